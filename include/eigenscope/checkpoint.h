@@ -1,0 +1,50 @@
+/** safetensors, the one format of weights and of states: 8 bytes little-endian header length, JSON header, raw tensors.
+ * https://huggingface.co/docs/safetensors (format specification). Not collective. */
+#ifndef EIGENSCOPE_CHECKPOINT_H
+#define EIGENSCOPE_CHECKPOINT_H
+
+#include "eigenscope/status.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum es_dtype { ES_F32, ES_F64, ES_I32, ES_I64, ES_U8, ES_DTYPES } es_dtype_t;
+
+size_t es_dtype_size(es_dtype_t dtype);
+/** "F32", "F64", "I32", "I64", "U8". */
+const char *es_dtype_name(es_dtype_t dtype);
+
+enum { ES_TENSOR_RANK_MAX = 8, ES_TENSOR_NAME_MAX = 96 };
+
+typedef struct es_tensor_view {
+  char name[ES_TENSOR_NAME_MAX];
+  es_dtype_t dtype;
+  int32_t rank;
+  int64_t shape[ES_TENSOR_RANK_MAX];
+  const void *data; /**< borrowed; row-major */
+} es_tensor_view_t;
+
+/** A `__metadata__` entry. */
+typedef struct es_metadata {
+  const char *key, *value; /**< borrowed */
+} es_metadata_t;
+
+/** Writes tensors and metadata atomically; adds the entry "xxh3", the hash of all tensor bytes and of every other entry.
+ * Data start at a multiple of 64 bytes (the header is padded with spaces). ES_SYSTEM with path and reason. */
+es_code_t es_safetensors_write(const char *path, const es_tensor_view_t *tensors, int n_tensors,
+                               const es_metadata_t *metadata, int n_metadata, es_status_t *status);
+
+typedef struct es_safetensors es_safetensors_t;
+
+/** Reads a file whole and checks it: header length ≤ 100 MB and within the file, JSON well-formed, no duplicate keys, known
+ * dtypes, shape × dtype = length without overflow, offsets contiguous from 0 to the end, and the xxh3 if there is one.
+ * A file that cannot be read is ES_SYSTEM; one that is wrong is ES_INPUT. *out is owned by the caller. */
+es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_status_t *status);
+void es_safetensors_destroy(es_safetensors_t *file);
+int es_safetensors_count(const es_safetensors_t *file);
+const es_tensor_view_t *es_safetensors_tensor(const es_safetensors_t *file, int index);
+/** The tensor of that name, or NULL. Borrowed. */
+const es_tensor_view_t *es_safetensors_find(const es_safetensors_t *file, const char *name);
+/** Value of a metadata entry, or NULL. Borrowed. */
+const char *es_safetensors_metadata(const es_safetensors_t *file, const char *key);
+
+#endif

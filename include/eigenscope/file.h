@@ -1,0 +1,24 @@
+/** Files and folders. Nothing here is collective. Paths are as given, relative to the working directory. */
+#ifndef EIGENSCOPE_FILE_H
+#define EIGENSCOPE_FILE_H
+
+#include "eigenscope/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** Makes `path` hold exactly these bytes, or leaves it as it was: writes `<path>.<pid>.part` beside it, fsyncs, renames,
+ * fsyncs the folder. On failure the part is removed. ES_SYSTEM with path and reason (disk full, read-only, ...). */
+es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status);
+/** Removes parts that killed writers of `path` left beside it. */
+void es_file_remove_parts(const char *path);
+/** Reads a whole file; *data is owned by the caller (es_free), one zero byte follows it. ES_SYSTEM with the reason. */
+es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status);
+bool es_file_exists(const char *path);
+bool es_directory_exists(const char *path);
+/** mkdir -p. ES_SYSTEM with the path that could not be made and the reason. */
+es_code_t es_directory_create(const char *path, es_status_t *status);
+/** xxh3 (64 bit) of a block; `seed` chains blocks: pass the hash so far. */
+uint64_t es_hash(const void *data, size_t size, uint64_t seed);
+
+#endif

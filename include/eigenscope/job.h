@@ -1,0 +1,57 @@
+/** The job file (the only module that knows YAML). Reads it, checks every key against one table (src/job/keys.c), and holds
+ * what grid.h resolves points from. Not collective: under MPI rank 0 reads the text, every rank parses the same bytes.
+ *
+ * Errors are ES_INPUT with "<file>:<line>: <what is wrong, and what would be right>". */
+#ifndef EIGENSCOPE_JOB_H
+#define EIGENSCOPE_JOB_H
+
+#include "eigenscope/point.h"
+#include "eigenscope/status.h"
+#include "eigenscope/text.h"
+#include <stddef.h>
+
+typedef struct es_job es_job_t;
+
+/** One axis of a block: name and its values, as YAML scalars with their lines. Borrowed from the job. */
+typedef struct es_job_axis {
+  const char *name;
+  int line;
+  int n_values;
+  const char *const *values;
+  const int *lines; /**< of each value */
+} es_job_axis_t;
+
+/** Parses `text` (size bytes). `path` names the file in messages and is where relative dataset paths start.
+ * `sets`: the arguments of --set, "key=value" with dotted keys and YAML values, applied before any check; their errors
+ * read "--set <key>=<value>: ...". *out is owned by the caller. */
+es_code_t es_job_parse(es_job_t **out, const char *text, size_t size, const char *path, const char *const *sets,
+                       int n_sets, es_status_t *status);
+/** As es_job_parse on the content of the file. */
+es_code_t es_job_load(es_job_t **out, const char *path, const char *const *sets, int n_sets, es_status_t *status);
+void es_job_destroy(es_job_t *job);
+
+const char *es_job_path(const es_job_t *job);
+const char *es_job_name(const es_job_t *job);
+/** `output`, with $VAR and ${VAR} expanded; default results/<name>. */
+const char *es_job_output(const es_job_t *job);
+
+/** The settings that all points share (sections train, measure, checkpoint; defaults elsewhere); axes empty. */
+const es_point_t *es_job_base(const es_job_t *job);
+
+/** Datasets that the file describes, in its order. */
+int es_job_n_datasets(const es_job_t *job);
+const es_dataset_spec_t *es_job_dataset(const es_job_t *job, int index);
+
+/** Blocks of `grid` (one for a mapping, several for a list); each is a product of its axes, last axis fastest. */
+int es_job_n_blocks(const es_job_t *job);
+int es_job_n_axes(const es_job_t *job, int block);
+es_job_axis_t es_job_axis(const es_job_t *job, int block, int axis);
+
+/** Puts value `value` of an axis into a point, checking type and range: "dataset", "model", "width", "classes",
+ * "resolution", "seed" or any scalar key of train, measure, probe. Appends to point->axes (replacing one of that name). */
+es_code_t es_job_apply(const es_job_t *job, int block, int axis, int value, es_point_t *point, es_status_t *status);
+
+/** The key table as YAML lines "key: default  # type, range, what it does", for tests and documentation. */
+void es_job_describe_keys(es_text_t *out);
+
+#endif

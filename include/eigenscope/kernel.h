@@ -1,0 +1,13 @@
+/** How our own vector loops are compiled: once for each CPU generation, picked when the program starts. Plain C loops in
+ * functions marked ES_KERNEL; helpers they call are `static inline` marked ES_INLINE, so that they take the same target. */
+#ifndef EIGENSCOPE_KERNEL_H
+#define EIGENSCOPE_KERNEL_H
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(ES_SANITIZE)
+#define ES_KERNEL __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define ES_KERNEL
+#endif
+#define ES_INLINE __attribute__((always_inline)) inline
+
+#endif

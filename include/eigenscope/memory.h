@@ -1,0 +1,24 @@
+/** The one front to the allocator: sizes checked for overflow, 64-byte alignment (what vector kernels and oneDNN like),
+ * and a count of what is alive, which must be zero at the end of a test. */
+#ifndef EIGENSCOPE_MEMORY_H
+#define EIGENSCOPE_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** count × size bytes, uninitialised; NULL when that overflows or memory is out. A count of 0 gives a valid block.
+ * Free with es_free. */
+void *es_allocate(size_t count, size_t size) __attribute__((malloc, warn_unused_result));
+/** As es_allocate, filled with zero bytes. */
+void *es_allocate_zero(size_t count, size_t size) __attribute__((malloc, warn_unused_result));
+/** Grows (or shrinks) a block to count × size bytes, keeping what it holds; NULL on failure, then `block` is unchanged.
+ * `block` may be NULL. */
+void *es_reallocate(void *block, size_t count, size_t size) __attribute__((warn_unused_result));
+/** A copy of a zero-terminated string; NULL when memory is out. */
+char *es_duplicate(const char *text) __attribute__((warn_unused_result));
+/** Gives back what the functions above returned. NULL is fine. */
+void es_free(void *block);
+/** Blocks alive now. */
+int64_t es_memory_balance(void);
+
+#endif

@@ -1,0 +1,145 @@
+/** A point: one cell of the grid, fully resolved. Pointer-free, so one struct is what a rank needs and what MPI can carry.
+ * A point's numbers are a pure function of this struct and of the data it names (DESIGN: "The flow"). */
+#ifndef EIGENSCOPE_POINT_H
+#define EIGENSCOPE_POINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+  ES_NAME_MAX = 64,
+  ES_PATH_MAX = 1024,
+  ES_ITEMS_MAX = 64,    /**< entries of an architecture list */
+  ES_DELTAS_MAX = 16,
+  ES_PATTERNS_MAX = 16, /**< layer filters */
+  ES_AXES_MAX = 16,
+  ES_CLASSES_MAX = 1024,
+  ES_ID_SIZE = 17 /**< 16 hexadecimal digits and the terminator */
+};
+
+typedef enum es_split { ES_TRAIN = 0, ES_EVAL = 1, ES_SPLITS = 2 } es_split_t;
+
+/** Where the activations come from. */
+typedef enum es_source { ES_SOURCE_TRAIN, ES_SOURCE_CHECKPOINT, ES_SOURCE_ACTIVATIONS } es_source_t;
+
+/** An exact width multiplier, in lowest terms, both > 0. */
+typedef struct es_ratio {
+  int64_t numerator, denominator;
+} es_ratio_t;
+
+/** Channels times a ratio, rounded down. */
+static inline int64_t es_ratio_scale(es_ratio_t ratio, int64_t channels) {
+  return channels * ratio.numerator / ratio.denominator;
+}
+static inline double es_ratio_value(es_ratio_t ratio) {
+  return (double)ratio.numerator / (double)ratio.denominator;
+}
+
+typedef enum es_format { ES_FORMAT_IDX, ES_FORMAT_SYNTHETIC } es_format_t;
+typedef enum es_fit { ES_FIT_RESIZE, ES_FIT_PAD } es_fit_t;
+
+/** What the synthetic generator makes; see data.h for the meaning of complexity. */
+typedef struct es_synthetic {
+  int32_t classes;    /**< 2 … ES_CLASSES_MAX */
+  int32_t complexity; /**< ≥ 1 */
+  int32_t size;       /**< height = width in pixels */
+  int32_t channels;   /**< 1 or 3 */
+  int64_t train, eval;
+  int64_t seed;
+} es_synthetic_t;
+
+/** One entry of `datasets:`. */
+typedef struct es_dataset_spec {
+  char name[ES_NAME_MAX];
+  es_format_t format;
+  char path[ES_PATH_MAX]; /**< resolved: absolute, or relative to the working directory */
+  es_fit_t fit;
+  int64_t limit[ES_SPLITS]; /**< 0 = no limit */
+  bool normalize_given;
+  double mean[3], deviation[3]; /**< on the 0 … 1 scale; used when normalize_given */
+  es_synthetic_t synthetic;
+  int32_t line; /**< of the entry in the job file, 0 when unknown; never part of the id */
+} es_dataset_spec_t;
+
+typedef enum es_family { ES_FAMILY_VGG, ES_FAMILY_MLP } es_family_t;
+typedef enum es_head { ES_HEAD_AUTHORS, ES_HEAD_TORCHVISION } es_head_t;
+enum { ES_ITEM_MAXPOOL = -1, ES_ITEM_AVGPOOL = -2 }; /**< "M" and "A" in a VGG list */
+
+/** An architecture before width, classes and resolution are put in. */
+typedef struct es_model_spec {
+  char name[ES_NAME_MAX];
+  es_family_t family;
+  es_head_t head;
+  int32_t n_items;
+  int32_t items[ES_ITEMS_MAX]; /**< VGG: channels or ES_ITEM_*; MLP: hidden widths. At width 1 */
+} es_model_spec_t;
+
+typedef enum es_optimizer { ES_SGD, ES_ADAM } es_optimizer_t;
+typedef enum es_schedule_kind { ES_SCHEDULE_NONE, ES_SCHEDULE_STEP, ES_SCHEDULE_COSINE } es_schedule_kind_t;
+
+typedef struct es_train_settings {
+  int32_t epochs, batch, lanes;
+  es_optimizer_t optimizer;
+  double learning_rate, momentum, weight_decay;
+  double beta1, beta2, epsilon; /**< Adam */
+  es_schedule_kind_t schedule;
+  int32_t schedule_step; /**< epochs between steps */
+  double schedule_gamma;
+  bool crop, flip;
+} es_train_settings_t;
+
+typedef enum es_method_kind {
+  ES_METHOD_CHANNELWISE,
+  ES_METHOD_MEAN,
+  ES_METHOD_MAX,
+  ES_METHOD_MEDIAN,
+  ES_METHOD_FLATTEN,
+  ES_METHOD_POOL,
+  ES_METHOD_NEAREST
+} es_method_kind_t;
+typedef enum es_convention { ES_CONVENTION_SMALLEST, ES_CONVENTION_DELVE } es_convention_t;
+
+typedef struct es_measure_settings {
+  int32_t every;
+  int32_t n_deltas;
+  double delta[ES_DELTAS_MAX]; /**< ascending as given, each in (0, 1] */
+  bool splits[ES_SPLITS];
+  es_method_kind_t method;
+  int32_t method_size; /**< k of pool and nearest */
+  es_convention_t convention;
+  int32_t n_layers;
+  char layers[ES_PATTERNS_MAX][ES_NAME_MAX]; /**< patterns on layer names; a layer is measured if one matches */
+} es_measure_settings_t;
+
+typedef enum es_keep { ES_KEEP_NONE, ES_KEEP_LAST, ES_KEEP_ALL } es_keep_t;
+
+typedef struct es_checkpoint_settings {
+  int32_t every; /**< epochs between saves */
+  es_keep_t keep;
+} es_checkpoint_settings_t;
+
+/** Name and value of one axis, as the result file and the tables show it. */
+typedef struct es_axis_value {
+  char name[ES_NAME_MAX]; /**< "width", "train.learning_rate", ... */
+  char text[ES_NAME_MAX]; /**< as in the job file: "1/16", "all", "vgg11" */
+  bool is_number;
+  double number; /**< classes: the resolved count */
+} es_axis_value_t;
+
+typedef struct es_point {
+  es_source_t source;
+  es_dataset_spec_t dataset;
+  es_model_spec_t model;
+  es_ratio_t width;
+  int32_t classes; /**< 0 = all, until es_point_bind put the dataset's own count in */
+  int32_t resolution;
+  int64_t seed;
+  es_train_settings_t train;
+  es_measure_settings_t measure;
+  es_checkpoint_settings_t checkpoint;
+  int32_t n_axes; /**< dataset, model, width, classes, resolution, seed, then those of the job */
+  es_axis_value_t axes[ES_AXES_MAX];
+  int32_t line_model, line_width, line_classes, line_resolution; /**< in the job file, for messages */
+} es_point_t;
+
+#endif

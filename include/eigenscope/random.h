@@ -1,0 +1,41 @@
+/** Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+ * SC'11). A number is a pure function of (seed, purpose, two counters), never of ranks or of what was drawn before. */
+#ifndef EIGENSCOPE_RANDOM_H
+#define EIGENSCOPE_RANDOM_H
+
+#include <stdint.h>
+
+/** What a stream is for. Values are part of the numbers: append only. */
+typedef enum es_purpose {
+  ES_RANDOM_INITIALISE = 1, /**< (tensor, element) */
+  ES_RANDOM_ORDER = 2,      /**< (epoch, position) */
+  ES_RANDOM_AUGMENT = 3,    /**< (epoch, sample) */
+  ES_RANDOM_DROPOUT = 4,    /**< (step and node, sample and element) */
+  ES_RANDOM_SYNTHETIC = 5,  /**< (class or split, sample and element) */
+  ES_RANDOM_TEST = 6
+} es_purpose_t;
+
+/** The raw block function: 4 words from a counter of 4 words and a key of 2. */
+void es_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+/** Four words at (major, minor) of the stream (seed, purpose). The 64-bit seed is the key; the purpose is mixed into the
+ * upper byte of major, which must stay below 2^56. */
+void es_random_block(int64_t seed, es_purpose_t purpose, uint64_t major, uint64_t minor, uint32_t out[4]);
+
+/** [0, 1) with 24 bits, exact in float. */
+static inline float es_random_unit(uint32_t word) {
+  return (float)(word >> 8) * 0x1p-24f;
+}
+
+/** An integer in 0 … bound−1 (bound ≥ 1) by multiply-shift; bias below bound · 2⁻³². */
+static inline uint32_t es_random_below(uint32_t word, uint32_t bound) {
+  return (uint32_t)(((uint64_t)word * bound) >> 32);
+}
+
+/** Two independent normal deviates (Box-Muller in double, rounded to float) from two words. */
+void es_random_normal(uint32_t word0, uint32_t word1, float out[2]);
+
+/** A permutation of 0 … n−1 (Fisher-Yates), the same on every rank: the order of epoch `epoch`. */
+void es_random_permutation(int64_t seed, uint64_t epoch, int64_t n, int32_t *out);
+
+#endif

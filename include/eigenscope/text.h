@@ -1,0 +1,34 @@
+/** A growing string, and the few conversions between text and numbers that more than one module needs. */
+#ifndef EIGENSCOPE_TEXT_H
+#define EIGENSCOPE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct es_text {
+  char *data;      /**< owned; zero-terminated once anything was appended; NULL while empty */
+  size_t length;   /**< without the terminator */
+  size_t capacity; /**< bytes allocated */
+  bool failed;     /**< memory ran out: the text is cut and stays so */
+} es_text_t;
+
+/** Appends as printf does. Start from `es_text_t text = {0}`. */
+void es_text_append(es_text_t *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** Appends `value` as a double-quoted JSON string (also valid YAML), control characters escaped. */
+void es_text_append_quoted(es_text_t *text, const char *value);
+/** The text, "" while empty. Borrowed. */
+const char *es_text_get(const es_text_t *text);
+void es_text_destroy(es_text_t *text);
+
+/** The shortest decimal that reads back as the same double ("0.0625", "1e-04" never: "0.0001"); "nan", "inf". */
+const char *es_text_double(double value, char out[32]);
+/** Whole string to number; false when there is anything else in it or it does not fit. */
+bool es_text_to_int(const char *text, int64_t *out);
+bool es_text_to_double(const char *text, double *out);
+/** Shell-like pattern with `*` and `?` (a star crosses dots) against a name. */
+bool es_text_match(const char *pattern, const char *name);
+/** The candidate nearest to `word` (edit distance at most 2), or NULL: for "did you mean". */
+const char *es_text_nearest(const char *word, const char *const *candidates, int n);
+
+#endif
