@@ -1,0 +1,88 @@
+/** A network described once, as a list of nodes in forward order: the runtime (model.h), `plan`, the receptive fields and the
+ * names of tensors all read this. Pure description: no weights, no oneDNN, no MPI. Shapes are of one sample, NHWC. */
+#ifndef EIGENSCOPE_GRAPH_H
+#define EIGENSCOPE_GRAPH_H
+
+#include "eigenscope/point.h"
+#include "eigenscope/status.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum es_op {
+  ES_OP_INPUT,
+  ES_OP_CONV,      /**< 2D, bias; weight (out, in, k, k) */
+  ES_OP_LINEAR,    /**< bias; weight (out, in) over the flattened C×H×W input (PyTorch's order of features) */
+  ES_OP_BATCHNORM, /**< over all but the channel; weight, bias, running_mean, running_var */
+  ES_OP_RELU,
+  ES_OP_MAXPOOL,
+  ES_OP_AVGPOOL, /**< kernel = stride; a kernel of the input's size is global average pooling */
+  ES_OP_DROPOUT,
+  ES_OPS
+} es_op_t;
+
+typedef enum es_initialiser {
+  ES_INIT_ZERO,
+  ES_INIT_ONE,
+  ES_INIT_KAIMING_FAN_OUT, /**< normal, deviation √(2 / (out·k·k)) */
+  ES_INIT_NORMAL_001,      /**< normal, deviation 0.01 */
+  ES_INIT_UNIFORM_FAN_IN   /**< uniform in ±1/√fan_in: PyTorch's default bias of a linear layer */
+} es_initialiser_t;
+
+/** A parameter or a running statistic. */
+typedef struct es_tensor {
+  char name[ES_NAME_MAX]; /**< as in torchvision's state_dict: "features.0.weight" */
+  int32_t rank;
+  int64_t shape[4];
+  int64_t offset, count; /**< in floats, in the flat vector of parameters (or of buffers) */
+  es_initialiser_t init;
+  int64_t fan; /**< of the initialiser */
+} es_tensor_t;
+
+typedef struct es_shape {
+  int32_t h, w, c;
+} es_shape_t;
+
+static inline int64_t es_shape_size(es_shape_t shape) {
+  return (int64_t)shape.h * shape.w * shape.c;
+}
+
+typedef struct es_node {
+  es_op_t op;
+  char name[ES_NAME_MAX]; /**< module name: "features.0" */
+  int32_t input;          /**< node that feeds this one; −1 for the input node */
+  es_shape_t in, out;
+  int32_t kernel, stride, padding;
+  double rate;            /**< dropout */
+  int32_t weight, bias;   /**< tensors in `parameters`, or −1 */
+  int32_t mean, variance; /**< tensors in `buffers` (batch norm), or −1 */
+  int32_t layer;          /**< index among the captured layers (convolutions and linear layers), or −1 */
+  int64_t macs;           /**< multiply-adds of one sample, forward */
+  int32_t receptive_field, jump; /**< in input pixels */
+} es_node_t;
+
+typedef struct es_graph {
+  int32_t n_nodes, n_layers;
+  int32_t classes;
+  es_node_t *nodes;     /**< owned; node 0 is the input, the last node gives the logits */
+  int32_t *layers;      /**< owned; node of each captured layer, forward order; the last is the output layer */
+  int32_t n_parameters; /**< tensors */
+  es_tensor_t *parameters; /**< owned */
+  int64_t parameter_count; /**< floats */
+  int32_t n_buffers;
+  es_tensor_t *buffers; /**< owned; running_mean and running_var of each batch norm */
+  int64_t buffer_count;
+  int64_t macs; /**< of all nodes, one sample forward */
+} es_graph_t;
+
+/** The architecture of a built-in name: vgg11 vgg13 vgg16 vgg19 (batch norm, the authors' head) or mlp. False if unknown. */
+bool es_model_spec_builtin(es_model_spec_t *out, const char *name);
+/** Names of the built-in architectures, NULL at the end. */
+const char *const *es_model_spec_names(void);
+
+/** Builds the network of a bound point (point->classes > 0). ES_INPUT with "<layer> would have no channels: ..." when a width
+ * leaves a layer without channels, or when pooling would shrink an image away; without file and line, which the caller adds.
+ * *out is owned by the caller. */
+es_code_t es_graph_create(es_graph_t **out, const es_point_t *point, es_status_t *status);
+void es_graph_destroy(es_graph_t *graph);
+
+#endif
