@@ -28,16 +28,16 @@ typedef struct es_metadata {
   const char *key, *value; /**< borrowed */
 } es_metadata_t;
 
-/** Writes tensors and metadata atomically; adds the entry "xxh3", the hash of all tensor bytes and of every other entry.
- * Data start at a multiple of 64 bytes (the header is padded with spaces). ES_SYSTEM with path and reason. */
+/** Writes tensors and metadata atomically; adds the entry "xxh3", the hash of all tensor bytes and of every other
+ * entry. Data start at a multiple of 64 bytes (the header is padded with spaces). ES_SYSTEM with path and reason. */
 es_code_t es_safetensors_write(const char *path, const es_tensor_view_t *tensors, int n_tensors,
                                const es_metadata_t *metadata, int n_metadata, es_status_t *status);
 
 typedef struct es_safetensors es_safetensors_t;
 
-/** Reads a file whole and checks it: header length ≤ 100 MB and within the file, JSON well-formed, no duplicate keys, known
- * dtypes, shape × dtype = length without overflow, offsets contiguous from 0 to the end, and the xxh3 if there is one.
- * A file that cannot be read is ES_SYSTEM; one that is wrong is ES_INPUT. *out is owned by the caller. */
+/** Reads a file whole and checks it: header length ≤ 100 MB and within the file, JSON well-formed, no duplicate keys,
+ * known dtypes, shape × dtype = length without overflow, offsets contiguous from 0 to the end, and the xxh3 if there is
+ * one. A file that cannot be read is ES_SYSTEM; one that is wrong is ES_INPUT. *out is owned by the caller. */
 es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_status_t *status);
 void es_safetensors_destroy(es_safetensors_t *file);
 int es_safetensors_count(const es_safetensors_t *file);

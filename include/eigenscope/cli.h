@@ -1,5 +1,6 @@
-/** The command line: one function for each command, dispatched by src/main.c. Each gets the arguments after its name, writes
- * results to stdout and errors to stderr as "eigenscope: <sentence>", and returns the exit code of the contract. */
+/** The command line: one function for each command, dispatched by src/main.c. Each gets the arguments after its name,
+ * writes results to stdout and errors to stderr as "eigenscope: <sentence>", and returns the exit code of the contract.
+ */
 #ifndef EIGENSCOPE_CLI_H
 #define EIGENSCOPE_CLI_H
 
@@ -14,10 +15,10 @@ enum { ES_EXIT_OK = 0, ES_EXIT_USAGE = 1, ES_EXIT_FAILED = 2, ES_EXIT_UNFINISHED
 
 /** One option of a command. */
 typedef struct es_option {
-  const char *name;    /**< "--output" */
-  const char *value;   /**< name of its value in the usage ("DIR"), or NULL for a switch */
-  bool repeatable;     /**< every occurrence counts (--set) */
-  const char *help;    /**< one line */
+  const char *name;  /**< "--output" */
+  const char *value; /**< name of its value in the usage ("DIR"), or NULL for a switch */
+  bool repeatable;   /**< every occurrence counts (--set) */
+  const char *help;  /**< one line */
 } es_option_t;
 
 typedef struct es_arguments es_arguments_t;
@@ -39,18 +40,20 @@ typedef struct es_plan {
   es_grid_t *grid;          /**< owned */
   char output[ES_PATH_MAX]; /**< --output or the job's */
   int n_datasets;
-  es_dataset_info_t *infos; /**< owned; as es_job_dataset; only those that the grid uses are inspected (count 0 otherwise) */
+  es_dataset_info_t
+      *infos; /**< owned; as es_job_dataset; only those that the grid uses are inspected (count 0 otherwise) */
 } es_plan_t;
 
-/** Parses, resolves, inspects the datasets that the grid uses, and checks every point: classes and samples there, every layer
- * with channels. Not collective. ES_INPUT. */
+/** Parses, resolves, inspects the datasets that the grid uses, and checks every point: classes and samples there, every
+ * layer with channels. Not collective. ES_INPUT. */
 es_code_t es_plan_create(es_plan_t *out, const char *text, size_t size, const char *path, const char *const *sets,
                          int n_sets, const char *output, es_status_t *status);
 void es_plan_destroy(es_plan_t *plan);
 /** Resolved and bound point `index` (es_point_bind done). */
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out);
 const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *point);
-/** Work of a point in multiply-adds: 3 × forward for training, 1 × for evaluation, plus covariances and eigenproblems. */
+/** Work of a point in multiply-adds: 3 × forward for training, 1 × for evaluation, plus covariances and eigenproblems.
+ */
 double es_plan_cost(const es_plan_t *plan, int64_t index);
 /** Appends one row for each complete point: axes, outcome, accuracy, mean saturation (what `run` ends with). */
 void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out);
@@ -58,8 +61,8 @@ void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_te
 /** Prints "eigenscope: <message>" to stderr and returns the exit code of a status. */
 int es_cli_report(const es_status_t *status);
 
-/** Provenance: version, revision, compiler, MPI, HDF5, BLAS core, oneDNN and its instruction set, host. `ranks` and times are
- * the caller's. Static storage. */
+/** Provenance: version, revision, compiler, MPI, HDF5, BLAS core, oneDNN and its instruction set, host. `ranks` and
+ * times are the caller's. Static storage. */
 int es_cli_provenance(const es_provenance_t **out);
 
 int es_cli_plan(int argc, char **argv);

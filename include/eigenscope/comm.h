@@ -1,8 +1,9 @@
 /** Ranks: the group that works on one point, its lanes, sums in one fixed order, agreement on failures.
  *
- * Lanes (DESIGN, "Ranks, groups, lanes"): a batch of n samples is cut into L lanes, L a power of two; rank r of a group of G
- * ranks (a power of two ≤ L) owns lanes r·L/G … (r+1)·L/G − 1. Whatever is summed over samples is summed in order within a
- * lane, then over the lanes in one binary tree, lane 0 with lane 1 and so on; so the bits do not depend on G. */
+ * Lanes (DESIGN, "Ranks, groups, lanes"): a batch of n samples is cut into L lanes, L a power of two; rank r of a group
+ * of G ranks (a power of two ≤ L) owns lanes r·L/G … (r+1)·L/G − 1. Whatever is summed over samples is summed in order
+ * within a lane, then over the lanes in one binary tree, lane 0 with lane 1 and so on; so the bits do not depend on G.
+ */
 #ifndef EIGENSCOPE_COMM_H
 #define EIGENSCOPE_COMM_H
 
@@ -20,8 +21,8 @@ void es_mpi_check(int code, const char *call, const char *file, int line);
 typedef struct es_group {
   MPI_Comm comm; /**< borrowed; MPI_COMM_NULL for a group of one without MPI (tests, benches) */
   int rank, size;
-  int lanes;                   /**< L */
-  int lane_first, lane_count;  /**< lanes of this rank */
+  int lanes;                  /**< L */
+  int lane_first, lane_count; /**< lanes of this rank */
 } es_group_t;
 
 /** Puts lanes on the ranks of comm. ES_INPUT unless the size is a power of two ≤ lanes and lanes is a power of two. */
@@ -32,8 +33,9 @@ void es_lane_range(int64_t n, int lanes, int lane, int64_t *first, int64_t *coun
 /** All samples of this rank, one contiguous range. */
 void es_group_range(const es_group_t *group, int64_t n, int64_t *first, int64_t *count);
 
-/** Sums n values over the lanes in the fixed tree. On entry `lanes` holds lane_count × n values of this rank's lanes, in lane
- * order; on return lanes[0 … n−1] holds the total on every rank (the rest is scratch). Collective over the group. */
+/** Sums n values over the lanes in the fixed tree. On entry `lanes` holds lane_count × n values of this rank's lanes,
+ * in lane order; on return lanes[0 … n−1] holds the total on every rank (the rest is scratch). Collective over the
+ * group. */
 void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n);
 
 /** The part of the tree above one rank's lanes: `values` holds this rank's subtree and becomes the total on every rank.
@@ -42,8 +44,9 @@ void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n);
 void es_ranks_sum_f64(const es_group_t *group, double *values, double *scratch, size_t n);
 void es_ranks_sum_f32(const es_group_t *group, float *values, float *scratch, size_t n);
 
-/** Adds up float vectors of consecutive lanes in the shape of the tree while holding only log₂(lanes)+1 of them: write the
- * next lane's vector into es_stack_next, then es_stack_push; after the last lane es_stack_total is the subtree of this rank. */
+/** Adds up float vectors of consecutive lanes in the shape of the tree while holding only log₂(lanes)+1 of them: write
+ * the next lane's vector into es_stack_next, then es_stack_push; after the last lane es_stack_total is the subtree of
+ * this rank. */
 typedef struct es_stack {
   size_t n;
   int depth, count; /**< vectors on the stack; lanes pushed */
@@ -56,8 +59,8 @@ float *es_stack_next(es_stack_t *stack);
 void es_stack_push(es_stack_t *stack);
 const float *es_stack_total(const es_stack_t *stack);
 
-/** Makes all ranks of comm leave a stage together: returns the code of the lowest failing rank on every rank, with its message
- * and rank in `status`. Collective over comm (MPI_COMM_NULL: returns status->code). */
+/** Makes all ranks of comm leave a stage together: returns the code of the lowest failing rank on every rank, with its
+ * message and rank in `status`. Collective over comm (MPI_COMM_NULL: returns status->code). */
 es_code_t es_agree(MPI_Comm comm, es_status_t *status);
 
 #endif

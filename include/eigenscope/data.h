@@ -16,8 +16,8 @@ typedef struct es_dataset_info {
   int32_t class_count[ES_SPLITS][ES_CLASSES_MAX];
 } es_dataset_info_t;
 
-/** Reads headers and labels (no pixels) and checks them: file there, magic, dimensions, lengths agree, labels in range, no
- * class without train samples. Not collective. ES_INPUT naming the file. */
+/** Reads headers and labels (no pixels) and checks them: file there, magic, dimensions, lengths agree, labels in range,
+ * no class without train samples. Not collective. ES_INPUT naming the file. */
 es_code_t es_dataset_inspect(es_dataset_info_t *out, const es_dataset_spec_t *spec, es_status_t *status);
 
 /** Puts the dataset's class count in where the point says `all`, and checks that the dataset has that many, each with
@@ -30,9 +30,9 @@ int64_t es_point_samples(const es_point_t *point, const es_dataset_info_t *info,
 /** All images of one dataset at one resolution: uint8, NHWC, in memory shared by the ranks of a node. */
 typedef struct es_dataset es_dataset_t;
 
-/** Reads, decompresses, fits (resize: antialiased triangle filter as PIL's and torchvision's bilinear with antialias; pad:
- * centred zeros, centred crop when larger). Collective over `comm` (any communicator; nodes are found inside); the ranks of
- * a node share the work and one copy. All ranks return the same code. */
+/** Reads, decompresses, fits (resize: antialiased triangle filter as PIL's and torchvision's bilinear with antialias;
+ * pad: centred zeros, centred crop when larger). Collective over `comm` (any communicator; nodes are found inside); the
+ * ranks of a node share the work and one copy. All ranks return the same code. */
 es_code_t es_dataset_load(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
                           es_status_t *status);
 /** Collective over the communicator of es_dataset_load. NULL is fine (on all ranks). */
@@ -49,15 +49,15 @@ typedef struct es_samples {
   es_split_t split;
   int32_t resolution;
   int64_t n;
-  int32_t *index;        /**< owned; of each sample in the dataset's split */
-  int32_t *label;        /**< owned; 0 … classes−1 */
-  double mean[3];        /**< what is subtracted, on the 0 … 1 scale */
-  double deviation[3];   /**< what divides; 1 where it would be 0 */
+  int32_t *index;      /**< owned; of each sample in the dataset's split */
+  int32_t *label;      /**< owned; 0 … classes−1 */
+  double mean[3];      /**< what is subtracted, on the 0 … 1 scale */
+  double deviation[3]; /**< what divides; 1 where it would be 0 */
 } es_samples_t;
 
-/** Class filter (labels < classes), then the balanced limit: n/k for each class in file order, the first n mod k classes one
- * more, all of a class that has fewer. Normalisation: as given, else mean and deviation (1/n, exact integer sums) of the
- * point's own train samples after fit. Not collective. The point must be bound. */
+/** Class filter (labels < classes), then the balanced limit: n/k for each class in file order, the first n mod k
+ * classes one more, all of a class that has fewer. Normalisation: as given, else mean and deviation (1/n, exact integer
+ * sums) of the point's own train samples after fit. Not collective. The point must be bound. */
 es_code_t es_samples_select(es_samples_t *out, const es_dataset_t *dataset, const es_point_t *point, es_split_t split,
                             es_status_t *status);
 void es_samples_destroy(es_samples_t *samples);
@@ -75,8 +75,9 @@ typedef struct es_augment {
 void es_samples_fetch(const es_samples_t *samples, const int32_t *positions, int64_t n, const es_augment_t *augment,
                       float *out);
 
-/** One image of the synthetic generator: uint8 (size, size, channels). A pure function of (spec, split, sample). The class
- * of sample i is i mod classes. Difficulty grows with the number of classes and with `complexity` (see src/data/synthetic.c). */
+/** One image of the synthetic generator: uint8 (size, size, channels). A pure function of (spec, split, sample). The
+ * class of sample i is i mod classes. Difficulty grows with the number of classes and with `complexity` (see
+ * src/data/synthetic.c). */
 void es_synthetic_image(const es_synthetic_t *spec, es_split_t split, int64_t sample, uint8_t *out);
 
 #endif

@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Makes `path` hold exactly these bytes, or leaves it as it was: writes `<path>.<pid>.part` beside it, fsyncs, renames,
- * fsyncs the folder. On failure the part is removed. ES_SYSTEM with path and reason (disk full, read-only, ...). */
+/** Makes `path` hold exactly these bytes, or leaves it as it was: writes `<path>.<pid>.part` beside it, fsyncs,
+ * renames, fsyncs the folder. On failure the part is removed. ES_SYSTEM with path and reason (disk full, read-only,
+ * ...). */
 es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status);
 /** Removes parts that killed writers of `path` left beside it. */
 void es_file_remove_parts(const char *path);

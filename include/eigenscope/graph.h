@@ -1,5 +1,6 @@
-/** A network described once, as a list of nodes in forward order: the runtime (model.h), `plan`, the receptive fields and the
- * names of tensors all read this. Pure description: no weights, no oneDNN, no MPI. Shapes are of one sample, NHWC. */
+/** A network described once, as a list of nodes in forward order: the runtime (model.h), `plan`, the receptive fields
+ * and the names of tensors all read this. Pure description: no weights, no oneDNN, no MPI. Shapes are of one sample,
+ * NHWC. */
 #ifndef EIGENSCOPE_GRAPH_H
 #define EIGENSCOPE_GRAPH_H
 
@@ -52,20 +53,20 @@ typedef struct es_node {
   int32_t input;          /**< node that feeds this one; −1 for the input node */
   es_shape_t in, out;
   int32_t kernel, stride, padding;
-  double rate;            /**< dropout */
-  int32_t weight, bias;   /**< tensors in `parameters`, or −1 */
-  int32_t mean, variance; /**< tensors in `buffers` (batch norm), or −1 */
-  int32_t layer;          /**< index among the captured layers (convolutions and linear layers), or −1 */
-  int64_t macs;           /**< multiply-adds of one sample, forward */
+  double rate;                   /**< dropout */
+  int32_t weight, bias;          /**< tensors in `parameters`, or −1 */
+  int32_t mean, variance;        /**< tensors in `buffers` (batch norm), or −1 */
+  int32_t layer;                 /**< index among the captured layers (convolutions and linear layers), or −1 */
+  int64_t macs;                  /**< multiply-adds of one sample, forward */
   int32_t receptive_field, jump; /**< in input pixels */
 } es_node_t;
 
 typedef struct es_graph {
   int32_t n_nodes, n_layers;
   int32_t classes;
-  es_node_t *nodes;     /**< owned; node 0 is the input, the last node gives the logits */
-  int32_t *layers;      /**< owned; node of each captured layer, forward order; the last is the output layer */
-  int32_t n_parameters; /**< tensors */
+  es_node_t *nodes;        /**< owned; node 0 is the input, the last node gives the logits */
+  int32_t *layers;         /**< owned; node of each captured layer, forward order; the last is the output layer */
+  int32_t n_parameters;    /**< tensors */
   es_tensor_t *parameters; /**< owned */
   int64_t parameter_count; /**< floats */
   int32_t n_buffers;
@@ -74,14 +75,15 @@ typedef struct es_graph {
   int64_t macs; /**< of all nodes, one sample forward */
 } es_graph_t;
 
-/** The architecture of a built-in name: vgg11 vgg13 vgg16 vgg19 (batch norm, the authors' head) or mlp. False if unknown. */
+/** The architecture of a built-in name: vgg11 vgg13 vgg16 vgg19 (batch norm, the authors' head) or mlp. False if
+ * unknown. */
 bool es_model_spec_builtin(es_model_spec_t *out, const char *name);
 /** Names of the built-in architectures, NULL at the end. */
 const char *const *es_model_spec_names(void);
 
-/** Builds the network of a bound point (point->classes > 0). ES_INPUT with "<layer> would have no channels: ..." when a width
- * leaves a layer without channels, or when pooling would shrink an image away; without file and line, which the caller adds.
- * *out is owned by the caller. */
+/** Builds the network of a bound point (point->classes > 0). ES_INPUT with "<layer> would have no channels: ..." when a
+ * width leaves a layer without channels, or when pooling would shrink an image away; without file and line, which the
+ * caller adds. *out is owned by the caller. */
 es_code_t es_graph_create(es_graph_t **out, const es_point_t *point, es_status_t *status);
 void es_graph_destroy(es_graph_t *graph);
 

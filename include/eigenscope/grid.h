@@ -9,8 +9,8 @@
 
 typedef struct es_grid es_grid_t;
 
-/** Union of all blocks, without repetitions (same id), in the order of the file. Borrows the job. An empty grid is ES_INPUT.
- * Memory: 32 bytes a point, points are resolved when asked for. */
+/** Union of all blocks, without repetitions (same id), in the order of the file. Borrows the job. An empty grid is
+ * ES_INPUT. Memory: 32 bytes a point, points are resolved when asked for. */
 es_code_t es_grid_create(es_grid_t **out, const es_job_t *job, es_status_t *status);
 void es_grid_destroy(es_grid_t *grid);
 
@@ -21,8 +21,8 @@ const char *es_grid_id(const es_grid_t *grid, int64_t index);
 void es_grid_point(const es_grid_t *grid, int64_t index, es_point_t *out);
 
 /** The id: xxh3 over "key=value" lines of what changes numbers and differs from its default (so that a new key with a
- * default leaves old results valid). Not in it: name, output, paths, lines, checkpoint, ranks. `classes` counts as written
- * (0 = all). */
+ * default leaves old results valid). Not in it: name, output, paths, lines, checkpoint, ranks. `classes` counts as
+ * written (0 = all). */
 void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]);
 /** The resolved point as YAML, one job file that makes exactly this point (dataset path included). */
 void es_point_describe(const es_point_t *point, const char *job_name, es_text_t *out);

@@ -1,5 +1,6 @@
-/** The job file (the only module that knows YAML). Reads it, checks every key against one table (src/job/keys.c), and holds
- * what grid.h resolves points from. Not collective: under MPI rank 0 reads the text, every rank parses the same bytes.
+/** The job file (the only module that knows YAML). Reads it, checks every key against one table (src/job/keys.c), and
+ * holds what grid.h resolves points from. Not collective: under MPI rank 0 reads the text, every rank parses the same
+ * bytes.
  *
  * Errors are ES_INPUT with "<file>:<line>: <what is wrong, and what would be right>". */
 #ifndef EIGENSCOPE_JOB_H
@@ -48,7 +49,8 @@ int es_job_n_axes(const es_job_t *job, int block);
 es_job_axis_t es_job_axis(const es_job_t *job, int block, int axis);
 
 /** Puts value `value` of an axis into a point, checking type and range: "dataset", "model", "width", "classes",
- * "resolution", "seed" or any scalar key of train, measure, probe. Appends to point->axes (replacing one of that name). */
+ * "resolution", "seed" or any scalar key of train, measure, probe. Appends to point->axes (replacing one of that name).
+ */
 es_code_t es_job_apply(const es_job_t *job, int block, int axis, int value, es_point_t *point, es_status_t *status);
 
 /** The key table as YAML lines "key: default  # type, range, what it does", for tests and documentation. */

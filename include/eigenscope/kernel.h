@@ -1,5 +1,6 @@
-/** How our own vector loops are compiled: once for each CPU generation, picked when the program starts. Plain C loops in
- * functions marked ES_KERNEL; helpers they call are `static inline` marked ES_INLINE, so that they take the same target. */
+/** How our own vector loops are compiled: once for each CPU generation, picked when the program starts. Plain C loops
+ * in functions marked ES_KERNEL; helpers they call are `static inline` marked ES_INLINE, so that they take the same
+ * target. */
 #ifndef EIGENSCOPE_KERNEL_H
 #define EIGENSCOPE_KERNEL_H
 

@@ -1,5 +1,5 @@
-/** A point: one cell of the grid, fully resolved. Pointer-free, so one struct is what a rank needs and what MPI can carry.
- * A point's numbers are a pure function of this struct and of the data it names (DESIGN: "The flow"). */
+/** A point: one cell of the grid, fully resolved. Pointer-free, so one struct is what a rank needs and what MPI can
+ * carry. A point's numbers are a pure function of this struct and of the data it names (DESIGN: "The flow"). */
 #ifndef EIGENSCOPE_POINT_H
 #define EIGENSCOPE_POINT_H
 
@@ -9,7 +9,7 @@
 enum {
   ES_NAME_MAX = 64,
   ES_PATH_MAX = 1024,
-  ES_ITEMS_MAX = 64,    /**< entries of an architecture list */
+  ES_ITEMS_MAX = 64, /**< entries of an architecture list */
   ES_DELTAS_MAX = 16,
   ES_PATTERNS_MAX = 16, /**< layer filters */
   ES_AXES_MAX = 16,

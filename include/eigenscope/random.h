@@ -1,5 +1,6 @@
-/** Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
- * SC'11). A number is a pure function of (seed, purpose, two counters), never of ranks or of what was drawn before. */
+/** Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2,
+ * 3", SC'11). A number is a pure function of (seed, purpose, two counters), never of ranks or of what was drawn before.
+ */
 #ifndef EIGENSCOPE_RANDOM_H
 #define EIGENSCOPE_RANDOM_H
 
@@ -18,8 +19,8 @@ typedef enum es_purpose {
 /** The raw block function: 4 words from a counter of 4 words and a key of 2. */
 void es_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-/** Four words at (major, minor) of the stream (seed, purpose). The 64-bit seed is the key; the purpose is mixed into the
- * upper byte of major, which must stay below 2^56. */
+/** Four words at (major, minor) of the stream (seed, purpose). The 64-bit seed is the key; the purpose is mixed into
+ * the upper byte of major, which must stay below 2^56. */
 void es_random_block(int64_t seed, es_purpose_t purpose, uint64_t major, uint64_t minor, uint32_t out[4]);
 
 /** [0, 1) with 24 bits, exact in float. */

@@ -17,7 +17,8 @@ typedef struct es_status {
   es_code_t code;    /**< ES_OK until something fails; the first failure stays */
   int rank;          /**< lowest failing rank after es_agree (comm.h), 0 before */
   char stage[24];    /**< module that failed: "data", "store", ... */
-  char message[744]; /**< one sentence without the program's name: "<file>:<line>: <what is wrong, what would be right>" */
+  char message[744]; /**< one sentence without the program's name: "<file>:<line>: <what is wrong, what would be right>"
+                      */
 } es_status_t;
 
 /** Records a failure (if none is recorded yet) and returns `code`, so that one can write `return es_fail(...)`.

@@ -106,14 +106,14 @@ typedef struct es_provenance {
 
 /** What the file says besides the fields. Borrowed pointers. */
 typedef struct es_result_header {
-  const es_point_t *point;    /**< axes become root attributes, dots underscores */
-  const char *point_id;       /**< `point_id` */
-  const char *job_name;       /**< `job_name` */
-  const char *job;            /**< `job`: the resolved YAML */
-  const char *outcome;        /**< "complete" or "diverged" */
-  const char *reason;         /**< "" when complete */
-  const char *train_mode;     /**< "training" (activations of training itself) or "inference" */
-  const char *fingerprint;    /**< `dataset_fingerprint` */
+  const es_point_t *point;                            /**< axes become root attributes, dots underscores */
+  const char *point_id;                               /**< `point_id` */
+  const char *job_name;                               /**< `job_name` */
+  const char *job;                                    /**< `job`: the resolved YAML */
+  const char *outcome;                                /**< "complete" or "diverged" */
+  const char *reason;                                 /**< "" when complete */
+  const char *train_mode;                             /**< "training" (activations of training itself) or "inference" */
+  const char *fingerprint;                            /**< `dataset_fingerprint` */
   const double *normalize_mean, *normalize_deviation; /**< 3 each: `normalize_mean`, `normalize_std` */
   const es_provenance_t *provenance;
   int n_provenance;
@@ -122,11 +122,17 @@ typedef struct es_result_header {
 /** <output>/points/<id>.h5 */
 void es_result_path(char out[ES_PATH_MAX], const char *output, const char *id);
 
-/** Writes the whole file atomically (built in memory, then es_file_write_atomic). Valid netCDF-4. ES_SYSTEM on failure. */
+/** Writes the whole file atomically (built in memory, then es_file_write_atomic). Valid netCDF-4. ES_SYSTEM on failure.
+ */
 es_code_t es_result_write(const char *path, es_result_t *result, const es_result_header_t *header, es_status_t *status);
 
 /** What is known of a file in the results folder without reading its variables. */
-typedef enum es_outcome { ES_OUTCOME_MISSING, ES_OUTCOME_COMPLETE, ES_OUTCOME_DIVERGED, ES_OUTCOME_DAMAGED } es_outcome_t;
+typedef enum es_outcome {
+  ES_OUTCOME_MISSING,
+  ES_OUTCOME_COMPLETE,
+  ES_OUTCOME_DIVERGED,
+  ES_OUTCOME_DAMAGED
+} es_outcome_t;
 typedef struct es_result_summary {
   es_outcome_t outcome;
   int32_t schema_version;
@@ -134,19 +140,19 @@ typedef struct es_result_summary {
   char fingerprint[ES_ID_SIZE];
   int32_t epochs;         /**< E */
   double accuracy, loss;  /**< eval split, last epoch that has them */
-  double mean_saturation; /**< eval split (train if eval is not measured), first delta, last measured epoch, mean over layers
-                             without the output layer and flagged layers */
+  double mean_saturation; /**< eval split (train if eval is not measured), first delta, last measured epoch, mean over
+                             layers without the output layer and flagged layers */
 } es_result_summary_t;
 
-/** Reads attributes and the few numbers of the summary; a file that is not there is ES_OUTCOME_MISSING, one that does not open
- * or lacks what the schema demands is ES_OUTCOME_DAMAGED with the reason. Never fails. */
+/** Reads attributes and the few numbers of the summary; a file that is not there is ES_OUTCOME_MISSING, one that does
+ * not open or lacks what the schema demands is ES_OUTCOME_DAMAGED with the reason. Never fails. */
 void es_result_summarize(es_result_summary_t *out, const char *path);
 
 typedef enum es_show_format { ES_SHOW_TABLE, ES_SHOW_CSV, ES_SHOW_JSON } es_show_format_t;
 
-/** Appends what a result file holds: header lines, then layers × measured epochs of saturation for each measured split and the
- * first delta, then loss and accuracy by epoch (table); csv and json hold every delta and number, one row for each
- * (split, epoch, layer, delta). ES_INPUT for a file that is no result, naming what is wrong. */
+/** Appends what a result file holds: header lines, then layers × measured epochs of saturation for each measured split
+ * and the first delta, then loss and accuracy by epoch (table); csv and json hold every delta and number, one row for
+ * each (split, epoch, layer, delta). ES_INPUT for a file that is no result, naming what is wrong. */
 es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status);
 
 #endif
