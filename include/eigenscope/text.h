@@ -21,14 +21,18 @@ void es_text_append_quoted(es_text_t *text, const char *value);
 const char *es_text_get(const es_text_t *text);
 void es_text_destroy(es_text_t *text);
 
-/** The shortest decimal that reads back as the same double ("0.0625", "1e-04" never: "0.0001"); "nan", "inf". */
+/** The shortest decimal that reads back as the same double, without an exponent from 1e-6 up to 1e16 ("0.0625",
+ * "0.0001"), else with a point and a signed exponent ("1.0e-07"), which YAML 1.1 and JSON readers take as a number;
+ * "nan", "inf", "-inf". Returns out. */
 const char *es_text_double(double value, char out[32]);
-/** Whole string to number; false when there is anything else in it or it does not fit. */
+/** Whole string to number; false when there is anything else in it or it does not fit. Decimal only: no blanks, no
+ * hexadecimal, no "nan" or "inf". */
 bool es_text_to_int(const char *text, int64_t *out);
 bool es_text_to_double(const char *text, double *out);
 /** Shell-like pattern with `*` and `?` (a star crosses dots) against a name. */
 bool es_text_match(const char *pattern, const char *name);
-/** The candidate nearest to `word` (edit distance at most 2), or NULL: for "did you mean". */
+/** The candidate nearest to `word` (edit distance at most 2 and less than the word's length; the first of equals), or
+ * NULL: for "did you mean". */
 const char *es_text_nearest(const char *word, const char *const *candidates, int n);
 
 #endif

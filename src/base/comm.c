@@ -1,0 +1,170 @@
+#include "eigenscope/comm.h"
+#include "eigenscope/kernel.h"
+#include "eigenscope/memory.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char STAGE[] = "comm";
+
+/* Values in one message: below INT_MAX by far, and small enough that what was received is added while still in cache.
+ */
+enum { CHUNK = 1 << 17 };
+
+void es_mpi_check(int code, const char *call, const char *file, int line) {
+  if (code == MPI_SUCCESS) return;
+  char reason[MPI_MAX_ERROR_STRING] = "unknown error";
+  int length = 0, rank = -1;
+  MPI_Error_string(code, reason, &length);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  fprintf(stderr, "eigenscope: rank %d: %s:%d: %s failed: %s\n", rank, file, line, call, reason);
+  MPI_Abort(MPI_COMM_WORLD, 4);
+  abort();
+}
+
+static bool is_power_of_two(int n) {
+  return n > 0 && (n & (n - 1)) == 0;
+}
+
+es_code_t es_group_create(es_group_t *out, MPI_Comm comm, int lanes, es_status_t *status) {
+  *out = (es_group_t){.comm = comm, .rank = 0, .size = 1, .lanes = lanes};
+  if (comm != MPI_COMM_NULL) {
+    ES_MPI(MPI_Comm_rank(comm, &out->rank));
+    ES_MPI(MPI_Comm_size(comm, &out->size));
+  }
+  if (!is_power_of_two(lanes)) {
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%d lanes: their number must be a power of two (train.lanes: 1, 2, 4, 8, ...)", lanes);
+  }
+  if (!is_power_of_two(out->size) || out->size > lanes) {
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%d ranks cannot share %d lanes: --ranks-per-point must be a power of two, at most %d", out->size,
+                   lanes, lanes);
+  }
+  out->lane_count = lanes / out->size;
+  out->lane_first = out->rank * out->lane_count;
+  return ES_OK;
+}
+
+void es_lane_range(int64_t n, int lanes, int lane, int64_t *first, int64_t *count) {
+  *first = lane * n / lanes;
+  *count = (lane + 1) * n / lanes - *first;
+}
+
+void es_group_range(const es_group_t *group, int64_t n, int64_t *first, int64_t *count) {
+  *first = group->lane_first * n / group->lanes;
+  *count = (group->lane_first + group->lane_count) * n / group->lanes - *first;
+}
+
+ES_KERNEL static void add_f64(double *restrict into, const double *restrict from, size_t n) {
+  for (size_t i = 0; i < n; i++) into[i] += from[i];
+}
+
+ES_KERNEL static void add_f32(float *restrict into, const float *restrict from, size_t n) {
+  for (size_t i = 0; i < n; i++) into[i] += from[i];
+}
+
+/* Swaps n ≤ CHUNK values with the partner of one level of the tree. */
+static void exchange(const es_group_t *group, int partner, const void *mine, void *theirs, size_t n,
+                     MPI_Datatype type) {
+  ES_MPI(
+      MPI_Sendrecv(mine, (int)n, type, partner, 0, theirs, (int)n, type, partner, 0, group->comm, MPI_STATUS_IGNORE));
+}
+
+/* The tree above the ranks' subtrees: rank pairs one bit apart, then two, ... `scratch` holds `room` values. */
+static void ranks_sum_f64(const es_group_t *group, double *values, double *scratch, size_t n, size_t room) {
+  if (room > CHUNK) room = CHUNK;
+  for (int bit = 1; bit < group->size; bit *= 2) {
+    for (size_t done = 0, step; done < n; done += step) {
+      step = n - done < room ? n - done : room;
+      exchange(group, group->rank ^ bit, values + done, scratch, step, MPI_DOUBLE);
+      add_f64(values + done, scratch, step);
+    }
+  }
+}
+
+void es_ranks_sum_f64(const es_group_t *group, double *values, double *scratch, size_t n) {
+  ranks_sum_f64(group, values, scratch, n, n);
+}
+
+void es_ranks_sum_f32(const es_group_t *group, float *values, float *scratch, size_t n) {
+  for (int bit = 1; bit < group->size; bit *= 2) {
+    for (size_t done = 0, step; done < n; done += step) {
+      step = n - done < CHUNK ? n - done : CHUNK;
+      exchange(group, group->rank ^ bit, values + done, scratch, step, MPI_FLOAT);
+      add_f32(values + done, scratch, step);
+    }
+  }
+}
+
+void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n) {
+  for (int stride = 1; stride < group->lane_count; stride *= 2) {
+    for (int lane = 0; lane < group->lane_count; lane += 2 * stride) {
+      add_f64(lanes + (size_t)lane * n, lanes + (size_t)(lane + stride) * n, n);
+    }
+  }
+  if (group->lane_count > 1) {
+    ranks_sum_f64(group, lanes, lanes + n, n, n);
+  } else {
+    double scratch[1024]; /* a rank with one lane has no lane to spare, and nothing here may fail for lack of memory */
+    ranks_sum_f64(group, lanes, scratch, n, sizeof scratch / sizeof scratch[0]);
+  }
+}
+
+es_code_t es_stack_create(es_stack_t *out, const es_group_t *group, size_t n, es_status_t *status) {
+  *out = (es_stack_t){.n = n};
+  size_t vectors = 2;
+  for (int lanes = group->lane_count; lanes > 1; lanes /= 2) vectors++;
+  size_t size;
+  if (!__builtin_mul_overflow(n, sizeof(float), &size)) out->data = es_allocate(vectors, size);
+  if (out->data == NULL) {
+    return es_fail(status, ES_SYSTEM, STAGE, "out of memory: %zu vectors of %zu floats to add up over the lanes",
+                   vectors, n);
+  }
+  return ES_OK;
+}
+
+void es_stack_destroy(es_stack_t *stack) {
+  if (stack == NULL) return;
+  es_free(stack->data);
+  *stack = (es_stack_t){0};
+}
+
+void es_stack_reset(es_stack_t *stack) {
+  stack->depth = 0;
+  stack->count = 0;
+}
+
+float *es_stack_next(es_stack_t *stack) {
+  return stack->data + (size_t)stack->depth * stack->n;
+}
+
+void es_stack_push(es_stack_t *stack) {
+  stack->depth++;
+  stack->count++;
+  /* A binary counter: two subtrees of equal size on top become one, as a carry does. */
+  for (int carry = stack->count; carry % 2 == 0; carry /= 2) {
+    stack->depth--;
+    float *top = stack->data + (size_t)stack->depth * stack->n;
+    add_f32(top - stack->n, top, stack->n);
+  }
+}
+
+const float *es_stack_total(const es_stack_t *stack) {
+  assert(stack->depth == 1); /* all lanes of the rank were pushed, a power of two */
+  return stack->data;
+}
+
+es_code_t es_agree(MPI_Comm comm, es_status_t *status) {
+  if (comm == MPI_COMM_NULL) return status->code;
+  int rank, size;
+  ES_MPI(MPI_Comm_rank(comm, &rank));
+  ES_MPI(MPI_Comm_size(comm, &size));
+  int mine = status->code == ES_OK ? size : rank;
+  int lowest = size;
+  ES_MPI(MPI_Allreduce(&mine, &lowest, 1, MPI_INT, MPI_MIN, comm));
+  if (lowest == size) return ES_OK;
+  status->rank = rank;
+  ES_MPI(MPI_Bcast(status, (int)sizeof *status, MPI_BYTE, lowest, comm));
+  return status->code;
+}

@@ -1,0 +1,199 @@
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/text.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+static const char STAGE[] = "file";
+
+/* The folder that `path` lies in ("." for a bare name), owned by the caller; NULL when memory is out. */
+static char *folder_of(const char *path) {
+  const char *slash = strrchr(path, '/');
+  if (slash == NULL) return es_duplicate(".");
+  if (slash == path) return es_duplicate("/");
+  char *folder = es_duplicate(path);
+  if (folder != NULL) folder[slash - path] = '\0';
+  return folder;
+}
+
+static const char *name_of(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash == NULL ? path : slash + 1;
+}
+
+/* All bytes, however the kernel cuts them; 0 or an errno. */
+static int write_all(int descriptor, const char *data, size_t size) {
+  while (size > 0) {
+    ssize_t written = write(descriptor, data, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    data += written;
+    size -= (size_t)written;
+  }
+  return 0;
+}
+
+static int sync_all(int descriptor) {
+  while (fsync(descriptor) != 0) {
+    if (errno != EINTR) return errno;
+  }
+  return 0;
+}
+
+/* Writes, syncs and closes a new file; 0 or the errno of the first thing that failed, with the part removed. */
+static int write_part(const char *part, const void *data, size_t size) {
+  int descriptor = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor < 0) return errno;
+  int reason = write_all(descriptor, data, size);
+  if (reason == 0) reason = sync_all(descriptor);
+  /* Network file systems report a full disk or quota as late as here. */
+  if (close(descriptor) != 0 && reason == 0 && errno != EINTR) reason = errno;
+  if (reason != 0) unlink(part);
+  return reason;
+}
+
+/* Makes a rename in the folder durable. Some file systems cannot sync folders, and some folders may be written but not
+ * read; neither is a failure. */
+static int sync_folder(const char *folder) {
+  int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return errno == EACCES ? 0 : errno;
+  int reason = sync_all(descriptor);
+  if (reason == EINVAL || reason == ENOTSUP || reason == EBADF) reason = 0;
+  close(descriptor);
+  return reason;
+}
+
+es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status) {
+  es_code_t code = ES_OK;
+  es_text_t part = {0};
+  es_text_append(&part, "%s.%ld.part", path, (long)getpid());
+  char *folder = folder_of(path);
+  if (folder == NULL || part.failed) {
+    code = es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", path, strerror(ENOMEM));
+    goto out;
+  }
+  int reason = write_part(es_text_get(&part), data, size);
+  if (reason == 0 && rename(es_text_get(&part), path) != 0) {
+    reason = errno;
+    unlink(es_text_get(&part));
+  }
+  if (reason == 0) reason = sync_folder(folder);
+  if (reason != 0) {
+    code = es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written (%zu bytes): %s", path, size, strerror(reason));
+  }
+out:
+  es_free(folder);
+  es_text_destroy(&part);
+  return code;
+}
+
+/* True for "<name>.<digits>.part". */
+static bool is_part_of(const char *entry, const char *name) {
+  size_t length = strlen(name);
+  if (strncmp(entry, name, length) != 0 || entry[length] != '.') return false;
+  const char *digits = entry + length + 1;
+  size_t n = strspn(digits, "0123456789");
+  return n > 0 && strcmp(digits + n, ".part") == 0;
+}
+
+void es_file_remove_parts(const char *path) {
+  char *folder = folder_of(path);
+  DIR *directory = folder != NULL ? opendir(folder) : NULL;
+  if (directory != NULL) {
+    for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+      if (is_part_of(entry->d_name, name_of(path))) unlinkat(dirfd(directory), entry->d_name, 0);
+    }
+    closedir(directory);
+  }
+  es_free(folder);
+}
+
+/* Reads to the end of the file; `data` grows when the file holds more than `capacity`, what fstat announced. 0 or an
+ * errno. */
+static int read_all(int descriptor, char **data, size_t capacity, size_t *size) {
+  *size = 0;
+  *data = es_allocate(capacity + 1, 1);
+  if (*data == NULL) return ENOMEM;
+  for (;;) {
+    if (*size == capacity) {
+      /* Full: the end, or a file that grows or does not tell its size (/proc). */
+      char *grown = es_reallocate(*data, 2 * capacity + 4096, 1);
+      if (grown == NULL) return ENOMEM;
+      *data = grown;
+      capacity = 2 * capacity + 4095;
+    }
+    ssize_t got = read(descriptor, *data + *size, capacity - *size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno;
+    if (got == 0) break;
+    *size += (size_t)got;
+  }
+  (*data)[*size] = '\0';
+  return 0;
+}
+
+es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status) {
+  *data = NULL;
+  *size = 0;
+  int reason = 0;
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat facts;
+  if (descriptor < 0 || fstat(descriptor, &facts) != 0)
+    reason = errno;
+  else if (S_ISDIR(facts.st_mode))
+    reason = EISDIR;
+  /* One byte more than announced: the read that finds the end needs room. */
+  else
+    reason = read_all(descriptor, data, (size_t)facts.st_size + 1, size);
+  if (descriptor >= 0) close(descriptor);
+  if (reason == 0) return ES_OK;
+  es_free(*data);
+  *data = NULL;
+  *size = 0;
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", path, strerror(reason));
+}
+
+bool es_file_exists(const char *path) {
+  struct stat facts;
+  return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
+}
+
+bool es_directory_exists(const char *path) {
+  struct stat facts;
+  return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
+es_code_t es_directory_create(const char *path, es_status_t *status) {
+  es_code_t code = ES_OK;
+  char *prefix = es_duplicate(path);
+  if (prefix == NULL) {
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be created: %s", path, strerror(ENOMEM));
+  }
+  for (char *end = prefix + (*prefix == '/'); code == ES_OK && *end != '\0';) {
+    end += strcspn(end, "/");
+    char held = *end;
+    *end = '\0';
+    /* A folder that is there may answer EROFS or EACCES instead of EEXIST; others may make it at the same time. */
+    if (mkdir(prefix, 0777) != 0) {
+      int reason = errno;
+      if (!es_directory_exists(prefix)) {
+        if (reason == EEXIST) reason = ENOTDIR;
+        code = es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be created as a folder: %s", prefix, strerror(reason));
+      }
+    }
+    *end = held;
+    end += strspn(end, "/");
+  }
+  es_free(prefix);
+  return code;
+}
+
+uint64_t es_hash(const void *data, size_t size, uint64_t seed) {
+  return XXH3_64bits_withSeed(data, size, seed);
+}

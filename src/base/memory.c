@@ -1,0 +1,65 @@
+#include "eigenscope/memory.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+/* Stands in front of every block, as long as the alignment so that the block keeps it: reallocation needs the size,
+ * because realloc would not keep the alignment and has to be replaced by a copy. */
+typedef struct header {
+  size_t size;
+  char padding[ALIGNMENT - sizeof(size_t)];
+} header_t;
+_Static_assert(sizeof(header_t) == ALIGNMENT, "the header must keep the block aligned");
+
+static atomic_llong alive;
+
+static header_t *header_of(void *block) {
+  return (header_t *)block - 1;
+}
+
+void *es_allocate(size_t count, size_t size) {
+  size_t bytes, total;
+  if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
+  if (__builtin_add_overflow(bytes, sizeof(header_t), &total)) return NULL;
+  void *memory = NULL;
+  if (posix_memalign(&memory, ALIGNMENT, total) != 0) return NULL;
+  header_t *header = memory;
+  header->size = bytes;
+  atomic_fetch_add_explicit(&alive, 1, memory_order_relaxed);
+  return header + 1;
+}
+
+void *es_allocate_zero(size_t count, size_t size) {
+  void *block = es_allocate(count, size);
+  if (block != NULL) memset(block, 0, count * size);
+  return block;
+}
+
+void *es_reallocate(void *block, size_t count, size_t size) {
+  void *grown = es_allocate(count, size);
+  if (grown == NULL || block == NULL) return grown;
+  size_t held = header_of(block)->size;
+  size_t wanted = count * size;
+  memcpy(grown, block, held < wanted ? held : wanted);
+  es_free(block);
+  return grown;
+}
+
+char *es_duplicate(const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = es_allocate(size, 1);
+  if (copy != NULL) memcpy(copy, text, size);
+  return copy;
+}
+
+void es_free(void *block) {
+  if (block == NULL) return;
+  atomic_fetch_sub_explicit(&alive, 1, memory_order_relaxed);
+  free(header_of(block));
+}
+
+int64_t es_memory_balance(void) {
+  return atomic_load_explicit(&alive, memory_order_relaxed);
+}

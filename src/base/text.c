@@ -1,0 +1,187 @@
+#include "eigenscope/text.h"
+#include "eigenscope/memory.h"
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Room for `extra` more bytes and the terminator. */
+static bool text_reserve(es_text_t *text, size_t extra) {
+  if (text->failed) return false;
+  size_t needed = text->length + extra + 1;
+  if (needed <= text->capacity) return true;
+  size_t capacity = text->capacity < 32 ? 64 : 2 * text->capacity;
+  if (capacity < needed) capacity = needed;
+  char *data = es_reallocate(text->data, capacity, 1);
+  if (data == NULL) {
+    text->failed = true;
+    return false;
+  }
+  text->data = data;
+  text->capacity = capacity;
+  return true;
+}
+
+void es_text_append(es_text_t *text, const char *format, ...) {
+  va_list arguments, again;
+  va_start(arguments, format);
+  va_copy(again, arguments);
+  int length = vsnprintf(NULL, 0, format, arguments);
+  va_end(arguments);
+  if (length < 0) {
+    text->failed = true;
+  } else if (text_reserve(text, (size_t)length)) {
+    vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
+    text->length += (size_t)length;
+  }
+  va_end(again);
+}
+
+void es_text_append_quoted(es_text_t *text, const char *value) {
+  static const char plain[] = "\"\\\n\r\t\b\f", letters[] = "\"\\nrtbf";
+  es_text_append(text, "\"");
+  while (*value != '\0') {
+    size_t run = 0; /* bytes that need no escape; UTF-8 passes as it is */
+    while ((unsigned char)value[run] >= 0x20 && value[run] != 0x7f && value[run] != '"' && value[run] != '\\') run++;
+    if (run > 0 && text_reserve(text, run)) {
+      memcpy(text->data + text->length, value, run);
+      text->length += run;
+      text->data[text->length] = '\0';
+    }
+    value += run;
+    if (*value == '\0') break;
+    const char *found = strchr(plain, *value);
+    if (found != NULL)
+      es_text_append(text, "\\%c", letters[found - plain]);
+    else
+      es_text_append(text, "\\u%04x", (unsigned)(unsigned char)*value);
+    value++;
+  }
+  es_text_append(text, "\"");
+}
+
+const char *es_text_get(const es_text_t *text) {
+  return text->data != NULL ? text->data : "";
+}
+
+void es_text_destroy(es_text_t *text) {
+  es_free(text->data);
+  *text = (es_text_t){0};
+}
+
+/* Writes the number digits[0].digits[1 … n−1] · 10^exponent without an exponent. */
+static void write_plain(char *out, const char *digits, int n, int exponent) {
+  if (exponent < 0) {
+    *out++ = '0';
+    *out++ = '.';
+    for (int i = -1; i > exponent; i--) *out++ = '0';
+  }
+  for (int i = 0; i < n || i <= exponent; i++) {
+    if (i > 0 && i == exponent + 1) *out++ = '.';
+    *out++ = i < n ? digits[i] : '0';
+  }
+  *out = '\0';
+}
+
+const char *es_text_double(double value, char out[32]) {
+  if (isnan(value)) return strcpy(out, "nan");
+  if (isinf(value)) return strcpy(out, value > 0 ? "inf" : "-inf");
+  char shortest[32];
+  for (int precision = 0; precision <= 16; precision++) {
+    snprintf(shortest, sizeof shortest, "%.*e", precision, value);
+    if (strtod(shortest, NULL) == value) break;
+  }
+  char *mark = strchr(shortest, 'e');
+  int exponent = (int)strtol(mark + 1, NULL, 10);
+  char digits[24];
+  int n = 0;
+  for (const char *c = shortest; c < mark; c++) {
+    if (*c >= '0' && *c <= '9') digits[n++] = *c;
+  }
+  char *start = out;
+  if (signbit(value)) *start++ = '-';
+  if (value == 0 || (fabs(value) >= 1e-6 && fabs(value) < 1e16)) {
+    write_plain(start, digits, n, exponent);
+  } else {
+    snprintf(start, 30, "%c.%.*se%+03d", digits[0], n > 1 ? n - 1 : 1, n > 1 ? digits + 1 : "0", exponent);
+  }
+  return out;
+}
+
+bool es_text_to_int(const char *text, int64_t *out) {
+  if (text[0] == '\0' || strspn(text, "+-0123456789") != strlen(text)) return false;
+  char *end = NULL;
+  errno = 0;
+  long long value = strtoll(text, &end, 10);
+  if (errno != 0 || *end != '\0') return false;
+  *out = value;
+  return true;
+}
+
+bool es_text_to_double(const char *text, double *out) {
+  /* strtod also takes blanks, hexadecimal, nan and inf, none of which is a number that a user means to set. */
+  if (text[0] == '\0' || strspn(text, "+-.0123456789eE") != strlen(text)) return false;
+  char *end = NULL;
+  double value = strtod(text, &end);
+  if (end == text || *end != '\0' || !isfinite(value)) return false;
+  *out = value;
+  return true;
+}
+
+bool es_text_match(const char *pattern, const char *name) {
+  const char *star = NULL, *resume = NULL; /* last star, and where the name goes on after what it took */
+  while (*name != '\0') {
+    if (*pattern == '*') {
+      star = pattern++;
+      resume = name;
+    } else if (*pattern == '?' || *pattern == *name) {
+      pattern++;
+      name++;
+    } else if (star != NULL) {
+      pattern = star + 1;
+      name = ++resume;
+    } else {
+      return false;
+    }
+  }
+  while (*pattern == '*') pattern++;
+  return *pattern == '\0';
+}
+
+enum { WORD_MAX = 63, DISTANCE_MAX = 2 };
+
+/* Levenshtein's edit distance, row by row; DISTANCE_MAX + 1 for words that are too long to be compared. */
+static int edit_distance(const char *a, const char *b) {
+  size_t n_a = strlen(a), n_b = strlen(b);
+  if (n_a > WORD_MAX || n_b > WORD_MAX) return DISTANCE_MAX + 1;
+  int row[WORD_MAX + 1];
+  for (size_t j = 0; j <= n_b; j++) row[j] = (int)j;
+  for (size_t i = 1; i <= n_a; i++) {
+    int diagonal = row[0];
+    row[0] = (int)i;
+    for (size_t j = 1; j <= n_b; j++) {
+      int best = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      if (row[j] + 1 < best) best = row[j] + 1;
+      if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+      row[j] = best;
+    }
+  }
+  return row[n_b];
+}
+
+const char *es_text_nearest(const char *word, const char *const *candidates, int n) {
+  const char *nearest = NULL;
+  int least = DISTANCE_MAX + 1;
+  size_t length = strlen(word);
+  for (int i = 0; i < n; i++) {
+    int distance = edit_distance(word, candidates[i]);
+    if (distance < least && (size_t)distance < length) {
+      least = distance;
+      nearest = candidates[i];
+    }
+  }
+  return nearest;
+}
