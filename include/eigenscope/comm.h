@@ -60,7 +60,7 @@ void es_stack_push(es_stack_t *stack);
 const float *es_stack_total(const es_stack_t *stack);
 
 /** Makes all ranks of comm leave a stage together: returns the code of the lowest failing rank on every rank, with its
- * message and rank in `status`. Collective over comm (MPI_COMM_NULL: returns status->code). */
+ * message and rank (in comm) in `status`. Collective over comm (MPI_COMM_NULL: returns status->code). */
 es_code_t es_agree(MPI_Comm comm, es_status_t *status);
 
 #endif

@@ -8,14 +8,16 @@
 #include <stdint.h>
 
 /** Makes `path` hold exactly these bytes, or leaves it as it was: writes `<path>.<pid>.part` beside it, fsyncs,
- * renames, fsyncs the folder. On failure the part is removed. ES_SYSTEM with path and reason (disk full, read-only,
- * ...). */
+ * renames, fsyncs the folder. On failure the part is removed. ES_SYSTEM with path and reason (disk full, read-only).
+ * A file size limit (EFBIG) is reported only while SIGXFSZ is ignored; otherwise that signal ends the process. */
 es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status);
-/** Removes parts that killed writers of `path` left beside it. */
+/** Removes parts (`<path>.<digits>.part`) that killed writers of `path` left beside it. */
 void es_file_remove_parts(const char *path);
 /** Reads a whole file; *data is owned by the caller (es_free), one zero byte follows it. ES_SYSTEM with the reason. */
 es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status);
+/** True for a regular file (or a link to one). */
 bool es_file_exists(const char *path);
+/** True for a folder (or a link to one). */
 bool es_directory_exists(const char *path);
 /** mkdir -p. ES_SYSTEM with the path that could not be made and the reason. */
 es_code_t es_directory_create(const char *path, es_status_t *status);
