@@ -1,0 +1,129 @@
+/* The same bits on every number of ranks, and failures that all ranks leave together.
+ * ranks: 1 2 3 4 5 */
+#include "check.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/random.h"
+#include <string.h>
+
+enum { LANES = 8 };
+static int rank, size;
+
+/* Lane 5 is empty (zeros), as after a short last batch. Magnitudes differ, so that another order gives other bits. */
+static double value_of(int lane, size_t element) {
+  if (lane == 5) return 0;
+  uint32_t words[4];
+  es_random_block(1, ES_RANDOM_TEST, (uint64_t)lane, element, words);
+  return ((double)words[0] - 0x1p31) / 3 * (double)(1u << (words[1] % 20)); /* a third fills the mantissa */
+}
+
+/* The definition of the tree, computed on every rank for itself. */
+static double tree_f64(int first, int count, size_t element) {
+  if (count == 1) return value_of(first, element);
+  return tree_f64(first, count / 2, element) + tree_f64(first + count / 2, count / 2, element);
+}
+
+static float tree_f32(int first, int count, size_t element) {
+  if (count == 1) return (float)value_of(first, element);
+  return tree_f32(first, count / 2, element) + tree_f32(first + count / 2, count / 2, element);
+}
+
+static void check_tree_sum(const es_group_t *group, size_t n) {
+  double *lanes = es_allocate((size_t)group->lane_count * n, sizeof *lanes);
+  CHECK(lanes != NULL);
+  for (int lane = 0; lane < group->lane_count; lane++) {
+    for (size_t i = 0; i < n; i++) lanes[(size_t)lane * n + i] = value_of(group->lane_first + lane, i);
+  }
+  es_tree_sum_f64(group, lanes, n);
+  for (size_t i = 0; i < n; i++) CHECK(lanes[i] == tree_f64(0, group->lanes, i));
+  es_free(lanes);
+}
+
+/* The stack and the ranks together: what weight gradients go through. */
+static void check_stack(const es_group_t *group, size_t n) {
+  es_status_t status = {0};
+  es_stack_t stack;
+  CHECK(es_stack_create(&stack, group, n, &status) == ES_OK);
+  for (int lane = 0; lane < group->lane_count; lane++) {
+    float *next = es_stack_next(&stack);
+    for (size_t i = 0; i < n; i++) next[i] = (float)value_of(group->lane_first + lane, i);
+    es_stack_push(&stack);
+  }
+  float *values = es_allocate(2 * n, sizeof *values);
+  CHECK(values != NULL);
+  memcpy(values, es_stack_total(&stack), n * sizeof *values);
+  es_ranks_sum_f32(group, values, values + n, n);
+  for (size_t i = 0; i < n; i++) CHECK(values[i] == tree_f32(0, group->lanes, i));
+  es_free(values);
+  es_stack_destroy(&stack);
+}
+
+static void check_ranks_sum_f64(const es_group_t *group, size_t n) {
+  double *values = es_allocate(2 * n, sizeof *values);
+  CHECK(values != NULL);
+  for (size_t i = 0; i < n; i++) values[i] = tree_f64(group->lane_first, group->lane_count, i);
+  es_ranks_sum_f64(group, values, values + n, n);
+  for (size_t i = 0; i < n; i++) CHECK(values[i] == tree_f64(0, group->lanes, i));
+  es_free(values);
+}
+
+static void check_sums(void) {
+  /* Beyond what one message carries, at its edges, and 0. */
+  const size_t sizes[] = {0, 1, 5, 1023, 1024, 1025, 131072, 131073, 300001};
+  for (int lanes = size; lanes <= LANES; lanes *= 2) { /* from one lane a rank, which has no scratch of its own */
+    es_status_t status = {0};
+    es_group_t group;
+    CHECK(es_group_create(&group, MPI_COMM_WORLD, lanes, &status) == ES_OK);
+    CHECK(group.rank == rank && group.size == size && group.lanes == lanes);
+    CHECK(group.lane_count * size == lanes && group.lane_first == rank * group.lane_count);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+      check_tree_sum(&group, sizes[i]);
+      check_stack(&group, sizes[i]);
+      check_ranks_sum_f64(&group, sizes[i]);
+    }
+  }
+}
+
+static void check_refusals(void) {
+  es_group_t group;
+  es_status_t status = {0};
+  bool power_of_two = (size & (size - 1)) == 0;
+  CHECK(es_group_create(&group, MPI_COMM_WORLD, LANES, &status) == (power_of_two ? ES_OK : ES_INPUT));
+  CHECK(power_of_two == (strstr(status.message, "--ranks-per-point") == NULL));
+  if (size > 1) { /* more ranks than lanes */
+    memset(&status, 0, sizeof status);
+    CHECK(es_group_create(&group, MPI_COMM_WORLD, 1, &status) == ES_INPUT);
+    CHECK(strstr(status.message, "at most 1") != NULL);
+  }
+}
+
+/* The ranks of `failing` (bits) fail; every rank must return with the lowest one's code, rank and message. */
+static void check_agreement(unsigned failing) {
+  es_status_t status = {0};
+  if (failing >> rank & 1) es_fail(&status, rank % 2 ? ES_SYSTEM : ES_INPUT, "test", "rank %d lost its disk", rank);
+  es_code_t code = es_agree(MPI_COMM_WORLD, &status);
+  CHECK(code == status.code);
+  if (failing == 0) {
+    CHECK(code == ES_OK && status.rank == 0 && status.message[0] == '\0');
+    return;
+  }
+  int lowest = __builtin_ctz(failing);
+  char expected[64];
+  snprintf(expected, sizeof expected, "rank %d lost its disk", lowest);
+  CHECK(code == (lowest % 2 ? ES_SYSTEM : ES_INPUT));
+  CHECK(status.rank == lowest);
+  CHECK(strcmp(status.message, expected) == 0);
+  CHECK(strcmp(status.stage, "test") == 0);
+}
+
+int main(int argc, char **argv) {
+  ES_MPI(MPI_Init(&argc, &argv));
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
+  check_refusals();
+  if ((size & (size - 1)) == 0) check_sums();
+  for (unsigned failing = 0; failing < 1u << size; failing++) check_agreement(failing);
+  CHECK(es_memory_balance() == 0);
+  ES_MPI(MPI_Finalize());
+  return 0;
+}

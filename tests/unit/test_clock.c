@@ -1,0 +1,62 @@
+#include "check.h"
+#include "eigenscope/clock.h"
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+static void check_duration(double seconds, const char *expected) {
+  char out[32];
+  assert_string_equal(es_clock_duration(seconds, out), expected);
+}
+
+static void test_duration(void **state) {
+  (void)state;
+  check_duration(0, "0 s");
+  check_duration(-3, "0 s");
+  check_duration(4.4, "4 s");
+  check_duration(59.4, "59 s");
+  check_duration(59.6, "1:00");
+  check_duration(750, "12:30");
+  check_duration(3599.7, "1:00:00");
+  check_duration(10930, "3:02:10");
+  check_duration(400000, "111:06:40");
+  check_duration((double)INFINITY, "unknown");
+  check_duration((double)NAN, "unknown");
+  check_duration(1e300, "unknown");
+}
+
+static void test_clock_measures_a_sleep(void **state) {
+  (void)state;
+  double start = es_clock();
+  nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+  double elapsed = es_clock() - start;
+  assert_true(elapsed >= 0.0199);
+  assert_true(elapsed < 60);
+}
+
+static void test_utc_is_now(void **state) {
+  (void)state;
+  char text[32];
+  time_t before = time(NULL);
+  es_clock_utc(text);
+  time_t after = time(NULL);
+  struct tm utc = {0};
+  char zone = 0, rest = 0;
+  assert_int_equal(sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%c%c", &utc.tm_year, &utc.tm_mon, &utc.tm_mday, &utc.tm_hour,
+                          &utc.tm_min, &utc.tm_sec, &zone, &rest),
+                   7);
+  assert_int_equal(zone, 'Z');
+  utc.tm_year -= 1900;
+  utc.tm_mon -= 1;
+  time_t said = timegm(&utc);
+  assert_true(said >= before && said <= after);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_duration),
+      balanced_test(test_clock_measures_a_sleep),
+      balanced_test(test_utc_is_now),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,303 @@
+#include "check.h"
+#include "eigenscope/file.h"
+#include "eigenscope/text.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Faults: the program's own definitions stand before libc's. A call that is not armed goes to the kernel as usual. */
+typedef enum call { CALL_NONE, CALL_OPEN, CALL_WRITE, CALL_FSYNC, CALL_CLOSE, CALL_RENAME } call_t;
+static struct {
+  call_t call;      /* what fails */
+  int reason;       /* with which errno */
+  int after;        /* calls that succeed before */
+  int times;        /* failures before it works again; −1 for ever */
+  size_t write_cap; /* bytes that one write takes at most; 0 for all */
+} fault;
+#define INTERPOSED __attribute__((visibility("default")))
+
+static int fails(call_t call) {
+  if (fault.call != call || fault.times == 0) return 0;
+  if (fault.after > 0) {
+    fault.after--;
+    return 0;
+  }
+  if (fault.times > 0) fault.times--;
+  errno = fault.reason;
+  return 1;
+}
+
+INTERPOSED int open(const char *path, int flags, ...) {
+  if ((flags & O_CREAT) != 0 && fails(CALL_OPEN)) return -1;
+  return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0666);
+}
+
+INTERPOSED ssize_t write(int descriptor, const void *data, size_t size) {
+  if (descriptor <= 2) return syscall(SYS_write, descriptor, data, size);
+  if (fails(CALL_WRITE)) return -1;
+  if (fault.write_cap > 0 && size > fault.write_cap) size = fault.write_cap;
+  return syscall(SYS_write, descriptor, data, size);
+}
+
+INTERPOSED int fsync(int descriptor) {
+  return fails(CALL_FSYNC) ? -1 : (int)syscall(SYS_fsync, descriptor);
+}
+
+INTERPOSED int close(int descriptor) {
+  long done = syscall(SYS_close, descriptor);
+  return fails(CALL_CLOSE) ? -1 : (int)done;
+}
+
+INTERPOSED int rename(const char *from, const char *to) {
+  return fails(CALL_RENAME) ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+/* Every test works in an empty folder of its own. */
+static char folder[64];
+
+static int enter_folder(void **state) {
+  (void)state;
+  memset(&fault, 0, sizeof fault);
+  strcpy(folder, "/tmp/eigenscope-file-XXXXXX");
+  return mkdtemp(folder) == NULL || chdir(folder) != 0;
+}
+
+static int leave_folder(void **state) {
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf -- '%s'", folder);
+  int failed = chdir("/") != 0 || system(command) != 0;
+  return failed ? -1 : check_balance(state);
+}
+
+static int entries_in_folder(void) {
+  FILE *list = popen("ls -A | wc -l", "r");
+  int n = -1;
+  assert_int_equal(fscanf(list, "%d", &n), 1);
+  pclose(list);
+  return n;
+}
+
+static void check_content(const char *path, const void *expected, size_t n) {
+  char *data;
+  size_t size;
+  es_status_t status = {0};
+  assert_int_equal(es_file_read(path, &data, &size, &status), ES_OK);
+  assert_int_equal(size, n);
+  assert_memory_equal(data, expected, n);
+  assert_int_equal(data[n], '\0');
+  es_free(data);
+}
+
+static void test_write_then_read(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  assert_int_equal(es_file_write_atomic("empty", "", 0, &status), ES_OK);
+  check_content("empty", "", 0);
+  assert_int_equal(es_file_write_atomic("a", "one\0two", 7, &status), ES_OK);
+  check_content("a", "one\0two", 7);
+  assert_int_equal(es_file_write_atomic("a", "three", 5, &status), ES_OK);
+  check_content("a", "three", 5);
+  char path[128];
+  snprintf(path, sizeof path, "%s/absolute", folder);
+  assert_int_equal(es_file_write_atomic(path, "x", 1, &status), ES_OK);
+  check_content("absolute", "x", 1);
+  assert_int_equal(entries_in_folder(), 3);
+}
+
+static void test_short_and_interrupted_writes(void **state) {
+  (void)state;
+  char data[1000];
+  for (size_t i = 0; i < sizeof data; i++) data[i] = (char)(i * 7);
+  es_status_t status = {0};
+  fault.write_cap = 37;
+  fault.call = CALL_WRITE;
+  fault.reason = EINTR;
+  fault.after = 3;
+  fault.times = 2;
+  assert_int_equal(es_file_write_atomic("a", data, sizeof data, &status), ES_OK);
+  assert_int_equal(fault.times, 0);
+  check_content("a", data, sizeof data);
+}
+
+/* Whatever fails before the rename: the old content stays, the part is gone, the message has path and reason. */
+static void test_failures_leave_the_old_file(void **state) {
+  (void)state;
+  const struct {
+    call_t call;
+    int reason, after;
+  } faults[] = {{CALL_OPEN, EROFS, 0},  {CALL_OPEN, EACCES, 0}, {CALL_WRITE, ENOSPC, 0}, {CALL_WRITE, ENOSPC, 2},
+                {CALL_WRITE, EFBIG, 1}, {CALL_FSYNC, EIO, 0},   {CALL_CLOSE, EDQUOT, 0}, {CALL_RENAME, EACCES, 0}};
+  char data[100] = "new";
+  for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+    es_status_t status = {0};
+    memset(&fault, 0, sizeof fault);
+    assert_int_equal(es_file_write_atomic("a.h5", "old", 3, &status), ES_OK);
+    fault.call = faults[i].call;
+    fault.reason = faults[i].reason;
+    fault.after = faults[i].after;
+    fault.times = -1;
+    fault.write_cap = 10;
+    assert_int_equal(es_file_write_atomic("a.h5", data, sizeof data, &status), ES_SYSTEM);
+    assert_int_equal(status.code, ES_SYSTEM);
+    assert_string_equal(status.stage, "file");
+    assert_non_null(strstr(status.message, "a.h5: cannot be written"));
+    assert_non_null(strstr(status.message, strerror(faults[i].reason)));
+    memset(&fault, 0, sizeof fault);
+    check_content("a.h5", "old", 3);
+    assert_int_equal(entries_in_folder(), 1);
+  }
+}
+
+static void test_folder_that_cannot_be_synced(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  fault.call = CALL_FSYNC;
+  fault.reason = EINVAL; /* what file systems without it answer */
+  fault.after = 1;
+  fault.times = 1;
+  assert_int_equal(es_file_write_atomic("a", "x", 1, &status), ES_OK);
+  fault.reason = EIO;
+  fault.after = 1;
+  fault.times = 1;
+  assert_int_equal(es_file_write_atomic("a", "y", 1, &status), ES_SYSTEM);
+  assert_non_null(strstr(status.message, strerror(EIO)));
+}
+
+static void test_file_size_limit(void **state) {
+  (void)state;
+  struct rlimit held, small;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &held), 0);
+  small = held;
+  small.rlim_cur = 4096;
+  signal(SIGXFSZ, SIG_IGN);
+  char *data = es_allocate_zero(10000, 1);
+  es_status_t status = {0};
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+  es_code_t code = es_file_write_atomic("large", data, 10000, &status);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &held), 0);
+  assert_int_equal(code, ES_SYSTEM);
+  assert_non_null(strstr(status.message, strerror(EFBIG)));
+  assert_int_equal(entries_in_folder(), 0);
+  es_free(data);
+}
+
+static void test_write_without_folder(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  assert_int_equal(es_file_write_atomic("missing/a", "x", 1, &status), ES_SYSTEM);
+  assert_non_null(strstr(status.message, "missing/a: cannot be written"));
+  assert_non_null(strstr(status.message, strerror(ENOENT)));
+  assert_false(es_directory_exists("missing"));
+}
+
+static void touch(const char *path) {
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  fclose(file);
+}
+
+static void test_remove_parts(void **state) {
+  (void)state;
+  assert_int_equal(mkdir("points", 0777), 0);
+  const char *gone[] = {"points/a.h5.1.part", "points/a.h5.12345.part"};
+  const char *kept[] = {"points/a.h5",         "points/b.h5.1.part", "points/a.h5.part",      "points/a.h5..part",
+                        "points/a.h5.1.part2", "points/a.h5.x.part", "points/a.h5.old.1.part"};
+  for (int i = 0; i < 2; i++) touch(gone[i]);
+  for (int i = 0; i < 7; i++) touch(kept[i]);
+  touch("bare.7.part");
+  es_file_remove_parts("points/a.h5");
+  for (int i = 0; i < 2; i++) assert_false(es_file_exists(gone[i]));
+  for (int i = 0; i < 7; i++) assert_true(es_file_exists(kept[i]));
+  es_file_remove_parts("bare");
+  assert_false(es_file_exists("bare.7.part"));
+  es_file_remove_parts("nowhere/a");
+}
+
+static void test_read_failures(void **state) {
+  (void)state;
+  char *data = (char *)1;
+  size_t size = 1;
+  es_status_t status = {0};
+  assert_int_equal(es_file_read("missing.yaml", &data, &size, &status), ES_SYSTEM);
+  assert_null(data);
+  assert_int_equal(size, 0);
+  assert_non_null(strstr(status.message, "missing.yaml: cannot be read"));
+  assert_non_null(strstr(status.message, strerror(ENOENT)));
+  memset(&status, 0, sizeof status);
+  assert_int_equal(es_file_read(folder, &data, &size, &status), ES_SYSTEM);
+  assert_non_null(strstr(status.message, strerror(EISDIR)));
+}
+
+static void test_read_of_a_file_without_size(void **state) {
+  (void)state;
+  /* A line for each of these pages, because neighbours differ: more than the reader's first guess of a size. */
+  enum { PAGES = 200, PAGE = 4096 };
+  char *pages = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_true(pages != MAP_FAILED);
+  for (int i = 0; i < PAGES; i += 2) assert_int_equal(mprotect(pages + i * PAGE, PAGE, PROT_NONE), 0);
+  char *data;
+  size_t size;
+  es_status_t status = {0};
+  assert_int_equal(es_file_read("/proc/self/maps", &data, &size, &status), ES_OK);
+  assert_true(size > PAGES * 20);
+  assert_int_equal(strlen(data), size);
+  es_free(data);
+  munmap(pages, PAGES * PAGE);
+}
+
+static void test_directory_create(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  assert_int_equal(es_directory_create("a/b//c/", &status), ES_OK);
+  assert_true(es_directory_exists("a/b/c"));
+  assert_int_equal(es_directory_create("a/b/c", &status), ES_OK);
+  assert_int_equal(es_directory_create("/", &status), ES_OK);
+  char path[128];
+  snprintf(path, sizeof path, "%s/x/y", folder);
+  assert_int_equal(es_directory_create(path, &status), ES_OK);
+  assert_true(es_directory_exists("x/y"));
+  assert_false(es_file_exists("x/y"));
+  touch("a/file");
+  assert_int_equal(es_directory_create("a/file/deep", &status), ES_SYSTEM);
+  assert_non_null(strstr(status.message, "a/file: cannot be created as a folder"));
+  assert_non_null(strstr(status.message, strerror(ENOTDIR)));
+  assert_false(es_directory_exists("a/file"));
+  assert_true(es_file_exists("a/file"));
+}
+
+static void test_hash(void **state) {
+  (void)state;
+  /* XXH3 of nothing, from its specification; ids on disks depend on it. */
+  assert_true(es_hash("", 0, 0) == 0x2d06800538d394c2u);
+  assert_true(es_hash("abc", 3, 0) == es_hash("abc", 3, 0));
+  assert_true(es_hash("abc", 3, 0) != es_hash("abd", 3, 0));
+  assert_true(es_hash("abc", 3, 0) != es_hash("abc", 3, 1));
+  assert_true(es_hash("b", 1, es_hash("a", 1, 0)) != es_hash("a", 1, es_hash("b", 1, 0)));
+}
+
+#define file_test(function) cmocka_unit_test_setup_teardown(function, enter_folder, leave_folder)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      file_test(test_write_then_read),
+      file_test(test_short_and_interrupted_writes),
+      file_test(test_failures_leave_the_old_file),
+      file_test(test_folder_that_cannot_be_synced),
+      file_test(test_file_size_limit),
+      file_test(test_write_without_folder),
+      file_test(test_remove_parts),
+      file_test(test_read_failures),
+      file_test(test_read_of_a_file_without_size),
+      file_test(test_directory_create),
+      balanced_test(test_hash),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

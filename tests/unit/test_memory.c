@@ -1,0 +1,100 @@
+#include "check.h"
+#include "eigenscope/memory.h"
+#include <string.h>
+
+/* Refused sizes are what is tested: the sanitizer shall answer NULL, as malloc does. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+  return "allocator_may_return_null=1";
+}
+
+static int is_aligned(const void *block) {
+  return (uintptr_t)block % 64 == 0;
+}
+
+static void test_blocks_are_aligned_and_counted(void **state) {
+  (void)state;
+  void *blocks[100];
+  for (size_t i = 0; i < 100; i++) {
+    blocks[i] = es_allocate(i, 3);
+    assert_non_null(blocks[i]);
+    assert_true(is_aligned(blocks[i]));
+    memset(blocks[i], 0xa5, 3 * i);
+  }
+  assert_int_equal(es_memory_balance(), 100);
+  for (size_t i = 0; i < 100; i++) es_free(blocks[i]);
+  es_free(NULL);
+  assert_int_equal(es_memory_balance(), 0);
+}
+
+static void test_zeroed(void **state) {
+  (void)state;
+  /* A block of the same size is dirtied first, so that the allocator has one at hand that is not zero. */
+  unsigned char *dirty = es_allocate(1000, 7);
+  memset(dirty, 0xff, 7000);
+  es_free(dirty);
+  unsigned char *block = es_allocate_zero(1000, 7);
+  assert_non_null(block);
+  for (size_t i = 0; i < 7000; i++) assert_int_equal(block[i], 0);
+  es_free(block);
+}
+
+static void test_overflow_and_excess_are_refused(void **state) {
+  (void)state;
+  assert_null(es_allocate(SIZE_MAX / 2, 3));
+  assert_null(es_allocate_zero(SIZE_MAX / 2, 3));
+  assert_null(es_allocate(SIZE_MAX, 1)); /* fits without the header only */
+  assert_null(es_allocate(SIZE_MAX / 4, 1));
+  assert_int_equal(es_memory_balance(), 0);
+}
+
+static void test_reallocation_keeps_content_and_alignment(void **state) {
+  (void)state;
+  int32_t *block = NULL;
+  for (int n = 1; n <= 5000; n = n * 3 + 1) {
+    block = es_reallocate(block, (size_t)n, sizeof *block);
+    assert_non_null(block);
+    assert_true(is_aligned(block));
+    for (int i = (n - 1) / 3; i < n; i++) block[i] = i * i;
+    for (int i = 0; i < n; i++) assert_int_equal(block[i], i * i);
+  }
+  block = es_reallocate(block, 10, sizeof *block);
+  for (int i = 0; i < 10; i++) assert_int_equal(block[i], i * i);
+  assert_int_equal(es_memory_balance(), 1);
+  es_free(block);
+}
+
+static void test_failed_reallocation_leaves_the_block(void **state) {
+  (void)state;
+  char *block = es_duplicate("kept");
+  assert_non_null(block);
+  assert_null(es_reallocate(block, SIZE_MAX / 2, 4));
+  assert_null(es_reallocate(block, SIZE_MAX / 4, 1));
+  assert_string_equal(block, "kept");
+  assert_int_equal(es_memory_balance(), 1);
+  es_free(block);
+}
+
+static void test_duplicate(void **state) {
+  (void)state;
+  const char *text = "width = 1/16";
+  char *copy = es_duplicate(text);
+  assert_ptr_not_equal(copy, text);
+  assert_string_equal(copy, text);
+  es_free(copy);
+  copy = es_duplicate("");
+  assert_string_equal(copy, "");
+  es_free(copy);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_blocks_are_aligned_and_counted),
+      balanced_test(test_zeroed),
+      balanced_test(test_overflow_and_excess_are_refused),
+      balanced_test(test_reallocation_keeps_content_and_alignment),
+      balanced_test(test_failed_reallocation_leaves_the_block),
+      balanced_test(test_duplicate),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
