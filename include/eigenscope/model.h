@@ -1,0 +1,100 @@
+/** A network that runs: weights, a forward and a backward pass over the lanes of a group (comm.h).
+ *
+ * The pass is depth-first: a batch is cut into slices of at most 16 samples, and each slice goes through as many nodes
+ * as possible while it is in the cache; the slices wait for each other only where batch norm needs the statistics of
+ * the whole batch. Every kernel sees the same slices in the same shapes on any number of ranks, and every sum over
+ * samples is lane- ordered, so the bits are the same on 1, 2, 4 … ranks.
+ *
+ * Layout: activations are NHWC float, one sample after the other; parameters, gradients and buffers are flat vectors in
+ * the order and the (PyTorch) shapes of graph.h. */
+#ifndef EIGENSCOPE_MODEL_H
+#define EIGENSCOPE_MODEL_H
+
+#include "eigenscope/comm.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/status.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { ES_SLICE_MAX = 16 };
+
+typedef struct es_model es_model_t;
+
+/** Where a pass gets its samples from. */
+typedef struct es_feed {
+  /** Writes samples first … first+count−1 of the batch into out: float (count, H, W, 3). Must not fail. */
+  void (*fetch)(void *context, int64_t first, int64_t count, float *out);
+  void *context;
+  const int32_t *labels; /**< of the whole batch, 0 … classes−1; borrowed */
+} es_feed_t;
+
+/** Gets every output of a captured layer, slice by slice, as it is computed (before batch norm and activation): `out`
+ * is float (samples, shape.h, shape.w, shape.c), valid during the call. `lane` counts this rank's lanes from 0; within
+ * a lane slices come in order. */
+typedef struct es_observer {
+  void (*observe)(void *context, int layer, int lane, const float *out, int64_t samples, es_shape_t shape);
+  void *context;
+} es_observer_t;
+
+typedef struct es_pass {
+  int64_t n;     /**< samples of the batch, over all ranks; ≤ the largest of `batches` */
+  bool training; /**< batch statistics, dropout; otherwise running statistics */
+  int64_t seed;  /**< of dropout */
+  uint64_t step; /**< of dropout: a number that is new in each training step, below 2⁴⁰ */
+  es_feed_t feed;
+  const es_observer_t *observer; /**< or NULL */
+  int64_t *confusion; /**< classes × classes counts [label][prediction], added to, of this rank's samples; or NULL */
+} es_pass_t;
+
+/** Sums over the batch. */
+typedef struct es_loss {
+  double loss;    /**< Σ cross-entropy */
+  double correct; /**< samples whose largest logit (the first of equals) is the label's */
+  double top5;    /**< samples whose label is among the five largest logits */
+  double signal;  /**< Σ over ranks of `signal`, see es_model_forward */
+} es_loss_t;
+
+/** Builds the runtime: kernels for every slice size that batches of these sizes give on this rank, activations for the
+ * largest of them. With training = false only what a forward pass needs. Borrows graph and group. Not collective; the
+ * caller agrees. ES_SYSTEM when memory is out or oneDNN has no kernel. *out is owned by the caller. */
+es_code_t es_model_create(es_model_t **out, const es_graph_t *graph, const es_group_t *group, const int64_t *batches,
+                          int n_batches, bool training, es_status_t *status);
+void es_model_destroy(es_model_t *model);
+
+/** Fills parameters and buffers as graph.h says, a pure function of the seed. */
+void es_model_initialise(es_model_t *model, int64_t seed);
+/** The same into flat vectors of the caller. */
+void es_tensors_initialise(const es_graph_t *graph, float *parameters, float *buffers, int64_t seed);
+
+/** Flat vectors of this model: parameters, gradients (after es_model_backward: of the mean loss, summed over the group)
+ * and running statistics. Borrowed, writable. Call es_model_changed after writing parameters. */
+float *es_model_parameters(es_model_t *model);
+float *es_model_gradients(es_model_t *model);
+float *es_model_buffers(es_model_t *model);
+void es_model_changed(es_model_t *model);
+
+/** Forward pass over this rank's share of the batch, with loss. `signal` is added up over the ranks into out->signal,
+ * which lets ranks agree on something (stop!) without a message of its own. Training passes update the running
+ * statistics (momentum 0.1, unbiased variance, as PyTorch) and keep what es_model_backward needs. Collective over the
+ * group. */
+void es_model_forward(es_model_t *model, const es_pass_t *pass, double signal, es_loss_t *out);
+
+/** Gradients of the mean loss of the batch of the last training pass. Collective over the group. */
+void es_model_backward(es_model_t *model, const es_pass_t *pass);
+
+/** Repeats a pass and names the first node (forward order, over all ranks) whose output is not finite; "the loss" if
+ * none is. The running statistics are spoiled if training. Collective over the group. */
+const char *es_model_first_nonfinite(es_model_t *model, const es_pass_t *pass);
+
+/** Seconds spent so far in reductions over the ranks (for --verbose), and bytes sent by this rank in them. */
+double es_model_wait_seconds(const es_model_t *model);
+
+/** Bytes that es_model_create would allocate on one rank of a group of `ranks`, without oneDNN's own scratch. */
+int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training);
+
+/** "oneDNN 2.6.3, avx512_core": the library of the kernels and the instruction set it uses. Static storage. */
+const char *es_model_engine_name(void);
+/** One thread for each rank: must be called before the first model is made (oneDNN keeps what it finds). */
+void es_model_engine_single_thread(void);
+
+#endif

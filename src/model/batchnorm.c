@@ -1,0 +1,173 @@
+/* Batch norm over the whole batch, all lanes and ranks, with the ReLU that follows it (Ioffe and Szegedy, arXiv
+ * 1502.03167, algorithm 1; backward: section 3). Statistics are taken while each slice is still in the cache; oneDNN
+ * cannot do this slice by slice: its backward with given statistics leaves out their derivative. */
+#include "eigenscope/clock.h"
+#include "eigenscope/memory.h"
+#include "kernels.h"
+#include "unit.h"
+#include <math.h>
+#include <string.h>
+
+static const double epsilon = 1e-5, momentum = 0.1; /* PyTorch's defaults */
+
+/* All float vectors are patterns (kernels.h). */
+typedef struct state {
+  size_t channels, length;
+  double *sums;    /* (lanes of this rank, 2 × channels) */
+  double *scratch; /* 2 × length */
+  double *inverse; /* channels: 1/√(variance + ε) of this batch */
+  float *guess;    /* running mean before this batch: what the moments are shifted by */
+  float *scale, *shift, *mean;
+  float *a, *b, *c;  /* backward: dx = a·g + b·x + c */
+  float *channel[3]; /* per-channel values before they are spread over a pattern */
+} state_t;
+
+static void destroy(es_unit_t *unit) {
+  state_t *s = unit->state;
+  if (!s) return;
+  es_free(s->sums);
+  es_free(s->scratch);
+  es_free(s->inverse);
+  es_free(s->guess);
+  es_free(s);
+  unit->state = NULL;
+}
+
+static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
+  (void)sizes;
+  state_t *s = unit->state = es_allocate_zero(1, sizeof *s);
+  if (!s) return es_fail(status, ES_SYSTEM, "model", "out of memory for %s", unit->node->name);
+  s->channels = (size_t)unit->node->in.c;
+  s->length = es_pattern_length(s->channels);
+  s->sums = es_allocate_zero((size_t)unit->group->lane_count * 2 * s->channels, sizeof *s->sums);
+  s->scratch = es_allocate_zero(2 * s->length, sizeof *s->scratch);
+  s->inverse = es_allocate_zero(s->channels, sizeof *s->inverse);
+  s->guess = es_allocate_zero(10 * s->length, sizeof *s->guess);
+  if (!s->sums || !s->scratch || !s->inverse || !s->guess)
+    return es_fail(status, ES_SYSTEM, "model", "out of memory for %s", unit->node->name);
+  float **rows[] = {&s->scale, &s->shift,      &s->mean,       &s->a,         &s->b,
+                    &s->c,     &s->channel[0], &s->channel[1], &s->channel[2]};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) *rows[i] = s->guess + (i + 1) * s->length;
+  return ES_OK;
+}
+
+static size_t slice_rows(const es_unit_t *unit, const es_slice_t *slice) {
+  return (size_t)slice->count * (size_t)unit->node->in.h * (size_t)unit->node->in.w;
+}
+
+static void clear_sums(const es_unit_t *unit, state_t *s) {
+  memset(s->sums, 0, (size_t)unit->group->lane_count * 2 * s->channels * sizeof *s->sums);
+}
+
+/* y = scale·x + shift from a mean and 1/√(variance + ε), per channel. */
+static void set_affine(es_unit_t *unit, state_t *s, const float *mean, const double *inverse) {
+  const float *gamma = es_unit_parameter(unit, unit->node->weight), *beta = es_unit_parameter(unit, unit->node->bias);
+  for (size_t c = 0; c < s->channels; c++) {
+    double scale = (double)gamma[c] * inverse[c];
+    s->channel[0][c] = (float)scale;
+    s->channel[1][c] = (float)((double)beta[c] - (double)mean[c] * scale);
+  }
+  es_pattern_fill(s->scale, s->channel[0], s->channels);
+  es_pattern_fill(s->shift, s->channel[1], s->channels);
+  es_pattern_fill(s->mean, mean, s->channels);
+}
+
+static void begin(es_unit_t *unit, const es_pass_t *pass) {
+  state_t *s = unit->state;
+  const float *running_mean = es_unit_buffer(unit, unit->node->mean);
+  if (pass->training) {
+    clear_sums(unit, s);
+    es_pattern_fill(s->guess, running_mean, s->channels);
+    return;
+  }
+  const float *running_variance = es_unit_buffer(unit, unit->node->variance);
+  for (size_t c = 0; c < s->channels; c++) s->inverse[c] = 1.0 / sqrt((double)running_variance[c] + epsilon);
+  set_affine(unit, s, running_mean, s->inverse);
+}
+
+static void gather(es_unit_t *unit, const es_slice_t *slice) {
+  state_t *s = unit->state;
+  es_rows_moments(s->sums + (size_t)slice->lane * 2 * s->channels, es_storage_at(&unit->in, slice),
+                  slice_rows(unit, slice), s->channels, s->guess, s->scratch);
+}
+
+static double sum_lanes(es_unit_t *unit, state_t *s, const es_pass_t *pass) {
+  double start = es_clock();
+  es_tree_sum_f64(unit->group, s->sums, 2 * s->channels);
+  *unit->wait += es_clock() - start;
+  return (double)pass->n * unit->node->in.h * unit->node->in.w;
+}
+
+static void synchronise(es_unit_t *unit, const es_pass_t *pass) {
+  state_t *s = unit->state;
+  const double rows = sum_lanes(unit, s, pass);
+  float *running_mean = es_unit_buffer(unit, unit->node->mean);
+  float *running_variance = es_unit_buffer(unit, unit->node->variance);
+  for (size_t c = 0; c < s->channels; c++) {
+    double d = s->sums[c] / rows, mean = (double)s->guess[c] + d;
+    double variance = s->sums[s->channels + c] / rows - d * d;
+    if (variance < 0.0) variance = 0.0;
+    s->inverse[c] = 1.0 / sqrt(variance + epsilon);
+    s->channel[2][c] = (float)mean;
+    double unbiased = rows > 1.0 ? variance * rows / (rows - 1.0) : variance;
+    running_mean[c] = (float)((1.0 - momentum) * (double)running_mean[c] + momentum * mean);
+    running_variance[c] = (float)((1.0 - momentum) * (double)running_variance[c] + momentum * unbiased);
+  }
+  set_affine(unit, s, s->channel[2], s->inverse);
+  clear_sums(unit, s); /* for backward */
+}
+
+static void forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+  (void)pass;
+  state_t *s = unit->state;
+  es_rows_affine(es_storage_at(&unit->out, slice), es_storage_at(&unit->in, slice), slice_rows(unit, slice),
+                 s->channels, s->scale, s->shift, unit->relu);
+}
+
+static void backward_gather(es_unit_t *unit, const es_slice_t *slice) {
+  state_t *s = unit->state;
+  es_rows_backward_sums(s->sums + (size_t)slice->lane * 2 * s->channels, es_storage_at(&unit->out_gradient, slice),
+                        es_storage_at(&unit->in, slice), slice_rows(unit, slice), s->channels, s->scale, s->shift,
+                        s->mean, unit->relu, s->scratch);
+}
+
+static void backward_synchronise(es_unit_t *unit, const es_pass_t *pass) {
+  state_t *s = unit->state;
+  const double rows = sum_lanes(unit, s, pass);
+  float *gamma_gradient = es_unit_gradient(unit, unit->node->weight);
+  float *beta_gradient = es_unit_gradient(unit, unit->node->bias);
+  const float *gamma = es_unit_parameter(unit, unit->node->weight);
+  const bool first = unit->group->rank == 0; /* every rank has the total; the sum over ranks must count it once */
+  for (size_t c = 0; c < s->channels; c++) {
+    double g = s->sums[c], gx = s->sums[s->channels + c], inverse = s->inverse[c];
+    gamma_gradient[c] = first ? (float)(gx * inverse) : 0.0f;
+    beta_gradient[c] = first ? (float)g : 0.0f;
+    double a = (double)gamma[c] * inverse, b = -a * inverse * inverse * gx / rows;
+    s->channel[0][c] = (float)a;
+    s->channel[1][c] = (float)b;
+    s->channel[2][c] = (float)(-a * g / rows - b * (double)s->mean[c]);
+  }
+  es_pattern_fill(s->a, s->channel[0], s->channels);
+  es_pattern_fill(s->b, s->channel[1], s->channels);
+  es_pattern_fill(s->c, s->channel[2], s->channels);
+}
+
+static void backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+  (void)pass;
+  state_t *s = unit->state;
+  float *dx = es_storage_at(&unit->in_gradient, slice);
+  if (!dx) return;
+  es_rows_backward_apply(dx, es_storage_at(&unit->out_gradient, slice), es_storage_at(&unit->in, slice),
+                         slice_rows(unit, slice), s->channels, s->a, s->b, s->c);
+}
+
+const es_unit_class_t es_unit_batchnorm = {.name = "batch norm",
+                                           .create = create,
+                                           .destroy = destroy,
+                                           .begin = begin,
+                                           .gather = gather,
+                                           .synchronise = synchronise,
+                                           .forward = forward,
+                                           .backward_gather = backward_gather,
+                                           .backward_synchronise = backward_synchronise,
+                                           .backward = backward};

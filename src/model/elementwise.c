@@ -1,0 +1,61 @@
+/* ReLU that does not follow a batch norm, and dropout. */
+#include "eigenscope/random.h"
+#include "kernels.h"
+#include "unit.h"
+#include <string.h>
+
+static size_t slice_size(const es_unit_t *unit, const es_slice_t *slice) {
+  return (size_t)(slice->count * unit->out.size);
+}
+
+static void relu_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+  (void)pass;
+  es_relu_forward(es_storage_at(&unit->out, slice), es_storage_at(&unit->in, slice), slice_size(unit, slice));
+}
+
+static void relu_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+  (void)pass;
+  float *dx = es_storage_at(&unit->in_gradient, slice);
+  if (dx)
+    es_relu_backward(dx, es_storage_at(&unit->out_gradient, slice), es_storage_at(&unit->out, slice),
+                     slice_size(unit, slice));
+}
+
+const es_unit_class_t es_unit_relu = {.name = "ReLU", .forward = relu_forward, .backward = relu_backward};
+
+/* out = in / (1 − rate) where a unit deviate is at least `rate`, else 0. The deviates are a function of (seed, node,
+ * step, sample, element), so backward draws the same ones instead of keeping a mask. */
+static void drop(const es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice, const float *in, float *out) {
+  const int64_t size = unit->out.size, blocks = (size + 3) / 4;
+  const float rate = (float)unit->node->rate, scale = (float)(1.0 / (1.0 - unit->node->rate));
+  const uint64_t major = pass->step | (uint64_t)unit->index << 40;
+  for (int64_t i = 0; i < slice->count; i++) {
+    for (int64_t block = 0; block < blocks; block++) {
+      uint32_t words[4];
+      es_random_block(pass->seed, ES_RANDOM_DROPOUT, major, (uint64_t)((slice->first + i) * blocks + block), words);
+      for (int64_t j = block * 4; j < size && j < block * 4 + 4; j++)
+        out[i * size + j] = es_random_unit(words[j & 3]) < rate ? 0.0f : in[i * size + j] * scale;
+    }
+  }
+}
+
+static void dropout_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+  const float *in = es_storage_at(&unit->in, slice);
+  float *out = es_storage_at(&unit->out, slice);
+  if (pass->training && unit->node->rate > 0.0)
+    drop(unit, pass, slice, in, out);
+  else
+    memcpy(out, in, slice_size(unit, slice) * sizeof *out);
+}
+
+static void dropout_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+  float *dx = es_storage_at(&unit->in_gradient, slice);
+  const float *dy = es_storage_at(&unit->out_gradient, slice);
+  if (!dx) return;
+  if (unit->node->rate > 0.0)
+    drop(unit, pass, slice, dy, dx);
+  else
+    memcpy(dx, dy, slice_size(unit, slice) * sizeof *dx);
+}
+
+const es_unit_class_t es_unit_dropout = {.name = "dropout", .forward = dropout_forward, .backward = dropout_backward};

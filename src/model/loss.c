@@ -1,0 +1,32 @@
+/* Softmax cross-entropy, accuracy and confusion counts of one slice. */
+#include "unit.h"
+#include <math.h>
+
+/* Adds exp(logit − largest) up in double; returns log Σ exp(logit). */
+static double log_sum_exp(const float *logits, int32_t classes, float largest) {
+  double sum = 0.0;
+  for (int32_t c = 0; c < classes; c++) sum += exp((double)(logits[c] - largest));
+  return (double)largest + log(sum);
+}
+
+void es_loss_slice(const float *logits, const int32_t *labels, int64_t count, int32_t classes, int64_t n,
+                   double sums[3], float *gradient, int64_t *confusion) {
+  for (int64_t i = 0; i < count; i++, logits += classes) {
+    const int32_t label = labels[i];
+    int32_t best = 0, above = 0; /* classes that come before the label in the order of logits */
+    for (int32_t c = 0; c < classes; c++) {
+      if (logits[c] > logits[best]) best = c;
+      if (logits[c] > logits[label] || (logits[c] == logits[label] && c < label)) above++;
+    }
+    const double total = log_sum_exp(logits, classes, logits[best]);
+    sums[0] += total - (double)logits[label];
+    sums[1] += best == label ? 1.0 : 0.0;
+    sums[2] += above < 5 ? 1.0 : 0.0;
+    if (confusion) confusion[(int64_t)label * classes + best]++;
+    if (!gradient) continue;
+    for (int32_t c = 0; c < classes; c++) {
+      double p = exp((double)logits[c] - total);
+      gradient[i * classes + c] = (float)((p - (c == label ? 1.0 : 0.0)) / (double)n);
+    }
+  }
+}

@@ -1,0 +1,396 @@
+/* The driver: units in forward order, cut into segments at the batch norms, each slice depth-first through a segment.
+ */
+#include "eigenscope/model.h"
+#include "eigenscope/clock.h"
+#include "eigenscope/memory.h"
+#include "kernels.h"
+#include "unit.h"
+#include <assert.h>
+#include <string.h>
+
+enum { SUMS = 4 }; /* loss, correct, top5, signal */
+
+struct es_model {
+  const es_graph_t *graph; /* borrowed */
+  es_group_t group;
+  bool training;
+  int64_t samples; /* stored at most on this rank */
+  float *parameters, *gradients, *buffers, *scratch;
+  es_unit_t *units;
+  int n_units;
+  int *segments; /* first unit of each segment, n_units at the end */
+  int n_segments;
+  float *pool[5];     /* gradients: two for whole batches, two for slices, and the loss gradient */
+  es_slice_t *slices; /* of this rank, lane by lane */
+  int *lane_slices;   /* first slice of each of this rank's lanes, and the end */
+  int slices_capacity;
+  double *sums; /* (lanes of this rank, SUMS) */
+  double wait;
+  int *bad; /* es_model_first_nonfinite: smallest node seen to be not finite; else NULL */
+};
+
+/* A lane of `count` samples is cut into as few slices as fit ES_SLICE_MAX, as even as possible. */
+static int lane_cuts(int64_t count) {
+  return (int)((count + ES_SLICE_MAX - 1) / ES_SLICE_MAX);
+}
+
+static int64_t cut_start(int64_t count, int cuts, int i) {
+  return count * i / cuts;
+}
+
+static uint32_t slice_sizes(const int64_t *batches, int n_batches, int lanes) {
+  uint32_t sizes = 0;
+  for (int b = 0; b < n_batches; b++) {
+    for (int lane = 0; lane < lanes; lane++) {
+      int64_t first, count;
+      es_lane_range(batches[b], lanes, lane, &first, &count);
+      int cuts = lane_cuts(count);
+      for (int i = 0; i < cuts; i++) sizes |= 1u << (cut_start(count, cuts, i + 1) - cut_start(count, cuts, i));
+    }
+  }
+  return sizes;
+}
+
+static int64_t largest(const int64_t *batches, int n) {
+  int64_t most = 0;
+  for (int i = 0; i < n; i++) most = batches[i] > most ? batches[i] : most;
+  return most;
+}
+
+/* Lists this rank's slices of a batch of n. Without training nothing is kept: all slices share one place. */
+static void cut_batch(es_model_t *m, int64_t n, bool training) {
+  int k = 0;
+  int64_t rank_first, rank_count;
+  es_group_range(&m->group, n, &rank_first, &rank_count);
+  for (int lane = 0; lane < m->group.lane_count; lane++) {
+    int64_t first, count;
+    es_lane_range(n, m->group.lanes, m->group.lane_first + lane, &first, &count);
+    m->lane_slices[lane] = k;
+    int cuts = lane_cuts(count);
+    for (int i = 0; i < cuts; i++) {
+      assert(k < m->slices_capacity);
+      int64_t start = first + cut_start(count, cuts, i), end = first + cut_start(count, cuts, i + 1);
+      m->slices[k++] = (es_slice_t){
+          .lane = lane, .count = (int32_t)(end - start), .first = start, .store = training ? start - rank_first : 0};
+    }
+  }
+  m->lane_slices[m->group.lane_count] = k;
+}
+
+static const es_unit_class_t *class_of(const es_node_t *node) {
+  switch (node->op) {
+  case ES_OP_CONV:
+    return &es_unit_conv;
+  case ES_OP_LINEAR:
+    return &es_unit_linear;
+  case ES_OP_BATCHNORM:
+    return &es_unit_batchnorm;
+  case ES_OP_RELU:
+    return &es_unit_relu;
+  case ES_OP_MAXPOOL:
+  case ES_OP_AVGPOOL:
+    return &es_unit_pool;
+  case ES_OP_DROPOUT:
+    return &es_unit_dropout;
+  case ES_OP_INPUT:
+  case ES_OPS:
+    break;
+  }
+  assert(!"a node that does not run");
+  return NULL;
+}
+
+/* A batch norm and the ReLU that reads it are one unit. */
+static bool fuses(const es_graph_t *graph, int node) {
+  return graph->nodes[node].op == ES_OP_BATCHNORM && node + 1 < graph->n_nodes &&
+         graph->nodes[node + 1].op == ES_OP_RELU;
+}
+
+static int count_units(const es_graph_t *graph) {
+  int n = 0;
+  for (int i = 1; i < graph->n_nodes; i++, n++) i += fuses(graph, i);
+  return n;
+}
+
+static float *allocate_floats(int64_t count) {
+  return es_allocate_zero((size_t)count, sizeof(float));
+}
+
+/* Activations: kept for the whole share of the rank when there will be a backward pass, else one slice's. */
+static bool lay_out_activations(es_model_t *m) {
+  const es_graph_t *graph = m->graph;
+  const bool whole = m->training;
+  const int64_t samples = whole ? m->samples : ES_SLICE_MAX;
+  es_storage_t in = {.size = es_shape_size(graph->nodes[0].out), .whole = whole};
+  in.data = allocate_floats(samples * in.size);
+  bool fine = in.data != NULL;
+  for (int u = 0, node = 1; u < m->n_units; u++, node++) {
+    es_unit_t *unit = &m->units[u];
+    *unit = (es_unit_t){.class = class_of(&graph->nodes[node]),
+                        .graph = graph,
+                        .group = &m->group,
+                        .node = &graph->nodes[node],
+                        .index = node,
+                        .training = m->training,
+                        .samples = samples,
+                        .relu = fuses(graph, node),
+                        .parameters = m->parameters,
+                        .gradients = m->gradients,
+                        .buffers = m->buffers,
+                        .wait = &m->wait,
+                        .in = in};
+    unit->out = (es_storage_t){.size = es_shape_size(unit->node->out), .whole = whole};
+    unit->out.data = allocate_floats(samples * unit->out.size);
+    fine = fine && unit->out.data;
+    in = unit->out;
+    node += unit->relu;
+  }
+  return fine;
+}
+
+/* Gradients: only what a batch norm waits with is kept for the whole batch; everything else lives for one slice. Each
+ * kind alternates between two buffers, because a unit reads one and writes the next. */
+static bool lay_out_gradients(es_model_t *m) {
+  int64_t whole = 0, slice = 0;
+  for (int u = 0; u + 1 < m->n_units; u++) {
+    int64_t size = m->units[u].out.size;
+    if (m->units[u].class->backward_synchronise)
+      whole = size > whole ? size : whole;
+    else
+      slice = size > slice ? size : slice;
+  }
+  m->pool[0] = allocate_floats(whole * m->samples);
+  m->pool[1] = allocate_floats(whole * m->samples);
+  m->pool[2] = allocate_floats(slice * ES_SLICE_MAX);
+  m->pool[3] = allocate_floats(slice * ES_SLICE_MAX);
+  m->pool[4] = allocate_floats(m->units[m->n_units - 1].out.size * m->samples);
+  int n_whole = 0;
+  for (int u = 0; u < m->n_units; u++) {
+    es_unit_t *unit = &m->units[u];
+    const bool waits = unit->class->backward_synchronise != NULL, last = u + 1 == m->n_units;
+    float *data = last ? m->pool[4] : waits ? m->pool[n_whole++ % 2] : m->pool[2 + u % 2];
+    unit->out_gradient = (es_storage_t){.data = data, .size = unit->out.size, .whole = waits || last};
+    if (!last) m->units[u + 1].in_gradient = unit->out_gradient;
+  }
+  return m->pool[0] && m->pool[1] && m->pool[2] && m->pool[3] && m->pool[4];
+}
+
+static void find_segments(es_model_t *m) {
+  m->n_segments = 0;
+  for (int u = 0; u < m->n_units; u++) {
+    if (u == 0 || m->units[u].class->synchronise) m->segments[m->n_segments++] = u;
+  }
+  m->segments[m->n_segments] = m->n_units;
+}
+
+static es_code_t allocate(es_model_t *m, const int64_t *batches, int n_batches, es_status_t *status) {
+  const int lanes = m->group.lane_count;
+  int64_t most = largest(batches, n_batches), first;
+  es_group_range(&m->group, most, &first, &m->samples);
+  if (m->samples < ES_SLICE_MAX) m->samples = ES_SLICE_MAX;
+  m->n_units = count_units(m->graph);
+  m->slices_capacity = lanes * (lane_cuts(most / m->group.lanes + 1) + 1);
+  m->parameters = allocate_floats(m->graph->parameter_count);
+  m->buffers = allocate_floats(m->graph->buffer_count);
+  m->gradients = allocate_floats(m->training ? m->graph->parameter_count : 1);
+  m->scratch = allocate_floats(m->training && m->group.size > 1 ? m->graph->parameter_count : 1);
+  m->units = es_allocate_zero((size_t)m->n_units, sizeof *m->units);
+  m->segments = es_allocate_zero((size_t)m->n_units + 1, sizeof *m->segments);
+  m->slices = es_allocate_zero((size_t)m->slices_capacity, sizeof *m->slices);
+  m->lane_slices = es_allocate_zero((size_t)lanes + 1, sizeof *m->lane_slices);
+  m->sums = es_allocate_zero((size_t)lanes * SUMS, sizeof *m->sums);
+  bool fine = m->parameters && m->buffers && m->gradients && m->scratch && m->units && m->segments && m->slices &&
+              m->lane_slices && m->sums;
+  if (fine) fine = lay_out_activations(m);
+  if (fine && m->training) fine = lay_out_gradients(m);
+  if (!fine)
+    return es_fail(status, ES_SYSTEM, "model", "out of memory for a network of %lld parameters and batches of %lld",
+                   (long long)m->graph->parameter_count, (long long)most);
+  find_segments(m);
+  return ES_OK;
+}
+
+es_code_t es_model_create(es_model_t **out, const es_graph_t *graph, const es_group_t *group, const int64_t *batches,
+                          int n_batches, bool training, es_status_t *status) {
+  *out = NULL;
+  es_model_t *m = es_allocate_zero(1, sizeof *m);
+  if (!m) return es_fail(status, ES_SYSTEM, "model", "out of memory");
+  m->graph = graph;
+  m->group = *group;
+  m->training = training;
+  es_code_t code = allocate(m, batches, n_batches, status);
+  const uint32_t sizes = slice_sizes(batches, n_batches, group->lanes);
+  for (int u = 0; code == ES_OK && u < m->n_units; u++) {
+    if (m->units[u].class->create) code = m->units[u].class->create(&m->units[u], sizes, status);
+  }
+  if (code != ES_OK) {
+    es_model_destroy(m);
+    return code;
+  }
+  *out = m;
+  return ES_OK;
+}
+
+void es_model_destroy(es_model_t *m) {
+  if (!m) return;
+  for (int u = 0; m->units && u < m->n_units; u++) {
+    es_unit_t *unit = &m->units[u];
+    if (unit->class && unit->class->destroy) unit->class->destroy(unit);
+    if (u == 0) es_free(unit->in.data);
+    es_free(unit->out.data);
+  }
+  for (size_t i = 0; i < sizeof m->pool / sizeof *m->pool; i++) es_free(m->pool[i]);
+  es_free(m->parameters);
+  es_free(m->buffers);
+  es_free(m->gradients);
+  es_free(m->scratch);
+  es_free(m->units);
+  es_free(m->segments);
+  es_free(m->slices);
+  es_free(m->lane_slices);
+  es_free(m->sums);
+  es_free(m);
+}
+
+void es_model_initialise(es_model_t *m, int64_t seed) {
+  es_tensors_initialise(m->graph, m->parameters, m->buffers, seed);
+  es_model_changed(m);
+}
+
+float *es_model_parameters(es_model_t *m) {
+  return m->parameters;
+}
+float *es_model_gradients(es_model_t *m) {
+  return m->gradients;
+}
+float *es_model_buffers(es_model_t *m) {
+  return m->buffers;
+}
+double es_model_wait_seconds(const es_model_t *m) {
+  return m->wait;
+}
+
+void es_model_changed(es_model_t *m) {
+  for (int u = 0; u < m->n_units; u++) {
+    if (m->units[u].class->pack) m->units[u].class->pack(&m->units[u]);
+  }
+}
+
+static void note_nonfinite(const es_model_t *m, const es_unit_t *unit, const es_slice_t *slice) {
+  const size_t n = (size_t)(slice->count * unit->out.size);
+  if (unit->index < *m->bad && es_first_nonfinite(es_storage_at(&unit->out, slice), n) < n) *m->bad = unit->index;
+}
+
+static void run_units(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice, int begin, int end) {
+  for (int u = begin; u < end; u++) {
+    es_unit_t *unit = &m->units[u];
+    unit->class->forward(unit, pass, slice);
+    if (unit->node->layer >= 0 && pass->observer)
+      pass->observer->observe(pass->observer->context, unit->node->layer, slice->lane, es_storage_at(&unit->out, slice),
+                              slice->count, unit->node->out);
+    if (m->bad) note_nonfinite(m, unit, slice);
+  }
+}
+
+static void add_loss(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice) {
+  const es_unit_t *last = &m->units[m->n_units - 1];
+  es_loss_slice(es_storage_at(&last->out, slice), pass->feed.labels + slice->first, slice->count, m->graph->classes,
+                pass->n, m->sums + (size_t)slice->lane * SUMS,
+                pass->training ? es_storage_at(&last->out_gradient, slice) : NULL, pass->confusion);
+}
+
+static void forward_slice(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice, int begin, int end) {
+  if (begin == 0)
+    pass->feed.fetch(pass->feed.context, slice->first, slice->count, es_storage_at(&m->units[0].in, slice));
+  run_units(m, pass, slice, begin, end);
+  if (end == m->n_units)
+    add_loss(m, pass, slice);
+  else
+    m->units[end].class->gather(&m->units[end], slice);
+}
+
+void es_model_forward(es_model_t *m, const es_pass_t *pass, double signal, es_loss_t *out) {
+  assert(m->training || !pass->training);
+  cut_batch(m, pass->n, pass->training);
+  const int n_slices = m->lane_slices[m->group.lane_count];
+  memset(m->sums, 0, (size_t)m->group.lane_count * SUMS * sizeof *m->sums);
+  m->sums[3] = signal;
+  for (int u = 0; u < m->n_units; u++) {
+    if (m->units[u].class->begin) m->units[u].class->begin(&m->units[u], pass);
+  }
+  if (!pass->training) {
+    for (int i = 0; i < n_slices; i++) forward_slice(m, pass, &m->slices[i], 0, m->n_units);
+  } else {
+    for (int k = 0; k < m->n_segments; k++) {
+      es_unit_t *head = &m->units[m->segments[k]];
+      if (head->class->synchronise) {
+        /* A network that starts with a batch norm has nobody to gather for it; ours start with a layer. */
+        assert(k > 0);
+        head->class->synchronise(head, pass);
+      }
+      for (int i = 0; i < n_slices; i++) forward_slice(m, pass, &m->slices[i], m->segments[k], m->segments[k + 1]);
+    }
+  }
+  double start = es_clock();
+  es_tree_sum_f64(&m->group, m->sums, SUMS);
+  m->wait += es_clock() - start;
+  *out = (es_loss_t){m->sums[0], m->sums[1], m->sums[2], m->sums[3]};
+}
+
+/* Backward through the units of a segment and the batch norm at the head of the next one. */
+static void backward_segment(es_model_t *m, const es_pass_t *pass, int segment) {
+  const int begin = m->segments[segment], end = m->segments[segment + 1];
+  es_unit_t *head = &m->units[begin], *next = end < m->n_units ? &m->units[end] : NULL;
+  const int stop = head->class->backward_synchronise ? begin + 1 : begin;
+  if (next) next->class->backward_synchronise(next, pass);
+  for (int lane = 0; lane < m->group.lane_count; lane++) {
+    for (int i = m->lane_slices[lane]; i < m->lane_slices[lane + 1]; i++) {
+      const es_slice_t *slice = &m->slices[i];
+      if (next) next->class->backward(next, pass, slice);
+      for (int u = end - 1; u >= stop; u--) m->units[u].class->backward(&m->units[u], pass, slice);
+      if (stop > begin) head->class->backward_gather(head, slice);
+    }
+    for (int u = stop; u < end; u++) {
+      if (m->units[u].class->lane_end) m->units[u].class->lane_end(&m->units[u], lane);
+    }
+  }
+  for (int u = stop; u < end; u++) {
+    if (m->units[u].class->backward_end) m->units[u].class->backward_end(&m->units[u]);
+  }
+}
+
+void es_model_backward(es_model_t *m, const es_pass_t *pass) {
+  assert(m->training && pass->training);
+  for (int k = m->n_segments - 1; k >= 0; k--) backward_segment(m, pass, k);
+  double start = es_clock();
+  es_ranks_sum_f32(&m->group, m->gradients, m->scratch, (size_t)m->graph->parameter_count);
+  m->wait += es_clock() - start;
+}
+
+const char *es_model_first_nonfinite(es_model_t *m, const es_pass_t *pass) {
+  int bad = m->graph->n_nodes;
+  es_pass_t quiet = *pass;
+  quiet.observer = NULL;
+  quiet.confusion = NULL;
+  es_loss_t loss;
+  m->bad = &bad;
+  es_model_forward(m, &quiet, 0.0, &loss);
+  m->bad = NULL;
+  if (m->group.comm != MPI_COMM_NULL) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &bad, 1, MPI_INT, MPI_MIN, m->group.comm));
+  return bad < m->graph->n_nodes ? m->graph->nodes[bad].name : "the loss";
+}
+
+int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training) {
+  (void)lanes;
+  const int64_t share = (batch + ranks - 1) / ranks, samples = training ? share : ES_SLICE_MAX;
+  int64_t floats = graph->parameter_count * (training ? 5 : 2) + graph->buffer_count;
+  int64_t widest = 0;
+  for (int i = 0; i < graph->n_nodes; i++) {
+    i += fuses(graph, i);
+    int64_t size = es_shape_size(graph->nodes[i].out);
+    floats += size * samples;
+    widest = size > widest ? size : widest;
+  }
+  if (training) floats += 2 * widest * (samples + ES_SLICE_MAX);
+  return floats * (int64_t)sizeof(float);
+}

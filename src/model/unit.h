@@ -1,0 +1,89 @@
+/* One running node. The driver (model.c) walks units; each kind is a small file behind this table of functions. */
+#ifndef ES_MODEL_UNIT_H
+#define ES_MODEL_UNIT_H
+
+#include "eigenscope/model.h"
+
+/* Consecutive samples of one lane that go through the kernels together. */
+typedef struct es_slice {
+  int32_t lane;  /* of this rank, from 0 */
+  int32_t count; /* 1 … ES_SLICE_MAX */
+  int64_t first; /* position in the whole batch */
+  int64_t store; /* first sample's place in stored activations: 0 for all slices when nothing is kept */
+} es_slice_t;
+
+typedef struct es_unit es_unit_t;
+
+/* Any function may be NULL: then there is nothing to do. */
+typedef struct es_unit_class {
+  const char *name;
+  /* `sizes`: bit s is set when slices of s samples will come, on any rank: so that what is chosen here is the same on
+   * all. */
+  es_code_t (*create)(es_unit_t *unit, uint32_t sizes, es_status_t *status);
+  void (*destroy)(es_unit_t *unit);
+  /* Parameters have changed. */
+  void (*pack)(es_unit_t *unit);
+  /* Before the first slice of a pass. */
+  void (*begin)(es_unit_t *unit, const es_pass_t *pass);
+  /* Training only: the input of this slice has just been computed. A unit that has `synchronise` waits for all slices.
+   */
+  void (*gather)(es_unit_t *unit, const es_slice_t *slice);
+  void (*synchronise)(es_unit_t *unit, const es_pass_t *pass); /* collective */
+  void (*forward)(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice);
+  /* Backward: the same shape in the other direction. The gradient of this unit's output is there; `backward` writes
+   * that of its input, if there is a place for it. */
+  void (*backward_gather)(es_unit_t *unit, const es_slice_t *slice);
+  void (*backward_synchronise)(es_unit_t *unit, const es_pass_t *pass); /* collective */
+  void (*backward)(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice);
+  /* After the last slice of each lane (also an empty one), then after the last lane: sums to the flat gradient. */
+  void (*lane_end)(es_unit_t *unit, int lane);
+  void (*backward_end)(es_unit_t *unit);
+} es_unit_class_t;
+
+/* A vector for each sample. Kept for the whole batch, or only while a slice is under way. */
+typedef struct es_storage {
+  float *data;
+  int64_t size; /* floats of a sample */
+  bool whole;
+} es_storage_t;
+
+static inline float *es_storage_at(const es_storage_t *storage, const es_slice_t *slice) {
+  return storage->data ? storage->data + (storage->whole ? slice->store * storage->size : 0) : NULL;
+}
+
+struct es_unit {
+  const es_unit_class_t *class;
+  const es_graph_t *graph;
+  const es_group_t *group;
+  const es_node_t *node;
+  int32_t index;                           /* of the node, for random numbers */
+  bool training;                           /* will run backward */
+  int64_t samples;                         /* stored at most */
+  bool relu;                               /* batch norm: followed by a ReLU, done in the same pass */
+  es_storage_t in, out;                    /* activations */
+  es_storage_t in_gradient, out_gradient;  /* in_gradient.data is NULL when nobody wants it */
+  float *parameters, *gradients, *buffers; /* the model's flat vectors, borrowed */
+  double *wait;                            /* seconds in reductions, the model's */
+  void *state;                             /* owned by the class */
+};
+
+extern const es_unit_class_t es_unit_conv, es_unit_linear, es_unit_pool; /* onednn*.c */
+extern const es_unit_class_t es_unit_batchnorm, es_unit_relu, es_unit_dropout;
+
+static inline float *es_unit_parameter(const es_unit_t *unit, int32_t tensor) {
+  return unit->parameters + unit->graph->parameters[tensor].offset;
+}
+static inline float *es_unit_gradient(const es_unit_t *unit, int32_t tensor) {
+  return unit->gradients + unit->graph->parameters[tensor].offset;
+}
+static inline float *es_unit_buffer(const es_unit_t *unit, int32_t tensor) {
+  return unit->buffers + unit->graph->buffers[tensor].offset;
+}
+
+/* loss.c: softmax cross-entropy of one slice. logits (count, classes); labels of these samples; adds to `sums` (loss,
+ * correct, top5) in order; gradient (count, classes) = (softmax − onehot)/n when not NULL; confusion as in es_pass_t or
+ * NULL. */
+void es_loss_slice(const float *logits, const int32_t *labels, int64_t count, int32_t classes, int64_t n,
+                   double sums[3], float *gradient, int64_t *confusion);
+
+#endif

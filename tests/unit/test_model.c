@@ -1,0 +1,286 @@
+/* Gradients by finite differences, purity, and shapes of the built-in networks. */
+#include "eigenscope/memory.h"
+#include "eigenscope/model.h"
+#include "eigenscope/random.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { CLASSES = 3, RESOLUTION = 8, SAMPLES = 21 };
+
+typedef struct fixture {
+  es_graph_t *graph;
+  es_model_t *model;
+  es_group_t group;
+  int64_t n;
+  float *images;
+  int32_t labels[SAMPLES];
+} fixture_t;
+
+static void fetch(void *context, int64_t first, int64_t count, float *out) {
+  const fixture_t *f = context;
+  const size_t size = (size_t)RESOLUTION * RESOLUTION * 3;
+  memcpy(out, f->images + (size_t)first * size, (size_t)count * size * sizeof *out);
+}
+
+static es_pass_t training_pass(fixture_t *f) {
+  return (es_pass_t){.n = f->n, .training = true, .seed = 5, .step = 9, .feed = {fetch, f, f->labels}};
+}
+
+static void open_fixture(fixture_t *f, const es_model_spec_t *spec, int64_t n) {
+  es_status_t status = {0};
+  es_point_t point = {.model = *spec, .width = {1, 1}, .classes = CLASSES, .resolution = RESOLUTION};
+  memset(f, 0, sizeof *f);
+  f->n = n;
+  assert_int_equal(es_group_create(&f->group, MPI_COMM_NULL, 4, &status), ES_OK);
+  assert_int_equal(es_graph_create(&f->graph, &point, &status), ES_OK);
+  assert_int_equal(es_model_create(&f->model, f->graph, &f->group, &n, 1, true, &status), ES_OK);
+  es_model_initialise(f->model, 1);
+  const size_t size = (size_t)RESOLUTION * RESOLUTION * 3;
+  f->images = es_allocate((size_t)SAMPLES * size, sizeof *f->images);
+  assert_non_null(f->images);
+  for (size_t i = 0; i < SAMPLES * size; i++) {
+    uint32_t words[4];
+    float z[2];
+    es_random_block(3, ES_RANDOM_TEST, 0, i, words);
+    es_random_normal(words[0], words[1], z);
+    f->images[i] = z[0];
+  }
+  for (int i = 0; i < SAMPLES; i++) f->labels[i] = i % CLASSES;
+}
+
+static void close_fixture(fixture_t *f) {
+  es_model_destroy(f->model);
+  es_graph_destroy(f->graph);
+  es_free(f->images);
+  assert_int_equal(es_memory_balance(), 0);
+}
+
+static double mean_loss(fixture_t *f) {
+  es_pass_t pass = training_pass(f);
+  es_loss_t loss;
+  es_model_changed(f->model);
+  es_model_forward(f->model, &pass, 0.0, &loss);
+  return loss.loss / (double)f->n;
+}
+
+/* For every tensor: the slope of the loss along its own gradient, by central differences, against the gradient's
+ * length. */
+static void check_gradients(fixture_t *f) {
+  es_pass_t pass = training_pass(f);
+  es_loss_t loss;
+  float *theta = es_model_parameters(f->model);
+  /* Linear weights start tiny; larger ones make every path count. */
+  for (int64_t i = 0; i < f->graph->parameter_count; i++) theta[i] *= 1.0f + 0.1f * (float)(i % 7);
+  for (int32_t t = 0; t < f->graph->n_parameters; t++) {
+    const es_tensor_t *tensor = &f->graph->parameters[t];
+    if (tensor->init != ES_INIT_NORMAL_001) continue;
+    for (int64_t i = 0; i < tensor->count; i++) theta[tensor->offset + i] *= 20.0f;
+  }
+  es_model_changed(f->model);
+  es_model_forward(f->model, &pass, 0.0, &loss);
+  es_model_backward(f->model, &pass);
+  const size_t count = (size_t)f->graph->parameter_count;
+  float *gradient = es_allocate(count, sizeof *gradient), *start = es_allocate(count, sizeof *start);
+  memcpy(gradient, es_model_gradients(f->model), count * sizeof *gradient);
+  memcpy(start, theta, count * sizeof *start);
+  double whole = 0.0;
+  for (size_t i = 0; i < count; i++) whole += (double)gradient[i] * (double)gradient[i];
+  int checked = 0;
+  for (int32_t t = 0; t < f->graph->n_parameters; t++) {
+    const es_tensor_t *tensor = &f->graph->parameters[t];
+    double norm = 0.0;
+    for (int64_t i = 0; i < tensor->count; i++)
+      norm += (double)gradient[tensor->offset + i] * (double)gradient[tensor->offset + i];
+    norm = sqrt(norm);
+    if (norm < 1e-4 * sqrt(whole)) continue; /* biases before a batch norm have none: rounding only */
+    const double step = 2e-3 / (1.0 + norm);
+    double slope[2];
+    for (int s = 0; s < 2; s++) {
+      for (int64_t i = tensor->offset; i < tensor->offset + tensor->count; i++)
+        theta[i] = start[i] + (float)((s ? -step : step) * (double)gradient[i] / norm);
+      slope[s] = mean_loss(f);
+    }
+    memcpy(theta, start, count * sizeof *start);
+    const double measured = (slope[0] - slope[1]) / (2.0 * step);
+    if (fabs(measured - norm) > 0.02 * norm + 2e-4) {
+      print_error("%s: slope %g, gradient %g\n", tensor->name, measured, norm);
+      fail();
+    }
+    checked++;
+  }
+  assert_true(checked >= f->graph->n_parameters / 2);
+  es_free(gradient);
+  es_free(start);
+}
+
+static const es_model_spec_t small_vgg = {
+    "vgg", ES_FAMILY_VGG, ES_HEAD_AUTHORS, 6, {6, ES_ITEM_MAXPOOL, 9, ES_ITEM_AVGPOOL, 12, 12}};
+static const es_model_spec_t torch_vgg = {"vgg", ES_FAMILY_VGG, ES_HEAD_TORCHVISION, 4, {5, ES_ITEM_MAXPOOL, 16, 16}};
+static const es_model_spec_t small_mlp = {"mlp", ES_FAMILY_MLP, ES_HEAD_AUTHORS, 2, {10, 7}};
+
+static void test_gradients_vgg(void **state) {
+  (void)state;
+  fixture_t f;
+  open_fixture(&f, &small_vgg, SAMPLES);
+  check_gradients(&f);
+  close_fixture(&f);
+}
+
+static void test_gradients_torchvision_head(void **state) {
+  (void)state;
+  fixture_t f;
+  open_fixture(&f, &torch_vgg, SAMPLES);
+  check_gradients(&f);
+  close_fixture(&f);
+}
+
+static void test_gradients_mlp(void **state) {
+  (void)state;
+  fixture_t f;
+  open_fixture(&f, &small_mlp, SAMPLES);
+  check_gradients(&f);
+  close_fixture(&f);
+}
+
+/* Two samples on four lanes: half of the lanes are empty. */
+static void test_gradients_with_empty_lanes(void **state) {
+  (void)state;
+  fixture_t f;
+  open_fixture(&f, &small_mlp, 3);
+  check_gradients(&f);
+  close_fixture(&f);
+}
+
+typedef struct counts {
+  int64_t samples[64];
+  int64_t width[64];
+} counts_t;
+
+static void count(void *context, int layer, int lane, const float *out, int64_t samples, es_shape_t shape) {
+  counts_t *c = context;
+  (void)lane;
+  (void)out;
+  c->samples[layer] += samples;
+  c->width[layer] = shape.c;
+}
+
+static void test_observer_sees_every_layer_once(void **state) {
+  (void)state;
+  fixture_t f;
+  open_fixture(&f, &small_vgg, SAMPLES);
+  counts_t c = {0};
+  es_observer_t observer = {count, &c};
+  for (int training = 0; training < 2; training++) {
+    es_pass_t pass = training_pass(&f);
+    pass.training = training;
+    pass.observer = &observer;
+    es_loss_t loss;
+    memset(&c, 0, sizeof c);
+    es_model_forward(f.model, &pass, 2.0, &loss);
+    assert_true(loss.signal == 2.0);
+    for (int i = 0; i < f.graph->n_layers; i++) {
+      assert_int_equal(c.samples[i], SAMPLES);
+      assert_int_equal(c.width[i], f.graph->nodes[f.graph->layers[i]].out.c);
+    }
+  }
+  close_fixture(&f);
+}
+
+static void test_first_nonfinite_names_the_layer(void **state) {
+  (void)state;
+  fixture_t f;
+  open_fixture(&f, &small_vgg, SAMPLES);
+  es_pass_t pass = training_pass(&f);
+  assert_string_equal(es_model_first_nonfinite(f.model, &pass), "the loss");
+  const es_tensor_t *second = &f.graph->parameters[4]; /* features.4.weight: conv, bn, relu, pool, conv */
+  assert_string_equal(second->name, "features.4.weight");
+  es_model_parameters(f.model)[second->offset] = NAN;
+  es_model_changed(f.model);
+  assert_string_equal(es_model_first_nonfinite(f.model, &pass), "features.4");
+  es_loss_t loss;
+  es_model_forward(f.model, &pass, 0.0, &loss);
+  assert_true(isnan(loss.loss));
+  close_fixture(&f);
+}
+
+/* Inference with running statistics of one batch at momentum 1 would equal training; here: it must not depend on
+ * neighbours. */
+static void test_inference_is_per_sample(void **state) {
+  (void)state;
+  fixture_t f;
+  open_fixture(&f, &small_vgg, SAMPLES);
+  es_pass_t pass = training_pass(&f);
+  es_loss_t all, one;
+  es_model_forward(f.model, &pass, 0.0, &all);
+  pass.training = false;
+  es_model_forward(f.model, &pass, 0.0, &all);
+  close_fixture(&f);
+  open_fixture(&f, &small_vgg, 1); /* the same weights, batches of one */
+  fixture_t whole;
+  open_fixture(&whole, &small_vgg, SAMPLES);
+  pass = training_pass(&whole);
+  es_model_forward(whole.model, &pass, 0.0, &one);
+  memcpy(es_model_buffers(f.model), es_model_buffers(whole.model), (size_t)f.graph->buffer_count * sizeof(float));
+  double sum = 0.0;
+  for (int i = 0; i < SAMPLES; i++) {
+    pass = training_pass(&f);
+    pass.training = false;
+    const size_t size = (size_t)RESOLUTION * RESOLUTION * 3;
+    memcpy(f.images, whole.images + (size_t)i * size, size * sizeof(float));
+    f.labels[0] = whole.labels[i];
+    es_model_forward(f.model, &pass, 0.0, &one);
+    sum += one.loss;
+  }
+  assert_true(fabs(sum - all.loss) < 1e-5 * fabs(sum));
+  es_model_destroy(whole.model);
+  es_graph_destroy(whole.graph);
+  es_free(whole.images);
+  close_fixture(&f);
+}
+
+static void test_builtin_shapes(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  es_point_t point = {.width = {1, 1}, .classes = 10, .resolution = 32};
+  assert_true(es_model_spec_builtin(&point.model, "vgg16"));
+  es_graph_t *graph;
+  assert_int_equal(es_graph_create(&graph, &point, &status), ES_OK);
+  assert_int_equal(graph->n_layers, 15);
+  /* 13 convolutions of VGG16 on 32 × 32 images: 313.2 million multiply-adds (cross-checked by hand), and the head. */
+  assert_int_equal(graph->macs, 313196544 + 512 * 256 + 256 * 10);
+  const es_node_t *last_conv = &graph->nodes[graph->layers[12]];
+  assert_string_equal(last_conv->name, "features.40");
+  assert_int_equal(last_conv->receptive_field, 196); /* the known value of VGG16's last convolution */
+  es_graph_destroy(graph);
+  point.width = (es_ratio_t){1, 128};
+  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
+  assert_non_null(strstr(status.message, "features.0 would have no channels"));
+  point.width = (es_ratio_t){1, 1};
+  point.resolution = 16;
+  status = (es_status_t){0};
+  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
+  assert_non_null(strstr(status.message, "pool an image of 1 x 1 away"));
+  assert_false(es_model_spec_builtin(&point.model, "vgg12"));
+  assert_int_equal(es_memory_balance(), 0);
+}
+
+int main(void) {
+  es_model_engine_single_thread();
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_gradients_vgg),
+      cmocka_unit_test(test_gradients_torchvision_head),
+      cmocka_unit_test(test_gradients_mlp),
+      cmocka_unit_test(test_gradients_with_empty_lanes),
+      cmocka_unit_test(test_observer_sees_every_layer_once),
+      cmocka_unit_test(test_first_nonfinite_names_the_layer),
+      cmocka_unit_test(test_inference_is_per_sample),
+      cmocka_unit_test(test_builtin_shapes),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
