@@ -1,0 +1,74 @@
+/** Streaming covariance of the rows of a data matrix.
+ *
+ *   Q = 1/n Σ (x − m)(x − m)ᵀ
+ *
+ * Rows are gathered into panels of a fixed number of rows (by width alone), each panel is centred and multiplied by
+ * SYRK in float, and merged into double by the pairwise formula of Chan, Golub and LeVeque ("Updating formulae and a
+ * pairwise algorithm for computing sample variances", 1979, eq. 2.1). Where panels are cut depends only on the rows
+ * that came before in the same accumulator, so one accumulator for each lane gives the same bits on any number of
+ * ranks.
+ *
+ * Triangles are packed: lower triangle by rows, element (i, j ≤ i) at i(i+1)/2 + j. */
+#ifndef EIGENSCOPE_COVARIANCE_H
+#define EIGENSCOPE_COVARIANCE_H
+
+#include "eigenscope/comm.h"
+#include "eigenscope/status.h"
+#include <stddef.h>
+#include <stdint.h>
+
+/** Accumulator of one layer and one lane. */
+typedef struct es_cov {
+  int32_t width;      /**< columns d */
+  int64_t n;          /**< rows merged so far (after es_cov_flush: all) */
+  double *moments;    /**< owned; d means, then the packed triangle of Σ (x − m)(x − m)ᵀ */
+  float *panel;       /**< owned; rows that wait for a full panel, row-major */
+  int32_t panel_rows; /**< rows waiting */
+} es_cov_t;
+
+/** Scratch that all accumulators of a rank share. */
+typedef struct es_cov_workspace {
+  float *centred; /**< owned; one panel */
+  float *product; /**< owned; d × d */
+  float *shift;   /**< owned; pattern of what is subtracted */
+  double *sums;   /**< owned */
+  int32_t width;  /**< largest it serves */
+} es_cov_workspace_t;
+
+/** Rows of a panel: at least 512, more for narrow layers. */
+int32_t es_cov_panel_rows(int32_t width);
+/** Elements of a packed triangle, d(d+1)/2. */
+static inline size_t es_triangle_size(int32_t width) {
+  return (size_t)width * ((size_t)width + 1) / 2;
+}
+/** Doubles in `moments`: d + d(d+1)/2. */
+static inline size_t es_cov_moments_size(int32_t width) {
+  return (size_t)width + es_triangle_size(width);
+}
+
+es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width, es_status_t *status);
+void es_cov_workspace_destroy(es_cov_workspace_t *workspace);
+
+/** ES_SYSTEM when memory is out. */
+es_code_t es_cov_create(es_cov_t *out, int32_t width, es_status_t *status);
+void es_cov_destroy(es_cov_t *cov);
+/** Forgets all rows. */
+void es_cov_reset(es_cov_t *cov);
+
+/** Takes rows: float (n, width), row-major. */
+void es_cov_add(es_cov_t *cov, es_cov_workspace_t *workspace, const float *rows, int64_t n);
+/** Merges the waiting rows. After it `n` and `moments` hold everything. */
+void es_cov_flush(es_cov_t *cov, es_cov_workspace_t *workspace);
+/** into += from (Chan). Both flushed, same width. */
+void es_cov_merge(es_cov_t *into, const es_cov_t *from);
+
+/** Merges the accumulators of all lanes: `lanes` holds group->lane_count flushed accumulators. Lane by lane, the owner
+ * contributes and the others add zeros in MPI_Allreduce, which is exact under any algorithm; then lanes are merged in
+ * order. `out` (created by the caller, same width) gets the total on every rank. `buffer`: es_cov_moments_size + 1
+ * doubles. Collective over the group. */
+void es_cov_reduce(es_cov_t *out, const es_cov_t *lanes, const es_group_t *group, double *buffer);
+
+/** The packed covariance: triangle · 1/n. `out` may be the triangle inside moments. Nothing for n = 0. */
+void es_cov_finish(const es_cov_t *cov, double *out);
+
+#endif

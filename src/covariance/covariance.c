@@ -1,0 +1,254 @@
+#include "eigenscope/covariance.h"
+#include "eigenscope/kernel.h"
+#include "eigenscope/memory.h"
+#include <assert.h>
+#include <cblas.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum { PANEL_FLOATS = 32768, PANEL_ROWS_LEAST = 512, PANEL_ROWS_MOST = 4096, BLOCK = 64, WIDE = 64 };
+
+/* About 128 KiB, which stays in the second-level cache between centring and SYRK; at least 512 rows, so that merging
+ * d²/2 doubles costs little beside SYRK. */
+int32_t es_cov_panel_rows(int32_t width) {
+  int32_t rows = PANEL_ROWS_MOST;
+  while (rows > PANEL_ROWS_LEAST && (int64_t)rows * width > PANEL_FLOATS) rows /= 2;
+  return rows;
+}
+
+/* Narrow rows are centred several at a time: the shift is repeated over at least WIDE floats. */
+static int32_t pattern_rows(int32_t width) {
+  return width >= WIDE ? 1 : (WIDE + width - 1) / width;
+}
+
+es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width, es_status_t *status) {
+  const size_t width = (size_t)largest_width, pattern = width + 2 * WIDE;
+  size_t panel = (size_t)PANEL_FLOATS;
+  if ((size_t)PANEL_ROWS_LEAST * width > panel) panel = (size_t)PANEL_ROWS_LEAST * width;
+  *out = (es_cov_workspace_t){.centred = es_allocate(panel, sizeof(float)),
+                              .product = es_allocate(width * width, sizeof(float)),
+                              .shift = es_allocate(pattern, sizeof(float)),
+                              .sums = es_allocate(2 * pattern, sizeof(double)),
+                              .width = largest_width};
+  if (out->centred && out->product && out->shift && out->sums) return ES_OK;
+  es_cov_workspace_destroy(out);
+  return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the scratch of layers of width %d", largest_width);
+}
+
+void es_cov_workspace_destroy(es_cov_workspace_t *workspace) {
+  es_free(workspace->centred);
+  es_free(workspace->product);
+  es_free(workspace->shift);
+  es_free(workspace->sums);
+  *workspace = (es_cov_workspace_t){0};
+}
+
+es_code_t es_cov_create(es_cov_t *out, int32_t width, es_status_t *status) {
+  *out = (es_cov_t){.width = width,
+                    .moments = es_allocate_zero(es_cov_moments_size(width), sizeof(double)),
+                    .panel = es_allocate((size_t)es_cov_panel_rows(width) * (size_t)width, sizeof(float))};
+  if (out->moments && out->panel) return ES_OK;
+  es_cov_destroy(out);
+  return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the covariance of a layer of width %d", width);
+}
+
+void es_cov_destroy(es_cov_t *cov) {
+  es_free(cov->moments);
+  es_free(cov->panel);
+  *cov = (es_cov_t){0};
+}
+
+void es_cov_reset(es_cov_t *cov) {
+  cov->n = 0;
+  cov->panel_rows = 0;
+  memset(cov->moments, 0, es_cov_moments_size(cov->width) * sizeof *cov->moments);
+}
+
+static ES_INLINE void centre_columns(float *out, double *sums, const float *rows, size_t lines, size_t stride,
+                                     const float *shift, size_t width) {
+  float s[WIDE];
+  for (size_t block = 0; block < lines; block += BLOCK) {
+    size_t end = block + BLOCK < lines ? block + BLOCK : lines;
+    for (size_t j = 0; j < width; j++) s[j] = 0.0f;
+    for (size_t i = block; i < end; i++) {
+      for (size_t j = 0; j < width; j++) {
+        float d = rows[i * stride + j] - shift[j];
+        out[i * stride + j] = d;
+        s[j] += d;
+      }
+    }
+    for (size_t j = 0; j < width; j++) sums[j] += (double)s[j];
+  }
+}
+
+/* out = rows − shift, sums[j] = Σ out over lines of `length` floats; floats behind the last whole line count into the
+ * first columns. */
+ES_KERNEL
+static void centre(float *out, double *sums, const float *rows, size_t floats, size_t length, const float *shift) {
+  const size_t lines = floats / length;
+  memset(sums, 0, length * sizeof *sums);
+  size_t j = 0;
+  for (; j + WIDE <= length; j += WIDE) centre_columns(out + j, sums + j, rows + j, lines, length, shift + j, WIDE);
+  if (j < length) centre_columns(out + j, sums + j, rows + j, lines, length, shift + j, length - j);
+  for (size_t i = lines * length; i < floats; i++) {
+    out[i] = rows[i] - shift[i - lines * length];
+    sums[i - lines * length] += (double)out[i];
+  }
+}
+
+/* triangle += product + a_weight·a aᵀ + b_weight·b bᵀ. */
+ES_KERNEL
+static void merge_product(double *triangle, const float *product, const double *a, double a_weight, const double *b,
+                          double b_weight, size_t width) {
+  for (size_t i = 0; i < width; i++) {
+    double *row = triangle + i * (i + 1) / 2;
+    const float *line = product + i * width;
+    const double a_factor = a_weight * a[i], b_factor = b_weight * b[i];
+    for (size_t j = 0; j <= i; j++) row[j] += (double)line[j] + (a_factor * a[j] + b_factor * b[j]);
+  }
+}
+
+ES_KERNEL
+static void merge_triangle(double *triangle, const double *other, const double *delta, double weight, size_t width) {
+  for (size_t i = 0; i < width; i++) {
+    double *row = triangle + i * (i + 1) / 2;
+    const double *line = other + i * (i + 1) / 2;
+    const double factor = weight * delta[i];
+    for (size_t j = 0; j <= i; j++) row[j] += line[j] + factor * delta[j];
+  }
+}
+
+/* Mean of the first rows of a panel: what it is shifted by when nothing better is known. */
+static void guess_shift(float *shift, const float *rows, int32_t n, size_t width) {
+  const int32_t few = n < 16 ? n : 16;
+  for (size_t j = 0; j < width; j++) {
+    float sum = 0.0f;
+    for (int32_t i = 0; i < few; i++) sum += rows[(size_t)i * width + j];
+    shift[j] = sum / (float)few;
+  }
+}
+
+/* Centres by w->shift (d values), multiplies, and leaves in w->sums the means that remain. False if those are so large
+ * beside the deviations that float would lose more than a digit: then the caller centres again, by the means found. */
+static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
+  const int32_t repeat = pattern_rows(width);
+  const size_t d = (size_t)width, length = d * (size_t)repeat;
+  for (size_t j = d; j < length; j++) w->shift[j] = w->shift[j - d];
+  centre(w->centred, w->sums, rows, (size_t)n * d, length, w->shift);
+  for (size_t j = d; j < length; j++) w->sums[j % d] += w->sums[j];
+  cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, width, n, 1.0f, w->centred, width, 0.0f, w->product, width);
+  bool fine = true;
+  for (size_t j = 0; j < d; j++) {
+    w->sums[j] /= (double)n;
+    fine = fine && w->sums[j] * w->sums[j] * (double)n <= 0.9 * (double)w->product[j * d + j];
+  }
+  return fine;
+}
+
+static void merge_panel(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n) {
+  const size_t d = (size_t)cov->width;
+  double *mean = cov->moments, *triangle = cov->moments + d;
+  if (cov->n > 0) {
+    for (size_t j = 0; j < d; j++) w->shift[j] = (float)mean[j];
+  } else {
+    guess_shift(w->shift, rows, n, d);
+  }
+  if (!multiply(w, rows, n, cov->width)) {
+    for (size_t j = 0; j < d; j++) w->shift[j] = (float)((double)w->shift[j] + w->sums[j]);
+    multiply(w, rows, n, cov->width);
+  }
+  /* w->product is about the shift; about the panel's own mean it is n·r rᵀ less, where r = w->sums is what the shift
+   * missed. Chan's term for the distance δ of the two means comes on top. */
+  const double share = (double)n / (double)(cov->n + n);
+  double *delta = w->sums + w->width + 2 * WIDE;
+  for (size_t j = 0; j < d; j++) delta[j] = (double)w->shift[j] + w->sums[j] - mean[j];
+  merge_product(triangle, w->product, w->sums, -(double)n, delta, (double)cov->n * share, d);
+  for (size_t j = 0; j < d; j++) mean[j] += share * delta[j];
+  cov->n += n;
+}
+
+void es_cov_add(es_cov_t *cov, es_cov_workspace_t *workspace, const float *rows, int64_t n) {
+  const int32_t full = es_cov_panel_rows(cov->width);
+  const size_t d = (size_t)cov->width;
+  assert(cov->width <= workspace->width);
+  while (n > 0) {
+    if (cov->panel_rows == 0 && n >= full) { /* no need to wait: straight from where the layer put them */
+      merge_panel(cov, workspace, rows, full);
+      rows += (size_t)full * d;
+      n -= full;
+      continue;
+    }
+    const int32_t space = full - cov->panel_rows, take = n < space ? (int32_t)n : space;
+    memcpy(cov->panel + (size_t)cov->panel_rows * d, rows, (size_t)take * d * sizeof *rows);
+    cov->panel_rows += take;
+    rows += (size_t)take * d;
+    n -= take;
+    if (cov->panel_rows == full) es_cov_flush(cov, workspace);
+  }
+}
+
+void es_cov_flush(es_cov_t *cov, es_cov_workspace_t *workspace) {
+  if (cov->panel_rows == 0) return;
+  merge_panel(cov, workspace, cov->panel, cov->panel_rows);
+  cov->panel_rows = 0;
+}
+
+/* mean, n and triangle of `from` are given apart, so that a received message can be merged where it lies. */
+static void merge(es_cov_t *into, int64_t n, const double *moments) {
+  const size_t d = (size_t)into->width;
+  if (n == 0) return;
+  if (into->n == 0) {
+    into->n = n;
+    memcpy(into->moments, moments, es_cov_moments_size(into->width) * sizeof *moments);
+    return;
+  }
+  const double total = (double)(into->n + n), share = (double)n / total, weight = (double)into->n * share;
+  double *mean = into->moments, *triangle = into->moments + d;
+  /* δ takes the place of the means while the triangles are merged. */
+  for (size_t j = 0; j < d; j++) mean[j] = moments[j] - mean[j];
+  merge_triangle(triangle, moments + d, mean, weight, d);
+  for (size_t j = 0; j < d; j++) mean[j] = moments[j] - (1.0 - share) * mean[j];
+  into->n += n;
+}
+
+void es_cov_merge(es_cov_t *into, const es_cov_t *from) {
+  assert(into->width == from->width && into->panel_rows == 0 && from->panel_rows == 0);
+  merge(into, from->n, from->moments);
+}
+
+static void allreduce(double *values, size_t n, MPI_Comm comm) {
+  const size_t most = (size_t)INT_MAX / 16;
+  for (size_t i = 0; i < n; i += most) {
+    const size_t count = n - i < most ? n - i : most;
+    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, values + i, (int)count, MPI_DOUBLE, MPI_SUM, comm));
+  }
+}
+
+void es_cov_reduce(es_cov_t *out, const es_cov_t *lanes, const es_group_t *group, double *buffer) {
+  const size_t size = es_cov_moments_size(out->width);
+  es_cov_reset(out);
+  for (int lane = 0; lane < group->lanes; lane++) {
+    const int local = lane - group->lane_first;
+    const bool mine = local >= 0 && local < group->lane_count;
+    if (group->size == 1) {
+      es_cov_merge(out, &lanes[local]);
+      continue;
+    }
+    if (mine) {
+      assert(lanes[local].panel_rows == 0);
+      memcpy(buffer, lanes[local].moments, size * sizeof *buffer);
+      buffer[size] = (double)lanes[local].n;
+    } else {
+      memset(buffer, 0, (size + 1) * sizeof *buffer);
+    }
+    allreduce(buffer, size + 1, group->comm);
+    merge(out, (int64_t)buffer[size], buffer);
+  }
+}
+
+void es_cov_finish(const es_cov_t *cov, double *out) {
+  const size_t size = es_triangle_size(cov->width);
+  const double *triangle = cov->moments + cov->width;
+  for (size_t i = 0; cov->n > 0 && i < size; i++) out[i] = triangle[i] / (double)cov->n;
+}
