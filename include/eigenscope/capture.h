@@ -1,0 +1,58 @@
+/** Capture: which layers are measured, how an output becomes rows of a data matrix (the method), and the covariances
+ * that these rows go into while a pass runs. */
+#ifndef EIGENSCOPE_CAPTURE_H
+#define EIGENSCOPE_CAPTURE_H
+
+#include "eigenscope/comm.h"
+#include "eigenscope/covariance.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/model.h"
+#include "eigenscope/point.h"
+#include "eigenscope/status.h"
+
+/** How outputs become rows. A new method is one more entry in src/capture/methods.c. */
+typedef struct es_method {
+  const char *name;
+  /** Columns of the data matrix for outputs of this shape. */
+  int32_t (*width)(es_shape_t shape, int32_t size);
+  /** Turns (samples, h, w, c) into rows: returns their address (`out` itself if it already is the data matrix, else
+   * `scratch`) and their number. */
+  const float *(*rows)(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch, int64_t *n);
+  /** Floats of scratch that ES_SLICE_MAX samples need. */
+  int64_t (*scratch)(es_shape_t shape, int32_t size);
+} es_method_t;
+
+/** The method of that kind, or NULL when this version does not have it. */
+const es_method_t *es_method(es_method_kind_t kind);
+
+/** Captured layers that the patterns of `measure: {layers: ...}` choose: writes their indices (into graph->layers) to
+ * `out` (n_layers of the graph at most) and returns how many. */
+int es_capture_select(const es_graph_t *graph, const es_measure_settings_t *measure, int32_t *out);
+
+typedef struct es_capture es_capture_t;
+
+/** Accumulators for the chosen layers and this rank's lanes. Not collective; the caller agrees. ES_INPUT when no layer
+ * is chosen, ES_SYSTEM when memory is out. Borrows graph and group. */
+es_code_t es_capture_create(es_capture_t **out, const es_graph_t *graph, const es_measure_settings_t *measure,
+                            const es_group_t *group, es_status_t *status);
+void es_capture_destroy(es_capture_t *capture);
+
+int es_capture_n_layers(const es_capture_t *capture);
+/** Node of measured layer `layer`. */
+const es_node_t *es_capture_node(const es_capture_t *capture, int layer);
+/** Columns of measured layer `layer`. */
+int32_t es_capture_width(const es_capture_t *capture, int layer);
+
+/** Forgets all rows: before each epoch or split. */
+void es_capture_reset(es_capture_t *capture);
+/** What a pass calls; borrows the capture. */
+const es_observer_t *es_capture_observer(es_capture_t *capture);
+/** Merges the lanes of one layer over the group into `out` (created by the caller with that layer's width), see
+ * es_cov_reduce. Collective. */
+void es_capture_reduce(es_capture_t *capture, int layer, es_cov_t *out);
+/** Seconds spent in `observe` since the last reset. */
+double es_capture_seconds(const es_capture_t *capture);
+/** Bytes of the accumulators on a rank with `lanes` lanes. */
+int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *measure, int lanes);
+
+#endif

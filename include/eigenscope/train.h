@@ -1,0 +1,77 @@
+/** Training and evaluating one point: batches, optimiser, schedule. Everything random or ordered is a function of
+ * (seed, epoch, step, sample), so an epoch can be repeated or resumed anywhere with the same bits. */
+#ifndef EIGENSCOPE_TRAIN_H
+#define EIGENSCOPE_TRAIN_H
+
+#include "eigenscope/comm.h"
+#include "eigenscope/data.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/model.h"
+#include "eigenscope/point.h"
+#include "eigenscope/status.h"
+#include <stdbool.h>
+
+/** Learning rate of epoch 1 … E. step: rate·γ^⌊(epoch−1)/step⌋; cosine: rate·(1 + cos(π(epoch−1)/E))/2, as PyTorch's
+ * StepLR and CosineAnnealingLR stepped once an epoch. */
+double es_learning_rate(const es_train_settings_t *settings, int32_t epoch);
+
+/** Optimiser over flat vectors, as PyTorch's SGD (momentum, dampening 0, no Nesterov) and Adam; weight decay is added
+ * to the gradient of every parameter. */
+typedef struct es_optimizer_state {
+  es_train_settings_t settings;
+  int64_t n;
+  float *first, *second; /**< owned; momentum (SGD) or the two moments (Adam; `second` is NULL for SGD) */
+} es_optimizer_state_t;
+es_code_t es_optimizer_create(es_optimizer_state_t *out, const es_train_settings_t *settings, int64_t n,
+                              es_status_t *status);
+void es_optimizer_destroy(es_optimizer_state_t *optimizer);
+/** parameters −= update(gradients). `step` counts from 1 (Adam's bias correction). */
+void es_optimizer_step(es_optimizer_state_t *optimizer, float *parameters, const float *gradients, double learning_rate,
+                       int64_t step);
+
+/** Means over the samples of an epoch or a split. */
+typedef struct es_epoch_stats {
+  double loss, accuracy, top5_accuracy;
+  double mcc; /**< Matthews correlation for several classes (Gorodkin 2004, eq. 8); 0 where it is 0/0 */
+  double learning_rate;
+  double seconds;
+  int64_t images;
+} es_epoch_stats_t;
+
+/** Asked at each batch, on every rank; lets MPI progress and returns true when this rank was told to stop. */
+typedef struct es_watch {
+  bool (*stop)(void *context);
+  void *context;
+} es_watch_t;
+
+typedef struct es_trainer es_trainer_t;
+
+/** What a trainer works with; all borrowed. */
+typedef struct es_trainer_parts {
+  const es_point_t *point;
+  const es_graph_t *graph;
+  const es_group_t *group;
+  const es_samples_t *samples[ES_SPLITS];
+  es_watch_t watch;
+} es_trainer_parts_t;
+
+/** Builds model and optimiser and initialises them. Collective over the group: all ranks return the same code. */
+es_code_t es_trainer_create(es_trainer_t **out, const es_trainer_parts_t *parts, es_status_t *status);
+void es_trainer_destroy(es_trainer_t *trainer);
+
+/** Runs training epoch `epoch` (1 …). `observer` (or NULL) sees the activations as training makes them. ES_STOPPED when
+ * any rank was told to stop (the model is then in mid-epoch and good for nothing); ES_DIVERGED when the loss is not
+ * finite, with epoch, batch and the first layer whose output was not. Same code on every rank. Collective over the
+ * group. */
+es_code_t es_trainer_epoch(es_trainer_t *trainer, int32_t epoch, const es_observer_t *observer, es_epoch_stats_t *stats,
+                           es_status_t *status);
+
+/** Runs a whole split in inference mode, in file order, without augmentation. `epoch` is for messages. Codes and
+ * collectivity as es_trainer_epoch; nothing of the model changes. */
+es_code_t es_trainer_evaluate(es_trainer_t *trainer, es_split_t split, int32_t epoch, const es_observer_t *observer,
+                              es_epoch_stats_t *stats, es_status_t *status);
+
+es_model_t *es_trainer_model(es_trainer_t *trainer);
+es_optimizer_state_t *es_trainer_optimizer(es_trainer_t *trainer);
+
+#endif

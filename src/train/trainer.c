@@ -1,0 +1,202 @@
+/* Epochs: the order of samples, batches through the model, updates, and the sums that describe them. */
+#include "eigenscope/clock.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/random.h"
+#include "eigenscope/train.h"
+#include <math.h>
+#include <string.h>
+
+struct es_trainer {
+  es_trainer_parts_t parts; /* borrowed */
+  es_model_t *model;
+  es_optimizer_state_t optimizer;
+  int32_t *order;     /* of the samples in this epoch */
+  int32_t *labels;    /* of one batch */
+  int64_t *confusion; /* [label][prediction], this rank's share of an epoch; all ranks' after it */
+};
+
+/* What es_feed_t.fetch gets: one batch. */
+typedef struct batch {
+  const es_samples_t *samples;
+  const int32_t *positions;
+  const es_augment_t *augment;
+} batch_t;
+
+static void fetch(void *context, int64_t first, int64_t count, float *out) {
+  const batch_t *batch = context;
+  es_samples_fetch(batch->samples, batch->positions + first, count, batch->augment, out);
+}
+
+static int64_t classes_of(const es_trainer_t *t) {
+  return t->parts.point->classes;
+}
+
+/* Sizes of batches that will come: full ones and the shorter last one of each split. */
+static int list_batches(const es_trainer_parts_t *parts, int64_t out[4]) {
+  int n = 0;
+  for (int split = 0; split < ES_SPLITS; split++) {
+    const int64_t samples = parts->samples[split]->n, batch = parts->point->train.batch;
+    if (samples >= batch) out[n++] = batch;
+    if (samples % batch) out[n++] = samples % batch;
+  }
+  return n;
+}
+
+static int64_t most_samples(const es_trainer_parts_t *parts) {
+  const int64_t train = parts->samples[ES_TRAIN]->n, eval = parts->samples[ES_EVAL]->n;
+  return train > eval ? train : eval;
+}
+
+static es_code_t build(es_trainer_t *t, es_status_t *status) {
+  const es_trainer_parts_t *p = &t->parts;
+  int64_t batches[4];
+  const int n = list_batches(p, batches);
+  t->order = es_allocate((size_t)most_samples(p), sizeof *t->order);
+  t->labels = es_allocate((size_t)p->point->train.batch, sizeof *t->labels);
+  t->confusion = es_allocate_zero((size_t)(classes_of(t) * classes_of(t)), sizeof *t->confusion);
+  if (!t->order || !t->labels || !t->confusion) return es_fail(status, ES_SYSTEM, "train", "out of memory");
+  ES_TRY(es_model_create(&t->model, p->graph, p->group, batches, n, true, status));
+  es_model_initialise(t->model, p->point->seed);
+  return es_optimizer_create(&t->optimizer, &p->point->train, p->graph->parameter_count, status);
+}
+
+es_code_t es_trainer_create(es_trainer_t **out, const es_trainer_parts_t *parts, es_status_t *status) {
+  *out = NULL;
+  es_trainer_t *t = es_allocate_zero(1, sizeof *t);
+  if (t) {
+    t->parts = *parts;
+    build(t, status);
+  } else {
+    es_fail(status, ES_SYSTEM, "train", "out of memory");
+  }
+  const es_code_t code = es_agree(parts->group->comm, status);
+  if (code == ES_OK)
+    *out = t;
+  else
+    es_trainer_destroy(t);
+  return code;
+}
+
+void es_trainer_destroy(es_trainer_t *t) {
+  if (!t) return;
+  es_model_destroy(t->model);
+  es_optimizer_destroy(&t->optimizer);
+  es_free(t->order);
+  es_free(t->labels);
+  es_free(t->confusion);
+  es_free(t);
+}
+
+es_model_t *es_trainer_model(es_trainer_t *t) {
+  return t->model;
+}
+es_optimizer_state_t *es_trainer_optimizer(es_trainer_t *t) {
+  return &t->optimizer;
+}
+
+/* Gorodkin's R_K from a confusion matrix c[label][prediction]: covariance of label and prediction over their
+ * deviations. */
+static double matthews(const int64_t *c, int64_t classes) {
+  double samples = 0.0, correct = 0.0, product = 0.0, labels = 0.0, predictions = 0.0;
+  for (int64_t k = 0; k < classes; k++) {
+    double label = 0.0, prediction = 0.0;
+    for (int64_t j = 0; j < classes; j++) {
+      label += (double)c[k * classes + j];
+      prediction += (double)c[j * classes + k];
+    }
+    correct += (double)c[k * classes + k];
+    samples += label;
+    product += label * prediction;
+    labels += label * label;
+    predictions += prediction * prediction;
+  }
+  const double norm = sqrt(samples * samples - labels) * sqrt(samples * samples - predictions);
+  return norm > 0.0 ? (correct * samples - product) / norm : 0.0;
+}
+
+/* Everything that a loop over batches adds up. */
+typedef struct epoch {
+  es_split_t split;
+  int32_t number;
+  bool training;
+  const es_observer_t *observer;
+  es_augment_t augment;
+  double rate;
+  es_loss_t sum;
+} epoch_t;
+
+static es_code_t diverged(es_trainer_t *t, const epoch_t *e, const es_pass_t *pass, int64_t batch,
+                          es_status_t *status) {
+  const char *layer = es_model_first_nonfinite(t->model, pass);
+  return es_fail(status, ES_DIVERGED, "train",
+                 "the %s loss is not finite in epoch %d, batch %lld; the first output that is not is that of %s "
+                 "(learning rate %g: a smaller one may help)",
+                 e->training ? "training" : "evaluation", e->number, (long long)batch + 1, layer, e->rate);
+}
+
+/* One batch: forward, and in training backward and update. */
+static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t first, int64_t n, es_status_t *status) {
+  const es_trainer_parts_t *p = &t->parts;
+  const es_samples_t *samples = p->samples[e->split];
+  const int64_t per_epoch = (samples->n + p->point->train.batch - 1) / p->point->train.batch;
+  const int64_t step = (int64_t)(e->number - 1) * per_epoch + index;
+  batch_t batch = {samples, t->order + first, e->training ? &e->augment : NULL};
+  for (int64_t i = 0; i < n; i++) t->labels[i] = samples->label[batch.positions[i]];
+  const es_pass_t pass = {.n = n,
+                          .training = e->training,
+                          .seed = p->point->seed,
+                          .step = (uint64_t)(e->training ? step : 0),
+                          .feed = {fetch, &batch, t->labels},
+                          .observer = e->observer,
+                          .confusion = t->confusion};
+  const bool stop = p->watch.stop && p->watch.stop(p->watch.context);
+  es_loss_t loss;
+  es_model_forward(t->model, &pass, stop ? 1.0 : 0.0, &loss);
+  if (loss.signal > 0.0) return es_fail(status, ES_STOPPED, "train", "stopped in epoch %d", e->number);
+  if (!isfinite(loss.loss)) return diverged(t, e, &pass, index, status);
+  e->sum.loss += loss.loss;
+  e->sum.correct += loss.correct;
+  e->sum.top5 += loss.top5;
+  if (!e->training) return ES_OK;
+  es_model_backward(t->model, &pass);
+  es_optimizer_step(&t->optimizer, es_model_parameters(t->model), es_model_gradients(t->model), e->rate, step + 1);
+  es_model_changed(t->model);
+  return ES_OK;
+}
+
+static es_code_t run_epoch(es_trainer_t *t, epoch_t *e, es_epoch_stats_t *stats, es_status_t *status) {
+  const double start = es_clock();
+  const es_trainer_parts_t *p = &t->parts;
+  const int64_t n = p->samples[e->split]->n, batch = p->point->train.batch, classes = classes_of(t);
+  memset(t->confusion, 0, (size_t)(classes * classes) * sizeof *t->confusion);
+  for (int64_t first = 0; first < n; first += batch)
+    ES_TRY(run_batch(t, e, first / batch, first, n - first < batch ? n - first : batch, status));
+  if (p->group->size > 1)
+    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, t->confusion, (int)(classes * classes), MPI_INT64_T, MPI_SUM, p->group->comm));
+  *stats = (es_epoch_stats_t){.loss = e->sum.loss / (double)n,
+                              .accuracy = e->sum.correct / (double)n,
+                              .top5_accuracy = e->sum.top5 / (double)n,
+                              .mcc = matthews(t->confusion, classes),
+                              .learning_rate = e->rate,
+                              .seconds = es_clock() - start,
+                              .images = n};
+  return ES_OK;
+}
+
+es_code_t es_trainer_epoch(es_trainer_t *t, int32_t number, const es_observer_t *observer, es_epoch_stats_t *stats,
+                           es_status_t *status) {
+  const es_point_t *point = t->parts.point;
+  epoch_t e = {.split = ES_TRAIN, .number = number, .training = true, .observer = observer};
+  e.augment = (es_augment_t){point->train.crop, point->train.flip, point->seed, (uint64_t)number};
+  e.rate = es_learning_rate(&point->train, number);
+  es_random_permutation(point->seed, (uint64_t)number, t->parts.samples[ES_TRAIN]->n, t->order);
+  return run_epoch(t, &e, stats, status);
+}
+
+es_code_t es_trainer_evaluate(es_trainer_t *t, es_split_t split, int32_t number, const es_observer_t *observer,
+                              es_epoch_stats_t *stats, es_status_t *status) {
+  epoch_t e = {.split = split, .number = number, .observer = observer};
+  e.rate = number > 0 ? es_learning_rate(&t->parts.point->train, number) : NAN;
+  for (int64_t i = 0; i < t->parts.samples[split]->n; i++) t->order[i] = (int32_t)i;
+  return run_epoch(t, &e, stats, status);
+}
