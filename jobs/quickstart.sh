@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and trains VGG11 on Fashion-MNIST at three widths and two class counts, measured every
+# epoch (jobs/quickstart.yaml). Ends with accuracy and mean saturation of each network. Run again, it goes on where it
+# stopped. Arguments go to `eigenscope run`.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+jobs/setup.sh
+
+job=(jobs/quickstart.yaml) # and what of the arguments changes which results are meant
+[[ -z ${FASHION_MNIST:-} ]] || job+=(--set "datasets.fashion-mnist.path=$FASHION_MNIST")
+others=()
+while (($#)); do
+  case $1 in
+    --set | --output) job+=("$1" "${2-}") && shift ;;
+    --set=* | --output=*) job+=("$1") ;;
+    *) others+=("$1") ;;
+  esac
+  (($#)) && shift
+done
+
+if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+# Open MPI counts cores, and so may see one slot where there are two hardware threads.
+launcher=0
+mpirun -n 2 --oversubscribe build/eigenscope run "${job[@]}" "${others[@]}" || launcher=$?
+
+[[ " ${others[*]-} " != *' --dry-run '* ]] || exit "$launcher"
+
+# The launcher's code says little (it is 1 when killed, or without slots): what counts is what lies on the disk.
+code=0
+report=$(build/eigenscope status "${job[@]}") || code=$?
+if ((code)); then
+  echo "$report"
+  echo "jobs/quickstart.sh: not complete (mpirun ended with code $launcher); run it again to go on" >&2
+fi
+exit "$code"

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Installs what is missing of jobs/packages.txt (Debian, as root or with sudo) and builds. Where it may not install, it looks
+# for the same things by other means, names what is not there, and stops.
+#
+#   jobs/setup.sh [run|test [FOLDER [CMAKE-OPTION...]]]
+#
+# test: also what the tests need, and the tests themselves. FOLDER: where to build, default build.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+purpose=${1:-run}
+folder=${2:-build}
+
+installed() { # package: does Debian have it?
+  [[ $(dpkg-query -W -f '${Status}' "$1" 2>/dev/null) == 'install ok installed' ]]
+}
+
+# Debian's own Python, which sees Debian's packages, or else the one that a module has put first.
+python() {
+  if /usr/bin/python3 -c 'import h5py' 2>/dev/null; then echo /usr/bin/python3; else command -v python3; fi
+}
+
+found() { # kind:name,name,... : is one of them there, by whatever means?
+  local kind=${1%%:*} names name includes
+  IFS=, read -ra names <<<"${1#*:}"
+  IFS=: read -ra includes <<<"${CMAKE_PREFIX_PATH:-/usr}"
+  includes=("${includes[@]/%//include}")
+  for name in "${names[@]}"; do
+    case $kind in
+      command) command -v "$name" ;;
+      package) pkg-config --exists "$name" ;;
+      header) "${CC:-gcc}" "${includes[@]/#/-I}" -E -include "$name" -x c /dev/null ;;
+      python) "$(python)" -c "import $name" ;;
+      file) [[ -e ${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}/$name ]] ;;
+    esac >/dev/null 2>&1 && return
+  done
+  return 1
+}
+
+can_install() {
+  command -v apt-get >/dev/null || return 1
+  ((EUID == 0)) || sudo -n true 2>/dev/null || { [[ -t 0 && -t 2 ]] && sudo -v; }
+}
+
+install_packages() { # package...
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq)
+  ((EUID == 0)) || apt=(sudo "${apt[@]}")
+  echo "Installing $*"
+  "${apt[@]}" update
+  "${apt[@]}" install --no-install-recommends -y "$@" >/dev/null
+}
+
+missing=() # Debian's names
+table=()   # for those who cannot install: name here, as a module, in Spack
+while read -r debian use module spack probe; do
+  [[ $debian != '#'* && -n $debian ]] || continue
+  [[ $use != test || $purpose == test ]] || continue
+  installed "$debian" && continue
+  missing+=("$debian")
+  found "$probe" || table+=("$(printf '  %-24s %-20s %s' "$debian" "$module" "$spack")")
+done <jobs/packages.txt
+
+if ((${#missing[@]})) && can_install; then
+  install_packages "${missing[@]}"
+  hash -r
+elif ((${#table[@]})); then
+  {
+    echo 'eigenscope needs what is not here, and installing it takes root (or sudo) on Debian 12:'
+    echo
+    printf '  %-24s %-20s %s\n' 'Debian package' 'environment module' 'Spack'
+    printf '%s\n' "${table[@]}"
+    echo
+    echo 'Load or install these, then run this again. Fashion-MNIST may also lie in a folder named by FASHION_MNIST.'
+  } >&2
+  exit 1
+fi
+
+options=(-DCMAKE_BUILD_TYPE=Release -DES_TESTS=OFF)
+[[ $purpose != test ]] || options+=(-DES_TESTS=ON "-DSYSTEM_PYTHON3=$(python)")
+[[ -e $folder/CMakeCache.txt ]] || ! command -v ninja >/dev/null || options+=(-G Ninja)
+mkdir -p "$folder"
+cmake -S . -B "$folder" "${options[@]}" "${@:3}" >"$folder/configure.log"
+cmake --build "$folder" --parallel "$(nproc)"

@@ -1,0 +1,197 @@
+"""The scripts of the first screen, run on a copy with stand-ins for the tools: who installs what, when they stop, which
+exit code they pass on. Always without root; sudo is one of the stand-ins."""
+import os
+import pathlib
+import shutil
+import subprocess
+
+import harness
+
+NOBODY = 65534
+SCRIPTS = ["jobs/setup.sh", "jobs/quickstart.sh", "tests/run.sh", ".ci/run"]
+SYSTEM_TOOLS = ["bash", "env", "dirname", "nproc", "cat", "mkdir"]
+
+
+def packages():
+    """Rows of jobs/packages.txt: Debian name, purpose, module, Spack name, probe."""
+    lines = (harness.SOURCE / "jobs/packages.txt").read_text().splitlines()
+    return [line.split() for line in lines if line.strip() and not line.startswith("#")]
+
+
+class Scripts(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.folder.chmod(0o777)
+        self.tree = self.folder / "tree"
+        for name in SCRIPTS + ["jobs/packages.txt"]:
+            (self.tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(harness.SOURCE / name, self.tree / name)
+        (self.tree / "build").mkdir()
+        for folder in self.tree.glob("**/"):
+            folder.chmod(0o777)
+        self.log = self.folder / "log"
+        self.log.touch()
+        self.log.chmod(0o666)
+        (self.folder / "bin").mkdir()
+        for tool in SYSTEM_TOOLS:
+            (self.folder / "bin" / tool).symlink_to(shutil.which(tool))
+        self.tool("dpkg-query", 'for missing in $MISSING; do [ "$4" != "$missing" ] || exit 1; done; '
+                                'printf "install ok installed"', log=False)
+        self.tool("sudo", '[ "$MAY_SUDO" = yes ] || exit 1; [ "$1" = -n ] || exec "$@"', log=False)
+        for tool in ["apt-get", "cmake", "ninja", "ctest", "mpirun", "clang-format", "ncdump", "shellcheck"]:
+            self.tool(tool, f'exit ${{CODE_{tool.replace("-", "_")}:-0}}')
+        self.tool("../tree/build/eigenscope", 'echo the report; exit ${CODE_status:-0}')
+
+    def tool(self, name, body, log=True):
+        path = self.folder / "bin" / name
+        record = f'echo "{pathlib.Path(name).name} $*" >> "{self.log}"\n' if log else ""
+        path.write_text(f"#!/bin/sh\n{record}{body}\n")
+        path.chmod(0o755)
+
+    def run_script(self, name, *arguments, expect=0, missing="", sudo=False, **env):
+        environment = {"PATH": str(self.folder / "bin"), "MISSING": missing, "MAY_SUDO": "yes" if sudo else "no", **env}
+        as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        done = subprocess.run([self.tree / name, *arguments], cwd="/", env=environment, capture_output=True, text=True,
+                              timeout=60, stdin=subprocess.DEVNULL, **as_nobody)
+        self.assertEqual(done.returncode, expect, f"stdout:\n{done.stdout}\nstderr:\n{done.stderr}")
+        self.done = done
+        return self.log.read_text().splitlines()
+
+    def calls(self, log, tool):
+        return [line for line in log if line.split()[0] == tool]
+
+    # what is needed
+
+    def test_packages_are_described_completely(self):
+        rows = packages()
+        self.assertGreater(len(rows), 10)
+        self.assertEqual(len({row[0] for row in rows}), len(rows), "a package twice")
+        for row in rows:
+            self.assertEqual(len(row), 5, row)
+            self.assertIn(row[1], ["build", "run", "data", "test"])
+            self.assertRegex(row[4], r"^(command|package|header|python|file):\S+$")
+
+    def test_nothing_missing_installs_nothing(self):
+        log = self.run_script("jobs/setup.sh", sudo=True)
+        self.assertEqual(self.calls(log, "apt-get"), [])
+        configure, build = self.calls(log, "cmake")
+        self.assertIn("-B build -DCMAKE_BUILD_TYPE=Release -DES_TESTS=OFF -G Ninja", configure)
+        self.assertIn("--build build --parallel", build)
+
+    def test_a_configured_folder_keeps_its_generator(self):
+        (self.tree / "build/CMakeCache.txt").touch()
+        self.assertNotIn("Ninja", self.calls(self.run_script("jobs/setup.sh"), "cmake")[0])
+
+    def test_missing_packages_are_installed_through_sudo(self):
+        log = self.run_script("jobs/setup.sh", missing="libyaml-dev libdnnl-dev libcmocka-dev", sudo=True)
+        update, install = self.calls(log, "apt-get")
+        self.assertEqual(update, "apt-get -qq update")
+        self.assertEqual(install, "apt-get -qq install --no-install-recommends -y libdnnl-dev libyaml-dev")
+        self.assertEqual(len(self.calls(log, "cmake")), 2)
+
+    def test_tests_need_more(self):
+        log = self.run_script("jobs/setup.sh", "test", missing="libcmocka-dev", sudo=True)
+        self.assertTrue(self.calls(log, "apt-get")[1].endswith(" -y libcmocka-dev"))
+        self.assertIn("-DES_TESTS=ON", self.calls(log, "cmake")[0])
+
+    def test_failed_installation_stops(self):
+        log = self.run_script("jobs/setup.sh", missing="libyaml-dev", sudo=True, CODE_apt_get="100", expect=100)
+        self.assertEqual(self.calls(log, "cmake"), [])
+
+    def check_names(self, script, names):
+        """Without root: what is missing is named on stderr, by all its names, and nothing else happens."""
+        rows = {row[0]: row for row in packages()}
+        log = self.run_script(script, missing=" ".join(names), expect=1)
+        self.assertEqual(log, [])
+        for name in names:
+            self.assertRegex(self.done.stderr, rf"(?m)^  {name} +{rows[name][2]} +{rows[name][3]}$")
+        return self.done.stderr
+
+    def test_without_root_missing_packages_are_named(self):
+        stderr = self.check_names("jobs/quickstart.sh", ["libhdf5-dev", "libyaml-dev"])
+        self.assertNotIn("cmocka", stderr)
+        self.check_names("tests/run.sh", ["libhdf5-dev", "libcmocka-dev"])
+        self.check_names(".ci/run", ["libhdf5-dev"])
+
+    def test_without_root_what_a_module_brought_counts(self):
+        log = self.run_script("jobs/setup.sh", missing="cmake ninja-build openmpi-bin")
+        self.assertEqual(len(self.calls(log, "cmake")), 2)
+
+    def test_without_debian_everything_is_looked_for(self):
+        (self.folder / "bin/dpkg-query").unlink()
+        (self.folder / "bin/apt-get").unlink()
+        self.tool("gcc", "exit 0")
+        self.tool("mpicc", "exit 0")
+        self.tool("pkg-config", '[ "$2" != yaml-0.1 ]')
+        data = self.folder / "data"
+        data.mkdir(mode=0o755)
+        (data / "train-images-idx3-ubyte.gz").touch()
+        self.run_script("jobs/setup.sh", expect=1, FASHION_MNIST=str(data))
+        self.assertRegex(self.done.stderr, r"(?m)^  libyaml-dev +libyaml +libyaml$")
+        self.assertEqual(self.done.stderr.count("\n  "), 2, self.done.stderr)  # the heading and this one
+        self.tool("pkg-config", "exit 0")
+        log = self.run_script("jobs/setup.sh", FASHION_MNIST=str(data))
+        self.assertEqual(len(self.calls(log, "cmake")), 2)
+
+    # what runs, and the code it ends with
+
+    def test_run_leaves_out_long_tests(self):
+        log = self.run_script("tests/run.sh", "-R", "unit")
+        self.assertEqual(self.calls(log, "ctest"),
+                         ["ctest --output-on-failure --no-tests=error -j2 --test-dir build -LE long -R unit"])
+
+    def test_full_runs_everything_and_the_sanitizers(self):
+        log = self.run_script("tests/run.sh", "--full")
+        self.assertEqual(self.calls(log, "ctest"),
+                         ["ctest --output-on-failure --no-tests=error -j2 --test-dir build-sanitize -L unit",
+                          "ctest --output-on-failure --no-tests=error -j2 --test-dir build"])
+        self.assertTrue(any("-B build-sanitize" in call and "-DES_SANITIZE=ON" in call for call in self.calls(log, "cmake")))
+
+    def test_failing_tests_fail_the_scripts(self):
+        for script in ["tests/run.sh", ".ci/run"]:
+            self.run_script(script, expect=8, CODE_ctest="8")
+
+    def test_failing_build_fails_the_scripts(self):
+        for script in SCRIPTS:
+            log = self.run_script(script, expect=5, CODE_cmake="5")
+            self.assertEqual(self.calls(log, "ctest") + self.calls(log, "mpirun"), [])
+
+    def test_ci_wants_every_tool(self):
+        (self.folder / "bin/clang-format").unlink()
+        log = self.run_script(".ci/run", expect=1)
+        self.assertIn("clang-format is missing", self.done.stderr)
+        self.assertEqual(self.calls(log, "ctest"), [])
+
+    def test_quickstart_runs_two_ranks(self):
+        log = self.run_script("jobs/quickstart.sh", "--verbose")
+        self.assertEqual(self.calls(log, "mpirun"),
+                         ["mpirun -n 2 --oversubscribe build/eigenscope run jobs/quickstart.yaml --verbose"])
+        self.assertEqual(self.calls(log, "eigenscope"), ["eigenscope status jobs/quickstart.yaml"])
+        self.assertNotIn("the report", self.done.stdout)  # run has ended with its own table
+
+    def test_quickstart_decides_by_status(self):
+        self.run_script("jobs/quickstart.sh", CODE_mpirun="1")
+        for code in ["2", "3"]:
+            self.run_script("jobs/quickstart.sh", CODE_status=code, expect=int(code))
+            self.assertIn("the report", self.done.stdout)
+
+    def test_quickstart_asks_for_the_results_that_were_meant(self):
+        log = self.run_script("jobs/quickstart.sh", "--output", "here", "--quiet", "--set=train.epochs=1",
+                              FASHION_MNIST="/data")
+        meant = "jobs/quickstart.yaml --set datasets.fashion-mnist.path=/data --output here --set=train.epochs=1"
+        self.assertEqual(self.calls(log, "mpirun"),
+                         [f"mpirun -n 2 --oversubscribe build/eigenscope run {meant} --quiet"])
+        self.assertEqual(self.calls(log, "eigenscope"), [f"eigenscope status {meant}"])
+
+    def test_dry_run_has_no_results(self):
+        log = self.run_script("jobs/quickstart.sh", "--dry-run", CODE_mpirun="1", expect=1)
+        self.assertEqual(self.calls(log, "eigenscope"), [])
+
+    def test_scripts_are_sound(self):
+        if shutil.which("shellcheck") is None:
+            self.skipTest("shellcheck is not installed")
+        subprocess.run(["shellcheck", *SCRIPTS], cwd=harness.SOURCE, check=True)
+
+
+if __name__ == "__main__":
+    harness.main()
