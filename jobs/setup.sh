@@ -30,6 +30,7 @@ found() { # kind:name,name,... : is one of them there, by whatever means?
       package) pkg-config --exists "$name" ;;
       header) "${CC:-gcc}" "${includes[@]/#/-I}" -E -include "$name" -x c /dev/null ;;
       python) "$(python)" -c "import $name" ;;
+      debian) ! installed "$name" ;;
       file) [[ -e ${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}/$name ]] ;;
     esac >/dev/null 2>&1 && return
   done
