@@ -28,8 +28,12 @@ typedef struct es_metadata {
   const char *key, *value; /**< borrowed */
 } es_metadata_t;
 
-/** Writes tensors and metadata atomically; adds the entry "xxh3", the hash of all tensor bytes and of every other
- * entry. Data start at a multiple of 64 bytes (the header is padded with spaces). ES_SYSTEM with path and reason. */
+/** Writes tensors and metadata atomically. The tensors lie in the file largest elements first, otherwise in the given
+ * order, so that each is aligned; the first starts at a multiple of 64 bytes (the header is padded with spaces). Adds
+ * the entries "writer" ("eigenscope") and "xxh3": the hash, chained by es_hash from 0, of every other entry (key,
+ * value), then of every tensor (name, dtype, each length in decimal, bytes) in the order of the file, strings with
+ * their terminator. Names and keys must be UTF-8, each once, none of them "__metadata__", "writer" or "xxh3" (else
+ * ES_BUG). ES_SYSTEM with path and reason. */
 es_code_t es_safetensors_write(const char *path, const es_tensor_view_t *tensors, int n_tensors,
                                const es_metadata_t *metadata, int n_metadata, es_status_t *status);
 
@@ -37,10 +41,12 @@ typedef struct es_safetensors es_safetensors_t;
 
 /** Reads a file whole and checks it: header length ≤ 100 MB and within the file, JSON well-formed, no duplicate keys,
  * known dtypes, shape × dtype = length without overflow, offsets contiguous from 0 to the end, and the xxh3 if there is
- * one. A file that cannot be read is ES_SYSTEM; one that is wrong is ES_INPUT. *out is owned by the caller. */
+ * one or if "writer" says that there must be. A file that cannot be read is ES_SYSTEM; one that is wrong is ES_INPUT.
+ * *out is owned by the caller. */
 es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_status_t *status);
 void es_safetensors_destroy(es_safetensors_t *file);
 int es_safetensors_count(const es_safetensors_t *file);
+/** Tensor `index` in the order of the data, aligned to its elements; NULL when out of range. Borrowed. */
 const es_tensor_view_t *es_safetensors_tensor(const es_safetensors_t *file, int index);
 /** The tensor of that name, or NULL. Borrowed. */
 const es_tensor_view_t *es_safetensors_find(const es_safetensors_t *file, const char *name);

@@ -1,0 +1,65 @@
+#include "format.h"
+#include "eigenscope/file.h"
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+  const char *name;
+  size_t size;
+} DTYPES[ES_DTYPES] = {
+    [ES_F32] = {"F32", 4}, [ES_F64] = {"F64", 8}, [ES_I32] = {"I32", 4}, [ES_I64] = {"I64", 8}, [ES_U8] = {"U8", 1},
+};
+
+size_t es_dtype_size(es_dtype_t dtype) {
+  return DTYPES[dtype].size;
+}
+
+const char *es_dtype_name(es_dtype_t dtype) {
+  return DTYPES[dtype].name;
+}
+
+es_dtype_t format_dtype(const char *name) {
+  int dtype = 0;
+  while (dtype < ES_DTYPES && strcmp(DTYPES[dtype].name, name) != 0) dtype++;
+  return (es_dtype_t)dtype;
+}
+
+bool format_tensor_bytes(const es_tensor_view_t *tensor, size_t *bytes) {
+  *bytes = 0;
+  bool empty = false;
+  for (int32_t i = 0; i < tensor->rank; i++) {
+    if (tensor->shape[i] < 0) return false;
+    empty = empty || tensor->shape[i] == 0;
+  }
+  if (empty) return true;
+  *bytes = es_dtype_size(tensor->dtype);
+  for (int32_t i = 0; i < tensor->rank; i++) {
+    if (__builtin_mul_overflow(*bytes, (size_t)tensor->shape[i], bytes)) return false;
+  }
+  /* Offsets are signed 64-bit numbers here. */
+  return *bytes <= INT64_MAX;
+}
+
+/* With its terminator, so that "ab" + "c" and "a" + "bc" differ. */
+static uint64_t seal_string(uint64_t seal, const char *text) {
+  return es_hash(text, strlen(text) + 1, seal);
+}
+
+uint64_t format_seal_metadata(uint64_t seal, const es_metadata_t *entry) {
+  return seal_string(seal_string(seal, entry->key), entry->value);
+}
+
+uint64_t format_seal_tensor(uint64_t seal, const es_tensor_view_t *tensor, size_t bytes) {
+  seal = seal_string(seal, tensor->name);
+  seal = seal_string(seal, es_dtype_name(tensor->dtype));
+  for (int32_t i = 0; i < tensor->rank; i++) {
+    char length[24];
+    snprintf(length, sizeof length, "%lld", (long long)tensor->shape[i]);
+    seal = seal_string(seal, length);
+  }
+  return es_hash(bytes > 0 ? tensor->data : "", bytes, seal);
+}
+
+void format_seal_text(uint64_t seal, char out[FORMAT_SEAL_SIZE]) {
+  snprintf(out, FORMAT_SEAL_SIZE, "%016llx", (unsigned long long)seal);
+}

@@ -1,0 +1,36 @@
+/* What the writer and the reader of safetensors share: limits, dtypes, and the seal (the hash that finds flipped bits).
+ */
+#ifndef ES_CHECKPOINT_FORMAT_H
+#define ES_CHECKPOINT_FORMAT_H
+
+#include "eigenscope/checkpoint.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FORMAT_STAGE        "checkpoint"
+#define FORMAT_METADATA_KEY "__metadata__"
+/* Every file of ours says so. It is what makes a seal compulsory: a flipped bit in the key "xxh3" must not pass for a
+ * file that never had one. */
+#define FORMAT_WRITER_KEY   "writer"
+#define FORMAT_WRITER_VALUE "eigenscope"
+#define FORMAT_SEAL_KEY     "xxh3"
+enum {
+  FORMAT_LENGTH_BYTES = 8, /* of the header's length, little-endian */
+  FORMAT_ALIGNMENT = 64,   /* of the first tensor in our own files */
+  FORMAT_HEADER_MAX = 100000000,
+  FORMAT_SEAL_SIZE = 17 /* 16 hexadecimal digits and the terminator */
+};
+
+/* The dtype of that name, or ES_DTYPES. */
+es_dtype_t format_dtype(const char *name);
+/* Bytes of a tensor; false when that overflows or a length is negative. */
+bool format_tensor_bytes(const es_tensor_view_t *tensor, size_t *bytes);
+
+/* The seal: xxh3 (64 bit) chained over every metadata entry but itself, then over every tensor, in the order of the
+ * file. Start from 0. */
+uint64_t format_seal_metadata(uint64_t seal, const es_metadata_t *entry);
+uint64_t format_seal_tensor(uint64_t seal, const es_tensor_view_t *tensor, size_t bytes);
+void format_seal_text(uint64_t seal, char out[FORMAT_SEAL_SIZE]);
+
+#endif

@@ -1,0 +1,369 @@
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "format.h"
+#include "json.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* A tensor and where it lies, in bytes from the end of the header. */
+typedef struct entry {
+  es_tensor_view_t view;
+  int64_t begin, end;
+  int order;  /* in the header */
+  void *copy; /* owned; the data again where the file does not align them to their elements, else NULL */
+} entry_t;
+
+struct es_safetensors {
+  char *bytes; /* owned; the whole file, header strings decoded in place */
+  const char *data;
+  size_t data_size;
+  int n_tensors;
+  entry_t *tensors; /* owned; in the order of their data */
+  const entry_t **by_name;
+  int n_metadata;
+  es_metadata_t *metadata; /* owned; strings borrowed from bytes */
+};
+
+/* What a reading function needs everywhere. */
+typedef struct reader {
+  es_safetensors_t *file;
+  const char *path;
+  json_t json;
+  es_status_t *status;
+} reader_t;
+
+static es_code_t out_of_memory(const reader_t *reader) {
+  return es_fail(reader->status, ES_SYSTEM, FORMAT_STAGE, "%s: cannot be read: out of memory", reader->path);
+}
+
+static es_code_t bad_json(const reader_t *reader) {
+  return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: the header is not valid at byte %zu: %s", reader->path,
+                 FORMAT_LENGTH_BYTES + reader->json.at, reader->json.error);
+}
+
+/* `list` with room for one more item: arrays double when their count is a power of two. */
+static void *make_room(void *list, int count, size_t size) {
+  if (count > 0 && (count & (count - 1)) != 0) return list;
+  return es_reallocate(list, count == 0 ? 1 : 2 * (size_t)count, size);
+}
+
+static es_code_t read_metadata(reader_t *reader) {
+  es_safetensors_t *file = reader->file;
+  json_t *json = &reader->json;
+  bool first = true;
+  json_expect(json, '{');
+  while (json_next(json, '}', &first)) {
+    es_metadata_t *grown = make_room(file->metadata, file->n_metadata, sizeof *grown);
+    if (grown == NULL) return out_of_memory(reader);
+    file->metadata = grown;
+    const char *key = json_string(json);
+    json_expect(json, ':');
+    const char *value = json_string(json);
+    if (json->error != NULL) break;
+    file->metadata[file->n_metadata++] = (es_metadata_t){key, value};
+  }
+  return json->error != NULL ? bad_json(reader) : ES_OK;
+}
+
+static es_code_t read_shape(reader_t *reader, es_tensor_view_t *view) {
+  json_t *json = &reader->json;
+  bool first = true;
+  json_expect(json, '[');
+  while (json_next(json, ']', &first)) {
+    int64_t length;
+    if (!json_whole(json, &length)) break;
+    if (view->rank == ES_TENSOR_RANK_MAX) {
+      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
+                     "%s: tensor \"%s\" has more than %d dimensions, the most that are read", reader->path, view->name,
+                     ES_TENSOR_RANK_MAX);
+    }
+    view->shape[view->rank++] = length;
+  }
+  return json->error != NULL ? bad_json(reader) : ES_OK;
+}
+
+static es_code_t read_dtype(reader_t *reader, es_tensor_view_t *view) {
+  const char *name = json_string(&reader->json);
+  if (name == NULL) return bad_json(reader);
+  view->dtype = format_dtype(name);
+  if (view->dtype != ES_DTYPES) return ES_OK;
+  return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
+                 "%s: tensor \"%s\" has the dtype \"%s\", only F32, F64, I32, I64 and U8 are read", reader->path,
+                 view->name, name);
+}
+
+/* {"dtype": ..., "shape": [...], "data_offsets": [begin, end]}, each exactly once. */
+static es_code_t read_tensor(reader_t *reader, entry_t *entry) {
+  enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4, ALL = 7 };
+  json_t *json = &reader->json;
+  int seen = 0;
+  bool first = true;
+  json_expect(json, '{');
+  while (json_next(json, '}', &first)) {
+    const char *key = json_string(json);
+    if (key == NULL || !json_expect(json, ':')) break;
+    int field = strcmp(key, "dtype") == 0          ? DTYPE
+                : strcmp(key, "shape") == 0        ? SHAPE
+                : strcmp(key, "data_offsets") == 0 ? OFFSETS
+                                                   : 0;
+    if (field == 0 || (seen & field) != 0) {
+      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
+                     "%s: tensor \"%s\" has %s key \"%s\"; it must have dtype, shape and data_offsets, once each",
+                     reader->path, entry->view.name, field == 0 ? "the unknown" : "twice the", key);
+    }
+    seen |= field;
+    if (field == DTYPE) ES_TRY(read_dtype(reader, &entry->view));
+    if (field == SHAPE) ES_TRY(read_shape(reader, &entry->view));
+    if (field == OFFSETS) {
+      bool good = json_expect(json, '[') && json_whole(json, &entry->begin) && json_expect(json, ',') &&
+                  json_whole(json, &entry->end);
+      if (good && !json_accept(json, ']')) json->error = "two offsets and ] were expected";
+    }
+  }
+  if (json->error != NULL) return bad_json(reader);
+  if (seen == ALL) return ES_OK;
+  return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: tensor \"%s\" lacks its %s", reader->path,
+                 entry->view.name,
+                 (seen & DTYPE) == 0   ? "dtype"
+                 : (seen & SHAPE) == 0 ? "shape"
+                                       : "data_offsets");
+}
+
+static es_code_t read_header(reader_t *reader) {
+  es_safetensors_t *file = reader->file;
+  json_t *json = &reader->json;
+  bool first = true, metadata_seen = false;
+  json_expect(json, '{');
+  while (json_next(json, '}', &first)) {
+    const char *name = json_string(json);
+    if (name == NULL || !json_expect(json, ':')) break;
+    if (strcmp(name, FORMAT_METADATA_KEY) == 0) {
+      if (metadata_seen) {
+        return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: the header has the key \"%s\" twice", reader->path,
+                       name);
+      }
+      metadata_seen = true;
+      ES_TRY(read_metadata(reader));
+      continue;
+    }
+    if (strlen(name) >= ES_TENSOR_NAME_MAX) {
+      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
+                     "%s: the tensor name \"%.40s...\" has %zu bytes, at most %d are read", reader->path, name,
+                     strlen(name), ES_TENSOR_NAME_MAX - 1);
+    }
+    entry_t *grown = make_room(file->tensors, file->n_tensors, sizeof *grown);
+    if (grown == NULL) return out_of_memory(reader);
+    file->tensors = grown;
+    entry_t *entry = &file->tensors[file->n_tensors];
+    *entry = (entry_t){.order = file->n_tensors};
+    file->n_tensors++;
+    strcpy(entry->view.name, name);
+    ES_TRY(read_tensor(reader, entry));
+  }
+  return json_end(json) ? ES_OK : bad_json(reader);
+}
+
+static int compare_offsets(const void *left, const void *right) {
+  const entry_t *a = left, *b = right;
+  if (a->begin != b->begin) return a->begin < b->begin ? -1 : 1;
+  if (a->end != b->end) return a->end < b->end ? -1 : 1;
+  return a->order - b->order;
+}
+
+static int compare_names(const void *left, const void *right) {
+  return strcmp((*(const entry_t *const *)left)->view.name, (*(const entry_t *const *)right)->view.name);
+}
+
+static int compare_keys(const void *left, const void *right) {
+  return strcmp((*(const es_metadata_t *const *)left)->key, (*(const es_metadata_t *const *)right)->key);
+}
+
+/* Puts the tensors in order, by their data and by their names, of which each must be there once. */
+static es_code_t order_tensors(const reader_t *reader) {
+  es_safetensors_t *file = reader->file;
+  if (file->n_tensors > 0) qsort(file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, compare_offsets);
+  file->by_name = es_allocate((size_t)file->n_tensors, sizeof *file->by_name);
+  if (file->by_name == NULL) return out_of_memory(reader);
+  for (int i = 0; i < file->n_tensors; i++) file->by_name[i] = &file->tensors[i];
+  qsort(file->by_name, (size_t)file->n_tensors, sizeof *file->by_name, compare_names);
+  for (int i = 1; i < file->n_tensors; i++) {
+    if (compare_names(&file->by_name[i - 1], &file->by_name[i]) == 0) {
+      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: the header has the tensor \"%s\" twice", reader->path,
+                     file->by_name[i]->view.name);
+    }
+  }
+  return ES_OK;
+}
+
+static es_code_t check_keys(const reader_t *reader) {
+  const es_safetensors_t *file = reader->file;
+  const es_metadata_t **sorted = es_allocate((size_t)file->n_metadata, sizeof *sorted);
+  if (sorted == NULL) return out_of_memory(reader);
+  es_code_t code = ES_OK;
+  for (int i = 0; i < file->n_metadata; i++) sorted[i] = &file->metadata[i];
+  qsort(sorted, (size_t)file->n_metadata, sizeof *sorted, compare_keys);
+  for (int i = 1; code == ES_OK && i < file->n_metadata; i++) {
+    if (compare_keys(&sorted[i - 1], &sorted[i]) == 0) {
+      code = es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: the metadata have the key \"%s\" twice", reader->path,
+                     sorted[i]->key);
+    }
+  }
+  es_free(sorted);
+  return code;
+}
+
+/* Data must cover the rest of the file, each byte once. The tensors are in the order of their data. */
+static es_code_t check_layout(const reader_t *reader) {
+  const es_safetensors_t *file = reader->file;
+  int64_t at = 0;
+  for (int i = 0; i < file->n_tensors; i++) {
+    const entry_t *entry = &file->tensors[i];
+    const char *name = entry->view.name;
+    size_t bytes;
+    if (entry->begin != at || entry->end < entry->begin) {
+      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
+                     "%s: tensor \"%s\" lies at %lld-%lld, but must start at %lld, where the one before it ends",
+                     reader->path, name, (long long)entry->begin, (long long)entry->end, (long long)at);
+    }
+    if (!format_tensor_bytes(&entry->view, &bytes)) {
+      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
+                     "%s: the shape of tensor \"%s\" overflows: it has 2^63 bytes or more", reader->path, name);
+    }
+    if ((size_t)(entry->end - entry->begin) != bytes) {
+      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
+                     "%s: tensor \"%s\" takes %lld bytes, but its shape and dtype make %zu", reader->path, name,
+                     (long long)(entry->end - entry->begin), bytes);
+    }
+    at = entry->end;
+  }
+  if ((size_t)at == file->data_size) return ES_OK;
+  return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
+                 "%s: %s: the header describes %lld bytes of data, %zu are there", reader->path,
+                 (size_t)at > file->data_size ? "the file is cut off"
+                                              : "the file has bytes at its end that no tensor owns",
+                 (long long)at, file->data_size);
+}
+
+/* Points every view at its data. */
+static es_code_t place_data(const reader_t *reader) {
+  es_safetensors_t *file = reader->file;
+  for (int i = 0; i < file->n_tensors; i++) {
+    entry_t *entry = &file->tensors[i];
+    size_t bytes = (size_t)(entry->end - entry->begin);
+    entry->view.data = file->data + entry->begin;
+    if ((uintptr_t)entry->view.data % es_dtype_size(entry->view.dtype) == 0) continue;
+    entry->copy = es_allocate(bytes, 1);
+    if (entry->copy == NULL) return out_of_memory(reader);
+    memcpy(entry->copy, entry->view.data, bytes);
+    entry->view.data = entry->copy;
+  }
+  return ES_OK;
+}
+
+static es_code_t check_seal(const reader_t *reader) {
+  const es_safetensors_t *file = reader->file;
+  const char *expected = es_safetensors_metadata(file, FORMAT_SEAL_KEY);
+  const char *writer = es_safetensors_metadata(file, FORMAT_WRITER_KEY);
+  if (expected == NULL && (writer == NULL || strcmp(writer, FORMAT_WRITER_VALUE) != 0)) return ES_OK;
+  uint64_t sum = 0;
+  for (int i = 0; i < file->n_metadata; i++) {
+    if (file->metadata[i].value != expected) sum = format_seal_metadata(sum, &file->metadata[i]);
+  }
+  for (int i = 0; i < file->n_tensors; i++) {
+    const entry_t *entry = &file->tensors[i];
+    sum = format_seal_tensor(sum, &entry->view, (size_t)(entry->end - entry->begin));
+  }
+  char found[FORMAT_SEAL_SIZE];
+  format_seal_text(sum, found);
+  if (expected != NULL && strcmp(found, expected) == 0) return ES_OK;
+  return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
+                 "%s: the file is damaged: its content has the xxh3 %s, the header says %.40s", reader->path, found,
+                 expected != NULL ? expected : "none");
+}
+
+/* The frame: where the header ends and the data begin. */
+static es_code_t read_frame(reader_t *reader, size_t size) {
+  es_safetensors_t *file = reader->file;
+  if (size < FORMAT_LENGTH_BYTES) {
+    return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
+                   "%s: is no safetensors file: %zu bytes are too few, it starts with a length of %d bytes",
+                   reader->path, size, FORMAT_LENGTH_BYTES);
+  }
+  uint64_t length = 0;
+  for (int i = FORMAT_LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | (unsigned char)file->bytes[i];
+  size_t rest = size - FORMAT_LENGTH_BYTES;
+  if (length > FORMAT_HEADER_MAX || length > rest) {
+    return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
+                   "%s: is cut off or no safetensors file: its first %d bytes give the header %llu bytes, at most %zu "
+                   "are possible",
+                   reader->path, FORMAT_LENGTH_BYTES, (unsigned long long)length,
+                   rest < FORMAT_HEADER_MAX ? rest : (size_t)FORMAT_HEADER_MAX);
+  }
+  reader->json = (json_t){.text = file->bytes + FORMAT_LENGTH_BYTES, .size = (size_t)length};
+  file->data = reader->json.text + length;
+  file->data_size = rest - (size_t)length;
+  return ES_OK;
+}
+
+static es_code_t read_all(reader_t *reader) {
+  size_t size;
+  ES_TRY(es_file_read(reader->path, &reader->file->bytes, &size, reader->status));
+  ES_TRY(read_frame(reader, size));
+  ES_TRY(read_header(reader));
+  ES_TRY(order_tensors(reader));
+  ES_TRY(check_keys(reader));
+  ES_TRY(check_layout(reader));
+  ES_TRY(place_data(reader));
+  return check_seal(reader);
+}
+
+es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_status_t *status) {
+  reader_t reader = {.file = es_allocate_zero(1, sizeof *reader.file), .path = path, .status = status};
+  *out = NULL;
+  if (reader.file == NULL) return out_of_memory(&reader);
+  es_code_t code = read_all(&reader);
+  if (code == ES_OK)
+    *out = reader.file;
+  else
+    es_safetensors_destroy(reader.file);
+  return code;
+}
+
+void es_safetensors_destroy(es_safetensors_t *file) {
+  if (file == NULL) return;
+  for (int i = 0; i < file->n_tensors; i++) es_free(file->tensors[i].copy);
+  es_free(file->tensors);
+  es_free(file->by_name);
+  es_free(file->metadata);
+  es_free(file->bytes);
+  es_free(file);
+}
+
+int es_safetensors_count(const es_safetensors_t *file) {
+  return file->n_tensors;
+}
+
+const es_tensor_view_t *es_safetensors_tensor(const es_safetensors_t *file, int index) {
+  return index >= 0 && index < file->n_tensors ? &file->tensors[index].view : NULL;
+}
+
+const es_tensor_view_t *es_safetensors_find(const es_safetensors_t *file, const char *name) {
+  int low = 0, high = file->n_tensors;
+  while (low < high) {
+    int middle = low + (high - low) / 2;
+    int order = strcmp(name, file->by_name[middle]->view.name);
+    if (order == 0) return &file->by_name[middle]->view;
+    if (order < 0)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return NULL;
+}
+
+const char *es_safetensors_metadata(const es_safetensors_t *file, const char *key) {
+  for (int i = 0; i < file->n_metadata; i++) {
+    if (strcmp(file->metadata[i].key, key) == 0) return file->metadata[i].value;
+  }
+  return NULL;
+}

@@ -1,0 +1,197 @@
+#include "eigenscope/state.h"
+#include "eigenscope/checkpoint.h"
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/text.h"
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+void es_state_path(char out[ES_PATH_MAX], const char *output, const char *id) {
+  snprintf(out, ES_PATH_MAX, "%s/state/%s.safetensors", output, id);
+}
+
+void es_weights_path(char out[ES_PATH_MAX], const char *output, const char *id, int32_t epoch) {
+  if (epoch >= 0)
+    snprintf(out, ES_PATH_MAX, "%s/checkpoints/%s-%03d.safetensors", output, id, epoch);
+  else
+    snprintf(out, ES_PATH_MAX, "%s/checkpoints/%s.safetensors", output, id);
+}
+
+/* A list of tensors under construction. */
+typedef struct list {
+  es_tensor_view_t *views; /* owned */
+  int n, capacity;
+} list_t;
+
+static es_tensor_view_t *append(list_t *list, const char *name, es_dtype_t dtype, int64_t count, const void *data) {
+  assert(list->n < list->capacity);
+  es_tensor_view_t *view = &list->views[list->n++];
+  *view = (es_tensor_view_t){.dtype = dtype, .rank = 1, .shape = {count}, .data = data};
+  snprintf(view->name, sizeof view->name, "%s", name);
+  return view;
+}
+
+static void append_tensors(list_t *list, const es_tensor_t *tensors, int n, const float *flat) {
+  for (int i = 0; i < n; i++) {
+    es_tensor_view_t *view = append(list, tensors[i].name, ES_F32, tensors[i].count, flat + tensors[i].offset);
+    view->rank = tensors[i].rank;
+    memcpy(view->shape, tensors[i].shape, sizeof tensors[i].shape);
+  }
+}
+
+static void append_weights(list_t *list, const es_graph_t *graph, es_trainer_t *trainer) {
+  es_model_t *model = es_trainer_model(trainer);
+  append_tensors(list, graph->parameters, graph->n_parameters, es_model_parameters(model));
+  append_tensors(list, graph->buffers, graph->n_buffers, es_model_buffers(model));
+}
+
+/* Results are kept under "result.<variable>"; strings are coordinates, which the job gives again. */
+static bool keeps(es_field_t field, es_dtype_t *dtype, char name[ES_TENSOR_NAME_MAX]) {
+  static const es_dtype_t dtypes[ES_TYPES] = {
+      [ES_TYPE_F64] = ES_F64, [ES_TYPE_I32] = ES_I32, [ES_TYPE_I64] = ES_I64, [ES_TYPE_U8] = ES_U8};
+  const es_field_info_t *info = es_field_info(field);
+  snprintf(name, ES_TENSOR_NAME_MAX, "result.%s", info->name);
+  if (info->type == ES_TYPE_STRING) return false;
+  *dtype = dtypes[info->type];
+  return true;
+}
+
+static void append_result(list_t *list, es_result_t *result) {
+  for (int f = 0; f < ES_FIELDS; f++) {
+    const es_field_t field = (es_field_t)f;
+    char name[ES_TENSOR_NAME_MAX];
+    es_dtype_t dtype;
+    if (keeps(field, &dtype, name))
+      append(list, name, dtype, (int64_t)es_result_size(result, field), es_result_data(result, field));
+  }
+}
+
+static es_code_t write(const char *path, const list_t *list, const es_state_key_t *key, int32_t epoch,
+                       es_status_t *status) {
+  char text[16];
+  snprintf(text, sizeof text, "%d", epoch);
+  const es_metadata_t metadata[] = {{"format", "pt"},
+                                    {"point_id", key->point_id},
+                                    {"dataset_fingerprint", key->fingerprint},
+                                    {"engine", key->engine},
+                                    {"epoch", text}};
+  return es_safetensors_write(path, list->views, list->n, metadata, sizeof metadata / sizeof *metadata, status);
+}
+
+static es_code_t save(const char *path, const es_state_key_t *key, int32_t epoch, const es_graph_t *graph,
+                      es_trainer_t *trainer, es_result_t *result, es_status_t *status) {
+  list_t list = {.capacity = graph->n_parameters + graph->n_buffers + 2 + ES_FIELDS};
+  list.views = es_allocate((size_t)list.capacity, sizeof *list.views);
+  if (!list.views) return es_fail(status, ES_SYSTEM, "checkpoint", "%s: out of memory", path);
+  append_weights(&list, graph, trainer);
+  if (result) {
+    const es_optimizer_state_t *optimizer = es_trainer_optimizer(trainer);
+    append(&list, "optimizer.first", ES_F32, optimizer->n, optimizer->first);
+    if (optimizer->second) append(&list, "optimizer.second", ES_F32, optimizer->n, optimizer->second);
+    append_result(&list, result);
+  }
+  const es_code_t code = write(path, &list, key, epoch, status);
+  es_free(list.views);
+  return code;
+}
+
+es_code_t es_state_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_graph_t *graph,
+                        es_trainer_t *trainer, es_result_t *result, es_status_t *status) {
+  return save(path, key, epoch, graph, trainer, result, status);
+}
+
+es_code_t es_weights_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_graph_t *graph,
+                          es_trainer_t *trainer, es_status_t *status) {
+  return save(path, key, epoch, graph, trainer, NULL, status);
+}
+
+static es_code_t check_entry(const es_safetensors_t *file, const char *path, const char *entry, const char *expected,
+                             const char *advice, es_status_t *status) {
+  const char *found = es_safetensors_metadata(file, entry);
+  if (found && strcmp(found, expected) == 0) return ES_OK;
+  return es_fail(status, ES_INPUT, "checkpoint", "%s: %s is \"%s\", this run has \"%s\"; %s", path, entry,
+                 found ? found : "", expected, advice);
+}
+
+static es_code_t take(const es_safetensors_t *file, const char *path, const char *name, es_dtype_t dtype, int64_t count,
+                      void *out, es_status_t *status) {
+  const es_tensor_view_t *view = es_safetensors_find(file, name);
+  int64_t found = view ? 1 : 0;
+  for (int i = 0; view && i < view->rank; i++) found *= view->shape[i];
+  if (!view || view->dtype != dtype || found != count)
+    return es_fail(status, ES_INPUT, "checkpoint",
+                   "%s: tensor %s of %lld %s is missing or of another shape; remove the file to start this point again",
+                   path, name, (long long)count, es_dtype_name(dtype));
+  memcpy(out, view->data, (size_t)count * es_dtype_size(dtype));
+  return ES_OK;
+}
+
+static es_code_t take_tensors(const es_safetensors_t *file, const char *path, const es_tensor_t *tensors, int n,
+                              float *flat, es_status_t *status) {
+  for (int i = 0; i < n; i++)
+    ES_TRY(take(file, path, tensors[i].name, ES_F32, tensors[i].count, flat + tensors[i].offset, status));
+  return ES_OK;
+}
+
+static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const char *path, const es_state_key_t *key,
+                      const es_graph_t *graph, es_trainer_t *trainer, es_result_t *result, bool accept_cpu_change,
+                      es_status_t *status) {
+  ES_TRY(check_entry(file, path, "point_id", key->point_id, "remove the file to start this point again", status));
+  ES_TRY(check_entry(file, path, "dataset_fingerprint", key->fingerprint,
+                     "the data have changed: remove the file to start this point again", status));
+  if (!accept_cpu_change)
+    ES_TRY(check_entry(file, path, "engine", key->engine,
+                       "other bits would follow: --accept-cpu-change goes on all the same", status));
+  es_model_t *model = es_trainer_model(trainer);
+  es_optimizer_state_t *optimizer = es_trainer_optimizer(trainer);
+  ES_TRY(take_tensors(file, path, graph->parameters, graph->n_parameters, es_model_parameters(model), status));
+  ES_TRY(take_tensors(file, path, graph->buffers, graph->n_buffers, es_model_buffers(model), status));
+  ES_TRY(take(file, path, "optimizer.first", ES_F32, optimizer->n, optimizer->first, status));
+  if (optimizer->second) ES_TRY(take(file, path, "optimizer.second", ES_F32, optimizer->n, optimizer->second, status));
+  for (int f = 0; f < ES_FIELDS; f++) {
+    const es_field_t field = (es_field_t)f;
+    char name[ES_TENSOR_NAME_MAX];
+    es_dtype_t dtype;
+    if (keeps(field, &dtype, name))
+      ES_TRY(
+          take(file, path, name, dtype, (int64_t)es_result_size(result, field), es_result_data(result, field), status));
+  }
+  int64_t number;
+  const char *text = es_safetensors_metadata(file, "epoch");
+  if (!text || !es_text_to_int(text, &number) || number < 0 || number > INT_MAX)
+    return es_fail(status, ES_INPUT, "checkpoint", "%s: no epoch; remove the file to start this point again", path);
+  *epoch = (int32_t)number;
+  return ES_OK;
+}
+
+static void broadcast(float *data, int64_t n, const es_group_t *group) {
+  const int64_t most = INT_MAX / 16;
+  for (int64_t i = 0; data && i < n; i += most)
+    ES_MPI(MPI_Bcast(data + i, (int)(n - i < most ? n - i : most), MPI_FLOAT, 0, group->comm));
+}
+
+es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t *key, const es_graph_t *graph,
+                          const es_group_t *group, es_trainer_t *trainer, es_result_t *result, bool accept_cpu_change,
+                          es_status_t *status) {
+  *epoch = -1;
+  es_safetensors_t *file = NULL;
+  if (group->rank == 0 && es_file_exists(path) && es_safetensors_read(&file, path, status) == ES_OK)
+    load(epoch, file, path, key, graph, trainer, result, accept_cpu_change, status);
+  es_safetensors_destroy(file);
+  ES_TRY(es_agree(group->comm, status));
+  es_model_t *model = es_trainer_model(trainer);
+  if (group->size > 1) {
+    ES_MPI(MPI_Bcast(epoch, 1, MPI_INT32_T, 0, group->comm));
+    if (*epoch >= 0) {
+      const es_optimizer_state_t *optimizer = es_trainer_optimizer(trainer);
+      broadcast(es_model_parameters(model), graph->parameter_count, group);
+      broadcast(es_model_buffers(model), graph->buffer_count, group);
+      broadcast(optimizer->first, optimizer->n, group);
+      broadcast(optimizer->second, optimizer->n, group);
+    }
+  }
+  if (*epoch >= 0) es_model_changed(model);
+  return ES_OK;
+}

@@ -1,0 +1,148 @@
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/text.h"
+#include "format.h"
+#include "json.h"
+#include <string.h>
+
+/* A tensor in the order of the file. */
+typedef struct placed {
+  const es_tensor_view_t *tensor;
+  size_t begin, bytes;
+} placed_t;
+
+static bool is_utf8(const char *text) {
+  for (size_t left = strlen(text); left > 0;) {
+    size_t length = json_utf8_length(text, left);
+    if (length == 0) return false;
+    text += length;
+    left -= length;
+  }
+  return true;
+}
+
+/* What would make a file that our own reader refuses is a bug of the caller. */
+static es_code_t check(const char *path, const es_tensor_view_t *tensors, int n_tensors, const es_metadata_t *metadata,
+                       int n_metadata, es_status_t *status) {
+  for (int i = 0; i < n_tensors; i++) {
+    const es_tensor_view_t *tensor = &tensors[i];
+    size_t bytes;
+    bool known = (unsigned)tensor->dtype < ES_DTYPES && tensor->rank >= 0 && tensor->rank <= ES_TENSOR_RANK_MAX;
+    bool named = memchr(tensor->name, '\0', sizeof tensor->name) != NULL && is_utf8(tensor->name) &&
+                 strcmp(tensor->name, FORMAT_METADATA_KEY) != 0;
+    for (int j = 0; named && j < i; j++) named = strcmp(tensor->name, tensors[j].name) != 0;
+    if (!known || !named || !format_tensor_bytes(tensor, &bytes) || (bytes > 0 && tensor->data == NULL)) {
+      return es_fail(status, ES_BUG, FORMAT_STAGE,
+                     "%s: tensor %d (\"%.*s\") must have a name of its own, a known dtype, lengths >= 0 and data", path,
+                     i, ES_TENSOR_NAME_MAX - 1, tensor->name);
+    }
+  }
+  for (int i = 0; i < n_metadata; i++) {
+    const char *key = metadata[i].key;
+    bool good = is_utf8(key) && is_utf8(metadata[i].value) && strcmp(key, FORMAT_SEAL_KEY) != 0 &&
+                strcmp(key, FORMAT_WRITER_KEY) != 0;
+    for (int j = 0; good && j < i; j++) good = strcmp(key, metadata[j].key) != 0;
+    if (!good) {
+      return es_fail(status, ES_BUG, FORMAT_STAGE,
+                     "%s: metadata entry \"%s\" must have a key of its own, other than \"%s\" and \"%s\", in UTF-8",
+                     path, key, FORMAT_WRITER_KEY, FORMAT_SEAL_KEY);
+    }
+  }
+  return ES_OK;
+}
+
+/* Largest elements first, otherwise as given: with no gaps allowed, every tensor is then aligned to its elements. */
+static size_t place(placed_t *placed, const es_tensor_view_t *tensors, int n_tensors) {
+  size_t begin = 0;
+  int n = 0;
+  for (size_t size = 8; size > 0; size /= 2) {
+    for (int i = 0; i < n_tensors; i++) {
+      if (es_dtype_size(tensors[i].dtype) != size) continue;
+      placed[n].tensor = &tensors[i];
+      placed[n].begin = begin;
+      format_tensor_bytes(&tensors[i], &placed[n].bytes);
+      begin += placed[n++].bytes;
+    }
+  }
+  return begin;
+}
+
+static uint64_t seal(const placed_t *placed, int n_tensors, const es_metadata_t *metadata, int n_metadata) {
+  uint64_t sum = 0;
+  for (int i = 0; i < n_metadata; i++) sum = format_seal_metadata(sum, &metadata[i]);
+  sum = format_seal_metadata(sum, &(es_metadata_t){FORMAT_WRITER_KEY, FORMAT_WRITER_VALUE});
+  for (int i = 0; i < n_tensors; i++) sum = format_seal_tensor(sum, placed[i].tensor, placed[i].bytes);
+  return sum;
+}
+
+static void append_tensor(es_text_t *header, const placed_t *placed) {
+  const es_tensor_view_t *tensor = placed->tensor;
+  es_text_append(header, ",");
+  es_text_append_quoted(header, tensor->name);
+  es_text_append(header, ":{\"dtype\":\"%s\",\"shape\":[", es_dtype_name(tensor->dtype));
+  for (int32_t i = 0; i < tensor->rank; i++) {
+    es_text_append(header, "%s%lld", i > 0 ? "," : "", (long long)tensor->shape[i]);
+  }
+  es_text_append(header, "],\"data_offsets\":[%zu,%zu]}", placed->begin, placed->begin + placed->bytes);
+}
+
+static void append_header(es_text_t *header, const placed_t *placed, int n_tensors, const es_metadata_t *metadata,
+                          int n_metadata) {
+  char seal_text[FORMAT_SEAL_SIZE];
+  format_seal_text(seal(placed, n_tensors, metadata, n_metadata), seal_text);
+  es_text_append(header, "{\"" FORMAT_METADATA_KEY "\":{");
+  for (int i = 0; i < n_metadata; i++) {
+    es_text_append_quoted(header, metadata[i].key);
+    es_text_append(header, ":");
+    es_text_append_quoted(header, metadata[i].value);
+    es_text_append(header, ",");
+  }
+  es_text_append(header, "\"" FORMAT_WRITER_KEY "\":\"" FORMAT_WRITER_VALUE "\",\"" FORMAT_SEAL_KEY "\":\"%s\"}",
+                 seal_text);
+  for (int i = 0; i < n_tensors; i++) append_tensor(header, &placed[i]);
+  es_text_append(header, "}");
+  while (!header->failed && (FORMAT_LENGTH_BYTES + header->length) % FORMAT_ALIGNMENT != 0) es_text_append(header, " ");
+}
+
+/* Header and data as they stand in the file, owned by the caller; NULL when memory is out. */
+static char *assemble(const es_text_t *header, const placed_t *placed, int n_tensors, size_t size) {
+  char *image = es_allocate(size, 1);
+  if (image == NULL) return NULL;
+  for (int i = 0; i < FORMAT_LENGTH_BYTES; i++) image[i] = (char)(header->length >> (8 * i) & 0xff);
+  char *data = image + FORMAT_LENGTH_BYTES + header->length;
+  memcpy(image + FORMAT_LENGTH_BYTES, header->data, header->length);
+  for (int i = 0; i < n_tensors; i++) {
+    if (placed[i].bytes > 0) memcpy(data + placed[i].begin, placed[i].tensor->data, placed[i].bytes);
+  }
+  return image;
+}
+
+es_code_t es_safetensors_write(const char *path, const es_tensor_view_t *tensors, int n_tensors,
+                               const es_metadata_t *metadata, int n_metadata, es_status_t *status) {
+  ES_TRY(check(path, tensors, n_tensors, metadata, n_metadata, status));
+  es_code_t code = ES_OK;
+  es_text_t header = {0};
+  char *image = NULL;
+  placed_t *placed = es_allocate((size_t)n_tensors, sizeof *placed);
+  if (placed == NULL) goto out;
+  size_t data_bytes = place(placed, tensors, n_tensors);
+  append_header(&header, placed, n_tensors, metadata, n_metadata);
+  if (header.failed) goto out;
+  if (header.length > FORMAT_HEADER_MAX) {
+    code = es_fail(status, ES_INPUT, FORMAT_STAGE,
+                   "%s: names and metadata take %zu bytes, the format allows a header of at most %d", path,
+                   header.length, FORMAT_HEADER_MAX);
+    goto out;
+  }
+  size_t size = FORMAT_LENGTH_BYTES + header.length + data_bytes;
+  image = assemble(&header, placed, n_tensors, size);
+  if (image != NULL) code = es_file_write_atomic(path, image, size, status);
+out:
+  if (image == NULL && code == ES_OK) {
+    code = es_fail(status, ES_SYSTEM, FORMAT_STAGE, "%s: cannot be written: out of memory", path);
+  }
+  es_free(image);
+  es_free(placed);
+  es_text_destroy(&header);
+  return code;
+}

@@ -1,0 +1,232 @@
+/* safetensors written and read back, and files as other programs write them. What damage does:
+ * test_checkpoint_damage.c. */
+#include "check.h"
+#include "eigenscope/checkpoint.h"
+#include "eigenscope/file.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[64];
+
+static int enter_folder(void **state) {
+  (void)state;
+  strcpy(folder, "/tmp/eigenscope-checkpoint-XXXXXX");
+  return mkdtemp(folder) == NULL || chdir(folder) != 0;
+}
+
+static int leave_folder(void **state) {
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf -- '%s'", folder);
+  int failed = chdir("/") != 0 || system(command) != 0;
+  return failed || check_balance(state) != 0;
+}
+
+#define folder_test(function) cmocka_unit_test_setup_teardown(function, enter_folder, leave_folder)
+
+/* Tensors of every dtype, rank 0 to 3, one of them empty, in an order that would leave doubles unaligned. */
+static const uint8_t BYTES[3] = {1, 2, 255};
+static const float WEIGHTS[6] = {0.5f, -1.25f, 3e-39f, 4, 5, 6};
+static const double TRACES[2] = {1.0 / 3.0, -0.0};
+static const int32_t LABELS[4] = {INT32_MIN, -1, 0, INT32_MAX};
+static const int64_t STEP[1] = {INT64_MAX};
+static const es_tensor_view_t TENSORS[] = {
+    {.name = "bytes", .dtype = ES_U8, .rank = 1, .shape = {3}, .data = BYTES},
+    {.name = "features.0.weight", .dtype = ES_F32, .rank = 3, .shape = {1, 2, 3}, .data = WEIGHTS},
+    {.name = "trace", .dtype = ES_F64, .rank = 1, .shape = {2}, .data = TRACES},
+    {.name = "labels", .dtype = ES_I32, .rank = 2, .shape = {2, 2}, .data = LABELS},
+    {.name = "step", .dtype = ES_I64, .rank = 0, .data = STEP},
+    {.name = "empty \"quoted\" \xc3\xa9", .dtype = ES_F32, .rank = 2, .shape = {0, 7}, .data = NULL},
+};
+enum { N_TENSORS = sizeof TENSORS / sizeof *TENSORS };
+static const es_metadata_t METADATA[] = {{"job", "name: t\n\"x\"\t\\ \x01\x7f"}, {"epoch", "3"}, {"unit \xc2\xb5", ""}};
+
+static void write_example(const char *path) {
+  es_status_t status = {0};
+  assert_int_equal(es_safetensors_write(path, TENSORS, N_TENSORS, METADATA, 3, &status), ES_OK);
+}
+
+static void test_round_trip(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  es_safetensors_t *file = NULL;
+  write_example("a.safetensors");
+  assert_int_equal(es_safetensors_read(&file, "a.safetensors", &status), ES_OK);
+  assert_int_equal(es_safetensors_count(file), N_TENSORS);
+  for (int i = 0; i < N_TENSORS; i++) {
+    const es_tensor_view_t *tensor = es_safetensors_find(file, TENSORS[i].name);
+    assert_non_null(tensor);
+    assert_int_equal(tensor->dtype, TENSORS[i].dtype);
+    assert_int_equal(tensor->rank, TENSORS[i].rank);
+    size_t bytes = es_dtype_size(tensor->dtype);
+    for (int32_t j = 0; j < tensor->rank; j++) {
+      assert_int_equal(tensor->shape[j], TENSORS[i].shape[j]);
+      bytes *= (size_t)tensor->shape[j];
+    }
+    if (bytes > 0) assert_memory_equal(tensor->data, TENSORS[i].data, bytes);
+  }
+  for (int i = 0; i < 3; i++) assert_string_equal(es_safetensors_metadata(file, METADATA[i].key), METADATA[i].value);
+  assert_string_equal(es_safetensors_metadata(file, "writer"), "eigenscope");
+  assert_null(es_safetensors_metadata(file, "epochs"));
+  assert_null(es_safetensors_find(file, "features.0"));
+  assert_null(es_safetensors_tensor(file, -1));
+  assert_null(es_safetensors_tensor(file, N_TENSORS));
+  es_safetensors_destroy(file);
+  es_safetensors_destroy(NULL);
+}
+
+static void test_nothing_to_store(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  es_safetensors_t *file = NULL;
+  assert_int_equal(es_safetensors_write("none", NULL, 0, NULL, 0, &status), ES_OK);
+  assert_int_equal(es_safetensors_read(&file, "none", &status), ES_OK);
+  assert_int_equal(es_safetensors_count(file), 0);
+  assert_null(es_safetensors_find(file, ""));
+  es_safetensors_destroy(file);
+}
+
+/* 3 + 24 + 16 + 16 + 8 bytes: doubles and int64 first, then float and int32, then bytes, each group as given. */
+static void test_order_and_alignment(void **state) {
+  (void)state;
+  static const char *const order[] = {"trace", "step", "features.0.weight", "labels", "empty \"quoted\" \xc3\xa9",
+                                      "bytes"};
+  es_status_t status = {0};
+  es_safetensors_t *file = NULL;
+  char *bytes;
+  size_t size;
+  write_example("a.safetensors");
+  assert_int_equal(es_safetensors_read(&file, "a.safetensors", &status), ES_OK);
+  for (int i = 0; i < N_TENSORS; i++) {
+    const es_tensor_view_t *tensor = es_safetensors_tensor(file, i);
+    /* The empty one starts where "bytes" does. */
+    assert_string_equal(tensor->name, order[i]);
+    assert_int_equal((uintptr_t)tensor->data % es_dtype_size(tensor->dtype), 0);
+  }
+  es_safetensors_destroy(file);
+  assert_int_equal(es_file_read("a.safetensors", &bytes, &size, &status), ES_OK);
+  assert_int_equal(size % 64, 3 + 24 + 16 + 16 + 8 - 64);
+  assert_memory_equal(bytes + size - 67, TRACES, 16);
+  assert_memory_equal(bytes + size - 3, BYTES, 3);
+  es_free(bytes);
+}
+
+/* The whole file of one tensor, byte by byte; the seal computed here from its definition. */
+static void test_bytes_of_the_file(void **state) {
+  (void)state;
+  static const int32_t value[2] = {1, -2};
+  es_tensor_view_t tensor = {.name = "w", .dtype = ES_I32, .rank = 1, .shape = {2}, .data = value};
+  es_metadata_t entry = {"epoch", "3"};
+  uint64_t seal = es_hash("epoch", 6, 0);
+  seal = es_hash("3", 2, seal);
+  seal = es_hash("writer", 7, seal);
+  seal = es_hash("eigenscope", 11, seal);
+  seal = es_hash("w", 2, seal);
+  seal = es_hash("I32", 4, seal);
+  seal = es_hash("2", 2, seal);
+  seal = es_hash(value, 8, seal);
+  char header[256];
+  int length = snprintf(header, sizeof header,
+                        "{\"__metadata__\":{\"epoch\":\"3\",\"writer\":\"eigenscope\",\"xxh3\":\"%016llx\"},"
+                        "\"w\":{\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+                        (unsigned long long)seal);
+  es_status_t status = {0};
+  char *bytes;
+  size_t size;
+  assert_int_equal(es_safetensors_write("w", &tensor, 1, &entry, 1, &status), ES_OK);
+  assert_int_equal(es_file_read("w", &bytes, &size, &status), ES_OK);
+  assert_int_equal(size, 192 + 8);
+  static const unsigned char start[8] = {184, 0, 0, 0, 0, 0, 0, 0};
+  assert_memory_equal(bytes, start, 8);
+  assert_memory_equal(bytes + 8, header, (size_t)length);
+  for (size_t i = 8 + (size_t)length; i < 192; i++) assert_int_equal(bytes[i], ' ');
+  static const unsigned char data[8] = {1, 0, 0, 0, 254, 255, 255, 255};
+  assert_memory_equal(bytes + 192, data, 8);
+  es_free(bytes);
+}
+
+static void put_file(const char *path, const char *header, const void *data, size_t size) {
+  char bytes[2048] = {0};
+  size_t length = strlen(header);
+  assert_true(8 + length + size <= sizeof bytes);
+  for (int i = 0; i < 8; i++) bytes[i] = (char)(length >> (8 * i) & 0xff);
+  memcpy(bytes + 8, header, length);
+  memcpy(bytes + 8 + length, data, size);
+  es_status_t status = {0};
+  assert_int_equal(es_file_write_atomic(path, bytes, 8 + length + size, &status), ES_OK);
+}
+
+/* As the Python library writes: entries in any order, blanks, escapes, no seal, a header of odd length. */
+static void test_foreign_file(void **state) {
+  (void)state;
+  static const char header[] = "{ \"b\" : {\"shape\": [ 2 ],\n\t\"data_offsets\":[1,17],\"dtype\":\"F64\"},"
+                               "\"__metadata__\":{\"format\":\"pt\",\"note\":\"\\u00b5 \\ud83d\\ude00\\/\\n\"},"
+                               "\"a\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1]}}\r\n ";
+  unsigned char data[17] = {7};
+  const double values[2] = {0.1, -2};
+  memcpy(data + 1, values, 16);
+  put_file("foreign", header, data, sizeof data);
+  es_status_t status = {0};
+  es_safetensors_t *file = NULL;
+  assert_int_equal(es_safetensors_read(&file, "foreign", &status), ES_OK);
+  assert_string_equal(es_safetensors_tensor(file, 0)->name, "a");
+  assert_int_equal(*(const uint8_t *)es_safetensors_tensor(file, 0)->data, 7);
+  const es_tensor_view_t *b = es_safetensors_find(file, "b");
+  assert_int_equal((uintptr_t)b->data % 8, 0);
+  assert_true(((const double *)b->data)[0] == 0.1 && ((const double *)b->data)[1] == -2);
+  assert_string_equal(es_safetensors_metadata(file, "note"), "\xc2\xb5 \xf0\x9f\x98\x80/\n");
+  assert_string_equal(es_safetensors_metadata(file, "format"), "pt");
+  assert_null(es_safetensors_metadata(file, "xxh3"));
+  es_safetensors_destroy(file);
+}
+
+static void test_files_that_cannot_be_reached(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  es_safetensors_t *file = NULL;
+  assert_int_equal(es_safetensors_read(&file, "missing", &status), ES_SYSTEM);
+  assert_null(file);
+  assert_non_null(strstr(status.message, "missing: "));
+  status = (es_status_t){0};
+  assert_int_equal(es_safetensors_write("no/such/folder", TENSORS, N_TENSORS, NULL, 0, &status), ES_SYSTEM);
+  assert_non_null(strstr(status.message, "no/such/folder: "));
+}
+
+/* A failed save leaves the checkpoint before it as it was. */
+static void test_refused_content(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  char *before, *after;
+  size_t size_before, size_after;
+  write_example("a");
+  assert_int_equal(es_file_read("a", &before, &size_before, &status), ES_OK);
+  es_tensor_view_t bad[2] = {TENSORS[0], TENSORS[0]};
+  const es_metadata_t sealed = {"xxh3", "0"}, latin = {"note", "\xe9"}, twice[2] = {{"k", "1"}, {"k", "2"}};
+  assert_int_equal(es_safetensors_write("a", bad, 2, NULL, 0, &status), ES_BUG);
+  assert_string_equal(status.stage, "checkpoint");
+  assert_int_equal(es_safetensors_write("a", NULL, 0, &sealed, 1, NULL), ES_BUG);
+  assert_int_equal(es_safetensors_write("a", NULL, 0, &latin, 1, NULL), ES_BUG);
+  assert_int_equal(es_safetensors_write("a", NULL, 0, twice, 2, NULL), ES_BUG);
+  strcpy(bad[1].name, "__metadata__");
+  assert_int_equal(es_safetensors_write("a", bad, 2, NULL, 0, NULL), ES_BUG);
+  strcpy(bad[1].name, "c");
+  bad[1].shape[0] = -3;
+  assert_int_equal(es_safetensors_write("a", bad, 2, NULL, 0, NULL), ES_BUG);
+  assert_int_equal(es_file_read("a", &after, &size_after, &status), ES_OK);
+  assert_int_equal(size_before, size_after);
+  assert_memory_equal(before, after, size_before);
+  es_free(before);
+  es_free(after);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      folder_test(test_round_trip),          folder_test(test_nothing_to_store),
+      folder_test(test_order_and_alignment), folder_test(test_bytes_of_the_file),
+      folder_test(test_foreign_file),        folder_test(test_files_that_cannot_be_reached),
+      folder_test(test_refused_content),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

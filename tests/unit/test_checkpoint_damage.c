@@ -1,0 +1,251 @@
+/* Damaged safetensors: every one is refused as ES_INPUT with a sentence that names the file and what is wrong. */
+#include "check.h"
+#include "eigenscope/checkpoint.h"
+#include "eigenscope/file.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char path[64];
+
+static int make_path(void **state) {
+  (void)state;
+  strcpy(path, "/tmp/eigenscope-damage-XXXXXX");
+  int descriptor = mkstemp(path);
+  return descriptor < 0 || close(descriptor) != 0;
+}
+
+static int remove_path(void **state) {
+  return unlink(path) != 0 || check_balance(state) != 0;
+}
+
+#define path_test(function) cmocka_unit_test_setup_teardown(function, make_path, remove_path)
+
+static void put(const char *bytes, size_t size) {
+  FILE *file = fopen(path, "wb");
+  assert_non_null(file);
+  assert_int_equal(fwrite(bytes, 1, size, file), size);
+  assert_int_equal(fclose(file), 0);
+}
+
+/* The file must be refused, and the message hold `what`. */
+static void refused(const char *what) {
+  es_status_t status = {0};
+  es_safetensors_t *file = (es_safetensors_t *)&status;
+  es_code_t code = es_safetensors_read(&file, path, &status);
+  if (code != ES_INPUT) fail_msg("expected \"%s\", got code %d: %s", what, (int)code, status.message);
+  assert_null(file);
+  assert_int_equal(strncmp(status.message, path, strlen(path)), 0);
+  if (strstr(status.message, what) == NULL) fail_msg("expected \"%s\", got: %s", what, status.message);
+}
+
+/* A header and `size` zero bytes of data. */
+static void header_refused(const char *header, size_t size, const char *what) {
+  char bytes[1024] = {0};
+  size_t length = strlen(header);
+  assert_true(8 + length + size <= sizeof bytes);
+  bytes[0] = (char)(length & 0xff);
+  bytes[1] = (char)(length >> 8);
+  memcpy(bytes + 8, header, length);
+  put(bytes, 8 + length + size);
+  refused(what);
+}
+
+/* A small file of ours: two tensors and two entries. */
+static char *example(size_t *size) {
+  static const float weights[3] = {1, 2, 3};
+  static const uint8_t bytes[2] = {4, 5};
+  const es_tensor_view_t tensors[2] = {{.name = "w", .dtype = ES_F32, .rank = 1, .shape = {3}, .data = weights},
+                                       {.name = "b", .dtype = ES_U8, .rank = 2, .shape = {1, 2}, .data = bytes}};
+  const es_metadata_t entry = {"epoch", "3"};
+  es_status_t status = {0};
+  char *data;
+  assert_int_equal(es_safetensors_write(path, tensors, 2, &entry, 1, &status), ES_OK);
+  assert_int_equal(es_file_read(path, &data, size, &status), ES_OK);
+  return data;
+}
+
+static void test_cut_anywhere(void **state) {
+  (void)state;
+  size_t size;
+  char *bytes = example(&size);
+  for (size_t cut = 0; cut < size; cut++) {
+    put(bytes, cut);
+    refused(cut < 8 ? "too few" : "cut off");
+  }
+  es_free(bytes);
+}
+
+static void test_longer_than_it_should_be(void **state) {
+  (void)state;
+  size_t size;
+  char *bytes = example(&size), longer[1024];
+  assert_true(size < sizeof longer);
+  memcpy(longer, bytes, size);
+  longer[size] = ' ';
+  put(longer, size + 1);
+  refused("no tensor owns");
+  es_free(bytes);
+}
+
+/* Length, header, padding, data: not one bit may be another. */
+static void test_every_flipped_bit(void **state) {
+  (void)state;
+  size_t size, found_by_seal = 0;
+  char *bytes = example(&size);
+  for (size_t bit = 0; bit < 8 * size; bit++) {
+    bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
+    put(bytes, size);
+    es_status_t status = {0};
+    es_safetensors_t *file = NULL;
+    if (es_safetensors_read(&file, path, &status) != ES_INPUT) fail_msg("bit %zu flipped unnoticed", bit);
+    found_by_seal += strstr(status.message, "xxh3") != NULL;
+    bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
+  }
+  /* All of the data (14 bytes), and what changes the header into another valid one. */
+  assert_true(found_by_seal > 8 * 14 + 100);
+  put(bytes, size);
+  es_safetensors_t *file = NULL;
+  assert_int_equal(es_safetensors_read(&file, path, NULL), ES_OK);
+  es_safetensors_destroy(file);
+  es_free(bytes);
+}
+
+static void test_length_that_lies(void **state) {
+  (void)state;
+  put("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10);
+  refused("give the header 18446744073709551615 bytes, at most 2 are possible");
+  put("\x03\0\0\0\0\0\0\0{}", 10);
+  refused("give the header 3 bytes, at most 2 are possible");
+  put("\x01\0\0\0\0\0\0\0{}", 10);
+  refused("a string was expected");
+  put("\0\0\0\0\0\0\0\0{}", 10);
+  refused("an object ({) was expected");
+}
+
+static void test_header_too_long(void **state) {
+  (void)state;
+  /* 100 MB + 1 of header would be there: a hole of a file. */
+  FILE *file = fopen(path, "wb");
+  assert_non_null(file);
+  const uint64_t length = 100000001;
+  assert_int_equal(fwrite(&length, 8, 1, file), 1);
+  assert_int_equal(fseek(file, 100000100, SEEK_SET), 0);
+  assert_int_equal(fputc(0, file), 0);
+  assert_int_equal(fclose(file), 0);
+  refused("at most 100000000 are possible");
+}
+
+#define W(shape, offsets) "\"w\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+#define B(shape, offsets) "\"b\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+
+static void test_layout(void **state) {
+  (void)state;
+  header_refused("{" W("[1]", "[0,4]") "," B("[1]", "[8,12]") "}", 12, "must start at 4");
+  header_refused("{" W("[2]", "[0,8]") "," B("[1]", "[4,8]") "}", 8, "must start at 8");
+  header_refused("{" W("[1]", "[4,8]") "}", 8, "must start at 0");
+  header_refused("{" W("[1]", "[0,4]") "}", 8, "no tensor owns");
+  header_refused("{" W("[2]", "[0,8]") "}", 4, "cut off");
+  header_refused("{" W("[1]", "[4,0]") "}", 4, "must start at 0");
+  header_refused("{" W("[0]", "[0,0]") "," B("[1]", "[4,0]") "}", 4, "must start at 0");
+  header_refused("{}", 1, "no tensor owns");
+}
+
+static void test_shapes(void **state) {
+  (void)state;
+  header_refused("{" W("[2]", "[0,4]") "}", 4, "its shape and dtype make 8");
+  header_refused("{" W("[0]", "[0,4]") "}", 4, "its shape and dtype make 0");
+  header_refused("{" W("[4611686018427387904]", "[0,0]") "}", 0, "overflows");
+  header_refused("{" W("[2147483648,2147483648]", "[0,0]") "}", 0, "overflows");
+  header_refused("{" W("[2305843009213693952,2]", "[0,4]") "}", 4, "overflows");
+  header_refused("{" W("[1,1,1,1,1,1,1,1,1]", "[0,4]") "}", 4, "more than 8 dimensions");
+  header_refused("{" W("[-1]", "[0,4]") "}", 4, "a whole number, 0 or more");
+  header_refused("{" W("[1.0]", "[0,4]") "}", 4, "a whole number, 0 or more");
+  header_refused("{" W("[01]", "[0,4]") "}", 4, "a whole number, 0 or more");
+  header_refused("{" W("[9223372036854775808]", "[0,4]") "}", 4, "below 2^63");
+  header_refused("{" W("[1]", "[0,4,8]") "}", 4, "two offsets");
+  header_refused("{" W("[1]", "[0]") "}", 4, "a comma was expected");
+}
+
+static void test_keys(void **state) {
+  (void)state;
+  header_refused("{" W("[1]", "[0,4]") "," W("[1]", "[4,8]") "}", 8, "has the tensor \"w\" twice");
+  header_refused("{" W("[1]", "[0,4]") "," W("[1]", "[0,4]") "}", 4, "has the tensor \"w\" twice");
+  header_refused("{\"__metadata__\":{\"a\":\"1\",\"b\":\"\",\"a\":\"1\"}}", 0, "metadata have the key \"a\" twice");
+  header_refused("{\"__metadata__\":{\"a\":\"1\",\"\\u0061\":\"1\"}}", 0, "metadata have the key \"a\" twice");
+  header_refused("{\"__metadata__\":{},\"__metadata__\":{}}", 0, "has the key \"__metadata__\" twice");
+  header_refused("{\"w\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}", 0, "has twice the key \"dtype\"");
+  header_refused("{\"w\":{\"dtype\":\"F32\",\"type\":1}}", 0, "has the unknown key \"type\"");
+  header_refused("{\"w\":{\"dtype\":\"F32\",\"shape\":[]}}", 4, "lacks its data_offsets");
+  header_refused("{\"w\":{}}", 4, "lacks its dtype");
+  header_refused("{\"w\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[0,2]}}", 2, "has the dtype \"F16\"");
+  header_refused("{\"0123456789012345678901234567890123456789012345678901234567890123456789"
+                 "01234567890123456789012345\":{}}",
+                 0, "has 96 bytes");
+}
+
+static void test_json(void **state) {
+  (void)state;
+  header_refused("[]", 0, "an object ({) was expected");
+  header_refused("{", 0, "a string was expected");
+  header_refused("{}x", 0, "only blanks may follow");
+  header_refused("{\"w\"}", 0, "a colon was expected");
+  header_refused("{" W("[]", "[0,4]") ",}", 4, "a string was expected");
+  header_refused("{" W("[]", "[0,4]") B("[]", "[4,8]") "}", 8, "a comma or } was expected");
+  header_refused("{" W("[1 1]", "[0,4]") "}", 4, "a comma or ] was expected");
+  header_refused("{\"w\":[]}", 0, "an object ({) was expected");
+  header_refused("{\"w\":{\"dtype\":4}}", 0, "a string was expected");
+  header_refused("{\"w\":{\"shape\":{}}}", 0, "an array ([) was expected");
+  header_refused("{\"__metadata__\":{\"a\":1}}", 0, "a string was expected");
+  header_refused("{\"a", 0, "closing quote");
+  header_refused("{\"a\n\":{}}", 0, "control characters");
+  header_refused("{\"\\x\":{}}", 0, "after a backslash");
+  header_refused("{\"\\u12g4\":{}}", 0, "four hexadecimal digits");
+  header_refused("{\"\\u0000\":{}}", 0, "\\u0000");
+  header_refused("{\"\\ud800x\":{}}", 0, "low surrogate");
+  header_refused("{\"\\ud800\\u0041\":{}}", 0, "low surrogate");
+  header_refused("{\"\\udc00\":{}}", 0, "high surrogate");
+}
+
+static void test_utf8(void **state) {
+  (void)state;
+  static const char *const wrong[] = {"\x80",
+                                      "\xc3(",
+                                      "\xc0\x80",
+                                      "\xe0\x80\x80",
+                                      "\xed\xa0\x80",
+                                      "\xf0\x80\x80\x80",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf8\x88\x80\x80",
+                                      "\xe2\x82"};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    char header[64];
+    snprintf(header, sizeof header, "{\"%s\":{}}", wrong[i]);
+    header_refused(header, 0, "valid UTF-8");
+  }
+}
+
+static void test_seal(void **state) {
+  (void)state;
+  header_refused("{\"__metadata__\":{\"xxh3\":\"00000000000000aa\"}}", 0, "the header says 00000000000000aa");
+  header_refused("{\"__metadata__\":{\"xxh3\":\"\"}}", 0, "the file is damaged");
+  header_refused("{\"__metadata__\":{\"writer\":\"eigenscope\"}}", 0, "the header says none");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      path_test(test_cut_anywhere),
+      path_test(test_longer_than_it_should_be),
+      path_test(test_every_flipped_bit),
+      path_test(test_length_that_lies),
+      path_test(test_header_too_long),
+      path_test(test_layout),
+      path_test(test_shapes),
+      path_test(test_keys),
+      path_test(test_json),
+      path_test(test_utf8),
+      path_test(test_seal),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
