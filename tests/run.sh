@@ -23,5 +23,6 @@ fi
 jobs/setup.sh test build-sanitize -DES_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 code=0
 run_ctest --test-dir build-sanitize -L unit "$@" || code=$?
-run_ctest --test-dir build "$@" || code=$?
+run_ctest --test-dir build "$@" || exit
+((code == 0)) || echo 'tests/run.sh: unit tests failed under the sanitizers, see above' >&2
 exit "$code"

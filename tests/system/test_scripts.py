@@ -26,7 +26,7 @@ class Scripts(harness.Case):
         for name in SCRIPTS + ["jobs/packages.txt"]:
             (self.tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(harness.SOURCE / name, self.tree / name)
-        (self.tree / "build").mkdir()
+        (self.tree / "build").mkdir()  # it holds the stand-in for the program
         for folder in self.tree.glob("**/"):
             folder.chmod(0o777)
         self.log = self.folder / "log"
@@ -150,6 +150,12 @@ class Scripts(harness.Case):
     def test_failing_tests_fail_the_scripts(self):
         for script in ["tests/run.sh", ".ci/run"]:
             self.run_script(script, expect=8, CODE_ctest="8")
+
+    def test_failure_under_the_sanitizers_alone_fails(self):
+        self.tool("ctest", 'case "$*" in *sanitize*) exit 8 ;; esac')
+        log = self.run_script("tests/run.sh", "--full", expect=8)
+        self.assertEqual(len(self.calls(log, "ctest")), 2)
+        self.assertIn("sanitizers", self.done.stderr)
 
     def test_failing_build_fails_the_scripts(self):
         for script in SCRIPTS:
