@@ -44,10 +44,20 @@ typedef struct es_plan {
       *infos; /**< owned; as es_job_dataset; only those that the grid uses are inspected (count 0 otherwise) */
 } es_plan_t;
 
-/** Parses, resolves, inspects the datasets that the grid uses, and checks every point: classes and samples there, every
- * layer with channels. Not collective. ES_INPUT. */
-es_code_t es_plan_create(es_plan_t *out, const char *text, size_t size, const char *path, const char *const *sets,
-                         int n_sets, const char *output, es_status_t *status);
+/** What a plan is made from. All borrowed. */
+typedef struct es_plan_request {
+  const char *path; /**< of the job file, for messages and relative paths */
+  const char *text; /**< its bytes; NULL: es_plan_create reads the file */
+  size_t size;
+  const char *const *sets; /**< --set */
+  int n_sets;
+  const char *output;             /**< --output, or NULL */
+  const es_dataset_info_t *infos; /**< what another rank found (copied), or NULL: inspect the datasets here */
+} es_plan_request_t;
+
+/** Parses, resolves, inspects the datasets that the grid uses (unless infos are given), and checks every point: classes
+ * and samples there, every layer with channels. Not collective. ES_INPUT. */
+es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_status_t *status);
 void es_plan_destroy(es_plan_t *plan);
 /** Resolved and bound point `index` (es_point_bind done). */
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out);
@@ -58,14 +68,21 @@ double es_plan_cost(const es_plan_t *plan, int64_t index);
 /** Appends one row for each complete point: axes, outcome, accuracy, mean saturation (what `run` ends with). */
 void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out);
 
-/** Prints "eigenscope: <message>" to stderr and returns the exit code of a status. */
+/** Prints "eigenscope: <message>" to stderr (or, for --help, the usage to stdout) and returns es_cli_exit_code. */
 int es_cli_report(const es_status_t *status);
+/** The exit code of the contract for a status: OK 0 (also ES_STOPPED by --help), input 1, system, numeric and diverged
+ * 2, bug 4. */
+int es_cli_exit_code(const es_status_t *status);
 
 /** Provenance: version, revision, compiler, MPI, HDF5, BLAS core, oneDNN and its instruction set, host. `ranks` and
  * times are the caller's. Static storage. */
 int es_cli_provenance(const es_provenance_t **out);
 
+/** Libraries and instruction set that decide bits: "oneDNN 2.6.3, avx2; OpenBLAS 0.3.21, Zen". Static storage. */
+const char *es_cli_engine(void);
+
 int es_cli_plan(int argc, char **argv);
+int es_cli_run(int argc, char **argv); /* the only command here that calls MPI_Init, besides doctor */
 int es_cli_status(int argc, char **argv);
 int es_cli_show(int argc, char **argv);
 int es_cli_version(int argc, char **argv);

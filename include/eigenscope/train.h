@@ -53,6 +53,7 @@ typedef struct es_trainer_parts {
   const es_group_t *group;
   const es_samples_t *samples[ES_SPLITS];
   es_watch_t watch;
+  int64_t most_batches; /**< of a pass, for a dry run; 0 = all */
 } es_trainer_parts_t;
 
 /** Builds model and optimiser and initialises them. Collective over the group: all ranks return the same code. */

@@ -167,7 +167,9 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
 static es_code_t run_epoch(es_trainer_t *t, epoch_t *e, es_epoch_stats_t *stats, es_status_t *status) {
   const double start = es_clock();
   const es_trainer_parts_t *p = &t->parts;
-  const int64_t n = p->samples[e->split]->n, batch = p->point->train.batch, classes = classes_of(t);
+  const int64_t batch = p->point->train.batch, classes = classes_of(t);
+  int64_t n = p->samples[e->split]->n;
+  if (p->most_batches > 0 && n > p->most_batches * batch) n = p->most_batches * batch;
   memset(t->confusion, 0, (size_t)(classes * classes) * sizeof *t->confusion);
   for (int64_t first = 0; first < n; first += batch)
     ES_TRY(run_batch(t, e, first / batch, first, n - first < batch ? n - first : batch, status));

@@ -1,0 +1,93 @@
+#include "progress.h"
+#include "eigenscope/clock.h"
+#include "eigenscope/text.h"
+#include <math.h>
+#include <stdio.h>
+
+/* "vgg11 1/16 2 classes seed 0": what tells points of a grid apart. */
+static void append_name(es_text_t *line, const es_point_t *point) {
+  for (int i = 0; i < point->n_axes; i++) {
+    const es_axis_value_t *axis = &point->axes[i];
+    es_text_append(line, "%s%s=%s", i ? " " : "", axis->name, axis->text);
+  }
+}
+
+static void append_progress(es_text_t *line, const es_progress_t *p) {
+  int64_t finished;
+  double share;
+  char left[32] = "?";
+  es_schedule_look(p->schedule, &finished, &share);
+  if (share > 0.0) es_clock_duration((es_clock() - p->started) * (1.0 - share) / share, left);
+  es_text_append(line, "%lld/%lld points, %s left", (long long)finished, (long long)p->points, left);
+}
+
+/* One write for one line, so that lines of several groups do not mix. */
+static void put(const es_progress_t *p, es_text_t *line) {
+  if (p->mode == ES_PROGRESS_LIVE) {
+    fprintf(stderr, "\r\033[K%s", es_text_get(line));
+    fflush(stderr);
+  } else {
+    es_text_append(line, "\n");
+    fputs(es_text_get(line), stdout);
+    fflush(stdout);
+  }
+}
+
+void es_progress_epoch(void *context, const es_epoch_report_t *r) {
+  const es_progress_t *p = context;
+  if (p->mode == ES_PROGRESS_NONE) return;
+  es_text_t line = {0};
+  if (p->mode == ES_PROGRESS_LIVE) {
+    append_progress(&line, p);
+    es_text_append(&line, " | ");
+  }
+  es_text_append(&line, "point %lld ", (long long)p->index);
+  append_name(&line, r->point);
+  es_text_append(&line, ": epoch %d/%d", r->epoch, r->epochs);
+  if (r->trained) es_text_append(&line, " loss %.4f", r->stats[ES_TRAIN].loss);
+  es_text_append(&line, " accuracy %.4f", r->stats[ES_EVAL].accuracy);
+  if (!isnan(r->saturation)) es_text_append(&line, " saturation %.3f", r->saturation);
+  if (r->trained && r->stats[ES_TRAIN].seconds > 0.0)
+    es_text_append(&line, " %.0f images/s", (double)r->stats[ES_TRAIN].images / r->stats[ES_TRAIN].seconds);
+  put(p, &line);
+  es_text_destroy(&line);
+}
+
+static void append_stages(es_text_t *text, const double *low, const double *sum, const double *high, int ranks) {
+  es_text_append(text, "  %-10s %10s %10s %10s   seconds over %d rank%s\n", "stage", "min", "mean", "max", ranks,
+                 ranks == 1 ? "" : "s");
+  for (int s = 0; s < ES_STAGES; s++)
+    es_text_append(text, "  %-10s %10.3f %10.3f %10.3f\n", es_stage_name((es_stage_t)s), low[s], sum[s] / ranks,
+                   high[s]);
+}
+
+void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipeline_t *pipeline,
+                       const es_status_t *status) {
+  double low[ES_STAGES], sum[ES_STAGES], high[ES_STAGES];
+  int rank, ranks;
+  ES_MPI(MPI_Comm_rank(pipeline->comm, &rank));
+  ES_MPI(MPI_Comm_size(pipeline->comm, &ranks));
+  if (p->verbose) {
+    ES_MPI(MPI_Reduce(pipeline->stage_seconds, low, ES_STAGES, MPI_DOUBLE, MPI_MIN, 0, pipeline->comm));
+    ES_MPI(MPI_Reduce(pipeline->stage_seconds, sum, ES_STAGES, MPI_DOUBLE, MPI_SUM, 0, pipeline->comm));
+    ES_MPI(MPI_Reduce(pipeline->stage_seconds, high, ES_STAGES, MPI_DOUBLE, MPI_MAX, 0, pipeline->comm));
+  }
+  if (rank != 0 || p->mode == ES_PROGRESS_NONE) return;
+  es_text_t line = {0};
+  es_text_append(&line, "point %lld ", (long long)p->index);
+  append_name(&line, point);
+  es_text_append(&line, ": %s (", status->code == ES_OK ? "complete" : es_code_name(status->code));
+  append_progress(&line, p);
+  es_text_append(&line, ")");
+  if (p->verbose && p->mode == ES_PROGRESS_LINES) {
+    es_text_append(&line, "\n");
+    append_stages(&line, low, sum, high, ranks);
+    line.data[--line.length] = '\0'; /* put ends the line */
+  }
+  put(p, &line);
+  es_text_destroy(&line);
+}
+
+void es_progress_end(const es_progress_t *p) {
+  if (p->mode == ES_PROGRESS_LIVE) fputc('\n', stderr);
+}

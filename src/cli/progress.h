@@ -1,0 +1,27 @@
+/* What a run says while it works: whole lines by the leader of each group, or one live line on a terminal. */
+#ifndef ES_CLI_PROGRESS_H
+#define ES_CLI_PROGRESS_H
+
+#include "eigenscope/pipeline.h"
+#include "eigenscope/schedule.h"
+
+typedef enum es_progress_mode { ES_PROGRESS_NONE, ES_PROGRESS_LINES, ES_PROGRESS_LIVE } es_progress_mode_t;
+
+typedef struct es_progress {
+  es_progress_mode_t mode;
+  bool verbose;
+  es_schedule_t *schedule; /* borrowed */
+  int64_t points;          /* to be done in this run */
+  int64_t index;           /* of the point under way */
+  double started;
+} es_progress_t;
+
+/* es_pipeline_t.report. */
+void es_progress_epoch(void *context, const es_epoch_report_t *report);
+/* After a point: its outcome, and with verbose the stage times. Collective over the group's comm. */
+void es_progress_point(es_progress_t *progress, const es_point_t *point, const es_pipeline_t *pipeline,
+                       const es_status_t *status);
+/* Ends a live line. Rank 0. */
+void es_progress_end(const es_progress_t *progress);
+
+#endif

@@ -1,0 +1,464 @@
+/* eigenscope run: from the job file to the result files. Every rank walks the same steps; rank 0 alone looks at the
+ * disk before the work starts and tells the others, so that they never see different things. */
+#include "eigenscope/cli.h"
+#include "eigenscope/clock.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/model.h"
+#include "eigenscope/pipeline.h"
+#include "eigenscope/schedule.h"
+#include "eigenscope/spectrum.h"
+#include "eigenscope/state.h"
+#include "progress.h"
+#include <limits.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const es_option_t options[] = {
+    {"--output", "DIR", false, "where results go (default: the job's `output`)"},
+    {"--points", "LIST", false, "only these points, as 0-3,7"},
+    {"--task", "I/N", false, "only share I of N (0 <= I < N), for SLURM arrays"},
+    {"--ranks-per-point", "G", false, "ranks that work on one point together, a power of two (default 1)"},
+    {"--max-time", "T", false, "stop in time: seconds, MM:SS, [D-]HH:MM:SS or 90s, 30m, 12h"},
+    {"--set", "KEY=VALUE", true, "override a key of the job file, as train.epochs=2"},
+    {"--retry-failed", NULL, false, "run points again that diverged"},
+    {"--dry-run", NULL, false, "one batch of each point; nothing is written"},
+    {"--accept-cpu-change", NULL, false, "go on from states that another kind of CPU wrote"},
+    {"--progress", "lines|live", false, "whole lines (default), or one live line for a terminal"},
+    {"--quiet", NULL, false, "only errors"},
+    {"--verbose", NULL, false, "also the time of each stage (min, mean, max over ranks)"},
+};
+
+static const char usage[] = "eigenscope run JOB [options]";
+
+/* One dataset at one resolution, loaded for all points that use it. */
+typedef struct loaded {
+  int spec; /* index in the job */
+  int32_t resolution;
+  es_dataset_t *dataset;
+} loaded_t;
+
+typedef struct run {
+  es_arguments_t *arguments;
+  int rank, ranks, ranks_per_point;
+  es_plan_t plan;
+  es_selection_t selection; /* what was asked for */
+  int64_t n_pending;
+  int64_t *pending; /* what is to be done, in the order of work */
+  double *cost;     /* of each pending point */
+  loaded_t *loaded;
+  int n_loaded;
+  es_schedule_t *schedule;
+  es_progress_t progress;
+  double deadline; /* on es_clock; INFINITY without --max-time */
+  int64_t failed, stopped;
+} run_t;
+
+/* ---- being told to stop ---- */
+
+static volatile sig_atomic_t signalled;
+
+static void on_signal(int number) {
+  signalled = number;
+}
+
+static void catch_signals(void) {
+  static const int numbers[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
+  struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaction(numbers[i], &action, NULL);
+  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, not the end */
+}
+
+static bool must_stop(void *context) {
+  const run_t *run = context;
+  if (run->schedule) es_schedule_progress(run->schedule);
+  return signalled != 0 || es_clock() > run->deadline;
+}
+
+/* "90", "90s", "30m", "12h", "MM:SS", "[D-]HH:MM:SS" in seconds; negative when it is none of these. */
+static double parse_time(const char *text) {
+  int days = 0, a = 0, b = 0, c = 0, used = 0;
+  double value = 0.0;
+  char unit = 's';
+  if (sscanf(text, "%d-%d:%d:%d%n", &days, &a, &b, &c, &used) == 4 && !text[used])
+    return days * 86400.0 + a * 3600.0 + b * 60.0 + c;
+  if (sscanf(text, "%d:%d:%d%n", &a, &b, &c, &used) == 3 && !text[used]) return a * 3600.0 + b * 60.0 + c;
+  if (sscanf(text, "%d:%d%n", &a, &b, &used) == 2 && !text[used]) return a * 60.0 + b;
+  if (sscanf(text, "%lf%n", &value, &used) != 1 || !isfinite(value)) return -1.0;
+  if (text[used]) unit = text[used++];
+  if (text[used]) return -1.0;
+  return unit == 's' ? value : unit == 'm' ? value * 60.0 : unit == 'h' ? value * 3600.0 : -1.0;
+}
+
+/* ---- the command line ---- */
+
+static es_code_t read_options(run_t *run, es_status_t *status) {
+  const es_arguments_t *a = run->arguments;
+  const char *text = es_arguments_option(a, "--ranks-per-point");
+  int64_t number = 1;
+  if (text && (!es_text_to_int(text, &number) || number < 1 || number > INT_MAX || (number & (number - 1))))
+    return es_fail(status, ES_INPUT, "run", "--ranks-per-point %s: must be a power of two (1, 2, 4, 8, ...)", text);
+  if (number > run->ranks)
+    return es_fail(status, ES_INPUT, "run", "--ranks-per-point %lld: there are only %d ranks (mpirun -n %lld or more)",
+                   (long long)number, run->ranks, (long long)number);
+  run->ranks_per_point = (int)number;
+  run->deadline = INFINITY;
+  text = es_arguments_option(a, "--max-time");
+  if (text) {
+    const double seconds = parse_time(text);
+    if (!(seconds > 0.0))
+      return es_fail(status, ES_INPUT, "run",
+                     "--max-time %s: must be a time above zero as 90, 90s, 30m, 12h, MM:SS or [D-]HH:MM:SS", text);
+    run->deadline = es_clock() + seconds;
+  }
+  text = es_arguments_option(a, "--progress");
+  run->progress.mode = ES_PROGRESS_LINES;
+  if (text && strcmp(text, "live") == 0)
+    run->progress.mode = ES_PROGRESS_LIVE;
+  else if (text && strcmp(text, "lines") != 0)
+    return es_fail(status, ES_INPUT, "run", "--progress %s: must be lines or live", text);
+  if (es_arguments_option(a, "--quiet")) run->progress.mode = ES_PROGRESS_NONE;
+  run->progress.verbose = es_arguments_option(a, "--verbose") != NULL;
+  return ES_OK;
+}
+
+/* ---- the plan ---- */
+
+/* Rank 0 reads a file, all ranks get its bytes. *text is the caller's. */
+static es_code_t share_file(const run_t *run, const char *path, char **text, size_t *size, es_status_t *status) {
+  int length = 0;
+  *text = NULL;
+  if (run->rank == 0 && es_file_read(path, text, size, status) == ES_OK && *size > INT_MAX)
+    es_fail(status, ES_INPUT, "run", "%s: larger than 2 GiB; a job file was expected", path);
+  ES_TRY(es_agree(MPI_COMM_WORLD, status));
+  length = (int)*size;
+  ES_MPI(MPI_Bcast(&length, 1, MPI_INT, 0, MPI_COMM_WORLD));
+  if (run->rank != 0) *text = es_allocate_zero((size_t)length + 1, 1);
+  if (!*text) es_fail(status, ES_SYSTEM, "run", "out of memory");
+  ES_TRY(es_agree(MPI_COMM_WORLD, status));
+  *size = (size_t)length;
+  ES_MPI(MPI_Bcast(*text, length, MPI_CHAR, 0, MPI_COMM_WORLD));
+  return ES_OK;
+}
+
+/* What rank 0 found about the datasets; *infos is the caller's except on rank 0. */
+static es_code_t share_infos(const run_t *run, es_dataset_info_t **infos, es_status_t *status) {
+  int n = run->plan.n_datasets;
+  ES_MPI(MPI_Bcast(&n, 1, MPI_INT, 0, MPI_COMM_WORLD));
+  *infos = run->rank == 0 ? run->plan.infos : es_allocate_zero((size_t)n, sizeof **infos);
+  if (!*infos) es_fail(status, ES_SYSTEM, "run", "out of memory");
+  ES_TRY(es_agree(MPI_COMM_WORLD, status));
+  for (int i = 0; i < n; i++) ES_MPI(MPI_Bcast(&(*infos)[i], (int)sizeof **infos, MPI_BYTE, 0, MPI_COMM_WORLD));
+  return ES_OK;
+}
+
+/* Rank 0 reads the job file and looks at the datasets' headers; the others get both by message and resolve the same
+ * plan. */
+static es_code_t make_plan(run_t *run, es_status_t *status) {
+  es_plan_request_t request = {.path = es_arguments_positional(run->arguments, 0),
+                               .output = es_arguments_option(run->arguments, "--output")};
+  char *text = NULL;
+  es_dataset_info_t *infos = NULL;
+  request.n_sets = es_arguments_all(run->arguments, "--set", &request.sets);
+  es_code_t code = share_file(run, request.path, &text, &request.size, status);
+  request.text = text;
+  if (code == ES_OK) {
+    if (run->rank == 0) es_plan_create(&run->plan, &request, status);
+    code = es_agree(MPI_COMM_WORLD, status);
+  }
+  if (code == ES_OK) code = share_infos(run, &infos, status);
+  if (code == ES_OK && run->rank != 0) {
+    request.infos = infos;
+    es_plan_create(&run->plan, &request, status);
+  }
+  if (code == ES_OK) code = es_agree(MPI_COMM_WORLD, status);
+  if (run->rank != 0) es_free(infos);
+  es_free(text);
+  return code;
+}
+
+/* ---- what is to be done ---- */
+
+static es_code_t select_points(run_t *run, es_status_t *status) {
+  const char *task = es_arguments_option(run->arguments, "--task");
+  ES_TRY(es_selection_parse(&run->selection, es_arguments_option(run->arguments, "--points"),
+                            es_grid_count(run->plan.grid), status));
+  double *cost = es_allocate((size_t)run->selection.n, sizeof *cost);
+  run->pending = es_allocate((size_t)run->selection.n, sizeof *run->pending);
+  run->cost = es_allocate((size_t)run->selection.n, sizeof *run->cost);
+  if (!cost || !run->pending || !run->cost) {
+    es_free(cost);
+    return es_fail(status, ES_SYSTEM, "run", "out of memory for %lld points", (long long)run->selection.n);
+  }
+  es_code_t code = ES_OK;
+  for (int64_t i = 0; i < run->selection.n; i++) cost[i] = es_plan_cost(&run->plan, run->selection.index[i]);
+  if (task) code = es_selection_task(&run->selection, task, cost, status);
+  es_free(cost);
+  return code;
+}
+
+/* Groups must fit the lanes of every point. */
+static es_code_t check_lanes(const run_t *run, es_status_t *status) {
+  es_point_t point;
+  for (int64_t i = 0; i < run->selection.n; i++) {
+    es_plan_point(&run->plan, run->selection.index[i], &point);
+    if (run->ranks_per_point > point.train.lanes)
+      return es_fail(status, ES_INPUT, "run",
+                     "--ranks-per-point %d: point %lld has %d lanes; at most that many ranks can share it "
+                     "(train.lanes: %d would do)",
+                     run->ranks_per_point, (long long)run->selection.index[i], point.train.lanes, run->ranks_per_point);
+  }
+  return ES_OK;
+}
+
+static bool is_pending(const run_t *run, int64_t index) {
+  char path[ES_PATH_MAX];
+  es_result_summary_t summary;
+  if (es_arguments_option(run->arguments, "--dry-run")) return true;
+  es_result_path(path, run->plan.output, es_grid_id(run->plan.grid, index));
+  es_result_summarize(&summary, path);
+  if (summary.outcome == ES_OUTCOME_DIVERGED) return es_arguments_option(run->arguments, "--retry-failed") != NULL;
+  return summary.outcome != ES_OUTCOME_COMPLETE;
+}
+
+typedef struct job_item {
+  int64_t index;
+  double cost;
+} job_item_t;
+
+/* Descending cost, then ascending index. */
+static int compare_items(const void *a, const void *b) {
+  const job_item_t *x = a, *y = b;
+  if (x->cost != y->cost) return x->cost < y->cost ? 1 : -1;
+  return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* Rank 0 looks which files are there; the order of work is by descending cost. */
+static es_code_t find_pending(run_t *run, es_status_t *status) {
+  job_item_t *items = run->rank == 0 ? es_allocate((size_t)run->selection.n, sizeof *items) : NULL;
+  if (run->rank == 0 && !items) es_fail(status, ES_SYSTEM, "run", "out of memory");
+  ES_TRY(es_agree(MPI_COMM_WORLD, status));
+  for (int64_t i = 0; run->rank == 0 && i < run->selection.n; i++) {
+    const int64_t index = run->selection.index[i];
+    if (is_pending(run, index)) items[run->n_pending++] = (job_item_t){index, es_plan_cost(&run->plan, index)};
+  }
+  if (items) qsort(items, (size_t)run->n_pending, sizeof *items, compare_items);
+  for (int64_t i = 0; items && i < run->n_pending; i++) {
+    run->pending[i] = items[i].index;
+    run->cost[i] = items[i].cost;
+  }
+  es_free(items);
+  ES_MPI(MPI_Bcast(&run->n_pending, 1, MPI_INT64_T, 0, MPI_COMM_WORLD));
+  ES_MPI(MPI_Bcast(run->pending, (int)run->n_pending, MPI_INT64_T, 0, MPI_COMM_WORLD));
+  ES_MPI(MPI_Bcast(run->cost, (int)run->n_pending, MPI_DOUBLE, 0, MPI_COMM_WORLD));
+  return ES_OK;
+}
+
+static es_code_t make_folders(const run_t *run, es_status_t *status) {
+  static const char *const folders[] = {"points", "state", "checkpoints"};
+  for (size_t i = 0; i < sizeof folders / sizeof *folders && run->rank == 0; i++) {
+    char path[ES_PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/%s", run->plan.output, folders[i]);
+    if (es_directory_create(path, status) != ES_OK) break;
+  }
+  if (run->rank == 0 && status->code == ES_SYSTEM) status->code = ES_INPUT; /* nothing was run yet */
+  return es_agree(MPI_COMM_WORLD, status);
+}
+
+/* ---- datasets ---- */
+
+static int spec_of(const run_t *run, const es_point_t *point) {
+  int spec = 0;
+  while (strcmp(es_job_dataset(run->plan.job, spec)->name, point->dataset.name) != 0) spec++;
+  return spec;
+}
+
+static es_dataset_t *find_loaded(const run_t *run, const es_point_t *point) {
+  const int spec = spec_of(run, point);
+  for (int i = 0; i < run->n_loaded; i++) {
+    if (run->loaded[i].spec == spec && run->loaded[i].resolution == point->resolution) return run->loaded[i].dataset;
+  }
+  return NULL;
+}
+
+/* Loads what the pending points need, one copy a node. Collective. */
+static es_code_t load_datasets(run_t *run, es_status_t *status) {
+  for (int64_t i = 0; i < run->n_pending; i++) {
+    es_point_t point;
+    es_plan_point(&run->plan, run->pending[i], &point);
+    if (find_loaded(run, &point)) continue;
+    loaded_t *more = es_reallocate(run->loaded, (size_t)run->n_loaded + 1, sizeof *more);
+    if (more)
+      run->loaded = more;
+    else
+      es_fail(status, ES_SYSTEM, "run", "out of memory");
+    ES_TRY(es_agree(MPI_COMM_WORLD, status));
+    loaded_t *entry = &run->loaded[run->n_loaded];
+    *entry = (loaded_t){spec_of(run, &point), point.resolution, NULL};
+    ES_TRY(es_dataset_load(&entry->dataset, &point.dataset, point.resolution, MPI_COMM_WORLD, status));
+    run->n_loaded++;
+  }
+  return ES_OK;
+}
+
+/* Results that are there already must be of the data that this run sees. */
+static es_code_t check_fingerprints(const run_t *run, es_status_t *status) {
+  for (int64_t i = 0; i < run->selection.n && run->rank == 0 && status->code == ES_OK; i++) {
+    char path[ES_PATH_MAX];
+    es_point_t point;
+    es_result_summary_t summary;
+    es_plan_point(&run->plan, run->selection.index[i], &point);
+    const es_dataset_t *dataset = find_loaded(run, &point);
+    es_result_path(path, run->plan.output, es_grid_id(run->plan.grid, run->selection.index[i]));
+    es_result_summarize(&summary, path);
+    if (!dataset || (summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED)) continue;
+    if (strcmp(summary.fingerprint, es_dataset_fingerprint(dataset)) == 0) continue;
+    es_fail(status, ES_INPUT, "run",
+            "%s: was measured on other data (fingerprint %s, the dataset %s now has %s): use another --output, or "
+            "remove it",
+            path, summary.fingerprint, point.dataset.name, es_dataset_fingerprint(dataset));
+  }
+  return es_agree(MPI_COMM_WORLD, status);
+}
+
+/* ---- the work ---- */
+
+static void note_outcome(run_t *run, const es_pipeline_t *pipeline, int64_t index, const es_point_t *point,
+                         const es_status_t *status) {
+  int rank;
+  ES_MPI(MPI_Comm_rank(pipeline->comm, &rank));
+  run->progress.index = index;
+  if (rank == 0 && status->code != ES_STOPPED) es_schedule_finished(run->schedule, index);
+  if (status->code == ES_STOPPED)
+    run->stopped += rank == 0;
+  else if (status->code != ES_OK)
+    run->failed += rank == 0;
+  if (rank == 0 && status->code != ES_OK && status->code != ES_STOPPED)
+    fprintf(stderr, "eigenscope: point %lld (%s): %s\n", (long long)index, es_grid_id(run->plan.grid, index),
+            status->message);
+  es_progress_point(&run->progress, point, pipeline, status);
+}
+
+/* Takes points until none is left or somebody says stop; one failed point never ends its neighbours. */
+static void work(run_t *run) {
+  es_pipeline_t pipeline = {.comm = es_schedule_group(run->schedule),
+                            .output = run->plan.output,
+                            .job_name = es_job_name(run->plan.job),
+                            .engine = es_cli_engine(),
+                            .watch = {must_stop, run},
+                            .dry_run = es_arguments_option(run->arguments, "--dry-run") != NULL,
+                            .accept_cpu_change = es_arguments_option(run->arguments, "--accept-cpu-change") != NULL,
+                            .report = es_progress_epoch,
+                            .report_context = &run->progress};
+  pipeline.n_provenance = es_cli_provenance(&pipeline.provenance);
+  for (int64_t index; (index = es_schedule_next(run->schedule)) >= 0;) {
+    es_point_t point;
+    es_status_t status = {0};
+    es_plan_point(&run->plan, index, &point);
+    run->progress.index = index;
+    es_pipeline_point(&pipeline, &point, es_grid_id(run->plan.grid, index), find_loaded(run, &point), &status);
+    note_outcome(run, &pipeline, index, &point, &status);
+    if (status.code == ES_STOPPED) break;
+  }
+}
+
+static es_code_t run_points(run_t *run, es_status_t *status) {
+  if (!es_arguments_option(run->arguments, "--dry-run")) ES_TRY(make_folders(run, status));
+  ES_TRY(load_datasets(run, status));
+  ES_TRY(check_fingerprints(run, status));
+  run->progress.points = run->n_pending;
+  run->progress.started = es_clock();
+  ES_TRY(es_schedule_create(&run->schedule, MPI_COMM_WORLD, run->ranks_per_point, run->pending, run->cost,
+                            run->n_pending, status));
+  run->progress.schedule = run->schedule;
+  work(run);
+  int64_t counts[2] = {run->failed, run->stopped};
+  ES_MPI(MPI_Allreduce(MPI_IN_PLACE, counts, 2, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD));
+  run->failed = counts[0];
+  run->stopped = counts[1];
+  if (run->rank == 0) es_progress_end(&run->progress);
+  return ES_OK;
+}
+
+/* ---- the end ---- */
+
+static void print_summary(run_t *run) {
+  if (run->rank != 0 || run->progress.mode == ES_PROGRESS_NONE) return;
+  if (es_arguments_option(run->arguments, "--dry-run")) {
+    printf("dry run: one batch of each of %lld points, nothing was written\n", (long long)run->n_pending);
+    return;
+  }
+  es_text_t text = {0};
+  if (run->n_pending < run->selection.n)
+    es_text_append(&text, "%lld of %lld points were done before and skipped\n",
+                   (long long)(run->selection.n - run->n_pending), (long long)run->selection.n);
+  es_plan_table(&run->plan, &run->selection, &text);
+  fputs(es_text_get(&text), stdout);
+  es_text_destroy(&text);
+}
+
+/* Diverged points of earlier runs count as failed too. */
+static int exit_code(const run_t *run) {
+  int64_t failed = run->failed;
+  for (int64_t i = 0; i < run->selection.n && run->rank == 0 && failed == 0; i++) {
+    char path[ES_PATH_MAX];
+    es_result_summary_t summary;
+    es_result_path(path, run->plan.output, es_grid_id(run->plan.grid, run->selection.index[i]));
+    es_result_summarize(&summary, path);
+    failed += summary.outcome == ES_OUTCOME_DIVERGED && !es_arguments_option(run->arguments, "--dry-run");
+  }
+  ES_MPI(MPI_Bcast(&failed, 1, MPI_INT64_T, 0, MPI_COMM_WORLD));
+  return run->stopped > 0 ? ES_EXIT_UNFINISHED : failed > 0 ? ES_EXIT_FAILED : ES_EXIT_OK;
+}
+
+static void close_run(run_t *run) {
+  es_schedule_destroy(run->schedule);
+  for (int i = 0; i < run->n_loaded; i++) es_dataset_destroy(run->loaded[i].dataset);
+  es_free(run->loaded);
+  es_free(run->pending);
+  es_free(run->cost);
+  es_selection_destroy(&run->selection);
+  es_plan_destroy(&run->plan);
+  es_arguments_destroy(run->arguments);
+}
+
+/* All steps; every rank returns the same code. */
+static es_code_t steps(run_t *run, int argc, char **argv, es_status_t *status) {
+  ES_TRY(
+      es_arguments_parse(&run->arguments, argc, argv, usage, options, sizeof options / sizeof *options, 1, 1, status));
+  ES_TRY(read_options(run, status));
+  ES_TRY(make_plan(run, status));
+  ES_TRY(select_points(run, status));
+  ES_TRY(check_lanes(run, status));
+  ES_TRY(find_pending(run, status));
+  return run->n_pending > 0 ? run_points(run, status) : ES_OK;
+}
+
+int es_cli_run(int argc, char **argv) {
+  run_t run = {0};
+  es_status_t status = {0};
+  catch_signals();
+  es_model_engine_single_thread();
+  es_spectrum_single_thread();
+  ES_MPI(MPI_Init(&argc, &argv));
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &run.rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &run.ranks));
+  const es_code_t code = steps(&run, argc, argv, &status);
+  int result = ES_EXIT_OK;
+  if (code == ES_OK) {
+    print_summary(&run);
+    result = exit_code(&run);
+  } else if (run.rank == 0) {
+    result = es_cli_report(&status);
+  } else {
+    result = es_cli_exit_code(&status);
+  }
+  close_run(&run);
+  ES_MPI(MPI_Finalize());
+  return result;
+}

@@ -1,0 +1,128 @@
+#include "eigenscope/schedule.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/memory.h"
+#include <string.h>
+
+enum { NEXT, FINISHED, COST, COUNTERS }; /* of the window on rank 0; cost in millionths of the whole */
+
+struct es_schedule {
+  MPI_Comm comm, group; /* both owned */
+  int group_number;
+  MPI_Win window;
+  int64_t *counters; /* the window's memory: COUNTERS on rank 0, none elsewhere */
+  int64_t n;
+  int64_t *order; /* owned */
+  double *share;  /* owned; of the whole cost, by place in `order` */
+};
+
+void es_schedule_place(int rank, int ranks, int ranks_per_point, int *group, int *rank_in_group) {
+  int first = 0, size = ranks_per_point;
+  for (*group = 0;; ++*group) {
+    while (size > ranks - first) size /= 2;
+    if (rank < first + size) break;
+    first += size;
+  }
+  *rank_in_group = rank - first;
+}
+
+static es_code_t copy_order(es_schedule_t *s, const int64_t *order, const double *cost, int64_t n,
+                            es_status_t *status) {
+  double total = 0.0;
+  s->n = n;
+  s->order = es_allocate((size_t)n, sizeof *s->order);
+  s->share = es_allocate((size_t)n, sizeof *s->share);
+  if (!s->order || !s->share)
+    return es_fail(status, ES_SYSTEM, "schedule", "out of memory for %lld points", (long long)n);
+  for (int64_t i = 0; i < n; i++) total += cost[i];
+  for (int64_t i = 0; i < n; i++) {
+    s->order[i] = order[i];
+    s->share[i] = total > 0.0 ? cost[i] / total : 0.0;
+  }
+  return ES_OK;
+}
+
+es_code_t es_schedule_create(es_schedule_t **out, MPI_Comm comm, int ranks_per_point, const int64_t *order,
+                             const double *cost, int64_t n, es_status_t *status) {
+  *out = NULL;
+  int rank, ranks, rank_in_group;
+  ES_MPI(MPI_Comm_rank(comm, &rank));
+  ES_MPI(MPI_Comm_size(comm, &ranks));
+  es_schedule_t *s = es_allocate_zero(1, sizeof *s);
+  if (s)
+    copy_order(s, order, cost, n, status);
+  else
+    es_fail(status, ES_SYSTEM, "schedule", "out of memory");
+  const es_code_t code = es_agree(comm, status);
+  if (code != ES_OK) {
+    if (s) {
+      es_free(s->order);
+      es_free(s->share);
+    }
+    es_free(s);
+    return code;
+  }
+  es_schedule_place(rank, ranks, ranks_per_point, &s->group_number, &rank_in_group);
+  ES_MPI(MPI_Comm_dup(comm, &s->comm));
+  ES_MPI(MPI_Comm_split(comm, s->group_number, rank_in_group, &s->group));
+  const MPI_Aint bytes = rank == 0 ? COUNTERS * (MPI_Aint)sizeof(int64_t) : 0;
+  ES_MPI(MPI_Win_allocate(bytes, sizeof(int64_t), MPI_INFO_NULL, s->comm, &s->counters, &s->window));
+  if (rank == 0) memset(s->counters, 0, (size_t)bytes);
+  ES_MPI(MPI_Barrier(s->comm));
+  ES_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, s->window));
+  *out = s;
+  return ES_OK;
+}
+
+void es_schedule_destroy(es_schedule_t *s) {
+  if (!s) return;
+  ES_MPI(MPI_Win_unlock_all(s->window));
+  ES_MPI(MPI_Win_free(&s->window));
+  ES_MPI(MPI_Comm_free(&s->group));
+  ES_MPI(MPI_Comm_free(&s->comm));
+  es_free(s->order);
+  es_free(s->share);
+  es_free(s);
+}
+
+MPI_Comm es_schedule_group(const es_schedule_t *s) {
+  return s->group;
+}
+int es_schedule_group_number(const es_schedule_t *s) {
+  return s->group_number;
+}
+
+/* Adds to a counter on rank 0; returns what it was before. */
+static int64_t add(es_schedule_t *s, int counter, int64_t amount) {
+  int64_t before = 0;
+  ES_MPI(MPI_Fetch_and_op(&amount, &before, MPI_INT64_T, 0, counter, MPI_SUM, s->window));
+  ES_MPI(MPI_Win_flush(0, s->window));
+  return before;
+}
+
+int64_t es_schedule_next(es_schedule_t *s) {
+  int rank;
+  int64_t place = 0;
+  ES_MPI(MPI_Comm_rank(s->group, &rank));
+  if (rank == 0) place = add(s, NEXT, 1);
+  ES_MPI(MPI_Bcast(&place, 1, MPI_INT64_T, 0, s->group));
+  return place < s->n ? s->order[place] : -1;
+}
+
+void es_schedule_finished(es_schedule_t *s, int64_t point) {
+  for (int64_t i = 0; i < s->n; i++) {
+    if (s->order[i] != point) continue;
+    add(s, FINISHED, 1);
+    add(s, COST, (int64_t)(s->share[i] * 1e6 + 0.5));
+    return;
+  }
+}
+
+void es_schedule_look(es_schedule_t *s, int64_t *finished, double *share) {
+  *finished = add(s, FINISHED, 0);
+  *share = (double)add(s, COST, 0) * 1e-6;
+}
+
+void es_schedule_progress(es_schedule_t *s) {
+  int flag;
+  ES_MPI(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, s->comm, &flag, MPI_STATUS_IGNORE));
+}
