@@ -5,7 +5,7 @@
 #define EIGENSCOPE_KERNEL_H
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(ES_SANITIZE)
-#define ES_KERNEL __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#define ES_KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define ES_KERNEL
 #endif
