@@ -36,10 +36,12 @@ const char *es_job_name(const es_job_t *job);
 /** `output`, with $VAR and ${VAR} expanded; default results/<name>. */
 const char *es_job_output(const es_job_t *job);
 
-/** The settings that all points share (sections train, measure, checkpoint; defaults elsewhere); axes empty. */
+/** The settings that all points share (sections train, measure, checkpoint; defaults elsewhere); axes empty. Borrowed.
+ */
 const es_point_t *es_job_base(const es_job_t *job);
 
-/** Datasets that the file describes, in its order. */
+/** Datasets that the file describes, in its order; then the built-in fashion-mnist if the grid names it and the file
+ * does not describe it. Their paths are absolute. */
 int es_job_n_datasets(const es_job_t *job);
 const es_dataset_spec_t *es_job_dataset(const es_job_t *job, int index);
 
@@ -48,12 +50,32 @@ int es_job_n_blocks(const es_job_t *job);
 int es_job_n_axes(const es_job_t *job, int block);
 es_job_axis_t es_job_axis(const es_job_t *job, int block, int axis);
 
+/** What the points of a block start from: es_job_base with the six axes that every point has (dataset, model, width,
+ * classes, resolution, seed) at their defaults, and the line of the block wherever a line is asked for. */
+void es_job_start(const es_job_t *job, int block, es_point_t *out);
+
 /** Puts value `value` of an axis into a point, checking type and range: "dataset", "model", "width", "classes",
- * "resolution", "seed" or any scalar key of train, measure, probe. Appends to point->axes (replacing one of that name).
- */
+ * "resolution", "seed" or any scalar key of train and measure. Appends to point->axes (replacing one of that name),
+ * with the value in its shortest form (0.125 becomes "1/8"). Axes set disjoint parts of a point, so their order is
+ * free. es_job_parse has applied every value once: it cannot fail on its job. */
 es_code_t es_job_apply(const es_job_t *job, int block, int axis, int value, es_point_t *point, es_status_t *status);
 
-/** The key table as YAML lines "key: default  # type, range, what it does", for tests and documentation. */
+/** The settings of a point (all keys of train, measure and checkpoint) by number, 0 … es_setting_count() − 1, in the
+ * order of the key table: what ids and resolved jobs are written from. */
+enum { ES_SETTING_MAX = 2048 };
+int es_setting_count(void);
+/** "train", "measure" or "checkpoint"; static storage. */
+const char *es_setting_section(int index);
+/** "epochs", ...; static storage. */
+const char *es_setting_name(int index);
+/** Whether the setting belongs into the id of this point: it changes numbers, differs from its default, and is used
+ * (momentum only by sgd, beta1 only by adam, ...). */
+bool es_setting_in_id(int index, const es_point_t *point);
+/** The value as canonical YAML: equal values print equally, and read back as the same value. */
+void es_setting_print(int index, const es_point_t *point, char out[ES_SETTING_MAX]);
+
+/** The key table as YAML lines "section.key: default  # type and range; what it does", for tests and documentation.
+ * Keys without a default are marked "required" (or say what they go with) and show an example. */
 void es_job_describe_keys(es_text_t *out);
 
 #endif

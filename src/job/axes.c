@@ -1,0 +1,236 @@
+/* The section `grid`: blocks of axes, every value checked once here, so that resolving a point later cannot fail. */
+#include "eigenscope/memory.h"
+#include "parts.h"
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STANDARD_AXES = 6 };
+
+/* The key behind the name of an axis; ES_INPUT says why it cannot be one. */
+static es_code_t find_key(const es_job_t *job, const es_yaml_t *node, const es_key_t **out, es_status_t *status) {
+  *out = es_keys_find("grid", node->key);
+  if (*out != NULL) return ES_OK;
+  const es_key_t *key = strchr(node->key, '.') != NULL ? es_keys_find_dotted(node->key) : NULL;
+  if (key == NULL || (!es_key_is_axis(key) && key->role == ES_ROLE_NONE))
+    return es_keys_unknown(&job->tree, node, "grid", "grid", status);
+  if (strcmp(key->section, "probe") == 0)
+    return es_yaml_fail_key(&job->tree, node, status,
+                            "probes are not in this version yet, so that %s cannot be an axis; leave it out",
+                            node->key);
+  if (!es_key_is_axis(key))
+    return es_yaml_fail_key(&job->tree, node, status, "%s cannot be an axis: %s; set it under %s", node->key,
+                            strcmp(key->section, "checkpoint") == 0 ? "it changes no numbers" : "its value is a list",
+                            key->section);
+  *out = key;
+  return ES_OK;
+}
+
+/* The values as nodes: a scalar is a list of one. */
+static es_code_t read_values(es_job_t *job, const es_yaml_t *node, es_axis_t *axis, es_status_t *status) {
+  char excerpt[ES_EXCERPT_MAX];
+  if (node->kind == ES_NODE_MAP || es_yaml_is_empty(node))
+    return es_yaml_fail(&job->tree, node, status, "grid.%s must be a value or a list of values, not %s", axis->name,
+                        es_yaml_describe(node, excerpt));
+  axis->n = node->kind == ES_NODE_LIST ? node->n : 1;
+  if (axis->n == 0)
+    return es_yaml_fail(&job->tree, node, status, "grid.%s is an empty list; an axis needs at least one value",
+                        axis->name);
+  axis->values = es_tree_allocate(&job->tree, (size_t)axis->n, sizeof *axis->values);
+  axis->lines = es_tree_allocate(&job->tree, (size_t)axis->n, sizeof *axis->lines);
+  axis->nodes = es_tree_allocate(&job->tree, (size_t)axis->n, sizeof *axis->nodes);
+  if (axis->values == NULL || axis->lines == NULL || axis->nodes == NULL) return es_tree_no_memory(&job->tree, status);
+  const es_yaml_t *item = node->kind == ES_NODE_LIST ? node->first : node;
+  for (int i = 0; i < axis->n; i++, item = item->next) {
+    if (item->kind != ES_NODE_SCALAR || es_yaml_is_empty(item))
+      return es_yaml_fail(&job->tree, item, status, "a value of grid.%s must be a single number or word, not %s",
+                          axis->name, es_yaml_describe(item, excerpt));
+    axis->values[i] = item->text;
+    axis->lines[i] = item->line;
+    axis->nodes[i] = item;
+  }
+  return ES_OK;
+}
+
+typedef struct entry {
+  char text[ES_NAME_MAX];
+  int index;
+} entry_t;
+
+static int by_text(const void *a, const void *b) {
+  const entry_t *x = a, *y = b;
+  int order = strcmp(x->text, y->text);
+  return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+/* The value that stands first in the list among those that repeat an earlier one, however written (0.1 and 0.10), or
+ * -1.
+ */
+static int find_repetition(entry_t *entries, int n) {
+  int first = -1;
+  qsort(entries, (size_t)n, sizeof *entries, by_text);
+  for (int i = 1; i < n; i++) {
+    if (strcmp(entries[i].text, entries[i - 1].text) == 0 && (first < 0 || entries[i].index < first))
+      first = entries[i].index;
+  }
+  return first;
+}
+
+/* Puts every value of an axis into a scratch point. */
+static es_code_t check_values(es_job_t *job, int block, int index, es_point_t *scratch, es_status_t *status) {
+  const es_axis_t *axis = &job->blocks[block].axes[index];
+  entry_t *entries = es_allocate((size_t)axis->n, sizeof *entries);
+  if (entries == NULL) return es_tree_no_memory(&job->tree, status);
+  es_code_t code = ES_OK;
+  for (int i = 0; i < axis->n && code == ES_OK; i++) {
+    if (strcmp(axis->name, "dataset") == 0) code = es_dataset_resolve(job, axis->nodes[i], status);
+    if (code == ES_OK) code = es_job_apply(job, block, index, i, scratch, status);
+    for (int k = 0; k < scratch->n_axes && code == ES_OK; k++) {
+      if (strcmp(scratch->axes[k].name, axis->name) == 0) memcpy(entries[i].text, scratch->axes[k].text, ES_NAME_MAX);
+    }
+    entries[i].index = i;
+  }
+  int repetition = code == ES_OK ? find_repetition(entries, axis->n) : -1;
+  es_free(entries);
+  if (repetition < 0) return code;
+  char excerpt[ES_EXCERPT_MAX];
+  return es_yaml_fail(&job->tree, axis->nodes[repetition], status, "grid.%s has %s twice", axis->name,
+                      es_yaml_describe(axis->nodes[repetition], excerpt));
+}
+
+static es_code_t read_block(es_job_t *job, int index, es_status_t *status) {
+  es_block_t *block = &job->blocks[index];
+  int extra = 0;
+  block->axes = es_tree_allocate(&job->tree, (size_t)block->node->n, sizeof *block->axes);
+  if (block->axes == NULL) return es_tree_no_memory(&job->tree, status);
+  for (const es_yaml_t *node = block->node->first; node != NULL; node = node->next) {
+    es_axis_t *axis = &block->axes[block->n_axes];
+    *axis = (es_axis_t){.name = node->key, .line = node->key_line};
+    ES_TRY(find_key(job, node, &axis->key, status));
+    extra += strcmp(axis->key->section, "grid") != 0;
+    if (extra > ES_AXES_MAX - STANDARD_AXES)
+      return es_yaml_fail_key(&job->tree, node, status, "more than %d settings as axes of the grid",
+                              ES_AXES_MAX - STANDARD_AXES);
+    ES_TRY(read_values(job, node, axis, status));
+    block->n_axes++;
+  }
+  es_point_t scratch;
+  es_job_start(job, index, &scratch);
+  for (int i = 0; i < block->n_axes; i++) ES_TRY(check_values(job, index, i, &scratch, status));
+  for (int i = 0; i < 2; i++) {
+    const char *name = i == 0 ? "dataset" : "model";
+    if (es_yaml_find(block->node, name) == NULL)
+      return es_yaml_fail(&job->tree, block->node, status, "grid has no %s; it needs one, as in %s: [%s]", name, name,
+                          es_keys_find("grid", name)->fallback);
+  }
+  return ES_OK;
+}
+
+/* A setting that is both an axis of every block and set in its section would be ignored there without a word. */
+static es_code_t check_overrides(const es_job_t *job, es_status_t *status) {
+  for (int a = 0; a < job->blocks[0].n_axes; a++) {
+    const es_axis_t *axis = &job->blocks[0].axes[a];
+    if (strcmp(axis->key->section, "grid") == 0) continue;
+    const es_yaml_t *node = es_yaml_find(es_yaml_find(job->tree.root, axis->key->section), axis->key->name);
+    bool everywhere = node != NULL;
+    for (int b = 1; b < job->n_blocks && everywhere; b++)
+      everywhere = es_yaml_find(job->blocks[b].node, axis->name) != NULL;
+    if (everywhere)
+      return es_yaml_fail_key(&job->tree, node, status, "%s is also an axis of the grid (line %d); keep one of them",
+                              axis->name, axis->line);
+  }
+  return ES_OK;
+}
+
+es_code_t es_axes_read(es_job_t *job, es_status_t *status) {
+  const es_yaml_t *grid = es_yaml_find(job->tree.root, "grid");
+  char excerpt[ES_EXCERPT_MAX];
+  if (grid == NULL)
+    return es_yaml_fail(&job->tree, job->tree.root, status,
+                        "the job has no grid; it needs one, as in grid: {dataset: [fashion-mnist], model: [vgg11]}");
+  if (grid->kind == ES_NODE_SCALAR && !es_yaml_is_empty(grid))
+    return es_yaml_fail(&job->tree, grid, status, "grid must be a mapping of axes or a list of such mappings, not %s",
+                        es_yaml_describe(grid, excerpt));
+  if (grid->n == 0)
+    return es_yaml_fail_key(&job->tree, grid, status,
+                            "grid is empty; it needs axes, as in grid: {dataset: [fashion-mnist], model: [vgg11]}");
+  const bool list = grid->kind == ES_NODE_LIST;
+  job->n_blocks = list ? grid->n : 1;
+  job->blocks = es_tree_allocate(&job->tree, (size_t)job->n_blocks, sizeof *job->blocks);
+  if (job->blocks == NULL) return es_tree_no_memory(&job->tree, status);
+  const es_yaml_t *node = list ? grid->first : grid;
+  for (int i = 0; i < job->n_blocks; i++, node = node->next) {
+    if (node->kind != ES_NODE_MAP)
+      return es_yaml_fail(&job->tree, node, status, "an entry of grid must be a mapping of axes, not %s",
+                          es_yaml_describe(node, excerpt));
+    job->blocks[i].node = node;
+    ES_TRY(read_block(job, i, status));
+  }
+  return check_overrides(job, status);
+}
+
+void es_job_start(const es_job_t *job, int block, es_point_t *out) {
+  *out = job->base;
+  const int line = job->blocks[block].node->line;
+  out->line_model = out->line_width = out->line_classes = out->line_resolution = line;
+  for (int i = 0; i < es_keys_count(); i++) {
+    const es_key_t *key = es_keys_get(i);
+    if (strcmp(key->section, "grid") != 0) continue;
+    es_axis_value_t *axis = &out->axes[out->n_axes++];
+    snprintf(axis->name, sizeof axis->name, "%s", key->name);
+    axis->is_number = key->type != ES_KEY_NAME;
+    if (!axis->is_number) continue;
+    snprintf(axis->text, sizeof axis->text, "%s", key->fallback);
+    if (!es_text_to_double(key->fallback, &axis->number)) axis->number = 0; /* all */
+  }
+  assert(out->n_axes == STANDARD_AXES);
+}
+
+/* Text and number of an axis from the value that the point now holds. */
+static void describe_value(const es_key_t *key, const es_yaml_t *node, const es_point_t *point, es_axis_value_t *out) {
+  char text[ES_VALUE_MAX];
+  if (key->type == ES_KEY_NAME)
+    snprintf(text, sizeof text, "%s", node->text);
+  else
+    es_key_print(key, point, text);
+  snprintf(out->text, sizeof out->text, "%.*s", ES_NAME_MAX - 1, text);
+  out->number = 0; /* `all`: until the dataset is known */
+  out->is_number = key->type == ES_KEY_RATIO || key->type == ES_KEY_COUNT32;
+  if (key->type == ES_KEY_RATIO)
+    out->number = es_ratio_value(point->width);
+  else if (key->type != ES_KEY_NAME && es_text_to_double(out->text, &out->number))
+    out->is_number = true;
+}
+
+static void note_line(const char *name, int line, es_point_t *point) {
+  if (strcmp(name, "model") == 0) point->line_model = line;
+  if (strcmp(name, "width") == 0) point->line_width = line;
+  if (strcmp(name, "classes") == 0) point->line_classes = line;
+  if (strcmp(name, "resolution") == 0) point->line_resolution = line;
+}
+
+es_code_t es_job_apply(const es_job_t *job, int block, int axis, int value, es_point_t *point, es_status_t *status) {
+  const es_axis_t *a = &job->blocks[block].axes[axis];
+  const es_yaml_t *node = a->nodes[value];
+  const bool setting = strcmp(a->key->section, "grid") != 0;
+  char where[2 * ES_NAME_MAX];
+  snprintf(where, sizeof where, "%s%s", setting ? "" : "grid.", a->name);
+  if (strcmp(a->name, "dataset") == 0)
+    ES_TRY(es_dataset_find(job, node, &point->dataset, status));
+  else if (strcmp(a->name, "model") == 0)
+    ES_TRY(es_model_find(job, node, &point->model, status));
+  else
+    ES_TRY(es_key_read(&job->tree, a->key, node, where, point, status));
+  if (a->key->type == ES_KEY_METHOD) ES_TRY(es_method_check(job, node, point->measure.method, status));
+  int i = 0;
+  while (i < point->n_axes && strcmp(point->axes[i].name, a->name) != 0) i++;
+  if (i == point->n_axes) {
+    assert(point->n_axes < ES_AXES_MAX);
+    point->n_axes++;
+    snprintf(point->axes[i].name, sizeof point->axes[i].name, "%s", a->name);
+  }
+  describe_value(a->key, node, point, &point->axes[i]);
+  note_line(a->name, node->line, point);
+  return ES_OK;
+}

@@ -1,0 +1,106 @@
+/* The section `datasets`, and what the names on the dataset axis stand for. */
+#include "parts.h"
+#include <stdio.h>
+#include <string.h>
+
+static const char BUILTIN_NAME[] = "fashion-mnist";
+static const char BUILTIN_PATH[] = "/usr/share/datasets/fashion-mnist";
+
+/* Keys that only one format has. */
+static es_code_t check_format(const es_job_t *job, const es_yaml_t *map, const es_dataset_entry_t *entry,
+                              const char *where, es_status_t *status) {
+  static const char *const only_synthetic[] = {"classes", "complexity", "size", "channels", "train", "eval", "seed"};
+  const es_yaml_t *path = es_yaml_find(map, "path");
+  if (entry->spec.format == ES_FORMAT_SYNTHETIC) {
+    if (path != NULL)
+      return es_yaml_fail_key(&job->tree, path, status,
+                              "%s.path belongs to format: idx; synthetic images have no files", where);
+    if (entry->spec.synthetic.channels == 2)
+      return es_yaml_fail(&job->tree, es_yaml_find(map, "channels"), status, "%s.channels must be 1 or 3, not \"2\"",
+                          where);
+    return ES_OK;
+  }
+  for (size_t i = 0; i < sizeof only_synthetic / sizeof *only_synthetic; i++) {
+    const es_yaml_t *node = es_yaml_find(map, only_synthetic[i]);
+    if (node != NULL)
+      return es_yaml_fail_key(&job->tree, node, status, "%s.%s belongs to format: synthetic", where, only_synthetic[i]);
+  }
+  if (path == NULL)
+    return es_yaml_fail_key(&job->tree, map, status, "%s has no path; it needs the folder of the IDX files", where);
+  return ES_OK;
+}
+
+static es_code_t read_entry(es_job_t *job, const es_yaml_t *map, es_dataset_spec_t *out, es_status_t *status) {
+  ES_TRY(es_name_check(job, map, "dataset", status));
+  char where[2 * ES_NAME_MAX], path[2 * ES_NAME_MAX + 8];
+  snprintf(where, sizeof where, "datasets.%s", map->key);
+  es_dataset_entry_t entry = {0};
+  ES_TRY(es_section_defaults(&job->tree, "datasets.*", &entry, status));
+  entry.path = NULL; /* the table has an example there */
+  ES_TRY(es_section_read(&job->tree, "datasets.*", map, where, &entry, status));
+  ES_TRY(check_format(job, map, &entry, where, status));
+  snprintf(entry.spec.name, sizeof entry.spec.name, "%s", map->key);
+  entry.spec.line = map->key_line;
+  snprintf(path, sizeof path, "%s.path", where);
+  if (entry.path != NULL) ES_TRY(es_expand_from_job(job, es_yaml_find(map, "path"), path, entry.spec.path, status));
+  *out = entry.spec;
+  return ES_OK;
+}
+
+es_code_t es_datasets_read(es_job_t *job, const es_yaml_t *map, es_status_t *status) {
+  char excerpt[ES_EXCERPT_MAX];
+  if (map != NULL && map->kind != ES_NODE_MAP && !es_yaml_is_empty(map))
+    return es_yaml_fail(&job->tree, map, status, "datasets must be a mapping from names to descriptions, not %s",
+                        es_yaml_describe(map, excerpt));
+  int n = map != NULL ? map->n : 0;
+  job->datasets = es_tree_allocate(&job->tree, (size_t)n + 1, sizeof *job->datasets);
+  if (job->datasets == NULL) return es_tree_no_memory(&job->tree, status);
+  for (const es_yaml_t *entry = map != NULL ? map->first : NULL; entry != NULL; entry = entry->next) {
+    ES_TRY(read_entry(job, entry, &job->datasets[job->n_datasets], status));
+    job->n_datasets++;
+  }
+  return ES_OK;
+}
+
+static const es_dataset_spec_t *find(const es_job_t *job, const char *name) {
+  for (int i = 0; i < job->n_datasets; i++) {
+    if (strcmp(job->datasets[i].name, name) == 0) return &job->datasets[i];
+  }
+  return NULL;
+}
+
+es_code_t es_dataset_resolve(es_job_t *job, const es_yaml_t *value, es_status_t *status) {
+  if (strcmp(value->text, BUILTIN_NAME) == 0 && find(job, BUILTIN_NAME) == NULL) {
+    es_dataset_entry_t entry = {0};
+    ES_TRY(es_section_defaults(&job->tree, "datasets.*", &entry, status));
+    entry.spec.format = ES_FORMAT_IDX;
+    entry.spec.line = value->line;
+    snprintf(entry.spec.name, sizeof entry.spec.name, "%s", BUILTIN_NAME);
+    snprintf(entry.spec.path, sizeof entry.spec.path, "%s", BUILTIN_PATH);
+    job->datasets[job->n_datasets++] = entry.spec;
+  }
+  es_dataset_spec_t found;
+  return es_dataset_find(job, value, &found, status);
+}
+
+es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_dataset_spec_t *out, es_status_t *status) {
+  const es_dataset_spec_t *spec = find(job, value->text);
+  if (spec != NULL) {
+    *out = *spec;
+    return ES_OK;
+  }
+  char excerpt[ES_EXCERPT_MAX], known[256];
+  const char *nearest = es_text_nearest(value->text, (const char *const[]){BUILTIN_NAME}, 1);
+  size_t length = (size_t)snprintf(known, sizeof known, "%s", BUILTIN_NAME);
+  for (int i = 0; i < job->n_datasets; i++) {
+    const char *name = job->datasets[i].name;
+    if (nearest == NULL) nearest = es_text_nearest(value->text, &name, 1);
+    if (strcmp(name, BUILTIN_NAME) != 0 && length < sizeof known)
+      length += (size_t)snprintf(known + length, sizeof known - length, ", %s", name);
+  }
+  es_yaml_describe(value, excerpt);
+  if (nearest != NULL)
+    return es_yaml_fail(&job->tree, value, status, "unknown dataset %s; did you mean \"%s\"?", excerpt, nearest);
+  return es_yaml_fail(&job->tree, value, status, "unknown dataset %s; known are %s; describe others under datasets",
+                      excerpt, known);
+}

@@ -1,0 +1,88 @@
+/* Paths and names: where the environment and the place of the job file come in. */
+#include "parts.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool is_name_start(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static bool is_name_part(char c) {
+  return is_name_start(c) || (c >= '0' && c <= '9');
+}
+
+/* What stands after a dollar sign: the name and how many bytes it takes; false unless it is one. */
+static bool read_variable(const char *text, char name[ES_NAME_MAX], size_t *used) {
+  const bool braces = text[0] == '{';
+  const char *start = text + braces;
+  size_t length = 0;
+  if (!is_name_start(start[0])) return false;
+  while (is_name_part(start[length])) length++;
+  if (length >= ES_NAME_MAX || (braces && start[length] != '}')) return false;
+  snprintf(name, ES_NAME_MAX, "%.*s", (int)length, start);
+  *used = length + 2 * (size_t)braces;
+  return true;
+}
+
+es_code_t es_expand(const es_job_t *job, const es_yaml_t *node, const char *where, size_t most, char out[ES_PATH_MAX],
+                    es_status_t *status) {
+  size_t length = 0;
+  for (const char *c = node->text; *c != '\0';) {
+    const char *piece = c;
+    size_t n = 1, used = 1;
+    char name[ES_NAME_MAX];
+    if (c[0] == '$' && c[1] == '$') {
+      used = 2;
+    } else if (c[0] == '$') {
+      if (!read_variable(c + 1, name, &used))
+        return es_yaml_fail(&job->tree, node, status,
+                            "%s: a $ must begin a variable, $NAME or ${NAME}; write $$ for a dollar sign", where);
+      used++;
+      piece = getenv(name);
+      if (piece == NULL)
+        return es_yaml_fail(&job->tree, node, status, "%s: the environment variable %s is not set", where, name);
+      n = strlen(piece);
+    }
+    if (length + n > most) return es_yaml_fail(&job->tree, node, status, "%s is longer than %zu bytes", where, most);
+    memcpy(out + length, piece, n);
+    length += n;
+    c += used;
+  }
+  while (length > 1 && out[length - 1] == '/') length--;
+  out[length] = '\0';
+  if (length == 0) return es_yaml_fail(&job->tree, node, status, "%s is empty", where);
+  return ES_OK;
+}
+
+es_code_t es_expand_from_job(const es_job_t *job, const es_yaml_t *node, const char *where, char out[ES_PATH_MAX],
+                             es_status_t *status) {
+  char path[ES_PATH_MAX], folder[ES_PATH_MAX] = "";
+  ES_TRY(es_expand(job, node, where, ES_PATH_MAX - 1, path, status));
+  if (path[0] == '/') {
+    memcpy(out, path, ES_PATH_MAX);
+    return ES_OK;
+  }
+  /* Where the process stands now, so that the path holds wherever it is read later (the job in a result file). */
+  if (job->path[0] != '/' && getcwd(folder, sizeof folder) == NULL) snprintf(folder, sizeof folder, ".");
+  const char *slash = strrchr(job->path, '/');
+  const int n_job = slash != NULL ? (int)(slash - job->path) : 0;
+  const char *rest = strncmp(path, "./", 2) == 0 ? path + 2 : path;
+  const char *between = folder[0] != '\0' && n_job > 0 ? "/" : "";
+  const int length = snprintf(out, ES_PATH_MAX, "%s%s%.*s/%s", folder, between, n_job, job->path, rest);
+  if (length >= ES_PATH_MAX)
+    return es_yaml_fail(&job->tree, node, status, "%s: the whole path is longer than %d bytes", where, ES_PATH_MAX - 1);
+  return ES_OK;
+}
+
+es_code_t es_name_check(const es_job_t *job, const es_yaml_t *node, const char *what, es_status_t *status) {
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+";
+  size_t length = strlen(node->key);
+  if (length > 0 && length < ES_NAME_MAX && strspn(node->key, allowed) == length) return ES_OK;
+  char excerpt[ES_EXCERPT_MAX];
+  const es_yaml_t shown = {.kind = ES_NODE_SCALAR, .plain = true, .text = node->key};
+  return es_yaml_fail_key(&job->tree, node, status,
+                          "%s is no name for a %s: at most %d letters, digits, '.', '_', '-' and '+'",
+                          es_yaml_describe(&shown, excerpt), what, ES_NAME_MAX - 1);
+}

@@ -1,0 +1,172 @@
+/* A job as a whole: from text to checked parts, and what others ask of it. */
+#include "eigenscope/job.h"
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "parts.h"
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char STAGE[] = "job";
+
+enum {
+  NAME_BYTES_MAX = 200,
+  OUTPUT_BYTES_MAX = ES_PATH_MAX - 64 /* room for /points/<id>.h5.<pid>.part */
+};
+
+/* Sections are named by the part of the table's section before its first dot. */
+static bool is_section(const char *name) {
+  size_t length = strlen(name);
+  for (int i = 0; i < es_keys_count(); i++) {
+    const char *section = es_keys_get(i)->section;
+    if (strncmp(section, name, length) == 0 && (section[length] == '\0' || section[length] == '.')) return length > 0;
+  }
+  return false;
+}
+
+static es_code_t read_name(const es_job_t *job, const es_yaml_t *node, es_status_t *status) {
+  char excerpt[ES_EXCERPT_MAX];
+  const char *name = job->top.name;
+  if (strlen(name) > NAME_BYTES_MAX)
+    return es_yaml_fail(&job->tree, node, status, "name has %zu bytes; at most %d", strlen(name), NAME_BYTES_MAX);
+  if (strchr(name, '/') != NULL || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+    return es_yaml_fail(&job->tree, node, status,
+                        "name must be text without /, because results go to results/<name>; not %s",
+                        es_yaml_describe(node, excerpt));
+  return ES_OK;
+}
+
+/* name, output, source, and that there is nothing unknown beside the sections. */
+static es_code_t read_top(es_job_t *job, es_status_t *status) {
+  const es_yaml_t *root = job->tree.root;
+  for (const es_yaml_t *node = root->first; node != NULL; node = node->next) {
+    const es_key_t *key = es_keys_find("", node->key);
+    if (key != NULL)
+      ES_TRY(es_key_read(&job->tree, key, node, key->name, &job->top, status));
+    else if (!is_section(node->key))
+      return es_keys_unknown(&job->tree, node, "", "", status);
+  }
+  const es_yaml_t *name = es_yaml_find(root, "name"), *output = es_yaml_find(root, "output");
+  if (name == NULL)
+    return es_yaml_fail(&job->tree, root, status, "the job has no name; it needs one, as in name: first-look");
+  ES_TRY(read_name(job, name, status));
+  if (output != NULL) return es_expand(job, output, "output", OUTPUT_BYTES_MAX, job->output, status);
+  snprintf(job->output, sizeof job->output, "results/%s", job->top.name);
+  return ES_OK;
+}
+
+static es_code_t read_optional(es_job_t *job, const char *section, void *target, es_status_t *status) {
+  ES_TRY(es_section_defaults(&job->tree, section, target, status));
+  const es_yaml_t *node = es_yaml_find(job->tree.root, section);
+  return node == NULL ? ES_OK : es_section_read(&job->tree, section, node, section, target, status);
+}
+
+static es_code_t read_settings(es_job_t *job, es_status_t *status) {
+  ES_TRY(es_section_defaults(&job->tree, "grid", &job->base, status));
+  ES_TRY(read_optional(job, "train", &job->base, status));
+  ES_TRY(read_optional(job, "measure", &job->base, status));
+  ES_TRY(read_optional(job, "checkpoint", &job->base, status));
+  return read_optional(job, "probe", &job->probe, status);
+}
+
+/* After everything is known to be well-formed: what this version cannot do yet. */
+static es_code_t check_version(const es_job_t *job, es_status_t *status) {
+  const es_yaml_t *root = job->tree.root;
+  if (job->top.source != ES_SOURCE_TRAIN)
+    return es_yaml_fail(&job->tree, es_yaml_find(root, "source"), status,
+                        "source: %s is not in this version yet; it trains the networks itself (source: train)",
+                        es_yaml_find(root, "source")->text);
+  if (job->probe.epochs.kind != ES_EPOCHS_NONE)
+    return es_yaml_fail(&job->tree, es_yaml_find(es_yaml_find(root, "probe"), "epochs"), status,
+                        "probes are not in this version yet; set probe: {epochs: none} or leave the section out");
+  const es_yaml_t *method = es_yaml_find(es_yaml_find(root, "measure"), "method");
+  return es_method_check(job, method, job->base.measure.method, status);
+}
+
+static es_code_t read_job(es_job_t *job, es_status_t *status) {
+  const es_yaml_t *root = job->tree.root;
+  ES_TRY(read_top(job, status));
+  ES_TRY(read_settings(job, status));
+  job->base.source = job->top.source;
+  ES_TRY(es_datasets_read(job, es_yaml_find(root, "datasets"), status));
+  ES_TRY(es_models_read(job, es_yaml_find(root, "models"), status));
+  ES_TRY(es_sources_read(job, status));
+  if (job->top.source != ES_SOURCE_ACTIVATIONS || es_yaml_find(root, "grid") != NULL) ES_TRY(es_axes_read(job, status));
+  return check_version(job, status);
+}
+
+es_code_t es_job_parse(es_job_t **out, const char *text, size_t size, const char *path, const char *const *sets,
+                       int n_sets, es_status_t *status) {
+  *out = NULL;
+  if (strlen(path) >= ES_PATH_MAX)
+    return es_fail(status, ES_INPUT, STAGE, "the path of the job file is longer than %d bytes", ES_PATH_MAX - 1);
+  es_job_t *job = es_allocate_zero(1, sizeof *job);
+  if (job == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: out of memory while reading the job", path);
+  snprintf(job->path, sizeof job->path, "%s", path);
+  es_code_t code = es_tree_parse(&job->tree, text, size, job->path, status);
+  for (int i = 0; i < n_sets && code == ES_OK; i++) code = es_tree_set(&job->tree, sets[i], status);
+  if (code == ES_OK) code = read_job(job, status);
+  if (code != ES_OK) {
+    es_job_destroy(job);
+    return code;
+  }
+  *out = job;
+  return ES_OK;
+}
+
+es_code_t es_job_load(es_job_t **out, const char *path, const char *const *sets, int n_sets, es_status_t *status) {
+  *out = NULL;
+  char *text = NULL;
+  size_t size = 0;
+  es_status_t reading = {0};
+  /* Nothing was run: a job file that cannot be read is a wrong command, not a failure of the machine. */
+  if (es_file_read(path, &text, &size, &reading) != ES_OK)
+    return es_fail(status, ES_INPUT, STAGE, "%s", reading.message);
+  es_code_t code = es_job_parse(out, text, size, path, sets, n_sets, status);
+  es_free(text);
+  return code;
+}
+
+void es_job_destroy(es_job_t *job) {
+  if (job == NULL) return;
+  es_tree_destroy(&job->tree);
+  es_free(job);
+}
+
+const char *es_job_path(const es_job_t *job) {
+  return job->path;
+}
+
+const char *es_job_name(const es_job_t *job) {
+  return job->top.name;
+}
+
+const char *es_job_output(const es_job_t *job) {
+  return job->output;
+}
+
+const es_point_t *es_job_base(const es_job_t *job) {
+  return &job->base;
+}
+
+int es_job_n_datasets(const es_job_t *job) {
+  return job->n_datasets;
+}
+
+const es_dataset_spec_t *es_job_dataset(const es_job_t *job, int index) {
+  assert(index >= 0 && index < job->n_datasets);
+  return &job->datasets[index];
+}
+
+int es_job_n_blocks(const es_job_t *job) {
+  return job->n_blocks;
+}
+
+int es_job_n_axes(const es_job_t *job, int block) {
+  return job->blocks[block].n_axes;
+}
+
+es_job_axis_t es_job_axis(const es_job_t *job, int block, int axis) {
+  const es_axis_t *a = &job->blocks[block].axes[axis];
+  return (es_job_axis_t){.name = a->name, .line = a->line, .n_values = a->n, .values = a->values, .lines = a->lines};
+}

@@ -1,0 +1,338 @@
+/* The table of keys and what can be said of a key without a value. */
+#include "keys.h"
+#include "eigenscope/job.h"
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const sources[] = {"train", "checkpoint", "activations", NULL};
+static const char *const formats[] = {"idx", "synthetic", NULL};
+static const char *const fits[] = {"resize", "pad", NULL};
+static const char *const heads[] = {"authors", "torchvision", NULL};
+static const char *const optimizers[] = {"sgd", "adam", NULL};
+static const char *const conventions[] = {"smallest", "delve", NULL};
+static const char *const epoch_words[] = {"none", "last", "all", NULL}; /* as es_epochs_kind_t */
+static const char *const keeps[] = {"none", "last", "all", NULL};
+
+#define TOP(field)         offsetof(es_top_settings_t, field)
+#define POINT(field)       offsetof(es_point_t, field)
+#define DATASET(field)     offsetof(es_dataset_entry_t, spec.field)
+#define MODEL(field)       offsetof(es_model_spec_t, field)
+#define PROBE(field)       offsetof(es_probe_settings_t, field)
+#define CHECKPOINTS(field) offsetof(es_checkpoints_settings_t, field)
+#define ACTIVATIONS(field) offsetof(es_activations_settings_t, field)
+
+/* The settings of a point. The text behind its id keeps this order (between settings that are not at their default):
+ * new ones go to the end of their section. */
+static const es_key_t settings[] = {
+    {"train", "epochs", ES_KEY_INT32, POINT(train.epochs), 1, 100000, .role = ES_ROLE_NUMBERS, .fallback = "20",
+     .doc = "passes over the train split"},
+    {"train", "batch", ES_KEY_INT32, POINT(train.batch), 1, 65536, .role = ES_ROLE_NUMBERS, .fallback = "128",
+     .doc = "samples of a step, over all ranks; the last may be smaller"},
+    {"train", "optimizer", ES_KEY_CHOICE, POINT(train.optimizer), .choices = optimizers, .role = ES_ROLE_NUMBERS,
+     .fallback = "sgd", .doc = "gradient descent with momentum, or Adam"},
+    {"train", "learning_rate", ES_KEY_REAL, POINT(train.learning_rate), .bounds = ES_POSITIVE, .role = ES_ROLE_NUMBERS,
+     .fallback = "0.1", .doc = "at the start"},
+    {"train", "momentum", ES_KEY_REAL, POINT(train.momentum), .bounds = ES_BELOW_ONE, .role = ES_ROLE_NUMBERS,
+     .fallback = "0.9", .doc = "of sgd"},
+    {"train", "weight_decay", ES_KEY_REAL, POINT(train.weight_decay), .bounds = ES_NOT_NEGATIVE,
+     .role = ES_ROLE_NUMBERS, .fallback = "0.0005", .doc = "added to the gradient, times the weight"},
+    {"train", "beta1", ES_KEY_REAL, POINT(train.beta1), .bounds = ES_BELOW_ONE, .role = ES_ROLE_NUMBERS,
+     .fallback = "0.9", .doc = "of adam"},
+    {"train", "beta2", ES_KEY_REAL, POINT(train.beta2), .bounds = ES_BELOW_ONE, .role = ES_ROLE_NUMBERS,
+     .fallback = "0.999", .doc = "of adam"},
+    {"train", "epsilon", ES_KEY_REAL, POINT(train.epsilon), .bounds = ES_POSITIVE, .role = ES_ROLE_NUMBERS,
+     .fallback = "1.0e-08", .doc = "of adam"},
+    {"train", "schedule", ES_KEY_SCHEDULE, POINT(train), .role = ES_ROLE_NUMBERS, .fallback = "none",
+     .form = "none, cosine or {step: EPOCHS, gamma: FACTOR}", .doc = "of the learning rate, by epoch"},
+    {"train", "augment", ES_KEY_AUGMENT, POINT(train), .role = ES_ROLE_NUMBERS, .fallback = "[]",
+     .form = "a list of crop and flip", .doc = "moves training images about"},
+    {"train", "lanes", ES_KEY_POWER, POINT(train.lanes), 1, 256, .role = ES_ROLE_NUMBERS, .fallback = "8",
+     .form = "a power of two from 1 to 256", .doc = "shares of a batch; the most ranks that one point can have"},
+
+    {"measure", "every", ES_KEY_INT32, POINT(measure.every), 1, 100000, .role = ES_ROLE_NUMBERS, .fallback = "1",
+     .doc = "epochs between measurements; epoch 0 and the last are always measured"},
+    {"measure", "delta", ES_KEY_DELTAS, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "[0.99]",
+     .form = "an ascending list of numbers above 0, at most 1", .doc = "shares of the variance to explain"},
+    {"measure", "splits", ES_KEY_SPLITS, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "[train, eval]",
+     .form = "a list of train and eval", .doc = "activations to measure"},
+    {"measure", "method", ES_KEY_METHOD, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "channelwise",
+     .form = "channelwise, mean, max, median, flatten, {pool: K} or {nearest: K}",
+     .doc = "from outputs to rows; this version: channelwise"},
+    {"measure", "convention", ES_KEY_CHOICE, POINT(measure.convention), .choices = conventions, .role = ES_ROLE_NUMBERS,
+     .fallback = "smallest", .doc = "the fewest directions that explain the share, or delve's count"},
+    {"measure", "layers", ES_KEY_PATTERNS, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "[\"*\"]",
+     .form = "a list of names with * and ?", .doc = "the layers to measure"},
+
+    {"checkpoint", "every", ES_KEY_INT32, POINT(checkpoint.every), 1, 100000, .role = ES_ROLE_HABIT, .fallback = "1",
+     .doc = "epochs between two saves of the state"},
+    {"checkpoint", "keep", ES_KEY_CHOICE, POINT(checkpoint.keep), .choices = keeps, .role = ES_ROLE_HABIT,
+     .fallback = "last", .doc = "states that stay after a point is complete"},
+};
+
+/* Everything else. */
+static const es_key_t others[] = {
+    {"", "name", ES_KEY_TEXT, TOP(name), .fallback = "reference", .required = true, .form = "text without /",
+     .doc = "what the job is called"},
+    {"", "output", ES_KEY_TEXT, TOP(output), .fallback = "results/reference", .form = "a folder",
+     .doc = "for results, from the working directory; $VAR is expanded; default results/<name>"},
+    {"", "source", ES_KEY_CHOICE, TOP(source), .choices = sources, .fallback = "train",
+     .doc = "where activations come from; this version: train"},
+
+    {"grid", "dataset", ES_KEY_NAME, POINT(dataset), .role = ES_ROLE_GRID, .fallback = "fashion-mnist",
+     .required = true, .form = "fashion-mnist or a name under datasets", .doc = "the images"},
+    {"grid", "model", ES_KEY_NAME, POINT(model), .role = ES_ROLE_GRID, .fallback = "vgg11", .required = true,
+     .form = "vgg11, vgg13, vgg16, vgg19, mlp or a name under models", .doc = "the architecture"},
+    {"grid", "width", ES_KEY_RATIO, POINT(width), .role = ES_ROLE_GRID, .fallback = "1",
+     .form = "a ratio from 1/64 to 16, as in 1/16, 0.125 or 2",
+     .doc = "multiplies the channels of every layer, rounded down"},
+    {"grid", "classes", ES_KEY_COUNT32, POINT(classes), 2, ES_CLASSES_MAX, .role = ES_ROLE_GRID, .fallback = "all",
+     .doc = "the first k labels of the dataset"},
+    {"grid", "resolution", ES_KEY_INT32, POINT(resolution), 8, 512, .role = ES_ROLE_GRID, .fallback = "32",
+     .doc = "height and width of the images that the network sees"},
+    {"grid", "seed", ES_KEY_INT64, POINT(seed), 0, INT64_MAX, .role = ES_ROLE_GRID, .fallback = "0",
+     .form = "an integer, 0 or more", .doc = "of initialisation, order, augmentation and dropout"},
+
+    {"models.*", "vgg", ES_KEY_VGG, 0, 1, 65536, .fallback = "[64, M, 128, M]",
+     .form = "a list of channels, M (max pooling) and A (average), or vgg11 ... vgg19",
+     .doc = "at width 1; a model has either vgg or mlp"},
+    {"models.*", "mlp", ES_KEY_MLP, 0, 1, 65536, .fallback = "[512, 512]", .form = "a list of widths",
+     .doc = "hidden layers, at width 1"},
+    {"models.*", "head", ES_KEY_CHOICE, MODEL(head), .choices = heads, .fallback = "authors",
+     .doc = "the classifier behind the convolutions of a vgg"},
+
+    {"datasets.*", "format", ES_KEY_CHOICE, DATASET(format), .choices = formats, .fallback = "idx", .required = true,
+     .doc = "IDX files (plain or .gz), or images made by the program"},
+    {"datasets.*", "path", ES_KEY_TEXT, offsetof(es_dataset_entry_t, path),
+     .fallback = "/usr/share/datasets/fashion-mnist", .form = "a folder",
+     .doc = "idx: required; of train-images-idx3-ubyte and so on, from the job file; $VAR is expanded"},
+    {"datasets.*", "fit", ES_KEY_CHOICE, DATASET(fit), .choices = fits, .fallback = "resize",
+     .doc = "to the resolution: antialiased, or centred in zeros"},
+    {"datasets.*", "limit", ES_KEY_LIMIT, 0, .fallback = "all", .form = "all or a mapping with train and eval",
+     .doc = "samples to use of each split, balanced over the classes"},
+    {"datasets.*", "normalize", ES_KEY_NORMALIZE, 0, .fallback = "train",
+     .form = "train or a mapping with mean and std", .doc = "per channel, by the train split or as given"},
+    {"datasets.*", "classes", ES_KEY_INT32, DATASET(synthetic.classes), 2, ES_CLASSES_MAX, .fallback = "10",
+     .doc = "synthetic: how many kinds of images"},
+    {"datasets.*", "complexity", ES_KEY_INT32, DATASET(synthetic.complexity), 1, 64, .fallback = "4",
+     .doc = "synthetic: visual complexity"},
+    {"datasets.*", "size", ES_KEY_INT32, DATASET(synthetic.size), 8, 512, .fallback = "32",
+     .doc = "synthetic: height and width as stored"},
+    {"datasets.*", "channels", ES_KEY_INT32, DATASET(synthetic.channels), 1, 3, .fallback = "3", .form = "1 or 3",
+     .doc = "synthetic: grey or colour"},
+    {"datasets.*", "train", ES_KEY_INT64, DATASET(synthetic.train), 1, 10000000, .fallback = "2000",
+     .doc = "synthetic: training images"},
+    {"datasets.*", "eval", ES_KEY_INT64, DATASET(synthetic.eval), 1, 10000000, .fallback = "500",
+     .doc = "synthetic: evaluation images"},
+    {"datasets.*", "seed", ES_KEY_INT64, DATASET(synthetic.seed), 0, INT64_MAX, .fallback = "0",
+     .form = "an integer, 0 or more", .doc = "synthetic: another one makes other images"},
+    {"datasets.*.limit", "train", ES_KEY_COUNT64, DATASET(limit[ES_TRAIN]), 1, INT32_MAX, .fallback = "all",
+     .doc = "training samples"},
+    {"datasets.*.limit", "eval", ES_KEY_COUNT64, DATASET(limit[ES_EVAL]), 1, INT32_MAX, .fallback = "all",
+     .doc = "evaluation samples"},
+    {"datasets.*.normalize", "mean", ES_KEY_CHANNELS, DATASET(mean), .bounds = ES_ANY, .fallback = "[0.5]",
+     .required = true, .form = "one number or three", .doc = "subtracted, on the 0 ... 1 scale of pixels"},
+    {"datasets.*.normalize", "std", ES_KEY_CHANNELS, DATASET(deviation), .bounds = ES_POSITIVE, .fallback = "[0.25]",
+     .required = true, .form = "one number above 0 or three", .doc = "divides, on the 0 ... 1 scale of pixels"},
+
+    {"train.schedule", "step", ES_KEY_INT32, POINT(train.schedule_step), 1, 100000, .fallback = "7", .required = true,
+     .doc = "epochs between two steps"},
+    {"train.schedule", "gamma", ES_KEY_REAL, POINT(train.schedule_gamma), .bounds = ES_UP_TO_ONE, .fallback = "0.1",
+     .doc = "what each step multiplies the learning rate by"},
+
+    {"measure.method", "pool", ES_KEY_INT32, POINT(measure.method_size), 1, 64, .fallback = "4",
+     .doc = "average pooling to K x K positions, flattened"},
+    {"measure.method", "nearest", ES_KEY_INT32, POINT(measure.method_size), 1, 64, .fallback = "4",
+     .doc = "K x K of the positions, then channelwise"},
+
+    {"probe", "epochs", ES_KEY_EPOCHS, PROBE(epochs), 0, 100000, .choices = epoch_words, .fallback = "none",
+     .form = "none, last, all or a list of epochs", .doc = "when probes are fitted; this version: none"},
+    {"probe", "pool", ES_KEY_INT32, PROBE(pool), 1, 64, .fallback = "4",
+     .doc = "outputs of convolutions are pooled to so many positions a side"},
+    {"probe", "l2", ES_KEY_REAL, PROBE(l2), .bounds = ES_POSITIVE, .fallback = "1",
+     .doc = "strength of the regularisation: 1/C of scikit-learn"},
+
+    {"checkpoints", "files", ES_KEY_TEXT, CHECKPOINTS(files),
+     .fallback = "\"run/{model}-{width}-{epoch:03}.safetensors\"", .required = true,
+     .form = "a path with axes and {epoch} in braces", .doc = "weights to measure, from the job file"},
+    {"checkpoints", "epochs", ES_KEY_EPOCHS, CHECKPOINTS(epochs), 0, 100000, .fallback = "[1, 5, 10]",
+     .form = "a list of epochs", .doc = "what {epoch} stands for"},
+
+    {"activations", "file", ES_KEY_TEXT, ACTIVATIONS(file), .fallback = "\"acts-{epoch}.h5\"", .required = true,
+     .form = "a path, with {epoch} when there are several", .doc = "activations to measure, from the job file"},
+    {"activations", "labels", ES_KEY_TEXT, ACTIVATIONS(labels), .fallback = "labels", .form = "the name of a variable",
+     .doc = "the labels within the file"},
+    {"activations", "epochs", ES_KEY_EPOCHS, ACTIVATIONS(epochs), 0, 100000, .fallback = "[1, 5, 10]",
+     .form = "a list of epochs", .doc = "what {epoch} stands for"},
+};
+
+enum {
+  N_SETTINGS = sizeof settings / sizeof *settings,
+  N_OTHERS = sizeof others / sizeof *others,
+  N_KEYS = N_OTHERS + N_SETTINGS
+};
+
+int es_keys_count(void) {
+  return N_KEYS;
+}
+
+const es_key_t *es_keys_get(int index) {
+  assert(index >= 0 && index < N_KEYS);
+  return index < N_OTHERS ? &others[index] : &settings[index - N_OTHERS];
+}
+
+int es_keys_settings(void) {
+  return N_SETTINGS;
+}
+
+const es_key_t *es_keys_setting(int index) {
+  assert(index >= 0 && index < N_SETTINGS);
+  return &settings[index];
+}
+
+const es_key_t *es_keys_find(const char *section, const char *name) {
+  for (int i = 0; i < N_KEYS; i++) {
+    const es_key_t *key = es_keys_get(i);
+    if (strcmp(key->section, section) == 0 && strcmp(key->name, name) == 0) return key;
+  }
+  return NULL;
+}
+
+const es_key_t *es_keys_find_dotted(const char *dotted) {
+  char name[ES_NAME_MAX];
+  for (int i = 0; i < N_KEYS; i++) {
+    if (strcmp(es_key_dotted(es_keys_get(i), name), dotted) == 0) return es_keys_get(i);
+  }
+  return NULL;
+}
+
+const char *es_key_dotted(const es_key_t *key, char out[ES_NAME_MAX]) {
+  snprintf(out, ES_NAME_MAX, "%s%s%s", key->section, key->section[0] != '\0' ? "." : "", key->name);
+  return out;
+}
+
+static const char *bounds_in_words(es_bounds_t bounds) {
+  switch (bounds) {
+  case ES_ANY:
+    return "a number";
+  case ES_POSITIVE:
+    return "a number above 0";
+  case ES_NOT_NEGATIVE:
+    return "a number, 0 or more";
+  case ES_BELOW_ONE:
+    return "a number from 0 up to but not 1";
+  case ES_UP_TO_ONE:
+    return "a number above 0, at most 1";
+  }
+  return "a number";
+}
+
+const char *es_key_form(const es_key_t *key, char out[ES_FORM_MAX]) {
+  if (key->form != NULL) {
+    snprintf(out, ES_FORM_MAX, "%s", key->form);
+  } else if (key->choices != NULL) {
+    size_t length = 0;
+    for (int i = 0; key->choices[i] != NULL; i++) {
+      const char *separator = i == 0 ? "" : key->choices[i + 1] == NULL ? " or " : ", ";
+      length += (size_t)snprintf(out + length, ES_FORM_MAX - length, "%s%s", separator, key->choices[i]);
+    }
+  } else if (key->type == ES_KEY_REAL) {
+    snprintf(out, ES_FORM_MAX, "%s", bounds_in_words(key->bounds));
+  } else {
+    bool all = key->type == ES_KEY_COUNT32 || key->type == ES_KEY_COUNT64;
+    snprintf(out, ES_FORM_MAX, "%san integer from %lld to %lld", all ? "all or " : "", (long long)key->least,
+             (long long)key->most);
+  }
+  return out;
+}
+
+bool es_key_is_axis(const es_key_t *key) {
+  if (strcmp(key->section, "grid") == 0) return true;
+  if (strcmp(key->section, "train") != 0 && strcmp(key->section, "measure") != 0 && strcmp(key->section, "probe") != 0)
+    return false;
+  switch (key->type) {
+  case ES_KEY_AUGMENT:
+  case ES_KEY_DELTAS:
+  case ES_KEY_SPLITS:
+  case ES_KEY_PATTERNS:
+    return false;
+  default:
+    return true;
+  }
+}
+
+void es_job_describe_keys(es_text_t *out) {
+  for (int i = 0; i < N_KEYS; i++) {
+    char dotted[ES_NAME_MAX], form[ES_FORM_MAX];
+    const es_key_t *key = es_keys_get(i);
+    es_text_append(out, "%s: %s  # %s%s; %s\n", es_key_dotted(key, dotted), key->fallback,
+                   key->required ? "required: " : "", es_key_form(key, form), key->doc);
+  }
+}
+
+/* The first part of a section: "datasets" of "datasets.*.limit". */
+static void first_part(const char *section, char out[ES_NAME_MAX]) {
+  snprintf(out, ES_NAME_MAX, "%.*s", (int)strcspn(section, "."), section);
+}
+
+/* Adds a name unless it is there. */
+static int add_name(char names[][ES_NAME_MAX], int n, const char *name) {
+  for (int i = 0; i < n; i++) {
+    if (strcmp(names[i], name) == 0) return n;
+  }
+  snprintf(names[n], ES_NAME_MAX, "%s", name);
+  return n + 1;
+}
+
+/* What may stand in a section: its keys, at the top also the sections, in the grid also settings. */
+static int known_names(const char *section, char names[][ES_NAME_MAX]) {
+  const bool top = section[0] == '\0', grid = strcmp(section, "grid") == 0;
+  int n = 0;
+  for (int i = 0; i < N_KEYS; i++) {
+    const es_key_t *key = es_keys_get(i);
+    char name[ES_NAME_MAX];
+    first_part(key->section, name);
+    if (strcmp(key->section, section) == 0)
+      n = add_name(names, n, key->name);
+    else if (top)
+      n = add_name(names, n, name);
+    else if (grid && key->role == ES_ROLE_NUMBERS && es_key_is_axis(key))
+      n = add_name(names, n, es_key_dotted(key, name));
+  }
+  return n;
+}
+
+/* Where in a job a key of this name belongs: "train", "measure or checkpoint", or "". */
+static void homes_of(const char *name, char out[ES_FORM_MAX]) {
+  size_t length = 0;
+  out[0] = '\0';
+  for (int i = 0; i < N_KEYS; i++) {
+    const es_key_t *key = es_keys_get(i);
+    if (key->role != ES_ROLE_NONE && strcmp(key->name, name) == 0)
+      length += (size_t)snprintf(out + length, ES_FORM_MAX - length, "%s%s", length > 0 ? " or " : "", key->section);
+  }
+}
+
+es_code_t es_keys_unknown(const es_tree_t *tree, const es_yaml_t *node, const char *section, const char *where,
+                          es_status_t *status) {
+  char names[N_KEYS][ES_NAME_MAX], known[400] = "", key[ES_EXCERPT_MAX];
+  const char *pointers[N_KEYS];
+  int n = known_names(section, names);
+  size_t length = 0;
+  for (int i = 0; i < n; i++) {
+    pointers[i] = names[i];
+    if (length < sizeof known)
+      length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", i == 0 ? "" : ", ", names[i]);
+  }
+  const es_yaml_t shown = {.kind = ES_NODE_SCALAR, .plain = true, .text = node->key};
+  es_yaml_describe(&shown, key);
+  const char *in = where[0] != '\0' ? " in " : "";
+  const char *nearest = es_text_nearest(node->key, pointers, n);
+  if (nearest != NULL)
+    return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; did you mean \"%s\"?", key, in, where, nearest);
+  char homes[ES_FORM_MAX];
+  homes_of(node->key, homes);
+  if (section[0] == '\0' && homes[0] != '\0')
+    return es_yaml_fail_key(tree, node, status, "unknown key %s; it belongs into %s", key, homes);
+  return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; known are %s", key, in, where, known);
+}

@@ -1,0 +1,382 @@
+/* From a YAML node to a value of the type that the key table says. */
+#include "eigenscope/graph.h"
+#include "keys.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What every reader of a value is given. */
+typedef struct value {
+  const es_tree_t *tree;
+  const es_key_t *key;
+  const es_yaml_t *node;
+  const char *where;
+  void *at;     /* where the value goes */
+  void *target; /* the struct of the section */
+  es_status_t *status;
+} value_t;
+
+/* "train.epochs must be an integer from 1 to 100000, not "x"". */
+static es_code_t refuse(const value_t *v, const es_yaml_t *node) {
+  char form[ES_FORM_MAX], excerpt[ES_EXCERPT_MAX];
+  return es_yaml_fail(v->tree, node, v->status, "%s must be %s, not %s", v->where, es_key_form(v->key, form),
+                      es_yaml_describe(node, excerpt));
+}
+
+static bool is_word(const es_yaml_t *node, const char *word) {
+  return node->kind == ES_NODE_SCALAR && strcmp(node->text, word) == 0;
+}
+
+/* A plain scalar that is wholly a decimal integer. A leading zero is octal in YAML 1.1 and decimal in 1.2: refused. */
+static bool read_integer(const es_yaml_t *node, int64_t *out) {
+  if (node->kind != ES_NODE_SCALAR || !node->plain) return false;
+  const char *digits = node->text + (node->text[0] == '-');
+  if (digits[0] < '0' || digits[0] > '9' || (digits[0] == '0' && digits[1] != '\0')) return false;
+  return es_text_to_int(node->text, out);
+}
+
+static bool read_real(const es_yaml_t *node, es_bounds_t bounds, double *out) {
+  if (node->kind != ES_NODE_SCALAR || !node->plain || !es_text_to_double(node->text, out)) return false;
+  switch (bounds) {
+  case ES_ANY:
+    return true;
+  case ES_POSITIVE:
+    return *out > 0;
+  case ES_NOT_NEGATIVE:
+    return *out >= 0;
+  case ES_BELOW_ONE:
+    return *out >= 0 && *out < 1;
+  case ES_UP_TO_ONE:
+    return *out > 0 && *out <= 1;
+  }
+  return false;
+}
+
+/* A list's items, or a single scalar as a list of one. False for a mapping. */
+static bool read_items(const es_yaml_t *node, const es_yaml_t **first, int *n) {
+  *first = node->kind == ES_NODE_LIST ? node->first : node;
+  *n = node->kind == ES_NODE_LIST ? node->n : 1;
+  return node->kind != ES_NODE_MAP && !es_yaml_is_empty(node);
+}
+
+static es_code_t read_text(const value_t *v) {
+  if (v->node->kind != ES_NODE_SCALAR || v->node->text[0] == '\0' || es_yaml_is_empty(v->node))
+    return refuse(v, v->node);
+  *(const char **)v->at = v->node->text;
+  return ES_OK;
+}
+
+static es_code_t read_integers(const value_t *v) {
+  const es_key_t *key = v->key;
+  bool all = (key->type == ES_KEY_COUNT32 || key->type == ES_KEY_COUNT64) && is_word(v->node, "all");
+  int64_t number = 0;
+  if (!all && (!read_integer(v->node, &number) || number < key->least || number > key->most)) return refuse(v, v->node);
+  if (key->type == ES_KEY_POWER && (number & (number - 1)) != 0) return refuse(v, v->node);
+  if (key->type == ES_KEY_INT64 || key->type == ES_KEY_COUNT64)
+    *(int64_t *)v->at = number;
+  else
+    *(int32_t *)v->at = (int32_t)number;
+  return ES_OK;
+}
+
+static es_code_t read_choice(const value_t *v) {
+  for (int32_t i = 0; v->key->choices[i] != NULL; i++) {
+    if (is_word(v->node, v->key->choices[i])) {
+      memcpy(v->at, &i, sizeof i); /* enums are as wide as int32_t, asserted in print.c */
+      return ES_OK;
+    }
+  }
+  return refuse(v, v->node);
+}
+
+bool es_ratio_in_range(es_ratio_t ratio) {
+  return ratio.numerator <= 16 * ratio.denominator && 64 * ratio.numerator >= ratio.denominator;
+}
+
+/* Digits to an integer, at most 12 of them. */
+static bool read_digits(const char *text, size_t n, int64_t *out) {
+  if (n == 0 || n > 12) return false;
+  *out = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (text[i] < '0' || text[i] > '9') return false;
+    *out = 10 * *out + (text[i] - '0');
+  }
+  return true;
+}
+
+bool es_ratio_parse(const char *text, es_ratio_t *out) {
+  enum { PART_MAX = 1000000 }; /* times 65536 channels stays far below 2^63 */
+  int64_t numerator = 0, denominator = 1, fraction = 0;
+  const char *mark = strpbrk(text, "/.");
+  size_t before = mark != NULL ? (size_t)(mark - text) : strlen(text);
+  if (!read_digits(text, before, &numerator)) return false;
+  if (mark != NULL && *mark == '/' && !read_digits(mark + 1, strlen(mark + 1), &denominator)) return false;
+  if (mark != NULL && *mark == '.') {
+    size_t places = strlen(mark + 1);
+    if (places > 9 || numerator > PART_MAX || !read_digits(mark + 1, places, &fraction)) return false;
+    for (size_t i = 0; i < places; i++) denominator *= 10;
+    numerator = numerator * denominator + fraction;
+  }
+  if (numerator < 1 || denominator < 1) return false;
+  int64_t a = numerator, b = denominator;
+  while (b != 0) {
+    int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  *out = (es_ratio_t){numerator / a, denominator / a};
+  return out->numerator <= PART_MAX && out->denominator <= PART_MAX;
+}
+
+static es_code_t read_ratio(const value_t *v) {
+  es_ratio_t ratio;
+  if (v->node->kind != ES_NODE_SCALAR || !v->node->plain || !es_ratio_parse(v->node->text, &ratio) ||
+      !es_ratio_in_range(ratio))
+    return refuse(v, v->node);
+  *(es_ratio_t *)v->at = ratio;
+  return ES_OK;
+}
+
+static es_code_t read_schedule(const value_t *v) {
+  es_train_settings_t *train = v->at;
+  if (v->node->kind == ES_NODE_MAP) {
+    train->schedule = ES_SCHEDULE_STEP;
+    train->schedule_gamma = 0.1;
+    return es_section_read(v->tree, "train.schedule", v->node, v->where, v->target, v->status);
+  }
+  if (is_word(v->node, "none"))
+    train->schedule = ES_SCHEDULE_NONE;
+  else if (is_word(v->node, "cosine"))
+    train->schedule = ES_SCHEDULE_COSINE;
+  else
+    return refuse(v, v->node);
+  return ES_OK;
+}
+
+static es_code_t read_method(const value_t *v) {
+  static const char *const words[] = {"channelwise", "mean", "max", "median", "flatten"}; /* as es_method_kind_t */
+  es_measure_settings_t *measure = v->at;
+  if (v->node->kind == ES_NODE_MAP) {
+    if (v->node->n != 1) return refuse(v, v->node);
+    const bool pool = strcmp(v->node->first->key, "pool") == 0;
+    measure->method = pool ? ES_METHOD_POOL : ES_METHOD_NEAREST;
+    const es_key_t *key = es_keys_find("measure.method", v->node->first->key);
+    if (key == NULL) return es_keys_unknown(v->tree, v->node->first, "measure.method", v->where, v->status);
+    char where[2 * ES_NAME_MAX];
+    snprintf(where, sizeof where, "%s.%s", v->where, key->name);
+    return es_key_read(v->tree, key, v->node->first, where, v->target, v->status);
+  }
+  for (int i = 0; i < (int)(sizeof words / sizeof *words); i++) {
+    if (is_word(v->node, words[i])) {
+      measure->method = (es_method_kind_t)i;
+      return ES_OK;
+    }
+  }
+  return refuse(v, v->node);
+}
+
+/* A list of two words, each at most once; found[i] says whether word i is there. */
+static es_code_t read_words(const value_t *v, const char *const words[2], int least, bool found[2]) {
+  const es_yaml_t *item;
+  int n;
+  found[0] = found[1] = false;
+  if (!read_items(v->node, &item, &n) || n < least) return refuse(v, v->node);
+  for (int i = 0; i < n; i++, item = item->next) {
+    int word = is_word(item, words[0]) ? 0 : is_word(item, words[1]) ? 1 : -1;
+    if (word < 0) return refuse(v, item);
+    if (found[word]) return es_yaml_fail(v->tree, item, v->status, "%s has %s twice", v->where, words[word]);
+    found[word] = true;
+  }
+  return ES_OK;
+}
+
+static es_code_t read_augment(const value_t *v) {
+  static const char *const words[2] = {"crop", "flip"};
+  bool found[2];
+  ES_TRY(read_words(v, words, 0, found));
+  es_train_settings_t *train = v->at;
+  train->crop = found[0];
+  train->flip = found[1];
+  return ES_OK;
+}
+
+static es_code_t read_splits(const value_t *v) {
+  static const char *const words[2] = {"train", "eval"};
+  es_measure_settings_t *measure = v->at;
+  return read_words(v, words, 1, measure->splits);
+}
+
+static es_code_t refuse_count(const value_t *v, int most) {
+  return es_yaml_fail(v->tree, v->node, v->status, "%s has %d entries; at most %d are allowed", v->where, v->node->n,
+                      most);
+}
+
+static es_code_t refuse_order(const value_t *v, const es_yaml_t *item) {
+  return es_yaml_fail(v->tree, item, v->status, "%s must ascend without repetitions; %s comes too late", v->where,
+                      item->text);
+}
+
+static es_code_t read_deltas(const value_t *v) {
+  es_measure_settings_t *measure = v->at;
+  const es_yaml_t *item;
+  int n;
+  if (!read_items(v->node, &item, &n) || n < 1) return refuse(v, v->node);
+  if (n > ES_DELTAS_MAX) return refuse_count(v, ES_DELTAS_MAX);
+  for (int i = 0; i < n; i++, item = item->next) {
+    if (!read_real(item, ES_UP_TO_ONE, &measure->delta[i])) return refuse(v, item);
+    if (i > 0 && measure->delta[i] <= measure->delta[i - 1]) return refuse_order(v, item);
+  }
+  measure->n_deltas = n;
+  return ES_OK;
+}
+
+static es_code_t read_patterns(const value_t *v) {
+  es_measure_settings_t *measure = v->at;
+  const es_yaml_t *item;
+  int n;
+  if (!read_items(v->node, &item, &n) || n < 1) return refuse(v, v->node);
+  if (n > ES_PATTERNS_MAX) return refuse_count(v, ES_PATTERNS_MAX);
+  for (int i = 0; i < n; i++, item = item->next) {
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-*?";
+    if (item->kind != ES_NODE_SCALAR || item->text[0] == '\0') return refuse(v, item);
+    if (strlen(item->text) >= ES_NAME_MAX || strspn(item->text, allowed) != strlen(item->text))
+      return es_yaml_fail(v->tree, item, v->status,
+                          "%s: layer names have at most %d letters, digits, '.', '_' and '-'; patterns also * and ?",
+                          v->where, ES_NAME_MAX - 1);
+    snprintf(measure->layers[i], ES_NAME_MAX, "%s", item->text);
+  }
+  measure->n_layers = n;
+  return ES_OK;
+}
+
+static es_code_t read_epochs(const value_t *v) {
+  es_epochs_t *epochs = v->at;
+  for (int i = 0; v->key->choices != NULL && v->key->choices[i] != NULL; i++) {
+    if (is_word(v->node, v->key->choices[i])) {
+      *epochs = (es_epochs_t){.kind = (es_epochs_kind_t)i};
+      return ES_OK;
+    }
+  }
+  const es_yaml_t *item;
+  int n;
+  if (!read_items(v->node, &item, &n) || n < 1) return refuse(v, v->node);
+  if (n > ES_EPOCHS_MAX) return refuse_count(v, ES_EPOCHS_MAX);
+  for (int i = 0; i < n; i++, item = item->next) {
+    int64_t number;
+    if (!read_integer(item, &number) || number < v->key->least || number > v->key->most) return refuse(v, item);
+    if (i > 0 && number <= epochs->list[i - 1]) return refuse_order(v, item);
+    epochs->list[i] = (int32_t)number;
+  }
+  epochs->kind = ES_EPOCHS_LIST;
+  epochs->n = n;
+  return ES_OK;
+}
+
+/* The list of a VGG or an MLP, or the name of a built-in VGG. */
+static es_code_t read_architecture(const value_t *v) {
+  es_model_spec_t *model = v->target;
+  const bool vgg = v->key->type == ES_KEY_VGG;
+  if (vgg && v->node->kind == ES_NODE_SCALAR) {
+    es_model_spec_t builtin;
+    if (!es_model_spec_builtin(&builtin, v->node->text) || builtin.family != ES_FAMILY_VGG) return refuse(v, v->node);
+    model->n_items = builtin.n_items;
+    memcpy(model->items, builtin.items, sizeof model->items);
+  } else {
+    if (v->node->kind != ES_NODE_LIST || v->node->n == 0) return refuse(v, v->node);
+    if (v->node->n > ES_ITEMS_MAX) return refuse_count(v, ES_ITEMS_MAX);
+    bool any = false;
+    model->n_items = 0;
+    for (const es_yaml_t *item = v->node->first; item != NULL; item = item->next) {
+      int64_t number = is_word(item, "M") ? ES_ITEM_MAXPOOL : ES_ITEM_AVGPOOL;
+      if (!vgg || !(is_word(item, "M") || is_word(item, "A"))) {
+        if (!read_integer(item, &number) || number < v->key->least || number > v->key->most) return refuse(v, item);
+        any = true;
+      }
+      model->items[model->n_items++] = (int32_t)number;
+    }
+    if (!any) return es_yaml_fail(v->tree, v->node, v->status, "%s has no layer with channels", v->where);
+  }
+  model->family = vgg ? ES_FAMILY_VGG : ES_FAMILY_MLP;
+  return ES_OK;
+}
+
+static es_code_t read_limit(const value_t *v) {
+  es_dataset_entry_t *entry = v->target;
+  if (is_word(v->node, "all")) {
+    entry->spec.limit[ES_TRAIN] = entry->spec.limit[ES_EVAL] = 0;
+    return ES_OK;
+  }
+  int64_t number;
+  if (read_integer(v->node, &number))
+    return es_yaml_fail(v->tree, v->node, v->status, "%s must say of which split, as in {train: %lld, eval: %lld}",
+                        v->where, (long long)number, (long long)number);
+  if (v->node->kind != ES_NODE_MAP) return refuse(v, v->node);
+  return es_section_read(v->tree, "datasets.*.limit", v->node, v->where, v->target, v->status);
+}
+
+static es_code_t read_normalize(const value_t *v) {
+  es_dataset_entry_t *entry = v->target;
+  entry->spec.normalize_given = v->node->kind == ES_NODE_MAP;
+  if (is_word(v->node, "train")) return ES_OK;
+  if (v->node->kind != ES_NODE_MAP) return refuse(v, v->node);
+  return es_section_read(v->tree, "datasets.*.normalize", v->node, v->where, v->target, v->status);
+}
+
+static es_code_t read_channels(const value_t *v) {
+  const es_yaml_t *item;
+  int n;
+  double *out = v->at;
+  if (!read_items(v->node, &item, &n) || (n != 1 && n != 3)) return refuse(v, v->node);
+  for (int i = 0; i < n; i++, item = item->next) {
+    if (!read_real(item, v->key->bounds, &out[i])) return refuse(v, item);
+  }
+  if (n == 1) out[1] = out[2] = out[0];
+  return ES_OK;
+}
+
+es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_t *node, const char *where,
+                      void *target, es_status_t *status) {
+  const value_t v = {tree, key, node, where, (char *)target + key->offset, target, status};
+  switch (key->type) {
+  case ES_KEY_TEXT:
+    return read_text(&v);
+  case ES_KEY_INT32:
+  case ES_KEY_INT64:
+  case ES_KEY_COUNT32:
+  case ES_KEY_COUNT64:
+  case ES_KEY_POWER:
+    return read_integers(&v);
+  case ES_KEY_REAL:
+    return read_real(node, key->bounds, v.at) ? ES_OK : refuse(&v, node);
+  case ES_KEY_CHOICE:
+    return read_choice(&v);
+  case ES_KEY_RATIO:
+    return read_ratio(&v);
+  case ES_KEY_SCHEDULE:
+    return read_schedule(&v);
+  case ES_KEY_AUGMENT:
+    return read_augment(&v);
+  case ES_KEY_METHOD:
+    return read_method(&v);
+  case ES_KEY_DELTAS:
+    return read_deltas(&v);
+  case ES_KEY_SPLITS:
+    return read_splits(&v);
+  case ES_KEY_PATTERNS:
+    return read_patterns(&v);
+  case ES_KEY_EPOCHS:
+    return read_epochs(&v);
+  case ES_KEY_VGG:
+  case ES_KEY_MLP:
+    return read_architecture(&v);
+  case ES_KEY_LIMIT:
+    return read_limit(&v);
+  case ES_KEY_NORMALIZE:
+    return read_normalize(&v);
+  case ES_KEY_CHANNELS:
+    return read_channels(&v);
+  case ES_KEY_NAME:
+    break;
+  }
+  return es_fail(status, ES_BUG, "job", "%s cannot be read by its type", where);
+}

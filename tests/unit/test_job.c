@@ -1,0 +1,388 @@
+/* Good jobs: defaults, every section, axes, and --set. What is refused is in test_job_errors.c. */
+#include "eigenscope/file.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/grid.h"
+#include "eigenscope/job.h"
+#include "unit/check.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GRID "grid: {dataset: fashion-mnist, model: vgg11}\n"
+
+static es_job_t *parse_with(const char *text, const char *const *sets, int n_sets) {
+  es_job_t *job = NULL;
+  es_status_t status = {0};
+  es_code_t code = es_job_parse(&job, text, strlen(text), "jobs/job.yaml", sets, n_sets, &status);
+  if (code != ES_OK) fail_msg("%s", status.message);
+  return job;
+}
+
+static es_job_t *parse(const char *text) {
+  return parse_with(text, NULL, 0);
+}
+
+/* The point with the first value of each axis of a block. */
+static es_point_t first_point(const es_job_t *job, int block) {
+  es_point_t point;
+  es_job_start(job, block, &point);
+  for (int a = 0; a < es_job_n_axes(job, block); a++)
+    assert_int_equal(es_job_apply(job, block, a, 0, &point, NULL), ES_OK);
+  return point;
+}
+
+static void test_defaults(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n" GRID);
+  assert_string_equal(es_job_name(job), "x");
+  assert_string_equal(es_job_path(job), "jobs/job.yaml");
+  assert_string_equal(es_job_output(job), "results/x");
+  const es_point_t p = first_point(job, 0);
+  assert_int_equal(p.source, ES_SOURCE_TRAIN);
+  assert_int_equal(p.width.numerator, 1);
+  assert_int_equal(p.width.denominator, 1);
+  assert_int_equal(p.classes, 0);
+  assert_int_equal(p.resolution, 32);
+  assert_int_equal(p.seed, 0);
+  assert_int_equal(p.train.epochs, 20);
+  assert_int_equal(p.train.batch, 128);
+  assert_int_equal(p.train.lanes, 8);
+  assert_int_equal(p.train.optimizer, ES_SGD);
+  assert_true(p.train.learning_rate == 0.1 && p.train.momentum == 0.9 && p.train.weight_decay == 5e-4);
+  assert_true(p.train.beta1 == 0.9 && p.train.beta2 == 0.999 && p.train.epsilon == 1e-8);
+  assert_int_equal(p.train.schedule, ES_SCHEDULE_NONE);
+  assert_false(p.train.crop || p.train.flip);
+  assert_int_equal(p.measure.every, 1);
+  assert_int_equal(p.measure.n_deltas, 1);
+  assert_true(p.measure.delta[0] == 0.99);
+  assert_true(p.measure.splits[ES_TRAIN] && p.measure.splits[ES_EVAL]);
+  assert_int_equal(p.measure.method, ES_METHOD_CHANNELWISE);
+  assert_int_equal(p.measure.convention, ES_CONVENTION_SMALLEST);
+  assert_int_equal(p.measure.n_layers, 1);
+  assert_string_equal(p.measure.layers[0], "*");
+  assert_int_equal(p.checkpoint.every, 1);
+  assert_int_equal(p.checkpoint.keep, ES_KEEP_LAST);
+  es_job_destroy(job);
+}
+
+static void test_builtin_dataset(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n\n" GRID);
+  assert_int_equal(es_job_n_datasets(job), 1);
+  const es_dataset_spec_t *d = es_job_dataset(job, 0);
+  assert_string_equal(d->name, "fashion-mnist");
+  assert_int_equal(d->format, ES_FORMAT_IDX);
+  assert_string_equal(d->path, "/usr/share/datasets/fashion-mnist");
+  assert_int_equal(d->fit, ES_FIT_RESIZE);
+  assert_int_equal(d->limit[ES_TRAIN], 0);
+  assert_int_equal(d->line, 3);
+  es_job_destroy(job);
+}
+
+static void test_settings(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n" GRID "train:\n"
+                        "  epochs: 3\n  batch: 40\n  optimizer: adam\n  learning_rate: 1.0e-3\n  momentum: 0\n"
+                        "  weight_decay: 0\n  beta1: 0.8\n  beta2: 0.99\n  epsilon: 1e-6\n  schedule: {step: 5}\n"
+                        "  augment: [flip, crop]\n  lanes: 256\n"
+                        "measure: {every: 2, delta: [0.9, 0.99, 1], splits: eval, convention: delve,\n"
+                        "          layers: [features.*, \"classifier.?\"]}\n"
+                        "checkpoint: {every: 4, keep: all}\n"
+                        "probe: {pool: 2, l2: 0.5}\n");
+  const es_point_t *p = es_job_base(job);
+  assert_int_equal(p->n_axes, 0);
+  assert_int_equal(p->train.epochs, 3);
+  assert_int_equal(p->train.batch, 40);
+  assert_int_equal(p->train.lanes, 256);
+  assert_int_equal(p->train.optimizer, ES_ADAM);
+  assert_true(p->train.learning_rate == 1e-3 && p->train.momentum == 0 && p->train.weight_decay == 0);
+  assert_true(p->train.beta1 == 0.8 && p->train.beta2 == 0.99 && p->train.epsilon == 1e-6);
+  assert_int_equal(p->train.schedule, ES_SCHEDULE_STEP);
+  assert_int_equal(p->train.schedule_step, 5);
+  assert_true(p->train.schedule_gamma == 0.1);
+  assert_true(p->train.crop && p->train.flip);
+  assert_int_equal(p->measure.every, 2);
+  assert_int_equal(p->measure.n_deltas, 3);
+  assert_true(p->measure.delta[0] == 0.9 && p->measure.delta[1] == 0.99 && p->measure.delta[2] == 1);
+  assert_true(!p->measure.splits[ES_TRAIN] && p->measure.splits[ES_EVAL]);
+  assert_int_equal(p->measure.convention, ES_CONVENTION_DELVE);
+  assert_int_equal(p->measure.n_layers, 2);
+  assert_string_equal(p->measure.layers[0], "features.*");
+  assert_string_equal(p->measure.layers[1], "classifier.?");
+  assert_int_equal(p->checkpoint.every, 4);
+  assert_int_equal(p->checkpoint.keep, ES_KEEP_ALL);
+  es_job_destroy(job);
+}
+
+static void test_empty_sections_are_defaults(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n" GRID "train:\nmeasure: ~\ncheckpoint:\ndatasets:\nmodels:\nprobe:\n");
+  assert_int_equal(es_job_base(job)->train.epochs, 20);
+  es_job_destroy(job);
+}
+
+static void test_schedules(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n" GRID "train: {schedule: cosine}\n");
+  assert_int_equal(es_job_base(job)->train.schedule, ES_SCHEDULE_COSINE);
+  es_job_destroy(job);
+  job = parse("name: x\n" GRID "train: {schedule: {step: 7, gamma: 0.5}}\n");
+  assert_int_equal(es_job_base(job)->train.schedule, ES_SCHEDULE_STEP);
+  assert_int_equal(es_job_base(job)->train.schedule_step, 7);
+  assert_true(es_job_base(job)->train.schedule_gamma == 0.5);
+  es_job_destroy(job);
+}
+
+static void test_axes(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n"
+                        "grid:\n"
+                        "  seed: [3, 4]\n"
+                        "  dataset: [fashion-mnist]\n"
+                        "  model: [vgg11,\n"
+                        "    mlp]\n"
+                        "  width: [0.0625, 2/4, 2, 1.5]\n"
+                        "  classes: [2, all]\n"
+                        "  resolution: 28\n"
+                        "  train.learning_rate: [0.10, 0.01]\n"
+                        "  train.optimizer: adam\n");
+  assert_int_equal(es_job_n_blocks(job), 1);
+  assert_int_equal(es_job_n_axes(job, 0), 8);
+  const es_job_axis_t model = es_job_axis(job, 0, 2);
+  assert_string_equal(model.name, "model");
+  assert_int_equal(model.line, 5);
+  assert_int_equal(model.n_values, 2);
+  assert_string_equal(model.values[1], "mlp");
+  assert_int_equal(model.lines[0], 5);
+  assert_int_equal(model.lines[1], 6);
+  es_point_t p = first_point(job, 0);
+  assert_int_equal(p.n_axes, 8);
+  /* The six of every point in their own order, then those of the job. */
+  static const char *const names[] = {
+      "dataset", "model", "width", "classes", "resolution", "seed", "train.learning_rate", "train.optimizer"};
+  static const char *const texts[] = {"fashion-mnist", "vgg11", "1/16", "2", "28", "3", "0.1", "adam"};
+  static const double numbers[] = {0, 0, 0.0625, 2, 28, 3, 0.1, 0};
+  for (int i = 0; i < 8; i++) {
+    assert_string_equal(p.axes[i].name, names[i]);
+    assert_string_equal(p.axes[i].text, texts[i]);
+    assert_int_equal(p.axes[i].is_number, i >= 2 && i < 7);
+    assert_true(p.axes[i].number == numbers[i]);
+  }
+  assert_int_equal(p.line_model, 5);
+  assert_int_equal(p.line_width, 7);
+  assert_int_equal(p.line_classes, 8);
+  assert_int_equal(p.line_resolution, 9);
+  assert_int_equal(es_job_apply(job, 0, 2, 1, &p, NULL), ES_OK);
+  assert_int_equal(p.model.family, ES_FAMILY_MLP);
+  assert_int_equal(p.line_model, 6);
+  static const es_ratio_t widths[] = {{1, 16}, {1, 2}, {2, 1}, {3, 2}};
+  for (int i = 0; i < 4; i++) {
+    assert_int_equal(es_job_apply(job, 0, 3, i, &p, NULL), ES_OK);
+    assert_memory_equal(&p.width, &widths[i], sizeof p.width);
+  }
+  assert_int_equal(es_job_apply(job, 0, 4, 1, &p, NULL), ES_OK);
+  assert_int_equal(p.classes, 0);
+  assert_string_equal(es_point_axis(&p, "classes"), "all");
+  assert_int_equal(p.n_axes, 8);
+  es_job_destroy(job);
+}
+
+static void test_blocks(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n"
+                        "grid:\n"
+                        "- {dataset: fashion-mnist, model: vgg11, seed: [0, 1]}\n"
+                        "- dataset: fashion-mnist\n"
+                        "  model: vgg13\n"
+                        "  measure.convention: [smallest, delve]\n");
+  assert_int_equal(es_job_n_blocks(job), 2);
+  assert_int_equal(es_job_n_axes(job, 0), 3);
+  const es_point_t a = first_point(job, 0), b = first_point(job, 1);
+  assert_int_equal(a.n_axes, 6);
+  assert_int_equal(b.n_axes, 7);
+  assert_string_equal(b.model.name, "vgg13");
+  assert_int_equal(b.line_width, 4); /* not given: where its block begins */
+  assert_int_equal(es_job_n_datasets(job), 1);
+  es_job_destroy(job);
+}
+
+static void test_models(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n"
+                        "grid: {dataset: fashion-mnist, model: [late, wide, plain]}\n"
+                        "models:\n"
+                        "  late: {vgg: [64, M, 128, A], head: torchvision}\n"
+                        "  wide: {vgg: vgg16, head: torchvision}\n"
+                        "  plain: {mlp: [100, 50]}\n");
+  es_point_t p = first_point(job, 0);
+  static const int32_t items[] = {64, ES_ITEM_MAXPOOL, 128, ES_ITEM_AVGPOOL};
+  assert_string_equal(p.model.name, "late");
+  assert_int_equal(p.model.family, ES_FAMILY_VGG);
+  assert_int_equal(p.model.head, ES_HEAD_TORCHVISION);
+  assert_int_equal(p.model.n_items, 4);
+  assert_memory_equal(p.model.items, items, sizeof items);
+  assert_int_equal(es_job_apply(job, 0, 1, 1, &p, NULL), ES_OK);
+  es_model_spec_t vgg16;
+  assert_true(es_model_spec_builtin(&vgg16, "vgg16"));
+  assert_int_equal(p.model.n_items, vgg16.n_items);
+  assert_memory_equal(p.model.items, vgg16.items, sizeof vgg16.items);
+  assert_string_equal(p.model.name, "wide");
+  assert_int_equal(p.model.head, ES_HEAD_TORCHVISION);
+  assert_int_equal(es_job_apply(job, 0, 1, 2, &p, NULL), ES_OK);
+  assert_int_equal(p.model.family, ES_FAMILY_MLP);
+  assert_int_equal(p.model.n_items, 2);
+  assert_int_equal(p.model.items[1], 50);
+  es_job_destroy(job);
+}
+
+static void test_datasets(void **state) {
+  (void)state;
+  setenv("ES_TEST_DATA", "/data", 1);
+  es_job_t *job =
+      parse("name: x\n"
+            "grid: {dataset: [digits, far, shapes], model: vgg11}\n"
+            "datasets:\n"
+            "  digits:\n"
+            "    {format: idx, path: ./mnist/, fit: pad, limit: {train: 100},\n"
+            "     normalize: {mean: 0.5, std: [0.1, 0.2, 0.3]}}\n"
+            "  far: {format: idx, path: \"${ES_TEST_DATA}/a$$b/$ES_TEST_DATA\", limit: {eval: 7, train: all}}\n"
+            "  shapes: {format: synthetic, classes: 3, complexity: 2, size: 16, channels: 1, train: 30,\n"
+            "           eval: 9, seed: 5}\n");
+  char expected[ES_PATH_MAX + 16], here[ES_PATH_MAX - 32];
+  assert_non_null(getcwd(here, sizeof here));
+  snprintf(expected, sizeof expected, "%s/jobs/mnist", here);
+  assert_int_equal(es_job_n_datasets(job), 3);
+  const es_dataset_spec_t *d = es_job_dataset(job, 0);
+  assert_string_equal(d->path, expected);
+  assert_int_equal(d->line, 4);
+  assert_int_equal(d->fit, ES_FIT_PAD);
+  assert_int_equal(d->limit[ES_TRAIN], 100);
+  assert_int_equal(d->limit[ES_EVAL], 0);
+  assert_true(d->normalize_given && d->mean[2] == 0.5 && d->deviation[0] == 0.1 && d->deviation[2] == 0.3);
+  d = es_job_dataset(job, 1);
+  assert_string_equal(d->path, "/data/a$b//data");
+  assert_int_equal(d->limit[ES_EVAL], 7);
+  assert_false(d->normalize_given);
+  d = es_job_dataset(job, 2);
+  assert_int_equal(d->format, ES_FORMAT_SYNTHETIC);
+  const es_synthetic_t s = {3, 2, 16, 1, 30, 9, 5};
+  assert_int_equal(d->synthetic.classes, s.classes);
+  assert_int_equal(d->synthetic.complexity, s.complexity);
+  assert_int_equal(d->synthetic.size, s.size);
+  assert_int_equal(d->synthetic.channels, s.channels);
+  assert_int_equal(d->synthetic.train, s.train);
+  assert_int_equal(d->synthetic.eval, s.eval);
+  assert_int_equal(d->synthetic.seed, s.seed);
+  es_job_destroy(job);
+}
+
+static void test_output(void **state) {
+  (void)state;
+  setenv("ES_TEST_DATA", "/scratch/me", 1);
+  es_job_t *job = parse("name: 2022\noutput: $ES_TEST_DATA/out/\n" GRID);
+  assert_string_equal(es_job_name(job), "2022");
+  assert_string_equal(es_job_output(job), "/scratch/me/out");
+  es_job_destroy(job);
+}
+
+static void test_set(void **state) {
+  (void)state;
+  static const char text[] = "name: x\n"
+                             "grid: {dataset: shapes.v2, model: vgg11, width: [1, 2]}\n"
+                             "datasets:\n  shapes.v2: {format: synthetic, limit: {train: 10}}\n"
+                             "train: {epochs: 5}\n";
+  static const char *const sets[] = {"train.epochs=2",
+                                     "grid.width=[1/16, 1/8, 1/4]",
+                                     "name=a=b",
+                                     "output=out/here",
+                                     "measure.delta=[0.5, 0.9]",
+                                     "grid.train.learning_rate=[0.1, 0.2]",
+                                     "datasets.shapes.v2.limit.train=500",
+                                     "datasets.shapes.v2.seed=9",
+                                     "train.schedule={step: 3, gamma: 0.5}",
+                                     "train.epochs=4",
+                                     "grid.train.momentum=0.5",
+                                     "grid.train.momentum=[0.25]"};
+  es_job_t *job = parse_with(text, sets, sizeof sets / sizeof *sets);
+  assert_string_equal(es_job_name(job), "a=b");
+  assert_string_equal(es_job_output(job), "out/here");
+  assert_int_equal(es_job_base(job)->train.epochs, 4);
+  assert_int_equal(es_job_base(job)->measure.n_deltas, 2);
+  assert_int_equal(es_job_base(job)->train.schedule_step, 3);
+  assert_int_equal(es_job_dataset(job, 0)->limit[ES_TRAIN], 500);
+  assert_int_equal(es_job_dataset(job, 0)->synthetic.seed, 9);
+  assert_int_equal(es_job_n_axes(job, 0), 5);
+  const es_job_axis_t width = es_job_axis(job, 0, 2), rate = es_job_axis(job, 0, 3);
+  assert_int_equal(width.n_values, 3);
+  assert_string_equal(width.values[2], "1/4");
+  assert_int_equal(width.lines[2], 2); /* where it stands in for something */
+  assert_string_equal(rate.name, "train.learning_rate");
+  assert_int_equal(rate.n_values, 2);
+  assert_int_equal(es_job_axis(job, 0, 4).n_values, 1);
+  assert_true(first_point(job, 0).train.momentum == 0.25);
+  es_job_destroy(job);
+}
+
+static void test_set_makes_what_is_missing(void **state) {
+  (void)state;
+  static const char *const sets[] = {"grid.dataset=fashion-mnist", "grid.model=m", "models.m.mlp=[10]",
+                                     "train.schedule.step=3"};
+  es_job_t *job = parse_with("name: x\n", sets, sizeof sets / sizeof *sets);
+  const es_point_t p = first_point(job, 0);
+  assert_string_equal(p.model.name, "m");
+  assert_int_equal(p.train.schedule, ES_SCHEDULE_STEP);
+  assert_int_equal(p.train.schedule_step, 3);
+  es_job_destroy(job);
+}
+
+static void test_load(void **state) {
+  (void)state;
+  es_job_t *job = NULL;
+  es_status_t status = {0};
+  assert_int_equal(es_job_load(&job, "no/such/job.yaml", NULL, 0, &status), ES_INPUT);
+  assert_string_equal(status.message, "no/such/job.yaml: cannot be read: No such file or directory");
+  assert_null(job);
+}
+
+/* What ids and resolved jobs rely on: the default of the table is the canonical form of the value, and is recognised.
+ */
+static void test_defaults_are_canonical(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n" GRID "train: {optimizer: adam}\n");
+  es_text_t keys = {0};
+  es_job_describe_keys(&keys);
+  es_point_t p = first_point(job, 0);
+  for (int i = 0; i < es_setting_count(); i++) {
+    char value[ES_SETTING_MAX], line[2 * ES_SETTING_MAX];
+    if (strcmp(es_setting_name(i), "optimizer") == 0) continue;
+    es_setting_print(i, &p, value);
+    snprintf(line, sizeof line, "\n%s.%s: %s  # ", es_setting_section(i), es_setting_name(i), value);
+    if (strstr(es_text_get(&keys), line) == NULL) fail_msg("no line begins with \"%s\"", line + 1);
+    if (es_setting_in_id(i, &p)) fail_msg("%s at its default is in the id", es_setting_name(i));
+  }
+  p.train.beta1 = 0.5;
+  p.train.momentum = 0.5;
+  int used = 0;
+  for (int i = 0; i < es_setting_count(); i++) {
+    if (!es_setting_in_id(i, &p)) continue;
+    assert_true(strcmp(es_setting_name(i), "beta1") == 0 || strcmp(es_setting_name(i), "optimizer") == 0);
+    used++;
+  }
+  assert_int_equal(used, 2);
+  es_text_destroy(&keys);
+  es_job_destroy(job);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_defaults),  balanced_test(test_builtin_dataset),
+      balanced_test(test_settings),  balanced_test(test_empty_sections_are_defaults),
+      balanced_test(test_schedules), balanced_test(test_axes),
+      balanced_test(test_blocks),    balanced_test(test_models),
+      balanced_test(test_datasets),  balanced_test(test_output),
+      balanced_test(test_set),       balanced_test(test_set_makes_what_is_missing),
+      balanced_test(test_load),      balanced_test(test_defaults_are_canonical),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

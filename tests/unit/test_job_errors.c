@@ -1,0 +1,303 @@
+/* What is wrong with a job file as text, at its top, in its settings and in --set. */
+#include "unit/job_errors.h"
+#include <stdio.h>
+
+static const bad_job_t syntax[] = {
+    {"", NULL, "job.yaml:1: the job file is empty; it needs at least name and grid"},
+    {"# nothing\n", NULL, "job.yaml:1: the job file is empty; it needs at least name and grid"},
+    {"- a\n- b\n", NULL, "job.yaml:1: a job file is a mapping of keys (name, grid, ...), not a list of 2"},
+    {"job\n", NULL, "job.yaml:1: a job file is a mapping of keys (name, grid, ...), not \"job\""},
+    {"name: x\ngrid:\n\tdataset: fashion-mnist\n", NULL,
+     "job.yaml:3: found character that cannot start any token while scanning for the next token; indent with spaces, "
+     "not tabs"},
+    {"name: x\ngrid: {dataset: [fashion-mnist\nmodel: vgg11\n", NULL,
+     "job.yaml:3: did not find expected ',' or ']' while parsing a flow sequence that begins on line 2"},
+    {"name: x\na: b: c\n", NULL, "job.yaml:2: mapping values are not allowed in this context"},
+    {"name: \"x\n", NULL, "job.yaml:2: found unexpected end of stream while scanning a quoted scalar"},
+    {"name: x\001\n", NULL, "job.yaml:1: control characters are not allowed (byte 0x01); a job file is UTF-8 text"},
+    {"name: \"x\\0y\"\n", NULL, "job.yaml:1: control character 0x00 in a value; write it on one line, without escapes"},
+    {"name: \"x\\ny\"\n", NULL, "job.yaml:1: control character 0x0a in a value; write it on one line, without escapes"},
+    {"name: x\nn\377: 1\n", NULL, "job.yaml:2: invalid leading UTF-8 octet (byte 0xff); a job file is UTF-8 text"},
+    {JOB "---\nname: y\n", NULL, "job.yaml:3: a second YAML document begins here; a job file holds one job"},
+    {"name: &a x\noutput: *a\n", NULL, "job.yaml:2: a YAML alias (*) has no place in a job file; write the value out"},
+    {"name: x\ntrain: &t {epochs: 1}\nmeasure: *t\n", NULL,
+     "job.yaml:3: a YAML alias (*) has no place in a job file; write the value out"},
+    {"name: !!str x\n", NULL, "job.yaml:1: a YAML tag (!) has no place in a job file; write the value alone"},
+    {"name: x\ntrain: !!map {epochs: 2}\n", NULL,
+     "job.yaml:2: a YAML tag (!) has no place in a job file; write the value alone"},
+    {"name: x\n? [a, b]\n: c\n", NULL, "job.yaml:2: a key must be text, not a list or a mapping"},
+    {JOB "train:\n  epochs: 2\n  batch: 3\n  epochs: 2\n", NULL,
+     "job.yaml:6: duplicate key \"epochs\"; line 4 has it already"},
+    {JOB "name: y\n", NULL, "job.yaml:3: duplicate key \"name\"; line 1 has it already"},
+    {"name: x\na: [[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]\n", NULL, "job.yaml:2: nested deeper than 16 levels"},
+};
+
+static const bad_job_t top[] = {
+    {"grid: {dataset: fashion-mnist, model: vgg11}\n", NULL,
+     "job.yaml:1: the job has no name; it needs one, as in name: first-look"},
+    {"name: x\n", NULL,
+     "job.yaml:1: the job has no grid; it needs one, as in grid: {dataset: [fashion-mnist], model: [vgg11]}"},
+    {"name:\ngrid: {dataset: fashion-mnist, model: vgg11}", NULL,
+     "job.yaml:1: name must be text without /, not nothing"},
+    {"name: [a]\ngrid: {dataset: fashion-mnist, model: vgg11}", NULL,
+     "job.yaml:1: name must be text without /, not a list of 1"},
+    {"name: a/b\ngrid: {dataset: fashion-mnist, model: vgg11}", NULL,
+     "job.yaml:1: name must be text without /, because results go to results/<name>; not \"a/b\""},
+    {"name: ..\ngrid: {dataset: fashion-mnist, model: vgg11}", NULL,
+     "job.yaml:1: name must be text without /, because results go to results/<name>; not \"..\""},
+    {"name: "
+     "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
+     "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\ngrid: {dataset: "
+     "fashion-mnist, model: vgg11}",
+     NULL, "job.yaml:1: name has 201 bytes; at most 200"},
+    {JOB "outptu: x\n", NULL, "job.yaml:3: unknown key \"outptu\"; did you mean \"output\"?"},
+    {JOB "epochs: 5\n", NULL, "job.yaml:3: unknown key \"epochs\"; it belongs into train"},
+    {JOB "every: 5\n", NULL, "job.yaml:3: unknown key \"every\"; it belongs into measure or checkpoint"},
+    {JOB "source: tain\n", NULL, "job.yaml:3: source must be train, checkpoint or activations, not \"tain\""},
+    {JOB "output: $ES_TEST_UNSET/x\n", NULL, "job.yaml:3: output: the environment variable ES_TEST_UNSET is not set"},
+    {JOB "output: a$\n", NULL,
+     "job.yaml:3: output: a $ must begin a variable, $NAME or ${NAME}; write $$ for a dollar sign"},
+    {JOB "output: \"${ES_TEST\"\n", NULL,
+     "job.yaml:3: output: a $ must begin a variable, $NAME or ${NAME}; write $$ for a dollar sign"},
+    {JOB "train: 5\n", NULL, "job.yaml:3: train must be a mapping of keys, not \"5\""},
+    {JOB "train: [epochs]\n", NULL, "job.yaml:3: train must be a mapping of keys, not a list of 1"},
+};
+
+static const bad_job_t settings[] = {
+    {"name: x\n\n\ngrid: {dataset: fashion-mnist, model: vgg11}\ntrain:\n  batch: 3\n  epoch: 5\n", NULL,
+     "job.yaml:7: unknown key \"epoch\" in train; did you mean \"epochs\"?"},
+    {JOB "train: {nesterov: 1}\n", NULL,
+     "job.yaml:3: unknown key \"nesterov\" in train; known are epochs, batch, optimizer, learning_rate, momentum, "
+     "weight_decay, beta1, beta2, epsilon, schedule, augment, lanes"},
+    {JOB "train: {epochs: 20.5}\n", NULL, "job.yaml:3: train.epochs must be an integer from 1 to 100000, not \"20.5\""},
+    {JOB "train: {epochs: \"20\"}\n", NULL,
+     "job.yaml:3: train.epochs must be an integer from 1 to 100000, not the quoted text \"20\""},
+    {JOB "train: {epochs: 0}\n", NULL, "job.yaml:3: train.epochs must be an integer from 1 to 100000, not \"0\""},
+    {JOB "train: {epochs: 010}\n", NULL, "job.yaml:3: train.epochs must be an integer from 1 to 100000, not \"010\""},
+    {JOB "train: {epochs: 1e2}\n", NULL, "job.yaml:3: train.epochs must be an integer from 1 to 100000, not \"1e2\""},
+    {JOB "train: {epochs: 99999999999999999999}\n", NULL,
+     "job.yaml:3: train.epochs must be an integer from 1 to 100000, not \"99999999999999999999\""},
+    {JOB "train: {epochs: -1}\n", NULL, "job.yaml:3: train.epochs must be an integer from 1 to 100000, not \"-1\""},
+    {JOB "train: {epochs: }\n", NULL, "job.yaml:3: train.epochs must be an integer from 1 to 100000, not nothing"},
+    {JOB "train: {epochs: [1, 2]}\n", NULL,
+     "job.yaml:3: train.epochs must be an integer from 1 to 100000, not a list of 2"},
+    {JOB "train: {epochs: {a: 1}}\n", NULL,
+     "job.yaml:3: train.epochs must be an integer from 1 to 100000, not a mapping of 1"},
+    {JOB "train: {learning_rate: 0}\n", NULL, "job.yaml:3: train.learning_rate must be a number above 0, not \"0\""},
+    {JOB "train: {learning_rate: fast}\n", NULL,
+     "job.yaml:3: train.learning_rate must be a number above 0, not \"fast\""},
+    {JOB "train: {learning_rate: .inf}\n", NULL,
+     "job.yaml:3: train.learning_rate must be a number above 0, not \".inf\""},
+    {JOB "train: {learning_rate: nan}\n", NULL,
+     "job.yaml:3: train.learning_rate must be a number above 0, not \"nan\""},
+    {JOB "train: {learning_rate: 1e999}\n", NULL,
+     "job.yaml:3: train.learning_rate must be a number above 0, not \"1e999\""},
+    {JOB "train: {momentum: 1}\n", NULL,
+     "job.yaml:3: train.momentum must be a number from 0 up to but not 1, not \"1\""},
+    {JOB "train: {weight_decay: -1}\n", NULL, "job.yaml:3: train.weight_decay must be a number, 0 or more, not \"-1\""},
+    {JOB "train: {optimizer: sgdd}\n", NULL, "job.yaml:3: train.optimizer must be sgd or adam, not \"sgdd\""},
+    {JOB "train: {schedule: linear}\n", NULL,
+     "job.yaml:3: train.schedule must be none, cosine or {step: EPOCHS, gamma: FACTOR}, not \"linear\""},
+    {JOB "train: {schedule: {gamma: 0.1}}\n", NULL,
+     "job.yaml:3: train.schedule has no step; it needs one, as in step: 7"},
+    {JOB "train: {schedule: {stp: 7}}\n", NULL,
+     "job.yaml:3: unknown key \"stp\" in train.schedule; did you mean \"step\"?"},
+    {JOB "train: {schedule: {step: 7, gamma: 2}}\n", NULL,
+     "job.yaml:3: train.schedule.gamma must be a number above 0, at most 1, not \"2\""},
+    {JOB "train: {augment: [crop, rotate]}\n", NULL,
+     "job.yaml:3: train.augment must be a list of crop and flip, not \"rotate\""},
+    {JOB "train: {augment: [crop, crop]}\n", NULL, "job.yaml:3: train.augment has crop twice"},
+    {JOB "train: {lanes: 6}\n", NULL, "job.yaml:3: train.lanes must be a power of two from 1 to 256, not \"6\""},
+    {JOB "train: {lanes: 512}\n", NULL, "job.yaml:3: train.lanes must be a power of two from 1 to 256, not \"512\""},
+    {JOB "measure: {delta: [0.99, 0.9]}\n", NULL,
+     "job.yaml:3: measure.delta must ascend without repetitions; 0.9 comes too late"},
+    {JOB "measure: {delta: 1.5}\n", NULL,
+     "job.yaml:3: measure.delta must be an ascending list of numbers above 0, at most 1, not \"1.5\""},
+    {JOB "measure: {delta: []}\n", NULL,
+     "job.yaml:3: measure.delta must be an ascending list of numbers above 0, at most 1, not an empty list"},
+    {JOB "measure: {delta: [0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18, 0.19, 0.20, 0.21, 0.22, 0.23, 0.24, 0.25, "
+         "0.26, 0.27]}\n",
+     NULL, "job.yaml:3: measure.delta has 17 entries; at most 16 are allowed"},
+    {JOB "measure: {splits: [test]}\n", NULL,
+     "job.yaml:3: measure.splits must be a list of train and eval, not \"test\""},
+    {JOB "measure: {splits: []}\n", NULL,
+     "job.yaml:3: measure.splits must be a list of train and eval, not an empty list"},
+    {JOB "measure: {method: average}\n", NULL,
+     "job.yaml:3: measure.method must be channelwise, mean, max, median, flatten, {pool: K} or {nearest: K}, not "
+     "\"average\""},
+    {JOB "measure: {method: mean}\n", NULL,
+     "job.yaml:3: measure.method: mean is not in this version yet; it measures channelwise"},
+    {JOB "measure: {method: {pool: 4}}\n", NULL,
+     "job.yaml:3: measure.method: pool is not in this version yet; it measures channelwise"},
+    {JOB "measure: {method: {pool: 0}}\n", NULL,
+     "job.yaml:3: measure.method.pool must be an integer from 1 to 64, not \"0\""},
+    {JOB "measure: {method: {pol: 4}}\n", NULL,
+     "job.yaml:3: unknown key \"pol\" in measure.method; did you mean \"pool\"?"},
+    {JOB "measure: {layers: []}\n", NULL,
+     "job.yaml:3: measure.layers must be a list of names with * and ?, not an empty list"},
+    {JOB "measure: {layers: [\"a b\"]}\n", NULL,
+     "job.yaml:3: measure.layers: layer names have at most 63 letters, digits, '.', '_' and '-'; patterns also * and "
+     "?"},
+    {JOB "measure: {convention: largest}\n", NULL,
+     "job.yaml:3: measure.convention must be smallest or delve, not \"largest\""},
+    {JOB "checkpoint: {keep: some}\n", NULL, "job.yaml:3: checkpoint.keep must be none, last or all, not \"some\""},
+    {JOB "checkpoint: {keep: last, evry: 2}\n", NULL,
+     "job.yaml:3: unknown key \"evry\" in checkpoint; did you mean \"every\"?"},
+    {JOB "probe: {epochs: last}\n", NULL,
+     "job.yaml:3: probes are not in this version yet; set probe: {epochs: none} or leave the section out"},
+    {JOB "probe: {epochs: [1, 5]}\n", NULL,
+     "job.yaml:3: probes are not in this version yet; set probe: {epochs: none} or leave the section out"},
+    {JOB "probe: {epochs: [5, 1]}\n", NULL,
+     "job.yaml:3: probe.epochs must ascend without repetitions; 1 comes too late"},
+    {JOB "probe: {epochs: sometimes}\n", NULL,
+     "job.yaml:3: probe.epochs must be none, last, all or a list of epochs, not \"sometimes\""},
+    {JOB "probe: {l2: 0}\n", NULL, "job.yaml:3: probe.l2 must be a number above 0, not \"0\""},
+};
+
+static const bad_job_t sources[] = {
+    {JOB "source: checkpoint\n", NULL, "job.yaml:3: source: checkpoint needs a section checkpoints"},
+    {JOB "source: checkpoint\ncheckpoints: {files: \"run/{model}-{epoch:03}.safetensors\", epochs: [1, 5]}\n", NULL,
+     "job.yaml:3: source: checkpoint is not in this version yet; it trains the networks itself (source: train)"},
+    {JOB "source: checkpoint\ncheckpoints: {files: \"run/{modle}.safetensors\"}\n", NULL,
+     "job.yaml:4: checkpoints.files: {modle} is unknown; an axis of the grid or {epoch} may stand there"},
+    {JOB "source: checkpoint\ncheckpoints: {files: \"run/{epoch.safetensors\"}\n", NULL,
+     "job.yaml:4: checkpoints.files: after { a name and } must follow, as in {epoch} or {epoch:03}"},
+    {JOB "source: checkpoint\ncheckpoints: {files: \"run/{epoch}\"}\n", NULL,
+     "job.yaml:4: checkpoints has {epoch} but no epochs; add epochs: [...]"},
+    {JOB "source: checkpoint\ncheckpoints: {files: \"run/a\", epochs: [1]}\n", NULL,
+     "job.yaml:4: checkpoints.epochs is for paths with {epoch}; this one has none"},
+    {JOB "source: checkpoint\ncheckpoints: {epochs: [1]}\n", NULL,
+     "job.yaml:4: checkpoints has no files; it needs one, as in files: \"run/{model}-{width}-{epoch:03}.safetensors\""},
+    {"name: x\nsource: activations\nactivations: {file: acts.h5, labels: labels}\n", NULL,
+     "job.yaml:2: source: activations is not in this version yet; it trains the networks itself (source: train)"},
+    {"name: x\nsource: activations\nactivations: {file: \"{model}.h5\"}\n", NULL,
+     "job.yaml:3: activations.file: {model} is unknown; only {epoch} may stand there"},
+    {JOB "checkpoints: {files: a}\n", NULL,
+     "job.yaml:3: checkpoints is read only with source: checkpoint; leave the section out"},
+};
+
+static const bad_job_t sets[] = {
+    {JOB, "train.epochs=x", "--set train.epochs=x: train.epochs must be an integer from 1 to 100000, not \"x\""},
+    {JOB, "train.epoch=2", "--set train.epoch=2: unknown key \"epoch\" in train; did you mean \"epochs\"?"},
+    {JOB, "trian.epochs=2", "--set trian.epochs=2: unknown key \"trian\"; did you mean \"train\"?"},
+    {JOB, "train.epochs", "--set train.epochs: write --set key=value, as in --set train.epochs=2"},
+    {JOB, "=2", "--set =2: write --set key=value, as in --set train.epochs=2"},
+    {JOB, ".epochs=2", "--set .epochs=2: an empty key; write --set section.key=value"},
+    {JOB, "train.=2", "--set train.=2: an empty key; write --set section.key=value"},
+    {JOB, "name.x=2",
+     "--set name.x=2: name is a single value in the job file, so that nothing can be set in it; set the whole of it"},
+    {JOB, "grid.width=[1/16", "--set grid.width=[1/16: did not find expected ',' or ']' while parsing a flow sequence"},
+    {JOB, "grid.width=[1, 1]", "--set grid.width=[1, 1]: grid.width has \"1\" twice"},
+    {JOB, "grid.size=3",
+     "--set grid.size=3: unknown key \"size\" in grid; known are dataset, model, width, classes, resolution, seed, "
+     "train.epochs, train.batch, train.optimizer, train.learning_rate, train.momentum, train.weight_decay, "
+     "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, measure.every, measure.method, "
+     "measure.convention"},
+    {"name: x\ngrid: [{dataset: fashion-mnist, model: vgg11}]", "grid.seed=1",
+     "--set grid.seed=1: grid is a list in the job file, so that nothing can be set in it; set the whole of it"},
+    {JOB, "train.epochs=", "--set train.epochs=: train.epochs must be an integer from 1 to 100000, not nothing"},
+    {JOB, "train={epochs: 1, epochs: 2}", "--set train={epochs: 1, epochs: 2}: duplicate key \"epochs\""},
+    {JOB, "output=$ES_TEST_UNSET",
+     "--set output=$ES_TEST_UNSET: output: the environment variable ES_TEST_UNSET is not set"},
+    {JOB, "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q=1",
+     "--set a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q=1: nested deeper than 16 levels"},
+    {JOB, "train.epochs=1\n---\n2",
+     "--set train.epochs=1?---?2: a second YAML document begins here; a job file holds one job"},
+    {JOB, "datasets.m.format=idx",
+     "--set datasets.m.format=idx: datasets.m has no path; it needs the folder of the IDX files"},
+    {JOB, "source=checkpoint", "--set source=checkpoint: source: checkpoint needs a section checkpoints"},
+    {JOB, "probe.epochs=last",
+     "--set probe.epochs=last: probes are not in this version yet; set probe: {epochs: none} or leave the section out"},
+};
+
+static void test_syntax(void **state) {
+  (void)state;
+  CHECK_TABLE(syntax);
+}
+
+static void test_top(void **state) {
+  (void)state;
+  CHECK_TABLE(top);
+}
+
+static void test_settings(void **state) {
+  (void)state;
+  CHECK_TABLE(settings);
+}
+
+static void test_sources(void **state) {
+  (void)state;
+  CHECK_TABLE(sources);
+}
+
+static void test_sets(void **state) {
+  (void)state;
+  CHECK_TABLE(sets);
+}
+
+/* `before`, then n times `item`, then `after`. */
+static void check_long(const char *before, const char *item, int n, const char *after, const char *message) {
+  es_text_t text = {0};
+  es_text_append(&text, "%s", before);
+  for (int i = 0; i < n; i++) es_text_append(&text, "%s", item);
+  es_text_append(&text, "%s", after);
+  check_message(es_text_get(&text), NULL, message);
+  es_text_destroy(&text);
+}
+
+static void test_limits(void **state) {
+  (void)state;
+  check_long("name: ", "y", 1001, "\n" GRID, "job.yaml:1: a value of 1001 bytes; at most 1000 are read");
+  check_long("name: ", "y", 201, "\n" GRID, "job.yaml:1: name has 201 bytes; at most 200");
+  check_long(JOB "output: ", "y", 961, "\n", "job.yaml:3: output is longer than 960 bytes");
+  check_long("#", "y", 4 << 20, "\n" JOB, "job.yaml:1: a job file of 4194359 bytes; at most 4194304 are read");
+  check_long("a: ", "[", 100000, "\n", "job.yaml:1: nested deeper than 16 levels");
+  check_long("a: ", "{b: ", 100000, "\n", "job.yaml:1: nested deeper than 16 levels");
+  check_long(JOB "a:\n  - [", "1,", 300000, "]\n", "job.yaml:4: more than 300000 values; split the job");
+  check_long(JOB "measure: {delta: [", "0.5,", 17, "]}\n",
+             "job.yaml:3: measure.delta has 17 entries; at most 16 are allowed");
+  check_long(JOB "measure: {layers: [", "a,", 17, "]}\n",
+             "job.yaml:3: measure.layers has 17 entries; at most 16 are allowed");
+  check_long(JOB "models: {late: {vgg: [", "8,", 65, "]}}\n",
+             "job.yaml:3: models.late.vgg has 65 entries; at most 64 are allowed");
+  check_long(JOB "models: {", "y", 64, ": {mlp: [3]}}\n",
+             "job.yaml:3: \"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\" is no name for a model: "
+             "at most 63 "
+             "letters, digits, '.', '_', '-' and '+'");
+  check_long(JOB "source: ", "\303\251", 40, "\n",
+             "job.yaml:3: source must be train, checkpoint or activations, not "
+             "\"\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303"
+             "\251\303\251\303\251\303\251"
+             "\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251\303\251"
+             "\303\251\303\251\303\251...\"");
+}
+
+/* A bomb of aliases: each line ten times the one before. */
+static void test_alias_bomb(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_text_append(&text, "a0: &a0 [x]\n");
+  for (int i = 1; i < 20; i++)
+    es_text_append(&text, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1);
+  check_message(es_text_get(&text), NULL,
+                "job.yaml:2: a YAML alias (*) has no place in a job file; write the value out");
+  es_text_destroy(&text);
+}
+
+static void test_too_many_keys(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_text_append(&text, "a:\n");
+  for (int i = 0; i <= 1000; i++) es_text_append(&text, "  k%d: 1\n", i);
+  check_message(es_text_get(&text), NULL, "job.yaml:1002: a mapping with more than 1000 keys");
+  es_text_destroy(&text);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_syntax),     balanced_test(test_top),           balanced_test(test_settings),
+      balanced_test(test_sources),    balanced_test(test_sets),          balanced_test(test_limits),
+      balanced_test(test_alias_bomb), balanced_test(test_too_many_keys),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,180 @@
+/* What is wrong with the grid of a job, its models and its datasets. */
+#include "unit/job_errors.h"
+#include <stdio.h>
+
+static const bad_job_t grid[] = {
+    {"name: x\ngrid:\n", NULL,
+     "job.yaml:2: grid is empty; it needs axes, as in grid: {dataset: [fashion-mnist], model: [vgg11]}"},
+    {"name: x\ngrid: {}\n", NULL,
+     "job.yaml:2: grid is empty; it needs axes, as in grid: {dataset: [fashion-mnist], model: [vgg11]}"},
+    {"name: x\ngrid: []\n", NULL,
+     "job.yaml:2: grid is empty; it needs axes, as in grid: {dataset: [fashion-mnist], model: [vgg11]}"},
+    {"name: x\ngrid: all\n", NULL,
+     "job.yaml:2: grid must be a mapping of axes or a list of such mappings, not \"all\""},
+    {"name: x\ngrid: [a]\n", NULL, "job.yaml:2: an entry of grid must be a mapping of axes, not \"a\""},
+    {"name: x\ngrid: {model: vgg11}\n", NULL,
+     "job.yaml:2: grid has no dataset; it needs one, as in dataset: [fashion-mnist]"},
+    {"name: x\ngrid:\n  dataset: fashion-mnist\n", NULL,
+     "job.yaml:3: grid has no model; it needs one, as in model: [vgg11]"},
+    {"name: x\ngrid: [{dataset: fashion-mnist, model: vgg11},\n  {dataset: fashion-mnist}]\n", NULL,
+     "job.yaml:3: grid has no model; it needs one, as in model: [vgg11]"},
+    {AXIS("widht: 1"), NULL, "job.yaml:3: unknown key \"widht\" in grid; did you mean \"width\"?"},
+    {AXIS("colour: 1"), NULL,
+     "job.yaml:3: unknown key \"colour\" in grid; known are dataset, model, width, classes, resolution, seed, "
+     "train.epochs, train.batch, train.optimizer, train.learning_rate, train.momentum, train.weight_decay, "
+     "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, measure.every, measure.method, "
+     "measure.convention"},
+    {AXIS("train.epoch: 1"), NULL, "job.yaml:3: unknown key \"train.epoch\" in grid; did you mean \"train.epochs\"?"},
+    {AXIS("measure.delta: 0.9"), NULL,
+     "job.yaml:3: measure.delta cannot be an axis: its value is a list; set it under measure"},
+    {AXIS("checkpoint.every: 2"), NULL,
+     "job.yaml:3: checkpoint.every cannot be an axis: it changes no numbers; set it under checkpoint"},
+    {AXIS("probe.pool: [2, 4]"), NULL,
+     "job.yaml:3: probes are not in this version yet, so that probe.pool cannot be an axis; leave it out"},
+    {AXIS("measure.method: [channelwise, mean]"), NULL,
+     "job.yaml:3: measure.method: mean is not in this version yet; it measures channelwise"},
+    {AXIS("train.schedule: [none, {step: 1}]"), NULL,
+     "job.yaml:3: a value of grid.train.schedule must be a single number or word, not a mapping of 1"},
+    {AXIS("seed: []"), NULL, "job.yaml:3: grid.seed is an empty list; an axis needs at least one value"},
+    {AXIS("seed: {a: 1}"), NULL, "job.yaml:3: grid.seed must be a value or a list of values, not a mapping of 1"},
+    {AXIS("seed: [0,\n 1, -1]"), NULL, "job.yaml:4: grid.seed must be an integer, 0 or more, not \"-1\""},
+    {AXIS("seed: [0, 1,\n 0]"), NULL, "job.yaml:4: grid.seed has \"0\" twice"},
+    {AXIS("width: [1/4, 0.5, 0.25]"), NULL, "job.yaml:3: grid.width has \"0.25\" twice"},
+    {AXIS("width: 1/128"), NULL,
+     "job.yaml:3: grid.width must be a ratio from 1/64 to 16, as in 1/16, 0.125 or 2, not \"1/128\""},
+    {AXIS("width: 17"), NULL,
+     "job.yaml:3: grid.width must be a ratio from 1/64 to 16, as in 1/16, 0.125 or 2, not \"17\""},
+    {AXIS("width: 1/0"), NULL,
+     "job.yaml:3: grid.width must be a ratio from 1/64 to 16, as in 1/16, 0.125 or 2, not \"1/0\""},
+    {AXIS("width: -1/2"), NULL,
+     "job.yaml:3: grid.width must be a ratio from 1/64 to 16, as in 1/16, 0.125 or 2, not \"-1/2\""},
+    {AXIS("width: 0.1e1"), NULL,
+     "job.yaml:3: grid.width must be a ratio from 1/64 to 16, as in 1/16, 0.125 or 2, not \"0.1e1\""},
+    {AXIS("classes: [1]"), NULL, "job.yaml:3: grid.classes must be all or an integer from 2 to 1024, not \"1\""},
+    {AXIS("classes: [two]"), NULL, "job.yaml:3: grid.classes must be all or an integer from 2 to 1024, not \"two\""},
+    {AXIS("resolution: 4"), NULL, "job.yaml:3: grid.resolution must be an integer from 8 to 512, not \"4\""},
+    {"name: x\ngrid: {dataset: fasion-mnist, model: vgg11}\n", NULL,
+     "job.yaml:2: unknown dataset \"fasion-mnist\"; did you mean \"fashion-mnist\"?"},
+    {"name: x\ngrid: {dataset: imagenet, model: vgg11}\n", NULL,
+     "job.yaml:2: unknown dataset \"imagenet\"; known are fashion-mnist; describe others under datasets"},
+    {"name: x\ngrid: {dataset: fashion-mnist, model: vg11}\n", NULL,
+     "job.yaml:2: unknown model \"vg11\"; did you mean \"vgg11\"?"},
+    {"name: x\ngrid: {dataset: fashion-mnist, model: transformer}\nmodels: {late: {mlp: [3]}}\n", NULL,
+     "job.yaml:2: unknown model \"transformer\"; known are vgg11, vgg13, vgg16, vgg19, mlp, late; describe others "
+     "under models"},
+    {"name: x\ngrid: {dataset: fashion-mnist, model: resnet18}\n", NULL,
+     "job.yaml:2: model resnet18 is not in this version yet; it has vgg11, vgg13, vgg16, vgg19, mlp"},
+    {"name: x\ngrid:\n  dataset: fashion-mnist\n  model: vgg11\n  train.epochs: [1, 2]\ntrain: {epochs: 5}\n", NULL,
+     "job.yaml:6: train.epochs is also an axis of the grid (line 5); keep one of them"},
+};
+
+static const bad_job_t models[] = {
+    {JOB "models: [a]\n", NULL, "job.yaml:3: models must be a mapping from names to architectures, not a list of 1"},
+    {JOB "models: {vgg11: {mlp: [3]}}\n", NULL,
+     "job.yaml:3: models.vgg11 has the name of a built-in model; choose another"},
+    {JOB "models: {a/b: {mlp: [3]}}\n", NULL,
+     "job.yaml:3: \"a/b\" is no name for a model: at most 63 letters, digits, '.', '_', '-' and '+'"},
+    {JOB "models: {late: [64, M]}\n", NULL, "job.yaml:3: models.late must be a mapping of keys, not a list of 2"},
+    {JOB "models: {late: {head: authors}}\n", NULL,
+     "job.yaml:3: models.late says no architecture; it needs vgg or mlp, as in vgg: [64, M]"},
+    {JOB "models: {late: {vgg: [64], mlp: [3]}}\n", NULL, "job.yaml:3: models.late has both vgg and mlp; keep one"},
+    {JOB "models: {late: {mlp: [3], head: authors}}\n", NULL,
+     "job.yaml:3: models.late.head belongs to vgg; an mlp ends in one linear layer"},
+    {JOB "models: {late: {vgg: [64, X]}}\n", NULL,
+     "job.yaml:3: models.late.vgg must be a list of channels, M (max pooling) and A (average), or vgg11 ... vgg19, not "
+     "\"X\""},
+    {JOB "models: {late: {vgg: [64, 0]}}\n", NULL,
+     "job.yaml:3: models.late.vgg must be a list of channels, M (max pooling) and A (average), or vgg11 ... vgg19, not "
+     "\"0\""},
+    {JOB "models: {late: {vgg: [M]}}\n", NULL, "job.yaml:3: models.late.vgg has no layer with channels"},
+    {JOB "models: {late: {vgg: mlp}}\n", NULL,
+     "job.yaml:3: models.late.vgg must be a list of channels, M (max pooling) and A (average), or vgg11 ... vgg19, not "
+     "\"mlp\""},
+    {JOB "models: {late: {vgg: []}}\n", NULL,
+     "job.yaml:3: models.late.vgg must be a list of channels, M (max pooling) and A (average), or vgg11 ... vgg19, not "
+     "an empty list"},
+    {JOB "models: {late: {mlp: [M]}}\n", NULL, "job.yaml:3: models.late.mlp must be a list of widths, not \"M\""},
+    {JOB
+     "models: {late: {vgg: [8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, "
+     "8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8]}}\n",
+     NULL, "job.yaml:3: models.late.vgg has 65 entries; at most 64 are allowed"},
+    {JOB "models: {late: {vgg: [64], head: author}}\n", NULL,
+     "job.yaml:3: models.late.head must be authors or torchvision, not \"author\""},
+    {JOB "models: {late: {vgg: [64], heads: authors}}\n", NULL,
+     "job.yaml:3: unknown key \"heads\" in models.late; did you mean \"head\"?"},
+};
+
+static const bad_job_t datasets[] = {
+    {JOB "datasets: mnist\n", NULL, "job.yaml:3: datasets must be a mapping from names to descriptions, not \"mnist\""},
+    {JOB "datasets: {\"a b\": {format: idx, path: x}}\n", NULL,
+     "job.yaml:3: \"a b\" is no name for a dataset: at most 63 letters, digits, '.', '_', '-' and '+'"},
+    {JOB "datasets: {mnist: {path: x}}\n", NULL,
+     "job.yaml:3: datasets.mnist has no format; it needs one, as in format: idx"},
+    {JOB "datasets: {mnist: {format: png, path: x}}\n", NULL,
+     "job.yaml:3: datasets.mnist.format must be idx or synthetic, not \"png\""},
+    {JOB "datasets: {mnist: {format: idx}}\n", NULL,
+     "job.yaml:3: datasets.mnist has no path; it needs the folder of the IDX files"},
+    {JOB "datasets: {mnist: {format: idx, path: $ES_TEST_UNSET}}\n", NULL,
+     "job.yaml:3: datasets.mnist.path: the environment variable ES_TEST_UNSET is not set"},
+    {JOB "datasets: {mnist: {format: idx, path: x, size: 32}}\n", NULL,
+     "job.yaml:3: datasets.mnist.size belongs to format: synthetic"},
+    {JOB "datasets: {shapes: {format: synthetic, path: x}}\n", NULL,
+     "job.yaml:3: datasets.shapes.path belongs to format: idx; synthetic images have no files"},
+    {JOB "datasets: {shapes: {format: synthetic, channels: 2}}\n", NULL,
+     "job.yaml:3: datasets.shapes.channels must be 1 or 3, not \"2\""},
+    {JOB "datasets: {shapes: {format: synthetic, classes: 1}}\n", NULL,
+     "job.yaml:3: datasets.shapes.classes must be an integer from 2 to 1024, not \"1\""},
+    {JOB "datasets: {shapes: {format: synthetic, sise: 32}}\n", NULL,
+     "job.yaml:3: unknown key \"sise\" in datasets.shapes; did you mean \"size\"?"},
+    {JOB "datasets: {mnist: {format: idx, path: x, fit: crop}}\n", NULL,
+     "job.yaml:3: datasets.mnist.fit must be resize or pad, not \"crop\""},
+    {JOB "datasets: {mnist: {format: idx, path: x, limit: 500}}\n", NULL,
+     "job.yaml:3: datasets.mnist.limit must say of which split, as in {train: 500, eval: 500}"},
+    {JOB "datasets: {mnist: {format: idx, path: x, limit: {test: 500}}}\n", NULL,
+     "job.yaml:3: unknown key \"test\" in datasets.mnist.limit; known are train, eval"},
+    {JOB "datasets: {mnist: {format: idx, path: x, limit: {train: 0}}}\n", NULL,
+     "job.yaml:3: datasets.mnist.limit.train must be all or an integer from 1 to 2147483647, not \"0\""},
+    {JOB "datasets: {mnist: {format: idx, path: x, normalize: {mean: 0.5}}}\n", NULL,
+     "job.yaml:3: datasets.mnist.normalize has no std; it needs one, as in std: [0.25]"},
+    {JOB "datasets: {mnist: {format: idx, path: x, normalize: {mean: [0.5, 1], std: 1}}}\n", NULL,
+     "job.yaml:3: datasets.mnist.normalize.mean must be one number or three, not a list of 2"},
+    {JOB "datasets: {mnist: {format: idx, path: x, normalize: {mean: 0.5, std: 0}}}\n", NULL,
+     "job.yaml:3: datasets.mnist.normalize.std must be one number above 0 or three, not \"0\""},
+    {JOB "datasets: {mnist: {format: idx, path: x, normalize: eval}}\n", NULL,
+     "job.yaml:3: datasets.mnist.normalize must be train or a mapping with mean and std, not \"eval\""},
+};
+
+static void test_grid(void **state) {
+  (void)state;
+  CHECK_TABLE(grid);
+}
+
+static void test_models(void **state) {
+  (void)state;
+  CHECK_TABLE(models);
+}
+
+static void test_datasets(void **state) {
+  (void)state;
+  CHECK_TABLE(datasets);
+}
+
+/* The six axes of every point leave room for ten settings. */
+static void test_too_many_axes(void **state) {
+  (void)state;
+  check_message(
+      AXIS("train.epochs: 1, train.batch: 1, train.learning_rate: 1, train.momentum: 0, train.weight_decay: 0,\n"
+           " train.beta1: 0, train.beta2: 0, train.epsilon: 1, train.lanes: 1, measure.every: 1,\n"
+           " measure.convention: delve"),
+      NULL, "job.yaml:5: more than 10 settings as axes of the grid");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_grid),
+      balanced_test(test_models),
+      balanced_test(test_datasets),
+      balanced_test(test_too_many_axes),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

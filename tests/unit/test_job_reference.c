@@ -1,0 +1,91 @@
+/* jobs/reference.yaml against the program's table of keys, both ways. */
+#include "eigenscope/file.h"
+#include "eigenscope/grid.h"
+#include "eigenscope/job.h"
+#include "unit/check.h"
+#include <stdio.h>
+#include <string.h>
+
+static const char path[] = ES_SOURCE "/jobs/reference.yaml";
+
+/* One line of the reference: its section so far is kept by depth. */
+typedef struct walker {
+  char parts[8][ES_NAME_MAX]; /* key at each depth (two spaces each) */
+  int described;              /* lines "key: value  # what" */
+} walker_t;
+
+/* "datasets.*.path" and what follows the key on its line; entries of datasets and models have names of their own. */
+static void expected_line(const walker_t *w, int depth, const char *rest, es_text_t *out) {
+  es_text_append(out, "\n");
+  for (int i = 0; i <= depth; i++) {
+    const bool named = i == 1 && (strcmp(w->parts[0], "datasets") == 0 || strcmp(w->parts[0], "models") == 0);
+    es_text_append(out, "%s%s", i > 0 ? "." : "", named ? "*" : w->parts[i]);
+  }
+  es_text_append(out, "%s\n", rest);
+}
+
+/* Crosses out what it finds in `keys`, so that no line counts for two. */
+static void check_line(walker_t *w, const char *line, char *keys) {
+  if (strncmp(line, "#:", 2) == 0) line += 2;
+  size_t indent = strspn(line, " "), length = strcspn(line + indent, ":");
+  if (line[indent] == '#' || line[indent] == '\0') return;
+  assert_int_equal(indent % 2, 0);
+  const int depth = (int)indent / 2;
+  snprintf(w->parts[depth], ES_NAME_MAX, "%.*s", (int)length, line + indent);
+  if (strstr(line, "  # ") == NULL) return;
+  es_text_t expected = {0};
+  expected_line(w, depth, line + indent + length, &expected);
+  char *found = strstr(keys, es_text_get(&expected));
+  if (found == NULL) fail_msg("the program does not describe (or twice)%s", es_text_get(&expected));
+  found[1] = '-';
+  w->described++;
+  es_text_destroy(&expected);
+}
+
+static void test_every_line_is_known_and_every_key_is_there(void **state) {
+  (void)state;
+  char *text = NULL;
+  size_t size = 0;
+  assert_int_equal(es_file_read(path, &text, &size, NULL), ES_OK);
+  es_text_t keys = {0};
+  es_text_append(&keys, "\n");
+  es_job_describe_keys(&keys);
+  int n_keys = 0;
+  for (const char *c = es_text_get(&keys) + 1; (c = strchr(c, '\n')) != NULL; c++) n_keys++;
+  walker_t walker = {0};
+  for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) check_line(&walker, line, keys.data);
+  assert_true(n_keys > 50);
+  assert_int_equal(walker.described, n_keys);
+  es_text_destroy(&keys);
+  es_free(text);
+}
+
+static void test_it_is_a_valid_job_of_defaults(void **state) {
+  (void)state;
+  static const char plain[] = "name: reference\n"
+                              "grid: {dataset: fashion-mnist, model: vgg11}\n";
+  es_status_t status = {0};
+  es_job_t *reference = NULL, *defaults = NULL;
+  if (es_job_load(&reference, path, NULL, 0, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_int_equal(es_job_parse(&defaults, plain, strlen(plain), "plain.yaml", NULL, 0, &status), ES_OK);
+  es_grid_t *a = NULL, *b = NULL;
+  assert_int_equal(es_grid_create(&a, reference, NULL), ES_OK);
+  assert_int_equal(es_grid_create(&b, defaults, NULL), ES_OK);
+  assert_int_equal(es_grid_count(a), 1);
+  assert_string_equal(es_grid_id(a, 0), es_grid_id(b, 0));
+  assert_string_equal(es_job_output(reference), es_job_output(defaults));
+  assert_memory_equal(&es_job_base(reference)->checkpoint, &es_job_base(defaults)->checkpoint,
+                      sizeof(es_checkpoint_settings_t));
+  es_grid_destroy(a);
+  es_grid_destroy(b);
+  es_job_destroy(reference);
+  es_job_destroy(defaults);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_every_line_is_known_and_every_key_is_there),
+      balanced_test(test_it_is_a_valid_job_of_defaults),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
