@@ -1,0 +1,98 @@
+/* A resolved point as a job file of its own. */
+#include "eigenscope/graph.h"
+#include "eigenscope/grid.h"
+#include <string.h>
+
+/* A dollar sign in a path would begin a variable when it is read again. */
+static void append_path(es_text_t *out, const char *path) {
+  es_text_t doubled = {0};
+  for (const char *c = path; *c != '\0'; c++) es_text_append(&doubled, *c == '$' ? "$%c" : "%c", *c);
+  es_text_append_quoted(out, es_text_get(&doubled));
+  if (doubled.failed) out->failed = true;
+  es_text_destroy(&doubled);
+}
+
+static void append_dataset(es_text_t *out, const es_dataset_spec_t *d) {
+  static const char *const keys[] = {"mean", "std"};
+  const es_synthetic_t *s = &d->synthetic;
+  es_text_append(out, "datasets:\n  ");
+  es_text_append_quoted(out, d->name);
+  if (d->format == ES_FORMAT_SYNTHETIC) {
+    es_text_append(out,
+                   ":\n    format: synthetic\n    classes: %d\n    complexity: %d\n    size: %d\n    channels: %d\n",
+                   s->classes, s->complexity, s->size, s->channels);
+    es_text_append(out, "    train: %lld\n    eval: %lld\n    seed: %lld\n", (long long)s->train, (long long)s->eval,
+                   (long long)s->seed);
+  } else {
+    es_text_append(out, ":\n    format: idx\n    path: ");
+    append_path(out, d->path);
+    es_text_append(out, "\n");
+  }
+  es_text_append(out, "    fit: %s\n", d->fit == ES_FIT_PAD ? "pad" : "resize");
+  if (d->limit[ES_TRAIN] != 0 || d->limit[ES_EVAL] != 0) es_text_append(out, "    limit:\n");
+  if (d->limit[ES_TRAIN] != 0) es_text_append(out, "      train: %lld\n", (long long)d->limit[ES_TRAIN]);
+  if (d->limit[ES_EVAL] != 0) es_text_append(out, "      eval: %lld\n", (long long)d->limit[ES_EVAL]);
+  for (int k = 0; k < 2 && d->normalize_given; k++) {
+    const double *values = k == 0 ? d->mean : d->deviation;
+    char text[3][32];
+    es_text_append(out, "%s      %s: [%s, %s, %s]\n", k == 0 ? "    normalize:\n" : "", keys[k],
+                   es_text_double(values[0], text[0]), es_text_double(values[1], text[1]),
+                   es_text_double(values[2], text[2]));
+  }
+}
+
+/* Nothing for a built-in. */
+static void append_model(es_text_t *out, const es_model_spec_t *m, bool builtin) {
+  if (builtin) return;
+  es_text_append(out, "models:\n  ");
+  es_text_append_quoted(out, m->name);
+  es_text_append(out, ":\n    %s: [", m->family == ES_FAMILY_VGG ? "vgg" : "mlp");
+  for (int i = 0; i < m->n_items; i++) {
+    const char *separator = i > 0 ? ", " : "";
+    if (m->items[i] == ES_ITEM_MAXPOOL || m->items[i] == ES_ITEM_AVGPOOL)
+      es_text_append(out, "%s%c", separator, m->items[i] == ES_ITEM_MAXPOOL ? 'M' : 'A');
+    else
+      es_text_append(out, "%s%d", separator, m->items[i]);
+  }
+  es_text_append(out, "]\n");
+  if (m->family == ES_FAMILY_VGG)
+    es_text_append(out, "    head: %s\n", m->head == ES_HEAD_TORCHVISION ? "torchvision" : "authors");
+}
+
+/* Whether "section.name" is an axis of the point: then the grid says its value. */
+static bool is_axis(const es_point_t *point, const char *section, const char *name) {
+  const size_t length = strlen(section);
+  for (int i = 0; i < point->n_axes; i++) {
+    const char *axis = point->axes[i].name;
+    if (strncmp(axis, section, length) == 0 && axis[length] == '.' && strcmp(axis + length + 1, name) == 0) return true;
+  }
+  return false;
+}
+
+void es_point_describe(const es_point_t *point, const char *job_name, es_text_t *out) {
+  static const char *const sources[] = {"train", "checkpoint", "activations"};
+  es_text_append(out, "name: ");
+  es_text_append_quoted(out, job_name);
+  es_text_append(out, "\nsource: %s\ngrid:\n", sources[point->source]);
+  for (int i = 0; i < point->n_axes; i++) {
+    /* Words are quoted because a name may look like a number or like null. */
+    es_text_append(out, "  %s: ", point->axes[i].name);
+    if (point->axes[i].is_number)
+      es_text_append(out, "%s", point->axes[i].text);
+    else
+      es_text_append_quoted(out, point->axes[i].text);
+    es_text_append(out, "\n");
+  }
+  es_model_spec_t builtin;
+  append_model(out, &point->model, es_model_spec_builtin(&builtin, point->model.name));
+  append_dataset(out, &point->dataset);
+  const char *section = "";
+  for (int i = 0; i < es_setting_count(); i++) {
+    char value[ES_SETTING_MAX];
+    if (is_axis(point, es_setting_section(i), es_setting_name(i))) continue;
+    if (strcmp(section, es_setting_section(i)) != 0) es_text_append(out, "%s:\n", es_setting_section(i));
+    section = es_setting_section(i);
+    es_setting_print(i, point, value);
+    es_text_append(out, "  %s: %s\n", es_setting_name(i), value);
+  }
+}

@@ -1,0 +1,79 @@
+/* The id of a point: a hash of what changes its numbers. */
+#include "eigenscope/file.h"
+#include "eigenscope/grid.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Chains one "key=value" line to the hash. */
+__attribute__((format(printf, 2, 3))) static void add(uint64_t *hash, const char *format, ...) {
+  char line[ES_SETTING_MAX + ES_NAME_MAX];
+  va_list arguments;
+  va_start(arguments, format);
+  const int length = vsnprintf(line, sizeof line - 1, format, arguments);
+  va_end(arguments);
+  line[length] = '\n';
+  *hash = es_hash(line, (size_t)length + 1, *hash);
+}
+
+static void add_numbers(uint64_t *hash, const char *key, const double values[3]) {
+  char text[3][32];
+  add(hash, "%s=%s %s %s", key, es_text_double(values[0], text[0]), es_text_double(values[1], text[1]),
+      es_text_double(values[2], text[2]));
+}
+
+/* Synthetic images are what their parameters say; those of files are known by their name here, and by the fingerprint
+ * in the result. */
+static void add_dataset(uint64_t *hash, const es_dataset_spec_t *d) {
+  const es_synthetic_t *s = &d->synthetic;
+  if (d->format == ES_FORMAT_SYNTHETIC)
+    add(hash, "dataset=synthetic %d %d %d %d %lld %lld %lld", s->classes, s->complexity, s->size, s->channels,
+        (long long)s->train, (long long)s->eval, (long long)s->seed);
+  else
+    add(hash, "dataset=%s", d->name);
+  if (d->fit == ES_FIT_PAD) add(hash, "dataset.fit=pad");
+  if (d->limit[ES_TRAIN] != 0) add(hash, "dataset.limit.train=%lld", (long long)d->limit[ES_TRAIN]);
+  if (d->limit[ES_EVAL] != 0) add(hash, "dataset.limit.eval=%lld", (long long)d->limit[ES_EVAL]);
+  if (!d->normalize_given) return;
+  add_numbers(hash, "dataset.mean", d->mean);
+  add_numbers(hash, "dataset.std", d->deviation);
+}
+
+/* The architecture itself, so that a model may be renamed. */
+static void add_model(uint64_t *hash, const es_model_spec_t *m) {
+  char items[12 * ES_ITEMS_MAX + 1];
+  size_t length = 0;
+  items[0] = '\0';
+  for (int i = 0; i < m->n_items; i++)
+    length += (size_t)snprintf(items + length, sizeof items - length, " %d", m->items[i]);
+  add(hash, "model=%s%s", m->family == ES_FAMILY_VGG ? "vgg" : "mlp", items);
+  if (m->head == ES_HEAD_TORCHVISION) add(hash, "model.head=torchvision");
+}
+
+void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]) {
+  uint64_t hash = 0;
+  if (point->source != ES_SOURCE_TRAIN) add(&hash, "source=%d", (int)point->source);
+  add_dataset(&hash, &point->dataset);
+  add_model(&hash, &point->model);
+  if (point->width.numerator != 1 || point->width.denominator != 1)
+    add(&hash, "width=%lld/%lld", (long long)point->width.numerator, (long long)point->width.denominator);
+  /* As written: `all` stays what it is after the dataset's own count was put in. */
+  if (point->classes != 0 && strcmp(es_point_axis(point, "classes"), "all") != 0)
+    add(&hash, "classes=%d", point->classes);
+  if (point->resolution != 32) add(&hash, "resolution=%d", point->resolution);
+  if (point->seed != 0) add(&hash, "seed=%lld", (long long)point->seed);
+  for (int i = 0; i < es_setting_count(); i++) {
+    char value[ES_SETTING_MAX];
+    if (!es_setting_in_id(i, point)) continue;
+    es_setting_print(i, point, value);
+    add(&hash, "%s.%s=%s", es_setting_section(i), es_setting_name(i), value);
+  }
+  snprintf(out, ES_ID_SIZE, "%016llx", (unsigned long long)hash);
+}
+
+const char *es_point_axis(const es_point_t *point, const char *name) {
+  for (int i = 0; i < point->n_axes; i++) {
+    if (strcmp(point->axes[i].name, name) == 0) return point->axes[i].text;
+  }
+  return "";
+}

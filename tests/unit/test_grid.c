@@ -1,0 +1,456 @@
+/* The grid: order, ids, resolved jobs, selections. */
+#include "eigenscope/clock.h"
+#include "eigenscope/grid.h"
+#include "eigenscope/random.h"
+#include "unit/check.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static es_job_t *parse(const char *text) {
+  es_job_t *job = NULL;
+  es_status_t status = {0};
+  if (es_job_parse(&job, text, strlen(text), "job.yaml", NULL, 0, &status) != ES_OK) fail_msg("%s", status.message);
+  return job;
+}
+
+static es_grid_t *create(const es_job_t *job) {
+  es_grid_t *grid = NULL;
+  es_status_t status = {0};
+  if (es_grid_create(&grid, job, &status) != ES_OK) fail_msg("%s", status.message);
+  return grid;
+}
+
+/* The id of the only point of a job: a head and what follows the common beginning. */
+static void only_id(const char *rest, char out[ES_ID_SIZE]) {
+  es_text_t text = {0};
+  es_text_append(&text, "name: x\n%s", rest);
+  es_job_t *job = parse(es_text_get(&text));
+  es_grid_t *grid = create(job);
+  assert_int_equal(es_grid_count(grid), 1);
+  memcpy(out, es_grid_id(grid, 0), ES_ID_SIZE);
+  es_grid_destroy(grid);
+  es_job_destroy(job);
+  es_text_destroy(&text);
+}
+
+static void test_order(void **state) {
+  (void)state;
+  es_job_t *job =
+      parse("name: x\n"
+            "grid:\n  seed: [5, 6]\n  dataset: fashion-mnist\n  model: [vgg11, vgg13]\n  width: [1/4, 1/2, 1]\n");
+  es_grid_t *grid = create(job);
+  assert_int_equal(es_grid_count(grid), 12);
+  static const char *const widths[] = {"1/4", "1/2", "1"};
+  for (int i = 0; i < 12; i++) {
+    es_point_t p;
+    es_grid_point(grid, i, &p);
+    assert_string_equal(es_point_axis(&p, "width"), widths[i % 3]);
+    assert_string_equal(es_point_axis(&p, "model"), i / 3 % 2 == 0 ? "vgg11" : "vgg13");
+    assert_string_equal(es_point_axis(&p, "seed"), i / 6 == 0 ? "5" : "6");
+    assert_string_equal(es_point_axis(&p, "colour"), "");
+    char id[ES_ID_SIZE];
+    es_point_id(&p, id);
+    assert_string_equal(id, es_grid_id(grid, i));
+    assert_int_equal(strspn(id, "0123456789abcdef"), 16);
+    for (int k = 0; k < i; k++) assert_string_not_equal(id, es_grid_id(grid, k));
+  }
+  es_grid_destroy(grid);
+  es_job_destroy(job);
+}
+
+static void test_union_without_repetitions(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n"
+                        "grid:\n"
+                        "- {dataset: fashion-mnist, model: vgg11, width: [1/4, 1/2], seed: [0, 1]}\n"
+                        "- {dataset: fashion-mnist, model: vgg11, seed: [0, 1, 2], width: [1/2, 1]}\n"
+                        "- {dataset: fashion-mnist, model: vgg11, width: 1/2}\n");
+  es_grid_t *grid = create(job);
+  /* 4, then of 6 the two at width 1/2 and seeds 0 and 1 are there already; the third block adds nothing. */
+  assert_int_equal(es_grid_count(grid), 8);
+  static const char *const seeds[] = {"0", "1", "0", "1", "0", "1", "2", "2"};
+  static const char *const widths[] = {"1/4", "1/4", "1/2", "1/2", "1", "1", "1/2", "1"};
+  for (int i = 0; i < 8; i++) {
+    es_point_t p;
+    es_grid_point(grid, i, &p);
+    assert_string_equal(es_point_axis(&p, "seed"), seeds[i]);
+    assert_string_equal(es_point_axis(&p, "width"), widths[i]);
+  }
+  es_grid_destroy(grid);
+  es_job_destroy(job);
+}
+
+/* Ids name result files of earlier versions: a change here makes every stored result be computed again. */
+static void test_ids_stay(void **state) {
+  (void)state;
+  char id[ES_ID_SIZE];
+  only_id("grid: {dataset: fashion-mnist, model: vgg11}\n", id);
+  assert_string_equal(id, "7b69be8db4037ab1");
+  only_id("grid: {dataset: shapes, model: late, width: 1/4, classes: 3, resolution: 16, seed: 7}\n"
+          "models: {late: {vgg: [8, M, 16, A], head: torchvision}}\n"
+          "datasets: {shapes: {format: synthetic, fit: pad, limit: {train: 10, eval: 5},\n"
+          "  normalize: {mean: 0.5, std: 0.25}}}\n"
+          "train: {epochs: 2, batch: 10, optimizer: adam, learning_rate: 0.001, beta1: 0.8, schedule: cosine,\n"
+          "  augment: [crop], lanes: 4, weight_decay: 0}\n"
+          "measure: {every: 2, delta: [0.5, 0.9], splits: [eval], convention: delve, layers: [features.*]}\n",
+          id);
+  assert_string_equal(id, "11d5d785ab2ec98a");
+}
+
+#define SAME(a, b)                                                                                                     \
+  do {                                                                                                                 \
+    char x[ES_ID_SIZE], y[ES_ID_SIZE];                                                                                 \
+    only_id(a, x), only_id(b, y);                                                                                      \
+    assert_string_equal(x, y);                                                                                         \
+  } while (0)
+#define GRID "grid: {dataset: fashion-mnist, model: vgg11}\n"
+
+static void test_id_leaves_out_what_changes_no_numbers(void **state) {
+  (void)state;
+  SAME(GRID, "output: elsewhere\n" GRID "checkpoint: {every: 3, keep: all}\nprobe: {pool: 2}\n");
+  SAME(GRID, GRID "train: {epochs: 20, learning_rate: 1.0e-1, schedule: none}\nmeasure: {delta: 0.990}\n");
+  SAME(GRID, "grid: {seed: 0, model: vgg11, classes: all, dataset: fashion-mnist, width: 16/16}\n");
+  SAME(GRID "train: {learning_rate: 0.2}\n",
+       "grid: {dataset: fashion-mnist, model: vgg11, train.learning_rate: 0.2}\n");
+  SAME(GRID, GRID "train: {beta1: 0.5, epsilon: 1}\n");
+  SAME(GRID "train: {optimizer: adam}\n", GRID "train: {optimizer: adam, momentum: 0}\n");
+  SAME(GRID, "grid: {dataset: fashion-mnist, model: mine}\n"
+             "models: {mine: {vgg: [64, M, 128, M, 256, 256, M, 512, 512, M, 512, 512, M]}}\n");
+  SAME(GRID, GRID "datasets: {fashion-mnist: {format: idx, path: /elsewhere}}\n");
+  SAME("grid: {dataset: a, model: vgg11}\ndatasets: {a: {format: synthetic}}\n",
+       "grid: {dataset: b, model: vgg11}\ndatasets: {b: {format: synthetic, size: 32}}\n");
+}
+
+static void test_id_changes_with_what_does(void **state) {
+  (void)state;
+  static const char *const changes[] = {
+      "grid: {dataset: fashion-mnist, model: vgg13}\n",
+      "grid: {dataset: fashion-mnist, model: mlp}\n",
+      "grid: {dataset: fashion-mnist, model: vgg11, width: 1/2}\n",
+      "grid: {dataset: fashion-mnist, model: vgg11, classes: 10}\n",
+      "grid: {dataset: fashion-mnist, model: vgg11, resolution: 28}\n",
+      "grid: {dataset: fashion-mnist, model: vgg11, seed: 1}\n",
+      "grid: {dataset: mnist, model: vgg11}\ndatasets: {mnist: {format: idx, path: x}}\n",
+      "grid: {dataset: fashion-mnist, model: tv}\nmodels: {tv: {vgg: vgg11, head: torchvision}}\n",
+      GRID "datasets: {fashion-mnist: {format: idx, path: x, fit: pad}}\n",
+      GRID "datasets: {fashion-mnist: {format: idx, path: x, limit: {train: 10}}}\n",
+      GRID "datasets: {fashion-mnist: {format: idx, path: x, limit: {eval: 10}}}\n",
+      GRID "datasets: {fashion-mnist: {format: idx, path: x, normalize: {mean: 0, std: 1}}}\n",
+      GRID "datasets: {fashion-mnist: {format: idx, path: x, normalize: {mean: 1, std: 0.5}}}\n",
+      "grid: {dataset: s, model: vgg11}\ndatasets: {s: {format: synthetic}}\n",
+      "grid: {dataset: s, model: vgg11}\ndatasets: {s: {format: synthetic, classes: 3}}\n",
+      "grid: {dataset: s, model: vgg11}\ndatasets: {s: {format: synthetic, complexity: 3}}\n",
+      "grid: {dataset: s, model: vgg11}\ndatasets: {s: {format: synthetic, channels: 1}}\n",
+      "grid: {dataset: s, model: vgg11}\ndatasets: {s: {format: synthetic, train: 100}}\n",
+      "grid: {dataset: s, model: vgg11}\ndatasets: {s: {format: synthetic, eval: 100}}\n",
+      "grid: {dataset: s, model: vgg11}\ndatasets: {s: {format: synthetic, seed: 1}}\n",
+      GRID "train: {epochs: 3}\n",
+      GRID "train: {batch: 3}\n",
+      GRID "train: {optimizer: adam}\n",
+      GRID "train: {optimizer: adam, beta1: 0.5}\n",
+      GRID "train: {learning_rate: 0.3}\n",
+      GRID "train: {momentum: 0.3}\n",
+      GRID "train: {weight_decay: 0.3}\n",
+      GRID "train: {schedule: cosine}\n",
+      GRID "train: {schedule: {step: 1}}\n",
+      GRID "train: {schedule: {step: 1, gamma: 0.5}}\n",
+      GRID "train: {augment: crop}\n",
+      GRID "train: {augment: flip}\n",
+      GRID "train: {lanes: 4}\n",
+      GRID "measure: {every: 2}\n",
+      GRID "measure: {delta: [0.9, 0.99]}\n",
+      GRID "measure: {splits: eval}\n",
+      GRID "measure: {convention: delve}\n",
+      GRID "measure: {layers: features.*}\n",
+  };
+  enum { N = sizeof changes / sizeof *changes };
+  char ids[N + 1][ES_ID_SIZE];
+  only_id(GRID, ids[N]);
+  for (int i = 0; i < N; i++) {
+    only_id(changes[i], ids[i]);
+    assert_string_not_equal(ids[i], ids[N]);
+    for (int k = 0; k < i; k++) {
+      if (strcmp(ids[i], ids[k]) == 0) fail_msg("the same id for\n%sand\n%s", changes[i], changes[k]);
+    }
+  }
+}
+
+/* What es_point_bind does to `all` leaves the id as it is. */
+static void test_id_of_a_bound_point(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n" GRID);
+  es_grid_t *grid = create(job);
+  es_point_t p;
+  char id[ES_ID_SIZE];
+  es_grid_point(grid, 0, &p);
+  p.classes = 10;
+  es_point_id(&p, id);
+  assert_string_equal(id, es_grid_id(grid, 0));
+  es_grid_destroy(grid);
+  es_job_destroy(job);
+}
+
+static const char *pick(uint32_t *word, const char *const *choices, uint32_t n) {
+  const char *choice = choices[*word % n];
+  *word /= n;
+  return choice;
+}
+#define PICK(word, ...)                                                                                                \
+  pick(word, (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+/* A job of one point with settings drawn at random. */
+static void random_job(uint32_t round, es_text_t *out) {
+  uint32_t w[4];
+  es_random_block(1, ES_RANDOM_TEST, round, 0, w);
+  es_text_append(out, "name: \"a \\\"b\\\": # $x\"\ngrid:\n");
+  es_text_append(out, "  seed: %s\n", PICK(&w[0], "0", "17", "9223372036854775807"));
+  es_text_append(out, "  dataset: %s\n", PICK(&w[0], "fashion-mnist", "shapes", "on-disk", "\"123\""));
+  es_text_append(out, "  model: %s\n", PICK(&w[0], "vgg16", "mlp", "late", "dense", "\"1e3\""));
+  es_text_append(out, "  width: %s\n", PICK(&w[0], "1", "1/16", "0.3", "7/3", "16"));
+  es_text_append(out, "  classes: %s\n", PICK(&w[0], "all", "2", "1024"));
+  es_text_append(out, "  %s\n", PICK(&w[0], "resolution: 8", "resolution: 33", "train.beta2: 0.5", "train.lanes: 2"));
+  es_text_append(out, "  %s\n",
+                 PICK(&w[1], "train.learning_rate: 1.0e-7", "train.optimizer: adam", "train.schedule: cosine",
+                      "measure.convention: delve", "train.weight_decay: 0.1"));
+  es_text_append(out,
+                 "models:\n  late: {vgg: [7, M, 9, A], head: %s}\n  dense: {mlp: [1, 65536]}\n  1e3: {vgg: vgg13}\n",
+                 PICK(&w[1], "authors", "torchvision"));
+  es_text_append(out, "datasets:\n  shapes: {format: synthetic, classes: %s, channels: %s, seed: 4%s}\n",
+                 PICK(&w[1], "2", "1000"), PICK(&w[1], "1", "3"), PICK(&w[1], "", ", limit: {eval: 3}"));
+  es_text_append(out, "  on-disk: {format: idx, path: %s, fit: %s, normalize: %s}\n",
+                 PICK(&w[1], "a b", "/x/$$y", "\"q\\\"\\\\\""), PICK(&w[1], "pad", "resize"),
+                 PICK(&w[1], "train", "{mean: [0.1, 0.2, 0.3], std: 3.3333333333333335}"));
+  es_text_append(out, "  123: {format: idx, path: z, limit: {train: 100, eval: 2147483647}}\n");
+  es_text_append(out, "train: {epochs: %s, momentum: %s, augment: %s, batch: %s}\n", PICK(&w[2], "1", "100000"),
+                 PICK(&w[2], "0", "0.1", "0.9999999999999999"), PICK(&w[2], "[]", "[flip]", "[flip, crop]"),
+                 PICK(&w[2], "1", "65536"));
+  es_text_append(out, "measure: {every: %s, delta: %s, splits: %s, layers: %s}\n", PICK(&w[2], "1", "3"),
+                 PICK(&w[2], "0.99", "[0.001, 0.3333333333333333, 1]"), PICK(&w[2], "train", "eval", "[eval, train]"),
+                 PICK(&w[2], "\"*\"", "[features.*, \"a?-_\"]"));
+  es_text_append(out, "checkpoint: {every: %s, keep: %s}\n", PICK(&w[3], "1", "50"),
+                 PICK(&w[3], "none", "last", "all"));
+}
+
+static void clear_lines(es_point_t *p) {
+  p->dataset.line = p->line_model = p->line_width = p->line_classes = p->line_resolution = 0;
+}
+
+/* A resolved job makes exactly the point that it was made from: every field but the lines. */
+static void test_description_makes_the_same_point(void **state) {
+  (void)state;
+  for (uint32_t round = 0; round < 500; round++) {
+    es_text_t text = {0}, description = {0}, again_description = {0};
+    random_job(round, &text);
+    es_job_t *job = parse(es_text_get(&text));
+    es_grid_t *grid = create(job);
+    assert_int_equal(es_grid_count(grid), 1);
+    es_point_t p, q;
+    memset(&p, 0, sizeof p);
+    memset(&q, 0, sizeof q);
+    es_grid_point(grid, 0, &p);
+    es_point_describe(&p, es_job_name(job), &description);
+    assert_false(description.failed);
+    es_job_t *again = parse(es_text_get(&description));
+    es_grid_t *again_grid = create(again);
+    assert_int_equal(es_grid_count(again_grid), 1);
+    assert_string_equal(es_grid_id(again_grid, 0), es_grid_id(grid, 0));
+    assert_string_equal(es_job_name(again), es_job_name(job));
+    es_grid_point(again_grid, 0, &q);
+    clear_lines(&p);
+    clear_lines(&q);
+    es_point_describe(&q, es_job_name(again), &again_description);
+    assert_string_equal(es_text_get(&description), es_text_get(&again_description));
+    assert_memory_equal(p.axes, q.axes, sizeof p.axes);
+    assert_memory_equal(&p.measure, &q.measure, sizeof p.measure);
+    assert_string_equal(p.dataset.path, q.dataset.path);
+    assert_memory_equal(p.dataset.mean, q.dataset.mean, sizeof p.dataset.mean);
+    assert_memory_equal(p.dataset.deviation, q.dataset.deviation, sizeof p.dataset.deviation);
+    es_grid_destroy(again_grid);
+    es_job_destroy(again);
+    es_grid_destroy(grid);
+    es_job_destroy(job);
+    es_text_destroy(&again_description);
+    es_text_destroy(&description);
+    es_text_destroy(&text);
+  }
+}
+
+/* A bound point describes itself with `all`, and so does what comes of it. */
+static void test_description_of_a_bound_point(void **state) {
+  (void)state;
+  es_job_t *job = parse("name: x\n" GRID);
+  es_grid_t *grid = create(job);
+  es_point_t p;
+  es_grid_point(grid, 0, &p);
+  p.classes = 10;
+  es_text_t text = {0};
+  es_point_describe(&p, "x", &text);
+  assert_non_null(strstr(es_text_get(&text), "\n  classes: all\n"));
+  es_text_destroy(&text);
+  es_grid_destroy(grid);
+  es_job_destroy(job);
+}
+
+/* 10 × 10 × 1000 points: time and memory of a grid do not depend on the size of a point. */
+static void test_large_grid(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_text_append(&text, "name: x\ngrid:\n  dataset: fashion-mnist\n  model: [vgg11, vgg13, vgg16, vgg19, mlp]\n"
+                        "  width: [1/16, 1/8, 1/4, 1/2, 1]\n  train.learning_rate: [0.1, 0.2, 0.3, 0.4]\n  seed: [0");
+  for (int i = 1; i < 1000; i++) es_text_append(&text, ", %d", i);
+  es_text_append(&text, "]\n");
+  const double start = es_clock();
+  es_job_t *job = parse(es_text_get(&text));
+  es_grid_t *grid = create(job);
+  const double seconds = es_clock() - start;
+  assert_int_equal(es_grid_count(grid), 100000);
+  es_point_t p;
+  es_grid_point(grid, 99999, &p);
+  assert_string_equal(p.model.name, "mlp");
+  assert_int_equal(p.seed, 999);
+  if (seconds > 60) fail_msg("100,000 points took %.1f s; about half a second is usual", seconds);
+  print_message("100,000 points: %.2f s\n", seconds);
+  es_grid_destroy(grid);
+  es_job_destroy(job);
+  es_text_destroy(&text);
+}
+
+static void test_too_large_grid(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_text_append(&text, "name: x\ngrid:\n  dataset: fashion-mnist\n  model: vgg11\n  train.epochs: [1");
+  for (int i = 2; i <= 1001; i++) es_text_append(&text, ", %d", i);
+  es_text_append(&text, "]\n  seed: [0");
+  for (int i = 1; i < 1000; i++) es_text_append(&text, ", %d", i);
+  es_text_append(&text, "]\n");
+  es_job_t *job = parse(es_text_get(&text));
+  es_grid_t *grid = NULL;
+  es_status_t status = {0};
+  assert_int_equal(es_grid_create(&grid, job, &status), ES_INPUT);
+  assert_string_equal(status.message, "job.yaml:6: the grid has more than 1000000 points; split the job");
+  assert_null(grid);
+  es_job_destroy(job);
+  es_text_destroy(&text);
+}
+
+static void check_selection(const char *text, int64_t count, const char *printed) {
+  es_selection_t selection;
+  es_text_t out = {0};
+  assert_int_equal(es_selection_parse(&selection, text, count, NULL), ES_OK);
+  for (int64_t i = 1; i < selection.n; i++) assert_true(selection.index[i] > selection.index[i - 1]);
+  es_selection_print(&selection, &out);
+  assert_string_equal(es_text_get(&out), printed);
+  es_text_destroy(&out);
+  es_selection_destroy(&selection);
+}
+
+static void refuse_selection(const char *text, const char *message) {
+  es_selection_t selection;
+  es_status_t status = {0};
+  assert_int_equal(es_selection_parse(&selection, text, 10, &status), ES_INPUT);
+  assert_string_equal(status.message, message);
+}
+
+static void test_selection(void **state) {
+  (void)state;
+  check_selection(NULL, 10, "0-9");
+  check_selection("0-9", 10, "0-9");
+  check_selection("7", 10, "7");
+  check_selection("7,0-3", 10, "0-3,7");
+  check_selection("1,2,3,5,5,4-6,9", 10, "1-6,9");
+  check_selection("0,2,4", 10, "0,2,4");
+  check_selection("0-1", 2, "0-1");
+  refuse_selection("", "--points is empty; write indices as in 0-3,7");
+  refuse_selection("10", "--points 10: there is no point 10; the grid has 0-9");
+  refuse_selection("3-1", "--points 3-1: the range 3-1 ends before it begins");
+  refuse_selection("1,", "--points 1,: write indices and ranges as in 0-3,7");
+  refuse_selection(",1", "--points ,1: write indices and ranges as in 0-3,7");
+  refuse_selection("1--2", "--points 1--2: write indices and ranges as in 0-3,7");
+  refuse_selection("-1", "--points -1: write indices and ranges as in 0-3,7");
+  refuse_selection("1 2", "--points 1 2: write indices and ranges as in 0-3,7");
+  refuse_selection("a", "--points a: write indices and ranges as in 0-3,7");
+  refuse_selection("99999999999999999999", "--points 99999999999999999999: write indices and ranges as in 0-3,7");
+}
+
+/* The shares of all tasks make the whole, and their costs are near to each other. */
+static void test_tasks(void **state) {
+  (void)state;
+  enum { N = 10 };
+  static const double cost[N] = {1, 8, 3, 9, 2, 7, 5, 5, 4, 6};
+  bool seen[N] = {false};
+  double least = 1e9, most = 0;
+  for (int share = 0; share < 3; share++) {
+    char task[16];
+    snprintf(task, sizeof task, "%d/3", share);
+    es_selection_t selection;
+    assert_int_equal(es_selection_parse(&selection, NULL, N, NULL), ES_OK);
+    assert_int_equal(es_selection_task(&selection, task, cost, NULL), ES_OK);
+    double sum = 0;
+    for (int64_t i = 0; i < selection.n; i++) {
+      assert_false(seen[selection.index[i]]);
+      assert_true(i == 0 || selection.index[i] > selection.index[i - 1]);
+      seen[selection.index[i]] = true;
+      sum += cost[selection.index[i]];
+    }
+    least = sum < least ? sum : least;
+    most = sum > most ? sum : most;
+    es_selection_destroy(&selection);
+  }
+  for (int i = 0; i < N; i++) assert_true(seen[i]);
+  assert_true(most - least <= 9);
+}
+
+static void test_more_tasks_than_points(void **state) {
+  (void)state;
+  static const double cost[2] = {1, 2};
+  es_selection_t selection;
+  assert_int_equal(es_selection_parse(&selection, NULL, 2, NULL), ES_OK);
+  assert_int_equal(es_selection_task(&selection, "5/8", cost, NULL), ES_OK);
+  assert_int_equal(selection.n, 0);
+  es_selection_destroy(&selection);
+}
+
+static void test_bad_tasks(void **state) {
+  (void)state;
+  static const char *const bad[][2] = {
+      {"", "--task : write I/N, as in 0/4 for the first of four"},
+      {"1", "--task 1: write I/N, as in 0/4 for the first of four"},
+      {"1/", "--task 1/: write I/N, as in 0/4 for the first of four"},
+      {"/2", "--task /2: write I/N, as in 0/4 for the first of four"},
+      {"-1/2", "--task -1/2: write I/N, as in 0/4 for the first of four"},
+      {"1/2x", "--task 1/2x: write I/N, as in 0/4 for the first of four"},
+      {"2/2", "--task 2/2: tasks are counted from 0, so that I is below N"},
+      {"0/0", "--task 0/0: tasks are counted from 0, so that I is below N"},
+  };
+  static const double cost[3] = {1, 2, 3};
+  es_selection_t selection;
+  assert_int_equal(es_selection_parse(&selection, NULL, 3, NULL), ES_OK);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    es_status_t status = {0};
+    assert_int_equal(es_selection_task(&selection, bad[i][0], cost, &status), ES_INPUT);
+    assert_string_equal(status.message, bad[i][1]);
+    assert_int_equal(selection.n, 3);
+  }
+  es_selection_destroy(&selection);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_order),
+      balanced_test(test_union_without_repetitions),
+      balanced_test(test_ids_stay),
+      balanced_test(test_id_leaves_out_what_changes_no_numbers),
+      balanced_test(test_id_changes_with_what_does),
+      balanced_test(test_id_of_a_bound_point),
+      balanced_test(test_description_makes_the_same_point),
+      balanced_test(test_description_of_a_bound_point),
+      balanced_test(test_large_grid),
+      balanced_test(test_too_large_grid),
+      balanced_test(test_selection),
+      balanced_test(test_tasks),
+      balanced_test(test_more_tasks_than_points),
+      balanced_test(test_bad_tasks),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
