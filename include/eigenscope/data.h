@@ -32,7 +32,9 @@ typedef struct es_dataset es_dataset_t;
 
 /** Reads, decompresses, fits (resize: antialiased triangle filter as PIL's and torchvision's bilinear with antialias;
  * pad: centred zeros, centred crop when larger). Collective over `comm` (any communicator; nodes are found inside); the
- * ranks of a node share the work and one copy. All ranks return the same code. */
+ * ranks of a node share the work and one copy. Only one rank of a node reads files; nodes that read different data
+ * fail. MPI_COMM_NULL loads for this process alone, without MPI. All ranks return the same code: ES_INPUT naming the
+ * file, or ES_SYSTEM (a file that cannot be read, no room for shared memory). */
 es_code_t es_dataset_load(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
                           es_status_t *status);
 /** Collective over the communicator of es_dataset_load. NULL is fine (on all ranks). */
@@ -53,6 +55,7 @@ typedef struct es_samples {
   int32_t *label;      /**< owned; 0 … classes−1 */
   double mean[3];      /**< what is subtracted, on the 0 … 1 scale */
   double deviation[3]; /**< what divides; 1 where it would be 0 */
+  float *table; /**< owned; (256, 4): (v/255 − mean)/deviation of raw value v by channel, rounded once; [3] unused */
 } es_samples_t;
 
 /** Class filter (labels < classes), then the balanced limit: n/k for each class in file order, the first n mod k
@@ -75,9 +78,10 @@ typedef struct es_augment {
 void es_samples_fetch(const es_samples_t *samples, const int32_t *positions, int64_t n, const es_augment_t *augment,
                       float *out);
 
-/** One image of the synthetic generator: uint8 (size, size, channels). A pure function of (spec, split, sample). The
- * class of sample i is i mod classes. Difficulty grows with the number of classes and with `complexity` (see
- * src/data/synthetic.c). */
+/** One image of the synthetic generator: uint8 (size, size, channels). A pure function of (spec, split, sample), the
+ * same bytes on every machine. The class of sample i is i mod classes. Difficulty grows with the number of classes and
+ * with `complexity`: 1 is learnt by a small network within an epoch, 4 in a few, 16 is hard (src/data/synthetic.c says
+ * what it adds). */
 void es_synthetic_image(const es_synthetic_t *spec, es_split_t split, int64_t sample, uint8_t *out);
 
 #endif

@@ -1,0 +1,31 @@
+/** Brings stored images to the resolution of a point. Not collective. */
+#ifndef EIGENSCOPE_DATA_FIT_H
+#define EIGENSCOPE_DATA_FIT_H
+
+#include "eigenscope/data.h"
+
+/** One pass of the resampling filter along one axis: output x is the sum of weight[x·width + t]·input[first[x] + t]. */
+typedef struct es_taps {
+  int32_t width;   /**< weights kept for an output, surplus ones 0 */
+  int32_t *first;  /**< owned */
+  int32_t *count;  /**< owned; weights in use, at least 1 */
+  int32_t *weight; /**< owned; fixed point, 2²² is 1 */
+} es_taps_t;
+
+typedef struct es_fitter {
+  es_fit_t fit;
+  int32_t height, width, channels, resolution;
+  es_taps_t horizontal, vertical;
+  uint8_t *between; /**< owned; (height, resolution, channels), after the horizontal pass */
+  int32_t *sums;    /**< owned; one row of the vertical pass */
+} es_fitter_t;
+
+/** Prepares for images of (height, width, channels) as `info` says. ES_SYSTEM when memory is out. */
+es_code_t es_fitter_create(es_fitter_t *out, es_fit_t fit, const es_dataset_info_t *info, int32_t resolution,
+                           es_status_t *status);
+void es_fitter_destroy(es_fitter_t *fitter);
+
+/** (height, width, channels) to (resolution, resolution, channels). Uses the fitter's scratch: one thread at a time. */
+void es_fitter_apply(es_fitter_t *fitter, const uint8_t *image, uint8_t *out);
+
+#endif

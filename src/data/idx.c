@@ -1,0 +1,245 @@
+/* IDX, the format of MNIST and Fashion-MNIST (http://yann.lecun.com/exdb/mnist/): a big-endian header of a magic number
+ * and the dimensions, then unsigned bytes. A dataset is a folder of four files, each plain or gzip. */
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "reader.h"
+#include "stream.h"
+#include <stdio.h>
+#include <string.h>
+
+static const char STAGE[] = "data";
+
+static const char *const IMAGES[ES_SPLITS] = {"train-images-idx3-ubyte", "t10k-images-idx3-ubyte"};
+static const char *const LABELS[ES_SPLITS] = {"train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"};
+
+enum { MAGIC_LABELS = 0x00000801, MAGIC_IMAGES = 0x00000803, SIDE_MAX = 8192 };
+
+typedef struct header {
+  int64_t count;
+  int dimensions;        /* 1: labels, 3: images */
+  int32_t height, width; /* 1 for labels */
+  int64_t size;          /* of the whole file when it is right */
+} header_t;
+
+static uint32_t big_endian(const uint8_t *bytes) {
+  return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | (uint32_t)bytes[3];
+}
+
+/* One header with 1 (labels) or 3 (images) dimensions, whose values make sense. */
+static es_code_t read_header(es_stream_t *file, int dimensions, header_t *out, es_status_t *status) {
+  uint8_t bytes[16];
+  int64_t size = 4 + 4 * dimensions, got;
+  ES_TRY(es_stream_read(file, bytes, size, &got, status));
+  if (got < size) {
+    return es_fail(status, ES_INPUT, STAGE, "%s: holds %lld bytes, less than the %lld of an IDX header", file->path,
+                   (long long)got, (long long)size);
+  }
+  uint32_t magic = big_endian(bytes), due = dimensions == 1 ? MAGIC_LABELS : MAGIC_IMAGES;
+  if (magic != due) {
+    return es_fail(status, ES_INPUT, STAGE, "%s: starts with 0x%08x where an IDX file of %s starts with 0x%08x",
+                   file->path, magic, dimensions == 1 ? "labels" : "images", due);
+  }
+  uint32_t count = big_endian(bytes + 4);
+  uint32_t height = dimensions == 1 ? 1 : big_endian(bytes + 8), width = dimensions == 1 ? 1 : big_endian(bytes + 12);
+  if (count < 1 || count > INT32_MAX || height < 1 || height > SIDE_MAX || width < 1 || width > SIDE_MAX) {
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: its header says %u items of %u x %u, where 1 … %d items of at most %d x %d are due", file->path,
+                   count, height, width, INT32_MAX, SIDE_MAX, SIDE_MAX);
+  }
+  *out = (header_t){.count = count, .dimensions = dimensions, .height = (int32_t)height, .width = (int32_t)width};
+  out->size = size + out->count * out->height * out->width;
+  return ES_OK;
+}
+
+/* The file is `length` bytes long when unpacked: as its header says, and whole? */
+static es_code_t check_length(const es_stream_t *file, const header_t *header, int64_t length, es_status_t *status) {
+  if (length == header->size && !file->cut) return ES_OK;
+  if (length == header->size) {
+    return es_fail(status, ES_INPUT, STAGE, "%s: truncated: the checksum at the end of the gzip data is missing",
+                   file->path);
+  }
+  char size[48] = "";
+  if (header->dimensions == 3) snprintf(size, sizeof size, " of %d x %d", header->height, header->width);
+  return es_fail(status, ES_INPUT, STAGE, "%s: %s: %lld bytes%s where its header (%lld %s%s) asks for %lld", file->path,
+                 length < header->size ? "truncated" : "too long", (long long)length,
+                 gzdirect(file->file) ? "" : " unpacked", (long long)header->count,
+                 header->dimensions == 3 ? "images" : "labels", size, (long long)header->size);
+}
+
+/* Opens a file and checks its header and its length, without reading on where that can be avoided. */
+static es_code_t inspect_file(const char *folder, const char *name, int dimensions, header_t *out, char *path,
+                              es_status_t *status) {
+  es_stream_t file;
+  int64_t length = 0;
+  ES_TRY(es_stream_open(&file, folder, name, status));
+  es_code_t code = read_header(&file, dimensions, out, status);
+  if (code == ES_OK) code = es_stream_length(&file, out->size, &length, status);
+  if (code == ES_OK) code = check_length(&file, out, length, status);
+  memcpy(path, file.path, sizeof file.path);
+  es_stream_close(&file);
+  return code;
+}
+
+/* Reads what the header promised and makes sure that the file ends there. */
+static es_code_t read_body(es_stream_t *file, const header_t *header, uint8_t *out, int64_t size, es_status_t *status) {
+  int64_t got;
+  ES_TRY(es_stream_read(file, out, size, &got, status));
+  if (got < size) return check_length(file, header, file->done, status);
+  if (file->done < header->size) return ES_OK;
+  /* Reading past the end is also what makes zlib compare the checksum. */
+  uint8_t more[4096];
+  do {
+    ES_TRY(es_stream_read(file, more, sizeof more, &got, status));
+  } while (got > 0);
+  return check_length(file, header, file->done, status);
+}
+
+/* All labels of a split as bytes, owned by the caller; their number must be that of the images. */
+static es_code_t load_labels(const es_dataset_spec_t *spec, es_split_t split, int64_t images, uint8_t **out,
+                             char path[ES_STREAM_PATH_MAX], es_status_t *status) {
+  header_t header;
+  es_stream_t file;
+  ES_TRY(inspect_file(spec->path, LABELS[split], 1, &header, path, status));
+  if (header.count != images) {
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: %lld labels for the %lld images of %s; both files must have the same count", path,
+                   (long long)header.count, (long long)images, IMAGES[split]);
+  }
+  ES_TRY(es_stream_open(&file, spec->path, LABELS[split], status));
+  uint8_t *labels = es_allocate((size_t)header.count, 1);
+  es_code_t code = ES_OK;
+  if (labels == NULL) {
+    code = es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for %lld labels", path, (long long)header.count);
+  }
+  if (code == ES_OK) code = read_header(&file, 1, &header, status);
+  if (code == ES_OK && header.count != images) {
+    code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", path);
+  }
+  if (code == ES_OK) code = read_body(&file, &header, labels, header.count, status);
+  es_stream_close(&file);
+  if (code == ES_OK) {
+    *out = labels;
+  } else {
+    es_free(labels);
+  }
+  return code;
+}
+
+/* The train labels say how many classes there are: the largest + 1, each with a sample. */
+static es_code_t define_classes(es_dataset_info_t *info, const uint8_t *labels, const char *path, es_status_t *status) {
+  int64_t largest = 0;
+  for (int64_t i = 0; i < info->count[ES_TRAIN]; i++) {
+    info->class_count[ES_TRAIN][labels[i]]++;
+    if (labels[i] > labels[largest]) largest = i;
+  }
+  info->classes = labels[largest] + 1;
+  for (int32_t c = 0; c < info->classes; c++) {
+    if (info->class_count[ES_TRAIN][c] > 0) continue;
+    return es_fail(
+        status, ES_INPUT, STAGE,
+        "%s: class %d has no sample, while sample %lld has label %d; every class from 0 to the largest label "
+        "needs train samples",
+        path, c, (long long)largest, labels[largest]);
+  }
+  return ES_OK;
+}
+
+static es_code_t count_eval(es_dataset_info_t *info, const uint8_t *labels, const char *path, es_status_t *status) {
+  for (int64_t i = 0; i < info->count[ES_EVAL]; i++) {
+    if (labels[i] >= info->classes) {
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: label %d of sample %lld is out of range: the train labels are 0 … %d", path, labels[i],
+                     (long long)i, info->classes - 1);
+    }
+    info->class_count[ES_EVAL][labels[i]]++;
+  }
+  return ES_OK;
+}
+
+static es_code_t widen(uint16_t **out, const uint8_t *labels, int64_t n, const char *path, es_status_t *status) {
+  *out = es_allocate((size_t)n, sizeof **out);
+  if (*out == NULL)
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for %lld labels", path, (long long)n);
+  for (int64_t i = 0; i < n; i++) (*out)[i] = labels[i];
+  return ES_OK;
+}
+
+/* Headers of both image files: counts and one size of images. */
+static es_code_t inspect_images(es_dataset_info_t *info, const es_dataset_spec_t *spec, es_status_t *status) {
+  info->channels = 1;
+  for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
+    header_t header;
+    char path[ES_STREAM_PATH_MAX];
+    ES_TRY(inspect_file(spec->path, IMAGES[split], 3, &header, path, status));
+    info->count[split] = header.count;
+    if (split == ES_TRAIN) {
+      info->height = header.height;
+      info->width = header.width;
+    } else if (header.height != info->height || header.width != info->width) {
+      return es_fail(status, ES_INPUT, STAGE, "%s: images of %d x %d where those of %s are %d x %d; both must be equal",
+                     path, header.height, header.width, IMAGES[ES_TRAIN], info->height, info->width);
+    }
+  }
+  return ES_OK;
+}
+
+static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], const es_dataset_spec_t *spec,
+                         es_status_t *status) {
+  if (!es_directory_exists(spec->path)) {
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: there is no such folder; it should hold %s, %s, %s and %s, plain or .gz", spec->path,
+                   IMAGES[ES_TRAIN], LABELS[ES_TRAIN], IMAGES[ES_EVAL], LABELS[ES_EVAL]);
+  }
+  es_code_t code = inspect_images(info, spec, status);
+  for (es_split_t split = ES_TRAIN; code == ES_OK && split < ES_SPLITS; split++) {
+    uint8_t *bytes = NULL;
+    char path[ES_STREAM_PATH_MAX];
+    code = load_labels(spec, split, info->count[split], &bytes, path, status);
+    if (code == ES_OK) code = (split == ES_TRAIN ? define_classes : count_eval)(info, bytes, path, status);
+    if (code == ES_OK && labels != NULL) code = widen(&labels[split], bytes, info->count[split], path, status);
+    es_free(bytes);
+  }
+  if (code != ES_OK && labels != NULL) {
+    for (int split = 0; split < ES_SPLITS; split++) {
+      es_free(labels[split]);
+      labels[split] = NULL;
+    }
+  }
+  return code;
+}
+
+typedef struct state {
+  es_stream_t file;
+  header_t header;
+} state_t;
+
+static void close_images(es_images_t *images) {
+  state_t *state = images->state;
+  es_stream_close(&state->file);
+  es_free(state);
+  images->state = NULL;
+}
+
+static es_code_t open_images(es_images_t *images, es_status_t *status) {
+  const es_dataset_info_t *info = images->info;
+  state_t *state = es_allocate_zero(1, sizeof *state);
+  if (state == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", images->spec->path);
+  images->state = state;
+  es_code_t code = es_stream_open(&state->file, images->spec->path, IMAGES[images->split], status);
+  if (code == ES_OK) code = read_header(&state->file, 3, &state->header, status);
+  if (code == ES_OK && (state->header.count != info->count[images->split] || state->header.height != info->height ||
+                        state->header.width != info->width)) {
+    code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", state->file.path);
+  }
+  if (code != ES_OK) close_images(images);
+  return code;
+}
+
+static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status) {
+  (void)first; /* in order: where the file stands */
+  state_t *state = images->state;
+  return read_body(&state->file, &state->header, out, count * es_info_image_size(images->info), status);
+}
+
+const es_reader_t es_reader_idx = {
+    .anywhere = false, .inspect = inspect, .open = open_images, .read = read_images, .close = close_images};

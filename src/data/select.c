@@ -1,0 +1,199 @@
+/* Which samples a point uses, and what normalises them. */
+#include "dataset.h"
+#include "eigenscope/kernel.h"
+#include "eigenscope/memory.h"
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char STAGE[] = "data";
+
+static const char *const SPLIT_NAMES[ES_SPLITS] = {"train", "eval"};
+
+/* "<job>:<line>", or "<job>" when the line is not known. */
+static const char *place(char out[ES_PATH_MAX + 16], const char *job_path, int32_t line) {
+  snprintf(out, ES_PATH_MAX + 16, line > 0 ? "%s:%d" : "%s", job_path, line);
+  return out;
+}
+
+/* Samples that class c may give: its share of the limit, or all. */
+static int64_t quota(int64_t limit, int32_t classes, int32_t c) {
+  return limit == 0 ? INT64_MAX : limit / classes + (c < limit % classes);
+}
+
+static es_code_t check_classes(const es_point_t *point, int32_t classes, const es_dataset_info_t *info,
+                               const char *job_path, es_status_t *status) {
+  char where[ES_PATH_MAX + 16];
+  place(where, job_path, point->line_classes);
+  if (classes > info->classes) {
+    return es_fail(status, ES_INPUT, STAGE, "%s: classes: %d, but dataset %s has only %d; ask for 2 … %d or all", where,
+                   classes, point->dataset.name, info->classes, info->classes);
+  }
+  if (classes < 2) {
+    return es_fail(status, ES_INPUT, STAGE, "%s: classes: %d of dataset %s, which has %d; a problem needs at least 2",
+                   where, classes, point->dataset.name, info->classes);
+  }
+  for (int split = 0; split < ES_SPLITS; split++) {
+    for (int32_t c = 0; c < classes; c++) {
+      if (info->class_count[split][c] > 0) continue;
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: classes: %d, but class %d of dataset %s has no %s sample; ask for at most %d classes", where,
+                     classes, c, point->dataset.name, SPLIT_NAMES[split], c);
+    }
+  }
+  return ES_OK;
+}
+
+es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const char *job_path, es_status_t *status) {
+  int32_t classes = point->classes == 0 ? info->classes : point->classes;
+  ES_TRY(check_classes(point, classes, info, job_path, status));
+  for (int split = 0; split < ES_SPLITS; split++) {
+    int64_t limit = point->dataset.limit[split];
+    if (limit == 0 || limit >= classes) continue;
+    char where[ES_PATH_MAX + 16];
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: limit.%s: %lld for %d classes of dataset %s; each class needs a sample: at least %d",
+                   place(where, job_path, point->dataset.line), SPLIT_NAMES[split], (long long)limit, classes,
+                   point->dataset.name, classes);
+  }
+  point->classes = classes;
+  for (int32_t i = 0; i < point->n_axes; i++) {
+    if (strcmp(point->axes[i].name, "classes") != 0) continue;
+    point->axes[i].is_number = true;
+    point->axes[i].number = classes;
+  }
+  return ES_OK;
+}
+
+int64_t es_point_samples(const es_point_t *point, const es_dataset_info_t *info, es_split_t split) {
+  int64_t n = 0;
+  for (int32_t c = 0; c < point->classes; c++) {
+    int64_t most = quota(point->dataset.limit[split], point->classes, c), there = info->class_count[split][c];
+    n += there < most ? there : most;
+  }
+  return n;
+}
+
+/* Indices of the chosen samples, in file order; their number is es_point_samples. */
+static void choose(const es_dataset_t *dataset, const es_point_t *point, es_split_t split, int32_t *index) {
+  int64_t left[ES_CLASSES_MAX];
+  for (int32_t c = 0; c < point->classes; c++) left[c] = quota(point->dataset.limit[split], point->classes, c);
+  const uint16_t *labels = dataset->labels[split];
+  for (int64_t i = 0; i < dataset->info.count[split]; i++) {
+    if (labels[i] < point->classes && left[labels[i]]-- > 0) *index++ = (int32_t)i;
+  }
+}
+
+/* Sum and sum of squares of n bytes at every `step`-th place. Partial sums stay below 2³² for 65,536 bytes. */
+ES_KERNEL static void add_bytes(const uint8_t *bytes, int64_t n, int64_t step, uint64_t *sum, uint64_t *squares) {
+  enum { PART = 1 << 16 };
+  for (int64_t done = 0; done < n; done += PART) {
+    int64_t count = n - done < PART ? n - done : PART;
+    uint32_t part = 0, part_squares = 0;
+    if (step == 1) { /* a loop of its own, which the compiler makes vectors of */
+      for (int64_t i = 0; i < count; i++) {
+        uint32_t value = bytes[done + i];
+        part += value;
+        part_squares += value * value;
+      }
+    } else {
+      for (int64_t i = 0; i < count; i++) {
+        uint32_t value = bytes[(done + i) * step];
+        part += value;
+        part_squares += value * value;
+      }
+    }
+    *sum += part;
+    *squares += part_squares;
+  }
+}
+
+/* Mean and deviation of each channel over n images, from exact integer sums: independent of any order. */
+static void measure(const es_dataset_t *dataset, const int32_t *index, int64_t n, double mean[3], double deviation[3]) {
+  int32_t channels = dataset->info.channels;
+  int64_t image = es_dataset_image_size(dataset), pixels = image / channels;
+  double total = (double)n * (double)pixels;
+  for (int32_t c = 0; c < channels; c++) {
+    uint64_t sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) {
+      add_bytes(dataset->pixels[ES_TRAIN] + index[i] * image + c, pixels, channels, &sum, &squares);
+    }
+    /* N²·variance = N·Σv² − (Σv)², exactly. */
+    unsigned __int128 spread = (unsigned __int128)(uint64_t)(n * pixels) * squares - (unsigned __int128)sum * sum;
+    mean[c] = (double)sum / (total * 255);
+    deviation[c] = sqrt((double)spread) / (total * 255);
+  }
+  for (int32_t c = channels; c < 3; c++) {
+    mean[c] = mean[0];
+    deviation[c] = deviation[0];
+  }
+}
+
+/* Normalisation of the point's own train samples, whatever split is being selected. */
+static es_code_t normalise(es_samples_t *samples, const es_point_t *point, es_status_t *status) {
+  const es_dataset_t *dataset = samples->dataset;
+  if (point->dataset.normalize_given) {
+    memcpy(samples->mean, point->dataset.mean, sizeof samples->mean);
+    memcpy(samples->deviation, point->dataset.deviation, sizeof samples->deviation);
+  } else if (samples->split == ES_TRAIN) {
+    measure(dataset, samples->index, samples->n, samples->mean, samples->deviation);
+  } else {
+    int64_t n = es_point_samples(point, &dataset->info, ES_TRAIN);
+    int32_t *index = es_allocate((size_t)n, sizeof *index);
+    if (index == NULL) return es_fail(status, ES_SYSTEM, STAGE, "not enough memory for %lld samples", (long long)n);
+    choose(dataset, point, ES_TRAIN, index);
+    measure(dataset, index, n, samples->mean, samples->deviation);
+    es_free(index);
+  }
+  for (int c = 0; c < 3; c++) {
+    if (!(samples->deviation[c] > 0)) samples->deviation[c] = 1;
+  }
+  return ES_OK;
+}
+
+/* A table instead of arithmetic for each pixel: one correctly rounded value, the same on every CPU. */
+static void fill_table(es_samples_t *samples) {
+  for (int v = 0; v < 256; v++) {
+    for (int c = 0; c < 3; c++) {
+      samples->table[4 * v + c] = (float)((v / 255.0 - samples->mean[c]) / samples->deviation[c]);
+    }
+    samples->table[4 * v + 3] = 0;
+  }
+}
+
+es_code_t es_samples_select(es_samples_t *out, const es_dataset_t *dataset, const es_point_t *point, es_split_t split,
+                            es_status_t *status) {
+  const es_dataset_info_t *info = &dataset->info;
+  assert(point->classes > 0);
+  *out = (es_samples_t){.dataset = dataset, .split = split, .resolution = dataset->resolution};
+  if (point->classes > info->classes) {
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: has %d classes where %d were found when the run started: it has changed", dataset->path,
+                   info->classes, point->classes);
+  }
+  out->n = es_point_samples(point, info, split);
+  out->index = es_allocate((size_t)out->n, sizeof *out->index);
+  out->label = es_allocate((size_t)out->n, sizeof *out->label);
+  out->table = es_allocate(256 * 4, sizeof *out->table);
+  if (out->index == NULL || out->label == NULL || out->table == NULL) {
+    es_samples_destroy(out);
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for the list of its samples", dataset->path);
+  }
+  choose(dataset, point, split, out->index);
+  for (int64_t i = 0; i < out->n; i++) out->label[i] = dataset->labels[split][out->index[i]];
+  es_code_t code = normalise(out, point, status);
+  if (code != ES_OK) {
+    es_samples_destroy(out);
+    return code;
+  }
+  fill_table(out);
+  return ES_OK;
+}
+
+void es_samples_destroy(es_samples_t *samples) {
+  es_free(samples->index);
+  es_free(samples->label);
+  es_free(samples->table);
+  *samples = (es_samples_t){0};
+}

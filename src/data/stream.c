@@ -1,0 +1,100 @@
+#include "stream.h"
+#include "eigenscope/file.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char STAGE[] = "data";
+
+enum { BUFFER = 1 << 18 };
+
+es_code_t es_stream_open(es_stream_t *out, const char *folder, const char *name, es_status_t *status) {
+  *out = (es_stream_t){0};
+  snprintf(out->path, sizeof out->path, "%s/%s", folder, name);
+  if (!es_file_exists(out->path)) snprintf(out->path, sizeof out->path, "%s/%s.gz", folder, name);
+  if (!es_file_exists(out->path)) {
+    return es_fail(status, ES_INPUT, STAGE, "%s/%s: there is no such file, neither plain nor with .gz", folder, name);
+  }
+  errno = 0;
+  out->file = gzopen(out->path, "rbe");
+  if (out->file == NULL) {
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be opened: %s", out->path,
+                   errno != 0 ? strerror(errno) : "out of memory");
+  }
+  gzbuffer(out->file, BUFFER);
+  return ES_OK;
+}
+
+/* Nothing more came: the end, or what zlib has to say. A gzip file that is cut off is no failure yet: the caller knows
+ * how much is missing. */
+static es_code_t end_of_reading(es_stream_t *stream, es_status_t *status) {
+  int reason = Z_OK;
+  const char *text = gzerror(stream->file, &reason);
+  stream->cut = reason == Z_BUF_ERROR;
+  if (reason == Z_OK || reason == Z_STREAM_END || reason == Z_BUF_ERROR) return ES_OK;
+  if (reason == Z_ERRNO) {
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", stream->path, strerror(errno));
+  }
+  if (reason == Z_MEM_ERROR) {
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to unpack it", stream->path);
+  }
+  const char *colon = strrchr(text, ':'); /* zlib puts the path in front */
+  return es_fail(status, ES_INPUT, STAGE, "%s: damaged gzip data after %lld unpacked bytes (%s); fetch the file again",
+                 stream->path, (long long)stream->done, colon != NULL ? colon + 2 : text);
+}
+
+es_code_t es_stream_read(es_stream_t *stream, void *out, int64_t size, int64_t *got, es_status_t *status) {
+  *got = 0;
+  while (*got < size) {
+    int64_t left = size - *got;
+    unsigned step = left < 1 << 30 ? (unsigned)left : 1u << 30; /* gzread counts in int */
+    int read = gzread(stream->file, (char *)out + *got, step);
+    if (read <= 0) return end_of_reading(stream, status);
+    *got += read;
+    stream->done += read;
+  }
+  return ES_OK;
+}
+
+/* The last four bytes of a gzip file: the length of its (last) member modulo 2³². False when they cannot be had. */
+static bool trailer_length(const char *path, uint32_t *length) {
+  FILE *file = fopen(path, "rbe");
+  if (file == NULL) return false;
+  uint8_t bytes[4];
+  bool read = fseeko(file, -4, SEEK_END) == 0 && fread(bytes, 1, 4, file) == 4;
+  fclose(file);
+  if (read)
+    *length = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+  return read;
+}
+
+es_code_t es_stream_length(es_stream_t *stream, int64_t due, int64_t *length, es_status_t *status) {
+  if (gzdirect(stream->file)) {
+    struct stat info;
+    if (stat(stream->path, &info) != 0) {
+      return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", stream->path, strerror(errno));
+    }
+    *length = info.st_size;
+    return ES_OK;
+  }
+  uint32_t trailer = 0;
+  if (trailer_length(stream->path, &trailer) && trailer == (uint32_t)due) {
+    *length = due;
+    return ES_OK;
+  }
+  /* Cut off, too long, or of several members: only unpacking tells. */
+  char scratch[16384];
+  int64_t got;
+  do {
+    es_code_t code = es_stream_read(stream, scratch, sizeof scratch, &got, status);
+    if (code != ES_OK) return code;
+  } while (got > 0);
+  *length = stream->done;
+  return ES_OK;
+}
+
+void es_stream_close(es_stream_t *stream) {
+  if (stream->file != NULL) gzclose(stream->file);
+  stream->file = NULL;
+}

@@ -1,0 +1,317 @@
+/* IDX files: what is read from good ones, and the sentence that each kind of bad one gets. */
+#include "../idx_files.h"
+#include "check.h"
+#include "eigenscope/data.h"
+#include <sys/stat.h>
+
+enum { TRAIN = 40, EVAL = 20, HEIGHT = 6, WIDTH = 5, CLASSES = 4 };
+
+static char folder[IDX_PATH];
+
+static int setup(void **state) {
+  (void)state;
+  idx_folder_create(folder);
+  idx_write_all(folder, false, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
+  return 0;
+}
+
+static int teardown(void **state) {
+  idx_folder_destroy(folder);
+  return check_balance(state);
+}
+
+static es_code_t inspect(es_status_t *status) {
+  es_dataset_info_t info;
+  es_dataset_spec_t spec = idx_spec(folder);
+  *status = (es_status_t){0};
+  return es_dataset_inspect(&info, &spec, status);
+}
+
+/* Inspecting fails with ES_INPUT, a message that starts with the file's path and holds `expected`; loading fails alike.
+ */
+static void assert_refused(const char *file, const char *expected) {
+  es_status_t status;
+  char start[IDX_PATH + 64];
+  snprintf(start, sizeof start, "%s/%s", folder, file);
+  assert_int_equal(inspect(&status), ES_INPUT);
+  assert_string_equal(status.stage, "data");
+  if (strncmp(status.message, start, strlen(start)) != 0 || strstr(status.message, expected) == NULL) {
+    fail_msg("\"%s\" does not start with \"%s\" or lacks \"%s\"", status.message, start, expected);
+  }
+  es_status_t again = {0};
+  es_dataset_spec_t spec = idx_spec(folder);
+  es_dataset_t *dataset;
+  assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &again), ES_INPUT);
+  assert_string_equal(again.message, status.message);
+  assert_null(dataset);
+}
+
+/* The good dataset, loaded; its fingerprint is copied to `fingerprint`. */
+static void assert_loads(char fingerprint[ES_ID_SIZE]) {
+  es_dataset_spec_t spec = idx_spec(folder);
+  es_status_t status = {0};
+  es_dataset_t *dataset;
+  if (es_dataset_load(&dataset, &spec, WIDTH, MPI_COMM_NULL, &status) != ES_OK) fail_msg("%s", status.message);
+  snprintf(fingerprint, ES_ID_SIZE, "%s", es_dataset_fingerprint(dataset));
+  es_dataset_destroy(dataset);
+}
+
+static void put_raw(int file, const char *suffix, idx_bytes_t bytes, size_t size) {
+  idx_remove(folder, file);
+  idx_write_raw(folder, file, suffix, bytes.data, size);
+  free(bytes.data);
+}
+
+static void put_packed(int file, idx_bytes_t bytes, size_t size) {
+  idx_remove(folder, file);
+  idx_write_packed(folder, file, "wb", bytes.data, size);
+  free(bytes.data);
+}
+
+static void test_info(void **state) {
+  (void)state;
+  es_dataset_info_t info;
+  es_dataset_spec_t spec = idx_spec(folder);
+  es_status_t status = {0};
+  assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_OK);
+  assert_int_equal(info.classes, CLASSES);
+  assert_int_equal(info.height, HEIGHT);
+  assert_int_equal(info.width, WIDTH);
+  assert_int_equal(info.channels, 1);
+  const int64_t counts[ES_SPLITS] = {TRAIN, EVAL};
+  for (int split = 0; split < ES_SPLITS; split++) {
+    assert_int_equal(info.count[split], counts[split]);
+    int32_t expected[CLASSES] = {0};
+    for (int64_t i = 0; i < counts[split]; i++) expected[idx_label(i, CLASSES)]++;
+    for (int c = 0; c < ES_CLASSES_MAX; c++) {
+      assert_int_equal(info.class_count[split][c], c < CLASSES ? expected[c] : 0);
+    }
+  }
+}
+
+static void test_packed_is_the_same(void **state) {
+  (void)state;
+  char plain[ES_ID_SIZE], packed[ES_ID_SIZE], both[ES_ID_SIZE], members[ES_ID_SIZE];
+  assert_loads(plain);
+  /* Both exist: the plain file is read, whatever the other holds. */
+  idx_write_packed(folder, IDX_TRAIN_IMAGES, "wb", "no images", 9);
+  assert_loads(both);
+  for (int file = 0; file < 4; file++) idx_remove(folder, file);
+  idx_write_all(folder, true, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
+  assert_loads(packed);
+  /* gzip files may be several put together. */
+  idx_bytes_t images = idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH);
+  idx_write_packed(folder, IDX_TRAIN_IMAGES, "wb", images.data, 100);
+  idx_write_packed(folder, IDX_TRAIN_IMAGES, "ab", images.data + 100, images.size - 100);
+  free(images.data);
+  assert_loads(members);
+  assert_string_equal(packed, plain);
+  assert_string_equal(both, plain);
+  assert_string_equal(members, plain);
+  assert_int_equal(strspn(plain, "0123456789abcdef"), 16);
+}
+
+/* Every pixel and every label counts, and so does how they are cut into images. */
+static void test_fingerprint_tells_data_apart(void **state) {
+  (void)state;
+  char before[ES_ID_SIZE], pixel[ES_ID_SIZE], label[ES_ID_SIZE], shape[ES_ID_SIZE];
+  assert_loads(before);
+  idx_bytes_t images = idx_images(ES_EVAL, EVAL, HEIGHT, WIDTH);
+  images.data[images.size - 1] ^= 1;
+  put_raw(IDX_EVAL_IMAGES, "", images, images.size);
+  assert_loads(pixel);
+  idx_bytes_t labels = idx_labels(EVAL, CLASSES);
+  labels.data[labels.size - 1] ^= 1;
+  put_raw(IDX_EVAL_LABELS, "", labels, labels.size);
+  assert_loads(label);
+  for (int file = 0; file < 4; file++) idx_remove(folder, file);
+  idx_write_all(folder, false, TRAIN, EVAL, WIDTH, HEIGHT, CLASSES);
+  assert_loads(shape);
+  assert_string_not_equal(before, pixel);
+  assert_string_not_equal(pixel, label);
+  assert_string_not_equal(before, shape);
+}
+
+static void test_missing(void **state) {
+  (void)state;
+  for (int file = 0; file < 4; file++) {
+    char kept[IDX_PATH + 64], moved[IDX_PATH + 64];
+    snprintf(kept, sizeof kept, "%s/%s", folder, IDX_NAMES[file]);
+    snprintf(moved, sizeof moved, "%s-aside", folder);
+    assert_int_equal(rename(kept, moved), 0);
+    assert_refused(IDX_NAMES[file], ": there is no such file, neither plain nor with .gz");
+    assert_int_equal(rename(moved, kept), 0);
+  }
+  es_dataset_info_t info;
+  es_status_t status = {0};
+  es_dataset_spec_t spec = idx_spec("no/such/folder");
+  assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_INPUT);
+  assert_string_equal(status.message,
+                      "no/such/folder: there is no such folder; it should hold train-images-idx3-ubyte, "
+                      "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz");
+}
+
+static void test_truncated(void **state) {
+  (void)state;
+  enum { WHOLE = 16 + TRAIN * HEIGHT * WIDTH };
+  put_raw(IDX_TRAIN_IMAGES, "", idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH), WHOLE - 1);
+  assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES],
+                 ": truncated: 1215 bytes where its header (40 images of 6 x 5) asks for 1216");
+  put_packed(IDX_TRAIN_IMAGES, idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH), WHOLE - 100);
+  assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES],
+                 ".gz: truncated: 1116 bytes unpacked where its header (40 images of 6 x 5)");
+  put_raw(IDX_TRAIN_IMAGES, "", idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH), 15);
+  assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES], ": holds 15 bytes, less than the 16 of an IDX header");
+  put_raw(IDX_TRAIN_IMAGES, "", idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH), 0);
+  assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES], ": holds 0 bytes");
+  put_raw(IDX_TRAIN_IMAGES, "", idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH), WHOLE);
+  put_raw(IDX_EVAL_LABELS, "", idx_labels(EVAL, CLASSES), 8 + EVAL - 3);
+  assert_refused(IDX_NAMES[IDX_EVAL_LABELS], ": truncated: 25 bytes where its header (20 labels) asks for 28");
+}
+
+/* A download that broke off: the packed file itself ends early. */
+static void test_packed_cut_off(void **state) {
+  (void)state;
+  char path[IDX_PATH + 64];
+  snprintf(path, sizeof path, "%s/%s.gz", folder, IDX_NAMES[IDX_TRAIN_IMAGES]);
+  idx_bytes_t images = idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH);
+  put_packed(IDX_TRAIN_IMAGES, images, images.size);
+  struct stat info;
+  assert_int_equal(stat(path, &info), 0);
+  for (off_t size = info.st_size - 1; size > 60; size -= 97) {
+    assert_int_equal(truncate(path, size), 0);
+    assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES],
+                   size >= info.st_size - 8 ? ".gz: truncated: the checksum at the end" : ".gz: truncated: ");
+  }
+}
+
+static void test_too_long(void **state) {
+  (void)state;
+  idx_bytes_t images = idx_images(ES_EVAL, EVAL + 1, HEIGHT, WIDTH);
+  images.data[7] = EVAL;
+  put_raw(IDX_EVAL_IMAGES, "", images, images.size);
+  assert_refused(IDX_NAMES[IDX_EVAL_IMAGES],
+                 ": too long: 646 bytes where its header (20 images of 6 x 5) asks for 616");
+  idx_bytes_t labels = idx_labels(TRAIN + 5, CLASSES);
+  labels.data[7] = TRAIN;
+  idx_write_all(folder, false, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
+  put_packed(IDX_TRAIN_LABELS, labels, labels.size);
+  assert_refused(IDX_NAMES[IDX_TRAIN_LABELS],
+                 ".gz: too long: 53 bytes unpacked where its header (40 labels) asks for 48");
+}
+
+static void test_wrong_magic(void **state) {
+  (void)state;
+  idx_bytes_t labels = idx_labels(TRAIN, CLASSES);
+  put_raw(IDX_TRAIN_IMAGES, "", labels, labels.size);
+  assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES],
+                 ": starts with 0x00000801 where an IDX file of images starts with 0x00000803");
+  idx_write_all(folder, false, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
+  idx_bytes_t images = idx_images(ES_EVAL, EVAL, HEIGHT, WIDTH);
+  put_packed(IDX_EVAL_LABELS, images, images.size);
+  assert_refused(IDX_NAMES[IDX_EVAL_LABELS],
+                 ".gz: starts with 0x00000803 where an IDX file of labels starts with 0x00000801");
+}
+
+static void test_dimensions(void **state) {
+  (void)state;
+  const uint32_t wrong[][3] = {{0, 6, 5}, {40, 0, 5}, {40, 6, 0}, {0x80000000u, 6, 5}, {40, 6, 8193}};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    idx_bytes_t bytes = idx_bytes(0x803, 3, wrong[i], NULL, 0);
+    put_raw(IDX_TRAIN_IMAGES, "", bytes, bytes.size);
+    assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES], "where 1 … 2147483647 items of at most 8192 x 8192 are due");
+  }
+  idx_write_all(folder, false, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
+  idx_bytes_t images = idx_images(ES_EVAL, EVAL, HEIGHT, WIDTH + 1);
+  put_raw(IDX_EVAL_IMAGES, "", images, images.size);
+  assert_refused(IDX_NAMES[IDX_EVAL_IMAGES],
+                 ": images of 6 x 6 where those of train-images-idx3-ubyte are 6 x 5; both must be equal");
+}
+
+static void test_counts_differ(void **state) {
+  (void)state;
+  idx_bytes_t labels = idx_labels(TRAIN - 1, CLASSES);
+  put_raw(IDX_TRAIN_LABELS, "", labels, labels.size);
+  assert_refused(IDX_NAMES[IDX_TRAIN_LABELS],
+                 ": 39 labels for the 40 images of train-images-idx3-ubyte; both files must have the same count");
+}
+
+static void test_labels_out_of_range(void **state) {
+  (void)state;
+  idx_bytes_t labels = idx_labels(EVAL, CLASSES);
+  labels.data[8 + 11] = CLASSES;
+  put_raw(IDX_EVAL_LABELS, "", labels, labels.size);
+  assert_refused(IDX_NAMES[IDX_EVAL_LABELS], ": label 4 of sample 11 is out of range: the train labels are 0 … 3");
+}
+
+static void test_class_without_samples(void **state) {
+  (void)state;
+  idx_bytes_t labels = idx_labels(TRAIN, CLASSES);
+  for (size_t i = 8; i < labels.size; i++) {
+    if (labels.data[i] == 2) labels.data[i] = 0;
+  }
+  put_raw(IDX_TRAIN_LABELS, "", labels, labels.size);
+  assert_refused(IDX_NAMES[IDX_TRAIN_LABELS],
+                 ": class 2 has no sample, while sample 7 has label 3; every class from 0 to the largest label needs "
+                 "train samples");
+}
+
+/* A flipped bit that leaves the length alone: found when the pixels are read. Longer than what zlib unpacks at once. */
+static void test_damaged(void **state) {
+  (void)state;
+  char path[IDX_PATH + 64];
+  snprintf(path, sizeof path, "%s/%s.gz", folder, IDX_NAMES[IDX_TRAIN_IMAGES]);
+  idx_write_all(folder, false, 300, EVAL, 64, 64, CLASSES);
+  idx_bytes_t images = idx_images(ES_TRAIN, 300, 64, 64);
+  put_packed(IDX_TRAIN_IMAGES, images, images.size);
+  FILE *file = fopen(path, "r+b");
+  assert_non_null(file);
+  assert_int_equal(fseek(file, -6, SEEK_END), 0); /* in the checksum */
+  int byte = fgetc(file);
+  assert_int_equal(fseek(file, -6, SEEK_END), 0);
+  fputc(byte ^ 4, file);
+  assert_int_equal(fclose(file), 0);
+  es_status_t status;
+  assert_int_equal(inspect(&status), ES_OK);
+  es_dataset_spec_t spec = idx_spec(folder);
+  es_dataset_t *dataset;
+  assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &status), ES_INPUT);
+  assert_int_equal(strncmp(status.message, path, strlen(path)), 0);
+  assert_non_null(strstr(status.message, ": damaged gzip data after "));
+  assert_non_null(strstr(status.message, " unpacked bytes (incorrect data check); fetch the file again"));
+}
+
+static void test_resolution(void **state) {
+  (void)state;
+  es_dataset_spec_t spec = idx_spec(folder);
+  const int32_t wrong[] = {-1, 0, 4097};
+  for (int i = 0; i < 3; i++) {
+    es_status_t status = {0};
+    es_dataset_t *dataset;
+    assert_int_equal(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, &status), ES_INPUT);
+    assert_non_null(strstr(status.message, "must be 1 … 4096"));
+    assert_int_equal(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, NULL), ES_INPUT);
+  }
+}
+
+#define folder_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      folder_test(test_info),
+      folder_test(test_packed_is_the_same),
+      folder_test(test_fingerprint_tells_data_apart),
+      folder_test(test_missing),
+      folder_test(test_truncated),
+      folder_test(test_packed_cut_off),
+      folder_test(test_too_long),
+      folder_test(test_wrong_magic),
+      folder_test(test_dimensions),
+      folder_test(test_counts_differ),
+      folder_test(test_labels_out_of_range),
+      folder_test(test_class_without_samples),
+      folder_test(test_damaged),
+      folder_test(test_resolution),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
