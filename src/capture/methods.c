@@ -1,17 +1,13 @@
+/* How outputs become rows of a data matrix. NHWC makes two of them free: channelwise and flatten are the output itself.
+ */
 #include "eigenscope/capture.h"
+#include "eigenscope/kernel.h"
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
-/* channelwise: every position of every sample is a row. NHWC already is that matrix. */
-static int32_t channelwise_width(es_shape_t shape, int32_t size) {
-  (void)size;
-  return shape.c;
-}
-
-static const float *channelwise_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
-                                     int64_t *n) {
-  (void)size;
-  (void)scratch;
-  *n = samples * shape.h * shape.w;
-  return out;
+static int64_t positions(es_shape_t shape) {
+  return (int64_t)shape.h * shape.w;
 }
 
 static int64_t no_scratch(es_shape_t shape, int32_t size) {
@@ -20,8 +16,201 @@ static int64_t no_scratch(es_shape_t shape, int32_t size) {
   return 0;
 }
 
-static const es_method_t channelwise = {"channelwise", channelwise_width, channelwise_rows, no_scratch};
+static int32_t channels_width(es_shape_t shape, int32_t size) {
+  (void)size;
+  return shape.c;
+}
+
+/* One row of scratch for each sample, and room for one column of positions (median). */
+static int64_t row_scratch(es_shape_t shape, int32_t size) {
+  (void)size;
+  return (int64_t)ES_SLICE_MAX * shape.c + positions(shape);
+}
+
+/* channelwise: every position of every sample is a row. */
+
+static const float *channelwise_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
+                                     int64_t *n) {
+  (void)size;
+  (void)scratch;
+  *n = samples * positions(shape);
+  return out;
+}
+
+/* mean, max, median over the positions of a sample. */
+
+ES_KERNEL
+static void mean_sample(float *row, const float *out, int64_t count, int64_t channels) {
+  for (int64_t c = 0; c < channels; c++) row[c] = 0.0f;
+  for (int64_t p = 0; p < count; p++) {
+    for (int64_t c = 0; c < channels; c++) row[c] += out[p * channels + c];
+  }
+  for (int64_t c = 0; c < channels; c++) row[c] /= (float)count;
+}
+
+/* A NaN anywhere stays. */
+ES_KERNEL
+static void max_sample(float *row, const float *out, int64_t count, int64_t channels) {
+  for (int64_t c = 0; c < channels; c++) row[c] = out[c];
+  for (int64_t p = 1; p < count; p++) {
+    for (int64_t c = 0; c < channels; c++) {
+      const float v = out[p * channels + c];
+      row[c] = row[c] >= v || row[c] != row[c] ? row[c] : v;
+    }
+  }
+}
+
+static int compare_floats(const void *a, const void *b) {
+  const float x = *(const float *)a, y = *(const float *)b;
+  return (x > y) - (x < y);
+}
+
+/* The middle value, or the mean of the two in the middle, as numpy. A NaN anywhere gives NaN. */
+static void median_sample(float *row, const float *out, int64_t count, int64_t channels, float *column) {
+  for (int64_t c = 0; c < channels; c++) {
+    float nan = 0.0f;
+    for (int64_t p = 0; p < count; p++) {
+      column[p] = out[p * channels + c];
+      if (column[p] != column[p]) nan = column[p];
+    }
+    qsort(column, (size_t)count, sizeof *column, compare_floats);
+    row[c] = count % 2 ? column[count / 2] : 0.5f * (column[count / 2 - 1] + column[count / 2]);
+    if (nan != nan) row[c] = nan;
+  }
+}
+
+static const float *mean_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
+                              int64_t *n) {
+  (void)size;
+  const int64_t sample = es_shape_size(shape);
+  for (int64_t i = 0; i < samples; i++) mean_sample(scratch + i * shape.c, out + i * sample, positions(shape), shape.c);
+  *n = samples;
+  return scratch;
+}
+
+static const float *max_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
+                             int64_t *n) {
+  (void)size;
+  const int64_t sample = es_shape_size(shape);
+  for (int64_t i = 0; i < samples; i++) max_sample(scratch + i * shape.c, out + i * sample, positions(shape), shape.c);
+  *n = samples;
+  return scratch;
+}
+
+static const float *median_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
+                                int64_t *n) {
+  (void)size;
+  const int64_t sample = es_shape_size(shape);
+  float *column = scratch + (int64_t)ES_SLICE_MAX * shape.c;
+  for (int64_t i = 0; i < samples; i++)
+    median_sample(scratch + i * shape.c, out + i * sample, positions(shape), shape.c, column);
+  *n = samples;
+  return scratch;
+}
+
+/* flatten: a sample is a row. */
+
+static int32_t flatten_width(es_shape_t shape, int32_t size) {
+  (void)size;
+  return (int32_t)es_shape_size(shape);
+}
+
+static const float *flatten_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
+                                 int64_t *n) {
+  (void)shape;
+  (void)size;
+  (void)scratch;
+  *n = samples;
+  return out;
+}
+
+/* pool: adaptive average to size × size as PyTorch's AdaptiveAvgPool2d (cell i covers ⌊i·h/k⌋ … ⌈(i+1)·h/k⌉ − 1, so
+ * small maps are repeated), flattened. Outputs of a single position are rows as they are. */
+
+static bool single(es_shape_t shape) {
+  return shape.h == 1 && shape.w == 1;
+}
+
+static int32_t pool_width(es_shape_t shape, int32_t size) {
+  return single(shape) ? shape.c : size * size * shape.c;
+}
+
+static int64_t pool_scratch(es_shape_t shape, int32_t size) {
+  return (int64_t)ES_SLICE_MAX * pool_width(shape, size);
+}
+
+/* Mean of one cell of one sample. */
+ES_KERNEL
+static void pool_cell(float *row, const float *out, es_shape_t shape, int32_t y0, int32_t y1, int32_t x0, int32_t x1) {
+  const int64_t channels = shape.c;
+  for (int64_t c = 0; c < channels; c++) row[c] = 0.0f;
+  for (int32_t y = y0; y < y1; y++) {
+    for (int32_t x = x0; x < x1; x++) {
+      const float *p = out + ((int64_t)y * shape.w + x) * channels;
+      for (int64_t c = 0; c < channels; c++) row[c] += p[c];
+    }
+  }
+  const float count = (float)((y1 - y0) * (x1 - x0));
+  for (int64_t c = 0; c < channels; c++) row[c] /= count;
+}
+
+static int32_t cell_start(int32_t i, int32_t length, int32_t size) {
+  return (int32_t)((int64_t)i * length / size);
+}
+
+static int32_t cell_end(int32_t i, int32_t length, int32_t size) {
+  return (int32_t)((((int64_t)i + 1) * length + size - 1) / size);
+}
+
+static const float *pool_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
+                              int64_t *n) {
+  *n = samples;
+  if (single(shape)) return out;
+  float *row = scratch;
+  for (int64_t i = 0; i < samples; i++, out += es_shape_size(shape)) {
+    for (int32_t y = 0; y < size; y++) {
+      for (int32_t x = 0; x < size; x++, row += shape.c)
+        pool_cell(row, out, shape, cell_start(y, shape.h, size), cell_end(y, shape.h, size),
+                  cell_start(x, shape.w, size), cell_end(x, shape.w, size));
+    }
+  }
+  return scratch;
+}
+
+/* nearest: the authors' subsampling to size × size (position ⌊i·h/k⌋, as PyTorch's interpolate), then channelwise. Maps
+ * that are not larger stay. */
+
+static int64_t nearest_scratch(es_shape_t shape, int32_t size) {
+  const int64_t h = shape.h > size ? size : shape.h, w = shape.w > size ? size : shape.w;
+  return (int64_t)ES_SLICE_MAX * h * w * shape.c;
+}
+
+static const float *nearest_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
+                                 int64_t *n) {
+  const int32_t h = shape.h > size ? size : shape.h, w = shape.w > size ? size : shape.w;
+  *n = samples * h * w;
+  if (h == shape.h && w == shape.w) return out;
+  float *row = scratch;
+  for (int64_t i = 0; i < samples; i++, out += es_shape_size(shape)) {
+    for (int32_t y = 0; y < h; y++) {
+      const float *line = out + (int64_t)cell_start(y, shape.h, h) * shape.w * shape.c;
+      for (int32_t x = 0; x < w; x++, row += shape.c)
+        memcpy(row, line + (int64_t)cell_start(x, shape.w, w) * shape.c, (size_t)shape.c * sizeof *row);
+    }
+  }
+  return scratch;
+}
+
+static const es_method_t methods[] = {
+    [ES_METHOD_CHANNELWISE] = {"channelwise", channels_width, channelwise_rows, no_scratch},
+    [ES_METHOD_MEAN] = {"mean", channels_width, mean_rows, row_scratch},
+    [ES_METHOD_MAX] = {"max", channels_width, max_rows, row_scratch},
+    [ES_METHOD_MEDIAN] = {"median", channels_width, median_rows, row_scratch},
+    [ES_METHOD_FLATTEN] = {"flatten", flatten_width, flatten_rows, no_scratch},
+    [ES_METHOD_POOL] = {"pool", pool_width, pool_rows, pool_scratch},
+    [ES_METHOD_NEAREST] = {"nearest", channels_width, nearest_rows, nearest_scratch},
+};
 
 const es_method_t *es_method(es_method_kind_t kind) {
-  return kind == ES_METHOD_CHANNELWISE ? &channelwise : NULL;
+  return (size_t)kind < sizeof methods / sizeof *methods ? &methods[kind] : NULL;
 }

@@ -1,0 +1,142 @@
+/* Measuring methods against numpy (tests/fixtures/methods), layer filters, and the flow of rows into covariances. */
+#include "eigenscope/capture.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/spectrum.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "unit/check.h"
+
+static const char *const names[] = {"channelwise", "mean", "max", "median", "flatten", "pool", "nearest"};
+
+static es_method_kind_t kind_of(const char *name) {
+  int kind = 0;
+  while (strcmp(names[kind], name) != 0) kind++;
+  return (es_method_kind_t)kind;
+}
+
+/* Feeds the activations slice by slice (of at most 16, unevenly) and returns the eigenvalues. */
+static void measure(es_method_kind_t kind, int32_t size, const float *data, int64_t samples, es_shape_t shape,
+                    int64_t *rows, int32_t *width, double *values) {
+  es_status_t status = {0};
+  es_cov_t cov;
+  es_cov_workspace_t workspace;
+  const es_method_t *method = es_method(kind);
+  *width = method->width(shape, size);
+  assert_int_equal(es_cov_create(&cov, *width, &status), ES_OK);
+  assert_int_equal(es_cov_workspace_create(&workspace, *width, &status), ES_OK);
+  float *scratch = es_allocate((size_t)method->scratch(shape, size), sizeof *scratch);
+  assert_non_null(scratch);
+  int64_t take = 16;
+  for (int64_t i = 0; i < samples; i += take) {
+    take = 1 + (i * 7) % 16;
+    if (take > samples - i) take = samples - i;
+    int64_t n;
+    const float *matrix = method->rows(data + i * es_shape_size(shape), take, shape, size, scratch, &n);
+    es_cov_add(&cov, &workspace, matrix, n);
+  }
+  es_cov_flush(&cov, &workspace);
+  double *triangle = es_allocate(es_triangle_size(*width), sizeof *triangle);
+  es_cov_finish(&cov, triangle);
+  const es_eigenproblem_t problem = {*width, triangle, MPI_COMM_NULL};
+  assert_int_equal(es_spectrum_lapack.eigenvalues(&problem, values, &status), ES_OK);
+  *rows = cov.n;
+  es_free(triangle);
+  es_free(scratch);
+  es_cov_destroy(&cov);
+  es_cov_workspace_destroy(&workspace);
+}
+
+static void test_methods_agree_with_numpy(void **state) {
+  (void)state;
+  FILE *spectra = fopen(ES_FIXTURES "/methods/spectra.txt", "r"),
+       *file = fopen(ES_FIXTURES "/methods/activations.bin", "rb");
+  assert_non_null(spectra);
+  assert_non_null(file);
+  int samples, checked = 0;
+  es_shape_t shape;
+  assert_int_equal(fscanf(spectra, "%d %d %d %d", &samples, &shape.h, &shape.w, &shape.c), 4);
+  const size_t n = (size_t)samples * (size_t)es_shape_size(shape);
+  float *data = es_allocate(n, sizeof *data);
+  assert_int_equal(fread(data, sizeof *data, n, file), n);
+  char name[32];
+  int size, rows, width;
+  while (fscanf(spectra, "%31s %d %d %d", name, &size, &rows, &width) == 4) {
+    double values[512], expected[512];
+    int64_t found_rows;
+    int32_t found_width;
+    for (int i = 0; i < width; i++) assert_int_equal(fscanf(spectra, "%lf", &expected[i]), 1);
+    measure(kind_of(name), size, data, samples, shape, &found_rows, &found_width, values);
+    assert_int_equal(found_rows, rows);
+    assert_int_equal(found_width, width);
+    for (int i = 0; i < width; i++) {
+      if (!(fabs(values[i] - expected[i]) <= 2e-6 * expected[0])) {
+        print_error("%s %d, eigenvalue %d: %.12g, numpy has %.12g\n", name, size, i, values[i], expected[i]);
+        fail();
+      }
+    }
+    checked++;
+  }
+  assert_int_equal(checked, 13);
+  es_free(data);
+  fclose(spectra);
+  fclose(file);
+}
+
+/* Whatever the method, a NaN in the output must reach the covariance. */
+static void test_nan_survives_every_method(void **state) {
+  (void)state;
+  const es_shape_t shape = {4, 4, 3};
+  float data[2 * 4 * 4 * 3], scratch[1024];
+  for (int kind = ES_METHOD_CHANNELWISE; kind <= ES_METHOD_NEAREST; kind++) {
+    for (size_t i = 0; i < sizeof data / sizeof *data; i++) data[i] = (float)(i % 5);
+    data[0] = NAN; /* the corner, which nearest keeps */
+    int64_t n;
+    const es_method_t *method = es_method((es_method_kind_t)kind);
+    const float *rows = method->rows(data, 2, shape, 2, scratch, &n);
+    bool found = false;
+    for (int64_t i = 0; i < n * method->width(shape, 2); i++) found = found || isnan(rows[i]);
+    assert_true(found);
+  }
+}
+
+static void test_layers_are_chosen_by_pattern(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  es_point_t point = {.width = {1, 16}, .classes = 10, .resolution = 32};
+  es_graph_t *graph;
+  int32_t chosen[64];
+  assert_true(es_model_spec_builtin(&point.model, "vgg11"));
+  assert_int_equal(es_graph_create(&graph, &point, &status), ES_OK);
+  es_measure_settings_t m = {.n_layers = 1, .layers = {"*"}};
+  assert_int_equal(es_capture_select(graph, &m, chosen), 10);
+  m = (es_measure_settings_t){.n_layers = 2, .layers = {"features.0", "classifier.*"}};
+  assert_int_equal(es_capture_select(graph, &m, chosen), 3);
+  assert_int_equal(chosen[0], 0);
+  assert_int_equal(chosen[1], 8);
+  assert_int_equal(chosen[2], 9);
+  es_group_t group;
+  es_capture_t *capture;
+  assert_int_equal(es_group_create(&group, MPI_COMM_NULL, 2, &status), ES_OK);
+  m = (es_measure_settings_t){.n_layers = 1, .layers = {"layer1.*"}};
+  assert_int_equal(es_capture_create(&capture, graph, &m, &group, &status), ES_INPUT);
+  assert_non_null(strstr(status.message, "no layer matches measure.layers"));
+  es_graph_destroy(graph);
+}
+
+int main(void) {
+  es_spectrum_single_thread();
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_methods_agree_with_numpy),
+      balanced_test(test_nan_survives_every_method),
+      balanced_test(test_layers_are_chosen_by_pattern),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
