@@ -8,6 +8,9 @@
  * that came before in the same accumulator, so one accumulator for each lane gives the same bits on any number of
  * ranks.
  *
+ * Range: products of deviations pass through float, so a column deviates by at most about 1e17 (beyond, Q is not
+ * finite) and at least about 1e-17 (below 1e-23, Q is 0). A column whose rows are all equal has variance 0 exactly.
+ *
  * Triangles are packed: lower triangle by rows, element (i, j ≤ i) at i(i+1)/2 + j. */
 #ifndef EIGENSCOPE_COVARIANCE_H
 #define EIGENSCOPE_COVARIANCE_H

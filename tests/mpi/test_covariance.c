@@ -1,0 +1,95 @@
+/* Covariances of lanes that live on several ranks: the bits of a serial merge in lane order, on every rank.
+ * ranks: 1 2 4 8 */
+#include "check.h"
+#include "eigenscope/covariance.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
+#include <math.h>
+#include <string.h>
+
+enum { LANES = 8 };
+static int rank, size;
+
+/* The same rows for any number of ranks: lanes have means of their own, so that merging them does something. */
+static void fill_row(float *row, int32_t width, int64_t sample) {
+  for (int32_t j = 0; j < width; j++) {
+    uint32_t words[4];
+    float z[2];
+    es_random_block(21, ES_RANDOM_TEST, (uint64_t)sample, (uint64_t)j, words);
+    es_random_normal(words[0], words[1], z);
+    row[j] = z[0] + 100.0f * sinf((float)sample * 0.01f);
+  }
+}
+
+/* Accumulates the rows of one lane of a batch of n. `bad`: this sample holds a NaN (−1: none). */
+static void fill_lane(es_cov_t *cov, es_cov_workspace_t *workspace, int64_t n, int lane, int64_t bad) {
+  int64_t first, count;
+  es_lane_range(n, LANES, lane, &first, &count);
+  float *row = es_allocate((size_t)cov->width, sizeof *row);
+  CHECK(row != NULL);
+  for (int64_t i = first; i < first + count; i++) {
+    fill_row(row, cov->width, i);
+    if (i == bad) row[cov->width / 2] = NAN;
+    es_cov_add(cov, workspace, row, 1);
+  }
+  es_free(row);
+  es_cov_flush(cov, workspace);
+  CHECK(cov->n == count);
+}
+
+static void check_reduce(const es_group_t *group, int32_t width, int64_t n, int64_t bad) {
+  es_status_t status = {0};
+  es_cov_workspace_t workspace;
+  es_cov_t mine[LANES], lane, serial, total;
+  double *buffer = es_allocate(es_cov_moments_size(width) + 1, sizeof *buffer);
+  CHECK(buffer != NULL);
+  CHECK(es_cov_workspace_create(&workspace, width, &status) == ES_OK);
+  CHECK(es_cov_create(&lane, width, &status) == ES_OK && es_cov_create(&serial, width, &status) == ES_OK);
+  CHECK(es_cov_create(&total, width, &status) == ES_OK);
+  for (int l = 0; l < LANES; l++) {
+    es_cov_reset(&lane);
+    fill_lane(&lane, &workspace, n, l, bad);
+    es_cov_merge(&serial, &lane);
+  }
+  for (int l = 0; l < group->lane_count; l++) {
+    CHECK(es_cov_create(&mine[l], width, &status) == ES_OK);
+    fill_lane(&mine[l], &workspace, n, group->lane_first + l, bad);
+  }
+  fill_lane(&total, &workspace, n, 0, -1); /* what is in `out` before must not matter */
+  es_cov_reduce(&total, mine, group, buffer);
+  CHECK(total.n == n && serial.n == n);
+  if (bad < 0) {
+    CHECK(memcmp(total.moments, serial.moments, es_cov_moments_size(width) * sizeof(double)) == 0);
+  } else {
+    const size_t column = (size_t)width / 2, at = (size_t)width + column * (column + 1) / 2 + column;
+    CHECK(!isfinite(total.moments[at])); /* on every rank, whoever held the row */
+  }
+  for (int l = 0; l < group->lane_count; l++) es_cov_destroy(&mine[l]);
+  es_cov_destroy(&lane);
+  es_cov_destroy(&serial);
+  es_cov_destroy(&total);
+  es_cov_workspace_destroy(&workspace);
+  es_free(buffer);
+}
+
+int main(int argc, char **argv) {
+  ES_MPI(MPI_Init(&argc, &argv));
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
+  es_spectrum_single_thread();
+  es_status_t status = {0};
+  es_group_t group;
+  CHECK(es_group_create(&group, MPI_COMM_WORLD, LANES, &status) == ES_OK);
+  const int32_t widths[] = {1, 7, 42, 130};
+  /* No rows at all, fewer than ranks, fewer than lanes, and partial panels in every lane. */
+  const int64_t counts[] = {0, 1, 3, 7, 8, 43, 5003};
+  for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) check_reduce(&group, widths[w], counts[c], -1);
+    check_reduce(&group, widths[w], 43, 0);
+    check_reduce(&group, widths[w], 43, 42);
+  }
+  CHECK(es_memory_balance() == 0);
+  ES_MPI(MPI_Finalize());
+  return 0;
+}
