@@ -129,6 +129,10 @@ static void guess_shift(float *shift, const float *rows, int32_t n, size_t width
   }
 }
 
+void es_cov_multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
+  cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, width, n, 1.0f, rows, width, 0.0f, w->product, width);
+}
+
 /* Centres by w->shift (d values), multiplies, and leaves in w->sums the means that remain. False if those are so large
  * beside the deviations that float would lose more than a digit: then the caller centres again, by the means found. */
 static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
@@ -137,7 +141,7 @@ static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_
   for (size_t j = d; j < length; j++) w->shift[j] = w->shift[j - d];
   centre(w->centred, w->sums, rows, (size_t)n * d, length, w->shift);
   for (size_t j = d; j < length; j++) w->sums[j % d] += w->sums[j];
-  cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, width, n, 1.0f, w->centred, width, 0.0f, w->product, width);
+  es_cov_multiply(w, w->centred, n, width);
   bool fine = true;
   for (size_t j = 0; j < d; j++) {
     w->sums[j] /= (double)n;
