@@ -7,6 +7,7 @@
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 #include "eigenscope/text.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -58,6 +59,8 @@ typedef struct es_field_info {
   es_type_t type;                       /**< not measured: NaN, −1, or 0 for uint8 */
   int rank;
   es_dimension_t dimensions[4];
+  const char *flag_meanings; /**< uint8 of fixed meanings: one word for each, as CF's attribute; else NULL */
+  bool flag_bits; /**< the words name bits 1, 2, 4, ... (flag_masks), not values 0, 1, 2, ... (flag_values) */
 } es_field_info_t;
 
 const es_field_info_t *es_field_info(es_field_t field);
@@ -98,6 +101,10 @@ size_t es_result_size(const es_result_t *result, es_field_t field);
 double *es_result_f64(es_result_t *result, es_field_t field, int64_t i0, int64_t i1, int64_t i2, int64_t i3);
 /** Measured layers and coordinates. */
 const es_layer_info_t *es_result_layer(const es_result_t *result, int layer);
+
+/** Mean of the saturation over the layers of one split and epoch (both indices) at delta `delta` (an index), without
+ * the output layer and flagged layers; NaN when none is left. */
+double es_result_mean_saturation(const es_result_t *result, es_split_t split, int64_t epoch, int64_t delta);
 
 /** Where a result came from: name-value pairs that become root attributes. */
 typedef struct es_provenance {

@@ -1,0 +1,113 @@
+#include "attribute.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/text.h"
+
+enum { VALUES_MAX = 64 };
+
+/* What a variable-length string attribute holds; false when it cannot be read. */
+static bool read_string(hid_t attribute, es_text_t *out) {
+  char *value = NULL;
+  hid_t type = hdf_string_type(), space = H5Aget_space(attribute);
+  bool good = type >= 0 && space >= 0 && H5Aread(attribute, type, &value) >= 0;
+  if (good) {
+    es_text_append(out, "%s", value != NULL ? value : "");
+    H5Dvlen_reclaim(type, space, H5P_DEFAULT, &value);
+  }
+  if (space >= 0) H5Sclose(space);
+  if (type >= 0) H5Tclose(type);
+  return good;
+}
+
+/* Numbers: one as itself, several as "[a, b]". Whole ones stay exact. */
+static bool read_numbers(hid_t attribute, H5T_class_t class, size_t count, bool scalar, es_text_t *out) {
+  double values[VALUES_MAX];
+  int64_t whole[VALUES_MAX];
+  bool is_whole = class == H5T_INTEGER;
+  char text[32];
+  herr_t read = is_whole ? H5Aread(attribute, H5T_NATIVE_INT64, whole) : H5Aread(attribute, H5T_NATIVE_DOUBLE, values);
+  if (read < 0) return false;
+  if (!scalar) es_text_append(out, "[");
+  for (size_t i = 0; i < count; i++) {
+    if (i > 0) es_text_append(out, ", ");
+    if (is_whole)
+      es_text_append(out, "%lld", (long long)whole[i]);
+    else
+      es_text_append(out, "%s", es_text_double(values[i], text));
+  }
+  if (!scalar) es_text_append(out, "]");
+  return true;
+}
+
+/* The value as text; *known is false for an attribute of another type. */
+static bool read_value(hid_t attribute, es_text_t *out, bool *is_text, bool *known) {
+  hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+  bool good = type >= 0 && space >= 0;
+  if (good) {
+    H5T_class_t class = H5Tget_class(type);
+    hssize_t count = H5Sget_simple_extent_npoints(space);
+    bool scalar = H5Sget_simple_extent_type(space) == H5S_SCALAR;
+    bool numbers = (class == H5T_INTEGER || class == H5T_FLOAT) && count >= 1 && count <= VALUES_MAX;
+    *is_text = class == H5T_STRING && H5Tis_variable_str(type) > 0 && count == 1;
+    *known = *is_text || numbers;
+    if (*is_text)
+      good = read_string(attribute, out);
+    else if (numbers)
+      good = read_numbers(attribute, class, (size_t)count, scalar, out);
+  }
+  if (space >= 0) H5Sclose(space);
+  if (type >= 0) H5Tclose(type);
+  return good;
+}
+
+/* Takes over both texts. */
+static bool append(stored_t *stored, es_text_t *name, es_text_t *value, bool is_text) {
+  /* An empty text has no memory yet. */
+  es_text_append(name, "%s", "");
+  es_text_append(value, "%s", "");
+  attribute_t *grown = es_reallocate(stored->attributes, (size_t)stored->n_attributes + 1, sizeof *grown);
+  if (grown == NULL) return false;
+  stored->attributes = grown;
+  if (name->failed || value->failed) return false;
+  stored->attributes[stored->n_attributes++] = (attribute_t){name->data, value->data, is_text};
+  *name = *value = (es_text_t){0};
+  return true;
+}
+
+/* Collects one attribute; the iteration goes on while 0 is returned. */
+static herr_t collect(hid_t file, const char *attribute_name, const H5A_info_t *info, void *data) {
+  stored_t *stored = data;
+  (void)info;
+  es_text_t name = {0}, value = {0};
+  bool is_text = false, known = false, good = false;
+  hid_t attribute = H5Aopen(file, attribute_name, H5P_DEFAULT);
+  if (attribute >= 0) {
+    good = read_value(attribute, &value, &is_text, &known);
+    H5Aclose(attribute);
+  }
+  if (good && known) {
+    es_text_append(&name, "%s", attribute_name);
+    good = append(stored, &name, &value, is_text);
+  }
+  es_text_destroy(&name);
+  es_text_destroy(&value);
+  return good ? 0 : -1;
+}
+
+/* True if the file keeps the order in which its attributes were made; others have them by name only. */
+static bool tracks_order(hid_t file) {
+  unsigned order = 0;
+  hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
+  hid_t list = root >= 0 ? H5Gget_create_plist(root) : -1;
+  if (list >= 0) {
+    H5Pget_attr_creation_order(list, &order);
+    H5Pclose(list);
+  }
+  if (root >= 0) H5Gclose(root);
+  return (order & H5P_CRT_ORDER_TRACKED) != 0;
+}
+
+bool attributes_read(stored_t *stored, hid_t file) {
+  hsize_t start = 0;
+  H5_index_t by = tracks_order(file) ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
+  return H5Aiterate2(file, by, H5_ITER_INC, &start, collect, stored) >= 0;
+}

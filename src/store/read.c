@@ -1,0 +1,279 @@
+#include "attribute.h"
+#include "eigenscope/memory.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* More than that is damage: memory is not asked for on its word. */
+enum { EPOCHS_MAX = 100000, COMPONENTS_MAX = 1 << 28 };
+
+typedef struct reader {
+  const char *path;
+  stored_t *stored;
+  es_status_t *status;
+  hid_t file;
+} reader_t;
+
+/* Damage that HDF5 noticed. */
+static es_code_t broken(const reader_t *reader, const char *what) {
+  char reason[HDF_REASON_SIZE];
+  hdf_reason(reason);
+  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", reader->path, what,
+                 reason[0] != '\0' ? reason : "no reason given");
+}
+
+/* A sound HDF5 file that is not what the schema says. */
+static es_code_t foreign(const reader_t *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static es_code_t foreign(const reader_t *reader, const char *format, ...) {
+  char what[256];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(what, sizeof what, format, arguments);
+  va_end(arguments);
+  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is no result of eigenscope: %s", reader->path, what);
+}
+
+static es_code_t out_of_memory(const reader_t *reader) {
+  return es_fail(reader->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be read: out of memory", reader->path);
+}
+
+static const char *type_name(es_type_t type) {
+  static const char *const names[ES_TYPES] = {[ES_TYPE_F64] = "float64",
+                                              [ES_TYPE_I32] = "int32",
+                                              [ES_TYPE_I64] = "int64",
+                                              [ES_TYPE_U8] = "uint8",
+                                              [ES_TYPE_STRING] = "variable-length string"};
+  return names[type];
+}
+
+static bool is_of_type(hid_t object, es_type_t type) {
+  hid_t stored = H5Dget_type(object);
+  if (stored < 0) return false;
+  H5T_class_t class = H5Tget_class(stored);
+  bool good;
+  if (type == ES_TYPE_STRING) {
+    good = class == H5T_STRING && H5Tis_variable_str(stored) > 0;
+  } else {
+    good = class == (type == ES_TYPE_F64 ? H5T_FLOAT : H5T_INTEGER) && H5Tget_size(stored) == type_size(type);
+  }
+  H5Tclose(stored);
+  return good;
+}
+
+/* Opens a variable of that type and rank and gives its extents; the caller closes *object. */
+static es_code_t open_variable(const reader_t *reader, const char *name, es_type_t type, int rank, hsize_t extent[4],
+                               hid_t *object) {
+  *object = -1;
+  if (H5Lexists(reader->file, name, H5P_DEFAULT) <= 0) return foreign(reader, "it lacks the variable %s", name);
+  *object = H5Dopen2(reader->file, name, H5P_DEFAULT);
+  if (*object < 0) return broken(reader, name);
+  if (!is_of_type(*object, type)) return foreign(reader, "the variable %s must be %s", name, type_name(type));
+  hid_t space = H5Dget_space(*object);
+  if (space < 0) return broken(reader, name);
+  int found = H5Sget_simple_extent_ndims(space);
+  if (found == rank) H5Sget_simple_extent_dims(space, extent, NULL);
+  H5Sclose(space);
+  return found == rank ? ES_OK : foreign(reader, "the variable %s has %d dimensions, not %d", name, found, rank);
+}
+
+/* Reads `count` strings of less than `size` bytes, one every `stride` bytes from `out`. */
+static es_code_t read_strings(const reader_t *reader, hid_t object, const char *name, size_t count, char *out,
+                              size_t stride, size_t size) {
+  es_code_t code = ES_OK;
+  hid_t type = hdf_string_type(), space = H5Dget_space(object);
+  char **values = es_allocate_zero(count, sizeof *values);
+  if (values == NULL) {
+    code = out_of_memory(reader);
+  } else if (type < 0 || space < 0 || H5Dread(object, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
+    code = broken(reader, name);
+  } else {
+    for (size_t i = 0; i < count && code == ES_OK; i++) {
+      const char *value = values[i] != NULL ? values[i] : "";
+      if (strlen(value) >= size)
+        code = foreign(reader, "the variable %s has a string of more than %zu bytes", name, size - 1);
+      else
+        strcpy(out + i * stride, value);
+    }
+    H5Dvlen_reclaim(type, space, H5P_DEFAULT, values);
+  }
+  es_free(values);
+  if (space >= 0) H5Sclose(space);
+  if (type >= 0) H5Tclose(type);
+  return code;
+}
+
+static es_code_t read_numbers(const reader_t *reader, hid_t object, const char *name, es_type_t type, void *out) {
+  if (H5Dread(object, hdf_memory_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0) return ES_OK;
+  return broken(reader, name);
+}
+
+/* Extents of all dimensions from their coordinate variables. */
+static es_code_t read_extents(const reader_t *reader, int64_t extent[ES_DIMENSIONS]) {
+  static const hsize_t most[ES_DIMENSIONS] = {[ES_DIM_SPLIT] = ES_SPLITS,
+                                              [ES_DIM_EPOCH] = EPOCHS_MAX,
+                                              [ES_DIM_LAYER] = ES_LAYERS_MAX,
+                                              [ES_DIM_DELTA] = ES_DELTAS_MAX,
+                                              [ES_DIM_COMPONENT] = COMPONENTS_MAX};
+  es_code_t code = ES_OK;
+  for (int i = 0; i < ES_DIMENSIONS && code == ES_OK; i++) {
+    const dimension_info_t *info = dimension_info((es_dimension_t)i);
+    hsize_t length[4] = {0};
+    hid_t object;
+    code = open_variable(reader, info->name, info->type, 1, length, &object);
+    if (code == ES_OK && (length[0] < 1 || length[0] > most[i])) {
+      code = foreign(reader, "the dimension %s has %llu entries, 1 to %llu are possible", info->name,
+                     (unsigned long long)length[0], (unsigned long long)most[i]);
+    }
+    extent[i] = (int64_t)length[0];
+    if (object >= 0) H5Dclose(object);
+  }
+  if (code == ES_OK && extent[ES_DIM_SPLIT] != ES_SPLITS) code = foreign(reader, "split must be train, eval");
+  return code;
+}
+
+/* Values of one coordinate variable into the result, which has its extents. */
+static es_code_t read_coordinate(const reader_t *reader, es_dimension_t dimension) {
+  es_result_t *result = reader->stored->result;
+  const dimension_info_t *info = dimension_info(dimension);
+  size_t count = (size_t)result->extent[dimension];
+  char splits[ES_SPLITS][8];
+  hsize_t length[4];
+  hid_t object;
+  es_code_t code = open_variable(reader, info->name, info->type, 1, length, &object);
+  if (code == ES_OK && dimension == ES_DIM_EPOCH) {
+    code = read_numbers(reader, object, info->name, info->type, result->epoch);
+  } else if (code == ES_OK && dimension == ES_DIM_DELTA) {
+    code = read_numbers(reader, object, info->name, info->type, result->delta);
+  } else if (code == ES_OK && dimension == ES_DIM_LAYER) {
+    code = read_strings(reader, object, info->name, count, result->layers[0].name, sizeof *result->layers, ES_NAME_MAX);
+  } else if (code == ES_OK && dimension == ES_DIM_SPLIT) {
+    code = read_strings(reader, object, info->name, count, splits[0], sizeof *splits, sizeof *splits);
+    for (int i = 0; i < ES_SPLITS && code == ES_OK; i++) {
+      if (strcmp(splits[i], split_name(i)) != 0) code = foreign(reader, "split must be train, eval");
+    }
+  }
+  if (object >= 0) H5Dclose(object);
+  return code;
+}
+
+/* A variable into the result; strings into memory of their own. */
+static es_code_t read_field_data(const reader_t *reader, es_field_t field, hid_t object) {
+  es_result_t *result = reader->stored->result;
+  const es_field_info_t *info = es_field_info(field);
+  if (info->type != ES_TYPE_STRING) return read_numbers(reader, object, info->name, info->type, result->data[field]);
+  size_t count = es_result_size(result, field);
+  char *text = result->text[field] = es_allocate(count, ES_NAME_MAX);
+  if (text == NULL) return out_of_memory(reader);
+  ES_TRY(read_strings(reader, object, info->name, count, text, ES_NAME_MAX, ES_NAME_MAX));
+  for (size_t i = 0; i < count; i++) ((const char **)result->data[field])[i] = text + i * ES_NAME_MAX;
+  return ES_OK;
+}
+
+/* Checks a variable, and reads it if it is wanted. */
+static es_code_t read_field(const reader_t *reader, es_field_t field) {
+  es_result_t *result = reader->stored->result;
+  const es_field_info_t *info = es_field_info(field);
+  hsize_t extent[4];
+  hid_t object;
+  es_code_t code = open_variable(reader, info->name, info->type, info->rank, extent, &object);
+  for (int i = 0; i < info->rank && code == ES_OK; i++) {
+    int64_t expected = result->extent[info->dimensions[i]];
+    if (extent[i] != (hsize_t)expected) {
+      code = foreign(reader, "the variable %s has %llu entries along %s, not %lld", info->name,
+                     (unsigned long long)extent[i], dimension_info(info->dimensions[i])->name, (long long)expected);
+    }
+  }
+  if (code == ES_OK && result->data[field] != NULL) code = read_field_data(reader, field, object);
+  if (object >= 0) H5Dclose(object);
+  return code;
+}
+
+/* Root attributes, and that this is a result of a version that is known. */
+static es_code_t read_attributes(const reader_t *reader) {
+  stored_t *stored = reader->stored;
+  int64_t version;
+  if (!attributes_read(stored, reader->file)) return broken(reader, "an attribute");
+  const char *schema = stored_text(stored, "schema"), *number = stored_attribute(stored, "schema_version");
+  if (strcmp(schema, STORE_SCHEMA) != 0) {
+    return foreign(reader, "its attribute schema is \"%.40s\", not \"" STORE_SCHEMA "\"", schema);
+  }
+  if (number == NULL || !es_text_to_int(number, &version) || version < 1 || version > INT32_MAX) {
+    return foreign(reader, "its attribute schema_version must be a whole number");
+  }
+  stored->schema_version = (int32_t)version;
+  if (version == ES_SCHEMA_VERSION) return ES_OK;
+  return foreign(reader, "its schema has version %lld, this program reads version %d", (long long)version,
+                 ES_SCHEMA_VERSION);
+}
+
+static es_code_t read_all(const reader_t *reader, const bool *wanted) {
+  int64_t extent[ES_DIMENSIONS] = {0};
+  ES_TRY(read_attributes(reader));
+  ES_TRY(read_extents(reader, extent));
+  reader->stored->result = result_allocate(extent, wanted);
+  if (reader->stored->result == NULL) return out_of_memory(reader);
+  for (int i = 0; i < ES_DIMENSIONS; i++) ES_TRY(read_coordinate(reader, (es_dimension_t)i));
+  for (int i = 0; i < ES_FIELDS; i++) ES_TRY(read_field(reader, (es_field_t)i));
+  return ES_OK;
+}
+
+/* Results appear whole and never change, so no lock is needed; parallel file systems often have none. */
+static hid_t unlocked_access(void) {
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+#if H5_VERSION_GE(1, 10, 7)
+  if (access >= 0) H5Pset_file_locking(access, false, true);
+#endif
+  return access;
+}
+
+/* What can be said better than by HDF5. */
+static es_code_t check_file(const char *path, es_status_t *status) {
+  struct stat facts;
+  int reason = stat(path, &facts) != 0 ? errno : S_ISDIR(facts.st_mode) ? EISDIR : access(path, R_OK) != 0 ? errno : 0;
+  if (reason == 0) return ES_OK;
+  return es_fail(status, ES_INPUT, STORE_STAGE, "%s: cannot be read: %s", path, strerror(reason));
+}
+
+es_code_t stored_load(stored_t *out, const char *path, const bool *wanted, es_status_t *status) {
+  reader_t reader = {.path = path, .stored = out, .status = status};
+  hdf_quiet_t quiet;
+  *out = (stored_t){0};
+  ES_TRY(check_file(path, status));
+  hdf_quiet_begin(&quiet);
+  hid_t list = unlocked_access();
+  reader.file = H5Fopen(path, H5F_ACC_RDONLY, list);
+  es_code_t code = reader.file >= 0 ? read_all(&reader, wanted) : broken(&reader, "the file");
+  if (reader.file >= 0) H5Fclose(reader.file);
+  if (list >= 0) H5Pclose(list);
+  hdf_quiet_end(&quiet);
+  return code;
+}
+
+void stored_destroy(stored_t *stored) {
+  for (int i = 0; i < stored->n_attributes; i++) {
+    es_free(stored->attributes[i].name);
+    es_free(stored->attributes[i].value);
+  }
+  es_free(stored->attributes);
+  es_result_destroy(stored->result);
+  *stored = (stored_t){0};
+}
+
+const char *stored_attribute(const stored_t *stored, const char *name) {
+  for (int i = 0; i < stored->n_attributes; i++) {
+    if (strcmp(stored->attributes[i].name, name) == 0) return stored->attributes[i].value;
+  }
+  return NULL;
+}
+
+const char *stored_text(const stored_t *stored, const char *name) {
+  for (int i = 0; i < stored->n_attributes; i++) {
+    if (strcmp(stored->attributes[i].name, name) == 0 && stored->attributes[i].is_text) {
+      return stored->attributes[i].value;
+    }
+  }
+  return "";
+}

@@ -1,0 +1,13 @@
+/* The three ways a result is shown; each appends to `out` and cannot fail but by memory (out->failed). */
+#ifndef ES_STORE_SHOW_H
+#define ES_STORE_SHOW_H
+
+#include "stored.h"
+
+/* For people: at most 100 columns. */
+void show_table(es_text_t *out, const stored_t *stored);
+/* For machines: one row for each (split, epoch, layer, delta) where anything was measured in that split and epoch. */
+void show_csv(es_text_t *out, const stored_t *stored);
+void show_json(es_text_t *out, const stored_t *stored);
+
+#endif

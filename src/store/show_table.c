@@ -1,0 +1,235 @@
+#include "show.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+  WIDTH = 100, /* of the terminal */
+  NAME_MAX_SHOWN = 32,
+  COLUMNS_MAX = 12, /* of epochs */
+  COLUMN = 7        /* characters of one */
+};
+
+/* The epochs (indices) that are shown. */
+typedef struct columns {
+  int n;
+  int64_t of; /* how many there are */
+  int64_t epoch[COLUMNS_MAX];
+} columns_t;
+
+/* Takes up to `room` of the epochs that `has` accepts, evenly spread with the first and the last among them. */
+typedef bool has_t(const es_result_t *result, int split, int64_t epoch);
+static columns_t choose_columns(const es_result_t *result, int split, has_t *has, int room) {
+  columns_t columns = {0};
+  int64_t n_epochs = result->extent[ES_DIM_EPOCH], seen = 0;
+  for (int64_t epoch = 0; epoch < n_epochs; epoch++) columns.of += has(result, split, epoch);
+  int64_t n = columns.of < room ? columns.of : room;
+  for (int64_t epoch = 0; epoch < n_epochs && columns.n < n; epoch++) {
+    if (!has(result, split, epoch)) continue;
+    int64_t wanted = n > 1 ? ((columns.of - 1) * columns.n + (n - 1) / 2) / (n - 1) : columns.of - 1;
+    if (seen++ == wanted) columns.epoch[columns.n++] = epoch;
+  }
+  return columns;
+}
+
+static void strip_blanks(es_text_t *out) {
+  while (out->length > 0 && out->data[out->length - 1] == ' ') out->data[--out->length] = '\0';
+}
+
+static void append_epochs(es_text_t *out, const es_result_t *result, const columns_t *columns) {
+  for (int i = 0; i < columns->n; i++) {
+    es_text_append(out, "%*d ", COLUMN - 1, (int)result->epoch[columns->epoch[i]]);
+  }
+  strip_blanks(out);
+  es_text_append(out, "\n");
+}
+
+static void append_shown(es_text_t *out, const columns_t *columns) {
+  if (columns->n < columns->of) es_text_append(out, ", %d of %lld epochs", columns->n, (long long)columns->of);
+}
+
+/* Letter of the gravest flag, ' ' for none. */
+static char flag_letter(uint8_t flags) {
+  return (flags & ES_FLAG_NONFINITE) != 0      ? 'n'
+         : (flags & ES_FLAG_DEAD) != 0         ? 'd'
+         : (flags & ES_FLAG_UNDERSAMPLED) != 0 ? 'u'
+                                               : ' ';
+}
+
+static void append_saturation(es_text_t *out, double value, char letter) {
+  if (isnan(value))
+    es_text_append(out, "%*s%c", COLUMN - 1, "-", letter);
+  else
+    es_text_append(out, "%*.3f%c", COLUMN - 1, value, letter);
+}
+
+/* Characters of the longest layer name, at least that of the mean row's. */
+static int name_width(const es_result_t *result) {
+  int width = (int)strlen("mean of hidden");
+  for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
+    int length = (int)strlen(result->layers[layer].name);
+    if (length > width) width = length;
+  }
+  return width < NAME_MAX_SHOWN ? width : NAME_MAX_SHOWN;
+}
+
+/* A name that does not fit loses its beginning: layers differ at their ends. */
+static void append_name(es_text_t *out, const char *name, int width) {
+  int length = (int)strlen(name);
+  if (length > width)
+    es_text_append(out, "~%s", name + length - width + 1);
+  else
+    es_text_append(out, "%-*s", width, name);
+}
+
+static void append_layer(es_text_t *out, const es_result_t *result, int split, int64_t layer, const columns_t *columns,
+                         int width) {
+  append_name(out, result->layers[layer].name, width);
+  es_text_append(out, " %6d", (int)((const int32_t *)result->data[ES_FIELD_LAYER_WIDTH])[layer]);
+  for (int i = 0; i < columns->n; i++) {
+    const int64_t at[ES_DIMENSIONS] = {
+        [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = columns->epoch[i], [ES_DIM_LAYER] = layer};
+    size_t index = result_index(result, ES_FIELD_SATURATION, at);
+    append_saturation(out, ((const double *)result->data[ES_FIELD_SATURATION])[index],
+                      flag_letter(result_flags(result, split, columns->epoch[i], layer)));
+  }
+  strip_blanks(out);
+  es_text_append(out, "\n");
+}
+
+/* Explains the letters that were used. */
+static void append_legend(es_text_t *out, const es_result_t *result, int split, const columns_t *columns) {
+  static const char *const meanings[] = {"n  not finite: NaN or infinity among the activations",
+                                         "d  dead: no variance at all",
+                                         "u  undersampled: fewer rows than the width + 1"};
+  for (int i = 0; i < 3; i++) {
+    bool used = false;
+    for (int column = 0; column < columns->n && !used; column++) {
+      for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER] && !used; layer++) {
+        used = flag_letter(result_flags(result, split, columns->epoch[column], layer)) == meanings[i][0];
+      }
+    }
+    if (used) es_text_append(out, "  %s (left out of the mean)\n", meanings[i]);
+  }
+}
+
+static void append_split(es_text_t *out, const es_result_t *result, int split) {
+  int width = name_width(result), room = (WIDTH - width - 7) / COLUMN;
+  columns_t columns =
+      choose_columns(result, split, result_epoch_measured, room < COLUMNS_MAX ? room : (int)COLUMNS_MAX);
+  char delta[32];
+  if (columns.n == 0) return;
+  es_text_append(out, "\nsaturation, %s split, delta %s", split_name(split), es_text_double(result->delta[0], delta));
+  append_shown(out, &columns);
+  es_text_append(out, "\n%-*s %6s", width, "layer", "width");
+  append_epochs(out, result, &columns);
+  for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
+    append_layer(out, result, split, layer, &columns, width);
+  }
+  es_text_append(out, "%-*s %6s", width, "mean of hidden", "");
+  for (int i = 0; i < columns.n; i++) {
+    append_saturation(out, es_result_mean_saturation(result, (es_split_t)split, columns.epoch[i], 0), ' ');
+  }
+  strip_blanks(out);
+  es_text_append(out, "\n");
+  append_legend(out, result, split, &columns);
+}
+
+static double scalar_at(const es_result_t *result, es_field_t field, int split, int64_t epoch) {
+  return ((const double *)result->data[field])[split * result->extent[ES_DIM_EPOCH] + epoch];
+}
+
+/* Loss or accuracy of any split. */
+static bool has_scalar(const es_result_t *result, int split, int64_t epoch) {
+  (void)split;
+  for (int i = 0; i < ES_SPLITS; i++) {
+    if (!isnan(scalar_at(result, ES_FIELD_LOSS, i, epoch))) return true;
+    if (!isnan(scalar_at(result, ES_FIELD_ACCURACY, i, epoch))) return true;
+  }
+  return false;
+}
+
+/* Six characters for any number. */
+static void append_scalar(es_text_t *out, double value) {
+  if (isnan(value))
+    es_text_append(out, "%*s ", COLUMN - 1, "-");
+  else if (fabs(value) < 100000)
+    es_text_append(out, "%*.*f ", COLUMN - 1,
+                   fabs(value) < 10     ? 4
+                   : fabs(value) < 100  ? 3
+                   : fabs(value) < 1000 ? 2
+                                        : 0,
+                   value);
+  else
+    es_text_append(out, "%*.0e ", COLUMN - 1, value);
+}
+
+static void append_scalar_row(es_text_t *out, const es_result_t *result, es_field_t field, int split,
+                              const columns_t *columns, int width) {
+  char name[64];
+  snprintf(name, sizeof name, "%s %s", split_name(split), es_field_info(field)->name);
+  es_text_append(out, "%-*s %6s", width, name, "");
+  for (int i = 0; i < columns->n; i++) append_scalar(out, scalar_at(result, field, split, columns->epoch[i]));
+  strip_blanks(out);
+  es_text_append(out, "\n");
+}
+
+static void append_scalars(es_text_t *out, const es_result_t *result) {
+  int width = name_width(result), room = (WIDTH - width - 7) / COLUMN;
+  columns_t columns = choose_columns(result, 0, has_scalar, room < COLUMNS_MAX ? room : (int)COLUMNS_MAX);
+  if (columns.n == 0) return;
+  es_text_append(out, "\nloss and accuracy");
+  append_shown(out, &columns);
+  es_text_append(out, "\n%-*s %6s", width, "epoch", "");
+  append_epochs(out, result, &columns);
+  for (int split = 0; split < ES_SPLITS; split++) {
+    append_scalar_row(out, result, ES_FIELD_LOSS, split, &columns, width);
+    append_scalar_row(out, result, ES_FIELD_ACCURACY, split, &columns, width);
+  }
+}
+
+/* Axes as "name value", wrapped. */
+static void append_axes(es_text_t *out, const stored_t *stored) {
+  const char *rest = stored_text(stored, "axes");
+  size_t line = 0;
+  while (*rest != '\0') {
+    char name[ES_NAME_MAX], item[512];
+    size_t length = strcspn(rest, " ");
+    snprintf(name, sizeof name, "%.*s", (int)length, rest);
+    rest += length + (rest[length] == ' ');
+    const char *value = stored_attribute(stored, name);
+    size_t size = (size_t)snprintf(item, sizeof item, "%s %s", name, value != NULL ? value : "?");
+    if (line > 0 && line + 3 + size > WIDTH) {
+      es_text_append(out, "\n");
+      line = 0;
+    }
+    es_text_append(out, "%s%s", line > 0 ? "   " : "", item);
+    line += size + (line > 0 ? 3 : 0);
+  }
+  es_text_append(out, "\n");
+}
+
+/* The last epoch that has an accuracy of the eval split, or the last of all. */
+static void append_outcome(es_text_t *out, const stored_t *stored) {
+  const es_result_t *result = stored->result;
+  const char *reason = stored_text(stored, "reason");
+  int64_t last = result->extent[ES_DIM_EPOCH] - 1;
+  int64_t epoch = last;
+  while (epoch > 0 && isnan(scalar_at(result, ES_FIELD_ACCURACY, ES_EVAL, epoch))) epoch--;
+  double accuracy = scalar_at(result, ES_FIELD_ACCURACY, ES_EVAL, epoch);
+  es_text_append(out, "%s", stored_text(stored, "outcome"));
+  if (reason[0] != '\0') es_text_append(out, ": %s\n", reason);
+  es_text_append(out, "%s%d epochs", reason[0] != '\0' ? "" : ", ", (int)result->epoch[last]);
+  if (!isnan(accuracy)) {
+    es_text_append(out, ", accuracy %.4f on the eval split after epoch %d", accuracy, (int)result->epoch[epoch]);
+  }
+  es_text_append(out, "\n");
+}
+
+void show_table(es_text_t *out, const stored_t *stored) {
+  es_text_append(out, "%s, point %s\n", stored_text(stored, "job_name"), stored_text(stored, "point_id"));
+  append_axes(out, stored);
+  append_outcome(out, stored);
+  for (int split = 0; split < ES_SPLITS; split++) append_split(out, stored->result, split);
+  append_scalars(out, stored->result);
+}

@@ -1,0 +1,33 @@
+/* A result file read back: everything is checked against the schema before it is believed. */
+#ifndef ES_STORE_STORED_H
+#define ES_STORE_STORED_H
+
+#include "result.h"
+
+/* A root attribute as text. */
+typedef struct attribute {
+  char *name;  /* owned */
+  char *value; /* owned; a number or "[a, b]" in shortest decimals where is_text is false */
+  bool is_text;
+} attribute_t;
+
+typedef struct stored {
+  int32_t schema_version;
+  es_result_t *result;     /* owned; only the wanted fields */
+  attribute_t *attributes; /* owned; in the order of the file */
+  int n_attributes;
+} stored_t;
+
+/* Reads root attributes and coordinates, checks that every variable of the schema is there with its type and extents,
+ * and reads the wanted ones (NULL: all). ES_INPUT with "<path>: <what is wrong>" for a file that is no result or is
+ * damaged; ES_SYSTEM when memory is out. What was read so far stays in *out, which stored_destroy clears in any case.
+ */
+es_code_t stored_load(stored_t *out, const char *path, const bool *wanted, es_status_t *status);
+void stored_destroy(stored_t *stored);
+
+/* Value of a root attribute, or NULL. Borrowed. */
+const char *stored_attribute(const stored_t *stored, const char *name);
+/* The same for one that must be there and be text: "" when it is not. */
+const char *stored_text(const stored_t *stored, const char *name);
+
+#endif

@@ -1,0 +1,80 @@
+#include "stored.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static void damaged(es_result_summary_t *out, const char *path, const char *reason) {
+  /* The message starts with the path, which whoever asks knows. */
+  size_t length = strlen(path);
+  if (strncmp(reason, path, length) == 0 && strncmp(reason + length, ": ", 2) == 0) reason += length + 2;
+  out->outcome = ES_OUTCOME_DAMAGED;
+  snprintf(out->reason, sizeof out->reason, "%.*s", (int)sizeof out->reason - 1, reason);
+}
+
+/* Value of the last epoch that has one in the eval split; NaN if none has. */
+static double last_value(const es_result_t *result, es_field_t field) {
+  const double *values = (const double *)result->data[field] + ES_EVAL * result->extent[ES_DIM_EPOCH];
+  double last = NAN;
+  for (int64_t epoch = 0; epoch < result->extent[ES_DIM_EPOCH]; epoch++) {
+    if (!isnan(values[epoch])) last = values[epoch];
+  }
+  return last;
+}
+
+/* Of the last measured epoch, in the eval split if it was measured, else in the train split. */
+static double last_saturation(const es_result_t *result) {
+  static const es_split_t order[ES_SPLITS] = {ES_EVAL, ES_TRAIN};
+  for (int i = 0; i < ES_SPLITS; i++) {
+    for (int64_t epoch = result->extent[ES_DIM_EPOCH] - 1; epoch >= 0; epoch--) {
+      if (result_epoch_measured(result, (int)order[i], epoch)) {
+        return es_result_mean_saturation(result, order[i], epoch, 0);
+      }
+    }
+  }
+  return NAN;
+}
+
+static void fill(es_result_summary_t *out, const char *path, const stored_t *stored) {
+  const char *outcome = stored_text(stored, "outcome");
+  if (strcmp(outcome, "complete") == 0)
+    out->outcome = ES_OUTCOME_COMPLETE;
+  else if (strcmp(outcome, "diverged") == 0)
+    out->outcome = ES_OUTCOME_DIVERGED;
+  else {
+    damaged(out, path, "its attribute outcome must be \"complete\" or \"diverged\"");
+    return;
+  }
+  const es_result_t *result = stored->result;
+  snprintf(out->reason, sizeof out->reason, "%s", stored_text(stored, "reason"));
+  snprintf(out->fingerprint, sizeof out->fingerprint, "%s", stored_text(stored, "dataset_fingerprint"));
+  out->epochs = result->epoch[result->extent[ES_DIM_EPOCH] - 1];
+  out->accuracy = last_value(result, ES_FIELD_ACCURACY);
+  out->loss = last_value(result, ES_FIELD_LOSS);
+  out->mean_saturation = last_saturation(result);
+}
+
+void es_result_summarize(es_result_summary_t *out, const char *path) {
+  static const bool wanted[ES_FIELDS] = {[ES_FIELD_LAYER_OUTPUT] = true,
+                                         [ES_FIELD_LOSS] = true,
+                                         [ES_FIELD_ACCURACY] = true,
+                                         [ES_FIELD_FLAGS] = true,
+                                         [ES_FIELD_SATURATION] = true};
+  *out = (es_result_summary_t){.accuracy = NAN, .loss = NAN, .mean_saturation = NAN};
+  struct stat facts;
+  /* ENOTDIR: a part of the path is a file, so the result cannot be there either. */
+  if (stat(path, &facts) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+    out->outcome = ES_OUTCOME_MISSING;
+    return;
+  }
+  es_status_t status = {0};
+  stored_t stored;
+  es_code_t code = stored_load(&stored, path, wanted, &status);
+  out->schema_version = stored.schema_version;
+  if (code == ES_OK)
+    fill(out, path, &stored);
+  else
+    damaged(out, path, status.message);
+  stored_destroy(&stored);
+}
