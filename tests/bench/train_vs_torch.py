@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""eigenscope against a PyTorch training loop with covariance hooks (torch_saturation.py beside this file), side by side.
+
+VGG16, images of 32 x 32, batches of 128, every batch measured. Rounds are interleaved: eigenscope as a sweep of two points on
+two ranks, PyTorch as one process with two threads, PyTorch as two processes with one thread each. Medians over the rounds.
+
+Needs Debian's python3-torch, python3-numpy and dataset-fashion-mnist. By hand, from the top of the repository:
+  /usr/bin/python3 tests/bench/train_vs_torch.py [--widths 1/16,1/8,1/4,1] [--rounds 3] [--program build/eigenscope]
+"""
+import argparse
+import fractions
+import os
+import pathlib
+import platform
+import re
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
+
+
+def eigenscope(program, width, samples):
+    """Images per second of two ranks: measured epochs, bare epochs."""
+    out = subprocess.run(["mpirun", "--oversubscribe", "-n", "2", program, "bench", "train", "--widths", width,
+                          "--samples", str(samples), "--pairs", "2"],
+                         env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
+    row = out.splitlines()[-1].split()
+    return float(row[4]), float(row[3])
+
+
+def torch(width, samples, processes, threads, measured=True):
+    """Images per second of the last epoch, summed over processes that run at once."""
+    command = ["/usr/bin/python3", str(HERE / "torch_saturation.py"), "--arch", "vgg16", "--epochs", "2", "--threads",
+               str(threads), "--samples", str(samples), "--width", str(float(fractions.Fraction(width)))]
+    if not measured:
+        command.append("--no-saturation")
+    environment = {**ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}
+    running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+    total = 0.0
+    for process in running:
+        text = process.communicate()[0]
+        if process.returncode:
+            sys.exit(f"{' '.join(command)} failed")
+        total += float(re.findall(r"images/s ([0-9.]+)", text)[-1])
+    return total
+
+
+def cpu():
+    for line in open("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.processor()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--widths", default="1/16,1/8,1/4")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--program", default="build/eigenscope")
+    parser.add_argument("--samples", type=int, default=0, help="images of an epoch (default: by width)")
+    options = parser.parse_args()
+    print(f"{cpu()}, {os.cpu_count()} cores; medians of {options.rounds} interleaved rounds; images/s, measured every batch")
+    print("| width | eigenscope, 2 ranks | measuring costs | PyTorch, 2 threads | PyTorch, 2 processes | ratio to the better |")
+    print("|---|---|---|---|---|---|")
+    for width in options.widths.split(","):
+        samples = options.samples or {1: 256}.get(int(fractions.Fraction(width)), 5120)
+        ours, bare, threads, processes = [], [], [], []
+        for _ in range(options.rounds):
+            measured, plain = eigenscope(options.program, width, samples)
+            ours.append(measured)
+            bare.append(plain / measured)
+            threads.append(torch(width, samples, 1, 2))
+            processes.append(torch(width, samples, 2, 1))
+        a, b, c = map(statistics.median, (ours, threads, processes))
+        print(f"| {width} | {a:.0f} | {100 * (statistics.median(bare) - 1):.1f} % | {b:.0f} | {c:.0f} | {a / max(b, c):.2f} |",
+              flush=True)
+
+
+if __name__ == "__main__":
+    main()
