@@ -21,12 +21,17 @@ typedef struct es_spectrum_backend {
   const char *name; /**< as in `measure: {solver: ...}` */
   es_solver_t solver;
   bool collective; /**< all ranks of comm must call it together */
-  /** All eigenvalues into values[0 … order−1], descending. ES_NUMERIC when the routine did not converge or the checks
-   * of trace and Frobenius norm fail (both named in the message), ES_SYSTEM when memory is out. */
+  /** All eigenvalues into values[0 … order−1], descending. ES_NUMERIC when the matrix is not finite, the routine did
+   * not converge or the checks of trace and Frobenius norm fail (each named in the message), ES_SYSTEM when memory is
+   * out.
+   */
   es_code_t (*eigenvalues)(const es_eigenproblem_t *problem, double *values, es_status_t *status);
 } es_spectrum_backend_t;
 
 extern const es_spectrum_backend_t es_spectrum_lapack;
+
+/** ES_NUMERIC when an element is not finite. Every backend calls it first: what LAPACK does with a NaN is undefined. */
+es_code_t es_spectrum_check_finite(const es_eigenproblem_t *problem, es_status_t *status);
 
 /** Checks |Σλ − tr Q| ≤ tol and |√Σλ² − ‖Q‖_F| ≤ tol with tol = 100·n·ε·‖Q‖_F: used by every backend. */
 es_code_t es_spectrum_check(const char *routine, const es_eigenproblem_t *problem, const double *values,

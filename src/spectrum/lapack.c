@@ -34,6 +34,7 @@ static es_code_t check_info(int info, int order, es_status_t *status) {
 
 static es_code_t eigenvalues(const es_eigenproblem_t *problem, double *values, es_status_t *status) {
   const int n = problem->order;
+  ES_TRY(es_spectrum_check_finite(problem, status));
   int info = UNTOUCHED, lwork = -1, liwork = -1, best_integer = 1;
   double best = 1.0;
   dsyevd_("N", "U", &n, NULL, &n, values, &best, &lwork, &best_integer, &liwork, &info, 1, 1);

@@ -4,6 +4,19 @@
 #include <float.h>
 #include <math.h>
 
+es_code_t es_spectrum_check_finite(const es_eigenproblem_t *problem, es_status_t *status) {
+  const double *row = problem->triangle;
+  for (int i = 0; i < problem->order; row += ++i) {
+    for (int j = 0; j <= i; j++) {
+      if (!isfinite(row[j]))
+        return es_fail(status, ES_NUMERIC, "spectrum",
+                       "the covariance of order %d is not finite: element (%d, %d) is %g", problem->order, i, j,
+                       row[j]);
+    }
+  }
+  return ES_OK;
+}
+
 es_code_t es_spectrum_check(const char *routine, const es_eigenproblem_t *problem, const double *values,
                             es_status_t *status) {
   const int n = problem->order;

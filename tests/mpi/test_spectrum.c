@@ -1,0 +1,90 @@
+/* The layers of a point spread over its ranks: the same eigenvalues on all of them, and failures that all return from.
+ * ranks: 1 2 3 5 */
+#include "check.h"
+#include "eigenscope/covariance.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
+#include <math.h>
+#include <string.h>
+
+enum { LAYERS = 7, WIDEST = 90 };
+static const int32_t orders[LAYERS] = {1, 3, 64, WIDEST, 17, 64, 2};
+static int rank, size;
+
+/* One layer: its triangle where it is needed, and the values of a solve on this rank alone. */
+typedef struct layer {
+  double *triangle, values[WIDEST], alone[WIDEST];
+} layer_t;
+
+static void fill(double *triangle, int32_t order, uint64_t stream) {
+  for (size_t i = 0; i < es_triangle_size(order); i++) {
+    uint32_t words[4];
+    es_random_block(41, ES_RANDOM_TEST, stream, i, words);
+    triangle[i] = (double)es_random_unit(words[0]) - 0.5;
+  }
+}
+
+static void check_solve(const es_group_t *group) {
+  es_status_t status = {0};
+  layer_t layer[LAYERS];
+  es_layer_problem_t problems[LAYERS];
+  for (int i = 0; i < LAYERS; i++) {
+    layer[i].triangle = es_allocate(es_triangle_size(orders[i]), sizeof(double));
+    CHECK(layer[i].triangle != NULL);
+    fill(layer[i].triangle, orders[i], (uint64_t)i);
+    const es_eigenproblem_t alone = {orders[i], layer[i].triangle, MPI_COMM_SELF};
+    CHECK(es_spectrum_lapack.eigenvalues(&alone, layer[i].alone, &status) == ES_OK);
+    problems[i] = (es_layer_problem_t){
+        .order = orders[i], .triangle = layer[i].triangle, .values = layer[i].values, .skip = i == 4};
+    for (int j = 0; j < WIDEST; j++) layer[i].values[j] = -7.0;
+  }
+  es_spectrum_assign(problems, LAYERS, size);
+  for (int i = 0; i < LAYERS; i++) {
+    if (problems[i].owner == rank) continue; /* the triangle is needed on its owner only */
+    es_free(layer[i].triangle);
+    layer[i].triangle = problems[i].triangle = NULL;
+  }
+  CHECK(es_spectrum_solve(problems, LAYERS, group, &status) == ES_OK);
+  for (int i = 0; i < LAYERS; i++) {
+    CHECK(problems[i].solver == (i == 4 ? ES_SOLVER_NONE : ES_SOLVER_LAPACK));
+    for (int j = 0; i == 4 && j < WIDEST; j++) CHECK(layer[i].values[j] == -7.0);
+    CHECK(i == 4 || memcmp(layer[i].values, layer[i].alone, (size_t)orders[i] * sizeof(double)) == 0);
+    es_free(layer[i].triangle);
+  }
+}
+
+/* The layers of `bad` (bits) hold a NaN on their owners: all ranks return, with what the lowest failing rank said. */
+static void check_failure(const es_group_t *group, unsigned bad) {
+  es_status_t status = {0};
+  double triangles[LAYERS][6], values[LAYERS][3];
+  es_layer_problem_t problems[LAYERS];
+  for (int i = 0; i < LAYERS; i++)
+    problems[i] = (es_layer_problem_t){.order = 3, .triangle = triangles[i], .values = values[i]};
+  es_spectrum_assign(problems, LAYERS, size);
+  int lowest = size;
+  for (int i = 0; i < LAYERS; i++) {
+    fill(triangles[i], 3, (uint64_t)i);
+    if (!(bad >> i & 1)) continue;
+    if (problems[i].owner == rank) triangles[i][4] = NAN;
+    if (problems[i].owner < lowest) lowest = problems[i].owner;
+  }
+  CHECK(es_spectrum_solve(problems, LAYERS, group, &status) == ES_NUMERIC);
+  CHECK(status.code == ES_NUMERIC && status.rank == lowest);
+  CHECK(strcmp(status.message, "the covariance of order 3 is not finite: element (2, 1) is nan") == 0);
+}
+
+int main(int argc, char **argv) {
+  ES_MPI(MPI_Init(&argc, &argv));
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
+  es_spectrum_single_thread();
+  /* Groups that train have a power of two ranks; those that only measure may have any number. */
+  const es_group_t group = {.comm = MPI_COMM_WORLD, .rank = rank, .size = size};
+  check_solve(&group);
+  for (unsigned bad = 1; bad < 1u << LAYERS; bad++) check_failure(&group, bad);
+  check_solve(&group); /* a failure leaves nothing behind */
+  CHECK(es_memory_balance() == 0);
+  ES_MPI(MPI_Finalize());
+  return 0;
+}
