@@ -58,6 +58,18 @@ static inline void idx_write_packed(const char *folder, int file, const char *mo
   idx_require(out != NULL && gzwrite(out, data, (unsigned)size) == (int)size && gzclose(out) == Z_OK, path);
 }
 
+/* Damages a packed file: changes the byte that stands `from_end` before its end (1 … 4 the length, 5 … 8 the checksum).
+ */
+static inline void idx_damage_packed(const char *folder, int file, long from_end) {
+  char path[IDX_PATH + 64];
+  snprintf(path, sizeof path, "%s/%s.gz", folder, IDX_NAMES[file]);
+  FILE *opened = fopen(path, "r+b");
+  idx_require(opened != NULL && fseek(opened, -from_end, SEEK_END) == 0, path);
+  int byte = fgetc(opened);
+  idx_require(byte >= 0 && fseek(opened, -from_end, SEEK_END) == 0 && fputc(byte ^ 4, opened) >= 0, path);
+  idx_require(fclose(opened) == 0, path);
+}
+
 /* A whole file in memory: a header of magic number and dimensions, then the body. */
 typedef struct idx_bytes {
   uint8_t *data; /* from malloc */
@@ -84,7 +96,7 @@ static inline uint8_t idx_pixel(es_split_t split, int64_t i) {
   return (uint8_t)words[0];
 }
 
-/* Label of sample i: i·i mod classes would miss some, so i mod classes, in runs of different length. */
+/* Label of sample i: every class, but not equally often. */
 static inline uint8_t idx_label(int64_t i, int classes) {
   return (uint8_t)(i % 7 == 3 ? 0 : i % classes);
 }

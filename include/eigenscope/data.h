@@ -60,12 +60,15 @@ typedef struct es_samples {
 
 /** Class filter (labels < classes), then the balanced limit: n/k for each class in file order, the first n mod k
  * classes one more, all of a class that has fewer. Normalisation: as given, else mean and deviation (1/n, exact integer
- * sums) of the point's own train samples after fit. Not collective. The point must be bound. */
+ * sums) of the point's own train samples after fit. Not collective. The point must be bound.
+ * ES_INPUT when the dataset has fewer classes than the point was bound to, ES_SYSTEM when memory is out; then nothing
+ * is left to destroy. */
 es_code_t es_samples_select(es_samples_t *out, const es_dataset_t *dataset, const es_point_t *point, es_split_t split,
                             es_status_t *status);
 void es_samples_destroy(es_samples_t *samples);
 
-/** How train images are moved about; all off for eval. Random numbers: ES_RANDOM_AUGMENT at (epoch, sample). */
+/** How train images are moved about; all off for eval. First cropped, then flipped. Random numbers: ES_RANDOM_AUGMENT
+ * at (epoch, position in es_samples_t), so neither batches nor ranks matter. */
 typedef struct es_augment {
   bool crop; /**< pad by resolution/8 raw zeros on each side, crop back at a random place */
   bool flip; /**< left-right with probability 1/2 */
@@ -74,7 +77,7 @@ typedef struct es_augment {
 } es_augment_t;
 
 /** Converts samples positions[0 … n−1] into out: float (n, resolution, resolution, 3) NHWC, (x/255 − mean)/deviation by
- * channel, grey repeated three times. `augment` may be NULL. */
+ * channel, grey repeated three times. `augment` may be NULL. Not collective, allocates nothing. */
 void es_samples_fetch(const es_samples_t *samples, const int32_t *positions, int64_t n, const es_augment_t *augment,
                       float *out);
 

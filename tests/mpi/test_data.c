@@ -1,0 +1,229 @@
+/* One copy per node, made by all its ranks: the same pixels on every number of ranks and nodes, and failures that all
+ * ranks leave together. ranks: 1 2 3 5 */
+#include "../../src/data/dataset.h"
+#include "../idx_files.h"
+#include "check.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/memory.h"
+
+static int rank, size;
+static char folder[IDX_PATH];
+
+/* Rank 0 makes an empty folder that all ranks know. */
+static void share_folder(void) {
+  if (rank == 0) idx_folder_create(folder);
+  MPI_Bcast(folder, IDX_PATH, MPI_CHAR, 0, MPI_COMM_WORLD);
+}
+
+/* Also waits for the others, so that nobody reads what is not there yet, or no longer. */
+static void remove_folder(void) {
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank == 0) idx_folder_destroy(folder);
+}
+
+static es_dataset_spec_t synthetic(int32_t channels, int64_t train) {
+  es_dataset_spec_t spec = {.name = "synthetic", .format = ES_FORMAT_SYNTHETIC};
+  spec.synthetic = (es_synthetic_t){
+      .classes = 2, .complexity = 4, .size = 12, .channels = channels, .train = train, .eval = 3, .seed = 5};
+  return spec;
+}
+
+/* Pretends that the ranks live on `nodes` nodes, dealt out in turn. */
+static es_node_t pretend_node(int nodes) {
+  es_node_t node;
+  CHECK(MPI_Comm_split(MPI_COMM_WORLD, rank % nodes, 0, &node.comm) == MPI_SUCCESS);
+  MPI_Comm_rank(node.comm, &node.rank);
+  MPI_Comm_size(node.comm, &node.size);
+  return node;
+}
+
+/* Everything that the dataset holds is what one process alone loads. */
+static void check_equal(const es_dataset_t *dataset, const es_dataset_t *alone) {
+  CHECK(memcmp(&dataset->info, &alone->info, sizeof alone->info) == 0);
+  CHECK(strcmp(es_dataset_fingerprint(dataset), es_dataset_fingerprint(alone)) == 0);
+  CHECK((uintptr_t)dataset->pixels[ES_TRAIN] % 64 == 0);
+  for (int split = 0; split < ES_SPLITS; split++) {
+    size_t n = (size_t)alone->info.count[split];
+    CHECK(memcmp(dataset->pixels[split], alone->pixels[split], n * (size_t)es_dataset_image_size(alone)) == 0);
+    CHECK(memcmp(dataset->labels[split], alone->labels[split], n * sizeof(uint16_t)) == 0);
+  }
+}
+
+/* Loads on the real node, on each rank alone (MPI_COMM_SELF), and on pretended nodes. */
+static void check_load(const es_dataset_spec_t *spec, int32_t resolution) {
+  es_dataset_t *alone, *dataset;
+  es_status_t status = {0};
+  CHECK(es_dataset_load(&alone, spec, resolution, MPI_COMM_NULL, &status) == ES_OK);
+  CHECK(es_dataset_load(&dataset, spec, resolution, MPI_COMM_WORLD, &status) == ES_OK);
+  check_equal(dataset, alone);
+  CHECK((dataset->memory.window != MPI_WIN_NULL) == (size > 1)); /* one copy, not one each */
+  es_dataset_destroy(dataset);
+  CHECK(es_dataset_load(&dataset, spec, resolution, MPI_COMM_SELF, &status) == ES_OK);
+  check_equal(dataset, alone);
+  es_dataset_destroy(dataset);
+  for (int nodes = 2; nodes <= 3; nodes++) {
+    CHECK(es_dataset_load_on(&dataset, spec, resolution, MPI_COMM_WORLD, pretend_node(nodes), &status) == ES_OK);
+    check_equal(dataset, alone);
+    es_dataset_destroy(dataset);
+  }
+  es_dataset_destroy(alone);
+}
+
+static void check_synthetic(void) {
+  for (int32_t channels = 1; channels <= 3; channels += 2) {
+    es_dataset_spec_t few = synthetic(channels, 2), many = synthetic(channels, 101); /* few: ranks without images */
+    check_load(&few, 12);
+    check_load(&many, 16);
+    many.fit = ES_FIT_PAD;
+    check_load(&many, 10);
+  }
+}
+
+/* One rank writes what another reads: a value of each rank in turn, seen by all. */
+static void check_shared(void) {
+  es_node_t node;
+  es_shared_t shared;
+  es_node_create(&node, MPI_COMM_WORLD);
+  CHECK(es_shared_create(&shared, &node, 1000 * (int64_t)node.size, NULL) == ES_OK);
+  for (int round = 0; round < 20; round++) {
+    memset(shared.data + 1000 * node.rank, node.rank + round, 1000);
+    es_shared_fence(&shared, &node);
+    for (int i = 0; i < 1000 * node.size; i++) CHECK(shared.data[i] == i / 1000 + round);
+    es_shared_fence(&shared, &node);
+  }
+  es_shared_destroy(&shared);
+  es_node_destroy(&node);
+}
+
+/* More than a node has: said so by all ranks, before MPI dies of it. */
+static void check_no_room(void) {
+  es_node_t node;
+  es_shared_t shared;
+  es_status_t status = {0};
+  es_node_create(&node, MPI_COMM_WORLD);
+  CHECK(es_shared_create(&shared, &node, (int64_t)1 << 60, &status) == ES_SYSTEM);
+  CHECK(strstr(status.message, node.size > 1 ? "MiB of shared memory are free" : "not enough memory") != NULL);
+  CHECK(es_shared_room("/", 1, NULL) == ES_OK);
+  CHECK(es_shared_room("/no/such/folder", (int64_t)1 << 60, NULL) == ES_OK);
+  es_node_destroy(&node);
+}
+
+/* Several chunks: 3,000 images of 64 × 64 are 12 MB. */
+enum { MANY = 3000 };
+
+static void check_idx(void) {
+  share_folder();
+  if (rank == 0) idx_write_all(folder, false, MANY, 7, 64, 64, 3);
+  MPI_Barrier(MPI_COMM_WORLD);
+  es_dataset_spec_t spec = idx_spec(folder);
+  check_load(&spec, 9);
+
+  /* One rank of a node reads: what the others would find does not matter. */
+  es_dataset_spec_t elsewhere = rank == 0 ? spec : idx_spec("no/such/folder");
+  es_dataset_t *dataset, *alone;
+  CHECK(es_dataset_load(&dataset, &elsewhere, 9, MPI_COMM_WORLD, NULL) == ES_OK);
+  CHECK(es_dataset_load(&alone, &spec, 9, MPI_COMM_NULL, NULL) == ES_OK);
+  check_equal(dataset, alone);
+  es_dataset_destroy(dataset);
+  es_dataset_destroy(alone);
+  remove_folder();
+}
+
+/* Loading fails on every rank with one code and one sentence, which holds `expected`, on one node and on several. */
+static void check_refused(const es_dataset_spec_t *spec, es_code_t code, const char *expected) {
+  for (int nodes = 1; nodes <= 3; nodes++) {
+    es_dataset_t *dataset = (es_dataset_t *)&rank;
+    es_status_t status = {0};
+    CHECK(es_dataset_load_on(&dataset, spec, 32, MPI_COMM_WORLD, pretend_node(nodes), &status) == code);
+    CHECK(dataset == NULL);
+    CHECK(strstr(status.message, expected) != NULL);
+    char first[sizeof status.message];
+    int first_rank = status.rank;
+    memcpy(first, status.message, sizeof first);
+    MPI_Bcast(first, sizeof first, MPI_CHAR, 0, MPI_COMM_WORLD);
+    MPI_Bcast(&first_rank, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    CHECK(strcmp(first, status.message) == 0);
+    CHECK(first_rank == status.rank);
+  }
+}
+
+/* Bad from the start, and bad in the second chunk only, when all ranks are at work. */
+static void check_truncated(void) {
+  share_folder();
+  es_dataset_spec_t spec = idx_spec(folder);
+  if (rank == 0) {
+    idx_write_all(folder, false, MANY, 7, 64, 64, 3);
+    idx_bytes_t images = idx_images(ES_TRAIN, MANY, 64, 64);
+    idx_write_raw(folder, IDX_TRAIN_IMAGES, "", images.data, images.size - 1);
+    free(images.data);
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  check_refused(&spec, ES_INPUT, ": truncated: 12288015 bytes where its header (3000 images of 64 x 64) asks for");
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank == 0) {
+    idx_bytes_t images = idx_images(ES_TRAIN, MANY, 64, 64);
+    idx_remove(folder, IDX_TRAIN_IMAGES);
+    idx_write_packed(folder, IDX_TRAIN_IMAGES, "wb", images.data, images.size);
+    free(images.data);
+    idx_damage_packed(folder, IDX_TRAIN_IMAGES, 6);
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  check_refused(&spec, ES_INPUT, ": damaged gzip data after ");
+  remove_folder();
+}
+
+/* What one node has, another lacks, or has otherwise: `spec` names another folder on odd ranks. */
+static void check_nodes_differ(void) {
+  share_folder();
+  char other[IDX_PATH];
+  if (rank == 0) {
+    idx_write_all(folder, false, 20, 10, 8, 8, 3);
+    idx_folder_create(other);
+    idx_write_all(other, true, 20, 10, 8, 8, 3);
+  }
+  MPI_Bcast(other, IDX_PATH, MPI_CHAR, 0, MPI_COMM_WORLD);
+  es_dataset_spec_t spec = idx_spec(rank % 2 == 0 ? folder : other);
+  es_dataset_t *dataset;
+  es_status_t status = {0};
+  CHECK(es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), &status) == ES_OK);
+  es_dataset_destroy(dataset);
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank == 0) {
+    idx_bytes_t images = idx_images(ES_TRAIN, 20, 8, 8);
+    images.data[500] ^= 1;
+    idx_write_packed(other, IDX_TRAIN_IMAGES, "wb", images.data, images.size);
+    free(images.data);
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  es_code_t code = es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), &status);
+  CHECK(code == (size > 1 ? ES_INPUT : ES_OK));
+  CHECK(size == 1 || strstr(status.message, "all nodes must read the same data") != NULL);
+  CHECK(size == 1 || status.rank == 1);
+  es_dataset_destroy(dataset);
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank == 0) idx_folder_destroy(other);
+  MPI_Barrier(MPI_COMM_WORLD);
+  status = (es_status_t){0};
+  code = es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), &status);
+  CHECK(code == (size > 1 ? ES_INPUT : ES_OK));
+  CHECK(size == 1 || strstr(status.message, ": there is no such folder") != NULL);
+  es_dataset_destroy(dataset);
+  remove_folder();
+}
+
+int main(int argc, char **argv) {
+  MPI_Init(&argc, &argv);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  check_shared();
+  check_no_room();
+  check_synthetic();
+  check_idx();
+  check_truncated();
+  check_nodes_differ();
+  es_dataset_spec_t nowhere = idx_spec("no/such/folder");
+  check_refused(&nowhere, ES_INPUT, "no/such/folder: there is no such folder");
+  CHECK(es_memory_balance() == 0);
+  MPI_Finalize();
+  return 0;
+}
