@@ -1,0 +1,251 @@
+/* Intrinsic dimensions against a table worked out by hand, against brute force, and at every edge. */
+#include "check.h"
+#include "eigenscope/random.h"
+#include "eigenscope/saturation.h"
+#include "eigenscope/store.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WIDEST = 512 };
+
+static int32_t smallest(const double *values, int32_t width, double delta) {
+  return es_saturation_count(values, width, delta, ES_CONVENTION_SMALLEST);
+}
+
+static int32_t delve(const double *values, int32_t width, double delta) {
+  return es_saturation_count(values, width, delta, ES_CONVENTION_DELVE);
+}
+
+/* Spectra written out, the count of each convention, and why. */
+typedef struct entry {
+  const char *name;
+  double delta;
+  int32_t width, smallest, delve;
+  double values[8];
+} entry_t;
+
+static const entry_t table[] = {
+    /* Cumulative ratios of 4^−i: 0.75, 0.9375, 0.98439, 0.99611: three below, the third 0.0056 short. */
+    {"exponential 8", 0.99, 8, 4, 3, {1, 0.25, 0.0625, 0.015625, 0.00390625, 0x1p-10, 0x1p-12, 0x1p-14}},
+    /* 5^−i: 0.8, 0.96, 0.992: two below, the second 0.03 short, so delve counts the next one, too. */
+    {"fifths", 0.99, 8, 3, 3, {1, 0.2, 0.04, 0.008, 0.0016, 0.00032, 6.4e-5, 1.28e-5}},
+    /* 2^−i: 1 − 2^−k over 1 − 2^−8: six below 0.99, the sixth 0.0018 short. */
+    {"halves", 0.99, 8, 7, 6, {1, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125}},
+    {"one direction", 0.99, 4, 1, 1, {5, 0, 0, 0}},
+    {"width one", 0.99, 1, 1, 1, {3e-7}},
+    {"enough at once", 0.99, 2, 1, 1, {0.995, 0.005}},     /* none below: at least one, and nothing is short */
+    {"a little short", 0.99, 2, 2, 1, {0.975, 0.025}},     /* 0.015 short */
+    {"a good deal short", 0.99, 2, 2, 2, {0.9, 0.1}},      /* 0.09 short */
+    {"met exactly", 0.75, 4, 3, 3, {1, 1, 1, 1}},          /* not strictly below: two, 0.25 short */
+    {"just missed", 0.7500001, 4, 4, 3, {1, 1, 1, 1}},     /* three below, hardly short */
+    {"all of it", 1.0, 5, 3, 3, {2, 1, 1, 0, 0}},          /* trailing zeros explain nothing */
+    {"all of it, full rank", 1.0, 4, 4, 4, {1, 1, 1, 1}},  /* delve: three below, 0.25 short */
+    {"all of it, faint", 1.0, 3, 3, 2, {1, 1e-3, 1e-9}},   /* two below, 1e-9 short */
+    {"lost in rounding", 1.0, 3, 1, 1, {1, 1e-20, 1e-20}}, /* the sum is 1 as doubles go */
+    {"first alone", 1e-9, 3, 1, 1, {1, 1, 1}},
+};
+
+static void test_table(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    const entry_t *e = &table[i];
+    const int32_t k = smallest(e->values, e->width, e->delta), d = delve(e->values, e->width, e->delta);
+    if (k != e->smallest || d != e->delve)
+      fail_msg("%s: smallest %d instead of %d, delve %d instead of %d", e->name, k, e->smallest, d, e->delve);
+  }
+}
+
+/* Flat 512: 0.99 · 512 = 506.88, so 507 directions, of which delve leaves out the one that crosses. */
+static void test_flat_512(void **state) {
+  (void)state;
+  double values[512];
+  for (int i = 0; i < 512; i++) values[i] = 0.125;
+  assert_int_equal(smallest(values, 512, 0.99), 507);
+  assert_int_equal(delve(values, 512, 0.99), 506);
+  assert_int_equal(smallest(values, 512, 507.0 / 512.0), 507); /* met exactly */
+  assert_int_equal(delve(values, 512, 507.0 / 512.0), 506);
+  assert_int_equal(smallest(values, 512, 1.0), 512);
+}
+
+/* 1/i, i = 1 … 64: 0.99 · H₆₄ = 4.69646, H₆₁ = 4.69626, H₆₂ = 4.71239. */
+static void test_harmonic_64(void **state) {
+  (void)state;
+  double values[64];
+  for (int i = 0; i < 64; i++) values[i] = 1.0 / (i + 1);
+  assert_int_equal(smallest(values, 64, 0.99), 62);
+  assert_int_equal(delve(values, 64, 0.99), 61);
+}
+
+static int descending(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x < y) - (x > y);
+}
+
+static int32_t random_spectrum(double *values, uint64_t trial) {
+  uint32_t words[4];
+  es_random_block(51, ES_RANDOM_TEST, trial, 0, words);
+  const int32_t width = 1 + (int32_t)es_random_below(words[0], WIDEST);
+  const double decay = (double)es_random_unit(words[1]) * 0.2; /* from flat to a few directions */
+  for (int32_t i = 0; i < width; i++) {
+    es_random_block(51, ES_RANDOM_TEST, trial, 1 + (uint64_t)i, words);
+    values[i] = (0.01 + (double)es_random_unit(words[0])) * exp(-decay * i);
+  }
+  qsort(values, (size_t)width, sizeof *values, descending);
+  return width;
+}
+
+static long double sum_of(const double *values, int32_t n) {
+  long double sum = 0.0L;
+  for (int32_t i = 0; i < n; i++) sum += (long double)values[i];
+  return sum;
+}
+
+/* The definition, word by word: every k is tried, every sum is made anew. */
+static int32_t brute_force(const double *values, int32_t width, double delta) {
+  for (int32_t k = 1; k < width; k++) {
+    if (sum_of(values, k) >= (long double)delta * sum_of(values, width)) return k;
+  }
+  return width;
+}
+
+static int32_t brute_force_delve(const double *values, int32_t width, double delta) {
+  int32_t below = 0;
+  for (int32_t k = 1; k <= width; k++) below += sum_of(values, k) / sum_of(values, width) < (long double)delta;
+  if (below == 0) return 1;
+  const long double last = sum_of(values, below) / sum_of(values, width);
+  return (long double)delta - last > 0.02L && below < width ? below + 1 : below;
+}
+
+static void test_random_spectra(void **state) {
+  (void)state;
+  const double deltas[] = {0.1, 0.5, 0.9, 0.95, 0.99, 0.995};
+  double values[WIDEST];
+  for (uint64_t trial = 0; trial < 100; trial++) {
+    const int32_t width = random_spectrum(values, trial);
+    int32_t previous = 1;
+    for (size_t i = 0; i < sizeof deltas / sizeof *deltas; i++) {
+      const int32_t k = smallest(values, width, deltas[i]);
+      assert_int_equal(k, brute_force(values, width, deltas[i]));
+      assert_int_equal(delve(values, width, deltas[i]), brute_force_delve(values, width, deltas[i]));
+      assert_in_range(k, previous, width);
+      previous = k;
+    }
+  }
+}
+
+static es_saturation_t measure(double *values, int32_t width, int64_t rows) {
+  const double deltas[] = {0.5, 0.99, 1.0};
+  es_saturation_t s;
+  es_saturation_measure(&s, values, width, rows, deltas, 3, ES_CONVENTION_SMALLEST);
+  return s;
+}
+
+static void assert_near(double value, double expected) {
+  if (!(fabs(value - expected) <= 1e-14 * fabs(expected))) fail_msg("%.17g instead of %.17g", value, expected);
+}
+
+static void test_measures(void **state) {
+  (void)state;
+  double flat[10], uneven[] = {3.0, 1.0, 0.0};
+  for (int i = 0; i < 10; i++) flat[i] = 0.3;
+  es_saturation_t s = measure(flat, 10, 11);
+  assert_int_equal(s.flags, 0);
+  assert_near(s.trace, 3.0);
+  assert_near(s.effective_rank, 10.0);
+  assert_near(s.participation_ratio, 10.0);
+  assert_near(s.first_component_share, 0.1);
+  assert_int_equal(s.k[0], 5);
+  assert_int_equal(s.k[1], 10);
+  assert_int_equal(s.k[2], 10);
+  assert_near(s.saturation[0], 0.5);
+  assert_near(s.saturation[2], 1.0);
+  s = measure(uneven, 3, 100);
+  assert_int_equal(s.flags, 0);
+  assert_near(s.trace, 4.0);
+  assert_near(s.effective_rank, 4.0 / pow(3.0, 0.75)); /* exp(−¾ ln ¾ − ¼ ln ¼) */
+  assert_near(s.participation_ratio, 1.6);
+  assert_near(s.first_component_share, 0.75);
+  assert_int_equal(s.k[0], 1);
+  assert_int_equal(s.k[1], 2);
+  assert_int_equal(s.k[2], 2);
+  assert_near(s.saturation[1], 2.0 / 3.0);
+}
+
+static void test_convention_is_passed_on(void **state) {
+  (void)state;
+  double values[] = {1, 0.25, 0.0625, 0.015625, 0.00390625, 0x1p-10, 0x1p-12, 0x1p-14};
+  const double delta = 0.99;
+  es_saturation_t s;
+  es_saturation_measure(&s, values, 8, 100, &delta, 1, ES_CONVENTION_DELVE);
+  assert_int_equal(s.k[0], 3);
+  assert_near(s.saturation[0], 0.375);
+}
+
+/* Rounding below zero is no variance: clamped in place, so that what is stored sums up to the trace. */
+static void test_negative_rounding_is_clamped(void **state) {
+  (void)state;
+  double values[] = {3.0, 1.0, 1e-17, -1e-17, -4e-16};
+  es_saturation_t s = measure(values, 5, 100);
+  assert_int_equal(s.flags, 0);
+  assert_true(values[0] == 3.0 && values[2] == 1e-17 && values[3] == 0.0 && values[4] == 0.0);
+  assert_false(signbit(values[3]) || signbit(values[4]));
+  assert_near(s.trace, 4.0);
+  assert_int_equal(s.k[2], 2);
+}
+
+static void test_dead(void **state) {
+  (void)state;
+  double spectra[3][4] = {{0, 0, 0, 0}, {0, -0.0, -1e-18, -3e-17}, {-1e-18, -1e-18, -2e-18, -3e-18}};
+  for (int i = 0; i < 3; i++) {
+    es_saturation_t s = measure(spectra[i], 4, 5);
+    assert_int_equal(s.flags, ES_FLAG_DEAD);
+    assert_true(s.trace == 0.0);
+    for (int d = 0; d < 3; d++) assert_true(s.k[d] == 0 && s.saturation[d] == 0.0);
+    assert_true(isnan(s.effective_rank) && isnan(s.participation_ratio) && isnan(s.first_component_share));
+    for (int j = 0; j < 4; j++) assert_true(spectra[i][j] == 0.0);
+  }
+}
+
+/* n rows about their mean span n − 1 directions at most, so width + 1 are needed. */
+static void test_undersampled(void **state) {
+  (void)state;
+  double values[] = {4, 3, 2, 1}, zeros[4] = {0};
+  assert_int_equal(measure(values, 4, 1).flags, ES_FLAG_UNDERSAMPLED);
+  assert_int_equal(measure(values, 4, 4).flags, ES_FLAG_UNDERSAMPLED);
+  assert_int_equal(measure(values, 4, 4).k[0], 2); /* measured all the same */
+  assert_int_equal(measure(values, 4, 5).flags, 0);
+  assert_int_equal(measure(zeros, 4, 4).flags, ES_FLAG_UNDERSAMPLED | ES_FLAG_DEAD);
+}
+
+static void test_nonfinite(void **state) {
+  (void)state;
+  const double bad[] = {NAN, INFINITY, -INFINITY};
+  for (int b = 0; b < 3; b++) {
+    for (int at = 0; at < 3; at++) {
+      double values[] = {3, 2, 1};
+      values[at] = bad[b];
+      es_saturation_t s = measure(values, 3, at < 2 ? 3 : 4);
+      assert_int_equal(s.flags, ES_FLAG_NONFINITE | (at < 2 ? ES_FLAG_UNDERSAMPLED : 0));
+      assert_true(isnan(s.trace) && isnan(s.effective_rank) && isnan(s.participation_ratio));
+      assert_true(isnan(s.first_component_share));
+      for (int d = 0; d < 3; d++) assert_true(s.k[d] == -1 && isnan(s.saturation[d]));
+    }
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_table),
+      balanced_test(test_flat_512),
+      balanced_test(test_harmonic_64),
+      balanced_test(test_random_spectra),
+      balanced_test(test_measures),
+      balanced_test(test_convention_is_passed_on),
+      balanced_test(test_negative_rounding_is_clamped),
+      balanced_test(test_dead),
+      balanced_test(test_undersampled),
+      balanced_test(test_nonfinite),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
