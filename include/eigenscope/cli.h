@@ -23,8 +23,10 @@ typedef struct es_option {
 
 typedef struct es_arguments es_arguments_t;
 
-/** Parses argv against `options`; positional arguments between `least` and `most`. "--name=value" and "--name value".
- * Unknown options name the nearest known one. ES_INPUT. `usage` is printed by --help (code ES_STOPPED then). */
+/** Parses argv (the arguments after the command's name) against `options`; positional arguments between `least` and
+ * `most`. "--name=value" and "--name value"; "--" ends the options. Unknown options name the nearest known one.
+ * ES_INPUT. The first line of `usage` is the synopsis that errors show. --help or -h: ES_STOPPED, then es_cli_report
+ * prints `usage` and the options. *out borrows argv and options. */
 es_code_t es_arguments_parse(es_arguments_t **out, int argc, char **argv, const char *usage, const es_option_t *options,
                              int n_options, int least, int most, es_status_t *status);
 void es_arguments_destroy(es_arguments_t *arguments);
@@ -40,8 +42,8 @@ typedef struct es_plan {
   es_grid_t *grid;          /**< owned */
   char output[ES_PATH_MAX]; /**< --output or the job's */
   int n_datasets;
-  es_dataset_info_t
-      *infos; /**< owned; as es_job_dataset; only those that the grid uses are inspected (count 0 otherwise) */
+  es_dataset_info_t *infos;  /**< owned; as es_job_dataset; only those that the grid uses are inspected, else zeros */
+  struct es_plan_work *work; /**< owned; networks and costs, behind the functions below */
 } es_plan_t;
 
 /** What a plan is made from. All borrowed. */
@@ -62,10 +64,14 @@ void es_plan_destroy(es_plan_t *plan);
 /** Resolved and bound point `index` (es_point_bind done). */
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out);
 const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *point);
-/** Work of a point in multiply-adds: 3 × forward for training, 1 × for evaluation, plus covariances and eigenproblems.
- */
+/** Multiply-adds of one sample forward, and trained parameters, of the network of a point. */
+int64_t es_plan_macs(const es_plan_t *plan, int64_t index);
+int64_t es_plan_parameters(const es_plan_t *plan, int64_t index);
+/** Work of a point in multiply-adds: 3 × forward for training, 1 × for evaluation, plus covariances and eigenproblems
+ * (src/cli/plan.c says how). */
 double es_plan_cost(const es_plan_t *plan, int64_t index);
-/** Appends one row for each complete point: axes, outcome, accuracy, mean saturation (what `run` ends with). */
+/** Appends one row for each point of the selection that has a result: axes, outcome, accuracy, mean saturation, and
+ * where the files are (what `run` ends with). */
 void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out);
 
 /** Prints "eigenscope: <message>" to stderr (or, for --help, the usage to stdout) and returns es_cli_exit_code. */
@@ -74,8 +80,8 @@ int es_cli_report(const es_status_t *status);
  * 2, bug 4. */
 int es_cli_exit_code(const es_status_t *status);
 
-/** Provenance: version, revision, compiler, MPI, HDF5, BLAS core, oneDNN and its instruction set, host. `ranks` and
- * times are the caller's. Static storage. */
+/** Provenance: version, revision, compiler, build, mpi, hdf5, blas, onednn (both with the instruction set), host.
+ * Ranks and times are the caller's. Works before MPI_Init. Returns how many. Static storage. */
 int es_cli_provenance(const es_provenance_t **out);
 
 /** Libraries and instruction set that decide bits: "oneDNN 2.6.3, avx2; OpenBLAS 0.3.21, Zen". Static storage. */

@@ -1,0 +1,39 @@
+/* What the commands share among themselves. */
+#ifndef ES_CLI_PARTS_H
+#define ES_CLI_PARTS_H
+
+#include "eigenscope/cli.h"
+
+/* A plan without a look at datasets and networks: job, grid and output only. For commands that read results, which need
+ * not have the data at hand. */
+es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_status_t *status);
+
+/* A table of text: columns are padded to their widest cell when printed. */
+enum { ES_COLUMNS_MAX = 80 };
+typedef struct es_table {
+  int n_columns;
+  bool right[ES_COLUMNS_MAX]; /* numbers */
+  es_text_t cells;            /* zero-terminated, row by row, the heading first */
+} es_table_t;
+
+void es_table_column(es_table_t *table, const char *heading, bool right);
+/* Appends the next cell, row by row, after all columns. */
+void es_table_cell(es_table_t *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Appends the lines, without blanks at their ends and without columns that are empty. */
+void es_table_print(const es_table_t *table, es_text_t *out);
+void es_table_destroy(es_table_t *table);
+
+/* The axes that tell the points of a grid apart; what is the same for all points is said once above a table. */
+typedef struct es_varying {
+  int n;
+  char names[ES_COLUMNS_MAX][ES_NAME_MAX];
+} es_varying_t;
+
+/* Looks at the axes of all blocks. Appends "dataset fashion-mnist, seed 0" of those that do not vary to `common`. */
+void es_varying_find(const es_plan_t *plan, es_varying_t *out, es_text_t *common);
+/* Appends "job: dataset fashion-mnist, seed 0" and an empty line: what stands above a table. */
+void es_varying_heading(const es_plan_t *plan, const es_text_t *common, es_text_t *out);
+void es_varying_columns(const es_varying_t *varying, es_table_t *table);
+void es_varying_cells(const es_varying_t *varying, const es_point_t *point, es_table_t *table);
+
+#endif

@@ -1,0 +1,272 @@
+/* A job turned into work: its points checked against the data and the networks, and what each of them costs. */
+#include "eigenscope/file.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/memory.h"
+#include "parts.h"
+#include <stdio.h>
+#include <string.h>
+
+static const char STAGE[] = "plan";
+
+/* What is known of a network before it is built. Points that differ only in seeds or training share one. */
+typedef struct network {
+  uint64_t key;
+  int64_t parameters, macs;
+  double covariance; /* multiply-adds of one sample in all measured layers' covariances */
+  double solve;      /* of all measured layers' eigenproblems */
+} network_t;
+
+struct es_plan_work {
+  network_t *networks;
+  int32_t n_networks, capacity;
+  int32_t *slots; /* hash table while points are checked: network + 1, 0 is free */
+  uint64_t mask;
+  int32_t *network; /* of each point */
+  double *cost;     /* of each point */
+};
+
+static void destroy_work(struct es_plan_work *work) {
+  if (work == NULL) return;
+  es_free(work->networks);
+  es_free(work->slots);
+  es_free(work->network);
+  es_free(work->cost);
+  es_free(work);
+}
+
+static es_code_t create_work(struct es_plan_work **out, int64_t n_points, es_status_t *status) {
+  struct es_plan_work *work = es_allocate_zero(1, sizeof *work);
+  *out = work;
+  if (work != NULL) {
+    uint64_t slots = 16;
+    while (slots < 2 * (uint64_t)n_points) slots *= 2;
+    work->mask = slots - 1;
+    work->slots = es_allocate_zero(slots, sizeof *work->slots);
+    work->network = es_allocate_zero((size_t)n_points, sizeof *work->network);
+    work->cost = es_allocate_zero((size_t)n_points, sizeof *work->cost);
+  }
+  if (work != NULL && work->slots != NULL && work->network != NULL && work->cost != NULL) return ES_OK;
+  return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %lld points", (long long)n_points);
+}
+
+es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_status_t *status) {
+  *out = (es_plan_t){0};
+  es_code_t code =
+      request->text != NULL
+          ? es_job_parse(&out->job, request->text, request->size, request->path, request->sets, request->n_sets, status)
+          : es_job_load(&out->job, request->path, request->sets, request->n_sets, status);
+  if (code == ES_OK) code = es_grid_create(&out->grid, out->job, status);
+  if (code == ES_OK) {
+    const char *output = request->output != NULL ? request->output : es_job_output(out->job);
+    if (output[0] == '\0') code = es_fail(status, ES_INPUT, STAGE, "--output is empty; name a folder");
+    int length = snprintf(out->output, sizeof out->output, "%s", output);
+    while (length > 1 && length < ES_PATH_MAX && out->output[length - 1] == '/') out->output[--length] = '\0';
+    if (length > ES_PATH_MAX - 64)
+      code = es_fail(status, ES_INPUT, STAGE, "--output is longer than %d bytes", ES_PATH_MAX - 64);
+  }
+  if (code != ES_OK) es_plan_destroy(out);
+  return code;
+}
+
+void es_plan_destroy(es_plan_t *plan) {
+  es_free(plan->infos);
+  destroy_work(plan->work);
+  es_grid_destroy(plan->grid);
+  es_job_destroy(plan->job);
+  *plan = (es_plan_t){0};
+}
+
+/* ---- datasets ---- */
+
+static int find_dataset(const es_plan_t *plan, const char *name) {
+  for (int i = 0; i < plan->n_datasets; i++) {
+    if (strcmp(es_job_dataset(plan->job, i)->name, name) == 0) return i;
+  }
+  return -1;
+}
+
+static void mark_used(const es_plan_t *plan, bool *used) {
+  for (int b = 0; b < es_job_n_blocks(plan->job); b++) {
+    for (int a = 0; a < es_job_n_axes(plan->job, b); a++) {
+      const es_job_axis_t axis = es_job_axis(plan->job, b, a);
+      if (strcmp(axis.name, "dataset") != 0) continue;
+      for (int v = 0; v < axis.n_values; v++) used[find_dataset(plan, axis.values[v])] = true;
+    }
+  }
+}
+
+/* The folder of an IDX dataset must be there; es_dataset_inspect looks into it. */
+static es_code_t check_folder(const es_plan_t *plan, const es_dataset_spec_t *spec, es_status_t *status) {
+  if (spec->format != ES_FORMAT_IDX || es_directory_exists(spec->path)) return ES_OK;
+  const bool package = strcmp(spec->path, "/usr/share/datasets/fashion-mnist") == 0;
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s:%d: dataset %s: there is no folder %s; %sit needs train-images-idx3-ubyte, "
+                 "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz",
+                 es_job_path(plan->job), spec->line, spec->name, spec->path,
+                 package ? "install Debian's package dataset-fashion-mnist, or set its path elsewhere: " : "");
+}
+
+static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *infos, es_status_t *status) {
+  plan->n_datasets = es_job_n_datasets(plan->job);
+  plan->infos = es_allocate_zero((size_t)plan->n_datasets, sizeof *plan->infos);
+  bool *used = es_allocate_zero((size_t)plan->n_datasets, sizeof *used);
+  es_code_t code = ES_OK;
+  if (plan->infos == NULL || used == NULL) code = es_fail(status, ES_SYSTEM, STAGE, "out of memory for the datasets");
+  if (code == ES_OK) mark_used(plan, used);
+  for (int i = 0; i < plan->n_datasets && code == ES_OK; i++) {
+    const es_dataset_spec_t *spec = es_job_dataset(plan->job, i);
+    es_status_t own = {0};
+    if (!used[i]) continue;
+    if (infos != NULL) {
+      plan->infos[i] = infos[i];
+      continue;
+    }
+    code = check_folder(plan, spec, status);
+    if (code == ES_OK && es_dataset_inspect(&plan->infos[i], spec, &own) != ES_OK)
+      /* Nothing was run yet, so a file that cannot be read is a wrong job too. */
+      code = es_fail(status, ES_INPUT, STAGE, "%s:%d: dataset %s: %s", es_job_path(plan->job), spec->line, spec->name,
+                     own.message);
+  }
+  es_free(used);
+  return code;
+}
+
+const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *point) {
+  return &plan->infos[find_dataset(plan, point->dataset.name)];
+}
+
+void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {
+  es_grid_point(plan->grid, index, out);
+  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job), NULL); /* es_plan_create saw that it can be */
+}
+
+/* ---- networks ---- */
+
+/* The line to look at when a network cannot be built: what alone would have to change for it to be possible. */
+static int culprit_line(const es_point_t *point) {
+  for (int attempt = 0; attempt < 2; attempt++) {
+    es_point_t other = *point;
+    es_graph_t *graph = NULL;
+    if (attempt == 0)
+      other.resolution = 512;
+    else
+      other.width = (es_ratio_t){16, 1};
+    const es_code_t code = es_graph_create(&graph, &other, NULL);
+    es_graph_destroy(graph);
+    if (code == ES_OK) return attempt == 0 ? point->line_resolution : point->line_width;
+  }
+  return point->line_model;
+}
+
+static bool is_measured(const es_point_t *point, const char *layer) {
+  for (int i = 0; i < point->measure.n_layers; i++) {
+    if (es_text_match(point->measure.layers[i], layer)) return true;
+  }
+  return false;
+}
+
+static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point, network_t *out, es_status_t *status) {
+  es_graph_t *graph = NULL;
+  es_status_t own = {0};
+  int measured = 0;
+  if (es_graph_create(&graph, point, &own) != ES_OK)
+    return es_fail(status, own.code, STAGE, "%s:%d: %s (model %s, width %s, resolution %d)", es_job_path(plan->job),
+                   culprit_line(point), own.message, point->model.name, es_point_axis(point, "width"),
+                   point->resolution);
+  *out = (network_t){.parameters = graph->parameter_count, .macs = graph->macs};
+  for (int i = 0; i < graph->n_layers; i++) {
+    const es_node_t *node = &graph->nodes[graph->layers[i]];
+    const double width = node->out.c, positions = (double)node->out.h * node->out.w;
+    if (!is_measured(point, node->name)) continue;
+    out->covariance += positions * width * width / 2;
+    out->solve += width * width * width * 4 / 3;
+    measured++;
+  }
+  es_graph_destroy(graph);
+  if (measured > 0) return ES_OK;
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s: measure.layers matches no layer of model %s; they are named as features.0",
+                 es_job_path(plan->job), point->model.name);
+}
+
+static uint64_t network_key(const es_point_t *point) {
+  const int64_t facts[] = {point->model.family,      point->model.head, point->model.n_items, point->width.numerator,
+                           point->width.denominator, point->classes,    point->resolution};
+  return es_hash(point->model.items, (size_t)point->model.n_items * sizeof *point->model.items,
+                 es_hash(facts, sizeof facts, 0));
+}
+
+/* The network of a point: found, or described and kept. */
+static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, int32_t *out, es_status_t *status) {
+  struct es_plan_work *work = plan->work;
+  const uint64_t key = network_key(point);
+  uint64_t slot = key & work->mask;
+  for (; work->slots[slot] != 0; slot = (slot + 1) & work->mask) {
+    *out = work->slots[slot] - 1;
+    if (work->networks[*out].key == key) return ES_OK;
+  }
+  if (work->n_networks == work->capacity) {
+    const int32_t capacity = work->capacity == 0 ? 16 : 2 * work->capacity;
+    network_t *more = es_reallocate(work->networks, (size_t)capacity, sizeof *more);
+    if (more == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %d networks", capacity);
+    work->networks = more;
+    work->capacity = capacity;
+  }
+  *out = work->n_networks;
+  ES_TRY(describe_network(plan, point, &work->networks[*out], status));
+  work->networks[*out].key = key;
+  work->slots[slot] = ++work->n_networks;
+  return ES_OK;
+}
+
+/* Multiply-adds. Training: forward and twice as much backward for each train sample and epoch; evaluation: forward for
+ * each eval sample, also at epoch 0. Each measured epoch and split adds, over its layers, rows · width²/2 for the
+ * covariance (one triangle) and width³ · 4/3 for the eigenvalues (reduction to tridiagonal form). */
+static double cost_of(const es_point_t *point, const es_dataset_info_t *info, const network_t *network) {
+  const double train = (double)es_point_samples(point, info, ES_TRAIN);
+  const double eval = (double)es_point_samples(point, info, ES_EVAL);
+  const double epochs = point->train.epochs, macs = (double)network->macs;
+  const double measured =
+      point->train.epochs / point->measure.every + (point->train.epochs % point->measure.every != 0);
+  double cost = 3 * train * epochs * macs + eval * (epochs + 1) * macs;
+  if (point->measure.splits[ES_TRAIN]) cost += measured * (train * network->covariance + network->solve);
+  if (point->measure.splits[ES_EVAL]) cost += (measured + 1) * (eval * network->covariance + network->solve);
+  return cost;
+}
+
+/* Binds every point, builds the description of every network, and adds up the work. */
+static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
+  const int64_t n = es_grid_count(plan->grid);
+  ES_TRY(create_work(&plan->work, n, status));
+  for (int64_t i = 0; i < n; i++) {
+    es_point_t point;
+    es_grid_point(plan->grid, i, &point);
+    const es_dataset_info_t *info = es_plan_info(plan, &point);
+    ES_TRY(es_point_bind(&point, info, es_job_path(plan->job), status));
+    ES_TRY(find_network(plan, &point, &plan->work->network[i], status));
+    plan->work->cost[i] = cost_of(&point, info, &plan->work->networks[plan->work->network[i]]);
+  }
+  es_free(plan->work->slots);
+  plan->work->slots = NULL;
+  return ES_OK;
+}
+
+es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_status_t *status) {
+  ES_TRY(es_plan_open(out, request, status));
+  es_code_t code = inspect_datasets(out, request->infos, status);
+  if (code == ES_OK) code = check_points(out, status);
+  if (code != ES_OK) es_plan_destroy(out);
+  return code;
+}
+
+double es_plan_cost(const es_plan_t *plan, int64_t index) {
+  return plan->work->cost[index];
+}
+
+int64_t es_plan_macs(const es_plan_t *plan, int64_t index) {
+  return plan->work->networks[plan->work->network[index]].macs;
+}
+
+int64_t es_plan_parameters(const es_plan_t *plan, int64_t index) {
+  return plan->work->networks[plan->work->network[index]].parameters;
+}

@@ -1,0 +1,57 @@
+/* Where numbers come from: the program, its libraries, the machine. */
+#include "eigenscope/cli.h"
+#include "eigenscope/model.h"
+#include "eigenscope/spectrum.h"
+#include <hdf5.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* "Open MPI v4.1.4": what stands before the first comma or line end of what the library says about itself. */
+static void name_mpi(char *out, size_t size) {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  MPI_Get_library_version(text, &length); /* allowed before MPI_Init */
+  snprintf(out, size, "%.*s", (int)strcspn(text, ",\r\n"), text);
+}
+
+static void name_hdf5(char *out, size_t size) {
+  unsigned major = 0, minor = 0, release = 0;
+  H5get_libversion(&major, &minor, &release);
+  snprintf(out, size, "HDF5 %u.%u.%u", major, minor, release);
+}
+
+static void name_host(char *out, size_t size) {
+  if (gethostname(out, size) != 0) snprintf(out, size, "unknown");
+  out[size - 1] = '\0';
+}
+
+int es_cli_provenance(const es_provenance_t **out) {
+  static char mpi[128], hdf5[64], host[256];
+  static es_provenance_t facts[9];
+  name_mpi(mpi, sizeof mpi);
+  name_hdf5(hdf5, sizeof hdf5);
+  name_host(host, sizeof host);
+  const es_provenance_t all[] = {
+      {"version", ES_VERSION},
+      {"revision", ES_REVISION},
+      {"compiler", ES_COMPILER},
+      {"build", ES_BUILD_TYPE},
+      {"mpi", mpi},
+      {"hdf5", hdf5},
+      {"blas", es_spectrum_library_name()},
+      {"onednn", es_model_engine_name()},
+      {"host", host},
+  };
+  _Static_assert(sizeof all == sizeof facts, "room for all");
+  memcpy(facts, all, sizeof facts);
+  *out = facts;
+  return sizeof facts / sizeof *facts;
+}
+
+const char *es_cli_engine(void) {
+  static char name[256];
+  snprintf(name, sizeof name, "%s; %s", es_model_engine_name(), es_spectrum_library_name());
+  return name;
+}

@@ -1,0 +1,91 @@
+/* The program: finds the command and hands over. MPI starts only within the commands that need it, because login nodes
+ * of clusters forbid it. */
+#include "eigenscope/cli.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct command {
+  const char *name;
+  int (*run)(int argc, char **argv); /* NULL: not in this version */
+  const char *arguments, *help;
+} command_t;
+
+static const command_t commands[] = {
+    {"plan", es_cli_plan, "JOB", "the points of a job and what they cost"},
+    {"run", es_cli_run, "JOB", "do the points that have no result yet (under mpirun or srun for several ranks)"},
+    {"status", es_cli_status, "JOB", "which points are complete, diverged or missing"},
+    {"show", es_cli_show, "FILE.h5", "what a result file holds, as a table, csv or json"},
+    {"doctor", es_cli_doctor, "", "whether this machine is ready: cores, libraries, the folder of results"},
+    {"bench", es_cli_bench, "train|covariance|...", "how fast this machine is"},
+    {"merge", NULL, "JOB --to FILE.h5", "all results of a job in one file"},
+    {"data", NULL, "info|pack|synth", "look at, pack and make datasets"},
+    {"checkpoint", NULL, "info|export|import", "look at and exchange weights"},
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_command(const command_t *c) {
+  char line[64];
+  snprintf(line, sizeof line, "%s %s", c->name, c->arguments);
+  printf("  %-34s %s\n", line, c->help);
+}
+
+static int print_help(void) {
+  printf(
+      "eigenscope measures how the eigenspaces of neural network layers evolve during training: a job file describes "
+      "a\n"
+      "grid of networks, data and seeds; each point of it is trained, measured every epoch, and becomes one HDF5 "
+      "file.\n"
+      "\nusage: eigenscope COMMAND [arguments]     eigenscope COMMAND --help     eigenscope --version [--verbose]\n\n");
+  for (int i = 0; i < N_COMMANDS; i++) {
+    if (commands[i].run != NULL) print_command(&commands[i]);
+  }
+  printf("\nnot in this version:\n");
+  for (int i = 0; i < N_COMMANDS; i++) {
+    if (commands[i].run == NULL) print_command(&commands[i]);
+  }
+  printf("\nA first look:\n"
+         "  eigenscope plan jobs/quickstart.yaml\n"
+         "  mpirun -n 2 eigenscope run jobs/quickstart.yaml\n"
+         "  eigenscope status jobs/quickstart.yaml\n"
+         "Every key of a job file stands in jobs/reference.yaml with its default and range.\n"
+         "\nexit codes: 0 complete, 1 the command or the job is wrong, 2 some points failed, 3 unfinished (run again "
+         "to go\n"
+         "on), 4 a bug or a failure of MPI\n");
+  return ES_EXIT_OK;
+}
+
+static int refuse(const char *name) {
+  const char *names[N_COMMANDS];
+  for (int i = 0; i < N_COMMANDS; i++) names[i] = commands[i].name;
+  const char *nearest = es_text_nearest(name, names, N_COMMANDS);
+  if (nearest != NULL)
+    fprintf(stderr, "eigenscope: unknown command \"%.100s\"; did you mean \"%s\"?\n", name, nearest);
+  else
+    fprintf(stderr, "eigenscope: unknown command \"%.100s\"; eigenscope --help lists them\n", name);
+  return ES_EXIT_USAGE;
+}
+
+static int dispatch(int argc, char **argv) {
+  if (argc < 2) {
+    fprintf(stderr, "eigenscope: a command is missing; eigenscope --help lists them\n");
+    return ES_EXIT_USAGE;
+  }
+  if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) return print_help();
+  if (strcmp(argv[1], "--version") == 0) return es_cli_version(argc - 2, argv + 2);
+  for (int i = 0; i < N_COMMANDS; i++) {
+    if (strcmp(argv[1], commands[i].name) != 0) continue;
+    if (commands[i].run != NULL) return commands[i].run(argc - 2, argv + 2);
+    fprintf(stderr, "eigenscope: the command %s is not in this version yet\n", commands[i].name);
+    return ES_EXIT_USAGE;
+  }
+  return refuse(argv[1]);
+}
+
+int main(int argc, char **argv) {
+  const int result = dispatch(argc, argv);
+  /* What was printed is the result of most commands: a full disk behind a redirection must not pass for success. */
+  if (fflush(stdout) == 0 && !ferror(stdout)) return result;
+  fprintf(stderr, "eigenscope: standard output cannot be written: %s\n", strerror(errno));
+  return result == ES_EXIT_OK ? ES_EXIT_USAGE : result;
+}
