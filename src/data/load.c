@@ -5,7 +5,6 @@
 #include "eigenscope/memory.h"
 #include "fit.h"
 #include "reader.h"
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
