@@ -1,0 +1,132 @@
+/* A small result for the tests of the store: 3 epochs (0 unmeasured in the train split), 3 layers, 2 deltas. */
+#ifndef ES_TEST_UNIT_STORE_EXAMPLE_H
+#define ES_TEST_UNIT_STORE_EXAMPLE_H
+
+#include "check.h"
+#include "eigenscope/store.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXAMPLE_EPOCHS = 3, EXAMPLE_LAYERS = 3, EXAMPLE_DELTAS = 2, EXAMPLE_COMPONENTS = 8 };
+
+static const es_layer_info_t EXAMPLE_LAYER[EXAMPLE_LAYERS] = {
+    {.name = "features.0", .kind = "conv", .width = 4, .parameters = 112, .macs = 27648, .receptive_field = 3},
+    {.name = "features.4",
+     .kind = "conv",
+     .width = 8,
+     .parameters = 296,
+     .macs = INT64_C(5000000000),
+     .receptive_field = 8,
+     .border = 1},
+    {.name = "classifier.6", .kind = "linear", .width = 3, .parameters = 51, .macs = 48, .output = 1},
+};
+
+static inline void example_axis(es_point_t *point, const char *name, const char *text, double number) {
+  es_axis_value_t *axis = &point->axes[point->n_axes++];
+  snprintf(axis->name, sizeof axis->name, "%s", name);
+  snprintf(axis->text, sizeof axis->text, "%s", text);
+  axis->is_number = number >= 0;
+  axis->number = number;
+}
+
+static inline const es_point_t *example_point(void) {
+  static es_point_t point;
+  point = (es_point_t){.train = {.epochs = EXAMPLE_EPOCHS - 1},
+                       .measure = {.n_deltas = EXAMPLE_DELTAS, .delta = {0.9, 0.99}},
+                       .model = {.name = "vgg11"}};
+  example_axis(&point, "dataset", "toy", -1);
+  example_axis(&point, "model", "vgg11", -1);
+  example_axis(&point, "width", "1", 1);
+  example_axis(&point, "classes", "all", 3);
+  example_axis(&point, "resolution", "16", 16);
+  example_axis(&point, "seed", "9007199254740993", 0x1p53);
+  example_axis(&point, "train.learning_rate", "0.05", 0.05);
+  return &point;
+}
+
+/* Every number differs from its neighbours, so that a mixed-up index shows. */
+static inline void example_fill(es_result_t *result) {
+  for (int field = ES_FIELD_LOSS; field < ES_FIELDS; field++) {
+    void *data = es_result_data(result, (es_field_t)field);
+    for (size_t i = 0; i < es_result_size(result, (es_field_t)field); i++) {
+      switch (es_field_info((es_field_t)field)->type) {
+      case ES_TYPE_F64:
+        ((double *)data)[i] = 1.0 / (double)(i + 2);
+        break;
+      case ES_TYPE_I32:
+        ((int32_t *)data)[i] = (int32_t)i;
+        break;
+      case ES_TYPE_I64:
+        ((int64_t *)data)[i] = INT64_C(10000000000) + (int64_t)i;
+        break;
+      default:
+        ((uint8_t *)data)[i] = field == ES_FIELD_SOLVER;
+      }
+    }
+  }
+}
+
+/* With its numbers; epoch 0 of the train split and its spectra stay unmeasured. */
+static inline es_result_t *example_result(void) {
+  es_result_t *result, *blank;
+  assert_int_equal(es_result_create(&result, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
+  assert_int_equal(es_result_create(&blank, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
+  example_fill(result);
+  for (int i = ES_FIELD_LOSS; i < ES_FIELDS; i++) {
+    const es_field_info_t *info = es_field_info((es_field_t)i);
+    if (info->dimensions[0] != ES_DIM_SPLIT) continue;
+    size_t size = info->type == ES_TYPE_U8 ? 1 : info->type == ES_TYPE_I32 ? 4 : 8;
+    size_t block = es_result_size(result, (es_field_t)i) / (ES_SPLITS * EXAMPLE_EPOCHS) * size;
+    memcpy(es_result_data(result, (es_field_t)i), es_result_data(blank, (es_field_t)i), block);
+  }
+  es_result_destroy(blank);
+  return result;
+}
+
+static inline es_result_header_t example_header(void) {
+  static const double mean[3] = {0.1, 0.2, 0.3}, deviation[3] = {1, 2, 0.5};
+  static const es_provenance_t provenance[] = {{"version", "0.1.0"}, {"ranks", "2"}};
+  return (es_result_header_t){.point = example_point(),
+                              .point_id = "0123456789abcdef",
+                              .job_name = "t\xc3\xa9st",
+                              .job = "name: t\ngrid: {dataset: toy}\n",
+                              .outcome = "complete",
+                              .reason = "",
+                              .train_mode = "training",
+                              .fingerprint = "fedcba9876543210",
+                              .normalize_mean = mean,
+                              .normalize_deviation = deviation,
+                              .provenance = provenance,
+                              .n_provenance = 2};
+}
+
+/* Writes the example to `path`. */
+static inline void example_write(const char *path) {
+  es_status_t status = {0};
+  es_result_t *result = example_result();
+  es_result_header_t header = example_header();
+  if (es_result_write(path, result, &header, &status) != ES_OK) fail_msg("%s", status.message);
+  es_result_destroy(result);
+}
+
+static char example_folder[64];
+
+static inline int enter_folder(void **state) {
+  (void)state;
+  strcpy(example_folder, "/tmp/eigenscope-store-XXXXXX");
+  return mkdtemp(example_folder) == NULL || chdir(example_folder) != 0;
+}
+
+static inline int leave_folder(void **state) {
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf -- '%s'", example_folder);
+  int failed = chdir("/") != 0 || system(command) != 0;
+  return failed || check_balance(state) != 0;
+}
+
+/* A test in a folder of its own that must free all its memory. */
+#define folder_test(function) cmocka_unit_test_setup_teardown(function, enter_folder, leave_folder)
+
+#endif

@@ -1,0 +1,251 @@
+/* Files that are no results: each gives an outcome and a sentence, none a crash or a leak. */
+#include "eigenscope/file.h"
+#include "store_example.h"
+#include <hdf5.h>
+#include <math.h>
+
+/* The summary says damaged because of `reason`, and show refuses for the same. */
+static void refused(const char *path, const char *reason) {
+  es_result_summary_t summary;
+  es_text_t text = {0};
+  es_status_t status = {0};
+  es_result_summarize(&summary, path);
+  assert_int_equal(summary.outcome, ES_OUTCOME_DAMAGED);
+  if (strstr(summary.reason, reason) == NULL) fail_msg("expected \"%s\", got: %s", reason, summary.reason);
+  assert_true(isnan(summary.accuracy) && isnan(summary.loss) && isnan(summary.mean_saturation));
+  assert_int_equal(es_result_show(&text, path, ES_SHOW_TABLE, &status), ES_INPUT);
+  assert_int_equal(strncmp(status.message, path, strlen(path)), 0);
+  assert_non_null(strstr(status.message, reason));
+  assert_null(strchr(status.message, '\n'));
+  assert_int_equal(text.length, 0);
+  es_text_destroy(&text);
+}
+
+static void put(const char *path, const void *data, size_t size) {
+  FILE *file = fopen(path, "wb");
+  assert_non_null(file);
+  assert_int_equal(fwrite(data, 1, size, file), size);
+  assert_int_equal(fclose(file), 0);
+}
+
+static void test_missing(void **state) {
+  (void)state;
+  es_result_summary_t summary;
+  es_text_t text = {0};
+  es_status_t status = {0};
+  put("file", "", 0);
+  static const char *const paths[] = {"missing.h5", "no/folder.h5", "file/beneath.h5"};
+  for (int i = 0; i < 3; i++) {
+    es_result_summarize(&summary, paths[i]);
+    assert_int_equal(summary.outcome, ES_OUTCOME_MISSING);
+    assert_string_equal(summary.reason, "");
+  }
+  assert_int_equal(es_result_show(&text, "missing.h5", ES_SHOW_CSV, &status), ES_INPUT);
+  assert_string_equal(status.message, "missing.h5: cannot be read: No such file or directory");
+}
+
+static void test_no_hdf5(void **state) {
+  (void)state;
+  refused(".", "Is a directory");
+  put("empty.h5", "", 0);
+  refused("empty.h5", "is damaged: the file cannot be read: ");
+  put("text.h5", "split,epoch,layer\n", 18);
+  refused("text.h5", "file signature not found");
+}
+
+/* Cut at every byte of its head, and at every 61st of the rest. */
+static void test_cut_anywhere(void **state) {
+  (void)state;
+  char *data;
+  size_t size;
+  example_write("whole.h5");
+  assert_int_equal(es_file_read("whole.h5", &data, &size, NULL), ES_OK);
+  for (size_t length = 0; length < size; length += length < 1024 ? 1 : 61) {
+    put("cut.h5", data, length);
+    refused("cut.h5", "is damaged: the file cannot be read: ");
+  }
+  put("cut.h5", data, size - 1);
+  refused("cut.h5", "truncated file");
+  es_free(data);
+}
+
+/* A fresh copy of the example, opened for a change. */
+static hid_t open_copy(void) {
+  example_write("r.h5");
+  hid_t file = H5Fopen("r.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+  assert_true(file >= 0);
+  return file;
+}
+
+static void put_text(hid_t file, const char *name, const char *value) {
+  hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+  H5Tset_size(type, H5T_VARIABLE);
+  if (H5Aexists(file, name) > 0) H5Adelete(file, name);
+  hid_t attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+  assert_true(H5Awrite(attribute, type, &value) >= 0);
+  H5Aclose(attribute);
+  H5Sclose(space);
+  H5Tclose(type);
+}
+
+static void put_version(hid_t file, int version) {
+  hid_t space = H5Screate(H5S_SCALAR);
+  if (H5Aexists(file, "schema_version") > 0) H5Adelete(file, "schema_version");
+  hid_t attribute = H5Acreate2(file, "schema_version", H5T_STD_I32LE, space, H5P_DEFAULT, H5P_DEFAULT);
+  assert_true(H5Awrite(attribute, H5T_NATIVE_INT, &version) >= 0);
+  H5Aclose(attribute);
+  H5Sclose(space);
+}
+
+static void test_attributes(void **state) {
+  (void)state;
+  hid_t file = H5Fcreate("other.h5", H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  H5Fclose(file);
+  refused("other.h5", "its attribute schema is \"\", not \"eigenscope\"");
+  file = open_copy();
+  put_text(file, "schema", "netherscope");
+  H5Fclose(file);
+  refused("r.h5", "its attribute schema is \"netherscope\", not \"eigenscope\"");
+  file = open_copy();
+  put_text(file, "schema_version", "one");
+  H5Fclose(file);
+  refused("r.h5", "schema_version must be a whole number");
+  file = open_copy();
+  put_version(file, 2);
+  H5Fclose(file);
+  refused("r.h5", "its schema has version 2, this program reads version 1");
+  es_result_summary_t summary;
+  es_result_summarize(&summary, "r.h5");
+  assert_int_equal(summary.schema_version, 2);
+}
+
+static void test_outcome(void **state) {
+  (void)state;
+  es_result_summary_t summary;
+  hid_t file = open_copy();
+  put_text(file, "outcome", "done");
+  H5Fclose(file);
+  es_result_summarize(&summary, "r.h5");
+  assert_int_equal(summary.outcome, ES_OUTCOME_DAMAGED);
+  assert_non_null(strstr(summary.reason, "its attribute outcome must be \"complete\" or \"diverged\""));
+}
+
+/* Without any one variable or coordinate the file is no result. */
+static void test_lacking_variables(void **state) {
+  (void)state;
+  static const char *const coordinates[ES_DIMENSIONS] = {"split", "epoch", "layer", "delta", "component"};
+  for (int i = 0; i < ES_DIMENSIONS + ES_FIELDS; i++) {
+    const char *name = i < ES_DIMENSIONS ? coordinates[i] : es_field_info((es_field_t)(i - ES_DIMENSIONS))->name;
+    char reason[96];
+    hid_t file = open_copy();
+    assert_true(H5Ldelete(file, name, H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+    snprintf(reason, sizeof reason, "is no result of eigenscope: it lacks the variable %s", name);
+    refused("r.h5", reason);
+  }
+}
+
+/* Puts another variable in the place of `name`; its numbers are 0. */
+static void replace(const char *name, hid_t type, int rank, const hsize_t *extent) {
+  hid_t file = open_copy();
+  assert_true(H5Ldelete(file, name, H5P_DEFAULT) >= 0);
+  hid_t space = rank > 0 ? H5Screate_simple(rank, extent, NULL) : H5Screate(H5S_SCALAR);
+  hid_t object = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  assert_true(object >= 0);
+  H5Dclose(object);
+  H5Sclose(space);
+  H5Fclose(file);
+}
+
+static void test_other_variables(void **state) {
+  (void)state;
+  static const hsize_t shape[4] = {2, 3, 3, 2}, one[1] = {1}, none[1] = {0}, many[1] = {ES_LAYERS_MAX + 1};
+  static const hsize_t swapped[2] = {3, 2}, three[1] = {3};
+  hid_t strings = H5Tcopy(H5T_C_S1), fixed = H5Tcopy(H5T_C_S1);
+  H5Tset_size(strings, H5T_VARIABLE);
+  H5Tset_size(fixed, 12);
+  replace("saturation", H5T_IEEE_F32LE, 4, shape);
+  refused("r.h5", "the variable saturation must be float64");
+  replace("saturation", H5T_STD_I64LE, 4, shape);
+  refused("r.h5", "the variable saturation must be float64");
+  replace("intrinsic_dimension", H5T_STD_I64LE, 4, shape);
+  refused("r.h5", "the variable intrinsic_dimension must be int32");
+  replace("layer", fixed, 1, three);
+  refused("r.h5", "the variable layer must be variable-length string");
+  replace("loss", H5T_IEEE_F64LE, 3, shape);
+  refused("r.h5", "the variable loss has 3 dimensions, not 2");
+  replace("loss", H5T_IEEE_F64LE, 0, NULL);
+  refused("r.h5", "the variable loss has 0 dimensions, not 2");
+  replace("loss", H5T_IEEE_F64LE, 2, swapped);
+  refused("r.h5", "the variable loss has 3 entries along split, not 2");
+  replace("split", strings, 1, one);
+  refused("r.h5", "split must be train, eval");
+  replace("layer", strings, 1, many);
+  refused("r.h5", "the dimension layer has 513 entries, 1 to 512 are possible");
+  replace("delta", H5T_IEEE_F64LE, 1, none);
+  refused("r.h5", "the dimension delta has 0 entries");
+  replace("split", strings, 1, shape); /* two strings that were never written */
+  refused("r.h5", "split must be train, eval");
+  H5Tclose(strings);
+  H5Tclose(fixed);
+}
+
+static void put_strings(const char *name, const char *const *values) {
+  hid_t file = open_copy(), object = H5Dopen2(file, name, H5P_DEFAULT), type = H5Dget_type(object);
+  assert_true(H5Dwrite(object, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+  H5Tclose(type);
+  H5Dclose(object);
+  H5Fclose(file);
+}
+
+static void test_other_strings(void **state) {
+  (void)state;
+  char longest[ES_NAME_MAX + 1];
+  memset(longest, 'x', ES_NAME_MAX);
+  longest[ES_NAME_MAX] = '\0';
+  const char *const reversed[] = {"eval", "train"}, *const layers[] = {"a", longest, "b"};
+  put_strings("split", reversed);
+  refused("r.h5", "split must be train, eval");
+  put_strings("layer", layers);
+  refused("r.h5", "the variable layer has a string of more than 63 bytes");
+}
+
+/* A group where a variable should be. */
+static void test_group_instead(void **state) {
+  (void)state;
+  hid_t file = open_copy();
+  assert_true(H5Ldelete(file, "mcc", H5P_DEFAULT) >= 0);
+  H5Gclose(H5Gcreate2(file, "mcc", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+  H5Fclose(file);
+  refused("r.h5", "is damaged: mcc cannot be read: ");
+}
+
+/* What others add does no harm: attributes of types that the schema does not know, more variables. */
+static void test_additions_are_ignored(void **state) {
+  (void)state;
+  hid_t file = open_copy(), group = H5Gcreate2(file, "notes", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  hid_t type = H5Tcreate(H5T_OPAQUE, 5), space = H5Screate(H5S_SCALAR);
+  hid_t attribute = H5Acreate2(file, "blob", type, space, H5P_DEFAULT, H5P_DEFAULT);
+  assert_true(H5Awrite(attribute, type, "12345") >= 0);
+  H5Aclose(attribute);
+  H5Sclose(space);
+  H5Tclose(type);
+  H5Gclose(group);
+  H5Fclose(file);
+  es_result_summary_t summary;
+  es_result_summarize(&summary, "r.h5");
+  assert_int_equal(summary.outcome, ES_OUTCOME_COMPLETE);
+}
+
+int main(void) {
+  /* The changes made here must not print what they provoke. */
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  const struct CMUnitTest tests[] = {
+      folder_test(test_missing),         folder_test(test_no_hdf5),
+      folder_test(test_cut_anywhere),    folder_test(test_attributes),
+      folder_test(test_outcome),         folder_test(test_lacking_variables),
+      folder_test(test_other_variables), folder_test(test_other_strings),
+      folder_test(test_group_instead),   folder_test(test_additions_are_ignored),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
