@@ -2,11 +2,11 @@
 #include "unit.h"
 #include <math.h>
 
-/* Adds exp(logit − largest) up in double; returns log Σ exp(logit). */
-static double log_sum_exp(const float *logits, int32_t classes, float largest) {
+/* log Σ exp(logit − largest). Differences are taken in double, where they are exact or nearly so. */
+static double log_sum_exp(const float *logits, int32_t classes, double largest) {
   double sum = 0.0;
-  for (int32_t c = 0; c < classes; c++) sum += exp((double)(logits[c] - largest));
-  return (double)largest + log(sum);
+  for (int32_t c = 0; c < classes; c++) sum += exp((double)logits[c] - largest);
+  return log(sum);
 }
 
 void es_loss_slice(const float *logits, const int32_t *labels, int64_t count, int32_t classes, int64_t n,
@@ -18,14 +18,14 @@ void es_loss_slice(const float *logits, const int32_t *labels, int64_t count, in
       if (logits[c] > logits[best]) best = c;
       if (logits[c] > logits[label] || (logits[c] == logits[label] && c < label)) above++;
     }
-    const double total = log_sum_exp(logits, classes, logits[best]);
-    sums[0] += total - (double)logits[label];
+    const double largest = (double)logits[best], total = log_sum_exp(logits, classes, largest);
+    sums[0] += total - ((double)logits[label] - largest);
     sums[1] += best == label ? 1.0 : 0.0;
     sums[2] += above < 5 ? 1.0 : 0.0;
     if (confusion) confusion[(int64_t)label * classes + best]++;
     if (!gradient) continue;
     for (int32_t c = 0; c < classes; c++) {
-      double p = exp((double)logits[c] - total);
+      double p = exp((double)logits[c] - largest - total);
       gradient[i * classes + c] = (float)((p - (c == label ? 1.0 : 0.0)) / (double)n);
     }
   }

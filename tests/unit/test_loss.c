@@ -1,0 +1,159 @@
+/* Softmax cross-entropy of one slice against the definition in long double, its gradient, and what is counted. */
+#include "../../src/model/unit.h"
+#include "check.h"
+#include "eigenscope/random.h"
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+enum { COUNT = 9, CLASSES = 7, BATCH = 40 };
+
+static void fill(float *logits, int64_t n, float scale, float offset) {
+  for (int64_t i = 0; i < n; i++) {
+    uint32_t words[4];
+    float z[2];
+    es_random_block(61, ES_RANDOM_TEST, 0, (uint64_t)i, words);
+    es_random_normal(words[0], words[1], z);
+    logits[i] = scale * z[0] + offset;
+  }
+}
+
+/* −log softmax of class c, from the definition. */
+static long double cross_entropy(const float *logits, int32_t classes, int32_t c) {
+  long double sum = 0.0L;
+  for (int32_t i = 0; i < classes; i++) sum += expl((long double)logits[i] - (long double)logits[c]);
+  return logl(sum);
+}
+
+static void check_slice(float scale, float offset) {
+  float logits[COUNT * CLASSES], gradient[COUNT * CLASSES];
+  int32_t labels[COUNT];
+  double sums[3] = {0};
+  long double expected = 0.0L;
+  fill(logits, COUNT * CLASSES, scale, offset);
+  for (int i = 0; i < COUNT; i++) {
+    labels[i] = i % CLASSES;
+    expected += cross_entropy(logits + i * CLASSES, CLASSES, labels[i]);
+  }
+  es_loss_slice(logits, labels, COUNT, CLASSES, BATCH, sums, gradient, NULL);
+  const double error = fabs((double)((long double)sums[0] - expected) / (double)expected);
+  if (!(error <= 1e-13)) fail_msg("scale %g, offset %g: loss off by %g", (double)scale, (double)offset, error);
+  for (int i = 0; i < COUNT; i++) {
+    for (int c = 0; c < CLASSES; c++) {
+      const long double p = expl(-cross_entropy(logits + i * CLASSES, CLASSES, c));
+      const long double g = (p - (c == labels[i] ? 1.0L : 0.0L)) / BATCH;
+      assert_true(fabsl((long double)gradient[i * CLASSES + c] - g) <= 1e-7L * fabsl(g) + 1e-16L);
+    }
+  }
+}
+
+static void test_matches_the_definition(void **state) {
+  (void)state;
+  check_slice(1.0f, 0.0f);
+  check_slice(0.01f, 0.0f);   /* an untrained network */
+  check_slice(30.0f, 0.0f);   /* a sure one */
+  check_slice(1.0f, 1000.0f); /* exp would overflow */
+  check_slice(1.0f, -1000.0f);
+  check_slice(3000.0f, 0.0f); /* all but one class underflow */
+}
+
+/* Without any preference the loss is log(classes) and the gradient pulls every class alike. */
+static void test_uniform(void **state) {
+  (void)state;
+  float logits[10] = {0}, gradient[10];
+  const int32_t label = 3;
+  double sums[3] = {0};
+  es_loss_slice(logits, &label, 1, 10, 1, sums, gradient, NULL);
+  assert_true(fabs(sums[0] - log(10.0)) <= 4.0 * DBL_EPSILON);
+  for (int c = 0; c < 10; c++) assert_true(gradient[c] == (c == 3 ? -0.9f : 0.1f));
+}
+
+/* One class cannot be missed. */
+static void test_one_class(void **state) {
+  (void)state;
+  const float logits[2] = {5.0f, -80.0f};
+  const int32_t labels[2] = {0, 0};
+  float gradient[2] = {1.0f, 1.0f};
+  double sums[3] = {0};
+  es_loss_slice(logits, labels, 2, 1, 2, sums, gradient, NULL);
+  assert_true(sums[0] == 0.0 && sums[1] == 2.0 && sums[2] == 2.0);
+  assert_true(gradient[0] == 0.0f && gradient[1] == 0.0f);
+}
+
+/* Of equal logits the first counts: the prediction is class 1; the label is among the five largest up to class 5. */
+static void test_ties(void **state) {
+  (void)state;
+  const float logits[8] = {-1, 2, 2, 2, 2, 2, 2, -3};
+  for (int32_t label = 0; label < 8; label++) {
+    double sums[3] = {0};
+    int64_t confusion[64] = {0};
+    es_loss_slice(logits, &label, 1, 8, 1, sums, NULL, confusion);
+    assert_true(sums[1] == (label == 1 ? 1.0 : 0.0));
+    assert_true(sums[2] == (label >= 1 && label <= 5 ? 1.0 : 0.0));
+    for (int i = 0; i < 64; i++) assert_int_equal(confusion[i], i == label * 8 + 1);
+  }
+}
+
+static void test_fewer_than_five_classes(void **state) {
+  (void)state;
+  const float logits[6] = {1, 2, 3, 3, 2, 1};
+  const int32_t labels[2] = {0, 2};
+  double sums[3] = {0};
+  es_loss_slice(logits, labels, 2, 3, 2, sums, NULL, NULL);
+  assert_true(sums[1] == 0.0 && sums[2] == 2.0);
+}
+
+/* Sums and counts are added to, sample after sample: slices in a row give the bits of one long slice. */
+static void test_slices_add_up(void **state) {
+  (void)state;
+  enum { N = 33 };
+  float logits[N * CLASSES], whole_gradient[N * CLASSES], gradient[N * CLASSES];
+  int32_t labels[N];
+  double whole[3] = {0}, sums[3] = {0};
+  int64_t whole_confusion[CLASSES * CLASSES] = {0}, confusion[CLASSES * CLASSES] = {0}, counted = 0, right = 0;
+  fill(logits, N * CLASSES, 2.0f, 0.0f);
+  for (int i = 0; i < N; i++) labels[i] = (i * 5) % CLASSES;
+  es_loss_slice(logits, labels, N, CLASSES, BATCH, whole, whole_gradient, whole_confusion);
+  const int cuts[] = {0, 16, 16, 17, 33};
+  for (int s = 0; s < 4; s++) {
+    es_loss_slice(logits + cuts[s] * CLASSES, labels + cuts[s], cuts[s + 1] - cuts[s], CLASSES, BATCH, sums,
+                  gradient + cuts[s] * CLASSES, confusion);
+  }
+  assert_memory_equal(sums, whole, sizeof sums);
+  assert_memory_equal(gradient, whole_gradient, sizeof gradient);
+  assert_memory_equal(confusion, whole_confusion, sizeof confusion);
+  for (int i = 0; i < CLASSES * CLASSES; i++) {
+    counted += confusion[i];
+    if (i % (CLASSES + 1) == 0) right += confusion[i];
+  }
+  assert_int_equal(counted, N);
+  assert_true((double)right == sums[1] && sums[1] <= sums[2] && sums[2] < N);
+}
+
+static void test_nonfinite_logits_spoil_the_loss(void **state) {
+  (void)state;
+  const float bad[] = {NAN, INFINITY};
+  for (int b = 0; b < 2; b++) {
+    for (int at = 0; at < 4; at++) {
+      float logits[4] = {0.5f, 1.0f, -1.0f, 0.0f};
+      const int32_t label = 1;
+      double sums[3] = {0};
+      logits[at] = bad[b];
+      es_loss_slice(logits, &label, 1, 4, 1, sums, NULL, NULL);
+      assert_true(!isfinite(sums[0]));
+    }
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_matches_the_definition),
+      balanced_test(test_uniform),
+      balanced_test(test_one_class),
+      balanced_test(test_ties),
+      balanced_test(test_fewer_than_five_classes),
+      balanced_test(test_slices_add_up),
+      balanced_test(test_nonfinite_logits_spoil_the_loss),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
