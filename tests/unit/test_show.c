@@ -1,0 +1,278 @@
+/* What `show` prints of a result, and its summary. */
+#include "store_example.h"
+#include <math.h>
+
+/* A result with numbers that are easy to read: saturation of layer l at epoch e of the eval split is 0.1·(l+1) +
+ * 0.01·e, one less hundredth in the train split, which has no epoch 0; twice that at the second delta. */
+static es_result_t *readable(int epochs, const es_layer_info_t *layers, int n_layers) {
+  es_point_t point = *example_point();
+  es_result_t *result;
+  point.train.epochs = epochs;
+  assert_int_equal(es_result_create(&result, &point, layers, n_layers, NULL), ES_OK);
+  for (int split = 0; split < ES_SPLITS; split++) {
+    for (int epoch = split == ES_TRAIN; epoch <= epochs; epoch++) {
+      *es_result_f64(result, ES_FIELD_LOSS, split, epoch, 0, 0) = 12.0 / (epoch + 1);
+      *es_result_f64(result, ES_FIELD_ACCURACY, split, epoch, 0, 0) = 0.25 + 0.001 * epoch;
+      for (int layer = 0; layer < n_layers; layer++) {
+        double value = 0.1 * (layer + 1) + 0.01 * (epoch - (split == ES_TRAIN));
+        *es_result_f64(result, ES_FIELD_SATURATION, split, epoch, layer, 0) = value;
+        *es_result_f64(result, ES_FIELD_SATURATION, split, epoch, layer, 1) = 2 * value;
+      }
+    }
+  }
+  return result;
+}
+
+static uint8_t *flags_at(es_result_t *result, int split, int epoch, int layer) {
+  int64_t epochs = es_result_extent(result, ES_DIM_EPOCH), layers = es_result_extent(result, ES_DIM_LAYER);
+  return (uint8_t *)es_result_data(result, ES_FIELD_FLAGS) + (split * epochs + epoch) * layers + layer;
+}
+
+/* Writes the result, frees it, and shows the file. */
+static void show(es_text_t *out, es_result_t *result, const es_result_header_t *header, es_show_format_t format) {
+  es_status_t status = {0};
+  if (es_result_write("r.h5", result, header, &status) != ES_OK) fail_msg("%s", status.message);
+  es_result_destroy(result);
+  if (es_result_show(out, "r.h5", format, &status) != ES_OK) fail_msg("%s", status.message);
+}
+
+static void check_has(const es_text_t *text, const char *part) {
+  if (strstr(es_text_get(text), part) == NULL) fail_msg("no \"%s\" in:\n%s", part, es_text_get(text));
+}
+
+static void check_lacks(const es_text_t *text, const char *part) {
+  if (strstr(es_text_get(text), part) != NULL) fail_msg("there is \"%s\" in:\n%s", part, es_text_get(text));
+}
+
+/* No line is wider than a terminal or ends in blanks. */
+static void check_lines(const es_text_t *text) {
+  const char *line = es_text_get(text);
+  while (*line != '\0') {
+    size_t length = strcspn(line, "\n");
+    if (length > 100 || (length > 0 && line[length - 1] == ' ')) fail_msg("bad line: %.*s|", (int)length, line);
+    line += length + (line[length] == '\n');
+  }
+}
+
+static void test_table(void **state) {
+  (void)state;
+  static const char expected[] =
+      "t\xc3\xa9st, point 0123456789abcdef\n"
+      "dataset toy   model vgg11   width 1   classes 3   resolution 16   seed 9007199254740993\n"
+      "train_learning_rate 0.05\n"
+      "complete, 2 epochs, accuracy 0.2520 on the eval split after epoch 2\n"
+      "\n"
+      "saturation, train split, delta 0.9\n"
+      "layer           width     1      2\n"
+      "features.0          4 0.100  0.110\n"
+      "features.4          8 0.200  0.210\n"
+      "classifier.6        3 0.300  0.310\n"
+      "mean of hidden        0.150  0.160\n"
+      "\n"
+      "saturation, eval split, delta 0.9\n"
+      "layer           width     0      1      2\n"
+      "features.0          4 0.100  0.110d 0.120u\n"
+      "features.4          8 0.200  0.210      -n\n"
+      "classifier.6        3 0.300  0.310  0.320\n"
+      "mean of hidden        0.150  0.210      -\n"
+      "  n  not finite: NaN or infinity among the activations (left out of the mean)\n"
+      "  d  dead: no variance at all (left out of the mean)\n"
+      "  u  undersampled: fewer rows than the width + 1 (left out of the mean)\n"
+      "\n"
+      "loss and accuracy\n"
+      "epoch                     0      1      2\n"
+      "train loss                - 6.0000 4.0000\n"
+      "train accuracy            - 0.2510 0.2520\n"
+      "eval loss            12.000 6.0000 4.0000\n"
+      "eval accuracy        0.2500 0.2510 0.2520\n";
+  es_text_t text = {0};
+  es_result_header_t header = example_header();
+  es_result_t *result = readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS);
+  *flags_at(result, ES_EVAL, 1, 0) = ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED;
+  *flags_at(result, ES_EVAL, 2, 0) = ES_FLAG_UNDERSAMPLED;
+  *flags_at(result, ES_EVAL, 2, 1) = ES_FLAG_NONFINITE;
+  *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 2, 1, 0) = NAN;
+  show(&text, result, &header, ES_SHOW_TABLE);
+  assert_string_equal(es_text_get(&text), expected);
+  es_text_destroy(&text);
+}
+
+static void test_many_epochs(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_result_header_t header = example_header();
+  show(&text, readable(60, EXAMPLE_LAYER, EXAMPLE_LAYERS), &header, ES_SHOW_TABLE);
+  check_lines(&text);
+  check_has(&text,
+            "saturation, eval split, delta 0.9, 11 of 61 epochs\n"
+            "layer           width     0      6     12     18     24     30     36     42     48     54     60\n");
+  check_has(&text,
+            "saturation, train split, delta 0.9, 11 of 60 epochs\n"
+            "layer           width     1      7     13     19     25     31     36     42     48     54     60\n");
+  check_has(&text,
+            "\nfeatures.0          4 0.100  0.160  0.220  0.280  0.340  0.400  0.460  0.520  0.580  0.640  0.700\n");
+  check_has(&text, "loss and accuracy, 11 of 61 epochs\n");
+  es_text_destroy(&text);
+}
+
+static void test_long_names(void **state) {
+  (void)state;
+  es_layer_info_t layer = EXAMPLE_LAYER[0];
+  strcpy(layer.name, "encoder.blocks.10.attention.query_projection.branch.0.conv1");
+  layer.width = 25088;
+  es_text_t text = {0};
+  es_result_header_t header = example_header();
+  show(&text, readable(20, &layer, 1), &header, ES_SHOW_TABLE);
+  check_lines(&text);
+  check_has(&text, "\n~query_projection.branch.0.conv1  25088 0.1");
+  es_text_destroy(&text);
+}
+
+static void test_what_was_not_measured(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_result_t *result;
+  es_result_header_t header = example_header();
+  assert_int_equal(es_result_create(&result, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
+  *es_result_f64(result, ES_FIELD_LOSS, ES_TRAIN, 1, 0, 0) = 123456789;
+  header.outcome = "diverged";
+  header.reason = "the loss is NaN in epoch 2; the output of features.4 went first";
+  show(&text, result, &header, ES_SHOW_TABLE);
+  check_lines(&text);
+  check_has(&text, "\ndiverged: the loss is NaN in epoch 2; the output of features.4 went first\n2 epochs\n");
+  check_lacks(&text, "saturation");
+  check_has(&text, "epoch                     1\n"
+                   "train loss            1e+08\n"
+                   "train accuracy            -\n");
+  es_text_destroy(&text);
+}
+
+static int count_lines(const es_text_t *text) {
+  int count = 0;
+  for (const char *c = es_text_get(text); *c != '\0'; c++) count += *c == '\n';
+  return count;
+}
+
+static void test_csv(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_result_header_t header = example_header();
+  es_result_t *result = readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS);
+  *es_result_f64(result, ES_FIELD_TRACE, ES_TRAIN, 1, 0, 0) = 1.0 / 3;
+  ((int64_t *)es_result_data(result, ES_FIELD_SAMPLES))[EXAMPLE_LAYERS] = INT64_C(6000000000);
+  show(&text, result, &header, ES_SHOW_CSV);
+  check_has(&text, "point_id,dataset,model,width,classes,resolution,seed,train_learning_rate,split,epoch,layer,delta,"
+                   "layer_kind,layer_width,layer_parameters,layer_macs,layer_receptive_field,layer_border,layer_output,"
+                   "loss,accuracy,top5_accuracy,mcc,learning_rate,seconds,samples,trace,effective_rank,"
+                   "participation_ratio,first_component_share,solver,flags,intrinsic_dimension,saturation\n"
+                   "0123456789abcdef,toy,vgg11,1,3,16,9007199254740993,0.05,train,1,features.0,0.9,"
+                   "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,0,0,,0.1\n");
+  check_has(&text, ",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,0,0,,0.6400000000000001\n");
+  /* 3 layers × 2 deltas for each epoch, without epoch 0 of the train split, where nothing was measured. */
+  assert_int_equal(count_lines(&text), 1 + 5 * 6);
+  check_lacks(&text, ",train,0,");
+  check_lacks(&text, "nan");
+  es_text_destroy(&text);
+}
+
+static void test_csv_quotes(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_result_header_t header = example_header();
+  es_point_t point = *header.point;
+  header.point = &point;
+  strcpy(point.axes[1].text, "a \"b\", c");
+  show(&text, readable(1, EXAMPLE_LAYER, 1), &header, ES_SHOW_CSV);
+  check_has(&text, "\n0123456789abcdef,toy,\"a \"\"b\"\", c\",1,3,");
+  es_text_destroy(&text);
+}
+
+static void test_json(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_result_header_t header = example_header();
+  es_result_t *result = readable(1, EXAMPLE_LAYER, 1);
+  *es_result_f64(result, ES_FIELD_TRACE, ES_EVAL, 0, 0, 0) = INFINITY;
+  show(&text, result, &header, ES_SHOW_JSON);
+  check_has(&text, "{\n  \"attributes\": {\n    \"schema\": \"eigenscope\",\n    \"schema_version\": 1,\n");
+  check_has(&text, "\"job\": \"name: t\\ngrid: {dataset: toy}\\n\",\n");
+  check_has(&text, "\"normalize_std\": [1, 2, 0.5],\n    \"version\": \"0.1.0\",\n    \"ranks\": \"2\"\n  },\n");
+  check_has(
+      &text,
+      "\n    {\"split\": \"eval\", \"epoch\": 0, \"layer\": \"features.0\", \"delta\": 0.9, \"layer_kind\": \"conv\", "
+      "\"layer_width\": 4, \"layer_parameters\": 112, \"layer_macs\": 27648, \"layer_receptive_field\": 3, "
+      "\"layer_border\": 0, \"layer_output\": 0, \"loss\": 12, \"accuracy\": 0.25, \"top5_accuracy\": null, "
+      "\"mcc\": null, \"learning_rate\": null, \"seconds\": null, \"samples\": null, \"trace\": null, "
+      "\"effective_rank\": null, \"participation_ratio\": null, \"first_component_share\": null, "
+      "\"solver\": 0, \"flags\": 0, \"intrinsic_dimension\": null, \"saturation\": 0.1},\n");
+  check_lacks(&text, "nan");
+  check_lacks(&text, "inf");
+  assert_string_equal(es_text_get(&text) + text.length - 7, "\n  ]\n}\n");
+  es_text_destroy(&text);
+}
+
+/* Nothing measured: no rows, but still JSON. */
+static void test_json_without_rows(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_result_t *result;
+  es_result_header_t header = example_header();
+  assert_int_equal(es_result_create(&result, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
+  show(&text, result, &header, ES_SHOW_JSON);
+  check_has(&text, "\"rows\": [\n  ]\n}\n");
+  es_text_destroy(&text);
+}
+
+static void summarize(es_result_summary_t *out, es_result_t *result, const es_result_header_t *header) {
+  assert_int_equal(es_result_write("r.h5", result, header, NULL), ES_OK);
+  es_result_destroy(result);
+  es_result_summarize(out, "r.h5");
+}
+
+static void test_summary(void **state) {
+  (void)state;
+  es_result_summary_t summary;
+  es_result_header_t header = example_header();
+  summarize(&summary, readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), &header);
+  assert_int_equal(summary.outcome, ES_OUTCOME_COMPLETE);
+  assert_int_equal(summary.schema_version, ES_SCHEMA_VERSION);
+  assert_string_equal(summary.fingerprint, "fedcba9876543210");
+  assert_string_equal(summary.reason, "");
+  assert_int_equal(summary.epochs, 2);
+  assert_true(summary.accuracy == 0.25 + 0.001 * 2);
+  assert_true(summary.loss == 4);
+  assert_true(fabs(summary.mean_saturation - 0.17) < 1e-15); /* 0.12 and 0.22, not 0.32 */
+}
+
+/* Diverged after epoch 1, the train split alone measured. */
+static void test_summary_of_part(void **state) {
+  (void)state;
+  es_result_summary_t summary;
+  es_result_header_t header = example_header();
+  es_result_t *result;
+  header.outcome = "diverged";
+  header.reason = "the loss is NaN in epoch 2";
+  assert_int_equal(es_result_create(&result, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
+  *es_result_f64(result, ES_FIELD_ACCURACY, ES_EVAL, 1, 0, 0) = 0.5;
+  *es_result_f64(result, ES_FIELD_ACCURACY, ES_TRAIN, 2, 0, 0) = 0.9;
+  *es_result_f64(result, ES_FIELD_SATURATION, ES_TRAIN, 1, 0, 0) = 0.75;
+  *es_result_f64(result, ES_FIELD_SATURATION, ES_TRAIN, 1, 2, 0) = 0.1;
+  summarize(&summary, result, &header);
+  assert_int_equal(summary.outcome, ES_OUTCOME_DIVERGED);
+  assert_string_equal(summary.reason, "the loss is NaN in epoch 2");
+  assert_int_equal(summary.epochs, 2);
+  assert_true(summary.accuracy == 0.5);
+  assert_true(isnan(summary.loss));
+  assert_true(summary.mean_saturation == 0.75);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      folder_test(test_table),      folder_test(test_many_epochs),
+      folder_test(test_long_names), folder_test(test_what_was_not_measured),
+      folder_test(test_csv),        folder_test(test_csv_quotes),
+      folder_test(test_json),       folder_test(test_json_without_rows),
+      folder_test(test_summary),    folder_test(test_summary_of_part),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
