@@ -241,20 +241,6 @@ static es_code_t run_split(bench_t *b, es_split_t split, int32_t epoch, es_epoch
   return measured ? measure(b, split, epoch, status) : ES_OK;
 }
 
-/* Mean saturation over the layers that have one, without the output layer. */
-static double mean_saturation(bench_t *b, int32_t epoch) {
-  const es_split_t split = b->point->measure.splits[ES_EVAL] ? ES_EVAL : ES_TRAIN;
-  double sum = 0.0;
-  int n = 0;
-  for (int i = 0; i < b->n_layers; i++) {
-    const double s = *es_result_f64(b->result, ES_FIELD_SATURATION, split, epoch, i, 0);
-    if (es_result_layer(b->result, i)->output || isnan(s)) continue;
-    sum += s;
-    n++;
-  }
-  return n > 0 ? sum / n : NAN;
-}
-
 static void report(bench_t *b, const es_epoch_report_t *r) {
   if (is_leader(b) && b->pipeline->report) b->pipeline->report(b->pipeline->report_context, r);
 }
@@ -269,7 +255,7 @@ static es_code_t run_epoch(bench_t *b, int32_t epoch, es_status_t *status) {
   }
   ES_TRY(run_split(b, ES_EVAL, epoch, &r.stats[ES_EVAL], status));
   *es_result_f64(b->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
-  r.saturation = mean_saturation(b, epoch);
+  r.saturation = es_result_mean_saturation(b->result, b->point->measure.splits[ES_EVAL] ? ES_EVAL : ES_TRAIN, epoch, 0);
   report(b, &r);
   return ES_OK;
 }
