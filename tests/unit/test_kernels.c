@@ -1,0 +1,271 @@
+/* The vector loops of batch norm and ReLU against naive loops. Values are small multiples of 1/4, so that every sum and
+ * product is exact and results must be equal, whatever the width of a vector and the order of a sum. */
+#include "../../src/model/kernels.h"
+#include "check.h"
+#include "eigenscope/random.h"
+#include <math.h>
+#include <string.h>
+
+enum { ROWS = 100, CHANNELS = 130, TAIL = 16 };
+static const size_t row_counts[] = {1, 2, 3, 7, 15, 16, 17, 33, 63, 64, 65, ROWS};
+
+/* Inputs of every kernel, (rows, channels) and (channels), and the per-channel vectors as patterns. */
+typedef struct fixture {
+  size_t rows, channels, n;
+  float *x, *dy, *y;      /* n floats and TAIL more that nobody may write */
+  float *a, *b, *c;       /* per channel */
+  float *pa, *pb, *pc;    /* the same as patterns */
+  double *sums, *scratch; /* 2 × channels, 2 × pattern */
+} fixture_t;
+
+/* A multiple of 1/4 between −2 and 2. */
+static float quarter(uint64_t stream, uint64_t i) {
+  uint32_t words[4];
+  es_random_block(71, ES_RANDOM_TEST, stream, i, words);
+  return (float)es_random_below(words[0], 17) * 0.25f - 2.0f;
+}
+
+static void fixture_open(fixture_t *f, size_t rows, size_t channels) {
+  const size_t n = rows * channels, length = es_pattern_length(channels);
+  *f = (fixture_t){.rows = rows, .channels = channels, .n = n};
+  f->x = es_allocate(3 * (n + TAIL), sizeof *f->x);
+  f->a = es_allocate(3 * channels, sizeof *f->a);
+  f->pa = es_allocate(3 * length, sizeof *f->pa);
+  f->sums = es_allocate(2 * channels, sizeof *f->sums);
+  f->scratch = es_allocate(2 * length, sizeof *f->scratch);
+  assert_true(f->x && f->a && f->pa && f->sums && f->scratch);
+  f->dy = f->x + n + TAIL, f->y = f->dy + n + TAIL;
+  f->b = f->a + channels, f->c = f->b + channels;
+  f->pb = f->pa + length, f->pc = f->pb + length;
+  for (size_t i = 0; i < n + TAIL; i++) {
+    f->x[i] = quarter(1, i);
+    f->dy[i] = quarter(2, i);
+    f->y[i] = -77.0f;
+  }
+  for (size_t c = 0; c < channels; c++) {
+    f->a[c] = quarter(3, c);
+    f->b[c] = quarter(4, c);
+    f->c[c] = quarter(5, c);
+  }
+  es_pattern_fill(f->pa, f->a, channels);
+  es_pattern_fill(f->pb, f->b, channels);
+  es_pattern_fill(f->pc, f->c, channels);
+  for (size_t i = 0; i < 2 * channels; i++) f->sums[i] = 1000.0; /* kernels add to what is there */
+  memset(f->scratch, 0xff, 2 * length * sizeof *f->scratch);     /* NaN: scratch holds nothing of worth */
+}
+
+static void fixture_close(fixture_t *f) {
+  for (size_t i = 0; i < TAIL; i++) {
+    assert_true(f->x[f->n + i] == quarter(1, f->n + i));
+    assert_true(f->dy[f->n + i] == quarter(2, f->n + i));
+    assert_true(f->y[f->n + i] == -77.0f);
+  }
+  es_free(f->x);
+  es_free(f->a);
+  es_free(f->pa);
+  es_free(f->sums);
+  es_free(f->scratch);
+}
+
+/* All widths that leave part of a vector, and some that do not, with every count of rows. */
+static void for_all_shapes(void (*check)(fixture_t *f)) {
+  for (size_t channels = 1; channels <= CHANNELS; channels += channels < 70 ? 1 : 30) {
+    for (size_t r = 0; r < sizeof row_counts / sizeof *row_counts; r++) {
+      fixture_t f;
+      fixture_open(&f, row_counts[r], channels);
+      check(&f);
+      fixture_close(&f);
+    }
+  }
+}
+
+static void expect_equal(const fixture_t *f, double found, double expected, const char *what, size_t at) {
+  if (found == expected) return;
+  fail_msg("%s: %zu rows, %zu channels: element %zu is %.9g, not %.9g", what, f->rows, f->channels, at, found,
+           expected);
+}
+
+static void test_patterns(void **state) {
+  (void)state;
+  for (size_t channels = 1; channels <= 600; channels++) {
+    const size_t length = es_pattern_length(channels);
+    assert_true(length >= 64 && length % 16 == 0 && length % channels == 0);
+  }
+  fixture_t f;
+  fixture_open(&f, 1, 7);
+  for (size_t i = 0; i < es_pattern_length(7); i++) assert_true(f.pa[i] == f.a[i % 7]);
+  fixture_close(&f);
+}
+
+static void check_moments(fixture_t *f) {
+  es_rows_moments(f->sums, f->x, f->rows, f->channels, f->pa, f->scratch);
+  for (size_t c = 0; c < f->channels; c++) {
+    double sum = 1000.0, square = 1000.0;
+    for (size_t i = 0; i < f->rows; i++) {
+      const double d = (double)f->x[i * f->channels + c] - (double)f->a[c];
+      sum += d;
+      square += d * d;
+    }
+    expect_equal(f, f->sums[c], sum, "moments", c);
+    expect_equal(f, f->sums[f->channels + c], square, "moments", f->channels + c);
+  }
+}
+
+static double affine(const fixture_t *f, size_t i) {
+  const size_t c = i % f->channels;
+  return (double)f->x[i] * (double)f->a[c] + (double)f->b[c];
+}
+
+static void check_affine(fixture_t *f) {
+  es_rows_affine(f->y, f->x, f->rows, f->channels, f->pa, f->pb, 0);
+  for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], affine(f, i), "affine", i);
+  es_rows_affine(f->y, f->x, f->rows, f->channels, f->pa, f->pb, 1);
+  for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], fmax(affine(f, i), 0.0), "affine + ReLU", i);
+  memcpy(f->y, f->x, f->n * sizeof *f->y); /* in place */
+  es_rows_affine(f->y, f->y, f->rows, f->channels, f->pa, f->pb, 1);
+  for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], fmax(affine(f, i), 0.0), "in place", i);
+}
+
+static void check_backward_sums(fixture_t *f, int relu) {
+  memcpy(f->y, f->dy, f->n * sizeof *f->y);
+  for (size_t i = 0; i < 2 * f->channels; i++) f->sums[i] = -5.0;
+  es_rows_backward_sums(f->sums, f->y, f->x, f->rows, f->channels, f->pa, f->pb, f->pc, relu, f->scratch);
+  for (size_t c = 0; c < f->channels; c++) {
+    double sum = -5.0, product = -5.0;
+    for (size_t i = c; i < f->n; i += f->channels) {
+      const double g = relu && !(affine(f, i) > 0.0) ? 0.0 : (double)f->dy[i];
+      sum += g;
+      product += g * ((double)f->x[i] - (double)f->c[c]);
+      expect_equal(f, (double)f->y[i], g, "masked gradient", i);
+    }
+    expect_equal(f, f->sums[c], sum, "backward sums", c);
+    expect_equal(f, f->sums[f->channels + c], product, "backward sums", f->channels + c);
+  }
+}
+
+static void check_backward(fixture_t *f) {
+  check_backward_sums(f, 0);
+  check_backward_sums(f, 1);
+  for (int in_place = 0; in_place < 2; in_place++) {
+    memcpy(f->y, f->dy, f->n * sizeof *f->y);
+    es_rows_backward_apply(f->y, in_place ? f->y : f->dy, f->x, f->rows, f->channels, f->pa, f->pb, f->pc);
+    for (size_t i = 0; i < f->n; i++) {
+      const size_t c = i % f->channels;
+      const double dx = (double)f->a[c] * (double)f->dy[i] + (double)f->b[c] * (double)f->x[i] + (double)f->c[c];
+      expect_equal(f, (double)f->y[i], dx, "backward", i);
+    }
+  }
+}
+
+static void check_elementwise(fixture_t *f) {
+  es_relu_forward(f->y, f->x, f->n);
+  for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], fmax((double)f->x[i], 0.0), "ReLU", i);
+  es_relu_backward(f->y, f->dy, f->y, f->n); /* y is where the gate is read, too: one element at a time */
+  for (size_t i = 0; i < f->n; i++)
+    expect_equal(f, (double)f->y[i], f->x[i] > 0.0f ? (double)f->dy[i] : 0.0, "ReLU backward", i);
+  memcpy(f->y, f->dy, f->n * sizeof *f->y);
+  es_relu_backward(f->y, f->y, f->x, f->n);
+  for (size_t i = 0; i < f->n; i++)
+    expect_equal(f, (double)f->y[i], f->x[i] > 0.0f ? (double)f->dy[i] : 0.0, "ReLU backward in place", i);
+  memcpy(f->y, f->dy, f->n * sizeof *f->y);
+  es_vector_add(f->y, f->x, f->n);
+  for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], (double)(f->dy[i] + f->x[i]), "sum", i);
+}
+
+static void test_moments(void **state) {
+  (void)state;
+  for_all_shapes(check_moments);
+}
+
+static void test_affine(void **state) {
+  (void)state;
+  for_all_shapes(check_affine);
+}
+
+static void test_backward(void **state) {
+  (void)state;
+  for_all_shapes(check_backward);
+}
+
+static void test_elementwise(void **state) {
+  (void)state;
+  for_all_shapes(check_elementwise);
+}
+
+/* Precision where nothing is exact: partial sums of 64 in float lose no more than that. */
+static void test_moments_precision(void **state) {
+  (void)state;
+  const size_t channels = 21, rows = 5000;
+  float *x = es_allocate(rows * channels, sizeof *x), shift[21], pattern[336];
+  double sums[42] = {0}, scratch[672];
+  assert_non_null(x);
+  assert_int_equal(es_pattern_length(channels), 336);
+  for (size_t i = 0; i < rows * channels; i++) {
+    uint32_t words[4];
+    float z[2];
+    es_random_block(72, ES_RANDOM_TEST, 0, i, words);
+    es_random_normal(words[0], words[1], z);
+    x[i] = 500.0f + z[0];
+  }
+  for (size_t c = 0; c < channels; c++) shift[c] = 500.5f;
+  es_pattern_fill(pattern, shift, channels);
+  es_rows_moments(sums, x, rows, channels, pattern, scratch);
+  for (size_t c = 0; c < channels; c++) {
+    double sum = 0.0, square = 0.0;
+    for (size_t i = 0; i < rows; i++) {
+      const double d = (double)x[i * channels + c] - 500.5;
+      sum += d;
+      square += d * d;
+    }
+    assert_true(fabs(sums[c] - sum) <= 1e-7 * (double)rows);
+    assert_true(fabs(sums[channels + c] - square) <= 1e-7 * square);
+  }
+  es_free(x);
+}
+
+/* A NaN must reach the loss: ReLU lets it through wherever it stands in a vector. */
+static void test_nan_passes(void **state) {
+  (void)state;
+  for (size_t channels = 1; channels <= 35; channels += 2) {
+    for (size_t at = 0; at < 3 * channels; at++) {
+      fixture_t f;
+      fixture_open(&f, 3, channels);
+      f.x[at] = NAN;
+      f.a[at % channels] = 0.5f;
+      es_pattern_fill(f.pa, f.a, channels);
+      for (int relu = 0; relu < 2; relu++) {
+        es_rows_affine(f.y, f.x, f.rows, channels, f.pa, f.pb, relu);
+        for (size_t i = 0; i < f.n; i++) assert_true(!isnan(f.y[i]) == (i != at));
+      }
+      es_relu_forward(f.y, f.x, f.n);
+      for (size_t i = 0; i < f.n; i++) assert_true(!isnan(f.y[i]) == (i != at));
+      es_rows_moments(f.sums, f.x, f.rows, channels, f.pa, f.scratch);
+      for (size_t c = 0; c < channels; c++) assert_true(!isnan(f.sums[c]) == (c != at % channels));
+      fixture_close(&f);
+    }
+  }
+}
+
+static void test_first_nonfinite(void **state) {
+  (void)state;
+  float x[40];
+  for (int i = 0; i < 40; i++) x[i] = (float)i * 1e37f;
+  x[39] = 3.4e38f;
+  x[34] = x[35] = x[36] = x[37] = x[38] = -3.4e38f;
+  assert_int_equal(es_first_nonfinite(x, 0), 0);
+  assert_int_equal(es_first_nonfinite(x, 40), 40);
+  x[33] = NAN;
+  assert_int_equal(es_first_nonfinite(x, 40), 33);
+  assert_int_equal(es_first_nonfinite(x, 33), 33);
+  x[0] = -INFINITY;
+  assert_int_equal(es_first_nonfinite(x, 40), 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_patterns),   balanced_test(test_moments),         balanced_test(test_affine),
+      balanced_test(test_backward),   balanced_test(test_elementwise),     balanced_test(test_moments_precision),
+      balanced_test(test_nan_passes), balanced_test(test_first_nonfinite),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
