@@ -64,7 +64,7 @@ static void put_flags(writer_t *writer, hid_t object, const es_field_info_t *inf
   uint8_t values[8];
   hsize_t count = 1;
   for (const char *c = info->flag_meanings; *c != '\0'; c++) count += *c == ' ';
-  for (hsize_t i = 0; i < count; i++) values[i] = info->flag_bits ? (uint8_t)(1U << i) : (uint8_t)i;
+  for (hsize_t i = 0; i < count; i++) values[i] = (uint8_t)(info->flag_bits ? 1U << i : i);
   put_vector(writer, object, info->flag_bits ? "flag_masks" : "flag_values", ES_TYPE_U8, values, count);
   put_text(writer, object, "flag_meanings", info->flag_meanings);
 }
