@@ -184,9 +184,10 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
   }
   es_graph_destroy(graph);
   if (measured > 0) return ES_OK;
-  return es_fail(status, ES_INPUT, STAGE,
-                 "%s: measure.layers matches no layer of model %s; they are named as features.0",
-                 es_job_path(plan->job), point->model.name);
+  return es_fail(
+      status, ES_INPUT, STAGE,
+      "%s:%d: model %s has no layer that measure.layers matches; layers are named as features.0 and classifier.2",
+      es_job_path(plan->job), point->line_model, point->model.name);
 }
 
 static uint64_t network_key(const es_point_t *point) {

@@ -1,0 +1,155 @@
+/* Plans: bound points, costs against a plain computation, and what is refused before anything runs. */
+#include "eigenscope/cli.h"
+#include "eigenscope/graph.h"
+#include "unit/check.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHAPES "datasets: {shapes: {format: synthetic, classes: 3, size: 16, train: 90, eval: 31}}\n"
+
+static es_code_t try_plan(es_plan_t *plan, const char *text, es_status_t *status) {
+  const es_plan_request_t request = {.path = "job.yaml", .text = text, .size = strlen(text)};
+  *status = (es_status_t){0};
+  return es_plan_create(plan, &request, status);
+}
+
+static void create(es_plan_t *plan, const char *text) {
+  es_status_t status;
+  if (try_plan(plan, text, &status) != ES_OK) fail_msg("%s", status.message);
+}
+
+static void test_points_are_bound(void **state) {
+  (void)state;
+  es_plan_t plan;
+  create(&plan, "name: x\ngrid: {dataset: shapes, model: mlp, classes: [2, all]}\n" SHAPES "output: $HOME/x/\n");
+  assert_int_equal(plan.n_datasets, 1);
+  assert_int_equal(plan.infos[0].classes, 3);
+  assert_int_equal(plan.output[strlen(plan.output) - 1], 'x');
+  es_point_t p;
+  es_plan_point(&plan, 1, &p);
+  assert_int_equal(p.classes, 3);
+  assert_string_equal(es_point_axis(&p, "classes"), "all");
+  assert_ptr_equal(es_plan_info(&plan, &p), &plan.infos[0]);
+  assert_int_equal(es_point_samples(&p, &plan.infos[0], ES_EVAL), 31);
+  es_plan_point(&plan, 0, &p);
+  assert_int_equal(es_point_samples(&p, &plan.infos[0], ES_EVAL), 21);
+  es_plan_destroy(&plan);
+}
+
+/* The cost of one point, layer by layer, epoch by epoch. */
+static double plain_cost(const es_point_t *p, const es_dataset_info_t *info, bool only_convolutions) {
+  es_graph_t *g;
+  assert_int_equal(es_graph_create(&g, p, NULL), ES_OK);
+  const double samples[ES_SPLITS] = {(double)es_point_samples(p, info, ES_TRAIN),
+                                     (double)es_point_samples(p, info, ES_EVAL)};
+  double cost = 0;
+  for (int epoch = 0; epoch <= p->train.epochs; epoch++) {
+    const bool measured = epoch % p->measure.every == 0 || epoch == p->train.epochs;
+    if (epoch > 0) cost += 3 * samples[ES_TRAIN] * (double)g->macs;
+    cost += samples[ES_EVAL] * (double)g->macs;
+    for (int split = 0; split < ES_SPLITS; split++) {
+      if (!measured || !p->measure.splits[split] || (split == ES_TRAIN && epoch == 0)) continue;
+      for (int l = 0; l < g->n_layers; l++) {
+        const es_node_t *node = &g->nodes[g->layers[l]];
+        if (only_convolutions && node->op != ES_OP_CONV) continue;
+        const double rows = samples[split] * node->out.h * node->out.w, width = node->out.c;
+        cost += rows * width * width / 2 + width * width * width * 4 / 3;
+      }
+    }
+  }
+  es_graph_destroy(g);
+  return cost;
+}
+
+static void check_costs(const char *text, bool only_convolutions) {
+  es_plan_t plan;
+  create(&plan, text);
+  for (int64_t i = 0; i < es_grid_count(plan.grid); i++) {
+    es_point_t p;
+    es_graph_t *g;
+    es_plan_point(&plan, i, &p);
+    const double expected = plain_cost(&p, es_plan_info(&plan, &p), only_convolutions);
+    if (fabs(es_plan_cost(&plan, i) - expected) > 1e-9 * expected)
+      fail_msg("point %d: %.17g, plainly %.17g", (int)i, es_plan_cost(&plan, i), expected);
+    assert_int_equal(es_graph_create(&g, &p, NULL), ES_OK);
+    assert_int_equal(es_plan_macs(&plan, i), g->macs);
+    assert_int_equal(es_plan_parameters(&plan, i), g->parameter_count);
+    es_graph_destroy(g);
+  }
+  es_plan_destroy(&plan);
+}
+
+static void test_costs(void **state) {
+  (void)state;
+  check_costs(
+      "name: x\ngrid: {seed: [0, 1], dataset: shapes, model: [vgg11, mlp, late], width: [1/16, 1/4],\n"
+      "  classes: [2, all], resolution: [32, 48]}\nmodels: {late: {vgg: [64, M, 32], head: torchvision}}\n" SHAPES
+      "train: {epochs: 7}\nmeasure: {every: 3}\n",
+      false);
+  check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, train.epochs: [1, 4, 6]}\n" SHAPES
+              "measure: {every: 2, splits: eval, layers: [features.*]}\n",
+              true);
+}
+
+/* Ranks that were told what another one found do not look themselves. */
+static void test_infos_of_another_rank(void **state) {
+  (void)state;
+  static const char text[] = "name: x\ngrid: {dataset: gone, model: mlp}\n"
+                             "datasets: {gone: {format: idx, path: /no/such/folder}}\n";
+  const es_dataset_info_t info = {
+      .classes = 2, .height = 8, .width = 8, .channels = 1, .count = {10, 10}, .class_count = {{5, 5}, {5, 5}}};
+  const es_plan_request_t request = {.path = "job.yaml", .text = text, .size = sizeof text - 1, .infos = &info};
+  es_plan_t plan;
+  assert_int_equal(es_plan_create(&plan, &request, NULL), ES_OK);
+  es_point_t p;
+  es_plan_point(&plan, 0, &p);
+  assert_int_equal(p.classes, 2);
+  es_plan_destroy(&plan);
+}
+
+static void refuse(const char *text, const char *message) {
+  es_plan_t plan;
+  es_status_t status;
+  assert_int_equal(try_plan(&plan, text, &status), ES_INPUT);
+  assert_string_equal(status.message, message);
+}
+
+static void test_refused(void **state) {
+  (void)state;
+  refuse("name: x\ngrid: {dataset: gone, model: mlp}\ndatasets:\n  gone: {format: idx, path: /no/such/folder}\n",
+         "job.yaml:4: dataset gone: there is no folder /no/such/folder; it needs train-images-idx3-ubyte, "
+         "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz");
+  refuse("name: x\ngrid: {dataset: empty, model: mlp}\ndatasets:\n  empty: {format: idx, path: " ES_SOURCE
+         "/include}\n",
+         "job.yaml:4: dataset empty: " ES_SOURCE
+         "/include/train-images-idx3-ubyte: there is no such file, neither plain nor "
+         "with .gz");
+  refuse("name: x\ngrid: {dataset: shapes, model: mlp,\n  classes: [2, 4]}\n" SHAPES,
+         "job.yaml:3: classes: 4, but dataset shapes has only 3; ask for 2 … 3 or all");
+  refuse(
+      "name: x\ngrid:\n  dataset: shapes\n  model: thin\n  width: [1,\n    1/16]\nmodels: {thin: {vgg: [64, 8, "
+      "M]}}\n" SHAPES,
+      "job.yaml:6: layer features.3 would have no channels (8 at width 1): a larger width is needed (model thin, width "
+      "1/16, resolution 32)");
+  refuse("name: x\ngrid:\n  dataset: shapes\n  model: vgg11\n  resolution: [32,\n    16]\n" SHAPES,
+         "job.yaml:6: features.28 would pool an image of 1 x 1 away: a larger resolution or fewer pooling layers are "
+         "needed (model vgg11, width 1, resolution 16)");
+  refuse("name: x\ngrid:\n  dataset: shapes\n  model:\n  - deep\nmodels: {deep: {vgg: [8, M, M, M, M, M, M, M, M, M, "
+         "M]}}\n" SHAPES,
+         "job.yaml:5: features.8 would pool an image of 1 x 1 away: a larger resolution or fewer pooling layers are "
+         "needed (model deep, width 1, resolution 32)");
+  refuse("name: x\ngrid: {dataset: shapes, model: mlp}\nmeasure: {layers: [features.*]}\n" SHAPES,
+         "job.yaml:2: model mlp has no layer that measure.layers matches; layers are named as features.0 and "
+         "classifier.2");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_points_are_bound),
+      balanced_test(test_costs),
+      balanced_test(test_infos_of_another_rank),
+      balanced_test(test_refused),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
