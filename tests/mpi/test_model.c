@@ -1,0 +1,260 @@
+/* Training on several ranks gives the bits of training on one: loss, gradients, parameters, running statistics and the
+ * covariances of what layers put out, with dropout, odd widths, and batches that leave lanes and ranks without samples.
+ * Every rank also trains alone, on a group without MPI, and compares.
+ * ranks: 1 2 4 8 */
+#include "check.h"
+#include "eigenscope/covariance.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/model.h"
+#include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
+#include <math.h>
+#include <string.h>
+
+enum { CLASSES = 3, RESOLUTION = 8, LARGEST = 43, STEPS = 5, LANES_MOST = 16, LAYERS_MOST = 8 };
+static const int64_t batches[STEPS] = {40, LARGEST, 5, 2, LARGEST};
+static const size_t image = (size_t)RESOLUTION * RESOLUTION * 3;
+static int rank, size;
+static float images[LARGEST * RESOLUTION * RESOLUTION * 3];
+static int32_t labels[LARGEST];
+
+/* Covariances of all layers, filled as the passes go: by (layer, lane of this rank). */
+typedef struct capture {
+  int layers, lanes;
+  es_cov_t cov[LAYERS_MOST][LANES_MOST];
+  es_cov_workspace_t workspace;
+} capture_t;
+
+/* What a training run leaves, byte by byte. */
+typedef struct trace {
+  es_loss_t loss[STEPS + 1];
+  int64_t confusion[CLASSES * CLASSES];
+  size_t n_parameters, n_buffers, n_moments;
+  float *gradients; /* (STEPS, n_parameters) */
+  float *parameters, *buffers;
+  double *moments; /* of all layers: training passes, then evaluation */
+} trace_t;
+
+static void *allocate(size_t count, size_t bytes) {
+  void *block = es_allocate_zero(count, bytes);
+  CHECK(block != NULL);
+  return block;
+}
+
+static void make_samples(void) {
+  for (size_t i = 0; i < LARGEST * image; i++) {
+    uint32_t words[4];
+    float z[2];
+    es_random_block(81, ES_RANDOM_TEST, 0, i, words);
+    es_random_normal(words[0], words[1], z);
+    images[i] = z[0];
+  }
+  for (int i = 0; i < LARGEST; i++) labels[i] = (i * 7 + i / 5) % CLASSES;
+}
+
+static void fetch(void *context, int64_t first, int64_t count, float *out) {
+  const float *source = context;
+  memcpy(out, source + (size_t)first * image, (size_t)count * image * sizeof *out);
+}
+
+static void observe(void *context, int layer, int lane, const float *out, int64_t samples, es_shape_t shape) {
+  capture_t *c = context;
+  es_cov_add(&c->cov[layer][lane], &c->workspace, out, samples * shape.h * shape.w);
+}
+
+static void capture_open(capture_t *c, const es_graph_t *graph, const es_group_t *group) {
+  es_status_t status = {0};
+  CHECK(graph->n_layers <= LAYERS_MOST && group->lane_count <= LANES_MOST);
+  c->layers = graph->n_layers;
+  c->lanes = group->lane_count;
+  CHECK(es_cov_workspace_create(&c->workspace, 64, &status) == ES_OK);
+  for (int l = 0; l < c->layers; l++) {
+    for (int lane = 0; lane < c->lanes; lane++)
+      CHECK(es_cov_create(&c->cov[l][lane], graph->nodes[graph->layers[l]].out.c, &status) == ES_OK);
+  }
+}
+
+/* Merges the lanes of each layer over the group into `moments`, and forgets them. */
+static double *capture_reduce(capture_t *c, const es_group_t *group, double *moments) {
+  es_status_t status = {0};
+  for (int l = 0; l < c->layers; l++) {
+    const size_t n = es_cov_moments_size(c->cov[l][0].width);
+    es_cov_t total;
+    double *buffer = allocate(n + 1, sizeof *buffer);
+    CHECK(es_cov_create(&total, c->cov[l][0].width, &status) == ES_OK);
+    for (int lane = 0; lane < c->lanes; lane++) es_cov_flush(&c->cov[l][lane], &c->workspace);
+    es_cov_reduce(&total, c->cov[l], group, buffer);
+    memcpy(moments, total.moments, n * sizeof *moments);
+    moments += n;
+    for (int lane = 0; lane < c->lanes; lane++) es_cov_reset(&c->cov[l][lane]);
+    es_cov_destroy(&total);
+    es_free(buffer);
+  }
+  return moments;
+}
+
+static void capture_close(capture_t *c) {
+  for (int l = 0; l < c->layers; l++) {
+    for (int lane = 0; lane < c->lanes; lane++) es_cov_destroy(&c->cov[l][lane]);
+  }
+  es_cov_workspace_destroy(&c->workspace);
+}
+
+static void trace_open(trace_t *t, const es_graph_t *graph) {
+  *t = (trace_t){.n_parameters = (size_t)graph->parameter_count, .n_buffers = (size_t)graph->buffer_count};
+  for (int l = 0; l < graph->n_layers; l++)
+    t->n_moments += 2 * es_cov_moments_size(graph->nodes[graph->layers[l]].out.c);
+  t->gradients = allocate(STEPS * t->n_parameters, sizeof *t->gradients);
+  t->parameters = allocate(t->n_parameters, sizeof *t->parameters);
+  t->buffers = allocate(t->n_buffers, sizeof *t->buffers);
+  t->moments = allocate(t->n_moments, sizeof *t->moments);
+}
+
+static void trace_close(trace_t *t) {
+  es_free(t->gradients);
+  es_free(t->parameters);
+  es_free(t->buffers);
+  es_free(t->moments);
+}
+
+static es_pass_t make_pass(int64_t n, bool training, uint64_t step, const es_observer_t *observer) {
+  return (es_pass_t){
+      .n = n, .training = training, .seed = 6, .step = step, .feed = {fetch, images, labels}, .observer = observer};
+}
+
+/* Five steps of SGD with momentum, written out here, then an evaluation. */
+static void train(es_model_t *model, trace_t *t, const es_observer_t *observer) {
+  float *theta = es_model_parameters(model), *velocity = allocate(t->n_parameters, sizeof *velocity);
+  for (int step = 0; step < STEPS; step++) {
+    const es_pass_t pass = make_pass(batches[step], true, (uint64_t)step, observer);
+    es_model_forward(model, &pass, 0.0, &t->loss[step]);
+    es_model_backward(model, &pass);
+    float *gradient = t->gradients + (size_t)step * t->n_parameters;
+    memcpy(gradient, es_model_gradients(model), t->n_parameters * sizeof *gradient);
+    for (size_t i = 0; i < t->n_parameters; i++) {
+      velocity[i] = 0.9f * velocity[i] + gradient[i];
+      theta[i] -= 0.05f * velocity[i];
+    }
+    es_model_changed(model);
+  }
+  memcpy(t->parameters, theta, t->n_parameters * sizeof *theta);
+  memcpy(t->buffers, es_model_buffers(model), t->n_buffers * sizeof *theta);
+  es_free(velocity);
+}
+
+static void run(trace_t *t, const es_graph_t *graph, const es_group_t *group) {
+  es_status_t status = {0};
+  es_model_t *model;
+  capture_t c;
+  CHECK(es_model_create(&model, graph, group, batches, STEPS, true, &status) == ES_OK);
+  es_model_initialise(model, 4);
+  capture_open(&c, graph, group);
+  trace_open(t, graph);
+  const es_observer_t observer = {observe, &c};
+  train(model, t, &observer);
+  double *rest = capture_reduce(&c, group, t->moments);
+  es_pass_t pass = make_pass(LARGEST, false, 0, &observer);
+  pass.confusion = t->confusion;
+  es_model_forward(model, &pass, 0.0, &t->loss[STEPS]);
+  rest = capture_reduce(&c, group, rest);
+  CHECK(rest == t->moments + t->n_moments);
+  if (group->comm != MPI_COMM_NULL)
+    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, t->confusion, CLASSES * CLASSES, MPI_INT64_T, MPI_SUM, group->comm));
+  capture_close(&c);
+  es_model_destroy(model);
+}
+
+static void check_same(const trace_t *a, const trace_t *b) {
+  for (int step = 0; step <= STEPS; step++) {
+    CHECK(isfinite(a->loss[step].loss) && a->loss[step].loss > 0.0);
+    CHECK(memcmp(&a->loss[step], &b->loss[step], sizeof a->loss[step]) == 0);
+  }
+  for (int step = 0; step < STEPS; step++) {
+    const size_t at = (size_t)step * a->n_parameters;
+    CHECK(memcmp(a->gradients + at, b->gradients + at, a->n_parameters * sizeof *a->gradients) == 0);
+  }
+  CHECK(memcmp(a->parameters, b->parameters, a->n_parameters * sizeof *a->parameters) == 0);
+  CHECK(memcmp(a->buffers, b->buffers, a->n_buffers * sizeof *a->buffers) == 0);
+  CHECK(memcmp(a->moments, b->moments, a->n_moments * sizeof *a->moments) == 0);
+  int64_t counted = 0;
+  for (int i = 0; i < CLASSES * CLASSES; i++) {
+    CHECK(a->confusion[i] == b->confusion[i]);
+    counted += a->confusion[i];
+  }
+  CHECK(counted == LARGEST);
+}
+
+static es_graph_t *make_graph(const es_model_spec_t *spec) {
+  es_status_t status = {0};
+  es_graph_t *graph;
+  const es_point_t point = {.model = *spec, .width = {1, 1}, .classes = CLASSES, .resolution = RESOLUTION};
+  CHECK(es_graph_create(&graph, &point, &status) == ES_OK);
+  return graph;
+}
+
+static void check_network(const es_model_spec_t *spec, int lanes) {
+  es_status_t status = {0};
+  es_group_t group, alone;
+  es_graph_t *graph = make_graph(spec);
+  trace_t together, serial;
+  CHECK(es_group_create(&group, MPI_COMM_WORLD, lanes, &status) == ES_OK);
+  CHECK(es_group_create(&alone, MPI_COMM_NULL, lanes, &status) == ES_OK);
+  run(&serial, graph, &alone);
+  run(&together, graph, &group);
+  check_same(&together, &serial);
+  /* The comparison means something: the weights did move between steps. */
+  CHECK(memcmp(serial.gradients, serial.gradients + serial.n_parameters, serial.n_parameters * sizeof(float)) != 0);
+  trace_close(&together);
+  trace_close(&serial);
+  es_graph_destroy(graph);
+}
+
+/* A NaN in one sample, on whichever rank has it, is traced to the same node everywhere; a signal of one rank reaches
+ * all. */
+static void check_agreement(const es_model_spec_t *spec) {
+  es_status_t status = {0};
+  es_group_t group;
+  es_graph_t *graph = make_graph(spec);
+  es_model_t *model;
+  es_loss_t loss;
+  CHECK(es_group_create(&group, MPI_COMM_WORLD, 8, &status) == ES_OK);
+  CHECK(es_model_create(&model, graph, &group, batches, STEPS, true, &status) == ES_OK);
+  es_model_initialise(model, 4);
+  const es_pass_t pass = make_pass(LARGEST, true, 0, NULL);
+  es_model_forward(model, &pass, rank == size - 1 ? 1.0 : 0.0, &loss);
+  CHECK(loss.signal == 1.0 && isfinite(loss.loss));
+  CHECK(strcmp(es_model_first_nonfinite(model, &pass), "the loss") == 0);
+  for (int sample = 0; sample < LARGEST; sample += LARGEST - 1) {
+    const float kept = images[(size_t)sample * image];
+    images[(size_t)sample * image] = NAN;
+    CHECK(strcmp(es_model_first_nonfinite(model, &pass), graph->nodes[1].name) == 0);
+    es_model_initialise(model, 4); /* running statistics were spoiled */
+    es_model_forward(model, &pass, 0.0, &loss);
+    CHECK(isnan(loss.loss));
+    images[(size_t)sample * image] = kept;
+  }
+  es_model_destroy(model);
+  es_graph_destroy(graph);
+}
+
+int main(int argc, char **argv) {
+  ES_MPI(MPI_Init(&argc, &argv));
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
+  es_model_engine_single_thread();
+  es_spectrum_single_thread();
+  make_samples();
+  static const es_model_spec_t networks[] = {
+      {"odd", ES_FAMILY_VGG, ES_HEAD_AUTHORS, 6, {5, ES_ITEM_MAXPOOL, 7, ES_ITEM_AVGPOOL, 13, 13}},
+      {"torchvision", ES_FAMILY_VGG, ES_HEAD_TORCHVISION, 4, {6, ES_ITEM_MAXPOOL, 17, ES_ITEM_MAXPOOL}},
+      {"blocked", ES_FAMILY_VGG, ES_HEAD_AUTHORS, 3, {32, ES_ITEM_MAXPOOL, 64}},
+      {"mlp", ES_FAMILY_MLP, ES_HEAD_AUTHORS, 2, {10, 7}},
+  };
+  for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
+    for (int lanes = size; lanes <= LANES_MOST; lanes *= 2) check_network(&networks[i], lanes);
+    check_agreement(&networks[i]);
+  }
+  CHECK(es_memory_balance() == 0);
+  ES_MPI(MPI_Finalize());
+  return 0;
+}
