@@ -2,6 +2,7 @@
 #include "eigenscope/memory.h"
 #include "hdf.h"
 #include "result.h"
+#include <assert.h>
 #include <hdf5_hl.h>
 #include <math.h>
 #include <stdio.h>
@@ -64,6 +65,7 @@ static void put_flags(writer_t *writer, hid_t object, const es_field_info_t *inf
   uint8_t values[8];
   hsize_t count = 1;
   for (const char *c = info->flag_meanings; *c != '\0'; c++) count += *c == ' ';
+  assert(count <= sizeof values);
   for (hsize_t i = 0; i < count; i++) values[i] = (uint8_t)(info->flag_bits ? 1U << i : i);
   put_vector(writer, object, info->flag_bits ? "flag_masks" : "flag_values", ES_TYPE_U8, values, count);
   put_text(writer, object, "flag_meanings", info->flag_meanings);
