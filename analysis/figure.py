@@ -5,6 +5,7 @@ Reads the HDF5 files through their schema only. Needs python3-h5py, python3-nump
   /usr/bin/python3 analysis/figure.py results/quickstart --to quickstart.svg [--split eval]
 """
 import argparse
+import fractions
 import pathlib
 import sys
 
@@ -43,12 +44,13 @@ class Point:
 def draw(points, split):
     widths = sorted({p.width for p in points})
     classes = sorted({p.classes for p in points})
-    figure, (layers, time) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, (layers, time) = plt.subplots(1, 2, figsize=(11, 5))
     for p in points:
         colour = COLOURS[widths.index(p.width) % len(COLOURS)]
         line = LINES[classes.index(p.classes) % len(LINES)]
         measured = np.flatnonzero(~np.isnan(p.saturation).all(axis=1))
-        name = f"width {p.width:g}, {p.classes} classes (accuracy {p.accuracy[measured[-1]]:.3f})"
+        width = fractions.Fraction(p.width).limit_denominator(64)
+        name = f"width {width}, {p.classes} classes (accuracy {p.accuracy[measured[-1]]:.3f})"
         layers.plot(100 * p.saturation[measured[-1]], line, marker="o", markersize=3, color=colour, label=name)
         mean = np.nanmean(p.saturation[:, p.inner][measured], axis=1)
         time.plot(p.epochs[measured], 100 * mean, line, marker="o", markersize=3, color=colour)
@@ -61,7 +63,8 @@ def draw(points, split):
     for axis in (layers, time):
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    figure.legend(loc="lower center", ncols=3, fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0.03 + 0.035 * ((len(points) + 2) // 3), 1, 1))
     return figure
 
 

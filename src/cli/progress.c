@@ -4,12 +4,11 @@
 #include <math.h>
 #include <stdio.h>
 
-/* "vgg11 1/16 2 classes seed 0": what tells points of a grid apart. */
-static void append_name(es_text_t *line, const es_point_t *point) {
-  for (int i = 0; i < point->n_axes; i++) {
-    const es_axis_value_t *axis = &point->axes[i];
-    es_text_append(line, "%s%s=%s", i ? " " : "", axis->name, axis->text);
-  }
+/* "point 3 width=1/8 classes=all": what tells points of a grid apart. */
+static void append_name(es_text_t *line, const es_progress_t *p, const es_point_t *point) {
+  es_text_append(line, "point %lld", (long long)p->index);
+  for (int i = 0; i < p->varying.n; i++)
+    es_text_append(line, " %s=%s", p->varying.names[i], es_point_axis(point, p->varying.names[i]));
 }
 
 static void append_progress(es_text_t *line, const es_progress_t *p) {
@@ -41,8 +40,7 @@ void es_progress_epoch(void *context, const es_epoch_report_t *r) {
     append_progress(&line, p);
     es_text_append(&line, " | ");
   }
-  es_text_append(&line, "point %lld ", (long long)p->index);
-  append_name(&line, r->point);
+  append_name(&line, p, r->point);
   es_text_append(&line, ": epoch %d/%d", r->epoch, r->epochs);
   if (r->trained) es_text_append(&line, " loss %.4f", r->stats[ES_TRAIN].loss);
   es_text_append(&line, " accuracy %.4f", r->stats[ES_EVAL].accuracy);
@@ -74,8 +72,7 @@ void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipel
   }
   if (rank != 0 || p->mode == ES_PROGRESS_NONE) return;
   es_text_t line = {0};
-  es_text_append(&line, "point %lld ", (long long)p->index);
-  append_name(&line, point);
+  append_name(&line, p, point);
   es_text_append(&line, ": %s (", status->code == ES_OK ? "complete" : es_code_name(status->code));
   append_progress(&line, p);
   es_text_append(&line, ")");

@@ -4,12 +4,14 @@
 
 #include "eigenscope/pipeline.h"
 #include "eigenscope/schedule.h"
+#include "parts.h"
 
 typedef enum es_progress_mode { ES_PROGRESS_NONE, ES_PROGRESS_LINES, ES_PROGRESS_LIVE } es_progress_mode_t;
 
 typedef struct es_progress {
   es_progress_mode_t mode;
   bool verbose;
+  es_varying_t varying;    /* axes that tell the points of this job apart */
   es_schedule_t *schedule; /* borrowed */
   int64_t points;          /* to be done in this run */
   int64_t index;           /* of the point under way */

@@ -433,6 +433,9 @@ static es_code_t steps(run_t *run, int argc, char **argv, es_status_t *status) {
       es_arguments_parse(&run->arguments, argc, argv, usage, options, sizeof options / sizeof *options, 1, 1, status));
   ES_TRY(read_options(run, status));
   ES_TRY(make_plan(run, status));
+  es_text_t common = {0};
+  es_varying_find(&run->plan, &run->progress.varying, &common);
+  es_text_destroy(&common);
   ES_TRY(select_points(run, status));
   ES_TRY(check_lanes(run, status));
   ES_TRY(find_pending(run, status));
