@@ -1,0 +1,153 @@
+"""Wrong jobs, wrong data, wrong options: one sentence with file and line on stderr, exit 1, nothing written, and that from
+plan as well as from run."""
+import gzip
+import struct
+
+import harness
+
+GOOD = """\
+name: bad
+grid:
+  dataset: shapes
+  model: tiny
+  seed: 0
+models: {tiny: {vgg: [8, M, 8, M]}}
+datasets:
+  shapes: {format: synthetic, classes: 3, size: 16, train: 30, eval: 12}
+train: {epochs: 1, batch: 8, lanes: 4}
+"""
+
+
+def images(count, side=8, magic=0x803):
+    return struct.pack(">IIII", magic, count, side, side) + bytes(i % 251 for i in range(count * side * side))
+
+
+def labels(values, magic=0x801):
+    return struct.pack(">II", magic, len(values)) + bytes(values)
+
+
+class BadJob(harness.Case):
+    def refuse(self, text, message, *arguments, sets=()):
+        """The job is refused with the message by plan, and by run in the same words."""
+        self.write("job.yaml", text)
+        for command in ("plan", "run"):
+            options = [word for value in sets for word in ("--set", value)]
+            done = self.run_program(command, "job.yaml", *options, *arguments, expect=1)
+            self.assertEqual(done.stderr, f"eigenscope: {message}\n")
+            self.assertEqual(done.stdout, "")
+            self.assertFalse((self.folder / "results").exists())
+
+    def test_the_good_one(self):
+        self.write("job.yaml", GOOD)
+        self.run_program("plan", "job.yaml")
+
+    def test_keys(self):
+        self.refuse(GOOD.replace("epochs", "epoch"),
+                    'job.yaml:9: unknown key "epoch" in train; did you mean "epochs"?')
+        self.refuse(GOOD + "train: {epochs: 2}\n", 'job.yaml:10: duplicate key "train"; line 9 has it already')
+        self.refuse(GOOD.replace("epochs: 1", "epochs: many"),
+                    'job.yaml:9: train.epochs must be an integer from 1 to 100000, not "many"')
+        self.refuse(GOOD.replace("seed: 0", "seed: [0, 1, 0]"), 'job.yaml:5: grid.seed has "0" twice')
+        self.refuse(GOOD.replace("model: tiny", "\tmodel: tiny"),
+                    "job.yaml:4: found a tab character that violates indentation while scanning a plain scalar that "
+                    "begins on line 3; indent with spaces, not tabs")
+        self.refuse(GOOD.replace("dataset: shapes", "dataset: shape"),
+                    'job.yaml:3: unknown dataset "shape"; did you mean "shapes"?')
+
+    def test_set(self):
+        self.refuse(GOOD, '--set train.epochs=x: train.epochs must be an integer from 1 to 100000, not "x"',
+                    sets=["train.epochs=x"])
+        self.refuse(GOOD, '--set train.epoch=2: unknown key "epoch" in train; did you mean "epochs"?',
+                    sets=["train.epoch=2"])
+
+    def test_networks(self):
+        self.refuse(GOOD, "job.yaml:3: layer features.0 would have no channels (8 at width 1): a larger width is needed "
+                    "(model tiny, width 1/64, resolution 32)", sets=["grid.width=1/64"])
+        self.refuse(GOOD.replace("seed: 0", "classes: 4"),
+                    "job.yaml:5: classes: 4, but dataset shapes has only 3; ask for 2 … 3 or all")
+
+    def test_job_file(self):
+        for command in ("plan", "status"):
+            done = self.run_program(command, "gone.yaml", expect=1)
+            self.assertEqual(done.stderr, "eigenscope: gone.yaml: cannot be read: No such file or directory\n")
+            done = self.run_program(command, ".", expect=1)
+            self.assertEqual(done.stderr, "eigenscope: .: cannot be read: Is a directory\n")
+
+    def idx_job(self):
+        return GOOD.replace("{format: synthetic, classes: 3, size: 16, train: 30, eval: 12}", "{format: idx, path: data}")
+
+    def write_idx(self, **files):
+        """Sound files of three classes, but for those given."""
+        sound = {"train_images": images(30), "train_labels": labels([i % 3 for i in range(30)]),
+                 "eval_images": images(12), "eval_labels": labels([i % 3 for i in range(12)])}
+        names = {"train_images": "train-images-idx3-ubyte", "train_labels": "train-labels-idx1-ubyte",
+                 "eval_images": "t10k-images-idx3-ubyte", "eval_labels": "t10k-labels-idx1-ubyte"}
+        folder = self.folder / "data"
+        folder.mkdir(exist_ok=True)
+        for part, name in names.items():
+            content = files.get(part, sound[part])
+            (folder / name).unlink(missing_ok=True)
+            if content is not None:
+                (folder / name).write_bytes(content)
+        return f"job.yaml:8: dataset shapes: {folder}/"
+
+    def test_datasets(self):
+        job = self.idx_job()
+        self.refuse(job, f"job.yaml:8: dataset shapes: there is no folder {self.folder}/data; it needs "
+                    "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
+                    "t10k-labels-idx1-ubyte, plain or .gz")
+        place = self.write_idx(eval_labels=None)
+        self.refuse(job, place + "t10k-labels-idx1-ubyte: there is no such file, neither plain nor with .gz")
+        place = self.write_idx(train_images=images(30, magic=0x801))
+        self.refuse(job, place + "train-images-idx3-ubyte: starts with 0x00000801 where an IDX file of images starts "
+                    "with 0x00000803")
+        place = self.write_idx(train_images=images(30)[:-5])
+        self.refuse(job, place + "train-images-idx3-ubyte: truncated: 1931 bytes where its header (30 images of "
+                    "8 x 8) asks for 1936")
+        place = self.write_idx(eval_labels=labels([0, 1, 2] * 3 + [0, 1, 7]))
+        self.refuse(job, place + "t10k-labels-idx1-ubyte: label 7 of sample 11 is out of range: the train labels are "
+                    "0 … 2")
+        place = self.write_idx(train_labels=labels([0, 2] * 15))
+        self.refuse(job, place + "train-labels-idx1-ubyte: class 1 has no sample, while sample 1 has label 2; every class "
+                    "from 0 to the largest label needs train samples")
+
+    def test_damaged_gzip(self):
+        self.write_idx(train_labels=None)
+        packed = gzip.compress(labels([i % 3 for i in range(30)]))
+        (self.folder / "data" / "train-labels-idx1-ubyte.gz").write_bytes(packed[:-12])
+        self.write("job.yaml", self.idx_job())
+        done = self.run_program("plan", "job.yaml", expect=1)
+        self.assertRegex(done.stderr, r"^eigenscope: job.yaml:8: dataset shapes: \S+/train-labels-idx1-ubyte.gz: ")
+
+    def test_idx_that_is_sound(self):
+        self.write_idx()
+        self.write("job.yaml", self.idx_job())
+        self.run_program("plan", "job.yaml")
+
+
+class BadOption(harness.Case):
+    def refuse(self, message, *arguments, ranks=0):
+        self.write("job.yaml", GOOD)
+        done = self.run_program("run", "job.yaml", *arguments, ranks=ranks, expect=1)
+        self.assertEqual([line for line in done.stderr.splitlines() if line.startswith("eigenscope:")],
+                         [f"eigenscope: {message}"])
+        self.assertFalse((self.folder / "results").exists())
+
+    def test_points_and_tasks(self):
+        self.refuse("--points 1: there is no point 1; the grid has 0-0", "--points", "1")
+        self.refuse("--points 0,x: write indices and ranges as in 0-3,7", "--points", "0,x")
+        self.refuse("--task 2/2: tasks are counted from 0, so that I is below N", "--task", "2/2")
+        self.refuse("--task 1: write I/N, as in 0/4 for the first of four", "--task=1")
+
+    def test_groups(self):
+        self.refuse("--ranks-per-point 3: must be a power of two (1, 2, 4, 8, ...)", "--ranks-per-point", "3", ranks=3)
+        self.refuse("--ranks-per-point 2: there are only 1 ranks (mpirun -n 2 or more)", "--ranks-per-point", "2")
+        self.refuse("--ranks-per-point 2: point 0 has 1 lanes; at most that many ranks can share it (train.lanes: 2 would "
+                    "do)", "--ranks-per-point", "2", "--set", "train.lanes=1", ranks=2)
+
+    def test_output_that_cannot_be_made(self):
+        self.refuse("job.yaml: cannot be created as a folder: Not a directory", "--output", "job.yaml/x")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,158 @@
+"""eigenscope plan, --help and --version: what a user sees before anything runs, on a login node without MPI."""
+import json
+import re
+import subprocess
+
+import harness
+
+JOB = """\
+name: look
+grid:
+  dataset: shapes
+  model: [vgg11, late]
+  width: [1/16, 1/8]
+  seed: [0, 1]
+models: {late: {vgg: [64, M, 128, M]}}
+datasets: {shapes: {format: synthetic, classes: 3, train: 90, eval: 30}}
+train: {epochs: 2}
+"""
+# Makes MPI_Init fail, so that a command that calls it is found out.
+NO_MPI = {"OMPI_MCA_pml": "none-such", "OMPI_MCA_btl": "none-such"}
+
+
+class Plan(harness.Case):
+    def plan(self, *arguments):
+        self.write("job.yaml", JOB)
+        return self.run_program("plan", "job.yaml", *arguments, env=NO_MPI)
+
+    def test_table(self):
+        lines = self.plan().stdout.splitlines()
+        self.assertEqual(lines[0], "look: dataset shapes, classes all, resolution 32")
+        self.assertEqual(lines[2].split(),
+                         ["point", "id", "model", "width", "seed", "parameters", "GMAC/image", "TMAC", "share"])
+        rows = [line.split() for line in lines[3:11]]
+        self.assertEqual([row[0] for row in rows], [str(i) for i in range(8)])
+        self.assertEqual([row[2:5] for row in rows[:3]],
+                         [["vgg11", "1/16", "0"], ["vgg11", "1/16", "1"], ["vgg11", "1/8", "0"]])
+        self.assertEqual(len({row[1] for row in rows}), 8)
+        for row in rows:
+            self.assertRegex(row[1], "^[0-9a-f]{16}$")
+        self.assertAlmostEqual(sum(float(row[8].rstrip("%")) for row in rows), 100, delta=0.5)
+        self.assertRegex(lines[-1], r"^8 points, [0-9.]+ TMAC; results go to results/look/points/<id>.h5$")
+
+    def test_json_agrees_with_the_table(self):
+        rows = [line.split() for line in self.plan().stdout.splitlines()[3:11]]
+        plan = json.loads(self.plan("--format", "json").stdout)
+        self.assertEqual(plan["job"], "look")
+        self.assertEqual(plan["output"], "results/look")
+        self.assertEqual([str(p["parameters"]) for p in plan["points"]], [row[5] for row in rows])
+        self.assertEqual([p["id"] for p in plan["points"]], [row[1] for row in rows])
+        self.assertEqual(plan["points"][3]["axes"], {"dataset": "shapes", "model": "vgg11", "width": 0.125, "classes": 3,
+                                                     "resolution": 32, "seed": 1})
+        self.assertAlmostEqual(sum(p["macs"] for p in plan["points"]), plan["total_macs"], delta=10)
+        self.assertAlmostEqual(sum(p["share"] for p in plan["points"]), 1, places=4)
+
+    def test_set_and_output_change_the_plan(self):
+        plain = json.loads(self.plan("--format=json").stdout)
+        more = json.loads(self.plan("--format=json", "--set", "train.epochs=4", "--set", "grid.seed=[1, 7]",
+                                    "--output", "elsewhere").stdout)
+        self.assertEqual(more["output"], "elsewhere")
+        self.assertEqual([p["axes"]["seed"] for p in more["points"]], [1, 7] * 4)
+        self.assertFalse({p["id"] for p in plain["points"]} & {p["id"] for p in more["points"]})
+        again = json.loads(self.plan("--format=json", "--set", "train.epochs=2", "--set", "name=other").stdout)
+        self.assertEqual([p["id"] for p in again["points"]], [p["id"] for p in plain["points"]])
+
+    def test_that_mpi_would_be_noticed(self):
+        self.assertNotEqual(self.run_program("doctor", env=NO_MPI, expect=None).returncode, 0)
+
+    def test_nothing_is_written(self):
+        self.plan()
+        self.assertEqual([p.name for p in self.folder.iterdir()], ["job.yaml"])
+
+    def test_paths_start_at_the_job_file(self):
+        self.write("jobs/job.yaml", JOB.replace("shapes: {format: synthetic, classes: 3, train: 90, eval: 30}",
+                                                "shapes: {format: idx, path: images}"))
+        done = self.run_program("plan", "jobs/job.yaml", expect=1)
+        self.assertIn(f"there is no folder {self.folder}/jobs/images;", done.stderr)
+
+    def test_reference_job(self):
+        # Its dataset is the built-in one, which need not be installed where the tests run.
+        self.write("job.yaml", (harness.SOURCE / "jobs" / "reference.yaml").read_text())
+        done = self.run_program("plan", "job.yaml", "--set", "grid.dataset=shapes", env=NO_MPI)
+        self.assertIn("1 point,", done.stdout)
+
+
+class Overview(harness.Case):
+    COMMANDS = ("plan", "run", "status", "show", "doctor", "bench")
+
+    def test_help(self):
+        text = self.run_program("--help", env=NO_MPI).stdout
+        for command in self.COMMANDS:
+            self.assertRegex(text, rf"(?m)^  {command} ")
+        self.assertIn("exit codes:", text)
+
+    def test_help_of_each_command_that_needs_no_mpi(self):
+        for command in ("plan", "status", "show"):
+            done = self.run_program(command, "--help", env=NO_MPI)
+            self.assertTrue(done.stdout.startswith(f"eigenscope {command} "), done.stdout)
+            self.assertIn("--", done.stdout.split("options:")[1])
+            self.assertEqual(done.stderr, "")
+
+    def test_version(self):
+        line = self.run_program("--version", env=NO_MPI).stdout
+        self.assertRegex(line, r"^eigenscope \d+\.\d+\.\d+ \(\S+\)\n$")
+        text = self.run_program("--version", "--verbose", env=NO_MPI).stdout
+        for name in ("compiler", "build", "mpi", "hdf5", "blas", "onednn", "host"):
+            self.assertRegex(text, rf"(?m)^  {name} +\S")
+        self.assertTrue(re.search(r"oneDNN \d+\.\d+\.\d+, \w+", text))
+
+    def test_what_is_no_command(self):
+        for arguments, sentence in (((), "a command is missing; eigenscope --help lists them"),
+                                    (("plann",), 'unknown command "plann"; did you mean "plan"?'),
+                                    (("frobnicate",), 'unknown command "frobnicate"; eigenscope --help lists them'),
+                                    (("merge", "x"), "the command merge is not in this version yet"),
+                                    (("--version", "x"), "one argument too many, x; usage: eigenscope --version [--verbose]"),
+                                    (("plan", "a", "--format", "xml"), "--format xml: must be table or json"),
+                                    (("show", "a", "--format", "xml"), "--format xml: must be table, csv or json")):
+            done = self.run_program(*arguments, expect=1, env=NO_MPI)
+            self.assertEqual(done.stderr, f"eigenscope: {sentence}\n")
+            self.assertEqual(done.stdout, "")
+
+    def test_full_disk_behind_stdout(self):
+        self.write("job.yaml", JOB)
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([harness.PROGRAM, "plan", "job.yaml"], cwd=self.folder, text=True, stdout=full,
+                                  stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("standard output cannot be written: No space left on device", done.stderr)
+
+
+class Doctor(harness.Case):
+    LINE = r"^(ok|warn|fail) +(program|MPI|HDF5|binding|cores|kernels|output|locking|space) +\S"
+
+    def check(self, done):
+        lines = done.stdout.splitlines()
+        for line in lines:
+            self.assertRegex(line, self.LINE)
+        return {line.split()[1] for line in lines}
+
+    def test_alone(self):
+        done = self.run_program("doctor")
+        self.assertEqual(self.check(done), {"program", "MPI", "HDF5", "binding", "cores", "kernels", "output", "locking",
+                                            "space"})
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_ranks(self):
+        done = self.run_program("doctor", "--output", "not/yet/there", ranks=3)
+        self.check(done)
+        self.assertEqual(len([line for line in done.stdout.splitlines() if " binding   rank " in line]), 3)
+        self.assertIn("run makes the rest of the path", done.stdout)
+
+    def test_folder_that_cannot_be_written(self):
+        self.write("file", "")
+        done = self.run_program("doctor", "--output", "/proc/x", expect=1)
+        self.assertRegex(done.stdout, r"(?m)^fail  output    /proc/\.eigenscope.*name a folder that can be written")
+
+
+if __name__ == "__main__":
+    harness.main()

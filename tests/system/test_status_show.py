@@ -1,0 +1,75 @@
+"""status and show, before, between and after runs."""
+import csv
+import io
+import json
+
+import harness
+
+JOB = """\
+name: tiny
+grid: {dataset: shapes, model: tiny, seed: [0, 1, 2]}
+models: {tiny: {vgg: [8, M, 8, M]}}
+datasets: {shapes: {format: synthetic, classes: 2, complexity: 1, size: 16, channels: 1, train: 48, eval: 16}}
+train: {epochs: 2, batch: 16}
+measure: {delta: [0.9, 0.99]}
+"""
+NO_MPI = {"OMPI_MCA_pml": "none-such", "OMPI_MCA_btl": "none-such"}
+
+
+class StatusAndShow(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.write("job.yaml", JOB)
+
+    def status(self, *arguments, expect):
+        return self.run_program("status", "job.yaml", *arguments, expect=expect, env=NO_MPI)
+
+    def test_life_of_a_job(self):
+        self.assertEqual(self.status("--missing", expect=3).stdout, "0-2\n")
+        self.run_program("run", "job.yaml", "--points", "0,2", "--quiet")
+        self.assertEqual(self.status("--missing", expect=3).stdout, "1\n")
+        text = self.status(expect=3).stdout
+        self.assertIn("3 points: 2 complete, 0 diverged, 0 damaged, 1 missing in results/tiny/points/", text)
+        self.assertEqual([line.split()[2] for line in text.splitlines()[3:6]], ["complete", "missing", "complete"])
+        self.run_program("run", "job.yaml", "--quiet")
+        self.assertEqual(self.status("--missing", expect=0).stdout, "")
+        # Another output folder or other settings: other results.
+        self.assertEqual(self.status("--missing", "--output", "elsewhere", expect=3).stdout, "0-2\n")
+        self.assertEqual(self.status("--missing", "--set", "train.epochs=3", expect=3).stdout, "0-2\n")
+
+    def test_damaged_file(self):
+        self.run_program("run", "job.yaml", "--quiet")
+        path = sorted((self.folder / "results/tiny/points").glob("*.h5"))[0]
+        sound = path.read_bytes()
+        path.write_bytes(sound[:len(sound) // 2])
+        done = self.status("--missing", expect=3)
+        self.assertRegex(done.stdout, r"^[012]\n$")
+        self.assertIn(f"results/tiny/points/{path.name}: damaged, counts as missing: ", done.stderr)
+        self.run_program("run", "job.yaml", "--quiet")
+        self.status(expect=0)
+
+    def test_status_needs_no_data(self):
+        self.write("job.yaml", JOB.replace("{format: synthetic, classes: 2, complexity: 1, size: 16, channels: 1, "
+                                           "train: 48, eval: 16}", "{format: idx, path: /no/such/folder}"))
+        self.assertEqual(self.status("--missing", expect=3).stdout, "0-2\n")
+
+    def test_show(self):
+        self.run_program("run", "job.yaml", "--points", "1", "--quiet")
+        path = next((self.folder / "results/tiny/points").glob("*.h5"))
+        table = self.run_program("show", path, env=NO_MPI).stdout
+        for word in ("seed 1", "features.0", "classifier.6", "complete, 2 epochs"):
+            self.assertIn(word, table)
+        rows = list(csv.DictReader(io.StringIO(self.run_program("show", path, "--format", "csv", env=NO_MPI).stdout)))
+        self.assertTrue(rows)
+        document = json.loads(self.run_program("show", path, "--format", "json", env=NO_MPI).stdout)
+        self.assertIn(path.stem, json.dumps(document))
+
+    def test_show_what_is_no_result(self):
+        for name in ("gone.h5", "job.yaml"):
+            done = self.run_program("show", name, expect=1, env=NO_MPI)
+            self.assertRegex(done.stderr, rf"^eigenscope: {name}: .+\n$")
+            self.assertEqual(done.stdout, "")
+
+
+if __name__ == "__main__":
+    harness.main()
