@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "syrk.h"
+
 enum { PANEL_FLOATS = 32768, PANEL_ROWS_LEAST = 512, PANEL_ROWS_MOST = 4096, BLOCK = 64, WIDE = 64 };
 
 /* About 128 KiB, which stays in the second-level cache between centring and SYRK; at least 512 rows, so that merging
@@ -130,7 +132,10 @@ static void guess_shift(float *shift, const float *rows, int32_t n, size_t width
 }
 
 void es_cov_multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
-  cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, width, n, 1.0f, rows, width, 0.0f, w->product, width);
+  if (es_syrk_is_narrow(width))
+    es_syrk_narrow(w->product, rows, n, width);
+  else
+    cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, width, n, 1.0f, rows, width, 0.0f, w->product, width);
 }
 
 /* Centres by w->shift (d values), multiplies, and leaves in w->sums the means that remain. False if those are so large

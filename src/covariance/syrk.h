@@ -1,0 +1,13 @@
+/* Products of narrow panels, which BLAS does slowly: its packing costs as much as the arithmetic. */
+#ifndef ES_COVARIANCE_SYRK_H
+#define ES_COVARIANCE_SYRK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/** Whether es_syrk_narrow is made for this width: divisors of 16, and multiples of 16 up to where BLAS catches up. */
+bool es_syrk_is_narrow(int32_t width);
+/** product (width × width, lower triangle; what is above it is scratch) = rowsᵀ·rows, rows float (n, width). */
+void es_syrk_narrow(float *product, const float *rows, int32_t n, int32_t width);
+
+#endif
