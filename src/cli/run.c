@@ -135,6 +135,7 @@ static es_code_t share_file(const run_t *run, const char *path, char **text, siz
   *text = NULL;
   if (run->rank == 0 && es_file_read(path, text, size, status) == ES_OK && *size > INT_MAX)
     es_fail(status, ES_INPUT, "run", "%s: larger than 2 GiB; a job file was expected", path);
+  if (status->code == ES_SYSTEM) status->code = ES_INPUT; /* a job file that cannot be read: nothing was run */
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   length = (int)*size;
   ES_MPI(MPI_Bcast(&length, 1, MPI_INT, 0, MPI_COMM_WORLD));
