@@ -129,8 +129,9 @@ typedef struct es_result_header {
 /** <output>/points/<id>.h5 */
 void es_result_path(char out[ES_PATH_MAX], const char *output, const char *id);
 
-/** Writes the whole file atomically (built in memory, then es_file_write_atomic). Valid netCDF-4. ES_SYSTEM on failure.
- */
+/** Writes the whole file atomically (built in memory, then es_file_write_atomic). Valid netCDF-4; the same result makes
+ * the same bytes. Axes are attributes: whole numbers int64, others and every width float64, words as strings; the
+ * attribute `axes` lists their names. ES_SYSTEM on failure, with HDF5's own reason if it is one of HDF5's. */
 es_code_t es_result_write(const char *path, es_result_t *result, const es_result_header_t *header, es_status_t *status);
 
 /** What is known of a file in the results folder without reading its variables. */
@@ -157,9 +158,11 @@ void es_result_summarize(es_result_summary_t *out, const char *path);
 
 typedef enum es_show_format { ES_SHOW_TABLE, ES_SHOW_CSV, ES_SHOW_JSON } es_show_format_t;
 
-/** Appends what a result file holds: header lines, then layers × measured epochs of saturation for each measured split
- * and the first delta, then loss and accuracy by epoch (table); csv and json hold every delta and number, one row for
- * each (split, epoch, layer, delta). ES_INPUT for a file that is no result, naming what is wrong. */
+/** Appends what a result file holds. Table (100 columns): axes and outcome, then layers × measured epochs of saturation
+ * for each measured split at the first delta, then loss and accuracy by epoch; epochs that do not fit are left out
+ * evenly. csv and json: every number but the spectra, one row for each (split, epoch, layer, delta) of each split and
+ * epoch with any number; what was not measured is an empty cell or null (so are infinities in json). json also holds
+ * all root attributes. ES_INPUT for a file that is no result, naming what is wrong; nothing is appended then. */
 es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status);
 
 #endif
