@@ -50,10 +50,15 @@ void es_ranks_sum_f32(const es_group_t *group, float *values, float *scratch, si
 typedef struct es_stack {
   size_t n;
   int depth, count; /**< vectors on the stack; lanes pushed */
-  float *data;      /**< owned; (log₂ lanes + 2) × n */
+  float *data;      /**< (log₂ lanes + 2) × n; owned after es_stack_create, borrowed after es_stack_place */
 } es_stack_t;
 es_code_t es_stack_create(es_stack_t *out, const es_group_t *group, size_t n, es_status_t *status);
+/** Only after es_stack_create. */
 void es_stack_destroy(es_stack_t *stack);
+/** Vectors that a stack over the lanes of this rank holds: log₂ lanes + 2. */
+size_t es_stack_vectors(const es_group_t *group);
+/** A stack in memory of the caller, es_stack_vectors × n floats. */
+void es_stack_place(es_stack_t *out, float *memory, size_t n);
 void es_stack_reset(es_stack_t *stack);
 float *es_stack_next(es_stack_t *stack);
 void es_stack_push(es_stack_t *stack);

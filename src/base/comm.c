@@ -111,10 +111,19 @@ void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n) {
   }
 }
 
-es_code_t es_stack_create(es_stack_t *out, const es_group_t *group, size_t n, es_status_t *status) {
-  *out = (es_stack_t){.n = n};
+size_t es_stack_vectors(const es_group_t *group) {
   size_t vectors = 2;
   for (int lanes = group->lane_count; lanes > 1; lanes /= 2) vectors++;
+  return vectors;
+}
+
+void es_stack_place(es_stack_t *out, float *memory, size_t n) {
+  *out = (es_stack_t){.n = n, .data = memory};
+}
+
+es_code_t es_stack_create(es_stack_t *out, const es_group_t *group, size_t n, es_status_t *status) {
+  *out = (es_stack_t){.n = n};
+  const size_t vectors = es_stack_vectors(group);
   size_t size;
   if (!__builtin_mul_overflow(n, sizeof(float), &size)) out->data = es_allocate(vectors, size);
   if (out->data == NULL) {

@@ -24,7 +24,8 @@ struct es_model {
   es_slice_t *slices; /* of this rank, lane by lane */
   int *lane_slices;   /* first slice of each of this rank's lanes, and the end */
   int slices_capacity;
-  double *sums; /* (lanes of this rank, SUMS) */
+  double *sums;        /* (lanes of this rank, SUMS) */
+  float *unit_scratch; /* of the units of one segment, used again by the next */
   double wait;
   int *bad; /* es_model_first_nonfinite: smallest node seen to be not finite; else NULL */
 };
@@ -210,6 +211,26 @@ static es_code_t allocate(es_model_t *m, const int64_t *batches, int n_batches, 
   return ES_OK;
 }
 
+/* Units of one segment need their scratch together; segments come one after the other. */
+static es_code_t place_scratch(es_model_t *m, es_status_t *status) {
+  size_t most = 0;
+  for (int pass = 0; pass < 2; pass++) {
+    for (int k = 0; k < m->n_segments; k++) {
+      size_t used = 0;
+      for (int u = m->segments[k]; u < m->segments[k + 1]; u++) {
+        es_unit_t *unit = &m->units[u];
+        if (!unit->class->scratch_floats) continue;
+        if (pass == 1) unit->class->place_scratch(unit, m->unit_scratch + used);
+        used += unit->class->scratch_floats(unit);
+      }
+      most = used > most ? used : most;
+    }
+    if (pass == 0) m->unit_scratch = allocate_floats((int64_t)most);
+    if (!m->unit_scratch) return es_fail(status, ES_SYSTEM, "model", "out of memory for gradients");
+  }
+  return ES_OK;
+}
+
 es_code_t es_model_create(es_model_t **out, const es_graph_t *graph, const es_group_t *group, const int64_t *batches,
                           int n_batches, bool training, es_status_t *status) {
   *out = NULL;
@@ -223,6 +244,7 @@ es_code_t es_model_create(es_model_t **out, const es_graph_t *graph, const es_gr
   for (int u = 0; code == ES_OK && u < m->n_units; u++) {
     if (m->units[u].class->create) code = m->units[u].class->create(&m->units[u], sizes, status);
   }
+  if (code == ES_OK && training) code = place_scratch(m, status);
   if (code != ES_OK) {
     es_model_destroy(m);
     return code;
@@ -249,6 +271,7 @@ void es_model_destroy(es_model_t *m) {
   es_free(m->slices);
   es_free(m->lane_slices);
   es_free(m->sums);
+  es_free(m->unit_scratch);
   es_free(m);
 }
 

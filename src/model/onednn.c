@@ -92,9 +92,9 @@ typedef struct state {
   kernels_t kernels[ES_SLICE_MAX + 1];
   packing_t forward, backward_data, gradient; /* gradient: reorder is from packed to flat */
   dnnl_memory_t flat, flat_gradient, bias, bias_gradient;
-  es_stack_t sums;      /* gradients of weights and bias, lane by lane */
+  es_stack_t sums;      /* gradients of weights and bias, lane by lane; memory borrowed from the model */
   size_t packed_floats; /* of the weights, rounded up so that the bias behind them is aligned */
-  float *extra;         /* gradient of the second, third … slice of a lane */
+  float *extra;         /* gradient of the second, third … slice of a lane; borrowed */
   bool lane_started;
   uint8_t *workspace; /* max pooling: which input won; for all stored samples */
   size_t workspace_sample;
@@ -147,8 +147,6 @@ static void destroy(es_unit_t *unit) {
   destroy_packing(&s->gradient);
   dnnl_memory_t others[] = {s->flat, s->flat_gradient, s->bias, s->bias_gradient};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) dnnl_memory_destroy(others[i]);
-  es_stack_destroy(&s->sums);
-  es_free(s->extra);
   es_free(s->workspace);
   es_free(s);
   unit->state = NULL;
@@ -299,13 +297,15 @@ static es_code_t make_packing(es_unit_t *unit, packing_t *p, const dnnl_memory_d
   return ES_OK;
 }
 
-static es_code_t make_gradient_sums(es_unit_t *unit, es_status_t *status) {
+static size_t scratch_floats(const es_unit_t *unit) {
+  const state_t *s = unit->state;
+  return (es_stack_vectors(unit->group) + 1) * s->sums.n;
+}
+
+static void place_scratch(es_unit_t *unit, float *memory) {
   state_t *s = unit->state;
-  s->packed_floats = (dnnl_memory_desc_get_size(&s->gradient.layout) / sizeof(float) + 15) / 16 * 16;
-  const size_t n = s->packed_floats + (size_t)unit->node->out.c;
-  ES_TRY(es_stack_create(&s->sums, unit->group, n, status));
-  s->extra = es_allocate_zero(n, sizeof *s->extra);
-  return s->extra ? ES_OK : out_of_memory(unit, status);
+  s->extra = memory;
+  es_stack_place(&s->sums, memory + s->sums.n, s->sums.n);
 }
 
 static es_code_t create_weighted(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
@@ -328,7 +328,9 @@ static es_code_t create_weighted(es_unit_t *unit, uint32_t sizes, es_status_t *s
   must(dnnl_memory_set_data_handle(s->bias, es_unit_parameter(unit, unit->node->bias)), "set a bias");
   if (!unit->training) return ES_OK;
   must(dnnl_memory_set_data_handle(s->flat_gradient, es_unit_gradient(unit, unit->node->weight)), "set a gradient");
-  return make_gradient_sums(unit, status);
+  s->packed_floats = (dnnl_memory_desc_get_size(&s->gradient.layout) / sizeof(float) + 15) / 16 * 16;
+  s->sums.n = s->packed_floats + ((size_t)unit->node->out.c + 15) / 16 * 16;
+  return ES_OK;
 }
 
 static void run(dnnl_primitive_t primitive, const dnnl_exec_arg_t *arguments, int n, const char *what) {
@@ -387,7 +389,7 @@ static void weighted_backward(es_unit_t *unit, const es_pass_t *pass, const es_s
                                      {DNNL_ARG_DIFF_WEIGHTS, s->gradient.memory},
                                      {DNNL_ARG_DIFF_BIAS, s->bias_gradient}};
   run(k->backward_weights, weights, 4, "run a layer's weight gradient");
-  if (s->lane_started) es_vector_add(sum, s->extra, s->packed_floats + (size_t)unit->node->out.c);
+  if (s->lane_started) es_vector_add(sum, s->extra, s->sums.n);
   s->lane_started = true;
   if (!unit->in_gradient.data) return;
   const dnnl_exec_arg_t data[] = {
@@ -415,8 +417,9 @@ static void weighted_backward_end(es_unit_t *unit) {
 }
 
 #define WEIGHTED                                                                                                       \
-  .create = create_weighted, .destroy = destroy, .pack = pack, .begin = weighted_begin, .forward = weighted_forward,   \
-  .backward = weighted_backward, .lane_end = weighted_lane_end, .backward_end = weighted_backward_end
+  .create = create_weighted, .destroy = destroy, .scratch_floats = scratch_floats, .place_scratch = place_scratch,     \
+  .pack = pack, .begin = weighted_begin, .forward = weighted_forward, .backward = weighted_backward,                   \
+  .lane_end = weighted_lane_end, .backward_end = weighted_backward_end
 
 const es_unit_class_t es_unit_conv = {.name = "convolution", WEIGHTED};
 const es_unit_class_t es_unit_linear = {.name = "linear", WEIGHTED};

@@ -21,6 +21,10 @@ typedef struct es_unit_class {
    * all. */
   es_code_t (*create)(es_unit_t *unit, uint32_t sizes, es_status_t *status);
   void (*destroy)(es_unit_t *unit);
+  /* Floats of scratch that the unit needs from the first `backward` of a pass to `backward_end`, known after create;
+   * units whose turns do not meet get the same memory. */
+  size_t (*scratch_floats)(const es_unit_t *unit);
+  void (*place_scratch)(es_unit_t *unit, float *memory);
   /* Parameters have changed. */
   void (*pack)(es_unit_t *unit);
   /* Before the first slice of a pass. */
