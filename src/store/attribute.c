@@ -73,9 +73,14 @@ static bool append(stored_t *stored, es_text_t *name, es_text_t *value, bool is_
   return true;
 }
 
+typedef struct collection {
+  stored_t *stored;
+  bool out_of_memory;
+} collection_t;
+
 /* Collects one attribute; the iteration goes on while 0 is returned. */
 static herr_t collect(hid_t file, const char *attribute_name, const H5A_info_t *info, void *data) {
-  stored_t *stored = data;
+  collection_t *collection = data;
   (void)info;
   es_text_t name = {0}, value = {0};
   bool is_text = false, known = false, good = false;
@@ -86,7 +91,8 @@ static herr_t collect(hid_t file, const char *attribute_name, const H5A_info_t *
   }
   if (good && known) {
     es_text_append(&name, "%s", attribute_name);
-    good = append(stored, &name, &value, is_text);
+    good = append(collection->stored, &name, &value, is_text);
+    collection->out_of_memory = !good;
   }
   es_text_destroy(&name);
   es_text_destroy(&value);
@@ -106,8 +112,11 @@ static bool tracks_order(hid_t file) {
   return (order & H5P_CRT_ORDER_TRACKED) != 0;
 }
 
-bool attributes_read(stored_t *stored, hid_t file) {
+bool attributes_read(stored_t *stored, hid_t file, bool *out_of_memory) {
   hsize_t start = 0;
+  collection_t collection = {.stored = stored};
   H5_index_t by = tracks_order(file) ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
-  return H5Aiterate2(file, by, H5_ITER_INC, &start, collect, stored) >= 0;
+  bool good = H5Aiterate2(file, by, H5_ITER_INC, &start, collect, &collection) >= 0;
+  *out_of_memory = collection.out_of_memory;
+  return good;
 }

@@ -6,7 +6,7 @@
 #include "stored.h"
 
 /* Appends all root attributes that are variable-length strings or numbers to `stored`, others are passed over. False
- * when one cannot be read (HDF5's reason is on its stack) or memory is out. */
-bool attributes_read(stored_t *stored, hid_t file);
+ * when memory is out (which *out_of_memory then says) or one cannot be read (HDF5's reason is on its stack). */
+bool attributes_read(stored_t *stored, hid_t file, bool *out_of_memory);
 
 #endif

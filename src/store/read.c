@@ -195,7 +195,10 @@ static es_code_t read_field(const reader_t *reader, es_field_t field) {
 static es_code_t read_attributes(const reader_t *reader) {
   stored_t *stored = reader->stored;
   int64_t version;
-  if (!attributes_read(stored, reader->file)) return broken(reader, "an attribute");
+  bool memory_is_out;
+  if (!attributes_read(stored, reader->file, &memory_is_out)) {
+    return memory_is_out ? out_of_memory(reader) : broken(reader, "an attribute");
+  }
   const char *schema = stored_text(stored, "schema"), *number = stored_attribute(stored, "schema_version");
   if (strcmp(schema, STORE_SCHEMA) != 0) {
     return foreign(reader, "its attribute schema is \"%.40s\", not \"" STORE_SCHEMA "\"", schema);
@@ -223,7 +226,7 @@ static es_code_t read_all(const reader_t *reader, const bool *wanted) {
 /* Results appear whole and never change, so no lock is needed; parallel file systems often have none. */
 static hid_t unlocked_access(void) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-#if H5_VERSION_GE(1, 10, 7)
+#if H5_VERSION_GE(1, 12, 1) || (H5_VERSION_GE(1, 10, 7) && H5_VERSION_LE(1, 10, 99))
   if (access >= 0) H5Pset_file_locking(access, false, true);
 #endif
   return access;

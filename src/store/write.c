@@ -30,6 +30,11 @@ static hid_t check(writer_t *writer, hid_t outcome, const char *what) {
   return outcome;
 }
 
+static void out_of_memory(writer_t *writer) {
+  if (writer->code != ES_OK) return;
+  writer->code = es_fail(writer->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: out of memory", writer->path);
+}
+
 static void put_attribute(writer_t *writer, hid_t object, const char *name, hid_t file_type, hid_t memory_type,
                           hid_t space, const void *value) {
   if (writer->code != ES_OK) return;
@@ -225,6 +230,7 @@ static void put_axes(writer_t *writer, const es_point_t *point) {
   for (size_t i = 0; i < names.length; i++) {
     if (names.data[i] == '.') names.data[i] = '_';
   }
+  if (names.failed) out_of_memory(writer);
   put_text(writer, writer->file, "axes", es_text_get(&names));
   for (int i = 0; i < point->n_axes; i++) put_axis(writer, &point->axes[i]);
   es_text_destroy(&names);
@@ -281,8 +287,7 @@ static void save(writer_t *writer) {
   if (writer->code != ES_OK) return;
   char *image = es_allocate((size_t)size, 1);
   if (image == NULL) {
-    writer->code = es_fail(writer->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written (%zd bytes): out of memory",
-                           writer->path, size);
+    out_of_memory(writer);
     return;
   }
   check(writer, H5Fget_file_image(writer->file, image, (size_t)size), "taking the image");
