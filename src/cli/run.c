@@ -10,6 +10,7 @@
 #include "eigenscope/schedule.h"
 #include "eigenscope/spectrum.h"
 #include "eigenscope/state.h"
+#include "memory.h"
 #include "progress.h"
 #include <limits.h>
 #include <math.h>
@@ -388,6 +389,20 @@ static es_code_t run_points(run_t *run, es_status_t *status) {
 
 /* ---- the end ---- */
 
+/* --verbose: the most that a rank had for itself, and the sum over the ranks of the first node. Collective. */
+static void print_memory(const run_t *run) {
+  if (!run->progress.verbose) return;
+  MPI_Comm node;
+  int64_t mine = es_memory_peak(), most = 0, sum = 0;
+  ES_MPI(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, run->rank, MPI_INFO_NULL, &node));
+  ES_MPI(MPI_Reduce(&mine, &most, 1, MPI_INT64_T, MPI_MAX, 0, MPI_COMM_WORLD));
+  ES_MPI(MPI_Reduce(&mine, &sum, 1, MPI_INT64_T, MPI_SUM, 0, node));
+  ES_MPI(MPI_Comm_free(&node));
+  if (run->rank == 0 && run->progress.mode != ES_PROGRESS_NONE)
+    printf("memory: peak %.0f MiB of a rank, %.0f MiB of all ranks of this node, without shared images\n",
+           (double)most / (1 << 20), (double)sum / (1 << 20));
+}
+
 static void print_summary(run_t *run) {
   if (run->rank != 0 || run->progress.mode == ES_PROGRESS_NONE) return;
   if (es_arguments_option(run->arguments, "--dry-run")) {
@@ -455,6 +470,7 @@ int es_cli_run(int argc, char **argv) {
   const es_code_t code = steps(&run, argc, argv, &status);
   int result = ES_EXIT_OK;
   if (code == ES_OK) {
+    print_memory(&run);
     print_summary(&run);
     result = exit_code(&run);
   } else if (run.rank == 0) {

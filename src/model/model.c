@@ -403,17 +403,32 @@ const char *es_model_first_nonfinite(es_model_t *m, const es_pass_t *pass) {
   return bad < m->graph->n_nodes ? m->graph->nodes[bad].name : "the loss";
 }
 
+/* Follows the allocations above and those of onednn.c. */
 int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training) {
-  (void)lanes;
-  const int64_t share = (batch + ranks - 1) / ranks, samples = training ? share : ES_SLICE_MAX;
-  int64_t floats = graph->parameter_count * (training ? 5 : 2) + graph->buffer_count;
-  int64_t widest = 0;
-  for (int i = 0; i < graph->n_nodes; i++) {
+  const int64_t share = (batch + ranks - 1) / ranks, least = ES_SLICE_MAX;
+  const int64_t samples = !training ? least : share > least ? share : least;
+  int64_t vectors = 3, packed = 0, sums = 0, segment = 0, whole = 0, slice = 0, workspace = 0;
+  int64_t floats = es_shape_size(graph->nodes[0].out) * samples + graph->buffer_count;
+  floats += graph->parameter_count * (training ? ranks > 1 ? 3 : 2 : 1);
+  for (int local = lanes / ranks; local > 1; local /= 2) vectors++;
+  for (int i = 1; i < graph->n_nodes; i++) {
+    const es_node_t *node = &graph->nodes[i];
+    const bool norm = node->op == ES_OP_BATCHNORM;
     i += fuses(graph, i);
-    int64_t size = es_shape_size(graph->nodes[i].out);
+    const int64_t size = es_shape_size(graph->nodes[i].out);
     floats += size * samples;
-    widest = size > widest ? size : widest;
+    if (node->op == ES_OP_MAXPOOL) workspace += size * samples;
+    if (norm) {
+      whole = size > whole ? size : whole;
+      segment = 0;
+    } else {
+      slice = size > slice ? size : slice;
+    }
+    if (node->layer < 0) continue;
+    packed += 2 * graph->parameters[node->weight].count;
+    segment += vectors * (graph->parameters[node->weight].count + graph->parameters[node->bias].count);
+    sums = segment > sums ? segment : sums;
   }
-  if (training) floats += 2 * widest * (samples + ES_SLICE_MAX);
-  return floats * (int64_t)sizeof(float);
+  if (training) floats += 2 * whole * samples + 2 * slice * ES_SLICE_MAX + packed + sums;
+  return floats * (int64_t)sizeof(float) + (training ? workspace : 0);
 }
