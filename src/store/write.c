@@ -2,7 +2,6 @@
 #include "eigenscope/memory.h"
 #include "hdf.h"
 #include "result.h"
-#include <assert.h>
 #include <hdf5_hl.h>
 #include <math.h>
 #include <stdio.h>
@@ -67,11 +66,13 @@ static void put_vector(writer_t *writer, hid_t object, const char *name, es_type
 
 /* CF's flag attributes: flag_masks for bits, flag_values for an enumeration. */
 static void put_flags(writer_t *writer, hid_t object, const es_field_info_t *info) {
-  uint8_t values[8];
-  hsize_t count = 1;
-  for (const char *c = info->flag_meanings; *c != '\0'; c++) count += *c == ' ';
-  assert(count <= sizeof values);
-  for (hsize_t i = 0; i < count; i++) values[i] = (uint8_t)(info->flag_bits ? 1U << i : i);
+  uint8_t values[8]; /* uint8 has no more bits */
+  hsize_t count = 0;
+  for (const char *word = info->flag_meanings; word != NULL && count < 8; count++) {
+    values[count] = (uint8_t)(info->flag_bits ? 1U << count : count);
+    word = strchr(word, ' ');
+    if (word != NULL) word++;
+  }
   put_vector(writer, object, info->flag_bits ? "flag_masks" : "flag_values", ES_TYPE_U8, values, count);
   put_text(writer, object, "flag_meanings", info->flag_meanings);
 }
