@@ -18,11 +18,13 @@ static void fill(float *logits, int64_t n, float scale, float offset) {
   }
 }
 
-/* −log softmax of class c, from the definition. */
+/* −log softmax of class c, from the definition. Shifted by the largest logit, because long double may be no wider than
+ * double (under valgrind, on other CPUs). */
 static long double cross_entropy(const float *logits, int32_t classes, int32_t c) {
-  long double sum = 0.0L;
-  for (int32_t i = 0; i < classes; i++) sum += expl((long double)logits[i] - (long double)logits[c]);
-  return logl(sum);
+  long double sum = 0.0L, largest = (long double)logits[0];
+  for (int32_t i = 1; i < classes; i++) largest = fmaxl(largest, (long double)logits[i]);
+  for (int32_t i = 0; i < classes; i++) sum += expl((long double)logits[i] - largest);
+  return logl(sum) - ((long double)logits[c] - largest);
 }
 
 static void check_slice(float scale, float offset) {
