@@ -1,4 +1,4 @@
-/* Covariances of lanes that live on several ranks: the bits of a serial merge in lane order, on every rank.
+/* Covariances of lanes spread over ranks: the bits of a serial merge in lane order, on every one of them.
  * ranks: 1 2 4 8 */
 #include "check.h"
 #include "eigenscope/covariance.h"
