@@ -1,4 +1,4 @@
-/* Covariances of lanes spread over ranks: the bits of a serial merge in lane order, on every one of them.
+/* Covariances of lanes spread over processes: the bits of a serial merge in lane order, on every one of them.
  * ranks: 1 2 4 8 */
 #include "check.h"
 #include "eigenscope/covariance.h"
@@ -11,7 +11,7 @@
 enum { LANES = 8 };
 static int rank, size;
 
-/* The same rows for any number of ranks: lanes have means of their own, so that merging them does something. */
+/* The same rows for any number of ranks. Lanes have means of their own, so that merging them does something. */
 static void fill_row(float *row, int32_t width, int64_t sample) {
   for (int32_t j = 0; j < width; j++) {
     uint32_t words[4];
@@ -81,7 +81,7 @@ int main(int argc, char **argv) {
   es_status_t status = {0};
   es_group_t group;
   CHECK(es_group_create(&group, MPI_COMM_WORLD, LANES, &status) == ES_OK);
-  const int32_t widths[] = {1, 7, 42, 130};
+  const int32_t widths[] = {1, 7, 32, 42, 130};
   /* No rows at all, fewer than ranks, fewer than lanes, and partial panels in every lane. */
   const int64_t counts[] = {0, 1, 3, 7, 8, 43, 5003};
   for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {

@@ -141,7 +141,7 @@ static double stream_error(const data_t *d) {
   return error;
 }
 
-static const int32_t widths[] = {1, 3, 4, 7, 16, 42, 64, 96, 130, WIDEST};
+static const int32_t widths[] = {1, 2, 3, 4, 7, 8, 16, 32, 42, 48, 64, 80, 96, 128, 130, 256, WIDEST};
 enum { WIDTHS = sizeof widths / sizeof *widths };
 
 /* Row counts that leave part of a panel: fewer than one, one less, one, one more, and two and a bit. */
