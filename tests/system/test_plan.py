@@ -29,7 +29,8 @@ class Plan(harness.Case):
         lines = self.plan().stdout.splitlines()
         self.assertEqual(lines[0], "look: dataset shapes, classes all, resolution 32")
         self.assertEqual(lines[2].split(),
-                         ["point", "id", "model", "width", "seed", "parameters", "GMAC/image", "TMAC", "share"])
+                         ["point", "id", "model", "width", "seed", "parameters", "GMAC/image", "TMAC", "share",
+                          "MiB/rank"])
         rows = [line.split() for line in lines[3:11]]
         self.assertEqual([row[0] for row in rows], [str(i) for i in range(8)])
         self.assertEqual([row[2:5] for row in rows[:3]],
@@ -38,7 +39,8 @@ class Plan(harness.Case):
         for row in rows:
             self.assertRegex(row[1], "^[0-9a-f]{16}$")
         self.assertAlmostEqual(sum(float(row[8].rstrip("%")) for row in rows), 100, delta=0.5)
-        self.assertRegex(lines[-1], r"^8 points, [0-9.]+ TMAC; results go to results/look/points/<id>.h5$")
+        self.assertRegex(lines[-2], r"^8 points, [0-9.]+ TMAC; results go to results/look/points/<id>.h5$")
+        self.assertRegex(lines[-1], r"^memory: up to [0-9]+ MiB for each rank, and [0-9]+ MiB of images once on each node$")
 
     def test_json_agrees_with_the_table(self):
         rows = [line.split() for line in self.plan().stdout.splitlines()[3:11]]
