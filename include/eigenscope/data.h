@@ -1,4 +1,18 @@
-/** Images and labels: readers, one uint8 copy per node, selection for a point, conversion and augmentation. */
+/** Images and labels: readers, one uint8 copy per node, selection for a point, conversion and augmentation.
+ *
+ * Formats. Labels are 0 … k−1, every one of them in the train split; all images of a dataset have one size, and one
+ * channel (grey) or three (red, green, blue).
+ *
+ *   idx       a folder of train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
+ *             t10k-labels-idx1-ubyte, each plain or .gz: MNIST, Fashion-MNIST and their like
+ *   cifar10   a folder of data_batch_1.bin … data_batch_5.bin (train) and test_batch.bin (eval), each plain or .gz, all
+ *             batches of one length: the "binary version" of CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html).
+ *             An image is a byte of label, then 1,024 bytes of red, of green, of blue, each 32 × 32 by rows
+ *   cifar100  a folder of train.bin and test.bin: two bytes of label, of the 20 coarse and of the 100 fine ones, then
+ * as cifar10 hdf5      one HDF5 file of train/images, train/labels, eval/images and eval/labels (other names:
+ * `variables`). Images: uint8 (n, height, width) or (n, height, width, channels), channels last; labels: integers (n)
+ * of any size. Any layout, chunks and filters that the library reads synthetic nothing on disk: es_synthetic_image
+ * makes the images */
 #ifndef EIGENSCOPE_DATA_H
 #define EIGENSCOPE_DATA_H
 
@@ -16,9 +30,25 @@ typedef struct es_dataset_info {
   int32_t class_count[ES_SPLITS][ES_CLASSES_MAX];
 } es_dataset_info_t;
 
-/** Reads headers and labels (no pixels) and checks them: file there, magic, dimensions, lengths agree, labels in range,
- * no class without train samples. Not collective. ES_INPUT naming the file. */
+/** Reads headers and labels (no pixels, where they are apart from labels) and checks them: file there, magic,
+ * dimensions, lengths agree, labels in range, no class without train samples. Not collective. ES_INPUT naming the file,
+ * ES_SYSTEM when the machine fails. */
 es_code_t es_dataset_inspect(es_dataset_info_t *out, const es_dataset_spec_t *spec, es_status_t *status);
+
+/** What a file or folder holds, going by its names and first bytes: the format and in `found` the name that gave it
+ * away. False when it is nothing that a format reads. Not collective. */
+bool es_dataset_guess(const char *path, es_format_t *format, char found[ES_PATH_MAX]);
+
+/** A dataset in numbers, without any selection, limit or fit. Pointer-free. */
+typedef struct es_dataset_summary {
+  es_dataset_info_t info;
+  double mean[ES_SPLITS][3], deviation[ES_SPLITS][3]; /**< by channel, 0 … 1 scale, 1/n; grey fills all three */
+  char fingerprint[ES_ID_SIZE];                       /**< as es_dataset_fingerprint */
+} es_dataset_summary_t;
+
+/** Reads all of a dataset once, some images at a time. Not collective, works before MPI_Init. Codes as
+ * es_dataset_inspect. */
+es_code_t es_dataset_summarize(es_dataset_summary_t *out, const es_dataset_spec_t *spec, es_status_t *status);
 
 /** Puts the dataset's class count in where the point says `all`, and checks that the dataset has that many, each with
  * samples in both splits, and that limits leave at least one sample a class. job_path is for "<file>:<line>:". */
@@ -86,5 +116,12 @@ void es_samples_fetch(const es_samples_t *samples, const int32_t *positions, int
  * with `complexity`: 1 is learnt by a small network within an epoch, 4 in a few, 16 is hard (src/data/synthetic.c says
  * what it adds). */
 void es_synthetic_image(const es_synthetic_t *spec, es_split_t split, int64_t sample, uint8_t *out);
+
+/** Writes all images of the generator as an HDF5 file that format hdf5 reads: images uint8 (n, size, size, channels),
+ * labels int64 (n), both contiguous; root attributes say what made them (creator, which is given; generator
+ * "synthetic"; every number of the spec; the fingerprint). The same spec and creator give the same bytes. Appears whole
+ * or not at all: written beside, synced, renamed over what was there. Holds some images at a time. Not collective.
+ * ES_INPUT for a spec that the generator refuses, ES_SYSTEM with path and reason. */
+es_code_t es_synthetic_write(const char *path, const es_synthetic_t *spec, const char *creator, es_status_t *status);
 
 #endif

@@ -50,6 +50,11 @@ int es_job_n_blocks(const es_job_t *job);
 int es_job_n_axes(const es_job_t *job, int block);
 es_job_axis_t es_job_axis(const es_job_t *job, int block, int axis);
 
+/** The word of a format in job files: "idx", "cifar10", ...; static storage. */
+const char *es_format_name(es_format_t format);
+/** The format of that word; false when there is none. */
+bool es_format_find(es_format_t *out, const char *name);
+
 /** What the points of a block start from: es_job_base with the six axes that every point has (dataset, model, width,
  * classes, resolution, seed) at their defaults, and the line of the block wherever a line is asked for. */
 void es_job_start(const es_job_t *job, int block, es_point_t *out);

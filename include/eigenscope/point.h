@@ -14,7 +14,8 @@ enum {
   ES_PATTERNS_MAX = 16, /**< layer filters */
   ES_AXES_MAX = 16,
   ES_CLASSES_MAX = 1024,
-  ES_ID_SIZE = 17 /**< 16 hexadecimal digits and the terminator */
+  ES_VARIABLE_MAX = 128, /**< name of a variable in an HDF5 file */
+  ES_ID_SIZE = 17        /**< 16 hexadecimal digits and the terminator */
 };
 
 typedef enum es_split { ES_TRAIN = 0, ES_EVAL = 1, ES_SPLITS = 2 } es_split_t;
@@ -35,7 +36,18 @@ static inline double es_ratio_value(es_ratio_t ratio) {
   return (double)ratio.numerator / (double)ratio.denominator;
 }
 
-typedef enum es_format { ES_FORMAT_IDX, ES_FORMAT_SYNTHETIC } es_format_t;
+/** What a dataset is stored as; data.h says what each format looks like. */
+typedef enum es_format {
+  ES_FORMAT_IDX,
+  ES_FORMAT_CIFAR10,
+  ES_FORMAT_CIFAR100,
+  ES_FORMAT_HDF5,
+  ES_FORMAT_SYNTHETIC
+} es_format_t;
+/** Which of the two labels of a CIFAR-100 image counts. */
+typedef enum es_labels { ES_LABELS_FINE, ES_LABELS_COARSE } es_labels_t;
+/** What an HDF5 file holds for each split. */
+typedef enum es_variable { ES_VARIABLE_IMAGES, ES_VARIABLE_LABELS, ES_VARIABLES } es_variable_t;
 typedef enum es_fit { ES_FIT_RESIZE, ES_FIT_PAD } es_fit_t;
 
 /** What the synthetic generator makes; see data.h for the meaning of complexity. */
@@ -53,6 +65,8 @@ typedef struct es_dataset_spec {
   char name[ES_NAME_MAX];
   es_format_t format;
   char path[ES_PATH_MAX]; /**< resolved: absolute, or relative to the working directory */
+  es_labels_t labels;     /**< cifar100 */
+  char variables[ES_SPLITS][ES_VARIABLES][ES_VARIABLE_MAX]; /**< hdf5: paths within the file; "" for the usual one */
   es_fit_t fit;
   int64_t limit[ES_SPLITS]; /**< 0 = no limit */
   bool normalize_given;

@@ -2,6 +2,7 @@
  * and the dimensions, then unsigned bytes. A dataset is a folder of four files, each plain or gzip. */
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
+#include "labels.h"
 #include "reader.h"
 #include "stream.h"
 #include <stdio.h>
@@ -94,8 +95,14 @@ static es_code_t read_body(es_stream_t *file, const header_t *header, uint8_t *o
   return check_length(file, header, file->done, status);
 }
 
-/* All labels of a split as bytes, owned by the caller; their number must be that of the images. */
-static es_code_t load_labels(const es_dataset_spec_t *spec, es_split_t split, int64_t images, uint8_t **out,
+/* From n bytes to labels, in place: from the last, so that no byte is overwritten before it is read. */
+static void widen(uint16_t *labels, int64_t n) {
+  const uint8_t *bytes = (const uint8_t *)labels;
+  for (int64_t i = n - 1; i >= 0; i--) labels[i] = bytes[i];
+}
+
+/* All labels of a split, owned by the caller; their number must be that of the images. */
+static es_code_t load_labels(const es_dataset_spec_t *spec, es_split_t split, int64_t images, uint16_t **out,
                              char path[ES_STREAM_PATH_MAX], es_status_t *status) {
   header_t header;
   es_stream_t file;
@@ -106,7 +113,7 @@ static es_code_t load_labels(const es_dataset_spec_t *spec, es_split_t split, in
                    (long long)header.count, (long long)images, IMAGES[split]);
   }
   ES_TRY(es_stream_open(&file, spec->path, LABELS[split], status));
-  uint8_t *labels = es_allocate((size_t)header.count, 1);
+  uint16_t *labels = es_allocate((size_t)header.count, sizeof *labels);
   es_code_t code = ES_OK;
   if (labels == NULL) {
     code = es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for %lld labels", path, (long long)header.count);
@@ -115,53 +122,15 @@ static es_code_t load_labels(const es_dataset_spec_t *spec, es_split_t split, in
   if (code == ES_OK && header.count != images) {
     code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", path);
   }
-  if (code == ES_OK) code = read_body(&file, &header, labels, header.count, status);
+  if (code == ES_OK) code = read_body(&file, &header, (uint8_t *)labels, header.count, status);
   es_stream_close(&file);
   if (code == ES_OK) {
+    widen(labels, images);
     *out = labels;
   } else {
     es_free(labels);
   }
   return code;
-}
-
-/* The train labels say how many classes there are: the largest + 1, each with a sample. */
-static es_code_t define_classes(es_dataset_info_t *info, const uint8_t *labels, const char *path, es_status_t *status) {
-  int64_t largest = 0;
-  for (int64_t i = 0; i < info->count[ES_TRAIN]; i++) {
-    info->class_count[ES_TRAIN][labels[i]]++;
-    if (labels[i] > labels[largest]) largest = i;
-  }
-  info->classes = labels[largest] + 1;
-  for (int32_t c = 0; c < info->classes; c++) {
-    if (info->class_count[ES_TRAIN][c] > 0) continue;
-    return es_fail(
-        status, ES_INPUT, STAGE,
-        "%s: class %d has no sample, while sample %lld has label %d; every class from 0 to the largest label "
-        "needs train samples",
-        path, c, (long long)largest, labels[largest]);
-  }
-  return ES_OK;
-}
-
-static es_code_t count_eval(es_dataset_info_t *info, const uint8_t *labels, const char *path, es_status_t *status) {
-  for (int64_t i = 0; i < info->count[ES_EVAL]; i++) {
-    if (labels[i] >= info->classes) {
-      return es_fail(status, ES_INPUT, STAGE,
-                     "%s: label %d of sample %lld is out of range: the train labels are 0 … %d", path, labels[i],
-                     (long long)i, info->classes - 1);
-    }
-    info->class_count[ES_EVAL][labels[i]]++;
-  }
-  return ES_OK;
-}
-
-static es_code_t widen(uint16_t **out, const uint8_t *labels, int64_t n, const char *path, es_status_t *status) {
-  *out = es_allocate((size_t)n, sizeof **out);
-  if (*out == NULL)
-    return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for %lld labels", path, (long long)n);
-  for (int64_t i = 0; i < n; i++) (*out)[i] = labels[i];
-  return ES_OK;
 }
 
 /* Headers of both image files: counts and one size of images. */
@@ -192,18 +161,11 @@ static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], c
   }
   es_code_t code = inspect_images(info, spec, status);
   for (es_split_t split = ES_TRAIN; code == ES_OK && split < ES_SPLITS; split++) {
-    uint8_t *bytes = NULL;
+    uint16_t *read = NULL;
     char path[ES_STREAM_PATH_MAX];
-    code = load_labels(spec, split, info->count[split], &bytes, path, status);
-    if (code == ES_OK) code = (split == ES_TRAIN ? define_classes : count_eval)(info, bytes, path, status);
-    if (code == ES_OK && labels != NULL) code = widen(&labels[split], bytes, info->count[split], path, status);
-    es_free(bytes);
-  }
-  if (code != ES_OK && labels != NULL) {
-    for (int split = 0; split < ES_SPLITS; split++) {
-      es_free(labels[split]);
-      labels[split] = NULL;
-    }
+    code = load_labels(spec, split, info->count[split], &read, path, status);
+    if (code == ES_OK) code = es_labels_count(info, split, read, path, status);
+    code = es_labels_keep(labels, split, read, code);
   }
   return code;
 }
@@ -241,5 +203,13 @@ static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, 
   return read_body(&state->file, &state->header, out, count * es_info_image_size(images->info), status);
 }
 
-const es_reader_t es_reader_idx = {
-    .anywhere = false, .inspect = inspect, .open = open_images, .read = read_images, .close = close_images};
+static bool found(const char *path, char out[ES_PATH_MAX]) {
+  return es_stream_found(path, IMAGES[ES_TRAIN], out);
+}
+
+const es_reader_t es_reader_idx = {.anywhere = false,
+                                   .inspect = inspect,
+                                   .open = open_images,
+                                   .read = read_images,
+                                   .close = close_images,
+                                   .found = found};

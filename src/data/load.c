@@ -3,15 +3,15 @@
 #include "dataset.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
+#include "fingerprint.h"
 #include "fit.h"
 #include "reader.h"
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
 static const char STAGE[] = "data";
 
-enum { CHUNK_SIZE = 8 << 20, ALIGNMENT = 64, RESOLUTION_MAX = 4096 };
+enum { ALIGNMENT = 64, RESOLUTION_MAX = 4096 };
 
 /* What is needed while loading only. */
 typedef struct loader {
@@ -22,9 +22,9 @@ typedef struct loader {
   bool leader;
   uint16_t *labels[ES_SPLITS]; /* owned, on the leader */
   int64_t chunk_images;
-  es_shared_t chunk;  /* owned */
-  es_fitter_t fitter; /* owned */
-  XXH3_state_t *hash; /* owned, on the leader */
+  es_shared_t chunk;            /* owned */
+  es_fitter_t fitter;           /* owned */
+  es_fingerprint_t fingerprint; /* owned, on the leader */
 } loader_t;
 
 static int64_t aligned(int64_t size) {
@@ -55,17 +55,14 @@ static es_code_t allocate(loader_t *loader, es_status_t *status) {
     size += aligned(info->count[split] * (int64_t)sizeof(uint16_t));
     if (info->count[split] > most) most = info->count[split];
   }
-  loader->chunk_images = CHUNK_SIZE / stored < 1 ? 1 : CHUNK_SIZE / stored;
+  loader->chunk_images = es_info_chunk(info);
   if (loader->chunk_images > most) loader->chunk_images = most;
 
   if (es_shared_create(&dataset->memory, &dataset->node, size, status) == ES_OK &&
       es_shared_create(&loader->chunk, &dataset->node, loader->chunk_images * stored, status) == ES_OK) {
     (void)es_fitter_create(&loader->fitter, loader->spec->fit, info, dataset->resolution, status);
   }
-  if (loader->leader) {
-    loader->hash = XXH3_createState();
-    if (loader->hash == NULL) es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", dataset->path);
-  }
+  if (loader->leader) (void)es_fingerprint_create(&loader->fingerprint, dataset->path, status);
   ES_TRY(es_agree(loader->comm, status));
   for (int split = 0; split < ES_SPLITS; split++) {
     dataset->pixels[split] = dataset->memory.data + pixels[split];
@@ -110,33 +107,23 @@ static es_code_t load_split(loader_t *loader, es_split_t split, es_status_t *sta
     for (int64_t i = first; i < first + mine; i++) {
       es_fitter_apply(&loader->fitter, loader->chunk.data + i * stored, dataset->pixels[split] + (done + i) * fitted);
     }
-    if (loader->leader) XXH3_64bits_update(loader->hash, loader->chunk.data, (size_t)(count * stored));
+    if (loader->leader) es_fingerprint_pixels(&loader->fingerprint, loader->chunk.data, count * stored);
     es_shared_fence(&loader->chunk, &dataset->node); /* the chunk is free again */
   }
   if (opened) loader->reader->close(&images);
   return code;
 }
 
-static void hash_shape(loader_t *loader) {
-  const es_dataset_info_t *info = &loader->dataset->info;
-  const int64_t shape[] = {info->count[ES_TRAIN], info->count[ES_EVAL], info->height, info->width, info->channels};
-  XXH3_64bits_reset(loader->hash);
-  XXH3_64bits_update(loader->hash, shape, sizeof shape);
-}
-
 static void place_labels(loader_t *loader, es_split_t split) {
-  size_t size = (size_t)loader->dataset->info.count[split] * sizeof(uint16_t);
-  memcpy(loader->dataset->labels[split], loader->labels[split], size);
-  XXH3_64bits_update(loader->hash, loader->labels[split], size);
+  int64_t count = loader->dataset->info.count[split];
+  memcpy(loader->dataset->labels[split], loader->labels[split], (size_t)count * sizeof(uint16_t));
+  es_fingerprint_labels(&loader->fingerprint, loader->labels[split], count);
 }
 
 /* Gives every rank the fingerprint of its own node and makes sure that all nodes read the same data. */
 static es_code_t settle_fingerprint(loader_t *loader, es_status_t *status) {
   es_dataset_t *dataset = loader->dataset;
-  if (loader->leader) {
-    snprintf(dataset->fingerprint, sizeof dataset->fingerprint, "%016llx",
-             (unsigned long long)XXH3_64bits_digest(loader->hash));
-  }
+  if (loader->leader) es_fingerprint_finish(&loader->fingerprint, dataset->fingerprint);
   if (dataset->node.size > 1) {
     ES_MPI(MPI_Bcast(dataset->fingerprint, ES_ID_SIZE, MPI_CHAR, 0, dataset->node.comm));
   }
@@ -161,7 +148,7 @@ static es_code_t load(loader_t *loader, es_status_t *status) {
   es_dataset_t *dataset = loader->dataset;
   ES_TRY(inspect(loader, status));
   ES_TRY(allocate(loader, status));
-  if (loader->leader) hash_shape(loader);
+  if (loader->leader) es_fingerprint_shape(&loader->fingerprint, &dataset->info);
   es_code_t code = ES_OK;
   for (es_split_t split = ES_TRAIN; code == ES_OK && split < ES_SPLITS; split++) {
     code = load_split(loader, split, status);
@@ -176,7 +163,7 @@ static void loader_destroy(loader_t *loader) {
   for (int split = 0; split < ES_SPLITS; split++) es_free(loader->labels[split]);
   es_shared_destroy(&loader->chunk);
   es_fitter_destroy(&loader->fitter);
-  if (loader->hash != NULL) XXH3_freeState(loader->hash);
+  es_fingerprint_destroy(&loader->fingerprint);
 }
 
 es_code_t es_dataset_load_on(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,

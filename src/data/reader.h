@@ -1,4 +1,5 @@
-/** The formats of datasets: each is a small file behind one table of functions (idx.c, synthetic.c). */
+/** The formats of datasets: each is a small file behind one table of functions (idx.c, cifar.c, hdf5.c, synthetic.c).
+ */
 #ifndef EIGENSCOPE_DATA_READER_H
 #define EIGENSCOPE_DATA_READER_H
 
@@ -27,13 +28,25 @@ typedef struct es_reader {
    * that nothing follows it. */
   es_code_t (*read)(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status);
   void (*close)(es_images_t *images);
+  /** Whether a file or folder looks like one of this format, going by names and first bytes: out gets the name of what
+   * was found. NULL when nothing on disk can be of this format. */
+  bool (*found)(const char *path, char out[ES_PATH_MAX]);
 } es_reader_t;
 
 extern const es_reader_t es_reader_idx;
+extern const es_reader_t es_reader_cifar10;
+extern const es_reader_t es_reader_cifar100;
+extern const es_reader_t es_reader_hdf5;
 extern const es_reader_t es_reader_synthetic;
 
 /** Never NULL. */
 const es_reader_t *es_reader_of(es_format_t format);
+
+/** Images that are read at a time, at least 1: about 8 MB of them. */
+static inline int64_t es_info_chunk(const es_dataset_info_t *info) {
+  int64_t images = (8 << 20) / ((int64_t)info->height * info->width * info->channels);
+  return images < 1 ? 1 : images;
+}
 
 /** Bytes of one stored image. */
 static inline int64_t es_info_image_size(const es_dataset_info_t *info) {

@@ -1,9 +1,8 @@
 /* Which samples a point uses, and what normalises them. */
 #include "dataset.h"
-#include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
+#include "moments.h"
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,49 +84,14 @@ static void choose(const es_dataset_t *dataset, const es_point_t *point, es_spli
   }
 }
 
-/* Sum and sum of squares of n bytes at every `step`-th place. Partial sums stay below 2³² for 65,536 bytes. */
-ES_KERNEL static void add_bytes(const uint8_t *bytes, int64_t n, int64_t step, uint64_t *sum, uint64_t *squares) {
-  enum { PART = 1 << 16 };
-  for (int64_t done = 0; done < n; done += PART) {
-    int64_t count = n - done < PART ? n - done : PART;
-    uint32_t part = 0, part_squares = 0;
-    if (step == 1) { /* a loop of its own, which the compiler makes vectors of */
-      for (int64_t i = 0; i < count; i++) {
-        uint32_t value = bytes[done + i];
-        part += value;
-        part_squares += value * value;
-      }
-    } else {
-      for (int64_t i = 0; i < count; i++) {
-        uint32_t value = bytes[(done + i) * step];
-        part += value;
-        part_squares += value * value;
-      }
-    }
-    *sum += part;
-    *squares += part_squares;
-  }
-}
-
-/* Mean and deviation of each channel over n images, from exact integer sums: independent of any order. */
+/* Mean and deviation of each channel over n train images. */
 static void measure(const es_dataset_t *dataset, const int32_t *index, int64_t n, double mean[3], double deviation[3]) {
-  int32_t channels = dataset->info.channels;
-  int64_t image = es_dataset_image_size(dataset), pixels = image / channels;
-  double total = (double)n * (double)pixels;
-  for (int32_t c = 0; c < channels; c++) {
-    uint64_t sum = 0, squares = 0;
-    for (int64_t i = 0; i < n; i++) {
-      add_bytes(dataset->pixels[ES_TRAIN] + index[i] * image + c, pixels, channels, &sum, &squares);
-    }
-    /* N²·variance = N·Σv² − (Σv)², exactly. */
-    unsigned __int128 spread = (unsigned __int128)(uint64_t)(n * pixels) * squares - (unsigned __int128)sum * sum;
-    mean[c] = (double)sum / (total * 255);
-    deviation[c] = sqrt((double)spread) / (total * 255);
+  es_moments_t moments = {.channels = dataset->info.channels};
+  int64_t image = es_dataset_image_size(dataset);
+  for (int64_t i = 0; i < n; i++) {
+    es_moments_add(&moments, dataset->pixels[ES_TRAIN] + index[i] * image, image / moments.channels);
   }
-  for (int32_t c = channels; c < 3; c++) {
-    mean[c] = mean[0];
-    deviation[c] = deviation[0];
-  }
+  es_moments_finish(&moments, mean, deviation);
 }
 
 /* Normalisation of the point's own train samples, whatever split is being selected. */

@@ -26,6 +26,16 @@ es_code_t es_stream_open(es_stream_t *out, const char *folder, const char *name,
   return ES_OK;
 }
 
+bool es_stream_found(const char *folder, const char *name, char out[ES_PATH_MAX]) {
+  char path[ES_STREAM_PATH_MAX];
+  for (int packed = 0; packed < 2; packed++) {
+    snprintf(out, ES_PATH_MAX, "%s%s", name, packed ? ".gz" : "");
+    snprintf(path, sizeof path, "%s/%s", folder, out);
+    if (es_file_exists(path)) return true;
+  }
+  return false;
+}
+
 /* Nothing more came: the end, or what zlib has to say. A gzip file that is cut off is no failure yet: the caller knows
  * how much is missing. */
 static es_code_t end_of_reading(es_stream_t *stream, es_status_t *status) {

@@ -21,6 +21,9 @@ typedef struct es_stream {
  * is there cannot be opened. Close with es_stream_close. */
 es_code_t es_stream_open(es_stream_t *out, const char *folder, const char *name, es_status_t *status);
 
+/** Whether folder/name is there, plain or as .gz; `out` gets the name found. */
+bool es_stream_found(const char *folder, const char *name, char out[ES_PATH_MAX]);
+
 /** Reads size bytes, fewer only where the (unpacked) file ends or is cut off; *got says how many. ES_INPUT for damaged
  * gzip, ES_SYSTEM when the machine fails. */
 es_code_t es_stream_read(es_stream_t *stream, void *out, int64_t size, int64_t *got, es_status_t *status);

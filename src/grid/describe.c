@@ -12,6 +12,21 @@ static void append_path(es_text_t *out, const char *path) {
   es_text_destroy(&doubled);
 }
 
+/* Where images and labels are within an HDF5 file, if not where they usually are. */
+static void append_variables(es_text_t *out, const es_dataset_spec_t *d) {
+  static const char *const keys[ES_SPLITS][ES_VARIABLES] = {{"train_images", "train_labels"},
+                                                            {"eval_images", "eval_labels"}};
+  bool any = false;
+  for (int i = 0; i < ES_SPLITS * ES_VARIABLES; i++) {
+    const char *name = d->variables[i / ES_VARIABLES][i % ES_VARIABLES];
+    if (name[0] == '\0') continue;
+    es_text_append(out, "%s      %s: ", any ? "" : "    variables:\n", keys[i / ES_VARIABLES][i % ES_VARIABLES]);
+    es_text_append_quoted(out, name);
+    es_text_append(out, "\n");
+    any = true;
+  }
+}
+
 static void append_dataset(es_text_t *out, const es_dataset_spec_t *d) {
   static const char *const keys[] = {"mean", "std"};
   const es_synthetic_t *s = &d->synthetic;
@@ -24,9 +39,12 @@ static void append_dataset(es_text_t *out, const es_dataset_spec_t *d) {
     es_text_append(out, "    train: %lld\n    eval: %lld\n    seed: %lld\n", (long long)s->train, (long long)s->eval,
                    (long long)s->seed);
   } else {
-    es_text_append(out, ":\n    format: idx\n    path: ");
+    es_text_append(out, ":\n    format: %s\n    path: ", es_format_name(d->format));
     append_path(out, d->path);
     es_text_append(out, "\n");
+    if (d->format == ES_FORMAT_CIFAR100)
+      es_text_append(out, "    labels: %s\n", d->labels == ES_LABELS_COARSE ? "coarse" : "fine");
+    append_variables(out, d);
   }
   es_text_append(out, "    fit: %s\n", d->fit == ES_FIT_PAD ? "pad" : "resize");
   if (d->limit[ES_TRAIN] != 0 || d->limit[ES_EVAL] != 0) es_text_append(out, "    limit:\n");

@@ -31,6 +31,7 @@ static void add_dataset(uint64_t *hash, const es_dataset_spec_t *d) {
         (long long)s->train, (long long)s->eval, (long long)s->seed);
   else
     add(hash, "dataset=%s", d->name);
+  if (d->format == ES_FORMAT_CIFAR100 && d->labels == ES_LABELS_COARSE) add(hash, "dataset.labels=coarse");
   if (d->fit == ES_FIT_PAD) add(hash, "dataset.fit=pad");
   if (d->limit[ES_TRAIN] != 0) add(hash, "dataset.limit.train=%lld", (long long)d->limit[ES_TRAIN]);
   if (d->limit[ES_EVAL] != 0) add(hash, "dataset.limit.eval=%lld", (long long)d->limit[ES_EVAL]);

@@ -222,7 +222,6 @@ es_code_t es_job_apply(const es_job_t *job, int block, int axis, int value, es_p
     ES_TRY(es_model_find(job, node, &point->model, status));
   else
     ES_TRY(es_key_read(&job->tree, a->key, node, where, point, status));
-  if (a->key->type == ES_KEY_METHOD) ES_TRY(es_method_check(job, node, point->measure.method, status));
   int i = 0;
   while (i < point->n_axes && strcmp(point->axes[i].name, a->name) != 0) i++;
   if (i == point->n_axes) {

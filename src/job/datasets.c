@@ -6,27 +6,70 @@
 static const char BUILTIN_NAME[] = "fashion-mnist";
 static const char BUILTIN_PATH[] = "/usr/share/datasets/fashion-mnist";
 
-/* Keys that only one format has. */
+/* A set of formats. */
+#define IN(format) (1u << (format))
+enum {
+  FILES = IN(ES_FORMAT_IDX) | IN(ES_FORMAT_CIFAR10) | IN(ES_FORMAT_CIFAR100) | IN(ES_FORMAT_HDF5),
+  MADE = IN(ES_FORMAT_SYNTHETIC)
+};
+
+/* Keys that only some formats have. */
+static const struct {
+  const char *key;
+  unsigned formats;
+} belongs[] = {
+    {"path", FILES},   {"labels", IN(ES_FORMAT_CIFAR100)},
+    {"classes", MADE}, {"complexity", MADE},
+    {"size", MADE},    {"channels", MADE},
+    {"train", MADE},   {"eval", MADE},
+    {"seed", MADE},    {"variables", IN(ES_FORMAT_HDF5)},
+};
+
+/* "idx, cifar10 or hdf5" */
+static void list_formats(unsigned formats, char out[ES_FORM_MAX]) {
+  size_t length = 0;
+  for (int f = 0; f <= ES_FORMAT_SYNTHETIC; f++) {
+    if (!(formats & IN(f))) continue;
+    const char *separator = length == 0 ? "" : formats >> (f + 1) == 0 ? " or " : ", ";
+    length += (size_t)snprintf(out + length, ES_FORM_MAX - length, "%s%s", separator, es_format_name((es_format_t)f));
+  }
+}
+
 static es_code_t check_format(const es_job_t *job, const es_yaml_t *map, const es_dataset_entry_t *entry,
                               const char *where, es_status_t *status) {
-  static const char *const only_synthetic[] = {"classes", "complexity", "size", "channels", "train", "eval", "seed"};
-  const es_yaml_t *path = es_yaml_find(map, "path");
-  if (entry->spec.format == ES_FORMAT_SYNTHETIC) {
-    if (path != NULL)
-      return es_yaml_fail_key(&job->tree, path, status,
-                              "%s.path belongs to format: idx; synthetic images have no files", where);
-    if (entry->spec.synthetic.channels == 2)
-      return es_yaml_fail(&job->tree, es_yaml_find(map, "channels"), status, "%s.channels must be 1 or 3, not \"2\"",
-                          where);
-    return ES_OK;
+  static const char *const paths[] = {
+      [ES_FORMAT_IDX] = "the folder of the IDX files",
+      [ES_FORMAT_CIFAR10] = "the folder of data_batch_1.bin and the others",
+      [ES_FORMAT_CIFAR100] = "the folder of train.bin and test.bin",
+      [ES_FORMAT_HDF5] = "the HDF5 file",
+  };
+  const es_format_t format = entry->spec.format;
+  for (size_t i = 0; i < sizeof belongs / sizeof *belongs; i++) {
+    char formats[ES_FORM_MAX];
+    const es_yaml_t *node = es_yaml_find(map, belongs[i].key);
+    if (node == NULL || belongs[i].formats & IN(format)) continue;
+    list_formats(belongs[i].formats, formats);
+    return es_yaml_fail_key(&job->tree, node, status, "%s.%s belongs to format: %s", where, belongs[i].key, formats);
   }
-  for (size_t i = 0; i < sizeof only_synthetic / sizeof *only_synthetic; i++) {
-    const es_yaml_t *node = es_yaml_find(map, only_synthetic[i]);
-    if (node != NULL)
-      return es_yaml_fail_key(&job->tree, node, status, "%s.%s belongs to format: synthetic", where, only_synthetic[i]);
+  if (format == ES_FORMAT_SYNTHETIC && entry->spec.synthetic.channels == 2)
+    return es_yaml_fail(&job->tree, es_yaml_find(map, "channels"), status, "%s.channels must be 1 or 3, not \"2\"",
+                        where);
+  if (format != ES_FORMAT_SYNTHETIC && es_yaml_find(map, "path") == NULL)
+    return es_yaml_fail_key(&job->tree, map, status, "%s has no path; it needs %s", where, paths[format]);
+  return ES_OK;
+}
+
+/* What was named otherwise than usual. */
+static es_code_t copy_variables(const es_job_t *job, const es_yaml_t *map, es_dataset_entry_t *entry, const char *where,
+                                es_status_t *status) {
+  for (int i = 0; i < ES_SPLITS * ES_VARIABLES; i++) {
+    const char *name = entry->variables[i / ES_VARIABLES][i % ES_VARIABLES];
+    if (name == NULL) continue;
+    if (strlen(name) >= ES_VARIABLE_MAX)
+      return es_yaml_fail_key(&job->tree, es_yaml_find(map, "variables"), status,
+                              "%s.variables: a name of more than %d bytes", where, ES_VARIABLE_MAX - 1);
+    snprintf(entry->spec.variables[i / ES_VARIABLES][i % ES_VARIABLES], ES_VARIABLE_MAX, "%s", name);
   }
-  if (path == NULL)
-    return es_yaml_fail_key(&job->tree, map, status, "%s has no path; it needs the folder of the IDX files", where);
   return ES_OK;
 }
 
@@ -39,6 +82,7 @@ static es_code_t read_entry(es_job_t *job, const es_yaml_t *map, es_dataset_spec
   entry.path = NULL; /* the table has an example there */
   ES_TRY(es_section_read(&job->tree, "datasets.*", map, where, &entry, status));
   ES_TRY(check_format(job, map, &entry, where, status));
+  ES_TRY(copy_variables(job, map, &entry, where, status));
   snprintf(entry.spec.name, sizeof entry.spec.name, "%s", map->key);
   entry.spec.line = map->key_line;
   snprintf(path, sizeof path, "%s.path", where);

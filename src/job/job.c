@@ -79,8 +79,7 @@ static es_code_t check_version(const es_job_t *job, es_status_t *status) {
   if (job->probe.epochs.kind != ES_EPOCHS_NONE)
     return es_yaml_fail(&job->tree, es_yaml_find(es_yaml_find(root, "probe"), "epochs"), status,
                         "probes are not in this version yet; set probe: {epochs: none} or leave the section out");
-  const es_yaml_t *method = es_yaml_find(es_yaml_find(root, "measure"), "method");
-  return es_method_check(job, method, job->base.measure.method, status);
+  return ES_OK;
 }
 
 static es_code_t read_job(es_job_t *job, es_status_t *status) {

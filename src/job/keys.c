@@ -6,7 +6,8 @@
 #include <string.h>
 
 static const char *const sources[] = {"train", "checkpoint", "activations", NULL};
-static const char *const formats[] = {"idx", "synthetic", NULL};
+static const char *const formats[] = {"idx", "cifar10", "cifar100", "hdf5", "synthetic", NULL}; /* as es_format_t */
+static const char *const label_words[] = {"fine", "coarse", NULL};                              /* as es_labels_t */
 static const char *const fits[] = {"resize", "pad", NULL};
 static const char *const heads[] = {"authors", "torchvision", NULL};
 static const char *const optimizers[] = {"sgd", "adam", NULL};
@@ -17,6 +18,7 @@ static const char *const keeps[] = {"none", "last", "all", NULL};
 #define TOP(field)         offsetof(es_top_settings_t, field)
 #define POINT(field)       offsetof(es_point_t, field)
 #define DATASET(field)     offsetof(es_dataset_entry_t, spec.field)
+#define ENTRY(field)       offsetof(es_dataset_entry_t, field)
 #define MODEL(field)       offsetof(es_model_spec_t, field)
 #define PROBE(field)       offsetof(es_probe_settings_t, field)
 #define CHECKPOINTS(field) offsetof(es_checkpoints_settings_t, field)
@@ -57,8 +59,7 @@ static const es_key_t settings[] = {
     {"measure", "splits", ES_KEY_SPLITS, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "[train, eval]",
      .form = "a list of train and eval", .doc = "activations to measure"},
     {"measure", "method", ES_KEY_METHOD, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "channelwise",
-     .form = "channelwise, mean, max, median, flatten, {pool: K} or {nearest: K}",
-     .doc = "from outputs to rows; this version: channelwise"},
+     .form = "channelwise, mean, max, median, flatten, {pool: K} or {nearest: K}", .doc = "from outputs to rows"},
     {"measure", "convention", ES_KEY_CHOICE, POINT(measure.convention), .choices = conventions, .role = ES_ROLE_NUMBERS,
      .fallback = "smallest", .doc = "the fewest directions that explain the share, or delve's count"},
     {"measure", "layers", ES_KEY_PATTERNS, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "[\"*\"]",
@@ -102,16 +103,19 @@ static const es_key_t others[] = {
      .doc = "the classifier behind the convolutions of a vgg"},
 
     {"datasets.*", "format", ES_KEY_CHOICE, DATASET(format), .choices = formats, .fallback = "idx", .required = true,
-     .doc = "IDX files (plain or .gz), or images made by the program"},
-    {"datasets.*", "path", ES_KEY_TEXT, offsetof(es_dataset_entry_t, path),
-     .fallback = "/usr/share/datasets/fashion-mnist", .form = "a folder",
-     .doc = "idx: required; of train-images-idx3-ubyte and so on, from the job file; $VAR is expanded"},
+     .doc = "see above"},
+    {"datasets.*", "path", ES_KEY_TEXT, ENTRY(path), .fallback = "/usr/share/datasets/fashion-mnist",
+     .form = "a folder, or the file of hdf5", .doc = "required but for synthetic; from the job file; $VAR is expanded"},
     {"datasets.*", "fit", ES_KEY_CHOICE, DATASET(fit), .choices = fits, .fallback = "resize",
      .doc = "to the resolution: antialiased, or centred in zeros"},
     {"datasets.*", "limit", ES_KEY_LIMIT, 0, .fallback = "all", .form = "all or a mapping with train and eval",
      .doc = "samples to use of each split, balanced over the classes"},
     {"datasets.*", "normalize", ES_KEY_NORMALIZE, 0, .fallback = "train",
      .form = "train or a mapping with mean and std", .doc = "per channel, by the train split or as given"},
+    {"datasets.*", "labels", ES_KEY_CHOICE, DATASET(labels), .choices = label_words, .fallback = "fine",
+     .doc = "cifar100: its 100 classes, or the 20 that they belong to"},
+    {"datasets.*", "variables", ES_KEY_VARIABLES, 0, .fallback = "{}", .form = "a mapping",
+     .doc = "hdf5: where images and labels are within the file"},
     {"datasets.*", "classes", ES_KEY_INT32, DATASET(synthetic.classes), 2, ES_CLASSES_MAX, .fallback = "10",
      .doc = "synthetic: how many kinds of images"},
     {"datasets.*", "complexity", ES_KEY_INT32, DATASET(synthetic.complexity), 1, 64, .fallback = "4",
@@ -130,6 +134,14 @@ static const es_key_t others[] = {
      .doc = "training samples"},
     {"datasets.*.limit", "eval", ES_KEY_COUNT64, DATASET(limit[ES_EVAL]), 1, INT32_MAX, .fallback = "all",
      .doc = "evaluation samples"},
+    {"datasets.*.variables", "train_images", ES_KEY_TEXT, ENTRY(variables[ES_TRAIN][ES_VARIABLE_IMAGES]),
+     .fallback = "train/images", .form = "a path within the file", .doc = "uint8 (images, height, width, channels)"},
+    {"datasets.*.variables", "train_labels", ES_KEY_TEXT, ENTRY(variables[ES_TRAIN][ES_VARIABLE_LABELS]),
+     .fallback = "train/labels", .form = "a path within the file", .doc = "integers (images)"},
+    {"datasets.*.variables", "eval_images", ES_KEY_TEXT, ENTRY(variables[ES_EVAL][ES_VARIABLE_IMAGES]),
+     .fallback = "eval/images", .form = "a path within the file", .doc = "as train_images"},
+    {"datasets.*.variables", "eval_labels", ES_KEY_TEXT, ENTRY(variables[ES_EVAL][ES_VARIABLE_LABELS]),
+     .fallback = "eval/labels", .form = "a path within the file", .doc = "as train_labels"},
     {"datasets.*.normalize", "mean", ES_KEY_CHANNELS, DATASET(mean), .bounds = ES_ANY, .fallback = "[0.5]",
      .required = true, .form = "one number or three", .doc = "subtracted, on the 0 ... 1 scale of pixels"},
     {"datasets.*.normalize", "std", ES_KEY_CHANNELS, DATASET(deviation), .bounds = ES_POSITIVE, .fallback = "[0.25]",
@@ -179,6 +191,19 @@ int es_keys_count(void) {
 const es_key_t *es_keys_get(int index) {
   assert(index >= 0 && index < N_KEYS);
   return index < N_OTHERS ? &others[index] : &settings[index - N_OTHERS];
+}
+
+const char *es_format_name(es_format_t format) {
+  return formats[format];
+}
+
+bool es_format_find(es_format_t *out, const char *name) {
+  for (int i = 0; formats[i] != NULL; i++) {
+    if (strcmp(formats[i], name) != 0) continue;
+    *out = (es_format_t)i;
+    return true;
+  }
+  return false;
 }
 
 int es_keys_settings(void) {

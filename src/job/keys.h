@@ -31,6 +31,7 @@ typedef enum es_key_type {
   ES_KEY_MLP,       /* es_model_spec_t */
   ES_KEY_LIMIT,     /* es_dataset_entry_t */
   ES_KEY_NORMALIZE, /* es_dataset_entry_t */
+  ES_KEY_VARIABLES, /* es_dataset_entry_t */
   ES_KEY_CHANNELS   /* double[3], one value or three */
 } es_key_type_t;
 
@@ -69,10 +70,11 @@ typedef struct es_epochs {
   int32_t list[ES_EPOCHS_MAX]; /* ascending */
 } es_epochs_t;
 
-/* An entry of `datasets` while it is read: the path as written. */
+/* An entry of `datasets` while it is read: texts as written, in the arena, or NULL. */
 typedef struct es_dataset_entry {
   es_dataset_spec_t spec;
-  const char *path; /* in the arena, or NULL */
+  const char *path;
+  const char *variables[ES_SPLITS][ES_VARIABLES];
 } es_dataset_entry_t;
 
 /* Structs of the sections that no point carries. */
@@ -126,7 +128,7 @@ es_code_t es_section_defaults(es_tree_t *tree, const char *section, void *target
 
 enum { ES_VALUE_MAX = 2048 };
 /* The value that target holds, as canonical YAML: reads back as the same value. Not for TEXT, NAME, VGG, MLP, LIMIT,
- * NORMALIZE, CHANNELS. */
+ * NORMALIZE, VARIABLES, CHANNELS. */
 void es_key_print(const es_key_t *key, const void *target, char out[ES_VALUE_MAX]);
 /* Whether target holds the default. */
 bool es_key_is_default(const es_key_t *key, const void *target);

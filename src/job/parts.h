@@ -61,7 +61,4 @@ es_code_t es_axes_read(es_job_t *job, es_status_t *status);
 /* sources.c: the sections of other sources than training, and which of them this job may have. */
 es_code_t es_sources_read(es_job_t *job, es_status_t *status);
 
-/* sources.c: ES_INPUT for a method that this version cannot measure by yet. */
-es_code_t es_method_check(const es_job_t *job, const es_yaml_t *node, es_method_kind_t method, es_status_t *status);
-
 #endif

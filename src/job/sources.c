@@ -4,17 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-es_code_t es_method_check(const es_job_t *job, const es_yaml_t *node, es_method_kind_t method, es_status_t *status) {
-  if (method == ES_METHOD_CHANNELWISE) return ES_OK;
-  char text[ES_VALUE_MAX];
-  const es_point_t shown = {.measure = {.method = method, .method_size = 1}};
-  es_key_print(es_keys_find("measure", "method"), &shown, text);
-  text[strcspn(text, ":")] = '\0'; /* {pool: 1} without its size */
-  return es_yaml_fail(&job->tree, node, status,
-                      "measure.method: %s is not in this version yet; it measures channelwise",
-                      text + (text[0] == '{'));
-}
-
 /* One {name} or {name:03}; *used is its length. */
 static bool read_field(const char *text, char name[ES_NAME_MAX], size_t *used) {
   size_t length = strcspn(text + 1, "}:{"), end = length + 1;

@@ -169,6 +169,7 @@ static es_code_t read_method(const value_t *v) {
   for (int i = 0; i < (int)(sizeof words / sizeof *words); i++) {
     if (is_word(v->node, words[i])) {
       measure->method = (es_method_kind_t)i;
+      measure->method_size = 0;
       return ES_OK;
     }
   }
@@ -322,6 +323,11 @@ static es_code_t read_normalize(const value_t *v) {
   return es_section_read(v->tree, "datasets.*.normalize", v->node, v->where, v->target, v->status);
 }
 
+static es_code_t read_variables(const value_t *v) {
+  if (v->node->kind != ES_NODE_MAP) return refuse(v, v->node);
+  return es_section_read(v->tree, "datasets.*.variables", v->node, v->where, v->target, v->status);
+}
+
 static es_code_t read_channels(const value_t *v) {
   const es_yaml_t *item;
   int n;
@@ -373,6 +379,8 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
     return read_limit(&v);
   case ES_KEY_NORMALIZE:
     return read_normalize(&v);
+  case ES_KEY_VARIABLES:
+    return read_variables(&v);
   case ES_KEY_CHANNELS:
     return read_channels(&v);
   case ES_KEY_NAME:

@@ -125,10 +125,6 @@ static const bad_job_t settings[] = {
     {JOB "measure: {method: average}\n", NULL,
      "job.yaml:3: measure.method must be channelwise, mean, max, median, flatten, {pool: K} or {nearest: K}, not "
      "\"average\""},
-    {JOB "measure: {method: mean}\n", NULL,
-     "job.yaml:3: measure.method: mean is not in this version yet; it measures channelwise"},
-    {JOB "measure: {method: {pool: 4}}\n", NULL,
-     "job.yaml:3: measure.method: pool is not in this version yet; it measures channelwise"},
     {JOB "measure: {method: {pool: 0}}\n", NULL,
      "job.yaml:3: measure.method.pool must be an integer from 1 to 64, not \"0\""},
     {JOB "measure: {method: {pol: 4}}\n", NULL,

@@ -31,8 +31,11 @@ static const bad_job_t grid[] = {
      "job.yaml:3: checkpoint.every cannot be an axis: it changes no numbers; set it under checkpoint"},
     {AXIS("probe.pool: [2, 4]"), NULL,
      "job.yaml:3: probes are not in this version yet, so that probe.pool cannot be an axis; leave it out"},
-    {AXIS("measure.method: [channelwise, mean]"), NULL,
-     "job.yaml:3: measure.method: mean is not in this version yet; it measures channelwise"},
+    {AXIS("measure.method: [channelwise, average]"), NULL,
+     "job.yaml:3: measure.method must be channelwise, mean, max, median, flatten, {pool: K} or {nearest: K}, not "
+     "\"average\""},
+    {AXIS("measure.method: [mean, {pool: 4}]"), NULL,
+     "job.yaml:3: a value of grid.measure.method must be a single number or word, not a mapping of 1"},
     {AXIS("train.schedule: [none, {step: 1}]"), NULL,
      "job.yaml:3: a value of grid.train.schedule must be a single number or word, not a mapping of 1"},
     {AXIS("seed: []"), NULL, "job.yaml:3: grid.seed is an empty list; an axis needs at least one value"},
@@ -104,6 +107,9 @@ static const bad_job_t models[] = {
      "job.yaml:3: unknown key \"heads\" in models.late; did you mean \"head\"?"},
 };
 
+#define TEN  "0123456789"
+#define LONG TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
 static const bad_job_t datasets[] = {
     {JOB "datasets: mnist\n", NULL, "job.yaml:3: datasets must be a mapping from names to descriptions, not \"mnist\""},
     {JOB "datasets: {\"a b\": {format: idx, path: x}}\n", NULL,
@@ -111,7 +117,7 @@ static const bad_job_t datasets[] = {
     {JOB "datasets: {mnist: {path: x}}\n", NULL,
      "job.yaml:3: datasets.mnist has no format; it needs one, as in format: idx"},
     {JOB "datasets: {mnist: {format: png, path: x}}\n", NULL,
-     "job.yaml:3: datasets.mnist.format must be idx or synthetic, not \"png\""},
+     "job.yaml:3: datasets.mnist.format must be idx, cifar10, cifar100, hdf5 or synthetic, not \"png\""},
     {JOB "datasets: {mnist: {format: idx}}\n", NULL,
      "job.yaml:3: datasets.mnist has no path; it needs the folder of the IDX files"},
     {JOB "datasets: {mnist: {format: idx, path: $ES_TEST_UNSET}}\n", NULL,
@@ -119,7 +125,29 @@ static const bad_job_t datasets[] = {
     {JOB "datasets: {mnist: {format: idx, path: x, size: 32}}\n", NULL,
      "job.yaml:3: datasets.mnist.size belongs to format: synthetic"},
     {JOB "datasets: {shapes: {format: synthetic, path: x}}\n", NULL,
-     "job.yaml:3: datasets.shapes.path belongs to format: idx; synthetic images have no files"},
+     "job.yaml:3: datasets.shapes.path belongs to format: idx, cifar10, cifar100 or hdf5"},
+    {JOB "datasets: {c: {format: cifar10}}\n", NULL,
+     "job.yaml:3: datasets.c has no path; it needs the folder of data_batch_1.bin and the others"},
+    {JOB "datasets: {c: {format: cifar100}}\n", NULL,
+     "job.yaml:3: datasets.c has no path; it needs the folder of train.bin and test.bin"},
+    {JOB "datasets: {h: {format: hdf5}}\n", NULL, "job.yaml:3: datasets.h has no path; it needs the HDF5 file"},
+    {JOB "datasets: {c: {format: cifar10, path: x, labels: coarse}}\n", NULL,
+     "job.yaml:3: datasets.c.labels belongs to format: cifar100"},
+    {JOB "datasets: {c: {format: cifar100, path: x, labels: both}}\n", NULL,
+     "job.yaml:3: datasets.c.labels must be fine or coarse, not \"both\""},
+    {JOB "datasets: {c: {format: idx, path: x, variables: {train_images: x}}}\n", NULL,
+     "job.yaml:3: datasets.c.variables belongs to format: hdf5"},
+    {JOB "datasets: {h: {format: hdf5, path: x, variables: images}}\n", NULL,
+     "job.yaml:3: datasets.h.variables must be a mapping, not \"images\""},
+    {JOB "datasets: {h: {format: hdf5, path: x, variables: {train: images}}}\n", NULL,
+     "job.yaml:3: unknown key \"train\" in datasets.h.variables; known are train_images, train_labels, eval_images, "
+     "eval_labels"},
+    {JOB "datasets: {h: {format: hdf5, path: x, variables: {train_images: [x]}}}\n", NULL,
+     "job.yaml:3: datasets.h.variables.train_images must be a path within the file, not a list of 1"},
+    {JOB "datasets: {h: {format: hdf5, path: x, variables: {train_images: " LONG "}}}\n", NULL,
+     "job.yaml:3: datasets.h.variables: a name of more than 127 bytes"},
+    {JOB "datasets: {h: {format: hdf5, path: x, seed: 3}}\n", NULL,
+     "job.yaml:3: datasets.h.seed belongs to format: synthetic"},
     {JOB "datasets: {shapes: {format: synthetic, channels: 2}}\n", NULL,
      "job.yaml:3: datasets.shapes.channels must be 1 or 3, not \"2\""},
     {JOB "datasets: {shapes: {format: synthetic, classes: 1}}\n", NULL,

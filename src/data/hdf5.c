@@ -1,0 +1,381 @@
+/* HDF5 files: for each split a variable of images and one of labels, in the layout that data.h describes. */
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "h5.h"
+#include "labels.h"
+#include "reader.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char STAGE[] = "data";
+
+static const char *const USUAL[ES_SPLITS][ES_VARIABLES] = {{"train/images", "train/labels"},
+                                                           {"eval/images", "eval/labels"}};
+
+enum {
+  SIDE_MAX = 8192,
+  RANK_MAX = 4,
+  LABELS_AT_ONCE = 1 << 16,
+  TEXT = 96,
+  CACHE_LEAST = 1 << 20, /* bytes; what the library has anyway */
+  CACHE_MOST = 64 << 20,
+  CACHE_SLOTS = 10007 /* a prime, as the library wants */
+};
+
+static const char *name_of(const es_dataset_spec_t *spec, es_split_t split, es_variable_t variable) {
+  const char *other = spec->variables[split][variable];
+  return other[0] != '\0' ? other : USUAL[split][variable];
+}
+
+/* ---- the file ---- */
+
+/* Opens it for reading. Locks are left out: images are not written while they are read, and some file systems refuse
+ * locks. */
+static es_code_t open_file(const char *path, hid_t *out, es_status_t *status) {
+  char reason[ES_H5_REASON_SIZE];
+  if (es_directory_exists(path)) {
+    return es_fail(status, ES_INPUT, STAGE, "%s: is a folder, where format hdf5 reads one file", path);
+  }
+  if (access(path, F_OK) != 0) return es_fail(status, ES_INPUT, STAGE, "%s: there is no such file", path);
+  if (access(path, R_OK) != 0) {
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", path, strerror(errno));
+  }
+  if (H5Fis_hdf5(path) == 0) return es_fail(status, ES_INPUT, STAGE, "%s: is no HDF5 file", path);
+  hid_t list = H5Pcreate(H5P_FILE_ACCESS);
+  if (list >= 0) H5Pset_file_locking(list, false, true);
+  *out = H5Fopen(path, H5F_ACC_RDONLY, list >= 0 ? list : H5P_DEFAULT);
+  es_code_t code = ES_OK;
+  if (*out < 0) {
+    code = es_h5_reason(reason) ? ES_SYSTEM : ES_INPUT;
+    es_fail(status, code, STAGE, "%s: %s: %s", path,
+            code == ES_SYSTEM ? "cannot be read" : "is damaged or truncated, as HDF5 says", reason);
+  }
+  if (list >= 0) H5Pclose(list);
+  return code;
+}
+
+/* ---- its variables ---- */
+
+typedef struct variable {
+  const char *path, *name; /* borrowed; of the file, and within */
+  hid_t id, type, space;   /* owned; ≥ 0 when open */
+  int rank;
+  hsize_t shape[RANK_MAX];
+} variable_t;
+
+static void close_variable(variable_t *v) {
+  if (v->space >= 0) H5Sclose(v->space);
+  if (v->type >= 0) H5Tclose(v->type);
+  if (v->id >= 0) H5Dclose(v->id);
+  v->id = v->type = v->space = -1;
+}
+
+/* "float32", "int64", "uint8" */
+static void describe_type(hid_t type, char out[TEXT]) {
+  int bits = 8 * (int)H5Tget_size(type);
+  switch (H5Tget_class(type)) {
+  case H5T_INTEGER:
+    snprintf(out, TEXT, "%sint%d", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", bits);
+    break;
+  case H5T_FLOAT:
+    snprintf(out, TEXT, "float%d", bits);
+    break;
+  case H5T_STRING:
+    snprintf(out, TEXT, "text");
+    break;
+  default:
+    snprintf(out, TEXT, "neither integers nor numbers");
+  }
+}
+
+/* "(50000, 32, 32, 3)" */
+static void describe_shape(hid_t space, char out[TEXT]) {
+  hsize_t shape[H5S_MAX_RANK];
+  int rank = H5Sget_simple_extent_dims(space, shape, NULL);
+  size_t length = (size_t)snprintf(out, TEXT, "(");
+  for (int i = 0; i < rank && length < TEXT; i++) {
+    length += (size_t)snprintf(out + length, TEXT - length, "%s%llu", i > 0 ? ", " : "", (unsigned long long)shape[i]);
+  }
+  if (length < TEXT) snprintf(out + length, TEXT - length, ")");
+}
+
+static es_code_t refuse_missing(const variable_t *v, hid_t file, es_status_t *status) {
+  hid_t object = H5Oopen(file, v->name, H5P_DEFAULT);
+  if (object >= 0) {
+    H5Oclose(object);
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s is no dataset with values, as a group is none", v->path, v->name);
+  }
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s: there is no dataset %s; format hdf5 reads train/images, train/labels, eval/images and "
+                 "eval/labels, or what `variables` names",
+                 v->path, v->name);
+}
+
+/* Opens a variable and finds its type and shape; whether they are right is for the caller. */
+static es_code_t open_variable(variable_t *v, const char *path, const char *name, hid_t file, es_status_t *status) {
+  *v = (variable_t){.path = path, .name = name, .id = -1, .type = -1, .space = -1};
+  v->id = H5Dopen2(file, name, H5P_DEFAULT);
+  if (v->id < 0) return refuse_missing(v, file, status);
+  v->type = H5Dget_type(v->id);
+  v->space = H5Dget_space(v->id);
+  v->rank = v->space >= 0 ? H5Sget_simple_extent_ndims(v->space) : -1;
+  if (v->type < 0 || v->rank < 0) {
+    char reason[ES_H5_REASON_SIZE];
+    es_h5_reason(reason);
+    close_variable(v);
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s is damaged: %s", path, name, reason);
+  }
+  if (v->rank <= RANK_MAX) H5Sget_simple_extent_dims(v->space, v->shape, NULL);
+  return ES_OK;
+}
+
+/* A variable that was made and never filled reads as zeros. Others know where their values are only by reading. */
+static es_code_t check_written(const variable_t *v, es_status_t *status) {
+  H5D_space_status_t written;
+  hid_t list = H5Dget_create_plist(v->id);
+  bool here = list >= 0 && H5Pget_layout(list) != H5D_VIRTUAL && H5Pget_external_count(list) == 0;
+  if (list >= 0) H5Pclose(list);
+  if (!here || H5Dget_space_status(v->id, &written) < 0 || written != H5D_SPACE_STATUS_NOT_ALLOCATED) return ES_OK;
+  return es_fail(status, ES_INPUT, STAGE, "%s: %s was never written, it has a shape and no values", v->path, v->name);
+}
+
+static es_code_t check_images(const variable_t *v, es_status_t *status) {
+  char text[TEXT];
+  if (H5Tget_class(v->type) != H5T_INTEGER || H5Tget_size(v->type) != 1 || H5Tget_sign(v->type) != H5T_SGN_NONE) {
+    describe_type(v->type, text);
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s holds %s, where images are uint8 of 0 … 255", v->path, v->name,
+                   text);
+  }
+  bool right = (v->rank == 3 || v->rank == 4) && v->shape[0] >= 1 && v->shape[0] <= INT32_MAX && v->shape[1] >= 1 &&
+               v->shape[1] <= SIDE_MAX && v->shape[2] >= 1 && v->shape[2] <= SIDE_MAX &&
+               (v->rank == 3 || v->shape[3] == 1 || v->shape[3] == 3);
+  if (right) return check_written(v, status);
+  describe_shape(v->space, text);
+  return es_fail(
+      status, ES_INPUT, STAGE,
+      "%s: %s has the shape %s, where (images, height, width) or (images, height, width, 1 or 3 channels) is "
+      "due, with 1 … %d images of at most %d x %d",
+      v->path, v->name, text, INT32_MAX, SIDE_MAX, SIDE_MAX);
+}
+
+static es_code_t check_labels(const variable_t *v, const char *images, int64_t count, es_status_t *status) {
+  char text[TEXT];
+  if (H5Tget_class(v->type) != H5T_INTEGER) {
+    describe_type(v->type, text);
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s holds %s, where labels are integers", v->path, v->name, text);
+  }
+  if (v->rank != 1) {
+    describe_shape(v->space, text);
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s has the shape %s, where one label for each image, (%lld), is due",
+                   v->path, v->name, text, (long long)count);
+  }
+  if (v->shape[0] != (hsize_t)count) {
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s has %llu labels for the %lld images of %s; they must be as many",
+                   v->path, v->name, (unsigned long long)v->shape[0], (long long)count, images);
+  }
+  return check_written(v, status);
+}
+
+/* Values first … first+count−1 along the first axis. */
+static es_code_t read_part(const variable_t *v, hid_t type, int64_t first, int64_t count, void *out,
+                           es_status_t *status) {
+  hsize_t start[RANK_MAX] = {(hsize_t)first}, part[RANK_MAX];
+  memcpy(part, v->shape, sizeof part);
+  part[0] = (hsize_t)count;
+  hid_t memory = H5Screate_simple(v->rank, part, NULL);
+  bool read = memory >= 0 && H5Sselect_hyperslab(v->space, H5S_SELECT_SET, start, NULL, part, NULL) >= 0 &&
+              H5Dread(v->id, type, memory, v->space, H5P_DEFAULT, out) >= 0;
+  es_code_t code = ES_OK;
+  if (!read) {
+    char reason[ES_H5_REASON_SIZE];
+    code = es_h5_reason(reason) ? ES_SYSTEM : ES_INPUT;
+    es_fail(status, code, STAGE, "%s: %s cannot be read from %lld to %lld: %s", v->path, v->name, (long long)first,
+            (long long)(first + count - 1), reason);
+  }
+  if (memory >= 0) H5Sclose(memory);
+  return code;
+}
+
+/* ---- inspecting ---- */
+
+static es_code_t inspect_images(es_dataset_info_t *info, es_split_t split, const variable_t *v, es_status_t *status) {
+  ES_TRY(check_images(v, status));
+  int32_t height = (int32_t)v->shape[1], width = (int32_t)v->shape[2];
+  int32_t channels = v->rank == 4 ? (int32_t)v->shape[3] : 1;
+  info->count[split] = (int64_t)v->shape[0];
+  if (split == ES_TRAIN) {
+    info->height = height;
+    info->width = width;
+    info->channels = channels;
+  } else if (height != info->height || width != info->width || channels != info->channels) {
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: images of %d x %d with %d channels in %s where those to train with are %d x %d with %d; both "
+                   "must be equal",
+                   v->path, height, width, channels, v->name, info->height, info->width, info->channels);
+  }
+  return ES_OK;
+}
+
+/* All labels, some at a time. */
+static es_code_t read_labels(const variable_t *v, int64_t count, uint16_t *out, int64_t *scratch, es_status_t *status) {
+  for (int64_t done = 0; done < count;) {
+    int64_t n = count - done < LABELS_AT_ONCE ? count - done : LABELS_AT_ONCE;
+    ES_TRY(read_part(v, H5T_NATIVE_INT64, done, n, scratch, status));
+    for (int64_t i = 0; i < n; i++, done++) {
+      if (scratch[i] < 0 || scratch[i] >= ES_CLASSES_MAX) {
+        return es_fail(status, ES_INPUT, STAGE, "%s: %s: label %lld of sample %lld is out of range, 0 … %d", v->path,
+                       v->name, (long long)scratch[i], (long long)done, ES_CLASSES_MAX - 1);
+      }
+      out[done] = (uint16_t)scratch[i];
+    }
+  }
+  return ES_OK;
+}
+
+static es_code_t inspect_labels(es_dataset_info_t *info, es_split_t split, const variable_t *v, const char *images,
+                                uint16_t *labels[ES_SPLITS], es_status_t *status) {
+  int64_t count = info->count[split];
+  char where[ES_PATH_MAX + ES_VARIABLE_MAX + 4];
+  snprintf(where, sizeof where, "%s: %s", v->path, v->name);
+  es_code_t code = check_labels(v, images, count, status);
+  uint16_t *read = code == ES_OK ? es_allocate((size_t)count, sizeof *read) : NULL;
+  int64_t *scratch = read != NULL ? es_allocate(LABELS_AT_ONCE, sizeof *scratch) : NULL;
+  if (code == ES_OK && scratch == NULL) {
+    code = es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for %lld labels", v->path, (long long)count);
+  }
+  if (code == ES_OK) code = read_labels(v, count, read, scratch, status);
+  if (code == ES_OK) code = es_labels_count(info, split, read, where, status);
+  es_free(scratch);
+  return es_labels_keep(labels, split, read, code);
+}
+
+static es_code_t inspect_split(es_dataset_info_t *info, es_split_t split, const es_dataset_spec_t *spec, hid_t file,
+                               uint16_t *labels[ES_SPLITS], es_status_t *status) {
+  variable_t images, v;
+  const char *name = name_of(spec, split, ES_VARIABLE_IMAGES);
+  ES_TRY(open_variable(&images, spec->path, name, file, status));
+  es_code_t code = inspect_images(info, split, &images, status);
+  close_variable(&images);
+  if (code == ES_OK) code = open_variable(&v, spec->path, name_of(spec, split, ES_VARIABLE_LABELS), file, status);
+  if (code != ES_OK) return code;
+  code = inspect_labels(info, split, &v, name, labels, status);
+  close_variable(&v);
+  return code;
+}
+
+static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], const es_dataset_spec_t *spec,
+                         es_status_t *status) {
+  es_h5_quiet_t quiet;
+  hid_t file = -1;
+  es_h5_quiet_begin(&quiet);
+  es_code_t code = open_file(spec->path, &file, status);
+  es_split_t split = ES_TRAIN;
+  for (; code == ES_OK && split < ES_SPLITS; split++) code = inspect_split(info, split, spec, file, labels, status);
+  /* Labels of the train split stay when the images of the eval split are wrong. */
+  if (code != ES_OK && labels != NULL) es_labels_keep(labels, ES_SPLITS, NULL, code);
+  if (file >= 0) H5Fclose(file);
+  es_h5_quiet_end(&quiet);
+  return code;
+}
+
+/* ---- pixels ---- */
+
+typedef struct state {
+  hid_t file;
+  variable_t images;
+} state_t;
+
+static void close_state(state_t *state) {
+  close_variable(&state->images);
+  if (state->file >= 0) H5Fclose(state->file);
+  es_free(state);
+}
+
+static void close_images(es_images_t *images) {
+  es_h5_quiet_t quiet;
+  es_h5_quiet_begin(&quiet);
+  close_state(images->state);
+  es_h5_quiet_end(&quiet);
+  images->state = NULL;
+}
+
+/* Opens the variable again with a larger cache where its chunks need one. Images are read in parts that rarely end
+ * where chunks end; chunks that hold images of two parts are to be unpacked once, so the cache must hold all chunks of
+ * one step along the first axis, which may be cut along the others, too. */
+static void enlarge_cache(state_t *state, int64_t image_size) {
+  hsize_t chunk[RANK_MAX];
+  variable_t *v = &state->images;
+  hid_t list = H5Dget_create_plist(v->id), access_list = -1;
+  if (list >= 0 && H5Pget_layout(list) == H5D_CHUNKED && H5Pget_chunk(list, RANK_MAX, chunk) == v->rank) {
+    size_t size = CACHE_MOST;
+    if (chunk[0] < CACHE_MOST / (hsize_t)image_size) size = (size_t)chunk[0] * (size_t)image_size;
+    if (size > CACHE_LEAST) access_list = H5Pcreate(H5P_DATASET_ACCESS);
+    if (access_list >= 0) H5Pset_chunk_cache(access_list, CACHE_SLOTS, size, 1.0);
+  }
+  hid_t again = access_list >= 0 ? H5Dopen2(state->file, v->name, access_list) : -1;
+  if (again >= 0) {
+    H5Dclose(v->id);
+    v->id = again;
+  }
+  if (access_list >= 0) H5Pclose(access_list);
+  if (list >= 0) H5Pclose(list);
+}
+
+static es_code_t open_images(es_images_t *images, es_status_t *status) {
+  const es_dataset_info_t *info = images->info;
+  const char *path = images->spec->path;
+  es_h5_quiet_t quiet;
+  state_t *state = es_allocate_zero(1, sizeof *state);
+  if (state == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", path);
+  state->file = state->images.id = state->images.type = state->images.space = -1;
+  es_h5_quiet_begin(&quiet);
+  es_code_t code = open_file(path, &state->file, status);
+  if (code == ES_OK) {
+    const char *name = name_of(images->spec, images->split, ES_VARIABLE_IMAGES);
+    code = open_variable(&state->images, path, name, state->file, status);
+  }
+  if (code == ES_OK) {
+    const variable_t *v = &state->images;
+    es_dataset_info_t now = *info;
+    if (inspect_images(&now, images->split, v, NULL) != ES_OK || memcmp(&now, info, sizeof now) != 0) {
+      code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", path);
+    }
+  }
+  if (code == ES_OK) enlarge_cache(state, es_info_image_size(info));
+  images->state = state;
+  if (code != ES_OK) {
+    close_state(state);
+    images->state = NULL;
+  }
+  es_h5_quiet_end(&quiet);
+  return code;
+}
+
+static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status) {
+  const state_t *state = images->state;
+  es_h5_quiet_t quiet;
+  es_h5_quiet_begin(&quiet);
+  es_code_t code = read_part(&state->images, H5T_NATIVE_UINT8, first, count, out, status);
+  es_h5_quiet_end(&quiet);
+  return code;
+}
+
+static bool found(const char *path, char out[ES_PATH_MAX]) {
+  es_h5_quiet_t quiet;
+  if (!es_file_exists(path)) return false;
+  es_h5_quiet_begin(&quiet);
+  bool is = H5Fis_hdf5(path) > 0;
+  es_h5_quiet_end(&quiet);
+  const char *slash = strrchr(path, '/');
+  snprintf(out, ES_PATH_MAX, "%s", slash != NULL ? slash + 1 : path);
+  return is;
+}
+
+const es_reader_t es_reader_hdf5 = {.anywhere = false,
+                                    .inspect = inspect,
+                                    .open = open_images,
+                                    .read = read_images,
+                                    .close = close_images,
+                                    .found = found};

@@ -1,0 +1,53 @@
+#include "labels.h"
+#include "eigenscope/memory.h"
+#include <assert.h>
+#include <stddef.h>
+
+static const char STAGE[] = "data";
+
+static es_code_t define_classes(es_dataset_info_t *info, const uint16_t *labels, const char *where,
+                                es_status_t *status) {
+  int64_t largest = 0;
+  for (int64_t i = 0; i < info->count[ES_TRAIN]; i++) {
+    assert(labels[i] < ES_CLASSES_MAX);
+    info->class_count[ES_TRAIN][labels[i]]++;
+    if (labels[i] > labels[largest]) largest = i;
+  }
+  info->classes = labels[largest] + 1;
+  for (int32_t c = 0; c < info->classes; c++) {
+    if (info->class_count[ES_TRAIN][c] > 0) continue;
+    return es_fail(
+        status, ES_INPUT, STAGE,
+        "%s: class %d has no sample, while sample %lld has label %d; every class from 0 to the largest label "
+        "needs train samples",
+        where, c, (long long)largest, labels[largest]);
+  }
+  return ES_OK;
+}
+
+es_code_t es_labels_count(es_dataset_info_t *info, es_split_t split, const uint16_t *labels, const char *where,
+                          es_status_t *status) {
+  if (split == ES_TRAIN) return define_classes(info, labels, where, status);
+  for (int64_t i = 0; i < info->count[split]; i++) {
+    if (labels[i] >= info->classes) {
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: label %d of sample %lld is out of range: the train labels are 0 … %d", where, labels[i],
+                     (long long)i, info->classes - 1);
+    }
+    info->class_count[split][labels[i]]++;
+  }
+  return ES_OK;
+}
+
+es_code_t es_labels_keep(uint16_t *out[ES_SPLITS], es_split_t split, uint16_t *labels, es_code_t code) {
+  if (code == ES_OK && out != NULL) {
+    out[split] = labels;
+    return code;
+  }
+  es_free(labels);
+  for (es_split_t before = ES_TRAIN; out != NULL && before < split; before++) {
+    es_free(out[before]);
+    out[before] = NULL;
+  }
+  return code;
+}

@@ -1,0 +1,446 @@
+/* HDF5 files: what is read from good ones, and the sentence that each kind of bad one gets. */
+#include "../../src/data/dataset.h"
+#include "../data_files.h"
+#include "check.h"
+#include <sys/stat.h>
+
+enum { TRAIN = 40, EVAL = 20, HEIGHT = 6, WIDTH = 5, CLASSES = 4 };
+
+static char folder[IDX_PATH], path[IDX_PATH + 64];
+
+static int setup(void **state) {
+  (void)state;
+  idx_folder_create(folder);
+  data_path(path, folder, "images.h5");
+  return 0;
+}
+
+static int teardown(void **state) {
+  data_folder_destroy(folder);
+  return check_balance(state);
+}
+
+static h5_layout_t good(void) {
+  return h5_layout(TRAIN, EVAL, HEIGHT, WIDTH, 3, CLASSES);
+}
+
+static es_dataset_t *load(int32_t resolution) {
+  es_status_t status = {0};
+  es_dataset_t *dataset = NULL;
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
+  if (es_dataset_load(&dataset, &spec, resolution, MPI_COMM_NULL, &status) != ES_OK) fail_msg("%s", status.message);
+  return dataset;
+}
+
+/* Loads a file of square images and compares every pixel and label. */
+static void check_content(const h5_layout_t *l, char fingerprint[ES_ID_SIZE]) {
+  int channels = l->channels == 0 ? 1 : l->channels;
+  h5_write(path, l, NULL);
+  es_dataset_t *dataset = load(l->height);
+  const es_dataset_info_t *info = es_dataset_info(dataset);
+  assert_int_equal(info->channels, channels);
+  assert_int_equal(info->classes, l->classes);
+  for (int split = 0; split < ES_SPLITS; split++) {
+    int32_t expected[ES_CLASSES_MAX] = {0};
+    int64_t pixels = l->count[split] * l->height * l->width * channels;
+    assert_int_equal(info->count[split], l->count[split]);
+    for (int64_t i = 0; i < l->count[split]; i++) {
+      assert_int_equal(dataset->labels[split][i], idx_label(i, l->classes));
+      expected[idx_label(i, l->classes)]++;
+    }
+    assert_memory_equal(info->class_count[split], expected, sizeof expected);
+    for (int64_t p = 0; p < pixels; p++) assert_int_equal(dataset->pixels[split][p], idx_pixel(split, p));
+  }
+  snprintf(fingerprint, ES_ID_SIZE, "%s", es_dataset_fingerprint(dataset));
+  es_dataset_destroy(dataset);
+}
+
+/* Colour, grey with and without an axis for it; contiguous and in packed chunks; labels of every kind of integer. */
+static void test_layouts(void **state) {
+  (void)state;
+  char first[ES_ID_SIZE], other[ES_ID_SIZE];
+  h5_layout_t l = h5_layout(TRAIN, EVAL, 8, 8, 3, CLASSES);
+  check_content(&l, first);
+  for (hsize_t chunk = 1; chunk <= 20; chunk += 6) {
+    l.chunk = chunk;
+    check_content(&l, other);
+    assert_string_equal(other, first);
+  }
+  const hid_t types[] = {H5T_STD_U8LE, H5T_STD_I8BE, H5T_STD_U16BE, H5T_STD_I32LE, H5T_STD_U64LE, H5T_STD_I64BE};
+  for (int i = 0; i < 6; i++) {
+    l.label_type = types[i];
+    check_content(&l, other);
+    assert_string_equal(other, first);
+  }
+  l = h5_layout(TRAIN, EVAL, 8, 8, 0, CLASSES);
+  check_content(&l, first);
+  l.channels = 1;
+  check_content(&l, other);
+  assert_string_equal(other, first);
+}
+
+/* Several parts of 8 MB, in chunks that do not end where parts end, larger than the library's own cache, and cut along
+ * every axis. */
+static void test_many(void **state) {
+  (void)state;
+  char plain[ES_ID_SIZE], chunked[ES_ID_SIZE], cut[ES_ID_SIZE];
+  h5_layout_t l = h5_layout(3000, 4, 64, 64, 1, CLASSES);
+  check_content(&l, plain);
+  l.chunk = 4;
+  l.count[ES_TRAIN] = 3000;
+  check_content(&l, chunked);
+  assert_string_equal(chunked, plain);
+  h5_variable_t images = h5_images_of(&l, ES_TRAIN);
+  const hsize_t chunk[4] = {1100, 30, 64, 1};
+  memcpy(images.chunk, chunk, sizeof chunk);
+  uint8_t *pixels = h5_pixels(ES_TRAIN, 3000 * 64 * 64);
+  images.values = pixels;
+  h5_write(path, &l, &images);
+  free(pixels);
+  es_dataset_t *dataset = load(64);
+  snprintf(cut, sizeof cut, "%s", es_dataset_fingerprint(dataset));
+  es_dataset_destroy(dataset);
+  assert_string_equal(cut, plain);
+}
+
+/* The fingerprint is of the images, not of the file they came in. */
+static void test_same_fingerprint_as_idx(void **state) {
+  (void)state;
+  char idx_folder[IDX_PATH];
+  es_dataset_t *a;
+  idx_folder_create(idx_folder);
+  idx_write_all(idx_folder, true, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
+  es_dataset_spec_t spec = idx_spec(idx_folder);
+  assert_int_equal(es_dataset_load(&a, &spec, 8, MPI_COMM_NULL, NULL), ES_OK);
+  idx_folder_destroy(idx_folder);
+  h5_layout_t l = h5_layout(TRAIN, EVAL, HEIGHT, WIDTH, 0, CLASSES);
+  h5_write(path, &l, NULL);
+  es_dataset_t *b = load(8);
+  assert_string_equal(es_dataset_fingerprint(a), es_dataset_fingerprint(b));
+  assert_memory_equal(a->pixels[ES_TRAIN], b->pixels[ES_TRAIN], TRAIN * 64);
+  es_dataset_destroy(a);
+  es_dataset_destroy(b);
+}
+
+static void test_other_names(void **state) {
+  (void)state;
+  es_dataset_info_t info;
+  es_status_t status = {0};
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
+  h5_layout_t l = good();
+  l.names[ES_TRAIN][ES_VARIABLE_IMAGES] = "x_train";
+  l.names[ES_EVAL][ES_VARIABLE_LABELS] = "a/b/c/y";
+  h5_write(path, &l, NULL);
+  assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_INPUT);
+  strcpy(spec.variables[ES_TRAIN][ES_VARIABLE_IMAGES], "x_train");
+  strcpy(spec.variables[ES_EVAL][ES_VARIABLE_LABELS], "/a/b/c/y");
+  status = (es_status_t){0};
+  if (es_dataset_inspect(&info, &spec, &status) != ES_OK) fail_msg("%s", status.message);
+  es_dataset_t *dataset;
+  assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, NULL), ES_OK);
+  es_dataset_destroy(dataset);
+}
+
+/* ---- what is refused ---- */
+
+static int printed; /* times that HDF5 would have printed its stack */
+
+static herr_t count_print(hid_t stack, void *data) {
+  (void)stack;
+  (void)data;
+  printed++;
+  return 0;
+}
+
+/* Inspecting and loading fail in the same words, "<path>: <expected>", and HDF5 prints nothing on its own. */
+static void assert_refused(const char *expected) {
+  char message[1024];
+  es_dataset_info_t info;
+  es_dataset_t *dataset;
+  es_status_t status = {0}, again = {0};
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
+  H5E_auto2_t function;
+  void *data;
+  H5Eset_auto2(H5E_DEFAULT, count_print, &printed);
+  printed = 0;
+  snprintf(message, sizeof message, "%s: %s", path, expected);
+  assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_INPUT);
+  assert_string_equal(status.message, message);
+  assert_string_equal(status.stage, "data");
+  assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &again), ES_INPUT);
+  assert_string_equal(again.message, message);
+  assert_null(dataset);
+  assert_int_equal(printed, 0);
+  H5Eget_auto2(H5E_DEFAULT, &function, &data);
+  assert_true(function == count_print && data == &printed);               /* as it was */
+  assert_int_equal(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL), 0); /* nothing left open */
+}
+
+/* A good file but for one variable. */
+static void refuse_variable(const h5_variable_t *other, const char *expected) {
+  h5_layout_t l = good();
+  h5_write(path, &l, other);
+  assert_refused(expected);
+}
+
+static void test_no_file(void **state) {
+  (void)state;
+  assert_refused("there is no such file");
+  data_path(path, folder, "");
+  path[strlen(path) - 1] = '\0';
+  assert_refused("is a folder, where format hdf5 reads one file");
+  data_path(path, folder, "text.h5");
+  data_write(folder, "text.h5", "no HDF5", 7);
+  assert_refused("is no HDF5 file");
+  data_write(folder, "text.h5", "", 0);
+  assert_refused("is no HDF5 file");
+}
+
+static void test_truncated(void **state) {
+  (void)state;
+  struct stat facts;
+  h5_layout_t l = good();
+  h5_write(path, &l, NULL);
+  assert_int_equal(stat(path, &facts), 0);
+  for (off_t size = facts.st_size - 1; size > 600; size -= 700) {
+    es_status_t status = {0};
+    es_dataset_info_t info;
+    char start[512];
+    es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
+    assert_int_equal(truncate(path, size), 0);
+    assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_INPUT);
+    snprintf(start, sizeof start, "%s: is damaged or truncated, as HDF5 says: truncated file: eof = %lld", path,
+             (long long)size);
+    if (strncmp(status.message, start, strlen(start)) != 0) fail_msg("%s", status.message);
+  }
+}
+
+/* Bytes all over a file, in turn: a sentence that names the file, or images. (Files without checksums can make the
+ * library itself fall over.) */
+static void test_damaged(void **state) {
+  (void)state;
+  h5_layout_t l = h5_layout(12, 8, 3, 3, 1, 2);
+  l.chunk = 5;
+  l.modern = true;
+  h5_write(path, &l, NULL);
+  FILE *file = fopen(path, "rb");
+  static uint8_t bytes[1 << 16];
+  size_t size = fread(bytes, 1, sizeof bytes, file);
+  fclose(file);
+  assert_true(size > 2000 && size < sizeof bytes);
+  int refused = 0;
+  for (size_t i = 0; i < size; i += 7) {
+    es_status_t status = {0};
+    es_dataset_t *dataset = NULL;
+    es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
+    bytes[i] ^= 0x41;
+    data_write(folder, "images.h5", bytes, size);
+    bytes[i] ^= 0x41;
+    es_code_t code = es_dataset_load(&dataset, &spec, 3, MPI_COMM_NULL, &status);
+    if (code != ES_OK) {
+      refused++;
+      assert_int_equal(strncmp(status.message, path, strlen(path)), 0);
+    }
+    es_dataset_destroy(dataset);
+  }
+  assert_true(refused > 50);
+}
+
+static void test_missing_variables(void **state) {
+  (void)state;
+  static const char *const names[] = {"train/images", "train/labels", "eval/images", "eval/labels"};
+  for (int i = 0; i < 4; i++) {
+    char expected[256];
+    h5_variable_t none = {.name = names[i]};
+    snprintf(expected, sizeof expected,
+             "there is no dataset %s; format hdf5 reads train/images, train/labels, eval/images and eval/labels, or "
+             "what `variables` names",
+             names[i]);
+    refuse_variable(&none, expected);
+  }
+  h5_layout_t l = good();
+  l.names[ES_EVAL][ES_VARIABLE_IMAGES] = "eval/images/inner";
+  h5_write(path, &l, NULL);
+  assert_refused("eval/images is no dataset with values, as a group is none");
+}
+
+static void test_wrong_types(void **state) {
+  (void)state;
+  h5_layout_t l = good();
+  h5_variable_t v = h5_images_of(&l, ES_TRAIN);
+  v.type = H5T_IEEE_F32LE;
+  refuse_variable(&v, "train/images holds float32, where images are uint8 of 0 … 255");
+  v.type = H5T_STD_I8LE;
+  refuse_variable(&v, "train/images holds int8, where images are uint8 of 0 … 255");
+  v = h5_images_of(&l, ES_EVAL);
+  v.type = H5T_STD_U16LE;
+  refuse_variable(&v, "eval/images holds uint16, where images are uint8 of 0 … 255");
+  v.type = H5T_C_S1;
+  refuse_variable(&v, "eval/images holds text, where images are uint8 of 0 … 255");
+  v = h5_labels_of(&l, ES_TRAIN);
+  v.type = H5T_IEEE_F64LE;
+  refuse_variable(&v, "train/labels holds float64, where labels are integers");
+  v.type = H5T_STD_B8LE;
+  refuse_variable(&v, "train/labels holds neither integers nor numbers, where labels are integers");
+}
+
+static void test_wrong_shapes(void **state) {
+  (void)state;
+  static const char due[] =
+      ", where (images, height, width) or (images, height, width, 1 or 3 channels) is due, with 1 "
+      "… 2147483647 images of at most 8192 x 8192";
+  static const struct {
+    int rank;
+    hsize_t shape[5];
+    const char *text;
+  } wrong[] = {{2, {TRAIN, 30}, "(40, 30)"},
+               {5, {TRAIN, 1, 6, 5, 3}, "(40, 1, 6, 5, 3)"},
+               {4, {TRAIN, 3, 6, 5}, "(40, 3, 6, 5)"},
+               {4, {TRAIN, 6, 5, 2}, "(40, 6, 5, 2)"},
+               {4, {0, 6, 5, 3}, "(0, 6, 5, 3)"},
+               {4, {TRAIN, 6, 0, 3}, "(40, 6, 0, 3)"},
+               {3, {1, 8193, 5}, "(1, 8193, 5)"},
+               {1, {TRAIN}, "(40)"},
+               {0, {0}, "()"}};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    char expected[512];
+    h5_layout_t l = good();
+    h5_variable_t v = h5_images_of(&l, ES_TRAIN);
+    v.rank = wrong[i].rank;
+    memcpy(v.shape, wrong[i].shape, sizeof v.shape);
+    memset(v.chunk, 0, sizeof v.chunk);
+    snprintf(expected, sizeof expected, "train/images has the shape %s%s", wrong[i].text, due);
+    if (v.rank > 0) {
+      refuse_variable(&v, expected);
+      continue;
+    }
+    h5_variable_t none = {.name = v.name};
+    h5_write(path, &l, &none);
+    hid_t file = h5_require(H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT)), space = h5_require(H5Screate(H5S_SCALAR));
+    H5Dclose(h5_require(H5Dcreate2(file, v.name, v.type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)));
+    H5Sclose(space);
+    H5Fclose(file);
+    assert_refused(expected);
+  }
+}
+
+static void test_shapes_that_differ(void **state) {
+  (void)state;
+  h5_layout_t l = good();
+  h5_variable_t v = h5_labels_of(&l, ES_EVAL);
+  int64_t *labels = h5_labels(EVAL + 1, CLASSES);
+  v.values = labels;
+  v.shape[0] = EVAL + 1;
+  refuse_variable(&v, "eval/labels has 21 labels for the 20 images of eval/images; they must be as many");
+  v.shape[0] = EVAL - 1;
+  refuse_variable(&v, "eval/labels has 19 labels for the 20 images of eval/images; they must be as many");
+  v.rank = 2;
+  v.shape[0] = EVAL / 2;
+  v.shape[1] = 2;
+  refuse_variable(&v, "eval/labels has the shape (10, 2), where one label for each image, (20), is due");
+  free(labels);
+  uint8_t *pixels = h5_pixels(ES_EVAL, EVAL * HEIGHT * WIDTH * 3);
+  v = h5_images_of(&l, ES_EVAL);
+  v.values = pixels;
+  v.shape[1] = WIDTH;
+  v.shape[2] = HEIGHT;
+  refuse_variable(&v, "images of 5 x 6 with 3 channels in eval/images where those to train with are 6 x 5 with 3; both "
+                      "must be equal");
+  v = h5_images_of(&l, ES_EVAL);
+  v.values = pixels;
+  v.rank = 3;
+  refuse_variable(&v, "images of 6 x 5 with 1 channels in eval/images where those to train with are 6 x 5 with 3; both "
+                      "must be equal");
+  free(pixels);
+}
+
+static void test_never_written(void **state) {
+  (void)state;
+  h5_layout_t l = good();
+  for (int chunk = 0; chunk < 2; chunk++) {
+    h5_variable_t v = h5_images_of(&l, ES_EVAL);
+    v.chunk[0] = chunk == 0 ? 0 : 5;
+    refuse_variable(&v, "eval/images was never written, it has a shape and no values");
+  }
+  h5_variable_t v = h5_labels_of(&l, ES_TRAIN);
+  refuse_variable(&v, "train/labels was never written, it has a shape and no values");
+}
+
+static void test_labels(void **state) {
+  (void)state;
+  h5_layout_t l = good();
+  int64_t *labels = h5_labels(TRAIN, CLASSES);
+  h5_variable_t v = h5_labels_of(&l, ES_TRAIN);
+  v.values = labels;
+  labels[11] = -1;
+  refuse_variable(&v, "train/labels: label -1 of sample 11 is out of range, 0 … 1023");
+  labels[11] = 1024;
+  refuse_variable(&v, "train/labels: label 1024 of sample 11 is out of range, 0 … 1023");
+  labels[11] = INT64_MIN;
+  refuse_variable(&v, "train/labels: label -9223372036854775808 of sample 11 is out of range, 0 … 1023");
+  labels[11] = 5;
+  refuse_variable(&v, "train/labels: class 4 has no sample, while sample 11 has label 5; every class from 0 to the "
+                      "largest label needs train samples");
+  free(labels);
+  labels = h5_labels(EVAL, CLASSES);
+  v = h5_labels_of(&l, ES_EVAL);
+  v.values = labels;
+  labels[3] = 4;
+  refuse_variable(&v, "eval/labels: label 4 of sample 3 is out of range: the train labels are 0 … 3");
+  free(labels);
+}
+
+/* A flipped bit in a packed chunk: found when the pixels are read. */
+static void test_damaged_chunk(void **state) {
+  (void)state;
+  h5_layout_t l = good();
+  l.chunk = EVAL;
+  h5_write(path, &l, NULL);
+  hid_t file = h5_require(H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT));
+  hid_t id = h5_require(H5Dopen2(file, "train/images", H5P_DEFAULT));
+  haddr_t address;
+  hsize_t size, offset[4];
+  unsigned mask;
+  hid_t space = h5_require(H5Dget_space(id));
+  assert_true(H5Dget_chunk_info(id, space, 0, offset, &mask, &address, &size) >= 0);
+  H5Sclose(space);
+  H5Dclose(id);
+  H5Fclose(file);
+  FILE *raw = fopen(path, "r+b");
+  assert_int_equal(fseek(raw, (long)(address + size - 2), SEEK_SET), 0);
+  int byte = fgetc(raw);
+  assert_int_equal(fseek(raw, (long)(address + size - 2), SEEK_SET), 0);
+  fputc(byte ^ 4, raw);
+  fclose(raw);
+  es_status_t status = {0};
+  es_dataset_info_t info;
+  es_dataset_t *dataset;
+  char expected[512];
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
+  assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_OK);
+  assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &status), ES_INPUT);
+  snprintf(expected, sizeof expected, "%s: train/images cannot be read from 0 to 39: inflate() failed", path);
+  assert_string_equal(status.message, expected);
+}
+
+#define folder_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      folder_test(test_layouts),
+      folder_test(test_many),
+      folder_test(test_same_fingerprint_as_idx),
+      folder_test(test_other_names),
+      folder_test(test_no_file),
+      folder_test(test_truncated),
+      folder_test(test_damaged),
+      folder_test(test_missing_variables),
+      folder_test(test_wrong_types),
+      folder_test(test_wrong_shapes),
+      folder_test(test_shapes_that_differ),
+      folder_test(test_never_written),
+      folder_test(test_labels),
+      folder_test(test_damaged_chunk),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,270 @@
+/* Datasets in numbers, formats by what is there, and the generator's images as a file. */
+#define _GNU_SOURCE /* fallocate */
+#include "../data_files.h"
+#include "check.h"
+#include "eigenscope/data.h"
+#include "eigenscope/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+enum { TRAIN = 53, EVAL = 31, CLASSES = 4 };
+
+static char folder[IDX_PATH], path[IDX_PATH + 64];
+
+static int setup(void **state) {
+  (void)state;
+  idx_folder_create(folder);
+  data_path(path, folder, "images.h5");
+  return 0;
+}
+
+static int teardown(void **state) {
+  data_folder_destroy(folder);
+  return check_balance(state);
+}
+
+static es_dataset_summary_t summarize(const es_dataset_spec_t *spec) {
+  es_dataset_summary_t summary;
+  es_status_t status = {0};
+  if (es_dataset_summarize(&summary, spec, &status) != ES_OK) fail_msg("%s", status.message);
+  return summary;
+}
+
+/* Mean and deviation by their definition, in double, of idx_pixel's bytes. */
+static void check_moments(const es_dataset_summary_t *s) {
+  const es_dataset_info_t *info = &s->info;
+  for (int split = 0; split < ES_SPLITS; split++) {
+    int64_t n = info->count[split] * info->height * info->width;
+    for (int c = 0; c < 3; c++) {
+      double sum = 0, squares = 0; /* of whole numbers, so exact; then of squared deviations */
+      int from = c < info->channels ? c : 0;
+      for (int64_t i = 0; i < n; i++) sum += idx_pixel(split, i * info->channels + from);
+      for (int64_t i = 0; i < n; i++) {
+        double deviation = idx_pixel(split, i * info->channels + from) - sum / (double)n;
+        squares += deviation * deviation;
+      }
+      assert_true(fabs(s->mean[split][c] - sum / (double)n / 255) < 1e-14);
+      assert_true(fabs(s->deviation[split][c] - sqrt(squares / (double)n) / 255) < 1e-10);
+    }
+  }
+}
+
+/* As loading has it: the same fingerprint, and for images of their own size the normalisation of all samples. */
+static void check_loaded(const es_dataset_spec_t *spec, const es_dataset_summary_t *s) {
+  es_dataset_t *dataset;
+  es_samples_t samples;
+  es_status_t status = {0};
+  es_point_t point = {.dataset = *spec};
+  if (es_dataset_load(&dataset, spec, s->info.height, MPI_COMM_NULL, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_string_equal(es_dataset_fingerprint(dataset), s->fingerprint);
+  assert_memory_equal(es_dataset_info(dataset), &s->info, sizeof s->info);
+  assert_int_equal(es_point_bind(&point, &s->info, "job.yaml", NULL), ES_OK);
+  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, NULL), ES_OK);
+  assert_memory_equal(samples.mean, s->mean[ES_TRAIN], sizeof samples.mean);
+  assert_memory_equal(samples.deviation, s->deviation[ES_TRAIN], sizeof samples.deviation);
+  es_samples_destroy(&samples);
+  es_dataset_destroy(dataset);
+}
+
+static void test_formats(void **state) {
+  (void)state;
+  idx_write_all(folder, true, TRAIN, EVAL, 9, 9, CLASSES);
+  es_dataset_spec_t spec = idx_spec(folder);
+  es_dataset_summary_t s = summarize(&spec);
+  check_moments(&s);
+  check_loaded(&spec, &s);
+  cifar10_write(folder, 60, EVAL, CLASSES);
+  spec = data_spec(ES_FORMAT_CIFAR10, folder);
+  s = summarize(&spec);
+  check_moments(&s);
+  check_loaded(&spec, &s);
+  h5_layout_t layout = h5_layout(TRAIN, EVAL, 9, 9, 3, CLASSES);
+  h5_write(path, &layout, NULL);
+  spec = data_spec(ES_FORMAT_HDF5, path);
+  s = summarize(&spec);
+  check_moments(&s);
+  check_loaded(&spec, &s);
+}
+
+/* More than is read at once, and no square. */
+static void test_many(void **state) {
+  (void)state;
+  idx_write_all(folder, false, 2500, EVAL, 80, 60, CLASSES);
+  es_dataset_spec_t spec = idx_spec(folder);
+  es_dataset_summary_t s = summarize(&spec);
+  check_moments(&s);
+  assert_int_equal(s.info.height, 80);
+  assert_int_equal(s.info.width, 60);
+}
+
+static void test_failures(void **state) {
+  (void)state;
+  es_dataset_summary_t s;
+  es_status_t status = {0};
+  es_dataset_spec_t spec = idx_spec("no/such/folder");
+  assert_int_equal(es_dataset_summarize(&s, &spec, &status), ES_INPUT);
+  idx_write_all(folder, true, 300, EVAL, 64, 64, CLASSES);
+  idx_damage_packed(folder, IDX_EVAL_IMAGES, 6);
+  spec = idx_spec(folder);
+  status = (es_status_t){0};
+  assert_int_equal(es_dataset_summarize(&s, &spec, &status), ES_INPUT);
+  assert_non_null(strstr(status.message, "t10k-images-idx3-ubyte.gz: damaged gzip data"));
+}
+
+/* ---- guesses ---- */
+
+static void assert_guess(const char *where, es_format_t format, const char *name) {
+  es_format_t guessed = ES_FORMAT_SYNTHETIC;
+  char found[ES_PATH_MAX] = "";
+  assert_true(es_dataset_guess(where, &guessed, found));
+  assert_int_equal(guessed, format);
+  assert_string_equal(found, name);
+}
+
+static void test_guesses(void **state) {
+  (void)state;
+  es_format_t format;
+  char found[ES_PATH_MAX];
+  assert_false(es_dataset_guess(folder, &format, found));
+  assert_false(es_dataset_guess(path, &format, found));
+  data_write(folder, "images.h5", "text", 4);
+  assert_false(es_dataset_guess(path, &format, found));
+  h5_layout_t layout = h5_layout(8, 8, 4, 4, 1, 2);
+  h5_write(path, &layout, NULL);
+  assert_guess(path, ES_FORMAT_HDF5, "images.h5");
+  data_write(folder, "train.bin.gz", "", 0);
+  assert_guess(folder, ES_FORMAT_CIFAR100, "train.bin.gz");
+  data_write(folder, "data_batch_1.bin", "", 0);
+  assert_guess(folder, ES_FORMAT_CIFAR10, "data_batch_1.bin");
+  data_write(folder, "train-images-idx3-ubyte.gz", "", 0);
+  assert_guess(folder, ES_FORMAT_IDX, "train-images-idx3-ubyte.gz");
+}
+
+/* ---- the generator's images as a file ---- */
+
+static es_synthetic_t synthetic(int32_t channels) {
+  return (es_synthetic_t){
+      .classes = 3, .complexity = 4, .size = 12, .channels = channels, .train = 50, .eval = 20, .seed = 5};
+}
+
+static void write_synthetic(const es_synthetic_t *spec) {
+  es_status_t status = {0};
+  if (es_synthetic_write(path, spec, "a test", &status) != ES_OK) fail_msg("%s", status.message);
+}
+
+/* What the file gives is what the generator gives: numbers, fingerprint, pixels. */
+static void test_written_images(void **state) {
+  (void)state;
+  for (int32_t channels = 1; channels <= 3; channels += 2) {
+    es_dataset_spec_t made = {.name = "made", .format = ES_FORMAT_SYNTHETIC, .synthetic = synthetic(channels)};
+    es_dataset_spec_t file = data_spec(ES_FORMAT_HDF5, path);
+    write_synthetic(&made.synthetic);
+    es_dataset_summary_t a = summarize(&made), b = summarize(&file);
+    assert_memory_equal(&a.info, &b.info, sizeof a.info);
+    assert_string_equal(a.fingerprint, b.fingerprint);
+    assert_memory_equal(a.mean, b.mean, sizeof a.mean);
+    assert_memory_equal(a.deviation, b.deviation, sizeof a.deviation);
+  }
+}
+
+static void test_written_twice_is_the_same_file(void **state) {
+  (void)state;
+  char *first, *second;
+  size_t first_size, second_size;
+  es_synthetic_t spec = synthetic(3);
+  write_synthetic(&spec);
+  assert_int_equal(es_file_read(path, &first, &first_size, NULL), ES_OK);
+  data_write(folder, "images.h5.123.part", "left by one that was killed", 27);
+  sleep(1); /* nor does the time go into it */
+  write_synthetic(&spec);
+  assert_int_equal(es_file_read(path, &second, &second_size, NULL), ES_OK);
+  assert_int_equal(first_size, second_size);
+  assert_memory_equal(first, second, first_size);
+  es_free(first);
+  es_free(second);
+  char part[IDX_PATH + 64];
+  data_path(part, folder, "images.h5.123.part");
+  assert_false(es_file_exists(part));
+}
+
+static void assert_not_written(const char *where, const es_synthetic_t *spec, es_code_t code, const char *message) {
+  es_status_t status = {0};
+  assert_int_equal(es_synthetic_write(where, spec, "a test", &status), code);
+  assert_string_equal(status.message, message);
+}
+
+static void test_refused(void **state) {
+  (void)state;
+  es_synthetic_t spec = synthetic(3);
+  char message[512];
+  assert_not_written("no/such/folder/x.h5", &spec, ES_SYSTEM,
+                     "no/such/folder/x.h5: cannot be written: No such file or directory");
+  snprintf(message, sizeof message, "%s: cannot be written: Is a directory", folder);
+  assert_not_written(folder, &spec, ES_SYSTEM, message);
+  spec.classes = 1;
+  assert_not_written(path, &spec, ES_INPUT,
+                     "synthetic images: classes: 1, where the synthetic generator makes 2 … 1024");
+  assert_false(es_file_exists(path));
+}
+
+/* Stands before libc's. Many file systems cannot reserve room: then HDF5 comes to the limit. */
+static bool cannot_reserve;
+
+int fallocate(int descriptor, int mode, off_t offset, off_t size) {
+  if (!cannot_reserve) return (int)syscall(SYS_fallocate, descriptor, mode, offset, size);
+  errno = EOPNOTSUPP;
+  return -1;
+}
+
+/* As on a full disk, at any point of the file: what was there stays, nothing else is left. */
+static void check_no_room(void) {
+  es_synthetic_t spec = synthetic(3);
+  struct stat facts;
+  struct rlimit unlimited, limit;
+  char message[512], part[IDX_PATH + 96];
+  write_synthetic(&spec);
+  assert_int_equal(stat(path, &facts), 0);
+  data_write(folder, "images.h5", "before", 6);
+  snprintf(message, sizeof message, "%s: cannot be written: File too large", path);
+  snprintf(part, sizeof part, "%s.%ld.part", path, (long)getpid());
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
+  signal(SIGXFSZ, SIG_IGN);
+  limit = unlimited;
+  for (limit.rlim_cur = 0; limit.rlim_cur < (rlim_t)facts.st_size; limit.rlim_cur += 500) {
+    es_status_t status = {0};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    es_code_t code = es_synthetic_write(path, &spec, "a test", &status);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+    assert_int_equal(code, ES_SYSTEM);
+    assert_string_equal(status.message, message);
+    assert_int_equal(stat(part, &facts), -1);
+    assert_int_equal(stat(path, &facts), 0);
+    assert_int_equal(facts.st_size, 6);
+  }
+  write_synthetic(&spec);
+}
+
+static void test_no_room(void **state) {
+  (void)state;
+  for (int pass = 0; pass < 2; pass++) {
+    cannot_reserve = pass == 1;
+    check_no_room();
+  }
+  cannot_reserve = false;
+}
+
+#define folder_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      folder_test(test_formats), folder_test(test_many),           folder_test(test_failures),
+      folder_test(test_guesses), folder_test(test_written_images), folder_test(test_written_twice_is_the_same_file),
+      folder_test(test_refused), folder_test(test_no_room),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
