@@ -44,15 +44,16 @@ static void sgd(float *parameters, float *velocity, const float *gradients, int6
 }
 
 typedef struct adam_factors {
-  float beta1, beta2, decay, step_size, epsilon, inverse_root; /* 1/√(1 − β₂^t) */
+  float beta1, beta2, rest1, rest2;              /* rest: 1 − β, rounded once */
+  float decay, step_size, epsilon, inverse_root; /* 1/√(1 − β₂^t) */
 } adam_factors_t;
 
 ES_KERNEL
 static void adam(float *parameters, float *first, float *second, const float *gradients, int64_t n, adam_factors_t f) {
   for (int64_t i = 0; i < n; i++) {
     float g = gradients[i] + f.decay * parameters[i];
-    first[i] = f.beta1 * first[i] + (1.0f - f.beta1) * g;
-    second[i] = f.beta2 * second[i] + (1.0f - f.beta2) * (g * g);
+    first[i] = f.beta1 * first[i] + f.rest1 * g;
+    second[i] = f.beta2 * second[i] + f.rest2 * (g * g);
     parameters[i] -= f.step_size * first[i] / (__builtin_sqrtf(second[i]) * f.inverse_root + f.epsilon);
   }
 }
@@ -69,6 +70,8 @@ void es_optimizer_step(es_optimizer_state_t *optimizer, float *parameters, const
   adam(parameters, optimizer->first, optimizer->second, gradients, optimizer->n,
        (adam_factors_t){.beta1 = (float)s->beta1,
                         .beta2 = (float)s->beta2,
+                        .rest1 = (float)(1.0 - s->beta1),
+                        .rest2 = (float)(1.0 - s->beta2),
                         .decay = (float)s->weight_decay,
                         .step_size = (float)(learning_rate / correction1),
                         .epsilon = (float)s->epsilon,
