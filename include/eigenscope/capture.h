@@ -13,7 +13,7 @@
 /** How outputs become rows. A new method is one more entry in src/capture/methods.c. */
 typedef struct es_method {
   const char *name;
-  /** Columns of the data matrix for outputs of this shape. */
+  /** Columns of the data matrix for outputs of this shape; INT32_MAX stands for more, too. */
   int32_t (*width)(es_shape_t shape, int32_t size);
   /** Turns (samples, h, w, c) into rows: returns their address (`out` itself if it already is the data matrix, else
    * `scratch`) and their number. */

@@ -10,6 +10,11 @@ static int64_t positions(es_shape_t shape) {
   return (int64_t)shape.h * shape.w;
 }
 
+/* A width that no int32 holds is one that nobody can measure; the caller refuses it as too wide. */
+static int32_t bounded(int64_t width) {
+  return width > INT32_MAX ? INT32_MAX : (int32_t)width;
+}
+
 static int64_t no_scratch(es_shape_t shape, int32_t size) {
   (void)shape;
   (void)size;
@@ -112,7 +117,7 @@ static const float *median_rows(const float *out, int64_t samples, es_shape_t sh
 
 static int32_t flatten_width(es_shape_t shape, int32_t size) {
   (void)size;
-  return (int32_t)es_shape_size(shape);
+  return bounded(es_shape_size(shape));
 }
 
 static const float *flatten_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
@@ -132,7 +137,7 @@ static bool single(es_shape_t shape) {
 }
 
 static int32_t pool_width(es_shape_t shape, int32_t size) {
-  return single(shape) ? shape.c : size * size * shape.c;
+  return single(shape) ? shape.c : bounded((int64_t)size * size * shape.c);
 }
 
 static int64_t pool_scratch(es_shape_t shape, int32_t size) {

@@ -1,4 +1,5 @@
 /* A job turned into work: its points checked against the data and the networks, and what each of them costs. */
+#include "eigenscope/capture.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
@@ -7,6 +8,8 @@
 #include <string.h>
 
 static const char STAGE[] = "plan";
+
+enum { WIDEST = 46340 }; /* the largest order whose matrix has no more elements than an int counts */
 
 /* What is known of a network before it is built. Points that differ only in seeds or training share one. */
 typedef struct network {
@@ -165,6 +168,25 @@ static bool is_measured(const es_point_t *point, const char *layer) {
   return false;
 }
 
+/* Rows of the data matrix that one sample gives. */
+static double rows_of(const es_measure_settings_t *measure, es_shape_t shape) {
+  const int32_t k = measure->method_size;
+  if (measure->method == ES_METHOD_CHANNELWISE) return (double)shape.h * shape.w;
+  if (measure->method == ES_METHOD_NEAREST) return (double)(shape.h < k ? shape.h : k) * (shape.w < k ? shape.w : k);
+  return 1;
+}
+
+static es_code_t refuse_width(const es_plan_t *plan, const es_point_t *point, const char *layer, int32_t width,
+                              es_status_t *status) {
+  return es_fail(
+      status, ES_INPUT, STAGE,
+      "%s:%d: layer %s of model %s has %d columns by measure.method %s: their covariance would take %.1f GB, "
+      "and at most %d columns can be measured; choose another method (as channelwise or {pool: 2}) or fewer layers "
+      "(measure.layers)",
+      es_job_path(plan->job), point->line_model, layer, point->model.name, width,
+      es_method(point->measure.method)->name, 8e-9 * width * width, WIDEST);
+}
+
 static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point, network_t *out, es_status_t *status) {
   es_graph_t *graph = NULL;
   es_status_t own = {0};
@@ -176,13 +198,16 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
   *out = (network_t){.parameters = graph->parameter_count, .macs = graph->macs};
   for (int i = 0; i < graph->n_layers; i++) {
     const es_node_t *node = &graph->nodes[graph->layers[i]];
-    const double width = node->out.c, positions = (double)node->out.h * node->out.w;
     if (!is_measured(point, node->name)) continue;
-    out->covariance += positions * width * width / 2;
+    const int32_t columns = es_method(point->measure.method)->width(node->out, point->measure.method_size);
+    const double width = columns, rows = rows_of(&point->measure, node->out);
+    out->covariance += rows * width * width / 2;
     out->solve += width * width * width * 4 / 3;
     measured++;
+    if (columns > WIDEST) refuse_width(plan, point, node->name, columns, &own);
   }
   es_graph_destroy(graph);
+  if (own.code != ES_OK) return es_fail(status, own.code, STAGE, "%s", own.message);
   if (measured > 0) return ES_OK;
   return es_fail(
       status, ES_INPUT, STAGE,
@@ -191,8 +216,9 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
 }
 
 static uint64_t network_key(const es_point_t *point) {
-  const int64_t facts[] = {point->model.family,      point->model.head, point->model.n_items, point->width.numerator,
-                           point->width.denominator, point->classes,    point->resolution};
+  const int64_t facts[] = {point->model.family,    point->model.head,        point->model.n_items,
+                           point->width.numerator, point->width.denominator, point->classes,
+                           point->resolution,      point->measure.method,    point->measure.method_size};
   return es_hash(point->model.items, (size_t)point->model.n_items * sizeof *point->model.items,
                  es_hash(facts, sizeof facts, 0));
 }

@@ -37,6 +37,17 @@ static void test_points_are_bound(void **state) {
   es_plan_destroy(&plan);
 }
 
+/* Rows of a sample and columns, as the contract describes the methods. */
+static void data_matrix(const es_measure_settings_t *m, es_shape_t out, double *rows, double *width) {
+  const double k = m->method_size;
+  *rows = 1;
+  *width = out.c;
+  if (m->method == ES_METHOD_CHANNELWISE) *rows = (double)out.h * out.w;
+  if (m->method == ES_METHOD_NEAREST) *rows = fmin(out.h, k) * fmin(out.w, k);
+  if (m->method == ES_METHOD_FLATTEN) *width *= (double)out.h * out.w;
+  if (m->method == ES_METHOD_POOL && out.h * out.w > 1) *width *= k * k;
+}
+
 /* The cost of one point, layer by layer, epoch by epoch. */
 static double plain_cost(const es_point_t *p, const es_dataset_info_t *info, bool only_convolutions) {
   es_graph_t *g;
@@ -53,7 +64,9 @@ static double plain_cost(const es_point_t *p, const es_dataset_info_t *info, boo
       for (int l = 0; l < g->n_layers; l++) {
         const es_node_t *node = &g->nodes[g->layers[l]];
         if (only_convolutions && node->op != ES_OP_CONV) continue;
-        const double rows = samples[split] * node->out.h * node->out.w, width = node->out.c;
+        double rows, width;
+        data_matrix(&p->measure, node->out, &rows, &width);
+        rows *= samples[split];
         cost += rows * width * width / 2 + width * width * width * 4 / 3;
       }
     }
@@ -90,6 +103,14 @@ static void test_costs(void **state) {
   check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, train.epochs: [1, 4, 6]}\n" SHAPES
               "measure: {every: 2, splits: eval, layers: [features.*]}\n",
               true);
+  check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, width: 1/16,\n"
+              "  measure.method: [channelwise, mean, max, median, flatten]}\n" SHAPES,
+              false);
+  check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, width: 1/16}\n" SHAPES "measure: {method: {pool: 4}}\n",
+              false);
+  check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, width: 1/16}\n" SHAPES
+              "measure: {method: {nearest: 3}}\n",
+              false);
 }
 
 /* Ranks that were told what another one found do not look themselves. */
@@ -144,12 +165,32 @@ static void test_refused(void **state) {
          "classifier.2");
 }
 
+#define METHOD(method, layers)                                                                                         \
+  "name: x\ngrid: {dataset: shapes, model: [vgg11,\n  dense]}\n" SHAPES                                                \
+  "models: {dense: {mlp: [4, 40000]}}\nmeasure: {method: " method ", layers: " layers "}\n"
+
+/* 32 x 32 positions of 64 channels, flattened: 65,536 columns. */
+static void test_too_wide(void **state) {
+  (void)state;
+  es_plan_t plan;
+  refuse(METHOD("flatten", "\"*\""),
+         "job.yaml:2: layer features.0 of model vgg11 has 65536 columns by measure.method flatten: their covariance "
+         "would take 34.4 GB, and at most 46340 columns can be measured; choose another method (as "
+         "channelwise or {pool: 2}) or fewer layers (measure.layers)");
+  refuse(METHOD("{pool: 64}", "\"features.8\""),
+         "job.yaml:2: layer features.8 of model vgg11 has 1048576 columns by measure.method pool: their covariance "
+         "would take 8796.1 GB, and at most 46340 columns can be measured; choose another method (as "
+         "channelwise or {pool: 2}) or fewer layers (measure.layers)");
+  create(&plan, METHOD("flatten", "[\"features.4\", \"classifier.*\"]")); /* 32,768 at most */
+  es_plan_destroy(&plan);
+  create(&plan, METHOD("channelwise", "\"*\"")); /* 40,000 hidden units */
+  es_plan_destroy(&plan);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      balanced_test(test_points_are_bound),
-      balanced_test(test_costs),
-      balanced_test(test_infos_of_another_rank),
-      balanced_test(test_refused),
+      balanced_test(test_points_are_bound), balanced_test(test_costs),    balanced_test(test_infos_of_another_rank),
+      balanced_test(test_refused),          balanced_test(test_too_wide),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
