@@ -262,10 +262,14 @@ static es_code_t run_epoch(bench_t *b, int32_t epoch, es_status_t *status) {
 
 /* ---- disk ---- */
 
+static bool is_saved(const es_point_t *point, int32_t epoch) {
+  return epoch % point->checkpoint.every == 0 || epoch == point->train.epochs;
+}
+
 static es_code_t save(bench_t *b, int32_t epoch, es_status_t *status) {
   const es_point_t *point = b->point;
   const es_checkpoint_settings_t *c = &point->checkpoint;
-  if (b->pipeline->dry_run || (epoch % c->every != 0 && epoch != point->train.epochs)) return ES_OK;
+  if (b->pipeline->dry_run || !is_saved(point, epoch)) return ES_OK;
   const double start = es_clock();
   char path[ES_PATH_MAX];
   if (is_leader(b) && c->keep == ES_KEEP_ALL) {
@@ -327,13 +331,20 @@ static es_code_t write_result(bench_t *b, const char *outcome, const char *reaso
   return es_agree(b->group.comm, status);
 }
 
-/* Parts of files that a killed run left beside this point's. */
-static void remove_leftovers(const bench_t *b) {
+/* Parts of files that a killed run left beside this point's. Of weights only those of the next save can be there: each
+ * save writes them before the state. */
+static void remove_leftovers(const bench_t *b, int32_t done) {
+  const es_checkpoint_settings_t *c = &b->point->checkpoint;
   char path[ES_PATH_MAX];
   if (!is_leader(b) || b->pipeline->dry_run) return;
   es_result_path(path, b->pipeline->output, b->id);
   es_file_remove_parts(path);
   es_state_path(path, b->pipeline->output, b->id);
+  es_file_remove_parts(path);
+  if (c->keep == ES_KEEP_NONE) return;
+  int32_t next = done + 1;
+  while (!is_saved(b->point, next)) next++;
+  es_weights_path(path, b->pipeline->output, b->id, c->keep == ES_KEEP_ALL ? next : -1);
   es_file_remove_parts(path);
 }
 
@@ -352,9 +363,9 @@ static es_code_t flow(bench_t *b, es_status_t *status) {
   const int32_t last = b->pipeline->dry_run ? 1 : b->point->train.epochs;
   int32_t done = -1;
   const double start = es_clock();
-  remove_leftovers(b);
   ES_TRY(open_point(b, status));
   ES_TRY(resume(b, &done, status));
+  remove_leftovers(b, done);
   charge(b, ES_STAGE_PREPARE, start);
   for (int32_t epoch = done + 1; epoch <= last; epoch++) {
     const es_code_t code = run_epoch(b, epoch, status);

@@ -160,8 +160,11 @@ static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const char *
   }
   int64_t number;
   const char *text = es_safetensors_metadata(file, "epoch");
-  if (!text || !es_text_to_int(text, &number) || number < 0 || number > INT_MAX)
-    return es_fail(status, ES_INPUT, "checkpoint", "%s: no epoch; remove the file to start this point again", path);
+  const int64_t epochs = es_result_extent(result, ES_DIM_EPOCH) - 1; /* the last is in the result, not in a state */
+  if (!text || !es_text_to_int(text, &number) || number < 0 || number >= epochs)
+    return es_fail(status, ES_INPUT, "checkpoint",
+                   "%s: epoch is \"%s\", not one before the last of %lld; remove the file to start this point again",
+                   path, text ? text : "", (long long)epochs);
   *epoch = (int32_t)number;
   return ES_OK;
 }

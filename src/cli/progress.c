@@ -23,7 +23,7 @@ static void append_progress(es_text_t *line, const es_progress_t *p) {
 /* One write for one line, so that lines of several groups do not mix. */
 static void put(const es_progress_t *p, es_text_t *line) {
   if (p->mode == ES_PROGRESS_LIVE) {
-    fprintf(stderr, "\r\033[K%s", es_text_get(line));
+    fprintf(stderr, ES_PROGRESS_ERASE "%s", es_text_get(line));
     fflush(stderr);
   } else {
     es_text_append(line, "\n");
@@ -59,6 +59,10 @@ static void append_stages(es_text_t *text, const double *low, const double *sum,
                    high[s]);
 }
 
+static const char *outcome_of(es_code_t code) {
+  return code == ES_OK ? "complete" : code == ES_STOPPED || code == ES_DIVERGED ? es_code_name(code) : "failed";
+}
+
 void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipeline_t *pipeline,
                        const es_status_t *status) {
   double low[ES_STAGES], sum[ES_STAGES], high[ES_STAGES];
@@ -73,7 +77,7 @@ void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipel
   if (rank != 0 || p->mode == ES_PROGRESS_NONE) return;
   es_text_t line = {0};
   append_name(&line, p, point);
-  es_text_append(&line, ": %s (", status->code == ES_OK ? "complete" : es_code_name(status->code));
+  es_text_append(&line, ": %s (", outcome_of(status->code));
   append_progress(&line, p);
   es_text_append(&line, ")");
   if (p->verbose && p->mode == ES_PROGRESS_LINES) {

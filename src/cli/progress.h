@@ -8,6 +8,9 @@
 
 typedef enum es_progress_mode { ES_PROGRESS_NONE, ES_PROGRESS_LINES, ES_PROGRESS_LIVE } es_progress_mode_t;
 
+/* What goes before a line on stderr that takes the place of the live one. */
+#define ES_PROGRESS_ERASE "\r\033[K"
+
 typedef struct es_progress {
   es_progress_mode_t mode;
   bool verbose;

@@ -10,6 +10,7 @@
 #include "eigenscope/schedule.h"
 #include "eigenscope/spectrum.h"
 #include "eigenscope/state.h"
+#include "loaded.h"
 #include "memory.h"
 #include "progress.h"
 #include <limits.h>
@@ -36,13 +37,6 @@ static const es_option_t options[] = {
 
 static const char usage[] = "eigenscope run JOB [options]";
 
-/* One dataset at one resolution, loaded for all points that use it. */
-typedef struct loaded {
-  int spec; /* index in the job */
-  int32_t resolution;
-  es_dataset_t *dataset;
-} loaded_t;
-
 typedef struct run {
   es_arguments_t *arguments;
   int rank, ranks, ranks_per_point;
@@ -51,8 +45,7 @@ typedef struct run {
   int64_t n_pending;
   int64_t *pending; /* what is to be done, in the order of work */
   double *cost;     /* of each pending point */
-  loaded_t *loaded;
-  int n_loaded;
+  es_loaded_t loaded;
   es_schedule_t *schedule;
   es_progress_t progress;
   double deadline; /* on es_clock; INFINITY without --max-time */
@@ -136,7 +129,6 @@ static es_code_t share_file(const run_t *run, const char *path, char **text, siz
   *text = NULL;
   if (run->rank == 0 && es_file_read(path, text, size, status) == ES_OK && *size > INT_MAX)
     es_fail(status, ES_INPUT, "run", "%s: larger than 2 GiB; a job file was expected", path);
-  if (status->code == ES_SYSTEM) status->code = ES_INPUT; /* a job file that cannot be read: nothing was run */
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   length = (int)*size;
   ES_MPI(MPI_Bcast(&length, 1, MPI_INT, 0, MPI_COMM_WORLD));
@@ -268,64 +260,18 @@ static es_code_t make_folders(const run_t *run, es_status_t *status) {
     snprintf(path, sizeof path, "%s/%s", run->plan.output, folders[i]);
     if (es_directory_create(path, status) != ES_OK) break;
   }
-  if (run->rank == 0 && status->code == ES_SYSTEM) status->code = ES_INPUT; /* nothing was run yet */
   return es_agree(MPI_COMM_WORLD, status);
 }
 
-/* ---- datasets ---- */
-
-static int spec_of(const run_t *run, const es_point_t *point) {
-  int spec = 0;
-  while (strcmp(es_job_dataset(run->plan.job, spec)->name, point->dataset.name) != 0) spec++;
-  return spec;
-}
-
-static es_dataset_t *find_loaded(const run_t *run, const es_point_t *point) {
-  const int spec = spec_of(run, point);
-  for (int i = 0; i < run->n_loaded; i++) {
-    if (run->loaded[i].spec == spec && run->loaded[i].resolution == point->resolution) return run->loaded[i].dataset;
-  }
-  return NULL;
-}
-
-/* Loads what the pending points need, one copy a node. Collective. */
+/* What the pending points need. */
 static es_code_t load_datasets(run_t *run, es_status_t *status) {
+  run->loaded.plan = &run->plan;
   for (int64_t i = 0; i < run->n_pending; i++) {
     es_point_t point;
     es_plan_point(&run->plan, run->pending[i], &point);
-    if (find_loaded(run, &point)) continue;
-    loaded_t *more = es_reallocate(run->loaded, (size_t)run->n_loaded + 1, sizeof *more);
-    if (more)
-      run->loaded = more;
-    else
-      es_fail(status, ES_SYSTEM, "run", "out of memory");
-    ES_TRY(es_agree(MPI_COMM_WORLD, status));
-    loaded_t *entry = &run->loaded[run->n_loaded];
-    *entry = (loaded_t){spec_of(run, &point), point.resolution, NULL};
-    ES_TRY(es_dataset_load(&entry->dataset, &point.dataset, point.resolution, MPI_COMM_WORLD, status));
-    run->n_loaded++;
+    ES_TRY(es_loaded_add(&run->loaded, &point, status));
   }
   return ES_OK;
-}
-
-/* Results that are there already must be of the data that this run sees. */
-static es_code_t check_fingerprints(const run_t *run, es_status_t *status) {
-  for (int64_t i = 0; i < run->selection.n && run->rank == 0 && status->code == ES_OK; i++) {
-    char path[ES_PATH_MAX];
-    es_point_t point;
-    es_result_summary_t summary;
-    es_plan_point(&run->plan, run->selection.index[i], &point);
-    const es_dataset_t *dataset = find_loaded(run, &point);
-    es_result_path(path, run->plan.output, es_grid_id(run->plan.grid, run->selection.index[i]));
-    es_result_summarize(&summary, path);
-    if (!dataset || (summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED)) continue;
-    if (strcmp(summary.fingerprint, es_dataset_fingerprint(dataset)) == 0) continue;
-    es_fail(status, ES_INPUT, "run",
-            "%s: was measured on other data (fingerprint %s, the dataset %s now has %s): use another --output, or "
-            "remove it",
-            path, summary.fingerprint, point.dataset.name, es_dataset_fingerprint(dataset));
-  }
-  return es_agree(MPI_COMM_WORLD, status);
 }
 
 /* ---- the work ---- */
@@ -341,8 +287,9 @@ static void note_outcome(run_t *run, const es_pipeline_t *pipeline, int64_t inde
   else if (status->code != ES_OK)
     run->failed += rank == 0;
   if (rank == 0 && status->code != ES_OK && status->code != ES_STOPPED)
-    fprintf(stderr, "eigenscope: point %lld (%s): %s\n", (long long)index, es_grid_id(run->plan.grid, index),
-            status->message);
+    fprintf(stderr, "%seigenscope: point %lld (%s): %s\n",
+            run->progress.mode == ES_PROGRESS_LIVE ? ES_PROGRESS_ERASE : "", (long long)index,
+            es_grid_id(run->plan.grid, index), status->message);
   es_progress_point(&run->progress, point, pipeline, status);
 }
 
@@ -363,16 +310,14 @@ static void work(run_t *run) {
     es_status_t status = {0};
     es_plan_point(&run->plan, index, &point);
     run->progress.index = index;
-    es_pipeline_point(&pipeline, &point, es_grid_id(run->plan.grid, index), find_loaded(run, &point), &status);
+    es_pipeline_point(&pipeline, &point, es_grid_id(run->plan.grid, index), es_loaded_find(&run->loaded, &point),
+                      &status);
     note_outcome(run, &pipeline, index, &point, &status);
     if (status.code == ES_STOPPED) break;
   }
 }
 
 static es_code_t run_points(run_t *run, es_status_t *status) {
-  if (!es_arguments_option(run->arguments, "--dry-run")) ES_TRY(make_folders(run, status));
-  ES_TRY(load_datasets(run, status));
-  ES_TRY(check_fingerprints(run, status));
   run->progress.points = run->n_pending;
   run->progress.started = es_clock();
   ES_TRY(es_schedule_create(&run->schedule, MPI_COMM_WORLD, run->ranks_per_point, run->pending, run->cost,
@@ -406,7 +351,9 @@ static void print_memory(const run_t *run) {
 static void print_summary(run_t *run) {
   if (run->rank != 0 || run->progress.mode == ES_PROGRESS_NONE) return;
   if (es_arguments_option(run->arguments, "--dry-run")) {
-    printf("dry run: one batch of each of %lld points, nothing was written\n", (long long)run->n_pending);
+    printf("dry run: one batch of each of %lld points, ", (long long)run->n_pending);
+    if (run->failed > 0) printf("%lld failed, ", (long long)run->failed);
+    printf("%snothing was written\n", run->stopped > 0 ? "stopped before the end, " : "");
     return;
   }
   es_text_t text = {0};
@@ -414,6 +361,7 @@ static void print_summary(run_t *run) {
     es_text_append(&text, "%lld of %lld points were done before and skipped\n",
                    (long long)(run->selection.n - run->n_pending), (long long)run->selection.n);
   es_plan_table(&run->plan, &run->selection, &text);
+  if (run->stopped > 0) es_text_append(&text, "unfinished: the same command goes on from here\n");
   fputs(es_text_get(&text), stdout);
   es_text_destroy(&text);
 }
@@ -434,8 +382,7 @@ static int exit_code(const run_t *run) {
 
 static void close_run(run_t *run) {
   es_schedule_destroy(run->schedule);
-  for (int i = 0; i < run->n_loaded; i++) es_dataset_destroy(run->loaded[i].dataset);
-  es_free(run->loaded);
+  es_loaded_destroy(&run->loaded);
   es_free(run->pending);
   es_free(run->cost);
   es_selection_destroy(&run->selection);
@@ -452,10 +399,15 @@ static es_code_t steps(run_t *run, int argc, char **argv, es_status_t *status) {
   es_text_t common = {0};
   es_varying_find(&run->plan, &run->progress.varying, &common);
   es_text_destroy(&common);
-  ES_TRY(select_points(run, status));
+  select_points(run, status);
+  ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_TRY(check_lanes(run, status));
   ES_TRY(find_pending(run, status));
-  return run->n_pending > 0 ? run_points(run, status) : ES_OK;
+  ES_TRY(load_datasets(run, status));
+  ES_TRY(es_loaded_check(&run->loaded, &run->selection, status));
+  if (run->n_pending == 0) return ES_OK;
+  if (!es_arguments_option(run->arguments, "--dry-run")) ES_TRY(make_folders(run, status));
+  return run_points(run, status);
 }
 
 int es_cli_run(int argc, char **argv) {
@@ -468,6 +420,7 @@ int es_cli_run(int argc, char **argv) {
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &run.rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &run.ranks));
   const es_code_t code = steps(&run, argc, argv, &status);
+  if (code == ES_SYSTEM) status.code = ES_INPUT; /* nothing was run: what fails later is a point, not the run */
   int result = ES_EXIT_OK;
   if (code == ES_OK) {
     print_memory(&run);
@@ -479,6 +432,7 @@ int es_cli_run(int argc, char **argv) {
     result = es_cli_exit_code(&status);
   }
   close_run(&run);
+  fflush(stdout); /* once a rank ends with a code above 0, the launcher does not wait for what others still print */
   ES_MPI(MPI_Finalize());
   return result;
 }
