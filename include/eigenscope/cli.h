@@ -91,6 +91,7 @@ int es_cli_plan(int argc, char **argv);
 int es_cli_run(int argc, char **argv); /* the only command here that calls MPI_Init, besides doctor */
 int es_cli_status(int argc, char **argv);
 int es_cli_show(int argc, char **argv);
+int es_cli_data(int argc, char **argv);
 int es_cli_version(int argc, char **argv);
 int es_cli_doctor(int argc, char **argv);
 int es_cli_bench(int argc, char **argv);

@@ -35,8 +35,8 @@ typedef struct es_dataset_info {
  * ES_SYSTEM when the machine fails. */
 es_code_t es_dataset_inspect(es_dataset_info_t *out, const es_dataset_spec_t *spec, es_status_t *status);
 
-/** What a file or folder holds, going by its names and first bytes: the format and in `found` the name that gave it
- * away. False when it is nothing that a format reads. Not collective. */
+/** What a file or folder holds, going by its names and first bytes: the format, and in `found` what gave it away (the
+ * name of a file). False when it is nothing that a format reads. Not collective. */
 bool es_dataset_guess(const char *path, es_format_t *format, char found[ES_PATH_MAX]);
 
 /** A dataset in numbers, without any selection, limit or fit. Pointer-free. */

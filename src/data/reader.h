@@ -28,8 +28,8 @@ typedef struct es_reader {
    * that nothing follows it. */
   es_code_t (*read)(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status);
   void (*close)(es_images_t *images);
-  /** Whether a file or folder looks like one of this format, going by names and first bytes: out gets the name of what
-   * was found. NULL when nothing on disk can be of this format. */
+  /** Whether a file or folder looks like one of this format, going by names and first bytes: out gets what gave it
+   * away. NULL when nothing on disk can be of this format. */
   bool (*found)(const char *path, char out[ES_PATH_MAX]);
 } es_reader_t;
 

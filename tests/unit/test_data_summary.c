@@ -136,7 +136,7 @@ static void test_guesses(void **state) {
   assert_false(es_dataset_guess(path, &format, found));
   h5_layout_t layout = h5_layout(8, 8, 4, 4, 1, 2);
   h5_write(path, &layout, NULL);
-  assert_guess(path, ES_FORMAT_HDF5, "images.h5");
+  assert_guess(path, ES_FORMAT_HDF5, "its first bytes");
   data_write(folder, "train.bin.gz", "", 0);
   assert_guess(folder, ES_FORMAT_CIFAR100, "train.bin.gz");
   data_write(folder, "data_batch_1.bin", "", 0);

@@ -1,0 +1,338 @@
+/* eigenscope data: what datasets hold, and datasets made by the generator. Neither needs MPI. */
+#include "eigenscope/data.h"
+#include "eigenscope/file.h"
+#include "parts.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const SPLIT_NAMES[ES_SPLITS] = {"train", "eval"};
+
+/* ---- data info: printing ---- */
+
+/* One dataset to be shown. */
+typedef struct shown {
+  const es_dataset_spec_t *spec;
+  const char *found; /* the name that gave its format away, or NULL when the format was said */
+  es_dataset_summary_t summary;
+} shown_t;
+
+/* Three numbers of a colour, or the one of grey. */
+static void append_channels(es_text_t *out, const es_dataset_info_t *info, const double values[3], const char *format,
+                            const char *separator) {
+  for (int c = 0; c < info->channels; c++) {
+    char text[32];
+    es_text_append(out, "%s", c > 0 ? separator : "");
+    if (format != NULL)
+      es_text_append(out, format, values[c]);
+    else
+      es_text_append(out, "%s", es_text_double(values[c], text));
+  }
+}
+
+static bool is_balanced(const es_dataset_info_t *info, es_split_t split) {
+  for (int32_t c = 1; c < info->classes; c++) {
+    if (info->class_count[split][c] != info->class_count[split][0]) return false;
+  }
+  return true;
+}
+
+static void print_splits(const shown_t *shown, es_text_t *out) {
+  const es_dataset_info_t *info = &shown->summary.info;
+  es_table_t table = {0};
+  es_table_column(&table, "split", false);
+  es_table_column(&table, "images", true);
+  es_table_column(&table, "each class", true);
+  es_table_column(&table, "mean", false);
+  es_table_column(&table, "deviation", false);
+  for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
+    es_text_t mean = {0}, deviation = {0};
+    append_channels(&mean, info, shown->summary.mean[split], "%.4f", " ");
+    append_channels(&deviation, info, shown->summary.deviation[split], "%.4f", " ");
+    es_table_cell(&table, "%s", SPLIT_NAMES[split]);
+    es_table_cell(&table, "%lld", (long long)info->count[split]);
+    if (is_balanced(info, split))
+      es_table_cell(&table, "%d", info->class_count[split][0]);
+    else
+      es_table_cell(&table, "see below");
+    es_table_cell(&table, "%s", es_text_get(&mean));
+    es_table_cell(&table, "%s", es_text_get(&deviation));
+    if (mean.failed || deviation.failed) out->failed = true;
+    es_text_destroy(&mean);
+    es_text_destroy(&deviation);
+  }
+  es_table_print(&table, out);
+  es_table_destroy(&table);
+}
+
+static void print_classes(const es_dataset_info_t *info, es_text_t *out) {
+  es_table_t table = {0};
+  es_table_column(&table, "class", true);
+  for (int split = 0; split < ES_SPLITS; split++) es_table_column(&table, SPLIT_NAMES[split], true);
+  for (int32_t c = 0; c < info->classes; c++) {
+    es_table_cell(&table, "%d", c);
+    for (int split = 0; split < ES_SPLITS; split++) es_table_cell(&table, "%d", info->class_count[split][c]);
+  }
+  es_text_append(out, "\n");
+  es_table_print(&table, out);
+  es_table_destroy(&table);
+}
+
+static void print_table(const shown_t *shown, es_text_t *out) {
+  const es_dataset_info_t *info = &shown->summary.info;
+  const es_dataset_spec_t *spec = shown->spec;
+  es_text_append(out, "%s: %s", spec->name, es_format_name(spec->format));
+  if (spec->format == ES_FORMAT_CIFAR100)
+    es_text_append(out, ", %s labels", spec->labels == ES_LABELS_COARSE ? "coarse" : "fine");
+  if (spec->path[0] != '\0') es_text_append(out, ", %s", spec->path);
+  if (shown->found != NULL) es_text_append(out, " (guessed from %s)", shown->found);
+  if (spec->format == ES_FORMAT_SYNTHETIC)
+    es_text_append(out, ", complexity %d, seed %lld", spec->synthetic.complexity, (long long)spec->synthetic.seed);
+  es_text_append(out, "\n%d x %d, %s, %d classes, fingerprint %s\n\n", info->height, info->width,
+                 info->channels == 1 ? "grey" : "colour", info->classes, shown->summary.fingerprint);
+  print_splits(shown, out);
+  if (!is_balanced(info, ES_TRAIN) || !is_balanced(info, ES_EVAL)) print_classes(info, out);
+}
+
+static void print_json(const shown_t *shown, es_text_t *out) {
+  const es_dataset_info_t *info = &shown->summary.info;
+  const es_dataset_spec_t *spec = shown->spec;
+  es_text_append(out, "{\"name\": ");
+  es_text_append_quoted(out, spec->name);
+  es_text_append(out, ", \"format\": \"%s\", ", es_format_name(spec->format));
+  if (spec->path[0] != '\0') {
+    es_text_append(out, "\"path\": ");
+    es_text_append_quoted(out, spec->path);
+    es_text_append(out, ", ");
+  }
+  if (spec->format == ES_FORMAT_CIFAR100)
+    es_text_append(out, "\"labels\": \"%s\", ", spec->labels == ES_LABELS_COARSE ? "coarse" : "fine");
+  if (spec->format == ES_FORMAT_SYNTHETIC)
+    es_text_append(out, "\"complexity\": %d, \"seed\": %lld, ", spec->synthetic.complexity,
+                   (long long)spec->synthetic.seed);
+  es_text_append(out, "\"height\": %d, \"width\": %d, \"channels\": %d, \"classes\": %d, \"fingerprint\": \"%s\"",
+                 info->height, info->width, info->channels, info->classes, shown->summary.fingerprint);
+  for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
+    es_text_append(out, ",\n   \"%s\": {\"images\": %lld, \"mean\": [", SPLIT_NAMES[split],
+                   (long long)info->count[split]);
+    append_channels(out, info, shown->summary.mean[split], NULL, ", ");
+    es_text_append(out, "], \"std\": [");
+    append_channels(out, info, shown->summary.deviation[split], NULL, ", ");
+    es_text_append(out, "], \"class_counts\": [");
+    for (int32_t c = 0; c < info->classes; c++)
+      es_text_append(out, "%s%d", c > 0 ? ", " : "", info->class_count[split][c]);
+    es_text_append(out, "]}");
+  }
+  es_text_append(out, "}");
+}
+
+/* ---- data info: finding ---- */
+
+/* Summarises one dataset and appends it; `count` are there before it. */
+static es_code_t show(shown_t *shown, bool json, int count, es_text_t *out, es_status_t *status) {
+  ES_TRY(es_dataset_summarize(&shown->summary, shown->spec, status));
+  if (json)
+    es_text_append(out, "%s\n  ", count > 0 ? "," : "");
+  else if (count > 0)
+    es_text_append(out, "\n");
+  (json ? print_json : print_table)(shown, out);
+  return ES_OK;
+}
+
+/* All datasets of a job. */
+static es_code_t show_job(const es_arguments_t *arguments, bool json, es_text_t *out, es_status_t *status) {
+  const char *const *sets;
+  const int n_sets = es_arguments_all(arguments, "--set", &sets);
+  const char *path = es_arguments_positional(arguments, 0);
+  es_job_t *job;
+  ES_TRY(es_job_load(&job, path, sets, n_sets, status));
+  es_code_t code = ES_OK;
+  for (int i = 0; code == ES_OK && i < es_job_n_datasets(job); i++) {
+    es_status_t own = {0};
+    shown_t shown = {.spec = es_job_dataset(job, i)};
+    code = show(&shown, json, i, out, &own);
+    if (code == ES_OK) continue;
+    es_fail(status, code, "data", "%s:%d: dataset %s: %s", path, shown.spec->line, shown.spec->name, own.message);
+  }
+  if (code == ES_OK && es_job_n_datasets(job) == 0)
+    code = es_fail(status, ES_INPUT, "data", "%s: the job has no datasets", path);
+  es_job_destroy(job);
+  return code;
+}
+
+/* The format that --format says, or that the path shows. *is_dataset is false for what may be a job file. */
+static es_code_t find_format(const es_arguments_t *arguments, es_format_t *format, char found[ES_PATH_MAX],
+                             bool *is_dataset, es_status_t *status) {
+  const char *path = es_arguments_positional(arguments, 0), *said = es_arguments_option(arguments, "--format");
+  found[0] = '\0';
+  *is_dataset = true;
+  if (said != NULL) {
+    if (es_format_find(format, said) && *format != ES_FORMAT_SYNTHETIC) return ES_OK;
+    return es_fail(status, ES_INPUT, "data", "--format %.100s: must be idx, cifar10, cifar100 or hdf5", said);
+  }
+  if (es_dataset_guess(path, format, found)) return ES_OK;
+  *is_dataset = false;
+  if (!es_directory_exists(path)) return ES_OK;
+  return es_fail(
+      status, ES_INPUT, "data",
+      "%s: a folder without a dataset: there is no train-images-idx3-ubyte (idx), data_batch_1.bin (cifar10) "
+      "or train.bin (cifar100), neither plain nor with .gz; a file of format hdf5 is named itself",
+      path);
+}
+
+static es_code_t read_labels(const es_arguments_t *arguments, bool is_cifar100, es_labels_t *out, es_status_t *status) {
+  const char *text = es_arguments_option(arguments, "--labels");
+  *out = ES_LABELS_FINE;
+  if (text == NULL) return ES_OK;
+  if (!is_cifar100) return es_fail(status, ES_INPUT, "data", "--labels is for a folder of format cifar100");
+  if (strcmp(text, "coarse") == 0) *out = ES_LABELS_COARSE;
+  if (strcmp(text, "coarse") == 0 || strcmp(text, "fine") == 0) return ES_OK;
+  return es_fail(status, ES_INPUT, "data", "--labels %.100s: must be fine or coarse", text);
+}
+
+/* A dataset by its path, under the last part of it as its name. */
+static es_code_t show_path(const es_arguments_t *arguments, es_format_t format, const char *found, es_labels_t labels,
+                           bool json, es_text_t *out, es_status_t *status) {
+  const char *path = es_arguments_positional(arguments, 0);
+  const char *const *sets;
+  es_dataset_spec_t spec = {.format = format, .labels = labels};
+  if (es_arguments_all(arguments, "--set", &sets) > 0)
+    return es_fail(status, ES_INPUT, "data", "--set is for job files; %.200s is a dataset", path);
+  size_t length = strlen(path);
+  if (length >= sizeof spec.path)
+    return es_fail(status, ES_INPUT, "data", "the path is longer than %d bytes", ES_PATH_MAX - 1);
+  memcpy(spec.path, path, length + 1);
+  while (length > 1 && spec.path[length - 1] == '/') spec.path[--length] = '\0';
+  const char *slash = strrchr(spec.path, '/');
+  snprintf(spec.name, sizeof spec.name, "%.*s", ES_NAME_MAX - 1,
+           slash != NULL && slash[1] != '\0' ? slash + 1 : spec.path);
+  shown_t shown = {.spec = &spec, .found = found[0] != '\0' ? found : NULL};
+  return show(&shown, json, 0, out, status);
+}
+
+static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
+  const bool json = es_arguments_option(arguments, "--json") != NULL;
+  char found[ES_PATH_MAX];
+  bool is_dataset;
+  es_format_t format = ES_FORMAT_IDX;
+  es_labels_t labels;
+  es_text_t text = {0};
+  ES_TRY(find_format(arguments, &format, found, &is_dataset, status));
+  ES_TRY(read_labels(arguments, is_dataset && format == ES_FORMAT_CIFAR100, &labels, status));
+  es_text_append(&text, "%s", json ? "{\"datasets\": [" : "");
+  es_code_t code = is_dataset ? show_path(arguments, format, found, labels, json, &text, status)
+                              : show_job(arguments, json, &text, status);
+  es_text_append(&text, "%s", json ? "\n]}\n" : "");
+  if (code == ES_OK && text.failed) code = es_fail(status, ES_SYSTEM, "data", "out of memory for the table");
+  if (code == ES_OK) fputs(es_text_get(&text), stdout);
+  es_text_destroy(&text);
+  return code;
+}
+
+/* ---- data synth ---- */
+
+static es_code_t read_number(const es_arguments_t *arguments, const char *name, int64_t most, int64_t fallback,
+                             int64_t *out, es_status_t *status) {
+  const char *text = es_arguments_option(arguments, name);
+  *out = fallback;
+  if (text == NULL || (es_text_to_int(text, out) && *out >= 0 && *out <= most)) return ES_OK;
+  return es_fail(status, ES_INPUT, "data", "%s %.100s: must be an integer from 0 to %lld", name, text, (long long)most);
+}
+
+static es_code_t read_spec(const es_arguments_t *arguments, es_synthetic_t *out, es_status_t *status) {
+  int64_t classes, complexity, size, channels;
+  ES_TRY(read_number(arguments, "--classes", INT32_MAX, 10, &classes, status));
+  ES_TRY(read_number(arguments, "--complexity", INT32_MAX, 4, &complexity, status));
+  ES_TRY(read_number(arguments, "--size", INT32_MAX, 32, &size, status));
+  ES_TRY(read_number(arguments, "--channels", INT32_MAX, 3, &channels, status));
+  ES_TRY(read_number(arguments, "--train", INT32_MAX, 2000, &out->train, status));
+  ES_TRY(read_number(arguments, "--eval", INT32_MAX, 500, &out->eval, status));
+  ES_TRY(read_number(arguments, "--seed", INT64_MAX, 0, &out->seed, status));
+  out->classes = (int32_t)classes;
+  out->complexity = (int32_t)complexity;
+  out->size = (int32_t)size;
+  out->channels = (int32_t)channels;
+  return ES_OK;
+}
+
+static es_code_t synth(const es_arguments_t *arguments, es_status_t *status) {
+  const char *path = es_arguments_option(arguments, "--to");
+  const es_provenance_t *facts;
+  es_synthetic_t spec;
+  char creator[160];
+  if (path == NULL || path[0] == '\0')
+    return es_fail(status, ES_INPUT, "data", "--to is missing: the file to write, as in --to images.h5");
+  ES_TRY(read_spec(arguments, &spec, status));
+  es_cli_provenance(&facts); /* the version and the revision come first */
+  snprintf(creator, sizeof creator, "eigenscope %s (%s)", facts[0].value, facts[1].value);
+  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of the writing, not the end */
+  ES_TRY(es_synthetic_write(path, &spec, creator, status));
+  printf("%s: %lld train and %lld eval images of %d x %d, %s, %d classes, complexity %d, seed %lld\n", path,
+         (long long)spec.train, (long long)spec.eval, spec.size, spec.size, spec.channels == 1 ? "grey" : "colour",
+         spec.classes, spec.complexity, (long long)spec.seed);
+  return ES_OK;
+}
+
+/* ---- dispatch ---- */
+
+static const char info_usage[] =
+    "eigenscope data info PATH|JOB [--format idx|cifar10|cifar100|hdf5] [--labels fine|coarse] [--json]\n\n"
+    "What a dataset holds, or all datasets of a job file: images, size, classes, mean and deviation by channel (0 ... "
+    "1\n"
+    "scale, all stored images), and the fingerprint that results of it carry. Without --format it is guessed from "
+    "what\n"
+    "is there.";
+static const es_option_t info_options[] = {
+    {"--format", "FORMAT", false, "idx, cifar10, cifar100 (PATH is a folder) or hdf5 (a file)"},
+    {"--labels", "fine|coarse", false, "which labels of cifar100 (default: fine)"},
+    {"--set", "KEY=VALUE", true, "override a key of the job file, as datasets.mnist.path=/data"},
+    {"--json", NULL, false, "as JSON, with counts of every class"},
+};
+static const char synth_usage[] =
+    "eigenscope data synth --to FILE.h5 [options]\n\n"
+    "Writes the images of `format: synthetic` as an HDF5 file that `format: hdf5` and other programs read: "
+    "train/images,\n"
+    "train/labels, eval/images and eval/labels. The same numbers make the same images, so results of both agree.";
+static const es_option_t synth_options[] = {
+    {"--to", "FILE.h5", false, "the file; one that is there is replaced"},
+    {"--classes", "N", false, "kinds of images (default: 10)"},
+    {"--complexity", "N", false, "visual complexity (default: 4)"},
+    {"--size", "N", false, "height and width (default: 32)"},
+    {"--channels", "1|3", false, "grey or colour (default: 3)"},
+    {"--train", "N", false, "training images (default: 2000)"},
+    {"--eval", "N", false, "evaluation images (default: 500)"},
+    {"--seed", "N", false, "another one makes other images (default: 0)"},
+};
+
+static int command(int argc, char **argv, const char *usage, const es_option_t *options, int n_options,
+                   int n_positional, es_code_t (*run)(const es_arguments_t *, es_status_t *)) {
+  es_arguments_t *arguments = NULL;
+  es_status_t status = {0};
+  if (es_arguments_parse(&arguments, argc, argv, usage, options, n_options, n_positional, n_positional, &status) ==
+      ES_OK)
+    run(arguments, &status);
+  es_arguments_destroy(arguments);
+  /* No point is run here: whatever went wrong, the command could not be done. */
+  if (status.code == ES_SYSTEM) status.code = ES_INPUT;
+  return es_cli_report(&status);
+}
+
+int es_cli_data(int argc, char **argv) {
+  const char *which = argc > 0 ? argv[0] : "";
+  if (strcmp(which, "info") == 0)
+    return command(argc - 1, argv + 1, info_usage, info_options, sizeof info_options / sizeof *info_options, 1, info);
+  if (strcmp(which, "synth") == 0)
+    return command(argc - 1, argv + 1, synth_usage, synth_options, sizeof synth_options / sizeof *synth_options, 0,
+                   synth);
+  if (strcmp(which, "--help") == 0 || strcmp(which, "-h") == 0) {
+    printf("%s\n\n%s\n\n`eigenscope data info --help` and `eigenscope data synth --help` list their options.\n",
+           info_usage, synth_usage);
+    return ES_EXIT_OK;
+  }
+  es_status_t status = {0};
+  if (strcmp(which, "pack") == 0)
+    es_fail(&status, ES_INPUT, "data", "data pack is not in this version yet; it has data info and data synth");
+  else
+    es_fail(&status, ES_INPUT, "data", "data: which one? eigenscope data info | synth");
+  return es_cli_report(&status);
+}
