@@ -3,6 +3,9 @@ plan as well as from run."""
 import gzip
 import struct
 
+import h5py
+import numpy as np
+
 import harness
 
 GOOD = """\
@@ -118,6 +121,69 @@ class BadJob(harness.Case):
         self.write("job.yaml", self.idx_job())
         done = self.run_program("plan", "job.yaml", expect=1)
         self.assertRegex(done.stderr, r"^eigenscope: job.yaml:8: dataset shapes: \S+/train-labels-idx1-ubyte.gz: ")
+
+    def test_cifar(self):
+        """Whole files are read before anything runs, as labels stand between pixels."""
+        record, folder = bytes(3072), self.folder / "data"
+        job = GOOD.replace("{format: synthetic, classes: 3, size: 16, train: 30, eval: 12}",
+                           "{format: cifar100, path: data, labels: coarse}")
+        place = f"job.yaml:8: dataset shapes: {folder}"
+        self.refuse(job, place + ": there is no such folder; it should hold train.bin and test.bin, plain or .gz")
+        folder.mkdir()
+        sound = b"".join(bytes([i % 20, i % 100]) + record for i in range(100))
+        (folder / "train.bin").write_bytes(sound)
+        self.refuse(job, place + "/test.bin: there is no such file, neither plain nor with .gz")
+        (folder / "test.bin").write_bytes(sound[:-1])
+        self.refuse(job, place + "/test.bin: truncated or too long: 307399 bytes, where a file of CIFAR-100 is a number of "
+                    "whole images of 3074 bytes")
+        (folder / "test.bin").write_bytes(sound + b"x")
+        self.refuse(job, place + "/test.bin: truncated or too long: 307401 bytes, where a file of CIFAR-100 is a number of "
+                    "whole images of 3074 bytes")
+        (folder / "test.bin").write_bytes(bytes([7, 100]) + record)
+        self.refuse(job, place + "/test.bin: image 0 has fine label 100, where CIFAR-100 has 0 … 99: damaged, or of another "
+                    "format")
+        self.refuse(job.replace("path: data, labels", "path: data, limit: {train: 100, eval: 20}, label"),
+                    'job.yaml:8: unknown key "label" in datasets.shapes; did you mean "labels"?')
+
+    def write_hdf5(self, **variables):
+        """A sound file of three classes, but for the variables given (None: left out)."""
+        sound = {"train/images": np.zeros((30, 8, 8, 3), np.uint8), "train/labels": np.arange(30) % 3,
+                 "eval/images": np.zeros((12, 8, 8, 3), np.uint8), "eval/labels": np.arange(12) % 3}
+        with h5py.File(self.folder / "x.h5", "w") as file:
+            for name, values in {**sound, **variables}.items():
+                if values is not None:
+                    file[name] = values
+        return f"job.yaml:8: dataset shapes: {self.folder}/x.h5: "
+
+    def test_hdf5(self):
+        job = GOOD.replace("{format: synthetic, classes: 3, size: 16, train: 30, eval: 12}", "{format: hdf5, path: x.h5}")
+        self.refuse(job, f"job.yaml:8: dataset shapes: {self.folder}/x.h5: there is no such file")
+        place = self.write_hdf5(**{"eval/labels": None})
+        self.refuse(job, place + "there is no dataset eval/labels; format hdf5 reads train/images, train/labels, eval/images "
+                    "and eval/labels, or what `variables` names")
+        place = self.write_hdf5(**{"train/images": np.zeros((30, 8, 8, 3))})
+        self.refuse(job, place + "train/images holds float64, where images are uint8 of 0 … 255")
+        place = self.write_hdf5(**{"train/images": np.zeros((30, 3, 8, 8), np.uint8)})
+        self.refuse(job, place + "train/images has the shape (30, 3, 8, 8), where (images, height, width) or (images, height, "
+                    "width, 1 or 3 channels) is due, with 1 … 2147483647 images of at most 8192 x 8192")
+        place = self.write_hdf5(**{"eval/labels": np.arange(13) % 3})
+        self.refuse(job, place + "eval/labels has 13 labels for the 12 images of eval/images; they must be as many")
+        place = self.write_hdf5(**{"eval/labels": np.full(12, 3)})
+        self.refuse(job, place + "eval/labels: label 3 of sample 0 is out of range: the train labels are 0 … 2")
+        self.write_hdf5()
+        whole = (self.folder / "x.h5").read_bytes()
+        (self.folder / "x.h5").write_bytes(whole[:5000])
+        self.refuse(job, place + "is damaged or truncated, as HDF5 says: truncated file: eof = 5000, sblock->base_addr = 0, "
+                    f"stored_eof = {len(whole)}")
+        (self.folder / "x.h5").write_bytes(whole)
+        self.write("job.yaml", job)
+        self.run_program("plan", "job.yaml")
+
+    def test_layers_too_wide_to_measure(self):
+        self.refuse(GOOD.replace("vgg: [8, M, 8, M]", "vgg: [64, M, 8]") + "measure: {method: flatten}\n",
+                    "job.yaml:4: layer features.0 of model tiny has 65536 columns by measure.method flatten: their "
+                    "covariance would take 34.4 GB, and at most 46340 columns can be measured; choose another method (as "
+                    "channelwise or {pool: 2}) or fewer layers (measure.layers)")
 
     def test_idx_that_is_sound(self):
         self.write_idx()

@@ -181,6 +181,14 @@ static void test_too_wide(void **state) {
          "job.yaml:2: layer features.8 of model vgg11 has 1048576 columns by measure.method pool: their covariance "
          "would take 8796.1 GB, and at most 46340 columns can be measured; choose another method (as "
          "channelwise or {pool: 2}) or fewer layers (measure.layers)");
+  /* More than an int32 holds: 64 x 64 positions of 1,048,576 channels. */
+  refuse(
+      "name: x\ngrid: {dataset: shapes, model: vast, width: 16, resolution: 64}\nmodels: {vast: {vgg: [65536]}}\n"
+      "measure: {method: flatten}\n" SHAPES,
+      "job.yaml:2: layer features.0 of model vast has 2147483647 columns by measure.method flatten: their covariance "
+      "would take 36893488113.1 GB, and at most 46340 columns can be measured; choose another method (as channelwise "
+      "or "
+      "{pool: 2}) or fewer layers (measure.layers)");
   create(&plan, METHOD("flatten", "[\"features.4\", \"classifier.*\"]")); /* 32,768 at most */
   es_plan_destroy(&plan);
   create(&plan, METHOD("channelwise", "\"*\"")); /* 40,000 hidden units */
