@@ -85,7 +85,9 @@ static int dispatch(int argc, char **argv) {
 int main(int argc, char **argv) {
   const int result = dispatch(argc, argv);
   /* What was printed is the result of most commands: a full disk behind a redirection must not pass for success. */
-  if (fflush(stdout) == 0 && !ferror(stdout)) return result;
-  fprintf(stderr, "eigenscope: standard output cannot be written: %s\n", strerror(errno));
+  const int reason = fflush(stdout) == 0 ? 0 : errno;
+  if (reason == 0 && !ferror(stdout)) return result;
+  fprintf(stderr, "eigenscope: standard output cannot be written: %s\n",
+          reason != 0 ? strerror(reason) : "lines that came before were lost");
   return result == ES_EXIT_OK ? ES_EXIT_USAGE : result;
 }

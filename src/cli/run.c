@@ -74,19 +74,40 @@ static bool must_stop(void *context) {
   return signalled != 0 || es_clock() > run->deadline;
 }
 
+/* One to nine digits at *text, moved past them. */
+static bool read_field(const char **text, double *out) {
+  int digits = 0;
+  for (*out = 0.0; **text >= '0' && **text <= '9' && digits < 10; ++*text, digits++)
+    *out = *out * 10.0 + (**text - '0');
+  return digits > 0 && digits < 10;
+}
+
+/* "MM:SS" or "[D-]HH:MM:SS" in seconds; negative when it is neither. */
+static double parse_clock(const char *text) {
+  double days = 0.0, field[3] = {0.0};
+  int n = 0;
+  const bool has_days = strchr(text, '-') != NULL;
+  if (has_days && (!read_field(&text, &days) || *text++ != '-')) return -1.0;
+  do {
+    if (!read_field(&text, &field[n++])) return -1.0;
+  } while (n < 3 && *text == ':' && text++);
+  if (*text || n < 2 || (has_days && (n < 3 || field[0] >= 24.0))) return -1.0;
+  for (int i = 1; i < n; i++) {
+    if (field[i] >= 60.0) return -1.0;
+  }
+  return n == 2 ? field[0] * 60.0 + field[1] : days * 86400.0 + field[0] * 3600.0 + field[1] * 60.0 + field[2];
+}
+
 /* "90", "90s", "30m", "12h", "MM:SS", "[D-]HH:MM:SS" in seconds; negative when it is none of these. */
 static double parse_time(const char *text) {
-  int days = 0, a = 0, b = 0, c = 0, used = 0;
-  double value = 0.0;
-  char unit = 's';
-  if (sscanf(text, "%d-%d:%d:%d%n", &days, &a, &b, &c, &used) == 4 && !text[used])
-    return days * 86400.0 + a * 3600.0 + b * 60.0 + c;
-  if (sscanf(text, "%d:%d:%d%n", &a, &b, &c, &used) == 3 && !text[used]) return a * 3600.0 + b * 60.0 + c;
-  if (sscanf(text, "%d:%d%n", &a, &b, &used) == 2 && !text[used]) return a * 60.0 + b;
-  if (sscanf(text, "%lf%n", &value, &used) != 1 || !isfinite(value)) return -1.0;
-  if (text[used]) unit = text[used++];
-  if (text[used]) return -1.0;
-  return unit == 's' ? value : unit == 'm' ? value * 60.0 : unit == 'h' ? value * 3600.0 : -1.0;
+  char number[32];
+  double value;
+  if (strchr(text, ':')) return parse_clock(text);
+  const size_t length = strcspn(text, "smh");
+  if (length >= sizeof number || (text[length] && text[length + 1])) return -1.0;
+  snprintf(number, sizeof number, "%.*s", (int)length, text);
+  if (!es_text_to_double(number, &value)) return -1.0;
+  return text[length] == 'm' ? value * 60.0 : text[length] == 'h' ? value * 3600.0 : value;
 }
 
 /* ---- the command line ---- */

@@ -1,49 +1,205 @@
-"""Comparing result files: every variable, bit for bit, but for where and when a file was made."""
+"""What the tests of `run` share: jobs that take a second, and results compared variable by variable, bit by bit."""
+import json
+import os
 import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
 
 import h5py
 import numpy as np
 
-TIMES = {"seconds"}  # variables that differ from run to run
+import harness
 
+# Three epochs of two small networks. The last batch has 3 samples, so of 8 lanes 5 are empty; that of eval has 4.
+JOB = """\
+name: t
+output: out
+grid: {dataset: shapes, model: tiny, seed: [0, 1]}
+models: {tiny: {vgg: [8, M, 12, M]}}
+datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 16, train: 67, eval: 20}}
+train: {epochs: 3, batch: 16, learning_rate: 0.05, augment: [crop, flip]}
+"""
+# What says where, when and how a result was made; all other attributes are what was measured.
+OF_THE_RUN = {"started", "elapsed_seconds", "ranks_per_point"}
+DTYPES = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64, "U8": np.uint8}
+
+
+# ---- results ----
 
 def variables(path):
-    """All variables of a file by name, as arrays."""
-    with h5py.File(path) as f:
-        return {name: f[name][...] for name in f if name not in TIMES}
+    """Every variable of a result file by name; "seconds", which no two runs share, left out."""
+    with h5py.File(path) as file:
+        return {name: file[name][()] for name in file if name != "seconds"}
 
 
-def differences(a, b):
-    """Names of variables whose bits differ between two files."""
-    left, right = variables(a), variables(b)
-    names = sorted(set(left) | set(right))
-    return [n for n in names if n not in left or n not in right or left[n].shape != right[n].shape
-            or (left[n].tobytes() != right[n].tobytes() if left[n].dtype.kind != "O" else (left[n] != right[n]).any())]
+def attributes(path):
+    with h5py.File(path) as file:
+        return {name: value for name, value in file.attrs.items() if not name.startswith("_")}
 
 
-def weights(path):
-    """The tensors of a safetensors file, without its header."""
+def same_bits(a, b):
+    """The same type, shape and bits; any NaN equals any NaN."""
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    if a.dtype.kind != "f":
+        return bool(np.all(a == b))
+    return bool(np.array_equal(np.isnan(a), np.isnan(b))) and np.nan_to_num(a).tobytes() == np.nan_to_num(b).tobytes()
+
+
+def different(a, b):
+    """Names of what differs between two dictionaries of arrays."""
+    return sorted(set(a) ^ set(b)) + [name for name in a if name in b and not same_bits(a[name], b[name])]
+
+
+def different_results(a, b):
+    names = different(variables(a), variables(b))
+    one, other = attributes(a), attributes(b)
+    return names + [f"attribute {name}" for name in sorted(set(one) | set(other))
+                    if name not in OF_THE_RUN and not np.array_equal(one.get(name), other.get(name))]
+
+
+# ---- safetensors ----
+
+def read_safetensors(path):
+    """(tensors by name, metadata)"""
     data = pathlib.Path(path).read_bytes()
-    return data[8 + int.from_bytes(data[:8], "little"):]
+    length, = struct.unpack_from("<Q", data)
+    header = json.loads(data[8:8 + length])
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = (8 + length + offset for offset in entry["data_offsets"])
+        tensors[name] = np.frombuffer(data[begin:end], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return tensors, metadata
 
 
-def assert_same(case, a, b):
-    """Two output folders hold the same points with the same bits, weights included."""
-    left, right = (sorted(p.name for p in (pathlib.Path(f) / "points").glob("*.h5")) for f in (a, b))
-    case.assertTrue(left)
-    case.assertEqual(left, right)
-    for name in left:
-        case.assertEqual(differences(pathlib.Path(a) / "points" / name, pathlib.Path(b) / "points" / name), [], name)
-    for path in (pathlib.Path(a) / "checkpoints").glob("*.safetensors"):
-        case.assertEqual(weights(path), weights(pathlib.Path(b) / "checkpoints" / path.name), path.name)
+def write_safetensors(path, tensors, metadata):
+    names = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
+    header, offset = {"__metadata__": metadata}, 0
+    for name, value in tensors.items():
+        header[name] = {"dtype": names[value.dtype], "shape": list(value.shape),
+                        "data_offsets": [offset, offset + value.nbytes]}
+        offset += value.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + b"".join(v.tobytes() for v in tensors.values()))
 
 
-def attribute(path, name):
-    with h5py.File(path) as f:
-        value = f.attrs[name]
-    return value.decode() if isinstance(value, bytes) else value
+def edit_metadata(path, **changes):
+    """Changes a state as somebody else's program would: without our hash."""
+    tensors, metadata = read_safetensors(path)
+    for own in ("writer", "xxh3"):
+        del metadata[own]
+    write_safetensors(path, tensors, {**metadata, **changes})
 
 
-def read(path, name):
-    with h5py.File(path) as f:
-        return np.array(f[name][...])
+# ---- processes ----
+
+def children(pid):
+    """Processes under `pid`, at any depth."""
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found += [child, *children(child)]
+    return found
+
+
+def ranks_of(pid):
+    """The processes of the program under a launcher."""
+    return [child for child in children(pid) if os.path.realpath(f"/proc/{child}/exe") == os.path.realpath(harness.PROGRAM)]
+
+
+class Case(harness.Case):
+    """A test that runs jobs and looks at their results."""
+    job = JOB
+    undisturbed = None  # see use_whole; removed with the class
+
+    def setUp(self):
+        super().setUp()
+        self.write("job.yaml", self.job)
+
+    @classmethod
+    def tearDownClass(cls):
+        if cls.undisturbed is not None:
+            shutil.rmtree(cls.undisturbed)
+            cls.undisturbed = None
+
+    def use_whole(self):
+        """Makes "whole" the output folder of the job run by one rank that nobody disturbs: once for all tests of a class."""
+        cls = type(self)
+        if cls.undisturbed is None:
+            self.run_job("--quiet", output="whole")
+            cls.undisturbed = tempfile.mkdtemp(prefix="eigenscope-whole-")
+            shutil.copytree(self.folder / "whole", cls.undisturbed, dirs_exist_ok=True)
+        else:
+            (self.folder / "whole").symlink_to(cls.undisturbed)
+
+    def run_job(self, *arguments, output="out", sets=(), **options):
+        """`eigenscope run job.yaml --output OUTPUT --set SET...`"""
+        options_of_sets = [word for value in sets for word in ("--set", value)]
+        return self.run_program("run", "job.yaml", "--output", output, *options_of_sets, *arguments, **options)
+
+    def start_job(self, *arguments, output="out", ranks=0):
+        """The same in the background; killed with everything under it when the test ends."""
+        command = [harness.PROGRAM, "run", "job.yaml", "--output", output, *map(str, arguments)]
+        if ranks:
+            command = ["mpirun", "--oversubscribe", "-n", str(ranks), *command]
+        process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, process)
+        return process
+
+    def end(self, process):
+        for pid in [process.pid, *children(process.pid)] if process.poll() is None else []:
+            self.kill(pid)
+        process.communicate()
+
+    def kill(self, pid, number=signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+    def points(self, output="out"):
+        """Result files by id."""
+        return {path.stem: path for path in (self.folder / output / "points").glob("*.h5")}
+
+    def files(self, output="out"):
+        """Everything below the output folder."""
+        return sorted(str(path.relative_to(self.folder / output)) for path in (self.folder / output).rglob("*")
+                      if not path.is_dir())
+
+    def missing(self, output="out", expect=3):
+        """What `status --missing` says."""
+        return self.run_program("status", "job.yaml", "--output", output, "--missing", expect=expect).stdout.strip()
+
+    def wait_for(self, condition, process, seconds=60):
+        """Until the condition holds, while the process runs."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if process.poll() is not None or time.monotonic() > end:
+                self.fail(f"{'the run ended' if process.poll() is not None else 'nothing happened'} before "
+                          f"{condition.__name__}: {process.communicate() if process.poll() is not None else ''}")
+            time.sleep(0.002)
+
+    def assert_same(self, a, b):
+        """Both folders hold the same points, of the same bits, and leave the same weights."""
+        one, other = self.points(a), self.points(b)
+        self.assertTrue(one)
+        self.assertEqual(sorted(one), sorted(other))
+        for point, path in one.items():
+            self.assertEqual(different_results(path, other[point]), [], f"point {point}: {a}, {b}")
+        self.assert_same_weights(a, b)
+
+    def assert_same_weights(self, a, b):
+        one, other = ({path.name: path for path in (self.folder / output / "checkpoints").iterdir()} for output in (a, b))
+        self.assertTrue(one)
+        self.assertEqual(sorted(one), sorted(other))
+        for name, path in one.items():
+            mine, yours = read_safetensors(path), read_safetensors(other[name])
+            self.assertEqual(different(mine[0], yours[0]), [], f"{name}: {a}, {b}")
+            del mine[1]["xxh3"], yours[1]["xxh3"]
+            self.assertEqual(mine[1], yours[1])

@@ -1,54 +1,86 @@
-"""The promise: the same bits on any number of ranks per point and under any algorithm of MPI_Allreduce."""
+"""The promise: the same bits on any number of ranks, by any algorithm of the MPI library."""
+import numpy as np
+
 import harness
 import results
 
-JOB = """
-name: ranks
-grid: {dataset: toy, model: [small, dense], width: 1, classes: [3, all], seed: 1}
-models:
-  small: {vgg: [6, M, 10, 16, A, 20]}
-  dense: {mlp: [12, 9]}
-datasets: {toy: {format: synthetic, classes: 4, size: 12, channels: 1, train: 75, eval: 42}}
+
+class SameBits(results.Case):
+    # 75 = 3 * 24 + 3: the last batch leaves five of eight lanes empty.
+    job = """\
+name: t
+grid: {dataset: shapes, model: [small, dense], classes: [3, all], resolution: 12, seed: 1}
+models: {small: {vgg: [6, M, 10, 16, A, 20]}, dense: {mlp: [12, 9]}}
+datasets: {shapes: {format: synthetic, classes: 4, size: 12, channels: 1, train: 75, eval: 42}}
 train: {epochs: 3, batch: 24, learning_rate: 0.05, augment: [crop, flip]}
 measure: {delta: [0.9, 0.99]}
-"""  # 75 = 3 * 24 + 3: the last batch leaves five of eight lanes empty
+"""
 
-
-class Ranks(harness.Case):
     def setUp(self):
         super().setUp()
-        self.job = self.write("job.yaml", JOB.replace("seed: 1", "seed: 1, resolution: 12"))
-        self.run_program("run", self.job, "--output", "one", ranks=1)
+        self.use_whole()
 
-    def check(self, name, ranks, per_point, env=None):
-        self.run_program("run", self.job, "--output", name, "--ranks-per-point", per_point, ranks=ranks, env=env)
-        results.assert_same(self, self.folder / "one", self.folder / name)
+    def test_groups(self):
+        for ranks, group in ((2, 2), (4, 4), (8, 8), (2, 1), (5, 4)):
+            with self.subTest(ranks=ranks, group=group):
+                output = f"{ranks}-{group}"
+                self.run_job("--quiet", "--ranks-per-point", group, output=output, ranks=ranks)
+                self.assert_same("whole", output)
+        for path in self.points("4-4").values():
+            self.assertEqual(results.attributes(path)["ranks_per_point"], "4")
 
-    def test_group_sizes(self):
-        for ranks, per_point in ((2, 2), (4, 4), (8, 8), (2, 1), (3, 2), (5, 4)):
-            with self.subTest(ranks=ranks, per_point=per_point):
-                self.check(f"r{ranks}-{per_point}", ranks, per_point)
+    def test_leftover_rank_is_a_group_of_its_own(self):
+        self.run_job("--quiet", "--ranks-per-point", 2, output="3-2", ranks=3)
+        self.assert_same("whole", "3-2")
+        self.assertEqual({results.attributes(path)["ranks_per_point"] for path in self.points("3-2").values()}, {"1", "2"})
 
-    def test_allreduce_algorithms(self):
+    def test_algorithms_of_allreduce(self):
         for algorithm in range(1, 7):
             with self.subTest(algorithm=algorithm):
-                self.check(f"a{algorithm}", 4, 4, {"OMPI_MCA_coll_tuned_use_dynamic_rules": "1",
-                                                   "OMPI_MCA_coll_tuned_allreduce_algorithm": str(algorithm)})
+                output = f"algorithm{algorithm}"
+                self.run_job("--quiet", "--ranks-per-point", 4, output=output, ranks=4,
+                             env={"OMPI_MCA_coll_tuned_use_dynamic_rules": "1",
+                                  "OMPI_MCA_coll_tuned_allreduce_algorithm": str(algorithm)})
+                self.assert_same("whole", output)
 
-    def test_tasks_share_the_points(self):
-        for task in range(3):
-            self.run_program("run", self.job, "--output", "tasks", "--task", f"{task}/3")
-        results.assert_same(self, self.folder / "one", self.folder / "tasks")
 
-    def test_measuring_and_saving_change_nothing(self):
-        weights = {p.name: results.weights(p) for p in (self.folder / "one/checkpoints").iterdir()}
-        for number, change in enumerate((["measure.every=3"], ["measure.delta=[0.5]", "measure.splits=[eval]"],
-                                         ["checkpoint.every=3"], ["measure.layers=[\"classifier.*\"]"])):
-            output = f"m{number}"
-            sets = [word for key in change for word in ("--set", key)]
-            self.run_program("run", self.job, "--output", output, *sets)
-            found = sorted(results.weights(p) for p in (self.folder / output / "checkpoints").iterdir())
-            self.assertEqual(found, sorted(weights.values()), change)
+class Lanes(results.Case):
+    def test_lanes_are_part_of_the_numbers(self):
+        # And the comparison that all of this rests on sees the last bits.
+        losses = []
+        for lanes in (8, 4):
+            self.run_job("--quiet", output=str(lanes), sets=[f"train.lanes={lanes}", "grid.seed=0"])
+            path, = self.points(str(lanes)).values()
+            losses.append(results.variables(path)["loss"])
+        self.assertFalse(set(self.points("8")) & set(self.points("4")))
+        self.assertFalse(results.same_bits(*losses))
+        self.assertTrue(np.allclose(*losses, rtol=0.05, equal_nan=True))
+        with self.assertRaises(AssertionError):
+            self.assert_same("8", "4")
+
+
+class Few(results.Case):
+    """More ranks than there is work for."""
+
+    def test_more_ranks_than_points(self):
+        self.run_job("--quiet", output="1")
+        self.run_job("--quiet", output="5", ranks=5)
+        self.assert_same("1", "5")
+
+    def test_more_ranks_than_samples_in_a_batch(self):
+        sets = ["grid.seed=0", "train.batch=3", "datasets.shapes.train=10", "datasets.shapes.eval=4"]
+        self.run_job("--quiet", output="1", sets=sets)
+        self.run_job("--quiet", "--ranks-per-point", 8, output="8", sets=sets, ranks=8)
+        self.assert_same("1", "8")
+        path, = self.points("8").values()
+        loss = results.variables(path)["loss"]
+        self.assertTrue(np.isfinite(loss[:, 1:]).all() and np.isnan(loss[0, 0]))
+
+    def test_more_ranks_than_layers(self):
+        sets = ["grid.seed=0", "measure.layers=[features.0]"]
+        self.run_job("--quiet", output="1", sets=sets)
+        self.run_job("--quiet", "--ranks-per-point", 4, output="4", sets=sets, ranks=4)
+        self.assert_same("1", "4")
 
 
 if __name__ == "__main__":

@@ -1,106 +1,219 @@
-"""Interruptions: a run that was killed or stopped goes on and ends with the bits of one that never was."""
-import os
-import pathlib
+"""Killed, stopped, or met by a state that is damaged: what goes on ends with the same bits, or says why it does not."""
+import re
+import shutil
 import signal
-import subprocess
-import time
 
 import harness
 import results
 
-JOB = """
-name: resume
-grid: {dataset: toy, model: small, resolution: 16, seed: [0, 1]}
-models: {small: {vgg: [16, M, 32, 32]}}
-datasets: {toy: {format: synthetic, classes: 4, size: 16, channels: 1, train: 3000, eval: 100}}
-train: {epochs: 6, batch: 30, learning_rate: 0.05, augment: [crop]}
+# About three seconds on one core: long enough to be killed in the middle.
+LONG = """\
+name: t
+output: out
+grid: {dataset: shapes, model: tiny, seed: [0, 1]}
+models: {tiny: {vgg: [8, M, 12, M]}}
+datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 16, train: 1027, eval: 100}}
+train: {epochs: 12, batch: 16, learning_rate: 0.05, momentum: 0.9, schedule: {step: 4, gamma: 0.5}, augment: [crop, flip]}
+measure: {every: 2}
 """
 
 
-class Resume(harness.Case):
+class Interrupted(results.Case):
+    job = LONG
+
     def setUp(self):
         super().setUp()
-        self.job = self.write("job.yaml", JOB)
-        self.run_program("run", self.job, "--output", "whole", "--ranks-per-point", 2, ranks=2)
+        self.use_whole()
 
-    def interrupt(self, number, launcher=("mpirun", "--oversubscribe", "-n", "2"), arguments=()):
-        """Starts a run, waits for its first state, sends the signal to the process started, returns its exit code."""
-        process = subprocess.Popen([*launcher, harness.PROGRAM, "run", self.job, "--output", "cut", *arguments],
-                                   cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                   start_new_session=True)
-        end = time.monotonic() + 120
-        while not list(self.folder.glob("cut/state/*.safetensors")):
-            self.assertIsNone(process.poll(), "the run ended before it saved a state")
-            self.assertLess(time.monotonic(), end)
-            time.sleep(0.01)
-        if number == signal.SIGKILL:
-            os.killpg(process.pid, number)  # mpirun and its ranks share the session that was started here
-            for child in self.ranks_of_this_run():
-                os.kill(child, number)
-        else:
-            process.send_signal(number)
-        return process.wait(timeout=120)
+    def states(self):
+        return sorted((self.folder / "out" / "state").glob("*.safetensors"))
 
-    def ranks_of_this_run(self):
-        """Processes of the program that work in this test's folder."""
-        found = []
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and os.readlink(entry / "cwd") == str(self.folder) and \
-                        os.readlink(entry / "exe") == os.path.realpath(harness.PROGRAM):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-        return found
+    def start_and_wait(self, *arguments, ranks=0):
+        """A run in the background that has saved a state of its own."""
+        folder = self.folder / "out" / "state"
+        before = folder.stat().st_mtime_ns if folder.exists() else 0
 
-    def check_whole(self, ranks, per_point):
-        self.run_program("run", self.job, "--output", "cut", "--ranks-per-point", per_point, ranks=ranks)
-        results.assert_same(self, self.folder / "whole", self.folder / "cut")
-        self.assertEqual([p.name for p in (self.folder / "cut").rglob("*") if p.suffix == ".part"], [])
-        self.assertEqual(list((self.folder / "cut/state").iterdir()), [])
+        def has_saved():
+            return bool(self.states()) and folder.stat().st_mtime_ns != before
+        process = self.start_job(*arguments, ranks=ranks)
+        self.wait_for(has_saved, process)
+        return process
 
-    def test_sigkill(self):
-        self.interrupt(signal.SIGKILL)
-        for path in self.folder.glob("cut/points/*.h5"):
-            self.assertEqual(results.attribute(path, "outcome"), "complete")
-        self.run_program("status", self.job, "--output", "cut", expect=3)
-        self.check_whole(ranks=2, per_point=2)
+    def finish(self, *arguments, ranks=0):
+        self.run_job("--quiet", *arguments, ranks=ranks)
+        self.assert_same("whole", "out")
+        self.assertEqual([name for name in self.files() if not re.match(r"(points/\w+\.h5|checkpoints/\w+\.safetensors)$", name)],
+                         [])
+        self.assertEqual(self.missing(expect=0), "")
 
-    def test_sigkill_then_other_ranks(self):
-        self.interrupt(signal.SIGKILL, arguments=("--ranks-per-point", "2"))
-        self.check_whole(ranks=1, per_point=1)
+    def assert_unfinished(self):
+        """Nothing is damaged, and something is left to do."""
+        self.assertNotEqual(self.missing(), "")
+        for path in self.points().values():
+            results.variables(path)
+        for path in self.states():
+            results.read_safetensors(path)
 
-    def test_usr1_through_mpirun(self):
-        self.interrupt(signal.SIGUSR1)
-        self.run_program("status", self.job, "--output", "cut", expect=3)
-        self.check_whole(ranks=4, per_point=4)
+    def test_one_rank_killed(self):
+        process = self.start_and_wait("--ranks-per-point", 2, ranks=2)
+        self.kill(results.ranks_of(process.pid)[1])
+        self.assertNotEqual(process.wait(timeout=60), 0)
+        self.assert_unfinished()
+        self.finish()
 
-    def test_term_without_mpirun(self):
-        self.assertEqual(self.interrupt(signal.SIGTERM, launcher=()), 3)
-        self.check_whole(ranks=2, per_point=1)
+    def test_everything_killed_and_resumed_on_more_ranks(self):
+        process = self.start_and_wait()
+        self.kill(process.pid)
+        process.wait(timeout=60)
+        self.assert_unfinished()
+        self.finish("--ranks-per-point", 4, ranks=4)
+
+    def test_launcher_and_ranks_killed(self):
+        process = self.start_and_wait(ranks=2)
+        for pid in (process.pid, *results.children(process.pid)):
+            self.kill(pid)
+        process.wait(timeout=60)
+        self.assert_unfinished()
+        self.finish("--ranks-per-point", 2, ranks=2)
 
     def test_max_time(self):
-        self.run_program("run", self.job, "--output", "cut", "--max-time", "0.3s", expect=3)
-        self.check_whole(ranks=2, per_point=1)
+        done = self.run_job("--max-time", "1s", "--ranks-per-point", 2, ranks=2, expect=3)
+        self.assertIn("unfinished: the same command goes on from here\n", done.stdout)
+        self.assertIn(": stopped (", done.stdout)
+        self.assert_unfinished()
+        self.finish("--max-time", "1:00:00")
 
-    def test_damaged_state(self):
-        self.interrupt(signal.SIGUSR1, launcher=())
-        state, = self.folder.glob("cut/state/*.safetensors")
-        data = state.read_bytes()
-        state.write_bytes(data[:-100])
-        done = self.run_program("run", self.job, "--output", "cut", expect=2)
-        self.assertIn(state.name, done.stderr)
-        self.assertEqual(len(list(self.folder.glob("cut/points/*.h5"))), 1, "the neighbour is unharmed")
-        state.write_bytes(data)
-        self.check_whole(ranks=1, per_point=1)
+    def test_time_limit_before_the_first_batch(self):
+        self.run_job("--max-time", "0.000001", "--quiet", expect=3)
+        self.assertEqual(self.files(), [])
+        self.assertEqual(self.missing(), "0-1")
 
-    def test_state_of_another_cpu(self):
-        self.interrupt(signal.SIGUSR1, launcher=())
-        state, = self.folder.glob("cut/state/*.safetensors")
-        done = self.run_program("run", self.job, "--output", "cut", expect=2, env={"DNNL_MAX_CPU_ISA": "SSE41"})
+    def signal_run(self, number, ranks, expect):
+        process = self.start_and_wait(ranks=ranks)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, expect, out + err)
+        self.assertEqual([line for line in err.splitlines() if line.startswith("eigenscope:")], [])
+        self.assert_unfinished()
+
+    def test_signal_through_the_launcher(self):
+        self.signal_run(signal.SIGUSR1, ranks=2, expect=3)
+        self.finish()
+
+    def test_signals_to_the_program_itself(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
+            self.signal_run(number, ranks=0, expect=3)
+        self.finish()
+
+    def test_parts_of_killed_writers_are_removed(self):
+        self.run_job("--quiet", "--max-time", "1s", expect=3)
+        state, *_ = self.states()
+        for name in (f"points/{state.stem}.h5.4711.part", f"state/{state.name}.4712.part",
+                     f"checkpoints/{state.name}.4713.part"):
+            (self.folder / "out" / name).write_bytes(b"half")
+        other = self.folder / "out" / "points" / "0123456789abcdef.h5.4714.part"
+        other.write_bytes(b"of another job that writes into the same folder")
+        self.run_job("--quiet")
+        self.assertTrue(other.exists())
+        self.assertEqual([name for name in self.files() if name.endswith(".part")], [f"points/{other.name}"])
+
+
+class State(results.Case):
+    """A job of three points, stopped in its first one, whose state is then made into something else."""
+    job = results.JOB.replace("[0, 1]", "[0, 1, 2]")
+
+    def setUp(self):
+        super().setUp()
+        self.use_whole()
+        # Where a folder is in the way of the result, the state of the epoch before the last stays.
+        for name in ("points", "state", "checkpoints"):
+            (self.folder / "out" / name).mkdir(parents=True)
+        for point in self.points("whole"):
+            (self.folder / "out" / "points" / f"{point}.h5").mkdir()
+        self.run_job("--quiet", "--points", "0", expect=2)
+        for path in (self.folder / "out" / "points").iterdir():
+            path.rmdir()
+        self.state, = (self.folder / "out" / "state").iterdir()
+
+    def refuse(self, message):
+        """The point fails with the message, its neighbours complete; without the state it completes too."""
+        kept = self.state.read_bytes()
+        done = self.run_job("--quiet", expect=2)
+        self.assertEqual(done.stdout, "")
+        self.assertRegex(done.stderr, rf"^eigenscope: point 0 \({self.state.stem}\): out/state/{self.state.name}: {message}\n$")
+        self.assertEqual(self.missing(), "0")
+        self.assertEqual(self.state.read_bytes(), kept)
+        self.state.unlink()
+        self.run_job("--quiet")
+        self.assert_same("whole", "out")
+
+    def test_sound(self):
+        self.assertEqual(results.read_safetensors(self.state)[1]["epoch"], "2")
+        done = self.run_job("--points", "0")
+        self.assertIn("epoch 3/3", done.stdout)
+        self.assertNotIn("epoch 2/3", done.stdout)
+        self.run_job("--quiet")
+        self.assert_same("whole", "out")
+
+    def test_truncated(self):
+        self.state.write_bytes(self.state.read_bytes()[:-100])
+        self.refuse(".+")
+
+    def test_empty(self):
+        self.state.write_bytes(b"")
+        self.refuse(".+")
+
+    def test_one_bit(self):
+        data = bytearray(self.state.read_bytes())
+        data[len(data) // 2] ^= 1
+        self.state.write_bytes(data)
+        self.refuse(".*xxh3.*")
+
+    def test_of_another_point(self):
+        results.edit_metadata(self.state, point_id="0123456789abcdef")
+        self.refuse('point_id is "0123456789abcdef", this run has "' + self.state.stem +
+                    '"; remove the file to start this point again')
+
+    def test_of_other_data(self):
+        results.edit_metadata(self.state, dataset_fingerprint="0123456789abcdef")
+        self.refuse('dataset_fingerprint is "0123456789abcdef", this run has "[0-9a-f]{16}"; the data have changed: remove '
+                    'the file to start this point again')
+
+    def test_of_an_epoch_that_cannot_be(self):
+        for epoch in ("3", "4", "-1", "soon"):
+            with self.subTest(epoch=epoch):
+                sound = self.state.read_bytes()
+                results.edit_metadata(self.state, epoch=epoch)
+                done = self.run_job("--quiet", "--points", "0", expect=2)
+                self.assertIn(f'out/state/{self.state.name}: epoch is "{epoch}", not one before the last of 3; remove the '
+                              "file to start this point again\n", done.stderr)
+                self.assertEqual(self.points(), {})
+                self.state.write_bytes(sound)
+
+    def test_of_another_cpu(self):
+        results.edit_metadata(self.state, engine="oneDNN 2.6.3, sse41; OpenBLAS 0.3.21, Nehalem")
+        kept = self.state.read_bytes()
+        self.refuse('engine is "oneDNN 2.6.3, sse41; OpenBLAS 0.3.21, Nehalem", this run has ".+"; other bits would follow: '
+                    "--accept-cpu-change goes on all the same")
+        shutil.rmtree(self.folder / "out" / "points")
+        self.state.write_bytes(kept)
+        done = self.run_job("--points", "0", "--accept-cpu-change")
+        self.assertNotIn("epoch 2/3", done.stdout)
+        self.assertFalse(self.state.exists())
+
+    def test_of_other_instructions_of_this_cpu(self):
+        done = self.run_job("--quiet", "--points", "0", expect=2, env={"DNNL_MAX_CPU_ISA": "SSE41"})
         self.assertIn("--accept-cpu-change", done.stderr)
-        self.assertTrue(state.exists())
-        self.run_program("run", self.job, "--output", "cut", "--accept-cpu-change", env={"DNNL_MAX_CPU_ISA": "SSE41"})
+        self.run_job("--quiet", "--points", "0", "--accept-cpu-change", env={"DNNL_MAX_CPU_ISA": "SSE41"})
+        self.assertIn("sse41", results.attributes(self.points()[self.state.stem])["onednn"])
+
+    def test_without_a_tensor(self):
+        tensors, metadata = results.read_safetensors(self.state)
+        for own in ("writer", "xxh3"):
+            del metadata[own]
+        del tensors["optimizer.first"]
+        results.write_safetensors(self.state, tensors, metadata)
+        self.refuse("tensor optimizer.first of .* remove the file to start this point again")
 
 
 if __name__ == "__main__":

@@ -1,167 +1,214 @@
-"""What a user meets: failures of one point, wrong data and options, full disks, progress."""
-import gzip
+"""What a run does of a job, what it says meanwhile, and what it leaves behind."""
 import os
+import pty
 import re
-import struct
 import subprocess
 
 import harness
 import results
 
-JOB = """
-name: run
-grid: {dataset: toy, model: small, resolution: 16, seed: 0, train.learning_rate: [0.05, 1.0e+20, 0.1]}
-models: {small: {vgg: [8, M, 12]}}
-datasets: {toy: {format: synthetic, classes: 4, size: 16, channels: 1, train: 200, eval: 40}}
-train: {epochs: 2, batch: 32}
-"""
+EPOCH = (r"point \d seed=\d: epoch (0/3|\d/3 loss \d+\.\d{4}) accuracy [01]\.\d{4}( saturation [01]\.\d{3})?"
+         r"( \d+ images/s)?")
+END = r"point \d seed=\d: complete \(\d/\d points, (\d+ s|\?) left\)"
 
 
-def idx(dims, data):
-    return struct.pack(">I", 0x0800 | len(dims)) + b"".join(struct.pack(">I", d) for d in dims) + data
+class Work(results.Case):
+    """Six points: which of them are done, and where what they leave lies."""
+    job = results.JOB.replace("[0, 1]", "[0, 1, 2, 3, 4, 5]").replace("epochs: 3", "epochs: 1")
+
+    def ids(self, *numbers):
+        lines = self.run_program("plan", "job.yaml").stdout.splitlines()
+        ids = [line.split()[1] for line in lines if re.match(r" +\d+  ", line)]
+        return {ids[number] for number in numbers}
+
+    def test_points(self):
+        self.run_job("--quiet", "--points", "1-2,5")
+        self.assertEqual(set(self.points()), self.ids(1, 2, 5))
+        self.assertEqual(self.missing(), "0,3-4")
+        before = {path: path.stat().st_mtime_ns for path in self.points().values()}
+        done = self.run_job("--points", self.missing())
+        self.assertNotIn("point 1", done.stdout)
+        self.assertEqual(self.missing(expect=0), "")
+        self.assertEqual({path: path.stat().st_mtime_ns for path in before}, before)
+
+    def test_tasks_are_all_points_once(self):
+        seen = set()
+        for task in range(4):
+            self.run_job("--quiet", "--task", f"{task}/4", output=f"task{task}")
+            found = set(self.points(f"task{task}"))
+            self.assertIn(len(found), (1, 2))
+            self.assertFalse(found & seen)
+            seen |= found
+        self.assertEqual(seen, self.ids(*range(6)))
+
+    def test_tasks_of_a_selection(self):
+        for task in range(2):
+            self.run_job("--quiet", "--points", "0-2", "--task", f"{task}/2")
+        self.assertEqual(self.missing(), "3-5")
+        self.assertEqual(self.run_job("--quiet", "--points", "0", "--task", "1/2", output="none").stdout, "")
+        self.assertFalse((self.folder / "none").exists())
+
+    def test_tasks_at_the_same_time(self):
+        runs = [self.start_job("--quiet", "--task", f"{task}/2") for task in range(2)]
+        self.assertEqual([run.wait(timeout=120) for run in runs], [0, 0])
+        self.run_job("--quiet", output="whole")
+        self.assert_same("whole", "out")
+
+    def test_two_runs_of_the_same_points_at_the_same_time(self):
+        runs = [self.start_job() for _ in range(2)]
+        for run in runs:
+            run.communicate(timeout=120)
+        self.run_job("--quiet", output="whole")
+        self.run_job("--quiet")
+        self.assert_same("whole", "out")
+
+    def test_dry_run(self):
+        for arguments, ranks in (((), 0), (("--ranks-per-point", 2), 2)):
+            done = self.run_job("--dry-run", *arguments, ranks=ranks)
+            self.assertRegex(done.stdout, r"(?m)^dry run: one batch of each of 6 points, nothing was written$")
+            self.assertEqual(os.listdir(self.folder), ["job.yaml"])
+            self.assertEqual(len(re.findall(r"(?m)^point \d seed=\d: complete ", done.stdout)), 6)
+
+    def test_dry_run_beside_results(self):
+        self.run_job("--quiet", "--points", "0")
+        before = {path: (self.folder / "out" / path).stat().st_mtime_ns for path in self.files()}
+        self.run_job("--quiet", "--dry-run")
+        self.assertEqual({path: (self.folder / "out" / path).stat().st_mtime_ns for path in self.files()}, before)
+
+    def test_default_output_and_variables_in_it(self):
+        self.run_program("run", "job.yaml", "--quiet", "--set", "output=$PLACE/${PLACE}x", "--points", "0",
+                         env={"PLACE": "here"})
+        self.assertEqual(len(self.points("here/herex")), 1)
+
+    def test_limits_of_time_that_are_far(self):
+        for limit in ("1.5m", "0:30", "48:00:00", "1-23:59:59"):
+            self.run_job("--quiet", "--dry-run", "--points", "0", "--max-time", limit)
 
 
-class Run(harness.Case):
-    def setUp(self):
-        super().setUp()
-        self.job = self.write("job.yaml", JOB)
+class Files(results.Case):
+    """checkpoint: {keep, every}: which weights stay, under which names, and that nothing else does."""
 
-    def one_line(self, done, *parts):
-        lines = [line for line in done.stderr.splitlines() if line.startswith("eigenscope: ")]
-        self.assertEqual(len(lines), 1, done.stderr)
-        for part in parts:
-            self.assertIn(part, lines[0])
+    def check(self, keep, every, names):
+        sets = [f"checkpoint={{keep: {keep}, every: {every}}}", "grid.seed=0"]
+        output = f"{keep}{every}"
+        self.run_job("--quiet", output=output, sets=sets)
+        point, = self.points(output)
+        self.assertEqual(self.files(output), sorted([f"points/{point}.h5"] + [f"checkpoints/{point}{name}.safetensors"
+                                                                                for name in names]))
+        return {name: results.read_safetensors(self.folder / output / "checkpoints" / f"{point}{name}.safetensors")[0]
+                for name in names}
 
-    def test_divergence_stays_with_its_point(self):
-        done = self.run_program("run", self.job, "--output", "out", ranks=2, expect=2)
-        files = sorted((self.folder / "out/points").glob("*.h5"))
-        self.assertEqual(len(files), 3)
-        bad, = [f for f in files if results.attribute(f, "outcome") == "diverged"]
-        reason = results.attribute(bad, "reason")
-        self.assertRegex(reason, r"epoch 1, batch \d+; the first output that is not is that of (features|classifier)\.\d")
-        self.assertIn(reason, done.stderr)
-        before = bad.stat().st_mtime_ns
-        again = self.run_program("run", self.job, "--output", "out", expect=2)
-        self.assertEqual(bad.stat().st_mtime_ns, before)
-        self.assertIn("3 of 3 points were done before", again.stdout)
-        self.assertIn("diverged", self.run_program("status", self.job, "--output", "out", expect=2).stdout)
-        self.run_program("run", self.job, "--output", "out", "--retry-failed", expect=2)
-        self.assertNotEqual(bad.stat().st_mtime_ns, before)
+    def test_keep(self):
+        last = self.check("last", 1, [""])[""]
+        self.check("none", 1, [])
+        every = self.check("all", 1, ["-000", "-001", "-002", "-003"])
+        some = self.check("all", 2, ["-000", "-002", "-003"])
+        self.assertEqual(results.different(last, every["-003"]), [])
+        for name, weights in some.items():
+            self.assertEqual(results.different(weights, every[name]), [])
+        for a, b in (("-000", "-001"), ("-001", "-002"), ("-002", "-003")):
+            names = results.different(every[a], every[b])
+            self.assertIn("features.0.weight", names)
+            self.assertIn("features.1.running_mean", names)
+        self.assertIn("classifier.6.bias", last)
 
-    def test_points_quiet_and_dry_run(self):
-        done = self.run_program("run", self.job, "--output", "out", "--dry-run", "--points", "0,2", ranks=2)
-        self.assertFalse((self.folder / "out").exists())
-        self.assertIn("nothing was written", done.stdout)
-        done = self.run_program("run", self.job, "--output", "out", "--points", "2", "--quiet")
-        self.assertEqual((done.stdout, done.stderr), ("", ""))
-        self.assertEqual(self.run_program("status", self.job, "--output", "out", "--missing", expect=3).stdout.strip(), "0-1")
 
-    def test_progress(self):
-        done = self.run_program("run", self.job, "--output", "out", "--points", "0,2", "--verbose", ranks=2)
-        lines = [line for line in done.stdout.splitlines() if ": epoch " in line]
-        self.assertEqual(len(lines), 6)
+class Words(results.Case):
+    """stdout and stderr."""
+
+    def test_quiet(self):
+        for ranks in (0, 2):
+            done = self.run_job("--quiet", "--verbose", ranks=ranks, output=f"q{ranks}")
+            self.assertEqual((done.stdout, done.stderr), ("", ""))
+
+    def test_lines_of_groups_are_whole(self):
+        seeds = list(range(8))
+        done = self.run_job(ranks=4, sets=[f"grid.seed={seeds}"])
+        self.assertEqual(done.stderr, "")
+        progress, table = done.stdout.split("t: dataset shapes", 1)
+        lines = progress.splitlines()
         for line in lines:
-            self.assertRegex(line, r"^point \d train\.learning_rate=\S+: epoch \d/2 (loss \S+ )?accuracy \S+ saturation \S+"
-                                   r"( \d+ images/s)?$")
-        for stage in ("train", "capture", "spectrum", "store", "wait"):
-            self.assertRegex(done.stdout, rf"(?m)^  {stage} +\d+\.\d+ +\d+\.\d+ +\d+\.\d+")
-        live = self.run_program("run", self.job, "--output", "live", "--points", "0", "--progress", "live")
-        self.assertRegex(live.stderr, r"[\r\n]\x1b\[K\d/1 points, .* left \| point 0")
-        self.assertTrue(live.stderr.endswith("\n"))
+            self.assertRegex(line, f"^({EPOCH}|{END})$")
+        self.assertEqual(len(lines), 8 * 5)
+        for seed in seeds:
+            mine = [line for line in lines if line.startswith(f"point {seed} seed={seed}: ")]
+            self.assertEqual([re.search(r": (epoch \d|complete)", line)[1] for line in mine],
+                             ["epoch 0", "epoch 1", "epoch 2", "epoch 3", "complete"])
+        self.assertEqual(sorted(re.findall(r"complete \((\d)/8 points", progress)), list("12345678"))
+        self.assertEqual(len(re.findall(r"(?m)^ +\d +\d +complete +3 +", table)), 8)
+        self.assertTrue(table.endswith("results: out/points/\n"))
 
-    def test_full_disk(self):
-        # The limit binds the rank alone: mpirun writes files too. A rank by itself needs no shared memory (btl self).
-        command = f"ulimit -f 8; exec '{harness.PROGRAM}' run job.yaml --output out --points 0"
-        done = subprocess.run(["mpirun", "--oversubscribe", "-n", "1", "bash", "-c", command], cwd=self.folder,
-                              capture_output=True, text=True, env={**os.environ, "OMPI_MCA_btl": "self"})
-        self.assertEqual(done.returncode, 2, done.stderr)
-        self.one_line(done, "out/", "File too large")
-        self.assertEqual([p for p in (self.folder / "out").rglob("*") if p.is_file()], [])
-        self.run_program("run", self.job, "--output", "out", "--points", "0")
+    def test_done_before(self):
+        self.run_job("--quiet", "--points", "0")
+        self.assertIn("1 of 2 points were done before and skipped\n", self.run_job().stdout)
+        done = self.run_job(ranks=2)
+        self.assertTrue(done.stdout.startswith("2 of 2 points were done before and skipped\n"), done.stdout)
+        self.assertEqual(done.stderr, "")
 
-    def test_output_that_cannot_be_written(self):
-        self.write("file", "")
-        self.one_line(self.run_program("run", self.job, "--output", "file/out", expect=1, ranks=2), "file")
+    def test_verbose(self):
+        done = self.run_job("--verbose", "--ranks-per-point", 2, ranks=2)
+        tables = re.findall(r"(?m)^  stage +min +mean +max   seconds over 2 ranks\n((?:  .*\n)+)", done.stdout)
+        self.assertEqual(len(tables), 2)
+        for table in tables:
+            rows = [line.split() for line in table.splitlines()]
+            stages = {row[0]: list(map(float, row[1:4])) for row in rows if len(row) == 4}
+            self.assertEqual(list(stages), ["prepare", "train", "evaluate", "capture", "wait", "reduce", "spectrum", "store"])
+            for least, mean, most in stages.values():
+                self.assertTrue(0 <= least <= mean <= most < 60)
+            self.assertGreater(stages["train"][0], 0)
 
-    def test_wrong_options(self):
-        for arguments, part in ((["--ranks-per-point", "3"], "power of two"), (["--ranks-per-point", "4"], "only 2 ranks"),
-                                (["--points", "9"], "9"), (["--task", "3/2"], "3/2"), (["--max-time", "abc"], "abc"),
-                                (["--progress", "foo"], "lines or live"), (["--frob"], "--frob"),
-                                (["--set", "train.epochs=x"], "--set train.epochs=x")):
-            with self.subTest(arguments=arguments):
-                self.one_line(self.run_program("run", self.job, "--output", "out", *arguments, ranks=2, expect=1), part)
-                self.assertFalse((self.folder / "out").exists())
-        self.one_line(self.run_program("run", self.job, "--set", "train.lanes=2", "--ranks-per-point", 4, ranks=4, expect=1),
-                      "2 lanes")
-        self.one_line(self.run_program("run", "gone.yaml", ranks=2, expect=1), "gone.yaml")
-        self.one_line(self.run_program("run", self.folder, expect=1))
+    def check_live(self, text):
+        self.assertTrue(text.endswith("\n"))
+        for line in re.split(r"[\r\n]+\x1b\[K", text.rstrip("\r\n"))[1:]:
+            self.assertRegex(line, f"^(\\d/2 points, (\\d+ s|\\?) left \\| {EPOCH}|{END})$")
+        self.assertIn("0/2 points, ? left | point ", text)
+        self.assertIn("complete (2/2 points, 0 s left)", text)
 
-    def test_layer_without_channels(self):
-        self.one_line(self.run_program("run", self.job, "--set", "grid.width=1/16", expect=1), "job.yaml:",
-                      "features.0 would have no channels")
+    def test_live(self):
+        done = subprocess.run([harness.PROGRAM, "run", "job.yaml", "--progress", "live"], cwd=self.folder,
+                              capture_output=True)  # bytes: text would turn \r into \n
+        self.assertEqual(done.returncode, 0)
+        self.check_live(done.stderr.decode())
+        self.assertEqual(done.stderr.count(b"\n"), 1)
+        self.assertTrue(done.stdout.startswith(b"t: dataset shapes"))
 
-    def dataset(self, images, labels, folder="data"):
-        path = self.folder / folder
-        path.mkdir(exist_ok=True)
-        for split in ("train", "t10k"):
-            (path / f"{split}-images-idx3-ubyte").write_bytes(images)
-            (path / f"{split}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
-        text = JOB.replace("datasets: {toy: {format: synthetic, classes: 4, size: 16, channels: 1, train: 200, eval: 40}}",
-                           f"datasets: {{toy: {{format: idx, path: {folder}}}}}").replace("[0.05, 1.0e+20, 0.1]", "0.05")
-        return self.write("idx.yaml", text)
+    def test_an_error_in_the_middle_of_a_live_line(self):
+        done = subprocess.run([harness.PROGRAM, "run", "job.yaml", "--progress", "live", "--set",
+                               "grid.train.momentum=[0, 0.9]", "--set", "train={epochs: 2, batch: 16, learning_rate: 1.0e+6}"],
+                              cwd=self.folder, capture_output=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertTrue(re.search(rb"(^|\r\x1b\[K)eigenscope: point \d \(\w{16}\): the training loss is not finite[^\r\n]+\n",
+                                  done.stderr), done.stderr)
+        self.assertFalse(re.search(rb"[^K\n]eigenscope: ", done.stderr), done.stderr)
 
-    def test_wrong_data(self):
-        n = 40
-        pixels, labels = bytes(range(256)) * 40, bytes(i % 4 for i in range(n))
-        images = idx((n, 16, 16), pixels)
-        good = self.dataset(images, idx((n,), labels))
-        self.run_program("run", good, "--output", "good")
-        cases = {
-            "truncated images": (images[:-1], idx((n,), labels), "train-images-idx3-ubyte"),
-            "wrong magic": (b"\0\0\x0d\x03" + images[4:], idx((n,), labels), "train-images-idx3-ubyte"),
-            "other count": (images, idx((n - 1,), labels[:-1]), "train-labels-idx1-ubyte"),
-            "class without samples": (images, idx((n,), labels.replace(b"\2", b"\1")), "class 2"),
-            "truncated labels": (images, idx((n,), labels)[:-1], "train-labels-idx1-ubyte"),
-        }
-        for name, (image_file, label_file, part) in cases.items():
-            with self.subTest(name):
-                job = self.dataset(image_file, label_file)
-                self.one_line(self.run_program("run", job, "--output", "out", ranks=2, expect=1), part)
-                self.assertEqual(list(self.folder.glob("out/points/*")), [])
-        job = self.dataset(images, idx((n,), labels))
-        (self.folder / "data/t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx((n,), labels[:-1] + b"\x09")))
-        self.one_line(self.run_program("run", job, "--output", "out", expect=1), "t10k-labels-idx1-ubyte", "9")
-        self.one_line(self.run_program("run", job, "--set", "datasets.toy.path=gone", expect=1), "gone", "idx.yaml:")
+    def test_live_on_a_terminal(self):
+        leader, follower = pty.openpty()
+        process = subprocess.Popen([harness.PROGRAM, "run", "job.yaml", "--progress", "live"], cwd=self.folder,
+                                   stderr=follower, stdout=subprocess.DEVNULL)
+        os.close(follower)
+        self.assertEqual(process.wait(timeout=60), 0)
+        text = b""
+        try:
+            while chunk := os.read(leader, 4096):
+                text += chunk
+        except OSError:  # how a terminal ends
+            pass
+        os.close(leader)
+        self.check_live(text.decode())
 
-    def test_changed_data_are_noticed(self):
-        labels = idx((40,), bytes(i % 4 for i in range(40)))
-        job = self.dataset(idx((40, 16, 16), bytes(range(256)) * 40), labels)
-        self.run_program("run", job, "--output", "out")
-        job = self.dataset(idx((40, 16, 16), bytes(reversed(range(256))) * 40), labels)
-        self.one_line(self.run_program("run", job, "--output", "out", "--set", "grid.seed=[0, 1]", expect=1), "other data")
+    def test_output_that_cannot_be_written_to(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([harness.PROGRAM, "run", "job.yaml"], cwd=self.folder, stdout=full, text=True,
+                                  stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr, "eigenscope: standard output cannot be written: lines that came before were "
+                                      "lost\n")
+        self.assertEqual(self.missing(expect=0), "")
 
-    def test_variety(self):
-        """Options that change the flow, one run each: finite where measured, epoch 0 evaluated only."""
-        for number, sets in enumerate((["train.optimizer=adam", "train.learning_rate=0.01"], ["train.schedule=cosine"],
-                                       ["train.schedule={step: 1, gamma: 0.5}"], ["train.batch=1", "datasets.toy.train=9"],
-                                       ["train.batch=199"], ["measure.splits=[train]"], ["grid.model=mlp", "grid.width=1/16"],
-                                       ["models.small.head=torchvision"], ["datasets.toy.fit=pad", "grid.resolution=20"],
-                                       ["measure.every=2", "train.epochs=3"], ["grid.classes=2"])):
-            with self.subTest(sets):
-                output = f"v{number}"
-                words = [word for key in sets for word in ("--set", key)]
-                if not any("learning_rate" in key for key in sets):
-                    words += ["--set", "grid={dataset: toy, model: small, resolution: 16, seed: 0}"]
-                else:
-                    words += ["--set", "grid={dataset: toy, model: small, resolution: 16, seed: 0}"]
-                words = words[-2:] + words[:-2]  # the grid first, then what changes it
-                self.run_program("run", self.job, "--output", output, "--ranks-per-point", 2, *words, ranks=2)
-                path, = (self.folder / output / "points").glob("*.h5")
-                loss, saturation = results.read(path, "loss"), results.read(path, "saturation")
-                self.assertTrue((loss[0, 1:] > 0).all() and (loss[1] > 0).all())
-                self.assertTrue((loss[0, 0] != loss[0, 0]) and (saturation[0, 0] != saturation[0, 0]).all())
-                self.assertTrue((saturation[0, -1] >= 0).all())
-                self.assertEqual(re.findall(r"\.part$", str(path)), [])
+    def test_help_writes_nothing(self):
+        done = self.run_program("run", "--help", ranks=2)
+        self.assertEqual(done.stderr, "")
+        self.assertEqual(len(re.findall(r"(?m)^  --ranks-per-point ", done.stdout)), 1)
 
 
 if __name__ == "__main__":
