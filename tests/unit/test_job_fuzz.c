@@ -19,6 +19,10 @@ static const char *const seeds[] = {
     "probe: {epochs: none, pool: 4, l2: 1.0}\ncheckpoint: {every: 1, keep: last}\n",
     "{name: y, grid: [{dataset: a, model: mlp}, {dataset: a, model: vgg13, seed: [1, 2]}],\n"
     " datasets: {a: {format: idx, path: ${PATH}/$$x, fit: pad, normalize: {mean: [0.1], std: [1, 2, 3]}}}}\n",
+    "name: w\ngrid: {dataset: [c, h], model: mlp, measure.method: [mean, flatten]}\n"
+    "datasets:\n  c: {format: cifar100, path: cifar, labels: coarse}\n"
+    "  h: {format: hdf5, path: x.h5, variables: {train_images: a/b, eval_labels: \"c d\"}}\n",
+    "name: v\ngrid: {dataset: fashion-mnist, model: mlp}\nmeasure: {method: {pool: 3}}\n",
     "name: z\nsource: checkpoint\ngrid: {dataset: fashion-mnist, model: vgg11}\n"
     "checkpoints: {files: \"run/{model}-{width}-{epoch:03}.safetensors\", epochs: [1, 5, 10]}\n"};
 
