@@ -148,7 +148,13 @@ class Case(harness.Case):
         command = [harness.PROGRAM, "run", "job.yaml", "--output", output, *map(str, arguments)]
         if ranks:
             command = ["mpirun", "--oversubscribe", "-n", str(ranks), *command]
-        process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # What MPI cannot remove when it is killed goes away with the folder of the test.
+        place = self.folder / "mpi"
+        place.mkdir(exist_ok=True)
+        environment = {f"OMPI_MCA_{name}": str(place) for name in ("orte_tmpdir_base", "btl_vader_backing_directory",
+                                                                     "osc_sm_backing_directory")}
+        process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env={**os.environ, **environment})
         self.addCleanup(self.end, process)
         return process
 
