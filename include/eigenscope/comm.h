@@ -28,14 +28,21 @@ typedef struct es_group {
 /** Puts lanes on the ranks of comm. ES_INPUT unless the size is a power of two ≤ lanes and lanes is a power of two. */
 es_code_t es_group_create(es_group_t *out, MPI_Comm comm, int lanes, es_status_t *status);
 
+/** As es_group_create for any number of ranks, as activation files allow: rank r owns lanes ⌊rL/G⌋ … ⌊(r+1)L/G⌋ − 1,
+ * none if there are more ranks than lanes. Such a group may use es_tree_sum_f64, es_cov_reduce and what is made of
+ * them, but neither es_ranks_sum_* nor stacks. */
+es_code_t es_group_create_any(es_group_t *out, MPI_Comm comm, int lanes, es_status_t *status);
+/** The rank that owns a lane. */
+int es_group_lane_owner(const es_group_t *group, int lane);
+
 /** Samples first … first+count−1 of a batch of n are lane `lane`: ⌊lane·n/L⌋ … ⌊(lane+1)·n/L⌋ − 1; may be empty. */
 void es_lane_range(int64_t n, int lanes, int lane, int64_t *first, int64_t *count);
 /** All samples of this rank, one contiguous range. */
 void es_group_range(const es_group_t *group, int64_t n, int64_t *first, int64_t *count);
 
-/** Sums n values over the lanes in the fixed tree. On entry `lanes` holds lane_count × n values of this rank's lanes,
- * in lane order; on return lanes[0 … n−1] holds the total on every rank (the rest is scratch). Collective over the
- * group. */
+/** Sums n values over the lanes in the fixed tree. On entry `lanes` holds lane_count × n values (room for n at least)
+ * of this rank's lanes, in lane order; on return lanes[0 … n−1] holds the total on every rank (the rest is scratch).
+ * Any group. Collective over the group. */
 void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n);
 
 /** The part of the tree above one rank's lanes: `values` holds this rank's subtree and becomes the total on every rank.

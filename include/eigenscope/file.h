@@ -11,6 +11,19 @@
  * renames, fsyncs the folder. On failure the part is removed. ES_SYSTEM with path and reason (disk full, read-only).
  * A file size limit (EFBIG) is reported only while SIGXFSZ is ignored; otherwise that signal ends the process. */
 es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status);
+/** The same for what does not fit into memory: `<path>.<pid>.part` is open for writing and reading at `descriptor`
+ * until it is committed or discarded. */
+typedef struct es_file_part {
+  int descriptor;   /**< −1 when there is none */
+  const char *path; /**< borrowed */
+  char *name;       /**< owned */
+} es_file_part_t;
+/** ES_SYSTEM when it cannot be created. */
+es_code_t es_file_part_open(es_file_part_t *out, const char *path, es_status_t *status);
+/** fsyncs, closes, renames, fsyncs the folder. On failure the part is removed. ES_SYSTEM. */
+es_code_t es_file_part_commit(es_file_part_t *part, es_status_t *status);
+/** Closes and removes the part; nothing when there is none. */
+void es_file_part_discard(es_file_part_t *part);
 /** Removes parts (`<path>.<digits>.part`) that killed writers of `path` left beside it. */
 void es_file_remove_parts(const char *path);
 /** Reads a whole file; *data is owned by the caller (es_free), one zero byte follows it. ES_SYSTEM with the reason. */

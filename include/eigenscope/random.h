@@ -13,7 +13,8 @@ typedef enum es_purpose {
   ES_RANDOM_AUGMENT = 3,    /**< (epoch, sample) */
   ES_RANDOM_DROPOUT = 4,    /**< (step and node, sample and element) */
   ES_RANDOM_SYNTHETIC = 5,  /**< (class or split, sample and element) */
-  ES_RANDOM_TEST = 6
+  ES_RANDOM_TEST = 6,
+  ES_RANDOM_DIRECTIONS = 7 /**< (layer, element): onto what outputs are projected for comparison */
 } es_purpose_t;
 
 /** The raw block function: 4 words from a counter of 4 words and a key of 2. */

@@ -15,6 +15,8 @@ typedef struct es_text {
 
 /** Appends as printf does. Start from `es_text_t text = {0}`. */
 void es_text_append(es_text_t *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** Appends n bytes as they are, zeros too. */
+void es_text_append_bytes(es_text_t *text, const char *bytes, size_t n);
 /** Appends `value` as a double-quoted JSON string (also valid YAML), control characters escaped. */
 void es_text_append_quoted(es_text_t *text, const char *value);
 /** The text, "" while empty. Borrowed. */

@@ -46,6 +46,24 @@ es_code_t es_group_create(es_group_t *out, MPI_Comm comm, int lanes, es_status_t
   return ES_OK;
 }
 
+es_code_t es_group_create_any(es_group_t *out, MPI_Comm comm, int lanes, es_status_t *status) {
+  *out = (es_group_t){.comm = comm, .rank = 0, .size = 1, .lanes = lanes};
+  if (comm != MPI_COMM_NULL) {
+    ES_MPI(MPI_Comm_rank(comm, &out->rank));
+    ES_MPI(MPI_Comm_size(comm, &out->size));
+  }
+  if (!is_power_of_two(lanes))
+    return es_fail(status, ES_INPUT, STAGE, "%d lanes: their number must be a power of two", lanes);
+  out->lane_first = (int)((int64_t)out->rank * lanes / out->size);
+  out->lane_count = (int)((int64_t)(out->rank + 1) * lanes / out->size) - out->lane_first;
+  return ES_OK;
+}
+
+int es_group_lane_owner(const es_group_t *group, int lane) {
+  /* the largest rank whose first lane is at most `lane` */
+  return (int)((((int64_t)lane + 1) * group->size + group->lanes - 1) / group->lanes) - 1;
+}
+
 void es_lane_range(int64_t n, int lanes, int lane, int64_t *first, int64_t *count) {
   *first = lane * n / lanes;
   *count = (lane + 1) * n / lanes - *first;
@@ -97,7 +115,43 @@ void es_ranks_sum_f32(const es_group_t *group, float *values, float *scratch, si
   }
 }
 
+/* The tree for lanes that are spread in any way: the owner of a right subtree sends it to the owner of the left one,
+ * and whoever owns lane 0 tells all. */
+static void tree_sum_any(const es_group_t *group, double *lanes, size_t n) {
+  double scratch[1024];
+  const size_t room = sizeof scratch / sizeof *scratch;
+  for (int stride = 1; stride < group->lanes; stride *= 2) {
+    for (int lane = 0; lane < group->lanes; lane += 2 * stride) {
+      const int left = es_group_lane_owner(group, lane), right = es_group_lane_owner(group, lane + stride);
+      if (group->rank != left && group->rank != right) continue;
+      double *into = lanes + (size_t)(lane - group->lane_first) * n;
+      double *from = lanes + (size_t)(lane + stride - group->lane_first) * n;
+      if (left == right) {
+        add_f64(into, from, n);
+        continue;
+      }
+      for (size_t done = 0, step; done < n; done += step) {
+        step = n - done < room ? n - done : room;
+        if (group->rank == right) {
+          ES_MPI(MPI_Send(from + done, (int)step, MPI_DOUBLE, left, 0, group->comm));
+        } else {
+          ES_MPI(MPI_Recv(scratch, (int)step, MPI_DOUBLE, right, 0, group->comm, MPI_STATUS_IGNORE));
+          add_f64(into + done, scratch, step);
+        }
+      }
+    }
+  }
+  for (size_t done = 0, step; done < n; done += step) {
+    step = n - done < CHUNK ? n - done : CHUNK;
+    ES_MPI(MPI_Bcast(lanes + done, (int)step, MPI_DOUBLE, es_group_lane_owner(group, 0), group->comm));
+  }
+}
+
 void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n) {
+  if (!is_power_of_two(group->size) || group->size > group->lanes) {
+    tree_sum_any(group, lanes, n);
+    return;
+  }
   for (int stride = 1; stride < group->lane_count; stride *= 2) {
     for (int lane = 0; lane < group->lane_count; lane += 2 * stride) {
       add_f64(lanes + (size_t)lane * n, lanes + (size_t)(lane + stride) * n, n);

@@ -93,6 +93,49 @@ out:
   return code;
 }
 
+es_code_t es_file_part_open(es_file_part_t *out, const char *path, es_status_t *status) {
+  es_text_t name = {0};
+  *out = (es_file_part_t){.descriptor = -1, .path = path};
+  es_text_append(&name, "%s.%ld.part", path, (long)getpid());
+  int reason = name.failed ? ENOMEM : 0;
+  if (reason == 0) {
+    out->descriptor = open(es_text_get(&name), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    reason = out->descriptor < 0 ? errno : 0;
+  }
+  if (reason == 0) {
+    out->name = name.data;
+    return ES_OK;
+  }
+  es_text_destroy(&name);
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", path, strerror(reason));
+}
+
+es_code_t es_file_part_commit(es_file_part_t *part, es_status_t *status) {
+  char *folder = folder_of(part->path);
+  int reason = folder == NULL ? ENOMEM : sync_all(part->descriptor);
+  /* Network file systems report a full disk or quota as late as here. */
+  if (close(part->descriptor) != 0 && reason == 0 && errno != EINTR) reason = errno;
+  part->descriptor = -1;
+  if (reason == 0 && rename(part->name, part->path) != 0) reason = errno;
+  if (reason == 0)
+    reason = sync_folder(folder);
+  else
+    unlink(part->name);
+  es_free(folder);
+  es_free(part->name);
+  part->name = NULL;
+  if (reason == 0) return ES_OK;
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", part->path, strerror(reason));
+}
+
+void es_file_part_discard(es_file_part_t *part) {
+  if (part->descriptor < 0) return;
+  close(part->descriptor);
+  unlink(part->name);
+  es_free(part->name);
+  *part = (es_file_part_t){.descriptor = -1};
+}
+
 /* True for "<name>.<digits>.part". */
 static bool is_part_of(const char *entry, const char *name) {
   size_t length = strlen(name);

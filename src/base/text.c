@@ -28,15 +28,29 @@ void es_text_append(es_text_t *text, const char *format, ...) {
   va_list arguments, again;
   va_start(arguments, format);
   va_copy(again, arguments);
-  int length = vsnprintf(NULL, 0, format, arguments);
+  /* Into the room that is there: printing twice, to know the length first, would take twice as long. */
+  const size_t room = text->failed || text->data == NULL ? 0 : text->capacity - text->length;
+  int length = vsnprintf(room > 0 ? text->data + text->length : NULL, room, format, arguments);
   va_end(arguments);
   if (length < 0) {
     text->failed = true;
+    if (room > 0) text->data[text->length] = '\0';
+  } else if ((size_t)length < room) {
+    text->length += (size_t)length;
   } else if (text_reserve(text, (size_t)length)) {
     vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
     text->length += (size_t)length;
+  } else if (room > 0) {
+    text->data[text->length] = '\0'; /* nothing of what does not fit */
   }
   va_end(again);
+}
+
+void es_text_append_bytes(es_text_t *text, const char *bytes, size_t n) {
+  if (!text_reserve(text, n)) return;
+  memcpy(text->data + text->length, bytes, n);
+  text->length += n;
+  text->data[text->length] = '\0';
 }
 
 void es_text_append_quoted(es_text_t *text, const char *value) {
@@ -45,11 +59,7 @@ void es_text_append_quoted(es_text_t *text, const char *value) {
   while (*value != '\0') {
     size_t run = 0; /* bytes that need no escape; UTF-8 passes as it is */
     while ((unsigned char)value[run] >= 0x20 && value[run] != 0x7f && value[run] != '"' && value[run] != '\\') run++;
-    if (run > 0 && text_reserve(text, run)) {
-      memcpy(text->data + text->length, value, run);
-      text->length += run;
-      text->data[text->length] = '\0';
-    }
+    if (run > 0) es_text_append_bytes(text, value, run);
     value += run;
     if (*value == '\0') break;
     const char *found = strchr(plain, *value);

@@ -1,0 +1,98 @@
+/* Block-cyclic layouts: every element has one place, and triangles survive the way there and back.
+ * ranks: 1 2 3 5 6 */
+#include "check.h"
+#include "eigenscope/blocks.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/memory.h"
+#include <math.h>
+
+static int rank, size;
+
+static void test_grid(void) {
+  static const int expected[][3] = {{1, 1, 1}, {2, 1, 2}, {3, 1, 2}, {4, 2, 2},  {5, 2, 2},  {6, 2, 3},
+                                    {7, 2, 3}, {8, 2, 4}, {9, 3, 3}, {12, 3, 4}, {13, 3, 4}, {64, 8, 8}};
+  for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+    int rows, cols;
+    es_blocks_grid(expected[i][0], &rows, &cols);
+    CHECK(rows == expected[i][1] && cols == expected[i][2]);
+  }
+  for (int ranks = 1; ranks <= 300; ranks++) {
+    int rows, cols;
+    es_blocks_grid(ranks, &rows, &cols);
+    CHECK(rows <= cols && cols <= 2 * rows && rows * cols <= ranks && 4 * rows * cols >= 2 * ranks);
+  }
+}
+
+static void test_counts(int32_t order, int32_t block, int n) {
+  int32_t total = 0;
+  for (int at = 0; at < n; at++) {
+    const int32_t count = es_blocks_count(order, block, at, n);
+    total += count;
+    for (int32_t i = 0; i < count; i++) {
+      const int32_t global = es_blocks_global(i, block, at, n);
+      CHECK(global < order && global / block % n == at);
+      CHECK(i == 0 || global > es_blocks_global(i - 1, block, at, n));
+    }
+  }
+  CHECK(total == order && es_blocks_count(order, block, -1, n) == 0);
+}
+
+static double element(int32_t i, int32_t j) {
+  return i < j ? element(j, i) : i * 1000.0 + j;
+}
+
+static void test_triangle(int32_t order, int32_t block) {
+  es_status_t status = {0};
+  es_blocks_t b;
+  const size_t n = (size_t)order * ((size_t)order + 1) / 2;
+  double *triangle = es_allocate(n, sizeof *triangle), *back = es_allocate_zero(n, sizeof *back);
+  CHECK(triangle && back && es_blocks_create(&b, MPI_COMM_WORLD, order, block, &status) == ES_OK);
+  for (int32_t i = 0, at = 0; i < order; i++) {
+    for (int32_t j = 0; j <= i; j++) triangle[at++] = element(i, j);
+  }
+  es_blocks_from_triangle(&b, triangle);
+  CHECK((int64_t)b.local_rows * b.local_cols * 8 <= es_blocks_bytes(order, block, size));
+  for (int32_t j = 0; j < b.local_cols; j++) {
+    for (int32_t i = 0; i < b.local_rows; i++)
+      CHECK(b.local[(size_t)j * (size_t)b.leading + (size_t)i] ==
+            element(es_blocks_global(i, block, b.row, b.rows), es_blocks_global(j, block, b.col, b.cols)));
+  }
+  for (int root = 0; root<size; root += size> 1 ? size - 1 : 1) {
+    for (size_t i = 0; i < n; i++) back[i] = NAN;
+    es_blocks_to_triangle(&b, rank == root ? back : NULL, root);
+    for (size_t i = 0; rank == root && i < n; i++) CHECK(back[i] == triangle[i]);
+  }
+  for (int32_t j = 0; j < b.local_cols; j++) { /* spoil the upper half, and make it again from the lower one */
+    for (int32_t i = 0; i < b.local_rows; i++) {
+      if (es_blocks_global(i, block, b.row, b.rows) < es_blocks_global(j, block, b.col, b.cols))
+        b.local[(size_t)j * (size_t)b.leading + (size_t)i] = -1.0;
+    }
+  }
+  CHECK(es_blocks_mirror(&b, &status) == ES_OK);
+  for (int32_t j = 0; j < b.local_cols; j++) {
+    for (int32_t i = 0; i < b.local_rows; i++)
+      CHECK(b.local[(size_t)j * (size_t)b.leading + (size_t)i] ==
+            element(es_blocks_global(i, block, b.row, b.rows), es_blocks_global(j, block, b.col, b.cols)));
+  }
+  es_blocks_destroy(&b);
+  es_free(triangle);
+  es_free(back);
+}
+
+int main(int argc, char **argv) {
+  ES_MPI(MPI_Init(&argc, &argv));
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
+  static const int32_t orders[] = {1, 2, 3, 64, 127, 200}, blocks[] = {1, 8, 64};
+  test_grid();
+  for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+    for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) {
+      for (int n = 1; n <= 7; n++) test_counts(orders[i], blocks[k], n);
+      test_triangle(orders[i], blocks[k]);
+    }
+  }
+  es_blocks_destroy(NULL);
+  CHECK(es_memory_balance() == 0);
+  ES_MPI(MPI_Finalize());
+  return 0;
+}
