@@ -1,77 +1,326 @@
-/* LAPACK: dsyevd without vectors, on one rank. */
+/* LAPACK on one rank. */
 #include "eigenscope/memory.h"
-#include "eigenscope/spectrum.h"
+#include "two_stage.h"
 #include <cblas.h>
-#include <stdio.h>
+#include <math.h>
 #include <string.h>
 
 /* Fortran: character arguments carry a hidden length behind the list. */
 extern void dsyevd_(const char *job, const char *triangle, const int *n, double *a, const int *lda, double *w,
-                    double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t job_length,
-                    size_t triangle_length);
+                    double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t, size_t);
+extern void dsytrd_(const char *triangle, const int *n, double *a, const int *lda, double *d, double *e, double *tau,
+                    double *work, const int *lwork, int *info, size_t);
+extern void dsytrd_sy2sb_(const char *triangle, const int *n, const int *kd, double *a, const int *lda, double *ab,
+                          const int *ldab, double *tau, double *work, const int *lwork, int *info, size_t);
+extern void dsterf_(const int *n, double *d, double *e, int *info);
+extern void dstemr_(const char *job, const char *range, const int *n, double *d, double *e, const double *vl,
+                    const double *vu, const int *il, const int *iu, int *m, double *w, double *z, const int *ldz,
+                    const int *nzc, int *isuppz, int *tryrac, double *work, const int *lwork, int *iwork,
+                    const int *liwork, int *info, size_t, size_t);
+extern void dormtr_(const char *side, const char *triangle, const char *trans, const int *m, const int *n,
+                    const double *a, const int *lda, const double *tau, double *c, const int *ldc, double *work,
+                    const int *lwork, int *info, size_t, size_t, size_t);
 
-enum { UNTOUCHED = -12345 }; /* what info starts at, so that a routine that never ran is not taken for success */
+/* By measurement (`eigenscope bench spectrum`): the band of the two-stage reduction, and the order from which two
+ * stages beat one. LAPACK's own dsyevd_2stage takes a narrower band and is a third slower at order 4096. */
+enum { BAND = 64, TWO_STAGE_ORDER = 2048 };
 
-/* Row-major lower is column-major upper of the same symmetric matrix. */
-static void unpack(double *square, const double *triangle, size_t n) {
-  for (size_t i = 0; i < n; i++) memcpy(square + i * n, triangle + i * (i + 1) / 2, (i + 1) * sizeof *square);
+/* ---- one matrix under way ---- */
+
+typedef struct solve {
+  const es_eigenproblem_t *problem;
+  int n;
+  es_matrix_norms_t norms;
+  double scale;                    /* power of two: exact, keeps squares of elements from over- and underflow */
+  double *square;                  /* n × n */
+  double *diagonal, *beside, *tau; /* n each, one block of memory */
+  double *work;
+} solve_t;
+
+static es_code_t out_of_memory(int32_t order, es_status_t *status) {
+  return es_fail(status, ES_SYSTEM, "spectrum", "out of memory for an eigenproblem of order %d", order);
 }
 
-static void reverse(double *values, int n) {
-  for (int i = 0; i < n / 2; i++) {
-    double t = values[i];
-    values[i] = values[n - 1 - i];
-    values[n - 1 - i] = t;
+/* Row-major lower is column-major upper of the same symmetric matrix; the routines are faster on the column-major
+ * lower half, so it is transposed on the way, in tiles that stay in cache. */
+static void unpack(double *square, const double *triangle, size_t n, double scale) {
+  enum { TILE = 32 };
+  for (size_t top = 0; top < n; top += TILE) {
+    const size_t bottom = top + TILE < n ? top + TILE : n;
+    for (size_t left = 0; left < bottom; left += TILE) {
+      for (size_t i = top; i < bottom; i++) {
+        const double *row = triangle + i * (i + 1) / 2;
+        for (size_t j = left; j <= i && j < left + TILE; j++) square[j * n + i] = scale * row[j];
+      }
+    }
   }
 }
 
-static es_code_t check_info(int info, int order, es_status_t *status) {
-  if (info == 0) return ES_OK;
-  if (info < 0) return es_fail(status, ES_BUG, "spectrum", "dsyevd refused its argument %d (order %d)", -info, order);
-  return es_fail(status, ES_NUMERIC, "spectrum",
-                 "dsyevd did not converge: %d off-diagonal elements of order %d did not reach zero", info, order);
+static es_code_t solve_open(solve_t *s, const es_eigenproblem_t *problem, es_status_t *status) {
+  *s = (solve_t){.problem = problem, .n = problem->order};
+  ES_TRY(es_spectrum_check_finite(problem, status));
+  const size_t n = (size_t)s->n;
+  s->norms = es_spectrum_triangle_norms(problem->triangle, problem->order);
+  s->scale = es_spectrum_scale(s->norms.largest);
+  s->square = es_allocate(n, n * sizeof *s->square);
+  s->diagonal = es_allocate(3 * n, sizeof *s->diagonal);
+  if (!s->square || !s->diagonal) return out_of_memory(problem->order, status);
+  s->beside = s->diagonal + n;
+  s->tau = s->beside + n;
+  unpack(s->square, problem->triangle, n, s->scale);
+  return ES_OK;
+}
+
+static void solve_close(solve_t *s) {
+  es_free(s->square);
+  es_free(s->diagonal);
+  es_free(s->work);
+}
+
+static es_code_t work_of(solve_t *s, double asked, size_t floor, int *length, es_status_t *status) {
+  const size_t size = asked > (double)floor ? (size_t)asked : floor;
+  es_free(s->work);
+  s->work = es_allocate(size, sizeof *s->work);
+  *length = (int)size;
+  return s->work ? ES_OK : out_of_memory(s->n, status);
+}
+
+/* Full to tridiagonal; the reflectors stay below the diagonal of `square`, and in tau. */
+static es_code_t reduce_in_one(solve_t *s, es_status_t *status) {
+  int info = ES_INFO_UNTOUCHED, lwork = -1;
+  double asked = 0.0;
+  dsytrd_("L", &s->n, s->square, &s->n, s->diagonal, s->beside, s->tau, &asked, &lwork, &info, 1);
+  ES_TRY(es_spectrum_check_info("dsytrd", info, s->n, status));
+  ES_TRY(work_of(s, asked, 32 * (size_t)s->n, &lwork, status));
+  info = ES_INFO_UNTOUCHED;
+  dsytrd_("L", &s->n, s->square, &s->n, s->diagonal, s->beside, s->tau, s->work, &lwork, &info, 1);
+  return es_spectrum_check_info("dsytrd", info, s->n, status);
+}
+
+/* Full to band by matrix products, band to tridiagonal by chasing bulges. Values only. */
+static es_code_t solve_in_two(solve_t *s, double *values, es_status_t *status) {
+  const int kd = BAND, ldab = BAND + 1;
+  int info = ES_INFO_UNTOUCHED, lwork = -1;
+  double asked = 0.0;
+  double *band = es_allocate_zero((size_t)ldab * (size_t)s->n, sizeof *band);
+  if (!band) return out_of_memory(s->n, status);
+  dsytrd_sy2sb_("L", &s->n, &kd, s->square, &s->n, band, &ldab, s->tau, &asked, &lwork, &info, 1);
+  es_code_t code = es_spectrum_check_info("dsytrd_sy2sb", info, s->n, status);
+  if (code == ES_OK) code = work_of(s, asked, 2 * (size_t)BAND * (size_t)s->n + 3 * BAND * BAND, &lwork, status);
+  if (code == ES_OK) {
+    info = ES_INFO_UNTOUCHED;
+    dsytrd_sy2sb_("L", &s->n, &kd, s->square, &s->n, band, &ldab, s->tau, s->work, &lwork, &info, 1);
+    code = es_spectrum_check_info("dsytrd_sy2sb", info, s->n, status);
+  }
+  if (code == ES_OK) code = es_spectrum_band_values(band, s->n, BAND, values, status);
+  for (int i = 0; code == ES_OK && i < s->n; i++) values[i] /= s->scale;
+  es_free(band);
+  return code;
+}
+
+/* Values of the tridiagonal matrix, descending and in the scale of the problem. Overwrites diagonal and beside. */
+static es_code_t tridiagonal_values(solve_t *s, double *diagonal, double *beside, double *values, es_status_t *status) {
+  int info = ES_INFO_UNTOUCHED;
+  dsterf_(&s->n, diagonal, beside, &info);
+  ES_TRY(es_spectrum_check_info("dsterf", info, s->n, status));
+  for (int i = 0; i < s->n; i++) values[i] = diagonal[s->n - 1 - i] / s->scale;
+  return ES_OK;
+}
+
+static es_code_t solve_in_one(solve_t *s, double *values, es_status_t *status) {
+  ES_TRY(reduce_in_one(s, status));
+  return tridiagonal_values(s, s->diagonal, s->beside, values, status);
 }
 
 static es_code_t eigenvalues(const es_eigenproblem_t *problem, double *values, es_status_t *status) {
-  const int n = problem->order;
-  ES_TRY(es_spectrum_check_finite(problem, status));
-  int info = UNTOUCHED, lwork = -1, liwork = -1, best_integer = 1;
-  double best = 1.0;
-  dsyevd_("N", "U", &n, NULL, &n, values, &best, &lwork, &best_integer, &liwork, &info, 1, 1);
-  ES_TRY(check_info(info, n, status));
-  /* Never below what the inner routines ask for: 2n+1 of dsyevd itself, and the blocked reduction of dsytrd. */
-  lwork = (int)best > 2 * n + 1 ? (int)best : 2 * n + 1;
-  liwork = best_integer > 1 ? best_integer : 1;
-  double *square = es_allocate((size_t)n * (size_t)n, sizeof *square);
-  double *work = es_allocate((size_t)lwork, sizeof *work);
-  int *iwork = es_allocate((size_t)liwork, sizeof *iwork);
-  es_code_t code = ES_OK;
-  if (!square || !work || !iwork) {
-    code = es_fail(status, ES_SYSTEM, "spectrum", "out of memory for an eigenproblem of order %d", n);
-  } else {
-    info = UNTOUCHED;
-    unpack(square, problem->triangle, (size_t)n);
-    dsyevd_("N", "U", &n, square, &n, values, work, &lwork, iwork, &liwork, &info, 1, 1);
-    code = check_info(info, n, status);
+  solve_t s;
+  const bool two = problem->order >= TWO_STAGE_ORDER;
+  es_code_t code = solve_open(&s, problem, status);
+  if (code == ES_OK) code = two ? solve_in_two(&s, values, status) : solve_in_one(&s, values, status);
+  if (code == ES_OK) code = es_spectrum_check_values(two ? "dsytrd_sy2sb" : "dsytrd", s.n, &s.norms, values, status);
+  solve_close(&s);
+  return code;
+}
+
+/* ---- vectors ---- */
+
+/* Residual and orthogonality of n × k column-major vectors in ascending order of their values. Overwrites `square`. */
+static es_code_t check_vectors(solve_t *s, const char *routine, const double *z, int k, const double *values,
+                               es_status_t *status) {
+  const size_t n = (size_t)s->n;
+  double *product = es_allocate(n * (size_t)k, sizeof *product), residual = 0.0, orthogonality = 0.0;
+  if (!product) return out_of_memory(s->n, status);
+  unpack(s->square, s->problem->triangle, n, s->scale);
+  cblas_dsymm(CblasColMajor, CblasLeft, CblasLower, s->n, k, 1.0, s->square, s->n, z, s->n, 0.0, product, s->n);
+  for (int c = 0; c < k; c++) {
+    const double lambda = values[k - 1 - c] * s->scale;
+    double squares = 0.0;
+    for (size_t i = 0; i < n; i++) {
+      const double r = product[(size_t)c * n + i] - lambda * z[(size_t)c * n + i];
+      squares += r * r;
+    }
+    residual = fmax(residual, sqrt(squares));
+    if (isnan(squares)) residual = INFINITY;
   }
-  es_free(square);
+  cblas_dsyrk(CblasColMajor, CblasLower, CblasTrans, k, s->n, 1.0, z, s->n, 0.0, s->square, k);
+  for (int j = 0; j < k; j++) {
+    for (int i = j; i < k; i++) {
+      const double off = fabs(s->square[(size_t)j * (size_t)k + (size_t)i] - (i == j ? 1.0 : 0.0));
+      orthogonality = off <= orthogonality ? orthogonality : off;
+    }
+  }
+  es_free(product);
+  return es_spectrum_check_vectors(routine, s->n, &s->norms, residual / s->scale, orthogonality, status);
+}
+
+/* From columns in ascending order to rows in descending order. */
+static void present(es_vectors_t *vectors, int n) {
+  for (int32_t a = 0, b = vectors->n - 1; a < b; a++, b--) {
+    double *x = vectors->rows + (size_t)a * (size_t)n, *y = vectors->rows + (size_t)b * (size_t)n;
+    for (int i = 0; i < n; i++) {
+      const double t = x[i];
+      x[i] = y[i];
+      y[i] = t;
+    }
+  }
+  es_spectrum_fix_signs(vectors->rows, vectors->n, n);
+}
+
+static es_code_t refuse_order(int32_t order, es_status_t *status) {
+  return es_fail(status, ES_INPUT, "spectrum",
+                 "eigenvectors of a covariance of order %d: LAPACK's workspaces end at order %d; measure fewer "
+                 "positions or channels, or eigenvalues alone",
+                 order, ES_VECTORS_ORDER_MOST);
+}
+
+/* The k leading vectors of the tridiagonal matrix by relatively robust representations: O(n k). */
+static es_code_t tridiagonal_vectors(solve_t *s, es_vectors_t *vectors, es_status_t *status) {
+  const int n = s->n, k = vectors->n, first = n - k + 1, lwork = 18 * n, liwork = 10 * n;
+  const double none = 0.0;
+  int info = ES_INFO_UNTOUCHED, found = 0, relative = 1;
+  double *w = es_allocate((size_t)n, sizeof *w), *work = es_allocate((size_t)lwork, sizeof *work);
+  int *integers = es_allocate((size_t)liwork + 2 * (size_t)k, sizeof *integers);
+  es_code_t code = w && work && integers ? ES_OK : out_of_memory(n, status);
+  if (code == ES_OK) {
+    dstemr_("V", "I", &n, s->diagonal, s->beside, &none, &none, &first, &n, &found, w, vectors->rows, &n, &k,
+            integers + liwork, &relative, work, &lwork, integers, &liwork, &info, 1, 1);
+    code = es_spectrum_check_info("dstemr", info, n, status);
+  }
+  if (code == ES_OK && found != k)
+    code = es_fail(status, ES_NUMERIC, "spectrum", "dstemr of order %d found %d vectors of %d", n, found, k);
+  es_free(w);
   es_free(work);
-  es_free(iwork);
-  if (code != ES_OK) return code;
-  reverse(values, n);
-  return es_spectrum_check("dsyevd", problem, values, status);
+  es_free(integers);
+  return code;
 }
 
-const es_spectrum_backend_t es_spectrum_lapack = {"lapack", ES_SOLVER_LAPACK, false, eigenvalues};
-
-const char *es_spectrum_library_name(void) {
-  static char name[96];
-  char version[64] = "";
-  sscanf(openblas_get_config(), "OpenBLAS %63s", version);
-  snprintf(name, sizeof name, "OpenBLAS %s, %s", version, openblas_get_corename());
-  return name;
+/* Back through the reflectors. */
+static es_code_t transform_back(solve_t *s, es_vectors_t *vectors, es_status_t *status) {
+  int info = ES_INFO_UNTOUCHED, lwork = -1;
+  double asked = 0.0;
+  dormtr_("L", "L", "N", &s->n, &vectors->n, s->square, &s->n, s->tau, vectors->rows, &s->n, &asked, &lwork, &info, 1,
+          1, 1);
+  ES_TRY(es_spectrum_check_info("dormtr", info, s->n, status));
+  ES_TRY(work_of(s, asked, (size_t)vectors->n * 64 + 65 * 64, &lwork, status));
+  info = ES_INFO_UNTOUCHED;
+  dormtr_("L", "L", "N", &s->n, &vectors->n, s->square, &s->n, s->tau, vectors->rows, &s->n, s->work, &lwork, &info, 1,
+          1, 1);
+  return es_spectrum_check_info("dormtr", info, s->n, status);
 }
 
-void es_spectrum_single_thread(void) {
-  openblas_set_num_threads(1);
+static es_code_t solve_vectors(solve_t *s, double share, double *values, es_vectors_t *vectors, es_status_t *status) {
+  const size_t n = (size_t)s->n;
+  ES_TRY(reduce_in_one(s, status));
+  double *copy = es_allocate(2 * n, sizeof *copy);
+  if (!copy) return out_of_memory(s->n, status);
+  memcpy(copy, s->diagonal, 2 * n * sizeof *copy);
+  const es_code_t code = tridiagonal_values(s, copy, copy + n, values, status);
+  es_free(copy);
+  ES_TRY(code);
+  ES_TRY(es_spectrum_check_values("dsytrd", s->n, &s->norms, values, status));
+  vectors->n = es_spectrum_leading(values, s->n, share);
+  if (vectors->n == 0) return ES_OK;
+  vectors->rows = es_allocate(n * (size_t)vectors->n, sizeof *vectors->rows);
+  if (!vectors->rows) return out_of_memory(s->n, status);
+  ES_TRY(tridiagonal_vectors(s, vectors, status));
+  ES_TRY(transform_back(s, vectors, status));
+  ES_TRY(check_vectors(s, "dstemr", vectors->rows, vectors->n, values, status));
+  present(vectors, s->n);
+  return ES_OK;
 }
+
+/* Values as `eigenvalues` finds them below TWO_STAGE_ORDER, bit for bit. */
+static es_code_t eigenvectors(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
+                              es_status_t *status) {
+  *vectors = (es_vectors_t){0};
+  if (problem->order > ES_VECTORS_ORDER_MOST) return refuse_order(problem->order, status);
+  solve_t s;
+  es_code_t code = solve_open(&s, problem, status);
+  if (code == ES_OK) code = solve_vectors(&s, share, values, vectors, status);
+  solve_close(&s);
+  if (code == ES_OK) return ES_OK;
+  es_free(vectors->rows);
+  *vectors = (es_vectors_t){0};
+  return code;
+}
+
+const es_spectrum_backend_t es_spectrum_lapack = {"lapack", ES_SOLVER_LAPACK, false, eigenvalues, eigenvectors};
+
+/* ---- the textbook path ---- */
+
+static es_code_t divide_and_conquer(solve_t *s, const char *job, double *values, es_status_t *status) {
+  const size_t n = (size_t)s->n;
+  int info = ES_INFO_UNTOUCHED, lwork = -1, liwork = -1, asked_integers = 1;
+  double asked = 0.0;
+  dsyevd_(job, "L", &s->n, s->square, &s->n, values, &asked, &lwork, &asked_integers, &liwork, &info, 1, 1);
+  ES_TRY(es_spectrum_check_info("dsyevd", info, s->n, status));
+  /* Never below what the inner routines ask for: dsytrd's blocks (older queries forget them), dstedc's squares. */
+  const size_t floor = *job == 'N' ? 34 * n + 1 : 1 + 6 * n + 2 * n * n;
+  liwork = asked_integers > 3 + 5 * s->n ? asked_integers : 3 + 5 * s->n;
+  ES_TRY(work_of(s, asked, floor, &lwork, status));
+  int *integers = es_allocate((size_t)liwork, sizeof *integers);
+  if (!integers) return out_of_memory(s->n, status);
+  info = ES_INFO_UNTOUCHED;
+  dsyevd_(job, "L", &s->n, s->square, &s->n, values, s->work, &lwork, integers, &liwork, &info, 1, 1);
+  es_free(integers);
+  ES_TRY(es_spectrum_check_info("dsyevd", info, s->n, status));
+  es_spectrum_reverse(values, s->n);
+  for (int i = 0; i < s->n; i++) values[i] /= s->scale;
+  return es_spectrum_check_values("dsyevd", s->n, &s->norms, values, status);
+}
+
+static es_code_t plain_eigenvalues(const es_eigenproblem_t *problem, double *values, es_status_t *status) {
+  solve_t s;
+  es_code_t code = solve_open(&s, problem, status);
+  if (code == ES_OK) code = divide_and_conquer(&s, "N", values, status);
+  solve_close(&s);
+  return code;
+}
+
+static es_code_t plain_eigenvectors(const es_eigenproblem_t *problem, double share, double *values,
+                                    es_vectors_t *vectors, es_status_t *status) {
+  *vectors = (es_vectors_t){0};
+  if (problem->order > ES_VECTORS_ORDER_MOST) return refuse_order(problem->order, status);
+  solve_t s;
+  es_code_t code = solve_open(&s, problem, status);
+  if (code == ES_OK) code = divide_and_conquer(&s, "V", values, status);
+  if (code == ES_OK && (vectors->n = es_spectrum_leading(values, s.n, share)) > 0) {
+    const size_t n = (size_t)s.n, kept = n * (size_t)vectors->n;
+    vectors->rows = es_allocate(kept, sizeof *vectors->rows);
+    if (vectors->rows) {
+      memcpy(vectors->rows, s.square + n * (n - (size_t)vectors->n), kept * sizeof *vectors->rows);
+      code = check_vectors(&s, "dsyevd", vectors->rows, vectors->n, values, status);
+    } else {
+      code = out_of_memory(problem->order, status);
+    }
+    if (code == ES_OK) present(vectors, s.n);
+  }
+  solve_close(&s);
+  if (code == ES_OK) return ES_OK;
+  es_free(vectors->rows);
+  *vectors = (es_vectors_t){0};
+  return code;
+}
+
+const es_spectrum_backend_t es_spectrum_lapack_plain = {"lapack", ES_SOLVER_LAPACK, false, plain_eigenvalues,
+                                                        plain_eigenvectors};

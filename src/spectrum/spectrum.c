@@ -1,72 +1,211 @@
-/* Checks, and the distribution of a point's layers over the ranks of its group. */
-#include "eigenscope/spectrum.h"
-#include <assert.h>
-#include <float.h>
+/* Which backend solves what, and the distribution of a point's layers over the ranks of its group. */
+#include "eigenscope/covariance.h"
+#include "eigenscope/memory.h"
+#include "parts.h"
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
-es_code_t es_spectrum_check_finite(const es_eigenproblem_t *problem, es_status_t *status) {
-  const double *row = problem->triangle;
-  for (int i = 0; i < problem->order; row += ++i) {
-    for (int j = 0; j <= i; j++) {
-      if (!isfinite(row[j]))
-        return es_fail(status, ES_NUMERIC, "spectrum",
-                       "the covariance of order %d is not finite: element (%d, %d) is %g", problem->order, i, j,
-                       row[j]);
-    }
+es_code_t es_spectrum_choose(const es_spectrum_backend_t **out, es_solver_choice_t choice, int32_t order, int ranks,
+                             es_status_t *status) {
+  *out = &es_spectrum_lapack;
+  switch (choice) {
+  case ES_CHOOSE_AUTO:
+    if (order >= ES_SCALAPACK_ORDER && ranks > 1) *out = &es_spectrum_scalapack;
+    return ES_OK;
+  case ES_CHOOSE_LAPACK:
+    return ES_OK;
+  case ES_CHOOSE_SCALAPACK:
+    *out = &es_spectrum_scalapack;
+    return ES_OK;
+  case ES_CHOOSE_ELPA:
+    break;
   }
+#ifdef ES_ELPA
+  (void)status;
+  *out = &es_spectrum_elpa;
   return ES_OK;
+#else
+  return es_fail(status, ES_INPUT, "spectrum",
+                 "solver elpa: this build has no ELPA (pkg-config did not find it); use auto, lapack or scalapack");
+#endif
 }
 
-es_code_t es_spectrum_check(const char *routine, const es_eigenproblem_t *problem, const double *values,
+static es_code_t backend_of(const es_layer_problem_t *layer, int ranks, const es_spectrum_backend_t **out,
                             es_status_t *status) {
-  const int n = problem->order;
-  double trace = 0.0, squares = 0.0, sum = 0.0, sum_squares = 0.0;
-  const double *row = problem->triangle;
-  for (int i = 0; i < n; row += ++i) {
-    for (int j = 0; j < i; j++) squares += 2.0 * row[j] * row[j];
-    squares += row[i] * row[i];
-    trace += row[i];
-  }
+  *out = layer->backend;
+  return *out ? ES_OK : es_spectrum_choose(out, layer->choice, layer->order, ranks, status);
+}
+
+static bool is_collective(const es_layer_problem_t *layer, int ranks) {
+  const es_spectrum_backend_t *backend;
+  return backend_of(layer, ranks, &backend, NULL) != ES_OK || backend->collective;
+}
+
+/* ---- who solves what ---- */
+
+static double load_of(const es_layer_problem_t *layers, int n, int rank, int ranks) {
+  double load = 0.0;
   for (int i = 0; i < n; i++) {
-    sum += values[i];
-    sum_squares += values[i] * values[i];
+    if (layers[i].owner == rank && !is_collective(&layers[i], ranks)) load += pow((double)layers[i].order, 3.0);
   }
-  const double norm = sqrt(squares), tolerance = 100.0 * (double)n * DBL_EPSILON * norm;
-  if (fabs(sum - trace) <= tolerance && fabs(sqrt(sum_squares) - norm) <= tolerance) return ES_OK;
-  return es_fail(status, ES_NUMERIC, "spectrum",
-                 "%s of order %d failed its check: trace %.17g against a sum of eigenvalues of %.17g, Frobenius norm "
-                 "%.17g against %.17g",
-                 routine, n, trace, sum, norm, sqrt(sum_squares));
+  return load;
 }
 
 void es_spectrum_assign(es_layer_problem_t *layers, int n, int ranks) {
   for (int i = 0; i < n; i++) layers[i].owner = -1;
-  double load[256] = {0};
-  assert(ranks <= 256);
   for (int done = 0; done < n; done++) {
     int next = -1, rank = 0;
     for (int i = 0; i < n; i++) {
       if (layers[i].owner < 0 && (next < 0 || layers[i].order > layers[next].order)) next = i;
     }
-    for (int r = 1; r < ranks; r++) {
-      if (load[r] < load[rank]) rank = r;
+    double least = INFINITY;
+    for (int r = 0; r < ranks && r <= n; r++) { /* of n+1 ranks one has nothing yet */
+      const double load = load_of(layers, n, r, ranks);
+      if (load < least) rank = r, least = load;
     }
     layers[next].owner = rank;
-    load[rank] += pow((double)layers[next].order, 3.0);
   }
 }
 
-es_code_t es_spectrum_solve(es_layer_problem_t *layers, int n, const es_group_t *group, es_status_t *status) {
-  for (int i = 0; i < n && status->code == ES_OK; i++) {
-    const es_eigenproblem_t problem = {layers[i].order, layers[i].triangle, MPI_COMM_NULL};
-    if (layers[i].skip || layers[i].owner != group->rank) continue;
-    es_spectrum_lapack.eigenvalues(&problem, layers[i].values, status);
+/* ---- solving ---- */
+
+static es_code_t attempt(es_layer_problem_t *layer, const es_spectrum_backend_t *backend, const double *triangle,
+                         const es_group_t *group, es_status_t *status) {
+  const es_eigenproblem_t problem = {.order = layer->order,
+                                     .triangle = triangle,
+                                     .comm = group->comm,
+                                     .blocks = triangle ? NULL : layer->blocks,
+                                     .owner = layer->owner};
+  layer->solver = backend->solver;
+  if (layer->share > 0.0) return backend->eigenvectors(&problem, layer->share, layer->values, &layer->vectors, status);
+  return backend->eigenvalues(&problem, layer->values, status);
+}
+
+static void note_fallback(es_layer_problem_t *layer, const es_status_t *why) {
+  layer->fell_back = true;
+  snprintf(layer->warning, sizeof layer->warning, "%.200s; solved again by LAPACK on one rank", why->message);
+}
+
+/* On the owner: by `backend`, and by plain LAPACK where that fails. What fails on other grounds fails for good. */
+static es_code_t solve_alone(es_layer_problem_t *layer, const es_spectrum_backend_t *backend, const double *triangle,
+                             const es_group_t *group, es_status_t *status) {
+  es_status_t first = {0};
+  if (attempt(layer, backend, triangle, group, &first) == ES_OK) return ES_OK;
+  const es_eigenproblem_t problem = {.order = layer->order, .triangle = triangle};
+  if (first.code != ES_NUMERIC || es_spectrum_check_finite(&problem, NULL) != ES_OK) {
+    *status = first;
+    return status->code;
   }
+  note_fallback(layer, &first);
+  return attempt(layer, &es_spectrum_lapack_plain, triangle, group, status);
+}
+
+/* The triangle that a fallback solves: the layer's own, or gathered from what the solver left alone. Collective. */
+static es_code_t collect(const es_layer_problem_t *layer, const es_group_t *group, double **made, es_status_t *status) {
+  *made = NULL;
+  if (!layer->blocks) return ES_OK;
+  if (group->rank == layer->owner) *made = es_allocate(es_triangle_size(layer->order), sizeof **made);
+  if (group->rank == layer->owner && !*made)
+    es_fail(status, ES_SYSTEM, "spectrum", "out of memory for a covariance of order %d on one rank", layer->order);
   ES_TRY(es_agree(group->comm, status));
-  for (int i = 0; i < n; i++) {
-    layers[i].solver = layers[i].skip ? ES_SOLVER_NONE : es_spectrum_lapack.solver;
-    if (!layers[i].skip && group->size > 1)
-      ES_MPI(MPI_Bcast(layers[i].values, layers[i].order, MPI_DOUBLE, layers[i].owner, group->comm));
-  }
+  es_blocks_upper_to_triangle(layer->blocks, *made, layer->owner);
   return ES_OK;
+}
+
+/* All ranks together. What a backend says is the same on all of them, so they fall back together. */
+static es_code_t solve_together(es_layer_problem_t *layer, const es_spectrum_backend_t *backend,
+                                const es_group_t *group, es_status_t *status) {
+  es_status_t first = {0};
+  double *made;
+  attempt(layer, backend, layer->blocks ? NULL : layer->triangle, group, &first);
+  if (es_agree(group->comm, &first) == ES_OK) return ES_OK;
+  if (first.code != ES_NUMERIC) {
+    *status = first;
+    return status->code;
+  }
+  ES_TRY(collect(layer, group, &made, status));
+  const double *triangle = made ? made : layer->triangle;
+  es_status_t second = {0};
+  if (group->rank == layer->owner) attempt(layer, &es_spectrum_lapack_plain, triangle, group, &second);
+  es_free(made);
+  layer->solver = es_spectrum_lapack_plain.solver;
+  note_fallback(layer, &first);
+  if (es_agree(group->comm, &second) != ES_OK) *status = second;
+  return status->code;
+}
+
+/* What the owner knows goes to all ranks. */
+static void share_outcome(es_layer_problem_t *layer, const es_group_t *group) {
+  if (group->size == 1) return;
+  struct {
+    int32_t solver, fell_back, n_vectors;
+    char warning[sizeof layer->warning];
+  } outcome = {(int32_t)layer->solver, layer->fell_back, layer->vectors.n, ""};
+  memcpy(outcome.warning, layer->warning, sizeof outcome.warning);
+  ES_MPI(MPI_Bcast(&outcome, (int)sizeof outcome, MPI_BYTE, layer->owner, group->comm));
+  layer->solver = (es_solver_t)outcome.solver;
+  layer->fell_back = outcome.fell_back;
+  layer->vectors.n = outcome.n_vectors;
+  memcpy(layer->warning, outcome.warning, sizeof outcome.warning);
+  ES_MPI(MPI_Bcast(layer->values, layer->order, MPI_DOUBLE, layer->owner, group->comm));
+}
+
+/* A layer that takes all ranks: by a collective backend, or gathered for its owner. */
+static es_code_t solve_wide(es_layer_problem_t *layer, const es_spectrum_backend_t *backend, const es_group_t *group,
+                            es_status_t *status) {
+  double *made;
+  if (backend->collective) return solve_together(layer, backend, group, status);
+  ES_TRY(collect(layer, group, &made, status));
+  if (group->rank == layer->owner) solve_alone(layer, backend, made, group, status);
+  es_free(made);
+  return es_agree(group->comm, status);
+}
+
+static es_code_t solve_all(es_layer_problem_t *layers, int n, const es_group_t *group, es_status_t *status) {
+  const es_spectrum_backend_t *backend;
+  for (int i = 0; i < n; i++) {
+    ES_TRY(backend_of(&layers[i], group->size, &backend, status)); /* the same on every rank */
+    if (!layers[i].skip && (backend->collective || layers[i].blocks))
+      ES_TRY(solve_wide(&layers[i], backend, group, status));
+  }
+  for (int i = 0; i < n && status->code == ES_OK; i++) {
+    backend_of(&layers[i], group->size, &backend, status);
+    if (layers[i].skip || layers[i].blocks || backend->collective || layers[i].owner != group->rank) continue;
+    solve_alone(&layers[i], backend, layers[i].triangle, group, status);
+  }
+  return es_agree(group->comm, status);
+}
+
+es_code_t es_spectrum_solve(es_layer_problem_t *layers, int n, const es_group_t *group, es_status_t *status) {
+  for (int i = 0; i < n; i++) {
+    layers[i].solver = ES_SOLVER_NONE;
+    layers[i].vectors = (es_vectors_t){0};
+    layers[i].fell_back = false;
+    layers[i].warning[0] = '\0';
+  }
+  const es_code_t code = solve_all(layers, n, group, status);
+  if (code != ES_OK) es_spectrum_release(layers, n);
+  for (int i = 0; code == ES_OK && i < n; i++) {
+    if (!layers[i].skip) share_outcome(&layers[i], group);
+  }
+  return code;
+}
+
+es_code_t es_spectrum_share_vectors(es_layer_problem_t *layer, const es_group_t *group, es_status_t *status) {
+  es_vectors_t *v = &layer->vectors;
+  if (v->n == 0 || group->size == 1) return ES_OK;
+  if (!v->rows) v->rows = es_allocate((size_t)v->n, (size_t)layer->order * sizeof *v->rows);
+  if (!v->rows) es_fail(status, ES_SYSTEM, "spectrum", "out of memory for %d vectors of order %d", v->n, layer->order);
+  ES_TRY(es_agree(group->comm, status));
+  for (int32_t r = 0; r < v->n; r++) /* a row of any order stays far below INT_MAX bytes */
+    ES_MPI(MPI_Bcast(v->rows + (size_t)r * (size_t)layer->order, layer->order, MPI_DOUBLE, layer->owner, group->comm));
+  return ES_OK;
+}
+
+void es_spectrum_release(es_layer_problem_t *layers, int n) {
+  for (int i = 0; i < n; i++) {
+    es_free(layers[i].vectors.rows);
+    layers[i].vectors = (es_vectors_t){0};
+  }
 }

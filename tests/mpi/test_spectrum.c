@@ -33,7 +33,7 @@ static void check_solve(const es_group_t *group) {
     layer[i].triangle = es_allocate(es_triangle_size(orders[i]), sizeof(double));
     CHECK(layer[i].triangle != NULL);
     fill(layer[i].triangle, orders[i], (uint64_t)i);
-    const es_eigenproblem_t alone = {orders[i], layer[i].triangle, MPI_COMM_SELF};
+    const es_eigenproblem_t alone = {.order = orders[i], .triangle = layer[i].triangle, .comm = MPI_COMM_SELF};
     CHECK(es_spectrum_lapack.eigenvalues(&alone, layer[i].alone, &status) == ES_OK);
     problems[i] = (es_layer_problem_t){
         .order = orders[i], .triangle = layer[i].triangle, .values = layer[i].values, .skip = i == 4};

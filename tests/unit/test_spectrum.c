@@ -87,7 +87,7 @@ static es_eigenproblem_t pack(problem_t *p) {
   for (int32_t i = 0; i < p->n; i++) {
     for (int32_t j = 0; j <= i; j++) p->triangle[(size_t)i * ((size_t)i + 1) / 2 + (size_t)j] = *element(p, i, j);
   }
-  return (es_eigenproblem_t){p->n, p->triangle, MPI_COMM_NULL};
+  return (es_eigenproblem_t){.order = p->n, .triangle = p->triangle, .comm = MPI_COMM_NULL};
 }
 
 /* Every value within 10·n·ε of the largest (in modulus). */

@@ -1,0 +1,112 @@
+/* What every solve is held to. */
+#include "parts.h"
+#include <float.h>
+#include <math.h>
+
+es_code_t es_spectrum_check_info(const char *routine, int info, int32_t order, es_status_t *status) {
+  if (info == 0) return ES_OK;
+  if (info == ES_INFO_UNTOUCHED)
+    return es_fail(status, ES_BUG, "spectrum", "%s of order %d did not say how it ended", routine, order);
+  if (info < 0)
+    return es_fail(status, ES_BUG, "spectrum", "%s refused its argument %d (order %d)", routine,
+                   info <= -100 ? -info / 100 : -info, order);
+  return es_fail(status, ES_NUMERIC, "spectrum", "%s of order %d did not converge (info %d)", routine, order, info);
+}
+
+es_code_t es_spectrum_check_finite(const es_eigenproblem_t *problem, es_status_t *status) {
+  const double *row = problem->triangle;
+  for (int i = 0; i < problem->order; row += ++i) {
+    for (int j = 0; j <= i; j++) {
+      if (!isfinite(row[j]))
+        return es_fail(status, ES_NUMERIC, "spectrum",
+                       "the covariance of order %d is not finite: element (%d, %d) is %g", problem->order, i, j,
+                       row[j]);
+    }
+  }
+  return ES_OK;
+}
+
+es_matrix_norms_t es_spectrum_triangle_norms(const double *triangle, int32_t order) {
+  es_matrix_norms_t norms = {0};
+  double squares = 0.0;
+  const double *row = triangle;
+  for (int i = 0; i < order; row += ++i) {
+    for (int j = 0; j < i; j++) {
+      squares += 2.0 * row[j] * row[j];
+      norms.largest = fmax(norms.largest, fabs(row[j]));
+    }
+    squares += row[i] * row[i];
+    norms.trace += row[i];
+    norms.largest = fmax(norms.largest, fabs(row[i]));
+  }
+  norms.frobenius = sqrt(squares);
+  return norms;
+}
+
+double es_spectrum_scale(double largest) {
+  if (!(largest > 0.0)) return 1.0;
+  const int exponent = ilogb(largest);
+  return ldexp(1.0, exponent > 1000 ? -1000 : exponent < -1000 ? 1000 : -exponent);
+}
+
+es_code_t es_spectrum_check_values(const char *routine, int32_t n, const es_matrix_norms_t *norms, const double *values,
+                                   es_status_t *status) {
+  double sum = 0.0, squares = 0.0;
+  for (int32_t i = 0; i < n; i++) {
+    sum += values[i];
+    squares += values[i] * values[i];
+  }
+  const double tolerance = 100.0 * (double)n * DBL_EPSILON * norms->frobenius;
+  if (fabs(sum - norms->trace) <= tolerance && fabs(sqrt(squares) - norms->frobenius) <= tolerance) return ES_OK;
+  return es_fail(status, ES_NUMERIC, "spectrum",
+                 "%s of order %d failed its check: trace %.17g against a sum of eigenvalues of %.17g, Frobenius norm "
+                 "%.17g against %.17g",
+                 routine, n, norms->trace, sum, norms->frobenius, sqrt(squares));
+}
+
+es_code_t es_spectrum_check(const char *routine, const es_eigenproblem_t *problem, const double *values,
+                            es_status_t *status) {
+  const es_matrix_norms_t norms = es_spectrum_triangle_norms(problem->triangle, problem->order);
+  return es_spectrum_check_values(routine, problem->order, &norms, values, status);
+}
+
+es_code_t es_spectrum_check_vectors(const char *routine, int32_t n, const es_matrix_norms_t *norms, double residual,
+                                    double orthogonality, es_status_t *status) {
+  const double tolerance = 100.0 * (double)n * DBL_EPSILON;
+  if (residual <= tolerance * norms->frobenius && orthogonality <= tolerance) return ES_OK;
+  return es_fail(status, ES_NUMERIC, "spectrum",
+                 "%s of order %d failed its check: a vector leaves a residual of %.3g (at most %.3g), two are off "
+                 "orthogonal by %.3g (at most %.3g)",
+                 routine, n, residual, tolerance * norms->frobenius, orthogonality, tolerance);
+}
+
+int32_t es_spectrum_leading(const double *values, int32_t order, double share) {
+  double total = 0.0, sum = 0.0;
+  for (int32_t i = 0; i < order; i++) total += values[i] > 0.0 ? values[i] : 0.0;
+  if (!(total > 0.0)) return 0;
+  for (int32_t k = 0; k < order; k++) {
+    sum += values[k] > 0.0 ? values[k] : 0.0;
+    if (sum >= share * total) return k + 1;
+  }
+  return order;
+}
+
+void es_spectrum_fix_signs(double *rows, int32_t n, int32_t order) {
+  for (int32_t r = 0; r < n; r++) {
+    double *v = rows + (size_t)r * (size_t)order;
+    int32_t largest = 0;
+    for (int32_t i = 1; i < order; i++) {
+      if (fabs(v[i]) > fabs(v[largest])) largest = i;
+    }
+    const bool turn = v[largest] < 0.0;
+    for (int32_t i = 0; turn && i < order; i++) v[i] = -v[i];
+  }
+}
+
+void es_spectrum_reverse(double *values, int32_t n) {
+  for (int32_t i = 0; i < n / 2; i++) {
+    const double t = values[i];
+    values[i] = values[n - 1 - i];
+    values[n - 1 - i] = t;
+  }
+}

@@ -1,0 +1,96 @@
+/* ELPA on all ranks of a communicator, in two stages. Compiled only where it was found; chosen only by name. */
+#ifdef ES_ELPA
+#include "distributed.h"
+#include "eigenscope/memory.h"
+#include <elpa/elpa.h>
+#include <string.h>
+
+static const char ROUTINE[] = "ELPA's two-stage solver";
+
+static es_code_t failed(const char *what, int error, int32_t order, es_status_t *status) {
+  return es_fail(status, ES_NUMERIC, "spectrum", "%s of order %d failed in %s: %s", ROUTINE, order, what,
+                 elpa_strerr(error));
+}
+
+static es_code_t describe(elpa_t handle, const es_team_t *team, es_status_t *status) {
+  const es_blocks_t *a = team->a;
+  const struct {
+    const char *name;
+    int value;
+  } facts[] = {{"na", a->order},
+               {"nev", a->order},
+               {"local_nrows", a->leading},
+               {"local_ncols", a->local_cols},
+               {"nblk", a->block},
+               {"mpi_comm_parent", (int)MPI_Comm_c2f(team->grid)},
+               {"process_row", a->row},
+               {"process_col", a->col}};
+  int error = ELPA_OK;
+  for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+    elpa_set_integer(handle, facts[i].name, facts[i].value, &error);
+    if (error != ELPA_OK) return failed(facts[i].name, error, a->order, status);
+  }
+  error = elpa_setup(handle);
+  if (error != ELPA_OK) return failed("its set-up", error, a->order, status);
+  elpa_set_integer(handle, "solver", ELPA_SOLVER_2STAGE, &error);
+  return error == ELPA_OK ? ES_OK : failed("its choice of solver", error, a->order, status);
+}
+
+/* On the grid. `copy` is destroyed; z may be NULL. */
+static es_code_t run(const es_team_t *team, double *copy, double *values, double *z, es_status_t *status) {
+  int error = ELPA_OK;
+  if (elpa_init(ELPA_API_VERSION) != ELPA_OK) return failed("its start", ELPA_ERROR, team->problem->order, status);
+  elpa_t handle = elpa_allocate(&error);
+  if (error != ELPA_OK) return failed("its start", error, team->problem->order, status);
+  es_code_t code = describe(handle, team, status);
+  if (code == ES_OK) {
+    if (z)
+      elpa_eigenvectors(handle, copy, values, z, &error);
+    else
+      elpa_eigenvalues(handle, copy, values, &error);
+    if (error != ELPA_OK) code = failed("the solve", error, team->problem->order, status);
+  }
+  elpa_deallocate(handle, &error);
+  return code;
+}
+
+static es_code_t solve(const es_eigenproblem_t *problem, const double *share, double *values, es_vectors_t *vectors,
+                       es_status_t *status) {
+  es_team_t team;
+  double *copy = NULL, *z = NULL;
+  es_code_t code = es_team_open(&team, problem, status);
+  if (code == ES_OK) {
+    const size_t size = es_team_local_size(&team);
+    copy = es_allocate_zero(size, sizeof *copy); /* ELPA uses both halves, and one is what a fallback needs */
+    z = share ? es_allocate(size, sizeof *z) : NULL;
+    if (!copy || (share && !z))
+      es_fail(status, ES_SYSTEM, "spectrum", "out of memory for %s of order %d", ROUTINE, problem->order);
+    code = es_agree(problem->comm, status);
+    if (code == ES_OK && team.a->local) memcpy(copy, team.a->local, size * sizeof *copy);
+  }
+  if (code == ES_OK) {
+    if (es_team_on_grid(&team)) run(&team, copy, values, z, status);
+    code = es_team_values(&team, ROUTINE, values, status);
+  }
+  es_free(copy);
+  if (code == ES_OK && share) code = es_team_vectors(&team, ROUTINE, z, *share, values, vectors, status);
+  es_free(z);
+  es_team_close(&team);
+  return code;
+}
+
+static es_code_t eigenvalues(const es_eigenproblem_t *problem, double *values, es_status_t *status) {
+  return solve(problem, NULL, values, NULL, status);
+}
+
+static es_code_t eigenvectors(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
+                              es_status_t *status) {
+  *vectors = (es_vectors_t){0};
+  return solve(problem, &share, values, vectors, status);
+}
+
+const es_spectrum_backend_t es_spectrum_elpa = {"elpa", ES_SOLVER_ELPA, true, eigenvalues, eigenvectors};
+#else
+extern const int es_spectrum_no_elpa;
+const int es_spectrum_no_elpa = 1; /* ISO C wants something in every file */
+#endif

@@ -1,0 +1,103 @@
+/* ScaLAPACK on all ranks of a communicator: for values two stages on its PBLAS (two_stage.c), for small or oddly tiled
+ * matrices pdsyev; for vectors pdsyevd. */
+#include "eigenscope/memory.h"
+#include "two_stage.h"
+
+extern void pdsyev_(const char *job, const char *triangle, const int *n, double *a, const int *ia, const int *ja,
+                    const int *desca, double *w, double *z, const int *iz, const int *jz, const int *descz,
+                    double *work, const int *lwork, int *info, size_t, size_t);
+extern void pdsyevd_(const char *job, const char *triangle, const int *n, double *a, const int *ia, const int *ja,
+                     const int *desca, double *w, double *z, const int *iz, const int *jz, const int *descz,
+                     double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t, size_t);
+
+/* One call, of either routine; info as it came. Without work it is a query. */
+static int call(const es_team_t *team, double *values, double *z, double *work, int lwork, int *integers, int liwork) {
+  int info = ES_INFO_UNTOUCHED;
+  const int n = team->problem->order, one = 1, *d = team->descriptor;
+  double *a = team->a->local;
+  if (integers)
+    pdsyevd_("V", "L", &n, a, &one, &one, d, values, z, &one, &one, d, work, &lwork, integers, &liwork, &info, 1, 1);
+  else
+    pdsyev_("N", "L", &n, a, &one, &one, d, values, z, &one, &one, d, work, &lwork, &info, 1, 1);
+  return info;
+}
+
+/* What the inner routines may ask for beyond the outer one's own answer (pdstedc hands pdlasrt less than it wants:
+ * github.com/Reference-ScaLAPACK/scalapack/issues/74), and room for the arrays that are cut off in front of them. */
+static double least_work(const es_blocks_t *a) {
+  const double n = a->order, nb = a->block, np = a->local_rows + nb, nq = a->local_cols + nb;
+  const double tridiagonal = 3.0 * n + nb * (np + 3.0), sort = np * (nb + nq), merge = 6.0 * n + 2.0 * np * nq;
+  const double most = tridiagonal > sort ? tridiagonal : sort;
+  return 8.0 * n + 3.0 * nb * (nb + np + nq) + (most > merge ? most : merge);
+}
+
+typedef struct memory {
+  double *work, *z;
+  int *integers;
+  int lwork, liwork;
+} memory_t;
+
+static es_code_t prepare(memory_t *m, const es_team_t *team, bool vectors, double *values, es_status_t *status) {
+  const char *routine = vectors ? "pdsyevd" : "pdsyev";
+  double asked[4] = {0.0};
+  int asked_integers[4] = {0};
+  const int info = call(team, values, values, asked, -1, vectors ? asked_integers : NULL, -1);
+  ES_TRY(es_spectrum_check_info(routine, info, team->problem->order, status));
+  const double least = least_work(team->a), wanted = asked[0] > least ? asked[0] : least;
+  if (wanted > (double)INT32_MAX)
+    return es_fail(status, ES_INPUT, "spectrum",
+                   "%s of order %d on %d ranks wants a workspace beyond 2^31; use more ranks per point", routine,
+                   team->problem->order, team->a->rows * team->a->cols);
+  m->lwork = (int)wanted;
+  m->liwork = 8 * team->problem->order + 2 * team->a->cols + 64;
+  if (asked_integers[0] > m->liwork) m->liwork = asked_integers[0];
+  m->work = es_allocate((size_t)m->lwork, sizeof *m->work);
+  m->z = es_allocate(vectors ? es_team_local_size(team) : 1, sizeof *m->z);
+  m->integers = vectors ? es_allocate((size_t)m->liwork, sizeof *m->integers) : NULL;
+  if (m->work && m->z && (!vectors || m->integers)) return ES_OK;
+  return es_fail(status, ES_SYSTEM, "spectrum", "out of memory for %s of order %d", routine, team->problem->order);
+}
+
+static es_code_t solve(const es_eigenproblem_t *problem, const double *share, double *values, es_vectors_t *vectors,
+                       es_status_t *status) {
+  const char *routine = share ? "pdsyevd" : "pdsyev";
+  es_team_t team;
+  memory_t m = {0};
+  es_code_t code = es_team_open(&team, problem, status);
+  if (code == ES_OK && !share && es_team_can_two_stage(&team)) {
+    es_team_two_stage(&team, values, status);
+    code = es_team_values(&team, "the reduction in two stages", values, status);
+    es_team_close(&team);
+    return code;
+  }
+  if (code == ES_OK) {
+    if (es_team_on_grid(&team)) prepare(&m, &team, share != NULL, values, status);
+    code = es_agree(problem->comm, status);
+  }
+  if (code == ES_OK) {
+    if (es_team_on_grid(&team))
+      es_spectrum_check_info(routine, call(&team, values, m.z, m.work, m.lwork, m.integers, m.liwork), problem->order,
+                             status);
+    es_free(m.work);
+    m.work = NULL;
+    code = es_team_values(&team, routine, values, status);
+  }
+  if (code == ES_OK && share) code = es_team_vectors(&team, routine, m.z, *share, values, vectors, status);
+  es_free(m.work);
+  es_free(m.z);
+  es_free(m.integers);
+  es_team_close(&team);
+  return code;
+}
+
+static es_code_t eigenvalues(const es_eigenproblem_t *problem, double *values, es_status_t *status) {
+  return solve(problem, NULL, values, NULL, status);
+}
+
+static es_code_t eigenvectors(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
+                              es_status_t *status) {
+  *vectors = (es_vectors_t){0};
+  return solve(problem, &share, values, vectors, status);
+}
+
+const es_spectrum_backend_t es_spectrum_scalapack = {"scalapack", ES_SOLVER_SCALAPACK, true, eigenvalues, eigenvectors};

@@ -1,0 +1,211 @@
+/* Full to band on a grid: Bischof, Lang, Sun, "A framework for symmetric band reduction", ACM TOMS 26 (2000). Panel by
+ * panel, Q = I − V T Vᵀ makes a tile below the diagonal triangular, and A ← QᵀAQ = A − V Wᵀ − W Vᵀ with
+ * W = P − ½ V Tᵀ(VᵀP), P = A V T. All but the panels is BLAS 3, where pdsyev's one-stage reduction waits for memory. */
+#include "two_stage.h"
+#include "eigenscope/memory.h"
+#include <cblas.h>
+#include <math.h>
+#include <string.h>
+
+extern void pdgeqrf_(const int *m, const int *n, double *a, const int *ia, const int *ja, const int *desca, double *tau,
+                     double *work, const int *lwork, int *info);
+extern void pdsymm_(const char *side, const char *triangle, const int *m, const int *n, const double *alpha,
+                    const double *a, const int *ia, const int *ja, const int *desca, const double *b, const int *ib,
+                    const int *jb, const int *descb, const double *beta, double *c, const int *ic, const int *jc,
+                    const int *descc);
+extern void pdsyr2k_(const char *triangle, const char *trans, const int *n, const int *k, const double *alpha,
+                     const double *a, const int *ia, const int *ja, const int *desca, const double *b, const int *ib,
+                     const int *jb, const int *descb, const double *beta, double *c, const int *ic, const int *jc,
+                     const int *descc);
+
+enum { NARROWEST = 16, TILES_LEAST = 4 };
+
+bool es_team_can_two_stage(const es_team_t *team) {
+  return team->a->block >= NARROWEST && team->a->order >= TILES_LEAST * team->a->block;
+}
+
+/* One reduction under way. Only on the grid. */
+typedef struct reduction {
+  const es_team_t *team;
+  const es_blocks_t *a;
+  double *v, *w;     /* leading × block: of the panel, on its column of the grid */
+  double *small, *t; /* block × (block + 1): products of panels and tau; block × block: the triangular factor */
+  double *tau;       /* by local column */
+  double *work;
+  int lwork;
+} reduction_t;
+
+static es_code_t reduction_open(reduction_t *r, const es_team_t *team, es_status_t *status) {
+  const es_blocks_t *a = team->a;
+  const size_t nb = (size_t)a->block, leading = (size_t)a->leading;
+  const size_t lwork = nb * (leading + (size_t)a->local_cols + 4 * nb); /* pdgeqrf: nb (mp0 + nq0 + nb) */
+  *r = (reduction_t){.team = team, .a = a, .lwork = (int)lwork};
+  r->v = es_allocate_zero(2 * leading * nb, sizeof *r->v);
+  r->small = es_allocate(2 * nb * (nb + 1), sizeof *r->small);
+  r->tau = es_allocate((size_t)a->local_cols + nb, sizeof *r->tau);
+  r->work = es_allocate(lwork, sizeof *r->work);
+  if (!r->v || !r->small || !r->tau || !r->work)
+    return es_fail(status, ES_SYSTEM, "spectrum", "out of memory for an eigenproblem of order %d", a->order);
+  r->w = r->v + leading * nb;
+  r->t = r->small + nb * (nb + 1);
+  return ES_OK;
+}
+
+static void reduction_close(reduction_t *r) {
+  es_free(r->v);
+  es_free(r->small);
+  es_free(r->tau);
+  es_free(r->work);
+}
+
+/* A panel: rows `first` … of the tile column left of them. */
+typedef struct panel {
+  int first, m, k;   /* global first row; rows; reflectors */
+  int32_t row, rows; /* first local row, local rows */
+  int32_t column;    /* local column, on the panel's column of the grid */
+  bool mine;         /* this rank is in that column */
+  int descriptor[9]; /* of v and w */
+} panel_t;
+
+static panel_t panel_at(const reduction_t *r, int first) {
+  const es_blocks_t *a = r->a;
+  const int nb = a->block, tile = first / nb - 1, n = a->order;
+  panel_t p = {.first = first, .m = n - first, .k = n - first < nb ? n - first : nb};
+  p.row = es_blocks_count(first, nb, a->row, a->rows);
+  p.rows = a->local_rows - p.row;
+  p.mine = tile % a->cols == a->col;
+  p.column = tile / a->cols * nb;
+  const int descriptor[9] = {1, r->team->context, n, nb, nb, nb, 0, tile % a->cols, a->leading};
+  memcpy(p.descriptor, descriptor, sizeof descriptor);
+  return p;
+}
+
+/* V with its ones and zeros from below the panel's diagonal. */
+static void copy_reflectors(reduction_t *r, const panel_t *p) {
+  const es_blocks_t *a = r->a;
+  for (int c = 0; c < p->k; c++) {
+    const double *from = a->local + (size_t)(p->column + c) * (size_t)a->leading;
+    double *to = r->v + (size_t)c * (size_t)a->leading;
+    for (int32_t i = p->row; i < a->local_rows; i++) {
+      const int32_t below = es_blocks_global(i, a->block, a->row, a->rows) - p->first - c;
+      to[i] = below > 0 ? from[i] : below == 0 ? 1.0 : 0.0;
+    }
+  }
+}
+
+/* small = Vᵀ·other (k × k), on every rank of the grid; with the panel's tau behind it if asked. */
+static void multiply(reduction_t *r, const panel_t *p, const double *other, bool with_tau) {
+  const es_blocks_t *a = r->a;
+  const int k = p->k;
+  memset(r->small, 0, (size_t)k * ((size_t)k + 1) * sizeof *r->small);
+  if (p->mine && p->rows > 0)
+    cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, k, k, p->rows, 1.0, r->v + p->row, a->leading, other + p->row,
+                a->leading, 0.0, r->small, k);
+  /* pdgeqrf gives tau to every rank of the column: the first one tells. */
+  for (int i = 0; with_tau && p->mine && a->row == 0 && i < k; i++) r->small[k * k + i] = r->tau[p->column + i];
+  ES_MPI(MPI_Allreduce(MPI_IN_PLACE, r->small, k * (k + 1), MPI_DOUBLE, MPI_SUM, r->team->grid));
+}
+
+/* T from tau and VᵀV (LAPACK's dlarft, forward, columnwise). */
+static void form_factor(reduction_t *r, int k) {
+  const double *tau = r->small + k * k;
+  memset(r->t, 0, (size_t)k * (size_t)k * sizeof *r->t);
+  for (int i = 0; i < k; i++) {
+    double *column = r->t + i * k;
+    for (int j = 0; j < i; j++) column[j] = -tau[i] * r->small[i * k + j];
+    cblas_dtrmv(CblasColMajor, CblasUpper, CblasNoTrans, CblasNonUnit, i, r->t, k, column, 1);
+    column[i] = tau[i];
+  }
+}
+
+/* W from P = A V, on the panel's column of the grid. */
+static void finish_update(reduction_t *r, const panel_t *p) {
+  const es_blocks_t *a = r->a;
+  const int k = p->k;
+  double *w = r->w + p->row;
+  if (p->mine && p->rows > 0)
+    cblas_dtrmm(CblasColMajor, CblasRight, CblasUpper, CblasNoTrans, CblasNonUnit, p->rows, k, 1.0, r->t, k, w,
+                a->leading);
+  multiply(r, p, r->w, false);
+  cblas_dtrmm(CblasColMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, k, k, 1.0, r->t, k, r->small, k);
+  if (p->mine && p->rows > 0)
+    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, p->rows, k, k, -0.5, r->v + p->row, a->leading, r->small, k,
+                1.0, w, a->leading);
+}
+
+static void reduce_panel(reduction_t *r, int first, es_status_t *status) {
+  const es_blocks_t *a = r->a;
+  const panel_t p = panel_at(r, first);
+  const int *d = r->team->descriptor, i = first + 1, j = first - a->block + 1, one = 1;
+  const double plus = 1.0, minus = -1.0, zero = 0.0;
+  int info = ES_INFO_UNTOUCHED;
+  pdgeqrf_(&p.m, &a->block, a->local, &i, &j, d, r->tau, r->work, &r->lwork, &info);
+  es_spectrum_check_info("pdgeqrf", info, a->order, status); /* all go on: others wait in what follows */
+  if (p.mine) copy_reflectors(r, &p);
+  multiply(r, &p, r->v, true);
+  form_factor(r, p.k);
+  pdsymm_("L", "L", &p.m, &p.k, &plus, a->local, &i, &i, d, r->v, &i, &one, p.descriptor, &zero, r->w, &i, &one,
+          p.descriptor);
+  finish_update(r, &p);
+  pdsyr2k_("L", "N", &p.m, &p.k, &minus, r->v, &i, &one, p.descriptor, r->w, &i, &one, p.descriptor, &plus, a->local,
+           &i, &i, d);
+}
+
+/* The diagonal and `block` lines below it, on rank 0 of the grid. */
+static void gather_band(const es_team_t *team, double *band) {
+  const es_blocks_t *a = team->a;
+  const int32_t width = a->block, n = a->order;
+  for (int32_t j = 0; j < a->local_cols; j++) {
+    const int32_t column = es_blocks_global(j, a->block, a->col, a->cols);
+    for (int32_t i = es_blocks_count(column, a->block, a->row, a->rows); i < a->local_rows; i++) {
+      const int32_t below = es_blocks_global(i, a->block, a->row, a->rows) - column;
+      if (below > width) break;
+      if (below >= 0)
+        band[(size_t)column * ((size_t)width + 1) + (size_t)below] =
+            a->local[(size_t)j * (size_t)a->leading + (size_t)i];
+    }
+  }
+  int rank;
+  ES_MPI(MPI_Comm_rank(team->grid, &rank));
+  enum { COLUMNS = 4096 }; /* in one message */
+  for (int32_t j = 0; j < n; j += COLUMNS) {
+    double *part = band + (size_t)j * ((size_t)width + 1);
+    const int count = (n - j < COLUMNS ? n - j : COLUMNS) * (width + 1);
+    ES_MPI(MPI_Reduce(rank ? part : MPI_IN_PLACE, part, count, MPI_DOUBLE, MPI_SUM, 0, team->grid));
+  }
+}
+
+static void scale_local(const es_blocks_t *a, double scale) {
+  for (int32_t j = 0; j < a->local_cols; j++) {
+    const int32_t column = es_blocks_global(j, a->block, a->col, a->cols);
+    for (int32_t i = 0; i < a->local_rows; i++) {
+      if (es_blocks_global(i, a->block, a->row, a->rows) >= column)
+        a->local[(size_t)j * (size_t)a->leading + (size_t)i] *= scale;
+    }
+  }
+}
+
+void es_team_two_stage(const es_team_t *team, double *values, es_status_t *status) {
+  const int32_t n = team->a->order, width = team->a->block;
+  reduction_t r = {0};
+  double *band = NULL;
+  int rank;
+  if (es_team_on_grid(team)) {
+    reduction_open(&r, team, status);
+    band = es_allocate_zero((size_t)n, ((size_t)width + 1) * sizeof *band);
+    if (!band) es_fail(status, ES_SYSTEM, "spectrum", "out of memory for an eigenproblem of order %d", n);
+  }
+  if (es_agree(team->problem->comm, status) == ES_OK && es_team_on_grid(team)) {
+    const double scale = es_spectrum_scale(team->norms.largest);
+    if (team->a->local) scale_local(team->a, scale);
+    for (int first = width; first < n - 1; first += width) reduce_panel(&r, first, status);
+    gather_band(team, band);
+    ES_MPI(MPI_Comm_rank(team->grid, &rank));
+    if (rank == 0 && status->code == ES_OK && es_spectrum_band_values(band, n, width, values, status) == ES_OK) {
+      es_spectrum_reverse(values, n);
+      for (int32_t i = 0; i < n; i++) values[i] /= scale;
+    }
+  }
+  es_free(band);
+  reduction_close(&r);
+}
