@@ -3,8 +3,8 @@
 #ifndef EIGENSCOPE_CAPTURE_H
 #define EIGENSCOPE_CAPTURE_H
 
+#include "eigenscope/accumulator.h"
 #include "eigenscope/comm.h"
-#include "eigenscope/covariance.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/model.h"
 #include "eigenscope/point.h"
@@ -18,6 +18,8 @@ typedef struct es_method {
   /** Turns (samples, h, w, c) into rows: returns their address (`out` itself if it already is the data matrix, else
    * `scratch`) and their number. */
   const float *(*rows)(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch, int64_t *n);
+  /** Rows that one sample gives. */
+  int64_t (*positions)(es_shape_t shape, int32_t size);
   /** Floats of scratch that ES_SLICE_MAX samples need. */
   int64_t (*scratch)(es_shape_t shape, int32_t size);
 } es_method_t;
@@ -31,8 +33,8 @@ int es_capture_select(const es_graph_t *graph, const es_measure_settings_t *meas
 
 typedef struct es_capture es_capture_t;
 
-/** Accumulators for the chosen layers and this rank's lanes. Not collective; the caller agrees. ES_INPUT when no layer
- * is chosen, ES_SYSTEM when memory is out. Borrows graph and group. */
+/** Finds the chosen layers; their accumulators are made by es_capture_begin. Not collective; the caller agrees.
+ * ES_INPUT when no layer is chosen, ES_SYSTEM when memory is out. Borrows graph and group. */
 es_code_t es_capture_create(es_capture_t **out, const es_graph_t *graph, const es_measure_settings_t *measure,
                             const es_group_t *group, es_status_t *status);
 void es_capture_destroy(es_capture_t *capture);
@@ -43,16 +45,22 @@ const es_node_t *es_capture_node(const es_capture_t *capture, int layer);
 /** Columns of measured layer `layer`. */
 int32_t es_capture_width(const es_capture_t *capture, int layer);
 
-/** Forgets all rows: before each epoch or split. */
-void es_capture_reset(es_capture_t *capture);
+/** Before each pass: forgets all rows, and makes the accumulators for a pass over `samples` samples (of all ranks).
+ * Collective; all ranks return the same code. */
+es_code_t es_capture_begin(es_capture_t *capture, int64_t samples, es_status_t *status);
 /** What a pass calls; borrows the capture. */
 const es_observer_t *es_capture_observer(es_capture_t *capture);
-/** Merges the lanes of one layer over the group into `out` (created by the caller with that layer's width), see
- * es_cov_reduce. Collective. */
-void es_capture_reduce(es_capture_t *capture, int layer, es_cov_t *out);
-/** Seconds spent in `observe` since the last reset. */
+/** After each batch: accumulators that are spread over the ranks exchange their rows. Collective; all ranks return the
+ * same code. */
+es_code_t es_capture_exchange(es_capture_t *capture, es_status_t *status);
+/** Order of the eigenproblem that es_capture_finish will give for a layer, if the rows come that were announced. */
+int32_t es_capture_order(const es_capture_t *capture, int layer);
+/** Merges the rows of one layer over lanes and ranks, see es_accumulator_finish. Collective. */
+es_code_t es_capture_finish(es_capture_t *capture, int layer, es_merged_t *out, es_status_t *status);
+/** Seconds spent in `observe` and es_capture_exchange since es_capture_begin. */
 double es_capture_seconds(const es_capture_t *capture);
-/** Bytes of the accumulators on a rank with `lanes` lanes. */
-int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *measure, int lanes);
+/** Bytes of accumulators and scratch on the busiest of `ranks` ranks, for passes over `samples` samples. */
+int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples, int lanes,
+                         int ranks);
 
 #endif

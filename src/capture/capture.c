@@ -13,10 +13,9 @@ struct es_capture {
   int32_t *layers; /* captured layer of each measured one */
   int32_t *place;  /* measured layer of each captured one, or −1 */
   int32_t *widths;
-  es_cov_t *covs; /* (n_layers, lanes of this rank) */
+  es_accumulator_t **accumulators; /* owned; of each measured layer, between begin and the next begin */
   es_cov_workspace_t workspace;
   float *scratch;
-  double *buffer; /* of es_cov_reduce */
   double seconds;
   es_observer_t observer;
 };
@@ -39,26 +38,23 @@ static void observe(void *context, int layer, int lane, const float *out, int64_
   const double start = es_clock();
   int64_t rows;
   const float *matrix = c->method->rows(out, samples, shape, c->method_size, c->scratch, &rows);
-  es_cov_add(&c->covs[(size_t)place * (size_t)c->group->lane_count + (size_t)lane], &c->workspace, matrix, rows);
+  es_accumulator_add(c->accumulators[place], &c->workspace, lane, matrix, rows);
   c->seconds += es_clock() - start;
 }
 
-static es_code_t create_accumulators(es_capture_t *c, es_status_t *status) {
-  const size_t lanes = (size_t)c->group->lane_count;
+static es_code_t create_scratch(es_capture_t *c, es_status_t *status) {
   int32_t widest = 1;
   int64_t scratch = 1;
   for (int i = 0; i < c->n_layers; i++) {
     const es_shape_t shape = es_capture_node(c, i)->out;
     c->widths[i] = c->method->width(shape, c->method_size);
-    widest = c->widths[i] > widest ? c->widths[i] : widest;
+    /* What is spread over the ranks has its own scratch. */
+    if (es_accumulator_way(c->widths[i], INT64_MAX) == ES_WAY_LANES && c->widths[i] > widest) widest = c->widths[i];
     const int64_t need = c->method->scratch(shape, c->method_size);
     scratch = need > scratch ? need : scratch;
-    for (size_t lane = 0; lane < lanes; lane++)
-      ES_TRY(es_cov_create(&c->covs[(size_t)i * lanes + lane], c->widths[i], status));
   }
   c->scratch = es_allocate((size_t)scratch, sizeof *c->scratch);
-  c->buffer = es_allocate(es_cov_moments_size(widest) + 1, sizeof *c->buffer);
-  if (!c->scratch || !c->buffer) return es_fail(status, ES_SYSTEM, "capture", "out of memory");
+  if (!c->scratch) return es_fail(status, ES_SYSTEM, "capture", "out of memory");
   return es_cov_workspace_create(&c->workspace, widest, status);
 }
 
@@ -67,8 +63,9 @@ static es_code_t fill(es_capture_t *c, const es_measure_settings_t *measure, es_
   c->layers = es_allocate_zero(layers, sizeof *c->layers);
   c->place = es_allocate_zero(layers, sizeof *c->place);
   c->widths = es_allocate_zero(layers, sizeof *c->widths);
-  c->covs = es_allocate_zero(layers * (size_t)c->group->lane_count, sizeof *c->covs);
-  if (!c->layers || !c->place || !c->widths || !c->covs) return es_fail(status, ES_SYSTEM, "capture", "out of memory");
+  c->accumulators = es_allocate_zero(layers, sizeof *c->accumulators);
+  if (!c->layers || !c->place || !c->widths || !c->accumulators)
+    return es_fail(status, ES_SYSTEM, "capture", "out of memory");
   if (!c->method) return es_fail(status, ES_INPUT, "capture", "this version does not have that method");
   c->n_layers = es_capture_select(c->graph, measure, c->layers);
   if (c->n_layers == 0)
@@ -76,7 +73,7 @@ static es_code_t fill(es_capture_t *c, const es_measure_settings_t *measure, es_
                    c->graph->nodes[c->graph->layers[0]].name, c->graph->nodes[c->graph->layers[layers - 1]].name);
   for (size_t i = 0; i < layers; i++) c->place[i] = -1;
   for (int i = 0; i < c->n_layers; i++) c->place[c->layers[i]] = i;
-  return create_accumulators(c, status);
+  return create_scratch(c, status);
 }
 
 es_code_t es_capture_create(es_capture_t **out, const es_graph_t *graph, const es_measure_settings_t *measure,
@@ -99,14 +96,13 @@ es_code_t es_capture_create(es_capture_t **out, const es_graph_t *graph, const e
 
 void es_capture_destroy(es_capture_t *c) {
   if (!c) return;
-  for (int i = 0; c->covs && i < c->n_layers * c->group->lane_count; i++) es_cov_destroy(&c->covs[i]);
+  for (int i = 0; c->accumulators && i < c->n_layers; i++) es_accumulator_destroy(c->accumulators[i]);
   es_cov_workspace_destroy(&c->workspace);
   es_free(c->layers);
   es_free(c->place);
   es_free(c->widths);
-  es_free(c->covs);
+  es_free(c->accumulators);
   es_free(c->scratch);
-  es_free(c->buffer);
   es_free(c);
 }
 
@@ -126,18 +122,39 @@ double es_capture_seconds(const es_capture_t *c) {
   return c->seconds;
 }
 
-void es_capture_reset(es_capture_t *c) {
-  for (int i = 0; i < c->n_layers * c->group->lane_count; i++) es_cov_reset(&c->covs[i]);
+es_code_t es_capture_begin(es_capture_t *c, int64_t samples, es_status_t *status) {
   c->seconds = 0.0;
+  for (int i = 0; i < c->n_layers; i++) {
+    const es_shape_t shape = es_capture_node(c, i)->out;
+    const es_rows_info_t info = {c->widths[i], ES_REAL_F32, samples * c->method->positions(shape, c->method_size)};
+    es_accumulator_t **a = &c->accumulators[i];
+    if (*a && es_accumulator_serves(*a, &info)) {
+      es_accumulator_reset(*a);
+      continue;
+    }
+    es_accumulator_destroy(*a);
+    ES_TRY(es_accumulator_create(a, c->group, &info, status));
+  }
+  return ES_OK;
 }
 
-void es_capture_reduce(es_capture_t *c, int layer, es_cov_t *out) {
-  es_cov_t *lanes = c->covs + (size_t)layer * (size_t)c->group->lane_count;
-  for (int lane = 0; lane < c->group->lane_count; lane++) es_cov_flush(&lanes[lane], &c->workspace);
-  es_cov_reduce(out, lanes, c->group, c->buffer);
+es_code_t es_capture_exchange(es_capture_t *c, es_status_t *status) {
+  const double start = es_clock();
+  for (int i = 0; i < c->n_layers; i++) ES_TRY(es_accumulator_exchange(c->accumulators[i], status));
+  c->seconds += es_clock() - start;
+  return ES_OK;
 }
 
-int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *measure, int lanes) {
+int32_t es_capture_order(const es_capture_t *c, int layer) {
+  return es_accumulator_order(c->accumulators[layer]);
+}
+
+es_code_t es_capture_finish(es_capture_t *c, int layer, es_merged_t *out, es_status_t *status) {
+  return es_accumulator_finish(c->accumulators[layer], &c->workspace, out, status);
+}
+
+int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples, int lanes,
+                         int ranks) {
   const es_method_t *method = es_method(measure->method);
   int32_t *chosen = es_allocate((size_t)graph->n_layers, sizeof *chosen);
   int64_t bytes = 0, widest = 1;
@@ -146,10 +163,12 @@ int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *m
     return 0;
   }
   for (int i = 0, n = es_capture_select(graph, measure, chosen); i < n; i++) {
-    const int64_t width = method->width(graph->nodes[graph->layers[chosen[i]]].out, measure->method_size);
-    bytes += lanes * (8 * (int64_t)es_cov_moments_size((int32_t)width) + 4 * es_cov_panel_rows((int32_t)width) * width);
-    widest = width > widest ? width : widest;
+    const es_shape_t shape = graph->nodes[graph->layers[chosen[i]]].out;
+    const es_rows_info_t info = {method->width(shape, measure->method_size), ES_REAL_F32,
+                                 samples * method->positions(shape, measure->method_size)};
+    bytes += es_accumulator_bytes(&info, lanes, ranks);
+    if (es_accumulator_way(info.width, INT64_MAX) == ES_WAY_LANES && info.width > widest) widest = info.width;
   }
   es_free(chosen);
-  return bytes + widest * widest * (4 + 8) + 4 * es_cov_panel_rows((int32_t)widest) * widest;
+  return bytes + widest * widest * 4 + 4 * es_cov_panel_rows((int32_t)widest) * widest;
 }

@@ -32,6 +32,17 @@ static int64_t row_scratch(es_shape_t shape, int32_t size) {
   return (int64_t)ES_SLICE_MAX * shape.c + positions(shape);
 }
 
+static int64_t every_position(es_shape_t shape, int32_t size) {
+  (void)size;
+  return positions(shape);
+}
+
+static int64_t one_row(es_shape_t shape, int32_t size) {
+  (void)shape;
+  (void)size;
+  return 1;
+}
+
 /* channelwise: every position of every sample is a row. */
 
 static const float *channelwise_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
@@ -185,6 +196,10 @@ static const float *pool_rows(const float *out, int64_t samples, es_shape_t shap
 /* nearest: the authors' subsampling to size × size (position ⌊i·h/k⌋, as PyTorch's interpolate), then channelwise. Maps
  * that are not larger stay. */
 
+static int64_t nearest_positions(es_shape_t shape, int32_t size) {
+  return (int64_t)(shape.h > size ? size : shape.h) * (shape.w > size ? size : shape.w);
+}
+
 static int64_t nearest_scratch(es_shape_t shape, int32_t size) {
   const int64_t h = shape.h > size ? size : shape.h, w = shape.w > size ? size : shape.w;
   return (int64_t)ES_SLICE_MAX * h * w * shape.c;
@@ -207,13 +222,13 @@ static const float *nearest_rows(const float *out, int64_t samples, es_shape_t s
 }
 
 static const es_method_t methods[] = {
-    [ES_METHOD_CHANNELWISE] = {"channelwise", channels_width, channelwise_rows, no_scratch},
-    [ES_METHOD_MEAN] = {"mean", channels_width, mean_rows, row_scratch},
-    [ES_METHOD_MAX] = {"max", channels_width, max_rows, row_scratch},
-    [ES_METHOD_MEDIAN] = {"median", channels_width, median_rows, row_scratch},
-    [ES_METHOD_FLATTEN] = {"flatten", flatten_width, flatten_rows, no_scratch},
-    [ES_METHOD_POOL] = {"pool", pool_width, pool_rows, pool_scratch},
-    [ES_METHOD_NEAREST] = {"nearest", channels_width, nearest_rows, nearest_scratch},
+    [ES_METHOD_CHANNELWISE] = {"channelwise", channels_width, channelwise_rows, every_position, no_scratch},
+    [ES_METHOD_MEAN] = {"mean", channels_width, mean_rows, one_row, row_scratch},
+    [ES_METHOD_MAX] = {"max", channels_width, max_rows, one_row, row_scratch},
+    [ES_METHOD_MEDIAN] = {"median", channels_width, median_rows, one_row, row_scratch},
+    [ES_METHOD_FLATTEN] = {"flatten", flatten_width, flatten_rows, one_row, no_scratch},
+    [ES_METHOD_POOL] = {"pool", pool_width, pool_rows, one_row, pool_scratch},
+    [ES_METHOD_NEAREST] = {"nearest", channels_width, nearest_rows, nearest_positions, nearest_scratch},
 };
 
 const es_method_t *es_method(es_method_kind_t kind) {

@@ -7,9 +7,10 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "panel.h"
 #include "syrk.h"
 
-enum { PANEL_FLOATS = 32768, PANEL_ROWS_LEAST = 512, PANEL_ROWS_MOST = 4096, BLOCK = 64, WIDE = 64 };
+enum { PANEL_FLOATS = 32768, PANEL_ROWS_LEAST = 512, PANEL_ROWS_MOST = 4096, WIDE = 64 };
 
 /* About 128 KiB, which stays in the second-level cache between centring and SYRK; at least 512 rows, so that merging
  * d²/2 doubles costs little beside SYRK. */
@@ -30,10 +31,24 @@ es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width
   if ((size_t)PANEL_ROWS_LEAST * width > panel) panel = (size_t)PANEL_ROWS_LEAST * width;
   *out = (es_cov_workspace_t){.centred = es_allocate(panel, sizeof(float)),
                               .product = es_allocate(width * width, sizeof(float)),
-                              .shift = es_allocate(pattern, sizeof(float)),
+                              .shift = es_allocate(2 * pattern, sizeof(float)),
                               .sums = es_allocate(2 * pattern, sizeof(double)),
                               .width = largest_width};
   if (out->centred && out->product && out->shift && out->sums) return ES_OK;
+  es_cov_workspace_destroy(out);
+  return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the scratch of layers of width %d", largest_width);
+}
+
+es_code_t es_cov_workspace_create_f64(es_cov_workspace_t *out, int32_t largest_width, es_status_t *status) {
+  const size_t width = (size_t)largest_width;
+  size_t panel = (size_t)PANEL_FLOATS;
+  if ((size_t)PANEL_ROWS_LEAST * width > panel) panel = (size_t)PANEL_ROWS_LEAST * width;
+  *out = (es_cov_workspace_t){.centred_f64 = es_allocate(panel, sizeof(double)),
+                              .product_f64 = es_allocate(width * width, sizeof(double)),
+                              .scratch_f64 = es_allocate(2 * width, sizeof(double)),
+                              .sums = es_allocate(3 * width, sizeof(double)),
+                              .width = largest_width};
+  if (out->centred_f64 && out->product_f64 && out->scratch_f64 && out->sums) return ES_OK;
   es_cov_workspace_destroy(out);
   return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the scratch of layers of width %d", largest_width);
 }
@@ -43,21 +58,36 @@ void es_cov_workspace_destroy(es_cov_workspace_t *workspace) {
   es_free(workspace->product);
   es_free(workspace->shift);
   es_free(workspace->sums);
+  es_free(workspace->centred_f64);
+  es_free(workspace->product_f64);
+  es_free(workspace->scratch_f64);
   *workspace = (es_cov_workspace_t){0};
 }
 
-es_code_t es_cov_create(es_cov_t *out, int32_t width, es_status_t *status) {
-  *out = (es_cov_t){.width = width,
-                    .moments = es_allocate_zero(es_cov_moments_size(width), sizeof(double)),
-                    .panel = es_allocate((size_t)es_cov_panel_rows(width) * (size_t)width, sizeof(float))};
-  if (out->moments && out->panel) return ES_OK;
+static es_code_t create(es_cov_t *out, int32_t width, es_real_t real, es_status_t *status) {
+  const size_t panel = (size_t)es_cov_panel_rows(width) * (size_t)width;
+  *out = (es_cov_t){.width = width, .moments = es_allocate_zero(es_cov_moments_size(width), sizeof(double))};
+  if (real == ES_REAL_F64)
+    out->panel_f64 = es_allocate(panel, sizeof(double));
+  else
+    out->panel = es_allocate(panel, sizeof(float));
+  if (out->moments && (out->panel || out->panel_f64)) return ES_OK;
   es_cov_destroy(out);
   return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the covariance of a layer of width %d", width);
+}
+
+es_code_t es_cov_create(es_cov_t *out, int32_t width, es_status_t *status) {
+  return create(out, width, ES_REAL_F32, status);
+}
+
+es_code_t es_cov_create_f64(es_cov_t *out, int32_t width, es_status_t *status) {
+  return create(out, width, ES_REAL_F64, status);
 }
 
 void es_cov_destroy(es_cov_t *cov) {
   es_free(cov->moments);
   es_free(cov->panel);
+  es_free(cov->panel_f64);
   *cov = (es_cov_t){0};
 }
 
@@ -67,47 +97,16 @@ void es_cov_reset(es_cov_t *cov) {
   memset(cov->moments, 0, es_cov_moments_size(cov->width) * sizeof *cov->moments);
 }
 
-static ES_INLINE void centre_columns(float *out, double *sums, const float *rows, size_t lines, size_t stride,
-                                     const float *shift, size_t width) {
-  float s[WIDE];
-  for (size_t block = 0; block < lines; block += BLOCK) {
-    size_t end = block + BLOCK < lines ? block + BLOCK : lines;
-    for (size_t j = 0; j < width; j++) s[j] = 0.0f;
-    for (size_t i = block; i < end; i++) {
-      for (size_t j = 0; j < width; j++) {
-        float d = rows[i * stride + j] - shift[j];
-        out[i * stride + j] = d;
-        s[j] += d;
-      }
-    }
-    for (size_t j = 0; j < width; j++) sums[j] += (double)s[j];
-  }
-}
-
 /* out = rows − shift, sums[j] = Σ out over lines of `length` floats; floats behind the last whole line count into the
  * first columns. */
-ES_KERNEL
-static void centre(float *out, double *sums, const float *rows, size_t floats, size_t length, const float *shift) {
+static void centre(float *out, double *sums, const float *rows, size_t floats, size_t length, const float *shift,
+                   float *work) {
   const size_t lines = floats / length;
   memset(sums, 0, length * sizeof *sums);
-  size_t j = 0;
-  for (; j + WIDE <= length; j += WIDE) centre_columns(out + j, sums + j, rows + j, lines, length, shift + j, WIDE);
-  if (j < length) centre_columns(out + j, sums + j, rows + j, lines, length, shift + j, length - j);
+  es_panel_subtract_f32(out, sums, rows, lines, length, shift, work);
   for (size_t i = lines * length; i < floats; i++) {
     out[i] = rows[i] - shift[i - lines * length];
     sums[i - lines * length] += (double)out[i];
-  }
-}
-
-/* triangle += product + a_weight·a aᵀ + b_weight·b bᵀ. */
-ES_KERNEL
-static void merge_product(double *triangle, const float *product, const double *a, double a_weight, const double *b,
-                          double b_weight, size_t width) {
-  for (size_t i = 0; i < width; i++) {
-    double *row = triangle + i * (i + 1) / 2;
-    const float *line = product + i * width;
-    const double a_factor = a_weight * a[i], b_factor = b_weight * b[i];
-    for (size_t j = 0; j <= i; j++) row[j] += (double)line[j] + (a_factor * a[j] + b_factor * b[j]);
   }
 }
 
@@ -144,7 +143,7 @@ static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_
   const int32_t repeat = pattern_rows(width);
   const size_t d = (size_t)width, length = d * (size_t)repeat;
   for (size_t j = d; j < length; j++) w->shift[j] = w->shift[j - d];
-  centre(w->centred, w->sums, rows, (size_t)n * d, length, w->shift);
+  centre(w->centred, w->sums, rows, (size_t)n * d, length, w->shift, w->shift + w->width + 2 * WIDE);
   for (size_t j = d; j < length; j++) w->sums[j % d] += w->sums[j];
   es_cov_multiply(w, w->centred, n, width);
   bool fine = true;
@@ -172,34 +171,63 @@ static void merge_panel(es_cov_t *cov, es_cov_workspace_t *w, const float *rows,
   const double share = (double)n / (double)(cov->n + n);
   double *delta = w->sums + w->width + 2 * WIDE;
   for (size_t j = 0; j < d; j++) delta[j] = (double)w->shift[j] + w->sums[j] - mean[j];
-  merge_product(triangle, w->product, w->sums, -(double)n, delta, (double)cov->n * share, d);
+  es_panel_merge_f32(triangle, w->product, w->sums, -(double)n, delta, (double)cov->n * share, d);
   for (size_t j = 0; j < d; j++) mean[j] += share * delta[j];
   cov->n += n;
 }
 
-void es_cov_add(es_cov_t *cov, es_cov_workspace_t *workspace, const float *rows, int64_t n) {
-  const int32_t full = es_cov_panel_rows(cov->width);
+static void merge_panel_f64(es_cov_t *cov, es_cov_workspace_t *w, const double *rows, int32_t n) {
   const size_t d = (size_t)cov->width;
+  double *mean = cov->moments, *shift = w->sums, *rest = shift + w->width, *delta = rest + w->width;
+  es_panel_centre_f64(w->centred_f64, rows, (size_t)n, d, shift, rest, w->scratch_f64);
+  cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, cov->width, n, 1.0, w->centred_f64, cov->width, 0.0,
+              w->product_f64, cov->width);
+  const double share = (double)n / (double)(cov->n + n);
+  for (size_t j = 0; j < d; j++) delta[j] = shift[j] - mean[j] + rest[j];
+  es_panel_merge_f64(cov->moments + d, w->product_f64, rest, -(double)n, delta, (double)cov->n * share, d);
+  for (size_t j = 0; j < d; j++) mean[j] += share * delta[j];
+  cov->n += n;
+}
+
+static void merge_rows(es_cov_t *cov, es_cov_workspace_t *w, const void *rows, int32_t n) {
+  if (cov->panel_f64)
+    merge_panel_f64(cov, w, rows, n);
+  else
+    merge_panel(cov, w, rows, n);
+}
+
+static void add(es_cov_t *cov, es_cov_workspace_t *workspace, const char *rows, int64_t n, char *panel, size_t line) {
+  const int32_t full = es_cov_panel_rows(cov->width);
   assert(cov->width <= workspace->width);
   while (n > 0) {
     if (cov->panel_rows == 0 && n >= full) { /* no need to wait: straight from where the layer put them */
-      merge_panel(cov, workspace, rows, full);
-      rows += (size_t)full * d;
+      merge_rows(cov, workspace, rows, full);
+      rows += (size_t)full * line;
       n -= full;
       continue;
     }
     const int32_t space = full - cov->panel_rows, take = n < space ? (int32_t)n : space;
-    memcpy(cov->panel + (size_t)cov->panel_rows * d, rows, (size_t)take * d * sizeof *rows);
+    memcpy(panel + (size_t)cov->panel_rows * line, rows, (size_t)take * line);
     cov->panel_rows += take;
-    rows += (size_t)take * d;
+    rows += (size_t)take * line;
     n -= take;
     if (cov->panel_rows == full) es_cov_flush(cov, workspace);
   }
 }
 
+void es_cov_add(es_cov_t *cov, es_cov_workspace_t *workspace, const float *rows, int64_t n) {
+  assert(cov->panel && workspace->centred);
+  add(cov, workspace, (const char *)rows, n, (char *)cov->panel, (size_t)cov->width * sizeof *rows);
+}
+
+void es_cov_add_f64(es_cov_t *cov, es_cov_workspace_t *workspace, const double *rows, int64_t n) {
+  assert(cov->panel_f64 && workspace->centred_f64);
+  add(cov, workspace, (const char *)rows, n, (char *)cov->panel_f64, (size_t)cov->width * sizeof *rows);
+}
+
 void es_cov_flush(es_cov_t *cov, es_cov_workspace_t *workspace) {
   if (cov->panel_rows == 0) return;
-  merge_panel(cov, workspace, cov->panel, cov->panel_rows);
+  merge_rows(cov, workspace, cov->panel_f64 ? (const void *)cov->panel_f64 : cov->panel, cov->panel_rows);
   cov->panel_rows = 0;
 }
 

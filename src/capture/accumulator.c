@@ -1,0 +1,238 @@
+#include "eigenscope/accumulator.h"
+#include "eigenscope/gram.h"
+#include "eigenscope/memory.h"
+#include <math.h>
+#include <string.h>
+
+/* Tile of what is spread: what ScaLAPACK is fastest on (ES_SPECTRUM_BLOCK, which only spectrum/ may know). */
+enum { TILE = 64 };
+
+struct es_accumulator {
+  const es_group_t *group; /* borrowed */
+  es_rows_info_t info;
+  es_way_t way;
+  es_cov_t *lanes; /* owned; of this rank */
+  es_spread_t *spread;
+  es_gram_t *gram;
+  void *waiting; /* owned; rows since the last exchange */
+  int64_t n_waiting, room;
+  bool out_of_memory;
+};
+
+es_way_t es_accumulator_way(int32_t width, int64_t rows) {
+  if (es_gram_pays(rows, width)) return ES_WAY_GRAM;
+  return width > ES_COV_SPREAD_ORDER ? ES_WAY_SPREAD : ES_WAY_LANES;
+}
+
+const char *es_way_name(es_way_t way) {
+  static const char *const names[] = {"lanes", "gram", "spread"};
+  return names[way];
+}
+
+static size_t number_size(const es_rows_info_t *info) {
+  return info->real == ES_REAL_F64 ? sizeof(double) : sizeof(float);
+}
+
+static es_code_t create_lanes(es_accumulator_t *a, es_status_t *status) {
+  a->lanes = es_allocate_zero((size_t)a->group->lane_count, sizeof *a->lanes);
+  if (!a->lanes) return es_fail(status, ES_SYSTEM, "capture", "out of memory");
+  for (int lane = 0; lane < a->group->lane_count; lane++) {
+    if (a->info.real == ES_REAL_F64)
+      ES_TRY(es_cov_create_f64(&a->lanes[lane], a->info.width, status));
+    else
+      ES_TRY(es_cov_create(&a->lanes[lane], a->info.width, status));
+  }
+  return ES_OK;
+}
+
+es_code_t es_accumulator_create(es_accumulator_t **out, const es_group_t *group, const es_rows_info_t *info,
+                                es_status_t *status) {
+  *out = NULL;
+  es_accumulator_t *a = es_allocate_zero(1, sizeof *a);
+  if (a) {
+    *a = (es_accumulator_t){.group = group, .info = *info};
+    a->way = es_accumulator_way(info->width, info->rows);
+  }
+  if (!a)
+    es_fail(status, ES_SYSTEM, "capture", "out of memory");
+  else if (a->way == ES_WAY_LANES)
+    create_lanes(a, status);
+  else if (a->way == ES_WAY_GRAM)
+    es_gram_create(&a->gram, group, info->width, info->real, status);
+  es_code_t code = es_agree(group->comm, status);
+  if (code == ES_OK && a->way == ES_WAY_SPREAD)
+    code = es_spread_create(&a->spread, group->comm, info->width, TILE, info->real, status);
+  if (code == ES_OK)
+    *out = a;
+  else
+    es_accumulator_destroy(a);
+  return code;
+}
+
+void es_accumulator_destroy(es_accumulator_t *a) {
+  if (!a) return;
+  for (int lane = 0; a->lanes && lane < a->group->lane_count; lane++) es_cov_destroy(&a->lanes[lane]);
+  es_free(a->lanes);
+  es_spread_destroy(a->spread);
+  es_gram_destroy(a->gram);
+  es_free(a->waiting);
+  es_free(a);
+}
+
+bool es_accumulator_serves(const es_accumulator_t *a, const es_rows_info_t *info) {
+  return a->info.width == info->width && a->info.real == info->real && a->way != ES_WAY_GRAM &&
+         es_accumulator_way(info->width, info->rows) == a->way;
+}
+
+void es_accumulator_reset(es_accumulator_t *a) {
+  for (int lane = 0; a->lanes && lane < a->group->lane_count; lane++) es_cov_reset(&a->lanes[lane]);
+  if (a->spread) es_spread_reset(a->spread);
+  if (a->gram) es_gram_reset(a->gram);
+  a->n_waiting = 0;
+  a->out_of_memory = false;
+}
+
+es_way_t es_accumulator_is(const es_accumulator_t *a) {
+  return a->way;
+}
+
+int32_t es_accumulator_order(const es_accumulator_t *a) {
+  return a->way == ES_WAY_GRAM ? (int32_t)a->info.rows : a->info.width;
+}
+
+/* Keeps rows until all ranks come to exchange them. */
+static void wait_for_others(es_accumulator_t *a, const void *rows, int64_t n) {
+  const size_t row = (size_t)a->info.width * number_size(&a->info);
+  if (a->n_waiting + n > a->room) {
+    const int64_t room = a->n_waiting + n;
+    void *more = es_reallocate(a->waiting, (size_t)room, row);
+    if (!more) {
+      a->out_of_memory = true;
+      return;
+    }
+    a->waiting = more;
+    a->room = room;
+  }
+  memcpy((char *)a->waiting + (size_t)a->n_waiting * row, rows, (size_t)n * row);
+  a->n_waiting += n;
+}
+
+static void keep(es_accumulator_t *a, int lane, const void *rows, int64_t n) {
+  const es_code_t code = a->info.real == ES_REAL_F64 ? es_gram_add_f64(a->gram, lane, rows, n, NULL)
+                                                     : es_gram_add(a->gram, lane, rows, n, NULL);
+  a->out_of_memory = a->out_of_memory || code != ES_OK;
+}
+
+void es_accumulator_add(es_accumulator_t *a, es_cov_workspace_t *workspace, int lane, const void *rows, int64_t n) {
+  if (a->way == ES_WAY_SPREAD)
+    wait_for_others(a, rows, n);
+  else if (a->way == ES_WAY_GRAM)
+    keep(a, lane, rows, n);
+  else if (a->info.real == ES_REAL_F64)
+    es_cov_add_f64(&a->lanes[lane], workspace, rows, n);
+  else
+    es_cov_add(&a->lanes[lane], workspace, rows, n);
+}
+
+es_code_t es_accumulator_exchange(es_accumulator_t *a, es_status_t *status) {
+  if (a->way != ES_WAY_SPREAD) return ES_OK;
+  if (a->out_of_memory)
+    es_fail(status, ES_SYSTEM, "capture", "out of memory for the rows of a layer of width %d", a->info.width);
+  ES_TRY(es_agree(a->group->comm, status));
+  if (a->info.real == ES_REAL_F64)
+    es_spread_add_f64(a->spread, a->waiting, a->n_waiting);
+  else
+    es_spread_add(a->spread, a->waiting, a->n_waiting);
+  a->n_waiting = 0;
+  return ES_OK;
+}
+
+static bool all_finite(const double *values, size_t n) {
+  bool finite = true;
+  for (size_t i = 0; i < n && finite; i++) finite = isfinite(values[i]);
+  return finite;
+}
+
+static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace, es_merged_t *out,
+                              es_status_t *status) {
+  const size_t width = (size_t)a->info.width;
+  es_cov_t total = {0};
+  double *buffer = es_allocate(es_cov_moments_size(a->info.width) + 1, sizeof *buffer);
+  if (!buffer)
+    es_fail(status, ES_SYSTEM, "capture", "out of memory for the covariance of a layer of width %d", a->info.width);
+  else
+    es_cov_create(&total, a->info.width, status);
+  const es_code_t code = es_agree(a->group->comm, status);
+  if (code == ES_OK) {
+    for (int lane = 0; lane < a->group->lane_count; lane++) es_cov_flush(&a->lanes[lane], workspace);
+    es_cov_reduce(&total, a->lanes, a->group, buffer);
+    out->rows = total.n;
+    memcpy(out->mean, total.moments, width * sizeof *out->mean);
+    /* The covariance takes the place of the moments, so that a wide layer is held once. */
+    out->triangle = total.moments;
+    memmove(out->triangle, total.moments + width, es_triangle_size(a->info.width) * sizeof *out->triangle);
+    for (size_t i = 0; total.n > 0 && i < es_triangle_size(a->info.width); i++) out->triangle[i] /= (double)total.n;
+    out->finite = all_finite(out->triangle, es_triangle_size(a->info.width));
+    total.moments = NULL;
+  }
+  es_free(buffer);
+  es_cov_destroy(&total);
+  return code;
+}
+
+static es_code_t finish_gram(es_accumulator_t *a, es_merged_t *out, es_status_t *status) {
+  if (a->out_of_memory)
+    es_fail(status, ES_SYSTEM, "capture", "out of memory for the rows of a layer of width %d", a->info.width);
+  ES_TRY(es_agree(a->group->comm, status));
+  out->rows = es_gram_rows(a->gram);
+  out->order = (int32_t)out->rows;
+  out->triangle = es_allocate(es_triangle_size(out->order), sizeof *out->triangle);
+  if (!out->triangle)
+    es_fail(status, ES_SYSTEM, "capture", "out of memory for the products of %lld rows", (long long)out->rows);
+  ES_TRY(es_agree(a->group->comm, status));
+  ES_TRY(es_gram_reduce(a->gram, out->triangle, status));
+  out->finite = all_finite(out->triangle, es_triangle_size(out->order));
+  return ES_OK;
+}
+
+static es_code_t finish_spread(es_accumulator_t *a, es_merged_t *out, es_status_t *status) {
+  es_spread_total_t total;
+  es_spread_finish(a->spread, &total, out->mean);
+  out->rows = total.n;
+  out->finite = total.finite;
+  out->blocks = es_spread_blocks(a->spread);
+  return es_blocks_mirror(out->blocks, status);
+}
+
+es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspace, es_merged_t *out,
+                                es_status_t *status) {
+  *out = (es_merged_t){.order = a->info.width};
+  out->mean = es_allocate_zero((size_t)a->info.width, sizeof *out->mean);
+  if (!out->mean) es_fail(status, ES_SYSTEM, "capture", "out of memory");
+  es_code_t code = es_agree(a->group->comm, status);
+  if (code == ES_OK && a->way == ES_WAY_SPREAD)
+    code = finish_spread(a, out, status);
+  else if (code == ES_OK && a->way == ES_WAY_GRAM)
+    code = finish_gram(a, out, status);
+  else if (code == ES_OK)
+    code = finish_lanes(a, workspace, out, status);
+  if (code != ES_OK) es_merged_destroy(out);
+  return code;
+}
+
+void es_merged_destroy(es_merged_t *merged) {
+  es_free(merged->triangle);
+  es_free(merged->mean);
+  *merged = (es_merged_t){0};
+}
+
+int64_t es_accumulator_bytes(const es_rows_info_t *info, int lanes, int ranks) {
+  const es_way_t way = es_accumulator_way(info->width, info->rows);
+  if (way == ES_WAY_SPREAD) return es_spread_bytes(info->width, TILE, ranks, info->real);
+  const int held = (lanes + ranks - 1) / ranks;
+  if (way == ES_WAY_GRAM)
+    return es_gram_bytes(info->rows * held / lanes, info->rows, info->width, info->real) +
+           8 * (int64_t)es_triangle_size((int32_t)info->rows);
+  return held * (8 * (int64_t)es_cov_moments_size(info->width) +
+                 (int64_t)number_size(info) * es_cov_panel_rows(info->width) * info->width);
+}

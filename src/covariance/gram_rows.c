@@ -1,0 +1,163 @@
+/* Rows that wait for their Gram matrix: kept by lane, exchanged some columns at a time. */
+#include "eigenscope/memory.h"
+#include <assert.h>
+#include <string.h>
+
+#include "gram_parts.h"
+
+enum { CHUNK_BYTES = 1 << 20, ROWS_MOST = 1 << 20 };
+
+static int32_t rows_of_chunk(size_t line) {
+  return line >= CHUNK_BYTES ? 1 : (int32_t)(CHUNK_BYTES / line);
+}
+
+es_code_t es_gram_create(es_gram_t **out, const es_group_t *group, int32_t width, es_real_t real, es_status_t *status) {
+  assert(width > 0);
+  *out = NULL;
+  es_gram_t *g = es_allocate_zero(1, sizeof *g);
+  gram_lane_t *lanes = es_allocate_zero((size_t)group->lane_count, sizeof *lanes);
+  if (!g || !lanes) {
+    es_free(g);
+    es_free(lanes);
+    return es_fail(status, ES_SYSTEM, "covariance", "out of memory");
+  }
+  const size_t line = (size_t)width * es_real_size(real);
+  *g = (es_gram_t){group, width, real, line, rows_of_chunk(line), lanes};
+  *out = g;
+  return ES_OK;
+}
+
+void es_gram_reset(es_gram_t *g) {
+  for (int l = 0; l < g->group->lane_count; l++) {
+    for (gram_chunk_t *c = g->lanes[l].first, *next; c; c = next) {
+      next = c->next;
+      es_free(c->rows);
+      es_free(c);
+    }
+    g->lanes[l] = (gram_lane_t){0};
+  }
+}
+
+void es_gram_destroy(es_gram_t *g) {
+  if (!g) return;
+  es_gram_reset(g);
+  es_free(g->lanes);
+  es_free(g);
+}
+
+/* A new chunk at the end of a lane; false when memory is out. */
+static bool grow(const es_gram_t *g, gram_lane_t *lane) {
+  gram_chunk_t *c = es_allocate_zero(1, sizeof *c);
+  if (c) c->rows = es_allocate((size_t)g->chunk_rows, g->line);
+  if (!c || !c->rows) {
+    es_free(c);
+    return false;
+  }
+  if (lane->last)
+    lane->last->next = c;
+  else
+    lane->first = c;
+  lane->last = c;
+  return true;
+}
+
+static es_code_t add(es_gram_t *g, int lane, const char *rows, int64_t n, es_status_t *status) {
+  assert(lane >= 0 && lane < g->group->lane_count);
+  gram_lane_t *l = &g->lanes[lane];
+  while (n > 0) {
+    if ((!l->last || l->last->used == g->chunk_rows) && !grow(g, l))
+      return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the rows of a layer of width %d", g->width);
+    const int32_t space = g->chunk_rows - l->last->used, take = n < space ? (int32_t)n : space;
+    memcpy(l->last->rows + (size_t)l->last->used * g->line, rows, (size_t)take * g->line);
+    l->last->used += take;
+    l->n += take;
+    rows += (size_t)take * g->line;
+    n -= take;
+  }
+  return ES_OK;
+}
+
+es_code_t es_gram_add(es_gram_t *g, int lane, const float *rows, int64_t n, es_status_t *status) {
+  assert(g->real == ES_REAL_F32);
+  return add(g, lane, (const char *)rows, n, status);
+}
+
+es_code_t es_gram_add_f64(es_gram_t *g, int lane, const double *rows, int64_t n, es_status_t *status) {
+  assert(g->real == ES_REAL_F64);
+  return add(g, lane, (const char *)rows, n, status);
+}
+
+static int64_t rows_local(const es_gram_t *g) {
+  int64_t n = 0;
+  for (int l = 0; l < g->group->lane_count; l++) n += g->lanes[l].n;
+  return n;
+}
+
+int64_t es_gram_rows(const es_gram_t *g) {
+  int64_t n = rows_local(g);
+  if (g->group->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &n, 1, MPI_INT64_T, MPI_SUM, g->group->comm));
+  return n;
+}
+
+es_code_t gram_exchange_create(gram_exchange_t *x, const es_gram_t *g, es_status_t *status) {
+  const int64_t local = rows_local(g), n = es_gram_rows(g);
+  const int size = g->group->size;
+  *x = (gram_exchange_t){.g = g, .element = es_real_size(g->real)};
+  if (n > ROWS_MOST)
+    return es_fail(status, ES_INPUT, "covariance", "%lld rows are too many for a Gram matrix; at most %d", (long long)n,
+                   ROWS_MOST);
+  x->n_local = (int32_t)local;
+  x->n = (int32_t)n;
+  const size_t columns = (size_t)(g->width < GRAM_COLUMNS ? g->width : GRAM_COLUMNS);
+  x->packed = es_allocate(size > 1 ? (size_t)local * columns : 0, x->element);
+  x->all = es_allocate((size_t)n * columns, x->element);
+  x->rows = es_allocate(3 * (size_t)size, sizeof *x->rows);
+  if (x->packed && x->all && x->rows) return ES_OK;
+  return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the Gram matrix of %lld rows", (long long)n);
+}
+
+void gram_exchange_destroy(gram_exchange_t *x) {
+  es_free(x->packed);
+  es_free(x->all);
+  es_free(x->rows);
+}
+
+void gram_exchange_open(gram_exchange_t *x) {
+  x->rows[0] = x->n_local;
+  if (x->g->group->size > 1) ES_MPI(MPI_Allgather(&x->n_local, 1, MPI_INT, x->rows, 1, MPI_INT, x->g->group->comm));
+}
+
+static void pack(const gram_exchange_t *x, char *out, int32_t first, int32_t count) {
+  const es_gram_t *g = x->g;
+  const size_t bytes = (size_t)count * x->element;
+  for (int l = 0; l < g->group->lane_count; l++) {
+    for (const gram_chunk_t *c = g->lanes[l].first; c; c = c->next) {
+      for (int32_t i = 0; i < c->used; i++, out += bytes)
+        memcpy(out, c->rows + (size_t)i * g->line + (size_t)first * x->element, bytes);
+    }
+  }
+}
+
+void gram_exchange_gather(gram_exchange_t *x, int32_t first, int32_t count, int root) {
+  const es_group_t *group = x->g->group;
+  if (group->size == 1) {
+    pack(x, x->all, first, count);
+    return;
+  }
+  int *counts = x->rows + group->size, *places = counts + group->size;
+  for (int r = 0, place = 0; r < group->size; place += counts[r++]) {
+    counts[r] = x->rows[r] * count;
+    places[r] = place;
+  }
+  const MPI_Datatype type = x->g->real == ES_REAL_F64 ? MPI_DOUBLE : MPI_FLOAT;
+  pack(x, x->packed, first, count);
+  if (root < 0)
+    ES_MPI(MPI_Allgatherv(x->packed, counts[group->rank], type, x->all, counts, places, type, group->comm));
+  else
+    ES_MPI(MPI_Gatherv(x->packed, counts[group->rank], type, x->all, counts, places, type, root, group->comm));
+}
+
+int64_t es_gram_bytes(int64_t local, int64_t rows, int32_t width, es_real_t real) {
+  const int64_t element = (int64_t)es_real_size(real), columns = width < GRAM_COLUMNS ? width : GRAM_COLUMNS;
+  return element * width * local + element * columns * (rows + local);
+}

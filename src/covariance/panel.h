@@ -1,0 +1,45 @@
+/* Loops over panels (rows of a data matrix, row-major, without gaps) that every kind of accumulator shares, for float
+ * and for double rows. */
+#ifndef ES_COVARIANCE_PANEL_H
+#define ES_COVARIANCE_PANEL_H
+
+#include "eigenscope/covariance.h"
+#include <stddef.h>
+
+/** Sums of columns go in blocks of this many lines, so that the rounding of a float sum stays small. */
+enum { ES_PANEL_BLOCK = 64 };
+
+/** Bytes of a number. */
+static inline size_t es_real_size(es_real_t real) {
+  return real == ES_REAL_F64 ? sizeof(double) : sizeof(float);
+}
+
+/** out = rows − shift, sums[j] += Σ out. `work`: width numbers. `out` may be `rows`. */
+void es_panel_subtract_f32(float *out, double *sums, const float *rows, size_t lines, size_t width, const float *shift,
+                           float *work);
+void es_panel_subtract_f64(double *out, double *sums, const double *rows, size_t lines, size_t width,
+                           const double *shift, double *work);
+
+/** Centres a panel of n ≥ 1 rows by its own means, found by a pass of their own, so that nothing need be known
+ * beforehand: out = rows − shift with shift[j] the mean as the panel's type has it, rest[j] = mean of what remains. A
+ * column of equal values becomes 0 exactly. `work`: 2·width numbers of the panel's type. `out` may be `rows`. */
+void es_panel_centre_f32(float *out, const float *rows, size_t n, size_t width, double *shift, double *rest,
+                         float *work);
+void es_panel_centre_f64(double *out, const double *rows, size_t n, size_t width, double *shift, double *rest,
+                         double *work);
+/** The same for a type that is known when the program runs. */
+void es_panel_centre(es_real_t real, void *out, const void *rows, size_t n, size_t width, double *shift, double *rest,
+                     void *work);
+
+/** out[i] += product[i] + (a·x[i] + b·y[i]): Chan's formula along one line of the triangle. */
+void es_panel_merge_line(es_real_t real, double *out, const void *product, double a, const double *x, double b,
+                         const double *y, size_t n);
+/** out[i] += product[i]. */
+void es_panel_add(es_real_t real, double *out, const void *product, size_t n);
+/** triangle += product + a_weight·a aᵀ + b_weight·b bᵀ; `product` (width × width, row-major, lower triangle). */
+void es_panel_merge_f32(double *triangle, const float *product, const double *a, double a_weight, const double *b,
+                        double b_weight, size_t width);
+void es_panel_merge_f64(double *triangle, const double *product, const double *a, double a_weight, const double *b,
+                        double b_weight, size_t width);
+
+#endif

@@ -1,0 +1,308 @@
+#include "eigenscope/spread.h"
+#include "eigenscope/memory.h"
+#include <assert.h>
+#include <cblas.h>
+#include <math.h>
+#include <string.h>
+
+#include "spread_parts.h"
+
+/* STRIP: columns multiplied at once, so that the product is not as large as the share itself; LEAF: where cutting the
+ * triangle further costs more than computing above the diagonal. */
+enum { PANEL_ROWS = 1024, STRIP = 1024, LEAF = 96 };
+
+int32_t es_spread_panel_rows(int32_t width) {
+  (void)width; /* the merge costs 1/20 of the product, whatever the width */
+  return PANEL_ROWS;
+}
+
+static int32_t strip_columns(int32_t local_cols) {
+  return local_cols < STRIP ? local_cols : STRIP;
+}
+
+/* The two index sets are one: the rank stands on the diagonal of a square grid. */
+static bool on_diagonal(int rows, int cols, int row, int col) {
+  return rows == cols && row == col;
+}
+
+static bool side_create(side_t *side, const es_spread_t *s, int32_t count) {
+  const size_t n = (size_t)count;
+  *side = (side_t){.count = count,
+                   .panel = es_allocate(n * (size_t)s->panel_rows, s->element),
+                   .mean = es_allocate_zero(n, sizeof(double)),
+                   .shift = es_allocate(n, sizeof(double)),
+                   .rest = es_allocate(n, sizeof(double)),
+                   .delta = es_allocate(n, sizeof(double))};
+  return side->panel && side->mean && side->shift && side->rest && side->delta;
+}
+
+static void side_destroy(side_t *side) {
+  es_free(side->panel);
+  es_free(side->mean);
+  es_free(side->shift);
+  es_free(side->rest);
+  es_free(side->delta);
+}
+
+static es_code_t fill(es_spread_t *s, MPI_Comm comm, int32_t width, int32_t block, es_status_t *status) {
+  ES_TRY(es_blocks_create(&s->blocks, comm, width, block, status));
+  const es_blocks_t *b = &s->blocks;
+  s->shared = on_diagonal(b->rows, b->cols, b->row, b->col);
+  const size_t longest = (size_t)(b->local_rows > b->local_cols ? b->local_rows : b->local_cols);
+  s->work = es_allocate(2 * longest, s->element);
+  s->product = es_allocate((size_t)b->local_rows * (size_t)strip_columns(b->local_cols), s->element);
+  bool fine = s->work && s->product && side_create(&s->tall, s, b->local_rows);
+  if (fine && !s->shared) fine = side_create(&s->wide, s, b->local_cols);
+  if (fine && spread_exchange_create(s)) return ES_OK;
+  return es_fail(status, ES_SYSTEM, "covariance", "out of memory for one rank's share of a covariance of order %d",
+                 width);
+}
+
+es_code_t es_spread_create(es_spread_t **out, MPI_Comm comm, int32_t width, int32_t block, es_real_t real,
+                           es_status_t *status) {
+  assert(width > 0 && block > 0);
+  *out = NULL;
+  es_spread_t *s = es_allocate_zero(1, sizeof *s);
+  if (s) {
+    s->real = real;
+    s->element = real == ES_REAL_F64 ? sizeof(double) : sizeof(float);
+    s->panel_rows = es_spread_panel_rows(width);
+    fill(s, comm, width, block, status);
+  } else {
+    es_fail(status, ES_SYSTEM, "covariance", "out of memory");
+  }
+  const es_code_t code = es_agree(comm, status);
+  if (code == ES_OK)
+    *out = s;
+  else
+    es_spread_destroy(s);
+  return code;
+}
+
+void es_spread_destroy(es_spread_t *s) {
+  if (!s) return;
+  es_blocks_destroy(&s->blocks);
+  side_destroy(&s->tall);
+  side_destroy(&s->wide);
+  spread_exchange_destroy(s);
+  es_free(s->work);
+  es_free(s->product);
+  es_free(s);
+}
+
+static void side_reset(side_t *side) {
+  if (side->mean) memset(side->mean, 0, (size_t)side->count * sizeof *side->mean);
+}
+
+void es_spread_reset(es_spread_t *s) {
+  es_blocks_t *b = &s->blocks;
+  if (b->local) memset(b->local, 0, (size_t)b->local_rows * (size_t)b->local_cols * sizeof *b->local);
+  side_reset(&s->tall);
+  side_reset(&s->wide);
+  s->n = 0;
+  s->waiting = 0;
+  s->finished = false;
+}
+
+/* First local row at or below the diagonal in local column j (or behind the last column). */
+static int32_t first_row(const es_blocks_t *b, int32_t j) {
+  if (j >= b->local_cols) return b->local_rows;
+  return es_blocks_count(es_blocks_global(j, b->block, b->col, b->cols), b->block, b->row, b->rows);
+}
+
+/* A strip of columns of the product, column-major. */
+typedef struct strip {
+  const es_spread_t *s;
+  const void *tall, *wide;      /* centred panels of `rows` rows, row-major: column-major seen from BLAS */
+  int32_t rows, row0, col0, ld; /* element (i, j) of the local part at (i − row0) + (j − col0)·ld */
+} strip_t;
+
+static const void *at(const void *base, size_t element, size_t index) {
+  return (const char *)base + index * element;
+}
+
+static void *product_at(const strip_t *t, int32_t i, int32_t j) {
+  const size_t index = (size_t)(i - t->row0) + (size_t)(j - t->col0) * (size_t)t->ld;
+  return (char *)t->s->product + index * t->s->element;
+}
+
+/* Local rows i0 … i1−1, columns j0 … j1−1. */
+static void rectangle(const strip_t *t, int32_t i0, int32_t i1, int32_t j0, int32_t j1) {
+  const es_blocks_t *b = &t->s->blocks;
+  if (i0 >= i1 || j0 >= j1) return;
+  const void *a = at(t->tall, t->s->element, (size_t)i0), *c = at(t->wide, t->s->element, (size_t)j0);
+  void *out = product_at(t, i0, j0);
+  if (t->s->real == ES_REAL_F64)
+    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, i1 - i0, j1 - j0, t->rows, 1.0, a, b->local_rows, c,
+                b->local_cols, 0.0, out, t->ld);
+  else
+    cblas_sgemm(CblasColMajor, CblasNoTrans, CblasTrans, i1 - i0, j1 - j0, t->rows, 1.0f, a, b->local_rows, c,
+                b->local_cols, 0.0f, out, t->ld);
+}
+
+/* The part of columns j0 … j1−1 above row i1 that touches the diagonal, cut in halves; i1 = first_row(j1). */
+static void staircase(const strip_t *t, int32_t i1, int32_t j0, int32_t j1) {
+  const es_blocks_t *b = &t->s->blocks;
+  if (t->s->shared) {
+    const void *a = at(t->tall, t->s->element, (size_t)j0);
+    if (t->s->real == ES_REAL_F64)
+      cblas_dsyrk(CblasColMajor, CblasLower, CblasNoTrans, j1 - j0, t->rows, 1.0, a, b->local_rows, 0.0,
+                  product_at(t, j0, j0), t->ld);
+    else
+      cblas_ssyrk(CblasColMajor, CblasLower, CblasNoTrans, j1 - j0, t->rows, 1.0f, a, b->local_rows, 0.0f,
+                  product_at(t, j0, j0), t->ld);
+    return;
+  }
+  if (j1 - j0 <= LEAF) {
+    rectangle(t, first_row(b, j0), i1, j0, j1);
+    return;
+  }
+  const int32_t middle = j0 + (j1 - j0) / 2, row = first_row(b, middle);
+  rectangle(t, row, i1, j0, middle);
+  staircase(t, row, j0, middle);
+  staircase(t, i1, middle, j1);
+}
+
+/* Chan's formula for one strip. What the product is about is the shift; about the panel's own mean it is n·r rᵀ less,
+ * where r is what the shift missed; δ is how far the panel's mean lies from that of the rows before. */
+static void merge_strip(es_spread_t *s, const strip_t *t, int32_t j1, double share) {
+  const es_blocks_t *b = &s->blocks;
+  const side_t *wide = s->shared ? &s->tall : &s->wide;
+  for (int32_t j = t->col0; j < j1; j++) {
+    const int32_t i = first_row(b, j);
+    if (i >= b->local_rows) continue;
+    es_panel_merge_line(s->real, b->local + (size_t)j * (size_t)b->leading + (size_t)i, product_at(t, i, j),
+                        -(double)t->rows * wide->rest[j], s->tall.rest + i, (double)s->n * share * wide->delta[j],
+                        s->tall.delta + i, (size_t)(b->local_rows - i));
+  }
+}
+
+static void multiply(es_spread_t *s, int32_t rows, double share) {
+  const es_blocks_t *b = &s->blocks;
+  const int32_t width = strip_columns(b->local_cols);
+  for (int32_t j0 = 0; j0 < b->local_cols; j0 += width) {
+    const int32_t j1 = b->local_cols - j0 < width ? b->local_cols : j0 + width;
+    const int32_t row0 = first_row(b, j0), below = first_row(b, j1);
+    if (row0 >= b->local_rows) continue;
+    const strip_t t = {.s = s,
+                       .tall = s->tall.panel,
+                       .wide = s->shared ? s->tall.panel : s->wide.panel,
+                       .rows = rows,
+                       .row0 = row0,
+                       .col0 = j0,
+                       .ld = b->local_rows - row0};
+    rectangle(&t, below, b->local_rows, j0, j1);
+    staircase(&t, below, j0, j1);
+    merge_strip(s, &t, j1, share);
+  }
+}
+
+static void side_centre(const es_spread_t *s, side_t *side, const void *rows, int32_t n) {
+  if (side->count == 0) return;
+  es_panel_centre(s->real, side->panel, rows, (size_t)n, (size_t)side->count, side->shift, side->rest, s->work);
+  for (int32_t j = 0; j < side->count; j++) side->delta[j] = side->shift[j] - side->mean[j] + side->rest[j];
+}
+
+static void side_advance(side_t *side, double share) {
+  for (int32_t j = 0; j < side->count; j++) side->mean[j] += share * side->delta[j];
+}
+
+/* `rows`: where the n rows of all columns lie when this process is alone, else NULL: they are in the panels. */
+static void merge_panel(es_spread_t *s, const void *rows, int32_t n) {
+  const double share = (double)n / (double)(s->n + n);
+  side_centre(s, &s->tall, rows ? rows : s->tall.panel, n);
+  if (!s->shared) side_centre(s, &s->wide, s->wide.panel, n);
+  multiply(s, n, share);
+  side_advance(&s->tall, share);
+  if (!s->shared) side_advance(&s->wide, share);
+  s->n += n;
+  s->waiting = 0;
+}
+
+/* One process: rows go straight from where the layer put them, if they fill a panel. */
+static void add_alone(es_spread_t *s, const char *rows, int64_t n) {
+  const size_t line = (size_t)s->blocks.order * s->element;
+  while (n > 0) {
+    const int32_t space = s->panel_rows - s->waiting, take = n < space ? (int32_t)n : space;
+    if (take == s->panel_rows) {
+      merge_panel(s, rows, take);
+    } else {
+      memcpy((char *)s->tall.panel + (size_t)s->waiting * line, rows, (size_t)take * line);
+      s->waiting += take;
+      if (s->waiting == s->panel_rows) merge_panel(s, NULL, s->waiting);
+    }
+    rows += (size_t)take * line;
+    n -= take;
+  }
+}
+
+static void add(es_spread_t *s, const char *rows, int64_t n) {
+  assert(!s->finished && n >= 0);
+  if (s->size == 1) {
+    add_alone(s, rows, n);
+    return;
+  }
+  spread_exchange_open(s, n);
+  while (spread_exchange_next(s)) {
+    spread_exchange_rows(s, rows);
+    rows += (size_t)s->take[s->rank] * (size_t)s->blocks.order * s->element;
+    if (s->waiting == s->panel_rows) merge_panel(s, NULL, s->waiting);
+  }
+}
+
+void es_spread_add(es_spread_t *s, const float *rows, int64_t n) {
+  assert(s->real == ES_REAL_F32);
+  add(s, (const char *)rows, n);
+}
+
+void es_spread_add_f64(es_spread_t *s, const double *rows, int64_t n) {
+  assert(s->real == ES_REAL_F64);
+  add(s, (const char *)rows, n);
+}
+
+/* Scales the lower half; whether all of it is finite. */
+static bool scale(es_blocks_t *b, double n) {
+  bool finite = true;
+  for (int32_t j = 0; j < b->local_cols; j++) {
+    double *column = b->local + (size_t)j * (size_t)b->leading;
+    for (int32_t i = first_row(b, j); i < b->local_rows; i++) {
+      column[i] /= n;
+      finite = finite && isfinite(column[i]);
+    }
+  }
+  return finite;
+}
+
+/* The first column of the grid knows the means of all rows of tiles; each puts its own into a vector of zeros. */
+static void gather_mean(const es_spread_t *s, double *mean) {
+  const es_blocks_t *b = &s->blocks;
+  memset(mean, 0, (size_t)b->order * sizeof *mean);
+  for (int32_t i = 0; b->col == 0 && i < b->local_rows; i++)
+    mean[es_blocks_global(i, b->block, b->row, b->rows)] = s->tall.mean[i];
+  if (s->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, mean, b->order, MPI_DOUBLE, MPI_SUM, b->comm));
+}
+
+void es_spread_finish(es_spread_t *s, es_spread_total_t *out, double *mean) {
+  assert(!s->finished);
+  if (s->waiting > 0) merge_panel(s, NULL, s->waiting);
+  int finite = s->n == 0 || scale(&s->blocks, (double)s->n);
+  if (s->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &finite, 1, MPI_INT, MPI_LAND, s->blocks.comm));
+  if (mean) gather_mean(s, mean);
+  *out = (es_spread_total_t){.n = s->n, .finite = finite != 0};
+  s->finished = true;
+}
+
+es_blocks_t *es_spread_blocks(es_spread_t *s) {
+  return &s->blocks;
+}
+
+int64_t es_spread_bytes(int32_t width, int32_t block, int ranks, es_real_t real) {
+  int rows, cols;
+  es_blocks_grid(ranks, &rows, &cols);
+  const int64_t element = real == ES_REAL_F64 ? 8 : 4, panel = es_spread_panel_rows(width);
+  const int64_t tall = es_blocks_count(width, block, 0, rows), wide = es_blocks_count(width, block, 0, cols);
+  const int64_t lines = rows == cols && ranks == 1 ? tall : tall + wide;
+  int64_t bytes = es_blocks_bytes(width, block, ranks) + lines * (panel * element + 4 * 8);
+  bytes += tall * strip_columns((int32_t)wide) * element + 2 * tall * element;
+  return ranks == 1 ? bytes : bytes + spread_exchange_lines(width, ranks) * width * element;
+}
