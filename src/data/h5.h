@@ -2,10 +2,11 @@
 #ifndef EIGENSCOPE_DATA_H5_H
 #define EIGENSCOPE_DATA_H5_H
 
+#include "eigenscope/status.h"
 #include <hdf5.h>
 #include <stdbool.h>
 
-enum { ES_H5_REASON_SIZE = 240 };
+enum { ES_H5_REASON_SIZE = 240, ES_H5_FILTER_SIZE = 96 };
 
 /** HDF5 prints its error stack unless told otherwise, and the setting is global: quiet while this module works, then as
  * it was. */
@@ -21,5 +22,14 @@ void es_h5_quiet_end(const es_h5_quiet_t *held);
  * not the file), else the library's innermost description. Call it before any other HDF5 function, which would clear
  * the reason. */
 bool es_h5_reason(char out[ES_H5_REASON_SIZE]);
+
+/** Opens a file for reading. Locks are left out: what is read here is not written at the same time, and some file
+ * systems refuse locks. ES_INPUT or ES_SYSTEM, in the name of `stage`, when it is not there, no HDF5, damaged or
+ * truncated, or cannot be read; then *out is negative. */
+es_code_t es_h5_open(hid_t *out, const char *path, const char *stage, es_status_t *status);
+
+/** The filter of a dataset's chunks that this build of HDF5 does not have ("name, number 32001"); false when it has
+ * all. */
+bool es_h5_missing_filter(hid_t dataset, char out[ES_H5_FILTER_SIZE]);
 
 #endif

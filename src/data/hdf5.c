@@ -4,10 +4,8 @@
 #include "h5.h"
 #include "labels.h"
 #include "reader.h"
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char STAGE[] = "data";
 
@@ -31,29 +29,11 @@ static const char *name_of(const es_dataset_spec_t *spec, es_split_t split, es_v
 
 /* ---- the file ---- */
 
-/* Opens it for reading. Locks are left out: images are not written while they are read, and some file systems refuse
- * locks. */
 static es_code_t open_file(const char *path, hid_t *out, es_status_t *status) {
-  char reason[ES_H5_REASON_SIZE];
   if (es_directory_exists(path)) {
     return es_fail(status, ES_INPUT, STAGE, "%s: is a folder, where format hdf5 reads one file", path);
   }
-  if (access(path, F_OK) != 0) return es_fail(status, ES_INPUT, STAGE, "%s: there is no such file", path);
-  if (access(path, R_OK) != 0) {
-    return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", path, strerror(errno));
-  }
-  if (H5Fis_hdf5(path) == 0) return es_fail(status, ES_INPUT, STAGE, "%s: is no HDF5 file", path);
-  hid_t list = H5Pcreate(H5P_FILE_ACCESS);
-  if (list >= 0) H5Pset_file_locking(list, false, true);
-  *out = H5Fopen(path, H5F_ACC_RDONLY, list >= 0 ? list : H5P_DEFAULT);
-  es_code_t code = ES_OK;
-  if (*out < 0) {
-    code = es_h5_reason(reason) ? ES_SYSTEM : ES_INPUT;
-    es_fail(status, code, STAGE, "%s: %s: %s", path,
-            code == ES_SYSTEM ? "cannot be read" : "is damaged or truncated, as HDF5 says", reason);
-  }
-  if (list >= 0) H5Pclose(list);
-  return code;
+  return es_h5_open(out, path, STAGE, status);
 }
 
 /* ---- its variables ---- */
@@ -151,27 +131,10 @@ static es_code_t read_part(const variable_t *v, hid_t type, int64_t first, int64
   return code;
 }
 
-/* The filter of its chunks that this build of HDF5 does not have; false when it has all. */
-static bool find_missing_filter(const variable_t *v, char out[TEXT]) {
-  hid_t list = H5Dget_create_plist(v->id);
-  int n = list >= 0 ? H5Pget_nfilters(list) : 0;
-  bool missing = false;
-  for (int i = 0; i < n && !missing; i++) {
-    unsigned flags, config;
-    size_t n_values = 0;
-    char name[TEXT / 2] = "";
-    H5Z_filter_t filter = H5Pget_filter2(list, (unsigned)i, &flags, &n_values, NULL, sizeof name, name, &config);
-    missing = filter >= 0 && H5Zfilter_avail(filter) <= 0;
-    if (missing) snprintf(out, TEXT, "%s%snumber %d", name, name[0] != '\0' ? ", " : "", (int)filter);
-  }
-  if (list >= 0) H5Pclose(list);
-  return missing;
-}
-
 /* Chunks may have been left as they are where the filter was missing when they were written: only reading tells. */
 static es_code_t check_filters(const variable_t *v, es_status_t *status) {
-  char filter[TEXT];
-  if (!find_missing_filter(v, filter)) return ES_OK;
+  char filter[ES_H5_FILTER_SIZE];
+  if (!es_h5_missing_filter(v->id, filter)) return ES_OK;
   size_t size = 1;
   for (int i = 1; i < v->rank; i++) size *= (size_t)v->shape[i];
   uint8_t *scratch = es_allocate(size, 1);

@@ -1,0 +1,53 @@
+/** What others measured, as a job names it: files of activations by split and epoch, and what they have in common. Not
+ * collective. */
+#ifndef EIGENSCOPE_EXTERNAL_H
+#define EIGENSCOPE_EXTERNAL_H
+
+#include "eigenscope/activations.h"
+#include "eigenscope/point.h"
+#include "eigenscope/status.h"
+
+/** Epochs on the axis of results: those of the list, or 0 alone for a path without {epoch}. */
+static inline int32_t es_external_epochs(const es_external_t *external) {
+  return external->epochs.n > 0 ? external->epochs.n : 1;
+}
+static inline int32_t es_external_epoch(const es_external_t *external, int32_t index) {
+  return external->epochs.n > 0 ? external->epochs.list[index] : 0;
+}
+/** Whether there are files of that split. */
+static inline bool es_external_has(const es_external_t *external, es_split_t split) {
+  return external->file[split][0] != '\0';
+}
+
+/** The path of a split and an epoch: {epoch} and {epoch:03} are replaced. ES_INPUT when it gets too long. */
+es_code_t es_external_path(char out[ES_PATH_MAX], const es_external_t *external, es_split_t split, int32_t epoch,
+                           es_status_t *status);
+
+typedef struct es_external_layer {
+  char name[ES_NAME_MAX];
+  int32_t h, w, c;
+  bool is_double;
+} es_external_layer_t;
+
+/** What all the files have in common. */
+typedef struct es_external_info {
+  int32_t n_layers;
+  es_external_layer_t *layers;  /**< owned */
+  int64_t samples[ES_SPLITS];   /**< of the first epoch; 0 without the split */
+  int64_t most_samples;         /**< of any file */
+  int32_t classes;              /**< the largest label + 1 over all files; 0 unless all of them have labels */
+  char fingerprint[ES_ID_SIZE]; /**< of all files, in the order of epochs, then splits */
+} es_external_info_t;
+
+/** Opens every file, checks that all have the layers of the first (names, shapes, types; train and eval too), and
+ * hashes them. ES_INPUT naming the file; all files that are missing are named at once. Names must be shorter than
+ * ES_NAME_MAX.
+ */
+es_code_t es_external_inspect(es_external_info_t *out, const es_external_t *external, es_status_t *status);
+void es_external_info_destroy(es_external_info_t *info);
+
+/** Opens one file and checks it against the info, as es_external_inspect does. */
+es_code_t es_external_open(es_activations_t **out, const es_external_t *external, const es_external_info_t *info,
+                           es_split_t split, int32_t epoch, es_status_t *status);
+
+#endif

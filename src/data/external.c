@@ -1,0 +1,160 @@
+#include "eigenscope/external.h"
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/text.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char STAGE[] = "activations";
+
+es_code_t es_external_path(char out[ES_PATH_MAX], const es_external_t *external, es_split_t split, int32_t epoch,
+                           es_status_t *status) {
+  size_t length = 0;
+  for (const char *c = external->file[split]; *c != '\0' && length < ES_PATH_MAX;) {
+    int digits = 0, used = 0;
+    if (strncmp(c, "{epoch}", 7) == 0)
+      used = 7;
+    else if (sscanf(c, "{epoch:0%1d}%n", &digits, &used) != 1) /* the job has checked the form */
+      used = 0;
+    if (used > 0) {
+      length += (size_t)snprintf(out + length, ES_PATH_MAX - length, "%0*d", digits, epoch);
+      c += used;
+    } else {
+      out[length++] = *c++;
+    }
+  }
+  if (length >= ES_PATH_MAX)
+    return es_fail(status, ES_INPUT, STAGE, "%s: longer than %d bytes with its epoch", external->file[split],
+                   ES_PATH_MAX - 1);
+  out[length] = '\0';
+  return ES_OK;
+}
+
+/* All files that are not there, in one message. */
+static es_code_t check_present(const es_external_t *external, es_status_t *status) {
+  es_text_t missing = {0};
+  int n = 0;
+  for (int32_t i = 0; i < es_external_epochs(external) && status->code == ES_OK; i++) {
+    for (int split = 0; split < ES_SPLITS; split++) {
+      char path[ES_PATH_MAX];
+      if (!es_external_has(external, (es_split_t)split)) continue;
+      if (es_external_path(path, external, (es_split_t)split, es_external_epoch(external, i), status) != ES_OK) break;
+      if (access(path, F_OK) == 0) continue;
+      if (n < 8) es_text_append(&missing, "%s%s", n > 0 ? ", " : "", path);
+      n++;
+    }
+  }
+  if (n > 8) es_text_append(&missing, " and %d more", n - 8);
+  if (n > 0 && status->code == ES_OK)
+    es_fail(status, ES_INPUT, STAGE, "%s not there: %s",
+            n == 1 ? "a file of activations is" : "files of activations are", es_text_get(&missing));
+  es_text_destroy(&missing);
+  return status->code;
+}
+
+static es_code_t fill_layers(es_external_info_t *info, const es_activations_t *file, const char *path,
+                             es_status_t *status) {
+  info->n_layers = es_activations_count(file);
+  info->layers = es_allocate_zero((size_t)info->n_layers, sizeof *info->layers);
+  if (!info->layers) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %d layers", info->n_layers);
+  for (int i = 0; i < info->n_layers; i++) {
+    const es_activation_layer_t *layer = es_activations_layer(file, i);
+    es_external_layer_t *out = &info->layers[i];
+    if (strlen(layer->name) >= sizeof out->name)
+      return es_fail(status, ES_INPUT, STAGE, "%s: the name of layer %s is longer than %d bytes", path, layer->name,
+                     ES_NAME_MAX - 1);
+    *out = (es_external_layer_t){.h = layer->h, .w = layer->w, .c = layer->c, .is_double = layer->is_double};
+    snprintf(out->name, sizeof out->name, "%s", layer->name);
+  }
+  return ES_OK;
+}
+
+static es_code_t compare_layers(const es_external_info_t *info, const es_activations_t *file, const char *path,
+                                es_status_t *status) {
+  if (es_activations_count(file) != info->n_layers)
+    return es_fail(status, ES_INPUT, STAGE, "%s: has %d layers, the first file of this job has %d", path,
+                   es_activations_count(file), info->n_layers);
+  for (int i = 0; i < info->n_layers; i++) {
+    const es_activation_layer_t *layer = es_activations_layer(file, i);
+    const es_external_layer_t *first = &info->layers[i];
+    if (strcmp(layer->name, first->name) != 0)
+      return es_fail(status, ES_INPUT, STAGE, "%s: layer %d is %s, in the first file of this job it is %s", path, i,
+                     layer->name, first->name);
+    if (layer->h != first->h || layer->w != first->w || layer->c != first->c)
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: layer %s is %d x %d x %d, in the first file of this job it is %d x %d x %d", path,
+                     layer->name, layer->h, layer->w, layer->c, first->h, first->w, first->c);
+    if (layer->is_double != first->is_double)
+      return es_fail(status, ES_INPUT, STAGE, "%s: layer %s is %s, in the first file of this job it is %s", path,
+                     layer->name, layer->is_double ? "float64" : "float32", first->is_double ? "float64" : "float32");
+  }
+  return ES_OK;
+}
+
+/* One file into what is known of all. */
+static es_code_t add_file(es_external_info_t *info, const es_activations_t *file, const char *path, es_split_t split,
+                          bool first_epoch, bool *labels, uint64_t *hash, es_status_t *status) {
+  char fingerprint[ES_ID_SIZE];
+  if (info->n_layers == 0)
+    ES_TRY(fill_layers(info, file, path, status));
+  else
+    ES_TRY(compare_layers(info, file, path, status));
+  const int64_t samples = es_activations_samples(file);
+  if (first_epoch) info->samples[split] = samples;
+  if (samples > info->most_samples) info->most_samples = samples;
+  *labels = *labels && es_activations_has_labels(file);
+  if (es_activations_has_labels(file)) {
+    int32_t classes;
+    ES_TRY(es_activations_classes(file, &classes, status));
+    if (classes > info->classes) info->classes = classes;
+  }
+  ES_TRY(es_activations_fingerprint(file, fingerprint, status));
+  *hash = es_hash(fingerprint, sizeof fingerprint, *hash);
+  return ES_OK;
+}
+
+static es_code_t inspect(es_external_info_t *info, const es_external_t *external, es_status_t *status) {
+  bool labels = true;
+  uint64_t hash = 0;
+  ES_TRY(check_present(external, status));
+  for (int32_t i = 0; i < es_external_epochs(external); i++) {
+    for (int split = 0; split < ES_SPLITS; split++) {
+      es_activations_t *file = NULL;
+      char path[ES_PATH_MAX];
+      if (!es_external_has(external, (es_split_t)split)) continue;
+      ES_TRY(es_external_path(path, external, (es_split_t)split, es_external_epoch(external, i), status));
+      ES_TRY(es_activations_open(&file, path, external->labels, status));
+      const es_code_t code = add_file(info, file, path, (es_split_t)split, i == 0, &labels, &hash, status);
+      es_activations_close(file);
+      ES_TRY(code);
+    }
+  }
+  if (!labels) info->classes = 0;
+  snprintf(info->fingerprint, sizeof info->fingerprint, "%016llx", (unsigned long long)hash);
+  return ES_OK;
+}
+
+es_code_t es_external_inspect(es_external_info_t *out, const es_external_t *external, es_status_t *status) {
+  *out = (es_external_info_t){0};
+  const es_code_t code = inspect(out, external, status);
+  if (code != ES_OK) es_external_info_destroy(out);
+  return code;
+}
+
+void es_external_info_destroy(es_external_info_t *info) {
+  es_free(info->layers);
+  *info = (es_external_info_t){0};
+}
+
+es_code_t es_external_open(es_activations_t **out, const es_external_t *external, const es_external_info_t *info,
+                           es_split_t split, int32_t epoch, es_status_t *status) {
+  char path[ES_PATH_MAX];
+  *out = NULL;
+  ES_TRY(es_external_path(path, external, split, epoch, status));
+  ES_TRY(es_activations_open(out, path, external->labels, status));
+  if (compare_layers(info, *out, path, status) == ES_OK) return ES_OK;
+  es_activations_close(*out);
+  *out = NULL;
+  return status->code;
+}

@@ -1,0 +1,43 @@
+/* What the tests of activations share: the values of tests/fixtures/activations, and files of their own. */
+#ifndef ES_TEST_ACTIVATION_FILES_H
+#define ES_TEST_ACTIVATION_FILES_H
+
+#include "data_files.h"
+#include "eigenscope/activations.h"
+
+#define ACTIVATIONS ES_FIXTURES "/activations/"
+
+/* As make_fixtures.py makes it: value i of good layer l. */
+static inline double activation_value(int64_t i, int l) {
+  return (double)((37 * i + 11 * l) % 257 - 128) / 8;
+}
+
+/* The good layers, in the order of the file. */
+static const struct {
+  const char *name;
+  int32_t h, w, c;
+  bool is_double;
+} ACTIVATION_LAYERS[] = {{"be", 1, 1, 3, false},   {"block.0.fc", 1, 1, 6, false}, {"conv1", 3, 2, 4, false},
+                         {"conv2", 1, 1, 5, true}, {"conv10", 2, 2, 3, false},     {"last", 1, 1, 2, true}};
+enum { ACTIVATION_SAMPLES = 7, ACTIVATION_LAYER_COUNT = sizeof ACTIVATION_LAYERS / sizeof *ACTIVATION_LAYERS };
+static const int32_t ACTIVATION_LABELS[ACTIVATION_SAMPLES] = {0, 3, 1, 4, 1, 5, 2};
+
+/* n values of layer l of a large file, from `first` on; every one of them is another than its neighbours. From malloc.
+ */
+static inline float *activation_floats(int64_t first, int64_t n, int l) {
+  float *out = malloc((size_t)n * sizeof *out);
+  idx_require(out != NULL, "malloc");
+  for (int64_t i = 0; i < n; i++) out[i] = (float)activation_value(first + i, l);
+  return out;
+}
+
+/* The first value that is not that of layer l from flat index `first` on; −1 when there is none. */
+static inline int64_t activation_other(const void *values, bool is_double, int64_t first, int64_t n, int l) {
+  for (int64_t i = 0; i < n; i++) {
+    double value = is_double ? ((const double *)values)[i] : (double)((const float *)values)[i];
+    if (value != activation_value(first + i, l)) return i;
+  }
+  return -1;
+}
+
+#endif

@@ -1,0 +1,112 @@
+/* Ranks that open one file each read their own samples, also when there are more ranks than samples: together they have
+ * all of it, once. ranks: 1 2 3 5 */
+#include "../activation_files.h"
+#include "check.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/memory.h"
+
+/* What MPI leaves behind is not ours. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+  return "detect_leaks=0";
+}
+
+enum { SAMPLES = 1003, ROW = 3 * 5 * 8, CLASSES = 9 };
+
+static int rank, ranks;
+static char folder[IDX_PATH], path[IDX_PATH + 64];
+
+static void write_large(hsize_t chunk) {
+  float *values = activation_floats(0, (int64_t)SAMPLES * ROW, 0);
+  int64_t *labels = h5_labels(SAMPLES, CLASSES);
+  h5_variable_t x = {.name = "x",
+                     .type = H5T_IEEE_F32LE,
+                     .memory = H5T_NATIVE_FLOAT,
+                     .rank = 4,
+                     .shape = {SAMPLES, 3, 5, 8},
+                     .values = values};
+  h5_variable_t y = {.name = "labels",
+                     .type = H5T_STD_I32LE,
+                     .memory = H5T_NATIVE_INT64,
+                     .rank = 1,
+                     .shape = {SAMPLES},
+                     .values = labels};
+  if (chunk > 0) memcpy(x.chunk, (hsize_t[]){chunk, 3, 5, 8}, 4 * sizeof(hsize_t));
+  hid_t id = h5_require(H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT));
+  h5_put(id, &x);
+  h5_put(id, &y);
+  H5Fclose(id);
+  free(values);
+  free(labels);
+}
+
+/* This rank's share of every layer, some samples at a time; how often each sample was right on some rank. */
+static void check_shares(const char *where, int64_t at_once, int64_t samples, int n_layers) {
+  es_status_t status = {0};
+  es_activations_t *file;
+  if (es_activations_open(&file, where, "labels", &status) != ES_OK) puts(status.message);
+  CHECK(status.code == ES_OK);
+  CHECK(es_activations_samples(file) == samples && es_activations_count(file) == n_layers);
+  int64_t first = rank * samples / ranks, end = (rank + 1) * samples / ranks;
+  int32_t *seen = calloc((size_t)samples, sizeof *seen), *labels = calloc((size_t)samples, sizeof *labels);
+  for (int l = 0; l < n_layers; l++) {
+    const es_activation_layer_t *layer = es_activations_layer(file, l);
+    int64_t row = (int64_t)layer->h * layer->w * layer->c;
+    void *values = es_allocate((size_t)at_once, es_activations_row_size(file, l));
+    for (int64_t done = first, n; done < end; done += n) {
+      n = end - done < at_once ? end - done : at_once;
+      CHECK(es_activations_read(file, l, done, n, values, &status) == ES_OK);
+      CHECK(activation_other(values, layer->is_double, done * row, n * row, l) == -1);
+      for (int64_t i = 0; i < n; i++) seen[done + i]++;
+    }
+    es_free(values);
+  }
+  CHECK(es_activations_labels(file, first, end - first, labels + first, &status) == ES_OK);
+  MPI_Allreduce(MPI_IN_PLACE, seen, (int)samples, MPI_INT32_T, MPI_SUM, MPI_COMM_WORLD);
+  MPI_Allreduce(MPI_IN_PLACE, labels, (int)samples, MPI_INT32_T, MPI_SUM, MPI_COMM_WORLD);
+  for (int64_t i = 0; i < samples; i++) {
+    CHECK(seen[i] == n_layers);
+    CHECK(labels[i] == (samples == ACTIVATION_SAMPLES ? ACTIVATION_LABELS[i] : idx_label(i, CLASSES)));
+  }
+  free(seen);
+  free(labels);
+  es_activations_close(file);
+}
+
+/* All ranks find the same number of classes and the same fingerprint. */
+static void check_same(const char *where) {
+  es_activations_t *file;
+  char fingerprint[ES_ID_SIZE], of_first[ES_ID_SIZE];
+  int32_t classes, of_all;
+  CHECK(es_activations_open(&file, where, "labels", NULL) == ES_OK);
+  CHECK(es_activations_classes(file, &classes, NULL) == ES_OK);
+  CHECK(es_activations_fingerprint(file, fingerprint, NULL) == ES_OK);
+  MPI_Allreduce(&classes, &of_all, 1, MPI_INT32_T, MPI_MAX, MPI_COMM_WORLD);
+  CHECK(classes == of_all && classes == CLASSES);
+  strcpy(of_first, fingerprint);
+  MPI_Bcast(of_first, ES_ID_SIZE, MPI_CHAR, 0, MPI_COMM_WORLD);
+  CHECK(strcmp(fingerprint, of_first) == 0);
+  es_activations_close(file);
+}
+
+int main(int argc, char **argv) {
+  MPI_Init(&argc, &argv);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  if (rank == 0) idx_folder_create(folder);
+  MPI_Bcast(folder, IDX_PATH, MPI_CHAR, 0, MPI_COMM_WORLD);
+  data_path(path, folder, "acts.h5");
+  check_shares(ACTIVATIONS "good.h5", 2, ACTIVATION_SAMPLES, ACTIVATION_LAYER_COUNT);
+  check_shares(ACTIVATIONS "npy", 2, ACTIVATION_SAMPLES, ACTIVATION_LAYER_COUNT);
+  for (hsize_t chunk = 0; chunk <= 70; chunk += 35) {
+    if (rank == 0) write_large(chunk);
+    MPI_Barrier(MPI_COMM_WORLD);
+    check_shares(path, 16, SAMPLES, 1);
+    check_same(path);
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+  if (rank == 0) data_folder_destroy(folder);
+  CHECK(es_memory_balance() == 0);
+  MPI_Finalize();
+  return 0;
+}

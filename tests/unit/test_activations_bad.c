@@ -1,0 +1,451 @@
+/* Activations that cannot be read: the sentence that each kind gets, and no crash wherever a file was cut or damaged.
+ */
+#include "../../src/data/npy.h"
+#include "../activation_files.h"
+#include "check.h"
+#include <errno.h>
+#include <sys/stat.h>
+
+/* As in test_data_hdf5.c: what the library keeps after its own failures. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) {
+  return "leak:libhdf5";
+}
+
+static char folder[IDX_PATH], path[IDX_PATH + 64];
+
+static int setup(void **state) {
+  (void)state;
+  idx_folder_create(folder);
+  data_path(path, folder, "acts.h5");
+  return 0;
+}
+
+static int teardown(void **state) {
+  data_folder_destroy(folder);
+  return check_balance(state);
+}
+
+#define folder_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+static int printed; /* times that HDF5 would have printed its stack */
+
+static herr_t count_print(hid_t stack, void *data) {
+  (void)stack;
+  (void)data;
+  printed++;
+  return 0;
+}
+
+/* Opening `where` fails with exactly this message; HDF5 prints nothing on its own, and nothing is left open. */
+static void assert_refused(const char *where, const char *message) {
+  es_status_t status = {0};
+  es_activations_t *file = (es_activations_t *)&status;
+  H5E_auto2_t function;
+  void *data;
+  H5Eset_auto2(H5E_DEFAULT, count_print, &printed);
+  printed = 0;
+  es_code_t code = es_activations_open(&file, where, "labels", &status);
+  if (code != ES_INPUT || strcmp(status.message, message) != 0)
+    fail_msg("expected \"%s\", got code %d: \"%s\"", message, (int)code, status.message);
+  assert_null(file);
+  assert_string_equal(status.stage, "data");
+  assert_int_equal(printed, 0);
+  H5Eget_auto2(H5E_DEFAULT, &function, &data);
+  assert_true(function == count_print && data == &printed);
+  assert_int_equal(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
+}
+
+/* bad.txt: a line for each file, with what is to be said of it. */
+static void test_listed_files(void **state) {
+  (void)state;
+  char line[1024], where[2048], message[4096];
+  int n = 0;
+  FILE *list = fopen(ACTIVATIONS "bad.txt", "r");
+  assert_non_null(list);
+  for (; fgets(line, sizeof line, list) != NULL; n++) {
+    line[strcspn(line, "\n")] = '\0';
+    char *words = strchr(line, '\t');
+    assert_non_null(words);
+    *words++ = '\0';
+    snprintf(message, sizeof message, ACTIVATIONS "bad/%s: %s", line, words);
+    char *file = strchr(line, '/');
+    if (file != NULL) *file = '\0'; /* a folder is opened, its file blamed */
+    snprintf(where, sizeof where, ACTIVATIONS "bad/%s", line);
+    assert_refused(where, message);
+  }
+  fclose(list);
+  assert_true(n > 60);
+}
+
+static void test_no_file(void **state) {
+  (void)state;
+  char message[1024];
+  snprintf(message, sizeof message, "%s: there is no such file", path);
+  assert_refused(path, message);
+  snprintf(message, sizeof message, "%s: is a folder without .npy files, one for each layer", folder);
+  assert_refused(folder, message);
+  data_write(folder, ".hidden.npy", "x", 1);
+  assert_refused(folder, message);
+  assert_refused(ACTIVATIONS "npy/be.npy",
+                 ACTIVATIONS "npy/be.npy: is one .npy file, where the folder that it lies in is due");
+  data_path(path, folder, ".hidden.npy");
+  assert_int_equal(unlink(path), 0);
+}
+
+static void test_labels(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *label;
+  } cases[] = {
+      {"negative", "-1"}, {"large", "1048576"}, {"least", "-9223372036854775808"}, {"most", "9223372036854775807"}};
+  for (int i = 0; i < 4; i++) {
+    char where[512], message[1024], fingerprint[ES_ID_SIZE];
+    int32_t labels[ACTIVATION_SAMPLES], classes;
+    es_status_t status = {0}, again = {0}, third = {0};
+    es_activations_t *file;
+    snprintf(where, sizeof where, ACTIVATIONS "labels_%s.h5", cases[i].name);
+    snprintf(message, sizeof message, "%s: labels: label %s of sample 5 is out of range, 0 … 1048575", where,
+             cases[i].label);
+    assert_int_equal(es_activations_open(&file, where, "labels", &status), ES_OK);
+    assert_int_equal(es_activations_labels(file, 0, 5, labels, &status), ES_OK);
+    assert_int_equal(es_activations_labels(file, 3, 4, labels, &status), ES_INPUT);
+    assert_string_equal(status.message, message);
+    assert_int_equal(es_activations_classes(file, &classes, &again), ES_INPUT);
+    assert_string_equal(again.message, message);
+    assert_int_equal(es_activations_fingerprint(file, fingerprint, &third), ES_INPUT);
+    es_activations_close(file);
+  }
+}
+
+/* ---- headers that numpy does not write ---- */
+
+/* A .npy file of that version with `length` (−1: the right one) for its header's. */
+static void write_npy(int version, int minor, const char *header, size_t header_size, long length, size_t data) {
+  uint8_t bytes[8192] = "\x93NUMPY";
+  size_t before = version == 1 ? 10 : 12;
+  unsigned long said = length < 0 ? header_size : (unsigned long)length;
+  assert_true(before + header_size + data <= sizeof bytes);
+  bytes[6] = (uint8_t)version;
+  bytes[7] = (uint8_t)minor;
+  for (size_t i = 8; i < before; i++) bytes[i] = (uint8_t)(said >> 8 * (i - 8));
+  memcpy(bytes + before, header, header_size);
+  data_write(folder, "x.npy", bytes, before + header_size + data);
+}
+
+static void assert_npy_refused(const char *expected) {
+  char message[1024];
+  snprintf(message, sizeof message, "%s/x.npy: %s", folder, expected);
+  assert_refused(folder, message);
+}
+
+#define F4    "'descr': '<f4'"
+#define ROWS  "'fortran_order': False"
+#define RIGHT "{" F4 ", " ROWS ", 'shape': (7, 2), }\n"
+
+static void test_headers(void **state) {
+  (void)state;
+  static const char *const cases[][2] = {
+      {"", "a dictionary in braces"},
+      {"[1]", "a dictionary in braces"},
+      {"{" F4, "a comma or the end of the dictionary"},
+      {"{" F4 " " ROWS, "a comma or the end of the dictionary"},
+      {"{" F4 ", " ROWS "}", "the keys descr, fortran_order and shape"},
+      {"{}", "the keys descr, fortran_order and shape"},
+      {"{" F4 ", 3: 4}", "a word in quotes"},
+      {"{'descr' '<f4'}", "a colon behind a key"},
+      {"{'x': 1}", "no key but descr, fortran_order and shape"},
+      {"{" F4 ", " F4 "}", "every key once"},
+      {"{'fortran_order': 1}", "True or False"},
+      {"{'fortran_order': Falsehood}", "a comma or the end of the dictionary"},
+      {"{'shape': 7}", "a shape in parentheses"},
+      {"{'shape': (7, -2)}", "a whole number in the shape"},
+      {"{'shape': (,)}", "a whole number in the shape"},
+      {"{'shape': (99999999999999999999, 2)}", "lengths of less than 2^63"},
+      {"{'shape': (7)}", "a comma behind a single length"},
+      {"{'shape': (7, 2", "a comma or the end of the shape"},
+      {"{'shape': (7 2)}", "a comma or the end of the shape"},
+      {"{'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)}", "32 dimensions at most"},
+      {"{'descr': [('a', '<f4')", "the end of the list of fields"},
+      {"{'descr': [('a", "the end of a name of a field"},
+      {"{'descr': '<f4, 'fortran", "a comma or the end of the dictionary"},
+      {"{'descr': '<f4234567890123456789012345678901234567890123456789012345678901234567890'}",
+       "a short word in quotes"},
+      {"{'descr", "a short word in quotes"},
+      {"{" F4 ", " ROWS ", 'shape': (1, 1)} 5", "nothing behind the dictionary"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char expected[256];
+    write_npy(1 + (int)i % 3, 0, cases[i][0], strlen(cases[i][0]), -1, 56);
+    snprintf(expected, sizeof expected, "has a header that numpy does not write: expected %s", cases[i][1]);
+    assert_npy_refused(expected);
+  }
+  write_npy(1, 0, "{\0}", 3, -1, 0);
+  assert_npy_refused("has a header that numpy does not write: expected text without a zero byte");
+}
+
+static void test_versions_and_lengths(void **state) {
+  (void)state;
+  size_t right = strlen(RIGHT);
+  data_write(folder, "x.npy", "PK\3\4 and so on", 14);
+  assert_npy_refused("is no .npy file, as those start with \\x93NUMPY");
+  data_write(folder, "x.npy", "", 0);
+  assert_npy_refused("is no .npy file, as those start with \\x93NUMPY");
+  write_npy(4, 0, RIGHT, right, -1, 56);
+  assert_npy_refused("is .npy of version 4.0, where 1.0, 2.0 and 3.0 are known");
+  write_npy(0, 0, RIGHT, right, -1, 56);
+  assert_npy_refused("is .npy of version 0.0, where 1.0, 2.0 and 3.0 are known");
+  write_npy(1, 1, RIGHT, right, -1, 56);
+  assert_npy_refused("is .npy of version 1.1, where 1.0, 2.0 and 3.0 are known");
+  write_npy(1, 0, RIGHT, right, 60000, 56);
+  assert_npy_refused("ends within its header");
+  write_npy(2, 0, RIGHT, right, 4000000000, 56);
+  assert_npy_refused("ends within its header");
+  write_npy(3, 0, RIGHT, right, -1, 55);
+  assert_npy_refused("ends early: 55 bytes of values, where its header promises 56");
+  write_npy(2, 0, RIGHT, right, -1, 57);
+  assert_npy_refused("is too long: 57 bytes of values, where its header promises 56");
+  const char *large = "{" F4 ", " ROWS ", 'shape': (7, 9223372036854775807)}";
+  write_npy(1, 0, large, strlen(large), -1, 56);
+  assert_npy_refused("has the shape (7, 9223372036854775807), which is too large");
+  large = "{" F4 ", " ROWS ", 'shape': (1152921504606846976, 2)}";
+  write_npy(1, 0, large, strlen(large), -1, 56);
+  assert_npy_refused("has the shape (1152921504606846976, 2), which is too large");
+}
+
+/* As Python 2, other quotes, other order, other blanks: all right. */
+static void test_headers_that_are_right(void **state) {
+  (void)state;
+  static const char *const right[] = {RIGHT, "{\"shape\":(7L,2L),\"descr\":\"<f4\",\"fortran_order\":False}",
+                                      " { 'fortran_order' : False,\n'descr':'<f4' , 'shape':( 7 , 2 , ) , } \n\n",
+                                      "{'descr': '=f4', 'fortran_order': False, 'shape': (7, 2)}"};
+  for (int i = 0; i < 4; i++) {
+    es_status_t status = {0};
+    es_activations_t *file;
+    write_npy(1, 0, right[i], strlen(right[i]), -1, 56);
+    if (es_activations_open(&file, folder, "labels", &status) != ES_OK) fail_msg("%s", status.message);
+    assert_int_equal(es_activations_samples(file), 7);
+    assert_int_equal(es_activations_layer(file, 0)->c, 2);
+    es_activations_close(file);
+  }
+}
+
+/* ---- cut and damaged files ---- */
+
+static uint8_t *read_whole(const char *where, size_t *size) {
+  FILE *in = fopen(where, "rb");
+  assert_non_null(in);
+  uint8_t *bytes = malloc(1 << 16);
+  *size = fread(bytes, 1, 1 << 16, in);
+  assert_true(*size < 1 << 16);
+  fclose(in);
+  return bytes;
+}
+
+/* Opens and reads all that there is; false with a message that starts with `where` when something is wrong. */
+static bool reads(const char *where) {
+  static double buffer[4096];
+  es_status_t status = {0};
+  es_activations_t *file;
+  char fingerprint[ES_ID_SIZE];
+  es_code_t code = es_activations_open(&file, where, "labels", &status);
+  for (int i = 0; code == ES_OK && i < es_activations_count(file); i++) {
+    int64_t n = es_activations_samples(file), most = (int64_t)(sizeof buffer / es_activations_row_size(file, i));
+    code = es_activations_read(file, i, 0, n < most ? n : most, buffer, &status);
+  }
+  if (code == ES_OK) code = es_activations_fingerprint(file, fingerprint, &status);
+  es_activations_close(file);
+  assert_int_equal(code, status.code);
+  if (code != ES_OK && strncmp(status.message, where, strlen(where)) != 0) fail_msg("%s", status.message);
+  return code == ES_OK;
+}
+
+/* Shortens the file, from its end to nothing. Rewriting it each time would wait for the disk. */
+static void cut_to(const char *where, size_t size) {
+  assert_int_equal(truncate(where, (off_t)size), 0);
+}
+
+static void put_byte(const char *where, size_t at, uint8_t byte) {
+  FILE *file = fopen(where, "r+b");
+  assert_non_null(file);
+  assert_int_equal(fseek(file, (long)at, SEEK_SET), 0);
+  assert_int_equal(fputc(byte, file), byte);
+  assert_int_equal(fclose(file), 0);
+}
+
+static void test_cut_hdf5(void **state) {
+  (void)state;
+  size_t size;
+  uint8_t *bytes = read_whole(ACTIVATIONS "good.h5", &size);
+  data_write(folder, "acts.h5", bytes, size);
+  assert_true(reads(path));
+  for (size_t cut = size - 1; cut < size; cut -= cut < 2048 ? 1 : 61) { /* until it wraps around */
+    es_status_t status = {0};
+    es_activations_t *file;
+    char start[1024];
+    cut_to(path, cut);
+    assert_int_equal(es_activations_open(&file, path, "labels", &status), ES_INPUT);
+    snprintf(start, sizeof start, "%s: is ", path); /* no HDF5 file, or damaged or truncated */
+    if (strncmp(status.message, start, strlen(start)) != 0) fail_msg("%s", status.message);
+  }
+  free(bytes);
+}
+
+static void test_cut_npy(void **state) {
+  (void)state;
+  static const char *const names[] = {"be", "block.0.fc", "conv1"}; /* versions 1, 2, 3 */
+  data_path(path, folder, "x.npy");
+  for (int i = 0; i < 3; i++) {
+    char where[512];
+    size_t size;
+    snprintf(where, sizeof where, ACTIVATIONS "npy/%s.npy", names[i]);
+    uint8_t *bytes = read_whole(where, &size);
+    data_write(folder, "x.npy", bytes, size);
+    assert_true(reads(folder));
+    for (size_t cut = size; cut-- > 0;) {
+      cut_to(path, cut);
+      assert_false(reads(folder));
+    }
+    free(bytes);
+  }
+}
+
+/* Every byte of a header another: refused, or read as something else (which checks of length mostly forbid). */
+static void test_damaged_npy(void **state) {
+  (void)state;
+  size_t size;
+  uint8_t *bytes = read_whole(ACTIVATIONS "npy/block.0.fc.npy", &size);
+  static const uint8_t flips[] = {0x01, 0x10, 0x41, 0x80, 0xff};
+  int refused = 0;
+  data_write(folder, "x.npy", bytes, size);
+  data_path(path, folder, "x.npy");
+  for (size_t i = 0; i < 128; i++) {
+    for (int k = 0; k < 5; k++) {
+      put_byte(path, i, bytes[i] ^ flips[k]);
+      refused += !reads(folder);
+    }
+    put_byte(path, i, bytes[i]);
+  }
+  assert_true(refused > 300);
+  assert_true(reads(folder));
+  free(bytes);
+}
+
+/* A file with checksums (those without can make the library itself fall over), a byte at a time. */
+static void test_damaged_hdf5(void **state) {
+  (void)state;
+  float values[60];
+  h5_variable_t x = {.name = "g/x",
+                     .type = H5T_IEEE_F32LE,
+                     .memory = H5T_NATIVE_FLOAT,
+                     .rank = 2,
+                     .shape = {12, 5},
+                     .chunk = {5, 5},
+                     .values = values};
+  for (int i = 0; i < 60; i++) values[i] = (float)i;
+  hid_t access = h5_require(H5Pcreate(H5P_FILE_ACCESS));
+  h5_require(H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18));
+  hid_t id = h5_require(H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access));
+  h5_put(id, &x);
+  H5Fclose(id);
+  H5Pclose(access);
+  size_t size;
+  uint8_t *bytes = read_whole(path, &size);
+  int refused = 0;
+  for (size_t i = 0; i < size; i += 3) {
+    put_byte(path, i, bytes[i] ^ 0x41);
+    refused += !reads(path);
+    put_byte(path, i, bytes[i]);
+  }
+  assert_true(refused > 50);
+  assert_true(reads(path));
+  free(bytes);
+}
+
+/* A chunk that does not unpack: opened, then refused with the samples that were asked for. */
+static void test_damaged_chunk(void **state) {
+  (void)state;
+  float values[600];
+  char message[1024];
+  haddr_t address;
+  hsize_t size, offset[2];
+  unsigned mask;
+  h5_variable_t x = {.name = "g/x",
+                     .type = H5T_IEEE_F32LE,
+                     .memory = H5T_NATIVE_FLOAT,
+                     .rank = 2,
+                     .shape = {60, 10},
+                     .chunk = {20, 10},
+                     .values = values};
+  for (int i = 0; i < 600; i++) values[i] = (float)(i % 17);
+  hid_t id = h5_require(H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT));
+  h5_put(id, &x);
+  hid_t dataset = h5_require(H5Dopen2(id, "g/x", H5P_DEFAULT)), space = h5_require(H5Dget_space(dataset));
+  assert_true(H5Dget_chunk_info(dataset, space, 1, offset, &mask, &address, &size) >= 0);
+  H5Sclose(space);
+  H5Dclose(dataset);
+  H5Fclose(id);
+  size_t whole;
+  uint8_t *bytes = read_whole(path, &whole);
+  bytes[address + size - 2] ^= 4;
+  data_write(folder, "acts.h5", bytes, whole);
+  free(bytes);
+  es_status_t status = {0};
+  es_activations_t *file;
+  assert_int_equal(es_activations_open(&file, path, "labels", &status), ES_OK);
+  assert_int_equal(es_activations_read(file, 0, 0, 20, values, &status), ES_OK);
+  assert_int_equal(es_activations_read(file, 0, 15, 10, values, &status), ES_INPUT);
+  snprintf(message, sizeof message, "%s: g/x: samples 15 to 24 cannot be read: ", path);
+  assert_int_equal(strncmp(status.message, message, strlen(message)), 0);
+  assert_true(strlen(status.message) > strlen(message));
+  status = (es_status_t){0};
+  assert_int_equal(es_activations_read(file, 0, 40, 20, values, &status), ES_OK);
+  es_activations_close(file);
+}
+
+/* Cut after it was opened: never zeros. */
+static void test_cut_while_read(void **state) {
+  (void)state;
+  char message[1024];
+  float values[ACTIVATION_SAMPLES * 24];
+  size_t size;
+  es_status_t status = {0}, again = {0};
+  es_activations_t *file;
+  uint8_t *bytes = read_whole(ACTIVATIONS "good.h5", &size);
+  data_write(folder, "acts.h5", bytes, size);
+  free(bytes);
+  assert_int_equal(es_activations_open(&file, path, "labels", &status), ES_OK);
+  assert_int_equal(truncate(path, (off_t)size - 100), 0);
+  assert_int_equal(es_activations_read(file, 2, 0, 7, values, &status), ES_SYSTEM);
+  snprintf(message, sizeof message, "%s: changed while it was read", path);
+  assert_string_equal(status.message, message);
+  es_activations_close(file);
+  bytes = read_whole(ACTIVATIONS "npy/conv1.npy", &size);
+  data_write(folder, "x.npy", bytes, size);
+  free(bytes);
+  assert_int_equal(es_activations_open(&file, folder, "labels", &again), ES_OK);
+  data_path(path, folder, "x.npy");
+  assert_int_equal(truncate(path, (off_t)size - 100), 0);
+  assert_int_equal(es_activations_read(file, 0, 0, 5, values, &again), ES_OK);
+  assert_int_equal(es_activations_read(file, 0, 4, 3, values, &again), ES_SYSTEM);
+  snprintf(message, sizeof message, "%s: samples 4 to 6 cannot be read: the file was cut while it was read", path);
+  assert_string_equal(again.message, message);
+  es_activations_close(file);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_listed_files),
+      folder_test(test_no_file),
+      balanced_test(test_labels),
+      folder_test(test_headers),
+      folder_test(test_versions_and_lengths),
+      folder_test(test_headers_that_are_right),
+      folder_test(test_cut_hdf5),
+      folder_test(test_cut_npy),
+      folder_test(test_damaged_npy),
+      folder_test(test_damaged_hdf5),
+      folder_test(test_damaged_chunk),
+      folder_test(test_cut_while_read),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
