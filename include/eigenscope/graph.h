@@ -1,6 +1,8 @@
-/** A network described once, as a list of nodes in forward order: the runtime (model.h), `plan`, the receptive fields
- * and the names of tensors all read this. Pure description: no weights, no oneDNN, no MPI. Shapes are of one sample,
- * NHWC. */
+/** A network described once, as a small graph: nodes in forward order, each fed by one or two before it. The runtime
+ * (model.h), `plan`, the receptive fields and the names of tensors all read this. Pure description: no weights, no
+ * oneDNN, no MPI. Shapes are of one sample, NHWC.
+ *
+ * A new architecture is a function of some 30 lines in src/model/families.c and a row in src/model/specs.c. */
 #ifndef EIGENSCOPE_GRAPH_H
 #define EIGENSCOPE_GRAPH_H
 
@@ -11,11 +13,13 @@
 
 typedef enum es_op {
   ES_OP_INPUT,
-  ES_OP_CONV,      /**< 2D, bias; weight (out, in, k, k) */
+  ES_OP_CONV,      /**< 2D, with or without bias; weight (out, in/groups, k, k) */
   ES_OP_LINEAR,    /**< bias; weight (out, in) over the flattened C×H×W input (PyTorch's order of features) */
   ES_OP_BATCHNORM, /**< over all but the channel; weight, bias, running_mean, running_var */
   ES_OP_RELU,
-  ES_OP_MAXPOOL,
+  ES_OP_RELU6,   /**< min(max(0, x), 6) */
+  ES_OP_ADD,     /**< of two nodes of the same shape */
+  ES_OP_MAXPOOL, /**< padding counts for nothing */
   ES_OP_AVGPOOL, /**< kernel = stride; a kernel of the input's size is global average pooling */
   ES_OP_DROPOUT,
   ES_OPS
@@ -26,7 +30,7 @@ typedef enum es_initialiser {
   ES_INIT_ONE,
   ES_INIT_KAIMING_FAN_OUT, /**< normal, deviation √(2 / (out·k·k)) */
   ES_INIT_NORMAL_001,      /**< normal, deviation 0.01 */
-  ES_INIT_UNIFORM_FAN_IN   /**< uniform in ±1/√fan_in: PyTorch's default bias of a linear layer */
+  ES_INIT_UNIFORM_FAN_IN   /**< uniform in ±1/√fan_in: PyTorch's default weight and bias of a linear layer */
 } es_initialiser_t;
 
 /** A parameter or a running statistic. */
@@ -51,14 +55,15 @@ typedef struct es_node {
   es_op_t op;
   char name[ES_NAME_MAX]; /**< module name: "features.0" */
   int32_t input;          /**< node that feeds this one; −1 for the input node */
+  int32_t other;          /**< of a sum: the second node that feeds it; else −1 */
   es_shape_t in, out;
-  int32_t kernel, stride, padding;
+  int32_t kernel, stride, padding, groups;
   double rate;                   /**< dropout */
   int32_t weight, bias;          /**< tensors in `parameters`, or −1 */
   int32_t mean, variance;        /**< tensors in `buffers` (batch norm), or −1 */
   int32_t layer;                 /**< index among the captured layers (convolutions and linear layers), or −1 */
   int64_t macs;                  /**< multiply-adds of one sample, forward */
-  int32_t receptive_field, jump; /**< in input pixels */
+  int32_t receptive_field, jump; /**< in input pixels; of a sum the largest over its paths */
 } es_node_t;
 
 typedef struct es_graph {
@@ -75,9 +80,11 @@ typedef struct es_graph {
   int64_t macs; /**< of all nodes, one sample forward */
 } es_graph_t;
 
-/** The architecture of a built-in name: vgg11 vgg13 vgg16 vgg19 (batch norm, the authors' head) or mlp. False if
- * unknown. */
+/** The architecture of a built-in name: vgg11 vgg13 vgg16 vgg19 (batch norm, the authors' head), mlp, resnet18 resnet34
+ * resnet50 and mobilenet_v2 (CIFAR stem). False if unknown. */
 bool es_model_spec_builtin(es_model_spec_t *out, const char *name);
+/** The built-in name of this family and these items, whatever the options are; NULL if there is none. */
+const char *es_model_spec_base(const es_model_spec_t *spec);
 /** Names of the built-in architectures, NULL at the end. */
 const char *const *es_model_spec_names(void);
 
@@ -86,5 +93,7 @@ const char *const *es_model_spec_names(void);
  * caller adds. *out is owned by the caller. */
 es_code_t es_graph_create(es_graph_t **out, const es_point_t *point, es_status_t *status);
 void es_graph_destroy(es_graph_t *graph);
+/** Weights and biases of one node. */
+int64_t es_graph_parameters(const es_graph_t *graph, const es_node_t *node);
 
 #endif

@@ -2,8 +2,9 @@
  *
  * The pass is depth-first: a batch is cut into slices of at most 16 samples, and each slice goes through as many nodes
  * as possible while it is in the cache; the slices wait for each other only where batch norm needs the statistics of
- * the whole batch. Every kernel sees the same slices in the same shapes on any number of ranks, and every sum over
- * samples is lane- ordered, so the bits are the same on 1, 2, 4 … ranks.
+ * the whole batch. Gradients of values that several nodes read are added up in the order of the nodes. Every kernel
+ * sees the same slices in the same shapes on any number of ranks, and every sum over samples is lane-ordered, so the
+ * bits are the same on 1, 2, 4 … ranks.
  *
  * Layout: activations are NHWC float, one sample after the other; parameters, gradients and buffers are flat vectors in
  * the order and the (PyTorch) shapes of graph.h. */
@@ -89,7 +90,8 @@ const char *es_model_first_nonfinite(es_model_t *model, const es_pass_t *pass);
 /** Seconds spent so far in reductions over the ranks (for --verbose), and bytes sent by this rank in them. */
 double es_model_wait_seconds(const es_model_t *model);
 
-/** Bytes that es_model_create would allocate on one rank of a group of `ranks`, without oneDNN's own scratch. */
+/** Bytes that es_model_create would allocate on one rank of a group of `ranks`, without oneDNN's own scratch; 0 when
+ * there is no memory to find out. */
 int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training);
 
 /** "oneDNN 2.6.3, avx512_core": the library of the kernels and the instruction set it uses. Static storage. */

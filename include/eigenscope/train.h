@@ -54,6 +54,10 @@ typedef struct es_trainer_parts {
   const es_samples_t *samples[ES_SPLITS];
   es_watch_t watch;
   int64_t most_batches; /**< of a pass, for a dry run; 0 = all */
+  /** Called on all ranks after the forward pass of each batch that an observer sees; may be collective, returns the
+   * same code on all ranks. Or NULL. */
+  es_code_t (*after_forward)(void *context, es_status_t *status);
+  void *after_context;
 } es_trainer_parts_t;
 
 /** Builds model and optimiser and initialises them. Collective over the group: all ranks return the same code. */
@@ -72,6 +76,8 @@ es_code_t es_trainer_epoch(es_trainer_t *trainer, int32_t epoch, const es_observ
 es_code_t es_trainer_evaluate(es_trainer_t *trainer, es_split_t split, int32_t epoch, const es_observer_t *observer,
                               es_epoch_stats_t *stats, es_status_t *status);
 
+/** Counts [label][prediction], classes × classes, of the last pass over all ranks. Borrowed. */
+const int64_t *es_trainer_confusion(const es_trainer_t *trainer);
 es_model_t *es_trainer_model(es_trainer_t *trainer);
 es_optimizer_state_t *es_trainer_optimizer(es_trainer_t *trainer);
 

@@ -87,7 +87,7 @@ static void begin(es_unit_t *unit, const es_pass_t *pass) {
 
 static void gather(es_unit_t *unit, const es_slice_t *slice) {
   state_t *s = unit->state;
-  es_rows_moments(s->sums + (size_t)slice->lane * 2 * s->channels, es_storage_at(&unit->in, slice),
+  es_rows_moments(s->sums + (size_t)slice->lane * 2 * s->channels, es_storage_at(&unit->in[0], slice),
                   slice_rows(unit, slice), s->channels, s->guess, s->scratch);
 }
 
@@ -120,15 +120,15 @@ static void synchronise(es_unit_t *unit, const es_pass_t *pass) {
 static void forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
   state_t *s = unit->state;
-  es_rows_affine(es_storage_at(&unit->out, slice), es_storage_at(&unit->in, slice), slice_rows(unit, slice),
-                 s->channels, s->scale, s->shift, unit->relu);
+  es_rows_affine(es_storage_at(&unit->out, slice), es_storage_at(&unit->in[0], slice), slice_rows(unit, slice),
+                 s->channels, s->scale, s->shift, unit->activation);
 }
 
 static void backward_gather(es_unit_t *unit, const es_slice_t *slice) {
   state_t *s = unit->state;
   es_rows_backward_sums(s->sums + (size_t)slice->lane * 2 * s->channels, es_storage_at(&unit->out_gradient, slice),
-                        es_storage_at(&unit->in, slice), slice_rows(unit, slice), s->channels, s->scale, s->shift,
-                        s->mean, unit->relu, s->scratch);
+                        es_storage_at(&unit->in[0], slice), slice_rows(unit, slice), s->channels, s->scale, s->shift,
+                        s->mean, unit->activation, s->scratch);
 }
 
 static void backward_synchronise(es_unit_t *unit, const es_pass_t *pass) {
@@ -155,9 +155,9 @@ static void backward_synchronise(es_unit_t *unit, const es_pass_t *pass) {
 static void backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
   state_t *s = unit->state;
-  float *dx = es_storage_at(&unit->in_gradient, slice);
+  float *dx = es_storage_at(&unit->in_gradient[0], slice);
   if (!dx) return;
-  es_rows_backward_apply(dx, es_storage_at(&unit->out_gradient, slice), es_storage_at(&unit->in, slice),
+  es_rows_backward_apply(dx, es_storage_at(&unit->out_gradient, slice), es_storage_at(&unit->in[0], slice),
                          slice_rows(unit, slice), s->channels, s->a, s->b, s->c);
 }
 

@@ -1,4 +1,4 @@
-/* ReLU that does not follow a batch norm, and dropout. */
+/* ReLU and ReLU6 that follow neither a batch norm nor a sum, sums, and dropout. */
 #include "eigenscope/random.h"
 #include "kernels.h"
 #include "unit.h"
@@ -8,20 +8,42 @@ static size_t slice_size(const es_unit_t *unit, const es_slice_t *slice) {
   return (size_t)(slice->count * unit->out.size);
 }
 
-static void relu_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+static void activation_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
-  es_relu_forward(es_storage_at(&unit->out, slice), es_storage_at(&unit->in, slice), slice_size(unit, slice));
+  es_activate(es_storage_at(&unit->out, slice), es_storage_at(&unit->in[0], slice), slice_size(unit, slice),
+              unit->activation);
 }
 
-static void relu_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+static void activation_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
-  float *dx = es_storage_at(&unit->in_gradient, slice);
+  float *dx = es_storage_at(&unit->in_gradient[0], slice);
   if (dx)
-    es_relu_backward(dx, es_storage_at(&unit->out_gradient, slice), es_storage_at(&unit->out, slice),
-                     slice_size(unit, slice));
+    es_activate_backward(dx, es_storage_at(&unit->out_gradient, slice), es_storage_at(&unit->out, slice),
+                         slice_size(unit, slice), unit->activation);
 }
 
-const es_unit_class_t es_unit_relu = {.name = "ReLU", .forward = relu_forward, .backward = relu_backward};
+const es_unit_class_t es_unit_activation = {
+    .name = "activation", .forward = activation_forward, .backward = activation_backward};
+
+static void sum_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+  (void)pass;
+  es_add_activate(es_storage_at(&unit->out, slice), es_storage_at(&unit->in[0], slice),
+                  es_storage_at(&unit->in[1], slice), slice_size(unit, slice), unit->activation);
+}
+
+/* Both inputs get the gradient of the sum: masked in its place, then copied unless it is handed on where it lies. */
+static void sum_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+  (void)pass;
+  const size_t n = slice_size(unit, slice);
+  float *g = es_storage_at(&unit->out_gradient, slice);
+  es_activate_backward(g, g, es_storage_at(&unit->out, slice), n, unit->activation);
+  for (int i = 0; i < 2; i++) {
+    float *dx = es_storage_at(&unit->in_gradient[i], slice);
+    if (dx && dx != g) memcpy(dx, g, n * sizeof *dx);
+  }
+}
+
+const es_unit_class_t es_unit_sum = {.name = "sum", .forward = sum_forward, .backward = sum_backward};
 
 /* out = in / (1 − rate) where a unit deviate is at least `rate`, else 0. The deviates are a function of (seed, node,
  * step, sample, element), so backward draws the same ones instead of keeping a mask. */
@@ -40,7 +62,7 @@ static void drop(const es_unit_t *unit, const es_pass_t *pass, const es_slice_t 
 }
 
 static void dropout_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  const float *in = es_storage_at(&unit->in, slice);
+  const float *in = es_storage_at(&unit->in[0], slice);
   float *out = es_storage_at(&unit->out, slice);
   if (pass->training && unit->node->rate > 0.0)
     drop(unit, pass, slice, in, out);
@@ -49,7 +71,7 @@ static void dropout_forward(es_unit_t *unit, const es_pass_t *pass, const es_sli
 }
 
 static void dropout_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  float *dx = es_storage_at(&unit->in_gradient, slice);
+  float *dx = es_storage_at(&unit->in_gradient[0], slice);
   const float *dy = es_storage_at(&unit->out_gradient, slice);
   if (!dx) return;
   if (unit->node->rate > 0.0)

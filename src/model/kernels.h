@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** What follows a batch norm or a sum in the same pass: nothing, max(0, ·), or min(max(0, ·), 6). NaN stays NaN. */
+typedef enum es_activation { ES_NO_ACTIVATION, ES_RELU, ES_RELU6 } es_activation_t;
+
 /** Length in floats of the pattern for `channels`: a multiple of channels and of 16, at least 64. */
 size_t es_pattern_length(size_t channels);
 /** Repeats a per-channel vector over a pattern. */
@@ -16,23 +19,25 @@ void es_pattern_fill(float *pattern, const float *values, size_t channels);
  * float, everything above is double. `shift` is a pattern; `scratch` holds 2 × pattern doubles. */
 void es_rows_moments(double *sums, const float *x, size_t rows, size_t channels, const float *shift, double *scratch);
 
-/** y = scale·x + shift, and with relu max(0, ·) (NaN stays NaN). Patterns. y may be x. */
+/** y = activation(scale·x + shift). Patterns. y may be x. */
 void es_rows_affine(float *y, const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
-                    int relu);
+                    es_activation_t activation);
 
-/** Backward sums of batch norm (+ ReLU): g = dy where scale·x + shift > 0 (all, without relu), written over dy;
- * sums[c] += Σ g, sums[channels + c] += Σ g·(x − mean). Precision as es_rows_moments. */
+/** Backward sums of batch norm and activation: g = dy where 0 < scale·x + shift (< 6) (all, without one), written over
+ * dy; sums[c] += Σ g, sums[channels + c] += Σ g·(x − mean). Precision as es_rows_moments. */
 void es_rows_backward_sums(double *sums, float *dy, const float *x, size_t rows, size_t channels, const float *scale,
-                           const float *shift, const float *mean, int relu, double *scratch);
+                           const float *shift, const float *mean, es_activation_t activation, double *scratch);
 
 /** dx = a·g + b·x + c. Patterns. dx may be g. */
 void es_rows_backward_apply(float *dx, const float *g, const float *x, size_t rows, size_t channels, const float *a,
                             const float *b, const float *c);
 
-/** y = max(0, x), NaN stays NaN. */
-void es_relu_forward(float *y, const float *x, size_t n);
-/** dx = dy where y > 0, else 0. dx may be dy. */
-void es_relu_backward(float *dx, const float *dy, const float *y, size_t n);
+/** y = activation(x). y may be x. */
+void es_activate(float *y, const float *x, size_t n, es_activation_t activation);
+/** dx = dy where 0 < y (< 6), else 0; all of dy without an activation. dx may be dy. */
+void es_activate_backward(float *dx, const float *dy, const float *y, size_t n, es_activation_t activation);
+/** y = activation(a + b). y may be a or b. */
+void es_add_activate(float *y, const float *a, const float *b, size_t n, es_activation_t activation);
 /** sum += x. */
 void es_vector_add(float *sum, const float *x, size_t n);
 /** Index of the first NaN or Inf, or n. */

@@ -1,9 +1,10 @@
 /* The driver: units in forward order, cut into segments at the batch norms, each slice depth-first through a segment.
- */
+ * Where values are kept, and which units add to a gradient that is there already, is the layout's (layout.h). */
 #include "eigenscope/model.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
 #include "kernels.h"
+#include "layout.h"
 #include "unit.h"
 #include <assert.h>
 #include <string.h>
@@ -16,11 +17,13 @@ struct es_model {
   bool training;
   int64_t samples; /* stored at most on this rank */
   float *parameters, *gradients, *buffers, *scratch;
-  es_unit_t *units;
+  es_layout_t layout;
+  float **memory;     /* of each buffer of the layout */
+  es_storage_t input; /* images */
+  es_unit_t *units;   /* steps 1 … of the layout */
   int n_units;
   int *segments; /* first unit of each segment, n_units at the end */
   int n_segments;
-  float *pool[5];     /* gradients: two for whole batches, two for slices, and the loss gradient */
   es_slice_t *slices; /* of this rank, lane by lane */
   int *lane_slices;   /* first slice of each of this rank's lanes, and the end */
   int slices_capacity;
@@ -87,7 +90,10 @@ static const es_unit_class_t *class_of(const es_node_t *node) {
   case ES_OP_BATCHNORM:
     return &es_unit_batchnorm;
   case ES_OP_RELU:
-    return &es_unit_relu;
+  case ES_OP_RELU6:
+    return &es_unit_activation;
+  case ES_OP_ADD:
+    return &es_unit_sum;
   case ES_OP_MAXPOOL:
   case ES_OP_AVGPOOL:
     return &es_unit_pool;
@@ -101,79 +107,53 @@ static const es_unit_class_t *class_of(const es_node_t *node) {
   return NULL;
 }
 
-/* A batch norm and the ReLU that reads it are one unit. */
-static bool fuses(const es_graph_t *graph, int node) {
-  return graph->nodes[node].op == ES_OP_BATCHNORM && node + 1 < graph->n_nodes &&
-         graph->nodes[node + 1].op == ES_OP_RELU;
-}
-
-static int count_units(const es_graph_t *graph) {
-  int n = 0;
-  for (int i = 1; i < graph->n_nodes; i++, n++) i += fuses(graph, i);
-  return n;
-}
-
 static float *allocate_floats(int64_t count) {
   return es_allocate_zero((size_t)count, sizeof(float));
 }
 
-/* Activations: kept for the whole share of the rank when there will be a backward pass, else one slice's. */
-static bool lay_out_activations(es_model_t *m) {
-  const es_graph_t *graph = m->graph;
-  const bool whole = m->training;
-  const int64_t samples = whole ? m->samples : ES_SLICE_MAX;
-  es_storage_t in = {.size = es_shape_size(graph->nodes[0].out), .whole = whole};
-  in.data = allocate_floats(samples * in.size);
-  bool fine = in.data != NULL;
-  for (int u = 0, node = 1; u < m->n_units; u++, node++) {
-    es_unit_t *unit = &m->units[u];
-    *unit = (es_unit_t){.class = class_of(&graph->nodes[node]),
-                        .graph = graph,
-                        .group = &m->group,
-                        .node = &graph->nodes[node],
-                        .index = node,
-                        .training = m->training,
-                        .samples = samples,
-                        .relu = fuses(graph, node),
-                        .parameters = m->parameters,
-                        .gradients = m->gradients,
-                        .buffers = m->buffers,
-                        .wait = &m->wait,
-                        .in = in};
-    unit->out = (es_storage_t){.size = es_shape_size(unit->node->out), .whole = whole};
-    unit->out.data = allocate_floats(samples * unit->out.size);
-    fine = fine && unit->out.data;
-    in = unit->out;
-    node += unit->relu;
+static bool allocate_buffers(es_model_t *m) {
+  bool fine = true;
+  for (int b = 0; b < m->layout.n_buffers; b++) {
+    const es_buffer_t *buffer = &m->layout.buffers[b];
+    m->memory[b] = allocate_floats(buffer->size * (buffer->whole ? m->samples : ES_SLICE_MAX));
+    fine = fine && m->memory[b];
   }
   return fine;
 }
 
-/* Gradients: only what a batch norm waits with is kept for the whole batch; everything else lives for one slice. Each
- * kind alternates between two buffers, because a unit reads one and writes the next. */
-static bool lay_out_gradients(es_model_t *m) {
-  int64_t whole = 0, slice = 0;
-  for (int u = 0; u + 1 < m->n_units; u++) {
-    int64_t size = m->units[u].out.size;
-    if (m->units[u].class->backward_synchronise)
-      whole = size > whole ? size : whole;
-    else
-      slice = size > slice ? size : slice;
+/* Place of a value with the shape of what `step` puts out; nowhere for buffer −1 or step −1. */
+static es_storage_t storage(const es_model_t *m, int32_t buffer, int32_t step) {
+  if (buffer < 0 || step < 0) return (es_storage_t){0};
+  const es_buffer_t *b = &m->layout.buffers[buffer];
+  return (es_storage_t){.data = m->memory[buffer],
+                        .size = es_shape_size(m->layout.steps[step].node->out),
+                        .stride = b->size,
+                        .whole = b->whole};
+}
+
+static void lay_out_unit(es_model_t *m, int32_t k) {
+  const es_step_t *steps = m->layout.steps, *s = &steps[k];
+  es_unit_t *unit = &m->units[k - 1];
+  *unit = (es_unit_t){.class = class_of(s->node),
+                      .graph = m->graph,
+                      .group = &m->group,
+                      .node = s->node,
+                      .index = (int32_t)(s->node - m->graph->nodes),
+                      .training = m->training,
+                      .samples = m->training ? m->samples : ES_SLICE_MAX,
+                      .activation = s->activation,
+                      .parameters = m->parameters,
+                      .gradients = m->gradients,
+                      .buffers = m->buffers,
+                      .wait = &m->wait,
+                      .out = storage(m, s->out, k),
+                      .out_gradient = storage(m, s->gradient, k)};
+  for (int i = 0; i < 2; i++) {
+    const int32_t v = s->in[i];
+    unit->in[i] = storage(m, v >= 0 ? steps[v].out : -1, v);
+    unit->in_gradient[i] = storage(m, s->in_gradient[i], v);
+    unit->total[i] = storage(m, s->adds[i] ? steps[v].gradient : -1, v);
   }
-  m->pool[0] = allocate_floats(whole * m->samples);
-  m->pool[1] = allocate_floats(whole * m->samples);
-  m->pool[2] = allocate_floats(slice * ES_SLICE_MAX);
-  m->pool[3] = allocate_floats(slice * ES_SLICE_MAX);
-  m->pool[4] = allocate_floats(m->units[m->n_units - 1].out.size * m->samples);
-  int n_whole = 0;
-  for (int u = 0; u < m->n_units; u++) {
-    es_unit_t *unit = &m->units[u];
-    const bool waits = unit->class->backward_synchronise != NULL, last = u + 1 == m->n_units;
-    float *data = last ? m->pool[4] : waits ? m->pool[n_whole++ % 2] : m->pool[2 + u % 2];
-    unit->out_gradient = (es_storage_t){.data = data, .size = unit->out.size, .whole = waits || last};
-    if (!last) m->units[u + 1].in_gradient = unit->out_gradient;
-  }
-  return m->pool[0] && m->pool[1] && m->pool[2] && m->pool[3] && m->pool[4];
 }
 
 static void find_segments(es_model_t *m) {
@@ -189,24 +169,26 @@ static es_code_t allocate(es_model_t *m, const int64_t *batches, int n_batches, 
   int64_t most = largest(batches, n_batches), first;
   es_group_range(&m->group, most, &first, &m->samples);
   if (m->samples < ES_SLICE_MAX) m->samples = ES_SLICE_MAX;
-  m->n_units = count_units(m->graph);
+  ES_TRY(es_layout_create(&m->layout, m->graph, m->training, status));
+  m->n_units = m->layout.n_steps - 1;
   m->slices_capacity = lanes * (lane_cuts(most / m->group.lanes + 1) + 1);
   m->parameters = allocate_floats(m->graph->parameter_count);
   m->buffers = allocate_floats(m->graph->buffer_count);
   m->gradients = allocate_floats(m->training ? m->graph->parameter_count : 1);
   m->scratch = allocate_floats(m->training && m->group.size > 1 ? m->graph->parameter_count : 1);
+  m->memory = es_allocate_zero((size_t)m->layout.n_buffers, sizeof *m->memory);
   m->units = es_allocate_zero((size_t)m->n_units, sizeof *m->units);
   m->segments = es_allocate_zero((size_t)m->n_units + 1, sizeof *m->segments);
   m->slices = es_allocate_zero((size_t)m->slices_capacity, sizeof *m->slices);
   m->lane_slices = es_allocate_zero((size_t)lanes + 1, sizeof *m->lane_slices);
   m->sums = es_allocate_zero((size_t)lanes * SUMS, sizeof *m->sums);
-  bool fine = m->parameters && m->buffers && m->gradients && m->scratch && m->units && m->segments && m->slices &&
-              m->lane_slices && m->sums;
-  if (fine) fine = lay_out_activations(m);
-  if (fine && m->training) fine = lay_out_gradients(m);
-  if (!fine)
+  bool fine = m->parameters && m->buffers && m->gradients && m->scratch && m->memory && m->units && m->segments &&
+              m->slices && m->lane_slices && m->sums;
+  if (!fine || !allocate_buffers(m))
     return es_fail(status, ES_SYSTEM, "model", "out of memory for a network of %lld parameters and batches of %lld",
                    (long long)m->graph->parameter_count, (long long)most);
+  m->input = storage(m, m->layout.steps[0].out, 0);
+  for (int32_t k = 1; k < m->layout.n_steps; k++) lay_out_unit(m, k);
   find_segments(m);
   return ES_OK;
 }
@@ -258,10 +240,10 @@ void es_model_destroy(es_model_t *m) {
   for (int u = 0; m->units && u < m->n_units; u++) {
     es_unit_t *unit = &m->units[u];
     if (unit->class && unit->class->destroy) unit->class->destroy(unit);
-    if (u == 0) es_free(unit->in.data);
-    es_free(unit->out.data);
   }
-  for (size_t i = 0; i < sizeof m->pool / sizeof *m->pool; i++) es_free(m->pool[i]);
+  for (int b = 0; m->memory && b < m->layout.n_buffers; b++) es_free(m->memory[b]);
+  es_free(m->memory);
+  es_layout_destroy(&m->layout);
   es_free(m->parameters);
   es_free(m->buffers);
   es_free(m->gradients);
@@ -323,8 +305,7 @@ static void add_loss(es_model_t *m, const es_pass_t *pass, const es_slice_t *sli
 }
 
 static void forward_slice(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice, int begin, int end) {
-  if (begin == 0)
-    pass->feed.fetch(pass->feed.context, slice->first, slice->count, es_storage_at(&m->units[0].in, slice));
+  if (begin == 0) pass->feed.fetch(pass->feed.context, slice->first, slice->count, es_storage_at(&m->input, slice));
   run_units(m, pass, slice, begin, end);
   if (end == m->n_units)
     add_loss(m, pass, slice);
@@ -360,6 +341,15 @@ void es_model_forward(es_model_t *m, const es_pass_t *pass, double signal, es_lo
   *out = (es_loss_t){m->sums[0], m->sums[1], m->sums[2], m->sums[3]};
 }
 
+static void backward_unit(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+  unit->class->backward(unit, pass, slice);
+  for (int i = 0; i < 2; i++) {
+    float *total = es_storage_at(&unit->total[i], slice);
+    if (total)
+      es_vector_add(total, es_storage_at(&unit->in_gradient[i], slice), (size_t)(slice->count * unit->total[i].size));
+  }
+}
+
 /* Backward through the units of a segment and the batch norm at the head of the next one. */
 static void backward_segment(es_model_t *m, const es_pass_t *pass, int segment) {
   const int begin = m->segments[segment], end = m->segments[segment + 1];
@@ -369,8 +359,8 @@ static void backward_segment(es_model_t *m, const es_pass_t *pass, int segment) 
   for (int lane = 0; lane < m->group.lane_count; lane++) {
     for (int i = m->lane_slices[lane]; i < m->lane_slices[lane + 1]; i++) {
       const es_slice_t *slice = &m->slices[i];
-      if (next) next->class->backward(next, pass, slice);
-      for (int u = end - 1; u >= stop; u--) m->units[u].class->backward(&m->units[u], pass, slice);
+      if (next) backward_unit(next, pass, slice);
+      for (int u = end - 1; u >= stop; u--) backward_unit(&m->units[u], pass, slice);
       if (stop > begin) head->class->backward_gather(head, slice);
     }
     for (int u = stop; u < end; u++) {
@@ -405,30 +395,22 @@ const char *es_model_first_nonfinite(es_model_t *m, const es_pass_t *pass) {
 
 /* Follows the allocations above and those of onednn.c. */
 int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training) {
-  const int64_t share = (batch + ranks - 1) / ranks, least = ES_SLICE_MAX;
-  const int64_t samples = !training ? least : share > least ? share : least;
-  int64_t vectors = 3, packed = 0, sums = 0, segment = 0, whole = 0, slice = 0, workspace = 0;
-  int64_t floats = es_shape_size(graph->nodes[0].out) * samples + graph->buffer_count;
-  floats += graph->parameter_count * (training ? ranks > 1 ? 3 : 2 : 1);
+  const int64_t share = (batch + ranks - 1) / ranks, samples = share > ES_SLICE_MAX ? share : ES_SLICE_MAX;
+  int64_t vectors = 3, packed = 0, sums = 0, segment = 0, workspace = 0, floats = graph->buffer_count;
+  es_layout_t layout;
+  if (es_layout_create(&layout, graph, training, NULL) != ES_OK) return 0;
+  floats += es_layout_floats(&layout, samples) + graph->parameter_count * (training ? ranks > 1 ? 3 : 2 : 1);
+  es_layout_destroy(&layout);
   for (int local = lanes / ranks; local > 1; local /= 2) vectors++;
   for (int i = 1; i < graph->n_nodes; i++) {
     const es_node_t *node = &graph->nodes[i];
-    const bool norm = node->op == ES_OP_BATCHNORM;
-    i += fuses(graph, i);
-    const int64_t size = es_shape_size(graph->nodes[i].out);
-    floats += size * samples;
-    if (node->op == ES_OP_MAXPOOL) workspace += size * samples;
-    if (norm) {
-      whole = size > whole ? size : whole;
-      segment = 0;
-    } else {
-      slice = size > slice ? size : slice;
-    }
+    if (node->op == ES_OP_BATCHNORM) segment = 0;
+    if (node->op == ES_OP_MAXPOOL) workspace += es_shape_size(node->out) * samples;
     if (node->layer < 0) continue;
     packed += 2 * graph->parameters[node->weight].count;
-    segment += vectors * (graph->parameters[node->weight].count + graph->parameters[node->bias].count);
+    segment += vectors * es_graph_parameters(graph, node);
     sums = segment > sums ? segment : sums;
   }
-  if (training) floats += 2 * whole * samples + 2 * slice * ES_SLICE_MAX + packed + sums;
+  if (training) floats += packed + sums;
   return floats * (int64_t)sizeof(float) + (training ? workspace : 0);
 }

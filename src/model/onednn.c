@@ -91,10 +91,11 @@ typedef struct packing {
 typedef struct state {
   kernels_t kernels[ES_SLICE_MAX + 1];
   packing_t forward, backward_data, gradient; /* gradient: reorder is from packed to flat */
-  dnnl_memory_t flat, flat_gradient, bias, bias_gradient;
-  es_stack_t sums;      /* gradients of weights and bias, lane by lane; memory borrowed from the model */
-  size_t packed_floats; /* of the weights, rounded up so that the bias behind them is aligned */
-  float *extra;         /* gradient of the second, third … slice of a lane; borrowed */
+  dnnl_memory_t flat, flat_gradient;
+  dnnl_memory_t bias, bias_gradient; /* or NULL */
+  es_stack_t sums;                   /* gradients of weights and bias, lane by lane; memory borrowed from the model */
+  size_t packed_floats;              /* of the weights, rounded up so that the bias behind them is aligned */
+  float *extra;                      /* gradient of the second, third … slice of a lane; borrowed */
   bool lane_started;
   uint8_t *workspace; /* max pooling: which input won; for all stored samples */
   size_t workspace_sample;
@@ -146,7 +147,9 @@ static void destroy(es_unit_t *unit) {
   destroy_packing(&s->backward_data);
   destroy_packing(&s->gradient);
   dnnl_memory_t others[] = {s->flat, s->flat_gradient, s->bias, s->bias_gradient};
-  for (size_t i = 0; i < sizeof others / sizeof *others; i++) dnnl_memory_destroy(others[i]);
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    if (others[i]) dnnl_memory_destroy(others[i]);
+  }
   es_free(s->workspace);
   es_free(s);
   unit->state = NULL;
@@ -178,12 +181,19 @@ static bool is_matrix(const es_unit_t *unit) {
   return unit->node->op == ES_OP_LINEAR && unit->node->in.h == 1 && unit->node->in.w == 1;
 }
 
-/* Weights as PyTorch has them (tag oihw or oi), or in whatever layout the kernels prefer (tag any). */
+/* Weights as PyTorch has them (tag oihw, goihw or oi), or in whatever layout the kernels prefer (tag any). */
 static dnnl_memory_desc_t weight_layout(const es_unit_t *unit, bool any) {
   const es_node_t *node = unit->node;
   if (is_matrix(unit)) return matrix_layout(node->out.c, node->in.c, any ? dnnl_format_tag_any : dnnl_oi);
   dnnl_memory_desc_t md;
   const bool conv = node->op == ES_OP_CONV;
+  if (conv && node->groups > 1) {
+    const int64_t g = node->groups;
+    dnnl_dims_t grouped = {g, node->out.c / g, node->in.c / g, node->kernel, node->kernel};
+    must(dnnl_memory_desc_init_by_tag(&md, 5, grouped, dnnl_f32, any ? dnnl_format_tag_any : dnnl_goihw),
+         "describe weights");
+    return md;
+  }
   dnnl_dims_t dims = {node->out.c, node->in.c, conv ? node->kernel : node->in.h, conv ? node->kernel : node->in.w};
   must(dnnl_memory_desc_init_by_tag(&md, 4, dims, dnnl_f32, any ? dnnl_format_tag_any : dnnl_oihw), "describe weights");
   return md;
@@ -210,7 +220,7 @@ static void describe(const es_unit_t *unit, direction_t direction, const dnnl_me
                      description_t *out) {
   const es_node_t *node = unit->node;
   const dnnl_memory_desc_t src = source_layout(unit, count), dst = target_layout(unit, count);
-  const dnnl_memory_desc_t bias = bias_layout(unit);
+  const dnnl_memory_desc_t bias_md = bias_layout(unit), *bias = node->bias >= 0 ? &bias_md : NULL;
   const dnnl_prop_kind_t kind = unit->training ? dnnl_forward_training : dnnl_forward_inference;
   const dnnl_alg_kind_t algorithm = dnnl_convolution_direct;
   const dnnl_dims_t strides = {node->stride, node->stride}, padding = {node->padding, node->padding};
@@ -219,20 +229,20 @@ static void describe(const es_unit_t *unit, direction_t direction, const dnnl_me
     dnnl_convolution_desc_t *d = &out->convolution;
     if (direction == FORWARD)
       code =
-          dnnl_convolution_forward_desc_init(d, kind, algorithm, &src, weights, &bias, &dst, strides, padding, padding);
+          dnnl_convolution_forward_desc_init(d, kind, algorithm, &src, weights, bias, &dst, strides, padding, padding);
     else if (direction == BACKWARD_DATA)
       code = dnnl_convolution_backward_data_desc_init(d, algorithm, &src, weights, &dst, strides, padding, padding);
     else
-      code = dnnl_convolution_backward_weights_desc_init(d, algorithm, &src, weights, &bias, &dst, strides, padding,
+      code = dnnl_convolution_backward_weights_desc_init(d, algorithm, &src, weights, bias, &dst, strides, padding,
                                                          padding);
   } else {
     dnnl_inner_product_desc_t *d = &out->linear;
     if (direction == FORWARD)
-      code = dnnl_inner_product_forward_desc_init(d, kind, &src, weights, &bias, &dst);
+      code = dnnl_inner_product_forward_desc_init(d, kind, &src, weights, bias, &dst);
     else if (direction == BACKWARD_DATA)
       code = dnnl_inner_product_backward_data_desc_init(d, &src, weights, &dst);
     else
-      code = dnnl_inner_product_backward_weights_desc_init(d, &src, weights, &bias, &dst);
+      code = dnnl_inner_product_backward_weights_desc_init(d, &src, weights, bias, &dst);
   }
   must(code, "describe a layer");
 }
@@ -264,7 +274,7 @@ static es_code_t make_weighted_kernels(es_unit_t *unit, int count, es_status_t *
     code = make_direction(unit, BACKWARD_WEIGHTS, &s->gradient, count, forward, &k->backward_weights, &pd, status);
     if (pd) dnnl_primitive_desc_destroy(pd);
     pd = NULL;
-    if (code == ES_OK && unit->in_gradient.data)
+    if (code == ES_OK && unit->in_gradient[0].data)
       code = make_direction(unit, BACKWARD_DATA, &s->backward_data, count, forward, &k->backward_data, &pd, status);
     if (pd) dnnl_primitive_desc_destroy(pd);
   }
@@ -317,19 +327,20 @@ static es_code_t create_weighted(es_unit_t *unit, uint32_t sizes, es_status_t *s
   }
 
   const dnnl_memory_desc_t flat = weight_layout(unit, false), bias = bias_layout(unit);
+  const bool biased = unit->node->bias >= 0;
   ES_TRY(make_memory(unit, &s->flat, &flat, status));
   ES_TRY(make_memory(unit, &s->flat_gradient, &flat, status));
-  ES_TRY(make_memory(unit, &s->bias, &bias, status));
-  ES_TRY(make_memory(unit, &s->bias_gradient, &bias, status));
+  if (biased) ES_TRY(make_memory(unit, &s->bias, &bias, status));
+  if (biased) ES_TRY(make_memory(unit, &s->bias_gradient, &bias, status));
   ES_TRY(make_packing(unit, &s->forward, &flat, false, status));
   ES_TRY(make_packing(unit, &s->backward_data, &flat, false, status));
   ES_TRY(make_packing(unit, &s->gradient, &flat, true, status));
   must(dnnl_memory_set_data_handle(s->flat, es_unit_parameter(unit, unit->node->weight)), "set weights");
-  must(dnnl_memory_set_data_handle(s->bias, es_unit_parameter(unit, unit->node->bias)), "set a bias");
+  if (biased) must(dnnl_memory_set_data_handle(s->bias, es_unit_parameter(unit, unit->node->bias)), "set a bias");
   if (!unit->training) return ES_OK;
   must(dnnl_memory_set_data_handle(s->flat_gradient, es_unit_gradient(unit, unit->node->weight)), "set a gradient");
   s->packed_floats = (dnnl_memory_desc_get_size(&s->gradient.layout) / sizeof(float) + 15) / 16 * 16;
-  s->sums.n = s->packed_floats + ((size_t)unit->node->out.c + 15) / 16 * 16;
+  s->sums.n = s->packed_floats + (biased ? ((size_t)unit->node->out.c + 15) / 16 * 16 : 0);
   return ES_OK;
 }
 
@@ -369,11 +380,11 @@ static void weighted_forward(es_unit_t *unit, const es_pass_t *pass, const es_sl
   (void)pass;
   const state_t *s = unit->state;
   const kernels_t *k = &s->kernels[slice->count];
-  const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, at(k, MEMORY_SRC, es_storage_at(&unit->in, slice))},
+  const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, at(k, MEMORY_SRC, es_storage_at(&unit->in[0], slice))},
                                        {DNNL_ARG_WEIGHTS, packed(s, &s->forward)},
-                                       {DNNL_ARG_BIAS, s->bias},
-                                       {DNNL_ARG_DST, at(k, MEMORY_DST, es_storage_at(&unit->out, slice))}};
-  run(k->forward, arguments, 4, "run a layer forward");
+                                       {DNNL_ARG_DST, at(k, MEMORY_DST, es_storage_at(&unit->out, slice))},
+                                       {DNNL_ARG_BIAS, s->bias}};
+  run(k->forward, arguments, s->bias ? 4 : 3, "run a layer forward");
 }
 
 static void weighted_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
@@ -383,19 +394,19 @@ static void weighted_backward(es_unit_t *unit, const es_pass_t *pass, const es_s
   dnnl_memory_t gradient = at(k, MEMORY_DIFF_DST, es_storage_at(&unit->out_gradient, slice));
   float *sum = es_stack_next(&s->sums), *target = s->lane_started ? s->extra : sum;
   must(dnnl_memory_set_data_handle(s->gradient.memory, target), "set a gradient");
-  must(dnnl_memory_set_data_handle(s->bias_gradient, target + s->packed_floats), "set a gradient");
-  const dnnl_exec_arg_t weights[] = {{DNNL_ARG_SRC, at(k, MEMORY_SRC, es_storage_at(&unit->in, slice))},
+  if (s->bias) must(dnnl_memory_set_data_handle(s->bias_gradient, target + s->packed_floats), "set a gradient");
+  const dnnl_exec_arg_t weights[] = {{DNNL_ARG_SRC, at(k, MEMORY_SRC, es_storage_at(&unit->in[0], slice))},
                                      {DNNL_ARG_DIFF_DST, gradient},
                                      {DNNL_ARG_DIFF_WEIGHTS, s->gradient.memory},
                                      {DNNL_ARG_DIFF_BIAS, s->bias_gradient}};
-  run(k->backward_weights, weights, 4, "run a layer's weight gradient");
+  run(k->backward_weights, weights, s->bias ? 4 : 3, "run a layer's weight gradient");
   if (s->lane_started) es_vector_add(sum, s->extra, s->sums.n);
   s->lane_started = true;
-  if (!unit->in_gradient.data) return;
+  if (!unit->in_gradient[0].data) return;
   const dnnl_exec_arg_t data[] = {
       {DNNL_ARG_DIFF_DST, gradient},
       {DNNL_ARG_WEIGHTS, packed(s, &s->backward_data)},
-      {DNNL_ARG_DIFF_SRC, at(k, MEMORY_DIFF_SRC, es_storage_at(&unit->in_gradient, slice))}};
+      {DNNL_ARG_DIFF_SRC, at(k, MEMORY_DIFF_SRC, es_storage_at(&unit->in_gradient[0], slice))}};
   run(k->backward_data, data, 3, "run a layer's input gradient");
 }
 
@@ -413,6 +424,7 @@ static void weighted_backward_end(es_unit_t *unit) {
   must(dnnl_memory_set_data_handle(s->gradient.memory, (void *)total), "set a gradient");
   const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, s->gradient.memory}, {DNNL_ARG_TO, s->flat_gradient}};
   run(s->gradient.reorder, arguments, 2, "unpack a gradient");
+  if (!s->bias) return;
   memcpy(es_unit_gradient(unit, unit->node->bias), total + s->packed_floats, (size_t)unit->node->out.c * sizeof *total);
 }
 
@@ -432,7 +444,8 @@ static es_code_t make_pool_kernels(es_unit_t *unit, int count, es_status_t *stat
   const es_node_t *node = unit->node;
   const dnnl_memory_desc_t src = source_layout(unit, count), dst = target_layout(unit, count);
   const dnnl_alg_kind_t algorithm = node->op == ES_OP_MAXPOOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
-  const dnnl_dims_t kernel = {node->kernel, node->kernel}, strides = {node->stride, node->stride}, padding = {0, 0};
+  const dnnl_dims_t kernel = {node->kernel, node->kernel}, strides = {node->stride, node->stride},
+                    padding = {node->padding, node->padding};
   const dnnl_prop_kind_t kind = unit->training ? dnnl_forward_training : dnnl_forward_inference;
   dnnl_pooling_desc_t description;
   dnnl_primitive_desc_t forward = NULL, pd = NULL;
@@ -479,7 +492,7 @@ static void pool_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_
   (void)pass;
   const state_t *s = unit->state;
   const kernels_t *k = &s->kernels[slice->count];
-  dnnl_exec_arg_t arguments[3] = {{DNNL_ARG_SRC, at(k, MEMORY_SRC, es_storage_at(&unit->in, slice))},
+  dnnl_exec_arg_t arguments[3] = {{DNNL_ARG_SRC, at(k, MEMORY_SRC, es_storage_at(&unit->in[0], slice))},
                                   {DNNL_ARG_DST, at(k, MEMORY_DST, es_storage_at(&unit->out, slice))}};
   if (s->workspace) arguments[2] = (dnnl_exec_arg_t){DNNL_ARG_WORKSPACE, pool_workspace(unit, k, slice)};
   run(k->forward, arguments, s->workspace ? 3 : 2, "pool");
@@ -489,8 +502,8 @@ static void pool_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice
   (void)pass;
   const state_t *s = unit->state;
   const kernels_t *k = &s->kernels[slice->count];
-  if (!unit->in_gradient.data) return;
-  dnnl_exec_arg_t arguments[3] = {{DNNL_ARG_DIFF_SRC, at(k, MEMORY_SRC, es_storage_at(&unit->in_gradient, slice))},
+  if (!unit->in_gradient[0].data) return;
+  dnnl_exec_arg_t arguments[3] = {{DNNL_ARG_DIFF_SRC, at(k, MEMORY_SRC, es_storage_at(&unit->in_gradient[0], slice))},
                                   {DNNL_ARG_DIFF_DST, at(k, MEMORY_DST, es_storage_at(&unit->out_gradient, slice))}};
   if (s->workspace) arguments[2] = (dnnl_exec_arg_t){DNNL_ARG_WORKSPACE, pool_workspace(unit, k, slice)};
   run(k->backward_data, arguments, s->workspace ? 3 : 2, "run the gradient of pooling");

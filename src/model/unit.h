@@ -3,6 +3,7 @@
 #define ES_MODEL_UNIT_H
 
 #include "eigenscope/model.h"
+#include "kernels.h"
 
 /* Consecutive samples of one lane that go through the kernels together. */
 typedef struct es_slice {
@@ -35,7 +36,7 @@ typedef struct es_unit_class {
   void (*synchronise)(es_unit_t *unit, const es_pass_t *pass); /* collective */
   void (*forward)(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice);
   /* Backward: the same shape in the other direction. The gradient of this unit's output is there; `backward` writes
-   * that of its input, if there is a place for it. */
+   * that of its inputs, where there is a place for it. */
   void (*backward_gather)(es_unit_t *unit, const es_slice_t *slice);
   void (*backward_synchronise)(es_unit_t *unit, const es_pass_t *pass); /* collective */
   void (*backward)(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice);
@@ -47,12 +48,13 @@ typedef struct es_unit_class {
 /* A vector for each sample. Kept for the whole batch, or only while a slice is under way. */
 typedef struct es_storage {
   float *data;
-  int64_t size; /* floats of a sample */
+  int64_t size;   /* floats of a sample; those of one slice lie together */
+  int64_t stride; /* floats between the places of two samples, at least size: all that use a buffer have the same */
   bool whole;
 } es_storage_t;
 
 static inline float *es_storage_at(const es_storage_t *storage, const es_slice_t *slice) {
-  return storage->data ? storage->data + (storage->whole ? slice->store * storage->size : 0) : NULL;
+  return storage->data ? storage->data + (storage->whole ? slice->store * storage->stride : 0) : NULL;
 }
 
 struct es_unit {
@@ -63,16 +65,18 @@ struct es_unit {
   int32_t index;                           /* of the node, for random numbers */
   bool training;                           /* will run backward */
   int64_t samples;                         /* stored at most */
-  bool relu;                               /* batch norm: followed by a ReLU, done in the same pass */
-  es_storage_t in, out;                    /* activations */
-  es_storage_t in_gradient, out_gradient;  /* in_gradient.data is NULL when nobody wants it */
+  es_activation_t activation;              /* of a batch norm or a sum in the same pass, or the unit's own */
+  es_storage_t in[2], out;                 /* activations; in[1] of a sum. `out` of a sum may be one of `in` */
+  es_storage_t in_gradient[2];             /* data is NULL when nobody wants it. Of a sum it may be out_gradient */
+  es_storage_t out_gradient;               /* spoiled by backward */
+  es_storage_t total[2];                   /* where the model adds in_gradient to, or NULL: it is all there is */
   float *parameters, *gradients, *buffers; /* the model's flat vectors, borrowed */
   double *wait;                            /* seconds in reductions, the model's */
   void *state;                             /* owned by the class */
 };
 
 extern const es_unit_class_t es_unit_conv, es_unit_linear, es_unit_pool; /* onednn*.c */
-extern const es_unit_class_t es_unit_batchnorm, es_unit_relu, es_unit_dropout;
+extern const es_unit_class_t es_unit_batchnorm, es_unit_activation, es_unit_sum, es_unit_dropout;
 
 static inline float *es_unit_parameter(const es_unit_t *unit, int32_t tensor) {
   return unit->parameters + unit->graph->parameters[tensor].offset;

@@ -87,6 +87,9 @@ void es_trainer_destroy(es_trainer_t *t) {
   es_free(t);
 }
 
+const int64_t *es_trainer_confusion(const es_trainer_t *t) {
+  return t->confusion;
+}
 es_model_t *es_trainer_model(es_trainer_t *t) {
   return t->model;
 }
@@ -154,6 +157,7 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
   es_model_forward(t->model, &pass, stop ? 1.0 : 0.0, &loss);
   if (loss.signal > 0.0) return es_fail(status, ES_STOPPED, "train", "stopped in epoch %d", e->number);
   if (!isfinite(loss.loss)) return diverged(t, e, &pass, index, status);
+  if (e->observer && p->after_forward) ES_TRY(p->after_forward(p->after_context, status));
   e->sum.loss += loss.loss;
   e->sum.correct += loss.correct;
   e->sum.top5 += loss.top5;

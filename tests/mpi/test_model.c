@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CLASSES = 3, RESOLUTION = 8, LARGEST = 43, STEPS = 5, LANES_MOST = 16, LAYERS_MOST = 8 };
+enum { CLASSES = 3, RESOLUTION = 8, LARGEST = 43, STEPS = 5, LANES_MOST = 16, LAYERS_MOST = 24 };
 static const int64_t batches[STEPS] = {40, LARGEST, 5, 2, LARGEST};
 static const size_t image = (size_t)RESOLUTION * RESOLUTION * 3;
 static int rank, size;
@@ -67,7 +67,7 @@ static void capture_open(capture_t *c, const es_graph_t *graph, const es_group_t
   CHECK(graph->n_layers <= LAYERS_MOST && group->lane_count <= LANES_MOST);
   c->layers = graph->n_layers;
   c->lanes = group->lane_count;
-  CHECK(es_cov_workspace_create(&c->workspace, 64, &status) == ES_OK);
+  CHECK(es_cov_workspace_create(&c->workspace, 160, &status) == ES_OK);
   for (int l = 0; l < c->layers; l++) {
     for (int lane = 0; lane < c->lanes; lane++)
       CHECK(es_cov_create(&c->cov[l][lane], graph->nodes[graph->layers[l]].out.c, &status) == ES_OK);
@@ -184,18 +184,25 @@ static void check_same(const trace_t *a, const trace_t *b) {
   CHECK(counted == LARGEST);
 }
 
-static es_graph_t *make_graph(const es_model_spec_t *spec) {
+/* A network and its width. */
+typedef struct network {
+  es_model_spec_t spec;
+  es_ratio_t width;
+} network_t;
+
+static es_graph_t *make_graph(const network_t *network) {
   es_status_t status = {0};
   es_graph_t *graph;
-  const es_point_t point = {.model = *spec, .width = {1, 1}, .classes = CLASSES, .resolution = RESOLUTION};
+  const es_point_t point = {
+      .model = network->spec, .width = network->width, .classes = CLASSES, .resolution = RESOLUTION};
   CHECK(es_graph_create(&graph, &point, &status) == ES_OK);
   return graph;
 }
 
-static void check_network(const es_model_spec_t *spec, int lanes) {
+static void check_network(const network_t *network, int lanes) {
   es_status_t status = {0};
   es_group_t group, alone;
-  es_graph_t *graph = make_graph(spec);
+  es_graph_t *graph = make_graph(network);
   trace_t together, serial;
   CHECK(es_group_create(&group, MPI_COMM_WORLD, lanes, &status) == ES_OK);
   CHECK(es_group_create(&alone, MPI_COMM_NULL, lanes, &status) == ES_OK);
@@ -211,10 +218,10 @@ static void check_network(const es_model_spec_t *spec, int lanes) {
 
 /* A NaN in one sample, on whichever rank has it, is traced to the same node everywhere; a signal of one rank reaches
  * all. */
-static void check_agreement(const es_model_spec_t *spec) {
+static void check_agreement(const network_t *network) {
   es_status_t status = {0};
   es_group_t group;
-  es_graph_t *graph = make_graph(spec);
+  es_graph_t *graph = make_graph(network);
   es_model_t *model;
   es_loss_t loss;
   CHECK(es_group_create(&group, MPI_COMM_WORLD, 8, &status) == ES_OK);
@@ -244,11 +251,20 @@ int main(int argc, char **argv) {
   es_model_engine_single_thread();
   es_spectrum_single_thread();
   make_samples();
-  static const es_model_spec_t networks[] = {
-      {"odd", ES_FAMILY_VGG, ES_HEAD_AUTHORS, 6, {5, ES_ITEM_MAXPOOL, 7, ES_ITEM_AVGPOOL, 13, 13}},
-      {"torchvision", ES_FAMILY_VGG, ES_HEAD_TORCHVISION, 4, {6, ES_ITEM_MAXPOOL, 17, ES_ITEM_MAXPOOL}},
-      {"blocked", ES_FAMILY_VGG, ES_HEAD_AUTHORS, 3, {32, ES_ITEM_MAXPOOL, 64}},
-      {"mlp", ES_FAMILY_MLP, ES_HEAD_AUTHORS, 2, {10, 7}},
+  static const network_t networks[] = {
+      {{"odd", ES_FAMILY_VGG, ES_HEAD_AUTHORS, 6, .items = {5, ES_ITEM_MAXPOOL, 7, ES_ITEM_AVGPOOL, 13, 13}}, {1, 1}},
+      {{"torchvision", ES_FAMILY_VGG, ES_HEAD_TORCHVISION, 4, .items = {6, ES_ITEM_MAXPOOL, 17, ES_ITEM_MAXPOOL}},
+       {1, 1}},
+      {{"blocked", ES_FAMILY_VGG, ES_HEAD_AUTHORS, 3, .items = {32, ES_ITEM_MAXPOOL, 64}}, {1, 1}},
+      {{"mlp", ES_FAMILY_MLP, ES_HEAD_AUTHORS, 2, .items = {10, 7}}, {1, 1}},
+      {{"plain", ES_FAMILY_VGG, ES_HEAD_TORCHVISION, 3, .items = {9, ES_ITEM_MAXPOOL, 10},
+        .batch_norm = ES_PART_LEFT_OUT},
+       {1, 1}},
+      {{"basic", ES_FAMILY_RESNET, ES_HEAD_AUTHORS, 3, .items = {2, 1, 1}}, {1, 10}},
+      {{"bottleneck", ES_FAMILY_RESNET_BOTTLENECK, ES_HEAD_AUTHORS, 2, .items = {1, 2}, .stem = ES_STEM_IMAGENET},
+       {1, 8}},
+      {{"chain", ES_FAMILY_RESNET, ES_HEAD_AUTHORS, 2, .items = {1, 1}, .skip = ES_PART_LEFT_OUT}, {1, 10}},
+      {{"mobile", ES_FAMILY_MOBILENET, ES_HEAD_AUTHORS, 8, .items = {1, 16, 1, 1, 6, 24, 2, 2}}, {1, 8}},
   };
   for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
     for (int lanes = size; lanes <= LANES_MOST; lanes *= 2) check_network(&networks[i], lanes);

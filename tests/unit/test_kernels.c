@@ -43,7 +43,7 @@ static void fixture_open(fixture_t *f, size_t rows, size_t channels) {
     f->y[i] = -77.0f;
   }
   for (size_t c = 0; c < channels; c++) {
-    f->a[c] = quarter(3, c);
+    f->a[c] = 2.0f * quarter(3, c); /* so that some results are above 6 */
     f->b[c] = quarter(4, c);
     f->c[c] = quarter(5, c);
   }
@@ -116,24 +116,34 @@ static double affine(const fixture_t *f, size_t i) {
   return (double)f->x[i] * (double)f->a[c] + (double)f->b[c];
 }
 
-static void check_affine(fixture_t *f) {
-  es_rows_affine(f->y, f->x, f->rows, f->channels, f->pa, f->pb, 0);
-  for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], affine(f, i), "affine", i);
-  es_rows_affine(f->y, f->x, f->rows, f->channels, f->pa, f->pb, 1);
-  for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], fmax(affine(f, i), 0.0), "affine + ReLU", i);
-  memcpy(f->y, f->x, f->n * sizeof *f->y); /* in place */
-  es_rows_affine(f->y, f->y, f->rows, f->channels, f->pa, f->pb, 1);
-  for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], fmax(affine(f, i), 0.0), "in place", i);
+static double activated(double v, es_activation_t activation) {
+  if (activation == ES_NO_ACTIVATION) return v;
+  return fmin(fmax(v, 0.0), activation == ES_RELU6 ? 6.0 : INFINITY);
 }
 
-static void check_backward_sums(fixture_t *f, int relu) {
+static double masked(double g, double v, es_activation_t activation) {
+  if (activation == ES_NO_ACTIVATION) return g;
+  return v > 0.0 && v < (activation == ES_RELU6 ? 6.0 : INFINITY) ? g : 0.0;
+}
+
+static void check_affine(fixture_t *f) {
+  for (es_activation_t a = ES_NO_ACTIVATION; a <= ES_RELU6; a++) {
+    es_rows_affine(f->y, f->x, f->rows, f->channels, f->pa, f->pb, a);
+    for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], activated(affine(f, i), a), "affine", i);
+    memcpy(f->y, f->x, f->n * sizeof *f->y); /* in place */
+    es_rows_affine(f->y, f->y, f->rows, f->channels, f->pa, f->pb, a);
+    for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], activated(affine(f, i), a), "in place", i);
+  }
+}
+
+static void check_backward_sums(fixture_t *f, es_activation_t activation) {
   memcpy(f->y, f->dy, f->n * sizeof *f->y);
   for (size_t i = 0; i < 2 * f->channels; i++) f->sums[i] = -5.0;
-  es_rows_backward_sums(f->sums, f->y, f->x, f->rows, f->channels, f->pa, f->pb, f->pc, relu, f->scratch);
+  es_rows_backward_sums(f->sums, f->y, f->x, f->rows, f->channels, f->pa, f->pb, f->pc, activation, f->scratch);
   for (size_t c = 0; c < f->channels; c++) {
     double sum = -5.0, product = -5.0;
     for (size_t i = c; i < f->n; i += f->channels) {
-      const double g = relu && !(affine(f, i) > 0.0) ? 0.0 : (double)f->dy[i];
+      const double g = masked((double)f->dy[i], affine(f, i), activation);
       sum += g;
       product += g * ((double)f->x[i] - (double)f->c[c]);
       expect_equal(f, (double)f->y[i], g, "masked gradient", i);
@@ -144,8 +154,7 @@ static void check_backward_sums(fixture_t *f, int relu) {
 }
 
 static void check_backward(fixture_t *f) {
-  check_backward_sums(f, 0);
-  check_backward_sums(f, 1);
+  for (es_activation_t a = ES_NO_ACTIVATION; a <= ES_RELU6; a++) check_backward_sums(f, a);
   for (int in_place = 0; in_place < 2; in_place++) {
     memcpy(f->y, f->dy, f->n * sizeof *f->y);
     es_rows_backward_apply(f->y, in_place ? f->y : f->dy, f->x, f->rows, f->channels, f->pa, f->pb, f->pc);
@@ -157,16 +166,26 @@ static void check_backward(fixture_t *f) {
   }
 }
 
-static void check_elementwise(fixture_t *f) {
-  es_relu_forward(f->y, f->x, f->n);
-  for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], fmax((double)f->x[i], 0.0), "ReLU", i);
-  es_relu_backward(f->y, f->dy, f->y, f->n); /* y is where the gate is read, too: one element at a time */
+static void check_activation(fixture_t *f, es_activation_t a) {
+  for (size_t i = 0; i < f->n; i++) f->x[i] = 4.0f * quarter(1, i);
+  es_activate(f->y, f->x, f->n, a);
+  for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], activated((double)f->x[i], a), "activation", i);
+  es_activate_backward(f->y, f->dy, f->y, f->n, a); /* y is where the gate is read, too: one element at a time */
   for (size_t i = 0; i < f->n; i++)
-    expect_equal(f, (double)f->y[i], f->x[i] > 0.0f ? (double)f->dy[i] : 0.0, "ReLU backward", i);
+    expect_equal(f, (double)f->y[i], masked((double)f->dy[i], (double)f->x[i], a), "activation backward", i);
   memcpy(f->y, f->dy, f->n * sizeof *f->y);
-  es_relu_backward(f->y, f->y, f->x, f->n);
+  es_activate_backward(f->y, f->y, f->x, f->n, a);
   for (size_t i = 0; i < f->n; i++)
-    expect_equal(f, (double)f->y[i], f->x[i] > 0.0f ? (double)f->dy[i] : 0.0, "ReLU backward in place", i);
+    expect_equal(f, (double)f->y[i], masked((double)f->dy[i], (double)f->x[i], a), "backward in place", i);
+  memcpy(f->y, f->x, f->n * sizeof *f->y);
+  es_add_activate(f->y, f->y, f->dy, f->n, a);
+  for (size_t i = 0; i < f->n; i++)
+    expect_equal(f, (double)f->y[i], activated((double)f->x[i] + (double)f->dy[i], a), "sum and activation", i);
+  for (size_t i = 0; i < f->n; i++) f->x[i] = quarter(1, i);
+}
+
+static void check_elementwise(fixture_t *f) {
+  for (es_activation_t a = ES_NO_ACTIVATION; a <= ES_RELU6; a++) check_activation(f, a);
   memcpy(f->y, f->dy, f->n * sizeof *f->y);
   es_vector_add(f->y, f->x, f->n);
   for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], (double)(f->dy[i] + f->x[i]), "sum", i);
@@ -233,12 +252,14 @@ static void test_nan_passes(void **state) {
       f.x[at] = NAN;
       f.a[at % channels] = 0.5f;
       es_pattern_fill(f.pa, f.a, channels);
-      for (int relu = 0; relu < 2; relu++) {
-        es_rows_affine(f.y, f.x, f.rows, channels, f.pa, f.pb, relu);
+      for (es_activation_t a = ES_NO_ACTIVATION; a <= ES_RELU6; a++) {
+        es_rows_affine(f.y, f.x, f.rows, channels, f.pa, f.pb, a);
+        for (size_t i = 0; i < f.n; i++) assert_true(!isnan(f.y[i]) == (i != at));
+        es_activate(f.y, f.x, f.n, a);
+        for (size_t i = 0; i < f.n; i++) assert_true(!isnan(f.y[i]) == (i != at));
+        es_add_activate(f.y, f.dy, f.x, f.n, a);
         for (size_t i = 0; i < f.n; i++) assert_true(!isnan(f.y[i]) == (i != at));
       }
-      es_relu_forward(f.y, f.x, f.n);
-      for (size_t i = 0; i < f.n; i++) assert_true(!isnan(f.y[i]) == (i != at));
       es_rows_moments(f.sums, f.x, f.rows, channels, f.pa, f.scratch);
       for (size_t c = 0; c < channels; c++) assert_true(!isnan(f.sums[c]) == (c != at % channels));
       fixture_close(&f);

@@ -1,0 +1,56 @@
+/* A graph under construction. Each call adds a node that reads the last one; a branch is made by setting `last` back.
+ * The first failure stays, and later calls do nothing, so that an architecture reads as a list (families.c).
+ *
+ * Channels are given as they are at width 1 and scaled here. Nodes are called scope + name; a name of NULL counts, as
+ * torchvision's nn.Sequential does. */
+#ifndef ES_MODEL_BUILDER_H
+#define ES_MODEL_BUILDER_H
+
+#include "eigenscope/graph.h"
+
+typedef struct es_builder {
+  es_graph_t *graph;
+  es_ratio_t width;
+  int32_t last;            /* the node that the next one reads */
+  char scope[ES_NAME_MAX]; /* "features.", "layer1.0." */
+  int32_t index;           /* of the next node without a name in this scope */
+  int32_t nodes_max, tensors_max;
+  es_code_t code;
+  es_status_t *status;
+} es_builder_t;
+
+/* Starts a graph with its input node, for images of resolution × resolution × 3. */
+es_code_t es_builder_open(es_builder_t *out, int32_t resolution, es_ratio_t width, es_status_t *status);
+/* Hands the graph over, which must be used to its last node; on a failure that came before, destroys it. */
+es_code_t es_builder_close(es_builder_t *b, int32_t classes, es_graph_t **out);
+
+/* Starts a scope, and its count at 0. */
+void es_scope(es_builder_t *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What the last node puts out. */
+es_shape_t es_last_shape(const es_builder_t *b);
+
+/* Depthwise: one filter for each channel. */
+typedef enum es_conv_kind { ES_CONV_PLAIN, ES_CONV_BIAS, ES_CONV_DEPTHWISE } es_conv_kind_t;
+/* Channels at width 1; padding kernel/2. */
+void es_add_conv(es_builder_t *b, const char *name, int64_t channels, int32_t kernel, int32_t stride,
+                 es_conv_kind_t kind);
+/* `features` as they are. Initialisers: what torchvision's VGG and MobileNet do, and PyTorch's default. */
+typedef struct es_linear {
+  int64_t features, features_at_one;
+  es_initialiser_t weight, bias;
+} es_linear_t;
+void es_add_linear(es_builder_t *b, const char *name, es_linear_t linear);
+void es_add_batchnorm(es_builder_t *b, const char *name);
+/* ReLU and ReLU6. */
+void es_add_activation(es_builder_t *b, const char *name, es_op_t op);
+void es_add_dropout(es_builder_t *b, const char *name, double rate);
+void es_add_pool(es_builder_t *b, const char *name, es_op_t op, int32_t kernel, int32_t stride, int32_t padding);
+/* Average over all positions. */
+void es_add_global_pool(es_builder_t *b, const char *name);
+/* The last node plus `other`, of the same shape. */
+void es_add_sum(es_builder_t *b, const char *name, int32_t other);
+
+/* families.c: puts the nodes of an architecture behind the input node. */
+void es_family_build(es_builder_t *b, const es_model_spec_t *spec, int32_t classes);
+
+#endif

@@ -1,0 +1,188 @@
+/* The architectures, node by node, with the names that torchvision's state_dict has. */
+#include "builder.h"
+#include <stdio.h>
+
+/* ---- VGG (Simonyan and Zisserman, arXiv 1409.1556) ---- */
+
+static const es_initialiser_t small = ES_INIT_NORMAL_001, usual = ES_INIT_UNIFORM_FAN_IN;
+
+/* BatchNorm1d, Dropout 0.25, Linear(f, f/2), ReLU, BatchNorm1d, Dropout 0.25, Linear(f/2, classes): the authors' head.
+ */
+static void authors_head(es_builder_t *b, int64_t features_at_one, int32_t classes) {
+  const int64_t features = es_last_shape(b).c;
+  es_add_batchnorm(b, NULL);
+  es_add_dropout(b, NULL, 0.25);
+  es_add_linear(b, NULL, (es_linear_t){features / 2, features_at_one / 2, small, usual});
+  es_add_activation(b, NULL, ES_OP_RELU);
+  es_add_batchnorm(b, NULL);
+  es_add_dropout(b, NULL, 0.25);
+  es_add_linear(b, NULL, (es_linear_t){classes, classes, small, usual});
+}
+
+/* Linear(f, f), ReLU, Dropout 0.5, twice, Linear(f, classes): torchvision's order, at this network's number of
+ * features. */
+static void torchvision_head(es_builder_t *b, int32_t classes) {
+  const int64_t features = es_last_shape(b).c;
+  for (int i = 0; i < 2; i++) {
+    es_add_linear(b, NULL, (es_linear_t){features, features, small, usual});
+    es_add_activation(b, NULL, ES_OP_RELU);
+    es_add_dropout(b, NULL, 0.5);
+  }
+  es_add_linear(b, NULL, (es_linear_t){classes, classes, small, usual});
+}
+
+static void build_vgg(es_builder_t *b, const es_model_spec_t *spec, int32_t classes) {
+  int64_t channels = 3;
+  es_scope(b, "features.");
+  for (int i = 0; i < spec->n_items; i++) {
+    const int32_t item = spec->items[i];
+    if (item == ES_ITEM_MAXPOOL || item == ES_ITEM_AVGPOOL) {
+      es_add_pool(b, NULL, item == ES_ITEM_MAXPOOL ? ES_OP_MAXPOOL : ES_OP_AVGPOOL, 2, 2, 0);
+      continue;
+    }
+    channels = item;
+    es_add_conv(b, NULL, channels, 3, 1, ES_CONV_BIAS);
+    if (spec->batch_norm == ES_PART_KEPT) es_add_batchnorm(b, NULL);
+    es_add_activation(b, NULL, ES_OP_RELU);
+  }
+  es_scope(b, "avgpool.");
+  es_add_global_pool(b, NULL);
+  es_scope(b, "classifier.");
+  if (spec->head == ES_HEAD_TORCHVISION)
+    torchvision_head(b, classes);
+  else
+    authors_head(b, channels, classes);
+}
+
+static void build_mlp(es_builder_t *b, const es_model_spec_t *spec, int32_t classes) {
+  es_scope(b, "classifier.");
+  for (int i = 0; i < spec->n_items; i++) {
+    es_add_linear(b, NULL, (es_linear_t){es_ratio_scale(b->width, spec->items[i]), spec->items[i], small, usual});
+    es_add_batchnorm(b, NULL);
+    es_add_activation(b, NULL, ES_OP_RELU);
+  }
+  es_add_linear(b, NULL, (es_linear_t){classes, classes, small, usual});
+}
+
+/* ---- ResNet (He et al., arXiv 1512.03385; bottlenecks with the stride in the 3 × 3 convolution, as torchvision) ----
+ */
+
+/* Adds what went into a block, x, to what came out of it, brought to the same shape where they differ. Without skip
+ * connections, blocks are chains. */
+static void add_shortcut(es_builder_t *b, int32_t x, const es_model_spec_t *spec, int64_t channels, int32_t stride) {
+  if (b->code != ES_OK || spec->skip == ES_PART_LEFT_OUT) return;
+  const int32_t main = b->last;
+  b->last = x;
+  if (stride != 1 || es_last_shape(b).c != b->graph->nodes[main].out.c) {
+    es_add_conv(b, "downsample.0", channels, 1, stride, ES_CONV_PLAIN);
+    es_add_batchnorm(b, "downsample.1");
+  }
+  es_add_sum(b, "add", main);
+}
+
+static void basic_block(es_builder_t *b, const es_model_spec_t *spec, int64_t planes, int32_t stride) {
+  const int32_t x = b->last;
+  es_add_conv(b, "conv1", planes, 3, stride, ES_CONV_PLAIN);
+  es_add_batchnorm(b, "bn1");
+  es_add_activation(b, "relu", ES_OP_RELU);
+  es_add_conv(b, "conv2", planes, 3, 1, ES_CONV_PLAIN);
+  es_add_batchnorm(b, "bn2");
+  add_shortcut(b, x, spec, planes, stride);
+  es_add_activation(b, "relu", ES_OP_RELU);
+}
+
+static void bottleneck(es_builder_t *b, const es_model_spec_t *spec, int64_t planes, int32_t stride) {
+  const int32_t x = b->last;
+  es_add_conv(b, "conv1", planes, 1, 1, ES_CONV_PLAIN);
+  es_add_batchnorm(b, "bn1");
+  es_add_activation(b, "relu", ES_OP_RELU);
+  es_add_conv(b, "conv2", planes, 3, stride, ES_CONV_PLAIN);
+  es_add_batchnorm(b, "bn2");
+  es_add_activation(b, "relu", ES_OP_RELU);
+  es_add_conv(b, "conv3", 4 * planes, 1, 1, ES_CONV_PLAIN);
+  es_add_batchnorm(b, "bn3");
+  add_shortcut(b, x, spec, 4 * planes, stride);
+  es_add_activation(b, "relu", ES_OP_RELU);
+}
+
+static void build_resnet(es_builder_t *b, const es_model_spec_t *spec, int32_t classes) {
+  const bool imagenet = spec->stem == ES_STEM_IMAGENET;
+  es_scope(b, "%s", "");
+  es_add_conv(b, "conv1", 64, imagenet ? 7 : 3, imagenet ? 2 : 1, ES_CONV_PLAIN);
+  es_add_batchnorm(b, "bn1");
+  es_add_activation(b, "relu", ES_OP_RELU);
+  if (imagenet) es_add_pool(b, "maxpool", ES_OP_MAXPOOL, 3, 2, 1);
+  for (int stage = 0; stage < spec->n_items; stage++) {
+    for (int i = 0; i < spec->items[stage]; i++) {
+      es_scope(b, "layer%d.%d.", stage + 1, i);
+      (spec->family == ES_FAMILY_RESNET ? basic_block : bottleneck)(b, spec, (int64_t)64 << stage,
+                                                                    stage > 0 && i == 0 ? 2 : 1);
+    }
+  }
+  es_scope(b, "%s", "");
+  es_add_global_pool(b, "avgpool");
+  es_add_linear(b, "fc", (es_linear_t){classes, classes, usual, usual});
+}
+
+/* ---- MobileNetV2 (Sandler et al., arXiv 1801.04381, table 2) ---- */
+
+/* Convolution, batch norm, ReLU6. */
+static void conv_relu6(es_builder_t *b, const char *scope, int64_t channels, int32_t kernel, int32_t stride,
+                       es_conv_kind_t kind) {
+  es_scope(b, "%s", scope);
+  es_add_conv(b, NULL, channels, kernel, stride, kind);
+  es_add_batchnorm(b, NULL);
+  es_add_activation(b, NULL, ES_OP_RELU6);
+}
+
+/* Widen, filter each channel, narrow; the sum where nothing changes the shape. */
+static void inverted_residual(es_builder_t *b, const es_model_spec_t *spec, int block, const int64_t channels[3],
+                              int32_t stride) {
+  const int32_t x = b->last;
+  const bool widens = channels[1] != channels[0];
+  char scope[ES_NAME_MAX];
+  int part = 0;
+  if (widens) {
+    snprintf(scope, sizeof scope, "features.%d.conv.%d.", block, part++);
+    conv_relu6(b, scope, channels[1], 1, 1, ES_CONV_PLAIN);
+  }
+  snprintf(scope, sizeof scope, "features.%d.conv.%d.", block, part++);
+  conv_relu6(b, scope, channels[1], 3, stride, ES_CONV_DEPTHWISE);
+  es_scope(b, "features.%d.conv.", block);
+  b->index = part;
+  es_add_conv(b, NULL, channels[2], 1, 1, ES_CONV_PLAIN);
+  es_add_batchnorm(b, NULL);
+  if (stride == 1 && channels[0] == channels[2] && spec->skip == ES_PART_KEPT) es_add_sum(b, "add", x);
+}
+
+/* For small images the first convolution and the first stage that halves them do not. */
+static void build_mobilenet(es_builder_t *b, const es_model_spec_t *spec, int32_t classes) {
+  int halvings_to_skip = spec->stem == ES_STEM_CIFAR ? 1 : 0, block = 1;
+  int64_t channels = 32;
+  conv_relu6(b, "features.0.", channels, 3, spec->stem == ES_STEM_CIFAR ? 1 : 2, ES_CONV_PLAIN);
+  for (int stage = 0; stage + 3 < spec->n_items; stage += 4) {
+    const int32_t *row = &spec->items[stage]; /* expansion, channels, blocks, stride */
+    const bool skip = row[3] == 2 && halvings_to_skip-- > 0;
+    for (int i = 0; i < row[2]; i++, channels = row[1])
+      inverted_residual(b, spec, block++, (int64_t[]){channels, row[0] * channels, row[1]},
+                        i == 0 && !skip ? row[3] : 1);
+  }
+  char scope[ES_NAME_MAX];
+  snprintf(scope, sizeof scope, "features.%d.", block);
+  conv_relu6(b, scope, 1280, 1, 1, ES_CONV_PLAIN);
+  es_scope(b, "%s", "");
+  es_add_global_pool(b, "avgpool");
+  es_scope(b, "classifier.");
+  es_add_dropout(b, NULL, 0.2);
+  es_add_linear(b, NULL, (es_linear_t){classes, classes, small, ES_INIT_ZERO});
+}
+
+void es_family_build(es_builder_t *b, const es_model_spec_t *spec, int32_t classes) {
+  static void (*const families[ES_FAMILIES])(es_builder_t *, const es_model_spec_t *,
+                                             int32_t) = {[ES_FAMILY_VGG] = build_vgg,
+                                                         [ES_FAMILY_MLP] = build_mlp,
+                                                         [ES_FAMILY_RESNET] = build_resnet,
+                                                         [ES_FAMILY_RESNET_BOTTLENECK] = build_resnet,
+                                                         [ES_FAMILY_MOBILENET] = build_mobilenet};
+  families[spec->family](b, spec, classes);
+}

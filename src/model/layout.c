@@ -1,0 +1,225 @@
+/* Steps from nodes, and buffers by when their values are alive.
+ *
+ * Backward is the steps in reverse. The gradient of a step's output is begun by the last step that read it, added to by
+ * the earlier ones, and used up by the step itself. Two gradients may have the same buffer unless both are alive at one
+ * step; each slice has a place of its own in a whole buffer, so it does not matter that other slices are behind. */
+#include "layout.h"
+#include "eigenscope/memory.h"
+#include "unit.h"
+#include <assert.h>
+
+/* ---- steps ---- */
+
+static es_activation_t activation_of(es_op_t op) {
+  return op == ES_OP_RELU ? ES_RELU : op == ES_OP_RELU6 ? ES_RELU6 : ES_NO_ACTIVATION;
+}
+
+static int readers(const es_graph_t *graph, int32_t node) {
+  int n = 0;
+  for (int32_t i = 1; i < graph->n_nodes; i++) n += (graph->nodes[i].input == node) + (graph->nodes[i].other == node);
+  return n;
+}
+
+/* A batch norm or a sum and the ReLU that alone reads it are one step. */
+static bool fuses(const es_graph_t *graph, int32_t i) {
+  const es_node_t *node = &graph->nodes[i], *next = node + 1;
+  return (node->op == ES_OP_BATCHNORM || node->op == ES_OP_ADD) && i + 1 < graph->n_nodes && next->input == i &&
+         activation_of(next->op) != ES_NO_ACTIVATION && readers(graph, i) == 1;
+}
+
+static void note_use(es_layout_t *layout, int32_t step, int32_t by) {
+  es_step_t *s = &layout->steps[step];
+  if (s->first_use < 0) s->first_use = by;
+  s->last_use = by;
+}
+
+/* `step_of`: the step that puts out what the node does. */
+static void list_steps(es_layout_t *layout, const es_graph_t *graph, int32_t *step_of) {
+  for (int32_t i = 0; i < graph->n_nodes; i++) {
+    const es_node_t *node = &graph->nodes[i];
+    const int32_t k = layout->n_steps++;
+    const bool fused = fuses(graph, i);
+    layout->steps[k] =
+        (es_step_t){.node = node,
+                    .activation = activation_of(fused ? node[1].op : node->op),
+                    .in = {node->input >= 0 ? step_of[node->input] : -1, node->other >= 0 ? step_of[node->other] : -1},
+                    .first_use = -1,
+                    .last_use = -1,
+                    .out = -1,
+                    .gradient = -1,
+                    .in_gradient = {-1, -1}};
+    for (int j = 0; j < 2; j++) {
+      if (layout->steps[k].in[j] >= 0) note_use(layout, layout->steps[k].in[j], k);
+    }
+    step_of[i] = k;
+    if (fused) step_of[++i] = k;
+  }
+  note_use(layout, layout->n_steps - 1, layout->n_steps);
+  for (int32_t k = 0; k < layout->n_steps; k++) assert(layout->steps[k].first_use > k);
+}
+
+static int64_t size_of(const es_layout_t *layout, int32_t step) {
+  return es_shape_size(layout->steps[step].node->out);
+}
+
+/* ---- buffers ---- */
+
+/* `free_from[b]`: the step from which buffer b is free, counted in the order of the pass that fills it. */
+typedef struct planner {
+  es_layout_t *layout;
+  int32_t *free_from;
+  int32_t buffers_max;
+} planner_t;
+
+/* A buffer for values of `size` from step `begin` to step `end`: the one that fits best among those free, or a new one.
+ */
+static int32_t take_buffer(planner_t *p, int64_t size, bool whole, int32_t begin, int32_t end, int32_t from) {
+  es_layout_t *layout = p->layout;
+  int32_t best = -1;
+  for (int32_t b = from; b < layout->n_buffers; b++) {
+    const es_buffer_t *buffer = &layout->buffers[b];
+    if (buffer->whole != whole || p->free_from[b] > begin) continue;
+    const int64_t have = buffer->size, best_has = best >= 0 ? layout->buffers[best].size : 0;
+    if (best < 0 || (best_has < size ? have > best_has : have >= size && have < best_has)) best = b;
+  }
+  if (best < 0) {
+    assert(layout->n_buffers < p->buffers_max);
+    best = layout->n_buffers++;
+    layout->buffers[best] = (es_buffer_t){0, whole};
+  }
+  if (layout->buffers[best].size < size) layout->buffers[best].size = size;
+  p->free_from[best] = end + 1;
+  return best;
+}
+
+/* Whether backward reads a step's own output again: for the mask of a ReLU (batch norm makes it anew from its input).
+ */
+static bool keeps_output(const es_step_t *s) {
+  return s->activation != ES_NO_ACTIVATION && s->node->op != ES_OP_BATCHNORM;
+}
+
+/* A sum may be made in the place of an input that nobody needs afterwards. */
+static int32_t place_of_sum(const es_layout_t *layout, int32_t k, bool training) {
+  const es_step_t *steps = layout->steps;
+  if (steps[k].node->op != ES_OP_ADD) return -1;
+  for (int i = 0; i < 2; i++) {
+    const int32_t v = steps[k].in[i];
+    if (v == 0 || steps[v].last_use != k) continue;
+    if (!training || (steps[v].first_use == k && !keeps_output(&steps[v]))) return steps[v].out;
+  }
+  return -1;
+}
+
+/* Training keeps every output for the way back; inference only while somebody will read it. */
+static void place_outputs(planner_t *p, bool training) {
+  es_layout_t *layout = p->layout;
+  for (int32_t k = 0; k < layout->n_steps; k++) {
+    es_step_t *s = &layout->steps[k];
+    const int32_t end = training ? INT32_MAX - 1 : s->last_use;
+    s->out = place_of_sum(layout, k, training);
+    if (s->out < 0)
+      s->out = take_buffer(p, size_of(layout, k), training, k, end, 0);
+    else
+      p->free_from[s->out] = end + 1;
+  }
+}
+
+/* ---- gradients: time runs from the last step to the first, so times are counted from the end ---- */
+
+/* The step at which backward first changes the gradient of step v after it was begun: a reader that adds to it, or the
+ * step itself, for a mask or because its inputs go on in the same memory; −1 if none does. */
+static int32_t first_change(const es_layout_t *layout, int32_t v) {
+  const es_step_t *s = &layout->steps[v];
+  const bool itself = s->node->op == ES_OP_ADD || (s->node->op == ES_OP_BATCHNORM && s->activation != ES_NO_ACTIVATION);
+  int32_t first = itself ? v : -1;
+  for (int32_t k = v + 1; k < s->last_use && k < layout->n_steps; k++) {
+    if (layout->steps[k].in[0] == v || layout->steps[k].in[1] == v) first = k;
+  }
+  return first;
+}
+
+/* Whether the gradient of a sum can be handed to input i where it lies: the input's gradient begins here, and it is not
+ * changed before the other input, if that takes it too, is done with it. */
+static bool hands_on(const es_layout_t *layout, int32_t k, int i) {
+  const es_step_t *s = &layout->steps[k];
+  if (s->node->op != ES_OP_ADD || s->in[i] == 0 || layout->steps[s->in[i]].last_use != k) return false;
+  if (i == 0 || !hands_on(layout, k, 0)) return true;
+  const int32_t a = s->in[0], b = s->in[1];
+  return first_change(layout, a) < b && first_change(layout, b) < a;
+}
+
+/* The earliest step to which the gradient of v is alive in one buffer, as sums hand it on. */
+static int32_t reach(const es_layout_t *layout, int32_t v) {
+  int32_t least = v;
+  for (int i = 0; i < 2; i++) {
+    if (!hands_on(layout, v, i)) continue;
+    const int32_t down = reach(layout, layout->steps[v].in[i]);
+    if (down < least) least = down;
+  }
+  return least;
+}
+
+/* A gradient that is alive while a batch norm waits for the other samples must be kept for all of them. */
+static bool crosses_wait(const es_layout_t *layout, int32_t least, int32_t begin) {
+  for (int32_t k = least; k < begin && k < layout->n_steps; k++) {
+    if (es_step_waits(&layout->steps[k])) return true;
+  }
+  return false;
+}
+
+static void place_gradients(planner_t *p) {
+  es_layout_t *layout = p->layout;
+  const int32_t n = layout->n_steps, from = layout->n_buffers;
+  es_step_t *last = &layout->steps[n - 1];
+  /* That of the loss is written by the forward pass. */
+  last->gradient = take_buffer(p, size_of(layout, n - 1), true, 0, n - reach(layout, n - 1), from);
+  for (int32_t k = n - 1; k > 0; k--) {
+    es_step_t *s = &layout->steps[k];
+    for (int i = 0; i < 2; i++) {
+      const int32_t v = s->in[i];
+      if (v <= 0) continue; /* nobody wants the gradient of images */
+      es_step_t *source = &layout->steps[v];
+      s->adds[i] = source->gradient >= 0;
+      if (s->node->op == ES_OP_ADD && (s->adds[i] || hands_on(layout, k, i))) {
+        s->in_gradient[i] = s->gradient;
+      } else if (s->adds[i]) {
+        s->in_gradient[i] = take_buffer(p, size_of(layout, v), false, n - k, n - k, from);
+      } else {
+        const int32_t least = reach(layout, v);
+        s->in_gradient[i] = take_buffer(p, size_of(layout, v), crosses_wait(layout, least, k), n - k, n - least, from);
+      }
+      if (!s->adds[i]) source->gradient = s->in_gradient[i];
+    }
+  }
+}
+
+es_code_t es_layout_create(es_layout_t *out, const es_graph_t *graph, bool training, es_status_t *status) {
+  const size_t most = 4 * (size_t)graph->n_nodes;
+  int32_t *numbers = es_allocate_zero(most + (size_t)graph->n_nodes, sizeof *numbers);
+  *out = (es_layout_t){.steps = es_allocate_zero((size_t)graph->n_nodes, sizeof *out->steps),
+                       .buffers = es_allocate_zero(most, sizeof *out->buffers)};
+  planner_t planner = {.layout = out, .free_from = numbers, .buffers_max = (int32_t)most};
+  if (!numbers || !out->steps || !out->buffers) {
+    es_free(numbers);
+    es_layout_destroy(out);
+    return es_fail(status, ES_SYSTEM, "model", "out of memory for the plan of a network");
+  }
+  list_steps(out, graph, numbers + most);
+  place_outputs(&planner, training);
+  if (training) place_gradients(&planner);
+  es_free(numbers);
+  return ES_OK;
+}
+
+void es_layout_destroy(es_layout_t *layout) {
+  es_free(layout->steps);
+  es_free(layout->buffers);
+  *layout = (es_layout_t){0};
+}
+
+int64_t es_layout_floats(const es_layout_t *layout, int64_t samples) {
+  int64_t floats = 0;
+  for (int32_t b = 0; b < layout->n_buffers; b++)
+    floats += layout->buffers[b].size * (layout->buffers[b].whole ? samples : ES_SLICE_MAX);
+  return floats;
+}

@@ -1,0 +1,244 @@
+/* Residual networks as graphs, against what torchvision says of them (tests/fixtures/torch/torchvision_facts.py). */
+#include "eigenscope/graph.h"
+#include "eigenscope/model.h"
+#include "unit/check.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct facts {
+  const char *name;
+  es_stem_t stem;
+  int64_t parameters, buffers, macs;
+  int32_t layers;
+  uint64_t names;          /* hash of names and shapes */
+  int32_t receptive_field; /* of the last convolution: resnet18 435, resnet34 899, resnet50 427, MobileNetV2 491 are
+                              known; the others by hand */
+} facts_t;
+
+static const facts_t known[] = {
+    {"resnet18", ES_STEM_IMAGENET, 11689512, 9600, 1814073344, 21, 0xdf48a35d0ad3b228, 435},
+    {"resnet18", ES_STEM_CIFAR, 11173962, 9600, 555422720, 21, 0x95d7baaebf05e270, 109},
+    {"resnet34", ES_STEM_IMAGENET, 21797672, 17024, 3663761408, 37, 0xc0dca0dc81a786a2, 899},
+    {"resnet34", ES_STEM_CIFAR, 21282122, 17024, 1159402496, 37, 0x925c4bf24ba5f82a, 225},
+    {"resnet50", ES_STEM_IMAGENET, 25557032, 53120, 4089184256, 54, 0x8dd8fe4c3bbed503, 427},
+    {"resnet50", ES_STEM_CIFAR, 23520842, 53120, 1297829888, 54, 0x1d37a17e0b9ebe5b, 107},
+    {"mobilenet_v2", ES_STEM_IMAGENET, 3504872, 34112, 300774272, 53, 0xfdf442919c2ce55, 491},
+    {"mobilenet_v2", ES_STEM_CIFAR, 2236682, 34112, 87976448, 53, 0x2fbcffe06fe41c5d, 127},
+};
+
+static es_graph_t *create(const es_model_spec_t *spec, es_ratio_t width, int32_t classes, int32_t resolution) {
+  es_status_t status = {0};
+  es_graph_t *graph;
+  const es_point_t point = {.model = *spec, .width = width, .classes = classes, .resolution = resolution};
+  if (es_graph_create(&graph, &point, &status) != ES_OK) fail_msg("%s: %s", spec->name, status.message);
+  return graph;
+}
+
+static es_model_spec_t builtin(const char *name) {
+  es_model_spec_t spec;
+  assert_true(es_model_spec_builtin(&spec, name));
+  return spec;
+}
+
+static void add_text(uint64_t *hash, const char *text) {
+  for (; *text; text++) *hash = (*hash ^ (uint8_t)*text) * 0x100000001b3;
+}
+
+static void add_names(uint64_t *hash, const es_tensor_t *tensors, int32_t n) {
+  for (int32_t i = 0; i < n; i++) {
+    add_text(hash, tensors[i].name);
+    for (int32_t j = 0; j < tensors[i].rank; j++) {
+      char text[32];
+      snprintf(text, sizeof text, " %" PRId64, tensors[i].shape[j]);
+      add_text(hash, text);
+    }
+    add_text(hash, "\n");
+  }
+}
+
+static void test_as_torchvision(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    const facts_t *f = &known[i];
+    const bool imagenet = f->stem == ES_STEM_IMAGENET;
+    es_model_spec_t spec = builtin(f->name);
+    assert_int_equal(spec.stem, ES_STEM_CIFAR);
+    spec.stem = f->stem;
+    es_graph_t *graph = create(&spec, (es_ratio_t){1, 1}, imagenet ? 1000 : 10, imagenet ? 224 : 32);
+    assert_int_equal(graph->parameter_count, f->parameters);
+    assert_int_equal(graph->buffer_count, f->buffers);
+    assert_int_equal(graph->macs, f->macs);
+    assert_int_equal(graph->n_layers, f->layers);
+    uint64_t names = 0xcbf29ce484222325;
+    add_names(&names, graph->parameters, graph->n_parameters);
+    add_names(&names, graph->buffers, graph->n_buffers);
+    if (names != f->names) fail_msg("%s: other names or shapes than torchvision's", f->name);
+    assert_int_equal(graph->nodes[graph->layers[f->layers - 2]].receptive_field, f->receptive_field);
+    es_graph_destroy(graph);
+  }
+}
+
+static const es_node_t *find(const es_graph_t *graph, const char *name) {
+  for (int32_t i = 0; i < graph->n_nodes; i++) {
+    if (strcmp(graph->nodes[i].name, name) == 0) return &graph->nodes[i];
+  }
+  fail_msg("no node %s", name);
+  return NULL;
+}
+
+/* Layers in forward order; where paths meet, the longer one counts. */
+static void test_layers_of_a_block(void **state) {
+  (void)state;
+  static const char *const names[] = {"conv1",          "layer1.0.conv1",        "layer1.0.conv2",
+                                      "layer1.1.conv1", "layer1.1.conv2",        "layer2.0.conv1",
+                                      "layer2.0.conv2", "layer2.0.downsample.0", "layer2.1.conv1"};
+  es_model_spec_t spec = builtin("resnet18");
+  spec.stem = ES_STEM_IMAGENET;
+  es_graph_t *graph = create(&spec, (es_ratio_t){1, 1}, 1000, 224);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    assert_string_equal(graph->nodes[graph->layers[i]].name, names[i]);
+  assert_string_equal(graph->nodes[graph->layers[20]].name, "fc");
+  assert_int_equal(find(graph, "maxpool")->receptive_field, 11);
+  assert_int_equal(find(graph, "maxpool")->out.h, 56);
+  assert_int_equal(find(graph, "layer2.0.conv1")->receptive_field, 51);
+  assert_int_equal(find(graph, "layer2.0.downsample.0")->receptive_field, 43);
+  assert_int_equal(find(graph, "layer2.0.add")->receptive_field, 67);
+  assert_int_equal(find(graph, "layer2.0.add")->jump, 8);
+  assert_int_equal(es_graph_parameters(graph, find(graph, "conv1")), 64 * 3 * 49);
+  assert_int_equal(es_graph_parameters(graph, find(graph, "fc")), 513 * 1000);
+  assert_int_equal(es_graph_parameters(graph, find(graph, "maxpool")), 0);
+  es_graph_destroy(graph);
+}
+
+/* Without skip connections nothing is added and nothing downsamples beside the main path. */
+static void test_without_skip(void **state) {
+  (void)state;
+  es_model_spec_t spec = builtin("resnet18");
+  spec.stem = ES_STEM_IMAGENET;
+  spec.skip = ES_PART_LEFT_OUT;
+  es_graph_t *graph = create(&spec, (es_ratio_t){1, 1}, 1000, 224);
+  assert_int_equal(graph->n_layers, 18);
+  assert_int_equal(graph->parameter_count, 11689512 - 64 * 128 - 128 * 256 - 256 * 512 - 2 * (128 + 256 + 512));
+  for (int32_t i = 1; i < graph->n_nodes; i++) {
+    assert_int_equal(graph->nodes[i].input, i - 1);
+    assert_int_equal(graph->nodes[i].other, -1);
+  }
+  assert_int_equal(graph->nodes[graph->layers[16]].receptive_field, 435);
+  es_graph_destroy(graph);
+  spec = builtin("mobilenet_v2");
+  spec.skip = ES_PART_LEFT_OUT;
+  graph = create(&spec, (es_ratio_t){1, 1}, 10, 32);
+  assert_int_equal(graph->parameter_count, 2236682);
+  for (int32_t i = 1; i < graph->n_nodes; i++) assert_true(graph->nodes[i].op != ES_OP_ADD);
+  es_graph_destroy(graph);
+}
+
+/* Every layer's channels times the width, rounded down. */
+static void test_widths(void **state) {
+  (void)state;
+  const es_model_spec_t resnet = builtin("resnet50"), mobile = builtin("mobilenet_v2");
+  es_graph_t *graph = create(&resnet, (es_ratio_t){1, 3}, 10, 32);
+  assert_int_equal(find(graph, "conv1")->out.c, 21);
+  assert_int_equal(find(graph, "layer1.0.conv3")->out.c, 85);
+  assert_int_equal(find(graph, "layer1.0.downsample.0")->out.c, 85);
+  assert_int_equal(find(graph, "layer4.2.conv3")->out.c, 682);
+  es_graph_destroy(graph);
+  graph = create(&mobile, (es_ratio_t){1, 16}, 10, 32);
+  assert_int_equal(find(graph, "features.0.0")->out.c, 2);
+  assert_int_equal(find(graph, "features.2.conv.0.0")->out.c, 6);
+  assert_int_equal(find(graph, "features.2.conv.1.0")->groups, 6);
+  assert_int_equal(find(graph, "features.2.conv.2")->out.c, 1);
+  assert_int_equal(find(graph, "features.18.0")->out.c, 80);
+  es_graph_destroy(graph);
+  es_status_t status = {0};
+  es_point_t point = {.model = resnet, .width = {1, 65}, .classes = 10, .resolution = 32};
+  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
+  assert_string_equal(status.message, "layer conv1 would have no channels (64 at width 1): a larger width is needed");
+  assert_null(graph);
+  status = (es_status_t){0};
+  point.model = mobile;
+  point.width = (es_ratio_t){1, 20};
+  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
+  assert_string_equal(status.message,
+                      "layer features.1.conv.1 would have no channels (16 at width 1): a larger width is needed");
+}
+
+/* Convolutions Kaiming, no bias; the last layer as PyTorch has it; MobileNet's last bias 0. */
+static void test_initialisers(void **state) {
+  (void)state;
+  const es_model_spec_t resnet = builtin("resnet18"), mobile = builtin("mobilenet_v2");
+  es_graph_t *graph = create(&resnet, (es_ratio_t){1, 1}, 10, 32);
+  const es_node_t *conv = find(graph, "layer3.0.conv1"), *fc = find(graph, "fc");
+  assert_int_equal(conv->bias, -1);
+  assert_int_equal(graph->parameters[conv->weight].init, ES_INIT_KAIMING_FAN_OUT);
+  assert_int_equal(graph->parameters[conv->weight].fan, 256 * 9);
+  assert_int_equal(graph->parameters[fc->weight].init, ES_INIT_UNIFORM_FAN_IN);
+  assert_int_equal(graph->parameters[fc->bias].init, ES_INIT_UNIFORM_FAN_IN);
+  assert_int_equal(graph->parameters[fc->bias].fan, 512);
+  es_graph_destroy(graph);
+  graph = create(&mobile, (es_ratio_t){1, 1}, 10, 32);
+  const es_node_t *depthwise = find(graph, "features.1.conv.0.0"), *last = find(graph, "classifier.1");
+  assert_int_equal(graph->parameters[depthwise->weight].fan, 32 * 9); /* torch.nn.init does not know of groups */
+  assert_int_equal(graph->parameters[last->weight].init, ES_INIT_NORMAL_001);
+  assert_int_equal(graph->parameters[last->bias].init, ES_INIT_ZERO);
+  es_graph_destroy(graph);
+}
+
+/* torchvision's VGG without batch norm: convolution, ReLU, convolution, ReLU, pooling. */
+static void test_vgg_without_batch_norm(void **state) {
+  (void)state;
+  es_model_spec_t spec = builtin("vgg11");
+  spec.batch_norm = ES_PART_LEFT_OUT;
+  spec.head = ES_HEAD_TORCHVISION;
+  es_graph_t *graph = create(&spec, (es_ratio_t){1, 1}, 10, 32);
+  static const char *const names[] = {"features.0",   "features.3",   "features.6",  "features.8",
+                                      "features.11",  "features.13",  "features.16", "features.18",
+                                      "classifier.0", "classifier.3", "classifier.6"};
+  assert_int_equal(graph->n_layers, 11);
+  for (int i = 0; i < 11; i++) assert_string_equal(graph->nodes[graph->layers[i]].name, names[i]);
+  assert_int_equal(graph->n_buffers, 0);
+  assert_int_equal(es_graph_parameters(graph, find(graph, "features.0")), 28 * 64);
+  es_graph_destroy(graph);
+}
+
+static void test_names(void **state) {
+  (void)state;
+  es_model_spec_t spec;
+  int n = 0;
+  for (const char *const *name = es_model_spec_names(); *name; name++, n++) {
+    assert_true(es_model_spec_builtin(&spec, *name));
+    assert_string_equal(spec.name, *name);
+    spec.stem = ES_STEM_IMAGENET;
+    assert_string_equal(es_model_spec_base(&spec), *name);
+  }
+  assert_int_equal(n, 9);
+  assert_false(es_model_spec_builtin(&spec, "resnet101"));
+  assert_false(es_model_spec_builtin(&spec, ""));
+  spec.items[0]++;
+  assert_null(es_model_spec_base(&spec));
+}
+
+/* The memory of a model grows with the share of a rank, and inference needs no more for large batches. */
+static void test_bytes(void **state) {
+  (void)state;
+  const es_model_spec_t spec = builtin("resnet18");
+  es_graph_t *graph = create(&spec, (es_ratio_t){1, 4}, 10, 32);
+  const int64_t small = es_model_bytes(graph, 64, 8, 1, true), large = es_model_bytes(graph, 128, 8, 1, true);
+  assert_true(large > 18 * small / 10 && large < 2 * small);
+  assert_true(es_model_bytes(graph, 128, 8, 2, true) < 6 * large / 10);
+  assert_int_equal(es_model_bytes(graph, 64, 8, 1, false), es_model_bytes(graph, 1024, 8, 1, false));
+  /* Three outputs of 32 × 32 × 16 for a slice, images and weights: not one of every layer. */
+  assert_true(es_model_bytes(graph, 64, 8, 1, false) < 4 * (4 * 16 * 16384 + 16 * 3072 + 2 * graph->parameter_count));
+  es_graph_destroy(graph);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_as_torchvision), balanced_test(test_layers_of_a_block),
+      balanced_test(test_without_skip),   balanced_test(test_widths),
+      balanced_test(test_initialisers),   balanced_test(test_vgg_without_batch_norm),
+      balanced_test(test_names),          balanced_test(test_bytes),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
