@@ -1,0 +1,150 @@
+/* Overlap and principal angles of two eigenspaces. */
+#include "eigenscope/eigenspace.h"
+#include "eigenscope/memory.h"
+#include "parts.h"
+#include <assert.h>
+#include <cblas.h>
+#include <math.h>
+#include <string.h>
+
+/* Fortran: character arguments carry a hidden length behind the list. */
+extern void dpotrf_(const char *triangle, const int *n, double *a, const int *lda, int *info, size_t);
+extern void dgesdd_(const char *job, const int *m, const int *n, double *a, const int *lda, double *s, double *u,
+                    const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork, int *iwork, int *info,
+                    size_t);
+
+/* Vectors in float are orthonormal to 1e-7·√width; what is this far off is something else. */
+static const double ORTHONORMAL = 1e-3;
+
+static es_code_t out_of_memory(int32_t width, es_status_t *status) {
+  return es_fail(status, ES_SYSTEM, "eigenspace", "out of memory for eigenspaces of width %d", width);
+}
+
+es_code_t es_eigenspace_check_info(const char *routine, int info, int32_t width, es_status_t *status) {
+  if (info == 0) return ES_OK;
+  if (info < 0)
+    return es_fail(status, ES_BUG, "eigenspace", "%s refused its argument %d (width %d)", routine, -info, width);
+  return es_fail(status, ES_NUMERIC, "eigenspace", "%s did not converge (info %d, width %d)", routine, info, width);
+}
+
+int32_t es_eigenspace_most(const int32_t *k, int n_deltas) {
+  int32_t most = 0;
+  for (int d = 0; d < n_deltas; d++) most = k[d] > most ? k[d] : most;
+  return most;
+}
+
+/* A comparison under way. Matrices are column-major, so a basis of vectors in rows is a width × k one of columns. */
+typedef struct comparison {
+  int32_t width, ka, kb;
+  double *qa, *qb; /* width × ka, width × kb: orthonormal in double */
+  double *product; /* ka × kb: qaᵀqb; before that the Gram matrix of either */
+  double *cosines, *sines;
+} comparison_t;
+
+size_t es_eigenspace_compare_doubles(int32_t width, int32_t k1, int32_t k2) {
+  const size_t most = (size_t)(k1 > k2 ? k1 : k2), least = (size_t)(k1 > k2 ? k2 : k1);
+  return (size_t)width * (most + least) + most * most + 2 * least;
+}
+
+/* Q R = U by Cholesky's R of UᵀU, which for nearly orthonormal U is as good as Householder's and only matrix products.
+ * R is triangular, so the first r columns keep their span. */
+static es_code_t orthonormalise(double *q, double *gram, const float *rows, int32_t k, int32_t width,
+                                es_status_t *status) {
+  for (size_t i = 0, n = (size_t)k * (size_t)width; i < n; i++) q[i] = (double)rows[i];
+  cblas_dsyrk(CblasColMajor, CblasUpper, CblasTrans, k, width, 1.0, q, width, 0.0, gram, k);
+  for (size_t j = 0; j < (size_t)k; j++) {
+    for (size_t i = 0; i <= j; i++) {
+      const double off = gram[j * (size_t)k + i] - (i == j ? 1.0 : 0.0);
+      if (!(fabs(off) <= ORTHONORMAL))
+        return es_fail(status, ES_NUMERIC, "eigenspace",
+                       "vectors of width %d are not orthonormal: the product of %zu and %zu is off by %g", width, i, j,
+                       off);
+    }
+  }
+  int info = ES_INFO_UNTOUCHED;
+  dpotrf_("U", &k, gram, &k, &info, 1);
+  ES_TRY(es_eigenspace_check_info("dpotrf", info, width, status));
+  cblas_dtrsm(CblasColMajor, CblasRight, CblasUpper, CblasNoTrans, CblasNonUnit, width, k, 1.0, gram, k, q, width);
+  return ES_OK;
+}
+
+static double overlap_of(const comparison_t *c, int32_t ka, int32_t kb) {
+  if (ka <= 0 || kb <= 0) return NAN;
+  double squares = 0.0;
+  for (int32_t j = 0; j < kb; j++) {
+    const double *column = c->product + (size_t)j * (size_t)c->ka;
+    for (int32_t i = 0; i < ka; i++) squares += column[i] * column[i];
+  }
+  return fmin(1.0, squares / (ka < kb ? ka : kb));
+}
+
+/* Singular values of m × n columns, descending; overwrites them. */
+static es_code_t singular_values(double *values, double *columns, int32_t m, int32_t n, int32_t stride,
+                                 es_status_t *status) {
+  const int one = 1, least = m < n ? m : n, most = m < n ? n : m;
+  int info = ES_INFO_UNTOUCHED, lwork = -1;
+  double asked = 0.0, *work = NULL;
+  int *integers = es_allocate(8 * (size_t)least, sizeof *integers);
+  if (!integers) return out_of_memory(stride, status);
+  dgesdd_("N", &m, &n, columns, &stride, values, NULL, &one, NULL, &one, &asked, &lwork, integers, &info, 1);
+  es_code_t code = es_eigenspace_check_info("dgesdd", info, stride, status);
+  if (code == ES_OK) {
+    const double floor = 3.0 * least + fmax(most, 7.0 * least);
+    lwork = (int)fmax(asked, floor);
+    work = es_allocate((size_t)lwork, sizeof *work);
+    if (!work) code = out_of_memory(stride, status);
+  }
+  if (code == ES_OK) {
+    info = ES_INFO_UNTOUCHED;
+    dgesdd_("N", &m, &n, columns, &stride, values, NULL, &one, NULL, &one, work, &lwork, integers, &info, 1);
+    code = es_eigenspace_check_info("dgesdd", info, stride, status);
+  }
+  es_free(work);
+  es_free(integers);
+  return code;
+}
+
+/* Angles between the first ka and kb vectors. Overwrites the smaller basis and the product. */
+static es_code_t find_angles(comparison_t *c, double *angles, int32_t ka, int32_t kb, es_status_t *status) {
+  const int32_t w = c->width, n = ka < kb ? ka : kb;
+  if (kb <= ka)
+    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, w, kb, ka, -1.0, c->qa, w, c->product, c->ka, 1.0, c->qb, w);
+  else
+    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, w, ka, kb, -1.0, c->qb, w, c->product, c->ka, 1.0, c->qa, w);
+  ES_TRY(singular_values(c->sines, kb <= ka ? c->qb : c->qa, w, n, w, status));
+  ES_TRY(singular_values(c->cosines, c->product, ka, kb, c->ka, status));
+  /* The largest cosine belongs to the smallest sine. Where one of them is insensitive, the other decides. */
+  for (int32_t i = 0; i < n; i++) angles[i] = atan2(c->sines[n - 1 - i], c->cosines[i]);
+  return ES_OK;
+}
+
+static es_code_t compare(comparison_t *c, double *overlap, double *angles, const es_leading_t *a, const es_leading_t *b,
+                         int n_deltas, es_status_t *status) {
+  ES_TRY(orthonormalise(c->qa, c->product, a->rows, c->ka, c->width, status));
+  ES_TRY(orthonormalise(c->qb, c->product, b->rows, c->kb, c->width, status));
+  cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, c->ka, c->kb, c->width, 1.0, c->qa, c->width, c->qb, c->width,
+              0.0, c->product, c->ka);
+  for (int d = 0; d < n_deltas; d++) overlap[d] = overlap_of(c, a->k[d], b->k[d]);
+  return a->k[0] > 0 && b->k[0] > 0 ? find_angles(c, angles, a->k[0], b->k[0], status) : ES_OK;
+}
+
+es_code_t es_eigenspace_compare(double *overlap, double *angles, const es_leading_t *a, const es_leading_t *b,
+                                int n_deltas, es_status_t *status) {
+  comparison_t c = {
+      .width = a->width, .ka = es_eigenspace_most(a->k, n_deltas), .kb = es_eigenspace_most(b->k, n_deltas)};
+  assert(a->width == b->width && c.ka <= c.width && c.kb <= c.width);
+  for (int d = 0; d < n_deltas; d++) overlap[d] = NAN;
+  for (int32_t i = 0; i < c.width; i++) angles[i] = NAN;
+  if (c.ka == 0 || c.kb == 0) return ES_OK;
+  double *memory = es_allocate(es_eigenspace_compare_doubles(c.width, c.ka, c.kb), sizeof *memory);
+  if (!memory) return out_of_memory(c.width, status);
+  const size_t most = (size_t)(c.ka > c.kb ? c.ka : c.kb);
+  c.qa = memory;
+  c.qb = c.qa + (size_t)c.width * (size_t)c.ka;
+  c.product = c.qb + (size_t)c.width * (size_t)c.kb;
+  c.cosines = c.product + most * most;
+  c.sines = c.cosines + (c.ka < c.kb ? c.ka : c.kb);
+  const es_code_t code = compare(&c, overlap, angles, a, b, n_deltas, status);
+  es_free(memory);
+  return code;
+}

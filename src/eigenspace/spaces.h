@@ -1,0 +1,58 @@
+/* The inside of a tracker, for the files that follow, exchange and keep eigenspaces. */
+#ifndef ES_EIGENSPACE_SPACES_H
+#define ES_EIGENSPACE_SPACES_H
+
+#include "eigenscope/eigenspace.h"
+#include <stddef.h>
+
+enum {
+  ES_K_UNCOMMITTED = -2, /* the epoch was not committed */
+  ES_K_NONE = -1         /* the layer has no eigenspace in it */
+};
+
+struct es_eigenspaces {
+  es_group_t group;
+  int n_layers, n_deltas;
+  int32_t n_epochs;
+  int32_t *widths; /* owned, as all below */
+  int *owners;
+  int32_t *k;           /* (splits, epochs, layers, deltas) */
+  float **blocks;       /* (splits, epochs): vectors of all layers, one after the other; leader only */
+  int64_t *block_sizes; /* (splits, epochs): floats in a block; leader only */
+  int32_t *incoming_k;  /* (layers, deltas): what this rank put for the next commit */
+  float **incoming;     /* (layers): vectors that were put, or sent here for a comparison */
+  float **last;         /* (splits, layers): of the last committed epoch; all ranks but the leader */
+  int32_t last_epoch[ES_SPLITS];
+  double *overlap;         /* (layers, deltas) */
+  double *angles;          /* widths of the layers, one after the other */
+  es_tensor_view_t *views; /* room for all; leader only */
+  bool took_table;         /* resuming: k came from a state */
+};
+
+bool es_spaces_is_leader(const es_eigenspaces_t *s);
+/* Index of (split, epoch). */
+size_t es_spaces_slot(const es_eigenspaces_t *s, int split, int32_t epoch);
+/* Elements of k. */
+size_t es_spaces_table_size(const es_eigenspaces_t *s);
+/* k of a layer at each delta. */
+int32_t *es_spaces_k(const es_eigenspaces_t *s, int split, int32_t epoch, int layer);
+/* Vectors that are kept of a layer: the largest of its k, 0 for none. */
+int32_t es_spaces_kept(const es_eigenspaces_t *s, int split, int32_t epoch, int layer);
+/* Floats of the layers before `layer` in the block of an epoch; of the whole block for n_layers. */
+int64_t es_spaces_offset(const es_eigenspaces_t *s, int split, int32_t epoch, int layer);
+/* What came in is now the last epoch; the leader has it in its blocks. Not collective. */
+void es_spaces_keep(es_eigenspaces_t *s, int split);
+es_code_t es_spaces_out_of_memory(es_status_t *status);
+
+/* exchange.c. All collective; those that can fail return the same code on all ranks. */
+
+/* Every rank learns the k of an epoch, each from the layer's owner. */
+void es_spaces_share_k(es_eigenspaces_t *s, int split, int32_t epoch);
+/* Every rank learns the numbers of the last comparison. */
+void es_spaces_share_numbers(es_eigenspaces_t *s);
+/* Vectors of an epoch: what owners hold as `incoming` into a new block of the leader; owners keep theirs. */
+es_code_t es_spaces_collect(es_eigenspaces_t *s, int split, int32_t epoch, es_status_t *status);
+/* Vectors of an epoch: from the leader's block to the other owners, as `incoming`. */
+es_code_t es_spaces_hand_out(es_eigenspaces_t *s, int split, int32_t epoch, es_status_t *status);
+
+#endif

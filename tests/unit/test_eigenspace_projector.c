@@ -1,0 +1,227 @@
+/* Projections: what an orthogonal projection must do, against a naive one, and random directions. */
+#include "check.h"
+#include "eigenscope/eigenspace.h"
+#include "eigenscope/random.h"
+#include <math.h>
+#include <string.h>
+
+enum { ROWS = 600, WIDTH = 48, MOST = 64 };
+
+static float vectors[MOST * MOST], rows[ROWS * WIDTH], before[ROWS * WIDTH];
+static double basis[WIDTH * WIDTH], mean[WIDTH];
+
+static double normal(uint64_t stream, uint64_t i) {
+  uint32_t words[4];
+  float z[2];
+  es_random_block(81, ES_RANDOM_TEST, stream, i, words);
+  es_random_normal(words[0], words[1], z);
+  return (double)z[0];
+}
+
+static void directions(float *out, int64_t seed, int layer, int32_t n, int32_t width) {
+  es_status_t status = {0};
+  if (es_directions_random(out, seed, layer, n, width, &status) != ES_OK) fail_msg("%s", status.message);
+}
+
+/* Rows about a mean of some size, and a basis of the whole space. */
+static void fill(void) {
+  directions(vectors, 82, 0, WIDTH, WIDTH);
+  for (int i = 0; i < WIDTH * WIDTH; i++) basis[i] = (double)vectors[i];
+  for (int i = 0; i < WIDTH; i++) mean[i] = 3.0 * normal(1, (uint64_t)i);
+  for (int i = 0; i < ROWS * WIDTH; i++) rows[i] = (float)(mean[i % WIDTH] + normal(2, (uint64_t)i));
+  memcpy(before, rows, sizeof rows);
+}
+
+static es_projector_t *open_projector(int32_t n) {
+  const int32_t widths[] = {16, WIDTH};
+  es_status_t status = {0};
+  es_projector_t *p;
+  fill();
+  assert_int_equal(es_projector_create(&p, widths, 2, &status), ES_OK);
+  assert_int_equal(es_projector_set(p, 1, basis, n, mean, &status), ES_OK);
+  return p;
+}
+
+static void assert_rows(const float *found, const float *expected, int64_t n, double tolerance) {
+  for (int64_t i = 0; i < n * WIDTH; i++) {
+    if (!(fabs((double)found[i] - (double)expected[i]) <= tolerance))
+      fail_msg("row %lld, column %lld: %.9g instead of %.9g", (long long)(i / WIDTH), (long long)(i % WIDTH),
+               (double)found[i], (double)expected[i]);
+  }
+}
+
+/* m + Σ u ⟨u, x − m⟩ in double. */
+static void naive(float *out, const float *in, int32_t k) {
+  for (int r = 0; r < ROWS; r++) {
+    double y[WIDTH];
+    memcpy(y, mean, sizeof y);
+    for (int32_t v = 0; v < k; v++) {
+      double product = 0.0;
+      for (int i = 0; i < WIDTH; i++) product += basis[v * WIDTH + i] * ((double)in[r * WIDTH + i] - mean[i]);
+      for (int i = 0; i < WIDTH; i++) y[i] += product * basis[v * WIDTH + i];
+    }
+    for (int i = 0; i < WIDTH; i++) out[r * WIDTH + i] = (float)y[i];
+  }
+}
+
+static void test_against_naive(void **state) {
+  (void)state;
+  static float expected[ROWS * WIDTH];
+  es_projector_t *p = open_projector(WIDTH);
+  for (int32_t k = 0; k <= WIDTH; k += k < 3 ? 1 : 9) {
+    memcpy(rows, before, sizeof rows);
+    naive(expected, before, k);
+    es_projector_choose(p, 1, k);
+    es_projector_apply(p, 1, rows, ROWS);
+    assert_rows(rows, expected, ROWS, 2e-5);
+  }
+  es_projector_destroy(p);
+}
+
+static void test_whole_space_and_none(void **state) {
+  (void)state;
+  es_projector_t *p = open_projector(WIDTH);
+  es_projector_apply(p, 1, rows, ROWS); /* nothing was chosen yet */
+  es_projector_apply(p, 0, rows, ROWS);
+  assert_memory_equal(rows, before, sizeof rows);
+  es_projector_choose(p, 1, WIDTH);
+  es_projector_apply(p, 1, rows, ROWS);
+  assert_rows(rows, before, ROWS, 1e-5);
+  es_projector_choose(p, 1, 0);
+  es_projector_apply(p, 1, rows, ROWS);
+  for (int i = 0; i < ROWS * WIDTH; i++) assert_true(rows[i] == (float)mean[i % WIDTH]);
+  memcpy(rows, before, sizeof rows);
+  es_projector_choose(p, 1, ES_PROJECT_NOTHING);
+  es_projector_apply(p, 1, rows, ROWS);
+  assert_memory_equal(rows, before, sizeof rows);
+  es_projector_destroy(p);
+}
+
+/* Twice is once; what is left out is orthogonal to all that stays; data within the span stay as they are. */
+static void test_projection(void **state) {
+  (void)state;
+  enum { K = 11 };
+  static float once[ROWS * WIDTH];
+  es_projector_t *p = open_projector(K);
+  es_projector_choose(p, 1, K);
+  es_projector_apply(p, 1, rows, ROWS);
+  memcpy(once, rows, sizeof rows);
+  es_projector_apply(p, 1, rows, ROWS);
+  assert_rows(rows, once, ROWS, 1e-5);
+  for (int r = 0; r < ROWS; r++) {
+    double all = 0.0, kept = 0.0, lost = 0.0;
+    for (int i = 0; i < WIDTH; i++) {
+      const double x = (double)before[r * WIDTH + i], y = (double)once[r * WIDTH + i];
+      all += (x - mean[i]) * (x - mean[i]);
+      kept += (y - mean[i]) * (y - mean[i]);
+      lost += (x - y) * (x - y);
+    }
+    assert_true(fabs(kept + lost - all) <= 1e-5 * all && lost > 0.01 * all);
+    for (int v = 0; v < K; v++) {
+      double product = 0.0;
+      for (int i = 0; i < WIDTH; i++)
+        product += basis[v * WIDTH + i] * ((double)before[r * WIDTH + i] - (double)once[r * WIDTH + i]);
+      assert_true(fabs(product) < 1e-5);
+    }
+  }
+  es_projector_destroy(p);
+}
+
+/* Bits depend on the slice alone: not on what ran before, nor on where the rows lie. */
+static void test_bits(void **state) {
+  (void)state;
+  static float again[ROWS * WIDTH + 1], other[3 * WIDTH];
+  es_projector_t *p = open_projector(20);
+  es_projector_choose(p, 1, 17);
+  es_projector_apply(p, 1, rows, ROWS);
+  for (int shift = 0; shift < 2; shift++) {
+    memcpy(other, before, sizeof other);
+    es_projector_apply(p, 1, other, 3);
+    memcpy(again + shift, before, sizeof before);
+    es_projector_apply(p, 1, again + shift, ROWS);
+    assert_memory_equal(again + shift, rows, sizeof rows);
+  }
+  es_projector_destroy(p);
+  p = open_projector(17); /* vectors beyond k are not there */
+  es_projector_choose(p, 1, 17);
+  es_projector_apply(p, 1, rows, ROWS);
+  assert_memory_equal(again + 1, rows, sizeof rows);
+  es_projector_destroy(p);
+}
+
+static void test_random_is_set(void **state) {
+  (void)state;
+  es_projector_t *p = open_projector(3);
+  es_status_t status = {0};
+  assert_int_equal(es_projector_set_random(p, 1, 7, 9, mean, &status), ES_OK);
+  es_projector_apply(p, 1, rows, ROWS); /* setting it chooses nothing */
+  assert_memory_equal(rows, before, sizeof rows);
+  es_projector_choose(p, 1, 9);
+  es_projector_apply(p, 1, rows, ROWS);
+  static float expected[ROWS * WIDTH];
+  directions(vectors, 7, 1, 9, WIDTH);
+  for (int i = 0; i < 9 * WIDTH; i++) basis[i] = (double)vectors[i];
+  naive(expected, before, 9);
+  assert_rows(rows, expected, ROWS, 2e-5);
+  es_projector_destroy(p);
+}
+
+static void test_random_is_orthonormal(void **state) {
+  (void)state;
+  for (int32_t width = 1; width <= MOST; width = 2 * width) {
+    for (int32_t n = 0; n <= width; n += 1 + width / 5) {
+      directions(vectors, 3, 4, n, width);
+      for (int32_t r = 0; r < n; r++) {
+        for (int32_t s = 0; s <= r; s++) {
+          double product = 0.0;
+          for (int32_t i = 0; i < width; i++)
+            product += (double)vectors[r * width + i] * (double)vectors[s * width + i];
+          assert_true(fabs(product - (r == s ? 1.0 : 0.0)) < 1e-6);
+        }
+      }
+    }
+  }
+}
+
+/* A function of seed, layer, number and width alone; fewer span what the first of more do. */
+static void test_random_is_pure(void **state) {
+  (void)state;
+  static float again[MOST * MOST];
+  const int32_t k = 13, n = 30;
+  const struct {
+    int64_t seed;
+    int layer;
+  } others[] = {{6, 2}, {5, 1}, {-5, 2}, {5 + (1ll << 32), 2}};
+  directions(vectors, 5, 2, n, MOST);
+  directions(again, 5, 3, n, MOST);
+  directions(again, 5, 2, n, MOST);
+  assert_memory_equal(again, vectors, (size_t)(n * MOST) * sizeof *vectors);
+  double overlap, angles[MOST];
+  es_status_t status = {0};
+  const es_leading_t first = {MOST, &k, vectors}, fewer = {MOST, &k, again};
+  directions(again, 5, 2, k, MOST);
+  assert_int_equal(es_eigenspace_compare(&overlap, angles, &first, &fewer, 1, &status), ES_OK);
+  assert_true(angles[k - 1] < 1e-6);
+  for (int i = 0; i < 4; i++) {
+    directions(again, others[i].seed, others[i].layer, k, MOST);
+    assert_int_equal(es_eigenspace_compare(&overlap, angles, &first, &fewer, 1, &status), ES_OK);
+    assert_true(overlap < 0.5 && angles[k - 1] > 1.0);
+  }
+}
+
+static void test_bytes(void **state) {
+  (void)state;
+  const int32_t widths[] = {10, 4};
+  assert_int_equal(es_projector_bytes(widths, 2, 1.0), 4 * (110 + 20) + 2 * 256 * 4 * 10);
+  assert_int_equal(es_projector_bytes(widths, 2, 0.5), 4 * (60 + 12) + 2 * 256 * 4 * 10);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_against_naive),  balanced_test(test_whole_space_and_none),
+      balanced_test(test_projection),     balanced_test(test_bits),
+      balanced_test(test_random_is_set),  balanced_test(test_random_is_orthonormal),
+      balanced_test(test_random_is_pure), balanced_test(test_bytes),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
