@@ -11,23 +11,48 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ES_SCHEMA_VERSION = 1, ES_LAYERS_MAX = 512 };
+enum { ES_SCHEMA_VERSION = 1, ES_LAYERS_MAX = 512, ES_RANK_MAX = 5 };
 
-/** Dimensions of the schema, each a coordinate variable (dimension scale) of the file. */
+/** Dimensions of the schema, each a coordinate variable (dimension scale) of the files that use it; the first five are
+ * in every file. */
 typedef enum es_dimension {
-  ES_DIM_SPLIT,     /**< string: "train", "eval" */
-  ES_DIM_EPOCH,     /**< int32: 0 … E */
-  ES_DIM_LAYER,     /**< string: names of the measured layers, forward order */
-  ES_DIM_DELTA,     /**< float64 */
-  ES_DIM_COMPONENT, /**< int32: 0 … largest measured width − 1 */
+  ES_DIM_SPLIT,           /**< string: "train", "eval" */
+  ES_DIM_EPOCH,           /**< int32: 0 … E, or the epochs that were given */
+  ES_DIM_LAYER,           /**< string: names of the measured layers, forward order */
+  ES_DIM_DELTA,           /**< float64 */
+  ES_DIM_COMPONENT,       /**< int32: 0 … largest measured width − 1 */
+  ES_DIM_CLASS,           /**< int32: 0 … K − 1, the label */
+  ES_DIM_PREDICTED_CLASS, /**< int32: the same for what was predicted */
+  ES_DIM_PROBE_EPOCH,     /**< int32: epochs at which probes are fitted */
+  ES_DIM_REFERENCE,       /**< string: by es_reference_t */
+  ES_DIM_PROJECTION,      /**< string: by es_projection_t */
+  ES_DIM_LAYER_OR_ALL,    /**< string: "all", then the layers: layer l is at l + 1 */
+  ES_DIM_FEATURE,         /**< int32: 0 … largest measured width − 1 */
   ES_DIMENSIONS
 } es_dimension_t;
 
-/** Variables. Append only: the order is the creation order in the file. */
+/** What an epoch is compared with: "previous", the measured epoch before; "last", the last measured one. */
+typedef enum es_reference { ES_PREVIOUS, ES_LAST, ES_REFERENCES } es_reference_t;
+/** Onto what outputs are projected: "eigenspace", the leading eigenvectors; "random", as many random directions. */
+typedef enum es_projection { ES_ONTO_EIGENSPACE, ES_ONTO_RANDOM, ES_PROJECTIONS } es_projection_t;
+
+/** Fields come in groups: a result, and a file, has all fields of a group or none. The core is always there. */
+typedef enum es_field_group {
+  ES_GROUP_CORE,
+  ES_GROUP_RECALL,
+  ES_GROUP_PROBE,
+  ES_GROUP_EIGENSPACE,
+  ES_GROUP_EIGENVECTORS,
+  ES_GROUP_PROJECTION,
+  ES_GROUP_STABILITY,
+  ES_FIELD_GROUPS
+} es_field_group_t;
+
+/** Variables. Append only: the order is the creation order in the file. Types and dimensions: src/store/fields.c. */
 typedef enum es_field {
-  ES_FIELD_LAYER_KIND,            /**< (layer) string: "conv", "linear" */
+  ES_FIELD_LAYER_KIND,            /**< (layer) string: "conv", "linear", "activations", ... */
   ES_FIELD_LAYER_WIDTH,           /**< (layer) int32: features measured by the method */
-  ES_FIELD_LAYER_PARAMETERS,      /**< (layer) int64 */
+  ES_FIELD_LAYER_PARAMETERS,      /**< (layer) int64; −1 unknown, as for the next two */
   ES_FIELD_LAYER_MACS,            /**< (layer) int64: multiply-adds of one sample forward */
   ES_FIELD_LAYER_RECEPTIVE_FIELD, /**< (layer) int32 pixels; linear layers: of the whole input they see */
   ES_FIELD_LAYER_BORDER,          /**< (layer) uint8: 1 for the first layer whose receptive field exceeds the input */
@@ -43,24 +68,57 @@ typedef enum es_field {
   ES_FIELD_EFFECTIVE_RANK,
   ES_FIELD_PARTICIPATION_RATIO,
   ES_FIELD_FIRST_COMPONENT_SHARE,
-  ES_FIELD_SOLVER,              /**< (split, epoch, layer) uint8: 0 none, 1 LAPACK, 2 ScaLAPACK (flag_values) */
+  ES_FIELD_SOLVER,              /**< (split, epoch, layer) uint8: 0 none, 1 LAPACK, 2 ScaLAPACK, 3 ELPA (flag_values) */
   ES_FIELD_FLAGS,               /**< (split, epoch, layer) uint8: bits of es_flag_t (flag_masks, flag_meanings) */
   ES_FIELD_INTRINSIC_DIMENSION, /**< (split, epoch, layer, delta) int32 */
   ES_FIELD_SATURATION,          /**< (split, epoch, layer, delta) float64 */
   ES_FIELD_EIGENVALUES,         /**< (split, epoch, layer, component) float64, descending, NaN-padded */
+  /* group recall */
+  ES_FIELD_RECALL, /**< (split, epoch, class) float64; NaN for a class without samples */
+  /* group probe */
+  ES_FIELD_LAYER_TAIL,      /**< (layer) uint8: 1 for the trailing layers that add almost no accuracy; 255 unknown */
+  ES_FIELD_PROBE_ACCURACY,  /**< (split, probe_epoch, layer) float64 */
+  ES_FIELD_PROBE_OBJECTIVE, /**< (probe_epoch, layer) float64: the sum, as scikit-learn's with C = 1/l2 */
+  ES_FIELD_PROBE_GRADIENT_NORM, /**< (probe_epoch, layer) float64 */
+  ES_FIELD_PROBE_ITERATIONS,    /**< (probe_epoch, layer) int32 */
+  ES_FIELD_PROBE_CONVERGED,     /**< (probe_epoch, layer) uint8: 0 no, 1 yes; 255 not fitted */
+  ES_FIELD_PROBE_CONFUSION,     /**< (probe_epoch, layer, class, predicted_class) int64: samples of the eval split */
+  ES_FIELD_PROBE_RECALL,        /**< (probe_epoch, layer, class) float64, of the eval split */
+  /* group eigenspace */
+  ES_FIELD_EIGENSPACE_OVERLAP, /**< (reference, split, epoch, layer, delta) float64, 0 … 1 */
+  ES_FIELD_PRINCIPAL_ANGLES,   /**< (reference, split, epoch, layer, component) float64 radians, ascending, NaN-padded,
+                                  between the eigenspaces of the first delta */
+  /* group eigenvectors */
+  ES_FIELD_EIGENVECTORS, /**< (split, epoch, layer, component, feature) float32, NaN-padded */
+  /* group projection */
+  ES_FIELD_PROJECTED_ACCURACY, /**< (projection, layer_or_all, delta) float64: eval split, after the last epoch */
+  /* group stability */
+  ES_FIELD_STABILITY_DISTANCE, /**< (reference, split, epoch, delta) float64 */
+  ES_FIELD_STABILITY_PEARSON,
+  ES_FIELD_STABILITY_SPEARMAN,
   ES_FIELDS
 } es_field_t;
 
-typedef enum es_type { ES_TYPE_F64, ES_TYPE_I32, ES_TYPE_I64, ES_TYPE_U8, ES_TYPE_STRING, ES_TYPES } es_type_t;
+typedef enum es_type {
+  ES_TYPE_F64,
+  ES_TYPE_F32,
+  ES_TYPE_I32,
+  ES_TYPE_I64,
+  ES_TYPE_U8,
+  ES_TYPE_STRING,
+  ES_TYPES
+} es_type_t;
 
 /** One row of the table. */
 typedef struct es_field_info {
   const char *name, *long_name, *units; /**< units "1" for pure numbers */
-  es_type_t type;                       /**< not measured: NaN, −1, or 0 for uint8 */
+  es_type_t type;                       /**< not measured: NaN, −1, or `unmeasured` for uint8 */
+  es_field_group_t group;
   int rank;
-  es_dimension_t dimensions[4];
+  es_dimension_t dimensions[ES_RANK_MAX];
   const char *flag_meanings; /**< uint8 of fixed meanings: one word for each, as CF's attribute; else NULL */
-  bool flag_bits; /**< the words name bits 1, 2, 4, ... (flag_masks), not values 0, 1, 2, ... (flag_values) */
+  bool flag_bits;     /**< the words name bits 1, 2, 4, ... (flag_masks), not values 0, 1, 2, ... (flag_values) */
+  uint8_t unmeasured; /**< of uint8: 0, or 255 where 0 is an answer (then it is the _FillValue) */
 } es_field_info_t;
 
 const es_field_info_t *es_field_info(es_field_t field);
@@ -69,41 +127,72 @@ const es_field_info_t *es_field_info(es_field_t field);
 typedef enum es_flag {
   ES_FLAG_DEAD = 1,         /**< zero variance: k = 0 */
   ES_FLAG_UNDERSAMPLED = 2, /**< fewer than width + 1 rows */
-  ES_FLAG_NONFINITE = 4     /**< NaN or Inf among the activations: nothing else is given */
+  ES_FLAG_NONFINITE = 4,    /**< NaN or Inf among the activations: nothing else is given */
+  ES_FLAG_FALLBACK = 8,     /**< a collective eigensolver failed its check and LAPACK was used: the numbers are good */
+  ES_FLAGS_EXCLUDED = ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED | ES_FLAG_NONFINITE /**< left out of means over layers */
 } es_flag_t;
 
 /** What is constant about a measured layer. */
 typedef struct es_layer_info {
   char name[ES_NAME_MAX];
-  char kind[16];
+  char kind[16]; /**< "conv", "linear", "activations", ... */
   int32_t width;
-  int64_t parameters, macs;
-  int32_t receptive_field;
+  int64_t parameters, macs; /**< −1 when unknown */
+  int32_t receptive_field;  /**< −1 when unknown */
   uint8_t border, output;
 } es_layer_info_t;
 
 /** Results of one point, complete or so far. */
 typedef struct es_result es_result_t;
 
-/** All fields allocated and "not measured"; layer fields filled from `layers` (n_layers ≤ ES_LAYERS_MAX). */
-es_code_t es_result_create(es_result_t **out, const es_point_t *point, const es_layer_info_t *layers, int n_layers,
-                           es_status_t *status);
+/** What the result of a point is to hold. Borrowed pointers. */
+typedef struct es_result_shape {
+  const es_point_t *point; /**< its deltas; epochs of training where none are given below */
+  const es_layer_info_t *layers;
+  int n_layers;          /**< 1 … ES_LAYERS_MAX */
+  const int32_t *epochs; /**< ascending; NULL: 0 … E of the point */
+  int n_epochs;
+  int32_t n_classes;           /**< group recall, and what probes say of classes; 0 without labels: no recall */
+  const int32_t *probe_epochs; /**< ascending */
+  int n_probe_epochs;          /**< group probe; 0: none */
+  bool eigenspace, eigenvectors, projection; /**< these groups; stability is always there */
+} es_result_shape_t;
+
+/** All fields of the groups allocated and "not measured"; layer fields filled from the shape's. ES_INPUT without
+ * layers, ES_SYSTEM when memory is out.
+ *
+ * Memory: eigenvalues and principal angles are packed, layer after layer with its own width, so that one wide layer
+ * costs no more than itself: 48 layers of width 768 and one of 30,000 take 1 MiB an epoch (2 splits), 2 MiB more with
+ * eigenspaces. Eigenvectors take 4·Σ width² bytes a split and epoch (VGG16: 13 MiB), the confusion 8·K² a layer and
+ * probe epoch (K = 1000, 17 layers: 130 MiB); writing takes that again, compressed. */
+es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es_status_t *status);
 void es_result_destroy(es_result_t *result);
 
-/** Length of a dimension. */
+/** Whether the result has the fields of a group. */
+bool es_result_has(const es_result_t *result, es_field_group_t group);
+/** Length of a dimension; 0 for one that no field of the result uses. */
 int64_t es_result_extent(const es_result_t *result, es_dimension_t dimension);
-/** Data of a field, row-major over its dimensions; double *, int32_t *, int64_t *, uint8_t * or const char ** by type.
- * Borrowed, writable. */
+/** Data of a field, row-major over its dimensions; double *, float *, int32_t *, int64_t *, uint8_t * or const char **
+ * by type. Fields with components are packed: a layer of width w has w components (and w features), none that pad it;
+ * use es_result_at. NULL when the result lacks the field. Borrowed, writable. */
 void *es_result_data(es_result_t *result, es_field_t field);
-/** Number of elements of a field. */
+/** Number of elements at es_result_data, 0 when the result lacks the field. */
 size_t es_result_size(const es_result_t *result, es_field_t field);
-/** Address of one element (indices in the field's order of dimensions; surplus indices ignored). */
+/** Address of one element of a field that the result has, by one index for each of its dimensions in their order;
+ * components and features below the layer's width. Elements along the last dimension are contiguous. */
+void *es_result_at(es_result_t *result, es_field_t field, const int64_t *index);
+/** The same for float64 of up to four dimensions; surplus indices are ignored. */
 double *es_result_f64(es_result_t *result, es_field_t field, int64_t i0, int64_t i1, int64_t i2, int64_t i3);
-/** Measured layers and coordinates. */
+/** Measured layers. */
 const es_layer_info_t *es_result_layer(const es_result_t *result, int layer);
+/** The epoch at an index of the epoch axis, and the index of an epoch (−1: not among them). */
+int32_t es_result_epoch(const es_result_t *result, int64_t index);
+int64_t es_result_epoch_index(const es_result_t *result, int32_t epoch);
+/** Index of an epoch on the axis of probe epochs, −1 when no probes are fitted then. */
+int64_t es_result_probe_epoch_index(const es_result_t *result, int32_t epoch);
 
 /** Mean of the saturation over the layers of one split and epoch (both indices) at delta `delta` (an index), without
- * the output layer and flagged layers; NaN when none is left. */
+ * the output layer and layers with one of ES_FLAGS_EXCLUDED; NaN when none is left. */
 double es_result_mean_saturation(const es_result_t *result, es_split_t split, int64_t epoch, int64_t delta);
 
 /** Where a result came from: name-value pairs that become root attributes. */
@@ -126,8 +215,13 @@ typedef struct es_result_header {
   int n_provenance;
 } es_result_header_t;
 
-/** <output>/points/<id>.h5 */
-void es_result_path(char out[ES_PATH_MAX], const char *output, const char *id);
+/** Where a new result goes: <output>/points/<id>.h5, or <output>/points/<first two digits>/<id>.h5 in a grid of more
+ * than ES_FLAT_POINTS points. `output` is at most ES_OUTPUT_MAX bytes (es_plan_open sees to that). */
+enum { ES_FLAT_POINTS = 1000, ES_OUTPUT_MAX = ES_PATH_MAX - 64 };
+void es_result_path(char out[ES_PATH_MAX], const char *output, const char *id, int64_t n_points);
+/** Where the result of a point is, in either place, so that a grid may grow; false, and the first place, when there is
+ * no file. */
+bool es_result_find(char out[ES_PATH_MAX], const char *output, const char *id);
 
 /** Writes the whole file atomically (built in memory, then es_file_write_atomic). Valid netCDF-4; the same result makes
  * the same bytes. Axes are attributes: whole numbers int64, others and every width float64, words as strings; the
@@ -156,13 +250,73 @@ typedef struct es_result_summary {
  * not open or lacks what the schema demands is ES_OUTCOME_DAMAGED with the reason. Never fails. */
 void es_result_summarize(es_result_summary_t *out, const char *path);
 
+/** Many results in one file: the same variables with a leading dimension `point`.
+ *
+ * `point` holds the index of each point in the grid. `layer` is an index, and `layer_name (point, layer)` names it;
+ * layers meet by their place, epochs and deltas by their value, classes and components by their index; what a point
+ * does not have is NaN (−1 for integers, "" for words). `layer_or_all` is −1 for all layers, then the index of the
+ * layer. What points say of themselves in root attributes (axes, outcome, reason, host, ...) is a variable over
+ * `point`, listed in the root attribute `coordinates`; what is no axis and the same for all may stay a root attribute.
+ * Others: `schema`, `schema_version`, `job_name`, `job`, `axes`, `n_points` (merged), `n_grid` (in the grid), `missing`
+ * ("0-3,7").
+ *
+ * Not collective. Memory does not grow with the number of points, but for 1 byte each. */
+typedef struct es_merge es_merge_t;
+
+/** Looks at the result of every point of a grid: reads all numbers once, so that damage is found before anything is
+ * written, and unites the axes. ids: of the grid's points in their order; borrowed, as `output`. Without `spectra`
+ * eigenvalues and eigenvectors are left out. `refused` (may be NULL) is told of each file that is there but cannot be
+ * merged. ES_SYSTEM when memory is out. */
+typedef void es_merge_refused_t(void *context, const char *path, const char *reason);
+es_code_t es_merge_create(es_merge_t **out, const char *output, const char *const *ids, int64_t n_points, bool spectra,
+                          es_merge_refused_t *refused, void *context, es_status_t *status);
+void es_merge_destroy(es_merge_t *merge);
+/** What was found; complete and diverged points are merged. Files of another schema version count as damaged. */
+es_outcome_t es_merge_outcome(const es_merge_t *merge, int64_t point);
+
+/** What the merged file says of itself. Borrowed pointers. */
+typedef struct es_merge_header {
+  const char *job_name, *job; /**< `job`: the resolved YAML of the grid */
+  const char *missing;        /**< points that are not merged, as "0-3,7" */
+  const es_provenance_t *provenance;
+  int n_provenance; /**< of the merging program: `merged_` and the name */
+} es_merge_header_t;
+
+/** Streams the points into `to`, which appears whole or not at all; at least one must be complete or diverged. The same
+ * points make the same bytes. ES_SYSTEM when the disk is full, or when a result changed meanwhile. */
+es_code_t es_merge_write(es_merge_t *merge, const char *to, const es_merge_header_t *header, es_status_t *status);
+
+/** Whether a file is a merged one, of any version of the schema. */
+bool es_merged_check(const char *path);
+
+/** A merged file as tables show it. Borrowed pointers. */
+typedef struct es_merged_info {
+  const char *job_name, *missing;
+  int64_t n_points, n_grid;
+  int n_names;
+  const char *const *names; /**< "point", the axes, "outcome", "reason" */
+  const bool *words;        /**< of each: not a number */
+} es_merged_info_t;
+/** One point. Borrowed pointers, until the visit ends. */
+typedef struct es_merged_point {
+  const char *const *cells;         /**< text of each name, "" where there is none */
+  double accuracy, mean_saturation; /**< as es_result_summary_t */
+} es_merged_point_t;
+typedef void es_merged_visit_t(void *context, const es_merged_info_t *info, const es_merged_point_t *point);
+
+/** Calls `visit` for each point in the order of the file, after once with NULL for the point. ES_INPUT for a file that
+ * is no merged one or is damaged. */
+es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *context, es_status_t *status);
+
 typedef enum es_show_format { ES_SHOW_TABLE, ES_SHOW_CSV, ES_SHOW_JSON } es_show_format_t;
 
 /** Appends what a result file holds. Table (100 columns): axes and outcome, then layers × measured epochs of saturation
- * for each measured split at the first delta, then loss and accuracy by epoch; epochs that do not fit are left out
- * evenly. csv and json: every number but the spectra, one row for each (split, epoch, layer, delta) of each split and
- * epoch with any number; what was not measured is an empty cell or null (so are infinities in json). json also holds
- * all root attributes. ES_INPUT for a file that is no result, naming what is wrong; nothing is appended then. */
+ * for each measured split at the first delta (beside it the accuracy of the last probes, below it the mean overlap of
+ * eigenspaces), then loss and accuracy by epoch; epochs that do not fit are left out evenly. csv and json: every number
+ * but spectra and what is told for each class, one row for each (split, epoch, layer, delta) of each split and epoch
+ * with any number, one column for each reference and projection; what was not measured is an empty cell or null (so are
+ * infinities in json). json also holds all root attributes. ES_INPUT for a file that is no result, naming what is
+ * wrong; nothing is appended then. */
 es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status);
 
 #endif

@@ -30,6 +30,8 @@ hid_t hdf_file_type(es_type_t type) {
   switch (type) {
   case ES_TYPE_F64:
     return H5T_IEEE_F64LE;
+  case ES_TYPE_F32:
+    return H5T_IEEE_F32LE;
   case ES_TYPE_I32:
     return H5T_STD_I32LE;
   case ES_TYPE_I64:
@@ -43,6 +45,8 @@ hid_t hdf_memory_type(es_type_t type) {
   switch (type) {
   case ES_TYPE_F64:
     return H5T_NATIVE_DOUBLE;
+  case ES_TYPE_F32:
+    return H5T_NATIVE_FLOAT;
   case ES_TYPE_I32:
     return H5T_NATIVE_INT32;
   case ES_TYPE_I64:

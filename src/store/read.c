@@ -1,14 +1,12 @@
 #include "attribute.h"
 #include "eigenscope/memory.h"
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* More than that is damage: memory is not asked for on its word. */
-enum { EPOCHS_MAX = 100000, COMPONENTS_MAX = 1 << 28 };
 
 typedef struct reader {
   const char *path;
@@ -41,11 +39,9 @@ static es_code_t out_of_memory(const reader_t *reader) {
 }
 
 static const char *type_name(es_type_t type) {
-  static const char *const names[ES_TYPES] = {[ES_TYPE_F64] = "float64",
-                                              [ES_TYPE_I32] = "int32",
-                                              [ES_TYPE_I64] = "int64",
-                                              [ES_TYPE_U8] = "uint8",
-                                              [ES_TYPE_STRING] = "variable-length string"};
+  static const char *const names[ES_TYPES] = {
+      [ES_TYPE_F64] = "float64", [ES_TYPE_F32] = "float32", [ES_TYPE_I32] = "int32",
+      [ES_TYPE_I64] = "int64",   [ES_TYPE_U8] = "uint8",    [ES_TYPE_STRING] = "variable-length string"};
   return names[type];
 }
 
@@ -57,15 +53,16 @@ static bool is_of_type(hid_t object, es_type_t type) {
   if (type == ES_TYPE_STRING) {
     good = class == H5T_STRING && H5Tis_variable_str(stored) > 0;
   } else {
-    good = class == (type == ES_TYPE_F64 ? H5T_FLOAT : H5T_INTEGER) && H5Tget_size(stored) == type_size(type);
+    good = class == (type == ES_TYPE_F64 || type == ES_TYPE_F32 ? H5T_FLOAT : H5T_INTEGER) &&
+           H5Tget_size(stored) == type_size(type);
   }
   H5Tclose(stored);
   return good;
 }
 
 /* Opens a variable of that type and rank and gives its extents; the caller closes *object. */
-static es_code_t open_variable(const reader_t *reader, const char *name, es_type_t type, int rank, hsize_t extent[4],
-                               hid_t *object) {
+static es_code_t open_variable(const reader_t *reader, const char *name, es_type_t type, int rank,
+                               hsize_t extent[ES_RANK_MAX], hid_t *object) {
   *object = -1;
   if (H5Lexists(reader->file, name, H5P_DEFAULT) <= 0) return foreign(reader, "it lacks the variable %s", name);
   *object = H5Dopen2(reader->file, name, H5P_DEFAULT);
@@ -110,50 +107,83 @@ static es_code_t read_numbers(const reader_t *reader, hid_t object, const char *
   return broken(reader, name);
 }
 
-/* Extents of all dimensions from their coordinate variables. */
-static es_code_t read_extents(const reader_t *reader, int64_t extent[ES_DIMENSIONS]) {
-  static const hsize_t most[ES_DIMENSIONS] = {[ES_DIM_SPLIT] = ES_SPLITS,
-                                              [ES_DIM_EPOCH] = EPOCHS_MAX,
-                                              [ES_DIM_LAYER] = ES_LAYERS_MAX,
-                                              [ES_DIM_DELTA] = ES_DELTAS_MAX,
-                                              [ES_DIM_COMPONENT] = COMPONENTS_MAX};
+/* The groups that the file has: those of which it has any variable. */
+static es_code_t read_groups(const reader_t *reader, bool groups[ES_FIELD_GROUPS]) {
+  memset(groups, 0, ES_FIELD_GROUPS * sizeof *groups);
+  groups[ES_GROUP_CORE] = true;
+  for (int i = 0; i < ES_FIELDS; i++) {
+    const es_field_info_t *info = es_field_info((es_field_t)i);
+    if (groups[info->group]) continue;
+    htri_t there = H5Lexists(reader->file, info->name, H5P_DEFAULT);
+    if (there < 0) return broken(reader, info->name);
+    groups[info->group] = there > 0;
+  }
+  return ES_OK;
+}
+
+/* Extents of the dimensions from their coordinate variables, 0 for those that the groups do not use. */
+static es_code_t read_extents(const reader_t *reader, const bool groups[ES_FIELD_GROUPS],
+                              int64_t extent[ES_DIMENSIONS]) {
   es_code_t code = ES_OK;
   for (int i = 0; i < ES_DIMENSIONS && code == ES_OK; i++) {
     const dimension_info_t *info = dimension_info((es_dimension_t)i);
-    hsize_t length[4] = {0};
+    hsize_t length[ES_RANK_MAX] = {0};
     hid_t object;
+    extent[i] = 0;
+    if (!dimension_is_used((es_dimension_t)i, groups)) continue;
     code = open_variable(reader, info->name, info->type, 1, length, &object);
-    if (code == ES_OK && (length[0] < 1 || length[0] > most[i])) {
-      code = foreign(reader, "the dimension %s has %llu entries, 1 to %llu are possible", info->name,
-                     (unsigned long long)length[0], (unsigned long long)most[i]);
+    if (code == ES_OK && (length[0] < 1 || length[0] > (hsize_t)info->most)) {
+      code = foreign(reader, "the dimension %s has %llu entries, 1 to %lld are possible", info->name,
+                     (unsigned long long)length[0], (long long)info->most);
     }
     extent[i] = (int64_t)length[0];
     if (object >= 0) H5Dclose(object);
   }
-  if (code == ES_OK && extent[ES_DIM_SPLIT] != ES_SPLITS) code = foreign(reader, "split must be train, eval");
   return code;
 }
 
-/* Values of one coordinate variable into the result, which has its extents. */
+/* A dimension whose entries are always the same, or follow from the layers. */
+static es_code_t check_words(const reader_t *reader, es_dimension_t dimension, hid_t object) {
+  const es_result_t *result = reader->stored->result;
+  const dimension_info_t *info = dimension_info(dimension);
+  size_t count = (size_t)result->extent[dimension];
+  char word[ES_NAME_MAX], *found = es_allocate(count, ES_NAME_MAX);
+  if (found == NULL) return out_of_memory(reader);
+  es_code_t code = read_strings(reader, object, info->name, count, found, ES_NAME_MAX, ES_NAME_MAX);
+  bool same = info->words != NULL ? count == (size_t)info->most : (int64_t)count == result->extent[ES_DIM_LAYER] + 1;
+  for (size_t i = 0; i < count && code == ES_OK && same; i++) {
+    same = strcmp(found + i * ES_NAME_MAX, result_word(result, dimension, (int64_t)i, word)) == 0;
+  }
+  es_free(found);
+  if (code != ES_OK || same) return code;
+  /* "split must be train, eval" */
+  char list[2 * ES_NAME_MAX + 8] = "all, then the layers";
+  if (info->words != NULL) {
+    size_t length = (size_t)snprintf(list, sizeof list, "%s", dimension_word(dimension, 0, word));
+    snprintf(list + length, sizeof list - length, ", %s", dimension_word(dimension, 1, word));
+  }
+  return foreign(reader, "%s must be %s", info->name, list);
+}
+
+/* Values of one coordinate variable into the result, which has its extents; layers come before what follows from them.
+ * Indices are what their place says. */
 static es_code_t read_coordinate(const reader_t *reader, es_dimension_t dimension) {
   es_result_t *result = reader->stored->result;
   const dimension_info_t *info = dimension_info(dimension);
   size_t count = (size_t)result->extent[dimension];
-  char splits[ES_SPLITS][8];
-  hsize_t length[4];
+  hsize_t length[ES_RANK_MAX];
   hid_t object;
   es_code_t code = open_variable(reader, info->name, info->type, 1, length, &object);
   if (code == ES_OK && dimension == ES_DIM_EPOCH) {
     code = read_numbers(reader, object, info->name, info->type, result->epoch);
+  } else if (code == ES_OK && dimension == ES_DIM_PROBE_EPOCH) {
+    code = read_numbers(reader, object, info->name, info->type, result->probe_epoch);
   } else if (code == ES_OK && dimension == ES_DIM_DELTA) {
     code = read_numbers(reader, object, info->name, info->type, result->delta);
   } else if (code == ES_OK && dimension == ES_DIM_LAYER) {
     code = read_strings(reader, object, info->name, count, result->layers[0].name, sizeof *result->layers, ES_NAME_MAX);
-  } else if (code == ES_OK && dimension == ES_DIM_SPLIT) {
-    code = read_strings(reader, object, info->name, count, splits[0], sizeof *splits, sizeof *splits);
-    for (int i = 0; i < ES_SPLITS && code == ES_OK; i++) {
-      if (strcmp(splits[i], split_name(i)) != 0) code = foreign(reader, "split must be train, eval");
-    }
+  } else if (code == ES_OK && info->type == ES_TYPE_STRING) {
+    code = check_words(reader, dimension, object);
   }
   if (object >= 0) H5Dclose(object);
   return code;
@@ -176,7 +206,7 @@ static es_code_t read_field_data(const reader_t *reader, es_field_t field, hid_t
 static es_code_t read_field(const reader_t *reader, es_field_t field) {
   es_result_t *result = reader->stored->result;
   const es_field_info_t *info = es_field_info(field);
-  hsize_t extent[4];
+  hsize_t extent[ES_RANK_MAX];
   hid_t object;
   es_code_t code = open_variable(reader, info->name, info->type, info->rank, extent, &object);
   for (int i = 0; i < info->rank && code == ES_OK; i++) {
@@ -207,19 +237,30 @@ static es_code_t read_attributes(const reader_t *reader) {
     return foreign(reader, "its attribute schema_version must be a whole number");
   }
   stored->schema_version = (int32_t)version;
+  if (stored_attribute(stored, STORE_MERGED) != NULL) return foreign(reader, "it holds a merged grid, not one point");
   if (version == ES_SCHEMA_VERSION) return ES_OK;
   return foreign(reader, "its schema has version %lld, this program reads version %d", (long long)version,
                  ES_SCHEMA_VERSION);
 }
 
 static es_code_t read_all(const reader_t *reader, const bool *wanted) {
-  int64_t extent[ES_DIMENSIONS] = {0};
+  int64_t extent[ES_DIMENSIONS];
+  bool groups[ES_FIELD_GROUPS];
   ES_TRY(read_attributes(reader));
-  ES_TRY(read_extents(reader, extent));
-  reader->stored->result = result_allocate(extent, wanted);
-  if (reader->stored->result == NULL) return out_of_memory(reader);
-  for (int i = 0; i < ES_DIMENSIONS; i++) ES_TRY(read_coordinate(reader, (es_dimension_t)i));
-  for (int i = 0; i < ES_FIELDS; i++) ES_TRY(read_field(reader, (es_field_t)i));
+  ES_TRY(read_groups(reader, groups));
+  ES_TRY(read_extents(reader, groups, extent));
+  es_result_t *result = reader->stored->result = result_allocate(extent, groups);
+  if (result == NULL) return out_of_memory(reader);
+  for (int i = 0; i < ES_DIMENSIONS; i++) {
+    if (extent[i] > 0) ES_TRY(read_coordinate(reader, (es_dimension_t)i));
+  }
+  for (int i = 0; i < ES_FIELDS; i++) {
+    const es_field_t field = (es_field_t)i;
+    if (!groups[es_field_info(field)->group]) continue;
+    assert(!wanted[i] || !field_is_packed(field)); /* the widths are not known yet */
+    if (wanted[i] && !result_allocate_field(result, field)) return out_of_memory(reader);
+    ES_TRY(read_field(reader, field));
+  }
   return ES_OK;
 }
 
@@ -240,17 +281,24 @@ static es_code_t check_file(const char *path, es_status_t *status) {
   return es_fail(status, ES_INPUT, STORE_STAGE, "%s: cannot be read: %s", path, strerror(reason));
 }
 
-es_code_t stored_load(stored_t *out, const char *path, const bool *wanted, es_status_t *status) {
+es_code_t stored_open(stored_t *out, hid_t *file, const char *path, const bool *wanted, es_status_t *status) {
   reader_t reader = {.path = path, .stored = out, .status = status};
-  hdf_quiet_t quiet;
   *out = (stored_t){0};
+  *file = -1;
   ES_TRY(check_file(path, status));
-  hdf_quiet_begin(&quiet);
   hid_t list = unlocked_access();
-  reader.file = H5Fopen(path, H5F_ACC_RDONLY, list);
+  *file = reader.file = H5Fopen(path, H5F_ACC_RDONLY, list);
   es_code_t code = reader.file >= 0 ? read_all(&reader, wanted) : broken(&reader, "the file");
-  if (reader.file >= 0) H5Fclose(reader.file);
   if (list >= 0) H5Pclose(list);
+  return code;
+}
+
+es_code_t stored_load(stored_t *out, const char *path, const bool *wanted, es_status_t *status) {
+  hdf_quiet_t quiet;
+  hid_t file;
+  hdf_quiet_begin(&quiet);
+  es_code_t code = stored_open(out, &file, path, wanted, status);
+  if (file >= 0) H5Fclose(file);
   hdf_quiet_end(&quiet);
   return code;
 }

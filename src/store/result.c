@@ -4,60 +4,88 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const size_t TYPE_SIZE[ES_TYPES] = {
-    [ES_TYPE_F64] = sizeof(double), [ES_TYPE_I32] = sizeof(int32_t),         [ES_TYPE_I64] = sizeof(int64_t),
-    [ES_TYPE_U8] = sizeof(uint8_t), [ES_TYPE_STRING] = sizeof(const char *),
+    [ES_TYPE_F64] = sizeof(double),  [ES_TYPE_F32] = sizeof(float),  [ES_TYPE_I32] = sizeof(int32_t),
+    [ES_TYPE_I64] = sizeof(int64_t), [ES_TYPE_U8] = sizeof(uint8_t), [ES_TYPE_STRING] = sizeof(const char *),
 };
 
 size_t type_size(es_type_t type) {
   return TYPE_SIZE[type];
 }
 
-static void fill_unmeasured(void *data, es_type_t type, size_t count) {
-  switch (type) {
+static void fill_unmeasured(void *data, const es_field_info_t *info, size_t count) {
+  switch (info->type) {
   case ES_TYPE_F64:
     for (size_t i = 0; i < count; i++) ((double *)data)[i] = NAN;
+    break;
+  case ES_TYPE_F32:
+    for (size_t i = 0; i < count; i++) ((float *)data)[i] = NAN;
     break;
   case ES_TYPE_STRING:
     for (size_t i = 0; i < count; i++) ((const char **)data)[i] = "";
     break;
   case ES_TYPE_I32:
   case ES_TYPE_I64:
-    memset(data, 0xff, count * type_size(type)); /* −1 */
+    memset(data, 0xff, count * type_size(info->type)); /* −1 */
     break;
   default:
-    memset(data, 0, count * type_size(type));
+    memset(data, info->unmeasured, count);
   }
 }
 
-/* False when memory is out or the product of the extents overflows. */
-static bool allocate_field(es_result_t *result, es_field_t field) {
+/* Elements that all layers together take in a packed field. */
+static size_t packed_total(const es_result_t *result, es_field_t field) {
+  const size_t *starts = field_has(field, ES_DIM_FEATURE) ? result->squares : result->widths;
+  return starts[result->extent[ES_DIM_LAYER]];
+}
+
+/* False when the product overflows. */
+static bool count_elements(const es_result_t *result, es_field_t field, size_t *count) {
   const es_field_info_t *info = es_field_info(field);
-  size_t count = 1;
-  for (int i = 0; i < info->rank; i++) {
-    if (__builtin_mul_overflow(count, (size_t)result->extent[info->dimensions[i]], &count)) return false;
+  bool packed = field_is_packed(field);
+  *count = packed ? packed_total(result, field) : 1;
+  for (int i = 0; i < info->rank && !(packed && info->dimensions[i] == ES_DIM_LAYER); i++) {
+    if (__builtin_mul_overflow(*count, (size_t)result->extent[info->dimensions[i]], count)) return false;
   }
-  result->data[field] = es_allocate(count, type_size(info->type));
-  if (result->data[field] == NULL) return false;
-  fill_unmeasured(result->data[field], info->type, count);
   return true;
 }
 
-es_result_t *result_allocate(const int64_t extent[ES_DIMENSIONS], const bool *wanted) {
+bool result_allocate_field(es_result_t *result, es_field_t field) {
+  const es_field_info_t *info = es_field_info(field);
+  size_t count;
+  if (!count_elements(result, field, &count)) return false;
+  result->data[field] = es_allocate(count, type_size(info->type));
+  if (result->data[field] == NULL) return false;
+  fill_unmeasured(result->data[field], info, count);
+  return true;
+}
+
+es_result_t *result_allocate(const int64_t extent[ES_DIMENSIONS], const bool groups[ES_FIELD_GROUPS]) {
   es_result_t *result = es_allocate_zero(1, sizeof *result);
   if (result == NULL) return NULL;
+  const size_t n_layers = (size_t)extent[ES_DIM_LAYER];
   memcpy(result->extent, extent, sizeof result->extent);
-  result->epoch = es_allocate((size_t)extent[ES_DIM_EPOCH], sizeof *result->epoch);
-  result->layers = es_allocate_zero((size_t)extent[ES_DIM_LAYER], sizeof *result->layers);
-  bool good = result->epoch != NULL && result->layers != NULL;
-  for (int i = 0; good && i < ES_FIELDS; i++) {
-    if (wanted == NULL || wanted[i]) good = allocate_field(result, (es_field_t)i);
-  }
-  for (int32_t i = 0; good && i < extent[ES_DIM_EPOCH]; i++) result->epoch[i] = i;
-  if (good) return result;
+  memcpy(result->groups, groups, sizeof result->groups);
+  result->epoch = es_allocate_zero((size_t)extent[ES_DIM_EPOCH], sizeof *result->epoch);
+  result->probe_epoch = es_allocate_zero((size_t)extent[ES_DIM_PROBE_EPOCH], sizeof *result->probe_epoch);
+  result->layers = es_allocate_zero(n_layers, sizeof *result->layers);
+  result->widths = es_allocate_zero(n_layers + 1, sizeof *result->widths);
+  result->squares = es_allocate_zero(n_layers + 1, sizeof *result->squares);
+  if (result->epoch != NULL && result->probe_epoch != NULL && result->layers != NULL && result->widths != NULL &&
+      result->squares != NULL)
+    return result;
   es_result_destroy(result);
   return NULL;
+}
+
+void result_count_widths(es_result_t *result) {
+  for (int64_t i = 0; i < result->extent[ES_DIM_LAYER]; i++) {
+    const size_t width = (size_t)result->layers[i].width;
+    result->widths[i + 1] = result->widths[i] + width;
+    result->squares[i + 1] = result->squares[i] + width * width;
+  }
 }
 
 static void fill_layers(es_result_t *result) {
@@ -73,32 +101,82 @@ static void fill_layers(es_result_t *result) {
   }
 }
 
-es_code_t es_result_create(es_result_t **out, const es_point_t *point, const es_layer_info_t *layers, int n_layers,
-                           es_status_t *status) {
+/* The groups that a shape asks for. */
+static void choose_groups(const es_result_shape_t *shape, bool groups[ES_FIELD_GROUPS]) {
+  memset(groups, 0, ES_FIELD_GROUPS * sizeof *groups);
+  groups[ES_GROUP_CORE] = groups[ES_GROUP_STABILITY] = true;
+  groups[ES_GROUP_RECALL] = shape->n_classes > 0;
+  groups[ES_GROUP_PROBE] = shape->n_probe_epochs > 0;
+  groups[ES_GROUP_EIGENSPACE] = shape->eigenspace;
+  groups[ES_GROUP_EIGENVECTORS] = shape->eigenvectors;
+  groups[ES_GROUP_PROJECTION] = shape->projection;
+}
+
+static void choose_extents(const es_result_shape_t *shape, const bool groups[ES_FIELD_GROUPS],
+                           int64_t extent[ES_DIMENSIONS]) {
+  int32_t widest = 0;
+  for (int i = 0; i < shape->n_layers; i++) {
+    assert(shape->layers[i].width >= 1);
+    if (shape->layers[i].width > widest) widest = shape->layers[i].width;
+  }
+  const int64_t all[ES_DIMENSIONS] = {
+      [ES_DIM_SPLIT] = ES_SPLITS,
+      [ES_DIM_EPOCH] = shape->epochs != NULL ? shape->n_epochs : shape->point->train.epochs + (int64_t)1,
+      [ES_DIM_LAYER] = shape->n_layers,
+      [ES_DIM_DELTA] = shape->point->measure.n_deltas,
+      [ES_DIM_COMPONENT] = widest,
+      [ES_DIM_CLASS] = shape->n_classes,
+      [ES_DIM_PREDICTED_CLASS] = shape->n_classes,
+      [ES_DIM_PROBE_EPOCH] = shape->n_probe_epochs,
+      [ES_DIM_REFERENCE] = ES_REFERENCES,
+      [ES_DIM_PROJECTION] = ES_PROJECTIONS,
+      [ES_DIM_LAYER_OR_ALL] = shape->n_layers + (int64_t)1,
+      [ES_DIM_FEATURE] = widest,
+  };
+  for (int i = 0; i < ES_DIMENSIONS; i++) {
+    extent[i] = dimension_is_used((es_dimension_t)i, groups) ? all[i] : 0;
+    assert(extent[i] >= (dimension_is_used((es_dimension_t)i, groups) ? 1 : 0));
+  }
+}
+
+static void fill_coordinates(es_result_t *result, const es_result_shape_t *shape) {
+  for (int32_t i = 0; i < result->extent[ES_DIM_EPOCH]; i++) {
+    result->epoch[i] = shape->epochs != NULL ? shape->epochs[i] : i;
+    assert(i == 0 || result->epoch[i] > result->epoch[i - 1]);
+  }
+  for (int i = 0; i < shape->n_probe_epochs; i++) {
+    result->probe_epoch[i] = shape->probe_epochs[i];
+    assert(i == 0 || result->probe_epoch[i] > result->probe_epoch[i - 1]);
+  }
+  memcpy(result->layers, shape->layers, (size_t)shape->n_layers * sizeof *result->layers);
+  memcpy(result->delta, shape->point->measure.delta, (size_t)shape->point->measure.n_deltas * sizeof *result->delta);
+  result_count_widths(result);
+}
+
+es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es_status_t *status) {
+  int64_t extent[ES_DIMENSIONS];
+  bool groups[ES_FIELD_GROUPS];
   *out = NULL;
-  assert(n_layers <= ES_LAYERS_MAX && point->measure.n_deltas <= ES_DELTAS_MAX);
-  if (n_layers < 1) {
+  assert(shape->n_layers <= ES_LAYERS_MAX && shape->point->measure.n_deltas <= ES_DELTAS_MAX);
+  if (shape->n_layers < 1) {
     return es_fail(status, ES_INPUT, STORE_STAGE,
                    "no layer would be measured: a pattern of measure.layers must match a layer of %s",
-                   point->model.name);
+                   shape->point->model.name);
   }
-  int64_t extent[ES_DIMENSIONS] = {[ES_DIM_SPLIT] = ES_SPLITS,
-                                   [ES_DIM_EPOCH] = point->train.epochs + (int64_t)1,
-                                   [ES_DIM_LAYER] = n_layers,
-                                   [ES_DIM_DELTA] = point->measure.n_deltas};
-  assert(point->train.epochs >= 0 && point->measure.n_deltas >= 1);
-  for (int i = 0; i < n_layers; i++) {
-    assert(layers[i].width >= 1);
-    if (layers[i].width > extent[ES_DIM_COMPONENT]) extent[ES_DIM_COMPONENT] = layers[i].width;
+  choose_groups(shape, groups);
+  choose_extents(shape, groups, extent);
+  es_result_t *result = result_allocate(extent, groups);
+  bool good = result != NULL;
+  if (good) fill_coordinates(result, shape);
+  for (int i = 0; good && i < ES_FIELDS; i++) {
+    if (groups[es_field_info((es_field_t)i)->group]) good = result_allocate_field(result, (es_field_t)i);
   }
-  es_result_t *result = result_allocate(extent, NULL);
-  if (result == NULL) {
+  if (!good) {
+    es_result_destroy(result);
     return es_fail(status, ES_SYSTEM, STORE_STAGE,
                    "out of memory for the results of %lld epochs, %d layers and up to %lld components",
-                   (long long)extent[ES_DIM_EPOCH], n_layers, (long long)extent[ES_DIM_COMPONENT]);
+                   (long long)extent[ES_DIM_EPOCH], shape->n_layers, (long long)extent[ES_DIM_COMPONENT]);
   }
-  memcpy(result->layers, layers, (size_t)n_layers * sizeof *layers);
-  memcpy(result->delta, point->measure.delta, (size_t)point->measure.n_deltas * sizeof *result->delta);
   fill_layers(result);
   *out = result;
   return ES_OK;
@@ -111,8 +189,16 @@ void es_result_destroy(es_result_t *result) {
     es_free(result->text[i]);
   }
   es_free(result->layers);
+  es_free(result->widths);
+  es_free(result->squares);
   es_free(result->epoch);
+  es_free(result->probe_epoch);
   es_free(result);
+}
+
+bool es_result_has(const es_result_t *result, es_field_group_t group) {
+  assert((unsigned)group < ES_FIELD_GROUPS);
+  return result->groups[group];
 }
 
 int64_t es_result_extent(const es_result_t *result, es_dimension_t dimension) {
@@ -126,23 +212,65 @@ void *es_result_data(es_result_t *result, es_field_t field) {
 }
 
 size_t es_result_size(const es_result_t *result, es_field_t field) {
-  const es_field_info_t *info = es_field_info(field);
-  size_t count = 1;
-  for (int i = 0; i < info->rank; i++) count *= (size_t)result->extent[info->dimensions[i]];
+  size_t count = 0;
+  if (!result->groups[es_field_info(field)->group]) return 0;
+  bool good = count_elements(result, field, &count);
+  assert(good); /* or it would not have been allocated */
+  (void)good;
   return count;
 }
 
-double *es_result_f64(es_result_t *result, es_field_t field, int64_t i0, int64_t i1, int64_t i2, int64_t i3) {
+/* Position of the element with these indices, one for each dimension of the field. In packed fields what comes after
+ * the layer has the layer's own width. */
+static size_t position(const es_result_t *result, es_field_t field, const int64_t *index) {
   const es_field_info_t *info = es_field_info(field);
-  const int64_t index[4] = {i0, i1, i2, i3};
-  assert(info->type == ES_TYPE_F64);
-  size_t at = 0;
+  const bool packed = field_is_packed(field), square = field_has(field, ES_DIM_FEATURE);
+  size_t at = 0, width = 0;
   for (int i = 0; i < info->rank; i++) {
-    int64_t extent = result->extent[info->dimensions[i]];
-    assert(index[i] >= 0 && index[i] < extent);
-    at = at * (size_t)extent + (size_t)index[i];
+    const bool is_layer = packed && info->dimensions[i] == ES_DIM_LAYER;
+    const size_t extent = width > 0 ? width : (size_t)result->extent[info->dimensions[i]];
+    assert(index[i] >= 0 && (size_t)index[i] < extent);
+    if (is_layer) {
+      at = at * packed_total(result, field) + (square ? result->squares : result->widths)[index[i]];
+      width = (size_t)result->layers[index[i]].width;
+    } else if (width > 0) {
+      at += (size_t)index[i] * (i + 1 < info->rank ? width : 1);
+    } else {
+      at = at * extent + (size_t)index[i];
+    }
   }
-  return (double *)result->data[field] + at;
+  return at;
+}
+
+void *es_result_at(es_result_t *result, es_field_t field, const int64_t *index) {
+  assert(result->data[field] != NULL);
+  return (char *)result->data[field] + position(result, field, index) * type_size(es_field_info(field)->type);
+}
+
+double *es_result_f64(es_result_t *result, es_field_t field, int64_t i0, int64_t i1, int64_t i2, int64_t i3) {
+  const int64_t index[ES_RANK_MAX] = {i0, i1, i2, i3};
+  assert(es_field_info(field)->type == ES_TYPE_F64 && es_field_info(field)->rank <= 4);
+  return es_result_at(result, field, index);
+}
+
+int32_t es_result_epoch(const es_result_t *result, int64_t index) {
+  assert(index >= 0 && index < result->extent[ES_DIM_EPOCH]);
+  return result->epoch[index];
+}
+
+static int64_t find_epoch(const int32_t *epochs, int64_t n, int32_t epoch) {
+  for (int64_t i = 0; i < n; i++) {
+    if (epochs[i] == epoch) return i;
+  }
+  return -1;
+}
+
+int64_t es_result_epoch_index(const es_result_t *result, int32_t epoch) {
+  return find_epoch(result->epoch, result->extent[ES_DIM_EPOCH], epoch);
+}
+
+int64_t es_result_probe_epoch_index(const es_result_t *result, int32_t epoch) {
+  return find_epoch(result->probe_epoch, result->extent[ES_DIM_PROBE_EPOCH], epoch);
 }
 
 const es_layer_info_t *es_result_layer(const es_result_t *result, int layer) {
@@ -152,28 +280,34 @@ const es_layer_info_t *es_result_layer(const es_result_t *result, int layer) {
 
 size_t result_index(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]) {
   const es_field_info_t *info = es_field_info(field);
-  size_t index = 0;
-  for (int i = 0; i < info->rank; i++) {
-    es_dimension_t dimension = info->dimensions[i];
-    index = index * (size_t)result->extent[dimension] + (size_t)at[dimension];
-  }
-  return index;
+  int64_t index[ES_RANK_MAX] = {0};
+  for (int i = 0; i < info->rank; i++) index[i] = at[info->dimensions[i]];
+  return position(result, field, index);
 }
 
 bool result_measured(const es_result_t *result, es_field_t field, size_t index) {
   const void *data = result->data[field];
-  switch (es_field_info(field)->type) {
+  const es_field_info_t *info = es_field_info(field);
+  switch (info->type) {
   case ES_TYPE_F64:
     return !isnan(((const double *)data)[index]);
+  case ES_TYPE_F32:
+    return !isnan(((const float *)data)[index]);
   case ES_TYPE_I32:
     return ((const int32_t *)data)[index] != -1;
   case ES_TYPE_I64:
     return ((const int64_t *)data)[index] != -1;
   case ES_TYPE_U8:
-    return ((const uint8_t *)data)[index] != 0;
+    return ((const uint8_t *)data)[index] != info->unmeasured;
   default:
     return true;
   }
+}
+
+const char *result_word(const es_result_t *result, es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]) {
+  if (dimension == ES_DIM_LAYER) return result->layers[index].name;
+  if (dimension == ES_DIM_LAYER_OR_ALL) return index == 0 ? "all" : result->layers[index - 1].name;
+  return dimension_word(dimension, index, out);
 }
 
 uint8_t result_flags(const es_result_t *result, int split, int64_t epoch, int64_t layer) {
@@ -190,7 +324,9 @@ static double saturation(const es_result_t *result, int split, int64_t epoch, in
 bool result_epoch_measured(const es_result_t *result, int split, int64_t epoch) {
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
     if (result_flags(result, split, epoch, layer) != 0) return true;
-    if (!isnan(saturation(result, split, epoch, layer, 0))) return true;
+    for (int64_t delta = 0; delta < result->extent[ES_DIM_DELTA]; delta++) {
+      if (!isnan(saturation(result, split, epoch, layer, delta))) return true;
+    }
   }
   return false;
 }
@@ -201,13 +337,28 @@ double es_result_mean_saturation(const es_result_t *result, es_split_t split, in
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
     double value = saturation(result, (int)split, epoch, layer, delta);
     bool output = ((const uint8_t *)result->data[ES_FIELD_LAYER_OUTPUT])[layer] != 0;
-    if (output || isnan(value) || result_flags(result, (int)split, epoch, layer) != 0) continue;
+    bool excluded = (result_flags(result, (int)split, epoch, layer) & ES_FLAGS_EXCLUDED) != 0;
+    if (output || isnan(value) || excluded) continue;
     sum += value;
     count++;
   }
   return count > 0 ? sum / (double)count : (double)NAN;
 }
 
-void es_result_path(char out[ES_PATH_MAX], const char *output, const char *id) {
-  snprintf(out, ES_PATH_MAX, "%s/points/%s.h5", output, id);
+void es_result_path(char out[ES_PATH_MAX], const char *output, const char *id, int64_t n_points) {
+  const int length = n_points > ES_FLAT_POINTS ? snprintf(out, ES_PATH_MAX, "%s/points/%.2s/%s.h5", output, id, id)
+                                               : snprintf(out, ES_PATH_MAX, "%s/points/%s.h5", output, id);
+  assert(length > 0 && length < ES_PATH_MAX);
+  (void)length;
+}
+
+bool es_result_find(char out[ES_PATH_MAX], const char *output, const char *id) {
+  struct stat facts;
+  char below[ES_PATH_MAX];
+  es_result_path(out, output, id, 1);
+  if (stat(out, &facts) == 0) return true;
+  es_result_path(below, output, id, ES_FLAT_POINTS + 1);
+  if (stat(below, &facts) != 0) return false;
+  memcpy(out, below, sizeof below);
+  return true;
 }

@@ -3,8 +3,10 @@
 es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status) {
   bool wanted[ES_FIELDS];
   stored_t stored;
-  /* Spectra are for programs that read HDF5. */
-  for (int i = 0; i < ES_FIELDS; i++) wanted[i] = !field_has((es_field_t)i, ES_DIM_COMPONENT);
+  /* Spectra and what is told for each class are for programs that read HDF5. */
+  for (int i = 0; i < ES_FIELDS; i++) {
+    wanted[i] = !field_is_packed((es_field_t)i) && !field_has((es_field_t)i, ES_DIM_CLASS);
+  }
   es_code_t code = stored_load(&stored, path, wanted, status);
   if (code == ES_OK) {
     if (format == ES_SHOW_CSV)

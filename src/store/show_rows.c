@@ -1,9 +1,58 @@
 #include "show.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-/* Both formats have the same columns: the axes of the point, the indices of the row, and every variable of the schema
- * but the spectra, repeated along the dimensions that it does not have. */
+/* Both formats have the same columns: the axes of the point, the indices of the row, and every variable that was read
+ * (show.c says which are not), repeated along the dimensions that it does not have. Those of several references or
+ * projections have a column for each; those of probes are filled where the epoch is one of probes. */
+
+/* One column of numbers. */
+typedef struct column {
+  es_field_t field;
+  es_dimension_t dimension; /* that the columns of a field differ in, ES_DIMENSIONS when it has one column */
+  int64_t index;            /* along it */
+} column_t;
+
+/* The column after `column` (field −1 before the first); false when there is none. */
+static bool next_column(const es_result_t *result, column_t *column) {
+  if ((int)column->field >= 0 && column->dimension != ES_DIMENSIONS &&
+      ++column->index < result->extent[column->dimension])
+    return true;
+  int field = (int)column->field + 1;
+  while (field < ES_FIELDS && result->data[field] == NULL) field++;
+  if (field == ES_FIELDS) return false;
+  *column = (column_t){(es_field_t)field, ES_DIMENSIONS, 0};
+  if (field_has(column->field, ES_DIM_REFERENCE)) column->dimension = ES_DIM_REFERENCE;
+  if (field_has(column->field, ES_DIM_PROJECTION)) column->dimension = ES_DIM_PROJECTION;
+  return true;
+}
+
+static const column_t before_first = {(es_field_t)-1, ES_DIMENSIONS, 0};
+
+/* "saturation", "eigenspace_overlap_previous" */
+static const char *column_name(const column_t *column, char out[2 * ES_NAME_MAX]) {
+  char word[ES_NAME_MAX];
+  const char *name = es_field_info(column->field)->name;
+  if (column->dimension == ES_DIMENSIONS)
+    snprintf(out, 2 * ES_NAME_MAX, "%s", name);
+  else
+    snprintf(out, 2 * ES_NAME_MAX, "%s_%s", name, dimension_word(column->dimension, column->index, word));
+  return out;
+}
+
+/* Where the number of a row is; false for probes in other epochs than theirs. */
+static bool find_cell(const es_result_t *result, const column_t *column, const int64_t row[ES_DIMENSIONS],
+                      size_t *index) {
+  int64_t at[ES_DIMENSIONS];
+  memcpy(at, row, sizeof at);
+  if (column->dimension != ES_DIMENSIONS) at[column->dimension] = column->index;
+  at[ES_DIM_LAYER_OR_ALL] = row[ES_DIM_LAYER] + 1;
+  at[ES_DIM_PROBE_EPOCH] = es_result_probe_epoch_index(result, result->epoch[row[ES_DIM_EPOCH]]);
+  if (field_has(column->field, ES_DIM_PROBE_EPOCH) && at[ES_DIM_PROBE_EPOCH] < 0) return false;
+  *index = result_index(result, column->field, at);
+  return true;
+}
 
 /* One value as JSON; csv takes the same but for strings and what is missing. */
 static void append_number(es_text_t *out, const es_result_t *result, es_field_t field, size_t index) {
@@ -12,6 +61,9 @@ static void append_number(es_text_t *out, const es_result_t *result, es_field_t 
   switch (es_field_info(field)->type) {
   case ES_TYPE_F64:
     es_text_append(out, "%s", es_text_double(((const double *)data)[index], text));
+    break;
+  case ES_TYPE_F32:
+    es_text_append(out, "%s", es_text_double((double)((const float *)data)[index], text));
     break;
   case ES_TYPE_I32:
     es_text_append(out, "%d", (int)((const int32_t *)data)[index]);
@@ -32,24 +84,32 @@ static const char *text_of(const es_result_t *result, es_field_t field, size_t i
   return ((const char *const *)result->data[field])[index];
 }
 
-/* 0 is a value of uint8 fields, though it also stands for what was not measured. */
+/* 0 is a value of most uint8 fields, though it also stands for what was not measured. */
 static bool is_missing(const es_result_t *result, es_field_t field, size_t index) {
-  return es_field_info(field)->type != ES_TYPE_U8 && !result_measured(result, field, index);
+  const es_field_info_t *info = es_field_info(field);
+  bool always = info->type == ES_TYPE_U8 && info->unmeasured == 0;
+  return !always && !result_measured(result, field, index);
 }
 
-/* True if any number of that split and epoch was measured. */
+/* True if the field has any number in that split and epoch. */
+static bool has_numbers(const es_result_t *result, es_field_t field, int split, int64_t epoch) {
+  const es_field_info_t *info = es_field_info(field);
+  bool of_probes = info->dimensions[1] == ES_DIM_PROBE_EPOCH;
+  if (result->data[field] == NULL || info->dimensions[0] != ES_DIM_SPLIT) return false;
+  if (of_probes) epoch = es_result_probe_epoch_index(result, result->epoch[epoch]);
+  if (epoch < 0) return false;
+  size_t block = 1;
+  for (int i = 2; i < info->rank; i++) block *= (size_t)result->extent[info->dimensions[i]];
+  size_t start = (size_t)(split * result->extent[info->dimensions[1]] + epoch) * block;
+  for (size_t i = start; i < start + block; i++) {
+    if (result_measured(result, field, i)) return true;
+  }
+  return false;
+}
+
 static bool has_rows(const es_result_t *result, int split, int64_t epoch) {
   for (int field = 0; field < ES_FIELDS; field++) {
-    const es_field_info_t *info = es_field_info((es_field_t)field);
-    bool of_both = field_has((es_field_t)field, ES_DIM_SPLIT) && field_has((es_field_t)field, ES_DIM_EPOCH);
-    if (!of_both || result->data[field] == NULL) continue;
-    size_t block = 1;
-    for (int i = 2; i < info->rank; i++) block *= (size_t)result->extent[info->dimensions[i]];
-    const int64_t first[ES_DIMENSIONS] = {[ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch};
-    size_t start = result_index(result, (es_field_t)field, first);
-    for (size_t i = start; i < start + block; i++) {
-      if (result_measured(result, (es_field_t)field, i)) return true;
-    }
+    if (has_numbers(result, (es_field_t)field, split, epoch)) return true;
   }
   return false;
 }
@@ -107,15 +167,14 @@ static void csv_row(es_text_t *out, const stored_t *stored, const int64_t at[ES_
   es_text_append(out, ",%s,%d,", split_name((int)at[ES_DIM_SPLIT]), (int)result->epoch[at[ES_DIM_EPOCH]]);
   append_csv_text(out, result->layers[at[ES_DIM_LAYER]].name);
   es_text_append(out, ",%s", es_text_double(result->delta[at[ES_DIM_DELTA]], delta));
-  for (int i = 0; i < ES_FIELDS; i++) {
-    es_field_t field = (es_field_t)i;
-    if (result->data[field] == NULL) continue;
-    size_t index = result_index(result, field, at);
+  for (column_t column = before_first; next_column(result, &column);) {
+    size_t index;
     es_text_append(out, ",");
-    if (is_text(field))
-      append_csv_text(out, text_of(result, field, index));
-    else if (!is_missing(result, field, index))
-      append_number(out, result, field, index);
+    if (!find_cell(result, &column, at, &index)) continue;
+    if (is_text(column.field))
+      append_csv_text(out, text_of(result, column.field, index));
+    else if (!is_missing(result, column.field, index))
+      append_number(out, result, column.field, index);
   }
   es_text_append(out, "\n");
 }
@@ -126,8 +185,9 @@ void show_csv(es_text_t *out, const stored_t *stored) {
   es_text_append(out, "point_id");
   while (next_axis(&axes, name)) es_text_append(out, ",%s", name);
   es_text_append(out, ",split,epoch,layer,delta");
-  for (int i = 0; i < ES_FIELDS; i++) {
-    if (stored->result->data[i] != NULL) es_text_append(out, ",%s", es_field_info((es_field_t)i)->name);
+  for (column_t column = before_first; next_column(stored->result, &column);) {
+    char heading[2 * ES_NAME_MAX];
+    es_text_append(out, ",%s", column_name(&column, heading));
   }
   es_text_append(out, "\n");
   for_each_row(out, stored, csv_row);
@@ -156,10 +216,14 @@ static void json_row(es_text_t *out, const stored_t *stored, const int64_t at[ES
                  split_name((int)at[ES_DIM_SPLIT]), (int)result->epoch[at[ES_DIM_EPOCH]]);
   es_text_append_quoted(out, result->layers[at[ES_DIM_LAYER]].name);
   es_text_append(out, ", \"delta\": %s", es_text_double(result->delta[at[ES_DIM_DELTA]], delta));
-  for (int i = 0; i < ES_FIELDS; i++) {
-    if (result->data[i] == NULL) continue;
-    es_text_append(out, ", \"%s\": ", es_field_info((es_field_t)i)->name);
-    append_json_value(out, result, (es_field_t)i, result_index(result, (es_field_t)i, at));
+  for (column_t column = before_first; next_column(result, &column);) {
+    char heading[2 * ES_NAME_MAX];
+    size_t index;
+    es_text_append(out, ", \"%s\": ", column_name(&column, heading));
+    if (find_cell(result, &column, at, &index))
+      append_json_value(out, result, column.field, index);
+    else
+      es_text_append(out, "null");
   }
   es_text_append(out, "}");
 }

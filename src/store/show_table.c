@@ -41,7 +41,6 @@ static void append_epochs(es_text_t *out, const es_result_t *result, const colum
     es_text_append(out, "%*d ", COLUMN - 1, (int)result->epoch[columns->epoch[i]]);
   }
   strip_blanks(out);
-  es_text_append(out, "\n");
 }
 
 static void append_shown(es_text_t *out, const columns_t *columns) {
@@ -82,57 +81,124 @@ static void append_name(es_text_t *out, const char *name, int width) {
     es_text_append(out, "%-*s", width, name);
 }
 
-static void append_layer(es_text_t *out, const es_result_t *result, int split, int64_t layer, const columns_t *columns,
-                         int width) {
-  append_name(out, result->layers[layer].name, width);
+/* The last probe epoch (index) with an accuracy in that split, −1 when there is none. */
+static int64_t last_probes(const es_result_t *result, int split) {
+  const int64_t n_layers = result->extent[ES_DIM_LAYER];
+  const double *values = result->data[ES_FIELD_PROBE_ACCURACY];
+  for (int64_t probe = result->extent[ES_DIM_PROBE_EPOCH] - 1; probe >= 0; probe--) {
+    for (int64_t layer = 0; layer < n_layers; layer++) {
+      if (!isnan(values[(split * result->extent[ES_DIM_PROBE_EPOCH] + probe) * n_layers + layer])) return probe;
+    }
+  }
+  return -1;
+}
+
+static bool is_tail(const es_result_t *result, int64_t layer) {
+  return ((const uint8_t *)result->data[ES_FIELD_LAYER_TAIL])[layer] == 1;
+}
+
+/* One split: its epochs, and its probes when probe ≥ 0. */
+typedef struct view {
+  int split, width; /* of the names */
+  int64_t probe;
+  columns_t columns;
+} view_t;
+
+static void append_layer(es_text_t *out, const es_result_t *result, const view_t *view, int64_t layer) {
+  append_name(out, result->layers[layer].name, view->width);
   es_text_append(out, " %6d", (int)((const int32_t *)result->data[ES_FIELD_LAYER_WIDTH])[layer]);
-  for (int i = 0; i < columns->n; i++) {
+  for (int i = 0; i < view->columns.n; i++) {
     const int64_t at[ES_DIMENSIONS] = {
-        [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = columns->epoch[i], [ES_DIM_LAYER] = layer};
+        [ES_DIM_SPLIT] = view->split, [ES_DIM_EPOCH] = view->columns.epoch[i], [ES_DIM_LAYER] = layer};
     size_t index = result_index(result, ES_FIELD_SATURATION, at);
     append_saturation(out, ((const double *)result->data[ES_FIELD_SATURATION])[index],
-                      flag_letter(result_flags(result, split, columns->epoch[i], layer)));
+                      flag_letter(result_flags(result, view->split, view->columns.epoch[i], layer)));
+  }
+  if (view->probe >= 0) {
+    const int64_t at[ES_DIMENSIONS] = {
+        [ES_DIM_SPLIT] = view->split, [ES_DIM_PROBE_EPOCH] = view->probe, [ES_DIM_LAYER] = layer};
+    size_t index = result_index(result, ES_FIELD_PROBE_ACCURACY, at);
+    es_text_append(out, " ");
+    append_saturation(out, ((const double *)result->data[ES_FIELD_PROBE_ACCURACY])[index],
+                      is_tail(result, layer) ? 't' : ' ');
   }
   strip_blanks(out);
   es_text_append(out, "\n");
 }
 
 /* Explains the letters that were used. */
-static void append_legend(es_text_t *out, const es_result_t *result, int split, const columns_t *columns) {
+static void append_legend(es_text_t *out, const es_result_t *result, const view_t *view) {
   static const char *const meanings[] = {"n  not finite: NaN or infinity among the activations",
                                          "d  dead: no variance at all",
                                          "u  undersampled: fewer rows than the width + 1"};
   for (int i = 0; i < 3; i++) {
     bool used = false;
-    for (int column = 0; column < columns->n && !used; column++) {
+    for (int column = 0; column < view->columns.n && !used; column++) {
       for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER] && !used; layer++) {
-        used = flag_letter(result_flags(result, split, columns->epoch[column], layer)) == meanings[i][0];
+        used = flag_letter(result_flags(result, view->split, view->columns.epoch[column], layer)) == meanings[i][0];
       }
     }
     if (used) es_text_append(out, "  %s (left out of the mean)\n", meanings[i]);
   }
+  bool tail = false;
+  for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER] && view->probe >= 0; layer++) {
+    tail = tail || is_tail(result, layer);
+  }
+  if (tail) es_text_append(out, "  t  tail: adds almost nothing to the accuracy of the probes before\n");
 }
 
-static void append_split(es_text_t *out, const es_result_t *result, int split) {
-  int width = name_width(result), room = (WIDTH - width - 7) / COLUMN;
-  columns_t columns =
-      choose_columns(result, split, result_epoch_measured, room < COLUMNS_MAX ? room : (int)COLUMNS_MAX);
-  char delta[32];
-  if (columns.n == 0) return;
-  es_text_append(out, "\nsaturation, %s split, delta %s", split_name(split), es_text_double(result->delta[0], delta));
-  append_shown(out, &columns);
-  es_text_append(out, "\n%-*s %6s", width, "layer", "width");
-  append_epochs(out, result, &columns);
+/* Mean over the hidden layers without a flag of the overlap with the measured epoch before, at the first delta. */
+static double mean_overlap(const es_result_t *result, int split, int64_t epoch) {
+  double sum = 0;
+  int64_t count = 0;
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
-    append_layer(out, result, split, layer, &columns, width);
+    const int64_t at[ES_DIMENSIONS] = {
+        [ES_DIM_REFERENCE] = ES_PREVIOUS, [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer};
+    double value =
+        ((const double *)
+             result->data[ES_FIELD_EIGENSPACE_OVERLAP])[result_index(result, ES_FIELD_EIGENSPACE_OVERLAP, at)];
+    bool excluded = (result_flags(result, split, epoch, layer) & ES_FLAGS_EXCLUDED) != 0;
+    if (isnan(value) || excluded || ((const uint8_t *)result->data[ES_FIELD_LAYER_OUTPUT])[layer] != 0) continue;
+    sum += value;
+    count++;
   }
-  es_text_append(out, "%-*s %6s", width, "mean of hidden", "");
-  for (int i = 0; i < columns.n; i++) {
-    append_saturation(out, es_result_mean_saturation(result, (es_split_t)split, columns.epoch[i], 0), ' ');
+  return count > 0 ? sum / (double)count : (double)NAN;
+}
+
+static void append_means(es_text_t *out, const es_result_t *result, const view_t *view) {
+  es_text_append(out, "%-*s %6s", view->width, "mean of hidden", "");
+  for (int i = 0; i < view->columns.n; i++) {
+    append_saturation(out, es_result_mean_saturation(result, (es_split_t)view->split, view->columns.epoch[i], 0), ' ');
   }
   strip_blanks(out);
   es_text_append(out, "\n");
-  append_legend(out, result, split, &columns);
+  if (!es_result_has(result, ES_GROUP_EIGENSPACE)) return;
+  es_text_append(out, "%-*s %6s", view->width, "mean overlap", "");
+  for (int i = 0; i < view->columns.n; i++) {
+    append_saturation(out, mean_overlap(result, view->split, view->columns.epoch[i]), ' ');
+  }
+  strip_blanks(out);
+  es_text_append(out, "\n");
+}
+
+static void append_split(es_text_t *out, const es_result_t *result, int split) {
+  view_t view = {.split = split, .width = name_width(result), .probe = last_probes(result, split)};
+  int room = (WIDTH - view.width - 7 - (view.probe >= 0 ? COLUMN + 1 : 0)) / COLUMN;
+  view.columns = choose_columns(result, split, result_epoch_measured, room < COLUMNS_MAX ? room : (int)COLUMNS_MAX);
+  char delta[32];
+  if (view.columns.n == 0 && view.probe < 0) return;
+  es_text_append(out, "\nsaturation, %s split, delta %s", split_name(split), es_text_double(result->delta[0], delta));
+  append_shown(out, &view.columns);
+  if (view.probe >= 0) {
+    es_text_append(out, "; accuracy of probes after epoch %d", (int)result->probe_epoch[view.probe]);
+  }
+  es_text_append(out, "\n%-*s %6s", view.width, "layer", "width");
+  append_epochs(out, result, &view.columns);
+  if (view.probe >= 0) es_text_append(out, "%*s", COLUMN + (view.columns.n > 0), "probe");
+  es_text_append(out, "\n");
+  for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) append_layer(out, result, &view, layer);
+  append_means(out, result, &view);
+  append_legend(out, result, &view);
 }
 
 static double scalar_at(const es_result_t *result, es_field_t field, int split, int64_t epoch) {
@@ -182,6 +248,7 @@ static void append_scalars(es_text_t *out, const es_result_t *result) {
   append_shown(out, &columns);
   es_text_append(out, "\n%-*s %6s", width, "epoch", "");
   append_epochs(out, result, &columns);
+  es_text_append(out, "\n");
   for (int split = 0; split < ES_SPLITS; split++) {
     append_scalar_row(out, result, ES_FIELD_LOSS, split, &columns, width);
     append_scalar_row(out, result, ES_FIELD_ACCURACY, split, &columns, width);

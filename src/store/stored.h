@@ -3,6 +3,7 @@
 #define ES_STORE_STORED_H
 
 #include "result.h"
+#include <hdf5.h>
 
 /* A root attribute as text. */
 typedef struct attribute {
@@ -18,11 +19,16 @@ typedef struct stored {
   int n_attributes;
 } stored_t;
 
-/* Reads root attributes and coordinates, checks that every variable of the schema is there with its type and extents,
- * and reads the wanted ones (NULL: all). ES_INPUT with "<path>: <what is wrong>" for a file that is no result or is
- * damaged; ES_SYSTEM when memory is out. What was read so far stays in *out, which stored_destroy clears in any case.
+/* Reads root attributes and coordinates, checks that every variable of the core, and of each
+ * group of which there is any, is there with its type and extents,
+ * and reads those of `wanted` (one for each field, none of them packed) that the file has. ES_INPUT with "<path>: <what
+ * is wrong>" for a file that is no result or is damaged; ES_SYSTEM when memory is out. What was read so far stays in
+ * *out, which stored_destroy clears in any case.
  */
 es_code_t stored_load(stored_t *out, const char *path, const bool *wanted, es_status_t *status);
+/* The same, but leaves the file open for the caller, who closes it unless it is negative, also after a failure. HDF5
+ * must be quiet already. */
+es_code_t stored_open(stored_t *out, hid_t *file, const char *path, const bool *wanted, es_status_t *status);
 void stored_destroy(stored_t *stored);
 
 /* Value of a root attribute, or NULL. Borrowed. */

@@ -13,8 +13,7 @@ static void damaged(es_result_summary_t *out, const char *path, const char *reas
   snprintf(out->reason, sizeof out->reason, "%.*s", (int)sizeof out->reason - 1, reason);
 }
 
-/* Value of the last epoch that has one in the eval split; NaN if none has. */
-static double last_value(const es_result_t *result, es_field_t field) {
+double result_last_value(const es_result_t *result, es_field_t field) {
   const double *values = (const double *)result->data[field] + ES_EVAL * result->extent[ES_DIM_EPOCH];
   double last = NAN;
   for (int64_t epoch = 0; epoch < result->extent[ES_DIM_EPOCH]; epoch++) {
@@ -23,13 +22,16 @@ static double last_value(const es_result_t *result, es_field_t field) {
   return last;
 }
 
-/* Of the last measured epoch, in the eval split if it was measured, else in the train split. */
-static double last_saturation(const es_result_t *result) {
+double result_last_saturation(const es_result_t *result) {
   static const es_split_t order[ES_SPLITS] = {ES_EVAL, ES_TRAIN};
   for (int i = 0; i < ES_SPLITS; i++) {
     for (int64_t epoch = result->extent[ES_DIM_EPOCH] - 1; epoch >= 0; epoch--) {
       if (result_epoch_measured(result, (int)order[i], epoch)) {
-        return es_result_mean_saturation(result, order[i], epoch, 0);
+        double mean = NAN;
+        for (int64_t delta = 0; delta < result->extent[ES_DIM_DELTA] && isnan(mean); delta++) {
+          mean = es_result_mean_saturation(result, order[i], epoch, delta);
+        }
+        return mean;
       }
     }
   }
@@ -50,9 +52,9 @@ static void fill(es_result_summary_t *out, const char *path, const stored_t *sto
   snprintf(out->reason, sizeof out->reason, "%s", stored_text(stored, "reason"));
   snprintf(out->fingerprint, sizeof out->fingerprint, "%s", stored_text(stored, "dataset_fingerprint"));
   out->epochs = result->epoch[result->extent[ES_DIM_EPOCH] - 1];
-  out->accuracy = last_value(result, ES_FIELD_ACCURACY);
-  out->loss = last_value(result, ES_FIELD_LOSS);
-  out->mean_saturation = last_saturation(result);
+  out->accuracy = result_last_value(result, ES_FIELD_ACCURACY);
+  out->loss = result_last_value(result, ES_FIELD_LOSS);
+  out->mean_saturation = result_last_saturation(result);
 }
 
 void es_result_summarize(es_result_summary_t *out, const char *path) {

@@ -1,4 +1,5 @@
-/* A small result for the tests of the store: 3 epochs (0 unmeasured in the train split), 3 layers, 2 deltas. */
+/* A small result of all groups for the tests of the store: 3 epochs (0 unmeasured in the train split), 3 layers, 2
+ * deltas, 4 classes, probes after epochs 0 and 2. */
 #ifndef ES_TEST_UNIT_STORE_EXAMPLE_H
 #define ES_TEST_UNIT_STORE_EXAMPLE_H
 
@@ -9,7 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXAMPLE_EPOCHS = 3, EXAMPLE_LAYERS = 3, EXAMPLE_DELTAS = 2, EXAMPLE_COMPONENTS = 8 };
+enum {
+  EXAMPLE_EPOCHS = 3,
+  EXAMPLE_LAYERS = 3,
+  EXAMPLE_DELTAS = 2,
+  EXAMPLE_COMPONENTS = 8,
+  EXAMPLE_CLASSES = 4,
+  EXAMPLE_PROBES = 2
+};
 
 static const es_layer_info_t EXAMPLE_LAYER[EXAMPLE_LAYERS] = {
     {.name = "features.0", .kind = "conv", .width = 4, .parameters = 112, .macs = 27648, .receptive_field = 3},
@@ -46,6 +54,33 @@ static inline const es_point_t *example_point(void) {
   return &point;
 }
 
+/* What a point without probes and eigenspaces asks for, of so many of the example's layers. */
+static inline es_result_shape_t example_plain_shape(int n_layers) {
+  return (es_result_shape_t){.point = example_point(), .layers = EXAMPLE_LAYER, .n_layers = n_layers};
+}
+
+/* Everything. */
+static inline es_result_shape_t example_shape(void) {
+  static const int32_t probe_epochs[EXAMPLE_PROBES] = {0, 2};
+  es_result_shape_t shape = example_plain_shape(EXAMPLE_LAYERS);
+  shape.n_classes = EXAMPLE_CLASSES;
+  shape.probe_epochs = probe_epochs;
+  shape.n_probe_epochs = EXAMPLE_PROBES;
+  shape.eigenspace = shape.eigenvectors = shape.projection = true;
+  return shape;
+}
+
+static inline es_result_t *example_plain_result(void) {
+  es_result_t *result;
+  const es_result_shape_t shape = example_plain_shape(EXAMPLE_LAYERS);
+  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  return result;
+}
+
+static inline size_t example_type_size(es_type_t type) {
+  return type == ES_TYPE_U8 ? 1 : type == ES_TYPE_I32 || type == ES_TYPE_F32 ? 4 : 8;
+}
+
 /* Every number differs from its neighbours, so that a mixed-up index shows. */
 static inline void example_fill(es_result_t *result) {
   for (int field = ES_FIELD_LOSS; field < ES_FIELDS; field++) {
@@ -54,6 +89,9 @@ static inline void example_fill(es_result_t *result) {
       switch (es_field_info((es_field_t)field)->type) {
       case ES_TYPE_F64:
         ((double *)data)[i] = 1.0 / (double)(i + 2);
+        break;
+      case ES_TYPE_F32:
+        ((float *)data)[i] = 1.0F / (float)(i + 3);
         break;
       case ES_TYPE_I32:
         ((int32_t *)data)[i] = (int32_t)i;
@@ -71,13 +109,14 @@ static inline void example_fill(es_result_t *result) {
 /* With its numbers; epoch 0 of the train split and its spectra stay unmeasured. */
 static inline es_result_t *example_result(void) {
   es_result_t *result, *blank;
-  assert_int_equal(es_result_create(&result, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
-  assert_int_equal(es_result_create(&blank, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
+  const es_result_shape_t shape = example_shape();
+  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_create(&blank, &shape, NULL), ES_OK);
   example_fill(result);
   for (int i = ES_FIELD_LOSS; i < ES_FIELDS; i++) {
     const es_field_info_t *info = es_field_info((es_field_t)i);
-    if (info->dimensions[0] != ES_DIM_SPLIT) continue;
-    size_t size = info->type == ES_TYPE_U8 ? 1 : info->type == ES_TYPE_I32 ? 4 : 8;
+    if (info->dimensions[0] != ES_DIM_SPLIT || info->dimensions[1] != ES_DIM_EPOCH) continue;
+    size_t size = example_type_size(info->type);
     size_t block = es_result_size(result, (es_field_t)i) / (ES_SPLITS * EXAMPLE_EPOCHS) * size;
     memcpy(es_result_data(result, (es_field_t)i), es_result_data(blank, (es_field_t)i), block);
   }

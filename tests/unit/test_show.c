@@ -8,7 +8,8 @@ static es_result_t *readable(int epochs, const es_layer_info_t *layers, int n_la
   es_point_t point = *example_point();
   es_result_t *result;
   point.train.epochs = epochs;
-  assert_int_equal(es_result_create(&result, &point, layers, n_layers, NULL), ES_OK);
+  const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = n_layers};
+  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int epoch = split == ES_TRAIN; epoch <= epochs; epoch++) {
       *es_result_f64(result, ES_FIELD_LOSS, split, epoch, 0, 0) = 12.0 / (epoch + 1);
@@ -97,6 +98,61 @@ static void test_table(void **state) {
   es_text_destroy(&text);
 }
 
+/* Probes and eigenspaces beside the saturation. */
+static es_result_t *probed(void) {
+  const es_result_shape_t shape = example_shape();
+  es_result_t *result;
+  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  for (int layer = 0; layer < EXAMPLE_LAYERS; layer++) {
+    for (int epoch = 0; epoch < EXAMPLE_EPOCHS; epoch++) {
+      const int64_t at[] = {ES_PREVIOUS, ES_EVAL, epoch, layer, 0};
+      *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, epoch, layer, 0) = 0.1 * (layer + 1);
+      if (epoch > 0) *(double *)es_result_at(result, ES_FIELD_EIGENSPACE_OVERLAP, at) = 0.5 + 0.25 * layer;
+    }
+    *es_result_f64(result, ES_FIELD_PROBE_ACCURACY, ES_EVAL, 0, layer, 0) = 0.25;
+    *es_result_f64(result, ES_FIELD_PROBE_ACCURACY, ES_EVAL, 1, layer, 0) = 0.5 + 0.125 * layer;
+    ((uint8_t *)es_result_data(result, ES_FIELD_LAYER_TAIL))[layer] = layer == 2;
+    ((uint8_t *)es_result_data(result, ES_FIELD_PROBE_CONVERGED))[EXAMPLE_LAYERS + layer] = layer != 1;
+    *es_result_f64(result, ES_FIELD_PROJECTED_ACCURACY, ES_ONTO_RANDOM, layer + 1, 1, 0) = 0.75;
+  }
+  return result;
+}
+
+static void test_probes_and_eigenspaces(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_result_header_t header = example_header();
+  show(&text, probed(), &header, ES_SHOW_TABLE);
+  check_lines(&text);
+  check_has(&text, "\nsaturation, eval split, delta 0.9; accuracy of probes after epoch 2\n"
+                   "layer           width     0      1      2   probe\n"
+                   "features.0          4 0.100  0.100  0.100   0.500\n"
+                   "features.4          8 0.200  0.200  0.200   0.625\n"
+                   "classifier.6        3 0.300  0.300  0.300   0.750t\n"
+                   "mean of hidden        0.150  0.150  0.150\n"
+                   "mean overlap              -  0.625  0.625\n"
+                   "  t  tail: adds almost nothing to the accuracy of the probes before\n");
+  es_text_destroy(&text);
+}
+
+static void test_csv_of_probes_and_eigenspaces(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_result_header_t header = example_header();
+  show(&text, probed(), &header, ES_SHOW_CSV);
+  check_has(&text, ",saturation,layer_tail,probe_accuracy,probe_objective,probe_gradient_norm,probe_iterations,"
+                   "probe_converged,eigenspace_overlap_previous,eigenspace_overlap_last,projected_accuracy_eigenspace,"
+                   "projected_accuracy_random,stability_distance_previous,");
+  /* Epoch 1 has no probes, epoch 0 no overlap; converged no, yes, and unknown differ. */
+  check_has(&text, ",eval,0,features.0,0.9,conv,4,112,27648,3,0,0,,,,,,,,,,,,0,0,,0.1,0,0.25,,,,,,,,,,,,,,\n");
+  check_has(&text, ",eval,1,features.4,0.9,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,0,0,,0.2,0,,,,,,0.75,,,,,,,,,\n");
+  check_has(&text, ",eval,2,features.4,0.99,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,0,0,,,0,0.625,,,,0,,,,0.75,,,,,,\n");
+  check_has(
+      &text,
+      ",eval,2,classifier.6,0.9,linear,3,51,48,0,0,1,,,,,,,,,,,,0,0,,0.30000000000000004,1,0.75,,,,1,1,,,,,,,,,\n");
+  es_text_destroy(&text);
+}
+
 static void test_many_epochs(void **state) {
   (void)state;
   es_text_t text = {0};
@@ -131,9 +187,8 @@ static void test_long_names(void **state) {
 static void test_what_was_not_measured(void **state) {
   (void)state;
   es_text_t text = {0};
-  es_result_t *result;
+  es_result_t *result = example_plain_result();
   es_result_header_t header = example_header();
-  assert_int_equal(es_result_create(&result, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
   *es_result_f64(result, ES_FIELD_LOSS, ES_TRAIN, 1, 0, 0) = 123456789;
   header.outcome = "diverged";
   header.reason = "the loss is NaN in epoch 2; the output of features.4 went first";
@@ -164,10 +219,12 @@ static void test_csv(void **state) {
   check_has(&text, "point_id,dataset,model,width,classes,resolution,seed,train_learning_rate,split,epoch,layer,delta,"
                    "layer_kind,layer_width,layer_parameters,layer_macs,layer_receptive_field,layer_border,layer_output,"
                    "loss,accuracy,top5_accuracy,mcc,learning_rate,seconds,samples,trace,effective_rank,"
-                   "participation_ratio,first_component_share,solver,flags,intrinsic_dimension,saturation\n"
+                   "participation_ratio,first_component_share,solver,flags,intrinsic_dimension,saturation,"
+                   "stability_distance_previous,stability_distance_last,stability_pearson_previous,"
+                   "stability_pearson_last,stability_spearman_previous,stability_spearman_last\n"
                    "0123456789abcdef,toy,vgg11,1,3,16,9007199254740993,0.05,train,1,features.0,0.9,"
-                   "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,0,0,,0.1\n");
-  check_has(&text, ",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,0,0,,0.6400000000000001\n");
+                   "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,0,0,,0.1,,,,,,\n");
+  check_has(&text, ",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,0,0,,0.6400000000000001,,,,,,\n");
   /* 3 layers × 2 deltas for each epoch, without epoch 0 of the train split, where nothing was measured. */
   assert_int_equal(count_lines(&text), 1 + 5 * 6);
   check_lacks(&text, ",train,0,");
@@ -204,7 +261,9 @@ static void test_json(void **state) {
       "\"layer_border\": 0, \"layer_output\": 0, \"loss\": 12, \"accuracy\": 0.25, \"top5_accuracy\": null, "
       "\"mcc\": null, \"learning_rate\": null, \"seconds\": null, \"samples\": null, \"trace\": null, "
       "\"effective_rank\": null, \"participation_ratio\": null, \"first_component_share\": null, "
-      "\"solver\": 0, \"flags\": 0, \"intrinsic_dimension\": null, \"saturation\": 0.1},\n");
+      "\"solver\": 0, \"flags\": 0, \"intrinsic_dimension\": null, \"saturation\": 0.1, "
+      "\"stability_distance_previous\": null, \"stability_distance_last\": null, \"stability_pearson_previous\": null, "
+      "\"stability_pearson_last\": null, \"stability_spearman_previous\": null, \"stability_spearman_last\": null},\n");
   check_lacks(&text, "nan");
   check_lacks(&text, "inf");
   assert_string_equal(es_text_get(&text) + text.length - 7, "\n  ]\n}\n");
@@ -215,9 +274,8 @@ static void test_json(void **state) {
 static void test_json_without_rows(void **state) {
   (void)state;
   es_text_t text = {0};
-  es_result_t *result;
+  es_result_t *result = example_plain_result();
   es_result_header_t header = example_header();
-  assert_int_equal(es_result_create(&result, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
   show(&text, result, &header, ES_SHOW_JSON);
   check_has(&text, "\"rows\": [\n  ]\n}\n");
   es_text_destroy(&text);
@@ -249,10 +307,9 @@ static void test_summary_of_part(void **state) {
   (void)state;
   es_result_summary_t summary;
   es_result_header_t header = example_header();
-  es_result_t *result;
+  es_result_t *result = example_plain_result();
   header.outcome = "diverged";
   header.reason = "the loss is NaN in epoch 2";
-  assert_int_equal(es_result_create(&result, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
   *es_result_f64(result, ES_FIELD_ACCURACY, ES_EVAL, 1, 0, 0) = 0.5;
   *es_result_f64(result, ES_FIELD_ACCURACY, ES_TRAIN, 2, 0, 0) = 0.9;
   *es_result_f64(result, ES_FIELD_SATURATION, ES_TRAIN, 1, 0, 0) = 0.75;
@@ -268,11 +325,18 @@ static void test_summary_of_part(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      folder_test(test_table),      folder_test(test_many_epochs),
-      folder_test(test_long_names), folder_test(test_what_was_not_measured),
-      folder_test(test_csv),        folder_test(test_csv_quotes),
-      folder_test(test_json),       folder_test(test_json_without_rows),
-      folder_test(test_summary),    folder_test(test_summary_of_part),
+      folder_test(test_probes_and_eigenspaces),
+      folder_test(test_csv_of_probes_and_eigenspaces),
+      folder_test(test_table),
+      folder_test(test_many_epochs),
+      folder_test(test_long_names),
+      folder_test(test_what_was_not_measured),
+      folder_test(test_csv),
+      folder_test(test_csv_quotes),
+      folder_test(test_json),
+      folder_test(test_json_without_rows),
+      folder_test(test_summary),
+      folder_test(test_summary_of_part),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,21 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-static const char *const DIMENSION_NAMES[ES_DIMENSIONS] = {"split", "epoch", "layer", "delta", "component"};
+static const char *const DIMENSION_NAMES[ES_DIMENSIONS] = {"split",     "epoch",      "layer",           "delta",
+                                                           "component", "class",      "predicted_class", "probe_epoch",
+                                                           "reference", "projection", "layer_or_all",    "feature"};
+static const int64_t EXTENTS[ES_DIMENSIONS] = {2,
+                                               EXAMPLE_EPOCHS,
+                                               EXAMPLE_LAYERS,
+                                               EXAMPLE_DELTAS,
+                                               EXAMPLE_COMPONENTS,
+                                               EXAMPLE_CLASSES,
+                                               EXAMPLE_CLASSES,
+                                               EXAMPLE_PROBES,
+                                               2,
+                                               2,
+                                               EXAMPLE_LAYERS + 1,
+                                               EXAMPLE_COMPONENTS};
 
 static void test_table(void **state) {
   (void)state;
@@ -19,7 +33,8 @@ static void test_table(void **state) {
     assert_true(info->name != NULL && info->name[0] != '\0');
     assert_true(info->long_name != NULL && info->long_name[0] != '\0');
     assert_true(info->units != NULL && info->units[0] != '\0');
-    assert_in_range(info->rank, 1, 4);
+    assert_in_range(info->rank, 1, ES_RANK_MAX);
+    assert_in_range(info->group, 0, ES_FIELD_GROUPS - 1);
     assert_in_range(info->type, 0, ES_TYPES - 1);
     for (int j = 0; j < i; j++) assert_string_not_equal(info->name, es_field_info((es_field_t)j)->name);
     for (int j = 0; j < ES_DIMENSIONS; j++) assert_string_not_equal(info->name, DIMENSION_NAMES[j]);
@@ -29,20 +44,20 @@ static void test_table(void **state) {
 static void test_fresh_result(void **state) {
   (void)state;
   es_result_t *result;
-  assert_int_equal(es_result_create(&result, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
-  assert_int_equal(es_result_extent(result, ES_DIM_SPLIT), 2);
-  assert_int_equal(es_result_extent(result, ES_DIM_EPOCH), EXAMPLE_EPOCHS);
-  assert_int_equal(es_result_extent(result, ES_DIM_LAYER), EXAMPLE_LAYERS);
-  assert_int_equal(es_result_extent(result, ES_DIM_DELTA), EXAMPLE_DELTAS);
-  assert_int_equal(es_result_extent(result, ES_DIM_COMPONENT), EXAMPLE_COMPONENTS);
+  const es_result_shape_t shape = example_shape();
+  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  for (int i = 0; i < ES_DIMENSIONS; i++) assert_int_equal(es_result_extent(result, (es_dimension_t)i), EXTENTS[i]);
+  for (int i = 0; i < ES_FIELD_GROUPS; i++) assert_true(es_result_has(result, (es_field_group_t)i));
   for (int field = ES_FIELD_LOSS; field < ES_FIELDS; field++) {
     const void *data = es_result_data(result, (es_field_t)field);
     for (size_t i = 0; i < es_result_size(result, (es_field_t)field); i++) {
       es_type_t type = es_field_info((es_field_t)field)->type;
+      bool told_apart = field == ES_FIELD_LAYER_TAIL || field == ES_FIELD_PROBE_CONVERGED;
+      if (type == ES_TYPE_F32) assert_true(isnan(((const float *)data)[i]));
       if (type == ES_TYPE_F64) assert_true(isnan(((const double *)data)[i]));
       if (type == ES_TYPE_I32) assert_int_equal(((const int32_t *)data)[i], -1);
       if (type == ES_TYPE_I64) assert_int_equal(((const int64_t *)data)[i], -1);
-      if (type == ES_TYPE_U8) assert_int_equal(((const uint8_t *)data)[i], 0);
+      if (type == ES_TYPE_U8) assert_int_equal(((const uint8_t *)data)[i], told_apart ? 255 : 0);
     }
   }
   assert_string_equal(((const char **)es_result_data(result, ES_FIELD_LAYER_KIND))[2], "linear");
@@ -58,9 +73,15 @@ static void test_fresh_result(void **state) {
 static void test_addresses_are_row_major(void **state) {
   (void)state;
   es_result_t *result = example_result();
-  double *values = es_result_data(result, ES_FIELD_EIGENVALUES);
-  assert_int_equal(es_result_size(result, ES_FIELD_EIGENVALUES), 2 * 3 * 3 * 8);
-  assert_ptr_equal(es_result_f64(result, ES_FIELD_EIGENVALUES, 1, 2, 1, 5), values + ((1 * 3 + 2) * 3 + 1) * 8 + 5);
+  double *values = es_result_data(result, ES_FIELD_SATURATION);
+  assert_int_equal(es_result_size(result, ES_FIELD_SATURATION), 2 * 3 * 3 * 2);
+  assert_ptr_equal(es_result_f64(result, ES_FIELD_SATURATION, 1, 2, 1, 1), values + ((1 * 3 + 2) * 3 + 1) * 2 + 1);
+  static const int64_t overlap[] = {1, 0, 2, 1, 1}, confusion[] = {1, 2, 3, 0};
+  assert_ptr_equal(es_result_at(result, ES_FIELD_EIGENSPACE_OVERLAP, overlap),
+                   (double *)es_result_data(result, ES_FIELD_EIGENSPACE_OVERLAP) + (((1 * 2 + 0) * 3 + 2) * 3 + 1) * 2 +
+                       1);
+  assert_ptr_equal(es_result_at(result, ES_FIELD_PROBE_CONFUSION, confusion),
+                   (int64_t *)es_result_data(result, ES_FIELD_PROBE_CONFUSION) + ((1 * 3 + 2) * 4 + 3) * 4 + 0);
   assert_ptr_equal(es_result_f64(result, ES_FIELD_SECONDS, 2, 9, 9, 9),
                    (double *)es_result_data(result, ES_FIELD_SECONDS) + 2);
   assert_ptr_equal(es_result_f64(result, ES_FIELD_LOSS, 1, 2, 0, 0),
@@ -68,25 +89,96 @@ static void test_addresses_are_row_major(void **state) {
   es_result_destroy(result);
 }
 
+/* Layers of 4, 8 and 3 components, one behind the other: 15 values, or 16 + 64 + 9 of vectors. */
+static void test_spectra_are_packed(void **state) {
+  (void)state;
+  es_result_t *result = example_result();
+  double *values = es_result_data(result, ES_FIELD_EIGENVALUES);
+  assert_int_equal(es_result_size(result, ES_FIELD_EIGENVALUES), 2 * 3 * 15);
+  assert_ptr_equal(es_result_f64(result, ES_FIELD_EIGENVALUES, 1, 2, 1, 5), values + (1 * 3 + 2) * 15 + 4 + 5);
+  assert_ptr_equal(es_result_f64(result, ES_FIELD_EIGENVALUES, 0, 1, 2, 2), values + 1 * 15 + 4 + 8 + 2);
+  static const int64_t angle[] = {1, 1, 0, 2, 1}, vector[] = {1, 2, 1, 3, 7};
+  assert_int_equal(es_result_size(result, ES_FIELD_PRINCIPAL_ANGLES), 2 * 2 * 3 * 15);
+  assert_ptr_equal(es_result_at(result, ES_FIELD_PRINCIPAL_ANGLES, angle),
+                   (double *)es_result_data(result, ES_FIELD_PRINCIPAL_ANGLES) + ((1 * 2 + 1) * 3 + 0) * 15 + 12 + 1);
+  assert_int_equal(es_result_size(result, ES_FIELD_EIGENVECTORS), 2 * 3 * 89);
+  assert_ptr_equal(es_result_at(result, ES_FIELD_EIGENVECTORS, vector),
+                   (float *)es_result_data(result, ES_FIELD_EIGENVECTORS) + (1 * 3 + 2) * 89 + 16 + 3 * 8 + 7);
+  es_result_destroy(result);
+}
+
+/* 48 layers of a transformer and one flattened output, 100 epochs: each layer takes its own width. */
+static void test_one_wide_layer(void **state) {
+  (void)state;
+  static es_layer_info_t layers[49];
+  es_point_t point = *example_point();
+  es_result_t *result;
+  for (int i = 0; i < 49; i++) {
+    snprintf(layers[i].name, sizeof layers[i].name, "layer%d", i);
+    layers[i].width = i == 20 ? 30000 : 768;
+  }
+  point.train.epochs = 99;
+  const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 49};
+  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_size(result, ES_FIELD_EIGENVALUES), 2 * 100 * (48 * 768 + 30000)); /* 107 MB, not 2.4 GB */
+  es_result_destroy(result);
+}
+
+static void test_groups(void **state) {
+  (void)state;
+  es_result_t *result = example_plain_result();
+  for (int i = 0; i < ES_FIELD_GROUPS; i++) {
+    assert_int_equal(es_result_has(result, (es_field_group_t)i), i == ES_GROUP_CORE || i == ES_GROUP_STABILITY);
+  }
+  for (int i = 0; i < ES_FIELDS; i++) {
+    bool has = es_result_has(result, es_field_info((es_field_t)i)->group);
+    assert_int_equal(es_result_data(result, (es_field_t)i) != NULL, has);
+    assert_int_equal(es_result_size(result, (es_field_t)i) > 0, has);
+  }
+  assert_int_equal(es_result_extent(result, ES_DIM_CLASS), 0);
+  assert_int_equal(es_result_extent(result, ES_DIM_REFERENCE), 2);
+  assert_int_equal(es_result_probe_epoch_index(result, 0), -1);
+  es_result_destroy(result);
+}
+
+static void test_epochs(void **state) {
+  (void)state;
+  static const int32_t given[] = {1, 5, 10};
+  es_result_shape_t shape = example_shape();
+  es_result_t *result;
+  shape.epochs = given;
+  shape.n_epochs = 3;
+  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_extent(result, ES_DIM_EPOCH), 3);
+  assert_int_equal(es_result_epoch(result, 1), 5);
+  assert_int_equal(es_result_epoch_index(result, 10), 2);
+  assert_int_equal(es_result_epoch_index(result, 2), -1);
+  assert_int_equal(es_result_probe_epoch_index(result, 2), 1);
+  es_result_destroy(result);
+}
+
 static void test_no_layers(void **state) {
   (void)state;
   es_result_t *result;
   es_status_t status = {0};
-  assert_int_equal(es_result_create(&result, example_point(), EXAMPLE_LAYER, 0, &status), ES_INPUT);
+  const es_result_shape_t shape = example_plain_shape(0);
+  assert_int_equal(es_result_create(&result, &shape, &status), ES_INPUT);
   assert_null(result);
   assert_non_null(strstr(status.message, "measure.layers"));
 }
 
 static void test_mean_saturation(void **state) {
   (void)state;
-  es_result_t *result;
-  assert_int_equal(es_result_create(&result, example_point(), EXAMPLE_LAYER, EXAMPLE_LAYERS, NULL), ES_OK);
+  es_result_t *result = example_plain_result();
   assert_true(isnan(es_result_mean_saturation(result, ES_EVAL, 1, 0)));
   *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 1, 0, 1) = 0.5;
   *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 1, 1, 1) = 0.25;
   *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 1, 2, 1) = 1; /* the output layer */
   assert_true(es_result_mean_saturation(result, ES_EVAL, 1, 1) == 0.375);
-  ((uint8_t *)es_result_data(result, ES_FIELD_FLAGS))[(ES_EVAL * EXAMPLE_EPOCHS + 1) * EXAMPLE_LAYERS] = ES_FLAG_DEAD;
+  uint8_t *flags = (uint8_t *)es_result_data(result, ES_FIELD_FLAGS) + (ES_EVAL * EXAMPLE_EPOCHS + 1) * EXAMPLE_LAYERS;
+  *flags = ES_FLAG_FALLBACK; /* another solver is no worse */
+  assert_true(es_result_mean_saturation(result, ES_EVAL, 1, 1) == 0.375);
+  *flags = ES_FLAG_DEAD | ES_FLAG_FALLBACK;
   assert_true(es_result_mean_saturation(result, ES_EVAL, 1, 1) == 0.25);
   es_result_destroy(result);
 }
@@ -94,8 +186,35 @@ static void test_mean_saturation(void **state) {
 static void test_path(void **state) {
   (void)state;
   char path[ES_PATH_MAX];
-  es_result_path(path, "results/x", "0123456789abcdef");
+  es_result_path(path, "results/x", "0123456789abcdef", ES_FLAT_POINTS);
   assert_string_equal(path, "results/x/points/0123456789abcdef.h5");
+  es_result_path(path, "results/x", "0123456789abcdef", ES_FLAT_POINTS + 1);
+  assert_string_equal(path, "results/x/points/01/0123456789abcdef.h5");
+}
+
+/* The longest output that is allowed still gives whole names. */
+static void test_longest_path(void **state) {
+  (void)state;
+  char output[ES_OUTPUT_MAX + 1], path[ES_PATH_MAX];
+  memset(output, 'x', ES_OUTPUT_MAX);
+  output[ES_OUTPUT_MAX] = '\0';
+  es_result_path(path, output, "0123456789abcdef", ES_FLAT_POINTS + 1);
+  assert_string_equal(path + strlen(path) - 19, "0123456789abcdef.h5");
+}
+
+/* A grid that grows beyond 1,000 points keeps what it has, and so does one that shrinks. */
+static void test_find(void **state) {
+  (void)state;
+  char path[ES_PATH_MAX];
+  assert_int_equal(es_directory_create("o/points/ab", NULL), ES_OK);
+  assert_false(es_result_find(path, "o", "abcdef0123456789"));
+  assert_string_equal(path, "o/points/abcdef0123456789.h5");
+  example_write("o/points/ab/abcdef0123456789.h5");
+  assert_true(es_result_find(path, "o", "abcdef0123456789"));
+  assert_string_equal(path, "o/points/ab/abcdef0123456789.h5");
+  example_write("o/points/abcdef0123456789.h5");
+  assert_true(es_result_find(path, "o", "abcdef0123456789"));
+  assert_string_equal(path, "o/points/abcdef0123456789.h5");
 }
 
 /* Reads a variable-length UTF-8 attribute and compares it. */
@@ -241,6 +360,19 @@ static void test_coordinates(void **state) {
   assert_true(H5LTread_dataset(file, "component", H5T_NATIVE_INT32, components) >= 0);
   assert_true(H5LTread_dataset(file, "delta", H5T_NATIVE_DOUBLE, deltas) >= 0);
   for (int i = 0; i < EXAMPLE_EPOCHS; i++) assert_int_equal(epochs[i], i);
+  static const char *const references[] = {"previous", "last"}, *const projections[] = {"eigenspace", "random"},
+                           *const parts[] = {"all", "features.0", "features.4", "classifier.6"};
+  int32_t classes[2][EXAMPLE_CLASSES], probes[EXAMPLE_PROBES], features[EXAMPLE_COMPONENTS];
+  check_strings(file, "reference", references, 2);
+  check_strings(file, "projection", projections, 2);
+  check_strings(file, "layer_or_all", parts, 4);
+  assert_true(H5LTread_dataset(file, "class", H5T_NATIVE_INT32, classes[0]) >= 0);
+  assert_true(H5LTread_dataset(file, "predicted_class", H5T_NATIVE_INT32, classes[1]) >= 0);
+  assert_true(H5LTread_dataset(file, "probe_epoch", H5T_NATIVE_INT32, probes) >= 0);
+  assert_true(H5LTread_dataset(file, "feature", H5T_NATIVE_INT32, features) >= 0);
+  for (int i = 0; i < EXAMPLE_CLASSES; i++) assert_true(classes[0][i] == i && classes[1][i] == i);
+  assert_true(probes[0] == 0 && probes[1] == 2);
+  for (int i = 0; i < EXAMPLE_COMPONENTS; i++) assert_int_equal(features[i], i);
   for (int i = 0; i < EXAMPLE_COMPONENTS; i++) assert_int_equal(components[i], i);
   assert_true(deltas[0] == 0.9 && deltas[1] == 0.99);
   H5Fclose(file);
@@ -248,29 +380,61 @@ static void test_coordinates(void **state) {
 
 /* Type, extents, attached scales, names and fill value of one variable, against its row in the table. */
 static void check_variable(hid_t file, hid_t object, es_field_t field) {
-  static const int64_t extents[ES_DIMENSIONS] = {2, EXAMPLE_EPOCHS, EXAMPLE_LAYERS, EXAMPLE_DELTAS, EXAMPLE_COMPONENTS};
   const es_field_info_t *info = es_field_info(field);
   hid_t type = H5Dget_type(object), space = H5Dget_space(object);
   hid_t expected = info->type == ES_TYPE_F64   ? H5T_IEEE_F64LE
+                   : info->type == ES_TYPE_F32 ? H5T_IEEE_F32LE
                    : info->type == ES_TYPE_I32 ? H5T_STD_I32LE
                    : info->type == ES_TYPE_I64 ? H5T_STD_I64LE
                                                : H5T_STD_U8LE;
   if (info->type != ES_TYPE_STRING) assert_true(H5Tequal(type, expected) > 0);
-  hsize_t shape[4];
+  hsize_t shape[ES_RANK_MAX];
   assert_int_equal(H5Sget_simple_extent_dims(space, shape, NULL), info->rank);
   for (int i = 0; i < info->rank; i++) {
-    assert_int_equal(shape[i], extents[info->dimensions[i]]);
+    assert_int_equal(shape[i], EXTENTS[info->dimensions[i]]);
     hid_t scale = H5Dopen2(file, DIMENSION_NAMES[info->dimensions[i]], H5P_DEFAULT);
     assert_true(H5DSis_attached(object, scale, (unsigned)i) > 0);
     H5Dclose(scale);
   }
   check_text(object, "long_name", info->long_name);
   check_text(object, "units", info->units);
-  bool missing = field >= ES_FIELD_LOSS && info->type != ES_TYPE_U8;
+  bool missing = field >= ES_FIELD_LOSS && (info->type != ES_TYPE_U8 || info->unmeasured == 255);
   assert_int_equal(H5Aexists(object, "_FillValue") > 0, missing);
-  double fill = info->type == ES_TYPE_F64 ? (double)NAN : -1;
+  double fill = info->type == ES_TYPE_U8                                 ? 255
+                : info->type == ES_TYPE_F64 || info->type == ES_TYPE_F32 ? (double)NAN
+                                                                         : -1;
   if (missing) check_numbers(object, "_FillValue", expected, H5S_SIMPLE, &fill, 1);
   H5Sclose(space);
+  H5Tclose(type);
+}
+
+/* All values of a variable against the result, by index: spectra end where their layer ends, and are NaN from there. */
+static void check_values(hid_t object, es_result_t *result, es_field_t field) {
+  const es_field_info_t *info = es_field_info(field);
+  size_t size = example_type_size(info->type), count = 1;
+  for (int i = 0; i < info->rank; i++) count *= (size_t)EXTENTS[info->dimensions[i]];
+  hid_t type = H5Dget_type(object);
+  char *data = es_allocate(count, size);
+  assert_true(H5Dread(object, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+  for (size_t n = 0; n < count; n++) {
+    int64_t index[ES_RANK_MAX], width = INT64_MAX;
+    size_t rest = n;
+    for (int i = info->rank - 1; i >= 0; i--) {
+      index[i] = (int64_t)(rest % (size_t)EXTENTS[info->dimensions[i]]);
+      rest /= (size_t)EXTENTS[info->dimensions[i]];
+    }
+    bool padding = false;
+    for (int i = 0; i < info->rank; i++) {
+      if (info->dimensions[i] == ES_DIM_LAYER) width = EXAMPLE_LAYER[index[i]].width;
+      bool of_width = info->dimensions[i] == ES_DIM_COMPONENT || info->dimensions[i] == ES_DIM_FEATURE;
+      padding = padding || (of_width && index[i] >= width);
+    }
+    if (!padding)
+      assert_memory_equal(data + n * size, es_result_at(result, field, index), size);
+    else
+      assert_true(size == 4 ? isnan(((const float *)(void *)data)[n]) : isnan(((const double *)(void *)data)[n]));
+  }
+  es_free(data);
   H5Tclose(type);
 }
 
@@ -284,16 +448,7 @@ static void test_variables(void **state) {
     hid_t object = H5Dopen2(file, info->name, H5P_DEFAULT);
     assert_true(object >= 0);
     check_variable(file, object, (es_field_t)i);
-    if (info->type != ES_TYPE_STRING) {
-      size_t count = es_result_size(result, (es_field_t)i);
-      size_t size = info->type == ES_TYPE_U8 ? 1 : info->type == ES_TYPE_I32 ? 4 : 8;
-      hid_t type = H5Dget_type(object);
-      void *data = es_allocate(count, size);
-      assert_true(H5Dread(object, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
-      assert_memory_equal(data, es_result_data(result, (es_field_t)i), count * size);
-      es_free(data);
-      H5Tclose(type);
-    }
+    if (info->type != ES_TYPE_STRING) check_values(object, result, (es_field_t)i);
     H5Dclose(object);
   }
   H5Fclose(file);
@@ -302,14 +457,15 @@ static void test_variables(void **state) {
 
 static void test_flag_attributes(void **state) {
   (void)state;
-  static const double masks[] = {ES_FLAG_DEAD, ES_FLAG_UNDERSAMPLED, ES_FLAG_NONFINITE}, values[] = {0, 1, 2};
+  static const double masks[] = {ES_FLAG_DEAD, ES_FLAG_UNDERSAMPLED, ES_FLAG_NONFINITE, ES_FLAG_FALLBACK},
+                      values[] = {0, 1, 2, 3};
   example_write("r.h5");
   hid_t file = H5Fopen("r.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
   hid_t flags = H5Dopen2(file, "flags", H5P_DEFAULT), solver = H5Dopen2(file, "solver", H5P_DEFAULT);
-  check_numbers(flags, "flag_masks", H5T_STD_U8LE, H5S_SIMPLE, masks, 3);
-  check_text(flags, "flag_meanings", "dead undersampled nonfinite");
-  check_numbers(solver, "flag_values", H5T_STD_U8LE, H5S_SIMPLE, values, 3);
-  check_text(solver, "flag_meanings", "none lapack scalapack");
+  check_numbers(flags, "flag_masks", H5T_STD_U8LE, H5S_SIMPLE, masks, 4);
+  check_text(flags, "flag_meanings", "dead undersampled nonfinite fallback");
+  check_numbers(solver, "flag_values", H5T_STD_U8LE, H5S_SIMPLE, values, 4);
+  check_text(solver, "flag_meanings", "none lapack scalapack elpa");
   H5Dclose(flags);
   H5Dclose(solver);
   H5Fclose(file);
@@ -323,7 +479,8 @@ static void chunk_of(int32_t epochs, int32_t width, hsize_t chunk[4]) {
   layers[0].width = width;
   es_result_t *result;
   es_result_header_t header = example_header();
-  assert_int_equal(es_result_create(&result, &point, layers, 3, NULL), ES_OK);
+  const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 3};
+  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
   assert_int_equal(es_result_write("chunk.h5", result, &header, NULL), ES_OK);
   es_result_destroy(result);
   hid_t file = H5Fopen("chunk.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
@@ -500,9 +657,15 @@ int main(void) {
       balanced_test(test_table),
       balanced_test(test_fresh_result),
       balanced_test(test_addresses_are_row_major),
+      balanced_test(test_spectra_are_packed),
+      balanced_test(test_one_wide_layer),
+      balanced_test(test_groups),
+      balanced_test(test_epochs),
       balanced_test(test_no_layers),
       balanced_test(test_mean_saturation),
       balanced_test(test_path),
+      balanced_test(test_longest_path),
+      folder_test(test_find),
       folder_test(test_root_attributes),
       folder_test(test_order_of_variables),
       folder_test(test_coordinates),

@@ -130,11 +130,41 @@ static void test_outcome(void **state) {
   assert_non_null(strstr(summary.reason, "its attribute outcome must be \"complete\" or \"diverged\""));
 }
 
-/* Without any one variable or coordinate the file is no result. */
+static int count_of(es_field_group_t group) {
+  int count = 0;
+  for (int i = 0; i < ES_FIELDS; i++) count += es_field_info((es_field_t)i)->group == group;
+  return count;
+}
+
+/* Without any one group but the core it is a result all the same: older ones have less. */
+static void test_lacking_groups(void **state) {
+  (void)state;
+  for (int group = 0; group < ES_FIELD_GROUPS; group++) {
+    hid_t file = open_copy();
+    for (int i = 0; i < ES_FIELDS; i++) {
+      const es_field_info_t *info = es_field_info((es_field_t)i);
+      if (info->group == (es_field_group_t)group) assert_true(H5Ldelete(file, info->name, H5P_DEFAULT) >= 0);
+    }
+    H5Fclose(file);
+    es_result_summary_t summary;
+    es_result_summarize(&summary, "r.h5");
+    assert_int_equal(summary.outcome, group == ES_GROUP_CORE ? ES_OUTCOME_DAMAGED : ES_OUTCOME_COMPLETE);
+    es_text_t text = {0};
+    for (int format = ES_SHOW_TABLE; format <= ES_SHOW_JSON && group != ES_GROUP_CORE; format++) {
+      assert_int_equal(es_result_show(&text, "r.h5", (es_show_format_t)format, NULL), ES_OK);
+    }
+    es_text_destroy(&text);
+  }
+}
+
+/* Without any one variable of a group that has others, or any one coordinate, the file is no result. */
 static void test_lacking_variables(void **state) {
   (void)state;
-  static const char *const coordinates[ES_DIMENSIONS] = {"split", "epoch", "layer", "delta", "component"};
+  static const char *const coordinates[ES_DIMENSIONS] = {"split",     "epoch",      "layer",           "delta",
+                                                         "component", "class",      "predicted_class", "probe_epoch",
+                                                         "reference", "projection", "layer_or_all",    "feature"};
   for (int i = 0; i < ES_DIMENSIONS + ES_FIELDS; i++) {
+    if (i >= ES_DIMENSIONS && count_of(es_field_info((es_field_t)(i - ES_DIMENSIONS))->group) == 1) continue;
     const char *name = i < ES_DIMENSIONS ? coordinates[i] : es_field_info((es_field_t)(i - ES_DIMENSIONS))->name;
     char reason[96];
     hid_t file = open_copy();
@@ -160,6 +190,7 @@ static void replace(const char *name, hid_t type, int rank, const hsize_t *exten
 static void test_other_variables(void **state) {
   (void)state;
   static const hsize_t shape[4] = {2, 3, 3, 2}, one[1] = {1}, none[1] = {0}, many[1] = {ES_LAYERS_MAX + 1};
+  static const hsize_t shape5[5] = {2, 3, 3, 8, 8};
   static const hsize_t swapped[2] = {3, 2}, three[1] = {3};
   hid_t strings = H5Tcopy(H5T_C_S1), fixed = H5Tcopy(H5T_C_S1);
   H5Tset_size(strings, H5T_VARIABLE);
@@ -172,6 +203,8 @@ static void test_other_variables(void **state) {
   refused("r.h5", "the variable intrinsic_dimension must be int32");
   replace("layer", fixed, 1, three);
   refused("r.h5", "the variable layer must be variable-length string");
+  replace("eigenvectors", H5T_IEEE_F64LE, 5, shape5);
+  refused("r.h5", "the variable eigenvectors must be float32");
   replace("loss", H5T_IEEE_F64LE, 3, shape);
   refused("r.h5", "the variable loss has 3 dimensions, not 2");
   replace("loss", H5T_IEEE_F64LE, 0, NULL);
@@ -206,6 +239,12 @@ static void test_other_strings(void **state) {
   const char *const reversed[] = {"eval", "train"}, *const layers[] = {"a", longest, "b"};
   put_strings("split", reversed);
   refused("r.h5", "split must be train, eval");
+  const char *const backwards[] = {"last", "previous"}, *const parts[] = {"all", "features.4", "features.0",
+                                                                          "classifier.6"};
+  put_strings("reference", backwards);
+  refused("r.h5", "reference must be previous, last");
+  put_strings("layer_or_all", parts);
+  refused("r.h5", "layer_or_all must be all, then the layers");
   put_strings("layer", layers);
   refused("r.h5", "the variable layer has a string of more than 63 bytes");
 }
@@ -241,11 +280,17 @@ int main(void) {
   /* The changes made here must not print what they provoke. */
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   const struct CMUnitTest tests[] = {
-      folder_test(test_missing),         folder_test(test_no_hdf5),
-      folder_test(test_cut_anywhere),    folder_test(test_attributes),
-      folder_test(test_outcome),         folder_test(test_lacking_variables),
-      folder_test(test_other_variables), folder_test(test_other_strings),
-      folder_test(test_group_instead),   folder_test(test_additions_are_ignored),
+      folder_test(test_missing),
+      folder_test(test_no_hdf5),
+      folder_test(test_cut_anywhere),
+      folder_test(test_attributes),
+      folder_test(test_outcome),
+      folder_test(test_lacking_variables),
+      folder_test(test_lacking_groups),
+      folder_test(test_other_variables),
+      folder_test(test_other_strings),
+      folder_test(test_group_instead),
+      folder_test(test_additions_are_ignored),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

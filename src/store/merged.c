@@ -1,0 +1,242 @@
+/* Merged files read back for tables: what each point says of itself, and the few numbers of a summary. */
+#include "attribute.h"
+#include "eigenscope/memory.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { COLUMNS_MAX = 64 };
+
+/* One variable over `point`, whole. */
+typedef struct column {
+  es_type_t type;
+  void *data; /* owned; char * are HDF5's */
+} column_t;
+
+typedef struct reader {
+  const char *path;
+  es_status_t *status;
+  hid_t file;
+  stored_t stored; /* attributes; numbers of one point */
+  es_merged_info_t info;
+  char *list; /* owned; the names */
+  const char *names[COLUMNS_MAX];
+  bool words[COLUMNS_MAX];
+  column_t columns[COLUMNS_MAX];
+} reader_t;
+
+static es_code_t broken(const reader_t *r, const char *what) {
+  char reason[HDF_REASON_SIZE];
+  hdf_reason(reason);
+  return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", r->path, what,
+                 reason[0] != '\0' ? reason : "no reason given");
+}
+
+static es_code_t out_of_memory(const reader_t *r) {
+  return es_fail(r->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be read: out of memory", r->path);
+}
+
+static hid_t open_file(const char *path) {
+  return H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+}
+
+bool es_merged_check(const char *path) {
+  hdf_quiet_t quiet;
+  hdf_quiet_begin(&quiet);
+  hid_t file = open_file(path);
+  bool merged = file >= 0 && H5Aexists(file, STORE_MERGED) > 0;
+  if (file >= 0) H5Fclose(file);
+  hdf_quiet_end(&quiet);
+  return merged;
+}
+
+/* A whole number among the attributes, −1 when there is none. */
+static int64_t whole(const reader_t *r, const char *name) {
+  int64_t value;
+  const char *text = stored_attribute(&r->stored, name);
+  return text != NULL && es_text_to_int(text, &value) ? value : -1;
+}
+
+static es_code_t read_attributes(reader_t *r) {
+  bool memory_is_out;
+  if (!attributes_read(&r->stored, r->file, &memory_is_out)) {
+    return memory_is_out ? out_of_memory(r) : broken(r, "an attribute");
+  }
+  if (strcmp(stored_text(&r->stored, "schema"), STORE_SCHEMA) != 0 || whole(r, STORE_MERGED) < 1) {
+    return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope", r->path);
+  }
+  if (whole(r, "schema_version") != ES_SCHEMA_VERSION) {
+    return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: its schema has version %lld, this program reads version %d",
+                   r->path, (long long)whole(r, "schema_version"), ES_SCHEMA_VERSION);
+  }
+  r->info = (es_merged_info_t){.job_name = stored_text(&r->stored, "job_name"),
+                               .missing = stored_text(&r->stored, "missing"),
+                               .n_points = whole(r, STORE_MERGED),
+                               .n_grid = whole(r, "n_grid"),
+                               .names = r->names,
+                               .words = r->words};
+  return ES_OK;
+}
+
+/* "point", the axes, "outcome", "reason". */
+static es_code_t list_names(reader_t *r) {
+  r->list = es_duplicate(stored_text(&r->stored, "axes"));
+  if (r->list == NULL) return out_of_memory(r);
+  int n = 0;
+  r->names[n++] = "point";
+  for (char *name = r->list; *name != '\0' && n < COLUMNS_MAX - 2;) {
+    size_t length = strcspn(name, " ");
+    bool last = name[length] == '\0';
+    name[length] = '\0';
+    r->names[n++] = name;
+    name += length + (last ? 0 : 1);
+  }
+  r->names[n++] = "outcome";
+  r->names[n++] = "reason";
+  r->info.n_names = n;
+  return ES_OK;
+}
+
+static es_code_t read_column(reader_t *r, int i) {
+  const hsize_t n = (hsize_t)r->info.n_points;
+  hid_t object = H5Dopen2(r->file, r->names[i], H5P_DEFAULT);
+  if (object < 0) return broken(r, r->names[i]);
+  es_code_t code = ES_OK;
+  hid_t type = H5Dget_type(object), space = H5Dget_space(object), text = hdf_string_type();
+  const H5T_class_t class = H5Tget_class(type);
+  column_t *column = &r->columns[i];
+  column->type = class == H5T_STRING ? ES_TYPE_STRING : class == H5T_INTEGER ? ES_TYPE_I64 : ES_TYPE_F64;
+  r->words[i] = column->type == ES_TYPE_STRING;
+  if (H5Sget_simple_extent_npoints(space) != (hssize_t)n || (r->words[i] && H5Tis_variable_str(type) <= 0)) {
+    code = es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope: %s must have %llu entries",
+                   r->path, r->names[i], (unsigned long long)n);
+  } else {
+    column->data = es_allocate_zero(n, sizeof(int64_t));
+    const hid_t memory = r->words[i] ? text : hdf_memory_type(column->type);
+    if (column->data == NULL)
+      code = out_of_memory(r);
+    else if (H5Dread(object, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, column->data) < 0)
+      code = broken(r, r->names[i]);
+  }
+  if (text >= 0) H5Tclose(text);
+  if (space >= 0) H5Sclose(space);
+  if (type >= 0) H5Tclose(type);
+  H5Dclose(object);
+  return code;
+}
+
+static void free_columns(reader_t *r) {
+  const hsize_t n = (hsize_t)r->info.n_points;
+  hid_t text = hdf_string_type(), space = H5Screate_simple(1, &n, NULL);
+  for (int i = 0; i < r->info.n_names; i++) {
+    if (r->columns[i].data != NULL && r->words[i]) {
+      H5Dvlen_reclaim(text, space, H5P_DEFAULT, r->columns[i].data);
+    }
+    es_free(r->columns[i].data);
+  }
+  if (space >= 0) H5Sclose(space);
+  if (text >= 0) H5Tclose(text);
+}
+
+/* The variables that a summary is made from. */
+static const es_field_t summarized[] = {ES_FIELD_LAYER_OUTPUT, ES_FIELD_ACCURACY, ES_FIELD_FLAGS, ES_FIELD_SATURATION};
+enum { SUMMARIZED = sizeof summarized / sizeof *summarized };
+
+/* One result that each point in turn is read into, with the extents of all. */
+static es_code_t make_result(reader_t *r, hid_t object[SUMMARIZED]) {
+  static const bool core[ES_FIELD_GROUPS] = {[ES_GROUP_CORE] = true};
+  int64_t extent[ES_DIMENSIONS] = {0};
+  for (int i = 0; i < SUMMARIZED; i++) {
+    const es_field_info_t *info = es_field_info(summarized[i]);
+    hsize_t shape[H5S_MAX_RANK];
+    object[i] = H5Dopen2(r->file, info->name, H5P_DEFAULT);
+    if (object[i] < 0) return broken(r, info->name);
+    hid_t space = H5Dget_space(object[i]);
+    bool good =
+        H5Sget_simple_extent_dims(space, shape, NULL) == info->rank + 1 && (int64_t)shape[0] == r->info.n_points;
+    H5Sclose(space);
+    for (int k = 0; k < info->rank && good; k++) {
+      int64_t *known = &extent[info->dimensions[k]];
+      good = shape[k + 1] <= INT32_MAX && (*known == 0 || *known == (int64_t)shape[k + 1]);
+      *known = (int64_t)shape[k + 1];
+    }
+    if (!good) {
+      return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope: %s has other dimensions",
+                     r->path, info->name);
+    }
+  }
+  r->stored.result = result_allocate(extent, core);
+  for (int i = 0; i < SUMMARIZED; i++) {
+    if (r->stored.result == NULL || !result_allocate_field(r->stored.result, summarized[i])) return out_of_memory(r);
+  }
+  return ES_OK;
+}
+
+static es_code_t read_numbers(const reader_t *r, const hid_t object[SUMMARIZED], int64_t row) {
+  const es_result_t *result = r->stored.result;
+  for (int i = 0; i < SUMMARIZED; i++) {
+    const es_field_info_t *info = es_field_info(summarized[i]);
+    hsize_t start[ES_RANK_MAX + 1] = {(hsize_t)row}, count[ES_RANK_MAX + 1] = {1};
+    for (int k = 0; k < info->rank; k++) count[k + 1] = (hsize_t)result->extent[info->dimensions[k]];
+    hid_t space = H5Dget_space(object[i]), memory = H5Screate_simple(info->rank + 1, count, NULL);
+    es_code_t code = ES_OK;
+    if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
+        H5Dread(object[i], hdf_memory_type(info->type), memory, space, H5P_DEFAULT, result->data[summarized[i]]) < 0)
+      code = broken(r, info->name);
+    H5Sclose(memory);
+    H5Sclose(space);
+    if (code != ES_OK) return code;
+  }
+  return ES_OK;
+}
+
+static const char *cell_text(const column_t *column, int64_t row, char number[32]) {
+  number[0] = '\0';
+  if (column->type == ES_TYPE_STRING) {
+    const char *text = ((const char *const *)column->data)[row];
+    return text != NULL ? text : "";
+  }
+  if (column->type == ES_TYPE_I64) {
+    snprintf(number, 32, "%lld", (long long)((const int64_t *)column->data)[row]);
+  } else if (!isnan(((const double *)column->data)[row])) {
+    es_text_double(((const double *)column->data)[row], number);
+  }
+  return number;
+}
+
+static es_code_t visit_points(reader_t *r, es_merged_visit_t *visit, void *context, const hid_t object[SUMMARIZED]) {
+  visit(context, &r->info, NULL);
+  for (int64_t row = 0; row < r->info.n_points; row++) {
+    char numbers[COLUMNS_MAX][32];
+    const char *cells[COLUMNS_MAX];
+    ES_TRY(read_numbers(r, object, row));
+    for (int i = 0; i < r->info.n_names; i++) cells[i] = cell_text(&r->columns[i], row, numbers[i]);
+    const es_merged_point_t point = {.cells = cells,
+                                     .accuracy = result_last_value(r->stored.result, ES_FIELD_ACCURACY),
+                                     .mean_saturation = result_last_saturation(r->stored.result)};
+    visit(context, &r->info, &point);
+  }
+  return ES_OK;
+}
+
+es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *context, es_status_t *status) {
+  reader_t r = {.path = path, .status = status};
+  hid_t object[SUMMARIZED] = {-1, -1, -1, -1};
+  hdf_quiet_t quiet;
+  hdf_quiet_begin(&quiet);
+  r.file = open_file(path);
+  es_code_t code = r.file >= 0 ? read_attributes(&r) : broken(&r, "the file");
+  if (code == ES_OK) code = list_names(&r);
+  for (int i = 0; i < r.info.n_names && code == ES_OK; i++) code = read_column(&r, i);
+  if (code == ES_OK) code = make_result(&r, object);
+  if (code == ES_OK) code = visit_points(&r, visit, context, object);
+  for (int i = 0; i < SUMMARIZED; i++) {
+    if (object[i] >= 0) H5Dclose(object[i]);
+  }
+  if (r.info.n_names > 0) free_columns(&r);
+  if (r.file >= 0) H5Fclose(r.file);
+  es_free(r.list);
+  stored_destroy(&r.stored);
+  hdf_quiet_end(&quiet);
+  return code;
+}

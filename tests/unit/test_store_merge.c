@@ -1,0 +1,354 @@
+/* Merging results of every group: numbers, memory that runs out, disks that fill. tests/system/test_merge.py merges
+ * real sweeps. */
+#include "eigenscope/file.h"
+#include "store_example.h"
+#include <errno.h>
+#include <hdf5.h>
+#include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+static int allowed = -1; /* allocations until all are refused; −1: none is */
+static bool refused;     /* one was */
+
+/* Stands before libc's for es_allocate. */
+__attribute__((visibility("default"))) int posix_memalign(void **out, size_t alignment, size_t size) {
+  if (allowed == 0) {
+    refused = true;
+    return ENOMEM;
+  }
+  if (allowed > 0) allowed--;
+  *out = aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  return *out == NULL ? ENOMEM : 0;
+}
+
+static const char *const IDS[] = {"00000000000000aa", "00000000000000bb", "00000000000000cc"};
+enum { POINTS = 3 };
+
+static void put_result(int point, es_result_t *result) {
+  char path[ES_PATH_MAX];
+  es_status_t status = {0};
+  es_result_header_t header = example_header();
+  header.point_id = IDS[point];
+  es_result_path(path, "o", IDS[point], POINTS);
+  if (es_result_write(path, result, &header, &status) != ES_OK) fail_msg("%s", status.message);
+  es_result_destroy(result);
+}
+
+/* Point 0 has everything, point 1 is not there, point 2 has two layers, later epochs, another delta and no groups. */
+static es_result_t *plain(void) {
+  static const int32_t epochs[] = {1, 2, 7};
+  es_point_t point = *example_point();
+  es_result_t *result;
+  point.measure.n_deltas = 1;
+  point.measure.delta[0] = 0.95;
+  const es_result_shape_t shape = {
+      .point = &point, .layers = EXAMPLE_LAYER, .n_layers = 2, .epochs = epochs, .n_epochs = 3};
+  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  example_fill(result);
+  return result;
+}
+
+static void put_points(void) {
+  assert_int_equal(es_directory_create("o/points", NULL), ES_OK);
+  put_result(0, example_result());
+  put_result(2, plain());
+}
+
+static es_code_t merge_to(const char *to, es_status_t *status) {
+  static const es_provenance_t provenance[] = {{"version", "1"}};
+  const es_merge_header_t header = {"job", "name: job\n", "1", provenance, 1};
+  es_merge_t *merge;
+  ES_TRY(es_merge_create(&merge, "o", IDS, POINTS, true, NULL, NULL, status));
+  const es_code_t code = es_merge_write(merge, to, &header, status);
+  es_merge_destroy(merge);
+  return code;
+}
+
+static void merge_well(const char *to) {
+  es_status_t status = {0};
+  if (merge_to(to, &status) != ES_OK) fail_msg("%s", status.message);
+}
+
+/* One number of the merged file, as double. */
+static double number(hid_t file, const char *name, int rank, const hsize_t *at) {
+  static const hsize_t one[ES_RANK_MAX + 1] = {1, 1, 1, 1, 1, 1};
+  double value = 0;
+  hid_t object = H5Dopen2(file, name, H5P_DEFAULT), space = H5Dget_space(object);
+  hid_t memory = H5Screate_simple(rank, one, NULL);
+  assert_int_equal(H5Sget_simple_extent_ndims(space), rank);
+  assert_true(H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, one, NULL) >= 0);
+  assert_true(H5Dread(object, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, &value) >= 0);
+  H5Sclose(memory);
+  H5Sclose(space);
+  H5Dclose(object);
+  return value;
+}
+
+static double stored(const es_result_t *result, es_field_t field, const int64_t *at) {
+  const void *value = es_result_at((es_result_t *)result, field, at);
+  switch (es_field_info(field)->type) {
+  case ES_TYPE_F64:
+    return *(const double *)value;
+  case ES_TYPE_F32:
+    return (double)*(const float *)value;
+  case ES_TYPE_I32:
+    return *(const int32_t *)value;
+  case ES_TYPE_I64:
+    return (double)*(const int64_t *)value;
+  default:
+    return *(const uint8_t *)value;
+  }
+}
+
+/* Epochs 0, 1, 2 and 1, 2, 7 make 0, 1, 2, 7; deltas 0.9, 0.99 and 0.95 make 0.9, 0.95, 0.99. */
+static int64_t moved(es_dimension_t dimension, int point, int64_t index) {
+  static const int64_t epochs[2][3] = {{0, 1, 2}, {1, 2, 3}}, deltas[2][2] = {{0, 2}, {1, 0}};
+  if (dimension == ES_DIM_EPOCH) return epochs[point][index];
+  return dimension == ES_DIM_DELTA ? deltas[point][index] : index;
+}
+
+/* Every number of a result at its place of the merged file, at row `row`. */
+static void check_point(hid_t file, const es_result_t *result, int row) {
+  for (int i = ES_FIELD_LAYER_WIDTH; i < ES_FIELDS; i++) {
+    const es_field_t field = (es_field_t)i;
+    const es_field_info_t *info = es_field_info(field);
+    if (!es_result_has(result, info->group)) continue;
+    int64_t at[ES_RANK_MAX] = {0};
+    for (bool more = true; more;) {
+      hsize_t place[ES_RANK_MAX + 1] = {(hsize_t)row};
+      int64_t width = INT64_MAX;
+      bool padding = false;
+      for (int k = 0; k < info->rank; k++) {
+        const es_dimension_t dimension = info->dimensions[k];
+        place[k + 1] = (hsize_t)moved(dimension, row, at[k]);
+        if (dimension == ES_DIM_LAYER) width = es_result_layer(result, (int)at[k])->width;
+        padding = padding || ((dimension == ES_DIM_COMPONENT || dimension == ES_DIM_FEATURE) && at[k] >= width);
+      }
+      const double found = number(file, info->name, info->rank + 1, place);
+      const double expected = padding ? (double)NAN : stored(result, field, at);
+      if (found != expected && !(isnan(found) && isnan(expected)))
+        fail_msg("%s of row %d: %g, not %g", info->name, row, found, expected);
+      more = false;
+      for (int k = info->rank - 1; k >= 0 && !more; k--) {
+        more = ++at[k] < es_result_extent(result, info->dimensions[k]);
+        if (!more) at[k] = 0;
+      }
+    }
+  }
+}
+
+static void test_every_number(void **state) {
+  (void)state;
+  put_points();
+  merge_well("all.h5");
+  es_result_t *first = example_result(), *second = plain();
+  hid_t file = H5Fopen("all.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
+  assert_true(file >= 0);
+  check_point(file, first, 0);
+  check_point(file, second, 1);
+  /* What the second does not have. */
+  static const hsize_t layer[] = {1, 2}, epoch[] = {1, 1, 0}, vector[] = {1, 0, 0, 0, 0, 0}, tail[] = {1, 0};
+  assert_true(number(file, "layer_width", 2, layer) == -1);
+  assert_true(isnan(number(file, "loss", 3, epoch)));
+  assert_true(isnan(number(file, "eigenvectors", 6, vector)));
+  assert_true(number(file, "layer_tail", 2, tail) == 255);
+  assert_true(number(file, "point", 1, (const hsize_t[]){1}) == 2);
+  assert_true(number(file, "layer_or_all", 1, (const hsize_t[]){0}) == -1);
+  H5Fclose(file);
+  es_result_destroy(first);
+  es_result_destroy(second);
+}
+
+/* One layer so wide that layers travel one by one. */
+static void test_wide_layers(void **state) {
+  (void)state;
+  static es_layer_info_t layers[20];
+  es_point_t point = *example_point();
+  es_result_t *result;
+  for (int i = 0; i < 20; i++) {
+    snprintf(layers[i].name, sizeof layers[i].name, "layer%d", i);
+    layers[i].width = i == 7 ? 30000 : 3;
+  }
+  point.train.epochs = 0;
+  const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 20};
+  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  *es_result_f64(result, ES_FIELD_EIGENVALUES, ES_EVAL, 0, 7, 29999) = 0.5;
+  *es_result_f64(result, ES_FIELD_EIGENVALUES, ES_TRAIN, 0, 19, 2) = 0.25;
+  put_points();
+  put_result(2, result);
+  merge_well("all.h5");
+  hid_t file = H5Fopen("all.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
+  static const hsize_t wide[] = {1, 1, 0, 7, 29999}, last[] = {1, 0, 0, 19, 2}, none[] = {1, 1, 0, 7, 29998};
+  assert_true(number(file, "eigenvalues", 5, wide) == 0.5);
+  assert_true(number(file, "eigenvalues", 5, last) == 0.25);
+  assert_true(isnan(number(file, "eigenvalues", 5, none)));
+  H5Fclose(file);
+}
+
+static void count_refused(void *context, const char *path, const char *reason) {
+  ++*(int *)context;
+  assert_string_equal(path, "o/points/00000000000000bb.h5");
+  assert_string_equal(reason, "is damaged: the file cannot be read: file signature not found");
+}
+
+static void test_outcomes(void **state) {
+  (void)state;
+  int count = 0;
+  es_merge_t *merge;
+  put_points();
+  assert_int_equal(es_file_write_atomic("o/points/00000000000000bb.h5", "text", 4, NULL), ES_OK);
+  assert_int_equal(es_merge_create(&merge, "o", IDS, POINTS, true, count_refused, &count, NULL), ES_OK);
+  assert_int_equal(count, 1);
+  assert_int_equal(es_merge_outcome(merge, 0), ES_OUTCOME_COMPLETE);
+  assert_int_equal(es_merge_outcome(merge, 1), ES_OUTCOME_DAMAGED);
+  assert_int_equal(es_merge_outcome(merge, 2), ES_OUTCOME_COMPLETE);
+  es_merge_destroy(merge);
+}
+
+/* A result that is replaced between the look at all points and the writing by one with other axes. */
+static void test_changed_meanwhile(void **state) {
+  (void)state;
+  const es_merge_header_t header = {.job_name = "job", .job = "", .missing = ""};
+  es_merge_t *merge;
+  es_status_t status = {0};
+  put_points();
+  put_result(0, plain());
+  assert_int_equal(es_merge_create(&merge, "o", IDS, POINTS, true, NULL, NULL, NULL), ES_OK);
+  put_result(2, example_result());
+  assert_int_equal(es_merge_write(merge, "all.h5", &header, &status), ES_SYSTEM);
+  assert_string_equal(status.message, "o/points/00000000000000cc.h5: has changed while it was merged; run merge again");
+  assert_false(es_file_exists("all.h5"));
+  es_merge_destroy(merge);
+}
+
+static es_code_t merge_all(es_status_t *status) {
+  return merge_to("all.h5", status);
+}
+
+typedef struct seen {
+  int points;
+  double accuracy[POINTS], saturation[POINTS];
+} seen_t;
+
+static void see(void *context, const es_merged_info_t *info, const es_merged_point_t *point) {
+  seen_t *seen = context;
+  if (point == NULL) return;
+  assert_string_equal(info->names[0], "point");
+  assert_string_equal(point->cells[0], seen->points == 0 ? "0" : "2");
+  assert_string_equal(point->cells[info->n_names - 2], "complete");
+  seen->accuracy[seen->points] = point->accuracy;
+  seen->saturation[seen->points++] = point->mean_saturation;
+}
+
+/* As the summaries of the points' own files. */
+static void test_read_back(void **state) {
+  (void)state;
+  seen_t seen = {0};
+  put_points();
+  merge_well("all.h5");
+  assert_true(es_merged_check("all.h5"));
+  assert_false(es_merged_check("o/points/00000000000000aa.h5"));
+  assert_false(es_merged_check("none.h5"));
+  assert_int_equal(es_merged_read("all.h5", see, &seen, NULL), ES_OK);
+  assert_int_equal(seen.points, 2);
+  for (int i = 0; i < 2; i++) {
+    es_result_summary_t summary;
+    char path[ES_PATH_MAX];
+    es_result_path(path, "o", IDS[2 * i], POINTS);
+    es_result_summarize(&summary, path);
+    assert_true(seen.accuracy[i] == summary.accuracy);
+    assert_true(seen.saturation[i] == summary.mean_saturation ||
+                (isnan(seen.saturation[i]) && isnan(summary.mean_saturation)));
+  }
+  es_status_t status = {0};
+  assert_int_equal(es_merged_read("o/points/00000000000000aa.h5", see, &seen, &status), ES_INPUT);
+  assert_non_null(strstr(status.message, "is no merged file"));
+}
+
+static es_code_t read_all(es_status_t *status) {
+  seen_t seen = {0};
+  return es_merged_read("all.h5", see, &seen, status);
+}
+
+/* Runs `work` with more and more memory until it has enough. Every so many allocations, for time. */
+static void starve(es_code_t (*work)(es_status_t *status), int least, int step) {
+  allowed = 0;
+  void *block = es_allocate(1, 1);
+  allowed = -1;
+  es_free(block);
+  if (block != NULL) skip(); /* valgrind puts its own allocator before ours */
+  for (int n = 0; n < 100000; n += step) {
+    es_status_t status = {0};
+    allowed = n;
+    refused = false;
+    es_code_t code = work(&status);
+    allowed = -1;
+    assert_int_equal(es_memory_balance(), 0);
+    assert_int_equal(code, refused ? ES_SYSTEM : ES_OK);
+    if (code == ES_OK) {
+      assert_in_range(n, least, 100000);
+      return;
+    }
+    if (strstr(status.message, "memory") == NULL && strstr(status.message, "HDF5 failed") == NULL)
+      fail_msg("allocation %d: %s", n, status.message);
+  }
+  fail_msg("still not enough memory");
+}
+
+static void test_memory(void **state) {
+  (void)state;
+  put_points();
+  starve(merge_all, 100, 7);
+  assert_true(es_file_exists("all.h5"));
+  starve(read_all, 50, 3);
+}
+
+/* No process may write beyond `size` bytes. Exits with 0 if merging failed as it should. */
+static void merge_without_room(long size) {
+  const struct rlimit limit = {(rlim_t)size, (rlim_t)size};
+  es_status_t status = {0};
+  signal(SIGXFSZ, SIG_IGN);
+  if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(2);
+  const es_code_t code = merge_to("all.h5", &status);
+  const bool named = strcmp(status.message, "all.h5: cannot be written: File too large") == 0;
+  _exit(code == ES_SYSTEM && named && es_memory_balance() == 0 && !es_file_exists("all.h5") ? 0 : 1);
+}
+
+static void test_full_disk(void **state) {
+  (void)state;
+  char *content;
+  size_t size;
+  put_points();
+  merge_well("whole.h5");
+  assert_int_equal(es_file_read("whole.h5", &content, &size, NULL), ES_OK);
+  es_free(content);
+  for (long limit = 0; limit < (long)size; limit += 1 + (long)size / 20) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) merge_without_room(limit);
+    int outcome = -1;
+    assert_int_equal(waitpid(child, &outcome, 0), child);
+    if (!WIFEXITED(outcome) || WEXITSTATUS(outcome) != 0) fail_msg("%ld bytes: outcome %x", limit, (unsigned)outcome);
+  }
+}
+
+static void test_nothing_of_hdf5_is_left(void **state) {
+  (void)state;
+  put_points();
+  merge_well("all.h5");
+  assert_int_equal(read_all(NULL), ES_OK);
+  assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
+}
+
+int main(void) {
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  const struct CMUnitTest tests[] = {
+      folder_test(test_every_number), folder_test(test_wide_layers),
+      folder_test(test_outcomes),     folder_test(test_changed_meanwhile),
+      folder_test(test_read_back),    folder_test(test_memory),
+      folder_test(test_full_disk),    folder_test(test_nothing_of_hdf5_is_left),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
