@@ -6,6 +6,7 @@
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 #include "eigenscope/text.h"
+#include <stdbool.h>
 
 typedef struct es_grid es_grid_t;
 
@@ -19,6 +20,17 @@ int64_t es_grid_count(const es_grid_t *grid);
 const char *es_grid_id(const es_grid_t *grid, int64_t index);
 /** Resolves point `index`. Cannot fail after es_grid_create did not. */
 void es_grid_point(const es_grid_t *grid, int64_t index, es_point_t *out);
+
+/** Resolves points one after the other. Only the axes in which a point differs from the one before are applied, so that
+ * a walk in ascending order costs a fraction of es_grid_point on each. Start from {.grid = grid}. */
+typedef struct es_grid_walk {
+  const es_grid_t *grid; /**< borrowed */
+  bool begun;
+  int64_t index; /**< what `point` is */
+  es_point_t point;
+} es_grid_walk_t;
+/** Point `index`; borrowed from the walk until its next call. */
+const es_point_t *es_grid_walk(es_grid_walk_t *walk, int64_t index);
 
 /** The id: xxh3 over "key=value" lines of what changes numbers and differs from its default (so that a new key with a
  * default leaves old results valid). Not in it: name, output, paths, lines, checkpoint, ranks. `classes` counts as

@@ -14,6 +14,7 @@ enum {
   ES_PATTERNS_MAX = 16, /**< layer filters */
   ES_AXES_MAX = 16,
   ES_CLASSES_MAX = 1024,
+  ES_EPOCHS_MAX = 256,
   ES_VARIABLE_MAX = 128, /**< name of a variable in an HDF5 file */
   ES_ID_SIZE = 17        /**< 16 hexadecimal digits and the terminator */
 };
@@ -22,6 +23,23 @@ typedef enum es_split { ES_TRAIN = 0, ES_EVAL = 1, ES_SPLITS = 2 } es_split_t;
 
 /** Where the activations come from. */
 typedef enum es_source { ES_SOURCE_TRAIN, ES_SOURCE_CHECKPOINT, ES_SOURCE_ACTIVATIONS } es_source_t;
+
+/** Some of the epochs of a point. */
+typedef enum es_epochs_kind { ES_EPOCHS_NONE, ES_EPOCHS_LAST, ES_EPOCHS_ALL, ES_EPOCHS_LIST } es_epochs_kind_t;
+typedef struct es_epochs {
+  es_epochs_kind_t kind;
+  int32_t n;
+  int32_t list[ES_EPOCHS_MAX]; /**< ascending */
+} es_epochs_t;
+
+/** What others trained: weights or activations in files. */
+typedef struct es_external {
+  char file[ES_SPLITS][ES_PATH_MAX]; /**< absolute. Weights: the first alone, with {axis} and {epoch} in braces.
+                                          Activations: of the train and the eval split ("" for none), with {epoch} */
+  char labels[ES_VARIABLE_MAX];      /**< activations: name of the labels within the file */
+  es_epochs_t epochs;                /**< what {epoch} stands for; ES_EPOCHS_NONE without {epoch} */
+  int32_t line;                      /**< of the section in the job file */
+} es_external_t;
 
 /** An exact width multiplier, in lowest terms, both > 0. */
 typedef struct es_ratio {
@@ -75,8 +93,20 @@ typedef struct es_dataset_spec {
   int32_t line; /**< of the entry in the job file, 0 when unknown; never part of the id */
 } es_dataset_spec_t;
 
-typedef enum es_family { ES_FAMILY_VGG, ES_FAMILY_MLP } es_family_t;
+/** Kinds of architectures; src/model/families.c builds them. */
+typedef enum es_family {
+  ES_FAMILY_VGG,
+  ES_FAMILY_MLP,
+  ES_FAMILY_RESNET,            /**< basic blocks */
+  ES_FAMILY_RESNET_BOTTLENECK, /**< bottleneck blocks */
+  ES_FAMILY_MOBILENET,
+  ES_FAMILIES
+} es_family_t;
 typedef enum es_head { ES_HEAD_AUTHORS, ES_HEAD_TORCHVISION } es_head_t;
+/** What a network begins with: made for images of 32 x 32, or as in torchvision for images of 224 x 224. */
+typedef enum es_stem { ES_STEM_CIFAR, ES_STEM_IMAGENET } es_stem_t;
+/** A part that networks have unless they are told otherwise. */
+typedef enum es_part { ES_PART_KEPT, ES_PART_LEFT_OUT } es_part_t;
 enum { ES_ITEM_MAXPOOL = -1, ES_ITEM_AVGPOOL = -2 }; /**< "M" and "A" in a VGG list */
 
 /** An architecture before width, classes and resolution are put in. */
@@ -85,11 +115,22 @@ typedef struct es_model_spec {
   es_family_t family;
   es_head_t head;
   int32_t n_items;
-  int32_t items[ES_ITEMS_MAX]; /**< VGG: channels or ES_ITEM_*; MLP: hidden widths. At width 1 */
+  int32_t items[ES_ITEMS_MAX]; /**< at width 1. VGG: channels or ES_ITEM_*; MLP: hidden widths; ResNet: blocks of each
+                                    stage; MobileNet: expansion, channels, blocks and stride of each stage */
+  es_stem_t stem;              /**< ResNet, MobileNet */
+  es_part_t skip;       /**< ResNet, MobileNet: additions over blocks, and the branches that downsample for them */
+  es_part_t batch_norm; /**< VGG: after each convolution */
 } es_model_spec_t;
 
 typedef enum es_optimizer { ES_SGD, ES_ADAM } es_optimizer_t;
 typedef enum es_schedule_kind { ES_SCHEDULE_NONE, ES_SCHEDULE_STEP, ES_SCHEDULE_COSINE } es_schedule_kind_t;
+
+/** Training ends early once the pattern of saturation has settled: its distance (stability.h) from the measured epoch
+ * before stayed below `distance` for `patience` measured epochs in a row. patience = 0: never. */
+typedef struct es_stop_settings {
+  double distance;
+  int32_t patience;
+} es_stop_settings_t;
 
 typedef struct es_train_settings {
   int32_t epochs, batch, lanes;
@@ -100,6 +141,7 @@ typedef struct es_train_settings {
   int32_t schedule_step; /**< epochs between steps */
   double schedule_gamma;
   bool crop, flip;
+  es_stop_settings_t stop_when_stable;
 } es_train_settings_t;
 
 typedef enum es_method_kind {
@@ -112,6 +154,16 @@ typedef enum es_method_kind {
   ES_METHOD_NEAREST
 } es_method_kind_t;
 typedef enum es_convention { ES_CONVENTION_SMALLEST, ES_CONVENTION_DELVE } es_convention_t;
+/** Which eigensolver is asked for; spectrum.h says what auto does. */
+typedef enum es_solver_choice {
+  ES_CHOOSE_AUTO,
+  ES_CHOOSE_LAPACK,
+  ES_CHOOSE_SCALAPACK,
+  ES_CHOOSE_ELPA
+} es_solver_choice_t;
+/** Whether leading eigenvectors are followed over the epochs, and whether the result keeps them. */
+typedef enum es_eigenspace { ES_EIGENSPACE_NO, ES_EIGENSPACE_YES, ES_EIGENSPACE_STORE } es_eigenspace_t;
+typedef enum es_switch { ES_OFF, ES_ON } es_switch_t;
 
 typedef struct es_measure_settings {
   int32_t every;
@@ -123,7 +175,20 @@ typedef struct es_measure_settings {
   es_convention_t convention;
   int32_t n_layers;
   char layers[ES_PATTERNS_MAX][ES_NAME_MAX]; /**< patterns on layer names; a layer is measured if one matches */
+  es_solver_choice_t solver;
+  es_eigenspace_t eigenspace;
+  es_switch_t projection; /**< accuracy with outputs projected onto their leading eigenspaces, at each delta */
 } es_measure_settings_t;
+
+/** Logistic-regression probes (probe.h). */
+typedef struct es_probe_settings {
+  es_epochs_t epochs;
+  int32_t pool;    /**< outputs of convolutions are averaged to pool × pool positions */
+  double l2;       /**< 1/C of scikit-learn */
+  int64_t samples; /**< of the train split that probes are fitted on, balanced as `limit`; 0 = all */
+  double tail;     /**< layers at the end that add less accuracy than this are the tail */
+  int32_t memory;  /**< MiB a rank that features may take; changes no number */
+} es_probe_settings_t;
 
 typedef enum es_keep { ES_KEEP_NONE, ES_KEEP_LAST, ES_KEEP_ALL } es_keep_t;
 
@@ -150,8 +215,10 @@ typedef struct es_point {
   int64_t seed;
   es_train_settings_t train;
   es_measure_settings_t measure;
+  es_probe_settings_t probe;
   es_checkpoint_settings_t checkpoint;
-  int32_t n_axes; /**< dataset, model, width, classes, resolution, seed, then those of the job */
+  es_external_t external; /**< sources checkpoint and activations */
+  int32_t n_axes;         /**< dataset, model, width, classes, resolution, seed, then those of the job */
   es_axis_value_t axes[ES_AXES_MAX];
   int32_t line_model, line_width, line_classes, line_resolution; /**< in the job file, for messages */
 } es_point_t;

@@ -27,8 +27,9 @@ int es_schedule_group_number(const es_schedule_t *schedule);
 
 /** The next point for this rank's group, or −1 when none is left. Collective over the group. */
 int64_t es_schedule_next(es_schedule_t *schedule);
-/** Tells the others that a point is done; the leader of the group alone. */
-void es_schedule_finished(es_schedule_t *schedule, int64_t point);
+/** Tells the others that a point is done; the leader of the group alone. Returns how many are done with it, each number
+ * once; 0 for a point that is none of the schedule. */
+int64_t es_schedule_finished(es_schedule_t *schedule, int64_t point);
 /** Points finished so far by all groups, and the share (0 … 1) of the whole cost in them. The leader of the group
  * alone. */
 void es_schedule_look(es_schedule_t *schedule, int64_t *finished, double *share);

@@ -59,12 +59,8 @@ static void append_dataset(es_text_t *out, const es_dataset_spec_t *d) {
   }
 }
 
-/* Nothing for a built-in. */
-static void append_model(es_text_t *out, const es_model_spec_t *m, bool builtin) {
-  if (builtin) return;
-  es_text_append(out, "models:\n  ");
-  es_text_append_quoted(out, m->name);
-  es_text_append(out, ":\n    %s: [", m->family == ES_FAMILY_VGG ? "vgg" : "mlp");
+static void append_items(es_text_t *out, const es_model_spec_t *m) {
+  es_text_append(out, "[");
   for (int i = 0; i < m->n_items; i++) {
     const char *separator = i > 0 ? ", " : "";
     if (m->items[i] == ES_ITEM_MAXPOOL || m->items[i] == ES_ITEM_AVGPOOL)
@@ -73,8 +69,50 @@ static void append_model(es_text_t *out, const es_model_spec_t *m, bool builtin)
       es_text_append(out, "%s%d", separator, m->items[i]);
   }
   es_text_append(out, "]\n");
-  if (m->family == ES_FAMILY_VGG)
+}
+
+/* Nothing for a built-in. */
+static void append_model(es_text_t *out, const es_model_spec_t *m, bool builtin) {
+  static const char *const keys[ES_FAMILIES] = {"vgg", "mlp", "resnet", "resnet", "mobilenet"};
+  if (builtin) return;
+  es_text_append(out, "models:\n  ");
+  es_text_append_quoted(out, m->name);
+  es_text_append(out, ":\n    %s: ", keys[m->family]);
+  const bool residual = m->family != ES_FAMILY_VGG && m->family != ES_FAMILY_MLP;
+  const char *base = residual ? es_model_spec_base(m) : NULL;
+  if (base) /* resnet18: 18, mobilenet_v2: v2 */
+    es_text_append(out, "%s\n", base + strcspn(base, "0123456789") - (m->family == ES_FAMILY_MOBILENET));
+  else
+    append_items(out, m);
+  if (m->family == ES_FAMILY_VGG) {
     es_text_append(out, "    head: %s\n", m->head == ES_HEAD_TORCHVISION ? "torchvision" : "authors");
+    if (m->batch_norm == ES_PART_LEFT_OUT) es_text_append(out, "    batch_norm: false\n");
+  }
+  if (!residual) return;
+  es_text_append(out, "    stem: %s\n    skip: %s\n", m->stem == ES_STEM_IMAGENET ? "imagenet" : "cifar",
+                 m->skip == ES_PART_LEFT_OUT ? "false" : "true");
+}
+
+/* Where weights or activations of others come from. */
+static void append_external(es_text_t *out, const es_point_t *point) {
+  static const char *const keys[ES_SPLITS] = {"file", "eval"};
+  const es_external_t *e = &point->external;
+  const bool activations = point->source == ES_SOURCE_ACTIVATIONS;
+  if (point->source == ES_SOURCE_TRAIN) return;
+  es_text_append(out, "%s:\n", activations ? "activations" : "checkpoints");
+  for (int split = 0; split < ES_SPLITS; split++) {
+    if (e->file[split][0] == '\0') continue;
+    es_text_append(out, "  %s: ", activations ? keys[split] : "files");
+    append_path(out, e->file[split]);
+    es_text_append(out, "\n");
+  }
+  if (activations) {
+    es_text_append(out, "  labels: ");
+    es_text_append_quoted(out, e->labels);
+    es_text_append(out, "\n");
+  }
+  for (int i = 0; i < e->epochs.n; i++) es_text_append(out, "%s%d", i == 0 ? "  epochs: [" : ", ", e->epochs.list[i]);
+  if (e->epochs.n > 0) es_text_append(out, "]\n");
 }
 
 /* Whether "section.name" is an axis of the point: then the grid says its value. */
@@ -91,7 +129,9 @@ void es_point_describe(const es_point_t *point, const char *job_name, es_text_t 
   static const char *const sources[] = {"train", "checkpoint", "activations"};
   es_text_append(out, "name: ");
   es_text_append_quoted(out, job_name);
-  es_text_append(out, "\nsource: %s\ngrid:\n", sources[point->source]);
+  es_text_append(out, "\nsource: %s\n", sources[point->source]);
+  append_external(out, point);
+  if (point->n_axes > 0) es_text_append(out, "grid:\n");
   for (int i = 0; i < point->n_axes; i++) {
     /* Words are quoted because a name may look like a number or like null. */
     es_text_append(out, "  %s: ", point->axes[i].name);
@@ -101,9 +141,11 @@ void es_point_describe(const es_point_t *point, const char *job_name, es_text_t 
       es_text_append_quoted(out, point->axes[i].text);
     es_text_append(out, "\n");
   }
-  es_model_spec_t builtin;
-  append_model(out, &point->model, es_model_spec_builtin(&builtin, point->model.name));
-  append_dataset(out, &point->dataset);
+  if (point->source != ES_SOURCE_ACTIVATIONS) {
+    es_model_spec_t builtin;
+    append_model(out, &point->model, es_model_spec_builtin(&builtin, point->model.name));
+    append_dataset(out, &point->dataset);
+  }
   const char *section = "";
   for (int i = 0; i < es_setting_count(); i++) {
     char value[ES_SETTING_MAX];

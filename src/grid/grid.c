@@ -147,16 +147,41 @@ const char *es_grid_id(const es_grid_t *grid, int64_t index) {
   return grid->cells[index].id;
 }
 
-void es_grid_point(const es_grid_t *grid, int64_t index, es_point_t *out) {
-  assert(index >= 0 && index < grid->n);
+/* Which value each axis of its block has at point `index`. */
+static void find_values(const es_grid_t *grid, int64_t index, int value[BLOCK_AXES_MAX]) {
   const int block = grid->cells[index].block;
   uint32_t rest = grid->cells[index].position;
-  int value[BLOCK_AXES_MAX];
   for (int a = es_job_n_axes(grid->job, block) - 1; a >= 0; a--) {
     const uint32_t n = (uint32_t)es_job_axis(grid->job, block, a).n_values;
     value[a] = (int)(rest % n);
     rest /= n;
   }
+}
+
+void es_grid_point(const es_grid_t *grid, int64_t index, es_point_t *out) {
+  assert(index >= 0 && index < grid->n);
+  const int block = grid->cells[index].block;
+  int value[BLOCK_AXES_MAX];
+  find_values(grid, index, value);
   es_job_start(grid->job, block, out);
   apply(grid->job, block, value, NULL, out);
+}
+
+const es_point_t *es_grid_walk(es_grid_walk_t *walk, int64_t index) {
+  const es_grid_t *grid = walk->grid;
+  assert(index >= 0 && index < grid->n);
+  const int block = grid->cells[index].block;
+  if (walk->begun && block == grid->cells[walk->index].block) {
+    int value[BLOCK_AXES_MAX], before[BLOCK_AXES_MAX];
+    bool changed[BLOCK_AXES_MAX];
+    find_values(grid, index, value);
+    find_values(grid, walk->index, before);
+    for (int a = 0; a < es_job_n_axes(grid->job, block); a++) changed[a] = value[a] != before[a];
+    apply(grid->job, block, value, changed, &walk->point);
+  } else {
+    es_grid_point(grid, index, &walk->point);
+  }
+  walk->begun = true;
+  walk->index = index;
+  return &walk->point;
 }

@@ -42,27 +42,42 @@ static void add_dataset(uint64_t *hash, const es_dataset_spec_t *d) {
 
 /* The architecture itself, so that a model may be renamed. */
 static void add_model(uint64_t *hash, const es_model_spec_t *m) {
+  static const char *const families[ES_FAMILIES] = {"vgg", "mlp", "resnet", "resnet-bottleneck", "mobilenet"};
   char items[12 * ES_ITEMS_MAX + 1];
   size_t length = 0;
   items[0] = '\0';
   for (int i = 0; i < m->n_items; i++)
     length += (size_t)snprintf(items + length, sizeof items - length, " %d", m->items[i]);
-  add(hash, "model=%s%s", m->family == ES_FAMILY_VGG ? "vgg" : "mlp", items);
+  add(hash, "model=%s%s", families[m->family], items);
   if (m->head == ES_HEAD_TORCHVISION) add(hash, "model.head=torchvision");
+  if (m->stem == ES_STEM_IMAGENET) add(hash, "model.stem=imagenet");
+  if (m->skip == ES_PART_LEFT_OUT) add(hash, "model.skip=false");
+  if (m->batch_norm == ES_PART_LEFT_OUT) add(hash, "model.batch_norm=false");
+}
+
+/* Which of the files are measured; what is in them is known by the fingerprint in the result. */
+static void add_external(uint64_t *hash, const es_external_t *e) {
+  if (e->file[ES_EVAL][0] != '\0') add(hash, "eval");
+  for (int i = 0; i < e->epochs.n; i++) add(hash, "epoch=%d", e->epochs.list[i]);
+}
+
+static void add_network(uint64_t *hash, const es_point_t *point) {
+  add_dataset(hash, &point->dataset);
+  add_model(hash, &point->model);
+  if (point->width.numerator != 1 || point->width.denominator != 1)
+    add(hash, "width=%lld/%lld", (long long)point->width.numerator, (long long)point->width.denominator);
+  /* As written: `all` stays what it is after the dataset's own count was put in. */
+  if (point->classes != 0 && strcmp(es_point_axis(point, "classes"), "all") != 0)
+    add(hash, "classes=%d", point->classes);
+  if (point->resolution != 32) add(hash, "resolution=%d", point->resolution);
+  if (point->seed != 0) add(hash, "seed=%lld", (long long)point->seed);
 }
 
 void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]) {
   uint64_t hash = 0;
   if (point->source != ES_SOURCE_TRAIN) add(&hash, "source=%d", (int)point->source);
-  add_dataset(&hash, &point->dataset);
-  add_model(&hash, &point->model);
-  if (point->width.numerator != 1 || point->width.denominator != 1)
-    add(&hash, "width=%lld/%lld", (long long)point->width.numerator, (long long)point->width.denominator);
-  /* As written: `all` stays what it is after the dataset's own count was put in. */
-  if (point->classes != 0 && strcmp(es_point_axis(point, "classes"), "all") != 0)
-    add(&hash, "classes=%d", point->classes);
-  if (point->resolution != 32) add(&hash, "resolution=%d", point->resolution);
-  if (point->seed != 0) add(&hash, "seed=%lld", (long long)point->seed);
+  if (point->source != ES_SOURCE_TRAIN) add_external(&hash, &point->external);
+  if (point->source != ES_SOURCE_ACTIVATIONS) add_network(&hash, point);
   for (int i = 0; i < es_setting_count(); i++) {
     char value[ES_SETTING_MAX];
     if (!es_setting_in_id(i, point)) continue;

@@ -108,13 +108,13 @@ int64_t es_schedule_next(es_schedule_t *s) {
   return place < s->n ? s->order[place] : -1;
 }
 
-void es_schedule_finished(es_schedule_t *s, int64_t point) {
+int64_t es_schedule_finished(es_schedule_t *s, int64_t point) {
   for (int64_t i = 0; i < s->n; i++) {
     if (s->order[i] != point) continue;
-    add(s, FINISHED, 1);
     add(s, COST, (int64_t)(s->share[i] * 1e6 + 0.5));
-    return;
+    return add(s, FINISHED, 1) + 1;
   }
+  return 0;
 }
 
 void es_schedule_look(es_schedule_t *s, int64_t *finished, double *share) {

@@ -15,13 +15,10 @@ static es_code_t find_key(const es_job_t *job, const es_yaml_t *node, const es_k
   const es_key_t *key = strchr(node->key, '.') != NULL ? es_keys_find_dotted(node->key) : NULL;
   if (key == NULL || (!es_key_is_axis(key) && key->role == ES_ROLE_NONE))
     return es_keys_unknown(&job->tree, node, "grid", "grid", status);
-  if (strcmp(key->section, "probe") == 0)
-    return es_yaml_fail_key(&job->tree, node, status,
-                            "probes are not in this version yet, so that %s cannot be an axis; leave it out",
-                            node->key);
   if (!es_key_is_axis(key))
     return es_yaml_fail_key(&job->tree, node, status, "%s cannot be an axis: %s; set it under %s", node->key,
-                            strcmp(key->section, "checkpoint") == 0 ? "it changes no numbers" : "its value is a list",
+                            strcmp(key->section, "checkpoint") == 0 ? "it changes no numbers"
+                                                                    : "its value is no single number or word",
                             key->section);
   *out = key;
   return ES_OK;
@@ -174,6 +171,7 @@ void es_job_start(const es_job_t *job, int block, es_point_t *out) {
   *out = job->base;
   const int line = job->blocks[block].node->line;
   out->line_model = out->line_width = out->line_classes = out->line_resolution = line;
+  if (job->top.source == ES_SOURCE_ACTIVATIONS) return; /* no networks, no axes */
   for (int i = 0; i < es_keys_count(); i++) {
     const es_key_t *key = es_keys_get(i);
     if (strcmp(key->section, "grid") != 0) continue;

@@ -65,20 +65,40 @@ static es_code_t read_settings(es_job_t *job, es_status_t *status) {
   ES_TRY(es_section_defaults(&job->tree, "grid", &job->base, status));
   ES_TRY(read_optional(job, "train", &job->base, status));
   ES_TRY(read_optional(job, "measure", &job->base, status));
-  ES_TRY(read_optional(job, "checkpoint", &job->base, status));
-  return read_optional(job, "probe", &job->probe, status);
+  ES_TRY(read_optional(job, "probe", &job->base, status));
+  return read_optional(job, "checkpoint", &job->base, status);
+}
+
+/* The one point of activations: a block without axes. */
+static es_code_t read_single_point(es_job_t *job, es_status_t *status) {
+  const es_yaml_t *root = job->tree.root, *grid = es_yaml_find(root, "grid");
+  if (grid != NULL)
+    return es_yaml_fail_key(&job->tree, grid, status,
+                            "a grid is not read with source: activations, which is one point; leave it out");
+  job->n_blocks = 1;
+  job->blocks = es_tree_allocate(&job->tree, 1, sizeof *job->blocks);
+  if (job->blocks == NULL) return es_tree_no_memory(&job->tree, status);
+  job->blocks[0].node = root;
+  return ES_OK;
 }
 
 /* After everything is known to be well-formed: what this version cannot do yet. */
 static es_code_t check_version(const es_job_t *job, es_status_t *status) {
   const es_yaml_t *root = job->tree.root;
-  if (job->top.source != ES_SOURCE_TRAIN)
+  if (job->top.source == ES_SOURCE_CHECKPOINT)
     return es_yaml_fail(&job->tree, es_yaml_find(root, "source"), status,
-                        "source: %s is not in this version yet; it trains the networks itself (source: train)",
+                        "source: %s is not in this version yet; it trains the networks itself (source: train), or "
+                        "reads what others measured (source: activations)",
                         es_yaml_find(root, "source")->text);
-  if (job->probe.epochs.kind != ES_EPOCHS_NONE)
+  if (job->base.probe.epochs.kind != ES_EPOCHS_NONE)
     return es_yaml_fail(&job->tree, es_yaml_find(es_yaml_find(root, "probe"), "epochs"), status,
                         "probes are not in this version yet; set probe: {epochs: none} or leave the section out");
+  if (job->base.measure.eigenspace != ES_EIGENSPACE_NO || job->base.measure.projection)
+    return es_yaml_fail(&job->tree, es_yaml_find(root, "measure"), status,
+                        "measure.eigenspace and measure.projection are not in this version yet; leave them out");
+  if (job->base.train.stop_when_stable.patience > 0)
+    return es_yaml_fail(&job->tree, es_yaml_find(root, "train"), status,
+                        "train.stop_when_stable is not in this version yet; leave it out");
   return ES_OK;
 }
 
@@ -90,7 +110,10 @@ static es_code_t read_job(es_job_t *job, es_status_t *status) {
   ES_TRY(es_datasets_read(job, es_yaml_find(root, "datasets"), status));
   ES_TRY(es_models_read(job, es_yaml_find(root, "models"), status));
   ES_TRY(es_sources_read(job, status));
-  if (job->top.source != ES_SOURCE_ACTIVATIONS || es_yaml_find(root, "grid") != NULL) ES_TRY(es_axes_read(job, status));
+  if (job->top.source == ES_SOURCE_ACTIVATIONS)
+    ES_TRY(read_single_point(job, status));
+  else
+    ES_TRY(es_axes_read(job, status));
   return check_version(job, status);
 }
 

@@ -10,9 +10,14 @@ static const char *const formats[] = {"idx", "cifar10", "cifar100", "hdf5", "syn
 static const char *const label_words[] = {"fine", "coarse", NULL};                              /* as es_labels_t */
 static const char *const fits[] = {"resize", "pad", NULL};
 static const char *const heads[] = {"authors", "torchvision", NULL};
+static const char *const stems[] = {"cifar", "imagenet", NULL}; /* as es_stem_t */
+static const char *const parts[] = {"true", "false", NULL};     /* as es_part_t */
 static const char *const optimizers[] = {"sgd", "adam", NULL};
 static const char *const conventions[] = {"smallest", "delve", NULL};
-static const char *const epoch_words[] = {"none", "last", "all", NULL}; /* as es_epochs_kind_t */
+static const char *const epoch_words[] = {"none", "last", "all", NULL};             /* as es_epochs_kind_t */
+static const char *const solvers[] = {"auto", "lapack", "scalapack", "elpa", NULL}; /* as es_solver_choice_t */
+static const char *const eigenspaces[] = {"false", "true", "store", NULL};          /* as es_eigenspace_t */
+static const char *const switches[] = {"false", "true", NULL};
 static const char *const keeps[] = {"none", "last", "all", NULL};
 
 #define TOP(field)         offsetof(es_top_settings_t, field)
@@ -20,7 +25,6 @@ static const char *const keeps[] = {"none", "last", "all", NULL};
 #define DATASET(field)     offsetof(es_dataset_entry_t, spec.field)
 #define ENTRY(field)       offsetof(es_dataset_entry_t, field)
 #define MODEL(field)       offsetof(es_model_spec_t, field)
-#define PROBE(field)       offsetof(es_probe_settings_t, field)
 #define CHECKPOINTS(field) offsetof(es_checkpoints_settings_t, field)
 #define ACTIVATIONS(field) offsetof(es_activations_settings_t, field)
 
@@ -51,6 +55,9 @@ static const es_key_t settings[] = {
      .form = "a list of crop and flip", .doc = "moves training images about"},
     {"train", "lanes", ES_KEY_POWER, POINT(train.lanes), 1, 256, .role = ES_ROLE_NUMBERS, .fallback = "8",
      .form = "a power of two from 1 to 256", .doc = "shares of a batch; the most ranks that one point can have"},
+    {"train", "stop_when_stable", ES_KEY_STOP, POINT(train.stop_when_stable), .role = ES_ROLE_NUMBERS,
+     .fallback = "none", .form = "none or {distance: D, patience: EPOCHS}",
+     .doc = "end training once the pattern of saturation has settled"},
 
     {"measure", "every", ES_KEY_INT32, POINT(measure.every), 1, 100000, .role = ES_ROLE_NUMBERS, .fallback = "1",
      .doc = "epochs between measurements; epoch 0 and the last are always measured"},
@@ -64,6 +71,25 @@ static const es_key_t settings[] = {
      .fallback = "smallest", .doc = "the fewest directions that explain the share, or delve's count"},
     {"measure", "layers", ES_KEY_PATTERNS, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "[\"*\"]",
      .form = "a list of names with * and ?", .doc = "the layers to measure"},
+    {"measure", "solver", ES_KEY_CHOICE, POINT(measure.solver), .choices = solvers, .role = ES_ROLE_NUMBERS,
+     .fallback = "auto", .doc = "of eigenproblems; auto: LAPACK, for wide layers on several ranks ScaLAPACK"},
+    {"measure", "eigenspace", ES_KEY_CHOICE, POINT(measure.eigenspace), .choices = eigenspaces, .role = ES_ROLE_NUMBERS,
+     .fallback = "false", .doc = "follow the leading eigenvectors; store: also keep them"},
+    {"measure", "projection", ES_KEY_CHOICE, POINT(measure.projection), .choices = switches, .role = ES_ROLE_NUMBERS,
+     .fallback = "false", .doc = "accuracy with outputs projected onto their leading eigenspaces, at each delta"},
+
+    {"probe", "epochs", ES_KEY_EPOCHS, POINT(probe.epochs), 0, 100000, .choices = epoch_words, .role = ES_ROLE_NUMBERS,
+     .fallback = "none", .form = "none, last, all or a list of epochs", .doc = "when probes are fitted"},
+    {"probe", "pool", ES_KEY_INT32, POINT(probe.pool), 1, 64, .role = ES_ROLE_NUMBERS, .fallback = "4",
+     .doc = "outputs of convolutions are pooled to so many positions a side"},
+    {"probe", "l2", ES_KEY_REAL, POINT(probe.l2), .bounds = ES_POSITIVE, .role = ES_ROLE_NUMBERS, .fallback = "1",
+     .doc = "strength of the regularisation: 1/C of scikit-learn"},
+    {"probe", "samples", ES_KEY_COUNT64, POINT(probe.samples), 1, INT32_MAX, .role = ES_ROLE_NUMBERS, .fallback = "all",
+     .doc = "training samples to fit on, balanced over the classes"},
+    {"probe", "tail", ES_KEY_REAL, POINT(probe.tail), .bounds = ES_BELOW_ONE, .role = ES_ROLE_NUMBERS,
+     .fallback = "0.01", .doc = "layers at the end that add less accuracy than this are the tail"},
+    {"probe", "memory", ES_KEY_INT32, POINT(probe.memory), 1, 1000000, .role = ES_ROLE_HABIT, .fallback = "1024",
+     .doc = "MiB a rank for features: layers are fitted in rounds that fit"},
 
     {"checkpoint", "every", ES_KEY_INT32, POINT(checkpoint.every), 1, 100000, .role = ES_ROLE_HABIT, .fallback = "1",
      .doc = "epochs between two saves of the state"},
@@ -78,12 +104,13 @@ static const es_key_t others[] = {
     {"", "output", ES_KEY_TEXT, TOP(output), .fallback = "results/reference", .form = "a folder",
      .doc = "for results, from the working directory; $VAR is expanded; default results/<name>"},
     {"", "source", ES_KEY_CHOICE, TOP(source), .choices = sources, .fallback = "train",
-     .doc = "where activations come from; this version: train"},
+     .doc = "where activations come from: networks trained here, others' weights, or others' activations"},
 
     {"grid", "dataset", ES_KEY_NAME, POINT(dataset), .role = ES_ROLE_GRID, .fallback = "fashion-mnist",
      .required = true, .form = "fashion-mnist or a name under datasets", .doc = "the images"},
     {"grid", "model", ES_KEY_NAME, POINT(model), .role = ES_ROLE_GRID, .fallback = "vgg11", .required = true,
-     .form = "vgg11, vgg13, vgg16, vgg19, mlp or a name under models", .doc = "the architecture"},
+     .form = "vgg11, vgg13, vgg16, vgg19, mlp, resnet18, resnet34, resnet50, mobilenet_v2 or a name under models",
+     .doc = "the architecture"},
     {"grid", "width", ES_KEY_RATIO, POINT(width), .role = ES_ROLE_GRID, .fallback = "1",
      .form = "a ratio from 1/64 to 16, as in 1/16, 0.125 or 2",
      .doc = "multiplies the channels of every layer, rounded down"},
@@ -96,11 +123,22 @@ static const es_key_t others[] = {
 
     {"models.*", "vgg", ES_KEY_VGG, 0, 1, 65536, .fallback = "[64, M, 128, M]",
      .form = "a list of channels, M (max pooling) and A (average), or vgg11 ... vgg19",
-     .doc = "at width 1; a model has either vgg or mlp"},
+     .doc = "at width 1; a model has one of vgg, mlp, resnet and mobilenet"},
     {"models.*", "mlp", ES_KEY_MLP, 0, 1, 65536, .fallback = "[512, 512]", .form = "a list of widths",
      .doc = "hidden layers, at width 1"},
+    {"models.*", "resnet", ES_KEY_RESNET, 0, 1, 64, .fallback = "18",
+     .form = "18, 34, 50 or a list of how many basic blocks each stage has",
+     .doc = "64 channels in the first stage at width 1, twice as many in each that follows"},
+    {"models.*", "mobilenet", ES_KEY_MOBILENET, .fallback = "v2", .form = "v2",
+     .doc = "MobileNetV2, channels at width 1 as published"},
     {"models.*", "head", ES_KEY_CHOICE, MODEL(head), .choices = heads, .fallback = "authors",
      .doc = "the classifier behind the convolutions of a vgg"},
+    {"models.*", "batch_norm", ES_KEY_CHOICE, MODEL(batch_norm), .choices = parts, .fallback = "true",
+     .doc = "behind each convolution of a vgg"},
+    {"models.*", "stem", ES_KEY_CHOICE, MODEL(stem), .choices = stems, .fallback = "cifar",
+     .doc = "of a resnet or mobilenet: for images of 32 x 32, or as in torchvision for 224 x 224"},
+    {"models.*", "skip", ES_KEY_CHOICE, MODEL(skip), .choices = parts, .fallback = "true",
+     .doc = "of a resnet or mobilenet: the residual additions, with their downsampling branches"},
 
     {"datasets.*", "format", ES_KEY_CHOICE, DATASET(format), .choices = formats, .fallback = "idx", .required = true,
      .doc = "see above"},
@@ -157,12 +195,11 @@ static const es_key_t others[] = {
     {"measure.method", "nearest", ES_KEY_INT32, POINT(measure.method_size), 1, 64, .fallback = "4",
      .doc = "K x K of the positions, then channelwise"},
 
-    {"probe", "epochs", ES_KEY_EPOCHS, PROBE(epochs), 0, 100000, .choices = epoch_words, .fallback = "none",
-     .form = "none, last, all or a list of epochs", .doc = "when probes are fitted; this version: none"},
-    {"probe", "pool", ES_KEY_INT32, PROBE(pool), 1, 64, .fallback = "4",
-     .doc = "outputs of convolutions are pooled to so many positions a side"},
-    {"probe", "l2", ES_KEY_REAL, PROBE(l2), .bounds = ES_POSITIVE, .fallback = "1",
-     .doc = "strength of the regularisation: 1/C of scikit-learn"},
+    {"train.stop_when_stable", "distance", ES_KEY_REAL, POINT(train.stop_when_stable.distance), .bounds = ES_POSITIVE,
+     .fallback = "0.02", .required = true,
+     .doc = "of the saturations from the measured epoch before, root mean square"},
+    {"train.stop_when_stable", "patience", ES_KEY_INT32, POINT(train.stop_when_stable.patience), 1, 100000,
+     .fallback = "3", .doc = "measured epochs in a row that must stay below it"},
 
     {"checkpoints", "files", ES_KEY_TEXT, CHECKPOINTS(files),
      .fallback = "\"run/{model}-{width}-{epoch:03}.safetensors\"", .required = true,
@@ -171,7 +208,10 @@ static const es_key_t others[] = {
      .form = "a list of epochs", .doc = "what {epoch} stands for"},
 
     {"activations", "file", ES_KEY_TEXT, ACTIVATIONS(file), .fallback = "\"acts-{epoch}.h5\"", .required = true,
-     .form = "a path, with {epoch} when there are several", .doc = "activations to measure, from the job file"},
+     .form = "a path, with {epoch} when there are several",
+     .doc = "activations to measure, as the train split, from the job file: HDF5, or a folder of .npy"},
+    {"activations", "eval", ES_KEY_TEXT, ACTIVATIONS(eval), .fallback = "\"evals-{epoch}.h5\"",
+     .form = "a path, with {epoch} when there are several", .doc = "the same for the eval split; none if left out"},
     {"activations", "labels", ES_KEY_TEXT, ACTIVATIONS(labels), .fallback = "labels", .form = "the name of a variable",
      .doc = "the labels within the file"},
     {"activations", "epochs", ES_KEY_EPOCHS, ACTIVATIONS(epochs), 0, 100000, .fallback = "[1, 5, 10]",
@@ -280,6 +320,8 @@ bool es_key_is_axis(const es_key_t *key) {
   case ES_KEY_DELTAS:
   case ES_KEY_SPLITS:
   case ES_KEY_PATTERNS:
+  case ES_KEY_EPOCHS:
+  case ES_KEY_STOP:
     return false;
   default:
     return true;

@@ -21,6 +21,7 @@ typedef enum es_key_type {
   ES_KEY_RATIO,     /* es_ratio_t */
   ES_KEY_NAME,      /* a dataset or model by name: resolved by the job */
   ES_KEY_SCHEDULE,  /* es_train_settings_t */
+  ES_KEY_STOP,      /* es_stop_settings_t */
   ES_KEY_AUGMENT,   /* es_train_settings_t */
   ES_KEY_METHOD,    /* es_measure_settings_t */
   ES_KEY_DELTAS,    /* es_measure_settings_t */
@@ -29,6 +30,8 @@ typedef enum es_key_type {
   ES_KEY_EPOCHS,    /* es_epochs_t */
   ES_KEY_VGG,       /* es_model_spec_t */
   ES_KEY_MLP,       /* es_model_spec_t */
+  ES_KEY_RESNET,    /* es_model_spec_t */
+  ES_KEY_MOBILENET, /* es_model_spec_t */
   ES_KEY_LIMIT,     /* es_dataset_entry_t */
   ES_KEY_NORMALIZE, /* es_dataset_entry_t */
   ES_KEY_VARIABLES, /* es_dataset_entry_t */
@@ -61,14 +64,7 @@ typedef struct es_key {
   const char *doc;
 } es_key_t;
 
-enum { ES_EPOCHS_MAX = 256, ES_FORM_MAX = 160 };
-
-typedef enum es_epochs_kind { ES_EPOCHS_NONE, ES_EPOCHS_LAST, ES_EPOCHS_ALL, ES_EPOCHS_LIST } es_epochs_kind_t;
-typedef struct es_epochs {
-  es_epochs_kind_t kind;
-  int n;
-  int32_t list[ES_EPOCHS_MAX]; /* ascending */
-} es_epochs_t;
+enum { ES_FORM_MAX = 160 };
 
 /* An entry of `datasets` while it is read: texts as written, in the arena, or NULL. */
 typedef struct es_dataset_entry {
@@ -82,23 +78,18 @@ typedef struct es_top_settings {
   const char *name, *output; /* in the arena */
   es_source_t source;
 } es_top_settings_t;
-typedef struct es_probe_settings {
-  es_epochs_t epochs;
-  int32_t pool;
-  double l2;
-} es_probe_settings_t;
 typedef struct es_checkpoints_settings {
   const char *files;
   es_epochs_t epochs;
 } es_checkpoints_settings_t;
 typedef struct es_activations_settings {
-  const char *file, *labels;
+  const char *file, *eval, *labels;
   es_epochs_t epochs;
 } es_activations_settings_t;
 
 int es_keys_count(void);
 const es_key_t *es_keys_get(int index);
-/* The settings of a point (sections train, measure, checkpoint) alone. */
+/* The settings of a point (sections train, measure, probe, checkpoint) alone. */
 int es_keys_settings(void);
 const es_key_t *es_keys_setting(int index);
 const es_key_t *es_keys_find(const char *section, const char *name);
@@ -127,8 +118,8 @@ es_code_t es_section_read(const es_tree_t *tree, const char *section, const es_y
 es_code_t es_section_defaults(es_tree_t *tree, const char *section, void *target, es_status_t *status);
 
 enum { ES_VALUE_MAX = 2048 };
-/* The value that target holds, as canonical YAML: reads back as the same value. Not for TEXT, NAME, VGG, MLP, LIMIT,
- * NORMALIZE, VARIABLES, CHANNELS. */
+/* The value that target holds, as canonical YAML: reads back as the same value (epochs: those of probes). Not for TEXT,
+ * NAME, VGG, MLP, LIMIT, NORMALIZE, VARIABLES, CHANNELS. */
 void es_key_print(const es_key_t *key, const void *target, char out[ES_VALUE_MAX]);
 /* Whether target holds the default. */
 bool es_key_is_default(const es_key_t *key, const void *target);

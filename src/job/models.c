@@ -4,6 +4,43 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Every architecture has one of `kinds`, and options that belong to some of them. */
+static const char *const kinds[] = {"vgg", "mlp", "resnet", "mobilenet"};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+typedef struct option {
+  const char *name;
+  bool of[KINDS];
+  const char *why;
+} option_t;
+static const option_t options[] = {
+    {"head", {true, false, false, false}, "belongs to vgg; an mlp, resnet or mobilenet ends in one linear layer"},
+    {"batch_norm", {true, false, false, false}, "belongs to vgg; the others always have batch norm"},
+    {"stem", {false, false, true, true}, "belongs to resnet and mobilenet"},
+    {"skip", {false, false, true, true}, "belongs to resnet and mobilenet; the others have no skip connections"},
+};
+
+static es_code_t check_kinds(const es_job_t *job, const es_yaml_t *map, const char *where, es_status_t *status) {
+  int kind = -1;
+  for (int i = 0; i < KINDS; i++) {
+    const es_yaml_t *node = es_yaml_find(map, kinds[i]);
+    if (node == NULL) continue;
+    if (kind >= 0)
+      return es_yaml_fail_key(&job->tree, node, status, "%s has both %s and %s; keep one", where, kinds[kind],
+                              kinds[i]);
+    kind = i;
+  }
+  if (kind < 0)
+    return es_yaml_fail_key(&job->tree, map, status,
+                            "%s says no architecture; it needs vgg, mlp, resnet or mobilenet, as in vgg: [64, M]",
+                            where);
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+    const es_yaml_t *node = es_yaml_find(map, options[i].name);
+    if (node != NULL && !options[i].of[kind])
+      return es_yaml_fail_key(&job->tree, node, status, "%s.%s %s", where, options[i].name, options[i].why);
+  }
+  return ES_OK;
+}
+
 static es_code_t read_entry(const es_job_t *job, const es_yaml_t *map, es_model_spec_t *out, es_status_t *status) {
   ES_TRY(es_name_check(job, map, "model", status));
   char where[2 * ES_NAME_MAX];
@@ -13,14 +50,7 @@ static es_code_t read_entry(const es_job_t *job, const es_yaml_t *map, es_model_
     return es_yaml_fail_key(&job->tree, map, status, "%s has the name of a built-in model; choose another", where);
   *out = (es_model_spec_t){.head = ES_HEAD_AUTHORS};
   ES_TRY(es_section_read(&job->tree, "models.*", map, where, out, status));
-  const es_yaml_t *vgg = es_yaml_find(map, "vgg"), *mlp = es_yaml_find(map, "mlp"), *head = es_yaml_find(map, "head");
-  if (vgg == NULL && mlp == NULL)
-    return es_yaml_fail_key(&job->tree, map, status, "%s says no architecture; it needs vgg or mlp, as in vgg: [64, M]",
-                            where);
-  if (vgg != NULL && mlp != NULL)
-    return es_yaml_fail_key(&job->tree, mlp, status, "%s has both vgg and mlp; keep one", where);
-  if (mlp != NULL && head != NULL)
-    return es_yaml_fail_key(&job->tree, head, status, "%s.head belongs to vgg; an mlp ends in one linear layer", where);
+  ES_TRY(check_kinds(job, map, where, status));
   snprintf(out->name, sizeof out->name, "%s", map->key);
   return ES_OK;
 }
@@ -38,11 +68,6 @@ es_code_t es_models_read(es_job_t *job, const es_yaml_t *map, es_status_t *statu
     job->n_models++;
   }
   return ES_OK;
-}
-
-/* Networks that the job file's contract names and that this version cannot build. */
-static bool is_to_come(const char *name) {
-  return strcmp(name, "resnet18") == 0 || strcmp(name, "resnet34") == 0 || strcmp(name, "resnet50") == 0;
 }
 
 es_code_t es_model_find(const es_job_t *job, const es_yaml_t *value, es_model_spec_t *out, es_status_t *status) {
@@ -64,9 +89,6 @@ es_code_t es_model_find(const es_job_t *job, const es_yaml_t *value, es_model_sp
     if (length < sizeof known) length += (size_t)snprintf(known + length, sizeof known - length, ", %s", name);
   }
   es_yaml_describe(value, excerpt);
-  if (is_to_come(value->text))
-    return es_yaml_fail(&job->tree, value, status, "model %s is not in this version yet; it has %s", value->text,
-                        known);
   if (nearest != NULL)
     return es_yaml_fail(&job->tree, value, status, "unknown model %s; did you mean \"%s\"?", excerpt, nearest);
   return es_yaml_fail(&job->tree, value, status, "unknown model %s; known are %s; describe others under models",

@@ -29,7 +29,6 @@ struct es_job {
   char output[ES_PATH_MAX];
   es_top_settings_t top;
   es_point_t base;
-  es_probe_settings_t probe;
   es_checkpoints_settings_t checkpoints;
   es_activations_settings_t activations;
   int n_datasets, n_models, n_blocks;

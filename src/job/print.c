@@ -7,7 +7,9 @@
 _Static_assert(sizeof(es_source_t) == sizeof(int32_t) && sizeof(es_optimizer_t) == sizeof(int32_t) &&
                    sizeof(es_convention_t) == sizeof(int32_t) && sizeof(es_keep_t) == sizeof(int32_t) &&
                    sizeof(es_format_t) == sizeof(int32_t) && sizeof(es_fit_t) == sizeof(int32_t) &&
-                   sizeof(es_head_t) == sizeof(int32_t) && sizeof(es_labels_t) == sizeof(int32_t),
+                   sizeof(es_head_t) == sizeof(int32_t) && sizeof(es_labels_t) == sizeof(int32_t) &&
+                   sizeof(es_solver_choice_t) == sizeof(int32_t) && sizeof(es_eigenspace_t) == sizeof(int32_t) &&
+                   sizeof(es_switch_t) == sizeof(int32_t),
                "choices are written as int32_t");
 
 static void print_count(int64_t count, bool all, char *out) {
@@ -31,6 +33,15 @@ static void print_schedule(const es_train_settings_t *train, char *out) {
              es_text_double(train->schedule_gamma, gamma));
     break;
   }
+}
+
+static void print_stop(const es_stop_settings_t *stop, char *out) {
+  char distance[32];
+  if (stop->patience == 0)
+    snprintf(out, ES_VALUE_MAX, "none");
+  else
+    snprintf(out, ES_VALUE_MAX, "{distance: %s, patience: %d}", es_text_double(stop->distance, distance),
+             stop->patience);
 }
 
 static void print_method(const es_measure_settings_t *measure, char *out) {
@@ -66,6 +77,21 @@ static void print_list(const es_key_t *key, const void *at, char *out) {
   snprintf(out + length, ES_VALUE_MAX - length, "]");
 }
 
+static void print_epochs(const es_key_t *key, const es_epochs_t *epochs, char *out) {
+  char number[32];
+  if (epochs->kind != ES_EPOCHS_LIST) {
+    snprintf(out, ES_VALUE_MAX, "%s", key->choices[epochs->kind]);
+    return;
+  }
+  snprintf(out, ES_VALUE_MAX, "[");
+  for (int i = 0; i < epochs->n; i++) {
+    snprintf(number, sizeof number, "%d", epochs->list[i]);
+    print_item(out, "%s", number);
+  }
+  size_t length = strlen(out);
+  snprintf(out + length, ES_VALUE_MAX - length, "]");
+}
+
 void es_key_print(const es_key_t *key, const void *target, char out[ES_VALUE_MAX]) {
   const void *at = (const char *)target + key->offset;
   const es_ratio_t *ratio = at;
@@ -97,6 +123,12 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_VALUE_MAX
     break;
   case ES_KEY_SCHEDULE:
     print_schedule(at, out);
+    break;
+  case ES_KEY_STOP:
+    print_stop(at, out);
+    break;
+  case ES_KEY_EPOCHS:
+    print_epochs(key, at, out);
     break;
   case ES_KEY_METHOD:
     print_method(at, out);

@@ -1,4 +1,5 @@
-/* The settings of a point (train, measure, checkpoint) by number, for the modules that write ids and resolved jobs. */
+/* The settings of a point (train, measure, probe, checkpoint) by number, for the modules that write ids and resolved
+ * jobs. */
 #include "eigenscope/job.h"
 #include "keys.h"
 #include <string.h>
@@ -17,9 +18,14 @@ const char *es_setting_name(int index) {
   return es_keys_setting(index)->name;
 }
 
-/* Settings of the other optimizer change nothing. */
+/* Settings of the other optimizer, or of probes that nobody asked for, change nothing. */
 static bool is_used(const es_key_t *key, const es_point_t *point) {
+  if (strcmp(key->section, "probe") == 0) return point->probe.epochs.kind != ES_EPOCHS_NONE;
+  const bool activations = point->source == ES_SOURCE_ACTIVATIONS;
+  if (strcmp(key->section, "measure") == 0 && activations)
+    return strcmp(key->name, "every") != 0 && strcmp(key->name, "splits") != 0;
   if (strcmp(key->section, "train") != 0) return true;
+  if (activations) return strcmp(key->name, "lanes") == 0;
   if (strcmp(key->name, "momentum") == 0) return point->train.optimizer == ES_SGD;
   if (strcmp(key->name, "beta1") == 0 || strcmp(key->name, "beta2") == 0 || strcmp(key->name, "epsilon") == 0)
     return point->train.optimizer == ES_ADAM;

@@ -1,5 +1,4 @@
-/* Jobs that measure what others trained: their sections are read and checked whole, and what this version cannot do yet
- * is refused in one place. */
+/* Jobs that measure what others trained: where the files are. */
 #include "parts.h"
 #include <stdio.h>
 #include <string.h>
@@ -40,42 +39,85 @@ static es_code_t check_template(const es_job_t *job, const es_yaml_t *node, cons
   return ES_OK;
 }
 
+/* The template under section.key, if it is there, absolute in `out`; *epoch: whether {epoch} stands in it. */
+static es_code_t read_template(const es_job_t *job, const es_yaml_t *section, const char *key, bool axes, char *out,
+                               bool *epoch, es_status_t *status) {
+  char where[2 * ES_NAME_MAX];
+  const es_yaml_t *node = es_yaml_find(section, key);
+  *epoch = false;
+  if (node == NULL) return ES_OK;
+  snprintf(where, sizeof where, "%s.%s", section->key, key);
+  ES_TRY(check_template(job, node, where, axes, epoch, status));
+  return es_expand_from_job(job, node, where, out, status);
+}
+
 /* A template with {epoch} needs the list of epochs, and only then is it read. */
-static es_code_t check_epochs(const es_job_t *job, const es_yaml_t *section, const char *name, bool epoch,
-                              es_status_t *status) {
+static es_code_t check_epochs(const es_job_t *job, const es_yaml_t *section, bool epoch, es_status_t *status) {
   const es_yaml_t *epochs = es_yaml_find(section, "epochs");
   if (epoch && epochs == NULL)
-    return es_yaml_fail_key(&job->tree, section, status, "%s has {epoch} but no epochs; add epochs: [...]", name);
+    return es_yaml_fail_key(&job->tree, section, status, "%s has {epoch} but no epochs; add epochs: [...]",
+                            section->key);
   if (!epoch && epochs != NULL)
-    return es_yaml_fail_key(&job->tree, epochs, status, "%s.epochs is for paths with {epoch}; this one has none", name);
+    return es_yaml_fail_key(&job->tree, epochs, status, "%s.epochs is for paths with {epoch}; this one has none",
+                            section->key);
   return ES_OK;
 }
 
-static es_code_t read_section(es_job_t *job, const char *name, const char *file, void *target, es_status_t *status) {
+/* A section that the job has belongs to its source. */
+static es_code_t check_wanted(const es_job_t *job, const char *name, const char *word, bool wanted,
+                              es_status_t *status) {
   const es_yaml_t *section = es_yaml_find(job->tree.root, name);
-  const es_yaml_t *source = es_yaml_find(job->tree.root, "source");
-  const bool wanted =
-      job->top.source == (strcmp(name, "checkpoints") == 0 ? ES_SOURCE_CHECKPOINT : ES_SOURCE_ACTIVATIONS);
-  const char *word = strcmp(name, "checkpoints") == 0 ? "checkpoint" : "activations";
   if (section == NULL && wanted)
-    return es_yaml_fail(&job->tree, source, status, "source: %s needs a section %s", word, name);
-  if (section == NULL) return ES_OK;
-  char where[2 * ES_NAME_MAX], path[ES_PATH_MAX];
-  bool epoch;
-  snprintf(where, sizeof where, "%s.%s", name, file);
-  ES_TRY(es_section_read(&job->tree, name, section, name, target, status));
-  const es_yaml_t *node = es_yaml_find(section, file);
-  ES_TRY(check_template(job, node, where, strcmp(name, "checkpoints") == 0, &epoch, status));
-  ES_TRY(check_epochs(job, section, name, epoch, status));
-  ES_TRY(es_expand_from_job(job, node, where, path, status));
-  if (!wanted)
+    return es_yaml_fail(&job->tree, es_yaml_find(job->tree.root, "source"), status, "source: %s needs a section %s",
+                        word, name);
+  if (section != NULL && !wanted)
     return es_yaml_fail_key(&job->tree, section, status, "%s is read only with source: %s; leave the section out", name,
                             word);
   return ES_OK;
 }
 
-es_code_t es_sources_read(es_job_t *job, es_status_t *status) {
+static es_code_t read_checkpoints(es_job_t *job, es_status_t *status) {
+  const es_yaml_t *section = es_yaml_find(job->tree.root, "checkpoints");
+  es_external_t external = {.line = section != NULL ? section->key_line : 0};
+  bool epoch;
+  if (section != NULL) {
+    ES_TRY(es_section_read(&job->tree, "checkpoints", section, "checkpoints", &job->checkpoints, status));
+    ES_TRY(read_template(job, section, "files", true, external.file[ES_TRAIN], &epoch, status));
+    ES_TRY(check_epochs(job, section, epoch, status));
+    external.epochs = job->checkpoints.epochs;
+  }
+  const bool wanted = job->top.source == ES_SOURCE_CHECKPOINT;
+  if (wanted) job->base.external = external;
+  return check_wanted(job, "checkpoints", "checkpoint", wanted, status);
+}
+
+static es_code_t read_activations(es_job_t *job, es_status_t *status) {
+  static const char *const keys[ES_SPLITS] = {"file", "eval"};
+  const es_yaml_t *section = es_yaml_find(job->tree.root, "activations");
+  es_external_t external = {.line = section != NULL ? section->key_line : 0};
+  bool epoch[ES_SPLITS];
   job->activations.labels = "labels";
-  ES_TRY(read_section(job, "checkpoints", "files", &job->checkpoints, status));
-  return read_section(job, "activations", "file", &job->activations, status);
+  if (section != NULL) {
+    ES_TRY(es_section_read(&job->tree, "activations", section, "activations", &job->activations, status));
+    for (int split = 0; split < ES_SPLITS; split++)
+      ES_TRY(read_template(job, section, keys[split], false, external.file[split], &epoch[split], status));
+    const es_yaml_t *eval = es_yaml_find(section, "eval");
+    if (eval != NULL && epoch[ES_TRAIN] != epoch[ES_EVAL])
+      return es_yaml_fail(&job->tree, eval, status,
+                          "activations.file and activations.eval must both have {epoch}, or neither");
+    ES_TRY(check_epochs(job, section, epoch[ES_TRAIN], status));
+    external.epochs = job->activations.epochs;
+    if (strlen(job->activations.labels) >= ES_VARIABLE_MAX)
+      return es_yaml_fail(&job->tree, es_yaml_find(section, "labels"), status,
+                          "activations.labels is longer than %d bytes", ES_VARIABLE_MAX - 1);
+  }
+  snprintf(external.labels, sizeof external.labels, "%.*s", ES_VARIABLE_MAX - 1, job->activations.labels);
+  const bool wanted = job->top.source == ES_SOURCE_ACTIVATIONS;
+  if (wanted) job->base.external = external;
+  return check_wanted(job, "activations", "activations", wanted, status);
+}
+
+es_code_t es_sources_read(es_job_t *job, es_status_t *status) {
+  ES_TRY(read_checkpoints(job, status));
+  return read_activations(job, status);
 }

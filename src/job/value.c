@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { RESNET_STAGES_MAX = 6 }; /* channels double from stage to stage */
+
 /* What every reader of a value is given. */
 typedef struct value {
   const es_tree_t *tree;
@@ -151,6 +153,15 @@ static es_code_t read_schedule(const value_t *v) {
   else
     return refuse(v, v->node);
   return ES_OK;
+}
+
+static es_code_t read_stop(const value_t *v) {
+  es_stop_settings_t *stop = v->at;
+  *stop = (es_stop_settings_t){0};
+  if (is_word(v->node, "none")) return ES_OK;
+  if (v->node->kind != ES_NODE_MAP) return refuse(v, v->node);
+  stop->patience = 3;
+  return es_section_read(v->tree, "train.stop_when_stable", v->node, v->where, v->target, v->status);
 }
 
 static es_code_t read_method(const value_t *v) {
@@ -301,6 +312,30 @@ static es_code_t read_architecture(const value_t *v) {
   return ES_OK;
 }
 
+/* The number or list of a ResNet, or the version of a MobileNet. */
+static es_code_t read_residual(const value_t *v) {
+  es_model_spec_t *model = v->target, builtin;
+  char name[ES_NAME_MAX] = "";
+  if (v->node->kind == ES_NODE_SCALAR)
+    snprintf(name, sizeof name, "%s%.20s", v->key->type == ES_KEY_RESNET ? "resnet" : "mobilenet_", v->node->text);
+  if (es_model_spec_builtin(&builtin, name)) {
+    model->family = builtin.family;
+    model->n_items = builtin.n_items;
+    memcpy(model->items, builtin.items, sizeof model->items);
+    return ES_OK;
+  }
+  if (v->key->type != ES_KEY_RESNET || v->node->kind != ES_NODE_LIST || v->node->n == 0) return refuse(v, v->node);
+  if (v->node->n > RESNET_STAGES_MAX) return refuse_count(v, RESNET_STAGES_MAX);
+  model->family = ES_FAMILY_RESNET;
+  model->n_items = 0;
+  for (const es_yaml_t *item = v->node->first; item != NULL; item = item->next) {
+    int64_t number;
+    if (!read_integer(item, &number) || number < v->key->least || number > v->key->most) return refuse(v, item);
+    model->items[model->n_items++] = (int32_t)number;
+  }
+  return ES_OK;
+}
+
 static es_code_t read_limit(const value_t *v) {
   es_dataset_entry_t *entry = v->target;
   if (is_word(v->node, "all")) {
@@ -362,6 +397,8 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
     return read_schedule(&v);
   case ES_KEY_AUGMENT:
     return read_augment(&v);
+  case ES_KEY_STOP:
+    return read_stop(&v);
   case ES_KEY_METHOD:
     return read_method(&v);
   case ES_KEY_DELTAS:
@@ -372,6 +409,9 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
     return read_patterns(&v);
   case ES_KEY_EPOCHS:
     return read_epochs(&v);
+  case ES_KEY_RESNET:
+  case ES_KEY_MOBILENET:
+    return read_residual(&v);
   case ES_KEY_VGG:
   case ES_KEY_MLP:
     return read_architecture(&v);

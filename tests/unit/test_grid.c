@@ -117,6 +117,8 @@ static void test_id_leaves_out_what_changes_no_numbers(void **state) {
   SAME(GRID "train: {optimizer: adam}\n", GRID "train: {optimizer: adam, momentum: 0}\n");
   SAME(GRID, "grid: {dataset: fashion-mnist, model: mine}\n"
              "models: {mine: {vgg: [64, M, 128, M, 256, 256, M, 512, 512, M, 512, 512, M]}}\n");
+  SAME("grid: {dataset: fashion-mnist, model: resnet18}\n",
+       "grid: {dataset: fashion-mnist, model: r}\nmodels: {r: {resnet: [2, 2, 2, 2], stem: cifar, skip: true}}\n");
   SAME(GRID, GRID "datasets: {fashion-mnist: {format: idx, path: /elsewhere}}\n");
   SAME("grid: {dataset: a, model: vgg11}\ndatasets: {a: {format: synthetic}}\n",
        "grid: {dataset: b, model: vgg11}\ndatasets: {b: {format: synthetic, size: 32}}\n");
@@ -133,6 +135,15 @@ static void test_id_changes_with_what_does(void **state) {
       "grid: {dataset: fashion-mnist, model: vgg11, seed: 1}\n",
       "grid: {dataset: mnist, model: vgg11}\ndatasets: {mnist: {format: idx, path: x}}\n",
       "grid: {dataset: fashion-mnist, model: tv}\nmodels: {tv: {vgg: vgg11, head: torchvision}}\n",
+      "grid: {dataset: fashion-mnist, model: plain}\nmodels: {plain: {vgg: vgg11, batch_norm: false}}\n",
+      "grid: {dataset: fashion-mnist, model: resnet18}\n",
+      "grid: {dataset: fashion-mnist, model: resnet34}\n",
+      "grid: {dataset: fashion-mnist, model: resnet50}\n", /* as many blocks as resnet34 */
+      "grid: {dataset: fashion-mnist, model: mobilenet_v2}\n",
+      "grid: {dataset: fashion-mnist, model: r}\nmodels: {r: {resnet: 18, skip: false}}\n",
+      "grid: {dataset: fashion-mnist, model: r}\nmodels: {r: {resnet: 18, stem: imagenet}}\n",
+      "grid: {dataset: fashion-mnist, model: r}\nmodels: {r: {resnet: 18, stem: imagenet, skip: false}}\n",
+      "grid: {dataset: fashion-mnist, model: r}\nmodels: {r: {resnet: [2, 2, 2]}}\n",
       GRID "datasets: {fashion-mnist: {format: idx, path: x, fit: pad}}\n",
       GRID "datasets: {fashion-mnist: {format: idx, path: x, limit: {train: 10}}}\n",
       GRID "datasets: {fashion-mnist: {format: idx, path: x, limit: {eval: 10}}}\n",
@@ -206,7 +217,8 @@ static void random_job(uint32_t round, es_text_t *out) {
   es_text_append(out, "name: \"a \\\"b\\\": # $x\"\ngrid:\n");
   es_text_append(out, "  seed: %s\n", PICK(&w[0], "0", "17", "9223372036854775807"));
   es_text_append(out, "  dataset: %s\n", PICK(&w[0], "fashion-mnist", "shapes", "on-disk", "\"123\""));
-  es_text_append(out, "  model: %s\n", PICK(&w[0], "vgg16", "mlp", "late", "dense", "\"1e3\""));
+  es_text_append(out, "  model: %s\n",
+                 PICK(&w[0], "vgg16", "mlp", "late", "dense", "\"1e3\"", "resnet18", "deep", "few", "mobile"));
   es_text_append(out, "  width: %s\n", PICK(&w[0], "1", "1/16", "0.3", "7/3", "16"));
   es_text_append(out, "  classes: %s\n", PICK(&w[0], "all", "2", "1024"));
   es_text_append(out, "  %s\n", PICK(&w[0], "resolution: 8", "resolution: 33", "train.beta2: 0.5", "train.lanes: 2"));
@@ -216,6 +228,11 @@ static void random_job(uint32_t round, es_text_t *out) {
   es_text_append(out,
                  "models:\n  late: {vgg: [7, M, 9, A], head: %s}\n  dense: {mlp: [1, 65536]}\n  1e3: {vgg: vgg13}\n",
                  PICK(&w[1], "authors", "torchvision"));
+  es_text_append(out, "  deep: {resnet: %s, stem: %s}\n", PICK(&w[3], "18", "34", "50"),
+                 PICK(&w[3], "cifar", "imagenet"));
+  es_text_append(out, "  few: {resnet: [%s], skip: %s}\n", PICK(&w[3], "1", "2, 2, 2, 2", "1, 64, 3, 3, 3, 3"),
+                 PICK(&w[3], "true", "false"));
+  es_text_append(out, "  mobile: {mobilenet: v2, stem: %s}\n", PICK(&w[3], "cifar", "imagenet"));
   es_text_append(out, "datasets:\n  shapes: {format: synthetic, classes: %s, channels: %s, seed: 4%s}\n",
                  PICK(&w[1], "2", "1000"), PICK(&w[1], "1", "3"), PICK(&w[1], "", ", limit: {eval: 3}"));
   es_text_append(out, "  on-disk: {format: idx, path: %s, fit: %s, normalize: %s}\n",

@@ -210,11 +210,15 @@ static void test_blocks(void **state) {
 static void test_models(void **state) {
   (void)state;
   es_job_t *job = parse("name: x\n"
-                        "grid: {dataset: fashion-mnist, model: [late, wide, plain]}\n"
+                        "grid: {dataset: fashion-mnist, model: [late, wide, plain, r, few, mobile, bare, resnet50]}\n"
                         "models:\n"
                         "  late: {vgg: [64, M, 128, A], head: torchvision}\n"
                         "  wide: {vgg: vgg16, head: torchvision}\n"
-                        "  plain: {mlp: [100, 50]}\n");
+                        "  plain: {mlp: [100, 50]}\n"
+                        "  r: {resnet: 34, stem: imagenet, skip: false}\n"
+                        "  few: {resnet: [1, 3]}\n"
+                        "  mobile: {mobilenet: v2, skip: false}\n"
+                        "  bare: {vgg: vgg11, batch_norm: false}\n");
   es_point_t p = first_point(job, 0);
   static const int32_t items[] = {64, ES_ITEM_MAXPOOL, 128, ES_ITEM_AVGPOOL};
   assert_string_equal(p.model.name, "late");
@@ -233,6 +237,28 @@ static void test_models(void **state) {
   assert_int_equal(p.model.family, ES_FAMILY_MLP);
   assert_int_equal(p.model.n_items, 2);
   assert_int_equal(p.model.items[1], 50);
+  assert_int_equal(es_job_apply(job, 0, 1, 3, &p, NULL), ES_OK);
+  assert_int_equal(p.model.family, ES_FAMILY_RESNET);
+  assert_int_equal(p.model.n_items, 4);
+  assert_int_equal(p.model.items[2], 6);
+  assert_int_equal(p.model.stem, ES_STEM_IMAGENET);
+  assert_int_equal(p.model.skip, ES_PART_LEFT_OUT);
+  assert_int_equal(es_job_apply(job, 0, 1, 4, &p, NULL), ES_OK);
+  assert_int_equal(p.model.family, ES_FAMILY_RESNET);
+  assert_int_equal(p.model.n_items, 2);
+  assert_int_equal(p.model.items[1], 3);
+  assert_int_equal(p.model.stem, ES_STEM_CIFAR);
+  assert_int_equal(p.model.skip, ES_PART_KEPT);
+  assert_int_equal(es_job_apply(job, 0, 1, 5, &p, NULL), ES_OK);
+  assert_int_equal(p.model.family, ES_FAMILY_MOBILENET);
+  assert_int_equal(p.model.n_items, 28);
+  assert_int_equal(p.model.skip, ES_PART_LEFT_OUT);
+  assert_int_equal(es_job_apply(job, 0, 1, 6, &p, NULL), ES_OK);
+  assert_int_equal(p.model.family, ES_FAMILY_VGG);
+  assert_int_equal(p.model.batch_norm, ES_PART_LEFT_OUT);
+  assert_int_equal(es_job_apply(job, 0, 1, 7, &p, NULL), ES_OK);
+  assert_int_equal(p.model.family, ES_FAMILY_RESNET_BOTTLENECK);
+  assert_string_equal(p.model.name, "resnet50");
   es_job_destroy(job);
 }
 

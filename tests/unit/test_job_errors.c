@@ -51,7 +51,7 @@ static const bad_job_t top[] = {
      "fashion-mnist, model: vgg11}",
      NULL, "job.yaml:1: name has 201 bytes; at most 200"},
     {JOB "outptu: x\n", NULL, "job.yaml:3: unknown key \"outptu\"; did you mean \"output\"?"},
-    {JOB "epochs: 5\n", NULL, "job.yaml:3: unknown key \"epochs\"; it belongs into train"},
+    {JOB "epochs: 5\n", NULL, "job.yaml:3: unknown key \"epochs\"; it belongs into train or probe"},
     {JOB "every: 5\n", NULL, "job.yaml:3: unknown key \"every\"; it belongs into measure or checkpoint"},
     {JOB "source: tain\n", NULL, "job.yaml:3: source must be train, checkpoint or activations, not \"tain\""},
     {JOB "output: $ES_TEST_UNSET/x\n", NULL, "job.yaml:3: output: the environment variable ES_TEST_UNSET is not set"},
@@ -68,7 +68,7 @@ static const bad_job_t settings[] = {
      "job.yaml:7: unknown key \"epoch\" in train; did you mean \"epochs\"?"},
     {JOB "train: {nesterov: 1}\n", NULL,
      "job.yaml:3: unknown key \"nesterov\" in train; known are epochs, batch, optimizer, learning_rate, momentum, "
-     "weight_decay, beta1, beta2, epsilon, schedule, augment, lanes"},
+     "weight_decay, beta1, beta2, epsilon, schedule, augment, lanes, stop_when_stable"},
     {JOB "train: {epochs: 20.5}\n", NULL, "job.yaml:3: train.epochs must be an integer from 1 to 100000, not \"20.5\""},
     {JOB "train: {epochs: \"20\"}\n", NULL,
      "job.yaml:3: train.epochs must be an integer from 1 to 100000, not the quoted text \"20\""},
@@ -153,7 +153,8 @@ static const bad_job_t settings[] = {
 static const bad_job_t sources[] = {
     {JOB "source: checkpoint\n", NULL, "job.yaml:3: source: checkpoint needs a section checkpoints"},
     {JOB "source: checkpoint\ncheckpoints: {files: \"run/{model}-{epoch:03}.safetensors\", epochs: [1, 5]}\n", NULL,
-     "job.yaml:3: source: checkpoint is not in this version yet; it trains the networks itself (source: train)"},
+     "job.yaml:3: source: checkpoint is not in this version yet; it trains the networks itself (source: train), or "
+     "reads what others measured (source: activations)"},
     {JOB "source: checkpoint\ncheckpoints: {files: \"run/{modle}.safetensors\"}\n", NULL,
      "job.yaml:4: checkpoints.files: {modle} is unknown; an axis of the grid or {epoch} may stand there"},
     {JOB "source: checkpoint\ncheckpoints: {files: \"run/{epoch.safetensors\"}\n", NULL,
@@ -164,8 +165,12 @@ static const bad_job_t sources[] = {
      "job.yaml:4: checkpoints.epochs is for paths with {epoch}; this one has none"},
     {JOB "source: checkpoint\ncheckpoints: {epochs: [1]}\n", NULL,
      "job.yaml:4: checkpoints has no files; it needs one, as in files: \"run/{model}-{width}-{epoch:03}.safetensors\""},
-    {"name: x\nsource: activations\nactivations: {file: acts.h5, labels: labels}\n", NULL,
-     "job.yaml:2: source: activations is not in this version yet; it trains the networks itself (source: train)"},
+    {JOB "source: activations\nactivations: {file: acts.h5, labels: labels}\n", NULL,
+     "job.yaml:2: a grid is not read with source: activations, which is one point; leave it out"},
+    {"name: x\nsource: activations\nactivations: {file: \"acts-{epoch}.h5\", eval: evals.h5, epochs: [1]}\n", NULL,
+     "job.yaml:3: activations.file and activations.eval must both have {epoch}, or neither"},
+    {"name: x\nsource: activations\nactivations: {file: acts.h5, epochs: [1]}\n", NULL,
+     "job.yaml:3: activations.epochs is for paths with {epoch}; this one has none"},
     {"name: x\nsource: activations\nactivations: {file: \"{model}.h5\"}\n", NULL,
      "job.yaml:3: activations.file: {model} is unknown; only {epoch} may stand there"},
     {JOB "checkpoints: {files: a}\n", NULL,
@@ -188,7 +193,8 @@ static const bad_job_t sets[] = {
      "--set grid.size=3: unknown key \"size\" in grid; known are dataset, model, width, classes, resolution, seed, "
      "train.epochs, train.batch, train.optimizer, train.learning_rate, train.momentum, train.weight_decay, "
      "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, measure.every, measure.method, "
-     "measure.convention"},
+     "measure.convention, measure.solver, measure.eigenspace, measure.projection, probe.pool, probe.l2, probe.samples, "
+     "probe.tail"},
     {"name: x\ngrid: [{dataset: fashion-mnist, model: vgg11}]", "grid.seed=1",
      "--set grid.seed=1: grid is a list in the job file, so that nothing can be set in it; set the whole of it"},
     {JOB, "train.epochs=", "--set train.epochs=: train.epochs must be an integer from 1 to 100000, not nothing"},

@@ -1,0 +1,161 @@
+/* Groups of ranks, and the hand-out of points: every point once, in the order of work, whoever is busy.
+ * ranks: 1 2 3 5 8 */
+#include "check.h"
+#include "eigenscope/clock.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/schedule.h"
+#include <math.h>
+#include <string.h>
+
+enum { POINTS = 40 };
+static int rank, size;
+
+/* Consecutive ranks, powers of two, none larger than asked for, and never two where one would do. */
+static void test_place(void) {
+  for (int per_point = 1; per_point <= 16; per_point *= 2) {
+    for (int ranks = 1; ranks <= 40; ranks++) {
+      int sizes[40] = {0}, last = -1;
+      for (int r = 0; r < ranks; r++) {
+        int group, place;
+        es_schedule_place(r, ranks, per_point, &group, &place);
+        CHECK(group == last || group == last + 1);
+        CHECK(place == sizes[group]);
+        sizes[group]++;
+        last = group;
+      }
+      for (int g = 0; g <= last; g++) {
+        CHECK(sizes[g] <= per_point && (sizes[g] & (sizes[g] - 1)) == 0);
+        CHECK(g == 0 || sizes[g] < sizes[g - 1] || sizes[g] == per_point);
+        CHECK(g < ranks / per_point ? sizes[g] == per_point : sizes[g] < per_point);
+      }
+    }
+  }
+}
+
+/* Points 100, 101, ... backwards, so that places and points differ; costs 1, 2, ... by place. */
+static es_schedule_t *create(MPI_Comm comm, int per_point, int64_t n) {
+  int64_t order[POINTS] = {0};
+  double cost[POINTS] = {0};
+  es_status_t status = {0};
+  es_schedule_t *schedule = NULL;
+  for (int64_t i = 0; i < n; i++) {
+    order[i] = 100 + n - 1 - i;
+    cost[i] = (double)(i + 1);
+  }
+  CHECK(es_schedule_create(&schedule, comm, per_point, order, cost, n, &status) == ES_OK);
+  CHECK(schedule != NULL && status.code == ES_OK);
+  return schedule;
+}
+
+/* Takes points until none is left; counts[point − 100] of those that this rank led. Some ranks are slow. */
+static int64_t take_all(es_schedule_t *schedule, int64_t n, int64_t *counts) {
+  int in_group;
+  int64_t taken = 0, before = INT64_MAX;
+  ES_MPI(MPI_Comm_rank(es_schedule_group(schedule), &in_group));
+  for (int64_t point; (point = es_schedule_next(schedule)) >= 0; taken++) {
+    CHECK(point >= 100 && point < 100 + n);
+    CHECK(point < before); /* the order of work */
+    before = point;
+    int64_t same = point;
+    ES_MPI(MPI_Bcast(&same, 1, MPI_INT64_T, 0, es_schedule_group(schedule)));
+    CHECK(same == point);
+    for (double end = es_clock() + (rank % 3 == 0 ? 0.01 : 0.001); es_clock() < end;) es_schedule_progress(schedule);
+    if (in_group != 0) continue;
+    counts[point - 100]++;
+    const int64_t place = es_schedule_finished(schedule, point);
+    int64_t finished;
+    double share;
+    es_schedule_look(schedule, &finished, &share);
+    CHECK(place > taken && finished >= place && finished <= n && share > 0.0 && share < 1.0 + 1e-4);
+  }
+  CHECK(es_schedule_next(schedule) == -1);
+  return taken;
+}
+
+static void check_hand_out(MPI_Comm comm, int per_point, int64_t n) {
+  es_schedule_t *schedule = create(comm, per_point, n);
+  int64_t counts[POINTS] = {0};
+  int group, place, ranks, in_comm, in_group, group_size, largest = 0;
+  ES_MPI(MPI_Comm_rank(comm, &in_comm));
+  ES_MPI(MPI_Comm_size(comm, &ranks));
+  ES_MPI(MPI_Comm_rank(es_schedule_group(schedule), &in_group));
+  ES_MPI(MPI_Comm_size(es_schedule_group(schedule), &group_size));
+  es_schedule_place(in_comm, ranks, per_point, &group, &place);
+  CHECK(es_schedule_group_number(schedule) == group && in_group == place);
+  ES_MPI(MPI_Allreduce(&group_size, &largest, 1, MPI_INT, MPI_MAX, comm));
+  CHECK(largest <= per_point && (ranks < per_point || largest == per_point));
+  take_all(schedule, n, counts);
+  ES_MPI(MPI_Allreduce(MPI_IN_PLACE, counts, POINTS, MPI_INT64_T, MPI_SUM, comm));
+  for (int64_t i = 0; i < n; i++) CHECK(counts[i] == 1);
+  if (in_group == 0) { /* all points are finished here, not only mine */
+    int64_t finished;
+    double share;
+    es_schedule_look(schedule, &finished, &share);
+    CHECK(finished == n && (n == 0 || fabs(share - 1.0) < 1e-4));
+  }
+  es_schedule_destroy(schedule);
+}
+
+static void test_hand_out(void) {
+  for (int per_point = 1; per_point <= size; per_point *= 2) {
+    check_hand_out(MPI_COMM_WORLD, per_point, POINTS);
+    check_hand_out(MPI_COMM_WORLD, per_point, 1);
+    check_hand_out(MPI_COMM_WORLD, per_point, 0);
+  }
+}
+
+/* Who is done first takes more: rank 0 takes one point and is busy with it until the others have emptied the list. */
+static void test_balance(void) {
+  es_schedule_t *schedule = create(MPI_COMM_WORLD, 1, POINTS);
+  int64_t taken = 0;
+  MPI_Request others;
+  int empty = 0;
+  if (rank == 0) CHECK(es_schedule_next(schedule) == 100 + POINTS - 1);
+  ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
+  if (rank == 0 && size > 1)
+    taken = 1;
+  else
+    for (taken = rank == 0; es_schedule_next(schedule) >= 0; taken++) es_schedule_progress(schedule);
+  ES_MPI(MPI_Ibarrier(MPI_COMM_WORLD, &others));
+  while (!empty) {
+    es_schedule_progress(schedule);
+    ES_MPI(MPI_Test(&others, &empty, MPI_STATUS_IGNORE));
+  }
+  CHECK(es_schedule_next(schedule) == -1);
+  ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &taken, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD));
+  CHECK(taken == POINTS);
+  es_schedule_destroy(schedule);
+}
+
+/* Points that cost nothing have no share, and are counted all the same; a point that is none of ours is nothing. */
+static void test_points_without_cost(void) {
+  const int64_t order[] = {3, 1};
+  const double cost[] = {0.0, 0.0};
+  es_status_t status = {0};
+  es_schedule_t *schedule;
+  CHECK(es_schedule_create(&schedule, MPI_COMM_WORLD, 1, order, cost, 2, &status) == ES_OK);
+  if (rank == 0) {
+    int64_t finished;
+    double share;
+    CHECK(es_schedule_finished(schedule, 3) == 1);
+    CHECK(es_schedule_finished(schedule, 2) == 0);
+    es_schedule_look(schedule, &finished, &share);
+    CHECK(finished == 1 && share == 0.0);
+  }
+  es_schedule_destroy(schedule);
+}
+
+int main(int argc, char **argv) {
+  ES_MPI(MPI_Init(&argc, &argv));
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
+  test_place();
+  test_hand_out();
+  test_balance();
+  test_points_without_cost();
+  es_schedule_destroy(NULL);
+  CHECK(es_memory_balance() == 0);
+  ES_MPI(MPI_Finalize());
+  return 0;
+}
