@@ -44,6 +44,7 @@ typedef struct es_epoch_report {
 typedef struct es_pipeline {
   MPI_Comm comm;      /**< ranks of this group */
   const char *output; /**< folder of results; its sub-folders exist */
+  int64_t n_points;   /**< of the grid: whether results lie in sub-folders (es_result_path) */
   const char *job_name;
   const char *engine; /**< libraries and instruction set: what decides bits */
   const es_provenance_t *provenance;
@@ -53,6 +54,8 @@ typedef struct es_pipeline {
   bool accept_cpu_change;                                         /**< of a state file */
   void (*report)(void *context, const es_epoch_report_t *report); /**< leader only; may be NULL */
   void *report_context;
+  /** Leader only; may be NULL: something went wrong and was made good. */
+  void (*warn)(void *context, const char *message);
   double stage_seconds[ES_STAGES]; /**< out: of the last point, this rank */
 } es_pipeline_t;
 

@@ -7,6 +7,9 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+static const char EXTENSION[] = ".safetensors";
 
 void es_state_path(char out[ES_PATH_MAX], const char *output, const char *id) {
   snprintf(out, ES_PATH_MAX, "%s/state/%s.safetensors", output, id);
@@ -49,8 +52,11 @@ static void append_weights(list_t *list, const es_graph_t *graph, es_trainer_t *
 
 /* Results are kept under "result.<variable>"; strings are coordinates, which the job gives again. */
 static bool keeps(es_field_t field, es_dtype_t *dtype, char name[ES_TENSOR_NAME_MAX]) {
-  static const es_dtype_t dtypes[ES_TYPES] = {
-      [ES_TYPE_F64] = ES_F64, [ES_TYPE_I32] = ES_I32, [ES_TYPE_I64] = ES_I64, [ES_TYPE_U8] = ES_U8};
+  static const es_dtype_t dtypes[ES_TYPES] = {[ES_TYPE_F64] = ES_F64,
+                                              [ES_TYPE_F32] = ES_F32,
+                                              [ES_TYPE_I32] = ES_I32,
+                                              [ES_TYPE_I64] = ES_I64,
+                                              [ES_TYPE_U8] = ES_U8};
   const es_field_info_t *info = es_field_info(field);
   snprintf(name, ES_TENSOR_NAME_MAX, "result.%s", info->name);
   if (info->type == ES_TYPE_STRING) return false;
@@ -63,13 +69,13 @@ static void append_result(list_t *list, es_result_t *result) {
     const es_field_t field = (es_field_t)f;
     char name[ES_TENSOR_NAME_MAX];
     es_dtype_t dtype;
-    if (keeps(field, &dtype, name))
+    if (es_result_data(result, field) && keeps(field, &dtype, name))
       append(list, name, dtype, (int64_t)es_result_size(result, field), es_result_data(result, field));
   }
 }
 
-static es_code_t write(const char *path, const list_t *list, const es_state_key_t *key, int32_t epoch,
-                       es_status_t *status) {
+static es_code_t write_list(const char *path, const list_t *list, const es_state_key_t *key, int32_t epoch,
+                            es_status_t *status) {
   char text[16];
   snprintf(text, sizeof text, "%d", epoch);
   const es_metadata_t metadata[] = {{"format", "pt"},
@@ -80,31 +86,60 @@ static es_code_t write(const char *path, const list_t *list, const es_state_key_
   return es_safetensors_write(path, list->views, list->n, metadata, sizeof metadata / sizeof *metadata, status);
 }
 
-static es_code_t save(const char *path, const es_state_key_t *key, int32_t epoch, const es_graph_t *graph,
-                      es_trainer_t *trainer, es_result_t *result, es_status_t *status) {
-  list_t list = {.capacity = graph->n_parameters + graph->n_buffers + 2 + ES_FIELDS};
+static es_code_t save(const char *path, const es_state_key_t *key, int32_t epoch, const es_state_content_t *c,
+                      es_status_t *status) {
+  list_t list = {.capacity = 2 + ES_FIELDS + c->n_extra};
+  if (c->graph) list.capacity += c->graph->n_parameters + c->graph->n_buffers;
   list.views = es_allocate((size_t)list.capacity, sizeof *list.views);
   if (!list.views) return es_fail(status, ES_SYSTEM, "checkpoint", "%s: out of memory", path);
-  append_weights(&list, graph, trainer);
-  if (result) {
-    const es_optimizer_state_t *optimizer = es_trainer_optimizer(trainer);
+  if (c->trainer) append_weights(&list, c->graph, c->trainer);
+  if (c->trainer && c->result) {
+    const es_optimizer_state_t *optimizer = es_trainer_optimizer(c->trainer);
     append(&list, "optimizer.first", ES_F32, optimizer->n, optimizer->first);
     if (optimizer->second) append(&list, "optimizer.second", ES_F32, optimizer->n, optimizer->second);
-    append_result(&list, result);
   }
-  const es_code_t code = write(path, &list, key, epoch, status);
+  if (c->result) append_result(&list, c->result);
+  for (int i = 0; i < c->n_extra; i++) list.views[list.n++] = c->extra[i];
+  const es_code_t code = write_list(path, &list, key, epoch, status);
   es_free(list.views);
   return code;
 }
 
-es_code_t es_state_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_graph_t *graph,
-                        es_trainer_t *trainer, es_result_t *result, es_status_t *status) {
-  return save(path, key, epoch, graph, trainer, result, status);
+void es_state_previous_path(char out[ES_PATH_MAX], const char *path) {
+  const size_t length = strlen(path) - strlen(EXTENSION);
+  snprintf(out, ES_PATH_MAX, "%.*s.previous%s", (int)length, path, EXTENSION);
+}
+
+/* A second name for the state that is there, which stays when the new one takes the first. Where links are refused, the
+ * previous state is a step older or not there at all; nothing else is lost. */
+static void keep_previous(const char *path) {
+  char previous[ES_PATH_MAX], link_path[ES_PATH_MAX + 32];
+  es_state_previous_path(previous, path);
+  snprintf(link_path, sizeof link_path, "%s.%ld.part", previous, (long)getpid());
+  if (link(path, link_path) != 0) return;
+  if (rename(link_path, previous) != 0) unlink(link_path);
+  unlink(link_path); /* rename leaves it when both are names of one file already */
+}
+
+es_code_t es_state_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_state_content_t *content,
+                        es_status_t *status) {
+  keep_previous(path);
+  return save(path, key, epoch, content, status);
+}
+
+void es_state_remove(const char *path) {
+  char previous[ES_PATH_MAX];
+  es_state_previous_path(previous, path);
+  unlink(path);
+  unlink(previous);
+  es_file_remove_parts(path);
+  es_file_remove_parts(previous);
 }
 
 es_code_t es_weights_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_graph_t *graph,
                           es_trainer_t *trainer, es_status_t *status) {
-  return save(path, key, epoch, graph, trainer, NULL, status);
+  const es_state_content_t content = {.graph = graph, .trainer = trainer};
+  return save(path, key, epoch, &content, status);
 }
 
 static es_code_t check_entry(const es_safetensors_t *file, const char *path, const char *entry, const char *expected,
@@ -135,32 +170,44 @@ static es_code_t take_tensors(const es_safetensors_t *file, const char *path, co
   return ES_OK;
 }
 
+static es_code_t load_trainer(const es_safetensors_t *file, const char *path, const es_state_content_t *c,
+                              es_status_t *status) {
+  es_model_t *model = es_trainer_model(c->trainer);
+  es_optimizer_state_t *optimizer = es_trainer_optimizer(c->trainer);
+  const es_graph_t *graph = c->graph;
+  ES_TRY(take_tensors(file, path, graph->parameters, graph->n_parameters, es_model_parameters(model), status));
+  ES_TRY(take_tensors(file, path, graph->buffers, graph->n_buffers, es_model_buffers(model), status));
+  ES_TRY(take(file, path, "optimizer.first", ES_F32, optimizer->n, optimizer->first, status));
+  if (!optimizer->second) return ES_OK;
+  return take(file, path, "optimizer.second", ES_F32, optimizer->n, optimizer->second, status);
+}
+
+static es_code_t load_result(const es_safetensors_t *file, const char *path, es_result_t *result, es_status_t *status) {
+  for (int f = 0; f < ES_FIELDS; f++) {
+    const es_field_t field = (es_field_t)f;
+    char name[ES_TENSOR_NAME_MAX];
+    es_dtype_t dtype;
+    void *data = es_result_data(result, field);
+    if (data && keeps(field, &dtype, name))
+      ES_TRY(take(file, path, name, dtype, (int64_t)es_result_size(result, field), data, status));
+  }
+  return ES_OK;
+}
+
 static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const char *path, const es_state_key_t *key,
-                      const es_graph_t *graph, es_trainer_t *trainer, es_result_t *result, bool accept_cpu_change,
-                      es_status_t *status) {
+                      const es_state_content_t *c, bool accept_cpu_change, es_status_t *status) {
   ES_TRY(check_entry(file, path, "point_id", key->point_id, "remove the file to start this point again", status));
   ES_TRY(check_entry(file, path, "dataset_fingerprint", key->fingerprint,
                      "the data have changed: remove the file to start this point again", status));
   if (!accept_cpu_change)
     ES_TRY(check_entry(file, path, "engine", key->engine,
                        "other bits would follow: --accept-cpu-change goes on all the same", status));
-  es_model_t *model = es_trainer_model(trainer);
-  es_optimizer_state_t *optimizer = es_trainer_optimizer(trainer);
-  ES_TRY(take_tensors(file, path, graph->parameters, graph->n_parameters, es_model_parameters(model), status));
-  ES_TRY(take_tensors(file, path, graph->buffers, graph->n_buffers, es_model_buffers(model), status));
-  ES_TRY(take(file, path, "optimizer.first", ES_F32, optimizer->n, optimizer->first, status));
-  if (optimizer->second) ES_TRY(take(file, path, "optimizer.second", ES_F32, optimizer->n, optimizer->second, status));
-  for (int f = 0; f < ES_FIELDS; f++) {
-    const es_field_t field = (es_field_t)f;
-    char name[ES_TENSOR_NAME_MAX];
-    es_dtype_t dtype;
-    if (keeps(field, &dtype, name))
-      ES_TRY(
-          take(file, path, name, dtype, (int64_t)es_result_size(result, field), es_result_data(result, field), status));
-  }
+  if (c->trainer) ES_TRY(load_trainer(file, path, c, status));
+  ES_TRY(load_result(file, path, c->result, status));
+  if (c->restore) ES_TRY(c->restore(c->restore_context, file, status));
   int64_t number;
   const char *text = es_safetensors_metadata(file, "epoch");
-  const int64_t epochs = es_result_extent(result, ES_DIM_EPOCH) - 1; /* the last is in the result, not in a state */
+  const int64_t epochs = es_result_extent(c->result, ES_DIM_EPOCH) - 1; /* the last is in the result, not in a state */
   if (!text || !es_text_to_int(text, &number) || number < 0 || number >= epochs)
     return es_fail(status, ES_INPUT, "checkpoint",
                    "%s: epoch is \"%s\", not one before the last of %lld; remove the file to start this point again",
@@ -169,32 +216,46 @@ static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const char *
   return ES_OK;
 }
 
+/* The state, or the one before it if that is damaged. NULL with status OK when there is none. `used` is which. */
+static es_safetensors_t *open_state(const char *path, char used[ES_PATH_MAX], char warning[512], es_status_t *status) {
+  es_safetensors_t *file = NULL;
+  es_status_t second = {0};
+  snprintf(used, ES_PATH_MAX, "%s", path);
+  if (!es_file_exists(path) || es_safetensors_read(&file, path, status) == ES_OK) return file;
+  es_state_previous_path(used, path);
+  if (status->code != ES_INPUT || !es_file_exists(used) || es_safetensors_read(&file, used, &second) != ES_OK)
+    return NULL;
+  snprintf(warning, 512, "%.400s; going on from the state before it", status->message);
+  *status = (es_status_t){0};
+  return file;
+}
+
 static void broadcast(float *data, int64_t n, const es_group_t *group) {
   const int64_t most = INT_MAX / 16;
   for (int64_t i = 0; data && i < n; i += most)
     ES_MPI(MPI_Bcast(data + i, (int)(n - i < most ? n - i : most), MPI_FLOAT, 0, group->comm));
 }
 
-es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t *key, const es_graph_t *graph,
-                          const es_group_t *group, es_trainer_t *trainer, es_result_t *result, bool accept_cpu_change,
+es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t *key, const es_group_t *group,
+                          const es_state_content_t *content, bool accept_cpu_change, char warning[512],
                           es_status_t *status) {
+  char used[ES_PATH_MAX];
   *epoch = -1;
-  es_safetensors_t *file = NULL;
-  if (group->rank == 0 && es_file_exists(path) && es_safetensors_read(&file, path, status) == ES_OK)
-    load(epoch, file, path, key, graph, trainer, result, accept_cpu_change, status);
+  warning[0] = '\0';
+  es_safetensors_t *file = group->rank == 0 ? open_state(path, used, warning, status) : NULL;
+  if (file) load(epoch, file, used, key, content, accept_cpu_change, status);
   es_safetensors_destroy(file);
   ES_TRY(es_agree(group->comm, status));
-  es_model_t *model = es_trainer_model(trainer);
+  if (group->size > 1) ES_MPI(MPI_Bcast(epoch, 1, MPI_INT32_T, 0, group->comm));
+  if (*epoch < 0 || !content->trainer) return ES_OK;
+  es_model_t *model = es_trainer_model(content->trainer);
   if (group->size > 1) {
-    ES_MPI(MPI_Bcast(epoch, 1, MPI_INT32_T, 0, group->comm));
-    if (*epoch >= 0) {
-      const es_optimizer_state_t *optimizer = es_trainer_optimizer(trainer);
-      broadcast(es_model_parameters(model), graph->parameter_count, group);
-      broadcast(es_model_buffers(model), graph->buffer_count, group);
-      broadcast(optimizer->first, optimizer->n, group);
-      broadcast(optimizer->second, optimizer->n, group);
-    }
+    const es_optimizer_state_t *optimizer = es_trainer_optimizer(content->trainer);
+    broadcast(es_model_parameters(model), content->graph->parameter_count, group);
+    broadcast(es_model_buffers(model), content->graph->buffer_count, group);
+    broadcast(optimizer->first, optimizer->n, group);
+    broadcast(optimizer->second, optimizer->n, group);
   }
-  if (*epoch >= 0) es_model_changed(model);
+  es_model_changed(model);
   return ES_OK;
 }

@@ -1,0 +1,117 @@
+/* What a point leaves on disk: states while it is under way, weights, and the result. */
+#include "eigenscope/clock.h"
+#include "eigenscope/file.h"
+#include "eigenscope/grid.h"
+#include "flow.h"
+#include <stdio.h>
+#include <unistd.h>
+
+static bool is_saved(const es_point_t *point, int32_t epoch) {
+  return epoch % point->checkpoint.every == 0 || epoch == point->train.epochs;
+}
+
+es_code_t flow_save(flow_t *f, int32_t epoch, es_status_t *status) {
+  const es_point_t *point = f->point;
+  const es_checkpoint_settings_t *c = &point->checkpoint;
+  const bool trained = f->trainer != NULL;
+  if (f->pipeline->dry_run || (trained && !is_saved(point, epoch))) return ES_OK;
+  const double start = es_clock();
+  char path[ES_PATH_MAX];
+  if (trained && flow_is_leader(f) && c->keep == ES_KEEP_ALL) {
+    es_weights_path(path, f->pipeline->output, f->id, epoch);
+    es_weights_save(path, &f->key, epoch, f->graph, f->trainer, status);
+  }
+  if (trained && flow_is_leader(f) && c->keep == ES_KEEP_LAST && epoch == point->train.epochs) {
+    es_weights_path(path, f->pipeline->output, f->id, -1);
+    es_weights_save(path, &f->key, epoch, f->graph, f->trainer, status);
+  }
+  if (flow_is_leader(f) && status->code == ES_OK &&
+      (!trained || epoch < point->train.epochs)) { /* the last epoch is in the result */
+    es_state_path(path, f->pipeline->output, f->id);
+    const es_state_content_t content = {.graph = f->graph, .trainer = f->trainer, .result = f->result};
+    es_state_save(path, &f->key, epoch, &content, status);
+  }
+  flow_charge(f, ES_STAGE_STORE, start);
+  return es_agree(f->group.comm, status);
+}
+
+enum { PROVENANCE_MOST = 64 };
+
+/* The run's provenance and this point's own. `texts` keeps the values alive. */
+static int complete_provenance(const flow_t *f, es_provenance_t *out, char texts[3][64]) {
+  int n = 0;
+  for (; n < f->pipeline->n_provenance && n < PROVENANCE_MOST - 4; n++) out[n] = f->pipeline->provenance[n];
+  snprintf(texts[0], sizeof texts[0], "%d", f->group.size);
+  snprintf(texts[1], sizeof texts[1], "%.3f", es_clock() - f->started);
+  out[n++] = (es_provenance_t){"ranks_per_point", texts[0]};
+  out[n++] = (es_provenance_t){"started", f->start};
+  out[n++] = (es_provenance_t){"elapsed_seconds", texts[1]};
+  return n;
+}
+
+/* Where the point has a result already, else where it belongs. */
+static void result_path(const flow_t *f, char out[ES_PATH_MAX]) {
+  if (!es_result_find(out, f->pipeline->output, f->id))
+    es_result_path(out, f->pipeline->output, f->id, f->pipeline->n_points);
+}
+
+/* The leader writes the result and removes the state; all ranks learn whether that worked. */
+es_code_t flow_write_result(flow_t *f, const char *outcome, const char *reason, es_status_t *status) {
+  const double start = es_clock();
+  if (flow_is_leader(f)) {
+    char path[ES_PATH_MAX], state[ES_PATH_MAX], texts[3][64];
+    es_provenance_t provenance[PROVENANCE_MOST];
+    es_text_t job = {0};
+    es_point_describe(f->point, f->pipeline->job_name, &job);
+    const es_result_header_t header = {.point = f->point,
+                                       .point_id = f->id,
+                                       .job_name = f->pipeline->job_name,
+                                       .job = es_text_get(&job),
+                                       .outcome = outcome,
+                                       .reason = reason,
+                                       .train_mode = f->trainer ? "training" : "inference",
+                                       .fingerprint = f->key.fingerprint,
+                                       .normalize_mean = f->samples[ES_TRAIN].mean,
+                                       .normalize_deviation = f->samples[ES_TRAIN].deviation,
+                                       .provenance = provenance,
+                                       .n_provenance = complete_provenance(f, provenance, texts)};
+    result_path(f, path);
+    es_state_path(state, f->pipeline->output, f->id);
+    if (es_result_write(path, f->result, &header, status) == ES_OK) es_state_remove(state);
+    es_text_destroy(&job);
+  }
+  flow_charge(f, ES_STAGE_STORE, start);
+  return es_agree(f->group.comm, status);
+}
+
+/* Parts of files that a killed run left beside this point's. Of weights only those of the next save can be there: each
+ * save writes them before the state. */
+static void remove_leftovers(const flow_t *f, int32_t done) {
+  const es_checkpoint_settings_t *c = &f->point->checkpoint;
+  char path[ES_PATH_MAX], previous[ES_PATH_MAX];
+  if (!flow_is_leader(f) || f->pipeline->dry_run) return;
+  result_path(f, path);
+  es_file_remove_parts(path);
+  es_state_path(path, f->pipeline->output, f->id);
+  es_file_remove_parts(path);
+  es_state_previous_path(previous, path);
+  es_file_remove_parts(previous);
+  if (!f->trainer || c->keep == ES_KEEP_NONE) return;
+  int32_t next = done + 1;
+  while (!is_saved(f->point, next)) next++;
+  es_weights_path(path, f->pipeline->output, f->id, c->keep == ES_KEEP_ALL ? next : -1);
+  es_file_remove_parts(path);
+}
+
+es_code_t flow_resume(flow_t *f, int32_t *done, es_status_t *status) {
+  char path[ES_PATH_MAX];
+  *done = -1;
+  if (f->pipeline->dry_run) return ES_OK;
+  es_state_path(path, f->pipeline->output, f->id);
+  const es_state_content_t content = {.graph = f->graph, .trainer = f->trainer, .result = f->result};
+  char warning[512];
+  ES_TRY(es_state_resume(done, path, &f->key, &f->group, &content, f->pipeline->accept_cpu_change, warning, status));
+  if (warning[0] != '\0') flow_warn(f, warning);
+  remove_leftovers(f, *done);
+  return ES_OK;
+}

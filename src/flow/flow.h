@@ -1,0 +1,62 @@
+/* What the flows of one point share: everything that it owns while it is under way, and the steps that every source of
+ * activations takes in the same way. Functions are collective over the group, and all ranks return the same code,
+ * unless they say otherwise. */
+#ifndef ES_FLOW_H
+#define ES_FLOW_H
+
+#include "eigenscope/capture.h"
+#include "eigenscope/external.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/pipeline.h"
+#include "eigenscope/spectrum.h"
+#include "eigenscope/state.h"
+
+typedef struct flow {
+  es_pipeline_t *pipeline;     /* borrowed */
+  const es_point_t *point;     /* borrowed */
+  const char *id;              /* borrowed */
+  const es_dataset_t *dataset; /* borrowed */
+  es_group_t group;
+  es_samples_t samples[ES_SPLITS];
+  es_graph_t *graph;
+  es_trainer_t *trainer;
+  es_capture_t *capture;
+  es_result_t *result;
+  es_state_key_t key;
+  int n_layers;
+  char start[32];
+  double started;
+} flow_t;
+
+bool flow_is_leader(const flow_t *f);
+/* Adds the time since `since` to a stage. Not collective. */
+void flow_charge(flow_t *f, es_stage_t stage, double since);
+
+/* Tells the user, on the leader. Not collective. */
+void flow_warn(const flow_t *f, const char *message);
+
+/* Where the rows of layers are. */
+typedef struct flow_rows {
+  int32_t (*order)(void *context, int layer); /* of the eigenproblem to come; not collective */
+  es_code_t (*finish)(void *context, int layer, es_merged_t *out, es_status_t *status);
+  void *context;
+} flow_rows_t;
+
+/* measure.c: from rows to numbers in the result, for layers first … first+n−1. `epoch` is an index. */
+es_code_t flow_measure(flow_t *f, es_split_t split, int32_t epoch, const flow_rows_t *rows, int first, int n,
+                       es_status_t *status);
+
+/* disk.c: a state, weights, the result. flow_resume: the last epoch of a saved state, −1 without one; also removes what
+ * a killed run left beside this point's files. */
+es_code_t flow_resume(flow_t *f, int32_t *done, es_status_t *status);
+es_code_t flow_save(flow_t *f, int32_t epoch, es_status_t *status);
+es_code_t flow_write_result(flow_t *f, const char *outcome, const char *reason, es_status_t *status);
+
+/* activations.c: others trained, and wrote what the layers put out. */
+es_code_t flow_activations(flow_t *f, es_status_t *status);
+
+/* train.c: the network is trained here. */
+es_code_t flow_train(flow_t *f, es_status_t *status);
+void flow_train_close(flow_t *f);
+
+#endif
