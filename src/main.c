@@ -15,11 +15,11 @@ static const command_t commands[] = {
     {"plan", es_cli_plan, "JOB", "the points of a job and what they cost"},
     {"run", es_cli_run, "JOB", "do the points that have no result yet (under mpirun or srun for several ranks)"},
     {"status", es_cli_status, "JOB", "which points are complete, diverged or missing"},
+    {"merge", es_cli_merge, "JOB --to FILE.h5", "all results of a job in one file"},
     {"show", es_cli_show, "FILE.h5", "what a result file holds, as a table, csv or json"},
     {"data", es_cli_data, "info|synth", "what a dataset holds; images made by the program as a file"},
     {"doctor", es_cli_doctor, "", "whether this machine is ready: cores, libraries, the folder of results"},
     {"bench", es_cli_bench, "train|covariance|...", "how fast this machine is"},
-    {"merge", NULL, "JOB --to FILE.h5", "all results of a job in one file"},
     {"checkpoint", NULL, "info|export|import", "look at and exchange weights"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -63,6 +63,8 @@ es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_st
 void es_plan_destroy(es_plan_t *plan);
 /** Resolved and bound point `index` (es_point_bind done). */
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out);
+/** The same, cheaper for many points in ascending order; `walk` starts from {.grid = plan->grid}. */
+void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es_point_t *out);
 const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *point);
 /** Multiply-adds of one sample forward, and trained parameters, of the network of a point. */
 int64_t es_plan_macs(const es_plan_t *plan, int64_t index);
@@ -70,6 +72,8 @@ int64_t es_plan_parameters(const es_plan_t *plan, int64_t index);
 /** Work of a point in multiply-adds: 3 × forward for training, 1 × for evaluation, plus covariances and eigenproblems
  * (src/cli/plan.c says how). */
 double es_plan_cost(const es_plan_t *plan, int64_t index);
+/** The fewest lanes of any point: at most so many ranks can share each point. */
+int32_t es_plan_lanes(const es_plan_t *plan);
 /** Appends one row for each point of the selection that has a result: axes, outcome, accuracy, mean saturation, and
  * where the files are (what `run` ends with). */
 void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out);
@@ -91,6 +95,7 @@ int es_cli_plan(int argc, char **argv);
 int es_cli_run(int argc, char **argv); /* the only command here that calls MPI_Init, besides doctor */
 int es_cli_status(int argc, char **argv);
 int es_cli_show(int argc, char **argv);
+int es_cli_merge(int argc, char **argv);
 int es_cli_data(int argc, char **argv);
 int es_cli_version(int argc, char **argv);
 int es_cli_doctor(int argc, char **argv);

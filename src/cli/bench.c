@@ -1,5 +1,5 @@
 /* eigenscope bench: the program's own figures, as tables that anyone can make again. Not tests: nothing is judged. */
-#include "eigenscope/cli.h"
+#include "bench.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/file.h"
@@ -17,104 +17,25 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { REPEATS_MOST = 64 };
-
 static int compare_doubles(const void *a, const void *b) {
   const double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
 }
 
-static double median(double *values, int n) {
+double es_bench_median(double *values, int n) {
   if (n == 0) return NAN;
   qsort(values, (size_t)n, sizeof *values, compare_doubles);
   return n % 2 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 
-/* Value of an option as a whole number of at least 1. */
-static es_code_t number_option(const es_arguments_t *arguments, const char *name, int64_t otherwise, int64_t most,
-                               int64_t *out, es_status_t *status) {
+es_code_t es_bench_number(const es_arguments_t *arguments, const char *name, int64_t otherwise, int64_t most,
+                          int64_t *out, es_status_t *status) {
   const char *text = es_arguments_option(arguments, name);
   *out = otherwise;
   if (!text || (es_text_to_int(text, out) && *out >= 1 && *out <= most)) return ES_OK;
   return es_fail(status, ES_INPUT, "bench", "%s %s: must be a whole number from 1 to %lld", name, text,
                  (long long)most);
 }
-
-/* ---- bench covariance ---- */
-
-static const es_option_t covariance_options[] = {
-    {"--widths", "LIST", false, "widths of the data matrix (default 4,8,16,32,64,128,256,512)"},
-    {"--rows", "N", false, "rows given to each measurement (default 65536)"},
-    {"--repeats", "R", false, "measurements of each width, medians are printed (default 7)"},
-};
-
-/* One layer's rows as a lane sees them: slices of 16 samples of 16 × 16 positions. */
-enum { BENCH_SLICE = 4096 };
-
-static es_code_t bench_width(int32_t width, int64_t rows, int repeats, es_status_t *status) {
-  es_cov_t cov = {0};
-  es_cov_workspace_t workspace = {0};
-  float *data = es_allocate((size_t)BENCH_SLICE * (size_t)width, sizeof *data);
-  double ours[REPEATS_MOST], plain[REPEATS_MOST];
-  if (!data) es_fail(status, ES_SYSTEM, "bench", "out of memory");
-  if (status->code == ES_OK) es_cov_create(&cov, width, status);
-  if (status->code == ES_OK) es_cov_workspace_create(&workspace, width, status);
-  for (int64_t i = 0; status->code == ES_OK && i < (int64_t)BENCH_SLICE * width; i++) {
-    uint32_t words[4];
-    es_random_block(1, ES_RANDOM_TEST, 0, (uint64_t)i, words);
-    data[i] = es_random_unit(words[0]);
-  }
-  for (int r = -1; status->code == ES_OK && r < repeats; r++) { /* the first is not counted */
-    es_cov_reset(&cov);
-    double start = es_clock();
-    for (int64_t n = 0; n < rows; n += BENCH_SLICE) es_cov_add(&cov, &workspace, data, BENCH_SLICE);
-    const double middle = es_clock();
-    for (int64_t n = 0; n < rows; n += es_cov_panel_rows(width))
-      es_cov_multiply(&workspace, data, es_cov_panel_rows(width), width);
-    if (r < 0) continue;
-    ours[r] = middle - start;
-    plain[r] = es_clock() - middle;
-  }
-  if (status->code == ES_OK) {
-    const double flops = (double)rows * width * (width + 1.0), a = median(ours, repeats), b = median(plain, repeats);
-    printf("%8d %8d %12.2f %12.2f %9.0f %%\n", width, es_cov_panel_rows(width), flops / a * 1e-9, flops / b * 1e-9,
-           100.0 * b / a);
-  }
-  es_free(data);
-  es_cov_destroy(&cov);
-  es_cov_workspace_destroy(&workspace);
-  return status->code;
-}
-
-static int bench_covariance(int argc, char **argv) {
-  es_arguments_t *arguments = NULL;
-  es_status_t status = {0};
-  int64_t rows = 0, repeats = 0;
-  es_spectrum_single_thread();
-  if (es_arguments_parse(&arguments, argc, argv, "eigenscope bench covariance [options]", covariance_options,
-                         sizeof covariance_options / sizeof *covariance_options, 0, 0, &status) == ES_OK &&
-      number_option(arguments, "--rows", 65536, INT32_MAX, &rows, &status) == ES_OK &&
-      number_option(arguments, "--repeats", 7, REPEATS_MOST, &repeats, &status) == ES_OK) {
-    const char *list = es_arguments_option(arguments, "--widths");
-    printf("Covariance of float rows, one thread, %s; useful GFLOP/s = rows*d*(d+1), medians of %lld\n",
-           es_spectrum_library_name(), (long long)repeats);
-    printf("%8s %8s %12s %12s %11s\n", "width", "panel", "covariance", "SYRK alone", "of SYRK");
-    for (const char *p = list ? list : "4,8,16,32,64,128,256,512"; *p && status.code == ES_OK;) {
-      char *end;
-      const long width = strtol(p, &end, 10);
-      if (end == p || width < 1 || width > 65536 || (*end && *end != ',')) {
-        es_fail(&status, ES_INPUT, "bench", "--widths %s: must be numbers from 1 to 65536 with commas between", list);
-        break;
-      }
-      bench_width((int32_t)width, rows, (int)repeats, &status);
-      p = *end ? end + 1 : end;
-    }
-  }
-  es_arguments_destroy(arguments);
-  return status.code == ES_OK ? ES_EXIT_OK : es_cli_report(&status);
-}
-
-/* ---- bench train ---- */
 
 static const es_option_t train_options[] = {
     {"--model", "NAME", false, "built-in network (default vgg16)"},
@@ -127,7 +48,7 @@ static const es_option_t train_options[] = {
 /* Times epochs from one report to the next; odd epochs are bare, even ones measured (measure.every = 2). */
 typedef struct stopwatch {
   double last;
-  double seconds[2][REPEATS_MOST];
+  double seconds[2][ES_BENCH_REPEATS_MOST];
   int n[2];
 } stopwatch_t;
 
@@ -169,12 +90,13 @@ static es_code_t bench_point(train_bench_t *b, const char *width, es_status_t *s
   ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
   es_pipeline_point(&pipeline, &b->point, id, b->dataset, status);
   char path[ES_PATH_MAX];
-  es_result_path(path, b->folder, id);
+  es_result_path(path, b->folder, id, 1);
   unlink(path);
   const es_code_t code = es_agree(MPI_COMM_WORLD, status);
   if (code == ES_OK) {
     double rate[2];
-    for (int kind = 0; kind < 2; kind++) rate[kind] = (double)b->samples / median(watch.seconds[kind], watch.n[kind]);
+    for (int kind = 0; kind < 2; kind++)
+      rate[kind] = (double)b->samples / es_bench_median(watch.seconds[kind], watch.n[kind]);
     ES_MPI(MPI_Allreduce(MPI_IN_PLACE, rate, 2, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD));
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -190,9 +112,9 @@ static es_code_t bench_point(train_bench_t *b, const char *width, es_status_t *s
 static es_code_t prepare(train_bench_t *b, const es_arguments_t *arguments, es_status_t *status) {
   const char *model = es_arguments_option(arguments, "--model");
   int64_t batch;
-  ES_TRY(number_option(arguments, "--samples", 5120, 10000000, &b->samples, status));
-  ES_TRY(number_option(arguments, "--pairs", 3, REPEATS_MOST - 2, &b->pairs, status));
-  ES_TRY(number_option(arguments, "--batch", 128, 65536, &batch, status));
+  ES_TRY(es_bench_number(arguments, "--samples", 5120, 10000000, &b->samples, status));
+  ES_TRY(es_bench_number(arguments, "--pairs", 3, ES_BENCH_REPEATS_MOST - 2, &b->pairs, status));
+  ES_TRY(es_bench_number(arguments, "--batch", 128, 65536, &batch, status));
   b->point = (es_point_t){
       .classes = 10,
       .resolution = 32,
@@ -275,8 +197,9 @@ static int bench_train(int argc, char **argv) {
 
 int es_cli_bench(int argc, char **argv) {
   if (argc > 0 && strcmp(argv[0], "train") == 0) return bench_train(argc - 1, argv + 1);
-  if (argc > 0 && strcmp(argv[0], "covariance") == 0) return bench_covariance(argc - 1, argv + 1);
+  if (argc > 0 && strcmp(argv[0], "covariance") == 0) return es_cli_bench_covariance(argc - 1, argv + 1);
+  if (argc > 0 && strcmp(argv[0], "spectrum") == 0) return es_cli_bench_spectrum(argc - 1, argv + 1);
   es_status_t status = {0};
-  es_fail(&status, ES_INPUT, "bench", "bench: which one? eigenscope bench train | covariance");
+  es_fail(&status, ES_INPUT, "bench", "bench: which one? eigenscope bench train | covariance | spectrum");
   return es_cli_report(&status);
 }

@@ -60,7 +60,7 @@ static es_code_t check_point(const es_loaded_t *loaded, int64_t index, char know
   es_point_t point;
   es_result_summary_t summary;
   es_plan_point(loaded->plan, index, &point);
-  es_result_path(path, loaded->plan->output, es_grid_id(loaded->plan->grid, index));
+  es_result_find(path, loaded->plan->output, es_grid_id(loaded->plan->grid, index));
   es_result_summarize(&summary, path);
   if (summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED) return ES_OK;
   const int spec = spec_of(loaded, &point);

@@ -1,9 +1,16 @@
 #include "memory.h"
 #include "eigenscope/capture.h"
+#include "eigenscope/comm.h"
 #include "eigenscope/graph.h"
+#include "eigenscope/memory.h"
 #include "eigenscope/model.h"
+#include "eigenscope/spectrum.h"
+#include "parts.h"
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* What a process with MPI, HDF5, OpenBLAS and oneDNN takes before it has data: measured, Debian 12. Kernels that oneDNN
  * writes come on top, for each convolution. */
@@ -18,19 +25,23 @@ static int64_t store_bytes(const es_point_t *point, const es_graph_t *graph, int
   return results + results + weights;
 }
 
-/* Merged covariances while a split is measured: of all layers, spread over the ranks once solved but made on each. */
-static int64_t measure_bytes(const es_point_t *point, const es_graph_t *graph, int64_t *layers, int64_t *widest) {
+/* Merged covariances while a split is measured: one on its way, and those that the rank solves itself. */
+static int64_t measure_bytes(const es_point_t *point, const es_graph_t *graph, int ranks, int64_t *layers,
+                             int64_t *widest) {
   const es_method_t *method = es_method(point->measure.method);
   int32_t chosen[2048];
-  int64_t bytes = 0;
+  int64_t bytes = 0, held = 0;
   *layers = es_capture_select(graph, &point->measure, chosen);
   *widest = 1;
   for (int64_t i = 0; i < *layers; i++) {
     const int32_t width = method->width(graph->nodes[graph->layers[chosen[i]]].out, point->measure.method_size);
-    bytes += 8 * (int64_t)es_cov_moments_size(width) + 4 * (int64_t)es_cov_panel_rows(width) * width / 8;
+    const bool whole = es_accumulator_way(width, INT64_MAX) == ES_WAY_LANES;
+    if (whole) bytes += 8 * (int64_t)es_cov_moments_size(width);
+    if (whole && 16 * (int64_t)es_cov_moments_size(width) > held) held = 16 * (int64_t)es_cov_moments_size(width);
+    if (es_spectrum_bytes(width, ranks, false) > held) held = es_spectrum_bytes(width, ranks, false);
     *widest = width > *widest ? width : *widest;
   }
-  return bytes + 8 * *widest * *widest; /* LAPACK's square */
+  return bytes / ranks + held;
 }
 
 es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, const es_dataset_info_t *info, int ranks,
@@ -38,13 +49,13 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
   es_graph_t *graph;
   ES_TRY(es_graph_create(&graph, point, status));
   int64_t layers, widest;
-  const int lanes = point->train.lanes / ranks > 0 ? point->train.lanes / ranks : 1;
   const int64_t samples = es_point_samples(point, info, ES_TRAIN) + es_point_samples(point, info, ES_EVAL);
+  const int64_t most_samples = es_point_samples(point, info, ES_TRAIN);
   int64_t rank = process_bytes + kernel_bytes * graph->n_layers;
   rank += es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, true);
   rank += 4 * graph->parameter_count * (point->train.optimizer == ES_ADAM ? 2 : 1);
-  rank += es_capture_bytes(graph, &point->measure, lanes);
-  rank += measure_bytes(point, graph, &layers, &widest);
+  rank += es_capture_bytes(graph, &point->measure, most_samples, point->train.lanes, ranks);
+  rank += measure_bytes(point, graph, ranks, &layers, &widest);
   rank += store_bytes(point, graph, layers, widest);
   rank += 12 * samples;
   es_graph_destroy(graph);
@@ -64,4 +75,143 @@ int64_t es_memory_peak(void) {
   }
   if (file) fclose(file);
   return (peak - shared) * 1024;
+}
+
+/* ---- does it fit? ---- */
+
+/* A number of bytes in a file of one line; INT64_MAX where there is none ("max"). */
+static int64_t read_bytes(const char *path) {
+  FILE *file = fopen(path, "r");
+  long long bytes = INT64_MAX;
+  if (!file) return bytes;
+  if (fscanf(file, "%lld", &bytes) != 1) bytes = INT64_MAX;
+  fclose(file);
+  return bytes;
+}
+
+/* What is left below memory.max of this process's cgroup (version 2) and those above it. */
+static int64_t cgroup_available(void) {
+  char path[512] = "", file[640];
+  int64_t least = INT64_MAX;
+  FILE *own = fopen("/proc/self/cgroup", "r");
+  while (own && fgets(path, sizeof path, own) && strncmp(path, "0::", 3) != 0) path[0] = '\0';
+  if (own) fclose(own);
+  path[strcspn(path, "\n")] = '\0';
+  if (strncmp(path, "0::/", 4) != 0) return least;
+  for (char *end = path + strlen(path); end > path + 3; *(end = strrchr(path, '/')) = '\0') {
+    snprintf(file, sizeof file, "/sys/fs/cgroup%s/memory.max", path + 3);
+    const int64_t most = read_bytes(file);
+    snprintf(file, sizeof file, "/sys/fs/cgroup%s/memory.current", path + 3);
+    const int64_t now = read_bytes(file);
+    if (most != INT64_MAX && now != INT64_MAX && most - now < least) least = most - now;
+  }
+  return least;
+}
+
+int64_t es_memory_available(void) {
+  char line[256];
+  long long kib = 0;
+  int64_t least = cgroup_available();
+  struct rlimit limit;
+  FILE *file = fopen("/proc/meminfo", "r");
+  while (file && fgets(line, sizeof line, file) && sscanf(line, "MemAvailable: %lld", &kib) != 1) continue;
+  if (file) fclose(file);
+  if (kib > 0 && kib * 1024 < least) least = kib * 1024;
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && (int64_t)limit.rlim_cur < least)
+    least = (int64_t)limit.rlim_cur;
+  return least;
+}
+
+static int descending(const void *a, const void *b) {
+  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x < y) - (x > y);
+}
+
+/* Bytes on a node of `here` ranks: the hungriest points at once, one a group, and the images. *largest: the place in
+ * `pending` of the hungriest. -1 when memory is out. */
+static int64_t node_need(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, int here,
+                         int64_t *largest) {
+  int64_t *needs = es_allocate_zero((size_t)n, sizeof *needs), shared = 0, sum = 0;
+  es_memory_need_t need = {0};
+  es_point_t point, last = {0};
+  if (!needs) return -1;
+  *largest = 0;
+  for (int64_t i = 0; i < n; i++) {
+    es_plan_point(plan, pending[i], &point);
+    point.seed = 0;
+    point.n_axes = 0;
+    memset(point.axes, 0, sizeof point.axes);
+    if (i == 0 || memcmp(&point, &last, sizeof point) != 0)
+      es_memory_predict(&need, &point, es_plan_info(plan, &point), ranks, NULL); /* the plan has built this network */
+    last = point;
+    needs[i] = need.rank;
+    if (need.shared > shared) shared = need.shared;
+    if (needs[i] > needs[*largest]) *largest = i;
+  }
+  qsort(needs, (size_t)n, sizeof *needs, descending);
+  for (int rank = 0; rank < here; rank++) sum += rank / ranks < n ? needs[rank / ranks] : 0;
+  es_free(needs);
+  return sum + shared;
+}
+
+static es_code_t refuse(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, int here, int64_t need,
+                        int64_t available, int64_t largest, es_status_t *status) {
+  const double gib = 1 << 30;
+  int64_t other, fits = 0;
+  es_point_t point;
+  es_plan_point(plan, pending[largest], &point);
+  for (int64_t more = 2 * ranks; more <= point.train.lanes && fits == 0; more *= 2) {
+    const int64_t with_more = node_need(plan, pending, n, (int)more, here, &other);
+    if (with_more >= 0 && 0.8 * (double)with_more <= (double)available) fits = more;
+  }
+  char advice[160];
+  if (fits > 0)
+    snprintf(advice, sizeof advice, "--ranks-per-point %lld would do", (long long)fits);
+  else
+    snprintf(advice, sizeof advice, "spread the ranks over more nodes%s",
+             here > ranks ? ", or start fewer on each" : "");
+  return es_fail(
+      status, ES_INPUT, "run",
+      "%s: point %lld would need about %.1f GiB on this node for %d rank%s at %d a point; %.1f GiB are free: %s",
+      es_job_path(plan->job), (long long)pending[largest], (double)need / gib, here, here == 1 ? "" : "s", ranks,
+      (double)available / gib, advice);
+}
+
+/* Activations: one point on all ranks, of which `here` share this node. */
+static es_code_t check_activations(const es_plan_t *plan, int ranks, int here, es_status_t *status) {
+  es_external_info_t info;
+  const double gib = 1 << 30;
+  ES_TRY(es_plan_external(plan, &info, status));
+  const double available = (double)es_memory_available();
+  const int64_t need = here * es_plan_activations_bytes(plan, &info, ranks);
+  int more = ranks;
+  while (more < (1 << 20) && 0.8 * here * (double)es_plan_activations_bytes(plan, &info, more) > available) more *= 2;
+  es_external_info_destroy(&info);
+  if (0.8 * (double)need <= available) return ES_OK;
+  return es_fail(status, ES_INPUT, "run",
+                 "%s: would need about %.1f GiB on this node for %d of %d ranks; %.1f GiB are free: %d ranks in all, "
+                 "%d to a node, would do",
+                 es_job_path(plan->job), (double)need / gib, here, ranks, available / gib, more, here);
+}
+
+es_code_t es_memory_check(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, es_status_t *status) {
+  MPI_Comm node;
+  int rank, here, leader;
+  if (n == 0) return ES_OK;
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  ES_MPI(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node));
+  ES_MPI(MPI_Comm_size(node, &here));
+  ES_MPI(MPI_Comm_rank(node, &leader));
+  const bool activations = es_job_base(plan->job)->source == ES_SOURCE_ACTIVATIONS;
+  if (leader == 0 && activations) check_activations(plan, ranks, here, status);
+  if (leader == 0 && !activations) { /* nodes may differ: the first rank of each looks at its own */
+    int64_t largest;
+    const int64_t need = node_need(plan, pending, n, ranks, here, &largest), available = es_memory_available();
+    if (need < 0)
+      es_fail(status, ES_SYSTEM, "run", "out of memory for %lld points", (long long)n);
+    else if (0.8 * (double)need > (double)available)
+      refuse(plan, pending, n, ranks, here, need, available, largest, status);
+  }
+  ES_MPI(MPI_Comm_free(&node));
+  return es_agree(MPI_COMM_WORLD, status);
 }

@@ -17,4 +17,14 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
  * tell. */
 int64_t es_memory_peak(void);
 
+/* Bytes that processes here may still take together: what the node has free, or less if a cgroup (as SLURM makes) or
+ * RLIMIT_AS says so. */
+int64_t es_memory_available(void);
+
+/* Whether the points of `pending` fit when groups of `ranks` ranks take them, as many groups at a time as this node
+ * has: ES_INPUT before anything runs, with what is needed, what is there, and the number of ranks that would do.
+ * Predictions are good to 25 %, so only what is short by more is refused. Collective over MPI_COMM_WORLD; all ranks
+ * return the same code. */
+es_code_t es_memory_check(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, es_status_t *status);
+
 #endif

@@ -3,10 +3,22 @@
 #define ES_CLI_PARTS_H
 
 #include "eigenscope/cli.h"
+#include "eigenscope/external.h"
 
 /* A plan without a look at datasets and networks: job, grid and output only. For commands that read results, which need
  * not have the data at hand. */
 es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_status_t *status);
+
+/* The points that --points and --task name; all of them where neither is given. --task shares by cost, so it needs a
+ * plan that es_plan_create made. */
+es_code_t es_plan_select(const es_plan_t *plan, const es_arguments_t *arguments, es_selection_t *out,
+                         es_status_t *status);
+
+/* plan.c: looks at the files of a job of activations. ES_INPUT with file and line. *out is the caller's. */
+es_code_t es_plan_external(const es_plan_t *plan, es_external_info_t *out, es_status_t *status);
+/* plan_activations.c: layers, ways, time and memory of a job of activations on `ranks` ranks; bytes of the busiest. */
+void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out);
+int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_t *info, int ranks);
 
 /* A table of text: columns are padded to their widest cell when printed. */
 enum { ES_COLUMNS_MAX = 80 };

@@ -26,6 +26,7 @@ struct es_plan_work {
   uint64_t mask;
   int32_t *network; /* of each point */
   double *cost;     /* of each point */
+  int32_t lanes;    /* the fewest of any point */
 };
 
 static void destroy_work(struct es_plan_work *work) {
@@ -140,7 +141,14 @@ const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *p
 
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {
   es_grid_point(plan->grid, index, out);
+  if (out->source == ES_SOURCE_ACTIVATIONS) return;                          /* nothing to bind to */
   es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job), NULL); /* es_plan_create saw that it can be */
+}
+
+void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es_point_t *out) {
+  *out = *es_grid_walk(walk, index);
+  if (out->source == ES_SOURCE_ACTIVATIONS) return;
+  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job), NULL);
 }
 
 /* ---- networks ---- */
@@ -218,7 +226,8 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
 static uint64_t network_key(const es_point_t *point) {
   const int64_t facts[] = {point->model.family,    point->model.head,        point->model.n_items,
                            point->width.numerator, point->width.denominator, point->classes,
-                           point->resolution,      point->measure.method,    point->measure.method_size};
+                           point->resolution,      point->measure.method,    point->measure.method_size,
+                           point->model.stem,      point->model.skip,        point->model.batch_norm};
   return es_hash(point->model.items, (size_t)point->model.n_items * sizeof *point->model.items,
                  es_hash(facts, sizeof facts, 0));
 }
@@ -264,13 +273,21 @@ static double cost_of(const es_point_t *point, const es_dataset_info_t *info, co
 /* Binds every point, builds the description of every network, and adds up the work. */
 static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
   const int64_t n = es_grid_count(plan->grid);
+  const es_point_t *base = es_job_base(plan->job);
+  if (base->source == ES_SOURCE_ACTIVATIONS) { /* one point, whose files es_plan_external looks at */
+    ES_TRY(create_work(&plan->work, n, status));
+    plan->work->lanes = base->train.lanes;
+    plan->work->cost[0] = 1.0;
+    return ES_OK;
+  }
+  es_grid_walk_t walk = {.grid = plan->grid};
   ES_TRY(create_work(&plan->work, n, status));
   for (int64_t i = 0; i < n; i++) {
-    es_point_t point;
-    es_grid_point(plan->grid, i, &point);
+    es_point_t point = *es_grid_walk(&walk, i);
     const es_dataset_info_t *info = es_plan_info(plan, &point);
     ES_TRY(es_point_bind(&point, info, es_job_path(plan->job), status));
     ES_TRY(find_network(plan, &point, &plan->work->network[i], status));
+    if (i == 0 || point.train.lanes < plan->work->lanes) plan->work->lanes = point.train.lanes;
     plan->work->cost[i] = cost_of(&point, info, &plan->work->networks[plan->work->network[i]]);
   }
   es_free(plan->work->slots);
@@ -286,6 +303,13 @@ es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_st
   return code;
 }
 
+es_code_t es_plan_external(const es_plan_t *plan, es_external_info_t *out, es_status_t *status) {
+  const es_external_t *external = &es_job_base(plan->job)->external;
+  es_status_t own = {0};
+  if (es_external_inspect(out, external, &own) == ES_OK) return ES_OK;
+  return es_fail(status, ES_INPUT, STAGE, "%s:%d: %s", es_job_path(plan->job), external->line, own.message);
+}
+
 double es_plan_cost(const es_plan_t *plan, int64_t index) {
   return plan->work->cost[index];
 }
@@ -296,4 +320,8 @@ int64_t es_plan_macs(const es_plan_t *plan, int64_t index) {
 
 int64_t es_plan_parameters(const es_plan_t *plan, int64_t index) {
   return plan->work->networks[plan->work->network[index]].parameters;
+}
+
+int32_t es_plan_lanes(const es_plan_t *plan) {
+  return plan->work->lanes;
 }

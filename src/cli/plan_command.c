@@ -1,27 +1,35 @@
 /* eigenscope plan JOB: what a job would do. */
 #include "memory.h"
 #include "parts.h"
+#include "plan_cluster.h"
 #include <stdio.h>
 #include <string.h>
 
 static const char usage[] =
-    "eigenscope plan JOB [--format table|json] [--output DIR] [--ranks-per-point G] [--set KEY=VALUE]...\n\n"
+    "eigenscope plan JOB [options]\n\n"
     "The points of a job: index (for run --points), id (of the result file), what tells them "
     "apart, trained parameters,\n"
     "multiply-adds of one image, work in multiply-adds (training, evaluation, covariances, "
     "eigenvalues) and its share.\n"
+    "With --cluster instead: how long they take on a cluster, by simulation, for 1, 2, 4 and 8 ranks per point.\n"
+    "With --tasks instead: the points in shares of equal cost, a line each (for SLURM arrays; see slurm/submit.sh).\n"
     "Reads the headers and labels of the datasets; runs nothing and needs no MPI.";
 
 static const es_option_t options[] = {
     {"--format", "table|json", false, "how to print it (default: table)"},
     {"--output", "DIR", false, "where results go (default: the job's `output`)"},
+    {"--points", "LIST", false, "only these points, as 0-3,7"},
     {"--ranks-per-point", "G", false, "predict memory for groups of so many ranks (default 1)"},
+    {"--cluster", "nodes=N,cores=C", false,
+     "simulate the schedule; also ,rate=GFLOP/s of a core,efficiency=E kept by each doubling of ranks per point"},
+    {"--tasks", "N", false, "print shares for the tasks of an array, at most N"},
+    {"--points-per-task", "K", false, "of --tasks: no more shares than so many points in each need (default 1)"},
     {"--set", "KEY=VALUE", true, "override a key of the job file, as train.epochs=2"},
 };
 
-static double total_cost(const es_plan_t *plan) {
+static double total_cost(const es_plan_t *plan, const es_selection_t *selection) {
   double total = 0;
-  for (int64_t i = 0; i < es_grid_count(plan->grid); i++) total += es_plan_cost(plan, i);
+  for (int64_t i = 0; i < selection->n; i++) total += es_plan_cost(plan, selection->index[i]);
   return total;
 }
 
@@ -51,9 +59,10 @@ static double mebibytes(int64_t bytes) {
   return (double)bytes / (1 << 20);
 }
 
-static void print_table(const es_plan_t *plan, memory_t *memory, es_text_t *out) {
-  const int64_t n = es_grid_count(plan->grid);
-  const double total = total_cost(plan);
+static void print_table(const es_plan_t *plan, const es_selection_t *selection, memory_t *memory, es_text_t *out) {
+  const int64_t n = selection->n;
+  const double total = total_cost(plan, selection);
+  es_grid_walk_t walk = {.grid = plan->grid};
   es_table_t table = {0};
   es_varying_t varying;
   es_text_t common = {0};
@@ -63,9 +72,10 @@ static void print_table(const es_plan_t *plan, memory_t *memory, es_text_t *out)
   es_varying_columns(&varying, &table);
   static const char *const headings[] = {"parameters", "GMAC/image", "TMAC", "share", "MiB/rank"};
   for (int i = 0; i < 5; i++) es_table_column(&table, headings[i], true);
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t k = 0; k < n; k++) {
+    const int64_t i = selection->index[k];
     es_point_t point;
-    es_plan_point(plan, i, &point);
+    es_plan_walk(plan, &walk, i, &point);
     es_table_cell(&table, "%lld", (long long)i);
     es_table_cell(&table, "%s", es_grid_id(plan->grid, i));
     es_varying_cells(&varying, &point, &table);
@@ -99,19 +109,20 @@ static void print_axes(const es_point_t *point, es_text_t *out) {
   }
 }
 
-static void print_json(const es_plan_t *plan, memory_t *memory, es_text_t *out) {
-  const int64_t n = es_grid_count(plan->grid);
-  const double total = total_cost(plan);
+static void print_json(const es_plan_t *plan, const es_selection_t *selection, memory_t *memory, es_text_t *out) {
+  const double total = total_cost(plan, selection);
+  es_grid_walk_t walk = {.grid = plan->grid};
   es_text_append(out, "{\"job\": ");
   es_text_append_quoted(out, es_job_name(plan->job));
   es_text_append(out, ", \"output\": ");
   es_text_append_quoted(out, plan->output);
   es_text_append(out, ", \"total_macs\": %.0f, \"points\": [", total);
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t k = 0; k < selection->n; k++) {
+    const int64_t i = selection->index[k];
     es_point_t point;
-    es_plan_point(plan, i, &point);
+    es_plan_walk(plan, &walk, i, &point);
     const es_memory_need_t *need = predict(memory, plan, &point);
-    es_text_append(out, "%s\n  {\"index\": %lld, \"id\": \"%s\", \"axes\": {", i > 0 ? "," : "", (long long)i,
+    es_text_append(out, "%s\n  {\"index\": %lld, \"id\": \"%s\", \"axes\": {", k > 0 ? "," : "", (long long)i,
                    es_grid_id(plan->grid, i));
     print_axes(&point, out);
     es_text_append(out,
@@ -123,32 +134,79 @@ static void print_json(const es_plan_t *plan, memory_t *memory, es_text_t *out) 
   es_text_append(out, "\n]}\n");
 }
 
-static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) {
+/* What was asked for, besides which points. */
+typedef struct request {
+  bool json, simulate;
+  int64_t ranks;           /* per point */
+  int64_t tasks, per_task; /* tasks 0: not asked for */
+  es_cluster_t cluster;
+} request_t;
+
+/* A count from 1 to `most`; `out` stays as it is when the option was not given. */
+static es_code_t read_count(const es_arguments_t *arguments, const char *option, int64_t most, int64_t *out,
+                            es_status_t *status) {
+  const char *text = es_arguments_option(arguments, option);
+  if (text == NULL || (es_text_to_int(text, out) && *out >= 1 && *out <= most)) return ES_OK;
+  return es_fail(status, ES_INPUT, "plan", "%s %.100s: must be an integer from 1 to %lld", option, text,
+                 (long long)most);
+}
+
+static es_code_t read_request(const es_arguments_t *arguments, request_t *out, es_status_t *status) {
   const char *format = es_arguments_option(arguments, "--format");
-  const bool json = format != NULL && strcmp(format, "json") == 0;
-  if (format != NULL && !json && strcmp(format, "table") != 0)
+  const char *cluster = es_arguments_option(arguments, "--cluster");
+  const char *ranks = es_arguments_option(arguments, "--ranks-per-point");
+  *out = (request_t){.ranks = 1, .per_task = 1, .simulate = cluster != NULL};
+  out->json = format != NULL && strcmp(format, "json") == 0;
+  if (format != NULL && !out->json && strcmp(format, "table") != 0)
     return es_fail(status, ES_INPUT, "plan", "--format %.100s: must be table or json", format);
-  int64_t ranks = 1;
-  const char *text_ranks = es_arguments_option(arguments, "--ranks-per-point");
-  if (text_ranks != NULL && (!es_text_to_int(text_ranks, &ranks) || ranks < 1 || ranks > 256 || (ranks & (ranks - 1))))
+  if (ranks != NULL &&
+      (!es_text_to_int(ranks, &out->ranks) || out->ranks < 1 || out->ranks > 256 || (out->ranks & (out->ranks - 1))))
     return es_fail(status, ES_INPUT, "plan", "--ranks-per-point %.100s: must be a power of two (1, 2, 4, 8, ...)",
-                   text_ranks);
-  es_plan_request_t request = {.path = es_arguments_positional(arguments, 0),
-                               .output = es_arguments_option(arguments, "--output")};
-  request.n_sets = es_arguments_all(arguments, "--set", &request.sets);
+                   ranks);
+  if (cluster != NULL) ES_TRY(es_cluster_parse(&out->cluster, cluster, status));
+  ES_TRY(read_count(arguments, "--tasks", 1000000, &out->tasks, status));
+  return read_count(arguments, "--points-per-task", 1000000, &out->per_task, status);
+}
+
+static es_code_t print_plan(const es_plan_t *plan, const es_selection_t *selection, const request_t *request,
+                            es_text_t *out, es_status_t *status) {
+  memory_t *memory = &(memory_t){.ranks = (int)request->ranks};
+  if (request->tasks > 0) return es_plan_tasks(plan, selection, request->tasks, request->per_task, out, status);
+  if (request->simulate) return es_plan_cluster(plan, selection, &request->cluster, request->json, out, status);
+  (request->json ? print_json : print_table)(plan, selection, memory, out);
+  return ES_OK;
+}
+
+static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) {
+  request_t request;
+  ES_TRY(read_request(arguments, &request, status));
+  es_plan_request_t job = {.path = es_arguments_positional(arguments, 0),
+                           .output = es_arguments_option(arguments, "--output")};
+  job.n_sets = es_arguments_all(arguments, "--set", &job.sets);
   es_plan_t plan;
+  es_selection_t selection;
   es_text_t text = {0};
-  memory_t *memory = &(memory_t){.ranks = (int)ranks};
-  ES_TRY(es_plan_create(&plan, &request, status));
-  if (json)
-    print_json(&plan, memory, &text);
-  else
-    print_table(&plan, memory, &text);
-  if (text.failed)
-    es_fail(status, ES_SYSTEM, "plan", "out of memory for the table of %lld points",
-            (long long)es_grid_count(plan.grid));
-  else
-    fputs(es_text_get(&text), stdout);
+  ES_TRY(es_plan_create(&plan, &job, status));
+  es_external_info_t info;
+  const bool activations = es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS;
+  if (activations && request.tasks == 0) {
+    if (es_plan_external(&plan, &info, status) == ES_OK) {
+      es_plan_activations_table(&plan, &info, (int)request.ranks, &text);
+      fputs(es_text_get(&text), stdout);
+      es_external_info_destroy(&info);
+    }
+  } else if (!activations && request.ranks > es_plan_lanes(&plan))
+    es_fail(status, ES_INPUT, "plan",
+            "--ranks-per-point %lld: a point has %d lanes, at most that many ranks can share it",
+            (long long)request.ranks, es_plan_lanes(&plan));
+  else if (es_plan_select(&plan, arguments, &selection, status) == ES_OK) {
+    print_plan(&plan, &selection, &request, &text, status);
+    if (status->code == ES_OK && text.failed)
+      es_fail(status, ES_SYSTEM, "plan", "out of memory for the table of %lld points", (long long)selection.n);
+    else if (status->code == ES_OK)
+      fputs(es_text_get(&text), stdout);
+    es_selection_destroy(&selection);
+  }
   es_text_destroy(&text);
   es_plan_destroy(&plan);
   return status->code;

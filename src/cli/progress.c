@@ -16,6 +16,7 @@ static void append_progress(es_text_t *line, const es_progress_t *p) {
   double share;
   char left[32] = "?";
   es_schedule_look(p->schedule, &finished, &share);
+  if (p->place > 0) finished = p->place; /* others may have finished theirs since */
   if (share > 0.0) es_clock_duration((es_clock() - p->started) * (1.0 - share) / share, left);
   es_text_append(line, "%lld/%lld points, %s left", (long long)finished, (long long)p->points, left);
 }
@@ -43,12 +44,18 @@ void es_progress_epoch(void *context, const es_epoch_report_t *r) {
   append_name(&line, p, r->point);
   es_text_append(&line, ": epoch %d/%d", r->epoch, r->epochs);
   if (r->trained) es_text_append(&line, " loss %.4f", r->stats[ES_TRAIN].loss);
-  es_text_append(&line, " accuracy %.4f", r->stats[ES_EVAL].accuracy);
+  if (!isnan(r->stats[ES_EVAL].accuracy)) es_text_append(&line, " accuracy %.4f", r->stats[ES_EVAL].accuracy);
   if (!isnan(r->saturation)) es_text_append(&line, " saturation %.3f", r->saturation);
   if (r->trained && r->stats[ES_TRAIN].seconds > 0.0)
     es_text_append(&line, " %.0f images/s", (double)r->stats[ES_TRAIN].images / r->stats[ES_TRAIN].seconds);
   put(p, &line);
   es_text_destroy(&line);
+}
+
+void es_progress_warn(void *context, const char *message) {
+  const es_progress_t *p = context;
+  fprintf(stderr, "%seigenscope: point %lld: warning: %s\n", p->mode == ES_PROGRESS_LIVE ? ES_PROGRESS_ERASE : "",
+          (long long)p->index, message);
 }
 
 static void append_stages(es_text_t *text, const double *low, const double *sum, const double *high, int ranks) {

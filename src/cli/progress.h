@@ -18,11 +18,14 @@ typedef struct es_progress {
   es_schedule_t *schedule; /* borrowed */
   int64_t points;          /* to be done in this run */
   int64_t index;           /* of the point under way */
+  int64_t place;           /* of the point that was just finished among all that are; 0 while it is under way */
   double started;
 } es_progress_t;
 
 /* es_pipeline_t.report. */
 void es_progress_epoch(void *context, const es_epoch_report_t *report);
+/* es_pipeline_t.warn: a line on stderr. */
+void es_progress_warn(void *context, const char *message);
 /* After a point: its outcome, and with verbose the stage times. Collective over the group's comm. */
 void es_progress_point(es_progress_t *progress, const es_point_t *point, const es_pipeline_t *pipeline,
                        const es_status_t *status);

@@ -115,8 +115,8 @@ static double parse_time(const char *text) {
 static es_code_t read_options(run_t *run, es_status_t *status) {
   const es_arguments_t *a = run->arguments;
   const char *text = es_arguments_option(a, "--ranks-per-point");
-  int64_t number = 1;
-  if (text && (!es_text_to_int(text, &number) || number < 1 || number > INT_MAX || (number & (number - 1))))
+  int64_t number = 0; /* not said: 1, or all ranks for activations */
+  if (text && (!es_text_to_int(text, &number) || number < 1 || number > INT_MAX))
     return es_fail(status, ES_INPUT, "run", "--ranks-per-point %s: must be a power of two (1, 2, 4, 8, ...)", text);
   if (number > run->ranks)
     return es_fail(status, ES_INPUT, "run", "--ranks-per-point %lld: there are only %d ranks (mpirun -n %lld or more)",
@@ -218,8 +218,15 @@ static es_code_t select_points(run_t *run, es_status_t *status) {
 }
 
 /* Groups must fit the lanes of every point. */
-static es_code_t check_lanes(const run_t *run, es_status_t *status) {
+static es_code_t check_lanes(run_t *run, es_status_t *status) {
   es_point_t point;
+  const bool activations = es_job_base(run->plan.job)->source == ES_SOURCE_ACTIVATIONS;
+  if (activations && run->ranks_per_point == 0) run->ranks_per_point = run->ranks;
+  if (activations) return ES_OK;
+  if (run->ranks_per_point == 0) run->ranks_per_point = 1;
+  if (run->ranks_per_point & (run->ranks_per_point - 1))
+    return es_fail(status, ES_INPUT, "run", "--ranks-per-point %d: must be a power of two (1, 2, 4, 8, ...)",
+                   run->ranks_per_point);
   for (int64_t i = 0; i < run->selection.n; i++) {
     es_plan_point(&run->plan, run->selection.index[i], &point);
     if (run->ranks_per_point > point.train.lanes)
@@ -235,7 +242,7 @@ static bool is_pending(const run_t *run, int64_t index) {
   char path[ES_PATH_MAX];
   es_result_summary_t summary;
   if (es_arguments_option(run->arguments, "--dry-run")) return true;
-  es_result_path(path, run->plan.output, es_grid_id(run->plan.grid, index));
+  es_result_find(path, run->plan.output, es_grid_id(run->plan.grid, index));
   es_result_summarize(&summary, path);
   if (summary.outcome == ES_OUTCOME_DIVERGED) return es_arguments_option(run->arguments, "--retry-failed") != NULL;
   return summary.outcome != ES_OUTCOME_COMPLETE;
@@ -276,10 +283,35 @@ static es_code_t find_pending(run_t *run, es_status_t *status) {
 
 static es_code_t make_folders(const run_t *run, es_status_t *status) {
   static const char *const folders[] = {"points", "state", "checkpoints"};
+  char path[ES_PATH_MAX + 16];
   for (size_t i = 0; i < sizeof folders / sizeof *folders && run->rank == 0; i++) {
-    char path[ES_PATH_MAX + 16];
     snprintf(path, sizeof path, "%s/%s", run->plan.output, folders[i]);
     if (es_directory_create(path, status) != ES_OK) break;
+  }
+  /* As es_result_path: by the first two digits of the id. */
+  const int below = es_grid_count(run->plan.grid) > ES_FLAT_POINTS ? 256 : 0;
+  for (int i = 0; i < below && run->rank == 0 && status->code == ES_OK; i++) {
+    snprintf(path, sizeof path, "%s/points/%02x", run->plan.output, (unsigned)i);
+    es_directory_create(path, status);
+  }
+  return es_agree(MPI_COMM_WORLD, status);
+}
+
+/* Activations: the files must be sound, and be those of the result that is there. */
+static es_code_t check_files(const run_t *run, es_status_t *status) {
+  es_external_info_t info;
+  char path[ES_PATH_MAX];
+  es_result_summary_t summary;
+  if (run->rank == 0 && es_plan_external(&run->plan, &info, status) == ES_OK) {
+    es_result_find(path, run->plan.output, es_grid_id(run->plan.grid, 0));
+    es_result_summarize(&summary, path);
+    if ((summary.outcome == ES_OUTCOME_COMPLETE || summary.outcome == ES_OUTCOME_DIVERGED) &&
+        strcmp(summary.fingerprint, info.fingerprint) != 0)
+      es_fail(status, ES_INPUT, "run",
+              "%s: was measured on other activations (fingerprint %s, the files now have %s): use another --output, or "
+              "remove it",
+              path, summary.fingerprint, info.fingerprint);
+    es_external_info_destroy(&info);
   }
   return es_agree(MPI_COMM_WORLD, status);
 }
@@ -287,6 +319,7 @@ static es_code_t make_folders(const run_t *run, es_status_t *status) {
 /* What the pending points need. */
 static es_code_t load_datasets(run_t *run, es_status_t *status) {
   run->loaded.plan = &run->plan;
+  if (es_job_base(run->plan.job)->source == ES_SOURCE_ACTIVATIONS) return ES_OK;
   for (int64_t i = 0; i < run->n_pending; i++) {
     es_point_t point;
     es_plan_point(&run->plan, run->pending[i], &point);
@@ -302,7 +335,8 @@ static void note_outcome(run_t *run, const es_pipeline_t *pipeline, int64_t inde
   int rank;
   ES_MPI(MPI_Comm_rank(pipeline->comm, &rank));
   run->progress.index = index;
-  if (rank == 0 && status->code != ES_STOPPED) es_schedule_finished(run->schedule, index);
+  run->progress.place = 0;
+  if (rank == 0 && status->code != ES_STOPPED) run->progress.place = es_schedule_finished(run->schedule, index);
   if (status->code == ES_STOPPED)
     run->stopped += rank == 0;
   else if (status->code != ES_OK)
@@ -312,27 +346,30 @@ static void note_outcome(run_t *run, const es_pipeline_t *pipeline, int64_t inde
             run->progress.mode == ES_PROGRESS_LIVE ? ES_PROGRESS_ERASE : "", (long long)index,
             es_grid_id(run->plan.grid, index), status->message);
   es_progress_point(&run->progress, point, pipeline, status);
+  run->progress.place = 0;
 }
 
 /* Takes points until none is left or somebody says stop; one failed point never ends its neighbours. */
 static void work(run_t *run) {
   es_pipeline_t pipeline = {.comm = es_schedule_group(run->schedule),
                             .output = run->plan.output,
+                            .n_points = es_grid_count(run->plan.grid),
                             .job_name = es_job_name(run->plan.job),
                             .engine = es_cli_engine(),
                             .watch = {must_stop, run},
                             .dry_run = es_arguments_option(run->arguments, "--dry-run") != NULL,
                             .accept_cpu_change = es_arguments_option(run->arguments, "--accept-cpu-change") != NULL,
                             .report = es_progress_epoch,
-                            .report_context = &run->progress};
+                            .report_context = &run->progress,
+                            .warn = es_progress_warn};
   pipeline.n_provenance = es_cli_provenance(&pipeline.provenance);
   for (int64_t index; (index = es_schedule_next(run->schedule)) >= 0;) {
     es_point_t point;
     es_status_t status = {0};
     es_plan_point(&run->plan, index, &point);
     run->progress.index = index;
-    es_pipeline_point(&pipeline, &point, es_grid_id(run->plan.grid, index), es_loaded_find(&run->loaded, &point),
-                      &status);
+    es_pipeline_point(&pipeline, &point, es_grid_id(run->plan.grid, index),
+                      point.source == ES_SOURCE_ACTIVATIONS ? NULL : es_loaded_find(&run->loaded, &point), &status);
     note_outcome(run, &pipeline, index, &point, &status);
     if (status.code == ES_STOPPED) break;
   }
@@ -393,7 +430,7 @@ static int exit_code(const run_t *run) {
   for (int64_t i = 0; i < run->selection.n && run->rank == 0 && failed == 0; i++) {
     char path[ES_PATH_MAX];
     es_result_summary_t summary;
-    es_result_path(path, run->plan.output, es_grid_id(run->plan.grid, run->selection.index[i]));
+    es_result_find(path, run->plan.output, es_grid_id(run->plan.grid, run->selection.index[i]));
     es_result_summarize(&summary, path);
     failed += summary.outcome == ES_OUTCOME_DIVERGED && !es_arguments_option(run->arguments, "--dry-run");
   }
@@ -424,8 +461,12 @@ static es_code_t steps(run_t *run, int argc, char **argv, es_status_t *status) {
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_TRY(check_lanes(run, status));
   ES_TRY(find_pending(run, status));
+  ES_TRY(es_memory_check(&run->plan, run->pending, run->n_pending, run->ranks_per_point, status));
   ES_TRY(load_datasets(run, status));
-  ES_TRY(es_loaded_check(&run->loaded, &run->selection, status));
+  if (es_job_base(run->plan.job)->source != ES_SOURCE_ACTIVATIONS)
+    ES_TRY(es_loaded_check(&run->loaded, &run->selection, status));
+  else
+    ES_TRY(check_files(run, status));
   if (run->n_pending == 0) return ES_OK;
   if (!es_arguments_option(run->arguments, "--dry-run")) ES_TRY(make_folders(run, status));
   return run_points(run, status);

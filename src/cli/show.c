@@ -1,5 +1,5 @@
 /* eigenscope show FILE.h5 */
-#include "eigenscope/cli.h"
+#include "merge.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ int es_cli_show(int argc, char **argv) {
   static const char usage[] =
       "eigenscope show FILE.h5 [--format table|csv|json]\n\n"
       "What a result file holds: where it came from, saturation of layers x epochs, loss and accuracy.\n"
-      "csv and json have every number, one row for each split, epoch, layer and delta.";
+      "csv and json have every number, one row for each split, epoch, layer and delta. Of a merged file: its points.";
   static const es_option_t options[] = {{"--format", "table|csv|json", false, "how to print it (default: table)"}};
   es_arguments_t *arguments = NULL;
   es_status_t status = {0};
@@ -27,7 +27,11 @@ int es_cli_show(int argc, char **argv) {
   es_show_format_t format;
   es_code_t code = es_arguments_parse(&arguments, argc, argv, usage, options, 1, 1, 1, &status);
   if (code == ES_OK) code = read_format(es_arguments_option(arguments, "--format"), &format, &status);
-  if (code == ES_OK) code = es_result_show(&text, es_arguments_positional(arguments, 0), format, &status);
+  if (code == ES_OK) {
+    const char *path = es_arguments_positional(arguments, 0);
+    code = es_merged_check(path) ? es_merge_show(&text, path, format, &status)
+                                 : es_result_show(&text, path, format, &status);
+  }
   if (code == ES_OK) fputs(es_text_get(&text), stdout);
   /* Nothing is run here: whatever went wrong, the file that was named cannot be shown. */
   if (status.code == ES_SYSTEM) status.code = ES_INPUT;

@@ -1,25 +1,28 @@
 /* eigenscope status JOB: what is done, read off the result files. Also the table that `run` ends with. */
 #include "eigenscope/memory.h"
+#include "eigenscope/state.h"
 #include "parts.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char usage[] =
-    "eigenscope status JOB [--output DIR] [--missing] [--set KEY=VALUE]...\n\n"
-    "Which points of a job are complete, diverged, damaged or missing, read off the result files alone.\n"
-    "Exit code: 0 all complete, 2 some diverged, 3 some missing (a damaged file counts as missing; run again to go "
-    "on).";
+    "eigenscope status JOB [--output DIR] [--points LIST] [--task I/N] [--missing] [--set KEY=VALUE]...\n\n"
+    "Which points of a job are complete, diverged, damaged, started (with the epochs that a next run need not repeat)\n"
+    "or missing, read off the files of results and states alone. Exit code: 0 all complete, 2 some diverged, 3 some\n"
+    "missing (those started or damaged are missing too; run again to go on).";
 
 static const es_option_t options[] = {
     {"--output", "DIR", false, "where results are (default: the job's `output`)"},
+    {"--points", "LIST", false, "only these points, as 0-3,7"},
+    {"--task", "I/N", false, "only share I of N, as run --task takes it (needs the data at hand)"},
     {"--missing", NULL, false,
      "only the list of missing points, as 0-3,7 (for run --points); nothing when there is none"},
     {"--set", "KEY=VALUE", true, "as it was given to run"},
 };
 
 static void summarize(const es_plan_t *plan, int64_t index, char path[ES_PATH_MAX], es_result_summary_t *out) {
-  es_result_path(path, plan->output, es_grid_id(plan->grid, index));
+  es_result_find(path, plan->output, es_grid_id(plan->grid, index));
   es_result_summarize(out, path);
 }
 
@@ -41,17 +44,20 @@ static void add_columns(es_table_t *table, const es_varying_t *varying) {
   es_table_column(table, "reason", false);
 }
 
-static void add_row(es_table_t *table, const es_varying_t *varying, const es_plan_t *plan, int64_t index,
-                    const es_result_summary_t *summary) {
+/* `started`: the last epoch in the state of a point without a result, or -1. */
+static void add_row(es_table_t *table, const es_varying_t *varying, es_grid_walk_t *walk, int64_t index,
+                    const es_result_summary_t *summary, int32_t started) {
   static const char *const words[] = {"missing", "complete", "diverged", "damaged"}; /* as es_outcome_t */
   const bool readable = summary->outcome == ES_OUTCOME_COMPLETE || summary->outcome == ES_OUTCOME_DIVERGED;
-  es_point_t point;
-  es_grid_point(plan->grid, index, &point);
+  const es_point_t *point = es_grid_walk(walk, index);
   es_table_cell(table, "%lld", (long long)index);
-  es_varying_cells(varying, &point, table);
-  es_table_cell(table, "%s", words[summary->outcome]);
+  es_varying_cells(varying, point, table);
+  es_table_cell(table, "%s",
+                summary->outcome == ES_OUTCOME_MISSING && started >= 0 ? "started" : words[summary->outcome]);
   if (readable)
     es_table_cell(table, "%d", summary->epochs);
+  else if (started >= 0 && point->source == ES_SOURCE_TRAIN)
+    es_table_cell(table, "%d/%d", started, point->train.epochs);
   else
     es_table_cell(table, "-");
   number_cell(table, readable ? summary->accuracy : NAN);
@@ -60,6 +66,7 @@ static void add_row(es_table_t *table, const es_varying_t *varying, const es_pla
 }
 
 void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out) {
+  es_grid_walk_t walk = {.grid = plan->grid};
   es_table_t table = {0};
   es_varying_t varying;
   es_text_t common = {0};
@@ -71,7 +78,7 @@ void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_te
     es_result_summary_t summary;
     summarize(plan, selection->index[i], path, &summary);
     if (summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED) continue;
-    add_row(&table, &varying, plan, selection->index[i], &summary);
+    add_row(&table, &varying, &walk, selection->index[i], &summary, -1);
     rows++;
   }
   if (rows > 0) {
@@ -84,28 +91,42 @@ void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_te
   es_table_destroy(&table);
 }
 
-/* All points looked at once. */
+/* All points that were asked for, looked at once. */
 typedef struct survey {
   int64_t counts[4];      /* by es_outcome_t */
+  int64_t started;        /* of those without a sound result */
   es_selection_t missing; /* also what is damaged; the index array is owned */
 } survey_t;
 
-static es_code_t look(const es_plan_t *plan, bool name_damaged, es_table_t *table, const es_varying_t *varying,
-                      survey_t *out, es_status_t *status) {
-  const int64_t n = es_grid_count(plan->grid);
-  *out = (survey_t){.missing = {.index = es_allocate((size_t)n, sizeof(int64_t))}};
+/* Looks at one point and counts it. */
+static int32_t look_at(const es_plan_t *plan, int64_t index, survey_t *survey, es_result_summary_t *summary,
+                       char path[ES_PATH_MAX]) {
+  summarize(plan, index, path, summary);
+  survey->counts[summary->outcome]++;
+  if (summary->outcome == ES_OUTCOME_COMPLETE || summary->outcome == ES_OUTCOME_DIVERGED) return -1;
+  char state[ES_PATH_MAX];
+  es_state_path(state, plan->output, es_grid_id(plan->grid, index));
+  const int32_t started = es_state_epoch(state, es_grid_id(plan->grid, index));
+  survey->started += started >= 0;
+  survey->missing.index[survey->missing.n++] = index;
+  return started;
+}
+
+/* `table` NULL: no rows, but what is damaged is named on stderr. */
+static es_code_t look(const es_plan_t *plan, const es_selection_t *selection, es_table_t *table,
+                      const es_varying_t *varying, survey_t *out, es_status_t *status) {
+  es_grid_walk_t walk = {.grid = plan->grid};
+  *out = (survey_t){.missing = {.index = es_allocate((size_t)selection->n, sizeof(int64_t))}};
   if (out->missing.index == NULL)
-    return es_fail(status, ES_SYSTEM, "status", "out of memory for %lld points", (long long)n);
-  for (int64_t i = 0; i < n; i++) {
+    return es_fail(status, ES_SYSTEM, "status", "out of memory for %lld points", (long long)selection->n);
+  for (int64_t i = 0; i < selection->n; i++) {
     char path[ES_PATH_MAX];
     es_result_summary_t summary;
-    summarize(plan, i, path, &summary);
-    out->counts[summary.outcome]++;
-    if (summary.outcome == ES_OUTCOME_MISSING || summary.outcome == ES_OUTCOME_DAMAGED)
-      out->missing.index[out->missing.n++] = i;
-    if (summary.outcome == ES_OUTCOME_DAMAGED && name_damaged)
+    const int32_t started = look_at(plan, selection->index[i], out, &summary, path);
+    if (table != NULL)
+      add_row(table, varying, &walk, selection->index[i], &summary, started);
+    else if (summary.outcome == ES_OUTCOME_DAMAGED)
       fprintf(stderr, "eigenscope: %s: damaged, counts as missing: %s\n", path, summary.reason);
-    add_row(table, varying, plan, i, &summary);
   }
   return ES_OK;
 }
@@ -115,47 +136,63 @@ static int exit_code(const survey_t *survey) {
   return survey->counts[ES_OUTCOME_DIVERGED] > 0 ? ES_EXIT_FAILED : ES_EXIT_OK;
 }
 
-static void print_survey(const es_plan_t *plan, const survey_t *survey, const es_table_t *table,
-                         const es_text_t *common, es_text_t *out) {
-  const int64_t n = es_grid_count(plan->grid);
-  es_varying_heading(plan, common, out);
-  es_table_print(table, out);
-  es_text_append(out, "\n%lld point%s: %lld complete, %lld diverged, %lld damaged, %lld missing in %s/points/\n",
-                 (long long)n, n == 1 ? "" : "s", (long long)survey->counts[ES_OUTCOME_COMPLETE],
+/* "3 points: 2 complete, 0 diverged, 0 damaged, 1 missing (1 started) in results/x/points/" */
+static void print_counts(const es_plan_t *plan, const survey_t *survey, int64_t n, es_text_t *out) {
+  es_text_append(out, "\n%lld point%s: %lld complete, %lld diverged, %lld damaged, %lld missing", (long long)n,
+                 n == 1 ? "" : "s", (long long)survey->counts[ES_OUTCOME_COMPLETE],
                  (long long)survey->counts[ES_OUTCOME_DIVERGED], (long long)survey->counts[ES_OUTCOME_DAMAGED],
-                 (long long)survey->counts[ES_OUTCOME_MISSING], plan->output);
+                 (long long)survey->counts[ES_OUTCOME_MISSING]);
+  if (survey->started > 0) es_text_append(out, " (%lld started)", (long long)survey->started);
+  es_text_append(out, " in %s/points/\n", plan->output);
+}
+
+/* What is printed about the points of the selection. */
+static es_code_t describe(const es_plan_t *plan, const es_selection_t *selection, bool only_missing, survey_t *survey,
+                          es_text_t *out, es_status_t *status) {
+  es_table_t table = {0};
+  es_varying_t varying;
+  es_text_t common = {0};
+  es_varying_find(plan, &varying, &common);
+  add_columns(&table, &varying);
+  const es_code_t code = look(plan, selection, only_missing ? NULL : &table, &varying, survey, status);
+  if (code == ES_OK && only_missing) {
+    es_selection_print(&survey->missing, out);
+    if (survey->missing.n > 0) es_text_append(out, "\n");
+  } else if (code == ES_OK) {
+    es_varying_heading(plan, &common, out);
+    es_table_print(&table, out);
+    print_counts(plan, survey, selection->n, out);
+  }
+  es_table_destroy(&table);
+  es_text_destroy(&common);
+  return code;
 }
 
 static es_code_t survey_job(const es_arguments_t *arguments, int *result, es_status_t *status) {
-  const bool only_missing = es_arguments_option(arguments, "--missing") != NULL;
   es_plan_request_t request = {.path = es_arguments_positional(arguments, 0),
                                .output = es_arguments_option(arguments, "--output")};
   request.n_sets = es_arguments_all(arguments, "--set", &request.sets);
   es_plan_t plan;
-  ES_TRY(es_plan_open(&plan, &request, status));
-  es_table_t table = {0};
-  es_varying_t varying;
-  es_text_t common = {0}, text = {0};
-  survey_t survey;
-  es_varying_find(&plan, &varying, &common);
-  add_columns(&table, &varying);
-  if (look(&plan, only_missing, &table, &varying, &survey, status) == ES_OK) {
-    if (only_missing) {
-      es_selection_print(&survey.missing, &text);
-      if (survey.missing.n > 0) es_text_append(&text, "\n");
-    } else {
-      print_survey(&plan, &survey, &table, &common, &text);
+  es_selection_t selection;
+  survey_t survey = {0};
+  es_text_t text = {0};
+  /* Shares go by cost, which depends on the data. Otherwise the data need not be there. */
+  if (es_arguments_option(arguments, "--task") != NULL)
+    ES_TRY(es_plan_create(&plan, &request, status));
+  else
+    ES_TRY(es_plan_open(&plan, &request, status));
+  if (es_plan_select(&plan, arguments, &selection, status) == ES_OK) {
+    const bool only_missing = es_arguments_option(arguments, "--missing") != NULL;
+    if (describe(&plan, &selection, only_missing, &survey, &text, status) == ES_OK) {
+      if (text.failed)
+        es_fail(status, ES_SYSTEM, "status", "out of memory for the table of %lld points", (long long)selection.n);
+      else
+        fputs(es_text_get(&text), stdout);
+      *result = exit_code(&survey);
     }
-    if (text.failed)
-      es_fail(status, ES_SYSTEM, "status", "out of memory for the table of %lld points",
-              (long long)es_grid_count(plan.grid));
-    else
-      fputs(es_text_get(&text), stdout);
-    *result = exit_code(&survey);
+    es_selection_destroy(&survey.missing);
+    es_selection_destroy(&selection);
   }
-  es_selection_destroy(&survey.missing);
-  es_table_destroy(&table);
-  es_text_destroy(&common);
   es_text_destroy(&text);
   es_plan_destroy(&plan);
   return status->code;

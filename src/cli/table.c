@@ -10,7 +10,7 @@ void es_table_cell(es_table_t *table, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(cell, sizeof cell, format, arguments);
   va_end(arguments);
-  es_text_append(&table->cells, "%s%c", cell, '\0');
+  es_text_append_bytes(&table->cells, cell, strlen(cell) + 1);
 }
 
 void es_table_column(es_table_t *table, const char *heading, bool right) {
@@ -52,14 +52,14 @@ void es_table_print(const es_table_t *table, es_text_t *out) {
     if (widths[column] > 0) {
       if (table->right[column]) blanks += padding;
       if (cell[0] != '\0') {
-        es_text_append(out, "%*s%s", blanks, "", cell);
-        blanks = 0;
+        for (; blanks > 0; blanks--) es_text_append_bytes(out, " ", 1);
+        es_text_append_bytes(out, cell, strlen(cell));
       }
       blanks += (table->right[column] ? 0 : padding) + 2;
     }
     column = (column + 1) % table->n_columns;
     if (column > 0) continue;
-    es_text_append(out, "\n");
+    es_text_append_bytes(out, "\n", 1);
     blanks = 0;
   }
 }
@@ -140,5 +140,8 @@ void es_varying_columns(const es_varying_t *varying, es_table_t *table) {
 }
 
 void es_varying_cells(const es_varying_t *varying, const es_point_t *point, es_table_t *table) {
-  for (int i = 0; i < varying->n; i++) es_table_cell(table, "%s", es_point_axis(point, varying->names[i]));
+  for (int i = 0; i < varying->n; i++) {
+    const char *value = es_point_axis(point, varying->names[i]);
+    es_text_append_bytes(&table->cells, value, strlen(value) + 1);
+  }
 }

@@ -51,7 +51,8 @@ static void write_result(const es_plan_t *plan, int64_t index, const char *outco
   es_status_t status = {0};
   char path[ES_PATH_MAX];
   es_plan_point(plan, index, &point);
-  assert_int_equal(es_result_create(&result, &point, layers, 2, NULL), ES_OK);
+  const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 2};
+  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
   *es_result_f64(result, ES_FIELD_ACCURACY, ES_EVAL, 2, 0, 0) = 0.75;
   for (int layer = 0; layer < 2; layer++) {
     *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 2, layer, 0) = layer == 0 ? 0.25 : 1;
@@ -68,7 +69,7 @@ static void write_result(const es_plan_t *plan, int64_t index, const char *outco
                                      .fingerprint = "0123456789abcdef",
                                      .normalize_mean = mean,
                                      .normalize_deviation = deviation};
-  es_result_path(path, plan->output, es_grid_id(plan->grid, index));
+  es_result_path(path, plan->output, es_grid_id(plan->grid, index), 5);
   if (es_result_write(path, result, &header, &status) != ES_OK) fail_msg("%s", status.message);
   es_result_destroy(result);
 }
@@ -150,7 +151,7 @@ static void test_diverged_counts_as_failed(void **state) {
   check_status(&place, false, ES_EXIT_FAILED, "diverged       2    0.7500      0.2500  loss NaN in epoch 1\n", "");
   /* Failed and missing: unfinished. */
   char path[ES_PATH_MAX];
-  es_result_path(path, plan.output, es_grid_id(plan.grid, 0));
+  es_result_path(path, plan.output, es_grid_id(plan.grid, 0), 5);
   assert_int_equal(unlink(path), 0);
   check_status(&place, true, ES_EXIT_UNFINISHED, "0\n", "");
   check_status(&place, false, ES_EXIT_UNFINISHED, "5 points: 3 complete, 1 diverged, 0 damaged, 1 missing in ", "");
@@ -166,7 +167,7 @@ static void test_damaged_counts_as_missing_and_is_named(void **state) {
   open_place(&place);
   open_plan(&place, &plan);
   for (int i = 0; i < 5; i++) write_result(&plan, i, "complete", "");
-  es_result_path(path, plan.output, es_grid_id(plan.grid, 1));
+  es_result_path(path, plan.output, es_grid_id(plan.grid, 1), 5);
   assert_int_equal(truncate(path, 100), 0);
   snprintf(expected, sizeof expected, "eigenscope: %s: damaged, counts as missing: ", path);
   check_status(&place, true, ES_EXIT_UNFINISHED, "1\n", expected);

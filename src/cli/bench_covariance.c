@@ -1,0 +1,209 @@
+/* eigenscope bench covariance: accumulators beside the bare product that OpenBLAS makes of the same rows. */
+#include "bench.h"
+#include "eigenscope/clock.h"
+#include "eigenscope/covariance.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
+#include "eigenscope/spread.h"
+#include <cblas.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char usage[] =
+    "[mpirun -n P] eigenscope bench covariance [options]\n\n"
+    "Covariances of float rows, one thread for each rank, all ranks at once; useful GFLOP/s = rows*d*(d+1) of all "
+    "ranks\n"
+    "together, medians of interleaved rounds. 'straight': rows come a whole panel at a time; 'slices': 256 at a time, "
+    "as\n"
+    "from a layer; 'spread' (two ranks or more): one covariance over all ranks, each with its share of the rows.";
+
+static const es_option_t options[] = {
+    {"--widths", "LIST", false, "widths of the data matrix (default 16,32,64,128,256,512,1024,2048,4096)"},
+    {"--rows", "N", false, "rows of each rank and measurement, rounded up to panels (default about 0.3 s of work)"},
+    {"--repeats", "R", false, "measurements of each width, medians are printed (default 7)"},
+    {"--f64", NULL, false, "double rows"},
+};
+
+enum { SLICE = 256, SPREAD_BLOCK = 64, WAYS = 4 };
+typedef enum way { STRAIGHT, SLICES, SPREAD, PLAIN } way_t;
+
+typedef struct bench {
+  int rank, ranks;
+  int repeats;
+  int64_t rows; /* asked for; 0: by width */
+  es_real_t real;
+  /* of the width under way */
+  int32_t width, panel;
+  int64_t panels; /* in a measurement */
+  void *data;     /* (2 panels, width) */
+  void *product;  /* width × width */
+  es_cov_t cov;
+  es_cov_workspace_t workspace;
+  es_spread_t *spread;
+} bench_t;
+
+static size_t element(const bench_t *b) {
+  return b->real == ES_REAL_F64 ? sizeof(double) : sizeof(float);
+}
+
+static void fill(const bench_t *b, int64_t rows) {
+  for (int64_t i = 0; i < rows * b->width; i++) {
+    uint32_t words[4];
+    es_random_block(1, ES_RANDOM_TEST, (uint64_t)b->rank, (uint64_t)i, words);
+    if (b->real == ES_REAL_F64)
+      ((double *)b->data)[i] = (double)es_random_unit(words[0]);
+    else
+      ((float *)b->data)[i] = es_random_unit(words[0]);
+  }
+}
+
+static es_code_t open_width(bench_t *b, int32_t width, es_status_t *status) {
+  b->width = width;
+  b->panel = es_cov_panel_rows(width);
+  const double budget = b->real == ES_REAL_F64 ? 1e10 : 2e10, needed = budget / ((double)width * width);
+  const int64_t rows = b->rows > 0 ? b->rows : (int64_t)(needed < 131072.0 ? needed : 131072.0);
+  b->panels = 2 * ((rows + 2 * b->panel - 1) / (2 * b->panel));
+  if (b->panels < 4) b->panels = 4;
+  /* Two panels of rows that take turns; the spread accumulator's own panels are larger. */
+  const int64_t held = 2 * (int64_t)b->panel;
+  b->data = es_allocate((size_t)held * (size_t)width, element(b));
+  b->product = es_allocate((size_t)width * (size_t)width, element(b));
+  if (!b->data || !b->product) return es_fail(status, ES_SYSTEM, "bench", "out of memory for width %d", width);
+  fill(b, held);
+  if (b->real == ES_REAL_F64) {
+    ES_TRY(es_cov_create_f64(&b->cov, width, status));
+    return es_cov_workspace_create_f64(&b->workspace, width, status);
+  }
+  ES_TRY(es_cov_create(&b->cov, width, status));
+  return es_cov_workspace_create(&b->workspace, width, status);
+}
+
+static void close_width(bench_t *b) {
+  es_free(b->data);
+  es_free(b->product);
+  es_cov_destroy(&b->cov);
+  es_cov_workspace_destroy(&b->workspace);
+  es_spread_destroy(b->spread);
+  b->data = b->product = NULL;
+  b->spread = NULL;
+}
+
+static void add(bench_t *b, const void *rows, int64_t n) {
+  if (b->real == ES_REAL_F64)
+    es_cov_add_f64(&b->cov, &b->workspace, rows, n);
+  else
+    es_cov_add(&b->cov, &b->workspace, rows, n);
+}
+
+static void add_spread(bench_t *b, const void *rows, int64_t n) {
+  if (b->real == ES_REAL_F64)
+    es_spread_add_f64(b->spread, rows, n);
+  else
+    es_spread_add(b->spread, rows, n);
+}
+
+static void multiply(bench_t *b, const void *rows) {
+  const int32_t d = b->width;
+  if (b->real == ES_REAL_F64)
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, d, b->panel, 1.0, rows, d, 0.0, b->product, d);
+  else
+    cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, d, b->panel, 1.0f, rows, d, 0.0f, b->product, d);
+}
+
+/* One way through the rows of a measurement. */
+static void pass(bench_t *b, way_t way) {
+  const size_t line = (size_t)b->width * element(b);
+  for (int64_t p = 0; p < b->panels; p++) {
+    const char *rows = (const char *)b->data + (size_t)(p % 2) * (size_t)b->panel * line;
+    if (way == PLAIN) multiply(b, rows);
+    if (way == STRAIGHT) add(b, rows, b->panel);
+    if (way == SPREAD) add_spread(b, rows, b->panel);
+    for (int32_t i = 0; way == SLICES && i < b->panel; i += SLICE) add(b, rows + (size_t)i * line, SLICE);
+  }
+}
+
+static double seconds(bench_t *b, way_t way) {
+  es_cov_reset(&b->cov);
+  if (way == SPREAD) es_spread_reset(b->spread);
+  ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
+  const double start = es_clock();
+  pass(b, way);
+  ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
+  return es_clock() - start;
+}
+
+static void measure(bench_t *b) {
+  double taken[WAYS][ES_BENCH_REPEATS_MOST], rate[WAYS] = {0};
+  const double flops = (double)b->ranks * (double)b->panels * b->panel * b->width * (b->width + 1.0);
+  for (int r = -1; r < b->repeats; r++) { /* the first is not counted */
+    for (int way = 0; way < WAYS; way++) {
+      if (way == SPREAD && !b->spread) continue;
+      const double s = seconds(b, way);
+      if (r >= 0) taken[way][r] = s;
+    }
+  }
+  for (int way = 0; way < WAYS; way++) {
+    if (way != SPREAD || b->spread) rate[way] = flops / es_bench_median(taken[way], b->repeats) * 1e-9;
+  }
+  if (b->rank != 0) return;
+  printf("%8d %8d %10.2f %10.2f %10.2f %8.0f %% %8.0f %%", b->width, b->panel, rate[STRAIGHT], rate[SLICES],
+         rate[PLAIN], 100.0 * rate[STRAIGHT] / rate[PLAIN], 100.0 * rate[SLICES] / rate[PLAIN]);
+  if (b->spread) printf(" %10.2f %8.0f %%", rate[SPREAD], 100.0 * rate[SPREAD] / rate[PLAIN]);
+  printf("\n");
+  fflush(stdout);
+}
+
+static es_code_t bench_width(bench_t *b, int32_t width, es_status_t *status) {
+  open_width(b, width, status);
+  if (es_agree(MPI_COMM_WORLD, status) == ES_OK && b->ranks > 1)
+    es_spread_create(&b->spread, MPI_COMM_WORLD, width, SPREAD_BLOCK, b->real, status);
+  if (status->code == ES_OK) measure(b);
+  close_width(b);
+  return status->code;
+}
+
+static es_code_t bench_widths(bench_t *b, const es_arguments_t *arguments, es_status_t *status) {
+  int64_t repeats;
+  const char *list = es_arguments_option(arguments, "--widths");
+  ES_TRY(es_bench_number(arguments, "--rows", 0, INT32_MAX, &b->rows, status));
+  ES_TRY(es_bench_number(arguments, "--repeats", 7, ES_BENCH_REPEATS_MOST, &repeats, status));
+  b->repeats = (int)repeats;
+  b->real = es_arguments_option(arguments, "--f64") ? ES_REAL_F64 : ES_REAL_F32;
+  if (b->rank == 0) {
+    printf("Covariance of %s rows on %d rank%s, %s; useful GFLOP/s, medians of %d\n",
+           b->real == ES_REAL_F64 ? "double" : "float", b->ranks, b->ranks == 1 ? "" : "s", es_spectrum_library_name(),
+           b->repeats);
+    printf("%8s %8s %10s %10s %10s %10s %10s%s\n", "width", "panel", "straight", "slices", "SYRK", "of SYRK", "of SYRK",
+           b->ranks > 1 ? "     spread    of SYRK" : "");
+  }
+  for (const char *p = list ? list : "16,32,64,128,256,512,1024,2048,4096"; *p;) {
+    char *end;
+    const long width = strtol(p, &end, 10);
+    if (end == p || width < 1 || width > 65536 || (*end && *end != ','))
+      return es_fail(status, ES_INPUT, "bench", "--widths %s: must be numbers from 1 to 65536 with commas between",
+                     list);
+    ES_TRY(bench_width(b, (int32_t)width, status));
+    p = *end ? end + 1 : end;
+  }
+  return ES_OK;
+}
+
+int es_cli_bench_covariance(int argc, char **argv) {
+  bench_t b = {0};
+  es_arguments_t *arguments = NULL;
+  es_status_t status = {0};
+  es_spectrum_single_thread();
+  ES_MPI(MPI_Init(NULL, NULL));
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &b.rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &b.ranks));
+  if (es_arguments_parse(&arguments, argc, argv, usage, options, sizeof options / sizeof *options, 0, 0, &status) ==
+      ES_OK)
+    bench_widths(&b, arguments, &status);
+  es_arguments_destroy(arguments);
+  const int result = status.code == ES_OK ? ES_EXIT_OK
+                     : b.rank == 0        ? es_cli_report(&status)
+                                          : es_cli_exit_code(&status);
+  ES_MPI(MPI_Finalize());
+  return result;
+}

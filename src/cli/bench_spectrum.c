@@ -1,0 +1,162 @@
+/* eigenscope bench spectrum: eigensolvers side by side, on one rank, on each rank at once, and on all together. */
+#include "bench.h"
+#include "eigenscope/clock.h"
+#include "eigenscope/covariance.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "[mpirun -n P] eigenscope bench spectrum [options]\n\n"
+    "Eigenvalues of a full symmetric matrix in seconds, medians of interleaved rounds. 'alone': rank 0 solves one, the "
+    "others\nwait. 'each': every rank solves one of its own at the same time, seconds for one of them are the time "
+    "over "
+    "P. 'together':\nall ranks solve one. GFLOP/s count 4/3 n^3 whatever the algorithm does.";
+
+static const es_option_t options[] = {
+    {"--orders", "LIST", false, "orders of matrices (default 256,512,1024,2048)"},
+    {"--repeats", "N", false, "rounds, medians are printed (default 3)"},
+    {"--vectors", NULL, false, "also with all eigenvectors"},
+};
+
+/* Who takes part in one solve. */
+typedef enum way { ALONE, EACH, TOGETHER } way_t;
+static const char *const way_names[] = {"alone", "each", "together"};
+
+typedef struct contest {
+  const char *label;
+  const es_spectrum_backend_t *backend;
+  way_t way;
+  double share;
+  double seconds[ES_BENCH_REPEATS_MOST];
+} contest_t;
+
+enum { CONTESTS_MOST = 16 };
+typedef struct bench {
+  int rank, ranks, n_contests;
+  contest_t contests[CONTESTS_MOST];
+  int repeats;
+  double best_alone; /* of the order under way, values only */
+} bench_t;
+
+static void enter(bench_t *b, const char *label, const es_spectrum_backend_t *backend, way_t way, double share) {
+  b->contests[b->n_contests++] = (contest_t){.label = label, .backend = backend, .way = way, .share = share};
+}
+
+static void choose_contests(bench_t *b, bool vectors) {
+  const es_spectrum_backend_t *elpa = NULL;
+  es_spectrum_choose(&elpa, ES_CHOOSE_ELPA, 1, 1, NULL);
+  if (elpa && elpa->solver != ES_SOLVER_ELPA) elpa = NULL;
+  for (int v = 0; v <= vectors; v++) {
+    const double share = v ? 1.0 : 0.0;
+    enter(b, "dsyevd", &es_spectrum_lapack_plain, ALONE, share);
+    enter(b, "lapack", &es_spectrum_lapack, ALONE, share);
+    if (b->ranks > 1) enter(b, "lapack", &es_spectrum_lapack, EACH, share);
+    if (b->ranks > 1) enter(b, "scalapack", &es_spectrum_scalapack, TOGETHER, share);
+    if (b->ranks > 1 && elpa) enter(b, "elpa", elpa, TOGETHER, share);
+  }
+}
+
+/* A covariance-like matrix: symmetric, uniform elements, a heavy diagonal. */
+static void fill(double *triangle, int32_t n) {
+  for (size_t i = 0, end = es_triangle_size(n); i < end; i += 4) {
+    uint32_t words[4];
+    es_random_block(7, ES_RANDOM_TEST, 0, (uint64_t)i, words);
+    for (size_t w = 0; w < 4 && i + w < end; w++) triangle[i + w] = (double)es_random_unit(words[w]) - 0.5;
+  }
+  for (int32_t i = 0; i < n; i++) triangle[es_triangle_size(i) + (size_t)i] += (double)i / (double)n;
+}
+
+static double run(const bench_t *b, const contest_t *c, const es_eigenproblem_t *problem, double *values,
+                  es_status_t *status) {
+  es_vectors_t vectors = {0};
+  ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
+  const double start = es_clock();
+  if (c->way != ALONE || b->rank == 0) {
+    if (c->share > 0.0)
+      c->backend->eigenvectors(problem, c->share, values, &vectors, status);
+    else
+      c->backend->eigenvalues(problem, values, status);
+  }
+  ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
+  const double seconds = es_clock() - start;
+  es_free(vectors.rows);
+  return c->way == EACH ? seconds / b->ranks : seconds;
+}
+
+static void print_row(bench_t *b, contest_t *c, int32_t n) {
+  const double seconds = es_bench_median(c->seconds, b->repeats), flops = 4.0 / 3.0 * (double)n * n * n;
+  if (c->way == ALONE && c->share == 0.0) b->best_alone = fmin(b->best_alone, seconds);
+  if (b->rank != 0) return;
+  printf("%8d %-10s %-9s %5d %-8s %12.5f %10.2f %10.2f\n", n, c->label, way_names[c->way],
+         c->way == ALONE ? 1 : b->ranks, c->share > 0.0 ? "vectors" : "values", seconds, flops / seconds * 1e-9,
+         b->best_alone / seconds);
+  fflush(stdout);
+}
+
+static es_code_t bench_order(bench_t *b, int32_t n, es_status_t *status) {
+  double *triangle = es_allocate(es_triangle_size(n), sizeof *triangle);
+  double *values = es_allocate((size_t)n, sizeof *values);
+  if (!triangle || !values) es_fail(status, ES_SYSTEM, "bench", "out of memory for order %d", n);
+  es_code_t code = es_agree(MPI_COMM_WORLD, status);
+  if (code == ES_OK) fill(triangle, n);
+  const es_eigenproblem_t problem = {.order = n, .triangle = triangle, .comm = MPI_COMM_WORLD};
+  for (int r = 0; r < b->repeats && code == ES_OK; r++) {
+    for (int i = 0; i < b->n_contests && code == ES_OK; i++) {
+      b->contests[i].seconds[r] = run(b, &b->contests[i], &problem, values, status);
+      code = es_agree(MPI_COMM_WORLD, status);
+    }
+  }
+  b->best_alone = INFINITY;
+  for (int i = 0; i < b->n_contests && code == ES_OK; i++) print_row(b, &b->contests[i], n);
+  es_free(triangle);
+  es_free(values);
+  return code;
+}
+
+static es_code_t bench_orders(bench_t *b, const es_arguments_t *arguments, es_status_t *status) {
+  int64_t repeats;
+  const char *list = es_arguments_option(arguments, "--orders");
+  ES_TRY(es_bench_number(arguments, "--repeats", 3, ES_BENCH_REPEATS_MOST, &repeats, status));
+  b->repeats = (int)repeats;
+  choose_contests(b, es_arguments_option(arguments, "--vectors") != NULL);
+  if (b->rank == 0) {
+    printf("%d rank%s, one thread each; %s; %s; medians of %d\n", b->ranks, b->ranks == 1 ? "" : "s",
+           es_spectrum_library_name(), es_spectrum_collective_name(), b->repeats);
+    printf("%8s %-10s %-9s %5s %-8s %12s %10s %10s\n", "order", "solver", "who", "ranks", "what", "seconds", "GFLOP/s",
+           "speed-up");
+  }
+  for (const char *p = list ? list : "256,512,1024,2048"; *p;) {
+    char *end;
+    const long order = strtol(p, &end, 10);
+    if (end == p || order < 1 || order > ES_VECTORS_ORDER_MOST || (*end && *end != ','))
+      return es_fail(status, ES_INPUT, "bench", "--orders %s: must be numbers from 1 to %d with commas between", list,
+                     ES_VECTORS_ORDER_MOST);
+    ES_TRY(bench_order(b, (int32_t)order, status));
+    p = *end ? end + 1 : end;
+  }
+  return ES_OK;
+}
+
+int es_cli_bench_spectrum(int argc, char **argv) {
+  bench_t b = {0};
+  es_arguments_t *arguments = NULL;
+  es_status_t status = {0};
+  es_spectrum_single_thread();
+  ES_MPI(MPI_Init(NULL, NULL));
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &b.rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &b.ranks));
+  if (es_arguments_parse(&arguments, argc, argv, usage, options, sizeof options / sizeof *options, 0, 0, &status) ==
+      ES_OK)
+    bench_orders(&b, arguments, &status);
+  es_arguments_destroy(arguments);
+  const int result = status.code == ES_OK ? ES_EXIT_OK
+                     : b.rank == 0        ? es_cli_report(&status)
+                                          : es_cli_exit_code(&status);
+  ES_MPI(MPI_Finalize());
+  return result;
+}

@@ -1,0 +1,156 @@
+/* eigenscope merge JOB --to FILE.h5: the results of a grid in one file, as far as they are there. */
+#include "merge.h"
+#include "eigenscope/memory.h"
+#include "parts.h"
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char usage[] =
+    "eigenscope merge JOB --to FILE.h5 [--output DIR] [--no-spectra] [--set KEY=VALUE]...\n\n"
+    "Writes the results of all points of a job into one file: the same variables with a leading dimension point.\n"
+    "Complete and diverged points are merged, missing ones are listed, damaged ones named. Runs may go on meanwhile.\n"
+    "Exit code: 0 all complete, 2 some diverged, 3 some missing (a damaged file counts as missing; run again to go\n"
+    "on, then merge again).";
+
+static const es_option_t options[] = {
+    {"--to", "FILE.h5", false, "the merged file; one that is there is replaced once the new one is whole"},
+    {"--output", "DIR", false, "where results are (default: the job's `output`)"},
+    {"--no-spectra", NULL, false, "leave out eigenvalues and eigenvectors, which are most of the bytes"},
+    {"--set", "KEY=VALUE", true, "as it was given to run"},
+};
+
+static void print_refused(void *context, const char *path, const char *reason) {
+  (void)context;
+  fprintf(stderr, "eigenscope: %s: not merged, counts as missing: %s\n", path, reason);
+}
+
+/* --to must not replace what nobody wants to lose: only a merged file may be there. */
+static es_code_t check_target(const char *to, es_status_t *status) {
+  struct stat facts;
+  if (to == NULL || to[0] == '\0') return es_fail(status, ES_INPUT, "merge", "--to FILE.h5 is missing");
+  if (stat(to, &facts) != 0 || es_merged_check(to)) return ES_OK;
+  return es_fail(status, ES_INPUT, "merge", "--to %s: is there and no merged file; choose another name or remove it",
+                 to);
+}
+
+/* How many points there are of each outcome, and which are not merged. */
+typedef struct survey {
+  int64_t counts[4];      /* by es_outcome_t */
+  es_selection_t missing; /* the index array is owned */
+} survey_t;
+
+static es_code_t count(const es_merge_t *merge, int64_t n, survey_t *out, es_status_t *status) {
+  *out = (survey_t){.missing = {.index = es_allocate((size_t)n, sizeof(int64_t))}};
+  if (out->missing.index == NULL)
+    return es_fail(status, ES_SYSTEM, "merge", "out of memory for %lld points", (long long)n);
+  for (int64_t i = 0; i < n; i++) {
+    const es_outcome_t outcome = es_merge_outcome(merge, i);
+    out->counts[outcome]++;
+    if (outcome == ES_OUTCOME_MISSING || outcome == ES_OUTCOME_DAMAGED) out->missing.index[out->missing.n++] = i;
+  }
+  return ES_OK;
+}
+
+static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const char *to, const char *missing,
+                              es_status_t *status) {
+  es_text_t job = {0};
+  const es_provenance_t *all;
+  es_provenance_t own[2];
+  int n = 0;
+  /* Of this program: what wrote each point stands with the point. */
+  const int n_all = es_cli_provenance(&all);
+  for (int i = 0; i < n_all && n < 2; i++) {
+    if (strcmp(all[i].name, "version") == 0 || strcmp(all[i].name, "revision") == 0) own[n++] = all[i];
+  }
+  es_merge_describe(plan, &job);
+  const es_merge_header_t header = {.job_name = es_job_name(plan->job),
+                                    .job = es_text_get(&job),
+                                    .missing = missing,
+                                    .provenance = own,
+                                    .n_provenance = n};
+  if (job.failed)
+    es_fail(status, ES_SYSTEM, "merge", "out of memory for the job's description");
+  else
+    es_merge_write(merge, to, &header, status);
+  es_text_destroy(&job);
+  return status->code;
+}
+
+static void print_survey(const survey_t *survey, int64_t n, const char *to, const char *missing) {
+  const int64_t complete = survey->counts[ES_OUTCOME_COMPLETE], diverged = survey->counts[ES_OUTCOME_DIVERGED];
+  struct stat facts;
+  if (complete + diverged == 0)
+    printf("nothing to merge: %lld points, none complete or diverged\n", (long long)n);
+  else
+    printf("merged %lld of %lld points (%lld complete, %lld diverged) into %s, %.1f MB\n",
+           (long long)(complete + diverged), (long long)n, (long long)complete, (long long)diverged, to,
+           stat(to, &facts) == 0 ? (double)facts.st_size * 1e-6 : 0.0);
+  if (survey->missing.n > 0) printf("missing: %s\n", missing);
+}
+
+static int exit_code(const survey_t *survey) {
+  if (survey->missing.n > 0) return ES_EXIT_UNFINISHED;
+  return survey->counts[ES_OUTCOME_DIVERGED] > 0 ? ES_EXIT_FAILED : ES_EXIT_OK;
+}
+
+static es_code_t merge_plan(const es_plan_t *plan, const char *to, bool spectra, int *result, es_status_t *status) {
+  const int64_t n = es_grid_count(plan->grid);
+  const char **ids = es_allocate((size_t)n, sizeof *ids);
+  es_merge_t *merge = NULL;
+  survey_t survey = {0};
+  es_text_t missing = {0};
+  if (ids == NULL) return es_fail(status, ES_SYSTEM, "merge", "out of memory for %lld points", (long long)n);
+  for (int64_t i = 0; i < n; i++) ids[i] = es_grid_id(plan->grid, i);
+  es_code_t code = es_merge_create(&merge, plan->output, ids, n, spectra, print_refused, NULL, status);
+  if (code == ES_OK) code = count(merge, n, &survey, status);
+  if (code == ES_OK) es_selection_print(&survey.missing, &missing);
+  if (missing.failed) code = es_fail(status, ES_SYSTEM, "merge", "out of memory for the list of missing points");
+  if (code == ES_OK && survey.missing.n < n) code = write_merged(plan, merge, to, es_text_get(&missing), status);
+  if (code == ES_OK) {
+    print_survey(&survey, n, to, es_text_get(&missing));
+    *result = exit_code(&survey);
+  }
+  es_text_destroy(&missing);
+  es_selection_destroy(&survey.missing);
+  es_merge_destroy(merge);
+  es_free(ids);
+  return code;
+}
+
+/* HDF5 takes and gives back half a MiB for each file that it opens; libc must not fetch it anew from the kernel each
+ * time, which would be half of all the time. */
+static void keep_freed_memory(void) {
+#ifdef __GLIBC__
+  mallopt(M_TRIM_THRESHOLD, 128 << 20);
+  mallopt(M_TOP_PAD, 16 << 20);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+#endif
+}
+
+int es_cli_merge(int argc, char **argv) {
+  es_arguments_t *a = NULL;
+  es_plan_t plan;
+  es_status_t status = {0};
+  int result = ES_EXIT_OK;
+  keep_freed_memory();
+  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, not the end */
+  es_code_t code = es_arguments_parse(&a, argc, argv, usage, options, sizeof options / sizeof *options, 1, 1, &status);
+  if (code == ES_OK) code = check_target(es_arguments_option(a, "--to"), &status);
+  if (code == ES_OK) {
+    es_plan_request_t request = {.path = es_arguments_positional(a, 0), .output = es_arguments_option(a, "--output")};
+    request.n_sets = es_arguments_all(a, "--set", &request.sets);
+    code = es_plan_open(&plan, &request, &status);
+    if (code == ES_OK) {
+      merge_plan(&plan, es_arguments_option(a, "--to"), es_arguments_option(a, "--no-spectra") == NULL, &result,
+                 &status);
+      es_plan_destroy(&plan);
+    } else if (code == ES_SYSTEM) {
+      status.code = ES_INPUT; /* the job cannot be read */
+    }
+  }
+  es_arguments_destroy(a);
+  return status.code == ES_OK ? result : es_cli_report(&status);
+}

@@ -1,0 +1,155 @@
+/* The points of a merged file, for people and for machines. */
+#include "eigenscope/memory.h"
+#include "merge.h"
+#include "parts.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct listing {
+  es_show_format_t format;
+  es_text_t *out;
+  es_table_t table;
+  int64_t rows;
+  bool varies[ES_COLUMNS_MAX]; /* columns that tell points apart, or are no axes */
+  char *first[ES_COLUMNS_MAX]; /* owned; cells of the first point */
+} listing_t;
+
+/* ---- which axes vary: asked before anything is shown ---- */
+
+static void compare(void *context, const es_merged_info_t *info, const es_merged_point_t *point) {
+  listing_t *l = context;
+  if (point == NULL) return;
+  for (int i = 0; i < info->n_names && i < ES_COLUMNS_MAX; i++) {
+    if (l->rows == 0) l->first[i] = es_duplicate(point->cells[i]);
+    const bool axis = i > 0 && i < info->n_names - 2;
+    l->varies[i] = l->varies[i] || !axis || l->first[i] == NULL || strcmp(l->first[i], point->cells[i]) != 0;
+  }
+  l->rows++;
+}
+
+/* ---- a table ---- */
+
+static void begin_table(listing_t *l, const es_merged_info_t *info) {
+  bool any = false;
+  es_text_append(l->out, "%s", info->job_name);
+  for (int i = 0; i < info->n_names; i++) {
+    if (l->varies[i]) continue;
+    es_text_append(l->out, "%s%s %s", any ? ", " : ": ", info->names[i], l->first[i] != NULL ? l->first[i] : "");
+    any = true;
+  }
+  es_text_append(l->out, "\n%lld of %lld points", (long long)info->n_points, (long long)info->n_grid);
+  if (info->missing[0] != '\0') es_text_append(l->out, ", missing: %s", info->missing);
+  es_text_append(l->out, "\n\n");
+  for (int i = 0; i < info->n_names - 1; i++) {
+    if (l->varies[i]) es_table_column(&l->table, info->names[i], i == 0);
+  }
+  es_table_column(&l->table, "accuracy", true);
+  es_table_column(&l->table, "saturation", true);
+  es_table_column(&l->table, "reason", false);
+}
+
+static void number_cell(es_table_t *table, double value) {
+  if (isnan(value))
+    es_table_cell(table, "-");
+  else
+    es_table_cell(table, "%.4f", value);
+}
+
+static void add_table_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {
+  for (int i = 0; i < info->n_names - 1; i++) {
+    if (l->varies[i]) es_table_cell(&l->table, "%s", point->cells[i]);
+  }
+  number_cell(&l->table, point->accuracy);
+  number_cell(&l->table, point->mean_saturation);
+  es_table_cell(&l->table, "%s", point->cells[info->n_names - 1]);
+}
+
+/* ---- csv and json: the same columns, all of them ---- */
+
+/* RFC 4180: quoted where it must be. */
+static void append_csv(es_text_t *out, const char *text) {
+  if (strpbrk(text, ",\"\r\n") == NULL) {
+    es_text_append(out, "%s", text);
+    return;
+  }
+  es_text_append(out, "\"");
+  for (const char *c = text; *c != '\0'; c++) es_text_append(out, *c == '"' ? "\"\"" : "%c", *c);
+  es_text_append(out, "\"");
+}
+
+static void begin_csv(listing_t *l, const es_merged_info_t *info) {
+  for (int i = 0; i < info->n_names; i++) es_text_append(l->out, "%s,", info->names[i]);
+  es_text_append(l->out, "accuracy,mean_saturation\n");
+}
+
+static void append_csv_number(es_text_t *out, const char *before, double value) {
+  char text[32];
+  es_text_append(out, "%s%s", before, isnan(value) ? "" : es_text_double(value, text));
+}
+
+static void add_csv_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {
+  for (int i = 0; i < info->n_names; i++) {
+    append_csv(l->out, point->cells[i]);
+    es_text_append(l->out, ",");
+  }
+  append_csv_number(l->out, "", point->accuracy);
+  append_csv_number(l->out, ",", point->mean_saturation);
+  es_text_append(l->out, "\n");
+}
+
+static void begin_json(listing_t *l, const es_merged_info_t *info) {
+  es_text_append(l->out, "{\n  \"job_name\": ");
+  es_text_append_quoted(l->out, info->job_name);
+  es_text_append(l->out, ",\n  \"n_points\": %lld,\n  \"n_grid\": %lld,\n  \"missing\": ", (long long)info->n_points,
+                 (long long)info->n_grid);
+  es_text_append_quoted(l->out, info->missing);
+  es_text_append(l->out, ",\n  \"points\": [");
+}
+
+static void append_json_number(es_text_t *out, const char *name, double value) {
+  char text[32];
+  es_text_append(out, ", \"%s\": %s", name, isfinite(value) ? es_text_double(value, text) : "null");
+}
+
+static void add_json_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {
+  es_text_append(l->out, "%s\n    {", l->rows > 0 ? "," : "");
+  for (int i = 0; i < info->n_names; i++) {
+    es_text_append(l->out, "%s\"%s\": ", i > 0 ? ", " : "", info->names[i]);
+    if (info->words[i])
+      es_text_append_quoted(l->out, point->cells[i]);
+    else
+      es_text_append(l->out, "%s", point->cells[i][0] != '\0' ? point->cells[i] : "null");
+  }
+  append_json_number(l->out, "accuracy", point->accuracy);
+  append_json_number(l->out, "mean_saturation", point->mean_saturation);
+  es_text_append(l->out, "}");
+}
+
+static void show_point(void *context, const es_merged_info_t *info, const es_merged_point_t *point) {
+  typedef void begin_t(listing_t * l, const es_merged_info_t *info);
+  typedef void row_t(listing_t * l, const es_merged_info_t *info, const es_merged_point_t *point);
+  static begin_t *const begins[] = {begin_table, begin_csv, begin_json}; /* as es_show_format_t */
+  static row_t *const rows[] = {add_table_row, add_csv_row, add_json_row};
+  listing_t *l = context;
+  if (point == NULL) {
+    begins[l->format](l, info);
+    return;
+  }
+  rows[l->format](l, info, point);
+  l->rows++;
+}
+
+es_code_t es_merge_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status) {
+  listing_t l = {.format = format, .out = out};
+  es_code_t code = format == ES_SHOW_TABLE ? es_merged_read(path, compare, &l, status) : ES_OK;
+  l.rows = 0;
+  if (code == ES_OK) code = es_merged_read(path, show_point, &l, status);
+  if (format == ES_SHOW_TABLE) es_table_print(&l.table, out);
+  if (format == ES_SHOW_JSON) es_text_append(out, "\n  ]\n}\n");
+  if (code == ES_OK && out->failed)
+    code = es_fail(status, ES_SYSTEM, "show", "%s: cannot be shown: out of memory", path);
+  for (int i = 0; i < ES_COLUMNS_MAX; i++) es_free(l.first[i]);
+  es_table_destroy(&l.table);
+  return code;
+}

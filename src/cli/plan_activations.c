@@ -1,0 +1,92 @@
+/* What a job of activations would do: its layers, the way each is accumulated, time and memory. */
+#include "eigenscope/accumulator.h"
+#include "eigenscope/capture.h"
+#include "eigenscope/external.h"
+#include "eigenscope/spectrum.h"
+#include "parts.h"
+#include <stdio.h>
+
+static const int64_t process_bytes = 60 << 20; /* with MPI, HDF5 and OpenBLAS, and the part that is read at a time */
+
+static es_rows_info_t rows_of(const es_point_t *point, const es_external_layer_t *layer, int64_t samples) {
+  const es_shape_t shape = {layer->h, layer->w, layer->c};
+  const es_method_t *method = es_method(point->measure.method);
+  return (es_rows_info_t){method->width(shape, point->measure.method_size),
+                          layer->is_double ? ES_REAL_F64 : ES_REAL_F32,
+                          samples * method->positions(shape, point->measure.method_size)};
+}
+
+static bool is_measured(const es_point_t *point, const char *layer) {
+  for (int i = 0; i < point->measure.n_layers; i++) {
+    if (es_text_match(point->measure.layers[i], layer)) return true;
+  }
+  return false;
+}
+
+/* One triangle at the rate of SYRK on this kind of machine (Zen 4, `eigenscope bench covariance`), 70 GFLOP/s a rank.
+ */
+static double covariance_seconds(const es_rows_info_t *rows, int ranks) {
+  const double order = rows->rows < rows->width ? (double)rows->rows : rows->width;
+  return (double)rows->rows * rows->width * order / (70e9 * ranks);
+}
+
+static double layer_seconds(const es_rows_info_t *rows, int ranks) {
+  const bool gram = es_accumulator_way(rows->width, rows->rows) == ES_WAY_GRAM;
+  const int32_t order = gram ? (int32_t)rows->rows : rows->width;
+  return es_spectrum_seconds(order, ranks, false) + covariance_seconds(rows, ranks);
+}
+
+int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_t *info, int ranks) {
+  const es_point_t *point = es_job_base(plan->job);
+  int64_t most = 0, sum = 0;
+  for (int i = 0; i < info->n_layers; i++) {
+    if (!is_measured(point, info->layers[i].name)) continue;
+    const es_rows_info_t rows = rows_of(point, &info->layers[i], info->most_samples);
+    const es_way_t way = es_accumulator_way(rows.width, rows.rows);
+    const int32_t order = way == ES_WAY_GRAM ? (int32_t)rows.rows : rows.width;
+    int64_t bytes = es_accumulator_bytes(&rows, point->train.lanes, ranks) + es_spectrum_bytes(order, ranks, false);
+    if (way == ES_WAY_LANES) bytes += 3 * 8 * (int64_t)es_cov_moments_size(rows.width);
+    if (bytes > most) most = bytes;
+    sum += bytes;
+  }
+  /* Layers that fit together are accumulated in one round. */
+  return process_bytes + (most > (1 << 30) || sum < (1 << 30) ? (sum < most         ? sum
+                                                                 : most > (1 << 30) ? most
+                                                                                    : sum)
+                                                              : 1 << 30);
+}
+
+void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out) {
+  static const char *const headings[] = {"width", "rows", "s"};
+  const es_point_t *point = es_job_base(plan->job);
+  const int32_t epochs = es_external_epochs(&point->external);
+  es_table_t table = {0};
+  double total = 0.0;
+  es_table_column(&table, "layer", false);
+  es_table_column(&table, "shape", false);
+  es_table_column(&table, "way", false);
+  for (int i = 0; i < 3; i++) es_table_column(&table, headings[i], true);
+  for (int i = 0; i < info->n_layers; i++) {
+    const es_external_layer_t *layer = &info->layers[i];
+    if (!is_measured(point, layer->name)) continue;
+    const es_rows_info_t rows = rows_of(point, layer, info->most_samples);
+    const double seconds = layer_seconds(&rows, ranks);
+    es_table_cell(&table, "%s", layer->name);
+    es_table_cell(&table, "%d x %d x %d", layer->h, layer->w, layer->c);
+    es_table_cell(&table, "%s", es_way_name(es_accumulator_way(rows.width, rows.rows)));
+    es_table_cell(&table, "%d", rows.width);
+    es_table_cell(&table, "%lld", (long long)rows.rows);
+    es_table_cell(&table, "%.2f", seconds);
+    total += seconds;
+  }
+  es_table_print(&table, out);
+  const int files = epochs * (1 + es_external_has(&point->external, ES_EVAL));
+  es_text_append(out,
+                 "\n%d file%s of %lld samples, %d classes; about %.0f s on %d rank%s beside reading; results go to "
+                 "%s/points/%s.h5\n",
+                 files, files == 1 ? "" : "s", (long long)info->most_samples, info->classes, total * files, ranks,
+                 ranks == 1 ? "" : "s", plan->output, es_grid_id(plan->grid, 0));
+  es_text_append(out, "memory: up to %.0f MiB for each rank\n",
+                 (double)es_plan_activations_bytes(plan, info, ranks) / (1 << 20));
+  es_table_destroy(&table);
+}
