@@ -1,0 +1,228 @@
+"""slurm/submit.sh, array.sbatch and resubmit.sh on a real SLURM cluster, which is started on this machine for the test: an
+array whose tasks are told to stop, requeued, killed and resubmitted ends with the same file as one plain mpirun."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+import harness  # noqa: E402
+import results  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+SKIPPED = 77  # ctest's name for it: see SKIP_RETURN_CODE
+PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
+NEEDED = ("slurmctld", "slurmd", "munged", "sbatch", "mpirun")
+# The quickstart's grid, on images that need no download, with epochs enough for a signal to fall between two of them.
+SETS = ["--set", "grid.dataset=shapes", "--set",
+        "datasets.shapes={format: synthetic, size: 16, channels: 1, train: 192, eval: 64}",
+        "--set", "train.epochs=40", "--set", "train.batch=64"]
+
+
+class Array(results.Case):
+    def setUp(self):
+        super().setUp()
+        # The cluster cannot have blanks in its path, all else can.
+        self.base = pathlib.Path(tempfile.mkdtemp(prefix="eigenscope-slurm-", dir="/tmp"))
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
+        self.env |= {"PATH": PATH, "SLURM_TEST_CPUS": "4", "EIGENSCOPE": harness.PROGRAM,
+                     "SLURM_CONF": str(self.base / "cluster/etc/slurm.conf")}
+        self.work = self.folder / "a sweep"
+        shutil.copytree(harness.SOURCE / "slurm", self.folder / "a tree/slurm")
+        shutil.copytree(harness.SOURCE / "jobs", self.work / "jobs")
+        self.guard()
+        subprocess.run([HERE / "up.sh", self.base / "cluster"], env=self.env, check=True, timeout=60)
+
+    def guard(self):
+        """Somebody who stops the cluster when this process ends, by whatever means: when the pipe from it is closed."""
+        script = 'exec 3<&0; (cat <&3; "$0" "$1/cluster"; rm -rf "$1") > /dev/null 2>&1 &'
+        process = subprocess.Popen(["sh", "-c", script, HERE / "down.sh", self.base], env=self.env, stdin=subprocess.PIPE,
+                                   start_new_session=True)
+        self.addCleanup(self.stop, process)
+
+    def stop(self, process):
+        process.stdin.close()
+        process.wait()
+        end = time.monotonic() + 60
+        while self.base.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        self.assertFalse(self.base.exists(), "the cluster was not stopped")
+
+    # ---- SLURM ----
+
+    def call(self, *command, expect=0):
+        done = subprocess.run([str(word) for word in command], cwd=self.work, env=self.env, capture_output=True, text=True,
+                              timeout=60)
+        if expect is not None:
+            self.assertEqual(done.returncode, expect, f"{command}\n{done.stdout}\n{done.stderr}\n{self.logs()}")
+        return done
+
+    def submit(self, script, *options):
+        """(array, merge): their job numbers."""
+        done = self.call(self.folder / "a tree/slurm" / script, *SETS, "--run", "--quiet", *options,
+                         "jobs/quickstart.yaml", "-n", "2", "--time=10", "--mem-per-cpu=100")
+        return re.match(r"array (\d+): .*\nmerge (\d+): ", done.stdout).groups()
+
+    def status(self, *options, expect=3):
+        return self.call(harness.PROGRAM, "status", "jobs/quickstart.yaml", *SETS, *options, expect=expect).stdout
+
+    def facts(self, job):
+        done = self.call("scontrol", "-o", "show", "job", job)
+        return [dict(re.findall(r"(\w+)=(\S*)", line)) for line in done.stdout.splitlines()]
+
+    def logs(self):
+        return "".join(f"== {path.name}\n{path.read_text()}" for path in sorted(self.work.glob("results/*/slurm/*.log")))
+
+    def log(self, name):
+        return (self.work / "results/quickstart/slurm" / name).read_text()
+
+    def until(self, condition, seconds=150):
+        """The first true value of condition()."""
+        end = time.monotonic() + seconds
+        while not (value := condition()):
+            if time.monotonic() > end:
+                self.fail(f"nothing after {seconds} s of waiting\n{self.call('scontrol', 'show', 'job').stdout}\n{self.logs()}")
+            time.sleep(0.2)
+        return value
+
+    def ended(self, job):
+        """Facts of a job without array, once it has ended."""
+        facts = self.facts(job)[0]
+        return facts if facts["JobState"] in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL") else None
+
+    def shares(self):
+        """The points of each task of the newest array."""
+        newest = max((self.work / "results/quickstart/slurm").glob("tasks-*"), key=lambda path: path.stat().st_mtime_ns)
+        return [line for line in newest.read_text().splitlines() if not line.startswith("#")]
+
+    def started(self, points):
+        """Points of which a state is saved, far from the last epoch."""
+        rows = [line.split() for line in self.status("--points", points, expect=None).splitlines()]
+        return [row[0] for row in rows if "started" in row and 1 <= int(row[row.index("started") + 1].split("/")[0]) <= 30]
+
+    def kill(self, task):
+        """SIGKILL for the script of an array task and all that it runs: what a lost node does."""
+        marks = [f"SLURM_CONF={self.env['SLURM_CONF']}".encode(), f"SLURM_ARRAY_TASK_ID={task}".encode()]
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                variables = (path / "environ").read_bytes().split(b"\0")
+                script = b"slurm_script" in (path / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if all(mark in variables for mark in marks):
+                found.append((not script, int(path.name)))  # the script first, or it would see the others die
+        self.assertIn(False, [other for other, _ in found], "the script does not run")
+        for _, pid in sorted(found):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    # ---- the story ----
+
+    def test_story(self):
+        array, merge = self.submit("submit.sh", "--tasks", "3")
+        shares = self.shares()
+        self.assertEqual(len(shares), 3)
+
+        # One task is told to stop, keeps what is saved, and requeues itself; another is killed with all that it runs.
+        self.until(lambda: self.started(shares[0]))
+        self.call("scancel", "--batch", "--signal=USR1", f"{array}_0")
+        self.until(lambda: self.started(shares[1]))
+        self.kill("1")
+        self.until(lambda: self.ended(merge))
+        tasks = {task["ArrayTaskId"]: task for task in self.facts(array)}
+        self.assertEqual([tasks[i]["JobState"] for i in "012"], ["COMPLETED", "FAILED", "COMPLETED"], self.logs())
+        self.assertEqual([tasks[i]["Restarts"] for i in "012"], ["1", "0", "0"])
+        self.assertIn("srun --mpi=pmix", self.log(f"{array}_0.log"))
+        self.assertIn(f"{array}_0: unfinished, requeued\n", self.log(f"{array}_0.log"))
+        missing = self.status("--missing").strip()
+        self.assertTrue(missing)
+        self.assertEqual(self.status("--missing", "--points", shares[1]).strip(), missing)
+        self.assert_merged(merge, missing)
+
+        # A queued array of the same folder is in the way of another; a cancelled one does not come back.
+        self.call("scontrol", "update", "partitionname=main", "state=down")
+        array, merge = self.submit("resubmit.sh", "--launcher", "mpirun --oversubscribe")
+        self.assertEqual(",".join(self.shares()), missing)
+        done = self.call(self.folder / "a tree/slurm/resubmit.sh", *SETS, "jobs/quickstart.yaml", expect=1)
+        self.assertRegex(done.stderr, f"array {array} for results/quickstart is still in the queue: wait for it, or scancel it")
+        self.call("scontrol", "update", "partitionname=main", "state=up")
+
+        # The same with mpirun, which gets TERM: it goes on from the states that the killed ranks left.
+        before = self.saved(missing)
+        self.assertTrue(any(epoch > 0 for epoch in before.values()), before)
+        self.until(lambda: [row for row, epoch in self.saved(missing).items() if epoch > before[row]])
+        self.call("scancel", "--batch", "--signal=TERM", f"{array}_0")
+        self.until(lambda: self.ended(merge))
+        log = self.log(f"{array}_0.log")
+        self.assertIn(": mpirun --oversubscribe ", log)
+        task = self.facts(array)[0]
+        self.assertEqual((task["JobState"], task["Restarts"]), ("COMPLETED", "1"), self.logs())
+        self.assertEqual(self.status("--missing", expect=0), "")
+        self.assertEqual(self.call(self.folder / "a tree/slurm/resubmit.sh", *SETS, "jobs/quickstart.yaml").stdout,
+                         "nothing is missing\n")
+        self.assert_merged(merge, "")
+        self.assert_as_one_mpirun()
+
+    def test_cancelled_task_stays_cancelled(self):
+        array, merge = self.submit("submit.sh", "--points", "5")
+        self.until(lambda: self.started("5"))
+        self.call("scancel", array)
+        self.until(lambda: self.ended(merge))
+        task = self.facts(array)[0]
+        self.assertEqual((task["JobState"], task["Restarts"]), ("CANCELLED", "0"), self.logs())
+        self.assertEqual(self.status("--missing"), "0-5\n")
+
+    def saved(self, points):
+        """Last saved epoch of points that are not complete: 0 where nothing is saved, 40 when complete."""
+        rows = [line.split() for line in self.status("--points", points, expect=None).splitlines()]
+        rows = {row[0]: row for row in rows if row and row[0].isdigit() and len(row) > 5}
+        return {point: 40 if "complete" in row else int(row[row.index("started") + 1].split("/")[0]) if "started" in row else 0
+                for point, row in rows.items()}
+
+    def assert_merged(self, merge, missing):
+        log, facts = self.log(f"{merge}_merge.log"), self.ended(merge)
+        self.assertEqual(facts["ExitCode"], "3:0" if missing else "0:0", log)
+        self.assertTrue((self.work / "results/quickstart/quickstart.h5").exists(), log)
+        self.assertEqual(f"missing: {missing}\n" in log, bool(missing), log)
+
+    def assert_as_one_mpirun(self):
+        """The whole grid by one mpirun without SLURM: the same bits, in the files of the points and in the merged one."""
+        self.call("mpirun", "--oversubscribe", "-n", "2", harness.PROGRAM, "run", "jobs/quickstart.yaml", *SETS, "--quiet",
+                  "--output", "whole")
+        (self.folder / "whole").symlink_to(self.work / "whole")
+        (self.folder / "array").symlink_to(self.work / "results/quickstart")
+        self.assert_same("whole", "array")
+        self.call(harness.PROGRAM, "merge", "jobs/quickstart.yaml", *SETS, "--output", "whole", "--to", "whole.h5")
+        merged = self.work / "results/quickstart/quickstart.h5"
+        self.assertEqual(self.different_merged(merged, self.work / "whole.h5"), [])
+
+    def different_merged(self, a, b):
+        """What two merged files differ in, besides where and when their points and they themselves were made."""
+        of_the_run = {"ranks_per_point", "elapsed_seconds", "started", "host"}
+        one, other = ({name: value for name, value in results.variables(path).items() if name not in of_the_run}
+                      for path in (a, b))
+        self.assertIn("saturation", one)
+        names = results.different(one, other)
+        one, other = ({name: value for name, value in results.attributes(path).items()
+                       if name not in of_the_run and not name.startswith("merged_")} for path in (a, b))
+        return names + [f"attribute {name}" for name in sorted(set(one) | set(other))
+                        if not np.array_equal(one.get(name), other.get(name))]
+
+
+if __name__ == "__main__":
+    missing = [name for name in NEEDED if shutil.which(name, path=PATH) is None]
+    if missing:
+        print(f"skipped: {', '.join(missing)} not installed (Debian: slurmctld slurmd)")
+        sys.exit(SKIPPED)
+    unittest.main()
