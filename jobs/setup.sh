@@ -20,15 +20,17 @@ python() {
 }
 
 found() { # kind:name,name,... : is one of them there, by whatever means?
-  local kind=${1%%:*} names name includes
+  local kind=${1%%:*} names name includes libraries
   IFS=, read -ra names <<<"${1#*:}"
   IFS=: read -ra includes <<<"${CMAKE_PREFIX_PATH:-/usr}"
+  libraries=("${includes[@]/%//lib}" "${includes[@]/%//lib64}")
   includes=("${includes[@]/%//include}")
   for name in "${names[@]}"; do
     case $kind in
       command) command -v "$name" ;;
       package) pkg-config --exists "$name" ;;
       header) "${CC:-gcc}" "${includes[@]/#/-I}" -E -include "$name" -x c /dev/null ;;
+      library) "${CC:-gcc}" "${libraries[@]/#/-L}" -x c - "-l$name" -o /dev/null <<<'int main(void) { return 0; }' ;;
       python) "$(python)" -c "import $name" ;;
       debian) ! installed "$name" ;;
       file) [[ -e ${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}/$name ]] ;;

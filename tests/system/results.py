@@ -31,9 +31,9 @@ DTYPES = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64
 # ---- results ----
 
 def variables(path):
-    """Every variable of a result file by name; "seconds", which no two runs share, left out."""
+    """Every variable of a result file, or of a merged one, by name, without what no two runs share."""
     with h5py.File(path) as file:
-        return {name: file[name][()] for name in file if name != "seconds"}
+        return {name: file[name][()] for name in file if name not in {"seconds", *OF_THE_RUN}}
 
 
 def attributes(path):

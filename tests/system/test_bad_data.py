@@ -116,7 +116,7 @@ class Data(Refused):
         self.refuse("files", "class 3")
 
     def test_more_than_fits_into_memory(self):
-        self.refuse("not enough memory for 75000", "MiB of images", arguments=["--set", "datasets={files: {format: synthetic, train: 10000000, eval: 45}}",
+        self.refuse("would need about", "GiB on this node", arguments=["--set", "datasets={files: {format: synthetic, train: 10000000, eval: 45}}",
                                               "--set", "grid.resolution=512"])
 
 
@@ -128,7 +128,7 @@ class Options(Refused):
                                  (["--task 3/2: ", "I is below N"], ["--task", "3/2"]),
                                  (["--task 0/0: "], ["--task", "0/0"]),
                                  (["--progress foo: must be lines or live"], ["--progress", "foo"]),
-                                 (["--ranks-per-point 3: must be a power of two"], ["--ranks-per-point", "3"]),
+                                 (["--ranks-per-point 3: there are only 1 ranks (mpirun -n 3 or more)"], ["--ranks-per-point", "3"]),
                                  (["--ranks-per-point 16: there are only 1 ranks (mpirun -n 16 or more)"],
                                   ["--ranks-per-point", "16"]),
                                  (["unknown option --frobnicate; usage: eigenscope run JOB"], ["--frobnicate"]),

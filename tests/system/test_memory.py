@@ -1,6 +1,7 @@
 """plan predicts the memory of a point: within 25 % of what run --verbose measures, per rank and per node."""
 import json
 import re
+import subprocess
 
 import harness
 
@@ -43,6 +44,22 @@ class Memory(harness.Case):
 
     def test_four_ranks(self):
         self.check(4, model="vgg16")
+
+    def test_what_does_not_fit_is_refused_before_it_starts(self):
+        path = self.write("job.yaml", JOB.format(model="vgg11", width=8, train=512, optimizer="adam", method="channelwise"))
+        done = subprocess.run(["bash", "-c", f"ulimit -v 6000000; exec {harness.PROGRAM} run {path} --output out"],
+                              cwd=self.folder, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, r"^eigenscope: .*job.yaml: point 0 would need about [0-9.]+ GiB on this node for 1 rank at 1 a "
+                                      r"point; [0-9.]+ GiB are free: spread the ranks over more nodes\n$")
+        self.assertEqual(done.stdout, "")
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_residual(self):
+        self.check(2, model="resnet18", width="1/8")
+
+    def test_depthwise(self):
+        self.check(1, model="mobilenet_v2", width="1/8")
 
 
 if __name__ == "__main__":

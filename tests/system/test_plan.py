@@ -112,7 +112,8 @@ class Overview(harness.Case):
         for arguments, sentence in (((), "a command is missing; eigenscope --help lists them"),
                                     (("plann",), 'unknown command "plann"; did you mean "plan"?'),
                                     (("frobnicate",), 'unknown command "frobnicate"; eigenscope --help lists them'),
-                                    (("merge", "x"), "the command merge is not in this version yet"),
+                                    (("merge", "x"), "--to FILE.h5 is missing"),
+                                    (("checkpoint", "info", "x"), "the command checkpoint is not in this version yet"),
                                     (("--version", "x"), "one argument too many, x; usage: eigenscope --version [--verbose]"),
                                     (("plan", "a", "--format", "xml"), "--format xml: must be table or json"),
                                     (("show", "a", "--format", "xml"), "--format xml: must be table, csv or json")):

@@ -136,7 +136,21 @@ class State(results.Case):
         self.run_job("--quiet", "--points", "0", expect=2)
         for path in (self.folder / "out" / "points").iterdir():
             path.rmdir()
-        self.state, = (self.folder / "out" / "state").iterdir()
+        self.state, self.previous = sorted((self.folder / "out" / "state").iterdir(), key=lambda p: len(p.name))
+
+    def use_previous(self, message):
+        """The run warns, goes on from the state before, and ends with the same bits."""
+        done = self.run_job("--points", "0")
+        self.assertRegex(done.stderr, rf"^eigenscope: point 0: warning: out/state/{self.state.name}: {message}; going on "
+                                      "from the state before it\n$")
+        self.assertIn("epoch 2/3", done.stdout)
+        self.assertNotIn("epoch 1/3", done.stdout)
+        self.run_job("--quiet")
+        self.assert_same("whole", "out")
+        self.assertEqual(self.states(), [])
+
+    def states(self):
+        return list((self.folder / "out" / "state").iterdir())
 
     def refuse(self, message):
         """The point fails with the message, its neighbours complete; without the state it completes too."""
@@ -150,6 +164,24 @@ class State(results.Case):
         self.run_job("--quiet")
         self.assert_same("whole", "out")
 
+    def test_previous(self):
+        self.assertEqual(self.previous.name, f"{self.state.stem}.previous.safetensors")
+        self.assertEqual(results.read_safetensors(self.previous)[1]["epoch"], "1")
+        with self.subTest("truncated"):
+            self.state.write_bytes(self.state.read_bytes()[:-100])
+            self.use_previous(".+")
+
+    def test_previous_instead_of_flipped_bit(self):
+        data = bytearray(self.state.read_bytes())
+        data[len(data) // 2] ^= 1
+        self.state.write_bytes(data)
+        self.use_previous(".*xxh3.*")
+
+    def test_both_damaged(self):
+        self.state.write_bytes(b"")
+        self.previous.write_bytes(self.previous.read_bytes()[:-1])
+        self.refuse(".+")
+
     def test_sound(self):
         self.assertEqual(results.read_safetensors(self.state)[1]["epoch"], "2")
         done = self.run_job("--points", "0")
@@ -159,14 +191,17 @@ class State(results.Case):
         self.assert_same("whole", "out")
 
     def test_truncated(self):
+        self.previous.unlink()
         self.state.write_bytes(self.state.read_bytes()[:-100])
         self.refuse(".+")
 
     def test_empty(self):
+        self.previous.unlink()
         self.state.write_bytes(b"")
         self.refuse(".+")
 
     def test_one_bit(self):
+        self.previous.unlink()
         data = bytearray(self.state.read_bytes())
         data[len(data) // 2] ^= 1
         self.state.write_bytes(data)

@@ -24,7 +24,9 @@ TEXT = "text"
 SPLIT_EPOCH = ("split", "epoch")
 SPLIT_EPOCH_LAYER = ("split", "epoch", "layer")
 # Name, type and dimensions in the order of the file; written out here, so that the program cannot change them unnoticed.
-COORDINATES = {"split": TEXT, "epoch": "<i4", "layer": TEXT, "delta": "<f8", "component": "<i4"}
+COORDINATES = {"split": TEXT, "epoch": "<i4", "layer": TEXT, "delta": "<f8", "component": "<i4", "class": "<i4",
+               "reference": TEXT}
+STABILITY = ("reference", "split", "epoch", "delta")
 VARIABLES = {
     "layer_kind": (TEXT, ("layer",)),
     "layer_width": ("<i4", ("layer",)),
@@ -49,12 +51,16 @@ VARIABLES = {
     "intrinsic_dimension": ("<i4", (*SPLIT_EPOCH_LAYER, "delta")),
     "saturation": ("<f8", (*SPLIT_EPOCH_LAYER, "delta")),
     "eigenvalues": ("<f8", (*SPLIT_EPOCH_LAYER, "component")),
+    "recall": ("<f8", ("split", "epoch", "class")),
+    "stability_distance": ("<f8", STABILITY),
+    "stability_pearson": ("<f8", STABILITY),
+    "stability_spearman": ("<f8", STABILITY),
 }
 LAYERS = ["features.0", "features.4", "features.8", "features.11", "features.15", "features.18", "features.22",
           "features.25", "classifier.2", "classifier.6"]
 WIDTHS = [4, 8, 16, 16, 32, 32, 32, 32, 16, 3]
 SIDES = [32, 16, 8, 8, 4, 4, 2, 2, 1, 1]  # of the layers' outputs: eight convolutions, five poolings, two linear layers
-EXTENTS = {"split": 2, "epoch": 5, "layer": 10, "delta": 2, "component": 32}
+EXTENTS = {"split": 2, "epoch": 5, "layer": 10, "delta": 2, "component": 32, "class": 3, "reference": 2}
 MEASURED = {"train": [3, 4], "eval": [0, 3, 4]}  # every third and the last; before training there is eval only
 ATTRIBUTES = {"schema": "eigenscope", "schema_version": 1, "outcome": "complete", "reason": "", "job_name": "t",
               "axes": "dataset model width classes resolution seed", "dataset": "toy", "model": "vgg11",
@@ -121,6 +127,8 @@ class Schema(harness.Case):
         self.assertEqual(list(file["layer"].asstr()), LAYERS)
         self.assertEqual(list(file["delta"]), [0.9, 0.99])
         self.assertEqual(list(file["component"]), list(range(32)))
+        self.assertEqual(list(file["class"]), [0, 1, 2])
+        self.assertEqual(list(file["reference"].asstr()), ["previous", "last"])
 
     def test_attributes_of_variables(self):
         file = self.open()
@@ -136,11 +144,11 @@ class Schema(harness.Case):
                     fill = variable.attrs["_FillValue"]
                     self.assertEqual((fill.dtype, fill.shape), (variable.dtype, (1,)))
                     np.testing.assert_array_equal(fill, [np.nan if variable.dtype.kind == "f" else -1])
-        np.testing.assert_array_equal(file["flags"].attrs["flag_masks"], np.array([1, 2, 4], np.uint8))
+        np.testing.assert_array_equal(file["flags"].attrs["flag_masks"], np.array([1, 2, 4, 8], np.uint8))
         self.assertEqual(file["flags"].attrs["flag_masks"].dtype, np.uint8)
-        self.assertEqual(file["flags"].attrs["flag_meanings"], "dead undersampled nonfinite")
-        np.testing.assert_array_equal(file["solver"].attrs["flag_values"], [0, 1, 2])
-        self.assertEqual(file["solver"].attrs["flag_meanings"], "none lapack scalapack")
+        self.assertEqual(file["flags"].attrs["flag_meanings"], "dead undersampled nonfinite fallback")
+        np.testing.assert_array_equal(file["solver"].attrs["flag_values"], [0, 1, 2, 3])
+        self.assertEqual(file["solver"].attrs["flag_meanings"], "none lapack scalapack elpa")
 
     def test_creation_order_is_tracked(self):
         file = self.open()
@@ -177,6 +185,16 @@ class Schema(harness.Case):
             self.assertTrue((attributes[name] > 0).all() and (attributes[name] <= 1).all())
         for name in PROVENANCE:
             self.assertGreater(len(attributes[name]), 0, name)
+
+    def test_files_of_before(self):
+        """What was written without the groups of today is a result all the same."""
+        with h5py.File(self.path, "r+") as file:
+            for name in ("recall", "class", *[name for name in VARIABLES if name.startswith("stability")], "reference"):
+                del file[name]
+        table = self.run_program("show", self.path).stdout
+        self.assertIn("saturation, eval split", table)
+        header = self.run_program("show", self.path, "--format", "csv").stdout.splitlines()[0]
+        self.assertTrue(header.endswith(",saturation"), header)
 
     def test_job_makes_the_same_point(self):
         """The stored job is a job file of its own, which has this one point."""
@@ -280,7 +298,7 @@ class Schema(harness.Case):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         for line in ("layer = 10 ;", "string layer(layer) ;", "double eigenvalues(split, epoch, layer, component) ;",
                      "int intrinsic_dimension(split, epoch, layer, delta) ;", "saturation:_FillValue = NaN ;",
-                     "samples:_FillValue = -1LL ;", "flags:flag_masks = 1UB, 2UB, 4UB ;",
+                     "samples:_FillValue = -1LL ;", "flags:flag_masks = 1UB, 2UB, 4UB, 8UB ;",
                      'string :schema = "eigenscope" ;', ":width = 0.0625 ;", ":seed = 0LL ;", 'string :reason = "" ;'):
             self.assertIn(f"\t{line}\n", done.stdout.replace("\t\t", "\t").replace("\tstring saturation", "\tsaturation"))
         # Data too: strings of variable length are where netCDF-C is touchy.

@@ -69,7 +69,7 @@ class Scripts(harness.Case):
         for row in rows:
             self.assertEqual(len(row), 5, row)
             self.assertIn(row[1], ["build", "run", "data", "test"])
-            self.assertRegex(row[4], r"^(command|package|header|python|file|debian):\S+$")
+            self.assertRegex(row[4], r"^(command|package|header|library|python|file|debian):\S+$")
 
     def test_nothing_missing_installs_nothing(self):
         log = self.run_script("jobs/setup.sh", sudo=True)

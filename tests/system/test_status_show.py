@@ -48,10 +48,50 @@ class StatusAndShow(harness.Case):
         self.run_program("run", "job.yaml", "--quiet")
         self.status(expect=0)
 
+    def test_started_point(self):
+        self.run_program("run", "job.yaml", "--points", "0,2", "--quiet")
+        # A folder in the way of the result: the state of the epoch before stays.
+        ids = [point["id"] for point in json.loads(self.run_program("plan", "job.yaml", "--format", "json").stdout)["points"]]
+        blocked = self.folder / f"results/tiny/points/{ids[1]}.h5"
+        blocked.mkdir()
+        self.run_program("run", "job.yaml", "--quiet", expect=2)
+        blocked.rmdir()
+        done = self.status(expect=3).stdout
+        self.assertEqual(done.splitlines()[4].split()[:4], ["1", "1", "started", "1/2"])
+        self.assertIn("3 points: 2 complete, 0 diverged, 0 damaged, 1 missing (1 started) in results/tiny/points/", done)
+        # A state of another point, or one that is cut within its header, says nothing.
+        state = self.folder / f"results/tiny/state/{ids[1]}.safetensors"
+        whole = state.read_bytes()
+        for content in (whole[:40], b"", whole.replace(ids[1].encode(), ids[0].encode())):
+            state.write_bytes(content)
+            done = self.status(expect=3).stdout
+            self.assertEqual(done.splitlines()[4].split()[:4], ["1", "1", "missing", "-"])
+            self.assertNotIn("started", done)
+
+    def test_selection(self):
+        self.run_program("run", "job.yaml", "--points", "1", "--quiet")
+        done = self.status("--points", "1", expect=0).stdout
+        self.assertIn("\n1 point: 1 complete,", done)
+        self.assertEqual(self.status("--points", "1", "--missing", expect=0).stdout, "")
+        self.assertEqual(self.status("--points", "0-1", "--missing", expect=3).stdout, "0\n")
+        # Shares as run takes them: together everything, each point once.
+        shares = [self.status("--task", f"{i}/2", "--missing", "--output", "none", expect=3).stdout.strip()
+                  for i in range(2)]
+        self.assertEqual(sorted(",".join(shares).split(",")), ["0", "1", "2"])
+        self.assertEqual(self.status("--task", "0/2", "--points", "1-2", "--missing", expect=0).stdout, "")
+        self.assertEqual(self.status("--task", "1/2", "--points", "1-2", "--missing", expect=3).stdout, "2\n")
+        self.assertEqual(self.status("--task", "2/4", "--points", "1-2", expect=0).stdout.split("\n")[-2],
+                         "0 points: 0 complete, 0 diverged, 0 damaged, 0 missing in results/tiny/points/")
+        for wrong, message in (("--points=3", "there is no point 3; the grid has 0-2"), ("--task=2/2", "counted from 0")):
+            done = self.status(wrong, expect=1)
+            self.assertIn(message, done.stderr)
+            self.assertEqual(done.stdout, "")
+
     def test_status_needs_no_data(self):
         self.write("job.yaml", JOB.replace("{format: synthetic, classes: 2, complexity: 1, size: 16, channels: 1, "
                                            "train: 48, eval: 16}", "{format: idx, path: /no/such/folder}"))
         self.assertEqual(self.status("--missing", expect=3).stdout, "0-2\n")
+        self.assertIn("there is no folder /no/such/folder", self.status("--task", "0/2", expect=1).stderr)
 
     def test_show(self):
         self.run_program("run", "job.yaml", "--points", "1", "--quiet")

@@ -1,0 +1,133 @@
+"""source: activations. What others wrote is measured as numpy would, on any number of ranks, and streams by epochs."""
+import glob
+import unittest
+
+import h5py
+import numpy as np
+
+import harness
+
+JOB = "name: acts\nsource: activations\nactivations: {file: acts.h5%s}\nmeasure: {delta: [0.9, 0.99]%s}\n"
+
+
+class Activations(harness.Case):
+    def setUp(self):
+        super().setUp()
+        generator = np.random.default_rng(7)
+        n = 600
+        self.layers = {
+            "conv1": (generator.normal(size=(n, 6, 6, 24)) * generator.uniform(0.1, 3, 24) + 5).astype("f4"),
+            "wide": generator.normal(size=(n, 800)).astype("f4"),
+            "fc": generator.normal(size=(n, 40)) * np.arange(1, 41) + 1e4,
+            "tokens": generator.normal(size=(n, 1, 7, 16)).astype("f2"),
+            "bad": np.where(np.arange(n * 12).reshape(n, 12) == 99, np.nan, 1.0).astype("f4"),
+            "dead": np.ones((n, 5), "f4"),
+        }
+        self.write_file("acts.h5", self.layers)
+
+    def write_file(self, name, layers):
+        with h5py.File(self.folder / name, "w", track_order=True) as file:
+            for key, values in layers.items():
+                file[key] = values
+
+    def result(self, output):
+        return h5py.File(glob.glob(f"{self.folder}/{output}/points/*.h5")[0])
+
+    def check_numpy(self, file, epoch=0, layers=None, split=0):
+        names = list(file["layer"].asstr()[:])
+        for name, values in (layers or self.layers).items():
+            x = values.astype("f8").reshape(-1, values.shape[-1])
+            found = file["eigenvalues"][split, epoch, names.index(name), :x.shape[1]]
+            self.assertEqual(file["samples"][split, epoch, names.index(name)], len(x))
+            if name == "bad":
+                self.assertTrue(np.isnan(found).all())
+                self.assertEqual(file["flags"][split, epoch, names.index(name)], 4)
+                continue
+            expected = np.sort(np.linalg.eigvalsh(np.cov(x.T, bias=True)))[::-1]
+            error = np.abs(found - expected).max() / max(expected.max(), 1e-300)
+            self.assertLess(error, 1e-13 if values.dtype == "f8" else 1e-6, name)
+
+    def test_numbers_and_the_same_bits_on_any_number_of_ranks(self):
+        job = self.write("job.yaml", JOB % ("", ""))
+        outputs = []
+        for ranks in (1, 2, 3, 5, 11):
+            self.run_program("run", job, "--quiet", "--output", f"out{ranks}", ranks=ranks)
+            outputs.append(self.result(f"out{ranks}"))
+        self.check_numpy(outputs[0])
+        for other in outputs[1:]:
+            for name in ("eigenvalues", "saturation", "flags", "samples", "trace"):
+                np.testing.assert_array_equal(outputs[0][name][()], other[name][()])
+        self.assertEqual(outputs[0].attrs["train_mode"], "inference")
+        flags = dict(zip(outputs[0]["layer"].asstr()[:], outputs[0]["flags"][0, 0]))
+        self.assertEqual(flags, {"conv1": 0, "wide": 2, "fc": 0, "tokens": 0, "bad": 4, "dead": 1})
+
+    def test_wider_than_one_rank_should_hold(self):
+        generator = np.random.default_rng(3)
+        basis = generator.normal(size=(6, 4200)).astype("f4")
+        self.write_file("acts.h5", {"huge": (generator.normal(size=(4400, 6)) @ basis).astype("f4")})
+        job = self.write("job.yaml", JOB % ("", ""))
+        self.assertIn("spread", self.run_program("plan", job).stdout)
+        self.run_program("run", job, "--quiet", "--output", "two", ranks=2, timeout=280)
+        file = self.result("two")
+        self.assertEqual(list(file["intrinsic_dimension"][0, 0, 0] <= 6), [True, True])
+        with h5py.File(self.folder / "acts.h5") as acts:
+            x = acts["huge"][()].astype("f8")
+        small = np.sort(np.linalg.eigvalsh(np.cov((x @ np.linalg.qr(basis.T.astype("f8"))[0]).T, bias=True)))[::-1]
+        np.testing.assert_allclose(file["eigenvalues"][0, 0, 0, :6], small, rtol=1e-4)
+        self.assertEqual(file["solver"][0, 0, 0], 2)
+
+    def test_folder_of_npy_and_two_splits(self):
+        (self.folder / "acts").mkdir()
+        for name, values in self.layers.items():
+            np.save(self.folder / "acts" / f"{name}.npy", values)
+        job = self.write("job.yaml", (JOB % ("", "")).replace("acts.h5", "acts, eval: acts.h5"))
+        self.run_program("run", job, "--quiet", "--output", "out", ranks=2, expect=None)
+        if glob.glob(f"{self.folder}/out/points/*.h5"):  # the order of layers in a folder is that of names
+            self.fail("files whose layers differ in order were taken for the same")
+        job = self.write("job.yaml", (JOB % ("", "")).replace("acts.h5", "acts, eval: acts"))
+        self.run_program("run", job, "--quiet", "--output", "out", ranks=2)
+        self.check_numpy(self.result("out"))
+        self.check_numpy(self.result("out"), split=1)
+
+    def test_epochs(self):
+        layers = [{"fc": self.layers["fc"] * scale} for scale in (1, 2, 3)]
+        for epoch, values in zip((0, 1, 5), layers):
+            self.write_file(f"acts-{epoch}.h5", values)
+        job = self.write("job.yaml", (JOB % (", epochs: [0, 1, 5]", "")).replace("acts.h5", '"acts-{epoch}.h5"'))
+        self.run_program("run", job, "--quiet", "--output", "out")
+        file = self.result("out")
+        self.assertEqual(list(file["epoch"][()]), [0, 1, 5])
+        for i, values in enumerate(layers):
+            self.check_numpy(file, i, values)
+        (self.folder / "acts-1.h5").unlink()
+        (self.folder / "acts-5.h5").unlink()
+        done = self.run_program("run", job, "--output", "other", expect=1)
+        self.assertRegex(done.stderr, r"job.yaml:3: files of activations are not there: .*acts-1.h5, .*acts-5.h5\n$")
+
+    def test_methods_and_layers(self):
+        for method, columns in (("flatten", 864), ("mean", 24), ("{pool: 2}", 96)):
+            job = self.write("job.yaml", JOB % ("", f", method: {method}, layers: [conv1]"))
+            self.run_program("run", job, "--quiet", "--output", f"out{columns}", ranks=2)
+            file = self.result(f"out{columns}")
+            self.assertEqual(list(file["layer_width"][()]), [columns])
+            x = self.layers["conv1"].astype("f8")
+            if method == "flatten":
+                x = x.reshape(len(x), -1)
+            elif method == "mean":
+                x = x.mean(axis=(1, 2))
+            else:
+                x = x.reshape(len(x), 2, 3, 2, 3, 24).mean(axis=(2, 4)).reshape(len(x), -1)
+            expected = np.sort(np.linalg.eigvalsh(np.cov(x.T, bias=True)))[::-1]
+            found = file["eigenvalues"][0, 0, 0, :columns]
+            self.assertLess(np.abs(found - expected).max() / expected.max(), 1e-6)
+
+    def test_other_files_than_before(self):
+        job = self.write("job.yaml", JOB % ("", ""))
+        self.run_program("run", job, "--quiet")
+        self.write_file("acts.h5", {"fc": self.layers["fc"] + 1.0})
+        done = self.run_program("run", job, expect=1)
+        self.assertIn("was measured on other activations", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

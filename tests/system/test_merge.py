@@ -1,0 +1,402 @@
+"""merge: real sweeps in one file, every number compared with the files of the points."""
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import unittest
+
+import h5py
+import netCDF4
+import numpy as np
+import xarray
+
+import harness
+
+# Two networks of different depth, two learning rates of which one diverges, and a point with epochs and deltas of its own.
+JOB = """\
+name: sweep
+output: out
+grid:
+  - {dataset: shapes, model: [tiny, flat], seed: [0, 1]}
+  - {dataset: shapes, model: tiny, classes: [2, 3], train.learning_rate: [0.1, 1.0e+18], train.epochs: 2}
+models: {tiny: {vgg: [8, M, 12, M]}, flat: {mlp: [6]}}
+datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 16, train: 48, eval: 16}}
+train: {epochs: 3, batch: 16, learning_rate: 0.05}
+measure: {delta: [0.9, 0.99], splits: [train, eval]}
+"""
+MISSING = 3
+DIVERGED = [5, 7]
+NO_MPI = {"OMPI_MCA_pml": "none-such", "OMPI_MCA_btl": "none-such"}
+BY_VALUE = ("epoch", "delta", "probe_epoch")
+
+
+def text(values):
+    return [value.decode() if isinstance(value, bytes) else value for value in np.ravel(values)]
+
+
+class Sweep(harness.Case):
+    """A folder with a job, of which all points but one are done; it runs once for all tests."""
+    done = None
+
+    def setUp(self):
+        super().setUp()
+        self.write("job.yaml", JOB)
+        if Sweep.done is None:
+            self.run_program("run", "job.yaml", "--points", "0-2,4-7", "--quiet", expect=2)
+            Sweep.done = {path.name: path.read_bytes() for path in (self.folder / "out/points").iterdir()}
+        for name, content in Sweep.done.items():
+            path = self.folder / "out/points" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def merge(self, *arguments, to="all.h5", expect=3, **options):
+        return self.run_program("merge", "job.yaml", "--to", to, *arguments, expect=expect, env=NO_MPI, **options)
+
+    def ids(self):
+        plan = json.loads(self.run_program("plan", "job.yaml", "--format", "json").stdout)
+        return [point["id"] for point in plan["points"]]
+
+    def point(self, index):
+        return self.folder / "out/points" / f"{self.ids()[index]}.h5"
+
+    def edit(self, index):
+        return h5py.File(self.point(index), "r+")
+
+    # ---- comparing ----
+
+    def places(self, merged, one, dimension):
+        """Where the entries of one point are along a dimension of the merged file."""
+        if dimension in BY_VALUE:
+            values = list(merged[dimension][()])
+            return [values.index(value) for value in one[dimension][()]]
+        return list(range(one[dimension].shape[0]))
+
+    def assert_same_variable(self, merged, row, one, name):
+        variable, theirs = one[name], merged[name]
+        dimensions = [dimension[0].name.strip("/") for dimension in variable.dims]
+        self.assertEqual([dimension[0].name.strip("/") for dimension in theirs.dims], ["point", *dimensions])
+        whole = theirs[row]
+        picked = whole[np.ix_(*[self.places(merged, one, dimension) for dimension in dimensions])]
+        if h5py.check_string_dtype(variable.dtype):
+            self.assertEqual(text(picked), text(variable[()]))
+        else:
+            self.assertEqual(picked.dtype, variable.dtype)
+            np.testing.assert_array_equal(picked, variable[()], name)
+        # Everything else is padding.
+        rest = np.ones(whole.shape, bool)
+        rest[np.ix_(*[self.places(merged, one, dimension) for dimension in dimensions])] = False
+        padding = whole[rest]
+        if h5py.check_string_dtype(variable.dtype):
+            self.assertEqual(set(text(padding)) - {""}, set())
+        elif whole.dtype.kind == "f":
+            self.assertTrue(np.isnan(padding).all(), name)
+        else:
+            self.assertEqual(set(padding.tolist()) - {-1 if whole.dtype.kind == "i" else 0}, set(), name)
+
+    def assert_same_point(self, merged, row, path, spectra=True):
+        with h5py.File(path, "r") as one:
+            coordinates = [name for name in one if h5py.h5ds.is_scale(one[name].id)]
+            checked = 0
+            for name in one:
+                if name in coordinates or (name == "eigenvalues" and not spectra):
+                    continue
+                self.assert_same_variable(merged, row, one, name)
+                checked += 1
+            self.assertGreater(checked, 20)
+            names = text(merged["layer_name"][row])
+            self.assertEqual([name for name in names if name], text(one["layer"][()]))
+            for name in ("point_id", "outcome", "reason", "host", "started", "dataset_fingerprint",
+                         *one.attrs["axes"].split()):
+                value = merged[name][row]
+                self.assertEqual(value.decode() if isinstance(value, bytes) else value, one.attrs[name], name)
+            self.assertEqual(merged["elapsed_seconds"][row], float(one.attrs["elapsed_seconds"]))
+            self.assertEqual(merged["ranks_per_point"][row], int(one.attrs["ranks_per_point"]))
+
+
+class Merge(Sweep):
+    def test_every_number(self):
+        done = self.merge()
+        self.assertIn("merged 7 of 8 points (5 complete, 2 diverged) into all.h5, ", done.stdout)
+        self.assertIn("\nmissing: 3\n", done.stdout)
+        self.assertEqual(done.stderr, "")
+        ids = self.ids()
+        with h5py.File(self.folder / "all.h5", "r") as merged:
+            self.assertEqual(list(merged["point"]), [0, 1, 2, 4, 5, 6, 7])
+            self.assertEqual(text(merged["point_id"]), [ids[i] for i in merged["point"]])
+            self.assertEqual(list(merged["epoch"]), [0, 1, 2, 3])
+            self.assertEqual(list(merged["delta"]), [0.9, 0.99])
+            self.assertEqual(merged["layer_name"].shape, (7, 4))
+            for row, index in enumerate(merged["point"][()]):
+                with self.subTest(point=index):
+                    self.assert_same_point(merged, row, self.point(index))
+            self.assertEqual([i for i, outcome in zip(merged["point"], text(merged["outcome"])) if outcome == "diverged"],
+                             DIVERGED)
+            np.testing.assert_array_equal(np.isnan(merged["train_learning_rate"]), [True] * 3 + [False] * 4)
+
+    def test_union_of_epochs_and_deltas_by_value(self):
+        self.write("job.yaml", JOB.replace("delta: [0.9, 0.99], splits: [train, eval]", "delta: [0.5, 0.99], every: 2"))
+        self.run_program("run", "job.yaml", "--points", "0", "--quiet")
+        # As if the first job's point 0 had been measured at deltas of its own.
+        source = self.folder / "out/points" / f"{self.ids()[0]}.h5"
+        self.write("job.yaml", JOB)
+        target = self.point(0)
+        source.rename(target)
+        with self.edit(0) as file:
+            file.attrs["point_id"] = target.stem
+        self.merge()
+        with h5py.File(self.folder / "all.h5", "r") as merged:
+            self.assertEqual(list(merged["delta"]), [0.5, 0.9, 0.99])
+            self.assertTrue(np.isfinite(merged["saturation"][0, 1, 3, 0, 0]))
+            self.assertTrue(np.isnan(merged["saturation"][0, :, :, :, 1]).all())
+            for row, index in enumerate(merged["point"][()]):
+                self.assert_same_point(merged, row, self.point(index))
+
+    def test_root_attributes(self):
+        self.merge()
+        with h5py.File(self.folder / "all.h5", "r") as merged:
+            attributes = merged.attrs
+            self.assertEqual((attributes["schema"], attributes["schema_version"], attributes["job_name"]),
+                             ("eigenscope", 1, "sweep"))
+            self.assertEqual((attributes["n_points"], attributes["n_grid"], attributes["missing"]), (7, 8, "3"))
+            self.assertEqual(attributes["axes"], "dataset model width classes resolution seed train_learning_rate "
+                                                 "train_epochs")
+            for name in ("version", "revision", "compiler", "merged_version", "merged_revision"):
+                self.assertTrue(attributes[name], name)
+            job = attributes["job"]
+        # The stored job has the same points in the same order.
+        ids = self.ids()
+        self.write("job.yaml", job)
+        self.assertEqual(self.ids(), ids)
+
+    def test_complete_grid(self):
+        self.write("job.yaml", JOB.replace("[0.1, 1.0e+18]", "[0.1]"))
+        self.run_program("run", "job.yaml", "--quiet")
+        self.assertNotIn("missing", self.merge(expect=0).stdout)
+        with h5py.File(self.folder / "all.h5", "r") as merged:
+            self.assertEqual(merged.attrs["missing"], "")
+
+    def test_diverged_points_alone_are_2(self):
+        self.run_program("run", "job.yaml", "--quiet", expect=2)
+        self.merge(expect=2)
+
+    def test_nothing_to_merge(self):
+        done = self.merge("--output", "elsewhere")
+        self.assertEqual(done.stdout, "nothing to merge: 8 points, none complete or diverged\nmissing: 0-7\n")
+        self.assertFalse((self.folder / "all.h5").exists())
+
+    def test_without_spectra(self):
+        self.merge()
+        self.merge("--no-spectra", to="small.h5")
+        with h5py.File(self.folder / "small.h5", "r") as merged:
+            self.assertNotIn("eigenvalues", merged)
+            self.assertNotIn("component", merged)
+            for row, index in enumerate(merged["point"][()]):
+                self.assert_same_point(merged, row, self.point(index), spectra=False)
+
+    def test_same_points_same_bytes(self):
+        self.merge()
+        self.merge(to="again.h5")
+        self.assertEqual((self.folder / "all.h5").read_bytes(), (self.folder / "again.h5").read_bytes())
+
+    def test_replaces_a_merged_file_and_nothing_else(self):
+        self.merge()
+        self.run_program("run", "job.yaml", "--points", "3", "--quiet")
+        self.merge(expect=2)
+        with h5py.File(self.folder / "all.h5", "r") as merged:
+            self.assertEqual(merged.attrs["n_points"], 8)
+        for name in ("job.yaml", self.point(0)):
+            before = (self.folder / name).read_bytes()
+            self.assertIn("no merged file", self.merge(to=name, expect=1).stderr)
+            self.assertEqual((self.folder / name).read_bytes(), before)
+        self.assertIn("--to FILE.h5 is missing", self.run_program("merge", "job.yaml", expect=1).stderr)
+
+    def test_sub_folders(self):
+        """Above 1,000 points results lie in sub-folders; wherever they are, they are found."""
+        path = self.point(0)
+        below = path.parent / path.stem[:2] / path.name
+        below.parent.mkdir()
+        path.rename(below)
+        self.merge()
+        self.assertEqual(self.run_program("status", "job.yaml", "--missing", expect=3).stdout, "3\n")
+        with h5py.File(self.folder / "all.h5", "r") as merged:
+            self.assert_same_point(merged, 0, below)
+
+
+class Refused(Sweep):
+    def assert_refused(self, index, reason, to="all.h5"):
+        done = self.merge(to=to)
+        self.assertIn(f"{self.point(index).name}: not merged, counts as missing: {reason}", done.stderr)
+        both = {1: "1,3", 2: "2-3", 4: "3-4"}[index]
+        self.assertIn(f"\nmissing: {both}\n", done.stdout)
+        with h5py.File(self.folder / to, "r") as merged:
+            self.assertEqual(list(merged["point"]), [i for i in range(8) if i not in (index, 3)])
+            for row, other in enumerate(merged["point"][()]):
+                self.assert_same_point(merged, row, self.point(other))
+
+    def test_truncated(self):
+        content = self.point(1).read_bytes()
+        self.point(1).write_bytes(content[:len(content) // 2])
+        self.assert_refused(1, "is damaged: the file cannot be read: ")
+
+    def test_damaged_spectra(self):
+        """Bits that only show when the numbers are read."""
+        with h5py.File(self.point(2), "r") as file:
+            chunk = file["eigenvalues"].id.get_chunk_info(0)
+        content = bytearray(self.point(2).read_bytes())
+        content[chunk.byte_offset:chunk.byte_offset + chunk.size] = bytes(255 for _ in range(chunk.size))
+        self.point(2).write_bytes(content)
+        self.assert_refused(2, "is damaged: eigenvalues cannot be read: ")
+
+    def test_other_schema_version(self):
+        with self.edit(4) as file:
+            file.attrs["schema_version"] = np.int32(7)
+        self.assert_refused(4, "is no result of eigenscope: its schema has version 7, this program reads version 1")
+
+    def test_renamed(self):
+        shutil.copy(self.point(0), self.point(1))
+        self.assert_refused(1, f"holds point {self.point(0).stem}, not the one of its name")
+
+    def test_older_file_without_groups(self):
+        """What older programs did not write is missing in their points alone."""
+        with self.edit(0) as file:
+            for name in ("recall", "class", "stability_distance", "stability_pearson", "stability_spearman", "reference"):
+                del file[name]
+        self.merge()
+        with h5py.File(self.folder / "all.h5", "r") as merged:
+            self.assertTrue(np.isnan(merged["recall"][0]).all())
+            for row, index in enumerate(merged["point"][()]):
+                self.assert_same_point(merged, row, self.point(index))
+
+
+class ManyPoints(harness.Case):
+    def test_sub_folders_above_1000_points(self):
+        """run puts results of large grids into sub-folders, and keeps what lies flat from when the grid was smaller."""
+        job = JOB.replace("model: [tiny, flat], seed: [0, 1]", "model: flat, seed: [%s]")
+        for count, index in ((2, 0), (1001, 1), (1001, 0)):
+            self.write("job.yaml", job % ", ".join(map(str, range(count))))
+            self.run_program("run", "job.yaml", "--points", index, "--quiet")
+        found = sorted(path.relative_to(self.folder / "out/points").parts for path in (self.folder / "out").rglob("*.h5"))
+        self.assertEqual(sorted(map(len, found)), [1, 2])  # point 0 was not done again
+        below = max(found, key=len)
+        self.assertEqual(below[0], below[1][:2])
+        done = self.run_program("merge", "job.yaml", "--to", "all.h5", expect=3)
+        self.assertIn("merged 2 of 1005 points", done.stdout)
+        self.assertIn("missing: 2-1004\n", done.stdout)
+
+
+class FullDisk(Sweep):
+    def assert_no_room(self, limit):
+        def limited():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        before = sorted(os.listdir(self.folder))
+        content = (self.folder / "all.h5").read_bytes() if "all.h5" in before else None
+        done = subprocess.run([harness.PROGRAM, "merge", "job.yaml", "--to", "all.h5"], cwd=self.folder, text=True,
+                              capture_output=True, preexec_fn=limited, timeout=60)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertEqual(done.stderr, "eigenscope: all.h5: cannot be written: File too large\n")
+        self.assertEqual(sorted(os.listdir(self.folder)), before)
+        if content is not None:
+            self.assertEqual((self.folder / "all.h5").read_bytes(), content)
+
+    def test_no_room(self):
+        """Wherever the disk fills, nothing is left under the final name, and what was there stays."""
+        self.merge(to="whole.h5")
+        size = (self.folder / "whole.h5").stat().st_size
+        for limit in (0, 1, 100, 2048, 20000, size // 3, size // 2, size - 4096, size - 1):
+            with self.subTest(limit=limit):
+                self.assert_no_room(limit)
+        self.merge()
+        self.assert_no_room(size // 2)
+
+    def test_folder_that_is_not_there(self):
+        done = self.merge(to="no/all.h5", expect=2)
+        self.assertEqual(done.stderr, "eigenscope: no/all.h5: cannot be written: No such file or directory\n")
+
+    def test_killed(self):
+        """A killed merge leaves a part at most, which the next one removes."""
+        for delay in (0.01, 0.02, 0.03, 0.05):
+            process = subprocess.Popen([harness.PROGRAM, "merge", "job.yaml", "--to", "all.h5"], cwd=self.folder,
+                                       stdout=subprocess.DEVNULL)
+            try:
+                process.wait(delay)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+            if process.returncode != 3:
+                self.assertFalse((self.folder / "all.h5").exists())
+        self.merge()
+        self.assertEqual(sorted(os.listdir(self.folder)), ["all.h5", "job.yaml", "out"])
+
+
+class Readers(Sweep):
+    def test_xarray(self):
+        self.merge()
+        with h5py.File(self.folder / "all.h5", "r") as merged:
+            saturation, seeds = merged["saturation"][()], merged["seed"][()]
+        for engine in ("h5netcdf", "netcdf4"):
+            with self.subTest(engine=engine), xarray.open_dataset(self.folder / "all.h5", engine=engine) as dataset:
+                self.assertEqual(dict(dataset.sizes), {"point": 7, "split": 2, "epoch": 4, "layer": 4, "delta": 2,
+                                                       "component": 12, "class": 3, "reference": 2, "channel": 3})
+                for name in ("seed", "model", "outcome", "layer_name", "train_learning_rate"):
+                    self.assertIn(name, dataset.coords)
+                self.assertNotIn("seed", dataset.data_vars)
+                self.assertFalse(dataset.eigenvalues.variable._in_memory)
+                np.testing.assert_array_equal(dataset.saturation, saturation)
+                picked = dataset.saturation.where(dataset.seed == 1, drop=True).sel(split="eval", epoch=3, delta=0.99)
+                np.testing.assert_array_equal(picked, saturation[seeds == 1][:, 1, 3, :, 1])
+                self.assertEqual(str(dataset.layer_name.sel(point=2, layer=3).item()), "")
+                self.assertEqual(float(dataset.samples.sel(point=0, split="eval", epoch=0, layer=0)), 16 * 32 * 32)
+
+    def test_netcdf4_and_ncdump(self):
+        self.merge()
+        with netCDF4.Dataset(self.folder / "all.h5") as dataset:
+            self.assertEqual(len(dataset.dimensions["point"]), 7)
+            self.assertEqual(dataset["layer_name"][2, 3], "")
+            self.assertEqual(dataset["eigenvalues"].dimensions, ("point", "split", "epoch", "layer", "component"))
+        done = subprocess.run(["ncdump", self.folder / "all.h5"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("double saturation(point, split, epoch, layer, delta) ;", done.stdout)
+
+    def test_names_and_units(self):
+        self.merge()
+        with h5py.File(self.folder / "all.h5", "r") as merged:
+            for name, variable in merged.items():
+                for attribute in ("long_name", "units"):
+                    self.assertTrue(variable.attrs[attribute], name)
+                if not h5py.h5ds.is_scale(variable.id):
+                    self.assertTrue(all(len(dimension) == 1 for dimension in variable.dims), name)
+                    self.assertIsNotNone(variable.chunks, name)
+
+    def test_show(self):
+        self.merge()
+        lines = self.run_program("show", "all.h5", env=NO_MPI).stdout.splitlines()
+        self.assertEqual(lines[0], "sweep: dataset shapes, width 1, resolution 32")
+        self.assertEqual(lines[1], "7 of 8 points, missing: 3")
+        self.assertEqual(lines[3].split(), ["point", "model", "classes", "seed", "train_learning_rate", "train_epochs",
+                                            "outcome", "accuracy", "saturation", "reason"])
+        # The same numbers as status, which reads the points' own files.
+        status = {line.split()[0]: line.split() for line in self.run_program("status", "job.yaml", expect=3).stdout.splitlines()
+                  if line.strip()[:1].isdigit() and " points: " not in line}
+        for line in lines[4:]:
+            words = line.split()
+            place = next(i for i, word in enumerate(words) if word in ("complete", "diverged"))
+            theirs = status[words[0]]
+            at = next(i for i, word in enumerate(theirs) if word in ("complete", "diverged"))
+            self.assertEqual(words[place + 1:place + 3], theirs[at + 2:at + 4])
+        document = json.loads(self.run_program("show", "all.h5", "--format", "json", env=NO_MPI).stdout)
+        self.assertEqual([point["point"] for point in document["points"]], [0, 1, 2, 4, 5, 6, 7])
+        self.assertEqual(document["points"][4]["outcome"], "diverged")
+        csv = self.run_program("show", "all.h5", "--format", "csv", env=NO_MPI).stdout.splitlines()
+        self.assertEqual(len(csv), 8)
+        self.assertTrue(csv[0].startswith("point,dataset,model,width,classes,resolution,seed,train_learning_rate,"))
+
+    def test_a_merged_file_is_no_result(self):
+        self.merge()
+        shutil.copy(self.folder / "all.h5", self.point(3))
+        self.assertIn("it holds a merged grid, not one point", self.merge(to="again.h5").stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
