@@ -4,16 +4,34 @@
 #define EIGENSCOPE_CHECKPOINT_H
 
 #include "eigenscope/status.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum es_dtype { ES_F32, ES_F64, ES_I32, ES_I64, ES_U8, ES_DTYPES } es_dtype_t;
+typedef enum es_dtype {
+  ES_F32,
+  ES_F64,
+  ES_I32,
+  ES_I64,
+  ES_U8,
+  ES_F16,  /**< IEEE 754 binary16 */
+  ES_BF16, /**< the upper half of a float */
+  ES_I8,
+  ES_I16,
+  ES_U16,
+  ES_U32,
+  ES_U64,
+  ES_BOOL,
+  ES_DTYPES
+} es_dtype_t;
 
 size_t es_dtype_size(es_dtype_t dtype);
-/** "F32", "F64", "I32", "I64", "U8". */
+/** "F32", "BF16", ...: as the format writes them. */
 const char *es_dtype_name(es_dtype_t dtype);
+/** Whether it holds weights: F64, F32, F16, BF16. */
+bool es_dtype_is_real(es_dtype_t dtype);
 
-enum { ES_TENSOR_RANK_MAX = 8, ES_TENSOR_NAME_MAX = 96 };
+enum { ES_TENSOR_RANK_MAX = 8, ES_TENSOR_NAME_MAX = 256 };
 
 typedef struct es_tensor_view {
   char name[ES_TENSOR_NAME_MAX];
@@ -22,6 +40,12 @@ typedef struct es_tensor_view {
   int64_t shape[ES_TENSOR_RANK_MAX];
   const void *data; /**< borrowed; row-major */
 } es_tensor_view_t;
+
+/** Elements of a tensor. */
+int64_t es_tensor_count(const es_tensor_view_t *tensor);
+/** All elements as floats, from a dtype that es_dtype_is_real: F32, F16 and BF16 as they are, F64 rounded to nearest.
+ */
+void es_tensor_to_float(const es_tensor_view_t *tensor, float *out);
 
 /** A `__metadata__` entry. */
 typedef struct es_metadata {
@@ -39,10 +63,16 @@ es_code_t es_safetensors_write(const char *path, const es_tensor_view_t *tensors
 
 typedef struct es_safetensors es_safetensors_t;
 
-/** Reads a file whole and checks it: header length ≤ 100 MB and within the file, JSON well-formed, no duplicate keys,
- * known dtypes, shape × dtype = length without overflow, offsets contiguous from 0 to the end, and the xxh3 if there is
- * one or if "writer" says that there must be. A file that cannot be read is ES_SYSTEM; one that is wrong is ES_INPUT.
- * *out is owned by the caller. */
+/** Opens a file by its header alone, at the same price for a file of any size, and checks it: header length ≤ 100 MB
+ * and within the file, JSON well-formed, no duplicate keys, known dtypes, shape × dtype = length without overflow,
+ * offsets contiguous from 0 to the end of the file. Names are shorter than ES_TENSOR_NAME_MAX, tensors at most 65,536.
+ * Data of tensors are NULL until es_safetensors_load. A file that cannot be read is ES_SYSTEM; one that is wrong, or no
+ * file but a folder or a pipe, is ES_INPUT. *out is owned by the caller. */
+es_code_t es_safetensors_open(es_safetensors_t **out, const char *path, es_status_t *status);
+/** Reads the data, and checks the xxh3 if there is one or if "writer" says that there must be. Codes as
+ * es_safetensors_open. */
+es_code_t es_safetensors_load(es_safetensors_t *file, es_status_t *status);
+/** Both at once. */
 es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_status_t *status);
 void es_safetensors_destroy(es_safetensors_t *file);
 int es_safetensors_count(const es_safetensors_t *file);
@@ -52,5 +82,13 @@ const es_tensor_view_t *es_safetensors_tensor(const es_safetensors_t *file, int 
 const es_tensor_view_t *es_safetensors_find(const es_safetensors_t *file, const char *name);
 /** Value of a metadata entry, or NULL. Borrowed. */
 const char *es_safetensors_metadata(const es_safetensors_t *file, const char *key);
+/** Entry `index` of the metadata in the order of the file, NULL when out of range. Borrowed. */
+const es_metadata_t *es_safetensors_entry(const es_safetensors_t *file, int index);
+/** The path that the file was opened by. Borrowed. */
+const char *es_safetensors_path(const es_safetensors_t *file);
+/** What tells this content from any other, 16 hexadecimal digits: the xxh3 that es_safetensors_write would add, of a
+ * file that has one the one in its header (which es_safetensors_load holds it to). ES_SYSTEM, ES_INPUT: the data must
+ * be read for a file without one. */
+es_code_t es_safetensors_fingerprint(es_safetensors_t *file, char out[17], es_status_t *status);
 
 #endif

@@ -7,7 +7,10 @@ static const struct {
   const char *name;
   size_t size;
 } DTYPES[ES_DTYPES] = {
-    [ES_F32] = {"F32", 4}, [ES_F64] = {"F64", 8}, [ES_I32] = {"I32", 4}, [ES_I64] = {"I64", 8}, [ES_U8] = {"U8", 1},
+    [ES_F32] = {"F32", 4},   [ES_F64] = {"F64", 8}, [ES_I32] = {"I32", 4},   [ES_I64] = {"I64", 8},
+    [ES_U8] = {"U8", 1},     [ES_F16] = {"F16", 2}, [ES_BF16] = {"BF16", 2}, [ES_I8] = {"I8", 1},
+    [ES_I16] = {"I16", 2},   [ES_U16] = {"U16", 2}, [ES_U32] = {"U32", 4},   [ES_U64] = {"U64", 8},
+    [ES_BOOL] = {"BOOL", 1},
 };
 
 size_t es_dtype_size(es_dtype_t dtype) {
@@ -16,6 +19,10 @@ size_t es_dtype_size(es_dtype_t dtype) {
 
 const char *es_dtype_name(es_dtype_t dtype) {
   return DTYPES[dtype].name;
+}
+
+bool es_dtype_is_real(es_dtype_t dtype) {
+  return dtype == ES_F32 || dtype == ES_F64 || dtype == ES_F16 || dtype == ES_BF16;
 }
 
 es_dtype_t format_dtype(const char *name) {

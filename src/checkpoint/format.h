@@ -19,7 +19,8 @@ enum {
   FORMAT_LENGTH_BYTES = 8, /* of the header's length, little-endian */
   FORMAT_ALIGNMENT = 64,   /* of the first tensor in our own files */
   FORMAT_HEADER_MAX = 100000000,
-  FORMAT_SEAL_SIZE = 17 /* 16 hexadecimal digits and the terminator */
+  FORMAT_TENSORS_MAX = 65536, /* bounds what a header that lies can make us allocate */
+  FORMAT_SEAL_SIZE = 17       /* 16 hexadecimal digits and the terminator */
 };
 
 /* The dtype of that name, or ES_DTYPES. */

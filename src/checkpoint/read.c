@@ -1,9 +1,12 @@
-#include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "format.h"
 #include "json.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* A tensor and where it lies, in bytes from the end of the header. */
 typedef struct entry {
@@ -14,9 +17,11 @@ typedef struct entry {
 } entry_t;
 
 struct es_safetensors {
-  char *bytes; /* owned; the whole file, header strings decoded in place */
-  const char *data;
-  size_t data_size;
+  char *path;   /* owned */
+  char *header; /* owned; strings decoded in place */
+  int descriptor;
+  size_t data_begin, data_size; /* within the file */
+  char *data;                   /* owned; NULL until loaded */
   int n_tensors;
   entry_t *tensors; /* owned; in the order of their data */
   const entry_t **by_name;
@@ -88,8 +93,8 @@ static es_code_t read_dtype(reader_t *reader, es_tensor_view_t *view) {
   view->dtype = format_dtype(name);
   if (view->dtype != ES_DTYPES) return ES_OK;
   return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                 "%s: tensor \"%s\" has the dtype \"%s\", only F32, F64, I32, I64 and U8 are read", reader->path,
-                 view->name, name);
+                 "%s: tensor \"%s\" has the dtype \"%s\", which is none of F64, F32, F16, BF16, integers and BOOL",
+                 reader->path, view->name, name);
 }
 
 /* {"dtype": ..., "shape": [...], "data_offsets": [begin, end]}, each exactly once. */
@@ -150,6 +155,10 @@ static es_code_t read_header(reader_t *reader) {
       return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
                      "%s: the tensor name \"%.40s...\" has %zu bytes, at most %d are read", reader->path, name,
                      strlen(name), ES_TENSOR_NAME_MAX - 1);
+    }
+    if (file->n_tensors == FORMAT_TENSORS_MAX) {
+      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: has more than %d tensors, the most that are read",
+                     reader->path, FORMAT_TENSORS_MAX);
     }
     entry_t *grown = make_room(file->tensors, file->n_tensors, sizeof *grown);
     if (grown == NULL) return out_of_memory(reader);
@@ -260,11 +269,9 @@ static es_code_t place_data(const reader_t *reader) {
   return ES_OK;
 }
 
-static es_code_t check_seal(const reader_t *reader) {
-  const es_safetensors_t *file = reader->file;
+/* The seal of what was loaded. */
+static void compute_seal(const es_safetensors_t *file, char out[FORMAT_SEAL_SIZE]) {
   const char *expected = es_safetensors_metadata(file, FORMAT_SEAL_KEY);
-  const char *writer = es_safetensors_metadata(file, FORMAT_WRITER_KEY);
-  if (expected == NULL && (writer == NULL || strcmp(writer, FORMAT_WRITER_VALUE) != 0)) return ES_OK;
   uint64_t sum = 0;
   for (int i = 0; i < file->n_metadata; i++) {
     if (file->metadata[i].value != expected) sum = format_seal_metadata(sum, &file->metadata[i]);
@@ -273,24 +280,66 @@ static es_code_t check_seal(const reader_t *reader) {
     const entry_t *entry = &file->tensors[i];
     sum = format_seal_tensor(sum, &entry->view, (size_t)(entry->end - entry->begin));
   }
+  format_seal_text(sum, out);
+}
+
+static es_code_t check_seal(const reader_t *reader) {
+  const char *expected = es_safetensors_metadata(reader->file, FORMAT_SEAL_KEY);
+  const char *writer = es_safetensors_metadata(reader->file, FORMAT_WRITER_KEY);
   char found[FORMAT_SEAL_SIZE];
-  format_seal_text(sum, found);
+  if (expected == NULL && (writer == NULL || strcmp(writer, FORMAT_WRITER_VALUE) != 0)) return ES_OK;
+  compute_seal(reader->file, found);
   if (expected != NULL && strcmp(found, expected) == 0) return ES_OK;
   return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
                  "%s: the file is damaged: its content has the xxh3 %s, the header says %.40s", reader->path, found,
                  expected != NULL ? expected : "none");
 }
 
+/* Exactly `size` bytes from `at` on; 0 or an errno (ENODATA when the file ends before). */
+static int read_bytes(int descriptor, size_t at, char *out, size_t size) {
+  while (size > 0) {
+    ssize_t got = pread(descriptor, out, size, (off_t)at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno;
+    if (got == 0) return ENODATA;
+    out += got;
+    at += (size_t)got;
+    size -= (size_t)got;
+  }
+  return 0;
+}
+
+static es_code_t cannot_read(const reader_t *reader, int reason) {
+  return es_fail(reader->status, ES_SYSTEM, FORMAT_STAGE, "%s: cannot be read: %s", reader->path,
+                 reason == ENODATA ? "it became shorter meanwhile" : strerror(reason));
+}
+
+/* O_NONBLOCK: a pipe that nobody writes to must not hold us up. */
+static es_code_t open_file(reader_t *reader, size_t *size) {
+  struct stat facts;
+  int descriptor = reader->file->descriptor = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0 || fstat(descriptor, &facts) != 0) return cannot_read(reader, errno);
+  if (!S_ISREG(facts.st_mode)) {
+    return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: is no file but %s; a safetensors file was expected",
+                   reader->path, S_ISDIR(facts.st_mode) ? "a folder" : "a device or pipe");
+  }
+  *size = (size_t)facts.st_size;
+  return ES_OK;
+}
+
 /* The frame: where the header ends and the data begin. */
 static es_code_t read_frame(reader_t *reader, size_t size) {
   es_safetensors_t *file = reader->file;
+  unsigned char start[FORMAT_LENGTH_BYTES];
   if (size < FORMAT_LENGTH_BYTES) {
     return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
                    "%s: is no safetensors file: %zu bytes are too few, it starts with a length of %d bytes",
                    reader->path, size, FORMAT_LENGTH_BYTES);
   }
+  int reason = read_bytes(file->descriptor, 0, (char *)start, sizeof start);
+  if (reason != 0) return cannot_read(reader, reason);
   uint64_t length = 0;
-  for (int i = FORMAT_LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | (unsigned char)file->bytes[i];
+  for (int i = FORMAT_LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | start[i];
   size_t rest = size - FORMAT_LENGTH_BYTES;
   if (length > FORMAT_HEADER_MAX || length > rest) {
     return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
@@ -299,29 +348,33 @@ static es_code_t read_frame(reader_t *reader, size_t size) {
                    reader->path, FORMAT_LENGTH_BYTES, (unsigned long long)length,
                    rest < FORMAT_HEADER_MAX ? rest : (size_t)FORMAT_HEADER_MAX);
   }
-  reader->json = (json_t){.text = file->bytes + FORMAT_LENGTH_BYTES, .size = (size_t)length};
-  file->data = reader->json.text + length;
+  file->header = es_allocate((size_t)length + 1, 1);
+  if (file->header == NULL) return out_of_memory(reader);
+  reason = read_bytes(file->descriptor, FORMAT_LENGTH_BYTES, file->header, (size_t)length);
+  if (reason != 0) return cannot_read(reader, reason);
+  reader->json = (json_t){.text = file->header, .size = (size_t)length};
+  file->data_begin = FORMAT_LENGTH_BYTES + (size_t)length;
   file->data_size = rest - (size_t)length;
   return ES_OK;
 }
 
-static es_code_t read_all(reader_t *reader) {
-  size_t size;
-  ES_TRY(es_file_read(reader->path, &reader->file->bytes, &size, reader->status));
+static es_code_t open_all(reader_t *reader) {
+  size_t size = 0;
+  ES_TRY(open_file(reader, &size));
   ES_TRY(read_frame(reader, size));
   ES_TRY(read_header(reader));
   ES_TRY(order_tensors(reader));
   ES_TRY(check_keys(reader));
-  ES_TRY(check_layout(reader));
-  ES_TRY(place_data(reader));
-  return check_seal(reader);
+  return check_layout(reader);
 }
 
-es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_status_t *status) {
+es_code_t es_safetensors_open(es_safetensors_t **out, const char *path, es_status_t *status) {
   reader_t reader = {.file = es_allocate_zero(1, sizeof *reader.file), .path = path, .status = status};
   *out = NULL;
   if (reader.file == NULL) return out_of_memory(&reader);
-  es_code_t code = read_all(&reader);
+  reader.file->descriptor = -1;
+  reader.file->path = es_duplicate(path);
+  es_code_t code = reader.file->path != NULL ? open_all(&reader) : out_of_memory(&reader);
   if (code == ES_OK)
     *out = reader.file;
   else
@@ -329,13 +382,46 @@ es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_statu
   return code;
 }
 
+static void unload(es_safetensors_t *file) {
+  for (int i = 0; i < file->n_tensors; i++) {
+    es_free(file->tensors[i].copy);
+    file->tensors[i].copy = NULL;
+    file->tensors[i].view.data = NULL;
+  }
+  es_free(file->data);
+  file->data = NULL;
+}
+
+es_code_t es_safetensors_load(es_safetensors_t *file, es_status_t *status) {
+  const reader_t reader = {.file = file, .path = file->path, .status = status};
+  if (file->data != NULL) return ES_OK;
+  file->data = es_allocate(file->data_size, 1);
+  if (file->data == NULL) return out_of_memory(&reader);
+  const int reason = read_bytes(file->descriptor, file->data_begin, file->data, file->data_size);
+  es_code_t code = reason == 0 ? place_data(&reader) : cannot_read(&reader, reason);
+  if (code == ES_OK) code = check_seal(&reader);
+  if (code != ES_OK) unload(file);
+  return code;
+}
+
+es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_status_t *status) {
+  ES_TRY(es_safetensors_open(out, path, status));
+  es_code_t code = es_safetensors_load(*out, status);
+  if (code == ES_OK) return code;
+  es_safetensors_destroy(*out);
+  *out = NULL;
+  return code;
+}
+
 void es_safetensors_destroy(es_safetensors_t *file) {
   if (file == NULL) return;
-  for (int i = 0; i < file->n_tensors; i++) es_free(file->tensors[i].copy);
+  unload(file);
   es_free(file->tensors);
   es_free(file->by_name);
   es_free(file->metadata);
-  es_free(file->bytes);
+  es_free(file->header);
+  es_free(file->path);
+  if (file->descriptor >= 0) close(file->descriptor);
   es_free(file);
 }
 
@@ -366,4 +452,23 @@ const char *es_safetensors_metadata(const es_safetensors_t *file, const char *ke
     if (strcmp(file->metadata[i].key, key) == 0) return file->metadata[i].value;
   }
   return NULL;
+}
+
+const es_metadata_t *es_safetensors_entry(const es_safetensors_t *file, int index) {
+  return index >= 0 && index < file->n_metadata ? &file->metadata[index] : NULL;
+}
+
+const char *es_safetensors_path(const es_safetensors_t *file) {
+  return file->path;
+}
+
+es_code_t es_safetensors_fingerprint(es_safetensors_t *file, char out[FORMAT_SEAL_SIZE], es_status_t *status) {
+  const char *stored = es_safetensors_metadata(file, FORMAT_SEAL_KEY);
+  if (stored != NULL && strlen(stored) == FORMAT_SEAL_SIZE - 1) {
+    strcpy(out, stored);
+    return ES_OK;
+  }
+  ES_TRY(es_safetensors_load(file, status));
+  compute_seal(file, out);
+  return ES_OK;
 }

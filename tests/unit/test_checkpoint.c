@@ -3,6 +3,7 @@
 #include "check.h"
 #include "eigenscope/checkpoint.h"
 #include "eigenscope/file.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,59 @@ static void test_foreign_file(void **state) {
   es_safetensors_destroy(file);
 }
 
+/* Every half, against its definition; doubles and the upper half of floats by example. */
+static void test_to_float(void **state) {
+  (void)state;
+  static uint16_t halves[65536];
+  static float found[65536];
+  for (int i = 0; i < 65536; i++) halves[i] = (uint16_t)i;
+  es_tensor_to_float(&(es_tensor_view_t){.dtype = ES_F16, .rank = 2, .shape = {256, 256}, .data = halves}, found);
+  for (int i = 0; i < 65536; i++) {
+    const int exponent = i >> 10 & 31, fraction = i & 1023;
+    double value = exponent > 0 ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+    if (exponent == 31) value = fraction > 0 ? (double)NAN : (double)INFINITY;
+    if (i >> 15) value = -value;
+    assert_true(isnan(value) ? isnan(found[i])
+                             : (double)found[i] == value && (signbit(found[i]) != 0) == (i >> 15 != 0));
+  }
+  static const uint16_t upper[4] = {0x3f80, 0xc2f7, 0x0001, 0x7f80};
+  es_tensor_to_float(&(es_tensor_view_t){.dtype = ES_BF16, .rank = 1, .shape = {4}, .data = upper}, found);
+  assert_true(found[0] == 1.0f && found[1] == -123.5f && found[2] == 0x1p-133f && isinf(found[3]));
+  static const double doubles[3] = {1.0 / 3.0, -1e-60, 1.0 + 0x1p-24 + 0x1p-50};
+  es_tensor_to_float(&(es_tensor_view_t){.dtype = ES_F64, .rank = 1, .shape = {3}, .data = doubles}, found);
+  assert_true(found[0] == 1.0f / 3.0f && found[1] == 0.0f && found[2] == 1.0f + 0x1p-23f);
+  es_tensor_to_float(&TENSORS[1], found);
+  assert_memory_equal(found, WEIGHTS, sizeof WEIGHTS);
+}
+
+/* Opening looks at the header alone; the fingerprint of our files stands there, that of others is computed. */
+static void test_open_and_fingerprint(void **state) {
+  (void)state;
+  static const char header[] = "{\"a\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]}}";
+  es_status_t status = {0};
+  es_safetensors_t *file = NULL;
+  char ours[17], first[17], second[17];
+  write_example("a.safetensors");
+  assert_int_equal(es_safetensors_open(&file, "a.safetensors", &status), ES_OK);
+  assert_null(es_safetensors_find(file, "trace")->data);
+  assert_int_equal(es_safetensors_fingerprint(file, ours, &status), ES_OK);
+  assert_null(es_safetensors_find(file, "trace")->data);
+  assert_string_equal(ours, es_safetensors_metadata(file, "xxh3"));
+  assert_string_equal(es_safetensors_entry(file, 0)->key, "job");
+  assert_null(es_safetensors_entry(file, 5));
+  assert_string_equal(es_safetensors_path(file), "a.safetensors");
+  assert_int_equal(es_safetensors_load(file, &status), ES_OK);
+  assert_memory_equal(es_safetensors_find(file, "trace")->data, TRACES, sizeof TRACES);
+  es_safetensors_destroy(file);
+  for (int i = 0; i < 2; i++) {
+    put_file("foreign", header, i == 0 ? "\x80\x3f" : "\x81\x3f", 2);
+    assert_int_equal(es_safetensors_open(&file, "foreign", &status), ES_OK);
+    assert_int_equal(es_safetensors_fingerprint(file, i == 0 ? first : second, &status), ES_OK);
+    es_safetensors_destroy(file);
+  }
+  assert_string_not_equal(first, second);
+}
+
 static void test_files_that_cannot_be_reached(void **state) {
   (void)state;
   es_status_t status = {0};
@@ -223,10 +277,11 @@ static void test_refused_content(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      folder_test(test_round_trip),          folder_test(test_nothing_to_store),
-      folder_test(test_order_and_alignment), folder_test(test_bytes_of_the_file),
-      folder_test(test_foreign_file),        folder_test(test_files_that_cannot_be_reached),
-      folder_test(test_refused_content),
+      folder_test(test_round_trip),           folder_test(test_nothing_to_store),
+      folder_test(test_order_and_alignment),  folder_test(test_bytes_of_the_file),
+      folder_test(test_foreign_file),         folder_test(test_files_that_cannot_be_reached),
+      folder_test(test_refused_content),      folder_test(test_to_float),
+      folder_test(test_open_and_fingerprint),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
