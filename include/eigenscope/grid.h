@@ -36,6 +36,9 @@ const es_point_t *es_grid_walk(es_grid_walk_t *walk, int64_t index);
  * default leaves old results valid). Not in it: name, output, paths, lines, checkpoint, ranks. `classes` counts as
  * written (0 = all). */
 void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]);
+/** The same over what decides trained weights alone: data, network, seed and `train`. Points that differ in what is
+ * measured, or measure weights that such a point left, have it in common. */
+void es_point_training_id(const es_point_t *point, char out[ES_ID_SIZE]);
 /** The resolved point as YAML, one job file that makes exactly this point (dataset path included). */
 void es_point_describe(const es_point_t *point, const char *job_name, es_text_t *out);
 /** Value of the axis `name` as text, or "" when the point has none of that name. */

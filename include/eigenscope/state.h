@@ -15,6 +15,8 @@ typedef struct es_state_key {
   const char *point_id;
   const char *fingerprint; /**< of the dataset */
   const char *engine;      /**< libraries and instruction set, which decide bits */
+  const char *training;    /**< of weights: what made them (es_point_training_id), */
+  const char *network;     /**< and in words, as in "vgg11, width 1/8"; NULL: not told */
 } es_state_key_t;
 
 /** What a state holds. Borrowed pointers. */
@@ -42,7 +44,8 @@ es_code_t es_state_save(const char *path, const es_state_key_t *key, int32_t epo
                         es_status_t *status);
 /** Removes a state, the previous one, and parts of either. */
 void es_state_remove(const char *path);
-/** Saves weights and running statistics alone, named as in torchvision's state_dict. Only the leader calls it. */
+/** Saves weights and running statistics alone, named as in torchvision's state_dict, with num_batches_tracked, so that
+ * PyTorch's strict load_state_dict takes them. Only the leader calls it. */
 es_code_t es_weights_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_graph_t *graph,
                           es_trainer_t *trainer, es_status_t *status);
 

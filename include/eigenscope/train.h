@@ -78,6 +78,8 @@ es_code_t es_trainer_evaluate(es_trainer_t *trainer, es_split_t split, int32_t e
 
 /** Counts [label][prediction], classes × classes, of the last pass over all ranks. Borrowed. */
 const int64_t *es_trainer_confusion(const es_trainer_t *trainer);
+/** Batches of an epoch of training. */
+int64_t es_trainer_batches(const es_trainer_t *trainer);
 es_model_t *es_trainer_model(es_trainer_t *trainer);
 es_optimizer_state_t *es_trainer_optimizer(es_trainer_t *trainer);
 

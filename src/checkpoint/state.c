@@ -44,6 +44,19 @@ static void append_tensors(list_t *list, const es_tensor_t *tensors, int n, cons
   }
 }
 
+/* Batch norm's count of the batches that it has seen: beside each running_var, which counts as many. */
+static void append_counts(list_t *list, const es_graph_t *graph, const int64_t *batches) {
+  static const char last[] = "running_var";
+  for (int i = 0; i < graph->n_buffers; i++) {
+    const char *name = graph->buffers[i].name;
+    const size_t length = strlen(name) - strlen(last);
+    if (strcmp(name + length, last) != 0) continue;
+    char full[ES_TENSOR_NAME_MAX];
+    snprintf(full, sizeof full, "%.*snum_batches_tracked", (int)length, name);
+    append(list, full, ES_I64, 1, batches)->rank = 0;
+  }
+}
+
 static void append_weights(list_t *list, const es_graph_t *graph, es_trainer_t *trainer) {
   es_model_t *model = es_trainer_model(trainer);
   append_tensors(list, graph->parameters, graph->n_parameters, es_model_parameters(model));
@@ -82,17 +95,22 @@ static es_code_t write_list(const char *path, const list_t *list, const es_state
                                     {"point_id", key->point_id},
                                     {"dataset_fingerprint", key->fingerprint},
                                     {"engine", key->engine},
-                                    {"epoch", text}};
-  return es_safetensors_write(path, list->views, list->n, metadata, sizeof metadata / sizeof *metadata, status);
+                                    {"epoch", text},
+                                    {"training", key->training},
+                                    {"network", key->network}};
+  const int n = sizeof metadata / sizeof *metadata - (key->training ? 0 : 2);
+  return es_safetensors_write(path, list->views, list->n, metadata, n, status);
 }
 
 static es_code_t save(const char *path, const es_state_key_t *key, int32_t epoch, const es_state_content_t *c,
                       es_status_t *status) {
   list_t list = {.capacity = 2 + ES_FIELDS + c->n_extra};
-  if (c->graph) list.capacity += c->graph->n_parameters + c->graph->n_buffers;
+  if (c->graph) list.capacity += c->graph->n_parameters + 2 * c->graph->n_buffers;
   list.views = es_allocate((size_t)list.capacity, sizeof *list.views);
   if (!list.views) return es_fail(status, ES_SYSTEM, "checkpoint", "%s: out of memory", path);
   if (c->trainer) append_weights(&list, c->graph, c->trainer);
+  const int64_t batches = c->trainer ? epoch * es_trainer_batches(c->trainer) : 0;
+  if (c->trainer && !c->result) append_counts(&list, c->graph, &batches);
   if (c->trainer && c->result) {
     const es_optimizer_state_t *optimizer = es_trainer_optimizer(c->trainer);
     append(&list, "optimizer.first", ES_F32, optimizer->n, optimizer->first);

@@ -137,7 +137,7 @@ static es_code_t open_stream(stream_t *s, es_status_t *status) {
   ES_TRY(inspect(s, status));
   if (choose_layers(s, status) == ES_OK && create_result(s, status) == ES_OK) create_scratch(s, status);
   ES_TRY(es_agree(f->group.comm, status));
-  f->key = (es_state_key_t){f->id, s->info.fingerprint, f->pipeline->engine};
+  f->key = (es_state_key_t){.point_id = f->id, .fingerprint = s->info.fingerprint, .engine = f->pipeline->engine};
   return ES_OK;
 }
 

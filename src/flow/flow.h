@@ -23,6 +23,7 @@ typedef struct flow {
   es_capture_t *capture;
   es_result_t *result;
   es_state_key_t key;
+  char training[ES_ID_SIZE], network[256]; /* of the key */
   int n_layers;
   char start[32];
   double started;

@@ -1,5 +1,6 @@
 /* source: train. Epochs of training and evaluation, measured as the point says, saved as the point says. */
 #include "eigenscope/clock.h"
+#include "eigenscope/grid.h"
 #include "eigenscope/memory.h"
 #include "flow.h"
 #include <math.h>
@@ -49,12 +50,25 @@ static es_code_t open_locally(flow_t *f, es_status_t *status) {
   return create_result(f, status);
 }
 
+/* What weights say of where they are from. */
+static void describe_network(flow_t *f) {
+  const es_point_t *p = f->point;
+  es_point_training_id(p, f->training);
+  size_t length = (size_t)snprintf(f->network, sizeof f->network, "%s", p->model.name);
+  for (int i = 0; i < p->n_axes && length < sizeof f->network; i++) {
+    if (strcmp(p->axes[i].name, "model") != 0)
+      length += (size_t)snprintf(f->network + length, sizeof f->network - length, ", %s %s", p->axes[i].name,
+                                 p->axes[i].text);
+  }
+}
+
 static es_code_t exchange(void *context, es_status_t *status) {
   flow_t *f = context;
   return es_capture_exchange(f->capture, status);
 }
 
 static es_code_t open_point(flow_t *f, es_status_t *status) {
+  describe_network(f);
   ES_TRY(es_group_create(&f->group, f->pipeline->comm, f->point->train.lanes, status));
   open_locally(f, status);
   ES_TRY(es_agree(f->group.comm, status));
@@ -67,7 +81,11 @@ static es_code_t open_point(flow_t *f, es_status_t *status) {
                                     .after_forward = exchange,
                                     .after_context = f};
   ES_TRY(es_trainer_create(&f->trainer, &parts, status));
-  f->key = (es_state_key_t){f->id, es_dataset_fingerprint(f->dataset), f->pipeline->engine};
+  f->key = (es_state_key_t){.point_id = f->id,
+                            .fingerprint = es_dataset_fingerprint(f->dataset),
+                            .engine = f->pipeline->engine,
+                            .training = f->training,
+                            .network = f->network};
   return ES_OK;
 }
 

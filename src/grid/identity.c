@@ -73,17 +73,31 @@ static void add_network(uint64_t *hash, const es_point_t *point) {
   if (point->seed != 0) add(hash, "seed=%lld", (long long)point->seed);
 }
 
+/* Settings of one section, or of all when that is NULL. */
+static void add_settings(uint64_t *hash, const es_point_t *point, const char *section) {
+  for (int i = 0; i < es_setting_count(); i++) {
+    char value[ES_SETTING_MAX];
+    if (!es_setting_in_id(i, point) || (section && strcmp(section, es_setting_section(i)) != 0)) continue;
+    es_setting_print(i, point, value);
+    add(hash, "%s.%s=%s", es_setting_section(i), es_setting_name(i), value);
+  }
+}
+
 void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]) {
   uint64_t hash = 0;
   if (point->source != ES_SOURCE_TRAIN) add(&hash, "source=%d", (int)point->source);
   if (point->source != ES_SOURCE_TRAIN) add_external(&hash, &point->external);
   if (point->source != ES_SOURCE_ACTIVATIONS) add_network(&hash, point);
-  for (int i = 0; i < es_setting_count(); i++) {
-    char value[ES_SETTING_MAX];
-    if (!es_setting_in_id(i, point)) continue;
-    es_setting_print(i, point, value);
-    add(&hash, "%s.%s=%s", es_setting_section(i), es_setting_name(i), value);
-  }
+  add_settings(&hash, point, NULL);
+  snprintf(out, ES_ID_SIZE, "%016llx", (unsigned long long)hash);
+}
+
+void es_point_training_id(const es_point_t *point, char out[ES_ID_SIZE]) {
+  es_point_t trained = *point;
+  uint64_t hash = 0;
+  trained.source = ES_SOURCE_TRAIN;
+  add_network(&hash, &trained);
+  add_settings(&hash, &trained, "train");
   snprintf(out, ES_ID_SIZE, "%016llx", (unsigned long long)hash);
 }
 

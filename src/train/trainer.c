@@ -90,6 +90,10 @@ void es_trainer_destroy(es_trainer_t *t) {
 const int64_t *es_trainer_confusion(const es_trainer_t *t) {
   return t->confusion;
 }
+int64_t es_trainer_batches(const es_trainer_t *t) {
+  const int64_t batch = t->parts.point->train.batch;
+  return (t->parts.samples[ES_TRAIN]->n + batch - 1) / batch;
+}
 es_model_t *es_trainer_model(es_trainer_t *t) {
   return t->model;
 }
@@ -141,8 +145,7 @@ static es_code_t diverged(es_trainer_t *t, const epoch_t *e, const es_pass_t *pa
 static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t first, int64_t n, es_status_t *status) {
   const es_trainer_parts_t *p = &t->parts;
   const es_samples_t *samples = p->samples[e->split];
-  const int64_t per_epoch = (samples->n + p->point->train.batch - 1) / p->point->train.batch;
-  const int64_t step = (int64_t)(e->number - 1) * per_epoch + index;
+  const int64_t step = (int64_t)(e->number - 1) * es_trainer_batches(t) + index;
   batch_t batch = {samples, t->order + first, e->training ? &e->augment : NULL};
   for (int64_t i = 0; i < n; i++) t->labels[i] = samples->label[batch.positions[i]];
   const es_pass_t pass = {.n = n,

@@ -1,0 +1,172 @@
+#include "eigenscope/weights.h"
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The longer ones first. */
+static const char *const prefixes[] = {"module._orig_mod.", "_orig_mod.module.", "module.", "_orig_mod.", ""};
+enum { PREFIXES = sizeof prefixes / sizeof *prefixes };
+static const char count_suffix[] = ".num_batches_tracked";
+
+const char *es_weights_name(const char *name) {
+  int i = 0;
+  while (strncmp(name, prefixes[i], strlen(prefixes[i])) != 0) i++;
+  return name + strlen(prefixes[i]);
+}
+
+bool es_weights_is_count(const char *name) {
+  const size_t length = strlen(name), suffix = strlen(count_suffix);
+  return length >= suffix && strcmp(name + length - suffix, count_suffix) == 0;
+}
+
+/* The tensor of that name, prefixes aside; NULL when there is none. *n: how many there are. */
+static const es_tensor_view_t *find(const es_safetensors_t *file, const char *name, int *n) {
+  const es_tensor_view_t *found = NULL;
+  *n = 0;
+  for (int i = 0; i < PREFIXES; i++) {
+    char full[ES_TENSOR_NAME_MAX];
+    snprintf(full, sizeof full, "%s%s", prefixes[i], name);
+    const es_tensor_view_t *t = es_safetensors_find(file, full);
+    if (t) found = t;
+    *n += t != NULL;
+  }
+  return found;
+}
+
+static void append_shape(es_text_t *out, int32_t rank, const int64_t *shape) {
+  for (int32_t i = 0; i < rank; i++) es_text_append(out, "%s%lld", i > 0 ? " x " : "", (long long)shape[i]);
+  if (rank == 0) es_text_append(out, "a single number");
+}
+
+static bool same_shape(const es_tensor_view_t *view, const es_tensor_t *tensor) {
+  if (view->rank != tensor->rank) return false;
+  for (int32_t i = 0; i < view->rank; i++) {
+    if (view->shape[i] != tensor->shape[i]) return false;
+  }
+  return true;
+}
+
+/* One tensor of the network. */
+static int compare_one(const es_safetensors_t *file, const es_tensor_t *tensor, es_text_t *report) {
+  int n;
+  const es_tensor_view_t *view = find(file, tensor->name, &n);
+  const bool shape = view && same_shape(view, tensor), real = view && es_dtype_is_real(view->dtype);
+  if (n == 1 && shape && real) return 0;
+  if (!report) return 1;
+  es_text_append(report, "  %s: ", tensor->name);
+  if (!view) {
+    es_text_append(report, "is missing; the network has ");
+    append_shape(report, tensor->rank, tensor->shape);
+  } else if (n > 1) {
+    es_text_append(report, "is there %d times, with and without prefix", n);
+  } else if (!shape) {
+    append_shape(report, view->rank, view->shape);
+    es_text_append(report, ", the network has ");
+    append_shape(report, tensor->rank, tensor->shape);
+  } else {
+    es_text_append(report, "is %s; F64, F32, F16 or BF16 can be read", es_dtype_name(view->dtype));
+  }
+  es_text_append(report, "\n");
+  return 1;
+}
+
+static bool belongs(const es_graph_t *graph, const char *name) {
+  for (int32_t i = 0; i < graph->n_parameters; i++) {
+    if (strcmp(graph->parameters[i].name, name) == 0) return true;
+  }
+  for (int32_t i = 0; i < graph->n_buffers; i++) {
+    if (strcmp(graph->buffers[i].name, name) == 0) return true;
+  }
+  return false;
+}
+
+/* What the file has beyond the network. */
+static int compare_rest(const es_safetensors_t *file, const es_graph_t *graph, es_text_t *report) {
+  int mismatches = 0;
+  for (int i = 0; i < es_safetensors_count(file); i++) {
+    const es_tensor_view_t *view = es_safetensors_tensor(file, i);
+    const char *name = es_weights_name(view->name);
+    if (es_weights_is_count(name) || belongs(graph, name)) continue;
+    mismatches++;
+    if (!report) continue;
+    es_text_append(report, "  %s: ", view->name);
+    append_shape(report, view->rank, view->shape);
+    es_text_append(report, ", the network has no tensor of that name\n");
+  }
+  return mismatches;
+}
+
+int es_weights_compare(const es_safetensors_t *file, const es_graph_t *graph, es_text_t *report) {
+  int mismatches = 0;
+  for (int32_t i = 0; i < graph->n_parameters; i++) mismatches += compare_one(file, &graph->parameters[i], report);
+  for (int32_t i = 0; i < graph->n_buffers; i++) mismatches += compare_one(file, &graph->buffers[i], report);
+  return mismatches + compare_rest(file, graph, report);
+}
+
+static void fill(const es_safetensors_t *file, const es_tensor_t *tensors, int32_t n, float *out) {
+  for (int32_t i = 0; i < n; i++) {
+    int there;
+    const es_tensor_view_t *view = find(file, tensors[i].name, &there);
+    assert(view && view->data && same_shape(view, &tensors[i]));
+    es_tensor_to_float(view, out + tensors[i].offset);
+  }
+}
+
+void es_weights_fill(const es_safetensors_t *file, const es_graph_t *graph, float *parameters, float *buffers) {
+  fill(file, graph->parameters, graph->n_parameters, parameters);
+  fill(file, graph->buffers, graph->n_buffers, buffers);
+}
+
+static int64_t greatest_divisor(int64_t a, int64_t b) {
+  return b == 0 ? a : greatest_divisor(b, a % b);
+}
+
+/* Channels are ⌊at one · width⌋ in each layer, so each gives channels/at one ≤ width; the largest of these bounds lies
+ * in the range of every layer if any width does. */
+static es_ratio_t infer_width(const es_safetensors_t *file, const es_graph_t *at_one) {
+  es_ratio_t width = {0, 1};
+  for (int32_t i = 0; i < at_one->n_layers - 1; i++) { /* the last layer's outputs are the classes */
+    const es_tensor_t *weight = &at_one->parameters[at_one->nodes[at_one->layers[i]].weight];
+    int there;
+    const es_tensor_view_t *view = find(file, weight->name, &there);
+    if (!view || view->rank != weight->rank || view->shape[0] < 1 || view->shape[0] > 16 * weight->shape[0]) continue;
+    if (view->shape[0] * width.denominator > width.numerator * weight->shape[0])
+      width = (es_ratio_t){view->shape[0], weight->shape[0]};
+  }
+  const int64_t divisor = greatest_divisor(width.numerator, width.denominator);
+  return (es_ratio_t){width.numerator / divisor, width.denominator / divisor};
+}
+
+static es_code_t infer(const es_safetensors_t *file, es_point_t *point, const es_graph_t *at_one, es_status_t *status) {
+  const es_node_t *output = &at_one->nodes[at_one->layers[at_one->n_layers - 1]];
+  const es_tensor_t *weight = &at_one->parameters[output->weight];
+  int there;
+  const es_tensor_view_t *view = find(file, weight->name, &there);
+  if (point->classes == 0) {
+    if (!view || view->rank != weight->rank || view->shape[0] < 2 || view->shape[0] > ES_CLASSES_MAX)
+      return es_fail(status, ES_INPUT, "checkpoint",
+                     "%s: how many classes there are cannot be told: %s of model %s is missing or of another kind",
+                     es_safetensors_path(file), weight->name, point->model.name);
+    point->classes = (int32_t)view->shape[0];
+  }
+  if (point->width.numerator > 0) return ES_OK;
+  const es_ratio_t width = infer_width(file, at_one);
+  if (width.numerator == 0)
+    return es_fail(status, ES_INPUT, "checkpoint",
+                   "%s: the width cannot be told: no weights of the layers of model %s are in it",
+                   es_safetensors_path(file), point->model.name);
+  point->width = width;
+  return ES_OK;
+}
+
+es_code_t es_weights_infer(const es_safetensors_t *file, es_point_t *point, es_status_t *status) {
+  es_graph_t *at_one;
+  es_point_t one = *point;
+  if (point->width.numerator > 0 && point->classes > 0) return ES_OK;
+  one.width = (es_ratio_t){1, 1};
+  if (one.classes == 0) one.classes = 2;
+  ES_TRY(es_graph_create(&at_one, &one, status));
+  const es_code_t code = infer(file, point, at_one, status);
+  es_graph_destroy(at_one);
+  return code;
+}

@@ -1,0 +1,195 @@
+/* Weights of others in our networks: names, mismatches all at once, width and classes from the shapes. */
+#include "check.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/weights.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char path[64];
+
+static int make_path(void **state) {
+  (void)state;
+  strcpy(path, "/tmp/eigenscope-weights-XXXXXX");
+  int descriptor = mkstemp(path);
+  return descriptor < 0 || close(descriptor) != 0;
+}
+
+static int remove_path(void **state) {
+  return unlink(path) != 0 || check_balance(state) != 0;
+}
+
+#define path_test(function) cmocka_unit_test_setup_teardown(function, make_path, remove_path)
+
+static es_point_t point_of(const char *model, es_ratio_t width, int32_t classes) {
+  es_point_t point = {.width = width, .classes = classes, .resolution = 32};
+  assert_true(es_model_spec_builtin(&point.model, model));
+  return point;
+}
+
+static es_graph_t *graph_of(const es_point_t *point) {
+  es_graph_t *graph = NULL;
+  es_status_t status = {0};
+  if (es_graph_create(&graph, point, &status) != ES_OK) fail_msg("%s", status.message);
+  return graph;
+}
+
+/* Every tensor of the graph, element j of tensor i being i + j/1024. */
+typedef struct file {
+  es_tensor_view_t *views;
+  float *data;
+  int n;
+} file_t;
+
+static void list(file_t *file, const es_tensor_t *tensors, int32_t n, const char *prefix, int64_t *at) {
+  for (int32_t i = 0; i < n; i++) {
+    es_tensor_view_t *view = &file->views[file->n++];
+    *view = (es_tensor_view_t){.dtype = ES_F32, .rank = tensors[i].rank, .data = file->data + *at};
+    snprintf(view->name, sizeof view->name, "%s%s", prefix, tensors[i].name);
+    memcpy(view->shape, tensors[i].shape, sizeof tensors[i].shape);
+    for (int64_t j = 0; j < tensors[i].count; j++) file->data[(*at)++] = (float)file->n + (float)j / 1024.0f;
+  }
+}
+
+static file_t make_file(const es_graph_t *graph, const char *prefix) {
+  const size_t tensors = (size_t)(graph->n_parameters + graph->n_buffers);
+  int64_t at = 0;
+  file_t file = {.views = es_allocate_zero(tensors + 4, sizeof *file.views),
+                 .data = es_allocate((size_t)(graph->parameter_count + graph->buffer_count), sizeof *file.data)};
+  list(&file, graph->parameters, graph->n_parameters, prefix, &at);
+  list(&file, graph->buffers, graph->n_buffers, prefix, &at);
+  return file;
+}
+
+static void free_file(file_t *file) {
+  es_free(file->views);
+  es_free(file->data);
+}
+
+static es_safetensors_t *write_and_open(const file_t *file) {
+  es_safetensors_t *opened = NULL;
+  es_status_t status = {0};
+  assert_int_equal(es_safetensors_write(path, file->views, file->n, NULL, 0, &status), ES_OK);
+  if (es_safetensors_open(&opened, path, &status) != ES_OK) fail_msg("%s", status.message);
+  return opened;
+}
+
+static void test_names(void **state) {
+  (void)state;
+  assert_string_equal(es_weights_name("module.features.0.weight"), "features.0.weight");
+  assert_string_equal(es_weights_name("_orig_mod.fc.bias"), "fc.bias");
+  assert_string_equal(es_weights_name("module._orig_mod.fc.bias"), "fc.bias");
+  assert_string_equal(es_weights_name("modules.0"), "modules.0");
+  assert_true(es_weights_is_count("bn1.num_batches_tracked"));
+  assert_false(es_weights_is_count("num_batches"));
+}
+
+static void test_fits_and_fills(void **state) {
+  (void)state;
+  const es_point_t point = point_of("resnet18", (es_ratio_t){1, 16}, 10);
+  es_graph_t *graph = graph_of(&point);
+  float *parameters = es_allocate((size_t)graph->parameter_count, sizeof *parameters);
+  float *buffers = es_allocate((size_t)graph->buffer_count, sizeof *buffers);
+  static const char *const prefixes[] = {"", "module.", "_orig_mod.module."};
+  for (int p = 0; p < 3; p++) {
+    file_t file = make_file(graph, prefixes[p]);
+    static const int64_t batches = 7;
+    file.views[file.n] = (es_tensor_view_t){.dtype = ES_I64, .data = &batches};
+    snprintf(file.views[file.n++].name, ES_TENSOR_NAME_MAX, "%sbn1.num_batches_tracked", prefixes[p]);
+    es_safetensors_t *opened = write_and_open(&file);
+    assert_int_equal(es_weights_compare(opened, graph, NULL), 0);
+    assert_int_equal(es_safetensors_load(opened, NULL), ES_OK);
+    memset(parameters, 0, (size_t)graph->parameter_count * sizeof *parameters);
+    es_weights_fill(opened, graph, parameters, buffers);
+    assert_memory_equal(parameters, file.data, (size_t)graph->parameter_count * sizeof *parameters);
+    assert_memory_equal(buffers, file.data + graph->parameter_count, (size_t)graph->buffer_count * sizeof *buffers);
+    es_safetensors_destroy(opened);
+    free_file(&file);
+  }
+  es_free(parameters);
+  es_free(buffers);
+  es_graph_destroy(graph);
+}
+
+/* Everything that is wrong, each on a line. */
+static void test_all_mismatches(void **state) {
+  (void)state;
+  const es_point_t point = point_of("vgg11", (es_ratio_t){1, 16}, 10);
+  es_graph_t *graph = graph_of(&point);
+  file_t file = make_file(graph, "");
+  es_text_t report = {0};
+  strcpy(file.views[0].name, "features.0.wait"); /* missing, and one that nobody knows */
+  file.views[1].dtype = ES_I32;                  /* features.0.bias */
+  file.views[2].rank = 2;                        /* features.1.weight */
+  file.views[2].shape[1] = 1;
+  file.views[4].shape[0] = 4, file.views[4].shape[1] = 8; /* features.4.weight, 8 x 4 */
+  file.views[file.n] = file.views[3];
+  snprintf(file.views[file.n++].name, ES_TENSOR_NAME_MAX, "module.%.200s", file.views[3].name); /* features.1.bias */
+  es_safetensors_t *opened = write_and_open(&file);
+  assert_int_equal(es_weights_compare(opened, graph, &report), 6);
+  assert_string_equal(es_text_get(&report),
+                      "  features.0.weight: is missing; the network has 4 x 3 x 3 x 3\n"
+                      "  features.0.bias: is I32; F64, F32, F16 or BF16 can be read\n"
+                      "  features.1.weight: 4 x 1, the network has 4\n"
+                      "  features.1.bias: is there 2 times, with and without prefix\n"
+                      "  features.4.weight: 4 x 8 x 3 x 3, the network has 8 x 4 x 3 x 3\n"
+                      "  features.0.wait: 4 x 3 x 3 x 3, the network has no tensor of that name\n");
+  assert_int_equal(es_weights_compare(opened, graph, NULL), 6);
+  es_safetensors_destroy(opened);
+  es_text_destroy(&report);
+  free_file(&file);
+  es_graph_destroy(graph);
+}
+
+/* For every family and odd widths, the inferred width gives the very shapes that are there. */
+static void test_infer(void **state) {
+  (void)state;
+  static const es_ratio_t widths[] = {{1, 16}, {13, 100}, {1, 8}, {7, 48}};
+  for (const char *const *name = es_model_spec_names(); *name; name++) {
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+      const es_point_t truth = point_of(*name, widths[i], 2 + 3 * (int32_t)i);
+      es_point_t found = point_of(*name, (es_ratio_t){0, 1}, 0);
+      es_graph_t *graph = graph_of(&truth);
+      file_t file = make_file(graph, i % 2 ? "module." : "");
+      es_safetensors_t *opened = write_and_open(&file);
+      es_status_t status = {0};
+      if (es_weights_infer(opened, &found, &status) != ES_OK) fail_msg("%s", status.message);
+      assert_int_equal(found.classes, truth.classes);
+      if (i % 2 == 0) assert_true(found.width.numerator == widths[i].numerator);
+      es_graph_t *again = graph_of(&found);
+      assert_int_equal(es_weights_compare(opened, again, NULL), 0);
+      es_safetensors_destroy(opened);
+      free_file(&file);
+      es_graph_destroy(graph);
+      es_graph_destroy(again);
+    }
+  }
+}
+
+static void test_cannot_infer(void **state) {
+  (void)state;
+  const es_point_t vgg = point_of("vgg11", (es_ratio_t){1, 16}, 10);
+  es_graph_t *graph = graph_of(&vgg);
+  file_t file = make_file(graph, "");
+  es_safetensors_t *opened = write_and_open(&file);
+  es_status_t status = {0};
+  es_point_t resnet = point_of("resnet18", (es_ratio_t){0, 1}, 0);
+  assert_int_equal(es_weights_infer(opened, &resnet, &status), ES_INPUT);
+  assert_non_null(strstr(status.message, "fc.weight of model resnet18 is missing"));
+  status = (es_status_t){0};
+  resnet.classes = 10;
+  assert_int_equal(es_weights_infer(opened, &resnet, &status), ES_INPUT);
+  assert_non_null(strstr(status.message, "the width cannot be told"));
+  es_safetensors_destroy(opened);
+  free_file(&file);
+  es_graph_destroy(graph);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      path_test(test_names), path_test(test_fits_and_fills), path_test(test_all_mismatches),
+      path_test(test_infer), path_test(test_cannot_infer),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
