@@ -208,6 +208,7 @@ typedef struct es_result_header {
   const char *job;                                    /**< `job`: the resolved YAML */
   const char *outcome;                                /**< "complete" or "diverged" */
   const char *reason;                                 /**< "" when complete */
+  int32_t stopped_at;                                 /**< `stopped_at_epoch`: complete before the last epoch; or 0 */
   const char *train_mode;                             /**< "training" (activations of training itself) or "inference" */
   const char *fingerprint;                            /**< `dataset_fingerprint` */
   const double *normalize_mean, *normalize_deviation; /**< 3 each: `normalize_mean`, `normalize_std` */
@@ -241,6 +242,7 @@ typedef struct es_result_summary {
   char reason[512];
   char fingerprint[ES_ID_SIZE];
   int32_t epochs;         /**< E */
+  int32_t stopped_at;     /**< the epoch after which training ended early, because its pattern was stable; else 0 */
   double accuracy, loss;  /**< eval split, last epoch that has them */
   double mean_saturation; /**< eval split (train if eval is not measured), first delta, last measured epoch, mean over
                              layers without the output layer and flagged layers */

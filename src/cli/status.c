@@ -54,7 +54,9 @@ static void add_row(es_table_t *table, const es_varying_t *varying, es_grid_walk
   es_varying_cells(varying, point, table);
   es_table_cell(table, "%s",
                 summary->outcome == ES_OUTCOME_MISSING && started >= 0 ? "started" : words[summary->outcome]);
-  if (readable)
+  if (readable && summary->stopped_at > 0)
+    es_table_cell(table, "%d of %d", summary->stopped_at, summary->epochs);
+  else if (readable)
     es_table_cell(table, "%d", summary->epochs);
   else if (started >= 0 && point->source == ES_SOURCE_TRAIN)
     es_table_cell(table, "%d/%d", started, point->train.epochs);

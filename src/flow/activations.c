@@ -323,16 +323,15 @@ static es_code_t measure_epoch(stream_t *s, int32_t epoch, es_status_t *status) 
 
 static es_code_t run(stream_t *s, es_status_t *status) {
   flow_t *f = s->flow;
-  const int32_t last = es_external_epochs(&f->point->external) - 1;
   int32_t done = -1;
   const double start = es_clock();
   ES_TRY(open_stream(s, status));
   ES_TRY(flow_resume(f, &done, status));
   flow_charge(f, ES_STAGE_PREPARE, start);
   if (f->pipeline->dry_run) return ES_OK;
-  for (int32_t epoch = done + 1; epoch <= last; epoch++) {
+  for (int32_t epoch = done + 1; epoch <= f->last; epoch++) {
     ES_TRY(measure_epoch(s, epoch, status));
-    if (epoch < last) ES_TRY(flow_save(f, epoch, status));
+    ES_TRY(flow_save(f, epoch, status));
   }
   return flow_write_result(f, "complete", "", status);
 }

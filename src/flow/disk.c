@@ -6,27 +6,25 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static bool is_saved(const es_point_t *point, int32_t epoch) {
-  return epoch % point->checkpoint.every == 0 || epoch == point->train.epochs;
+static bool is_saved(const flow_t *f, int32_t epoch) {
+  return epoch % f->point->checkpoint.every == 0 || flow_is_last(f, epoch);
 }
 
 es_code_t flow_save(flow_t *f, int32_t epoch, es_status_t *status) {
-  const es_point_t *point = f->point;
-  const es_checkpoint_settings_t *c = &point->checkpoint;
-  const bool trained = f->trainer != NULL;
-  if (f->pipeline->dry_run || (trained && !is_saved(point, epoch))) return ES_OK;
+  const es_checkpoint_settings_t *c = &f->point->checkpoint;
+  const bool trained = f->trainer != NULL, last = flow_is_last(f, epoch);
+  if (f->pipeline->dry_run || (trained && !is_saved(f, epoch))) return ES_OK;
   const double start = es_clock();
   char path[ES_PATH_MAX];
   if (trained && flow_is_leader(f) && c->keep == ES_KEEP_ALL) {
     es_weights_path(path, f->pipeline->output, f->id, epoch);
     es_weights_save(path, &f->key, epoch, f->graph, f->trainer, status);
   }
-  if (trained && flow_is_leader(f) && c->keep == ES_KEEP_LAST && epoch == point->train.epochs) {
+  if (trained && flow_is_leader(f) && c->keep == ES_KEEP_LAST && last) {
     es_weights_path(path, f->pipeline->output, f->id, -1);
     es_weights_save(path, &f->key, epoch, f->graph, f->trainer, status);
   }
-  if (flow_is_leader(f) && status->code == ES_OK &&
-      (!trained || epoch < point->train.epochs)) { /* the last epoch is in the result */
+  if (flow_is_leader(f) && status->code == ES_OK && !last) { /* the last epoch is in the result */
     es_state_path(path, f->pipeline->output, f->id);
     const es_state_content_t content = {.graph = f->graph, .trainer = f->trainer, .result = f->result};
     es_state_save(path, &f->key, epoch, &content, status);
@@ -55,9 +53,15 @@ static void result_path(const flow_t *f, char out[ES_PATH_MAX]) {
     es_result_path(out, f->pipeline->output, f->id, f->pipeline->n_points);
 }
 
+/* The epoch after which training ended before its time, else 0. */
+static int32_t stopped_at(const flow_t *f) {
+  return f->point->source == ES_SOURCE_TRAIN && f->last < f->point->train.epochs ? f->last : 0;
+}
+
 /* The leader writes the result and removes the state; all ranks learn whether that worked. */
 es_code_t flow_write_result(flow_t *f, const char *outcome, const char *reason, es_status_t *status) {
   const double start = es_clock();
+  flow_stability_last(f);
   if (flow_is_leader(f)) {
     char path[ES_PATH_MAX], state[ES_PATH_MAX], texts[3][64];
     es_provenance_t provenance[PROVENANCE_MOST];
@@ -69,6 +73,7 @@ es_code_t flow_write_result(flow_t *f, const char *outcome, const char *reason, 
                                        .job = es_text_get(&job),
                                        .outcome = outcome,
                                        .reason = reason,
+                                       .stopped_at = stopped_at(f),
                                        .train_mode = f->trainer ? "training" : "inference",
                                        .fingerprint = f->key.fingerprint,
                                        .normalize_mean = f->samples[ES_TRAIN].mean,
@@ -84,8 +89,8 @@ es_code_t flow_write_result(flow_t *f, const char *outcome, const char *reason, 
   return es_agree(f->group.comm, status);
 }
 
-/* Parts of files that a killed run left beside this point's. Of weights only those of the next save can be there: each
- * save writes them before the state. */
+/* Parts of files that a killed run left beside this point's. Of weights only those of the next save can be there, which
+ * is sooner than usual if training ended early: each save writes them before the state. */
 static void remove_leftovers(const flow_t *f, int32_t done) {
   const es_checkpoint_settings_t *c = &f->point->checkpoint;
   char path[ES_PATH_MAX], previous[ES_PATH_MAX];
@@ -97,10 +102,11 @@ static void remove_leftovers(const flow_t *f, int32_t done) {
   es_state_previous_path(previous, path);
   es_file_remove_parts(previous);
   if (!f->trainer || c->keep == ES_KEEP_NONE) return;
-  int32_t next = done + 1;
-  while (!is_saved(f->point, next)) next++;
-  es_weights_path(path, f->pipeline->output, f->id, c->keep == ES_KEEP_ALL ? next : -1);
-  es_file_remove_parts(path);
+  int32_t next = done;
+  do {
+    es_weights_path(path, f->pipeline->output, f->id, c->keep == ES_KEEP_ALL ? ++next : -1);
+    es_file_remove_parts(path);
+  } while (c->keep == ES_KEEP_ALL && !is_saved(f, next));
 }
 
 es_code_t flow_resume(flow_t *f, int32_t *done, es_status_t *status) {

@@ -25,11 +25,15 @@ typedef struct flow {
   es_state_key_t key;
   char training[ES_ID_SIZE], network[256]; /* of the key */
   int n_layers;
+  int32_t last; /* index of the last epoch, as far as is known: flow_is_last */
   char start[32];
   double started;
 } flow_t;
 
 bool flow_is_leader(const flow_t *f);
+/* Whether an epoch (an index) is the last of the point. Of an epoch that may end the training early this is known once
+ * it is measured (flow_settle). Not collective. */
+bool flow_is_last(const flow_t *f, int32_t epoch);
 /* Adds the time since `since` to a stage. Not collective. */
 void flow_charge(flow_t *f, es_stage_t stage, double since);
 
@@ -46,6 +50,14 @@ typedef struct flow_rows {
 /* measure.c: from rows to numbers in the result, for layers first … first+n−1. `epoch` is an index. */
 es_code_t flow_measure(flow_t *f, es_split_t split, int32_t epoch, const flow_rows_t *rows, int first, int n,
                        es_status_t *status);
+
+/* stability.c: the pattern of saturation over the layers, one epoch against another, into the leader's result. Epochs
+ * are indices. flow_measure calls flow_stability for each epoch that it measured, flow_write_result the other. Not
+ * collective. */
+void flow_stability(flow_t *f, es_split_t split, int32_t epoch);
+void flow_stability_last(flow_t *f);
+/* Makes an epoch, measured in all splits, the last one if the pattern has settled (train.stop_when_stable). */
+es_code_t flow_settle(flow_t *f, int32_t epoch, es_status_t *status);
 
 /* disk.c: a state, weights, the result. flow_resume: the last epoch of a saved state, −1 without one; also removes what
  * a killed run left beside this point's files. */

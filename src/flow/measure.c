@@ -112,5 +112,6 @@ es_code_t flow_measure(flow_t *f, es_split_t split, int32_t epoch, const flow_ro
   }
   if (code == ES_OK) code = solve(f, split, epoch, &b, status);
   destroy_batch(&b);
+  if (code == ES_OK && first + n == f->n_layers) flow_stability(f, split, epoch);
   return code;
 }

@@ -97,8 +97,8 @@ void flow_train_close(flow_t *f) {
   for (int split = 0; split < ES_SPLITS; split++) es_samples_destroy(&f->samples[split]);
 }
 
-static bool is_measured(const es_point_t *point, int32_t epoch) {
-  return epoch == 0 || epoch == point->train.epochs || epoch % point->measure.every == 0;
+static bool is_measured(const flow_t *f, int32_t epoch) {
+  return epoch == 0 || flow_is_last(f, epoch) || epoch % f->point->measure.every == 0;
 }
 
 /* Passes over the network count capture and waiting apart. */
@@ -150,7 +150,7 @@ static int64_t samples_of(const flow_t *f, es_split_t split) {
 
 /* One pass over a split, measured if its epoch and split are. */
 static es_code_t run_split(flow_t *f, es_split_t split, int32_t epoch, es_epoch_stats_t *stats, es_status_t *status) {
-  const bool measured = is_measured(f->point, epoch) && f->point->measure.splits[split];
+  const bool measured = is_measured(f, epoch) && f->point->measure.splits[split];
   const es_observer_t *observer = measured ? es_capture_observer(f->capture) : NULL;
   if (measured) ES_TRY(es_capture_begin(f->capture, samples_of(f, split), status));
   const double start = es_clock(), wait = es_model_wait_seconds(es_trainer_model(f->trainer));
@@ -177,6 +177,7 @@ static es_code_t run_epoch(flow_t *f, int32_t epoch, es_status_t *status) {
     *es_result_f64(f->result, ES_FIELD_LEARNING_RATE, epoch, 0, 0, 0) = r.stats[ES_TRAIN].learning_rate;
   }
   ES_TRY(run_split(f, ES_EVAL, epoch, &r.stats[ES_EVAL], status));
+  ES_TRY(flow_settle(f, epoch, status));
   *es_result_f64(f->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
   r.saturation = es_result_mean_saturation(f->result, f->point->measure.splits[ES_EVAL] ? ES_EVAL : ES_TRAIN, epoch, 0);
   report(f, &r);
@@ -186,13 +187,12 @@ static es_code_t run_epoch(flow_t *f, int32_t epoch, es_status_t *status) {
 /* ---- the flow ---- */
 
 es_code_t flow_train(flow_t *f, es_status_t *status) {
-  const int32_t last = f->pipeline->dry_run ? 1 : f->point->train.epochs;
   int32_t done = -1;
   const double start = es_clock();
   ES_TRY(open_point(f, status));
   ES_TRY(flow_resume(f, &done, status));
   flow_charge(f, ES_STAGE_PREPARE, start);
-  for (int32_t epoch = done + 1; epoch <= last; epoch++) {
+  for (int32_t epoch = done + 1; epoch <= f->last; epoch++) {
     const es_code_t code = run_epoch(f, epoch, status);
     if (code == ES_DIVERGED && !f->pipeline->dry_run) {
       es_status_t writing = {0};

@@ -96,9 +96,6 @@ static es_code_t check_version(const es_job_t *job, es_status_t *status) {
   if (job->base.measure.eigenspace != ES_EIGENSPACE_NO || job->base.measure.projection)
     return es_yaml_fail(&job->tree, es_yaml_find(root, "measure"), status,
                         "measure.eigenspace and measure.projection are not in this version yet; leave them out");
-  if (job->base.train.stop_when_stable.patience > 0)
-    return es_yaml_fail(&job->tree, es_yaml_find(root, "train"), status,
-                        "train.stop_when_stable is not in this version yet; leave it out");
   return ES_OK;
 }
 

@@ -328,3 +328,9 @@ const char *stored_text(const stored_t *stored, const char *name) {
   }
   return "";
 }
+
+int32_t stored_stop(const stored_t *stored) {
+  const char *text = stored_attribute(stored, STORE_STOPPED);
+  int64_t epoch;
+  return text != NULL && es_text_to_int(text, &epoch) && epoch > 0 && epoch <= INT32_MAX ? (int32_t)epoch : 0;
+}

@@ -9,6 +9,9 @@
 /* Value of the root attribute `schema`. */
 #define STORE_SCHEMA "eigenscope"
 
+/* Root attribute of results whose training ended early: the epoch. */
+#define STORE_STOPPED "stopped_at_epoch"
+
 /* Root attribute of merged files alone: how many points they hold. */
 #define STORE_MERGED "n_points"
 

@@ -286,7 +286,10 @@ static void append_outcome(es_text_t *out, const stored_t *stored) {
   double accuracy = scalar_at(result, ES_FIELD_ACCURACY, ES_EVAL, epoch);
   es_text_append(out, "%s", stored_text(stored, "outcome"));
   if (reason[0] != '\0') es_text_append(out, ": %s\n", reason);
-  es_text_append(out, "%s%d epochs", reason[0] != '\0' ? "" : ", ", (int)result->epoch[last]);
+  if (stored_stop(stored) > 0)
+    es_text_append(out, ", stable and stopped after epoch %d of %d", stored_stop(stored), (int)result->epoch[last]);
+  else
+    es_text_append(out, "%s%d epochs", reason[0] != '\0' ? "" : ", ", (int)result->epoch[last]);
   if (!isnan(accuracy)) {
     es_text_append(out, ", accuracy %.4f on the eval split after epoch %d", accuracy, (int)result->epoch[epoch]);
   }

@@ -35,5 +35,7 @@ void stored_destroy(stored_t *stored);
 const char *stored_attribute(const stored_t *stored, const char *name);
 /* The same for one that must be there and be text: "" when it is not. */
 const char *stored_text(const stored_t *stored, const char *name);
+/* The epoch after which training ended early, 0 if it did not. */
+int32_t stored_stop(const stored_t *stored);
 
 #endif

@@ -52,6 +52,7 @@ static void fill(es_result_summary_t *out, const char *path, const stored_t *sto
   snprintf(out->reason, sizeof out->reason, "%s", stored_text(stored, "reason"));
   snprintf(out->fingerprint, sizeof out->fingerprint, "%s", stored_text(stored, "dataset_fingerprint"));
   out->epochs = result->epoch[result->extent[ES_DIM_EPOCH] - 1];
+  out->stopped_at = stored_stop(stored);
   out->accuracy = result_last_value(result, ES_FIELD_ACCURACY);
   out->loss = result_last_value(result, ES_FIELD_LOSS);
   out->mean_saturation = result_last_saturation(result);

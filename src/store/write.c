@@ -165,6 +165,7 @@ static void put_header(draft_t *draft, const es_result_header_t *header) {
   draft_number(draft, root, "schema_version", ES_TYPE_I32, &version);
   draft_text(draft, root, "outcome", header->outcome);
   draft_text(draft, root, "reason", header->reason);
+  if (header->stopped_at > 0) draft_number(draft, root, STORE_STOPPED, ES_TYPE_I32, &header->stopped_at);
   draft_text(draft, root, "point_id", header->point_id);
   draft_text(draft, root, "job_name", header->job_name);
   draft_text(draft, root, "job", header->job);

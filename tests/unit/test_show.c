@@ -323,6 +323,25 @@ static void test_summary_of_part(void **state) {
   assert_true(summary.mean_saturation == 0.75);
 }
 
+static void test_stopped(void **state) {
+  (void)state;
+  es_text_t text = {0};
+  es_result_summary_t summary;
+  es_result_header_t header = example_header();
+  header.stopped_at = 1;
+  show(&text, readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), &header, ES_SHOW_TABLE);
+  check_has(&text,
+            "\ncomplete, stable and stopped after epoch 1 of 2, accuracy 0.2520 on the eval split after epoch 2\n");
+  es_text_destroy(&text);
+  es_result_summarize(&summary, "r.h5");
+  assert_int_equal(summary.epochs, 2);
+  assert_int_equal(summary.stopped_at, 1);
+  header.stopped_at = 0;
+  show(&text, readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), &header, ES_SHOW_JSON);
+  check_lacks(&text, "stopped_at_epoch");
+  es_text_destroy(&text);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       folder_test(test_probes_and_eigenspaces),
@@ -335,6 +354,7 @@ int main(void) {
       folder_test(test_csv_quotes),
       folder_test(test_json),
       folder_test(test_json_without_rows),
+      folder_test(test_stopped),
       folder_test(test_summary),
       folder_test(test_summary_of_part),
   };

@@ -42,7 +42,7 @@ static void open_plan(const place_t *p, es_plan_t *plan) {
 }
 
 /* A result as run writes them, with a few numbers. */
-static void write_result(const es_plan_t *plan, int64_t index, const char *outcome, const char *reason) {
+static void write_part(const es_plan_t *plan, int64_t index, const char *outcome, const char *reason, int32_t stopped) {
   static const es_layer_info_t layers[] = {{.name = "classifier.0", .kind = "linear", .width = 8},
                                            {.name = "classifier.9", .kind = "linear", .width = 2, .output = 1}};
   static const double mean[3] = {0.5, 0.5, 0.5}, deviation[3] = {1, 1, 1};
@@ -65,6 +65,7 @@ static void write_result(const es_plan_t *plan, int64_t index, const char *outco
                                      .job = "name: x\n",
                                      .outcome = outcome,
                                      .reason = reason,
+                                     .stopped_at = stopped,
                                      .train_mode = "training",
                                      .fingerprint = "0123456789abcdef",
                                      .normalize_mean = mean,
@@ -72,6 +73,10 @@ static void write_result(const es_plan_t *plan, int64_t index, const char *outco
   es_result_path(path, plan->output, es_grid_id(plan->grid, index), 5);
   if (es_result_write(path, result, &header, &status) != ES_OK) fail_msg("%s", status.message);
   es_result_destroy(result);
+}
+
+static void write_result(const es_plan_t *plan, int64_t index, const char *outcome, const char *reason) {
+  write_part(plan, index, outcome, reason, 0);
 }
 
 /* Runs `status` with its output in files; texts are the caller's. */
@@ -188,6 +193,7 @@ static void test_table_of_run(void **state) {
   open_plan(&place, &plan);
   write_result(&plan, 1, "complete", "");
   write_result(&plan, 2, "diverged", "loss NaN");
+  write_part(&plan, 0, "complete", "", 1);
   write_result(&plan, 4, "complete", "");
   assert_int_equal(es_selection_parse(&selection, "0-2", 5, NULL), ES_OK);
   es_plan_table(&plan, &selection, &text);
@@ -195,6 +201,7 @@ static void test_table_of_run(void **state) {
            "x: dataset shapes, model mlp, width 1/64, classes all, resolution 32\n"
            "\n"
            "point  seed  outcome   epochs  accuracy  saturation  reason\n"
+           "    0  0     complete  1 of 2    0.7500      0.2500\n"
            "    1  1     complete       2    0.7500      0.2500\n"
            "    2  2     diverged       2    0.7500      0.2500  loss NaN\n"
            "\n"
