@@ -73,9 +73,22 @@ static es_code_t copy_variables(const es_job_t *job, const es_yaml_t *map, es_da
   return ES_OK;
 }
 
+/* The place of the data. A variable that is not set stays as it is written: only a grid that uses the dataset needs it
+ * (es_dataset_resolve). */
+static es_code_t read_path(const es_job_t *job, const es_yaml_t *map, es_dataset_spec_t *spec, es_status_t *status) {
+  const es_yaml_t *node = es_yaml_find(map, "path");
+  char where[2 * ES_NAME_MAX + 8];
+  snprintf(where, sizeof where, "datasets.%s.path", map->key);
+  if (es_expand_is_set(node)) return es_expand_from_job(job, node, where, spec->path, status);
+  if (strlen(node->text) >= ES_PATH_MAX)
+    return es_yaml_fail(&job->tree, node, status, "%s is longer than %d bytes", where, ES_PATH_MAX - 1);
+  snprintf(spec->path, ES_PATH_MAX, "%s", node->text);
+  return ES_OK;
+}
+
 static es_code_t read_entry(es_job_t *job, const es_yaml_t *map, es_dataset_spec_t *out, es_status_t *status) {
   ES_TRY(es_name_check(job, map, "dataset", status));
-  char where[2 * ES_NAME_MAX], path[2 * ES_NAME_MAX + 8];
+  char where[2 * ES_NAME_MAX];
   snprintf(where, sizeof where, "datasets.%s", map->key);
   es_dataset_entry_t entry = {0};
   ES_TRY(es_section_defaults(&job->tree, "datasets.*", &entry, status));
@@ -85,8 +98,7 @@ static es_code_t read_entry(es_job_t *job, const es_yaml_t *map, es_dataset_spec
   ES_TRY(copy_variables(job, map, &entry, where, status));
   snprintf(entry.spec.name, sizeof entry.spec.name, "%s", map->key);
   entry.spec.line = map->key_line;
-  snprintf(path, sizeof path, "%s.path", where);
-  if (entry.path != NULL) ES_TRY(es_expand_from_job(job, es_yaml_find(map, "path"), path, entry.spec.path, status));
+  if (entry.path != NULL) ES_TRY(read_path(job, map, &entry.spec, status));
   *out = entry.spec;
   return ES_OK;
 }
@@ -124,7 +136,13 @@ es_code_t es_dataset_resolve(es_job_t *job, const es_yaml_t *value, es_status_t 
     job->datasets[job->n_datasets++] = entry.spec;
   }
   es_dataset_spec_t found;
-  return es_dataset_find(job, value, &found, status);
+  ES_TRY(es_dataset_find(job, value, &found, status));
+  const es_yaml_t *map = es_yaml_find(es_yaml_find(job->tree.root, "datasets"), value->text);
+  const es_yaml_t *node = map != NULL ? es_yaml_find(map, "path") : NULL;
+  char where[2 * ES_NAME_MAX + 8];
+  snprintf(where, sizeof where, "datasets.%s.path", found.name);
+  if (node == NULL || es_expand_is_set(node)) return ES_OK;
+  return es_expand(job, node, where, ES_PATH_MAX - 1, found.path, status); /* says which is not set */
 }
 
 es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_dataset_spec_t *out, es_status_t *status) {

@@ -26,6 +26,19 @@ static bool read_variable(const char *text, char name[ES_NAME_MAX], size_t *used
   return true;
 }
 
+bool es_expand_is_set(const es_yaml_t *node) {
+  for (const char *c = node->text; *c != '\0'; c++) {
+    char name[ES_NAME_MAX];
+    size_t used;
+    if (c[0] != '$') continue;
+    if (c[1] == '$')
+      c++;
+    else if (read_variable(c + 1, name, &used) && getenv(name) == NULL)
+      return false;
+  }
+  return true;
+}
+
 es_code_t es_expand(const es_job_t *job, const es_yaml_t *node, const char *where, size_t most, char out[ES_PATH_MAX],
                     es_status_t *status) {
   size_t length = 0;

@@ -40,6 +40,8 @@ struct es_job {
 /* expand.c: $VAR and ${VAR} by the environment, $$ is a dollar sign. `most` bytes at most. */
 es_code_t es_expand(const es_job_t *job, const es_yaml_t *node, const char *where, size_t most, char out[ES_PATH_MAX],
                     es_status_t *status);
+/* expand.c: whether the environment has every variable that is named. */
+bool es_expand_is_set(const es_yaml_t *node);
 /* expand.c: as es_expand; a relative path starts at the folder of the job file. Absolute afterwards. */
 es_code_t es_expand_from_job(const es_job_t *job, const es_yaml_t *node, const char *where, char out[ES_PATH_MAX],
                              es_status_t *status);

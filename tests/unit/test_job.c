@@ -262,6 +262,22 @@ static void test_models(void **state) {
   es_job_destroy(job);
 }
 
+/* A job may describe datasets that this machine has no place for, as long as no grid uses them. */
+static void test_variables_of_unused_datasets(void **state) {
+  (void)state;
+  unsetenv("ES_TEST_UNSET");
+  es_job_t *job = parse("name: x\ngrid: {dataset: fashion-mnist, model: vgg11}\n"
+                        "datasets: {far: {format: idx, path: $ES_TEST_UNSET/a}}\n");
+  assert_string_equal(es_job_dataset(job, 0)->path, "$ES_TEST_UNSET/a");
+  es_job_destroy(job);
+  setenv("ES_TEST_UNSET", "/far", 1);
+  job = parse("name: x\ngrid: {dataset: far, model: vgg11}\n"
+              "datasets: {far: {format: idx, path: $ES_TEST_UNSET/a}}\n");
+  assert_string_equal(es_job_dataset(job, 0)->path, "/far/a");
+  es_job_destroy(job);
+  unsetenv("ES_TEST_UNSET");
+}
+
 static void test_datasets(void **state) {
   (void)state;
   setenv("ES_TEST_DATA", "/data", 1);
@@ -402,13 +418,21 @@ static void test_defaults_are_canonical(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      balanced_test(test_defaults),  balanced_test(test_builtin_dataset),
-      balanced_test(test_settings),  balanced_test(test_empty_sections_are_defaults),
-      balanced_test(test_schedules), balanced_test(test_axes),
-      balanced_test(test_blocks),    balanced_test(test_models),
-      balanced_test(test_datasets),  balanced_test(test_output),
-      balanced_test(test_set),       balanced_test(test_set_makes_what_is_missing),
-      balanced_test(test_load),      balanced_test(test_defaults_are_canonical),
+      balanced_test(test_defaults),
+      balanced_test(test_builtin_dataset),
+      balanced_test(test_settings),
+      balanced_test(test_empty_sections_are_defaults),
+      balanced_test(test_schedules),
+      balanced_test(test_axes),
+      balanced_test(test_blocks),
+      balanced_test(test_models),
+      balanced_test(test_datasets),
+      balanced_test(test_variables_of_unused_datasets),
+      balanced_test(test_output),
+      balanced_test(test_set),
+      balanced_test(test_set_makes_what_is_missing),
+      balanced_test(test_load),
+      balanced_test(test_defaults_are_canonical),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

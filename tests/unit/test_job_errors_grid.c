@@ -144,7 +144,7 @@ static const bad_job_t datasets[] = {
      "job.yaml:3: datasets.mnist.format must be idx, cifar10, cifar100, hdf5 or synthetic, not \"png\""},
     {JOB "datasets: {mnist: {format: idx}}\n", NULL,
      "job.yaml:3: datasets.mnist has no path; it needs the folder of the IDX files"},
-    {JOB "datasets: {mnist: {format: idx, path: $ES_TEST_UNSET}}\n", NULL,
+    {"name: x\ngrid: {dataset: mnist, model: vgg11}\ndatasets: {mnist: {format: idx, path: $ES_TEST_UNSET}}\n", NULL,
      "job.yaml:3: datasets.mnist.path: the environment variable ES_TEST_UNSET is not set"},
     {JOB "datasets: {mnist: {format: idx, path: x, size: 32}}\n", NULL,
      "job.yaml:3: datasets.mnist.size belongs to format: synthetic"},
