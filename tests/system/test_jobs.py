@@ -1,0 +1,115 @@
+"""The job files of jobs/: plan accepts each of them, and they cost what they say. The authors' grids need datasets that are
+not here: without them they are refused, and stand-ins of the same shapes and counts show that they are complete."""
+import gzip
+import json
+import os
+import pathlib
+import re
+import struct
+import unittest
+import unittest.mock
+
+import h5py
+import numpy as np
+
+import harness
+
+FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
+JOBS = harness.SOURCE / "jobs"
+SMALL = ["width-vs-difficulty", "evolution", "stability"]
+PAPER = {"width": ["CIFAR10"], "difficulty": ["MNIST", "CIFAR10", "CIFAR100", "TINY_IMAGENET"]}
+# So that a small job takes at most 45 minutes on two cores, with room for what plan does not count: by README, Performance,
+# they do 80 GMAC/s at width 1/8.
+MOST_TMAC = 45 * 60 * 0.08
+
+
+def write_idx(path, array):
+    header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(header + array.tobytes())
+
+
+def write_mnist(folder):
+    folder.mkdir()
+    for name, n in (("train", 60000), ("t10k", 10000)):
+        write_idx(folder / f"{name}-images-idx3-ubyte.gz", np.zeros((n, 28, 28), np.uint8))
+        write_idx(folder / f"{name}-labels-idx1-ubyte.gz", np.arange(n).astype(np.uint8) % 10)
+
+
+def write_cifar100(folder):
+    folder.mkdir()
+    for name, n in (("train", 50000), ("test", 10000)):
+        records = np.zeros((n, 2 + 3072), np.uint8)
+        records[:, 1] = np.arange(n) % 100
+        with gzip.open(folder / f"{name}.bin.gz", "wb", compresslevel=1) as file:
+            file.write(records.tobytes())
+
+
+def write_hdf5(path, counts, size, classes):
+    """Images that take no room: only the first is written, all others are zero."""
+    with h5py.File(path, "w") as file:
+        for split, n in zip(("train", "eval"), counts):
+            images = file.create_dataset(f"{split}/images", (n, size, size, 3), np.uint8, chunks=(100, size, size, 3))
+            images[0] = 0
+            file[f"{split}/labels"] = (np.arange(n) % classes).astype(np.int32)
+
+
+class Jobs(harness.Case):
+    def stated(self, path):
+        """TMAC as the comment of a job says it."""
+        return float(re.search(r"([0-9,.]+) TMAC", path.read_text()).group(1).replace(",", ""))
+
+    def plan(self, path, **env):
+        return json.loads(self.run_program("plan", path, "--format", "json", env=env).stdout)
+
+    def test_every_job_is_tested(self):
+        names = {str(path.relative_to(JOBS)) for path in JOBS.rglob("*.yaml")}
+        self.assertEqual(names, {f"{name}.yaml" for name in SMALL} | {f"paper/{name}.yaml" for name in PAPER}
+                         | {"quickstart.yaml", "reference.yaml"})
+
+    def assert_states_its_cost(self, path, plan):
+        cost, stated = plan["total_macs"] * 1e-12, self.stated(path)
+        self.assertAlmostEqual(cost, stated, delta=max(0.5, stated / 1000), msg=path)
+
+    @unittest.skipUnless(FASHION_MNIST.is_dir(), "Fashion-MNIST is not here")
+    def test_small_jobs_cost_what_they_say(self):
+        for name in SMALL:
+            path = JOBS / f"{name}.yaml"
+            plan = self.plan(path)
+            self.assert_states_its_cost(path, plan)
+            self.assertLess(plan["total_macs"] * 1e-12, MOST_TMAC)
+            self.assertEqual({point["axes"]["seed"] for point in plan["points"]}, {0, 1, 2})
+
+    def test_small_jobs_take_other_datasets(self):
+        write_mnist(self.folder / "mnist")
+        write_hdf5(self.folder / "cifar10.h5", (50000, 10000), 32, 10)
+        env = {"MNIST": str(self.folder / "mnist"), "CIFAR10": str(self.folder / "cifar10.h5")}
+        for name in SMALL:
+            self.run_program("plan", JOBS / f"{name}.yaml", "--set", "grid.dataset=[mnist, cifar10]", env=env)
+
+    def test_paper_jobs_without_their_data_are_refused(self):
+        for name, variables in PAPER.items():
+            with unittest.mock.patch.dict(os.environ):
+                for variable in variables:
+                    os.environ.pop(variable, None)
+                done = self.run_program("plan", JOBS / "paper" / f"{name}.yaml", expect=1)
+            self.assertRegex(done.stderr, rf"^eigenscope: .*paper/{name}\.yaml:[0-9]+: .*{variables[0]} is not set\n$")
+            self.assertEqual(done.stdout, "")
+
+    def test_paper_jobs_at_full_size(self):
+        write_mnist(self.folder / "mnist")
+        write_cifar100(self.folder / "cifar100")
+        write_hdf5(self.folder / "cifar10.h5", (50000, 10000), 32, 10)
+        write_hdf5(self.folder / "tiny.h5", (100000, 10000), 64, 200)
+        env = {"MNIST": str(self.folder / "mnist"), "CIFAR100": str(self.folder / "cifar100"),
+               "CIFAR10": str(self.folder / "cifar10.h5"), "TINY_IMAGENET": str(self.folder / "tiny.h5")}
+        points = {"width": 4 * 5, "difficulty": 4 * 6}
+        for name in PAPER:
+            path = JOBS / "paper" / f"{name}.yaml"
+            plan = self.plan(path, **env)
+            self.assertEqual(len(plan["points"]), points[name])
+            self.assert_states_its_cost(path, plan)
+
+
+if __name__ == "__main__":
+    harness.main()
