@@ -126,6 +126,10 @@ int64_t es_spectrum_bytes(int32_t order, int ranks, bool vectors);
 const char *es_spectrum_library_name(void);
 /** "ScaLAPACK 2.2.1, ELPA 20221109" or "ScaLAPACK 2.2.1": the collective solvers of this build. Static storage. */
 const char *es_spectrum_collective_name(void);
+/** Starts the program anew with OPENBLAS_CORETYPE set if OpenBLAS is older than the CPU and therefore fell back to its
+ * slowest kernels; returns if all is well, if the user set that variable, or if the program cannot be started anew.
+ * First thing in main: before MPI, threads and output. */
+void es_spectrum_choose_kernels(char **argv);
 /** One BLAS thread for each rank, in every BLAS library that the process has loaded (ScaLAPACK may bring another). */
 void es_spectrum_single_thread(void);
 

@@ -1,5 +1,7 @@
 """eigenscope plan, --help and --version: what a user sees before anything runs, on a login node without MPI."""
 import json
+import os
+import pathlib
 import re
 import subprocess
 
@@ -107,6 +109,15 @@ class Overview(harness.Case):
         for name in ("compiler", "build", "mpi", "hdf5", "blas", "onednn", "host"):
             self.assertRegex(text, rf"(?m)^  {name} +\S")
         self.assertTrue(re.search(r"oneDNN \d+\.\d+\.\d+, \w+", text))
+
+    def test_kernels_of_an_openblas_older_than_the_cpu(self):
+        free = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+        core = lambda env: re.search(r"OpenBLAS \S+, (\w+)", subprocess.run(
+            [harness.PROGRAM, "--version", "--verbose"], env=env, capture_output=True, text=True, check=True).stdout)[1]
+        flags = pathlib.Path("/proc/cpuinfo").read_text().split() if os.path.exists("/proc/cpuinfo") else []
+        if "avx2" in flags and "fma" in flags:
+            self.assertNotEqual(core(free), "Prescott")
+        self.assertEqual(core({**free, "OPENBLAS_CORETYPE": "Prescott"}).lower(), "prescott")   # the user's word holds
 
     def test_what_is_no_command(self):
         for arguments, sentence in (((), "a command is missing; eigenscope --help lists them"),
