@@ -3,21 +3,12 @@
 #define EIGENSCOPE_DATA_FIT_H
 
 #include "eigenscope/data.h"
-
-/** One pass of the resampling filter along one axis: output x is the sum of weight[x·width + t]·input[first[x] + t]. */
-typedef struct es_taps {
-  int32_t width;   /**< weights kept for an output, surplus ones 0 */
-  int32_t *first;  /**< owned */
-  int32_t *count;  /**< owned; weights in use, at least 1 */
-  int32_t *weight; /**< owned; fixed point, 2²² is 1 */
-} es_taps_t;
+#include "resize.h"
 
 typedef struct es_fitter {
   es_fit_t fit;
   int32_t height, width, channels, resolution;
-  es_taps_t horizontal, vertical;
-  uint8_t *between; /**< owned; (height, resolution, channels), after the horizontal pass */
-  int32_t *sums;    /**< owned; one row of the vertical pass */
+  es_resizer_t resizer; /**< owned; of resize alone */
 } es_fitter_t;
 
 /** Prepares for images of (height, width, channels) as `info` says. ES_SYSTEM when memory is out. */
