@@ -31,6 +31,8 @@ const char *es_text_double(double value, char out[32]);
  * hexadecimal, no "nan" or "inf". */
 bool es_text_to_int(const char *text, int64_t *out);
 bool es_text_to_double(const char *text, double *out);
+/** True for UTF-8 without control characters. */
+bool es_text_is_plain(const char *text);
 /** Shell-like pattern with `*` and `?` (a star crosses dots) against a name. */
 bool es_text_match(const char *pattern, const char *name);
 /** The candidate nearest to `word` (edit distance at most 2 and less than the word's length; the first of equals), or

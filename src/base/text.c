@@ -140,6 +140,30 @@ bool es_text_to_double(const char *text, double *out) {
   return true;
 }
 
+/* Bytes of the UTF-8 character that `text` starts with, 0 for what is none or a control character. */
+static int character_length(const unsigned char *text) {
+  if (text[0] < 0x80) return text[0] >= 0x20 && text[0] != 0x7f;
+  int n = text[0] >= 0xc2 && text[0] < 0xe0   ? 2
+          : (text[0] & 0xf0) == 0xe0          ? 3
+          : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
+                                              : 0;
+  for (int i = 1; i < n; i++) {
+    if ((text[i] & 0xc0) != 0x80) return 0;
+  }
+  bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
+  bool outside = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
+  return overlong || outside ? 0 : n;
+}
+
+bool es_text_is_plain(const char *text) {
+  const unsigned char *at = (const unsigned char *)text;
+  for (int n; *at != '\0'; at += n) {
+    n = character_length(at);
+    if (n == 0) return false;
+  }
+  return true;
+}
+
 bool es_text_match(const char *pattern, const char *name) {
   const char *star = NULL, *resume = NULL; /* last star, and where the name goes on after what it took */
   while (*name != '\0') {

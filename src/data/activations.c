@@ -2,6 +2,7 @@
 #include "activations_parts.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/text.h"
 #include "fingerprint.h"
 #include <assert.h>
 #include <stdio.h>
@@ -38,31 +39,6 @@ int es_name_compare(const char *a, const char *b) {
   }
   if (*left != *right) return *left == '\0' ? -1 : 1;
   return strcmp(a, b); /* "1" and "01" */
-}
-
-/* Bytes of the UTF-8 character that `text` starts with, 0 for what is none or a control character. */
-static int character_length(const unsigned char *text) {
-  if (text[0] < 0x80) return text[0] >= 0x20 && text[0] != 0x7f;
-  int n = text[0] >= 0xc2 && text[0] < 0xe0   ? 2
-          : (text[0] & 0xf0) == 0xe0          ? 3
-          : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
-                                              : 0;
-  for (int i = 1; i < n; i++) {
-    if ((text[i] & 0xc0) != 0x80) return 0;
-  }
-  bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-  bool outside = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
-  return overlong || outside ? 0 : n;
-}
-
-static bool is_name(const char *name) {
-  const unsigned char *at = (const unsigned char *)name;
-  if (*at == '\0') return false;
-  for (int n; *at != '\0'; at += n) {
-    n = character_length(at);
-    if (n == 0) return false;
-  }
-  return true;
 }
 
 /* A copy with dots for slashes, without those in front. */
@@ -122,7 +98,7 @@ static es_code_t refuse_name(const es_activations_t *file, const char *name, es_
 static es_code_t check_names(const es_activations_t *file, es_status_t *status) {
   for (int i = 0; i < file->n_arrays; i++) {
     const es_array_t *array = file->arrays + i;
-    if (!is_name(array->name)) return refuse_name(file, array->name, status);
+    if (array->name[0] == '\0' || !es_text_is_plain(array->name)) return refuse_name(file, array->name, status);
     for (int k = 0; k < i; k++) {
       if (strcmp(file->arrays[k].name, array->name) != 0) continue;
       return es_fail(status, ES_INPUT, STAGE, "%s: is the second array named %s, as \"/\" counts as \".\"; rename one",
