@@ -1,5 +1,7 @@
-/* eigenscope data: what datasets hold, and datasets made by the generator. Neither needs MPI. */
+/* eigenscope data: what datasets hold, and datasets made by the generator, which need no MPI; pack is in data_pack.c.
+ */
 #include "eigenscope/data.h"
+#include "data_pack.h"
 #include "eigenscope/file.h"
 #include "parts.h"
 #include <signal.h>
@@ -319,20 +321,18 @@ static int command(int argc, char **argv, const char *usage, const es_option_t *
 
 int es_cli_data(int argc, char **argv) {
   const char *which = argc > 0 ? argv[0] : "";
+  if (strcmp(which, "pack") == 0) return es_cli_data_pack(argc - 1, argv + 1);
   if (strcmp(which, "info") == 0)
     return command(argc - 1, argv + 1, info_usage, info_options, sizeof info_options / sizeof *info_options, 1, info);
   if (strcmp(which, "synth") == 0)
     return command(argc - 1, argv + 1, synth_usage, synth_options, sizeof synth_options / sizeof *synth_options, 0,
                    synth);
   if (strcmp(which, "--help") == 0 || strcmp(which, "-h") == 0) {
-    printf("%s\n\n%s\n\n`eigenscope data info --help` and `eigenscope data synth --help` list their options.\n",
-           info_usage, synth_usage);
+    printf("%s\n\n%s\n\n%s\n\nEach of them lists its options with --help.\n", info_usage, es_cli_data_pack_usage,
+           synth_usage);
     return ES_EXIT_OK;
   }
   es_status_t status = {0};
-  if (strcmp(which, "pack") == 0)
-    es_fail(&status, ES_INPUT, "data", "data pack is not in this version yet; it has data info and data synth");
-  else
-    es_fail(&status, ES_INPUT, "data", "data: which one? eigenscope data info | synth");
+  es_fail(&status, ES_INPUT, "data", "data: which one? eigenscope data info | pack | synth");
   return es_cli_report(&status);
 }

@@ -191,11 +191,11 @@ datasets:
             self.assertEqual((done.stdout, done.stderr), ("", f"eigenscope: {message}\n"))
 
     def test_commands(self):
-        for message, *arguments in (("data: which one? eigenscope data info | synth",),
-                                    ("data: which one? eigenscope data info | synth", "look"),
-                                    ("data pack is not in this version yet; it has data info and data synth", "pack")):
+        for message, *arguments in (("data: which one? eigenscope data info | pack | synth",),
+                                    ("data: which one? eigenscope data info | pack | synth", "look"),
+                                    ("an argument is missing; usage: eigenscope data pack FOLDER --to FILE.h5 [options]", "pack")):
             self.assertEqual(self.run_program("data", *arguments, expect=1).stderr, f"eigenscope: {message}\n")
-        for arguments in (["--help"], ["info", "--help"], ["synth", "--help"]):
+        for arguments in (["--help"], ["info", "--help"], ["pack", "--help"], ["synth", "--help"]):
             self.assertIn("eigenscope data ", self.run_program("data", *arguments, env=NO_MPI).stdout)
 
 

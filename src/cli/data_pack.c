@@ -1,0 +1,121 @@
+/* eigenscope data pack: folders of JPEG and PNG files as one HDF5 file. Alone it does without MPI, as login nodes like
+ * it; under mpirun or srun the ranks share the work. */
+#include "data_pack.h"
+#include "eigenscope/cli.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/pack.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char es_cli_data_pack_usage[] =
+    "eigenscope data pack FOLDER --to FILE.h5 [options]\n\n"
+    "Packs FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg (.jpeg and .png, too; eval, valid, validation or test "
+    "for\n"
+    "val; TinyImageNet's val_annotations.txt is read) into a file for `format: hdf5`. Classes are numbered in the "
+    "order "
+    "of\n"
+    "their names. Under mpirun the ranks share the work; the file is the same. Orientation noted by cameras (EXIF) is\n"
+    "ignored and alpha dropped, as torchvision does.";
+
+static const es_option_t options[] = {
+    {"--to", "FILE.h5", false, "the file; one that is there is replaced"},
+    {"--size", "N", false, "N x N pixels from the centre (default: as they are, all of one size)"},
+    {"--shorter", "N", false, "resize the shorter side to N before (default: to --size)"},
+    {"--channels", "1|3", false, "grey or colour (default: 3)"},
+    {"--skip-broken", NULL, false, "leave out images that cannot be used, instead of stopping"},
+};
+
+static es_code_t read_number(const es_arguments_t *arguments, const char *name, int64_t most, int32_t *out,
+                             es_status_t *status) {
+  const char *text = es_arguments_option(arguments, name);
+  int64_t number;
+  if (text == NULL) return ES_OK;
+  if (!es_text_to_int(text, &number) || number < 1 || number > most)
+    return es_fail(status, ES_INPUT, "data", "%s %.100s: must be an integer from 1 to %lld", name, text,
+                   (long long)most);
+  *out = (int32_t)number;
+  return ES_OK;
+}
+
+static es_code_t read_request(const es_arguments_t *arguments, es_pack_request_t *r, es_status_t *status) {
+  const char *to = es_arguments_option(arguments, "--to"), *second = es_arguments_positional(arguments, 1);
+  r->folder = es_arguments_positional(arguments, 0);
+  r->path = to != NULL ? to : second;
+  if (to != NULL && second != NULL)
+    return es_fail(status, ES_INPUT, "data", "the file to write is named twice: --to %.200s and %.200s", to, second);
+  if (r->path == NULL || r->path[0] == '\0')
+    return es_fail(status, ES_INPUT, "data", "--to is missing: the file to write, as in --to images.h5");
+  r->channels = 3;
+  r->skip_broken = es_arguments_option(arguments, "--skip-broken") != NULL;
+  ES_TRY(read_number(arguments, "--size", 8192, &r->size, status));
+  ES_TRY(read_number(arguments, "--shorter", 8192, &r->shorter, status));
+  ES_TRY(read_number(arguments, "--channels", 3, &r->channels, status));
+  if (r->channels == 2) return es_fail(status, ES_INPUT, "data", "--channels 2: must be 1 (grey) or 3 (colour)");
+  if (r->shorter > 0 && r->size == 0)
+    return es_fail(status, ES_INPUT, "data", "--shorter %d needs --size: what to cut out afterwards", r->shorter);
+  if (r->shorter > 0 && r->shorter < r->size)
+    return es_fail(status, ES_INPUT, "data", "--shorter %d: must be at least --size %d, which is cut out of it",
+                   r->shorter, r->size);
+  return ES_OK;
+}
+
+static void show_broken(void *context, const char *message) {
+  fprintf(stderr, "eigenscope: %s%s\n", *(const bool *)context ? "left out: " : "", message);
+}
+
+static void print_result(const es_pack_request_t *r, const es_pack_result_t *p) {
+  const es_dataset_info_t *info = &p->info;
+  printf("%s: %lld train and %lld eval images (%s) of %d x %d, %s, %d classes, fingerprint %s\n", r->path,
+         (long long)info->count[ES_TRAIN], (long long)info->count[ES_EVAL], p->eval_folder, info->width, info->height,
+         info->channels == 1 ? "grey" : "colour", info->classes, p->fingerprint);
+  if (p->n_broken > 0) printf("left out: %lld images that cannot be used\n", (long long)p->n_broken);
+  if (p->n_left_out > 0)
+    printf("left out: %lld files that are no images by their names, as %s\n", (long long)p->n_left_out, p->left_out);
+}
+
+static es_code_t pack(const es_arguments_t *arguments, MPI_Comm comm, int rank, es_status_t *status) {
+  const es_provenance_t *facts;
+  es_pack_request_t request = {.broken = show_broken, .context = &request.skip_broken};
+  es_pack_result_t result;
+  char creator[160];
+  ES_TRY(read_request(arguments, &request, status));
+  es_cli_provenance(&facts); /* the version and the revision come first */
+  snprintf(creator, sizeof creator, "eigenscope %s (%s)", facts[0].value, facts[1].value);
+  request.creator = creator;
+  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of the writing, not the end */
+  ES_TRY(es_pack(&result, &request, comm, status));
+  if (rank == 0) print_result(&request, &result);
+  return ES_OK;
+}
+
+/* Whether mpirun or srun started this process: Open MPI, PMIx and PMI say so. */
+static bool is_launched(void) {
+  static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (getenv(names[i]) != NULL) return true;
+  }
+  return false;
+}
+
+int es_cli_data_pack(int argc, char **argv) {
+  es_arguments_t *arguments = NULL;
+  es_status_t status = {0};
+  MPI_Comm comm = MPI_COMM_NULL;
+  int rank = 0;
+  if (is_launched()) {
+    ES_MPI(MPI_Init(NULL, NULL));
+    comm = MPI_COMM_WORLD;
+    ES_MPI(MPI_Comm_rank(comm, &rank));
+  }
+  if (es_arguments_parse(&arguments, argc, argv, es_cli_data_pack_usage, options, sizeof options / sizeof *options, 1,
+                         2, &status) == ES_OK)
+    pack(arguments, comm, rank, &status);
+  es_arguments_destroy(arguments);
+  if (status.code == ES_SYSTEM) status.code = ES_INPUT; /* no point is run here: the command could not be done */
+  const int result = rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
+  fflush(stdout); /* once a rank ends with a code above 0, the launcher does not wait for what others still print */
+  if (comm != MPI_COMM_NULL) ES_MPI(MPI_Finalize());
+  return result;
+}

@@ -1,0 +1,349 @@
+#define _GNU_SOURCE /* qsort_r */
+#include "pictures.h"
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+static const char STAGE[] = "data";
+static const char ANNOTATIONS[] = "val_annotations.txt";
+
+static es_code_t no_memory(const char *folder, es_status_t *status) {
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for the list of its files", folder);
+}
+
+/* ---- one folder ---- */
+
+/* The names in a folder, in the order of their bytes, without those that start with a dot. */
+typedef struct names {
+  char **list; /* owned, each and all */
+  int64_t n, room;
+} names_t;
+
+static void names_destroy(names_t *names) {
+  for (int64_t i = 0; i < names->n; i++) es_free(names->list[i]);
+  es_free(names->list);
+  *names = (names_t){0};
+}
+
+static int compare_names(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool add_name(names_t *names, const char *name) {
+  if (names->n == names->room) {
+    const int64_t room = 2 * names->room + 64;
+    char **list = es_reallocate(names->list, (size_t)room, sizeof *list);
+    if (list == NULL) return false;
+    names->list = list;
+    names->room = room;
+  }
+  names->list[names->n] = es_duplicate(name);
+  return names->list[names->n] != NULL && names->n++ >= 0;
+}
+
+static es_code_t list_folder(names_t *out, const char *folder, es_status_t *status) {
+  *out = (names_t){0};
+  DIR *directory = opendir(folder);
+  if (directory == NULL)
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read as a folder: %s", folder, strerror(errno));
+  bool good = true;
+  int reason = 0;
+  for (;;) {
+    errno = 0;
+    const struct dirent *entry = readdir(directory);
+    reason = entry == NULL ? errno : 0;
+    if (entry == NULL || !good) break;
+    if (entry->d_name[0] != '.') good = add_name(out, entry->d_name);
+  }
+  closedir(directory);
+  if (good && reason == 0) {
+    if (out->n > 0) qsort(out->list, (size_t)out->n, sizeof *out->list, compare_names);
+    return ES_OK;
+  }
+  names_destroy(out);
+  if (!good) return no_memory(folder, status);
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read to its end: %s", folder, strerror(reason));
+}
+
+static bool is_image_name(const char *name) {
+  const char *dot = strrchr(name, '.');
+  return dot != NULL && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".png") == 0);
+}
+
+/* folder/name; false when that is too long. */
+static bool join(char out[ES_PATH_MAX], const char *folder, const char *name) {
+  return snprintf(out, ES_PATH_MAX, "%s/%s", folder, name) < ES_PATH_MAX;
+}
+
+static es_code_t too_long(const char *folder, const char *name, es_status_t *status) {
+  return es_fail(status, ES_INPUT, STAGE, "%.400s/%.200s: is a path of more than %d bytes", folder, name,
+                 ES_PATH_MAX - 1);
+}
+
+/* ---- collecting ---- */
+
+static es_code_t add_picture(es_pictures_t *p, es_split_t split, const char *path, int32_t label, es_status_t *status) {
+  if (p->count[split] == INT32_MAX)
+    return es_fail(status, ES_INPUT, STAGE, "%s: is one image more than the %d that a split can have", path, INT32_MAX);
+  if (p->count[split] == p->room[split]) {
+    const int64_t room = 2 * p->room[split] + 1024;
+    es_picture_t *items = es_reallocate(p->items[split], (size_t)room, sizeof *items);
+    if (items == NULL) return no_memory(path, status);
+    p->items[split] = items;
+    p->room[split] = room;
+  }
+  p->items[split][p->count[split]++] = (es_picture_t){.path = p->paths.length, .label = (uint16_t)label};
+  es_text_append_bytes(&p->paths, path, strlen(path) + 1);
+  return p->paths.failed ? no_memory(path, status) : ES_OK;
+}
+
+static void leave_out(es_pictures_t *p, const char *path) {
+  if (p->n_left_out++ == 0) snprintf(p->left_out, sizeof p->left_out, "%s", path);
+}
+
+/* A folder that is being searched, and those that it lies in: a link must not lead back into one. */
+typedef struct place {
+  const struct place *above;
+  const char *path;
+  dev_t device;
+  ino_t number;
+} place_t;
+
+static es_code_t enter(place_t *place, es_status_t *status) {
+  struct stat facts;
+  if (stat(place->path, &facts) != 0)
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read as a folder: %s", place->path, strerror(errno));
+  place->device = facts.st_dev;
+  place->number = facts.st_ino;
+  for (const place_t *up = place->above; up != NULL; up = up->above) {
+    if (up->device == place->device && up->number == place->number)
+      return es_fail(status, ES_INPUT, STAGE, "%s: is a link to %s, a folder that it lies in", place->path, up->path);
+  }
+  return ES_OK;
+}
+
+static es_code_t collect(es_pictures_t *p, es_split_t split, int32_t label, const char *folder, const place_t *above,
+                         es_status_t *status) {
+  place_t place = {.above = above, .path = folder};
+  names_t names;
+  ES_TRY(enter(&place, status));
+  ES_TRY(list_folder(&names, folder, status));
+  es_code_t code = ES_OK;
+  for (int64_t i = 0; code == ES_OK && i < names.n; i++) {
+    char path[ES_PATH_MAX];
+    if (!join(path, folder, names.list[i]))
+      code = too_long(folder, names.list[i], status);
+    else if (es_directory_exists(path))
+      code = collect(p, split, label, path, &place, status);
+    else if (is_image_name(path))
+      code = add_picture(p, split, path, label, status);
+    else
+      leave_out(p, path);
+  }
+  names_destroy(&names);
+  return code;
+}
+
+/* ---- classes ---- */
+
+static int32_t find_class(const es_pictures_t *p, const char *name) {
+  char *const *found =
+      p->classes > 0 ? bsearch(&name, p->class_names, (size_t)p->classes, sizeof name, compare_names) : NULL;
+  return found == NULL ? -1 : (int32_t)(found - p->class_names);
+}
+
+/* Keeps the folders of `names` as classes; takes the names over. */
+static es_code_t define_classes(es_pictures_t *p, const char *folder, names_t *names, es_status_t *status) {
+  int64_t kept = 0;
+  char path[ES_PATH_MAX];
+  for (int64_t i = 0; i < names->n; i++) {
+    if (!join(path, folder, names->list[i])) return too_long(folder, names->list[i], status);
+    if (es_directory_exists(path)) {
+      char *name = names->list[i]; /* swapped, so that every name stays owned */
+      names->list[i] = names->list[kept];
+      names->list[kept++] = name;
+    } else {
+      leave_out(p, path);
+    }
+  }
+  if (kept < 1 || kept > ES_CLASSES_MAX)
+    return es_fail(status, ES_INPUT, STAGE, "%s: has %lld folders of classes, where 1 … %d are due", folder,
+                   (long long)kept, ES_CLASSES_MAX);
+  for (int64_t i = 0; i < kept; i++) {
+    if (!es_text_is_plain(names->list[i]))
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: the name of its class folder number %lld is not text in UTF-8 without control characters",
+                     folder, (long long)i + 1);
+  }
+  for (; names->n > kept; names->n--) es_free(names->list[names->n - 1]);
+  p->class_names = names->list;
+  p->classes = (int32_t)kept;
+  *names = (names_t){0};
+  return ES_OK;
+}
+
+static es_code_t find_train(es_pictures_t *p, const char *folder, es_status_t *status) {
+  names_t names;
+  ES_TRY(list_folder(&names, folder, status));
+  es_code_t code = define_classes(p, folder, &names, status);
+  names_destroy(&names);
+  for (int32_t c = 0; code == ES_OK && c < p->classes; c++) {
+    char path[ES_PATH_MAX];
+    const int64_t before = p->count[ES_TRAIN];
+    if (!join(path, folder, p->class_names[c])) return too_long(folder, p->class_names[c], status);
+    code = collect(p, ES_TRAIN, c, path, NULL, status);
+    if (code == ES_OK && p->count[ES_TRAIN] == before)
+      code = es_fail(status, ES_INPUT, STAGE, "%s: a class without a single .jpg, .jpeg or .png", path);
+  }
+  return code;
+}
+
+static es_code_t find_eval(es_pictures_t *p, const char *folder, es_status_t *status) {
+  names_t names;
+  ES_TRY(list_folder(&names, folder, status));
+  es_code_t code = ES_OK;
+  for (int64_t i = 0; code == ES_OK && i < names.n; i++) {
+    char path[ES_PATH_MAX];
+    if (!join(path, folder, names.list[i])) {
+      code = too_long(folder, names.list[i], status);
+    } else if (!es_directory_exists(path)) {
+      leave_out(p, path);
+    } else {
+      const int32_t label = find_class(p, names.list[i]);
+      code = label >= 0 ? collect(p, ES_EVAL, label, path, NULL, status)
+                        : es_fail(status, ES_INPUT, STAGE, "%s: a class that the train images do not have", path);
+    }
+  }
+  names_destroy(&names);
+  return code;
+}
+
+/* ---- TinyImageNet's val ---- */
+
+typedef struct annotated {
+  es_pictures_t *pictures;
+  const char *file;   /* of annotations */
+  const char *folder; /* of images */
+  int64_t line;
+} annotated_t;
+
+static es_code_t wrong_line(const annotated_t *a, const char *what, es_status_t *status) {
+  return es_fail(status, ES_INPUT, STAGE, "%s:%lld: %s", a->file, (long long)a->line, what);
+}
+
+/* "val_0.JPEG TAB n03444034 TAB 0 ..."; blanks at both ends of a name are none of it. `line` is changed. */
+static es_code_t read_line(const annotated_t *a, char *line, es_status_t *status) {
+  char path[ES_PATH_MAX], *tab = strchr(line, '\t');
+  if (tab == NULL) return wrong_line(a, "has no tab, where \"file TAB class\" is due", status);
+  char *class = tab + 1;
+  *tab = '\0';
+  class[strcspn(class, "\t\r")] = '\0';
+  if (line[0] == '\0' || line[0] == '.' || strchr(line, '/') != NULL)
+    return wrong_line(a, "starts with no name of a file", status);
+  const int32_t label = find_class(a->pictures, class);
+  if (label < 0) return wrong_line(a, "names a class that the train images do not have", status);
+  if (!join(path, a->folder, line)) return wrong_line(a, "names a file with too long a path", status);
+  return add_picture(a->pictures, ES_EVAL, path, label, status);
+}
+
+static int compare_pictures(const void *a, const void *b, void *paths) {
+  const es_picture_t *x = a, *y = b;
+  if (x->label != y->label) return x->label < y->label ? -1 : 1;
+  return strcmp((const char *)paths + x->path, (const char *)paths + y->path);
+}
+
+/* Brings them into the order that folders of classes would have, and makes sure that each is named once. */
+static es_code_t sort_eval(annotated_t *a, es_status_t *status) {
+  es_pictures_t *p = a->pictures;
+  if (p->count[ES_EVAL] == 0) return ES_OK;
+  es_picture_t *items = p->items[ES_EVAL];
+  qsort_r(items, (size_t)p->count[ES_EVAL], sizeof *items, compare_pictures, p->paths.data);
+  for (int64_t i = 1; i < p->count[ES_EVAL]; i++) {
+    if (compare_pictures(items + i - 1, items + i, p->paths.data) == 0)
+      return es_fail(status, ES_INPUT, STAGE, "%s: names %s more than once", a->file, es_picture_path(p, ES_EVAL, i));
+  }
+  return ES_OK;
+}
+
+static es_code_t read_annotations(es_pictures_t *p, const char *folder, const char *file, es_status_t *status) {
+  char images[ES_PATH_MAX], *text = NULL;
+  size_t size;
+  names_t names = {0};
+  annotated_t a = {.pictures = p, .file = file, .folder = images};
+  if (!join(images, folder, "images")) return too_long(folder, "images", status);
+  ES_TRY(es_file_read(file, &text, &size, status));
+  es_code_t code = list_folder(&names, images, status);
+  for (char *line = text, *next; code == ES_OK && line < text + size; line = next) {
+    a.line++;
+    char *end = memchr(line, '\n', (size_t)(text + size - line));
+    if (end == NULL) end = text + size; /* where es_file_read put a zero */
+    next = end + 1;
+    *end = '\0';
+    code = strlen(line) == (size_t)(end - line) ? line[0] == '\0' ? ES_OK : read_line(&a, line, status)
+                                                : wrong_line(&a, "has a zero byte", status);
+  }
+  if (code == ES_OK && p->count[ES_EVAL] < names.n) { /* what is there and has no label */
+    p->n_left_out += names.n - p->count[ES_EVAL];
+    if (p->left_out[0] == '\0') memcpy(p->left_out, images, sizeof images);
+  }
+  if (code == ES_OK) code = sort_eval(&a, status);
+  names_destroy(&names);
+  es_free(text);
+  return code;
+}
+
+/* ---- all of it ---- */
+
+static es_code_t find_split(es_pictures_t *p, const char *folder, es_status_t *status) {
+  static const char *const names[] = {"eval", "val", "valid", "validation", "test"};
+  char path[ES_PATH_MAX], file[ES_PATH_MAX];
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (!join(path, folder, names[i])) return too_long(folder, names[i], status);
+    if (!es_directory_exists(path)) continue;
+    snprintf(p->eval_folder, sizeof p->eval_folder, "%s", names[i]);
+    if (!join(file, path, ANNOTATIONS)) return too_long(path, ANNOTATIONS, status);
+    return es_file_exists(file) ? read_annotations(p, path, file, status) : find_eval(p, path, status);
+  }
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s: there is no folder val in it (nor eval, valid, validation or test), which the images to evaluate "
+                 "with come from: %s/val/CLASS/*.jpg",
+                 folder, folder);
+}
+
+es_code_t es_pictures_find(es_pictures_t *out, const char *folder, es_status_t *status) {
+  char train[ES_PATH_MAX];
+  *out = (es_pictures_t){0};
+  if (!es_directory_exists(folder)) return es_fail(status, ES_INPUT, STAGE, "%s: there is no such folder", folder);
+  if (!join(train, folder, "train")) return too_long(folder, "train", status);
+  if (!es_directory_exists(train))
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: there is no folder train in it; images are read from %s/train/CLASS/*.jpg (or .jpeg, .png)",
+                   folder, folder);
+  ES_TRY(find_train(out, train, status));
+  ES_TRY(find_split(out, folder, status));
+  if (out->count[ES_EVAL] > 0) return ES_OK;
+  return es_fail(status, ES_INPUT, STAGE, "%s/%s: there is not a single image in it to evaluate with", folder,
+                 out->eval_folder);
+}
+
+void es_pictures_drop(es_pictures_t *pictures, es_split_t split, const bool *drop) {
+  int64_t kept = 0;
+  for (int64_t i = 0; i < pictures->count[split]; i++) {
+    if (!drop[i]) pictures->items[split][kept++] = pictures->items[split][i];
+  }
+  pictures->count[split] = kept;
+}
+
+void es_pictures_destroy(es_pictures_t *pictures) {
+  for (int32_t c = 0; c < pictures->classes; c++) es_free(pictures->class_names[c]);
+  es_free(pictures->class_names);
+  for (int split = 0; split < ES_SPLITS; split++) es_free(pictures->items[split]);
+  es_text_destroy(&pictures->paths);
+  *pictures = (es_pictures_t){0};
+}
