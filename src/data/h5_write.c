@@ -29,6 +29,11 @@ static bool refuse(es_h5_writer_t *w, int reason) {
   return false;
 }
 
+static bool refuse_memory(es_h5_writer_t *w) {
+  if (w->reason[0] == '\0') snprintf(w->reason, sizeof w->reason, "not enough memory");
+  return false;
+}
+
 /* ---- variables ---- */
 
 static bool set_layout(const es_h5_variable_t *v, hid_t list) {
@@ -81,7 +86,7 @@ bool es_h5_writer_labels(es_h5_writer_t *w, const char *name, const uint16_t *la
   const hid_t id = es_h5_writer_variable(w, &v);
   bool good = id >= 0;
   int64_t *wide = good ? es_allocate(LABELS_AT_ONCE, sizeof *wide) : NULL;
-  if (good && wide == NULL) good = refuse(w, ENOMEM);
+  if (good && wide == NULL) good = refuse_memory(w);
   for (int64_t done = 0, n; good && done < count; done += n) {
     n = count - done < LABELS_AT_ONCE ? count - done : LABELS_AT_ONCE;
     for (int64_t i = 0; i < n; i++) wide[i] = labels[done + i];
@@ -166,9 +171,9 @@ bool es_h5_writer_ensure(es_h5_writer_t *w, int64_t more) {
 
 bool es_h5_writer_create(es_h5_writer_t *out, const char *path, int64_t size) {
   *out = (es_h5_writer_t){.path = path, .file = -1, .descriptor = -1, .margin = size};
-  es_file_remove_parts(path);
   es_text_append(&out->part, "%s.%ld.part", path, (long)getpid());
-  if (out->part.failed) return refuse(out, ENOMEM);
+  if (out->part.failed) return refuse_memory(out);
+  es_file_remove_parts(path);
   out->descriptor = open(es_text_get(&out->part), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (out->descriptor < 0) return refuse(out, errno);
   if (!reserve(out, size)) return false;

@@ -40,7 +40,7 @@ static es_code_t write_file(const es_dataset_spec_t *spec, es_status_t *status) 
   return es_synthetic_write(written, &spec->synthetic, "a test", status);
 }
 
-/* Refuses one allocation after the other until none is left to refuse. */
+/* Refuses one allocation after the other until none is left to refuse. Some can be done without. */
 static void check_every_allocation(es_code_t (*work)(const es_dataset_spec_t *, es_status_t *),
                                    const es_dataset_spec_t *spec, int least) {
   int failures = 0;
@@ -51,7 +51,8 @@ static void check_every_allocation(es_code_t (*work)(const es_dataset_spec_t *, 
     es_code_t code = work(spec, &status);
     refused = -1;
     assert_int_equal(es_memory_balance(), 0);
-    if (code == ES_OK) break;
+    if (asked <= failures) break;
+    if (code == ES_OK) continue;
     assert_int_equal(code, ES_SYSTEM);
     assert_int_equal(status.code, ES_SYSTEM);
     assert_non_null(strstr(status.message, "not enough memory"));
