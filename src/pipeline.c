@@ -13,6 +13,10 @@ bool flow_is_leader(const flow_t *f) {
   return f->group.rank == 0;
 }
 
+bool flow_is_trained(const flow_t *f) {
+  return f->point->source == ES_SOURCE_TRAIN;
+}
+
 void flow_charge(flow_t *f, es_stage_t stage, double since) {
   f->pipeline->stage_seconds[stage] += es_clock() - since;
 }
@@ -42,7 +46,8 @@ es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, co
   es_clock_utc(f.start);
   memset(pipeline->stage_seconds, 0, sizeof pipeline->stage_seconds);
   if (point->source == ES_SOURCE_ACTIVATIONS) return flow_activations(&f, status);
-  const es_code_t code = flow_train(&f, status);
-  flow_train_close(&f);
+  const es_code_t code =
+      point->source == ES_SOURCE_CHECKPOINT ? flow_checkpoint(&f, status) : flow_train(&f, status);
+  flow_network_close(&f);
   return code;
 }

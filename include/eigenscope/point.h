@@ -34,12 +34,20 @@ typedef struct es_epochs {
 
 /** What others trained: weights or activations in files. */
 typedef struct es_external {
-  char file[ES_SPLITS][ES_PATH_MAX]; /**< absolute. Weights: the first alone, with {axis} and {epoch} in braces.
-                                          Activations: of the train and the eval split ("" for none), with {epoch} */
+  char file[ES_SPLITS][ES_PATH_MAX]; /**< absolute. Weights: the first alone, with {axis} and {epoch} in braces, or the
+                                          folder of results that they come from. Activations: of the train and the eval
+                                          split ("" for none), with {epoch} */
+  bool from_results;                 /**< the first is a folder of results */
   char labels[ES_VARIABLE_MAX];      /**< activations: name of the labels within the file */
   es_epochs_t epochs;                /**< what {epoch} stands for; ES_EPOCHS_NONE without {epoch} */
   int32_t line;                      /**< of the section in the job file */
+  char trained[ES_ID_SIZE];          /**< from_results: the point that left the weights, */
+  bool each;                         /**< in a file for each epoch. Both found by looking (weights.h) */
+  int32_t epoch;                     /**< of a single file of weights, if it says so, else 0 */
 } es_external_t;
+
+/** The text of the axis width where the shapes in files of weights say it: numerator 0 until they were looked at. */
+#define ES_WIDTH_OF_FILES "auto"
 
 /** An exact width multiplier, in lowest terms, both > 0. */
 typedef struct es_ratio {

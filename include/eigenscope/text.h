@@ -39,4 +39,10 @@ bool es_text_match(const char *pattern, const char *name);
  * NULL: for "did you mean". */
 const char *es_text_nearest(const char *word, const char *const *candidates, int n);
 
+/** Copies `pattern` to `out` (size bytes) with {name} and {name:03} replaced: `value` writes what stands for a name,
+ * with at least `digits` digits (0: as many as there are) where it is a whole number, and returns false for a name that
+ * it does not know, which stays as it is. False when `out` is too small. */
+typedef bool es_text_value_t(void *context, const char *name, int digits, char *out, size_t size);
+bool es_text_fill(char *out, size_t size, const char *pattern, es_text_value_t *value, void *context);
+
 #endif

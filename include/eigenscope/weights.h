@@ -6,7 +6,9 @@
 #define EIGENSCOPE_WEIGHTS_H
 
 #include "eigenscope/checkpoint.h"
+#include "eigenscope/comm.h"
 #include "eigenscope/graph.h"
+#include "eigenscope/model.h"
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 #include "eigenscope/text.h"
@@ -26,5 +28,38 @@ void es_weights_fill(const es_safetensors_t *file, const es_graph_t *graph, floa
  * one (numerator 0: it does not), and the classes, unless it does (0). The width is the smallest that rounds down to
  * the channels that are there. ES_INPUT when too little of the network is in the file to tell. */
 es_code_t es_weights_infer(const es_safetensors_t *file, es_point_t *point, es_status_t *status);
+
+/** The path of a point's weights at an index of its epochs. ES_INPUT when it gets too long. */
+es_code_t es_weights_file(char out[ES_PATH_MAX], const es_point_t *point, int32_t index, es_status_t *status);
+
+/** What the numbers of a point with such weights depend on: chained over the fingerprint of the dataset and that of
+ * each file (es_safetensors_fingerprint). `hashes` (or NULL) gets those of the files, with a blank between them. Codes
+ * as es_safetensors_open. */
+es_code_t es_weights_fingerprint(const es_point_t *point, const char *dataset, char out[ES_ID_SIZE], es_text_t *hashes,
+                                 es_status_t *status);
+
+/** Reads weights into a model: the leader (rank 0) reads, all ranks get them. The file must fit (else ES_INPUT with the
+ * first mismatches) and be the one with that fingerprint. Collective over the group; all ranks return the same code. */
+es_code_t es_weights_load(const char *path, const char *fingerprint, const es_graph_t *graph, es_model_t *model,
+                          const es_group_t *group, es_status_t *status);
+
+/** Weights that points left in a folder of results. */
+typedef struct es_trained {
+  char training[ES_ID_SIZE]; /**< es_point_training_id of the point */
+  char id[ES_ID_SIZE];       /**< of the point */
+  int32_t epoch;
+  bool each; /**< in a file for each epoch */
+} es_trained_t;
+typedef struct es_trained_list {
+  int n;
+  es_trained_t *items; /**< owned; ascending by training, then epoch */
+} es_trained_list_t;
+
+/** Looks at the headers of all weights in <output>/checkpoints. Files that are none of ours are passed over. ES_INPUT
+ * when there is no such folder. */
+es_code_t es_trained_scan(es_trained_list_t *out, const char *output, es_status_t *status);
+/** The last epoch of a point trained like that, or NULL. Borrowed. */
+const es_trained_t *es_trained_find(const es_trained_list_t *list, const char *training);
+void es_trained_destroy(es_trained_list_t *list);
 
 #endif

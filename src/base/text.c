@@ -219,3 +219,27 @@ const char *es_text_nearest(const char *word, const char *const *candidates, int
   }
   return nearest;
 }
+
+/* One {name} or {name:03} at the start of `text`: bytes that it takes, 0 when it is none. */
+static size_t read_field(const char *text, char name[64], int *digits) {
+  int used = 0;
+  *digits = 0;
+  if (sscanf(text, "{%63[^{}:]}%n", name, &used) == 1 && used > 0) return (size_t)used;
+  if (sscanf(text, "{%63[^{}:]:0%1d}%n", name, digits, &used) == 2 && used > 0) return (size_t)used;
+  return 0;
+}
+
+bool es_text_fill(char *out, size_t size, const char *pattern, es_text_value_t *value, void *context) {
+  size_t length = 0;
+  while (*pattern != '\0' && length < size) {
+    char name[64], filled[512];
+    int digits;
+    const size_t used = *pattern == '{' ? read_field(pattern, name, &digits) : 0;
+    const bool known = used > 0 && value(context, name, digits, filled, sizeof filled);
+    const int n = known ? snprintf(out + length, size - length, "%s", filled)
+                        : snprintf(out + length, size - length, "%c", *pattern);
+    length += (size_t)n;
+    pattern += known ? used : 1;
+  }
+  return length < size;
+}

@@ -1,6 +1,7 @@
 #include "loaded.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/weights.h"
 #include <string.h>
 
 enum { RESOLUTION_LEAST = 8 }; /* of a job file */
@@ -65,11 +66,16 @@ static es_code_t check_point(const es_loaded_t *loaded, int64_t index, char know
   if (summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED) return ES_OK;
   const int spec = spec_of(loaded, &point);
   ES_TRY(know_fingerprint(loaded, spec, known, status));
-  if (strcmp(summary.fingerprint, known[spec]) == 0) return ES_OK;
-  return es_fail(status, ES_INPUT, "run",
-                 "%s: was measured on other data (fingerprint %s, the dataset %s now has %s): use another --output, or "
-                 "remove it",
-                 path, summary.fingerprint, point.dataset.name, known[spec]);
+  char now[ES_ID_SIZE];
+  const bool weights = point.source == ES_SOURCE_CHECKPOINT;
+  memcpy(now, known[spec], sizeof now);
+  if (weights) ES_TRY(es_weights_fingerprint(&point, known[spec], now, NULL, status));
+  if (strcmp(summary.fingerprint, now) == 0) return ES_OK;
+  return es_fail(
+      status, ES_INPUT, "run",
+      "%s: was measured on other data (fingerprint %s, the dataset %s%s now has %s): use another --output, or "
+      "remove it",
+      path, summary.fingerprint, point.dataset.name, weights ? " with these weights" : "", now);
 }
 
 es_code_t es_loaded_check(const es_loaded_t *loaded, const es_selection_t *selection, es_status_t *status) {

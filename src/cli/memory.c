@@ -18,10 +18,11 @@ static const int64_t process_bytes = 40 << 20, kernel_bytes = 400 << 10;
 
 /* Results, and the images of files under way: a state (weights, momenta, results) or a result file. */
 static int64_t store_bytes(const es_point_t *point, const es_graph_t *graph, int64_t layers, int64_t widest) {
-  const int64_t epochs = point->train.epochs + 1;
+  const bool trained = point->source == ES_SOURCE_TRAIN;
+  const int64_t epochs = trained ? point->train.epochs + 1 : es_external_epochs(&point->external);
   const int64_t results = ES_SPLITS * epochs * layers * (widest * 8 + point->measure.n_deltas * 12 + 64);
-  const int64_t weights =
-      4 * (graph->parameter_count * (point->train.optimizer == ES_ADAM ? 3 : 2) + graph->buffer_count);
+  const int64_t vectors = !trained ? 1 : point->train.optimizer == ES_ADAM ? 3 : 2;
+  const int64_t weights = 4 * (graph->parameter_count * vectors + graph->buffer_count);
   return results + results + weights;
 }
 
@@ -51,9 +52,10 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
   int64_t layers, widest;
   const int64_t samples = es_point_samples(point, info, ES_TRAIN) + es_point_samples(point, info, ES_EVAL);
   const int64_t most_samples = es_point_samples(point, info, ES_TRAIN);
+  const bool trained = point->source == ES_SOURCE_TRAIN;
   int64_t rank = process_bytes + kernel_bytes * graph->n_layers;
-  rank += es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, true);
-  rank += 4 * graph->parameter_count * (point->train.optimizer == ES_ADAM ? 2 : 1);
+  rank += es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, trained);
+  if (trained) rank += 4 * graph->parameter_count * (point->train.optimizer == ES_ADAM ? 2 : 1);
   rank += es_capture_bytes(graph, &point->measure, most_samples, point->train.lanes, ranks);
   rank += measure_bytes(point, graph, ranks, &layers, &widest);
   rank += store_bytes(point, graph, layers, widest);

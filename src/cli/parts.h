@@ -16,6 +16,11 @@ es_code_t es_plan_select(const es_plan_t *plan, const es_arguments_t *arguments,
 
 /* plan.c: looks at the files of a job of activations. ES_INPUT with file and line. *out is the caller's. */
 es_code_t es_plan_external(const es_plan_t *plan, es_external_info_t *out, es_status_t *status);
+/* plan_weights.c: looks at the files of weights of the points that the request selects, or copies what another rank
+ * found; nothing for other sources. */
+es_code_t es_plan_weights_find(es_plan_t *plan, const es_plan_request_t *request, es_status_t *status);
+/* Puts what was found into a point, before it is bound. */
+void es_plan_weights_apply(const es_plan_t *plan, int64_t index, es_point_t *point);
 /* plan_activations.c: layers, ways, time and memory of a job of activations on `ranks` ranks; bytes of the busiest. */
 void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out);
 int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_t *info, int ranks);

@@ -74,6 +74,7 @@ es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_stat
 
 void es_plan_destroy(es_plan_t *plan) {
   es_free(plan->infos);
+  es_free(plan->weights);
   destroy_work(plan->work);
   es_grid_destroy(plan->grid);
   es_job_destroy(plan->job);
@@ -141,13 +142,15 @@ const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *p
 
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {
   es_grid_point(plan->grid, index, out);
-  if (out->source == ES_SOURCE_ACTIVATIONS) return;                          /* nothing to bind to */
+  if (out->source == ES_SOURCE_ACTIVATIONS) return; /* nothing to bind to */
+  es_plan_weights_apply(plan, index, out);
   es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job), NULL); /* es_plan_create saw that it can be */
 }
 
 void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es_point_t *out) {
   *out = *es_grid_walk(walk, index);
   if (out->source == ES_SOURCE_ACTIVATIONS) return;
+  es_plan_weights_apply(plan, index, out);
   es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job), NULL);
 }
 
@@ -257,11 +260,18 @@ static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, in
 
 /* Multiply-adds. Training: forward and twice as much backward for each train sample and epoch; evaluation: forward for
  * each eval sample, also at epoch 0. Each measured epoch and split adds, over its layers, rows · width²/2 for the
- * covariance (one triangle) and width³ · 4/3 for the eigenvalues (reduction to tridiagonal form). */
+ * covariance (one triangle) and width³ · 4/3 for the eigenvalues (reduction to tridiagonal form). Weights of files: a
+ * forward pass over each measured split for each file. */
 static double cost_of(const es_point_t *point, const es_dataset_info_t *info, const network_t *network) {
   const double train = (double)es_point_samples(point, info, ES_TRAIN);
   const double eval = (double)es_point_samples(point, info, ES_EVAL);
   const double epochs = point->train.epochs, macs = (double)network->macs;
+  if (point->source == ES_SOURCE_CHECKPOINT) {
+    double pass = 0;
+    if (point->measure.splits[ES_TRAIN]) pass += train * (macs + network->covariance) + network->solve;
+    if (point->measure.splits[ES_EVAL]) pass += eval * (macs + network->covariance) + network->solve;
+    return es_external_epochs(&point->external) * pass;
+  }
   const double measured =
       point->train.epochs / point->measure.every + (point->train.epochs % point->measure.every != 0);
   double cost = 3 * train * epochs * macs + eval * (epochs + 1) * macs;
@@ -284,10 +294,12 @@ static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
   ES_TRY(create_work(&plan->work, n, status));
   for (int64_t i = 0; i < n; i++) {
     es_point_t point = *es_grid_walk(&walk, i);
+    if (i == 0 || point.train.lanes < plan->work->lanes) plan->work->lanes = point.train.lanes;
+    if (plan->weights != NULL && !plan->weights[i].known) continue;
+    es_plan_weights_apply(plan, i, &point);
     const es_dataset_info_t *info = es_plan_info(plan, &point);
     ES_TRY(es_point_bind(&point, info, es_job_path(plan->job), status));
     ES_TRY(find_network(plan, &point, &plan->work->network[i], status));
-    if (i == 0 || point.train.lanes < plan->work->lanes) plan->work->lanes = point.train.lanes;
     plan->work->cost[i] = cost_of(&point, info, &plan->work->networks[plan->work->network[i]]);
   }
   es_free(plan->work->slots);
@@ -298,6 +310,7 @@ static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
 es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_status_t *status) {
   ES_TRY(es_plan_open(out, request, status));
   es_code_t code = inspect_datasets(out, request->infos, status);
+  if (code == ES_OK) code = es_plan_weights_find(out, request, status);
   if (code == ES_OK) code = check_points(out, status);
   if (code != ES_OK) es_plan_destroy(out);
   return code;

@@ -181,7 +181,8 @@ static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) 
   request_t request;
   ES_TRY(read_request(arguments, &request, status));
   es_plan_request_t job = {.path = es_arguments_positional(arguments, 0),
-                           .output = es_arguments_option(arguments, "--output")};
+                           .output = es_arguments_option(arguments, "--output"),
+                           .points = es_arguments_option(arguments, "--points")};
   job.n_sets = es_arguments_all(arguments, "--set", &job.sets);
   es_plan_t plan;
   es_selection_t selection;

@@ -172,13 +172,28 @@ static es_code_t share_infos(const run_t *run, es_dataset_info_t **infos, es_sta
   return ES_OK;
 }
 
+/* What rank 0 found of weights; *weights stays NULL for other sources. Else the caller's, but rank 0's are the plan's.
+ */
+static es_code_t share_weights(const run_t *run, es_plan_weights_t **weights, es_status_t *status) {
+  int64_t n = run->rank == 0 && run->plan.weights ? es_grid_count(run->plan.grid) : 0;
+  ES_MPI(MPI_Bcast(&n, 1, MPI_INT64_T, 0, MPI_COMM_WORLD));
+  if (n == 0) return ES_OK;
+  *weights = run->rank == 0 ? run->plan.weights : es_allocate_zero((size_t)n, sizeof **weights);
+  if (!*weights) es_fail(status, ES_SYSTEM, "run", "out of memory");
+  ES_TRY(es_agree(MPI_COMM_WORLD, status));
+  for (int64_t i = 0; i < n; i++) ES_MPI(MPI_Bcast(&(*weights)[i], (int)sizeof **weights, MPI_BYTE, 0, MPI_COMM_WORLD));
+  return ES_OK;
+}
+
 /* Rank 0 reads the job file and looks at the datasets' headers; the others get both by message and resolve the same
  * plan. */
 static es_code_t make_plan(run_t *run, es_status_t *status) {
   es_plan_request_t request = {.path = es_arguments_positional(run->arguments, 0),
-                               .output = es_arguments_option(run->arguments, "--output")};
+                               .output = es_arguments_option(run->arguments, "--output"),
+                               .points = es_arguments_option(run->arguments, "--points")};
   char *text = NULL;
   es_dataset_info_t *infos = NULL;
+  es_plan_weights_t *weights = NULL;
   request.n_sets = es_arguments_all(run->arguments, "--set", &request.sets);
   es_code_t code = share_file(run, request.path, &text, &request.size, status);
   request.text = text;
@@ -187,12 +202,15 @@ static es_code_t make_plan(run_t *run, es_status_t *status) {
     code = es_agree(MPI_COMM_WORLD, status);
   }
   if (code == ES_OK) code = share_infos(run, &infos, status);
+  if (code == ES_OK) code = share_weights(run, &weights, status);
   if (code == ES_OK && run->rank != 0) {
     request.infos = infos;
+    request.weights = weights;
     es_plan_create(&run->plan, &request, status);
   }
   if (code == ES_OK) code = es_agree(MPI_COMM_WORLD, status);
   if (run->rank != 0) es_free(infos);
+  if (run->rank != 0) es_free(weights);
   es_free(text);
   return code;
 }

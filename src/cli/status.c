@@ -58,7 +58,9 @@ static void add_row(es_table_t *table, const es_varying_t *varying, es_grid_walk
     es_table_cell(table, "%d of %d", summary->stopped_at, summary->epochs);
   else if (readable)
     es_table_cell(table, "%d", summary->epochs);
-  else if (started >= 0 && point->source == ES_SOURCE_TRAIN)
+  else if (started >= 0 && point->source != ES_SOURCE_TRAIN)
+    es_table_cell(table, "%d/%d", started + 1, es_external_epochs(&point->external));
+  else if (started >= 0)
     es_table_cell(table, "%d/%d", started, point->train.epochs);
   else
     es_table_cell(table, "-");

@@ -8,27 +8,17 @@
 
 static const char STAGE[] = "activations";
 
+static bool put_epoch(void *context, const char *name, int digits, char *out, size_t size) {
+  if (strcmp(name, "epoch") != 0) return false;
+  snprintf(out, size, "%0*d", digits, *(const int32_t *)context);
+  return true;
+}
+
 es_code_t es_external_path(char out[ES_PATH_MAX], const es_external_t *external, es_split_t split, int32_t epoch,
                            es_status_t *status) {
-  size_t length = 0;
-  for (const char *c = external->file[split]; *c != '\0' && length < ES_PATH_MAX;) {
-    int digits = 0, used = 0;
-    if (strncmp(c, "{epoch}", 7) == 0)
-      used = 7;
-    else if (sscanf(c, "{epoch:0%1d}%n", &digits, &used) != 1) /* the job has checked the form */
-      used = 0;
-    if (used > 0) {
-      length += (size_t)snprintf(out + length, ES_PATH_MAX - length, "%0*d", digits, epoch);
-      c += used;
-    } else {
-      out[length++] = *c++;
-    }
-  }
-  if (length >= ES_PATH_MAX)
-    return es_fail(status, ES_INPUT, STAGE, "%s: longer than %d bytes with its epoch", external->file[split],
-                   ES_PATH_MAX - 1);
-  out[length] = '\0';
-  return ES_OK;
+  if (es_text_fill(out, ES_PATH_MAX, external->file[split], put_epoch, &epoch)) return ES_OK;
+  return es_fail(status, ES_INPUT, STAGE, "%s: longer than %d bytes with its epoch", external->file[split],
+                 ES_PATH_MAX - 1);
 }
 
 /* All files that are not there, in one message. */

@@ -6,13 +6,20 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* What a state holds: of weights that come from files nothing, they are read again. */
+static es_state_content_t content_of(const flow_t *f) {
+  const bool trained = flow_is_trained(f);
+  return (es_state_content_t){
+      .graph = trained ? f->graph : NULL, .trainer = trained ? f->trainer : NULL, .result = f->result};
+}
+
 static bool is_saved(const flow_t *f, int32_t epoch) {
   return epoch % f->point->checkpoint.every == 0 || flow_is_last(f, epoch);
 }
 
 es_code_t flow_save(flow_t *f, int32_t epoch, es_status_t *status) {
   const es_checkpoint_settings_t *c = &f->point->checkpoint;
-  const bool trained = f->trainer != NULL, last = flow_is_last(f, epoch);
+  const bool trained = flow_is_trained(f), last = flow_is_last(f, epoch);
   if (f->pipeline->dry_run || (trained && !is_saved(f, epoch))) return ES_OK;
   const double start = es_clock();
   char path[ES_PATH_MAX];
@@ -26,7 +33,7 @@ es_code_t flow_save(flow_t *f, int32_t epoch, es_status_t *status) {
   }
   if (flow_is_leader(f) && status->code == ES_OK && !last) { /* the last epoch is in the result */
     es_state_path(path, f->pipeline->output, f->id);
-    const es_state_content_t content = {.graph = f->graph, .trainer = f->trainer, .result = f->result};
+    const es_state_content_t content = content_of(f);
     es_state_save(path, &f->key, epoch, &content, status);
   }
   flow_charge(f, ES_STAGE_STORE, start);
@@ -38,12 +45,14 @@ enum { PROVENANCE_MOST = 64 };
 /* The run's provenance and this point's own. `texts` keeps the values alive. */
 static int complete_provenance(const flow_t *f, es_provenance_t *out, char texts[3][64]) {
   int n = 0;
-  for (; n < f->pipeline->n_provenance && n < PROVENANCE_MOST - 4; n++) out[n] = f->pipeline->provenance[n];
+  for (; n < f->pipeline->n_provenance && n < PROVENANCE_MOST - 6; n++) out[n] = f->pipeline->provenance[n];
   snprintf(texts[0], sizeof texts[0], "%d", f->group.size);
   snprintf(texts[1], sizeof texts[1], "%.3f", es_clock() - f->started);
   out[n++] = (es_provenance_t){"ranks_per_point", texts[0]};
   out[n++] = (es_provenance_t){"started", f->start};
   out[n++] = (es_provenance_t){"elapsed_seconds", texts[1]};
+  if (f->files) out[n++] = (es_provenance_t){"checkpoint_files", f->files};
+  if (f->hashes) out[n++] = (es_provenance_t){"checkpoint_hashes", f->hashes};
   return n;
 }
 
@@ -74,7 +83,7 @@ es_code_t flow_write_result(flow_t *f, const char *outcome, const char *reason, 
                                        .outcome = outcome,
                                        .reason = reason,
                                        .stopped_at = stopped_at(f),
-                                       .train_mode = f->trainer ? "training" : "inference",
+                                       .train_mode = flow_is_trained(f) ? "training" : "inference",
                                        .fingerprint = f->key.fingerprint,
                                        .normalize_mean = f->samples[ES_TRAIN].mean,
                                        .normalize_deviation = f->samples[ES_TRAIN].deviation,
@@ -101,7 +110,7 @@ static void remove_leftovers(const flow_t *f, int32_t done) {
   es_file_remove_parts(path);
   es_state_previous_path(previous, path);
   es_file_remove_parts(previous);
-  if (!f->trainer || c->keep == ES_KEEP_NONE) return;
+  if (!flow_is_trained(f) || c->keep == ES_KEEP_NONE) return;
   int32_t next = done;
   do {
     es_weights_path(path, f->pipeline->output, f->id, c->keep == ES_KEEP_ALL ? ++next : -1);
@@ -114,7 +123,7 @@ es_code_t flow_resume(flow_t *f, int32_t *done, es_status_t *status) {
   *done = -1;
   if (f->pipeline->dry_run) return ES_OK;
   es_state_path(path, f->pipeline->output, f->id);
-  const es_state_content_t content = {.graph = f->graph, .trainer = f->trainer, .result = f->result};
+  const es_state_content_t content = content_of(f);
   char warning[512];
   ES_TRY(es_state_resume(done, path, &f->key, &f->group, &content, f->pipeline->accept_cpu_change, warning, status));
   if (warning[0] != '\0') flow_warn(f, warning);

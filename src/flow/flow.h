@@ -24,6 +24,7 @@ typedef struct flow {
   es_result_t *result;
   es_state_key_t key;
   char training[ES_ID_SIZE], network[256]; /* of the key */
+  const char *files, *hashes;              /* borrowed; of the weights that are measured, or NULL */
   int n_layers;
   int32_t last; /* index of the last epoch, as far as is known: flow_is_last */
   char start[32];
@@ -31,6 +32,8 @@ typedef struct flow {
 } flow_t;
 
 bool flow_is_leader(const flow_t *f);
+/* Whether the network is trained here; else its weights come from files, or only its activations. */
+bool flow_is_trained(const flow_t *f);
 /* Whether an epoch (an index) is the last of the point. Of an epoch that may end the training early this is known once
  * it is measured (flow_settle). Not collective. */
 bool flow_is_last(const flow_t *f, int32_t epoch);
@@ -68,8 +71,15 @@ es_code_t flow_write_result(flow_t *f, const char *outcome, const char *reason, 
 /* activations.c: others trained, and wrote what the layers put out. */
 es_code_t flow_activations(flow_t *f, es_status_t *status);
 
+/* checkpoint.c: others trained it, or we did; weights in files. */
+es_code_t flow_checkpoint(flow_t *f, es_status_t *status);
+
 /* train.c: the network is trained here. */
 es_code_t flow_train(flow_t *f, es_status_t *status);
-void flow_train_close(flow_t *f);
+/* Samples, network, capture, result and trainer of a point. */
+es_code_t flow_network_open(flow_t *f, es_status_t *status);
+void flow_network_close(flow_t *f);
+/* One pass over a split, measured if its epoch (an index) and split are. */
+es_code_t flow_split(flow_t *f, es_split_t split, int32_t epoch, es_epoch_stats_t *stats, es_status_t *status);
 
 #endif

@@ -32,8 +32,14 @@ static es_code_t create_result(flow_t *f, es_status_t *status) {
     memcpy(layers[i].name, node->name, sizeof layers[i].name);
     snprintf(layers[i].kind, sizeof layers[i].kind, "%s", node->op == ES_OP_CONV ? "conv" : "linear");
   }
-  const es_result_shape_t shape = {
+  es_result_shape_t shape = {
       .point = f->point, .layers = layers, .n_layers = f->n_layers, .n_classes = f->point->classes};
+  int32_t epochs[ES_EPOCHS_MAX];
+  if (!flow_is_trained(f)) {
+    shape.n_epochs = es_external_epochs(&f->point->external);
+    for (int32_t i = 0; i < shape.n_epochs; i++) epochs[i] = es_external_epoch(&f->point->external, i);
+    shape.epochs = epochs;
+  }
   const es_code_t code = es_result_create(&f->result, &shape, status);
   es_free(layers);
   return code;
@@ -67,7 +73,7 @@ static es_code_t exchange(void *context, es_status_t *status) {
   return es_capture_exchange(f->capture, status);
 }
 
-static es_code_t open_point(flow_t *f, es_status_t *status) {
+es_code_t flow_network_open(flow_t *f, es_status_t *status) {
   describe_network(f);
   ES_TRY(es_group_create(&f->group, f->pipeline->comm, f->point->train.lanes, status));
   open_locally(f, status);
@@ -77,6 +83,7 @@ static es_code_t open_point(flow_t *f, es_status_t *status) {
                                     .group = &f->group,
                                     .samples = {&f->samples[ES_TRAIN], &f->samples[ES_EVAL]},
                                     .watch = f->pipeline->watch,
+                                    .inference = !flow_is_trained(f),
                                     .most_batches = f->pipeline->dry_run ? 1 : 0,
                                     .after_forward = exchange,
                                     .after_context = f};
@@ -89,7 +96,7 @@ static es_code_t open_point(flow_t *f, es_status_t *status) {
   return ES_OK;
 }
 
-void flow_train_close(flow_t *f) {
+void flow_network_close(flow_t *f) {
   es_trainer_destroy(f->trainer);
   es_capture_destroy(f->capture);
   es_graph_destroy(f->graph);
@@ -98,7 +105,7 @@ void flow_train_close(flow_t *f) {
 }
 
 static bool is_measured(const flow_t *f, int32_t epoch) {
-  return epoch == 0 || flow_is_last(f, epoch) || epoch % f->point->measure.every == 0;
+  return !flow_is_trained(f) || epoch == 0 || flow_is_last(f, epoch) || epoch % f->point->measure.every == 0;
 }
 
 /* Passes over the network count capture and waiting apart. */
@@ -148,15 +155,16 @@ static int64_t samples_of(const flow_t *f, es_split_t split) {
   return f->pipeline->dry_run && n > batch ? batch : n;
 }
 
-/* One pass over a split, measured if its epoch and split are. */
-static es_code_t run_split(flow_t *f, es_split_t split, int32_t epoch, es_epoch_stats_t *stats, es_status_t *status) {
+es_code_t flow_split(flow_t *f, es_split_t split, int32_t epoch, es_epoch_stats_t *stats, es_status_t *status) {
   const bool measured = is_measured(f, epoch) && f->point->measure.splits[split];
   const es_observer_t *observer = measured ? es_capture_observer(f->capture) : NULL;
   if (measured) ES_TRY(es_capture_begin(f->capture, samples_of(f, split), status));
   const double start = es_clock(), wait = es_model_wait_seconds(es_trainer_model(f->trainer));
-  const es_code_t code = split == ES_TRAIN ? es_trainer_epoch(f->trainer, epoch, observer, stats, status)
-                                           : es_trainer_evaluate(f->trainer, split, epoch, observer, stats, status);
-  charge_pass(f, split == ES_TRAIN ? ES_STAGE_TRAIN : ES_STAGE_EVALUATE, start, wait, measured);
+  const bool trains = split == ES_TRAIN && flow_is_trained(f);
+  const int32_t number = es_result_epoch(f->result, epoch);
+  const es_code_t code = trains ? es_trainer_epoch(f->trainer, number, observer, stats, status)
+                                : es_trainer_evaluate(f->trainer, split, number, observer, stats, status);
+  charge_pass(f, trains ? ES_STAGE_TRAIN : ES_STAGE_EVALUATE, start, wait, measured);
   if (code != ES_OK) return code;
   store_stats(f, split, epoch, stats);
   store_recall(f, split, epoch);
@@ -173,10 +181,10 @@ static es_code_t run_epoch(flow_t *f, int32_t epoch, es_status_t *status) {
   es_epoch_report_t r = {.point = f->point, .point_id = f->id, .epoch = epoch, .epochs = f->point->train.epochs};
   r.trained = epoch > 0;
   if (r.trained) {
-    ES_TRY(run_split(f, ES_TRAIN, epoch, &r.stats[ES_TRAIN], status));
+    ES_TRY(flow_split(f, ES_TRAIN, epoch, &r.stats[ES_TRAIN], status));
     *es_result_f64(f->result, ES_FIELD_LEARNING_RATE, epoch, 0, 0, 0) = r.stats[ES_TRAIN].learning_rate;
   }
-  ES_TRY(run_split(f, ES_EVAL, epoch, &r.stats[ES_EVAL], status));
+  ES_TRY(flow_split(f, ES_EVAL, epoch, &r.stats[ES_EVAL], status));
   ES_TRY(flow_settle(f, epoch, status));
   *es_result_f64(f->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
   r.saturation = es_result_mean_saturation(f->result, f->point->measure.splits[ES_EVAL] ? ES_EVAL : ES_TRAIN, epoch, 0);
@@ -189,7 +197,7 @@ static es_code_t run_epoch(flow_t *f, int32_t epoch, es_status_t *status) {
 es_code_t flow_train(flow_t *f, es_status_t *status) {
   int32_t done = -1;
   const double start = es_clock();
-  ES_TRY(open_point(f, status));
+  ES_TRY(flow_network_open(f, status));
   ES_TRY(flow_resume(f, &done, status));
   flow_charge(f, ES_STAGE_PREPARE, start);
   for (int32_t epoch = done + 1; epoch <= f->last; epoch++) {

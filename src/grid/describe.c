@@ -95,14 +95,15 @@ static void append_model(es_text_t *out, const es_model_spec_t *m, bool builtin)
 
 /* Where weights or activations of others come from. */
 static void append_external(es_text_t *out, const es_point_t *point) {
-  static const char *const keys[ES_SPLITS] = {"file", "eval"};
   const es_external_t *e = &point->external;
   const bool activations = point->source == ES_SOURCE_ACTIVATIONS;
+  const char *keys[ES_SPLITS] = {activations ? "file" : "files", "eval"};
   if (point->source == ES_SOURCE_TRAIN) return;
   es_text_append(out, "%s:\n", activations ? "activations" : "checkpoints");
+  if (e->from_results) keys[ES_TRAIN] = "from";
   for (int split = 0; split < ES_SPLITS; split++) {
     if (e->file[split][0] == '\0') continue;
-    es_text_append(out, "  %s: ", activations ? keys[split] : "files");
+    es_text_append(out, "  %s: ", keys[split]);
     append_path(out, e->file[split]);
     es_text_append(out, "\n");
   }
@@ -133,6 +134,7 @@ void es_point_describe(const es_point_t *point, const char *job_name, es_text_t 
   append_external(out, point);
   if (point->n_axes > 0) es_text_append(out, "grid:\n");
   for (int i = 0; i < point->n_axes; i++) {
+    if (strcmp(point->axes[i].text, ES_WIDTH_OF_FILES) == 0 && point->axes[i].is_number) continue; /* left out */
     /* Words are quoted because a name may look like a number or like null. */
     es_text_append(out, "  %s: ", point->axes[i].name);
     if (point->axes[i].is_number)

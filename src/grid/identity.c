@@ -58,13 +58,16 @@ static void add_model(uint64_t *hash, const es_model_spec_t *m) {
 /* Which of the files are measured; what is in them is known by the fingerprint in the result. */
 static void add_external(uint64_t *hash, const es_external_t *e) {
   if (e->file[ES_EVAL][0] != '\0') add(hash, "eval");
+  if (e->from_results) add(hash, "from");
   for (int i = 0; i < e->epochs.n; i++) add(hash, "epoch=%d", e->epochs.list[i]);
 }
 
 static void add_network(uint64_t *hash, const es_point_t *point) {
   add_dataset(hash, &point->dataset);
   add_model(hash, &point->model);
-  if (point->width.numerator != 1 || point->width.denominator != 1)
+  if (strcmp(es_point_axis(point, "width"), ES_WIDTH_OF_FILES) == 0)
+    add(hash, "width=" ES_WIDTH_OF_FILES); /* as written, also after the files were looked at */
+  else if (point->width.numerator != 1 || point->width.denominator != 1)
     add(hash, "width=%lld/%lld", (long long)point->width.numerator, (long long)point->width.denominator);
   /* As written: `all` stays what it is after the dataset's own count was put in. */
   if (point->classes != 0 && strcmp(es_point_axis(point, "classes"), "all") != 0)

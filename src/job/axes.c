@@ -167,6 +167,17 @@ es_code_t es_axes_read(es_job_t *job, es_status_t *status) {
   return check_overrides(job, status);
 }
 
+/* The width of weights in files need not be said, unless it says which files. */
+static void leave_width(es_point_t *point) {
+  if (point->external.from_results || strstr(point->external.file[ES_TRAIN], "{width") != NULL) return;
+  for (int i = 0; i < point->n_axes; i++) {
+    if (strcmp(point->axes[i].name, "width") != 0) continue;
+    point->width = (es_ratio_t){0, 1};
+    point->axes[i].number = 0;
+    snprintf(point->axes[i].text, sizeof point->axes[i].text, "%s", ES_WIDTH_OF_FILES);
+  }
+}
+
 void es_job_start(const es_job_t *job, int block, es_point_t *out) {
   *out = job->base;
   const int line = job->blocks[block].node->line;
@@ -183,6 +194,7 @@ void es_job_start(const es_job_t *job, int block, es_point_t *out) {
     if (!es_text_to_double(key->fallback, &axis->number)) axis->number = 0; /* all */
   }
   assert(out->n_axes == STANDARD_AXES);
+  if (job->top.source == ES_SOURCE_CHECKPOINT) leave_width(out);
 }
 
 /* Text and number of an axis from the value that the point now holds. */

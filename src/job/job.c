@@ -85,11 +85,6 @@ static es_code_t read_single_point(es_job_t *job, es_status_t *status) {
 /* After everything is known to be well-formed: what this version cannot do yet. */
 static es_code_t check_version(const es_job_t *job, es_status_t *status) {
   const es_yaml_t *root = job->tree.root;
-  if (job->top.source == ES_SOURCE_CHECKPOINT)
-    return es_yaml_fail(&job->tree, es_yaml_find(root, "source"), status,
-                        "source: %s is not in this version yet; it trains the networks itself (source: train), or "
-                        "reads what others measured (source: activations)",
-                        es_yaml_find(root, "source")->text);
   if (job->base.probe.epochs.kind != ES_EPOCHS_NONE)
     return es_yaml_fail(&job->tree, es_yaml_find(es_yaml_find(root, "probe"), "epochs"), status,
                         "probes are not in this version yet; set probe: {epochs: none} or leave the section out");

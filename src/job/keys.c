@@ -202,10 +202,12 @@ static const es_key_t others[] = {
      .fallback = "3", .doc = "measured epochs in a row that must stay below it"},
 
     {"checkpoints", "files", ES_KEY_TEXT, CHECKPOINTS(files),
-     .fallback = "\"run/{model}-{width}-{epoch:03}.safetensors\"", .required = true,
-     .form = "a path with axes and {epoch} in braces", .doc = "weights to measure, from the job file"},
+     .fallback = "\"run/{model}-{width}-{epoch:03}.safetensors\"", .form = "a path with axes and {epoch} in braces",
+     .doc = "weights to measure, from the job file"},
+    {"checkpoints", "from", ES_KEY_TEXT, CHECKPOINTS(from), .fallback = "results/reference", .form = "a folder",
+     .doc = "instead of files: output of a job whose points, trained alike, are measured again"},
     {"checkpoints", "epochs", ES_KEY_EPOCHS, CHECKPOINTS(epochs), 0, 100000, .fallback = "[1, 5, 10]",
-     .form = "a list of epochs", .doc = "what {epoch} stands for"},
+     .form = "a list of epochs", .doc = "what {epoch} stands for; from: instead of the last (keep: all)"},
 
     {"activations", "file", ES_KEY_TEXT, ACTIVATIONS(file), .fallback = "\"acts-{epoch}.h5\"", .required = true,
      .form = "a path, with {epoch} when there are several",

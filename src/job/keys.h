@@ -79,7 +79,7 @@ typedef struct es_top_settings {
   es_source_t source;
 } es_top_settings_t;
 typedef struct es_checkpoints_settings {
-  const char *files;
+  const char *files, *from;
   es_epochs_t epochs;
 } es_checkpoints_settings_t;
 typedef struct es_activations_settings {

@@ -18,14 +18,17 @@ const char *es_setting_name(int index) {
   return es_keys_setting(index)->name;
 }
 
-/* Settings of the other optimizer, or of probes that nobody asked for, change nothing. */
+/* Settings of the other optimizer, of training where nothing is trained, or of probes that nobody asked for, change
+ * nothing. */
 static bool is_used(const es_key_t *key, const es_point_t *point) {
   if (strcmp(key->section, "probe") == 0) return point->probe.epochs.kind != ES_EPOCHS_NONE;
-  const bool activations = point->source == ES_SOURCE_ACTIVATIONS;
-  if (strcmp(key->section, "measure") == 0 && activations)
-    return strcmp(key->name, "every") != 0 && strcmp(key->name, "splits") != 0;
+  const bool activations = point->source == ES_SOURCE_ACTIVATIONS, weights = point->source == ES_SOURCE_CHECKPOINT;
+  if (strcmp(key->section, "measure") == 0 && (activations || weights))
+    return strcmp(key->name, "every") != 0 && (weights || strcmp(key->name, "splits") != 0);
   if (strcmp(key->section, "train") != 0) return true;
   if (activations) return strcmp(key->name, "lanes") == 0;
+  if (weights && !point->external.from_results) /* of results: they say which */
+    return strcmp(key->name, "lanes") == 0 || strcmp(key->name, "batch") == 0;
   if (strcmp(key->name, "momentum") == 0) return point->train.optimizer == ES_SGD;
   if (strcmp(key->name, "beta1") == 0 || strcmp(key->name, "beta2") == 0 || strcmp(key->name, "epsilon") == 0)
     return point->train.optimizer == ES_ADAM;

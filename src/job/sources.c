@@ -2,6 +2,7 @@
 #include "parts.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* One {name} or {name:03}; *used is its length. */
 static bool read_field(const char *text, char name[ES_NAME_MAX], size_t *used) {
@@ -76,16 +77,39 @@ static es_code_t check_wanted(const es_job_t *job, const char *name, const char 
   return ES_OK;
 }
 
+/* A folder of results, as `output`: from the working directory. Absolute, so that a resolved job holds anywhere. */
+static es_code_t read_from(const es_job_t *job, const es_yaml_t *node, char out[ES_PATH_MAX], es_status_t *status) {
+  char folder[ES_PATH_MAX], here[ES_PATH_MAX] = "";
+  ES_TRY(es_expand(job, node, "checkpoints.from", ES_PATH_MAX / 2 - 1, folder, status));
+  if (folder[0] == '\0') return es_yaml_fail(&job->tree, node, status, "checkpoints.from is empty; name a folder");
+  if (folder[0] != '/' && getcwd(here, ES_PATH_MAX / 2 - 1) == NULL) snprintf(here, sizeof here, ".");
+  snprintf(out, ES_PATH_MAX, "%.500s%s%.500s", here, here[0] != '\0' ? "/" : "", folder);
+  size_t length = strlen(out);
+  while (length > 1 && out[length - 1] == '/') out[--length] = '\0';
+  return ES_OK;
+}
+
+/* Either files by their names, or the folder of a job that trained them. */
+static es_code_t read_weights(es_job_t *job, const es_yaml_t *section, es_external_t *out, es_status_t *status) {
+  const es_yaml_t *files = es_yaml_find(section, "files"), *from = es_yaml_find(section, "from");
+  bool epoch;
+  ES_TRY(es_section_read(&job->tree, "checkpoints", section, "checkpoints", &job->checkpoints, status));
+  if ((files == NULL) == (from == NULL))
+    return es_yaml_fail_key(&job->tree, section, status,
+                            "checkpoints has %s; it needs one of them, as in files: "
+                            "\"run/{model}-{width}-{epoch:03}.safetensors\" or from: results/reference",
+                            files == NULL ? "neither files nor from" : "files and from");
+  out->epochs = job->checkpoints.epochs;
+  out->from_results = from != NULL;
+  if (from != NULL) return read_from(job, from, out->file[ES_TRAIN], status);
+  ES_TRY(read_template(job, section, "files", true, out->file[ES_TRAIN], &epoch, status));
+  return check_epochs(job, section, epoch, status);
+}
+
 static es_code_t read_checkpoints(es_job_t *job, es_status_t *status) {
   const es_yaml_t *section = es_yaml_find(job->tree.root, "checkpoints");
   es_external_t external = {.line = section != NULL ? section->key_line : 0};
-  bool epoch;
-  if (section != NULL) {
-    ES_TRY(es_section_read(&job->tree, "checkpoints", section, "checkpoints", &job->checkpoints, status));
-    ES_TRY(read_template(job, section, "files", true, external.file[ES_TRAIN], &epoch, status));
-    ES_TRY(check_epochs(job, section, epoch, status));
-    external.epochs = job->checkpoints.epochs;
-  }
+  if (section != NULL) ES_TRY(read_weights(job, section, &external, status));
   const bool wanted = job->top.source == ES_SOURCE_CHECKPOINT;
   if (wanted) job->base.external = external;
   return check_wanted(job, "checkpoints", "checkpoint", wanted, status);

@@ -4,6 +4,7 @@
 #include "eigenscope/random.h"
 #include "eigenscope/train.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 struct es_trainer {
@@ -55,7 +56,8 @@ static es_code_t build(es_trainer_t *t, es_status_t *status) {
   t->labels = es_allocate((size_t)p->point->train.batch, sizeof *t->labels);
   t->confusion = es_allocate_zero((size_t)(classes_of(t) * classes_of(t)), sizeof *t->confusion);
   if (!t->order || !t->labels || !t->confusion) return es_fail(status, ES_SYSTEM, "train", "out of memory");
-  ES_TRY(es_model_create(&t->model, p->graph, p->group, batches, n, true, status));
+  ES_TRY(es_model_create(&t->model, p->graph, p->group, batches, n, !p->inference, status));
+  if (p->inference) return ES_OK;
   es_model_initialise(t->model, p->point->seed);
   return es_optimizer_create(&t->optimizer, &p->point->train, p->graph->parameter_count, status);
 }
@@ -135,10 +137,11 @@ typedef struct epoch {
 static es_code_t diverged(es_trainer_t *t, const epoch_t *e, const es_pass_t *pass, int64_t batch,
                           es_status_t *status) {
   const char *layer = es_model_first_nonfinite(t->model, pass);
+  char advice[64] = "";
+  if (!t->parts.inference) snprintf(advice, sizeof advice, " (learning rate %g: a smaller one may help)", e->rate);
   return es_fail(status, ES_DIVERGED, "train",
-                 "the %s loss is not finite in epoch %d, batch %lld; the first output that is not is that of %s "
-                 "(learning rate %g: a smaller one may help)",
-                 e->training ? "training" : "evaluation", e->number, (long long)batch + 1, layer, e->rate);
+                 "the %s loss is not finite in epoch %d, batch %lld; the first output that is not is that of %s%s",
+                 e->training ? "training" : "evaluation", e->number, (long long)batch + 1, layer, advice);
 }
 
 /* One batch: forward, and in training backward and update. */
@@ -205,7 +208,7 @@ es_code_t es_trainer_epoch(es_trainer_t *t, int32_t number, const es_observer_t 
 es_code_t es_trainer_evaluate(es_trainer_t *t, es_split_t split, int32_t number, const es_observer_t *observer,
                               es_epoch_stats_t *stats, es_status_t *status) {
   epoch_t e = {.split = split, .number = number, .observer = observer};
-  e.rate = number > 0 ? es_learning_rate(&t->parts.point->train, number) : NAN;
+  e.rate = number > 0 && !t->parts.inference ? es_learning_rate(&t->parts.point->train, number) : NAN;
   for (int64_t i = 0; i < t->parts.samples[split]->n; i++) t->order[i] = (int32_t)i;
   return run_epoch(t, &e, stats, status);
 }

@@ -25,7 +25,7 @@ train: {epochs: 3, batch: 16, learning_rate: 0.05, augment: [crop, flip]}
 """
 # What says where, when and how a result was made; all other attributes are what was measured.
 OF_THE_RUN = {"started", "elapsed_seconds", "ranks_per_point"}
-DTYPES = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64, "U8": np.uint8}
+DTYPES = {"F32": np.float32, "F64": np.float64, "F16": np.float16, "I32": np.int32, "I64": np.int64, "U8": np.uint8}
 
 
 # ---- results ----

@@ -152,9 +152,6 @@ static const bad_job_t settings[] = {
 
 static const bad_job_t sources[] = {
     {JOB "source: checkpoint\n", NULL, "job.yaml:3: source: checkpoint needs a section checkpoints"},
-    {JOB "source: checkpoint\ncheckpoints: {files: \"run/{model}-{epoch:03}.safetensors\", epochs: [1, 5]}\n", NULL,
-     "job.yaml:3: source: checkpoint is not in this version yet; it trains the networks itself (source: train), or "
-     "reads what others measured (source: activations)"},
     {JOB "source: checkpoint\ncheckpoints: {files: \"run/{modle}.safetensors\"}\n", NULL,
      "job.yaml:4: checkpoints.files: {modle} is unknown; an axis of the grid or {epoch} may stand there"},
     {JOB "source: checkpoint\ncheckpoints: {files: \"run/{epoch.safetensors\"}\n", NULL,
@@ -164,7 +161,13 @@ static const bad_job_t sources[] = {
     {JOB "source: checkpoint\ncheckpoints: {files: \"run/a\", epochs: [1]}\n", NULL,
      "job.yaml:4: checkpoints.epochs is for paths with {epoch}; this one has none"},
     {JOB "source: checkpoint\ncheckpoints: {epochs: [1]}\n", NULL,
-     "job.yaml:4: checkpoints has no files; it needs one, as in files: \"run/{model}-{width}-{epoch:03}.safetensors\""},
+     "job.yaml:4: checkpoints has neither files nor from; it needs one of them, as in files: "
+     "\"run/{model}-{width}-{epoch:03}.safetensors\" or from: results/reference"},
+    {JOB "source: checkpoint\ncheckpoints: {files: a, from: b}\n", NULL,
+     "job.yaml:4: checkpoints has files and from; it needs one of them, as in files: "
+     "\"run/{model}-{width}-{epoch:03}.safetensors\" or from: results/reference"},
+    {JOB "source: checkpoint\ncheckpoints: {from: \"\"}\n", NULL,
+     "job.yaml:4: checkpoints.from must be a folder, not the quoted text \"\""},
     {JOB "source: activations\nactivations: {file: acts.h5, labels: labels}\n", NULL,
      "job.yaml:2: a grid is not read with source: activations, which is one point; leave it out"},
     {"name: x\nsource: activations\nactivations: {file: \"acts-{epoch}.h5\", eval: evals.h5, epochs: [1]}\n", NULL,

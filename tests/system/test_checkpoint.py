@@ -1,0 +1,238 @@
+"""source: checkpoint. Weights that a job left are measured again, weights of others as the shapes say; what is wrong with
+files is said at once, before anything runs."""
+import signal
+
+import h5py
+import numpy as np
+
+import harness
+import results
+
+GRID = """\
+name: t
+grid: {dataset: shapes, model: [plain, residual], width: [1/8, 1/4]}
+models:
+  plain: {vgg: [32, M, 64], head: torchvision}
+  residual: {resnet: [1, 1]}
+datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 16, train: 67, eval: 20}}
+"""
+TRAIN = GRID + "train: {epochs: 3, batch: 16, learning_rate: 0.02}\ncheckpoint: {keep: all}\n"
+AGAIN = TRAIN + "source: checkpoint\ncheckpoints: {from: trained%s}\n"
+
+
+class FromResults(results.Case):
+    job = TRAIN
+
+    def setUp(self):
+        super().setUp()
+        self.use_whole()
+        (self.folder / "trained").symlink_to(self.folder / "whole")
+
+    def by_axes(self, output):
+        files = [h5py.File(path) for path in self.points(output).values()]
+        return {(file.attrs["model"], file.attrs["width"]): file for file in files}
+
+    def test_the_same_numbers_as_in_training(self):
+        self.write("again.yaml", AGAIN % ", epochs: [0, 1, 3]" + "measure: {delta: [0.5, 0.99]}\n")
+        plan = self.run_program("plan", "again.yaml").stdout
+        self.assertIn("4 points", plan)
+        self.run_program("run", "again.yaml", "--output", "again", "--quiet")
+        self.run_program("run", "again.yaml", "--output", "shared", "--quiet", "--ranks-per-point", 2, ranks=2)
+        for path, other in zip(sorted(self.points("again").values()), sorted(self.points("shared").values())):
+            self.assertEqual(results.different_results(path, other), [])
+        before, now = self.by_axes("whole"), self.by_axes("again")
+        self.assertEqual(sorted(before), sorted(now))
+        for key, file in now.items():
+            old = before[key]
+            self.assertEqual(list(file["epoch"]), [0, 1, 3])
+            for name in ("eigenvalues", "loss", "accuracy", "mcc", "recall", "trace"):
+                np.testing.assert_array_equal(file[name][1], old[name][1, [0, 1, 3]], f"{name} of {key}")
+            # The train split too, but in inference mode, which training itself never was in.
+            self.assertTrue((file["samples"][()] > 0).all())
+            self.assertFalse(np.array_equal(file["loss"][0, 1:], old["loss"][0, [1, 3]]))
+            np.testing.assert_array_equal(file["saturation"][1, :, :, 1], old["saturation"][1, [0, 1, 3], :, 0])
+            self.assertEqual(file.attrs["train_mode"], "inference")
+            self.assertTrue(np.isnan(file["learning_rate"][()]).all())
+            weights = file.attrs["checkpoint_files"].split("\n")
+            hashes = [results.read_safetensors(path)[1]["xxh3"] for path in weights]
+            self.assertEqual(file.attrs["checkpoint_hashes"].split(" "), hashes)
+            self.write("resolved.yaml", file.attrs["job"])
+            done = self.run_program("run", "resolved.yaml", "--output", "again").stdout
+            self.assertIn("1 of 1 points were done before", done)
+        merged = self.run_program("merge", "again.yaml", "--output", "again", "--to", "all.h5").stdout
+        self.assertIn("merged 4 of 4", merged)
+
+    def test_the_last_epoch_unless_others_are_asked_for(self):
+        self.write("again.yaml", AGAIN % "" + "measure: {splits: [eval], method: mean}\n")
+        self.run_program("run", "again.yaml", "--output", "again", "--quiet")
+        for key, file in self.by_axes("again").items():
+            self.assertEqual(list(file["epoch"]), [3])
+            self.assertEqual(file["accuracy"][1, 0], self.by_axes("whole")[key]["accuracy"][1, 3])
+            self.assertTrue(np.isnan(file["loss"][0]).all())
+
+    def test_dry_run_writes_nothing(self):
+        self.write("again.yaml", AGAIN % "")
+        done = self.run_program("run", "again.yaml", "--output", "again", "--dry-run")
+        self.assertIn("4 points, nothing was written", done.stdout)
+        self.assertFalse((self.folder / "again").exists())
+
+    def test_trained_otherwise(self):
+        self.write("again.yaml", AGAIN.replace("0.02", "0.03") % "")
+        done = self.run_program("run", "again.yaml", "--output", "again", expect=1)
+        self.assertEqual(done.stderr.count("no weights in"), 4)
+        self.assertRegex(done.stderr, r"again.yaml:10: 4 of the points were not trained in .*/trained, which has weights of 16")
+        self.assertFalse((self.folder / "again").exists())
+        # An axis that the sweep did not have: only what was asked for is looked at.
+        self.write("again.yaml", (AGAIN % "").replace("[1/8, 1/4]", "[1/8, 1/4, 1/2]"))
+        self.run_program("run", "again.yaml", "--output", "again", "--quiet", "--points", "0-1")
+        done = self.run_program("run", "again.yaml", "--output", "again", expect=1)
+        self.assertRegex(done.stderr, "point 2 .*width 1/2.*\npoint 5 .*width 1/2.*\n.*2 of the points")
+
+    def test_no_such_folder(self):
+        self.write("again.yaml", (AGAIN % "").replace("trained", "nowhere"))
+        done = self.run_program("plan", "again.yaml", expect=1)
+        self.assertRegex(done.stderr, r"again.yaml:10: there is no folder .*/nowhere/checkpoints; name the output of a job")
+
+
+class Interrupted(results.Case):
+    job = AGAIN.replace("train: 67", "train: 3000").replace("[1/8, 1/4]", "1/4").replace("[plain, residual]", "residual") \
+        % ", epochs: [0, 1, 2, 3]"
+
+    def test_goes_on_with_the_same_bits(self):
+        self.write("train.yaml", self.job.replace("source: checkpoint\n", "").partition("checkpoints:")[0])
+        self.run_program("run", "train.yaml", "--output", "trained", "--quiet")
+        self.run_job("--quiet", output="whole")
+        process = self.start_job()
+        self.wait_for(lambda: any((self.folder / "out" / "state").glob("*.safetensors")), process)
+        self.kill(process.pid, signal.SIGTERM)
+        self.assertEqual(process.wait(timeout=60), 3)
+        self.assertRegex(self.run_program("status", "job.yaml", "--output", "out", expect=3).stdout, r"started +[1-3]/4")
+        self.run_job("--quiet", "--ranks-per-point", 2, ranks=2)
+        for point, path in self.points("whole").items():
+            self.assertEqual(results.different_results(path, self.points()[point]), [])
+        self.assertFalse(any((self.folder / "out" / "state").iterdir()))
+
+
+class FromFiles(results.Case):
+    """Files as others write them: other names, other precisions."""
+    job = TRAIN
+
+    def setUp(self):
+        super().setUp()
+        self.use_whole()
+        (self.folder / "trained").symlink_to(self.folder / "whole")
+        self.weights = {}
+        for path in self.points("trained").values():
+            with h5py.File(path) as file:
+                key = (str(file.attrs["model"]), float(file.attrs["width"]))
+            tensors, _ = results.read_safetensors(self.folder / "trained/checkpoints" / f"{path.stem}-003.safetensors")
+            self.weights[key] = tensors
+
+    def put(self, name, tensors, prefix="", dtype=None):
+        (self.folder / name).parent.mkdir(exist_ok=True)
+        results.write_safetensors(self.folder / name, {prefix + key: value.astype(dtype) if dtype and value.ndim else value
+                                                       for key, value in tensors.items()}, {})
+
+    def measure(self, checkpoints, sets=(), expect=0, output="out"):
+        self.write("job.yaml", GRID + f"source: checkpoint\ncheckpoints: {checkpoints}\n")
+        return self.run_job("--quiet", sets=sets, expect=expect, output=output)
+
+    def accuracies(self, output):
+        found = {}
+        for path in self.points(output).values():
+            with h5py.File(path) as file:
+                found[file.attrs["model"], file.attrs["width"]] = (file["loss"][1, -1], file["saturation"][1, -1, 0, 0])
+        return found
+
+    def test_names_and_precisions(self):
+        expected = self.accuracies("trained")
+        for output, prefix, dtype, allowed in (("a", "module.", None, 1e-12), ("b", "_orig_mod.", "f8", 1e-12), ("c", "", "f2", 1e-2)):
+            for (model, width), tensors in self.weights.items():
+                self.put(f"w/{model}-{width:g}-{output}.safetensors", tensors, prefix, dtype)
+            self.measure(f"{{files: 'w/{{model}}-{{width}}-{output}.safetensors'}}", output=output)
+            found = self.accuracies(output)
+            self.assertEqual(sorted(found), sorted(expected))
+            for key in expected:
+                self.assertLessEqual(abs(found[key][0] - expected[key][0]), allowed, f"{output} {key}")
+
+    def test_without_counts_of_batches(self):
+        tensors = {name: value for name, value in self.weights["residual", 0.125].items() if "num_batches" not in name}
+        self.put("w.safetensors", tensors)
+        self.measure("{files: w.safetensors}", ["grid.model=residual", "grid.width=1/8"])
+
+    def test_width_and_classes_from_the_shapes(self):
+        for model in ("plain", "residual"):
+            self.put(f"{model}-005.safetensors", self.weights[model, 0.25])
+        self.write("job.yaml", GRID.replace(", width: [1/8, 1/4]", "").replace("classes: 3", "classes: 5")
+                   + "source: checkpoint\ncheckpoints: {files: '{model}-{epoch:03}.safetensors', epochs: [5]}\n")
+        self.assertIn("width auto", self.run_program("plan", "job.yaml").stdout)
+        self.run_job("--quiet", "--ranks-per-point", 1, ranks=2)
+        for path in self.points().values():
+            with h5py.File(path) as file:
+                self.assertEqual((file.attrs["width"], file.attrs["classes"]), (0.25, 3))
+                self.assertEqual(list(file["epoch"]), [5])
+                self.write("resolved.yaml", file.attrs["job"])
+            self.assertIn("1 of 1 points were done before", self.run_program("run", "resolved.yaml", "--output", "out").stdout)
+        self.put("other.safetensors", self.weights["residual", 0.25])
+        done = self.run_job(sets=["grid.model=plain", "checkpoints={files: other.safetensors}"], expect=1)
+        self.assertIn("how many classes there are cannot be told: classifier.6.weight of model plain is missing", done.stderr)
+
+    def test_all_that_are_missing(self):
+        self.put("w-0.25-001.safetensors", self.weights["residual", 0.25])
+        done = self.measure("{files: 'w-{width}-{epoch:03}.safetensors', epochs: [1, 2]}", ["grid.model=residual"], expect=1)
+        for name in ("w-0.125-001", "w-0.125-002", "w-0.25-002"):
+            self.assertRegex(done.stderr, f"(?m)^/.*/{name}.safetensors is not there$")
+        self.assertRegex(done.stderr, r"job.yaml:8: files of weights: 3 not there, 0 not of use, as listed above\n$")
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_every_mismatch(self):
+        tensors = dict(self.weights["residual", 0.125])
+        tensors["extra"] = np.zeros((2, 3), "f4")
+        tensors["fc.weight"] = tensors["fc.weight"][:, 1:]
+        tensors["bn1.bias"] = tensors["bn1.bias"].astype("i8")
+        del tensors["layer1.0.bn2.running_var"]
+        self.put("w.safetensors", tensors)
+        done = self.measure("{files: w.safetensors}", ["grid.model=residual", "grid.width=1/8"], expect=1)
+        self.assertEqual(done.stderr, f"""\
+{self.folder}/w.safetensors does not fit model residual at width 0.125 with 3 classes:
+  bn1.bias: is I64; F64, F32, F16 or BF16 can be read
+  fc.weight: 3 x 15, the network has 3 x 16
+  layer1.0.bn2.running_var: is missing; the network has 8
+  extra: 2 x 3, the network has no tensor of that name
+eigenscope: job.yaml:8: files of weights: 0 not there, 1 not of use, as listed above
+""")
+
+    def test_files_that_are_none(self):
+        (self.folder / "empty").touch()
+        (self.folder / "huge").touch()
+        with open(self.folder / "huge", "r+b") as file:
+            file.truncate(100 * 10**9)
+        for name, words in (("empty", "0 bytes are too few"), ("huge", "the header is not valid at byte 8")):
+            done = self.measure(f"{{files: {name}}}", ["grid.model=residual", "grid.width=1/8"], expect=1)
+            self.assertIn(words, done.stderr)
+            self.assertIn("0 not there, 1 not of use", done.stderr)
+
+    def test_other_weights_than_before(self):
+        tensors = dict(self.weights["residual", 0.125])
+        self.put("w.safetensors", tensors)
+        sets = ["grid.model=residual", "grid.width=1/8"]
+        self.measure("{files: w.safetensors}", sets)
+        self.put("w.safetensors", {**tensors, "fc.bias": tensors["fc.bias"] + 1})
+        done = self.measure("{files: w.safetensors}", sets, expect=1)
+        self.assertIn("was measured on other data", done.stderr)
+        self.assertIn("the dataset shapes with these weights now has", done.stderr)
+
+    def test_weights_that_are_not_finite(self):
+        tensors = dict(self.weights["residual", 0.125])
+        self.put("w-1.safetensors", tensors)
+        self.put("w-2.safetensors", {**tensors, "conv1.weight": np.full_like(tensors["conv1.weight"], np.nan)})
+        done = self.measure("{files: 'w-{epoch}.safetensors', epochs: [1, 2]}", ["grid.model=residual", "grid.width=1/8"], expect=2)
+        self.assertRegex(done.stderr, "the evaluation loss is not finite in epoch 2, batch 1; .* is that of conv1\n")
+        path, = self.points().values()
+        with h5py.File(path) as file:
+            self.assertEqual(file.attrs["outcome"], "diverged")
+            self.assertTrue(np.isfinite(file["loss"][1, 0]) and np.isnan(file["loss"][1, 1]))
+
+
+if __name__ == "__main__":
+    harness.main()
