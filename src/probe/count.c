@@ -1,0 +1,63 @@
+/* Predictions of a fitted probe on any rows. */
+#include "eigenscope/memory.h"
+#include "eigenscope/probe.h"
+#include <cblas.h>
+#include <math.h>
+
+enum { SLICE = 128 };
+
+static void count_slice(int64_t *confusion, const double *logits, const int32_t *labels, int64_t n, int32_t classes) {
+  for (int64_t i = 0; i < n; i++, logits += classes) {
+    int32_t best = 0;
+    for (int32_t c = 1; c < classes; c++) best = logits[c] > logits[best] ? c : best;
+    confusion[(int64_t)labels[i] * classes + best]++;
+  }
+}
+
+es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t width, int32_t classes,
+                         const float *features, const int32_t *labels, int64_t n, es_status_t *status) {
+  for (int64_t i = 0; i < n; i++) {
+    if (labels[i] < 0 || labels[i] >= classes)
+      return es_fail(status, ES_INPUT, "probe", "label %d: must be 0 to %d", labels[i], classes - 1);
+  }
+  double *rows = es_allocate(SLICE * (size_t)width, sizeof *rows);
+  double *logits = es_allocate(SLICE * (size_t)classes, sizeof *logits);
+  if (!rows || !logits) {
+    es_free(rows);
+    es_free(logits);
+    return es_fail(status, ES_SYSTEM, "probe", "out of memory to predict with %d features", width);
+  }
+  for (int64_t i = 0, m; i < n; i += m) {
+    m = n - i < SLICE ? n - i : SLICE;
+    for (int64_t e = 0; e < m * width; e++) rows[e] = (double)features[i * width + e];
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, classes, width, 1.0, rows, width, weights, width + 1,
+                0.0, logits, classes);
+    for (int64_t e = 0; e < m * classes; e++) logits[e] += weights[(e % classes) * (width + 1) + width];
+    count_slice(confusion, logits, labels + i, m, classes);
+  }
+  es_free(rows);
+  es_free(logits);
+  return ES_OK;
+}
+
+void es_probe_count_reduce(int64_t *confusion, int32_t classes, const es_group_t *group) {
+  if (group->size > 1)
+    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, confusion, classes * classes, MPI_INT64_T, MPI_SUM, group->comm));
+}
+
+double es_probe_accuracy(const int64_t *confusion, int32_t classes) {
+  int64_t right = 0, all = 0;
+  for (int64_t i = 0; i < classes; i++) {
+    for (int64_t j = 0; j < classes; j++) all += confusion[i * classes + j];
+    right += confusion[i * classes + i];
+  }
+  return all ? (double)right / (double)all : NAN;
+}
+
+void es_probe_recall(double *recall, const int64_t *confusion, int32_t classes) {
+  for (int64_t i = 0; i < classes; i++) {
+    int64_t all = 0;
+    for (int64_t j = 0; j < classes; j++) all += confusion[i * classes + j];
+    recall[i] = all ? (double)confusion[i * classes + i] / (double)all : NAN;
+  }
+}

@@ -1,0 +1,30 @@
+/* What L-BFGS remembers: the last steps and changes of the gradient. */
+#ifndef ES_PROBE_HISTORY_H
+#define ES_PROBE_HISTORY_H
+
+#include "sketch.h"
+
+typedef struct history {
+  size_t size;             /* of a vector */
+  int most, count, newest; /* pairs held, where the newest is */
+  double *step, *change;   /* (most, size) */
+  double *inverse;         /* 1/(step·change) */
+  double *alpha;           /* (most), scratch of es_history_direction */
+} history_t;
+
+/* Pairs kept for vectors of `size` doubles. */
+int es_history_pairs(size_t size);
+es_code_t es_history_create(history_t *out, size_t size, es_status_t *status);
+void es_history_destroy(history_t *history);
+/* Where the next pair is to be written; counts only after es_history_push. */
+double *es_history_next_step(history_t *history);
+double *es_history_next_change(history_t *history);
+/* Takes the pair written there, unless its curvature is not positive. */
+void es_history_push(history_t *history);
+/* direction = −H·gradient by the two loops, with the sketch between them. */
+void es_history_direction(history_t *history, double *direction, const double *gradient, const sketch_t *sketch);
+
+/* Dot product of vectors of any length. */
+double es_history_dot(const double *a, const double *b, size_t n);
+
+#endif

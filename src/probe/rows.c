@@ -1,0 +1,298 @@
+#include "rows.h"
+#include "eigenscope/kernel.h"
+#include "eigenscope/memory.h"
+#include "products.h"
+#include "softmax.h"
+#include <cblas.h>
+#include <math.h>
+#include <string.h>
+
+static size_t at_least(size_t a, size_t b) {
+  return a > b ? a : b;
+}
+
+/* Columns of the buffers, padded. */
+static size_t columns_of(int32_t k) {
+  return at_least((size_t)es_product_columns(k), ES_ROWS_SKETCH);
+}
+
+size_t es_rows_sum_size(int32_t d, int32_t k) {
+  const size_t gradient = ((size_t)d + 1) * (size_t)k + 1, sketch = (size_t)d * ES_ROWS_SKETCH,
+               coupling = ((size_t)k + 1) * (size_t)k + 1;
+  return at_least(at_least(gradient, sketch), coupling);
+}
+
+int64_t es_rows_bytes(int32_t d, int32_t k, int64_t n_local, int lanes) {
+  const int64_t columns = (int64_t)columns_of(k), wide = d;
+  return n_local * (16 * (int64_t)k + 12) + 8 * lanes * (int64_t)es_rows_sum_size(d, k) +
+         ES_ROWS_SLICE * (8 * (int64_t)k + 4 * columns + 8 * wide) + 8 * wide * columns +
+         8 * wide * (es_product_columns(k) + 1);
+}
+
+es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t k, const es_group_t *group,
+                         es_status_t *status) {
+  int64_t first, n_local;
+  es_group_range(group, problem->n, &first, &n_local);
+  const size_t n = (size_t)n_local, d = (size_t)problem->width, classes = (size_t)k, columns = columns_of(k),
+               lanes = at_least((size_t)group->lane_count, 1);
+  *out = (rows_t){.group = group,
+                  .n = problem->n,
+                  .n_local = n_local,
+                  .d = problem->width,
+                  .k = k,
+                  .l2 = k == 2 ? 2.0 * problem->l2 : problem->l2,
+                  .x = problem->features,
+                  .mean = es_allocate(d, sizeof(double)),
+                  .label = es_allocate(n, sizeof(int32_t)),
+                  .logits = es_allocate(n * classes, sizeof(double)),
+                  .step = es_allocate(n * classes, sizeof(double)),
+                  .square = es_allocate(n, sizeof(double)),
+                  .lanes = es_allocate(lanes * es_rows_sum_size(problem->width, k), sizeof(double)),
+                  .block = es_allocate(ES_ROWS_SLICE * classes, sizeof(double)),
+                  .block32 = es_allocate(ES_ROWS_SLICE * columns, sizeof(float)),
+                  .coefficients = es_allocate(d * columns, sizeof(float)),
+                  .product = es_allocate(d * columns, sizeof(float)),
+                  .wide = es_allocate(ES_ROWS_SLICE * d, sizeof(double)),
+                  .spare = es_allocate(d * (size_t)es_product_columns(k), sizeof(double))};
+  if (out->mean && out->label && out->logits && out->step && out->square && out->lanes && out->block && out->block32 &&
+      out->coefficients && out->product && out->wide && out->spare)
+    return ES_OK;
+  es_rows_destroy(out);
+  return es_fail(status, ES_SYSTEM, "probe", "out of memory for a probe of %d features and %d classes on %lld samples",
+                 problem->width, problem->classes, (long long)n_local);
+}
+
+void es_rows_destroy(rows_t *rows) {
+  es_free(rows->mean);
+  es_free(rows->label);
+  es_free(rows->logits);
+  es_free(rows->step);
+  es_free(rows->square);
+  es_free(rows->lanes);
+  es_free(rows->block);
+  es_free(rows->block32);
+  es_free(rows->coefficients);
+  es_free(rows->product);
+  es_free(rows->wide);
+  es_free(rows->spare);
+  *rows = (rows_t){0};
+}
+
+void es_rows_lane(const rows_t *rows, int lane, int64_t *first, int64_t *count) {
+  int64_t start, all;
+  es_group_range(rows->group, rows->n, &start, &all);
+  es_lane_range(rows->n, rows->group->lanes, rows->group->lane_first + lane, first, count);
+  *first -= start;
+}
+
+static int64_t slice_rows(int64_t left) {
+  return left < ES_ROWS_SLICE ? left : ES_ROWS_SLICE;
+}
+
+/* ---- centring ---- */
+
+ES_KERNEL
+static void add_row(double *restrict sum, double *restrict ends, const float *restrict x, int64_t d) {
+  for (int64_t j = 0; j < d; j++) {
+    const double v = (double)x[j];
+    sum[j] += v;
+    ends[j] = ends[j] > v ? ends[j] : v;
+    ends[d + j] = ends[d + j] > -v ? ends[d + j] : -v;
+  }
+}
+
+ES_KERNEL
+static void centre_row(float *restrict x, const double *restrict mean, double scale, int64_t d) {
+  for (int64_t j = 0; j < d; j++) x[j] = (float)(((double)x[j] - mean[j]) * scale);
+}
+
+static double square_of(const float *x, int64_t d) {
+  double sum = 0.0;
+  for (int64_t j = 0; j < d; j++) sum += (double)x[j] * (double)x[j];
+  return sum;
+}
+
+void es_rows_centre(rows_t *rows) {
+  const int64_t d = rows->d;
+  double *ends = rows->wide; /* largest values, then largest negated ones */
+  for (int64_t j = 0; j < 2 * d; j++) ends[j] = -INFINITY;
+  for (int lane = 0; lane < rows->group->lane_count; lane++) {
+    double *sum = rows->lanes + lane * d;
+    memset(sum, 0, (size_t)d * sizeof *sum);
+    int64_t first, count;
+    es_rows_lane(rows, lane, &first, &count);
+    for (int64_t i = first; i < first + count; i++) add_row(sum, ends, rows->x + i * d, d);
+  }
+  es_tree_sum_f64(rows->group, rows->lanes, (size_t)d);
+  if (rows->group->size > 1)
+    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, ends, (int)(2 * d), MPI_DOUBLE, MPI_MAX, rows->group->comm));
+  double range = 0.0;
+  for (int64_t j = 0; j < d; j++) {
+    const bool constant = ends[j] == -ends[d + j];
+    rows->mean[j] = constant ? ends[j] : rows->lanes[j] / (double)rows->n;
+    range = fmax(range, ends[j] + ends[d + j]);
+  }
+  rows->scale = range > 0.0 ? ldexp(1.0, -ilogb(range)) : 1.0;
+  for (int64_t i = 0; i < rows->n_local; i++) {
+    centre_row(rows->x + i * d, rows->mean, rows->scale, d);
+    rows->square[i] = square_of(rows->x + i * d, d);
+  }
+}
+
+/* ---- products ---- */
+
+ES_KERNEL
+static void widen(double *restrict out, const float *restrict in, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] = (double)in[i];
+}
+
+ES_KERNEL
+static void add_wide(double *restrict into, const float *restrict from, int64_t n) {
+  for (int64_t i = 0; i < n; i++) into[i] += (double)from[i];
+}
+
+/* Residuals too small for a normal float only slow the processor down. */
+static float narrow(double v) {
+  return fabs(v) < 1e-30 ? 0.0f : (float)v;
+}
+
+/* into (n × k) = x·coefficientsᵀ. */
+static void slice_logits(rows_t *rows, double *into, const float *x, int64_t n) {
+  const int64_t k = rows->k, d = rows->d, g = es_product_group(k);
+  if (rows->exact) {
+    widen(rows->wide, x, n * d);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, rows->k, rows->d, 1.0, rows->wide, rows->d,
+                rows->spare, rows->d, 0.0, into, rows->k);
+    return;
+  }
+  es_product_forward(rows->block32, x, n, d, rows->coefficients, k);
+  for (int64_t i = 0; i < n; i++) {
+    for (int64_t c = 0; c < k; c++) into[i * k + c] = (double)rows->block32[es_product_index(i, c, n, g)];
+  }
+}
+
+/* The weights as the scaled rows want them, in float or double. */
+static void load_coefficients(rows_t *rows, const double *v) {
+  const int64_t d = rows->d, k = rows->k, g = es_product_group(k);
+  const double factor = 1.0 / rows->scale;
+  if (rows->exact) {
+    for (int64_t i = 0; i < k * d; i++) rows->spare[i] = v[i] * factor;
+    return;
+  }
+  memset(rows->coefficients, 0, (size_t)(es_product_columns(k) * d) * sizeof(float));
+  for (int64_t c = 0; c < k; c++) {
+    for (int64_t j = 0; j < d; j++) rows->coefficients[es_product_index(j, c, d, g)] = narrow(v[c * d + j] * factor);
+  }
+}
+
+void es_rows_apply(rows_t *rows, double *into, const double *v) {
+  const int64_t d = rows->d, k = rows->k;
+  const double *bias = v + k * d;
+  load_coefficients(rows, v);
+  for (int lane = 0; lane < rows->group->lane_count; lane++) {
+    int64_t first, count;
+    es_rows_lane(rows, lane, &first, &count);
+    for (int64_t i = first, n; i < first + count; i += n) {
+      n = slice_rows(first + count - i);
+      double *z = into + i * k;
+      slice_logits(rows, z, rows->x + i * d, n);
+      for (int64_t r = 0; r < n; r++) {
+        for (int64_t c = 0; c < k; c++) z[r * k + c] += bias[c];
+      }
+    }
+  }
+  rows->passes++;
+}
+
+/* Adds residualsᵀ·x of one slice, residuals in rows->block: in float to rows->spare, in double to `sum` (k × d). */
+static void slice_gradient(rows_t *rows, double *sum, const float *x, int64_t n) {
+  const int64_t k = rows->k, d = rows->d, g = es_product_group(k), columns = es_product_columns(k);
+  if (rows->exact) {
+    widen(rows->wide, x, n * d);
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows->k, rows->d, (int)n, 1.0 / rows->scale, rows->block,
+                rows->k, rows->wide, rows->d, 1.0, sum, rows->d);
+    return;
+  }
+  memset(rows->block32, 0, (size_t)(n * columns) * sizeof(float));
+  for (int64_t i = 0; i < n; i++) {
+    for (int64_t c = 0; c < k; c++) rows->block32[es_product_index(i, c, n, g)] = narrow(rows->block[i * k + c]);
+  }
+  es_product_backward(rows->product, x, n, d, rows->block32, k);
+  add_wide(rows->spare, rows->product, d * columns);
+}
+
+/* Starts and ends the sum of a lane. */
+static void open_lane(rows_t *rows) {
+  if (!rows->exact) memset(rows->spare, 0, (size_t)(rows->d * es_product_columns(rows->k)) * sizeof(double));
+}
+
+static void close_lane(rows_t *rows, double *sum) {
+  const int64_t k = rows->k, d = rows->d, g = es_product_group(k);
+  for (int64_t c = 0; !rows->exact && c < k; c++) {
+    for (int64_t j = 0; j < d; j++) sum[c * d + j] = rows->spare[es_product_index(j, c, d, g)] / rows->scale;
+  }
+}
+
+double es_rows_gradient(rows_t *rows, double *gradient) {
+  const int64_t d = rows->d, k = rows->k, size = k * d + k + 1;
+  memset(rows->lanes, 0,
+         (size_t)(rows->group->lane_count ? rows->group->lane_count : 1) * (size_t)size * sizeof(double));
+  for (int lane = 0; lane < rows->group->lane_count; lane++) {
+    double *sum = rows->lanes + lane * size, *bias = sum + k * d;
+    int64_t first, count;
+    es_rows_lane(rows, lane, &first, &count);
+    open_lane(rows);
+    for (int64_t i = first, n; i < first + count; i += n) {
+      n = slice_rows(first + count - i);
+      memcpy(rows->block, rows->logits + i * k, (size_t)(n * k) * sizeof(double));
+      bias[k] += es_softmax_rows(rows->block, rows->label + i, n, rows->k);
+      for (int64_t r = 0; r < n; r++) {
+        rows->block[r * k + rows->label[i + r]] -= 1.0;
+        for (int64_t c = 0; c < k; c++) bias[c] += rows->block[r * k + c];
+      }
+      slice_gradient(rows, sum, rows->x + i * d, n);
+    }
+    close_lane(rows, sum);
+  }
+  es_tree_sum_f64(rows->group, rows->lanes, (size_t)size);
+  memcpy(gradient, rows->lanes, (size_t)(size - 1) * sizeof(double));
+  rows->passes++;
+  return rows->lanes[size - 1];
+}
+
+/* ---- along a direction ---- */
+
+/* Σ (p − y)·step. */
+static double slope_of(const double *p, const double *step, const int32_t *label, int64_t n, int32_t k) {
+  double sum = 0.0;
+  for (int64_t i = 0; i < n; i++) {
+    double row = -step[i * k + label[i]];
+    for (int32_t c = 0; c < k; c++) row += p[i * k + c] * step[i * k + c];
+    sum += row;
+  }
+  return sum;
+}
+
+void es_rows_trial(rows_t *rows, double t, double *loss, double *slope) {
+  const int64_t k = rows->k;
+  memset(rows->lanes, 0, (size_t)(rows->group->lane_count ? rows->group->lane_count : 1) * 2 * sizeof(double));
+  for (int lane = 0; lane < rows->group->lane_count; lane++) {
+    double *sums = rows->lanes + 2 * lane;
+    int64_t first, count;
+    es_rows_lane(rows, lane, &first, &count);
+    for (int64_t i = first, n; i < first + count; i += n) {
+      n = slice_rows(first + count - i);
+      const double *step = rows->step + i * k;
+      es_softmax_logits(rows->block, rows->logits + i * k, step, t, n, rows->k);
+      sums[0] += es_softmax_rows(rows->block, rows->label + i, n, rows->k);
+      sums[1] += slope_of(rows->block, step, rows->label + i, n, rows->k);
+    }
+  }
+  es_tree_sum_f64(rows->group, rows->lanes, 2);
+  *loss = rows->lanes[0];
+  *slope = rows->lanes[1];
+}
+
+void es_rows_move(rows_t *rows, double t) {
+  es_softmax_logits(rows->logits, rows->logits, rows->step, t, rows->n_local, rows->k);
+}

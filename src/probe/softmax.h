@@ -1,0 +1,14 @@
+/* Softmax cross-entropy of a block of rows, in double. */
+#ifndef ES_PROBE_SOFTMAX_H
+#define ES_PROBE_SOFTMAX_H
+
+#include <stdint.h>
+
+/* z (n × k) = base + t·step. */
+void es_softmax_logits(double *z, const double *base, const double *step, double t, int64_t n, int32_t k);
+/* Logits z (n × k) become probabilities; returns Σ −log p of the labels. Finite logits. */
+double es_softmax_rows(double *z, const int32_t *labels, int64_t n, int32_t k);
+/* exp(x) for −708 ≤ x ≤ 0 to 2e-16 relative, 0 < exp(−708) for what is less: exposed for its test. */
+void es_softmax_exp(double *x, int64_t n);
+
+#endif

@@ -1,0 +1,72 @@
+/* Probes on several ranks: the bits of one rank, also where ranks have no rows, where a class is missing on some, and
+ * where a rank fails.
+ * ranks: 1 2 3 4 5 */
+#include "check.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/probe.h"
+#include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
+#include <string.h>
+
+enum { D = 37, K = 4 };
+typedef struct outcome {
+  es_probe_result_t result;
+  double weights[K * (D + 1)];
+  int64_t confusion[K * K];
+} outcome_t;
+
+/* All n rows, labels in file order (sorted: whole ranks without some classes) or in turn. */
+static void fill(float *x, int32_t *label, int64_t n, bool sorted) {
+  for (int64_t i = 0; i < n; i++) {
+    label[i] = (int32_t)(sorted ? i * K / n : i % K);
+    for (int64_t j = 0; j < D; j++) {
+      uint32_t words[4];
+      es_random_block(5, ES_RANDOM_TEST, 0, (uint64_t)(i * D + j), words);
+      x[i * D + j] = es_random_unit(words[0]) + 0.3f * (float)((label[i] + j) % K);
+    }
+  }
+}
+
+static es_code_t fit(outcome_t *out, int64_t n, bool sorted, const es_group_t *group, int bad_rank,
+                     es_status_t *status) {
+  float *x = es_allocate((size_t)n * D, sizeof *x);
+  int32_t *label = es_allocate((size_t)n, sizeof *label);
+  CHECK(x && label);
+  fill(x, label, n, sorted);
+  int64_t first, n_local;
+  es_group_range(group, n, &first, &n_local);
+  if (group->rank == bad_rank && n_local > 0) label[first] = K;
+  memset(out, 0, sizeof *out);
+  const es_probe_problem_t problem = {
+      .n = n, .width = D, .classes = K, .features = x + first * D, .labels = label + first, .l2 = 0.1};
+  const es_code_t code = es_probe_fit(&out->result, out->weights, out->confusion, &problem, group, status);
+  es_free(x);
+  es_free(label);
+  return code;
+}
+
+int main(int argc, char **argv) {
+  MPI_Init(&argc, &argv);
+  es_spectrum_single_thread();
+  es_group_t alone, group;
+  es_status_t status = {0};
+  CHECK(es_group_create_any(&alone, MPI_COMM_NULL, 8, &status) == ES_OK);
+  CHECK(es_group_create_any(&group, MPI_COMM_WORLD, 8, &status) == ES_OK);
+  static outcome_t expected, got;
+  const int64_t samples[] = {3, 40, 700};
+  for (int s = 0; s < 3; s++) {
+    for (int sorted = 0; sorted < 2; sorted++) {
+      CHECK(fit(&expected, samples[s], sorted, &alone, -1, &status) == ES_OK);
+      CHECK(fit(&got, samples[s], sorted, &group, -1, &status) == ES_OK);
+      CHECK(got.result.converged);
+      CHECK(memcmp(&got, &expected, sizeof got) == 0);
+    }
+  }
+  int64_t first, n_local;
+  es_group_range(&group, 40, &first, &n_local);
+  CHECK(fit(&got, 40, false, &group, group.size - 1, &status) == ES_INPUT);
+  CHECK(status.rank == group.size - 1 && strstr(status.message, "has label 4"));
+  CHECK(es_memory_balance() == 0);
+  MPI_Finalize();
+  return 0;
+}

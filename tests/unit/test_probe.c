@@ -1,0 +1,439 @@
+/* Probes against the definition of their objective: naive values and gradients in double, the optimum's own conditions,
+ * and what must hold on data that is hard in some way. */
+#include "check.h"
+#include "eigenscope/probe.h"
+#include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int allowed = -1; /* allocations until all are refused; −1: none is */
+
+/* Stands before libc's for es_allocate. */
+__attribute__((visibility("default"))) int posix_memalign(void **out, size_t alignment, size_t size) {
+  if (allowed == 0) return ENOMEM;
+  if (allowed > 0) allowed--;
+  *out = aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  return *out == NULL ? ENOMEM : 0;
+}
+
+typedef struct data {
+  int64_t n;
+  int32_t d, k;
+  float *x, *work; /* work: what a fit overwrites */
+  int32_t *label;
+  double *weights;
+  es_group_t group;
+} data_t;
+
+static double normal(uint64_t stream, uint64_t element) {
+  uint32_t words[4];
+  float z[2];
+  es_random_block(3, ES_RANDOM_TEST, stream, element, words);
+  es_random_normal(words[0], words[1], z);
+  return (double)z[0];
+}
+
+/* Classes whose centres are `apart` deviations from the middle, labels in turn. */
+static void data_open(data_t *s, int64_t n, int32_t d, int32_t k, double apart) {
+  es_status_t status = {0};
+  *s = (data_t){.n = n, .d = d, .k = k};
+  const size_t size = (size_t)n * (size_t)d;
+  s->x = es_allocate(size, sizeof *s->x);
+  s->work = es_allocate(size, sizeof *s->work);
+  s->label = es_allocate((size_t)n, sizeof *s->label);
+  s->weights = es_allocate_zero(es_probe_weights_size(d, k), sizeof *s->weights);
+  assert_true(s->x && s->work && s->label && s->weights);
+  assert_int_equal(es_group_create_any(&s->group, MPI_COMM_NULL, 8, &status), ES_OK);
+  for (int64_t i = 0; i < n; i++) {
+    s->label[i] = (int32_t)(i % k);
+    for (int32_t j = 0; j < d; j++) {
+      const double centre = apart * normal(1, (uint64_t)(s->label[i] * d + j)) / sqrt(d);
+      s->x[i * d + j] = (float)(centre + normal(2, (uint64_t)(i * d + j)));
+    }
+  }
+}
+
+static void data_close(data_t *s) {
+  es_free(s->x);
+  es_free(s->work);
+  es_free(s->label);
+  es_free(s->weights);
+}
+
+static es_probe_problem_t problem_of(data_t *s, double l2) {
+  memcpy(s->work, s->x, (size_t)s->n * (size_t)s->d * sizeof *s->x);
+  return (es_probe_problem_t){
+      .n = s->n, .width = s->d, .classes = s->k, .features = s->work, .labels = s->label, .l2 = l2};
+}
+
+static es_probe_result_t fit(data_t *s, double l2, int64_t *confusion) {
+  const es_probe_problem_t problem = problem_of(s, l2);
+  es_status_t status = {0};
+  es_probe_result_t result;
+  assert_int_equal(es_probe_fit(&result, s->weights, confusion, &problem, &s->group, &status), ES_OK);
+  return result;
+}
+
+/* F as it is written in the header, and its gradient if `gradient` is given; every class must be present. With two
+ * classes the binomial form, whose gradient is by w = W₁ − W₀ and b = b₁ − b₀ (row 1; row 0 stays 0). */
+static double naive(const data_t *s, const double *weights, double l2, double *gradient) {
+  const int64_t d = s->d, k = s->k, row = d + 1;
+  double *z = es_allocate((size_t)k, sizeof *z), f = 0.0;
+  assert_non_null(z);
+  if (gradient) memset(gradient, 0, (size_t)(k * row) * sizeof *gradient);
+  for (int64_t i = 0; i < s->n; i++) {
+    double largest = -INFINITY, sum = 0.0;
+    for (int64_t c = 0; c < k; c++) {
+      z[c] = weights[c * row + d];
+      for (int64_t j = 0; j < d; j++) z[c] += weights[c * row + j] * (double)s->x[i * d + j];
+      largest = fmax(largest, z[c]);
+    }
+    for (int64_t c = 0; c < k; c++) sum += exp(z[c] - largest);
+    f += log(sum) + largest - z[s->label[i]];
+    for (int64_t c = k == 2; gradient && c < k; c++) {
+      const double r = exp(z[c] - largest) / sum - (c == s->label[i]);
+      for (int64_t j = 0; j < d; j++) gradient[c * row + j] += r * (double)s->x[i * d + j];
+      gradient[c * row + d] += r;
+    }
+  }
+  for (int64_t c = k == 2; c < k; c++) {
+    for (int64_t j = 0; j < d; j++) {
+      const double w = k == 2 ? weights[row + j] - weights[j] : weights[c * row + j];
+      f += 0.5 * l2 * w * w;
+      if (gradient) gradient[c * row + j] += l2 * w;
+    }
+  }
+  es_free(z);
+  return f;
+}
+
+static double norm(const double *v, size_t n) {
+  double sum = 0.0;
+  for (size_t i = 0; i < n; i++) sum += v[i] * v[i];
+  return sqrt(sum);
+}
+
+/* The gradient as centred features see it, in which the bound by strong convexity is meant. */
+static void centre(const data_t *s, double *gradient) {
+  for (int32_t j = 0; j < s->d; j++) {
+    double mean = 0.0;
+    for (int64_t i = 0; i < s->n; i++) mean += (double)s->x[i * s->d + j] / (double)s->n;
+    for (int64_t c = 0; c < s->k; c++) gradient[c * (s->d + 1) + j] -= mean * gradient[c * (s->d + 1) + s->d];
+  }
+}
+
+/* The conditions of the optimum, checked with nothing but the definition: reported and naive numbers agree, and by
+ * strong convexity the gradient bounds the distance to the optimum. */
+static es_probe_result_t check_optimal(data_t *s, double l2) {
+  const es_probe_result_t result = fit(s, l2, NULL);
+  const size_t size = es_probe_weights_size(s->d, s->k);
+  double *gradient = es_allocate(size, sizeof *gradient);
+  assert_non_null(gradient);
+  const double f = naive(s, s->weights, l2, gradient);
+  assert_true(result.converged);
+  assert_true(fabs(f - result.objective) <= 1e-7 * f);
+  assert_true(fabs(norm(gradient, size) / (double)s->n - result.gradient_norm) <= 0.1 * result.gradient_norm + 1e-7);
+  assert_true(result.gradient_norm <= 1e-4);
+  centre(s, gradient);
+  const double length = norm(gradient, size);
+  assert_true(length * length / (2.0 * l2) <= 1.1e-6 * f);
+  es_free(gradient);
+  return result;
+}
+
+static void test_optimum(void **state) {
+  (void)state;
+  const int32_t widths[] = {1, 3, 40, 300}, classes[] = {2, 3, 10};
+  for (int w = 0; w < 4; w++) {
+    for (int k = 0; k < 3; k++) {
+      data_t s;
+      data_open(&s, 1000, widths[w], classes[k], 2.0);
+      check_optimal(&s, k == 1 ? 0.01 : 1.0);
+      data_close(&s);
+    }
+  }
+}
+
+/* Far from the optimum the reported numbers are those of where it stands, and it says so. */
+static void test_not_converged(void **state) {
+  (void)state;
+  data_t s;
+  data_open(&s, 500, 20, 4, 1.0);
+  es_probe_problem_t problem = problem_of(&s, 1.0);
+  problem.iterations = 1;
+  es_probe_result_t result;
+  es_status_t status = {0};
+  assert_int_equal(es_probe_fit(&result, s.weights, NULL, &problem, &s.group, &status), ES_OK);
+  const size_t size = es_probe_weights_size(s.d, s.k);
+  double gradient[4 * 21];
+  const double f = naive(&s, s.weights, 1.0, gradient);
+  assert_false(result.converged);
+  assert_int_equal(result.iterations, 1);
+  assert_true(fabs(f - result.objective) <= 1e-7 * f);
+  assert_true(fabs(norm(gradient, size) / 500.0 - result.gradient_norm) <= 1e-6 * result.gradient_norm);
+  data_close(&s);
+}
+
+/* Classes so far apart that only the penalty holds the weights: all are found, and the optimum is still met. */
+static void test_separable(void **state) {
+  (void)state;
+  for (int32_t k = 2; k <= 5; k += 3) {
+    data_t s;
+    data_open(&s, 400, 30, k, 60.0);
+    assert_true(check_optimal(&s, 1e-3).accuracy == 1.0);
+    data_close(&s);
+  }
+}
+
+/* Features of one value get weight 0, also where all are; then the classes' shares are the best that can be said. */
+static void test_constant_features(void **state) {
+  (void)state;
+  data_t s;
+  data_open(&s, 300, 6, 3, 1.0);
+  for (int64_t i = 0; i < s.n; i++) s.x[i * 6 + 2] = 50.0f;
+  check_optimal(&s, 1.0);
+  for (int64_t c = 0; c < 3; c++) assert_true(s.weights[c * 7 + 2] == 0.0);
+  for (int64_t i = 0; i < s.n * 6; i++) s.x[i] = 0.3f;
+  memset(s.weights, 0, 21 * sizeof *s.weights);
+  const es_probe_result_t result = check_optimal(&s, 1.0);
+  assert_true(fabs(result.objective - 300.0 * log(3.0)) <= 1e-9);
+  for (int64_t e = 0; e < 21; e++) assert_true(fabs(s.weights[e]) <= 1e-12);
+  data_close(&s);
+}
+
+/* A class without samples is never predicted and moves nothing: the rest is the problem without it. With two left it is
+ * the binomial one. */
+static void test_missing_class(void **state) {
+  (void)state;
+  for (int32_t k = 2; k <= 4; k++) {
+    data_t s;
+    data_open(&s, 300, 5, k, 1.5);
+    const es_probe_result_t without = fit(&s, 1.0, NULL);
+    double *all = es_allocate_zero((size_t)(k + 1) * 6, sizeof *all);
+    int64_t confusion[25];
+    assert_non_null(all);
+    for (int64_t i = 0; i < s.n; i++) s.label[i] += s.label[i] >= 1;
+    es_probe_problem_t problem = problem_of(&s, 1.0);
+    problem.classes = k + 1;
+    es_probe_result_t with;
+    es_status_t status = {0};
+    assert_int_equal(es_probe_fit(&with, all, confusion, &problem, &s.group, &status), ES_OK);
+    assert_true(with.objective == without.objective && with.accuracy == without.accuracy);
+    assert_true(isinf(all[6 + 5]) && all[6 + 5] < 0.0 && all[6] == 0.0);
+    assert_memory_equal(all, s.weights, 6 * sizeof *all);
+    assert_memory_equal(all + 12, s.weights + 6, (size_t)(k - 1) * 6 * sizeof *all);
+    assert_true(es_probe_accuracy(confusion, k + 1) == with.accuracy);
+    for (int32_t c = 0; c <= k; c++) assert_int_equal(confusion[c * (k + 1) + 1], 0);
+    es_free(all);
+    data_close(&s);
+  }
+}
+
+static void test_single_class(void **state) {
+  (void)state;
+  data_t s;
+  data_open(&s, 50, 4, 3, 1.0);
+  for (int64_t i = 0; i < s.n; i++) s.label[i] = 2;
+  int64_t confusion[9];
+  const es_probe_result_t result = fit(&s, 1.0, confusion);
+  assert_true(result.objective == 0.0 && result.converged && result.iterations == -1 && result.accuracy == 1.0);
+  assert_int_equal(confusion[8], 50);
+  memset(confusion, 0, sizeof confusion);
+  es_status_t status = {0};
+  assert_int_equal(es_probe_count(confusion, s.weights, 4, 3, s.x, s.label, 50, &status), ES_OK);
+  assert_int_equal(confusion[8], 50);
+  data_close(&s);
+}
+
+/* From the solution of slightly other features it takes fewer steps to the same optimum; a start that is worse than
+ * none or no number is not used. */
+static void test_warm_start(void **state) {
+  (void)state;
+  data_t s;
+  data_open(&s, 800, 60, 5, 1.0);
+  const es_probe_result_t before = check_optimal(&s, 1.0);
+  for (int64_t i = 0; i < s.n * s.d; i++) s.x[i] += 0.01f * (float)normal(9, (uint64_t)i);
+  const es_probe_result_t warm = check_optimal(&s, 1.0);
+  memset(s.weights, 0, es_probe_weights_size(s.d, s.k) * sizeof *s.weights);
+  const es_probe_result_t cold = check_optimal(&s, 1.0);
+  assert_true(warm.iterations < cold.iterations && cold.iterations <= before.iterations + 20);
+  assert_true(fabs(warm.objective - cold.objective) <= 2e-6 * cold.objective);
+  const double bad[] = {1e6, NAN};
+  for (int b = 0; b < 2; b++) {
+    for (size_t e = 0; e < es_probe_weights_size(s.d, s.k); e++) s.weights[e] = e % 2 ? bad[b] : -bad[b];
+    es_probe_result_t again = fit(&s, 1.0, NULL);
+    again.passes = cold.passes;
+    assert_memory_equal(&again, &cold, sizeof again);
+  }
+  data_close(&s);
+}
+
+static void check_refused(data_t *s, const es_probe_problem_t *problem, es_code_t code, const char *message) {
+  es_probe_result_t result;
+  es_status_t status = {0};
+  for (size_t e = 0; e < es_probe_weights_size(s->d, s->k); e++) s->weights[e] = 0.25;
+  assert_int_equal(es_probe_fit(&result, s->weights, NULL, problem, &s->group, &status), code);
+  assert_non_null(strstr(status.message, message));
+  for (size_t e = 0; e < es_probe_weights_size(s->d, s->k); e++) assert_true(s->weights[e] == 0.25);
+}
+
+static void test_bad_input(void **state) {
+  (void)state;
+  data_t s;
+  data_open(&s, 30, 4, 3, 1.0);
+  const float bad[] = {NAN, INFINITY, -INFINITY};
+  for (int b = 0; b < 3; b++) {
+    const es_probe_problem_t problem = problem_of(&s, 1.0);
+    s.work[77] = bad[b];
+    check_refused(&s, &problem, ES_NUMERIC, "1 of the features");
+  }
+  es_probe_problem_t problem = problem_of(&s, 1.0);
+  s.label[7] = 3;
+  check_refused(&s, &problem, ES_INPUT, "sample 7 has label 3: must be 0 to 2");
+  s.label[7] = -1;
+  check_refused(&s, &problem, ES_INPUT, "sample 7 has label -1");
+  s.label[7] = 0;
+  problem.l2 = 0.0;
+  check_refused(&s, &problem, ES_INPUT, "l2");
+  problem.l2 = 1.0;
+  problem.n = 0;
+  check_refused(&s, &problem, ES_INPUT, "at least one sample");
+  data_close(&s);
+}
+
+/* Each allocation refused in turn. */
+static void test_memory(void **state) {
+  (void)state;
+  data_t s;
+  data_open(&s, 30, 4, 3, 1.0);
+  allowed = 0;
+  void *block = es_allocate(1, 1);
+  allowed = -1;
+  es_free(block);
+  if (block != NULL) {
+    data_close(&s);
+    skip(); /* valgrind puts its own allocator before ours */
+  }
+  const int64_t before = es_memory_balance();
+  int n = 0;
+  for (es_code_t code = ES_SYSTEM; code != ES_OK; n++) {
+    const es_probe_problem_t problem = problem_of(&s, 1.0);
+    es_probe_result_t result;
+    es_status_t status = {0};
+    allowed = n;
+    code = es_probe_fit(&result, s.weights, NULL, &problem, &s.group, &status);
+    allowed = -1;
+    assert_int_equal(es_memory_balance(), before);
+    assert_true(code == ES_OK || (code == ES_SYSTEM && strstr(status.message, "out of memory")));
+  }
+  assert_in_range(n, 20, 60);
+  data_close(&s);
+}
+
+/* scikit-learn's numbers (tests/fixtures/probe/make_golden.py). */
+static void test_golden(void **state) {
+  (void)state;
+  FILE *file = fopen(ES_FIXTURES "/probe/golden.txt", "r");
+  assert_non_null(file);
+  long long n, right;
+  int d, k, rows, cases = 0;
+  double l2, objective, expected[5][16];
+  for (; fscanf(file, "%lld %d %d %lf %d %lf %lld", &n, &d, &k, &l2, &rows, &objective, &right) == 7; cases++) {
+    data_t s;
+    data_open(&s, n, d, k, 1.0);
+    for (int r = 0; r < rows; r++) {
+      for (int j = 0; j <= d; j++) assert_int_equal(fscanf(file, "%lf", &expected[r][j]), 1);
+    }
+    int64_t counts[5] = {0};
+    for (int64_t i = 0; i < n; i++) {
+      assert_int_equal(fscanf(file, "%d", &s.label[i]), 1);
+      counts[s.label[i]]++;
+      for (int j = 0; j < d; j++) assert_int_equal(fscanf(file, "%f", &s.x[i * d + j]), 1);
+    }
+    es_probe_problem_t problem = problem_of(&s, l2);
+    problem.tolerance = 1e-12;
+    es_probe_result_t result;
+    es_status_t status = {0};
+    assert_int_equal(es_probe_fit(&result, s.weights, NULL, &problem, &s.group, &status), ES_OK);
+    assert_true(result.converged);
+    assert_true(fabs(result.objective - objective) <= 1e-7 * objective);
+    assert_true(fabs(result.accuracy * (double)n - (double)right) < 0.5);
+    for (int c = 0, r = 0; c < k; c++) { /* of two classes, the difference of their weights */
+      if (counts[c] == 0 || (rows == 1 && c == 0)) continue;
+      for (int j = 0; j < d; j++) {
+        const double w = s.weights[c * (d + 1) + j] - (rows == 1 ? s.weights[j] : 0.0);
+        assert_true(fabs(w - expected[r][j]) <= 1e-4 * (1.0 + fabs(expected[r][j])));
+      }
+      r++;
+    }
+    data_close(&s);
+  }
+  assert_int_equal(cases, 6);
+  fclose(file);
+}
+
+/* Counting in portions is counting at once; recall and accuracy as they are defined; no samples give no number. */
+static void test_counts(void **state) {
+  (void)state;
+  data_t s;
+  data_open(&s, 333, 7, 3, 1.0);
+  int64_t fitted[9], counted[9] = {0};
+  const es_probe_result_t result = fit(&s, 1.0, fitted);
+  es_status_t status = {0};
+  for (int64_t i = 0; i < s.n; i += 50) {
+    const int64_t n = s.n - i < 50 ? s.n - i : 50;
+    assert_int_equal(es_probe_count(counted, s.weights, 7, 3, s.x + i * 7, s.label + i, n, &status), ES_OK);
+  }
+  assert_memory_equal(fitted, counted, sizeof fitted);
+  assert_true(es_probe_accuracy(counted, 3) == result.accuracy);
+  const int32_t wrong = 3;
+  assert_int_equal(es_probe_count(counted, s.weights, 7, 3, s.x, &wrong, 1, &status), ES_INPUT);
+  assert_memory_equal(fitted, counted, sizeof fitted);
+  const int64_t table[9] = {3, 1, 0, 0, 0, 0, 2, 2, 4};
+  double recall[3];
+  es_probe_recall(recall, table, 3);
+  assert_true(recall[0] == 0.75 && isnan(recall[1]) && recall[2] == 0.5);
+  assert_true(es_probe_accuracy(table, 3) == 7.0 / 12.0);
+  assert_true(isnan(es_probe_accuracy((const int64_t[4]){0}, 2)));
+  data_close(&s);
+}
+
+/* Cells of AdaptiveAvgPool2d, written out: rows 0-1, 1-3, 3-4 of 5, columns 0-1, 2-3 of 4 ... */
+static void test_pool(void **state) {
+  (void)state;
+  float in[2 * 5 * 2 * 3], out[2 * 3 * 2 * 3];
+  for (int i = 0; i < 60; i++) in[i] = (float)(i * i % 37);
+  assert_int_equal(es_probe_width(5, 2, 3, 3), 18);
+  assert_int_equal(es_probe_width(1, 1, 512, 4), 512);
+  assert_int_equal(es_probe_width(1 << 20, 1 << 20, 1 << 20, 4096), INT32_MAX);
+  es_probe_pool(out, in, 2, 5, 2, 3, 3);
+  const int first[] = {0, 1, 3}, end[] = {2, 4, 5};
+  for (int i = 0, at = 0; i < 2; i++) {
+    for (int y = 0; y < 3; y++) {
+      for (int x = 0; x < 2; x++) {
+        for (int c = 0; c < 3; c++, at++) {
+          float mean = 0.0f;
+          for (int r = first[y]; r < end[y]; r++) mean += in[((i * 5 + r) * 2 + x) * 3 + c];
+          assert_true(fabsf(out[at] - mean / (float)(end[y] - first[y])) <= 1e-5f);
+        }
+      }
+    }
+  }
+}
+
+int main(void) {
+  es_spectrum_single_thread();
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_optimum),       balanced_test(test_not_converged),
+      balanced_test(test_separable),     balanced_test(test_constant_features),
+      balanced_test(test_missing_class), balanced_test(test_single_class),
+      balanced_test(test_warm_start),    balanced_test(test_bad_input),
+      balanced_test(test_memory),        balanced_test(test_golden),
+      balanced_test(test_counts),        balanced_test(test_pool),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
