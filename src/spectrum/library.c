@@ -26,8 +26,12 @@ static const char *better_kernels(void) {
 void es_spectrum_choose_kernels(char **argv) {
   const char *better = better_kernels();
   if (better == NULL || getenv("OPENBLAS_CORETYPE") != NULL) return;
+  char self[4096]; /* by its name, which `ps` will show; /proc/self/exe would show as "exe" */
+  const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+  if (length <= 0) return;
+  self[length] = '\0';
   /* OpenBLAS chooses when it is loaded. The variable stays, so this happens once. */
-  if (setenv("OPENBLAS_CORETYPE", better, 1) == 0) execv("/proc/self/exe", argv);
+  if (setenv("OPENBLAS_CORETYPE", better, 1) == 0) execv(self, argv);
 }
 
 const char *es_spectrum_library_name(void) {
