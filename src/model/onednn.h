@@ -1,0 +1,56 @@
+/* What the files that know oneDNN (version 2, its C API) share: engine, primitives, and the operands of a primitive. */
+#ifndef ES_MODEL_ONEDNN_H
+#define ES_MODEL_ONEDNN_H
+
+#include "unit.h"
+#include <dnnl.h>
+
+/* Makes engine and stream of the process; oneDNN's caches hang on them. Once is enough, more do nothing. */
+es_code_t onednn_start(es_status_t *status);
+/* A primitive that was created does not fail for reasons that a user could mend: aborts unless all is well. */
+void onednn_must(dnnl_status_t code, const char *what);
+void onednn_run(dnnl_primitive_t primitive, const dnnl_exec_arg_t *arguments, int n, const char *what);
+/* Whether the CPU has AVX-512, and may use it (DNNL_MAX_CPU_ISA). */
+bool onednn_has_avx512(void);
+
+es_code_t onednn_out_of_memory(const es_unit_t *unit, es_status_t *status);
+es_code_t onednn_no_kernel(const es_unit_t *unit, const char *what, dnnl_status_t code, es_status_t *status);
+/* A memory object without data. *out is the caller's. */
+es_code_t onednn_memory(const es_unit_t *unit, dnnl_memory_t *out, const dnnl_memory_desc_t *layout,
+                        es_status_t *status);
+/* Primitive from an operation's description; both *out and *pd are the caller's. */
+es_code_t onednn_primitive(const es_unit_t *unit, const char *what, const void *description,
+                           const_dnnl_primitive_desc_t hint, dnnl_primitive_t *out, dnnl_primitive_desc_t *pd,
+                           es_status_t *status);
+es_code_t onednn_reorder(const es_unit_t *unit, dnnl_primitive_t *out, const dnnl_memory_desc_t *from,
+                         const dnnl_memory_desc_t *to, es_status_t *status);
+
+/* Layouts. Activations are NHWC of (n, c, h, w), or (n, c) where there is one position. */
+dnnl_memory_desc_t onednn_activation(int count, es_shape_t shape);
+dnnl_memory_desc_t onednn_matrix(int rows, int columns, dnnl_format_tag_t tag);
+
+/* One activation that a primitive reads or writes: where it lies, in NHWC, or in scratch in the layout that the
+ * primitive wants. The scratch belongs to the process, one block for each side, and is good during one call. */
+typedef enum onednn_side { ONEDNN_INPUT_SIDE, ONEDNN_OUTPUT_SIDE, ONEDNN_SIDES } onednn_side_t;
+typedef struct onednn_operand {
+  dnnl_memory_t plain;
+  dnnl_memory_t blocked;    /* NULL: the primitive takes it as it is */
+  dnnl_primitive_t reorder; /* to the blocked one if the primitive reads it, else from it */
+  onednn_side_t side;
+  bool counted; /* as a user of the scratch */
+} onednn_operand_t;
+
+/* `wanted`: the layout of the primitive; `written`: by the primitive. */
+es_code_t onednn_operand_create(const es_unit_t *unit, onednn_operand_t *out, const dnnl_memory_desc_t *plain,
+                                const dnnl_memory_desc_t *wanted, onednn_side_t side, bool written,
+                                es_status_t *status);
+void onednn_operand_destroy(onednn_operand_t *operand);
+/* What the primitive is given to read: `data` as it is, or a blocked copy of it. */
+dnnl_memory_t onednn_operand_read(const onednn_operand_t *operand, const float *data);
+/* The same when the copy that another operand of this side just made is still good. */
+dnnl_memory_t onednn_operand_again(const onednn_operand_t *operand, const float *data);
+/* Where the primitive is to write; afterwards onednn_operand_written brings it to `data`. */
+dnnl_memory_t onednn_operand_write(const onednn_operand_t *operand, float *data);
+void onednn_operand_written(const onednn_operand_t *operand);
+
+#endif

@@ -1,0 +1,201 @@
+/* 3 × 3 convolutions against loops in double: forward, gradient of the input, of the weights and of the bias, for
+ * shapes on each side of the limits at which the layer computes in another way (src/model/onednn_layers.c, list_ways),
+ * and for slices smaller than the largest. */
+#include "../../src/model/unit.h"
+#include "check.h"
+#include "eigenscope/random.h"
+#include <math.h>
+#include <string.h>
+
+typedef struct layer {
+  int side, in, out, count;
+  es_tensor_t tensors[2];
+  es_graph_t graph;
+  es_node_t node;
+  es_group_t group;
+  es_unit_t unit;
+  float *x, *y, *dx, *dy, *parameters, *gradients, *scratch;
+  double wait;
+} layer_t;
+
+static float *numbers(size_t n, uint64_t stream) {
+  float *v = es_allocate(n, sizeof *v);
+  assert_non_null(v);
+  for (size_t i = 0; i < n; i++) {
+    uint32_t words[4];
+    es_random_block(5, ES_RANDOM_TEST, stream, i, words);
+    v[i] = (float)es_random_below(words[0], 2001) * 1e-3f - 1.0f;
+  }
+  return v;
+}
+
+static es_storage_t storage(float *data, es_shape_t shape) {
+  return (es_storage_t){.data = data, .size = es_shape_size(shape), .stride = es_shape_size(shape), .whole = true};
+}
+
+static void layer_open(layer_t *l, int side, int in, int out, int count) {
+  const es_shape_t from = {side, side, in}, to = {side, side, out};
+  const int64_t weights = 9 * (int64_t)in * out, most = ES_SLICE_MAX;
+  *l = (layer_t){.side = side, .in = in, .out = out, .count = count};
+  l->tensors[0] = (es_tensor_t){.rank = 4, .shape = {out, in, 3, 3}, .count = weights};
+  l->tensors[1] = (es_tensor_t){.rank = 1, .shape = {out}, .offset = weights, .count = out};
+  l->graph = (es_graph_t){.parameters = l->tensors, .n_parameters = 2, .parameter_count = weights + out};
+  l->node =
+      (es_node_t){.op = ES_OP_CONV, .name = "conv", .in = from, .out = to, .kernel = 3, .stride = 1, .padding = 1};
+  l->node.groups = 1;
+  l->node.bias = 1;
+  l->group = (es_group_t){.comm = MPI_COMM_NULL, .size = 1, .lanes = 1, .lane_count = 1};
+  l->x = numbers((size_t)(most * es_shape_size(from)), 1);
+  l->dx = numbers((size_t)(most * es_shape_size(from)), 2);
+  l->y = numbers((size_t)(most * es_shape_size(to)), 3);
+  l->dy = numbers((size_t)(most * es_shape_size(to)), 4);
+  l->parameters = numbers((size_t)(weights + out), 5);
+  l->gradients = numbers((size_t)(weights + out), 6);
+  l->unit = (es_unit_t){.class = &es_unit_conv,
+                        .graph = &l->graph,
+                        .group = &l->group,
+                        .node = &l->node,
+                        .training = true,
+                        .samples = most,
+                        .in = {storage(l->x, from)},
+                        .out = storage(l->y, to),
+                        .in_gradient = {storage(l->dx, from)},
+                        .out_gradient = storage(l->dy, to),
+                        .parameters = l->parameters,
+                        .gradients = l->gradients,
+                        .wait = &l->wait};
+  es_status_t status = {0};
+  assert_int_equal(es_unit_conv.create(&l->unit, 1u << ES_SLICE_MAX | 1u << count, &status), ES_OK);
+  l->scratch = es_allocate(es_unit_conv.scratch_floats(&l->unit), sizeof *l->scratch);
+  assert_non_null(l->scratch);
+  es_unit_conv.place_scratch(&l->unit, l->scratch);
+  es_unit_conv.pack(&l->unit);
+}
+
+static void layer_close(layer_t *l) {
+  es_unit_conv.destroy(&l->unit);
+  float *const owned[] = {l->x, l->y, l->dx, l->dy, l->parameters, l->gradients, l->scratch};
+  for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) es_free(owned[i]);
+}
+
+/* Forward and backward of one slice. */
+static void run(layer_t *l) {
+  const es_pass_t pass = {.n = l->count, .training = true};
+  const es_slice_t slice = {.count = l->count};
+  es_unit_conv.begin(&l->unit, &pass);
+  es_unit_conv.forward(&l->unit, &pass, &slice);
+  es_unit_conv.backward(&l->unit, &pass, &slice);
+  es_unit_conv.lane_end(&l->unit, 0);
+  es_unit_conv.backward_end(&l->unit);
+}
+
+/* The definition, in double. */
+static void naive(const layer_t *l, double *y, double *dx, double *dw, double *db) {
+  const int side = l->side, in = l->in, out = l->out;
+  const float *w = l->parameters, *b = w + 9 * in * out;
+  for (int p = 0; p < l->count * side * side; p++) {
+    const int row = p / side % side, column = p % side;
+    for (int o = 0; o < out; o++) {
+      const double g = l->dy[(int64_t)p * out + o];
+      double sum = b[o];
+      for (int t = 0; t < 9; t++) {
+        const int r = row + t / 3 - 1, c = column + t % 3 - 1;
+        if (r < 0 || r >= side || c < 0 || c >= side) continue;
+        const int64_t at = (int64_t)(p + (r - row) * side + c - column) * in;
+        for (int i = 0; i < in; i++) {
+          const int64_t weight = (int64_t)(o * in + i) * 9 + t;
+          sum += (double)w[weight] * (double)l->x[at + i];
+          dx[at + i] += (double)w[weight] * g;
+          dw[weight] += (double)l->x[at + i] * g;
+        }
+      }
+      y[(int64_t)p * out + o] = sum;
+      db[o] += g;
+    }
+  }
+}
+
+/* Largest difference, in units of the largest number. */
+static double error(const float *got, const double *want, int64_t n) {
+  double worst = 0.0, largest = 0.0;
+  for (int64_t i = 0; i < n; i++) {
+    worst = fmax(worst, fabs((double)got[i] - want[i]));
+    largest = fmax(largest, fabs(want[i]));
+    assert_true(isfinite(got[i]));
+  }
+  assert_true(largest > 0.0);
+  return worst / largest;
+}
+
+static void check_shape(int side, int in, int out, int count) {
+  layer_t l;
+  layer_open(&l, side, in, out, count);
+  const int64_t positions = (int64_t)count * side * side, weights = 9 * (int64_t)in * out;
+  double *y = es_allocate_zero((size_t)(positions * (in + out) + weights + out), sizeof *y);
+  assert_non_null(y);
+  double *dx = y + positions * out, *dw = dx + positions * in, *db = dw + weights;
+  naive(&l, y, dx, dw, db);
+  run(&l);
+  assert_true(error(l.y, y, positions * out) < 3e-6);
+  assert_true(error(l.dx, dx, positions * in) < 3e-6);
+  assert_true(error(l.gradients, dw, weights) < 3e-6);
+  assert_true(error(l.gradients + weights, db, out) < 3e-6);
+  es_free(y);
+  layer_close(&l);
+}
+
+static void test_plain(void **state) {
+  (void)state;
+  check_shape(16, 32, 32, 16);
+  check_shape(8, 64, 64, 5);
+  check_shape(16, 24, 72, 3); /* channels that fill no block */
+  check_shape(4, 128, 128, 16);
+}
+
+static void test_winograd(void **state) {
+  (void)state;
+  check_shape(16, 64, 64, 16);
+  check_shape(16, 64, 80, 1);
+  check_shape(32, 64, 64, 3);
+  check_shape(9, 128, 128, 5); /* tiles of 4 × 4 that reach over the edge */
+  check_shape(8, 128, 144, 16);
+}
+
+static void test_blocked_forward(void **state) {
+  (void)state;
+  check_shape(4, 256, 256, 7);
+  check_shape(2, 256, 272, 16);
+  check_shape(1, 256, 256, 2);
+}
+
+/* The scratch for other layouts is shared: the same numbers beside larger layers, and after those are gone. */
+static void test_shared_scratch(void **state) {
+  (void)state;
+  layer_t small, large;
+  layer_open(&small, 8, 128, 128, 4);
+  run(&small);
+  const size_t n = (size_t)(small.count * es_shape_size(small.node.out)) * sizeof(float);
+  float *first = es_allocate(1, n);
+  assert_non_null(first);
+  memcpy(first, small.y, n);
+  layer_open(&large, 32, 64, 64, 16);
+  run(&large);
+  run(&small);
+  assert_memory_equal(small.y, first, n);
+  layer_close(&large);
+  run(&small);
+  assert_memory_equal(small.y, first, n);
+  es_free(first);
+  layer_close(&small);
+}
+
+int main(void) {
+  es_model_engine_single_thread();
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_plain),
+      balanced_test(test_winograd),
+      balanced_test(test_blocked_forward),
+      balanced_test(test_shared_scratch),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
