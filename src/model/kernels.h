@@ -38,6 +38,12 @@ void es_activate(float *y, const float *x, size_t n, es_activation_t activation)
 void es_activate_backward(float *dx, const float *dy, const float *y, size_t n, es_activation_t activation);
 /** y = activation(a + b). y may be a or b. */
 void es_add_activate(float *y, const float *a, const float *b, size_t n, es_activation_t activation);
+/** Max pooling of 2 × 2 positions of one sample, stride 2: x (h, w, c) to y (h/2, w/2, c), rounded down. `winner`, as
+ * long as y: which of the four it was, 0 … 3 in the order of rows, the first of equals; NaN wins. */
+void es_maxpool2_forward(float *y, int32_t *winner, const float *x, size_t h, size_t w, size_t c);
+/** dx (h, w, c) = dy where it came from, else 0. `scratch`: 2·w·c floats. */
+void es_maxpool2_backward(float *dx, const float *dy, const int32_t *winner, size_t h, size_t w, size_t c,
+                          float *scratch);
 /** sum += x. */
 void es_vector_add(float *sum, const float *x, size_t n);
 /** Index of the first NaN or Inf, or n. */

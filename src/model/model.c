@@ -95,6 +95,7 @@ static const es_unit_class_t *class_of(const es_node_t *node) {
   case ES_OP_ADD:
     return &es_unit_sum;
   case ES_OP_MAXPOOL:
+    return node->kernel == 2 && node->stride == 2 && node->padding == 0 ? &es_unit_maxpool2 : &es_unit_pool;
   case ES_OP_AVGPOOL:
     return &es_unit_pool;
   case ES_OP_DROPOUT:
@@ -405,7 +406,7 @@ int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ra
   for (int i = 1; i < graph->n_nodes; i++) {
     const es_node_t *node = &graph->nodes[i];
     if (node->op == ES_OP_BATCHNORM) segment = 0;
-    if (node->op == ES_OP_MAXPOOL) workspace += es_shape_size(node->out) * samples;
+    if (node->op == ES_OP_MAXPOOL) workspace += es_shape_size(node->out) * samples * (int64_t)sizeof(int32_t);
     if (node->layer < 0) continue;
     packed += 2 * graph->parameters[node->weight].count;
     segment += vectors * es_graph_parameters(graph, node);

@@ -76,7 +76,7 @@ struct es_unit {
 };
 
 extern const es_unit_class_t es_unit_conv, es_unit_linear, es_unit_pool; /* onednn*.c */
-extern const es_unit_class_t es_unit_batchnorm, es_unit_activation, es_unit_sum, es_unit_dropout;
+extern const es_unit_class_t es_unit_batchnorm, es_unit_activation, es_unit_sum, es_unit_dropout, es_unit_maxpool2;
 
 static inline float *es_unit_parameter(const es_unit_t *unit, int32_t tensor) {
   return unit->parameters + unit->graph->parameters[tensor].offset;
