@@ -45,8 +45,10 @@ es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, co
               .started = es_clock()};
   es_clock_utc(f.start);
   memset(pipeline->stage_seconds, 0, sizeof pipeline->stage_seconds);
-  if (point->source == ES_SOURCE_ACTIVATIONS) return flow_activations(&f, status);
-  const es_code_t code = point->source == ES_SOURCE_CHECKPOINT ? flow_checkpoint(&f, status) : flow_train(&f, status);
+  const es_code_t code = point->source == ES_SOURCE_ACTIVATIONS  ? flow_activations(&f, status)
+                         : point->source == ES_SOURCE_CHECKPOINT ? flow_checkpoint(&f, status)
+                                                                 : flow_train(&f, status);
+  flow_spaces_close(&f);
   flow_network_close(&f);
   return code;
 }

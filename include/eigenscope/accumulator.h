@@ -13,6 +13,7 @@
 #include "eigenscope/blocks.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/covariance.h"
+#include "eigenscope/gram.h"
 #include "eigenscope/spread.h"
 #include "eigenscope/status.h"
 #include <stdbool.h>
@@ -59,11 +60,12 @@ es_code_t es_accumulator_exchange(es_accumulator_t *accumulator, es_status_t *st
 /** What the rows of all ranks gave. */
 typedef struct es_merged {
   int64_t rows;
-  bool finite;         /**< no NaN or Inf; same on every rank */
-  int32_t order;       /**< of the eigenproblem: the width, or for `gram` the number of rows */
-  double *triangle;    /**< lanes, gram: packed lower triangle on every rank; else NULL. Owned */
-  es_blocks_t *blocks; /**< spread: both halves, over the group; else NULL. Borrowed from the accumulator */
-  double *mean;        /**< lanes, spread: `width` doubles on every rank; gram: zeros. Owned */
+  bool finite;           /**< no NaN or Inf; same on every rank */
+  int32_t order;         /**< of the eigenproblem: the width, or for `gram` the number of rows */
+  double *triangle;      /**< lanes, gram: packed lower triangle on every rank; else NULL. Owned */
+  es_blocks_t *blocks;   /**< spread: both halves, over the group; else NULL. Borrowed from the accumulator */
+  const es_gram_t *gram; /**< gram: the rows, for es_gram_features; else NULL. Borrowed from the accumulator */
+  double *mean;          /**< `width` doubles on every rank. Owned */
 } es_merged_t;
 
 /** Merges everything. Collective; all ranks return the same code. ES_SYSTEM when memory is out. */

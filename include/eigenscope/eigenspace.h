@@ -41,6 +41,12 @@ typedef struct es_leading {
 es_code_t es_eigenspace_compare(double *overlap, double *angles, const es_leading_t *a, const es_leading_t *b,
                                 int n_deltas, es_status_t *status);
 
+/** Orthonormalises `n` vectors in double (row-major, n × width, n ≤ width) by Householder's QR, in order: the first r
+ * keep what they span, each its direction. What is a combination of those before, or zero, becomes some vector that is
+ * orthogonal to them. For vectors that were computed one by one, as those of Gram matrices. ES_SYSTEM, ES_NUMERIC
+ * (LAPACK). Not collective. */
+es_code_t es_eigenspace_orthonormalise(double *rows, int32_t n, int32_t width, es_status_t *status);
+
 /* ---- the eigenspaces of a point over its epochs ---- */
 
 /** Follows the eigenspaces of a point: each measured epoch is compared with the one before, and at the end with the

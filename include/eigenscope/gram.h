@@ -42,10 +42,11 @@ es_code_t es_gram_add_f64(es_gram_t *gram, int lane, const double *rows, int64_t
 /** Rows of all ranks. Collective. */
 int64_t es_gram_rows(const es_gram_t *gram);
 
-/** G into `triangle` (packed as in covariance.h, es_triangle_size(n)) on every rank; nothing for n = 0, 0 for n = 1. A
+/** G into `triangle` (packed as in covariance.h, es_triangle_size(n)) and the means of the columns into `mean` (width)
+ * on every rank; nothing for n = 0, G is 0 for n = 1. A
  * NaN or Inf in a row makes elements of G that are not finite. All ranks return the same code: ES_SYSTEM when memory is
  * out on one, ES_INPUT when there are too many rows for a Gram matrix (2²⁰). Collective. */
-es_code_t es_gram_reduce(const es_gram_t *gram, double *triangle, es_status_t *status);
+es_code_t es_gram_reduce(const es_gram_t *gram, double *triangle, double *mean, es_status_t *status);
 
 /** Eigenvectors of Q from eigenvectors of G: out[k·width + j], k < count, of unit length, from vectors[k·n + i]. √(n λ)
  * is taken as the length of Xcᵀ v, which is more exact for small λ; where that is 0 the result is 0, and where λ is no

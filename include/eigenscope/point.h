@@ -188,6 +188,15 @@ typedef struct es_measure_settings {
   es_switch_t projection; /**< accuracy with outputs projected onto their leading eigenspaces, at each delta */
 } es_measure_settings_t;
 
+/** Whether eigenvectors are needed at all. */
+static inline bool es_measure_vectors(const es_measure_settings_t *m) {
+  return m->eigenspace != ES_EIGENSPACE_NO || m->projection == ES_ON;
+}
+/** Whether rows are outputs at single positions, so that outputs can be projected onto eigenspaces of rows. */
+static inline bool es_measure_positions(const es_measure_settings_t *m) {
+  return m->method == ES_METHOD_CHANNELWISE || m->method == ES_METHOD_NEAREST;
+}
+
 /** Logistic-regression probes (probe.h). */
 typedef struct es_probe_settings {
   es_epochs_t epochs;

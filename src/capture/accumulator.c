@@ -190,7 +190,8 @@ static es_code_t finish_gram(es_accumulator_t *a, es_merged_t *out, es_status_t 
   if (!out->triangle)
     es_fail(status, ES_SYSTEM, "capture", "out of memory for the products of %lld rows", (long long)out->rows);
   ES_TRY(es_agree(a->group->comm, status));
-  ES_TRY(es_gram_reduce(a->gram, out->triangle, status));
+  ES_TRY(es_gram_reduce(a->gram, out->triangle, out->mean, status));
+  out->gram = a->gram;
   out->finite = all_finite(out->triangle, es_triangle_size(out->order));
   return ES_OK;
 }

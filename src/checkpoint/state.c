@@ -64,7 +64,8 @@ static void append_weights(list_t *list, const es_graph_t *graph, es_trainer_t *
   append_tensors(list, graph->buffers, graph->n_buffers, es_model_buffers(model));
 }
 
-/* Results are kept under "result.<variable>"; strings are coordinates, which the job gives again. */
+/* Results are kept under "result.<variable>"; strings are coordinates, which the job gives again, and eigenvectors are
+ * kept by who follows them. */
 static bool keeps(es_field_t field, es_dtype_t *dtype, char name[ES_TENSOR_NAME_MAX]) {
   static const es_dtype_t dtypes[ES_TYPES] = {[ES_TYPE_F64] = ES_F64,
                                               [ES_TYPE_F32] = ES_F32,
@@ -73,7 +74,7 @@ static bool keeps(es_field_t field, es_dtype_t *dtype, char name[ES_TENSOR_NAME_
                                               [ES_TYPE_U8] = ES_U8};
   const es_field_info_t *info = es_field_info(field);
   snprintf(name, ES_TENSOR_NAME_MAX, "result.%s", info->name);
-  if (info->type == ES_TYPE_STRING) return false;
+  if (info->type == ES_TYPE_STRING || field == ES_FIELD_EIGENVECTORS) return false;
   *dtype = dtypes[info->type];
   return true;
 }

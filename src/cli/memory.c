@@ -1,6 +1,7 @@
 #include "memory.h"
 #include "eigenscope/capture.h"
 #include "eigenscope/comm.h"
+#include "eigenscope/eigenspace.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
@@ -15,33 +16,75 @@
 /* What a process with MPI, HDF5, OpenBLAS and oneDNN takes before it has data: measured, Debian 12. Kernels that oneDNN
  * writes come on top, for each convolution. */
 static const int64_t process_bytes = 40 << 20, kernel_bytes = 400 << 10;
+/* Of a layer at the largest delta, where nothing is known yet. */
+static const double EXPECTED_SATURATION = 0.5;
 
-/* Results, and the images of files under way: a state (weights, momenta, results) or a result file. */
-static int64_t store_bytes(const es_point_t *point, const es_graph_t *graph, int64_t layers, int64_t widest) {
-  const bool trained = point->source == ES_SOURCE_TRAIN;
-  const int64_t epochs = trained ? point->train.epochs + 1 : es_external_epochs(&point->external);
-  const int64_t results = ES_SPLITS * epochs * layers * (widest * 8 + point->measure.n_deltas * 12 + 64);
-  const int64_t vectors = !trained ? 1 : point->train.optimizer == ES_ADAM ? 3 : 2;
-  const int64_t weights = 4 * (graph->parameter_count * vectors + graph->buffer_count);
-  return results + results + weights;
+enum { LAYERS_MOST = 2048 };
+
+/* Columns of the measured layers. */
+typedef struct measured {
+  int n;
+  int32_t widths[LAYERS_MOST], widest;
+  double squares; /* Σ width² */
+} measured_t;
+
+static void find_measured(const es_point_t *point, const es_graph_t *graph, measured_t *out) {
+  int32_t chosen[LAYERS_MOST];
+  *out = (measured_t){.n = es_capture_select(graph, &point->measure, chosen), .widest = 1};
+  for (int i = 0; i < out->n; i++) {
+    const es_shape_t shape = graph->nodes[graph->layers[chosen[i]]].out;
+    const int32_t width = out->widths[i] = es_method(point->measure.method)->width(shape, point->measure.method_size);
+    out->squares += (double)width * width;
+    out->widest = width > out->widest ? width : out->widest;
+  }
 }
 
-/* Merged covariances while a split is measured: one on its way, and those that the rank solves itself. */
-static int64_t measure_bytes(const es_point_t *point, const es_graph_t *graph, int ranks, int64_t *layers,
-                             int64_t *widest) {
-  const es_method_t *method = es_method(point->measure.method);
-  int32_t chosen[2048];
+/* Results, and the images of files under way: a state (weights, momenta, results) or a result file. Eigenvectors that
+ * are stored are in the result, those that are followed in a state. */
+static int64_t store_bytes(const es_point_t *point, const es_graph_t *graph, const measured_t *layers, int64_t spaces) {
+  const es_measure_settings_t *m = &point->measure;
+  const bool trained = point->source == ES_SOURCE_TRAIN;
+  const int64_t epochs = trained ? point->train.epochs + 1 : es_external_epochs(&point->external);
+  const int64_t numbers = m->eigenspace != ES_EIGENSPACE_NO ? 3 : 1;
+  int64_t results = ES_SPLITS * epochs * layers->n * (layers->widest * 8 * numbers + m->n_deltas * 12 + 64);
+  if (m->eigenspace == ES_EIGENSPACE_STORE) results += ES_SPLITS * epochs * (int64_t)(4 * layers->squares);
+  const int64_t vectors = !trained ? 1 : point->train.optimizer == ES_ADAM ? 3 : 2;
+  const int64_t weights = 4 * (graph->parameter_count * vectors + graph->buffer_count);
+  return results + results + weights + spaces;
+}
+
+/* Passes of a point that are measured, of both splits. */
+static int64_t measured_passes(const es_point_t *point) {
+  const int32_t epochs = point->train.epochs, every = point->measure.every;
+  const bool trained = point->source == ES_SOURCE_TRAIN, *splits = point->measure.splits;
+  const int64_t each = trained ? epochs / every + (epochs % every != 0) : es_external_epochs(&point->external);
+  return (splits[ES_TRAIN] ? each : 0) + (splits[ES_EVAL] ? each + trained : 0);
+}
+
+/* Eigenvectors of all measured epochs, as the leader of a group keeps them, if they are followed. */
+static int64_t spaces_bytes(const es_point_t *point, const measured_t *layers, int ranks) {
+  const es_eigenspaces_plan_t plan = {.widths = layers->widths,
+                                      .n_layers = layers->n,
+                                      .measured = measured_passes(point),
+                                      .share = EXPECTED_SATURATION,
+                                      .ranks = ranks};
+  return point->measure.eigenspace != ES_EIGENSPACE_NO ? es_eigenspaces_bytes(&plan) : 0;
+}
+
+/* Merged covariances while a split is measured: one on its way, and those that the rank solves itself, with their
+ * leading eigenvectors where those are asked for. */
+static int64_t measure_bytes(const es_point_t *point, const measured_t *layers, int ranks) {
+  const bool vectors = es_measure_vectors(&point->measure);
   int64_t bytes = 0, held = 0;
-  *layers = es_capture_select(graph, &point->measure, chosen);
-  *widest = 1;
-  for (int64_t i = 0; i < *layers; i++) {
-    const int32_t width = method->width(graph->nodes[graph->layers[chosen[i]]].out, point->measure.method_size);
+  for (int i = 0; i < layers->n; i++) {
+    const int32_t width = layers->widths[i];
     const bool whole = es_accumulator_way(width, INT64_MAX) == ES_WAY_LANES;
     if (whole) bytes += 8 * (int64_t)es_cov_moments_size(width);
     if (whole && 16 * (int64_t)es_cov_moments_size(width) > held) held = 16 * (int64_t)es_cov_moments_size(width);
-    if (es_spectrum_bytes(width, ranks, false) > held) held = es_spectrum_bytes(width, ranks, false);
-    *widest = width > *widest ? width : *widest;
+    if (es_spectrum_bytes(width, ranks, vectors) > held) held = es_spectrum_bytes(width, ranks, vectors);
+    if (vectors) bytes += (int64_t)(8 * EXPECTED_SATURATION * width) * width;
   }
+  if (point->measure.projection) held += es_projector_bytes(layers->widths, layers->n, EXPECTED_SATURATION);
   return bytes / ranks + held;
 }
 
@@ -49,7 +92,9 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
                             es_status_t *status) {
   es_graph_t *graph;
   ES_TRY(es_graph_create(&graph, point, status));
-  int64_t layers, widest;
+  measured_t layers;
+  find_measured(point, graph, &layers);
+  const int64_t spaces = spaces_bytes(point, &layers, ranks);
   const int64_t samples = es_point_samples(point, info, ES_TRAIN) + es_point_samples(point, info, ES_EVAL);
   const int64_t most_samples = es_point_samples(point, info, ES_TRAIN);
   const bool trained = point->source == ES_SOURCE_TRAIN;
@@ -57,8 +102,8 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
   rank += es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, trained);
   if (trained) rank += 4 * graph->parameter_count * (point->train.optimizer == ES_ADAM ? 2 : 1);
   rank += es_capture_bytes(graph, &point->measure, most_samples, point->train.lanes, ranks);
-  rank += measure_bytes(point, graph, ranks, &layers, &widest);
-  rank += store_bytes(point, graph, layers, widest);
+  rank += measure_bytes(point, &layers, ranks);
+  rank += store_bytes(point, graph, &layers, spaces) + spaces;
   rank += 12 * samples;
   es_graph_destroy(graph);
   const int64_t image = (int64_t)point->resolution * point->resolution * info->channels;

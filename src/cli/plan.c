@@ -3,6 +3,7 @@
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/spectrum.h"
 #include "parts.h"
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@ typedef struct network {
   int64_t parameters, macs;
   double covariance; /* multiply-adds of one sample in all measured layers' covariances */
   double solve;      /* of all measured layers' eigenproblems */
+  int measured;      /* layers */
 } network_t;
 
 struct es_plan_work {
@@ -198,10 +200,22 @@ static es_code_t refuse_width(const es_plan_t *plan, const es_point_t *point, co
       es_method(point->measure.method)->name, 8e-9 * width * width, WIDEST);
 }
 
+/* The workspaces of eigenvectors end before those of covariances. */
+static es_code_t refuse_vectors(const es_plan_t *plan, const es_point_t *point, const char *layer, int32_t width,
+                                es_status_t *status) {
+  return es_fail(
+      status, ES_INPUT, STAGE,
+      "%s:%d: layer %s of model %s has %d columns by measure.method %s, and eigenvectors (measure.eigenspace, "
+      "measure.projection) are found up to %d; choose another method (as channelwise or {pool: 2}) or fewer "
+      "layers (measure.layers)",
+      es_job_path(plan->job), point->line_model, layer, point->model.name, width,
+      es_method(point->measure.method)->name, ES_VECTORS_ORDER_MOST);
+}
+
 static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point, network_t *out, es_status_t *status) {
   es_graph_t *graph = NULL;
   es_status_t own = {0};
-  int measured = 0;
+  const bool vectors = es_measure_vectors(&point->measure);
   if (es_graph_create(&graph, point, &own) != ES_OK)
     return es_fail(status, own.code, STAGE, "%s:%d: %s (model %s, width %s, resolution %d)", es_job_path(plan->job),
                    culprit_line(point), own.message, point->model.name, es_point_axis(point, "width"),
@@ -213,13 +227,16 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
     const int32_t columns = es_method(point->measure.method)->width(node->out, point->measure.method_size);
     const double width = columns, rows = rows_of(&point->measure, node->out);
     out->covariance += rows * width * width / 2;
-    out->solve += width * width * width * 4 / 3;
-    measured++;
-    if (columns > WIDEST) refuse_width(plan, point, node->name, columns, &own);
+    out->solve += width * width * width * (vectors ? 10 : 4) / 3;
+    out->measured++;
+    if (columns > WIDEST)
+      refuse_width(plan, point, node->name, columns, &own);
+    else if (vectors && columns > ES_VECTORS_ORDER_MOST)
+      refuse_vectors(plan, point, node->name, columns, &own);
   }
   es_graph_destroy(graph);
   if (own.code != ES_OK) return es_fail(status, own.code, STAGE, "%s", own.message);
-  if (measured > 0) return ES_OK;
+  if (out->measured > 0) return ES_OK;
   return es_fail(
       status, ES_INPUT, STAGE,
       "%s:%d: model %s has no layer that measure.layers matches; layers are named as features.0 and classifier.2",
@@ -227,10 +244,19 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
 }
 
 static uint64_t network_key(const es_point_t *point) {
-  const int64_t facts[] = {point->model.family,    point->model.head,        point->model.n_items,
-                           point->width.numerator, point->width.denominator, point->classes,
-                           point->resolution,      point->measure.method,    point->measure.method_size,
-                           point->model.stem,      point->model.skip,        point->model.batch_norm};
+  const int64_t facts[] = {point->model.family,
+                           point->model.head,
+                           point->model.n_items,
+                           point->width.numerator,
+                           point->width.denominator,
+                           point->classes,
+                           point->resolution,
+                           point->measure.method,
+                           point->measure.method_size,
+                           point->model.stem,
+                           point->model.skip,
+                           point->model.batch_norm,
+                           es_measure_vectors(&point->measure)};
   return es_hash(point->model.items, (size_t)point->model.n_items * sizeof *point->model.items,
                  es_hash(facts, sizeof facts, 0));
 }
@@ -260,8 +286,10 @@ static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, in
 
 /* Multiply-adds. Training: forward and twice as much backward for each train sample and epoch; evaluation: forward for
  * each eval sample, also at epoch 0. Each measured epoch and split adds, over its layers, rows · width²/2 for the
- * covariance (one triangle) and width³ · 4/3 for the eigenvalues (reduction to tridiagonal form). Weights of files: a
- * forward pass over each measured split for each file. */
+ * covariance (one triangle) and width³ · 4/3 for the eigenvalues (reduction to tridiagonal form), or 10/3 with
+ * eigenvectors. Weights of files: a forward pass over each measured split for each file. Projections evaluate once for
+ * each delta, layer and all layers, onto eigenvectors and random directions, and multiply twice by about half as many
+ * vectors as the layer is wide. */
 static double cost_of(const es_point_t *point, const es_dataset_info_t *info, const network_t *network) {
   const double train = (double)es_point_samples(point, info, ES_TRAIN);
   const double eval = (double)es_point_samples(point, info, ES_EVAL);
@@ -277,6 +305,10 @@ static double cost_of(const es_point_t *point, const es_dataset_info_t *info, co
   double cost = 3 * train * epochs * macs + eval * (epochs + 1) * macs;
   if (point->measure.splits[ES_TRAIN]) cost += measured * (train * network->covariance + network->solve);
   if (point->measure.splits[ES_EVAL]) cost += (measured + 1) * (eval * network->covariance + network->solve);
+  if (point->measure.projection) {
+    const double passes = 2.0 * point->measure.n_deltas;
+    cost += passes * eval * ((network->measured + 1) * macs + 2 * 2 * network->covariance);
+  }
   return cost;
 }
 
@@ -316,10 +348,31 @@ es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_st
   return code;
 }
 
+/* Eigenvectors of layers that others wrote, which may be of any width. */
+static es_code_t check_orders(const es_plan_t *plan, es_external_info_t *info, es_status_t *status) {
+  const es_point_t *point = es_job_base(plan->job);
+  const es_method_t *method = es_method(point->measure.method);
+  for (int i = 0; es_measure_vectors(&point->measure) && i < info->n_layers; i++) {
+    const es_external_layer_t *layer = &info->layers[i];
+    const es_shape_t shape = {layer->h, layer->w, layer->c};
+    const int32_t width = method->width(shape, point->measure.method_size);
+    const int64_t rows = info->most_samples * method->positions(shape, point->measure.method_size);
+    const int64_t order = es_accumulator_way(width, rows) == ES_WAY_GRAM ? rows : width;
+    if (order <= ES_VECTORS_ORDER_MOST || !is_measured(point, layer->name)) continue;
+    es_fail(status, ES_INPUT, STAGE,
+            "%s:%d: layer %s has %d columns and %lld rows, and eigenvectors (measure.eigenspace) are found up to "
+            "%d of either; leave it out of measure.layers",
+            es_job_path(plan->job), point->external.line, layer->name, width, (long long)rows, ES_VECTORS_ORDER_MOST);
+    es_external_info_destroy(info);
+    return status->code;
+  }
+  return ES_OK;
+}
+
 es_code_t es_plan_external(const es_plan_t *plan, es_external_info_t *out, es_status_t *status) {
   const es_external_t *external = &es_job_base(plan->job)->external;
   es_status_t own = {0};
-  if (es_external_inspect(out, external, &own) == ES_OK) return ES_OK;
+  if (es_external_inspect(out, external, &own) == ES_OK) return check_orders(plan, out, status);
   return es_fail(status, ES_INPUT, STAGE, "%s:%d: %s", es_job_path(plan->job), external->line, own.message);
 }
 

@@ -1,6 +1,7 @@
 /* What a job of activations would do: its layers, the way each is accumulated, time and memory. */
 #include "eigenscope/accumulator.h"
 #include "eigenscope/capture.h"
+#include "eigenscope/eigenspace.h"
 #include "eigenscope/external.h"
 #include "eigenscope/spectrum.h"
 #include "parts.h"
@@ -30,30 +31,50 @@ static double covariance_seconds(const es_rows_info_t *rows, int ranks) {
   return (double)rows->rows * rows->width * order / (70e9 * ranks);
 }
 
-static double layer_seconds(const es_rows_info_t *rows, int ranks) {
-  const bool gram = es_accumulator_way(rows->width, rows->rows) == ES_WAY_GRAM;
-  const int32_t order = gram ? (int32_t)rows->rows : rows->width;
-  return es_spectrum_seconds(order, ranks, false) + covariance_seconds(rows, ranks);
+static int32_t order_of(const es_rows_info_t *rows) {
+  return es_accumulator_way(rows->width, rows->rows) == ES_WAY_GRAM ? (int32_t)rows->rows : rows->width;
+}
+
+static double layer_seconds(const es_rows_info_t *rows, bool vectors, int ranks) {
+  return es_spectrum_seconds(order_of(rows), ranks, vectors) + covariance_seconds(rows, ranks);
+}
+
+/* Eigenvectors of one layer: as they are found on each rank, and as the leader keeps them of all epochs, once more
+ * while a state is saved, and once if they are stored. Half of the directions, where nothing is known yet. */
+static int64_t vectors_bytes(const es_point_t *point, const es_rows_info_t *rows, int ranks) {
+  const int64_t files =
+      (int64_t)es_external_epochs(&point->external) * (1 + es_external_has(&point->external, ES_EVAL));
+  const es_eigenspaces_plan_t plan = {.widths = &rows->width,
+                                      .n_layers = 1,
+                                      .measured = files,
+                                      .share = 0.5 * order_of(rows) / rows->width,
+                                      .ranks = ranks};
+  int64_t bytes = 2 * es_eigenspaces_bytes(&plan) + 4 * (int64_t)order_of(rows) * rows->width;
+  if (point->measure.eigenspace == ES_EIGENSPACE_STORE) bytes += 2 * files * 4 * (int64_t)rows->width * rows->width;
+  return bytes;
 }
 
 int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_t *info, int ranks) {
   const es_point_t *point = es_job_base(plan->job);
-  int64_t most = 0, sum = 0;
+  const bool vectors = es_measure_vectors(&point->measure);
+  int64_t most = 0, sum = 0, followed = 0;
   for (int i = 0; i < info->n_layers; i++) {
     if (!is_measured(point, info->layers[i].name)) continue;
     const es_rows_info_t rows = rows_of(point, &info->layers[i], info->most_samples);
     const es_way_t way = es_accumulator_way(rows.width, rows.rows);
-    const int32_t order = way == ES_WAY_GRAM ? (int32_t)rows.rows : rows.width;
-    int64_t bytes = es_accumulator_bytes(&rows, point->train.lanes, ranks) + es_spectrum_bytes(order, ranks, false);
+    int64_t bytes =
+        es_accumulator_bytes(&rows, point->train.lanes, ranks) + es_spectrum_bytes(order_of(&rows), ranks, vectors);
+    if (vectors) followed += vectors_bytes(point, &rows, ranks);
     if (way == ES_WAY_LANES) bytes += 3 * 8 * (int64_t)es_cov_moments_size(rows.width);
     if (bytes > most) most = bytes;
     sum += bytes;
   }
   /* Layers that fit together are accumulated in one round. */
-  return process_bytes + (most > (1 << 30) || sum < (1 << 30) ? (sum < most         ? sum
-                                                                 : most > (1 << 30) ? most
-                                                                                    : sum)
-                                                              : 1 << 30);
+  return process_bytes + followed +
+         (most > (1 << 30) || sum < (1 << 30) ? (sum < most         ? sum
+                                                 : most > (1 << 30) ? most
+                                                                    : sum)
+                                              : 1 << 30);
 }
 
 void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out) {
@@ -70,7 +91,7 @@ void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *
     const es_external_layer_t *layer = &info->layers[i];
     if (!is_measured(point, layer->name)) continue;
     const es_rows_info_t rows = rows_of(point, layer, info->most_samples);
-    const double seconds = layer_seconds(&rows, ranks);
+    const double seconds = layer_seconds(&rows, es_measure_vectors(&point->measure), ranks);
     es_table_cell(&table, "%s", layer->name);
     es_table_cell(&table, "%d x %d x %d", layer->h, layer->w, layer->c);
     es_table_cell(&table, "%s", es_way_name(es_accumulator_way(rows.width, rows.rows)));

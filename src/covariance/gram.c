@@ -92,13 +92,14 @@ static void scratch_destroy(scratch_t *s) {
   es_free(s->mean);
 }
 
-static void multiply(gram_exchange_t *x, scratch_t *s, double *triangle) {
+static void multiply(gram_exchange_t *x, scratch_t *s, double *triangle, double *mean) {
   const es_group_t *group = x->g->group;
   memset(triangle, 0, es_triangle_size(x->n) * sizeof *triangle);
   for (int32_t first = 0; first < x->g->width; first += GRAM_COLUMNS) {
     const int32_t count = gram_columns(x->g, first);
     gram_exchange_gather(x, first, count, -1);
     es_panel_centre(x->g->real, x->all, x->all, (size_t)x->n, (size_t)count, s->shift, s->rest, s->work);
+    for (int32_t j = 0; j < count; j++) mean[first + j] = s->shift[j] + s->rest[j];
     for (int32_t i = 0; i < x->n; i = strip_end(i, x->n)) {
       if (strip_owner(i / STRIP, group->size) == group->rank)
         add_strip(x, count, i, strip_end(i, x->n), s->product, triangle);
@@ -111,14 +112,14 @@ static void multiply(gram_exchange_t *x, scratch_t *s, double *triangle) {
   }
 }
 
-es_code_t es_gram_reduce(const es_gram_t *g, double *triangle, es_status_t *status) {
+es_code_t es_gram_reduce(const es_gram_t *g, double *triangle, double *mean, es_status_t *status) {
   gram_exchange_t x;
   scratch_t s = {0};
   if (gram_exchange_create(&x, g, status) == ES_OK) scratch_create(&s, &x, status);
   const es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0) {
     gram_exchange_open(&x);
-    multiply(&x, &s, triangle);
+    multiply(&x, &s, triangle, mean);
     centre_twice(triangle, x.n, s.mean);
   }
   gram_exchange_destroy(&x);

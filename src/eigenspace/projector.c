@@ -33,26 +33,39 @@ static void fill_gaussian(double *out, int64_t seed, int layer, size_t n) {
   }
 }
 
-/* Q of the width × n columns in place. `work` takes 64·n doubles: blocks of 64 columns, more than LAPACK's. */
-static es_code_t orthonormalise(double *columns, double *tau, double *work, int32_t width, int32_t n,
-                                es_status_t *status) {
+/* Q of the width × n columns in place. `work`: n scales of reflectors, n signs, and LAPACK's, blocks of 64 columns. */
+static es_code_t orthonormalise(double *columns, double *work, int32_t width, int32_t n, es_status_t *status) {
+  const size_t w = (size_t)width;
   const int lwork = 64 * n;
+  double *signs = work + n;
   int info = ES_INFO_UNTOUCHED;
-  dgeqrf_(&width, &n, columns, &width, tau, work, &lwork, &info);
+  dgeqrf_(&width, &n, columns, &width, work, signs + n, &lwork, &info);
   ES_TRY(es_eigenspace_check_info("dgeqrf", info, width, status));
+  for (size_t i = 0; i < (size_t)n; i++) signs[i] = columns[i * w + i] < 0.0 ? -1.0 : 1.0;
   info = ES_INFO_UNTOUCHED;
-  dorgqr_(&width, &n, &n, columns, &width, tau, work, &lwork, &info);
+  dorgqr_(&width, &n, &n, columns, &width, work, signs + n, &lwork, &info);
+  for (size_t i = 0; i < (size_t)n; i++)
+    for (size_t j = 0; j < w; j++) columns[i * w + j] *= signs[i];
   return es_eigenspace_check_info("dorgqr", info, width, status);
+}
+
+es_code_t es_eigenspace_orthonormalise(double *rows, int32_t n, int32_t width, es_status_t *status) {
+  assert(n >= 0 && n <= width);
+  if (n == 0) return ES_OK;
+  double *work = es_allocate(66 * (size_t)n, sizeof *work);
+  const es_code_t code = work ? orthonormalise(rows, work, width, n, status) : out_of_memory(width, status);
+  es_free(work);
+  return code;
 }
 
 es_code_t es_directions_random(float *out, int64_t seed, int layer, int32_t n, int32_t width, es_status_t *status) {
   assert(n >= 0 && n <= width);
   const size_t size = (size_t)n * (size_t)width;
   if (n == 0) return ES_OK;
-  double *columns = es_allocate(size + 65 * (size_t)n, sizeof *columns);
+  double *columns = es_allocate(size, sizeof *columns);
   if (!columns) return out_of_memory(width, status);
   fill_gaussian(columns, seed, layer, size);
-  const es_code_t code = orthonormalise(columns, columns + size, columns + size + n, width, n, status);
+  const es_code_t code = es_eigenspace_orthonormalise(columns, n, width, status);
   for (size_t i = 0; code == ES_OK && i < size; i++) out[i] = (float)columns[i];
   es_free(columns);
   return code;

@@ -100,7 +100,9 @@ static es_code_t create_result(stream_t *s, es_status_t *status) {
                                    .layers = layers,
                                    .n_layers = f->n_layers,
                                    .epochs = epochs,
-                                   .n_epochs = es_external_epochs(external)};
+                                   .n_epochs = es_external_epochs(external),
+                                   .eigenspace = f->point->measure.eigenspace != ES_EIGENSPACE_NO,
+                                   .eigenvectors = f->point->measure.eigenspace == ES_EIGENSPACE_STORE};
   const es_code_t code = es_result_create(&f->result, &shape, status);
   es_free(layers);
   return code;
@@ -340,6 +342,5 @@ es_code_t flow_activations(flow_t *f, es_status_t *status) {
   stream_t s = {.flow = f};
   const es_code_t code = run(&s, status);
   close_stream(&s);
-  es_result_destroy(f->result);
   return code;
 }

@@ -7,10 +7,15 @@
 #include <unistd.h>
 
 /* What a state holds: of weights that come from files nothing, they are read again. */
-static es_state_content_t content_of(const flow_t *f) {
+static es_state_content_t content_of(flow_t *f) {
   const bool trained = flow_is_trained(f);
-  return (es_state_content_t){
-      .graph = trained ? f->graph : NULL, .trainer = trained ? f->trainer : NULL, .result = f->result};
+  es_state_content_t content = {.graph = trained ? f->graph : NULL,
+                                .trainer = trained ? f->trainer : NULL,
+                                .result = f->result,
+                                .restore = flow_spaces_restore,
+                                .restore_context = f};
+  if (f->spaces) content.n_extra = es_eigenspaces_tensors(f->spaces, &content.extra);
+  return content;
 }
 
 static bool is_saved(const flow_t *f, int32_t epoch) {
@@ -69,8 +74,9 @@ static int32_t stopped_at(const flow_t *f) {
 
 /* The leader writes the result and removes the state; all ranks learn whether that worked. */
 es_code_t flow_write_result(flow_t *f, const char *outcome, const char *reason, es_status_t *status) {
-  const double start = es_clock();
   flow_stability_last(f);
+  ES_TRY(flow_spaces_last(f, status));
+  const double start = es_clock();
   if (flow_is_leader(f)) {
     char path[ES_PATH_MAX], state[ES_PATH_MAX], texts[3][64];
     es_provenance_t provenance[PROVENANCE_MOST];
@@ -121,12 +127,14 @@ static void remove_leftovers(const flow_t *f, int32_t done) {
 es_code_t flow_resume(flow_t *f, int32_t *done, es_status_t *status) {
   char path[ES_PATH_MAX];
   *done = -1;
+  ES_TRY(flow_spaces_open(f, status));
   if (f->pipeline->dry_run) return ES_OK;
   es_state_path(path, f->pipeline->output, f->id);
   const es_state_content_t content = content_of(f);
   char warning[512];
   ES_TRY(es_state_resume(done, path, &f->key, &f->group, &content, f->pipeline->accept_cpu_change, warning, status));
   if (warning[0] != '\0') flow_warn(f, warning);
+  if (*done >= 0 && f->spaces) ES_TRY(es_eigenspaces_resume(f->spaces, status));
   remove_leftovers(f, *done);
   return ES_OK;
 }

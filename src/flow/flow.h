@@ -5,6 +5,7 @@
 #define ES_FLOW_H
 
 #include "eigenscope/capture.h"
+#include "eigenscope/eigenspace.h"
 #include "eigenscope/external.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/pipeline.h"
@@ -22,6 +23,8 @@ typedef struct flow {
   es_trainer_t *trainer;
   es_capture_t *capture;
   es_result_t *result;
+  es_eigenspaces_t *spaces; /* NULL unless they are followed */
+  int *owners;              /* with `spaces`: rank that has a layer's vectors */
   es_state_key_t key;
   char training[ES_ID_SIZE], network[256]; /* of the key */
   const char *files, *hashes;              /* borrowed; of the weights that are measured, or NULL */
@@ -54,6 +57,27 @@ typedef struct flow_rows {
 es_code_t flow_measure(flow_t *f, es_split_t split, int32_t epoch, const flow_rows_t *rows, int first, int n,
                        es_status_t *status);
 
+/* A layer of a measured epoch (an index) whose eigenproblem was solved. Borrowed pointers. */
+typedef struct flow_solved {
+  es_split_t split;
+  int32_t epoch;
+  int layer;
+  es_layer_problem_t *problem;
+  const es_merged_t *merged;
+} flow_solved_t;
+
+/* spaces.c: eigenspaces over the epochs (measure.eigenspace). flow_resume opens, es_pipeline_point closes. flow_measure
+ * asks for vectors of that share of the variance (0: none; not collective), hands over each solved
+ * layer after its numbers are stored, and commits the split. flow_write_result compares all epochs with the last. */
+es_code_t flow_spaces_open(flow_t *f, es_status_t *status);
+void flow_spaces_close(flow_t *f);
+double flow_spaces_share(const flow_t *f);
+es_code_t flow_spaces_take(flow_t *f, const flow_solved_t *solved, es_status_t *status);
+es_code_t flow_spaces_commit(flow_t *f, es_split_t split, int32_t epoch, es_status_t *status);
+es_code_t flow_spaces_last(flow_t *f, es_status_t *status);
+/* Takes what es_eigenspaces_tensors put into a state; `context` is the flow. The leader alone. */
+es_code_t flow_spaces_restore(void *context, const es_safetensors_t *file, es_status_t *status);
+
 /* stability.c: the pattern of saturation over the layers, one epoch against another, into the leader's result. Epochs
  * are indices. flow_measure calls flow_stability for each epoch that it measured, flow_write_result the other. Not
  * collective. */
@@ -62,8 +86,8 @@ void flow_stability_last(flow_t *f);
 /* Makes an epoch, measured in all splits, the last one if the pattern has settled (train.stop_when_stable). */
 es_code_t flow_settle(flow_t *f, int32_t epoch, es_status_t *status);
 
-/* disk.c: a state, weights, the result. flow_resume: the last epoch of a saved state, −1 without one; also removes what
- * a killed run left beside this point's files. */
+/* disk.c: a state, weights, the result. flow_resume: called when the result is made; the last epoch of a saved state,
+ * −1 without one; also removes what a killed run left beside this point's files. */
 es_code_t flow_resume(flow_t *f, int32_t *done, es_status_t *status);
 es_code_t flow_save(flow_t *f, int32_t epoch, es_status_t *status);
 es_code_t flow_write_result(flow_t *f, const char *outcome, const char *reason, es_status_t *status);

@@ -40,8 +40,10 @@ static void destroy_batch(batch_t *b) {
 static void assign(const flow_t *f, batch_t *b, const flow_rows_t *rows) {
   double *values = b->values;
   for (int i = 0; i < b->n; i++) {
-    b->problems[i] = (es_layer_problem_t){
-        .order = rows->order(rows->context, b->first + i), .values = values, .choice = f->point->measure.solver};
+    b->problems[i] = (es_layer_problem_t){.order = rows->order(rows->context, b->first + i),
+                                          .values = values,
+                                          .share = flow_spaces_share(f),
+                                          .choice = f->point->measure.solver};
     values += width_of(f, b->first + i);
   }
   es_spectrum_assign(b->problems, b->n, f->group.size);
@@ -95,6 +97,8 @@ static es_code_t solve(flow_t *f, es_split_t split, int32_t epoch, batch_t *b, e
   for (int i = 0; i < b->n; i++) {
     if (b->problems[i].fell_back) flow_warn(f, b->problems[i].warning);
     store_layer(f, split, epoch, b->first + i, &b->problems[i], &b->merged[i]);
+    const flow_solved_t solved = {split, epoch, b->first + i, &b->problems[i], &b->merged[i]};
+    if (b->problems[i].share > 0.0) ES_TRY(flow_spaces_take(f, &solved, status));
   }
   flow_charge(f, ES_STAGE_SPECTRUM, start);
   return ES_OK;
@@ -112,6 +116,7 @@ es_code_t flow_measure(flow_t *f, es_split_t split, int32_t epoch, const flow_ro
   }
   if (code == ES_OK) code = solve(f, split, epoch, &b, status);
   destroy_batch(&b);
-  if (code == ES_OK && first + n == f->n_layers) flow_stability(f, split, epoch);
-  return code;
+  if (code != ES_OK || first + n < f->n_layers) return code;
+  flow_stability(f, split, epoch);
+  return flow_spaces_commit(f, split, epoch, status);
 }

@@ -32,8 +32,14 @@ static es_code_t create_result(flow_t *f, es_status_t *status) {
     memcpy(layers[i].name, node->name, sizeof layers[i].name);
     snprintf(layers[i].kind, sizeof layers[i].kind, "%s", node->op == ES_OP_CONV ? "conv" : "linear");
   }
-  es_result_shape_t shape = {
-      .point = f->point, .layers = layers, .n_layers = f->n_layers, .n_classes = f->point->classes};
+  const es_measure_settings_t *m = &f->point->measure;
+  es_result_shape_t shape = {.point = f->point,
+                             .layers = layers,
+                             .n_layers = f->n_layers,
+                             .n_classes = f->point->classes,
+                             .eigenspace = m->eigenspace != ES_EIGENSPACE_NO,
+                             .eigenvectors = m->eigenspace == ES_EIGENSPACE_STORE,
+                             .projection = m->projection == ES_ON};
   int32_t epochs[ES_EPOCHS_MAX];
   if (!flow_is_trained(f)) {
     shape.n_epochs = es_external_epochs(&f->point->external);

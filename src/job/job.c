@@ -88,9 +88,9 @@ static es_code_t check_version(const es_job_t *job, es_status_t *status) {
   if (job->base.probe.epochs.kind != ES_EPOCHS_NONE)
     return es_yaml_fail(&job->tree, es_yaml_find(es_yaml_find(root, "probe"), "epochs"), status,
                         "probes are not in this version yet; set probe: {epochs: none} or leave the section out");
-  if (job->base.measure.eigenspace != ES_EIGENSPACE_NO || job->base.measure.projection)
+  if (job->base.measure.projection)
     return es_yaml_fail(&job->tree, es_yaml_find(root, "measure"), status,
-                        "measure.eigenspace and measure.projection are not in this version yet; leave them out");
+                        "measure.projection is not in this version yet; leave it out");
   return ES_OK;
 }
 

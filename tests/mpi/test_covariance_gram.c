@@ -82,6 +82,17 @@ static long double *centred(const setup_t *t) {
   return x;
 }
 
+static void check_mean(const setup_t *t, const double *mean) {
+  for (int32_t j = 0; t->n > 0 && j < t->width; j++) {
+    long double sum = 0.0L, scale = 0.0L;
+    for (int64_t i = 0; i < t->n; i++) {
+      sum += (long double)element(t, i, j) / (long double)t->n;
+      scale += fabsl((long double)element(t, i, j)) / (long double)t->n;
+    }
+    CHECK(fabsl((long double)mean[j] - sum) <= (t->real == ES_REAL_F32 ? 1e-6L : 1e-14L) * scale);
+  }
+}
+
 static void check_triangle(const setup_t *t, const double *triangle, double tolerance) {
   long double *x = centred(t), scale = 0.0L;
   for (int64_t i = 0; i < t->n * t->width; i++) scale += x[i] * x[i] / (long double)(t->n * t->n);
@@ -100,17 +111,22 @@ static void check(const es_group_t *group, const es_group_t *alone, const setup_
   es_status_t status = {0};
   const size_t elements = es_triangle_size((int32_t)t->n);
   double *together = es_allocate(elements, sizeof *together), *serial = es_allocate(elements, sizeof *serial);
-  CHECK(together && serial);
+  double *means = es_allocate_zero(2 * (size_t)t->width, sizeof *means), *alike = means + t->width;
+  CHECK(together && serial && means);
   es_gram_t *g = make(group, t), *s = rank == 0 ? make(alone, t) : NULL;
-  CHECK(es_gram_reduce(g, together, &status) == ES_OK);
-  if (rank == 0) CHECK(es_gram_reduce(s, serial, &status) == ES_OK);
+  CHECK(es_gram_reduce(g, together, means, &status) == ES_OK);
+  if (rank == 0) CHECK(es_gram_reduce(s, serial, alike, &status) == ES_OK);
   ES_MPI(MPI_Bcast(serial, (int)elements, MPI_DOUBLE, 0, MPI_COMM_WORLD));
+  ES_MPI(MPI_Bcast(alike, t->width, MPI_DOUBLE, 0, MPI_COMM_WORLD));
   CHECK(memcmp(together, serial, elements * sizeof *serial) == 0);
+  CHECK(memcmp(means, alike, (size_t)t->width * sizeof *means) == 0);
+  if (rank == 0) check_mean(t, means);
   if (rank == 0) check_triangle(t, serial, t->real == ES_REAL_F32 ? 2e-6 : 1e-14 * (1.0 + 1e-4 * fabs(t->mean)));
   es_gram_destroy(g);
   es_gram_destroy(s);
   es_free(together);
   es_free(serial);
+  es_free(means);
 }
 
 static void test_matches_and_same_bits(const es_group_t *group, const es_group_t *alone) {
@@ -172,11 +188,11 @@ static void check_features(const es_group_t *group, const es_group_t *alone, con
   es_status_t status = {0};
   const int n = (int)t->n;
   const size_t square = (size_t)(n * n), wide = (size_t)n * (size_t)t->width;
-  double *a = es_allocate(4 * square + 2 * wide, sizeof *a);
+  double *a = es_allocate(4 * square + 2 * wide + (size_t)t->width, sizeof *a);
   CHECK(a != NULL);
   double *v = a + square, *columns = v + square, *triangle = columns + square, *u = triangle + square, *w = u + wide;
   es_gram_t *g = make(group, t), *s = rank == 0 ? make(alone, t) : NULL;
-  CHECK(es_gram_reduce(g, triangle, &status) == ES_OK);
+  CHECK(es_gram_reduce(g, triangle, w + wide, &status) == ES_OK);
   for (int i = 0, at = 0; i < n; i++) {
     for (int j = 0; j <= i; j++, at++) a[i * n + j] = a[j * n + i] = triangle[at];
   }
@@ -207,7 +223,7 @@ static void check_features(const es_group_t *group, const es_group_t *alone, con
 static void test_nonfinite(const es_group_t *group) {
   const setup_t t = {20, 12, 0.0, ES_REAL_F32, 1};
   es_status_t status = {0};
-  double triangle[12 * 13 / 2];
+  double triangle[12 * 13 / 2], mean[20];
   es_gram_t *g;
   CHECK(es_gram_create(&g, group, t.width, t.real, &status) == ES_OK);
   float row[20] = {1.0f, 2.0f};
@@ -215,7 +231,7 @@ static void test_nonfinite(const es_group_t *group) {
     row[7] = group->lane_first + lane == LANES - 1 ? INFINITY : 0.0f;
     CHECK(es_gram_add(g, lane, row, 1, &status) == ES_OK);
   }
-  CHECK(es_gram_reduce(g, triangle, &status) == ES_OK);
+  CHECK(es_gram_reduce(g, triangle, mean, &status) == ES_OK);
   CHECK(!isfinite(triangle[es_triangle_size(LANES) - 1]));
   es_gram_destroy(g);
 }

@@ -10,13 +10,14 @@ name: memory
 grid: {{dataset: toy, model: {model}, width: {width}, seed: 0}}
 datasets: {{toy: {{format: synthetic, classes: 4, size: 32, channels: 1, train: {train}, eval: 64}}}}
 train: {{epochs: 2, batch: 128, optimizer: {optimizer}}}
-measure: {{method: {method}}}
+measure: {{method: {method}, eigenspace: {eigenspace}}}
 """
 
 
 class Memory(harness.Case):
     def check(self, ranks, **job):
-        values = {"model": "vgg11", "width": "1/4", "train": 512, "optimizer": "sgd", "method": "channelwise", **job}
+        values = {"model": "vgg11", "width": "1/4", "train": 512, "optimizer": "sgd", "method": "channelwise",
+                  "eigenspace": "false", **job}
         path = self.write("job.yaml", JOB.format(**values))
         plan = json.loads(self.run_program("plan", path, "--format", "json", "--ranks-per-point", ranks).stdout)
         point = plan["points"][0]
@@ -46,7 +47,8 @@ class Memory(harness.Case):
         self.check(4, model="vgg16")
 
     def test_what_does_not_fit_is_refused_before_it_starts(self):
-        path = self.write("job.yaml", JOB.format(model="vgg11", width=8, train=512, optimizer="adam", method="channelwise"))
+        path = self.write("job.yaml", JOB.format(model="vgg11", width=8, train=512, optimizer="adam", method="channelwise",
+                                                eigenspace="false"))
         done = subprocess.run(["bash", "-c", f"ulimit -v 6000000; exec {harness.PROGRAM} run {path} --output out"],
                               cwd=self.folder, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 1, done.stderr)
@@ -60,6 +62,9 @@ class Memory(harness.Case):
 
     def test_depthwise(self):
         self.check(1, model="mobilenet_v2", width="1/8")
+
+    def test_eigenspaces(self):
+        self.check(2, width="1/2", eigenspace="store")
 
 
 if __name__ == "__main__":

@@ -216,12 +216,49 @@ static void test_bytes(void **state) {
   assert_int_equal(es_projector_bytes(widths, 2, 0.5), 4 * (60 + 12) + 2 * 256 * 4 * 10);
 }
 
+/* Orthonormal, the span of each first r kept with its directions, whatever the last ones are. */
+static void test_orthonormalise(void **state) {
+  (void)state;
+  enum { N = 5 };
+  static double q[N * WIDTH], given[N * WIDTH];
+  es_status_t status = {0};
+  for (int i = 0; i < N * WIDTH; i++) given[i] = normal(5, (uint64_t)i);
+  for (int i = 0; i < WIDTH; i++) {
+    given[3 * WIDTH + i] = 2.0 * given[i] - given[2 * WIDTH + i]; /* nothing new */
+    given[4 * WIDTH + i] = 0.0;
+  }
+  memcpy(q, given, sizeof q);
+  assert_int_equal(es_eigenspace_orthonormalise(q, N, WIDTH, &status), ES_OK);
+  for (int a = 0; a < N; a++) {
+    double rest = 0.0, length = 0.0, along = 0.0;
+    for (int b = 0; b <= a; b++) {
+      double product = 0.0, coordinate = 0.0;
+      for (int i = 0; i < WIDTH; i++) {
+        product += q[a * WIDTH + i] * q[b * WIDTH + i];
+        coordinate += given[a * WIDTH + i] * q[b * WIDTH + i];
+      }
+      assert_true(fabs(product - (a == b)) < 1e-13);
+      rest += coordinate * coordinate;
+      along = coordinate;
+    }
+    for (int i = 0; i < WIDTH; i++) length += given[a * WIDTH + i] * given[a * WIDTH + i];
+    assert_true(fabs(rest - length) < 1e-12 * (1.0 + length)); /* nothing is outside the span so far */
+    if (a < 3) assert_true(along > 0.0);
+  }
+  assert_int_equal(es_eigenspace_orthonormalise(q, 0, WIDTH, &status), ES_OK);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      balanced_test(test_against_naive),  balanced_test(test_whole_space_and_none),
-      balanced_test(test_projection),     balanced_test(test_bits),
-      balanced_test(test_random_is_set),  balanced_test(test_random_is_orthonormal),
-      balanced_test(test_random_is_pure), balanced_test(test_bytes),
+      balanced_test(test_orthonormalise),
+      balanced_test(test_against_naive),
+      balanced_test(test_whole_space_and_none),
+      balanced_test(test_projection),
+      balanced_test(test_bits),
+      balanced_test(test_random_is_set),
+      balanced_test(test_random_is_orthonormal),
+      balanced_test(test_random_is_pure),
+      balanced_test(test_bytes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,6 +55,7 @@ static double plain_cost(const es_point_t *p, const es_dataset_info_t *info, boo
   const double samples[ES_SPLITS] = {(double)es_point_samples(p, info, ES_TRAIN),
                                      (double)es_point_samples(p, info, ES_EVAL)};
   double cost = 0;
+  const bool vectors = p->measure.eigenspace != ES_EIGENSPACE_NO;
   for (int epoch = 0; epoch <= p->train.epochs; epoch++) {
     const bool measured = epoch % p->measure.every == 0 || epoch == p->train.epochs;
     if (epoch > 0) cost += 3 * samples[ES_TRAIN] * (double)g->macs;
@@ -67,7 +68,7 @@ static double plain_cost(const es_point_t *p, const es_dataset_info_t *info, boo
         double rows, width;
         data_matrix(&p->measure, node->out, &rows, &width);
         rows *= samples[split];
-        cost += rows * width * width / 2 + width * width * width * 4 / 3;
+        cost += rows * width * width / 2 + width * width * width * (vectors ? 10 : 4) / 3;
       }
     }
   }
@@ -106,6 +107,9 @@ static void test_costs(void **state) {
   check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, width: 1/16,\n"
               "  measure.method: [channelwise, mean, max, median, flatten]}\n" SHAPES,
               false);
+  check_costs(
+      "name: x\ngrid: {dataset: shapes, model: vgg11, width: 1/16, measure.eigenspace: [false, true, store]}\n" SHAPES,
+      false);
   check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, width: 1/16}\n" SHAPES "measure: {method: {pool: 4}}\n",
               false);
   check_costs("name: x\ngrid: {dataset: shapes, model: vgg11, width: 1/16}\n" SHAPES
