@@ -8,7 +8,7 @@
 
 typedef struct command {
   const char *name;
-  int (*run)(int argc, char **argv); /* NULL: not in this version */
+  int (*run)(int argc, char **argv);
   const char *arguments, *help;
 } command_t;
 
@@ -20,9 +20,9 @@ static const command_t commands[] = {
     {"show", es_cli_show, "FILE.h5", "what a result file holds, as a table, csv or json"},
     {"data", es_cli_data, "info|pack|synth",
      "what a dataset holds; JPEG and PNG files, or images made here, as one file"},
+    {"checkpoint", es_cli_checkpoint, "info|export|import", "look at weights and exchange them with PyTorch"},
     {"doctor", es_cli_doctor, "", "whether this machine is ready: cores, libraries, the folder of results"},
     {"bench", es_cli_bench, "train|covariance|...", "how fast this machine is"},
-    {"checkpoint", NULL, "info|export|import", "look at and exchange weights"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -39,13 +39,7 @@ static int print_help(void) {
       "grid of networks, data and seeds; each point of it is trained, measured every epoch, and becomes one HDF5 "
       "file.\n"
       "\nusage: eigenscope COMMAND [arguments]     eigenscope COMMAND --help     eigenscope --version [--verbose]\n\n");
-  for (int i = 0; i < N_COMMANDS; i++) {
-    if (commands[i].run != NULL) print_command(&commands[i]);
-  }
-  printf("\nnot in this version:\n");
-  for (int i = 0; i < N_COMMANDS; i++) {
-    if (commands[i].run == NULL) print_command(&commands[i]);
-  }
+  for (int i = 0; i < N_COMMANDS; i++) print_command(&commands[i]);
   printf("\nA first look:\n"
          "  eigenscope plan jobs/quickstart.yaml\n"
          "  mpirun -n 2 eigenscope run jobs/quickstart.yaml\n"
@@ -76,10 +70,7 @@ static int dispatch(int argc, char **argv) {
   if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) return print_help();
   if (strcmp(argv[1], "--version") == 0) return es_cli_version(argc - 2, argv + 2);
   for (int i = 0; i < N_COMMANDS; i++) {
-    if (strcmp(argv[1], commands[i].name) != 0) continue;
-    if (commands[i].run != NULL) return commands[i].run(argc - 2, argv + 2);
-    fprintf(stderr, "eigenscope: the command %s is not in this version yet\n", commands[i].name);
-    return ES_EXIT_USAGE;
+    if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 2, argv + 2);
   }
   return refuse(argv[1]);
 }

@@ -74,6 +74,9 @@ es_code_t es_safetensors_open(es_safetensors_t **out, const char *path, es_statu
 es_code_t es_safetensors_load(es_safetensors_t *file, es_status_t *status);
 /** Both at once. */
 es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_status_t *status);
+/** Leaves `prefix` out where names begin with it. After es_safetensors_load only, as hashes are over names. ES_INPUT
+ * when two names become one. */
+es_code_t es_safetensors_strip(es_safetensors_t *file, const char *prefix, es_status_t *status);
 void es_safetensors_destroy(es_safetensors_t *file);
 int es_safetensors_count(const es_safetensors_t *file);
 /** Tensor `index` in the order of the data, aligned to its elements; NULL when out of range. Borrowed. */

@@ -111,6 +111,7 @@ int es_cli_status(int argc, char **argv);
 int es_cli_show(int argc, char **argv);
 int es_cli_merge(int argc, char **argv);
 int es_cli_data(int argc, char **argv);
+int es_cli_checkpoint(int argc, char **argv);
 int es_cli_version(int argc, char **argv);
 int es_cli_doctor(int argc, char **argv);
 int es_cli_bench(int argc, char **argv);

@@ -187,12 +187,9 @@ static int compare_keys(const void *left, const void *right) {
   return strcmp((*(const es_metadata_t *const *)left)->key, (*(const es_metadata_t *const *)right)->key);
 }
 
-/* Puts the tensors in order, by their data and by their names, of which each must be there once. */
-static es_code_t order_tensors(const reader_t *reader) {
+/* Each name must be there once. */
+static es_code_t order_names(const reader_t *reader) {
   es_safetensors_t *file = reader->file;
-  if (file->n_tensors > 0) qsort(file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, compare_offsets);
-  file->by_name = es_allocate((size_t)file->n_tensors, sizeof *file->by_name);
-  if (file->by_name == NULL) return out_of_memory(reader);
   for (int i = 0; i < file->n_tensors; i++) file->by_name[i] = &file->tensors[i];
   qsort(file->by_name, (size_t)file->n_tensors, sizeof *file->by_name, compare_names);
   for (int i = 1; i < file->n_tensors; i++) {
@@ -202,6 +199,15 @@ static es_code_t order_tensors(const reader_t *reader) {
     }
   }
   return ES_OK;
+}
+
+/* Puts the tensors in order, by their data and by their names. */
+static es_code_t order_tensors(const reader_t *reader) {
+  es_safetensors_t *file = reader->file;
+  if (file->n_tensors > 0) qsort(file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, compare_offsets);
+  file->by_name = es_allocate((size_t)file->n_tensors, sizeof *file->by_name);
+  if (file->by_name == NULL) return out_of_memory(reader);
+  return order_names(reader);
 }
 
 static es_code_t check_keys(const reader_t *reader) {
@@ -411,6 +417,16 @@ es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_statu
   es_safetensors_destroy(*out);
   *out = NULL;
   return code;
+}
+
+es_code_t es_safetensors_strip(es_safetensors_t *file, const char *prefix, es_status_t *status) {
+  const reader_t reader = {.file = file, .path = file->path, .status = status};
+  const size_t length = strlen(prefix);
+  for (int i = 0; i < file->n_tensors; i++) {
+    char *name = file->tensors[i].view.name;
+    if (strncmp(name, prefix, length) == 0) memmove(name, name + length, strlen(name) - length + 1);
+  }
+  return order_names(&reader);
 }
 
 void es_safetensors_destroy(es_safetensors_t *file) {

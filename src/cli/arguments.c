@@ -1,6 +1,6 @@
 /* Arguments of the commands: one small parser, so that all of them take options in the same way and refuse alike. */
-#include "eigenscope/cli.h"
 #include "eigenscope/memory.h"
+#include "parts.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -174,4 +174,16 @@ int es_cli_report(const es_status_t *status) {
   else if (status->code != ES_OK)
     fprintf(stderr, "eigenscope: %s\n", status->message);
   return es_cli_exit_code(status);
+}
+
+int es_cli_command(int argc, char **argv, const char *usage, const es_option_t *options, int n_options, int least,
+                   int most, es_code_t (*run)(const es_arguments_t *, es_status_t *)) {
+  es_arguments_t *arguments = NULL;
+  es_status_t status = {0};
+  if (es_arguments_parse(&arguments, argc, argv, usage, options, n_options, least, most, &status) == ES_OK)
+    run(arguments, &status);
+  es_arguments_destroy(arguments);
+  /* No point is run here: whatever went wrong, the command could not be done. */
+  if (status.code == ES_SYSTEM) status.code = ES_INPUT;
+  return es_cli_report(&status);
 }

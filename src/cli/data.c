@@ -306,27 +306,15 @@ static const es_option_t synth_options[] = {
     {"--seed", "N", false, "another one makes other images (default: 0)"},
 };
 
-static int command(int argc, char **argv, const char *usage, const es_option_t *options, int n_options,
-                   int n_positional, es_code_t (*run)(const es_arguments_t *, es_status_t *)) {
-  es_arguments_t *arguments = NULL;
-  es_status_t status = {0};
-  if (es_arguments_parse(&arguments, argc, argv, usage, options, n_options, n_positional, n_positional, &status) ==
-      ES_OK)
-    run(arguments, &status);
-  es_arguments_destroy(arguments);
-  /* No point is run here: whatever went wrong, the command could not be done. */
-  if (status.code == ES_SYSTEM) status.code = ES_INPUT;
-  return es_cli_report(&status);
-}
-
 int es_cli_data(int argc, char **argv) {
   const char *which = argc > 0 ? argv[0] : "";
   if (strcmp(which, "pack") == 0) return es_cli_data_pack(argc - 1, argv + 1);
   if (strcmp(which, "info") == 0)
-    return command(argc - 1, argv + 1, info_usage, info_options, sizeof info_options / sizeof *info_options, 1, info);
+    return es_cli_command(argc - 1, argv + 1, info_usage, info_options, sizeof info_options / sizeof *info_options, 1,
+                          1, info);
   if (strcmp(which, "synth") == 0)
-    return command(argc - 1, argv + 1, synth_usage, synth_options, sizeof synth_options / sizeof *synth_options, 0,
-                   synth);
+    return es_cli_command(argc - 1, argv + 1, synth_usage, synth_options, sizeof synth_options / sizeof *synth_options,
+                          0, 0, synth);
   if (strcmp(which, "--help") == 0 || strcmp(which, "-h") == 0) {
     printf("%s\n\n%s\n\n%s\n\nEach of them lists its options with --help.\n", info_usage, es_cli_data_pack_usage,
            synth_usage);

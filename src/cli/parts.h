@@ -4,6 +4,12 @@
 
 #include "eigenscope/cli.h"
 #include "eigenscope/external.h"
+#include "eigenscope/weights.h"
+
+/* A whole command that runs no point: parses, runs, reports, and returns the exit code. Arguments as of
+ * es_arguments_parse. */
+int es_cli_command(int argc, char **argv, const char *usage, const es_option_t *options, int n_options, int least,
+                   int most, es_code_t (*run)(const es_arguments_t *, es_status_t *));
 
 /* A plan without a look at datasets and networks: job, grid and output only. For commands that read results, which need
  * not have the data at hand. */
@@ -24,6 +30,16 @@ void es_plan_weights_apply(const es_plan_t *plan, int64_t index, es_point_t *poi
 /* plan_activations.c: layers, ways, time and memory of a job of activations on `ranks` ranks; bytes of the busiest. */
 void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out);
 int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_t *info, int ranks);
+
+/* checkpoint_fit.c: the built-in architecture (and options) that a file fits, as "vgg11 {head: torchvision}, width 1/8,
+ * 10 classes"; false when there is none. */
+bool es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out);
+/* What a point is once a file has said what its job does not: "model vgg11, width 1/8, 10 classes". */
+void es_checkpoint_describe(const es_point_t *point, es_text_t *out);
+/* checkpoint_import.c, checkpoint_export.c */
+extern const char es_checkpoint_import_usage[], es_checkpoint_export_usage[];
+int es_checkpoint_import(int argc, char **argv);
+int es_checkpoint_export(int argc, char **argv);
 
 /* A table of text: columns are padded to their widest cell when printed. */
 enum { ES_COLUMNS_MAX = 80 };

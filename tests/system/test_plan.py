@@ -124,7 +124,7 @@ class Overview(harness.Case):
                                     (("plann",), 'unknown command "plann"; did you mean "plan"?'),
                                     (("frobnicate",), 'unknown command "frobnicate"; eigenscope --help lists them'),
                                     (("merge", "x"), "--to FILE.h5 is missing"),
-                                    (("checkpoint", "info", "x"), "the command checkpoint is not in this version yet"),
+                                    (("checkpoint", "info", "x"), "x: cannot be read: No such file or directory"),
                                     (("--version", "x"), "one argument too many, x; usage: eigenscope --version [--verbose]"),
                                     (("plan", "a", "--format", "xml"), "--format xml: must be table or json"),
                                     (("show", "a", "--format", "xml"), "--format xml: must be table, csv or json")):

@@ -1,0 +1,126 @@
+/* eigenscope checkpoint: what files of weights hold, and the way to other programs and back. Without MPI. */
+#include "eigenscope/memory.h"
+#include "parts.h"
+#include <stdio.h>
+#include <string.h>
+
+static const char info_usage[] =
+    "eigenscope checkpoint info FILE.safetensors [--format table|json]\n\n"
+    "The tensors and metadata of a file of weights or of a state, and which network of this program it fits. Every\n"
+    "check of the format is made; what this program wrote is also held to its hash.";
+static const es_option_t info_options[] = {
+    {"--format", "table|json", false, "how to print it (default: table)"},
+};
+
+/* "64 x 3 x 3 x 3", or with another separator. */
+static void append_shape(const es_tensor_view_t *tensor, const char *separator, es_text_t *out) {
+  for (int32_t i = 0; i < tensor->rank; i++)
+    es_text_append(out, "%s%lld", i > 0 ? separator : "", (long long)tensor->shape[i]);
+}
+
+static int64_t bytes_of(const es_tensor_view_t *tensor) {
+  return es_tensor_count(tensor) * (int64_t)es_dtype_size(tensor->dtype);
+}
+
+static int64_t total_of(const es_safetensors_t *file) {
+  int64_t bytes = 0;
+  for (int i = 0; i < es_safetensors_count(file); i++) bytes += bytes_of(es_safetensors_tensor(file, i));
+  return bytes;
+}
+
+static void print_table(const es_safetensors_t *file, const char *network, es_text_t *out) {
+  es_table_t table = {0};
+  es_text_append(out, "%s: %d tensors, %.2f MB\n", es_safetensors_path(file), es_safetensors_count(file),
+                 1e-6 * (double)total_of(file));
+  es_text_append(out, "network: %s\n\n", network[0] != '\0' ? network : "none that this program knows by name");
+  es_table_column(&table, "tensor", false);
+  es_table_column(&table, "dtype", false);
+  es_table_column(&table, "shape", false);
+  es_table_column(&table, "bytes", true);
+  for (int i = 0; i < es_safetensors_count(file); i++) {
+    const es_tensor_view_t *tensor = es_safetensors_tensor(file, i);
+    es_text_t shape = {0};
+    append_shape(tensor, " x ", &shape);
+    es_table_cell(&table, "%s", tensor->name);
+    es_table_cell(&table, "%s", es_dtype_name(tensor->dtype));
+    es_table_cell(&table, "%s", es_text_get(&shape));
+    es_table_cell(&table, "%lld", (long long)bytes_of(tensor));
+    es_text_destroy(&shape);
+  }
+  if (es_safetensors_count(file) > 0) es_table_print(&table, out);
+  for (int i = 0; es_safetensors_entry(file, i) != NULL; i++) {
+    const es_metadata_t *entry = es_safetensors_entry(file, i);
+    es_text_append(out, "%s%s: %s\n", i == 0 ? "\nmetadata\n" : "", entry->key, entry->value);
+  }
+  if (table.cells.failed) out->failed = true;
+  es_table_destroy(&table);
+}
+
+static void print_json(const es_safetensors_t *file, const char *network, es_text_t *out) {
+  es_text_append(out, "{\"file\": ");
+  es_text_append_quoted(out, es_safetensors_path(file));
+  es_text_append(out, ", \"network\": ");
+  if (network[0] != '\0')
+    es_text_append_quoted(out, network);
+  else
+    es_text_append(out, "null");
+  es_text_append(out, ", \"bytes\": %lld, \"tensors\": [", (long long)total_of(file));
+  for (int i = 0; i < es_safetensors_count(file); i++) {
+    const es_tensor_view_t *tensor = es_safetensors_tensor(file, i);
+    es_text_append(out, "%s\n  {\"name\": ", i > 0 ? "," : "");
+    es_text_append_quoted(out, tensor->name);
+    es_text_append(out, ", \"dtype\": \"%s\", \"shape\": [", es_dtype_name(tensor->dtype));
+    append_shape(tensor, ", ", out);
+    es_text_append(out, "]}");
+  }
+  es_text_append(out, "\n], \"metadata\": {");
+  for (int i = 0; es_safetensors_entry(file, i) != NULL; i++) {
+    const es_metadata_t *entry = es_safetensors_entry(file, i);
+    if (i > 0) es_text_append(out, ", ");
+    es_text_append_quoted(out, entry->key);
+    es_text_append(out, ": ");
+    es_text_append_quoted(out, entry->value);
+  }
+  es_text_append(out, "}}\n");
+}
+
+static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
+  const char *format = es_arguments_option(arguments, "--format");
+  const bool json = format != NULL && strcmp(format, "json") == 0;
+  es_safetensors_t *file;
+  es_text_t text = {0}, network = {0};
+  if (format != NULL && !json && strcmp(format, "table") != 0)
+    return es_fail(status, ES_INPUT, "checkpoint", "--format %.100s: must be table or json", format);
+  ES_TRY(es_safetensors_open(&file, es_arguments_positional(arguments, 0), status));
+  /* Files of others may be of any size, and have nothing to be held to. */
+  if (es_safetensors_metadata(file, "xxh3") != NULL || es_safetensors_metadata(file, "writer") != NULL)
+    es_safetensors_load(file, status);
+  if (status->code == ES_OK) {
+    es_checkpoint_recognise(file, &network);
+    (json ? print_json : print_table)(file, es_text_get(&network), &text);
+    if (text.failed || network.failed)
+      es_fail(status, ES_SYSTEM, "checkpoint", "out of memory for what is in the file");
+    else
+      fputs(es_text_get(&text), stdout);
+  }
+  es_text_destroy(&text);
+  es_text_destroy(&network);
+  es_safetensors_destroy(file);
+  return status->code;
+}
+
+int es_cli_checkpoint(int argc, char **argv) {
+  const char *which = argc > 0 ? argv[0] : "";
+  if (strcmp(which, "info") == 0)
+    return es_cli_command(argc - 1, argv + 1, info_usage, info_options, sizeof info_options / sizeof *info_options, 1,
+                          1, info);
+  if (strcmp(which, "export") == 0) return es_checkpoint_export(argc - 1, argv + 1);
+  if (strcmp(which, "import") == 0) return es_checkpoint_import(argc - 1, argv + 1);
+  if (strcmp(which, "--help") == 0 || strcmp(which, "-h") == 0) {
+    printf("%s\n\n%s\n\n%s\n\nEach of them lists its options with --help.\n", info_usage, es_checkpoint_export_usage,
+           es_checkpoint_import_usage);
+    return ES_EXIT_OK;
+  }
+  fprintf(stderr, "eigenscope: usage: eigenscope checkpoint info|export|import ...; eigenscope checkpoint --help\n");
+  return ES_EXIT_USAGE;
+}

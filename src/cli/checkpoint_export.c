@@ -1,0 +1,225 @@
+/* eigenscope checkpoint export: weights that points left, under names of the user's choice. */
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/state.h"
+#include "parts.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char STAGE[] = "checkpoint";
+
+const char es_checkpoint_export_usage[] =
+    "eigenscope checkpoint export JOB|ID --to FILE.safetensors [--epochs all|0,1,5] [--output DIR] [--points LIST]\n\n"
+    "Writes what the points of a job (or the one whose result has that id, in --output) ended with, or other epochs "
+    "if\n"
+    "the job kept all: files whose names are those of torchvision's state_dict, which PyTorch loads strictly. In FILE\n"
+    "{id}, {epoch}, {epoch:03} and the names of axes are filled in, as in \"w/{model}-{width}-{seed}.safetensors\".";
+static const es_option_t options[] = {
+    {"--to", "FILE", false, "where they go; a safetensors file that is there is replaced"},
+    {"--epochs", "all|LIST", false, "epochs to export, as 0,1,5 (default: the last that was kept)"},
+    {"--output", "DIR", false, "where results are (default: the job's `output`)"},
+    {"--points", "LIST", false, "only these points, as 0-3,7"},
+    {"--set", "KEY=VALUE", true, "as it was given to run"},
+};
+
+/* One file to write. */
+typedef struct item {
+  const es_trained_t *from;
+  char to[ES_PATH_MAX];
+} item_t;
+
+typedef struct list {
+  const char *to, *output;
+  es_trained_list_t trained;
+  bool all;
+  int n_epochs;
+  int32_t epochs[ES_EPOCHS_MAX];
+  int n, capacity;
+  item_t *items;
+  es_text_t missing;
+} list_t;
+
+static es_code_t read_epochs(list_t *list, const char *text, es_status_t *status) {
+  list->all = text != NULL && strcmp(text, "all") == 0;
+  for (const char *rest = list->all ? NULL : text; rest != NULL;
+       rest = strchr(rest, ',') ? strchr(rest, ',') + 1 : NULL) {
+    char word[16];
+    int64_t number;
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(rest, ","), rest);
+    if (list->n_epochs == ES_EPOCHS_MAX || !es_text_to_int(word, &number) || number < 0 || number > 100000)
+      return es_fail(status, ES_INPUT, STAGE, "--epochs %.100s: must be all or epochs as in 0,1,5 (at most %d)", text,
+                     ES_EPOCHS_MAX);
+    list->epochs[list->n_epochs++] = (int32_t)number;
+  }
+  return ES_OK;
+}
+
+static bool is_asked_for(const list_t *list, const es_trained_t *t, int32_t last) {
+  if (list->all) return true;
+  if (list->n_epochs == 0) return t->epoch == last;
+  for (int i = 0; i < list->n_epochs; i++) {
+    if (list->epochs[i] == t->epoch) return true;
+  }
+  return false;
+}
+
+static es_code_t add(list_t *list, const es_trained_t *from, const es_point_t *point, es_status_t *status) {
+  if (list->n == list->capacity) {
+    const int capacity = 2 * list->capacity + 16;
+    item_t *more = es_reallocate(list->items, (size_t)capacity, sizeof *more);
+    if (more == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %d files", capacity);
+    list->items = more;
+    list->capacity = capacity;
+  }
+  item_t *item = &list->items[list->n++];
+  item->from = from;
+  return es_point_path(item->to, list->to, point, from->id, from->epoch, status);
+}
+
+/* The weights of a point that are asked for; what is not there is noted. One epoch is written once, though a job that
+ * was run with another checkpoint.keep may have left it twice. */
+static es_code_t add_point(list_t *list, const es_point_t *point, const char *id, es_status_t *status) {
+  int32_t last = -1, before = -1;
+  int found = 0;
+  for (int i = 0; i < list->trained.n; i++) {
+    const es_trained_t *t = &list->trained.items[i];
+    if (strcmp(t->id, id) == 0 && t->epoch > last) last = t->epoch;
+  }
+  for (int i = 0; i < list->trained.n; i++) {
+    const es_trained_t *t = &list->trained.items[i];
+    if (strcmp(t->id, id) != 0 || t->epoch == before || !is_asked_for(list, t, last)) continue;
+    ES_TRY(add(list, t, point, status));
+    before = t->epoch;
+    found++;
+  }
+  if (found == 0 || found < list->n_epochs)
+    es_text_append(&list->missing, "%s: %s in %s/checkpoints\n", id,
+                   last < 0 ? "no weights" : "not all of these epochs", list->output);
+  return ES_OK;
+}
+
+static es_code_t add_job(list_t *list, const es_arguments_t *arguments, es_plan_t *plan, es_status_t *status) {
+  es_selection_t selection;
+  ES_TRY(es_plan_select(plan, arguments, &selection, status));
+  for (int64_t i = 0; i < selection.n && status->code == ES_OK; i++) {
+    es_point_t point;
+    es_grid_point(plan->grid, selection.index[i], &point);
+    add_point(list, &point, es_grid_id(plan->grid, selection.index[i]), status);
+  }
+  es_selection_destroy(&selection);
+  return status->code;
+}
+
+static int by_target(const void *a, const void *b) {
+  return strcmp(((const item_t *)a)->to, ((const item_t *)b)->to);
+}
+
+/* Before anything is written: all is there, no two files have one name, and nothing else is in their place. */
+static es_code_t check(list_t *list, es_status_t *status) {
+  if (list->missing.length > 0) {
+    fputs(es_text_get(&list->missing), stderr);
+    return es_fail(status, ES_INPUT, STAGE, "not everything is there, as listed above; nothing was written");
+  }
+  qsort(list->items, (size_t)list->n, sizeof *list->items, by_target);
+  for (int i = 0; i < list->n; i++) {
+    const char *to = list->items[i].to;
+    es_safetensors_t *file = NULL;
+    es_status_t own = {0};
+    if (i > 0 && strcmp(to, list->items[i - 1].to) == 0)
+      return es_fail(status, ES_INPUT, STAGE,
+                     "--to %s: several files would have that name; put {id}, {epoch} or the name of an axis into it",
+                     to);
+    if (es_safetensors_open(&file, to, &own) != ES_OK && own.code == ES_INPUT)
+      return es_fail(status, ES_INPUT, STAGE, "--to %s: is there and no safetensors file; choose another name", to);
+    es_safetensors_destroy(file);
+  }
+  return ES_OK;
+}
+
+static es_code_t make_folder(const char *path, es_status_t *status) {
+  char folder[ES_PATH_MAX];
+  const char *slash = strrchr(path, '/');
+  if (slash == NULL || slash == path) return ES_OK;
+  snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+  return es_directory_create(folder, status);
+}
+
+/* The same tensors and metadata; the hash is made again, and so is held to what was read. */
+static es_code_t copy(const char *from, const char *to, es_status_t *status) {
+  es_safetensors_t *file;
+  ES_TRY(es_safetensors_read(&file, from, status));
+  const int n = es_safetensors_count(file);
+  es_tensor_view_t *views = es_allocate((size_t)n, sizeof *views);
+  es_metadata_t metadata[64];
+  int n_metadata = 0;
+  for (int i = 0; views != NULL && i < n; i++) views[i] = *es_safetensors_tensor(file, i);
+  for (int i = 0; es_safetensors_entry(file, i) != NULL && n_metadata < 64; i++) {
+    const es_metadata_t *entry = es_safetensors_entry(file, i);
+    if (strcmp(entry->key, "writer") != 0 && strcmp(entry->key, "xxh3") != 0) metadata[n_metadata++] = *entry;
+  }
+  if (views == NULL)
+    es_fail(status, ES_SYSTEM, STAGE, "%s: out of memory", from);
+  else
+    es_safetensors_write(to, views, n, metadata, n_metadata, status);
+  es_free(views);
+  es_safetensors_destroy(file);
+  return status->code;
+}
+
+static es_code_t write_all(const list_t *list, es_status_t *status) {
+  for (int i = 0; i < list->n; i++) {
+    const es_trained_t *t = list->items[i].from;
+    char path[ES_PATH_MAX];
+    es_weights_path(path, list->output, t->id, t->each ? t->epoch : -1);
+    ES_TRY(make_folder(list->items[i].to, status));
+    ES_TRY(copy(path, list->items[i].to, status));
+    printf("%s: epoch %d of %s\n", list->items[i].to, t->epoch, t->id);
+  }
+  return ES_OK;
+}
+
+static bool is_id(const char *text) {
+  return strlen(text) == ES_ID_SIZE - 1 && strspn(text, "0123456789abcdef") == ES_ID_SIZE - 1;
+}
+
+static es_code_t collect(list_t *list, const es_arguments_t *arguments, es_plan_t *plan, es_status_t *status) {
+  const char *which = es_arguments_positional(arguments, 0);
+  const es_point_t unknown = {0};
+  list->output = es_arguments_option(arguments, "--output");
+  if (is_id(which)) {
+    if (list->output == NULL)
+      return es_fail(status, ES_INPUT, STAGE, "%s is the id of a result; --output must say where it is", which);
+    ES_TRY(es_trained_scan(&list->trained, list->output, status));
+    return add_point(list, &unknown, which, status);
+  }
+  es_plan_request_t request = {.path = which, .output = list->output};
+  request.n_sets = es_arguments_all(arguments, "--set", &request.sets);
+  ES_TRY(es_plan_open(plan, &request, status));
+  list->output = plan->output;
+  ES_TRY(es_trained_scan(&list->trained, list->output, status));
+  return add_job(list, arguments, plan, status);
+}
+
+static es_code_t export(const es_arguments_t *arguments, es_status_t *status) {
+  list_t list = {.to = es_arguments_option(arguments, "--to")};
+  es_plan_t plan = {0};
+  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, not the end */
+  if (list.to == NULL || list.to[0] == '\0')
+    return es_fail(status, ES_INPUT, STAGE, "--to FILE.safetensors is missing");
+  es_code_t code = read_epochs(&list, es_arguments_option(arguments, "--epochs"), status);
+  if (code == ES_OK) code = collect(&list, arguments, &plan, status);
+  if (code == ES_OK) code = check(&list, status);
+  if (code == ES_OK) code = write_all(&list, status);
+  es_text_destroy(&list.missing);
+  es_trained_destroy(&list.trained);
+  es_free(list.items);
+  es_plan_destroy(&plan);
+  return code;
+}
+
+int es_checkpoint_export(int argc, char **argv) {
+  return es_cli_command(argc, argv, es_checkpoint_export_usage, options, sizeof options / sizeof *options, 1, 1,
+                        export);
+}

@@ -1,0 +1,78 @@
+/* Which of the architectures that this program knows a file of weights is of. */
+#include "eigenscope/graph.h"
+#include "parts.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *ratio(es_ratio_t width, char out[48]) {
+  if (width.denominator == 1)
+    snprintf(out, 48, "%lld", (long long)width.numerator);
+  else
+    snprintf(out, 48, "%lld/%lld", (long long)width.numerator, (long long)width.denominator);
+  return out;
+}
+
+void es_checkpoint_describe(const es_point_t *point, es_text_t *out) {
+  char width[48];
+  es_text_append(out, "model %s, width %s, %d classes", point->model.name, ratio(point->width, width), point->classes);
+  if (point->model.family == ES_FAMILY_MLP) es_text_append(out, ", resolution %d", point->resolution);
+}
+
+/* The first layer of an MLP has a column for each pixel and colour. */
+static int32_t resolution_of(const es_safetensors_t *file, const es_model_spec_t *model) {
+  for (int i = 0; model->family == ES_FAMILY_MLP && i < es_safetensors_count(file); i++) {
+    const es_tensor_view_t *t = es_safetensors_tensor(file, i);
+    if (strcmp(es_weights_name(t->name), "classifier.0.weight") != 0 || t->rank != 2) continue;
+    const double side = sqrt((double)t->shape[1] / 3.0);
+    if (side >= 8.0 && side <= 512.0) return (int32_t)lround(side);
+  }
+  return 224;
+}
+
+static bool fits(const es_safetensors_t *file, const es_model_spec_t *model, es_point_t *out) {
+  es_graph_t *graph = NULL;
+  *out = (es_point_t){.model = *model, .width = {0, 1}, .resolution = resolution_of(file, model)};
+  if (es_weights_infer(file, out, NULL) != ES_OK || es_graph_create(&graph, out, NULL) != ES_OK) return false;
+  const bool fit = es_weights_compare(file, graph, NULL) == 0;
+  es_graph_destroy(graph);
+  return fit;
+}
+
+/* The options of a family, numbered from 0; false when there are no more. Those that weights do not show (the stem of a
+ * MobileNet) stay at their default. */
+static bool set_options(es_model_spec_t *model, int number, char words[80]) {
+  const bool vgg = model->family == ES_FAMILY_VGG, mlp = model->family == ES_FAMILY_MLP;
+  const bool stem = model->family == ES_FAMILY_RESNET || model->family == ES_FAMILY_RESNET_BOTTLENECK;
+  const bool first = number & 1, second = number >> 1 & 1;
+  if (number > 3 || (mlp && number > 0) || (!vgg && !stem && number > 1)) return false;
+  if (vgg) model->head = first ? ES_HEAD_TORCHVISION : ES_HEAD_AUTHORS;
+  if (vgg) model->batch_norm = second ? ES_PART_LEFT_OUT : ES_PART_KEPT;
+  if (!vgg) model->skip = first ? ES_PART_LEFT_OUT : ES_PART_KEPT;
+  if (stem) model->stem = second ? ES_STEM_IMAGENET : ES_STEM_CIFAR;
+  snprintf(words, 80, "%s%s%s",
+           !first ? ""
+           : vgg  ? "head: torchvision"
+                  : "skip: false",
+           first && second ? ", " : "",
+           !second ? ""
+           : vgg   ? "batch_norm: false"
+                   : "stem: imagenet");
+  return true;
+}
+
+bool es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out) {
+  for (const char *const *name = es_model_spec_names(); *name != NULL; name++) {
+    es_model_spec_t model;
+    char words[80];
+    es_point_t point;
+    es_model_spec_builtin(&model, *name);
+    for (int number = 0; set_options(&model, number, words); number++) {
+      if (!fits(file, &model, &point)) continue;
+      es_checkpoint_describe(&point, out);
+      if (words[0] != '\0') es_text_append(out, " (%s)", words);
+      return true;
+    }
+  }
+  return false;
+}

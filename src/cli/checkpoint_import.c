@@ -1,0 +1,166 @@
+/* eigenscope checkpoint import: whether weights of others fit, and the same weights as plain files. */
+#include "eigenscope/graph.h"
+#include "eigenscope/memory.h"
+#include "parts.h"
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char STAGE[] = "checkpoint";
+
+const char es_checkpoint_import_usage[] =
+    "eigenscope checkpoint import FILE.safetensors [JOB] [--to FILE.safetensors] [--strip PREFIX] [--points LIST]\n\n"
+    "Tells which points of a job (without one: which network of this program) the weights in a file fit, or "
+    "everything\n"
+    "that does not fit. With --to also writes them as float with plain names: without \"module.\", \"_orig_mod.\" and\n"
+    "PREFIX. Of a PyTorch file analysis/convert_checkpoint.py makes a safetensors file first.";
+static const es_option_t options[] = {
+    {"--to", "FILE", false, "write the weights there; a safetensors file that is there is replaced"},
+    {"--strip", "PREFIX", false, "leave this out where names begin with it, as \"model.\" or \"backbone.\""},
+    {"--points", "LIST", false, "only these points of the job, as 0-3,7"},
+    {"--set", "KEY=VALUE", true, "override a key of the job file, as grid.model=resnet18"},
+};
+
+/* The tensors under their plain names, reals as floats. */
+typedef struct plain {
+  es_tensor_view_t *views; /* owned */
+  float **data;            /* owned; of each that was no float, else NULL */
+  int n;
+} plain_t;
+
+static void destroy_plain(plain_t *plain) {
+  for (int i = 0; plain->data != NULL && i < plain->n; i++) es_free(plain->data[i]);
+  es_free(plain->data);
+  es_free(plain->views);
+}
+
+static es_code_t make_plain(plain_t *out, const es_safetensors_t *file, es_status_t *status) {
+  const size_t n = (size_t)es_safetensors_count(file);
+  *out = (plain_t){.views = es_allocate(n, sizeof *out->views), .data = es_allocate_zero(n, sizeof *out->data)};
+  if (out->views == NULL || out->data == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory");
+  for (int i = 0; i < (int)n; i++) {
+    const es_tensor_view_t *from = es_safetensors_tensor(file, i);
+    if (es_weights_is_count(from->name)) continue; /* they may be there twice; nobody needs them */
+    const int at = out->n++;
+    es_tensor_view_t *view = &out->views[at];
+    *view = *from;
+    snprintf(view->name, sizeof view->name, "%s", es_weights_name(from->name)); /* each once: the file fits */
+    if (from->dtype == ES_F32 || !es_dtype_is_real(from->dtype)) continue;
+    out->data[at] = es_allocate((size_t)es_tensor_count(from) + 1, sizeof(float));
+    if (out->data[at] == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory");
+    es_tensor_to_float(from, out->data[at]);
+    view->dtype = ES_F32;
+    view->data = out->data[at];
+  }
+  return ES_OK;
+}
+
+static es_code_t write_plain(const es_safetensors_t *file, const plain_t *plain, const char *to, es_status_t *status) {
+  const es_metadata_t metadata[] = {{"format", "pt"}, {"imported_from", es_safetensors_path(file)}};
+  es_safetensors_t *there = NULL;
+  es_status_t own = {0};
+  if (es_safetensors_open(&there, to, &own) != ES_OK && own.code == ES_INPUT)
+    return es_fail(status, ES_INPUT, STAGE, "--to %s: is there and no safetensors file; choose another name", to);
+  es_safetensors_destroy(there);
+  return es_safetensors_write(to, plain->views, plain->n, metadata, 2, status);
+}
+
+/* What comes closest to fitting, with all that is in the way. */
+typedef struct nearest {
+  int64_t index;
+  int mismatches;
+  es_text_t report;
+} nearest_t;
+
+/* One point: prints it if it fits. */
+static bool try_point(const es_safetensors_t *file, int64_t index, es_point_t *point, nearest_t *nearest) {
+  es_graph_t *graph = NULL;
+  es_status_t own = {0};
+  es_text_t words = {0}, report = {0};
+  int n = INT_MAX - 1;
+  if (es_weights_infer(file, point, &own) == ES_OK && es_graph_create(&graph, point, &own) == ES_OK) {
+    n = es_weights_compare(file, graph, &report);
+    es_checkpoint_describe(point, &words);
+  } else {
+    es_text_append(&report, "  %s\n", own.message);
+    es_text_append(&words, "model %s", point->model.name);
+  }
+  if (n == 0) printf("fits point %lld: %s\n", (long long)index, es_text_get(&words));
+  if (n > 0 && n < nearest->mismatches) {
+    es_text_destroy(&nearest->report);
+    es_text_append(&nearest->report, "point %lld (%s):\n%s", (long long)index, es_text_get(&words),
+                   es_text_get(&report));
+    nearest->mismatches = n;
+    nearest->index = index;
+  }
+  es_graph_destroy(graph);
+  es_text_destroy(&words);
+  es_text_destroy(&report);
+  return n == 0;
+}
+
+static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arguments, es_status_t *status) {
+  es_plan_request_t request = {.path = es_arguments_positional(arguments, 1)};
+  es_plan_t plan;
+  es_selection_t selection;
+  nearest_t nearest = {.mismatches = INT_MAX};
+  int64_t fitting = 0;
+  request.n_sets = es_arguments_all(arguments, "--set", &request.sets);
+  ES_TRY(es_plan_open(&plan, &request, status));
+  if (es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS)
+    es_fail(status, ES_INPUT, STAGE, "%s: a job of activations has no networks", es_job_path(plan.job));
+  else if (es_plan_select(&plan, arguments, &selection, status) == ES_OK) {
+    for (int64_t i = 0; i < selection.n; i++) {
+      es_point_t point;
+      es_grid_point(plan.grid, selection.index[i], &point);
+      fitting += try_point(file, selection.index[i], &point, &nearest);
+    }
+    es_selection_destroy(&selection);
+    if (fitting == 0) {
+      fputs(es_text_get(&nearest.report), stderr);
+      es_fail(status, ES_INPUT, STAGE, "%s fits no point of %s; the nearest is point %lld, with what is listed above",
+              es_safetensors_path(file), es_job_path(plan.job), (long long)nearest.index);
+    }
+  }
+  es_text_destroy(&nearest.report);
+  es_plan_destroy(&plan);
+  return status->code;
+}
+
+static es_code_t recognise(const es_safetensors_t *file, es_status_t *status) {
+  es_text_t words = {0};
+  if (es_checkpoint_recognise(file, &words))
+    printf("fits %s\n", es_text_get(&words));
+  else
+    es_fail(status, ES_INPUT, STAGE,
+            "%s fits no network that this program knows by name; a JOB with its model tells what is in the way",
+            es_safetensors_path(file));
+  es_text_destroy(&words);
+  return status->code;
+}
+
+static es_code_t import(const es_arguments_t *arguments, es_status_t *status) {
+  const char *to = es_arguments_option(arguments, "--to"), *strip = es_arguments_option(arguments, "--strip");
+  es_safetensors_t *file;
+  plain_t plain = {0};
+  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, not the end */
+  ES_TRY(es_safetensors_open(&file, es_arguments_positional(arguments, 0), status));
+  es_code_t code = strip != NULL ? es_safetensors_load(file, status) : ES_OK;
+  if (code == ES_OK && strip != NULL) code = es_safetensors_strip(file, strip, status);
+  if (code == ES_OK)
+    code = es_arguments_positional(arguments, 1) != NULL ? fit_job(file, arguments, status) : recognise(file, status);
+  if (code == ES_OK && to != NULL) {
+    code = es_safetensors_load(file, status);
+    if (code == ES_OK) code = make_plain(&plain, file, status);
+    if (code == ES_OK) code = write_plain(file, &plain, to, status);
+  }
+  destroy_plain(&plain);
+  es_safetensors_destroy(file);
+  return code;
+}
+
+int es_checkpoint_import(int argc, char **argv) {
+  return es_cli_command(argc, argv, es_checkpoint_import_usage, options, sizeof options / sizeof *options, 1, 2,
+                        import);
+}

@@ -1,0 +1,222 @@
+"""eigenscope checkpoint info|export|import, and analysis/convert_checkpoint.py: weights to PyTorch and back, bit for bit."""
+import json
+import pathlib
+import subprocess
+import sys
+import unittest
+
+import numpy as np
+
+import harness
+import results
+
+sys.path.insert(0, str(harness.SOURCE / "analysis"))
+import convert_checkpoint
+from convert_checkpoint import ConvertError, read_safetensors, write_safetensors
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+JOB = """\
+name: t
+grid: {dataset: shapes, model: [mobile, vgg11], width: 1/16, seed: [0, 1]}
+models: {mobile: {mobilenet: v2}}
+datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 16, train: 20, eval: 8}}
+train: {epochs: 2, batch: 8}
+checkpoint: {keep: all}
+"""
+NO_MPI = {"PATH": "/usr/bin:/bin"}
+
+
+class Commands(results.Case):
+    job = JOB
+
+    def setUp(self):
+        super().setUp()
+        self.use_whole()
+
+    def checkpoint(self, *arguments, expect=0):
+        return self.run_program("checkpoint", *arguments, expect=expect)
+
+    def weights(self, epoch=2):
+        return sorted((self.folder / "whole/checkpoints").glob(f"*-{epoch:03}.safetensors"))
+
+    def assert_same_tensors(self, a, b):
+        one, other = results.read_safetensors(a)[0], results.read_safetensors(b)[0]
+        self.assertEqual(results.different(one, other), [])
+
+    def test_info(self):
+        path, *_ = self.weights()
+        tensors, metadata = results.read_safetensors(path)
+        shown = self.checkpoint("info", path).stdout
+        for name, value in tensors.items():
+            shape = " x ".join(map(str, value.shape))
+            self.assertRegex(shown, rf"(?m)^{name} +{'I64' if value.dtype == np.int64 else 'F32'} +{shape} +{value.nbytes}$")
+        for key, value in metadata.items():
+            self.assertIn(f"\n{key}: {value}\n", shown)
+        self.assertRegex(shown, r"\nnetwork: model (mobilenet_v2|vgg11), width 1/16, 3 classes\n")
+        told = json.loads(self.checkpoint("info", path, "--format", "json").stdout)
+        self.assertEqual(told["metadata"], metadata)
+        self.assertEqual({t["name"]: t["shape"] for t in told["tensors"]}, {k: list(v.shape) for k, v in tensors.items()})
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        self.folder.joinpath("flipped").write_bytes(data)
+        self.assertIn("the file is damaged", self.checkpoint("info", "flipped", expect=1).stderr)
+        self.folder.joinpath("cut").write_bytes(data[:-1])
+        self.assertIn("cut: the file is cut off", self.checkpoint("info", "cut", expect=1).stderr)
+        self.folder.joinpath("none").touch()
+        self.assertIn("0 bytes are too few", self.checkpoint("info", "none", expect=1).stderr)
+
+    def test_export(self):
+        self.checkpoint("export", "job.yaml", "--output", "whole", "--to", "w/{model}-{width}-{seed}-{epoch:02}.safetensors",
+                        "--epochs", "all")
+        found = sorted(path.name for path in (self.folder / "w").iterdir())
+        self.assertEqual(found, [f"{model}-0.0625-{seed}-{epoch:02}.safetensors" for model in ("mobile", "vgg11")
+                                 for seed in (0, 1) for epoch in (0, 1, 2)])
+        id_of = {path.stem: path for path in self.points("whole").values()}
+        for point in id_of:
+            self.checkpoint("export", point, "--output", "whole", "--to", "{id}.safetensors")
+            self.assert_same_tensors(self.folder / f"{point}.safetensors", self.folder / f"whole/checkpoints/{point}-002.safetensors")
+            self.assertEqual(results.read_safetensors(self.folder / f"{point}.safetensors")[1]["epoch"], "2")
+        # Batch norm has seen three batches in each epoch.
+        tensors, _ = results.read_safetensors(self.folder / "w/vgg11-0.0625-0-02.safetensors")
+        self.assertEqual(tensors["features.1.num_batches_tracked"], 6)
+
+    def test_export_refuses(self):
+        for arguments, words in (
+                (("job.yaml", "--output", "whole"), "--to FILE.safetensors is missing"),
+                (("job.yaml", "--output", "whole", "--to", "w-{seed}"), "several files would have that name; put {id}"),
+                (("job.yaml", "--output", "whole", "--to", "{id}", "--epochs", "1,x"), "--epochs 1,x: must be all or epochs as in"),
+                (("job.yaml", "--output", "whole", "--to", "{id}", "--epochs", "1,5"), "not everything is there"),
+                (("job.yaml", "--output", "nowhere", "--to", "{id}"), "there is no folder nowhere/checkpoints"),
+                (("0123456789abcdef", "--to", "a"), "is the id of a result; --output must say where it is"),
+                (("0123456789abcdef", "--output", "whole", "--to", "a"), "0123456789abcdef: no weights in whole/checkpoints"),
+                (("job.yaml", "--points", "0", "--output", "whole", "--to", "job.yaml"), "is there and no safetensors file")):
+            self.assertIn(words, self.checkpoint("export", *arguments, expect=1).stderr)
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["job.yaml", "whole"])
+        self.assertEqual((self.folder / "job.yaml").read_text(), JOB)
+
+    def test_import(self):
+        path, *_ = self.weights()
+        tensors, _ = results.read_safetensors(path)
+        foreign = {f"module.net.{name}": value.astype("f8") if value.ndim else value for name, value in tensors.items()}
+        results.write_safetensors(self.folder / "foreign.safetensors", foreign, {"note": "\N{GREEK SMALL LETTER MU}"})
+        done = self.checkpoint("import", "foreign.safetensors", "job.yaml", "--strip", "module.net.", "--to", "plain.safetensors")
+        self.assertEqual(len(done.stdout.splitlines()), 2)  # both seeds
+        self.assertRegex(done.stdout, r"fits point \d: model (mobile|vgg11), width 1/16, 3 classes\n")
+        plain, metadata = results.read_safetensors(self.folder / "plain.safetensors")
+        self.assertEqual(metadata["imported_from"], "foreign.safetensors")
+        self.assertEqual(results.different(plain, {k: v for k, v in tensors.items() if v.ndim}), [])
+        self.assertRegex(self.checkpoint("import", "plain.safetensors").stdout, "fits model (mobilenet_v2|vgg11), width 1/16")
+        for override, words in (("grid.width=1/8", "the network has"), ("grid.model=resnet18", "fc.weight of model resnet18 is missing")):
+            done = self.checkpoint("import", "plain.safetensors", "job.yaml", "--set", override, "--to", "no", expect=1)
+            self.assertIn("fits no point of job.yaml; the nearest is point", done.stderr)
+            self.assertIn(words, done.stderr)
+        self.assertFalse((self.folder / "no").exists())
+        done = self.checkpoint("import", "foreign.safetensors", expect=1)
+        self.assertIn("fits no network that this program knows by name", done.stderr)
+
+    def convert(self, *arguments, expect=0):
+        done = subprocess.run([sys.executable, harness.SOURCE / "analysis/convert_checkpoint.py", *map(str, arguments)],
+                              cwd=self.folder, capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return done
+
+    @unittest.skipIf(torch is None, "python3-torch is not installed")
+    def test_through_pytorch_and_back(self):
+        self.checkpoint("export", "job.yaml", "--output", "whole", "--to", "w/{model}-{seed}.safetensors")
+        for path in (self.folder / "w").iterdir():
+            self.convert(path, "--to", path.with_suffix(".pt"))
+            state = torch.load(path.with_suffix(".pt"))
+            torch.save({"epoch": 2, "model_state_dict": {f"module.{k}": v for k, v in state.items()},
+                        "optimizer_state_dict": {"state": {0: {"momentum_buffer": torch.zeros(3)}}}}, self.folder / "run.pt")
+            self.convert("run.pt", "--to", "again.safetensors")
+            self.assert_same_tensors(path, self.folder / "again.safetensors")
+            self.checkpoint("import", "again.safetensors", "job.yaml", "--to", "own.safetensors")
+            own, _ = results.read_safetensors(self.folder / "own.safetensors")
+            self.assertEqual(results.different(own, {k: v for k, v in results.read_safetensors(path)[0].items() if v.ndim}), [])
+
+    @unittest.skipIf(torch is None, "python3-torch is not installed")
+    def test_strict_load(self):
+        """The state_dict of torchvision's own class takes an export of ours."""
+        try:
+            import torchvision
+        except ImportError:
+            self.skipTest("python3-torchvision is not installed")
+        self.write("job.yaml", JOB.replace("[mobile, vgg11], width: 1/16", "resnet18, width: 1").replace("[0, 1]", "0")
+                   .replace("mobile: {mobilenet: v2}", "own: {resnet: 18, stem: imagenet}").replace("resnet18,", "own,")
+                   .replace("epochs: 2", "epochs: 1"))
+        self.run_program("run", "job.yaml", "--quiet")
+        self.checkpoint("export", "job.yaml", "--to", "w.safetensors")
+        self.convert("w.safetensors", "--to", "w.pt")
+        network = torchvision.models.resnet18(num_classes=3)
+        network.load_state_dict(torch.load(self.folder / "w.pt"), strict=True)
+        self.assertIn("resnet18, width 1, 3 classes (stem: imagenet)", self.checkpoint("info", "w.safetensors").stdout)
+
+
+class Converter(harness.Case):
+    def test_the_format(self):
+        generator = np.random.default_rng(1)
+        tensors = {"b": generator.normal(size=(3, 2)), "a": generator.normal(size=5).astype("f4"), "half": np.zeros(3, "f2"),
+                   "n": np.array(7), "none": np.zeros((0, 4), "f4"), "flag": np.array([True, False]), "brain": np.array([16256], "u2")}
+        write_safetensors(self.folder / "t.safetensors", tensors, {"note": "\N{GREEK SMALL LETTER MU}"}, {"brain": "BF16"})
+        again, metadata, dtypes = read_safetensors(self.folder / "t.safetensors")
+        self.assertEqual(results.different(tensors, again), [])
+        self.assertEqual((metadata, dtypes["brain"], dtypes["n"]), ({"note": "\N{GREEK SMALL LETTER MU}"}, "BF16", "I64"))
+        # The program's reader takes it too.
+        shown = self.run_program("checkpoint", "info", "t.safetensors").stdout
+        for line in (r"b +F64 +3 x 2 +48", r"brain +BF16 +1 +2", r"flag +BOOL +2 +2", r"none +F32 +0 x 4 +0", r"half +F16 +3 +6"):
+            self.assertRegex(shown, f"(?m)^{line}$")
+        self.assertEqual(list(self.folder.glob("*.part")), [])
+        with self.assertRaisesRegex(ConvertError, "complex"):
+            write_safetensors(self.folder / "no", {"a": np.zeros(2, "c8")})
+        with self.assertRaisesRegex(ConvertError, "cannot be written: No such file"):
+            write_safetensors(self.folder / "no/such", tensors)
+
+    def test_files_that_are_none(self):
+        for data, words in ((b"", "cut off"), (b"\xff" * 8 + b"{}", "cut off"), (b"\x02" + b"\0" * 7 + b"{x", "no sound"),
+                            (b"\x0f" + b"\0" * 7 + b'{"a":{"b":"c"}}', "no sound")):
+            (self.folder / "bad").write_bytes(data)
+            with self.assertRaisesRegex(ConvertError, words):
+                read_safetensors(self.folder / "bad")
+
+    @unittest.skipIf(torch is None, "python3-torch is not installed")
+    def test_nested(self):
+        state = {"module.fc.weight": torch.arange(6.0).reshape(2, 3), "module.n": torch.tensor(3, dtype=torch.int64),
+                 "module.fc.bias": torch.tensor([1.0, -2.5]).to(torch.bfloat16)}
+        other = {"x": torch.zeros(2)}
+        for number, (checkpoint, key, names) in enumerate((
+                (state, None, ["fc.bias", "fc.weight", "n"]), ({"model_state_dict": state, "ema": other}, None, ["fc.bias", "fc.weight", "n"]),
+                ({"a": {"b": state}, "epoch": 3}, None, ["fc.bias", "fc.weight", "n"]),
+                ({"state_dict": state, "ema": other}, "ema", ["x"]))):
+            torch.save(checkpoint, self.folder / f"{number}.pt")
+            convert_checkpoint.convert(self.folder / f"{number}.pt", self.folder / f"{number}.safetensors", key)
+            arrays, _, dtypes = read_safetensors(self.folder / f"{number}.safetensors")
+            self.assertEqual(sorted(arrays), names)
+            if "n" in names:
+                self.assertEqual((arrays["n"].shape, int(arrays["n"]), dtypes["fc.bias"]), ((), 3, "BF16"))
+                np.testing.assert_array_equal(arrays["fc.bias"], np.array([0x3f80, 0xc020], "u2"))
+        torch.save({"one": other, "two": state}, self.folder / "two.pt")
+        with self.assertRaisesRegex(ConvertError, "several state_dicts are in it; --key must say which: one, two"):
+            convert_checkpoint.convert(self.folder / "two.pt", self.folder / "no.safetensors")
+        with self.assertRaisesRegex(ConvertError, "there is no state_dict under three"):
+            convert_checkpoint.convert(self.folder / "two.pt", self.folder / "no.safetensors", "three")
+        torch.save({"epoch": 3}, self.folder / "empty.pt")
+        with self.assertRaisesRegex(ConvertError, "no state_dict is in it"):
+            convert_checkpoint.convert(self.folder / "empty.pt", self.folder / "no.safetensors")
+
+    @unittest.skipIf(torch is None, "python3-torch is not installed")
+    def test_files_that_bring_code(self):
+        torch.save(pathlib.PurePosixPath("x"), self.folder / "code.pt")
+        with self.assertRaisesRegex(ConvertError, "holds more than weights .*--trust"):
+            convert_checkpoint.convert(self.folder / "code.pt", self.folder / "no.safetensors")
+        (self.folder / "cut.pt").write_bytes(b"PK\x03\x04 cut")
+        with self.assertRaises(ConvertError):
+            convert_checkpoint.convert(self.folder / "cut.pt", self.folder / "no.safetensors")
+        self.assertFalse((self.folder / "no.safetensors").exists())
+
+
+if __name__ == "__main__":
+    harness.main()
