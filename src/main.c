@@ -18,6 +18,8 @@ static const command_t commands[] = {
     {"status", es_cli_status, "JOB", "which points are complete, diverged or missing"},
     {"merge", es_cli_merge, "JOB --to FILE.h5", "all results of a job in one file"},
     {"show", es_cli_show, "FILE.h5", "what a result file holds, as a table, csv or json"},
+    {"report", es_cli_report_command, "FILE.h5 --to FOLDER",
+     "figures, tables and findings of a merged file, as one page"},
     {"data", es_cli_data, "info|pack|synth",
      "what a dataset holds; JPEG and PNG files, or images made here, as one file"},
     {"checkpoint", es_cli_checkpoint, "info|export|import", "look at weights and exchange them with PyTorch"},

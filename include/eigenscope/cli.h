@@ -110,6 +110,7 @@ int es_cli_run(int argc, char **argv); /* the only command here that calls MPI_I
 int es_cli_status(int argc, char **argv);
 int es_cli_show(int argc, char **argv);
 int es_cli_merge(int argc, char **argv);
+int es_cli_report_command(int argc, char **argv); /* becomes a Python process */
 int es_cli_data(int argc, char **argv);
 int es_cli_checkpoint(int argc, char **argv);
 int es_cli_version(int argc, char **argv);

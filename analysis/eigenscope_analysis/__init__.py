@@ -1,0 +1,17 @@
+"""From the results of eigenscope to figures, tables and findings. Reads HDF5 through its schema only: no MPI, no program.
+
+    import eigenscope_analysis as es
+    r = es.open("all.h5")           # xarray.Dataset, read when used
+    t = es.to_frame(r)              # pandas: a row for each point, split, epoch, layer and delta
+    python3 -m eigenscope_analysis report all.h5 --to report/
+"""
+__version__ = "0.1.0"
+__all__ = ["SchemaError", "open", "to_frame", "__version__"]
+
+
+def __getattr__(name):
+    """What needs other packages is imported when it is asked for, so that the command line can say which is missing."""
+    if name not in ("SchemaError", "open", "to_frame"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import files
+    return getattr(files, name)

@@ -1,0 +1,82 @@
+"""python3 -m eigenscope_analysis report SWEEP.h5 --to report/, compare A.h5 B.h5, from-phdlab config.json"""
+import argparse
+import sys
+
+NEEDED = {"h5py": "python3-h5py", "h5netcdf": "python3-h5netcdf", "jinja2": "python3-jinja2", "matplotlib": "python3-matplotlib",
+          "numpy": "python3-numpy", "pandas": "python3-pandas", "xarray": "python3-xarray"}
+
+
+def report(options):
+    from . import report as module
+    print(f"wrote {module.write(options.sweep, options.to)}")
+    return 0
+
+
+def compare(options):
+    from . import compare as module
+    return module.run(options.a, options.b, rtol=options.rtol, atol=options.atol, point=options.point, to=options.to)
+
+
+def from_phdlab(options):
+    from . import phdlab
+    text = phdlab.convert(options.config)
+    if options.to is None:
+        sys.stdout.write(text)
+    else:
+        phdlab.save(options.to, text)
+    return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong usage is exit code 1, as of the program."""
+
+    def error(self, message):
+        print(f"eigenscope_analysis: {message}; usage: {' '.join(self.format_usage().split()[1:])}", file=sys.stderr)
+        sys.exit(1)
+
+
+def parser():
+    top = Parser(prog="eigenscope_analysis", description="From results of eigenscope to figures, tables and findings.")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    p = commands.add_parser("report", help="figures, tables and findings of a merged sweep, as one page",
+                            description="Writes REPORT/index.html, figures/*.svg and *.png, tables/*.csv.")
+    p.add_argument("sweep", metavar="SWEEP.h5", help="what `eigenscope merge` wrote, or the file of one point")
+    p.add_argument("--to", metavar="FOLDER", required=True, help="where to; files of an earlier report are replaced")
+    p.set_defaults(run=report)
+    p = commands.add_parser("compare", help="what differs between two result files beyond a tolerance",
+                            description="Exit code: 0 nothing beyond the tolerance, 2 something, 1 the files cannot be compared.")
+    p.add_argument("a", metavar="A", help="a merged sweep or the file of one point")
+    p.add_argument("b", metavar="B", help="another, or the CSV that delve wrote")
+    p.add_argument("--rtol", type=float, default=1e-6, help="relative tolerance (default %(default)g)")
+    p.add_argument("--atol", type=float, default=1e-9, help="absolute tolerance (default %(default)g)")
+    p.add_argument("--point", type=int, help="the point of a sweep that a CSV of delve is compared with")
+    p.add_argument("--to", metavar="FILE.csv", help="the table as CSV")
+    p.set_defaults(run=compare)
+    p = commands.add_parser("from-phdlab", help="the job file for a config.json of the authors' phd-lab")
+    p.add_argument("config", metavar="config.json")
+    p.add_argument("--to", metavar="JOB.yaml", help="default: standard output")
+    p.set_defaults(run=from_phdlab)
+    return top
+
+
+def main(arguments=None):
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except ModuleNotFoundError as error:
+        name = (error.name or "").split(".")[0]
+        if name not in NEEDED:
+            raise
+        print(f"eigenscope_analysis: Python's {name} is missing; install it ({NEEDED[name]} in Debian, {name} elsewhere)",
+              file=sys.stderr)
+    except ValueError as error:  # SchemaError among them: sentences for the user
+        if type(error).__module__ == "builtins":
+            raise
+        print(f"eigenscope_analysis: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"eigenscope_analysis: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""What differs between two results: of two machines, two rank counts, two versions; or of delve and eigenscope."""
+import contextlib
+import pathlib
+import re
+
+import numpy as np
+import pandas as pd
+import xarray
+
+from .files import SchemaError, as_sweep, open as open_file
+
+OF_THE_RUN = {"seconds", "elapsed_seconds", "ranks_per_point", "started", "host"}  # what no two runs share
+PROVENANCE = ("version", "revision", "compiler", "build", "mpi", "hdf5", "blas", "onednn", "train_mode")
+BLOCK = 32  # points at a time
+SAME, DIFFERENT = 0, 2
+
+
+def run(a, b, rtol=1e-6, atol=1e-9, point=None, to=None):
+    """Prints what differs; 0 when nothing does beyond the tolerance, else 2."""
+    with contextlib.ExitStack() as stack:
+        if is_csv(a) and is_csv(b):
+            raise SchemaError(f"{a}, {b}: one of the two must be a result of eigenscope")
+        if is_csv(a) or is_csv(b):
+            csv, file = (a, b) if is_csv(a) else (b, a)
+            table, notes = compare_delve(as_sweep(stack.enter_context(open_file(file))), csv, rtol, atol, point)
+        else:
+            table, notes = compare_results(*(as_sweep(stack.enter_context(open_file(path))) for path in (a, b)), rtol, atol)
+    for note in notes:
+        print(note)
+    differing = table[(table["beyond"] > 0) | (table["one_unknown"] > 0)]
+    compared = int(table["compared"].sum())
+    if len(differing):
+        print(differing.to_string(index=False, float_format=lambda x: f"{x:.3g}"))
+    print(f"{int(differing['beyond'].sum())} of {compared} numbers in {len(table)} variables differ beyond {rtol:g} relative or "
+          f"{atol:g} absolute; {int(differing['one_unknown'].sum())} are known on one side only")
+    if to is not None:
+        table.to_csv(to, index=False)
+    return DIFFERENT if len(differing) or compared == 0 else SAME
+
+
+def is_csv(path):
+    return pathlib.Path(path).suffix.lower() == ".csv"
+
+
+class Tally:
+    """Differences of one variable, block by block."""
+
+    def __init__(self, name, rtol, atol):
+        self.name, self.rtol, self.atol = name, rtol, atol
+        self.compared = self.beyond = self.one_unknown = 0
+        self.largest, self.relative, self.where = 0.0, 0.0, ""
+
+    def add(self, a, b, place):
+        """a, b: arrays of one shape; place(index) names an element."""
+        known = np.isfinite(a) & np.isfinite(b)
+        same = (a == b) | (np.isnan(a) & np.isnan(b))  # infinities too
+        with np.errstate(invalid="ignore"):
+            distance = np.where(known, np.abs(a - b), 0)
+            scale = np.where(known, np.maximum(np.abs(a), np.abs(b)), 0)
+        beyond = known & (distance > self.atol + self.rtol * scale)
+        self.compared += int(known.sum())
+        self.one_unknown += int((~known & ~same).sum())
+        self.beyond += int(beyond.sum())
+        ratio = np.divide(distance, scale, out=np.zeros_like(distance), where=scale > 0)
+        self.relative = max(self.relative, float(ratio.max(initial=0)))
+        if distance.size and distance.max() > self.largest:
+            at = np.unravel_index(distance.argmax(), distance.shape)
+            self.largest, self.where = float(distance[at]), place(at)
+
+    def row(self):
+        return {"variable": self.name, "compared": self.compared, "beyond": self.beyond, "one_unknown": self.one_unknown,
+                "largest": self.largest, "largest_relative": self.relative, "largest_at": self.where}
+
+
+# ---- two results ----
+
+def compare_results(a, b, rtol, atol):
+    ids_a, ids_b = ([str(i) for i in side["point_id"].values] for side in (a, b))
+    common = [i for i in ids_a if i in set(ids_b)]
+    notes = [f"points only in {'A' if side is a else 'B'}: {', '.join(only[:8])}{' …' if len(only) > 8 else ''}"
+             for side, only in ((a, [i for i in ids_a if i not in set(ids_b)]), (b, [i for i in ids_b if i not in set(ids_a)])) if only]
+    if not common:
+        raise SchemaError("the two files share no point: point_id, a hash of what changes a point's numbers, is never the same")
+    notes += [f"{name}: {a.attrs[name]} | {b.attrs[name]}" for name in PROVENANCE
+              if name in a.attrs and name in b.attrs and str(a.attrs[name]) != str(b.attrs[name])]
+    rows_a, rows_b = ([ids.index(i) for i in common] for ids in (ids_a, ids_b))
+    a, b = a.isel(point=rows_a), b.isel(point=rows_b)
+    own, other = np.asarray(a["layer_name"].values), np.asarray(b["layer_name"].values)
+    if own.shape != other.shape or (own != other).any():
+        raise SchemaError("the two files do not hold the same layers: layer_name differs")
+    names = [n for n in a.data_vars if n in b.data_vars and n not in OF_THE_RUN and a[n].dtype.kind in "fiu"]
+    only = sorted((set(a.data_vars) ^ set(b.data_vars)) - OF_THE_RUN)
+    if only:
+        notes.append(f"variables in one file only: {', '.join(only)}")
+    rows = [tally(name, a[name], b[name], common, rtol, atol).row() for name in names]
+    return pd.DataFrame(rows), notes
+
+
+def tally(name, a, b, ids, rtol, atol):
+    """One variable over the coordinates that both have, a block of points at a time."""
+    counted = Tally(name, rtol, atol)
+    a, b = xarray.align(a.reset_coords(drop=True), b.reset_coords(drop=True), join="inner", exclude=["point"])
+    if "point" not in a.dims:
+        counted.add(np.asarray(a.values, float), np.asarray(b.values, float), str)
+        return counted
+    a, b = a.transpose("point", ...), b.transpose("point", ...)
+    for start in range(0, len(ids), BLOCK):
+        block = slice(start, start + BLOCK)
+
+        def place(at, start=start):
+            rest = ", ".join(f"{d} {a[d].values[i] if d in a.coords else i}" for d, i in zip(a.dims[1:], at[1:]))
+            return f"point {ids[start + at[0]]}" + (f", {rest}" if rest else "")
+        counted.add(np.asarray(a[block].values, float), np.asarray(b[block].values, float), place)
+    return counted
+
+
+# ---- delve ----
+
+COLUMN = re.compile(r"^(train|eval)-(saturation|intrinsic-dimensionality)_(.+)$")
+VARIABLES = {"saturation": "saturation", "intrinsic-dimensionality": "intrinsic_dimension"}
+
+
+def read_delve(path):
+    """{(split, variable, layer): values by epoch} of the CSV that delve's CSVWriter leaves: one row an epoch, columns as
+    train-saturation_features-0."""
+    try:
+        table = pd.read_csv(path, sep=None, engine="python")
+    except (OSError, ValueError) as error:
+        raise SchemaError(f"{path}: cannot be read as delve's CSV: {error}") from error
+    found = {}
+    for column in table.columns:
+        match = COLUMN.match(str(column))
+        if match:
+            split, variable, layer = match.groups()
+            found[split, VARIABLES[variable], layer.replace("-", ".")] = pd.to_numeric(table[column], errors="coerce").to_numpy()
+    if not found:
+        raise SchemaError(f"{path}: has no columns as train-saturation_features-0, which delve writes")
+    return found
+
+
+def compare_delve(sweep, csv, rtol, atol, point):
+    columns = read_delve(csv)
+    points = [int(p) for p in sweep["point"].values]
+    if point is None and len(points) > 1:
+        raise SchemaError(f"{csv}: is one training; say with --point which of the {len(points)} points to compare it with")
+    if point is not None and point not in points:
+        raise SchemaError(f"there is no point {point}; points are {points[0]} to {points[-1]}")
+    one = sweep.isel(point=points.index(point) if point is not None else 0)
+    if "epoch" not in one.dims or not (one["epoch"] > 0).any():
+        raise SchemaError("the result holds no epochs of training")
+    layers = [str(n) for n in np.atleast_1d(one["layer_name"].values)]
+    deltas = np.atleast_1d(one["delta"].values)
+    if not np.isclose(deltas, 0.99).any():
+        raise SchemaError("the result was not measured at delta 0.99, which is delve's threshold")
+    at_delta = int(np.flatnonzero(np.isclose(deltas, 0.99))[0])
+    notes, rows = [], {}
+    absent = sorted({layer for _, _, layer in columns if layer not in layers})
+    if absent:
+        notes.append(f"layers only in delve's CSV: {', '.join(absent)}")
+    if "convention: delve" not in str(sweep.attrs.get("job", "")):
+        notes.append("the result counts components by its own convention; measure.convention: delve counts as delve does")
+    for (split, variable, layer), values in columns.items():
+        if layer not in layers or split not in one["split"].values:
+            continue
+        mine = one[variable].sel(split=split).isel(layer=layers.index(layer), delta=at_delta)
+        mine = mine.sel(epoch=[e for e in one["epoch"].values if e > 0])
+        n = min(len(values), mine.sizes["epoch"])
+        counted = rows.setdefault((split, variable), Tally(f"{split} {variable}", rtol, atol))
+        counted.add(np.asarray(mine.values[:n], float), values[:n].astype(float), lambda at: f"layer {layer}, epoch {at[0] + 1}")
+    if not rows:
+        raise SchemaError(f"{csv}: shares no layer and split with the result; its layers are {', '.join(layers)}")
+    return pd.DataFrame([r.row() for r in rows.values()]), notes

@@ -1,0 +1,77 @@
+"""The evolution: layers and epochs as a heat map, of saturation and of the overlap with the last eigenspace."""
+import numpy as np
+
+from ..findings import mean_known
+from ..sweep import spread_evenly
+from . import style
+
+MOST = 12
+
+
+def heat_maps(sweep, shown, values, label, cmap, top):
+    """One panel for each network of values(network) -> (epoch, layer) in percent."""
+    columns = 2 if len(shown) in (2, 4) else 3
+    figure, axes = style.panels(len(shown), columns, 2.9)
+    image = None
+    for axis, network in zip(axes, shown):
+        grid = values(network)
+        measured = np.flatnonzero(np.isfinite(grid).any(axis=1))
+        names = network.names()
+        axis.grid(False)
+        if len(measured):
+            image = axis.pcolormesh(np.arange(len(measured) + 1) - 0.5, np.arange(len(names) + 1) - 0.5,
+                                    np.ma.masked_invalid(grid[measured].T), cmap=cmap, vmin=0, vmax=top)
+        axis.set_facecolor("#eeeeee")
+        axis.invert_yaxis()
+        style.layer_ticks(axis, names, 22, along_y=True)
+        step = max(1, -(-len(measured) // 10))
+        axis.set_xticks(range(0, len(measured), step), [str(sweep.epochs[i]) for i in measured[::step]])
+        axis.set_title(f"{network.label + chr(10) if network.label else ''}{network.seeds}", fontsize=8.5)
+        border = network.border_at()
+        if border is not None:
+            axis.axhline(border - 0.5, color="white", linewidth=2)
+            axis.axhline(border - 0.5, color=style.INK, linestyle=":", linewidth=1.4)
+    for axis in axes[-columns:]:
+        axis.set_xlabel("epoch (0: as initialised)" if sweep.epochs[0] == 0 else "epoch")
+    figure.colorbar(image, ax=axes, label=label, location="bottom", shrink=0.5, aspect=40)
+    return figure
+
+
+def over_seeds(network, values):
+    """(point, epoch, layer) -> the mean over the network's seeds, of its layers, in percent."""
+    return 100 * mean_known(values[network.rows][:, :, network.layers])
+
+
+def need_epochs(sweep, values):
+    if not sweep.networks:
+        raise style.Nothing("no point is complete")
+    if np.isfinite(values).any(axis=2).sum(axis=1).max() < 2:
+        raise style.Nothing("one epoch was measured, so there is no evolution")
+
+
+def draw_saturation(sweep):
+    need_epochs(sweep, sweep.saturation)
+    shown = spread_evenly(sweep.networks, MOST)
+    figure = heat_maps(sweep, shown, lambda network: over_seeds(network, sweep.saturation), "saturation (%)", "viridis", 100)
+    caption = (f"Saturation of each layer over the measured epochs ({sweep.split} split, δ = {sweep.delta:g}), mean over seeds. "
+               "Layers run from the image (top) to the output (bottom); dotted: above the border layer. Grey: not measured.")
+    return figure, caption + style.shown_of(shown, sweep.networks)
+
+
+def draw_overlap(sweep):
+    if "eigenspace_overlap" not in sweep.data:
+        raise style.Nothing("eigenspaces were not followed (measure.eigenspace: true)")
+    reference = [str(r) for r in sweep.data["reference"].values].index("last")
+    overlap = sweep.values("eigenspace_overlap", reference=reference, split=sweep.split_at, delta=sweep.delta_at)
+    if not np.isfinite(overlap).any():
+        raise style.Nothing("no overlap of eigenspaces was measured")
+    need_epochs(sweep, overlap)
+    shown = spread_evenly(sweep.networks, MOST)
+    figure = heat_maps(sweep, shown, lambda network: over_seeds(network, overlap), "overlap with the last epoch (%)", "cividis", 100)
+    caption = (f"Overlap of each layer's leading eigenspace (δ = {sweep.delta:g}, {sweep.split} split) with that of the last measured "
+               "epoch, mean over seeds: 100 % is the same space, the last column by definition.")
+    return figure, caption + style.shown_of(shown, sweep.networks)
+
+
+SATURATION = style.Plot("evolution-saturation", "Evolution of saturation", draw_saturation)
+OVERLAP = style.Plot("evolution-overlap", "Evolution of eigenspaces", draw_overlap)

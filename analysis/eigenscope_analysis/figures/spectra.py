@@ -1,0 +1,71 @@
+"""Eigenvalue spectra, layer by layer, over the epochs."""
+import numpy as np
+
+from ..sweep import spread_evenly
+from . import style
+
+MOST_NETWORKS, MOST_LAYERS, MOST_EPOCHS = 3, 6, 6
+FLOOR = 1e-8
+
+
+def spectrum(sweep, point):
+    """(epoch, layer, component) of one point, as shares of the layer's variance: the only spectra that are read."""
+    values = np.asarray(sweep.data["eigenvalues"].isel(point=point, split=sweep.split_at).values, float)
+    total = np.nansum(values, axis=-1, keepdims=True)
+    return np.divide(values, total, out=np.full_like(values, np.nan), where=total > 0)
+
+
+def draw_layer(axis, sweep, shares, point, layer, epochs, colours):
+    for epoch, colour in zip(epochs, colours):
+        values = shares[epoch, layer]
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue
+        ranks = np.arange(1, len(values) + 1)
+        axis.plot(ranks, np.where(values > FLOOR, values, np.nan), color=colour, linewidth=1.3)
+        saturation = sweep.saturation[point, epoch, layer]
+        k = int(round(saturation * len(values))) if np.isfinite(saturation) else 0
+        if k:
+            axis.plot(k, values[k - 1], "o", color=colour, markeredgecolor="white", markersize=5.5)
+    axis.set_yscale("log")
+    axis.set_xscale("log")
+    axis.minorticks_off()
+
+
+def draw(sweep):
+    if "eigenvalues" not in sweep.data:
+        raise style.Nothing("the file holds no eigenvalues (merged with --no-spectra)")
+    if not sweep.networks:
+        raise style.Nothing("no point is complete")
+    shown = spread_evenly(sweep.networks, MOST_NETWORKS)
+    layers = [spread_evenly(list(n.layers[~sweep.output[n.first][n.layers]]) or list(n.layers), MOST_LAYERS) for n in shown]
+    columns = max(map(len, layers))
+    figure, axes = style.plt.subplots(len(shown), columns, figsize=(style.WIDE, 2.2 * len(shown) + 0.5), squeeze=False, sharey=True,
+                                      layout="constrained")
+    drawn = False
+    measured = np.flatnonzero(np.isfinite(sweep.saturation[[n.first for n in shown]]).any(axis=(0, 2)))
+    chosen = spread_evenly(list(measured), MOST_EPOCHS)
+    colours = style.along(len(chosen))
+    for row, network, own in zip(axes, shown, layers):
+        shares = spectrum(sweep, network.first)
+        drawn = drawn or bool(np.isfinite(shares).any())
+        for axis, layer in zip(row, own):
+            draw_layer(axis, sweep, shares, network.first, layer, chosen, colours)
+            axis.set_title(sweep.layer_names[network.first][layer], fontsize=8)
+        for axis in row[len(own):]:
+            axis.set_visible(False)
+        row[0].set_ylabel((network.label or "the network").replace(", ", "\n") + "\n\nshare of the variance", fontsize=7.5)
+    if not drawn:
+        style.plt.close(figure)
+        raise style.Nothing("no eigenvalues were measured")
+    for axis in axes[-1]:
+        axis.set_xlabel("component", fontsize=8)
+    handles = [style.plt.Line2D([], [], color=c, label=f"epoch {sweep.epochs[e]}") for e, c in zip(chosen, colours)]
+    figure.legend(handles=handles, loc="upper center", ncols=len(handles), bbox_to_anchor=(0.5, 1.0))
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
+    caption = (f"Eigenvalues of the covariance as shares of the layer's variance, both axes logarithmic ({sweep.split} split; one seed "
+               f"of each network; shares below {FLOOR:g} are cut off). Circles: the components that reach δ = {sweep.delta:g}.")
+    return figure, caption + style.shown_of(shown, sweep.networks)
+
+
+EIGENVALUES = style.Plot("spectra", "Eigenvalue spectra", draw)

@@ -1,0 +1,76 @@
+"""How figures look: for print, and for all eyes. Ordered things are coloured along cividis or viridis, unordered ones by Okabe
+and Ito's palette, and nothing is told by colour alone."""
+import collections
+import math
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
+MARKERS = "osD^vP*X<>"
+LINES = ("-", "--", "-.", ":")
+INK, GREY, PALE = "#222222", "#777777", "#dddddd"
+WIDE = 11.0  # inches: the width of every figure
+
+RC = {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8,
+      "legend.fontsize": 8, "legend.frameon": False, "axes.edgecolor": GREY, "axes.labelcolor": INK, "text.color": INK,
+      "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+      "grid.color": PALE, "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.6, "lines.markersize": 4,
+      "figure.dpi": 100, "savefig.dpi": 150, "svg.fonttype": "path", "axes.unicode_minus": True, "font.family": "DejaVu Sans"}
+
+# What the page shows: draw(sweep) gives the figure and its caption.
+Plot = collections.namedtuple("Plot", "name title draw")
+
+
+class Nothing(Exception):
+    """There is nothing to show, and why."""
+
+
+def along(n, name="viridis"):
+    """n colours along a colour map, light end left out, as it is lost on paper."""
+    return [plt.get_cmap(name)(x) for x in (np.linspace(0, 0.85, n) if n > 1 else [0.35])]
+
+
+def panels(n, columns, height, width=WIDE, **options):
+    """A figure of n panels, at most `columns` in a row: (figure, list of axes)."""
+    columns = min(columns, n)
+    rows = math.ceil(n / columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(width * min(1, (columns + 0.4) / 3), height * rows), squeeze=False,
+                                layout="constrained", **options)
+    flat = list(axes.flat)
+    for unused in flat[n:]:
+        unused.set_visible(False)
+    return figure, flat[:n]
+
+
+def layer_ticks(axis, names, most=20, along_y=False):
+    """Names of layers along an axis, every so many of them where they are many."""
+    step = max(1, math.ceil(len(names) / most))
+    at = range(0, len(names), step)
+    if along_y:
+        axis.set_yticks(at, [names[i] for i in at], fontsize=6.5)
+    else:
+        axis.set_xticks(at, [names[i] for i in at], rotation=60, ha="right", rotation_mode="anchor", fontsize=6.5)
+
+
+def epoch_axis(axis, epochs):
+    axis.set_xlabel("epoch (0: as initialised)" if len(epochs) and min(epochs) == 0 else "epoch")
+    axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=8))
+
+
+def interval_bounds(values):
+    """Of (seeds, …): mean, and the lowest and highest seed; NaN where no seed has a number."""
+    known = np.isfinite(values).any(axis=0)
+    bounds = np.full((3, *values.shape[1:]), np.nan)
+    chosen = values[:, known]
+    if chosen.size:
+        bounds[:, known] = np.nanmean(chosen, axis=0), np.nanmin(chosen, axis=0), np.nanmax(chosen, axis=0)
+    return bounds
+
+
+def shown_of(shown, networks, what="networks"):
+    """What a caption says where not all are drawn."""
+    return "" if len(shown) == len(networks) else f" {len(shown)} of {len(networks)} {what} are drawn, evenly chosen."

@@ -1,0 +1,84 @@
+"""Result files as xarray and pandas see them: a merged sweep, or the file of one point."""
+import os
+
+import xarray
+
+SCHEMA, SCHEMA_VERSION = "eigenscope", 1
+TIDY = ("point", "split", "epoch", "layer", "delta")  # dimensions of a tidy table
+
+
+class SchemaError(ValueError):
+    """A file that is no result of eigenscope, in one sentence."""
+
+
+def open(path):
+    """The xarray.Dataset of a merged sweep (leading dimension `point`) or of one point.
+
+    Nothing but coordinates is read before it is used. What was not measured is NaN. Close it, or use it in `with`.
+    """
+    if not os.path.exists(path):
+        raise SchemaError(f"{path}: there is no such file; `eigenscope merge` writes one for a whole job")
+    if os.path.isdir(path):
+        raise SchemaError(f"{path}: is a folder; merge its results first: eigenscope merge JOB --to all.h5")
+    try:
+        dataset = xarray.open_dataset(path, engine="h5netcdf")
+    except Exception as error:  # h5py, h5netcdf and xarray each have errors of their own for what is no such file
+        raise SchemaError(f"{path}: cannot be read as a result of eigenscope: {error}") from error
+    schema, version = dataset.attrs.get("schema"), dataset.attrs.get("schema_version")
+    if schema == SCHEMA and version == SCHEMA_VERSION:
+        return dataset
+    dataset.close()
+    if schema != SCHEMA:
+        raise SchemaError(f"{path}: is an HDF5 file, but no result of eigenscope: the attribute schema is {schema!r}")
+    raise SchemaError(f"{path}: has schema version {version}, and this program reads {SCHEMA_VERSION}")
+
+
+def axes(dataset):
+    """Names of the axes of the grid, in the order of the job."""
+    return str(dataset.attrs.get("axes", "")).split()
+
+
+def as_sweep(dataset):
+    """A dataset with the leading dimension `point`; the file of one point becomes a sweep of one. Eigenvectors are left
+    out there, so that what is read stays small."""
+    if "point" in dataset.dims:
+        return dataset
+    dataset = dataset.drop_vars("eigenvectors", errors="ignore")
+    names = dataset["layer"].values
+    one = dataset.assign_coords(layer=range(len(names))).expand_dims("point")
+    if "layer_or_all" in dataset.dims:
+        one = one.assign_coords(layer_or_all=range(-1, len(names)))
+    own = [*axes(dataset), "point_id", "outcome", "reason"]
+    words = {name: ("point", [dataset.attrs[name]]) for name in own if name in dataset.attrs}
+    return one.assign_coords(point=[0], layer_name=(("point", "layer"), [names]), **words)
+
+
+def to_frame(dataset, variables=None):
+    """A tidy table: one row for each point, split, epoch, layer and delta, with the axes of the grid beside the numbers.
+
+    `dataset` is what open() gives, or a path. `variables` chooses columns; by default everything over no other dimensions
+    than these, so spectra, probes and what is told for each class are left out. Rows without any number of their own are
+    left out.
+    """
+    if not isinstance(dataset, xarray.Dataset):
+        with open(dataset) as opened:
+            return to_frame(opened, variables)
+    sweep = as_sweep(dataset)
+    fitting = [name for name, v in sweep.data_vars.items() if set(v.dims) <= set(TIDY)]
+    unknown = sorted(set(variables or []) - set(fitting))
+    if unknown:
+        raise SchemaError(f"{', '.join(unknown)}: no variable over {', '.join(TIDY)} in this file; there are: "
+                          f"{', '.join(fitting)}")
+    chosen = list(variables) if variables else fitting
+    measured = [name for name in chosen if sweep[name].dtype.kind == "f" and {"split", "epoch"} <= set(sweep[name].dims)]
+    dimensions = {d for name in chosen for d in sweep[name].dims} | {"point"}
+    beside = [name for name in (*axes(dataset), "layer_name") if name in sweep.coords and set(sweep[name].dims) <= dimensions]
+    table = sweep[chosen].reset_coords()[[*chosen, *beside]]
+    order = [dimension for dimension in TIDY if dimension in table.dims]
+    frame = table.to_dataframe(dim_order=order).reset_index()
+    if measured:
+        frame = frame.dropna(subset=measured, how="all")
+    for name in frame.columns:
+        if frame[name].dtype == object:
+            frame[name] = frame[name].astype("category")
+    return frame[[c for c in (*beside, *order, *chosen) if c in frame]].reset_index(drop=True)

@@ -1,0 +1,224 @@
+"""A sweep as figures and findings look at it: points as a table, networks as points that differ only in their seed."""
+import fractions
+
+import numpy as np
+import pandas as pd
+
+from .files import as_sweep, axes
+
+EXCLUDED = 1 | 2 | 4  # flags dead, undersampled, nonfinite: left out of means over layers
+HEADLINE_DELTA = 0.99
+
+
+def width_text(width):
+    return str(fractions.Fraction(float(width)).limit_denominator(64))
+
+
+def value_text(axis, value):
+    """One value of an axis as people say it: "width 1/8", "10 classes", "vgg11"."""
+    if axis == "width":
+        return f"width {width_text(value)}"
+    if axis == "classes":
+        return f"{int(value)} classes"
+    if axis == "resolution":
+        return f"{int(value)} px"
+    if isinstance(value, str):
+        return value if axis in ("dataset", "model") else f"{axis} {value}"
+    return f"{axis} {value:g}"
+
+
+class Sweep:
+    """What is read of a file once; spectra stay on the disk until a figure asks for a point."""
+
+    def __init__(self, dataset):
+        self.data = as_sweep(dataset)
+        self.attributes = dict(dataset.attrs)
+        self.axes = [a for a in axes(dataset) if a in self.data.coords]
+        self.deltas = np.atleast_1d(self.data["delta"].values)
+        at = np.flatnonzero(np.isclose(self.deltas, HEADLINE_DELTA))
+        self.delta_at = int(at[0]) if len(at) else 0
+        self.delta = float(self.deltas[self.delta_at])
+        self.epochs = self.data["epoch"].values
+        self.splits = [str(s) for s in self.data["split"].values]
+        self.split = self._measured_split()
+        self.split_at = self.splits.index(self.split)
+        self._read_layers()
+        self._read_points()
+
+    # ---- reading ----
+
+    def _measured_split(self):
+        saturation = self.data["saturation"].isel(delta=self.delta_at)
+        for split in ("eval", "train"):
+            if split in self.splits and bool(saturation.sel(split=split).notnull().any()):
+                return split
+        return self.splits[0]
+
+    def values(self, name, **at):
+        """A variable as float64, or None when the file lacks it."""
+        if name not in self.data:
+            return None
+        return np.asarray(self.data[name].isel(**at).values, float)
+
+    def _read_layers(self):
+        self.layer_names = np.asarray(self.data["layer_name"].values).astype(str)
+        self.layer_width = self.values("layer_width")
+        self.output = self.values("layer_output") == 1
+        self.border = self.values("layer_border") == 1
+        tail = self.values("layer_tail")
+        self.tail = np.full(self.output.shape, np.nan) if tail is None else np.where(tail == 255, np.nan, tail)
+        self.saturation = self.values("saturation", split=self.split_at, delta=self.delta_at)  # (point, epoch, layer)
+        flags = np.nan_to_num(self.values("flags", split=self.split_at)).astype(int)
+        self.counted = np.isfinite(self.saturation) & ((flags & EXCLUDED) == 0) & ~self.output[:, None, :]
+
+    def _read_points(self):
+        n = self.saturation.shape[0]
+        table = pd.DataFrame({"point": self.data["point"].values})
+        for name in ("point_id", *self.axes, "outcome", "reason"):
+            table[name] = self.data[name].values if name in self.data.coords else self.attributes.get(name, "")
+        measured = np.isfinite(self.saturation).any(axis=2)
+        self.last_at = np.where(measured.any(axis=1), measured.shape[1] - 1 - measured[:, ::-1].argmax(axis=1), -1)
+        table["epochs"] = np.where(self.last_at >= 0, self.epochs[self.last_at], -1)
+        self.mean_saturation = self.mean_over_layers()  # (point, epoch)
+        rows = np.arange(n)
+        table["accuracy"] = self._of_eval("accuracy")
+        table["loss"] = self._of_eval("loss")
+        table["saturation"] = self.mean_saturation[rows, self.last_at]
+        table["saturation_without_tail"] = self._without(self.tail == 1, np.isfinite(self.tail).any(axis=1))
+        behind = np.cumsum(self.border, axis=1) > 0
+        table["saturation_before_border"] = self._without(behind, np.full(n, True))
+        inner = (self.layer_names != "") & ~self.output
+        known = np.isfinite(self.tail) & inner
+        share = np.where(known.any(axis=1), ((self.tail == 1) & known).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
+        table["tail_share"] = share
+        table["stable_epoch"] = self._stable_epochs()
+        table["complete"] = (table["outcome"] == "complete") & (self.last_at >= 0)
+        self.points = table
+        self.varying = [a for a in self.axes if table[a].astype(str).nunique() > 1]
+        self.keys = [a for a in self.axes if a != "seed"]  # what makes a network
+        self._find_networks()
+
+    def _of_eval(self, name):
+        """Of the eval split at the last epoch that has it, else NaN."""
+        values = self.values(name)
+        at = self.splits.index("eval") if "eval" in self.splits else 0
+        return last_finite(values[:, at])
+
+    def mean_over_layers(self, left_out=None):
+        """Mean saturation (point, epoch) over the layers that count, without those of a mask (point, layer)."""
+        counted = self.counted if left_out is None else self.counted & ~left_out[:, None, :]
+        number = counted.sum(axis=2)
+        total = np.where(counted, self.saturation, 0).sum(axis=2)
+        return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+    def _without(self, left_out, known):
+        mean = self.mean_over_layers(left_out)[np.arange(len(known)), self.last_at]
+        return np.where(known, mean, np.nan)
+
+    def _stable_epochs(self):
+        """The first measured epoch from which the correlation with the last stays at 0.95 or above; NaN where it does so
+        only at the last epoch itself, or is not known."""
+        self.stability = None
+        if "stability_pearson" not in self.data:
+            return np.nan
+        reference = [str(r) for r in self.data["reference"].values].index("last")
+        self.stability = self.values("stability_pearson", reference=reference, split=self.split_at, delta=self.delta_at)
+        found = np.full(len(self.stability), np.nan)
+        for i, row in enumerate(self.stability):
+            known = np.flatnonzero(np.isfinite(row))
+            known = known[known != self.last_at[i]]
+            low = known[row[known] < STABLE]
+            after = known[known > low[-1]] if len(low) else known
+            if len(after):
+                found[i] = self.epochs[after[0]]
+        return found
+
+    # ---- networks ----
+
+    def _find_networks(self):
+        table = self.points[self.points["complete"]]
+        self.networks = []
+        keys = self.keys or ["point"]
+        for key, rows in table.groupby(keys, sort=False, dropna=False):
+            key = key if isinstance(key, tuple) else (key,)
+            self.networks.append(Network(self, dict(zip(keys, key)), rows.index.to_numpy()))
+        self.networks.sort(key=lambda network: network.order)
+
+    def label(self, key, leave_out=()):
+        """What tells a network apart from the others of the sweep."""
+        names = [a for a in self.varying if a != "seed" and a not in leave_out]
+        return ", ".join(value_text(a, key[a]) for a in names if a in key)
+
+    def common(self):
+        """What all points have in common."""
+        first = self.points.iloc[0]
+        return ", ".join(value_text(a, first[a]) for a in self.axes if a not in self.varying and a != "seed"
+                         and str(first[a]) not in ("", "nan"))
+
+    def has(self, axis):
+        return axis in self.varying
+
+
+STABLE = 0.95
+
+
+def last_finite(values):
+    """Of each row (…, epoch) the last number that is one."""
+    found = np.isfinite(values)
+    at = values.shape[-1] - 1 - found[..., ::-1].argmax(axis=-1)
+    return np.where(found.any(axis=-1), np.take_along_axis(values, at[..., None], -1)[..., 0], np.nan)
+
+
+class Network:
+    """Complete points that differ only in their seed."""
+
+    def __init__(self, sweep, key, rows):
+        self.sweep, self.key, self.rows = sweep, key, rows
+        self.first = int(rows[0])
+        self.label = sweep.label(key)
+        self.order = tuple((0, v, "") if not isinstance(v, str) else (1, 0, v)
+                           for v in (key.get(a, 0) for a in ("model", "dataset", *sweep.keys)))
+
+    def __len__(self):
+        return len(self.rows)
+
+    @property
+    def seeds(self):
+        return f"{len(self)} seed{'s' if len(self) != 1 else ''}"
+
+    @property
+    def layers(self):
+        """Indices of the layers that the network has."""
+        return np.flatnonzero(self.sweep.layer_names[self.first] != "")
+
+    def names(self):
+        return self.sweep.layer_names[self.first][self.layers]
+
+    def mean(self, column):
+        return float(self.sweep.points.loc[self.rows, column].mean())
+
+    def last_saturation(self):
+        """(seeds, layers) at the last epoch."""
+        return self.sweep.saturation[self.rows, self.sweep.last_at[self.rows]][:, self.layers]
+
+    def border_at(self):
+        """Place of the border layer among the layers, or None."""
+        at = np.flatnonzero(self.sweep.border[self.first][self.layers])
+        return int(at[0]) if len(at) else None
+
+    def tail_from(self):
+        """Place of the first tail layer (median over seeds), or None."""
+        tails = self.sweep.tail[self.rows][:, self.layers]
+        if not np.isfinite(tails).any():
+            return None
+        counts = np.nansum((tails == 1) & ~self.sweep.output[self.rows][:, self.layers], axis=1)
+        count = int(np.median(counts))
+        inner = np.flatnonzero(~self.sweep.output[self.first][self.layers])
+        return int(inner[-count]) if count else None
+
+
+def spread_evenly(items, most):
+    """At most so many of a list, first and last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]

@@ -1,0 +1,48 @@
+"""What the tests share: files made by hand, and a small real sweep that the program makes once."""
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+sys.dont_write_bytecode = True
+
+import handmade  # noqa: E402
+
+JOB = """\
+name: small
+output: out
+grid: {dataset: shapes, model: tiny, width: [1/2, 1], classes: [2, 3], seed: [0, 1]}
+models: {tiny: {vgg: [8, M, 12, M]}}
+datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 16, train: 90, eval: 45}}
+train: {epochs: 3, batch: 16, learning_rate: 0.05}
+measure: {delta: [0.9, 0.99]}
+"""
+
+
+def run_program(*arguments, cwd, expect=0, **env):
+    done = subprocess.run([os.environ["EIGENSCOPE"], *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+                          env={**os.environ, **env}, timeout=300)
+    assert done.returncode == expect, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """The folder of a real sweep: job.yaml, out/points/*.h5 and all.h5. Skipped where EIGENSCOPE names no program."""
+    if "EIGENSCOPE" not in os.environ:
+        pytest.skip("EIGENSCOPE names no program")
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "job.yaml").write_text(JOB)
+    run_program("run", "job.yaml", "--quiet", cwd=folder)
+    run_program("merge", "job.yaml", "--to", "all.h5", cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def write(tmp_path):
+    """write(dataset) -> path of a file made by hand."""
+    return lambda dataset, name="hand.h5": handmade.write(dataset, tmp_path / name)

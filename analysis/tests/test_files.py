@@ -1,0 +1,89 @@
+"""open() and to_frame(): what is read, when, and what is refused."""
+import h5py
+import handmade
+import numpy as np
+import pytest
+
+import eigenscope_analysis as es
+from eigenscope_analysis.sweep import Sweep
+
+
+def test_numbers_come_through(write):
+    made = handmade.make()
+    with es.open(write(made)) as r:
+        assert r.sizes["point"] == 27
+        np.testing.assert_array_equal(r["saturation"].values, made["saturation"].values)
+        assert list(r["width"].values[:3]) == [1 / 16] * 3
+        assert r.attrs["job_name"] == "by hand"
+
+
+def test_open_reads_no_spectra(write):
+    """Data variables stay on the disk until they are asked for."""
+    with es.open(write(handmade.make())) as r:
+        for name in ("eigenvalues", "saturation"):
+            assert not r[name].variable._in_memory, name
+        one = r["eigenvalues"].isel(point=3, split=1)
+        assert not one.variable._in_memory
+        assert one.values.shape == (6, 8, 16)
+
+
+def test_not_measured_is_nan(write):
+    made = handmade.make(n_epochs=2)
+    made["samples"][0, 1, 2, 3] = np.nan
+    with es.open(write(made)) as r:
+        assert np.isnan(r["samples"].values[0, 1, 2, 3])
+        assert r["samples"].values[0, 1, 2, 4] == 1000
+
+
+def test_frame_is_tidy(write):
+    made = handmade.make(n_epochs=2)
+    frame = es.to_frame(write(made))
+    # Epoch 0 is measured on one split alone: (2 epochs x 2 splits + 1) x 8 layers x 2 deltas
+    assert len(frame) == 27 * 5 * 8 * 2
+    assert not {"eigenvalues", "probe_accuracy"} & set(frame)
+    row = frame[(frame.point == 5) & (frame.split == "eval") & (frame.epoch == 2) & (frame.layer == 3) & (frame.delta == 0.99)]
+    assert len(row) == 1
+    assert row.saturation.item() == made["saturation"].values[5, 1, 2, 3, 1]
+    assert row.accuracy.item() == made["accuracy"].values[5, 1, 2]
+    assert row.layer_name.item() == "features.10" and row.width.item() == 1 / 16 and row.seed.item() == 2
+
+
+def test_frame_of_chosen_variables(write):
+    path = write(handmade.make(n_epochs=2))
+    frame = es.to_frame(path, ["accuracy"])
+    assert len(frame) == 27 * 5
+    with pytest.raises(es.SchemaError, match="eigenvalues: no variable over point, split, epoch, layer, delta"):
+        es.to_frame(path, ["eigenvalues"])
+
+
+def test_what_is_no_result_is_refused(tmp_path, write):
+    with pytest.raises(es.SchemaError, match="no such file"):
+        es.open(tmp_path / "nowhere.h5")
+    with pytest.raises(es.SchemaError, match="is a folder; merge its results first"):
+        es.open(tmp_path)
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with pytest.raises(es.SchemaError, match="text.h5: cannot be read as a result"):
+        es.open(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(es.SchemaError, match="no result of eigenscope"):
+        es.open(tmp_path / "other.h5")
+    made = handmade.make(n_epochs=1)
+    made.attrs["schema_version"] = 2
+    with pytest.raises(es.SchemaError, match="schema version 2, and this program reads 1"):
+        es.open(write(made, "later.h5"))
+
+
+def test_a_point_is_a_sweep_of_one(small):
+    """The file of a point says the same as its row of the merged file."""
+    with es.open(small / "all.h5") as merged:
+        whole = Sweep(merged).points.set_index("point_id")
+        for path in sorted((small / "out/points").glob("*.h5"))[:3]:
+            with es.open(path) as r:
+                assert "point" not in r.dims
+                points = Sweep(r).points
+            assert len(points) == 1
+            own, row = points.iloc[0], whole.loc[path.stem]
+            for name in ("dataset", "model", "width", "classes", "seed", "outcome", "accuracy", "saturation", "epochs"):
+                assert own[name] == row[name], name
+            assert len(es.to_frame(path)) == len(es.to_frame(small / "all.h5", ).query("point == @row.point"))

@@ -1,0 +1,76 @@
+"""from-phdlab: the job has the grid and the settings of the config, and `plan` accepts it."""
+import gzip
+import json
+import struct
+
+import numpy as np
+import pytest
+from conftest import run_program
+
+from eigenscope_analysis import SchemaError, phdlab
+from eigenscope_analysis.__main__ import main
+
+CONFIG = {"model": ["vgg16", "vgg16_XXXS", "vgg19", "vgg19_XXXS", "resnet18"], "epoch": [60], "batch_size": [64, 128],
+          "dataset": ["MNIST"], "resolution": [32], "optimizer": ["lrs60"], "metrics": ["Accuracy"], "logs_dir": ["./logs/"],
+          "device": ["cuda:0"], "conv_method": ["channelwise"], "delta": [0.99], "data_parallel": [False], "downsampling": [4]}
+
+
+@pytest.fixture
+def config(tmp_path):
+    def config(**changes):
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps({k: v for k, v in {**CONFIG, **changes}.items() if v != "left out"}))
+        return path
+    return config
+
+
+def write_mnist(folder):
+    folder.mkdir()
+    for name in ("train", "t10k"):
+        with gzip.open(folder / f"{name}-images-idx3-ubyte.gz", "wb") as file:
+            file.write(struct.pack(">HBB3I", 0, 8, 3, 200, 28, 28) + np.zeros((200, 28, 28), np.uint8).tobytes())
+        with gzip.open(folder / f"{name}-labels-idx1-ubyte.gz", "wb") as file:
+            file.write(struct.pack(">HBBI", 0, 8, 1, 200) + (np.arange(200) % 10).astype(np.uint8).tobytes())
+
+
+def test_plan_accepts_the_job(config, tmp_path, small):
+    path = config()
+    assert main(["from-phdlab", str(path), "--to", str(tmp_path / "job.yaml")]) == 0
+    write_mnist(tmp_path / "mnist")
+    plan = json.loads(run_program("plan", "job.yaml", "--format", "json", cwd=tmp_path, MNIST=str(tmp_path / "mnist")).stdout)
+    found = {(p["axes"]["model"], p["axes"]["width"], p["axes"]["train.batch"]) for p in plan["points"]}
+    assert found == {(m, w, b) for m, w in (("vgg16", 1), ("vgg16", 0.0625), ("vgg19", 1), ("vgg19", 0.0625), ("resnet18", 1))
+                     for b in (64, 128)}
+    text = (tmp_path / "job.yaml").read_text()
+    assert "train: {epochs: 60, optimizer: sgd, learning_rate: 0.1, momentum: 0.9, weight_decay: 5.0e-4, " \
+           "schedule: {step: 20, gamma: 0.1}" in text
+    assert "method: {nearest: 4}, convention: delve" in text
+    assert main(["from-phdlab", str(path), "--to", str(tmp_path / "job.yaml")]) == 1  # it is there
+
+
+def test_defaults_are_phd_labs(config):
+    text = phdlab.convert(config(**{k: "left out" for k in CONFIG}))
+    assert "model: [resnet18]" in text and "dataset: [cifar10]" in text
+    assert "epochs: 30, batch: 128, optimizer: adam, learning_rate: 0.001" in text and "method: channelwise" in text
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({"model": ["densenet"]}, "model 'densenet' has no equivalent; there is one for vgg11"),
+    ({"dataset": ["Food101"]}, "dataset 'Food101' has no equivalent"),
+    ({"optimizer": ["radam"]}, "optimizer 'radam' has no equivalent; there is one for adam, sgd, lrs60, lrs180"),
+    ({"optimizer": ["adam", "sgd"]}, "optimizer has 2 values, and a job has one"),
+    ({"colour": ["red"]}, "unknown setting colour"),
+    ({"epoch": ["many"]}, "epoch must be numbers"),
+    ({"model": []}, "model is an empty list"),
+    ({"conv_method": ["mean"]}, "downsampling 4 with conv_method 'mean' has no equivalent"),
+])
+def test_what_has_no_equivalent(config, changes, sentence):
+    with pytest.raises(SchemaError) as error:
+        phdlab.convert(config(**changes))
+    assert str(error.value).startswith(f"{config(**changes)}: ") and sentence in str(error.value)
+
+
+def test_no_json(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(SchemaError, match="is no JSON"):
+        phdlab.convert(tmp_path / "config.json")

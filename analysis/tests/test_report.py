@@ -1,0 +1,177 @@
+"""The report: every figure drawn or its absence explained, every table written, one page that needs nothing else."""
+import re
+import subprocess
+import sys
+
+import handmade
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import run_program
+
+from eigenscope_analysis import SchemaError, figures, open as open_file, report
+from eigenscope_analysis.sweep import Sweep
+
+NAMES = ["layers", "evolution-saturation", "evolution-overlap", "width-difficulty", "accuracy-saturation", "stability", "spectra",
+         "projection"]
+SMALL = {"widths": (1 / 16, 1 / 8), "classes": (2, 4), "seeds": (0, 1), "n_epochs": 3, "n_layers": 6}
+
+
+def nothing(page, name):
+    """What the page says in a figure's place, or None when the figure is there."""
+    place = re.search(rf'<figure id="figure-{name}".*?</figure>', page, re.S)[0]
+    said = re.search(r'class="nothing">Nothing to show: (.*?)\.</div>', place, re.S)
+    assert ("<svg" in place) != (said is not None), name
+    return said and said[1]
+
+
+def marks(svg):
+    """How many things are drawn in an SVG."""
+    return len(re.findall(r"<(?:path|use|image|polygon|rect)\b", svg))
+
+
+def test_figures_are_those_of_the_list():
+    assert [plot.name for plot in figures.ALL] == NAMES
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What was made, and the folder of its report."""
+    folder, made = tmp_path_factory.mktemp("whole"), handmade.make(**SMALL)
+    report.write(handmade.write(made, folder / "hand.h5"), folder / "report")
+    return made, folder / "report"
+
+
+def test_everything_is_there(whole):
+    folder = whole[1]
+    page = (folder / "index.html").read_text()
+    for name in NAMES:
+        assert nothing(page, name) is None
+        assert marks((folder / "figures" / f"{name}.svg").read_text()) > 20, name
+        png = (folder / "figures" / f"{name}.png").read_bytes()
+        assert png.startswith(b"\x89PNG") and len(png) > 5000, name
+
+
+def test_the_page_needs_nothing_else(whole):
+    """Nothing is fetched; links lead into the folder of the report, and references to ids that are there, once."""
+    folder = whole[1]
+    page = (folder / "index.html").read_text()
+    assert not re.findall(r"<(?:script|link|img|iframe)\b", page)
+    for target in re.findall(r'href="([^"#]+)"', page):
+        assert target.startswith("data:image/png;base64,") or (folder / target).is_file(), target
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page)) <= set(ids)
+    of_figures = [i for i in ids if re.match("(figure|table)-", i)]
+    assert len(of_figures) == len(set(of_figures))
+
+
+def test_tables_are_the_numbers(whole):
+    made, folder = whole
+    tables = {path.stem: pd.read_csv(path) for path in (folder / "tables").glob("*.csv")}
+    assert set(tables) == {"recommend", "effects", "networks", "points", "layers"}
+    assert len(tables["points"]) == 8 and len(tables["networks"]) == 4 and len(tables["layers"]) == 4 * 6
+    np.testing.assert_allclose(tables["points"]["accuracy"], made["accuracy"].values[:, 1, -1], rtol=1e-5)
+    np.testing.assert_allclose(tables["layers"]["saturation"].to_numpy().reshape(4, 6),
+                               made["saturation"].values[:, 1, -1, :, 1].reshape(4, 2, 6).mean(axis=1), rtol=1e-5)
+
+
+def test_what_is_not_there_is_said_so(write, tmp_path):
+    made = handmade.make(widths=(1 / 8,), classes=(2,), seeds=(0,), n_epochs=1, n_layers=6, probes=False, spaces=False,
+                         projection=False, spectra=False)
+    made["saturation"].values[:, :, 0] = np.nan  # one epoch
+    made["stability_pearson"].values[:] = np.nan
+    page = report.write(write(made), tmp_path / "report").read_text()
+    said = {name: nothing(page, name) for name in NAMES}
+    assert said.pop("layers") is None
+    assert said == {"evolution-saturation": "one epoch was measured, so there is no evolution",
+                    "evolution-overlap": "eigenspaces were not followed (measure.eigenspace: true)",
+                    "width-difficulty": "neither width nor difficulty (dataset, classes) varies",
+                    "accuracy-saturation": "fewer than two complete points have both an accuracy and a saturation",
+                    "stability": "fewer than two epochs can be compared with the last",
+                    "spectra": "the file holds no eigenvalues (merged with --no-spectra)",
+                    "projection": "no outputs were projected (measure.projection: true)"}
+
+
+def test_an_earlier_figure_does_not_stay(write, tmp_path):
+    plot = next(plot for plot in figures.ALL if plot.name == "projection")
+    for projection in (True, False):
+        with open_file(write(handmade.make(**SMALL, projection=projection), f"{projection}.h5")) as r:
+            report.draw(plot, Sweep(r), tmp_path)
+        assert (tmp_path / "projection.svg").exists() == (tmp_path / "projection.png").exists() == projection
+
+
+def test_parts_that_are_missing_diverged_or_padded(write, tmp_path):
+    """One file with all of it still makes every figure, and the page names what was left out."""
+    made = handmade.make(**{**SMALL, "models": ("vgg16", "tiny")})
+    short = np.flatnonzero(made["model"].values == "tiny")
+    made["layer_name"].values[short, 0] = ""
+    made["layer_width"].values[short, 0] = -1
+    for name in ("saturation", "eigenvalues", "probe_accuracy"):
+        values = made[name].values
+        values[(short, slice(None), slice(None), 0) if values.ndim > 3 else (short, 0)] = np.nan
+    made["saturation"].values[2, :, 2:] = np.nan
+    made["accuracy"].values[2, :, 2:] = np.nan
+    made["outcome"].values[2], made["reason"].values[2] = "diverged", "the loss is NaN <here>"
+    made["eigenvalues"].values[0] = np.nan
+    made["accuracy"].values[5] = np.nan
+    made.attrs["missing"] = "16-19"
+    page = report.write(write(made), tmp_path / "report").read_text()
+    for name in NAMES:
+        assert nothing(page, name) is None, name
+    assert "point 2 (the loss is NaN &lt;here&gt;)" in page
+    assert "15 complete, 1 diverged; missing: 16-19" in page
+    assert ">nan<" not in page
+
+
+def test_everything_diverged_is_a_page_too(write, tmp_path):
+    made = handmade.make(**SMALL)
+    made["outcome"].values[:] = "diverged"
+    page = report.write(write(made), tmp_path / "report").read_text()
+    assert {nothing(page, name) for name in NAMES} == {"no point is complete",
+                                                       "fewer than two complete points have both an accuracy and a saturation"}
+
+
+def test_a_real_sweep_through_the_program(small, tmp_path):
+    done = run_program("report", "all.h5", "--to", tmp_path / "report", cwd=small, EIGENSCOPE_PYTHON=sys.executable)
+    assert done.stdout == f"wrote {tmp_path / 'report/index.html'}\n"
+    page = (tmp_path / "report/index.html").read_text()
+    shown = [name for name in NAMES if nothing(page, name) is None]
+    assert shown == [name for name in NAMES if name not in ("evolution-overlap", "projection")]
+    assert "8 complete" in page and "δ = 0.99" in page
+
+
+def test_a_real_point(small, tmp_path):
+    path = sorted((small / "out/points").glob("*.h5"))[0]
+    page = report.write(path, tmp_path / "report").read_text()
+    assert nothing(page, "layers") is None and nothing(page, "spectra") is None
+    assert nothing(page, "width-difficulty") is not None
+
+
+def test_errors_are_one_sentence(small, tmp_path):
+    done = run_program("report", "nowhere.h5", "--to", "x", cwd=tmp_path, expect=1, EIGENSCOPE_PYTHON=sys.executable)
+    assert done.stderr == "eigenscope_analysis: nowhere.h5: there is no such file; `eigenscope merge` writes one for a whole job\n"
+    (tmp_path / "file").write_text("")
+    done = run_program("report", small / "all.h5", "--to", "file", cwd=tmp_path, expect=1, EIGENSCOPE_PYTHON=sys.executable)
+    assert re.fullmatch(r"eigenscope_analysis: --to file: cannot be made: .*\n", done.stderr)
+    assert run_program("report", small / "all.h5", cwd=tmp_path, expect=1).stderr == "eigenscope: --to FOLDER is missing\n"
+    done = run_program("report", small / "all.h5", "--to", "x", cwd=tmp_path, expect=1, EIGENSCOPE_PYTHON="/no/python")
+    assert done.stderr.startswith("eigenscope: /no/python does not run; the report is made by Python 3")
+
+
+def test_modules_that_are_missing_are_named(small, tmp_path):
+    """A Python without packages: the program says which it lacks, and so does the package itself."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')  # no site-packages, no PYTHONPATH
+    python.chmod(0o755)
+    done = run_program("report", small / "all.h5", "--to", "x", cwd=tmp_path, expect=1, EIGENSCOPE_PYTHON=str(python))
+    assert re.match(r"eigenscope: .*/python lacks the modules h5py h5netcdf jinja2 matplotlib numpy pandas xarray eigenscope_analysis;",
+                    done.stderr)
+    own = subprocess.run([sys.executable, "-S", "-B", "-m", "eigenscope_analysis", "report", "x.h5", "--to", "y"], cwd=report.__file__[
+        :report.__file__.index("eigenscope_analysis/report")], capture_output=True, text=True)
+    assert own.returncode == 1
+    assert re.fullmatch(r"eigenscope_analysis: Python's \w+ is missing; install it \(python3-\w+ in Debian, \w+ elsewhere\)\n", own.stderr)
+
+
+def test_no_points(write, tmp_path):
+    with pytest.raises(SchemaError, match="holds no points"):
+        report.write(write(handmade.make(**SMALL).isel(point=slice(0, 0))), tmp_path / "report")

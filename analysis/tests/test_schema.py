@@ -1,0 +1,40 @@
+"""The files made by hand have the names, dimensions and types of what the program writes; and both say the same of means."""
+import json
+
+import handmade
+import numpy as np
+from conftest import run_program
+
+import eigenscope_analysis as es
+from eigenscope_analysis.sweep import Sweep
+
+
+def test_hand_made_files_are_like_real_ones(small, write):
+    with es.open(small / "all.h5") as real, es.open(write(handmade.make())) as made:
+        for name in made.variables:
+            if name in real.variables:
+                assert made[name].dims == real[name].dims, name
+                assert (made[name].dtype.kind in "fiu") == (real[name].dtype.kind in "fiu"), name
+        absent = set(made.variables) - set(real.variables)
+        # What a job asks for: probes, eigenspaces, projection.
+        assert absent <= {"layer_tail", "probe_accuracy", "probe_objective", "probe_gradient_norm", "probe_epoch",
+                          "eigenspace_overlap", "projected_accuracy", "projection", "layer_or_all"}
+
+
+def test_means_are_those_of_the_program(small):
+    """`status` and `show` state the mean saturation of a point; so does the table of points."""
+    with es.open(small / "all.h5") as merged:
+        points = Sweep(merged).points
+    shown = json.loads(run_program("show", "all.h5", "--format", "json", cwd=small).stdout)
+    rows = shown["points"] if isinstance(shown, dict) else shown
+    assert len(rows) == len(points) == 8
+    first_delta = Sweep_at_first_delta(small / "all.h5")
+    for row, mean, accuracy in zip(rows, first_delta, points["accuracy"]):
+        assert np.isclose(row["mean_saturation"], mean, rtol=1e-12)
+        assert np.isclose(row["accuracy"], accuracy, rtol=1e-12)
+
+
+def Sweep_at_first_delta(path):
+    """The program's tables are of the first delta, the report of 0.99."""
+    with es.open(path) as merged:
+        return list(Sweep(merged.isel(delta=[0])).points["saturation"])

@@ -1,0 +1,127 @@
+/* eigenscope report SWEEP.h5 --to FOLDER: hands over to the Python package in analysis/, which reads the file through
+ * its schema. */
+#include "eigenscope/cli.h"
+#include "eigenscope/file.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char STAGE[] = "report";
+
+static const char usage[] = "eigenscope report SWEEP.h5 --to FOLDER\n\n"
+                            "Writes what a merged file (eigenscope merge) or the file of one point shows: "
+                            "FOLDER/index.html, a page that opens\n"
+                            "without a network, figures/*.svg and *.png, tables/*.csv. Runs `python3 -m "
+                            "eigenscope_analysis report`; EIGENSCOPE_PYTHON\n"
+                            "names another Python, EIGENSCOPE_ANALYSIS the folder of the package.";
+
+static const es_option_t options[] = {
+    {"--to", "FOLDER", false, "where to; files of an earlier report are replaced"},
+};
+
+/* What the package needs (analysis/pyproject.toml), looked for without importing it, which would take seconds. */
+#define NEEDED "h5py h5netcdf jinja2 matplotlib numpy pandas xarray"
+static const char probe[] = "import importlib.util, sys\n"
+                            "needed = '" NEEDED " eigenscope_analysis'.split()\n"
+                            "missing = [m for m in needed if importlib.util.find_spec(m) is None]\n"
+                            "print(' '.join(missing), end='')\n";
+
+/* Where the package is: said by the environment, in the source tree that this was built from, or installed beside the
+ * program; else Python must find it by itself. */
+enum { FOLDER_MAX = ES_PATH_MAX + 32 };
+static void find_package(char out[FOLDER_MAX]) {
+  const char *named = getenv("EIGENSCOPE_ANALYSIS");
+  char program[ES_PATH_MAX], beside[FOLDER_MAX], file[FOLDER_MAX + 32];
+  const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+  program[length > 0 ? length : 0] = '\0';
+  char *slash = strrchr(program, '/');
+  if (slash != NULL) *slash = '\0';
+  snprintf(beside, sizeof beside, "%s/../share/eigenscope", program);
+  const char *const places[] = {named, ES_ANALYSIS, beside};
+  out[0] = '\0';
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    if (places[i] == NULL || places[i][0] == '\0') continue;
+    snprintf(file, sizeof file, "%s/eigenscope_analysis", places[i]);
+    if (!es_directory_exists(file)) continue;
+    snprintf(out, FOLDER_MAX, "%s", places[i]);
+    return;
+  }
+}
+
+static void set_path(const char *folder) {
+  const char *old = getenv("PYTHONPATH");
+  char path[2 * ES_PATH_MAX];
+  if (folder[0] == '\0') return;
+  snprintf(path, sizeof path, "%s%s%s", folder, old != NULL && old[0] != '\0' ? ":" : "", old != NULL ? old : "");
+  setenv("PYTHONPATH", path, 1);
+}
+
+/* Runs a Python with one program text and takes what it prints. False unless it ran and ended with 0. */
+static bool ask(const char *python, char *out, size_t size) {
+  int ends[2], code = 0;
+  size_t n = 0;
+  if (pipe(ends) != 0) return false;
+  const pid_t pid = fork();
+  if (pid == 0) {
+    dup2(ends[1], STDOUT_FILENO);
+    close(ends[0]);
+    close(ends[1]);
+    execlp(python, python, "-c", probe, (char *)NULL);
+    _exit(127);
+  }
+  close(ends[1]);
+  for (ssize_t got = 1; pid > 0 && got > 0 && n + 1 < size; n += got > 0 ? (size_t)got : 0)
+    got = read(ends[0], out + n, size - 1 - n);
+  out[n] = '\0';
+  close(ends[0]);
+  return pid > 0 && waitpid(pid, &code, 0) == pid && WIFEXITED(code) && WEXITSTATUS(code) == 0;
+}
+
+/* The first Python that has all that the package needs; else why there is none, by the first that ran. */
+static es_code_t find_python(const char **out, es_status_t *status) {
+  const char *named = getenv("EIGENSCOPE_PYTHON");
+  const char *const candidates[] = {named != NULL && named[0] != '\0' ? named : "python3", "/usr/bin/python3"};
+  const size_t n = named != NULL && named[0] != '\0' ? 1 : 2;
+  char missing[512], first[512] = "";
+  const char *ran = NULL;
+  for (size_t i = 0; i < n; i++) {
+    if (!ask(candidates[i], missing, sizeof missing)) continue;
+    *out = candidates[i];
+    if (missing[0] == '\0') return ES_OK;
+    if (ran == NULL) snprintf(first, sizeof first, "%s", missing);
+    if (ran == NULL) ran = candidates[i];
+  }
+  if (ran == NULL)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s does not run; the report is made by Python 3 (EIGENSCOPE_PYTHON names one)", candidates[0]);
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s lacks the modules %s; they are Debian's python3-h5py, -h5netcdf, -jinja2, -matplotlib, -numpy, "
+                 "-pandas and -xarray, and eigenscope_analysis is the folder analysis/ of the source "
+                 "(EIGENSCOPE_PYTHON names another Python, EIGENSCOPE_ANALYSIS that folder)",
+                 ran, first);
+}
+
+static es_code_t run(const char *sweep, const char *to, es_status_t *status) {
+  char folder[FOLDER_MAX];
+  const char *python = NULL;
+  find_package(folder);
+  set_path(folder);
+  ES_TRY(find_python(&python, status));
+  fflush(stdout);
+  execlp(python, python, "-m", "eigenscope_analysis", "report", "--to", to, "--", sweep, (char *)NULL);
+  return es_fail(status, ES_INPUT, STAGE, "%s cannot be started", python);
+}
+
+int es_cli_report_command(int argc, char **argv) {
+  es_arguments_t *a = NULL;
+  es_status_t status = {0};
+  es_code_t code = es_arguments_parse(&a, argc, argv, usage, options, sizeof options / sizeof *options, 1, 1, &status);
+  const char *to = code == ES_OK ? es_arguments_option(a, "--to") : NULL;
+  if (code == ES_OK && (to == NULL || to[0] == '\0'))
+    code = es_fail(&status, ES_INPUT, STAGE, "--to FOLDER is missing");
+  if (code == ES_OK) run(es_arguments_positional(a, 0), to, &status); /* returns only when it failed */
+  es_arguments_destroy(a);
+  return es_cli_report(&status);
+}
