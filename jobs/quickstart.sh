@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and trains VGG11 on Fashion-MNIST at three widths and two class counts, measured every
-# epoch (jobs/quickstart.yaml). Ends with accuracy and mean saturation of each network. Run again, it goes on where it
-# stopped. Arguments go to `eigenscope run`.
+# epoch (jobs/quickstart.yaml). Ends with accuracy and mean saturation of each network, and with a page of figures and
+# findings (report/index.html in the folder of results). Run again, it goes on where it stopped. Arguments go to `eigenscope run`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 jobs/setup.sh
@@ -9,7 +9,12 @@ jobs/setup.sh
 job=(jobs/quickstart.yaml) # and what of the arguments changes which results are meant
 [[ -z ${FASHION_MNIST:-} ]] || job+=(--set "datasets.fashion-mnist.path=$FASHION_MNIST")
 others=()
+output=results/quickstart
 while (($#)); do
+  case $1 in
+    --output) output=${2-} ;;
+    --output=*) output=${1#*=} ;;
+  esac
   case $1 in
     --set | --output) job+=("$1" "${2-}") && shift ;;
     --set=* | --output=*) job+=("$1") ;;
@@ -31,5 +36,8 @@ report=$(build/eigenscope status "${job[@]}") || code=$?
 if ((code)); then
   echo "$report"
   echo "jobs/quickstart.sh: not complete (mpirun ended with code $launcher); run it again to go on" >&2
+  exit "$code"
 fi
-exit "$code"
+build/eigenscope merge "${job[@]}" --to "$output/all.h5"
+build/eigenscope report "$output/all.h5" --to "$output/report" ||
+  echo "jobs/quickstart.sh: all results are there, only their report is not" >&2

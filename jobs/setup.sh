@@ -59,6 +59,7 @@ while read -r debian use module spack probe; do
   [[ $use != test || $purpose == test ]] || continue
   installed "$debian" && continue
   missing+=("$debian")
+  [[ $use != report || $purpose == test ]] || continue # installed where that is possible, never asked for
   found "$probe" || table+=("$(printf '  %-24s %-20s %s' "$debian" "$module" "$spack")")
 done <jobs/packages.txt
 

@@ -38,9 +38,10 @@ class Scripts(harness.Case):
         self.tool("dpkg-query", 'for missing in $MISSING; do [ "$4" != "$missing" ] || exit 1; done; '
                                 'printf "install ok installed"', log=False)
         self.tool("sudo", '[ "$MAY_SUDO" = yes ] || exit 1; [ "$1" = -n ] || exec "$@"', log=False)
-        for tool in ["apt-get", "cmake", "ninja", "ctest", "mpirun", "clang-format", "ncdump", "shellcheck"]:
+        for tool in ["apt-get", "cmake", "ninja", "ctest", "mpirun", "chromium", "clang-format", "ncdump", "pytest-3", "shellcheck"]:
             self.tool(tool, f'exit ${{CODE_{tool.replace("-", "_")}:-0}}')
-        self.tool("../tree/build/eigenscope", 'echo the report; exit ${CODE_status:-0}')
+        self.tool("../tree/build/eigenscope", 'echo the table; [ "$1" != status ] || exit ${CODE_status:-0}; '
+                                              '[ "$1" != report ] || exit ${CODE_report:-0}')
 
     def tool(self, name, body, log=True):
         path = self.folder / "bin" / name
@@ -68,7 +69,7 @@ class Scripts(harness.Case):
         self.assertEqual(len({row[0] for row in rows}), len(rows), "a package twice")
         for row in rows:
             self.assertEqual(len(row), 5, row)
-            self.assertIn(row[1], ["build", "run", "data", "test"])
+            self.assertIn(row[1], ["build", "run", "data", "test", "report"])
             self.assertRegex(row[4], r"^(command|package|header|library|python|file|debian):\S+$")
 
     def test_nothing_missing_installs_nothing(self):
@@ -172,14 +173,17 @@ class Scripts(harness.Case):
         log = self.run_script("jobs/quickstart.sh", "--verbose")
         self.assertEqual(self.calls(log, "mpirun"),
                          ["mpirun -n 2 --oversubscribe build/eigenscope run jobs/quickstart.yaml --verbose"])
-        self.assertEqual(self.calls(log, "eigenscope"), ["eigenscope status jobs/quickstart.yaml"])
-        self.assertNotIn("the report", self.done.stdout)  # run has ended with its own table
+        self.assertEqual(self.calls(log, "eigenscope"),
+                         ["eigenscope status jobs/quickstart.yaml",
+                          "eigenscope merge jobs/quickstart.yaml --to results/quickstart/all.h5",
+                          "eigenscope report results/quickstart/all.h5 --to results/quickstart/report"])
+        self.assertEqual(self.done.stdout.count("the table"), 2)  # not that of status: run has ended with its own
 
     def test_quickstart_decides_by_status(self):
         self.run_script("jobs/quickstart.sh", CODE_mpirun="1")
         for code in ["2", "3"]:
             self.run_script("jobs/quickstart.sh", CODE_status=code, expect=int(code))
-            self.assertIn("the report", self.done.stdout)
+            self.assertEqual(self.done.stdout.count("the table"), 1)
 
     def test_quickstart_asks_for_the_results_that_were_meant(self):
         log = self.run_script("jobs/quickstart.sh", "--output", "here", "--quiet", "--set=train.epochs=1",
@@ -187,7 +191,19 @@ class Scripts(harness.Case):
         meant = "jobs/quickstart.yaml --set datasets.fashion-mnist.path=/data --output here --set=train.epochs=1"
         self.assertEqual(self.calls(log, "mpirun"),
                          [f"mpirun -n 2 --oversubscribe build/eigenscope run {meant} --quiet"])
-        self.assertEqual(self.calls(log, "eigenscope"), [f"eigenscope status {meant}"])
+        self.assertEqual(self.calls(log, "eigenscope"),
+                         [f"eigenscope status {meant}", f"eigenscope merge {meant} --to here/all.h5",
+                          "eigenscope report here/all.h5 --to here/report"])
+        log = self.run_script("jobs/quickstart.sh", "--output=there")
+        self.assertEqual(self.calls(log, "eigenscope")[-1], "eigenscope report there/all.h5 --to there/report")
+
+    def test_quickstart_is_complete_without_its_report(self):
+        """Its packages may be missing where nothing can be installed; then neither script asks for them, the tests do."""
+        log = self.run_script("jobs/quickstart.sh", missing="python3-matplotlib", CODE_report="1")
+        self.assertEqual(len(self.calls(log, "eigenscope")), 3)
+        self.assertIn("only their report is not", self.done.stderr)
+        log = self.run_script("jobs/setup.sh", missing="python3-matplotlib", sudo=True)
+        self.assertTrue(self.calls(log, "apt-get")[1].endswith(" -y python3-matplotlib"))
 
     def test_dry_run_has_no_results(self):
         log = self.run_script("jobs/quickstart.sh", "--dry-run", CODE_mpirun="1", expect=1)
