@@ -49,6 +49,7 @@ es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, co
                          : point->source == ES_SOURCE_CHECKPOINT ? flow_checkpoint(&f, status)
                                                                  : flow_train(&f, status);
   flow_spaces_close(&f);
+  flow_projection_close(&f);
   flow_network_close(&f);
   return code;
 }

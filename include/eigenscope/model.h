@@ -37,6 +37,13 @@ typedef struct es_observer {
   void *context;
 } es_observer_t;
 
+/** May change every output of a captured layer in place, after an observer saw it and before anything reads it:
+ * arguments as es_observer_t's. */
+typedef struct es_editor {
+  void (*edit)(void *context, int layer, float *out, int64_t samples, es_shape_t shape);
+  void *context;
+} es_editor_t;
+
 typedef struct es_pass {
   int64_t n;     /**< samples of the batch, over all ranks; ≤ the largest of `batches` */
   bool training; /**< batch statistics, dropout; otherwise running statistics */
@@ -44,6 +51,7 @@ typedef struct es_pass {
   uint64_t step; /**< of dropout: a number that is new in each training step, below 2⁴⁰ */
   es_feed_t feed;
   const es_observer_t *observer; /**< or NULL */
+  const es_editor_t *editor;     /**< or NULL; not in training, whose backward pass knows nothing of it */
   int64_t *confusion; /**< classes × classes counts [label][prediction], added to, of this rank's samples; or NULL */
 } es_pass_t;
 

@@ -91,7 +91,8 @@ typedef enum es_field {
   /* group eigenvectors */
   ES_FIELD_EIGENVECTORS, /**< (split, epoch, layer, component, feature) float32, NaN-padded */
   /* group projection */
-  ES_FIELD_PROJECTED_ACCURACY, /**< (projection, layer_or_all, delta) float64: eval split, after the last epoch */
+  ES_FIELD_PROJECTED_ACCURACY, /**< (projection, layer_or_all, delta) float64: eval split, after the last epoch, outputs
+                                  projected onto eigenspaces of the train split, or of eval if that alone is measured */
   /* group stability */
   ES_FIELD_STABILITY_DISTANCE, /**< (reference, split, epoch, delta) float64 */
   ES_FIELD_STABILITY_PEARSON,

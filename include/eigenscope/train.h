@@ -77,6 +77,10 @@ es_code_t es_trainer_epoch(es_trainer_t *trainer, int32_t epoch, const es_observ
 es_code_t es_trainer_evaluate(es_trainer_t *trainer, es_split_t split, int32_t epoch, const es_observer_t *observer,
                               es_epoch_stats_t *stats, es_status_t *status);
 
+/** What es_trainer_evaluate lets change the outputs of layers from now on; NULL: nothing. Borrowed. Not collective, but
+ * every rank must give its own. */
+void es_trainer_edit(es_trainer_t *trainer, const es_editor_t *editor);
+
 /** Counts [label][prediction], classes × classes, of the last pass over all ranks. Borrowed. */
 const int64_t *es_trainer_confusion(const es_trainer_t *trainer);
 /** Batches of an epoch of training. */

@@ -235,6 +235,11 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
       refuse_vectors(plan, point, node->name, columns, &own);
   }
   es_graph_destroy(graph);
+  if (point->measure.projection && !es_measure_positions(&point->measure))
+    es_fail(&own, ES_INPUT, STAGE,
+            "%s: measure.projection projects outputs position by position: it needs measure.method channelwise or "
+            "{nearest: K}, not %s",
+            es_job_path(plan->job), es_method(point->measure.method)->name);
   if (own.code != ES_OK) return es_fail(status, own.code, STAGE, "%s", own.message);
   if (out->measured > 0) return ES_OK;
   return es_fail(
@@ -256,7 +261,8 @@ static uint64_t network_key(const es_point_t *point) {
                            point->model.stem,
                            point->model.skip,
                            point->model.batch_norm,
-                           es_measure_vectors(&point->measure)};
+                           es_measure_vectors(&point->measure),
+                           point->measure.projection};
   return es_hash(point->model.items, (size_t)point->model.n_items * sizeof *point->model.items,
                  es_hash(facts, sizeof facts, 0));
 }
@@ -284,12 +290,17 @@ static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, in
   return ES_OK;
 }
 
+/* Evaluations for each delta, layer and all layers, onto eigenvectors and random directions. Each layer is projected
+ * twice for each, by two products with about half as many vectors as it is wide. */
+static double projection_cost(const es_point_t *point, double samples, const network_t *network) {
+  const double passes = point->measure.projection ? 2.0 * point->measure.n_deltas : 0.0;
+  return passes * samples * ((network->measured + 1) * (double)network->macs + 2 * 2 * network->covariance);
+}
+
 /* Multiply-adds. Training: forward and twice as much backward for each train sample and epoch; evaluation: forward for
  * each eval sample, also at epoch 0. Each measured epoch and split adds, over its layers, rows · width²/2 for the
  * covariance (one triangle) and width³ · 4/3 for the eigenvalues (reduction to tridiagonal form), or 10/3 with
- * eigenvectors. Weights of files: a forward pass over each measured split for each file. Projections evaluate once for
- * each delta, layer and all layers, onto eigenvectors and random directions, and multiply twice by about half as many
- * vectors as the layer is wide. */
+ * eigenvectors. Weights of files: a forward pass over each measured split for each file. */
 static double cost_of(const es_point_t *point, const es_dataset_info_t *info, const network_t *network) {
   const double train = (double)es_point_samples(point, info, ES_TRAIN);
   const double eval = (double)es_point_samples(point, info, ES_EVAL);
@@ -298,18 +309,14 @@ static double cost_of(const es_point_t *point, const es_dataset_info_t *info, co
     double pass = 0;
     if (point->measure.splits[ES_TRAIN]) pass += train * (macs + network->covariance) + network->solve;
     if (point->measure.splits[ES_EVAL]) pass += eval * (macs + network->covariance) + network->solve;
-    return es_external_epochs(&point->external) * pass;
+    return es_external_epochs(&point->external) * pass + projection_cost(point, eval, network);
   }
   const double measured =
       point->train.epochs / point->measure.every + (point->train.epochs % point->measure.every != 0);
   double cost = 3 * train * epochs * macs + eval * (epochs + 1) * macs;
   if (point->measure.splits[ES_TRAIN]) cost += measured * (train * network->covariance + network->solve);
   if (point->measure.splits[ES_EVAL]) cost += (measured + 1) * (eval * network->covariance + network->solve);
-  if (point->measure.projection) {
-    const double passes = 2.0 * point->measure.n_deltas;
-    cost += passes * eval * ((network->measured + 1) * macs + 2 * 2 * network->covariance);
-  }
-  return cost;
+  return cost + projection_cost(point, eval, network);
 }
 
 /* Binds every point, builds the description of every network, and adds up the work. */

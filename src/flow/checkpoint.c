@@ -76,6 +76,7 @@ static es_code_t run(flow_t *f, files_t *files, es_status_t *status) {
     ES_TRY(code);
     ES_TRY(flow_save(f, epoch, status));
   }
+  ES_TRY(flow_projection(f, status));
   return f->pipeline->dry_run ? ES_OK : flow_write_result(f, "complete", "", status);
 }
 

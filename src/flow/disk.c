@@ -128,6 +128,7 @@ es_code_t flow_resume(flow_t *f, int32_t *done, es_status_t *status) {
   char path[ES_PATH_MAX];
   *done = -1;
   ES_TRY(flow_spaces_open(f, status));
+  ES_TRY(flow_projection_open(f, status));
   if (f->pipeline->dry_run) return ES_OK;
   es_state_path(path, f->pipeline->output, f->id);
   const es_state_content_t content = content_of(f);

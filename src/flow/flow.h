@@ -12,6 +12,8 @@
 #include "eigenscope/spectrum.h"
 #include "eigenscope/state.h"
 
+typedef struct flow_projection flow_projection_t;
+
 typedef struct flow {
   es_pipeline_t *pipeline;     /* borrowed */
   const es_point_t *point;     /* borrowed */
@@ -23,8 +25,9 @@ typedef struct flow {
   es_trainer_t *trainer;
   es_capture_t *capture;
   es_result_t *result;
-  es_eigenspaces_t *spaces; /* NULL unless they are followed */
-  int *owners;              /* with `spaces`: rank that has a layer's vectors */
+  es_eigenspaces_t *spaces;      /* NULL unless they are followed */
+  int *owners;                   /* with `spaces`: rank that has a layer's vectors */
+  flow_projection_t *projection; /* NULL unless measure.projection */
   es_state_key_t key;
   char training[ES_ID_SIZE], network[256]; /* of the key */
   const char *files, *hashes;              /* borrowed; of the weights that are measured, or NULL */
@@ -71,12 +74,22 @@ typedef struct flow_solved {
  * layer after its numbers are stored, and commits the split. flow_write_result compares all epochs with the last. */
 es_code_t flow_spaces_open(flow_t *f, es_status_t *status);
 void flow_spaces_close(flow_t *f);
-double flow_spaces_share(const flow_t *f);
+double flow_spaces_share(const flow_t *f, es_split_t split, int32_t epoch);
 es_code_t flow_spaces_take(flow_t *f, const flow_solved_t *solved, es_status_t *status);
 es_code_t flow_spaces_commit(flow_t *f, es_split_t split, int32_t epoch, es_status_t *status);
 es_code_t flow_spaces_last(flow_t *f, es_status_t *status);
 /* Takes what es_eigenspaces_tensors put into a state; `context` is the flow. The leader alone. */
 es_code_t flow_spaces_restore(void *context, const es_safetensors_t *file, es_status_t *status);
+
+/* projection.c: accuracies with outputs projected (measure.projection), onto eigenspaces of the train split if that is
+ * measured, else of the eval split. Opened and closed as above. flow_projection_take gets vectors that every rank has,
+ * and k of each delta (−1: the layer is not projected); not collective, the caller agrees. flow_projection runs the
+ * passes after the last epoch. */
+es_code_t flow_projection_open(flow_t *f, es_status_t *status);
+void flow_projection_close(flow_t *f);
+bool flow_projection_wants(const flow_t *f, es_split_t split, int32_t epoch);
+es_code_t flow_projection_take(flow_t *f, const flow_solved_t *solved, const int32_t *k, es_status_t *status);
+es_code_t flow_projection(flow_t *f, es_status_t *status);
 
 /* stability.c: the pattern of saturation over the layers, one epoch against another, into the leader's result. Epochs
  * are indices. flow_measure calls flow_stability for each epoch that it measured, flow_write_result the other. Not

@@ -37,12 +37,12 @@ static void destroy_batch(batch_t *b) {
 }
 
 /* Who solves what is known before anything is merged, so that a covariance stays only where it is needed. */
-static void assign(const flow_t *f, batch_t *b, const flow_rows_t *rows) {
+static void assign(const flow_t *f, batch_t *b, const flow_rows_t *rows, double share) {
   double *values = b->values;
   for (int i = 0; i < b->n; i++) {
     b->problems[i] = (es_layer_problem_t){.order = rows->order(rows->context, b->first + i),
                                           .values = values,
-                                          .share = flow_spaces_share(f),
+                                          .share = share,
                                           .choice = f->point->measure.solver};
     values += width_of(f, b->first + i);
   }
@@ -110,7 +110,7 @@ es_code_t flow_measure(flow_t *f, es_split_t split, int32_t epoch, const flow_ro
   batch_t b = {.first = first, .n = n};
   es_code_t code = create_batch(f, &b, status);
   if (code == ES_OK) {
-    assign(f, &b, rows);
+    assign(f, &b, rows, flow_spaces_share(f, split, epoch));
     code = merge_layers(f, &b, rows, status);
     flow_charge(f, ES_STAGE_REDUCE, start);
   }

@@ -51,8 +51,16 @@ void flow_spaces_close(flow_t *f) {
 
 /* ---- one measured epoch ---- */
 
-double flow_spaces_share(const flow_t *f) {
-  return f->spaces ? f->point->measure.delta[f->point->measure.n_deltas - 1] : 0.0;
+double flow_spaces_share(const flow_t *f, es_split_t split, int32_t epoch) {
+  const es_measure_settings_t *m = &f->point->measure;
+  return f->spaces || flow_projection_wants(f, split, epoch) ? m->delta[m->n_deltas - 1] : 0.0;
+}
+
+/* Vectors that each delta takes of those that were found; 0 for a dead layer, −1 for one that is not finite. */
+static void count_vectors(const flow_t *f, const flow_solved_t *s, int32_t k[ES_DELTAS_MAX]) {
+  const int64_t first[ES_RANK_MAX] = {s->split, s->epoch, s->layer, 0};
+  const int32_t *stored = es_result_at(f->result, ES_FIELD_INTRINSIC_DIMENSION, first), n = s->problem->vectors.n;
+  for (int d = 0; d < f->point->measure.n_deltas; d++) k[d] = stored[d] < n ? stored[d] : n;
 }
 
 /* Vectors over columns take the place of those over rows that the Gram matrix has, on every rank. */
@@ -69,18 +77,19 @@ static es_code_t make_features(flow_t *f, const flow_solved_t *s, es_status_t *s
   return code;
 }
 
+/* To the owner who follows them, and to all ranks for projections. */
 es_code_t flow_spaces_take(flow_t *f, const flow_solved_t *s, es_status_t *status) {
   es_vectors_t *v = &s->problem->vectors;
-  const int owner = f->owners[s->layer];
-  if (s->merged->gram || s->problem->owner != owner) ES_TRY(es_spectrum_share_vectors(s->problem, &f->group, status));
+  const int owner = f->spaces ? f->owners[s->layer] : s->problem->owner;
+  const bool projected = flow_projection_wants(f, s->split, s->epoch);
+  int32_t k[ES_DELTAS_MAX];
+  count_vectors(f, s, k);
+  if (s->merged->gram || projected || s->problem->owner != owner)
+    ES_TRY(es_spectrum_share_vectors(s->problem, &f->group, status));
   if (s->merged->gram && v->n > 0) make_features(f, s, status);
-  if (status->code == ES_OK && f->group.rank == owner) {
-    const int64_t first[ES_RANK_MAX] = {s->split, s->epoch, s->layer, 0};
-    const int32_t *stored = es_result_at(f->result, ES_FIELD_INTRINSIC_DIMENSION, first);
-    int32_t k[ES_DELTAS_MAX];
-    for (int d = 0; d < f->point->measure.n_deltas; d++) k[d] = stored[d] < v->n ? stored[d] : v->n;
+  if (status->code == ES_OK && f->spaces && f->group.rank == owner)
     es_eigenspaces_put(f->spaces, s->layer, k, v->rows, v->n, status);
-  }
+  if (status->code == ES_OK && projected) flow_projection_take(f, s, k, status);
   return es_agree(f->group.comm, status);
 }
 

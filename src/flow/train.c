@@ -216,5 +216,6 @@ es_code_t flow_train(flow_t *f, es_status_t *status) {
     ES_TRY(code);
     ES_TRY(flow_save(f, epoch, status));
   }
+  ES_TRY(flow_projection(f, status));
   return f->pipeline->dry_run ? ES_OK : flow_write_result(f, "complete", "", status);
 }

@@ -88,9 +88,23 @@ static es_code_t check_version(const es_job_t *job, es_status_t *status) {
   if (job->base.probe.epochs.kind != ES_EPOCHS_NONE)
     return es_yaml_fail(&job->tree, es_yaml_find(es_yaml_find(root, "probe"), "epochs"), status,
                         "probes are not in this version yet; set probe: {epochs: none} or leave the section out");
-  if (job->base.measure.projection)
-    return es_yaml_fail(&job->tree, es_yaml_find(root, "measure"), status,
-                        "measure.projection is not in this version yet; leave it out");
+  return ES_OK;
+}
+
+/* What projections need: a network to evaluate again, and rows that are outputs at single positions. Methods that are
+ * an axis are looked at when the network is built. */
+static es_code_t check_projection(const es_job_t *job, es_status_t *status) {
+  const es_measure_settings_t *m = &job->base.measure;
+  const es_yaml_t *node = es_yaml_find(job->tree.root, "measure");
+  if (m->projection != ES_ON) return ES_OK;
+  if (job->top.source == ES_SOURCE_ACTIVATIONS)
+    return es_yaml_fail(
+        &job->tree, node, status,
+        "measure.projection evaluates the network again, and source: activations has none; leave it out");
+  if (!es_measure_positions(m))
+    return es_yaml_fail(&job->tree, node, status,
+                        "measure.projection projects outputs position by position: it needs measure.method channelwise "
+                        "or {nearest: K}");
   return ES_OK;
 }
 
@@ -106,6 +120,7 @@ static es_code_t read_job(es_job_t *job, es_status_t *status) {
     ES_TRY(read_single_point(job, status));
   else
     ES_TRY(es_axes_read(job, status));
+  ES_TRY(check_projection(job, status));
   return check_version(job, status);
 }
 

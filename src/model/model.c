@@ -294,6 +294,9 @@ static void run_units(es_model_t *m, const es_pass_t *pass, const es_slice_t *sl
     if (unit->node->layer >= 0 && pass->observer)
       pass->observer->observe(pass->observer->context, unit->node->layer, slice->lane, es_storage_at(&unit->out, slice),
                               slice->count, unit->node->out);
+    if (unit->node->layer >= 0 && pass->editor)
+      pass->editor->edit(pass->editor->context, unit->node->layer, es_storage_at(&unit->out, slice), slice->count,
+                         unit->node->out);
     if (m->bad) note_nonfinite(m, unit, slice);
   }
 }
@@ -316,6 +319,7 @@ static void forward_slice(es_model_t *m, const es_pass_t *pass, const es_slice_t
 
 void es_model_forward(es_model_t *m, const es_pass_t *pass, double signal, es_loss_t *out) {
   assert(m->training || !pass->training);
+  assert(!pass->training || !pass->editor);
   cut_batch(m, pass->n, pass->training);
   const int n_slices = m->lane_slices[m->group.lane_count];
   memset(m->sums, 0, (size_t)m->group.lane_count * SUMS * sizeof *m->sums);

@@ -99,9 +99,11 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
          ES_TYPE_F64, EIGENSPACE, DIMENSIONS5(REFERENCE, SPLIT, EPOCH, LAYER, COMPONENT)},
     [ES_FIELD_EIGENVECTORS] = {"eigenvectors", "eigenvectors of the covariance, in the order of the eigenvalues", "1",
                                ES_TYPE_F32, EIGENVECTORS, DIMENSIONS5(SPLIT, EPOCH, LAYER, COMPONENT, FEATURE)},
-    [ES_FIELD_PROJECTED_ACCURACY] = {"projected_accuracy",
-                                     "accuracy on the eval split after the last epoch, outputs of the layer projected",
-                                     "1", ES_TYPE_F64, PROJECTION, DIMENSIONS3(PROJECTION, LAYER_OR_ALL, DELTA)},
+    [ES_FIELD_PROJECTED_ACCURACY] =
+        {"projected_accuracy",
+         "accuracy on the eval split after the last epoch, outputs projected onto eigenspaces of the "
+         "train split, or of the eval split if that alone is measured",
+         "1", ES_TYPE_F64, PROJECTION, DIMENSIONS3(PROJECTION, LAYER_OR_ALL, DELTA)},
     [ES_FIELD_STABILITY_DISTANCE] = {"stability_distance",
                                      "distance of the saturations of all layers to those of the reference", "1",
                                      ES_TYPE_F64, STABILITY, REFERENCE_SPLIT_EPOCH_DELTA},

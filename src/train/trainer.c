@@ -11,9 +11,10 @@ struct es_trainer {
   es_trainer_parts_t parts; /* borrowed */
   es_model_t *model;
   es_optimizer_state_t optimizer;
-  int32_t *order;     /* of the samples in this epoch */
-  int32_t *labels;    /* of one batch */
-  int64_t *confusion; /* [label][prediction], this rank's share of an epoch; all ranks' after it */
+  const es_editor_t *editor; /* borrowed; or NULL */
+  int32_t *order;            /* of the samples in this epoch */
+  int32_t *labels;           /* of one batch */
+  int64_t *confusion;        /* [label][prediction], this rank's share of an epoch; all ranks' after it */
 };
 
 /* What es_feed_t.fetch gets: one batch. */
@@ -99,6 +100,9 @@ int64_t es_trainer_batches(const es_trainer_t *t) {
 es_model_t *es_trainer_model(es_trainer_t *t) {
   return t->model;
 }
+void es_trainer_edit(es_trainer_t *t, const es_editor_t *editor) {
+  t->editor = editor;
+}
 es_optimizer_state_t *es_trainer_optimizer(es_trainer_t *t) {
   return &t->optimizer;
 }
@@ -157,6 +161,7 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
                           .step = (uint64_t)(e->training ? step : 0),
                           .feed = {fetch, &batch, t->labels},
                           .observer = e->observer,
+                          .editor = e->training ? NULL : t->editor,
                           .confusion = t->confusion};
   const bool stop = p->watch.stop && p->watch.stop(p->watch.context);
   es_loss_t loss;

@@ -244,6 +244,57 @@ static void check_agreement(const network_t *network) {
   es_graph_destroy(graph);
 }
 
+/* What an editor does, and what it saw. */
+typedef struct editing {
+  int layer; /* set to `value`; −1: outputs are written as they are */
+  float value;
+  int64_t samples; /* of this layer */
+} editing_t;
+
+static void edit(void *context, int layer, float *out, int64_t samples, es_shape_t shape) {
+  editing_t *e = context;
+  if (layer != (e->layer < 0 ? 0 : e->layer)) return;
+  e->samples += samples;
+  for (int64_t i = 0; i < samples * es_shape_size(shape); i++) out[i] = e->layer < 0 ? out[i] + 0.0f : e->value;
+}
+
+static es_loss_t evaluate(es_model_t *model, const es_editor_t *editor) {
+  es_pass_t pass = make_pass(LARGEST, false, 0, NULL);
+  es_loss_t loss;
+  pass.editor = editor;
+  es_model_forward(model, &pass, 0.0, &loss);
+  return loss;
+}
+
+/* Outputs that are changed are what the layers behind them read, in every slice and on every rank. */
+static void check_editor(const network_t *network) {
+  es_status_t status = {0};
+  es_group_t group;
+  es_graph_t *graph = make_graph(network);
+  es_model_t *model;
+  CHECK(es_group_create(&group, MPI_COMM_WORLD, 8, &status) == ES_OK);
+  CHECK(es_model_create(&model, graph, &group, batches, STEPS, true, &status) == ES_OK);
+  es_model_initialise(model, 4);
+  editing_t e = {.layer = -1};
+  const es_editor_t editor = {edit, &e};
+  const es_loss_t plain = evaluate(model, NULL), same = evaluate(model, &editor);
+  CHECK(memcmp(&plain, &same, sizeof plain) == 0);
+  int64_t seen = e.samples;
+  ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &seen, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD));
+  CHECK(seen == LARGEST);
+  for (e.layer = 0; e.layer < graph->n_layers; e.layer++) {
+    e.value = 0.5f;
+    const es_loss_t half = evaluate(model, &editor);
+    CHECK(isfinite(half.loss) && half.loss != plain.loss);
+    if (e.layer < graph->n_layers - 1) continue;
+    CHECK(fabs(half.loss - LARGEST * log(CLASSES)) < 1e-5 * LARGEST); /* all logits are equal */
+  }
+  const es_loss_t after = evaluate(model, NULL);
+  CHECK(memcmp(&plain, &after, sizeof plain) == 0);
+  es_model_destroy(model);
+  es_graph_destroy(graph);
+}
+
 int main(int argc, char **argv) {
   ES_MPI(MPI_Init(&argc, &argv));
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
@@ -269,6 +320,7 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
     for (int lanes = size; lanes <= LANES_MOST; lanes *= 2) check_network(&networks[i], lanes);
     check_agreement(&networks[i]);
+    check_editor(&networks[i]);
   }
   CHECK(es_memory_balance() == 0);
   ES_MPI(MPI_Finalize());
