@@ -1,0 +1,70 @@
+/* What the fuzz targets share. A target, fuzz_X.c, defines fuzz_one; its seeds are the files of seeds/X. The option
+ * ES_FUZZ of CMake builds it for libFuzzer (clang); otherwise replay.c runs it over its seeds and some mutations, as a
+ * test. */
+#ifndef ES_FUZZ_H
+#define ES_FUZZ_H
+
+#include "eigenscope/memory.h"
+#include "eigenscope/status.h"
+#include <dirent.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void fuzz_one(const uint8_t *data, size_t size);
+
+static inline void fuzz_require(int condition, const char *what) {
+  if (condition) return;
+  fprintf(stderr, "fuzz: %s\n", what);
+  abort();
+}
+
+static char fuzz_path[256]; /* of the folder that files lie in, in memory where that can be */
+
+static inline void fuzz_clean(void) {
+  DIR *directory = opendir(fuzz_path);
+  if (directory == NULL) return;
+  for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+    if (entry->d_name[0] != '.') unlinkat(dirfd(directory), entry->d_name, 0);
+  }
+  closedir(directory);
+  rmdir(fuzz_path);
+}
+
+static inline const char *fuzz_folder(void) {
+  if (fuzz_path[0] != '\0') return fuzz_path;
+  snprintf(fuzz_path, sizeof fuzz_path, "%s/eigenscope-fuzz-XXXXXX",
+           access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+  fuzz_require(mkdtemp(fuzz_path) != NULL, "no folder");
+  atexit(fuzz_clean);
+  return fuzz_path;
+}
+
+/* A file in the folder; its path, which stays until the next call. */
+static inline const char *fuzz_file(const char *name, const void *data, size_t size) {
+  static char path[512];
+  snprintf(path, sizeof path, "%s/%s", fuzz_folder(), name);
+  FILE *file = fopen(path, "wb");
+  fuzz_require(file != NULL && fwrite(data, 1, size, file) == size && fclose(file) == 0, "a file cannot be written");
+  return path;
+}
+
+/* What went wrong is one sentence, which starts with the place. */
+static inline void fuzz_expect(es_code_t code, const es_status_t *status, const char *place) {
+  if (code == ES_OK) return;
+  fuzz_require(code == ES_INPUT || code == ES_SYSTEM, "another code than that of a wrong input");
+  fuzz_require(code == status->code && strncmp(status->message, place, strlen(place)) == 0, status->message);
+  fuzz_require(strlen(status->message) > strlen(place) + 4 && strchr(status->message, '\n') == NULL, status->message);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  const int64_t before = es_memory_balance();
+  fuzz_one(data, size);
+  fuzz_require(es_memory_balance() == before, "memory is left behind");
+  return 0;
+}
+
+#endif
