@@ -22,7 +22,7 @@ typedef struct es_status {
 } es_status_t;
 
 /** Records a failure (if none is recorded yet) and returns `code`, so that one can write `return es_fail(...)`.
- * `status` may be NULL: then only the code is returned. */
+ * `status` may be NULL: then only the code is returned. Control characters in the message become '?'. */
 es_code_t es_fail(es_status_t *status, es_code_t code, const char *stage, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
