@@ -19,6 +19,7 @@
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 #include <mpi.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /** What is known of a dataset before its pixels are read. Pointer-free. */
@@ -67,6 +68,17 @@ typedef struct es_dataset es_dataset_t;
  * file, or ES_SYSTEM (a file that cannot be read, no room for shared memory). */
 es_code_t es_dataset_load(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
                           es_status_t *status);
+/** Whether the images of this format can stay in their file. */
+bool es_dataset_streams(const es_dataset_spec_t *spec);
+/** As es_dataset_load for images that do not fit into memory: they are all read once, for the fingerprint, and then
+ * stay in their file, where each rank reads what it fetches. The same numbers in every bit, only later. Only where
+ * es_dataset_streams. */
+es_code_t es_dataset_stream(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
+                            es_status_t *status);
+/** Whether the images of this dataset stayed in their file. */
+bool es_dataset_is_streamed(const es_dataset_t *dataset);
+/** What went wrong when an image was fetched from its file, ES_OK while nothing did. Not collective. */
+es_code_t es_dataset_failure(const es_dataset_t *dataset, es_status_t *status);
 /** Collective over the communicator of es_dataset_load. NULL is fine (on all ranks). */
 void es_dataset_destroy(es_dataset_t *dataset);
 
@@ -107,7 +119,8 @@ typedef struct es_augment {
 } es_augment_t;
 
 /** Converts samples positions[0 … n−1] into out: float (n, resolution, resolution, 3) NHWC, (x/255 − mean)/deviation by
- * channel, grey repeated three times. `augment` may be NULL. Not collective, allocates nothing. */
+ * channel, grey repeated three times. `augment` may be NULL. Not collective, allocates nothing. An image that cannot be
+ * read from its file is zeros from then on, and es_dataset_failure says so. */
 void es_samples_fetch(const es_samples_t *samples, const int32_t *positions, int64_t n, const es_augment_t *augment,
                       float *out);
 

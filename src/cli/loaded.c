@@ -31,7 +31,9 @@ es_code_t es_loaded_add(es_loaded_t *loaded, const es_point_t *point, es_status_
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   es_loaded_item_t *item = &loaded->items[loaded->n];
   *item = (es_loaded_item_t){spec_of(loaded, point), point->resolution, NULL};
-  ES_TRY(es_dataset_load(&item->dataset, &point->dataset, point->resolution, MPI_COMM_WORLD, status));
+  const bool stream = loaded->stream && es_dataset_streams(&point->dataset);
+  ES_TRY((stream ? es_dataset_stream : es_dataset_load)(&item->dataset, &point->dataset, point->resolution,
+                                                        MPI_COMM_WORLD, status));
   loaded->n++;
   return ES_OK;
 }

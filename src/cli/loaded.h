@@ -13,6 +13,7 @@ typedef struct es_loaded_item {
 
 typedef struct es_loaded {
   const es_plan_t *plan; /* borrowed */
+  bool stream;           /* images that can stay in their file do */
   int n;
   es_loaded_item_t *items; /* owned */
 } es_loaded_t;

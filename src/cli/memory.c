@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* What a process with MPI, HDF5, OpenBLAS and oneDNN takes before it has data: measured, Debian 12. Kernels that oneDNN
  * writes come on top, for each convolution. */
@@ -155,6 +156,16 @@ static int64_t cgroup_available(void) {
   return least;
 }
 
+/* What this process has of RLIMIT_AS already. */
+static int64_t address_space(void) {
+  FILE *file = fopen("/proc/self/statm", "r");
+  long long pages = 0;
+  if (!file) return 0;
+  if (fscanf(file, "%lld", &pages) != 1) pages = 0;
+  fclose(file);
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
 int64_t es_memory_available(void) {
   char line[256];
   long long kib = 0;
@@ -164,8 +175,10 @@ int64_t es_memory_available(void) {
   while (file && fgets(line, sizeof line, file) && sscanf(line, "MemAvailable: %lld", &kib) != 1) continue;
   if (file) fclose(file);
   if (kib > 0 && kib * 1024 < least) least = kib * 1024;
-  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && (int64_t)limit.rlim_cur < least)
-    least = (int64_t)limit.rlim_cur;
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    const int64_t left = (int64_t)limit.rlim_cur - address_space();
+    if (left < least) least = left > 0 ? left : 0;
+  }
   return least;
 }
 
@@ -174,11 +187,44 @@ static int descending(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
+/* The images of a run: each dataset is held once at each resolution. */
+typedef struct images {
+  bool stream; /* those that can stay in their file do */
+  int here;    /* ranks of the node */
+  int64_t bytes;
+  int n;
+  struct {
+    char name[ES_NAME_MAX];
+    int32_t resolution;
+  } seen[64];
+} images_t;
+
+/* A rank that reads images as it needs them: two files, each with what HDF5 keeps of it, and an image as stored and as
+ * wanted. */
+static int64_t stream_bytes(const es_point_t *point, const es_dataset_info_t *info) {
+  const int64_t stored = (int64_t)info->height * info->width * info->channels;
+  return (4 << 20) + 8 * stored + (int64_t)point->resolution * point->resolution * info->channels;
+}
+
+static void add_images(images_t *images, const es_point_t *point, const es_dataset_info_t *info, int64_t bytes) {
+  for (int i = 0; i < images->n; i++) {
+    if (images->seen[i].resolution == point->resolution && strcmp(images->seen[i].name, point->dataset.name) == 0)
+      return;
+  }
+  if (images->n < (int)(sizeof images->seen / sizeof *images->seen)) { /* any more are counted too often */
+    memcpy(images->seen[images->n].name, point->dataset.name, sizeof images->seen->name);
+    images->seen[images->n++].resolution = point->resolution;
+  }
+  const bool stream = images->stream && es_dataset_streams(&point->dataset);
+  images->bytes += stream ? images->here * stream_bytes(point, info) : bytes;
+}
+
 /* Bytes on a node of `here` ranks: the hungriest points at once, one a group, and the images. *largest: the place in
  * `pending` of the hungriest. -1 when memory is out. */
-static int64_t node_need(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, int here,
+static int64_t node_need(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, int here, bool stream,
                          int64_t *largest) {
-  int64_t *needs = es_allocate_zero((size_t)n, sizeof *needs), shared = 0, sum = 0;
+  int64_t *needs = es_allocate_zero((size_t)n, sizeof *needs), sum = 0;
+  images_t images = {.stream = stream, .here = here};
   es_memory_need_t need = {0};
   es_point_t point, last = {0};
   if (!needs) return -1;
@@ -192,23 +238,23 @@ static int64_t node_need(const es_plan_t *plan, const int64_t *pending, int64_t 
       es_memory_predict(&need, &point, es_plan_info(plan, &point), ranks, NULL); /* the plan has built this network */
     last = point;
     needs[i] = need.rank;
-    if (need.shared > shared) shared = need.shared;
+    add_images(&images, &point, es_plan_info(plan, &point), need.shared);
     if (needs[i] > needs[*largest]) *largest = i;
   }
   qsort(needs, (size_t)n, sizeof *needs, descending);
   for (int rank = 0; rank < here; rank++) sum += rank / ranks < n ? needs[rank / ranks] : 0;
   es_free(needs);
-  return sum + shared;
+  return sum + images.bytes;
 }
 
-static es_code_t refuse(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, int here, int64_t need,
-                        int64_t available, int64_t largest, es_status_t *status) {
+static es_code_t refuse(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, int here, bool stream,
+                        int64_t need, int64_t available, int64_t largest, es_status_t *status) {
   const double gib = 1 << 30;
   int64_t other, fits = 0;
   es_point_t point;
   es_plan_point(plan, pending[largest], &point);
   for (int64_t more = 2 * ranks; more <= point.train.lanes && fits == 0; more *= 2) {
-    const int64_t with_more = node_need(plan, pending, n, (int)more, here, &other);
+    const int64_t with_more = node_need(plan, pending, n, (int)more, here, stream, &other);
     if (with_more >= 0 && 0.8 * (double)with_more <= (double)available) fits = more;
   }
   char advice[160];
@@ -241,9 +287,32 @@ static es_code_t check_activations(const es_plan_t *plan, int ranks, int here, e
                  es_job_path(plan->job), (double)need / gib, here, ranks, available / gib, more, here);
 }
 
-es_code_t es_memory_check(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, es_status_t *status) {
+/* Points that train, on this node. What fits for certain comes first; then what may fit, as predictions are good to
+ * 25 %. */
+static void check_node(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, int here, bool *stream,
+                       es_status_t *status) {
+  static const struct {
+    double share;
+    bool stream;
+  } attempts[] = {{1.0, false}, {1.0, true}, {0.8, false}, {0.8, true}};
+  int64_t largest = 0, need = 0, available = es_memory_available();
+  for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+    *stream = attempts[i].stream;
+    need = node_need(plan, pending, n, ranks, here, *stream, &largest);
+    if (need < 0) {
+      es_fail(status, ES_SYSTEM, "run", "out of memory for %lld points", (long long)n);
+      return;
+    }
+    if (attempts[i].share * (double)need <= (double)available) return;
+  }
+  refuse(plan, pending, n, ranks, here, *stream, need, available, largest, status);
+}
+
+es_code_t es_memory_check(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, bool *stream,
+                          es_status_t *status) {
   MPI_Comm node;
   int rank, here, leader;
+  *stream = false;
   if (n == 0) return ES_OK;
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   ES_MPI(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node));
@@ -251,14 +320,9 @@ es_code_t es_memory_check(const es_plan_t *plan, const int64_t *pending, int64_t
   ES_MPI(MPI_Comm_rank(node, &leader));
   const bool activations = es_job_base(plan->job)->source == ES_SOURCE_ACTIVATIONS;
   if (leader == 0 && activations) check_activations(plan, ranks, here, status);
-  if (leader == 0 && !activations) { /* nodes may differ: the first rank of each looks at its own */
-    int64_t largest;
-    const int64_t need = node_need(plan, pending, n, ranks, here, &largest), available = es_memory_available();
-    if (need < 0)
-      es_fail(status, ES_SYSTEM, "run", "out of memory for %lld points", (long long)n);
-    else if (0.8 * (double)need > (double)available)
-      refuse(plan, pending, n, ranks, here, need, available, largest, status);
-  }
+  /* Nodes may differ: the first rank of each looks at its own. */
+  if (leader == 0 && !activations) check_node(plan, pending, n, ranks, here, stream, status);
+  ES_MPI(MPI_Allreduce(MPI_IN_PLACE, stream, 1, MPI_C_BOOL, MPI_LOR, MPI_COMM_WORLD));
   ES_MPI(MPI_Comm_free(&node));
   return es_agree(MPI_COMM_WORLD, status);
 }

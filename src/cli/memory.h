@@ -22,9 +22,11 @@ int64_t es_memory_peak(void);
 int64_t es_memory_available(void);
 
 /* Whether the points of `pending` fit when groups of `ranks` ranks take them, as many groups at a time as this node
- * has: ES_INPUT before anything runs, with what is needed, what is there, and the number of ranks that would do.
+ * has. Images that do not fit stay in their files if their formats can do that: then *stream is true, on all nodes.
+ * ES_INPUT before anything runs, with what is needed, what is there, and the number of ranks that would do.
  * Predictions are good to 25 %, so only what is short by more is refused. Collective over MPI_COMM_WORLD; all ranks
  * return the same code. */
-es_code_t es_memory_check(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, es_status_t *status);
+es_code_t es_memory_check(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, bool *stream,
+                          es_status_t *status);
 
 #endif

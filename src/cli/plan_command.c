@@ -38,6 +38,7 @@ typedef struct memory {
   int ranks; /* that share a point */
   es_point_t last;
   es_memory_need_t need, most;
+  bool streams; /* images may stay in their file */
 } memory_t;
 
 static const es_memory_need_t *predict(memory_t *m, const es_plan_t *plan, const es_point_t *point) {
@@ -51,6 +52,7 @@ static const es_memory_need_t *predict(memory_t *m, const es_plan_t *plan, const
     es_memory_predict(&m->need, point, es_plan_info(plan, point), m->ranks, NULL); /* the plan has built this network */
   }
   if (m->need.rank > m->most.rank) m->most.rank = m->need.rank;
+  m->streams = m->streams || es_dataset_streams(&point->dataset);
   if (m->need.shared > m->most.shared) m->most.shared = m->need.shared;
   return &m->need;
 }
@@ -89,8 +91,9 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
   es_table_print(&table, out);
   es_text_append(out, "\n%lld point%s, %.3f TMAC; results go to %s/points/<id>.h5\n", (long long)n, n == 1 ? "" : "s",
                  1e-12 * total, plan->output);
-  es_text_append(out, "memory: up to %.0f MiB for each rank, and %.0f MiB of images once on each node\n",
-                 mebibytes(memory->most.rank), mebibytes(memory->most.shared));
+  es_text_append(out, "memory: up to %.0f MiB for each rank, and %.0f MiB of images once on each node%s\n",
+                 mebibytes(memory->most.rank), mebibytes(memory->most.shared),
+                 memory->streams ? " (left in their file where they do not fit)" : "");
   es_text_destroy(&common);
   es_table_destroy(&table);
 }

@@ -337,6 +337,8 @@ static es_code_t check_files(const run_t *run, es_status_t *status) {
 /* What the pending points need. */
 static es_code_t load_datasets(run_t *run, es_status_t *status) {
   run->loaded.plan = &run->plan;
+  if (run->loaded.stream && run->rank == 0 && run->progress.mode != ES_PROGRESS_NONE)
+    printf("the images do not fit into memory: they are read from their files as they are needed\n");
   if (es_job_base(run->plan.job)->source == ES_SOURCE_ACTIVATIONS) return ES_OK;
   for (int64_t i = 0; i < run->n_pending; i++) {
     es_point_t point;
@@ -479,7 +481,7 @@ static es_code_t steps(run_t *run, int argc, char **argv, es_status_t *status) {
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_TRY(check_lanes(run, status));
   ES_TRY(find_pending(run, status));
-  ES_TRY(es_memory_check(&run->plan, run->pending, run->n_pending, run->ranks_per_point, status));
+  ES_TRY(es_memory_check(&run->plan, run->pending, run->n_pending, run->ranks_per_point, &run->loaded.stream, status));
   ES_TRY(load_datasets(run, status));
   if (es_job_base(run->plan.job)->source != ES_SOURCE_ACTIVATIONS)
     ES_TRY(es_loaded_check(&run->loaded, &run->selection, status));

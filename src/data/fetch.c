@@ -73,10 +73,10 @@ void es_samples_fetch(const es_samples_t *samples, const int32_t *positions, int
                       float *out) {
   const es_dataset_t *dataset = samples->dataset;
   int32_t resolution = samples->resolution;
-  int64_t size = es_dataset_image_size(dataset), size_out = (int64_t)resolution * resolution * 3;
+  int64_t size_out = (int64_t)resolution * resolution * 3;
   for (int64_t i = 0; i < n; i++) {
     assert(positions[i] >= 0 && positions[i] < samples->n);
-    const uint8_t *image = dataset->pixels[samples->split] + samples->index[positions[i]] * size;
+    const uint8_t *image = es_dataset_image(dataset, samples->split, samples->index[positions[i]]);
     convert_image(samples->table, image, resolution, dataset->info.channels,
                   draw_move(augment, positions[i], resolution), out + i * size_out);
   }

@@ -372,6 +372,7 @@ static bool found(const char *path, char out[ES_PATH_MAX]) {
 }
 
 const es_reader_t es_reader_hdf5 = {.anywhere = false,
+                                    .streams = true,
                                     .inspect = inspect,
                                     .open = open_images,
                                     .read = read_images,

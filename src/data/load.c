@@ -1,11 +1,14 @@
 /* Loading: the leader of each node reads chunks of images into memory that its ranks share (or all ranks generate
- * them), then each rank fits its part of the chunk into its final place. Only fitted images and one chunk are held. */
+ * them), then each rank fits its part of the chunk into its final place. Only fitted images and one chunk are held.
+ * Images that stay in their file pass by in the same way, for the fingerprint and what normalises them. */
 #include "dataset.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "fingerprint.h"
 #include "fit.h"
+#include "moments.h"
 #include "reader.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,12 +22,13 @@ typedef struct loader {
   const es_reader_t *reader;
   es_dataset_t *dataset;
   MPI_Comm comm;
-  bool leader;
+  bool leader, stream;
   uint16_t *labels[ES_SPLITS]; /* owned, on the leader */
   int64_t chunk_images;
   es_shared_t chunk;            /* owned */
   es_fitter_t fitter;           /* owned */
   es_fingerprint_t fingerprint; /* owned, on the leader */
+  es_moments_t moments;         /* of the train images that this rank fitted, where they are not kept */
 } loader_t;
 
 static int64_t aligned(int64_t size) {
@@ -42,6 +46,14 @@ static es_code_t inspect(loader_t *loader, es_status_t *status) {
   return ES_OK;
 }
 
+static es_code_t open_streamed(loader_t *loader, es_status_t *status) {
+  es_dataset_t *dataset = loader->dataset;
+  loader->moments.channels = dataset->info.channels;
+  dataset->streamed = es_allocate_zero(1, sizeof *dataset->streamed);
+  if (dataset->streamed == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory", dataset->path);
+  return es_streamed_open(dataset->streamed, loader->spec, &dataset->info, dataset->resolution, status);
+}
+
 /* Memory for pixels, labels and a chunk; pointers into it. */
 static es_code_t allocate(loader_t *loader, es_status_t *status) {
   es_dataset_t *dataset = loader->dataset;
@@ -50,7 +62,7 @@ static es_code_t allocate(loader_t *loader, es_status_t *status) {
   int64_t pixels[ES_SPLITS], labels[ES_SPLITS];
   for (int split = 0; split < ES_SPLITS; split++) {
     pixels[split] = size;
-    size += aligned(info->count[split] * es_dataset_image_size(dataset));
+    if (!loader->stream) size += aligned(info->count[split] * es_dataset_image_size(dataset));
     labels[split] = size;
     size += aligned(info->count[split] * (int64_t)sizeof(uint16_t));
     if (info->count[split] > most) most = info->count[split];
@@ -60,12 +72,15 @@ static es_code_t allocate(loader_t *loader, es_status_t *status) {
 
   if (es_shared_create(&dataset->memory, &dataset->node, size, status) == ES_OK &&
       es_shared_create(&loader->chunk, &dataset->node, loader->chunk_images * stored, status) == ES_OK) {
-    (void)es_fitter_create(&loader->fitter, loader->spec->fit, info, dataset->resolution, status);
+    if (loader->stream)
+      (void)open_streamed(loader, status);
+    else
+      (void)es_fitter_create(&loader->fitter, loader->spec->fit, info, dataset->resolution, status);
   }
   if (loader->leader) (void)es_fingerprint_create(&loader->fingerprint, dataset->path, status);
   ES_TRY(es_agree(loader->comm, status));
   for (int split = 0; split < ES_SPLITS; split++) {
-    dataset->pixels[split] = dataset->memory.data + pixels[split];
+    if (!loader->stream) dataset->pixels[split] = dataset->memory.data + pixels[split];
     dataset->labels[split] = (uint16_t *)(void *)(dataset->memory.data + labels[split]);
   }
   return ES_OK;
@@ -89,6 +104,30 @@ static es_code_t read_chunk(loader_t *loader, es_images_t *images, int64_t first
   return ES_OK;
 }
 
+/* An image that is not kept. */
+static void pass_by(loader_t *loader, es_split_t split, const uint8_t *image) {
+  es_streamed_t *s = loader->dataset->streamed;
+  if (split != ES_TRAIN || loader->spec->normalize_given) return;
+  es_fitter_apply(&s->fitter, image, s->fitted);
+  es_moments_add(&loader->moments, s->fitted, es_dataset_image_size(loader->dataset) / loader->moments.channels);
+}
+
+/* Mean and deviation of the whole train split, of which each rank of the node saw a part: exact sums of integers. */
+static void settle_moments(loader_t *loader) {
+  es_dataset_t *dataset = loader->dataset;
+  es_moments_t *m = &loader->moments;
+  if (loader->spec->normalize_given) return;
+  if (dataset->node.size > 1) {
+    uint64_t sums[7] = {m->count, m->sum[0], m->sum[1], m->sum[2], m->squares[0], m->squares[1], m->squares[2]};
+    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, sums, 7, MPI_UINT64_T, MPI_SUM, dataset->node.comm));
+    m->count = sums[0];
+    memcpy(m->sum, sums + 1, sizeof m->sum);
+    memcpy(m->squares, sums + 4, sizeof m->squares);
+  }
+  es_moments_finish(m, dataset->streamed->mean, dataset->streamed->deviation);
+  dataset->streamed->classes = dataset->info.classes;
+}
+
 /* Reads and fits the images of a split. Collective over the node, whose ranks return the same code. */
 static es_code_t load_split(loader_t *loader, es_split_t split, es_status_t *status) {
   es_dataset_t *dataset = loader->dataset;
@@ -105,7 +144,11 @@ static es_code_t load_split(loader_t *loader, es_split_t split, es_status_t *sta
     int64_t first, mine;
     share(loader, count, &first, &mine);
     for (int64_t i = first; i < first + mine; i++) {
-      es_fitter_apply(&loader->fitter, loader->chunk.data + i * stored, dataset->pixels[split] + (done + i) * fitted);
+      const uint8_t *image = loader->chunk.data + i * stored;
+      if (loader->stream)
+        pass_by(loader, split, image);
+      else
+        es_fitter_apply(&loader->fitter, image, dataset->pixels[split] + (done + i) * fitted);
     }
     if (loader->leader) es_fingerprint_pixels(&loader->fingerprint, loader->chunk.data, count * stored);
     es_shared_fence(&loader->chunk, &dataset->node); /* the chunk is free again */
@@ -155,6 +198,7 @@ static es_code_t load(loader_t *loader, es_status_t *status) {
     if (code == ES_OK && loader->leader) place_labels(loader, split);
   }
   es_shared_fence(&dataset->memory, &dataset->node);
+  if (loader->stream && code == ES_OK) settle_moments(loader);
   ES_TRY(es_agree(loader->comm, status)); /* here the nodes meet again */
   return settle_fingerprint(loader, status);
 }
@@ -166,8 +210,8 @@ static void loader_destroy(loader_t *loader) {
   es_fingerprint_destroy(&loader->fingerprint);
 }
 
-es_code_t es_dataset_load_on(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
-                             es_node_t node, es_status_t *status) {
+static es_code_t load_on(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
+                         es_node_t node, bool stream, es_status_t *status) {
   *out = NULL;
   es_status_t own = {0}; /* agreements need one, whatever the caller passed */
   const char *path = spec->path[0] != '\0' ? spec->path : spec->name;
@@ -186,8 +230,12 @@ es_code_t es_dataset_load_on(es_dataset_t **out, const es_dataset_spec_t *spec, 
   dataset->resolution = resolution;
   dataset->node = node;
   snprintf(dataset->path, sizeof dataset->path, "%s", path);
-  loader_t loader = {
-      .spec = spec, .reader = es_reader_of(spec->format), .dataset = dataset, .comm = comm, .leader = node.rank == 0};
+  loader_t loader = {.spec = spec,
+                     .reader = es_reader_of(spec->format),
+                     .dataset = dataset,
+                     .comm = comm,
+                     .leader = node.rank == 0,
+                     .stream = stream};
   code = load(&loader, &own);
   loader_destroy(&loader);
   if (code != ES_OK) {
@@ -199,6 +247,33 @@ es_code_t es_dataset_load_on(es_dataset_t **out, const es_dataset_spec_t *spec, 
   return ES_OK;
 }
 
+es_code_t es_dataset_load_on(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
+                             es_node_t node, es_status_t *status) {
+  return load_on(out, spec, resolution, comm, node, false, status);
+}
+
+bool es_dataset_streams(const es_dataset_spec_t *spec) {
+  return es_reader_of(spec->format)->streams;
+}
+
+es_code_t es_dataset_stream(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
+                            es_status_t *status) {
+  es_node_t node;
+  assert(es_dataset_streams(spec));
+  es_node_create(&node, comm);
+  return load_on(out, spec, resolution, comm, node, true, status);
+}
+
+bool es_dataset_is_streamed(const es_dataset_t *dataset) {
+  return dataset->streamed != NULL;
+}
+
+es_code_t es_dataset_failure(const es_dataset_t *dataset, es_status_t *status) {
+  if (dataset->streamed == NULL || dataset->streamed->failure.code == ES_OK) return ES_OK;
+  if (status != NULL && status->code == ES_OK) *status = dataset->streamed->failure;
+  return dataset->streamed->failure.code;
+}
+
 es_code_t es_dataset_load(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
                           es_status_t *status) {
   es_node_t node;
@@ -208,6 +283,8 @@ es_code_t es_dataset_load(es_dataset_t **out, const es_dataset_spec_t *spec, int
 
 void es_dataset_destroy(es_dataset_t *dataset) {
   if (dataset == NULL) return;
+  if (dataset->streamed != NULL) es_streamed_close(dataset->streamed);
+  es_free(dataset->streamed);
   es_shared_destroy(&dataset->memory);
   es_node_destroy(&dataset->node);
   es_free(dataset);

@@ -17,6 +17,9 @@ typedef struct es_images {
 typedef struct es_reader {
   /** True: every rank may read any images. False: one process reads them all, in order. */
   bool anywhere;
+  /** True: images may be read in any order, by several processes, for as long as they are open: they can stay in their
+   * file while a network is trained on them. */
+  bool streams;
   /** Fills all of `info` and, unless `labels` is NULL, allocates labels[split] (info->count[split] values, owned by the
    * caller, both NULL on failure). Checks everything that does not need the pixels. Its message names the file first.
    */

@@ -89,26 +89,52 @@ static void measure(const es_dataset_t *dataset, const int32_t *index, int64_t n
   es_moments_t moments = {.channels = dataset->info.channels};
   int64_t image = es_dataset_image_size(dataset);
   for (int64_t i = 0; i < n; i++) {
-    es_moments_add(&moments, dataset->pixels[ES_TRAIN] + index[i] * image, image / moments.channels);
+    es_moments_add(&moments, es_dataset_image(dataset, ES_TRAIN, index[i]), image / moments.channels);
   }
   es_moments_finish(&moments, mean, deviation);
+}
+
+/* The same for the train samples of a point, which are at `index`, or are found. */
+static es_code_t measure_train(const es_dataset_t *dataset, const es_point_t *point, const int32_t *index,
+                               double mean[3], double deviation[3], es_status_t *status) {
+  const int64_t n = es_point_samples(point, &dataset->info, ES_TRAIN);
+  int32_t *found = NULL;
+  if (index == NULL) {
+    index = found = es_allocate((size_t)n, sizeof *found);
+    if (found == NULL) return es_fail(status, ES_SYSTEM, STAGE, "not enough memory for %lld samples", (long long)n);
+    choose(dataset, point, ES_TRAIN, found);
+  }
+  measure(dataset, index, n, mean, deviation);
+  es_free(found);
+  return es_dataset_failure(dataset, status);
+}
+
+/* What is not in memory is read once for all points and splits with the same train samples. */
+static es_code_t measure_streamed(const es_dataset_t *dataset, const es_point_t *point, const int32_t *index,
+                                  es_status_t *status) {
+  es_streamed_t *s = dataset->streamed;
+  const int64_t limit = point->dataset.limit[ES_TRAIN];
+  if (s->classes == point->classes && s->limit == limit) return ES_OK;
+  s->classes = 0;
+  ES_TRY(measure_train(dataset, point, index, s->mean, s->deviation, status));
+  s->classes = point->classes;
+  s->limit = limit;
+  return ES_OK;
 }
 
 /* Normalisation of the point's own train samples, whatever split is being selected. */
 static es_code_t normalise(es_samples_t *samples, const es_point_t *point, es_status_t *status) {
   const es_dataset_t *dataset = samples->dataset;
+  const int32_t *index = samples->split == ES_TRAIN ? samples->index : NULL;
   if (point->dataset.normalize_given) {
     memcpy(samples->mean, point->dataset.mean, sizeof samples->mean);
     memcpy(samples->deviation, point->dataset.deviation, sizeof samples->deviation);
-  } else if (samples->split == ES_TRAIN) {
-    measure(dataset, samples->index, samples->n, samples->mean, samples->deviation);
+  } else if (dataset->streamed != NULL) {
+    ES_TRY(measure_streamed(dataset, point, index, status));
+    memcpy(samples->mean, dataset->streamed->mean, sizeof samples->mean);
+    memcpy(samples->deviation, dataset->streamed->deviation, sizeof samples->deviation);
   } else {
-    int64_t n = es_point_samples(point, &dataset->info, ES_TRAIN);
-    int32_t *index = es_allocate((size_t)n, sizeof *index);
-    if (index == NULL) return es_fail(status, ES_SYSTEM, STAGE, "not enough memory for %lld samples", (long long)n);
-    choose(dataset, point, ES_TRAIN, index);
-    measure(dataset, index, n, samples->mean, samples->deviation);
-    es_free(index);
+    ES_TRY(measure_train(dataset, point, index, samples->mean, samples->deviation, status));
   }
   for (int c = 0; c < 3; c++) {
     if (!(samples->deviation[c] > 0)) samples->deviation[c] = 1;

@@ -74,6 +74,10 @@ static int32_t stopped_at(const flow_t *f) {
 
 /* The leader writes the result and removes the state; all ranks learn whether that worked. */
 es_code_t flow_write_result(flow_t *f, const char *outcome, const char *reason, es_status_t *status) {
+  if (f->dataset && es_dataset_is_streamed(f->dataset)) { /* no number stands on an image that could not be read */
+    (void)es_dataset_failure(f->dataset, status);
+    ES_TRY(es_agree(f->group.comm, status));
+  }
   flow_stability_last(f);
   ES_TRY(flow_spaces_last(f, status));
   const double start = es_clock();

@@ -148,6 +148,21 @@ static es_code_t diverged(es_trainer_t *t, const epoch_t *e, const es_pass_t *pa
                  e->training ? "training" : "evaluation", e->number, (long long)batch + 1, layer, advice);
 }
 
+/* Ranks tell each other by a sum: above this, one of them could not read its images. */
+static const double lost = 0x1p40;
+
+static double signal_of(const es_trainer_t *t, const es_samples_t *samples) {
+  const es_watch_t *watch = &t->parts.watch;
+  if (es_dataset_failure(samples->dataset, NULL) != ES_OK) return lost;
+  return watch->stop && watch->stop(watch->context) ? 1.0 : 0.0;
+}
+
+/* The failure of the lowest rank that had one. */
+static es_code_t agree_on_images(const es_trainer_t *t, const es_samples_t *samples, es_status_t *status) {
+  (void)es_dataset_failure(samples->dataset, status);
+  return es_agree(t->parts.group->comm, status);
+}
+
 /* One batch: forward, and in training backward and update. */
 static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t first, int64_t n, es_status_t *status) {
   const es_trainer_parts_t *p = &t->parts;
@@ -163,9 +178,9 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
                           .observer = e->observer,
                           .editor = e->training ? NULL : t->editor,
                           .confusion = t->confusion};
-  const bool stop = p->watch.stop && p->watch.stop(p->watch.context);
   es_loss_t loss;
-  es_model_forward(t->model, &pass, stop ? 1.0 : 0.0, &loss);
+  es_model_forward(t->model, &pass, signal_of(t, samples), &loss);
+  if (loss.signal >= lost) return agree_on_images(t, samples, status);
   if (loss.signal > 0.0) return es_fail(status, ES_STOPPED, "train", "stopped in epoch %d", e->number);
   if (!isfinite(loss.loss)) return diverged(t, e, &pass, index, status);
   if (e->observer && p->after_forward) ES_TRY(p->after_forward(p->after_context, status));
@@ -188,6 +203,8 @@ static es_code_t run_epoch(es_trainer_t *t, epoch_t *e, es_epoch_stats_t *stats,
   memset(t->confusion, 0, (size_t)(classes * classes) * sizeof *t->confusion);
   for (int64_t first = 0; first < n; first += batch)
     ES_TRY(run_batch(t, e, first / batch, first, n - first < batch ? n - first : batch, status));
+  if (es_dataset_is_streamed(p->samples[e->split]->dataset)) /* those of the last batch */
+    ES_TRY(agree_on_images(t, p->samples[e->split], status));
   if (p->group->size > 1)
     ES_MPI(MPI_Allreduce(MPI_IN_PLACE, t->confusion, (int)(classes * classes), MPI_INT64_T, MPI_SUM, p->group->comm));
   *stats = (es_epoch_stats_t){.loss = e->sum.loss / (double)n,

@@ -1,6 +1,7 @@
 /* An HDF5 file of images of any bytes. */
 #include "eigenscope/data.h"
 #include "fuzz.h"
+#include <hdf5.h>
 
 static void fuzz_one(const uint8_t *data, size_t size) {
   es_dataset_spec_t spec = {.name = "x", .format = ES_FORMAT_HDF5};
@@ -12,4 +13,5 @@ static void fuzz_one(const uint8_t *data, size_t size) {
   if (code == ES_OK && (double)info.height * info.width * info.channels * (double)(info.count[0] + info.count[1]) < 1e7)
     code = es_dataset_summarize(&summary, &spec, &status);
   fuzz_expect(code, &status, spec.path);
+  fuzz_require(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL) == 0, "something of HDF5 is left open");
 }

@@ -1,0 +1,138 @@
+/* Images that stay in their file are those that memory would hold, on every rank and in any order; a file that goes bad
+ * is noticed. ranks: 1 2 3 */
+#include "../../src/data/dataset.h"
+#include "../data_files.h"
+#include "check.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/memory.h"
+
+/* What MPI leaves behind is not ours. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+  return "detect_leaks=0";
+}
+
+enum { TRAIN = 61, EVAL = 23, CLASSES = 3 };
+
+static int rank;
+static char folder[IDX_PATH], path[IDX_PATH + 64];
+
+/* Rank 0 writes a file that all ranks know: chunks of `chunk` images, or in one block for 0. */
+static es_dataset_spec_t write_file(int side, int channels, hsize_t chunk, es_fit_t fit) {
+  if (rank == 0) {
+    h5_layout_t layout = h5_layout(TRAIN, EVAL, side, side + 2, channels, CLASSES);
+    layout.chunk = chunk;
+    idx_folder_create(folder);
+    data_path(path, folder, "images.h5");
+    h5_write(path, &layout, NULL);
+  }
+  MPI_Bcast(folder, sizeof folder, MPI_CHAR, 0, MPI_COMM_WORLD);
+  MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
+  spec.fit = fit;
+  return spec;
+}
+
+static void remove_file(void) {
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank == 0) data_folder_destroy(folder);
+}
+
+/* The same samples, numbers and pixels, moved and mirrored too, forwards and back. */
+static void check_samples(const es_dataset_t *streamed, const es_dataset_t *held, const es_point_t *point,
+                          es_split_t split) {
+  es_samples_t a, b;
+  CHECK(es_samples_select(&a, streamed, point, split, NULL) == ES_OK);
+  CHECK(es_samples_select(&b, held, point, split, NULL) == ES_OK);
+  CHECK(a.n == b.n && memcmp(a.mean, b.mean, sizeof a.mean) == 0);
+  CHECK(memcmp(a.deviation, b.deviation, sizeof a.deviation) == 0);
+  const size_t image = 3 * (size_t)a.resolution * (size_t)a.resolution;
+  float *x = es_allocate((size_t)a.n * image, sizeof *x), *y = es_allocate((size_t)a.n * image, sizeof *y);
+  int32_t *order = es_allocate((size_t)a.n, sizeof *order);
+  CHECK(x != NULL && y != NULL && order != NULL);
+  const es_augment_t augment = {.crop = true, .flip = true, .seed = 3, .epoch = 2};
+  for (int turn = 0; turn < 2; turn++) {
+    for (int64_t i = 0; i < a.n; i++) order[i] = (int32_t)((i * 17 + rank) % a.n);
+    es_samples_fetch(&a, order, a.n, turn == 0 ? NULL : &augment, x);
+    es_samples_fetch(&b, order, b.n, turn == 0 ? NULL : &augment, y);
+    CHECK(memcmp(x, y, (size_t)a.n * image * sizeof *x) == 0);
+  }
+  CHECK(es_dataset_failure(streamed, NULL) == ES_OK);
+  es_free(x);
+  es_free(y);
+  es_free(order);
+  es_samples_destroy(&a);
+  es_samples_destroy(&b);
+}
+
+static void check_file(int channels, hsize_t chunk, es_fit_t fit, int32_t resolution) {
+  const es_dataset_spec_t spec = write_file(9, channels, chunk, fit);
+  es_dataset_t *streamed, *held;
+  CHECK(es_dataset_streams(&spec));
+  CHECK(es_dataset_stream(&streamed, &spec, resolution, MPI_COMM_WORLD, NULL) == ES_OK);
+  CHECK(es_dataset_load(&held, &spec, resolution, MPI_COMM_NULL, NULL) == ES_OK);
+  CHECK(es_dataset_is_streamed(streamed) && !es_dataset_is_streamed(held) && streamed->pixels[ES_TRAIN] == NULL);
+  CHECK(strcmp(es_dataset_fingerprint(streamed), es_dataset_fingerprint(held)) == 0);
+  CHECK(memcmp(es_dataset_info(streamed), es_dataset_info(held), sizeof(es_dataset_info_t)) == 0);
+  es_point_t point = {.dataset = spec, .classes = CLASSES};
+  for (int turn = 0; turn < 4; turn++) { /* all of them, fewer, given numbers, all of them again */
+    point.classes = turn == 1 ? 2 : CLASSES;
+    point.dataset.limit[ES_TRAIN] = turn == 1 ? 7 : 0;
+    point.dataset.normalize_given = turn == 2;
+    for (int c = 0; c < 3; c++) point.dataset.deviation[c] = 0.5;
+    check_samples(streamed, held, &point, ES_EVAL);
+    check_samples(streamed, held, &point, ES_TRAIN);
+  }
+  es_dataset_destroy(streamed);
+  es_dataset_destroy(held);
+  remove_file();
+}
+
+/* The file is cut short after it was opened: zeros, and a failure that stays. */
+static void check_failure(void) {
+  const es_dataset_spec_t spec = write_file(128, 3, 4, ES_FIT_RESIZE) /* more than HDF5 keeps at hand */;
+  es_dataset_t *streamed;
+  es_samples_t samples;
+  es_status_t status = {0};
+  const es_point_t point = {.dataset = spec, .classes = CLASSES};
+  CHECK(es_dataset_stream(&streamed, &spec, 8, MPI_COMM_WORLD, NULL) == ES_OK);
+  CHECK(es_samples_select(&samples, streamed, &point, ES_TRAIN, NULL) == ES_OK);
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank == 0) CHECK(truncate(path, 600) == 0);
+  MPI_Barrier(MPI_COMM_WORLD);
+  float out[3 * 64];
+  for (int32_t i = 0; i < samples.n; i++) es_samples_fetch(&samples, &i, 1, NULL, out);
+  for (int p = 0; p < 3 * 64; p++) CHECK(out[p] == samples.table[p % 3]);
+  CHECK(es_dataset_failure(streamed, &status) != ES_OK && status.code == es_dataset_failure(streamed, NULL));
+  CHECK(strncmp(status.message, path, strlen(path)) == 0 && strstr(status.message, "train/images") != NULL);
+  CHECK(es_agree(MPI_COMM_WORLD, &status) != ES_OK);
+  es_samples_destroy(&samples);
+  es_dataset_destroy(streamed);
+  remove_file();
+}
+
+/* Nothing of it stays when the file is wrong from the beginning. */
+static void check_refused(void) {
+  const es_dataset_spec_t good = write_file(9, 1, 0, ES_FIT_PAD);
+  es_dataset_spec_t spec = good;
+  es_dataset_t *streamed;
+  es_status_t status = {0};
+  strcat(spec.path, ".not");
+  CHECK(es_dataset_stream(&streamed, &spec, 8, MPI_COMM_WORLD, &status) == ES_INPUT && streamed == NULL);
+  CHECK(strstr(status.message, "there is no such file") != NULL);
+  remove_file();
+}
+
+int main(int argc, char **argv) {
+  MPI_Init(&argc, &argv);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  check_file(1, 0, ES_FIT_PAD, 12);
+  check_file(3, 1, ES_FIT_RESIZE, 8);
+  check_file(3, 7, ES_FIT_RESIZE, 11);
+  check_file(1, 23, ES_FIT_RESIZE, 16);
+  check_failure();
+  check_refused();
+  CHECK(es_memory_balance() == 0);
+  MPI_Finalize();
+  return 0;
+}
