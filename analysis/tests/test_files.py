@@ -1,8 +1,11 @@
 """open() and to_frame(): what is read, when, and what is refused."""
+import re
+
 import h5py
 import handmade
 import numpy as np
 import pytest
+from conftest import HERE
 
 import eigenscope_analysis as es
 from eigenscope_analysis.sweep import Sweep
@@ -87,3 +90,14 @@ def test_a_point_is_a_sweep_of_one(small):
             for name in ("dataset", "model", "width", "classes", "seed", "outcome", "accuracy", "saturation", "epochs"):
                 assert own[name] == row[name], name
             assert len(es.to_frame(path)) == len(es.to_frame(small / "all.h5", ).query("point == @row.point"))
+
+
+def test_the_example_of_the_readme(small, monkeypatch):
+    """It runs as it stands there, on a merged file of another job."""
+    text = (HERE.parent.parent / "README.md").read_text()
+    example, = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "eigenscope_analysis" in block)
+    monkeypatch.chdir(small)
+    names = {}
+    exec(example, names)
+    assert names["r"].sizes["point"] == 8
+    assert set(names["late"].epoch) == {3} and len(names["late"]) == 8 * names["r"].sizes["layer"]

@@ -101,6 +101,8 @@ def draw(sweep):
     caption = (f"Mean saturation of the layers ({sweep.split} split, δ = {sweep.delta:g}, without the output layer) and accuracy "
                "(eval split), both after the last epoch. n is the number of seeds; bars are 95 % confidence intervals of the mean "
                "over seeds (Student's t), and are missing where there is one seed.")
+    if rows > MOST_CURVES:
+        caption += f" Curves are drawn for {MOST_CURVES} of {rows} problems, evenly chosen."
     return figure, caption + style.shown_of(shown, groups, "settings of the other axes")
 
 

@@ -8,8 +8,8 @@ from . import style
 MOST = 12
 
 
-def heat_maps(sweep, shown, values, label, cmap, top):
-    """One panel for each network of values(network) -> (epoch, layer) in percent."""
+def heat_maps(sweep, shown, values, label, cmap, bottom=0):
+    """One panel for each network of values(network) -> (epoch, layer) in percent, coloured from `bottom` to 100."""
     columns = 2 if len(shown) in (2, 4) else 3
     figure, axes = style.panels(len(shown), columns, 2.9)
     image = None
@@ -20,7 +20,7 @@ def heat_maps(sweep, shown, values, label, cmap, top):
         axis.grid(False)
         if len(measured):
             image = axis.pcolormesh(np.arange(len(measured) + 1) - 0.5, np.arange(len(names) + 1) - 0.5,
-                                    np.ma.masked_invalid(grid[measured].T), cmap=cmap, vmin=0, vmax=top)
+                                    np.ma.masked_invalid(grid[measured].T), cmap=cmap, vmin=bottom, vmax=100)
         axis.set_facecolor("#eeeeee")
         axis.invert_yaxis()
         style.layer_ticks(axis, names, 22, along_y=True)
@@ -52,7 +52,7 @@ def need_epochs(sweep, values):
 def draw_saturation(sweep):
     need_epochs(sweep, sweep.saturation)
     shown = spread_evenly(sweep.networks, MOST)
-    figure = heat_maps(sweep, shown, lambda network: over_seeds(network, sweep.saturation), "saturation (%)", "viridis", 100)
+    figure = heat_maps(sweep, shown, lambda network: over_seeds(network, sweep.saturation), "saturation (%)", "viridis")
     caption = (f"Saturation of each layer over the measured epochs ({sweep.split} split, δ = {sweep.delta:g}), mean over seeds. "
                "Layers run from the image (top) to the output (bottom); dotted: above the border layer. Grey: not measured.")
     return figure, caption + style.shown_of(shown, sweep.networks)
@@ -67,7 +67,9 @@ def draw_overlap(sweep):
         raise style.Nothing("no overlap of eigenspaces was measured")
     need_epochs(sweep, overlap)
     shown = spread_evenly(sweep.networks, MOST)
-    figure = heat_maps(sweep, shown, lambda network: over_seeds(network, overlap), "overlap with the last epoch (%)", "cividis", 100)
+    least = min(np.nanmin(over_seeds(network, overlap), initial=100) for network in shown)
+    figure = heat_maps(sweep, shown, lambda network: over_seeds(network, overlap), "overlap with the last epoch (%)", "cividis",
+                       min(90, 10 * np.floor(least / 10)))
     caption = (f"Overlap of each layer's leading eigenspace (δ = {sweep.delta:g}, {sweep.split} split) with that of the last measured "
                "epoch, mean over seeds: 100 % is the same space, the last column by definition.")
     return figure, caption + style.shown_of(shown, sweep.networks)

@@ -39,7 +39,10 @@ def draw(sweep):
     axis.set_ylabel("correlation with the last epoch")
     axis.set_ylim(top=1.01)
     style.epoch_axis(axis, sweep.epochs)
-    axis.legend(loc="lower right")
+    if len(shown) <= 6:
+        axis.legend(loc="lower right")
+    else:
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3 if len(axis.get_legend_handles_labels()[1][0]) < 32 else 2)
     settled, ends = histogram(sweep, beside)
     caption = (f"Left: correlation (Pearson) of the saturations of all layers with those of the last epoch ({sweep.split} split, "
                f"δ = {sweep.delta:g}), mean over seeds; the last epoch itself is 1 by definition. Right: the epoch from which it stays "
