@@ -20,12 +20,13 @@ static const char usage[] =
 static const es_option_t options[] = {
     {"--orders", "LIST", false, "orders of matrices (default 256,512,1024,2048)"},
     {"--repeats", "N", false, "rounds, medians are printed (default 3)"},
+    {"--who", "LIST", false, "only these of alone,each,together"},
     {"--vectors", NULL, false, "also with all eigenvectors"},
 };
 
 /* Who takes part in one solve. */
-typedef enum way { ALONE, EACH, TOGETHER } way_t;
-static const char *const way_names[] = {"alone", "each", "together"};
+typedef enum way { ALONE, EACH, TOGETHER, WAYS } way_t;
+static const char *const way_names[WAYS] = {"alone", "each", "together"};
 
 typedef struct contest {
   const char *label;
@@ -40,10 +41,12 @@ typedef struct bench {
   int rank, ranks, n_contests;
   contest_t contests[CONTESTS_MOST];
   int repeats;
-  double best_alone; /* of the order under way, values only */
+  bool asked[WAYS];
+  double best_alone; /* of the order under way, values only; INFINITY where nobody solved alone */
 } bench_t;
 
 static void enter(bench_t *b, const char *label, const es_spectrum_backend_t *backend, way_t way, double share) {
+  if (!b->asked[way] || (b->ranks == 1 && way != ALONE)) return;
   b->contests[b->n_contests++] = (contest_t){.label = label, .backend = backend, .way = way, .share = share};
 }
 
@@ -55,10 +58,25 @@ static void choose_contests(bench_t *b, bool vectors) {
     const double share = v ? 1.0 : 0.0;
     enter(b, "dsyevd", &es_spectrum_lapack_plain, ALONE, share);
     enter(b, "lapack", &es_spectrum_lapack, ALONE, share);
-    if (b->ranks > 1) enter(b, "lapack", &es_spectrum_lapack, EACH, share);
-    if (b->ranks > 1) enter(b, "scalapack", &es_spectrum_scalapack, TOGETHER, share);
-    if (b->ranks > 1 && elpa) enter(b, "elpa", elpa, TOGETHER, share);
+    enter(b, "lapack", &es_spectrum_lapack, EACH, share);
+    enter(b, "scalapack", &es_spectrum_scalapack, TOGETHER, share);
+    if (elpa) enter(b, "elpa", elpa, TOGETHER, share);
   }
+}
+
+static es_code_t read_who(bench_t *b, const char *list, es_status_t *status) {
+  for (int w = 0; w < WAYS; w++) b->asked[w] = list == NULL;
+  for (const char *p = list; p && *p;) {
+    const size_t length = strcspn(p, ",");
+    int way = 0;
+    while (way < WAYS && (strlen(way_names[way]) != length || strncmp(p, way_names[way], length) != 0)) way++;
+    if (way == WAYS)
+      return es_fail(status, ES_INPUT, "bench", "--who %.60s: must be some of alone,each,together with commas between",
+                     list);
+    b->asked[way] = true;
+    p += length + (p[length] == ',');
+  }
+  return ES_OK;
 }
 
 /* A covariance-like matrix: symmetric, uniform elements, a heavy diagonal. */
@@ -92,9 +110,10 @@ static void print_row(bench_t *b, contest_t *c, int32_t n) {
   const double seconds = es_bench_median(c->seconds, b->repeats), flops = 4.0 / 3.0 * (double)n * n * n;
   if (c->way == ALONE && c->share == 0.0) b->best_alone = fmin(b->best_alone, seconds);
   if (b->rank != 0) return;
-  printf("%8d %-10s %-9s %5d %-8s %12.5f %10.2f %10.2f\n", n, c->label, way_names[c->way],
-         c->way == ALONE ? 1 : b->ranks, c->share > 0.0 ? "vectors" : "values", seconds, flops / seconds * 1e-9,
-         b->best_alone / seconds);
+  printf("%8d %-10s %-9s %5d %-8s %12.4g %10.2f", n, c->label, way_names[c->way], c->way == ALONE ? 1 : b->ranks,
+         c->share > 0.0 ? "vectors" : "values", seconds, flops / seconds * 1e-9);
+  if (b->best_alone < INFINITY) printf(" %10.2f", b->best_alone / seconds);
+  printf("\n");
   fflush(stdout);
 }
 
@@ -123,7 +142,9 @@ static es_code_t bench_orders(bench_t *b, const es_arguments_t *arguments, es_st
   const char *list = es_arguments_option(arguments, "--orders");
   ES_TRY(es_bench_number(arguments, "--repeats", 3, ES_BENCH_REPEATS_MOST, &repeats, status));
   b->repeats = (int)repeats;
+  ES_TRY(read_who(b, es_arguments_option(arguments, "--who"), status));
   choose_contests(b, es_arguments_option(arguments, "--vectors") != NULL);
+  if (b->n_contests == 0) return es_fail(status, ES_INPUT, "bench", "--who: one rank can only solve alone");
   if (b->rank == 0) {
     printf("%d rank%s, one thread each; %s; %s; medians of %d\n", b->ranks, b->ranks == 1 ? "" : "s",
            es_spectrum_library_name(), es_spectrum_collective_name(), b->repeats);

@@ -9,24 +9,17 @@ Needs Debian's python3-torch, python3-numpy and dataset-fashion-mnist. By hand, 
 """
 import argparse
 import fractions
-import os
-import pathlib
-import platform
 import re
 import statistics
 import subprocess
 import sys
 
-HERE = pathlib.Path(__file__).resolve().parent
-ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
+from machine import ENVIRONMENT, HERE, describe, ranks, same_kernels
 
 
 def eigenscope(program, width, samples):
     """Images per second of two ranks: measured epochs, bare epochs."""
-    out = subprocess.run(["mpirun", "--oversubscribe", "-n", "2", program, "bench", "train", "--widths", width,
-                          "--samples", str(samples), "--pairs", "2"],
-                         env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
-    row = out.splitlines()[-1].split()
+    row = ranks(2, program, "bench", "train", "--widths", width, "--samples", samples, "--pairs", 2).splitlines()[-1].split()
     return float(row[4]), float(row[3])
 
 
@@ -47,13 +40,6 @@ def torch(width, samples, processes, threads, measured=True):
     return total
 
 
-def cpu():
-    for line in open("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--widths", default="1/16,1/8,1/4")
@@ -61,9 +47,10 @@ def main():
     parser.add_argument("--program", default="build/eigenscope")
     parser.add_argument("--samples", type=int, default=0, help="images of an epoch (default: by width)")
     options = parser.parse_args()
-    print(f"{cpu()}, {os.cpu_count()} cores; medians of {options.rounds} interleaved rounds; images/s, measured every batch")
-    print("| width | eigenscope, 2 ranks | measuring costs | PyTorch, 2 threads | PyTorch, 2 processes | ratio to the better |")
-    print("|---|---|---|---|---|---|")
+    same_kernels(options.program)
+    print(f"{describe()}; medians of {options.rounds} interleaved rounds; images/s, measured every batch")
+    print("| width | eigenscope, 2 ranks | measuring costs | PyTorch, 1 process, 2 threads | ratio | PyTorch, 2 processes | ratio |")
+    print("|---|---|---|---|---|---|---|")
     for width in options.widths.split(","):
         samples = options.samples or {1: 256}.get(int(fractions.Fraction(width)), 5120)
         ours, bare, threads, processes = [], [], [], []
@@ -74,7 +61,7 @@ def main():
             threads.append(torch(width, samples, 1, 2))
             processes.append(torch(width, samples, 2, 1))
         a, b, c = map(statistics.median, (ours, threads, processes))
-        print(f"| {width} | {a:.0f} | {100 * (statistics.median(bare) - 1):.1f} % | {b:.0f} | {c:.0f} | {a / max(b, c):.2f} |",
+        print(f"| {width} | {a:.0f} | {100 * (statistics.median(bare) - 1):.1f} % | {b:.0f} | {a / b:.1f} | {c:.0f} | {a / c:.1f} |",
               flush=True)
 
 

@@ -1,0 +1,79 @@
+"""The benchmarks print the tables that they say; nothing is timed here."""
+import os
+import pathlib
+import subprocess
+import sys
+import unittest
+
+import harness
+
+BENCH = pathlib.Path(os.environ["EIGENSCOPE_SOURCE"]) / "tests/bench"
+
+
+class Bench(harness.Case):
+    def rows(self, text, first):
+        """The lines of numbers under the heading that begins with `first`, split."""
+        lines = [line.split() for line in text.splitlines()]
+        start = next(i for i, line in enumerate(lines) if line and line[0] == first)
+        return lines[start + 1:]
+
+    def test_spectrum(self):
+        done = self.run_program("bench", "spectrum", "--orders", "8,40", "--repeats", 1, "--vectors", ranks=2)
+        rows = self.rows(done.stdout, "order")
+        self.assertEqual({(row[0], row[1], row[2], row[4]) for row in rows if row[1] != "elpa"},
+                         {(order, *who, what) for order in ("8", "40") for what in ("values", "vectors")
+                          for who in (("dsyevd", "alone"), ("lapack", "alone"), ("lapack", "each"), ("scalapack", "together"))})
+        for row in rows:
+            self.assertAlmostEqual(float(row[6]), 4e-9 / 3 * int(row[0]) ** 3 / float(row[5]), delta=0.01)
+        some = self.run_program("bench", "spectrum", "--orders", "8", "--repeats", 1, "--who", "together", ranks=2)
+        self.assertEqual({row[2] for row in self.rows(some.stdout, "order")}, {"together"})
+
+    def test_covariance(self):
+        for ranks, columns in ((0, 9), (2, 12)):
+            done = self.run_program("bench", "covariance", "--widths", "16,24", "--rows", 1024, "--repeats", 1, ranks=ranks)
+            rows = self.rows(done.stdout, "width")
+            self.assertEqual([row[0] for row in rows], ["16", "24"])
+            self.assertEqual({len(row) for row in rows}, {columns})
+
+    def test_train(self):
+        done = self.run_program("bench", "train", "--model", "vgg11", "--widths", "1/16,1/8", "--samples", 64, "--pairs", 1,
+                                "--batch", 32)
+        self.assertEqual([row[0] for row in self.rows(done.stdout, "width")], ["1/16", "1/8"])
+
+    def test_what_is_wrong(self):
+        for arguments, message in ((["spectrum", "--who", "all"], "--who all: must be some of alone,each,together"),
+                                   (["spectrum", "--who", "each"], "--who: one rank can only solve alone"),
+                                   (["spectrum", "--orders", "12;"], "--orders 12;: must be numbers from 1 to"),
+                                   (["covariance", "--widths", "0"], "--widths 0: must be numbers from 1 to"),
+                                   (["train", "--model", "vgg12"], "--model vgg12: no built-in network of that name"),
+                                   (["train", "--widths", "x"], "x"),
+                                   (["colour"], "which one? eigenscope bench train | covariance | spectrum")):
+            with self.subTest(arguments):
+                self.assertIn(message, self.run_program("bench", *arguments, expect=1).stderr)
+
+    def script(self, name, *arguments):
+        done = subprocess.run([sys.executable, "-B", BENCH / name, "--program", harness.PROGRAM, "--rounds", "1", *arguments],
+                              capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if line.startswith("|")]
+
+    def test_spectrum_table(self):
+        heading, _, *rows = self.script("spectrum.py", "--orders", "16,32", "--ranks", "1,2")
+        self.assertEqual(heading[:5], ["order", "dsyevd, 1 rank", "two-stage LAPACK, 1 rank", "two-stage LAPACK, each of 2 ranks",
+                                       "ScaLAPACK, 2 ranks"])
+        self.assertEqual([row[0] for row in rows], ["16", "32"])
+        for row in rows:  # seconds, GFLOP/s, speed-up: the best on one rank is what all are compared with
+            self.assertEqual(max(cell.split(", ")[2] for cell in row[1:3]), "1.00")
+
+    def test_spectrum_vs_torch_table(self):
+        try:
+            import torch  # noqa: F401
+        except ImportError:
+            self.skipTest("python3-torch is not installed")
+        heading, _, row = self.script("spectrum_vs_torch.py", "--orders", "64")
+        self.assertEqual(len(row), len(heading))
+        self.assertTrue(all(float(cell) > 0 for cell in row))
+
+
+if __name__ == "__main__":
+    unittest.main()
