@@ -108,6 +108,19 @@ def children(pid):
     return found
 
 
+def session_of(pid):
+    """Processes that a process with a session of its own has left or still has: also those whose parent is gone."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session = path.read_text().rpartition(") ")[2].split()[:4]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(session) == pid and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
 def ranks_of(pid):
     """The processes of the program under a launcher."""
     return [child for child in children(pid) if os.path.realpath(f"/proc/{child}/exe") == os.path.realpath(harness.PROGRAM)]
@@ -144,7 +157,7 @@ class Case(harness.Case):
         return self.run_program("run", "job.yaml", "--output", output, *options_of_sets, *arguments, **options)
 
     def start_job(self, *arguments, output="out", ranks=0):
-        """The same in the background; killed with everything under it when the test ends."""
+        """The same in the background, in a session of its own; killed with everything under it when the test ends."""
         command = [harness.PROGRAM, "run", "job.yaml", "--output", output, *map(str, arguments)]
         if ranks:
             command = ["mpirun", "--oversubscribe", "-n", str(ranks), *command]
@@ -154,12 +167,13 @@ class Case(harness.Case):
         environment = {f"OMPI_MCA_{name}": str(place) for name in ("orte_tmpdir_base", "btl_vader_backing_directory",
                                                                      "osc_sm_backing_directory")}
         process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                   env={**os.environ, **environment})
+                                   env={**os.environ, **environment}, start_new_session=True)
         self.addCleanup(self.end, process)
         return process
 
     def end(self, process):
-        for pid in [process.pid, *children(process.pid)] if process.poll() is None else []:
+        process.poll()
+        for pid in session_of(process.pid):
             self.kill(pid)
         process.communicate()
 
