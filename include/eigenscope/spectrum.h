@@ -72,7 +72,8 @@ extern const es_spectrum_backend_t es_spectrum_lapack_plain;
 /** On the near-square grid of comm's ranks (blocks.h), surplus ranks idle. Memory order²/ranks. */
 extern const es_spectrum_backend_t es_spectrum_scalapack;
 
-/** The backend of a choice for a matrix of `order` on `ranks`. ES_INPUT for elpa in a build without ELPA. */
+/** The backend of a choice for a matrix of `order` on `ranks`; LAPACK for elpa where a process would not get a tile.
+ * ES_INPUT for elpa in a build without ELPA. */
 es_code_t es_spectrum_choose(const es_spectrum_backend_t **out, es_solver_choice_t choice, int32_t order, int ranks,
                              es_status_t *status);
 

@@ -201,6 +201,11 @@ static es_code_t tridiagonal_vectors(solve_t *s, es_vectors_t *vectors, es_statu
   double *w = es_allocate((size_t)n, sizeof *w), *work = es_allocate((size_t)lwork, sizeof *work);
   int *integers = es_allocate((size_t)liwork + 2 * (size_t)k, sizeof *integers);
   es_code_t code = w && work && integers ? ES_OK : out_of_memory(n, status);
+  if (n == 2) { /* dstemr sorts two values by modulus: moved where none is negative, which leaves the vectors */
+    const double shift = fabs(s->diagonal[0]) + fabs(s->diagonal[1]) + fabs(s->beside[0]);
+    s->diagonal[0] += shift;
+    s->diagonal[1] += shift;
+  }
   if (code == ES_OK) {
     dstemr_("V", "I", &n, s->diagonal, s->beside, &none, &none, &first, &n, &found, w, vectors->rows, &n, &k,
             integers + liwork, &relative, work, &lwork, integers, &liwork, &info, 1, 1);

@@ -23,7 +23,9 @@ es_code_t es_spectrum_choose(const es_spectrum_backend_t **out, es_solver_choice
   }
 #ifdef ES_ELPA
   (void)status;
-  *out = &es_spectrum_elpa;
+  int rows, cols;
+  es_blocks_grid(ranks, &rows, &cols);
+  if (order >= ES_SPECTRUM_BLOCK * cols) *out = &es_spectrum_elpa; /* it fails where a process holds nothing */
   return ES_OK;
 #else
   return es_fail(status, ES_INPUT, "spectrum",
