@@ -4,8 +4,8 @@
 #include <string.h>
 
 const char *es_stage_name(es_stage_t stage) {
-  static const char *const names[ES_STAGES] = {"prepare", "train",  "evaluate", "capture",
-                                               "wait",    "reduce", "spectrum", "store"};
+  static const char *const names[ES_STAGES] = {"prepare", "train",    "evaluate", "capture", "wait",
+                                               "reduce",  "spectrum", "probe",    "store"};
   return names[stage];
 }
 
@@ -50,6 +50,7 @@ es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, co
                                                                  : flow_train(&f, status);
   flow_spaces_close(&f);
   flow_projection_close(&f);
+  flow_probe_close(&f);
   flow_network_close(&f);
   return code;
 }

@@ -108,6 +108,9 @@ typedef struct es_samples {
 es_code_t es_samples_select(es_samples_t *out, const es_dataset_t *dataset, const es_point_t *point, es_split_t split,
                             es_status_t *status);
 void es_samples_destroy(es_samples_t *samples);
+/** Samples that class c may give to a balanced limit: limit/classes, the first limit mod classes one more; INT64_MAX
+ * for no limit (0). */
+int64_t es_class_quota(int64_t limit, int32_t classes, int32_t c);
 
 /** How train images are moved about; all off for eval. First cropped, then flipped. Random numbers: ES_RANDOM_AUGMENT
  * at (epoch, position in es_samples_t), so neither batches nor ranks matter. */

@@ -24,6 +24,7 @@ typedef enum es_stage {
   ES_STAGE_WAIT,     /**< sums over ranks inside training and evaluation: messages and waiting for slower ranks */
   ES_STAGE_REDUCE,   /**< covariances over lanes and ranks */
   ES_STAGE_SPECTRUM, /**< eigenvalues */
+  ES_STAGE_PROBE,    /**< probes, with their passes over both splits */
   ES_STAGE_STORE,    /**< states and results to disk */
   ES_STAGES
 } es_stage_t;

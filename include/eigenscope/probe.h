@@ -38,15 +38,17 @@
 
 /** What is fitted. All ranks of the group give the same numbers; rows and labels are each rank's own. */
 typedef struct es_probe_problem {
-  int64_t n;       /**< samples on all ranks, cut into lanes by es_lane_range */
+  int64_t n;       /**< samples on all ranks, cut into lanes */
   int32_t width;   /**< features d ≥ 1 */
   int32_t classes; /**< K ≥ 1; labels are 0 … K−1 */
-  float *features; /**< borrowed; (n_local, d) row-major, the rows of es_group_range in order. Overwritten: centred
+  float *features; /**< borrowed; (n_local, d) row-major, the rows of this rank's lanes in order. Overwritten: centred
                         and scaled in place, so that a rank holds them once. NULL if n_local is 0 */
-  const int32_t *labels; /**< borrowed; n_local */
-  double l2;             /**< > 0 */
-  double tolerance;      /**< of the objective, relative; 0: 1e-6 */
-  int32_t iterations;    /**< at most; 0: 1000 */
+  const int32_t *labels;    /**< borrowed; n_local */
+  const int64_t *lane_rows; /**< borrowed; rows of each of this rank's lanes in turn, n over all ranks; NULL: as
+                                 es_lane_range cuts them */
+  double l2;                /**< > 0 */
+  double tolerance;         /**< of the objective, relative; 0: 1e-6 */
+  int32_t iterations;       /**< at most; 0: 1000 */
 } es_probe_problem_t;
 
 typedef struct es_probe_result {

@@ -153,7 +153,8 @@ typedef struct es_result_shape {
   int n_layers;          /**< 1 … ES_LAYERS_MAX */
   const int32_t *epochs; /**< ascending; NULL: 0 … E of the point */
   int n_epochs;
-  int32_t n_classes;           /**< group recall, and what probes say of classes; 0 without labels: no recall */
+  int32_t n_classes;           /**< what probes say of classes, and group recall unless activations come from files;
+                                    0 without labels */
   const int32_t *probe_epochs; /**< ascending */
   int n_probe_epochs;          /**< group probe; 0: none */
   bool eigenspace, eigenvectors, projection; /**< these groups; stability is always there */
@@ -191,6 +192,8 @@ int32_t es_result_epoch(const es_result_t *result, int64_t index);
 int64_t es_result_epoch_index(const es_result_t *result, int32_t epoch);
 /** Index of an epoch on the axis of probe epochs, −1 when no probes are fitted then. */
 int64_t es_result_probe_epoch_index(const es_result_t *result, int32_t epoch);
+/** Gives the last probe epoch another number, above those before it: training may end sooner than it was to. */
+void es_result_move_last_probe_epoch(es_result_t *result, int32_t epoch);
 
 /** Mean of the saturation over the layers of one split and epoch (both indices) at delta `delta` (an index), without
  * the output layer and layers with one of ES_FLAGS_EXCLUDED; NaN when none is left. */

@@ -5,6 +5,7 @@
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
+#include "eigenscope/probe.h"
 #include "eigenscope/spectrum.h"
 #include "parts.h"
 #include <stdint.h>
@@ -89,6 +90,27 @@ static int64_t measure_bytes(const es_point_t *point, const measured_t *layers, 
   return bytes / ranks + held;
 }
 
+/* Probes: the features of a round on the busiest rank, and the fit of the widest layer. Lanes differ by a sample or
+ * two. */
+static int64_t probe_bytes(const es_point_t *point, const es_graph_t *graph, int64_t samples, int ranks) {
+  const int lanes = point->train.lanes;
+  const es_group_t group = {.size = ranks, .lanes = lanes, .lane_count = lanes / ranks};
+  int32_t chosen[2048], widest = 1;
+  int64_t all = 0, round = (int64_t)point->probe.memory << 20;
+  if (point->probe.epochs.kind == ES_EPOCHS_NONE) return 0;
+  if (point->probe.samples > 0 && point->probe.samples < samples) samples = point->probe.samples;
+  for (int i = 0, n = es_capture_select(graph, &point->measure, chosen); i < n; i++) {
+    const es_shape_t shape = graph->nodes[graph->layers[chosen[i]]].out;
+    const int32_t width = es_probe_width(shape.h, shape.w, shape.c, point->probe.pool);
+    all += width;
+    widest = width > widest ? width : widest;
+  }
+  const int64_t rows = (samples + ranks - 1) / ranks;
+  const es_probe_problem_t problem = {.n = samples, .width = widest, .classes = point->classes};
+  if (round < 4 * rows * widest) round = 4 * rows * widest;
+  return (4 * rows * all < round ? 4 * rows * all : round) + es_probe_bytes(&problem, &group);
+}
+
 es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, const es_dataset_info_t *info, int ranks,
                             es_status_t *status) {
   es_graph_t *graph;
@@ -105,6 +127,7 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
   rank += es_capture_bytes(graph, &point->measure, most_samples, point->train.lanes, ranks);
   rank += measure_bytes(point, &layers, ranks);
   rank += store_bytes(point, graph, &layers, spaces) + spaces;
+  rank += probe_bytes(point, graph, most_samples, ranks);
   rank += 12 * samples;
   es_graph_destroy(graph);
   const int64_t image = (int64_t)point->resolution * point->resolution * info->channels;

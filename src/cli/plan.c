@@ -3,6 +3,7 @@
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/probe.h"
 #include "eigenscope/spectrum.h"
 #include "parts.h"
 #include <stdio.h>
@@ -19,6 +20,7 @@ typedef struct network {
   double covariance; /* multiply-adds of one sample in all measured layers' covariances */
   double solve;      /* of all measured layers' eigenproblems */
   int measured;      /* layers */
+  double features;   /* of all measured layers' probes */
 } network_t;
 
 struct es_plan_work {
@@ -228,6 +230,7 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
     const double width = columns, rows = rows_of(&point->measure, node->out);
     out->covariance += rows * width * width / 2;
     out->solve += width * width * width * (vectors ? 10 : 4) / 3;
+    out->features += es_probe_width(node->out.h, node->out.w, node->out.c, point->probe.pool);
     out->measured++;
     if (columns > WIDEST)
       refuse_width(plan, point, node->name, columns, &own);
@@ -262,7 +265,8 @@ static uint64_t network_key(const es_point_t *point) {
                            point->model.skip,
                            point->model.batch_norm,
                            es_measure_vectors(&point->measure),
-                           point->measure.projection};
+                           point->measure.projection,
+                           point->probe.pool};
   return es_hash(point->model.items, (size_t)point->model.n_items * sizeof *point->model.items,
                  es_hash(facts, sizeof facts, 0));
 }
@@ -297,6 +301,20 @@ static double projection_cost(const es_point_t *point, double samples, const net
   return passes * samples * ((network->measured + 1) * (double)network->macs + 2 * 2 * network->covariance);
 }
 
+/* Probes of one epoch: a pass over both splits, and some 250 steps of two products each on the features. */
+static double probe_cost(const es_point_t *point, double train, double eval, const network_t *network) {
+  const double samples =
+      point->probe.samples > 0 && (double)point->probe.samples < train ? (double)point->probe.samples : train;
+  return (train + eval) * (double)network->macs + 500 * samples * point->classes * network->features;
+}
+
+static double probe_epochs(const es_point_t *point) {
+  const es_epochs_t *epochs = &point->probe.epochs;
+  if (epochs->kind == ES_EPOCHS_NONE) return 0;
+  if (epochs->kind != ES_EPOCHS_ALL) return epochs->kind == ES_EPOCHS_LAST ? 1 : epochs->n;
+  return point->source == ES_SOURCE_TRAIN ? point->train.epochs + 1 : es_external_epochs(&point->external);
+}
+
 /* Multiply-adds. Training: forward and twice as much backward for each train sample and epoch; evaluation: forward for
  * each eval sample, also at epoch 0. Each measured epoch and split adds, over its layers, rows · width²/2 for the
  * covariance (one triangle) and width³ · 4/3 for the eigenvalues (reduction to tridiagonal form), or 10/3 with
@@ -305,18 +323,19 @@ static double cost_of(const es_point_t *point, const es_dataset_info_t *info, co
   const double train = (double)es_point_samples(point, info, ES_TRAIN);
   const double eval = (double)es_point_samples(point, info, ES_EVAL);
   const double epochs = point->train.epochs, macs = (double)network->macs;
+  const double probes = probe_epochs(point) * probe_cost(point, train, eval, network);
   if (point->source == ES_SOURCE_CHECKPOINT) {
     double pass = 0;
     if (point->measure.splits[ES_TRAIN]) pass += train * (macs + network->covariance) + network->solve;
     if (point->measure.splits[ES_EVAL]) pass += eval * (macs + network->covariance) + network->solve;
-    return es_external_epochs(&point->external) * pass + projection_cost(point, eval, network);
+    return es_external_epochs(&point->external) * pass + projection_cost(point, eval, network) + probes;
   }
   const double measured =
       point->train.epochs / point->measure.every + (point->train.epochs % point->measure.every != 0);
   double cost = 3 * train * epochs * macs + eval * (epochs + 1) * macs;
   if (point->measure.splits[ES_TRAIN]) cost += measured * (train * network->covariance + network->solve);
   if (point->measure.splits[ES_EVAL]) cost += (measured + 1) * (eval * network->covariance + network->solve);
-  return cost + projection_cost(point, eval, network);
+  return cost + projection_cost(point, eval, network) + probes;
 }
 
 /* Binds every point, builds the description of every network, and adds up the work. */
@@ -379,7 +398,10 @@ static es_code_t check_orders(const es_plan_t *plan, es_external_info_t *info, e
 es_code_t es_plan_external(const es_plan_t *plan, es_external_info_t *out, es_status_t *status) {
   const es_external_t *external = &es_job_base(plan->job)->external;
   es_status_t own = {0};
-  if (es_external_inspect(out, external, &own) == ES_OK) return check_orders(plan, out, status);
+  if (es_external_inspect(out, external, &own) == ES_OK) {
+    if (es_external_check_probes(out, es_job_base(plan->job), &own) == ES_OK) return check_orders(plan, out, status);
+    es_external_info_destroy(out);
+  }
   return es_fail(status, ES_INPUT, STAGE, "%s:%d: %s", es_job_path(plan->job), external->line, own.message);
 }
 

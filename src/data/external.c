@@ -132,6 +132,19 @@ es_code_t es_external_inspect(es_external_info_t *out, const es_external_t *exte
   return code;
 }
 
+es_code_t es_external_check_probes(const es_external_info_t *info, const es_point_t *point, es_status_t *status) {
+  if (point->probe.epochs.kind == ES_EPOCHS_NONE) return ES_OK;
+  if (info->classes == 0)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "probes need labels, and not every file has an array \"%s\" (activations.labels); add it, or set "
+                   "probe.epochs: none",
+                   point->external.labels);
+  if (info->classes > ES_CLASSES_MAX)
+    return es_fail(status, ES_INPUT, STAGE, "labels go up to %d, and probes tell at most %d classes apart",
+                   info->classes - 1, ES_CLASSES_MAX);
+  return ES_OK;
+}
+
 void es_external_info_destroy(es_external_info_t *info) {
   es_free(info->layers);
   *info = (es_external_info_t){0};

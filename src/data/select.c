@@ -16,8 +16,7 @@ static const char *place(char out[ES_PATH_MAX + 16], const char *job_path, int32
   return out;
 }
 
-/* Samples that class c may give: its share of the limit, or all. */
-static int64_t quota(int64_t limit, int32_t classes, int32_t c) {
+int64_t es_class_quota(int64_t limit, int32_t classes, int32_t c) {
   return limit == 0 ? INT64_MAX : limit / classes + (c < limit % classes);
 }
 
@@ -68,7 +67,7 @@ es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const 
 int64_t es_point_samples(const es_point_t *point, const es_dataset_info_t *info, es_split_t split) {
   int64_t n = 0;
   for (int32_t c = 0; c < point->classes; c++) {
-    int64_t most = quota(point->dataset.limit[split], point->classes, c), there = info->class_count[split][c];
+    int64_t most = es_class_quota(point->dataset.limit[split], point->classes, c), there = info->class_count[split][c];
     n += there < most ? there : most;
   }
   return n;
@@ -77,7 +76,7 @@ int64_t es_point_samples(const es_point_t *point, const es_dataset_info_t *info,
 /* Indices of the chosen samples, in file order; their number is es_point_samples. */
 static void choose(const es_dataset_t *dataset, const es_point_t *point, es_split_t split, int32_t *index) {
   int64_t left[ES_CLASSES_MAX];
-  for (int32_t c = 0; c < point->classes; c++) left[c] = quota(point->dataset.limit[split], point->classes, c);
+  for (int32_t c = 0; c < point->classes; c++) left[c] = es_class_quota(point->dataset.limit[split], point->classes, c);
   const uint16_t *labels = dataset->labels[split];
   for (int64_t i = 0; i < dataset->info.count[split]; i++) {
     if (labels[i] < point->classes && left[labels[i]]-- > 0) *index++ = (int32_t)i;

@@ -88,7 +88,7 @@ static es_code_t create_result(stream_t *s, es_status_t *status) {
   flow_t *f = s->flow;
   const es_external_t *external = &f->point->external;
   es_layer_info_t *layers = es_allocate_zero((size_t)f->n_layers, sizeof *layers);
-  int32_t epochs[ES_EPOCHS_MAX];
+  int32_t epochs[ES_EPOCHS_MAX], probes[ES_EPOCHS_MAX];
   if (!layers) return es_fail(status, ES_SYSTEM, "activations", "out of memory");
   for (int32_t i = 0; i < es_external_epochs(external); i++) epochs[i] = es_external_epoch(external, i);
   for (int i = 0; i < f->n_layers; i++) {
@@ -101,6 +101,9 @@ static es_code_t create_result(stream_t *s, es_status_t *status) {
                                    .n_layers = f->n_layers,
                                    .epochs = epochs,
                                    .n_epochs = es_external_epochs(external),
+                                   .n_classes = s->info.classes,
+                                   .probe_epochs = probes,
+                                   .n_probe_epochs = flow_probe_epochs(f, epochs, es_external_epochs(external), probes),
                                    .eigenspace = f->point->measure.eigenspace != ES_EIGENSPACE_NO,
                                    .eigenvectors = f->point->measure.eigenspace == ES_EIGENSPACE_STORE};
   const es_code_t code = es_result_create(&f->result, &shape, status);
@@ -137,7 +140,9 @@ static es_code_t open_stream(stream_t *s, es_status_t *status) {
   flow_t *f = s->flow;
   ES_TRY(es_group_create_any(&f->group, f->pipeline->comm, f->point->train.lanes, status));
   ES_TRY(inspect(s, status));
-  if (choose_layers(s, status) == ES_OK && create_result(s, status) == ES_OK) create_scratch(s, status);
+  if (choose_layers(s, status) == ES_OK && es_external_check_probes(&s->info, f->point, status) == ES_OK &&
+      create_result(s, status) == ES_OK)
+    create_scratch(s, status);
   ES_TRY(es_agree(f->group.comm, status));
   f->key = (es_state_key_t){.point_id = f->id, .fingerprint = s->info.fingerprint, .engine = f->pipeline->engine};
   return ES_OK;
@@ -311,6 +316,7 @@ static es_code_t measure_epoch(stream_t *s, int32_t epoch, es_status_t *status) 
   for (int split = 0; split < ES_SPLITS; split++) {
     if (es_external_has(external, (es_split_t)split)) ES_TRY(measure_file(s, (es_split_t)split, epoch, status));
   }
+  ES_TRY(flow_probe_files(f, &s->info, s->layers, epoch, status));
   *es_result_f64(f->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
   es_epoch_report_t r = {.point = f->point,
                          .point_id = f->id,

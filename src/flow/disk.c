@@ -2,20 +2,41 @@
 #include "eigenscope/clock.h"
 #include "eigenscope/file.h"
 #include "eigenscope/grid.h"
+#include "eigenscope/memory.h"
 #include "flow.h"
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+static es_code_t restore(void *context, const es_safetensors_t *file, es_status_t *status) {
+  ES_TRY(flow_spaces_restore(context, file, status));
+  return flow_probe_restore(context, file, status);
+}
 
 /* What a state holds: of weights that come from files nothing, they are read again. */
 static es_state_content_t content_of(flow_t *f) {
   const bool trained = flow_is_trained(f);
-  es_state_content_t content = {.graph = trained ? f->graph : NULL,
-                                .trainer = trained ? f->trainer : NULL,
-                                .result = f->result,
-                                .restore = flow_spaces_restore,
-                                .restore_context = f};
-  if (f->spaces) content.n_extra = es_eigenspaces_tensors(f->spaces, &content.extra);
-  return content;
+  return (es_state_content_t){.graph = trained ? f->graph : NULL,
+                              .trainer = trained ? f->trainer : NULL,
+                              .result = f->result,
+                              .restore = restore,
+                              .restore_context = f};
+}
+
+/* A state, with what eigenspaces and probes go on from. Not collective. */
+static es_code_t save_state(flow_t *f, const char *path, int32_t epoch, es_status_t *status) {
+  const es_tensor_view_t *spaces = NULL;
+  const int n = f->spaces ? es_eigenspaces_tensors(f->spaces, &spaces) : 0;
+  es_tensor_view_t *extra = es_allocate((size_t)(n + f->n_probes), sizeof *extra);
+  es_state_content_t content = content_of(f);
+  if (!extra) return es_fail(status, ES_SYSTEM, "checkpoint", "%s: out of memory", path);
+  if (n > 0) memcpy(extra, spaces, (size_t)n * sizeof *extra);
+  if (f->n_probes > 0) memcpy(extra + n, f->probes, (size_t)f->n_probes * sizeof *extra);
+  content.extra = extra;
+  content.n_extra = n + f->n_probes;
+  const es_code_t code = es_state_save(path, &f->key, epoch, &content, status);
+  es_free(extra);
+  return code;
 }
 
 static bool is_saved(const flow_t *f, int32_t epoch) {
@@ -38,8 +59,7 @@ es_code_t flow_save(flow_t *f, int32_t epoch, es_status_t *status) {
   }
   if (flow_is_leader(f) && status->code == ES_OK && !last) { /* the last epoch is in the result */
     es_state_path(path, f->pipeline->output, f->id);
-    const es_state_content_t content = content_of(f);
-    es_state_save(path, &f->key, epoch, &content, status);
+    save_state(f, path, epoch, status);
   }
   flow_charge(f, ES_STAGE_STORE, start);
   return es_agree(f->group.comm, status);

@@ -9,6 +9,7 @@
 #include "eigenscope/external.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/pipeline.h"
+#include "eigenscope/probe.h"
 #include "eigenscope/spectrum.h"
 #include "eigenscope/state.h"
 
@@ -31,6 +32,9 @@ typedef struct flow {
   es_state_key_t key;
   char training[ES_ID_SIZE], network[256]; /* of the key */
   const char *files, *hashes;              /* borrowed; of the weights that are measured, or NULL */
+  es_tensor_view_t *probes; /* owned by the leader; weights of the probes so far (probe_fit.c), their data too */
+  int n_probes;
+  bool probing; /* a pass is under way that gathers features for probes, and measures nothing */
   int n_layers;
   int32_t last; /* index of the last epoch, as far as is known: flow_is_last */
   char start[32];
@@ -98,6 +102,33 @@ void flow_stability(flow_t *f, es_split_t split, int32_t epoch);
 void flow_stability_last(flow_t *f);
 /* Makes an epoch, measured in all splits, the last one if the pattern has settled (train.stop_when_stable). */
 es_code_t flow_settle(flow_t *f, int32_t epoch, es_status_t *status);
+
+/* probe_fit.c: the steps of probes that every source takes. Their epochs, ascending, at most as many as the point has
+ * (`epochs`, or 0 … n−1 where that is NULL); returns how many. Not collective. */
+int flow_probe_epochs(const flow_t *f, const int32_t *epochs, int n, int32_t *out);
+/* Whether probes are fitted after an epoch (an index of the epoch axis); *at is its place on the axis of probe epochs.
+ * Not collective. */
+bool flow_probes_due(flow_t *f, int32_t epoch, int64_t *at);
+/* The samples among n that probes are fitted on (probe.samples): slot[i] counts them from 0, −1 for the others; returns
+ * their number. Not collective. */
+int64_t flow_probe_choose(const flow_t *f, const int32_t *labels, int64_t n, int32_t classes, int32_t *slot);
+/* Fits the probe of a layer, from the solution of its last one, and puts the numbers of the fit into the result.
+ * *weights is the caller's to free; NULL where features were not finite: then the layer has no probe. */
+es_code_t flow_probe_fit(flow_t *f, int64_t at, int layer, const es_probe_problem_t *problem, double **weights,
+                         es_status_t *status);
+/* What the eval split says of it: counts of this rank's samples, which are summed over the ranks. */
+void flow_probe_store_eval(flow_t *f, int64_t at, int layer, int64_t *confusion, int32_t classes);
+/* Marks the tail of the layers by the probes at `at`. Not collective. */
+void flow_probe_mark_tail(flow_t *f, int64_t at);
+/* Takes the weights of probes from a state. On the leader alone; not collective. */
+es_code_t flow_probe_restore(void *flow, const es_safetensors_t *file, es_status_t *status);
+void flow_probe_close(flow_t *f);
+
+/* probes.c: probes of the network as it stands, for epoch `epoch` (an index) if the point wants any then. */
+es_code_t flow_probes(flow_t *f, int32_t epoch, es_status_t *status);
+/* probe_files.c: the same from the files of source: activations. `layers`: of the files, for each measured one. */
+es_code_t flow_probe_files(flow_t *f, const es_external_info_t *info, const int *layers, int32_t epoch,
+                           es_status_t *status);
 
 /* disk.c: a state, weights, the result. flow_resume: called when the result is made; the last epoch of a saved state,
  * −1 without one; also removes what a killed run left beside this point's files. */

@@ -37,6 +37,7 @@ static es_code_t create_result(flow_t *f, es_status_t *status) {
                              .layers = layers,
                              .n_layers = f->n_layers,
                              .n_classes = f->point->classes,
+                             .n_epochs = f->point->train.epochs + 1,
                              .eigenspace = m->eigenspace != ES_EIGENSPACE_NO,
                              .eigenvectors = m->eigenspace == ES_EIGENSPACE_STORE,
                              .projection = m->projection == ES_ON};
@@ -46,7 +47,12 @@ static es_code_t create_result(flow_t *f, es_status_t *status) {
     for (int32_t i = 0; i < shape.n_epochs; i++) epochs[i] = es_external_epoch(&f->point->external, i);
     shape.epochs = epochs;
   }
-  const es_code_t code = es_result_create(&f->result, &shape, status);
+  int32_t *probes = es_allocate((size_t)shape.n_epochs, sizeof *probes);
+  shape.probe_epochs = probes;
+  if (probes) shape.n_probe_epochs = flow_probe_epochs(f, shape.epochs, shape.n_epochs, probes);
+  const es_code_t code =
+      probes ? es_result_create(&f->result, &shape, status) : es_fail(status, ES_SYSTEM, "pipeline", "out of memory");
+  es_free(probes);
   es_free(layers);
   return code;
 }
@@ -76,7 +82,7 @@ static void describe_network(flow_t *f) {
 
 static es_code_t exchange(void *context, es_status_t *status) {
   flow_t *f = context;
-  return es_capture_exchange(f->capture, status);
+  return f->probing ? ES_OK : es_capture_exchange(f->capture, status);
 }
 
 es_code_t flow_network_open(flow_t *f, es_status_t *status) {
@@ -192,6 +198,7 @@ static es_code_t run_epoch(flow_t *f, int32_t epoch, es_status_t *status) {
   }
   ES_TRY(flow_split(f, ES_EVAL, epoch, &r.stats[ES_EVAL], status));
   ES_TRY(flow_settle(f, epoch, status));
+  ES_TRY(flow_probes(f, epoch, status));
   *es_result_f64(f->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
   r.saturation = es_result_mean_saturation(f->result, f->point->measure.splits[ES_EVAL] ? ES_EVAL : ES_TRAIN, epoch, 0);
   report(f, &r);

@@ -82,12 +82,30 @@ static es_code_t read_single_point(es_job_t *job, es_status_t *status) {
   return ES_OK;
 }
 
-/* After everything is known to be well-formed: what this version cannot do yet. */
-static es_code_t check_version(const es_job_t *job, es_status_t *status) {
-  const es_yaml_t *root = job->tree.root;
-  if (job->base.probe.epochs.kind != ES_EPOCHS_NONE)
-    return es_yaml_fail(&job->tree, es_yaml_find(es_yaml_find(root, "probe"), "epochs"), status,
-                        "probes are not in this version yet; set probe: {epochs: none} or leave the section out");
+static bool has_axis(const es_job_t *job, const char *name) {
+  for (int b = 0; b < job->n_blocks; b++) {
+    for (int a = 0; a < job->blocks[b].n_axes; a++) {
+      if (strcmp(job->blocks[b].axes[a].name, name) == 0) return true;
+    }
+  }
+  return false;
+}
+
+/* Probes after an epoch that no point has would never be fitted. */
+static es_code_t check_probes(const es_job_t *job, es_status_t *status) {
+  const es_yaml_t *root = job->tree.root, *node = es_yaml_find(es_yaml_find(root, "probe"), "epochs");
+  const es_epochs_t *probes = &job->base.probe.epochs, *files = &job->base.external.epochs;
+  if (probes->kind != ES_EPOCHS_LIST) return ES_OK;
+  if (job->top.source == ES_SOURCE_TRAIN && !has_axis(job, "train.epochs") &&
+      probes->list[probes->n - 1] > job->base.train.epochs)
+    return es_yaml_fail(&job->tree, node, status, "probe.epochs has %d, but training ends after epoch %d",
+                        probes->list[probes->n - 1], job->base.train.epochs);
+  for (int32_t i = 0, j = 0; job->top.source != ES_SOURCE_TRAIN && i < probes->n; i++) {
+    while (j < files->n && files->list[j] < probes->list[i]) j++;
+    if (j == files->n || files->list[j] != probes->list[i])
+      return es_yaml_fail(&job->tree, node, status, "probe.epochs has %d, which is not among the epochs of the files",
+                          probes->list[i]);
+  }
   return ES_OK;
 }
 
@@ -121,7 +139,7 @@ static es_code_t read_job(es_job_t *job, es_status_t *status) {
   else
     ES_TRY(es_axes_read(job, status));
   ES_TRY(check_projection(job, status));
-  return check_version(job, status);
+  return check_probes(job, status);
 }
 
 es_code_t es_job_parse(es_job_t **out, const char *text, size_t size, const char *path, const char *const *sets,

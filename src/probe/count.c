@@ -20,8 +20,9 @@ es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t widt
     if (labels[i] < 0 || labels[i] >= classes)
       return es_fail(status, ES_INPUT, "probe", "label %d: must be 0 to %d", labels[i], classes - 1);
   }
-  double *rows = es_allocate(SLICE * (size_t)width, sizeof *rows);
-  double *logits = es_allocate(SLICE * (size_t)classes, sizeof *logits);
+  const size_t most = n < SLICE ? (size_t)n : SLICE;
+  double *rows = es_allocate(most * (size_t)width, sizeof *rows);
+  double *logits = es_allocate(most * (size_t)classes, sizeof *logits);
   if (!rows || !logits) {
     es_free(rows);
     es_free(logits);

@@ -63,8 +63,9 @@ static es_code_t check_problem(const es_probe_problem_t *p, const es_group_t *gr
   if (p->width < 1 || p->classes < 1 || es_probe_weights_size(p->width, p->classes) > (size_t)INT_MAX)
     return es_fail(status, ES_INPUT, STAGE, "a probe of %d features and %d classes: must be at least 1 and fit memory",
                    p->width, p->classes);
-  int64_t first, n_local;
-  es_group_range(group, p->n, &first, &n_local);
+  int64_t first = 0, n_local;
+  if (!p->lane_rows) es_group_range(group, p->n, &first, &n_local);
+  n_local = es_rows_local(p, group);
   for (int64_t i = 0; i < n_local; i++) {
     if (p->labels[i] < 0 || p->labels[i] >= p->classes)
       return es_fail(status, ES_INPUT, STAGE, "sample %lld has label %d: must be 0 to %d", (long long)(first + i),
@@ -75,8 +76,7 @@ static es_code_t check_problem(const es_probe_problem_t *p, const es_group_t *gr
 
 /* counts[0 … classes−1] of labels and counts[classes] of values that are not finite, over the group. */
 static void count_all(int64_t *counts, const es_probe_problem_t *p, const es_group_t *group) {
-  int64_t first, n_local;
-  es_group_range(group, p->n, &first, &n_local);
+  const int64_t n_local = es_rows_local(p, group);
   memset(counts, 0, ((size_t)p->classes + 1) * sizeof *counts);
   for (int64_t i = 0; i < n_local; i++) counts[p->labels[i]]++;
   for (int64_t i = 0; i < n_local * p->width; i++) counts[p->classes] += !isfinite(p->features[i]);
@@ -118,9 +118,8 @@ static es_code_t create(fit_t *f, const es_probe_problem_t *p, const es_group_t 
 int64_t es_probe_bytes(const es_probe_problem_t *problem, const es_group_t *group) {
   const int32_t d = problem->width, k = problem->classes;
   const size_t size = es_probe_weights_size(d, k);
-  int64_t first, n_local;
-  es_group_range(group, problem->n, &first, &n_local);
-  int64_t bytes = es_rows_bytes(d, k, n_local, group->lane_count ? group->lane_count : 1) + 24 * (int64_t)size;
+  int64_t bytes = es_rows_bytes(d, k, es_rows_local(problem, group), group->lane_count ? group->lane_count : 1) +
+                  24 * (int64_t)size;
   if (group->rank == 0) bytes += es_sketch_bytes(d, k) + 8 * (int64_t)size * (2 * es_history_pairs(size) + 1);
   return bytes;
 }

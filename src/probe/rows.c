@@ -16,6 +16,19 @@ static size_t columns_of(int32_t k) {
   return at_least((size_t)es_product_columns(k), ES_ROWS_SKETCH);
 }
 
+static int64_t lane_rows(const es_probe_problem_t *problem, const es_group_t *group, int lane) {
+  int64_t first, count;
+  if (problem->lane_rows) return problem->lane_rows[lane];
+  es_lane_range(problem->n, group->lanes, group->lane_first + lane, &first, &count);
+  return count;
+}
+
+int64_t es_rows_local(const es_probe_problem_t *problem, const es_group_t *group) {
+  int64_t n = 0;
+  for (int lane = 0; lane < group->lane_count; lane++) n += lane_rows(problem, group, lane);
+  return n;
+}
+
 size_t es_rows_sum_size(int32_t d, int32_t k) {
   const size_t gradient = ((size_t)d + 1) * (size_t)k + 1, sketch = (size_t)d * ES_ROWS_SKETCH,
                coupling = ((size_t)k + 1) * (size_t)k + 1;
@@ -31,13 +44,13 @@ int64_t es_rows_bytes(int32_t d, int32_t k, int64_t n_local, int lanes) {
 
 es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t k, const es_group_t *group,
                          es_status_t *status) {
-  int64_t first, n_local;
-  es_group_range(group, problem->n, &first, &n_local);
+  const int64_t n_local = es_rows_local(problem, group);
   const size_t n = (size_t)n_local, d = (size_t)problem->width, classes = (size_t)k, columns = columns_of(k),
                lanes = at_least((size_t)group->lane_count, 1);
   *out = (rows_t){.group = group,
                   .n = problem->n,
                   .n_local = n_local,
+                  .start = es_allocate((size_t)group->lane_count + 1, sizeof(int64_t)),
                   .d = problem->width,
                   .k = k,
                   .l2 = k == 2 ? 2.0 * problem->l2 : problem->l2,
@@ -54,15 +67,20 @@ es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t
                   .product = es_allocate(d * columns, sizeof(float)),
                   .wide = es_allocate(ES_ROWS_SLICE * d, sizeof(double)),
                   .spare = es_allocate(d * (size_t)es_product_columns(k), sizeof(double))};
-  if (out->mean && out->label && out->logits && out->step && out->square && out->lanes && out->block && out->block32 &&
-      out->coefficients && out->product && out->wide && out->spare)
+  if (out->start && out->mean && out->label && out->logits && out->step && out->square && out->lanes && out->block &&
+      out->block32 && out->coefficients && out->product && out->wide && out->spare) {
+    out->start[0] = 0;
+    for (int lane = 0; lane < group->lane_count; lane++)
+      out->start[lane + 1] = out->start[lane] + lane_rows(problem, group, lane);
     return ES_OK;
+  }
   es_rows_destroy(out);
   return es_fail(status, ES_SYSTEM, "probe", "out of memory for a probe of %d features and %d classes on %lld samples",
                  problem->width, problem->classes, (long long)n_local);
 }
 
 void es_rows_destroy(rows_t *rows) {
+  es_free(rows->start);
   es_free(rows->mean);
   es_free(rows->label);
   es_free(rows->logits);
@@ -79,10 +97,8 @@ void es_rows_destroy(rows_t *rows) {
 }
 
 void es_rows_lane(const rows_t *rows, int lane, int64_t *first, int64_t *count) {
-  int64_t start, all;
-  es_group_range(rows->group, rows->n, &start, &all);
-  es_lane_range(rows->n, rows->group->lanes, rows->group->lane_first + lane, first, count);
-  *first -= start;
+  *first = rows->start[lane];
+  *count = rows->start[lane + 1] - *first;
 }
 
 static int64_t slice_rows(int64_t left) {

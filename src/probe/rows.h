@@ -11,6 +11,7 @@ enum { ES_ROWS_SLICE = 256, ES_ROWS_SKETCH = 64 };
 typedef struct rows {
   const es_group_t *group; /* borrowed */
   int64_t n, n_local;
+  int64_t *start;      /* (lane_count + 1), first row of each lane; the last is n_local */
   int32_t d, k;        /* features; classes present */
   double l2;           /* the penalty is l2/2·‖W‖² for the softmax parametrisation */
   float *x;            /* borrowed; (n_local, d), centred and scaled by es_rows_centre */
@@ -31,6 +32,8 @@ typedef struct rows {
   int32_t passes;
 } rows_t;
 
+/* Rows of this rank's lanes. */
+int64_t es_rows_local(const es_probe_problem_t *problem, const es_group_t *group);
 /* Largest sum over the lanes, in doubles. */
 size_t es_rows_sum_size(int32_t d, int32_t k);
 int64_t es_rows_bytes(int32_t d, int32_t k, int64_t n_local, int lanes);

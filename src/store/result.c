@@ -105,7 +105,7 @@ static void fill_layers(es_result_t *result) {
 static void choose_groups(const es_result_shape_t *shape, bool groups[ES_FIELD_GROUPS]) {
   memset(groups, 0, ES_FIELD_GROUPS * sizeof *groups);
   groups[ES_GROUP_CORE] = groups[ES_GROUP_STABILITY] = true;
-  groups[ES_GROUP_RECALL] = shape->n_classes > 0;
+  groups[ES_GROUP_RECALL] = shape->n_classes > 0 && shape->point->source != ES_SOURCE_ACTIVATIONS;
   groups[ES_GROUP_PROBE] = shape->n_probe_epochs > 0;
   groups[ES_GROUP_EIGENSPACE] = shape->eigenspace;
   groups[ES_GROUP_EIGENVECTORS] = shape->eigenvectors;
@@ -271,6 +271,12 @@ int64_t es_result_epoch_index(const es_result_t *result, int32_t epoch) {
 
 int64_t es_result_probe_epoch_index(const es_result_t *result, int32_t epoch) {
   return find_epoch(result->probe_epoch, result->extent[ES_DIM_PROBE_EPOCH], epoch);
+}
+
+void es_result_move_last_probe_epoch(es_result_t *result, int32_t epoch) {
+  const int64_t last = result->extent[ES_DIM_PROBE_EPOCH] - 1;
+  assert(last >= 0 && (last == 0 || epoch > result->probe_epoch[last - 1]));
+  result->probe_epoch[last] = epoch;
 }
 
 const es_layer_info_t *es_result_layer(const es_result_t *result, int layer) {
