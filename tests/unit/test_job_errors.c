@@ -139,10 +139,8 @@ static const bad_job_t settings[] = {
     {JOB "checkpoint: {keep: some}\n", NULL, "job.yaml:3: checkpoint.keep must be none, last or all, not \"some\""},
     {JOB "checkpoint: {keep: last, evry: 2}\n", NULL,
      "job.yaml:3: unknown key \"evry\" in checkpoint; did you mean \"every\"?"},
-    {JOB "probe: {epochs: last}\n", NULL,
-     "job.yaml:3: probes are not in this version yet; set probe: {epochs: none} or leave the section out"},
-    {JOB "probe: {epochs: [1, 5]}\n", NULL,
-     "job.yaml:3: probes are not in this version yet; set probe: {epochs: none} or leave the section out"},
+    {JOB "train: {epochs: 4}\nprobe: {epochs: [1, 5]}\n", NULL,
+     "job.yaml:4: probe.epochs has 5, but training ends after epoch 4"},
     {JOB "probe: {epochs: [5, 1]}\n", NULL,
      "job.yaml:3: probe.epochs must ascend without repetitions; 1 comes too late"},
     {JOB "probe: {epochs: sometimes}\n", NULL,
@@ -211,8 +209,8 @@ static const bad_job_t sets[] = {
     {JOB, "datasets.m.format=idx",
      "--set datasets.m.format=idx: datasets.m has no path; it needs the folder of the IDX files"},
     {JOB, "source=checkpoint", "--set source=checkpoint: source: checkpoint needs a section checkpoints"},
-    {JOB, "probe.epochs=last",
-     "--set probe.epochs=last: probes are not in this version yet; set probe: {epochs: none} or leave the section out"},
+    {JOB, "probe.epochs=[20, 21]",
+     "--set probe.epochs=[20, 21]: probe.epochs has 21, but training ends after epoch 20"},
 };
 
 static void test_syntax(void **state) {
