@@ -54,13 +54,13 @@ static void close_variable(variable_t *v) {
 
 /* "float32", "int64", "uint8" */
 static void describe_type(hid_t type, char out[TEXT]) {
-  int bits = 8 * (int)H5Tget_size(type);
+  size_t bits = 8 * H5Tget_size(type); /* a damaged file may say anything */
   switch (H5Tget_class(type)) {
   case H5T_INTEGER:
-    snprintf(out, TEXT, "%sint%d", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", bits);
+    snprintf(out, TEXT, "%sint%zu", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", bits);
     break;
   case H5T_FLOAT:
-    snprintf(out, TEXT, "float%d", bits);
+    snprintf(out, TEXT, "float%zu", bits);
     break;
   case H5T_STRING:
     snprintf(out, TEXT, "text");
