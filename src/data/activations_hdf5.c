@@ -11,6 +11,7 @@
 static const char STAGE[] = "data";
 
 enum {
+  SIZE_MOST = 1 << 20,   /* bytes of a type that are told apart; none that is read has more than 8 */
   DEPTH_MOST = 16,       /* of groups; hard links can make a group its own member */
   CACHE_LEAST = 1 << 20, /* bytes; what the library has anyway */
   CACHE_MOST = 64 << 20, /* of all datasets together */
@@ -143,7 +144,8 @@ static es_number_t number_of(hid_t type) {
                                                     [H5T_VLEN] = "values of variable length",
                                                     [H5T_ARRAY] = "arrays"};
   H5T_class_t class = H5Tget_class(type);
-  int size = (int)H5Tget_size(type);
+  const size_t bytes = H5Tget_size(type); /* a damaged file may say anything */
+  const int size = bytes < SIZE_MOST ? (int)bytes : SIZE_MOST;
   bool big = H5Tget_order(type) == H5T_ORDER_BE;
   if (class == H5T_INTEGER) {
     es_number_kind_t kind = size == 1 || size == 2 || size == 4 || size == 8 ? ES_NUMBER_INTEGER : ES_NUMBER_OTHER;
