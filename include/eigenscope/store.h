@@ -45,6 +45,7 @@ typedef enum es_field_group {
   ES_GROUP_EIGENVECTORS,
   ES_GROUP_PROJECTION,
   ES_GROUP_STABILITY,
+  ES_GROUP_GEOMETRY,
   ES_FIELD_GROUPS
 } es_field_group_t;
 
@@ -97,6 +98,9 @@ typedef enum es_field {
   ES_FIELD_STABILITY_DISTANCE, /**< (reference, split, epoch, delta) float64 */
   ES_FIELD_STABILITY_PEARSON,
   ES_FIELD_STABILITY_SPEARMAN,
+  /* group geometry */
+  ES_FIELD_LAYER_STRIDE, /**< (layer) int32 pixels of the input between neighbouring positions of a convolution's
+                            output; −1 for others */
   ES_FIELDS
 } es_field_t;
 
@@ -140,6 +144,7 @@ typedef struct es_layer_info {
   int32_t width;
   int64_t parameters, macs; /**< −1 when unknown */
   int32_t receptive_field;  /**< −1 when unknown */
+  int32_t stride;           /**< −1 where there is one position, or when unknown */
   uint8_t border, output;
 } es_layer_info_t;
 
@@ -157,7 +162,7 @@ typedef struct es_result_shape {
                                     0 without labels */
   const int32_t *probe_epochs; /**< ascending */
   int n_probe_epochs;          /**< group probe; 0: none */
-  bool eigenspace, eigenvectors, projection; /**< these groups; stability is always there */
+  bool eigenspace, eigenvectors, projection; /**< these groups; stability and geometry are always there */
 } es_result_shape_t;
 
 /** All fields of the groups allocated and "not measured"; layer fields filled from the shape's. ES_INPUT without

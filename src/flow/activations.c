@@ -92,8 +92,12 @@ static es_code_t create_result(stream_t *s, es_status_t *status) {
   if (!layers) return es_fail(status, ES_SYSTEM, "activations", "out of memory");
   for (int32_t i = 0; i < es_external_epochs(external); i++) epochs[i] = es_external_epoch(external, i);
   for (int i = 0; i < f->n_layers; i++) {
-    layers[i] = (es_layer_info_t){
-        .kind = "activations", .width = rows_of(s, i, 1).width, .parameters = -1, .macs = -1, .receptive_field = -1};
+    layers[i] = (es_layer_info_t){.kind = "activations",
+                                  .width = rows_of(s, i, 1).width,
+                                  .parameters = -1,
+                                  .macs = -1,
+                                  .receptive_field = -1,
+                                  .stride = -1};
     memcpy(layers[i].name, layer_of(s, i)->name, sizeof layers[i].name);
   }
   const es_result_shape_t shape = {.point = f->point,

@@ -27,6 +27,7 @@ static es_code_t create_result(flow_t *f, es_status_t *status) {
                                   .parameters = es_graph_parameters(f->graph, node),
                                   .macs = node->macs,
                                   .receptive_field = node->receptive_field,
+                                  .stride = node->op == ES_OP_CONV ? node->jump : -1,
                                   .border = index == border,
                                   .output = index == output};
     memcpy(layers[i].name, node->name, sizeof layers[i].name);

@@ -20,6 +20,7 @@
 #define EIGENVECTORS .group = ES_GROUP_EIGENVECTORS
 #define PROJECTION   .group = ES_GROUP_PROJECTION
 #define STABILITY    .group = ES_GROUP_STABILITY
+#define GEOMETRY     .group = ES_GROUP_GEOMETRY
 
 #define LAYER                       DIMENSIONS1(LAYER)
 #define EPOCH                       DIMENSIONS1(EPOCH)
@@ -113,6 +114,8 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
     [ES_FIELD_STABILITY_SPEARMAN] = {"stability_spearman",
                                      "rank correlation of the saturations of all layers with those of the reference",
                                      "1", ES_TYPE_F64, STABILITY, REFERENCE_SPLIT_EPOCH_DELTA},
+    [ES_FIELD_LAYER_STRIDE] = {"layer_stride", "distance on the input of neighbouring positions of the output", "pixel",
+                               ES_TYPE_I32, GEOMETRY, LAYER},
 };
 
 /* More than `most` is damage: memory is not asked for on its word. */
@@ -173,7 +176,7 @@ bool field_can_be_missing(es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
   if (info->type == ES_TYPE_STRING) return false;
   if (info->type == ES_TYPE_U8) return info->unmeasured != 0;
-  return info->rank > 1 || info->dimensions[0] != ES_DIM_LAYER;
+  return info->rank > 1 || info->dimensions[0] != ES_DIM_LAYER || info->group != ES_GROUP_CORE;
 }
 
 bool dimension_is_used(es_dimension_t dimension, const bool groups[ES_FIELD_GROUPS]) {

@@ -96,6 +96,7 @@ static void fill_layers(es_result_t *result) {
     ((int64_t *)result->data[ES_FIELD_LAYER_PARAMETERS])[i] = layers[i].parameters;
     ((int64_t *)result->data[ES_FIELD_LAYER_MACS])[i] = layers[i].macs;
     ((int32_t *)result->data[ES_FIELD_LAYER_RECEPTIVE_FIELD])[i] = layers[i].receptive_field;
+    ((int32_t *)result->data[ES_FIELD_LAYER_STRIDE])[i] = layers[i].stride;
     ((uint8_t *)result->data[ES_FIELD_LAYER_BORDER])[i] = layers[i].border;
     ((uint8_t *)result->data[ES_FIELD_LAYER_OUTPUT])[i] = layers[i].output;
   }
@@ -104,7 +105,7 @@ static void fill_layers(es_result_t *result) {
 /* The groups that a shape asks for. */
 static void choose_groups(const es_result_shape_t *shape, bool groups[ES_FIELD_GROUPS]) {
   memset(groups, 0, ES_FIELD_GROUPS * sizeof *groups);
-  groups[ES_GROUP_CORE] = groups[ES_GROUP_STABILITY] = true;
+  groups[ES_GROUP_CORE] = groups[ES_GROUP_STABILITY] = groups[ES_GROUP_GEOMETRY] = true;
   groups[ES_GROUP_RECALL] = shape->n_classes > 0 && shape->point->source != ES_SOURCE_ACTIVATIONS;
   groups[ES_GROUP_PROBE] = shape->n_probe_epochs > 0;
   groups[ES_GROUP_EIGENSPACE] = shape->eigenspace;

@@ -33,7 +33,7 @@ const char *dimension_word(es_dimension_t dimension, int64_t index, char out[ES_
 bool field_has(es_field_t field, es_dimension_t dimension);
 /* True for what runs over components: in memory each layer has its own width of them. */
 bool field_is_packed(es_field_t field);
-/* True where a number can be missing, and the file has a _FillValue: what is constant about a layer never is. */
+/* True where a number can be missing, and the file has a _FillValue: what the core says of a layer never is. */
 bool field_can_be_missing(es_field_t field);
 /* True if a file with these groups has the dimension. */
 bool dimension_is_used(es_dimension_t dimension, const bool groups[ES_FIELD_GROUPS]);

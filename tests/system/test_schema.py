@@ -55,6 +55,7 @@ VARIABLES = {
     "stability_distance": ("<f8", STABILITY),
     "stability_pearson": ("<f8", STABILITY),
     "stability_spearman": ("<f8", STABILITY),
+    "layer_stride": ("<i4", ("layer",)),
 }
 LAYERS = ["features.0", "features.4", "features.8", "features.11", "features.15", "features.18", "features.22",
           "features.25", "classifier.2", "classifier.6"]
@@ -138,7 +139,8 @@ class Schema(harness.Case):
                 for attribute in ("long_name", "units"):
                     self.assert_text(variable.attrs.get_id(attribute).dtype)
                     self.assertGreater(len(variable.attrs[attribute]), 0)
-                can_be_missing = name in VARIABLES and "epoch" in VARIABLES[name][1] and variable.dtype != np.uint8
+                can_be_missing = (name in VARIABLES and "epoch" in VARIABLES[name][1] and variable.dtype != np.uint8
+                                  or name == "layer_stride")
                 self.assertEqual("_FillValue" in variable.attrs, can_be_missing)
                 if can_be_missing:
                     fill = variable.attrs["_FillValue"]
@@ -189,7 +191,8 @@ class Schema(harness.Case):
     def test_files_of_before(self):
         """What was written without the groups of today is a result all the same."""
         with h5py.File(self.path, "r+") as file:
-            for name in ("recall", "class", *[name for name in VARIABLES if name.startswith("stability")], "reference"):
+            for name in ("recall", "class", *[name for name in VARIABLES if name.startswith("stability")], "reference",
+                         "layer_stride"):
                 del file[name]
         table = self.run_program("show", self.path).stdout
         self.assertIn("saturation, eval split", table)
@@ -207,7 +210,17 @@ class Schema(harness.Case):
         np.testing.assert_array_equal(file["layer_width"], WIDTHS)
         self.assertEqual(list(file["layer_kind"].asstr()), ["conv"] * 8 + ["linear"] * 2)
         np.testing.assert_array_equal(file["layer_output"], [0] * 9 + [1])
-        self.assertEqual(int(file["layer_border"][()].sum()), 1)
+        # VGG11: each convolution adds 2 strides to the receptive field, each pooling one, and doubles the stride.
+        field, stride, fields, strides = 1, 1, [], []
+        for pooled in (0, 1, 1, 0, 1, 0, 1, 0):
+            field, stride = field + pooled * stride, stride << pooled
+            field += 2 * stride
+            fields.append(field)
+            strides.append(stride)
+        np.testing.assert_array_equal(file["layer_receptive_field"][:8], fields)
+        np.testing.assert_array_equal(file["layer_stride"], [*strides, -1, -1])
+        resolution = file.attrs["resolution"]
+        np.testing.assert_array_equal(np.flatnonzero(file["layer_border"]), [next(i for i, f in enumerate(fields) if f > resolution)])
         inputs = [3, *WIDTHS[:7]]
         parameters = [9 * n * width + width for n, width in zip(inputs, WIDTHS)] + [32 * 16 + 16, 16 * 3 + 3]
         np.testing.assert_array_equal(file["layer_parameters"], parameters)

@@ -20,15 +20,22 @@ enum {
 };
 
 static const es_layer_info_t EXAMPLE_LAYER[EXAMPLE_LAYERS] = {
-    {.name = "features.0", .kind = "conv", .width = 4, .parameters = 112, .macs = 27648, .receptive_field = 3},
+    {.name = "features.0",
+     .kind = "conv",
+     .width = 4,
+     .parameters = 112,
+     .macs = 27648,
+     .receptive_field = 3,
+     .stride = 1},
     {.name = "features.4",
      .kind = "conv",
      .width = 8,
      .parameters = 296,
      .macs = INT64_C(5000000000),
      .receptive_field = 8,
+     .stride = 2,
      .border = 1},
-    {.name = "classifier.6", .kind = "linear", .width = 3, .parameters = 51, .macs = 48, .output = 1},
+    {.name = "classifier.6", .kind = "linear", .width = 3, .parameters = 51, .macs = 48, .stride = -1, .output = 1},
 };
 
 static inline void example_axis(es_point_t *point, const char *name, const char *text, double number) {

@@ -105,6 +105,9 @@ static void test_layers_of_a_block(void **state) {
   assert_int_equal(find(graph, "layer2.0.downsample.0")->receptive_field, 43);
   assert_int_equal(find(graph, "layer2.0.add")->receptive_field, 67);
   assert_int_equal(find(graph, "layer2.0.add")->jump, 8);
+  assert_int_equal(find(graph, "conv1")->jump, 2);
+  assert_int_equal(find(graph, "layer1.1.conv2")->jump, 4);
+  assert_int_equal(find(graph, "layer4.0.downsample.0")->jump, 32);
   assert_int_equal(es_graph_parameters(graph, find(graph, "conv1")), 64 * 3 * 49);
   assert_int_equal(es_graph_parameters(graph, find(graph, "fc")), 513 * 1000);
   assert_int_equal(es_graph_parameters(graph, find(graph, "maxpool")), 0);
@@ -127,6 +130,14 @@ static void test_without_skip(void **state) {
   assert_int_equal(graph->nodes[graph->layers[16]].receptive_field, 435);
   es_graph_destroy(graph);
   spec = builtin("mobilenet_v2");
+  spec.stem = ES_STEM_IMAGENET;
+  graph = create(&spec, (es_ratio_t){1, 1}, 1000, 224);
+  assert_int_equal(find(graph, "features.0.0")->jump, 2);
+  assert_int_equal(find(graph, "features.4.conv.1.0")->jump, 8);
+  assert_int_equal(find(graph, "features.18.0")->jump, 32);
+  assert_int_equal(find(graph, "features.18.0")->out.h, 7);
+  es_graph_destroy(graph);
+  spec.stem = ES_STEM_CIFAR;
   spec.skip = ES_PART_LEFT_OUT;
   graph = create(&spec, (es_ratio_t){1, 1}, 10, 32);
   assert_int_equal(graph->parameter_count, 2236682);

@@ -55,7 +55,7 @@ static void test_fresh_result(void **state) {
       bool told_apart = field == ES_FIELD_LAYER_TAIL || field == ES_FIELD_PROBE_CONVERGED;
       if (type == ES_TYPE_F32) assert_true(isnan(((const float *)data)[i]));
       if (type == ES_TYPE_F64) assert_true(isnan(((const double *)data)[i]));
-      if (type == ES_TYPE_I32) assert_int_equal(((const int32_t *)data)[i], -1);
+      if (type == ES_TYPE_I32 && field != ES_FIELD_LAYER_STRIDE) assert_int_equal(((const int32_t *)data)[i], -1);
       if (type == ES_TYPE_I64) assert_int_equal(((const int64_t *)data)[i], -1);
       if (type == ES_TYPE_U8) assert_int_equal(((const uint8_t *)data)[i], told_apart ? 255 : 0);
     }
@@ -63,6 +63,7 @@ static void test_fresh_result(void **state) {
   assert_string_equal(((const char **)es_result_data(result, ES_FIELD_LAYER_KIND))[2], "linear");
   assert_int_equal(((int32_t *)es_result_data(result, ES_FIELD_LAYER_WIDTH))[1], 8);
   assert_int_equal(((int64_t *)es_result_data(result, ES_FIELD_LAYER_MACS))[1], INT64_C(5000000000));
+  assert_int_equal(((int32_t *)es_result_data(result, ES_FIELD_LAYER_STRIDE))[1], 2);
   assert_int_equal(((uint8_t *)es_result_data(result, ES_FIELD_LAYER_BORDER))[1], 1);
   assert_int_equal(((uint8_t *)es_result_data(result, ES_FIELD_LAYER_OUTPUT))[2], 1);
   assert_string_equal(es_result_layer(result, 1)->name, "features.4");
@@ -128,7 +129,8 @@ static void test_groups(void **state) {
   (void)state;
   es_result_t *result = example_plain_result();
   for (int i = 0; i < ES_FIELD_GROUPS; i++) {
-    assert_int_equal(es_result_has(result, (es_field_group_t)i), i == ES_GROUP_CORE || i == ES_GROUP_STABILITY);
+    assert_int_equal(es_result_has(result, (es_field_group_t)i),
+                     i == ES_GROUP_CORE || i == ES_GROUP_STABILITY || i == ES_GROUP_GEOMETRY);
   }
   for (int i = 0; i < ES_FIELDS; i++) {
     bool has = es_result_has(result, es_field_info((es_field_t)i)->group);
