@@ -181,7 +181,7 @@ static es_code_t share_weights(const run_t *run, es_plan_weights_t **weights, es
   *weights = run->rank == 0 ? run->plan.weights : es_allocate_zero((size_t)n, sizeof **weights);
   if (!*weights) es_fail(status, ES_SYSTEM, "run", "out of memory");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
-  for (int64_t i = 0; i < n; i++) ES_MPI(MPI_Bcast(&(*weights)[i], (int)sizeof **weights, MPI_BYTE, 0, MPI_COMM_WORLD));
+  ES_MPI(MPI_Bcast(*weights, (int)((size_t)n * sizeof **weights), MPI_BYTE, 0, MPI_COMM_WORLD)); /* a million at most */
   return ES_OK;
 }
 

@@ -63,8 +63,9 @@ class FromResults(results.Case):
         self.assertIn("merged 4 of 4", merged)
 
     def test_the_last_epoch_unless_others_are_asked_for(self):
-        self.write("again.yaml", AGAIN % "" + "measure: {splits: [eval], method: mean}\n")
-        self.run_program("run", "again.yaml", "--output", "again", "--quiet")
+        """The job file of the sweep itself, with other settings on the command line."""
+        self.run_job("--quiet", output="again", sets=["source=checkpoint", "checkpoints.from=trained", "measure.splits=[eval]",
+                                                      "measure.method=mean"])
         for key, file in self.by_axes("again").items():
             self.assertEqual(list(file["epoch"]), [3])
             self.assertEqual(file["accuracy"][1, 0], self.by_axes("whole")[key]["accuracy"][1, 3])
@@ -92,6 +93,27 @@ class FromResults(results.Case):
         self.write("again.yaml", (AGAIN % "").replace("trained", "nowhere"))
         done = self.run_program("plan", "again.yaml", expect=1)
         self.assertRegex(done.stderr, r"again.yaml:10: there is no folder .*/nowhere/checkpoints; name the output of a job")
+
+
+class EverythingElse(results.Case):
+    """Probes, eigenspaces and projections of weights are those of training, where that measured the same."""
+    job = (TRAIN + "probe: {epochs: last}\nmeasure: {splits: [eval], eigenspace: true, projection: true, delta: [0.5, 0.99]}\n") \
+        .replace("[1/8, 1/4]", "1/8")
+
+    def test_as_in_training(self):
+        self.run_job("--quiet", output="trained")
+        self.write("again.yaml", self.job + "source: checkpoint\ncheckpoints: {from: trained, epochs: [0, 1, 2, 3]}\n")
+        self.run_program("run", "again.yaml", "--output", "again", "--quiet", "--ranks-per-point", 2, ranks=2)
+        both = [{(file.attrs["model"]): file for file in map(h5py.File, self.points(output).values())}
+                for output in ("trained", "again")]
+        self.assertEqual(sorted(both[0]), sorted(both[1]))
+        for model, old in both[0].items():
+            new = both[1][model]
+            for name in ("eigenspace_overlap", "principal_angles", "projected_accuracy", "probe_accuracy", "probe_objective",
+                         "probe_confusion", "layer_tail", "stability_distance"):
+                self.assertTrue(results.same_bits(old[name][()], new[name][()]), f"{name} of {model}")
+            for name in ("eigenspace_overlap", "projected_accuracy", "probe_accuracy"):
+                self.assertTrue(np.isfinite(old[name][()]).any(), name)
 
 
 class Interrupted(results.Case):
