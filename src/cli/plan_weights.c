@@ -56,7 +56,9 @@ static void find_trained(survey_t *s, int64_t index, es_point_t *point) {
     return;
   }
   memcpy(w->trained, found->id, sizeof w->trained);
-  w->each = point->external.epochs.n > 0 || found->each;
+  const es_epochs_t *epochs = &point->external.epochs;
+  const bool last = epochs->n == 0 || (epochs->n == 1 && epochs->list[0] == found->epoch); /* also of keep: last */
+  w->each = !last || found->each;
   w->epoch = found->epoch;
   w->known = true;
 }

@@ -71,6 +71,14 @@ class FromResults(results.Case):
             self.assertEqual(file["accuracy"][1, 0], self.by_axes("whole")[key]["accuracy"][1, 3])
             self.assertTrue(np.isnan(file["loss"][0]).all())
 
+    def test_the_last_epoch_by_its_number(self):
+        """Also of a sweep that kept no other."""
+        self.run_program("run", "job.yaml", "--output", "last", "--quiet", "--points", "0", "--set", "checkpoint.keep=last")
+        self.run_job("--quiet", "--points", "0", output="again", sets=["source=checkpoint", "checkpoints={from: last, epochs: [3]}"])
+        done = self.run_job("--points", "0", output="no", expect=1,
+                            sets=["source=checkpoint", "checkpoints={from: last, epochs: [2, 3]}"])
+        self.assertEqual(done.stderr.count("is not there"), 2)
+
     def test_dry_run_writes_nothing(self):
         self.write("again.yaml", AGAIN % "")
         done = self.run_program("run", "again.yaml", "--output", "again", "--dry-run")
