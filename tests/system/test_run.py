@@ -152,7 +152,8 @@ class Words(results.Case):
         for table in tables:
             rows = [line.split() for line in table.splitlines()]
             stages = {row[0]: list(map(float, row[1:4])) for row in rows if len(row) == 4}
-            self.assertEqual(list(stages), ["prepare", "train", "evaluate", "capture", "wait", "reduce", "spectrum", "store"])
+            self.assertEqual(list(stages), ["prepare", "train", "evaluate", "capture", "wait", "reduce", "spectrum", "probe",
+                                            "store"])
             for least, mean, most in stages.values():
                 self.assertTrue(0 <= least <= mean <= most < 60)
             self.assertGreater(stages["train"][0], 0)
