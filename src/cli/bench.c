@@ -199,7 +199,8 @@ int es_cli_bench(int argc, char **argv) {
   if (argc > 0 && strcmp(argv[0], "train") == 0) return bench_train(argc - 1, argv + 1);
   if (argc > 0 && strcmp(argv[0], "covariance") == 0) return es_cli_bench_covariance(argc - 1, argv + 1);
   if (argc > 0 && strcmp(argv[0], "spectrum") == 0) return es_cli_bench_spectrum(argc - 1, argv + 1);
+  if (argc > 0 && strcmp(argv[0], "probe") == 0) return es_cli_bench_probe(argc - 1, argv + 1);
   es_status_t status = {0};
-  es_fail(&status, ES_INPUT, "bench", "bench: which one? eigenscope bench train | covariance | spectrum");
+  es_fail(&status, ES_INPUT, "bench", "bench: which one? eigenscope bench train | covariance | spectrum | probe");
   return es_cli_report(&status);
 }

@@ -14,5 +14,6 @@ es_code_t es_bench_number(const es_arguments_t *arguments, const char *name, int
 
 int es_cli_bench_covariance(int argc, char **argv);
 int es_cli_bench_spectrum(int argc, char **argv);
+int es_cli_bench_probe(int argc, char **argv);
 
 #endif

@@ -5,6 +5,9 @@ import subprocess
 import sys
 import unittest
 
+import h5py
+import numpy as np
+
 import harness
 
 BENCH = pathlib.Path(os.environ["EIGENSCOPE_SOURCE"]) / "tests/bench"
@@ -40,6 +43,18 @@ class Bench(harness.Case):
                                 "--batch", 32)
         self.assertEqual([row[0] for row in self.rows(done.stdout, "width")], ["1/16", "1/8"])
 
+    def test_probe(self):
+        done = self.run_program("bench", "probe", "--samples", "200,300", "--features", 12, "--classes", "2,3", "--steps", "1,500",
+                                "--repeats", 1, ranks=2)
+        rows = self.rows(done.stdout, "samples")
+        self.assertEqual([tuple(row[i] for i in (0, 1, 2, 8)) for row in rows],
+                         [(n, "12", k, c) for n in ("200", "300") for k in ("2", "3") for c in ("no", "yes")])
+        with h5py.File(self.folder / "acts.h5", "w") as file:
+            file["x"] = np.random.default_rng(1).normal(size=(90, 6)).astype("f4")
+            file["labels"] = np.arange(90) % 4
+        row, = self.rows(self.run_program("bench", "probe", "--file", "acts.h5", "--samples", 80).stdout, "samples")
+        self.assertEqual((row[:3], row[8]), (["80", "6", "4"], "yes"))
+
     def test_what_is_wrong(self):
         for arguments, message in ((["spectrum", "--who", "all"], "--who all: must be some of alone,each,together"),
                                    (["spectrum", "--who", "each"], "--who: one rank can only solve alone"),
@@ -47,7 +62,9 @@ class Bench(harness.Case):
                                    (["covariance", "--widths", "0"], "--widths 0: must be numbers from 1 to"),
                                    (["train", "--model", "vgg12"], "--model vgg12: no built-in network of that name"),
                                    (["train", "--widths", "x"], "x"),
-                                   (["colour"], "which one? eigenscope bench train | covariance | spectrum")):
+                                   (["probe", "--steps", "0"], "--steps 0: must be up to 16 numbers from 1 to"),
+                                   (["probe", "--file", "x.h5", "--classes", "3"], "--file says how many classes"),
+                                   (["colour"], "which one? eigenscope bench train | covariance | spectrum | probe")):
             with self.subTest(arguments):
                 self.assertIn(message, self.run_program("bench", *arguments, expect=1).stderr)
 

@@ -1,0 +1,211 @@
+/* eigenscope bench probe: the time of a fit by samples, classes and steps, all ranks together. */
+#include "bench.h"
+#include "eigenscope/activations.h"
+#include "eigenscope/clock.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/probe.h"
+#include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "[mpirun -n P] eigenscope bench probe [options]\n\n"
+    "Seconds to fit one logistic regression on all ranks, from nothing to its optimum (or so many steps), medians. "
+    "Features are\nnormal around the centres of their classes, or the first layer of a file of activations with "
+    "labels.";
+
+static const es_option_t options[] = {
+    {"--samples", "LIST", false, "samples (default 10000; of a file: the first ones)"},
+    {"--classes", "LIST", false, "classes (default 10); not with --file"},
+    {"--features", "D", false, "features (default 784); not with --file"},
+    {"--file", "PATH", false, "activations in HDF5 or .npy, with labels"},
+    {"--steps", "LIST", false, "steps at most (default 1000)"},
+    {"--repeats", "N", false, "fits, medians are printed (default 3)"},
+};
+
+enum { LIST_MOST = 16, LANES = 8 };
+
+typedef struct numbers {
+  int64_t value[LIST_MOST];
+  int n;
+} numbers_t;
+
+typedef struct bench {
+  es_group_t group;
+  es_activations_t *file; /* or NULL */
+  numbers_t samples, classes, steps;
+  int64_t features, repeats;
+  float *kept, *rows; /* of this rank: as they are, and what a fit overwrites */
+  int32_t *labels;
+  double *weights;
+} bench_t;
+
+static es_code_t read_list(const es_arguments_t *arguments, const char *name, int64_t otherwise, int64_t most,
+                           numbers_t *out, es_status_t *status) {
+  const char *text = es_arguments_option(arguments, name);
+  *out = (numbers_t){{otherwise}, 1};
+  if (!text) return ES_OK;
+  out->n = 0;
+  for (const char *p = text; *p;) {
+    char *end;
+    const long long value = strtoll(p, &end, 10);
+    if (end == p || value < 1 || value > most || out->n == LIST_MOST || (*end && *end != ','))
+      return es_fail(status, ES_INPUT, "bench", "%s %s: must be up to %d numbers from 1 to %lld with commas between",
+                     name, text, LIST_MOST, (long long)most);
+    out->value[out->n++] = value;
+    p = *end ? end + 1 : end;
+  }
+  return out->n > 0 ? ES_OK : es_fail(status, ES_INPUT, "bench", "%s: is empty", name);
+}
+
+/* ---- data ---- */
+
+static void generate(bench_t *b, int64_t first, int64_t n, int64_t classes) {
+  for (int64_t i = 0; i < n; i++) {
+    b->labels[i] = (int32_t)((first + i) % classes);
+    for (int64_t j = 0; j < b->features; j += 2) {
+      uint32_t words[4], centre[4];
+      float z[2], c[2];
+      es_random_block(1, ES_RANDOM_TEST, 0, (uint64_t)((first + i) * b->features + j), words);
+      es_random_block(2, ES_RANDOM_TEST, 0, (uint64_t)(b->labels[i] * b->features + j), centre);
+      es_random_normal(words[0], words[1], z);
+      es_random_normal(centre[0], centre[1], c);
+      for (int64_t e = 0; e < 2 && j + e < b->features; e++) b->kept[i * b->features + j + e] = z[e] + 0.1f * c[e];
+    }
+  }
+}
+
+static es_code_t fill(bench_t *b, int64_t samples, int64_t *classes, es_status_t *status) {
+  int64_t first, n;
+  int32_t found;
+  es_group_range(&b->group, samples, &first, &n);
+  const size_t size = (size_t)n * (size_t)b->features;
+  b->kept = es_allocate(size, sizeof *b->kept);
+  b->rows = es_allocate(size, sizeof *b->rows);
+  b->labels = es_allocate((size_t)n, sizeof *b->labels);
+  if (b->file) {
+    ES_TRY(es_activations_classes(b->file, &found, status));
+    *classes = found;
+  }
+  b->weights = es_allocate(es_probe_weights_size((int32_t)b->features, (int32_t)*classes), sizeof *b->weights);
+  if (!b->kept || !b->rows || !b->labels || !b->weights)
+    return es_fail(status, ES_SYSTEM, "bench", "out of memory for %lld samples", (long long)samples);
+  if (!b->file) {
+    generate(b, first, n, *classes);
+    return ES_OK;
+  }
+  ES_TRY(es_activations_labels(b->file, first, n, b->labels, status));
+  return es_activations_read(b->file, 0, first, n, b->kept, status);
+}
+
+static void empty(bench_t *b) {
+  es_free(b->kept);
+  es_free(b->rows);
+  es_free(b->labels);
+  es_free(b->weights);
+  b->kept = b->rows = NULL;
+  b->labels = NULL;
+  b->weights = NULL;
+}
+
+static es_code_t open_file(bench_t *b, const char *path, es_status_t *status) {
+  ES_TRY(es_activations_open(&b->file, path, "labels", status));
+  const es_activation_layer_t *layer = es_activations_layer(b->file, 0);
+  if (!es_activations_has_labels(b->file))
+    return es_fail(status, ES_INPUT, "bench", "--file %s: has no array \"labels\"", path);
+  if (layer->is_double) return es_fail(status, ES_INPUT, "bench", "--file %s: must be float32 or float16", path);
+  b->features = (int64_t)layer->h * layer->w * layer->c;
+  for (int i = 0; i < b->samples.n; i++) {
+    if (b->samples.value[i] > es_activations_samples(b->file))
+      return es_fail(status, ES_INPUT, "bench", "--samples: %s has %lld", path,
+                     (long long)es_activations_samples(b->file));
+  }
+  return ES_OK;
+}
+
+/* ---- fits ---- */
+
+static es_code_t fit(bench_t *b, int64_t samples, int64_t classes, int64_t steps, es_status_t *status) {
+  es_probe_result_t result;
+  double seconds[ES_BENCH_REPEATS_MOST];
+  int64_t first, n;
+  es_group_range(&b->group, samples, &first, &n);
+  const es_probe_problem_t problem = {.n = samples,
+                                      .width = (int32_t)b->features,
+                                      .classes = (int32_t)classes,
+                                      .features = b->rows,
+                                      .labels = b->labels,
+                                      .l2 = 1.0,
+                                      .iterations = (int32_t)steps};
+  for (int64_t r = 0; r < b->repeats; r++) {
+    memcpy(b->rows, b->kept, (size_t)(n * b->features) * sizeof *b->rows);
+    memset(b->weights, 0, es_probe_weights_size(problem.width, problem.classes) * sizeof *b->weights);
+    ES_MPI(MPI_Barrier(b->group.comm));
+    const double start = es_clock();
+    ES_TRY(es_probe_fit(&result, b->weights, NULL, &problem, &b->group, status));
+    ES_MPI(MPI_Barrier(b->group.comm));
+    seconds[r] = es_clock() - start;
+  }
+  const double median = es_bench_median(seconds, (int)b->repeats);
+  if (b->group.rank != 0) return ES_OK;
+  const int32_t taken = result.iterations > 0 ? result.iterations : 0;
+  printf("%10lld %8lld %8lld %6d %10.3f %10.3f %14.4f %12.2e %9s\n", (long long)samples, (long long)b->features,
+         (long long)classes, taken, median, taken ? 1e3 * median / taken : 0.0, result.objective, result.gradient_norm,
+         result.converged ? "yes" : "no");
+  fflush(stdout);
+  return ES_OK;
+}
+
+static es_code_t fit_all(bench_t *b, int64_t samples, int64_t classes, es_status_t *status) {
+  fill(b, samples, &classes, status);
+  es_code_t code = es_agree(b->group.comm, status);
+  for (int i = 0; i < b->steps.n && code == ES_OK; i++) code = fit(b, samples, classes, b->steps.value[i], status);
+  empty(b);
+  return code;
+}
+
+static es_code_t run(bench_t *b, const es_arguments_t *arguments, es_status_t *status) {
+  const char *file = es_arguments_option(arguments, "--file");
+  ES_TRY(es_group_create_any(&b->group, MPI_COMM_WORLD, LANES, status));
+  ES_TRY(read_list(arguments, "--samples", 10000, 100000000, &b->samples, status));
+  ES_TRY(read_list(arguments, "--classes", 10, 65536, &b->classes, status));
+  ES_TRY(read_list(arguments, "--steps", 1000, 1000000, &b->steps, status));
+  ES_TRY(es_bench_number(arguments, "--features", 784, 1000000, &b->features, status));
+  ES_TRY(es_bench_number(arguments, "--repeats", 3, ES_BENCH_REPEATS_MOST, &b->repeats, status));
+  if (file && (es_arguments_option(arguments, "--classes") || es_arguments_option(arguments, "--features")))
+    return es_fail(status, ES_INPUT, "bench", "--file says how many classes and features there are: leave those out");
+  if (file) open_file(b, file, status);
+  es_code_t code = es_agree(MPI_COMM_WORLD, status);
+  if (code == ES_OK && b->group.rank == 0) {
+    printf("%d rank%s, one thread each; %s; medians of %lld\n", b->group.size, b->group.size == 1 ? "" : "s",
+           es_spectrum_library_name(), (long long)b->repeats);
+    printf("%10s %8s %8s %6s %10s %10s %14s %12s %9s\n", "samples", "features", "classes", "steps", "seconds",
+           "ms/step", "objective", "gradient", "converged");
+  }
+  for (int i = 0; i < b->samples.n && code == ES_OK; i++) {
+    for (int k = 0; k < b->classes.n && code == ES_OK; k++)
+      code = fit_all(b, b->samples.value[i], b->classes.value[k], status);
+  }
+  if (b->file) es_activations_close(b->file);
+  return code;
+}
+
+int es_cli_bench_probe(int argc, char **argv) {
+  bench_t b = {0};
+  es_arguments_t *arguments = NULL;
+  es_status_t status = {0};
+  int rank;
+  es_spectrum_single_thread();
+  ES_MPI(MPI_Init(NULL, NULL));
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  if (es_arguments_parse(&arguments, argc, argv, usage, options, sizeof options / sizeof *options, 0, 0, &status) ==
+      ES_OK)
+    run(&b, arguments, &status);
+  es_arguments_destroy(arguments);
+  const int result = status.code == ES_OK ? ES_EXIT_OK : rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
+  ES_MPI(MPI_Finalize());
+  return result;
+}
