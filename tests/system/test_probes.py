@@ -13,7 +13,7 @@ import results
 JOB = """\
 name: t
 output: out
-grid: {dataset: shapes, model: tiny, resolution: 16, seed: [0, 1]}
+grid: {dataset: shapes, model: tiny, resolution: 16, seed: 0}
 models: {tiny: {vgg: [8, M, 12, M]}}
 datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 16, train: 67, eval: 20}}
 train: {epochs: 3, batch: 16, learning_rate: 0.05}
@@ -87,11 +87,9 @@ class Training(results.Case):
         super().setUp()
         self.use_whole()
 
-    def probes(self, output, seed=0):
-        for path in self.points(output).values():
-            if results.attributes(path)["seed"] == seed:
-                return {name: value for name, value in results.variables(path).items() if name in PROBE + ["probe_epoch"]}
-        self.fail(f"no point of seed {seed}")
+    def probes(self, output):
+        path, = self.points(output).values()
+        return {name: value for name, value in results.variables(path).items() if name in PROBE + ["probe_epoch"]}
 
     def images(self):
         """(images as the network sees them, labels) of both splits."""
@@ -142,7 +140,7 @@ class Training(results.Case):
             self.run_job("--quiet", "--ranks-per-point", ranks, output=str(ranks), ranks=ranks)
             self.assert_same("whole", str(ranks))
         # Features that take more than a MiB: layers one after the other, or at once.
-        wide = ["datasets.shapes.train=150", "probe.pool=16", "probe.epochs=last", "grid.seed=0"]
+        wide = ["datasets.shapes.train=150", "probe.pool=16", "probe.epochs=last"]
         for memory in (1, 100):
             self.run_job("--quiet", output=f"memory{memory}", sets=wide + [f"probe.memory={memory}"])
         one, other = (results.variables(*self.points(f"memory{memory}").values()) for memory in (1, 100))
@@ -164,35 +162,35 @@ class Training(results.Case):
     def test_epochs(self):
         whole = self.probes("whole")
         for epochs, axis in (("last", [3]), ("[1, 3]", [1, 3])):
-            self.run_job("--quiet", output=epochs, sets=[f"probe.epochs={epochs}", "grid.seed=0"])
+            self.run_job("--quiet", output=epochs, sets=[f"probe.epochs={epochs}"])
             found = self.probes(epochs)
             self.assertEqual(list(found["probe_epoch"]), axis)
             # From another start, to the same optimum.
             np.testing.assert_allclose(found["probe_objective"], whole["probe_objective"][axis], rtol=2e-6)
         # The same numbers from the weights that training left.
         self.write("again.yaml", JOB + "source: checkpoint\ncheckpoints: {from: whole, epochs: [3]}\n")
-        self.run_program("run", "again.yaml", "--output", "again", "--set", "grid.seed=0", "--quiet")
+        self.run_program("run", "again.yaml", "--output", "again", "--set", "--quiet")
         for name, value in self.probes("again").items():
             self.assertTrue(results.same_bits(value, self.probes("last")[name]), name)
-        self.run_job("--quiet", output="none", sets=["probe.epochs=none", "grid.seed=0"])
+        self.run_job("--quiet", output="none", sets=["probe.epochs=none"])
         self.assertEqual(self.probes("none"), {})
 
     def test_samples(self):
-        self.run_job("--quiet", sets=["probe.samples=8", "probe.epochs=last", "grid.seed=0"])
+        self.run_job("--quiet", sets=["probe.samples=8", "probe.epochs=last"])
         accuracy = self.probes("out")["probe_accuracy"]
         np.testing.assert_array_equal(accuracy[0] * 8, np.round(accuracy[0] * 8))  # of 8 samples
         np.testing.assert_array_equal(accuracy[1] * 20, np.round(accuracy[1] * 20))
         self.run_job("--quiet", "--ranks-per-point", 4, output="four", ranks=4,
-                     sets=["probe.samples=8", "probe.epochs=last", "grid.seed=0"])
+                     sets=["probe.samples=8", "probe.epochs=last"])
         self.assert_same("out", "four")
 
     def test_training_that_ends_early(self):
-        self.run_job("--quiet", sets=["probe.epochs=last", "grid.seed=0", "train.stop_when_stable={distance: 1, patience: 2}"])
+        self.run_job("--quiet", sets=["probe.epochs=last", "train.stop_when_stable={distance: 1, patience: 2}"])
         self.assertEqual(list(self.probes("out")["probe_epoch"]), [2])
         self.assertTrue((self.probes("out")["probe_converged"] == 1).all())
 
     def test_diverged_and_dry(self):
-        sets = ["probe.epochs=last", "train.learning_rate=1e20", "grid.seed=0"]
+        sets = ["probe.epochs=last", "train.learning_rate=1e20"]
         self.run_job("--quiet", sets=sets, expect=2)
         values = self.probes("out")
         self.assertTrue(np.isnan(values["probe_accuracy"]).all() and (values["probe_converged"] == 255).all())
@@ -204,7 +202,7 @@ class Training(results.Case):
                 for epochs in ("none", "all")]
         self.assertGreater(cost[1]["total_macs"], cost[0]["total_macs"])
         self.assertGreater(*(c["points"][0]["bytes_per_rank"] for c in reversed(cost)))
-        self.assertIn("\n  probe ", self.run_job("--verbose", sets=["grid.seed=0"]).stdout)
+        self.assertIn("\n  probe ", self.run_job("--verbose").stdout)
         done = self.run_job(sets=["probe.epochs=[4]"], expect=1)
         self.assertIn("probe.epochs has 4, but training ends after epoch 3", done.stderr)
 
