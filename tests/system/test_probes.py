@@ -169,7 +169,7 @@ class Training(results.Case):
             np.testing.assert_allclose(found["probe_objective"], whole["probe_objective"][axis], rtol=2e-6)
         # The same numbers from the weights that training left.
         self.write("again.yaml", JOB + "source: checkpoint\ncheckpoints: {from: whole, epochs: [3]}\n")
-        self.run_program("run", "again.yaml", "--output", "again", "--set", "--quiet")
+        self.run_program("run", "again.yaml", "--output", "again", "--quiet")
         for name, value in self.probes("again").items():
             self.assertTrue(results.same_bits(value, self.probes("last")[name]), name)
         self.run_job("--quiet", output="none", sets=["probe.epochs=none"])
