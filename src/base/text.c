@@ -231,6 +231,7 @@ static size_t read_field(const char *text, char name[64], int *digits) {
 
 bool es_text_fill(char *out, size_t size, const char *pattern, es_text_value_t *value, void *context) {
   size_t length = 0;
+  if (size > 0) out[0] = '\0';
   while (*pattern != '\0' && length < size) {
     char name[64], filled[512];
     int digits;

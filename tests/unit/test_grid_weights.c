@@ -1,0 +1,117 @@
+/* Points whose weights come from files: their ids, what identifies a training, paths with what a point is in braces. */
+#include "eigenscope/grid.h"
+#include "unit/check.h"
+#include <stdio.h>
+#include <string.h>
+
+#define GRID  "name: x\ngrid: {dataset: fashion-mnist, model: vgg11, width: 1/16, seed: 7}\n"
+#define FILES "source: checkpoint\ncheckpoints: {files: \"w/{model}.safetensors\"}\n"
+#define FROM  "source: checkpoint\ncheckpoints: {from: out}\n"
+
+/* The only point of a job. */
+static void only_point(const char *text, es_point_t *out) {
+  es_job_t *job = NULL;
+  es_grid_t *grid = NULL;
+  es_status_t status = {0};
+  if (es_job_parse(&job, text, strlen(text), "job.yaml", NULL, 0, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_int_equal(es_grid_create(&grid, job, &status), ES_OK);
+  assert_int_equal(es_grid_count(grid), 1);
+  es_grid_point(grid, 0, out);
+  es_grid_destroy(grid);
+  es_job_destroy(job);
+}
+
+static void ids(const char *text, char id[ES_ID_SIZE], char training[ES_ID_SIZE]) {
+  es_point_t point;
+  only_point(text, &point);
+  es_point_id(&point, id);
+  es_point_training_id(&point, training);
+}
+
+static void test_training(void **state) {
+  (void)state;
+  char id[4][ES_ID_SIZE], training[4][ES_ID_SIZE];
+  ids(GRID, id[0], training[0]);
+  ids(GRID "measure: {delta: [0.5], every: 3}\nprobe: {epochs: last}\n", id[1], training[1]);
+  ids(GRID FROM "measure: {method: mean}\n", id[2], training[2]);
+  ids(GRID "train: {learning_rate: 0.2}\n", id[3], training[3]);
+  assert_string_equal(training[0], training[1]);
+  assert_string_equal(training[0], training[2]);
+  assert_string_not_equal(training[0], training[3]);
+  for (int i = 1; i < 4; i++) assert_string_not_equal(id[0], id[i]);
+}
+
+/* Settings of training say whose weights are meant with `from`, and nothing with `files`. */
+static void test_what_is_in_an_id(void **state) {
+  (void)state;
+  char plain[ES_ID_SIZE], other[ES_ID_SIZE], training[ES_ID_SIZE];
+  ids(GRID FILES, plain, training);
+  ids(GRID FILES "train: {learning_rate: 0.2, epochs: 3}\nmeasure: {every: 2}\n", other, training);
+  assert_string_equal(plain, other);
+  ids(GRID FILES "measure: {splits: [eval]}\n", other, training);
+  assert_string_not_equal(plain, other);
+  ids(GRID FROM, other, training);
+  assert_string_not_equal(plain, other);
+  ids(GRID FROM, plain, training);
+  ids(GRID FROM "train: {learning_rate: 0.2}\n", other, training);
+  assert_string_not_equal(plain, other);
+}
+
+/* Left out, the width is that of the files: not 1, and the same id before and after it is known. */
+static void test_width_of_files(void **state) {
+  (void)state;
+  static const char left_out[] = "name: x\ngrid: {dataset: fashion-mnist, model: vgg11}\n" FILES;
+  char before[ES_ID_SIZE], after[ES_ID_SIZE], training[ES_ID_SIZE];
+  es_point_t point, again;
+  es_text_t text = {0};
+  only_point(left_out, &point);
+  assert_int_equal(point.width.numerator, 0);
+  es_point_id(&point, before);
+  point.width = (es_ratio_t){3, 16};
+  point.classes = 10;
+  es_point_id(&point, after);
+  assert_string_equal(before, after);
+  es_point_describe(&point, "x", &text);
+  only_point(es_text_get(&text), &again);
+  assert_int_equal(again.width.numerator, 0);
+  es_text_destroy(&text);
+  ids("name: x\ngrid: {dataset: fashion-mnist, model: vgg11, width: 1}\n" FILES, after, training);
+  assert_string_not_equal(before, after);
+  only_point("name: x\nsource: checkpoint\ncheckpoints: {files: \"w-{width}\"}\n"
+             "grid: {dataset: fashion-mnist, model: vgg11}\n",
+             &point);
+  assert_int_equal(point.width.numerator, 1); /* the path says it */
+}
+
+static void test_paths(void **state) {
+  (void)state;
+  static const char *const cases[][2] = {
+      {"w/{model}-{width}-{epoch:03}.safetensors", "w/vgg11-0.0625-005.safetensors"},
+      {"{id}/{epoch}/{seed:04}/{classes}", "0123/5/0007/all"},
+      {"{nothing}{ {epoch {epoch:3} {width:02}", "{nothing}{ {epoch {epoch:3} 0.0625"},
+      {"", ""},
+  };
+  char out[ES_PATH_MAX], longest[ES_PATH_MAX + 16];
+  es_point_t point;
+  es_status_t status = {0};
+  only_point(GRID, &point);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    assert_int_equal(es_point_path(out, cases[i][0], &point, "0123", 5, &status), ES_OK);
+    assert_string_equal(out, cases[i][1]);
+  }
+  memset(longest, 'w', sizeof longest);
+  strcpy(longest + ES_PATH_MAX - 8, "{model}");
+  assert_int_equal(es_point_path(out, longest, &point, "", 0, &status), ES_OK); /* vgg11 is shorter */
+  strcpy(longest + ES_PATH_MAX - 5, "{model}");
+  assert_int_equal(es_point_path(out, longest, &point, "", 0, &status), ES_INPUT);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      balanced_test(test_training),
+      balanced_test(test_what_is_in_an_id),
+      balanced_test(test_width_of_files),
+      balanced_test(test_paths),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
