@@ -108,6 +108,25 @@ class Findings:
         self.tables["effects"] = pd.DataFrame(rows, columns=["response", "layers", "effect", "estimate", "low", "high", "unit",
                                                              "comparisons", "points", "seeds", "r_squared"])
 
+        self._say_whether_tails_matter(rows)
+
+    def _say_whether_tails_matter(self, rows):
+        """Whether what doubling does to saturation over all layers has the same sign without the tail, 0 outside its interval."""
+        texts = []
+        for effect in ("doubling the width", "doubling the number of classes"):
+            found = {r["layers"]: r for r in rows if r["response"] == "saturation" and r["effect"] == effect}
+            whole = found.pop("all layers", None)
+            for variant, row in found.items() if whole else ():
+                same = whole["estimate"] * row["estimate"] > 0
+                sure = row["low"] > 0 or row["high"] < 0
+                verdict = "holds" if same and sure else "cannot be told from 0" if same or not sure else "turns round"
+                if same and row["seeds"] < 2:
+                    verdict = "has the same sign (one seed: no interval)"
+                texts.append(f"the effect of {effect} {verdict} {variant} ({number(row['estimate'], 1, True)} against "
+                             f"{number(whole['estimate'], 1, True)} percentage points)")
+        if texts:
+            self.say("Do the effects hold without the tail?", sentence("; ".join(texts)), "table effects")
+
     def _no_tails(self, variant):
         if "tail" in variant:
             return "Not decidable: no probes were fitted, so it is not known which layers are the tail (probe.epochs: last)."

@@ -139,7 +139,7 @@ class Sweep:
         table = self.points[self.points["complete"]]
         self.networks = []
         keys = self.keys or ["point"]
-        for key, rows in table.groupby(keys, sort=False, dropna=False):
+        for key, rows in table.groupby(keys if len(keys) > 1 else keys[0], sort=False, dropna=False):
             key = key if isinstance(key, tuple) else (key,)
             self.networks.append(Network(self, dict(zip(keys, key)), rows.index.to_numpy()))
         self.networks.sort(key=lambda network: network.order)

@@ -3,18 +3,15 @@ import handmade
 import numpy as np
 import pytest
 
-import eigenscope_analysis as es
 from eigenscope_analysis import statistics
 from eigenscope_analysis.findings import NOT_COMPARED, Findings
 from eigenscope_analysis.sweep import Sweep
 
 
 @pytest.fixture
-def find(write):
-    def find(dataset):
-        with es.open(write(dataset)) as r:
-            return Findings(Sweep(r))
-    return find
+def find():
+    """Findings of a file made by hand, without the detour over the disk (test_report.py goes there)."""
+    return lambda dataset: Findings(Sweep(dataset))
 
 
 def effect(findings, response, name, layers=None):
@@ -60,6 +57,9 @@ def test_an_effect_of_the_tail_alone_vanishes_without_it(find):
     findings = find(made)
     assert effect(findings, "saturation", "doubling the width", "all layers").estimate < -2
     assert effect(findings, "saturation", "doubling the width", "without tail layers").estimate == pytest.approx(0, abs=1e-9)
+    assert "doubling the width cannot be told from 0 without tail layers" in said(findings, "Do the effects hold")
+    held = said(find(handmade.make()), "Do the effects hold")
+    assert "doubling the width holds without tail layers (−10.0 against −10.0 percentage points)" in held
 
 
 def test_intervals_hold_the_spread_of_seeds(find):
@@ -73,6 +73,7 @@ def test_intervals_hold_the_spread_of_seeds(find):
     one = find(handmade.make(seeds=(0,)))
     assert np.isnan(effect(one, "saturation", "doubling the width", "all layers").low)
     assert "one seed: no interval" in said(one, "Effects on accuracy")
+    assert "has the same sign (one seed: no interval) without tail layers" in said(one, "Do the effects hold")
 
 
 def test_verdict_and_recommendation(find):

@@ -135,15 +135,15 @@ def test_a_real_sweep_through_the_program(small, tmp_path):
     done = run_program("report", "all.h5", "--to", tmp_path / "report", cwd=small, EIGENSCOPE_PYTHON=sys.executable)
     assert done.stdout == f"wrote {tmp_path / 'report/index.html'}\n"
     page = (tmp_path / "report/index.html").read_text()
-    shown = [name for name in NAMES if nothing(page, name) is None]
-    assert shown == [name for name in NAMES if name not in ("evolution-overlap", "projection")]
+    assert [name for name in NAMES if nothing(page, name) is None] == NAMES
     assert "8 complete" in page and "δ = 0.99" in page
 
 
 def test_a_real_point(small, tmp_path):
     path = sorted((small / "out/points").glob("*.h5"))[0]
     page = report.write(path, tmp_path / "report").read_text()
-    assert nothing(page, "layers") is None and nothing(page, "spectra") is None
+    for name in ("layers", "evolution-overlap", "spectra", "projection"):
+        assert nothing(page, name) is None
     assert nothing(page, "width-difficulty") is not None
 
 
@@ -175,3 +175,17 @@ def test_modules_that_are_missing_are_named(small, tmp_path):
 def test_no_points(write, tmp_path):
     with pytest.raises(SchemaError, match="holds no points"):
         report.write(write(handmade.make(**SMALL).isel(point=slice(0, 0))), tmp_path / "report")
+
+
+def test_activations_without_axes_labels_or_training(write, tmp_path):
+    """One point, one split, no width, no accuracy: what `source: activations` leaves."""
+    made = handmade.make(widths=(1 / 8,), classes=(2,), seeds=(0,), n_epochs=3, n_layers=6, probes=False, projection=False)
+    made = made.drop_vars(["dataset", "model", "width", "classes", "seed"]).drop_sel(epoch=0)
+    made.attrs["axes"] = ""
+    for name in ("accuracy", "loss", "top5_accuracy", "mcc"):
+        made[name].values[:] = np.nan
+    made["saturation"].values[:, 1] = np.nan  # the train split alone
+    page = report.write(write(made), tmp_path / "report").read_text()
+    shown = [name for name in NAMES if nothing(page, name) is None]
+    assert shown == ["layers", "evolution-saturation", "evolution-overlap", "stability", "spectra"]
+    assert "train split" in page and ">nan<" not in page and "accuracy nan" not in page

@@ -16,9 +16,7 @@ def test_hand_made_files_are_like_real_ones(small, write):
                 assert made[name].dims == real[name].dims, name
                 assert (made[name].dtype.kind in "fiu") == (real[name].dtype.kind in "fiu"), name
         absent = set(made.variables) - set(real.variables)
-        # What a job asks for: probes, eigenspaces, projection.
-        assert absent <= {"layer_tail", "probe_accuracy", "probe_objective", "probe_gradient_norm", "probe_epoch",
-                          "eigenspace_overlap", "projected_accuracy", "projection", "layer_or_all"}
+        assert absent <= {"layer_tail", "probe_accuracy", "probe_objective", "probe_gradient_norm", "probe_epoch"}
 
 
 def test_means_are_those_of_the_program(small):

@@ -1,5 +1,5 @@
-"""The figures of a report, in its order. draw raises Nothing with the
-reason where there is nothing to show. What a module draws is a Plot: name, title and draw(sweep) -> (Figure, caption)."""
+"""The figures of a report, in its order. Each is a Plot: a name, a title, and draw(sweep), which gives the figure and its caption or
+raises Nothing with the reason why there is nothing to show."""
 from . import difficulty, evolution, layers, projection, scatter, spectra, stability
 from .style import Nothing
 
