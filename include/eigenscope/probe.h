@@ -80,8 +80,9 @@ es_code_t es_probe_fit(es_probe_result_t *out, double *weights, int64_t *confusi
                        const es_group_t *group, es_status_t *status);
 
 /** Adds n rows to the confusion counts (K × K, row the label, column the prediction: the largest logit, in double, the
- * first of equal ones; a row that is not finite counts as class 0). features: (n, d), any rows in any portions. Not
- * collective. ES_INPUT for a label out of range (nothing is counted), ES_SYSTEM when memory is out. */
+ * first of equal ones; a row with a feature that is not a finite number is not counted). features: (n, d), any rows in
+ * any portions. Not collective. ES_INPUT for a label out of range (nothing is counted), ES_SYSTEM when memory is out.
+ */
 es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t width, int32_t classes,
                          const float *features, const int32_t *labels, int64_t n, es_status_t *status);
 /** Sums confusion counts over the ranks, exactly. Collective. */

@@ -116,8 +116,9 @@ int64_t flow_probe_choose(const flow_t *f, const int32_t *labels, int64_t n, int
  * *weights is the caller's to free; NULL where features were not finite: then the layer has no probe. */
 es_code_t flow_probe_fit(flow_t *f, int64_t at, int layer, const es_probe_problem_t *problem, double **weights,
                          es_status_t *status);
-/* What the eval split says of it: counts of this rank's samples, which are summed over the ranks. */
-void flow_probe_store_eval(flow_t *f, int64_t at, int layer, int64_t *confusion, int32_t classes);
+/* What the eval split says of it: counts of this rank's share of `samples`, which are summed over the ranks. Nothing is
+ * stored where some had features that were not finite. */
+void flow_probe_store_eval(flow_t *f, int64_t at, int layer, int64_t *confusion, int32_t classes, int64_t samples);
 /* Marks the tail of the layers by the probes at `at`. Not collective. */
 void flow_probe_mark_tail(flow_t *f, int64_t at);
 /* Takes the weights of probes from a state. On the leader alone; not collective. */

@@ -169,7 +169,9 @@ static es_code_t count_layer(probes_t *p, int layer, const double *weights, es_s
   else
     read_layer(p, ES_EVAL, layer, take_counts, &t, status);
   const es_code_t code = es_agree(p->flow->group.comm, status);
-  if (code == ES_OK) flow_probe_store_eval(p->flow, p->at, layer, t.confusion, p->info->classes);
+  if (code == ES_OK)
+    flow_probe_store_eval(p->flow, p->at, layer, t.confusion, p->info->classes,
+                          es_activations_samples(p->share[ES_EVAL].file));
   es_free(t.confusion);
   return code;
 }

@@ -141,9 +141,12 @@ es_code_t flow_probe_fit(flow_t *f, int64_t at, int layer, const es_probe_proble
   return code;
 }
 
-void flow_probe_store_eval(flow_t *f, int64_t at, int layer, int64_t *confusion, int32_t classes) {
+void flow_probe_store_eval(flow_t *f, int64_t at, int layer, int64_t *confusion, int32_t classes, int64_t samples) {
   const int64_t first[ES_RANK_MAX] = {at, layer};
+  int64_t counted = 0;
   es_probe_count_reduce(confusion, classes, &f->group);
+  for (int64_t i = 0; i < (int64_t)classes * classes; i++) counted += confusion[i];
+  if (counted < samples) return;
   *es_result_f64(f->result, ES_FIELD_PROBE_ACCURACY, ES_EVAL, at, layer, 0) = es_probe_accuracy(confusion, classes);
   memcpy(es_result_at(f->result, ES_FIELD_PROBE_CONFUSION, first), confusion,
          (size_t)classes * (size_t)classes * sizeof *confusion);

@@ -224,7 +224,7 @@ static es_code_t run_round(probes_t *p, es_status_t *status) {
   for (int i = p->first; i < p->first + p->n; i++) ES_TRY(fit_layer(p, i, status));
   ES_TRY(pass(p, ES_EVAL, status));
   for (int i = p->first; i < p->first + p->n; i++) {
-    if (p->weights[i]) flow_probe_store_eval(p->flow, p->at, i, p->confusion[i], p->classes);
+    if (p->weights[i]) flow_probe_store_eval(p->flow, p->at, i, p->confusion[i], p->classes, p->seen[ES_EVAL].n);
     close_layer(p, i);
   }
   return ES_OK;

@@ -6,11 +6,18 @@
 
 enum { SLICE = 128 };
 
+static bool is_finite(const float *row, int32_t width) {
+  bool finite = true;
+  for (int32_t j = 0; j < width; j++) finite = finite && isfinite(row[j]);
+  return finite;
+}
+
+/* A row whose first logit is NaN is left out. */
 static void count_slice(int64_t *confusion, const double *logits, const int32_t *labels, int64_t n, int32_t classes) {
   for (int64_t i = 0; i < n; i++, logits += classes) {
     int32_t best = 0;
     for (int32_t c = 1; c < classes; c++) best = logits[c] > logits[best] ? c : best;
-    confusion[(int64_t)labels[i] * classes + best]++;
+    if (!isnan(logits[0])) confusion[(int64_t)labels[i] * classes + best]++;
   }
 }
 
@@ -34,6 +41,9 @@ es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t widt
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, classes, width, 1.0, rows, width, weights, width + 1,
                 0.0, logits, classes);
     for (int64_t e = 0; e < m * classes; e++) logits[e] += weights[(e % classes) * (width + 1) + width];
+    for (int64_t r = 0; r < m; r++) {
+      if (!is_finite(features + (i + r) * width, width)) logits[r * classes] = NAN;
+    }
     count_slice(confusion, logits, labels + i, m, classes);
   }
   es_free(rows);

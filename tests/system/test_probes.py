@@ -225,8 +225,9 @@ probe: {epochs: %s, pool: 2, l2: 0.5}
                 labels = generator.integers(0, 3, n)
                 fc = (1 + epoch) * centres[labels] + generator.normal(size=(n, 10))
                 conv = generator.normal(size=(n, 5, 4, 3)).astype("f4") + labels[:, None, None, None]
+                half = np.full((n, 2), np.inf if (split, epoch) == ("eval", 5) else 1.0, "f4")  # eval alone is not finite
                 bad = np.where(np.arange(n * 4).reshape(n, 4) == 9, np.nan, 1.0).astype("f4")
-                layers = self.data[split, epoch] = {"conv": conv, "fc": fc, "bad": bad, "labels": labels}
+                layers = self.data[split, epoch] = {"conv": conv, "fc": fc, "half": half, "bad": bad, "labels": labels}
                 with h5py.File(self.folder / f"{split}-{epoch}.h5", "w", track_order=True) as file:
                     for name, values in layers.items():
                         file[name] = values
@@ -250,9 +251,12 @@ probe: {epochs: %s, pool: 2, l2: 0.5}
                          for f, d in ((x, train), (y, test))]
                 for split in range(2):
                     self.assertAlmostEqual(values["probe_accuracy"][split, at, layer], right[split].mean(), delta=0.026)
-            self.assertTrue(np.isnan(values["probe_accuracy"][:, at, 2]).all())
-        self.assertEqual(list(values["probe_converged"][0]), [1, 1, 255])
-        self.assertEqual(values["layer_tail"][2], 255)
+            self.assertTrue(np.isnan(values["probe_accuracy"][:, at, 3]).all())
+        self.assertFalse(np.isnan(values["probe_accuracy"][:, 0, 2]).any())
+        self.assertEqual(list(np.isnan(values["probe_accuracy"][:, 1, 2])), [False, True])
+        self.assertTrue((values["probe_confusion"][1, 2] == -1).all())
+        self.assertEqual(list(values["probe_converged"][0]), [1, 1, 1, 255])
+        self.assertEqual(list(values["layer_tail"][2:]), [255, 255])
         self.assertNotIn("recall", values)  # of the network that made them nothing is known
 
     def test_bad_input(self):

@@ -390,6 +390,9 @@ static void test_counts(void **state) {
   }
   assert_memory_equal(fitted, counted, sizeof fitted);
   assert_true(es_probe_accuracy(counted, 3) == result.accuracy);
+  const float nan[] = {0, 0, NAN, 0, 0, 0, 0, 0, 0, 0, INFINITY, 0, 0, 0};
+  assert_int_equal(es_probe_count(counted, s.weights, 7, 3, nan, s.label, 2, &status), ES_OK);
+  assert_memory_equal(fitted, counted, sizeof fitted);
   const int32_t wrong = 3;
   assert_int_equal(es_probe_count(counted, s.weights, 7, 3, s.x, &wrong, 1, &status), ES_INPUT);
   assert_memory_equal(fitted, counted, sizeof fitted);
