@@ -135,6 +135,24 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
   return ES_OK;
 }
 
+void es_memory_key(es_point_t *out, const es_point_t *point) {
+  *out = *point;
+  out->seed = 0;
+  out->n_axes = 0;
+  memset(out->axes, 0, sizeof out->axes);
+  es_train_settings_t *t = &out->train;
+  t->learning_rate = t->momentum = t->weight_decay = t->schedule_gamma = 0.0;
+}
+
+int es_memory_fit(const es_point_t *point, const es_dataset_info_t *info, int ranks, int64_t available) {
+  for (; ranks <= point->train.lanes; ranks *= 2) {
+    es_memory_need_t need = {0};
+    if (es_memory_predict(&need, point, info, ranks, NULL) == ES_OK && 0.8 * (double)need.rank <= (double)available)
+      return ranks;
+  }
+  return 0;
+}
+
 /* VmHWM counts shared memory that was touched; RssShmem is what of it is there now, which for us only grows. */
 int64_t es_memory_peak(void) {
   FILE *file = fopen("/proc/self/status", "r");
@@ -249,17 +267,15 @@ static int64_t node_need(const es_plan_t *plan, const int64_t *pending, int64_t 
   int64_t *needs = es_allocate_zero((size_t)n, sizeof *needs), sum = 0;
   images_t images = {.stream = stream, .here = here};
   es_memory_need_t need = {0};
-  es_point_t point, last = {0};
+  es_point_t point, key, last = {0};
   if (!needs) return -1;
   *largest = 0;
   for (int64_t i = 0; i < n; i++) {
     es_plan_point(plan, pending[i], &point);
-    point.seed = 0;
-    point.n_axes = 0;
-    memset(point.axes, 0, sizeof point.axes);
-    if (i == 0 || memcmp(&point, &last, sizeof point) != 0)
+    es_memory_key(&key, &point);
+    if (i == 0 || memcmp(&key, &last, sizeof key) != 0)
       es_memory_predict(&need, &point, es_plan_info(plan, &point), ranks, NULL); /* the plan has built this network */
-    last = point;
+    last = key;
     needs[i] = need.rank;
     add_images(&images, &point, es_plan_info(plan, &point), need.shared);
     if (needs[i] > needs[*largest]) *largest = i;
@@ -298,16 +314,15 @@ static es_code_t check_activations(const es_plan_t *plan, int ranks, int here, e
   es_external_info_t info;
   const double gib = 1 << 30;
   ES_TRY(es_plan_external(plan, &info, status));
-  const double available = (double)es_memory_available();
-  const int64_t need = here * es_plan_activations_bytes(plan, &info, ranks);
-  int more = ranks;
-  while (more < (1 << 20) && 0.8 * here * (double)es_plan_activations_bytes(plan, &info, more) > available) more *= 2;
+  const int64_t available = es_memory_available(), need = here * es_plan_activations_bytes(plan, &info, ranks);
+  const int more = es_plan_activations_fit(plan, &info, ranks, here, available);
   es_external_info_destroy(&info);
-  if (0.8 * (double)need <= available) return ES_OK;
+  if (more == ranks) return ES_OK;
+  char advice[80] = "start fewer on each node";
+  if (more > 0) snprintf(advice, sizeof advice, "%d ranks in all, %d to a node, would do", more, here);
   return es_fail(status, ES_INPUT, "run",
-                 "%s: would need about %.1f GiB on this node for %d of %d ranks; %.1f GiB are free: %d ranks in all, "
-                 "%d to a node, would do",
-                 es_job_path(plan->job), (double)need / gib, here, ranks, available / gib, more, here);
+                 "%s: would need about %.1f GiB on this node for %d of %d ranks; %.1f GiB are free: %s",
+                 es_job_path(plan->job), (double)need / gib, here, ranks, (double)available / gib, advice);
 }
 
 /* Points that train, on this node. What fits for certain comes first; then what may fit, as predictions are good to

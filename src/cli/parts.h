@@ -30,6 +30,10 @@ void es_plan_weights_apply(const es_plan_t *plan, int64_t index, es_point_t *poi
 /* plan_activations.c: layers, ways, time and memory of a job of activations on `ranks` ranks; bytes of the busiest. */
 void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out);
 int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_t *info, int ranks);
+/* The least number of ranks, doubled from `ranks`, of which `here` on each node find room in `available` bytes; 0 for
+ * none. Predictions are good to 25 %. */
+int es_plan_activations_fit(const es_plan_t *plan, const es_external_info_t *info, int ranks, int here,
+                            int64_t available);
 
 /* checkpoint_fit.c: the built-in architecture (and options) that a file fits, as "vgg11 {head: torchvision}, width 1/8,
  * 10 classes"; false when there is none. */

@@ -4,8 +4,11 @@
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/external.h"
 #include "eigenscope/spectrum.h"
+#include "memory.h"
 #include "parts.h"
 #include <stdio.h>
+
+enum { RANKS_MOST = 1 << 20 };
 
 static const int64_t process_bytes = 60 << 20; /* with MPI, HDF5 and OpenBLAS, and the part that is read at a time */
 
@@ -65,6 +68,7 @@ int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_
     int64_t bytes =
         es_accumulator_bytes(&rows, point->train.lanes, ranks) + es_spectrum_bytes(order_of(&rows), ranks, vectors);
     if (vectors) followed += vectors_bytes(point, &rows, ranks);
+    if (way == ES_WAY_SPREAD && ranks == 1) bytes += 8 * (int64_t)es_triangle_size(rows.width); /* as LAPACK wants it */
     if (way == ES_WAY_LANES) bytes += 3 * 8 * (int64_t)es_cov_moments_size(rows.width);
     if (bytes > most) most = bytes;
     sum += bytes;
@@ -75,6 +79,14 @@ int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_
                                                  : most > (1 << 30) ? most
                                                                     : sum)
                                               : 1 << 30);
+}
+
+int es_plan_activations_fit(const es_plan_t *plan, const es_external_info_t *info, int ranks, int here,
+                            int64_t available) {
+  for (; ranks <= RANKS_MOST; ranks *= 2) {
+    if (0.8 * here * (double)es_plan_activations_bytes(plan, info, ranks) <= (double)available) return ranks;
+  }
+  return 0;
 }
 
 void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out) {
@@ -109,5 +121,10 @@ void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *
                  ranks == 1 ? "" : "s", plan->output, es_grid_id(plan->grid, 0));
   es_text_append(out, "memory: up to %.0f MiB for each rank\n",
                  (double)es_plan_activations_bytes(plan, info, ranks) / (1 << 20));
+  const int64_t available = es_memory_available();
+  const int more = es_plan_activations_fit(plan, info, ranks, 1, available);
+  if (more != ranks) es_text_append(out, "more than the %.1f GiB that are free here", (double)available / (1 << 30));
+  if (more > ranks) es_text_append(out, ": %d ranks, one on each node, would do", more);
+  if (more != ranks) es_text_append(out, "\n");
   es_table_destroy(&table);
 }

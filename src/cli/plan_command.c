@@ -38,23 +38,37 @@ typedef struct memory {
   int ranks; /* that share a point */
   es_point_t last;
   es_memory_need_t need, most;
+  es_point_t hungriest;
   bool streams; /* images may stay in their file */
 } memory_t;
 
 static const es_memory_need_t *predict(memory_t *m, const es_plan_t *plan, const es_point_t *point) {
-  es_point_t key = *point;
-  key.seed = 0;
-  key.n_axes = 0;
-  memset(key.axes, 0, sizeof key.axes);
+  es_point_t key;
+  es_memory_key(&key, point);
   if (memcmp(&key, &m->last, sizeof key) != 0) {
     m->last = key;
     m->need = (es_memory_need_t){0};
     es_memory_predict(&m->need, point, es_plan_info(plan, point), m->ranks, NULL); /* the plan has built this network */
   }
-  if (m->need.rank > m->most.rank) m->most.rank = m->need.rank;
+  if (m->need.rank > m->most.rank) {
+    m->most.rank = m->need.rank;
+    m->hungriest = *point;
+  }
   m->streams = m->streams || es_dataset_streams(&point->dataset);
   if (m->need.shared > m->most.shared) m->most.shared = m->need.shared;
   return &m->need;
+}
+
+/* What would do, if one rank alone on a node like this would not find room. */
+static void print_shortage(const memory_t *m, const es_plan_t *plan, es_text_t *out) {
+  const int64_t available = es_memory_available();
+  const es_point_t *point = &m->hungriest;
+  if (m->most.rank == 0) return;
+  const int ranks = es_memory_fit(point, es_plan_info(plan, point), m->ranks, available);
+  if (ranks == m->ranks) return;
+  es_text_append(out, "more than the %.1f GiB that are free here", (double)available / (1 << 30));
+  if (ranks > 0) es_text_append(out, ": --ranks-per-point %d, one on each node, would do", ranks);
+  es_text_append(out, "\n");
 }
 
 static double mebibytes(int64_t bytes) {
@@ -94,6 +108,7 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
   es_text_append(out, "memory: up to %.0f MiB for each rank, and %.0f MiB of images once on each node%s\n",
                  mebibytes(memory->most.rank), mebibytes(memory->most.shared),
                  memory->streams ? " (left in their file where they do not fit)" : "");
+  print_shortage(memory, plan, out);
   es_text_destroy(&common);
   es_table_destroy(&table);
 }

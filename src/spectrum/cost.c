@@ -1,14 +1,30 @@
 /* What a solve costs, for plans. */
 #include "parts.h"
 
+static bool is_collective(int32_t order, int ranks) {
+  const es_spectrum_backend_t *backend;
+  return es_spectrum_choose(&backend, ES_CHOOSE_AUTO, order, ranks, NULL) == ES_OK && backend->collective;
+}
+
+/* Seconds of eigenvalues: (cubic·n³ + square·n²)/ranks + line·n, as `tests/bench/spectrum.py --fit` finds them. The
+ * last is what messages cost. With vectors: as many times as long, by `bench spectrum --vectors`. */
+typedef struct model {
+  double cubic, square, line, vectors;
+} model_t;
+static const model_t alone = {1e-10, 0.0, 0.0, 2.5}, together = {1e-10, 0.0, 0.0, 2.5};
+
 double es_spectrum_seconds(int32_t order, int ranks, bool vectors) {
+  const bool collective = is_collective(order, ranks);
+  const model_t *m = collective ? &together : &alone;
   const double n = order;
-  (void)ranks;
-  return 1e-10 * n * n * n * (vectors ? 2.5 : 1.0);
+  const double seconds = n * n * (m->cubic * n + m->square) / (collective ? ranks : 1) + m->line * n;
+  return vectors ? m->vectors * seconds : seconds;
 }
 
 int64_t es_spectrum_bytes(int32_t order, int ranks, bool vectors) {
   const int64_t n = order;
-  (void)ranks;
-  return 8 * n * n * (vectors ? 3 : 1);
+  if (!is_collective(order, ranks)) return 8 * n * n * (vectors ? 3 : 1);
+  /* The band and panels as wide; with vectors pdsyevd's workspace of twice the blocks, and the vectors. */
+  const int64_t panels = 3 * 8 * (ES_SPECTRUM_BLOCK + 1) * n;
+  return panels + (vectors ? 3 * es_blocks_bytes(order, ES_SPECTRUM_BLOCK, ranks) : 0);
 }

@@ -3,6 +3,9 @@ import json
 import re
 import subprocess
 
+import h5py
+import numpy as np
+
 import harness
 
 JOB = """
@@ -56,6 +59,45 @@ class Memory(harness.Case):
                                       r"point; [0-9.]+ GiB are free: spread the ranks over more nodes\n$")
         self.assertEqual(done.stdout, "")
         self.assertFalse((self.folder / "out").exists())
+
+    def test_activations(self):
+        """A layer that lies over all ranks, and one that LAPACK gets whole."""
+        width, rows = 4100, 4200
+        with h5py.File(self.folder / "acts.h5", "w") as file:
+            file["x"] = np.random.default_rng(0).standard_normal((rows, width), np.float32)
+        path = self.write("job.yaml", "name: memory\nsource: activations\nactivations: {file: acts.h5}\n")
+        for ranks in (1, 2):
+            plan = self.run_program("plan", path, "--ranks-per-point", ranks).stdout
+            expected = int(re.search(r"(?m)^memory: up to (\d+) MiB for each rank$", plan)[1])
+            done = self.run_program("run", path, "--verbose", "--output", f"out{ranks}", ranks=ranks)
+            found = int(re.search(r"peak (\d+) MiB of a rank", done.stdout)[1])
+            with self.subTest(ranks=ranks):
+                self.assertLess(abs(expected / found - 1), 0.25, f"predicted {expected} MiB, measured {found} MiB")
+
+    def limited(self, *arguments):
+        return subprocess.run(["bash", "-c", 'ulimit -v 3000000; exec "$@"', "bash", harness.PROGRAM, *map(str, arguments)],
+                              cwd=self.folder, capture_output=True, text=True, timeout=60)
+
+    def test_plan_says_what_would_do(self):
+        path = self.write("job.yaml", JOB.format(model="vgg11", width=4, train=512, optimizer="adam", method="channelwise",
+                                                eigenspace="false"))
+        note = r"(?m)^more than the [0-9.]+ GiB that are free here"
+        self.assertRegex(self.limited("plan", path).stdout, note)
+        self.assertNotRegex(self.run_program("plan", path, "--set", "grid.width=1/4").stdout, note)
+        # 14 GB of zeros that take no room on the disk.
+        create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        create.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        create.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        with h5py.File(self.folder / "acts.h5", "w") as file:
+            h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((120000, 30000)), create)
+        path = self.write("acts.yaml", "name: memory\nsource: activations\nactivations: {file: acts.h5}\n")
+        ranks = int(re.search(note + r": (\d+) ranks, one on each node, would do$", self.limited("plan", path).stdout)[1])
+        self.assertNotRegex(self.limited("plan", path, "--ranks-per-point", ranks).stdout, note)
+        self.assertRegex(self.limited("plan", path, "--ranks-per-point", ranks // 2).stdout, note)
+        done = self.limited("run", path, "--output", "out")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, rf"^eigenscope: .*acts.yaml: would need about [0-9.]+ GiB on this node for 1 of 1 ranks; "
+                                      rf"[0-9.]+ GiB are free: {ranks} ranks in all, 1 to a node, would do\n$")
 
     def test_residual(self):
         self.check(2, model="resnet18", width="1/8")
