@@ -117,7 +117,7 @@ es_code_t es_spectrum_share_vectors(es_layer_problem_t *layer, const es_group_t 
 /** Frees the vectors of layers. */
 void es_spectrum_release(es_layer_problem_t *layers, int n);
 
-/** What a solve by ES_CHOOSE_AUTO takes: seconds on one machine (AMD EPYC, Zen 4), meant for comparisons and plans.
+/** What a solve by ES_CHOOSE_AUTO takes: seconds on the machine that cost.c names, meant for comparisons and plans.
  * `vectors`: with all eigenvectors. */
 double es_spectrum_seconds(int32_t order, int ranks, bool vectors);
 /** Bytes that a solve takes on the busiest rank beside the triangle or the blocks. */

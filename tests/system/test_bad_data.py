@@ -164,7 +164,8 @@ class JobFile(Refused):
     def test_files_that_are_no_job(self):
         self.refuse("gone.yaml: cannot be read: No such file or directory", job="gone.yaml")
         self.refuse("data: cannot be read: Is a directory", job="data")
-        self.refuse(":1: ", "a job file is UTF-8 text", job=harness.PROGRAM)
+        (self.folder / "program").write_bytes(pathlib.Path(harness.PROGRAM).read_bytes()[:2**20])
+        self.refuse(":1: ", "a job file is UTF-8 text", job="program")
         self.refuse("train-images-idx3-ubyte:1: ", job="data/train-images-idx3-ubyte")
         self.refuse("/dev/null:1: the job file is empty", job="/dev/null")
 
