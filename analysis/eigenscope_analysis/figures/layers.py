@@ -23,7 +23,7 @@ def draw_network(axis, network, probes):
         axis.axvline(border, color=style.INK, linestyle=":", linewidth=1.2, label="border layer")
     if tail is not None:
         last = np.flatnonzero(~network.sweep.output[network.first][network.layers])[-1]
-        axis.axvspan(tail - 0.5, last + 0.5, facecolor="none", edgecolor=style.GREY, alpha=0.45, hatch="////", linewidth=0,
+        axis.axvspan(tail - 0.5, last + 0.5, facecolor="none", edgecolor=style.GREY, alpha=0.45, hatch="////", linewidth=0, zorder=0,
                      label="tail layers")
     accuracy = network.mean("accuracy")
     told = f"accuracy {accuracy:.3f}, " if np.isfinite(accuracy) else ""
@@ -38,10 +38,11 @@ def draw(sweep):
         raise style.Nothing("no point is complete")
     probes = last_probes(sweep)
     shown = spread_evenly(sweep.networks, MOST)
-    figure, axes = style.panels(len(shown), 3, 2.7, sharey=True)
+    columns = 2 if len(shown) in (2, 4) else 3
+    figure, axes = style.panels(len(shown), columns, 2.7, sharey=True)
     for axis, network in zip(axes, shown):
         draw_network(axis, network, probes)
-    for axis in axes[::3]:
+    for axis in axes[::columns]:
         axis.set_ylabel("saturation (%)" if probes is None else "saturation, accuracy (%)")
     entries = {}
     for axis in axes:
