@@ -79,13 +79,11 @@ static es_code_t check_wanted(const es_job_t *job, const char *name, const char 
 
 /* A folder of results, as `output`: from the working directory. Absolute, so that a resolved job holds anywhere. */
 static es_code_t read_from(const es_job_t *job, const es_yaml_t *node, char out[ES_PATH_MAX], es_status_t *status) {
-  char folder[ES_PATH_MAX], here[ES_PATH_MAX] = "";
-  ES_TRY(es_expand(job, node, "checkpoints.from", ES_PATH_MAX / 2 - 1, folder, status));
-  if (folder[0] == '\0') return es_yaml_fail(&job->tree, node, status, "checkpoints.from is empty; name a folder");
-  if (folder[0] != '/' && getcwd(here, ES_PATH_MAX / 2 - 1) == NULL) snprintf(here, sizeof here, ".");
-  snprintf(out, ES_PATH_MAX, "%.500s%s%.500s", here, here[0] != '\0' ? "/" : "", folder);
-  size_t length = strlen(out);
-  while (length > 1 && out[length - 1] == '/') out[--length] = '\0';
+  enum { MOST = 480 }; /* twice, and room for /checkpoints/<id>-<epoch>.safetensors */
+  char folder[ES_PATH_MAX], here[MOST + 1] = "";
+  ES_TRY(es_expand(job, node, "checkpoints.from", MOST, folder, status));
+  if (folder[0] != '/' && getcwd(here, sizeof here) == NULL) snprintf(here, sizeof here, ".");
+  snprintf(out, ES_PATH_MAX, "%s%s%.480s", here, here[0] != '\0' ? "/" : "", folder);
   return ES_OK;
 }
 
