@@ -32,7 +32,8 @@ es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t 
 bool es_file_exists(const char *path);
 /** True for a folder (or a link to one). */
 bool es_directory_exists(const char *path);
-/** mkdir -p. ES_SYSTEM with the path that could not be made and the reason. */
+/** mkdir -p. With the path that could not be made and the reason: ES_INPUT where no folder can be by that name (below a
+ * file, too long a name), ES_SYSTEM where the machine does not let it (read-only, full, forbidden). */
 es_code_t es_directory_create(const char *path, es_status_t *status);
 /** xxh3 (64 bit) of a block; `seed` chains blocks: pass the hash so far. */
 uint64_t es_hash(const void *data, size_t size, uint64_t seed);

@@ -227,7 +227,9 @@ es_code_t es_directory_create(const char *path, es_status_t *status) {
       int reason = errno;
       if (!es_directory_exists(prefix)) {
         if (reason == EEXIST) reason = ENOTDIR;
-        code = es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be created as a folder: %s", prefix, strerror(reason));
+        const bool impossible = reason == ENOTDIR || reason == ENOENT || reason == ENAMETOOLONG || reason == ELOOP;
+        code = es_fail(status, impossible ? ES_INPUT : ES_SYSTEM, STAGE, "%s: cannot be created as a folder: %s",
+                       prefix, strerror(reason));
       }
     }
     *end = held;

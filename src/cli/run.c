@@ -50,6 +50,7 @@ typedef struct run {
   es_progress_t progress;
   double deadline; /* on es_clock; INFINITY without --max-time */
   int64_t failed, stopped;
+  bool ready; /* all is known to be right: what fails from here on are points, not the run */
 } run_t;
 
 /* ---- being told to stop ---- */
@@ -488,6 +489,7 @@ static es_code_t steps(run_t *run, int argc, char **argv, es_status_t *status) {
   else
     ES_TRY(check_files(run, status));
   if (run->n_pending == 0) return ES_OK;
+  run->ready = true;
   if (!es_arguments_option(run->arguments, "--dry-run")) ES_TRY(make_folders(run, status));
   return run_points(run, status);
 }
@@ -502,7 +504,7 @@ int es_cli_run(int argc, char **argv) {
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &run.rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &run.ranks));
   const es_code_t code = steps(&run, argc, argv, &status);
-  if (code == ES_SYSTEM) status.code = ES_INPUT; /* nothing was run: what fails later is a point, not the run */
+  if (code == ES_SYSTEM && !run.ready) status.code = ES_INPUT; /* nothing was run */
   int result = ES_EXIT_OK;
   if (code == ES_OK) {
     print_memory(&run);

@@ -104,9 +104,9 @@ class Disk(results.Case):
     def test_no_room_for_weights(self):
         self.check_full(5000, "checkpoints", "--set", "checkpoint={every: 100, keep: all}")
 
-    def refuse_output(self, output, message):
+    def refuse_output(self, output, message, code=1):
         for ranks in (0, 2):
-            done = self.run_job(output=output, ranks=ranks, expect=1)
+            done = self.run_job(output=output, ranks=ranks, expect=code)
             self.assertEqual([line for line in done.stderr.splitlines() if line.startswith("eigenscope:")],
                              [f"eigenscope: {message}"])
             self.assertEqual(done.stdout, "")
@@ -116,6 +116,19 @@ class Disk(results.Case):
 
     def test_output_that_nobody_can_write(self):
         self.refuse_output("/proc/x", "/proc/x: cannot be created as a folder: No such file or directory")
+
+    def test_output_on_a_read_only_disk(self):
+        place = self.folder / "place"
+        place.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", place], capture_output=True).returncode:
+            self.skipTest("mounting a disk is not allowed here")
+        self.addCleanup(subprocess.run, ["umount", place])
+        self.refuse_output("place/out", "place/out: cannot be created as a folder: Read-only file system", code=2)
+        self.assertEqual(list(place.iterdir()), [])
+        subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+        self.run_job("--quiet", output="place/out")
+        self.use_whole()
+        self.assert_same("whole", "place/out")
 
     def test_output_removed_meanwhile(self):
         process = self.start_job("--set", "datasets.shapes.train=2000", "--set", "train.epochs=100")

@@ -266,7 +266,7 @@ static void test_directory_create(void **state) {
   assert_true(es_directory_exists("x/y"));
   assert_false(es_file_exists("x/y"));
   touch("a/file");
-  assert_int_equal(es_directory_create("a/file/deep", &status), ES_SYSTEM);
+  assert_int_equal(es_directory_create("a/file/deep", &status), ES_INPUT);
   assert_non_null(strstr(status.message, "a/file: cannot be created as a folder"));
   assert_non_null(strstr(status.message, strerror(ENOTDIR)));
   assert_false(es_directory_exists("a/file"));
