@@ -2,15 +2,10 @@
  */
 #include "../../src/data/npy.h"
 #include "../activation_files.h"
+#include "../hdf5_leaks.h"
 #include "check.h"
 #include <errno.h>
 #include <sys/stat.h>
-
-/* As in test_data_hdf5.c: what the library keeps after its own failures. */
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-  return "leak:libhdf5";
-}
 
 static char folder[IDX_PATH], path[IDX_PATH + 64];
 

@@ -1,17 +1,11 @@
 /* HDF5 files: what is read from good ones, and the sentence that each kind of bad one gets. */
 #include "../../src/data/dataset.h"
 #include "../data_files.h"
+#include "../hdf5_leaks.h"
 #include "check.h"
 #include <sys/stat.h>
 
 enum { TRAIN = 40, EVAL = 20, HEIGHT = 6, WIDTH = 5, CLASSES = 4 };
-
-/* After failures of its own the library keeps some of its memory (and says at the end that it cannot close); what this
- * program takes is counted by es_memory_balance. */
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-  return "leak:libhdf5";
-}
 
 static char folder[IDX_PATH], path[IDX_PATH + 64];
 

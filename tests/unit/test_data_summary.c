@@ -1,6 +1,7 @@
 /* Datasets in numbers, formats by what is there, and the generator's images as a file. */
 #define _GNU_SOURCE /* fallocate */
 #include "../data_files.h"
+#include "../hdf5_leaks.h"
 #include "check.h"
 #include "eigenscope/data.h"
 #include "eigenscope/file.h"
@@ -13,13 +14,6 @@
 #include <sys/syscall.h>
 
 enum { TRAIN = 53, EVAL = 31, CLASSES = 4 };
-
-/* After failures of its own the library keeps some of its memory (and says at the end that it cannot close); what this
- * program takes is counted by es_memory_balance. */
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-  return "leak:libhdf5";
-}
 
 static char folder[IDX_PATH], path[IDX_PATH + 64];
 
