@@ -23,7 +23,7 @@ typedef enum es_solver {
 enum {
   /** ES_CHOOSE_AUTO: from this order on ScaLAPACK, on two or more ranks; LAPACK below and on one rank. A constant, so
    * that bits never depend on memory or timing. */
-  ES_SCALAPACK_ORDER = 3072,
+  ES_SCALAPACK_ORDER = 4096,
   /** Tile of the layouts that the collective backends make themselves; the fastest for those that come as blocks. */
   ES_SPECTRUM_BLOCK = 64,
   /** Eigenvectors of wider matrices overflow LAPACK's int workspaces. */

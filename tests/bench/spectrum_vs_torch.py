@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Eigenvalues of a layer: eigenscope on two ranks against torch.linalg.eigh, which today's tools call, on the same two cores.
 
-Seconds for one matrix. eigenscope solves as `measure: {solver: auto}` does on two ranks: below order 3072 each rank one of its own
+Seconds for one matrix. eigenscope solves as `measure: {solver: auto}` does on two ranks: below order 4096 each rank one of its own
 (the time of both over two), above it both ranks one. PyTorch: one process with two threads; eigh finds the vectors as well,
 eigvalsh does not. Rounds are interleaved; medians. About 4 minutes; needs Debian's python3-torch. By hand:
   /usr/bin/python3 tests/bench/spectrum_vs_torch.py [--orders 256,512,1024,2048,3072,4096] [--rounds 3] [--program build/eigenscope]
@@ -15,7 +15,7 @@ import time
 
 from machine import ENVIRONMENT, describe, ranks, same_kernels
 
-SCALAPACK_ORDER = 3072  # include/eigenscope/spectrum.h
+SCALAPACK_ORDER = 4096  # include/eigenscope/spectrum.h
 THREADS = 2
 
 
