@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Whether es_syrk_narrow is made for this width: divisors of 16, and multiples of 16 up to where BLAS catches up. */
+/** Whether es_syrk_narrow is to be used at this width: divisors of 16, and multiples of 16 up to where the BLAS that is
+ * loaded catches up. The same on all ranks that have the same BLAS kernels. */
 bool es_syrk_is_narrow(int32_t width);
 /** product (width × width, lower triangle; what is above it is scratch) = rowsᵀ·rows, rows float (n, width). */
 void es_syrk_narrow(float *product, const float *rows, int32_t n, int32_t width);
