@@ -67,18 +67,8 @@ static es_code_t run(flow_t *f, files_t *files, es_status_t *status) {
   ES_TRY(look_at_files(f, files, status));
   ES_TRY(flow_resume(f, &done, status));
   flow_charge(f, ES_STAGE_PREPARE, start);
-  for (int32_t epoch = done + 1; epoch <= (f->pipeline->dry_run ? 0 : f->last); epoch++) {
-    const es_code_t code = measure_epoch(f, epoch, status);
-    if (code == ES_DIVERGED && !f->pipeline->dry_run) {
-      es_status_t writing = {0};
-      if (flow_write_result(f, "diverged", status->message, &writing) != ES_OK) *status = writing;
-      return status->code;
-    }
-    ES_TRY(code);
-    ES_TRY(flow_save(f, epoch, status));
-  }
-  ES_TRY(flow_projection(f, status));
-  return f->pipeline->dry_run ? ES_OK : flow_write_result(f, "complete", "", status);
+  if (f->pipeline->dry_run) f->last = 0;
+  return flow_epochs(f, done, measure_epoch, status);
 }
 
 es_code_t flow_checkpoint(flow_t *f, es_status_t *status) {

@@ -148,6 +148,10 @@ es_code_t flow_train(flow_t *f, es_status_t *status);
 /* Samples, network, capture, result and trainer of a point. */
 es_code_t flow_network_open(flow_t *f, es_status_t *status);
 void flow_network_close(flow_t *f);
+/* Epochs after `done` (indices) one after the other, each saved; then projections and the result. One that diverged
+ * ends the point with the epochs so far. */
+typedef es_code_t flow_epoch_t(flow_t *f, int32_t epoch, es_status_t *status);
+es_code_t flow_epochs(flow_t *f, int32_t done, flow_epoch_t *run, es_status_t *status);
 /* One pass over a split, measured if its epoch (an index) and split are. */
 es_code_t flow_split(flow_t *f, es_split_t split, int32_t epoch, es_epoch_stats_t *stats, es_status_t *status);
 

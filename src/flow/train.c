@@ -208,14 +208,9 @@ static es_code_t run_epoch(flow_t *f, int32_t epoch, es_status_t *status) {
 
 /* ---- the flow ---- */
 
-es_code_t flow_train(flow_t *f, es_status_t *status) {
-  int32_t done = -1;
-  const double start = es_clock();
-  ES_TRY(flow_network_open(f, status));
-  ES_TRY(flow_resume(f, &done, status));
-  flow_charge(f, ES_STAGE_PREPARE, start);
-  for (int32_t epoch = done + 1; epoch <= f->last; epoch++) {
-    const es_code_t code = run_epoch(f, epoch, status);
+es_code_t flow_epochs(flow_t *f, int32_t done, flow_epoch_t *run, es_status_t *status) {
+  for (int32_t epoch = done + 1; epoch <= f->last; epoch++) { /* an epoch may turn out to be the last */
+    const es_code_t code = run(f, epoch, status);
     if (code == ES_DIVERGED && !f->pipeline->dry_run) {
       es_status_t writing = {0};
       if (flow_write_result(f, "diverged", status->message, &writing) != ES_OK) *status = writing;
@@ -226,4 +221,13 @@ es_code_t flow_train(flow_t *f, es_status_t *status) {
   }
   ES_TRY(flow_projection(f, status));
   return f->pipeline->dry_run ? ES_OK : flow_write_result(f, "complete", "", status);
+}
+
+es_code_t flow_train(flow_t *f, es_status_t *status) {
+  int32_t done = -1;
+  const double start = es_clock();
+  ES_TRY(flow_network_open(f, status));
+  ES_TRY(flow_resume(f, &done, status));
+  flow_charge(f, ES_STAGE_PREPARE, start);
+  return flow_epochs(f, done, run_epoch, status);
 }
