@@ -8,7 +8,6 @@
 #include "eigenscope/spread.h"
 #include <cblas.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static const char usage[] =
     "[mpirun -n P] eigenscope bench covariance [options]\n\n"
@@ -163,9 +162,13 @@ static es_code_t bench_width(bench_t *b, int32_t width, es_status_t *status) {
   return status->code;
 }
 
-static es_code_t bench_widths(bench_t *b, const es_arguments_t *arguments, es_status_t *status) {
+static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
+  bench_t bench = {0}, *b = &bench;
+  es_bench_numbers_t widths;
   int64_t repeats;
-  const char *list = es_arguments_option(arguments, "--widths");
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &b->rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &b->ranks));
+  ES_TRY(es_bench_numbers(arguments, "--widths", "16,32,64,128,256,512,1024,2048,4096", 65536, &widths, status));
   ES_TRY(es_bench_number(arguments, "--rows", 0, INT32_MAX, &b->rows, status));
   ES_TRY(es_bench_number(arguments, "--repeats", 7, ES_BENCH_REPEATS_MOST, &repeats, status));
   b->repeats = (int)repeats;
@@ -177,33 +180,11 @@ static es_code_t bench_widths(bench_t *b, const es_arguments_t *arguments, es_st
     printf("%8s %8s %10s %10s %10s %10s %10s%s\n", "width", "panel", "straight", "slices", "SYRK", "of SYRK", "of SYRK",
            b->ranks > 1 ? "     spread    of SYRK" : "");
   }
-  for (const char *p = list ? list : "16,32,64,128,256,512,1024,2048,4096"; *p;) {
-    char *end;
-    const long width = strtol(p, &end, 10);
-    if (end == p || width < 1 || width > 65536 || (*end && *end != ','))
-      return es_fail(status, ES_INPUT, "bench", "--widths %s: must be numbers from 1 to 65536 with commas between",
-                     list);
-    ES_TRY(bench_width(b, (int32_t)width, status));
-    p = *end ? end + 1 : end;
-  }
+  for (int w = 0; w < widths.n; w++) ES_TRY(bench_width(b, (int32_t)widths.value[w], status));
   return ES_OK;
 }
 
 int es_cli_bench_covariance(int argc, char **argv) {
-  bench_t b = {0};
-  es_arguments_t *arguments = NULL;
-  es_status_t status = {0};
-  es_spectrum_single_thread();
-  ES_MPI(MPI_Init(NULL, NULL));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &b.rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &b.ranks));
-  if (es_arguments_parse(&arguments, argc, argv, usage, options, sizeof options / sizeof *options, 0, 0, &status) ==
-      ES_OK)
-    bench_widths(&b, arguments, &status);
-  es_arguments_destroy(arguments);
-  const int result = status.code == ES_OK ? ES_EXIT_OK
-                     : b.rank == 0        ? es_cli_report(&status)
-                                          : es_cli_exit_code(&status);
-  ES_MPI(MPI_Finalize());
-  return result;
+  static const es_bench_t bench = {usage, options, sizeof options / sizeof *options, work};
+  return es_bench_main(&bench, argc, argv);
 }

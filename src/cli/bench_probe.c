@@ -8,7 +8,6 @@
 #include "eigenscope/spectrum.h"
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char usage[] =
@@ -26,40 +25,17 @@ static const es_option_t options[] = {
     {"--repeats", "N", false, "fits, medians are printed (default 3)"},
 };
 
-enum { LIST_MOST = 16, LANES = 8 };
-
-typedef struct numbers {
-  int64_t value[LIST_MOST];
-  int n;
-} numbers_t;
+enum { LANES = 8 };
 
 typedef struct bench {
   es_group_t group;
   es_activations_t *file; /* or NULL */
-  numbers_t samples, classes, steps;
+  es_bench_numbers_t samples, classes, steps;
   int64_t features, repeats;
   float *kept, *rows; /* of this rank: as they are, and what a fit overwrites */
   int32_t *labels;
   double *weights;
 } bench_t;
-
-static es_code_t read_list(const es_arguments_t *arguments, const char *name, int64_t otherwise, int64_t most,
-                           numbers_t *out, es_status_t *status) {
-  const char *text = es_arguments_option(arguments, name);
-  *out = (numbers_t){{otherwise}, 1};
-  if (!text) return ES_OK;
-  out->n = 0;
-  for (const char *p = text; *p;) {
-    char *end;
-    const long long value = strtoll(p, &end, 10);
-    if (end == p || value < 1 || value > most || out->n == LIST_MOST || (*end && *end != ','))
-      return es_fail(status, ES_INPUT, "bench", "%s %s: must be up to %d numbers from 1 to %lld with commas between",
-                     name, text, LIST_MOST, (long long)most);
-    out->value[out->n++] = value;
-    p = *end ? end + 1 : end;
-  }
-  return out->n > 0 ? ES_OK : es_fail(status, ES_INPUT, "bench", "%s: is empty", name);
-}
 
 /* ---- data ---- */
 
@@ -167,12 +143,13 @@ static es_code_t fit_all(bench_t *b, int64_t samples, int64_t classes, es_status
   return code;
 }
 
-static es_code_t run(bench_t *b, const es_arguments_t *arguments, es_status_t *status) {
+static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
+  bench_t bench = {0}, *b = &bench;
   const char *file = es_arguments_option(arguments, "--file");
   ES_TRY(es_group_create_any(&b->group, MPI_COMM_WORLD, LANES, status));
-  ES_TRY(read_list(arguments, "--samples", 10000, 100000000, &b->samples, status));
-  ES_TRY(read_list(arguments, "--classes", 10, 65536, &b->classes, status));
-  ES_TRY(read_list(arguments, "--steps", 1000, 1000000, &b->steps, status));
+  ES_TRY(es_bench_numbers(arguments, "--samples", "10000", 100000000, &b->samples, status));
+  ES_TRY(es_bench_numbers(arguments, "--classes", "10", 65536, &b->classes, status));
+  ES_TRY(es_bench_numbers(arguments, "--steps", "1000", 1000000, &b->steps, status));
   ES_TRY(es_bench_number(arguments, "--features", 784, 1000000, &b->features, status));
   ES_TRY(es_bench_number(arguments, "--repeats", 3, ES_BENCH_REPEATS_MOST, &b->repeats, status));
   if (file && (es_arguments_option(arguments, "--classes") || es_arguments_option(arguments, "--features")))
@@ -194,18 +171,6 @@ static es_code_t run(bench_t *b, const es_arguments_t *arguments, es_status_t *s
 }
 
 int es_cli_bench_probe(int argc, char **argv) {
-  bench_t b = {0};
-  es_arguments_t *arguments = NULL;
-  es_status_t status = {0};
-  int rank;
-  es_spectrum_single_thread();
-  ES_MPI(MPI_Init(NULL, NULL));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  if (es_arguments_parse(&arguments, argc, argv, usage, options, sizeof options / sizeof *options, 0, 0, &status) ==
-      ES_OK)
-    run(&b, arguments, &status);
-  es_arguments_destroy(arguments);
-  const int result = status.code == ES_OK ? ES_EXIT_OK : rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
-  ES_MPI(MPI_Finalize());
-  return result;
+  static const es_bench_t bench = {usage, options, sizeof options / sizeof *options, work};
+  return es_bench_main(&bench, argc, argv);
 }

@@ -7,7 +7,6 @@
 #include "eigenscope/spectrum.h"
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char usage[] =
@@ -137,9 +136,13 @@ static es_code_t bench_order(bench_t *b, int32_t n, es_status_t *status) {
   return code;
 }
 
-static es_code_t bench_orders(bench_t *b, const es_arguments_t *arguments, es_status_t *status) {
+static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
+  bench_t bench = {0}, *b = &bench;
+  es_bench_numbers_t orders;
   int64_t repeats;
-  const char *list = es_arguments_option(arguments, "--orders");
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &b->rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &b->ranks));
+  ES_TRY(es_bench_numbers(arguments, "--orders", "256,512,1024,2048", ES_VECTORS_ORDER_MOST, &orders, status));
   ES_TRY(es_bench_number(arguments, "--repeats", 3, ES_BENCH_REPEATS_MOST, &repeats, status));
   b->repeats = (int)repeats;
   ES_TRY(read_who(b, es_arguments_option(arguments, "--who"), status));
@@ -151,33 +154,11 @@ static es_code_t bench_orders(bench_t *b, const es_arguments_t *arguments, es_st
     printf("%8s %-10s %-9s %5s %-8s %12s %10s %10s\n", "order", "solver", "who", "ranks", "what", "seconds", "GFLOP/s",
            "speed-up");
   }
-  for (const char *p = list ? list : "256,512,1024,2048"; *p;) {
-    char *end;
-    const long order = strtol(p, &end, 10);
-    if (end == p || order < 1 || order > ES_VECTORS_ORDER_MOST || (*end && *end != ','))
-      return es_fail(status, ES_INPUT, "bench", "--orders %s: must be numbers from 1 to %d with commas between", list,
-                     ES_VECTORS_ORDER_MOST);
-    ES_TRY(bench_order(b, (int32_t)order, status));
-    p = *end ? end + 1 : end;
-  }
+  for (int i = 0; i < orders.n; i++) ES_TRY(bench_order(b, (int32_t)orders.value[i], status));
   return ES_OK;
 }
 
 int es_cli_bench_spectrum(int argc, char **argv) {
-  bench_t b = {0};
-  es_arguments_t *arguments = NULL;
-  es_status_t status = {0};
-  es_spectrum_single_thread();
-  ES_MPI(MPI_Init(NULL, NULL));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &b.rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &b.ranks));
-  if (es_arguments_parse(&arguments, argc, argv, usage, options, sizeof options / sizeof *options, 0, 0, &status) ==
-      ES_OK)
-    bench_orders(&b, arguments, &status);
-  es_arguments_destroy(arguments);
-  const int result = status.code == ES_OK ? ES_EXIT_OK
-                     : b.rank == 0        ? es_cli_report(&status)
-                                          : es_cli_exit_code(&status);
-  ES_MPI(MPI_Finalize());
-  return result;
+  static const es_bench_t bench = {usage, options, sizeof options / sizeof *options, work};
+  return es_bench_main(&bench, argc, argv);
 }

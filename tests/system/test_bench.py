@@ -58,8 +58,8 @@ class Bench(harness.Case):
     def test_what_is_wrong(self):
         for arguments, message in ((["spectrum", "--who", "all"], "--who all: must be some of alone,each,together"),
                                    (["spectrum", "--who", "each"], "--who: one rank can only solve alone"),
-                                   (["spectrum", "--orders", "12;"], "--orders 12;: must be numbers from 1 to"),
-                                   (["covariance", "--widths", "0"], "--widths 0: must be numbers from 1 to"),
+                                   (["spectrum", "--orders", "12;"], "--orders 12;: must be up to 16 numbers from 1 to"),
+                                   (["covariance", "--widths", "0"], "--widths 0: must be up to 16 numbers from 1 to"),
                                    (["train", "--model", "vgg12"], "--model vgg12: no built-in network of that name"),
                                    (["train", "--widths", "x"], "x"),
                                    (["probe", "--steps", "0"], "--steps 0: must be up to 16 numbers from 1 to"),

@@ -1,0 +1,160 @@
+/* eigenscope bench train: epochs that train and epochs that also measure, in turns, one point on each rank. */
+#include "bench.h"
+#include "eigenscope/clock.h"
+#include "eigenscope/file.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/model.h"
+#include "eigenscope/pipeline.h"
+#include "eigenscope/spectrum.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const es_option_t options[] = {
+    {"--model", "NAME", false, "built-in network (default vgg16)"},
+    {"--widths", "LIST", false, "width multipliers (default 1/16,1/8,1/4)"},
+    {"--samples", "N", false, "training images of 32 x 32, synthetic (default 5120)"},
+    {"--pairs", "P", false, "pairs of a bare and a measured epoch, medians are printed (default 3)"},
+    {"--batch", "B", false, "images in a batch (default 128)"},
+};
+
+/* Times epochs from one report to the next; odd epochs are bare, even ones measured (measure.every = 2). */
+typedef struct stopwatch {
+  double last;
+  double seconds[2][ES_BENCH_REPEATS_MOST];
+  int n[2];
+} stopwatch_t;
+
+static void on_epoch(void *context, const es_epoch_report_t *report) {
+  stopwatch_t *w = context;
+  const double now = es_clock();
+  const int kind = report->epoch % 2 == 0;
+  /* Epoch 0 only evaluates; the first pair builds kernels and warms caches. */
+  if (report->epoch > 2) w->seconds[kind][w->n[kind]++] = now - w->last;
+  w->last = now;
+}
+
+typedef struct bench {
+  es_point_t point;
+  es_dataset_t *dataset;
+  int rank, ranks;
+  int64_t samples, pairs;
+  char folder[ES_PATH_MAX];
+} bench_t;
+
+static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status) {
+  char *end;
+  const long numerator = strtol(width, &end, 10), denominator = *end == '/' ? strtol(end + 1, &end, 10) : 1;
+  if (numerator < 1 || denominator < 1 || *end)
+    return es_fail(status, ES_INPUT, "bench", "--widths: %s is no width as 1/8 or 2", width);
+  b->point.width = (es_ratio_t){numerator, denominator};
+  b->point.seed = b->rank;
+  es_graph_t *graph;
+  ES_TRY(es_graph_create(&graph, &b->point, status));
+  stopwatch_t watch = {.last = es_clock()};
+  es_pipeline_t pipeline = {.comm = MPI_COMM_SELF,
+                            .output = b->folder,
+                            .job_name = "bench",
+                            .engine = "",
+                            .report = on_epoch,
+                            .report_context = &watch};
+  char id[ES_ID_SIZE];
+  es_point_id(&b->point, id);
+  ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
+  es_pipeline_point(&pipeline, &b->point, id, b->dataset, status);
+  char path[ES_PATH_MAX];
+  es_result_path(path, b->folder, id, 1);
+  unlink(path);
+  const es_code_t code = es_agree(MPI_COMM_WORLD, status);
+  if (code == ES_OK) {
+    double rate[2];
+    for (int kind = 0; kind < 2; kind++)
+      rate[kind] = (double)b->samples / es_bench_median(watch.seconds[kind], watch.n[kind]);
+    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, rate, 2, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD));
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    if (b->rank == 0)
+      printf("%8s %12lld %10.2f %12.0f %12.0f %10.1f %% %12.1f %10.0f\n", width, (long long)graph->parameter_count,
+             (double)graph->macs * 1e-6, rate[0], rate[1], 100.0 * (rate[0] / rate[1] - 1.0),
+             6e-9 * (double)graph->macs * rate[0], (double)usage.ru_maxrss / 1024.0);
+  }
+  es_graph_destroy(graph);
+  return code;
+}
+
+static es_code_t prepare(bench_t *b, const es_arguments_t *arguments, es_status_t *status) {
+  const char *model = es_arguments_option(arguments, "--model");
+  int64_t batch;
+  ES_TRY(es_bench_number(arguments, "--samples", 5120, 10000000, &b->samples, status));
+  ES_TRY(es_bench_number(arguments, "--pairs", 3, ES_BENCH_REPEATS_MOST - 2, &b->pairs, status));
+  ES_TRY(es_bench_number(arguments, "--batch", 128, 65536, &batch, status));
+  b->point = (es_point_t){
+      .classes = 10,
+      .resolution = 32,
+      .dataset = {.name = "synthetic", .format = ES_FORMAT_SYNTHETIC, .synthetic = {10, 4, 28, 1, b->samples, 16, 0}},
+      .train = {.epochs = (int32_t)(2 * b->pairs + 2),
+                .batch = (int32_t)batch,
+                .lanes = 8,
+                .learning_rate = 0.05,
+                .momentum = 0.9,
+                .weight_decay = 5e-4,
+                .crop = true,
+                .flip = true},
+      .measure = {.every = 2, .n_deltas = 1, .delta = {0.99}, .splits = {true, false}, .n_layers = 1, .layers = {"*"}},
+      .checkpoint = {1, ES_KEEP_NONE}};
+  if (!es_model_spec_builtin(&b->point.model, model ? model : "vgg16"))
+    return es_fail(status, ES_INPUT, "bench", "--model %s: no built-in network of that name", model);
+  const char *base = getenv("TMPDIR");
+  snprintf(b->folder, sizeof b->folder, "%s/eigenscope-bench-XXXXXX", base ? base : "/tmp");
+  if (b->rank == 0 && !mkdtemp(b->folder)) es_fail(status, ES_SYSTEM, "bench", "%s: cannot be made", b->folder);
+  ES_TRY(es_agree(MPI_COMM_WORLD, status));
+  ES_MPI(MPI_Bcast(b->folder, sizeof b->folder, MPI_CHAR, 0, MPI_COMM_WORLD));
+  return es_dataset_load(&b->dataset, &b->point.dataset, b->point.resolution, MPI_COMM_WORLD, status);
+}
+
+/* Makes or removes the folders that the pipeline writes to. */
+static void folders(const bench_t *b, bool make) {
+  static const char *const names[] = {"points", "state", "checkpoints", ""};
+  es_status_t ignored = {0};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char path[ES_PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/%s", b->folder, names[i]);
+    if (make)
+      es_directory_create(path, &ignored);
+    else
+      rmdir(path);
+  }
+}
+
+static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
+  bench_t bench = {0}, *b = &bench;
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &b->rank));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &b->ranks));
+  char list[256];
+  const char *text = es_arguments_option(arguments, "--widths");
+  snprintf(list, sizeof list, "%s", text ? text : "1/16,1/8,1/4");
+  ES_TRY(prepare(b, arguments, status));
+  if (b->rank == 0) {
+    folders(b, true);
+    printf("%s on %d rank%s, one point each, %lld images of 32 x 32, batch %d; %s; %s\n", b->point.model.name, b->ranks,
+           b->ranks == 1 ? "" : "s", (long long)b->samples, b->point.train.batch, es_model_engine_name(),
+           es_spectrum_library_name());
+    printf("everything included (augmentation, states on disk); medians of %lld epochs\n", (long long)b->pairs);
+    printf("%8s %12s %10s %12s %12s %12s %12s %10s\n", "width", "parameters", "MMAC", "images/s", "measured/s",
+           "measuring", "GFLOP/s", "MiB a rank");
+  }
+  ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
+  char *rest = list;
+  for (char *width; status->code == ES_OK && (width = strsep(&rest, ","));) bench_point(b, width, status);
+  es_dataset_destroy(b->dataset);
+  if (b->rank == 0) folders(b, false);
+  return status->code;
+}
+
+int es_cli_bench_train(int argc, char **argv) {
+  static const es_bench_t bench = {"[mpirun -n P] eigenscope bench train [options]", options,
+                                   sizeof options / sizeof *options, work};
+  return es_bench_main(&bench, argc, argv);
+}
