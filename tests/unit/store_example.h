@@ -38,6 +38,22 @@ static const es_layer_info_t EXAMPLE_LAYER[EXAMPLE_LAYERS] = {
     {.name = "classifier.6", .kind = "linear", .width = 3, .parameters = 51, .macs = 48, .stride = -1, .output = 1},
 };
 
+static const char *const EXAMPLE_DIMENSION[ES_DIMENSIONS] = {
+    "split",           "epoch",       "layer",     "delta",      "component",    "class",
+    "predicted_class", "probe_epoch", "reference", "projection", "layer_or_all", "feature"};
+static const int64_t EXAMPLE_EXTENT[ES_DIMENSIONS] = {2,
+                                                      EXAMPLE_EPOCHS,
+                                                      EXAMPLE_LAYERS,
+                                                      EXAMPLE_DELTAS,
+                                                      EXAMPLE_COMPONENTS,
+                                                      EXAMPLE_CLASSES,
+                                                      EXAMPLE_CLASSES,
+                                                      EXAMPLE_PROBES,
+                                                      2,
+                                                      2,
+                                                      EXAMPLE_LAYERS + 1,
+                                                      EXAMPLE_COMPONENTS};
+
 static inline void example_axis(es_point_t *point, const char *name, const char *text, double number) {
   es_axis_value_t *axis = &point->axes[point->n_axes++];
   snprintf(axis->name, sizeof axis->name, "%s", name);
