@@ -7,9 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Makes `path` hold exactly these bytes, or leaves it as it was: writes `<path>.<pid>.part` beside it, fsyncs,
- * renames, fsyncs the folder. On failure the part is removed. ES_SYSTEM with path and reason (disk full, read-only).
- * A file size limit (EFBIG) is reported only while SIGXFSZ is ignored; otherwise that signal ends the process. */
+/** Makes `path` hold exactly these bytes, or leaves it as it was: writes `<path>.<pid>.part` beside it, which is always
+ * a new file (a link by that name is replaced, not followed), fsyncs, renames, fsyncs the folder. On failure the part
+ * is removed. ES_SYSTEM with path and reason (disk full, read-only). A file size limit (EFBIG) is reported only while
+ * SIGXFSZ is ignored; otherwise that signal ends the process. */
 es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status);
 /** The same for what does not fit into memory: `<path>.<pid>.part` is open for writing and reading at `descriptor`
  * until it is committed or discarded. */
@@ -28,6 +29,8 @@ void es_file_part_discard(es_file_part_t *part);
 void es_file_remove_parts(const char *path);
 /** Reads a whole file; *data is owned by the caller (es_free), one zero byte follows it. ES_SYSTEM with the reason. */
 es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status);
+/** The same for a file that should be small: ES_INPUT when it has more than `most` bytes, of which no more are read. */
+es_code_t es_file_read_most(const char *path, size_t most, char **data, size_t *size, es_status_t *status);
 /** True for a regular file (or a link to one). */
 bool es_file_exists(const char *path);
 /** True for a folder (or a link to one). */

@@ -13,6 +13,8 @@
 
 typedef struct es_job es_job_t;
 
+enum { ES_JOB_TEXT_MAX = 4 << 20 }; /**< bytes of a job file */
+
 /** One axis of a block: name and its values, as YAML scalars with their lines. Borrowed from the job. */
 typedef struct es_job_axis {
   const char *name;

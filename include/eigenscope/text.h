@@ -17,7 +17,8 @@ typedef struct es_text {
 void es_text_append(es_text_t *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** Appends n bytes as they are, zeros too. */
 void es_text_append_bytes(es_text_t *text, const char *bytes, size_t n);
-/** Appends `value` as a double-quoted JSON string (also valid YAML), control characters escaped. */
+/** Appends `value` as a double-quoted JSON string (also valid YAML). What es_text_is_plain refuses is escaped; bytes
+ * that are no UTF-8 become U+FFFD. */
 void es_text_append_quoted(es_text_t *text, const char *value);
 /** The text, "" while empty. Borrowed. */
 const char *es_text_get(const es_text_t *text);
@@ -31,8 +32,12 @@ const char *es_text_double(double value, char out[32]);
  * hexadecimal, no "nan" or "inf". */
 bool es_text_to_int(const char *text, int64_t *out);
 bool es_text_to_double(const char *text, double *out);
-/** True for UTF-8 without control characters. */
+/** True for UTF-8 that may be shown: without control characters (the second set, U+0080 to U+009F, included) and
+ * without those that end lines or turn the direction of text (U+2028 to U+202E, U+2066 to U+2069). */
 bool es_text_is_plain(const char *text);
+/** Makes it so, in place: a question mark for each such character, and for each byte that is no UTF-8. For what others
+ * wrote and a terminal shows. Returns text. */
+char *es_text_make_plain(char *text);
 /** Shell-like pattern with `*` and `?` (a star crosses dots) against a name. */
 bool es_text_match(const char *pattern, const char *name);
 /** The candidate nearest to `word` (edit distance at most 2 and less than the word's length; the first of equals), or

@@ -46,9 +46,16 @@ static int sync_all(int descriptor) {
   return 0;
 }
 
+/* A new file, never one that is there: what a killed writer left under this name goes, and a link that somebody put
+ * there is not followed. A descriptor or −1. */
+static int create_part(const char *part, int access) {
+  unlink(part);
+  return open(part, access | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+}
+
 /* Writes, syncs and closes a new file; 0 or the errno of the first thing that failed, with the part removed. */
 static int write_part(const char *part, const void *data, size_t size) {
-  int descriptor = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  int descriptor = create_part(part, O_WRONLY);
   if (descriptor < 0) return errno;
   int reason = write_all(descriptor, data, size);
   if (reason == 0) reason = sync_all(descriptor);
@@ -99,7 +106,7 @@ es_code_t es_file_part_open(es_file_part_t *out, const char *path, es_status_t *
   es_text_append(&name, "%s.%ld.part", path, (long)getpid());
   int reason = name.failed ? ENOMEM : 0;
   if (reason == 0) {
-    out->descriptor = open(es_text_get(&name), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    out->descriptor = create_part(es_text_get(&name), O_RDWR);
     reason = out->descriptor < 0 ? errno : 0;
   }
   if (reason == 0) {
@@ -158,8 +165,8 @@ void es_file_remove_parts(const char *path) {
 }
 
 /* Reads to the end of the file; `data` grows when the file holds more than `capacity`, what fstat announced. 0 or an
- * errno. */
-static int read_all(int descriptor, char **data, size_t capacity, size_t *size) {
+ * errno, EFBIG for more than `most` bytes. */
+static int read_all(int descriptor, char **data, size_t capacity, size_t most, size_t *size) {
   *size = 0;
   *data = es_allocate(capacity + 1, 1);
   if (*data == NULL) return ENOMEM;
@@ -176,12 +183,13 @@ static int read_all(int descriptor, char **data, size_t capacity, size_t *size) 
     if (got < 0) return errno;
     if (got == 0) break;
     *size += (size_t)got;
+    if (*size > most) return EFBIG;
   }
   (*data)[*size] = '\0';
   return 0;
 }
 
-es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status) {
+es_code_t es_file_read_most(const char *path, size_t most, char **data, size_t *size, es_status_t *status) {
   *data = NULL;
   *size = 0;
   int reason = 0;
@@ -191,15 +199,23 @@ es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t 
     reason = errno;
   else if (S_ISDIR(facts.st_mode))
     reason = EISDIR;
+  else if ((size_t)facts.st_size > most)
+    reason = EFBIG;
   /* One byte more than announced: the read that finds the end needs room. */
   else
-    reason = read_all(descriptor, data, (size_t)facts.st_size + 1, size);
+    reason = read_all(descriptor, data, (size_t)facts.st_size + 1, most, size);
   if (descriptor >= 0) close(descriptor);
   if (reason == 0) return ES_OK;
   es_free(*data);
   *data = NULL;
   *size = 0;
+  if (reason == EFBIG)
+    return es_fail(status, ES_INPUT, STAGE, "%s: has more than %zu bytes, the most that are read", path, most);
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", path, strerror(reason));
+}
+
+es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status) {
+  return es_file_read_most(path, SIZE_MAX, data, size, status);
 }
 
 bool es_file_exists(const char *path) {

@@ -1,13 +1,7 @@
 #include "eigenscope/status.h"
+#include "eigenscope/text.h"
 #include <stdarg.h>
 #include <stdio.h>
-
-/* Names in files may hold anything; a message stays one line, and no terminal takes it for orders. */
-static void keep_printable(char *text) {
-  for (; *text != '\0'; text++) {
-    if ((unsigned char)*text < ' ' || *text == 0x7f) *text = '?';
-  }
-}
 
 es_code_t es_fail(es_status_t *status, es_code_t code, const char *stage, const char *format, ...) {
   if (status == NULL || status->code != ES_OK) return code;
@@ -18,7 +12,7 @@ es_code_t es_fail(es_status_t *status, es_code_t code, const char *stage, const 
   va_start(arguments, format);
   vsnprintf(status->message, sizeof status->message, format, arguments);
   va_end(arguments);
-  keep_printable(status->message);
+  es_text_make_plain(status->message); /* names in files may hold anything; a message stays one line */
   return code;
 }
 

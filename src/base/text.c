@@ -53,21 +53,62 @@ void es_text_append_bytes(es_text_t *text, const char *bytes, size_t n) {
   text->data[text->length] = '\0';
 }
 
-void es_text_append_quoted(es_text_t *text, const char *value) {
+/* Bytes of the UTF-8 character that `text` starts with, and which it is; 0 for what is none. */
+static int decode(const unsigned char *text, uint32_t *code) {
+  int n = text[0] < 0x80                      ? 1
+          : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
+          : (text[0] & 0xf0) == 0xe0          ? 3
+          : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
+                                              : 0;
+  *code = n == 1 ? text[0] : text[0] & (0x7fU >> n);
+  for (int i = 1; i < n; i++) {
+    if ((text[i] & 0xc0) != 0x80) return 0;
+    *code = *code << 6 | (text[i] & 0x3fU);
+  }
+  const bool overlong = (n == 3 && *code < 0x800) || (n == 4 && *code < 0x10000);
+  const bool outside = (*code >= 0xd800 && *code <= 0xdfff) || *code > 0x10ffff;
+  return overlong || outside ? 0 : n;
+}
+
+/* Neither a control character (of ASCII or of the second set, which terminals obey as well) nor one that ends a line
+ * or turns the direction of what follows. */
+static bool is_printable(uint32_t code) {
+  const bool control = code < 0x20 || (code >= 0x7f && code <= 0x9f);
+  return !control && !(code >= 0x2028 && code <= 0x202e) && !(code >= 0x2066 && code <= 0x2069);
+}
+
+/* Bytes of the printable character that `text` starts with, 0 when it is none. */
+static int printable_length(const char *text) {
+  uint32_t code;
+  const int n = decode((const unsigned char *)text, &code);
+  return n > 0 && is_printable(code) ? n : 0;
+}
+
+/* One character that is not printed as it is; its bytes. */
+static int append_escape(es_text_t *text, const char *value) {
   static const char plain[] = "\"\\\n\r\t\b\f", letters[] = "\"\\nrtbf";
+  const char *found = strchr(plain, *value);
+  uint32_t code;
+  const int n = decode((const unsigned char *)value, &code);
+  if (found != NULL)
+    es_text_append(text, "\\%c", letters[found - plain]);
+  else
+    es_text_append(text, "\\u%04x",
+                   n > 0 ? (unsigned)code : 0xfffdU); /* what is no text is the replacement character */
+  return n > 0 ? n : 1;
+}
+
+void es_text_append_quoted(es_text_t *text, const char *value) {
   es_text_append(text, "\"");
   while (*value != '\0') {
-    size_t run = 0; /* bytes that need no escape; UTF-8 passes as it is */
-    while ((unsigned char)value[run] >= 0x20 && value[run] != 0x7f && value[run] != '"' && value[run] != '\\') run++;
+    size_t run = 0; /* bytes that need no escape */
+    for (int n = 1; n > 0; run += (size_t)n) {
+      const char c = value[run];
+      n = c == '"' || c == '\\' || c == '\0' ? 0 : printable_length(value + run);
+    }
     if (run > 0) es_text_append_bytes(text, value, run);
     value += run;
-    if (*value == '\0') break;
-    const char *found = strchr(plain, *value);
-    if (found != NULL)
-      es_text_append(text, "\\%c", letters[found - plain]);
-    else
-      es_text_append(text, "\\u%04x", (unsigned)(unsigned char)*value);
-    value++;
+    if (*value != '\0') value += append_escape(text, value);
   }
   es_text_append(text, "\"");
 }
@@ -140,28 +181,30 @@ bool es_text_to_double(const char *text, double *out) {
   return true;
 }
 
-/* Bytes of the UTF-8 character that `text` starts with, 0 for what is none or a control character. */
-static int character_length(const unsigned char *text) {
-  if (text[0] < 0x80) return text[0] >= 0x20 && text[0] != 0x7f;
-  int n = text[0] >= 0xc2 && text[0] < 0xe0   ? 2
-          : (text[0] & 0xf0) == 0xe0          ? 3
-          : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
-                                              : 0;
-  for (int i = 1; i < n; i++) {
-    if ((text[i] & 0xc0) != 0x80) return 0;
-  }
-  bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-  bool outside = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
-  return overlong || outside ? 0 : n;
-}
-
 bool es_text_is_plain(const char *text) {
-  const unsigned char *at = (const unsigned char *)text;
-  for (int n; *at != '\0'; at += n) {
-    n = character_length(at);
+  for (int n; *text != '\0'; text += n) {
+    n = printable_length(text);
     if (n == 0) return false;
   }
   return true;
+}
+
+char *es_text_make_plain(char *text) {
+  char *out = text;
+  for (const char *at = text; *at != '\0';) {
+    uint32_t code;
+    int n = decode((const unsigned char *)at, &code);
+    if (n > 0 && is_printable(code)) {
+      memmove(out, at, (size_t)n);
+      out += n;
+    } else {
+      *out++ = '?';
+      if (n == 0) n = 1;
+    }
+    at += n;
+  }
+  *out = '\0';
+  return text;
 }
 
 bool es_text_match(const char *pattern, const char *name) {

@@ -149,8 +149,7 @@ static es_code_t read_options(run_t *run, es_status_t *status) {
 static es_code_t share_file(const run_t *run, const char *path, char **text, size_t *size, es_status_t *status) {
   int length = 0;
   *text = NULL;
-  if (run->rank == 0 && es_file_read(path, text, size, status) == ES_OK && *size > INT_MAX)
-    es_fail(status, ES_INPUT, "run", "%s: larger than 2 GiB; a job file was expected", path);
+  if (run->rank == 0) es_file_read_most(path, ES_JOB_TEXT_MAX, text, size, status);
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   length = (int)*size;
   ES_MPI(MPI_Bcast(&length, 1, MPI_INT, 0, MPI_COMM_WORLD));

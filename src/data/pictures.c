@@ -13,6 +13,8 @@
 static const char STAGE[] = "data";
 static const char ANNOTATIONS[] = "val_annotations.txt";
 
+enum { ANNOTATIONS_MOST = 1 << 28 }; /* bytes; a line for each image */
+
 static es_code_t no_memory(const char *folder, es_status_t *status) {
   return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for the list of its files", folder);
 }
@@ -277,7 +279,7 @@ static es_code_t read_annotations(es_pictures_t *p, const char *folder, const ch
   names_t names = {0};
   annotated_t a = {.pictures = p, .file = file, .folder = images};
   if (!join(images, folder, "images")) return too_long(folder, "images", status);
-  ES_TRY(es_file_read(file, &text, &size, status));
+  ES_TRY(es_file_read_most(file, ANNOTATIONS_MOST, &text, &size, status));
   es_code_t code = list_folder(&names, images, status);
   for (char *line = text, *next; code == ES_OK && line < text + size; line = next) {
     a.line++;

@@ -92,6 +92,9 @@ es_code_t es_expand_from_job(const es_job_t *job, const es_yaml_t *node, const c
 es_code_t es_name_check(const es_job_t *job, const es_yaml_t *node, const char *what, es_status_t *status) {
   static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+";
   size_t length = strlen(node->key);
+  /* Names become parts of paths ({model}, {dataset}), which must not lead out of their folder. */
+  if (strcmp(node->key, ".") == 0 || strcmp(node->key, "..") == 0)
+    return es_yaml_fail_key(&job->tree, node, status, "%s is a folder, not a name for a %s", node->key, what);
   if (length > 0 && length < ES_NAME_MAX && strspn(node->key, allowed) == length) return ES_OK;
   char excerpt[ES_EXCERPT_MAX];
   const es_yaml_t shown = {.kind = ES_NODE_SCALAR, .plain = true, .text = node->key};

@@ -167,7 +167,7 @@ es_code_t es_job_load(es_job_t **out, const char *path, const char *const *sets,
   size_t size = 0;
   es_status_t reading = {0};
   /* Nothing was run: a job file that cannot be read is a wrong command, not a failure of the machine. */
-  if (es_file_read(path, &text, &size, &reading) != ES_OK)
+  if (es_file_read_most(path, ES_JOB_TEXT_MAX, &text, &size, &reading) != ES_OK)
     return es_fail(status, ES_INPUT, STAGE, "%s", reading.message);
   es_code_t code = es_job_parse(out, text, size, path, sets, n_sets, status);
   es_free(text);

@@ -1,6 +1,7 @@
 /* Building the tree from libyaml's events: unlike its document interface they show aliases and tags where they stand,
  * and the limits hold before anything is built. */
 #include "tree.h"
+#include "eigenscope/job.h"
 #include "eigenscope/memory.h"
 #include <stdarg.h>
 #include <stdint.h>
@@ -203,6 +204,10 @@ static es_code_t read_scalar(reader_t *r, const yaml_event_t *event, es_yaml_t *
       return refuse(r, line, "control character 0x%02x in a value; write it on one line, without escapes",
                     (unsigned)(unsigned char)text[i]);
   }
+  if (!es_text_is_plain(text))
+    return refuse(r, line,
+                  "a value with a character that is not shown (a control character beyond ASCII, or one that "
+                  "turns the direction of text); write it without");
   ES_TRY(new_node(r, event, ES_NODE_SCALAR, out));
   char *copy = es_tree_allocate(r->tree, length + 1, 1);
   if (copy == NULL) return es_tree_no_memory(r->tree, r->status);
@@ -315,8 +320,8 @@ static es_code_t read_text(reader_t *r, es_yaml_t **out) {
 es_code_t es_tree_parse(es_tree_t *tree, const char *text, size_t size, const char *path, es_status_t *status) {
   *tree = (es_tree_t){.path = path};
   reader_t r = {.tree = tree, .text = text, .size = size, .status = status};
-  if (size > ES_TREE_TEXT_MAX)
-    return refuse(&r, 1, "a job file of %zu bytes; at most %d are read", size, ES_TREE_TEXT_MAX);
+  if (size > ES_JOB_TEXT_MAX)
+    return refuse(&r, 1, "a job file of %zu bytes; at most %d are read", size, ES_JOB_TEXT_MAX);
   ES_TRY(read_text(&r, &tree->root));
   if (tree->root == NULL || es_yaml_is_empty(tree->root))
     return refuse(&r, 1, "the job file is empty; it needs at least name and grid");

@@ -10,8 +10,7 @@
 #include <stddef.h>
 
 enum {
-  ES_TREE_TEXT_MAX = 4 << 20, /* bytes of the file */
-  ES_TREE_SCALAR_MAX = 1000,  /* bytes of one value: a path */
+  ES_TREE_SCALAR_MAX = 1000, /* bytes of one value: a path */
   ES_TREE_DEPTH_MAX = 16,
   ES_TREE_KEYS_MAX = 1000,    /* of one mapping */
   ES_TREE_NODES_MAX = 300000, /* room for a list of 100,000 seeds */

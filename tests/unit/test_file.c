@@ -198,6 +198,29 @@ static void test_write_without_folder(void **state) {
   assert_false(es_directory_exists("missing"));
 }
 
+/* Who else may write to the folder can guess the name of a part. */
+static void test_links_are_not_followed(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  char part[64];
+  snprintf(part, sizeof part, "a.%ld.part", (long)getpid());
+  assert_int_equal(es_file_write_atomic("precious", "old", 3, &status), ES_OK);
+  assert_int_equal(symlink("precious", part), 0);
+  assert_int_equal(es_file_write_atomic("a", "new", 3, &status), ES_OK);
+  check_content("a", "new", 3);
+  check_content("precious", "old", 3);
+  assert_int_equal(symlink("precious", part), 0);
+  es_file_part_t open_part;
+  assert_int_equal(es_file_part_open(&open_part, "a", &status), ES_OK);
+  assert_int_equal(write(open_part.descriptor, "newer", 5), 5);
+  assert_int_equal(es_file_part_commit(&open_part, &status), ES_OK);
+  check_content("a", "newer", 5);
+  check_content("precious", "old", 3);
+  assert_int_equal(symlink("precious", "link"), 0); /* a link at the goal itself is replaced */
+  assert_int_equal(es_file_write_atomic("link", "new", 3, &status), ES_OK);
+  check_content("precious", "old", 3);
+}
+
 static void touch(const char *path) {
   FILE *file = fopen(path, "w");
   assert_non_null(file);
@@ -234,6 +257,23 @@ static void test_read_failures(void **state) {
   memset(&status, 0, sizeof status);
   assert_int_equal(es_file_read(folder, &data, &size, &status), ES_SYSTEM);
   assert_non_null(strstr(status.message, strerror(EISDIR)));
+}
+
+static void test_read_no_more_than_wanted(void **state) {
+  (void)state;
+  char *data;
+  size_t size;
+  es_status_t status = {0};
+  assert_int_equal(es_file_write_atomic("a", "12345678", 8, &status), ES_OK);
+  assert_int_equal(es_file_read_most("a", 8, &data, &size, &status), ES_OK);
+  assert_int_equal(size, 8);
+  es_free(data);
+  assert_int_equal(es_file_read_most("a", 7, &data, &size, &status), ES_INPUT);
+  assert_string_equal(status.message, "a: has more than 7 bytes, the most that are read");
+  assert_null(data);
+  memset(&status, 0, sizeof status);
+  assert_int_equal(es_file_read_most("/dev/zero", 1 << 20, &data, &size, &status), ES_INPUT);
+  assert_null(data);
 }
 
 static void test_read_of_a_file_without_size(void **state) {
@@ -293,8 +333,10 @@ int main(void) {
       file_test(test_folder_that_cannot_be_synced),
       file_test(test_file_size_limit),
       file_test(test_write_without_folder),
+      file_test(test_links_are_not_followed),
       file_test(test_remove_parts),
       file_test(test_read_failures),
+      file_test(test_read_no_more_than_wanted),
       file_test(test_read_of_a_file_without_size),
       file_test(test_directory_create),
       balanced_test(test_hash),

@@ -16,6 +16,12 @@ static const bad_job_t syntax[] = {
     {"name: \"x\n", NULL, "job.yaml:2: found unexpected end of stream while scanning a quoted scalar"},
     {"name: x\001\n", NULL, "job.yaml:1: control characters are not allowed (byte 0x01); a job file is UTF-8 text"},
     {"name: \"x\\0y\"\n", NULL, "job.yaml:1: control character 0x00 in a value; write it on one line, without escapes"},
+    {"name: \"x\\x9b31my\"\n", NULL,
+     "job.yaml:1: a value with a character that is not shown (a control character beyond ASCII, or one that turns the "
+     "direction of text); write it without"},
+    {"name: \"x\\u202ey\"\n", NULL,
+     "job.yaml:1: a value with a character that is not shown (a control character beyond ASCII, or one that turns the "
+     "direction of text); write it without"},
     {"name: \"x\\ny\"\n", NULL, "job.yaml:1: control character 0x0a in a value; write it on one line, without escapes"},
     {"name: x\nn\377: 1\n", NULL, "job.yaml:2: invalid leading UTF-8 octet (byte 0xff); a job file is UTF-8 text"},
     {JOB "---\nname: y\n", NULL, "job.yaml:3: a second YAML document begins here; a job file holds one job"},

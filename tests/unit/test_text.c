@@ -3,6 +3,7 @@
 #include "eigenscope/text.h"
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +61,34 @@ static void test_quoted(void **state) {
   check_quoted("\n\r\t\b\f", "\"\\n\\r\\t\\b\\f\"");
   check_quoted("\x01x\x1f\x7f", "\"\\u0001x\\u001f\\u007f\"");
   check_quoted("λ₁ ≥ δ", "\"λ₁ ≥ δ\"");
+  check_quoted("a\xc2\x9b"
+               "31mb\u202ec",
+               "\"a\\u009b31mb\\u202ec\"");
+  check_quoted("\xff\xc3", "\"\\ufffd\\ufffd\"");
+}
+
+/* What a terminal would obey, or show as something else than it is. */
+static void test_plain(void **state) {
+  (void)state;
+  static const char *const cases[][2] = {
+      {"", ""},
+      {"λ₁ ≥ δ, 𝛿, \u00a0", "λ₁ ≥ δ, 𝛿, \u00a0"},
+      {"a\nb\x1b[31mc\x7f", "a?b?[31mc?"},
+      {"csi \xc2\x9b"
+       "31m, nel \xc2\x85",
+       "csi ?31m, nel ?"},
+      {"\u202egnp.exe\u202c \u2066x\u2069 \u2028", "?gnp.exe? ?x? ?"},
+      {"\xff\xc0\x80 \xe2\x80", "??? ??"},                                 /* no UTF-8 at all, or cut off */
+      {"\xed\xa0\x80 \xf4\x90\x80\x80 \xf0\x80\x80\xaf", "??? ???? ????"}, /* surrogate, beyond, overlong */
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char text[64];
+    snprintf(text, sizeof text, "%s", cases[i][0]);
+    assert_int_equal(es_text_is_plain(text), strcmp(cases[i][0], cases[i][1]) == 0);
+    assert_ptr_equal(es_text_make_plain(text), text);
+    assert_string_equal(text, cases[i][1]);
+    assert_true(es_text_is_plain(text));
+  }
 }
 
 static void check_double(double value, const char *expected) {
@@ -188,6 +217,7 @@ int main(void) {
       balanced_test(test_append_at_the_edge_of_capacity),
       balanced_test(test_failed_text_stays_cut),
       balanced_test(test_quoted),
+      balanced_test(test_plain),
       balanced_test(test_double_is_short),
       balanced_test(test_double_reads_back),
       balanced_test(test_to_int),
