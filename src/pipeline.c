@@ -9,6 +9,11 @@ const char *es_stage_name(es_stage_t stage) {
   return names[stage];
 }
 
+const char *es_work_name(es_work_t work) {
+  static const char *const names[ES_WORKS] = {"train", "evaluate", "measure"};
+  return names[work];
+}
+
 bool flow_is_leader(const flow_t *f) {
   return f->group.rank == 0;
 }

@@ -62,5 +62,10 @@ double es_capture_seconds(const es_capture_t *capture);
 /** Bytes of accumulators and scratch on the busiest of `ranks` ranks, for passes over `samples` samples. */
 int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples, int lanes,
                          int ranks);
+/** What a rank sends to merge the layers' covariances after such a pass (traffic.h), when `ranks` share the lanes:
+ * moments and triangle of each lane. Layers that are not merged lane by lane (accumulator.h) are left out. Seconds if
+ * there is a link. Zeros when there is no memory to find out. */
+es_traffic_t es_capture_traffic(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples,
+                                int lanes, int ranks, const es_link_t *link);
 
 #endif

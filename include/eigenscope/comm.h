@@ -8,6 +8,7 @@
 #define EIGENSCOPE_COMM_H
 
 #include "eigenscope/status.h"
+#include "eigenscope/traffic.h"
 #include <mpi.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,6 +24,7 @@ typedef struct es_group {
   int rank, size;
   int lanes;                  /**< L */
   int lane_first, lane_count; /**< lanes of this rank */
+  es_traffic_t *traffic;      /**< borrowed; where sums over the ranks are counted, or NULL */
 } es_group_t;
 
 /** Puts lanes on the ranks of comm. ES_INPUT unless the size is a power of two ≤ lanes and lanes is a power of two. */
@@ -51,6 +53,10 @@ void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n);
 void es_ranks_sum_f64(const es_group_t *group, double *values, double *scratch, size_t n);
 void es_ranks_sum_f32(const es_group_t *group, float *values, float *scratch, size_t n);
 
+/** Sums n values over the ranks by MPI_Allreduce, whose order of additions nobody promises: for sums that are exact in
+ * any order. Collective over the group. */
+void es_group_allreduce_f64(const es_group_t *group, double *values, size_t n);
+
 /** Adds up float vectors of consecutive lanes in the shape of the tree while holding only log₂(lanes)+1 of them: write
  * the next lane's vector into es_stack_next, then es_stack_push; after the last lane es_stack_total is the subtree of
  * this rank. */
@@ -71,8 +77,18 @@ float *es_stack_next(es_stack_t *stack);
 void es_stack_push(es_stack_t *stack);
 const float *es_stack_total(const es_stack_t *stack);
 
+/** A number over the ranks. */
+typedef struct es_ranks_range {
+  double least, mean, most;
+} es_ranks_range_t;
+/** Of each of n ≤ ES_RANKS_RANGES values, on rank 0. Collective over comm. */
+enum { ES_RANKS_RANGES = 32 };
+void es_ranks_range(MPI_Comm comm, const double *values, es_ranks_range_t *out, int n);
+
 /** Makes all ranks of comm leave a stage together: returns the code of the lowest failing rank on every rank, with its
  * message and rank (in comm) in `status`. Collective over comm (MPI_COMM_NULL: returns status->code). */
 es_code_t es_agree(MPI_Comm comm, es_status_t *status);
+/** The same over a group, whose traffic counts the time. */
+es_code_t es_group_agree(const es_group_t *group, es_status_t *status);
 
 #endif

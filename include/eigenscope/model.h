@@ -56,6 +56,7 @@ typedef struct es_pass {
 } es_pass_t;
 
 /** Sums over the batch. */
+enum { ES_LOSS_SUMS = 4 };
 typedef struct es_loss {
   double loss;    /**< Σ cross-entropy */
   double correct; /**< samples whose largest logit (the first of equals) is the label's */
@@ -95,8 +96,9 @@ void es_model_backward(es_model_t *model, const es_pass_t *pass);
  * none is. The running statistics are spoiled if training. Collective over the group. */
 const char *es_model_first_nonfinite(es_model_t *model, const es_pass_t *pass);
 
-/** Seconds spent so far in reductions over the ranks (for --verbose), and bytes sent by this rank in them. */
-double es_model_wait_seconds(const es_model_t *model);
+/** What a rank sends in one batch (traffic.h), when `ranks` share the lanes: in training the sums of every batch norm,
+ * forward and backward, those of the loss, and all gradients; else those of the loss. Seconds if there is a link. */
+es_traffic_t es_model_traffic(const es_graph_t *graph, int lanes, int ranks, bool training, const es_link_t *link);
 
 /** Bytes that es_model_create would allocate on one rank of a group of `ranks`, without oneDNN's own scratch; 0 when
  * there is no memory to find out. */

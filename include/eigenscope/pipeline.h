@@ -30,6 +30,24 @@ typedef enum es_stage {
 } es_stage_t;
 const char *es_stage_name(es_stage_t stage);
 
+/** What an epoch consists of, apart from what is saved. */
+typedef enum es_work {
+  ES_WORK_TRAIN,    /**< a step is a batch, with the capture of its outputs */
+  ES_WORK_EVALUATE, /**< the same without training */
+  ES_WORK_MEASURE,  /**< a step is a split: covariances over lanes and ranks, eigenvalues and what is made of them */
+  ES_WORKS
+} es_work_t;
+const char *es_work_name(es_work_t work);
+
+/** What one kind of work took in an epoch. Traffic (traffic.h) is that of the busiest rank. */
+typedef struct es_effort {
+  int64_t steps, images;         /**< no images are counted where they were measured before */
+  double seconds;                /**< of the leader */
+  int64_t sums, messages, bytes; /**< in all steps */
+  double least, mean, most;      /**< seconds in sums and agreements, over the ranks: messages, and waiting for slower
+                                    ranks */
+} es_effort_t;
+
 /** What a leader reports after each epoch. */
 typedef struct es_epoch_report {
   const es_point_t *point;
@@ -37,6 +55,8 @@ typedef struct es_epoch_report {
   int32_t epoch, epochs;
   bool trained; /**< false for epoch 0, which is only evaluated */
   es_epoch_stats_t stats[ES_SPLITS];
+  int ranks;
+  es_effort_t efforts[ES_WORKS];
   double saturation; /**< mean over layers but the output layer, first delta, eval if measured else train; NaN when not
                         measured */
 } es_epoch_report_t;
@@ -51,9 +71,10 @@ typedef struct es_pipeline {
   const es_provenance_t *provenance;
   int n_provenance;
   es_watch_t watch;
-  bool dry_run;                                                   /**< one batch of each pass, nothing is written */
-  bool accept_cpu_change;                                         /**< of a state file */
-  void (*report)(void *context, const es_epoch_report_t *report); /**< leader only; may be NULL */
+  bool dry_run;           /**< one batch of each pass, nothing is written */
+  bool accept_cpu_change; /**< of a state file */
+  /** Called on the leader; NULL on all ranks if on one. */
+  void (*report)(void *context, const es_epoch_report_t *report);
   void *report_context;
   /** Leader only; may be NULL: something went wrong and was made good. */
   void (*warn)(void *context, const char *message);

@@ -1,15 +1,13 @@
 #include "eigenscope/comm.h"
+#include "eigenscope/clock.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static const char STAGE[] = "comm";
-
-/* Values in one message: below INT_MAX by far, and small enough that what was received is added while still in cache.
- */
-enum { CHUNK = 1 << 17 };
 
 void es_mpi_check(int code, const char *call, const char *file, int line) {
   if (code == MPI_SUCCESS) return;
@@ -74,6 +72,17 @@ void es_group_range(const es_group_t *group, int64_t n, int64_t *first, int64_t 
   *count = (group->lane_first + group->lane_count) * n / group->lanes - *first;
 }
 
+static void count_message(const es_group_t *group, size_t bytes) {
+  if (group->traffic) es_traffic_message(group->traffic, (int64_t)bytes, NULL);
+}
+
+/* A sum that began at `start`, and is one only where there is somebody to add. */
+static void count_sum(const es_group_t *group, double start) {
+  if (!group->traffic || group->size == 1) return;
+  group->traffic->sums++;
+  group->traffic->seconds += es_clock() - start;
+}
+
 ES_KERNEL static void add_f64(double *restrict into, const double *restrict from, size_t n) {
   for (size_t i = 0; i < n; i++) into[i] += from[i];
 }
@@ -82,23 +91,26 @@ ES_KERNEL static void add_f32(float *restrict into, const float *restrict from, 
   for (size_t i = 0; i < n; i++) into[i] += from[i];
 }
 
-/* Swaps n ≤ CHUNK values with the partner of one level of the tree. */
-static void exchange(const es_group_t *group, int partner, const void *mine, void *theirs, size_t n,
+/* Swaps n ≤ ES_MESSAGE_VALUES values of `size` bytes with the partner of one level of the tree. */
+static void exchange(const es_group_t *group, int partner, const void *mine, void *theirs, size_t n, size_t size,
                      MPI_Datatype type) {
+  count_message(group, n * size);
   ES_MPI(
       MPI_Sendrecv(mine, (int)n, type, partner, 0, theirs, (int)n, type, partner, 0, group->comm, MPI_STATUS_IGNORE));
 }
 
 /* The tree above the ranks' subtrees: rank pairs one bit apart, then two, ... `scratch` holds `room` values. */
 static void ranks_sum_f64(const es_group_t *group, double *values, double *scratch, size_t n, size_t room) {
-  if (room > CHUNK) room = CHUNK;
+  const double start = es_clock();
+  if (room > ES_MESSAGE_VALUES) room = ES_MESSAGE_VALUES;
   for (int bit = 1; bit < group->size; bit *= 2) {
     for (size_t done = 0, step; done < n; done += step) {
       step = n - done < room ? n - done : room;
-      exchange(group, group->rank ^ bit, values + done, scratch, step, MPI_DOUBLE);
+      exchange(group, group->rank ^ bit, values + done, scratch, step, sizeof *values, MPI_DOUBLE);
       add_f64(values + done, scratch, step);
     }
   }
+  count_sum(group, start);
 }
 
 void es_ranks_sum_f64(const es_group_t *group, double *values, double *scratch, size_t n) {
@@ -106,20 +118,23 @@ void es_ranks_sum_f64(const es_group_t *group, double *values, double *scratch, 
 }
 
 void es_ranks_sum_f32(const es_group_t *group, float *values, float *scratch, size_t n) {
+  const double start = es_clock();
   for (int bit = 1; bit < group->size; bit *= 2) {
     for (size_t done = 0, step; done < n; done += step) {
-      step = n - done < CHUNK ? n - done : CHUNK;
-      exchange(group, group->rank ^ bit, values + done, scratch, step, MPI_FLOAT);
+      step = n - done < ES_MESSAGE_VALUES ? n - done : ES_MESSAGE_VALUES;
+      exchange(group, group->rank ^ bit, values + done, scratch, step, sizeof *values, MPI_FLOAT);
       add_f32(values + done, scratch, step);
     }
   }
+  count_sum(group, start);
 }
 
 /* The tree for lanes that are spread in any way: the owner of a right subtree sends it to the owner of the left one,
  * and whoever owns lane 0 tells all. */
 static void tree_sum_any(const es_group_t *group, double *lanes, size_t n) {
-  double scratch[1024];
+  double scratch[ES_MESSAGE_VALUES_LEAST];
   const size_t room = sizeof scratch / sizeof *scratch;
+  const double start = es_clock();
   for (int stride = 1; stride < group->lanes; stride *= 2) {
     for (int lane = 0; lane < group->lanes; lane += 2 * stride) {
       const int left = es_group_lane_owner(group, lane), right = es_group_lane_owner(group, lane + stride);
@@ -133,6 +148,7 @@ static void tree_sum_any(const es_group_t *group, double *lanes, size_t n) {
       for (size_t done = 0, step; done < n; done += step) {
         step = n - done < room ? n - done : room;
         if (group->rank == right) {
+          count_message(group, step * sizeof *from);
           ES_MPI(MPI_Send(from + done, (int)step, MPI_DOUBLE, left, 0, group->comm));
         } else {
           ES_MPI(MPI_Recv(scratch, (int)step, MPI_DOUBLE, right, 0, group->comm, MPI_STATUS_IGNORE));
@@ -142,9 +158,11 @@ static void tree_sum_any(const es_group_t *group, double *lanes, size_t n) {
     }
   }
   for (size_t done = 0, step; done < n; done += step) {
-    step = n - done < CHUNK ? n - done : CHUNK;
+    step = n - done < ES_MESSAGE_VALUES ? n - done : ES_MESSAGE_VALUES;
     ES_MPI(MPI_Bcast(lanes + done, (int)step, MPI_DOUBLE, es_group_lane_owner(group, 0), group->comm));
+    if (group->rank == es_group_lane_owner(group, 0)) count_message(group, step * sizeof *lanes);
   }
+  count_sum(group, start);
 }
 
 void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n) {
@@ -160,9 +178,23 @@ void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n) {
   if (group->lane_count > 1) {
     ranks_sum_f64(group, lanes, lanes + n, n, n);
   } else {
-    double scratch[1024]; /* a rank with one lane has no lane to spare, and nothing here may fail for lack of memory */
+    double scratch[ES_MESSAGE_VALUES_LEAST]; /* a rank with one lane has no lane to spare, and nothing here may fail for
+                                                lack of memory */
     ranks_sum_f64(group, lanes, scratch, n, sizeof scratch / sizeof scratch[0]);
   }
+}
+
+void es_group_allreduce_f64(const es_group_t *group, double *values, size_t n) {
+  if (group->size == 1) return;
+  const double start = es_clock();
+  const size_t most = (size_t)INT_MAX / 16;
+  for (size_t done = 0, step; done < n; done += step) {
+    step = n - done < most ? n - done : most;
+    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, values + done, (int)step, MPI_DOUBLE, MPI_SUM, group->comm));
+  }
+  if (!group->traffic) return;
+  es_traffic_allreduce(group->traffic, group->size, (int64_t)(n * sizeof *values), NULL);
+  group->traffic->seconds += es_clock() - start;
 }
 
 size_t es_stack_vectors(const es_group_t *group) {
@@ -218,6 +250,18 @@ const float *es_stack_total(const es_stack_t *stack) {
   return stack->data;
 }
 
+void es_ranks_range(MPI_Comm comm, const double *values, es_ranks_range_t *out, int n) {
+  double least[ES_RANKS_RANGES], sum[ES_RANKS_RANGES], most[ES_RANKS_RANGES];
+  int rank, size;
+  assert(n <= ES_RANKS_RANGES);
+  ES_MPI(MPI_Comm_rank(comm, &rank));
+  ES_MPI(MPI_Comm_size(comm, &size));
+  ES_MPI(MPI_Reduce(values, least, n, MPI_DOUBLE, MPI_MIN, 0, comm));
+  ES_MPI(MPI_Reduce(values, sum, n, MPI_DOUBLE, MPI_SUM, 0, comm));
+  ES_MPI(MPI_Reduce(values, most, n, MPI_DOUBLE, MPI_MAX, 0, comm));
+  for (int i = 0; rank == 0 && i < n; i++) out[i] = (es_ranks_range_t){least[i], sum[i] / size, most[i]};
+}
+
 es_code_t es_agree(MPI_Comm comm, es_status_t *status) {
   if (comm == MPI_COMM_NULL) return status->code;
   int rank, size;
@@ -230,4 +274,11 @@ es_code_t es_agree(MPI_Comm comm, es_status_t *status) {
   status->rank = rank;
   ES_MPI(MPI_Bcast(status, (int)sizeof *status, MPI_BYTE, lowest, comm));
   return status->code;
+}
+
+es_code_t es_group_agree(const es_group_t *group, es_status_t *status) {
+  const double start = es_clock();
+  const es_code_t code = es_agree(group->comm, status);
+  if (group->traffic && group->size > 1) group->traffic->seconds += es_clock() - start;
+  return code;
 }

@@ -59,7 +59,7 @@ es_code_t es_accumulator_create(es_accumulator_t **out, const es_group_t *group,
     create_lanes(a, status);
   else if (a->way == ES_WAY_GRAM)
     es_gram_create(&a->gram, group, info->width, info->real, status);
-  es_code_t code = es_agree(group->comm, status);
+  es_code_t code = es_group_agree(group, status);
   if (code == ES_OK && a->way == ES_WAY_SPREAD)
     code = es_spread_create(&a->spread, group->comm, info->width, TILE, info->real, status);
   if (code == ES_OK)
@@ -162,7 +162,7 @@ static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace
     es_fail(status, ES_SYSTEM, "capture", "out of memory for the covariance of a layer of width %d", a->info.width);
   else
     es_cov_create(&total, a->info.width, status);
-  const es_code_t code = es_agree(a->group->comm, status);
+  const es_code_t code = es_group_agree(a->group, status);
   if (code == ES_OK) {
     for (int lane = 0; lane < a->group->lane_count; lane++) es_cov_flush(&a->lanes[lane], workspace);
     es_cov_reduce(&total, a->lanes, a->group, buffer);
@@ -183,13 +183,13 @@ static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace
 static es_code_t finish_gram(es_accumulator_t *a, es_merged_t *out, es_status_t *status) {
   if (a->out_of_memory)
     es_fail(status, ES_SYSTEM, "capture", "out of memory for the rows of a layer of width %d", a->info.width);
-  ES_TRY(es_agree(a->group->comm, status));
+  ES_TRY(es_group_agree(a->group, status));
   out->rows = es_gram_rows(a->gram);
   out->order = (int32_t)out->rows;
   out->triangle = es_allocate(es_triangle_size(out->order), sizeof *out->triangle);
   if (!out->triangle)
     es_fail(status, ES_SYSTEM, "capture", "out of memory for the products of %lld rows", (long long)out->rows);
-  ES_TRY(es_agree(a->group->comm, status));
+  ES_TRY(es_group_agree(a->group, status));
   ES_TRY(es_gram_reduce(a->gram, out->triangle, out->mean, status));
   out->gram = a->gram;
   out->finite = all_finite(out->triangle, es_triangle_size(out->order));
@@ -210,7 +210,7 @@ es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspa
   *out = (es_merged_t){.order = a->info.width};
   out->mean = es_allocate_zero((size_t)a->info.width, sizeof *out->mean);
   if (!out->mean) es_fail(status, ES_SYSTEM, "capture", "out of memory");
-  es_code_t code = es_agree(a->group->comm, status);
+  es_code_t code = es_group_agree(a->group, status);
   if (code == ES_OK && a->way == ES_WAY_SPREAD)
     code = finish_spread(a, out, status);
   else if (code == ES_OK && a->way == ES_WAY_GRAM)

@@ -122,11 +122,14 @@ double es_capture_seconds(const es_capture_t *c) {
   return c->seconds;
 }
 
+static es_rows_info_t rows_of(const es_method_t *method, int32_t size, es_shape_t shape, int64_t samples) {
+  return (es_rows_info_t){method->width(shape, size), ES_REAL_F32, samples * method->positions(shape, size)};
+}
+
 es_code_t es_capture_begin(es_capture_t *c, int64_t samples, es_status_t *status) {
   c->seconds = 0.0;
   for (int i = 0; i < c->n_layers; i++) {
-    const es_shape_t shape = es_capture_node(c, i)->out;
-    const es_rows_info_t info = {c->widths[i], ES_REAL_F32, samples * c->method->positions(shape, c->method_size)};
+    const es_rows_info_t info = rows_of(c->method, c->method_size, es_capture_node(c, i)->out, samples);
     es_accumulator_t **a = &c->accumulators[i];
     if (*a && es_accumulator_serves(*a, &info)) {
       es_accumulator_reset(*a);
@@ -164,11 +167,27 @@ int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *m
   }
   for (int i = 0, n = es_capture_select(graph, measure, chosen); i < n; i++) {
     const es_shape_t shape = graph->nodes[graph->layers[chosen[i]]].out;
-    const es_rows_info_t info = {method->width(shape, measure->method_size), ES_REAL_F32,
-                                 samples * method->positions(shape, measure->method_size)};
+    const es_rows_info_t info = rows_of(method, measure->method_size, shape, samples);
     bytes += es_accumulator_bytes(&info, lanes, ranks);
     if (es_accumulator_way(info.width, INT64_MAX) == ES_WAY_LANES && info.width > widest) widest = info.width;
   }
   es_free(chosen);
   return bytes + widest * widest * 4 + 4 * es_cov_panel_rows((int32_t)widest) * widest;
+}
+
+es_traffic_t es_capture_traffic(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples,
+                                int lanes, int ranks, const es_link_t *link) {
+  const es_method_t *method = es_method(measure->method);
+  int32_t *chosen = es_allocate((size_t)graph->n_layers, sizeof *chosen);
+  es_traffic_t traffic = {0};
+  const int n = chosen && method ? es_capture_select(graph, measure, chosen) : 0;
+  for (int i = 0; i < n; i++) {
+    const es_shape_t shape = graph->nodes[graph->layers[chosen[i]]].out;
+    const es_rows_info_t info = rows_of(method, measure->method_size, shape, samples);
+    if (es_accumulator_way(info.width, info.rows) != ES_WAY_LANES) continue;
+    const int64_t bytes = 8 * ((int64_t)es_cov_moments_size(info.width) + 1); /* and the number of rows */
+    for (int lane = 0; lane < lanes; lane++) es_traffic_allreduce(&traffic, ranks, bytes, link);
+  }
+  es_free(chosen);
+  return traffic;
 }

@@ -33,6 +33,35 @@ static void put(const es_progress_t *p, es_text_t *line) {
   }
 }
 
+/* What each kind of work of the epoch took, for a look at how a point gains from more ranks. Where there are others to
+ * talk to: what the busiest rank sends, and the share of the time in sums over the ranks (messages, and waiting for
+ * slower ranks), of the rank with the least and the one with the most. */
+static void append_efforts(es_text_t *text, const es_epoch_report_t *r) {
+  static const char *const headings[] = {"images/s", "ms/step", "sums/step", "messages/step", "bytes/step", "in sums"};
+  es_table_t table = {0};
+  char heading[32];
+  snprintf(heading, sizeof heading, "  on %d rank%s", r->ranks, r->ranks == 1 ? "" : "s");
+  es_table_column(&table, heading, false);
+  es_table_column(&table, "steps", true);
+  for (size_t i = 0; i < sizeof headings / sizeof *headings; i++) es_table_column(&table, headings[i], true);
+  for (int w = 0; w < ES_WORKS; w++) {
+    const es_effort_t *e = &r->efforts[w];
+    if (e->steps == 0 || !(e->seconds > 0.0)) continue;
+    const double steps = (double)e->steps;
+    es_table_cell(&table, "  %s", es_work_name((es_work_t)w));
+    es_table_cell(&table, "%lld", (long long)e->steps);
+    es_table_cell(&table, e->images > 0 ? "%.0f" : "", (double)e->images / e->seconds);
+    es_table_cell(&table, "%.3f", 1e3 * e->seconds / steps);
+    const bool alone = r->ranks == 1;
+    es_table_cell(&table, alone ? "" : "%.6g", (double)e->sums / steps);
+    es_table_cell(&table, alone ? "" : "%.6g", (double)e->messages / steps);
+    es_table_cell(&table, alone ? "" : "%.0f", (double)e->bytes / steps);
+    es_table_cell(&table, alone ? "" : "%.1f-%.1f%%", 100.0 * e->least / e->seconds, 100.0 * e->most / e->seconds);
+  }
+  es_table_print(&table, text);
+  es_table_destroy(&table);
+}
+
 void es_progress_epoch(void *context, const es_epoch_report_t *r) {
   const es_progress_t *p = context;
   if (p->mode == ES_PROGRESS_NONE) return;
@@ -48,6 +77,11 @@ void es_progress_epoch(void *context, const es_epoch_report_t *r) {
   if (!isnan(r->saturation)) es_text_append(&line, " saturation %.3f", r->saturation);
   if (r->trained && r->stats[ES_TRAIN].seconds > 0.0)
     es_text_append(&line, " %.0f images/s", (double)r->stats[ES_TRAIN].images / r->stats[ES_TRAIN].seconds);
+  if (p->verbose && p->mode == ES_PROGRESS_LINES) {
+    es_text_append(&line, "\n");
+    append_efforts(&line, r);
+    line.data[--line.length] = '\0'; /* put ends the line */
+  }
   put(p, &line);
   es_text_destroy(&line);
 }
@@ -58,12 +92,12 @@ void es_progress_warn(void *context, const char *message) {
           (long long)p->index, message);
 }
 
-static void append_stages(es_text_t *text, const double *low, const double *sum, const double *high, int ranks) {
+static void append_stages(es_text_t *text, const es_ranks_range_t *seconds, int ranks) {
   es_text_append(text, "  %-10s %10s %10s %10s   seconds over %d rank%s\n", "stage", "min", "mean", "max", ranks,
                  ranks == 1 ? "" : "s");
   for (int s = 0; s < ES_STAGES; s++)
-    es_text_append(text, "  %-10s %10.3f %10.3f %10.3f\n", es_stage_name((es_stage_t)s), low[s], sum[s] / ranks,
-                   high[s]);
+    es_text_append(text, "  %-10s %10.3f %10.3f %10.3f\n", es_stage_name((es_stage_t)s), seconds[s].least,
+                   seconds[s].mean, seconds[s].most);
 }
 
 static const char *outcome_of(es_code_t code) {
@@ -72,15 +106,11 @@ static const char *outcome_of(es_code_t code) {
 
 void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipeline_t *pipeline,
                        const es_status_t *status) {
-  double low[ES_STAGES], sum[ES_STAGES], high[ES_STAGES];
+  es_ranks_range_t seconds[ES_STAGES];
   int rank, ranks;
   ES_MPI(MPI_Comm_rank(pipeline->comm, &rank));
   ES_MPI(MPI_Comm_size(pipeline->comm, &ranks));
-  if (p->verbose) {
-    ES_MPI(MPI_Reduce(pipeline->stage_seconds, low, ES_STAGES, MPI_DOUBLE, MPI_MIN, 0, pipeline->comm));
-    ES_MPI(MPI_Reduce(pipeline->stage_seconds, sum, ES_STAGES, MPI_DOUBLE, MPI_SUM, 0, pipeline->comm));
-    ES_MPI(MPI_Reduce(pipeline->stage_seconds, high, ES_STAGES, MPI_DOUBLE, MPI_MAX, 0, pipeline->comm));
-  }
+  if (p->verbose) es_ranks_range(pipeline->comm, pipeline->stage_seconds, seconds, ES_STAGES);
   if (rank != 0 || p->mode == ES_PROGRESS_NONE) return;
   es_text_t line = {0};
   append_name(&line, p, point);
@@ -89,7 +119,7 @@ void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipel
   es_text_append(&line, ")");
   if (p->verbose && p->mode == ES_PROGRESS_LINES) {
     es_text_append(&line, "\n");
-    append_stages(&line, low, sum, high, ranks);
+    append_stages(&line, seconds, ranks);
     line.data[--line.length] = '\0'; /* put ends the line */
   }
   put(p, &line);

@@ -32,7 +32,7 @@ static const es_option_t options[] = {
     {"--accept-cpu-change", NULL, false, "go on from states that another kind of CPU wrote"},
     {"--progress", "lines|live", false, "whole lines (default), or one live line for a terminal"},
     {"--quiet", NULL, false, "only errors"},
-    {"--verbose", NULL, false, "also the time of each stage (min, mean, max over ranks)"},
+    {"--verbose", NULL, false, "also what ranks of a point tell each other, and the time of each stage"},
 };
 
 static const char usage[] = "eigenscope run JOB [options]";

@@ -3,7 +3,6 @@
 #include "eigenscope/memory.h"
 #include <assert.h>
 #include <cblas.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -254,14 +253,6 @@ void es_cov_merge(es_cov_t *into, const es_cov_t *from) {
   merge(into, from->n, from->moments);
 }
 
-static void allreduce(double *values, size_t n, MPI_Comm comm) {
-  const size_t most = (size_t)INT_MAX / 16;
-  for (size_t i = 0; i < n; i += most) {
-    const size_t count = n - i < most ? n - i : most;
-    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, values + i, (int)count, MPI_DOUBLE, MPI_SUM, comm));
-  }
-}
-
 void es_cov_reduce(es_cov_t *out, const es_cov_t *lanes, const es_group_t *group, double *buffer) {
   const size_t size = es_cov_moments_size(out->width);
   es_cov_reset(out);
@@ -279,7 +270,7 @@ void es_cov_reduce(es_cov_t *out, const es_cov_t *lanes, const es_group_t *group
     } else {
       memset(buffer, 0, (size + 1) * sizeof *buffer);
     }
-    allreduce(buffer, size + 1, group->comm);
+    es_group_allreduce_f64(group, buffer, size + 1);
     merge(out, (int64_t)buffer[size], buffer);
   }
 }

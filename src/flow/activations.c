@@ -143,6 +143,7 @@ static es_code_t create_scratch(stream_t *s, es_status_t *status) {
 static es_code_t open_stream(stream_t *s, es_status_t *status) {
   flow_t *f = s->flow;
   ES_TRY(es_group_create_any(&f->group, f->pipeline->comm, f->point->train.lanes, status));
+  f->group.traffic = &f->traffic;
   ES_TRY(inspect(s, status));
   if (choose_layers(s, status) == ES_OK && es_external_check_probes(&s->info, f->point, status) == ES_OK &&
       create_result(s, status) == ES_OK)
@@ -329,7 +330,7 @@ static es_code_t measure_epoch(stream_t *s, int32_t epoch, es_status_t *status) 
   r.stats[ES_EVAL].accuracy = NAN;
   r.saturation =
       es_result_mean_saturation(f->result, es_external_has(external, ES_EVAL) ? ES_EVAL : ES_TRAIN, epoch, 0);
-  if (flow_is_leader(f) && f->pipeline->report) f->pipeline->report(f->pipeline->report_context, &r);
+  flow_report(f, &r);
   return ES_OK;
 }
 

@@ -56,7 +56,7 @@ static es_code_t measure_epoch(flow_t *f, int32_t epoch, es_status_t *status) {
   ES_TRY(flow_probes(f, epoch, status));
   *es_result_f64(f->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
   r.saturation = es_result_mean_saturation(f->result, splits[ES_EVAL] ? ES_EVAL : ES_TRAIN, epoch, 0);
-  if (flow_is_leader(f) && f->pipeline->report) f->pipeline->report(f->pipeline->report_context, &r);
+  flow_report(f, &r);
   return ES_OK;
 }
 

@@ -21,6 +21,8 @@ typedef struct flow {
   const char *id;              /* borrowed */
   const es_dataset_t *dataset; /* borrowed */
   es_group_t group;
+  es_traffic_t traffic;          /* of this rank so far: of the group */
+  es_effort_t efforts[ES_WORKS]; /* of this rank in the epoch under way */
   es_samples_t samples[ES_SPLITS];
   es_graph_t *graph;
   es_trainer_t *trainer;
@@ -49,6 +51,17 @@ bool flow_is_trained(const flow_t *f);
 bool flow_is_last(const flow_t *f, int32_t epoch);
 /* Adds the time since `since` to a stage. Not collective. */
 void flow_charge(flow_t *f, es_stage_t stage, double since);
+
+/* effort.c: where an effort begins. */
+typedef struct flow_mark {
+  double clock;
+  es_traffic_t traffic;
+} flow_mark_t;
+flow_mark_t flow_mark(const flow_t *f);
+/* Adds what has been done since the mark to the efforts of the epoch. Not collective. */
+void flow_effort(flow_t *f, es_work_t work, const flow_mark_t *since, int64_t steps, int64_t images);
+/* Ends an epoch: the leader reports it, with the efforts of all ranks, which start anew. */
+void flow_report(flow_t *f, es_epoch_report_t *report);
 
 /* Tells the user, on the leader. Not collective. */
 void flow_warn(const flow_t *f, const char *message);

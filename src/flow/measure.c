@@ -25,7 +25,7 @@ static es_code_t create_batch(const flow_t *f, batch_t *b, es_status_t *status) 
   b->merged = es_allocate_zero((size_t)b->n, sizeof *b->merged);
   b->values = es_allocate_zero(total, sizeof *b->values);
   if (!b->problems || !b->merged || !b->values) es_fail(status, ES_SYSTEM, "pipeline", "out of memory");
-  return es_agree(f->group.comm, status);
+  return es_group_agree(&f->group, status);
 }
 
 static void destroy_batch(batch_t *b) {
@@ -106,17 +106,21 @@ static es_code_t solve(flow_t *f, es_split_t split, int32_t epoch, batch_t *b, e
 
 es_code_t flow_measure(flow_t *f, es_split_t split, int32_t epoch, const flow_rows_t *rows, int first, int n,
                        es_status_t *status) {
-  const double start = es_clock();
+  const flow_mark_t mark = flow_mark(f);
   batch_t b = {.first = first, .n = n};
   es_code_t code = create_batch(f, &b, status);
   if (code == ES_OK) {
     assign(f, &b, rows, flow_spaces_share(f, split, epoch));
     code = merge_layers(f, &b, rows, status);
-    flow_charge(f, ES_STAGE_REDUCE, start);
+    flow_charge(f, ES_STAGE_REDUCE, mark.clock);
   }
   if (code == ES_OK) code = solve(f, split, epoch, &b, status);
   destroy_batch(&b);
-  if (code != ES_OK || first + n < f->n_layers) return code;
-  flow_stability(f, split, epoch);
-  return flow_spaces_commit(f, split, epoch, status);
+  const bool whole = first + n == f->n_layers; /* else other layers of the split are to come */
+  if (code == ES_OK && whole) {
+    flow_stability(f, split, epoch);
+    code = flow_spaces_commit(f, split, epoch, status);
+  }
+  flow_effort(f, ES_WORK_MEASURE, &mark, whole, 0);
+  return code;
 }

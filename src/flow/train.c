@@ -89,6 +89,7 @@ static es_code_t exchange(void *context, es_status_t *status) {
 es_code_t flow_network_open(flow_t *f, es_status_t *status) {
   describe_network(f);
   ES_TRY(es_group_create(&f->group, f->pipeline->comm, f->point->train.lanes, status));
+  f->group.traffic = &f->traffic;
   open_locally(f, status);
   ES_TRY(es_agree(f->group.comm, status));
   const es_trainer_parts_t parts = {.point = f->point,
@@ -122,10 +123,10 @@ static bool is_measured(const flow_t *f, int32_t epoch) {
 }
 
 /* Passes over the network count capture and waiting apart. */
-static void charge_pass(flow_t *f, es_stage_t stage, double since, double wait_before, bool measured) {
-  const double wait = es_model_wait_seconds(es_trainer_model(f->trainer)) - wait_before;
+static void charge_pass(flow_t *f, es_stage_t stage, const flow_mark_t *since, bool measured) {
+  const double wait = f->traffic.seconds - since->traffic.seconds;
   const double capture = measured ? es_capture_seconds(f->capture) : 0.0;
-  flow_charge(f, stage, since + wait + capture);
+  flow_charge(f, stage, since->clock + wait + capture);
   f->pipeline->stage_seconds[ES_STAGE_CAPTURE] += capture;
   f->pipeline->stage_seconds[ES_STAGE_WAIT] += wait;
 }
@@ -172,21 +173,19 @@ es_code_t flow_split(flow_t *f, es_split_t split, int32_t epoch, es_epoch_stats_
   const bool measured = is_measured(f, epoch) && f->point->measure.splits[split];
   const es_observer_t *observer = measured ? es_capture_observer(f->capture) : NULL;
   if (measured) ES_TRY(es_capture_begin(f->capture, samples_of(f, split), status));
-  const double start = es_clock(), wait = es_model_wait_seconds(es_trainer_model(f->trainer));
+  const flow_mark_t mark = flow_mark(f);
   const bool trains = split == ES_TRAIN && flow_is_trained(f);
   const int32_t number = es_result_epoch(f->result, epoch);
   const es_code_t code = trains ? es_trainer_epoch(f->trainer, number, observer, stats, status)
                                 : es_trainer_evaluate(f->trainer, split, number, observer, stats, status);
-  charge_pass(f, trains ? ES_STAGE_TRAIN : ES_STAGE_EVALUATE, start, wait, measured);
+  charge_pass(f, trains ? ES_STAGE_TRAIN : ES_STAGE_EVALUATE, &mark, measured);
   if (code != ES_OK) return code;
+  const int64_t batch = f->point->train.batch;
+  flow_effort(f, trains ? ES_WORK_TRAIN : ES_WORK_EVALUATE, &mark, (stats->images + batch - 1) / batch, stats->images);
   store_stats(f, split, epoch, stats);
   store_recall(f, split, epoch);
   const flow_rows_t rows = {order_of, finish, f};
   return measured ? flow_measure(f, split, epoch, &rows, 0, f->n_layers, status) : ES_OK;
-}
-
-static void report(flow_t *f, const es_epoch_report_t *r) {
-  if (flow_is_leader(f) && f->pipeline->report) f->pipeline->report(f->pipeline->report_context, r);
 }
 
 static es_code_t run_epoch(flow_t *f, int32_t epoch, es_status_t *status) {
@@ -202,7 +201,7 @@ static es_code_t run_epoch(flow_t *f, int32_t epoch, es_status_t *status) {
   ES_TRY(flow_probes(f, epoch, status));
   *es_result_f64(f->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
   r.saturation = es_result_mean_saturation(f->result, f->point->measure.splits[ES_EVAL] ? ES_EVAL : ES_TRAIN, epoch, 0);
-  report(f, &r);
+  flow_report(f, &r);
   return ES_OK;
 }
 

@@ -1,7 +1,6 @@
 /* The driver: units in forward order, cut into segments at the batch norms, each slice depth-first through a segment.
  * Where values are kept, and which units add to a gradient that is there already, is the layout's (layout.h). */
 #include "eigenscope/model.h"
-#include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
 #include "kernels.h"
 #include "layout.h"
@@ -9,7 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { SUMS = 4 }; /* loss, correct, top5, signal */
+enum { SUMS = ES_LOSS_SUMS };
 
 struct es_model {
   const es_graph_t *graph; /* borrowed */
@@ -29,8 +28,7 @@ struct es_model {
   int slices_capacity;
   double *sums;        /* (lanes of this rank, SUMS) */
   float *unit_scratch; /* of the units of one segment, used again by the next */
-  double wait;
-  int *bad; /* es_model_first_nonfinite: smallest node seen to be not finite; else NULL */
+  int *bad;            /* es_model_first_nonfinite: smallest node seen to be not finite; else NULL */
 };
 
 /* A lane of `count` samples is cut into as few slices as fit ES_SLICE_MAX, as even as possible. */
@@ -146,7 +144,6 @@ static void lay_out_unit(es_model_t *m, int32_t k) {
                       .parameters = m->parameters,
                       .gradients = m->gradients,
                       .buffers = m->buffers,
-                      .wait = &m->wait,
                       .out = storage(m, s->out, k),
                       .out_gradient = storage(m, s->gradient, k)};
   for (int i = 0; i < 2; i++) {
@@ -272,9 +269,6 @@ float *es_model_gradients(es_model_t *m) {
 float *es_model_buffers(es_model_t *m) {
   return m->buffers;
 }
-double es_model_wait_seconds(const es_model_t *m) {
-  return m->wait;
-}
 
 void es_model_changed(es_model_t *m) {
   for (int u = 0; u < m->n_units; u++) {
@@ -340,9 +334,7 @@ void es_model_forward(es_model_t *m, const es_pass_t *pass, double signal, es_lo
       for (int i = 0; i < n_slices; i++) forward_slice(m, pass, &m->slices[i], m->segments[k], m->segments[k + 1]);
     }
   }
-  double start = es_clock();
   es_tree_sum_f64(&m->group, m->sums, SUMS);
-  m->wait += es_clock() - start;
   *out = (es_loss_t){m->sums[0], m->sums[1], m->sums[2], m->sums[3]};
 }
 
@@ -380,9 +372,7 @@ static void backward_segment(es_model_t *m, const es_pass_t *pass, int segment) 
 void es_model_backward(es_model_t *m, const es_pass_t *pass) {
   assert(m->training && pass->training);
   for (int k = m->n_segments - 1; k >= 0; k--) backward_segment(m, pass, k);
-  double start = es_clock();
   es_ranks_sum_f32(&m->group, m->gradients, m->scratch, (size_t)m->graph->parameter_count);
-  m->wait += es_clock() - start;
 }
 
 const char *es_model_first_nonfinite(es_model_t *m, const es_pass_t *pass) {

@@ -71,7 +71,6 @@ struct es_unit {
   es_storage_t out_gradient;               /* spoiled by backward */
   es_storage_t total[2];                   /* where the model adds in_gradient to, or NULL: it is all there is */
   float *parameters, *gradients, *buffers; /* the model's flat vectors, borrowed */
-  double *wait;                            /* seconds in reductions, the model's */
   void *state;                             /* owned by the class */
 };
 

@@ -110,7 +110,7 @@ static es_code_t collect(const es_layer_problem_t *layer, const es_group_t *grou
   if (group->rank == layer->owner) *made = es_allocate(es_triangle_size(layer->order), sizeof **made);
   if (group->rank == layer->owner && !*made)
     es_fail(status, ES_SYSTEM, "spectrum", "out of memory for a covariance of order %d on one rank", layer->order);
-  ES_TRY(es_agree(group->comm, status));
+  ES_TRY(es_group_agree(group, status));
   es_blocks_upper_to_triangle(layer->blocks, *made, layer->owner);
   return ES_OK;
 }
@@ -121,7 +121,7 @@ static es_code_t solve_together(es_layer_problem_t *layer, const es_spectrum_bac
   es_status_t first = {0};
   double *made;
   attempt(layer, backend, layer->blocks ? NULL : layer->triangle, group, &first);
-  if (es_agree(group->comm, &first) == ES_OK) return ES_OK;
+  if (es_group_agree(group, &first) == ES_OK) return ES_OK;
   if (first.code != ES_NUMERIC) {
     *status = first;
     return status->code;
@@ -133,7 +133,7 @@ static es_code_t solve_together(es_layer_problem_t *layer, const es_spectrum_bac
   es_free(made);
   layer->solver = es_spectrum_lapack_plain.solver;
   note_fallback(layer, &first);
-  if (es_agree(group->comm, &second) != ES_OK) *status = second;
+  if (es_group_agree(group, &second) != ES_OK) *status = second;
   return status->code;
 }
 
@@ -161,7 +161,7 @@ static es_code_t solve_wide(es_layer_problem_t *layer, const es_spectrum_backend
   ES_TRY(collect(layer, group, &made, status));
   if (group->rank == layer->owner) solve_alone(layer, backend, made, group, status);
   es_free(made);
-  return es_agree(group->comm, status);
+  return es_group_agree(group, status);
 }
 
 static es_code_t solve_all(es_layer_problem_t *layers, int n, const es_group_t *group, es_status_t *status) {
@@ -176,7 +176,7 @@ static es_code_t solve_all(es_layer_problem_t *layers, int n, const es_group_t *
     if (layers[i].skip || layers[i].blocks || backend->collective || layers[i].owner != group->rank) continue;
     solve_alone(&layers[i], backend, layers[i].triangle, group, status);
   }
-  return es_agree(group->comm, status);
+  return es_group_agree(group, status);
 }
 
 es_code_t es_spectrum_solve(es_layer_problem_t *layers, int n, const es_group_t *group, es_status_t *status) {
@@ -199,7 +199,7 @@ es_code_t es_spectrum_share_vectors(es_layer_problem_t *layer, const es_group_t 
   if (v->n == 0 || group->size == 1) return ES_OK;
   if (!v->rows) v->rows = es_allocate((size_t)v->n, (size_t)layer->order * sizeof *v->rows);
   if (!v->rows) es_fail(status, ES_SYSTEM, "spectrum", "out of memory for %d vectors of order %d", v->n, layer->order);
-  ES_TRY(es_agree(group->comm, status));
+  ES_TRY(es_group_agree(group, status));
   for (int32_t r = 0; r < v->n; r++) /* a row of any order stays far below INT_MAX bytes */
     ES_MPI(MPI_Bcast(v->rows + (size_t)r * (size_t)layer->order, layer->order, MPI_DOUBLE, layer->owner, group->comm));
   return ES_OK;

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import struct
@@ -95,6 +96,27 @@ def edit_metadata(path, **changes):
     for own in ("writer", "xxh3"):
         del metadata[own]
     write_safetensors(path, tensors, {**metadata, **changes})
+
+
+# ---- what --verbose says ----
+
+def efforts(text):
+    """Of each epoch in the order of the lines: columns by name, by kind of work."""
+    found = []
+    heading = None
+    for line in text.splitlines():
+        cells = re.split(r" {2,}", line.strip())
+        if re.fullmatch(r"on \d+ ranks?", cells[0]):
+            heading = cells[1:]
+            found.append({})
+        elif heading and line.startswith("  ") and cells[0] in ("train", "evaluate", "measure"):
+            # Work on no images has no images/s.
+            missing = len(heading) - len(cells) + 1
+            names = heading[:1] + heading[1 + missing:]
+            found[-1][cells[0]] = dict(zip(names, cells[1:]))
+        else:
+            heading = None
+    return found
 
 
 # ---- processes ----

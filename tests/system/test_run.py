@@ -4,6 +4,8 @@ import pty
 import re
 import subprocess
 
+import h5py
+
 import harness
 import results
 
@@ -157,6 +159,31 @@ class Words(results.Case):
             for least, mean, most in stages.values():
                 self.assertTrue(0 <= least <= mean <= most < 60)
             self.assertGreater(stages["train"][0], 0)
+
+    def test_verbose_efforts(self):
+        for ranks in (1, 2):
+            found = results.efforts(self.run_job("--verbose", "--ranks-per-point", ranks, ranks=ranks, output=f"e{ranks}",
+                                                 sets=["grid.seed=0"]).stdout)
+            self.assertEqual([list(epoch) for epoch in found], [["evaluate", "measure"]] + 3 * [["train", "evaluate", "measure"]])
+            for epoch in found[1:]:
+                self.assertEqual([int(epoch[work]["steps"]) for work in epoch], [5, 2, 2])
+                self.assertAlmostEqual(float(epoch["train"]["images/s"]) * float(epoch["train"]["ms/step"]) * 5 / 67, 1000,
+                                       delta=50)
+                if ranks == 1:
+                    self.assertEqual(list(epoch["train"]), ["steps", "images/s", "ms/step"])
+                    continue
+                # Two batch norms of convolutions (8 and 12 channels) and two of the head (12 and 6), forward and backward; the
+                # loss; all gradients.
+                with h5py.File(next(iter(self.points("e2").values()))) as file:
+                    parameters = int(file["layer_parameters"][()].sum()) + 2 * (8 + 12 + 12 + 6)
+                self.assertEqual([epoch["train"][name] for name in ("sums/step", "messages/step", "bytes/step")],
+                                 ["10", "10", str(4 * 8 * (8 + 12 + 12 + 6) + 32 + 4 * parameters)])
+                self.assertEqual([epoch["evaluate"][name] for name in ("sums/step", "messages/step", "bytes/step")],
+                                 ["1", "1", "32"])
+                for work in epoch.values():
+                    least, most = (float(share) for share in work["in sums"].rstrip("%").split("-"))
+                    self.assertTrue(0 <= least <= most <= 100, work)
+                self.assertGreater(float(epoch["train"]["in sums"].rstrip("%").split("-")[1]), 0)
 
     def check_live(self, text):
         self.assertTrue(text.endswith("\n"))

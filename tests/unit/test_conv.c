@@ -15,7 +15,6 @@ typedef struct layer {
   es_group_t group;
   es_unit_t unit;
   float *x, *y, *dx, *dy, *parameters, *gradients, *scratch;
-  double wait;
 } layer_t;
 
 static float *numbers(size_t n, uint64_t stream) {
@@ -62,8 +61,7 @@ static void layer_open(layer_t *l, int side, int in, int out, int count) {
                         .in_gradient = {storage(l->dx, from)},
                         .out_gradient = storage(l->dy, to),
                         .parameters = l->parameters,
-                        .gradients = l->gradients,
-                        .wait = &l->wait};
+                        .gradients = l->gradients};
   es_status_t status = {0};
   assert_int_equal(es_unit_conv.create(&l->unit, 1u << ES_SLICE_MAX | 1u << count, &status), ES_OK);
   l->scratch = es_allocate(es_unit_conv.scratch_floats(&l->unit), sizeof *l->scratch);
