@@ -20,10 +20,13 @@
 #   --beside                        although another array for the same folder is queued (for other points)
 #
 # Points are shared out by estimated cost, once, and written to <output>/slurm/tasks-*; logs go to the same folder.
-# EIGENSCOPE names the program, if it is not build/eigenscope of this source tree.
+# EIGENSCOPE names the program, if it is neither build/eigenscope of this source tree nor the one that these scripts were
+# installed with.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-program=${EIGENSCOPE:-$here/../build/eigenscope}
+program=$here/../build/eigenscope
+[[ -x $program ]] || ! bin=$(cd "$here/../../../bin" 2>/dev/null && pwd) || [[ ! -x $bin/eigenscope ]] || program=$bin/eigenscope
+program=${EIGENSCOPE:-$program}
 
 die() {
   echo "slurm/submit.sh: $*" >&2

@@ -28,6 +28,13 @@ static const command_t commands[] = {
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
+static const char about[] =
+    "eigenscope measures how the eigenspaces of neural network layers evolve during training: a job file describes a\n"
+    "grid of networks, data and seeds; each point of it is trained, measured every epoch, and becomes one HDF5 file.\n";
+
+static const char *const exit_codes[] = {"complete", "the command or the job is wrong", "some points failed",
+                                         "unfinished (run again to go on)", "a bug or a failure of MPI"};
+
 static void print_command(const command_t *c) {
   char line[64];
   snprintf(line, sizeof line, "%s %s", c->name, c->arguments);
@@ -35,21 +42,30 @@ static void print_command(const command_t *c) {
 }
 
 static int print_help(void) {
-  printf(
-      "eigenscope measures how the eigenspaces of neural network layers evolve during training: a job file describes "
-      "a\n"
-      "grid of networks, data and seeds; each point of it is trained, measured every epoch, and becomes one HDF5 "
-      "file.\n"
-      "\nusage: eigenscope COMMAND [arguments]     eigenscope COMMAND --help     eigenscope --version [--verbose]\n\n");
+  printf("%s\nusage: eigenscope COMMAND [arguments]     eigenscope COMMAND --help     eigenscope --version "
+         "[--verbose]\n\n",
+         about);
   for (int i = 0; i < N_COMMANDS; i++) print_command(&commands[i]);
   printf("\nA first look:\n"
          "  eigenscope plan jobs/quickstart.yaml\n"
          "  mpirun -n 2 eigenscope run jobs/quickstart.yaml\n"
          "  eigenscope status jobs/quickstart.yaml\n"
          "Every key of a job file stands in jobs/reference.yaml with its default and range.\n"
-         "\nexit codes: 0 complete, 1 the command or the job is wrong, 2 some points failed, 3 unfinished (run again "
-         "to go\n"
-         "on), 4 a bug or a failure of MPI\n");
+         "\nexit codes:\n");
+  for (int i = 0; i <= ES_EXIT_BUG; i++) printf("  %d  %s\n", i, exit_codes[i]);
+  return ES_EXIT_OK;
+}
+
+/* The same for programs, fields separated by tabs: what packaging/ makes manual page and completion of. */
+static int print_records(void) {
+  for (const char *line = about, *end; *line != '\0'; line = end + 1) {
+    end = strchr(line, '\n');
+    printf("about\t%.*s\n", (int)(end - line), line);
+  }
+  for (int i = 0; i < N_COMMANDS; i++)
+    printf("command\t%s\t%s\t%s\n", commands[i].name, commands[i].arguments, commands[i].help);
+  for (int i = 0; i <= ES_EXIT_BUG; i++) printf("exit\t%d\t%s\n", i, exit_codes[i]);
+  es_cli_help_records();
   return ES_EXIT_OK;
 }
 
@@ -70,6 +86,9 @@ static int dispatch(int argc, char **argv) {
     return ES_EXIT_USAGE;
   }
   if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) return print_help();
+  if (strcmp(argv[1], "--help=records") == 0) return print_records();
+  /* Before MPI starts: login nodes forbid it. */
+  if (es_cli_asks_help(argc - 2, argv + 2) && es_cli_help(argv[1], argc - 2, argv + 2)) return ES_EXIT_OK;
   if (strcmp(argv[1], "--version") == 0) return es_cli_version(argc - 2, argv + 2);
   for (int i = 0; i < N_COMMANDS; i++) {
     if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 2, argv + 2);

@@ -21,14 +21,22 @@ typedef struct es_option {
   const char *help;  /**< one line */
 } es_option_t;
 
+/** What --help says of a command; manual page and completion are made of the same (src/cli/help.c). */
+typedef struct es_page {
+  const char *name;  /**< "run", or "data pack" for a part of a command */
+  const char *usage; /**< synopses, a line each, then an empty line and what it does, if there is more to say */
+  const es_option_t *options; /**< n_options */
+  int n_options;
+} es_page_t;
+
 typedef struct es_arguments es_arguments_t;
 
-/** Parses argv (the arguments after the command's name) against `options`; positional arguments between `least` and
- * `most`. "--name=value" and "--name value"; "--" ends the options. Unknown options name the nearest known one.
- * ES_INPUT. The first line of `usage` is the synopsis that errors show. --help or -h: ES_STOPPED, then es_cli_report
- * prints `usage` and the options. *out borrows argv and options. */
-es_code_t es_arguments_parse(es_arguments_t **out, int argc, char **argv, const char *usage, const es_option_t *options,
-                             int n_options, int least, int most, es_status_t *status);
+/** Parses argv (the arguments after the command's name) against the options of its page; positional arguments between
+ * `least` and `most`. "--name=value" and "--name value"; "--" ends the options. Unknown options name the nearest known
+ * one. ES_INPUT; errors show the first synopsis. *out borrows argv and the page. --help never comes here: src/main.c
+ * answers it before MPI starts. */
+es_code_t es_arguments_parse(es_arguments_t **out, int argc, char **argv, const es_page_t *page, int least, int most,
+                             es_status_t *status);
 void es_arguments_destroy(es_arguments_t *arguments);
 const char *es_arguments_positional(const es_arguments_t *arguments, int index);
 /** Value of an option (its last occurrence; "" for a switch), or NULL when it was not given. Borrowed. */
@@ -92,10 +100,9 @@ int32_t es_plan_lanes(const es_plan_t *plan);
  * where the files are (what `run` ends with). */
 void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out);
 
-/** Prints "eigenscope: <message>" to stderr (or, for --help, the usage to stdout) and returns es_cli_exit_code. */
+/** Prints "eigenscope: <message>" to stderr and returns es_cli_exit_code. */
 int es_cli_report(const es_status_t *status);
-/** The exit code of the contract for a status: OK 0 (also ES_STOPPED by --help), input 1, system, numeric and diverged
- * 2, bug 4. */
+/** The exit code of the contract for a status: OK 0, input 1, system, numeric and diverged 2, stopped 3, bug 4. */
 int es_cli_exit_code(const es_status_t *status);
 
 /** Provenance: version, revision, compiler, build, mpi, hdf5, blas, onednn (both with the instruction set), host.
@@ -104,6 +111,18 @@ int es_cli_provenance(const es_provenance_t **out);
 
 /** Libraries and instruction set that decide bits: "oneDNN 2.6.3, avx2; OpenBLAS 0.3.21, Zen". Static storage. */
 const char *es_cli_engine(void);
+
+/** Whether the arguments after a command's name ask for help: --help or -h before "--". */
+bool es_cli_asks_help(int argc, char **argv);
+/** Prints the page of a command, or of the part of it that argv names, or the synopses of all its parts. Only on the
+ * rank that the launcher says is the first. False when there is no such command. */
+bool es_cli_help(const char *command, int argc, char **argv);
+/** Prints all pages for programs, one fact a line, fields separated by tabs: "page NAME", then "usage SYNOPSIS", "text
+ * LINE" (empty between paragraphs) and "option NAME VALUE HELP". */
+void es_cli_help_records(void);
+
+/** Rank as mpirun or srun says, before MPI_Init or without it; -1 when neither started this process. */
+int es_cli_launched_rank(void);
 
 int es_cli_plan(int argc, char **argv);
 int es_cli_run(int argc, char **argv); /* the only command here that calls MPI_Init, besides doctor */

@@ -5,30 +5,14 @@
 #include <string.h>
 
 static const char STAGE[] = "arguments";
-static const char HELP[] = "help"; /* stage of the ES_STOPPED that --help ends in */
 
 struct es_arguments {
-  const es_option_t *options; /* borrowed */
-  int n_options, n_positional, capacity;
+  const es_page_t *page; /* borrowed */
+  int n_positional, capacity;
   const char **positional; /* capacity */
-  const char **values;     /* n_options × capacity; what each option was given, in order */
-  int *counts;             /* n_options */
+  const char **values;     /* options × capacity; what each option was given, in order */
+  int *counts;             /* options */
 };
-
-/* The usage of the command that was asked for help, kept until es_cli_report prints it: it is longer than a message. */
-static char help_text[8192];
-
-static void keep_help(const char *usage, const es_option_t *options, int n_options) {
-  size_t length = (size_t)snprintf(help_text, sizeof help_text, "%s\n", usage);
-  if (n_options > 0) length += (size_t)snprintf(help_text + length, sizeof help_text - length, "\noptions:\n");
-  for (int i = 0; i < n_options && length < sizeof help_text; i++) {
-    char name[64];
-    snprintf(name, sizeof name, "%s%s%s", options[i].name, options[i].value != NULL ? " " : "",
-             options[i].value != NULL ? options[i].value : "");
-    length += (size_t)snprintf(help_text + length, sizeof help_text - length, "  %-24s %s%s\n", name, options[i].help,
-                               options[i].repeatable ? " (may be repeated)" : "");
-  }
-}
 
 /* "eigenscope run JOB [options]": the first line of the usage. */
 static const char *synopsis(const char *usage, char out[256]) {
@@ -36,29 +20,28 @@ static const char *synopsis(const char *usage, char out[256]) {
   return out;
 }
 
-static es_code_t refuse_unknown(const es_option_t *options, int n_options, const char *name, const char *usage,
-                                es_status_t *status) {
+static es_code_t refuse_unknown(const es_page_t *page, const char *name, es_status_t *status) {
   const char *known[64];
   char line[256];
-  int n = n_options < 64 ? n_options : 64;
-  for (int i = 0; i < n; i++) known[i] = options[i].name;
+  int n = page->n_options < 64 ? page->n_options : 64;
+  for (int i = 0; i < n; i++) known[i] = page->options[i].name;
   const char *nearest = es_text_nearest(name, known, n);
   if (nearest != NULL)
     return es_fail(status, ES_INPUT, STAGE, "unknown option %.100s; did you mean %s?", name, nearest);
   return es_fail(status, ES_INPUT, STAGE, "unknown option %.100s; usage: %s (--help lists the options)", name,
-                 synopsis(usage, line));
+                 synopsis(page->usage, line));
 }
 
 /* One option at argv[*i], with its value behind '=' or in the next argument. */
-static es_code_t read_option(es_arguments_t *a, int argc, char **argv, int *i, const char *usage, es_status_t *status) {
+static es_code_t read_option(es_arguments_t *a, int argc, char **argv, int *i, es_status_t *status) {
   const char *argument = argv[*i], *equals = strchr(argument, '=');
   const size_t length = equals != NULL ? (size_t)(equals - argument) : strlen(argument);
   char name[128];
   snprintf(name, sizeof name, "%.*s", (int)(length < sizeof name ? length : sizeof name - 1), argument);
   int option = 0;
-  while (option < a->n_options && strcmp(a->options[option].name, name) != 0) option++;
-  if (option == a->n_options) return refuse_unknown(a->options, a->n_options, name, usage, status);
-  const es_option_t *o = &a->options[option];
+  while (option < a->page->n_options && strcmp(a->page->options[option].name, name) != 0) option++;
+  if (option == a->page->n_options) return refuse_unknown(a->page, name, status);
+  const es_option_t *o = &a->page->options[option];
   const char *value = "";
   if (o->value == NULL && equals != NULL)
     return es_fail(status, ES_INPUT, STAGE, "%s takes no value; write %s alone", o->name, o->name);
@@ -72,16 +55,13 @@ static es_code_t read_option(es_arguments_t *a, int argc, char **argv, int *i, c
   return ES_OK;
 }
 
-static es_code_t read_all(es_arguments_t *a, int argc, char **argv, const char *usage, es_status_t *status) {
+static es_code_t read_all(es_arguments_t *a, int argc, char **argv, es_status_t *status) {
   bool only_positional = false;
   for (int i = 0; i < argc; i++) {
     if (!only_positional && strcmp(argv[i], "--") == 0) {
       only_positional = true;
-    } else if (!only_positional && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
-      keep_help(usage, a->options, a->n_options);
-      return es_fail(status, ES_STOPPED, HELP, "asked for help");
     } else if (!only_positional && argv[i][0] == '-' && argv[i][1] != '\0') {
-      ES_TRY(read_option(a, argc, argv, &i, usage, status));
+      ES_TRY(read_option(a, argc, argv, &i, status));
     } else {
       a->positional[a->n_positional++] = argv[i];
     }
@@ -89,27 +69,26 @@ static es_code_t read_all(es_arguments_t *a, int argc, char **argv, const char *
   return ES_OK;
 }
 
-es_code_t es_arguments_parse(es_arguments_t **out, int argc, char **argv, const char *usage, const es_option_t *options,
-                             int n_options, int least, int most, es_status_t *status) {
+es_code_t es_arguments_parse(es_arguments_t **out, int argc, char **argv, const es_page_t *page, int least, int most,
+                             es_status_t *status) {
   *out = NULL;
   es_arguments_t *a = es_allocate_zero(1, sizeof *a);
   if (a == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for the arguments");
-  a->options = options;
-  a->n_options = n_options;
+  a->page = page;
   a->capacity = argc + 1;
   a->positional = es_allocate_zero((size_t)a->capacity, sizeof *a->positional);
-  a->values = es_allocate_zero((size_t)a->capacity * (size_t)n_options, sizeof *a->values);
-  a->counts = es_allocate_zero((size_t)n_options, sizeof *a->counts);
+  a->values = es_allocate_zero((size_t)a->capacity * (size_t)page->n_options, sizeof *a->values);
+  a->counts = es_allocate_zero((size_t)page->n_options, sizeof *a->counts);
   es_code_t code = ES_OK;
   char line[256];
   if (a->positional == NULL || a->values == NULL || a->counts == NULL)
     code = es_fail(status, ES_SYSTEM, STAGE, "out of memory for the arguments");
-  if (code == ES_OK) code = read_all(a, argc, argv, usage, status);
+  if (code == ES_OK) code = read_all(a, argc, argv, status);
   if (code == ES_OK && a->n_positional < least)
-    code = es_fail(status, ES_INPUT, STAGE, "an argument is missing; usage: %s", synopsis(usage, line));
+    code = es_fail(status, ES_INPUT, STAGE, "an argument is missing; usage: %s", synopsis(page->usage, line));
   if (code == ES_OK && a->n_positional > most)
     code = es_fail(status, ES_INPUT, STAGE, "one argument too many, %.100s; usage: %s", a->positional[most],
-                   synopsis(usage, line));
+                   synopsis(page->usage, line));
   if (code != ES_OK) {
     es_arguments_destroy(a);
     return code;
@@ -131,8 +110,8 @@ const char *es_arguments_positional(const es_arguments_t *arguments, int index) 
 }
 
 int es_arguments_all(const es_arguments_t *arguments, const char *name, const char *const **values) {
-  for (int i = 0; i < arguments->n_options; i++) {
-    if (strcmp(arguments->options[i].name, name) != 0) continue;
+  for (int i = 0; i < arguments->page->n_options; i++) {
+    if (strcmp(arguments->page->options[i].name, name) != 0) continue;
     *values = &arguments->values[(size_t)i * (size_t)arguments->capacity];
     return arguments->counts[i];
   }
@@ -146,16 +125,12 @@ const char *es_arguments_option(const es_arguments_t *arguments, const char *nam
   return n > 0 ? values[n - 1] : NULL;
 }
 
-static bool is_help(const es_status_t *status) {
-  return status->code == ES_STOPPED && strcmp(status->stage, HELP) == 0;
-}
-
 int es_cli_exit_code(const es_status_t *status) {
   switch (status->code) {
   case ES_OK:
     return ES_EXIT_OK;
   case ES_STOPPED:
-    return is_help(status) ? ES_EXIT_OK : ES_EXIT_UNFINISHED;
+    return ES_EXIT_UNFINISHED;
   case ES_INPUT:
     return ES_EXIT_USAGE;
   case ES_DIVERGED:
@@ -169,19 +144,15 @@ int es_cli_exit_code(const es_status_t *status) {
 }
 
 int es_cli_report(const es_status_t *status) {
-  if (is_help(status))
-    fputs(help_text, stdout);
-  else if (status->code != ES_OK)
-    fprintf(stderr, "eigenscope: %s\n", status->message);
+  if (status->code != ES_OK) fprintf(stderr, "eigenscope: %s\n", status->message);
   return es_cli_exit_code(status);
 }
 
-int es_cli_command(int argc, char **argv, const char *usage, const es_option_t *options, int n_options, int least,
-                   int most, es_code_t (*run)(const es_arguments_t *, es_status_t *)) {
+int es_cli_command(int argc, char **argv, const es_page_t *page, int least, int most,
+                   es_code_t (*run)(const es_arguments_t *, es_status_t *)) {
   es_arguments_t *arguments = NULL;
   es_status_t status = {0};
-  if (es_arguments_parse(&arguments, argc, argv, usage, options, n_options, least, most, &status) == ES_OK)
-    run(arguments, &status);
+  if (es_arguments_parse(&arguments, argc, argv, page, least, most, &status) == ES_OK) run(arguments, &status);
   es_arguments_destroy(arguments);
   /* No point is run here: whatever went wrong, the command could not be done. */
   if (status.code == ES_SYSTEM) status.code = ES_INPUT;

@@ -44,7 +44,7 @@ es_code_t es_bench_numbers(const es_arguments_t *arguments, const char *name, co
   return out->n > 0 ? ES_OK : es_fail(status, ES_INPUT, "bench", "%s: is empty", name);
 }
 
-int es_bench_main(const es_bench_t *bench, int argc, char **argv) {
+int es_bench_main(const es_page_t *page, es_bench_work_t *work, int argc, char **argv) {
   es_arguments_t *arguments = NULL;
   es_status_t status = {0};
   int rank;
@@ -52,9 +52,7 @@ int es_bench_main(const es_bench_t *bench, int argc, char **argv) {
   es_spectrum_single_thread();
   ES_MPI(MPI_Init(NULL, NULL));
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  if (es_arguments_parse(&arguments, argc, argv, bench->usage, bench->options, bench->n_options, 0, 0, &status) ==
-      ES_OK)
-    bench->work(arguments, &status);
+  if (es_arguments_parse(&arguments, argc, argv, page, 0, 0, &status) == ES_OK) work(arguments, &status);
   es_arguments_destroy(arguments);
   const int result = status.code == ES_OK ? ES_EXIT_OK : rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
   ES_MPI(MPI_Finalize());

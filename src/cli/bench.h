@@ -2,7 +2,7 @@
 #ifndef ES_CLI_BENCH_H
 #define ES_CLI_BENCH_H
 
-#include "eigenscope/cli.h"
+#include "parts.h"
 
 enum { ES_BENCH_REPEATS_MOST = 64, ES_BENCH_NUMBERS_MOST = 16 };
 
@@ -22,14 +22,8 @@ es_code_t es_bench_numbers(const es_arguments_t *arguments, const char *name, co
 
 /* What a benchmark does on every rank, between MPI_Init and MPI_Finalize. A failure is the same on all ranks. */
 typedef es_code_t es_bench_work_t(const es_arguments_t *arguments, es_status_t *status);
-typedef struct es_bench {
-  const char *usage;
-  const es_option_t *options;
-  int n_options;
-  es_bench_work_t *work;
-} es_bench_t;
 /* Reads the arguments, does the work with one thread on each rank, and returns the exit code. */
-int es_bench_main(const es_bench_t *bench, int argc, char **argv);
+int es_bench_main(const es_page_t *page, es_bench_work_t *work, int argc, char **argv);
 
 int es_cli_bench_train(int argc, char **argv);
 int es_cli_bench_covariance(int argc, char **argv);

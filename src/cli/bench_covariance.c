@@ -23,6 +23,7 @@ static const es_option_t options[] = {
     {"--repeats", "R", false, "measurements of each width, medians are printed (default 7)"},
     {"--f64", NULL, false, "double rows"},
 };
+const es_page_t es_page_bench_covariance = {"bench covariance", usage, options, sizeof options / sizeof *options};
 
 enum { SLICE = 256, SPREAD_BLOCK = 64, WAYS = 4 };
 typedef enum way { STRAIGHT, SLICES, SPREAD, PLAIN } way_t;
@@ -185,6 +186,5 @@ static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
 }
 
 int es_cli_bench_covariance(int argc, char **argv) {
-  static const es_bench_t bench = {usage, options, sizeof options / sizeof *options, work};
-  return es_bench_main(&bench, argc, argv);
+  return es_bench_main(&es_page_bench_covariance, work, argc, argv);
 }

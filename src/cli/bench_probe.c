@@ -24,6 +24,7 @@ static const es_option_t options[] = {
     {"--steps", "LIST", false, "steps at most (default 1000)"},
     {"--repeats", "N", false, "fits, medians are printed (default 3)"},
 };
+const es_page_t es_page_bench_probe = {"bench probe", usage, options, sizeof options / sizeof *options};
 
 enum { LANES = 8 };
 
@@ -171,6 +172,5 @@ static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
 }
 
 int es_cli_bench_probe(int argc, char **argv) {
-  static const es_bench_t bench = {usage, options, sizeof options / sizeof *options, work};
-  return es_bench_main(&bench, argc, argv);
+  return es_bench_main(&es_page_bench_probe, work, argc, argv);
 }

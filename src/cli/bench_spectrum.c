@@ -22,6 +22,7 @@ static const es_option_t options[] = {
     {"--who", "LIST", false, "only these of alone,each,together"},
     {"--vectors", NULL, false, "also with all eigenvectors"},
 };
+const es_page_t es_page_bench_spectrum = {"bench spectrum", usage, options, sizeof options / sizeof *options};
 
 /* Who takes part in one solve. */
 typedef enum way { ALONE, EACH, TOGETHER, WAYS } way_t;
@@ -159,6 +160,5 @@ static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
 }
 
 int es_cli_bench_spectrum(int argc, char **argv) {
-  static const es_bench_t bench = {usage, options, sizeof options / sizeof *options, work};
-  return es_bench_main(&bench, argc, argv);
+  return es_bench_main(&es_page_bench_spectrum, work, argc, argv);
 }

@@ -12,6 +12,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+static const char usage[] =
+    "[mpirun -n P] eigenscope bench train [options]\n\n"
+    "Images per second of training with everything that belongs to it, bare and measured every epoch, in turns; each\n"
+    "rank trains one network on images made here.";
+
 static const es_option_t options[] = {
     {"--model", "NAME", false, "built-in network (default vgg16)"},
     {"--widths", "LIST", false, "width multipliers (default 1/16,1/8,1/4)"},
@@ -19,6 +24,7 @@ static const es_option_t options[] = {
     {"--pairs", "P", false, "pairs of a bare and a measured epoch, medians are printed (default 3)"},
     {"--batch", "B", false, "images in a batch (default 128)"},
 };
+const es_page_t es_page_bench_train = {"bench train", usage, options, sizeof options / sizeof *options};
 
 /* Times epochs from one report to the next; odd epochs are bare, even ones measured (measure.every = 2). */
 typedef struct stopwatch {
@@ -73,12 +79,12 @@ static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status)
     for (int kind = 0; kind < 2; kind++)
       rate[kind] = (double)b->samples / es_bench_median(watch.seconds[kind], watch.n[kind]);
     ES_MPI(MPI_Allreduce(MPI_IN_PLACE, rate, 2, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD));
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
+    struct rusage resources;
+    getrusage(RUSAGE_SELF, &resources);
     if (b->rank == 0)
       printf("%8s %12lld %10.2f %12.0f %12.0f %10.1f %% %12.1f %10.0f\n", width, (long long)graph->parameter_count,
              (double)graph->macs * 1e-6, rate[0], rate[1], 100.0 * (rate[0] / rate[1] - 1.0),
-             6e-9 * (double)graph->macs * rate[0], (double)usage.ru_maxrss / 1024.0);
+             6e-9 * (double)graph->macs * rate[0], (double)resources.ru_maxrss / 1024.0);
   }
   es_graph_destroy(graph);
   return code;
@@ -154,7 +160,5 @@ static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
 }
 
 int es_cli_bench_train(int argc, char **argv) {
-  static const es_bench_t bench = {"[mpirun -n P] eigenscope bench train [options]", options,
-                                   sizeof options / sizeof *options, work};
-  return es_bench_main(&bench, argc, argv);
+  return es_bench_main(&es_page_bench_train, work, argc, argv);
 }

@@ -11,6 +11,8 @@ static const char info_usage[] =
 static const es_option_t info_options[] = {
     {"--format", "table|json", false, "how to print it (default: table)"},
 };
+const es_page_t es_page_checkpoint_info = {"checkpoint info", info_usage, info_options,
+                                           sizeof info_options / sizeof *info_options};
 
 /* "64 x 3 x 3 x 3", or with another separator. */
 static void append_shape(const es_tensor_view_t *tensor, const char *separator, es_text_t *out) {
@@ -111,16 +113,9 @@ static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
 
 int es_cli_checkpoint(int argc, char **argv) {
   const char *which = argc > 0 ? argv[0] : "";
-  if (strcmp(which, "info") == 0)
-    return es_cli_command(argc - 1, argv + 1, info_usage, info_options, sizeof info_options / sizeof *info_options, 1,
-                          1, info);
+  if (strcmp(which, "info") == 0) return es_cli_command(argc - 1, argv + 1, &es_page_checkpoint_info, 1, 1, info);
   if (strcmp(which, "export") == 0) return es_checkpoint_export(argc - 1, argv + 1);
   if (strcmp(which, "import") == 0) return es_checkpoint_import(argc - 1, argv + 1);
-  if (strcmp(which, "--help") == 0 || strcmp(which, "-h") == 0) {
-    printf("%s\n\n%s\n\n%s\n\nEach of them lists its options with --help.\n", info_usage, es_checkpoint_export_usage,
-           es_checkpoint_import_usage);
-    return ES_EXIT_OK;
-  }
   fprintf(stderr, "eigenscope: usage: eigenscope checkpoint info|export|import ...; eigenscope checkpoint --help\n");
   return ES_EXIT_USAGE;
 }

@@ -10,7 +10,7 @@
 
 static const char STAGE[] = "checkpoint";
 
-const char es_checkpoint_export_usage[] =
+static const char usage[] =
     "eigenscope checkpoint export JOB|ID --to FILE.safetensors [--epochs all|0,1,5] [--output DIR] [--points LIST]\n\n"
     "Writes what the points of a job (or the one whose result has that id, in --output) ended with, or other epochs "
     "if\n"
@@ -23,6 +23,7 @@ static const es_option_t options[] = {
     {"--points", "LIST", false, "only these points, as 0-3,7"},
     {"--set", "KEY=VALUE", true, "as it was given to run"},
 };
+const es_page_t es_page_checkpoint_export = {"checkpoint export", usage, options, sizeof options / sizeof *options};
 
 /* One file to write. */
 typedef struct item {
@@ -220,6 +221,5 @@ static es_code_t export(const es_arguments_t *arguments, es_status_t *status) {
 }
 
 int es_checkpoint_export(int argc, char **argv) {
-  return es_cli_command(argc, argv, es_checkpoint_export_usage, options, sizeof options / sizeof *options, 1, 1,
-                        export);
+  return es_cli_command(argc, argv, &es_page_checkpoint_export, 1, 1, export);
 }

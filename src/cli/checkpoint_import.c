@@ -9,7 +9,7 @@
 
 static const char STAGE[] = "checkpoint";
 
-const char es_checkpoint_import_usage[] =
+static const char usage[] =
     "eigenscope checkpoint import FILE.safetensors [JOB] [--to FILE.safetensors] [--strip PREFIX] [--points LIST]\n\n"
     "Tells which points of a job (without one: which network of this program) the weights in a file fit, or "
     "everything\n"
@@ -21,6 +21,7 @@ static const es_option_t options[] = {
     {"--points", "LIST", false, "only these points of the job, as 0-3,7"},
     {"--set", "KEY=VALUE", true, "override a key of the job file, as grid.model=resnet18"},
 };
+const es_page_t es_page_checkpoint_import = {"checkpoint import", usage, options, sizeof options / sizeof *options};
 
 /* The tensors under their plain names, reals as floats. */
 typedef struct plain {
@@ -161,6 +162,5 @@ static es_code_t import(const es_arguments_t *arguments, es_status_t *status) {
 }
 
 int es_checkpoint_import(int argc, char **argv) {
-  return es_cli_command(argc, argv, es_checkpoint_import_usage, options, sizeof options / sizeof *options, 1, 2,
-                        import);
+  return es_cli_command(argc, argv, &es_page_checkpoint_import, 1, 2, import);
 }

@@ -285,11 +285,12 @@ static const char info_usage[] =
     "what\n"
     "is there.";
 static const es_option_t info_options[] = {
-    {"--format", "FORMAT", false, "idx, cifar10, cifar100 (PATH is a folder) or hdf5 (a file)"},
+    {"--format", "idx|cifar10|cifar100|hdf5", false, "what PATH is: a folder, for hdf5 a file (default: guessed)"},
     {"--labels", "fine|coarse", false, "which labels of cifar100 (default: fine)"},
     {"--set", "KEY=VALUE", true, "override a key of the job file, as datasets.mnist.path=/data"},
     {"--json", NULL, false, "as JSON, with counts of every class"},
 };
+const es_page_t es_page_data_info = {"data info", info_usage, info_options, sizeof info_options / sizeof *info_options};
 static const char synth_usage[] =
     "eigenscope data synth --to FILE.h5 [options]\n\n"
     "Writes the images of `format: synthetic` as an HDF5 file that `format: hdf5` and other programs read: "
@@ -305,21 +306,14 @@ static const es_option_t synth_options[] = {
     {"--eval", "N", false, "evaluation images (default: 500)"},
     {"--seed", "N", false, "another one makes other images (default: 0)"},
 };
+const es_page_t es_page_data_synth = {"data synth", synth_usage, synth_options,
+                                      sizeof synth_options / sizeof *synth_options};
 
 int es_cli_data(int argc, char **argv) {
   const char *which = argc > 0 ? argv[0] : "";
   if (strcmp(which, "pack") == 0) return es_cli_data_pack(argc - 1, argv + 1);
-  if (strcmp(which, "info") == 0)
-    return es_cli_command(argc - 1, argv + 1, info_usage, info_options, sizeof info_options / sizeof *info_options, 1,
-                          1, info);
-  if (strcmp(which, "synth") == 0)
-    return es_cli_command(argc - 1, argv + 1, synth_usage, synth_options, sizeof synth_options / sizeof *synth_options,
-                          0, 0, synth);
-  if (strcmp(which, "--help") == 0 || strcmp(which, "-h") == 0) {
-    printf("%s\n\n%s\n\n%s\n\nEach of them lists its options with --help.\n", info_usage, es_cli_data_pack_usage,
-           synth_usage);
-    return ES_EXIT_OK;
-  }
+  if (strcmp(which, "info") == 0) return es_cli_command(argc - 1, argv + 1, &es_page_data_info, 1, 1, info);
+  if (strcmp(which, "synth") == 0) return es_cli_command(argc - 1, argv + 1, &es_page_data_synth, 0, 0, synth);
   es_status_t status = {0};
   es_fail(&status, ES_INPUT, "data", "data: which one? eigenscope data info | pack | synth");
   return es_cli_report(&status);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char es_cli_data_pack_usage[] =
+static const char usage[] =
     "eigenscope data pack FOLDER --to FILE.h5 [options]\n\n"
     "Packs FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg (.jpeg and .png, too; eval, valid, validation or test "
     "for\n"
@@ -26,6 +26,7 @@ static const es_option_t options[] = {
     {"--channels", "1|3", false, "grey or colour (default: 3)"},
     {"--skip-broken", NULL, false, "leave out images that cannot be used, instead of stopping"},
 };
+const es_page_t es_page_data_pack = {"data pack", usage, options, sizeof options / sizeof *options};
 
 static es_code_t read_number(const es_arguments_t *arguments, const char *name, int64_t most, int32_t *out,
                              es_status_t *status) {
@@ -90,27 +91,17 @@ static es_code_t pack(const es_arguments_t *arguments, MPI_Comm comm, int rank, 
   return ES_OK;
 }
 
-/* Whether mpirun or srun started this process: Open MPI, PMIx and PMI say so. */
-static bool is_launched(void) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (getenv(names[i]) != NULL) return true;
-  }
-  return false;
-}
-
 int es_cli_data_pack(int argc, char **argv) {
   es_arguments_t *arguments = NULL;
   es_status_t status = {0};
   MPI_Comm comm = MPI_COMM_NULL;
   int rank = 0;
-  if (is_launched()) {
+  if (es_cli_launched_rank() >= 0) {
     ES_MPI(MPI_Init(NULL, NULL));
     comm = MPI_COMM_WORLD;
     ES_MPI(MPI_Comm_rank(comm, &rank));
   }
-  if (es_arguments_parse(&arguments, argc, argv, es_cli_data_pack_usage, options, sizeof options / sizeof *options, 1,
-                         2, &status) == ES_OK)
+  if (es_arguments_parse(&arguments, argc, argv, &es_page_data_pack, 1, 2, &status) == ES_OK)
     pack(arguments, comm, rank, &status);
   es_arguments_destroy(arguments);
   if (status.code == ES_SYSTEM) status.code = ES_INPUT; /* no point is run here: the command could not be done */

@@ -21,6 +21,7 @@ static const char usage[] =
     "Exit code: 0, or 1 when results cannot be written at all.";
 
 static const es_option_t options[] = {{"--output", "DIR", false, "folder of results to try (default: .)"}};
+const es_page_t es_page_doctor = {"doctor", usage, options, sizeof options / sizeof *options};
 
 /* What each rank knows of itself. */
 typedef struct seat {
@@ -166,7 +167,7 @@ int es_cli_doctor(int argc, char **argv) {
   es_spectrum_single_thread();
   ES_MPI(MPI_Init(NULL, NULL));
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  if (es_arguments_parse(&arguments, argc, argv, usage, options, 1, 0, 0, &status) == ES_OK) {
+  if (es_arguments_parse(&arguments, argc, argv, &es_page_doctor, 0, 0, &status) == ES_OK) {
     const char *output = es_arguments_option(arguments, "--output");
     result = examine(output != NULL && output[0] != '\0' ? output : ".", &status);
   } else {

@@ -21,6 +21,7 @@ static const es_option_t options[] = {
     {"--no-spectra", NULL, false, "leave out eigenvalues and eigenvectors, which are most of the bytes"},
     {"--set", "KEY=VALUE", true, "as it was given to run"},
 };
+const es_page_t es_page_merge = {"merge", usage, options, sizeof options / sizeof *options};
 
 static void print_refused(void *context, const char *path, const char *reason) {
   (void)context;
@@ -137,7 +138,7 @@ int es_cli_merge(int argc, char **argv) {
   int result = ES_EXIT_OK;
   keep_freed_memory();
   signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, not the end */
-  es_code_t code = es_arguments_parse(&a, argc, argv, usage, options, sizeof options / sizeof *options, 1, 1, &status);
+  es_code_t code = es_arguments_parse(&a, argc, argv, &es_page_merge, 1, 1, &status);
   if (code == ES_OK) code = check_target(es_arguments_option(a, "--to"), &status);
   if (code == ES_OK) {
     es_plan_request_t request = {.path = es_arguments_positional(a, 0), .output = es_arguments_option(a, "--output")};

@@ -26,6 +26,7 @@ static const es_option_t options[] = {
     {"--points-per-task", "K", false, "of --tasks: no more shares than so many points in each need (default 1)"},
     {"--set", "KEY=VALUE", true, "override a key of the job file, as train.epochs=2"},
 };
+const es_page_t es_page_plan = {"plan", usage, options, sizeof options / sizeof *options};
 
 static double total_cost(const es_plan_t *plan, const es_selection_t *selection) {
   double total = 0;
@@ -234,9 +235,7 @@ static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) 
 int es_cli_plan(int argc, char **argv) {
   es_arguments_t *arguments = NULL;
   es_status_t status = {0};
-  if (es_arguments_parse(&arguments, argc, argv, usage, options, sizeof options / sizeof *options, 1, 1, &status) ==
-      ES_OK)
-    plan_job(arguments, &status);
+  if (es_arguments_parse(&arguments, argc, argv, &es_page_plan, 1, 1, &status) == ES_OK) plan_job(arguments, &status);
   es_arguments_destroy(arguments);
   return es_cli_report(&status);
 }

@@ -2,6 +2,7 @@
  * its schema. */
 #include "eigenscope/cli.h"
 #include "eigenscope/file.h"
+#include "parts.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ static const char usage[] = "eigenscope report SWEEP.h5 --to FOLDER\n\n"
 static const es_option_t options[] = {
     {"--to", "FOLDER", false, "where to; files of an earlier report are replaced"},
 };
+const es_page_t es_page_report = {"report", usage, options, sizeof options / sizeof *options};
 
 /* What the package needs (analysis/pyproject.toml), looked for without importing it, which would take seconds. */
 #define NEEDED "h5py h5netcdf jinja2 matplotlib numpy pandas xarray"
@@ -28,18 +30,19 @@ static const char probe[] = "import importlib.util, sys\n"
                             "missing = [m for m in needed if importlib.util.find_spec(m) is None]\n"
                             "print(' '.join(missing), end='')\n";
 
-/* Where the package is: said by the environment, in the source tree that this was built from, or installed beside the
- * program; else Python must find it by itself. */
+/* Where the package is: said by the environment, installed beside the program, or in the folder that this was built in
+ * (a link to the source, made by CMake); else Python must find it by itself. */
 enum { FOLDER_MAX = ES_PATH_MAX + 32 };
 static void find_package(char out[FOLDER_MAX]) {
   const char *named = getenv("EIGENSCOPE_ANALYSIS");
-  char program[ES_PATH_MAX], beside[FOLDER_MAX], file[FOLDER_MAX + 32];
+  char program[ES_PATH_MAX], installed[FOLDER_MAX], built[FOLDER_MAX], file[FOLDER_MAX + 32];
   const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
   program[length > 0 ? length : 0] = '\0';
   char *slash = strrchr(program, '/');
   if (slash != NULL) *slash = '\0';
-  snprintf(beside, sizeof beside, "%s/../share/eigenscope", program);
-  const char *const places[] = {named, ES_ANALYSIS, beside};
+  snprintf(installed, sizeof installed, "%s/" ES_SHARE, program);
+  snprintf(built, sizeof built, "%s/share/eigenscope", program);
+  const char *const places[] = {named, installed, built};
   out[0] = '\0';
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     if (places[i] == NULL || places[i][0] == '\0') continue;
@@ -117,7 +120,7 @@ static es_code_t run(const char *sweep, const char *to, es_status_t *status) {
 int es_cli_report_command(int argc, char **argv) {
   es_arguments_t *a = NULL;
   es_status_t status = {0};
-  es_code_t code = es_arguments_parse(&a, argc, argv, usage, options, sizeof options / sizeof *options, 1, 1, &status);
+  es_code_t code = es_arguments_parse(&a, argc, argv, &es_page_report, 1, 1, &status);
   const char *to = code == ES_OK ? es_arguments_option(a, "--to") : NULL;
   if (code == ES_OK && (to == NULL || to[0] == '\0'))
     code = es_fail(&status, ES_INPUT, STAGE, "--to FOLDER is missing");

@@ -12,6 +12,7 @@
 #include "eigenscope/state.h"
 #include "loaded.h"
 #include "memory.h"
+#include "parts.h"
 #include "progress.h"
 #include <limits.h>
 #include <math.h>
@@ -19,6 +20,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char usage[] =
+    "eigenscope run JOB [options]\n\n"
+    "Trains and measures the points of a job that have no result yet, or goes on where an earlier run stopped. Under\n"
+    "mpirun or srun the ranks share the points out, the most expensive first; with --ranks-per-point several work on\n"
+    "each. USR1, USR2, TERM and INT stop it at the next batch. Exit code: 0 all complete, 2 some failed, 3 unfinished.";
 
 static const es_option_t options[] = {
     {"--output", "DIR", false, "where results go (default: the job's `output`)"},
@@ -34,8 +41,7 @@ static const es_option_t options[] = {
     {"--quiet", NULL, false, "only errors"},
     {"--verbose", NULL, false, "also what ranks of a point tell each other, and the time of each stage"},
 };
-
-static const char usage[] = "eigenscope run JOB [options]";
+const es_page_t es_page_run = {"run", usage, options, sizeof options / sizeof *options};
 
 typedef struct run {
   es_arguments_t *arguments;
@@ -470,8 +476,7 @@ static void close_run(run_t *run) {
 
 /* All steps; every rank returns the same code. */
 static es_code_t steps(run_t *run, int argc, char **argv, es_status_t *status) {
-  ES_TRY(
-      es_arguments_parse(&run->arguments, argc, argv, usage, options, sizeof options / sizeof *options, 1, 1, status));
+  ES_TRY(es_arguments_parse(&run->arguments, argc, argv, &es_page_run, 1, 1, status));
   ES_TRY(read_options(run, status));
   ES_TRY(make_plan(run, status));
   es_text_t common = {0};

@@ -15,17 +15,19 @@ static es_code_t read_format(const char *text, es_show_format_t *out, es_status_
   return es_fail(status, ES_INPUT, "show", "--format %.100s: must be table, csv or json", text);
 }
 
+static const char usage[] =
+    "eigenscope show FILE.h5 [--format table|csv|json]\n\n"
+    "What a result file holds: where it came from, saturation of layers x epochs, loss and accuracy.\n"
+    "csv and json have every number, one row for each split, epoch, layer and delta. Of a merged file: its points.";
+static const es_option_t options[] = {{"--format", "table|csv|json", false, "how to print it (default: table)"}};
+const es_page_t es_page_show = {"show", usage, options, 1};
+
 int es_cli_show(int argc, char **argv) {
-  static const char usage[] =
-      "eigenscope show FILE.h5 [--format table|csv|json]\n\n"
-      "What a result file holds: where it came from, saturation of layers x epochs, loss and accuracy.\n"
-      "csv and json have every number, one row for each split, epoch, layer and delta. Of a merged file: its points.";
-  static const es_option_t options[] = {{"--format", "table|csv|json", false, "how to print it (default: table)"}};
   es_arguments_t *arguments = NULL;
   es_status_t status = {0};
   es_text_t text = {0};
   es_show_format_t format;
-  es_code_t code = es_arguments_parse(&arguments, argc, argv, usage, options, 1, 1, 1, &status);
+  es_code_t code = es_arguments_parse(&arguments, argc, argv, &es_page_show, 1, 1, &status);
   if (code == ES_OK) code = read_format(es_arguments_option(arguments, "--format"), &format, &status);
   if (code == ES_OK) {
     const char *path = es_arguments_positional(arguments, 0);

@@ -20,6 +20,7 @@ static const es_option_t options[] = {
      "only the list of missing points, as 0-3,7 (for run --points); nothing when there is none"},
     {"--set", "KEY=VALUE", true, "as it was given to run"},
 };
+const es_page_t es_page_status = {"status", usage, options, sizeof options / sizeof *options};
 
 static void summarize(const es_plan_t *plan, int64_t index, char path[ES_PATH_MAX], es_result_summary_t *out) {
   es_result_find(path, plan->output, es_grid_id(plan->grid, index));
@@ -206,8 +207,7 @@ int es_cli_status(int argc, char **argv) {
   es_arguments_t *arguments = NULL;
   es_status_t status = {0};
   int result = ES_EXIT_OK;
-  if (es_arguments_parse(&arguments, argc, argv, usage, options, sizeof options / sizeof *options, 1, 1, &status) ==
-      ES_OK)
+  if (es_arguments_parse(&arguments, argc, argv, &es_page_status, 1, 1, &status) == ES_OK)
     survey_job(arguments, &result, &status);
   es_arguments_destroy(arguments);
   return status.code == ES_OK ? result : es_cli_report(&status);

@@ -1,16 +1,18 @@
 /* eigenscope --version [--verbose] */
-#include "eigenscope/cli.h"
+#include "parts.h"
 #include <stdio.h>
 #include <string.h>
 
+static const char usage[] =
+    "eigenscope --version [--verbose]\n\n"
+    "The version; with --verbose also the libraries and the machine, as result files have them.";
+static const es_option_t options[] = {{"--verbose", NULL, false, "also compiler, libraries and instruction sets"}};
+const es_page_t es_page_version = {"--version", usage, options, 1};
+
 int es_cli_version(int argc, char **argv) {
-  static const char usage[] =
-      "eigenscope --version [--verbose]\n\n"
-      "The version; with --verbose also the libraries and the machine, as result files have them.";
-  static const es_option_t options[] = {{"--verbose", NULL, false, "also compiler, libraries and instruction sets"}};
   es_arguments_t *arguments = NULL;
   es_status_t status = {0};
-  if (es_arguments_parse(&arguments, argc, argv, usage, options, 1, 0, 0, &status) != ES_OK)
+  if (es_arguments_parse(&arguments, argc, argv, &es_page_version, 0, 0, &status) != ES_OK)
     return es_cli_report(&status);
   const es_provenance_t *facts;
   const int n = es_cli_provenance(&facts);

@@ -95,8 +95,8 @@ class Overview(harness.Case):
             self.assertRegex(text, rf"(?m)^  {command} ")
         self.assertIn("exit codes:", text)
 
-    def test_help_of_each_command_that_needs_no_mpi(self):
-        for command in ("plan", "status", "show"):
+    def test_help_of_each_command_needs_no_mpi(self):
+        for command in ("plan", "run", "status", "show", "doctor"):
             done = self.run_program(command, "--help", env=NO_MPI)
             self.assertTrue(done.stdout.startswith(f"eigenscope {command} "), done.stdout)
             self.assertIn("--", done.stdout.split("options:")[1])

@@ -1,6 +1,7 @@
 /* Arguments of the commands: what is understood, and the sentence for everything else. */
 #include "eigenscope/cli.h"
 #include "unit/check.h"
+#include <stdlib.h>
 #include <string.h>
 
 static const es_option_t options[] = {
@@ -8,7 +9,7 @@ static const es_option_t options[] = {
     {"--set", "KEY=VALUE", true, "override a key"},
     {"--quiet", NULL, false, "only errors"},
 };
-static const char usage[] = "eigenscope try JOB [options]\n\nTries things.";
+static const es_page_t page = {"try", "eigenscope try JOB [options]\n\nTries things.", options, 3};
 
 static es_code_t parse(es_arguments_t **out, es_status_t *status, int argc, const char *const *words) {
   char *argv[16];
@@ -18,7 +19,7 @@ static es_code_t parse(es_arguments_t **out, es_status_t *status, int argc, cons
     argv[i] = copies[i];
   }
   *status = (es_status_t){0};
-  return es_arguments_parse(out, argc, argv, usage, options, 3, 1, 2, status);
+  return es_arguments_parse(out, argc, argv, &page, 1, 2, status);
 }
 #define PARSE(out, status, ...)                                                                                        \
   parse(out, status, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *[]){__VA_ARGS__})
@@ -81,14 +82,32 @@ static void test_refused(void **state) {
   REFUSE("--quiet takes no value; write --quiet alone", "a", "--quiet=1");
 }
 
-static void test_help_is_no_failure(void **state) {
+static bool asks(int argc, const char *const *words) {
+  return es_cli_asks_help(argc, (char **)words);
+}
+#define ASKS(...) asks(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *[]){__VA_ARGS__})
+
+static void test_who_asks_for_help(void **state) {
   (void)state;
-  es_arguments_t *a;
-  es_status_t status;
-  assert_int_equal(PARSE(&a, &status, "--help"), ES_STOPPED);
-  assert_null(a);
-  assert_int_equal(es_cli_exit_code(&status), ES_EXIT_OK);
-  assert_int_equal(PARSE(&a, &status, "a", "b", "-h"), ES_STOPPED);
+  assert_true(ASKS("--help"));
+  assert_true(ASKS("a", "b", "-h"));
+  assert_true(ASKS("--output", "--help"));
+  assert_false(ASKS("a", "--helpful"));
+  assert_false(ASKS("a", "--", "--help"));
+}
+
+/* A rank of mpirun or srun is known before MPI_Init, whichever MPI it is. */
+static void test_rank_that_the_launcher_says(void **state) {
+  (void)state;
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+  for (int i = 0; i < 3; i++) unsetenv(names[i]);
+  assert_int_equal(es_cli_launched_rank(), -1);
+  for (int i = 0; i < 3; i++) {
+    setenv(names[i], "3", 1);
+    assert_int_equal(es_cli_launched_rank(), 3);
+    assert_true(es_cli_help("run", 0, NULL)); /* rank 0 says it */
+    unsetenv(names[i]);
+  }
 }
 
 static void test_exit_codes(void **state) {
@@ -106,7 +125,8 @@ int main(void) {
       balanced_test(test_positional_and_options),
       balanced_test(test_absent_last_and_end_of_options),
       balanced_test(test_refused),
-      balanced_test(test_help_is_no_failure),
+      balanced_test(test_who_asks_for_help),
+      balanced_test(test_rank_that_the_launcher_says),
       balanced_test(test_exit_codes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,97 @@
+# eigenscope(1) from `eigenscope --help=records`.
+BEGIN {
+  FS = "\t"
+  print ".\\\" Made by packaging/man/program.awk of what the program says of itself."
+  print ".Dd " date "\n.Dt EIGENSCOPE 1\n.Os"
+  print ".Sh NAME\n.Nm eigenscope\n.Nd how the eigenspaces of neural network layers evolve during training"
+  print ".Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Ar arguments\n.Nm\n.Ar command\n.Fl -help\n.Nm\n.Fl -version\n.Op Fl -verbose"
+  print ".Sh DESCRIPTION"
+}
+
+function close_list() {
+  if (open_list) print ".El"
+  open_list = 0
+}
+function close_literal() {
+  if (open_literal) print ".Ed"
+  open_literal = 0
+}
+function heading(text) {
+  close_list()
+  close_literal()
+  print ".Sh " text
+}
+
+$1 == "about" { say($2) }
+$1 == "command" {
+  if (!commands++) print ".Pp\nThe commands are:\n.Bl -tag -width Ds"
+  print ".It Cm " $2 ($3 ~ /^[A-Z]+$/ ? " Ar " $3 : "")
+  say($4)
+  open_list = 1
+}
+$1 == "exit" { codes[$2] = $3; n_codes++ }
+$1 == "page" {
+  if (!pages++) {
+    print ".El"
+    open_list = 0
+    heading("COMMANDS")
+  }
+  close_list()
+  close_literal()
+  print ".Ss " ($2 ~ /^--/ ? "Fl " substr($2, 2) : $2)
+}
+$1 == "usage" {
+  if (!open_literal) print ".Bd -literal -offset indent"
+  open_literal = 1
+  print guarded($2)
+}
+$1 == "text" {
+  if (open_literal) {
+    close_literal()
+    print ".Pp"
+  }
+  if ($2 == "") print ".Pp"
+  else say($2)
+}
+$1 == "option" {
+  close_literal()
+  if (!open_list) print ".Bl -tag -width Ds"
+  open_list = 1
+  print ".It Fl " substr($2, 2) ($3 != "" ? " Ar " $3 : "")
+  say($4)
+}
+
+END {
+  heading("ENVIRONMENT")
+  print ".Bl -tag -width Ds"
+  print ".It Ev EIGENSCOPE_PYTHON\nthe Python that\n.Cm report\nruns."
+  print ".It Ev EIGENSCOPE_ANALYSIS\nthe folder that holds the package\n.Pa eigenscope_analysis ,\nif not that which came with the program."
+  print ".It Ev OPENBLAS_CORETYPE\nthe kernels that OpenBLAS takes;\nset by the program where its choice is poor, unless it is set already."
+  print ".It Ev TMPDIR\nwhere\n.Cm bench train\nwrites."
+  print ".El"
+  heading("FILES")
+  print "Beside the program, in\n.Pa ../share/eigenscope :"
+  print ".Bl -tag -width Ds"
+  print ".It Pa jobs/\njob files to begin with;\n.Pa jobs/reference.yaml\nhas every key."
+  print ".It Pa slurm/submit.sh , slurm/resubmit.sh\nsubmit a job as an array of SLURM, and what is missing of it."
+  print ".It Pa convert_checkpoint.py , dump_activations.py\nfrom and to PyTorch."
+  print ".El\n.Pp"
+  print "Results lie in\n.Pa points/\nof the job's output folder, one netCDF-4 file for each point."
+  heading("EXIT STATUS")
+  print ".Bl -tag -width Ds"
+  for (i = 0; i < n_codes; i++) {
+    print ".It " i
+    say(codes[i])
+  }
+  print ".El"
+  heading("EXAMPLES")
+  print ".Bd -literal -offset indent"
+  print "eigenscope plan job.yaml"
+  print "mpirun -n 2 eigenscope run job.yaml"
+  print "eigenscope status job.yaml"
+  print "eigenscope merge job.yaml --to all.h5"
+  print "eigenscope report all.h5 --to report"
+  print ".Ed"
+  heading("SEE ALSO")
+  print ".Xr eigenscope.yaml 5"
+}

@@ -1,0 +1,105 @@
+/* What --help prints of the commands, for people and, as records, for what is made of it: manual page and completion.
+ */
+#include "parts.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const es_page_t *const pages[] = {
+    &es_page_plan,
+    &es_page_run,
+    &es_page_status,
+    &es_page_merge,
+    &es_page_show,
+    &es_page_report,
+    &es_page_data_info,
+    &es_page_data_pack,
+    &es_page_data_synth,
+    &es_page_checkpoint_info,
+    &es_page_checkpoint_export,
+    &es_page_checkpoint_import,
+    &es_page_doctor,
+    &es_page_bench_train,
+    &es_page_bench_covariance,
+    &es_page_bench_spectrum,
+    &es_page_bench_probe,
+    &es_page_version,
+};
+enum { N_PAGES = sizeof pages / sizeof *pages };
+
+static const char *repeated(const es_option_t *option) {
+  return option->repeatable ? " (may be repeated)" : "";
+}
+
+static void print_page(const es_page_t *page) {
+  printf("%s\n\noptions:\n", page->usage);
+  for (int i = 0; i < page->n_options; i++) {
+    const es_option_t *o = &page->options[i];
+    char name[64];
+    snprintf(name, sizeof name, "%s%s%s", o->name, o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
+    printf("  %-24s %s%s\n", name, o->help, repeated(o));
+  }
+}
+
+/* Of "data": data info, data pack, ... */
+static bool is_part(const es_page_t *page, const char *command) {
+  const size_t length = strlen(command);
+  return strncmp(page->name, command, length) == 0 && page->name[length] == ' ';
+}
+
+static bool print_parts(const char *command) {
+  int n = 0;
+  for (int i = 0; i < N_PAGES; i++) {
+    if (is_part(pages[i], command)) printf("%s%s\n", n++ > 0 ? "\n" : "", pages[i]->usage);
+  }
+  if (n > 0) printf("\nEach of them lists its options with --help.\n");
+  return n > 0;
+}
+
+bool es_cli_asks_help(int argc, char **argv) {
+  for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+    if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+  }
+  return false;
+}
+
+bool es_cli_help(const char *command, int argc, char **argv) {
+  char part[64];
+  snprintf(part, sizeof part, "%s %s", command, argc > 0 ? argv[0] : "");
+  if (es_cli_launched_rank() > 0) return true;
+  for (int i = 0; i < N_PAGES; i++) {
+    if (strcmp(pages[i]->name, command) != 0 && strcmp(pages[i]->name, part) != 0) continue;
+    print_page(pages[i]);
+    return true;
+  }
+  return print_parts(command);
+}
+
+void es_cli_help_records(void) {
+  for (int i = 0; i < N_PAGES; i++) {
+    const es_page_t *page = pages[i];
+    const char *kind = "usage";
+    printf("page\t%s\n", page->name);
+    for (const char *line = page->usage, *end; *line != '\0'; line = *end != '\0' ? end + 1 : end) {
+      end = line + strcspn(line, "\n");
+      if (end == line && strcmp(kind, "usage") == 0)
+        kind = "text";
+      else
+        printf("%s\t%.*s\n", kind, (int)(end - line), line);
+    }
+    for (int o = 0; o < page->n_options; o++) {
+      const es_option_t *option = &page->options[o];
+      printf("option\t%s\t%s\t%s%s\n", option->name, option->value != NULL ? option->value : "", option->help,
+             repeated(option));
+    }
+  }
+}
+
+int es_cli_launched_rank(void) {
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}; /* Open MPI, PMIx, MPICH's */
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const char *rank = getenv(names[i]);
+    if (rank != NULL) return atoi(rank);
+  }
+  return -1;
+}
