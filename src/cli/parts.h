@@ -26,6 +26,11 @@ es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_stat
 es_code_t es_plan_select(const es_plan_t *plan, const es_arguments_t *arguments, es_selection_t *out,
                          es_status_t *status);
 
+/* plan.c: a number that points have in common if they have the same network, measured in the same way. */
+int32_t es_plan_network(const es_plan_t *plan, int64_t index);
+/* Multiply-adds of an image of the bound point: in training, with the backward pass and the covariances of all layers
+ * if they are measured; of weights from files the forward pass instead. */
+double es_plan_image_cost(const es_plan_t *plan, int64_t index, const es_point_t *point);
 /* plan.c: looks at the files of a job of activations. ES_INPUT with file and line. *out is the caller's. */
 es_code_t es_plan_external(const es_plan_t *plan, es_external_info_t *out, es_status_t *status);
 /* plan_weights.c: looks at the files of weights of the points that the request selects, or copies what another rank

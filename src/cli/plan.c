@@ -417,6 +417,17 @@ int64_t es_plan_parameters(const es_plan_t *plan, int64_t index) {
   return plan->work->networks[plan->work->network[index]].parameters;
 }
 
+int32_t es_plan_network(const es_plan_t *plan, int64_t index) {
+  return plan->work->network[index];
+}
+
+double es_plan_image_cost(const es_plan_t *plan, int64_t index, const es_point_t *point) {
+  const network_t *network = &plan->work->networks[plan->work->network[index]];
+  const bool training = point->source == ES_SOURCE_TRAIN;
+  const double covariance = !training || point->measure.splits[ES_TRAIN] ? network->covariance : 0.0;
+  return (training ? 3 : 1) * (double)network->macs + covariance;
+}
+
 int32_t es_plan_lanes(const es_plan_t *plan) {
   return plan->work->lanes;
 }

@@ -12,8 +12,8 @@ enum { RANKS_MOST = 1 << 20, RANKS_PER_POINT_MOST = 8 };
 
 /* A core of an AMD EPYC (Zen 4), training VGG16 with everything measured, does 40 GFLOP/s at width 1/16, 75 at 1/8 and
  * 90 to 95 from 1/4 up (`eigenscope bench train`). */
-static const char default_kind[] = " (Zen 4, VGG16 of width 1/8; `eigenscope bench train` measures yours)";
-static const double default_rate = 75e9;
+const char es_core_kind[] = " (Zen 4, VGG16 of width 1/8; `eigenscope bench train` measures yours)";
+const double es_core_rate = 75e9;
 /* Assumed. On a busy machine, two ranks on one VGG16 reached 0.96 of what two points at once would do at width 1/4 and
  * 0.7 at 1/8 at the least; networks wider than these lose less, messages between nodes cost more than on one. */
 static const double default_efficiency = 0.9;
@@ -39,7 +39,7 @@ static es_code_t read_entry(es_cluster_t *out, const char *name, const char *val
 }
 
 es_code_t es_cluster_parse(es_cluster_t *out, const char *text, es_status_t *status) {
-  *out = (es_cluster_t){.rate = default_rate, .efficiency = default_efficiency};
+  *out = (es_cluster_t){.rate = es_core_rate, .efficiency = default_efficiency};
   for (const char *rest = text; *rest != '\0';) {
     char entry[64];
     const size_t length = strcspn(rest, ",");
@@ -156,7 +156,7 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
   es_text_append(out, "\nshortest: --ranks-per-point %lld\n", (long long)best->ranks_per_point);
   es_text_append(
       out, "assumed: rate=%g GFLOP/s of each core%s, efficiency=%g kept by each doubling of the ranks of a point\n",
-      cluster->rate * 1e-9, cluster->rate == default_rate ? default_kind : "", cluster->efficiency);
+      cluster->rate * 1e-9, cluster->rate == es_core_rate ? es_core_kind : "", cluster->efficiency);
   es_table_destroy(&table);
 }
 

@@ -4,6 +4,10 @@
 
 #include "parts.h"
 
+/* Floating-point operations of a core in a second where nobody says how many, and of what core. */
+extern const double es_core_rate;
+extern const char es_core_kind[];
+
 /* A cluster and what is assumed of it. */
 typedef struct es_cluster {
   int64_t nodes, cores; /* cores of each node: ranks, since every rank has one thread */

@@ -1,4 +1,5 @@
 /* eigenscope plan JOB: what a job would do. */
+#include "interconnect.h"
 #include "memory.h"
 #include "parts.h"
 #include "plan_cluster.h"
@@ -12,6 +13,9 @@ static const char usage[] =
     "multiply-adds of one image, work in multiply-adds (training, evaluation, covariances, "
     "eigenvalues) and its share.\n"
     "With --cluster instead: how long they take on a cluster, by simulation, for 1, 2, 4 and 8 ranks per point.\n"
+    "With --interconnect instead: what a step takes on 1, 2, 4 ... ranks of a network, and where more of them no "
+    "longer "
+    "help.\n"
     "With --tasks instead: the points in shares of equal cost, a line each (for SLURM arrays; see slurm/submit.sh).\n"
     "Reads the headers and labels of the datasets; runs nothing and needs no MPI.";
 
@@ -22,6 +26,8 @@ static const es_option_t options[] = {
     {"--ranks-per-point", "G", false, "predict memory for groups of so many ranks (default 1)"},
     {"--cluster", "nodes=N,cores=C", false,
      "simulate the schedule; also ,rate=GFLOP/s of a core,efficiency=E kept by each doubling of ranks per point"},
+    {"--interconnect", "NAME|LATENCY,BANDWIDTH", false,
+     "predict steps on shared-memory, ethernet-1g, ethernet-10g, infiniband-hdr, or on 20us,10Gbit/s"},
     {"--tasks", "N", false, "print shares for the tasks of an array, at most N"},
     {"--points-per-task", "K", false, "of --tasks: no more shares than so many points in each need (default 1)"},
     {"--set", "KEY=VALUE", true, "override a key of the job file, as train.epochs=2"},
@@ -155,10 +161,11 @@ static void print_json(const es_plan_t *plan, const es_selection_t *selection, m
 
 /* What was asked for, besides which points. */
 typedef struct request {
-  bool json, simulate;
+  bool json, simulate, network;
   int64_t ranks;           /* per point */
   int64_t tasks, per_task; /* tasks 0: not asked for */
   es_cluster_t cluster;
+  es_interconnect_t interconnect;
 } request_t;
 
 /* A count from 1 to `most`; `out` stays as it is when the option was not given. */
@@ -174,7 +181,8 @@ static es_code_t read_request(const es_arguments_t *arguments, request_t *out, e
   const char *format = es_arguments_option(arguments, "--format");
   const char *cluster = es_arguments_option(arguments, "--cluster");
   const char *ranks = es_arguments_option(arguments, "--ranks-per-point");
-  *out = (request_t){.ranks = 1, .per_task = 1, .simulate = cluster != NULL};
+  const char *interconnect = es_arguments_option(arguments, "--interconnect");
+  *out = (request_t){.ranks = 1, .per_task = 1, .simulate = cluster != NULL, .network = interconnect != NULL};
   out->json = format != NULL && strcmp(format, "json") == 0;
   if (format != NULL && !out->json && strcmp(format, "table") != 0)
     return es_fail(status, ES_INPUT, "plan", "--format %.100s: must be table or json", format);
@@ -183,7 +191,11 @@ static es_code_t read_request(const es_arguments_t *arguments, request_t *out, e
     return es_fail(status, ES_INPUT, "plan", "--ranks-per-point %.100s: must be a power of two (1, 2, 4, 8, ...)",
                    ranks);
   if (cluster != NULL) ES_TRY(es_cluster_parse(&out->cluster, cluster, status));
+  if (out->network) ES_TRY(es_interconnect_parse(&out->interconnect, interconnect, status));
   ES_TRY(read_count(arguments, "--tasks", 1000000, &out->tasks, status));
+  if (out->network && (out->simulate || out->tasks > 0))
+    return es_fail(status, ES_INPUT, "plan", "--interconnect and %s say different things: ask for one at a time",
+                   out->simulate ? "--cluster" : "--tasks");
   return read_count(arguments, "--points-per-task", 1000000, &out->per_task, status);
 }
 
@@ -192,6 +204,8 @@ static es_code_t print_plan(const es_plan_t *plan, const es_selection_t *selecti
   memory_t *memory = &(memory_t){.ranks = (int)request->ranks};
   if (request->tasks > 0) return es_plan_tasks(plan, selection, request->tasks, request->per_task, out, status);
   if (request->simulate) return es_plan_cluster(plan, selection, &request->cluster, request->json, out, status);
+  if (request->network)
+    return es_plan_interconnect(plan, selection, &request->interconnect, request->json, out, status);
   (request->json ? print_json : print_table)(plan, selection, memory, out);
   return ES_OK;
 }
@@ -209,7 +223,10 @@ static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) 
   ES_TRY(es_plan_create(&plan, &job, status));
   es_external_info_t info;
   const bool activations = es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS;
-  if (activations && request.tasks == 0) {
+  if (activations && request.network) {
+    es_fail(status, ES_INPUT, "plan", "--interconnect: %s has activations of others, which are not computed in steps",
+            job.path);
+  } else if (activations && request.tasks == 0) {
     if (es_plan_external(&plan, &info, status) == ES_OK) {
       es_plan_activations_table(&plan, &info, (int)request.ranks, &text);
       fputs(es_text_get(&text), stdout);

@@ -222,7 +222,7 @@ class Large(Case):
     def test_in_time(self):
         self.write("job.yaml", LARGE)
         for arguments, least in (((), 100800), (("--format=json",), 100800), (("--cluster", "nodes=50,cores=128"), 8),
-                                 (("--tasks", "1000", "--points-per-task", "8"), 1004)):
+                                 (("--tasks", "1000", "--points-per-task", "8"), 1004), (("--interconnect", "ethernet-1g"), 180)):
             with self.subTest(arguments=arguments):
                 self.assertGreaterEqual(self.measure(*arguments), least)
 

@@ -1,0 +1,284 @@
+/* What a step takes on more and more ranks, and where more of them no longer help. */
+#include "eigenscope/capture.h"
+#include "eigenscope/file.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/model.h"
+#include "interconnect.h"
+#include "plan_cluster.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { SIZES_MOST = 9 }; /* groups of 1 … 256 ranks, as many as there may be lanes */
+
+/* SGD with momentum and packing, of VGG16 and ResNet-18 at width 1 on a Xeon (Sapphire Rapids): 0.8 and 1.5 ns. Half as
+ * much at width 1/16, whose weights stay in the cache. */
+static const double update_seconds = 2.3e-9;
+
+/* A group of 2ⁱ ranks. */
+typedef struct group {
+  es_traffic_t step, measure; /* of a batch, and of a split that is measured */
+  double seconds;             /* of a batch */
+} group_t;
+
+/* Points that have the same figures. */
+typedef struct class {
+  uint64_t key;
+  int64_t first, points;
+  int64_t batch, parameters;
+  double macs; /* of an image in a step */
+  int n_groups, gains, fastest;
+  group_t groups[SIZES_MOST];
+} class_t;
+
+/* An axis in a class: told if all points of the class have the same value. */
+typedef struct axis {
+  uint64_t hash;
+  bool differs;
+} axis_t;
+
+typedef struct prediction {
+  const es_plan_t *plan;                 /* borrowed */
+  const es_selection_t *selection;       /* borrowed */
+  const es_interconnect_t *interconnect; /* borrowed */
+  es_varying_t varying;
+  int32_t n, capacity;
+  class_t *classes; /* owned */
+  axis_t *axes;     /* owned; (class, varying axis) */
+  int32_t *of;      /* owned; class of each selected point */
+} prediction_t;
+
+/* ---- one class ---- */
+
+static bool trains(const es_point_t *point) {
+  return point->source == ES_SOURCE_TRAIN;
+}
+
+/* Samples of the split that is measured. */
+static int64_t measured_samples(const es_point_t *point, const es_dataset_info_t *info) {
+  return es_point_samples(point, info, point->measure.splits[ES_EVAL] ? ES_EVAL : ES_TRAIN);
+}
+
+/* Images of a whole batch: fewer than train.batch where there are not so many. */
+static int64_t batch_of(const es_point_t *point, const es_dataset_info_t *info) {
+  const int64_t n = trains(point) ? es_point_samples(point, info, ES_TRAIN) : measured_samples(point, info);
+  return n < point->train.batch ? n : point->train.batch;
+}
+
+static uint64_t key_of(const prediction_t *p, int64_t index, const es_point_t *point) {
+  const es_dataset_info_t *info = es_plan_info(p->plan, point);
+  const int64_t facts[] = {es_plan_network(p->plan, index),
+                           batch_of(point, info),
+                           point->train.lanes,
+                           point->source,
+                           measured_samples(point, info),
+                           point->measure.splits[ES_TRAIN],
+                           point->measure.splits[ES_EVAL]};
+  return es_hash(facts, sizeof facts, 0);
+}
+
+/* As interconnect.h says. */
+static double step_seconds(const prediction_t *p, const class_t *c, bool training, int ranks, double messages) {
+  const double images = (double)((c->batch + ranks - 1) / ranks);
+  const double updates = training ? update_seconds * (double)c->parameters : 0.0;
+  return 2 * images * c->macs / p->interconnect->rate + updates + messages;
+}
+
+static es_code_t predict(const prediction_t *p, class_t *c, const es_point_t *point, es_status_t *status) {
+  const es_link_t *link = &p->interconnect->link;
+  const int lanes = point->train.lanes;
+  const es_dataset_info_t *info = es_plan_info(p->plan, point);
+  es_graph_t *graph;
+  ES_TRY(es_graph_create(&graph, point, status));
+  c->batch = batch_of(point, info);
+  c->parameters = graph->parameter_count;
+  c->macs = es_plan_image_cost(p->plan, c->first, point);
+  for (int ranks = 1; ranks <= lanes && c->n_groups < SIZES_MOST; ranks *= 2) {
+    group_t *g = &c->groups[c->n_groups++];
+    g->step = es_model_traffic(graph, lanes, ranks, trains(point), link);
+    g->measure = es_capture_traffic(graph, &point->measure, measured_samples(point, info), lanes, ranks, link);
+    g->seconds = step_seconds(p, c, trains(point), ranks, g->step.seconds);
+  }
+  es_graph_destroy(graph);
+  while (c->gains + 1 < c->n_groups && c->groups[c->gains].seconds >= ES_GAIN_LEAST * c->groups[c->gains + 1].seconds)
+    c->gains++;
+  for (int i = 1; i < c->n_groups; i++) {
+    if (c->groups[i].seconds < c->groups[c->fastest].seconds) c->fastest = i;
+  }
+  return ES_OK;
+}
+
+/* ---- all of them ---- */
+
+static es_code_t add_class(prediction_t *p, uint64_t key, int64_t index, const es_point_t *point, es_status_t *status) {
+  if (p->n == p->capacity) {
+    const int32_t capacity = p->capacity == 0 ? 16 : 2 * p->capacity;
+    class_t *classes = es_reallocate(p->classes, (size_t)capacity, sizeof *classes);
+    if (classes) p->classes = classes;
+    axis_t *axes = es_reallocate(p->axes, (size_t)capacity * (size_t)(p->varying.n + 1), sizeof *axes);
+    if (axes) p->axes = axes;
+    if (!classes || !axes) return es_fail(status, ES_SYSTEM, "plan", "out of memory for %d kinds of points", capacity);
+    p->capacity = capacity;
+  }
+  p->classes[p->n] = (class_t){.key = key, .first = index};
+  return predict(p, &p->classes[p->n++], point, status);
+}
+
+static void note_axes(prediction_t *p, int32_t class, const es_point_t *point) {
+  for (int a = 0; a < p->varying.n; a++) {
+    axis_t *axis = &p->axes[class * p->varying.n + a];
+    const char *text = es_point_axis(point, p->varying.names[a]);
+    const uint64_t hash = es_hash(text, strlen(text), 0);
+    if (p->classes[class].points == 0) *axis = (axis_t){.hash = hash};
+    axis->differs = axis->differs || axis->hash != hash;
+  }
+}
+
+static es_code_t classify(prediction_t *p, es_status_t *status) {
+  es_grid_walk_t walk = {.grid = p->plan->grid};
+  for (int64_t i = 0; i < p->selection->n; i++) {
+    const int64_t index = p->selection->index[i];
+    es_point_t point;
+    es_plan_walk(p->plan, &walk, index, &point);
+    const uint64_t key = key_of(p, index, &point);
+    int32_t class = 0;
+    while (class < p->n && p->classes[class].key != key) class ++;
+    if (class == p->n) ES_TRY(add_class(p, key, index, &point, status));
+    note_axes(p, class, &point);
+    p->classes[class].points++;
+    p->of[i] = class;
+  }
+  return ES_OK;
+}
+
+/* Appends the points of one class (or, with class −1, of all that gain up to 2^gains ranks) as a list for --points. */
+static int64_t list_points(const prediction_t *p, int32_t class, int gains, int64_t *room, es_text_t *out) {
+  es_selection_t list = {0, room};
+  for (int64_t i = 0; i < p->selection->n; i++) {
+    if (class >= 0 ? p->of[i] == class : p->classes[p->of[i]].gains == gains) room[list.n++] = p->selection->index[i];
+  }
+  if (list.n > 0) es_selection_print(&list, out);
+  return list.n;
+}
+
+/* ---- what is said ---- */
+
+static int most_groups(const prediction_t *p) {
+  int most = 0;
+  for (int32_t c = 0; c < p->n; c++) most = p->classes[c].n_groups > most ? p->classes[c].n_groups : most;
+  return most;
+}
+
+static void fill_row(const prediction_t *p, es_grid_walk_t *walk, int32_t class, int sizes, es_table_t *table) {
+  const class_t *c = &p->classes[class];
+  es_point_t point;
+  es_plan_walk(p->plan, walk, c->first, &point);
+  es_table_cell(table, "%lld", (long long)c->first);
+  es_table_cell(table, "%lld", (long long)c->points);
+  for (int a = 0; a < p->varying.n; a++)
+    es_table_cell(table, "%s",
+                  p->axes[class * p->varying.n + a].differs ? "" : es_point_axis(&point, p->varying.names[a]));
+  for (int i = 0; i < sizes; i++) {
+    if (i < c->n_groups)
+      es_table_cell(table, "%.4g ms", 1e3 * c->groups[i].seconds);
+    else
+      es_table_cell(table, "%s", "");
+  }
+  const group_t *two = &c->groups[c->n_groups > 1];
+  es_table_cell(table, "%lld", (long long)two->step.messages);
+  es_table_cell(table, "%.3f", 1e-6 * (double)two->step.bytes);
+  es_table_cell(table, "%d", 1 << c->gains);
+  es_table_cell(table, "%d", 1 << c->fastest);
+}
+
+static void print_rows(const prediction_t *p, es_text_t *out) {
+  static const char *const headings[] = {"messages", "MB", "gains to", "fastest"};
+  const int sizes = most_groups(p);
+  es_grid_walk_t walk = {.grid = p->plan->grid};
+  es_table_t table = {0};
+  es_table_column(&table, "from point", true);
+  es_table_column(&table, "points", true);
+  es_varying_columns(&p->varying, &table);
+  for (int i = 0; i < sizes; i++) {
+    char heading[24];
+    snprintf(heading, sizeof heading, "%d rank%s", 1 << i, i == 0 ? "" : "s");
+    es_table_column(&table, heading, true);
+  }
+  for (int i = 0; i < 4; i++) es_table_column(&table, headings[i], true);
+  for (int32_t c = 0; c < p->n; c++) fill_row(p, &walk, c, sizes, &table);
+  es_table_print(&table, out);
+  es_table_destroy(&table);
+}
+
+static void print_table(const prediction_t *p, int64_t *room, es_text_t *out) {
+  const es_interconnect_t *net = p->interconnect;
+  es_text_append(out, "%s: a step (one batch) on %s: %g us, %g Gbit/s\n(%s)\n\n", es_job_name(p->plan->job), net->name,
+                 1e6 * net->link.latency, 8e-9 * net->link.bandwidth, net->source);
+  print_rows(p, out);
+  es_text_append(out,
+                 "\nmessages, MB: sent by each rank in a step on 2 ranks; twice as much on 4, three times on 8\n"
+                 "gains to: beyond, twice as many ranks make a step less than %g times as fast\n"
+                 "assumed: rate=%g GFLOP/s of each core%s, %g ns for each parameter to update\n",
+                 ES_GAIN_LEAST, net->rate * 1e-9, net->rate == es_core_rate ? es_core_kind : "", 1e9 * update_seconds);
+  es_text_append(out, "\nwhere there are more ranks than points (else --ranks-per-point 1 is fastest):\n");
+  for (int i = 0; i < SIZES_MOST; i++) {
+    es_text_t list = {0};
+    if (list_points(p, -1, i, room, &list) > 0)
+      es_text_append(out, "  --ranks-per-point %d --points %s\n", 1 << i, es_text_get(&list));
+    if (list.failed) out->failed = true;
+    es_text_destroy(&list);
+  }
+}
+
+static void print_traffic(const char *name, const es_traffic_t *t, es_text_t *out) {
+  es_text_append(out, "\"%s\": {\"sums\": %lld, \"messages\": %lld, \"bytes\": %lld, \"seconds\": %.9g}", name,
+                 (long long)t->sums, (long long)t->messages, (long long)t->bytes, t->seconds);
+}
+
+static void print_json(const prediction_t *p, int64_t *room, es_text_t *out) {
+  const es_interconnect_t *net = p->interconnect;
+  es_text_append(out, "{\"job\": ");
+  es_text_append_quoted(out, es_job_name(p->plan->job));
+  es_text_append(out, ", \"interconnect\": ");
+  es_text_append_quoted(out, net->name);
+  es_text_append(out,
+                 ", \"latency\": %.9g, \"bandwidth\": %.9g, \"rate\": %.9g, \"update_seconds\": %.9g, \"gain_least\": "
+                 "%.9g, \"classes\": [",
+                 net->link.latency, net->link.bandwidth, net->rate * 1e-9, update_seconds, ES_GAIN_LEAST);
+  for (int32_t k = 0; k < p->n; k++) {
+    const class_t *c = &p->classes[k];
+    es_text_append(out, "%s\n  {\"points\": \"", k > 0 ? "," : "");
+    list_points(p, k, 0, room, out);
+    es_text_append(out,
+                   "\", \"batch\": %lld, \"parameters\": %lld, \"macs_per_image\": %.0f, \"gains_to\": %d, "
+                   "\"fastest\": %d, \"groups\": [",
+                   (long long)c->batch, (long long)c->parameters, c->macs, 1 << c->gains, 1 << c->fastest);
+    for (int i = 0; i < c->n_groups; i++) {
+      es_text_append(out, "%s\n    {\"ranks\": %d, \"step_seconds\": %.9g, ", i > 0 ? "," : "", 1 << i,
+                     c->groups[i].seconds);
+      print_traffic("step", &c->groups[i].step, out);
+      es_text_append(out, ", ");
+      print_traffic("measure", &c->groups[i].measure, out);
+      es_text_append(out, "}");
+    }
+    es_text_append(out, "]}");
+  }
+  es_text_append(out, "\n]}\n");
+}
+
+es_code_t es_plan_interconnect(const es_plan_t *plan, const es_selection_t *selection,
+                               const es_interconnect_t *interconnect, bool json, es_text_t *out, es_status_t *status) {
+  prediction_t p = {.plan = plan, .selection = selection, .interconnect = interconnect};
+  es_text_t common = {0};
+  es_varying_find(plan, &p.varying, &common);
+  es_text_destroy(&common);
+  p.of = es_allocate((size_t)selection->n, sizeof *p.of);
+  int64_t *room = es_allocate((size_t)selection->n, sizeof *room);
+  if (!p.of || !room) es_fail(status, ES_SYSTEM, "plan", "out of memory for %lld points", (long long)selection->n);
+  if (status->code == ES_OK && classify(&p, status) == ES_OK) (json ? print_json : print_table)(&p, room, out);
+  es_free(p.classes);
+  es_free(p.axes);
+  es_free(p.of);
+  es_free(room);
+  return status->code;
+}
