@@ -1,4 +1,5 @@
 #include "onednn.h"
+#include "conv.h"
 #include "eigenscope/memory.h"
 #include <omp.h>
 #include <stdio.h>
@@ -19,8 +20,12 @@ void es_model_engine_single_thread(void) {
   omp_set_num_threads(1);
 }
 
-bool onednn_has_avx512(void) {
-  return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+static bool may_use(dnnl_cpu_isa_t isa) {
+  return (dnnl_get_effective_cpu_isa() & isa) == isa;
+}
+
+conv_isa_t conv_isa(void) {
+  return may_use(dnnl_cpu_isa_avx512_core) ? CONV_AVX512 : may_use(dnnl_cpu_isa_avx2) ? CONV_AVX2 : CONV_BASELINE;
 }
 
 const char *es_model_engine_name(void) {
@@ -109,7 +114,9 @@ static struct {
   int users;
 } scratch;
 
-static es_code_t grow_scratch(const es_unit_t *unit, onednn_side_t side, size_t bytes, es_status_t *status) {
+es_code_t onednn_scratch_reserve(const es_unit_t *unit, onednn_side_t side, size_t bytes, bool new_user,
+                                 es_status_t *status) {
+  if (new_user) scratch.users++;
   if (bytes <= scratch.bytes[side]) return ES_OK;
   float *data = es_allocate(1, bytes);
   if (!data) return onednn_out_of_memory(unit, status);
@@ -119,6 +126,19 @@ static es_code_t grow_scratch(const es_unit_t *unit, onednn_side_t side, size_t 
   return ES_OK;
 }
 
+float *onednn_scratch(onednn_side_t side) {
+  return scratch.data[side];
+}
+
+void onednn_scratch_release(void) {
+  if (--scratch.users > 0) return;
+  for (int side = 0; side < ONEDNN_SIDES; side++) {
+    es_free(scratch.data[side]);
+    scratch.data[side] = NULL;
+    scratch.bytes[side] = 0;
+  }
+}
+
 es_code_t onednn_operand_create(const es_unit_t *unit, onednn_operand_t *out, const dnnl_memory_desc_t *plain,
                                 const dnnl_memory_desc_t *wanted, onednn_side_t side, bool written,
                                 es_status_t *status) {
@@ -126,8 +146,7 @@ es_code_t onednn_operand_create(const es_unit_t *unit, onednn_operand_t *out, co
   ES_TRY(onednn_memory(unit, &out->plain, plain, status));
   if (dnnl_memory_desc_equal(plain, wanted)) return ES_OK;
   out->counted = true;
-  scratch.users++;
-  ES_TRY(grow_scratch(unit, side, dnnl_memory_desc_get_size(wanted), status));
+  ES_TRY(onednn_scratch_reserve(unit, side, dnnl_memory_desc_get_size(wanted), true, status));
   ES_TRY(onednn_memory(unit, &out->blocked, wanted, status));
   return onednn_reorder(unit, &out->reorder, written ? wanted : plain, written ? plain : wanted, status);
 }
@@ -136,13 +155,7 @@ void onednn_operand_destroy(onednn_operand_t *operand) {
   if (operand->plain) dnnl_memory_destroy(operand->plain);
   if (operand->blocked) dnnl_memory_destroy(operand->blocked);
   if (operand->reorder) dnnl_primitive_destroy(operand->reorder);
-  if (operand->counted && --scratch.users == 0) {
-    for (int side = 0; side < ONEDNN_SIDES; side++) {
-      es_free(scratch.data[side]);
-      scratch.data[side] = NULL;
-      scratch.bytes[side] = 0;
-    }
-  }
+  if (operand->counted) onednn_scratch_release();
   *operand = (onednn_operand_t){0};
 }
 

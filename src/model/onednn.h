@@ -10,8 +10,6 @@ es_code_t onednn_start(es_status_t *status);
 /* A primitive that was created does not fail for reasons that a user could mend: aborts unless all is well. */
 void onednn_must(dnnl_status_t code, const char *what);
 void onednn_run(dnnl_primitive_t primitive, const dnnl_exec_arg_t *arguments, int n, const char *what);
-/* Whether the CPU has AVX-512, and may use it (DNNL_MAX_CPU_ISA). */
-bool onednn_has_avx512(void);
 
 es_code_t onednn_out_of_memory(const es_unit_t *unit, es_status_t *status);
 es_code_t onednn_no_kernel(const es_unit_t *unit, const char *what, dnnl_status_t code, es_status_t *status);
@@ -29,9 +27,17 @@ es_code_t onednn_reorder(const es_unit_t *unit, dnnl_primitive_t *out, const dnn
 dnnl_memory_desc_t onednn_activation(int count, es_shape_t shape);
 dnnl_memory_desc_t onednn_matrix(int rows, int columns, dnnl_format_tag_t tag);
 
-/* One activation that a primitive reads or writes: where it lies, in NHWC, or in scratch in the layout that the
- * primitive wants. The scratch belongs to the process, one block for each side, and is good during one call. */
+/* Scratch of the process, one block for each side of a primitive, good during one call. Whoever reserves some is a user
+ * until the release; the last one frees it. A block may move while others are created, so it is asked for in each call.
+ * A reservation that fails has counted its user all the same. */
 typedef enum onednn_side { ONEDNN_INPUT_SIDE, ONEDNN_OUTPUT_SIDE, ONEDNN_SIDES } onednn_side_t;
+es_code_t onednn_scratch_reserve(const es_unit_t *unit, onednn_side_t side, size_t bytes, bool new_user,
+                                 es_status_t *status);
+float *onednn_scratch(onednn_side_t side);
+void onednn_scratch_release(void);
+
+/* One activation that a primitive reads or writes: where it lies, in NHWC, or in scratch in the layout that the
+ * primitive wants. */
 typedef struct onednn_operand {
   dnnl_memory_t plain;
   dnnl_memory_t blocked;    /* NULL: the primitive takes it as it is */

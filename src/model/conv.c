@@ -1,0 +1,27 @@
+#include "conv.h"
+#include "conv_narrow.h"
+#include "conv_planar.h"
+#include "eigenscope/kernel.h"
+
+/* Of each direction the first that is wanted is taken. */
+enum { WAYS_MOST = 2 };
+static const conv_way_t *const ways[CONV_DIRECTIONS][WAYS_MOST] = {[CONV_FORWARD] = {&conv_narrow_forward},
+                                                                   [CONV_BACKWARD_DATA] = {&conv_narrow_data},
+                                                                   [CONV_BACKWARD_WEIGHTS] = {&conv_narrow_weights}};
+
+const conv_way_t *conv_own_way(const es_node_t *node, conv_direction_t direction) {
+  if (node->op != ES_OP_CONV) return NULL;
+  for (int i = 0; i < WAYS_MOST && ways[direction][i]; i++) {
+    if (ways[direction][i]->wanted(node, conv_isa())) return ways[direction][i];
+  }
+  return NULL;
+}
+
+const conv_planar_t *conv_planar(conv_isa_t isa) {
+#ifdef ES_KERNEL_TARGETS
+  if (isa == CONV_AVX512) return &conv_planar_avx512;
+  if (isa == CONV_AVX2) return &conv_planar_avx2;
+#endif
+  (void)isa;
+  return &conv_planar_baseline;
+}

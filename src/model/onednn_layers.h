@@ -1,0 +1,33 @@
+/* How a convolution or a linear layer is described to oneDNN, and which of its kernels is asked for. */
+#ifndef ES_MODEL_ONEDNN_LAYERS_H
+#define ES_MODEL_ONEDNN_LAYERS_H
+
+#include "conv.h"
+#include "onednn.h"
+
+/* How one direction of a layer is computed. */
+typedef struct onednn_way {
+  dnnl_alg_kind_t algorithm;
+  bool blocked; /* activations in the layout that the kernel prefers */
+} onednn_way_t;
+
+/* The ways to compute a direction, the fastest first; the last one is always there. By shape alone, so that all slice
+ * sizes and ranks choose alike. Returns how many. */
+enum { ONEDNN_WAYS_MOST = 2 };
+int onednn_layer_ways(const es_unit_t *unit, conv_direction_t direction, onednn_way_t out[ONEDNN_WAYS_MOST]);
+
+/* Weights as PyTorch has them (tag oihw, goihw or oi), or in whatever layout the kernels prefer (tag any). */
+dnnl_memory_desc_t onednn_layer_weights(const es_unit_t *unit, bool any);
+dnnl_memory_desc_t onednn_layer_bias(const es_unit_t *unit);
+dnnl_memory_desc_t onednn_layer_source(const es_unit_t *unit, int count);
+dnnl_memory_desc_t onednn_layer_target(const es_unit_t *unit, int count);
+
+/* What differs between a convolution and a linear layer is how an operation is described. */
+typedef union onednn_description {
+  dnnl_convolution_desc_t convolution;
+  dnnl_inner_product_desc_t linear;
+} onednn_description_t;
+void onednn_layer_describe(const es_unit_t *unit, conv_direction_t direction, onednn_way_t way,
+                           const dnnl_memory_desc_t *weights, int count, onednn_description_t *out);
+
+#endif
