@@ -1,10 +1,18 @@
 """Result files as xarray and pandas see them: a merged sweep, or the file of one point."""
 import os
+import re
 
+import h5py
+import numpy as np
 import xarray
 
 SCHEMA, SCHEMA_VERSION = "eigenscope", 1
 TIDY = ("point", "split", "epoch", "layer", "delta")  # dimensions of a tidy table
+
+
+# Control characters, what ends lines or turns the direction of text, and what is no text: shown as a question mark.
+NOT_PLAIN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+NOT_PLAIN_LINES = re.compile(NOT_PLAIN.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
 
 
 class SchemaError(ValueError):
@@ -20,17 +28,49 @@ def open(path):
         raise SchemaError(f"{path}: there is no such file; `eigenscope merge` writes one for a whole job")
     if os.path.isdir(path):
         raise SchemaError(f"{path}: is a folder; merge its results first: eigenscope merge JOB --to all.h5")
+    if not os.path.isfile(path):
+        raise SchemaError(f"{path}: is no file, but a device or pipe")
     try:
+        check_alone(path)
         dataset = xarray.open_dataset(path, engine="h5netcdf")
+    except SchemaError:
+        raise
     except Exception as error:  # h5py, h5netcdf and xarray each have errors of their own for what is no such file
         raise SchemaError(f"{path}: cannot be read as a result of eigenscope: {error}") from error
     schema, version = dataset.attrs.get("schema"), dataset.attrs.get("schema_version")
     if schema == SCHEMA and version == SCHEMA_VERSION:
-        return dataset
+        return made_plain(dataset)
     dataset.close()
     if schema != SCHEMA:
         raise SchemaError(f"{path}: is an HDF5 file, but no result of eigenscope: the attribute schema is {schema!r}")
     raise SchemaError(f"{path}: has schema version {version}, and this program reads {SCHEMA_VERSION}")
+
+
+def check_alone(path):
+    """A file is read alone: links and values in other files are not opened on its word."""
+    with h5py.File(path) as file:
+        for name in file:
+            link = file.get(name, getlink=True)
+            elsewhere = not isinstance(link, h5py.HardLink)
+            if not elsewhere and isinstance(file[name], h5py.Dataset):
+                elsewhere = file[name].is_virtual or file[name].external is not None
+            if elsewhere:
+                raise SchemaError(f"{path}: its variable {name} lies elsewhere; results of eigenscope are whole files")
+
+
+def made_plain(dataset):
+    """The words of a file as they may be shown, on a page or a terminal."""
+    plain = {}
+    for name, coordinate in dataset.coords.items():
+        if coordinate.dtype == object:
+            words = [NOT_PLAIN.sub("?", str(word)) for word in coordinate.values.ravel()]
+            if words != list(coordinate.values.ravel()):
+                plain[name] = (coordinate.dims, np.array(words, dtype=object).reshape(coordinate.shape))
+    shown = dataset.assign_coords(plain) if plain else dataset
+    shown.attrs = {name: NOT_PLAIN_LINES.sub("?", value) if isinstance(value, str) else value for name, value in dataset.attrs.items()}
+    if plain:
+        shown.set_close(dataset.close)
+    return shown
 
 
 def axes(dataset):

@@ -33,11 +33,11 @@ def convert(path):
     """The text of the job file. SchemaError in one sentence for what has no equivalent."""
     config = read(path)
     name = re.sub(r"[^A-Za-z0-9._+-]", "-", pathlib.Path(path).stem)
-    datasets = [of(DATASETS, re.sub(r"[^a-z0-9]", "", d.lower()), path, "dataset", d) for d in config["dataset"]]
+    datasets = [of(DATASETS, re.sub(r"[^a-z0-9]", "", str(d).lower()), path, "dataset", d) for d in config["dataset"]]
     optimizer = of(OPTIMIZERS, str(only(config, "optimizer", path)).lower(), path, "optimizer", only(config, "optimizer", path))
     blocks = [{"dataset": [d for d, _ in datasets], "model": models, "width": widths, "classes": ["all"],
                "resolution": config["resolution"], "seed": [0], **more_axes(config)} for models, widths in models_of(config, path)]
-    lines = [f"# From {pathlib.Path(path).name} of phd-lab by `eigenscope_analysis from-phdlab`. Paths of datasets are taken from the",
+    lines = [f"# From {name}.json of phd-lab by `eigenscope_analysis from-phdlab`. Paths of datasets are taken from the",
              "# environment; CIFAR10 and TINY_IMAGENET are files of `eigenscope data pack`.",
              f"name: {name}", "grid:"]
     for block in blocks:
@@ -58,7 +58,7 @@ def read(path):
         given = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SchemaError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SchemaError(f"{path}: is no JSON: {error}") from error
     if not isinstance(given, dict):
         raise SchemaError(f"{path}: must be an object of settings, as {{\"model\": [\"vgg16\"]}}")
@@ -69,7 +69,7 @@ def read(path):
     for key, convert_one in (("epoch", int), ("batch_size", int), ("resolution", int), ("delta", float)):
         try:
             config[key] = [convert_one(v) for v in config[key]]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise SchemaError(f"{path}: {key} must be numbers, not {config[key]}") from None
     empty = [k for k, v in config.items() if not v]
     if empty:

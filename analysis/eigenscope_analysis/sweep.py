@@ -27,6 +27,12 @@ def value_text(axis, value):
     return f"{axis} {value:g}"
 
 
+def without_formulas(words):
+    """Words of a file for figures, which would take what stands between two $ for a formula."""
+    words = np.asarray(words).astype(str)
+    return np.char.replace(words, "$", "?") if words.size else words
+
+
 class Sweep:
     """What is read of a file once; spectra stay on the disk until a figure asks for a point."""
 
@@ -61,7 +67,7 @@ class Sweep:
         return np.asarray(self.data[name].isel(**at).values, float)
 
     def _read_layers(self):
-        self.layer_names = np.asarray(self.data["layer_name"].values).astype(str)
+        self.layer_names = without_formulas(self.data["layer_name"].values)
         self.layer_width = self.values("layer_width")
         self.output = self.values("layer_output") == 1
         self.border = self.values("layer_border") == 1
@@ -76,6 +82,8 @@ class Sweep:
         table = pd.DataFrame({"point": self.data["point"].values})
         for name in ("point_id", *self.axes, "outcome", "reason"):
             table[name] = self.data[name].values if name in self.data.coords else self.attributes.get(name, "")
+            if name in self.axes and table[name].dtype == object:
+                table[name] = without_formulas(table[name].values).astype(object)
         measured = np.isfinite(self.saturation).any(axis=2)
         self.last_at = np.where(measured.any(axis=1), measured.shape[1] - 1 - measured[:, ::-1].argmax(axis=1), -1)
         table["epochs"] = np.where(self.last_at >= 0, self.epochs[self.last_at], -1)

@@ -1,4 +1,5 @@
 """open() and to_frame(): what is read, when, and what is refused."""
+import os
 import re
 
 import h5py
@@ -75,6 +76,32 @@ def test_what_is_no_result_is_refused(tmp_path, write):
     made.attrs["schema_version"] = 2
     with pytest.raises(es.SchemaError, match="schema version 2, and this program reads 1"):
         es.open(write(made, "later.h5"))
+
+
+def test_a_file_is_read_alone(tmp_path, write):
+    def elsewhere(change):
+        path = write(handmade.make(n_epochs=1), "links.h5")
+        with h5py.File(path, "r+") as file:
+            shape = file["loss"].shape
+            del file["loss"]
+            change(file, shape)
+        with pytest.raises(es.SchemaError, match="links.h5: its variable loss lies elsewhere"):
+            es.open(path)
+
+    write(handmade.make(n_epochs=1), "other.h5")
+    elsewhere(lambda file, shape: file.__setitem__("loss", h5py.ExternalLink("other.h5", "/loss")))
+    elsewhere(lambda file, shape: file.__setitem__("loss", h5py.SoftLink("/accuracy")))
+    elsewhere(lambda file, shape: file.create_dataset("loss", shape, "f8", external=[("other.h5", 0, h5py.h5f.UNLIMITED)]))
+
+    def virtual(file, shape):
+        layout = h5py.VirtualLayout(shape, "f8")
+        layout[...] = h5py.VirtualSource("other.h5", "loss", shape)
+        file.create_virtual_dataset("loss", layout)
+
+    elsewhere(virtual)
+    os.mkfifo(tmp_path / "pipe.h5")
+    with pytest.raises(es.SchemaError, match="is no file, but a device or pipe"):
+        es.open(tmp_path / "pipe.h5")
 
 
 def test_a_point_is_a_sweep_of_one(small):

@@ -62,6 +62,8 @@ def test_defaults_are_phd_labs(config):
     ({"colour": ["red"]}, "unknown setting colour"),
     ({"epoch": ["many"]}, "epoch must be numbers"),
     ({"model": []}, "model is an empty list"),
+    ({"dataset": [1]}, "dataset 1 has no equivalent"),
+    ({"epoch": [float("inf")]}, "epoch must be numbers"),
     ({"conv_method": ["mean"]}, "downsampling 4 with conv_method 'mean' has no equivalent"),
 ])
 def test_what_has_no_equivalent(config, changes, sentence):
@@ -72,5 +74,8 @@ def test_what_has_no_equivalent(config, changes, sentence):
 
 def test_no_json(tmp_path):
     (tmp_path / "config.json").write_text("{")
+    with pytest.raises(SchemaError, match="is no JSON"):
+        phdlab.convert(tmp_path / "config.json")
+    (tmp_path / "config.json").write_text("[" * 100000)
     with pytest.raises(SchemaError, match="is no JSON"):
         phdlab.convert(tmp_path / "config.json")

@@ -52,6 +52,23 @@ def test_everything_is_there(whole):
         assert png.startswith(b"\x89PNG") and len(png) > 5000, name
 
 
+def test_words_of_a_file_give_no_orders(tmp_path):
+    """Neither to a browser, nor to a terminal, nor to what sets formulas in figures."""
+    made = handmade.make(**SMALL, datasets=("<img src=x onerror=alert(1)>",), models=("vgg16", "\x1b[31m$\\frac{$\u202e"))
+    made["layer_name"][:, 0] = "</svg><script>alert(2)</script>"
+    made["layer_name"][:, 1] = "$\\undefined{$ \x1b[2J\u009b"
+    for name in ("job_name", "job", "version", "missing"):
+        made.attrs[name] = "<script>alert(3)</script>\x1b[2J"
+    report.write(handmade.write(made, tmp_path / "hand.h5"), tmp_path / "report")
+    for path in (tmp_path / "report").rglob("*.*"):
+        if path.suffix != ".png":
+            text = path.read_text()
+            assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text), path
+        if path.suffix in (".html", ".svg"):
+            assert not re.search("<script|<img", text), path
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["hand.h5", "report"]
+
+
 def test_the_page_needs_nothing_else(whole):
     """Nothing is fetched; links lead into the folder of the report, and references to ids that are there, once."""
     folder = whole[1]
