@@ -189,12 +189,13 @@ bool es_text_is_plain(const char *text) {
   return true;
 }
 
-char *es_text_make_plain(char *text) {
+/* `kept`: a character that stays as it is, '\0' for none. */
+static char *make_plain(char *text, char kept) {
   char *out = text;
   for (const char *at = text; *at != '\0';) {
     uint32_t code;
     int n = decode((const unsigned char *)at, &code);
-    if (n > 0 && is_printable(code)) {
+    if (n > 0 && (is_printable(code) || *at == kept)) {
       memmove(out, at, (size_t)n);
       out += n;
     } else {
@@ -205,6 +206,22 @@ char *es_text_make_plain(char *text) {
   }
   *out = '\0';
   return text;
+}
+
+char *es_text_make_plain(char *text) {
+  return make_plain(text, '\0');
+}
+
+char *es_text_make_plain_lines(char *text) {
+  return make_plain(text, '\n');
+}
+
+void es_text_append_plain(es_text_t *text, const char *value) {
+  const size_t start = text->length;
+  es_text_append_bytes(text, value, strlen(value));
+  if (text->failed) return;
+  es_text_make_plain(text->data + start);
+  text->length = start + strlen(text->data + start);
 }
 
 bool es_text_match(const char *pattern, const char *name) {

@@ -103,7 +103,7 @@ static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
     if (text.failed || network.failed)
       es_fail(status, ES_SYSTEM, "checkpoint", "out of memory for what is in the file");
     else
-      fputs(es_text_get(&text), stdout);
+      es_cli_print(stdout, &text);
   }
   es_text_destroy(&text);
   es_text_destroy(&network);

@@ -120,7 +120,7 @@ static int by_target(const void *a, const void *b) {
 /* Before anything is written: all is there, no two files have one name, and nothing else is in their place. */
 static es_code_t check(list_t *list, es_status_t *status) {
   if (list->missing.length > 0) {
-    fputs(es_text_get(&list->missing), stderr);
+    es_cli_print(stderr, &list->missing);
     return es_fail(status, ES_INPUT, STAGE, "not everything is there, as listed above; nothing was written");
   }
   qsort(list->items, (size_t)list->n, sizeof *list->items, by_target);

@@ -119,7 +119,7 @@ static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arg
     }
     es_selection_destroy(&selection);
     if (fitting == 0) {
-      fputs(es_text_get(&nearest.report), stderr);
+      es_cli_print(stderr, &nearest.report);
       es_fail(status, ES_INPUT, STAGE, "%s fits no point of %s; the nearest is point %lld, with what is listed above",
               es_safetensors_path(file), es_job_path(plan.job), (long long)nearest.index);
     }

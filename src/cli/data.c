@@ -226,7 +226,7 @@ static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
                               : show_job(arguments, json, &text, status);
   es_text_append(&text, "%s", json ? "\n]}\n" : "");
   if (code == ES_OK && text.failed) code = es_fail(status, ES_SYSTEM, "data", "out of memory for the table");
-  if (code == ES_OK) fputs(es_text_get(&text), stdout);
+  if (code == ES_OK) es_cli_print(stdout, &text);
   es_text_destroy(&text);
   return code;
 }

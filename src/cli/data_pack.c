@@ -66,14 +66,15 @@ static void show_broken(void *context, const char *message) {
   fprintf(stderr, "eigenscope: %s%s\n", *(const bool *)context ? "left out: " : "", message);
 }
 
-static void print_result(const es_pack_request_t *r, const es_pack_result_t *p) {
+static void print_result(const es_pack_request_t *r, es_pack_result_t *p) {
   const es_dataset_info_t *info = &p->info;
   printf("%s: %lld train and %lld eval images (%s) of %d x %d, %s, %d classes, fingerprint %s\n", r->path,
          (long long)info->count[ES_TRAIN], (long long)info->count[ES_EVAL], p->eval_folder, info->width, info->height,
          info->channels == 1 ? "grey" : "colour", info->classes, p->fingerprint);
   if (p->n_broken > 0) printf("left out: %lld images that cannot be used\n", (long long)p->n_broken);
   if (p->n_left_out > 0)
-    printf("left out: %lld files that are no images by their names, as %s\n", (long long)p->n_left_out, p->left_out);
+    printf("left out: %lld files that are no images by their names, as %s\n", (long long)p->n_left_out,
+           es_text_make_plain(p->left_out));
 }
 
 static es_code_t pack(const es_arguments_t *arguments, MPI_Comm comm, int rank, es_status_t *status) {

@@ -32,14 +32,16 @@ static void compare(void *context, const es_merged_info_t *info, const es_merged
 
 static void begin_table(listing_t *l, const es_merged_info_t *info) {
   bool any = false;
-  es_text_append(l->out, "%s", info->job_name);
+  es_text_append_plain(l->out, info->job_name);
   for (int i = 0; i < info->n_names; i++) {
     if (l->varies[i]) continue;
-    es_text_append(l->out, "%s%s %s", any ? ", " : ": ", info->names[i], l->first[i] != NULL ? l->first[i] : "");
+    es_text_append(l->out, "%s%s ", any ? ", " : ": ", info->names[i]);
+    es_text_append_plain(l->out, l->first[i] != NULL ? l->first[i] : "");
     any = true;
   }
   es_text_append(l->out, "\n%lld of %lld points", (long long)info->n_points, (long long)info->n_grid);
-  if (info->missing[0] != '\0') es_text_append(l->out, ", missing: %s", info->missing);
+  if (info->missing[0] != '\0') es_text_append(l->out, ", missing: ");
+  es_text_append_plain(l->out, info->missing);
   es_text_append(l->out, "\n\n");
   for (int i = 0; i < info->n_names - 1; i++) {
     if (l->varies[i]) es_table_column(&l->table, info->names[i], i == 0);

@@ -5,6 +5,7 @@
 #include "eigenscope/cli.h"
 #include "eigenscope/external.h"
 #include "eigenscope/weights.h"
+#include <stdio.h>
 
 /* A whole command that runs no point: parses, runs, reports, and returns the exit code. Arguments as of
  * es_arguments_parse. */
@@ -16,6 +17,9 @@ extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_merge,
     es_page_data_info, es_page_data_pack, es_page_data_synth, es_page_checkpoint_info, es_page_checkpoint_export,
     es_page_checkpoint_import, es_page_doctor, es_page_bench_train, es_page_bench_covariance, es_page_bench_spectrum,
     es_page_bench_probe, es_page_version;
+
+/* Prints lines, made plain: files, whose names and words are among them, may say anything. */
+void es_cli_print(FILE *to, es_text_t *text);
 
 /* A plan without a look at datasets and networks: job, grid and output only. For commands that read results, which need
  * not have the data at hand. */

@@ -229,7 +229,7 @@ static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) 
   } else if (activations && request.tasks == 0) {
     if (es_plan_external(&plan, &info, status) == ES_OK) {
       es_plan_activations_table(&plan, &info, (int)request.ranks, &text);
-      fputs(es_text_get(&text), stdout);
+      es_cli_print(stdout, &text);
       es_external_info_destroy(&info);
     }
   } else if (!activations && request.ranks > es_plan_lanes(&plan))
@@ -241,7 +241,7 @@ static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) 
     if (status->code == ES_OK && text.failed)
       es_fail(status, ES_SYSTEM, "plan", "out of memory for the table of %lld points", (long long)selection.n);
     else if (status->code == ES_OK)
-      fputs(es_text_get(&text), stdout);
+      es_cli_print(stdout, &text);
     es_selection_destroy(&selection);
   }
   es_text_destroy(&text);

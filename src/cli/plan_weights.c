@@ -120,10 +120,10 @@ static void look_at_point(survey_t *s, int64_t index) {
 }
 
 /* One sentence about all of it, after the lines. */
-static es_code_t conclude(const survey_t *s, const es_external_t *external, es_status_t *status) {
+static es_code_t conclude(survey_t *s, const es_external_t *external, es_status_t *status) {
   if (s->report.failed) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for what is wrong with weights");
   if (s->missing + s->unfit + s->untrained == 0) return ES_OK;
-  fputs(es_text_get(&s->report), stderr);
+  es_cli_print(stderr, &s->report);
   const char *place = es_job_path(s->plan->job);
   if (s->untrained > 0)
     return es_fail(status, ES_INPUT, STAGE,

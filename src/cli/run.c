@@ -446,7 +446,7 @@ static void print_summary(run_t *run) {
                    (long long)(run->selection.n - run->n_pending), (long long)run->selection.n);
   es_plan_table(&run->plan, &run->selection, &text);
   if (run->stopped > 0) es_text_append(&text, "unfinished: the same command goes on from here\n");
-  fputs(es_text_get(&text), stdout);
+  es_cli_print(stdout, &text);
   es_text_destroy(&text);
 }
 

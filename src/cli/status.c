@@ -192,7 +192,7 @@ static es_code_t survey_job(const es_arguments_t *arguments, int *result, es_sta
       if (text.failed)
         es_fail(status, ES_SYSTEM, "status", "out of memory for the table of %lld points", (long long)selection.n);
       else
-        fputs(es_text_get(&text), stdout);
+        es_cli_print(stdout, &text);
       *result = exit_code(&survey);
     }
     es_selection_destroy(&survey.missing);

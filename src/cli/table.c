@@ -4,12 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
+void es_cli_print(FILE *to, es_text_t *text) {
+  if (text->data != NULL) fputs(es_text_make_plain_lines(text->data), to);
+}
+
 void es_table_cell(es_table_t *table, const char *format, ...) {
   char cell[768];
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(cell, sizeof cell, format, arguments);
   va_end(arguments);
+  es_text_make_plain(cell);
   es_text_append_bytes(&table->cells, cell, strlen(cell) + 1);
 }
 

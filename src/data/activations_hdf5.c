@@ -287,7 +287,7 @@ static es_code_t add_member(es_activations_t *file, const char *place, int depth
     char reason[ES_H5_REASON_SIZE];
     es_code_t code = es_h5_reason(reason) ? ES_SYSTEM : ES_INPUT;
     if (!is_hard_link(file, place))
-      return es_fail(status, ES_INPUT, STAGE, "%s: the link %s leads nowhere", file->path, place);
+      return es_fail(status, ES_INPUT, STAGE, "%s: the link %s leads nowhere, or to another file", file->path, place);
     return es_fail(status, code, STAGE, "%s: %s is damaged: %s", file->path, place, reason);
   }
   H5I_type_t kind = H5Iget_type(id);
@@ -375,47 +375,16 @@ static es_code_t open_source(es_activations_t *file, es_status_t *status) {
   return code;
 }
 
-/* Chunks that its shape asks for. */
-static hsize_t chunks_due(const es_array_t *array, const hsize_t *chunk) {
-  hsize_t n = 1;
-  for (int d = 0; d < array->rank; d++) n *= ((hsize_t)array->shape[d] + chunk[d] - 1) / chunk[d];
-  return n;
-}
-
-static es_code_t check_chunks(const es_array_t *array, const hsize_t *chunk, es_status_t *status) {
-  hsize_t due = chunks_due(array, chunk), there = 0;
-  char filter[ES_H5_FILTER_SIZE];
-  hid_t space = H5Dget_space(array->handle);
-  bool counted = space >= 0 && H5Dget_num_chunks(array->handle, space, &there) >= 0;
-  es_code_t code = counted ? ES_OK : fail_damaged(array->where, "its chunks cannot be found", status);
-  if (space >= 0) H5Sclose(space);
-  if (code != ES_OK) return code;
-  if (there < due)
-    return es_fail(status, ES_INPUT, STAGE, "%s: only %llu of its %llu chunks were ever written", array->where,
-                   (unsigned long long)there, (unsigned long long)due);
-  if (es_h5_missing_filter(array->handle, filter))
-    return es_fail(
-        status, ES_INPUT, STAGE,
-        "%s: is packed by a filter that HDF5 has not got here (%s); write it packed by gzip or not at all, or "
-        "name the folder of the filter's plugin in HDF5_PLUGIN_PATH",
-        array->where, filter);
-  return ES_OK;
-}
-
-/* What was never written reads as zeros; values that are in other files only show when they are read. */
+/* What is not there would read as zeros. */
 static es_code_t check_written(const es_array_t *array, es_status_t *status) {
-  H5D_space_status_t written;
-  hsize_t chunk[ES_ARRAY_RANK_MAX];
-  hid_t list = H5Dget_create_plist(array->handle);
-  H5D_layout_t layout = list >= 0 ? H5Pget_layout(list) : H5D_LAYOUT_ERROR;
-  bool elsewhere = layout == H5D_VIRTUAL || (list >= 0 && H5Pget_external_count(list) > 0);
-  bool chunked = layout == H5D_CHUNKED && H5Pget_chunk(list, ES_ARRAY_RANK_MAX, chunk) == array->rank;
-  if (list >= 0) H5Pclose(list);
-  if (elsewhere) return ES_OK;
-  if (H5Dget_space_status(array->handle, &written) < 0) return fail_damaged(array->where, "is damaged", status);
-  if (written == H5D_SPACE_STATUS_NOT_ALLOCATED)
-    return es_fail(status, ES_INPUT, STAGE, "%s: was never written, it has a shape and no values", array->where);
-  return chunked ? check_chunks(array, chunk, status) : ES_OK;
+  char lack[ES_H5_LACK_SIZE], filter[ES_H5_FILTER_SIZE];
+  const es_code_t code = es_h5_lacks_values(array->handle, lack);
+  if (code != ES_OK) return es_fail(status, code, STAGE, "%s: %s", array->where, lack);
+  if (!es_h5_missing_filter(array->handle, filter)) return ES_OK;
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s: is packed by a filter that HDF5 has not got here (%s); write it packed by gzip or not at all, or "
+                 "name the folder of the filter's plugin in HDF5_PLUGIN_PATH",
+                 array->where, filter);
 }
 
 static es_code_t check_source(const es_activations_t *file, es_array_t *array, es_status_t *status) {

@@ -148,16 +148,11 @@ static es_code_t check_filters(const variable_t *v, es_status_t *status) {
                  v->path, v->name, filter);
 }
 
-/* A variable that was made and never filled reads as zeros; one whose values are elsewhere knows only when it is read.
- */
+/* What is not there would read as zeros. */
 static es_code_t check_values(const variable_t *v, es_status_t *status) {
-  H5D_space_status_t written;
-  hid_t list = H5Dget_create_plist(v->id);
-  bool here = list >= 0 && H5Pget_layout(list) != H5D_VIRTUAL && H5Pget_external_count(list) == 0;
-  if (list >= 0) H5Pclose(list);
-  if (!here || H5Dget_space_status(v->id, &written) < 0 || written != H5D_SPACE_STATUS_NOT_ALLOCATED)
-    return check_filters(v, status);
-  return es_fail(status, ES_INPUT, STAGE, "%s: %s was never written, it has a shape and no values", v->path, v->name);
+  char lack[ES_H5_LACK_SIZE];
+  const es_code_t code = es_h5_lacks_values(v->id, lack);
+  return code == ES_OK ? check_filters(v, status) : es_fail(status, code, STAGE, "%s: %s %s", v->path, v->name, lack);
 }
 
 static es_code_t check_images(const variable_t *v, es_status_t *status) {

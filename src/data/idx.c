@@ -61,8 +61,9 @@ static es_code_t check_length(const es_stream_t *file, const header_t *header, i
   }
   char size[48] = "";
   if (header->dimensions == 3) snprintf(size, sizeof size, " of %d x %d", header->height, header->width);
-  return es_fail(status, ES_INPUT, STAGE, "%s: %s: %lld bytes%s where its header (%lld %s%s) asks for %lld", file->path,
-                 length < header->size ? "truncated" : "too long", (long long)length,
+  return es_fail(status, ES_INPUT, STAGE, "%s: %s: %s%lld bytes%s where its header (%lld %s%s) asks for %lld",
+                 file->path, length < header->size ? "truncated" : "too long",
+                 length > header->size + ES_STREAM_EXCESS ? "at least " : "", (long long)length,
                  gzdirect(file->file) ? "" : " unpacked", (long long)header->count,
                  header->dimensions == 3 ? "images" : "labels", size, (long long)header->size);
 }
@@ -91,7 +92,7 @@ static es_code_t read_body(es_stream_t *file, const header_t *header, uint8_t *o
   uint8_t more[4096];
   do {
     ES_TRY(es_stream_read(file, more, sizeof more, &got, status));
-  } while (got > 0);
+  } while (got > 0 && file->done <= header->size + ES_STREAM_EXCESS);
   return check_length(file, header, file->done, status);
 }
 

@@ -99,7 +99,7 @@ es_code_t es_stream_length(es_stream_t *stream, int64_t due, int64_t *length, es
   do {
     es_code_t code = es_stream_read(stream, scratch, sizeof scratch, &got, status);
     if (code != ES_OK) return code;
-  } while (got > 0);
+  } while (got > 0 && stream->done <= due + ES_STREAM_EXCESS);
   *length = stream->done;
   return ES_OK;
 }

@@ -10,6 +10,8 @@
 
 enum { ES_STREAM_PATH_MAX = ES_PATH_MAX + 64 };
 
+enum { ES_STREAM_EXCESS = 1 << 20 }; /**< bytes behind the end that is due after which nobody reads on */
+
 typedef struct es_stream {
   char path[ES_STREAM_PATH_MAX];
   gzFile file;  /**< owned; reads plain files as they are */
@@ -29,7 +31,8 @@ bool es_stream_found(const char *folder, const char *name, char out[ES_PATH_MAX]
 es_code_t es_stream_read(es_stream_t *stream, void *out, int64_t size, int64_t *got, es_status_t *status);
 
 /** Finds the unpacked length of the whole file, which is `due` if all is well. Plain: asked of the file system. gzip:
- * taken from the trailer when that agrees with `due`, else counted by unpacking the rest; then the stream is spent. */
+ * taken from the trailer when that agrees with `due`, else counted by unpacking the rest, but not much further than due
+ * (then *length is above due + ES_STREAM_EXCESS): a few MB may unpack to anything. The stream is spent. */
 es_code_t es_stream_length(es_stream_t *stream, int64_t due, int64_t *length, es_status_t *status);
 
 /** NULL in `file` is fine. */

@@ -1,8 +1,9 @@
 #include "attribute.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
+#include <string.h>
 
-enum { VALUES_MAX = 64 };
+enum { VALUES_MAX = 64, ATTRIBUTES_MAX = 1000 };
 
 /* What a variable-length string attribute holds; false when it cannot be read. */
 static bool read_string(hid_t attribute, es_text_t *out) {
@@ -84,6 +85,7 @@ static herr_t collect(hid_t file, const char *attribute_name, const H5A_info_t *
   (void)info;
   es_text_t name = {0}, value = {0};
   bool is_text = false, known = false, good = false;
+  if (collection->stored->n_attributes == ATTRIBUTES_MAX) return -1;
   hid_t attribute = H5Aopen(file, attribute_name, H5P_DEFAULT);
   if (attribute >= 0) {
     good = read_value(attribute, &value, &is_text, &known);
@@ -119,4 +121,10 @@ bool attributes_read(stored_t *stored, hid_t file, bool *out_of_memory) {
   bool good = H5Aiterate2(file, by, H5_ITER_INC, &start, collect, &collection) >= 0;
   *out_of_memory = collection.out_of_memory;
   return good;
+}
+
+bool attribute_name_is_fit(const char *name) {
+  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+  const size_t length = strlen(name);
+  return length > 0 && length < ES_NAME_MAX && strspn(name, allowed) == length;
 }

@@ -9,4 +9,7 @@
  * when memory is out (which *out_of_memory then says) or one cannot be read (HDF5's reason is on its stack). */
 bool attributes_read(stored_t *stored, hid_t file, bool *out_of_memory);
 
+/* True for what an attribute of a result, and an axis, may be called: letters, digits and underscores. */
+bool attribute_name_is_fit(const char *name);
+
 #endif

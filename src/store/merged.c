@@ -25,25 +25,31 @@ typedef struct reader {
   column_t columns[COLUMNS_MAX];
 } reader_t;
 
+static es_code_t damaged(const reader_t *r, const char *what, const char *reason) {
+  return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", r->path, what,
+                 reason[0] != '\0' ? reason : "no reason given");
+}
+
 static es_code_t broken(const reader_t *r, const char *what) {
   char reason[HDF_REASON_SIZE];
   hdf_reason(reason);
-  return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", r->path, what,
-                 reason[0] != '\0' ? reason : "no reason given");
+  return damaged(r, what, reason);
+}
+
+/* A sound HDF5 file that is no merged one. */
+static es_code_t foreign(const reader_t *r, const char *name, const char *what) {
+  return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope: %s %s", r->path, name, what);
 }
 
 static es_code_t out_of_memory(const reader_t *r) {
   return es_fail(r->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be read: out of memory", r->path);
 }
 
-static hid_t open_file(const char *path) {
-  return H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-}
-
 bool es_merged_check(const char *path) {
   hdf_quiet_t quiet;
   hdf_quiet_begin(&quiet);
-  hid_t file = open_file(path);
+  char reason[HDF_REASON_SIZE];
+  hid_t file = hdf_check_path(path, NULL) == ES_OK ? hdf_open(path, reason) : -1;
   bool merged = file >= 0 && H5Aexists(file, STORE_MERGED) > 0;
   if (file >= 0) H5Fclose(file);
   hdf_quiet_end(&quiet);
@@ -88,6 +94,7 @@ static es_code_t list_names(reader_t *r) {
     size_t length = strcspn(name, " ");
     bool last = name[length] == '\0';
     name[length] = '\0';
+    if (!attribute_name_is_fit(name)) return foreign(r, name, "can be no axis");
     r->names[n++] = name;
     name += length + (last ? 0 : 1);
   }
@@ -107,9 +114,12 @@ static es_code_t read_column(reader_t *r, int i) {
   column_t *column = &r->columns[i];
   column->type = class == H5T_STRING ? ES_TYPE_STRING : class == H5T_INTEGER ? ES_TYPE_I64 : ES_TYPE_F64;
   r->words[i] = column->type == ES_TYPE_STRING;
+  const char *lie = hdf_lie(object, n, sizeof(int64_t));
   if (H5Sget_simple_extent_npoints(space) != (hssize_t)n || (r->words[i] && H5Tis_variable_str(type) <= 0)) {
     code = es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope: %s must have %llu entries",
                    r->path, r->names[i], (unsigned long long)n);
+  } else if (lie != NULL) {
+    code = foreign(r, r->names[i], lie);
   } else {
     column->data = es_allocate_zero(n, sizeof(int64_t));
     const hid_t memory = r->words[i] ? text : hdf_memory_type(column->type);
@@ -142,29 +152,44 @@ static void free_columns(reader_t *r) {
 static const es_field_t summarized[] = {ES_FIELD_LAYER_OUTPUT, ES_FIELD_ACCURACY, ES_FIELD_FLAGS, ES_FIELD_SATURATION};
 enum { SUMMARIZED = sizeof summarized / sizeof *summarized };
 
+/* Along a dimension of one variable: as possible, and as in those before. */
+static bool is_extent(es_dimension_t dimension, hsize_t found, int64_t *known) {
+  const dimension_info_t *info = dimension_info(dimension);
+  const int64_t least = info->words != NULL ? info->most : 1;
+  if (found < (hsize_t)least || found > (hsize_t)info->most) return false;
+  const bool same = *known == 0 || *known == (int64_t)found;
+  *known = (int64_t)found;
+  return same;
+}
+
+/* A variable over `point` and its dimensions. What is blank of it is not stored, so one point's share of it is held to
+ * a measure of its own. */
+static es_code_t open_numbers(const reader_t *r, const es_field_info_t *info, int64_t extent[ES_DIMENSIONS],
+                              hid_t *object) {
+  enum { SHARE_MOST = 1 << 30 };
+  hsize_t shape[H5S_MAX_RANK];
+  size_t share = type_size(info->type);
+  *object = H5Dopen2(r->file, info->name, H5P_DEFAULT);
+  if (*object < 0) return broken(r, info->name);
+  hid_t space = H5Dget_space(*object);
+  bool good = H5Sget_simple_extent_ndims(space) == info->rank + 1 &&
+              H5Sget_simple_extent_dims(space, shape, NULL) == info->rank + 1 && (int64_t)shape[0] == r->info.n_points;
+  H5Sclose(space);
+  for (int k = 0; k < info->rank && good; k++) {
+    good = is_extent(info->dimensions[k], shape[k + 1], &extent[info->dimensions[k]]);
+    share = share <= SHARE_MOST ? share * (size_t)shape[k + 1] : share;
+  }
+  if (!good) return foreign(r, info->name, "has other dimensions");
+  const char *lie = hdf_lie(*object, 1, 1);
+  if (share > SHARE_MOST) lie = "is larger than any result";
+  return lie == NULL ? ES_OK : foreign(r, info->name, lie);
+}
+
 /* One result that each point in turn is read into, with the extents of all. */
 static es_code_t make_result(reader_t *r, hid_t object[SUMMARIZED]) {
   static const bool core[ES_FIELD_GROUPS] = {[ES_GROUP_CORE] = true};
   int64_t extent[ES_DIMENSIONS] = {0};
-  for (int i = 0; i < SUMMARIZED; i++) {
-    const es_field_info_t *info = es_field_info(summarized[i]);
-    hsize_t shape[H5S_MAX_RANK];
-    object[i] = H5Dopen2(r->file, info->name, H5P_DEFAULT);
-    if (object[i] < 0) return broken(r, info->name);
-    hid_t space = H5Dget_space(object[i]);
-    bool good =
-        H5Sget_simple_extent_dims(space, shape, NULL) == info->rank + 1 && (int64_t)shape[0] == r->info.n_points;
-    H5Sclose(space);
-    for (int k = 0; k < info->rank && good; k++) {
-      int64_t *known = &extent[info->dimensions[k]];
-      good = shape[k + 1] <= INT32_MAX && (*known == 0 || *known == (int64_t)shape[k + 1]);
-      *known = (int64_t)shape[k + 1];
-    }
-    if (!good) {
-      return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope: %s has other dimensions",
-                     r->path, info->name);
-    }
-  }
+  for (int i = 0; i < SUMMARIZED; i++) ES_TRY(open_numbers(r, es_field_info(summarized[i]), extent, &object[i]));
   r->stored.result = result_allocate(extent, core);
   for (int i = 0; i < SUMMARIZED; i++) {
     if (r->stored.result == NULL || !result_allocate_field(r->stored.result, summarized[i])) return out_of_memory(r);
@@ -223,9 +248,11 @@ es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *conte
   reader_t r = {.path = path, .status = status};
   hid_t object[SUMMARIZED] = {-1, -1, -1, -1};
   hdf_quiet_t quiet;
+  char reason[HDF_REASON_SIZE];
   hdf_quiet_begin(&quiet);
-  r.file = open_file(path);
-  es_code_t code = r.file >= 0 ? read_attributes(&r) : broken(&r, "the file");
+  es_code_t code = hdf_check_path(path, status);
+  r.file = code == ES_OK ? hdf_open(path, reason) : -1;
+  if (code == ES_OK) code = r.file >= 0 ? read_attributes(&r) : damaged(&r, "the file", reason);
   if (code == ES_OK) code = list_names(&r);
   for (int i = 0; i < r.info.n_names && code == ES_OK; i++) code = read_column(&r, i);
   if (code == ES_OK) code = make_result(&r, object);

@@ -1,12 +1,10 @@
 #include "attribute.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/text.h"
 #include <assert.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct reader {
   const char *path;
@@ -15,12 +13,16 @@ typedef struct reader {
   hid_t file;
 } reader_t;
 
+static es_code_t damaged(const reader_t *reader, const char *what, const char *reason) {
+  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", reader->path, what,
+                 reason[0] != '\0' ? reason : "no reason given");
+}
+
 /* Damage that HDF5 noticed. */
 static es_code_t broken(const reader_t *reader, const char *what) {
   char reason[HDF_REASON_SIZE];
   hdf_reason(reason);
-  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", reader->path, what,
-                 reason[0] != '\0' ? reason : "no reason given");
+  return damaged(reader, what, reason);
 }
 
 /* A sound HDF5 file that is not what the schema says. */
@@ -71,9 +73,12 @@ static es_code_t open_variable(const reader_t *reader, const char *name, es_type
   hid_t space = H5Dget_space(*object);
   if (space < 0) return broken(reader, name);
   int found = H5Sget_simple_extent_ndims(space);
+  const hssize_t count = H5Sget_simple_extent_npoints(space);
   if (found == rank) H5Sget_simple_extent_dims(space, extent, NULL);
   H5Sclose(space);
-  return found == rank ? ES_OK : foreign(reader, "the variable %s has %d dimensions, not %d", name, found, rank);
+  if (found != rank) return foreign(reader, "the variable %s has %d dimensions, not %d", name, found, rank);
+  const char *lie = hdf_lie(*object, count < 0 ? SIZE_MAX : (size_t)count, type_size(type));
+  return lie == NULL ? ES_OK : foreign(reader, "the variable %s %s", name, lie);
 }
 
 /* Reads `count` strings of less than `size` bytes, one every `stride` bytes from `out`. */
@@ -91,6 +96,9 @@ static es_code_t read_strings(const reader_t *reader, hid_t object, const char *
       const char *value = values[i] != NULL ? values[i] : "";
       if (strlen(value) >= size)
         code = foreign(reader, "the variable %s has a string of more than %zu bytes", name, size - 1);
+      else if (!es_text_is_plain(value))
+        code =
+            foreign(reader, "the variable %s has a string that is not text in UTF-8 without control characters", name);
       else
         strcpy(out + i * stride, value);
     }
@@ -165,6 +173,20 @@ static es_code_t check_words(const reader_t *reader, es_dimension_t dimension, h
   return foreign(reader, "%s must be %s", info->name, list);
 }
 
+/* Epochs and shares ascend: places are found by them, for which NaN would have none. */
+static es_code_t check_ascending(const reader_t *reader, es_dimension_t dimension) {
+  const es_result_t *result = reader->stored->result;
+  double before = -1;
+  for (int64_t i = 0; i < result->extent[dimension]; i++) {
+    const double value = dimension == ES_DIM_EPOCH         ? result->epoch[i]
+                         : dimension == ES_DIM_PROBE_EPOCH ? result->probe_epoch[i]
+                                                           : result->delta[i];
+    if (!(value > before)) return foreign(reader, "%s does not ascend", dimension_info(dimension)->name);
+    before = value;
+  }
+  return ES_OK;
+}
+
 /* Values of one coordinate variable into the result, which has its extents; layers come before what follows from them.
  * Indices are what their place says. */
 static es_code_t read_coordinate(const reader_t *reader, es_dimension_t dimension) {
@@ -186,7 +208,8 @@ static es_code_t read_coordinate(const reader_t *reader, es_dimension_t dimensio
     code = check_words(reader, dimension, object);
   }
   if (object >= 0) H5Dclose(object);
-  return code;
+  const bool ascends = dimension == ES_DIM_EPOCH || dimension == ES_DIM_PROBE_EPOCH || dimension == ES_DIM_DELTA;
+  return code == ES_OK && ascends ? check_ascending(reader, dimension) : code;
 }
 
 /* A variable into the result; strings into memory of their own. */
@@ -221,6 +244,22 @@ static es_code_t read_field(const reader_t *reader, es_field_t field) {
   return code;
 }
 
+/* Attributes become variables beside those of the schema when points are merged, so they need names that can be. */
+static bool is_name_of_result(const char *name) {
+  static const char *const taken[] = {"point", "layer_name", "channel", "n_grid", "missing", "coordinates"};
+  if (!attribute_name_is_fit(name)) return false;
+  for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+    if (strcmp(name, taken[i]) == 0) return false;
+  }
+  for (int i = 0; i < ES_FIELDS; i++) {
+    if (strcmp(name, es_field_info((es_field_t)i)->name) == 0) return false;
+  }
+  for (int i = 0; i < ES_DIMENSIONS; i++) {
+    if (strcmp(name, dimension_info((es_dimension_t)i)->name) == 0) return false;
+  }
+  return strncmp(name, "merged_", strlen("merged_")) != 0;
+}
+
 /* Root attributes, and that this is a result of a version that is known. */
 static es_code_t read_attributes(const reader_t *reader) {
   stored_t *stored = reader->stored;
@@ -238,6 +277,10 @@ static es_code_t read_attributes(const reader_t *reader) {
   }
   stored->schema_version = (int32_t)version;
   if (stored_attribute(stored, STORE_MERGED) != NULL) return foreign(reader, "it holds a merged grid, not one point");
+  for (int i = 0; i < stored->n_attributes; i++) {
+    if (!is_name_of_result(stored->attributes[i].name))
+      return foreign(reader, "it has an attribute %.40s, a name that is not of a result", stored->attributes[i].name);
+  }
   if (version == ES_SCHEMA_VERSION) return ES_OK;
   return foreign(reader, "its schema has version %lld, this program reads version %d", (long long)version,
                  ES_SCHEMA_VERSION);
@@ -264,33 +307,14 @@ static es_code_t read_all(const reader_t *reader, const bool *wanted) {
   return ES_OK;
 }
 
-/* Results appear whole and never change, so no lock is needed; parallel file systems often have none. */
-static hid_t unlocked_access(void) {
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-#if H5_VERSION_GE(1, 12, 1) || (H5_VERSION_GE(1, 10, 7) && H5_VERSION_LE(1, 10, 99))
-  if (access >= 0) H5Pset_file_locking(access, false, true);
-#endif
-  return access;
-}
-
-/* What can be said better than by HDF5. */
-static es_code_t check_file(const char *path, es_status_t *status) {
-  struct stat facts;
-  int reason = stat(path, &facts) != 0 ? errno : S_ISDIR(facts.st_mode) ? EISDIR : access(path, R_OK) != 0 ? errno : 0;
-  if (reason == 0) return ES_OK;
-  return es_fail(status, ES_INPUT, STORE_STAGE, "%s: cannot be read: %s", path, strerror(reason));
-}
-
 es_code_t stored_open(stored_t *out, hid_t *file, const char *path, const bool *wanted, es_status_t *status) {
   reader_t reader = {.path = path, .stored = out, .status = status};
+  char reason[HDF_REASON_SIZE];
   *out = (stored_t){0};
   *file = -1;
-  ES_TRY(check_file(path, status));
-  hid_t list = unlocked_access();
-  *file = reader.file = H5Fopen(path, H5F_ACC_RDONLY, list);
-  es_code_t code = reader.file >= 0 ? read_all(&reader, wanted) : broken(&reader, "the file");
-  if (list >= 0) H5Pclose(list);
-  return code;
+  ES_TRY(hdf_check_path(path, status));
+  *file = reader.file = hdf_open(path, reason);
+  return reader.file >= 0 ? read_all(&reader, wanted) : damaged(&reader, "the file", reason);
 }
 
 es_code_t stored_load(stored_t *out, const char *path, const bool *wanted, es_status_t *status) {

@@ -265,7 +265,8 @@ static void append_axes(es_text_t *out, const stored_t *stored) {
     snprintf(name, sizeof name, "%.*s", (int)length, rest);
     rest += length + (rest[length] == ' ');
     const char *value = stored_attribute(stored, name);
-    size_t size = (size_t)snprintf(item, sizeof item, "%s %s", name, value != NULL ? value : "?");
+    snprintf(item, sizeof item, "%s %s", name, value != NULL ? value : "?");
+    const size_t size = strlen(es_text_make_plain(item));
     if (line > 0 && line + 3 + size > WIDTH) {
       es_text_append(out, "\n");
       line = 0;
@@ -284,8 +285,12 @@ static void append_outcome(es_text_t *out, const stored_t *stored) {
   int64_t epoch = last;
   while (epoch > 0 && isnan(scalar_at(result, ES_FIELD_ACCURACY, ES_EVAL, epoch))) epoch--;
   double accuracy = scalar_at(result, ES_FIELD_ACCURACY, ES_EVAL, epoch);
-  es_text_append(out, "%s", stored_text(stored, "outcome"));
-  if (reason[0] != '\0') es_text_append(out, ": %s\n", reason);
+  es_text_append_plain(out, stored_text(stored, "outcome"));
+  if (reason[0] != '\0') {
+    es_text_append(out, ": ");
+    es_text_append_plain(out, reason);
+    es_text_append(out, "\n");
+  }
   if (stored_stop(stored) > 0)
     es_text_append(out, ", stable and stopped after epoch %d of %d", stored_stop(stored), (int)result->epoch[last]);
   else
@@ -297,7 +302,10 @@ static void append_outcome(es_text_t *out, const stored_t *stored) {
 }
 
 void show_table(es_text_t *out, const stored_t *stored) {
-  es_text_append(out, "%s, point %s\n", stored_text(stored, "job_name"), stored_text(stored, "point_id"));
+  es_text_append_plain(out, stored_text(stored, "job_name"));
+  es_text_append(out, ", point ");
+  es_text_append_plain(out, stored_text(stored, "point_id"));
+  es_text_append(out, "\n");
   append_axes(out, stored);
   append_outcome(out, stored);
   for (int split = 0; split < ES_SPLITS; split++) append_split(out, stored->result, split);

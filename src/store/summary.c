@@ -50,6 +50,7 @@ static void fill(es_result_summary_t *out, const char *path, const stored_t *sto
   }
   const es_result_t *result = stored->result;
   snprintf(out->reason, sizeof out->reason, "%s", stored_text(stored, "reason"));
+  es_text_make_plain(out->reason);
   snprintf(out->fingerprint, sizeof out->fingerprint, "%s", stored_text(stored, "dataset_fingerprint"));
   out->epochs = result->epoch[result->extent[ES_DIM_EPOCH] - 1];
   out->stopped_at = stored_stop(stored);
