@@ -8,12 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "Open MPI v4.1.4": what stands before the first comma or line end of what the library says about itself. */
+/* "Open MPI v4.1.4" or "MPICH Version: 4.0.2": what stands before the first comma or line end of what the library says
+ * about itself, without its tabs. */
 static void name_mpi(char *out, size_t size) {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   int length = 0;
   MPI_Get_library_version(text, &length); /* allowed before MPI_Init */
   snprintf(out, size, "%.*s", (int)strcspn(text, ",\r\n"), text);
+  for (char *tab = out; (tab = strchr(tab, '\t')) != NULL;) *tab = ' ';
 }
 
 static void name_hdf5(char *out, size_t size) {

@@ -5,6 +5,7 @@
 #include "eigenscope/data.h"
 #include "shared.h"
 #include "streamed.h"
+#include <stddef.h>
 
 struct es_dataset {
   es_dataset_info_t info;

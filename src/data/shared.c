@@ -6,6 +6,13 @@
 
 static const char STAGE[] = "data";
 
+/* Only Open MPI can be told to keep them elsewhere. */
+#ifdef OPEN_MPI
+#define OTHERWISE " or name a larger local folder with mpirun --mca osc_sm_backing_directory DIR"
+#else
+#define OTHERWISE ""
+#endif
+
 enum { ALIGNMENT = 64, SLACK = 1 << 20 }; /* slack: MPI's own pages beside ours */
 
 void es_node_create(es_node_t *out, MPI_Comm comm) {
@@ -25,17 +32,19 @@ es_code_t es_shared_room(const char *folder, int64_t size, es_status_t *status) 
   if (statvfs(folder, &info) != 0) return ES_OK;
   double there = (double)info.f_bavail * (double)info.f_frsize;
   if (there >= (double)size + SLACK) return ES_OK;
-  return es_fail(
-      status, ES_SYSTEM, STAGE,
-      "%s: %.0f MiB of shared memory are free on this node where the images need %.0f MiB; enlarge it (docker: "
-      "--shm-size) or name a larger local folder with mpirun --mca osc_sm_backing_directory DIR",
-      folder, there / 0x1p20, (double)size / 0x1p20);
+  return es_fail(status, ES_SYSTEM, STAGE,
+                 "%s: %.0f MiB of shared memory are free on this node where the images need %.0f MiB; enlarge it "
+                 "(docker: --shm-size)" OTHERWISE,
+                 folder, there / 0x1p20, (double)size / 0x1p20);
 }
 
-/* Where Open MPI keeps shared windows; mpirun passes its --mca on in the environment. */
+/* Where MPI keeps shared windows. */
 static const char *backing_folder(void) {
-  const char *folder = getenv("OMPI_MCA_osc_sm_backing_directory");
-  return folder != NULL ? folder : "/dev/shm";
+#ifdef OPEN_MPI
+  const char *folder = getenv("OMPI_MCA_osc_sm_backing_directory"); /* mpirun passes its --mca on in the environment */
+  if (folder != NULL) return folder;
+#endif
+  return "/dev/shm";
 }
 
 static es_code_t create_private(es_shared_t *out, int64_t size, es_status_t *status) {

@@ -8,6 +8,7 @@ import unittest
 
 PROGRAM = os.environ["EIGENSCOPE"]
 SOURCE = pathlib.Path(os.environ["EIGENSCOPE_SOURCE"])
+MPIRUN = os.environ.get("EIGENSCOPE_MPIRUN", "mpirun --oversubscribe").split()
 FIXTURES = SOURCE / "tests" / "fixtures"
 
 
@@ -28,7 +29,7 @@ class Case(unittest.TestCase):
         """Runs `eigenscope ARGUMENTS`, under mpirun when ranks > 0; checks the exit code; returns the finished process."""
         command = [PROGRAM, *map(str, arguments)]
         if ranks:
-            command = ["mpirun", "--oversubscribe", "-n", str(ranks), *command]
+            command = [*MPIRUN, "-n", str(ranks), *command]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=timeout,
                               env={**os.environ, **(env or {})})
         if expect is not None:

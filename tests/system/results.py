@@ -182,7 +182,7 @@ class Case(harness.Case):
         """The same in the background, in a session of its own; killed with everything under it when the test ends."""
         command = [harness.PROGRAM, "run", "job.yaml", "--output", output, *map(str, arguments)]
         if ranks:
-            command = ["mpirun", "--oversubscribe", "-n", str(ranks), *command]
+            command = [*harness.MPIRUN, "-n", str(ranks), *command]
         # What MPI cannot remove when it is killed goes away with the folder of the test.
         place = self.folder / "mpi"
         place.mkdir(exist_ok=True)

@@ -33,7 +33,7 @@ class Stream(harness.Case):
     def start(self, ranks, epochs=1, train=40):
         job = self.write("job.yaml", JOB.format(side=SIDE, path="large.h5", epochs=epochs, train=train))
         command = f"ulimit -v {LIMIT}; exec {harness.PROGRAM} run {job} --output large"
-        launch = ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
+        launch = [*harness.MPIRUN, "-n", str(ranks)] if ranks > 1 else []
         return subprocess.Popen([*launch, "bash", "-c", command + (" --ranks-per-point 2" if ranks > 1 else "")],
                                 cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
