@@ -1,6 +1,6 @@
-/* Batch norm over the whole batch, all lanes and ranks, with the ReLU that follows it (Ioffe and Szegedy, arXiv
- * 1502.03167, algorithm 1; backward: section 3). Statistics are taken while each slice is still in the cache; oneDNN
- * cannot do this slice by slice: its backward with given statistics leaves out their derivative. */
+/* Batch norm over the whole batch, all lanes and ranks, with the ReLU and the max pooling that follow it (Ioffe and
+ * Szegedy, arXiv 1502.03167, algorithm 1; backward: section 3). Statistics are taken while each slice is still in the
+ * cache; oneDNN cannot do this slice by slice: its backward with given statistics leaves out their derivative. */
 #include "eigenscope/memory.h"
 #include "kernels.h"
 #include "unit.h"
@@ -19,6 +19,10 @@ typedef struct state {
   float *scale, *shift, *mean;
   float *a, *b, *c;  /* backward: dx = a·g + b·x + c */
   float *channel[3]; /* per-channel values before they are spread over a pattern */
+  /* Where it pools: of every output of all stored samples, the x that won and which of the four it was. */
+  float *picked;
+  uint8_t *winner;
+  float *pool_scratch;
 } state_t;
 
 static void destroy(es_unit_t *unit) {
@@ -28,8 +32,19 @@ static void destroy(es_unit_t *unit) {
   es_free(s->scratch);
   es_free(s->inverse);
   es_free(s->guess);
+  es_free(s->picked);
+  es_free(s->winner);
+  es_free(s->pool_scratch);
   es_free(s);
   unit->state = NULL;
+}
+
+static bool create_pooling(const es_unit_t *unit, state_t *s) {
+  const size_t out = (size_t)unit->out.size;
+  s->picked = es_allocate((size_t)unit->samples, out * sizeof *s->picked);
+  s->winner = es_allocate((size_t)unit->samples, out * sizeof *s->winner);
+  s->pool_scratch = es_allocate(2 * (size_t)unit->node->in.w, s->channels * sizeof *s->pool_scratch);
+  return s->picked && s->winner && s->pool_scratch;
 }
 
 static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
@@ -42,7 +57,7 @@ static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
   s->scratch = es_allocate_zero(2 * s->length, sizeof *s->scratch);
   s->inverse = es_allocate_zero(s->channels, sizeof *s->inverse);
   s->guess = es_allocate_zero(10 * s->length, sizeof *s->guess);
-  if (!s->sums || !s->scratch || !s->inverse || !s->guess)
+  if (!s->sums || !s->scratch || !s->inverse || !s->guess || (unit->pools && !create_pooling(unit, s)))
     return es_fail(status, ES_SYSTEM, "model", "out of memory for %s", unit->node->name);
   float **rows[] = {&s->scale, &s->shift,      &s->mean,       &s->a,         &s->b,
                     &s->c,     &s->channel[0], &s->channel[1], &s->channel[2]};
@@ -52,6 +67,21 @@ static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
 
 static size_t slice_rows(const es_unit_t *unit, const es_slice_t *slice) {
   return (size_t)slice->count * (size_t)unit->node->in.h * (size_t)unit->node->in.w;
+}
+
+static size_t output_rows(const es_unit_t *unit, const es_slice_t *slice) {
+  return (size_t)(slice->count * unit->out.size) / (size_t)unit->node->in.c;
+}
+
+static es_affine_t affine(const es_unit_t *unit) {
+  const state_t *s = unit->state;
+  return (es_affine_t){s->scale, s->shift, unit->activation};
+}
+
+/* What the output is made of, number by number: the input, or of it what won. */
+static const float *source(const es_unit_t *unit, const es_slice_t *slice) {
+  const state_t *s = unit->state;
+  return unit->pools ? s->picked + slice->store * unit->out.size : es_storage_at(&unit->in[0], slice);
 }
 
 static void clear_sums(const es_unit_t *unit, state_t *s) {
@@ -114,18 +144,37 @@ static void synchronise(es_unit_t *unit, const es_pass_t *pass) {
   clear_sums(unit, s); /* for backward */
 }
 
+static void pool_forward(const es_unit_t *unit, const es_slice_t *slice) {
+  const state_t *s = unit->state;
+  const es_shape_t in = unit->node->in;
+  const es_affine_t f = affine(unit);
+  const int64_t out = unit->out.size;
+  float *y = es_storage_at(&unit->out, slice);
+  const float *x = es_storage_at(&unit->in[0], slice);
+  for (int64_t i = 0, at = slice->store * out; i < slice->count; i++, at += out)
+    es_maxpool2_forward(y + i * out, s->picked + at, s->winner + at, x + i * unit->in[0].size, (size_t)in.h,
+                        (size_t)in.w, (size_t)in.c, &f, s->pool_scratch);
+}
+
+static void renew(es_unit_t *unit, const es_slice_t *slice) {
+  const es_affine_t f = affine(unit);
+  es_rows_affine(es_storage_at(&unit->out, slice), source(unit, slice), output_rows(unit, slice),
+                 ((const state_t *)unit->state)->channels, &f);
+}
+
 static void forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
-  state_t *s = unit->state;
-  es_rows_affine(es_storage_at(&unit->out, slice), es_storage_at(&unit->in[0], slice), slice_rows(unit, slice),
-                 s->channels, s->scale, s->shift, unit->activation);
+  if (unit->pools)
+    pool_forward(unit, slice);
+  else
+    renew(unit, slice);
 }
 
 static void backward_gather(es_unit_t *unit, const es_slice_t *slice) {
   state_t *s = unit->state;
+  const es_affine_t f = affine(unit);
   es_rows_backward_sums(s->sums + (size_t)slice->lane * 2 * s->channels, es_storage_at(&unit->out_gradient, slice),
-                        es_storage_at(&unit->in[0], slice), slice_rows(unit, slice), s->channels, s->scale, s->shift,
-                        s->mean, unit->activation, s->scratch);
+                        source(unit, slice), output_rows(unit, slice), s->channels, &f, s->mean, s->scratch);
 }
 
 static void backward_synchronise(es_unit_t *unit, const es_pass_t *pass) {
@@ -149,13 +198,29 @@ static void backward_synchronise(es_unit_t *unit, const es_pass_t *pass) {
   es_pattern_fill(s->c, s->channel[2], s->channels);
 }
 
+static void pool_backward(const es_unit_t *unit, const es_slice_t *slice, const es_backward_t *t) {
+  const state_t *s = unit->state;
+  const es_shape_t in = unit->node->in;
+  const uint8_t *winner = s->winner + slice->store * unit->out.size;
+  const float *dy = es_storage_at(&unit->out_gradient, slice), *x = es_storage_at(&unit->in[0], slice);
+  float *dx = es_storage_at(&unit->in_gradient[0], slice);
+  for (int64_t i = 0; i < slice->count; i++)
+    es_maxpool2_backward(dx + i * unit->in_gradient[0].size, dy + i * unit->out.size, winner + i * unit->out.size,
+                         x + i * unit->in[0].size, (size_t)in.h, (size_t)in.w, (size_t)in.c, t, s->pool_scratch);
+}
+
 static void backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
-  state_t *s = unit->state;
+  const state_t *s = unit->state;
+  const es_affine_t f = affine(unit);
+  const es_backward_t t = {s->a, s->b, s->c};
   float *dx = es_storage_at(&unit->in_gradient[0], slice);
   if (!dx) return;
-  es_rows_backward_apply(dx, es_storage_at(&unit->out_gradient, slice), es_storage_at(&unit->in[0], slice),
-                         slice_rows(unit, slice), s->channels, s->a, s->b, s->c);
+  if (unit->pools)
+    pool_backward(unit, slice, &t);
+  else
+    es_rows_backward_apply(dx, es_storage_at(&unit->out_gradient, slice), es_storage_at(&unit->in[0], slice),
+                           output_rows(unit, slice), s->channels, &f, &t);
 }
 
 const es_unit_class_t es_unit_batchnorm = {.name = "batch norm",
@@ -165,6 +230,7 @@ const es_unit_class_t es_unit_batchnorm = {.name = "batch norm",
                                            .gather = gather,
                                            .synchronise = synchronise,
                                            .forward = forward,
+                                           .renew = renew,
                                            .backward_gather = backward_gather,
                                            .backward_synchronise = backward_synchronise,
                                            .backward = backward};

@@ -1,19 +1,19 @@
 #include "kernels.h"
+#include "activate.h"
 #include "eigenscope/kernel.h"
 #include <math.h>
 #include <string.h>
 
-enum { VECTOR = 16, GROUP = 4 * VECTOR, BLOCK = 64 };
+enum { GROUP = ES_PATTERN_UNIT, BLOCK = 64 };
 
 size_t es_pattern_length(size_t channels) {
-  size_t a = channels, b = VECTOR;
+  size_t a = channels, b = GROUP;
   while (b) {
     size_t r = a % b;
     a = b;
     b = r;
   }
-  size_t length = channels / a * VECTOR; /* least common multiple */
-  return length >= GROUP ? length : (GROUP + length - 1) / length * length;
+  return channels / a * GROUP; /* least common multiple */
 }
 
 void es_pattern_fill(float *pattern, const float *values, size_t channels) {
@@ -24,20 +24,20 @@ void es_pattern_fill(float *pattern, const float *values, size_t channels) {
 /* Adds the moments of `lines` lines of `width` floats (line i starts at x + i·stride) to wide double sums. One group of
  * columns is kept in registers while the lines pass. */
 static ES_INLINE void moments_columns(double *sum, double *square, const float *x, size_t lines, size_t stride,
-                                      const float *shift, size_t width) {
+                                      const float *shift) {
   float s[GROUP], q[GROUP];
   for (size_t block = 0; block < lines; block += BLOCK) {
     size_t end = block + BLOCK < lines ? block + BLOCK : lines;
-    for (size_t j = 0; j < width; j++) s[j] = q[j] = 0.0f;
+    for (size_t j = 0; j < GROUP; j++) s[j] = q[j] = 0.0f;
     for (size_t i = block; i < end; i++) {
       const float *line = x + i * stride;
-      for (size_t j = 0; j < width; j++) {
+      for (size_t j = 0; j < GROUP; j++) {
         float d = line[j] - shift[j];
         s[j] += d;
         q[j] += d * d;
       }
     }
-    for (size_t j = 0; j < width; j++) {
+    for (size_t j = 0; j < GROUP; j++) {
       sum[j] += (double)s[j];
       square[j] += (double)q[j];
     }
@@ -55,9 +55,7 @@ void es_rows_moments(double *sums, const float *x, size_t rows, size_t channels,
   const size_t length = es_pattern_length(channels), lines = rows * channels / length;
   double *sum = scratch, *square = scratch + length;
   memset(scratch, 0, 2 * length * sizeof *scratch);
-  size_t j = 0;
-  for (; j + GROUP <= length; j += GROUP) moments_columns(sum + j, square + j, x + j, lines, length, shift + j, GROUP);
-  for (; j < length; j += VECTOR) moments_columns(sum + j, square + j, x + j, lines, length, shift + j, VECTOR);
+  for (size_t j = 0; j < length; j += GROUP) moments_columns(sum + j, square + j, x + j, lines, length, shift + j);
   const float *rest = x + lines * length;
   for (size_t i = 0, n = rows * channels - lines * length; i < n; i++) {
     double d = (double)(rest[i] - shift[i]);
@@ -67,113 +65,135 @@ void es_rows_moments(double *sums, const float *x, size_t rows, size_t channels,
   fold(sums, scratch, length, channels);
 }
 
-/* Each activation is a loop of its own: `activation` is a constant where these are called. */
-static ES_INLINE float activate(float v, es_activation_t activation) {
-  if (activation == ES_NO_ACTIVATION) return v;
-  v = v < 0.0f ? 0.0f : v;
-  return activation == ES_RELU6 && v > 6.0f ? 6.0f : v;
-}
-
-static ES_INLINE float mask(float g, float v, es_activation_t activation) {
-  if (activation == ES_NO_ACTIVATION) return g;
-  if (activation == ES_RELU6 && !(v < 6.0f)) return 0.0f;
-  return v > 0.0f ? g : 0.0f;
+/* ivdep: arrays are the same or apart, never shifted; without it the compiler tests for overlap in every line. */
+static ES_INLINE void affine_columns(float *y, const float *x, const float *scale, const float *shift,
+                                     es_activation_t activation, size_t width) {
+#pragma GCC ivdep
+  for (size_t j = 0; j < width; j++) y[j] = es_activated(x[j] * scale[j] + shift[j], activation);
 }
 
 static ES_INLINE void affine(float *y, const float *x, size_t n, size_t length, const float *scale, const float *shift,
                              es_activation_t activation) {
-  for (size_t i = 0; i < n; i += length) {
-    const size_t m = n - i < length ? n - i : length;
-    for (size_t j = 0; j < m; j++) y[i + j] = activate(x[i + j] * scale[j] + shift[j], activation);
+  size_t i = 0;
+  for (; i + length <= n; i += length) {
+    for (size_t j = 0; j < length; j += GROUP)
+      affine_columns(y + i + j, x + i + j, scale + j, shift + j, activation, GROUP);
   }
+  affine_columns(y + i, x + i, scale, shift, activation, n - i);
 }
 
 ES_KERNEL
-void es_rows_affine(float *y, const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
-                    es_activation_t activation) {
+void es_rows_affine(float *y, const float *x, size_t rows, size_t channels, const es_affine_t *f) {
   const size_t length = es_pattern_length(channels), n = rows * channels;
-  if (activation == ES_RELU)
-    affine(y, x, n, length, scale, shift, ES_RELU);
-  else if (activation == ES_RELU6)
-    affine(y, x, n, length, scale, shift, ES_RELU6);
+  if (f->activation == ES_RELU)
+    affine(y, x, n, length, f->scale, f->shift, ES_RELU);
+  else if (f->activation == ES_RELU6)
+    affine(y, x, n, length, f->scale, f->shift, ES_RELU6);
   else
-    affine(y, x, n, length, scale, shift, ES_NO_ACTIVATION);
+    affine(y, x, n, length, f->scale, f->shift, ES_NO_ACTIVATION);
 }
 
-static ES_INLINE void backward_columns(double *sum, double *product, float *dy, const float *x, size_t lines,
+/* The gradient before the activation. */
+static ES_INLINE float gradient(float dy, float x, float scale, float shift, es_activation_t activation) {
+  return es_gated(dy, x * scale + shift, activation);
+}
+
+static ES_INLINE void backward_columns(double *sum, double *product, const float *dy, const float *x, size_t lines,
                                        size_t stride, const float *scale, const float *shift, const float *mean,
-                                       es_activation_t activation, size_t width) {
+                                       es_activation_t activation) {
   float s[GROUP], q[GROUP];
   for (size_t block = 0; block < lines; block += BLOCK) {
     size_t end = block + BLOCK < lines ? block + BLOCK : lines;
-    for (size_t j = 0; j < width; j++) s[j] = q[j] = 0.0f;
+    for (size_t j = 0; j < GROUP; j++) s[j] = q[j] = 0.0f;
     for (size_t i = block; i < end; i++) {
-      const float *line = x + i * stride;
-      float *g = dy + i * stride;
-      for (size_t j = 0; j < width; j++) {
-        float masked = mask(g[j], line[j] * scale[j] + shift[j], activation);
-        g[j] = masked;
-        s[j] += masked;
-        q[j] += masked * (line[j] - mean[j]);
+      const float *line = x + i * stride, *from = dy + i * stride;
+      for (size_t j = 0; j < GROUP; j++) {
+        const float g = gradient(from[j], line[j], scale[j], shift[j], activation);
+        s[j] += g;
+        q[j] += g * (line[j] - mean[j]);
       }
     }
-    for (size_t j = 0; j < width; j++) {
+    for (size_t j = 0; j < GROUP; j++) {
       sum[j] += (double)s[j];
       product[j] += (double)q[j];
     }
   }
 }
 
-static ES_INLINE void backward_sums(double *sums, float *dy, const float *x, size_t rows, size_t channels,
+static ES_INLINE void backward_sums(double *sums, const float *dy, const float *x, size_t rows, size_t channels,
                                     const float *scale, const float *shift, const float *mean,
                                     es_activation_t activation, double *scratch) {
   const size_t length = es_pattern_length(channels), lines = rows * channels / length;
   double *sum = scratch, *product = scratch + length;
   memset(scratch, 0, 2 * length * sizeof *scratch);
-  size_t j = 0;
-  for (; j + GROUP <= length; j += GROUP)
-    backward_columns(sum + j, product + j, dy + j, x + j, lines, length, scale + j, shift + j, mean + j, activation,
-                     GROUP);
-  for (; j < length; j += VECTOR)
-    backward_columns(sum + j, product + j, dy + j, x + j, lines, length, scale + j, shift + j, mean + j, activation,
-                     VECTOR);
-  float *rest = dy + lines * length;
-  const float *rest_x = x + lines * length;
+  for (size_t j = 0; j < length; j += GROUP)
+    backward_columns(sum + j, product + j, dy + j, x + j, lines, length, scale + j, shift + j, mean + j, activation);
+  const float *rest = dy + lines * length, *rest_x = x + lines * length;
   for (size_t i = 0, n = rows * channels - lines * length; i < n; i++) {
-    rest[i] = mask(rest[i], rest_x[i] * scale[i] + shift[i], activation);
-    sum[i] += (double)rest[i];
-    product[i] += (double)(rest[i] * (rest_x[i] - mean[i]));
+    const float g = gradient(rest[i], rest_x[i], scale[i], shift[i], activation);
+    sum[i] += (double)g;
+    product[i] += (double)(g * (rest_x[i] - mean[i]));
   }
   fold(sums, scratch, length, channels);
 }
 
 ES_KERNEL
-void es_rows_backward_sums(double *sums, float *dy, const float *x, size_t rows, size_t channels, const float *scale,
-                           const float *shift, const float *mean, es_activation_t activation, double *scratch) {
-  if (activation == ES_RELU)
-    backward_sums(sums, dy, x, rows, channels, scale, shift, mean, ES_RELU, scratch);
-  else if (activation == ES_RELU6)
-    backward_sums(sums, dy, x, rows, channels, scale, shift, mean, ES_RELU6, scratch);
+void es_rows_backward_sums(double *sums, const float *dy, const float *x, size_t rows, size_t channels,
+                           const es_affine_t *f, const float *mean, double *scratch) {
+  if (f->activation == ES_RELU)
+    backward_sums(sums, dy, x, rows, channels, f->scale, f->shift, mean, ES_RELU, scratch);
+  else if (f->activation == ES_RELU6)
+    backward_sums(sums, dy, x, rows, channels, f->scale, f->shift, mean, ES_RELU6, scratch);
   else
-    backward_sums(sums, dy, x, rows, channels, scale, shift, mean, ES_NO_ACTIVATION, scratch);
+    backward_sums(sums, dy, x, rows, channels, f->scale, f->shift, mean, ES_NO_ACTIVATION, scratch);
+}
+
+/* The coefficients of one group of columns. */
+typedef struct columns {
+  const float *scale, *shift, *a, *b, *c;
+} columns_t;
+
+static ES_INLINE columns_t columns_at(const es_affine_t *f, const es_backward_t *t, size_t j) {
+  return (columns_t){f->scale + j, f->shift + j, t->a + j, t->b + j, t->c + j};
+}
+
+static ES_INLINE void apply_columns(float *dx, const float *dy, const float *x, columns_t k, es_activation_t activation,
+                                    size_t width) {
+#pragma GCC ivdep
+  for (size_t j = 0; j < width; j++) {
+    const float g = gradient(dy[j], x[j], k.scale[j], k.shift[j], activation);
+    dx[j] = k.a[j] * g + (k.b[j] * x[j] + k.c[j]);
+  }
+}
+
+static ES_INLINE void backward_apply(float *dx, const float *dy, const float *x, size_t n, size_t length,
+                                     const es_affine_t *f, const es_backward_t *t, es_activation_t activation) {
+  size_t i = 0;
+  for (; i + length <= n; i += length) {
+    for (size_t j = 0; j < length; j += GROUP)
+      apply_columns(dx + i + j, dy + i + j, x + i + j, columns_at(f, t, j), activation, GROUP);
+  }
+  apply_columns(dx + i, dy + i, x + i, columns_at(f, t, 0), activation, n - i);
 }
 
 ES_KERNEL
-void es_rows_backward_apply(float *dx, const float *g, const float *x, size_t rows, size_t channels, const float *a,
-                            const float *b, const float *c) {
+void es_rows_backward_apply(float *dx, const float *dy, const float *x, size_t rows, size_t channels,
+                            const es_affine_t *f, const es_backward_t *t) {
   const size_t length = es_pattern_length(channels), n = rows * channels;
-  for (size_t i = 0; i < n; i += length) {
-    const size_t m = n - i < length ? n - i : length;
-    for (size_t j = 0; j < m; j++) dx[i + j] = a[j] * g[i + j] + (b[j] * x[i + j] + c[j]);
-  }
+  if (f->activation == ES_RELU)
+    backward_apply(dx, dy, x, n, length, f, t, ES_RELU);
+  else if (f->activation == ES_RELU6)
+    backward_apply(dx, dy, x, n, length, f, t, ES_RELU6);
+  else
+    backward_apply(dx, dy, x, n, length, f, t, ES_NO_ACTIVATION);
 }
 
 ES_KERNEL
 void es_activate(float *y, const float *x, size_t n, es_activation_t activation) {
   if (activation == ES_RELU6)
-    for (size_t i = 0; i < n; i++) y[i] = activate(x[i], ES_RELU6);
+    for (size_t i = 0; i < n; i++) y[i] = es_activated(x[i], ES_RELU6);
   else if (activation == ES_RELU)
-    for (size_t i = 0; i < n; i++) y[i] = activate(x[i], ES_RELU);
+    for (size_t i = 0; i < n; i++) y[i] = es_activated(x[i], ES_RELU);
   else if (y != x)
     memcpy(y, x, n * sizeof *y);
 }
@@ -181,9 +201,9 @@ void es_activate(float *y, const float *x, size_t n, es_activation_t activation)
 ES_KERNEL
 void es_activate_backward(float *dx, const float *dy, const float *y, size_t n, es_activation_t activation) {
   if (activation == ES_RELU6)
-    for (size_t i = 0; i < n; i++) dx[i] = mask(dy[i], y[i], ES_RELU6);
+    for (size_t i = 0; i < n; i++) dx[i] = es_gated(dy[i], y[i], ES_RELU6);
   else if (activation == ES_RELU)
-    for (size_t i = 0; i < n; i++) dx[i] = mask(dy[i], y[i], ES_RELU);
+    for (size_t i = 0; i < n; i++) dx[i] = es_gated(dy[i], y[i], ES_RELU);
   else if (dx != dy)
     memcpy(dx, dy, n * sizeof *dx);
 }
@@ -191,9 +211,9 @@ void es_activate_backward(float *dx, const float *dy, const float *y, size_t n, 
 ES_KERNEL
 void es_add_activate(float *y, const float *a, const float *b, size_t n, es_activation_t activation) {
   if (activation == ES_RELU6)
-    for (size_t i = 0; i < n; i++) y[i] = activate(a[i] + b[i], ES_RELU6);
+    for (size_t i = 0; i < n; i++) y[i] = es_activated(a[i] + b[i], ES_RELU6);
   else if (activation == ES_RELU)
-    for (size_t i = 0; i < n; i++) y[i] = activate(a[i] + b[i], ES_RELU);
+    for (size_t i = 0; i < n; i++) y[i] = es_activated(a[i] + b[i], ES_RELU);
   else
     for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
 }

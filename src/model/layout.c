@@ -20,11 +20,25 @@ static int readers(const es_graph_t *graph, int32_t node) {
   return n;
 }
 
+/* Whether the next node reads this one, and nobody else does. */
+static bool leads_on(const es_graph_t *graph, int32_t i) {
+  return i + 1 < graph->n_nodes && graph->nodes[i + 1].input == i && readers(graph, i) == 1;
+}
+
 /* A batch norm or a sum and the ReLU that alone reads it are one step. */
 static bool fuses(const es_graph_t *graph, int32_t i) {
-  const es_node_t *node = &graph->nodes[i], *next = node + 1;
-  return (node->op == ES_OP_BATCHNORM || node->op == ES_OP_ADD) && i + 1 < graph->n_nodes && next->input == i &&
-         activation_of(next->op) != ES_NO_ACTIVATION && readers(graph, i) == 1;
+  const es_op_t op = graph->nodes[i].op;
+  return (op == ES_OP_BATCHNORM || op == ES_OP_ADD) && leads_on(graph, i) &&
+         activation_of(graph->nodes[i + 1].op) != ES_NO_ACTIVATION;
+}
+
+bool es_node_halves(const es_node_t *node) {
+  return node->op == ES_OP_MAXPOOL && node->kernel == 2 && node->stride == 2 && node->padding == 0;
+}
+
+/* And the pooling that alone reads those of a batch norm; `last` is the ReLU if there is one. */
+static bool pools(const es_graph_t *graph, int32_t i, int32_t last) {
+  return graph->nodes[i].op == ES_OP_BATCHNORM && leads_on(graph, last) && es_node_halves(&graph->nodes[last + 1]);
 }
 
 static void note_use(es_layout_t *layout, int32_t step, int32_t by) {
@@ -37,11 +51,12 @@ static void note_use(es_layout_t *layout, int32_t step, int32_t by) {
 static void list_steps(es_layout_t *layout, const es_graph_t *graph, int32_t *step_of) {
   for (int32_t i = 0; i < graph->n_nodes; i++) {
     const es_node_t *node = &graph->nodes[i];
-    const int32_t k = layout->n_steps++;
-    const bool fused = fuses(graph, i);
+    const int32_t k = layout->n_steps++, activated = i + fuses(graph, i), last = activated + pools(graph, i, activated);
     layout->steps[k] =
         (es_step_t){.node = node,
-                    .activation = activation_of(fused ? node[1].op : node->op),
+                    .activation = activation_of(graph->nodes[activated].op),
+                    .pools = last > activated,
+                    .shape = graph->nodes[last].out,
                     .in = {node->input >= 0 ? step_of[node->input] : -1, node->other >= 0 ? step_of[node->other] : -1},
                     .first_use = -1,
                     .last_use = -1,
@@ -51,15 +66,15 @@ static void list_steps(es_layout_t *layout, const es_graph_t *graph, int32_t *st
     for (int j = 0; j < 2; j++) {
       if (layout->steps[k].in[j] >= 0) note_use(layout, layout->steps[k].in[j], k);
     }
+    for (; i < last; i++) step_of[i] = k;
     step_of[i] = k;
-    if (fused) step_of[++i] = k;
   }
   note_use(layout, layout->n_steps - 1, layout->n_steps);
   for (int32_t k = 0; k < layout->n_steps; k++) assert(layout->steps[k].first_use > k);
 }
 
 static int64_t size_of(const es_layout_t *layout, int32_t step) {
-  return es_shape_size(layout->steps[step].node->out);
+  return es_shape_size(layout->steps[step].shape);
 }
 
 /* ---- buffers ---- */
@@ -92,6 +107,22 @@ static int32_t take_buffer(planner_t *p, int64_t size, bool whole, int32_t begin
   return best;
 }
 
+/* Whether a step puts out what only steps before the next wait read: a slice of it is gone through before the next one
+ * comes, and what batch norm puts out is soon made again from its input, which is kept anyway. */
+static bool is_passing(const es_layout_t *layout, int32_t k) {
+  const es_step_t *s = &layout->steps[k];
+  if (s->node->op != ES_OP_BATCHNORM || s->last_use >= layout->n_steps) return false;
+  for (int32_t i = k + 1; i <= s->last_use; i++) {
+    if (es_step_waits(&layout->steps[i])) return false;
+  }
+  return true;
+}
+
+/* Whether the backward pass of a step reads what the step read. */
+static bool reads_input_again(const es_step_t *s) {
+  return s->node->op == ES_OP_CONV || s->node->op == ES_OP_LINEAR;
+}
+
 /* Whether backward reads a step's own output again: for the mask of a ReLU (batch norm makes it anew from its input).
  */
 static bool keeps_output(const es_step_t *s) {
@@ -105,33 +136,39 @@ static int32_t place_of_sum(const es_layout_t *layout, int32_t k, bool training)
   for (int i = 0; i < 2; i++) {
     const int32_t v = steps[k].in[i];
     if (v == 0 || steps[v].last_use != k) continue;
+    if (training && !layout->buffers[steps[v].out].whole) continue;
     if (!training || (steps[v].first_use == k && !keeps_output(&steps[v]))) return steps[v].out;
   }
   return -1;
 }
 
-/* Training keeps every output for the way back; inference only while somebody will read it. */
+/* Training keeps every output for the way back that is not soon made again; inference only while somebody will read it.
+ */
 static void place_outputs(planner_t *p, bool training) {
   es_layout_t *layout = p->layout;
   for (int32_t k = 0; k < layout->n_steps; k++) {
     es_step_t *s = &layout->steps[k];
-    const int32_t end = training ? INT32_MAX - 1 : s->last_use;
+    const bool keep = training && !is_passing(layout, k);
+    const int32_t end = keep ? INT32_MAX - 1 : s->last_use;
     s->out = place_of_sum(layout, k, training);
     if (s->out < 0)
-      s->out = take_buffer(p, size_of(layout, k), training, k, end, 0);
+      s->out = take_buffer(p, size_of(layout, k), keep, k, end, 0);
     else
       p->free_from[s->out] = end + 1;
+    for (int i = 0; training && i < 2; i++) {
+      if (s->in[i] >= 0 && reads_input_again(s) && !layout->buffers[layout->steps[s->in[i]].out].whole)
+        layout->steps[s->in[i]].renewed = true;
+    }
   }
 }
 
 /* ---- gradients: time runs from the last step to the first, so times are counted from the end ---- */
 
-/* The step at which backward first changes the gradient of step v after it was begun: a reader that adds to it, or the
- * step itself, for a mask or because its inputs go on in the same memory; −1 if none does. */
+/* The step at which backward first changes the gradient of step v after it was begun: a reader that adds to it, or a
+ * sum itself, for a mask or because its inputs go on in the same memory; −1 if none does. */
 static int32_t first_change(const es_layout_t *layout, int32_t v) {
   const es_step_t *s = &layout->steps[v];
-  const bool itself = s->node->op == ES_OP_ADD || (s->node->op == ES_OP_BATCHNORM && s->activation != ES_NO_ACTIVATION);
-  int32_t first = itself ? v : -1;
+  int32_t first = s->node->op == ES_OP_ADD ? v : -1;
   for (int32_t k = v + 1; k < s->last_use && k < layout->n_steps; k++) {
     if (layout->steps[k].in[0] == v || layout->steps[k].in[1] == v) first = k;
   }

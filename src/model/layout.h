@@ -6,10 +6,14 @@
 #include "eigenscope/graph.h"
 #include "kernels.h"
 
-/* A node that runs, together with the ReLU behind a batch norm or a sum, done in the same pass. Step 0 is the input. */
+/* A node that runs, together with the ReLU behind a batch norm or a sum, and the max pooling of 2 × 2 behind those of a
+ * batch norm, done in the same pass. Step 0 is the input. */
 typedef struct es_step {
   const es_node_t *node;
   es_activation_t activation;
+  bool pools;
+  bool renewed;                /* training: nobody keeps the output, backward makes it again slice by slice */
+  es_shape_t shape;            /* of the output */
   int32_t in[2];               /* steps that feed it, or −1 */
   int32_t first_use, last_use; /* steps that read it; the number of steps for the loss, which reads the last */
   int32_t out, gradient; /* buffers of the output, and of the loss's gradient with respect to it (−1 for the input) */
@@ -35,6 +39,8 @@ typedef struct es_layout {
 /* Borrows the graph. ES_SYSTEM when memory is out. */
 es_code_t es_layout_create(es_layout_t *out, const es_graph_t *graph, bool training, es_status_t *status);
 void es_layout_destroy(es_layout_t *layout);
+/* Whether a node is max pooling of 2 × 2 positions, stride 2. */
+bool es_node_halves(const es_node_t *node);
 /* Steps at which a pass over the batch must wait for all samples. */
 static inline bool es_step_waits(const es_step_t *step) {
   return step->node->op == ES_OP_BATCHNORM;

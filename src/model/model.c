@@ -93,7 +93,7 @@ static const es_unit_class_t *class_of(const es_node_t *node) {
   case ES_OP_ADD:
     return &es_unit_sum;
   case ES_OP_MAXPOOL:
-    return node->kernel == 2 && node->stride == 2 && node->padding == 0 ? &es_unit_maxpool2 : &es_unit_pool;
+    return es_node_halves(node) ? &es_unit_maxpool2 : &es_unit_pool;
   case ES_OP_AVGPOOL:
     return &es_unit_pool;
   case ES_OP_DROPOUT:
@@ -125,7 +125,7 @@ static es_storage_t storage(const es_model_t *m, int32_t buffer, int32_t step) {
   if (buffer < 0 || step < 0) return (es_storage_t){0};
   const es_buffer_t *b = &m->layout.buffers[buffer];
   return (es_storage_t){.data = m->memory[buffer],
-                        .size = es_shape_size(m->layout.steps[step].node->out),
+                        .size = es_shape_size(m->layout.steps[step].shape),
                         .stride = b->size,
                         .whole = b->whole};
 }
@@ -141,6 +141,8 @@ static void lay_out_unit(es_model_t *m, int32_t k) {
                       .training = m->training,
                       .samples = m->training ? m->samples : ES_SLICE_MAX,
                       .activation = s->activation,
+                      .pools = s->pools,
+                      .renewed = s->renewed,
                       .parameters = m->parameters,
                       .gradients = m->gradients,
                       .buffers = m->buffers,
@@ -357,6 +359,7 @@ static void backward_segment(es_model_t *m, const es_pass_t *pass, int segment) 
     for (int i = m->lane_slices[lane]; i < m->lane_slices[lane + 1]; i++) {
       const es_slice_t *slice = &m->slices[i];
       if (next) backward_unit(next, pass, slice);
+      if (head->renewed) head->class->renew(head, slice);
       for (int u = end - 1; u >= stop; u--) backward_unit(&m->units[u], pass, slice);
       if (stop > begin) head->class->backward_gather(head, slice);
     }
@@ -388,24 +391,38 @@ const char *es_model_first_nonfinite(es_model_t *m, const es_pass_t *pass) {
   return bad < m->graph->n_nodes ? m->graph->nodes[bad].name : "the loss";
 }
 
+/* What pooling keeps of every output: which position won, and behind a batch norm its value. */
+static int64_t pooling_bytes(const es_layout_t *layout, int64_t samples) {
+  int64_t bytes = 0;
+  for (int32_t k = 1; k < layout->n_steps; k++) {
+    const es_step_t *s = &layout->steps[k];
+    const int64_t size = es_shape_size(s->shape) * samples;
+    if (s->pools)
+      bytes += size * (int64_t)(sizeof(float) + sizeof(uint8_t));
+    else if (s->node->op == ES_OP_MAXPOOL)
+      bytes += size * (int64_t)(es_node_halves(s->node) ? sizeof(uint8_t) : sizeof(int32_t));
+  }
+  return bytes;
+}
+
 /* Follows the allocations above and those of onednn.c. */
 int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training) {
   const int64_t share = (batch + ranks - 1) / ranks, samples = share > ES_SLICE_MAX ? share : ES_SLICE_MAX;
-  int64_t vectors = 3, packed = 0, sums = 0, segment = 0, workspace = 0, floats = graph->buffer_count;
+  int64_t vectors = 3, packed = 0, sums = 0, segment = 0, floats = graph->buffer_count;
   es_layout_t layout;
   if (es_layout_create(&layout, graph, training, NULL) != ES_OK) return 0;
   floats += es_layout_floats(&layout, samples) + graph->parameter_count * (training ? ranks > 1 ? 3 : 2 : 1);
+  const int64_t pooling = training ? pooling_bytes(&layout, samples) : 0;
   es_layout_destroy(&layout);
   for (int local = lanes / ranks; local > 1; local /= 2) vectors++;
   for (int i = 1; i < graph->n_nodes; i++) {
     const es_node_t *node = &graph->nodes[i];
     if (node->op == ES_OP_BATCHNORM) segment = 0;
-    if (node->op == ES_OP_MAXPOOL) workspace += es_shape_size(node->out) * samples * (int64_t)sizeof(int32_t);
     if (node->layer < 0) continue;
     packed += 2 * graph->parameters[node->weight].count;
     segment += vectors * es_graph_parameters(graph, node);
     sums = segment > sums ? segment : sums;
   }
   if (training) floats += packed + sums;
-  return floats * (int64_t)sizeof(float) + (training ? workspace : 0);
+  return floats * (int64_t)sizeof(float) + pooling;
 }

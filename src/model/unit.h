@@ -35,6 +35,8 @@ typedef struct es_unit_class {
   void (*gather)(es_unit_t *unit, const es_slice_t *slice);
   void (*synchronise)(es_unit_t *unit, const es_pass_t *pass); /* collective */
   void (*forward)(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice);
+  /* Backward, where the output was not kept: makes that of this slice again. */
+  void (*renew)(es_unit_t *unit, const es_slice_t *slice);
   /* Backward: the same shape in the other direction. The gradient of this unit's output is there; `backward` writes
    * that of its inputs, where there is a place for it. */
   void (*backward_gather)(es_unit_t *unit, const es_slice_t *slice);
@@ -66,6 +68,8 @@ struct es_unit {
   bool training;                           /* will run backward */
   int64_t samples;                         /* stored at most */
   es_activation_t activation;              /* of a batch norm or a sum in the same pass, or the unit's own */
+  bool pools;                              /* a batch norm: max pooling of 2 × 2 in the same pass */
+  bool renewed;                            /* the output is not kept for backward */
   es_storage_t in[2], out;                 /* activations; in[1] of a sum. `out` of a sum may be one of `in` */
   es_storage_t in_gradient[2];             /* data is NULL when nobody wants it. Of a sum it may be out_gradient */
   es_storage_t out_gradient;               /* spoiled by backward */

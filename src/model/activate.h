@@ -1,0 +1,22 @@
+/* Activations of one number, for the loops of kernels.c and pool.c. Each activation is a loop of its own: `activation`
+ * is a constant where these are called. */
+#ifndef ES_MODEL_ACTIVATE_H
+#define ES_MODEL_ACTIVATE_H
+
+#include "eigenscope/kernel.h"
+#include "kernels.h"
+
+static ES_INLINE float es_activated(float v, es_activation_t activation) {
+  if (activation == ES_NO_ACTIVATION) return v;
+  v = v < 0.0f ? 0.0f : v;
+  return activation == ES_RELU6 && v > 6.0f ? 6.0f : v;
+}
+
+/* The gradient before an activation of v, from that behind it. */
+static ES_INLINE float es_gated(float g, float v, es_activation_t activation) {
+  if (activation == ES_NO_ACTIVATION) return g;
+  if (activation == ES_RELU6 && !(v < 6.0f)) return 0.0f;
+  return v > 0.0f ? g : 0.0f;
+}
+
+#endif
