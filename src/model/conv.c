@@ -1,13 +1,15 @@
 #include "conv.h"
 #include "conv_narrow.h"
 #include "conv_planar.h"
+#include "conv_small.h"
 #include "eigenscope/kernel.h"
 
 /* Of each direction the first that is wanted is taken. */
 enum { WAYS_MOST = 2 };
-static const conv_way_t *const ways[CONV_DIRECTIONS][WAYS_MOST] = {[CONV_FORWARD] = {&conv_narrow_forward},
-                                                                   [CONV_BACKWARD_DATA] = {&conv_narrow_data},
-                                                                   [CONV_BACKWARD_WEIGHTS] = {&conv_narrow_weights}};
+static const conv_way_t *const ways[CONV_DIRECTIONS][WAYS_MOST] = {
+    [CONV_FORWARD] = {&conv_small_forward, &conv_narrow_forward},
+    [CONV_BACKWARD_DATA] = {&conv_small_backward_data, &conv_narrow_data},
+    [CONV_BACKWARD_WEIGHTS] = {&conv_narrow_weights}};
 
 const conv_way_t *conv_own_way(const es_node_t *node, conv_direction_t direction) {
   if (node->op != ES_OP_CONV) return NULL;

@@ -7,6 +7,7 @@
  * layout of the kernels and unpacked once. */
 #include "onednn_layers.h"
 #include "conv.h"
+#include "conv_small_weights.h"
 #include "eigenscope/memory.h"
 #include "kernels.h"
 #include <string.h>
@@ -38,6 +39,7 @@ typedef struct state {
   float *lane;                       /* what our own way keeps until a lane's end; borrowed */
   bool scratch;                      /* our own ways use the scratch of the process */
   bool lane_started;
+  small_weights_t *small; /* computes CONV_BACKWARD_WEIGHTS for all lanes at once, or NULL */
 } state_t;
 
 static void destroy_packing(packing_t *p) {
@@ -67,6 +69,7 @@ static void destroy(es_unit_t *unit) {
     if (others[i]) dnnl_memory_destroy(others[i]);
   }
   if (s->scratch) onednn_scratch_release();
+  small_weights_destroy(s->small);
   es_free(s);
   unit->state = NULL;
 }
@@ -181,10 +184,11 @@ static es_code_t make_kernels(es_unit_t *unit, uint32_t sizes, es_status_t *stat
   hints_t hints = {{NULL}};
   const bool data = unit->training && unit->in_gradient[0].data;
   es_code_t code = make_direction(unit, CONV_FORWARD, sizes, &hints, status);
-  if (code == ES_OK && unit->training) code = make_direction(unit, CONV_BACKWARD_WEIGHTS, sizes, &hints, status);
+  if (code == ES_OK && unit->training && !s->small)
+    code = make_direction(unit, CONV_BACKWARD_WEIGHTS, sizes, &hints, status);
   if (code == ES_OK && data) code = make_direction(unit, CONV_BACKWARD_DATA, sizes, &hints, status);
   forget(&hints);
-  s->same_gradient = code == ES_OK && data && takes_same_gradient(s, sizes);
+  s->same_gradient = code == ES_OK && data && !s->small && takes_same_gradient(s, sizes);
   return code;
 }
 
@@ -206,12 +210,17 @@ static es_code_t make_packing(es_unit_t *unit, packing_t *p, const dnnl_memory_d
 static size_t scratch_floats(const es_unit_t *unit) {
   const state_t *s = unit->state;
   const conv_way_t *own = s->own[CONV_BACKWARD_WEIGHTS];
+  if (s->small) return small_weights_floats(unit->node, unit->samples, unit->group->lane_count);
   const size_t lane = own && own->lane_floats ? (own->lane_floats(unit->node) + 15) / 16 * 16 : 0;
   return (es_stack_vectors(unit->group) + 1) * s->sums.n + lane;
 }
 
 static void place_scratch(es_unit_t *unit, float *memory) {
   state_t *s = unit->state;
+  if (s->small) {
+    small_weights_place(s->small, unit->group, memory);
+    return;
+  }
   s->extra = memory;
   es_stack_place(&s->sums, memory + s->sums.n, s->sums.n);
   s->lane = memory + (es_stack_vectors(unit->group) + 1) * s->sums.n;
@@ -221,6 +230,10 @@ static es_code_t create_weighted(es_unit_t *unit, uint32_t sizes, es_status_t *s
   ES_TRY(onednn_start(status));
   state_t *s = unit->state = es_allocate_zero(1, sizeof *s);
   if (!s) return onednn_out_of_memory(unit, status);
+  if (unit->training && small_weights_takes(unit->node)) {
+    s->small = small_weights_create(unit);
+    if (!s->small) return onednn_out_of_memory(unit, status);
+  }
   ES_TRY(make_kernels(unit, sizes, status));
   const dnnl_memory_desc_t flat = onednn_layer_weights(unit, false), bias = onednn_layer_bias(unit);
   const bool biased = unit->node->bias >= 0;
@@ -234,7 +247,7 @@ static es_code_t create_weighted(es_unit_t *unit, uint32_t sizes, es_status_t *s
   onednn_must(dnnl_memory_set_data_handle(s->flat, es_unit_parameter(unit, unit->node->weight)), "set weights");
   if (biased)
     onednn_must(dnnl_memory_set_data_handle(s->bias, es_unit_parameter(unit, unit->node->bias)), "set a bias");
-  if (!unit->training) return ES_OK;
+  if (!unit->training || s->small) return ES_OK;
   onednn_must(dnnl_memory_set_data_handle(s->flat_gradient, es_unit_gradient(unit, unit->node->weight)),
               "set a gradient");
   const dnnl_memory_desc_t *packed_gradient =
@@ -261,6 +274,7 @@ static void pack(es_unit_t *unit) {
 
 static void weighted_begin(es_unit_t *unit, const es_pass_t *pass) {
   state_t *s = unit->state;
+  if (s->small) small_weights_begin(s->small);
   if (!pass->training || !s->sums.data) return;
   es_stack_reset(&s->sums);
   s->lane_started = false;
@@ -353,7 +367,9 @@ static void backward_data(es_unit_t *unit, const es_slice_t *slice) {
 static void weighted_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
   state_t *s = unit->state;
-  if (s->own[CONV_BACKWARD_WEIGHTS])
+  if (s->small)
+    small_weights_slice(s->small, slice, es_storage_at(&unit->in[0], slice), es_storage_at(&unit->out_gradient, slice));
+  else if (s->own[CONV_BACKWARD_WEIGHTS])
     run_own_way(unit, CONV_BACKWARD_WEIGHTS, slice);
   else
     backward_weights(unit, slice);
@@ -369,6 +385,10 @@ static void weighted_lane_end(es_unit_t *unit, int lane) {
   (void)lane;
   state_t *s = unit->state;
   const conv_way_t *own = s->own[CONV_BACKWARD_WEIGHTS];
+  if (s->small) {
+    small_weights_lane_end(s->small);
+    return;
+  }
   if (s->lane_started && own && own->lane_end) {
     const conv_task_t task = own_task(unit, CONV_BACKWARD_WEIGHTS);
     own->lane_end(&task);
@@ -380,6 +400,11 @@ static void weighted_lane_end(es_unit_t *unit, int lane) {
 
 static void weighted_backward_end(es_unit_t *unit) {
   const state_t *s = unit->state;
+  if (s->small) {
+    small_weights_finish(s->small, es_unit_gradient(unit, unit->node->weight),
+                         s->bias ? es_unit_gradient(unit, unit->node->bias) : NULL);
+    return;
+  }
   const float *total = es_stack_total(&s->sums);
   if (s->own[CONV_BACKWARD_WEIGHTS]) {
     const int32_t weight = unit->node->weight;
