@@ -223,13 +223,7 @@ static bool wants_backward(const es_node_t *node, conv_isa_t isa) {
   return fits(node, true);
 }
 
-const conv_way_t conv_small_forward = {.name = "position by position",
-                                       .wanted = wants_forward,
-                                       .packed_floats = packed_floats,
-                                       .pack = pack_forward,
-                                       .run = run_forward};
-const conv_way_t conv_small_backward_data = {.name = "position by position",
-                                             .wanted = wants_backward,
-                                             .packed_floats = packed_floats,
-                                             .pack = pack_backward,
-                                             .run = run_backward};
+const conv_way_t conv_small_forward = {
+    .wanted = wants_forward, .packed_floats = packed_floats, .pack = pack_forward, .run = run_forward};
+const conv_way_t conv_small_backward_data = {
+    .wanted = wants_backward, .packed_floats = packed_floats, .pack = pack_backward, .run = run_backward};

@@ -1,6 +1,7 @@
 /* The driver: units in forward order, cut into segments at the batch norms, each slice depth-first through a segment.
  * Where values are kept, and which units add to a gradient that is there already, is the layout's (layout.h). */
 #include "eigenscope/model.h"
+#include "conv_small_weights.h"
 #include "eigenscope/memory.h"
 #include "kernels.h"
 #include "layout.h"
@@ -420,7 +421,8 @@ int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ra
     if (node->op == ES_OP_BATCHNORM) segment = 0;
     if (node->layer < 0) continue;
     packed += 2 * graph->parameters[node->weight].count;
-    segment += vectors * es_graph_parameters(graph, node);
+    segment += small_weights_takes(node) ? (int64_t)small_weights_floats(node, samples, lanes / ranks)
+                                         : vectors * es_graph_parameters(graph, node);
     sums = segment > sums ? segment : sums;
   }
   if (training) floats += packed + sums;

@@ -1,13 +1,21 @@
-/* 3 × 3 convolutions against loops in double: forward, gradient of the input, of the weights and of the bias, for
- * shapes on each side of the limits at which the layer computes in another way (src/model/onednn_layers.c, list_ways),
- * and for slices smaller than the largest. */
+/* Convolutions against loops in double: forward, gradient of the input, of the weights and of the bias, for
+ * shapes on each side of the limits at which the layer computes in another way (src/model/conv.h, onednn_layer_ways),
+ * for slices smaller than the largest, and for several lanes. */
 #include "../../src/model/unit.h"
 #include "check.h"
 #include "eigenscope/random.h"
 #include <math.h>
 #include <string.h>
 
+enum { LANES_MOST = 4 };
+
+/* A layer of kernel × kernel taps, padded by kernel / 2, and what passes through it: the samples of each lane. */
+typedef struct spec {
+  int h, w, in, out, kernel, stride, lanes, lane[LANES_MOST];
+} spec_t;
+
 typedef struct layer {
+  spec_t spec;
   int h, w, in, out, count;
   es_tensor_t tensors[2];
   es_graph_t graph;
@@ -32,18 +40,23 @@ static es_storage_t storage(float *data, es_shape_t shape) {
   return (es_storage_t){.data = data, .size = es_shape_size(shape), .stride = es_shape_size(shape), .whole = true};
 }
 
-static void layer_open(layer_t *l, int h, int w, int in, int out, int count) {
-  const es_shape_t from = {h, w, in}, to = {h, w, out};
-  const int64_t weights = 9 * (int64_t)in * out, most = ES_SLICE_MAX;
-  *l = (layer_t){.h = h, .w = w, .in = in, .out = out, .count = count};
-  l->tensors[0] = (es_tensor_t){.rank = 4, .shape = {out, in, 3, 3}, .count = weights};
+static void layer_open(layer_t *l, const spec_t *spec) {
+  const int k = spec->kernel, in = spec->in, out = spec->out, padding = k / 2;
+  const es_shape_t from = {spec->h, spec->w, in};
+  const es_shape_t to = {(spec->h + 2 * padding - k) / spec->stride + 1, (spec->w + 2 * padding - k) / spec->stride + 1,
+                         out};
+  const int64_t weights = (int64_t)k * k * in * out;
+  *l = (layer_t){.spec = *spec, .h = spec->h, .w = spec->w, .in = in, .out = out};
+  for (int lane = 0; lane < spec->lanes; lane++) l->count += spec->lane[lane];
+  const int64_t most = l->count > ES_SLICE_MAX ? l->count : ES_SLICE_MAX;
+  l->tensors[0] = (es_tensor_t){.rank = 4, .shape = {out, in, k, k}, .count = weights};
   l->tensors[1] = (es_tensor_t){.rank = 1, .shape = {out}, .offset = weights, .count = out};
   l->graph = (es_graph_t){.parameters = l->tensors, .n_parameters = 2, .parameter_count = weights + out};
-  l->node =
-      (es_node_t){.op = ES_OP_CONV, .name = "conv", .in = from, .out = to, .kernel = 3, .stride = 1, .padding = 1};
+  l->node = (es_node_t){.op = ES_OP_CONV, .name = "conv", .in = from, .out = to, .kernel = k, .stride = spec->stride};
+  l->node.padding = padding;
   l->node.groups = 1;
   l->node.bias = 1;
-  l->group = (es_group_t){.comm = MPI_COMM_NULL, .size = 1, .lanes = 1, .lane_count = 1};
+  l->group = (es_group_t){.comm = MPI_COMM_NULL, .size = 1, .lanes = spec->lanes, .lane_count = spec->lanes};
   l->x = numbers((size_t)(most * es_shape_size(from)), 1);
   l->dx = numbers((size_t)(most * es_shape_size(from)), 2);
   l->y = numbers((size_t)(most * es_shape_size(to)), 3);
@@ -63,7 +76,7 @@ static void layer_open(layer_t *l, int h, int w, int in, int out, int count) {
                         .parameters = l->parameters,
                         .gradients = l->gradients};
   es_status_t status = {0};
-  assert_int_equal(es_unit_conv.create(&l->unit, 1u << ES_SLICE_MAX | 1u << count, &status), ES_OK);
+  assert_int_equal(es_unit_conv.create(&l->unit, (2u << ES_SLICE_MAX) - 2, &status), ES_OK);
   l->scratch = es_allocate(es_unit_conv.scratch_floats(&l->unit), sizeof *l->scratch);
   assert_non_null(l->scratch);
   es_unit_conv.place_scratch(&l->unit, l->scratch);
@@ -76,32 +89,39 @@ static void layer_close(layer_t *l) {
   for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) es_free(owned[i]);
 }
 
-/* Forward and backward of one slice. */
+/* Forward and backward, each lane in slices of at most ES_SLICE_MAX. */
 static void run(layer_t *l) {
   const es_pass_t pass = {.n = l->count, .training = true};
-  const es_slice_t slice = {.count = l->count};
+  int first = 0;
   es_unit_conv.begin(&l->unit, &pass);
-  es_unit_conv.forward(&l->unit, &pass, &slice);
-  es_unit_conv.backward(&l->unit, &pass, &slice);
-  es_unit_conv.lane_end(&l->unit, 0);
+  for (int lane = 0; lane < l->spec.lanes; lane++) {
+    for (int left = l->spec.lane[lane], n; left > 0; left -= n, first += n) {
+      n = left < ES_SLICE_MAX ? left : ES_SLICE_MAX;
+      const es_slice_t slice = {.lane = lane, .count = n, .first = first, .store = first};
+      es_unit_conv.forward(&l->unit, &pass, &slice);
+      es_unit_conv.backward(&l->unit, &pass, &slice);
+    }
+    es_unit_conv.lane_end(&l->unit, lane);
+  }
   es_unit_conv.backward_end(&l->unit);
 }
 
 /* The definition, in double. */
 static void naive(const layer_t *l, double *y, double *dx, double *dw, double *db) {
-  const int h = l->h, width = l->w, in = l->in, out = l->out;
-  const float *w = l->parameters, *b = w + 9 * in * out;
-  for (int p = 0; p < l->count * h * width; p++) {
-    const int row = p / width % h, column = p % width;
+  const es_shape_t to = l->node.out;
+  const int h = l->h, width = l->w, in = l->in, out = l->out, k = l->spec.kernel;
+  const float *w = l->parameters, *b = w + k * k * in * out;
+  for (int p = 0; p < l->count * to.h * to.w; p++) {
+    const int sample = p / (to.h * to.w), row = p / to.w % to.h, column = p % to.w;
     for (int o = 0; o < out; o++) {
       const double g = l->dy[(int64_t)p * out + o];
       double sum = b[o];
-      for (int t = 0; t < 9; t++) {
-        const int r = row + t / 3 - 1, c = column + t % 3 - 1;
+      for (int t = 0; t < k * k; t++) {
+        const int r = row * l->spec.stride + t / k - k / 2, c = column * l->spec.stride + t % k - k / 2;
         if (r < 0 || r >= h || c < 0 || c >= width) continue;
-        const int64_t at = (int64_t)(p + (r - row) * width + c - column) * in;
+        const int64_t at = ((int64_t)(sample * h + r) * width + c) * in;
         for (int i = 0; i < in; i++) {
-          const int64_t weight = (int64_t)(o * in + i) * 9 + t;
+          const int64_t weight = (int64_t)(o * in + i) * k * k + t;
           sum += (double)w[weight] * (double)l->x[at + i];
           dx[at + i] += (double)w[weight] * g;
           dw[weight] += (double)l->x[at + i] * g;
@@ -125,23 +145,33 @@ static double error(const float *got, const double *want, int64_t n) {
   return worst / largest;
 }
 
-static void check_map(int h, int w, int in, int out, int count) {
+static void check_layer(const spec_t *spec) {
   layer_t l;
-  layer_open(&l, h, w, in, out, count);
-  const int64_t positions = (int64_t)count * h * w, weights = 9 * (int64_t)in * out;
-  double *y = es_allocate_zero((size_t)(positions * (in + out) + weights + out), sizeof *y);
+  layer_open(&l, spec);
+  const int64_t to = l.count * es_shape_size(l.node.out), from = l.count * es_shape_size(l.node.in);
+  const int64_t weights = l.tensors[0].count, positions = to / l.out;
+  double *y = es_allocate_zero((size_t)(to + from + weights + l.out), sizeof *y);
   assert_non_null(y);
-  double *dx = y + positions * out, *dw = dx + positions * in, *db = dw + weights;
+  double *dx = y + to, *dw = dx + from, *db = dw + weights;
   naive(&l, y, dx, dw, db);
   run(&l);
-  assert_true(error(l.y, y, positions * out) < 3e-6);
-  assert_true(error(l.dx, dx, positions * in) < 3e-6);
+  assert_true(error(l.y, y, to) < 3e-6);
+  assert_true(error(l.dx, dx, from) < 3e-6);
   /* Sums over all positions, which some kernels add up one after the other. */
   const double most = 3e-6 + 6e-8 * sqrt((double)positions);
   assert_true(error(l.gradients, dw, weights) < most);
-  assert_true(error(l.gradients + weights, db, out) < most);
+  assert_true(error(l.gradients + weights, db, l.out) < most);
   es_free(y);
   layer_close(&l);
+}
+
+static spec_t one_slice(int h, int w, int in, int out, int count) {
+  return (spec_t){.h = h, .w = w, .in = in, .out = out, .kernel = 3, .stride = 1, .lanes = 1, .lane = {count}};
+}
+
+static void check_map(int h, int w, int in, int out, int count) {
+  const spec_t spec = one_slice(h, w, in, out, count);
+  check_layer(&spec);
 }
 
 static void check_shape(int side, int in, int out, int count) {
@@ -191,17 +221,48 @@ static void test_narrow(void **state) {
   check_map(70, 61, 8, 4, 2);
 }
 
+/* Small maps (src/model/conv_small.h, conv_small_weights.h): every number of samples, other kernels and strides, and
+ * lanes of several slices, of few samples and of none. */
+static void test_small(void **state) {
+  (void)state;
+  static const spec_t specs[] = {
+      {4, 4, 32, 64, 3, 2, 1, {7}},
+      {5, 7, 64, 32, 1, 2, 1, {3}},
+      {4, 4, 32, 32, 5, 1, 1, {13}},
+      {8, 8, 8, 32, 7, 2, 1, {5}},
+      {2, 2, 32, 32, 3, 1, 4, {20, 0, 3, 16}},
+      {2, 3, 64, 96, 3, 1, 2, {0, 0}},
+      {8, 8, 32, 32, 3, 1, 4, {1, 2, 33, 0}},
+  };
+  for (int count = 1; count <= ES_SLICE_MAX; count++) check_shape(2, 32, 64, count);
+  check_shape(2, 128, 128, 16);
+  check_shape(2, 512, 32, 9);
+  check_shape(4, 16, 32, 16);
+  check_shape(4, 40, 96, 11);
+  check_shape(8, 32, 64, 16);
+  check_map(1, 3, 32, 32, 2);
+  for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+    if (specs[i].lane[0] > 0) check_layer(&specs[i]);
+  }
+  layer_t empty; /* a rank may have no samples at all */
+  layer_open(&empty, &specs[5]);
+  run(&empty);
+  for (int64_t i = 0; i < empty.graph.parameter_count; i++) assert_true(empty.gradients[i] == 0.0f);
+  layer_close(&empty);
+}
+
 /* A sample's output and input gradient do not depend on the others in the slice, nor on how many there are. */
 static void check_alone(int h, int w, int in, int out) {
+  const spec_t few = one_slice(h, w, in, out, 5), all = one_slice(h, w, in, out, ES_SLICE_MAX);
   layer_t l;
-  layer_open(&l, h, w, in, out, 5);
+  layer_open(&l, &few);
   const size_t sample = (size_t)es_shape_size(l.node.out), from = (size_t)es_shape_size(l.node.in);
   float *y = es_allocate(sample + from, sizeof *y), *dx = y + sample;
   assert_non_null(y);
   run(&l);
   memcpy(y, l.y + 3 * sample, sample * sizeof *y);
   memcpy(dx, l.dx + 3 * from, from * sizeof *dx);
-  l.count = ES_SLICE_MAX;
+  l.spec = all;
   run(&l);
   assert_memory_equal(l.y + 3 * sample, y, sample * sizeof *y);
   assert_memory_equal(l.dx + 3 * from, dx, from * sizeof *dx);
@@ -214,19 +275,22 @@ static void test_alone(void **state) {
   check_alone(32, 32, 4, 4);
   check_alone(16, 16, 8, 8);
   check_alone(9, 17, 3, 8);
+  check_alone(2, 2, 64, 64);
+  check_alone(8, 8, 32, 64);
 }
 
 /* The scratch for other layouts is shared: the same numbers beside larger layers, and after those are gone. */
 static void test_shared_scratch(void **state) {
   (void)state;
   layer_t small, large;
-  layer_open(&small, 8, 8, 128, 128, 4);
+  const spec_t shapes[] = {one_slice(8, 8, 128, 128, 4), one_slice(32, 32, 64, 64, 16)};
+  layer_open(&small, &shapes[0]);
   run(&small);
   const size_t n = (size_t)(small.count * es_shape_size(small.node.out)) * sizeof(float);
   float *first = es_allocate(1, n);
   assert_non_null(first);
   memcpy(first, small.y, n);
-  layer_open(&large, 32, 32, 64, 64, 16);
+  layer_open(&large, &shapes[1]);
   run(&large);
   run(&small);
   assert_memory_equal(small.y, first, n);
@@ -240,8 +304,9 @@ static void test_shared_scratch(void **state) {
 int main(void) {
   es_model_engine_single_thread();
   const struct CMUnitTest tests[] = {
-      balanced_test(test_plain),  balanced_test(test_winograd), balanced_test(test_blocked_forward),
-      balanced_test(test_narrow), balanced_test(test_alone),    balanced_test(test_shared_scratch),
+      balanced_test(test_plain),          balanced_test(test_winograd), balanced_test(test_blocked_forward),
+      balanced_test(test_narrow),         balanced_test(test_small),    balanced_test(test_alone),
+      balanced_test(test_shared_scratch),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
