@@ -2,9 +2,12 @@
  * vectors with channels, and leave them mostly empty where there are few. */
 #include "conv_narrow.h"
 #include "conv_planar.h"
+#include "eigenscope/model.h"
 #include <string.h>
 
-enum { TAPS = 9, PANEL = 1024, CHANNELS_MOST = 32 };
+/* Floats of planes that a panel may have, tried for 4 … 16 channels: few enough for the first level of cache. */
+enum { PRODUCT_FLOATS = 8192, WEIGHTS_FLOATS = 12288 };
+enum { TAPS = 9, CHANNELS_MOST = 16 };
 
 static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t to) {
   return (n + to - 1) / to * to;
@@ -14,23 +17,104 @@ static ptrdiff_t tall(int32_t channels) {
   return round_up(channels, CONV_TALL);
 }
 
-/* ---- shapes ---- */
+/* ---- panels: some rows of a sample, or several small samples, at a time, so that their planes stay in the cache ----
+ */
 
-/* Small maps are taken together, so that there are some hundred positions at least to a panel. */
-static int64_t panel_samples(const es_node_t *node) {
-  const int64_t positions = (int64_t)node->in.h * node->in.w;
-  return positions < PANEL ? PANEL / positions : 1;
+typedef struct panels {
+  const conv_planar_t *loops;
+  conv_map_t map;
+  ptrdiff_t h;
+  int64_t samples;  /* in a panel */
+  ptrdiff_t bands;  /* of a sample */
+  ptrdiff_t sample; /* from one to the next in a plane */
+} panels_t;
+
+/* What one panel holds. */
+typedef struct panel {
+  int64_t first, samples;
+  ptrdiff_t row, rows; /* of each sample */
+} panel_t;
+
+static ptrdiff_t most_rows(const panels_t *p) {
+  return (p->h + p->bands - 1) / p->bands;
 }
 
-static conv_map_t map_of(const es_node_t *node, int64_t samples) {
-  conv_map_t map = {.h = node->in.h, .w = node->in.w, .row = node->in.w + 1};
-  const ptrdiff_t rows = samples * (map.h + 1) - 1, border = round_up(map.row + 1, CONV_VECTOR);
-  map.first = border;
-  map.vectors = round_up(rows * map.row - 1, CONV_VECTOR) / CONV_VECTOR;
-  map.plane = 2 * border + map.vectors * CONV_VECTOR;
+static ptrdiff_t vectors_of_row(const panels_t *p) {
+  return (p->map.w + p->loops->vector - 1) / p->loops->vector;
+}
+
+/* `floats`: how much the planes of a panel may take. */
+static panels_t panels_of(const es_node_t *node, ptrdiff_t channels, ptrdiff_t floats) {
+  panels_t p = {.loops = conv_planar(conv_isa()),
+                .map = {.w = node->in.w, .row = round_up(node->in.w + 1, CONV_LINE)},
+                .h = node->in.h,
+                .samples = 1,
+                .bands = 1};
+  const ptrdiff_t rows = floats / (channels * p.map.row);
+  if (rows >= p.h)
+    p.samples = rows > p.h ? rows / (p.h + 1) : 1;
+  else
+    p.bands = rows > 1 ? (p.h + rows - 1) / rows : p.h;
+  if (p.samples < 1) p.samples = 1;
+  if (p.samples > ES_SLICE_MAX) p.samples = ES_SLICE_MAX;
+  p.sample = (most_rows(&p) + 1) * p.map.row;
+  p.map.plane = 2 * CONV_LINE + p.map.row + p.samples * p.sample;
   /* Planes that are a multiple of a page apart would get into each other's way in the cache. */
-  if (map.plane % 1024 == 0) map.plane += CONV_VECTOR;
-  return map;
+  if (p.map.plane % 1024 == 0) p.map.plane += CONV_LINE;
+  return p;
+}
+
+/* In floats, of `planes` and the list of vectors. */
+static size_t panels_scratch(const panels_t *p, ptrdiff_t planes) {
+  const ptrdiff_t vectors = p->samples * most_rows(p) * vectors_of_row(p);
+  return (size_t)(planes * p->map.plane) + (size_t)vectors * sizeof(conv_vector_t) / sizeof(float);
+}
+
+/* Clears the planes at the start of `scratch` and puts the list behind them. Returns the first position: zeros are on
+ * all sides of it. */
+static float *panels_place(panels_t *p, ptrdiff_t planes, float *scratch) {
+  memset(scratch, 0, (size_t)(planes * p->map.plane) * sizeof *scratch);
+  p->map.vectors = (conv_vector_t *)(scratch + planes * p->map.plane);
+  return scratch + CONV_LINE + p->map.row;
+}
+
+/* The i-th panel of a slice. False behind the last one. */
+static bool panel_at(panels_t *p, int64_t count, int64_t i, panel_t *out) {
+  const int64_t first = i / p->bands * p->samples, band = i % p->bands;
+  if (first >= count) return false;
+  *out = (panel_t){.first = first,
+                   .samples = count - first < p->samples ? count - first : p->samples,
+                   .row = p->h * band / p->bands};
+  out->rows = p->h * (band + 1) / p->bands - out->row;
+  const ptrdiff_t vectors = out->samples * out->rows * vectors_of_row(p);
+  if (p->map.n_vectors == vectors) return true; /* all panels but the last one or two are alike */
+  p->map.n_vectors = vectors;
+  conv_vector_t *v = p->map.vectors;
+  for (ptrdiff_t row = 0; row < out->samples * out->rows; row++) {
+    for (ptrdiff_t j = 0; j < p->map.w; j += p->loops->vector)
+      *v++ = (conv_vector_t){.plane = row / out->rows * p->sample + row % out->rows * p->map.row + j,
+                             .position = row * p->map.w + j,
+                             .count = p->map.w - j < p->loops->vector ? p->map.w - j : p->loops->vector};
+  }
+  return true;
+}
+
+/* Brings a panel of NHWC to planes, with `border` rows above and below as far as there are any. */
+static void panel_spread(const panels_t *p, const panel_t *panel, float *planes, const float *from, int32_t channels,
+                         int border) {
+  const conv_map_t *map = &p->map;
+  const ptrdiff_t last = panel->row + panel->rows;
+  const ptrdiff_t above = panel->row > 0 ? border : 0, below = last < p->h ? border : 0;
+  for (int64_t i = 0; i < panel->samples; i++)
+    p->loops->spread(planes + i * p->sample - above * map->row, map,
+                     from + ((panel->first + i) * p->h + panel->row - above) * map->w * channels,
+                     panel->rows + above + below, channels);
+  if (p->bands == 1 || border == 0) return;
+  for (int32_t c = 0; c < channels; c++) {
+    float *plane = planes + c * map->plane;
+    if (!above) memset(plane - map->row, 0, (size_t)map->w * sizeof *plane);
+    if (!below) memset(plane + panel->rows * map->row, 0, (size_t)map->w * sizeof *plane);
+  }
 }
 
 /* Where the input lies of output position 0, by tap: channel, row, column. */
@@ -46,34 +130,32 @@ static size_t product_packed(int32_t from, int32_t to) {
   return (size_t)(tall(to) * (from * TAPS));
 }
 
-static size_t product_scratch(const es_node_t *node) {
-  const conv_map_t map = map_of(node, panel_samples(node));
-  return (size_t)(map.plane * (tall(node->in.c) + tall(node->out.c)));
+static size_t product_scratch(const es_node_t *node, int32_t channels) {
+  const panels_t p = panels_of(node, channels, PRODUCT_FLOATS);
+  return panels_scratch(&p, channels);
 }
 
 static void product(const conv_task_t *task, float *to, int32_t to_channels, const float *from, int32_t from_channels,
                     const float *bias) {
-  const conv_planar_t *loops = conv_planar(conv_isa());
-  const int64_t panel = panel_samples(task->node);
-  conv_map_t map = map_of(task->node, panel);
+  panels_t p = panels_of(task->node, from_channels, PRODUCT_FLOATS);
+  panel_t panel;
   ptrdiff_t offsets[TAPS * CHANNELS_MOST];
-  float biases[CHANNELS_MOST] = {0};
-  float *x = task->scratch, *y = x + from_channels * map.plane;
+  float biases[CHANNELS_MOST] = {0}, *x = panels_place(&p, from_channels, task->scratch);
   if (bias) memcpy(biases, bias, (size_t)to_channels * sizeof *bias);
-  memset(x, 0, (size_t)(from_channels * map.plane) * sizeof *x);
-  list_offsets(offsets, &map, from_channels);
-  x += map.first;
-  y += map.first;
-  for (int64_t first = 0; first < task->count; first += panel) {
-    const int64_t n = task->count - first < panel ? task->count - first : panel;
-    const ptrdiff_t sample = (map.h + 1) * map.row, positions = map.h * map.w;
-    for (int64_t i = 0; i < n; i++)
-      loops->spread(x + i * sample, &map, from + (first + i) * positions * from_channels, from_channels);
-    map.vectors = map_of(task->node, n).vectors;
-    loops->multiply(y, &map, tall(to_channels), x, offsets, from_channels * TAPS, task->weights, biases);
-    for (int64_t i = 0; i < n; i++)
-      loops->gather(to + (first + i) * positions * to_channels, &map, y + i * sample, to_channels);
+  list_offsets(offsets, &p.map, from_channels);
+  for (int64_t i = 0; panel_at(&p, task->count, i, &panel); i++) {
+    panel_spread(&p, &panel, x, from, from_channels, 1);
+    p.loops->multiply(to + (panel.first * p.h + panel.row) * p.map.w * to_channels, &p.map, to_channels, x, offsets,
+                      from_channels * TAPS, task->weights, biases);
   }
+}
+
+static size_t forward_scratch(const es_node_t *node) {
+  return product_scratch(node, node->in.c);
+}
+
+static size_t data_scratch(const es_node_t *node) {
+  return product_scratch(node, node->out.c);
 }
 
 static size_t forward_packed(const es_node_t *node) {
@@ -115,11 +197,16 @@ static void data(const conv_task_t *task) {
 /* ---- the gradient of the weights ---- */
 
 static ptrdiff_t sums_of(const es_node_t *node) {
-  return round_up(tall(node->out.c) * (node->in.c * TAPS + 1), CONV_VECTOR);
+  return round_up(tall(node->out.c) * (node->in.c * TAPS + 1), CONV_LINE) + CONV_LINE;
+}
+
+static ptrdiff_t weights_planes(const es_node_t *node) {
+  return node->in.c + tall(node->out.c);
 }
 
 static size_t weights_scratch(const es_node_t *node) {
-  return product_scratch(node) + (size_t)(sums_of(node) * CONV_VECTOR);
+  const panels_t p = panels_of(node, weights_planes(node), WEIGHTS_FLOATS);
+  return panels_scratch(&p, weights_planes(node)) + (size_t)sums_of(node);
 }
 
 static void set_or_add(float *to, const float *from, ptrdiff_t n, bool set) {
@@ -128,65 +215,64 @@ static void set_or_add(float *to, const float *from, ptrdiff_t n, bool set) {
 
 static void weights(const conv_task_t *task) {
   const es_node_t *node = task->node;
-  const conv_planar_t *loops = conv_planar(conv_isa());
-  const int64_t panel = panel_samples(node);
-  conv_map_t map = map_of(node, panel);
-  const ptrdiff_t taps = node->in.c * TAPS, channels = tall(node->out.c), sums_n = sums_of(node);
+  panels_t p = panels_of(node, weights_planes(node), WEIGHTS_FLOATS);
+  panel_t panel;
+  const ptrdiff_t taps = node->in.c * TAPS, channels = tall(node->out.c), n = sums_of(node);
   ptrdiff_t offsets[TAPS * CHANNELS_MOST];
-  float *sums = task->scratch, *x = sums + sums_n * CONV_VECTOR, *dy = x + node->in.c * map.plane;
-  memset(sums, 0, (size_t)(sums_n * CONV_VECTOR + (node->in.c + channels) * map.plane) * sizeof *sums);
-  list_offsets(offsets, &map, node->in.c);
-  x += map.first;
-  dy += map.first;
-  for (int64_t first = 0; first < task->count; first += panel) {
-    const int64_t n = task->count - first < panel ? task->count - first : panel;
-    const ptrdiff_t sample = (map.h + 1) * map.row, positions = map.h * map.w;
-    for (int64_t i = 0; i < n; i++) {
-      loops->spread(x + i * sample, &map, task->x + (first + i) * positions * node->in.c, node->in.c);
-      loops->spread(dy + i * sample, &map, task->dy + (first + i) * positions * node->out.c, node->out.c);
-    }
-    /* The last panel may be a short one: zeros stand behind it, or samples that were added already. */
-    map.vectors = map_of(node, n).vectors;
-    if (n < panel) {
-      for (ptrdiff_t o = 0; o < channels; o++) {
-        const ptrdiff_t end = n * sample;
-        memset(dy + o * map.plane + end, 0, (size_t)(map.plane - map.first - end) * sizeof *dy);
-      }
-    }
-    loops->correlate(sums, &map, channels, dy, x, offsets, taps);
+  float *sums = task->scratch, *x = panels_place(&p, weights_planes(node), sums + n);
+  float *dy = x + node->in.c * p.map.plane;
+  memset(sums, 0, (size_t)n * sizeof *sums);
+  list_offsets(offsets, &p.map, node->in.c);
+  for (int64_t i = 0; panel_at(&p, task->count, i, &panel); i++) {
+    panel_spread(&p, &panel, x, task->x, node->in.c, 1);
+    panel_spread(&p, &panel, dy, task->dy, node->out.c, 0);
+    p.loops->correlate(sums, &p.map, channels, dy, x, offsets, taps);
   }
-  loops->fold(sums, sums, sums_n);
   set_or_add(task->dw, sums, node->out.c * taps, task->first);
   if (task->db) set_or_add(task->db, sums + channels * taps, node->out.c, task->first);
 }
 
 /* ---- where they are used ---- */
 
-/* Measured on slices of 16 against oneDNN 2.6.3 (Sapphire Rapids, GFLOP/s): 87 instead of 29 for 4 -> 4 channels on
- * 32 x 32, 65 instead of 26 for 3 -> 4, 96 instead of 65 for 8 -> 8, and alike backward. With the instructions of AVX2
- * only forward and the narrowest layers gain. */
-static bool fits(const es_node_t *node, int32_t channels) {
-  return node->kernel == 3 && node->stride == 1 && node->padding == 1 && node->groups == 1 && node->in.w >= 16 &&
-         node->in.c <= channels && node->out.c <= channels;
+typedef struct most {
+  int32_t in, out;
+} most_t;
+
+/* Vectors must not be much wider than a row. */
+static bool fits(const es_node_t *node, conv_isa_t isa, most_t most) {
+  const ptrdiff_t vector = conv_planar(isa)->vector;
+  return node->kernel == 3 && node->stride == 1 && node->padding == 1 && node->groups == 1 && node->in.c <= most.in &&
+         node->out.c <= most.out && node->in.w >= 16 && 3 * round_up(node->in.w, vector) <= 4 * (ptrdiff_t)node->in.w;
 }
 
+/* Where these are faster than oneDNN 2.6.3, on slices of 16 (Sapphire Rapids, GFLOP/s forward, weights, data; in
+ * parentheses oneDNN's): 3 -> 4 channels on 32 x 32 110, 90 (25, 25), 4 -> 4 108, 100, 130 (28, 28, 45), 3 -> 8 104, 87
+ * (47, 48), 8 -> 8 117, 103, 150 (63, 65, 88); 4 -> 8 on 16 x 16 121, 98, 140 (46, 55, 50), 8 -> 8 137, 107, 150 (59,
+ * 65, 100), 8 -> 16 146, -, 162 (118, -, 98). With the instructions of AVX2 oneDNN catches up earlier, with those of
+ * SSE later. */
 static bool forward_wanted(const es_node_t *node, conv_isa_t isa) {
-  (void)isa;
-  return fits(node, 8);
+  static const most_t most[CONV_ISAS] = {{16, 16}, {8, 8}, {8, 16}};
+  return fits(node, isa, most[isa]);
 }
 
-static bool backward_wanted(const es_node_t *node, conv_isa_t isa) {
-  return fits(node, isa == CONV_AVX2 ? 4 : 8);
+static bool data_wanted(const es_node_t *node, conv_isa_t isa) {
+  static const most_t most[CONV_ISAS] = {{16, 16}, {4, 8}, {8, 16}};
+  return fits(node, isa, most[isa]);
+}
+
+static bool weights_wanted(const es_node_t *node, conv_isa_t isa) {
+  static const most_t most[CONV_ISAS] = {{16, 16}, {4, 4}, {8, 8}};
+  return fits(node, isa, most[isa]);
 }
 
 const conv_way_t conv_narrow_forward = {.wanted = forward_wanted,
                                         .packed_floats = forward_packed,
                                         .pack = forward_pack,
-                                        .scratch_floats = product_scratch,
+                                        .scratch_floats = forward_scratch,
                                         .run = forward};
-const conv_way_t conv_narrow_data = {.wanted = backward_wanted,
+const conv_way_t conv_narrow_data = {.wanted = data_wanted,
                                      .packed_floats = data_packed,
                                      .pack = data_pack,
-                                     .scratch_floats = product_scratch,
+                                     .scratch_floats = data_scratch,
                                      .run = data};
-const conv_way_t conv_narrow_weights = {.wanted = backward_wanted, .scratch_floats = weights_scratch, .run = weights};
+const conv_way_t conv_narrow_weights = {.wanted = weights_wanted, .scratch_floats = weights_scratch, .run = weights};

@@ -6,31 +6,36 @@
 
 #include "conv.h"
 
-/* Samples of h × w positions, one below the other, in a border of zeros: rows are w + 1 floats apart, so that the zero
- * behind a row is also the one before the next, and there is a row of zeros above and below each sample. `first`: of
- * the first position in its plane, a multiple of 16 as is `plane`, the floats from one channel to the next; `vectors`:
- * of 16 floats from there to the last position. */
+enum { CONV_LINE = 16, CONV_TALL = 4 };
+
+/* Neighbouring positions of a row that are computed together: `plane` is where the first lies in its plane, `position`
+ * its number in NHWC, both counted from the first of the map; `count` of them are real. */
+typedef struct conv_vector {
+  ptrdiff_t plane, position, count;
+} conv_vector_t;
+
+/* Rows of w positions. In a plane they start `row` floats apart, a multiple of CONV_LINE greater than w: zeros behind
+ * each row are also those before the next. `plane`: from one channel to the next. */
 typedef struct conv_map {
-  ptrdiff_t h, w, row, first, vectors, plane;
+  ptrdiff_t w, row, plane;
+  conv_vector_t *vectors; /* of all rows */
+  ptrdiff_t n_vectors;
 } conv_map_t;
 
-enum { CONV_VECTOR = 16, CONV_TALL = 4 };
-
 typedef struct conv_planar {
-  /* A sample, NHWC, to planes and back; the border is neither written nor read. `planes`: the sample's first position
-   * in the plane of the first channel. */
-  void (*spread)(float *planes, const conv_map_t *map, const float *sample, ptrdiff_t channels);
-  void (*gather)(float *sample, const conv_map_t *map, const float *planes, ptrdiff_t channels);
-  /* y[o][p] = bias[o] + Σ_t w[o][t]·x[offsets[t] + p], for all positions p and some of the border. `channels` of y, a
-   * multiple of CONV_TALL, as many biases; weights are [o / CONV_TALL][t][o % CONV_TALL]. */
+  ptrdiff_t vector; /* floats */
+  /* Rows of a sample, NHWC, to planes; zeros between them are not touched. `planes`: the first position of the first
+   * channel. */
+  void (*spread)(float *planes, const conv_map_t *map, const float *sample, ptrdiff_t rows, ptrdiff_t channels);
+  /* y[p][o] = bias[o] + Σ_t w[o][t]·x[offsets[t] + p] for the positions p of a map; y is NHWC, of `channels`. Weights
+   * are [o / CONV_TALL][t][o % CONV_TALL], they and the biases filled up to a multiple of CONV_TALL. */
   void (*multiply)(float *y, const conv_map_t *map, ptrdiff_t channels, const float *x, const ptrdiff_t *offsets,
                    ptrdiff_t taps, const float *weights, const float *bias);
-  /* sums[o][t] += Σ_p dy[o][p]·x[offsets[t] + p], and behind them sums[o] += Σ_p dy[o][p]; each sum is in parts, of
-   * which there are CONV_VECTOR at most, until `fold` adds them up: out[i] of n, a multiple of CONV_VECTOR. The border
-   * of dy is zeros; `channels` of dy as of y, `taps` a multiple of 3. */
+  /* sums[o][t] += Σ_p dy[o][p]·x[offsets[t] + p], and behind them sums[o] += Σ_p dy[o][p]; behind those is room for
+   * CONV_LINE floats. `channels` of dy is a multiple of CONV_TALL, `taps` of 3. Positions of vectors that are not real
+   * are 0 in dy. */
   void (*correlate)(float *sums, const conv_map_t *map, ptrdiff_t channels, const float *dy, const float *x,
                     const ptrdiff_t *offsets, ptrdiff_t taps);
-  void (*fold)(float *out, const float *sums, ptrdiff_t n);
 } conv_planar_t;
 
 extern const conv_planar_t conv_planar_baseline, conv_planar_avx2, conv_planar_avx512;
