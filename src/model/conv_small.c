@@ -205,22 +205,22 @@ static void run_backward(const conv_task_t *task) {
 
 /* Sapphire Rapids, slices of 16, microseconds of oneDNN (forward, backward) and here: 2 × 2 positions with 32 channels
  * 11, 8 and 4; 128: 126, 115 and 50; 512: 2034, 2303 and 1076. 4 × 4: 32: 36, 30 and 21; 128: 357, 357 and 308; 512:
- * 5607, 6577 and 6071. 8 × 8: 32: 113, 99 and 97; 64: 408, 439 and 384; from 128 on Winograd's kernels win. */
-static bool fits(const es_node_t *node, bool backward) {
+ * 5607, 6577 and 6071. 8 × 8: 32: 113, 99 and 97; 64: 408, 439 and 384; from 128 on Winograd's kernels win. With the
+ * instructions of AVX2: 2 × 2, 128: 207, 142 and 111; 4 × 4, 128: 822, 705 and 712; 8 × 8, 64: 797, 744 and 828. */
+static bool fits(const es_node_t *node, bool backward, conv_isa_t isa) {
   const product_t p = product_of(node, backward);
   const int positions = p.to.h * p.to.w, least = p.from.c < p.to.c ? p.from.c : p.to.c;
-  if (node->groups != 1 || p.to.c % WIDE || p.taps > TAPS_MOST) return false;
-  return positions <= 4 || (positions <= 16 && (backward || least <= 128)) || (positions <= 64 && least <= 64);
+  if (isa < CONV_AVX2 || node->groups != 1 || p.to.c % WIDE || p.taps > TAPS_MOST) return false;
+  return positions <= 4 || (positions <= 16 && (backward || least <= 128)) ||
+         (positions <= 64 && least <= 64 && isa == CONV_AVX512);
 }
 
 static bool wants_forward(const es_node_t *node, conv_isa_t isa) {
-  (void)isa;
-  return fits(node, false);
+  return fits(node, false, isa);
 }
 
 static bool wants_backward(const es_node_t *node, conv_isa_t isa) {
-  (void)isa;
-  return fits(node, true);
+  return fits(node, true, isa);
 }
 
 const conv_way_t conv_small_forward = {

@@ -30,8 +30,9 @@ struct small_weights {
 };
 
 bool small_weights_takes(const es_node_t *node) {
+  const int most = conv_isa() == CONV_AVX512 ? POSITIONS : conv_isa() == CONV_AVX2 ? POSITIONS / 4 : 0;
   return node->op == ES_OP_CONV && node->groups == 1 && node->in.c % TALL == 0 && node->out.c % WIDE == 0 &&
-         node->out.h * node->out.w <= POSITIONS;
+         node->out.h * node->out.w <= most;
 }
 
 static size_t tile_floats(const es_node_t *node) {

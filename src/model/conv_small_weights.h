@@ -10,7 +10,7 @@
 typedef struct small_weights small_weights_t;
 
 /* Whether the layer is of this kind: any kernel, stride and padding, without groups, at most 64 positions in
- * the output; channels in multiples of a tile. By shape alone. */
+ * the output (16 with AVX2, none below it); channels in multiples of a tile. By shape and instruction set alone. */
 bool small_weights_takes(const es_node_t *node);
 /* Floats of memory that a pass needs for `samples` of a rank with that many lanes. */
 size_t small_weights_floats(const es_node_t *node, int64_t samples, int lanes);
