@@ -27,6 +27,10 @@ typedef struct es_group {
   es_traffic_t *traffic;      /**< borrowed; where sums over the ranks are counted, or NULL */
 } es_group_t;
 
+static inline bool es_is_power_of_two(int n) {
+  return n > 0 && (n & (n - 1)) == 0;
+}
+
 /** Puts lanes on the ranks of comm. ES_INPUT unless the size is a power of two ≤ lanes and lanes is a power of two. */
 es_code_t es_group_create(es_group_t *out, MPI_Comm comm, int lanes, es_status_t *status);
 
@@ -48,8 +52,10 @@ void es_group_range(const es_group_t *group, int64_t n, int64_t *first, int64_t 
 void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n);
 
 /** The part of the tree above one rank's lanes: `values` holds this rank's subtree and becomes the total on every rank.
- * `scratch`: n values. Recursive doubling by MPI_Sendrecv; commutativity of + makes both partners get the same bits.
- * Collective over the group. */
+ * Recursive doubling, or for more than one message recursive halving and then doubling (traffic.h); either adds ranks
+ * one bit apart, then two, …, and commutativity of + makes the same bits of it everywhere. `scratch`:
+ * es_ranks_sum_room(n) values. Collective over the group. */
+size_t es_ranks_sum_room(size_t n);
 void es_ranks_sum_f64(const es_group_t *group, double *values, double *scratch, size_t n);
 void es_ranks_sum_f32(const es_group_t *group, float *values, float *scratch, size_t n);
 

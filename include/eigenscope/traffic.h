@@ -1,15 +1,21 @@
 /** What the ranks of a group send each other: counted in comm.h where it happens, predicted here from sizes alone.
  *
- * A sum over the ranks, G of them and G a power of two, is recursive doubling (Thakur, Rabenseifner and Gropp 2005,
- * "Optimization of collective communication operations in MPICH", allreduce): log₂ G exchanges of all n numbers with
- * the rank that is 1, 2, 4, … away, cut into messages of at most ES_MESSAGE_VALUES numbers. Both partners send at the
- * same time, and each level and each message waits for the one before. A message of b bytes takes
+ * A sum of n bytes over the ranks, G of them and G a power of two (Thakur, Rabenseifner and Gropp 2005, "Optimization
+ * of collective communication operations in MPICH", allreduce):
  *
- *   t(b) = α + b/β        (Hockney 1994, "The communication challenge for MPP")
- *   t(b) = 3α + b/β       above ES_MESSAGE_EAGER bytes: "ready to send", "go on", then the data (rendezvous)
+ * Up to ES_MESSAGE_BYTES: recursive doubling, log₂ G exchanges of all n bytes with the rank that is 1, 2, 4, … away.
  *
- * with latency α and bandwidth β, and a sum the total of its messages. What goes through MPI_Allreduce is taken to be
- * Rabenseifner's algorithm (ibid.): 2·log₂ G messages, 2(G−1)/G of the bytes, the fewest possible.
+ * Above: recursive halving, then doubling (Rabenseifner): log₂ G exchanges of n/2, n/4, … n/G bytes, after which each
+ * rank has the total of its part, and the same in the other order to tell all; 2(G−1)/G·n bytes, the fewest possible.
+ *
+ * Partners send at the same time, and each exchange waits for the one before. It is cut into messages of
+ * ES_MESSAGE_BYTES, which MPI sends off at once (before longer ones it asks and waits for an answer), and
+ * ES_MESSAGES_WINDOW of them are under way together. So an exchange of b bytes takes (Hockney 1994, "The communication
+ * challenge for MPP"), with latency α and bandwidth β,
+ *
+ *   ⌈b / window⌉·α + b/β
+ *
+ * What goes through MPI_Allreduce is taken to be Rabenseifner's algorithm, each exchange one message.
  *
  * Not in it: waiting for slower ranks, the additions, and ranks that share one port of a network. */
 #ifndef EIGENSCOPE_TRAFFIC_H
@@ -19,10 +25,9 @@
 #include <stdint.h>
 
 enum {
-  ES_MESSAGE_VALUES = 1 << 17, /**< most numbers in one message: far below INT_MAX, and still in the cache when added */
-  ES_MESSAGE_VALUES_LEAST = 1024, /**< the same for a sum over lanes with one lane to a rank, which has no room to spare
-                                   */
-  ES_MESSAGE_EAGER = 65536        /**< Open MPI's btl_tcp_eager_limit (`ompi_info --param btl tcp --level 9`) */
+  /** Below Open MPI's btl_tcp_eager_limit of 64 KiB with its header (`ompi_info --param btl tcp --level 9`). */
+  ES_MESSAGE_BYTES = 60 << 10,
+  ES_MESSAGES_WINDOW = 32
 };
 
 /** A network between any two ranks. */
@@ -40,14 +45,15 @@ typedef struct es_traffic {
                        messages */
 } es_traffic_t;
 
-/** Counts one message sent; with a link (else NULL) also the time it takes. */
-void es_traffic_message(es_traffic_t *traffic, int64_t bytes, const es_link_t *link);
+/** Counts one message sent. */
+void es_traffic_message(es_traffic_t *traffic, int64_t bytes);
 
-/** Adds what es_ranks_sum_f32 and es_tree_sum_f64 (comm.h) over n numbers will send. `ranks`: a power of two ≤ lanes;
- * nothing is sent where it is 1. Not collective. */
+/** Adds what es_ranks_sum_f32 and es_tree_sum_f64 (comm.h) over n numbers will send, and with a link (else NULL) how
+ * long it takes; of rank 0, which sends no less than any other. `ranks`: a power of two ≤ lanes; nothing is sent where
+ * it is 1. Not collective. */
 void es_traffic_ranks_sum_f32(es_traffic_t *traffic, int ranks, int64_t n, const es_link_t *link);
 void es_traffic_tree_sum_f64(es_traffic_t *traffic, int lanes, int ranks, int64_t n, const es_link_t *link);
-/** The same of es_group_allreduce; any number of ranks. */
+/** The same of es_group_allreduce_f64; any number of ranks. */
 void es_traffic_allreduce(es_traffic_t *traffic, int ranks, int64_t bytes, const es_link_t *link);
 
 #endif

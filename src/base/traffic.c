@@ -1,29 +1,46 @@
 #include "eigenscope/traffic.h"
 
-void es_traffic_message(es_traffic_t *traffic, int64_t bytes, const es_link_t *link) {
+void es_traffic_message(es_traffic_t *traffic, int64_t bytes) {
   traffic->messages++;
   traffic->bytes += bytes;
-  if (link) traffic->seconds += (bytes > ES_MESSAGE_EAGER ? 3 : 1) * link->latency + (double)bytes / link->bandwidth;
 }
 
-/* Recursive doubling of n numbers of `size` bytes, at most `most` in a message. */
-static void double_recursively(es_traffic_t *traffic, int ranks, int64_t n, int64_t most, int64_t size,
-                               const es_link_t *link) {
+static int64_t cuts(int64_t bytes, int64_t most) {
+  return (bytes + most - 1) / most;
+}
+
+/* Rank 0 sends `sent` bytes in one exchange and gets `got`, up to `window` messages at a time. */
+static void exchange(es_traffic_t *traffic, int64_t sent, int64_t got, int64_t window, const es_link_t *link) {
+  const int64_t longer = sent > got ? sent : got;
+  traffic->messages += cuts(sent, ES_MESSAGE_BYTES);
+  traffic->bytes += sent;
+  if (!link) return;
+  traffic->seconds +=
+      (double)cuts(longer, window * ES_MESSAGE_BYTES) * link->latency + (double)longer / link->bandwidth;
+}
+
+/* n numbers of `size` bytes; what comes to be added comes up to `window` messages at a time. */
+static void sum(es_traffic_t *traffic, int ranks, int64_t n, int64_t size, int64_t window, const es_link_t *link) {
   if (ranks == 1) return;
   traffic->sums++;
-  for (int bit = 1; bit < ranks; bit *= 2) {
-    for (int64_t left = n; left > 0; left -= most)
-      es_traffic_message(traffic, (left < most ? left : most) * size, link);
+  if (n * size <= ES_MESSAGE_BYTES) {
+    for (int bit = 1; bit < ranks; bit *= 2) exchange(traffic, n * size, n * size, 1, link);
+    return;
+  }
+  for (int bit = 1; bit < ranks; bit *= 2) { /* rank 0 keeps the lower half, the longer one if they differ */
+    const int64_t upper = n / 2;
+    n -= upper;
+    exchange(traffic, upper * size, n * size, window, link);             /* halving */
+    exchange(traffic, n * size, upper * size, ES_MESSAGES_WINDOW, link); /* doubling, when its turn comes */
   }
 }
 
 void es_traffic_ranks_sum_f32(es_traffic_t *traffic, int ranks, int64_t n, const es_link_t *link) {
-  double_recursively(traffic, ranks, n, ES_MESSAGE_VALUES, (int64_t)sizeof(float), link);
+  sum(traffic, ranks, n, (int64_t)sizeof(float), ES_MESSAGES_WINDOW, link);
 }
 
 void es_traffic_tree_sum_f64(es_traffic_t *traffic, int lanes, int ranks, int64_t n, const es_link_t *link) {
-  const int64_t most = lanes > ranks ? ES_MESSAGE_VALUES : ES_MESSAGE_VALUES_LEAST;
-  double_recursively(traffic, ranks, n, most, (int64_t)sizeof(double), link);
+  sum(traffic, ranks, n, (int64_t)sizeof(double), lanes > ranks ? ES_MESSAGES_WINDOW : 1, link);
 }
 
 void es_traffic_allreduce(es_traffic_t *traffic, int ranks, int64_t bytes, const es_link_t *link) {

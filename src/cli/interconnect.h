@@ -3,7 +3,7 @@
  * A training step of b images on G ranks (traffic.h has the messages; batches are cut by lanes, so the busiest rank has
  * ⌈b/G⌉ images):
  *
- *   T(G) = 2·⌈b/G⌉·m / rate + u·P + Σ over the messages of one rank (α or 3α, + bytes/β)
+ *   T(G) = 2·⌈b/G⌉·m / rate + u·P + time of the sums by traffic.h
  *
  * m multiply-adds of one image (three times forward, and the covariances of the layers that are measured: plan.c), rate
  * the floating-point operations of a core in a second, P parameters, which every rank updates and packs for the

@@ -216,7 +216,7 @@ static void print_table(const prediction_t *p, int64_t *room, es_text_t *out) {
                  1e6 * net->link.latency, 8e-9 * net->link.bandwidth, net->source);
   print_rows(p, out);
   es_text_append(out,
-                 "\nmessages, MB: sent by each rank in a step on 2 ranks; twice as much on 4, three times on 8\n"
+                 "\nmessages, MB: sent by each rank in a step on 2 ranks\n"
                  "gains to: beyond, twice as many ranks make a step less than %g times as fast\n"
                  "assumed: rate=%g GFLOP/s of each core%s, %g ns for each parameter to update\n",
                  ES_GAIN_LEAST, net->rate * 1e-9, net->rate == es_core_rate ? es_core_kind : "", 1e9 * update_seconds);

@@ -111,6 +111,11 @@ static float *allocate_floats(int64_t count) {
   return es_allocate_zero((size_t)count, sizeof(float));
 }
 
+/* Scratch of the sum of all gradients. */
+static int64_t sum_room(const es_graph_t *graph) {
+  return (int64_t)es_ranks_sum_room((size_t)graph->parameter_count);
+}
+
 static bool allocate_buffers(es_model_t *m) {
   bool fine = true;
   for (int b = 0; b < m->layout.n_buffers; b++) {
@@ -176,7 +181,7 @@ static es_code_t allocate(es_model_t *m, const int64_t *batches, int n_batches, 
   m->parameters = allocate_floats(m->graph->parameter_count);
   m->buffers = allocate_floats(m->graph->buffer_count);
   m->gradients = allocate_floats(m->training ? m->graph->parameter_count : 1);
-  m->scratch = allocate_floats(m->training && m->group.size > 1 ? m->graph->parameter_count : 1);
+  m->scratch = allocate_floats(m->training && m->group.size > 1 ? sum_room(m->graph) : 1);
   m->memory = es_allocate_zero((size_t)m->layout.n_buffers, sizeof *m->memory);
   m->units = es_allocate_zero((size_t)m->n_units, sizeof *m->units);
   m->segments = es_allocate_zero((size_t)m->n_units + 1, sizeof *m->segments);
@@ -412,7 +417,8 @@ int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ra
   int64_t vectors = 3, packed = 0, sums = 0, segment = 0, floats = graph->buffer_count;
   es_layout_t layout;
   if (es_layout_create(&layout, graph, training, NULL) != ES_OK) return 0;
-  floats += es_layout_floats(&layout, samples) + graph->parameter_count * (training ? ranks > 1 ? 3 : 2 : 1);
+  floats += es_layout_floats(&layout, samples) + graph->parameter_count * (training ? 2 : 1);
+  if (training && ranks > 1) floats += sum_room(graph);
   const int64_t pooling = training ? pooling_bytes(&layout, samples) : 0;
   es_layout_destroy(&layout);
   for (int local = lanes / ranks; local > 1; local /= 2) vectors++;

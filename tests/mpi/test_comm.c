@@ -68,8 +68,8 @@ static void check_ranks_sum_f64(const es_group_t *group, size_t n) {
 }
 
 static void check_sums(void) {
-  /* Beyond what one message carries, at its edges, and 0. */
-  const size_t sizes[] = {0, 1, 5, 1023, 1024, 1025, 131072, 131073, 300001};
+  /* Beyond what one message carries, and what is under way at once, at the edges, and 0. */
+  const size_t sizes[] = {0, 1, 5, 7680, 7681, 15360, 15361, 30723, 131073};
   for (int lanes = size; lanes <= LANES; lanes *= 2) { /* from one lane a rank, which has no scratch of its own */
     es_status_t status = {0};
     es_group_t group;
@@ -81,13 +81,14 @@ static void check_sums(void) {
       check_stack(&group, sizes[i]);
       check_ranks_sum_f64(&group, sizes[i]);
     }
+    if (lanes == size) check_ranks_sum_f64(&group, 491523); /* halves of more than are under way at once */
   }
 }
 
 /* Any number of ranks, more than lanes too: each lane has one owner, ranks own ranges in order, and sums are the same.
  */
 static void check_any_groups(void) {
-  const size_t sizes[] = {0, 1, 1025, 131073};
+  const size_t sizes[] = {0, 1, 7681, 131073};
   for (int lanes = 1; lanes <= 16; lanes *= 2) {
     es_status_t status = {0};
     es_group_t group;

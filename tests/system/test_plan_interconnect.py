@@ -36,10 +36,17 @@ def indices(text):
     return [i for part in ranges for i in range(int(part[0]), int(part[-1]) + 1)]
 
 
-def message_sizes(numbers, size, ranks, most=1 << 17):
-    """Bytes of the messages of one sum over the ranks, one after the other."""
-    cuts = [min(most, numbers - first) * size for first in range(0, numbers, most)]
-    return cuts * int(math.log2(ranks))
+def exchanges(numbers, size, ranks):
+    """Bytes that rank 0 sends and gets in the exchanges of one sum over the ranks, one after the other."""
+    levels = int(math.log2(ranks))
+    if numbers * size <= 61440:
+        return [(numbers * size, numbers * size)] * levels
+    found = []
+    for _ in range(levels):
+        upper = numbers // 2
+        numbers -= upper
+        found += [(upper * size, numbers * size), (numbers * size, upper * size)]
+    return found
 
 
 class Formula(Case):
@@ -56,11 +63,13 @@ class Formula(Case):
         self.assertEqual([group["ranks"] for group in found["groups"]], [1, 2, 4, 8])
         for group in found["groups"]:
             ranks = group["ranks"]
-            sent = message_sizes(found["parameters"], 4, ranks) + message_sizes(4, 8, ranks)
+            each = exchanges(found["parameters"], 4, ranks) + exchanges(4, 8, ranks)
             for channels in norms:
-                sent += 2 * message_sizes(2 * int(channels), 8, ranks, most=1 << 17 if ranks < 8 else 1024)
-            seconds = sum((3 if size > 65536 else 1) * self.LATENCY + size / self.BANDWIDTH for size in sent)
-            self.assertEqual((group["step"]["messages"], group["step"]["bytes"]), (len(sent), sum(sent)))
+                each += 2 * exchanges(2 * int(channels), 8, ranks)
+            messages = sum(math.ceil(sent / 61440) for sent, _ in each)
+            # Up to 32 messages are under way together.
+            seconds = sum(math.ceil(max(pair) / (32 * 61440)) * self.LATENCY + max(pair) / self.BANDWIDTH for pair in each)
+            self.assertEqual((group["step"]["messages"], group["step"]["bytes"]), (messages, sum(sent for sent, _ in each)))
             self.assertEqual(group["step"]["sums"], 0 if ranks == 1 else 2 * len(norms) + 2)
             self.assertAlmostEqual(group["step"]["seconds"], seconds, places=8)
             compute = 2 * math.ceil(batch / ranks) * found["macs_per_image"] / self.RATE

@@ -11,35 +11,41 @@ static void check(const es_traffic_t *t, int64_t sums, int64_t messages, int64_t
   assert_float_equal(t->seconds, seconds, 1e-12);
 }
 
-static void test_message(void **state) {
-  (void)state;
-  es_traffic_t t = {0};
-  es_traffic_message(&t, 500, &link); /* 1 ms, and 0.5 ms for the bytes */
-  check(&t, 0, 1, 500, 1.5e-3);
-  es_traffic_message(&t, 65536, &link);
-  check(&t, 0, 2, 66036, 1.5e-3 + 66.536e-3);
-  es_traffic_message(&t, 65537, &link); /* announced first */
-  check(&t, 0, 3, 131573, 1.5e-3 + 66.536e-3 + 68.537e-3);
-  es_traffic_message(&t, 1, NULL);
-  check(&t, 0, 4, 131574, 1.5e-3 + 66.536e-3 + 68.537e-3);
-}
-
-static void test_sums(void **state) {
+static void test_small_sums(void **state) {
   (void)state;
   es_traffic_t t = {0};
   es_traffic_tree_sum_f64(&t, 8, 1, 100, &link); /* alone */
-  es_traffic_ranks_sum_f32(&t, 1, 100, &link);
+  es_traffic_ranks_sum_f32(&t, 1, 100000, &link);
   es_traffic_allreduce(&t, 1, 100, &link);
   check(&t, 0, 0, 0, 0);
-  es_traffic_tree_sum_f64(&t, 8, 4, 100, &link); /* two levels of 800 bytes */
+  es_traffic_message(&t, 500);
+  check(&t, 0, 1, 500, 0);
+  t = (es_traffic_t){0};
+  es_traffic_tree_sum_f64(&t, 8, 4, 100, &link); /* two levels of 800 bytes: 1 ms, and 0.8 ms for the bytes */
   check(&t, 1, 2, 1600, 2 * 1.8e-3);
+  es_traffic_ranks_sum_f32(&t, 8, 15360, NULL); /* a whole message, three times */
+  check(&t, 2, 5, 1600 + 3 * 61440, 2 * 1.8e-3);
+}
+
+static void test_large_sums(void **state) {
+  (void)state;
+  es_traffic_t t = {0};
+  es_traffic_ranks_sum_f32(&t, 2, 15361, &link); /* halves of 7681 and 7680 floats, there and back */
+  check(&t, 1, 2, 4 * 15361, 2 * 1e-3 + 2 * 30.724e-3);
   t = (es_traffic_t){0};
-  es_traffic_tree_sum_f64(&t, 8, 8, 1500, &link); /* three levels of 1024 and 476 doubles */
-  check(&t, 1, 6, 3 * 12000, 6 * 1e-3 + 36e-3);
+  es_traffic_ranks_sum_f32(&t, 4, 100000, &link); /* 50000 floats are 4 messages under way together, 25000 are 2 */
+  check(&t, 1, 2 * (4 + 2), 2 * 4 * 75000, 2 * (2 * 1e-3 + 0.3));
   t = (es_traffic_t){0};
-  es_traffic_ranks_sum_f32(&t, 2, 131073, &link); /* 524288 bytes, which are announced, and 4 */
-  check(&t, 1, 2, 524292, 4e-3 + 0.524292);
+  es_traffic_ranks_sum_f32(&t, 2, 2000000, &link); /* halves of 66 messages: three windows */
+  check(&t, 1, 2 * 66, 8000000, 2 * (3 * 1e-3 + 4));
   t = (es_traffic_t){0};
+  es_traffic_tree_sum_f64(&t, 2, 2, 30000, &link); /* a lane each: no room for more than a message that is added */
+  check(&t, 1, 2 * 2, 240000, 2 * 1e-3 + 0.12 + 1e-3 + 0.12);
+}
+
+static void test_allreduce(void **state) {
+  (void)state;
+  es_traffic_t t = {0};
   es_traffic_allreduce(&t, 4, 1000, &link); /* there and back in two steps each; 3/4 of the bytes both times */
   check(&t, 1, 4, 1500, 4e-3 + 1.5e-3);
   t = (es_traffic_t){0};
@@ -48,6 +54,7 @@ static void test_sums(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_message), cmocka_unit_test(test_sums)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_small_sums), cmocka_unit_test(test_large_sums),
+                                     cmocka_unit_test(test_allreduce)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
