@@ -2,9 +2,9 @@
 # Installs what is missing of jobs/packages.txt (Debian, as root or with sudo) and builds. Where it may not install, it looks
 # for the same things by other means, names what is not there, and stops.
 #
-#   jobs/setup.sh [run|test [FOLDER [CMAKE-OPTION...]]]
+#   jobs/setup.sh [run|test|full [FOLDER [CMAKE-OPTION...]]]
 #
-# test: also what the tests need, and the tests themselves. FOLDER: where to build, default build.
+# test: also what the tests need, and the tests themselves; full: also what only tests/run.sh --full needs. FOLDER: where to build, default build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 purpose=${1:-run}
@@ -56,10 +56,11 @@ missing=() # Debian's names
 table=()   # for those who cannot install: name here, as a module, in Spack
 while read -r debian use module spack probe; do
   [[ $debian != '#'* && -n $debian ]] || continue
-  [[ $use != test || $purpose == test ]] || continue
+  [[ $use != test || $purpose != run ]] || continue
+  [[ $use != full || $purpose == full ]] || continue
   installed "$debian" && continue
   missing+=("$debian")
-  [[ $use != report || $purpose == test ]] || continue # installed where that is possible, never asked for
+  [[ $use != report || $purpose != run ]] || continue # installed where that is possible, never asked for
   found "$probe" || table+=("$(printf '  %-24s %-20s %s' "$debian" "$module" "$spack")")
 done <jobs/packages.txt
 
@@ -79,7 +80,7 @@ elif ((${#table[@]})); then
 fi
 
 options=(-DCMAKE_BUILD_TYPE=Release -DES_TESTS=OFF)
-[[ $purpose != test ]] || options+=(-DES_TESTS=ON "-DSYSTEM_PYTHON3=$(python)")
+[[ $purpose == run ]] || options+=(-DES_TESTS=ON "-DSYSTEM_PYTHON3=$(python)")
 [[ -e $folder/CMakeCache.txt ]] || ! command -v ninja >/dev/null || options+=(-G Ninja)
 mkdir -p "$folder"
 cmake -S . -B "$folder" "${options[@]}" "${@:3}" >"$folder/configure.log"

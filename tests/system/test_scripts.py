@@ -8,7 +8,9 @@ import subprocess
 import harness
 
 NOBODY = 65534
-SCRIPTS = ["jobs/setup.sh", "jobs/quickstart.sh", "tests/run.sh", ".ci/run"]
+SCRIPTS = ["jobs/setup.sh", "jobs/quickstart.sh", "tests/run.sh", "tests/mpich.sh", ".ci/run"]
+CI_TOOLS = ["chromium", "clang-format", "fish", "luac5.3", "mandoc", "mpicc.mpich", "mpirun.mpich", "ncdump", "pytest-3",
+            "shellcheck", "zsh"]
 SYSTEM_TOOLS = ["bash", "env", "dirname", "nproc", "cat", "mkdir"]
 
 
@@ -38,7 +40,7 @@ class Scripts(harness.Case):
         self.tool("dpkg-query", 'for missing in $MISSING; do [ "$4" != "$missing" ] || exit 1; done; '
                                 'printf "install ok installed"', log=False)
         self.tool("sudo", '[ "$MAY_SUDO" = yes ] || exit 1; [ "$1" = -n ] || exec "$@"', log=False)
-        for tool in ["apt-get", "cmake", "ninja", "ctest", "mpirun", "chromium", "clang-format", "ncdump", "pytest-3", "shellcheck"]:
+        for tool in ["apt-get", "cmake", "ninja", "ctest", "mpirun", *CI_TOOLS]:
             self.tool(tool, f'exit ${{CODE_{tool.replace("-", "_")}:-0}}')
         self.tool("../tree/build/eigenscope", 'echo the table; [ "$1" != status ] || exit ${CODE_status:-0}; '
                                               '[ "$1" != report ] || exit ${CODE_report:-0}')
@@ -69,7 +71,7 @@ class Scripts(harness.Case):
         self.assertEqual(len({row[0] for row in rows}), len(rows), "a package twice")
         for row in rows:
             self.assertEqual(len(row), 5, row)
-            self.assertIn(row[1], ["build", "run", "data", "test", "report"])
+            self.assertIn(row[1], ["build", "run", "data", "test", "full", "report"])
             self.assertRegex(row[4], r"^(command|package|header|library|python|file|debian):\S+$")
 
     def test_nothing_missing_installs_nothing(self):
@@ -94,6 +96,15 @@ class Scripts(harness.Case):
         log = self.run_script("jobs/setup.sh", "test", missing="libcmocka-dev", sudo=True)
         self.assertTrue(self.calls(log, "apt-get")[1].endswith(" -y libcmocka-dev"))
         self.assertIn("-DES_TESTS=ON", self.calls(log, "cmake")[0])
+
+    def test_the_full_run_needs_still_more(self):
+        for purpose, packages_then in (("run", ""), ("test", "libcmocka-dev"), ("full", "libcmocka-dev libmpich-dev")):
+            self.log.write_text("")
+            log = self.run_script("jobs/setup.sh", purpose, missing="libcmocka-dev libmpich-dev", sudo=True)
+            self.assertEqual([call.partition(" -y ")[2] for call in self.calls(log, "apt-get")[1:]], [packages_then] * bool(packages_then))
+        self.run_script("jobs/setup.sh", "full", missing="libmpich-dev")  # never asked for where it cannot be installed
+        log = self.run_script("tests/run.sh", "--full", missing="libmpich-dev", sudo=True)
+        self.assertTrue(self.calls(log, "apt-get")[-1].endswith(" -y libmpich-dev"))
 
     def test_failed_installation_stops(self):
         log = self.run_script("jobs/setup.sh", missing="libyaml-dev", sudo=True, CODE_apt_get="100", expect=100)
@@ -145,17 +156,30 @@ class Scripts(harness.Case):
         log = self.run_script("tests/run.sh", "--full")
         self.assertEqual(self.calls(log, "ctest"),
                          ["ctest --output-on-failure --no-tests=error -j2 --test-dir build-sanitize -L unit",
+                          r"ctest --test-dir build-mpich --output-on-failure --no-tests=error -j2 -R ^mpi\.|^system\.test_(ranks|run|pack)$",
                           "ctest --output-on-failure --no-tests=error -j2 --test-dir build"])
         self.assertTrue(any("-B build-sanitize" in call and "-DES_SANITIZE=ON" in call for call in self.calls(log, "cmake")))
 
+    def test_mpich_beside_another_mpi(self):
+        configure, build = self.calls(self.run_script("tests/mpich.sh"), "cmake")
+        place = self.folder / "bin"
+        self.assertIn(f"-DMPI_C_COMPILER={place}/mpicc.mpich -DMPIEXEC_EXECUTABLE={place}/mpirun.mpich", configure)
+        self.assertTrue(build.endswith(" --target eigenscope mpi_tests"))
+        self.log.write_text("")
+        self.assertFalse(any("mpich" in call for call in self.run_script("tests/run.sh", "--full", "-R", "unit")))
+        (place / "mpicc.mpich").unlink()
+        self.log.write_text("")
+        self.assertEqual(self.run_script("tests/mpich.sh"), [])
+        self.assertIn("nothing is tested", self.done.stdout)
+
     def test_failing_tests_fail_the_scripts(self):
-        for script in ["tests/run.sh", ".ci/run"]:
+        for script in ["tests/run.sh", "tests/mpich.sh", ".ci/run"]:
             self.run_script(script, expect=8, CODE_ctest="8")
 
     def test_failure_under_the_sanitizers_alone_fails(self):
         self.tool("ctest", 'case "$*" in *sanitize*) exit 8 ;; esac')
         log = self.run_script("tests/run.sh", "--full", expect=8)
-        self.assertEqual(len(self.calls(log, "ctest")), 2)
+        self.assertEqual(len(self.calls(log, "ctest")), 3)
         self.assertIn("sanitizers", self.done.stderr)
 
     def test_failing_build_fails_the_scripts(self):
@@ -164,9 +188,11 @@ class Scripts(harness.Case):
             self.assertEqual(self.calls(log, "ctest") + self.calls(log, "mpirun"), [])
 
     def test_ci_wants_every_tool(self):
-        (self.folder / "bin/clang-format").unlink()
-        log = self.run_script(".ci/run", expect=1)
-        self.assertIn("clang-format is missing", self.done.stderr)
+        for tool in CI_TOOLS:
+            (self.folder / "bin" / tool).unlink()
+            log = self.run_script(".ci/run", expect=1)
+            self.assertIn(f"{tool} is missing", self.done.stderr)
+            self.tool(tool, "exit 0")
         self.assertEqual(self.calls(log, "ctest"), [])
 
     def test_quickstart_runs_two_ranks(self):

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds against MPICH, which may be beside another MPI that stays the default, and runs the tests of several ranks there,
+# and those tests of the program that ranks matter most to. Only by tests/run.sh --full, or by hand.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if ! compiler=$(command -v mpicc.mpich) || ! launcher=$(command -v mpirun.mpich); then
+  echo 'tests/mpich.sh: no MPICH here by the names that Debian gives it (mpicc.mpich, mpirun.mpich): nothing is tested'
+  exit
+fi
+generator=()
+[[ -e build-mpich/CMakeCache.txt ]] || ! command -v ninja >/dev/null || generator=(-G Ninja)
+cmake -S . -B build-mpich "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DES_ELPA=OFF "-DMPI_C_COMPILER=$compiler" \
+  "-DMPIEXEC_EXECUTABLE=$launcher" >/dev/null
+cmake --build build-mpich --parallel "$(nproc)" --target eigenscope mpi_tests
+ctest --test-dir build-mpich --output-on-failure --no-tests=error -j2 -R '^mpi\.|^system\.test_(ranks|run|pack)$' "$@"
