@@ -3,8 +3,9 @@
 #
 #   tests/run.sh [--full] [ctest arguments]
 #
-# --full adds the tests labelled "long", the unit tests once more under the address and undefined-behaviour sanitizers, and
-# the tests of several ranks once more under MPICH.
+# --full adds the tests labelled "long", the unit tests under valgrind, and all tests once more with programs that watch their
+# memory (AddressSanitizer and UndefinedBehaviorSanitizer) and count the lines that they execute, and those of several ranks
+# under MPICH. What is cheap comes first; what fails does not keep the rest from running, and the last lines say what did.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 full=no
@@ -16,17 +17,37 @@ purpose='test'
 [[ $full == no ]] || purpose='full'
 jobs/setup.sh "$purpose"
 
-run_ctest() { ctest --output-on-failure --no-tests=error -j2 "$@"; }
-
 if [[ $full == no ]]; then
-  run_ctest --test-dir build -LE long "$@"
+  ctest --output-on-failure --no-tests=error -j2 --test-dir build -LE long "$@"
   exit
 fi
 
-jobs/setup.sh test build-sanitize -DES_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
+set +e
 code=0
-run_ctest --test-dir build-sanitize -L unit "$@" || code=$?
-(($#)) || tests/mpich.sh || code=$?
-run_ctest --test-dir build "$@" || exit
-((code == 0)) || echo 'tests/run.sh: tests failed under the sanitizers or under MPICH, see above' >&2
+summary=()
+step() { # heading, command...: its heading before it, its outcome at the end of everything
+  local heading=$1 start=$SECONDS result outcome=passed
+  printf '\n==== %s\n' "$heading"
+  "${@:2}"
+  result=$?
+  ((result == 0)) || code=$result outcome=FAILED
+  summary+=("$(printf '%s  %5d s  %s' $outcome $((SECONDS - start)) "$heading")")
+  return $result
+}
+tests=(ctest --output-on-failure -j2 "$@" --test-dir)
+
+step 'form of the sources' "${tests[@]}" build -L style
+step 'tests of parts, and of the program in short' "${tests[@]}" build -LE 'style|long'
+step 'unit tests under valgrind' "${tests[@]}" build -L valgrind
+(($#)) || step 'tests of several ranks under MPICH' tests/mpich.sh
+step 'long tests' "${tests[@]}" build -L long -LE valgrind
+if step 'building with sanitizers' \
+  jobs/setup.sh test build-sanitize -DES_SANITIZE=ON -DES_COVERAGE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo; then
+  tests/coverage.py build-sanitize --reset
+  step 'all tests with sanitizers' "${tests[@]}" build-sanitize --no-tests=error -LE 'style|lint'
+  (($#)) || step 'lines of src/ that the tests with sanitizers executed' tests/coverage.py build-sanitize --least 90
+fi
+
+printf '\n==== tests/run.sh --full\n'
+printf '%s\n' "${summary[@]}"
 exit "$code"

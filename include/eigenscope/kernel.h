@@ -7,7 +7,7 @@
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define ES_KERNEL_TARGETS /* `#pragma GCC target` works: for files that are written for one instruction set */
 #endif
-#if defined(ES_KERNEL_TARGETS) && !defined(ES_SANITIZE)
+#if defined(ES_KERNEL_TARGETS) && !defined(ES_INSTRUMENTED)
 #define ES_KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define ES_KERNEL

@@ -6,12 +6,6 @@
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 
-/* Refused sizes are tested: the sanitizer shall answer NULL, as malloc does. What MPI leaves behind is not ours. */
-__attribute__((visibility("default"))) const char *__asan_default_options(void);
-const char *__asan_default_options(void) {
-  return "allocator_may_return_null=1:detect_leaks=0";
-}
-
 static int rank, size;
 static char folder[IDX_PATH];
 

@@ -5,12 +5,6 @@
 #include "check.h"
 #include "eigenscope/memory.h"
 
-/* What MPI leaves behind is not ours. */
-__attribute__((visibility("default"))) const char *__asan_default_options(void);
-const char *__asan_default_options(void) {
-  return "detect_leaks=0";
-}
-
 static int rank;
 static char folder[IDX_PATH], path[IDX_PATH + 64];
 

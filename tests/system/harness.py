@@ -12,6 +12,11 @@ MPIRUN = os.environ.get("EIGENSCOPE_MPIRUN", "mpirun --oversubscribe").split()
 FIXTURES = SOURCE / "tests" / "fixtures"
 
 
+def not_sanitized(why):
+    """Leaves a test out where the program is built with sanitizers (tests/sanitized.sh)."""
+    return unittest.skipIf("ASAN_OPTIONS" in os.environ, f"with sanitizers: {why}")
+
+
 class Case(unittest.TestCase):
     """A test in an empty working folder, removed afterwards."""
 

@@ -17,6 +17,7 @@ measure: {{method: {method}, eigenspace: {eigenspace}}}
 """
 
 
+@harness.not_sanitized("they take memory of their own, and more address space than is allowed here")
 class Memory(harness.Case):
     def check(self, ranks, **job):
         values = {"model": "vgg11", "width": "1/4", "train": 512, "optimizer": "sgd", "method": "channelwise",

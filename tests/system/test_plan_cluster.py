@@ -202,6 +202,7 @@ class Tasks(Case):
         self.assertIn("there is no point 36", self.plan("--points=36", expect=1).stderr)
 
 
+@harness.not_sanitized("they take time and memory of their own")
 class Large(Case):
     """100,800 points: the target is two seconds and 200 MB, the limit here allows for a busy machine."""
     SECONDS, MEGABYTES = 6, 200

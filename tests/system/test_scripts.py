@@ -9,8 +9,8 @@ import harness
 
 NOBODY = 65534
 SCRIPTS = ["jobs/setup.sh", "jobs/quickstart.sh", "tests/run.sh", "tests/mpich.sh", ".ci/run"]
-CI_TOOLS = ["chromium", "clang-format", "fish", "luac5.3", "mandoc", "mpicc.mpich", "mpirun.mpich", "ncdump", "pytest-3",
-            "shellcheck", "zsh"]
+CI_TOOLS = ["chromium", "clang-format", "fish", "gcov", "luac5.3", "mandoc", "mpicc.mpich", "mpirun.mpich", "ncdump", "pytest-3",
+            "shellcheck", "valgrind", "zsh"]
 SYSTEM_TOOLS = ["bash", "env", "dirname", "nproc", "cat", "mkdir"]
 
 
@@ -44,6 +44,7 @@ class Scripts(harness.Case):
             self.tool(tool, f'exit ${{CODE_{tool.replace("-", "_")}:-0}}')
         self.tool("../tree/build/eigenscope", 'echo the table; [ "$1" != status ] || exit ${CODE_status:-0}; '
                                               '[ "$1" != report ] || exit ${CODE_report:-0}')
+        self.tool("../tree/tests/coverage.py", "exit ${CODE_coverage:-0}")
 
     def tool(self, name, body, log=True):
         path = self.folder / "bin" / name
@@ -152,13 +153,24 @@ class Scripts(harness.Case):
         self.assertEqual(self.calls(log, "ctest"),
                          ["ctest --output-on-failure --no-tests=error -j2 --test-dir build -LE long -R unit"])
 
-    def test_full_runs_everything_and_the_sanitizers(self):
+    def test_full_runs_everything_cheap_things_first(self):
         log = self.run_script("tests/run.sh", "--full")
-        self.assertEqual(self.calls(log, "ctest"),
-                         ["ctest --output-on-failure --no-tests=error -j2 --test-dir build-sanitize -L unit",
-                          r"ctest --test-dir build-mpich --output-on-failure --no-tests=error -j2 -R ^mpi\.|^system\.test_(ranks|run|pack)$",
-                          "ctest --output-on-failure --no-tests=error -j2 --test-dir build"])
-        self.assertTrue(any("-B build-sanitize" in call and "-DES_SANITIZE=ON" in call for call in self.calls(log, "cmake")))
+        self.assertEqual([line.replace("ctest --output-on-failure -j2 --test-dir ", "") for line in log
+                          if line.startswith(("ctest --output", "coverage"))],
+                         ["build -L style", "build -LE style|long", "build -L valgrind", "build -L long -LE valgrind",
+                          "coverage.py build-sanitize --reset", "build-sanitize --no-tests=error -LE style|lint",
+                          "coverage.py build-sanitize --least 90"])
+        self.assertTrue(any("-B build-sanitize" in call and "-DES_SANITIZE=ON -DES_COVERAGE=ON" in call
+                            for call in self.calls(log, "cmake")))
+        self.assertEqual(self.done.stdout.count("\npassed "), 8)
+        self.assertTrue(any("build-mpich" in call for call in self.calls(log, "ctest")))
+
+    def test_some_tests_do_not_tell_the_coverage(self):
+        log = self.run_script("tests/run.sh", "--full", "-R", "a|b")
+        self.assertEqual(len(self.calls(log, "ctest")), 5)
+        for call in self.calls(log, "ctest"):
+            self.assertIn("-R a|b --test-dir build", call)
+        self.assertEqual(self.calls(log, "coverage.py"), ["coverage.py build-sanitize --reset"])
 
     def test_mpich_beside_another_mpi(self):
         configure, build = self.calls(self.run_script("tests/mpich.sh"), "cmake")
@@ -176,11 +188,24 @@ class Scripts(harness.Case):
         for script in ["tests/run.sh", "tests/mpich.sh", ".ci/run"]:
             self.run_script(script, expect=8, CODE_ctest="8")
 
-    def test_failure_under_the_sanitizers_alone_fails(self):
-        self.tool("ctest", 'case "$*" in *sanitize*) exit 8 ;; esac')
-        log = self.run_script("tests/run.sh", "--full", expect=8)
-        self.assertEqual(len(self.calls(log, "ctest")), 3)
-        self.assertIn("sanitizers", self.done.stderr)
+    def test_one_failing_step_fails_and_is_named(self):
+        for tool, body, heading in (("ctest", 'case "$*" in *sanitize*) exit 8 ;; esac', "all tests with sanitizers"),
+                                    ("ctest", 'case "$*" in *"-L style"*) exit 8 ;; esac', "form of the sources"),
+                                    ("../tree/tests/coverage.py", 'case "$*" in *least*) exit 8 ;; esac', "lines of src/")):
+            with self.subTest(heading):
+                self.tool("ctest", "exit 0")
+                self.tool(tool, body)
+                self.log.write_text("")
+                log = self.run_script("tests/run.sh", "--full", expect=8)
+                self.assertEqual(len(self.calls(log, "ctest")), 6)
+                self.assertRegex(self.done.stdout, rf"(?m)^FAILED +\d+ s  {heading}")
+                self.assertEqual(self.done.stdout.count("\npassed "), 7)
+
+    def test_what_does_not_build_with_sanitizers_is_not_tested_so(self):
+        self.tool("cmake", 'case "$*" in *sanitize*) exit 5 ;; esac')
+        log = self.run_script("tests/run.sh", "--full", expect=5)
+        self.assertEqual(len(self.calls(log, "ctest")), 5)
+        self.assertRegex(self.done.stdout, r"(?m)^FAILED +\d+ s  building with sanitizers")
 
     def test_failing_build_fails_the_scripts(self):
         for script in SCRIPTS:
@@ -238,7 +263,7 @@ class Scripts(harness.Case):
     def test_scripts_are_sound(self):
         if shutil.which("shellcheck") is None:
             self.skipTest("shellcheck is not installed")
-        subprocess.run(["shellcheck", *SCRIPTS], cwd=harness.SOURCE, check=True)
+        subprocess.run(["shellcheck", *SCRIPTS, "tests/sanitized.sh", "tests/valgrind.sh"], cwd=harness.SOURCE, check=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ train: {{epochs: {epochs}, batch: 16, augment: [crop, flip]}}
 """
 
 
+@harness.not_sanitized("they take more address space than is allowed here")
 class Stream(harness.Case):
     def write_images(self, name, whole):
         random = numpy.random.default_rng(3)
