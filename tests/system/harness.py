@@ -1,6 +1,7 @@
 """What the system tests share: running the program as a user would, in a folder of its own."""
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -9,12 +10,13 @@ import unittest
 PROGRAM = os.environ["EIGENSCOPE"]
 SOURCE = pathlib.Path(os.environ["EIGENSCOPE_SOURCE"])
 MPIRUN = os.environ.get("EIGENSCOPE_MPIRUN", "mpirun --oversubscribe").split()
+SANITIZED = "ASAN_OPTIONS" in os.environ  # the program is built with sanitizers, by which it takes longer
 FIXTURES = SOURCE / "tests" / "fixtures"
 
 
 def not_sanitized(why):
-    """Leaves a test out where the program is built with sanitizers (tests/sanitized.sh)."""
-    return unittest.skipIf("ASAN_OPTIONS" in os.environ, f"with sanitizers: {why}")
+    """Leaves a test out with sanitizers."""
+    return unittest.skipIf(SANITIZED, f"with sanitizers: {why}")
 
 
 class Case(unittest.TestCase):
@@ -35,11 +37,20 @@ class Case(unittest.TestCase):
         command = [PROGRAM, *map(str, arguments)]
         if ranks:
             command = [*MPIRUN, "-n", str(ranks), *command]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=timeout,
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=4 * timeout if SANITIZED else timeout,
                               env={**os.environ, **(env or {})})
         if expect is not None:
             self.assertEqual(done.returncode, expect,
                              f"{' '.join(command)}\nstdout:\n{done.stdout}\nstderr:\n{done.stderr}")
+        return done
+
+    def run_limited(self, size, *arguments, **env):
+        """Runs `eigenscope ARGUMENTS`, which may write at most so many bytes into a file. What a program built with ES_COVERAGE
+        counts and writes as it ends, would be cut as well: it goes nowhere, and the complaints about that are left out."""
+        done = subprocess.run([PROGRAM, *map(str, arguments)], cwd=self.folder, capture_output=True, text=True, timeout=60,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+                              env={**os.environ, "GCOV_PREFIX": "/dev/null", "GCOV_ERROR_FILE": "/dev/null", **env})
+        done.stderr = "".join(line for line in done.stderr.splitlines(True) if not line.startswith("profiling:"))
         return done
 
 

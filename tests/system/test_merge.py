@@ -1,7 +1,6 @@
 """merge: real sweeps in one file, every number compared with the files of the points."""
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -288,12 +287,9 @@ class ManyPoints(harness.Case):
 
 class FullDisk(Sweep):
     def assert_no_room(self, limit):
-        def limited():
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         before = sorted(os.listdir(self.folder))
         content = (self.folder / "all.h5").read_bytes() if "all.h5" in before else None
-        done = subprocess.run([harness.PROGRAM, "merge", "job.yaml", "--to", "all.h5"], cwd=self.folder, text=True,
-                              capture_output=True, preexec_fn=limited, timeout=60)
+        done = self.run_limited(limit, "merge", "job.yaml", "--to", "all.h5")
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertEqual(done.stderr, "eigenscope: all.h5: cannot be written: File too large\n")
         self.assertEqual(sorted(os.listdir(self.folder)), before)

@@ -291,8 +291,7 @@ class Pack(harness.Case):
 
     def test_a_full_disk(self):
         self.small("png", n=40)
-        done = harness.subprocess.run(["bash", "-c", f"ulimit -f 100; exec {harness.PROGRAM} data pack in --to out.h5"],
-                                      cwd=self.folder, capture_output=True, text=True, timeout=60)
+        done = self.run_limited(100 * 1024, "data", "pack", "in", "--to", "out.h5")
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertEqual(done.stderr, "eigenscope: out.h5: cannot be written: File too large\n")
         self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["in"])

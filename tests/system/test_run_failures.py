@@ -1,7 +1,5 @@
 """Points that diverge, disks that are full or gone, data that changed: a clear sentence, and neighbours unharmed."""
 import gzip
-import os
-import resource
 import shutil
 import struct
 import subprocess
@@ -76,10 +74,7 @@ class Diverged(results.Case):
 class Disk(results.Case):
     def limited(self, size, *arguments):
         """A run that may write files of at most so many bytes; MPI's own are kept out of files."""
-        command = [harness.PROGRAM, "run", "job.yaml", "--output", "out", "--quiet", *arguments]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60,
-                              env={**os.environ, "PMIX_MCA_gds": "hash"},
-                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+        return self.run_limited(size, "run", "job.yaml", "--output", "out", "--quiet", *arguments, PMIX_MCA_gds="hash")
 
     def check_full(self, size, kind, *arguments):
         self.use_whole()
@@ -137,7 +132,7 @@ class Disk(results.Case):
             return any((self.folder / "out" / "state").glob("*.safetensors"))
         self.wait_for(has_saved, process)
         shutil.rmtree(self.folder / "out")
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         self.assertEqual(process.returncode, 2, err)
         for line in err.splitlines():
             self.assertRegex(line, r"^eigenscope: point [01] \(\w+\): out/\w+/\S+: cannot be written \(\d+ bytes\): No such "
