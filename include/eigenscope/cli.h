@@ -97,8 +97,9 @@ double es_plan_cost(const es_plan_t *plan, int64_t index);
 /** The fewest lanes of any point: at most so many ranks can share each point. */
 int32_t es_plan_lanes(const es_plan_t *plan);
 /** Appends one row for each point of the selection that has a result: axes, outcome, accuracy, mean saturation, and
- * where the files are (what `run` ends with). */
-void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out);
+ * where the files are (what `run` ends with). Names damaged files on stderr. Returns how many points diverged or have a
+ * damaged file. */
+int64_t es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out);
 
 /** Prints "eigenscope: <message>" to stderr and returns es_cli_exit_code. */
 int es_cli_report(const es_status_t *status);

@@ -35,7 +35,7 @@ static size_t number_size(const es_rows_info_t *info) {
 
 static es_code_t create_lanes(es_accumulator_t *a, es_status_t *status) {
   a->lanes = es_allocate_zero((size_t)a->group->lane_count, sizeof *a->lanes);
-  if (!a->lanes) return es_fail(status, ES_SYSTEM, "capture", "out of memory");
+  if (!a->lanes) return es_fail(status, ES_SYSTEM, "capture", "out of memory for lanes of a layer");
   for (int lane = 0; lane < a->group->lane_count; lane++) {
     if (a->info.real == ES_REAL_F64)
       ES_TRY(es_cov_create_f64(&a->lanes[lane], a->info.width, status));
@@ -54,7 +54,7 @@ es_code_t es_accumulator_create(es_accumulator_t **out, const es_group_t *group,
     a->way = es_accumulator_way(info->width, info->rows);
   }
   if (!a)
-    es_fail(status, ES_SYSTEM, "capture", "out of memory");
+    es_fail(status, ES_SYSTEM, "capture", "out of memory for the covariance of a layer");
   else if (a->way == ES_WAY_LANES)
     create_lanes(a, status);
   else if (a->way == ES_WAY_GRAM)
@@ -209,7 +209,7 @@ es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspa
                                 es_status_t *status) {
   *out = (es_merged_t){.order = a->info.width};
   out->mean = es_allocate_zero((size_t)a->info.width, sizeof *out->mean);
-  if (!out->mean) es_fail(status, ES_SYSTEM, "capture", "out of memory");
+  if (!out->mean) es_fail(status, ES_SYSTEM, "capture", "out of memory for the mean of a layer");
   es_code_t code = es_group_agree(a->group, status);
   if (code == ES_OK && a->way == ES_WAY_SPREAD)
     code = finish_spread(a, out, status);

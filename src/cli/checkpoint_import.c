@@ -39,7 +39,8 @@ static void destroy_plain(plain_t *plain) {
 static es_code_t make_plain(plain_t *out, const es_safetensors_t *file, es_status_t *status) {
   const size_t n = (size_t)es_safetensors_count(file);
   *out = (plain_t){.views = es_allocate(n, sizeof *out->views), .data = es_allocate_zero(n, sizeof *out->data)};
-  if (out->views == NULL || out->data == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory");
+  if (out->views == NULL || out->data == NULL)
+    return es_fail(status, ES_SYSTEM, STAGE, "out of memory for the list of tensors");
   for (int i = 0; i < (int)n; i++) {
     const es_tensor_view_t *from = es_safetensors_tensor(file, i);
     if (es_weights_is_count(from->name)) continue; /* they may be there twice; nobody needs them */
@@ -49,7 +50,7 @@ static es_code_t make_plain(plain_t *out, const es_safetensors_t *file, es_statu
     snprintf(view->name, sizeof view->name, "%s", es_weights_name(from->name)); /* each once: the file fits */
     if (from->dtype == ES_F32 || !es_dtype_is_real(from->dtype)) continue;
     out->data[at] = es_allocate((size_t)es_tensor_count(from) + 1, sizeof(float));
-    if (out->data[at] == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory");
+    if (out->data[at] == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for tensor %s", view->name);
     es_tensor_to_float(from, out->data[at]);
     view->dtype = ES_F32;
     view->data = out->data[at];

@@ -21,13 +21,21 @@ static void append_progress(es_text_t *line, const es_progress_t *p) {
   es_text_append(line, "%lld/%lld points, %s left", (long long)finished, (long long)p->points, left);
 }
 
-/* One write for one line, so that lines of several groups do not mix. */
+static void warn(const es_progress_t *p, const char *message) {
+  fprintf(stderr, "%seigenscope: point %lld: warning: %s\n", p->mode == ES_PROGRESS_LIVE ? ES_PROGRESS_ERASE : "",
+          (long long)p->index, message);
+}
+
+/* One write for one line (or several), so that lines of several groups do not mix. */
 static void put(const es_progress_t *p, es_text_t *line) {
-  if (p->mode == ES_PROGRESS_LIVE) {
+  const bool ended = line->length > 0 && line->data[line->length - 1] == '\n';
+  if (p->mode == ES_PROGRESS_LINES && !ended) es_text_append(line, "\n");
+  if (line->failed) {
+    warn(p, "out of memory for a line of progress");
+  } else if (p->mode == ES_PROGRESS_LIVE) {
     fprintf(stderr, ES_PROGRESS_ERASE "%s", es_text_get(line));
     fflush(stderr);
   } else {
-    es_text_append(line, "\n");
     fputs(es_text_get(line), stdout);
     fflush(stdout);
   }
@@ -87,9 +95,7 @@ void es_progress_epoch(void *context, const es_epoch_report_t *r) {
 }
 
 void es_progress_warn(void *context, const char *message) {
-  const es_progress_t *p = context;
-  fprintf(stderr, "%seigenscope: point %lld: warning: %s\n", p->mode == ES_PROGRESS_LIVE ? ES_PROGRESS_ERASE : "",
-          (long long)p->index, message);
+  warn(context, message);
 }
 
 static void append_stages(es_text_t *text, const es_ranks_range_t *seconds, int ranks) {
@@ -120,7 +126,6 @@ void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipel
   if (p->verbose && p->mode == ES_PROGRESS_LINES) {
     es_text_append(&line, "\n");
     append_stages(&line, seconds, ranks);
-    line.data[--line.length] = '\0'; /* put ends the line */
   }
   put(p, &line);
   es_text_destroy(&line);

@@ -160,7 +160,7 @@ static es_code_t share_file(const run_t *run, const char *path, char **text, siz
   length = (int)*size;
   ES_MPI(MPI_Bcast(&length, 1, MPI_INT, 0, MPI_COMM_WORLD));
   if (run->rank != 0) *text = es_allocate_zero((size_t)length + 1, 1);
-  if (!*text) es_fail(status, ES_SYSTEM, "run", "out of memory");
+  if (!*text) es_fail(status, ES_SYSTEM, "run", "out of memory for the job file");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   *size = (size_t)length;
   ES_MPI(MPI_Bcast(*text, length, MPI_CHAR, 0, MPI_COMM_WORLD));
@@ -172,7 +172,7 @@ static es_code_t share_infos(const run_t *run, es_dataset_info_t **infos, es_sta
   int n = run->plan.n_datasets;
   ES_MPI(MPI_Bcast(&n, 1, MPI_INT, 0, MPI_COMM_WORLD));
   *infos = run->rank == 0 ? run->plan.infos : es_allocate_zero((size_t)n, sizeof **infos);
-  if (!*infos) es_fail(status, ES_SYSTEM, "run", "out of memory");
+  if (!*infos) es_fail(status, ES_SYSTEM, "run", "out of memory for what is known of the datasets");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   for (int i = 0; i < n; i++) ES_MPI(MPI_Bcast(&(*infos)[i], (int)sizeof **infos, MPI_BYTE, 0, MPI_COMM_WORLD));
   return ES_OK;
@@ -185,7 +185,7 @@ static es_code_t share_weights(const run_t *run, es_plan_weights_t **weights, es
   ES_MPI(MPI_Bcast(&n, 1, MPI_INT64_T, 0, MPI_COMM_WORLD));
   if (n == 0) return ES_OK;
   *weights = run->rank == 0 ? run->plan.weights : es_allocate_zero((size_t)n, sizeof **weights);
-  if (!*weights) es_fail(status, ES_SYSTEM, "run", "out of memory");
+  if (!*weights) es_fail(status, ES_SYSTEM, "run", "out of memory for what is known of the weights");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_MPI(MPI_Bcast(*weights, (int)((size_t)n * sizeof **weights), MPI_BYTE, 0, MPI_COMM_WORLD)); /* a million at most */
   return ES_OK;
@@ -268,6 +268,11 @@ static bool is_pending(const run_t *run, int64_t index) {
   if (es_arguments_option(run->arguments, "--dry-run")) return true;
   es_result_find(path, run->plan.output, es_grid_id(run->plan.grid, index));
   es_result_summarize(&summary, path);
+  if (summary.outcome == ES_OUTCOME_COMPLETE) { /* killed, or refused by the disk, before its state was removed */
+    char state[ES_PATH_MAX];
+    es_state_path(state, run->plan.output, es_grid_id(run->plan.grid, index));
+    es_state_remove(state);
+  }
   if (summary.outcome == ES_OUTCOME_DIVERGED) return es_arguments_option(run->arguments, "--retry-failed") != NULL;
   return summary.outcome != ES_OUTCOME_COMPLETE;
 }
@@ -287,7 +292,7 @@ static int compare_items(const void *a, const void *b) {
 /* Rank 0 looks which files are there; the order of work is by descending cost. */
 static es_code_t find_pending(run_t *run, es_status_t *status) {
   job_item_t *items = run->rank == 0 ? es_allocate((size_t)run->selection.n, sizeof *items) : NULL;
-  if (run->rank == 0 && !items) es_fail(status, ES_SYSTEM, "run", "out of memory");
+  if (run->rank == 0 && !items) es_fail(status, ES_SYSTEM, "run", "out of memory for the list of points");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   for (int64_t i = 0; run->rank == 0 && i < run->selection.n; i++) {
     const int64_t index = run->selection.index[i];
@@ -432,34 +437,34 @@ static void print_memory(const run_t *run) {
            (double)most / (1 << 20), (double)sum / (1 << 20));
 }
 
-static void print_summary(run_t *run) {
-  if (run->rank != 0 || run->progress.mode == ES_PROGRESS_NONE) return;
+/* Rank 0. Returns how many results are not those of complete points: diverged in this or an earlier run, or not to be
+ * read, although they were written. */
+static int64_t print_summary(run_t *run) {
+  const bool quiet = run->progress.mode == ES_PROGRESS_NONE;
   if (es_arguments_option(run->arguments, "--dry-run")) {
+    if (quiet) return 0;
     printf("dry run: one batch of each of %lld points, ", (long long)run->n_pending);
     if (run->failed > 0) printf("%lld failed, ", (long long)run->failed);
     printf("%snothing was written\n", run->stopped > 0 ? "stopped before the end, " : "");
-    return;
+    return 0;
   }
   es_text_t text = {0};
   if (run->n_pending < run->selection.n)
     es_text_append(&text, "%lld of %lld points were done before and skipped\n",
                    (long long)(run->selection.n - run->n_pending), (long long)run->selection.n);
-  es_plan_table(&run->plan, &run->selection, &text);
+  const int64_t unsound = es_plan_table(&run->plan, &run->selection, &text);
   if (run->stopped > 0) es_text_append(&text, "unfinished: the same command goes on from here\n");
-  es_cli_print(stdout, &text);
+  if (text.failed)
+    fprintf(stderr, "eigenscope: warning: out of memory for the table of results; eigenscope status prints it\n");
+  else if (!quiet)
+    es_cli_print(stdout, &text);
   es_text_destroy(&text);
+  return unsound;
 }
 
-/* Diverged points of earlier runs count as failed too. */
-static int exit_code(const run_t *run) {
-  int64_t failed = run->failed;
-  for (int64_t i = 0; i < run->selection.n && run->rank == 0 && failed == 0; i++) {
-    char path[ES_PATH_MAX];
-    es_result_summary_t summary;
-    es_result_find(path, run->plan.output, es_grid_id(run->plan.grid, run->selection.index[i]));
-    es_result_summarize(&summary, path);
-    failed += summary.outcome == ES_OUTCOME_DIVERGED && !es_arguments_option(run->arguments, "--dry-run");
-  }
+/* The same on all ranks. */
+static int exit_code(const run_t *run, int64_t unsound) {
+  int64_t failed = run->failed + unsound;
   ES_MPI(MPI_Bcast(&failed, 1, MPI_INT64_T, 0, MPI_COMM_WORLD));
   return run->stopped > 0 ? ES_EXIT_UNFINISHED : failed > 0 ? ES_EXIT_FAILED : ES_EXIT_OK;
 }
@@ -476,8 +481,8 @@ static void close_run(run_t *run) {
 
 /* All steps; every rank returns the same code. */
 static es_code_t steps(run_t *run, int argc, char **argv, es_status_t *status) {
-  ES_TRY(es_arguments_parse(&run->arguments, argc, argv, &es_page_run, 1, 1, status));
-  ES_TRY(read_options(run, status));
+  if (es_arguments_parse(&run->arguments, argc, argv, &es_page_run, 1, 1, status) == ES_OK) read_options(run, status);
+  ES_TRY(es_agree(MPI_COMM_WORLD, status)); /* memory may be out on one rank alone */
   ES_TRY(make_plan(run, status));
   es_text_t common = {0};
   es_varying_find(&run->plan, &run->progress.varying, &common);
@@ -512,8 +517,7 @@ int es_cli_run(int argc, char **argv) {
   int result = ES_EXIT_OK;
   if (code == ES_OK) {
     print_memory(&run);
-    print_summary(&run);
-    result = exit_code(&run);
+    result = exit_code(&run, run.rank == 0 ? print_summary(&run) : 0);
   } else if (run.rank == 0) {
     result = es_cli_report(&status);
   } else {

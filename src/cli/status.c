@@ -70,18 +70,24 @@ static void add_row(es_table_t *table, const es_varying_t *varying, es_grid_walk
   es_table_cell(table, "%s", summary->reason);
 }
 
-void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out) {
+static void name_damaged(const char *path, const es_result_summary_t *summary) {
+  fprintf(stderr, "eigenscope: %s: damaged, counts as missing: %s\n", path, summary->reason);
+}
+
+int64_t es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out) {
   es_grid_walk_t walk = {.grid = plan->grid};
   es_table_t table = {0};
   es_varying_t varying;
   es_text_t common = {0};
   es_varying_find(plan, &varying, &common);
   add_columns(&table, &varying);
-  int64_t rows = 0;
+  int64_t rows = 0, unsound = 0;
   for (int64_t i = 0; i < selection->n; i++) {
     char path[ES_PATH_MAX];
     es_result_summary_t summary;
     summarize(plan, selection->index[i], path, &summary);
+    unsound += summary.outcome == ES_OUTCOME_DIVERGED || summary.outcome == ES_OUTCOME_DAMAGED;
+    if (summary.outcome == ES_OUTCOME_DAMAGED) name_damaged(path, &summary);
     if (summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED) continue;
     add_row(&table, &varying, &walk, selection->index[i], &summary, -1);
     rows++;
@@ -94,6 +100,7 @@ void es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_te
   es_text_append(out, "results: %s/points/\n", plan->output);
   es_text_destroy(&common);
   es_table_destroy(&table);
+  return unsound;
 }
 
 /* All points that were asked for, looked at once. */
@@ -131,7 +138,7 @@ static es_code_t look(const es_plan_t *plan, const es_selection_t *selection, es
     if (table != NULL)
       add_row(table, varying, &walk, selection->index[i], &summary, started);
     else if (summary.outcome == ES_OUTCOME_DAMAGED)
-      fprintf(stderr, "eigenscope: %s: damaged, counts as missing: %s\n", path, summary.reason);
+      name_damaged(path, &summary);
   }
   return ES_OK;
 }

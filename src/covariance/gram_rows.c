@@ -19,7 +19,7 @@ es_code_t es_gram_create(es_gram_t **out, const es_group_t *group, int32_t width
   if (!g || !lanes) {
     es_free(g);
     es_free(lanes);
-    return es_fail(status, ES_SYSTEM, "covariance", "out of memory");
+    return es_fail(status, ES_SYSTEM, "covariance", "out of memory for a Gram matrix");
   }
   const size_t line = (size_t)width * es_real_size(real);
   *g = (es_gram_t){group, width, real, line, rows_of_chunk(line), lanes};

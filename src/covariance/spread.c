@@ -69,7 +69,7 @@ es_code_t es_spread_create(es_spread_t **out, MPI_Comm comm, int32_t width, int3
     s->panel_rows = es_spread_panel_rows(width);
     fill(s, comm, width, block, status);
   } else {
-    es_fail(status, ES_SYSTEM, "covariance", "out of memory");
+    es_fail(status, ES_SYSTEM, "covariance", "out of memory for a covariance over all ranks");
   }
   const es_code_t code = es_agree(comm, status);
   if (code == ES_OK)

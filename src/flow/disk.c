@@ -121,7 +121,10 @@ es_code_t flow_write_result(flow_t *f, const char *outcome, const char *reason, 
                                        .n_provenance = complete_provenance(f, provenance, texts)};
     result_path(f, path);
     es_state_path(state, f->pipeline->output, f->id);
-    if (es_result_write(path, f->result, &header, status) == ES_OK) es_state_remove(state);
+    if (job.failed)
+      es_fail(status, ES_SYSTEM, "store", "%s: cannot be written: out of memory for the description of the job", path);
+    else if (es_result_write(path, f->result, &header, status) == ES_OK)
+      es_state_remove(state);
     es_text_destroy(&job);
   }
   flow_charge(f, ES_STAGE_STORE, start);

@@ -42,7 +42,7 @@ static es_code_t choose_rows(probes_t *p, const int32_t *all, int32_t *slot, int
   p->n_rows = flow_probe_choose(p->flow, all, samples, p->info->classes, slot);
   p->lane_rows = es_allocate_zero((size_t)group->lane_count, sizeof *p->lane_rows);
   p->labels = es_allocate((size_t)s->n, sizeof *p->labels);
-  if (!p->lane_rows || !p->labels) return es_fail(status, ES_SYSTEM, STAGE, "out of memory");
+  if (!p->lane_rows || !p->labels) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for labels of probes");
   for (int lane = 0; lane < group->lane_count; lane++) {
     int64_t first, count;
     es_lane_range(samples, group->lanes, group->lane_first + lane, &first, &count);
@@ -64,7 +64,7 @@ static es_code_t open_share(probes_t *p, es_split_t split, int32_t epoch, es_sta
   const int64_t samples = es_activations_samples(s->file);
   es_group_range(&p->flow->group, samples, &s->first, &s->n);
   s->value = es_allocate((size_t)s->n, sizeof *s->value);
-  if (!s->value) return es_fail(status, ES_SYSTEM, STAGE, "out of memory");
+  if (!s->value) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for labels of probes");
   if (split == ES_EVAL) return es_activations_labels(s->file, s->first, s->n, s->value, status);
   int32_t *all = es_allocate((size_t)samples, sizeof *all), *slot = es_allocate((size_t)samples, sizeof *slot);
   if (!all || !slot) es_fail(status, ES_SYSTEM, STAGE, "out of memory for %lld labels", (long long)samples);

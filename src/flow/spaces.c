@@ -32,7 +32,7 @@ static es_code_t create(flow_t *f, es_status_t *status) {
                                           .n_epochs = (int32_t)es_result_extent(f->result, ES_DIM_EPOCH)};
     es_eigenspaces_create(&f->spaces, &shape, status);
   } else {
-    es_fail(status, ES_SYSTEM, "pipeline", "out of memory");
+    es_fail(status, ES_SYSTEM, "pipeline", "out of memory for the owners of eigenspaces");
   }
   es_free(widths);
   es_free(problems);

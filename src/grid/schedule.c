@@ -51,7 +51,7 @@ es_code_t es_schedule_create(es_schedule_t **out, MPI_Comm comm, int ranks_per_p
   if (s)
     copy_order(s, order, cost, n, status);
   else
-    es_fail(status, ES_SYSTEM, "schedule", "out of memory");
+    es_fail(status, ES_SYSTEM, "schedule", "out of memory for the schedule");
   const es_code_t code = es_agree(comm, status);
   if (code != ES_OK) {
     if (s) {

@@ -223,7 +223,7 @@ es_code_t es_model_create(es_model_t **out, const es_graph_t *graph, const es_gr
                           int n_batches, bool training, es_status_t *status) {
   *out = NULL;
   es_model_t *m = es_allocate_zero(1, sizeof *m);
-  if (!m) return es_fail(status, ES_SYSTEM, "model", "out of memory");
+  if (!m) return es_fail(status, ES_SYSTEM, "model", "out of memory for the network");
   m->graph = graph;
   m->group = *group;
   m->training = training;

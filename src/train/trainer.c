@@ -56,7 +56,8 @@ static es_code_t build(es_trainer_t *t, es_status_t *status) {
   t->order = es_allocate((size_t)most_samples(p), sizeof *t->order);
   t->labels = es_allocate((size_t)p->point->train.batch, sizeof *t->labels);
   t->confusion = es_allocate_zero((size_t)(classes_of(t) * classes_of(t)), sizeof *t->confusion);
-  if (!t->order || !t->labels || !t->confusion) return es_fail(status, ES_SYSTEM, "train", "out of memory");
+  if (!t->order || !t->labels || !t->confusion)
+    return es_fail(status, ES_SYSTEM, "train", "out of memory for the order of the samples");
   ES_TRY(es_model_create(&t->model, p->graph, p->group, batches, n, !p->inference, status));
   if (p->inference) return ES_OK;
   es_model_initialise(t->model, p->point->seed);
@@ -70,7 +71,7 @@ es_code_t es_trainer_create(es_trainer_t **out, const es_trainer_parts_t *parts,
     t->parts = *parts;
     build(t, status);
   } else {
-    es_fail(status, ES_SYSTEM, "train", "out of memory");
+    es_fail(status, ES_SYSTEM, "train", "out of memory for the trainer");
   }
   const es_code_t code = es_agree(parts->group->comm, status);
   if (code == ES_OK)

@@ -1,0 +1,21 @@
+/* Memory: es_allocate and its like (all of them end in posix_memalign), and what libraries are asked to make for us. */
+#include "wrap.h"
+#include <errno.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <stddef.h>
+#include <xxhash.h>
+
+#define WRAP_MEMORY(name, type, parameters, arguments, fail)                                                           \
+  WRAP_CALL(name, FAULT_ALLOCATOR, type, parameters, arguments, fail)
+
+WRAP_MEMORY(posix_memalign, int, (void **out, size_t alignment, size_t size), (out, alignment, size), ENOMEM)
+WRAP_MEMORY(XXH3_createState, XXH3_state_t *, (void), (), NULL)
+WRAP_MEMORY(dnnl_memory_create, dnnl_status_t,
+            (dnnl_memory_t * out, const dnnl_memory_desc_t *form, dnnl_engine_t engine, void *data),
+            (out, form, engine, data), dnnl_out_of_memory)
+WRAP_MEMORY(dnnl_primitive_create, dnnl_status_t, (dnnl_primitive_t * out, const_dnnl_primitive_desc_t form),
+            (out, form), dnnl_out_of_memory)
+WRAP_MEMORY(dnnl_primitive_desc_create, dnnl_status_t,
+            (dnnl_primitive_desc_t * out, const_dnnl_op_desc_t form, const_dnnl_primitive_attr_t attributes,
+             dnnl_engine_t engine, const_dnnl_primitive_desc_t hint),
+            (out, form, attributes, engine, hint), dnnl_out_of_memory)

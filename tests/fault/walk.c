@@ -1,0 +1,433 @@
+/* Walks over all calls that a command makes and that can fail: makes one after the other fail and looks at what comes
+ * of it, all within one process on each rank, which takes milliseconds where starting anew takes a second.
+ *
+ *   [mpirun -n N] fault_walk [--fresh FOLDER [--from FOLDER]] [--kinds allocator,store] [--every M] [--seed S]
+ *                            -- COMMAND [arguments]
+ *
+ * Every way by which calls come is walked: its first call failing once, its last call failing once, and all calls from
+ * the first on; also every M-th call (0: none), from one that the seed chooses. The folder that the command writes to
+ * is removed before each case, or made a copy of another one, as an earlier run has left it. For each case:
+ *
+ * - all ranks return (an alarm ends the walk when they do not) and give the same exit code, 0, 1 or 2;
+ * - code 0: the fault made no difference, in what was printed or in files; at most a warning was given
+ * - else: one sentence says what failed (at least one when calls go on failing);
+ * - every file under its final name is, byte by byte, the one of an undisturbed run; none is left half-written;
+ * - nothing leaked: blocks, descriptors, HDF5's identifiers, communicators; with ES_SANITIZE what the libraries hold,
+ * too;
+ * - the same command then completes without a word, and leaves the same files. */
+#define _GNU_SOURCE
+#include "eigenscope/spectrum.h"
+#include "fault.h"
+#include "observe.h"
+#include <errno.h>
+#include <mpi.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#ifdef ES_SANITIZE
+#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/lsan_interface.h>
+enum { PATIENCE = 120 };
+/* Open MPI keeps some of its memory for good without a pointer to it. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) {
+  return "leak:libmpi.so\nleak:libopen-pal.so\nleak:libopen-rte.so\nleak:libpmix.so\nleak:libevent\n";
+}
+#else
+enum { PATIENCE = 30 };
+#endif
+
+typedef struct fault_case {
+  int32_t rank;
+  fault_plan_t plan;
+} fault_case_t;
+
+static struct {
+  MPI_Comm comm; /* of our own, so that what the command leaves undone in its communicators hangs and is noticed */
+  int rank, ranks;
+  const char *folder, *from, *kinds;
+  int64_t every, seed;
+  int argc;
+  char **argv;
+  run_t whole; /* undisturbed, this rank */
+  seen_t whole_files;
+  held_t held;
+  fault_case_t *cases;
+  int64_t n_cases, done, good, complaints;
+  const fault_case_t *now;
+} walk;
+
+/* ---- telling ---- */
+
+static void print_case(FILE *to) {
+  if (!walk.now) return;
+  const fault_plan_t *plan = &walk.now->plan;
+  fprintf(to, "case %lld of %lld: rank %d, %s call %lld, %s", (long long)walk.done, (long long)walk.n_cases,
+          walk.now->rank, fault_kind_names[plan->kind], (long long)plan->k, fault_manner_names[plan->manner]);
+}
+
+/* Where the fault struck, as file and line; on the rank that it struck. */
+static void print_place(void) {
+  const fault_path_t *path = fault_struck();
+  char command[1024], self[512];
+  const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+  if (!path || length < 0) return;
+  self[length] = '\0';
+  int n = snprintf(command, sizeof command, "addr2line -fipe '%s'", self);
+  for (int i = 0; i < FAULT_DEPTH && path->frames[i] != 0; i++)
+    n += snprintf(command + n, sizeof command - (size_t)n, " %#llx", (unsigned long long)path->frames[i] - 1);
+  printf("  %s, called from\n", path->name);
+  fflush(stdout);
+  if (system(command) != 0) printf("  (addr2line is not here)\n");
+}
+
+/* On rank 0. */
+__attribute__((format(printf, 1, 2))) static void complain(const char *format, ...) {
+  va_list arguments;
+  walk.complaints++;
+  print_case(stdout);
+  printf(": ");
+  va_start(arguments, format);
+  vprintf(format, arguments);
+  va_end(arguments);
+  putchar('\n');
+}
+
+static void on_alarm(int number) {
+  (void)number;
+  fprintf(stderr, "rank %d waits since %d s: ", walk.rank, PATIENCE);
+  print_case(stderr);
+  fputc('\n', stderr);
+  print_place();
+  abort();
+}
+
+static void on_death(void) {
+  fprintf(stderr, "rank %d dies: ", walk.rank);
+  print_case(stderr);
+  fputc('\n', stderr);
+  print_place();
+}
+
+static void on_crash(int number) {
+  signal(number, SIG_DFL);
+  on_death();
+  raise(number);
+}
+
+static void watch_for_the_end(void) {
+  signal(SIGALRM, on_alarm);
+#ifdef ES_SANITIZE
+  __sanitizer_set_death_callback(on_death);
+  (void)on_crash;
+#else
+  signal(SIGSEGV, on_crash);
+  signal(SIGBUS, on_crash);
+  signal(SIGFPE, on_crash);
+  signal(SIGABRT, on_crash);
+#endif
+}
+
+/* ---- running ---- */
+
+/* The command, on all ranks; `plan` is that of one rank. */
+static void run_command(run_t *run, const fault_plan_t *plan, bool notes) {
+  MPI_Barrier(walk.comm);
+  alarm(PATIENCE);
+  fault_arm(plan, notes);
+  observe_run(run, walk.argc, walk.argv);
+  MPI_Barrier(walk.comm);
+  alarm(0);
+}
+
+static void start_fresh(void) {
+  if (walk.folder && walk.rank == 0) observe_remove(walk.folder);
+  if (walk.from && walk.rank == 0) observe_copy(walk.from, walk.folder);
+}
+
+static bool is_wanted(fault_kind_t kind) {
+  return strstr(walk.kinds, fault_kind_names[kind]) != NULL;
+}
+
+static void add_case(int rank, fault_kind_t kind, int64_t k, fault_manner_t manner) {
+  if ((walk.n_cases & (walk.n_cases - 1)) == 0)
+    walk.cases = realloc(walk.cases, (size_t)(walk.n_cases ? 2 * walk.n_cases : 1) * sizeof *walk.cases);
+  if (walk.cases) walk.cases[walk.n_cases++] = (fault_case_t){rank, {kind, k, manner}};
+}
+
+/* From the notes of this rank. */
+static void make_cases(void) {
+  const fault_path_t *paths;
+  const int64_t n = fault_paths(&paths);
+  for (int64_t i = 0; i < n; i++) {
+    const fault_path_t *p = &paths[i];
+    if (!is_wanted(p->kind)) continue;
+    add_case(walk.rank, p->kind, p->first, FAULT_ONCE);
+    if (p->last != p->first) add_case(walk.rank, p->kind, p->last, FAULT_ONCE);
+    add_case(walk.rank, p->kind, p->first, FAULT_ON);
+  }
+  for (int kind = 0; kind < FAULT_KINDS && walk.every > 0; kind++) {
+    if (!is_wanted((fault_kind_t)kind)) continue;
+    for (int64_t k = 1 + walk.seed % walk.every; k <= fault_calls((fault_kind_t)kind); k += walk.every)
+      add_case(walk.rank, (fault_kind_t)kind, k, FAULT_ONCE);
+  }
+}
+
+/* Every rank's cases on every rank. */
+static void share_cases(void) {
+  fault_case_t *mine = walk.cases, *all = NULL;
+  int64_t n_mine = walk.n_cases, n_all = 0;
+  for (int rank = 0; rank < walk.ranks; rank++) {
+    int64_t n = n_mine;
+    MPI_Bcast(&n, 1, MPI_INT64_T, rank, walk.comm);
+    all = realloc(all, (size_t)(n_all + n + 1) * sizeof *all);
+    if (!all) abort();
+    if (rank == walk.rank) memcpy(all + n_all, mine, (size_t)n * sizeof *all);
+    MPI_Bcast(all + n_all, (int)((size_t)n * sizeof *all), MPI_BYTE, rank, walk.comm);
+    n_all += n;
+  }
+  free(mine);
+  walk.cases = all;
+  walk.n_cases = n_all;
+}
+
+/* ---- looking ---- */
+
+/* Every line on stderr is a sentence of ours; returns how many there are. */
+static int check_sentences(const char *text) {
+  int n = 0;
+  for (const char *line = text; *line != '\0'; n++) {
+    const char *end = strchrnul(line, '\n');
+    const int length = (int)(end - line);
+    if (strncmp(line, "eigenscope: ", 12) != 0 || length < 30) complain("not a sentence: \"%.*s\"", length, line);
+    line = *end ? end + 1 : end;
+  }
+  return n;
+}
+
+static bool ends_with(const char *text, const char *end) {
+  const size_t n = strlen(text), m = strlen(end);
+  return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* A state is judged by what goes on from it. */
+static bool is_state(const seen_file_t *file) {
+  return strncmp(file->name, "state/", 6) == 0;
+}
+
+/* Files under their final names are those of the undisturbed run. */
+static void check_whole_or_absent(const seen_t *seen, const fault_path_t *struck) {
+  const bool may_leave = walk.now->plan.manner == FAULT_ON || (struck && strstr(struck->name, "unlink"));
+  for (int i = 0; i < seen->n; i++) {
+    const seen_file_t *file = &seen->files[i], *whole = observe_find(&walk.whole_files, file->name);
+    if (ends_with(file->name, ".part")) {
+      if (!may_leave) complain("left behind: %s", file->name);
+    } else if (!is_state(file) && (!whole || whole->hash != file->hash)) {
+      complain("damaged or not expected: %s", file->name);
+    }
+  }
+}
+
+static void drop_states(seen_t *seen) {
+  int kept = 0;
+  for (int i = 0; i < seen->n; i++) {
+    if (!is_state(&seen->files[i])) seen->files[kept++] = seen->files[i];
+  }
+  seen->n = kept;
+}
+
+static void check_same_files(const char *when, bool states) {
+  static seen_t seen;
+  observe_files(&seen, walk.folder);
+  if (states) drop_states(&seen);
+  for (int i = 0; i < seen.n || i < walk.whole_files.n; i++) {
+    const seen_file_t *file = i < seen.n ? &seen.files[i] : NULL, *whole = &walk.whole_files.files[i];
+    if (file && i < walk.whole_files.n && strcmp(file->name, whole->name) == 0 && file->hash == whole->hash) continue;
+    complain("%s: %s is not %s", when, file ? file->name : "(missing)",
+             i < walk.whole_files.n ? whole->name : "expected");
+    return;
+  }
+}
+
+static void check_held(const char *when) {
+  held_t held;
+  int64_t leaked[4], most[4];
+  observe_held(&held);
+  leaked[0] = held.blocks - walk.held.blocks;
+  leaked[1] = held.descriptors - walk.held.descriptors;
+  leaked[2] = held.hdf5 - walk.held.hdf5;
+  leaked[3] = held.mpi - walk.held.mpi;
+  for (int i = 0; i < 4; i++) leaked[i] = leaked[i] < 0 ? -leaked[i] : leaked[i];
+  MPI_Allreduce(leaked, most, 4, MPI_INT64_T, MPI_MAX, walk.comm);
+  walk.held = held;
+  if (walk.rank == 0 && most[0] + most[1] + most[2] + most[3] > 0)
+    complain("%s: leaked %lld blocks, %lld descriptors, %lld of HDF5, %lld of MPI", when, (long long)most[0],
+             (long long)most[1], (long long)most[2], (long long)most[3]);
+#ifdef ES_SANITIZE
+  static bool leaks;
+  int32_t more = !leaks && __lsan_do_recoverable_leak_check() != 0, any = 0;
+  MPI_Allreduce(&more, &any, 1, MPI_INT32_T, MPI_MAX, walk.comm);
+  leaks = leaks || any; /* it would say so again each time */
+  if (walk.rank == 0 && any) complain("%s: LeakSanitizer found what is above", when);
+#endif
+}
+
+/* The fault as all ranks know it: its name, NULL when it did not strike. */
+static const fault_path_t *share_struck(fault_path_t *out) {
+  static char name[64];
+  const bool mine = walk.rank == walk.now->rank;
+  memset(name, 0, sizeof name);
+  if (mine && fault_struck()) snprintf(name, sizeof name, "%s", fault_struck()->name);
+  MPI_Bcast(name, sizeof name, MPI_CHAR, walk.now->rank, walk.comm);
+  *out = (fault_path_t){.name = name};
+  return name[0] ? out : NULL;
+}
+
+/* What all ranks said, on rank 0. */
+static char *gather_errors(const run_t *run) {
+  static char *all;
+  if (!all) all = malloc((size_t)walk.ranks * TEXT_MOST);
+  if (!all) abort();
+  MPI_Gather(run->err, TEXT_MOST, MPI_CHAR, all, TEXT_MOST, MPI_CHAR, 0, walk.comm);
+  for (int rank = 1; walk.rank == 0 && rank < walk.ranks; rank++) strcat(all, all + (size_t)rank * TEXT_MOST);
+  return all;
+}
+
+static void check_same_output(const char *out) {
+  const char *whole = walk.whole.out;
+  while (*out != '\0' || *whole != '\0') {
+    const int n = (int)strcspn(out, "\n"), m = (int)strcspn(whole, "\n");
+    if (n != m || strncmp(out, whole, (size_t)n) != 0) {
+      complain("code 0, but prints \"%.*s\", not \"%.*s\"", n, out, m, whole);
+      return;
+    }
+    out += n + (out[n] != '\0');
+    whole += m + (whole[m] != '\0');
+  }
+}
+
+static void check_run(const run_t *run) {
+  fault_path_t path;
+  const fault_path_t *struck = share_struck(&path);
+  const char *errors = gather_errors(run);
+  int least = 0, most = 0;
+  MPI_Allreduce(&run->code, &least, 1, MPI_INT, MPI_MIN, walk.comm);
+  MPI_Allreduce(&run->code, &most, 1, MPI_INT, MPI_MAX, walk.comm);
+  if (walk.rank != 0) return;
+  if (!struck) complain("the call did not come");
+  if (least != most) complain("ranks ended with codes %d to %d", least, most);
+  const int sentences = check_sentences(errors);
+  static seen_t seen;
+  seen.n = 0;
+  if (walk.folder) observe_files(&seen, walk.folder);
+  check_whole_or_absent(&seen, struck);
+  if (most > 2) complain("exit code %d", most);
+  if (most == 0) {
+    walk.good++;
+    if (sentences == 0) check_same_output(run->out);   /* a warning says what was left out */
+    if (walk.folder) check_same_files("code 0", true); /* one that the disk did not let go stays until the next run */
+    if (sentences > 0 && !strstr(errors, "warning")) complain("code 0 with %s", errors);
+  } else if (sentences == 0 || (sentences > 1 && walk.now->plan.manner == FAULT_ONCE)) {
+    complain("code %d and %d sentences: %s", most, sentences, errors);
+  }
+  if (getenv("FAULT_WALK_TELL")) {
+    print_case(stdout);
+    printf(": %s: code %d: %s\n", struck ? struck->name : "?", most, errors);
+  }
+}
+
+static bool has_left_something(void) {
+  static seen_t seen;
+  seen.n = 0;
+  if (walk.folder && walk.rank == 0) observe_files(&seen, walk.folder);
+  MPI_Bcast(&seen.n, 1, MPI_INT, 0, walk.comm);
+  return seen.n > 0;
+}
+
+static void walk_case(void) {
+  static run_t run;
+  const int64_t before = walk.complaints;
+  start_fresh();
+  run_command(&run, walk.rank == walk.now->rank ? &walk.now->plan : NULL, false);
+  check_run(&run);
+  check_held("after the fault");
+  const bool place = walk.rank == walk.now->rank;
+  int64_t more = walk.complaints - before;
+  MPI_Bcast(&more, 1, MPI_INT64_T, 0, walk.comm);
+  if (more > 0 && place) print_place();
+  if (!has_left_something()) return;
+  run_command(&run, NULL, false);
+  const char *errors = gather_errors(&run);
+  if (walk.rank == 0) {
+    if (run.code != 0)
+      complain("then: code %d: %s", run.code, errors);
+    else if (errors[0])
+      complain("then: %s", errors);
+    check_same_files("then", false);
+  }
+  check_held("then");
+}
+
+/* ---- the walk ---- */
+
+/* Twice, because what is made once and kept does not count; the second one is what all others are held to. */
+static int look_at_the_whole(void) {
+  for (int i = 0; i < 2; i++) {
+    start_fresh();
+    observe_held(&walk.held);
+    run_command(&walk.whole, NULL, i == 1);
+  }
+  if (walk.whole.code != 0 || walk.whole.err[0]) {
+    fprintf(stderr, "the undisturbed command ends with %d: %s\n", walk.whole.code, walk.whole.err);
+    return 1;
+  }
+  make_cases();
+  share_cases();
+  if (walk.folder && walk.rank == 0) observe_files(&walk.whole_files, walk.folder);
+  check_held("without a fault");
+  return 0;
+}
+
+static void read_options(int argc, char **argv) {
+  int i = 1;
+  walk.kinds = "allocator,store";
+  for (; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
+    if (strcmp(argv[i], "--fresh") == 0) walk.folder = argv[i + 1];
+    if (strcmp(argv[i], "--from") == 0) walk.from = argv[i + 1];
+    if (strcmp(argv[i], "--kinds") == 0) walk.kinds = argv[i + 1];
+    if (strcmp(argv[i], "--every") == 0) walk.every = atoll(argv[i + 1]);
+    if (strcmp(argv[i], "--seed") == 0) walk.seed = atoll(argv[i + 1]);
+  }
+  walk.argc = argc - i - 1;
+  walk.argv = argv + i + 1;
+}
+
+int main(int argc, char **argv) {
+  es_spectrum_choose_kernels(argv);
+  MPI_Init(&argc, &argv);
+  MPI_Comm_dup(MPI_COMM_WORLD, &walk.comm);
+  MPI_Comm_rank(walk.comm, &walk.rank);
+  MPI_Comm_size(walk.comm, &walk.ranks);
+  fault_is_hosted = true;
+  read_options(argc, argv);
+  watch_for_the_end();
+  int failed = walk.argc < 1 ? 1 : look_at_the_whole();
+  for (int64_t i = 0; i < walk.n_cases && !failed; i++) {
+    walk.now = &walk.cases[i];
+    walk.done = i + 1;
+    walk_case();
+  }
+  walk.now = NULL;
+  if (walk.rank == 0 && !failed)
+    printf("%lld cases on %d ranks: %lld without an effect, %lld complaints\n", (long long)walk.n_cases, walk.ranks,
+           (long long)walk.good, (long long)walk.complaints);
+  failed = failed || walk.complaints > 0;
+  free(walk.cases);
+  MPI_Comm_free(&walk.comm);
+  fault_is_hosted = false;
+  MPI_Finalize();
+  return failed;
+}
