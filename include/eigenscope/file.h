@@ -33,6 +33,8 @@ es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t 
 es_code_t es_file_read_most(const char *path, size_t most, char **data, size_t *size, es_status_t *status);
 /** True for a regular file (or a link to one). */
 bool es_file_exists(const char *path);
+/** True where there is nothing by that name; false also where the machine does not tell. */
+bool es_file_is_missing(const char *path);
 /** True for a folder (or a link to one). */
 bool es_directory_exists(const char *path);
 /** mkdir -p. With the path that could not be made and the reason: ES_INPUT where no folder can be by that name (below a

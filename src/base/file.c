@@ -223,6 +223,11 @@ bool es_file_exists(const char *path) {
   return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
 }
 
+bool es_file_is_missing(const char *path) {
+  struct stat facts;
+  return stat(path, &facts) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 bool es_directory_exists(const char *path) {
   struct stat facts;
   return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);

@@ -241,7 +241,7 @@ static es_safetensors_t *open_state(const char *path, char used[ES_PATH_MAX], ch
   es_safetensors_t *file = NULL;
   es_status_t second = {0};
   snprintf(used, ES_PATH_MAX, "%s", path);
-  if (!es_file_exists(path) || es_safetensors_read(&file, path, status) == ES_OK) return file;
+  if (es_file_is_missing(path) || es_safetensors_read(&file, path, status) == ES_OK) return file;
   es_state_previous_path(used, path);
   if (status->code != ES_INPUT || !es_file_exists(used) || es_safetensors_read(&file, used, &second) != ES_OK)
     return NULL;

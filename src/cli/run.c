@@ -273,6 +273,8 @@ static bool is_pending(const run_t *run, int64_t index) {
     es_state_path(state, run->plan.output, es_grid_id(run->plan.grid, index));
     es_state_remove(state);
   }
+  if (summary.outcome == ES_OUTCOME_DAMAGED)
+    fprintf(stderr, "eigenscope: warning: %s: damaged, is made again: %s\n", path, summary.reason);
   if (summary.outcome == ES_OUTCOME_DIVERGED) return es_arguments_option(run->arguments, "--retry-failed") != NULL;
   return summary.outcome != ES_OUTCOME_COMPLETE;
 }

@@ -57,6 +57,8 @@ int64_t fault_open_mpi(void);
 bool fault_strikes(fault_kind_t kind, const char *name);
 void fault_opened_hdf5(int64_t change);
 void fault_opened_mpi(int64_t change);
+/* Set to make time stand still (clock.c). */
+extern bool fault_clock_stands;
 /* Set by a program that has started MPI itself: what it hosts neither starts nor ends it. */
 extern bool fault_is_hosted;
 

@@ -1,11 +1,9 @@
 #define _GNU_SOURCE
 #include "observe.h"
 #include "eigenscope/cli.h"
-#include "eigenscope/clock.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "fault.h"
-#include "wrap.h"
 #include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -13,16 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-/* ---- time stands still, so that two runs of one command print the same and write the same bytes ---- */
-
-WRAP_DECLARE(es_clock, double, (void)) {
-  return 1000.0;
-}
-
-WRAP_DECLARE(es_clock_utc, const char *, (char out[32])) {
-  return strcpy(out, "2022-09-01T00:00:00Z");
-}
 
 /* ---- a command ---- */
 

@@ -2,7 +2,9 @@
  *
  *   ES_FAULT=KIND:K[:MANNER][@RANK]   the K-th call of the kind (allocator, store, mpi) on that rank (0) fails, once,
  * from then on, or by a kill (once, on, kill) ES_FAULT_NOTES=FILE               at the end each rank writes
- * FILE.<rank>: a line for each way that calls came by, "kind name first last calls return-addresses" */
+ * FILE.<rank>: a line for each way that calls came by, "kind name first last calls return-addresses" * ES_FAULT_CLOCK=1
+ * time stands still
+ */
 #include "fault.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +63,7 @@ __attribute__((constructor)) static void begin(void) {
   fault_plan_t plan = {0};
   const char *text = getenv("ES_FAULT");
   notes = getenv("ES_FAULT_NOTES");
+  fault_clock_stands = getenv("ES_FAULT_CLOCK") != NULL;
   if (text) read_plan(text, &plan);
   if (notes) atexit(write_notes);
   if (text || notes) fault_arm(&plan, notes != NULL);

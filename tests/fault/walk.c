@@ -411,7 +411,7 @@ int main(int argc, char **argv) {
   MPI_Comm_dup(MPI_COMM_WORLD, &walk.comm);
   MPI_Comm_rank(walk.comm, &walk.rank);
   MPI_Comm_size(walk.comm, &walk.ranks);
-  fault_is_hosted = true;
+  fault_is_hosted = fault_clock_stands = true;
   read_options(argc, argv);
   watch_for_the_end();
   int failed = walk.argc < 1 ? 1 : look_at_the_whole();
