@@ -17,6 +17,10 @@
 /** Aborts with rank, place and call when MPI itself fails. */
 #define ES_MPI(call) es_mpi_check((call), #call, __FILE__, __LINE__)
 void es_mpi_check(int code, const char *call, const char *file, int line);
+/** MPI_Init. From then on what fails in MPI_COMM_WORLD, and in what is made of it, comes back to ES_MPI, which says
+ * what it was and ends the job with exit code 4; MPI alone would end it with a code of its own. (Windows have to be
+ * told one by one.) */
+void es_mpi_start(int *argc, char ***argv);
 
 /** The ranks that work on one point together. */
 typedef struct es_group {

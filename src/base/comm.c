@@ -9,12 +9,22 @@ static const char STAGE[] = "comm";
 void es_mpi_check(int code, const char *call, const char *file, int line) {
   if (code == MPI_SUCCESS) return;
   char reason[MPI_MAX_ERROR_STRING] = "unknown error";
-  int length = 0, rank = -1;
-  MPI_Error_string(code, reason, &length);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  int length = 0, rank = 0, started = 0, ended = 0;
+  MPI_Initialized(&started);
+  MPI_Finalized(&ended);
+  const bool runs = started && !ended; /* else MPI cannot even be asked */
+  if (runs) {
+    MPI_Error_string(code, reason, &length);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  }
   fprintf(stderr, "eigenscope: rank %d: %s:%d: %s failed: %s\n", rank, file, line, call, reason);
-  MPI_Abort(MPI_COMM_WORLD, 4);
-  abort();
+  if (runs) MPI_Abort(MPI_COMM_WORLD, 4);
+  exit(4);
+}
+
+void es_mpi_start(int *argc, char ***argv) {
+  ES_MPI(MPI_Init(argc, argv));
+  ES_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
 }
 
 es_code_t es_group_create(es_group_t *out, MPI_Comm comm, int lanes, es_status_t *status) {

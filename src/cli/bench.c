@@ -50,9 +50,10 @@ int es_bench_main(const es_page_t *page, es_bench_work_t *work, int argc, char *
   int rank;
   es_model_engine_single_thread();
   es_spectrum_single_thread();
-  ES_MPI(MPI_Init(NULL, NULL));
+  es_mpi_start(NULL, NULL);
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  if (es_arguments_parse(&arguments, argc, argv, page, 0, 0, &status) == ES_OK) work(arguments, &status);
+  es_arguments_parse(&arguments, argc, argv, page, 0, 0, &status);
+  if (es_agree(MPI_COMM_WORLD, &status) == ES_OK) work(arguments, &status);
   es_arguments_destroy(arguments);
   const int result = status.code == ES_OK ? ES_EXIT_OK : rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
   ES_MPI(MPI_Finalize());

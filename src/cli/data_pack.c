@@ -98,12 +98,12 @@ int es_cli_data_pack(int argc, char **argv) {
   MPI_Comm comm = MPI_COMM_NULL;
   int rank = 0;
   if (es_cli_launched_rank() >= 0) {
-    ES_MPI(MPI_Init(NULL, NULL));
+    es_mpi_start(NULL, NULL);
     comm = MPI_COMM_WORLD;
     ES_MPI(MPI_Comm_rank(comm, &rank));
   }
-  if (es_arguments_parse(&arguments, argc, argv, &es_page_data_pack, 1, 2, &status) == ES_OK)
-    pack(arguments, comm, rank, &status);
+  es_arguments_parse(&arguments, argc, argv, &es_page_data_pack, 1, 2, &status);
+  if (es_agree(comm, &status) == ES_OK) pack(arguments, comm, rank, &status);
   es_arguments_destroy(arguments);
   if (status.code == ES_SYSTEM) status.code = ES_INPUT; /* no point is run here: the command could not be done */
   const int result = rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);

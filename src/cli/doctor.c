@@ -165,9 +165,10 @@ int es_cli_doctor(int argc, char **argv) {
   int rank, result;
   es_model_engine_single_thread();
   es_spectrum_single_thread();
-  ES_MPI(MPI_Init(NULL, NULL));
+  es_mpi_start(NULL, NULL);
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  if (es_arguments_parse(&arguments, argc, argv, &es_page_doctor, 0, 0, &status) == ES_OK) {
+  es_arguments_parse(&arguments, argc, argv, &es_page_doctor, 0, 0, &status);
+  if (es_agree(MPI_COMM_WORLD, &status) == ES_OK) {
     const char *output = es_arguments_option(arguments, "--output");
     result = examine(output != NULL && output[0] != '\0' ? output : ".", &status);
   } else {

@@ -88,7 +88,6 @@ void es_progress_epoch(void *context, const es_epoch_report_t *r) {
   if (p->verbose && p->mode == ES_PROGRESS_LINES) {
     es_text_append(&line, "\n");
     append_efforts(&line, r);
-    line.data[--line.length] = '\0'; /* put ends the line */
   }
   put(p, &line);
   es_text_destroy(&line);

@@ -511,7 +511,7 @@ int es_cli_run(int argc, char **argv) {
   catch_signals();
   es_model_engine_single_thread();
   es_spectrum_single_thread();
-  ES_MPI(MPI_Init(&argc, &argv));
+  es_mpi_start(&argc, &argv);
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &run.rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &run.ranks));
   const es_code_t code = steps(&run, argc, argv, &status);

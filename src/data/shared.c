@@ -68,6 +68,7 @@ es_code_t es_shared_create(es_shared_t *out, const es_node_t *node, int64_t size
   int unit;
   void *base;
   ES_MPI(MPI_Win_allocate_shared(mine, 1, MPI_INFO_NULL, node->comm, &base, &out->window));
+  ES_MPI(MPI_Win_set_errhandler(out->window, MPI_ERRORS_RETURN));
   ES_MPI(MPI_Win_shared_query(out->window, 0, &held, &unit, &base));
   /* Each rank may map the window elsewhere, but at page boundaries: the same bytes are aligned on all. */
   uintptr_t address = (uintptr_t)base;

@@ -66,6 +66,7 @@ es_code_t es_schedule_create(es_schedule_t **out, MPI_Comm comm, int ranks_per_p
   ES_MPI(MPI_Comm_split(comm, s->group_number, rank_in_group, &s->group));
   const MPI_Aint bytes = rank == 0 ? COUNTERS * (MPI_Aint)sizeof(int64_t) : 0;
   ES_MPI(MPI_Win_allocate(bytes, sizeof(int64_t), MPI_INFO_NULL, s->comm, &s->counters, &s->window));
+  ES_MPI(MPI_Win_set_errhandler(s->window, MPI_ERRORS_RETURN));
   if (rank == 0) memset(s->counters, 0, (size_t)bytes);
   ES_MPI(MPI_Barrier(s->comm));
   ES_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, s->window));

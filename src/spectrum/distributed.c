@@ -73,6 +73,8 @@ static void build_grid(es_team_t *team) {
   ES_MPI(MPI_Comm_rank(team->problem->comm, &rank));
   ES_MPI(MPI_Comm_split(team->problem->comm, *position >= 0 ? 0 : MPI_UNDEFINED, rank, &team->grid));
   if (!es_team_on_grid(team)) return;
+  /* ScaLAPACK looks at no code of MPI: what fails there must not go on. */
+  ES_MPI(MPI_Comm_set_errhandler(team->grid, MPI_ERRORS_ARE_FATAL));
   team->system = team->context = Csys2blacs_handle(team->grid);
   Cblacs_gridinit(&team->context, "Row", a->rows, a->cols);
   const int descriptor[9] = {1, team->context, a->order, a->order, a->block, a->block, 0, 0, a->leading};

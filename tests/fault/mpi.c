@@ -91,3 +91,6 @@ WRAP_DECLARE(MPI_Finalize, int, (void)) {
   if (fault_strikes(FAULT_MPI, "MPI_Finalize")) return fail_comm(MPI_COMM_WORLD);
   return fault_is_hosted ? MPI_SUCCESS : __real_MPI_Finalize();
 }
+
+WRAP_COMM(MPI_Comm_set_errhandler, (MPI_Comm comm, MPI_Errhandler a), (comm, a), comm)
+WRAP_WINDOW(MPI_Win_set_errhandler, (MPI_Win window, MPI_Errhandler a), (window, a), window)

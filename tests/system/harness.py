@@ -37,6 +37,10 @@ class Case(unittest.TestCase):
         command = [PROGRAM, *map(str, arguments)]
         if ranks:
             command = [*MPIRUN, "-n", str(ranks), *command]
+        return self.run_command(command, expect, timeout, env)
+
+    def run_command(self, command, expect=0, timeout=300, env=None):
+        """Any command in the folder of the test, likewise."""
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=4 * timeout if SANITIZED else timeout,
                               env={**os.environ, **(env or {})})
         if expect is not None:

@@ -1,0 +1,83 @@
+"""What the tests of faults share: a job that takes milliseconds and has everything in it, and the programs of tests/fault."""
+import os
+import re
+import tempfile
+
+import harness
+import results
+
+FAULTS = os.environ["EIGENSCOPE_FAULTS"]  # the program, with calls that can be made to fail (tests/fault/program.c)
+WALK = os.environ["EIGENSCOPE_WALK"]      # the same for one call after the other within one process (tests/fault/walk.c)
+SEED = int(os.environ.get("EIGENSCOPE_TEST_SEED", "20220901"))
+if os.access("/dev/shm", os.W_OK):        # disks take their time over each fsync, and there are thousands
+    tempfile.tempdir = "/dev/shm"
+
+JOB = """\
+name: t
+output: out
+grid: {dataset: shapes, model: tiny, resolution: 8, seed: [0, 1]}
+models: {tiny: {vgg: [4, M, 6, M]}}
+datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 8, train: 20, eval: 12}}
+train: {epochs: 2, batch: 8, learning_rate: 0.05, lanes: 2, augment: [crop, flip],
+        stop_when_stable: {distance: 1.0e-9, patience: 9}}
+measure: {delta: [0.9, 0.99], eigenspace: store, projection: true}
+probe: {epochs: all, pool: 2}
+checkpoint: {keep: all}
+"""
+
+
+class Path:
+    """A way by which calls come, as ES_FAULT_NOTES tells it."""
+
+    def __init__(self, rank, line):
+        self.kind, self.name, *numbers = line.split()
+        self.rank = rank
+        self.first, self.last, self.calls = map(int, numbers[:3])
+        self.place = numbers[3]
+
+
+class Case(results.Case):
+    job = JOB
+
+    def run_faults(self, *arguments, ranks=2, output="out", fault=None, notes=None, expect=None, still=False):
+        """`eigenscope run` with the layer in it, all ranks on one point; the time limit is for what hangs."""
+        env = {name: value for name, value in (("ES_FAULT", fault), ("ES_FAULT_NOTES", notes)) if value}
+        if still:
+            env["ES_FAULT_CLOCK"] = "1"
+        command = ([*harness.MPIRUN, "-n", str(ranks)] if ranks else []) + [
+            FAULTS, "run", "job.yaml", "--output", output, "--quiet", "--ranks-per-point", str(max(ranks, 1)), *arguments]
+        return self.run_command(command, env=env, expect=expect, timeout=60)
+
+    def paths(self, *arguments, ranks=2):
+        """Those of a run that nothing disturbs, of all ranks."""
+        notes = self.folder / "notes"
+        self.run_faults(*arguments, ranks=ranks, output="noted", notes=str(notes), expect=0)
+        return [Path(rank, line) for rank in range(max(ranks, 1))
+                for line in notes.with_name(f"notes.{rank}").read_text().splitlines()]
+
+    def check_fault(self, done, kind, what):
+        """One clear sentence, and a code of the contract; nothing that is damaged."""
+        own = [line for line in done.stderr.splitlines() if line.startswith("eigenscope:")]
+        what = f"{what}: {done.returncode}: {done.stderr}"
+        self.assertNotRegex(done.stderr, r"Sanitizer|Segmentation|HDF5-DIAG|Assertion", what)
+        if kind == "mpi":
+            self.assertEqual(done.returncode, 4, what)
+            self.assertEqual(len(own), 1, what)
+            self.assertRegex(own[0], r"^eigenscope: rank \d+: \S+\.c:\d+: MPI_\w+\(.*\) failed: .", what)
+        elif done.returncode == 0:
+            self.assertFalse([line for line in own if "warning" not in line], what)
+        else:
+            self.assertIn(done.returncode, (1, 2), what)
+            self.assertEqual(len(own), 1, what)
+            self.assertGreater(len(own[0]), 30, what)
+        for path in self.points().values():
+            self.assertEqual(results.attributes(path)["outcome"], "complete", what)
+            self.assertEqual(results.different_results(path, self.points("whole")[path.stem]), [], what)
+
+    def check_next(self, what):
+        """The next run, of the program as it is, completes to the same bits and leaves nothing lying about."""
+        done = self.run_job("--quiet", expect=None)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), what)
+        self.assert_same("whole", "out")
+        self.assertEqual([name for name in self.files()
+                          if not re.match(r"(points/\w+\.h5|checkpoints/\w+-\d+\.safetensors)$", name)], [], what)

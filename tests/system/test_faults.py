@@ -1,0 +1,48 @@
+"""Calls that fail (memory, disk, MPI): a dozen that a seed chooses. test_faults_long.py walks over all of them."""
+import random
+import re
+import shutil
+import subprocess
+
+import faults
+import harness
+
+# Not called where something can still be done about a failure, or not able to fail.
+NEVER = {"MPI_Abort", "MPI_Error_string", "MPI_Get_library_version", "MPI_Initialized", "MPI_Finalized", "H5open",
+         "H5check_version", "H5get_libversion", "H5Eget_auto2", "H5Eset_auto2", "H5Ewalk2", "H5Eclear2"}
+
+
+class Layer(harness.Case):
+    def test_no_call_passes_by(self):
+        """Every function of HDF5 and MPI that the program calls has a wrapper."""
+        def symbols(program):
+            return subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
+        called = set(re.findall(r" U (MPI_[A-Z]\w+|H5[A-Z]*[a-z]\w+)(?:@\S+)?$", symbols(harness.PROGRAM), re.M))
+        called = {name for name in called if not re.search("_g$|_ID$", name)}
+        wrapped = set(re.findall(r" T __wrap_(\w+)$", symbols(faults.FAULTS), re.M))
+        self.assertGreater(len(called), 80)
+        self.assertEqual(called - wrapped - NEVER, set())
+
+
+class Seeded(faults.Case):
+    def test_a_dozen(self):
+        self.use_whole()
+        paths = self.paths()
+        generator = random.Random(faults.SEED)
+        for kind in 4 * ["allocator", "store", "mpi"]:
+            path = generator.choice([path for path in paths if path.kind == kind])
+            fault = f"{kind}:{generator.choice((path.first, path.last))}@{path.rank}"
+            with self.subTest(fault=fault, call=path.name):
+                shutil.rmtree(self.folder / "out", True)
+                self.check_fault(self.run_faults(fault=fault), kind, fault)
+                self.check_next(fault)
+
+    def test_without_mpirun(self):
+        self.use_whole()
+        self.check_fault(self.run_faults(ranks=0, fault="mpi:1"), "mpi", "MPI_Init")
+        self.check_fault(self.run_faults(ranks=0, fault="allocator:1"), "allocator", "the first allocation")
+        self.check_next("the first calls")
+
+
+if __name__ == "__main__":
+    harness.main()
