@@ -46,6 +46,7 @@ static void print_table(const es_safetensors_t *file, const char *network, es_te
     es_table_cell(&table, "%s", tensor->name);
     es_table_cell(&table, "%s", es_dtype_name(tensor->dtype));
     es_table_cell(&table, "%s", es_text_get(&shape));
+    if (shape.failed) out->failed = true;
     es_table_cell(&table, "%lld", (long long)bytes_of(tensor));
     es_text_destroy(&shape);
   }

@@ -122,7 +122,8 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
   const int64_t most_samples = es_point_samples(point, info, ES_TRAIN);
   const bool trained = point->source == ES_SOURCE_TRAIN;
   int64_t rank = process_bytes + kernel_bytes * graph->n_layers;
-  rank += es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, trained);
+  const int64_t model = es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, trained);
+  rank += model;
   if (trained) rank += 4 * graph->parameter_count * (point->train.optimizer == ES_ADAM ? 2 : 1);
   rank += es_capture_bytes(graph, &point->measure, most_samples, point->train.lanes, ranks);
   rank += measure_bytes(point, &layers, ranks);
@@ -131,6 +132,7 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
   rank += 12 * samples;
   es_graph_destroy(graph);
   const int64_t image = (int64_t)point->resolution * point->resolution * info->channels;
+  if (model == 0) return es_fail(status, ES_SYSTEM, "memory", "out of memory for the prediction of memory");
   *out = (es_memory_need_t){rank, (info->count[ES_TRAIN] + info->count[ES_EVAL]) * (image + 2)};
   return ES_OK;
 }
@@ -147,8 +149,8 @@ void es_memory_key(es_point_t *out, const es_point_t *point) {
 int es_memory_fit(const es_point_t *point, const es_dataset_info_t *info, int ranks, int64_t available) {
   for (; ranks <= point->train.lanes; ranks *= 2) {
     es_memory_need_t need = {0};
-    if (es_memory_predict(&need, point, info, ranks, NULL) == ES_OK && 0.8 * (double)need.rank <= (double)available)
-      return ranks;
+    if (es_memory_predict(&need, point, info, ranks, NULL) != ES_OK) return -1;
+    if (0.8 * (double)need.rank <= (double)available) return ranks;
   }
   return 0;
 }
@@ -273,8 +275,11 @@ static int64_t node_need(const es_plan_t *plan, const int64_t *pending, int64_t 
   for (int64_t i = 0; i < n; i++) {
     es_plan_point(plan, pending[i], &point);
     es_memory_key(&key, &point);
-    if (i == 0 || memcmp(&key, &last, sizeof key) != 0)
-      es_memory_predict(&need, &point, es_plan_info(plan, &point), ranks, NULL); /* the plan has built this network */
+    const bool new = i == 0 || memcmp(&key, &last, sizeof key) != 0;
+    if (new &&es_memory_predict(&need, &point, es_plan_info(plan, &point), ranks, NULL) != ES_OK) {
+      es_free(needs);
+      return -1;
+    }
     last = key;
     needs[i] = need.rank;
     add_images(&images, &point, es_plan_info(plan, &point), need.shared);

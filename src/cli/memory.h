@@ -9,14 +9,13 @@ typedef struct es_memory_need {
   int64_t shared; /* bytes that a node holds once: the images */
 } es_memory_need_t;
 
-/* Peak memory of a bound point on groups of `ranks` ranks. ES_SYSTEM when the description of the network does not fit.
- */
+/* Peak memory of a bound point on groups of `ranks` ranks. ES_SYSTEM when there is no memory to find out. */
 es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, const es_dataset_info_t *info, int ranks,
                             es_status_t *status);
 /* The point without what changes no prediction: points whose keys have the same bytes need the same. */
 void es_memory_key(es_point_t *out, const es_point_t *point);
 /* How many ranks, `ranks` or more, must share the bound point so that one of them, alone on its node, finds room in
- * `available` bytes; 0 when the point has not so many lanes. */
+ * `available` bytes; 0 when the point has not so many lanes, -1 when there is no memory to find out. */
 int es_memory_fit(const es_point_t *point, const es_dataset_info_t *info, int ranks, int64_t available);
 /* Peak of this process so far without what it shares with others of its node, in bytes; 0 where the system does not
  * tell. */

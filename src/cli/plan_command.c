@@ -47,6 +47,7 @@ typedef struct memory {
   es_memory_need_t need, most;
   es_point_t hungriest;
   bool streams; /* images may stay in their file */
+  bool failed;  /* for lack of memory: then nothing here is to be printed */
 } memory_t;
 
 static const es_memory_need_t *predict(memory_t *m, const es_plan_t *plan, const es_point_t *point) {
@@ -55,7 +56,7 @@ static const es_memory_need_t *predict(memory_t *m, const es_plan_t *plan, const
   if (memcmp(&key, &m->last, sizeof key) != 0) {
     m->last = key;
     m->need = (es_memory_need_t){0};
-    es_memory_predict(&m->need, point, es_plan_info(plan, point), m->ranks, NULL); /* the plan has built this network */
+    if (es_memory_predict(&m->need, point, es_plan_info(plan, point), m->ranks, NULL) != ES_OK) m->failed = true;
   }
   if (m->need.rank > m->most.rank) {
     m->most.rank = m->need.rank;
@@ -67,11 +68,12 @@ static const es_memory_need_t *predict(memory_t *m, const es_plan_t *plan, const
 }
 
 /* What would do, if one rank alone on a node like this would not find room. */
-static void print_shortage(const memory_t *m, const es_plan_t *plan, es_text_t *out) {
+static void print_shortage(memory_t *m, const es_plan_t *plan, es_text_t *out) {
   const int64_t available = es_memory_available();
   const es_point_t *point = &m->hungriest;
   if (m->most.rank == 0) return;
   const int ranks = es_memory_fit(point, es_plan_info(plan, point), m->ranks, available);
+  if (ranks < 0) m->failed = true;
   if (ranks == m->ranks) return;
   es_text_append(out, "more than the %.1f GiB that are free here", (double)available / (1 << 30));
   if (ranks > 0) es_text_append(out, ": --ranks-per-point %d, one on each node, would do", ranks);
@@ -207,7 +209,7 @@ static es_code_t print_plan(const es_plan_t *plan, const es_selection_t *selecti
   if (request->network)
     return es_plan_interconnect(plan, selection, &request->interconnect, request->json, out, status);
   (request->json ? print_json : print_table)(plan, selection, memory, out);
-  return ES_OK;
+  return memory->failed ? es_fail(status, ES_SYSTEM, "plan", "out of memory for the prediction of memory") : ES_OK;
 }
 
 static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) {
@@ -229,7 +231,10 @@ static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) 
   } else if (activations && request.tasks == 0) {
     if (es_plan_external(&plan, &info, status) == ES_OK) {
       es_plan_activations_table(&plan, &info, (int)request.ranks, &text);
-      es_cli_print(stdout, &text);
+      if (text.failed)
+        es_fail(status, ES_SYSTEM, "plan", "out of memory for the table of layers");
+      else
+        es_cli_print(stdout, &text);
       es_external_info_destroy(&info);
     }
   } else if (!activations && request.ranks > es_plan_lanes(&plan))
@@ -250,9 +255,5 @@ static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) 
 }
 
 int es_cli_plan(int argc, char **argv) {
-  es_arguments_t *arguments = NULL;
-  es_status_t status = {0};
-  if (es_arguments_parse(&arguments, argc, argv, &es_page_plan, 1, 1, &status) == ES_OK) plan_job(arguments, &status);
-  es_arguments_destroy(arguments);
-  return es_cli_report(&status);
+  return es_cli_command(argc, argv, &es_page_plan, 1, 1, plan_job);
 }

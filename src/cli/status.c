@@ -217,5 +217,6 @@ int es_cli_status(int argc, char **argv) {
   if (es_arguments_parse(&arguments, argc, argv, &es_page_status, 1, 1, &status) == ES_OK)
     survey_job(arguments, &result, &status);
   es_arguments_destroy(arguments);
+  if (status.code == ES_SYSTEM) status.code = ES_INPUT; /* 2 would say that points have diverged */
   return status.code == ES_OK ? result : es_cli_report(&status);
 }
