@@ -59,7 +59,8 @@ int32_t es_capture_order(const es_capture_t *capture, int layer);
 es_code_t es_capture_finish(es_capture_t *capture, int layer, es_merged_t *out, es_status_t *status);
 /** Seconds spent in `observe` and es_capture_exchange since es_capture_begin. */
 double es_capture_seconds(const es_capture_t *capture);
-/** Bytes of accumulators and scratch on the busiest of `ranks` ranks, for passes over `samples` samples. */
+/** Bytes of accumulators and scratch on the busiest of `ranks` ranks, for passes over `samples` samples; 0
+ * when there is no memory to find out. */
 int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples, int lanes,
                          int ranks);
 /** What a rank sends to merge the layers' covariances after such a pass (traffic.h), when `ranks` share the lanes:

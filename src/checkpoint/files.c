@@ -7,6 +7,7 @@
 #include "eigenscope/weights.h"
 #include "parts.h"
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,15 +79,20 @@ es_code_t es_weights_load(const char *path, const char *fingerprint, const es_gr
 
 /* ---- folders of results ---- */
 
-/* What a file says of itself; false when it is none of ours. */
-static bool look_at(es_trained_t *out, const char *output, const char *name) {
+/* What a file says of itself; false when it is none of ours, or when the machine does not let it be read: then the
+ * status says so, because to go on without it might be to take another epoch for the last. */
+static bool look_at(es_trained_t *out, const char *output, const char *name, es_status_t *status) {
   char path[ES_PATH_MAX + 300];
   es_safetensors_t *file;
   const size_t length = strlen(name), extension = strlen(".safetensors");
   *out = (es_trained_t){0};
   if (length <= extension || strcmp(name + length - extension, ".safetensors") != 0) return false;
   snprintf(path, sizeof path, "%s/checkpoints/%s", output, name);
-  if (es_safetensors_open(&file, path, NULL) != ES_OK) return false;
+  es_status_t own = {0};
+  if (es_safetensors_open(&file, path, &own) != ES_OK) {
+    if (own.code == ES_SYSTEM && !es_file_is_missing(path)) *status = own; /* it may have gone meanwhile */
+    return false;
+  }
   const char *training = es_safetensors_metadata(file, "training"), *id = es_safetensors_metadata(file, "point_id");
   const char *epoch = es_safetensors_metadata(file, "epoch");
   int64_t number = 0;
@@ -116,12 +122,17 @@ es_code_t es_trained_scan(es_trained_list_t *out, const char *output, es_status_
   *out = (es_trained_list_t){0};
   snprintf(path, sizeof path, "%s/checkpoints", output);
   DIR *folder = opendir(path);
-  if (!folder)
+  if (!folder && errno == ENOENT)
     return es_fail(status, ES_INPUT, "checkpoint",
                    "there is no folder %s; name the output of a job that kept its weights (checkpoint.keep)", path);
-  for (struct dirent *entry = readdir(folder); entry && status->code == ES_OK; entry = readdir(folder)) {
+  if (!folder) return es_fail(status, ES_SYSTEM, "checkpoint", "%s: cannot be read: %s", path, strerror(errno));
+  while (status->code == ES_OK) {
     es_trained_t found;
-    if (!look_at(&found, output, entry->d_name)) continue;
+    errno = 0;
+    const struct dirent *entry = readdir(folder);
+    if (!entry && errno != 0) es_fail(status, ES_SYSTEM, "checkpoint", "%s: cannot be read: %s", path, strerror(errno));
+    if (!entry) break;
+    if (!look_at(&found, output, entry->d_name, status)) continue;
     if (out->n == most) {
       most = 2 * most + 64;
       es_trained_t *more = es_reallocate(out->items, (size_t)most, sizeof *more);

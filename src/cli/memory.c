@@ -125,14 +125,16 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
   const int64_t model = es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, trained);
   rank += model;
   if (trained) rank += 4 * graph->parameter_count * (point->train.optimizer == ES_ADAM ? 2 : 1);
-  rank += es_capture_bytes(graph, &point->measure, most_samples, point->train.lanes, ranks);
+  const int64_t capture = es_capture_bytes(graph, &point->measure, most_samples, point->train.lanes, ranks);
+  rank += capture;
   rank += measure_bytes(point, &layers, ranks);
   rank += store_bytes(point, graph, &layers, spaces) + spaces;
   rank += probe_bytes(point, graph, most_samples, ranks);
   rank += 12 * samples;
   es_graph_destroy(graph);
   const int64_t image = (int64_t)point->resolution * point->resolution * info->channels;
-  if (model == 0) return es_fail(status, ES_SYSTEM, "memory", "out of memory for the prediction of memory");
+  if (model == 0 || capture == 0)
+    return es_fail(status, ES_SYSTEM, "memory", "out of memory for the prediction of memory");
   *out = (es_memory_need_t){rank, (info->count[ES_TRAIN] + info->count[ES_EVAL]) * (image + 2)};
   return ES_OK;
 }

@@ -180,8 +180,9 @@ bool es_h5_writer_create(es_h5_writer_t *out, const char *path, int64_t size) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   if (!check(out, access >= 0)) return false;
   H5Pset_file_locking(access, false, true); /* some file systems refuse locks; nobody else knows this name */
-  H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18); /* the first with checksums */
-  bool good = create_groups(out, access);
+  /* The first version with checksums. */
+  bool good = check(out, H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0);
+  good = good && create_groups(out, access);
   H5Pclose(access);
   return good && es_h5_writer_ensure(out, 0); /* once more: making the file gave the room back */
 }
