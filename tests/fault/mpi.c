@@ -50,6 +50,11 @@ WRAP_COMM(MPI_Get_processor_name, (char *a, int *b), (a, b), MPI_COMM_WORLD)
 WRAP_COMM(MPI_Iprobe, (int a, int b, MPI_Comm comm, int *c, MPI_Status *d), (a, b, comm, c, d), comm)
 WRAP_COMM(MPI_Recv, (void *a, int b, MPI_Datatype c, int d, int e, MPI_Comm comm, MPI_Status *f),
           (a, b, c, d, e, comm, f), comm)
+WRAP_COMM(MPI_Irecv, (void *a, int b, MPI_Datatype c, int d, int e, MPI_Comm comm, MPI_Request *f),
+          (a, b, c, d, e, comm, f), comm)
+WRAP_COMM(MPI_Isend, (const void *a, int b, MPI_Datatype c, int d, int e, MPI_Comm comm, MPI_Request *f),
+          (a, b, c, d, e, comm, f), comm)
+WRAP_COMM(MPI_Wait, (MPI_Request * a, MPI_Status *b), (a, b), MPI_COMM_WORLD)
 WRAP_COMM(MPI_Reduce, (const void *a, void *b, int c, MPI_Datatype d, MPI_Op e, int f, MPI_Comm comm),
           (a, b, c, d, e, f, comm), comm)
 WRAP_COMM(MPI_Send, (const void *a, int b, MPI_Datatype c, int d, int e, MPI_Comm comm), (a, b, c, d, e, comm), comm)

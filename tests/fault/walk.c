@@ -1,12 +1,12 @@
 /* Walks over all calls that a command makes and that can fail: makes one after the other fail and looks at what comes
  * of it, all within one process on each rank, which takes milliseconds where starting anew takes a second.
  *
- *   [mpirun -n N] fault_walk [--fresh FOLDER [--from FOLDER]] [--kinds allocator,store] [--every M] [--seed S]
+ *   [mpirun -n N] fault_walk [--fresh FOLDER [--from FOLDER]] [--kinds allocator,store] [--sample N] [--seed S]
  *                            -- COMMAND [arguments]
  *
  * Every way by which calls come is walked: its first call failing once, its last call failing once, and all calls from
- * the first on; also every M-th call (0: none), from one that the seed chooses. The folder that the command writes to
- * is empty before each case, or a copy of another one, as an earlier run has left it. For each case:
+ * the first on; or N of these cases (0: all), evenly from one that the seed chooses. The folder that the command writes
+ * to is empty before each case, or a copy of another one, as an earlier run has left it. For each case:
  *
  * - all ranks return (an alarm ends the walk when they do not) and give the same exit code, 0, 1 or 2;
  * - code 0: the fault made no difference, in what was printed or in files; at most a warning was given
@@ -32,11 +32,6 @@
 #include <sanitizer/common_interface_defs.h>
 #include <sanitizer/lsan_interface.h>
 enum { PATIENCE = 120 };
-/* Open MPI keeps some of its memory for good without a pointer to it. */
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-  return "leak:libmpi.so\nleak:libopen-pal.so\nleak:libopen-rte.so\nleak:libpmix.so\nleak:libevent\n";
-}
 #else
 enum { PATIENCE = 30 };
 #endif
@@ -50,7 +45,7 @@ static struct {
   MPI_Comm comm; /* of our own, so that what the command leaves undone in its communicators hangs and is noticed */
   int rank, ranks;
   const char *folder, *from, *kinds;
-  int64_t every, seed;
+  int64_t sample, seed;
   int argc;
   char **argv;
   run_t whole; /* undisturbed, this rank */
@@ -174,11 +169,14 @@ static void make_cases(void) {
     if (p->last != p->first) add_case(walk.rank, p->kind, p->last, FAULT_ONCE);
     add_case(walk.rank, p->kind, p->first, FAULT_ON);
   }
-  for (int kind = 0; kind < FAULT_KINDS && walk.every > 0; kind++) {
-    if (!is_wanted((fault_kind_t)kind)) continue;
-    for (int64_t k = 1 + walk.seed % walk.every; k <= fault_calls((fault_kind_t)kind); k += walk.every)
-      add_case(walk.rank, (fault_kind_t)kind, k, FAULT_ONCE);
-  }
+}
+
+/* Of all cases those that are to be walked. */
+static void thin_out(void) {
+  const int64_t step = walk.sample > 0 ? (walk.n_cases + walk.sample - 1) / walk.sample : 1;
+  int64_t kept = 0;
+  for (int64_t i = step > 0 ? walk.seed % step : 0; i < walk.n_cases; i += step) walk.cases[kept++] = walk.cases[i];
+  walk.n_cases = kept;
 }
 
 /* Every rank's cases on every rank. */
@@ -340,10 +338,6 @@ static void check_run(const run_t *run) {
   } else if (sentences == 0 || (sentences > 1 && walk.now->plan.manner == FAULT_ONCE)) {
     complain("code %d and %d sentences: %s", most, sentences, errors);
   }
-  if (getenv("FAULT_WALK_TELL")) {
-    print_case(stdout);
-    printf(": %s: code %d: %s\n", struck ? struck->name : "?", most, errors);
-  }
 }
 
 static bool has_left_something(void) {
@@ -393,6 +387,7 @@ static int look_at_the_whole(void) {
   }
   make_cases();
   share_cases();
+  thin_out();
   if (walk.folder && walk.rank == 0) observe_files(&walk.whole_files, walk.folder);
   check_held("without a fault");
   return 0;
@@ -405,7 +400,7 @@ static void read_options(int argc, char **argv) {
     if (strcmp(argv[i], "--fresh") == 0) walk.folder = argv[i + 1];
     if (strcmp(argv[i], "--from") == 0) walk.from = argv[i + 1];
     if (strcmp(argv[i], "--kinds") == 0) walk.kinds = argv[i + 1];
-    if (strcmp(argv[i], "--every") == 0) walk.every = atoll(argv[i + 1]);
+    if (strcmp(argv[i], "--sample") == 0) walk.sample = atoll(argv[i + 1]);
     if (strcmp(argv[i], "--seed") == 0) walk.seed = atoll(argv[i + 1]);
   }
   walk.argc = argc - i - 1;

@@ -55,6 +55,16 @@ class Case(results.Case):
         return [Path(rank, line) for rank in range(max(ranks, 1))
                 for line in notes.with_name(f"notes.{rank}").read_text().splitlines()]
 
+    def walk(self, *arguments, ranks=0, least, options=("--fresh", "out"), timeout=800):
+        """Of one command; at least so many cases, all of them good."""
+        command = ([*harness.MPIRUN, "-n", str(ranks)] if ranks else []) + [
+            WALK, *options, "--seed", str(SEED), "--", *map(str, arguments)]
+        done = self.run_command(command, expect=0, timeout=timeout)
+        cases, complaints = map(int, re.search(r"^(\d+) cases on .* (\d+) complaints$", done.stdout, re.M).groups())
+        print(f"{' '.join(map(str, arguments))}: {done.stdout.splitlines()[-1]}")
+        self.assertGreaterEqual(cases, least)
+        self.assertEqual(complaints, 0)
+
     def check_fault(self, done, kind, what):
         """One clear sentence, and a code of the contract; nothing that is damaged."""
         own = [line for line in done.stderr.splitlines() if line.startswith("eigenscope:")]

@@ -37,6 +37,12 @@ class Seeded(faults.Case):
                 self.check_fault(self.run_faults(fault=fault), kind, fault)
                 self.check_next(fault)
 
+    def test_some_of_the_walk(self):
+        """Of memory and disk, with all that fault_walk looks for; with ES_SANITIZE also leaks inside the libraries."""
+        for ranks in (0, 2):
+            self.walk("run", "job.yaml", "--ranks-per-point", max(ranks, 1), ranks=ranks, least=15,
+                      options=("--fresh", "out", "--sample", "20"))
+
     def test_without_mpirun(self):
         self.use_whole()
         self.check_fault(self.run_faults(ranks=0, fault="mpi:1"), "mpi", "MPI_Init")

@@ -1,31 +1,13 @@
-"""Every call that can fail does, one after the other: of the allocator and of the disk by fault_walk (tests/fault/walk.c says
-what is asked of each case), of MPI and kills in a process of its own."""
-import concurrent.futures
-import pathlib
-import random
-import re
-import shutil
-import tempfile
-
+"""Every call of the allocator and of the disk that can fail does, one after the other: tests/fault/walk.c says what is asked of
+each case."""
 import h5py
 import numpy as np
 
 import faults
 import harness
-import results
 
 
 class Walks(faults.Case):
-    def walk(self, *arguments, ranks=0, least, options=("--fresh", "out"), timeout=800):
-        """Of one command; at least so many cases, all of them good."""
-        command = ([*harness.MPIRUN, "-n", str(ranks)] if ranks else []) + [
-            faults.WALK, *options, "--seed", str(faults.SEED), "--", *map(str, arguments)]
-        done = self.run_command(command, expect=0, timeout=timeout)
-        cases, complaints = map(int, re.search(r"^(\d+) cases on .* (\d+) complaints$", done.stdout, re.M).groups())
-        print(f"{' '.join(map(str, arguments))}: {done.stdout.splitlines()[-1]}")
-        self.assertGreaterEqual(cases, least)
-        self.assertEqual(complaints, 0)
-
     def test_training(self):
         self.walk("run", "job.yaml", least=2000)
 
@@ -65,59 +47,6 @@ class Walks(faults.Case):
             self.write("job.yaml", f"name: t\noutput: out\nsource: activations\nactivations: {{file: {name}, labels: labels}}\n"
                                    "measure: {eigenspace: true}\nprobe: {epochs: last}\n")
             self.walk("run", "job.yaml", ranks=2, least=400)
-
-
-class Processes(faults.Case):
-    """What ends the process."""
-
-    def setUp(self):
-        super().setUp()
-        self.use_whole()
-
-    def run_cases(self, cases, check):
-        """check(faults.Case in a folder of its own, case), two at a time."""
-        def alone(case):
-            other = type(self)("run_cases")
-            other.folder = pathlib.Path(tempfile.mkdtemp(prefix="eigenscope-test-"))
-            try:
-                other.write("job.yaml", self.job)
-                (other.folder / "whole").symlink_to(type(self).undisturbed)
-                check(other, case)
-            finally:
-                shutil.rmtree(other.folder)
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            for case, future in [(case, pool.submit(alone, case)) for case in cases]:
-                with self.subTest(case=case):
-                    future.result()
-        print(f"{self._testMethodName}: {len(cases)} cases")
-
-    def test_mpi(self):
-        """Of every place that calls MPI, on each rank, the first call, the last, or one that a seed chooses."""
-        generator = random.Random(faults.SEED)
-        places = {}
-        for path in self.paths("--verbose"):
-            if path.kind == "mpi":
-                places.setdefault((path.rank, path.name, path.place), []).extend((path.first, path.last))
-        cases = [f"mpi:{generator.choice(numbers)}@{rank}" for (rank, _, _), numbers in places.items()]
-        self.assertGreater(len(cases), 150)
-
-        def check(case, fault):
-            case.check_fault(case.run_faults("--verbose", fault=fault), "mpi", fault)
-            case.check_next(fault)
-        self.run_cases(cases, check)
-
-    def test_killed_at_the_disk(self):
-        """Killed before a call changes anything on disk."""
-        changing = {"open", "write", "fsync", "ftruncate", "rename", "link", "unlink", "unlinkat", "mkdir", "close"}
-        cases = sorted({k for path in self.paths(ranks=0) if path.name in changing for k in (path.first, path.last)})
-        self.assertGreater(len(cases), 40)
-
-        def check(case, k):
-            self.assertEqual(case.run_faults(ranks=0, fault=f"store:{k}:kill").returncode, -9)
-            for path in case.points().values():
-                self.assertEqual(results.different_results(path, case.points("whole")[path.stem]), [])
-            case.check_next(k)
-        self.run_cases(cases, check)
 
 
 if __name__ == "__main__":
