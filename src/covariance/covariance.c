@@ -136,15 +136,25 @@ void es_cov_multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_
     cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, width, n, 1.0f, rows, width, 0.0f, w->product, width);
 }
 
-/* Centres by w->shift (d values), multiplies, and leaves in w->sums the means that remain. False if those are so large
- * beside the deviations that float would lose more than a digit: then the caller centres again, by the means found. */
-static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
+/* w->product = Σ d·dᵀ and w->sums = Σ d over d = row − w->shift (d values). */
+static void multiply_centred(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
   const int32_t repeat = pattern_rows(width);
   const size_t d = (size_t)width, length = d * (size_t)repeat;
   for (size_t j = d; j < length; j++) w->shift[j] = w->shift[j - d];
+  if (es_syrk_centres(width)) {
+    es_syrk_centred(w->product, w->sums, rows, n, width, w->shift);
+    return;
+  }
   centre(w->centred, w->sums, rows, (size_t)n * d, length, w->shift, w->shift + w->width + 2 * WIDE);
   for (size_t j = d; j < length; j++) w->sums[j % d] += w->sums[j];
   es_cov_multiply(w, w->centred, n, width);
+}
+
+/* The same with the means that remain in w->sums. False if those are so large beside the deviations that float would
+ * lose more than a digit: then the caller centres again, by the means found. */
+static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
+  const size_t d = (size_t)width;
+  multiply_centred(w, rows, n, width);
   bool fine = true;
   for (size_t j = 0; j < d; j++) {
     w->sums[j] /= (double)n;

@@ -1,10 +1,8 @@
 #include "syrk.h"
 #include "eigenscope/kernel.h"
+#include "syrk_kernels.h"
 #include <cblas.h>
 #include <string.h>
-
-/* Partial sums of at most BLOCK lines keep the rounding of a float sum small. */
-enum { VECTOR = 16, TALL = 4, BLOCK = 256 };
 
 /* Where BLAS catches up, by `eigenscope bench covariance`: at 256 with OpenBLAS's kernels for AVX2 (Zen 4), above 64
  * with those for AVX-512 (Sapphire Rapids). */
@@ -21,65 +19,44 @@ static int32_t widest(void) {
 }
 
 bool es_syrk_is_narrow(int32_t width) {
-  return width <= VECTOR ? VECTOR % width == 0 : width % VECTOR == 0 && width <= widest();
+  return width <= SYRK_TILE ? SYRK_TILE % width == 0 : width % SYRK_TILE == 0 && width <= widest();
 }
 
-/* A tile of the product, TALL × VECTOR, stays in registers while lines of the panel pass. Vectors of 8 floats: the sums
- * then fit the 16 registers of AVX2, and on CPUs with wider ones they were measured to be as fast (Zen 4). */
-typedef float v8_t __attribute__((vector_size(8 * sizeof(float)), aligned(sizeof(float)), may_alias));
-
-/* out[i][j] += Σ over lines left[line][i]·right[line][j]; lines are `stride` floats apart. The sums have names, so that
- * the compiler keeps them in registers. */
-static ES_INLINE void tile(float *out, int64_t out_stride, const float *left, const float *right, int64_t lines,
-                           int64_t stride) {
-  v8_t a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0}, b0 = {0}, b1 = {0}, b2 = {0}, b3 = {0};
-  for (int64_t line = 0; line < lines; line++, left += stride, right += stride) {
-    const v8_t a = *(const v8_t *)right, b = *(const v8_t *)(right + 8);
-    a0 += left[0] * a;
-    b0 += left[0] * b;
-    a1 += left[1] * a;
-    b1 += left[1] * b;
-    a2 += left[2] * a;
-    b2 += left[2] * b;
-    a3 += left[3] * a;
-    b3 += left[3] * b;
-  }
-  const v8_t a[TALL] = {a0, a1, a2, a3}, b[TALL] = {b0, b1, b2, b3};
-  for (int i = 0; i < TALL; i++) {
-    *(v8_t *)(out + i * out_stride) += a[i];
-    *(v8_t *)(out + i * out_stride + 8) += b[i];
-  }
+const syrk_kernels_t *syrk_kernels(void) {
+#ifdef ES_KERNEL_TARGETS
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl"))
+    return &syrk_avx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &syrk_avx2;
+#endif
+  return &syrk_baseline;
 }
 
-/* All tiles that touch the lower triangle of a (width × width) product, width a multiple of VECTOR. */
-ES_KERNEL
-static void tiles(float *product, const float *rows, int64_t n, int64_t width) {
-  for (int64_t block = 0; block < n; block += BLOCK) {
-    const int64_t lines = n - block < BLOCK ? n - block : BLOCK;
-    const float *x = rows + block * width;
-    for (int64_t i = 0; i < width; i += TALL) {
-      for (int64_t j = 0; j < i + TALL; j += VECTOR) tile(product + i * width + j, width, x + i, x + j, lines, width);
-    }
-  }
+bool es_syrk_centres(int32_t width) {
+  return width < SYRK_TILE && SYRK_TILE % width == 0 && syrk_kernels()->centred;
+}
+
+void es_syrk_centred(float *product, double *sums, const float *rows, int32_t n, int32_t width, const float *shift) {
+  syrk_kernels()->centred(product, sums, rows, n, width, shift);
 }
 
 void es_syrk_narrow(float *product, const float *rows, int32_t n, int32_t width) {
-  if (width >= VECTOR) {
+  if (width >= SYRK_TILE) {
     memset(product, 0, (size_t)width * (size_t)width * sizeof *product);
-    tiles(product, rows, n, width);
+    syrk_kernels()->tiles(product, rows, n, width);
     return;
   }
-  /* Several narrow rows side by side make a line of VECTOR floats; of its product only the blocks on the diagonal
+  /* Several narrow rows side by side make a line of SYRK_TILE floats; of its product only the blocks on the diagonal
    * count. */
-  const int32_t repeat = VECTOR / width, lines = n / repeat, rest = n - lines * repeat;
-  float wide[VECTOR * VECTOR] = {0}, last[VECTOR] = {0};
-  tiles(wide, rows, lines, VECTOR);
-  memcpy(last, rows + (int64_t)lines * VECTOR, (size_t)(rest * width) * sizeof *last);
-  tiles(wide, last, 1, VECTOR);
+  const int32_t repeat = SYRK_TILE / width, lines = n / repeat, rest = n - lines * repeat;
+  float wide[SYRK_TILE * SYRK_TILE] = {0}, last[SYRK_TILE] = {0};
+  syrk_kernels()->tiles(wide, rows, lines, SYRK_TILE);
+  memcpy(last, rows + (int64_t)lines * SYRK_TILE, (size_t)(rest * width) * sizeof *last);
+  syrk_kernels()->tiles(wide, last, 1, SYRK_TILE);
   for (int32_t i = 0; i < width; i++) {
     for (int32_t j = 0; j <= i; j++) {
       float sum = 0.0f;
-      for (int32_t k = 0; k < repeat; k++) sum += wide[(k * width + i) * VECTOR + k * width + j];
+      for (int32_t k = 0; k < repeat; k++) sum += wide[(k * width + i) * SYRK_TILE + k * width + j];
       product[i * width + j] = sum;
     }
   }

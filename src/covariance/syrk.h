@@ -10,5 +10,11 @@
 bool es_syrk_is_narrow(int32_t width);
 /** product (width × width, lower triangle; what is above it is scratch) = rowsᵀ·rows, rows float (n, width). */
 void es_syrk_narrow(float *product, const float *rows, int32_t n, int32_t width);
+/** Whether es_syrk_centred serves this width: 1, 2, 4 and 8, where vectors hold whole rows. The same on all CPUs of one
+ * instruction set. */
+bool es_syrk_centres(int32_t width);
+/** sums[j] = Σ d, product as above of the rows d = row − shift, in one pass over the rows; `shift` repeated over 16
+ * floats at least. */
+void es_syrk_centred(float *product, double *sums, const float *rows, int32_t n, int32_t width, const float *shift);
 
 #endif

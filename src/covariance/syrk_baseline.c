@@ -1,0 +1,4 @@
+#define NAME   syrk_baseline
+#define VECTOR 4
+#define TALL   2
+#include "syrk_loops.h"

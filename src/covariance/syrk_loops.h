@@ -1,0 +1,102 @@
+/* The loops of syrk_kernels.h for vectors of VECTOR floats: included by syrk_*.c, which set that, NAME, and TALL, so
+ * that TALL · TILE / VECTOR sums stay in registers. */
+#include "eigenscope/kernel.h"
+#include "syrk_kernels.h"
+#include <stddef.h>
+#include <string.h>
+
+typedef float vector_t __attribute__((vector_size(VECTOR * sizeof(float)), aligned(sizeof(float)), may_alias));
+typedef int32_t lanes_t __attribute__((vector_size(VECTOR * sizeof(int32_t))));
+
+/* Partial sums of at most so many lines keep the rounding of a float sum small. */
+enum { BLOCK = 256, CENTRED_BLOCK = 64, ACROSS = SYRK_TILE / VECTOR, TURNS_MOST = 5 };
+
+#define UNROLL _Pragma("GCC unroll 16")
+
+static ES_INLINE vector_t load(const float *from) {
+  return *(const vector_t *)from;
+}
+
+/* out[i][j] += Σ over lines left[line][i]·right[line][j]; lines are `stride` floats apart. */
+static ES_INLINE void tile(float *out, ptrdiff_t out_stride, const float *left, const float *right, ptrdiff_t lines,
+                           ptrdiff_t stride) {
+  vector_t sums[TALL][ACROSS] = {{{0}}};
+  for (ptrdiff_t line = 0; line < lines; line++, left += stride, right += stride) {
+    UNROLL for (int k = 0; k < ACROSS; k++) {
+      const vector_t x = load(right + k * VECTOR);
+      UNROLL for (int i = 0; i < TALL; i++) sums[i][k] += left[i] * x;
+    }
+  }
+  UNROLL for (int i = 0; i < TALL; i++) {
+    UNROLL for (int k = 0; k < ACROSS; k++) * (vector_t *)(out + i * out_stride + k * VECTOR) += sums[i][k];
+  }
+}
+
+static void tiles(float *product, const float *rows, ptrdiff_t n, ptrdiff_t width) {
+  for (ptrdiff_t block = 0; block < n; block += BLOCK) {
+    const ptrdiff_t lines = n - block < BLOCK ? n - block : BLOCK;
+    const float *x = rows + block * width;
+    for (ptrdiff_t i = 0; i < width; i += TALL) {
+      for (ptrdiff_t j = 0; j < i + TALL; j += SYRK_TILE)
+        tile(product + i * width + j, width, x + i, x + j, lines, width);
+    }
+  }
+}
+
+#if VECTOR >= 8
+/* A vector holds VECTOR / width rows. Turned by r within each row, it is the second factor of all products of columns r
+ * apart; r up to width / 2 meets every pair. */
+static ES_INLINE void turn_lines(float turned[TURNS_MOST][VECTOR], double *sums, const float *rows, ptrdiff_t lines,
+                                 const float *shift, const int width) {
+  lanes_t turn[TURNS_MOST];
+  vector_t products[TURNS_MOST], sum = {0};
+  const vector_t mean = load(shift);
+  UNROLL for (int r = 0; r <= width / 2; r++) {
+    products[r] = (vector_t){0};
+    UNROLL for (int i = 0; i < VECTOR; i++) turn[r][i] = i / width * width + (i + r) % width;
+  }
+  for (ptrdiff_t line = 0; line < lines; line++, rows += VECTOR) {
+    const vector_t d = load(rows) - mean;
+    sum += d;
+    products[0] += d * d;
+    UNROLL for (int r = 1; r <= width / 2; r++) products[r] += d * __builtin_shuffle(d, turn[r]);
+  }
+  UNROLL for (int r = 0; r <= width / 2; r++) * (vector_t *)turned[r] += products[r];
+  for (int i = 0; i < VECTOR; i++) sums[i % width] += (double)sum[i];
+}
+
+static ES_INLINE void centred_rows(float *product, double *sums, const float *rows, ptrdiff_t n, const float *shift,
+                                   const int width) {
+  float turned[TURNS_MOST][VECTOR] = {{0}}, last[VECTOR];
+  const ptrdiff_t lines = n * width / VECTOR, rest = n * width - lines * VECTOR;
+  for (ptrdiff_t i = 0; i < lines; i += CENTRED_BLOCK)
+    turn_lines(turned, sums, rows + i * VECTOR, lines - i < CENTRED_BLOCK ? lines - i : CENTRED_BLOCK, shift, width);
+  memcpy(last, shift, sizeof last); /* rows of no deviation make up the last line */
+  memcpy(last, rows + lines * VECTOR, (size_t)rest * sizeof *last);
+  turn_lines(turned, sums, last, 1, shift, width);
+  for (int r = 0; r <= width / 2; r++) {
+    for (int i = 0; i < width; i++) {
+      const int j = (i + r) % width, row = i > j ? i : j, column = i > j ? j : i;
+      float value = 0.0f;
+      for (int k = i; k < VECTOR; k += width) value += turned[r][k];
+      product[row * width + column] = value;
+    }
+  }
+}
+
+static void centred(float *product, double *sums, const float *rows, ptrdiff_t n, ptrdiff_t width, const float *shift) {
+  for (ptrdiff_t j = 0; j < width; j++) sums[j] = 0.0;
+  if (width == 8)
+    centred_rows(product, sums, rows, n, shift, 8);
+  else if (width == 4)
+    centred_rows(product, sums, rows, n, shift, 4);
+  else if (width == 2)
+    centred_rows(product, sums, rows, n, shift, 2);
+  else
+    centred_rows(product, sums, rows, n, shift, 1);
+}
+#else
+#define centred NULL
+#endif
+
+const syrk_kernels_t NAME = {tiles, centred};

@@ -1,0 +1,93 @@
+/* Products of narrow panels in every instruction set that this CPU has, against naive sums. Values are small multiples
+ * of 1/4, so that sums are exact in any order. */
+#include "../../src/covariance/syrk_kernels.h"
+#include "check.h"
+#include "eigenscope/kernel.h"
+#include "eigenscope/random.h"
+
+enum { ROWS = 1030, MOST = 64 };
+
+static float rows[ROWS * MOST], product[MOST * MOST];
+
+static void fill(void) {
+  for (size_t i = 0; i < ROWS * MOST; i++) {
+    uint32_t words[4];
+    es_random_block(73, ES_RANDOM_TEST, 0, i, words);
+    rows[i] = (float)es_random_below(words[0], 17) * 0.25f - 2.0f;
+  }
+}
+
+static int list_kernels(const syrk_kernels_t *out[3]) {
+  int n = 0;
+  out[n++] = &syrk_baseline;
+#ifdef ES_KERNEL_TARGETS
+  if (syrk_kernels() != &syrk_baseline) out[n++] = &syrk_avx2;
+  if (syrk_kernels() == &syrk_avx512) out[n++] = &syrk_avx512;
+#endif
+  return n;
+}
+
+static double expected(ptrdiff_t n, ptrdiff_t width, const float *shift, ptrdiff_t i, ptrdiff_t j) {
+  double sum = 0.0;
+  for (ptrdiff_t line = 0; line < n; line++)
+    sum += (double)(rows[line * width + i] - shift[i]) * (double)(rows[line * width + j] - shift[j]);
+  return sum;
+}
+
+static void check_product(ptrdiff_t n, ptrdiff_t width, const float *shift) {
+  for (ptrdiff_t i = 0; i < width; i++) {
+    for (ptrdiff_t j = 0; j <= i; j++) assert_true((double)product[i * width + j] == expected(n, width, shift, i, j));
+  }
+}
+
+static const ptrdiff_t counts[] = {1, 2, 3, 7, 16, 63, 65, 255, 257, ROWS};
+
+static void test_tiles(void **state) {
+  (void)state;
+  static const float none[MOST];
+  const syrk_kernels_t *kernels[3];
+  fill();
+  for (int k = 0, n = list_kernels(kernels); k < n; k++) {
+    for (ptrdiff_t width = SYRK_TILE; width <= MOST; width += SYRK_TILE) {
+      for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        for (size_t i = 0; i < MOST * MOST; i++) product[i] = 0.0f;
+        kernels[k]->tiles(product, rows, counts[c], width);
+        check_product(counts[c], width, none);
+      }
+    }
+  }
+}
+
+static void check_centred(const syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff_t width) {
+  float shift[SYRK_TILE];
+  double sums[SYRK_TILE];
+  for (ptrdiff_t i = 0; i < SYRK_TILE; i++) {
+    shift[i] = (float)(i % width) * 0.25f + 0.5f;
+    sums[i] = -1.0;
+  }
+  for (size_t i = 0; i < MOST * MOST; i++) product[i] = -1.0f;
+  kernels->centred(product, sums, rows, n, width, shift);
+  check_product(n, width, shift);
+  for (ptrdiff_t j = 0; j < width; j++) {
+    double sum = 0.0;
+    for (ptrdiff_t line = 0; line < n; line++) sum += (double)(rows[line * width + j] - shift[j]);
+    assert_true(sums[j] == sum);
+  }
+  assert_true(sums[width] == -1.0); /* as wide as it says */
+}
+
+static void test_centred(void **state) {
+  (void)state;
+  const syrk_kernels_t *kernels[3];
+  fill();
+  for (int k = 0, n = list_kernels(kernels); k < n; k++) {
+    for (ptrdiff_t width = 1; kernels[k]->centred && width < SYRK_TILE; width *= 2) {
+      for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) check_centred(kernels[k], counts[c], width);
+    }
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {balanced_test(test_tiles), balanced_test(test_centred)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
