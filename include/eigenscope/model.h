@@ -44,6 +44,15 @@ typedef struct es_editor {
   void *context;
 } es_editor_t;
 
+/** What the time of training goes to, apart from what observers take and waiting for other ranks. */
+typedef enum es_kind {
+  ES_KIND_LAYERS,  /**< convolutions and linear layers, with the sums of their gradients over the lanes */
+  ES_KIND_BETWEEN, /**< what stands between them: batch norm, activations, pooling, sums, dropout, the loss */
+  ES_KIND_DATA,    /**< images from bytes to floats */
+  ES_KIND_UPDATE,  /**< the optimiser, and weights brought into the layouts of the kernels */
+  ES_KINDS
+} es_kind_t;
+
 typedef struct es_pass {
   int64_t n;     /**< samples of the batch, over all ranks; ≤ the largest of `batches` */
   bool training; /**< batch statistics, dropout; otherwise running statistics */
@@ -52,6 +61,7 @@ typedef struct es_pass {
   es_feed_t feed;
   const es_observer_t *observer; /**< or NULL */
   const es_editor_t *editor;     /**< or NULL; not in training, whose backward pass knows nothing of it */
+  double *profile;               /**< seconds of each kind (ES_KINDS), added to; or NULL */
   int64_t *confusion; /**< classes × classes counts [label][prediction], added to, of this rank's samples; or NULL */
 } es_pass_t;
 

@@ -78,6 +78,7 @@ typedef struct es_pipeline {
   void *report_context;
   /** Leader only; may be NULL: something went wrong and was made good. */
   void (*warn)(void *context, const char *message);
+  double *profile;                 /**< or NULL; out: seconds of training by es_kind_t, this rank, added to */
   double stage_seconds[ES_STAGES]; /**< out: of the last point, this rank */
 } es_pipeline_t;
 

@@ -54,6 +54,7 @@ typedef struct es_trainer_parts {
   const es_samples_t *samples[ES_SPLITS];
   es_watch_t watch;
   bool inference;       /**< nothing will be trained: half the memory, no optimiser */
+  double *profile;      /**< seconds of training by es_kind_t, added to; borrowed, or NULL */
   int64_t most_batches; /**< of a pass, for a dry run; 0 = all */
   /** Called on all ranks after the forward pass of each batch that an observer sees; may be collective, returns the
    * same code on all ranks. Or NULL. */

@@ -23,14 +23,18 @@ static const es_option_t options[] = {
     {"--samples", "N", false, "training images of 32 x 32, synthetic (default 5120)"},
     {"--pairs", "P", false, "pairs of a bare and a measured epoch, medians are printed (default 3)"},
     {"--batch", "B", false, "images in a batch (default 128)"},
+    {"--profile", NULL, false, "instead: what the time of an image goes to, and the rate that kernels alone allow"},
 };
 const es_page_t es_page_bench_train = {"bench train", usage, options, sizeof options / sizeof *options};
 
 /* Times epochs from one report to the next; odd epochs are bare, even ones measured (measure.every = 2). */
 typedef struct stopwatch {
+  const es_pipeline_t *pipeline;
   double last;
   double seconds[2][ES_BENCH_REPEATS_MOST];
   int n[2];
+  double kinds[ES_KINDS];   /* seconds of training */
+  double before[ES_STAGES]; /* seconds of the pipeline when timing began */
 } stopwatch_t;
 
 static void on_epoch(void *context, const es_epoch_report_t *report) {
@@ -38,7 +42,12 @@ static void on_epoch(void *context, const es_epoch_report_t *report) {
   const double now = es_clock();
   const int kind = report->epoch % 2 == 0;
   /* Epoch 0 only evaluates; the first pair builds kernels and warms caches. */
-  if (report->epoch > 2) w->seconds[kind][w->n[kind]++] = now - w->last;
+  if (report->epoch > 2) {
+    w->seconds[kind][w->n[kind]++] = now - w->last;
+  } else {
+    memset(w->kinds, 0, sizeof w->kinds);
+    memcpy(w->before, w->pipeline->stage_seconds, sizeof w->before);
+  }
   w->last = now;
 }
 
@@ -47,8 +56,43 @@ typedef struct bench {
   es_dataset_t *dataset;
   int rank, ranks;
   int64_t samples, pairs;
+  bool profile;
   char folder[ES_PATH_MAX];
 } bench_t;
+
+/* Microseconds of an image on this rank; every second epoch was measured. */
+static void print_profile(const bench_t *b, const char *width, const stopwatch_t *w) {
+  const double per_pair = 1e6 / (double)(b->pairs * b->samples), per_image = 0.5 * per_pair;
+  double stages[ES_STAGES], measured = 0.0;
+  for (int s = 0; s < ES_STAGES; s++) stages[s] = w->pipeline->stage_seconds[s] - w->before[s];
+  for (int i = 0; i < w->n[1]; i++) measured += w->seconds[1][i] * per_pair;
+  const double layers = w->kinds[ES_KIND_LAYERS] * per_image, capture = stages[ES_STAGE_CAPTURE] * per_pair,
+               eigenvalues = (stages[ES_STAGE_REDUCE] + stages[ES_STAGE_SPECTRUM]) * per_pair;
+  printf("%8s %8.1f %8.1f %8.1f %8.1f %8.1f %8.1f %8.1f %8.1f %10.1f %12.1f %% %12.0f %12.0f\n", width, layers, capture,
+         w->kinds[ES_KIND_BETWEEN] * per_image, w->kinds[ES_KIND_DATA] * per_image,
+         w->kinds[ES_KIND_UPDATE] * per_image, eigenvalues, stages[ES_STAGE_WAIT] * per_image,
+         stages[ES_STAGE_STORE] * per_image, measured, 100.0 * (layers + capture) / measured, 1e6 / measured,
+         1e6 / (layers + capture));
+}
+
+static void print_heading(const bench_t *b) {
+  if (b->profile) {
+    printf("microseconds of an image in a measured epoch on one rank; kernels: layers and covariances\n");
+    printf("%8s %8s %8s %8s %8s %8s %8s %8s %8s %10s %14s %12s %12s\n", "width", "layers", "cov.", "between", "data",
+           "update", "eigen", "wait", "store", "all", "in kernels", "images/s", "kernels/s");
+    return;
+  }
+  printf("%8s %12s %10s %12s %12s %12s %12s %10s\n", "width", "parameters", "MMAC", "images/s", "measured/s",
+         "measuring", "GFLOP/s", "MiB a rank");
+}
+
+static void print_row(const char *width, const double rate[2], const es_graph_t *graph) {
+  struct rusage resources;
+  getrusage(RUSAGE_SELF, &resources);
+  printf("%8s %12lld %10.2f %12.0f %12.0f %10.1f %% %12.1f %10.0f\n", width, (long long)graph->parameter_count,
+         (double)graph->macs * 1e-6, rate[0], rate[1], 100.0 * (rate[0] / rate[1] - 1.0),
+         6e-9 * (double)graph->macs * rate[0], (double)resources.ru_maxrss / 1024.0);
+}
 
 static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status) {
   char *end;
@@ -65,7 +109,9 @@ static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status)
                             .job_name = "bench",
                             .engine = "",
                             .report = on_epoch,
-                            .report_context = &watch};
+                            .report_context = &watch,
+                            .profile = b->profile ? watch.kinds : NULL};
+  watch.pipeline = &pipeline;
   char id[ES_ID_SIZE];
   es_point_id(&b->point, id);
   ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
@@ -79,12 +125,10 @@ static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status)
     for (int kind = 0; kind < 2; kind++)
       rate[kind] = (double)b->samples / es_bench_median(watch.seconds[kind], watch.n[kind]);
     ES_MPI(MPI_Allreduce(MPI_IN_PLACE, rate, 2, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD));
-    struct rusage resources;
-    getrusage(RUSAGE_SELF, &resources);
-    if (b->rank == 0)
-      printf("%8s %12lld %10.2f %12.0f %12.0f %10.1f %% %12.1f %10.0f\n", width, (long long)graph->parameter_count,
-             (double)graph->macs * 1e-6, rate[0], rate[1], 100.0 * (rate[0] / rate[1] - 1.0),
-             6e-9 * (double)graph->macs * rate[0], (double)resources.ru_maxrss / 1024.0);
+    if (b->rank == 0 && b->profile)
+      print_profile(b, width, &watch);
+    else if (b->rank == 0)
+      print_row(width, rate, graph);
   }
   es_graph_destroy(graph);
   return code;
@@ -92,6 +136,7 @@ static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status)
 
 static es_code_t prepare(bench_t *b, const es_arguments_t *arguments, es_status_t *status) {
   const char *model = es_arguments_option(arguments, "--model");
+  b->profile = es_arguments_option(arguments, "--profile") != NULL;
   int64_t batch;
   ES_TRY(es_bench_number(arguments, "--samples", 5120, 10000000, &b->samples, status));
   ES_TRY(es_bench_number(arguments, "--pairs", 3, ES_BENCH_REPEATS_MOST - 2, &b->pairs, status));
@@ -148,8 +193,7 @@ static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
            b->ranks == 1 ? "" : "s", (long long)b->samples, b->point.train.batch, es_model_engine_name(),
            es_spectrum_library_name());
     printf("everything included (augmentation, states on disk); medians of %lld epochs\n", (long long)b->pairs);
-    printf("%8s %12s %10s %12s %12s %12s %12s %10s\n", "width", "parameters", "MMAC", "images/s", "measured/s",
-           "measuring", "GFLOP/s", "MiB a rank");
+    print_heading(b);
   }
   ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
   char *rest = list;

@@ -98,6 +98,7 @@ es_code_t flow_network_open(flow_t *f, es_status_t *status) {
                                     .samples = {&f->samples[ES_TRAIN], &f->samples[ES_EVAL]},
                                     .watch = f->pipeline->watch,
                                     .inference = !flow_is_trained(f),
+                                    .profile = f->pipeline->profile,
                                     .most_batches = f->pipeline->dry_run ? 1 : 0,
                                     .after_forward = exchange,
                                     .after_context = f};

@@ -2,6 +2,7 @@
  * Where values are kept, and which units add to a gradient that is there already, is the layout's (layout.h). */
 #include "eigenscope/model.h"
 #include "conv_small_weights.h"
+#include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
 #include "kernels.h"
 #include "layout.h"
@@ -284,6 +285,22 @@ void es_model_changed(es_model_t *m) {
   }
 }
 
+static double profile_start(const es_pass_t *pass) {
+  return pass->profile ? es_clock() : 0.0;
+}
+
+/* Charges the time since `since`, which becomes now. */
+static void profile_lap(const es_pass_t *pass, es_kind_t kind, double *since) {
+  if (!pass->profile) return;
+  const double now = es_clock();
+  pass->profile[kind] += now - *since;
+  *since = now;
+}
+
+static es_kind_t kind_of(const es_unit_t *unit) {
+  return unit->node->layer >= 0 ? ES_KIND_LAYERS : ES_KIND_BETWEEN;
+}
+
 static void note_nonfinite(const es_model_t *m, const es_unit_t *unit, const es_slice_t *slice) {
   const size_t n = (size_t)(slice->count * unit->out.size);
   if (unit->index < *m->bad && es_first_nonfinite(es_storage_at(&unit->out, slice), n) < n) *m->bad = unit->index;
@@ -292,7 +309,9 @@ static void note_nonfinite(const es_model_t *m, const es_unit_t *unit, const es_
 static void run_units(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice, int begin, int end) {
   for (int u = begin; u < end; u++) {
     es_unit_t *unit = &m->units[u];
+    double time = profile_start(pass);
     unit->class->forward(unit, pass, slice);
+    profile_lap(pass, kind_of(unit), &time);
     if (unit->node->layer >= 0 && pass->observer)
       pass->observer->observe(pass->observer->context, unit->node->layer, slice->lane, es_storage_at(&unit->out, slice),
                               slice->count, unit->node->out);
@@ -311,12 +330,16 @@ static void add_loss(es_model_t *m, const es_pass_t *pass, const es_slice_t *sli
 }
 
 static void forward_slice(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice, int begin, int end) {
+  double time = profile_start(pass);
   if (begin == 0) pass->feed.fetch(pass->feed.context, slice->first, slice->count, es_storage_at(&m->input, slice));
+  profile_lap(pass, ES_KIND_DATA, &time);
   run_units(m, pass, slice, begin, end);
+  time = profile_start(pass);
   if (end == m->n_units)
     add_loss(m, pass, slice);
   else
     m->units[end].class->gather(&m->units[end], slice);
+  profile_lap(pass, ES_KIND_BETWEEN, &time);
 }
 
 void es_model_forward(es_model_t *m, const es_pass_t *pass, double signal, es_loss_t *out) {
@@ -347,12 +370,14 @@ void es_model_forward(es_model_t *m, const es_pass_t *pass, double signal, es_lo
 }
 
 static void backward_unit(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+  double time = profile_start(pass);
   unit->class->backward(unit, pass, slice);
   for (int i = 0; i < 2; i++) {
     float *total = es_storage_at(&unit->total[i], slice);
     if (total)
       es_vector_add(total, es_storage_at(&unit->in_gradient[i], slice), (size_t)(slice->count * unit->total[i].size));
   }
+  profile_lap(pass, kind_of(unit), &time);
 }
 
 /* Backward through the units of a segment and the batch norm at the head of the next one. */
@@ -365,17 +390,25 @@ static void backward_segment(es_model_t *m, const es_pass_t *pass, int segment) 
     for (int i = m->lane_slices[lane]; i < m->lane_slices[lane + 1]; i++) {
       const es_slice_t *slice = &m->slices[i];
       if (next) backward_unit(next, pass, slice);
+      double time = profile_start(pass);
       if (head->renewed) head->class->renew(head, slice);
+      profile_lap(pass, ES_KIND_BETWEEN, &time);
       for (int u = end - 1; u >= stop; u--) backward_unit(&m->units[u], pass, slice);
+      time = profile_start(pass);
       if (stop > begin) head->class->backward_gather(head, slice);
+      profile_lap(pass, ES_KIND_BETWEEN, &time);
     }
+    double time = profile_start(pass);
     for (int u = stop; u < end; u++) {
       if (m->units[u].class->lane_end) m->units[u].class->lane_end(&m->units[u], lane);
     }
+    profile_lap(pass, ES_KIND_LAYERS, &time);
   }
+  double time = profile_start(pass);
   for (int u = stop; u < end; u++) {
     if (m->units[u].class->backward_end) m->units[u].class->backward_end(&m->units[u]);
   }
+  profile_lap(pass, ES_KIND_LAYERS, &time);
 }
 
 void es_model_backward(es_model_t *m, const es_pass_t *pass) {

@@ -178,6 +178,7 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
                           .feed = {fetch, &batch, t->labels},
                           .observer = e->observer,
                           .editor = e->training ? NULL : t->editor,
+                          .profile = e->training ? p->profile : NULL,
                           .confusion = t->confusion};
   es_loss_t loss;
   es_model_forward(t->model, &pass, signal_of(t, samples), &loss);
@@ -190,8 +191,10 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
   e->sum.top5 += loss.top5;
   if (!e->training) return ES_OK;
   es_model_backward(t->model, &pass);
+  const double start = es_clock();
   es_optimizer_step(&t->optimizer, es_model_parameters(t->model), es_model_gradients(t->model), e->rate, step + 1);
   es_model_changed(t->model);
+  if (p->profile) p->profile[ES_KIND_UPDATE] += es_clock() - start;
   return ES_OK;
 }
 

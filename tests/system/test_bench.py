@@ -43,6 +43,15 @@ class Bench(harness.Case):
                                 "--batch", 32)
         self.assertEqual([row[0] for row in self.rows(done.stdout, "width")], ["1/16", "1/8"])
 
+    def test_profile(self):
+        done = self.run_program("bench", "train", "--model", "resnet18", "--widths", "1/16", "--samples", 64, "--pairs", 1,
+                                "--batch", 32, "--profile")
+        row, = self.rows(done.stdout, "width")
+        layers, covariances, between, data, update, _, _, _, everything, share = map(float, row[1:11])
+        self.assertTrue(all(part > 0 for part in (layers, covariances, between, data, update)), row)
+        self.assertAlmostEqual(share, 100 * (layers + covariances) / everything, delta=0.5)
+        self.assertAlmostEqual(float(row[13]) / float(row[12]), 100 / share, delta=0.1)
+
     def test_probe(self):
         done = self.run_program("bench", "probe", "--samples", "200,300", "--features", 12, "--classes", "2,3", "--steps", "1,500",
                                 "--repeats", 1, ranks=2)
