@@ -24,9 +24,10 @@ while (($#)); do
 done
 
 if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
-# Open MPI counts cores, and so may see one slot where there are two hardware threads.
+# Open MPI (4 and 5 by different names) counts cores, and so may see one slot where there are two hardware threads.
+export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 launcher=0
-mpirun -n 2 --oversubscribe build/eigenscope run "${job[@]}" "${others[@]}" || launcher=$?
+mpirun -n 2 build/eigenscope run "${job[@]}" "${others[@]}" || launcher=$?
 
 [[ " ${others[*]-} " != *' --dry-run '* ]] || exit "$launcher"
 

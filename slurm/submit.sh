@@ -14,8 +14,8 @@
 #   --points-per-task K             default: 4 for each group of ranks, so that groups seldom wait for each other
 #   --at-once N                     no more elements at the same time
 #   --run OPTION                    one more word for `eigenscope run`, as --run --accept-cpu-change
-#   --launcher WORDS                what starts the ranks, as 'mpirun --bind-to core'; default: srun --mpi=pmix where SLURM has
-#                                   it, else mpirun (EIGENSCOPE_LAUNCHER sets it too)
+#   --launcher WORDS                what starts the ranks, as 'mpirun --bind-to core'; default: srun --mpi=pmix for Open MPI where
+#                                   SLURM has it, else mpirun (EIGENSCOPE_LAUNCHER sets it too)
 #   --to FILE.h5                    the merged file; default <output>/<name>.h5
 #   --beside                        although another array for the same folder is queued (for other points)
 #

@@ -223,7 +223,7 @@ class Scripts(harness.Case):
     def test_quickstart_runs_two_ranks(self):
         log = self.run_script("jobs/quickstart.sh", "--verbose")
         self.assertEqual(self.calls(log, "mpirun"),
-                         ["mpirun -n 2 --oversubscribe build/eigenscope run jobs/quickstart.yaml --verbose"])
+                         ["mpirun -n 2 build/eigenscope run jobs/quickstart.yaml --verbose"])
         self.assertEqual(self.calls(log, "eigenscope"),
                          ["eigenscope status jobs/quickstart.yaml",
                           "eigenscope merge jobs/quickstart.yaml --to results/quickstart/all.h5",
@@ -241,7 +241,7 @@ class Scripts(harness.Case):
                               FASHION_MNIST="/data")
         meant = "jobs/quickstart.yaml --set datasets.fashion-mnist.path=/data --output here --set=train.epochs=1"
         self.assertEqual(self.calls(log, "mpirun"),
-                         [f"mpirun -n 2 --oversubscribe build/eigenscope run {meant} --quiet"])
+                         [f"mpirun -n 2 build/eigenscope run {meant} --quiet"])
         self.assertEqual(self.calls(log, "eigenscope"),
                          [f"eigenscope status {meant}", f"eigenscope merge {meant} --to here/all.h5",
                           "eigenscope report here/all.h5 --to here/report"])

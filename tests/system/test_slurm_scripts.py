@@ -208,8 +208,8 @@ class Element(Case):
     def launcher(self, body):
         self.tool("launch", body)
 
-    def start(self, *, launcher="launch", options=(), **env):
-        return subprocess.Popen([self.tree / "slurm/array.sbatch", harness.PROGRAM, self.folder / "tasks", launcher, "job.yaml",
+    def start(self, *, launcher="launch", options=(), program=harness.PROGRAM, **env):
+        return subprocess.Popen([self.tree / "slurm/array.sbatch", program, self.folder / "tasks", launcher, "job.yaml",
                                  "--output", "out", "--", *options], cwd=self.work, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True, env={**self.env, **env})
 
@@ -256,6 +256,12 @@ class Element(Case):
         self.tool("mpirun", "exit 0")
         self.element(3, launcher="")
         self.assertEqual(self.calls("srun")[-1][:4], ["--mpi=pmix", "--kill-on-bad-exit=1", harness.PROGRAM, "run"])
+        # MPICH does not speak PMIx unless its builder asked for that: ranks would not know of each other.
+        other = self.folder / "bin/other"
+        self.tool("other", 'case "$*" in "--version --verbose") echo "  mpi  MPICH Version: 4.0.2" ;; '
+                           f'*) exec "{harness.PROGRAM}" "$@" ;; esac', log=False)
+        self.element(3, launcher="", program=other)
+        self.assertEqual(self.calls("mpirun")[-1][:2], [str(other), "run"])
         self.tool("srun", 'echo "none pmi2" >&2')
         self.element(3, launcher="")
         self.assertEqual(self.calls("mpirun")[-1][:2], [harness.PROGRAM, "run"])
