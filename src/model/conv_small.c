@@ -1,8 +1,7 @@
 #include "conv_small.h"
-#include "eigenscope/kernel.h"
+#include "conv_tile.h"
 
-/* A tile: TALL samples, WIDE channels of the result. */
-enum { TALL = 8, WIDE = 32, TAPS_MOST = 49 };
+enum { WIDE = CONV_TILE_WIDE, POSITIONS_MOST = 64 };
 
 /* One direction of a layer as the same product: result (position, to) = Σ over taps and `from` of source·weights. */
 typedef struct product {
@@ -20,31 +19,29 @@ static product_t product_of(const es_node_t *node, bool backward) {
                      .taps = node->kernel * node->kernel};
 }
 
-/* Taps that reach the map from a position of the result, and where: floats from the start of the sample. */
-typedef struct reach {
-  int n;
-  int tap[TAPS_MOST];
-  ptrdiff_t source[TAPS_MOST];
-} reach_t;
+/* Where a row (or column) of the result meets the source for a shift of the taps; −1: off the map. */
+static int source_of(const product_t *p, int at, int shift, int end) {
+  const int stride = p->node->stride;
+  int i = p->backward ? at - shift : at * stride + shift;
+  if (p->backward && stride > 1) {
+    if (i % stride) return -1;
+    i /= stride;
+  }
+  return i < end ? i : -1;
+}
 
-static reach_t reach_from(const product_t *p, int row, int column) {
-  const es_node_t *node = p->node;
-  reach_t r = {.n = 0};
-  for (int tap = 0; tap < p->taps; tap++) {
-    int i = tap / node->kernel - node->padding, j = tap % node->kernel - node->padding;
-    if (p->backward) {
-      i = row - i;
-      j = column - j;
-      if (i % node->stride || j % node->stride) continue;
-      i /= node->stride;
-      j /= node->stride;
-    } else {
-      i += row * node->stride;
-      j += column * node->stride;
+/* Taps that lie on the map at a position of the result. */
+static conv_reach_t reach_from(const product_t *p, int row, int column) {
+  const int kernel = p->node->kernel, padding = p->node->padding;
+  conv_reach_t r = {.n = 0};
+  for (int u = 0; u < kernel; u++) {
+    const int i = source_of(p, row, u - padding, p->from.h);
+    for (int v = 0; i >= 0 && v < kernel; v++) {
+      const int j = source_of(p, column, v - padding, p->from.w);
+      if (j < 0) continue;
+      r.tap[r.n] = u * kernel + v;
+      r.source[r.n++] = ((ptrdiff_t)i * p->from.w + j) * p->from.c;
     }
-    if (i < 0 || i >= p->from.h || j < 0 || j >= p->from.w) continue;
-    r.tap[r.n] = tap;
-    r.source[r.n++] = ((ptrdiff_t)i * p->from.w + j) * p->from.c;
   }
   return r;
 }
@@ -54,26 +51,12 @@ static size_t packed_floats(const es_node_t *node) {
   return (size_t)(node->kernel * node->kernel) * (size_t)node->in.c * (size_t)node->out.c;
 }
 
-/* `taps` lines of WIDE floats each, `line` floats apart, from WIDE groups of `taps` floats, `group` apart. */
-static ES_INLINE void turn(float *to, ptrdiff_t line, const float *from, ptrdiff_t group, int taps) {
-  for (int tap = 0; tap < taps; tap++) {
-    for (int c = 0; c < WIDE; c++) to[tap * line + c] = from[c * group + tap];
-  }
-}
-
-static void turn_any(float *to, ptrdiff_t line, const float *from, ptrdiff_t group, int taps) {
-  if (taps == 9)
-    turn(to, line, from, group, 9);
-  else
-    turn(to, line, from, group, taps);
-}
-
 /* Both read the flat weights (out, in, tap) as they lie, or in WIDE rows at once. */
 static void pack_forward(float *packed, const float *weights, const es_node_t *node) {
   const ptrdiff_t taps = node->kernel * node->kernel, in = node->in.c;
   for (ptrdiff_t o = 0; o < node->out.c; o += WIDE) {
     for (ptrdiff_t i = 0; i < in; i++)
-      turn_any(packed + o * taps * in + i * WIDE, in * WIDE, weights + (o * in + i) * taps, in * taps, (int)taps);
+      conv_tile_turn(packed + o * taps * in + i * WIDE, in * WIDE, weights + (o * in + i) * taps, in * taps, (int)taps);
   }
 }
 
@@ -81,114 +64,26 @@ static void pack_backward(float *packed, const float *weights, const es_node_t *
   const ptrdiff_t taps = node->kernel * node->kernel, in = node->in.c, out = node->out.c;
   for (ptrdiff_t o = 0; o < out; o++) {
     for (ptrdiff_t i = 0; i < in; i += WIDE)
-      turn_any(packed + i * taps * out + o * WIDE, out * WIDE, weights + (o * in + i) * taps, taps, (int)taps);
+      conv_tile_turn(packed + i * taps * out + o * WIDE, out * WIDE, weights + (o * in + i) * taps, taps, (int)taps);
   }
 }
 
-typedef float v8_t __attribute__((vector_size(8 * sizeof(float)), aligned(sizeof(float)), may_alias));
-typedef float v16_t __attribute__((vector_size(16 * sizeof(float)), aligned(sizeof(float)), may_alias));
-
-/* One tile: the operands that all sizes of it share. Strides are from sample to sample. */
-typedef struct tile {
-  float *y;
-  const float *x, *weights, *bias;
-  ptrdiff_t y_stride, x_stride, from;
-} tile_t;
-
-/* `rows` samples × 32 channels in the registers of AVX-512 … */
-static ES_INLINE void multiply_wide(const tile_t *t, const reach_t *r, int rows) {
-  v16_t a[TALL], b[TALL];
-  for (int i = 0; i < rows; i++) {
-    a[i] = *(const v16_t *)t->bias;
-    b[i] = *(const v16_t *)(t->bias + 16);
-  }
-  for (int n = 0; n < r->n; n++) {
-    const float *x = t->x + r->source[n], *w = t->weights + r->tap[n] * t->from * WIDE;
-    for (ptrdiff_t k = 0; k < t->from; k++, w += WIDE) {
-      const v16_t left = *(const v16_t *)w, right = *(const v16_t *)(w + 16);
-      for (int i = 0; i < rows; i++) {
-        const float f = x[i * t->x_stride + k];
-        a[i] += f * left;
-        b[i] += f * right;
-      }
-    }
-  }
-  for (int i = 0; i < rows; i++) {
-    float *y = t->y + i * t->y_stride;
-    *(v16_t *)y = a[i];
-    *(v16_t *)(y + 16) = b[i];
-  }
-}
-
-/* … or at most 4 × 16, from channel `first` of the tile on, in those of AVX2. */
-static ES_INLINE void multiply_narrow(const tile_t *t, const reach_t *r, int first, int rows) {
-  v8_t a[TALL / 2], b[TALL / 2];
-  for (int i = 0; i < rows; i++) {
-    a[i] = *(const v8_t *)(t->bias + first);
-    b[i] = *(const v8_t *)(t->bias + first + 8);
-  }
-  for (int n = 0; n < r->n; n++) {
-    const float *x = t->x + r->source[n], *w = t->weights + r->tap[n] * t->from * WIDE + first;
-    for (ptrdiff_t k = 0; k < t->from; k++, w += WIDE) {
-      const v8_t left = *(const v8_t *)w, right = *(const v8_t *)(w + 8);
-      for (int i = 0; i < rows; i++) {
-        const float f = x[i * t->x_stride + k];
-        a[i] += f * left;
-        b[i] += f * right;
-      }
-    }
-  }
-  for (int i = 0; i < rows; i++) {
-    float *y = t->y + i * t->y_stride + first;
-    *(v8_t *)y = a[i];
-    *(v8_t *)(y + 8) = b[i];
-  }
-}
-
-/* All samples at one position. */
-ES_KERNEL
-static void position_wide(tile_t t, const reach_t *r, int64_t samples) {
-  for (int rows; samples > 0; samples -= rows, t.x += rows * t.x_stride, t.y += rows * t.y_stride) {
-    rows = samples >= 8 ? 8 : samples >= 4 ? 4 : samples >= 2 ? 2 : 1;
-    if (rows == 8)
-      multiply_wide(&t, r, 8);
-    else if (rows == 4)
-      multiply_wide(&t, r, 4);
-    else if (rows == 2)
-      multiply_wide(&t, r, 2);
-    else
-      multiply_wide(&t, r, 1);
-  }
-}
-
-ES_KERNEL
-static void position_narrow(tile_t t, const reach_t *r, int64_t samples) {
-  for (int rows; samples > 0; samples -= rows, t.x += rows * t.x_stride, t.y += rows * t.y_stride) {
-    rows = samples >= 4 ? 4 : 1;
-    for (int first = 0; first < WIDE; first += WIDE / 2) {
-      if (rows == 4)
-        multiply_narrow(&t, r, first, 4);
-      else
-        multiply_narrow(&t, r, first, 1);
-    }
-  }
-}
-
+/* Channels outside: the weights of a tile are used again at all positions. */
 static void multiply(const product_t *p, const conv_task_t *task, const float *source, float *result,
                      const float *bias) {
-  static const float none[WIDE];
-  const bool wide = conv_isa() == CONV_AVX512;
+  const int positions = p->to.h * p->to.w;
+  conv_reach_t reach[POSITIONS_MOST];
+  for (int i = 0; i < positions; i++) reach[i] = reach_from(p, i / p->to.w, i % p->to.w);
   for (int o = 0; o < p->to.c; o += WIDE) {
-    for (int position = 0; position < p->to.h * p->to.w; position++) {
-      const reach_t r = reach_from(p, position / p->to.w, position % p->to.w);
-      const tile_t t = {.y = result + (ptrdiff_t)position * p->to.c + o,
-                        .x = source,
-                        .weights = task->weights + (ptrdiff_t)o * p->taps * p->from.c,
-                        .bias = bias ? bias + o : none,
-                        .y_stride = es_shape_size(p->to),
-                        .x_stride = es_shape_size(p->from),
-                        .from = p->from.c};
-      (wide ? position_wide : position_narrow)(t, &r, task->count);
+    for (int i = 0; i < positions; i++) {
+      const conv_tile_t t = {.y = result + (ptrdiff_t)i * p->to.c + o,
+                             .x = source,
+                             .weights = task->weights + (ptrdiff_t)o * p->taps * p->from.c,
+                             .bias = bias ? bias + o : conv_tile_none,
+                             .y_stride = es_shape_size(p->to),
+                             .x_stride = es_shape_size(p->from),
+                             .from = p->from.c};
+      conv_tile_run(&t, &reach[i], task->count);
     }
   }
 }
@@ -210,9 +105,9 @@ static void run_backward(const conv_task_t *task) {
 static bool fits(const es_node_t *node, bool backward, conv_isa_t isa) {
   const product_t p = product_of(node, backward);
   const int positions = p.to.h * p.to.w, least = p.from.c < p.to.c ? p.from.c : p.to.c;
-  if (isa < CONV_AVX2 || node->groups != 1 || p.to.c % WIDE || p.taps > TAPS_MOST) return false;
+  if (isa < CONV_AVX2 || node->groups != 1 || p.to.c % WIDE || p.taps > CONV_TAPS_MOST) return false;
   return positions <= 4 || (positions <= 16 && (backward || least <= 128)) ||
-         (positions <= 64 && least <= 64 && isa == CONV_AVX512);
+         (positions <= POSITIONS_MOST && least <= 64 && isa == CONV_AVX512);
 }
 
 static bool wants_forward(const es_node_t *node, conv_isa_t isa) {
