@@ -2,13 +2,14 @@
 #include "conv_narrow.h"
 #include "conv_planar.h"
 #include "conv_small.h"
+#include "conv_winograd.h"
 #include "eigenscope/kernel.h"
 
 /* Of each direction the first that is wanted is taken. */
-enum { WAYS_MOST = 2 };
+enum { WAYS_MOST = 3 };
 static const conv_way_t *const ways[CONV_DIRECTIONS][WAYS_MOST] = {
-    [CONV_FORWARD] = {&conv_small_forward, &conv_narrow_forward},
-    [CONV_BACKWARD_DATA] = {&conv_small_backward_data, &conv_narrow_data},
+    [CONV_FORWARD] = {&conv_winograd_forward, &conv_small_forward, &conv_narrow_forward},
+    [CONV_BACKWARD_DATA] = {&conv_winograd_backward_data, &conv_small_backward_data, &conv_narrow_data},
     [CONV_BACKWARD_WEIGHTS] = {&conv_narrow_weights}};
 
 const conv_way_t *conv_own_way(const es_node_t *node, conv_direction_t direction) {

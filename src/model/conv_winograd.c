@@ -112,8 +112,8 @@ static bool fits(const es_node_t *node, bool backward, conv_isa_t isa) {
   if (node->kernel != 3 || node->stride != 1 || node->padding != 1 || node->groups != 1 || s.from % 16 || s.to % WIDE)
     return false;
   if (isa == CONV_AVX2) return side >= 8 || (side >= 4 && most >= 64);
-  return isa == CONV_AVX512 &&
-         ((side >= 16 && most <= 64) || (side >= 8 && most <= 128) || (side >= 4 && most >= 64 && most <= 128));
+  return isa == CONV_AVX512 && ((side >= 16 && most < 64) || (side == 16 && most == 64) ||
+                                (side < 16 && side >= 8 && most <= 128) || (side >= 4 && most >= 64 && most <= 128));
 }
 
 static bool wants_forward(const es_node_t *node, conv_isa_t isa) {

@@ -1,6 +1,7 @@
 /* The driver: units in forward order, cut into segments at the batch norms, each slice depth-first through a segment.
  * Where values are kept, and which units add to a gradient that is there already, is the layout's (layout.h). */
 #include "eigenscope/model.h"
+#include "conv.h"
 #include "conv_small_weights.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
@@ -444,6 +445,12 @@ static int64_t pooling_bytes(const es_layout_t *layout, int64_t samples) {
   return bytes;
 }
 
+/* Weights as the kernels of a direction want them. */
+static int64_t packed_floats(const es_graph_t *graph, const es_node_t *node, conv_direction_t direction) {
+  const conv_way_t *own = conv_own_way(node, direction);
+  return own && own->packed_floats ? (int64_t)own->packed_floats(node) : graph->parameters[node->weight].count;
+}
+
 /* Follows the allocations above and those of onednn.c. */
 int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training) {
   const int64_t share = (batch + ranks - 1) / ranks, samples = share > ES_SLICE_MAX ? share : ES_SLICE_MAX;
@@ -459,7 +466,7 @@ int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ra
     const es_node_t *node = &graph->nodes[i];
     if (node->op == ES_OP_BATCHNORM) segment = 0;
     if (node->layer < 0) continue;
-    packed += 2 * graph->parameters[node->weight].count;
+    packed += packed_floats(graph, node, CONV_FORWARD) + packed_floats(graph, node, CONV_BACKWARD_DATA);
     segment += small_weights_takes(node) ? (int64_t)small_weights_floats(node, samples, lanes / ranks)
                                          : vectors * es_graph_parameters(graph, node);
     sums = segment > sums ? segment : sums;
