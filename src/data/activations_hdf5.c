@@ -93,7 +93,7 @@ static bool read_strings(hid_t id, hid_t type, hid_t space, names_t *out) {
          H5Tset_cset(memory, H5Tget_cset(type)) >= 0 && H5Aread(id, memory, values) >= 0;
   for (hssize_t i = 0; fine && i < n; i++) {
     char *value = values + (size_t)i * size;
-    if (variable) memcpy(&value, value, sizeof value);
+    if (variable) memcpy(&value, (const void *)value, sizeof value);
     fine = names_add(out, value != NULL ? value : "");
   }
   if (variable && fine) H5Dvlen_reclaim(memory, space, H5P_DEFAULT, values);

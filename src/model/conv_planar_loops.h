@@ -24,6 +24,20 @@ static const lanes_t low = {0, 4, 1, 5};
 
 #define UNROLL _Pragma("GCC unroll 16")
 
+/* Floats of two vectors side by side, by their numbers. */
+static ES_INLINE vector_t pick(vector_t a, vector_t b, lanes_t at) {
+#ifdef __clang__ /* which knows shuffles by constants only */
+  vector_t picked;
+  for (int i = 0; i < VECTOR; i++) {
+    const int from = at[i] & (2 * VECTOR - 1);
+    picked[i] = from < VECTOR ? a[from] : b[from - VECTOR];
+  }
+  return picked;
+#else
+  return __builtin_shuffle(a, b, at);
+#endif
+}
+
 static ES_INLINE vector_t load(const float *from) {
   return *(const vector_t *)from;
 }
@@ -40,8 +54,8 @@ static ES_INLINE void part(vector_t *a, const int n) {
   vector_t b[16];
   UNROLL for (int bit = 1; bit < n; bit *= 2) {
     UNROLL for (int i = 0; i < n / 2; i++) {
-      b[i] = __builtin_shuffle(a[2 * i], a[2 * i + 1], even);
-      b[i + n / 2] = __builtin_shuffle(a[2 * i], a[2 * i + 1], even + 1);
+      b[i] = pick(a[2 * i], a[2 * i + 1], even);
+      b[i + n / 2] = pick(a[2 * i], a[2 * i + 1], even + 1);
     }
     UNROLL for (int i = 0; i < n; i++) a[i] = b[i];
   }
@@ -52,8 +66,8 @@ static ES_INLINE void join(vector_t *a, const int n) {
   vector_t b[16];
   UNROLL for (int bit = 1; bit < n; bit *= 2) {
     UNROLL for (int i = 0; i < n / 2; i++) {
-      b[2 * i] = __builtin_shuffle(a[i], a[i + n / 2], low);
-      b[2 * i + 1] = __builtin_shuffle(a[i], a[i + n / 2], low + VECTOR / 2);
+      b[2 * i] = pick(a[i], a[i + n / 2], low);
+      b[2 * i + 1] = pick(a[i], a[i + n / 2], low + VECTOR / 2);
     }
     UNROLL for (int i = 0; i < n; i++) a[i] = b[i];
   }
@@ -74,8 +88,8 @@ static ES_INLINE void spread_three(float *planes, ptrdiff_t plane, const float *
   const vector_t a = load(from), b = load(from + VECTOR), c = load(from + 2 * VECTOR);
   UNROLL for (int i = 0; i < 3; i++) {
     const lanes_t at = 3 * lane + i, in_ab = at < 2 * VECTOR;
-    const vector_t ab = __builtin_shuffle(a, b, at);
-    store(planes + i * plane, __builtin_shuffle(ab, c, (in_ab & lane) | (~in_ab & (at - VECTOR))));
+    const vector_t ab = pick(a, b, at);
+    store(planes + i * plane, pick(ab, c, (in_ab & lane) | (~in_ab & (at - VECTOR))));
   }
 }
 
@@ -206,7 +220,7 @@ static ES_INLINE void fold(float *to, const vector_t *sums, const int n) {
     const int left = half * most / VECTOR;
     UNROLL for (int i = 0; i < (left > 0 ? left : 1); i++) {
       const vector_t b = a[2 * i], c = left > 0 ? a[2 * i + 1] : (vector_t){0};
-      a[i] = __builtin_shuffle(b, c, even) + __builtin_shuffle(b, c, even + 1);
+      a[i] = pick(b, c, even) + pick(b, c, even + 1);
     }
   }
   store(to, load(to) + a[0]);

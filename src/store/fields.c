@@ -123,20 +123,20 @@ enum { EPOCHS_MAX = 100000, COMPONENTS_MAX = 1 << 28, CLASSES_MAX = 1 << 16 };
 
 static const dimension_info_t DIMENSION[ES_DIMENSIONS] = {
     [ES_DIM_SPLIT] = {"split", "part of the data", ES_TYPE_STRING, ES_SPLITS, "train eval"},
-    [ES_DIM_EPOCH] = {"epoch", "epochs of training so far, 0 as initialised", ES_TYPE_I32, EPOCHS_MAX},
-    [ES_DIM_LAYER] = {"layer", "measured layer, in forward order", ES_TYPE_STRING, ES_LAYERS_MAX},
-    [ES_DIM_DELTA] = {"delta", "share of the variance to be explained", ES_TYPE_F64, ES_DELTAS_MAX},
-    [ES_DIM_COMPONENT] = {"component", "index of the eigenvalue, 0 for the largest", ES_TYPE_I32, COMPONENTS_MAX},
-    [ES_DIM_CLASS] = {"class", "label", ES_TYPE_I32, CLASSES_MAX},
-    [ES_DIM_PREDICTED_CLASS] = {"predicted_class", "label that was predicted", ES_TYPE_I32, CLASSES_MAX},
-    [ES_DIM_PROBE_EPOCH] = {"probe_epoch", "epoch after which probes were fitted", ES_TYPE_I32, EPOCHS_MAX},
+    [ES_DIM_EPOCH] = {"epoch", "epochs of training so far, 0 as initialised", ES_TYPE_I32, EPOCHS_MAX, NULL},
+    [ES_DIM_LAYER] = {"layer", "measured layer, in forward order", ES_TYPE_STRING, ES_LAYERS_MAX, NULL},
+    [ES_DIM_DELTA] = {"delta", "share of the variance to be explained", ES_TYPE_F64, ES_DELTAS_MAX, NULL},
+    [ES_DIM_COMPONENT] = {"component", "index of the eigenvalue, 0 for the largest", ES_TYPE_I32, COMPONENTS_MAX, NULL},
+    [ES_DIM_CLASS] = {"class", "label", ES_TYPE_I32, CLASSES_MAX, NULL},
+    [ES_DIM_PREDICTED_CLASS] = {"predicted_class", "label that was predicted", ES_TYPE_I32, CLASSES_MAX, NULL},
+    [ES_DIM_PROBE_EPOCH] = {"probe_epoch", "epoch after which probes were fitted", ES_TYPE_I32, EPOCHS_MAX, NULL},
     [ES_DIM_REFERENCE] = {"reference", "measured epoch that is compared with: the one before, or the last",
                           ES_TYPE_STRING, ES_REFERENCES, "previous last"},
     [ES_DIM_PROJECTION] = {"projection", "what outputs are projected onto: leading eigenvectors, or random directions",
                            ES_TYPE_STRING, ES_PROJECTIONS, "eigenspace random"},
     [ES_DIM_LAYER_OR_ALL] = {"layer_or_all", "layer whose output is projected, or all layers at once", ES_TYPE_STRING,
-                             ES_LAYERS_MAX + 1},
-    [ES_DIM_FEATURE] = {"feature", "index of the feature within the layer", ES_TYPE_I32, COMPONENTS_MAX},
+                             ES_LAYERS_MAX + 1, NULL},
+    [ES_DIM_FEATURE] = {"feature", "index of the feature within the layer", ES_TYPE_I32, COMPONENTS_MAX, NULL},
 };
 
 const es_field_info_t *es_field_info(es_field_t field) {
