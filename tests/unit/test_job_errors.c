@@ -57,6 +57,9 @@ static const bad_job_t top[] = {
      "fashion-mnist, model: vgg11}",
      NULL, "job.yaml:1: name has 201 bytes; at most 200"},
     {JOB "outptu: x\n", NULL, "job.yaml:3: unknown key \"outptu\"; did you mean \"output\"?"},
+    {JOB "~: x\n", NULL,
+     "job.yaml:3: unknown key nothing; known are name, output, source, grid, models, datasets, train, measure, "
+     "checkpoints, activations, probe, checkpoint"},
     {JOB "epochs: 5\n", NULL, "job.yaml:3: unknown key \"epochs\"; it belongs into train or probe"},
     {JOB "every: 5\n", NULL, "job.yaml:3: unknown key \"every\"; it belongs into measure or checkpoint"},
     {JOB "source: tain\n", NULL, "job.yaml:3: source must be train, checkpoint or activations, not \"tain\""},
