@@ -11,7 +11,7 @@ import results
 
 EPOCH = (r"point \d seed=\d: epoch (0/3|\d/3 loss \d+\.\d{4}) accuracy [01]\.\d{4}( saturation [01]\.\d{3})?"
          r"( \d+ images/s)?")
-END = r"point \d seed=\d: complete \(\d/\d points, (\d+ s|\?) left\)"
+END = r"point \d seed=\d: complete \(\d/\d points, (\d+ s|[\d:]+|\?) left\)"
 
 
 class Work(results.Case):
