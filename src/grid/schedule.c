@@ -41,6 +41,34 @@ static es_code_t copy_order(es_schedule_t *s, const int64_t *order, const double
   return ES_OK;
 }
 
+/* The counters, on rank 0. Not every MPI has the means over every network. */
+static es_code_t open_window(es_schedule_t *s, int rank, es_status_t *status) {
+  const MPI_Aint bytes = rank == 0 ? COUNTERS * (MPI_Aint)sizeof(int64_t) : 0;
+  const int code = MPI_Win_allocate(bytes, sizeof(int64_t), MPI_INFO_NULL, s->comm, &s->counters, &s->window);
+  int class = MPI_SUCCESS;
+  MPI_Error_class(code, &class);
+  if (class == MPI_ERR_WIN)
+    es_fail(status, ES_INPUT, "schedule",
+            "MPI has no one-sided communication between these hosts (MPI_Win_allocate: MPI_ERR_WIN); Debian's Open MPI "
+            "leaves it out for plain TCP: mpirun --mca osc pt2pt, or export OMPI_MCA_osc=pt2pt");
+  else
+    es_mpi_check(code, "MPI_Win_allocate", __FILE__, __LINE__);
+  ES_TRY(es_agree(s->comm, status));
+  ES_MPI(MPI_Win_set_errhandler(s->window, MPI_ERRORS_RETURN));
+  if (rank == 0) memset(s->counters, 0, (size_t)bytes);
+  ES_MPI(MPI_Barrier(s->comm));
+  ES_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, s->window));
+  return ES_OK;
+}
+
+static void free_all(es_schedule_t *s) {
+  if (s->group != MPI_COMM_NULL) ES_MPI(MPI_Comm_free(&s->group));
+  if (s->comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_free(&s->comm));
+  es_free(s->order);
+  es_free(s->share);
+  es_free(s);
+}
+
 es_code_t es_schedule_create(es_schedule_t **out, MPI_Comm comm, int ranks_per_point, const int64_t *order,
                              const double *cost, int64_t n, es_status_t *status) {
   *out = NULL;
@@ -48,41 +76,31 @@ es_code_t es_schedule_create(es_schedule_t **out, MPI_Comm comm, int ranks_per_p
   ES_MPI(MPI_Comm_rank(comm, &rank));
   ES_MPI(MPI_Comm_size(comm, &ranks));
   es_schedule_t *s = es_allocate_zero(1, sizeof *s);
-  if (s)
+  if (s) {
+    s->comm = s->group = MPI_COMM_NULL;
     copy_order(s, order, cost, n, status);
-  else
+  } else {
     es_fail(status, ES_SYSTEM, "schedule", "out of memory for the schedule");
-  const es_code_t code = es_agree(comm, status);
-  if (code != ES_OK) {
-    if (s) {
-      es_free(s->order);
-      es_free(s->share);
-    }
-    es_free(s);
-    return code;
   }
-  es_schedule_place(rank, ranks, ranks_per_point, &s->group_number, &rank_in_group);
-  ES_MPI(MPI_Comm_dup(comm, &s->comm));
-  ES_MPI(MPI_Comm_split(comm, s->group_number, rank_in_group, &s->group));
-  const MPI_Aint bytes = rank == 0 ? COUNTERS * (MPI_Aint)sizeof(int64_t) : 0;
-  ES_MPI(MPI_Win_allocate(bytes, sizeof(int64_t), MPI_INFO_NULL, s->comm, &s->counters, &s->window));
-  ES_MPI(MPI_Win_set_errhandler(s->window, MPI_ERRORS_RETURN));
-  if (rank == 0) memset(s->counters, 0, (size_t)bytes);
-  ES_MPI(MPI_Barrier(s->comm));
-  ES_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, s->window));
-  *out = s;
-  return ES_OK;
+  es_code_t code = es_agree(comm, status);
+  if (code == ES_OK) {
+    es_schedule_place(rank, ranks, ranks_per_point, &s->group_number, &rank_in_group);
+    ES_MPI(MPI_Comm_dup(comm, &s->comm));
+    ES_MPI(MPI_Comm_split(comm, s->group_number, rank_in_group, &s->group));
+    code = open_window(s, rank, status);
+  }
+  if (code == ES_OK)
+    *out = s;
+  else if (s)
+    free_all(s);
+  return code;
 }
 
 void es_schedule_destroy(es_schedule_t *s) {
   if (!s) return;
   ES_MPI(MPI_Win_unlock_all(s->window));
   ES_MPI(MPI_Win_free(&s->window));
-  ES_MPI(MPI_Comm_free(&s->group));
-  ES_MPI(MPI_Comm_free(&s->comm));
-  es_free(s->order);
-  es_free(s->share);
-  es_free(s);
+  free_all(s);
 }
 
 MPI_Comm es_schedule_group(const es_schedule_t *s) {
