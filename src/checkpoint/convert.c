@@ -4,6 +4,9 @@
 
 int64_t es_tensor_count(const es_tensor_view_t *tensor) {
   int64_t n = 1;
+  for (int32_t i = 0; i < tensor->rank; i++) { /* beside a length of 0 others may be of any size */
+    if (tensor->shape[i] == 0) return 0;
+  }
   for (int32_t i = 0; i < tensor->rank; i++) n *= tensor->shape[i];
   return n;
 }

@@ -60,6 +60,7 @@ static void append_counts(list_t *list, const es_graph_t *graph, const int64_t *
 
 static void append_weights(list_t *list, const es_graph_t *graph, es_trainer_t *trainer) {
   es_model_t *model = es_trainer_model(trainer);
+  assert(graph != NULL); /* it comes with the trainer */
   append_tensors(list, graph->parameters, graph->n_parameters, es_model_parameters(model));
   append_tensors(list, graph->buffers, graph->n_buffers, es_model_buffers(model));
 }
@@ -173,9 +174,7 @@ static es_code_t check_entry(const es_safetensors_t *file, const char *path, con
 static es_code_t take(const es_safetensors_t *file, const char *path, const char *name, es_dtype_t dtype, int64_t count,
                       void *out, es_status_t *status) {
   const es_tensor_view_t *view = es_safetensors_find(file, name);
-  int64_t found = view ? 1 : 0;
-  for (int i = 0; view && i < view->rank; i++) found *= view->shape[i];
-  if (!view || view->dtype != dtype || found != count)
+  if (!view || view->dtype != dtype || es_tensor_count(view) != count)
     return es_fail(status, ES_INPUT, "checkpoint",
                    "%s: tensor %s of %lld %s is missing or of another shape; remove the file to start this point again",
                    path, name, (long long)count, es_dtype_name(dtype));

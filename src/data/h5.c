@@ -7,6 +7,7 @@
 
 void es_h5_quiet_begin(es_h5_quiet_t *held) {
   *held = (es_h5_quiet_t){0};
+  H5dont_atexit(); /* after damaged files its cleaning up complains on stderr; nothing of ours is open by then */
   H5Eget_auto2(H5E_DEFAULT, &held->function, &held->data);
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }

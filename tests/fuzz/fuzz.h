@@ -6,7 +6,7 @@
 
 #include "eigenscope/memory.h"
 #include "eigenscope/status.h"
-#include <dirent.h>
+#include <ftw.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,14 +23,15 @@ static inline void fuzz_require(int condition, const char *what) {
 
 static char fuzz_path[256]; /* of the folder that files lie in, in memory where that can be */
 
+static inline int fuzz_remove(const char *path, const struct stat *facts, int kind, struct FTW *place) {
+  (void)facts;
+  (void)kind;
+  (void)place;
+  return remove(path);
+}
+
 static inline void fuzz_clean(void) {
-  DIR *directory = opendir(fuzz_path);
-  if (directory == NULL) return;
-  for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
-    if (entry->d_name[0] != '.') unlinkat(dirfd(directory), entry->d_name, 0);
-  }
-  closedir(directory);
-  rmdir(fuzz_path);
+  nftw(fuzz_path, fuzz_remove, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static inline const char *fuzz_folder(void) {

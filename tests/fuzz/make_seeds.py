@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Makes the seeds of the fuzz targets, a few kB. Run by hand with /usr/bin/python3 (python3-h5py, python3-pil) in this
-folder. What fuzzing found is beside them, as found_*."""
+folder, with EIGENSCOPE naming the program. What fuzzing found is beside them, as found_*."""
 import gzip
 import io
 import json
+import os
 import pathlib
 import struct
+import subprocess
+import tempfile
 
 import h5py
 import numpy
@@ -106,5 +109,66 @@ def job():
         b" datasets: {a: {format: idx, path: ${PATH}/$$x, fit: pad, normalize: {mean: [0.1], std: [1, 2, 3]}}}}\n")
 
 
-for make in (safetensors, idx, cifar, npy, hdf5, activations, image, job):
+    put("job", "sets", b"name: x\ngrid: {dataset: a, model: mlp}\ndatasets: {a: {format: synthetic}}\n\0grid.seed=[1, 2]\0train.epochs=3\0"
+        b"datasets.a.classes=4")
+
+
+def weights():
+    def header(*tensors, metadata=None):
+        at, out = 0, {}
+        for name, *shape in tensors:
+            size = 4 * int(numpy.prod(shape))
+            out[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+            at += size
+        return struct.pack("<H", at) + json.dumps({**({"__metadata__": metadata} if metadata else {}), **out}).encode()
+
+    put("weights", "output", header(("fc.weight", 3, 32), ("fc.bias", 3), ("conv1.weight", 4, 3, 3, 3), metadata={"format": "pt"}))
+    put("weights", "prefixed", header(("module.classifier.9.weight", 2, 5), ("module.classifier.9.bias", 2)))
+    put("weights", "none", header(("x", 0, 1 << 40)))
+
+
+def state():
+    def file(metadata, **tensors):
+        at, header, data = 0, {"__metadata__": metadata}, b""
+        for name, values in tensors.items():
+            kind = {"i": "I32", "f": "F32"}[values.dtype.kind]
+            header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": [at, at + values.nbytes]}
+            at, data = at + values.nbytes, data + values.tobytes()
+        text = json.dumps(header).encode()
+        return struct.pack("<Q", len(text)) + text + data
+
+    key = {"point_id": "0123456789abcdef", "dataset_fingerprint": "fedc", "engine": "e", "epoch": "1"}
+    table = numpy.full((2, 3, 2, 1), -1, numpy.int32)
+    table[1, :2] = 1
+    names = {"eigenspace.k": table.ravel(), "eigenspace.eval.0": numpy.ones(4, numpy.float32),
+             "eigenspace.eval.1": numpy.ones(4, numpy.float32)}
+    put("state", "spaces", file(key, **names))
+    put("state", "key", file(key))
+
+
+def pictures():
+    put("pictures", "sound", b"0.png\ta\t0\t0\t9\t9\n1.png\tb\r\n")
+    put("pictures", "outside", b"../../x.png\ta\n/etc/passwd\tb\n")
+    put("pictures", "dots", b"..\ta\n")
+
+
+def result():
+    """The smallest that the program makes."""
+    job = b"""name: t
+output: out
+grid: {dataset: s, model: a}
+models: {a: {mlp: [3]}}
+datasets: {s: {format: synthetic, classes: 2, complexity: 1, size: 8, channels: 1, train: 16, eval: 8}}
+train: {epochs: 1, batch: 8}
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "job.yaml").write_bytes(job)
+        subprocess.run([os.environ["EIGENSCOPE"], "run", "job.yaml", "--quiet"], cwd=folder, check=True)
+        path, = (pathlib.Path(folder) / "out/points").glob("*.h5")
+        with h5py.File(path, "r+") as file:
+            file.attrs.modify("point_id", "0123456789abcdef")
+        put("result", "small", path.read_bytes())
+
+
+for make in (safetensors, idx, cifar, npy, hdf5, activations, image, job, weights, state, pictures, result):
     make()
