@@ -101,4 +101,13 @@ es_code_t es_agree(MPI_Comm comm, es_status_t *status);
 /** The same over a group, whose traffic counts the time. */
 es_code_t es_group_agree(const es_group_t *group, es_status_t *status);
 
+#ifdef __clang_analyzer__
+/* What an analyser of single files cannot know: nobody goes on after a failure of its own. */
+static inline es_code_t es_agree_seen(es_code_t own, es_code_t agreed) {
+  return own != ES_OK ? own : agreed;
+}
+#define es_agree(comm, status)        es_agree_seen((status)->code, es_agree(comm, status))
+#define es_group_agree(group, status) es_agree_seen((status)->code, es_group_agree(group, status))
+#endif
+
 #endif

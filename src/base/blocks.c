@@ -1,6 +1,7 @@
 #include "eigenscope/blocks.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
+#include <assert.h>
 
 void es_blocks_grid(int ranks, int *rows, int *cols) {
   *rows = *cols = 1;
@@ -85,6 +86,7 @@ void es_blocks_scatter(es_blocks_t *b, const double *triangle, int root) {
         ES_MPI(MPI_Recv(b->local + (size_t)j * (size_t)b->leading, n, MPI_DOUBLE, root, 0, b->comm, MPI_STATUS_IGNORE));
       if (rank != root) continue;
       const int32_t global = es_blocks_global(j, b->block, col, b->cols);
+      assert(column != NULL); /* of the root */
       for (int32_t i = 0; i < n; i++) column[i] = triangle[packed(es_blocks_global(i, b->block, row, b->rows), global)];
       ES_MPI(MPI_Send(column, n, MPI_DOUBLE, r, 0, b->comm));
     }
@@ -98,6 +100,7 @@ static void place(const es_blocks_t *b, double *triangle, int row, int col, int3
                   bool upper) {
   const int32_t column = es_blocks_global(j, b->block, col, b->cols);
   const int32_t n = es_blocks_count(b->order, b->block, row, b->rows);
+  assert(values != NULL || n == 0);
   for (int32_t i = 0; i < n; i++) {
     const int32_t line = es_blocks_global(i, b->block, row, b->rows);
     if (upper ? line <= column : line >= column) triangle[packed(line, column)] = values[i];
@@ -166,7 +169,7 @@ static void mirror_diagonal(const es_blocks_t *b, int32_t tile) {
 static void mirror_tile(const es_blocks_t *b, int32_t row, int32_t col, double *buffer) {
   int32_t height, width, other_height, other_width;
   const double *from = own_tile(b, row, col, &height, &width);
-  double *to = own_tile(b, col, row, &other_height, &other_width);
+  double *to = own_tile(b, col, row, &other_height, &other_width); /* NOLINT(readability-suspicious-call-argument) */
   const int giver = row % b->rows * b->cols + col % b->cols, taker = col % b->rows * b->cols + row % b->cols;
   const int count = height * width;
   if (from) transpose(buffer, width, from, b->leading, height, width); /* (width × height), packed */

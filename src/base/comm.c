@@ -87,6 +87,8 @@ void es_ranks_range(MPI_Comm comm, const double *values, es_ranks_range_t *out, 
   for (int i = 0; rank == 0 && i < n; i++) out[i] = (es_ranks_range_t){least[i], sum[i] / size, most[i]};
 }
 
+#undef es_agree /* the analyser's */
+#undef es_group_agree
 es_code_t es_agree(MPI_Comm comm, es_status_t *status) {
   if (comm == MPI_COMM_NULL) return status->code;
   int rank, size;

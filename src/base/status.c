@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#undef es_fail /* the analyser's */
 es_code_t es_fail(es_status_t *status, es_code_t code, const char *stage, const char *format, ...) {
   if (status == NULL || status->code != ES_OK) return code;
   status->code = code;

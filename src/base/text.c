@@ -137,8 +137,8 @@ static void write_plain(char *out, const char *digits, int n, int exponent) {
 }
 
 const char *es_text_double(double value, char out[32]) {
-  if (isnan(value)) return strcpy(out, "nan");
-  if (isinf(value)) return strcpy(out, value > 0 ? "inf" : "-inf");
+  if (isnan(value)) return memcpy(out, "nan", sizeof "nan");
+  if (isinf(value)) return value > 0 ? memcpy(out, "inf", sizeof "inf") : memcpy(out, "-inf", sizeof "-inf");
   char shortest[32];
   for (int precision = 0; precision <= 16; precision++) {
     snprintf(shortest, sizeof shortest, "%.*e", precision, value);
@@ -146,7 +146,7 @@ const char *es_text_double(double value, char out[32]) {
   }
   char *mark = strchr(shortest, 'e');
   int exponent = (int)strtol(mark + 1, NULL, 10);
-  char digits[24];
+  char digits[24] = "";
   int n = 0;
   for (const char *c = shortest; c < mark; c++) {
     if (*c >= '0' && *c <= '9') digits[n++] = *c;

@@ -166,7 +166,7 @@ static es_code_t read_header(reader_t *reader) {
     entry_t *entry = &file->tensors[file->n_tensors];
     *entry = (entry_t){.order = file->n_tensors};
     file->n_tensors++;
-    strcpy(entry->view.name, name);
+    memcpy(entry->view.name, name, strlen(name) + 1);
     ES_TRY(read_tensor(reader, entry));
   }
   return json_end(json) ? ES_OK : bad_json(reader);
@@ -481,7 +481,7 @@ const char *es_safetensors_path(const es_safetensors_t *file) {
 es_code_t es_safetensors_fingerprint(es_safetensors_t *file, char out[FORMAT_SEAL_SIZE], es_status_t *status) {
   const char *stored = es_safetensors_metadata(file, FORMAT_SEAL_KEY);
   if (stored != NULL && strlen(stored) == FORMAT_SEAL_SIZE - 1) {
-    strcpy(out, stored);
+    memcpy(out, stored, FORMAT_SEAL_SIZE);
     return ES_OK;
   }
   ES_TRY(es_safetensors_load(file, status));

@@ -48,7 +48,7 @@ static int64_t store_bytes(const es_point_t *point, const es_graph_t *graph, con
   const bool trained = point->source == ES_SOURCE_TRAIN;
   const int64_t epochs = trained ? point->train.epochs + 1 : es_external_epochs(&point->external);
   const int64_t numbers = m->eigenspace != ES_EIGENSPACE_NO ? 3 : 1;
-  int64_t results = ES_SPLITS * epochs * layers->n * (layers->widest * 8 * numbers + m->n_deltas * 12 + 64);
+  int64_t results = ES_SPLITS * epochs * layers->n * (8 * numbers * layers->widest + m->n_deltas * 12 + 64);
   if (m->eigenspace == ES_EIGENSPACE_STORE) results += ES_SPLITS * epochs * (int64_t)(4 * layers->squares);
   const int64_t vectors = !trained ? 1 : point->train.optimizer == ES_ADAM ? 3 : 2;
   const int64_t weights = 4 * (graph->parameter_count * vectors + graph->buffer_count);
@@ -277,6 +277,8 @@ static int64_t node_need(const es_plan_t *plan, const int64_t *pending, int64_t 
   for (int64_t i = 0; i < n; i++) {
     es_plan_point(plan, pending[i], &point);
     es_memory_key(&key, &point);
+    /* Where padding differs it is computed again.
+     * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
     const bool new = i == 0 || memcmp(&key, &last, sizeof key) != 0;
     if (new &&es_memory_predict(&need, &point, es_plan_info(plan, &point), ranks, NULL) != ES_OK) {
       es_free(needs);

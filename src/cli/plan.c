@@ -330,8 +330,8 @@ static double cost_of(const es_point_t *point, const es_dataset_info_t *info, co
     if (point->measure.splits[ES_EVAL]) pass += eval * (macs + network->covariance) + network->solve;
     return es_external_epochs(&point->external) * pass + projection_cost(point, eval, network) + probes;
   }
-  const double measured =
-      point->train.epochs / point->measure.every + (point->train.epochs % point->measure.every != 0);
+  const int32_t every = point->measure.every, measured_epochs = (point->train.epochs - 1 + every) / every;
+  const double measured = measured_epochs;
   double cost = 3 * train * epochs * macs + eval * (epochs + 1) * macs;
   if (point->measure.splits[ES_TRAIN]) cost += measured * (train * network->covariance + network->solve);
   if (point->measure.splits[ES_EVAL]) cost += (measured + 1) * (eval * network->covariance + network->solve);

@@ -53,6 +53,8 @@ typedef struct memory {
 static const es_memory_need_t *predict(memory_t *m, const es_plan_t *plan, const es_point_t *point) {
   es_point_t key;
   es_memory_key(&key, point);
+  /* Where padding differs it is computed again.
+   * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
   if (memcmp(&key, &m->last, sizeof key) != 0) {
     m->last = key;
     m->need = (es_memory_need_t){0};

@@ -79,7 +79,8 @@ static uint64_t key_of(const prediction_t *p, int64_t index, const es_point_t *p
 
 /* As interconnect.h says. */
 static double step_seconds(const prediction_t *p, const class_t *c, bool training, int ranks, double messages) {
-  const double images = (double)((c->batch + ranks - 1) / ranks);
+  const int64_t most = (c->batch + ranks - 1) / ranks; /* of the rank that has most */
+  const double images = (double)most;
   const double updates = training ? update_seconds * (double)c->parameters : 0.0;
   return 2 * images * c->macs / p->interconnect->rate + updates + messages;
 }

@@ -111,7 +111,7 @@ static const char *outcome_of(es_code_t code) {
 
 void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipeline_t *pipeline,
                        const es_status_t *status) {
-  es_ranks_range_t seconds[ES_STAGES];
+  es_ranks_range_t seconds[ES_STAGES] = {{0}};
   int rank, ranks;
   ES_MPI(MPI_Comm_rank(pipeline->comm, &rank));
   ES_MPI(MPI_Comm_size(pipeline->comm, &ranks));

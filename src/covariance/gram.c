@@ -1,5 +1,6 @@
 #include "eigenscope/gram.h"
 #include "eigenscope/memory.h"
+#include <assert.h>
 #include <cblas.h>
 #include <string.h>
 
@@ -118,6 +119,7 @@ es_code_t es_gram_reduce(const es_gram_t *g, double *triangle, double *mean, es_
   if (gram_exchange_create(&x, g, status) == ES_OK) scratch_create(&s, &x, status);
   const es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0) {
+    assert(s.mean && s.shift && s.rest); /* or not all had agreed */
     gram_exchange_open(&x);
     multiply(&x, &s, triangle, mean);
     centre_twice(triangle, x.n, s.mean);

@@ -89,7 +89,7 @@ es_array_t *es_array_add(es_activations_t *file, const char *place, const char *
 static es_code_t refuse_name(const es_activations_t *file, const char *name, es_status_t *status) {
   char shown[64];
   size_t n = 0;
-  for (; name[n] != '\0' && n < sizeof shown - 1; n++) shown[n] = name[n] < 0x20 || name[n] > 0x7e ? '?' : name[n];
+  for (; n < sizeof shown - 1 && name[n] != '\0'; n++) shown[n] = name[n] < 0x20 || name[n] > 0x7e ? '?' : name[n];
   shown[n] = '\0';
   return es_fail(status, ES_INPUT, STAGE,
                  "%s: has an array whose name, %s, is not text in UTF-8 without control characters", file->path, shown);

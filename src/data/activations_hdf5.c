@@ -92,8 +92,8 @@ static bool read_strings(hid_t id, hid_t type, hid_t space, names_t *out) {
   fine = memory >= 0 && values != NULL && H5Tset_size(memory, variable ? H5T_VARIABLE : size) >= 0 &&
          H5Tset_cset(memory, H5Tget_cset(type)) >= 0 && H5Aread(id, memory, values) >= 0;
   for (hssize_t i = 0; fine && i < n; i++) {
-    char *value = values + (size_t)i * size;
-    if (variable) memcpy(&value, (const void *)value, sizeof value);
+    const char *place = values + (size_t)i * size, *value = place;
+    if (variable) memcpy(&value, place, size);
     fine = names_add(out, value != NULL ? value : "");
   }
   if (variable && fine) H5Dvlen_reclaim(memory, space, H5P_DEFAULT, values);

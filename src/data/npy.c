@@ -99,9 +99,9 @@ static bool read_shape(reader_t *r, es_npy_t *out) {
 static void read_code(es_npy_t *out, const char *code) {
   bool big = *code == '>' || (*code != '<' && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
   const char *kind = code + strspn(code, "<>|=");
-  char *end;
+  char *end = NULL;
   long size = *kind != '\0' ? strtol(kind + 1, &end, 10) : 0;
-  bool plain = *kind != '\0' && kind[1] != '\0' && *end == '\0';
+  bool plain = end != NULL && kind[1] != '\0' && *end == '\0';
   bool whole = plain && (size == 1 || size == 2 || size == 4 || size == 8);
   out->number = (es_number_t){.kind = ES_NUMBER_OTHER};
   if (whole && *kind == 'f' && size > 1)
@@ -135,7 +135,7 @@ static bool skip_fields(reader_t *r) {
 }
 
 static bool read_type(reader_t *r, es_npy_t *out) {
-  char code[TEXT_MOST];
+  char code[TEXT_MOST] = "";
   skip_blanks(r);
   if (*r->at == '[') {
     out->number = (es_number_t){.kind = ES_NUMBER_OTHER, .text = "records of several fields"};

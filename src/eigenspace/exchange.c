@@ -1,6 +1,7 @@
 /* What the ranks of a group tell each other of eigenspaces: vectors between owners and the leader, numbers to all. */
 #include "eigenscope/memory.h"
 #include "spaces.h"
+#include <assert.h>
 #include <string.h>
 
 enum { LEADER = 0, CHUNK = 1 << 26 /* floats in one message */ };
@@ -45,6 +46,7 @@ es_code_t es_spaces_collect(es_eigenspaces_t *s, int split, int32_t epoch, es_st
   ES_TRY(es_agree(s->group.comm, status));
   for (int layer = 0; layer < s->n_layers; layer++) {
     const int64_t n = (int64_t)es_spaces_kept(s, split, epoch, layer) * s->widths[layer];
+    assert(!leader || s->blocks[slot]); /* or not all had agreed */
     float *target = leader ? s->blocks[slot] + es_spaces_offset(s, split, epoch, layer) : NULL;
     if (s->owners[layer] != LEADER)
       move(s, s->owners[layer], s->incoming[layer], LEADER, target, n);

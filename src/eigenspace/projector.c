@@ -107,7 +107,7 @@ es_code_t es_projector_create(es_projector_t **out, const int32_t *widths, int n
 
 void es_projector_destroy(es_projector_t *projector) {
   if (!projector) return;
-  for (int i = 0; i < projector->n_layers; i++) {
+  for (int i = 0; projector->layers && i < projector->n_layers; i++) {
     es_free(projector->layers[i].rows);
     es_free(projector->layers[i].mean);
   }

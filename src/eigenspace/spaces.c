@@ -128,7 +128,7 @@ es_code_t es_eigenspaces_put(es_eigenspaces_t *s, int layer, const int32_t *k, c
   const size_t size = (size_t)kept * (size_t)width;
   float *copy = kept > 0 ? es_allocate(size, sizeof *copy) : NULL;
   if (kept > 0 && !copy) return es_spaces_out_of_memory(status);
-  for (size_t i = 0; i < size; i++) copy[i] = (float)rows[i];
+  for (size_t i = 0; copy && i < size; i++) copy[i] = (float)rows[i];
   es_free(s->incoming[layer]);
   s->incoming[layer] = copy;
   for (int d = 0; d < s->n_deltas; d++) s->incoming_k[layer * s->n_deltas + d] = k[d] < ES_K_NONE ? ES_K_NONE : k[d];

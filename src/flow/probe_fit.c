@@ -62,7 +62,7 @@ static es_code_t keep(flow_t *f, int layer, const double *weights, int64_t class
   if (!copy) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for the weights of a probe");
   memcpy(copy, weights, size * sizeof *copy);
   if (view)
-    es_free((void *)(uintptr_t)view->data);
+    es_free((void *)view->data);
   else
     view = &f->probes[f->n_probes++];
   *view = (es_tensor_view_t){.dtype = ES_F64, .rank = 2, .shape = {classes, row}, .data = copy};
@@ -84,7 +84,7 @@ es_code_t flow_probe_restore(void *flow, const es_safetensors_t *file, es_status
 }
 
 void flow_probe_close(flow_t *f) {
-  for (int i = 0; i < f->n_probes; i++) es_free((void *)(uintptr_t)f->probes[i].data);
+  for (int i = 0; i < f->n_probes; i++) es_free((void *)f->probes[i].data);
   es_free(f->probes);
 }
 

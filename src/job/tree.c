@@ -3,6 +3,7 @@
 #include "tree.h"
 #include "eigenscope/job.h"
 #include "eigenscope/memory.h"
+#include <assert.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -246,6 +247,7 @@ static es_code_t read_key(reader_t *r, const yaml_event_t *event, const es_yaml_
 /* Children of the list or mapping that has just begun, up to its end. */
 static es_code_t read_children(reader_t *r, int depth, es_yaml_t *parent) {
   es_code_t code = ES_OK;
+  assert(parent != NULL);
   for (bool end = false; code == ES_OK && !end;) {
     yaml_event_t event;
     es_yaml_t *key = NULL, *child = NULL;

@@ -16,7 +16,7 @@ void es_loss_slice(const float *logits, const int32_t *labels, int64_t count, in
     int32_t best = 0, above = 0; /* classes that come before the label in the order of logits */
     for (int32_t c = 0; c < classes; c++) {
       if (logits[c] > logits[best]) best = c;
-      if (logits[c] > logits[label] || (logits[c] == logits[label] && c < label)) above++;
+      if (logits[c] > logits[label] || (c < label && logits[c] == logits[label])) above++;
     }
     const double largest = (double)logits[best], total = log_sum_exp(logits, classes, largest);
     sums[0] += total - ((double)logits[label] - largest);

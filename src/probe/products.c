@@ -125,7 +125,7 @@ static ES_INLINE void backward(float *out, const float *x, int64_t n, int64_t d,
     for (int64_t j = 0; j < d; j += PACK_WIDE) {
       const int64_t wide = d - j < PACK_WIDE ? d - j : PACK_WIDE;
       pack(packed, x + i * d + j, rows, d, wide);
-      for (int64_t group = 0; group < groups; group++)
+      for (int64_t group = 0; group < groups; group++) /* NOLINTNEXTLINE(readability-suspicious-call-argument) */
         tiles(out + (group * d + j) * g, packed, wide, 1, PACK_WIDE, r + (group * n + i) * g, rows, g);
     }
   }

@@ -37,7 +37,7 @@ void es_spectrum_choose_kernels(char **argv) {
 const char *es_spectrum_library_name(void) {
   static char name[96];
   char version[64] = "";
-  sscanf(openblas_get_config(), "OpenBLAS %63s", version);
+  if (sscanf(openblas_get_config(), "OpenBLAS %63s", version) != 1) version[0] = '\0';
   snprintf(name, sizeof name, "OpenBLAS %s, %s", version, openblas_get_corename());
   return name;
 }
@@ -72,8 +72,9 @@ static int note(struct dl_phdr_info *info, size_t size, void *context) {
   bool wanted = false;
   for (size_t i = 0; i < sizeof threaded / sizeof *threaded; i++)
     wanted = wanted || strstr(file, threaded[i].library) != NULL;
-  if (wanted && loaded->n < LIBRARIES_MOST && strlen(info->dlpi_name) < LIBRARY_SIZE)
-    strcpy(loaded->path[loaded->n++], info->dlpi_name);
+  const size_t length = strlen(info->dlpi_name);
+  if (wanted && loaded->n < LIBRARIES_MOST && length < LIBRARY_SIZE)
+    memcpy(loaded->path[loaded->n++], info->dlpi_name, length + 1);
   return 0;
 }
 

@@ -94,13 +94,14 @@ static es_code_t read_strings(const reader_t *reader, hid_t object, const char *
   } else {
     for (size_t i = 0; i < count && code == ES_OK; i++) {
       const char *value = values[i] != NULL ? values[i] : "";
-      if (strlen(value) >= size)
+      const size_t length = strlen(value);
+      if (length >= size)
         code = foreign(reader, "the variable %s has a string of more than %zu bytes", name, size - 1);
       else if (!es_text_is_plain(value))
         code =
             foreign(reader, "the variable %s has a string that is not text in UTF-8 without control characters", name);
       else
-        strcpy(out + i * stride, value);
+        memcpy(out + i * stride, value, length + 1);
     }
     H5Dvlen_reclaim(type, space, H5P_DEFAULT, values);
   }

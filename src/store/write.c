@@ -23,7 +23,7 @@ static void put_words(draft_t *draft, es_result_t *result, es_dimension_t dimens
   char(*words)[ES_NAME_MAX] = es_allocate(count, sizeof *words);
   const char **values = es_allocate(count, sizeof *values);
   if (words == NULL || values == NULL) draft_out_of_memory(draft);
-  for (size_t i = 0; i < count && draft->code == ES_OK; i++) {
+  for (size_t i = 0; i < count && words != NULL && values != NULL; i++) {
     values[i] = result_word(result, dimension, (int64_t)i, words[i]);
   }
   put_dimension(draft, result, dimension, values);

@@ -5,9 +5,11 @@
 #include <math.h>
 
 double es_learning_rate(const es_train_settings_t *settings, int32_t epoch) {
+  int32_t steps;
   switch (settings->schedule) {
   case ES_SCHEDULE_STEP:
-    return settings->learning_rate * pow(settings->schedule_gamma, (double)((epoch - 1) / settings->schedule_step));
+    steps = (epoch - 1) / settings->schedule_step;
+    return settings->learning_rate * pow(settings->schedule_gamma, (double)steps);
   case ES_SCHEDULE_COSINE:
     return settings->learning_rate * 0.5 * (1.0 + cos(M_PI * (double)(epoch - 1) / (double)settings->epochs));
   case ES_SCHEDULE_NONE:

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# clang-tidy and cppcheck over src/ and include/; any finding is an error. What is not looked for stands, with the reason,
+# in .clang-tidy and tests/cppcheck.txt; in the code, NOLINT names the check.
+#
+#   tests/lint.sh [BUILD-FOLDER]      default build; exit code 77 where a tool is missing
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+build=${1:-build}
+for tool in clang-tidy run-clang-tidy cppcheck; do
+  command -v "$tool" >/dev/null || { echo "tests/lint.sh: $tool is missing" >&2 && exit 77; }
+done
+
+echo 'cppcheck'
+cppcheck --enable=warning,performance,portability --inline-suppr --suppressions-list=tests/cppcheck.txt --library=posix \
+  --std=c11 --error-exitcode=1 --quiet -j "$(nproc)" -I include src include
+
+echo 'clang-tidy'
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+code=0
+run-clang-tidy -p "$build" -j "$(nproc)" -quiet "^$PWD/src/" >"$log" 2>&1 || code=$?
+# Of thousands of lines, what is ours.
+sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^/.*: (warning|error): ' | sort -u || true
+exit "$code"
