@@ -116,7 +116,7 @@ static es_code_t check_end(const es_stream_t *file, const layout_t *layout, es_s
 
 static es_code_t read_file(labels_t *labels, const es_dataset_spec_t *spec, es_stream_t *file, es_status_t *status) {
   const layout_t *layout = layout_of(spec);
-  int64_t record = layout->n_labels + IMAGE, got;
+  int64_t record = layout->n_labels + IMAGE, got = 0;
   uint8_t *block = es_allocate(BLOCK, RECORD_MAX);
   if (block == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", file->path);
   es_code_t code;

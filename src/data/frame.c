@@ -24,8 +24,8 @@ static es_code_t read_file(const char *path, char **data, size_t *size, es_statu
 }
 
 es_code_t es_frame_fit(es_frame_t *frame, const char *path, es_status_t *status) {
-  char *data;
-  size_t size;
+  char *data = NULL;
+  size_t size = 0;
   es_image_t image;
   ES_TRY(read_file(path, &data, &size, status));
   const es_code_t code = es_image_header(&image, path, data, (int64_t)size, status);
@@ -76,8 +76,8 @@ static es_code_t place(es_frame_t *frame, const es_image_t *image, const char *p
 }
 
 es_code_t es_frame_read(es_frame_t *frame, const char *path, uint8_t *out, es_status_t *status) {
-  char *data;
-  size_t size;
+  char *data = NULL;
+  size_t size = 0;
   es_image_t image;
   ES_TRY(read_file(path, &data, &size, status));
   es_code_t code = es_image_decode(&image, path, data, (int64_t)size, frame->channels, status);

@@ -161,7 +161,7 @@ static void find_values(const es_grid_t *grid, int64_t index, int value[BLOCK_AX
 void es_grid_point(const es_grid_t *grid, int64_t index, es_point_t *out) {
   assert(index >= 0 && index < grid->n);
   const int block = grid->cells[index].block;
-  int value[BLOCK_AXES_MAX];
+  int value[BLOCK_AXES_MAX] = {0};
   find_values(grid, index, value);
   es_job_start(grid->job, block, out);
   apply(grid->job, block, value, NULL, out);
@@ -172,8 +172,8 @@ const es_point_t *es_grid_walk(es_grid_walk_t *walk, int64_t index) {
   assert(index >= 0 && index < grid->n);
   const int block = grid->cells[index].block;
   if (walk->begun && block == grid->cells[walk->index].block) {
-    int value[BLOCK_AXES_MAX], before[BLOCK_AXES_MAX];
-    bool changed[BLOCK_AXES_MAX];
+    int value[BLOCK_AXES_MAX] = {0}, before[BLOCK_AXES_MAX] = {0};
+    bool changed[BLOCK_AXES_MAX] = {false};
     find_values(grid, index, value);
     find_values(grid, walk->index, before);
     for (int a = 0; a < es_job_n_axes(grid->job, block); a++) changed[a] = value[a] != before[a];

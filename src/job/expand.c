@@ -71,7 +71,7 @@ es_code_t es_expand(const es_job_t *job, const es_yaml_t *node, const char *wher
 
 es_code_t es_expand_from_job(const es_job_t *job, const es_yaml_t *node, const char *where, char out[ES_PATH_MAX],
                              es_status_t *status) {
-  char path[ES_PATH_MAX], folder[ES_PATH_MAX] = "";
+  char path[ES_PATH_MAX] = "", folder[ES_PATH_MAX] = "";
   ES_TRY(es_expand(job, node, where, ES_PATH_MAX - 1, path, status));
   if (path[0] == '/') {
     memcpy(out, path, ES_PATH_MAX);
