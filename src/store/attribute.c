@@ -46,13 +46,16 @@ static bool read_value(hid_t attribute, es_text_t *out, bool *is_text, bool *kno
   if (good) {
     H5T_class_t class = H5Tget_class(type);
     hssize_t count = H5Sget_simple_extent_npoints(space);
-    bool scalar = H5Sget_simple_extent_type(space) == H5S_SCALAR;
+    H5S_class_t extent = H5Sget_simple_extent_type(space);
+    htri_t variable = class == H5T_STRING ? H5Tis_variable_str(type) : 0;
+    bool scalar = extent == H5S_SCALAR;
+    good = class != H5T_NO_CLASS && count >= 0 && extent != H5S_NO_CLASS && variable >= 0;
     bool numbers = (class == H5T_INTEGER || class == H5T_FLOAT) && count >= 1 && count <= VALUES_MAX;
-    *is_text = class == H5T_STRING && H5Tis_variable_str(type) > 0 && count == 1;
+    *is_text = variable > 0 && count == 1;
     *known = *is_text || numbers;
-    if (*is_text)
+    if (good && *is_text)
       good = read_string(attribute, out);
-    else if (numbers)
+    else if (good && numbers)
       good = read_numbers(attribute, class, (size_t)count, scalar, out);
   }
   if (space >= 0) H5Sclose(space);
@@ -101,24 +104,27 @@ static herr_t collect(hid_t file, const char *attribute_name, const H5A_info_t *
   return good ? 0 : -1;
 }
 
-/* True if the file keeps the order in which its attributes were made; others have them by name only. */
-static bool tracks_order(hid_t file) {
+/* Above 0 if the file keeps the order in which its attributes were made; others have them by name only. Below: failed.
+ */
+static herr_t tracks_order(hid_t file) {
   unsigned order = 0;
+  herr_t good = -1;
   hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
   hid_t list = root >= 0 ? H5Gget_create_plist(root) : -1;
   if (list >= 0) {
-    H5Pget_attr_creation_order(list, &order);
+    good = H5Pget_attr_creation_order(list, &order);
     H5Pclose(list);
   }
   if (root >= 0) H5Gclose(root);
-  return (order & H5P_CRT_ORDER_TRACKED) != 0;
+  return good < 0 ? good : (order & H5P_CRT_ORDER_TRACKED) != 0;
 }
 
 bool attributes_read(stored_t *stored, hid_t file, bool *out_of_memory) {
   hsize_t start = 0;
   collection_t collection = {.stored = stored};
-  H5_index_t by = tracks_order(file) ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
-  bool good = H5Aiterate2(file, by, H5_ITER_INC, &start, collect, &collection) >= 0;
+  herr_t tracked = tracks_order(file);
+  H5_index_t by = tracked > 0 ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
+  bool good = tracked >= 0 && H5Aiterate2(file, by, H5_ITER_INC, &start, collect, &collection) >= 0;
   *out_of_memory = collection.out_of_memory;
   return good;
 }

@@ -48,6 +48,26 @@ class Walks(faults.Case):
                                    "measure: {eigenspace: true}\nprobe: {epochs: last}\n")
             self.walk("run", "job.yaml", ranks=2, least=400)
 
+    def test_commands(self):
+        self.run_job("--quiet")
+        for format in ("table", "json"):
+            self.walk("plan", "job.yaml", "--format", format, options=(), least=50)
+        self.walk("status", "job.yaml", options=(), least=50)
+        result = sorted(self.points().values())[0]
+        for format in ("table", "csv", "json"):
+            self.walk("show", result, "--format", format, options=(), least=50)
+
+    def test_weights_of_others(self):
+        self.run_job("--quiet", "--points", "0")
+        weights = sorted((self.folder / "out" / "checkpoints").iterdir())[0]
+        self.walk("checkpoint", "info", weights, options=(), least=10)
+        self.walk("checkpoint", "export", "job.yaml", "--points", "0", "--to", "w/{seed}-{epoch}.safetensors", "--epochs", "all",
+                  options=("--fresh", "w"), least=50)
+
+    def test_data(self):
+        self.walk("data", "synth", "--to", "d/made.h5", "--train", "20", "--eval", "10", options=("--fresh", "d"), least=50)
+        self.walk("data", "info", "job.yaml", options=(), least=10)
+
 
 if __name__ == "__main__":
     harness.main()
