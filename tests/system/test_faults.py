@@ -39,7 +39,7 @@ class Seeded(faults.Case):
                 self.check_next(fault)
 
     def test_some_of_the_walk(self):
-        """Of memory and disk, with all that fault_walk looks for; with ES_SANITIZE also leaks inside the libraries."""
+        """Of memory and disk, with all that fault_walk looks for."""
         for ranks in (0, 2):
             self.walk("run", "job.yaml", "--ranks-per-point", max(ranks, 1), ranks=ranks, least=15,
                       options=("--fresh", "out", "--sample", "20"))
