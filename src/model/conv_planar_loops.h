@@ -174,9 +174,10 @@ static void multiply(float *y, const conv_map_t *map, ptrdiff_t channels, const 
     const bool high = WIDE == 6 && channels - first > CONV_TALL;
     const ptrdiff_t wide = high ? WIDE / 2 : WIDE;
     tall = high ? 2 * CONV_TALL : CONV_TALL;
-    for (ptrdiff_t i = 0; i < map->n_vectors; i += wide) {
+    for (ptrdiff_t i = 0, n; i < map->n_vectors; i += n) {
       const conv_vector_t *at = map->vectors + i;
-      const ptrdiff_t n = map->n_vectors - i < wide ? map->n_vectors - i : wide;
+      const ptrdiff_t left = map->n_vectors - i, tiles = (left + wide - 1) / wide;
+      n = (left + tiles - 1) / tiles; /* a last tile of one vector would wait for its sums */
       switch (n + (high ? 6 : 0)) {
 #if WIDE == 6
       case 9:
