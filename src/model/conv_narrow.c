@@ -5,8 +5,9 @@
 #include "eigenscope/model.h"
 #include <string.h>
 
-/* Floats of planes that a panel may have, tried for 4 … 16 channels: few enough for the first level of cache. */
-enum { PRODUCT_FLOATS = 8192, WEIGHTS_FLOATS = 12288 };
+/* A panel has as many rows as there is room for in the first level of cache, but not so few that starting and ending
+ * with one would count. */
+enum { PANEL_FLOATS = 8192, PANEL_ROWS = 16 };
 enum { TAPS = 9, CHANNELS_MOST = 16 };
 
 static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t to) {
@@ -43,19 +44,18 @@ static ptrdiff_t vectors_of_row(const panels_t *p) {
   return (p->map.w + p->loops->vector - 1) / p->loops->vector;
 }
 
-/* `floats`: how much the planes of a panel may take. */
-static panels_t panels_of(const es_node_t *node, ptrdiff_t channels, ptrdiff_t floats) {
+/* `channels`: all that have planes. */
+static panels_t panels_of(const es_node_t *node, ptrdiff_t channels) {
   panels_t p = {.loops = conv_planar(conv_isa()),
                 .map = {.w = node->in.w, .row = round_up(node->in.w + 1, CONV_LINE)},
                 .h = node->in.h,
                 .samples = 1,
                 .bands = 1};
-  const ptrdiff_t rows = floats / (channels * p.map.row);
-  if (rows >= p.h)
-    p.samples = rows > p.h ? rows / (p.h + 1) : 1;
+  const ptrdiff_t room = PANEL_FLOATS / (channels * p.map.row), rows = room > PANEL_ROWS ? room : PANEL_ROWS;
+  if (rows > p.h)
+    p.samples = rows / (p.h + 1);
   else
-    p.bands = rows > 1 ? (p.h + rows - 1) / rows : p.h;
-  if (p.samples < 1) p.samples = 1;
+    p.bands = (p.h + rows - 1) / rows;
   if (p.samples > ES_SLICE_MAX) p.samples = ES_SLICE_MAX;
   p.sample = (most_rows(&p) + 1) * p.map.row;
   p.map.plane = 2 * CONV_LINE + p.map.row + p.samples * p.sample;
@@ -131,13 +131,13 @@ static size_t product_packed(int32_t from, int32_t to) {
 }
 
 static size_t product_scratch(const es_node_t *node, int32_t channels) {
-  const panels_t p = panels_of(node, channels, PRODUCT_FLOATS);
+  const panels_t p = panels_of(node, channels);
   return panels_scratch(&p, channels);
 }
 
 static void product(const conv_task_t *task, float *to, int32_t to_channels, const float *from, int32_t from_channels,
                     const float *bias) {
-  panels_t p = panels_of(task->node, from_channels, PRODUCT_FLOATS);
+  panels_t p = panels_of(task->node, from_channels);
   panel_t panel;
   ptrdiff_t offsets[TAPS * CHANNELS_MOST];
   float biases[CHANNELS_MOST] = {0}, *x = panels_place(&p, from_channels, task->scratch);
@@ -205,7 +205,7 @@ static ptrdiff_t weights_planes(const es_node_t *node) {
 }
 
 static size_t weights_scratch(const es_node_t *node) {
-  const panels_t p = panels_of(node, weights_planes(node), WEIGHTS_FLOATS);
+  const panels_t p = panels_of(node, weights_planes(node));
   return panels_scratch(&p, weights_planes(node)) + (size_t)sums_of(node);
 }
 
@@ -215,7 +215,7 @@ static void set_or_add(float *to, const float *from, ptrdiff_t n, bool set) {
 
 static void weights(const conv_task_t *task) {
   const es_node_t *node = task->node;
-  panels_t p = panels_of(node, weights_planes(node), WEIGHTS_FLOATS);
+  panels_t p = panels_of(node, weights_planes(node));
   panel_t panel;
   const ptrdiff_t taps = node->in.c * TAPS, channels = tall(node->out.c), n = sums_of(node);
   ptrdiff_t offsets[TAPS * CHANNELS_MOST];

@@ -25,7 +25,10 @@ static bool may_use(dnnl_cpu_isa_t isa) {
 }
 
 conv_isa_t conv_isa(void) {
-  return may_use(dnnl_cpu_isa_avx512_core) ? CONV_AVX512 : may_use(dnnl_cpu_isa_avx2) ? CONV_AVX2 : CONV_BASELINE;
+  static conv_isa_t found = CONV_ISAS; /* oneDNN does not change its mind, but takes a lock to say so */
+  if (found == CONV_ISAS)
+    found = may_use(dnnl_cpu_isa_avx512_core) ? CONV_AVX512 : may_use(dnnl_cpu_isa_avx2) ? CONV_AVX2 : CONV_BASELINE;
+  return found;
 }
 
 const char *es_model_engine_name(void) {
