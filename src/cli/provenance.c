@@ -54,6 +54,7 @@ int es_cli_provenance(const es_provenance_t **out) {
 
 const char *es_cli_engine(void) {
   static char name[256];
-  snprintf(name, sizeof name, "%s; %s", es_model_engine_name(), es_spectrum_library_name());
+  snprintf(name, sizeof name, "%s; kernels %d; %s", es_model_engine_name(), ES_MODEL_KERNELS,
+           es_spectrum_library_name());
   return name;
 }
