@@ -73,7 +73,7 @@ const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]) {
       snprintf(out, ES_EXCERPT_MAX, "a %s of %d", what, node->n);
     return out;
   }
-  if (es_yaml_is_empty(node)) return strcpy(out, "nothing");
+  if (es_yaml_is_empty(node)) return memcpy(out, "nothing", sizeof "nothing");
   const char *quoted = node->plain ? "" : "the quoted text ";
   size_t length = strlen(node->text), limit = ES_EXCERPT_MAX - 24;
   const bool cut = length > limit;
