@@ -295,7 +295,13 @@ static char *gather_errors(const run_t *run) {
   if (!all) all = malloc((size_t)walk.ranks * TEXT_MOST);
   if (!all) abort();
   MPI_Gather(run->err, TEXT_MOST, MPI_CHAR, all, TEXT_MOST, MPI_CHAR, 0, walk.comm);
-  for (int rank = 1; walk.rank == 0 && rank < walk.ranks; rank++) strcat(all, all + (size_t)rank * TEXT_MOST);
+  size_t end = walk.rank == 0 ? strlen(all) : 0;
+  for (int rank = 1; walk.rank == 0 && rank < walk.ranks; rank++) {
+    const char *text = all + (size_t)rank * TEXT_MOST;
+    const size_t length = strlen(text);
+    memmove(all + end, text, length + 1); /* it never reaches what is still to come */
+    end += length;
+  }
   return all;
 }
 

@@ -9,8 +9,8 @@ import harness
 
 NOBODY = 65534
 SCRIPTS = ["jobs/setup.sh", "jobs/quickstart.sh", "tests/run.sh", "tests/mpich.sh", ".ci/run"]
-CI_TOOLS = ["chromium", "clang-format", "fish", "gcov", "luac5.3", "mandoc", "mpicc.mpich", "mpirun.mpich", "ncdump", "pytest-3",
-            "shellcheck", "valgrind", "zsh"]
+CI_TOOLS = ["chromium", "clang-format", "clang-tidy", "cppcheck", "fish", "gcov", "luac5.3", "mandoc", "mpicc.mpich", "mpirun.mpich",
+            "ncdump", "pytest-3", "shellcheck", "valgrind", "zsh"]
 SYSTEM_TOOLS = ["bash", "env", "dirname", "nproc", "cat", "mkdir"]
 
 
