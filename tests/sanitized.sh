@@ -7,7 +7,8 @@ set -uo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT
-export ASAN_OPTIONS="log_path=$reports/address:allocator_may_return_null=1:detect_stack_use_after_return=1"
+# Without detect_stack_use_after_return: GCC 12 then misaligns vectors of 64 bytes (GCC bug 110027), and they crash.
+export ASAN_OPTIONS="log_path=$reports/address:allocator_may_return_null=1"
 export LSAN_OPTIONS="suppressions=$here/leaks.supp:print_suppressions=0"
 export UBSAN_OPTIONS="log_path=$reports/undefined:print_stacktrace=1"
 "$@"
