@@ -6,6 +6,7 @@
 # --full adds the tests labelled "long", the unit tests under valgrind, and all tests once more with programs that watch their
 # memory (AddressSanitizer and UndefinedBehaviorSanitizer) and count the lines that they execute, and those of several ranks
 # under MPICH. What is cheap comes first; what fails does not keep the rest from running, and the last lines say what did.
+# With TESTS_MINUTES no step begins later than that; the last lines say which were left out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 full=no
@@ -27,6 +28,10 @@ code=0
 summary=()
 step() { # heading, command...: its heading before it, its outcome at the end of everything
   local heading=$1 start=$SECONDS result outcome=passed
+  if [[ -n ${TESTS_MINUTES:-} ]] && ((start > 60 * TESTS_MINUTES)); then
+    summary+=("not run: too late for '$heading' after $TESTS_MINUTES minutes")
+    return 1
+  fi
   printf '\n==== %s\n' "$heading"
   "${@:2}"
   result=$?

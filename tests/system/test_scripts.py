@@ -201,6 +201,11 @@ class Scripts(harness.Case):
                 self.assertRegex(self.done.stdout, rf"(?m)^FAILED +\d+ s  {heading}")
                 self.assertEqual(self.done.stdout.count("\npassed "), 7)
 
+    def test_no_step_begins_too_late(self):
+        log = self.run_script("tests/run.sh", "--full", TESTS_MINUTES="-1")
+        self.assertEqual(self.calls(log, "ctest"), [])
+        self.assertIn("not run: too late for 'long tests' after -1 minutes", self.done.stdout)
+
     def test_what_does_not_build_with_sanitizers_is_not_tested_so(self):
         self.tool("cmake", 'case "$*" in *sanitize*) exit 5 ;; esac')
         log = self.run_script("tests/run.sh", "--full", expect=5)
