@@ -80,8 +80,7 @@ static void multiply(const shape_t *s, const conv_task_t *task, const float *sou
     for (ptrdiff_t i = 0; i < rows; i++) {
       const ptrdiff_t sample = (first + i) / s->tiles, tile = (first + i) % s->tiles;
       const winograd_map_t map = {source + sample * s->h * s->w * s->from, s->h, s->w, s->from};
-      const winograd_target_t to = {patches + i * s->from, ROWS * s->from, 0, s->from};
-      winograd_input(&to, &map, tile / s->across * TILE, tile % s->across * TILE);
+      winograd_input(patches + i * s->from, ROWS * s->from, &map, tile / s->across * TILE, tile % s->across * TILE);
     }
     multiply_rows(s, task, products, patches, rows);
     for (ptrdiff_t i = 0; i < rows; i++) {

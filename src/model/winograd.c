@@ -41,18 +41,6 @@ static ES_INLINE void output_line(v16_t *to, const v16_t *m, int step, int from)
   to[3 * step] = a2 * odd_a + b2 * odd_b + last;
 }
 
-static ES_INLINE void gradient_line(v16_t *to, const v16_t *g, int step, int from) {
-  const v16_t g0 = g[0], g1 = g[from], g2 = g[2 * from], g3 = g[3 * from];
-  const v16_t even_a = g0 + a2 * g2, odd_a = A * (g1 + a2 * g3);
-  const v16_t even_b = g0 + b2 * g2, odd_b = B * (g1 + b2 * g3);
-  to[0] = g0;
-  to[step] = even_a + odd_a;
-  to[2 * step] = even_a - odd_a;
-  to[3 * step] = even_b + odd_b;
-  to[4 * step] = even_b - odd_b;
-  to[5 * step] = g3;
-}
-
 static ES_INLINE void kernel_line(v16_t *to, const v16_t *g, int step, int from) {
   const v16_t g0 = g[0], g1 = g[from], g2 = g[2 * from];
   const v16_t even_a = scale_a * (g0 + a2 * g2), odd_a = scale_a * A * g1;
@@ -65,101 +53,42 @@ static ES_INLINE void kernel_line(v16_t *to, const v16_t *g, int step, int from)
   to[5 * step] = g2;
 }
 
-static ES_INLINE void taps_line(v16_t *to, const v16_t *m, int step, int from) {
-  const v16_t even_a = scale_a * (m[from] + m[2 * from]), odd_a = scale_a * (m[from] - m[2 * from]);
-  const v16_t even_b = scale_b * (m[3 * from] + m[4 * from]), odd_b = scale_b * (m[3 * from] - m[4 * from]);
-  const v16_t first = m[0], last = m[5 * from];
-  to[0] = first * (1.0f / product2) + even_a + even_b;
-  to[step] = A * odd_a + B * odd_b;
-  to[2 * step] = a2 * even_a + b2 * even_b + last;
-}
-
 /* Where the positions of a square of the map are; those off the map share zeros. */
 typedef struct square {
   const float *at[PATCH * PATCH];
   ptrdiff_t step[PATCH * PATCH]; /* 1, or 0 for the zeros */
 } square_t;
 
-static ES_INLINE void place(square_t *s, const winograd_map_t *m, ptrdiff_t row, ptrdiff_t column, int side) {
+static ES_INLINE void place(square_t *s, const winograd_map_t *m, ptrdiff_t row, ptrdiff_t column) {
   static const float zeros[VECTOR];
-  for (int i = 0; i < side * side; i++) {
-    const ptrdiff_t r = row + i / side, c = column + i % side;
+  for (int i = 0; i < PATCH * PATCH; i++) {
+    const ptrdiff_t r = row + i / PATCH, c = column + i % PATCH;
     const bool on = r >= 0 && r < m->h && c >= 0 && c < m->w;
     s->at[i] = on ? m->map + (r * m->w + c) * m->channels : zeros;
     s->step[i] = on;
   }
 }
 
-/* `width`: that of the target if it is less than a vector. */
-static ES_INLINE void put(const winograd_target_t *to, int number, ptrdiff_t channel, const v16_t *v, ptrdiff_t width) {
-  float *out = to->out + number * to->number;
-  if (width == VECTOR) {
-    memcpy(out + channel / to->width * to->block + channel % to->width, v, sizeof *v);
-    return;
-  }
-  memcpy(out + channel / width * to->block, v, sizeof *v / 2);
-  memcpy(out + (channel / width + 1) * to->block, (const float *)v + VECTOR / 2, sizeof *v / 2);
-}
-
-/* `width` is a constant where these are called. */
-static ES_INLINE void input(const winograd_target_t *to, const winograd_map_t *from, const square_t *s,
-                            ptrdiff_t width) {
+ES_KERNEL
+void winograd_input(float *out, ptrdiff_t number, const winograd_map_t *from, ptrdiff_t row, ptrdiff_t column) {
+  square_t s;
+  place(&s, from, row - 1, column - 1);
   for (ptrdiff_t c = 0; c < from->channels; c += VECTOR) {
     v16_t d[PATCH * PATCH], line[PATCH];
 #pragma GCC unroll 6
     for (int j = 0; j < PATCH; j++) {
-      v16_t column[PATCH];
+      v16_t down[PATCH];
 #pragma GCC unroll 6
-      for (int i = 0; i < PATCH; i++) column[i] = PICK(s, i * PATCH + j, c);
-      input_line(d + j, column, PATCH, 1);
+      for (int i = 0; i < PATCH; i++) down[i] = PICK(&s, i * PATCH + j, c);
+      input_line(d + j, down, PATCH, 1);
     }
 #pragma GCC unroll 6
     for (int i = 0; i < PATCH; i++) {
       input_line(line, d + i * PATCH, 1, 1);
 #pragma GCC unroll 6
-      for (int j = 0; j < PATCH; j++) put(to, i * PATCH + j, c, &line[j], width);
+      for (int j = 0; j < PATCH; j++) memcpy(out + (i * PATCH + j) * number + c, &line[j], sizeof line[j]);
     }
   }
-}
-
-static ES_INLINE void gradient(const winograd_target_t *to, const winograd_map_t *from, const square_t *s,
-                               ptrdiff_t width) {
-  for (ptrdiff_t c = 0; c < from->channels; c += VECTOR) {
-    v16_t down[PATCH * TILE], line[PATCH];
-#pragma GCC unroll 4
-    for (int j = 0; j < TILE; j++) {
-      v16_t column[TILE];
-#pragma GCC unroll 4
-      for (int i = 0; i < TILE; i++) column[i] = PICK(s, i * TILE + j, c);
-      gradient_line(down + j, column, TILE, 1);
-    }
-#pragma GCC unroll 6
-    for (int i = 0; i < PATCH; i++) {
-      gradient_line(line, down + i * TILE, 1, 1);
-#pragma GCC unroll 6
-      for (int j = 0; j < PATCH; j++) put(to, i * PATCH + j, c, &line[j], width);
-    }
-  }
-}
-
-ES_KERNEL
-void winograd_input(const winograd_target_t *to, const winograd_map_t *from, ptrdiff_t row, ptrdiff_t column) {
-  square_t s;
-  place(&s, from, row - 1, column - 1, PATCH);
-  if (to->width == VECTOR / 2)
-    input(to, from, &s, VECTOR / 2);
-  else
-    input(to, from, &s, VECTOR);
-}
-
-ES_KERNEL
-void winograd_gradient(const winograd_target_t *to, const winograd_map_t *from, ptrdiff_t row, ptrdiff_t column) {
-  square_t s;
-  place(&s, from, row, column, TILE);
-  if (to->width == VECTOR / 2)
-    gradient(to, from, &s, VECTOR / 2);
-  else
-    gradient(to, from, &s, VECTOR);
 }
 
 ES_KERNEL
@@ -193,19 +122,6 @@ void winograd_kernel(float *out, ptrdiff_t number, const float *taps, ptrdiff_t 
     for (int i = 0; i < PATCH; i++) {
       kernel_line(line, down + i * SIDE, 1, 1);
       for (int j = 0; j < PATCH; j++) memcpy(out + (i * PATCH + j) * number + c, &line[j], sizeof line[j]);
-    }
-  }
-}
-
-ES_KERNEL
-void winograd_taps(float *taps, const float *numbers, ptrdiff_t wide) {
-  for (ptrdiff_t c = 0; c < wide; c += VECTOR) {
-    v16_t m[PATCH * PATCH], line[SIDE];
-    for (int i = 0; i < PATCH * PATCH; i++) m[i] = LOAD(numbers + i * wide + c);
-    for (int j = 0; j < PATCH; j++) taps_line(m + j, m + j, PATCH, PATCH);
-    for (int i = 0; i < SIDE; i++) {
-      taps_line(line, m + i * PATCH, 1, 1);
-      for (int j = 0; j < SIDE; j++) memcpy(taps + (i * SIDE + j) * wide + c, &line[j], sizeof line[j]);
     }
   }
 }
