@@ -2,11 +2,11 @@
  *
  *   Q = 1/n Σ (x − m)(x − m)ᵀ
  *
- * Rows are gathered into panels of a fixed number of rows (by width alone), each panel is centred and multiplied by
- * SYRK in float, and merged into double by the pairwise formula of Chan, Golub and LeVeque ("Updating formulae and a
- * pairwise algorithm for computing sample variances", 1979, eq. 2.1). Where panels are cut depends only on the rows
- * that came before in the same accumulator, so one accumulator for each lane gives the same bits on any number of
- * ranks.
+ * Rows are gathered into panels of a fixed number of rows (by width alone; where our own products serve, fewer if the
+ * mean jumps), each panel is centred and multiplied by SYRK in float, and merged into double by the pairwise formula of
+ * Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm for computing sample variances", 1979, eq. 2.1).
+ * Where panels are cut depends only on the rows that came before in the same accumulator, so one accumulator for each
+ * lane gives the same bits on any number of ranks.
  *
  * Range: products of deviations pass through float, so a column deviates by at most about 1e17 (beyond, Q is not
  * finite) and at least about 1e-17 (below 1e-23, Q is 0). A column whose rows are all equal has variance 0 exactly.
@@ -25,12 +25,13 @@ typedef enum es_real { ES_REAL_F32, ES_REAL_F64 } es_real_t;
 
 /** Accumulator of one layer and one lane. */
 typedef struct es_cov {
-  int32_t width;      /**< columns d */
-  int64_t n;          /**< rows merged so far (after es_cov_flush: all) */
-  double *moments;    /**< owned; d means, then the packed triangle of Σ (x − m)(x − m)ᵀ */
-  float *panel;       /**< owned; rows that wait for a full panel, row-major; NULL if rows are double */
-  int32_t panel_rows; /**< rows waiting */
-  double *panel_f64;  /**< owned; the same for double rows; NULL if rows are float */
+  int32_t width;       /**< columns d */
+  int64_t n;           /**< rows merged so far (after es_cov_flush: all) */
+  double *moments;     /**< owned; d means, then the packed triangle of Σ (x − m)(x − m)ᵀ */
+  float *panel;        /**< owned; rows that wait for a full panel or block, row-major; NULL if rows are double */
+  int32_t panel_rows;  /**< rows waiting */
+  double *panel_f64;   /**< owned; the same for double rows; NULL if rows are float */
+  struct blocks *open; /**< owned; the panel under way where rows are multiplied as they come, else NULL */
 } es_cov_t;
 
 /** Scratch that all accumulators of a rank share. */
@@ -60,6 +61,8 @@ es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width
 es_code_t es_cov_workspace_create_f64(es_cov_workspace_t *out, int32_t largest_width, es_status_t *status);
 void es_cov_workspace_destroy(es_cov_workspace_t *workspace);
 
+/** Bytes of an accumulator. */
+int64_t es_cov_bytes(int32_t width, es_real_t real);
 /** ES_SYSTEM when memory is out. */
 es_code_t es_cov_create(es_cov_t *out, int32_t width, es_status_t *status);
 /** The same for double rows: panels are centred by their own means and multiplied by DSYRK, so that nothing passes

@@ -234,6 +234,5 @@ int64_t es_accumulator_bytes(const es_rows_info_t *info, int lanes, int ranks) {
   if (way == ES_WAY_GRAM)
     return es_gram_bytes(info->rows * held / lanes, info->rows, info->width, info->real) +
            8 * (int64_t)es_triangle_size((int32_t)info->rows);
-  return held * (8 * (int64_t)es_cov_moments_size(info->width) +
-                 (int64_t)number_size(info) * es_cov_panel_rows(info->width) * info->width);
+  return held * es_cov_bytes(info->width, info->real);
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "blocks.h"
 #include "panel.h"
 #include "syrk.h"
 
@@ -63,14 +64,23 @@ void es_cov_workspace_destroy(es_cov_workspace_t *workspace) {
   *workspace = (es_cov_workspace_t){0};
 }
 
+int64_t es_cov_bytes(int32_t width, es_real_t real) {
+  const int64_t d = width, moments = 8 * (int64_t)es_cov_moments_size(width);
+  if (real == ES_REAL_F32 && es_syrk_takes_blocks(width))
+    return moments + 4 * d * ES_PANEL_BLOCK + (int64_t)blocks_bytes(width);
+  return moments + (int64_t)es_real_size(real) * es_cov_panel_rows(width) * d;
+}
+
 static es_code_t create(es_cov_t *out, int32_t width, es_real_t real, es_status_t *status) {
   const size_t panel = (size_t)es_cov_panel_rows(width) * (size_t)width;
   *out = (es_cov_t){.width = width, .moments = es_allocate_zero(es_cov_moments_size(width), sizeof(double))};
+  const bool blocks = real == ES_REAL_F32 && es_syrk_takes_blocks(width);
   if (real == ES_REAL_F64)
     out->panel_f64 = es_allocate(panel, sizeof(double));
   else
-    out->panel = es_allocate(panel, sizeof(float));
-  if (out->moments && (out->panel || out->panel_f64)) return ES_OK;
+    out->panel = es_allocate(blocks ? (size_t)ES_PANEL_BLOCK * (size_t)width : panel, sizeof(float));
+  if (blocks) out->open = blocks_create(width);
+  if (out->moments && (out->panel || out->panel_f64) && (out->open || !blocks)) return ES_OK;
   es_cov_destroy(out);
   return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the covariance of a layer of width %d", width);
 }
@@ -87,12 +97,14 @@ void es_cov_destroy(es_cov_t *cov) {
   es_free(cov->moments);
   es_free(cov->panel);
   es_free(cov->panel_f64);
+  es_free(cov->open);
   *cov = (es_cov_t){0};
 }
 
 void es_cov_reset(es_cov_t *cov) {
   cov->n = 0;
   cov->panel_rows = 0;
+  if (cov->open) blocks_reset(cov->open);
   memset(cov->moments, 0, es_cov_moments_size(cov->width) * sizeof *cov->moments);
 }
 
@@ -119,8 +131,7 @@ static void merge_triangle(double *triangle, const double *other, const double *
   }
 }
 
-/* Mean of the first rows of a panel: what it is shifted by when nothing better is known. */
-static void guess_shift(float *shift, const float *rows, int32_t n, size_t width) {
+void covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width) {
   const int32_t few = n < 16 ? n : 16;
   for (size_t j = 0; j < width; j++) {
     float sum = 0.0f;
@@ -163,26 +174,32 @@ static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_
   return fine;
 }
 
+void covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
+                              double *delta) {
+  /* About the panel's own mean the product is n·r rᵀ less, where r = rest. Chan's term for the distance δ of the two
+   * means comes on top. */
+  const size_t d = (size_t)cov->width;
+  double *mean = cov->moments;
+  const double share = (double)n / (double)(cov->n + n);
+  for (size_t j = 0; j < d; j++) delta[j] = (double)shift[j] + rest[j] - mean[j];
+  es_panel_merge_f32(mean + d, product, rest, -(double)n, delta, (double)cov->n * share, d);
+  for (size_t j = 0; j < d; j++) mean[j] += share * delta[j];
+  cov->n += n;
+}
+
 static void merge_panel(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n) {
   const size_t d = (size_t)cov->width;
-  double *mean = cov->moments, *triangle = cov->moments + d;
+  const double *mean = cov->moments;
   if (cov->n > 0) {
     for (size_t j = 0; j < d; j++) w->shift[j] = (float)mean[j];
   } else {
-    guess_shift(w->shift, rows, n, d);
+    covariance_guess_shift(w->shift, rows, n, d);
   }
   if (!multiply(w, rows, n, cov->width)) {
     for (size_t j = 0; j < d; j++) w->shift[j] = (float)((double)w->shift[j] + w->sums[j]);
     multiply(w, rows, n, cov->width);
   }
-  /* w->product is about the shift; about the panel's own mean it is n·r rᵀ less, where r = w->sums is what the shift
-   * missed. Chan's term for the distance δ of the two means comes on top. */
-  const double share = (double)n / (double)(cov->n + n);
-  double *delta = w->sums + w->width + 2 * WIDE;
-  for (size_t j = 0; j < d; j++) delta[j] = (double)w->shift[j] + w->sums[j] - mean[j];
-  es_panel_merge_f32(triangle, w->product, w->sums, -(double)n, delta, (double)cov->n * share, d);
-  for (size_t j = 0; j < d; j++) mean[j] += share * delta[j];
-  cov->n += n;
+  covariance_merge_product(cov, w->product, w->shift, w->sums, n, w->sums + w->width + 2 * WIDE);
 }
 
 static void merge_panel_f64(es_cov_t *cov, es_cov_workspace_t *w, const double *rows, int32_t n) {
@@ -201,12 +218,20 @@ static void merge_panel_f64(es_cov_t *cov, es_cov_workspace_t *w, const double *
 static void merge_rows(es_cov_t *cov, es_cov_workspace_t *w, const void *rows, int32_t n) {
   if (cov->panel_f64)
     merge_panel_f64(cov, w, rows, n);
+  else if (cov->open)
+    blocks_take(cov, w, rows, n);
   else
     merge_panel(cov, w, rows, n);
 }
 
+static void merge_waiting(es_cov_t *cov, es_cov_workspace_t *w) {
+  if (cov->panel_rows == 0) return;
+  merge_rows(cov, w, cov->panel_f64 ? (const void *)cov->panel_f64 : cov->panel, cov->panel_rows);
+  cov->panel_rows = 0;
+}
+
 static void add(es_cov_t *cov, es_cov_workspace_t *workspace, const char *rows, int64_t n, char *panel, size_t line) {
-  const int32_t full = es_cov_panel_rows(cov->width);
+  const int32_t full = cov->open ? ES_PANEL_BLOCK : es_cov_panel_rows(cov->width);
   assert(cov->width <= workspace->width);
   while (n > 0) {
     if (cov->panel_rows == 0 && n >= full) { /* no need to wait: straight from where the layer put them */
@@ -220,7 +245,7 @@ static void add(es_cov_t *cov, es_cov_workspace_t *workspace, const char *rows, 
     cov->panel_rows += take;
     rows += (size_t)take * line;
     n -= take;
-    if (cov->panel_rows == full) es_cov_flush(cov, workspace);
+    if (cov->panel_rows == full) merge_waiting(cov, workspace);
   }
 }
 
@@ -235,9 +260,8 @@ void es_cov_add_f64(es_cov_t *cov, es_cov_workspace_t *workspace, const double *
 }
 
 void es_cov_flush(es_cov_t *cov, es_cov_workspace_t *workspace) {
-  if (cov->panel_rows == 0) return;
-  merge_rows(cov, workspace, cov->panel_f64 ? (const void *)cov->panel_f64 : cov->panel, cov->panel_rows);
-  cov->panel_rows = 0;
+  merge_waiting(cov, workspace);
+  if (cov->open) blocks_close(cov, workspace);
 }
 
 /* mean, n and triangle of `from` are given apart, so that a received message can be merged where it lies. */

@@ -1,25 +1,14 @@
 #include "syrk.h"
 #include "eigenscope/kernel.h"
 #include "syrk_kernels.h"
-#include <cblas.h>
 #include <string.h>
 
-/* Where BLAS catches up, by `eigenscope bench covariance`: at 256 with OpenBLAS's kernels for AVX2 (Zen 4), above 64
- * with those for AVX-512 (Sapphire Rapids). */
-static int32_t widest(void) {
-  static const char *const avx512[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
-  static int32_t found;
-  if (found == 0) {
-    found = 256;
-    for (size_t i = 0; i < sizeof avx512 / sizeof *avx512; i++) {
-      if (strcmp(openblas_get_corename(), avx512[i]) == 0) found = 64;
-    }
-  }
-  return found;
-}
+/* Where BLAS catches up, by `eigenscope bench covariance`, with OpenBLAS's kernels for AVX2 (Zen 4) and for AVX-512
+ * (Sapphire Rapids). */
+enum { WIDEST = 256 };
 
 bool es_syrk_is_narrow(int32_t width) {
-  return width <= SYRK_TILE ? SYRK_TILE % width == 0 : width % SYRK_TILE == 0 && width <= widest();
+  return width <= SYRK_TILE ? SYRK_TILE % width == 0 : width % SYRK_TILE == 0 && width <= WIDEST;
 }
 
 const syrk_kernels_t *syrk_kernels(void) {
@@ -38,6 +27,19 @@ bool es_syrk_centres(int32_t width) {
 
 void es_syrk_centred(float *product, double *sums, const float *rows, int32_t n, int32_t width, const float *shift) {
   syrk_kernels()->centred(product, sums, rows, n, width, shift);
+}
+
+bool es_syrk_takes_blocks(int32_t width) {
+  return width >= SYRK_TILE && es_syrk_is_narrow(width);
+}
+
+void es_syrk_centre(float *out, float *sums, float *squares, const float *rows, int32_t n, int32_t width,
+                    const float *shift) {
+  syrk_kernels()->centre(out, sums, squares, rows, n, width, shift);
+}
+
+void es_syrk_block(float *product, const float *rows, int32_t n, int32_t width) {
+  syrk_kernels()->tiles(product, rows, n, width);
 }
 
 void es_syrk_narrow(float *product, const float *rows, int32_t n, int32_t width) {

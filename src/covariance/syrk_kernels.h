@@ -11,6 +11,9 @@ typedef struct syrk_kernels {
   /* product += rowsᵀ·rows for n rows of `width` floats, a multiple of SYRK_TILE: all tiles that touch the lower
    * triangle. */
   void (*tiles)(float *product, const float *rows, ptrdiff_t n, ptrdiff_t width);
+  /* out = rows − shift, sums[j] = Σ out, squares[j] = Σ out²; width as above. */
+  void (*centre)(float *out, float *sums, float *squares, const float *rows, ptrdiff_t n, ptrdiff_t width,
+                 const float *shift);
   /* sums[j] = Σ d and product = Σ d·dᵀ (lower triangle) over d = row − shift, in one pass; width 1, 2, 4 or 8, `shift`
    * repeated over SYRK_TILE floats. NULL where vectors are too short for that. */
   void (*centred)(float *product, double *sums, const float *rows, ptrdiff_t n, ptrdiff_t width, const float *shift);

@@ -10,6 +10,10 @@ typedef int32_t lanes_t __attribute__((vector_size(VECTOR * sizeof(int32_t))));
 
 /* Partial sums of at most so many lines keep the rounding of a float sum small. */
 enum { BLOCK = 256, CENTRED_BLOCK = 64, ACROSS = SYRK_TILE / VECTOR, TURNS_MOST = 5 };
+/* Lines that are centred at once, so that enough sums are under way. */
+enum { ABREAST = 4 / ACROSS };
+/* Vectors of columns that a tile takes at most: as many as leave its sums in registers. */
+enum { ACROSS_MOST = VECTOR == 16 ? 2 * ACROSS : ACROSS };
 
 #define UNROLL _Pragma("GCC unroll 16")
 
@@ -17,18 +21,21 @@ static ES_INLINE vector_t load(const float *from) {
   return *(const vector_t *)from;
 }
 
-/* out[i][j] += Σ over lines left[line][i]·right[line][j]; lines are `stride` floats apart. */
+/* out[i][j] += Σ over lines left[line][i]·right[line][j] for TALL rows and `across` vectors of columns; lines are
+ * `stride` floats apart. */
 static ES_INLINE void tile(float *out, ptrdiff_t out_stride, const float *left, const float *right, ptrdiff_t lines,
-                           ptrdiff_t stride) {
-  vector_t sums[TALL][ACROSS] = {{{0}}};
+                           ptrdiff_t stride, const int across) {
+  vector_t sums[TALL][ACROSS_MOST] = {{{0}}};
   for (ptrdiff_t line = 0; line < lines; line++, left += stride, right += stride) {
-    UNROLL for (int k = 0; k < ACROSS; k++) {
-      const vector_t x = load(right + k * VECTOR);
-      UNROLL for (int i = 0; i < TALL; i++) sums[i][k] += left[i] * x;
+    vector_t x[ACROSS_MOST];
+    UNROLL for (int k = 0; k < across; k++) x[k] = load(right + k * VECTOR);
+    UNROLL for (int i = 0; i < TALL; i++) {
+      const float factor = left[i];
+      UNROLL for (int k = 0; k < across; k++) sums[i][k] += factor * x[k];
     }
   }
   UNROLL for (int i = 0; i < TALL; i++) {
-    UNROLL for (int k = 0; k < ACROSS; k++) * (vector_t *)(out + i * out_stride + k * VECTOR) += sums[i][k];
+    UNROLL for (int k = 0; k < across; k++) * (vector_t *)(out + i * out_stride + k * VECTOR) += sums[i][k];
   }
 }
 
@@ -37,9 +44,45 @@ static void tiles(float *product, const float *rows, ptrdiff_t n, ptrdiff_t widt
     const ptrdiff_t lines = n - block < BLOCK ? n - block : BLOCK;
     const float *x = rows + block * width;
     for (ptrdiff_t i = 0; i < width; i += TALL) {
-      for (ptrdiff_t j = 0; j < i + TALL; j += SYRK_TILE)
-        tile(product + i * width + j, width, x + i, x + j, lines, width);
+      ptrdiff_t j = 0;
+      for (; j + ACROSS_MOST * VECTOR <= (i / SYRK_TILE + 1) * SYRK_TILE; j += ACROSS_MOST * VECTOR)
+        tile(product + i * width + j, width, x + i, x + j, lines, width, ACROSS_MOST);
+      for (; j < i + TALL; j += SYRK_TILE) tile(product + i * width + j, width, x + i, x + j, lines, width, ACROSS);
     }
+  }
+}
+
+/* SYRK_TILE columns of `lines` lines, a multiple of `abreast`; what they add up to comes on top of sums and squares. */
+static ES_INLINE void centre_columns(float *out, float *sums, float *squares, const float *rows, ptrdiff_t lines,
+                                     ptrdiff_t width, const float *shift, const int abreast) {
+  vector_t mean[ACROSS], sum[ABREAST][ACROSS] = {{{0}}}, square[ABREAST][ACROSS] = {{{0}}};
+  UNROLL for (int k = 0; k < ACROSS; k++) mean[k] = load(shift + k * VECTOR);
+  for (ptrdiff_t line = 0; line < lines; line += abreast, rows += abreast * width, out += abreast * width) {
+    UNROLL for (int a = 0; a < abreast; a++) {
+      UNROLL for (int k = 0; k < ACROSS; k++) {
+        const vector_t d = load(rows + a * width + k * VECTOR) - mean[k];
+        *(vector_t *)(out + a * width + k * VECTOR) = d;
+        sum[a][k] += d;
+        square[a][k] += d * d;
+      }
+    }
+  }
+  UNROLL for (int a = 0; a < abreast; a++) {
+    UNROLL for (int k = 0; k < ACROSS; k++) {
+      *(vector_t *)(sums + k * VECTOR) += sum[a][k];
+      *(vector_t *)(squares + k * VECTOR) += square[a][k];
+    }
+  }
+}
+
+static void centre(float *out, float *sums, float *squares, const float *rows, ptrdiff_t n, ptrdiff_t width,
+                   const float *shift) {
+  const ptrdiff_t even = n - n % ABREAST, rest = even * width;
+  memset(sums, 0, (size_t)width * sizeof *sums);
+  memset(squares, 0, (size_t)width * sizeof *squares);
+  for (ptrdiff_t j = 0; j < width; j += SYRK_TILE) {
+    centre_columns(out + j, sums + j, squares + j, rows + j, even, width, shift + j, ABREAST);
+    centre_columns(out + rest + j, sums + j, squares + j, rows + rest + j, n - even, width, shift + j, 1);
   }
 }
 
@@ -99,4 +142,4 @@ static void centred(float *product, double *sums, const float *rows, ptrdiff_t n
 #define centred NULL
 #endif
 
-const syrk_kernels_t NAME = {tiles, centred};
+const syrk_kernels_t NAME = {tiles, centre, centred};

@@ -58,6 +58,34 @@ static void test_tiles(void **state) {
   }
 }
 
+static void check_centre(const syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff_t width) {
+  static float out[MOST * MOST];
+  float shift[MOST], sums[MOST], squares[MOST];
+  for (ptrdiff_t j = 0; j < width; j++) shift[j] = (float)(j % 5) * 0.25f;
+  kernels->centre(out, sums, squares, rows, n, width, shift);
+  for (ptrdiff_t j = 0; j < width; j++) {
+    double sum = 0.0;
+    for (ptrdiff_t line = 0; line < n; line++) {
+      assert_true(out[line * width + j] == rows[line * width + j] - shift[j]);
+      sum += (double)out[line * width + j];
+    }
+    assert_true((double)sums[j] == sum && (double)squares[j] == expected(n, width, shift, j, j));
+  }
+}
+
+static void test_centre(void **state) {
+  (void)state;
+  const syrk_kernels_t *kernels[3];
+  fill();
+  for (int k = 0, n = list_kernels(kernels); k < n; k++) {
+    for (ptrdiff_t width = SYRK_TILE; width <= MOST; width += SYRK_TILE) {
+      for (ptrdiff_t lines = 1; lines <= MOST; lines = lines < 5 ? lines + 1 : 2 * lines - 1)
+        check_centre(kernels[k], lines, width);
+      check_centre(kernels[k], MOST, width);
+    }
+  }
+}
+
 static void check_centred(const syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff_t width) {
   float shift[SYRK_TILE];
   double sums[SYRK_TILE];
@@ -88,6 +116,7 @@ static void test_centred(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {balanced_test(test_tiles), balanced_test(test_centred)};
+  const struct CMUnitTest tests[] = {balanced_test(test_tiles), balanced_test(test_centre),
+                                     balanced_test(test_centred)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

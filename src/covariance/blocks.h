@@ -1,0 +1,26 @@
+/* Narrow float rows, multiplied as they come, ES_PANEL_BLOCK of them at a time while they are in the first-level cache,
+ * so that no panel is gathered: what is kept of one are its shift, its sums and its product. */
+#ifndef ES_COVARIANCE_BLOCKS_H
+#define ES_COVARIANCE_BLOCKS_H
+
+#include "eigenscope/covariance.h"
+
+typedef struct blocks blocks_t;
+
+/* For widths that es_syrk_takes_blocks; es_free destroys it. NULL when memory is out. */
+blocks_t *blocks_create(int32_t width);
+size_t blocks_bytes(int32_t width);
+void blocks_reset(blocks_t *blocks);
+/* Takes a block of cov->open, or fewer rows. */
+void blocks_take(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n);
+/* Merges the panel under way. */
+void blocks_close(es_cov_t *cov, es_cov_workspace_t *w);
+
+/* covariance.c: mean of the first of n rows: what they are shifted by when nothing better is known. */
+void covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width);
+/* covariance.c: merges n rows of which `product` is about `shift`; `rest` is what the shift missed of their mean,
+ * `delta` scratch; `width` doubles each. */
+void covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
+                              double *delta);
+
+#endif
