@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static dnnl_engine_t engine;
 static dnnl_stream_t stream;
@@ -78,10 +79,34 @@ es_code_t onednn_memory(const es_unit_t *unit, dnnl_memory_t *out, const dnnl_me
                                                                                    : onednn_out_of_memory(unit, status);
 }
 
+static bool is_named(const_dnnl_primitive_desc_t pd, const char *start) {
+  const char *name = NULL;
+  onednn_must(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name), "name a kernel");
+  return strncmp(name, start, strlen(start)) == 0;
+}
+
+/* The first kernel, as oneDNN orders them, that is not to be avoided. */
+static dnnl_status_t describe_other(dnnl_primitive_desc_t *pd, const void *description,
+                                    const_dnnl_primitive_desc_t hint, const char *avoid) {
+  dnnl_primitive_desc_iterator_t kernels = NULL;
+  dnnl_status_t code = dnnl_primitive_desc_iterator_create(&kernels, description, NULL, engine, hint);
+  while (code == dnnl_success) {
+    *pd = dnnl_primitive_desc_iterator_fetch(kernels);
+    if (!*pd) code = dnnl_out_of_memory;
+    if (!*pd || !is_named(*pd, avoid)) break;
+    dnnl_primitive_desc_destroy(*pd);
+    *pd = NULL;
+    code = dnnl_primitive_desc_iterator_next(kernels);
+  }
+  if (kernels) dnnl_primitive_desc_iterator_destroy(kernels);
+  return code;
+}
+
 es_code_t onednn_primitive(const es_unit_t *unit, const char *what, const void *description,
-                           const_dnnl_primitive_desc_t hint, dnnl_primitive_t *out, dnnl_primitive_desc_t *pd,
-                           es_status_t *status) {
-  dnnl_status_t code = dnnl_primitive_desc_create(pd, description, NULL, engine, hint);
+                           const_dnnl_primitive_desc_t hint, const char *avoid, dnnl_primitive_t *out,
+                           dnnl_primitive_desc_t *pd, es_status_t *status) {
+  dnnl_status_t code = avoid ? describe_other(pd, description, hint, avoid)
+                             : dnnl_primitive_desc_create(pd, description, NULL, engine, hint);
   if (code == dnnl_success) code = dnnl_primitive_create(out, *pd);
   return code == dnnl_success ? ES_OK : onednn_no_kernel(unit, what, code, status);
 }

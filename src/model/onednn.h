@@ -16,10 +16,11 @@ es_code_t onednn_no_kernel(const es_unit_t *unit, const char *what, dnnl_status_
 /* A memory object without data. *out is the caller's. */
 es_code_t onednn_memory(const es_unit_t *unit, dnnl_memory_t *out, const dnnl_memory_desc_t *layout,
                         es_status_t *status);
-/* Primitive from an operation's description; both *out and *pd are the caller's. */
+/* Primitive from an operation's description; both *out and *pd are the caller's. `avoid`: how the names of kernels of
+ * oneDNN begin that are passed over, or NULL. */
 es_code_t onednn_primitive(const es_unit_t *unit, const char *what, const void *description,
-                           const_dnnl_primitive_desc_t hint, dnnl_primitive_t *out, dnnl_primitive_desc_t *pd,
-                           es_status_t *status);
+                           const_dnnl_primitive_desc_t hint, const char *avoid, dnnl_primitive_t *out,
+                           dnnl_primitive_desc_t *pd, es_status_t *status);
 es_code_t onednn_reorder(const es_unit_t *unit, dnnl_primitive_t *out, const dnnl_memory_desc_t *from,
                          const dnnl_memory_desc_t *to, es_status_t *status);
 

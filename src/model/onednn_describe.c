@@ -97,3 +97,13 @@ int onednn_layer_ways(const es_unit_t *unit, conv_direction_t direction, onednn_
   out[n++] = (onednn_way_t){dnnl_convolution_direct, false};
   return n;
 }
+
+/* The gradient of the weights of 1 x 1 convolutions with strides, of fewer channels than a vector holds (shortcuts of
+ * narrow ResNets): oneDNN's kernels for it ("jit_1x1") write up to channels of a whole vector behind each of the
+ * positions that their scratch has room for, in NHWC, with AVX2 and AVX-512, up to at least 3.12 (uxlfoundation/oneDNN
+ * issue 6035). The next kernel in line is as fast. */
+const char *onednn_layer_avoids(const es_unit_t *unit, conv_direction_t direction) {
+  const es_node_t *node = unit->node;
+  const bool spoilt = node->op == ES_OP_CONV && node->kernel == 1 && node->stride > 1 && node->in.c / node->groups < 16;
+  return spoilt && direction == CONV_BACKWARD_WEIGHTS ? "jit_1x1" : NULL;
+}

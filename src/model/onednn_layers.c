@@ -95,7 +95,8 @@ static es_code_t make_kernel(es_unit_t *unit, conv_direction_t direction, onednn
   const dnnl_memory_desc_t src = onednn_layer_source(unit, count), dst = onednn_layer_target(unit, count);
   onednn_description_t description;
   onednn_layer_describe(unit, direction, way, &weights, count, &description);
-  ES_TRY(onednn_primitive(unit, names[direction], &description, hint, &k->primitive, pd, status));
+  ES_TRY(onednn_primitive(unit, names[direction], &description, hint, onednn_layer_avoids(unit, direction),
+                          &k->primitive, pd, status));
   if (choose) {
     dnnl_query_t query = direction == CONV_BACKWARD_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md;
     packing->layout = *dnnl_primitive_desc_query_md(*pd, query, 0);

@@ -16,6 +16,9 @@ typedef struct onednn_way {
 enum { ONEDNN_WAYS_MOST = 2 };
 int onednn_layer_ways(const es_unit_t *unit, conv_direction_t direction, onednn_way_t out[ONEDNN_WAYS_MOST]);
 
+/* How the names of kernels begin that must not compute a direction, or NULL. */
+const char *onednn_layer_avoids(const es_unit_t *unit, conv_direction_t direction);
+
 /* Weights as PyTorch has them (tag oihw, goihw or oi), or in whatever layout the kernels prefer (tag any). */
 dnnl_memory_desc_t onednn_layer_weights(const es_unit_t *unit, bool any);
 dnnl_memory_desc_t onednn_layer_bias(const es_unit_t *unit);

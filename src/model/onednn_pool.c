@@ -49,7 +49,7 @@ static es_code_t make_pool_kernels(es_unit_t *unit, int count, es_status_t *stat
   onednn_must(
       dnnl_pooling_forward_desc_init(&description, kind, algorithm, &src, &dst, strides, kernel, padding, padding),
       "describe pooling");
-  es_code_t code = onednn_primitive(unit, "pooling", &description, NULL, &k->forward, &forward, status);
+  es_code_t code = onednn_primitive(unit, "pooling", &description, NULL, NULL, &k->forward, &forward, status);
   const bool workspace = code == ES_OK && unit->training && node->op == ES_OP_MAXPOOL;
   if (workspace) {
     const dnnl_memory_desc_t layout = *dnnl_primitive_desc_query_md(forward, dnnl_query_workspace_md, 0);
@@ -60,7 +60,7 @@ static es_code_t make_pool_kernels(es_unit_t *unit, int count, es_status_t *stat
   if (code == ES_OK && unit->training) {
     onednn_must(dnnl_pooling_backward_desc_init(&description, algorithm, &src, &dst, strides, kernel, padding, padding),
                 "describe pooling");
-    code = onednn_primitive(unit, "the gradient of pooling", &description, forward, &k->backward, &pd, status);
+    code = onednn_primitive(unit, "the gradient of pooling", &description, forward, NULL, &k->backward, &pd, status);
     if (pd) dnnl_primitive_desc_destroy(pd);
   }
   if (forward) dnnl_primitive_desc_destroy(forward);
