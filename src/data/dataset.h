@@ -7,6 +7,8 @@
 #include "streamed.h"
 #include <stddef.h>
 
+enum { ES_RESOLUTION_MAX = 4096 };
+
 struct es_dataset {
   es_dataset_info_t info;
   char path[ES_PATH_MAX]; /**< for messages: the dataset's path, or its name when it has none */

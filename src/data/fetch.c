@@ -1,8 +1,11 @@
 /* From uint8 to normalised float, moved and mirrored, in one pass: what training reads its batches with. */
 #include "dataset.h"
+#include "eigenscope/kernel.h"
 #include "eigenscope/random.h"
 #include <assert.h>
 #include <string.h>
+
+enum { ROWS_AHEAD = 8 };
 
 /* How one image is moved: output (y, x) shows stored (y + down, x + right), zeros outside, then is mirrored. */
 typedef struct move {
@@ -24,48 +27,68 @@ static move_t draw_move(const es_augment_t *augment, int32_t position, int32_t r
   return move;
 }
 
-/* n pixels of grey, read at every `step`-th byte. Four floats are stored for each pixel's three, the fourth overwritten
- * by the next pixel: one load and one store a pixel. The last pixel stores three, as nothing may follow it. */
-static void convert_grey(const float *table, const uint8_t *in, int64_t step, int64_t n, float *out) {
-  for (int64_t i = 0; i + 1 < n; i++) memcpy(out + 3 * i, table + 4 * in[i * step], 4 * sizeof(float));
-  if (n > 0) memcpy(out + 3 * (n - 1), table + 4 * in[(n - 1) * step], 3 * sizeof(float));
+/* n pixels of grey, one byte from the next by `step`. Four floats are stored for each pixel's three, the fourth
+ * overwritten by the next pixel: one load and one store a pixel. The last pixel stores three, as nothing may follow it.
+ */
+static ES_INLINE void convert_grey(const float *table, const uint8_t *in, const int64_t step, int64_t n, float *out) {
+#pragma GCC unroll 8
+  for (int64_t i = 1; i < n; i++, in += step, out += 3) memcpy(out, table + 4 * *in, 4 * sizeof(float));
+  memcpy(out, table + 4 * *in, 3 * sizeof(float));
 }
 
 /* The same for three channels; `step` counts pixels. */
-static void convert_colour(const float *table, const uint8_t *in, int64_t step, int64_t n, float *out) {
-  for (int64_t i = 0; i < n; i++) {
-    const uint8_t *pixel = in + 3 * step * i;
-    out[3 * i] = table[4 * pixel[0]];
-    out[3 * i + 1] = table[4 * pixel[1] + 1];
-    out[3 * i + 2] = table[4 * pixel[2] + 2];
+static ES_INLINE void convert_colour(const float *table, const uint8_t *in, const int64_t step, int64_t n, float *out) {
+  for (int64_t i = 0; i < n; i++, in += 3 * step, out += 3) {
+    out[0] = table[4 * in[0]];
+    out[1] = table[4 * in[1] + 1];
+    out[2] = table[4 * in[2] + 2];
   }
 }
 
-/* n pixels of raw zero. */
-static void convert_zeros(const float *table, int64_t n, float *out) {
-  for (int64_t i = 0; i < n; i++) memcpy(out + 3 * i, table, 3 * sizeof(float));
+/* Images and batches lie in the third-level cache at best: what is needed soon is asked for in time. */
+static void ask_for_image(const es_dataset_t *dataset, es_split_t split, int64_t index) {
+  if (dataset->streamed != NULL) return;
+  const uint8_t *image = es_dataset_image(dataset, split, index);
+  for (int64_t i = 0; i < es_dataset_image_size(dataset); i += 64) __builtin_prefetch(image + i);
 }
 
-typedef void convert_t(const float *table, const uint8_t *in, int64_t step, int64_t n, float *out);
+/* A row of output behind `row`; it may be of the next image, or behind all. */
+static void ask_for_row(const float *row, int64_t floats) {
+  const uintptr_t ahead = (uintptr_t)row + (uintptr_t)(ROWS_AHEAD * floats) * sizeof *row;
+  for (uintptr_t i = 0; i < (uintptr_t)floats * sizeof *row; i += 64) __builtin_prefetch((const void *)(ahead + i), 1);
+}
+
+/* A whole row, mirrored or not: loops of one length for all rows, whatever the move, so that none is mispredicted. */
+static void convert_row(const float *table, const uint8_t *row, int64_t n, int32_t channels, bool flip, float *out) {
+  const uint8_t *last = row + (n - 1) * channels;
+  if (channels == 1 && flip)
+    convert_grey(table, last, -1, n, out);
+  else if (channels == 1)
+    convert_grey(table, row, 1, n, out);
+  else if (flip)
+    convert_colour(table, last, -1, n, out);
+  else
+    convert_colour(table, row, 1, n, out);
+}
 
 /* image: (resolution, resolution, channels) to out: (resolution, resolution, 3). */
 static void convert_image(const float *table, const uint8_t *image, int32_t resolution, int32_t channels, move_t move,
                           float *out) {
-  convert_t *convert = channels == 1 ? convert_grey : convert_colour;
-  int64_t n = resolution, row = 3 * n;
+  uint8_t row[3 * ES_RESOLUTION_MAX];
+  const int64_t n = resolution;
   /* Columns first … end−1 of the output, before mirroring, show the image. */
-  int64_t first = move.right < 0 ? -move.right : 0, end = move.right > 0 ? n - move.right : n;
-  int64_t left = move.flip ? n - end : first, right = move.flip ? first : n - end;
-  int64_t from = (move.flip ? end - 1 : first) + move.right;
-  for (int64_t y = 0; y < n; y++, out += row) {
-    int64_t source = y + move.down;
-    if (source < 0 || source >= n) {
-      convert_zeros(table, n, out);
-      continue;
-    }
-    convert_zeros(table, left, out);
-    convert(table, image + (source * n + from) * channels, move.flip ? -1 : 1, end - first, out + 3 * left);
-    convert_zeros(table, right, out + 3 * (n - right));
+  const int64_t first = move.right < 0 ? -move.right : 0, end = move.right > 0 ? n - move.right : n;
+  memset(row, 0, (size_t)(n * channels));
+  for (int64_t y = 0; y < n; y++, out += 3 * n) {
+    const int64_t source = y + move.down;
+    const bool there = source >= 0 && source < n;
+    const uint8_t *from = there ? image + (source * n + first + move.right) * channels : NULL;
+    if (there)
+      memcpy(row + first * channels, from, (size_t)((end - first) * channels));
+    else
+      memset(row, 0, (size_t)(n * channels));
+    ask_for_row(out, 3 * n);
+    convert_row(table, row, n, channels, move.flip, out);
   }
 }
 
@@ -77,6 +100,7 @@ void es_samples_fetch(const es_samples_t *samples, const int32_t *positions, int
   for (int64_t i = 0; i < n; i++) {
     assert(positions[i] >= 0 && positions[i] < samples->n);
     const uint8_t *image = es_dataset_image(dataset, samples->split, samples->index[positions[i]]);
+    if (i + 1 < n) ask_for_image(dataset, samples->split, samples->index[positions[i + 1]]);
     convert_image(samples->table, image, resolution, dataset->info.channels,
                   draw_move(augment, positions[i], resolution), out + i * size_out);
   }

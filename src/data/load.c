@@ -14,7 +14,7 @@
 
 static const char STAGE[] = "data";
 
-enum { ALIGNMENT = 64, RESOLUTION_MAX = 4096 };
+enum { ALIGNMENT = 64 };
 
 /* What is needed while loading only. */
 typedef struct loader {
@@ -217,8 +217,8 @@ static es_code_t load_on(es_dataset_t **out, const es_dataset_spec_t *spec, int3
   const char *path = spec->path[0] != '\0' ? spec->path : spec->name;
   es_dataset_t *dataset = es_allocate_zero(1, sizeof *dataset);
   if (dataset == NULL) es_fail(&own, ES_SYSTEM, STAGE, "%s: not enough memory to read it", path);
-  if (resolution < 1 || resolution > RESOLUTION_MAX) {
-    es_fail(&own, ES_INPUT, STAGE, "%s: resolution %d, must be 1 … %d", path, resolution, RESOLUTION_MAX);
+  if (resolution < 1 || resolution > ES_RESOLUTION_MAX) {
+    es_fail(&own, ES_INPUT, STAGE, "%s: resolution %d, must be 1 … %d", path, resolution, ES_RESOLUTION_MAX);
   }
   es_code_t code = es_agree(comm, &own);
   if (code != ES_OK) {
