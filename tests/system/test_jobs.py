@@ -71,6 +71,24 @@ class Jobs(harness.Case):
         self.assertEqual(names, {f"{name}.yaml" for name in SMALL} | {f"paper/{name}.yaml" for name in PAPER}
                          | {"quickstart.yaml", "reference.yaml"})
 
+    @unittest.skipUnless(FASHION_MNIST.is_dir(), "Fashion-MNIST is not here")
+    def test_jobs_of_the_readme(self):
+        """The job that explains the keys is a job; so it is with each line that README shows in the place of others."""
+        blocks = re.findall(r"```yaml\n(.*?)```", (harness.SOURCE / "README.md").read_text(), re.S)
+        job, probe, weights, activations = blocks
+        self.write("job.yaml", job)
+        self.assertEqual(len(self.plan("job.yaml")["points"]), 2 * 3 * 3 * 3 * 2)
+        self.write("job.yaml", job + probe)
+        self.plan("job.yaml")
+        self.write("job.yaml", "name: elsewhere\n" + activations)
+        self.assertIn("acts-0.h5", self.run_program("plan", "job.yaml", expect=1).stderr)
+        source, *forms = weights.splitlines()
+        self.assertEqual(len(forms), 2)
+        for form in forms:
+            self.write("job.yaml", "\n".join(["name: again", source, form,
+                                              "grid: {dataset: fashion-mnist, model: vgg11, width: 1/4, seed: 0}"]))
+            self.assertRegex(self.run_program("plan", "job.yaml", expect=1).stderr, "results/width-vs-difficulty|vgg11-0.25-001")
+
     def assert_states_its_cost(self, path, plan):
         cost, stated = plan["total_macs"] * 1e-12, self.stated(path)
         self.assertAlmostEqual(cost, stated, delta=max(0.5, stated / 1000), msg=path)
