@@ -74,8 +74,9 @@ function print_comments(i, text, literal) {
   in_list = 1
   print ".It Cm " name
   say(substr(doc, cut + 2) ".")
-  say("Value: " substr(doc, 1, cut - 1) (required ? "; required." : other ? "." : "; default"))
-  if (!required && !other) print ".Li " quoted(value) " ."
+  said = doc ~ / default / # in words, as what stands there is an example
+  say("Value: " substr(doc, 1, cut - 1) (required ? "; required." : other || said ? "." : "; default"))
+  if (!required && !other && !said) print ".Li " quoted(value) " ."
   if (!required && other) print "For example\n.Li " quoted(value) " ."
 }
 

@@ -17,3 +17,4 @@ if (os.getenv("MANPATH") or "") ~= "" then
   prepend_path("MANPATH", pathJoin(prefix, "share/man"))
 end
 setenv("EIGENSCOPE_SHARE", share)
+prepend_path("PYTHONPATH", share) -- eigenscope_analysis

@@ -18,3 +18,4 @@ if {[info exists env(MANPATH)] && $env(MANPATH) ne ""} {
     prepend-path MANPATH $prefix/share/man
 }
 setenv EIGENSCOPE_SHARE $prefix/share/eigenscope
+prepend-path PYTHONPATH $prefix/share/eigenscope ;# eigenscope_analysis

@@ -36,7 +36,7 @@ class Modulefiles(harness.Case):
 
     def shell(self, script, **env):
         environment = {name: value for name, value in os.environ.items()
-                       if name not in ("MANPATH", "EIGENSCOPE_SHARE", "MODULEPATH", "LOADEDMODULES", "BASH_ENV")}
+                       if name not in ("MANPATH", "EIGENSCOPE_SHARE", "MODULEPATH", "LOADEDMODULES", "BASH_ENV", "PYTHONPATH")}
         done = subprocess.run(["bash", "-euc", script], env={**environment, "PATH": "/usr/bin:/bin", **env}, cwd=self.folder,
                               capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -47,14 +47,16 @@ class Modulefiles(harness.Case):
         self.tcl.unlink()  # Lmod's reader of these cannot have blanks in a path
         lines = self.shell(f'set +u; source {LMOD}; module use "{self.prefix}/share/modulefiles"; module load eigenscope; '
                            'module -t list 2>&1; command -v eigenscope; eigenscope --version; man -w eigenscope eigenscope.yaml ls;'
-                           'ls "$EIGENSCOPE_SHARE"; module help eigenscope 2>&1 | grep -c man; module unload eigenscope; '
-                           'echo "$PATH,${EIGENSCOPE_SHARE-}"')
+                           'ls "$EIGENSCOPE_SHARE"; module help eigenscope 2>&1 | grep -c man; '
+                           'cat "$PYTHONPATH/eigenscope_analysis/__init__.py" | wc -l; module unload eigenscope; '
+                           'echo "$PATH,${EIGENSCOPE_SHARE-},${PYTHONPATH-}"')
         self.assertEqual(lines[:2], [f"eigenscope/{self.version}", f"{self.prefix}/bin/eigenscope"])
         self.assertEqual(lines[2].split()[:2], ["eigenscope", self.version])
         self.assertEqual(lines[3:5], [f"{self.prefix}/share/man/man{n}/{page}" for n, page in
                                       ((1, "eigenscope.1"), (5, "eigenscope.yaml.5"))])
         self.assertIn("slurm", lines)
-        self.assertEqual(lines[-2:], ["1", "/usr/bin:/bin,"])
+        self.assertEqual([lines[-3], lines[-1]], ["1", "/usr/bin:/bin,,"])
+        self.assertGreater(int(lines[-2]), 0)
 
     @unittest.skipUnless(LMOD.exists(), "lmod is not installed")
     def test_both_kinds_side_by_side(self):
@@ -63,12 +65,13 @@ class Modulefiles(harness.Case):
         self.addCleanup(shutil.rmtree, place)
         shutil.copytree(self.prefix, place / "p")
         script = (f"set +u; source {LMOD}; module use {place}/p/share/modulefiles; module load eigenscope; "
-                  "command -v eigenscope; echo $EIGENSCOPE_SHARE $MANPATH; module -t avail eigenscope 2>&1 | tail -n 1")
+                  "command -v eigenscope; echo $EIGENSCOPE_SHARE $MANPATH $PYTHONPATH; module -t avail eigenscope 2>&1 | tail -n 1")
         for lua in (True, False):
             if not lua:
                 (place / "p" / self.lua.relative_to(self.prefix)).unlink()
             self.assertEqual(self.shell(script, MANPATH="/m"), [f"{place}/p/bin/eigenscope",
-                             f"{place}/p/share/eigenscope {place}/p/share/man:/m", f"eigenscope/{self.version}"])
+                             f"{place}/p/share/eigenscope {place}/p/share/man:/m {place}/p/share/eigenscope",
+                             f"eigenscope/{self.version}"])
 
     @unittest.skipUnless(shutil.which("luac5.3") or shutil.which("luac"), "luac is not installed")
     def test_lua_compiles(self):
