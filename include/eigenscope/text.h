@@ -20,6 +20,8 @@ void es_text_append_bytes(es_text_t *text, const char *bytes, size_t n);
 /** Appends `value` as a double-quoted JSON string (also valid YAML). What es_text_is_plain refuses is escaped; bytes
  * that are no UTF-8 become U+FFFD. */
 void es_text_append_quoted(es_text_t *text, const char *value);
+/** A field of CSV, quoted where RFC 4180 wants it. */
+void es_text_append_csv(es_text_t *text, const char *value);
 /** The text, "" while empty. Borrowed. */
 const char *es_text_get(const es_text_t *text);
 void es_text_destroy(es_text_t *text);

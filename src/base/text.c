@@ -113,6 +113,16 @@ void es_text_append_quoted(es_text_t *text, const char *value) {
   es_text_append(text, "\"");
 }
 
+void es_text_append_csv(es_text_t *text, const char *value) {
+  if (strpbrk(value, ",\"\r\n") == NULL) {
+    es_text_append(text, "%s", value);
+    return;
+  }
+  es_text_append(text, "\"");
+  for (const char *c = value; *c != '\0'; c++) es_text_append(text, *c == '"' ? "\"\"" : "%c", *c);
+  es_text_append(text, "\"");
+}
+
 const char *es_text_get(const es_text_t *text) {
   return text->data != NULL ? text->data : "";
 }

@@ -69,17 +69,6 @@ static void add_table_row(listing_t *l, const es_merged_info_t *info, const es_m
 
 /* ---- csv and json: the same columns, all of them ---- */
 
-/* RFC 4180: quoted where it must be. */
-static void append_csv(es_text_t *out, const char *text) {
-  if (strpbrk(text, ",\"\r\n") == NULL) {
-    es_text_append(out, "%s", text);
-    return;
-  }
-  es_text_append(out, "\"");
-  for (const char *c = text; *c != '\0'; c++) es_text_append(out, *c == '"' ? "\"\"" : "%c", *c);
-  es_text_append(out, "\"");
-}
-
 static void begin_csv(listing_t *l, const es_merged_info_t *info) {
   for (int i = 0; i < info->n_names; i++) es_text_append(l->out, "%s,", info->names[i]);
   es_text_append(l->out, "accuracy,mean_saturation\n");
@@ -92,7 +81,7 @@ static void append_csv_number(es_text_t *out, const char *before, double value) 
 
 static void add_csv_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {
   for (int i = 0; i < info->n_names; i++) {
-    append_csv(l->out, point->cells[i]);
+    es_text_append_csv(l->out, point->cells[i]);
     es_text_append(l->out, ",");
   }
   append_csv_number(l->out, "", point->accuracy);

@@ -143,36 +143,25 @@ static bool next_axis(const char **rest, char name[ES_NAME_MAX]) {
   return true;
 }
 
-/* RFC 4180: quoted where it must be. */
-static void append_csv_text(es_text_t *out, const char *text) {
-  if (strpbrk(text, ",\"\r\n") == NULL) {
-    es_text_append(out, "%s", text);
-    return;
-  }
-  es_text_append(out, "\"");
-  for (const char *c = text; *c != '\0'; c++) es_text_append(out, *c == '"' ? "\"\"" : "%c", *c);
-  es_text_append(out, "\"");
-}
-
 static void csv_row(es_text_t *out, const stored_t *stored, const int64_t at[ES_DIMENSIONS]) {
   const es_result_t *result = stored->result;
   const char *axes = stored_text(stored, "axes");
   char name[ES_NAME_MAX], delta[32];
-  append_csv_text(out, stored_text(stored, "point_id"));
+  es_text_append_csv(out, stored_text(stored, "point_id"));
   while (next_axis(&axes, name)) {
     const char *value = stored_attribute(stored, name);
     es_text_append(out, ",");
-    append_csv_text(out, value != NULL ? value : "");
+    es_text_append_csv(out, value != NULL ? value : "");
   }
   es_text_append(out, ",%s,%d,", split_name((int)at[ES_DIM_SPLIT]), (int)result->epoch[at[ES_DIM_EPOCH]]);
-  append_csv_text(out, result->layers[at[ES_DIM_LAYER]].name);
+  es_text_append_csv(out, result->layers[at[ES_DIM_LAYER]].name);
   es_text_append(out, ",%s", es_text_double(result->delta[at[ES_DIM_DELTA]], delta));
   for (column_t column = before_first; next_column(result, &column);) {
     size_t index;
     es_text_append(out, ",");
     if (!find_cell(result, &column, at, &index)) continue;
     if (is_text(column.field))
-      append_csv_text(out, text_of(result, column.field, index));
+      es_text_append_csv(out, text_of(result, column.field, index));
     else if (!is_missing(result, column.field, index))
       append_number(out, result, column.field, index);
   }
