@@ -70,61 +70,89 @@ void es_blocks_from_triangle(es_blocks_t *b, const double *triangle) {
   }
 }
 
+/* Columns travel in pieces that fit on the stack: no rank can then fail where others wait for it. */
+enum { PIECE = 1024 };
+
+static int32_t piece_end(int32_t first, int32_t n) {
+  return n - first < PIECE ? n : first + PIECE;
+}
+
+/* Sends one local column of the process at (row, col) of the grid, as the triangle has it. */
+static void send_column(const es_blocks_t *b, const double *triangle, int row, int col, int32_t j) {
+  const int32_t n = es_blocks_count(b->order, b->block, row, b->rows);
+  const int32_t column = es_blocks_global(j, b->block, col, b->cols);
+  double piece[PIECE];
+  for (int32_t first = 0, end; first < n; first = end) {
+    end = piece_end(first, n);
+    for (int32_t i = first; i < end; i++)
+      piece[i - first] = triangle[packed(es_blocks_global(i, b->block, row, b->rows), column)];
+    ES_MPI(MPI_Send(piece, end - first, MPI_DOUBLE, row * b->cols + col, 0, b->comm));
+  }
+}
+
+static void receive_column(double *out, int32_t n, int from, MPI_Comm comm) {
+  for (int32_t first = 0, end; first < n; first = end) {
+    end = piece_end(first, n);
+    ES_MPI(MPI_Recv(out + first, end - first, MPI_DOUBLE, from, 0, comm, MPI_STATUS_IGNORE));
+  }
+}
+
 void es_blocks_scatter(es_blocks_t *b, const double *triangle, int root) {
   int rank = 0;
   if (b->comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_rank(b->comm, &rank));
-  if (rank == root) es_blocks_from_triangle(b, triangle);
-  double *column = rank == root ? es_allocate((size_t)b->order, sizeof *column) : NULL;
-  if (rank == root && !column) es_mpi_check(MPI_ERR_NO_MEM, "a column to scatter", __FILE__, __LINE__);
-  for (int r = 0; r < b->rows * b->cols; r++) {
-    const int row = r / b->cols, col = r % b->cols;
-    const int32_t n = es_blocks_count(b->order, b->block, row, b->rows);
-    const int32_t columns = es_blocks_count(b->order, b->block, col, b->cols);
-    if (n == 0 || r == root || (rank != root && rank != r)) continue;
-    for (int32_t j = 0; j < columns; j++) {
-      if (rank == r)
-        ES_MPI(MPI_Recv(b->local + (size_t)j * (size_t)b->leading, n, MPI_DOUBLE, root, 0, b->comm, MPI_STATUS_IGNORE));
-      if (rank != root) continue;
-      const int32_t global = es_blocks_global(j, b->block, col, b->cols);
-      assert(column != NULL); /* of the root */
-      for (int32_t i = 0; i < n; i++) column[i] = triangle[packed(es_blocks_global(i, b->block, row, b->rows), global)];
-      ES_MPI(MPI_Send(column, n, MPI_DOUBLE, r, 0, b->comm));
-    }
+  if (rank != root) {
+    for (int32_t j = 0; b->local && j < b->local_cols; j++)
+      receive_column(b->local + (size_t)j * (size_t)b->leading, b->local_rows, root, b->comm);
+    return;
   }
-  es_free(column);
+  es_blocks_from_triangle(b, triangle);
+  for (int r = 0; r < b->rows * b->cols; r++) {
+    const int32_t columns = es_blocks_count(b->order, b->block, r % b->cols, b->cols);
+    for (int32_t j = 0; r != root && j < columns; j++) send_column(b, triangle, r / b->cols, r % b->cols, j);
+  }
 }
 
-/* Puts what one local column of the process at (row, col) of the grid has of a half where it belongs in the triangle.
- */
-static void place(const es_blocks_t *b, double *triangle, int row, int col, int32_t j, const double *values,
-                  bool upper) {
+/* Puts `n` values from line `first` of one local column of the process at (row, col) of the grid where they belong in
+ * the triangle, as far as they are of a half. */
+static void place(const es_blocks_t *b, double *triangle, int row, int col, int32_t j, int32_t first, int32_t n,
+                  const double *values, bool upper) {
   const int32_t column = es_blocks_global(j, b->block, col, b->cols);
-  const int32_t n = es_blocks_count(b->order, b->block, row, b->rows);
-  assert(values != NULL || n == 0);
   for (int32_t i = 0; i < n; i++) {
-    const int32_t line = es_blocks_global(i, b->block, row, b->rows);
+    const int32_t line = es_blocks_global(first + i, b->block, row, b->rows);
     if (upper ? line <= column : line >= column) triangle[packed(line, column)] = values[i];
+  }
+}
+
+static void send_columns(const es_blocks_t *b, int root) {
+  for (int32_t j = 0; b->local && j < b->local_cols; j++) {
+    const double *column = b->local + (size_t)j * (size_t)b->leading;
+    for (int32_t first = 0, end; first < b->local_rows; first = end) {
+      end = piece_end(first, b->local_rows);
+      ES_MPI(MPI_Send(column + first, end - first, MPI_DOUBLE, root, 0, b->comm));
+    }
   }
 }
 
 static void gather(const es_blocks_t *b, double *triangle, int root, bool upper) {
   int rank = 0;
   if (b->comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_rank(b->comm, &rank));
-  /* Column by column: a column of any order stays far below INT_MAX. */
+  if (rank != root) {
+    send_columns(b, root);
+    return;
+  }
   for (int r = 0; r < b->rows * b->cols; r++) {
     const int row = r / b->cols, col = r % b->cols;
     const int32_t n = es_blocks_count(b->order, b->block, row, b->rows);
     const int32_t columns = es_blocks_count(b->order, b->block, col, b->cols);
-    if (n == 0 || (rank != root && rank != r)) continue;
-    double *column = rank == root && rank != r ? es_allocate((size_t)n, sizeof *column) : NULL;
     for (int32_t j = 0; j < columns; j++) {
-      const double *mine = rank == r ? b->local + (size_t)j * (size_t)b->leading : NULL;
-      if (rank == r && rank != root) ES_MPI(MPI_Send(mine, n, MPI_DOUBLE, root, 0, b->comm));
-      if (rank != root) continue;
-      if (rank != r) ES_MPI(MPI_Recv(column, n, MPI_DOUBLE, r, 0, b->comm, MPI_STATUS_IGNORE));
-      place(b, triangle, row, col, j, mine ? mine : column, upper);
+      double piece[PIECE];
+      for (int32_t first = 0, end; first < n; first = end) {
+        end = piece_end(first, n);
+        const double *values = r == rank ? b->local + (size_t)j * (size_t)b->leading + first : piece;
+        if (r != rank) ES_MPI(MPI_Recv(piece, end - first, MPI_DOUBLE, r, 0, b->comm, MPI_STATUS_IGNORE));
+        place(b, triangle, row, col, j, first, end - first, values, upper);
+      }
     }
-    es_free(column);
   }
 }
 

@@ -41,6 +41,24 @@ static double element(int32_t i, int32_t j) {
   return i < j ? element(j, i) : i * 1000.0 + j;
 }
 
+/* Both halves of the local part. */
+static void check_local(const es_blocks_t *b) {
+  for (int32_t j = 0; j < b->local_cols; j++) {
+    for (int32_t i = 0; i < b->local_rows; i++)
+      CHECK(b->local[(size_t)j * (size_t)b->leading + (size_t)i] ==
+            element(es_blocks_global(i, b->block, b->row, b->rows), es_blocks_global(j, b->block, b->col, b->cols)));
+  }
+}
+
+static void test_scatter(int32_t order, int32_t block, const double *triangle, int root) {
+  es_status_t status = {0};
+  es_blocks_t b;
+  CHECK(es_blocks_create(&b, MPI_COMM_WORLD, order, block, &status) == ES_OK);
+  es_blocks_scatter(&b, rank == root ? triangle : NULL, root);
+  check_local(&b);
+  es_blocks_destroy(&b);
+}
+
 static void test_triangle(int32_t order, int32_t block) {
   es_status_t status = {0};
   es_blocks_t b;
@@ -52,15 +70,12 @@ static void test_triangle(int32_t order, int32_t block) {
   }
   es_blocks_from_triangle(&b, triangle);
   CHECK((int64_t)b.local_rows * b.local_cols * 8 <= es_blocks_bytes(order, block, size));
-  for (int32_t j = 0; j < b.local_cols; j++) {
-    for (int32_t i = 0; i < b.local_rows; i++)
-      CHECK(b.local[(size_t)j * (size_t)b.leading + (size_t)i] ==
-            element(es_blocks_global(i, block, b.row, b.rows), es_blocks_global(j, block, b.col, b.cols)));
-  }
+  check_local(&b);
   for (int root = 0; root<size; root += size> 1 ? size - 1 : 1) {
     for (size_t i = 0; i < n; i++) back[i] = NAN;
     es_blocks_to_triangle(&b, rank == root ? back : NULL, root);
     for (size_t i = 0; rank == root && i < n; i++) CHECK(back[i] == triangle[i]);
+    test_scatter(order, block, triangle, root);
   }
   for (int32_t j = 0; j < b.local_cols; j++) { /* spoil the upper half, and make it again from the lower one */
     for (int32_t i = 0; i < b.local_rows; i++) {
@@ -69,11 +84,7 @@ static void test_triangle(int32_t order, int32_t block) {
     }
   }
   CHECK(es_blocks_mirror(&b, &status) == ES_OK);
-  for (int32_t j = 0; j < b.local_cols; j++) {
-    for (int32_t i = 0; i < b.local_rows; i++)
-      CHECK(b.local[(size_t)j * (size_t)b.leading + (size_t)i] ==
-            element(es_blocks_global(i, block, b.row, b.rows), es_blocks_global(j, block, b.col, b.cols)));
-  }
+  check_local(&b);
   es_blocks_destroy(&b);
   es_free(triangle);
   es_free(back);
@@ -91,6 +102,7 @@ int main(int argc, char **argv) {
       test_triangle(orders[i], blocks[k]);
     }
   }
+  test_triangle(1100, 64); /* columns that travel in two pieces */
   es_blocks_destroy(NULL);
   CHECK(es_memory_balance() == 0);
   ES_MPI(MPI_Finalize());
