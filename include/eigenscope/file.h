@@ -27,7 +27,8 @@ es_code_t es_file_part_commit(es_file_part_t *part, es_status_t *status);
 void es_file_part_discard(es_file_part_t *part);
 /** Removes parts (`<path>.<digits>.part`) that killed writers of `path` left beside it. */
 void es_file_remove_parts(const char *path);
-/** Reads a whole file; *data is owned by the caller (es_free), one zero byte follows it. ES_SYSTEM with the reason. */
+/** Reads a whole file; *data is owned by the caller (es_free), one zero byte follows it. ES_SYSTEM with the reason,
+ * which is then in errno, too. */
 es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status);
 /** The same for a file that should be small: ES_INPUT when it has more than `most` bytes, of which no more are read. */
 es_code_t es_file_read_most(const char *path, size_t most, char **data, size_t *size, es_status_t *status);

@@ -209,9 +209,12 @@ es_code_t es_file_read_most(const char *path, size_t most, char **data, size_t *
   es_free(*data);
   *data = NULL;
   *size = 0;
-  if (reason == EFBIG)
-    return es_fail(status, ES_INPUT, STAGE, "%s: has more than %zu bytes, the most that are read", path, most);
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", path, strerror(reason));
+  const es_code_t code =
+      reason == EFBIG
+          ? es_fail(status, ES_INPUT, STAGE, "%s: has more than %zu bytes, the most that are read", path, most)
+          : es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", path, strerror(reason));
+  errno = reason;
+  return code;
 }
 
 es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status) {

@@ -20,7 +20,8 @@ static es_code_t read_file(const char *path, char **data, size_t *size, es_statu
     return es_fail(status, ES_INPUT, STAGE, "%s: has %lld bytes, where image files of at most %d are read", path,
                    (long long)facts.st_size, FILE_MOST);
   if (es_file_read(path, data, size, &own) == ES_OK) return ES_OK;
-  return es_fail(status, ES_INPUT, STAGE, "%s", own.message);
+  /* An image that cannot be read may be left out, but not because memory is short. */
+  return es_fail(status, errno == ENOMEM ? ES_SYSTEM : ES_INPUT, STAGE, "%s", own.message);
 }
 
 es_code_t es_frame_fit(es_frame_t *frame, const char *path, es_status_t *status) {

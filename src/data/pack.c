@@ -302,10 +302,13 @@ static es_code_t close_split(pack_t *p, es_split_t split, es_status_t *status) {
   bool good = true;
   if (p->images >= 0) good = es_h5_writer_close(&p->writer, p->images);
   p->images = -1;
-  if (!p->writing || !good) return ES_OK;
-  ES_TRY(read_labels(p, split, status));
-  es_fingerprint_labels(&p->fingerprint, p->labels, n);
-  if (es_h5_writer_labels(&p->writer, names[split][ES_VARIABLE_LABELS], p->labels, n)) return ES_OK;
+  if (!p->writing) return ES_OK;
+  if (good) {
+    ES_TRY(read_labels(p, split, status));
+    es_fingerprint_labels(&p->fingerprint, p->labels, n);
+    good = es_h5_writer_labels(&p->writer, names[split][ES_VARIABLE_LABELS], p->labels, n);
+  }
+  if (good) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
 }
 

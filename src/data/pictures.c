@@ -88,6 +88,15 @@ static es_code_t too_long(const char *folder, const char *name, es_status_t *sta
                  ES_PATH_MAX - 1);
 }
 
+/* Whether a folder is there. What cannot be looked at is a failure: images must not be left out because of it. */
+static es_code_t find_folder(bool *out, const char *path, es_status_t *status) {
+  struct stat facts;
+  const int reason = stat(path, &facts) == 0 ? 0 : errno;
+  *out = reason == 0 && S_ISDIR(facts.st_mode);
+  if (reason == 0 || reason == ENOENT || reason == ENOTDIR || reason == ELOOP) return ES_OK;
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be looked at: %s", path, strerror(reason));
+}
+
 /* ---- collecting ---- */
 
 static es_code_t add_picture(es_pictures_t *p, es_split_t split, const char *path, int32_t label, es_status_t *status) {
@@ -139,9 +148,11 @@ static es_code_t collect(es_pictures_t *p, es_split_t split, int32_t label, cons
   es_code_t code = ES_OK;
   for (int64_t i = 0; code == ES_OK && i < names.n; i++) {
     char path[ES_PATH_MAX];
-    if (!join(path, folder, names.list[i]))
-      code = too_long(folder, names.list[i], status);
-    else if (es_directory_exists(path))
+    bool is_folder = false;
+    code = join(path, folder, names.list[i]) ? find_folder(&is_folder, path, status)
+                                             : too_long(folder, names.list[i], status);
+    if (code != ES_OK) break;
+    if (is_folder)
       code = collect(p, split, label, path, &place, status);
     else if (is_image_name(path))
       code = add_picture(p, split, path, label, status);
@@ -165,8 +176,10 @@ static es_code_t define_classes(es_pictures_t *p, const char *folder, names_t *n
   int64_t kept = 0;
   char path[ES_PATH_MAX];
   for (int64_t i = 0; i < names->n; i++) {
+    bool is_folder;
     if (!join(path, folder, names->list[i])) return too_long(folder, names->list[i], status);
-    if (es_directory_exists(path)) {
+    ES_TRY(find_folder(&is_folder, path, status));
+    if (is_folder) {
       char *name = names->list[i]; /* swapped, so that every name stays owned */
       names->list[i] = names->list[kept];
       names->list[kept++] = name;
@@ -212,11 +225,11 @@ static es_code_t find_eval(es_pictures_t *p, const char *folder, es_status_t *st
   es_code_t code = ES_OK;
   for (int64_t i = 0; code == ES_OK && i < names.n; i++) {
     char path[ES_PATH_MAX];
-    if (!join(path, folder, names.list[i])) {
-      code = too_long(folder, names.list[i], status);
-    } else if (!es_directory_exists(path)) {
-      leave_out(p, path);
-    } else {
+    bool is_folder = false;
+    code = join(path, folder, names.list[i]) ? find_folder(&is_folder, path, status)
+                                             : too_long(folder, names.list[i], status);
+    if (code == ES_OK && !is_folder) leave_out(p, path);
+    if (code == ES_OK && is_folder) {
       const int32_t label = find_class(p, names.list[i]);
       code = label >= 0 ? collect(p, ES_EVAL, label, path, NULL, status)
                         : es_fail(status, ES_INPUT, STAGE, "%s: a class that the train images do not have", path);
@@ -305,12 +318,14 @@ static es_code_t read_annotations(es_pictures_t *p, const char *folder, const ch
 static es_code_t find_split(es_pictures_t *p, const char *folder, es_status_t *status) {
   static const char *const names[] = {"eval", "val", "valid", "validation", "test"};
   char path[ES_PATH_MAX], file[ES_PATH_MAX];
+  bool is_folder;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     if (!join(path, folder, names[i])) return too_long(folder, names[i], status);
-    if (!es_directory_exists(path)) continue;
+    ES_TRY(find_folder(&is_folder, path, status));
+    if (!is_folder) continue;
     snprintf(p->eval_folder, sizeof p->eval_folder, "%s", names[i]);
     if (!join(file, path, ANNOTATIONS)) return too_long(path, ANNOTATIONS, status);
-    return es_file_exists(file) ? read_annotations(p, path, file, status) : find_eval(p, path, status);
+    return es_file_is_missing(file) ? find_eval(p, path, status) : read_annotations(p, path, file, status);
   }
   return es_fail(status, ES_INPUT, STAGE,
                  "%s: there is no folder val in it (nor eval, valid, validation or test), which the images to evaluate "
@@ -320,10 +335,13 @@ static es_code_t find_split(es_pictures_t *p, const char *folder, es_status_t *s
 
 es_code_t es_pictures_find(es_pictures_t *out, const char *folder, es_status_t *status) {
   char train[ES_PATH_MAX];
+  bool is_folder;
   *out = (es_pictures_t){0};
-  if (!es_directory_exists(folder)) return es_fail(status, ES_INPUT, STAGE, "%s: there is no such folder", folder);
+  ES_TRY(find_folder(&is_folder, folder, status));
+  if (!is_folder) return es_fail(status, ES_INPUT, STAGE, "%s: there is no such folder", folder);
   if (!join(train, folder, "train")) return too_long(folder, "train", status);
-  if (!es_directory_exists(train))
+  ES_TRY(find_folder(&is_folder, train, status));
+  if (!is_folder)
     return es_fail(status, ES_INPUT, STAGE,
                    "%s: there is no folder train in it; images are read from %s/train/CLASS/*.jpg (or .jpeg, .png)",
                    folder, folder);
