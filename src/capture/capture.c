@@ -20,13 +20,18 @@ struct es_capture {
   es_observer_t observer;
 };
 
+static bool is_selected(const es_graph_t *graph, const es_measure_settings_t *measure, int layer) {
+  const char *name = graph->nodes[graph->layers[layer]].name;
+  for (int p = 0; p < measure->n_layers; p++) {
+    if (es_text_match(measure->layers[p], name)) return true;
+  }
+  return false;
+}
+
 int es_capture_select(const es_graph_t *graph, const es_measure_settings_t *measure, int32_t *out) {
   int n = 0;
   for (int i = 0; i < graph->n_layers; i++) {
-    const char *name = graph->nodes[graph->layers[i]].name;
-    bool chosen = false;
-    for (int p = 0; p < measure->n_layers; p++) chosen = chosen || es_text_match(measure->layers[p], name);
-    if (chosen) out[n++] = i;
+    if (is_selected(graph, measure, i)) out[n++] = i;
   }
   return n;
 }
@@ -159,35 +164,29 @@ es_code_t es_capture_finish(es_capture_t *c, int layer, es_merged_t *out, es_sta
 int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples, int lanes,
                          int ranks) {
   const es_method_t *method = es_method(measure->method);
-  int32_t *chosen = es_allocate((size_t)graph->n_layers, sizeof *chosen);
   int64_t bytes = 0, widest = 1;
-  if (!chosen || !method) {
-    es_free(chosen);
-    return 0;
-  }
-  for (int i = 0, n = es_capture_select(graph, measure, chosen); i < n; i++) {
-    const es_shape_t shape = graph->nodes[graph->layers[chosen[i]]].out;
+  if (!method) return 0;
+  for (int i = 0; i < graph->n_layers; i++) {
+    if (!is_selected(graph, measure, i)) continue;
+    const es_shape_t shape = graph->nodes[graph->layers[i]].out;
     const es_rows_info_t info = rows_of(method, measure->method_size, shape, samples);
     bytes += es_accumulator_bytes(&info, lanes, ranks);
     if (es_accumulator_way(info.width, INT64_MAX) == ES_WAY_LANES && info.width > widest) widest = info.width;
   }
-  es_free(chosen);
   return bytes + widest * widest * 4 + 4 * es_cov_panel_rows((int32_t)widest) * widest;
 }
 
 es_traffic_t es_capture_traffic(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples,
                                 int lanes, int ranks, const es_link_t *link) {
   const es_method_t *method = es_method(measure->method);
-  int32_t *chosen = es_allocate((size_t)graph->n_layers, sizeof *chosen);
   es_traffic_t traffic = {0};
-  const int n = chosen && method ? es_capture_select(graph, measure, chosen) : 0;
-  for (int i = 0; i < n; i++) {
-    const es_shape_t shape = graph->nodes[graph->layers[chosen[i]]].out;
+  for (int i = 0; method && i < graph->n_layers; i++) {
+    if (!is_selected(graph, measure, i)) continue;
+    const es_shape_t shape = graph->nodes[graph->layers[i]].out;
     const es_rows_info_t info = rows_of(method, measure->method_size, shape, samples);
     if (es_accumulator_way(info.width, info.rows) != ES_WAY_LANES) continue;
     const int64_t bytes = 8 * ((int64_t)es_cov_moments_size(info.width) + 1); /* and the number of rows */
     for (int lane = 0; lane < lanes; lane++) es_traffic_allreduce(&traffic, ranks, bytes, link);
   }
-  es_free(chosen);
   return traffic;
 }
