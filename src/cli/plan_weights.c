@@ -1,4 +1,5 @@
-/* Files of weights, before anything runs: all that are missing and everything that does not fit, at once. */
+/* Files of weights, before anything runs: all that are missing and everything that does not fit, at once. What cannot
+ * be read because of the machine ends it with a sentence of its own. */
 #include "eigenscope/external.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
@@ -16,6 +17,7 @@ typedef struct survey {
   es_trained_list_t trained;
   es_text_t report; /* a line for each file that is missing or cannot be read; lines for one that does not fit */
   int64_t missing, unfit, untrained;
+  es_status_t failure; /* of the machine, which ends the survey: nothing is wrong with the files */
 } survey_t;
 
 void es_plan_weights_apply(const es_plan_t *plan, int64_t index, es_point_t *point) {
@@ -94,7 +96,7 @@ static void look_at_file(survey_t *s, int64_t index, int32_t epoch, es_point_t *
   char path[ES_PATH_MAX];
   es_status_t own = {0};
   es_safetensors_t *file = NULL;
-  if (es_weights_file(path, point, epoch, &own) == ES_OK && !es_file_exists(path)) {
+  if (es_weights_file(path, point, epoch, &own) == ES_OK && es_file_is_missing(path)) {
     s->missing++;
     es_text_append(&s->report, "%s is not there\n", path);
     return;
@@ -102,7 +104,8 @@ static void look_at_file(survey_t *s, int64_t index, int32_t epoch, es_point_t *
   if (own.code == ES_OK) es_safetensors_open(&file, path, &own);
   if (file) fit(file, s->plan, point, &s->plan->weights[index], &s->report, &own);
   es_safetensors_destroy(file);
-  if (own.code == ES_OK) return;
+  if (own.code == ES_SYSTEM) s->failure = own;
+  if (own.code == ES_OK || own.code == ES_SYSTEM) return;
   s->unfit++;
   if (own.message[0] != '\0') es_text_append(&s->report, "%s\n", own.message);
 }
@@ -116,15 +119,18 @@ static void look_at_point(survey_t *s, int64_t index) {
   if (!w->known) return;
   w->width = point.width;
   es_plan_weights_apply(s->plan, index, &point);
-  for (int32_t i = 0; i < es_external_epochs(&point.external); i++) look_at_file(s, index, i, &point);
+  for (int32_t i = 0; i < es_external_epochs(&point.external) && s->failure.code == ES_OK; i++)
+    look_at_file(s, index, i, &point);
 }
 
 /* One sentence about all of it, after the lines. */
 static es_code_t conclude(survey_t *s, const es_external_t *external, es_status_t *status) {
+  const char *place = es_job_path(s->plan->job);
+  if (s->failure.code != ES_OK)
+    return es_fail(status, s->failure.code, STAGE, "%s:%d: %s", place, external->line, s->failure.message);
   if (s->report.failed) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for what is wrong with weights");
   if (s->missing + s->unfit + s->untrained == 0) return ES_OK;
   es_cli_print(stderr, &s->report);
-  const char *place = es_job_path(s->plan->job);
   if (s->untrained > 0)
     return es_fail(status, ES_INPUT, STAGE,
                    "%s:%d: %lld of the points were not trained in %s, which has weights of %d: dataset, model, width, "
@@ -141,7 +147,7 @@ static es_code_t survey(survey_t *s, const es_plan_request_t *request, es_status
   if (external->from_results && es_trained_scan(&s->trained, external->file[ES_TRAIN], &own) != ES_OK)
     return es_fail(status, own.code, STAGE, "%s:%d: %s", es_job_path(s->plan->job), external->line, own.message);
   ES_TRY(es_selection_parse(&selection, request->points, es_grid_count(s->plan->grid), status));
-  for (int64_t i = 0; i < selection.n; i++) look_at_point(s, selection.index[i]);
+  for (int64_t i = 0; i < selection.n && s->failure.code == ES_OK; i++) look_at_point(s, selection.index[i]);
   es_selection_destroy(&selection);
   return conclude(s, external, status);
 }
