@@ -52,7 +52,7 @@ static es_code_t open_window(es_schedule_t *s, int rank, es_status_t *status) {
             "MPI has no one-sided communication between these hosts (MPI_Win_allocate: MPI_ERR_WIN); Debian's Open MPI "
             "leaves it out for plain TCP: mpirun --mca osc pt2pt, or export OMPI_MCA_osc=pt2pt");
   else
-    es_mpi_check(code, "MPI_Win_allocate", __FILE__, __LINE__);
+    es_mpi_check(code, "MPI_Win_allocate(bytes, ..., s->comm, &s->counters, &s->window)", __FILE__, __LINE__);
   ES_TRY(es_agree(s->comm, status));
   ES_MPI(MPI_Win_set_errhandler(s->window, MPI_ERRORS_RETURN));
   if (rank == 0) memset(s->counters, 0, (size_t)bytes);
