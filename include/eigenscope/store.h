@@ -230,7 +230,7 @@ typedef struct es_result_header {
 enum { ES_FLAT_POINTS = 1000, ES_OUTPUT_MAX = ES_PATH_MAX - 64 };
 void es_result_path(char out[ES_PATH_MAX], const char *output, const char *id, int64_t n_points);
 /** Where the result of a point is, in either place, so that a grid may grow; false, and the first place, when there is
- * no file. */
+ * no file. True also for a file that cannot be looked at: whoever opens it is told why. */
 bool es_result_find(char out[ES_PATH_MAX], const char *output, const char *id);
 
 /** Writes the whole file atomically (built in memory, then es_file_write_atomic). Valid netCDF-4; the same result makes

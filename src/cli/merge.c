@@ -2,6 +2,7 @@
 #include "merge.h"
 #include "eigenscope/memory.h"
 #include "parts.h"
+#include <errno.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,7 +33,11 @@ static void print_refused(void *context, const char *path, const char *reason) {
 static es_code_t check_target(const char *to, es_status_t *status) {
   struct stat facts;
   if (to == NULL || to[0] == '\0') return es_fail(status, ES_INPUT, "merge", "--to FILE.h5 is missing");
-  if (stat(to, &facts) != 0 || es_merged_check(to)) return ES_OK;
+  if (stat(to, &facts) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return ES_OK;
+    return es_fail(status, ES_INPUT, "merge", "--to %s: cannot be looked at: %s", to, strerror(errno));
+  }
+  if (es_merged_check(to)) return ES_OK;
   return es_fail(status, ES_INPUT, "merge", "--to %s: is there and no merged file; choose another name or remove it",
                  to);
 }
@@ -83,12 +88,16 @@ static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const ch
 static void print_survey(const survey_t *survey, int64_t n, const char *to, const char *missing) {
   const int64_t complete = survey->counts[ES_OUTCOME_COMPLETE], diverged = survey->counts[ES_OUTCOME_DIVERGED];
   struct stat facts;
-  if (complete + diverged == 0)
+  if (complete + diverged == 0) {
     printf("nothing to merge: %lld points, none complete or diverged\n", (long long)n);
-  else
-    printf("merged %lld of %lld points (%lld complete, %lld diverged) into %s, %.1f MB\n",
-           (long long)(complete + diverged), (long long)n, (long long)complete, (long long)diverged, to,
-           stat(to, &facts) == 0 ? (double)facts.st_size * 1e-6 : 0.0);
+  } else {
+    printf("merged %lld of %lld points (%lld complete, %lld diverged) into %s", (long long)(complete + diverged),
+           (long long)n, (long long)complete, (long long)diverged, to);
+    const int reason = stat(to, &facts) == 0 ? 0 : errno;
+    if (reason == 0) printf(", %.1f MB", (double)facts.st_size * 1e-6);
+    putchar('\n');
+    if (reason != 0) fprintf(stderr, "eigenscope: warning: %s: its size is not known: %s\n", to, strerror(reason));
+  }
   if (survey->missing.n > 0) printf("missing: %s\n", missing);
 }
 

@@ -1,10 +1,10 @@
 #include "result.h"
+#include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const size_t TYPE_SIZE[ES_TYPES] = {
     [ES_TYPE_F64] = sizeof(double),  [ES_TYPE_F32] = sizeof(float),  [ES_TYPE_I32] = sizeof(int32_t),
@@ -360,12 +360,11 @@ void es_result_path(char out[ES_PATH_MAX], const char *output, const char *id, i
 }
 
 bool es_result_find(char out[ES_PATH_MAX], const char *output, const char *id) {
-  struct stat facts;
   char below[ES_PATH_MAX];
   es_result_path(out, output, id, 1);
-  if (stat(out, &facts) == 0) return true;
+  if (!es_file_is_missing(out)) return true;
   es_result_path(below, output, id, ES_FLAT_POINTS + 1);
-  if (stat(below, &facts) != 0) return false;
+  if (es_file_is_missing(below)) return false;
   memcpy(out, below, sizeof below);
   return true;
 }
