@@ -33,17 +33,20 @@ class Ended(faults.Case):
         print(f"{self._testMethodName}: {len(cases)} cases")
 
     def test_mpi(self):
-        """Of every place that calls MPI, on each rank, the first call, the last, or one that a seed chooses."""
+        """Of every place that calls MPI one call, the first or last of a rank: a seed chooses."""
         generator = random.Random(faults.SEED)
         places = {}
         for path in self.paths("--verbose"):
             if path.kind == "mpi":
-                places.setdefault((path.rank, path.name, path.place), []).extend((path.first, path.last))
-        cases = [f"mpi:{generator.choice(numbers)}@{rank}" for (rank, _, _), numbers in places.items()]
-        self.assertGreater(len(cases), 150)
+                places.setdefault((path.name, path.place), []).extend(f"mpi:{k}@{path.rank}" for k in (path.first, path.last))
+        cases = [(name, generator.choice(calls)) for (name, _), calls in places.items()]
+        self.assertGreater(len(cases), 100)
 
-        def check(case, fault):
-            case.check_fault(case.run_faults("--verbose", fault=fault), "mpi", fault)
+        def check(case, call):
+            name, fault = call
+            done = case.run_faults("--verbose", fault=fault)
+            # Until ours is there the handler is MPI's own.
+            case.check_fault(done, "handler" if name.endswith("_set_errhandler") else "mpi", fault)
             case.check_next(fault)
         self.run_cases(cases, check)
 

@@ -1,7 +1,8 @@
-"""Every call of the allocator and of the disk that can fail does, one after the other: tests/fault/walk.c says what is asked of
-each case."""
+"""Every way by which calls of the allocator and of the disk come is walked; in long walks a seed chooses for each how its calls
+fail. tests/fault/walk.c says what is asked of each case."""
 import h5py
 import numpy as np
+from PIL import Image
 
 import faults
 import harness
@@ -9,10 +10,10 @@ import harness
 
 class Walks(faults.Case):
     def test_training(self):
-        self.walk("run", "job.yaml", least=2000)
+        self.walk("run", "job.yaml", least=800)
 
     def test_training_on_two_ranks(self):
-        self.walk("run", "job.yaml", "--ranks-per-point", 2, ranks=2, least=2500)
+        self.walk("run", "job.yaml", "--ranks-per-point", 2, ranks=2, least=1000)
 
     def test_going_on(self):
         """From where the second point was killed, which is after its last state."""
@@ -22,13 +23,13 @@ class Walks(faults.Case):
         self.assertEqual(self.run_faults(ranks=0, still=True, fault=f"store:{last}:kill").returncode, -9)
         self.assertTrue(list((self.folder / "out" / "state").iterdir()))
         (self.folder / "out").rename(self.folder / "killed")
-        self.walk("run", "job.yaml", options=("--fresh", "out", "--from", "killed"), least=2000)
+        self.walk("run", "job.yaml", options=("--fresh", "out", "--from", "killed"), least=800)
 
     def test_weights_of_a_sweep(self):
         self.run_job("--quiet")
         (self.folder / "out").rename(self.folder / "trained")
         self.walk("run", "job.yaml", "--ranks-per-point", 2, "--set", "source=checkpoint", "--set", "checkpoints.from=trained",
-                  "--set", "probe.epochs=last", ranks=2, least=2000)
+                  "--set", "probe.epochs=last", ranks=2, least=800)
 
     def write_activations(self):
         generator = np.random.default_rng(faults.SEED)
@@ -46,27 +47,52 @@ class Walks(faults.Case):
         for name in ("acts.h5", "arrays"):
             self.write("job.yaml", f"name: t\noutput: out\nsource: activations\nactivations: {{file: {name}, labels: labels}}\n"
                                    "measure: {eigenspace: true}\nprobe: {epochs: last}\n")
-            self.walk("run", "job.yaml", ranks=2, least=400)
+            self.walk("run", "job.yaml", ranks=2, least=200)
+
+    def test_collective_eigensolver(self):
+        self.write_activations()
+        self.write("job.yaml", "name: t\noutput: out\nsource: activations\nactivations: {file: acts.h5, labels: labels}\n"
+                               "measure: {eigenspace: true, solver: scalapack}\nprobe: {epochs: last}\n")
+        self.walk("run", "job.yaml", "--ranks-per-point", 2, ranks=2, options=("--fresh", "out", "--sample", "400"), least=300)
+
+    def test_merge(self):
+        self.run_job("--quiet")
+        self.walk("merge", "job.yaml", "--to", "merged/all.h5", options=("--fresh", "merged"), least=400)
 
     def test_commands(self):
         self.run_job("--quiet")
         for format in ("table", "json"):
-            self.walk("plan", "job.yaml", "--format", format, options=(), least=50)
-        self.walk("status", "job.yaml", options=(), least=50)
+            self.walk("plan", "job.yaml", "--format", format, options=(), manners="all", least=50)
+        self.walk("plan", "job.yaml", "--interconnect", "infiniband-hdr", options=(), manners="all", least=50)
+        self.walk("status", "job.yaml", options=(), manners="all", least=50)
         result = sorted(self.points().values())[0]
         for format in ("table", "csv", "json"):
-            self.walk("show", result, "--format", format, options=(), least=50)
+            self.walk("show", result, "--format", format, options=(), manners="all", least=50)
 
     def test_weights_of_others(self):
         self.run_job("--quiet", "--points", "0")
         weights = sorted((self.folder / "out" / "checkpoints").iterdir())[0]
-        self.walk("checkpoint", "info", weights, options=(), least=10)
+        self.walk("checkpoint", "info", weights, options=(), manners="all", least=10)
         self.walk("checkpoint", "export", "job.yaml", "--points", "0", "--to", "w/{seed}-{epoch}.safetensors", "--epochs", "all",
-                  options=("--fresh", "w"), least=50)
+                  options=("--fresh", "w"), manners="all", least=50)
 
     def test_data(self):
-        self.walk("data", "synth", "--to", "d/made.h5", "--train", "20", "--eval", "10", options=("--fresh", "d"), least=50)
-        self.walk("data", "info", "job.yaml", options=(), least=10)
+        self.walk("data", "synth", "--to", "d/made.h5", "--train", "20", "--eval", "10", options=("--fresh", "d"), manners="all",
+                  least=100)
+        self.walk("data", "info", "job.yaml", options=(), manners="all", least=10)
+
+    def test_data_pack(self):
+        generator = np.random.default_rng(faults.SEED)
+        for split, n in (("train", 2), ("val", 1)):
+            for name in ("cat", "dog"):
+                folder = self.folder / "in" / split / name
+                folder.mkdir(parents=True)
+                for i in range(n):
+                    image = Image.fromarray(generator.integers(0, 255, (12, 10, 3), dtype=np.uint8))
+                    image.save(folder / f"{i}.{'png' if i else 'jpg'}")
+        for ranks in (0, 2):
+            self.walk("data", "pack", "in", "--to", "d/packed.h5", "--size", 8, ranks=ranks, options=("--fresh", "d"), manners="all",
+                      least=300)
 
 
 if __name__ == "__main__":
