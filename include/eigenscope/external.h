@@ -45,8 +45,9 @@ typedef struct es_external_info {
  */
 es_code_t es_external_inspect(es_external_info_t *out, const es_external_t *external, es_status_t *status);
 void es_external_info_destroy(es_external_info_t *info);
-/** Whether the files have what the probes of a point need: labels, of at most ES_CLASSES_MAX classes. ES_INPUT. */
-es_code_t es_external_check_probes(const es_external_info_t *info, const es_point_t *point, es_status_t *status);
+/** Whether the files have what a point needs: a layer that is measured and, for probes, labels of at most
+ * ES_CLASSES_MAX classes. ES_INPUT. */
+es_code_t es_external_check(const es_external_info_t *info, const es_point_t *point, es_status_t *status);
 
 /** Opens one file and checks it against the info, as es_external_inspect does. */
 es_code_t es_external_open(es_activations_t **out, const es_external_t *external, const es_external_info_t *info,

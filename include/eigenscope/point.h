@@ -3,6 +3,7 @@
 #ifndef EIGENSCOPE_POINT_H
 #define EIGENSCOPE_POINT_H
 
+#include "eigenscope/text.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -195,6 +196,13 @@ static inline bool es_measure_vectors(const es_measure_settings_t *m) {
 /** Whether rows are outputs at single positions, so that outputs can be projected onto eigenspaces of rows. */
 static inline bool es_measure_positions(const es_measure_settings_t *m) {
   return m->method == ES_METHOD_CHANNELWISE || m->method == ES_METHOD_NEAREST;
+}
+
+/** Whether a layer of this name is measured: one of the patterns fits. */
+static inline bool es_measure_takes(const es_measure_settings_t *m, const char *layer) {
+  bool taken = false;
+  for (int i = 0; i < m->n_layers; i++) taken = taken || es_text_match(m->layers[i], layer);
+  return taken;
 }
 
 /** Logistic-regression probes (probe.h). */

@@ -21,11 +21,7 @@ struct es_capture {
 };
 
 static bool is_selected(const es_graph_t *graph, const es_measure_settings_t *measure, int layer) {
-  const char *name = graph->nodes[graph->layers[layer]].name;
-  for (int p = 0; p < measure->n_layers; p++) {
-    if (es_text_match(measure->layers[p], name)) return true;
-  }
-  return false;
+  return es_measure_takes(measure, graph->nodes[graph->layers[layer]].name);
 }
 
 int es_capture_select(const es_graph_t *graph, const es_measure_settings_t *measure, int32_t *out) {

@@ -176,13 +176,6 @@ static int culprit_line(const es_point_t *point) {
   return point->line_model;
 }
 
-static bool is_measured(const es_point_t *point, const char *layer) {
-  for (int i = 0; i < point->measure.n_layers; i++) {
-    if (es_text_match(point->measure.layers[i], layer)) return true;
-  }
-  return false;
-}
-
 /* Rows of the data matrix that one sample gives. */
 static double rows_of(const es_measure_settings_t *measure, es_shape_t shape) {
   const int32_t k = measure->method_size;
@@ -225,7 +218,7 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
   *out = (network_t){.parameters = graph->parameter_count, .macs = graph->macs};
   for (int i = 0; i < graph->n_layers; i++) {
     const es_node_t *node = &graph->nodes[graph->layers[i]];
-    if (!is_measured(point, node->name)) continue;
+    if (!es_measure_takes(&point->measure, node->name)) continue;
     const int32_t columns = es_method(point->measure.method)->width(node->out, point->measure.method_size);
     const double width = columns, rows = rows_of(&point->measure, node->out);
     out->covariance += rows * width * width / 2;
@@ -384,7 +377,7 @@ static es_code_t check_orders(const es_plan_t *plan, es_external_info_t *info, e
     const int32_t width = method->width(shape, point->measure.method_size);
     const int64_t rows = info->most_samples * method->positions(shape, point->measure.method_size);
     const int64_t order = es_accumulator_way(width, rows) == ES_WAY_GRAM ? rows : width;
-    if (order <= ES_VECTORS_ORDER_MOST || !is_measured(point, layer->name)) continue;
+    if (order <= ES_VECTORS_ORDER_MOST || !es_measure_takes(&point->measure, layer->name)) continue;
     es_fail(status, ES_INPUT, STAGE,
             "%s:%d: layer %s has %d columns and %lld rows, and eigenvectors (measure.eigenspace) are found up to "
             "%d of either; leave it out of measure.layers",
@@ -399,7 +392,7 @@ es_code_t es_plan_external(const es_plan_t *plan, es_external_info_t *out, es_st
   const es_external_t *external = &es_job_base(plan->job)->external;
   es_status_t own = {0};
   if (es_external_inspect(out, external, &own) == ES_OK) {
-    if (es_external_check_probes(out, es_job_base(plan->job), &own) == ES_OK) return check_orders(plan, out, status);
+    if (es_external_check(out, es_job_base(plan->job), &own) == ES_OK) return check_orders(plan, out, status);
     es_external_info_destroy(out);
   }
   return es_fail(status, ES_INPUT, STAGE, "%s:%d: %s", es_job_path(plan->job), external->line, own.message);

@@ -20,13 +20,6 @@ static es_rows_info_t rows_of(const es_point_t *point, const es_external_layer_t
                           samples * method->positions(shape, point->measure.method_size)};
 }
 
-static bool is_measured(const es_point_t *point, const char *layer) {
-  for (int i = 0; i < point->measure.n_layers; i++) {
-    if (es_text_match(point->measure.layers[i], layer)) return true;
-  }
-  return false;
-}
-
 /* One triangle at the rate of SYRK on this kind of machine (Zen 4, `eigenscope bench covariance`), 70 GFLOP/s a rank.
  */
 static double covariance_seconds(const es_rows_info_t *rows, int ranks) {
@@ -62,7 +55,7 @@ int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_
   const bool vectors = es_measure_vectors(&point->measure);
   int64_t most = 0, sum = 0, followed = 0;
   for (int i = 0; i < info->n_layers; i++) {
-    if (!is_measured(point, info->layers[i].name)) continue;
+    if (!es_measure_takes(&point->measure, info->layers[i].name)) continue;
     const es_rows_info_t rows = rows_of(point, &info->layers[i], info->most_samples);
     const es_way_t way = es_accumulator_way(rows.width, rows.rows);
     int64_t bytes =
@@ -101,7 +94,7 @@ void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *
   for (int i = 0; i < 3; i++) es_table_column(&table, headings[i], true);
   for (int i = 0; i < info->n_layers; i++) {
     const es_external_layer_t *layer = &info->layers[i];
-    if (!is_measured(point, layer->name)) continue;
+    if (!es_measure_takes(&point->measure, layer->name)) continue;
     const es_rows_info_t rows = rows_of(point, layer, info->most_samples);
     const double seconds = layer_seconds(&rows, es_measure_vectors(&point->measure), ranks);
     es_table_cell(&table, "%s", layer->name);

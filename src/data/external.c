@@ -132,7 +132,12 @@ es_code_t es_external_inspect(es_external_info_t *out, const es_external_t *exte
   return code;
 }
 
-es_code_t es_external_check_probes(const es_external_info_t *info, const es_point_t *point, es_status_t *status) {
+es_code_t es_external_check(const es_external_info_t *info, const es_point_t *point, es_status_t *status) {
+  bool any = false;
+  for (int i = 0; i < info->n_layers; i++) any = any || es_measure_takes(&point->measure, info->layers[i].name);
+  if (!any)
+    return es_fail(status, ES_INPUT, STAGE, "no layer matches measure.layers; the first is \"%s\", the last \"%s\"",
+                   info->layers[0].name, info->layers[info->n_layers - 1].name);
   if (point->probe.epochs.kind == ES_EPOCHS_NONE) return ES_OK;
   if (info->classes == 0)
     return es_fail(status, ES_INPUT, STAGE,

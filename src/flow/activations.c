@@ -71,18 +71,13 @@ static es_code_t inspect(stream_t *s, es_status_t *status) {
 }
 
 static es_code_t choose_layers(stream_t *s, es_status_t *status) {
-  const es_measure_settings_t *m = &s->flow->point->measure;
   int n = 0;
+  ES_TRY(es_external_check(&s->info, s->flow->point, status));
   for (int i = 0; i < s->info.n_layers; i++) {
-    bool chosen = false;
-    for (int p = 0; p < m->n_layers; p++) chosen = chosen || es_text_match(m->layers[p], s->info.layers[i].name);
-    if (chosen) s->layers[n++] = i;
+    if (es_measure_takes(&s->flow->point->measure, s->info.layers[i].name)) s->layers[n++] = i;
   }
   s->flow->n_layers = n;
-  if (n > 0) return ES_OK;
-  return es_fail(status, ES_INPUT, "activations",
-                 "no layer matches measure.layers; the first is \"%s\", the last \"%s\"", s->info.layers[0].name,
-                 s->info.layers[s->info.n_layers - 1].name);
+  return ES_OK;
 }
 
 static es_code_t create_result(stream_t *s, es_status_t *status) {
@@ -147,9 +142,7 @@ static es_code_t open_stream(stream_t *s, es_status_t *status) {
   ES_TRY(es_group_create_any(&f->group, f->pipeline->comm, f->point->train.lanes, status));
   f->group.traffic = &f->traffic;
   ES_TRY(inspect(s, status));
-  if (choose_layers(s, status) == ES_OK && es_external_check_probes(&s->info, f->point, status) == ES_OK &&
-      create_result(s, status) == ES_OK)
-    create_scratch(s, status);
+  if (choose_layers(s, status) == ES_OK && create_result(s, status) == ES_OK) create_scratch(s, status);
   ES_TRY(es_agree(f->group.comm, status));
   f->key = (es_state_key_t){.point_id = f->id, .fingerprint = s->info.fingerprint, .engine = f->pipeline->engine};
   return ES_OK;
