@@ -1,4 +1,5 @@
 /* eigenscope plan JOB: what a job would do. */
+#include "eigenscope/store.h"
 #include "interconnect.h"
 #include "memory.h"
 #include "parts.h"
@@ -114,8 +115,8 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
   }
   es_varying_heading(plan, &common, out);
   es_table_print(&table, out);
-  es_text_append(out, "\n%lld point%s, %.3f TMAC; results go to %s/points/<id>.h5\n", (long long)n, n == 1 ? "" : "s",
-                 1e-12 * total, plan->output);
+  es_text_append(out, "\n%lld point%s, %.3f TMAC; results go to %s/points/%s<id>.h5\n", (long long)n, n == 1 ? "" : "s",
+                 1e-12 * total, plan->output, n > ES_FLAT_POINTS ? "<its first two digits>/" : "");
   es_text_append(out, "memory: up to %.0f MiB for each rank, and %.0f MiB of images once on each node%s\n",
                  mebibytes(memory->most.rank), mebibytes(memory->most.shared),
                  memory->streams ? " (left in their file where they do not fit)" : "");

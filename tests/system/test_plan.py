@@ -44,6 +44,10 @@ class Plan(harness.Case):
         self.assertRegex(lines[-2], r"^8 points, [0-9.]+ TMAC; results go to results/look/points/<id>.h5$")
         self.assertRegex(lines[-1], r"^memory: up to [0-9]+ MiB for each rank, and [0-9]+ MiB of images once on each node$")
 
+    def test_many_points_lie_in_folders(self):
+        lines = self.plan("--set", f"grid.seed={list(range(251))}").stdout.splitlines()
+        self.assertRegex(lines[-2], "^1004 points, .* results/look/points/<its first two digits>/<id>.h5$")
+
     def test_json_agrees_with_the_table(self):
         rows = [line.split() for line in self.plan().stdout.splitlines()[3:11]]
         plan = json.loads(self.plan("--format", "json").stdout)
