@@ -265,7 +265,9 @@ class Findings:
             return
         parts = [f"{counts[v]} {v} (mean saturation {100 * self._mean(v, 'saturation'):.1f} %)" for v in VERDICTS if v in counts]
         text = f"{RULE} Here: {', '.join(parts)}."
-        self.say("Over- and under-parameterised", text + self._told_apart(), "tables points, networks, told_apart")
+        text += self._told_apart()
+        named = [name for name in ("points", "networks", "told_apart") if len(self.tables[name])]
+        self.say("Over- and under-parameterised", text, f"tables {', '.join(named)}")
 
     def _keys_of(self, table):
         return [tuple(map(str, row)) for row in table[self.sweep.keys].itertuples(index=False)] if self.sweep.keys else \

@@ -86,6 +86,8 @@ def test_tables_are_the_numbers(whole):
     made, folder = whole
     tables = {path.stem: pd.read_csv(path) for path in (folder / "tables").glob("*.csv")}
     assert set(tables) == {"recommend", "effects", "networks", "points", "layers"}
+    named = re.findall(r"<small>\(tables? ([^)]+)\)", (folder / "index.html").read_text())
+    assert named and {name for names in named for name in names.split(", ")} <= set(tables)
     assert len(tables["points"]) == 8 and len(tables["networks"]) == 4 and len(tables["layers"]) == 4 * 6
     np.testing.assert_allclose(tables["points"]["accuracy"], made["accuracy"].values[:, 1, -1], rtol=1e-5)
     np.testing.assert_allclose(tables["layers"]["saturation"].to_numpy().reshape(4, 6),
