@@ -98,8 +98,8 @@ static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
   /* Files of others may be of any size, and have nothing to be held to. */
   if (es_safetensors_metadata(file, "xxh3") != NULL || es_safetensors_metadata(file, "writer") != NULL)
     es_safetensors_load(file, status);
-  if (status->code == ES_OK) {
-    es_checkpoint_recognise(file, &network);
+  bool known;
+  if (status->code == ES_OK && es_checkpoint_recognise(file, &network, &known, status) == ES_OK) {
     (json ? print_json : print_table)(file, es_text_get(&network), &text);
     if (text.failed || network.failed)
       es_fail(status, ES_SYSTEM, "checkpoint", "out of memory for what is in the file");

@@ -30,10 +30,15 @@ static int32_t resolution_of(const es_safetensors_t *file, const es_model_spec_t
   return 224;
 }
 
-static bool fits(const es_safetensors_t *file, const es_model_spec_t *model, es_point_t *out) {
+/* False also when that could not be found out, which `failure` says. */
+static bool fits(const es_safetensors_t *file, const es_model_spec_t *model, es_point_t *out, es_status_t *failure) {
   es_graph_t *graph = NULL;
+  es_status_t own = {0};
   *out = (es_point_t){.model = *model, .width = {0, 1}, .resolution = resolution_of(file, model)};
-  if (es_weights_infer(file, out, NULL) != ES_OK || es_graph_create(&graph, out, NULL) != ES_OK) return false;
+  if (es_weights_infer(file, out, &own) != ES_OK || es_graph_create(&graph, out, &own) != ES_OK) {
+    if (own.code == ES_SYSTEM) *failure = own;
+    return false;
+  }
   const bool fit = es_weights_compare(file, graph, NULL) == 0;
   es_graph_destroy(graph);
   return fit;
@@ -61,18 +66,23 @@ static bool set_options(es_model_spec_t *model, int number, char words[80]) {
   return true;
 }
 
-bool es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out) {
+es_code_t es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out, bool *found, es_status_t *status) {
+  *found = false;
   for (const char *const *name = es_model_spec_names(); *name != NULL; name++) {
     es_model_spec_t model;
     char words[80];
     es_point_t point;
     es_model_spec_builtin(&model, *name);
     for (int number = 0; set_options(&model, number, words); number++) {
-      if (!fits(file, &model, &point)) continue;
+      if (!fits(file, &model, &point, status)) {
+        if (status->code != ES_OK) return status->code;
+        continue;
+      }
       es_checkpoint_describe(&point, out);
       if (words[0] != '\0') es_text_append(out, " (%s)", words);
-      return true;
+      *found = true;
+      return out->failed ? es_fail(status, ES_SYSTEM, "checkpoint", "out of memory for what the weights fit") : ES_OK;
     }
   }
-  return false;
+  return ES_OK;
 }

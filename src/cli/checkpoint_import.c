@@ -75,8 +75,9 @@ typedef struct nearest {
   es_text_t report;
 } nearest_t;
 
-/* One point: prints it if it fits. */
-static bool try_point(const es_safetensors_t *file, int64_t index, es_point_t *point, nearest_t *nearest) {
+/* One point: prints it if it fits. False also when that could not be found out, which `status` says. */
+static bool try_point(const es_safetensors_t *file, int64_t index, es_point_t *point, nearest_t *nearest,
+                      es_status_t *status) {
   es_graph_t *graph = NULL;
   es_status_t own = {0};
   es_text_t words = {0}, report = {0};
@@ -84,11 +85,14 @@ static bool try_point(const es_safetensors_t *file, int64_t index, es_point_t *p
   if (es_weights_infer(file, point, &own) == ES_OK && es_graph_create(&graph, point, &own) == ES_OK) {
     n = es_weights_compare(file, graph, &report);
     es_checkpoint_describe(point, &words);
+  } else if (own.code == ES_SYSTEM) {
+    *status = own;
   } else {
     es_text_append(&report, "  %s\n", own.message);
     es_text_append(&words, "model %s", point->model.name);
   }
-  if (n == 0) printf("fits point %lld: %s\n", (long long)index, es_text_get(&words));
+  if (words.failed || report.failed) es_fail(status, ES_SYSTEM, STAGE, "out of memory for what the weights fit");
+  if (n == 0 && !words.failed) printf("fits point %lld: %s\n", (long long)index, es_text_get(&words));
   if (n > 0 && n < nearest->mismatches) {
     es_text_destroy(&nearest->report);
     es_text_append(&nearest->report, "point %lld (%s):\n%s", (long long)index, es_text_get(&words),
@@ -113,13 +117,14 @@ static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arg
   if (es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS)
     es_fail(status, ES_INPUT, STAGE, "%s: a job of activations has no networks", es_job_path(plan.job));
   else if (es_plan_select(&plan, arguments, &selection, status) == ES_OK) {
-    for (int64_t i = 0; i < selection.n; i++) {
+    for (int64_t i = 0; i < selection.n && status->code == ES_OK; i++) {
       es_point_t point;
       es_grid_point(plan.grid, selection.index[i], &point);
-      fitting += try_point(file, selection.index[i], &point, &nearest);
+      fitting += try_point(file, selection.index[i], &point, &nearest, status);
     }
     es_selection_destroy(&selection);
-    if (fitting == 0) {
+    if (nearest.report.failed) es_fail(status, ES_SYSTEM, STAGE, "out of memory for what does not fit");
+    if (fitting == 0 && status->code == ES_OK) {
       es_cli_print(stderr, &nearest.report);
       es_fail(status, ES_INPUT, STAGE, "%s fits no point of %s; the nearest is point %lld, with what is listed above",
               es_safetensors_path(file), es_job_path(plan.job), (long long)nearest.index);
@@ -132,9 +137,11 @@ static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arg
 
 static es_code_t recognise(const es_safetensors_t *file, es_status_t *status) {
   es_text_t words = {0};
-  if (es_checkpoint_recognise(file, &words))
+  bool found;
+  const es_code_t code = es_checkpoint_recognise(file, &words, &found, status);
+  if (code == ES_OK && found)
     printf("fits %s\n", es_text_get(&words));
-  else
+  else if (code == ES_OK)
     es_fail(status, ES_INPUT, STAGE,
             "%s fits no network that this program knows by name; a JOB with its model tells what is in the way",
             es_safetensors_path(file));

@@ -51,8 +51,8 @@ int es_plan_activations_fit(const es_plan_t *plan, const es_external_info_t *inf
                             int64_t available);
 
 /* checkpoint_fit.c: the built-in architecture (and options) that a file fits, as "vgg11 {head: torchvision}, width 1/8,
- * 10 classes"; false when there is none. */
-bool es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out);
+ * 10 classes"; *found false and no word when there is none. ES_SYSTEM when memory is out. */
+es_code_t es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out, bool *found, es_status_t *status);
 /* What a point is once a file has said what its job does not: "model vgg11, width 1/8, 10 classes". */
 void es_checkpoint_describe(const es_point_t *point, es_text_t *out);
 /* checkpoint_import.c, checkpoint_export.c */

@@ -45,7 +45,7 @@ class Case(results.Case):
         if still:
             env["ES_FAULT_CLOCK"] = "1"
         command = ([*harness.MPIRUN, "-n", str(ranks)] if ranks else []) + [
-            FAULTS, "run", "job.yaml", "--output", output, "--quiet", "--ranks-per-point", str(max(ranks, 1)), *arguments]
+            FAULTS, "run", "job.yaml", "--output", output, "--ranks-per-point", str(max(ranks, 1)), *(arguments or ("--quiet",))]
         return self.run_command(command, env=env, expect=expect, timeout=60)
 
     def paths(self, *arguments, ranks=2):

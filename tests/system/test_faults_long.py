@@ -70,11 +70,15 @@ class Walks(faults.Case):
             self.walk("show", result, "--format", format, options=(), manners="all", least=50)
 
     def test_weights_of_others(self):
+        self.write("job.yaml", self.job.replace("model: tiny", "model: mlp, width: 1/64"))  # one that is known by name
         self.run_job("--quiet", "--points", "0")
         weights = sorted((self.folder / "out" / "checkpoints").iterdir())[0]
         self.walk("checkpoint", "info", weights, options=(), manners="all", least=10)
         self.walk("checkpoint", "export", "job.yaml", "--points", "0", "--to", "w/{seed}-{epoch}.safetensors", "--epochs", "all",
                   options=("--fresh", "w"), manners="all", least=50)
+        for arguments in ((), ("job.yaml", "--points", "0")):
+            self.walk("checkpoint", "import", weights, *arguments, "--to", "w/plain.safetensors", options=("--fresh", "w"),
+                      manners="all", least=50)
 
     def test_data(self):
         self.walk("data", "synth", "--to", "d/made.h5", "--train", "20", "--eval", "10", options=("--fresh", "d"), manners="all",
