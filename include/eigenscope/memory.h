@@ -1,5 +1,6 @@
 /** The one front to the allocator: sizes checked for overflow, 64-byte alignment (what vector kernels and oneDNN like),
- * and a count of what is alive, which must be zero at the end of a test. */
+ * a margin of 64 bytes behind each block for libraries that read past its end, and a count of what is alive, which must
+ * be zero at the end of a test. */
 #ifndef EIGENSCOPE_MEMORY_H
 #define EIGENSCOPE_MEMORY_H
 

@@ -3,7 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64 };
+#if defined(__has_include) && __has_include(<sanitizer/asan_interface.h>)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(start, size)   ((void)(start), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#endif
+
+/* SLACK: OpenBLAS 0.3.21's dsymv for CPUs without AVX reads up to 32 bytes past the end of the matrix, which crashes
+ * where the next page is not mapped. */
+enum { ALIGNMENT = 64, SLACK = 64 };
 
 /* Stands in front of every block, as long as the alignment so that the block keeps it: reallocation needs the size,
  * because realloc would not keep the alignment and has to be replaced by a copy. */
@@ -22,11 +31,12 @@ static header_t *header_of(void *block) {
 void *es_allocate(size_t count, size_t size) {
   size_t bytes, total;
   if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
-  if (__builtin_add_overflow(bytes, sizeof(header_t), &total)) return NULL;
+  if (__builtin_add_overflow(bytes, sizeof(header_t) + SLACK, &total)) return NULL;
   void *memory = NULL;
   if (posix_memalign(&memory, ALIGNMENT, total) != 0) return NULL;
   header_t *header = memory;
   header->size = bytes;
+  ASAN_POISON_MEMORY_REGION((char *)(header + 1) + bytes, SLACK); /* not for us */
   atomic_fetch_add_explicit(&alive, 1, memory_order_relaxed);
   return header + 1;
 }
@@ -57,7 +67,9 @@ char *es_duplicate(const char *text) {
 void es_free(void *block) {
   if (block == NULL) return;
   atomic_fetch_sub_explicit(&alive, 1, memory_order_relaxed);
-  free(header_of(block));
+  header_t *header = header_of(block);
+  ASAN_UNPOISON_MEMORY_REGION((char *)block + header->size, SLACK);
+  free(header);
 }
 
 int64_t es_memory_balance(void) {

@@ -35,9 +35,13 @@ class Case(results.Case):
 
     def try_program(self, *arguments, seconds=20):
         """As a user would, with little memory and time. Standard output and error hold nothing that a terminal obeys."""
+        env, limit = {**os.environ, **ALONE}, MEMORY
+        if harness.SANITIZED:  # terabytes of address space are reserved, of which little is memory
+            env["ASAN_OPTIONS"] += f":hard_rss_limit_mb={MEMORY >> 20}:max_allocation_size_mb={MEMORY >> 20}"
+            limit, seconds = resource.RLIM_INFINITY, 4 * seconds
         done = subprocess.run([harness.PROGRAM, *map(str, arguments)], cwd=self.folder, capture_output=True, timeout=seconds,
-                              stdin=subprocess.DEVNULL, env={**os.environ, **ALONE},
-                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)))
+                              stdin=subprocess.DEVNULL, env=env,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
         out, err = done.stdout.decode(), done.stderr.decode()  # UTF-8, whatever the files hold
         for text in (out, err):
             self.assertNotRegex(text, "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")

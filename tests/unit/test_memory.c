@@ -1,5 +1,6 @@
 #include "check.h"
 #include "eigenscope/memory.h"
+#include <malloc.h>
 #include <string.h>
 
 /* Refused sizes are what is tested: the sanitizer shall answer NULL, as malloc does. */
@@ -25,6 +26,16 @@ static void test_blocks_are_aligned_and_counted(void **state) {
   for (size_t i = 0; i < 100; i++) es_free(blocks[i]);
   es_free(NULL);
   assert_int_equal(es_memory_balance(), 0);
+}
+
+/* Libraries that read a few bytes too far come upon memory that is there. */
+static void test_a_margin_follows(void **state) {
+  (void)state;
+  for (size_t i = 0; i < 5000; i = i * 3 + 1) {
+    char *block = es_allocate(i, 1);
+    assert_true(malloc_usable_size(block - 64) >= 64 + i + 64);
+    es_free(block);
+  }
 }
 
 static void test_zeroed(void **state) {
@@ -90,6 +101,7 @@ static void test_duplicate(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       balanced_test(test_blocks_are_aligned_and_counted),
+      balanced_test(test_a_margin_follows),
       balanced_test(test_zeroed),
       balanced_test(test_overflow_and_excess_are_refused),
       balanced_test(test_reallocation_keeps_content_and_alignment),
