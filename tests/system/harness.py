@@ -10,6 +10,7 @@ import unittest
 PROGRAM = os.environ["EIGENSCOPE"]
 SOURCE = pathlib.Path(os.environ["EIGENSCOPE_SOURCE"])
 MPIRUN = os.environ.get("EIGENSCOPE_MPIRUN", "mpirun --oversubscribe").split()
+LEAKS = pathlib.Path(__file__).resolve().parents[1] / "leaks.supp"
 SANITIZED = "ASAN_OPTIONS" in os.environ  # the program is built with sanitizers, by which it takes longer
 FIXTURES = SOURCE / "tests" / "fixtures"
 
