@@ -118,7 +118,7 @@ int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ra
 const char *es_model_engine_name(void);
 /** Counts up when loops of our own, or the choice of oneDNN's, begin to round otherwise than before: a state made by
  * others gives other bits. */
-enum { ES_MODEL_KERNELS = 4 };
+enum { ES_MODEL_KERNELS = 5 };
 /** One thread for each rank: must be called before the first model is made (oneDNN keeps what it finds). */
 void es_model_engine_single_thread(void);
 

@@ -193,6 +193,7 @@ static void test_winograd(void **state) {
   check_shape(8, 64, 32, 13); /* those of ours (src/model/conv_winograd.h) from here … */
   check_shape(16, 16, 32, 5);
   check_shape(4, 64, 128, 16);
+  check_shape(8, 192, 256, 2);
   check_map(9, 21, 48, 64, 3); /* … to here */
   check_shape(32, 64, 64, 3);
   check_shape(9, 128, 128, 5); /* tiles of 4 × 4 that reach over the edge */
