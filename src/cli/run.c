@@ -144,11 +144,8 @@ static es_code_t read_options(run_t *run, es_status_t *status) {
     run->progress.mode = ES_PROGRESS_LIVE;
   else if (text && strcmp(text, "lines") != 0)
     return es_fail(status, ES_INPUT, "run", "--progress %s: must be lines or live", text);
-  const bool quiet = es_arguments_option(a, "--quiet") != NULL;
+  if (es_arguments_option(a, "--quiet")) run->progress.mode = ES_PROGRESS_NONE;
   run->progress.verbose = es_arguments_option(a, "--verbose") != NULL;
-  if (quiet && run->progress.verbose)
-    return es_fail(status, ES_INPUT, "run", "--quiet and --verbose: only one of them can be had");
-  if (quiet) run->progress.mode = ES_PROGRESS_NONE;
   return ES_OK;
 }
 

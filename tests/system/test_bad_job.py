@@ -211,9 +211,6 @@ class BadOption(harness.Case):
         self.refuse("--ranks-per-point 2: point 0 has 1 lanes; at most that many ranks can share it (train.lanes: 2 would "
                     "do)", "--ranks-per-point", "2", "--set", "train.lanes=1", ranks=2)
 
-    def test_quiet_and_verbose(self):
-        self.refuse("--quiet and --verbose: only one of them can be had", "--quiet", "--verbose")
-
     def test_output_that_cannot_be_made(self):
         self.refuse("job.yaml: cannot be created as a folder: Not a directory", "--output", "job.yaml/x")
 
