@@ -52,10 +52,10 @@ static void ask_for_image(const es_dataset_t *dataset, es_split_t split, int64_t
   for (int64_t i = 0; i < es_dataset_image_size(dataset); i += 64) __builtin_prefetch(image + i);
 }
 
-/* A row of output behind `row`; it may be of the next image, or behind all. */
-static void ask_for_row(const float *row, int64_t floats) {
-  const uintptr_t ahead = (uintptr_t)row + (uintptr_t)(ROWS_AHEAD * floats) * sizeof *row;
-  for (uintptr_t i = 0; i < (uintptr_t)floats * sizeof *row; i += 64) __builtin_prefetch((const void *)(ahead + i), 1);
+/* The row of output that will be written soon, if there is one before `end`. */
+static void ask_for_row(const float *row, int64_t floats, const float *end) {
+  if (end - row <= ROWS_AHEAD * floats) return;
+  for (int64_t i = 0; i < floats; i += 16) __builtin_prefetch(row + ROWS_AHEAD * floats + i, 1);
 }
 
 /* A whole row, mirrored or not: loops of one length for all rows, whatever the move, so that none is mispredicted. */
@@ -71,11 +71,13 @@ static void convert_row(const float *table, const uint8_t *row, int64_t n, int32
     convert_colour(table, row, 1, n, out);
 }
 
-/* image: (resolution, resolution, channels) to out: (resolution, resolution, 3). */
-static void convert_image(const float *table, const uint8_t *image, int32_t resolution, int32_t channels, move_t move,
-                          float *out) {
+/* image: (resolution, resolution, channels) to out: (resolution, resolution, 3), of a batch that ends at
+ * `end_of_batch`. */
+static void convert_image(const es_samples_t *samples, const uint8_t *image, move_t move, float *out,
+                          const float *end_of_batch) {
   uint8_t row[3 * ES_RESOLUTION_MAX];
-  const int64_t n = resolution;
+  const int32_t channels = samples->dataset->info.channels;
+  const int64_t n = samples->resolution;
   /* Columns first … end−1 of the output, before mirroring, show the image. */
   const int64_t first = move.right < 0 ? -move.right : 0, end = move.right > 0 ? n - move.right : n;
   memset(row, 0, (size_t)(n * channels));
@@ -87,8 +89,8 @@ static void convert_image(const float *table, const uint8_t *image, int32_t reso
       memcpy(row + first * channels, from, (size_t)((end - first) * channels));
     else
       memset(row, 0, (size_t)(n * channels));
-    ask_for_row(out, 3 * n);
-    convert_row(table, row, n, channels, move.flip, out);
+    ask_for_row(out, 3 * n, end_of_batch);
+    convert_row(samples->table, row, n, channels, move.flip, out);
   }
 }
 
@@ -101,7 +103,6 @@ void es_samples_fetch(const es_samples_t *samples, const int32_t *positions, int
     assert(positions[i] >= 0 && positions[i] < samples->n);
     const uint8_t *image = es_dataset_image(dataset, samples->split, samples->index[positions[i]]);
     if (i + 1 < n) ask_for_image(dataset, samples->split, samples->index[positions[i + 1]]);
-    convert_image(samples->table, image, resolution, dataset->info.channels,
-                  draw_move(augment, positions[i], resolution), out + i * size_out);
+    convert_image(samples, image, draw_move(augment, positions[i], resolution), out + i * size_out, out + n * size_out);
   }
 }
