@@ -25,9 +25,10 @@ blocks_t *blocks_create(int32_t width) {
   const size_t d = (size_t)width;
   if (!b) return NULL;
   b->rows = 0;
-  b->product = (float *)(b + 1);
+  char *parts = (char *)(b + 1);
+  b->product = (void *)parts;
   b->shift = b->product + d * d;
-  b->sums = (double *)(b->shift + d);
+  b->sums = (void *)(parts + (d * d + d) * sizeof(float));
   b->squares = b->sums + d;
   return b;
 }
