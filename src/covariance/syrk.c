@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Where BLAS catches up, by `eigenscope bench covariance`, with OpenBLAS's kernels for AVX2 (Zen 4) and for AVX-512
- * (Sapphire Rapids). */
+ * (Emerald Rapids). */
 enum { WIDEST = 256 };
 
 bool es_syrk_is_narrow(int32_t width) {
