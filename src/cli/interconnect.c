@@ -13,7 +13,7 @@ static const struct {
 } known[] = {
     {"shared-memory",
      {0.5e-6, 5.6e9},
-     "measured: Open MPI 4.1 between two cores of a Xeon (Sapphire Rapids), copied twice as in a container"},
+     "measured: Open MPI 4.1 between two cores of a Xeon (Emerald Rapids), copied twice as in a container"},
     {"ethernet-1g",
      {25e-6, 0.94e9 / 8},
      "TCP: 24.6-26.3 us and 116-118 MB/s by osu_latency and osu_bw (gist.github.com/jfgrimm, 2021)"},

@@ -11,7 +11,7 @@
 
 enum { SIZES_MOST = 9 }; /* groups of 1 … 256 ranks, as many as there may be lanes */
 
-/* SGD with momentum and packing, of VGG16 and ResNet-18 at width 1 on a Xeon (Sapphire Rapids): 0.8 and 1.5 ns. Half as
+/* SGD with momentum and packing, of VGG16 and ResNet-18 at width 1 on a Xeon (Emerald Rapids): 0.8 and 1.5 ns. Half as
  * much at width 1/16, whose weights stay in the cache. */
 static const double update_seconds = 2.3e-9;
 

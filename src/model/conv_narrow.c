@@ -245,7 +245,7 @@ static bool fits(const es_node_t *node, conv_isa_t isa, most_t most) {
          node->out.c <= most.out && node->in.w >= 16 && 3 * round_up(node->in.w, vector) <= 4 * (ptrdiff_t)node->in.w;
 }
 
-/* Where these are faster than oneDNN 2.6.3, on slices of 16 (Sapphire Rapids, GFLOP/s forward, weights, data; in
+/* Where these are faster than oneDNN 2.6.3, on slices of 16 (Emerald Rapids, GFLOP/s forward, weights, data; in
  * parentheses oneDNN's): 3 -> 4 channels on 32 x 32 110, 90 (25, 25), 4 -> 4 108, 100, 130 (28, 28, 45), 3 -> 8 104, 87
  * (47, 48), 8 -> 8 117, 103, 150 (63, 65, 88); 4 -> 8 on 16 x 16 121, 98, 140 (46, 55, 50), 8 -> 8 137, 107, 150 (59,
  * 65, 100), 8 -> 16 146, -, 162 (118, -, 98). With the instructions of AVX2 oneDNN catches up earlier, with those of

@@ -98,7 +98,7 @@ static void run_backward(const conv_task_t *task) {
   multiply(&p, task, task->dy, task->dx, NULL);
 }
 
-/* Sapphire Rapids, slices of 16, microseconds of oneDNN (forward, backward) and here: 2 × 2 positions with 32 channels
+/* Emerald Rapids, slices of 16, microseconds of oneDNN (forward, backward) and here: 2 × 2 positions with 32 channels
  * 11, 8 and 4; 128: 126, 115 and 50; 512: 2034, 2303 and 1076. 4 × 4: 32: 36, 30 and 21; 128: 357, 357 and 308; 512:
  * 5607, 6577 and 6071. 8 × 8: 32: 113, 99 and 97; 64: 408, 439 and 384; from 128 on Winograd's kernels win. With the
  * instructions of AVX2: 2 × 2, 128: 207, 142 and 111; 4 × 4, 128: 822, 705 and 712; 8 × 8, 64: 797, 744 and 828. */

@@ -4,7 +4,7 @@
 #include "eigenscope/memory.h"
 #include <string.h>
 
-/* A tile: gradients of TALL input channels and WIDE output channels. POSITIONS: where oneDNN catches up (Sapphire
+/* A tile: gradients of TALL input channels and WIDE output channels. POSITIONS: where oneDNN catches up (Emerald
  * Rapids, slices of 16): 16 positions, 128 channels 327 µs instead of 513, 512 channels 5.9 ms instead of 10.5; 4
  * positions 63 µs instead of 269 and 1.1 ms instead of 7.5; 64 positions, 64 channels 409 µs instead of 469. */
 enum { TALL = 8, WIDE = 32, TILE = TALL * WIDE, POSITIONS = 64 };

@@ -101,7 +101,7 @@ static void run_backward(const conv_task_t *task) {
   multiply(&s, task, task->dy, task->dx, NULL);
 }
 
-/* Measured on slices of 16 (Sapphire Rapids), microseconds of the next best way, forward, and here: 8 × 8 positions
+/* Measured on slices of 16 (Emerald Rapids), microseconds of the next best way, forward, and here: 8 × 8 positions
  * with 32 channels 101 and 77, 64: 368 and 213, 128: 1080 and 750; 4 × 4: 64: 80 and 54, 128: 306 and 199, but 256:
  * 1205 and 1413; 16 × 16: 32: 454 and 308, 64: 1160 and 869. In whole steps of VGG16 at width 1 (Emerald Rapids), where
  * weights come from further away, 64 and 128 channels on maps from 16 × 16 save 3 % of the CPU time against oneDNN's,

@@ -78,7 +78,7 @@ void onednn_layer_describe(const es_unit_t *unit, conv_direction_t direction, on
 }
 
 /* Where other ways than direct in NHWC pay, with both changes of layout counted in, was measured on slices of
- * 16 (Sapphire Rapids, oneDNN 2.6.3, GFLOP/s): Winograd F(4x4, 3x3) 267 instead of 170 for 64 channels on 32 x 32, 330
+ * 16 (Emerald Rapids, oneDNN 2.6.3, GFLOP/s): Winograd F(4x4, 3x3) 267 instead of 170 for 64 channels on 32 x 32, 330
  * instead of 185 for 128 on 16 x 16, 280 instead of 185 for 256 on 8 x 8, less than direct on smaller maps; forward on
  * maps of 4 x 4 and 2 x 2, 256 channels and more, 175 instead of 112 and 137 instead of 50. Winograd's kernels are for
  * AVX-512; its rounding errors are some 1e-6 of the largest output (tests/unit/test_conv.c). */
