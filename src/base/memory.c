@@ -3,9 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__has_include) && __has_include(<sanitizer/asan_interface.h>)
+#ifdef __has_include
+#if __has_include(<sanitizer/asan_interface.h>)
 #include <sanitizer/asan_interface.h>
-#else
+#endif
+#endif
+#ifndef ASAN_POISON_MEMORY_REGION
 #define ASAN_POISON_MEMORY_REGION(start, size)   ((void)(start), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
 #endif

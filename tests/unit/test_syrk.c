@@ -60,7 +60,7 @@ static void test_tiles(void **state) {
 
 static void check_centre(const syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff_t width) {
   static float out[MOST * MOST];
-  float shift[MOST], sums[MOST], squares[MOST];
+  float shift[MOST] = {0}, sums[MOST], squares[MOST];
   for (ptrdiff_t j = 0; j < width; j++) shift[j] = (float)(j % 5) * 0.25f;
   kernels->centre(out, sums, squares, rows, n, width, shift);
   for (ptrdiff_t j = 0; j < width; j++) {
