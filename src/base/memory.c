@@ -3,12 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef __has_include
-#if __has_include(<sanitizer/asan_interface.h>)
+#ifdef ES_INSTRUMENTED
 #include <sanitizer/asan_interface.h>
-#endif
-#endif
-#ifndef ASAN_POISON_MEMORY_REGION
+#else
 #define ASAN_POISON_MEMORY_REGION(start, size)   ((void)(start), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
 #endif
