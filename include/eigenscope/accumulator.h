@@ -10,9 +10,9 @@
 #ifndef EIGENSCOPE_ACCUMULATOR_H
 #define EIGENSCOPE_ACCUMULATOR_H
 
-#include "eigenscope/blocks.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/covariance.h"
+#include "eigenscope/dist_matrix.h"
 #include "eigenscope/gram.h"
 #include "eigenscope/spread.h"
 #include "eigenscope/status.h"

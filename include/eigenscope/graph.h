@@ -2,7 +2,7 @@
  * (model.h), `plan`, the receptive fields and the names of tensors all read this. Pure description: no weights, no
  * oneDNN, no MPI. Shapes are of one sample, NHWC.
  *
- * A new architecture is a function of some 30 lines in src/model/families.c and a row in src/model/specs.c. */
+ * A new architecture is a function of some 30 lines in src/network/families.c and a row in src/network/specs.c. */
 #ifndef EIGENSCOPE_GRAPH_H
 #define EIGENSCOPE_GRAPH_H
 

@@ -1,4 +1,4 @@
-/** The whole flow of one point. Read this first, then src/pipeline.c:
+/** The whole flow of one point. Read this first, then src/pipeline/pipeline.c:
  *
  *   data -> model -> train -> capture -> covariance -> (MPI) reduce -> spectrum -> saturation -> one HDF5 file
  *

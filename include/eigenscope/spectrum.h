@@ -6,8 +6,8 @@
 #ifndef EIGENSCOPE_SPECTRUM_H
 #define EIGENSCOPE_SPECTRUM_H
 
-#include "eigenscope/blocks.h"
 #include "eigenscope/comm.h"
+#include "eigenscope/dist_matrix.h"
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 #include <stdint.h>

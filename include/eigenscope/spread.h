@@ -14,8 +14,8 @@
 #ifndef EIGENSCOPE_SPREAD_H
 #define EIGENSCOPE_SPREAD_H
 
-#include "eigenscope/blocks.h"
 #include "eigenscope/covariance.h"
+#include "eigenscope/dist_matrix.h"
 #include "eigenscope/status.h"
 #include <mpi.h>
 #include <stdbool.h>

@@ -1,11 +1,11 @@
 /* Files of weights: where those of a point are, what is in them, and into the model. */
+#include "checkpoint_internal.h"
 #include "eigenscope/external.h"
 #include "eigenscope/file.h"
 #include "eigenscope/grid.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/state.h"
 #include "eigenscope/weights.h"
-#include "parts.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 #include "eigenscope/state.h"
+#include "checkpoint_internal.h"
 #include "eigenscope/checkpoint.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
-#include "parts.h"
 #include <assert.h>
 #include <limits.h>
 #include <stdio.h>

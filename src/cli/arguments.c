@@ -1,6 +1,6 @@
 /* Arguments of the commands: one small parser, so that all of them take options in the same way and refuse alike. */
+#include "cli_internal.h"
 #include "eigenscope/memory.h"
-#include "parts.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* eigenscope checkpoint: what files of weights hold, and the way to other programs and back. Without MPI. */
+#include "cli_internal.h"
 #include "eigenscope/memory.h"
-#include "parts.h"
 #include <stdio.h>
 #include <string.h>
 

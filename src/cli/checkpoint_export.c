@@ -1,8 +1,8 @@
 /* eigenscope checkpoint export: weights that points left, under names of the user's choice. */
+#include "cli_internal.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/state.h"
-#include "parts.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Which of the architectures that this program knows a file of weights is of. */
+#include "cli_internal.h"
 #include "eigenscope/graph.h"
-#include "parts.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

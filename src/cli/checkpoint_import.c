@@ -1,7 +1,7 @@
 /* eigenscope checkpoint import: whether weights of others fit, and the same weights as plain files. */
+#include "cli_internal.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
-#include "parts.h"
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>

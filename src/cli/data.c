@@ -1,9 +1,9 @@
 /* eigenscope data: what datasets hold, and datasets made by the generator, which need no MPI; pack is in data_pack.c.
  */
 #include "eigenscope/data.h"
+#include "cli_internal.h"
 #include "data_pack.h"
 #include "eigenscope/file.h"
-#include "parts.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* eigenscope doctor: whether this machine is ready for a run, alone or under mpirun as the run would be started. */
 #define _GNU_SOURCE
+#include "cli_internal.h"
 #include "doctor_folder.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
 #include "eigenscope/spectrum.h"
-#include "parts.h"
 #include <mpi.h>
 #include <sched.h>
 #include <stdio.h>

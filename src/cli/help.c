@@ -1,6 +1,6 @@
 /* What --help prints of the commands, for people and, as records, for what is made of it: manual page and completion.
  */
-#include "parts.h"
+#include "cli_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

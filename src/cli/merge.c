@@ -1,7 +1,7 @@
 /* eigenscope merge JOB --to FILE.h5: the results of a grid in one file, as far as they are there. */
-#include "merge.h"
+#include "cli_internal.h"
 #include "eigenscope/memory.h"
-#include "parts.h"
+#include "merge_show.h"
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* A whole job as YAML, resolved: what a merged file says of its grid. Made from the descriptions of its points
  * (es_point_describe), so that it says all that they say. */
-#include "merge.h"
+#include "merge_show.h"
 #include <string.h>
 
 enum { OWN_AXES = 6 }; /* dataset, model, width, classes, resolution, seed: those of every point */

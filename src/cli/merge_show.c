@@ -1,7 +1,7 @@
 /* The points of a merged file, for people and for machines. */
+#include "merge_show.h"
+#include "cli_internal.h"
 #include "eigenscope/memory.h"
-#include "merge.h"
-#include "parts.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

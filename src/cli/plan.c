@@ -1,426 +1,262 @@
-/* A job turned into work: its points checked against the data and the networks, and what each of them costs. */
-#include "eigenscope/capture.h"
-#include "eigenscope/file.h"
-#include "eigenscope/graph.h"
-#include "eigenscope/memory.h"
-#include "eigenscope/probe.h"
-#include "eigenscope/spectrum.h"
-#include "parts.h"
+/* eigenscope plan JOB: what a job would do. */
+#include "cli_internal.h"
+#include "eigenscope/store.h"
+#include "interconnect.h"
+#include "memory.h"
+#include "plan_cluster.h"
 #include <stdio.h>
 #include <string.h>
 
-static const char STAGE[] = "plan";
+static const char usage[] =
+    "eigenscope plan JOB [options]\n\n"
+    "The points of a job: index (for run --points), id (of the result file), what tells them "
+    "apart, trained parameters,\n"
+    "multiply-adds of one image, work in multiply-adds (training, evaluation, covariances, "
+    "eigenvalues) and its share.\n"
+    "With --cluster instead: how long they take on a cluster, by simulation, for 1, 2, 4 and 8 ranks per point.\n"
+    "With --interconnect instead: what a step takes on 1, 2, 4 ... ranks of a network, and where more of them no "
+    "longer "
+    "help.\n"
+    "With --tasks instead: the points in shares of equal cost, a line each (for SLURM arrays; see slurm/submit.sh).\n"
+    "Reads the headers and labels of the datasets; runs nothing and needs no MPI.";
 
-enum { WIDEST = 46340 }; /* the largest order whose matrix has no more elements than an int counts */
-
-/* What is known of a network before it is built. Points that differ only in seeds or training share one. */
-typedef struct network {
-  uint64_t key;
-  int64_t parameters, macs;
-  double covariance; /* multiply-adds of one sample in all measured layers' covariances */
-  double solve;      /* of all measured layers' eigenproblems */
-  int measured;      /* layers */
-  double features;   /* of all measured layers' probes */
-} network_t;
-
-struct es_plan_work {
-  network_t *networks;
-  int32_t n_networks, capacity;
-  int32_t *slots; /* hash table while points are checked: network + 1, 0 is free */
-  uint64_t mask;
-  int32_t *network; /* of each point */
-  double *cost;     /* of each point */
-  int32_t lanes;    /* the fewest of any point */
+static const es_option_t options[] = {
+    {"--format", "table|json", false, "how to print it (default: table)"},
+    {"--output", "DIR", false, "where results go (default: the job's `output`)"},
+    {"--points", "LIST", false, "only these points, as 0-3,7"},
+    {"--ranks-per-point", "G", false, "predict memory for groups of so many ranks (default 1)"},
+    {"--cluster", "nodes=N,cores=C", false,
+     "simulate the schedule; also ,rate=GFLOP/s of a core,efficiency=E kept by each doubling of ranks per point"},
+    {"--interconnect", "NAME|LATENCY,BANDWIDTH", false,
+     "predict steps on shared-memory, ethernet-1g, ethernet-10g, infiniband-hdr, or on 20us,10Gbit/s"},
+    {"--tasks", "N", false, "print shares for the tasks of an array, at most N"},
+    {"--points-per-task", "K", false, "of --tasks: no more shares than so many points in each need (default 1)"},
+    {"--set", "KEY=VALUE", true, "override a key of the job file, as train.epochs=2"},
 };
+const es_page_t es_page_plan = {"plan", usage, options, sizeof options / sizeof *options};
 
-static void destroy_work(struct es_plan_work *work) {
-  if (work == NULL) return;
-  es_free(work->networks);
-  es_free(work->slots);
-  es_free(work->network);
-  es_free(work->cost);
-  es_free(work);
+static double total_cost(const es_plan_t *plan, const es_selection_t *selection) {
+  double total = 0;
+  for (int64_t i = 0; i < selection->n; i++) total += es_plan_cost(plan, selection->index[i]);
+  return total;
 }
 
-static es_code_t create_work(struct es_plan_work **out, int64_t n_points, es_status_t *status) {
-  struct es_plan_work *work = es_allocate_zero(1, sizeof *work);
-  *out = work;
-  if (work != NULL) {
-    uint64_t slots = 16;
-    while (slots < 2 * (uint64_t)n_points) slots *= 2;
-    work->mask = slots - 1;
-    work->slots = es_allocate_zero(slots, sizeof *work->slots);
-    work->network = es_allocate_zero((size_t)n_points, sizeof *work->network);
-    work->cost = es_allocate_zero((size_t)n_points, sizeof *work->cost);
+/* Predicted memory of point after point; those that differ only in their seed are looked at once. */
+typedef struct memory {
+  int ranks; /* that share a point */
+  es_point_t last;
+  es_memory_need_t need, most;
+  es_point_t hungriest;
+  bool streams; /* images may stay in their file */
+  bool failed;  /* for lack of memory: then nothing here is to be printed */
+} memory_t;
+
+static const es_memory_need_t *predict(memory_t *m, const es_plan_t *plan, const es_point_t *point) {
+  es_point_t key;
+  es_memory_key(&key, point);
+  /* Where padding differs it is computed again.
+   * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
+  if (memcmp(&key, &m->last, sizeof key) != 0) {
+    m->last = key;
+    m->need = (es_memory_need_t){0};
+    if (es_memory_predict(&m->need, point, es_plan_info(plan, point), m->ranks, NULL) != ES_OK) m->failed = true;
   }
-  if (work != NULL && work->slots != NULL && work->network != NULL && work->cost != NULL) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %lld points", (long long)n_points);
-}
-
-es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_status_t *status) {
-  *out = (es_plan_t){0};
-  es_code_t code =
-      request->text != NULL
-          ? es_job_parse(&out->job, request->text, request->size, request->path, request->sets, request->n_sets, status)
-          : es_job_load(&out->job, request->path, request->sets, request->n_sets, status);
-  if (code == ES_OK) code = es_grid_create(&out->grid, out->job, status);
-  if (code == ES_OK) {
-    const char *output = request->output != NULL ? request->output : es_job_output(out->job);
-    if (output[0] == '\0') code = es_fail(status, ES_INPUT, STAGE, "--output is empty; name a folder");
-    int length = snprintf(out->output, sizeof out->output, "%s", output);
-    while (length > 1 && length < ES_PATH_MAX && out->output[length - 1] == '/') out->output[--length] = '\0';
-    if (length > ES_PATH_MAX - 64)
-      code = es_fail(status, ES_INPUT, STAGE, "--output is longer than %d bytes", ES_PATH_MAX - 64);
+  if (m->need.rank > m->most.rank) {
+    m->most.rank = m->need.rank;
+    m->hungriest = *point;
   }
-  if (code != ES_OK) es_plan_destroy(out);
-  return code;
+  m->streams = m->streams || es_dataset_streams(&point->dataset);
+  if (m->need.shared > m->most.shared) m->most.shared = m->need.shared;
+  return &m->need;
 }
 
-void es_plan_destroy(es_plan_t *plan) {
-  es_free(plan->infos);
-  es_free(plan->weights);
-  destroy_work(plan->work);
-  es_grid_destroy(plan->grid);
-  es_job_destroy(plan->job);
-  *plan = (es_plan_t){0};
+/* What would do, if one rank alone on a node like this would not find room. */
+static void print_shortage(memory_t *m, const es_plan_t *plan, es_text_t *out) {
+  const int64_t available = es_memory_available();
+  const es_point_t *point = &m->hungriest;
+  if (m->most.rank == 0) return;
+  const int ranks = es_memory_fit(point, es_plan_info(plan, point), m->ranks, available);
+  if (ranks < 0) m->failed = true;
+  if (ranks == m->ranks) return;
+  es_text_append(out, "more than the %.1f GiB that are free here", (double)available / (1 << 30));
+  if (ranks > 0) es_text_append(out, ": --ranks-per-point %d, one on each node, would do", ranks);
+  es_text_append(out, "\n");
 }
 
-/* ---- datasets ---- */
-
-static int find_dataset(const es_plan_t *plan, const char *name) {
-  for (int i = 0; i < plan->n_datasets; i++) {
-    if (strcmp(es_job_dataset(plan->job, i)->name, name) == 0) return i;
-  }
-  return -1;
+static double mebibytes(int64_t bytes) {
+  return (double)bytes / (1 << 20);
 }
 
-static void mark_used(const es_plan_t *plan, bool *used) {
-  for (int b = 0; b < es_job_n_blocks(plan->job); b++) {
-    for (int a = 0; a < es_job_n_axes(plan->job, b); a++) {
-      const es_job_axis_t axis = es_job_axis(plan->job, b, a);
-      if (strcmp(axis.name, "dataset") != 0) continue;
-      for (int v = 0; v < axis.n_values; v++) used[find_dataset(plan, axis.values[v])] = true;
-    }
-  }
-}
-
-/* The folder of an IDX dataset must be there; es_dataset_inspect looks into it. */
-static es_code_t check_folder(const es_plan_t *plan, const es_dataset_spec_t *spec, es_status_t *status) {
-  if (spec->format != ES_FORMAT_IDX || es_directory_exists(spec->path)) return ES_OK;
-  const bool package = strcmp(spec->path, "/usr/share/datasets/fashion-mnist") == 0;
-  return es_fail(status, ES_INPUT, STAGE,
-                 "%s:%d: dataset %s: there is no folder %s; %sit needs train-images-idx3-ubyte, "
-                 "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz",
-                 es_job_path(plan->job), spec->line, spec->name, spec->path,
-                 package ? "install Debian's package dataset-fashion-mnist, or set its path elsewhere: " : "");
-}
-
-static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *infos, es_status_t *status) {
-  plan->n_datasets = es_job_n_datasets(plan->job);
-  plan->infos = es_allocate_zero((size_t)plan->n_datasets, sizeof *plan->infos);
-  bool *used = es_allocate_zero((size_t)plan->n_datasets, sizeof *used);
-  es_code_t code = ES_OK;
-  if (plan->infos == NULL || used == NULL) code = es_fail(status, ES_SYSTEM, STAGE, "out of memory for the datasets");
-  if (code == ES_OK) mark_used(plan, used);
-  for (int i = 0; i < plan->n_datasets && code == ES_OK; i++) {
-    const es_dataset_spec_t *spec = es_job_dataset(plan->job, i);
-    es_status_t own = {0};
-    if (!used[i]) continue;
-    if (infos != NULL) {
-      plan->infos[i] = infos[i];
-      continue;
-    }
-    code = check_folder(plan, spec, status);
-    if (code == ES_OK && es_dataset_inspect(&plan->infos[i], spec, &own) != ES_OK)
-      /* Nothing was run yet, so a file that cannot be read is a wrong job too. */
-      code = es_fail(status, ES_INPUT, STAGE, "%s:%d: dataset %s: %s", es_job_path(plan->job), spec->line, spec->name,
-                     own.message);
-  }
-  es_free(used);
-  return code;
-}
-
-const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *point) {
-  return &plan->infos[find_dataset(plan, point->dataset.name)];
-}
-
-void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {
-  es_grid_point(plan->grid, index, out);
-  if (out->source == ES_SOURCE_ACTIVATIONS) return; /* nothing to bind to */
-  es_plan_weights_apply(plan, index, out);
-  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job), NULL); /* es_plan_create saw that it can be */
-}
-
-void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es_point_t *out) {
-  *out = *es_grid_walk(walk, index);
-  if (out->source == ES_SOURCE_ACTIVATIONS) return;
-  es_plan_weights_apply(plan, index, out);
-  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job), NULL);
-}
-
-/* ---- networks ---- */
-
-/* The line to look at when a network cannot be built: what alone would have to change for it to be possible. */
-static int culprit_line(const es_point_t *point) {
-  for (int attempt = 0; attempt < 2; attempt++) {
-    es_point_t other = *point;
-    es_graph_t *graph = NULL;
-    if (attempt == 0)
-      other.resolution = 512;
-    else
-      other.width = (es_ratio_t){16, 1};
-    const es_code_t code = es_graph_create(&graph, &other, NULL);
-    es_graph_destroy(graph);
-    if (code == ES_OK) return attempt == 0 ? point->line_resolution : point->line_width;
-  }
-  return point->line_model;
-}
-
-/* Rows of the data matrix that one sample gives. */
-static double rows_of(const es_measure_settings_t *measure, es_shape_t shape) {
-  const int32_t k = measure->method_size;
-  if (measure->method == ES_METHOD_CHANNELWISE) return (double)shape.h * shape.w;
-  if (measure->method == ES_METHOD_NEAREST) return (double)(shape.h < k ? shape.h : k) * (shape.w < k ? shape.w : k);
-  return 1;
-}
-
-static es_code_t refuse_width(const es_plan_t *plan, const es_point_t *point, const char *layer, int32_t width,
-                              es_status_t *status) {
-  return es_fail(
-      status, ES_INPUT, STAGE,
-      "%s:%d: layer %s of model %s has %d columns by measure.method %s: their covariance would take %.1f GB, "
-      "and at most %d columns can be measured; choose another method (as channelwise or {pool: 2}) or fewer layers "
-      "(measure.layers)",
-      es_job_path(plan->job), point->line_model, layer, point->model.name, width,
-      es_method(point->measure.method)->name, 8e-9 * width * width, WIDEST);
-}
-
-/* The workspaces of eigenvectors end before those of covariances. */
-static es_code_t refuse_vectors(const es_plan_t *plan, const es_point_t *point, const char *layer, int32_t width,
-                                es_status_t *status) {
-  return es_fail(
-      status, ES_INPUT, STAGE,
-      "%s:%d: layer %s of model %s has %d columns by measure.method %s, and eigenvectors (measure.eigenspace, "
-      "measure.projection) are found up to %d; choose another method (as channelwise or {pool: 2}) or fewer "
-      "layers (measure.layers)",
-      es_job_path(plan->job), point->line_model, layer, point->model.name, width,
-      es_method(point->measure.method)->name, ES_VECTORS_ORDER_MOST);
-}
-
-static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point, network_t *out, es_status_t *status) {
-  es_graph_t *graph = NULL;
-  es_status_t own = {0};
-  const bool vectors = es_measure_vectors(&point->measure);
-  if (es_graph_create(&graph, point, &own) != ES_OK)
-    return es_fail(status, own.code, STAGE, "%s:%d: %s (model %s, width %s, resolution %d)", es_job_path(plan->job),
-                   culprit_line(point), own.message, point->model.name, es_point_axis(point, "width"),
-                   point->resolution);
-  *out = (network_t){.parameters = graph->parameter_count, .macs = graph->macs};
-  for (int i = 0; i < graph->n_layers; i++) {
-    const es_node_t *node = &graph->nodes[graph->layers[i]];
-    if (!es_measure_takes(&point->measure, node->name)) continue;
-    const int32_t columns = es_method(point->measure.method)->width(node->out, point->measure.method_size);
-    const double width = columns, rows = rows_of(&point->measure, node->out);
-    out->covariance += rows * width * width / 2;
-    out->solve += width * width * width * (vectors ? 10 : 4) / 3;
-    out->features += es_probe_width(node->out.h, node->out.w, node->out.c, point->probe.pool);
-    out->measured++;
-    if (columns > WIDEST)
-      refuse_width(plan, point, node->name, columns, &own);
-    else if (vectors && columns > ES_VECTORS_ORDER_MOST)
-      refuse_vectors(plan, point, node->name, columns, &own);
-  }
-  es_graph_destroy(graph);
-  if (point->measure.projection && !es_measure_positions(&point->measure))
-    es_fail(&own, ES_INPUT, STAGE,
-            "%s: measure.projection projects outputs position by position: it needs measure.method channelwise or "
-            "{nearest: K}, not %s",
-            es_job_path(plan->job), es_method(point->measure.method)->name);
-  if (own.code != ES_OK) return es_fail(status, own.code, STAGE, "%s", own.message);
-  if (out->measured > 0) return ES_OK;
-  return es_fail(
-      status, ES_INPUT, STAGE,
-      "%s:%d: model %s has no layer that measure.layers matches; layers are named as features.0 and classifier.2",
-      es_job_path(plan->job), point->line_model, point->model.name);
-}
-
-static uint64_t network_key(const es_point_t *point) {
-  const int64_t facts[] = {point->model.family,
-                           point->model.head,
-                           point->model.n_items,
-                           point->width.numerator,
-                           point->width.denominator,
-                           point->classes,
-                           point->resolution,
-                           point->measure.method,
-                           point->measure.method_size,
-                           point->model.stem,
-                           point->model.skip,
-                           point->model.batch_norm,
-                           es_measure_vectors(&point->measure),
-                           point->measure.projection,
-                           point->probe.pool};
-  return es_hash(point->model.items, (size_t)point->model.n_items * sizeof *point->model.items,
-                 es_hash(facts, sizeof facts, 0));
-}
-
-/* The network of a point: found, or described and kept. */
-static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, int32_t *out, es_status_t *status) {
-  struct es_plan_work *work = plan->work;
-  const uint64_t key = network_key(point);
-  uint64_t slot = key & work->mask;
-  for (; work->slots[slot] != 0; slot = (slot + 1) & work->mask) {
-    *out = work->slots[slot] - 1;
-    if (work->networks[*out].key == key) return ES_OK;
-  }
-  if (work->n_networks == work->capacity) {
-    const int32_t capacity = work->capacity == 0 ? 16 : 2 * work->capacity;
-    network_t *more = es_reallocate(work->networks, (size_t)capacity, sizeof *more);
-    if (more == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %d networks", capacity);
-    work->networks = more;
-    work->capacity = capacity;
-  }
-  *out = work->n_networks;
-  ES_TRY(describe_network(plan, point, &work->networks[*out], status));
-  work->networks[*out].key = key;
-  work->slots[slot] = ++work->n_networks;
-  return ES_OK;
-}
-
-/* Evaluations for each delta, layer and all layers, onto eigenvectors and random directions. Each layer is projected
- * twice for each, by two products with about half as many vectors as it is wide. */
-static double projection_cost(const es_point_t *point, double samples, const network_t *network) {
-  const double passes = point->measure.projection ? 2.0 * point->measure.n_deltas : 0.0;
-  return passes * samples * ((network->measured + 1) * (double)network->macs + 2 * 2 * network->covariance);
-}
-
-/* Probes of one epoch: a pass over both splits, and some 250 steps of two products each on the features. */
-static double probe_cost(const es_point_t *point, double train, double eval, const network_t *network) {
-  const double samples =
-      point->probe.samples > 0 && (double)point->probe.samples < train ? (double)point->probe.samples : train;
-  return (train + eval) * (double)network->macs + 500 * samples * point->classes * network->features;
-}
-
-static double probe_epochs(const es_point_t *point) {
-  const es_epochs_t *epochs = &point->probe.epochs;
-  if (epochs->kind == ES_EPOCHS_NONE) return 0;
-  if (epochs->kind != ES_EPOCHS_ALL) return epochs->kind == ES_EPOCHS_LAST ? 1 : epochs->n;
-  return point->source == ES_SOURCE_TRAIN ? point->train.epochs + 1 : es_external_epochs(&point->external);
-}
-
-/* Multiply-adds. Training: forward and twice as much backward for each train sample and epoch; evaluation: forward for
- * each eval sample, also at epoch 0. Each measured epoch and split adds, over its layers, rows · width²/2 for the
- * covariance (one triangle) and width³ · 4/3 for the eigenvalues (reduction to tridiagonal form), or 10/3 with
- * eigenvectors. Weights of files: a forward pass over each measured split for each file. */
-static double cost_of(const es_point_t *point, const es_dataset_info_t *info, const network_t *network) {
-  const double train = (double)es_point_samples(point, info, ES_TRAIN);
-  const double eval = (double)es_point_samples(point, info, ES_EVAL);
-  const double epochs = point->train.epochs, macs = (double)network->macs;
-  const double probes = probe_epochs(point) * probe_cost(point, train, eval, network);
-  if (point->source == ES_SOURCE_CHECKPOINT) {
-    double pass = 0;
-    if (point->measure.splits[ES_TRAIN]) pass += train * (macs + network->covariance) + network->solve;
-    if (point->measure.splits[ES_EVAL]) pass += eval * (macs + network->covariance) + network->solve;
-    return es_external_epochs(&point->external) * pass + projection_cost(point, eval, network) + probes;
-  }
-  const int32_t every = point->measure.every, measured_epochs = (point->train.epochs - 1 + every) / every;
-  const double measured = measured_epochs;
-  double cost = 3 * train * epochs * macs + eval * (epochs + 1) * macs;
-  if (point->measure.splits[ES_TRAIN]) cost += measured * (train * network->covariance + network->solve);
-  if (point->measure.splits[ES_EVAL]) cost += (measured + 1) * (eval * network->covariance + network->solve);
-  return cost + projection_cost(point, eval, network) + probes;
-}
-
-/* Binds every point, builds the description of every network, and adds up the work. */
-static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
-  const int64_t n = es_grid_count(plan->grid);
-  const es_point_t *base = es_job_base(plan->job);
-  if (base->source == ES_SOURCE_ACTIVATIONS) { /* one point, whose files es_plan_external looks at */
-    ES_TRY(create_work(&plan->work, n, status));
-    plan->work->lanes = base->train.lanes;
-    plan->work->cost[0] = 1.0;
-    return ES_OK;
-  }
+static void print_table(const es_plan_t *plan, const es_selection_t *selection, memory_t *memory, es_text_t *out) {
+  const int64_t n = selection->n;
+  const double total = total_cost(plan, selection);
   es_grid_walk_t walk = {.grid = plan->grid};
-  ES_TRY(create_work(&plan->work, n, status));
-  for (int64_t i = 0; i < n; i++) {
-    es_point_t point = *es_grid_walk(&walk, i);
-    if (i == 0 || point.train.lanes < plan->work->lanes) plan->work->lanes = point.train.lanes;
-    if (plan->weights != NULL && !plan->weights[i].known) continue;
-    es_plan_weights_apply(plan, i, &point);
-    const es_dataset_info_t *info = es_plan_info(plan, &point);
-    ES_TRY(es_point_bind(&point, info, es_job_path(plan->job), status));
-    ES_TRY(find_network(plan, &point, &plan->work->network[i], status));
-    plan->work->cost[i] = cost_of(&point, info, &plan->work->networks[plan->work->network[i]]);
+  es_table_t table = {0};
+  es_varying_t varying;
+  es_text_t common = {0};
+  es_varying_find(plan, &varying, &common);
+  es_table_column(&table, "point", true);
+  es_table_column(&table, "id", false);
+  es_varying_columns(&varying, &table);
+  static const char *const headings[] = {"parameters", "GMAC/image", "TMAC", "share", "MiB/rank"};
+  for (int i = 0; i < 5; i++) es_table_column(&table, headings[i], true);
+  for (int64_t k = 0; k < n; k++) {
+    const int64_t i = selection->index[k];
+    es_point_t point;
+    es_plan_walk(plan, &walk, i, &point);
+    es_table_cell(&table, "%lld", (long long)i);
+    es_table_cell(&table, "%s", es_grid_id(plan->grid, i));
+    es_varying_cells(&varying, &point, &table);
+    es_table_cell(&table, "%lld", (long long)es_plan_parameters(plan, i));
+    es_table_cell(&table, "%.5f", 1e-9 * (double)es_plan_macs(plan, i));
+    es_table_cell(&table, "%.3f", 1e-12 * es_plan_cost(plan, i));
+    es_table_cell(&table, "%.1f%%", 100 * es_plan_cost(plan, i) / total);
+    es_table_cell(&table, "%.0f", mebibytes(predict(memory, plan, &point)->rank));
   }
-  es_free(plan->work->slots);
-  plan->work->slots = NULL;
-  return ES_OK;
+  es_varying_heading(plan, &common, out);
+  es_table_print(&table, out);
+  es_text_append(out, "\n%lld point%s, %.3f TMAC; results go to %s/points/%s<id>.h5\n", (long long)n, n == 1 ? "" : "s",
+                 1e-12 * total, plan->output, n > ES_FLAT_POINTS ? "<its first two digits>/" : "");
+  es_text_append(out, "memory: up to %.0f MiB for each rank, and %.0f MiB of images once on each node%s\n",
+                 mebibytes(memory->most.rank), mebibytes(memory->most.shared),
+                 memory->streams ? " (left in their file where they do not fit)" : "");
+  print_shortage(memory, plan, out);
+  es_text_destroy(&common);
+  es_table_destroy(&table);
 }
 
-es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_status_t *status) {
-  ES_TRY(es_plan_open(out, request, status));
-  es_code_t code = inspect_datasets(out, request->infos, status);
-  if (code == ES_OK) code = es_plan_weights_find(out, request, status);
-  if (code == ES_OK) code = check_points(out, status);
-  if (code != ES_OK) es_plan_destroy(out);
-  return code;
-}
-
-/* Eigenvectors of layers that others wrote, which may be of any width. */
-static es_code_t check_orders(const es_plan_t *plan, es_external_info_t *info, es_status_t *status) {
-  const es_point_t *point = es_job_base(plan->job);
-  const es_method_t *method = es_method(point->measure.method);
-  for (int i = 0; es_measure_vectors(&point->measure) && i < info->n_layers; i++) {
-    const es_external_layer_t *layer = &info->layers[i];
-    const es_shape_t shape = {layer->h, layer->w, layer->c};
-    const int32_t width = method->width(shape, point->measure.method_size);
-    const int64_t rows = info->most_samples * method->positions(shape, point->measure.method_size);
-    const int64_t order = es_accumulator_way(width, rows) == ES_WAY_GRAM ? rows : width;
-    if (order <= ES_VECTORS_ORDER_MOST || !es_measure_takes(&point->measure, layer->name)) continue;
-    es_fail(status, ES_INPUT, STAGE,
-            "%s:%d: layer %s has %d columns and %lld rows, and eigenvectors (measure.eigenspace) are found up to "
-            "%d of either; leave it out of measure.layers",
-            es_job_path(plan->job), point->external.line, layer->name, width, (long long)rows, ES_VECTORS_ORDER_MOST);
-    es_external_info_destroy(info);
-    return status->code;
+static void print_axes(const es_point_t *point, es_text_t *out) {
+  char number[32];
+  for (int i = 0; i < point->n_axes; i++) {
+    const es_axis_value_t *axis = &point->axes[i];
+    es_text_append(out, "%s", i > 0 ? ", " : "");
+    es_text_append_quoted(out, axis->name);
+    es_text_append(out, ": ");
+    if (axis->is_number)
+      es_text_append(out, "%s", es_text_double(axis->number, number));
+    else
+      es_text_append_quoted(out, axis->text);
   }
-  return ES_OK;
 }
 
-es_code_t es_plan_external(const es_plan_t *plan, es_external_info_t *out, es_status_t *status) {
-  const es_external_t *external = &es_job_base(plan->job)->external;
-  es_status_t own = {0};
-  if (es_external_inspect(out, external, &own) == ES_OK) {
-    if (es_external_check(out, es_job_base(plan->job), &own) == ES_OK) return check_orders(plan, out, status);
-    es_external_info_destroy(out);
+static void print_json(const es_plan_t *plan, const es_selection_t *selection, memory_t *memory, es_text_t *out) {
+  const double total = total_cost(plan, selection);
+  es_grid_walk_t walk = {.grid = plan->grid};
+  es_text_append(out, "{\"job\": ");
+  es_text_append_quoted(out, es_job_name(plan->job));
+  es_text_append(out, ", \"output\": ");
+  es_text_append_quoted(out, plan->output);
+  es_text_append(out, ", \"total_macs\": %.0f, \"points\": [", total);
+  for (int64_t k = 0; k < selection->n; k++) {
+    const int64_t i = selection->index[k];
+    es_point_t point;
+    es_plan_walk(plan, &walk, i, &point);
+    const es_memory_need_t *need = predict(memory, plan, &point);
+    es_text_append(out, "%s\n  {\"index\": %lld, \"id\": \"%s\", \"axes\": {", k > 0 ? "," : "", (long long)i,
+                   es_grid_id(plan->grid, i));
+    print_axes(&point, out);
+    es_text_append(out,
+                   "}, \"parameters\": %lld, \"macs_per_image\": %lld, \"macs\": %.0f, \"share\": %.6f, "
+                   "\"bytes_per_rank\": %lld, \"bytes_shared_per_node\": %lld}",
+                   (long long)es_plan_parameters(plan, i), (long long)es_plan_macs(plan, i), es_plan_cost(plan, i),
+                   es_plan_cost(plan, i) / total, (long long)need->rank, (long long)need->shared);
   }
-  return es_fail(status, ES_INPUT, STAGE, "%s:%d: %s", es_job_path(plan->job), external->line, own.message);
+  es_text_append(out, "\n]}\n");
 }
 
-double es_plan_cost(const es_plan_t *plan, int64_t index) {
-  return plan->work->cost[index];
+/* What was asked for, besides which points. */
+typedef struct request {
+  bool json, simulate, network;
+  int64_t ranks;           /* per point */
+  int64_t tasks, per_task; /* tasks 0: not asked for */
+  es_cluster_t cluster;
+  es_interconnect_t interconnect;
+} request_t;
+
+/* A count from 1 to `most`; `out` stays as it is when the option was not given. */
+static es_code_t read_count(const es_arguments_t *arguments, const char *option, int64_t most, int64_t *out,
+                            es_status_t *status) {
+  const char *text = es_arguments_option(arguments, option);
+  if (text == NULL || (es_text_to_int(text, out) && *out >= 1 && *out <= most)) return ES_OK;
+  return es_fail(status, ES_INPUT, "plan", "%s %.100s: must be an integer from 1 to %lld", option, text,
+                 (long long)most);
 }
 
-int64_t es_plan_macs(const es_plan_t *plan, int64_t index) {
-  return plan->work->networks[plan->work->network[index]].macs;
+static es_code_t read_request(const es_arguments_t *arguments, request_t *out, es_status_t *status) {
+  const char *format = es_arguments_option(arguments, "--format");
+  const char *cluster = es_arguments_option(arguments, "--cluster");
+  const char *ranks = es_arguments_option(arguments, "--ranks-per-point");
+  const char *interconnect = es_arguments_option(arguments, "--interconnect");
+  *out = (request_t){.ranks = 1, .per_task = 1, .simulate = cluster != NULL, .network = interconnect != NULL};
+  out->json = format != NULL && strcmp(format, "json") == 0;
+  if (format != NULL && !out->json && strcmp(format, "table") != 0)
+    return es_fail(status, ES_INPUT, "plan", "--format %.100s: must be table or json", format);
+  if (ranks != NULL &&
+      (!es_text_to_int(ranks, &out->ranks) || out->ranks < 1 || out->ranks > 256 || (out->ranks & (out->ranks - 1))))
+    return es_fail(status, ES_INPUT, "plan", "--ranks-per-point %.100s: must be a power of two (1, 2, 4, 8, ...)",
+                   ranks);
+  if (cluster != NULL) ES_TRY(es_cluster_parse(&out->cluster, cluster, status));
+  if (out->network) ES_TRY(es_interconnect_parse(&out->interconnect, interconnect, status));
+  ES_TRY(read_count(arguments, "--tasks", 1000000, &out->tasks, status));
+  if (out->network && (out->simulate || out->tasks > 0))
+    return es_fail(status, ES_INPUT, "plan", "--interconnect and %s say different things: ask for one at a time",
+                   out->simulate ? "--cluster" : "--tasks");
+  return read_count(arguments, "--points-per-task", 1000000, &out->per_task, status);
 }
 
-int64_t es_plan_parameters(const es_plan_t *plan, int64_t index) {
-  return plan->work->networks[plan->work->network[index]].parameters;
+static es_code_t print_plan(const es_plan_t *plan, const es_selection_t *selection, const request_t *request,
+                            es_text_t *out, es_status_t *status) {
+  memory_t *memory = &(memory_t){.ranks = (int)request->ranks};
+  if (request->tasks > 0) return es_plan_tasks(plan, selection, request->tasks, request->per_task, out, status);
+  if (request->simulate) return es_plan_cluster(plan, selection, &request->cluster, request->json, out, status);
+  if (request->network)
+    return es_plan_interconnect(plan, selection, &request->interconnect, request->json, out, status);
+  (request->json ? print_json : print_table)(plan, selection, memory, out);
+  return memory->failed ? es_fail(status, ES_SYSTEM, "plan", "out of memory for the prediction of memory") : ES_OK;
 }
 
-int32_t es_plan_network(const es_plan_t *plan, int64_t index) {
-  return plan->work->network[index];
+static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) {
+  request_t request;
+  ES_TRY(read_request(arguments, &request, status));
+  es_plan_request_t job = {.path = es_arguments_positional(arguments, 0),
+                           .output = es_arguments_option(arguments, "--output"),
+                           .points = es_arguments_option(arguments, "--points")};
+  job.n_sets = es_arguments_all(arguments, "--set", &job.sets);
+  es_plan_t plan;
+  es_selection_t selection;
+  es_text_t text = {0};
+  ES_TRY(es_plan_create(&plan, &job, status));
+  es_external_info_t info;
+  const bool activations = es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS;
+  if (activations && request.network) {
+    es_fail(status, ES_INPUT, "plan", "--interconnect: %s has activations of others, which are not computed in steps",
+            job.path);
+  } else if (activations && request.tasks == 0) {
+    if (es_plan_external(&plan, &info, status) == ES_OK) {
+      es_plan_activations_table(&plan, &info, (int)request.ranks, &text);
+      if (text.failed)
+        es_fail(status, ES_SYSTEM, "plan", "out of memory for the table of layers");
+      else
+        es_cli_print(stdout, &text);
+      es_external_info_destroy(&info);
+    }
+  } else if (!activations && request.ranks > es_plan_lanes(&plan))
+    es_fail(status, ES_INPUT, "plan",
+            "--ranks-per-point %lld: a point has %d lanes, at most that many ranks can share it",
+            (long long)request.ranks, es_plan_lanes(&plan));
+  else if (es_plan_select(&plan, arguments, &selection, status) == ES_OK) {
+    print_plan(&plan, &selection, &request, &text, status);
+    if (status->code == ES_OK && text.failed)
+      es_fail(status, ES_SYSTEM, "plan", "out of memory for the table of %lld points", (long long)selection.n);
+    else if (status->code == ES_OK)
+      es_cli_print(stdout, &text);
+    es_selection_destroy(&selection);
+  }
+  es_text_destroy(&text);
+  es_plan_destroy(&plan);
+  return status->code;
 }
 
-double es_plan_image_cost(const es_plan_t *plan, int64_t index, const es_point_t *point) {
-  const network_t *network = &plan->work->networks[plan->work->network[index]];
-  const bool training = point->source == ES_SOURCE_TRAIN;
-  const double covariance = !training || point->measure.splits[ES_TRAIN] ? network->covariance : 0.0;
-  return (training ? 3 : 1) * (double)network->macs + covariance;
-}
-
-int32_t es_plan_lanes(const es_plan_t *plan) {
-  return plan->work->lanes;
+int es_cli_plan(int argc, char **argv) {
+  return es_cli_command(argc, argv, &es_page_plan, 1, 1, plan_job);
 }

@@ -1,8 +1,8 @@
 /* eigenscope report SWEEP.h5 --to FOLDER: hands over to the Python package in analysis/, which reads the file through
  * its schema. */
+#include "cli_internal.h"
 #include "eigenscope/cli.h"
 #include "eigenscope/file.h"
-#include "parts.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

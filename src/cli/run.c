@@ -1,5 +1,7 @@
 /* eigenscope run: from the job file to the result files. Every rank walks the same steps; rank 0 alone looks at the
  * disk before the work starts and tells the others, so that they never see different things. */
+#include "cli_internal.h"
+#include "dataset_cache.h"
 #include "eigenscope/cli.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/comm.h"
@@ -10,9 +12,7 @@
 #include "eigenscope/schedule.h"
 #include "eigenscope/spectrum.h"
 #include "eigenscope/state.h"
-#include "loaded.h"
 #include "memory.h"
-#include "parts.h"
 #include "progress.h"
 #include <limits.h>
 #include <math.h>

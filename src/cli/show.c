@@ -1,6 +1,6 @@
 /* eigenscope show FILE.h5 */
-#include "merge.h"
-#include "parts.h"
+#include "cli_internal.h"
+#include "merge_show.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* eigenscope status JOB: what is done, read off the result files. Also the table that `run` ends with. */
+#include "cli_internal.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/state.h"
-#include "parts.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Tables for people: aligned columns, and only what differs between the rows. */
-#include "parts.h"
+#include "cli_internal.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

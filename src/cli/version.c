@@ -1,5 +1,5 @@
 /* eigenscope --version [--verbose] */
-#include "parts.h"
+#include "cli_internal.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "blocks.h"
+#include "narrow_accumulator.h"
 #include "panel.h"
 #include "syrk.h"
 

@@ -4,7 +4,7 @@
 #include <cblas.h>
 #include <string.h>
 
-#include "gram_parts.h"
+#include "gram_internal.h"
 
 /* Rows of G that one rank computes at once; the same calls of BLAS wherever it is done. */
 enum { STRIP = 128 };

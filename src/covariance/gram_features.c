@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "gram_parts.h"
+#include "gram_internal.h"
 
 /* Columns of Xc in double: out (n, count). Means by two passes, in the order of the rows. */
 static void centre_columns(const gram_exchange_t *x, double *out, int32_t count, double *shift, double *rest,

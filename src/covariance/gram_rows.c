@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "gram_parts.h"
+#include "gram_internal.h"
 
 enum { CHUNK_BYTES = 1 << 20, ROWS_MOST = 1 << 20 };
 

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "spread_parts.h"
+#include "spread_internal.h"
 
 /* STRIP: columns multiplied at once, so that the product is not as large as the share itself; LEAF: where cutting the
  * triangle further costs more than computing above the diagonal. */

@@ -3,7 +3,7 @@
 #include "eigenscope/memory.h"
 #include <string.h>
 
-#include "spread_parts.h"
+#include "spread_internal.h"
 
 enum { LINES_LEAST = 64 };
 

@@ -1,7 +1,7 @@
 /* Overlap and principal angles of two eigenspaces. */
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/memory.h"
-#include "parts.h"
+#include "eigenspace_internal.h"
 #include <assert.h>
 #include <cblas.h>
 #include <math.h>

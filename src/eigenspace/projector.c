@@ -2,7 +2,7 @@
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
-#include "parts.h"
+#include "eigenspace_internal.h"
 #include <assert.h>
 #include <cblas.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* The eigenspaces of a point over its epochs: put, committed, compared. */
 #include "spaces.h"
 #include "eigenscope/memory.h"
-#include "parts.h"
+#include "eigenspace_internal.h"
 #include <assert.h>
 #include <math.h>
 #include <string.h>

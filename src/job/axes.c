@@ -1,6 +1,6 @@
 /* The section `grid`: blocks of axes, every value checked once here, so that resolving a point later cannot fail. */
 #include "eigenscope/memory.h"
-#include "parts.h"
+#include "job_internal.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>

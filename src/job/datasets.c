@@ -1,5 +1,5 @@
 /* The section `datasets`, and what the names on the dataset axis stand for. */
-#include "parts.h"
+#include "job_internal.h"
 #include <stdio.h>
 #include <string.h>
 

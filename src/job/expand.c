@@ -1,5 +1,5 @@
 /* Paths and names: where the environment and the place of the job file come in. */
-#include "parts.h"
+#include "job_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "eigenscope/job.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
-#include "parts.h"
+#include "job_internal.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

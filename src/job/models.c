@@ -1,6 +1,6 @@
 /* The section `models`, and what the names on the model axis stand for. */
 #include "eigenscope/graph.h"
-#include "parts.h"
+#include "job_internal.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Jobs that measure what others trained: where the files are. */
-#include "parts.h"
+#include "job_internal.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /* What every solve is held to. */
-#include "parts.h"
+#include "spectrum_internal.h"
 #include <float.h>
 #include <math.h>
 

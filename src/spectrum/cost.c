@@ -1,5 +1,5 @@
 /* What a solve costs, for plans. */
-#include "parts.h"
+#include "spectrum_internal.h"
 
 static bool is_collective(int32_t order, int ranks) {
   const es_spectrum_backend_t *backend;

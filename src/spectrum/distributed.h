@@ -3,7 +3,7 @@
 #ifndef ES_SPECTRUM_DISTRIBUTED_H
 #define ES_SPECTRUM_DISTRIBUTED_H
 
-#include "parts.h"
+#include "spectrum_internal.h"
 
 typedef struct es_team {
   const es_eigenproblem_t *problem; /* borrowed */

@@ -1,7 +1,7 @@
 /* Which backend solves what, and the distribution of a point's layers over the ranks of its group. */
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
-#include "parts.h"
+#include "spectrum_internal.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

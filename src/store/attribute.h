@@ -3,7 +3,7 @@
 #define ES_STORE_ATTRIBUTE_H
 
 #include "hdf.h"
-#include "stored.h"
+#include "reader.h"
 
 /* Appends all root attributes that are variable-length strings or numbers to `stored`, others are passed over. False
  * when memory is out (which *out_of_memory then says) or one cannot be read (HDF5's reason is on its stack). */

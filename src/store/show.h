@@ -2,7 +2,7 @@
 #ifndef ES_STORE_SHOW_H
 #define ES_STORE_SHOW_H
 
-#include "stored.h"
+#include "reader.h"
 
 /* For people: at most 100 columns. */
 void show_table(es_text_t *out, const stored_t *stored);

@@ -1,4 +1,4 @@
-#include "stored.h"
+#include "reader.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>

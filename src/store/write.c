@@ -1,7 +1,7 @@
-#include "draft.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "result.h"
+#include "writer.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

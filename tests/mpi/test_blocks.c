@@ -1,8 +1,8 @@
 /* Block-cyclic layouts: every element has one place, and triangles survive the way there and back.
  * ranks: 1 2 3 5 6 */
 #include "check.h"
-#include "eigenscope/blocks.h"
 #include "eigenscope/comm.h"
+#include "eigenscope/dist_matrix.h"
 #include "eigenscope/memory.h"
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* Activations from HDF5 files and folders of .npy: what is read from good ones, in any part. */
-#include "../../src/data/activations_parts.h"
+#include "../../src/activations/activations_internal.h"
 #include "../activation_files.h"
 #include "check.h"
 #include <math.h>

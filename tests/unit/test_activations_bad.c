@@ -1,6 +1,6 @@
 /* Activations that cannot be read: the sentence that each kind gets, and no crash wherever a file was cut or damaged.
  */
-#include "../../src/data/npy.h"
+#include "../../src/activations/npy.h"
 #include "../activation_files.h"
 #include "../hdf5_leaks.h"
 #include "check.h"

@@ -1,6 +1,6 @@
 /* Convolutions against loops in double: forward, gradient of the input, of the weights and of the bias, for
- * shapes on each side of the limits at which the layer computes in another way (src/model/conv.h, onednn_layer_ways),
- * for slices smaller than the largest, and for several lanes. */
+ * shapes on each side of the limits at which the layer computes in another way (src/model/conv/conv.h,
+ * onednn_layer_ways), for slices smaller than the largest, and for several lanes. */
 #include "../../src/model/unit.h"
 #include "check.h"
 #include "eigenscope/random.h"
@@ -190,7 +190,7 @@ static void test_winograd(void **state) {
   (void)state;
   check_shape(16, 64, 64, 16);
   check_shape(16, 64, 80, 1);
-  check_shape(8, 64, 32, 13); /* those of ours (src/model/conv_winograd.h) from here … */
+  check_shape(8, 64, 32, 13); /* those of ours (src/model/conv/conv_winograd.h) from here … */
   check_shape(16, 16, 32, 5);
   check_shape(4, 64, 128, 16);
   check_shape(8, 192, 256, 2);
@@ -207,7 +207,7 @@ static void test_blocked_forward(void **state) {
   check_shape(1, 256, 256, 2);
 }
 
-/* Where kernels of our own compute (src/model/conv.h), and just beside. */
+/* Where kernels of our own compute (src/model/conv/conv.h), and just beside. */
 static void test_narrow(void **state) {
   (void)state;
   static const int channels[] = {1, 3, 4, 5, 8, 12, 13, 16};
@@ -226,8 +226,8 @@ static void test_narrow(void **state) {
   check_map(70, 61, 8, 4, 2);
 }
 
-/* Small maps (src/model/conv_small.h, conv_small_weights.h): every number of samples, other kernels and strides, and
- * lanes of several slices, of few samples and of none. */
+/* Small maps (src/model/conv/conv_small.h, conv_small_weights.h): every number of samples, other kernels and strides,
+ * and lanes of several slices, of few samples and of none. */
 static void test_small(void **state) {
   (void)state;
   static const spec_t specs[] = {

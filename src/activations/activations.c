@@ -1,0 +1,403 @@
+/* Activations of others: what is the same for every form of file. */
+#include "activations_internal.h"
+#include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/text.h"
+#include "fingerprint.h"
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char STAGE[] = "data";
+
+enum { LABELS_AT_ONCE = 1 << 16, SAMPLES_MOST = 64, SAMPLES_BYTES = 16 << 20 };
+
+/* ---- names ---- */
+
+static bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+int es_name_compare(const char *a, const char *b) {
+  const char *left = a, *right = b;
+  while (*left != '\0' && *right != '\0') {
+    if (is_digit(*left) && is_digit(*right)) {
+      left += strspn(left, "0");
+      right += strspn(right, "0");
+      size_t n_left = strspn(left, "0123456789"), n_right = strspn(right, "0123456789");
+      if (n_left != n_right) return n_left < n_right ? -1 : 1;
+      int order = memcmp(left, right, n_left);
+      if (order != 0) return order;
+      left += n_left;
+      right += n_right;
+    } else if (*left != *right) {
+      return (unsigned char)*left < (unsigned char)*right ? -1 : 1;
+    } else {
+      left++;
+      right++;
+    }
+  }
+  if (*left != *right) return *left == '\0' ? -1 : 1;
+  return strcmp(a, b); /* "1" and "01" */
+}
+
+/* A copy with dots for slashes, without those in front. */
+static char *dotted(const char *place) {
+  char *name = es_duplicate(place + strspn(place, "/"));
+  for (char *c = name; c != NULL && *c != '\0'; c++) {
+    if (*c == '/') *c = '.';
+  }
+  return name;
+}
+
+/* ---- arrays ---- */
+
+void es_array_shape_text(const es_array_t *array, char out[ES_ARRAY_TEXT]) {
+  size_t length = (size_t)snprintf(out, ES_ARRAY_TEXT, "(");
+  for (int i = 0; i < array->rank && length < ES_ARRAY_TEXT; i++) {
+    length +=
+        (size_t)snprintf(out + length, ES_ARRAY_TEXT - length, "%s%lld", i > 0 ? ", " : "", (long long)array->shape[i]);
+  }
+  if (length < ES_ARRAY_TEXT) snprintf(out + length, ES_ARRAY_TEXT - length, ")");
+}
+
+static es_code_t out_of_memory(const char *path, es_status_t *status) {
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", path);
+}
+
+es_array_t *es_array_add(es_activations_t *file, const char *place, const char *where, es_status_t *status) {
+  if (file->n_arrays == file->room) {
+    int room = 2 * file->room + 16;
+    es_array_t *arrays = es_reallocate(file->arrays, (size_t)room, sizeof *arrays);
+    if (arrays == NULL) {
+      out_of_memory(file->path, status);
+      return NULL;
+    }
+    file->arrays = arrays;
+    file->room = room;
+  }
+  es_array_t *array = file->arrays + file->n_arrays++;
+  *array = (es_array_t){.name = dotted(place), .where = es_duplicate(where), .chunk = 1, .handle = -1};
+  if (array->name != NULL && array->where != NULL) return array;
+  out_of_memory(file->path, status);
+  return NULL;
+}
+
+/* ---- what arrays must be ---- */
+
+/* The name of an array that cannot be one of a layer, as far as it can be shown. */
+static es_code_t refuse_name(const es_activations_t *file, const char *name, es_status_t *status) {
+  char shown[64];
+  size_t n = 0;
+  for (; n < sizeof shown - 1 && name[n] != '\0'; n++) shown[n] = name[n] < 0x20 || name[n] > 0x7e ? '?' : name[n];
+  shown[n] = '\0';
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s: has an array whose name, %s, is not text in UTF-8 without control characters", file->path, shown);
+}
+
+static es_code_t check_names(const es_activations_t *file, es_status_t *status) {
+  for (int i = 0; i < file->n_arrays; i++) {
+    const es_array_t *array = file->arrays + i;
+    if (array->name[0] == '\0' || !es_text_is_plain(array->name)) return refuse_name(file, array->name, status);
+    for (int k = 0; k < i; k++) {
+      if (strcmp(file->arrays[k].name, array->name) != 0) continue;
+      return es_fail(status, ES_INPUT, STAGE, "%s: is the second array named %s, as \"/\" counts as \".\"; rename one",
+                     array->where, array->name);
+    }
+  }
+  return ES_OK;
+}
+
+/* Puts the labels behind the layers, which keep their order. */
+static void part_labels(es_activations_t *file) {
+  file->n_layers = file->n_arrays;
+  for (int i = 0; i < file->n_arrays; i++) {
+    if (strcmp(file->arrays[i].name, file->labels_name) != 0) continue;
+    es_array_t labels = file->arrays[i];
+    file->n_layers--;
+    memmove(file->arrays + i, file->arrays + i + 1, (size_t)(file->n_layers - i) * sizeof labels);
+    file->arrays[file->n_layers] = labels;
+    return;
+  }
+}
+
+static es_code_t check_type(const es_activations_t *file, const es_array_t *array, es_status_t *status) {
+  if (array->number.kind <= ES_NUMBER_FLOAT64) return ES_OK;
+  bool like_labels = array->number.kind == ES_NUMBER_INTEGER && array->rank == 1;
+  return es_fail(status, ES_INPUT, STAGE, "%s: holds %s, where a layer holds float16, float32 or float64; %s",
+                 array->where, array->number.text,
+                 like_labels ? "if these are the labels, `activations: {labels: ...}` in the job is to name them"
+                             : file->source->otherwise);
+}
+
+static es_code_t check_shape(const es_array_t *array, es_status_t *status) {
+  char text[ES_ARRAY_TEXT];
+  int64_t size = (int64_t)es_number_memory(&array->number);
+  bool right = array->rank == 2 || array->rank == 4, empty = false, large = false;
+  es_array_shape_text(array, text);
+  if (!right)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: has the shape %s, where (samples, channels) or (samples, height, width, channels) is due",
+                   array->where, text);
+  for (int i = 0; i < array->rank; i++) {
+    empty = empty || array->shape[i] < 1;
+    large = large || (i > 0 && array->shape[i] > INT32_MAX) || __builtin_mul_overflow(size, array->shape[i], &size);
+  }
+  if (empty)
+    return es_fail(status, ES_INPUT, STAGE, "%s: has the shape %s, which is empty; every length must be at least 1",
+                   array->where, text);
+  if (large) return es_fail(status, ES_INPUT, STAGE, "%s: has the shape %s, which is too large", array->where, text);
+  return ES_OK;
+}
+
+static es_code_t check_layers(const es_activations_t *file, es_status_t *status) {
+  const es_array_t *first = file->arrays;
+  for (int i = 0; i < file->n_layers; i++) {
+    es_array_t *array = file->arrays + i;
+    ES_TRY(check_type(file, array, status));
+    ES_TRY(check_shape(array, status));
+    if (array->shape[0] != first->shape[0])
+      return es_fail(status, ES_INPUT, STAGE, "%s: has %lld samples, where layer %s has %lld; all must have as many",
+                     array->where, (long long)array->shape[0], first->name, (long long)first->shape[0]);
+    ES_TRY(file->source->check(file, array, status));
+  }
+  return ES_OK;
+}
+
+static es_code_t check_labels(const es_activations_t *file, es_status_t *status) {
+  char text[ES_ARRAY_TEXT];
+  if (!es_activations_has_labels(file)) return ES_OK;
+  es_array_t *labels = file->arrays + file->n_layers;
+  int64_t n = file->arrays[0].shape[0];
+  if (labels->number.kind != ES_NUMBER_INTEGER)
+    return es_fail(status, ES_INPUT, STAGE, "%s: holds %s, where labels are integers", labels->where,
+                   labels->number.text);
+  es_array_shape_text(labels, text);
+  if (labels->rank != 1)
+    return es_fail(status, ES_INPUT, STAGE, "%s: has the shape %s, where one label for each sample, (%lld), is due",
+                   labels->where, text, (long long)n);
+  if (labels->shape[0] != n)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: has %lld labels for the %lld samples of the layers; there must be as many", labels->where,
+                   (long long)labels->shape[0], (long long)n);
+  return file->source->check(file, labels, status);
+}
+
+/* ---- opening ---- */
+
+static es_code_t describe_layers(es_activations_t *file, es_status_t *status) {
+  file->layers = es_allocate((size_t)file->n_layers, sizeof *file->layers);
+  if (file->layers == NULL) return out_of_memory(file->path, status);
+  for (int i = 0; i < file->n_layers; i++) {
+    const es_array_t *array = file->arrays + i;
+    bool flat = array->rank == 2;
+    file->layers[i] = (es_activation_layer_t){.name = array->name,
+                                              .h = flat ? 1 : (int32_t)array->shape[1],
+                                              .w = flat ? 1 : (int32_t)array->shape[2],
+                                              .c = (int32_t)array->shape[array->rank - 1],
+                                              .is_double = array->number.kind == ES_NUMBER_FLOAT64,
+                                              .samples = array->shape[0],
+                                              .chunk = array->chunk};
+  }
+  return ES_OK;
+}
+
+static es_code_t open_checked(es_activations_t *file, es_status_t *status) {
+  ES_TRY(file->source->open(file, status));
+  ES_TRY(check_names(file, status));
+  part_labels(file);
+  if (file->n_layers == 0)
+    return es_fail(status, ES_INPUT, STAGE, "%s: holds no layer, an array of float16, float32 or float64", file->path);
+  ES_TRY(check_layers(file, status));
+  ES_TRY(check_labels(file, status));
+  return describe_layers(file, status);
+}
+
+es_code_t es_activations_open(es_activations_t **out, const char *path, const char *labels_name, es_status_t *status) {
+  *out = NULL;
+  es_activations_t *file = es_allocate_zero(1, sizeof *file);
+  if (file == NULL) return out_of_memory(path, status);
+  file->handle = -1;
+  file->source = es_directory_exists(path) ? &es_source_npy : &es_source_hdf5;
+  file->path = es_duplicate(path);
+  file->labels_name = dotted(labels_name);
+  es_code_t code = ES_OK;
+  if (file->path == NULL || file->labels_name == NULL)
+    code = out_of_memory(path, status);
+  else
+    code = open_checked(file, status);
+  if (code == ES_OK)
+    *out = file;
+  else
+    es_activations_close(file);
+  return code;
+}
+
+void es_activations_close(es_activations_t *file) {
+  if (file == NULL) return;
+  file->source->close(file);
+  for (int i = 0; i < file->n_arrays; i++) {
+    es_free(file->arrays[i].name);
+    es_free(file->arrays[i].where);
+  }
+  es_free(file->arrays);
+  es_free(file->layers);
+  es_free(file->labels_name);
+  es_free(file->path);
+  es_free(file);
+}
+
+/* ---- what is in it ---- */
+
+int es_activations_count(const es_activations_t *file) {
+  return file->n_layers;
+}
+
+const es_activation_layer_t *es_activations_layer(const es_activations_t *file, int i) {
+  assert(i >= 0 && i < file->n_layers);
+  return file->layers + i;
+}
+
+int64_t es_activations_samples(const es_activations_t *file) {
+  return file->arrays[0].shape[0];
+}
+
+static size_t row_values(const es_activation_layer_t *layer) {
+  return (size_t)layer->h * (size_t)layer->w * (size_t)layer->c;
+}
+
+size_t es_activations_row_size(const es_activations_t *file, int i) {
+  return row_values(es_activations_layer(file, i)) * es_number_memory(&file->arrays[i].number);
+}
+
+es_code_t es_activations_read(const es_activations_t *file, int i, int64_t first, int64_t count, void *out,
+                              es_status_t *status) {
+  const es_activation_layer_t *layer = es_activations_layer(file, i);
+  const es_array_t *array = file->arrays + i;
+  assert(first >= 0 && count >= 0 && first <= layer->samples - count);
+  size_t n = (size_t)count * row_values(layer);
+  if (count == 0) return ES_OK;
+  ES_TRY(file->source->read(file, array, first, count, es_number_stage(&array->number, out, n), status));
+  es_number_unpack(&array->number, out, n);
+  return ES_OK;
+}
+
+/* ---- labels ---- */
+
+bool es_activations_has_labels(const es_activations_t *file) {
+  return file->n_layers < file->n_arrays;
+}
+
+typedef struct label_scratch {
+  uint8_t stored[LABELS_AT_ONCE * sizeof(int64_t)];
+  int64_t values[LABELS_AT_ONCE];
+  int32_t labels[LABELS_AT_ONCE];
+} label_scratch_t;
+
+/* At most LABELS_AT_ONCE of them, checked. */
+static es_code_t read_labels(const es_activations_t *file, int64_t first, int64_t count, int32_t *out,
+                             label_scratch_t *scratch, es_status_t *status) {
+  const es_array_t *array = file->arrays + file->n_layers;
+  ES_TRY(file->source->read(file, array, first, count, scratch->stored, status));
+  es_number_integers(&array->number, scratch->stored, scratch->values, (size_t)count);
+  for (int64_t i = 0; i < count; i++) {
+    int64_t label = scratch->values[i];
+    if (label < 0 || label >= ES_ACTIVATION_CLASSES_MAX)
+      return es_fail(status, ES_INPUT, STAGE, "%s: label %lld of sample %lld is out of range, 0 … %d", array->where,
+                     (long long)label, (long long)(first + i), ES_ACTIVATION_CLASSES_MAX - 1);
+    out[i] = (int32_t)label;
+  }
+  return ES_OK;
+}
+
+/* What is done with each part of the labels. */
+typedef void (*use_labels_t)(void *user, const int32_t *labels, int64_t count);
+
+static es_code_t pass_labels(const es_activations_t *file, int64_t first, int64_t count, use_labels_t use, void *user,
+                             es_status_t *status) {
+  assert(es_activations_has_labels(file));
+  assert(first >= 0 && count >= 0 && first <= es_activations_samples(file) - count);
+  label_scratch_t *scratch = es_allocate(1, sizeof *scratch);
+  if (scratch == NULL) return out_of_memory(file->path, status);
+  es_code_t code = ES_OK;
+  for (int64_t n; code == ES_OK && count > 0; first += n, count -= n) {
+    n = count < LABELS_AT_ONCE ? count : LABELS_AT_ONCE;
+    code = read_labels(file, first, n, scratch->labels, scratch, status);
+    if (code == ES_OK) use(user, scratch->labels, n);
+  }
+  es_free(scratch);
+  return code;
+}
+
+static void copy_labels(void *user, const int32_t *labels, int64_t count) {
+  int32_t **out = user;
+  memcpy(*out, labels, (size_t)count * sizeof *labels);
+  *out += count;
+}
+
+static void find_largest(void *user, const int32_t *labels, int64_t count) {
+  int32_t *classes = user;
+  for (int64_t i = 0; i < count; i++) {
+    if (labels[i] >= *classes) *classes = labels[i] + 1;
+  }
+}
+
+static void hash_labels(void *user, const int32_t *labels, int64_t count) {
+  es_fingerprint_t *fingerprint = user;
+  XXH3_64bits_update(fingerprint->hash, labels, (size_t)count * sizeof *labels);
+}
+
+es_code_t es_activations_labels(const es_activations_t *file, int64_t first, int64_t count, int32_t *out,
+                                es_status_t *status) {
+  return pass_labels(file, first, count, copy_labels, &out, status);
+}
+
+es_code_t es_activations_classes(const es_activations_t *file, int32_t *out, es_status_t *status) {
+  *out = 0;
+  return pass_labels(file, 0, es_activations_samples(file), find_largest, out, status);
+}
+
+/* ---- the fingerprint ---- */
+
+/* Samples of a layer that are looked at. */
+static int64_t samples_taken(int64_t samples, size_t row) {
+  int64_t most = (int64_t)(SAMPLES_BYTES / row);
+  if (most > SAMPLES_MOST) most = SAMPLES_MOST;
+  if (most < 2) most = 2;
+  return samples < most ? samples : most;
+}
+
+static es_code_t hash_layer(es_fingerprint_t *fingerprint, const es_activations_t *file, int i, es_status_t *status) {
+  const es_activation_layer_t *layer = es_activations_layer(file, i);
+  const es_array_t *array = file->arrays + i;
+  const int64_t shape[] = {layer->samples, layer->h, layer->w, layer->c};
+  size_t row = es_activations_row_size(file, i);
+  int64_t taken = samples_taken(layer->samples, row);
+  void *values = es_allocate(row, 1);
+  if (values == NULL) return out_of_memory(file->path, status);
+  XXH3_64bits_update(fingerprint->hash, layer->name, strlen(layer->name) + 1);
+  XXH3_64bits_update(fingerprint->hash, array->number.text, strlen(array->number.text) + 1);
+  XXH3_64bits_update(fingerprint->hash, shape, sizeof shape);
+  es_code_t code = ES_OK;
+  for (int64_t k = 0; code == ES_OK && k < taken; k++) {
+    /* In 128 bits, as samples may be many. */
+    int64_t sample = taken == 1 ? 0 : (int64_t)((__int128)k * (layer->samples - 1) / (taken - 1));
+    code = es_activations_read(file, i, sample, 1, values, status);
+    if (code == ES_OK) XXH3_64bits_update(fingerprint->hash, values, row);
+  }
+  es_free(values);
+  return code;
+}
+
+es_code_t es_activations_fingerprint(const es_activations_t *file, char out[ES_ID_SIZE], es_status_t *status) {
+  es_fingerprint_t fingerprint;
+  ES_TRY(es_fingerprint_create(&fingerprint, file->path, status));
+  XXH3_64bits_reset(fingerprint.hash);
+  es_code_t code = ES_OK;
+  for (int i = 0; code == ES_OK && i < file->n_layers; i++) code = hash_layer(&fingerprint, file, i, status);
+  if (code == ES_OK && es_activations_has_labels(file))
+    code = pass_labels(file, 0, es_activations_samples(file), hash_labels, &fingerprint, status);
+  if (code == ES_OK) es_fingerprint_finish(&fingerprint, out);
+  es_fingerprint_destroy(&fingerprint);
+  return code;
+}

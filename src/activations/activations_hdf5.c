@@ -1,0 +1,452 @@
+/* Activations in an HDF5 file: its datasets, found and read. */
+#include "activations_internal.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/text.h"
+#include "h5.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char STAGE[] = "data";
+
+enum {
+  SIZE_MOST = 1 << 20,   /* bytes of a type that are told apart; none that is read has more than 8 */
+  DEPTH_MOST = 16,       /* of groups; hard links can make a group its own member */
+  CACHE_LEAST = 1 << 20, /* bytes; what the library has anyway */
+  CACHE_MOST = 64 << 20, /* of all datasets together */
+  CACHE_SLOTS = 10007    /* a prime, as the library wants */
+};
+
+/* ---- lists of names ---- */
+
+typedef struct names {
+  char **items; /* owned, and each of them */
+  int n, room;
+} names_t;
+
+static void names_destroy(names_t *names) {
+  for (int i = 0; i < names->n; i++) es_free(names->items[i]);
+  es_free(names->items);
+  *names = (names_t){0};
+}
+
+static bool names_add(names_t *names, const char *name) {
+  if (names->n == names->room) {
+    char **items = es_reallocate(names->items, 2 * (size_t)names->room + 16, sizeof *items);
+    if (items == NULL) return false;
+    names->items = items;
+    names->room = 2 * names->room + 16;
+  }
+  names->items[names->n] = es_duplicate(name);
+  return names->items[names->n++] != NULL;
+}
+
+static es_code_t out_of_memory(const es_activations_t *file, es_status_t *status) {
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", file->path);
+}
+
+/* The file is damaged where the last call looked. */
+static es_code_t fail_damaged(const char *where, const char *what, es_status_t *status) {
+  char reason[ES_H5_REASON_SIZE];
+  es_code_t code = es_h5_reason(reason) ? ES_SYSTEM : ES_INPUT;
+  return es_fail(status, code, STAGE, "%s: %s: %s", where, what, reason);
+}
+
+/* ---- root attributes ---- */
+
+static es_code_t find_attribute(const es_activations_t *file, const char *name, bool *found, es_status_t *status) {
+  htri_t there = H5Aexists(file->handle, name);
+  *found = there > 0;
+  return there >= 0 ? ES_OK : fail_damaged(file->path, "its root attributes cannot be read", status);
+}
+
+/* A dump says that it is not done by an attribute `complete` of 0. */
+static es_code_t check_complete(const es_activations_t *file, es_status_t *status) {
+  int64_t complete = 1;
+  bool found;
+  ES_TRY(find_attribute(file, "complete", &found, status));
+  if (!found) return ES_OK;
+  hid_t id = H5Aopen(file->handle, "complete", H5P_DEFAULT), space = id >= 0 ? H5Aget_space(id) : -1;
+  hid_t type = id >= 0 ? H5Aget_type(id) : -1;
+  bool number = type >= 0 && H5Tget_class(type) == H5T_INTEGER && H5Sget_simple_extent_npoints(space) == 1;
+  if (number) H5Aread(id, H5T_NATIVE_INT64, &complete);
+  if (type >= 0) H5Tclose(type);
+  if (space >= 0) H5Sclose(space);
+  if (id >= 0) H5Aclose(id);
+  if (complete != 0) return ES_OK;
+  return es_fail(
+      status, ES_INPUT, STAGE,
+      "%s: is a dump that has not ended (its attribute `complete` is 0); run the dump again, it goes on where "
+      "it stopped",
+      file->path);
+}
+
+/* The strings of an attribute, of fixed or variable length. */
+static bool read_strings(hid_t id, hid_t type, hid_t space, names_t *out) {
+  bool variable = H5Tis_variable_str(type) > 0, fine = true;
+  hssize_t n = H5Sget_simple_extent_npoints(space);
+  size_t size = variable ? sizeof(char *) : H5Tget_size(type) + 1;
+  hid_t memory = H5Tcopy(H5T_C_S1);
+  char *values = es_allocate_zero((size_t)n, size);
+  fine = memory >= 0 && values != NULL && H5Tset_size(memory, variable ? H5T_VARIABLE : size) >= 0 &&
+         H5Tset_cset(memory, H5Tget_cset(type)) >= 0 && H5Aread(id, memory, values) >= 0;
+  for (hssize_t i = 0; fine && i < n; i++) {
+    const char *place = values + (size_t)i * size, *value = place;
+    if (variable) memcpy(&value, place, size);
+    fine = names_add(out, value != NULL ? value : "");
+  }
+  if (variable && fine) H5Dvlen_reclaim(memory, space, H5P_DEFAULT, values);
+  es_free(values);
+  if (memory >= 0) H5Tclose(memory);
+  return fine;
+}
+
+/* The names in the root attribute `layers`; none when there is no such attribute. */
+static es_code_t read_order(const es_activations_t *file, names_t *out, es_status_t *status) {
+  bool found;
+  ES_TRY(find_attribute(file, "layers", &found, status));
+  if (!found) return ES_OK;
+  hid_t id = H5Aopen(file->handle, "layers", H5P_DEFAULT), space = id >= 0 ? H5Aget_space(id) : -1;
+  hid_t type = id >= 0 ? H5Aget_type(id) : -1;
+  bool strings = type >= 0 && H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_npoints(space) > 0;
+  es_code_t code = ES_OK;
+  if (!strings)
+    code =
+        es_fail(status, ES_INPUT, STAGE, "%s: its root attribute `layers` is no list of names of layers", file->path);
+  else if (!read_strings(id, type, space, out))
+    code = fail_damaged(file->path, "its root attribute `layers` cannot be read", status);
+  if (type >= 0) H5Tclose(type);
+  if (space >= 0) H5Sclose(space);
+  if (id >= 0) H5Aclose(id);
+  return code;
+}
+
+/* ---- datasets ---- */
+
+/* IEEE half precision has no predefined type in HDF5 1.10; bfloat16 has as many bits. */
+static bool is_half(hid_t type) {
+  size_t sign, exponent, exponent_size, mantissa, mantissa_size;
+  return H5Tget_size(type) == 2 && H5Tget_precision(type) == 16 && H5Tget_offset(type) == 0 &&
+         H5Tget_fields(type, &sign, &exponent, &exponent_size, &mantissa, &mantissa_size) >= 0 && sign == 15 &&
+         exponent == 10 && exponent_size == 5 && mantissa == 0 && mantissa_size == 10 && H5Tget_ebias(type) == 15 &&
+         H5Tget_norm(type) == H5T_NORM_IMPLIED;
+}
+
+static es_number_t number_of(hid_t type) {
+  static const char *const classes[H5T_NCLASSES] = {[H5T_TIME] = "times",
+                                                    [H5T_STRING] = "text",
+                                                    [H5T_BITFIELD] = "bits",
+                                                    [H5T_OPAQUE] = "opaque values",
+                                                    [H5T_COMPOUND] = "records of several fields",
+                                                    [H5T_REFERENCE] = "references",
+                                                    [H5T_ENUM] = "an enumeration (as bool is stored)",
+                                                    [H5T_VLEN] = "values of variable length",
+                                                    [H5T_ARRAY] = "arrays"};
+  H5T_class_t class = H5Tget_class(type);
+  const size_t bytes = H5Tget_size(type); /* a damaged file may say anything */
+  const int size = bytes < SIZE_MOST ? (int)bytes : SIZE_MOST;
+  bool big = H5Tget_order(type) == H5T_ORDER_BE;
+  if (class == H5T_INTEGER) {
+    es_number_kind_t kind = size == 1 || size == 2 || size == 4 || size == 8 ? ES_NUMBER_INTEGER : ES_NUMBER_OTHER;
+    if (H5Tget_precision(type) != (size_t)(8 * size)) kind = ES_NUMBER_OTHER;
+    es_number_t out = es_number_make(ES_NUMBER_INTEGER, size, H5Tget_sign(type) != H5T_SGN_NONE, big);
+    out.kind = kind;
+    return out;
+  }
+  if (is_half(type)) return es_number_make(ES_NUMBER_FLOAT16, 2, true, big);
+  if (H5Tequal(type, H5T_IEEE_F32LE) > 0 || H5Tequal(type, H5T_IEEE_F32BE) > 0)
+    return es_number_make(ES_NUMBER_FLOAT32, 4, true, big);
+  if (H5Tequal(type, H5T_IEEE_F64LE) > 0 || H5Tequal(type, H5T_IEEE_F64BE) > 0)
+    return es_number_make(ES_NUMBER_FLOAT64, 8, true, big);
+  es_number_t other = {.kind = ES_NUMBER_OTHER, .size = size};
+  const char *words = class > H5T_NO_CLASS && class < H5T_NCLASSES ? classes[class] : NULL;
+  if (class == H5T_FLOAT)
+    snprintf(other.text, sizeof other.text, "floats of %d bits that are not IEEE's", 8 * size);
+  else
+    snprintf(other.text, sizeof other.text, "%s", words != NULL ? words : "values of an unknown type");
+  return other;
+}
+
+static es_code_t describe_dataset(es_array_t *array, es_status_t *status) {
+  hsize_t shape[ES_ARRAY_RANK_MAX], chunk[ES_ARRAY_RANK_MAX];
+  hid_t type = H5Dget_type(array->handle), space = H5Dget_space(array->handle);
+  hid_t list = H5Dget_create_plist(array->handle);
+  es_code_t code = ES_OK;
+  array->rank = space >= 0 ? H5Sget_simple_extent_dims(space, shape, NULL) : -1;
+  if (type < 0 || list < 0 || array->rank < 0) {
+    array->rank = 0;
+    code = fail_damaged(array->where, "is damaged", status);
+  } else {
+    array->number = number_of(type);
+    for (int d = 0; d < array->rank; d++) array->shape[d] = shape[d] > INT64_MAX ? INT64_MAX : (int64_t)shape[d];
+    if (H5Pget_layout(list) == H5D_CHUNKED && H5Pget_chunk(list, ES_ARRAY_RANK_MAX, chunk) == array->rank)
+      array->chunk = (int64_t)chunk[0];
+  }
+  if (type >= 0) H5Tclose(type);
+  if (space >= 0) H5Sclose(space);
+  if (list >= 0) H5Pclose(list);
+  return code;
+}
+
+/* Adds an open dataset, which is the file's from here on. */
+static es_code_t add_dataset(es_activations_t *file, const char *place, hid_t dataset, es_status_t *status) {
+  es_text_t where = {0};
+  es_text_append(&where, "%s: %s", file->path, place + strspn(place, "/"));
+  es_array_t *array = where.failed ? NULL : es_array_add(file, place, es_text_get(&where), status);
+  es_text_destroy(&where);
+  if (array == NULL) {
+    H5Dclose(dataset);
+    return out_of_memory(file, status);
+  }
+  array->handle = dataset;
+  return describe_dataset(array, status);
+}
+
+/* ---- finding them by a list ---- */
+
+/* Datasets a.b may also lie at a/b. */
+static hid_t open_named(const es_activations_t *file, char *name) {
+  hid_t id = H5Oopen(file->handle, name, H5P_DEFAULT);
+  if (id >= 0) return id;
+  for (char *c = name; *c != '\0'; c++) {
+    if (*c == '.') *c = '/';
+  }
+  return H5Oopen(file->handle, name, H5P_DEFAULT);
+}
+
+static es_code_t add_named(es_activations_t *file, const char *name, bool needed, es_status_t *status) {
+  char *place = es_duplicate(name);
+  if (place == NULL) return out_of_memory(file, status);
+  hid_t id = place[0] != '\0' ? open_named(file, place) : -1;
+  es_code_t code = ES_OK;
+  if (id >= 0 && H5Iget_type(id) == H5I_DATASET) {
+    code = add_dataset(file, place, id, status);
+  } else if (needed) {
+    if (id >= 0) H5Oclose(id);
+    code = es_fail(status, ES_INPUT, STAGE, "%s: its root attribute `layers` names %s, which is no dataset of the file",
+                   file->path, name);
+  } else if (id >= 0) {
+    H5Oclose(id);
+  }
+  es_free(place);
+  return code;
+}
+
+static es_code_t add_all_named(es_activations_t *file, const names_t *names, es_status_t *status) {
+  bool labelled = false;
+  for (int i = 0; i < names->n; i++) {
+    ES_TRY(add_named(file, names->items[i], true, status));
+    labelled = labelled || strcmp(file->arrays[file->n_arrays - 1].name, file->labels_name) == 0;
+  }
+  return labelled ? ES_OK : add_named(file, file->labels_name, false, status);
+}
+
+/* ---- finding them by a search ---- */
+
+static es_code_t search(es_activations_t *file, const char *group, int depth, es_status_t *status);
+
+static herr_t collect(hid_t group, const char *name, const H5L_info_t *info, void *data) {
+  (void)group;
+  (void)info;
+  return names_add(data, name) ? 0 : -1;
+}
+
+static int compare_names(const void *a, const void *b) {
+  return es_name_compare(*(char *const *)a, *(char *const *)b);
+}
+
+/* Members of a group, in the order of creation if it keeps one, else in natural order. */
+static es_code_t list_members(const es_activations_t *file, const char *group, names_t *out, es_status_t *status) {
+  unsigned order = 0;
+  hid_t id = H5Gopen2(file->handle, group, H5P_DEFAULT), list = id >= 0 ? H5Gget_create_plist(id) : -1;
+  if (list >= 0) H5Pget_link_creation_order(list, &order);
+  bool kept = (order & H5P_CRT_ORDER_TRACKED) != 0;
+  bool fine =
+      list >= 0 && H5Literate(id, kept ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME, H5_ITER_INC, NULL, collect, out) >= 0;
+  es_code_t code = ES_OK;
+  if (!fine) {
+    char reason[ES_H5_REASON_SIZE];
+    code = es_h5_reason(reason) ? ES_SYSTEM : ES_INPUT;
+    es_fail(status, code, STAGE, "%s: its group %s is damaged: %s", file->path, group, reason);
+  }
+  if (list >= 0) H5Pclose(list);
+  if (id >= 0) H5Gclose(id);
+  if (fine && !kept && out->n > 0) qsort(out->items, (size_t)out->n, sizeof *out->items, compare_names);
+  return code;
+}
+
+static bool is_hard_link(const es_activations_t *file, const char *place) {
+  H5L_info_t info;
+  return H5Lget_info(file->handle, place, &info, H5P_DEFAULT) >= 0 && info.type == H5L_TYPE_HARD;
+}
+
+static es_code_t add_member(es_activations_t *file, const char *place, int depth, es_status_t *status) {
+  hid_t id = H5Oopen(file->handle, place, H5P_DEFAULT);
+  if (id < 0) {
+    char reason[ES_H5_REASON_SIZE];
+    es_code_t code = es_h5_reason(reason) ? ES_SYSTEM : ES_INPUT;
+    if (!is_hard_link(file, place))
+      return es_fail(status, ES_INPUT, STAGE, "%s: the link %s leads nowhere, or to another file", file->path, place);
+    return es_fail(status, code, STAGE, "%s: %s is damaged: %s", file->path, place, reason);
+  }
+  H5I_type_t kind = H5Iget_type(id);
+  if (kind == H5I_DATASET) return add_dataset(file, place, id, status);
+  H5Oclose(id);
+  if (kind != H5I_GROUP) return ES_OK; /* a named type */
+  if (!is_hard_link(file, place))
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: %s is a link to a group, which is not followed; name the layers in the root attribute `layers`",
+                   file->path, place);
+  return search(file, place, depth + 1, status);
+}
+
+static es_code_t search(es_activations_t *file, const char *group, int depth, es_status_t *status) {
+  names_t names = {0};
+  if (depth > DEPTH_MOST)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: its groups are nested more than %d deep, or in a circle; name the layers in the root attribute "
+                   "`layers`",
+                   file->path, DEPTH_MOST);
+  es_code_t code = list_members(file, group, &names, status);
+  for (int i = 0; code == ES_OK && i < names.n; i++) {
+    es_text_t place = {0};
+    es_text_append(&place, "%s%s%s", group, depth > 0 ? "/" : "", names.items[i]);
+    code = place.failed ? out_of_memory(file, status) : add_member(file, es_text_get(&place), depth, status);
+    es_text_destroy(&place);
+  }
+  names_destroy(&names);
+  return code;
+}
+
+/* ---- the chunk cache ---- */
+
+/* Opens a dataset, whose type and shape are right, again with a cache that holds all chunks of one step along the
+ * samples, so that chunks which hold samples of two reads are unpacked once. */
+static void enlarge_cache(const es_activations_t *file, es_array_t *array) {
+  int64_t size = array->chunk * array->number.size, most = CACHE_MOST / file->n_arrays;
+  for (int d = 1; d < array->rank && size < most; d++) size *= array->shape[d];
+  if (size > most) size = most;
+  if (array->chunk <= 1 || size <= CACHE_LEAST) return;
+  const char *place = array->where + strlen(file->path) + strlen(": ");
+  hid_t list = H5Pcreate(H5P_DATASET_ACCESS), again = -1;
+  if (list >= 0 && H5Pset_chunk_cache(list, CACHE_SLOTS, (size_t)size, 1.0) >= 0)
+    again = H5Dopen2(file->handle, place, list);
+  if (again >= 0) {
+    H5Dclose(array->handle);
+    array->handle = again;
+  }
+  if (list >= 0) H5Pclose(list);
+}
+
+/* ---- the source ---- */
+
+/* Bytes of the open file; −1 when nobody knows. */
+static int64_t size_of(const es_activations_t *file) {
+  void *handle = NULL;
+  struct stat facts;
+  if (H5Fget_vfd_handle(file->handle, H5P_DEFAULT, &handle) < 0 || handle == NULL) return -1;
+  return fstat(*(int *)handle, &facts) == 0 ? (int64_t)facts.st_size : -1;
+}
+
+static es_code_t open_datasets(es_activations_t *file, es_status_t *status) {
+  names_t order = {0};
+  size_t length = strlen(file->path);
+  hid_t id = -1;
+  if (length > 4 && strcmp(file->path + length - 4, ".npy") == 0)
+    return es_fail(status, ES_INPUT, STAGE, "%s: is one .npy file, where the folder that it lies in is due",
+                   file->path);
+  es_code_t code = es_h5_open(&id, file->path, STAGE, status);
+  if (code != ES_OK) return code;
+  file->handle = id;
+  file->size = size_of(file);
+  code = check_complete(file, status);
+  if (code == ES_OK) code = read_order(file, &order, status);
+  if (code == ES_OK) code = order.n > 0 ? add_all_named(file, &order, status) : search(file, "/", 0, status);
+  names_destroy(&order);
+  return code;
+}
+
+static es_code_t open_source(es_activations_t *file, es_status_t *status) {
+  es_h5_quiet_t quiet;
+  es_h5_quiet_begin(&quiet);
+  es_code_t code = open_datasets(file, status);
+  es_h5_quiet_end(&quiet);
+  return code;
+}
+
+/* What is not there would read as zeros. */
+static es_code_t check_written(const es_array_t *array, es_status_t *status) {
+  char lack[ES_H5_LACK_SIZE], filter[ES_H5_FILTER_SIZE];
+  const es_code_t code = es_h5_lacks_values(array->handle, lack);
+  if (code != ES_OK) return es_fail(status, code, STAGE, "%s: %s", array->where, lack);
+  if (!es_h5_missing_filter(array->handle, filter)) return ES_OK;
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s: is packed by a filter that HDF5 has not got here (%s); write it packed by gzip or not at all, or "
+                 "name the folder of the filter's plugin in HDF5_PLUGIN_PATH",
+                 array->where, filter);
+}
+
+static es_code_t check_source(const es_activations_t *file, es_array_t *array, es_status_t *status) {
+  es_h5_quiet_t quiet;
+  es_h5_quiet_begin(&quiet);
+  es_code_t code = check_written(array, status);
+  if (code == ES_OK) enlarge_cache(file, array);
+  es_h5_quiet_end(&quiet);
+  return code;
+}
+
+/* As stored: type conversion of the library is slow for halves, and would need a buffer. */
+static es_code_t read_stored(const es_array_t *array, int64_t first, int64_t count, void *out, es_status_t *status) {
+  hsize_t start[ES_ARRAY_RANK_MAX] = {(hsize_t)first}, part[ES_ARRAY_RANK_MAX];
+  for (int d = 0; d < array->rank; d++) part[d] = d == 0 ? (hsize_t)count : (hsize_t)array->shape[d];
+  hid_t type = H5Dget_type(array->handle), space = H5Dget_space(array->handle);
+  hid_t memory = H5Screate_simple(array->rank, part, NULL);
+  bool fine = type >= 0 && space >= 0 && memory >= 0 &&
+              H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, part, NULL) >= 0 &&
+              H5Dread(array->handle, type, memory, space, H5P_DEFAULT, out) >= 0;
+  es_code_t code = ES_OK;
+  if (!fine) {
+    char what[96];
+    snprintf(what, sizeof what, "samples %lld to %lld cannot be read", (long long)first,
+             (long long)(first + count - 1));
+    code = fail_damaged(array->where, what, status);
+  }
+  if (type >= 0) H5Tclose(type);
+  if (space >= 0) H5Sclose(space);
+  if (memory >= 0) H5Sclose(memory);
+  return code;
+}
+
+static es_code_t read_source(const es_activations_t *file, const es_array_t *array, int64_t first, int64_t count,
+                             void *out, es_status_t *status) {
+  es_h5_quiet_t quiet;
+  es_h5_quiet_begin(&quiet);
+  es_code_t code = ES_OK;
+  /* The library reads zeros behind the end of a file that was cut after it was opened. */
+  if (size_of(file) != file->size)
+    code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", file->path);
+  else
+    code = read_stored(array, first, count, out, status);
+  es_h5_quiet_end(&quiet);
+  return code;
+}
+
+static void close_source(es_activations_t *file) {
+  es_h5_quiet_t quiet;
+  es_h5_quiet_begin(&quiet);
+  for (int i = 0; i < file->n_arrays; i++) {
+    if (file->arrays[i].handle >= 0) H5Dclose(file->arrays[i].handle);
+    file->arrays[i].handle = -1;
+  }
+  if (file->handle >= 0) H5Fclose(file->handle);
+  file->handle = -1;
+  es_h5_quiet_end(&quiet);
+}
+
+const es_array_source_t es_source_hdf5 = {.open = open_source,
+                                          .check = check_source,
+                                          .read = read_source,
+                                          .close = close_source,
+                                          .otherwise =
+                                              "if it is no layer, name the layers in the root attribute `layers`"};

@@ -1,0 +1,141 @@
+/* Activations in a folder of .npy files. */
+#include "activations_internal.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/text.h"
+#include "npy.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char STAGE[] = "data", ENDING[] = ".npy";
+
+enum { ENDING_LENGTH = sizeof ENDING - 1 };
+
+static es_code_t fail_system(const char *where, int reason, es_status_t *status) {
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", where, strerror(reason));
+}
+
+/* ---- one file ---- */
+
+static es_code_t size_of(const es_array_t *array, int64_t *out, es_status_t *status) {
+  struct stat facts;
+  if (fstat((int)array->handle, &facts) != 0) return fail_system(array->where, errno, status);
+  if (!S_ISREG(facts.st_mode)) return es_fail(status, ES_INPUT, STAGE, "%s: is no file", array->where);
+  *out = (int64_t)facts.st_size;
+  return ES_OK;
+}
+
+/* Bytes of values that the header promises; false when that is beyond all measure. */
+static bool promised(const es_array_t *array, int64_t *out) {
+  *out = array->number.size;
+  for (int d = 0; d < array->rank; d++) {
+    if (__builtin_mul_overflow(*out, array->shape[d], out)) return false;
+  }
+  return true;
+}
+
+static es_code_t open_array(es_array_t *array, es_status_t *status) {
+  es_npy_t header;
+  int64_t size = 0;
+  array->handle = open(array->where, O_RDONLY | O_CLOEXEC);
+  if (array->handle < 0) return fail_system(array->where, errno, status);
+  ES_TRY(size_of(array, &size, status));
+  ES_TRY(es_npy_read_header(&header, (int)array->handle, array->where, size, status));
+  if (header.fortran && header.rank > 1)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: is stored by columns (fortran_order), where rows are due; save numpy.ascontiguousarray of it",
+                   array->where);
+  array->number = header.number;
+  array->rank = header.rank;
+  array->offset = header.offset;
+  memcpy(array->shape, header.shape, sizeof array->shape);
+  return ES_OK;
+}
+
+/* As long as its header says? */
+static es_code_t check_array(const es_activations_t *file, es_array_t *array, es_status_t *status) {
+  int64_t size = 0, due;
+  (void)file;
+  ES_TRY(size_of(array, &size, status));
+  int64_t there = size - array->offset;
+  if (!promised(array, &due) || there < due)
+    return es_fail(status, ES_INPUT, STAGE, "%s: ends early: %lld bytes of values, where its header promises %lld",
+                   array->where, (long long)there, (long long)due);
+  if (there > due)
+    return es_fail(status, ES_INPUT, STAGE, "%s: is too long: %lld bytes of values, where its header promises %lld",
+                   array->where, (long long)there, (long long)due);
+  return ES_OK;
+}
+
+static es_code_t read_array(const es_activations_t *file, const es_array_t *array, int64_t first, int64_t count,
+                            void *out, es_status_t *status) {
+  int64_t row = array->number.size;
+  (void)file;
+  for (int d = 1; d < array->rank; d++) row *= array->shape[d];
+  int reason = es_npy_pread((int)array->handle, out, (size_t)(count * row), array->offset + first * row);
+  if (reason == 0) return ES_OK;
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: samples %lld to %lld cannot be read: %s", array->where,
+                 (long long)first, (long long)(first + count - 1),
+                 reason < 0 ? "the file was cut while it was read" : strerror(reason));
+}
+
+/* ---- the folder ---- */
+
+static bool is_array_name(const char *name) {
+  size_t length = strlen(name);
+  return name[0] != '.' && length > ENDING_LENGTH && strcmp(name + length - ENDING_LENGTH, ENDING) == 0;
+}
+
+static es_code_t add_file(es_activations_t *file, const char *name, es_status_t *status) {
+  es_text_t where = {0}, layer = {0};
+  es_text_append(&where, "%s%s%s", file->path, file->path[strlen(file->path) - 1] == '/' ? "" : "/", name);
+  es_text_append(&layer, "%.*s", (int)(strlen(name) - ENDING_LENGTH), name);
+  es_array_t *array = NULL;
+  if (where.failed || layer.failed)
+    es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", file->path);
+  else
+    array = es_array_add(file, es_text_get(&layer), es_text_get(&where), status);
+  es_text_destroy(&where);
+  es_text_destroy(&layer);
+  return array != NULL ? ES_OK : ES_SYSTEM;
+}
+
+static int compare_arrays(const void *a, const void *b) {
+  return es_name_compare(((const es_array_t *)a)->name, ((const es_array_t *)b)->name);
+}
+
+static es_code_t open_folder(es_activations_t *file, es_status_t *status) {
+  DIR *folder = opendir(file->path);
+  if (folder == NULL) return fail_system(file->path, errno, status);
+  es_code_t code = ES_OK;
+  errno = 0;
+  for (struct dirent *entry = readdir(folder); code == ES_OK && entry != NULL; entry = readdir(folder)) {
+    if (is_array_name(entry->d_name)) code = add_file(file, entry->d_name, status);
+    errno = 0;
+  }
+  if (code == ES_OK && errno != 0) code = fail_system(file->path, errno, status);
+  closedir(folder);
+  if (code == ES_OK && file->n_arrays == 0)
+    code = es_fail(status, ES_INPUT, STAGE, "%s: is a folder without .npy files, one for each layer", file->path);
+  if (code != ES_OK) return code;
+  qsort(file->arrays, (size_t)file->n_arrays, sizeof *file->arrays, compare_arrays);
+  for (int i = 0; code == ES_OK && i < file->n_arrays; i++) code = open_array(file->arrays + i, status);
+  return code;
+}
+
+static void close_folder(es_activations_t *file) {
+  for (int i = 0; i < file->n_arrays; i++) {
+    if (file->arrays[i].handle >= 0) close((int)file->arrays[i].handle);
+    file->arrays[i].handle = -1;
+  }
+}
+
+const es_array_source_t es_source_npy = {.open = open_folder,
+                                         .check = check_array,
+                                         .read = read_array,
+                                         .close = close_folder,
+                                         .otherwise = "if it is no layer, move it out of the folder"};

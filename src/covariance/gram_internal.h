@@ -1,0 +1,58 @@
+/* The inside of a Gram matrix's rows: what gram_rows.c (keeping and exchanging them), gram.c (their products) and
+ * gram_features.c (back to columns) share. */
+#ifndef ES_COVARIANCE_GRAM_INTERNAL_H
+#define ES_COVARIANCE_GRAM_INTERNAL_H
+
+#include "eigenscope/gram.h"
+#include "panel.h"
+
+/* Columns that are exchanged and multiplied at once. */
+enum { GRAM_COLUMNS = 1024 };
+
+/* Rows of a lane are kept in chunks, so that they need not move when more come. */
+typedef struct gram_chunk {
+  struct gram_chunk *next; /* owned */
+  int32_t used;
+  char *rows; /* owned; (chunk_rows, width) */
+} gram_chunk_t;
+
+typedef struct gram_lane {
+  gram_chunk_t *first, *last;
+  int64_t n;
+} gram_lane_t;
+
+struct es_gram {
+  const es_group_t *group; /* borrowed */
+  int32_t width;
+  es_real_t real;
+  size_t line; /* bytes of a row */
+  int32_t chunk_rows;
+  gram_lane_t *lanes; /* owned; lane_count of them */
+};
+
+/* What an exchange of some columns of all rows needs. Lanes lie on the ranks in order, so rows in rank order are rows
+ * in lane order. */
+typedef struct gram_exchange {
+  const es_gram_t *g;
+  int32_t n_local, n; /* rows here; of all ranks */
+  size_t element;     /* bytes of a number */
+  char *packed;       /* owned; (n_local, GRAM_COLUMNS) of this rank */
+  char *all;          /* owned; (n, GRAM_COLUMNS) of all ranks */
+  int *rows;          /* owned; of each rank; then counts, then displacements */
+} gram_exchange_t;
+
+/* Collective for counting rows; the caller agrees on the code, and destroys in any case. */
+es_code_t gram_exchange_create(gram_exchange_t *x, const es_gram_t *g, es_status_t *status);
+void gram_exchange_destroy(gram_exchange_t *x);
+/* Every rank learns how many rows each has. Collective. */
+void gram_exchange_open(gram_exchange_t *x);
+/* Columns first … first+count−1 of all rows into x->all (n, count): on rank `root`, or on every rank (−1). Collective.
+ */
+void gram_exchange_gather(gram_exchange_t *x, int32_t first, int32_t count, int root);
+
+/* How many columns are multiplied together from `first` on. */
+static inline int32_t gram_columns(const es_gram_t *g, int32_t first) {
+  return g->width - first < GRAM_COLUMNS ? g->width - first : GRAM_COLUMNS;
+}
+
+#endif

@@ -1,0 +1,65 @@
+/* The parts of a job and how they are read. Everything that a job points to lives in its tree's arena. */
+#ifndef ES_JOB_INTERNAL_H
+#define ES_JOB_INTERNAL_H
+
+#include "eigenscope/job.h"
+#include "keys.h"
+#include "tree.h"
+
+/* One axis of a block. */
+typedef struct es_axis {
+  const char *name;
+  int line;
+  const es_key_t *key;
+  int n;
+  const char **values; /* as the file has them */
+  int *lines;
+  const es_yaml_t **nodes;
+} es_axis_t;
+
+typedef struct es_block {
+  const es_yaml_t *node; /* the mapping */
+  int n_axes;
+  es_axis_t *axes;
+} es_block_t;
+
+struct es_job {
+  es_tree_t tree;
+  char path[ES_PATH_MAX];
+  char output[ES_PATH_MAX];
+  es_top_settings_t top;
+  es_point_t base;
+  es_checkpoints_settings_t checkpoints;
+  es_activations_settings_t activations;
+  int n_datasets, n_models, n_blocks;
+  es_dataset_spec_t *datasets; /* room for one more: the built-in that the grid may name */
+  es_model_spec_t *models;
+  es_block_t *blocks;
+};
+
+/* expand.c: $VAR and ${VAR} by the environment, $$ is a dollar sign. `most` bytes at most. */
+es_code_t es_expand(const es_job_t *job, const es_yaml_t *node, const char *where, size_t most, char out[ES_PATH_MAX],
+                    es_status_t *status);
+/* expand.c: whether the environment has every variable that is named. */
+bool es_expand_is_set(const es_yaml_t *node);
+/* expand.c: as es_expand; a relative path starts at the folder of the job file. Absolute afterwards. */
+es_code_t es_expand_from_job(const es_job_t *job, const es_yaml_t *node, const char *where, char out[ES_PATH_MAX],
+                             es_status_t *status);
+/* expand.c: names of datasets and models: letters, digits, '.', '_', '-', '+', fewer than ES_NAME_MAX. */
+es_code_t es_name_check(const es_job_t *job, const es_yaml_t *node, const char *what, es_status_t *status);
+
+/* datasets.c, models.c: `map` may be NULL. */
+es_code_t es_datasets_read(es_job_t *job, const es_yaml_t *map, es_status_t *status);
+es_code_t es_models_read(es_job_t *job, const es_yaml_t *map, es_status_t *status);
+/* What an axis value names; ES_INPUT with what is known. es_dataset_resolve adds the built-in on its first use. */
+es_code_t es_dataset_resolve(es_job_t *job, const es_yaml_t *value, es_status_t *status);
+es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_dataset_spec_t *out, es_status_t *status);
+es_code_t es_model_find(const es_job_t *job, const es_yaml_t *value, es_model_spec_t *out, es_status_t *status);
+
+/* axes.c: the grid, every value checked. */
+es_code_t es_axes_read(es_job_t *job, es_status_t *status);
+
+/* sources.c: the sections of other sources than training, and which of them this job may have. */
+es_code_t es_sources_read(es_job_t *job, es_status_t *status);
+
+#endif

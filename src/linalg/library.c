@@ -1,0 +1,96 @@
+/* What the eigensolvers run on, and on how many threads. */
+#define _GNU_SOURCE
+#include "spectrum_internal.h"
+#include <cblas.h>
+#include <dlfcn.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The kernels that a CPU can run but that OpenBLAS did not choose, or NULL. An OpenBLAS older than the CPU does not
+ * know its model number and takes the oldest kernels that it has: SSE3, a fifth of the speed. */
+static const char *better_kernels(void) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  __builtin_cpu_init();
+  if (strcmp(openblas_get_corename(), "Prescott") != 0) return NULL;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"))
+    return "SkylakeX";
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "Haswell";
+#endif
+  return NULL;
+}
+
+void es_spectrum_choose_kernels(char **argv) {
+  const char *better = better_kernels();
+  if (better == NULL || getenv("OPENBLAS_CORETYPE") != NULL) return;
+  char self[4096]; /* by its name, which `ps` will show; /proc/self/exe would show as "exe" */
+  const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+  if (length <= 0) return;
+  self[length] = '\0';
+  /* OpenBLAS chooses when it is loaded. The variable stays, so this happens once. */
+  if (setenv("OPENBLAS_CORETYPE", better, 1) == 0) execv(self, argv);
+}
+
+const char *es_spectrum_library_name(void) {
+  static char name[96];
+  char version[64] = "";
+  if (sscanf(openblas_get_config(), "OpenBLAS %63s", version) != 1) version[0] = '\0';
+  snprintf(name, sizeof name, "OpenBLAS %s, %s", version, openblas_get_corename());
+  return name;
+}
+
+const char *es_spectrum_collective_name(void) {
+#ifdef ES_ELPA
+  return "ScaLAPACK " ES_SCALAPACK_VERSION ", ELPA " ES_ELPA_VERSION;
+#else
+  return "ScaLAPACK " ES_SCALAPACK_VERSION;
+#endif
+}
+
+/* Libraries that compute with threads of their own, and how each is told. */
+static const struct {
+  const char *library, *function;
+} threaded[] = {{"openblas", "openblas_set_num_threads"},
+                {"libblas", "openblas_set_num_threads"},
+                {"blis", "bli_thread_set_num_threads"},
+                {"libblas", "bli_thread_set_num_threads"},
+                {"mkl", "MKL_Set_Num_Threads"}};
+
+enum { LIBRARIES_MOST = 16, LIBRARY_SIZE = 512 };
+typedef struct loaded {
+  int n;
+  char path[LIBRARIES_MOST][LIBRARY_SIZE];
+} loaded_t;
+
+static int note(struct dl_phdr_info *info, size_t size, void *context) {
+  (void)size;
+  loaded_t *loaded = context;
+  const char *slash = strrchr(info->dlpi_name, '/'), *file = slash ? slash + 1 : info->dlpi_name;
+  bool wanted = false;
+  for (size_t i = 0; i < sizeof threaded / sizeof *threaded; i++)
+    wanted = wanted || strstr(file, threaded[i].library) != NULL;
+  const size_t length = strlen(info->dlpi_name);
+  if (wanted && loaded->n < LIBRARIES_MOST && length < LIBRARY_SIZE)
+    memcpy(loaded->path[loaded->n++], info->dlpi_name, length + 1);
+  return 0;
+}
+
+void es_spectrum_single_thread(void) {
+  openblas_set_num_threads(1);
+  /* ScaLAPACK is linked against whatever BLAS the system's administrator chose, which need not be ours. */
+  loaded_t loaded = {0};
+  dl_iterate_phdr(note, &loaded);
+  for (int l = 0; l < loaded.n; l++) {
+    void *library = dlopen(loaded.path[l], RTLD_LAZY | RTLD_NOLOAD);
+    for (size_t i = 0; library && i < sizeof threaded / sizeof *threaded; i++) {
+      void *symbol = strstr(loaded.path[l], threaded[i].library) ? dlsym(library, threaded[i].function) : NULL;
+      void (*set)(long);                 /* some take an int: the same register */
+      memcpy(&set, &symbol, sizeof set); /* ISO C has no cast from object to function pointers */
+      if (symbol) set(1);
+    }
+    if (library) dlclose(library);
+  }
+}

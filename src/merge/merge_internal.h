@@ -1,0 +1,74 @@
+/* Merging: what the files of this stage share. merge.c looks at all points and writes the file, merge_labels.c is about
+ * what each point says of itself, merge_copy.c about its numbers. */
+#ifndef ES_STORE_MERGE_H
+#define ES_STORE_MERGE_H
+
+#include "reader.h"
+#include "writer.h"
+
+/* What becomes of a root attribute of the points. The order is that of generality: two kinds make the higher one. */
+typedef enum label_kind { LABEL_WHOLE, LABEL_REAL, LABEL_VECTOR, LABEL_TEXT } label_kind_t;
+
+/* One attribute of the points: a variable over `point`, or, where it is the same for all and no axis, an attribute. */
+typedef struct label {
+  char *name, *first; /* owned; its first value */
+  label_kind_t kind;
+  bool axis, varies;
+  int64_t seen; /* points that have it */
+  hid_t object; /* while written; −1 for an attribute */
+} label_t;
+
+typedef struct labels {
+  label_t *list; /* owned; in the order in which they were found */
+  int n;
+} labels_t;
+
+/* The union of one axis over all points: ascending values, as doubles, which hold every epoch. */
+typedef struct values {
+  double *list; /* owned */
+  int64_t n;
+} values_t;
+
+/* Room for blocks of numbers on their way from one file to the other. */
+typedef struct blocks {
+  void *from, *to, *blank; /* owned */
+  size_t from_size, to_size;
+} blocks_t;
+
+struct es_merge {
+  const char *output;     /* borrowed, as the ids */
+  const char *const *ids; /* of the grid */
+  int64_t n_points, n_merged;
+  bool spectra;
+  uint8_t *outcomes;             /* owned; es_outcome_t of each point of the grid */
+  bool fields[ES_FIELDS];        /* that any point has, and that are asked for */
+  int64_t extent[ES_DIMENSIONS]; /* most of any point; of the unions for axes with values */
+  values_t values[ES_DIMENSIONS];
+  labels_t labels;
+  blocks_t blocks;
+};
+
+/* Axes on which points are put together by value, not by index. */
+bool merge_by_value(es_dimension_t dimension);
+/* The values of such an axis of one point. */
+double merge_value(const es_result_t *result, es_dimension_t dimension, int64_t index);
+/* Where a value is, −1 when it is not there. */
+int64_t values_find(const values_t *values, double value);
+
+/* Takes note of the attributes of a point. False when memory is out. */
+bool labels_collect(labels_t *labels, const stored_t *stored);
+void labels_destroy(labels_t *labels);
+/* Creates the variables over `point` (whose scale is given), and the attributes of what is the same for all points;
+ * appends the names of the variables to `coordinates`. */
+void labels_create(labels_t *labels, draft_t *draft, int64_t n_points, hid_t point, es_text_t *coordinates);
+/* What one point says, at place `row`. */
+void labels_write(labels_t *labels, draft_t *draft, const stored_t *stored, int64_t row);
+void labels_close(labels_t *labels);
+
+/* Reads all numbers of a field of one point (ES_INPUT when that fails: `path` is damaged), and puts them into `target`
+ * at place `row`; only reads when `draft` is NULL. */
+es_code_t copy_field(es_merge_t *merge, hid_t file, const char *path, const es_result_t *from, es_field_t field,
+                     draft_t *draft, hid_t target, int64_t row, es_status_t *status);
+void blocks_destroy(blocks_t *blocks);
+
+#endif

@@ -1,0 +1,503 @@
+/* Packing images in rounds: the first rank tells every rank which files are its block, all decode and compress, and the
+ * first rank writes the blocks in order. Chunks are made by where they lie in the split, never by who makes them. */
+#include "eigenscope/pack.h"
+#include "crop.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/memory.h"
+#include "fingerprint.h"
+#include "h5_write.h"
+#include "labels.h"
+#include "pictures.h"
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+
+static const char STAGE[] = "data";
+
+enum {
+  CHUNK_BYTES = 1 << 16, /* few images, because training reads them in random order, or a single larger one */
+  BLOCK_BYTES = 1 << 22,
+  BLOCK_CHUNKS = 256,
+  LEVEL = 1,       /* higher ones gain next to nothing on images */
+  SIDE_MAX = 8192, /* of format hdf5 */
+  OVERHEAD = 1 << 16
+};
+
+/* Consecutive images of a split that one rank makes at a time. */
+typedef struct block {
+  int64_t count;
+  bool wanted;                /* its chunks are to be compressed; else it is only looked at */
+  es_text_t paths;            /* owned; zero-terminated */
+  uint8_t *pixels;            /* owned; whole chunks of images, the last one filled up with zeros */
+  uint8_t *packed;            /* owned; compressed chunks, one after the other */
+  int64_t size[BLOCK_CHUNKS]; /* of each compressed chunk; 0: it stays plain */
+  es_text_t broken;           /* owned; "index" and "message" in turn, zero-terminated */
+} block_t;
+
+typedef struct pack {
+  const es_pack_request_t *request;
+  es_pack_result_t *out;
+  MPI_Comm comm;
+  int rank, ranks;
+  es_frame_t frame;        /* owned */
+  int64_t image;           /* bytes */
+  int64_t chunk, n_chunks; /* images of a chunk; chunks of a block; of the split under way */
+  int64_t room;            /* bytes of the pixels of a block, at most */
+  block_t block;           /* owned; of this rank */
+  /* The rest on the first rank only. */
+  block_t other;          /* owned; from another rank */
+  es_pictures_t pictures; /* owned */
+  uint16_t *labels;       /* owned; of the split under way */
+  bool *drop[ES_SPLITS];  /* owned; which pictures are broken */
+  es_h5_writer_t writer;
+  bool open, writing; /* the writer; nothing was broken so far */
+  hid_t images;
+  es_fingerprint_t fingerprint; /* owned */
+} pack_t;
+
+static es_code_t no_memory(const pack_t *p, es_status_t *status) {
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to pack it", p->request->folder);
+}
+
+/* ---- messages between the first rank and another ---- */
+
+static void send_bytes(const pack_t *p, const void *bytes, int64_t size, int to) {
+  if (size > 0) ES_MPI(MPI_Send(bytes, (int)size, MPI_BYTE, to, 0, p->comm));
+}
+
+static void receive_bytes(const pack_t *p, void *bytes, int64_t size, int from) {
+  if (size > 0) ES_MPI(MPI_Recv(bytes, (int)size, MPI_BYTE, from, 0, p->comm, MPI_STATUS_IGNORE));
+}
+
+/* Whatever memory there is, the sender must get rid of its text. */
+static void receive_text(const pack_t *p, es_text_t *text, int64_t size, int from) {
+  char part[4096];
+  text->length = 0;
+  for (int64_t done = 0, n; done < size; done += n) {
+    n = size - done < (int64_t)sizeof part ? size - done : (int64_t)sizeof part;
+    receive_bytes(p, part, n, from);
+    es_text_append_bytes(text, part, (size_t)n);
+  }
+}
+
+static void send_text(const pack_t *p, const es_text_t *text, int to) {
+  const int64_t size = (int64_t)text->length;
+  for (int64_t done = 0, n; done < size; done += n) {
+    n = size - done < 4096 ? size - done : 4096;
+    send_bytes(p, text->data + done, n, to);
+  }
+}
+
+/* ---- the work of every rank ---- */
+
+static int64_t chunks_of(const pack_t *p, int64_t count) {
+  return (count + p->chunk - 1) / p->chunk;
+}
+
+static void note_broken(block_t *b, int64_t index, const char *message) {
+  char number[24];
+  const int length = snprintf(number, sizeof number, "%lld", (long long)index);
+  es_text_append_bytes(&b->broken, number, (size_t)length + 1);
+  es_text_append_bytes(&b->broken, message, strlen(message) + 1);
+}
+
+static es_code_t decode(pack_t *p, es_status_t *status) {
+  block_t *b = &p->block;
+  const char *path = b->paths.data;
+  b->broken.length = 0;
+  if (b->paths.failed) return no_memory(p, status);
+  for (int64_t i = 0; i < b->count; i++, path += strlen(path) + 1) {
+    es_status_t own = {0};
+    const es_code_t code = es_frame_read(&p->frame, path, b->pixels + i * p->image, &own);
+    if (code == ES_INPUT) note_broken(b, i, own.message);
+    if (code != ES_OK && code != ES_INPUT) return es_fail(status, code, STAGE, "%s", own.message);
+  }
+  return b->broken.failed ? no_memory(p, status) : ES_OK;
+}
+
+/* Photographs lose a tenth of their bytes and would be unpacked over and over while training reads them in random
+ * order: a chunk is compressed where that saves a quarter, else it stays plain. */
+static es_code_t compress_chunks(pack_t *p, es_status_t *status) {
+  block_t *b = &p->block;
+  const int64_t size = p->chunk * p->image, n = chunks_of(p, b->count);
+  uint8_t *at = b->packed;
+  memset(b->pixels + b->count * p->image, 0, (size_t)(n * size - b->count * p->image));
+  for (int64_t c = 0; c < n; c++) {
+    uLongf length = compressBound((uLong)size);
+    if (compress2(at, &length, b->pixels + c * size, (uLong)size, LEVEL) != Z_OK) return no_memory(p, status);
+    b->size[c] = length < (uLongf)size / 4 * 3 ? (int64_t)length : 0;
+    at += b->size[c];
+  }
+  return ES_OK;
+}
+
+static void make_block(pack_t *p, es_status_t *status) {
+  block_t *b = &p->block;
+  if (b->count > 0 && decode(p, status) == ES_OK && b->broken.length == 0 && b->wanted) compress_chunks(p, status);
+}
+
+static int64_t packed_size(const pack_t *p, const block_t *b) {
+  int64_t size = 0;
+  for (int64_t c = 0; c < chunks_of(p, b->count); c++) size += b->size[c];
+  return size;
+}
+
+/* What a block came to: broken images, or pixels and chunks where they are wanted. */
+static void send_block(const pack_t *p) {
+  const block_t *b = &p->block;
+  const int64_t broken = (int64_t)b->broken.length, n = chunks_of(p, b->count);
+  if (b->count == 0) return;
+  send_bytes(p, &broken, sizeof broken, 0);
+  send_text(p, &b->broken, 0);
+  if (broken > 0 || !b->wanted) return;
+  send_bytes(p, b->size, n * (int64_t)sizeof *b->size, 0);
+  send_bytes(p, b->pixels, n * p->chunk * p->image, 0);
+  send_bytes(p, b->packed, packed_size(p, b), 0);
+}
+
+static void receive_block(pack_t *p, int from) {
+  block_t *b = &p->other;
+  int64_t broken;
+  receive_bytes(p, &broken, sizeof broken, from);
+  receive_text(p, &b->broken, broken, from);
+  if (broken > 0 || !b->wanted) return;
+  const int64_t n = chunks_of(p, b->count);
+  receive_bytes(p, b->size, n * (int64_t)sizeof *b->size, from);
+  receive_bytes(p, b->pixels, n * p->chunk * p->image, from);
+  receive_bytes(p, b->packed, packed_size(p, b), from);
+}
+
+/* ---- the work of the first rank ---- */
+
+static void list_paths(pack_t *p, es_split_t split, int64_t first, int64_t count) {
+  p->block.paths.length = 0;
+  for (int64_t i = first; i < first + count; i++) {
+    const char *path = es_picture_path(&p->pictures, split, i);
+    es_text_append_bytes(&p->block.paths, path, strlen(path) + 1);
+  }
+}
+
+static int64_t block_count(const pack_t *p, int64_t first, int64_t total) {
+  const int64_t most = p->n_chunks * p->chunk;
+  return first >= total ? 0 : total - first < most ? total - first : most;
+}
+
+/* Everybody's block; the first rank's own is listed last, and stays. */
+static void distribute(pack_t *p, es_split_t split, int64_t first, int64_t total) {
+  const int64_t step = p->n_chunks * p->chunk;
+  for (int rank = p->ranks - 1; p->rank == 0 && rank >= 0; rank--) {
+    const int64_t at = first + rank * step, count = block_count(p, at, total);
+    list_paths(p, split, at, count);
+    const int64_t head[3] = {count, p->writing, (int64_t)p->block.paths.length};
+    p->block.count = count;
+    p->block.wanted = p->writing;
+    if (rank == 0) return;
+    send_bytes(p, head, sizeof head, rank);
+    send_text(p, &p->block.paths, rank);
+  }
+  int64_t head[3];
+  receive_bytes(p, head, sizeof head, 0);
+  receive_text(p, &p->block.paths, head[2], 0);
+  p->block.count = head[0];
+  p->block.wanted = head[1] != 0;
+}
+
+static void report_broken(pack_t *p, es_split_t split, int64_t first, const block_t *b) {
+  const char *at = b->broken.data, *end = at + b->broken.length;
+  while (at < end) {
+    int64_t index = 0;
+    es_text_to_int(at, &index);
+    at += strlen(at) + 1;
+    if (p->request->broken != NULL) p->request->broken(p->request->context, at);
+    at += strlen(at) + 1;
+    p->drop[split][first + index] = true;
+    p->out->n_broken++;
+  }
+  p->writing = false;
+}
+
+/* A block goes into the file, or into the list of what is broken. */
+static bool take_block(pack_t *p, es_split_t split, int64_t first, const block_t *b) {
+  if (b->broken.length > 0) report_broken(p, split, first, b);
+  if (!p->writing) return true;
+  const int64_t size = p->chunk * p->image;
+  const uint8_t *packed = b->packed;
+  if (!es_h5_writer_ensure(&p->writer, chunks_of(p, b->count) * (size + 256))) return false;
+  es_fingerprint_pixels(&p->fingerprint, b->pixels, b->count * p->image);
+  for (int64_t c = 0; c < chunks_of(p, b->count); packed += b->size[c], c++) {
+    const bool plain = b->size[c] == 0;
+    if (!es_h5_writer_put_chunk(&p->writer, p->images, first + c * p->chunk, plain ? b->pixels + c * size : packed,
+                                plain ? size : b->size[c], plain))
+      return false;
+  }
+  return true;
+}
+
+static void take_round(pack_t *p, es_split_t split, int64_t first, int64_t total, es_status_t *status) {
+  const int64_t step = p->n_chunks * p->chunk;
+  bool good = take_block(p, split, first, &p->block);
+  for (int rank = 1; rank < p->ranks; rank++) {
+    const int64_t at = first + rank * step;
+    p->other.count = block_count(p, at, total);
+    p->other.wanted = p->block.wanted;
+    if (p->other.count == 0) break;
+    receive_block(p, rank); /* also after a failure: it is on its way */
+    good = good && take_block(p, split, at, &p->other);
+  }
+  if (good && !p->other.broken.failed) return;
+  if (!good)
+    es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
+  else
+    no_memory(p, status);
+}
+
+/* One block on every rank. Collective. */
+static es_code_t run_round(pack_t *p, es_split_t split, int64_t first, int64_t total, es_status_t *status) {
+  distribute(p, split, first, total);
+  make_block(p, status);
+  ES_TRY(es_agree(p->comm, status));
+  if (p->rank == 0)
+    take_round(p, split, first, total, status);
+  else
+    send_block(p);
+  return es_agree(p->comm, status);
+}
+
+/* ---- a split ---- */
+
+static const char *const names[ES_SPLITS][ES_VARIABLES] = {{"train/images", "train/labels"},
+                                                           {"eval/images", "eval/labels"}};
+
+static es_code_t open_split(pack_t *p, es_split_t split, es_status_t *status) {
+  const es_dataset_info_t *info = &p->out->info;
+  const es_h5_variable_t v = {
+      .name = names[split][ES_VARIABLE_IMAGES],
+      .type = H5T_STD_U8LE,
+      .rank = 4,
+      .shape = {(hsize_t)info->count[split], (hsize_t)info->height, (hsize_t)info->width, (hsize_t)info->channels},
+      .chunk = (hsize_t)p->chunk};
+  if (!p->writing) return ES_OK;
+  p->images = es_h5_writer_variable(&p->writer, &v);
+  if (p->images >= 0) return ES_OK;
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
+}
+
+/* Labels of a split in order, checked and counted. */
+static es_code_t read_labels(pack_t *p, es_split_t split, es_status_t *status) {
+  es_dataset_info_t *info = &p->out->info;
+  info->count[split] = p->pictures.count[split];
+  if (info->count[split] == 0)
+    return es_fail(status, ES_INPUT, STAGE, "%s: no image is left to %s with", p->request->folder,
+                   split == ES_TRAIN ? "train" : "evaluate");
+  es_free(p->labels);
+  p->labels = es_allocate((size_t)info->count[split], sizeof *p->labels);
+  if (p->labels == NULL) return no_memory(p, status);
+  for (int64_t i = 0; i < info->count[split]; i++) p->labels[i] = p->pictures.items[split][i].label;
+  return es_labels_count(info, split, p->labels, p->request->folder, status);
+}
+
+static es_code_t close_split(pack_t *p, es_split_t split, es_status_t *status) {
+  const int64_t n = p->pictures.count[split];
+  bool good = true;
+  if (p->images >= 0) good = es_h5_writer_close(&p->writer, p->images);
+  p->images = -1;
+  if (!p->writing) return ES_OK;
+  if (good) {
+    ES_TRY(read_labels(p, split, status));
+    es_fingerprint_labels(&p->fingerprint, p->labels, n);
+    good = es_h5_writer_labels(&p->writer, names[split][ES_VARIABLE_LABELS], p->labels, n);
+  }
+  if (good) return ES_OK;
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
+}
+
+/* Collective. */
+static es_code_t pack_split(pack_t *p, es_split_t split, es_status_t *status) {
+  int64_t total = p->pictures.count[split];
+  if (p->ranks > 1) ES_MPI(MPI_Bcast(&total, 1, MPI_INT64_T, 0, p->comm));
+  p->chunk = CHUNK_BYTES / p->image;
+  if (p->chunk > total) p->chunk = total;
+  if (p->chunk < 1) p->chunk = 1;
+  p->n_chunks = BLOCK_BYTES / (p->chunk * p->image);
+  if (p->n_chunks > BLOCK_CHUNKS) p->n_chunks = BLOCK_CHUNKS;
+  if (p->n_chunks < 1) p->n_chunks = 1;
+  assert(p->n_chunks * p->chunk * p->image <= p->room);
+  if (p->rank == 0) open_split(p, split, status);
+  ES_TRY(es_agree(p->comm, status));
+  const int64_t step = p->ranks * p->n_chunks * p->chunk;
+  for (int64_t first = 0; first < total; first += step) ES_TRY(run_round(p, split, first, total, status));
+  if (p->rank == 0) close_split(p, split, status);
+  return es_agree(p->comm, status);
+}
+
+/* ---- the file ---- */
+
+static es_code_t begin_file(pack_t *p, es_status_t *status) {
+  es_dataset_info_t *info = &p->out->info;
+  *info = (es_dataset_info_t){.height = p->frame.height, .width = p->frame.width, .channels = p->frame.channels};
+  for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) ES_TRY(read_labels(p, split, status));
+  es_fingerprint_shape(&p->fingerprint, info);
+  memset(info->class_count, 0, sizeof info->class_count); /* counted again, as they are written */
+  const int64_t labels = (info->count[ES_TRAIN] + info->count[ES_EVAL]) * (int64_t)sizeof(int64_t);
+  p->open = p->writing = true;
+  if (es_h5_writer_create(&p->writer, p->request->path, labels + OVERHEAD)) return ES_OK;
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
+}
+
+static bool write_facts(pack_t *p) {
+  es_h5_writer_t *w = &p->writer;
+  es_fingerprint_finish(&p->fingerprint, p->out->fingerprint);
+  return es_h5_writer_texts(w, "class_names", (const char *const *)p->pictures.class_names, p->pictures.classes) &&
+         es_h5_writer_text(w, "creator", p->request->creator) && es_h5_writer_text(w, "generator", "data pack") &&
+         es_h5_writer_number(w, "size", p->frame.size) && es_h5_writer_number(w, "shorter", p->frame.shorter) &&
+         es_h5_writer_number(w, "broken", p->out->n_broken) && es_h5_writer_text(w, "fingerprint", p->out->fingerprint);
+}
+
+static void end_file(pack_t *p, es_status_t *status) {
+  if (!p->open) return;
+  const bool whole = status->code == ES_OK && p->writing;
+  if (p->images >= 0) H5Dclose(p->images);
+  p->images = -1;
+  es_h5_writer_finish(&p->writer, whole && write_facts(p), whole ? status : NULL);
+  p->open = false;
+}
+
+/* One pass over all images. Collective; *broken: how many are new. */
+static es_code_t pass_over(pack_t *p, int64_t *broken, es_status_t *status) {
+  const int64_t before = p->rank == 0 ? p->out->n_broken : 0;
+  if (p->rank == 0) begin_file(p, status);
+  es_agree(p->comm, status);
+  for (es_split_t split = ES_TRAIN; status->code == ES_OK && split < ES_SPLITS; split++) pack_split(p, split, status);
+  if (p->rank == 0) end_file(p, status);
+  ES_TRY(es_agree(p->comm, status));
+  *broken = p->rank == 0 ? p->out->n_broken - before : 0;
+  if (p->ranks > 1) ES_MPI(MPI_Bcast(broken, 1, MPI_INT64_T, 0, p->comm));
+  return ES_OK;
+}
+
+/* What the first pass found broken is left out. */
+static void drop_broken(pack_t *p) {
+  for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
+    es_pictures_drop(&p->pictures, split, p->drop[split]);
+    memset(p->drop[split], 0, (size_t)p->pictures.count[split]);
+  }
+}
+
+static es_code_t pack_all(pack_t *p, es_status_t *status) {
+  int64_t broken = 0, total = 0;
+  for (int split = 0; split < ES_SPLITS; split++) total += p->pictures.count[split];
+  ES_TRY(pass_over(p, &broken, status));
+  if (broken == 0) return ES_OK;
+  if (!p->request->skip_broken)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: %lld of %lld images cannot be used, as listed above; mend or remove them, or leave them out "
+                   "with --skip-broken",
+                   p->request->folder, (long long)broken, (long long)total);
+  if (p->rank == 0) drop_broken(p);
+  ES_TRY(pass_over(p, &broken, status));
+  if (broken == 0) return ES_OK;
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: images went bad while they were packed", p->request->folder);
+}
+
+/* ---- the beginning ---- */
+
+/* Where images stay as they are, the first one that can be read says how large all must be. */
+static es_code_t find_size(pack_t *p, es_status_t *status) {
+  es_frame_t *f = &p->frame;
+  f->height = f->width = f->size;
+  if (f->size > 0) return ES_OK;
+  es_status_t own = {0};
+  for (int64_t i = 0; f->height == 0 && i < p->pictures.count[ES_TRAIN]; i++)
+    es_frame_fit(f, es_picture_path(&p->pictures, ES_TRAIN, i), &own);
+  if (f->height == 0) return es_fail(status, ES_INPUT, STAGE, "%s", own.message);
+  if (f->height <= SIDE_MAX && f->width <= SIDE_MAX) return ES_OK;
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s: images of %d x %d are larger than the %d x %d that are packed as they "
+                 "are; give a size",
+                 p->request->folder, f->width, f->height, SIDE_MAX, SIDE_MAX);
+}
+
+static es_code_t look(pack_t *p, es_status_t *status) {
+  ES_TRY(es_pictures_find(&p->pictures, p->request->folder, status));
+  ES_TRY(find_size(p, status));
+  ES_TRY(es_fingerprint_create(&p->fingerprint, p->request->path, status));
+  for (int split = 0; split < ES_SPLITS; split++) {
+    p->drop[split] = es_allocate_zero((size_t)p->pictures.count[split], sizeof *p->drop[split]);
+    if (p->drop[split] == NULL) return no_memory(p, status);
+  }
+  p->out->n_left_out = p->pictures.n_left_out;
+  memcpy(p->out->left_out, p->pictures.left_out, sizeof p->out->left_out);
+  memcpy(p->out->eval_folder, p->pictures.eval_folder, sizeof p->out->eval_folder);
+  return ES_OK;
+}
+
+/* Room for whole chunks of the largest block, and for chunks that get larger when they are compressed. */
+static bool create_block(const pack_t *p, block_t *b) {
+  const size_t extra = (size_t)p->room / 256 + 64 * BLOCK_CHUNKS + compressBound((uLong)p->room);
+  b->pixels = es_allocate((size_t)p->room, 1);
+  b->packed = es_allocate(extra, 1);
+  return b->pixels != NULL && b->packed != NULL;
+}
+
+static es_code_t prepare(pack_t *p, es_status_t *status) {
+  if (p->rank == 0) look(p, status);
+  ES_TRY(es_agree(p->comm, status));
+  int32_t sizes[2] = {p->frame.height, p->frame.width};
+  if (p->ranks > 1) ES_MPI(MPI_Bcast(sizes, 2, MPI_INT32_T, 0, p->comm));
+  p->frame.height = sizes[0];
+  p->frame.width = sizes[1];
+  p->image = (int64_t)sizes[0] * sizes[1] * p->frame.channels;
+  p->room = p->image > BLOCK_BYTES ? p->image : BLOCK_BYTES;
+  if (!create_block(p, &p->block) || (p->rank == 0 && p->ranks > 1 && !create_block(p, &p->other)))
+    no_memory(p, status);
+  return es_agree(p->comm, status);
+}
+
+static void destroy_block(block_t *b) {
+  es_text_destroy(&b->paths);
+  es_text_destroy(&b->broken);
+  es_free(b->pixels);
+  es_free(b->packed);
+}
+
+static es_code_t check_request(const es_pack_request_t *r, es_status_t *status) {
+  if (r->size < 0 || r->size > SIDE_MAX || r->shorter < 0 || r->shorter > SIDE_MAX)
+    return es_fail(status, ES_INPUT, STAGE, "images of %d pixels, from %d: must be 1 … %d", r->size, r->shorter,
+                   SIDE_MAX);
+  if (r->shorter > 0 && (r->size == 0 || r->shorter < r->size))
+    return es_fail(status, ES_INPUT, STAGE,
+                   "a shorter side of %d pixels: no square of %d can be cut out of that; it needs a size, and must be "
+                   "at least that",
+                   r->shorter, r->size);
+  if (r->channels == 1 || r->channels == 3) return ES_OK;
+  return es_fail(status, ES_INPUT, STAGE, "%d channels: must be 1 (grey) or 3 (colour)", r->channels);
+}
+
+es_code_t es_pack(es_pack_result_t *out, const es_pack_request_t *request, MPI_Comm comm, es_status_t *status) {
+  es_h5_quiet_t quiet;
+  es_status_t own = {0}; /* agreements need one, whatever the caller passed */
+  pack_t p = {
+      .request = request, .out = out, .comm = comm, .ranks = 1, .images = -1, .writer = {.file = -1, .descriptor = -1}};
+  *out = (es_pack_result_t){0};
+  ES_TRY(check_request(request, status));
+  p.frame = (es_frame_t){.size = request->size,
+                         .shorter = request->shorter > 0 ? request->shorter : request->size,
+                         .channels = request->channels};
+  if (comm != MPI_COMM_NULL) {
+    ES_MPI(MPI_Comm_rank(comm, &p.rank));
+    ES_MPI(MPI_Comm_size(comm, &p.ranks));
+  }
+  es_h5_quiet_begin(&quiet);
+  if (prepare(&p, &own) == ES_OK) pack_all(&p, &own);
+  es_h5_quiet_end(&quiet);
+  es_pictures_destroy(&p.pictures);
+  es_frame_destroy(&p.frame);
+  es_fingerprint_destroy(&p.fingerprint);
+  destroy_block(&p.block);
+  destroy_block(&p.other);
+  es_free(p.labels);
+  for (int split = 0; split < ES_SPLITS; split++) es_free(p.drop[split]);
+  if (own.code != ES_OK && status != NULL && status->code == ES_OK) *status = own;
+  return own.code;
+}

@@ -1,0 +1,169 @@
+/* Files of weights, before anything runs: all that are missing and everything that does not fit, at once. What cannot
+ * be read because of the machine ends it with a sentence of its own. */
+#include "cli_internal.h"
+#include "eigenscope/external.h"
+#include "eigenscope/file.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/weights.h"
+#include <stdio.h>
+#include <string.h>
+
+static const char STAGE[] = "plan";
+
+/* What was found out so far. */
+typedef struct survey {
+  es_plan_t *plan;
+  es_trained_list_t trained;
+  es_text_t report; /* a line for each file that is missing or cannot be read; lines for one that does not fit */
+  int64_t missing, unfit, untrained;
+  es_status_t failure; /* of the machine, which ends the survey: nothing is wrong with the files */
+} survey_t;
+
+void es_plan_weights_apply(const es_plan_t *plan, int64_t index, es_point_t *point) {
+  if (plan->weights == NULL || !plan->weights[index].known) return;
+  const es_plan_weights_t *w = &plan->weights[index];
+  es_external_t *e = &point->external;
+  point->width = w->width;
+  if (point->classes == 0) point->classes = w->classes;
+  for (int i = 0; i < point->n_axes; i++) {
+    if (strcmp(point->axes[i].name, "width") == 0) point->axes[i].number = es_ratio_value(w->width);
+  }
+  memcpy(e->trained, w->trained, sizeof e->trained);
+  e->each = w->each;
+  e->epoch = w->epoch;
+}
+
+/* "vgg11, width 1/8, classes all" */
+static void append_point(es_text_t *out, const es_point_t *point) {
+  for (int i = 0; i < point->n_axes; i++) {
+    const es_axis_value_t *axis = &point->axes[i];
+    if (i > 0) es_text_append(out, ", ");
+    es_text_append(out, "%s %s", axis->name, axis->text);
+  }
+}
+
+/* The point of the folder whose training was the same. */
+static void find_trained(survey_t *s, int64_t index, es_point_t *point) {
+  es_plan_weights_t *w = &s->plan->weights[index];
+  char training[ES_ID_SIZE];
+  es_point_training_id(point, training);
+  const es_trained_t *found = es_trained_find(&s->trained, training);
+  if (found == NULL) {
+    s->untrained++;
+    es_text_append(&s->report, "point %lld (", (long long)index);
+    append_point(&s->report, point);
+    es_text_append(&s->report, "): no weights in %s/checkpoints were trained like that\n",
+                   point->external.file[ES_TRAIN]);
+    return;
+  }
+  memcpy(w->trained, found->id, sizeof w->trained);
+  const es_epochs_t *epochs = &point->external.epochs;
+  const bool last = epochs->n == 0 || (epochs->n == 1 && epochs->list[0] == found->epoch); /* also of keep: last */
+  w->each = !last || found->each;
+  w->epoch = found->epoch;
+  w->known = true;
+}
+
+/* The network that the point describes, or the file says, must be that of the file. The first file of a point also says
+ * what the point does not. */
+static es_code_t fit(const es_safetensors_t *file, const es_plan_t *plan, es_point_t *point, es_plan_weights_t *w,
+                     es_text_t *report, es_status_t *status) {
+  es_graph_t *graph;
+  int64_t epoch;
+  if (point->width.numerator == 0 || (point->classes == 0 && !point->external.from_results))
+    ES_TRY(es_weights_infer(file, point, status));
+  ES_TRY(es_point_bind(point, es_plan_info(plan, point), es_job_path(plan->job), status));
+  const char *text = es_safetensors_metadata(file, "epoch");
+  if (!point->external.from_results && text && es_text_to_int(text, &epoch) && epoch >= 0 && epoch <= 100000)
+    w->epoch = (int32_t)epoch;
+  w->width = point->width;
+  w->classes = point->classes;
+  ES_TRY(es_graph_create(&graph, point, status));
+  if (es_weights_compare(file, graph, NULL) > 0) {
+    char width[32];
+    es_text_append(report, "%s does not fit model %s at width %s with %d classes%s:\n", es_safetensors_path(file),
+                   point->model.name, es_text_double(es_ratio_value(point->width), width), point->classes,
+                   point->model.family == ES_FAMILY_MLP ? " at this resolution" : "");
+    es_weights_compare(file, graph, report);
+    es_fail(status, ES_INPUT, STAGE, "%s", "");
+  }
+  es_graph_destroy(graph);
+  return status->code;
+}
+
+static void look_at_file(survey_t *s, int64_t index, int32_t epoch, es_point_t *point) {
+  char path[ES_PATH_MAX];
+  es_status_t own = {0};
+  es_safetensors_t *file = NULL;
+  if (es_weights_file(path, point, epoch, &own) == ES_OK && es_file_is_missing(path)) {
+    s->missing++;
+    es_text_append(&s->report, "%s is not there\n", path);
+    return;
+  }
+  if (own.code == ES_OK) es_safetensors_open(&file, path, &own);
+  if (file) fit(file, s->plan, point, &s->plan->weights[index], &s->report, &own);
+  es_safetensors_destroy(file);
+  if (own.code == ES_SYSTEM) s->failure = own;
+  if (own.code == ES_OK || own.code == ES_SYSTEM) return;
+  s->unfit++;
+  if (own.message[0] != '\0') es_text_append(&s->report, "%s\n", own.message);
+}
+
+static void look_at_point(survey_t *s, int64_t index) {
+  es_plan_weights_t *w = &s->plan->weights[index];
+  es_point_t point;
+  es_grid_point(s->plan->grid, index, &point);
+  w->known = !point.external.from_results;
+  if (point.external.from_results) find_trained(s, index, &point);
+  if (!w->known) return;
+  w->width = point.width;
+  es_plan_weights_apply(s->plan, index, &point);
+  for (int32_t i = 0; i < es_external_epochs(&point.external) && s->failure.code == ES_OK; i++)
+    look_at_file(s, index, i, &point);
+}
+
+/* One sentence about all of it, after the lines. */
+static es_code_t conclude(survey_t *s, const es_external_t *external, es_status_t *status) {
+  const char *place = es_job_path(s->plan->job);
+  if (s->failure.code != ES_OK)
+    return es_fail(status, s->failure.code, STAGE, "%s:%d: %s", place, external->line, s->failure.message);
+  if (s->report.failed) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for what is wrong with weights");
+  if (s->missing + s->unfit + s->untrained == 0) return ES_OK;
+  es_cli_print(stderr, &s->report);
+  if (s->untrained > 0)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s:%d: %lld of the points were not trained in %s, which has weights of %d: dataset, model, width, "
+                   "classes, resolution, seed and every key of train must be as they were then",
+                   place, external->line, (long long)s->untrained, external->file[ES_TRAIN], s->trained.n);
+  return es_fail(status, ES_INPUT, STAGE, "%s:%d: files of weights: %lld not there, %lld not of use, as listed above",
+                 place, external->line, (long long)s->missing, (long long)s->unfit);
+}
+
+static es_code_t survey(survey_t *s, const es_plan_request_t *request, es_status_t *status) {
+  const es_external_t *external = &es_job_base(s->plan->job)->external;
+  es_selection_t selection;
+  es_status_t own = {0};
+  if (external->from_results && es_trained_scan(&s->trained, external->file[ES_TRAIN], &own) != ES_OK)
+    return es_fail(status, own.code, STAGE, "%s:%d: %s", es_job_path(s->plan->job), external->line, own.message);
+  ES_TRY(es_selection_parse(&selection, request->points, es_grid_count(s->plan->grid), status));
+  for (int64_t i = 0; i < selection.n && s->failure.code == ES_OK; i++) look_at_point(s, selection.index[i]);
+  es_selection_destroy(&selection);
+  return conclude(s, external, status);
+}
+
+es_code_t es_plan_weights_find(es_plan_t *plan, const es_plan_request_t *request, es_status_t *status) {
+  const size_t n = (size_t)es_grid_count(plan->grid);
+  if (es_job_base(plan->job)->source != ES_SOURCE_CHECKPOINT) return ES_OK;
+  plan->weights = es_allocate_zero(n, sizeof *plan->weights);
+  if (plan->weights == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %zu points", n);
+  if (request->weights != NULL) {
+    memcpy(plan->weights, request->weights, n * sizeof *plan->weights);
+    return ES_OK;
+  }
+  survey_t s = {.plan = plan};
+  const es_code_t code = survey(&s, request, status);
+  es_trained_destroy(&s.trained);
+  es_text_destroy(&s.report);
+  return code;
+}

@@ -1,0 +1,100 @@
+#include "dataset_cache.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/weights.h"
+#include <string.h>
+
+enum { RESOLUTION_LEAST = 8 }; /* of a job file */
+
+static int spec_of(const es_loaded_t *loaded, const es_point_t *point) {
+  int spec = 0;
+  while (strcmp(es_job_dataset(loaded->plan->job, spec)->name, point->dataset.name) != 0) spec++;
+  return spec;
+}
+
+es_dataset_t *es_loaded_find(const es_loaded_t *loaded, const es_point_t *point) {
+  const int spec = spec_of(loaded, point);
+  for (int i = 0; i < loaded->n; i++) {
+    const es_loaded_item_t *item = &loaded->items[i];
+    if (item->spec == spec && item->resolution == point->resolution) return item->dataset;
+  }
+  return NULL;
+}
+
+es_code_t es_loaded_add(es_loaded_t *loaded, const es_point_t *point, es_status_t *status) {
+  if (es_loaded_find(loaded, point)) return ES_OK;
+  es_loaded_item_t *more = es_reallocate(loaded->items, (size_t)loaded->n + 1, sizeof *more);
+  if (more)
+    loaded->items = more;
+  else
+    es_fail(status, ES_SYSTEM, "run", "out of memory for the list of datasets");
+  ES_TRY(es_agree(MPI_COMM_WORLD, status));
+  es_loaded_item_t *item = &loaded->items[loaded->n];
+  *item = (es_loaded_item_t){spec_of(loaded, point), point->resolution, NULL};
+  const bool stream = loaded->stream && es_dataset_streams(&point->dataset);
+  ES_TRY((stream ? es_dataset_stream : es_dataset_load)(&item->dataset, &point->dataset, point->resolution,
+                                                        MPI_COMM_WORLD, status));
+  loaded->n++;
+  return ES_OK;
+}
+
+/* The fingerprint of dataset `spec` into known[spec], unless it is there: of what was loaded at any resolution, else
+ * read for this alone, small, because the resolution does not matter. */
+static es_code_t know_fingerprint(const es_loaded_t *loaded, int spec, char known[][ES_ID_SIZE], es_status_t *status) {
+  es_dataset_t *alone = NULL;
+  const es_dataset_t *dataset = NULL;
+  if (known[spec][0]) return ES_OK;
+  for (int i = 0; i < loaded->n && !dataset; i++) {
+    if (loaded->items[i].spec == spec) dataset = loaded->items[i].dataset;
+  }
+  if (!dataset) {
+    const es_dataset_spec_t *description = es_job_dataset(loaded->plan->job, spec);
+    ES_TRY(es_dataset_load(&alone, description, RESOLUTION_LEAST, MPI_COMM_NULL, status));
+    dataset = alone;
+  }
+  memcpy(known[spec], es_dataset_fingerprint(dataset), ES_ID_SIZE);
+  es_dataset_destroy(alone);
+  return ES_OK;
+}
+
+/* The result of one point, if there is one. */
+static es_code_t check_point(const es_loaded_t *loaded, int64_t index, char known[][ES_ID_SIZE], es_status_t *status) {
+  char path[ES_PATH_MAX];
+  es_point_t point;
+  es_result_summary_t summary;
+  es_plan_point(loaded->plan, index, &point);
+  es_result_find(path, loaded->plan->output, es_grid_id(loaded->plan->grid, index));
+  es_result_summarize(&summary, path);
+  if (summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED) return ES_OK;
+  const int spec = spec_of(loaded, &point);
+  ES_TRY(know_fingerprint(loaded, spec, known, status));
+  char now[ES_ID_SIZE];
+  const bool weights = point.source == ES_SOURCE_CHECKPOINT;
+  memcpy(now, known[spec], sizeof now);
+  if (weights) ES_TRY(es_weights_fingerprint(&point, known[spec], now, NULL, status));
+  if (strcmp(summary.fingerprint, now) == 0) return ES_OK;
+  return es_fail(
+      status, ES_INPUT, "run",
+      "%s: was measured on other data (fingerprint %s, the dataset %s%s now has %s): use another --output, or "
+      "remove it",
+      path, summary.fingerprint, point.dataset.name, weights ? " with these weights" : "", now);
+}
+
+es_code_t es_loaded_check(const es_loaded_t *loaded, const es_selection_t *selection, es_status_t *status) {
+  int rank;
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  if (rank == 0) {
+    char(*known)[ES_ID_SIZE] = es_allocate_zero((size_t)es_job_n_datasets(loaded->plan->job), sizeof *known);
+    if (!known) es_fail(status, ES_SYSTEM, "run", "out of memory for the fingerprints of datasets");
+    for (int64_t i = 0; i < selection->n && status->code == ES_OK; i++)
+      check_point(loaded, selection->index[i], known, status);
+    es_free(known);
+  }
+  return es_agree(MPI_COMM_WORLD, status);
+}
+
+void es_loaded_destroy(es_loaded_t *loaded) {
+  for (int i = 0; i < loaded->n; i++) es_dataset_destroy(loaded->items[i].dataset);
+  es_free(loaded->items);
+  *loaded = (es_loaded_t){0};
+}

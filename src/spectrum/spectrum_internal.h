@@ -1,0 +1,35 @@
+/* What the backends share. */
+#ifndef ES_SPECTRUM_INTERNAL_H
+#define ES_SPECTRUM_INTERNAL_H
+
+#include "eigenscope/spectrum.h"
+#include <stddef.h>
+
+#ifdef ES_ELPA
+extern const es_spectrum_backend_t es_spectrum_elpa;
+#endif
+
+enum { ES_INFO_UNTOUCHED = -12345 }; /* what info starts at: a routine that never ran is not taken for success */
+
+/* ES_BUG for a refused argument, ES_NUMERIC for what did not converge, each with the routine's name. */
+es_code_t es_spectrum_check_info(const char *routine, int info, int32_t order, es_status_t *status);
+
+/* What is known of a matrix before it is solved. */
+typedef struct es_matrix_norms {
+  double trace, frobenius, largest; /* largest: max |element| */
+} es_matrix_norms_t;
+es_matrix_norms_t es_spectrum_triangle_norms(const double *triangle, int32_t order);
+/* A power of two that brings the largest element near 1: exact, and keeps squares from over- and underflow. */
+double es_spectrum_scale(double largest);
+es_code_t es_spectrum_check_values(const char *routine, int32_t order, const es_matrix_norms_t *norms,
+                                   const double *values, es_status_t *status);
+
+/* Largest residual over the vectors, and largest |VVᵀ − I|, against what they may be. */
+es_code_t es_spectrum_check_vectors(const char *routine, int32_t order, const es_matrix_norms_t *norms, double residual,
+                                    double orthogonality, es_status_t *status);
+
+/* Turns n vectors of `order` components so that the largest component is positive. */
+void es_spectrum_fix_signs(double *rows, int32_t n, int32_t order);
+void es_spectrum_reverse(double *values, int32_t n);
+
+#endif
