@@ -19,12 +19,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum es_way { ES_WAY_LANES, ES_WAY_GRAM, ES_WAY_SPREAD } es_way_t;
+typedef enum es_strategy { ES_STRATEGY_LANES, ES_STRATEGY_GRAM, ES_STRATEGY_SPREAD } es_strategy_t;
 
 /** `rows`: of all ranks together in one pass. */
-es_way_t es_accumulator_way(int32_t width, int64_t rows);
+es_strategy_t es_accumulator_strategy(int32_t width, int64_t rows);
 /** "lanes", "gram", "spread". */
-const char *es_way_name(es_way_t way);
+const char *es_strategy_name(es_strategy_t way);
 
 typedef struct es_accumulator es_accumulator_t;
 
@@ -43,7 +43,7 @@ void es_accumulator_destroy(es_accumulator_t *accumulator);
 bool es_accumulator_serves(const es_accumulator_t *accumulator, const es_rows_info_t *info);
 /** Forgets all rows. */
 void es_accumulator_reset(es_accumulator_t *accumulator);
-es_way_t es_accumulator_is(const es_accumulator_t *accumulator);
+es_strategy_t es_accumulator_is(const es_accumulator_t *accumulator);
 
 /** Order of the eigenproblem that es_accumulator_finish will give, if all rows come. */
 int32_t es_accumulator_order(const es_accumulator_t *accumulator);
@@ -60,18 +60,18 @@ es_code_t es_accumulator_exchange(es_accumulator_t *accumulator, es_status_t *st
 /** What the rows of all ranks gave. */
 typedef struct es_merged {
   int64_t rows;
-  bool finite;           /**< no NaN or Inf; same on every rank */
-  int32_t order;         /**< of the eigenproblem: the width, or for `gram` the number of rows */
-  double *triangle;      /**< lanes, gram: packed lower triangle on every rank; else NULL. Owned */
-  es_blocks_t *blocks;   /**< spread: both halves, over the group; else NULL. Borrowed from the accumulator */
-  const es_gram_t *gram; /**< gram: the rows, for es_gram_features; else NULL. Borrowed from the accumulator */
-  double *mean;          /**< `width` doubles on every rank. Owned */
-} es_merged_t;
+  bool finite;              /**< no NaN or Inf; same on every rank */
+  int32_t order;            /**< of the eigenproblem: the width, or for `gram` the number of rows */
+  double *triangle;         /**< lanes, gram: packed lower triangle on every rank; else NULL. Owned */
+  es_dist_matrix_t *blocks; /**< spread: both halves, over the group; else NULL. Borrowed from the accumulator */
+  const es_gram_t *gram;    /**< gram: the rows, for es_gram_features; else NULL. Borrowed from the accumulator */
+  double *mean;             /**< `width` doubles on every rank. Owned */
+} es_reduced_t;
 
 /** Merges everything. Collective; all ranks return the same code. ES_SYSTEM when memory is out. */
-es_code_t es_accumulator_finish(es_accumulator_t *accumulator, es_cov_workspace_t *workspace, es_merged_t *out,
+es_code_t es_accumulator_finish(es_accumulator_t *accumulator, es_cov_workspace_t *workspace, es_reduced_t *out,
                                 es_status_t *status);
-void es_merged_destroy(es_merged_t *merged);
+void es_reduced_destroy(es_reduced_t *merged);
 
 /** Bytes of an accumulator on the busiest of `ranks` ranks that share `lanes` lanes, without workspace. */
 int64_t es_accumulator_bytes(const es_rows_info_t *info, int lanes, int ranks);

@@ -56,7 +56,7 @@ es_code_t es_capture_exchange(es_capture_t *capture, es_status_t *status);
 /** Order of the eigenproblem that es_capture_finish will give for a layer, if the rows come that were announced. */
 int32_t es_capture_order(const es_capture_t *capture, int layer);
 /** Merges the rows of one layer over lanes and ranks, see es_accumulator_finish. Collective. */
-es_code_t es_capture_finish(es_capture_t *capture, int layer, es_merged_t *out, es_status_t *status);
+es_code_t es_capture_finish(es_capture_t *capture, int layer, es_reduced_t *out, es_status_t *status);
 /** Seconds spent in `observe` and es_capture_exchange since es_capture_begin. */
 double es_capture_seconds(const es_capture_t *capture);
 /** Bytes of accumulators and scratch on the busiest of `ranks` ranks, for passes over `samples` samples; 0

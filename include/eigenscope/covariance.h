@@ -31,7 +31,7 @@ typedef struct es_cov {
   float *panel;        /**< owned; rows that wait for a full panel or block, row-major; NULL if rows are double */
   int32_t panel_rows;  /**< rows waiting */
   double *panel_f64;   /**< owned; the same for double rows; NULL if rows are float */
-  struct blocks *open; /**< owned; the panel under way where rows are multiplied as they come, else NULL */
+  struct es_narrow_accumulator *open; /**< owned; the panel under way where rows are multiplied as they come, else NULL */
 } es_cov_t;
 
 /** Scratch that all accumulators of a rank share. */

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct es_blocks {
+typedef struct es_dist_matrix {
   MPI_Comm comm;                  /**< borrowed */
   int32_t order, block;           /**< of the matrix; of a tile */
   int rows, cols;                 /**< of the process grid, rows ≤ cols, rows·cols ≤ size of comm */
@@ -21,35 +21,36 @@ typedef struct es_blocks {
   int32_t local_rows, local_cols; /**< of the local part; 0 when idle */
   int32_t leading;                /**< leading dimension, max(1, local_rows) */
   double *local;                  /**< owned; element (i, j) at i + j·leading; NULL when it would be empty */
-} es_blocks_t;
+} es_dist_matrix_t;
 
 /** The near-square grid for `ranks`: the largest rows·cols ≤ ranks with rows ≤ cols ≤ 2·rows; of equal ones the
  * squarest. */
-void es_blocks_grid(int ranks, int *rows, int *cols);
+void es_dist_matrix_grid(int ranks, int *rows, int *cols);
 /** Rows (or columns) of a matrix of `order` that position `at` of `n` holds: ScaLAPACK's numroc. 0 for at < 0. */
-int32_t es_blocks_count(int32_t order, int32_t block, int at, int n);
+int32_t es_dist_matrix_count(int32_t order, int32_t block, int at, int n);
 /** Global index of a local one on position `at` of `n`. Ascending in `local`. */
-static inline int32_t es_blocks_global(int32_t local, int32_t block, int at, int n) {
+static inline int32_t es_dist_matrix_global(int32_t local, int32_t block, int at, int n) {
   return (local / block * n + at) * block + local % block;
 }
 
 /** Lays out a matrix over comm, all zero. Not collective apart from asking comm; the caller agrees. ES_SYSTEM when
  * memory is out. */
-es_code_t es_blocks_create(es_blocks_t *out, MPI_Comm comm, int32_t order, int32_t block, es_status_t *status);
-void es_blocks_destroy(es_blocks_t *blocks);
+es_code_t es_dist_matrix_create(es_dist_matrix_t *out, MPI_Comm comm, int32_t order, int32_t block,
+                                es_status_t *status);
+void es_dist_matrix_destroy(es_dist_matrix_t *blocks);
 /** Bytes of the local part on the rank that holds most, without allocating: for plans. */
-int64_t es_blocks_bytes(int32_t order, int32_t block, int ranks);
+int64_t es_dist_matrix_bytes(int32_t order, int32_t block, int ranks);
 
 /** Copies the local part of a symmetric matrix, both halves, from its lower triangle packed by rows (covariance.h),
  * which each rank holds whole. Not collective. */
-void es_blocks_from_triangle(es_blocks_t *blocks, const double *triangle);
+void es_dist_matrix_from_triangle(es_dist_matrix_t *blocks, const double *triangle);
 /** The same from the triangle that rank `root` alone holds (elsewhere ignored). Collective. */
-void es_blocks_scatter(es_blocks_t *blocks, const double *triangle, int root);
+void es_dist_matrix_scatter(es_dist_matrix_t *blocks, const double *triangle, int root);
 /** Copies the lower half to the upper one. Collective. ES_SYSTEM on all ranks when memory is out on one. */
-es_code_t es_blocks_mirror(es_blocks_t *blocks, es_status_t *status);
+es_code_t es_dist_matrix_mirror(es_dist_matrix_t *blocks, es_status_t *status);
 /** Gathers the lower half into a packed triangle on rank `root` (elsewhere `triangle` is ignored). Collective. */
-void es_blocks_to_triangle(const es_blocks_t *blocks, double *triangle, int root);
+void es_dist_matrix_to_triangle(const es_dist_matrix_t *blocks, double *triangle, int root);
 /** The same of the upper half, which a solver leaves alone (spectrum.h). Collective. */
-void es_blocks_upper_to_triangle(const es_blocks_t *blocks, double *triangle, int root);
+void es_dist_matrix_upper_to_triangle(const es_dist_matrix_t *blocks, double *triangle, int root);
 
 #endif

@@ -34,13 +34,13 @@ enum {
 typedef struct es_eigenproblem {
   int32_t order;
   const double
-      *triangle;       /**< lower triangle packed by rows (covariance.h); borrowed. LAPACK: on the calling rank.
-                            Collective backends: on `owner`, ignored elsewhere. NULL everywhere if there are blocks */
-  MPI_Comm comm;       /**< ranks that solve it together; a backend with collective = false ignores it */
-  es_blocks_t *blocks; /**< over comm, both halves filled; borrowed. The lower half and the diagonal are given to
+      *triangle;            /**< lower triangle packed by rows (covariance.h); borrowed. LAPACK: on the calling rank.
+                                 Collective backends: on `owner`, ignored elsewhere. NULL everywhere if there are blocks */
+  MPI_Comm comm;            /**< ranks that solve it together; a backend with collective = false ignores it */
+  es_dist_matrix_t *blocks; /**< over comm, both halves filled; borrowed. The lower half and the diagonal are given to
                             the solver as workspace; when the backend returns, the diagonal is as before and the
                             strict upper half unchanged, so nothing is lost. Collective backends only */
-  int owner;           /**< rank of comm that holds `triangle` and gets the vectors */
+  int owner;                /**< rank of comm that holds `triangle` and gets the vectors */
 } es_eigenproblem_t;
 
 /** Leading eigenvectors. */
@@ -93,7 +93,7 @@ es_code_t es_spectrum_check(const char *routine, const es_eigenproblem_t *proble
 typedef struct es_layer_problem {
   int32_t order;
   double *triangle;                     /**< borrowed; needed on the rank `owner` */
-  es_blocks_t *blocks;                  /**< or: over the group, both halves filled (see es_eigenproblem_t); borrowed */
+  es_dist_matrix_t *blocks;             /**< or: over the group, both halves filled (see es_eigenproblem_t); borrowed */
   double *values;                       /**< borrowed, `order` doubles; filled on every rank */
   double share;                         /**< > 0: the leading vectors too, as many as es_spectrum_leading says */
   es_vectors_t vectors;                 /**< out; owned, es_spectrum_release */

@@ -53,7 +53,7 @@ typedef struct es_spread_total {
  * `mean`: `width` doubles, filled on every rank; may be NULL. Afterwards only reset and destroy. */
 void es_spread_finish(es_spread_t *spread, es_spread_total_t *out, double *mean);
 /** Where Q lies; borrowed, its local part may be overwritten (as ScaLAPACK does) after es_spread_finish. */
-es_blocks_t *es_spread_blocks(es_spread_t *spread);
+es_dist_matrix_t *es_spread_blocks(es_spread_t *spread);
 
 /** Rows of a panel, over all ranks together: a function of the width alone, at least 512. */
 int32_t es_spread_panel_rows(int32_t width);

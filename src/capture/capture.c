@@ -50,7 +50,8 @@ static es_code_t create_scratch(es_capture_t *c, es_status_t *status) {
     const es_shape_t shape = es_capture_node(c, i)->out;
     c->widths[i] = c->method->width(shape, c->method_size);
     /* What is spread over the ranks has its own scratch. */
-    if (es_accumulator_way(c->widths[i], INT64_MAX) == ES_WAY_LANES && c->widths[i] > widest) widest = c->widths[i];
+    if (es_accumulator_strategy(c->widths[i], INT64_MAX) == ES_STRATEGY_LANES && c->widths[i] > widest)
+      widest = c->widths[i];
     const int64_t need = c->method->scratch(shape, c->method_size);
     scratch = need > scratch ? need : scratch;
   }
@@ -153,7 +154,7 @@ int32_t es_capture_order(const es_capture_t *c, int layer) {
   return es_accumulator_order(c->accumulators[layer]);
 }
 
-es_code_t es_capture_finish(es_capture_t *c, int layer, es_merged_t *out, es_status_t *status) {
+es_code_t es_capture_finish(es_capture_t *c, int layer, es_reduced_t *out, es_status_t *status) {
   return es_accumulator_finish(c->accumulators[layer], &c->workspace, out, status);
 }
 
@@ -167,7 +168,7 @@ int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *m
     const es_shape_t shape = graph->nodes[graph->layers[i]].out;
     const es_rows_info_t info = rows_of(method, measure->method_size, shape, samples);
     bytes += es_accumulator_bytes(&info, lanes, ranks);
-    if (es_accumulator_way(info.width, INT64_MAX) == ES_WAY_LANES && info.width > widest) widest = info.width;
+    if (es_accumulator_strategy(info.width, INT64_MAX) == ES_STRATEGY_LANES && info.width > widest) widest = info.width;
   }
   return bytes + widest * widest * 4 + 4 * es_cov_panel_rows((int32_t)widest) * widest;
 }
@@ -180,7 +181,7 @@ es_traffic_t es_capture_traffic(const es_graph_t *graph, const es_measure_settin
     if (!is_selected(graph, measure, i)) continue;
     const es_shape_t shape = graph->nodes[graph->layers[i]].out;
     const es_rows_info_t info = rows_of(method, measure->method_size, shape, samples);
-    if (es_accumulator_way(info.width, info.rows) != ES_WAY_LANES) continue;
+    if (es_accumulator_strategy(info.width, info.rows) != ES_STRATEGY_LANES) continue;
     const int64_t bytes = 8 * ((int64_t)es_cov_moments_size(info.width) + 1); /* and the number of rows */
     for (int lane = 0; lane < lanes; lane++) es_traffic_allreduce(&traffic, ranks, bytes, link);
   }

@@ -6,6 +6,6 @@
 #include <stdint.h>
 
 /* state.c: rank 0's floats to all; `data` may be NULL. Collective over the group. */
-void share_floats(float *data, int64_t n, const es_group_t *group);
+void es_share_floats(float *data, int64_t n, const es_group_t *group);
 
 #endif

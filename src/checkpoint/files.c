@@ -71,8 +71,8 @@ es_code_t es_weights_load(const char *path, const char *fingerprint, const es_gr
     fill_model(file, fingerprint, graph, model, status);
   es_safetensors_destroy(file);
   ES_TRY(es_agree(group->comm, status));
-  share_floats(es_model_parameters(model), graph->parameter_count, group);
-  share_floats(es_model_buffers(model), graph->buffer_count, group);
+  es_share_floats(es_model_parameters(model), graph->parameter_count, group);
+  es_share_floats(es_model_buffers(model), graph->buffer_count, group);
   es_model_changed(model);
   return ES_OK;
 }

@@ -25,13 +25,13 @@ bool es_dtype_is_real(es_dtype_t dtype) {
   return dtype == ES_F32 || dtype == ES_F64 || dtype == ES_F16 || dtype == ES_BF16;
 }
 
-es_dtype_t format_dtype(const char *name) {
+es_dtype_t es_format_dtype(const char *name) {
   int dtype = 0;
   while (dtype < ES_DTYPES && strcmp(DTYPES[dtype].name, name) != 0) dtype++;
   return (es_dtype_t)dtype;
 }
 
-bool format_tensor_bytes(const es_tensor_view_t *tensor, size_t *bytes) {
+bool es_format_tensor_bytes(const es_tensor_view_t *tensor, size_t *bytes) {
   *bytes = 0;
   bool empty = false;
   for (int32_t i = 0; i < tensor->rank; i++) {
@@ -52,11 +52,11 @@ static uint64_t seal_string(uint64_t seal, const char *text) {
   return es_hash(text, strlen(text) + 1, seal);
 }
 
-uint64_t format_seal_metadata(uint64_t seal, const es_metadata_t *entry) {
+uint64_t es_format_seal_metadata(uint64_t seal, const es_metadata_t *entry) {
   return seal_string(seal_string(seal, entry->key), entry->value);
 }
 
-uint64_t format_seal_tensor(uint64_t seal, const es_tensor_view_t *tensor, size_t bytes) {
+uint64_t es_format_seal_tensor(uint64_t seal, const es_tensor_view_t *tensor, size_t bytes) {
   seal = seal_string(seal, tensor->name);
   seal = seal_string(seal, es_dtype_name(tensor->dtype));
   for (int32_t i = 0; i < tensor->rank; i++) {
@@ -67,6 +67,6 @@ uint64_t format_seal_tensor(uint64_t seal, const es_tensor_view_t *tensor, size_
   return es_hash(bytes > 0 ? tensor->data : "", bytes, seal);
 }
 
-void format_seal_text(uint64_t seal, char out[FORMAT_SEAL_SIZE]) {
+void es_format_seal_text(uint64_t seal, char out[FORMAT_SEAL_SIZE]) {
   snprintf(out, FORMAT_SEAL_SIZE, "%016llx", (unsigned long long)seal);
 }

@@ -24,14 +24,14 @@ enum {
 };
 
 /* The dtype of that name, or ES_DTYPES. */
-es_dtype_t format_dtype(const char *name);
+es_dtype_t es_format_dtype(const char *name);
 /* Bytes of a tensor; false when that overflows or a length is negative. */
-bool format_tensor_bytes(const es_tensor_view_t *tensor, size_t *bytes);
+bool es_format_tensor_bytes(const es_tensor_view_t *tensor, size_t *bytes);
 
 /* The seal: xxh3 (64 bit) chained over every metadata entry but itself, then over every tensor, in the order of the
  * file. Start from 0. */
-uint64_t format_seal_metadata(uint64_t seal, const es_metadata_t *entry);
-uint64_t format_seal_tensor(uint64_t seal, const es_tensor_view_t *tensor, size_t bytes);
-void format_seal_text(uint64_t seal, char out[FORMAT_SEAL_SIZE]);
+uint64_t es_format_seal_metadata(uint64_t seal, const es_metadata_t *entry);
+uint64_t es_format_seal_tensor(uint64_t seal, const es_tensor_view_t *tensor, size_t bytes);
+void es_format_seal_text(uint64_t seal, char out[FORMAT_SEAL_SIZE]);
 
 #endif

@@ -1,18 +1,18 @@
 #include "json.h"
 #include <string.h>
 
-static bool fail(json_t *json, const char *error) {
+static bool fail(es_json_t *json, const char *error) {
   if (json->error == NULL) json->error = error;
   return false;
 }
 
-static void skip_blanks(json_t *json) {
+static void skip_blanks(es_json_t *json) {
   while (json->at < json->size && json->text[json->at] != '\0' && strchr(" \t\n\r", json->text[json->at]) != NULL) {
     json->at++;
   }
 }
 
-bool json_accept(json_t *json, char symbol) {
+bool es_json_accept(es_json_t *json, char symbol) {
   if (json->error != NULL) return false;
   skip_blanks(json);
   if (json->at == json->size || json->text[json->at] != symbol) return false;
@@ -20,8 +20,8 @@ bool json_accept(json_t *json, char symbol) {
   return true;
 }
 
-bool json_expect(json_t *json, char symbol) {
-  if (json_accept(json, symbol)) return true;
+bool es_json_expect(es_json_t *json, char symbol) {
+  if (es_json_accept(json, symbol)) return true;
   switch (symbol) {
   case '{':
     return fail(json, "an object ({) was expected");
@@ -34,16 +34,16 @@ bool json_expect(json_t *json, char symbol) {
   }
 }
 
-bool json_next(json_t *json, char close, bool *first) {
+bool es_json_next(es_json_t *json, char close, bool *first) {
   bool was_first = *first;
   *first = false;
-  if (json_accept(json, close)) return false;
+  if (es_json_accept(json, close)) return false;
   if (json->error != NULL) return false;
-  if (was_first || json_accept(json, ',')) return true;
+  if (was_first || es_json_accept(json, ',')) return true;
   return fail(json, close == '}' ? "a comma or } was expected" : "a comma or ] was expected");
 }
 
-size_t json_utf8_length(const char *text, size_t size) {
+size_t es_json_utf8_length(const char *text, size_t size) {
   const unsigned char *c = (const unsigned char *)text;
   if (size == 0) return 0;
   if (c[0] < 0x80) return 1;
@@ -59,7 +59,7 @@ size_t json_utf8_length(const char *text, size_t size) {
 }
 
 /* Four hexadecimal digits. */
-static bool read_hex(json_t *json, unsigned *out) {
+static bool read_hex(es_json_t *json, unsigned *out) {
   *out = 0;
   for (int i = 0; i < 4; i++, json->at++) {
     char c = json->at < json->size ? json->text[json->at] : '\0';
@@ -98,7 +98,7 @@ static size_t put_utf8(unsigned code, char *out) {
 
 /* \uXXXX, or two of them for a character beyond the first 65,536; `at` stands behind the u. Bytes written, 0 on
  * failure. */
-static size_t read_unicode(json_t *json, char *out) {
+static size_t read_unicode(es_json_t *json, char *out) {
   unsigned code, low;
   if (!read_hex(json, &code)) return 0;
   if (code == 0) return fail(json, "a string must not hold \\u0000");
@@ -115,7 +115,7 @@ static size_t read_unicode(json_t *json, char *out) {
 }
 
 /* What follows a backslash; `at` stands on it. Bytes written, 0 on failure. */
-static size_t read_escape(json_t *json, char *out) {
+static size_t read_escape(es_json_t *json, char *out) {
   static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
   char name = json->at < json->size ? json->text[json->at] : '\0';
   if (name == 'u') {
@@ -129,8 +129,8 @@ static size_t read_escape(json_t *json, char *out) {
   return 1;
 }
 
-const char *json_string(json_t *json) {
-  if (!json_accept(json, '"')) {
+const char *es_json_string(es_json_t *json) {
+  if (!es_json_accept(json, '"')) {
     fail(json, "a string was expected");
     return NULL;
   }
@@ -143,7 +143,7 @@ const char *json_string(json_t *json) {
       json->at++;
       written = read_escape(json, out);
     } else {
-      written = (unsigned char)*c < 0x20 ? 0 : json_utf8_length(c, json->size - json->at);
+      written = (unsigned char)*c < 0x20 ? 0 : es_json_utf8_length(c, json->size - json->at);
       if (written == 0) {
         fail(json, (unsigned char)*c < 0x20 ? "control characters must be escaped" : "text must be valid UTF-8");
       }
@@ -162,7 +162,7 @@ const char *json_string(json_t *json) {
   return start;
 }
 
-bool json_whole(json_t *json, int64_t *out) {
+bool es_json_whole(es_json_t *json, int64_t *out) {
   if (json->error != NULL) return false;
   skip_blanks(json);
   size_t start = json->at;
@@ -178,7 +178,7 @@ bool json_whole(json_t *json, int64_t *out) {
   return true;
 }
 
-bool json_end(json_t *json) {
+bool es_json_end(es_json_t *json) {
   if (json->error != NULL) return false;
   skip_blanks(json);
   return json->at == json->size || fail(json, "only blanks may follow the object");

@@ -11,23 +11,23 @@ typedef struct json {
   char *text; /* borrowed; strings are decoded in place */
   size_t size, at;
   const char *error; /* what would be right, static storage; NULL while there is none */
-} json_t;
+} es_json_t;
 
 /* Steps over `symbol` (blanks before it are skipped) or fails, saying that it was expected. */
-bool json_expect(json_t *json, char symbol);
+bool es_json_expect(es_json_t *json, char symbol);
 /* Steps over `symbol` if it comes next; no error otherwise. */
-bool json_accept(json_t *json, char symbol);
+bool es_json_accept(es_json_t *json, char symbol);
 /* Goes to the next item of an object or array that ends with `close`: true when there is one. `first` starts as true
  * and is the caller's to keep. */
-bool json_next(json_t *json, char close, bool *first);
+bool es_json_next(es_json_t *json, char close, bool *first);
 /* A string, UTF-8 and zero-terminated in place; NULL on failure. Borrowed from the text. */
-const char *json_string(json_t *json);
+const char *es_json_string(es_json_t *json);
 /* A whole number ≥ 0 that fits. */
-bool json_whole(json_t *json, int64_t *out);
+bool es_json_whole(es_json_t *json, int64_t *out);
 /* Only blanks are left. */
-bool json_end(json_t *json);
+bool es_json_end(es_json_t *json);
 
 /* Bytes of the UTF-8 character at the start of `text`, 0 when it is not valid (overlong, surrogate, cut). */
-size_t json_utf8_length(const char *text, size_t size);
+size_t es_json_utf8_length(const char *text, size_t size);
 
 #endif

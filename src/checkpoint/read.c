@@ -33,7 +33,7 @@ struct es_safetensors {
 typedef struct reader {
   es_safetensors_t *file;
   const char *path;
-  json_t json;
+  es_json_t json;
   es_status_t *status;
 } reader_t;
 
@@ -54,16 +54,16 @@ static void *make_room(void *list, int count, size_t size) {
 
 static es_code_t read_metadata(reader_t *reader) {
   es_safetensors_t *file = reader->file;
-  json_t *json = &reader->json;
+  es_json_t *json = &reader->json;
   bool first = true;
-  json_expect(json, '{');
-  while (json_next(json, '}', &first)) {
+  es_json_expect(json, '{');
+  while (es_json_next(json, '}', &first)) {
     es_metadata_t *grown = make_room(file->metadata, file->n_metadata, sizeof *grown);
     if (grown == NULL) return out_of_memory(reader);
     file->metadata = grown;
-    const char *key = json_string(json);
-    json_expect(json, ':');
-    const char *value = json_string(json);
+    const char *key = es_json_string(json);
+    es_json_expect(json, ':');
+    const char *value = es_json_string(json);
     if (json->error != NULL) break;
     file->metadata[file->n_metadata++] = (es_metadata_t){key, value};
   }
@@ -71,12 +71,12 @@ static es_code_t read_metadata(reader_t *reader) {
 }
 
 static es_code_t read_shape(reader_t *reader, es_tensor_view_t *view) {
-  json_t *json = &reader->json;
+  es_json_t *json = &reader->json;
   bool first = true;
-  json_expect(json, '[');
-  while (json_next(json, ']', &first)) {
+  es_json_expect(json, '[');
+  while (es_json_next(json, ']', &first)) {
     int64_t length;
-    if (!json_whole(json, &length)) break;
+    if (!es_json_whole(json, &length)) break;
     if (view->rank == ES_TENSOR_RANK_MAX) {
       return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
                      "%s: tensor \"%s\" has more than %d dimensions, the most that are read", reader->path, view->name,
@@ -88,9 +88,9 @@ static es_code_t read_shape(reader_t *reader, es_tensor_view_t *view) {
 }
 
 static es_code_t read_dtype(reader_t *reader, es_tensor_view_t *view) {
-  const char *name = json_string(&reader->json);
+  const char *name = es_json_string(&reader->json);
   if (name == NULL) return bad_json(reader);
-  view->dtype = format_dtype(name);
+  view->dtype = es_format_dtype(name);
   if (view->dtype != ES_DTYPES) return ES_OK;
   return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
                  "%s: tensor \"%s\" has the dtype \"%s\", which is none of F64, F32, F16, BF16, integers and BOOL",
@@ -100,13 +100,13 @@ static es_code_t read_dtype(reader_t *reader, es_tensor_view_t *view) {
 /* {"dtype": ..., "shape": [...], "data_offsets": [begin, end]}, each exactly once. */
 static es_code_t read_tensor(reader_t *reader, entry_t *entry) {
   enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4, ALL = 7 };
-  json_t *json = &reader->json;
+  es_json_t *json = &reader->json;
   int seen = 0;
   bool first = true;
-  json_expect(json, '{');
-  while (json_next(json, '}', &first)) {
-    const char *key = json_string(json);
-    if (key == NULL || !json_expect(json, ':')) break;
+  es_json_expect(json, '{');
+  while (es_json_next(json, '}', &first)) {
+    const char *key = es_json_string(json);
+    if (key == NULL || !es_json_expect(json, ':')) break;
     int field = strcmp(key, "dtype") == 0          ? DTYPE
                 : strcmp(key, "shape") == 0        ? SHAPE
                 : strcmp(key, "data_offsets") == 0 ? OFFSETS
@@ -120,9 +120,9 @@ static es_code_t read_tensor(reader_t *reader, entry_t *entry) {
     if (field == DTYPE) ES_TRY(read_dtype(reader, &entry->view));
     if (field == SHAPE) ES_TRY(read_shape(reader, &entry->view));
     if (field == OFFSETS) {
-      bool good = json_expect(json, '[') && json_whole(json, &entry->begin) && json_expect(json, ',') &&
-                  json_whole(json, &entry->end);
-      if (good && !json_accept(json, ']')) json->error = "two offsets and ] were expected";
+      bool good = es_json_expect(json, '[') && es_json_whole(json, &entry->begin) && es_json_expect(json, ',') &&
+                  es_json_whole(json, &entry->end);
+      if (good && !es_json_accept(json, ']')) json->error = "two offsets and ] were expected";
     }
   }
   if (json->error != NULL) return bad_json(reader);
@@ -136,12 +136,12 @@ static es_code_t read_tensor(reader_t *reader, entry_t *entry) {
 
 static es_code_t read_header(reader_t *reader) {
   es_safetensors_t *file = reader->file;
-  json_t *json = &reader->json;
+  es_json_t *json = &reader->json;
   bool first = true, metadata_seen = false;
-  json_expect(json, '{');
-  while (json_next(json, '}', &first)) {
-    const char *name = json_string(json);
-    if (name == NULL || !json_expect(json, ':')) break;
+  es_json_expect(json, '{');
+  while (es_json_next(json, '}', &first)) {
+    const char *name = es_json_string(json);
+    if (name == NULL || !es_json_expect(json, ':')) break;
     if (strcmp(name, FORMAT_METADATA_KEY) == 0) {
       if (metadata_seen) {
         return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: the header has the key \"%s\" twice", reader->path,
@@ -169,7 +169,7 @@ static es_code_t read_header(reader_t *reader) {
     memcpy(entry->view.name, name, strlen(name) + 1);
     ES_TRY(read_tensor(reader, entry));
   }
-  return json_end(json) ? ES_OK : bad_json(reader);
+  return es_json_end(json) ? ES_OK : bad_json(reader);
 }
 
 static int compare_offsets(const void *left, const void *right) {
@@ -240,7 +240,7 @@ static es_code_t check_layout(const reader_t *reader) {
                      "%s: tensor \"%s\" lies at %lld-%lld, but must start at %lld, where the one before it ends",
                      reader->path, name, (long long)entry->begin, (long long)entry->end, (long long)at);
     }
-    if (!format_tensor_bytes(&entry->view, &bytes)) {
+    if (!es_format_tensor_bytes(&entry->view, &bytes)) {
       return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
                      "%s: the shape of tensor \"%s\" overflows: it has 2^63 bytes or more", reader->path, name);
     }
@@ -280,13 +280,13 @@ static void compute_seal(const es_safetensors_t *file, char out[FORMAT_SEAL_SIZE
   const char *expected = es_safetensors_metadata(file, FORMAT_SEAL_KEY);
   uint64_t sum = 0;
   for (int i = 0; i < file->n_metadata; i++) {
-    if (file->metadata[i].value != expected) sum = format_seal_metadata(sum, &file->metadata[i]);
+    if (file->metadata[i].value != expected) sum = es_format_seal_metadata(sum, &file->metadata[i]);
   }
   for (int i = 0; i < file->n_tensors; i++) {
     const entry_t *entry = &file->tensors[i];
-    sum = format_seal_tensor(sum, &entry->view, (size_t)(entry->end - entry->begin));
+    sum = es_format_seal_tensor(sum, &entry->view, (size_t)(entry->end - entry->begin));
   }
-  format_seal_text(sum, out);
+  es_format_seal_text(sum, out);
 }
 
 static es_code_t check_seal(const reader_t *reader) {
@@ -358,7 +358,7 @@ static es_code_t read_frame(reader_t *reader, size_t size) {
   if (file->header == NULL) return out_of_memory(reader);
   reason = read_bytes(file->descriptor, FORMAT_LENGTH_BYTES, file->header, (size_t)length);
   if (reason != 0) return cannot_read(reader, reason);
-  reader->json = (json_t){.text = file->header, .size = (size_t)length};
+  reader->json = (es_json_t){.text = file->header, .size = (size_t)length};
   file->data_begin = FORMAT_LENGTH_BYTES + (size_t)length;
   file->data_size = rest - (size_t)length;
   return ES_OK;

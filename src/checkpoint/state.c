@@ -249,7 +249,7 @@ static es_safetensors_t *open_state(const char *path, char used[ES_PATH_MAX], ch
   return file;
 }
 
-void share_floats(float *data, int64_t n, const es_group_t *group) {
+void es_share_floats(float *data, int64_t n, const es_group_t *group) {
   const int64_t most = INT_MAX / 16;
   for (int64_t i = 0; data && group->size > 1 && i < n; i += most)
     ES_MPI(MPI_Bcast(data + i, (int)(n - i < most ? n - i : most), MPI_FLOAT, 0, group->comm));
@@ -270,10 +270,10 @@ es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t
   es_model_t *model = es_trainer_model(content->trainer);
   if (group->size > 1) {
     const es_optimizer_state_t *optimizer = es_trainer_optimizer(content->trainer);
-    share_floats(es_model_parameters(model), content->graph->parameter_count, group);
-    share_floats(es_model_buffers(model), content->graph->buffer_count, group);
-    share_floats(optimizer->first, optimizer->n, group);
-    share_floats(optimizer->second, optimizer->n, group);
+    es_share_floats(es_model_parameters(model), content->graph->parameter_count, group);
+    es_share_floats(es_model_buffers(model), content->graph->buffer_count, group);
+    es_share_floats(optimizer->first, optimizer->n, group);
+    es_share_floats(optimizer->second, optimizer->n, group);
   }
   es_model_changed(model);
   return ES_OK;

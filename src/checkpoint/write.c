@@ -13,7 +13,7 @@ typedef struct placed {
 
 static bool is_utf8(const char *text) {
   for (size_t left = strlen(text); left > 0;) {
-    size_t length = json_utf8_length(text, left);
+    size_t length = es_json_utf8_length(text, left);
     if (length == 0) return false;
     text += length;
     left -= length;
@@ -31,7 +31,7 @@ static es_code_t check(const char *path, const es_tensor_view_t *tensors, int n_
     bool named = memchr(tensor->name, '\0', sizeof tensor->name) != NULL && is_utf8(tensor->name) &&
                  strcmp(tensor->name, FORMAT_METADATA_KEY) != 0;
     for (int j = 0; named && j < i; j++) named = strcmp(tensor->name, tensors[j].name) != 0;
-    if (!known || !named || !format_tensor_bytes(tensor, &bytes) || (bytes > 0 && tensor->data == NULL)) {
+    if (!known || !named || !es_format_tensor_bytes(tensor, &bytes) || (bytes > 0 && tensor->data == NULL)) {
       return es_fail(status, ES_BUG, FORMAT_STAGE,
                      "%s: tensor %d (\"%.*s\") must have a name of its own, a known dtype, lengths >= 0 and data", path,
                      i, ES_TENSOR_NAME_MAX - 1, tensor->name);
@@ -60,7 +60,7 @@ static size_t place(placed_t *placed, const es_tensor_view_t *tensors, int n_ten
       if (es_dtype_size(tensors[i].dtype) != size) continue;
       placed[n].tensor = &tensors[i];
       placed[n].begin = begin;
-      format_tensor_bytes(&tensors[i], &placed[n].bytes);
+      es_format_tensor_bytes(&tensors[i], &placed[n].bytes);
       begin += placed[n++].bytes;
     }
   }
@@ -69,9 +69,9 @@ static size_t place(placed_t *placed, const es_tensor_view_t *tensors, int n_ten
 
 static uint64_t seal(const placed_t *placed, int n_tensors, const es_metadata_t *metadata, int n_metadata) {
   uint64_t sum = 0;
-  for (int i = 0; i < n_metadata; i++) sum = format_seal_metadata(sum, &metadata[i]);
-  sum = format_seal_metadata(sum, &(es_metadata_t){FORMAT_WRITER_KEY, FORMAT_WRITER_VALUE});
-  for (int i = 0; i < n_tensors; i++) sum = format_seal_tensor(sum, placed[i].tensor, placed[i].bytes);
+  for (int i = 0; i < n_metadata; i++) sum = es_format_seal_metadata(sum, &metadata[i]);
+  sum = es_format_seal_metadata(sum, &(es_metadata_t){FORMAT_WRITER_KEY, FORMAT_WRITER_VALUE});
+  for (int i = 0; i < n_tensors; i++) sum = es_format_seal_tensor(sum, placed[i].tensor, placed[i].bytes);
   return sum;
 }
 
@@ -89,7 +89,7 @@ static void append_tensor(es_text_t *header, const placed_t *placed) {
 static void append_header(es_text_t *header, const placed_t *placed, int n_tensors, const es_metadata_t *metadata,
                           int n_metadata) {
   char seal_text[FORMAT_SEAL_SIZE];
-  format_seal_text(seal(placed, n_tensors, metadata, n_metadata), seal_text);
+  es_format_seal_text(seal(placed, n_tensors, metadata, n_metadata), seal_text);
   es_text_append(header, "{\"" FORMAT_METADATA_KEY "\":{");
   for (int i = 0; i < n_metadata; i++) {
     es_text_append_quoted(header, metadata[i].key);

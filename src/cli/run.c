@@ -51,7 +51,7 @@ typedef struct run {
   int64_t n_pending;
   int64_t *pending; /* what is to be done, in the order of work */
   double *cost;     /* of each pending point */
-  es_loaded_t loaded;
+  es_dataset_cache_t loaded;
   es_schedule_t *schedule;
   es_progress_t progress;
   double deadline; /* on es_clock; INFINITY without --max-time */
@@ -356,7 +356,7 @@ static es_code_t load_datasets(run_t *run, es_status_t *status) {
   for (int64_t i = 0; i < run->n_pending; i++) {
     es_point_t point;
     es_plan_point(&run->plan, run->pending[i], &point);
-    ES_TRY(es_loaded_add(&run->loaded, &point, status));
+    ES_TRY(es_dataset_cache_add(&run->loaded, &point, status));
   }
   return ES_OK;
 }
@@ -402,7 +402,8 @@ static void work(run_t *run) {
     es_plan_point(&run->plan, index, &point);
     run->progress.index = index;
     es_pipeline_point(&pipeline, &point, es_grid_id(run->plan.grid, index),
-                      point.source == ES_SOURCE_ACTIVATIONS ? NULL : es_loaded_find(&run->loaded, &point), &status);
+                      point.source == ES_SOURCE_ACTIVATIONS ? NULL : es_dataset_cache_find(&run->loaded, &point),
+                      &status);
     note_outcome(run, &pipeline, index, &point, &status);
     if (status.code == ES_STOPPED) break;
   }
@@ -473,7 +474,7 @@ static int exit_code(const run_t *run, int64_t unsound) {
 
 static void close_run(run_t *run) {
   es_schedule_destroy(run->schedule);
-  es_loaded_destroy(&run->loaded);
+  es_dataset_cache_destroy(&run->loaded);
   es_free(run->pending);
   es_free(run->cost);
   es_selection_destroy(&run->selection);
@@ -496,7 +497,7 @@ static es_code_t steps(run_t *run, int argc, char **argv, es_status_t *status) {
   ES_TRY(es_memory_check(&run->plan, run->pending, run->n_pending, run->ranks_per_point, &run->loaded.stream, status));
   ES_TRY(load_datasets(run, status));
   if (es_job_base(run->plan.job)->source != ES_SOURCE_ACTIVATIONS)
-    ES_TRY(es_loaded_check(&run->loaded, &run->selection, status));
+    ES_TRY(es_dataset_cache_check(&run->loaded, &run->selection, status));
   else
     ES_TRY(check_files(run, status));
   if (run->n_pending == 0) return ES_OK;

@@ -10,7 +10,7 @@ enum { TILE = 64 };
 struct es_accumulator {
   const es_group_t *group; /* borrowed */
   es_rows_info_t info;
-  es_way_t way;
+  es_strategy_t way;
   es_cov_t *lanes; /* owned; of this rank */
   es_spread_t *spread;
   es_gram_t *gram;
@@ -19,12 +19,12 @@ struct es_accumulator {
   bool out_of_memory;
 };
 
-es_way_t es_accumulator_way(int32_t width, int64_t rows) {
-  if (es_gram_pays(rows, width)) return ES_WAY_GRAM;
-  return width > ES_COV_SPREAD_ORDER ? ES_WAY_SPREAD : ES_WAY_LANES;
+es_strategy_t es_accumulator_strategy(int32_t width, int64_t rows) {
+  if (es_gram_pays(rows, width)) return ES_STRATEGY_GRAM;
+  return width > ES_COV_SPREAD_ORDER ? ES_STRATEGY_SPREAD : ES_STRATEGY_LANES;
 }
 
-const char *es_way_name(es_way_t way) {
+const char *es_strategy_name(es_strategy_t way) {
   static const char *const names[] = {"lanes", "gram", "spread"};
   return names[way];
 }
@@ -51,16 +51,16 @@ es_code_t es_accumulator_create(es_accumulator_t **out, const es_group_t *group,
   es_accumulator_t *a = es_allocate_zero(1, sizeof *a);
   if (a) {
     *a = (es_accumulator_t){.group = group, .info = *info};
-    a->way = es_accumulator_way(info->width, info->rows);
+    a->way = es_accumulator_strategy(info->width, info->rows);
   }
   if (!a)
     es_fail(status, ES_SYSTEM, "capture", "out of memory for the covariance of a layer");
-  else if (a->way == ES_WAY_LANES)
+  else if (a->way == ES_STRATEGY_LANES)
     create_lanes(a, status);
-  else if (a->way == ES_WAY_GRAM)
+  else if (a->way == ES_STRATEGY_GRAM)
     es_gram_create(&a->gram, group, info->width, info->real, status);
   es_code_t code = es_group_agree(group, status);
-  if (code == ES_OK && a->way == ES_WAY_SPREAD)
+  if (code == ES_OK && a->way == ES_STRATEGY_SPREAD)
     code = es_spread_create(&a->spread, group->comm, info->width, TILE, info->real, status);
   if (code == ES_OK)
     *out = a;
@@ -80,8 +80,8 @@ void es_accumulator_destroy(es_accumulator_t *a) {
 }
 
 bool es_accumulator_serves(const es_accumulator_t *a, const es_rows_info_t *info) {
-  return a->info.width == info->width && a->info.real == info->real && a->way != ES_WAY_GRAM &&
-         es_accumulator_way(info->width, info->rows) == a->way;
+  return a->info.width == info->width && a->info.real == info->real && a->way != ES_STRATEGY_GRAM &&
+         es_accumulator_strategy(info->width, info->rows) == a->way;
 }
 
 void es_accumulator_reset(es_accumulator_t *a) {
@@ -92,12 +92,12 @@ void es_accumulator_reset(es_accumulator_t *a) {
   a->out_of_memory = false;
 }
 
-es_way_t es_accumulator_is(const es_accumulator_t *a) {
+es_strategy_t es_accumulator_is(const es_accumulator_t *a) {
   return a->way;
 }
 
 int32_t es_accumulator_order(const es_accumulator_t *a) {
-  return a->way == ES_WAY_GRAM ? (int32_t)a->info.rows : a->info.width;
+  return a->way == ES_STRATEGY_GRAM ? (int32_t)a->info.rows : a->info.width;
 }
 
 /* Keeps rows until all ranks come to exchange them. */
@@ -124,9 +124,9 @@ static void keep(es_accumulator_t *a, int lane, const void *rows, int64_t n) {
 }
 
 void es_accumulator_add(es_accumulator_t *a, es_cov_workspace_t *workspace, int lane, const void *rows, int64_t n) {
-  if (a->way == ES_WAY_SPREAD)
+  if (a->way == ES_STRATEGY_SPREAD)
     wait_for_others(a, rows, n);
-  else if (a->way == ES_WAY_GRAM)
+  else if (a->way == ES_STRATEGY_GRAM)
     keep(a, lane, rows, n);
   else if (a->info.real == ES_REAL_F64)
     es_cov_add_f64(&a->lanes[lane], workspace, rows, n);
@@ -135,7 +135,7 @@ void es_accumulator_add(es_accumulator_t *a, es_cov_workspace_t *workspace, int 
 }
 
 es_code_t es_accumulator_exchange(es_accumulator_t *a, es_status_t *status) {
-  if (a->way != ES_WAY_SPREAD) return ES_OK;
+  if (a->way != ES_STRATEGY_SPREAD) return ES_OK;
   if (a->out_of_memory)
     es_fail(status, ES_SYSTEM, "capture", "out of memory for the rows of a layer of width %d", a->info.width);
   ES_TRY(es_agree(a->group->comm, status));
@@ -153,7 +153,7 @@ static bool all_finite(const double *values, size_t n) {
   return finite;
 }
 
-static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace, es_merged_t *out,
+static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace, es_reduced_t *out,
                               es_status_t *status) {
   const size_t width = (size_t)a->info.width;
   es_cov_t total = {0};
@@ -180,7 +180,7 @@ static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace
   return code;
 }
 
-static es_code_t finish_gram(es_accumulator_t *a, es_merged_t *out, es_status_t *status) {
+static es_code_t finish_gram(es_accumulator_t *a, es_reduced_t *out, es_status_t *status) {
   if (a->out_of_memory)
     es_fail(status, ES_SYSTEM, "capture", "out of memory for the rows of a layer of width %d", a->info.width);
   ES_TRY(es_group_agree(a->group, status));
@@ -196,42 +196,42 @@ static es_code_t finish_gram(es_accumulator_t *a, es_merged_t *out, es_status_t 
   return ES_OK;
 }
 
-static es_code_t finish_spread(es_accumulator_t *a, es_merged_t *out, es_status_t *status) {
+static es_code_t finish_spread(es_accumulator_t *a, es_reduced_t *out, es_status_t *status) {
   es_spread_total_t total;
   es_spread_finish(a->spread, &total, out->mean);
   out->rows = total.n;
   out->finite = total.finite;
   out->blocks = es_spread_blocks(a->spread);
-  return es_blocks_mirror(out->blocks, status);
+  return es_dist_matrix_mirror(out->blocks, status);
 }
 
-es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspace, es_merged_t *out,
+es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspace, es_reduced_t *out,
                                 es_status_t *status) {
-  *out = (es_merged_t){.order = a->info.width};
+  *out = (es_reduced_t){.order = a->info.width};
   out->mean = es_allocate_zero((size_t)a->info.width, sizeof *out->mean);
   if (!out->mean) es_fail(status, ES_SYSTEM, "capture", "out of memory for the mean of a layer");
   es_code_t code = es_group_agree(a->group, status);
-  if (code == ES_OK && a->way == ES_WAY_SPREAD)
+  if (code == ES_OK && a->way == ES_STRATEGY_SPREAD)
     code = finish_spread(a, out, status);
-  else if (code == ES_OK && a->way == ES_WAY_GRAM)
+  else if (code == ES_OK && a->way == ES_STRATEGY_GRAM)
     code = finish_gram(a, out, status);
   else if (code == ES_OK)
     code = finish_lanes(a, workspace, out, status);
-  if (code != ES_OK) es_merged_destroy(out);
+  if (code != ES_OK) es_reduced_destroy(out);
   return code;
 }
 
-void es_merged_destroy(es_merged_t *merged) {
+void es_reduced_destroy(es_reduced_t *merged) {
   es_free(merged->triangle);
   es_free(merged->mean);
-  *merged = (es_merged_t){0};
+  *merged = (es_reduced_t){0};
 }
 
 int64_t es_accumulator_bytes(const es_rows_info_t *info, int lanes, int ranks) {
-  const es_way_t way = es_accumulator_way(info->width, info->rows);
-  if (way == ES_WAY_SPREAD) return es_spread_bytes(info->width, TILE, ranks, info->real);
+  const es_strategy_t way = es_accumulator_strategy(info->width, info->rows);
+  if (way == ES_STRATEGY_SPREAD) return es_spread_bytes(info->width, TILE, ranks, info->real);
   const int held = (lanes + ranks - 1) / ranks;
-  if (way == ES_WAY_GRAM)
+  if (way == ES_STRATEGY_GRAM)
     return es_gram_bytes(info->rows * held / lanes, info->rows, info->width, info->real) +
            8 * (int64_t)es_triangle_size((int32_t)info->rows);
   return held * es_cov_bytes(info->width, info->real);

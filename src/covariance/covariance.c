@@ -67,7 +67,7 @@ void es_cov_workspace_destroy(es_cov_workspace_t *workspace) {
 int64_t es_cov_bytes(int32_t width, es_real_t real) {
   const int64_t d = width, moments = 8 * (int64_t)es_cov_moments_size(width);
   if (real == ES_REAL_F32 && es_syrk_takes_blocks(width))
-    return moments + 4 * d * ES_PANEL_BLOCK + (int64_t)blocks_bytes(width);
+    return moments + 4 * d * ES_PANEL_BLOCK + (int64_t)es_narrow_accumulator_bytes(width);
   return moments + (int64_t)es_real_size(real) * es_cov_panel_rows(width) * d;
 }
 
@@ -79,7 +79,7 @@ static es_code_t create(es_cov_t *out, int32_t width, es_real_t real, es_status_
     out->panel_f64 = es_allocate(panel, sizeof(double));
   else
     out->panel = es_allocate(blocks ? (size_t)ES_PANEL_BLOCK * (size_t)width : panel, sizeof(float));
-  if (blocks) out->open = blocks_create(width);
+  if (blocks) out->open = es_narrow_accumulator_create(width);
   if (out->moments && (out->panel || out->panel_f64) && (out->open || !blocks)) return ES_OK;
   es_cov_destroy(out);
   return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the covariance of a layer of width %d", width);
@@ -104,7 +104,7 @@ void es_cov_destroy(es_cov_t *cov) {
 void es_cov_reset(es_cov_t *cov) {
   cov->n = 0;
   cov->panel_rows = 0;
-  if (cov->open) blocks_reset(cov->open);
+  if (cov->open) es_narrow_accumulator_reset(cov->open);
   memset(cov->moments, 0, es_cov_moments_size(cov->width) * sizeof *cov->moments);
 }
 
@@ -131,7 +131,7 @@ static void merge_triangle(double *triangle, const double *other, const double *
   }
 }
 
-void covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width) {
+void es_covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width) {
   const int32_t few = n < 16 ? n : 16;
   for (size_t j = 0; j < width; j++) {
     float sum = 0.0f;
@@ -174,8 +174,8 @@ static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_
   return fine;
 }
 
-void covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
-                              double *delta) {
+void es_covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
+                                 double *delta) {
   /* About the panel's own mean the product is n·r rᵀ less, where r = rest. Chan's term for the distance δ of the two
    * means comes on top. */
   const size_t d = (size_t)cov->width;
@@ -193,13 +193,13 @@ static void merge_panel(es_cov_t *cov, es_cov_workspace_t *w, const float *rows,
   if (cov->n > 0) {
     for (size_t j = 0; j < d; j++) w->shift[j] = (float)mean[j];
   } else {
-    covariance_guess_shift(w->shift, rows, n, d);
+    es_covariance_guess_shift(w->shift, rows, n, d);
   }
   if (!multiply(w, rows, n, cov->width)) {
     for (size_t j = 0; j < d; j++) w->shift[j] = (float)((double)w->shift[j] + w->sums[j]);
     multiply(w, rows, n, cov->width);
   }
-  covariance_merge_product(cov, w->product, w->shift, w->sums, n, w->sums + w->width + 2 * WIDE);
+  es_covariance_merge_product(cov, w->product, w->shift, w->sums, n, w->sums + w->width + 2 * WIDE);
 }
 
 static void merge_panel_f64(es_cov_t *cov, es_cov_workspace_t *w, const double *rows, int32_t n) {
@@ -219,7 +219,7 @@ static void merge_rows(es_cov_t *cov, es_cov_workspace_t *w, const void *rows, i
   if (cov->panel_f64)
     merge_panel_f64(cov, w, rows, n);
   else if (cov->open)
-    blocks_take(cov, w, rows, n);
+    es_narrow_accumulator_take(cov, w, rows, n);
   else
     merge_panel(cov, w, rows, n);
 }
@@ -261,7 +261,7 @@ void es_cov_add_f64(es_cov_t *cov, es_cov_workspace_t *workspace, const double *
 
 void es_cov_flush(es_cov_t *cov, es_cov_workspace_t *workspace) {
   merge_waiting(cov, workspace);
-  if (cov->open) blocks_close(cov, workspace);
+  if (cov->open) es_narrow_accumulator_close(cov, workspace);
 }
 
 /* mean, n and triangle of `from` are given apart, so that a received message can be merged where it lies. */

@@ -17,7 +17,7 @@ static int strip_owner(int32_t strip, int size) {
 
 /* Adds rows i0 … i1−1 of all·allᵀ, (n, count) centred, to the triangle: left of the strip's own square by GEMM, the
  * square by SYRK. */
-static void add_strip(const gram_exchange_t *x, int32_t count, int32_t i0, int32_t i1, void *product,
+static void add_strip(const es_gram_exchange_t *x, int32_t count, int32_t i0, int32_t i1, void *product,
                       double *triangle) {
   const int32_t rows = i1 - i0;
   const char *strip = x->all + (size_t)i0 * (size_t)count * x->element;
@@ -75,7 +75,7 @@ typedef struct scratch {
   double *mean;         /* n */
 } scratch_t;
 
-static es_code_t scratch_create(scratch_t *s, const gram_exchange_t *x, es_status_t *status) {
+static es_code_t scratch_create(scratch_t *s, const es_gram_exchange_t *x, es_status_t *status) {
   *s = (scratch_t){.product = es_allocate((size_t)STRIP * (size_t)x->n, x->element),
                    .work = es_allocate(2 * (size_t)GRAM_COLUMNS, x->element),
                    .shift = es_allocate(GRAM_COLUMNS, sizeof(double)),
@@ -93,12 +93,12 @@ static void scratch_destroy(scratch_t *s) {
   es_free(s->mean);
 }
 
-static void multiply(gram_exchange_t *x, scratch_t *s, double *triangle, double *mean) {
+static void multiply(es_gram_exchange_t *x, scratch_t *s, double *triangle, double *mean) {
   const es_group_t *group = x->g->group;
   memset(triangle, 0, es_triangle_size(x->n) * sizeof *triangle);
   for (int32_t first = 0; first < x->g->width; first += GRAM_COLUMNS) {
     const int32_t count = gram_columns(x->g, first);
-    gram_exchange_gather(x, first, count, -1);
+    es_gram_exchange_gather(x, first, count, -1);
     es_panel_centre(x->g->real, x->all, x->all, (size_t)x->n, (size_t)count, s->shift, s->rest, s->work);
     for (int32_t j = 0; j < count; j++) mean[first + j] = s->shift[j] + s->rest[j];
     for (int32_t i = 0; i < x->n; i = strip_end(i, x->n)) {
@@ -114,17 +114,17 @@ static void multiply(gram_exchange_t *x, scratch_t *s, double *triangle, double 
 }
 
 es_code_t es_gram_reduce(const es_gram_t *g, double *triangle, double *mean, es_status_t *status) {
-  gram_exchange_t x;
+  es_gram_exchange_t x;
   scratch_t s = {0};
-  if (gram_exchange_create(&x, g, status) == ES_OK) scratch_create(&s, &x, status);
+  if (es_gram_exchange_create(&x, g, status) == ES_OK) scratch_create(&s, &x, status);
   const es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0) {
     assert(s.mean && s.shift && s.rest); /* or not all had agreed */
-    gram_exchange_open(&x);
+    es_gram_exchange_open(&x);
     multiply(&x, &s, triangle, mean);
     centre_twice(triangle, x.n, s.mean);
   }
-  gram_exchange_destroy(&x);
+  es_gram_exchange_destroy(&x);
   scratch_destroy(&s);
   return code;
 }

@@ -8,7 +8,7 @@
 #include "gram_internal.h"
 
 /* Columns of Xc in double: out (n, count). Means by two passes, in the order of the rows. */
-static void centre_columns(const gram_exchange_t *x, double *out, int32_t count, double *shift, double *rest,
+static void centre_columns(const es_gram_exchange_t *x, double *out, int32_t count, double *shift, double *rest,
                            double *work) {
   const size_t n = (size_t)x->n * (size_t)count;
   for (size_t i = 0; i < n; i++)
@@ -24,7 +24,7 @@ typedef struct features {
 } features_t;
 
 /* Columns first … : this rank's own product if it is its turn; then everyone's into `out`. */
-static void share_part(const gram_exchange_t *x, const features_t *f, int32_t first, int32_t columns, int32_t count,
+static void share_part(const es_gram_exchange_t *x, const features_t *f, int32_t first, int32_t columns, int32_t count,
                        int owner, double *out) {
   const es_group_t *group = x->g->group;
   const size_t width = (size_t)x->g->width;
@@ -35,13 +35,13 @@ static void share_part(const gram_exchange_t *x, const features_t *f, int32_t fi
 }
 
 /* Rounds of one block of columns for each rank, so that the ranks multiply at the same time. */
-static void project(gram_exchange_t *x, const features_t *f, const double *vectors, int32_t count, double *out) {
+static void project(es_gram_exchange_t *x, const features_t *f, const double *vectors, int32_t count, double *out) {
   const int size = x->g->group->size, rank = x->g->group->rank;
   const int32_t width = x->g->width;
   for (int64_t round = 0; round < width; round += (int64_t)size * GRAM_COLUMNS) {
     for (int r = 0; r < size && round + (int64_t)r * GRAM_COLUMNS < width; r++) {
       const int32_t first = (int32_t)round + r * GRAM_COLUMNS;
-      gram_exchange_gather(x, first, gram_columns(x->g, first), r);
+      es_gram_exchange_gather(x, first, gram_columns(x->g, first), r);
     }
     if (round + (int64_t)rank * GRAM_COLUMNS < width) {
       const int32_t columns = gram_columns(x->g, (int32_t)round + rank * GRAM_COLUMNS);
@@ -65,9 +65,9 @@ static void normalise(double *out, size_t width) {
 }
 
 es_code_t es_gram_features(const es_gram_t *g, const double *vectors, int32_t count, double *out, es_status_t *status) {
-  gram_exchange_t x;
+  es_gram_exchange_t x;
   features_t f = {0};
-  if (gram_exchange_create(&x, g, status) == ES_OK) {
+  if (es_gram_exchange_create(&x, g, status) == ES_OK) {
     f = (features_t){.columns = es_allocate((size_t)x.n * GRAM_COLUMNS, sizeof(double)),
                      .part = es_allocate((size_t)count * GRAM_COLUMNS, sizeof(double)),
                      .came = es_allocate(g->group->size > 1 ? (size_t)count * GRAM_COLUMNS : 0, sizeof(double)),
@@ -77,11 +77,11 @@ es_code_t es_gram_features(const es_gram_t *g, const double *vectors, int32_t co
   }
   const es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0 && count > 0) {
-    gram_exchange_open(&x);
+    es_gram_exchange_open(&x);
     project(&x, &f, vectors, count, out);
     for (int32_t k = 0; k < count; k++) normalise(out + (size_t)k * (size_t)g->width, (size_t)g->width);
   }
-  gram_exchange_destroy(&x);
+  es_gram_exchange_destroy(&x);
   es_free(f.columns);
   es_free(f.part);
   es_free(f.came);

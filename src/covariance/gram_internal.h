@@ -14,12 +14,12 @@ typedef struct gram_chunk {
   struct gram_chunk *next; /* owned */
   int32_t used;
   char *rows; /* owned; (chunk_rows, width) */
-} gram_chunk_t;
+} es_gram_chunk_t;
 
 typedef struct gram_lane {
-  gram_chunk_t *first, *last;
+  es_gram_chunk_t *first, *last;
   int64_t n;
-} gram_lane_t;
+} es_gram_lane_t;
 
 struct es_gram {
   const es_group_t *group; /* borrowed */
@@ -27,7 +27,7 @@ struct es_gram {
   es_real_t real;
   size_t line; /* bytes of a row */
   int32_t chunk_rows;
-  gram_lane_t *lanes; /* owned; lane_count of them */
+  es_gram_lane_t *lanes; /* owned; lane_count of them */
 };
 
 /* What an exchange of some columns of all rows needs. Lanes lie on the ranks in order, so rows in rank order are rows
@@ -39,16 +39,16 @@ typedef struct gram_exchange {
   char *packed;       /* owned; (n_local, GRAM_COLUMNS) of this rank */
   char *all;          /* owned; (n, GRAM_COLUMNS) of all ranks */
   int *rows;          /* owned; of each rank; then counts, then displacements */
-} gram_exchange_t;
+} es_gram_exchange_t;
 
 /* Collective for counting rows; the caller agrees on the code, and destroys in any case. */
-es_code_t gram_exchange_create(gram_exchange_t *x, const es_gram_t *g, es_status_t *status);
-void gram_exchange_destroy(gram_exchange_t *x);
+es_code_t es_gram_exchange_create(es_gram_exchange_t *x, const es_gram_t *g, es_status_t *status);
+void es_gram_exchange_destroy(es_gram_exchange_t *x);
 /* Every rank learns how many rows each has. Collective. */
-void gram_exchange_open(gram_exchange_t *x);
+void es_gram_exchange_open(es_gram_exchange_t *x);
 /* Columns first … first+count−1 of all rows into x->all (n, count): on rank `root`, or on every rank (−1). Collective.
  */
-void gram_exchange_gather(gram_exchange_t *x, int32_t first, int32_t count, int root);
+void es_gram_exchange_gather(es_gram_exchange_t *x, int32_t first, int32_t count, int root);
 
 /* How many columns are multiplied together from `first` on. */
 static inline int32_t gram_columns(const es_gram_t *g, int32_t first) {

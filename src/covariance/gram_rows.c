@@ -15,7 +15,7 @@ es_code_t es_gram_create(es_gram_t **out, const es_group_t *group, int32_t width
   assert(width > 0);
   *out = NULL;
   es_gram_t *g = es_allocate_zero(1, sizeof *g);
-  gram_lane_t *lanes = es_allocate_zero((size_t)group->lane_count, sizeof *lanes);
+  es_gram_lane_t *lanes = es_allocate_zero((size_t)group->lane_count, sizeof *lanes);
   if (!g || !lanes) {
     es_free(g);
     es_free(lanes);
@@ -29,12 +29,12 @@ es_code_t es_gram_create(es_gram_t **out, const es_group_t *group, int32_t width
 
 void es_gram_reset(es_gram_t *g) {
   for (int l = 0; l < g->group->lane_count; l++) {
-    for (gram_chunk_t *c = g->lanes[l].first, *next; c; c = next) {
+    for (es_gram_chunk_t *c = g->lanes[l].first, *next; c; c = next) {
       next = c->next;
       es_free(c->rows);
       es_free(c);
     }
-    g->lanes[l] = (gram_lane_t){0};
+    g->lanes[l] = (es_gram_lane_t){0};
   }
 }
 
@@ -46,8 +46,8 @@ void es_gram_destroy(es_gram_t *g) {
 }
 
 /* A new chunk at the end of a lane; false when memory is out. */
-static bool grow(const es_gram_t *g, gram_lane_t *lane) {
-  gram_chunk_t *c = es_allocate_zero(1, sizeof *c);
+static bool grow(const es_gram_t *g, es_gram_lane_t *lane) {
+  es_gram_chunk_t *c = es_allocate_zero(1, sizeof *c);
   if (c) c->rows = es_allocate((size_t)g->chunk_rows, g->line);
   if (!c || !c->rows) {
     es_free(c);
@@ -63,7 +63,7 @@ static bool grow(const es_gram_t *g, gram_lane_t *lane) {
 
 static es_code_t add(es_gram_t *g, int lane, const char *rows, int64_t n, es_status_t *status) {
   assert(lane >= 0 && lane < g->group->lane_count);
-  gram_lane_t *l = &g->lanes[lane];
+  es_gram_lane_t *l = &g->lanes[lane];
   while (n > 0) {
     if ((!l->last || l->last->used == g->chunk_rows) && !grow(g, l))
       return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the rows of a layer of width %d", g->width);
@@ -99,10 +99,10 @@ int64_t es_gram_rows(const es_gram_t *g) {
   return n;
 }
 
-es_code_t gram_exchange_create(gram_exchange_t *x, const es_gram_t *g, es_status_t *status) {
+es_code_t es_gram_exchange_create(es_gram_exchange_t *x, const es_gram_t *g, es_status_t *status) {
   const int64_t local = rows_local(g), n = es_gram_rows(g);
   const int size = g->group->size;
-  *x = (gram_exchange_t){.g = g, .element = es_real_size(g->real)};
+  *x = (es_gram_exchange_t){.g = g, .element = es_real_size(g->real)};
   if (n > ROWS_MOST)
     return es_fail(status, ES_INPUT, "covariance", "%lld rows are too many for a Gram matrix; at most %d", (long long)n,
                    ROWS_MOST);
@@ -116,29 +116,29 @@ es_code_t gram_exchange_create(gram_exchange_t *x, const es_gram_t *g, es_status
   return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the Gram matrix of %lld rows", (long long)n);
 }
 
-void gram_exchange_destroy(gram_exchange_t *x) {
+void es_gram_exchange_destroy(es_gram_exchange_t *x) {
   es_free(x->packed);
   es_free(x->all);
   es_free(x->rows);
 }
 
-void gram_exchange_open(gram_exchange_t *x) {
+void es_gram_exchange_open(es_gram_exchange_t *x) {
   x->rows[0] = x->n_local;
   if (x->g->group->size > 1) ES_MPI(MPI_Allgather(&x->n_local, 1, MPI_INT, x->rows, 1, MPI_INT, x->g->group->comm));
 }
 
-static void pack(const gram_exchange_t *x, char *out, int32_t first, int32_t count) {
+static void pack(const es_gram_exchange_t *x, char *out, int32_t first, int32_t count) {
   const es_gram_t *g = x->g;
   const size_t bytes = (size_t)count * x->element;
   for (int l = 0; l < g->group->lane_count; l++) {
-    for (const gram_chunk_t *c = g->lanes[l].first; c; c = c->next) {
+    for (const es_gram_chunk_t *c = g->lanes[l].first; c; c = c->next) {
       for (int32_t i = 0; i < c->used; i++, out += bytes)
         memcpy(out, c->rows + (size_t)i * g->line + (size_t)first * x->element, bytes);
     }
   }
 }
 
-void gram_exchange_gather(gram_exchange_t *x, int32_t first, int32_t count, int root) {
+void es_gram_exchange_gather(es_gram_exchange_t *x, int32_t first, int32_t count, int root) {
   const es_group_t *group = x->g->group;
   if (group->size == 1) {
     pack(x, x->all, first, count);

@@ -8,20 +8,20 @@
 
 /* A panel under way; behind it lies what it points at, each part at a cache line of its own as its width is a multiple
  * of 16. */
-struct blocks {
+struct es_narrow_accumulator {
   _Alignas(64) int32_t rows; /* so far; 0: the rest says nothing yet */
   float *product;            /* d × d, lower triangle */
   float *shift;
   double *sums, *squares; /* of deviations from the shift */
 };
 
-size_t blocks_bytes(int32_t width) {
+size_t es_narrow_accumulator_bytes(int32_t width) {
   const size_t d = (size_t)width;
-  return sizeof(blocks_t) + 2 * d * sizeof(double) + (d + 1) * d * sizeof(float);
+  return sizeof(es_narrow_accumulator_t) + 2 * d * sizeof(double) + (d + 1) * d * sizeof(float);
 }
 
-blocks_t *blocks_create(int32_t width) {
-  blocks_t *b = es_allocate(blocks_bytes(width), 1);
+es_narrow_accumulator_t *es_narrow_accumulator_create(int32_t width) {
+  es_narrow_accumulator_t *b = es_allocate(es_narrow_accumulator_bytes(width), 1);
   const size_t d = (size_t)width;
   if (!b) return NULL;
   b->rows = 0;
@@ -33,19 +33,19 @@ blocks_t *blocks_create(int32_t width) {
   return b;
 }
 
-void blocks_reset(blocks_t *b) {
+void es_narrow_accumulator_reset(es_narrow_accumulator_t *b) {
   b->rows = 0;
 }
 
-void blocks_close(es_cov_t *cov, es_cov_workspace_t *w) {
-  blocks_t *b = cov->open;
+void es_narrow_accumulator_close(es_cov_t *cov, es_cov_workspace_t *w) {
+  es_narrow_accumulator_t *b = cov->open;
   if (b->rows == 0) return;
   for (int32_t j = 0; j < cov->width; j++) b->sums[j] /= (double)b->rows;
-  covariance_merge_product(cov, b->product, b->shift, b->sums, b->rows, w->sums);
+  es_covariance_merge_product(cov, b->product, b->shift, b->sums, b->rows, w->sums);
   b->rows = 0;
 }
 
-static void clear(blocks_t *b, int32_t width) {
+static void clear(es_narrow_accumulator_t *b, int32_t width) {
   const size_t d = (size_t)width;
   memset(b->sums, 0, d * sizeof *b->sums);
   memset(b->squares, 0, d * sizeof *b->squares);
@@ -55,7 +55,7 @@ static void clear(blocks_t *b, int32_t width) {
 /* Whether the mean of the deviations, with those of one more block, stays small enough beside them that float loses at
  * most a digit of what remains about it. `rows` counts the block. */
 ES_KERNEL
-static bool fits(const blocks_t *b, const float *s, const float *q, double rows, size_t width) {
+static bool fits(const es_narrow_accumulator_t *b, const float *s, const float *q, double rows, size_t width) {
   int fine = 1;
   for (size_t j = 0; j < width; j++) {
     const double sum = b->sums[j] + (double)s[j], square = b->squares[j] + (double)q[j];
@@ -71,19 +71,19 @@ static void add(double *out, const float *values, size_t n) {
 
 /* A new panel about the mean of a block, which is s / n from the shift so far. */
 static void start_again(es_cov_t *cov, es_cov_workspace_t *w, const float *s, int32_t n) {
-  blocks_t *b = cov->open;
-  blocks_close(cov, w);
+  es_narrow_accumulator_t *b = cov->open;
+  es_narrow_accumulator_close(cov, w);
   clear(b, cov->width);
   for (int32_t j = 0; j < cov->width; j++) b->shift[j] = (float)((double)b->shift[j] + (double)s[j] / (double)n);
 }
 
-void blocks_take(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n) {
-  blocks_t *b = cov->open;
+void es_narrow_accumulator_take(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n) {
+  es_narrow_accumulator_t *b = cov->open;
   const size_t d = (size_t)cov->width;
   float *s = w->shift, *q = s + d;
   if (b->rows == 0) {
     clear(b, cov->width);
-    if (cov->n == 0) covariance_guess_shift(b->shift, rows, n, d);
+    if (cov->n == 0) es_covariance_guess_shift(b->shift, rows, n, d);
     for (size_t j = 0; cov->n > 0 && j < d; j++) b->shift[j] = (float)cov->moments[j];
   }
   es_syrk_centre(w->centred, s, q, rows, n, cov->width, b->shift);
@@ -95,5 +95,5 @@ void blocks_take(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_
   add(b->squares, q, d);
   es_syrk_block(b->product, w->centred, n, cov->width);
   b->rows += n;
-  if (b->rows >= es_cov_panel_rows(cov->width)) blocks_close(cov, w);
+  if (b->rows >= es_cov_panel_rows(cov->width)) es_narrow_accumulator_close(cov, w);
 }

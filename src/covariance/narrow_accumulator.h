@@ -5,22 +5,22 @@
 
 #include "eigenscope/covariance.h"
 
-typedef struct blocks blocks_t;
+typedef struct es_narrow_accumulator es_narrow_accumulator_t;
 
 /* For widths that es_syrk_takes_blocks; es_free destroys it. NULL when memory is out. */
-blocks_t *blocks_create(int32_t width);
-size_t blocks_bytes(int32_t width);
-void blocks_reset(blocks_t *blocks);
+es_narrow_accumulator_t *es_narrow_accumulator_create(int32_t width);
+size_t es_narrow_accumulator_bytes(int32_t width);
+void es_narrow_accumulator_reset(es_narrow_accumulator_t *blocks);
 /* Takes a block of cov->open, or fewer rows. */
-void blocks_take(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n);
+void es_narrow_accumulator_take(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n);
 /* Merges the panel under way. */
-void blocks_close(es_cov_t *cov, es_cov_workspace_t *w);
+void es_narrow_accumulator_close(es_cov_t *cov, es_cov_workspace_t *w);
 
 /* covariance.c: mean of the first of n rows: what they are shifted by when nothing better is known. */
-void covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width);
+void es_covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width);
 /* covariance.c: merges n rows of which `product` is about `shift`; `rest` is what the shift missed of their mean,
  * `delta` scratch; `width` doubles each. */
-void covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
-                              double *delta);
+void es_covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
+                                 double *delta);
 
 #endif

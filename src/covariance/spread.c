@@ -45,15 +45,15 @@ static void side_destroy(side_t *side) {
 }
 
 static es_code_t fill(es_spread_t *s, MPI_Comm comm, int32_t width, int32_t block, es_status_t *status) {
-  ES_TRY(es_blocks_create(&s->blocks, comm, width, block, status));
-  const es_blocks_t *b = &s->blocks;
+  ES_TRY(es_dist_matrix_create(&s->blocks, comm, width, block, status));
+  const es_dist_matrix_t *b = &s->blocks;
   s->shared = on_diagonal(b->rows, b->cols, b->row, b->col);
   const size_t longest = (size_t)(b->local_rows > b->local_cols ? b->local_rows : b->local_cols);
   s->work = es_allocate(2 * longest, s->element);
   s->product = es_allocate((size_t)b->local_rows * (size_t)strip_columns(b->local_cols), s->element);
   bool fine = s->work && s->product && side_create(&s->tall, s, b->local_rows);
   if (fine && !s->shared) fine = side_create(&s->wide, s, b->local_cols);
-  if (fine && spread_exchange_create(s)) return ES_OK;
+  if (fine && es_spread_exchange_create(s)) return ES_OK;
   return es_fail(status, ES_SYSTEM, "covariance", "out of memory for one rank's share of a covariance of order %d",
                  width);
 }
@@ -81,10 +81,10 @@ es_code_t es_spread_create(es_spread_t **out, MPI_Comm comm, int32_t width, int3
 
 void es_spread_destroy(es_spread_t *s) {
   if (!s) return;
-  es_blocks_destroy(&s->blocks);
+  es_dist_matrix_destroy(&s->blocks);
   side_destroy(&s->tall);
   side_destroy(&s->wide);
-  spread_exchange_destroy(s);
+  es_spread_exchange_destroy(s);
   es_free(s->work);
   es_free(s->product);
   es_free(s);
@@ -95,7 +95,7 @@ static void side_reset(side_t *side) {
 }
 
 void es_spread_reset(es_spread_t *s) {
-  es_blocks_t *b = &s->blocks;
+  es_dist_matrix_t *b = &s->blocks;
   if (b->local) memset(b->local, 0, (size_t)b->local_rows * (size_t)b->local_cols * sizeof *b->local);
   side_reset(&s->tall);
   side_reset(&s->wide);
@@ -105,9 +105,9 @@ void es_spread_reset(es_spread_t *s) {
 }
 
 /* First local row at or below the diagonal in local column j (or behind the last column). */
-static int32_t first_row(const es_blocks_t *b, int32_t j) {
+static int32_t first_row(const es_dist_matrix_t *b, int32_t j) {
   if (j >= b->local_cols) return b->local_rows;
-  return es_blocks_count(es_blocks_global(j, b->block, b->col, b->cols), b->block, b->row, b->rows);
+  return es_dist_matrix_count(es_dist_matrix_global(j, b->block, b->col, b->cols), b->block, b->row, b->rows);
 }
 
 /* A strip of columns of the product, column-major. */
@@ -128,7 +128,7 @@ static void *product_at(const strip_t *t, int32_t i, int32_t j) {
 
 /* Local rows i0 … i1−1, columns j0 … j1−1. */
 static void rectangle(const strip_t *t, int32_t i0, int32_t i1, int32_t j0, int32_t j1) {
-  const es_blocks_t *b = &t->s->blocks;
+  const es_dist_matrix_t *b = &t->s->blocks;
   if (i0 >= i1 || j0 >= j1) return;
   const void *a = at(t->tall, t->s->element, (size_t)i0), *c = at(t->wide, t->s->element, (size_t)j0);
   void *out = product_at(t, i0, j0);
@@ -142,7 +142,7 @@ static void rectangle(const strip_t *t, int32_t i0, int32_t i1, int32_t j0, int3
 
 /* The part of columns j0 … j1−1 above row i1 that touches the diagonal, cut in halves; i1 = first_row(j1). */
 static void staircase(const strip_t *t, int32_t i1, int32_t j0, int32_t j1) {
-  const es_blocks_t *b = &t->s->blocks;
+  const es_dist_matrix_t *b = &t->s->blocks;
   if (t->s->shared) {
     const void *a = at(t->tall, t->s->element, (size_t)j0);
     if (t->s->real == ES_REAL_F64)
@@ -166,7 +166,7 @@ static void staircase(const strip_t *t, int32_t i1, int32_t j0, int32_t j1) {
 /* Chan's formula for one strip. What the product is about is the shift; about the panel's own mean it is n·r rᵀ less,
  * where r is what the shift missed; δ is how far the panel's mean lies from that of the rows before. */
 static void merge_strip(es_spread_t *s, const strip_t *t, int32_t j1, double share) {
-  const es_blocks_t *b = &s->blocks;
+  const es_dist_matrix_t *b = &s->blocks;
   const side_t *wide = s->shared ? &s->tall : &s->wide;
   for (int32_t j = t->col0; j < j1; j++) {
     const int32_t i = first_row(b, j);
@@ -178,7 +178,7 @@ static void merge_strip(es_spread_t *s, const strip_t *t, int32_t j1, double sha
 }
 
 static void multiply(es_spread_t *s, int32_t rows, double share) {
-  const es_blocks_t *b = &s->blocks;
+  const es_dist_matrix_t *b = &s->blocks;
   const int32_t width = strip_columns(b->local_cols);
   for (int32_t j0 = 0; j0 < b->local_cols; j0 += width) {
     const int32_t j1 = b->local_cols - j0 < width ? b->local_cols : j0 + width;
@@ -242,9 +242,9 @@ static void add(es_spread_t *s, const char *rows, int64_t n) {
     add_alone(s, rows, n);
     return;
   }
-  spread_exchange_open(s, n);
-  while (spread_exchange_next(s)) {
-    spread_exchange_rows(s, rows);
+  es_spread_exchange_open(s, n);
+  while (es_spread_exchange_next(s)) {
+    es_spread_exchange_rows(s, rows);
     rows += (size_t)s->take[s->rank] * (size_t)s->blocks.order * s->element;
     if (s->waiting == s->panel_rows) merge_panel(s, NULL, s->waiting);
   }
@@ -261,7 +261,7 @@ void es_spread_add_f64(es_spread_t *s, const double *rows, int64_t n) {
 }
 
 /* Scales the lower half; whether all of it is finite. */
-static bool scale(es_blocks_t *b, double n) {
+static bool scale(es_dist_matrix_t *b, double n) {
   bool finite = true;
   for (int32_t j = 0; j < b->local_cols; j++) {
     double *column = b->local + (size_t)j * (size_t)b->leading;
@@ -275,10 +275,10 @@ static bool scale(es_blocks_t *b, double n) {
 
 /* The first column of the grid knows the means of all rows of tiles; each puts its own into a vector of zeros. */
 static void gather_mean(const es_spread_t *s, double *mean) {
-  const es_blocks_t *b = &s->blocks;
+  const es_dist_matrix_t *b = &s->blocks;
   memset(mean, 0, (size_t)b->order * sizeof *mean);
   for (int32_t i = 0; b->col == 0 && i < b->local_rows; i++)
-    mean[es_blocks_global(i, b->block, b->row, b->rows)] = s->tall.mean[i];
+    mean[es_dist_matrix_global(i, b->block, b->row, b->rows)] = s->tall.mean[i];
   if (s->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, mean, b->order, MPI_DOUBLE, MPI_SUM, b->comm));
 }
 
@@ -292,17 +292,17 @@ void es_spread_finish(es_spread_t *s, es_spread_total_t *out, double *mean) {
   s->finished = true;
 }
 
-es_blocks_t *es_spread_blocks(es_spread_t *s) {
+es_dist_matrix_t *es_spread_blocks(es_spread_t *s) {
   return &s->blocks;
 }
 
 int64_t es_spread_bytes(int32_t width, int32_t block, int ranks, es_real_t real) {
   int rows, cols;
-  es_blocks_grid(ranks, &rows, &cols);
+  es_dist_matrix_grid(ranks, &rows, &cols);
   const int64_t element = real == ES_REAL_F64 ? 8 : 4, panel = es_spread_panel_rows(width);
-  const int64_t tall = es_blocks_count(width, block, 0, rows), wide = es_blocks_count(width, block, 0, cols);
+  const int64_t tall = es_dist_matrix_count(width, block, 0, rows), wide = es_dist_matrix_count(width, block, 0, cols);
   const int64_t lines = rows == cols && ranks == 1 ? tall : tall + wide;
-  int64_t bytes = es_blocks_bytes(width, block, ranks) + lines * (panel * element + 4 * 8);
+  int64_t bytes = es_dist_matrix_bytes(width, block, ranks) + lines * (panel * element + 4 * 8);
   bytes += tall * strip_columns((int32_t)wide) * element + 2 * tall * element;
-  return ranks == 1 ? bytes : bytes + spread_exchange_lines(width, ranks) * width * element;
+  return ranks == 1 ? bytes : bytes + es_spread_exchange_lines(width, ranks) * width * element;
 }

@@ -7,12 +7,12 @@
 
 enum { LINES_LEAST = 64 };
 
-int32_t spread_exchange_lines(int32_t width, int ranks) {
+int32_t es_spread_exchange_lines(int32_t width, int ranks) {
   const int32_t even = (es_spread_panel_rows(width) + ranks - 1) / ranks;
   return even > LINES_LEAST ? even : LINES_LEAST;
 }
 
-bool spread_exchange_create(es_spread_t *s) {
+bool es_spread_exchange_create(es_spread_t *s) {
   const MPI_Comm comm = s->blocks.comm;
   s->size = 1;
   if (comm != MPI_COMM_NULL) {
@@ -20,7 +20,7 @@ bool spread_exchange_create(es_spread_t *s) {
     ES_MPI(MPI_Comm_size(comm, &s->size));
   }
   if (s->size == 1) return true;
-  s->lines = spread_exchange_lines(s->blocks.order, s->size);
+  s->lines = es_spread_exchange_lines(s->blocks.order, s->size);
   s->left = es_allocate((size_t)s->size, sizeof *s->left);
   s->take = es_allocate((size_t)s->size, sizeof *s->take);
   s->counts = es_allocate(4 * (size_t)s->size, sizeof *s->counts);
@@ -28,14 +28,14 @@ bool spread_exchange_create(es_spread_t *s) {
   return s->left && s->take && s->counts && s->send;
 }
 
-void spread_exchange_destroy(es_spread_t *s) {
+void es_spread_exchange_destroy(es_spread_t *s) {
   es_free(s->left);
   es_free(s->take);
   es_free(s->counts);
   es_free(s->send);
 }
 
-void spread_exchange_open(es_spread_t *s, int64_t n) {
+void es_spread_exchange_open(es_spread_t *s, int64_t n) {
   ES_MPI(MPI_Allgather(&n, 1, MPI_INT64_T, s->left, 1, MPI_INT64_T, s->blocks.comm));
 }
 
@@ -48,7 +48,7 @@ static int64_t given(const es_spread_t *s, int32_t most) {
 
 /* All give alike, as far as they have rows and the panel has room: the ranks with many rows do not keep the others
  * waiting more than they must. What remains of the room goes to the first ranks, one row each. */
-bool spread_exchange_next(es_spread_t *s) {
+bool es_spread_exchange_next(es_spread_t *s) {
   const int32_t space = s->panel_rows - s->waiting;
   int32_t most = 0, above = s->lines + 1;
   while (above - most > 1) {
@@ -72,7 +72,7 @@ bool spread_exchange_next(es_spread_t *s) {
 }
 
 /* The columns that position `at` of `of` holds, of n rows, as (n, count). */
-static void pack(char *out, const char *rows, int32_t n, const es_blocks_t *b, int at, int of, size_t element) {
+static void pack(char *out, const char *rows, int32_t n, const es_dist_matrix_t *b, int at, int of, size_t element) {
   const size_t width = (size_t)b->order, block = (size_t)b->block;
   for (int32_t i = 0; i < n; i++, rows += width * element) {
     for (size_t first = (size_t)at * block; first < width; first += (size_t)of * block) {
@@ -86,7 +86,7 @@ static void pack(char *out, const char *rows, int32_t n, const es_blocks_t *b, i
 /* Position of rank r along one side, −1 if it takes nothing there: idle ranks, and the second side of shares that need
  * only one. */
 static int position(const es_spread_t *s, int r, bool tall) {
-  const es_blocks_t *b = &s->blocks;
+  const es_dist_matrix_t *b = &s->blocks;
   if (r >= b->rows * b->cols) return -1;
   const int row = r / b->cols, col = r % b->cols;
   if (tall) return row;
@@ -95,12 +95,12 @@ static int position(const es_spread_t *s, int r, bool tall) {
 
 /* Packs this rank's rows for one side, once for each position: all ranks there get the same message. */
 static void pack_side(es_spread_t *s, const char *rows, bool tall, int *count, int *from) {
-  const es_blocks_t *b = &s->blocks;
+  const es_dist_matrix_t *b = &s->blocks;
   const int of = tall ? b->rows : b->cols, n = s->take[s->rank];
   int packed = 0;
   for (int r = 0; r < s->size; r++) count[r] = from[r] = 0;
   for (int p = 0; p < of; p++) {
-    const int size = n * es_blocks_count(b->order, b->block, p, of);
+    const int size = n * es_dist_matrix_count(b->order, b->block, p, of);
     if (size == 0) continue;
     pack((char *)s->send + (size_t)packed * s->element, rows, n, b, p, of, s->element);
     for (int r = 0; r < s->size; r++) {
@@ -123,7 +123,7 @@ static void exchange(es_spread_t *s, const char *rows, side_t *side, bool tall) 
   ES_MPI(MPI_Alltoallv(s->send, send, from, type, side->panel, receive, to, type, s->blocks.comm));
 }
 
-void spread_exchange_rows(es_spread_t *s, const void *rows) {
+void es_spread_exchange_rows(es_spread_t *s, const void *rows) {
   exchange(s, rows, &s->tall, true);
   exchange(s, rows, &s->wide, false);
   for (int r = 0; r < s->size; r++) s->waiting += s->take[r];

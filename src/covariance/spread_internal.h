@@ -17,7 +17,7 @@ typedef struct side {
 } side_t;
 
 struct es_spread {
-  es_blocks_t blocks;
+  es_dist_matrix_t blocks;
   es_real_t real;
   size_t element;        /* bytes of a number */
   int64_t n;             /* rows merged, over all ranks */
@@ -36,16 +36,16 @@ struct es_spread {
 };
 
 /* Most rows that one rank gives at once. */
-int32_t spread_exchange_lines(int32_t width, int ranks);
+int32_t es_spread_exchange_lines(int32_t width, int ranks);
 /* False when memory is out. */
-bool spread_exchange_create(es_spread_t *s);
-void spread_exchange_destroy(es_spread_t *s);
+bool es_spread_exchange_create(es_spread_t *s);
+void es_spread_exchange_destroy(es_spread_t *s);
 /* Tells all ranks how many rows each has. Collective. */
-void spread_exchange_open(es_spread_t *s, int64_t n);
+void es_spread_exchange_open(es_spread_t *s, int64_t n);
 /* Chooses what each rank gives next, at most what still fits into the panel; false when nothing is left. The same on
  * all ranks. */
-bool spread_exchange_next(es_spread_t *s);
+bool es_spread_exchange_next(es_spread_t *s);
 /* Sends those rows (this rank's from `rows` on) into the panels. Collective. */
-void spread_exchange_rows(es_spread_t *s, const void *rows);
+void es_spread_exchange_rows(es_spread_t *s, const void *rows);
 
 #endif

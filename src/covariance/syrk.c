@@ -11,22 +11,22 @@ bool es_syrk_is_narrow(int32_t width) {
   return width <= SYRK_TILE ? SYRK_TILE % width == 0 : width % SYRK_TILE == 0 && width <= WIDEST;
 }
 
-const syrk_kernels_t *syrk_kernels(void) {
+const es_syrk_kernels_t *es_syrk_kernels(void) {
 #ifdef ES_KERNEL_TARGETS
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl"))
-    return &syrk_avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &syrk_avx2;
+    return &es_syrk_avx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &es_syrk_avx2;
 #endif
-  return &syrk_baseline;
+  return &es_syrk_baseline;
 }
 
 bool es_syrk_centres(int32_t width) {
-  return width < SYRK_TILE && SYRK_TILE % width == 0 && syrk_kernels()->centred;
+  return width < SYRK_TILE && SYRK_TILE % width == 0 && es_syrk_kernels()->centred;
 }
 
 void es_syrk_centred(float *product, double *sums, const float *rows, int32_t n, int32_t width, const float *shift) {
-  syrk_kernels()->centred(product, sums, rows, n, width, shift);
+  es_syrk_kernels()->centred(product, sums, rows, n, width, shift);
 }
 
 bool es_syrk_takes_blocks(int32_t width) {
@@ -35,26 +35,26 @@ bool es_syrk_takes_blocks(int32_t width) {
 
 void es_syrk_centre(float *out, float *sums, float *squares, const float *rows, int32_t n, int32_t width,
                     const float *shift) {
-  syrk_kernels()->centre(out, sums, squares, rows, n, width, shift);
+  es_syrk_kernels()->centre(out, sums, squares, rows, n, width, shift);
 }
 
 void es_syrk_block(float *product, const float *rows, int32_t n, int32_t width) {
-  syrk_kernels()->tiles(product, rows, n, width);
+  es_syrk_kernels()->tiles(product, rows, n, width);
 }
 
 void es_syrk_narrow(float *product, const float *rows, int32_t n, int32_t width) {
   if (width >= SYRK_TILE) {
     memset(product, 0, (size_t)width * (size_t)width * sizeof *product);
-    syrk_kernels()->tiles(product, rows, n, width);
+    es_syrk_kernels()->tiles(product, rows, n, width);
     return;
   }
   /* Several narrow rows side by side make a line of SYRK_TILE floats; of its product only the blocks on the diagonal
    * count. */
   const int32_t repeat = SYRK_TILE / width, lines = n / repeat, rest = n - lines * repeat;
   float wide[SYRK_TILE * SYRK_TILE] = {0}, last[SYRK_TILE] = {0};
-  syrk_kernels()->tiles(wide, rows, lines, SYRK_TILE);
+  es_syrk_kernels()->tiles(wide, rows, lines, SYRK_TILE);
   memcpy(last, rows + (int64_t)lines * SYRK_TILE, (size_t)(rest * width) * sizeof *last);
-  syrk_kernels()->tiles(wide, last, 1, SYRK_TILE);
+  es_syrk_kernels()->tiles(wide, last, 1, SYRK_TILE);
   for (int32_t i = 0; i < width; i++) {
     for (int32_t j = 0; j <= i; j++) {
       float sum = 0.0f;

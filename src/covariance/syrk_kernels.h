@@ -7,7 +7,7 @@
 
 enum { SYRK_TILE = 16 };
 
-typedef struct syrk_kernels {
+typedef struct es_syrk_kernels {
   /* product += rowsᵀ·rows for n rows of `width` floats, a multiple of SYRK_TILE: all tiles that touch the lower
    * triangle. */
   void (*tiles)(float *product, const float *rows, ptrdiff_t n, ptrdiff_t width);
@@ -17,10 +17,10 @@ typedef struct syrk_kernels {
   /* sums[j] = Σ d and product = Σ d·dᵀ (lower triangle) over d = row − shift, in one pass; width 1, 2, 4 or 8, `shift`
    * repeated over SYRK_TILE floats. NULL where vectors are too short for that. */
   void (*centred)(float *product, double *sums, const float *rows, ptrdiff_t n, ptrdiff_t width, const float *shift);
-} syrk_kernels_t;
+} es_syrk_kernels_t;
 
-extern const syrk_kernels_t syrk_baseline, syrk_avx2, syrk_avx512;
+extern const es_syrk_kernels_t es_syrk_baseline, es_syrk_avx2, es_syrk_avx512;
 /* The best for this CPU. */
-const syrk_kernels_t *syrk_kernels(void);
+const es_syrk_kernels_t *es_syrk_kernels(void);
 
 #endif

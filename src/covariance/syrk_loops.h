@@ -142,4 +142,4 @@ static void centred(float *product, double *sums, const float *rows, ptrdiff_t n
 #define centred NULL
 #endif
 
-const syrk_kernels_t NAME = {tiles, centre, centred};
+const es_syrk_kernels_t NAME = {tiles, centre, centred};

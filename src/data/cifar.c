@@ -73,9 +73,9 @@ static es_code_t open_file(es_stream_t *out, const es_dataset_spec_t *spec, cons
 typedef struct labels {
   uint16_t *data; /* owned */
   int64_t count, capacity;
-} labels_t;
+} label_list_t;
 
-static es_code_t append(labels_t *labels, const es_dataset_spec_t *spec, const uint8_t *records, int64_t n,
+static es_code_t append(label_list_t *labels, const es_dataset_spec_t *spec, const uint8_t *records, int64_t n,
                         const es_stream_t *file, int64_t first, es_status_t *status) {
   const layout_t *layout = layout_of(spec);
   if (labels->count + n > labels->capacity) {
@@ -114,7 +114,8 @@ static es_code_t check_end(const es_stream_t *file, const layout_t *layout, es_s
                  file->path, (long long)file->done, gzdirect(file->file) ? "" : " unpacked", layout->title, record);
 }
 
-static es_code_t read_file(labels_t *labels, const es_dataset_spec_t *spec, es_stream_t *file, es_status_t *status) {
+static es_code_t read_file(label_list_t *labels, const es_dataset_spec_t *spec, es_stream_t *file,
+                           es_status_t *status) {
   const layout_t *layout = layout_of(spec);
   int64_t record = layout->n_labels + IMAGE, got = 0;
   uint8_t *block = es_allocate(BLOCK, RECORD_MAX);
@@ -130,7 +131,8 @@ static es_code_t read_file(labels_t *labels, const es_dataset_spec_t *spec, es_s
 }
 
 /* All files of a split, which hold equally many images: one that ends between two images is found by that. */
-static es_code_t read_split(labels_t *labels, const es_dataset_spec_t *spec, es_split_t split, es_status_t *status) {
+static es_code_t read_split(label_list_t *labels, const es_dataset_spec_t *spec, es_split_t split,
+                            es_status_t *status) {
   const layout_t *layout = layout_of(spec);
   int64_t each = 0;
   for (int f = 0; f < layout->n_files[split]; f++) {
@@ -161,7 +163,7 @@ static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], c
   es_code_t code = ES_OK;
   for (es_split_t split = ES_TRAIN; code == ES_OK && split < ES_SPLITS; split++) {
     char where[ES_STREAM_PATH_MAX];
-    labels_t read = {0};
+    label_list_t read = {0};
     int last = layout->n_files[split] - 1;
     snprintf(where, sizeof where, "%s/%s%s%s", spec->path, layout->files[split][0], last > 0 ? " to " : "",
              last > 0 ? layout->files[split][last] : "");

@@ -3,7 +3,7 @@
 #include "eigenscope/memory.h"
 #include <assert.h>
 
-void es_blocks_grid(int ranks, int *rows, int *cols) {
+void es_dist_matrix_grid(int ranks, int *rows, int *cols) {
   *rows = *cols = 1;
   for (int r = 1; r * r <= ranks; r++) {
     const int c = ranks / r < 2 * r ? ranks / r : 2 * r;
@@ -14,7 +14,7 @@ void es_blocks_grid(int ranks, int *rows, int *cols) {
   }
 }
 
-int32_t es_blocks_count(int32_t order, int32_t block, int at, int n) {
+int32_t es_dist_matrix_count(int32_t order, int32_t block, int at, int n) {
   if (at < 0) return 0;
   const int32_t whole = order / block, rest = order % block;
   const int32_t mine = whole / n * block, extra = whole % n;
@@ -22,19 +22,20 @@ int32_t es_blocks_count(int32_t order, int32_t block, int at, int n) {
   return at == extra ? mine + rest : mine;
 }
 
-es_code_t es_blocks_create(es_blocks_t *out, MPI_Comm comm, int32_t order, int32_t block, es_status_t *status) {
+es_code_t es_dist_matrix_create(es_dist_matrix_t *out, MPI_Comm comm, int32_t order, int32_t block,
+                                es_status_t *status) {
   int rank = 0, size = 1;
   if (comm != MPI_COMM_NULL) {
     ES_MPI(MPI_Comm_rank(comm, &rank));
     ES_MPI(MPI_Comm_size(comm, &size));
   }
-  *out = (es_blocks_t){.comm = comm, .order = order, .block = block, .row = -1, .col = -1, .leading = 1};
-  es_blocks_grid(size, &out->rows, &out->cols);
+  *out = (es_dist_matrix_t){.comm = comm, .order = order, .block = block, .row = -1, .col = -1, .leading = 1};
+  es_dist_matrix_grid(size, &out->rows, &out->cols);
   if (rank >= out->rows * out->cols) return ES_OK;
   out->row = rank / out->cols;
   out->col = rank % out->cols;
-  out->local_rows = es_blocks_count(order, block, out->row, out->rows);
-  out->local_cols = es_blocks_count(order, block, out->col, out->cols);
+  out->local_rows = es_dist_matrix_count(order, block, out->row, out->rows);
+  out->local_cols = es_dist_matrix_count(order, block, out->col, out->cols);
   out->leading = out->local_rows > 1 ? out->local_rows : 1;
   if (out->local_rows == 0 || out->local_cols == 0) return ES_OK;
   out->local = es_allocate_zero((size_t)out->local_rows * (size_t)out->local_cols, sizeof *out->local);
@@ -43,16 +44,17 @@ es_code_t es_blocks_create(es_blocks_t *out, MPI_Comm comm, int32_t order, int32
                  out->local_rows, out->local_cols, order);
 }
 
-void es_blocks_destroy(es_blocks_t *blocks) {
+void es_dist_matrix_destroy(es_dist_matrix_t *blocks) {
   if (!blocks) return;
   es_free(blocks->local);
-  *blocks = (es_blocks_t){.row = -1, .col = -1, .leading = 1};
+  *blocks = (es_dist_matrix_t){.row = -1, .col = -1, .leading = 1};
 }
 
-int64_t es_blocks_bytes(int32_t order, int32_t block, int ranks) {
+int64_t es_dist_matrix_bytes(int32_t order, int32_t block, int ranks) {
   int rows, cols;
-  es_blocks_grid(ranks, &rows, &cols);
-  return (int64_t)sizeof(double) * es_blocks_count(order, block, 0, rows) * es_blocks_count(order, block, 0, cols);
+  es_dist_matrix_grid(ranks, &rows, &cols);
+  return (int64_t)sizeof(double) * es_dist_matrix_count(order, block, 0, rows) *
+         es_dist_matrix_count(order, block, 0, cols);
 }
 
 /* Place of element (i, j) of a symmetric matrix in its packed lower triangle. */
@@ -61,12 +63,12 @@ static size_t packed(int32_t i, int32_t j) {
   return low * (low + 1) / 2 + high;
 }
 
-void es_blocks_from_triangle(es_blocks_t *b, const double *triangle) {
+void es_dist_matrix_from_triangle(es_dist_matrix_t *b, const double *triangle) {
   for (int32_t j = 0; j < b->local_cols; j++) {
-    const int32_t column = es_blocks_global(j, b->block, b->col, b->cols);
+    const int32_t column = es_dist_matrix_global(j, b->block, b->col, b->cols);
     double *out = b->local + (size_t)j * (size_t)b->leading;
     for (int32_t i = 0; i < b->local_rows; i++)
-      out[i] = triangle[packed(es_blocks_global(i, b->block, b->row, b->rows), column)];
+      out[i] = triangle[packed(es_dist_matrix_global(i, b->block, b->row, b->rows), column)];
   }
 }
 
@@ -78,14 +80,14 @@ static int32_t piece_end(int32_t first, int32_t n) {
 }
 
 /* Sends one local column of the process at (row, col) of the grid, as the triangle has it. */
-static void send_column(const es_blocks_t *b, const double *triangle, int row, int col, int32_t j) {
-  const int32_t n = es_blocks_count(b->order, b->block, row, b->rows);
-  const int32_t column = es_blocks_global(j, b->block, col, b->cols);
+static void send_column(const es_dist_matrix_t *b, const double *triangle, int row, int col, int32_t j) {
+  const int32_t n = es_dist_matrix_count(b->order, b->block, row, b->rows);
+  const int32_t column = es_dist_matrix_global(j, b->block, col, b->cols);
   double piece[PIECE];
   for (int32_t first = 0, end; first < n; first = end) {
     end = piece_end(first, n);
     for (int32_t i = first; i < end; i++)
-      piece[i - first] = triangle[packed(es_blocks_global(i, b->block, row, b->rows), column)];
+      piece[i - first] = triangle[packed(es_dist_matrix_global(i, b->block, row, b->rows), column)];
     ES_MPI(MPI_Send(piece, end - first, MPI_DOUBLE, row * b->cols + col, 0, b->comm));
   }
 }
@@ -97,7 +99,7 @@ static void receive_column(double *out, int32_t n, int from, MPI_Comm comm) {
   }
 }
 
-void es_blocks_scatter(es_blocks_t *b, const double *triangle, int root) {
+void es_dist_matrix_scatter(es_dist_matrix_t *b, const double *triangle, int root) {
   int rank = 0;
   if (b->comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_rank(b->comm, &rank));
   if (rank != root) {
@@ -105,25 +107,25 @@ void es_blocks_scatter(es_blocks_t *b, const double *triangle, int root) {
       receive_column(b->local + (size_t)j * (size_t)b->leading, b->local_rows, root, b->comm);
     return;
   }
-  es_blocks_from_triangle(b, triangle);
+  es_dist_matrix_from_triangle(b, triangle);
   for (int r = 0; r < b->rows * b->cols; r++) {
-    const int32_t columns = es_blocks_count(b->order, b->block, r % b->cols, b->cols);
+    const int32_t columns = es_dist_matrix_count(b->order, b->block, r % b->cols, b->cols);
     for (int32_t j = 0; r != root && j < columns; j++) send_column(b, triangle, r / b->cols, r % b->cols, j);
   }
 }
 
 /* Puts `n` values from line `first` of one local column of the process at (row, col) of the grid where they belong in
  * the triangle, as far as they are of a half. */
-static void place(const es_blocks_t *b, double *triangle, int row, int col, int32_t j, int32_t first, int32_t n,
+static void place(const es_dist_matrix_t *b, double *triangle, int row, int col, int32_t j, int32_t first, int32_t n,
                   const double *values, bool upper) {
-  const int32_t column = es_blocks_global(j, b->block, col, b->cols);
+  const int32_t column = es_dist_matrix_global(j, b->block, col, b->cols);
   for (int32_t i = 0; i < n; i++) {
-    const int32_t line = es_blocks_global(first + i, b->block, row, b->rows);
+    const int32_t line = es_dist_matrix_global(first + i, b->block, row, b->rows);
     if (upper ? line <= column : line >= column) triangle[packed(line, column)] = values[i];
   }
 }
 
-static void send_columns(const es_blocks_t *b, int root) {
+static void send_columns(const es_dist_matrix_t *b, int root) {
   for (int32_t j = 0; b->local && j < b->local_cols; j++) {
     const double *column = b->local + (size_t)j * (size_t)b->leading;
     for (int32_t first = 0, end; first < b->local_rows; first = end) {
@@ -133,7 +135,7 @@ static void send_columns(const es_blocks_t *b, int root) {
   }
 }
 
-static void gather(const es_blocks_t *b, double *triangle, int root, bool upper) {
+static void gather(const es_dist_matrix_t *b, double *triangle, int root, bool upper) {
   int rank = 0;
   if (b->comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_rank(b->comm, &rank));
   if (rank != root) {
@@ -142,8 +144,8 @@ static void gather(const es_blocks_t *b, double *triangle, int root, bool upper)
   }
   for (int r = 0; r < b->rows * b->cols; r++) {
     const int row = r / b->cols, col = r % b->cols;
-    const int32_t n = es_blocks_count(b->order, b->block, row, b->rows);
-    const int32_t columns = es_blocks_count(b->order, b->block, col, b->cols);
+    const int32_t n = es_dist_matrix_count(b->order, b->block, row, b->rows);
+    const int32_t columns = es_dist_matrix_count(b->order, b->block, col, b->cols);
     for (int32_t j = 0; j < columns; j++) {
       double piece[PIECE];
       for (int32_t first = 0, end; first < n; first = end) {
@@ -156,18 +158,18 @@ static void gather(const es_blocks_t *b, double *triangle, int root, bool upper)
   }
 }
 
-void es_blocks_to_triangle(const es_blocks_t *b, double *triangle, int root) {
+void es_dist_matrix_to_triangle(const es_dist_matrix_t *b, double *triangle, int root) {
   gather(b, triangle, root, false);
 }
 
-void es_blocks_upper_to_triangle(const es_blocks_t *b, double *triangle, int root) {
+void es_dist_matrix_upper_to_triangle(const es_dist_matrix_t *b, double *triangle, int root) {
   gather(b, triangle, root, true);
 }
 
 /* ---- mirroring ---- */
 
 /* Tile (row, col) of this rank, or NULL; `height` and `width` as it is cut at the edge of the matrix. */
-static double *own_tile(const es_blocks_t *b, int32_t row, int32_t col, int32_t *height, int32_t *width) {
+static double *own_tile(const es_dist_matrix_t *b, int32_t row, int32_t col, int32_t *height, int32_t *width) {
   *height = b->order - row * b->block < b->block ? b->order - row * b->block : b->block;
   *width = b->order - col * b->block < b->block ? b->order - col * b->block : b->block;
   if (b->row != row % b->rows || b->col != col % b->cols) return NULL;
@@ -183,7 +185,7 @@ static void transpose(double *out, int32_t leading, const double *in, int32_t fr
   }
 }
 
-static void mirror_diagonal(const es_blocks_t *b, int32_t tile) {
+static void mirror_diagonal(const es_dist_matrix_t *b, int32_t tile) {
   int32_t height, width;
   double *a = own_tile(b, tile, tile, &height, &width);
   for (int32_t j = 0; a && j < width; j++) {
@@ -194,7 +196,7 @@ static void mirror_diagonal(const es_blocks_t *b, int32_t tile) {
 
 /* Tile (row, col) below the diagonal to its place above. All ranks walk the tiles in one order, so that every send
  * meets its receive. */
-static void mirror_tile(const es_blocks_t *b, int32_t row, int32_t col, double *buffer) {
+static void mirror_tile(const es_dist_matrix_t *b, int32_t row, int32_t col, double *buffer) {
   int32_t height, width, other_height, other_width;
   const double *from = own_tile(b, row, col, &height, &width);
   double *to = own_tile(b, col, row, &other_height, &other_width); /* NOLINT(readability-suspicious-call-argument) */
@@ -208,7 +210,7 @@ static void mirror_tile(const es_blocks_t *b, int32_t row, int32_t col, double *
   }
 }
 
-es_code_t es_blocks_mirror(es_blocks_t *b, es_status_t *status) {
+es_code_t es_dist_matrix_mirror(es_dist_matrix_t *b, es_status_t *status) {
   double *buffer = es_allocate((size_t)b->block * (size_t)b->block, sizeof *buffer);
   if (!buffer) es_fail(status, ES_SYSTEM, "blocks", "out of memory for a tile");
   const es_code_t code = es_agree(b->comm, status);

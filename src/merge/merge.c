@@ -8,18 +8,18 @@
 
 /* ---- axes ---- */
 
-bool merge_by_value(es_dimension_t dimension) {
+bool es_merge_by_value(es_dimension_t dimension) {
   return dimension == ES_DIM_EPOCH || dimension == ES_DIM_PROBE_EPOCH || dimension == ES_DIM_DELTA;
 }
 
-double merge_value(const es_result_t *result, es_dimension_t dimension, int64_t index) {
+double es_merge_value(const es_result_t *result, es_dimension_t dimension, int64_t index) {
   return dimension == ES_DIM_EPOCH         ? result->epoch[index]
          : dimension == ES_DIM_PROBE_EPOCH ? result->probe_epoch[index]
                                            : result->delta[index];
 }
 
 /* The first place whose value is not below. */
-static int64_t lower_bound(const values_t *values, double value) {
+static int64_t lower_bound(const es_merge_values_t *values, double value) {
   int64_t low = 0, high = values->n;
   while (low < high) {
     int64_t middle = (low + high) / 2;
@@ -31,13 +31,13 @@ static int64_t lower_bound(const values_t *values, double value) {
   return low;
 }
 
-int64_t values_find(const values_t *values, double value) {
+int64_t es_merge_values_find(const es_merge_values_t *values, double value) {
   int64_t at = lower_bound(values, value);
   return at < values->n && values->list[at] == value ? at : -1;
 }
 
 /* False when memory is out. */
-static bool values_add(values_t *values, double value) {
+static bool values_add(es_merge_values_t *values, double value) {
   int64_t at = lower_bound(values, value);
   if (at < values->n && values->list[at] == value) return true;
   double *grown = es_reallocate(values->list, (size_t)values->n + 1, sizeof *grown);
@@ -54,7 +54,7 @@ static bool values_add(values_t *values, double value) {
 /* The result of a point, opened. */
 typedef struct opened {
   char path[ES_PATH_MAX];
-  stored_t stored;
+  es_reader_t stored;
   hid_t file;
   es_outcome_t outcome;
 } opened_t;
@@ -62,7 +62,7 @@ typedef struct opened {
 static void close_point(opened_t *point) {
   if (point->file >= 0) H5Fclose(point->file);
   point->file = -1;
-  stored_destroy(&point->stored);
+  es_reader_destroy(&point->stored);
 }
 
 /* ES_OK with ES_OUTCOME_MISSING when there is none; ES_INPUT with the reason when it cannot be merged. The caller
@@ -70,12 +70,12 @@ static void close_point(opened_t *point) {
 static es_code_t open_point(const es_merge_t *merge, int64_t index, opened_t *out, es_status_t *status) {
   static const bool wanted[ES_FIELDS] = {[ES_FIELD_LAYER_KIND] = true};
   out->file = -1;
-  out->stored = (stored_t){0};
+  out->stored = (es_reader_t){0};
   out->outcome = ES_OUTCOME_MISSING;
   if (!es_result_find(out->path, merge->output, merge->ids[index])) return ES_OK;
   out->outcome = ES_OUTCOME_DAMAGED;
-  ES_TRY(stored_open(&out->stored, &out->file, out->path, wanted, status));
-  const char *outcome = stored_text(&out->stored, "outcome"), *id = stored_text(&out->stored, "point_id");
+  ES_TRY(es_reader_open(&out->stored, &out->file, out->path, wanted, status));
+  const char *outcome = es_reader_text(&out->stored, "outcome"), *id = es_reader_text(&out->stored, "point_id");
   if (strcmp(id, merge->ids[index]) != 0) {
     return es_fail(status, ES_INPUT, STORE_STAGE, "%s: holds point %.40s, not the one of its name", out->path, id);
   }
@@ -109,7 +109,7 @@ static es_code_t try_point(es_merge_t *merge, const opened_t *point, es_status_t
     int64_t held[ES_DIMENSIONS];
     memcpy(held, merge->extent, sizeof held);
     memcpy(merge->extent, result->extent, sizeof held);
-    es_code_t code = copy_field(merge, point->file, point->path, result, field, NULL, -1, 0, status);
+    es_code_t code = es_merge_copy_field(merge, point->file, point->path, result, field, NULL, -1, 0, status);
     memcpy(merge->extent, held, sizeof held);
     if (code != ES_OK) return code;
   }
@@ -117,7 +117,7 @@ static es_code_t try_point(es_merge_t *merge, const opened_t *point, es_status_t
 }
 
 /* Puts the axes and fields of a point to those of the others. False when memory is out. */
-static bool unite(es_merge_t *merge, const stored_t *stored) {
+static bool unite(es_merge_t *merge, const es_reader_t *stored) {
   const es_result_t *result = stored->result;
   for (int i = 0; i < ES_FIELDS; i++) {
     if (takes(merge, result, (es_field_t)i)) merge->fields[i] = true;
@@ -125,13 +125,13 @@ static bool unite(es_merge_t *merge, const stored_t *stored) {
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     const es_dimension_t dimension = (es_dimension_t)i;
     if (result->extent[i] > merge->extent[i]) merge->extent[i] = result->extent[i];
-    if (!merge_by_value(dimension)) continue;
+    if (!es_merge_by_value(dimension)) continue;
     for (int64_t k = 0; k < result->extent[i]; k++) {
-      if (!values_add(&merge->values[i], merge_value(result, dimension, k))) return false;
+      if (!values_add(&merge->values[i], es_merge_value(result, dimension, k))) return false;
     }
     merge->extent[i] = merge->values[i].n;
   }
-  return labels_collect(&merge->labels, stored);
+  return es_merge_labels_collect(&merge->labels, stored);
 }
 
 static es_code_t out_of_memory(const es_merge_t *merge, es_status_t *status) {
@@ -172,10 +172,10 @@ es_code_t es_merge_create(es_merge_t **out, const char *output, const char *cons
   merge->spectra = spectra;
   merge->outcomes = es_allocate_zero((size_t)n_points, sizeof *merge->outcomes);
   es_code_t code = merge->outcomes != NULL ? ES_OK : out_of_memory(merge, status);
-  hdf_quiet_t quiet;
-  hdf_quiet_begin(&quiet);
+  es_hdf_quiet_t quiet;
+  es_hdf_quiet_begin(&quiet);
   for (int64_t i = 0; i < n_points && code == ES_OK; i++) code = look(merge, i, refused, context, status);
-  hdf_quiet_end(&quiet);
+  es_hdf_quiet_end(&quiet);
   if (code != ES_OK) {
     es_merge_destroy(merge);
     return code;
@@ -187,8 +187,8 @@ es_code_t es_merge_create(es_merge_t **out, const char *output, const char *cons
 void es_merge_destroy(es_merge_t *merge) {
   if (merge == NULL) return;
   for (int i = 0; i < ES_DIMENSIONS; i++) es_free(merge->values[i].list);
-  labels_destroy(&merge->labels);
-  blocks_destroy(&merge->blocks);
+  es_merge_labels_destroy(&merge->labels);
+  es_merge_copy_buffer_destroy(&merge->blocks);
   es_free(merge->outcomes);
   es_free(merge);
 }
@@ -201,7 +201,7 @@ es_outcome_t es_merge_outcome(const es_merge_t *merge, int64_t point) {
 
 typedef struct output {
   es_merge_t *merge;
-  draft_t draft;
+  es_writer_t draft;
   hid_t point;             /* the scale */
   hid_t names;             /* layer_name */
   hid_t object[ES_FIELDS]; /* −1 for what is not merged */
@@ -213,26 +213,26 @@ static bool is_merged(const es_merge_t *merge, int64_t index) {
 
 static bool is_used(const es_merge_t *merge, es_dimension_t dimension) {
   for (int i = 0; i < ES_FIELDS; i++) {
-    if (merge->fields[i] && field_has((es_field_t)i, dimension)) return true;
+    if (merge->fields[i] && es_field_has((es_field_t)i, dimension)) return true;
   }
   return false;
 }
 
 static void put_point_scale(output_t *o) {
   es_merge_t *merge = o->merge;
-  draft_t *draft = &o->draft;
+  es_writer_t *draft = &o->draft;
   const hsize_t extent = (hsize_t)merge->n_merged;
   int64_t *indices = es_allocate((size_t)merge->n_merged, sizeof *indices);
-  if (indices == NULL) draft_out_of_memory(draft);
+  if (indices == NULL) es_writer_out_of_memory(draft);
   for (int64_t i = 0, row = 0; i < merge->n_points && indices != NULL; i++) {
     if (is_merged(merge, i)) indices[row++] = i;
   }
-  hid_t list = draft_list(draft, "point");
-  o->point = draft_create(draft, "point", ES_TYPE_I64, 1, &extent, list);
+  hid_t list = es_writer_list(draft, "point");
+  o->point = es_writer_create(draft, "point", ES_TYPE_I64, 1, &extent, list);
   if (o->point >= 0) {
-    draft_write(draft, o->point, "point", ES_TYPE_I64, indices);
-    draft_check(draft, H5DSset_scale(o->point, "point"), "point");
-    draft_names(draft, o->point, "index of the point in the grid of the job", "1");
+    es_writer_write(draft, o->point, "point", ES_TYPE_I64, indices);
+    es_writer_check(draft, H5DSset_scale(o->point, "point"), "point");
+    es_writer_names(draft, o->point, "index of the point in the grid of the job", "1");
   }
   if (list >= 0) H5Pclose(list);
   es_free(indices);
@@ -241,30 +241,30 @@ static void put_point_scale(output_t *o) {
 /* Words stay words, layers become indices, and so does layer_or_all, from −1 for all. */
 static void put_scale(output_t *o, es_dimension_t dimension) {
   const es_merge_t *merge = o->merge;
-  const dimension_info_t *info = dimension_info(dimension);
+  const es_dimension_info_t *info = es_dimension_info(dimension);
   const bool words = info->words != NULL, real = dimension == ES_DIM_DELTA;
   const es_type_t type = words ? ES_TYPE_STRING : real ? ES_TYPE_F64 : ES_TYPE_I32;
   const hsize_t extent = (hsize_t)merge->extent[dimension];
   char word[2][ES_NAME_MAX];
-  const char *both[2] = {words ? dimension_word(dimension, 0, word[0]) : "",
-                         words ? dimension_word(dimension, 1, word[1]) : ""};
+  const char *both[2] = {words ? es_dimension_word(dimension, 0, word[0]) : "",
+                         words ? es_dimension_word(dimension, 1, word[1]) : ""};
   int32_t *indices = es_allocate(extent, sizeof *indices);
-  if (indices == NULL) draft_out_of_memory(&o->draft);
+  if (indices == NULL) es_writer_out_of_memory(&o->draft);
   for (hsize_t i = 0; i < extent && indices != NULL && !real; i++) {
-    indices[i] = merge_by_value(dimension) ? (int32_t)merge->values[dimension].list[i]
-                                           : (int32_t)i - (dimension == ES_DIM_LAYER_OR_ALL);
+    indices[i] = es_merge_by_value(dimension) ? (int32_t)merge->values[dimension].list[i]
+                                              : (int32_t)i - (dimension == ES_DIM_LAYER_OR_ALL);
   }
-  hid_t list = draft_list(&o->draft, info->name);
-  hid_t object = draft_create(&o->draft, info->name, type, 1, &extent, list);
+  hid_t list = es_writer_list(&o->draft, info->name);
+  hid_t object = es_writer_create(&o->draft, info->name, type, 1, &extent, list);
   const void *data = words  ? (const void *)both
                      : real ? (const void *)merge->values[dimension].list
                             : (const void *)indices;
-  draft_write(&o->draft, object, info->name, type, data);
-  draft_scale(&o->draft, object, dimension,
-              dimension == ES_DIM_LAYER ? "index of the measured layer, in forward order"
-              : dimension == ES_DIM_LAYER_OR_ALL
-                  ? "index of the layer whose output is projected, -1 for all layers at once"
-                  : info->long_name);
+  es_writer_write(&o->draft, object, info->name, type, data);
+  es_writer_scale(&o->draft, object, dimension,
+                  dimension == ES_DIM_LAYER ? "index of the measured layer, in forward order"
+                  : dimension == ES_DIM_LAYER_OR_ALL
+                      ? "index of the layer whose output is projected, -1 for all layers at once"
+                      : info->long_name);
   if (list >= 0) H5Pclose(list);
   es_free(indices);
 }
@@ -272,20 +272,20 @@ static void put_scale(output_t *o, es_dimension_t dimension) {
 /* Creates a variable over `point` and the given dimensions; the caller closes it. */
 static hid_t create(output_t *o, const char *name, es_type_t type, int rank, const es_dimension_t *dimensions,
                     hsize_t target, const void *fill) {
-  draft_t *draft = &o->draft;
+  es_writer_t *draft = &o->draft;
   hsize_t extent[ES_RANK_MAX + 1] = {(hsize_t)o->merge->n_merged}, chunk[ES_RANK_MAX + 1];
   for (int i = 0; i < rank; i++) extent[i + 1] = (hsize_t)o->merge->extent[dimensions[i]];
-  hid_t list = draft_list(draft, name);
-  draft_chunk(extent, rank + 1, target, chunk);
+  hid_t list = es_writer_list(draft, name);
+  es_writer_chunk(extent, rank + 1, target, chunk);
   if (type == ES_TYPE_STRING) {
-    draft_check(draft, H5Pset_chunk(list, rank + 1, chunk), name);
+    es_writer_check(draft, H5Pset_chunk(list, rank + 1, chunk), name);
   } else {
-    draft_check(draft, H5Pset_fill_value(list, hdf_memory_type(type), fill), name);
-    draft_deflate(draft, list, name, rank + 1, chunk);
+    es_writer_check(draft, H5Pset_fill_value(list, es_hdf_memory_type(type), fill), name);
+    es_writer_deflate(draft, list, name, rank + 1, chunk);
   }
-  hid_t object = draft_create(draft, name, type, rank + 1, extent, list);
-  if (object >= 0) draft_check(draft, H5DSattach_scale(object, o->point, 0), name);
-  for (int i = 0; i < rank; i++) draft_attach(draft, object, name, dimensions[i], i + 1);
+  hid_t object = es_writer_create(draft, name, type, rank + 1, extent, list);
+  if (object >= 0) es_writer_check(draft, H5DSattach_scale(object, o->point, 0), name);
+  for (int i = 0; i < rank; i++) es_writer_attach(draft, object, name, dimensions[i], i + 1);
   if (list >= 0) H5Pclose(list);
   return object;
 }
@@ -294,35 +294,35 @@ static hid_t create(output_t *o, const char *name, es_type_t type, int rank, con
  * large enough for one variable of all points. */
 static void create_field(output_t *o, es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
-  const hsize_t bytes = info->type == ES_TYPE_F32 ? 1 << 20 : field_is_packed(field) ? 1 << 18 : 1 << 16;
-  o->object[field] = create(o, info->name, info->type, info->rank, info->dimensions, bytes / type_size(info->type),
-                            is_text(field) ? NULL : draft_fill(info));
+  const hsize_t bytes = info->type == ES_TYPE_F32 ? 1 << 20 : es_field_is_packed(field) ? 1 << 18 : 1 << 16;
+  o->object[field] = create(o, info->name, info->type, info->rank, info->dimensions, bytes / es_type_size(info->type),
+                            is_text(field) ? NULL : es_writer_fill(info));
   if (o->object[field] < 0) return;
   /* Unlike in a point's own file, also what is constant about a layer is missing where a point has fewer of them. */
   const bool missing = !is_text(field) && (info->type != ES_TYPE_U8 || info->unmeasured != 0);
-  draft_describe(&o->draft, o->object[field], info, missing);
+  es_writer_describe(&o->draft, o->object[field], info, missing);
 }
 
 static void create_names(output_t *o) {
   static const es_dimension_t layer = ES_DIM_LAYER;
   o->names = create(o, "layer_name", ES_TYPE_STRING, 1, &layer, 4096, NULL);
-  if (o->names >= 0) draft_names(&o->draft, o->names, "name of the layer", "1");
+  if (o->names >= 0) es_writer_names(&o->draft, o->names, "name of the layer", "1");
 }
 
 static void put_header(output_t *o, const es_merge_header_t *header) {
-  draft_t *draft = &o->draft;
+  es_writer_t *draft = &o->draft;
   const int32_t version = ES_SCHEMA_VERSION;
-  draft_text(draft, draft->file, "schema", STORE_SCHEMA);
-  draft_number(draft, draft->file, "schema_version", ES_TYPE_I32, &version);
-  draft_text(draft, draft->file, "job_name", header->job_name);
-  draft_text(draft, draft->file, "job", header->job);
-  draft_number(draft, draft->file, STORE_MERGED, ES_TYPE_I64, &o->merge->n_merged);
-  draft_number(draft, draft->file, "n_grid", ES_TYPE_I64, &o->merge->n_points);
-  draft_text(draft, draft->file, "missing", header->missing);
+  es_writer_text(draft, draft->file, "schema", STORE_SCHEMA);
+  es_writer_number(draft, draft->file, "schema_version", ES_TYPE_I32, &version);
+  es_writer_text(draft, draft->file, "job_name", header->job_name);
+  es_writer_text(draft, draft->file, "job", header->job);
+  es_writer_number(draft, draft->file, STORE_MERGED, ES_TYPE_I64, &o->merge->n_merged);
+  es_writer_number(draft, draft->file, "n_grid", ES_TYPE_I64, &o->merge->n_points);
+  es_writer_text(draft, draft->file, "missing", header->missing);
   for (int i = 0; i < header->n_provenance; i++) {
     char name[ES_NAME_MAX];
     snprintf(name, sizeof name, "merged_%s", header->provenance[i].name);
-    draft_text(draft, draft->file, name, header->provenance[i].value);
+    es_writer_text(draft, draft->file, name, header->provenance[i].value);
   }
 }
 
@@ -335,13 +335,13 @@ static void begin(output_t *o, const es_merge_header_t *header) {
     if (is_used(o->merge, (es_dimension_t)i)) put_scale(o, (es_dimension_t)i);
   }
   es_text_append(&coordinates, "layer_name");
-  labels_create(&o->merge->labels, &o->draft, o->merge->n_merged, o->point, &coordinates);
+  es_merge_labels_create(&o->merge->labels, &o->draft, o->merge->n_merged, o->point, &coordinates);
   create_names(o);
   for (int i = 0; i < ES_FIELDS; i++) {
     if (o->merge->fields[i]) create_field(o, (es_field_t)i);
   }
-  if (coordinates.failed) draft_out_of_memory(&o->draft);
-  draft_text(&o->draft, o->draft.file, "coordinates", es_text_get(&coordinates));
+  if (coordinates.failed) es_writer_out_of_memory(&o->draft);
+  es_writer_text(&o->draft, o->draft.file, "coordinates", es_text_get(&coordinates));
   es_text_destroy(&coordinates);
 }
 
@@ -354,11 +354,11 @@ static void put_words(output_t *o, hid_t object, const char *name, const es_resu
     const bool there = i < (hsize_t)result->extent[ES_DIM_LAYER];
     words[i] = !there ? "" : kinds ? ((const char **)result->data[ES_FIELD_LAYER_KIND])[i] : result->layers[i].name;
   }
-  hid_t space = draft_check(&o->draft, H5Dget_space(object), name);
-  hid_t memory = draft_check(&o->draft, H5Screate_simple(2, count, NULL), name);
+  hid_t space = es_writer_check(&o->draft, H5Dget_space(object), name);
+  hid_t memory = es_writer_check(&o->draft, H5Screate_simple(2, count, NULL), name);
   if (o->draft.code == ES_OK) {
-    draft_check(&o->draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), name);
-    draft_check(&o->draft, H5Dwrite(object, o->draft.string, memory, space, H5P_DEFAULT, words), name);
+    es_writer_check(&o->draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), name);
+    es_writer_check(&o->draft, H5Dwrite(object, o->draft.string, memory, space, H5P_DEFAULT, words), name);
   }
   if (memory >= 0) H5Sclose(memory);
   if (space >= 0) H5Sclose(space);
@@ -373,8 +373,8 @@ static bool fits(const es_merge_t *merge, const opened_t *point) {
   }
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     if (result->extent[i] > merge->extent[i]) return false;
-    for (int64_t k = 0; merge_by_value((es_dimension_t)i) && k < result->extent[i]; k++) {
-      if (values_find(&merge->values[i], merge_value(result, (es_dimension_t)i, k)) < 0) return false;
+    for (int64_t k = 0; es_merge_by_value((es_dimension_t)i) && k < result->extent[i]; k++) {
+      if (es_merge_values_find(&merge->values[i], es_merge_value(result, (es_dimension_t)i, k)) < 0) return false;
     }
   }
   return true;
@@ -382,16 +382,16 @@ static bool fits(const es_merge_t *merge, const opened_t *point) {
 
 static void put_point(output_t *o, const opened_t *point, int64_t row) {
   es_merge_t *merge = o->merge;
-  draft_t *draft = &o->draft;
+  es_writer_t *draft = &o->draft;
   const es_result_t *result = point->stored.result;
-  labels_write(&merge->labels, draft, &point->stored, row);
+  es_merge_labels_write(&merge->labels, draft, &point->stored, row);
   put_words(o, o->names, "layer_name", result, false, row);
   put_words(o, o->object[ES_FIELD_LAYER_KIND], "layer_kind", result, true, row);
   for (int i = 0; i < ES_FIELDS && draft->code == ES_OK; i++) {
     const es_field_t field = (es_field_t)i;
     if (!takes(merge, result, field) || is_text(field)) continue;
-    const es_code_t code =
-        copy_field(merge, point->file, point->path, result, field, draft, o->object[field], row, draft->status);
+    const es_code_t code = es_merge_copy_field(merge, point->file, point->path, result, field, draft, o->object[field],
+                                               row, draft->status);
     if (draft->code == ES_OK) draft->code = code;
   }
 }
@@ -414,44 +414,44 @@ static void put_points(output_t *o) {
 }
 
 static void close_output(output_t *o) {
-  labels_close(&o->merge->labels);
+  es_merge_labels_close(&o->merge->labels);
   for (int i = 0; i < ES_FIELDS; i++) {
     if (o->object[i] >= 0) H5Dclose(o->object[i]);
   }
   if (o->names >= 0) H5Dclose(o->names);
   if (o->point >= 0) H5Dclose(o->point);
-  draft_release(&o->draft);
-  if (o->draft.file >= 0 && H5Fclose(o->draft.file) < 0) draft_check(&o->draft, -1, "closing it");
+  es_writer_release(&o->draft);
+  if (o->draft.file >= 0 && H5Fclose(o->draft.file) < 0) es_writer_check(&o->draft, -1, "closing it");
 }
 
 /* Writes the file at a descriptor. */
 static es_code_t write_part(es_merge_t *merge, const es_merge_header_t *header, const es_file_part_t *part,
                             es_status_t *status) {
   output_t o = {.merge = merge, .point = -1, .names = -1};
-  disk_t disk;
+  es_disk_t disk;
   for (int i = 0; i < ES_FIELDS; i++) o.object[i] = -1;
-  draft_begin(&o.draft, part->path, status);
+  es_writer_begin(&o.draft, part->path, status);
   o.draft.reason = &disk.reason;
-  hid_t access = disk_open(&disk, part->descriptor);
-  draft_check(&o.draft, access, "its access list");
-  draft_open(&o.draft, "/dev/null/merged", access);
+  hid_t access = es_disk_open(&disk, part->descriptor);
+  es_writer_check(&o.draft, access, "its access list");
+  es_writer_open(&o.draft, "/dev/null/merged", access);
   begin(&o, header);
   put_points(&o);
   close_output(&o);
-  draft_check(&o.draft, 0, "the end"); /* what the disk said last */
+  es_writer_check(&o.draft, 0, "the end"); /* what the disk said last */
   if (access >= 0) H5Pclose(access);
-  disk_close(&disk);
+  es_disk_close(&disk);
   return o.draft.code;
 }
 
 es_code_t es_merge_write(es_merge_t *merge, const char *to, const es_merge_header_t *header, es_status_t *status) {
   es_file_part_t part;
-  hdf_quiet_t quiet;
+  es_hdf_quiet_t quiet;
   es_file_remove_parts(to);
   ES_TRY(es_file_part_open(&part, to, status));
-  hdf_quiet_begin(&quiet);
+  es_hdf_quiet_begin(&quiet);
   es_code_t code = write_part(merge, header, &part, status);
-  hdf_quiet_end(&quiet);
+  es_hdf_quiet_end(&quiet);
   if (code == ES_OK) return es_file_part_commit(&part, status);
   es_file_part_discard(&part);
   return code;

@@ -24,13 +24,13 @@ typedef struct trip {
 /* Where an index along a dimension of the point is in the merged file. */
 static int64_t move(const trip_t *trip, int place, int64_t index) {
   const es_dimension_t dimension = trip->info->dimensions[place];
-  if (!merge_by_value(dimension)) return index;
-  return values_find(&trip->merge->values[dimension], merge_value(trip->from, dimension, index));
+  if (!es_merge_by_value(dimension)) return index;
+  return es_merge_values_find(&trip->merge->values[dimension], es_merge_value(trip->from, dimension, index));
 }
 
 static bool is_identity(const trip_t *trip, int place) {
   if (trip->source[place] != trip->goal[place]) return false;
-  for (hsize_t i = 0; merge_by_value(trip->info->dimensions[place]) && i < trip->source[place]; i++) {
+  for (hsize_t i = 0; es_merge_by_value(trip->info->dimensions[place]) && i < trip->source[place]; i++) {
     if (move(trip, place, (int64_t)i) != (int64_t)i) return false;
   }
   return true;
@@ -54,7 +54,7 @@ static void plan_trip(trip_t *trip) {
   }
 }
 
-static bool make_room(blocks_t *blocks, const trip_t *trip) {
+static bool make_room(es_merge_copy_buffer_t *blocks, const trip_t *trip) {
   const size_t from = trip->source_block * trip->size, to = trip->goal_block * trip->size;
   if (from > blocks->from_size) {
     es_free(blocks->from);
@@ -71,16 +71,16 @@ static bool make_room(blocks_t *blocks, const trip_t *trip) {
   return from <= blocks->from_size && to <= blocks->to_size;
 }
 
-void blocks_destroy(blocks_t *blocks) {
+void es_merge_copy_buffer_destroy(es_merge_copy_buffer_t *blocks) {
   es_free(blocks->from);
   es_free(blocks->to);
   es_free(blocks->blank);
-  *blocks = (blocks_t){0};
+  *blocks = (es_merge_copy_buffer_t){0};
 }
 
 static void fill_blank(const trip_t *trip) {
   char *blank = trip->merge->blocks.blank;
-  const void *fill = draft_fill(trip->info);
+  const void *fill = es_writer_fill(trip->info);
   for (size_t i = 0; i < trip->goal_block; i++) memcpy(blank + i * trip->size, fill, trip->size);
 }
 
@@ -95,9 +95,9 @@ static bool advance(const hsize_t *extent, int first, int last, hsize_t *index) 
 
 /* From one block to the other, row by row along the last dimension. */
 static void scatter(const trip_t *trip) {
-  blocks_t *blocks = &trip->merge->blocks;
+  es_merge_copy_buffer_t *blocks = &trip->merge->blocks;
   const int last = trip->info->rank - 1;
-  const bool straight = !merge_by_value(trip->info->dimensions[last]);
+  const bool straight = !es_merge_by_value(trip->info->dimensions[last]);
   const char *from = blocks->from;
   hsize_t index[ES_RANK_MAX] = {0};
   memcpy(blocks->to, blocks->blank, trip->goal_block * trip->size);
@@ -115,9 +115,9 @@ static void scatter(const trip_t *trip) {
 
 /* The block that begins at these indices of the point, to its place in the merged file; what is blank stays unwritten.
  */
-static void write_block(const trip_t *trip, draft_t *draft, hid_t target, int64_t row, const hsize_t *index) {
+static void write_block(const trip_t *trip, es_writer_t *draft, hid_t target, int64_t row, const hsize_t *index) {
   const es_field_info_t *info = trip->info;
-  const blocks_t *blocks = &trip->merge->blocks;
+  const es_merge_copy_buffer_t *blocks = &trip->merge->blocks;
   hsize_t start[ES_RANK_MAX + 1] = {(hsize_t)row}, count[ES_RANK_MAX + 1] = {1};
   for (int i = 0; i < info->rank; i++) {
     start[i + 1] = i < trip->first ? (hsize_t)move(trip, i, (int64_t)index[i]) : 0;
@@ -126,11 +126,12 @@ static void write_block(const trip_t *trip, draft_t *draft, hid_t target, int64_
   if (!trip->same) scatter(trip);
   const void *data = trip->same ? blocks->from : blocks->to;
   if (memcmp(data, blocks->blank, trip->goal_block * trip->size) == 0) return;
-  hid_t space = draft_check(draft, H5Dget_space(target), info->name);
-  hid_t memory = draft_check(draft, H5Screate_simple(info->rank + 1, count, NULL), info->name);
+  hid_t space = es_writer_check(draft, H5Dget_space(target), info->name);
+  hid_t memory = es_writer_check(draft, H5Screate_simple(info->rank + 1, count, NULL), info->name);
   if (draft->code == ES_OK) {
-    draft_check(draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), info->name);
-    draft_check(draft, H5Dwrite(target, hdf_memory_type(info->type), memory, space, H5P_DEFAULT, data), info->name);
+    es_writer_check(draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), info->name);
+    es_writer_check(draft, H5Dwrite(target, es_hdf_memory_type(info->type), memory, space, H5P_DEFAULT, data),
+                    info->name);
   }
   if (memory >= 0) H5Sclose(memory);
   if (space >= 0) H5Sclose(space);
@@ -146,18 +147,18 @@ static bool read_block(const trip_t *trip, hid_t object, hid_t space, const hsiz
   }
   if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0) return false;
   hid_t memory = H5Screate_simple(trip->info->rank, count, NULL);
-  bool good = memory >= 0 && H5Dread(object, hdf_memory_type(trip->info->type), memory, space, H5P_DEFAULT,
+  bool good = memory >= 0 && H5Dread(object, es_hdf_memory_type(trip->info->type), memory, space, H5P_DEFAULT,
                                      trip->merge->blocks.from) >= 0;
-  if (!good) hdf_reason(reason);
+  if (!good) es_hdf_reason(reason);
   if (memory >= 0) H5Sclose(memory);
   return good;
 }
 
-es_code_t copy_field(es_merge_t *merge, hid_t file, const char *path, const es_result_t *from, es_field_t field,
-                     draft_t *draft, hid_t target, int64_t row, es_status_t *status) {
+es_code_t es_merge_copy_field(es_merge_t *merge, hid_t file, const char *path, const es_result_t *from,
+                              es_field_t field, es_writer_t *draft, hid_t target, int64_t row, es_status_t *status) {
   trip_t trip = {.info = es_field_info(field), .merge = merge, .from = from};
   hsize_t index[ES_RANK_MAX] = {0};
-  trip.size = type_size(trip.info->type);
+  trip.size = es_type_size(trip.info->type);
   assert(trip.info->type != ES_TYPE_STRING);
   plan_trip(&trip);
   if (!make_room(&merge->blocks, &trip)) {
@@ -167,7 +168,7 @@ es_code_t copy_field(es_merge_t *merge, hid_t file, const char *path, const es_r
   hid_t object = H5Dopen2(file, trip.info->name, H5P_DEFAULT), space = object >= 0 ? H5Dget_space(object) : -1;
   char reason[HDF_REASON_SIZE] = "";
   bool good = space >= 0;
-  if (!good) hdf_reason(reason);
+  if (!good) es_hdf_reason(reason);
   do {
     good = good && read_block(&trip, object, space, index, reason);
     if (good && draft != NULL) write_block(&trip, draft, target, row, index);

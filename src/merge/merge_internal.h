@@ -16,24 +16,24 @@ typedef struct label {
   bool axis, varies;
   int64_t seen; /* points that have it */
   hid_t object; /* while written; −1 for an attribute */
-} label_t;
+} es_merge_label_t;
 
 typedef struct labels {
-  label_t *list; /* owned; in the order in which they were found */
+  es_merge_label_t *list; /* owned; in the order in which they were found */
   int n;
-} labels_t;
+} es_merge_labels_t;
 
 /* The union of one axis over all points: ascending values, as doubles, which hold every epoch. */
 typedef struct values {
   double *list; /* owned */
   int64_t n;
-} values_t;
+} es_merge_values_t;
 
 /* Room for blocks of numbers on their way from one file to the other. */
-typedef struct blocks {
+typedef struct es_merge_copy_buffer {
   void *from, *to, *blank; /* owned */
   size_t from_size, to_size;
-} blocks_t;
+} es_merge_copy_buffer_t;
 
 struct es_merge {
   const char *output;     /* borrowed, as the ids */
@@ -43,32 +43,33 @@ struct es_merge {
   uint8_t *outcomes;             /* owned; es_outcome_t of each point of the grid */
   bool fields[ES_FIELDS];        /* that any point has, and that are asked for */
   int64_t extent[ES_DIMENSIONS]; /* most of any point; of the unions for axes with values */
-  values_t values[ES_DIMENSIONS];
-  labels_t labels;
-  blocks_t blocks;
+  es_merge_values_t values[ES_DIMENSIONS];
+  es_merge_labels_t labels;
+  es_merge_copy_buffer_t blocks;
 };
 
 /* Axes on which points are put together by value, not by index. */
-bool merge_by_value(es_dimension_t dimension);
+bool es_merge_by_value(es_dimension_t dimension);
 /* The values of such an axis of one point. */
-double merge_value(const es_result_t *result, es_dimension_t dimension, int64_t index);
+double es_merge_value(const es_result_t *result, es_dimension_t dimension, int64_t index);
 /* Where a value is, −1 when it is not there. */
-int64_t values_find(const values_t *values, double value);
+int64_t es_merge_values_find(const es_merge_values_t *values, double value);
 
 /* Takes note of the attributes of a point. False when memory is out. */
-bool labels_collect(labels_t *labels, const stored_t *stored);
-void labels_destroy(labels_t *labels);
+bool es_merge_labels_collect(es_merge_labels_t *labels, const es_reader_t *stored);
+void es_merge_labels_destroy(es_merge_labels_t *labels);
 /* Creates the variables over `point` (whose scale is given), and the attributes of what is the same for all points;
  * appends the names of the variables to `coordinates`. */
-void labels_create(labels_t *labels, draft_t *draft, int64_t n_points, hid_t point, es_text_t *coordinates);
+void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *draft, int64_t n_points, hid_t point,
+                            es_text_t *coordinates);
 /* What one point says, at place `row`. */
-void labels_write(labels_t *labels, draft_t *draft, const stored_t *stored, int64_t row);
-void labels_close(labels_t *labels);
+void es_merge_labels_write(es_merge_labels_t *labels, es_writer_t *draft, const es_reader_t *stored, int64_t row);
+void es_merge_labels_close(es_merge_labels_t *labels);
 
 /* Reads all numbers of a field of one point (ES_INPUT when that fails: `path` is damaged), and puts them into `target`
  * at place `row`; only reads when `draft` is NULL. */
-es_code_t copy_field(es_merge_t *merge, hid_t file, const char *path, const es_result_t *from, es_field_t field,
-                     draft_t *draft, hid_t target, int64_t row, es_status_t *status);
-void blocks_destroy(blocks_t *blocks);
+es_code_t es_merge_copy_field(es_merge_t *merge, hid_t file, const char *path, const es_result_t *from,
+                              es_field_t field, es_writer_t *draft, hid_t target, int64_t row, es_status_t *status);
+void es_merge_copy_buffer_destroy(es_merge_copy_buffer_t *blocks);
 
 #endif

@@ -54,7 +54,7 @@ static bool read_vector(const char *text, double out[CHANNELS]) {
   return *text == '\0';
 }
 
-static label_kind_t kind_of(const attribute_t *attribute) {
+static label_kind_t kind_of(const es_attribute_t *attribute) {
   int64_t whole;
   double vector[CHANNELS];
   if (attribute->is_text && !is_number_as_text(attribute->name)) return LABEL_TEXT;
@@ -63,7 +63,7 @@ static label_kind_t kind_of(const attribute_t *attribute) {
   return attribute->is_text && isnan(number_of(attribute->value)) ? LABEL_TEXT : LABEL_REAL;
 }
 
-static label_t *find(const labels_t *labels, const char *name) {
+static es_merge_label_t *find(const es_merge_labels_t *labels, const char *name) {
   for (int i = 0; i < labels->n; i++) {
     if (strcmp(labels->list[i].name, name) == 0) return &labels->list[i];
   }
@@ -71,15 +71,15 @@ static label_t *find(const labels_t *labels, const char *name) {
 }
 
 /* NULL when memory is out. */
-static label_t *add(labels_t *labels, const attribute_t *attribute) {
-  label_t *grown = es_reallocate(labels->list, (size_t)labels->n + 1, sizeof *grown);
+static es_merge_label_t *add(es_merge_labels_t *labels, const es_attribute_t *attribute) {
+  es_merge_label_t *grown = es_reallocate(labels->list, (size_t)labels->n + 1, sizeof *grown);
   if (grown == NULL) return NULL;
   labels->list = grown;
-  label_t *label = &labels->list[labels->n];
-  *label = (label_t){.name = es_duplicate(attribute->name),
-                     .first = es_duplicate(attribute->value),
-                     .kind = kind_of(attribute),
-                     .object = -1};
+  es_merge_label_t *label = &labels->list[labels->n];
+  *label = (es_merge_label_t){.name = es_duplicate(attribute->name),
+                              .first = es_duplicate(attribute->value),
+                              .kind = kind_of(attribute),
+                              .object = -1};
   labels->n++;
   return label->name != NULL && label->first != NULL ? label : NULL;
 }
@@ -94,12 +94,12 @@ static bool has_word(const char *list, const char *word) {
   return false;
 }
 
-bool labels_collect(labels_t *labels, const stored_t *stored) {
-  const char *axes = stored_text(stored, "axes");
+bool es_merge_labels_collect(es_merge_labels_t *labels, const es_reader_t *stored) {
+  const char *axes = es_reader_text(stored, "axes");
   for (int i = 0; i < stored->n_attributes; i++) {
-    const attribute_t *attribute = &stored->attributes[i];
+    const es_attribute_t *attribute = &stored->attributes[i];
     if (is_left_out(attribute->name)) continue;
-    label_t *label = find(labels, attribute->name);
+    es_merge_label_t *label = find(labels, attribute->name);
     if (label == NULL) label = add(labels, attribute);
     if (label == NULL) return false;
     const label_kind_t kind = kind_of(attribute);
@@ -112,72 +112,73 @@ bool labels_collect(labels_t *labels, const stored_t *stored) {
   return true;
 }
 
-void labels_destroy(labels_t *labels) {
+void es_merge_labels_destroy(es_merge_labels_t *labels) {
   for (int i = 0; i < labels->n; i++) {
     es_free(labels->list[i].name);
     es_free(labels->list[i].first);
   }
   es_free(labels->list);
-  *labels = (labels_t){0};
+  *labels = (es_merge_labels_t){0};
 }
 
-static es_type_t type_of(const label_t *label) {
+static es_type_t type_of(const es_merge_label_t *label) {
   return label->kind == LABEL_TEXT ? ES_TYPE_STRING : label->kind == LABEL_WHOLE ? ES_TYPE_I64 : ES_TYPE_F64;
 }
 
 /* The three colours of what is told by channel. */
-static void create_channels(draft_t *draft, hid_t *channel) {
+static void create_channels(es_writer_t *draft, hid_t *channel) {
   static const int32_t indices[CHANNELS] = {0, 1, 2};
   static const hsize_t extent = CHANNELS;
   if (*channel >= 0) return;
-  hid_t list = draft_list(draft, "channel");
-  *channel = draft_create(draft, "channel", ES_TYPE_I32, 1, &extent, list);
+  hid_t list = es_writer_list(draft, "channel");
+  *channel = es_writer_create(draft, "channel", ES_TYPE_I32, 1, &extent, list);
   if (*channel >= 0) {
-    draft_write(draft, *channel, "channel", ES_TYPE_I32, indices);
-    draft_check(draft, H5DSset_scale(*channel, "channel"), "channel");
-    draft_names(draft, *channel, "channel of the images", "1");
+    es_writer_write(draft, *channel, "channel", ES_TYPE_I32, indices);
+    es_writer_check(draft, H5DSset_scale(*channel, "channel"), "channel");
+    es_writer_names(draft, *channel, "channel of the images", "1");
   }
   if (list >= 0) H5Pclose(list);
 }
 
-static void create_variable(label_t *label, draft_t *draft, int64_t n_points, hid_t point, hid_t *channel) {
+static void create_variable(es_merge_label_t *label, es_writer_t *draft, int64_t n_points, hid_t point,
+                            hid_t *channel) {
   static const double none = NAN;
   const bool vector = label->kind == LABEL_VECTOR, real = type_of(label) == ES_TYPE_F64;
   const hsize_t extent[2] = {(hsize_t)n_points, CHANNELS};
   const hsize_t chunk[2] = {extent[0] < ROWS ? extent[0] : ROWS, CHANNELS};
   char long_name[128];
   if (vector) create_channels(draft, channel);
-  hid_t list = draft_list(draft, label->name);
-  draft_check(draft, H5Pset_chunk(list, vector ? 2 : 1, chunk), label->name);
-  if (real) draft_check(draft, H5Pset_fill_value(list, H5T_NATIVE_DOUBLE, &none), label->name);
-  label->object = draft_create(draft, label->name, type_of(label), vector ? 2 : 1, extent, list);
+  hid_t list = es_writer_list(draft, label->name);
+  es_writer_check(draft, H5Pset_chunk(list, vector ? 2 : 1, chunk), label->name);
+  if (real) es_writer_check(draft, H5Pset_fill_value(list, H5T_NATIVE_DOUBLE, &none), label->name);
+  label->object = es_writer_create(draft, label->name, type_of(label), vector ? 2 : 1, extent, list);
   if (label->object >= 0) {
     snprintf(long_name, sizeof long_name, "%s: %.80s", label->axis ? "axis of the grid" : "of the point", label->name);
-    draft_names(draft, label->object, long_name, strcmp(label->name, "elapsed_seconds") == 0 ? "s" : "1");
-    if (real) draft_vector(draft, label->object, "_FillValue", ES_TYPE_F64, &none, 1);
-    draft_check(draft, H5DSattach_scale(label->object, point, 0), label->name);
-    if (vector) draft_check(draft, H5DSattach_scale(label->object, *channel, 1), label->name);
+    es_writer_names(draft, label->object, long_name, strcmp(label->name, "elapsed_seconds") == 0 ? "s" : "1");
+    if (real) es_writer_vector(draft, label->object, "_FillValue", ES_TYPE_F64, &none, 1);
+    es_writer_check(draft, H5DSattach_scale(label->object, point, 0), label->name);
+    if (vector) es_writer_check(draft, H5DSattach_scale(label->object, *channel, 1), label->name);
   }
   if (list >= 0) H5Pclose(list);
 }
 
-static void create_attribute(const label_t *label, draft_t *draft) {
+static void create_attribute(const es_merge_label_t *label, es_writer_t *draft) {
   double vector[CHANNELS];
   int64_t whole = 0;
   double real = number_of(label->first);
   if (label->kind == LABEL_TEXT) {
-    draft_text(draft, draft->file, label->name, label->first);
+    es_writer_text(draft, draft->file, label->name, label->first);
   } else if (label->kind == LABEL_VECTOR && read_vector(label->first, vector)) {
-    draft_vector(draft, draft->file, label->name, ES_TYPE_F64, vector, CHANNELS);
+    es_writer_vector(draft, draft->file, label->name, ES_TYPE_F64, vector, CHANNELS);
   } else if (label->kind == LABEL_WHOLE && es_text_to_int(label->first, &whole)) {
-    draft_number(draft, draft->file, label->name, ES_TYPE_I64, &whole);
+    es_writer_number(draft, draft->file, label->name, ES_TYPE_I64, &whole);
   } else {
-    draft_number(draft, draft->file, label->name, ES_TYPE_F64, &real);
+    es_writer_number(draft, draft->file, label->name, ES_TYPE_F64, &real);
   }
 }
 
 /* The order of the variables: who, which axes, how it went, the rest. */
-static int place_of(const label_t *label) {
+static int place_of(const es_merge_label_t *label) {
   return strcmp(label->name, "point_id") == 0  ? 0
          : label->axis                         ? 1
          : strcmp(label->name, "outcome") == 0 ? 2
@@ -185,12 +186,13 @@ static int place_of(const label_t *label) {
                                                : 4;
 }
 
-void labels_create(labels_t *labels, draft_t *draft, int64_t n_points, hid_t point, es_text_t *coordinates) {
+void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *draft, int64_t n_points, hid_t point,
+                            es_text_t *coordinates) {
   es_text_t axes = {0};
   hid_t channel = -1;
   for (int place = 0; place <= 4; place++) {
     for (int i = 0; i < labels->n; i++) {
-      label_t *label = &labels->list[i];
+      es_merge_label_t *label = &labels->list[i];
       if (place_of(label) != place) continue;
       const bool everywhere = label->seen == n_points;
       if (label->kind == LABEL_WHOLE && !everywhere) label->kind = LABEL_REAL; /* NaN says that there is none */
@@ -203,13 +205,13 @@ void labels_create(labels_t *labels, draft_t *draft, int64_t n_points, hid_t poi
       }
     }
   }
-  if (axes.failed) draft_out_of_memory(draft);
-  draft_text(draft, draft->file, "axes", es_text_get(&axes));
+  if (axes.failed) es_writer_out_of_memory(draft);
+  es_writer_text(draft, draft->file, "axes", es_text_get(&axes));
   es_text_destroy(&axes);
   if (channel >= 0) H5Dclose(channel);
 }
 
-static void write_one(const label_t *label, draft_t *draft, const char *text, int64_t row) {
+static void write_one(const es_merge_label_t *label, es_writer_t *draft, const char *text, int64_t row) {
   const hsize_t start[2] = {(hsize_t)row, 0}, count[2] = {1, CHANNELS};
   const int rank = label->kind == LABEL_VECTOR ? 2 : 1;
   double numbers[CHANNELS] = {NAN, NAN, NAN};
@@ -218,28 +220,28 @@ static void write_one(const label_t *label, draft_t *draft, const char *text, in
   if (label->kind == LABEL_WHOLE) es_text_to_int(value, &whole);
   if (label->kind == LABEL_REAL) numbers[0] = number_of(value);
   if (label->kind == LABEL_VECTOR) read_vector(value, numbers);
-  hid_t memory = draft_check(draft, H5Screate_simple(rank, count, NULL), label->name);
-  hid_t space = draft_check(draft, H5Dget_space(label->object), label->name);
+  hid_t memory = es_writer_check(draft, H5Screate_simple(rank, count, NULL), label->name);
+  hid_t space = es_writer_check(draft, H5Dget_space(label->object), label->name);
   if (draft->code == ES_OK) {
-    const hid_t type = label->kind == LABEL_TEXT ? draft->string : hdf_memory_type(type_of(label));
+    const hid_t type = label->kind == LABEL_TEXT ? draft->string : es_hdf_memory_type(type_of(label));
     const void *data = label->kind == LABEL_TEXT    ? (const void *)&value
                        : label->kind == LABEL_WHOLE ? (const void *)&whole
                                                     : numbers;
-    draft_check(draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), label->name);
-    draft_check(draft, H5Dwrite(label->object, type, memory, space, H5P_DEFAULT, data), label->name);
+    es_writer_check(draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), label->name);
+    es_writer_check(draft, H5Dwrite(label->object, type, memory, space, H5P_DEFAULT, data), label->name);
   }
   if (space >= 0) H5Sclose(space);
   if (memory >= 0) H5Sclose(memory);
 }
 
-void labels_write(labels_t *labels, draft_t *draft, const stored_t *stored, int64_t row) {
+void es_merge_labels_write(es_merge_labels_t *labels, es_writer_t *draft, const es_reader_t *stored, int64_t row) {
   for (int i = 0; i < labels->n; i++) {
-    const label_t *label = &labels->list[i];
-    if (label->object >= 0) write_one(label, draft, stored_attribute(stored, label->name), row);
+    const es_merge_label_t *label = &labels->list[i];
+    if (label->object >= 0) write_one(label, draft, es_reader_attribute(stored, label->name), row);
   }
 }
 
-void labels_close(labels_t *labels) {
+void es_merge_labels_close(es_merge_labels_t *labels) {
   for (int i = 0; i < labels->n; i++) {
     if (labels->list[i].object >= 0) H5Dclose(labels->list[i].object);
     labels->list[i].object = -1;

@@ -17,7 +17,7 @@ typedef struct reader {
   const char *path;
   es_status_t *status;
   hid_t file;
-  stored_t stored; /* attributes; numbers of one point */
+  es_reader_t stored; /* attributes; numbers of one point */
   es_merged_info_t info;
   char *list; /* owned; the names */
   const char *names[COLUMNS_MAX];
@@ -32,7 +32,7 @@ static es_code_t damaged(const reader_t *r, const char *what, const char *reason
 
 static es_code_t broken(const reader_t *r, const char *what) {
   char reason[HDF_REASON_SIZE];
-  hdf_reason(reason);
+  es_hdf_reason(reason);
   return damaged(r, what, reason);
 }
 
@@ -46,37 +46,37 @@ static es_code_t out_of_memory(const reader_t *r) {
 }
 
 bool es_merged_check(const char *path) {
-  hdf_quiet_t quiet;
-  hdf_quiet_begin(&quiet);
+  es_hdf_quiet_t quiet;
+  es_hdf_quiet_begin(&quiet);
   char reason[HDF_REASON_SIZE];
-  hid_t file = hdf_check_path(path, NULL) == ES_OK ? hdf_open(path, reason) : -1;
+  hid_t file = es_hdf_check_path(path, NULL) == ES_OK ? es_hdf_open(path, reason) : -1;
   bool merged = file >= 0 && H5Aexists(file, STORE_MERGED) > 0;
   if (file >= 0) H5Fclose(file);
-  hdf_quiet_end(&quiet);
+  es_hdf_quiet_end(&quiet);
   return merged;
 }
 
 /* A whole number among the attributes, −1 when there is none. */
 static int64_t whole(const reader_t *r, const char *name) {
   int64_t value;
-  const char *text = stored_attribute(&r->stored, name);
+  const char *text = es_reader_attribute(&r->stored, name);
   return text != NULL && es_text_to_int(text, &value) ? value : -1;
 }
 
 static es_code_t read_attributes(reader_t *r) {
   bool memory_is_out;
-  if (!attributes_read(&r->stored, r->file, &memory_is_out)) {
+  if (!es_attributes_read(&r->stored, r->file, &memory_is_out)) {
     return memory_is_out ? out_of_memory(r) : broken(r, "an attribute");
   }
-  if (strcmp(stored_text(&r->stored, "schema"), STORE_SCHEMA) != 0 || whole(r, STORE_MERGED) < 1) {
+  if (strcmp(es_reader_text(&r->stored, "schema"), STORE_SCHEMA) != 0 || whole(r, STORE_MERGED) < 1) {
     return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope", r->path);
   }
   if (whole(r, "schema_version") != ES_SCHEMA_VERSION) {
     return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: its schema has version %lld, this program reads version %d",
                    r->path, (long long)whole(r, "schema_version"), ES_SCHEMA_VERSION);
   }
-  r->info = (es_merged_info_t){.job_name = stored_text(&r->stored, "job_name"),
-                               .missing = stored_text(&r->stored, "missing"),
+  r->info = (es_merged_info_t){.job_name = es_reader_text(&r->stored, "job_name"),
+                               .missing = es_reader_text(&r->stored, "missing"),
                                .n_points = whole(r, STORE_MERGED),
                                .n_grid = whole(r, "n_grid"),
                                .names = r->names,
@@ -86,7 +86,7 @@ static es_code_t read_attributes(reader_t *r) {
 
 /* "point", the axes, "outcome", "reason". */
 static es_code_t list_names(reader_t *r) {
-  r->list = es_duplicate(stored_text(&r->stored, "axes"));
+  r->list = es_duplicate(es_reader_text(&r->stored, "axes"));
   if (r->list == NULL) return out_of_memory(r);
   int n = 0;
   r->names[n++] = "point";
@@ -94,7 +94,7 @@ static es_code_t list_names(reader_t *r) {
     size_t length = strcspn(name, " ");
     bool last = name[length] == '\0';
     name[length] = '\0';
-    if (!attribute_name_is_fit(name)) return foreign(r, name, "can be no axis");
+    if (!es_attribute_name_is_fit(name)) return foreign(r, name, "can be no axis");
     r->names[n++] = name;
     name += length + (last ? 0 : 1);
   }
@@ -109,12 +109,12 @@ static es_code_t read_column(reader_t *r, int i) {
   hid_t object = H5Dopen2(r->file, r->names[i], H5P_DEFAULT);
   if (object < 0) return broken(r, r->names[i]);
   es_code_t code = ES_OK;
-  hid_t type = H5Dget_type(object), space = H5Dget_space(object), text = hdf_string_type();
+  hid_t type = H5Dget_type(object), space = H5Dget_space(object), text = es_hdf_string_type();
   const H5T_class_t class = H5Tget_class(type);
   column_t *column = &r->columns[i];
   column->type = class == H5T_STRING ? ES_TYPE_STRING : class == H5T_INTEGER ? ES_TYPE_I64 : ES_TYPE_F64;
   r->words[i] = column->type == ES_TYPE_STRING;
-  const char *lie = hdf_lie(object, n, sizeof(int64_t));
+  const char *lie = es_hdf_lie(object, n, sizeof(int64_t));
   if (H5Sget_simple_extent_npoints(space) != (hssize_t)n || (r->words[i] && H5Tis_variable_str(type) <= 0)) {
     code = es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope: %s must have %llu entries",
                    r->path, r->names[i], (unsigned long long)n);
@@ -122,7 +122,7 @@ static es_code_t read_column(reader_t *r, int i) {
     code = foreign(r, r->names[i], lie);
   } else {
     column->data = es_allocate_zero(n, sizeof(int64_t));
-    const hid_t memory = r->words[i] ? text : hdf_memory_type(column->type);
+    const hid_t memory = r->words[i] ? text : es_hdf_memory_type(column->type);
     if (column->data == NULL)
       code = out_of_memory(r);
     else if (H5Dread(object, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, column->data) < 0)
@@ -137,7 +137,7 @@ static es_code_t read_column(reader_t *r, int i) {
 
 static void free_columns(reader_t *r) {
   const hsize_t n = (hsize_t)r->info.n_points;
-  hid_t text = hdf_string_type(), space = H5Screate_simple(1, &n, NULL);
+  hid_t text = es_hdf_string_type(), space = H5Screate_simple(1, &n, NULL);
   for (int i = 0; i < r->info.n_names; i++) {
     if (r->columns[i].data != NULL && r->words[i]) {
       H5Dvlen_reclaim(text, space, H5P_DEFAULT, r->columns[i].data);
@@ -154,7 +154,7 @@ enum { SUMMARIZED = sizeof summarized / sizeof *summarized };
 
 /* Along a dimension of one variable: as possible, and as in those before. */
 static bool is_extent(es_dimension_t dimension, hsize_t found, int64_t *known) {
-  const dimension_info_t *info = dimension_info(dimension);
+  const es_dimension_info_t *info = es_dimension_info(dimension);
   const int64_t least = info->words != NULL ? info->most : 1;
   if (found < (hsize_t)least || found > (hsize_t)info->most) return false;
   const bool same = *known == 0 || *known == (int64_t)found;
@@ -168,7 +168,7 @@ static es_code_t open_numbers(const reader_t *r, const es_field_info_t *info, in
                               hid_t *object) {
   enum { SHARE_MOST = 1 << 30 };
   hsize_t shape[H5S_MAX_RANK];
-  size_t share = type_size(info->type);
+  size_t share = es_type_size(info->type);
   *object = H5Dopen2(r->file, info->name, H5P_DEFAULT);
   if (*object < 0) return broken(r, info->name);
   hid_t space = H5Dget_space(*object);
@@ -180,7 +180,7 @@ static es_code_t open_numbers(const reader_t *r, const es_field_info_t *info, in
     share = share <= SHARE_MOST ? share * (size_t)shape[k + 1] : share;
   }
   if (!good) return foreign(r, info->name, "has other dimensions");
-  const char *lie = hdf_lie(*object, 1, 1);
+  const char *lie = es_hdf_lie(*object, 1, 1);
   if (share > SHARE_MOST) lie = "is larger than any result";
   return lie == NULL ? ES_OK : foreign(r, info->name, lie);
 }
@@ -190,9 +190,9 @@ static es_code_t make_result(reader_t *r, hid_t object[SUMMARIZED]) {
   static const bool core[ES_FIELD_GROUPS] = {[ES_GROUP_CORE] = true};
   int64_t extent[ES_DIMENSIONS] = {0};
   for (int i = 0; i < SUMMARIZED; i++) ES_TRY(open_numbers(r, es_field_info(summarized[i]), extent, &object[i]));
-  r->stored.result = result_allocate(extent, core);
+  r->stored.result = es_result_allocate(extent, core);
   for (int i = 0; i < SUMMARIZED; i++) {
-    if (r->stored.result == NULL || !result_allocate_field(r->stored.result, summarized[i])) return out_of_memory(r);
+    if (r->stored.result == NULL || !es_result_allocate_field(r->stored.result, summarized[i])) return out_of_memory(r);
   }
   return ES_OK;
 }
@@ -206,7 +206,7 @@ static es_code_t read_numbers(const reader_t *r, const hid_t object[SUMMARIZED],
     hid_t space = H5Dget_space(object[i]), memory = H5Screate_simple(info->rank + 1, count, NULL);
     es_code_t code = ES_OK;
     if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-        H5Dread(object[i], hdf_memory_type(info->type), memory, space, H5P_DEFAULT, result->data[summarized[i]]) < 0)
+        H5Dread(object[i], es_hdf_memory_type(info->type), memory, space, H5P_DEFAULT, result->data[summarized[i]]) < 0)
       code = broken(r, info->name);
     H5Sclose(memory);
     H5Sclose(space);
@@ -237,8 +237,8 @@ static es_code_t visit_points(reader_t *r, es_merged_visit_t *visit, void *conte
     ES_TRY(read_numbers(r, object, row));
     for (int i = 0; i < r->info.n_names; i++) cells[i] = cell_text(&r->columns[i], row, numbers[i]);
     const es_merged_point_t point = {.cells = cells,
-                                     .accuracy = result_last_value(r->stored.result, ES_FIELD_ACCURACY),
-                                     .mean_saturation = result_last_saturation(r->stored.result)};
+                                     .accuracy = es_result_last_value(r->stored.result, ES_FIELD_ACCURACY),
+                                     .mean_saturation = es_result_last_saturation(r->stored.result)};
     visit(context, &r->info, &point);
   }
   return ES_OK;
@@ -247,11 +247,11 @@ static es_code_t visit_points(reader_t *r, es_merged_visit_t *visit, void *conte
 es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *context, es_status_t *status) {
   reader_t r = {.path = path, .status = status};
   hid_t object[SUMMARIZED] = {-1, -1, -1, -1};
-  hdf_quiet_t quiet;
+  es_hdf_quiet_t quiet;
   char reason[HDF_REASON_SIZE];
-  hdf_quiet_begin(&quiet);
-  es_code_t code = hdf_check_path(path, status);
-  r.file = code == ES_OK ? hdf_open(path, reason) : -1;
+  es_hdf_quiet_begin(&quiet);
+  es_code_t code = es_hdf_check_path(path, status);
+  r.file = code == ES_OK ? es_hdf_open(path, reason) : -1;
   if (code == ES_OK) code = r.file >= 0 ? read_attributes(&r) : damaged(&r, "the file", reason);
   if (code == ES_OK) code = list_names(&r);
   for (int i = 0; i < r.info.n_names && code == ES_OK; i++) code = read_column(&r, i);
@@ -263,7 +263,7 @@ es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *conte
   if (r.info.n_names > 0) free_columns(&r);
   if (r.file >= 0) H5Fclose(r.file);
   es_free(r.list);
-  stored_destroy(&r.stored);
-  hdf_quiet_end(&quiet);
+  es_reader_destroy(&r.stored);
+  es_hdf_quiet_end(&quiet);
   return code;
 }

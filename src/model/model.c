@@ -446,8 +446,8 @@ static int64_t pooling_bytes(const es_layout_t *layout, int64_t samples) {
 }
 
 /* Weights as the kernels of a direction want them. */
-static int64_t packed_floats(const es_graph_t *graph, const es_node_t *node, conv_direction_t direction) {
-  const conv_way_t *own = conv_own_way(node, direction);
+static int64_t packed_floats(const es_graph_t *graph, const es_node_t *node, es_conv_direction_t direction) {
+  const es_conv_algorithm_t *own = es_conv_choose(node, direction);
   return own && own->packed_floats ? (int64_t)own->packed_floats(node) : graph->parameters[node->weight].count;
 }
 
@@ -467,8 +467,8 @@ int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ra
     if (node->op == ES_OP_BATCHNORM) segment = 0;
     if (node->layer < 0) continue;
     packed += packed_floats(graph, node, CONV_FORWARD) + packed_floats(graph, node, CONV_BACKWARD_DATA);
-    segment += small_weights_takes(node) ? (int64_t)small_weights_floats(node, samples, lanes / ranks)
-                                         : vectors * es_graph_parameters(graph, node);
+    segment += es_small_weights_takes(node) ? (int64_t)es_small_weights_floats(node, samples, lanes / ranks)
+                                            : vectors * es_graph_parameters(graph, node);
     sums = segment > sums ? segment : sums;
   }
   if (training) floats += packed + sums;

@@ -24,7 +24,7 @@ static es_code_t read_file(const char *path, char **data, size_t *size, es_statu
   return es_fail(status, errno == ENOMEM ? ES_SYSTEM : ES_INPUT, STAGE, "%s", own.message);
 }
 
-es_code_t es_frame_fit(es_frame_t *frame, const char *path, es_status_t *status) {
+es_code_t es_crop_fit(es_crop_t *frame, const char *path, es_status_t *status) {
   char *data = NULL;
   size_t size = 0;
   es_image_t image;
@@ -43,7 +43,7 @@ static int32_t half(int32_t over) {
 }
 
 /* Sizes as torchvision's Resize(shorter) and CenterCrop(size) come to them. */
-static es_resize_t shape_for(const es_frame_t *frame, const es_image_t *image) {
+static es_resize_t shape_for(const es_crop_t *frame, const es_image_t *image) {
   const int64_t shorter = frame->shorter, height = image->height, width = image->width;
   es_resize_t shape = {.channels = frame->channels,
                        .height = image->height,
@@ -57,8 +57,7 @@ static es_resize_t shape_for(const es_frame_t *frame, const es_image_t *image) {
   return shape;
 }
 
-static es_code_t place(es_frame_t *frame, const es_image_t *image, const char *path, uint8_t *out,
-                       es_status_t *status) {
+static es_code_t place(es_crop_t *frame, const es_image_t *image, const char *path, uint8_t *out, es_status_t *status) {
   if (frame->size == 0) {
     if (image->height != frame->height || image->width != frame->width)
       return es_fail(status, ES_INPUT, STAGE, "%s: is %d x %d, where the first image is %d x %d and no size is given",
@@ -76,7 +75,7 @@ static es_code_t place(es_frame_t *frame, const es_image_t *image, const char *p
   return ES_OK;
 }
 
-es_code_t es_frame_read(es_frame_t *frame, const char *path, uint8_t *out, es_status_t *status) {
+es_code_t es_crop_read(es_crop_t *frame, const char *path, uint8_t *out, es_status_t *status) {
   char *data = NULL;
   size_t size = 0;
   es_image_t image;
@@ -88,6 +87,6 @@ es_code_t es_frame_read(es_frame_t *frame, const char *path, uint8_t *out, es_st
   return code;
 }
 
-void es_frame_destroy(es_frame_t *frame) {
+void es_crop_destroy(es_crop_t *frame) {
   es_resizer_destroy(&frame->resizer);
 }

@@ -40,7 +40,7 @@ typedef struct pack {
   es_pack_result_t *out;
   MPI_Comm comm;
   int rank, ranks;
-  es_frame_t frame;        /* owned */
+  es_crop_t frame;         /* owned */
   int64_t image;           /* bytes */
   int64_t chunk, n_chunks; /* images of a chunk; chunks of a block; of the split under way */
   int64_t room;            /* bytes of the pixels of a block, at most */
@@ -109,7 +109,7 @@ static es_code_t decode(pack_t *p, es_status_t *status) {
   if (b->paths.failed) return no_memory(p, status);
   for (int64_t i = 0; i < b->count; i++, path += strlen(path) + 1) {
     es_status_t own = {0};
-    const es_code_t code = es_frame_read(&p->frame, path, b->pixels + i * p->image, &own);
+    const es_code_t code = es_crop_read(&p->frame, path, b->pixels + i * p->image, &own);
     if (code == ES_INPUT) note_broken(b, i, own.message);
     if (code != ES_OK && code != ES_INPUT) return es_fail(status, code, STAGE, "%s", own.message);
   }
@@ -404,12 +404,12 @@ static es_code_t pack_all(pack_t *p, es_status_t *status) {
 
 /* Where images stay as they are, the first one that can be read says how large all must be. */
 static es_code_t find_size(pack_t *p, es_status_t *status) {
-  es_frame_t *f = &p->frame;
+  es_crop_t *f = &p->frame;
   f->height = f->width = f->size;
   if (f->size > 0) return ES_OK;
   es_status_t own = {0};
   for (int64_t i = 0; f->height == 0 && i < p->pictures.count[ES_TRAIN]; i++)
-    es_frame_fit(f, es_picture_path(&p->pictures, ES_TRAIN, i), &own);
+    es_crop_fit(f, es_picture_path(&p->pictures, ES_TRAIN, i), &own);
   if (f->height == 0) return es_fail(status, ES_INPUT, STAGE, "%s", own.message);
   if (f->height <= SIDE_MAX && f->width <= SIDE_MAX) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE,
@@ -481,9 +481,9 @@ es_code_t es_pack(es_pack_result_t *out, const es_pack_request_t *request, MPI_C
       .request = request, .out = out, .comm = comm, .ranks = 1, .images = -1, .writer = {.file = -1, .descriptor = -1}};
   *out = (es_pack_result_t){0};
   ES_TRY(check_request(request, status));
-  p.frame = (es_frame_t){.size = request->size,
-                         .shorter = request->shorter > 0 ? request->shorter : request->size,
-                         .channels = request->channels};
+  p.frame = (es_crop_t){.size = request->size,
+                        .shorter = request->shorter > 0 ? request->shorter : request->size,
+                        .channels = request->channels};
   if (comm != MPI_COMM_NULL) {
     ES_MPI(MPI_Comm_rank(comm, &p.rank));
     ES_MPI(MPI_Comm_size(comm, &p.ranks));
@@ -492,7 +492,7 @@ es_code_t es_pack(es_pack_result_t *out, const es_pack_request_t *request, MPI_C
   if (prepare(&p, &own) == ES_OK) pack_all(&p, &own);
   es_h5_quiet_end(&quiet);
   es_pictures_destroy(&p.pictures);
-  es_frame_destroy(&p.frame);
+  es_crop_destroy(&p.frame);
   es_fingerprint_destroy(&p.fingerprint);
   destroy_block(&p.block);
   destroy_block(&p.other);

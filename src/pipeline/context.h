@@ -69,7 +69,7 @@ void flow_warn(const flow_t *f, const char *message);
 /* Where the rows of layers are. */
 typedef struct flow_rows {
   int32_t (*order)(void *context, int layer); /* of the eigenproblem to come; not collective */
-  es_code_t (*finish)(void *context, int layer, es_merged_t *out, es_status_t *status);
+  es_code_t (*finish)(void *context, int layer, es_reduced_t *out, es_status_t *status);
   void *context;
 } flow_rows_t;
 
@@ -83,7 +83,7 @@ typedef struct flow_solved {
   int32_t epoch;
   int layer;
   es_layer_problem_t *problem;
-  const es_merged_t *merged;
+  const es_reduced_t *merged;
 } flow_solved_t;
 
 /* spaces.c: eigenspaces over the epochs (measure.eigenspace). flow_resume opens, es_pipeline_point closes. flow_measure

@@ -10,8 +10,8 @@
 typedef struct batch {
   int first, n;
   es_layer_problem_t *problems;
-  es_merged_t *merged; /* triangles only where they are solved */
-  double *values;      /* of all layers, one after the other */
+  es_reduced_t *merged; /* triangles only where they are solved */
+  double *values;       /* of all layers, one after the other */
 } batch_t;
 
 static int32_t width_of(const flow_t *f, int layer) {
@@ -30,7 +30,7 @@ static es_code_t create_batch(const flow_t *f, batch_t *b, es_status_t *status) 
 
 static void destroy_batch(batch_t *b) {
   if (b->problems) es_spectrum_release(b->problems, b->n);
-  for (int i = 0; b->merged && i < b->n; i++) es_merged_destroy(&b->merged[i]);
+  for (int i = 0; b->merged && i < b->n; i++) es_reduced_destroy(&b->merged[i]);
   es_free(b->problems);
   es_free(b->merged);
   es_free(b->values);
@@ -52,7 +52,7 @@ static void assign(const flow_t *f, batch_t *b, const flow_rows_t *rows, double 
 static es_code_t merge_layers(flow_t *f, batch_t *b, const flow_rows_t *rows, es_status_t *status) {
   for (int i = 0; i < b->n; i++) {
     es_layer_problem_t *p = &b->problems[i];
-    es_merged_t *m = &b->merged[i];
+    es_reduced_t *m = &b->merged[i];
     ES_TRY(rows->finish(rows->context, b->first + i, m, status));
     if (p->owner != f->group.rank) {
       es_free(m->triangle);
@@ -67,7 +67,7 @@ static es_code_t merge_layers(flow_t *f, batch_t *b, const flow_rows_t *rows, es
 }
 
 static void store_layer(flow_t *f, es_split_t split, int32_t epoch, int layer, const es_layer_problem_t *p,
-                        const es_merged_t *merged) {
+                        const es_reduced_t *merged) {
   es_result_t *r = f->result;
   const es_measure_settings_t *m = &f->point->measure;
   const int32_t width = width_of(f, layer);

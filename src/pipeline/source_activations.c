@@ -123,7 +123,7 @@ static es_code_t create_scratch(stream_t *s, es_status_t *status) {
     const int64_t need = es_method(m->method)->scratch(shape_of(layer), m->method_size);
     const int64_t size = es_shape_size(shape_of(layer));
     int32_t *most = &widest[rows.real == ES_REAL_F64];
-    if (es_accumulator_way(rows.width, INT64_MAX) == ES_WAY_LANES && rows.width > *most) *most = rows.width;
+    if (es_accumulator_strategy(rows.width, INT64_MAX) == ES_STRATEGY_LANES && rows.width > *most) *most = rows.width;
     if (need > scratch) scratch = need;
     if (layer->is_double && rows.real == ES_REAL_F32 && size * ES_SLICE_MAX > slice) slice = size * ES_SLICE_MAX;
     if ((size_t)size * sizeof(double) > part) part = (size_t)size * sizeof(double);
@@ -242,11 +242,11 @@ static es_code_t stream_layer(stream_t *s, int measured, es_status_t *status) {
   es_accumulator_t *a = s->accumulators[measured - s->first];
   int64_t steps = count_parts(s, measured);
   cursor_t c = {.lane = -1};
-  if (es_accumulator_is(a) == ES_WAY_SPREAD)
+  if (es_accumulator_is(a) == ES_STRATEGY_SPREAD)
     ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &steps, 1, MPI_INT64_T, MPI_MAX, f->group.comm));
   for (int64_t step = 0; step < steps; step++) {
     const es_code_t code = advance(s, &c) ? read_part(s, measured, &c, status) : ES_OK;
-    if (es_accumulator_is(a) == ES_WAY_SPREAD)
+    if (es_accumulator_is(a) == ES_STRATEGY_SPREAD)
       ES_TRY(es_accumulator_exchange(a, status)); /* agrees */
     else if (code != ES_OK)
       break;
@@ -262,7 +262,7 @@ static int32_t order_of(void *context, int layer) {
   return es_accumulator_order(s->accumulators[layer - s->first]);
 }
 
-static es_code_t finish(void *context, int layer, es_merged_t *out, es_status_t *status) {
+static es_code_t finish(void *context, int layer, es_reduced_t *out, es_status_t *status) {
   stream_t *s = context;
   const bool is_double = rows_of(s, layer, 1).real == ES_REAL_F64;
   return es_accumulator_finish(s->accumulators[layer - s->first], is_double ? &s->workspace_f64 : &s->workspace, out,

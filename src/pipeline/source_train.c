@@ -159,7 +159,7 @@ static int32_t order_of(void *context, int layer) {
   return es_capture_order(f->capture, layer);
 }
 
-static es_code_t finish(void *context, int layer, es_merged_t *out, es_status_t *status) {
+static es_code_t finish(void *context, int layer, es_reduced_t *out, es_status_t *status) {
   flow_t *f = context;
   return es_capture_finish(f->capture, layer, out, status);
 }

@@ -36,7 +36,7 @@ static void sink(slot_t *heap, int64_t n) {
   heap[at] = moved;
 }
 
-static void deal(es_deal_t *out, const item_t *items, slot_t *heap, const double *speed, int32_t n_workers) {
+static void deal(es_list_schedule_t *out, const item_t *items, slot_t *heap, const double *speed, int32_t n_workers) {
   for (int32_t w = 0; w < n_workers; w++) heap[w] = (slot_t){0, w}; /* sorted, so a heap */
   for (int64_t i = 0; i < out->n; i++) {
     const int32_t worker = heap[0].worker;
@@ -48,15 +48,15 @@ static void deal(es_deal_t *out, const item_t *items, slot_t *heap, const double
   }
 }
 
-es_code_t es_deal_create(es_deal_t *out, const double *cost, int64_t n, const double *speed, int32_t n_workers,
-                         es_status_t *status) {
+es_code_t es_list_schedule_create(es_list_schedule_t *out, const double *cost, int64_t n, const double *speed,
+                                  int32_t n_workers, es_status_t *status) {
   const size_t count = (size_t)n;
   item_t *items = es_allocate(count, sizeof *items);
   slot_t *heap = es_allocate((size_t)n_workers, sizeof *heap);
-  *out = (es_deal_t){.n = n,
-                     .order = es_allocate(count, sizeof *out->order),
-                     .worker = es_allocate(count, sizeof *out->worker),
-                     .end = es_allocate(count, sizeof *out->end)};
+  *out = (es_list_schedule_t){.n = n,
+                              .order = es_allocate(count, sizeof *out->order),
+                              .worker = es_allocate(count, sizeof *out->worker),
+                              .end = es_allocate(count, sizeof *out->end)};
   const bool good = items && heap && out->order && out->worker && out->end;
   if (good) {
     for (int64_t i = 0; i < n; i++) items[i] = (item_t){cost[i], i};
@@ -66,13 +66,13 @@ es_code_t es_deal_create(es_deal_t *out, const double *cost, int64_t n, const do
   es_free(items);
   es_free(heap);
   if (good) return ES_OK;
-  es_deal_destroy(out);
+  es_list_schedule_destroy(out);
   return es_fail(status, ES_SYSTEM, "plan", "out of memory for the schedule of %lld points", (long long)n);
 }
 
-void es_deal_destroy(es_deal_t *deal) {
+void es_list_schedule_destroy(es_list_schedule_t *deal) {
   es_free(deal->order);
   es_free(deal->worker);
   es_free(deal->end);
-  *deal = (es_deal_t){0};
+  *deal = (es_list_schedule_t){0};
 }

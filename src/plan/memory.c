@@ -80,7 +80,7 @@ static int64_t measure_bytes(const es_point_t *point, const measured_t *layers, 
   int64_t bytes = 0, held = 0;
   for (int i = 0; i < layers->n; i++) {
     const int32_t width = layers->widths[i];
-    const bool whole = es_accumulator_way(width, INT64_MAX) == ES_WAY_LANES;
+    const bool whole = es_accumulator_strategy(width, INT64_MAX) == ES_STRATEGY_LANES;
     if (whole) bytes += 8 * (int64_t)es_cov_moments_size(width);
     if (whole && 16 * (int64_t)es_cov_moments_size(width) > held) held = 16 * (int64_t)es_cov_moments_size(width);
     if (es_spectrum_bytes(width, ranks, vectors) > held) held = es_spectrum_bytes(width, ranks, vectors);

@@ -376,7 +376,7 @@ static es_code_t check_orders(const es_plan_t *plan, es_external_info_t *info, e
     const es_shape_t shape = {layer->h, layer->w, layer->c};
     const int32_t width = method->width(shape, point->measure.method_size);
     const int64_t rows = info->most_samples * method->positions(shape, point->measure.method_size);
-    const int64_t order = es_accumulator_way(width, rows) == ES_WAY_GRAM ? rows : width;
+    const int64_t order = es_accumulator_strategy(width, rows) == ES_STRATEGY_GRAM ? rows : width;
     if (order <= ES_VECTORS_ORDER_MOST || !es_measure_takes(&point->measure, layer->name)) continue;
     es_fail(status, ES_INPUT, STAGE,
             "%s:%d: layer %s has %d columns and %lld rows, and eigenvectors (measure.eigenspace) are found up to "

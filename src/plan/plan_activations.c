@@ -28,7 +28,7 @@ static double covariance_seconds(const es_rows_info_t *rows, int ranks) {
 }
 
 static int32_t order_of(const es_rows_info_t *rows) {
-  return es_accumulator_way(rows->width, rows->rows) == ES_WAY_GRAM ? (int32_t)rows->rows : rows->width;
+  return es_accumulator_strategy(rows->width, rows->rows) == ES_STRATEGY_GRAM ? (int32_t)rows->rows : rows->width;
 }
 
 static double layer_seconds(const es_rows_info_t *rows, bool vectors, int ranks) {
@@ -57,12 +57,13 @@ int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_
   for (int i = 0; i < info->n_layers; i++) {
     if (!es_measure_takes(&point->measure, info->layers[i].name)) continue;
     const es_rows_info_t rows = rows_of(point, &info->layers[i], info->most_samples);
-    const es_way_t way = es_accumulator_way(rows.width, rows.rows);
+    const es_strategy_t way = es_accumulator_strategy(rows.width, rows.rows);
     int64_t bytes =
         es_accumulator_bytes(&rows, point->train.lanes, ranks) + es_spectrum_bytes(order_of(&rows), ranks, vectors);
     if (vectors) followed += vectors_bytes(point, &rows, ranks);
-    if (way == ES_WAY_SPREAD && ranks == 1) bytes += 8 * (int64_t)es_triangle_size(rows.width); /* as LAPACK wants it */
-    if (way == ES_WAY_LANES) bytes += 3 * 8 * (int64_t)es_cov_moments_size(rows.width);
+    if (way == ES_STRATEGY_SPREAD && ranks == 1)
+      bytes += 8 * (int64_t)es_triangle_size(rows.width); /* as LAPACK wants it */
+    if (way == ES_STRATEGY_LANES) bytes += 3 * 8 * (int64_t)es_cov_moments_size(rows.width);
     if (bytes > most) most = bytes;
     sum += bytes;
   }
@@ -99,7 +100,7 @@ void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *
     const double seconds = layer_seconds(&rows, es_measure_vectors(&point->measure), ranks);
     es_table_cell(&table, "%s", layer->name);
     es_table_cell(&table, "%d x %d x %d", layer->h, layer->w, layer->c);
-    es_table_cell(&table, "%s", es_way_name(es_accumulator_way(rows.width, rows.rows)));
+    es_table_cell(&table, "%s", es_strategy_name(es_accumulator_strategy(rows.width, rows.rows)));
     es_table_cell(&table, "%d", rows.width);
     es_table_cell(&table, "%lld", (long long)rows.rows);
     es_table_cell(&table, "%.2f", seconds);

@@ -86,13 +86,13 @@ static es_code_t simulate(simulation_t *s, const es_cluster_t *cluster, const es
   const int64_t ranks = cluster->nodes * cluster->cores;
   int64_t *sizes = es_allocate((size_t)ranks, sizeof *sizes);
   double *speed = es_allocate((size_t)ranks, sizeof *speed);
-  es_deal_t deal = {0};
+  es_list_schedule_t deal = {0};
   if (sizes == NULL || speed == NULL) {
     es_fail(status, ES_SYSTEM, "plan", "out of memory for %lld ranks", (long long)ranks);
   } else {
     s->groups = make_groups(ranks, s->ranks_per_point, sizes);
     for (int64_t g = 0; g < s->groups; g++) speed[g] = group_speed(cluster, sizes[g]);
-    es_deal_create(&deal, cost, selection->n, speed, (int32_t)s->groups, status);
+    es_list_schedule_create(&deal, cost, selection->n, speed, (int32_t)s->groups, status);
   }
   double busy = 0;
   for (int64_t i = 0; i < deal.n; i++) {
@@ -104,7 +104,7 @@ static es_code_t simulate(simulation_t *s, const es_cluster_t *cluster, const es
     s->own = seconds;
   }
   if (s->makespan > 0) s->idle = fmax(0, 1 - busy / (s->makespan * (double)ranks));
-  es_deal_destroy(&deal);
+  es_list_schedule_destroy(&deal);
   es_free(sizes);
   es_free(speed);
   return status->code;
@@ -212,7 +212,7 @@ es_code_t es_plan_cluster(const es_plan_t *plan, const es_selection_t *selection
 /* ---- shares of an array ---- */
 
 /* Places of the points of each task: those of task t are points[first[t]] … points[first[t + 1] − 1], ascending. */
-static void sort_by_task(const es_selection_t *selection, const es_deal_t *deal, int32_t *task, int64_t *first,
+static void sort_by_task(const es_selection_t *selection, const es_list_schedule_t *deal, int32_t *task, int64_t *first,
                          int64_t *points, int64_t tasks) {
   for (int64_t i = 0; i < deal->n; i++) {
     task[deal->order[i]] = deal->worker[i];
@@ -238,7 +238,7 @@ es_code_t es_plan_tasks(const es_plan_t *plan, const es_selection_t *selection, 
   const int64_t enough = (selection->n + points_per_task - 1) / points_per_task;
   if (tasks > enough) tasks = enough;
   double *cost;
-  es_deal_t deal = {0};
+  es_list_schedule_t deal = {0};
   ES_TRY(find_costs(plan, selection, &cost, status));
   int32_t *task = es_allocate((size_t)selection->n, sizeof *task);
   int64_t *points = es_allocate((size_t)selection->n, sizeof *points);
@@ -246,12 +246,12 @@ es_code_t es_plan_tasks(const es_plan_t *plan, const es_selection_t *selection, 
   if (task == NULL || points == NULL || first == NULL)
     es_fail(status, ES_SYSTEM, "plan", "out of memory for %lld points", (long long)selection->n);
   else
-    es_deal_create(&deal, cost, selection->n, NULL, (int32_t)tasks, status);
+    es_list_schedule_create(&deal, cost, selection->n, NULL, (int32_t)tasks, status);
   if (status->code == ES_OK) {
     sort_by_task(selection, &deal, task, first, points, tasks);
     print_tasks(plan, first, points, tasks, out);
   }
-  es_deal_destroy(&deal);
+  es_list_schedule_destroy(&deal);
   es_free(cost);
   es_free(task);
   es_free(points);

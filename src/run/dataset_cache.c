@@ -6,31 +6,31 @@
 
 enum { RESOLUTION_LEAST = 8 }; /* of a job file */
 
-static int spec_of(const es_loaded_t *loaded, const es_point_t *point) {
+static int spec_of(const es_dataset_cache_t *loaded, const es_point_t *point) {
   int spec = 0;
   while (strcmp(es_job_dataset(loaded->plan->job, spec)->name, point->dataset.name) != 0) spec++;
   return spec;
 }
 
-es_dataset_t *es_loaded_find(const es_loaded_t *loaded, const es_point_t *point) {
+es_dataset_t *es_dataset_cache_find(const es_dataset_cache_t *loaded, const es_point_t *point) {
   const int spec = spec_of(loaded, point);
   for (int i = 0; i < loaded->n; i++) {
-    const es_loaded_item_t *item = &loaded->items[i];
+    const es_dataset_cache_item_t *item = &loaded->items[i];
     if (item->spec == spec && item->resolution == point->resolution) return item->dataset;
   }
   return NULL;
 }
 
-es_code_t es_loaded_add(es_loaded_t *loaded, const es_point_t *point, es_status_t *status) {
-  if (es_loaded_find(loaded, point)) return ES_OK;
-  es_loaded_item_t *more = es_reallocate(loaded->items, (size_t)loaded->n + 1, sizeof *more);
+es_code_t es_dataset_cache_add(es_dataset_cache_t *loaded, const es_point_t *point, es_status_t *status) {
+  if (es_dataset_cache_find(loaded, point)) return ES_OK;
+  es_dataset_cache_item_t *more = es_reallocate(loaded->items, (size_t)loaded->n + 1, sizeof *more);
   if (more)
     loaded->items = more;
   else
     es_fail(status, ES_SYSTEM, "run", "out of memory for the list of datasets");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
-  es_loaded_item_t *item = &loaded->items[loaded->n];
-  *item = (es_loaded_item_t){spec_of(loaded, point), point->resolution, NULL};
+  es_dataset_cache_item_t *item = &loaded->items[loaded->n];
+  *item = (es_dataset_cache_item_t){spec_of(loaded, point), point->resolution, NULL};
   const bool stream = loaded->stream && es_dataset_streams(&point->dataset);
   ES_TRY((stream ? es_dataset_stream : es_dataset_load)(&item->dataset, &point->dataset, point->resolution,
                                                         MPI_COMM_WORLD, status));
@@ -40,7 +40,8 @@ es_code_t es_loaded_add(es_loaded_t *loaded, const es_point_t *point, es_status_
 
 /* The fingerprint of dataset `spec` into known[spec], unless it is there: of what was loaded at any resolution, else
  * read for this alone, small, because the resolution does not matter. */
-static es_code_t know_fingerprint(const es_loaded_t *loaded, int spec, char known[][ES_ID_SIZE], es_status_t *status) {
+static es_code_t know_fingerprint(const es_dataset_cache_t *loaded, int spec, char known[][ES_ID_SIZE],
+                                  es_status_t *status) {
   es_dataset_t *alone = NULL;
   const es_dataset_t *dataset = NULL;
   if (known[spec][0]) return ES_OK;
@@ -58,7 +59,8 @@ static es_code_t know_fingerprint(const es_loaded_t *loaded, int spec, char know
 }
 
 /* The result of one point, if there is one. */
-static es_code_t check_point(const es_loaded_t *loaded, int64_t index, char known[][ES_ID_SIZE], es_status_t *status) {
+static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, char known[][ES_ID_SIZE],
+                             es_status_t *status) {
   char path[ES_PATH_MAX];
   es_point_t point;
   es_result_summary_t summary;
@@ -80,7 +82,8 @@ static es_code_t check_point(const es_loaded_t *loaded, int64_t index, char know
       path, summary.fingerprint, point.dataset.name, weights ? " with these weights" : "", now);
 }
 
-es_code_t es_loaded_check(const es_loaded_t *loaded, const es_selection_t *selection, es_status_t *status) {
+es_code_t es_dataset_cache_check(const es_dataset_cache_t *loaded, const es_selection_t *selection,
+                                 es_status_t *status) {
   int rank;
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   if (rank == 0) {
@@ -93,8 +96,8 @@ es_code_t es_loaded_check(const es_loaded_t *loaded, const es_selection_t *selec
   return es_agree(MPI_COMM_WORLD, status);
 }
 
-void es_loaded_destroy(es_loaded_t *loaded) {
+void es_dataset_cache_destroy(es_dataset_cache_t *loaded) {
   for (int i = 0; i < loaded->n; i++) es_dataset_destroy(loaded->items[i].dataset);
   es_free(loaded->items);
-  *loaded = (es_loaded_t){0};
+  *loaded = (es_dataset_cache_t){0};
 }

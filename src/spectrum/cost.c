@@ -27,5 +27,5 @@ int64_t es_spectrum_bytes(int32_t order, int ranks, bool vectors) {
   if (!is_collective(order, ranks)) return 8 * n * n * (vectors ? 3 : 1);
   /* The band and panels as wide; with vectors pdsyevd's workspace of twice the blocks, and the vectors. */
   const int64_t panels = 3 * 8 * (ES_SPECTRUM_BLOCK + 1) * n;
-  return panels + (vectors ? 3 * es_blocks_bytes(order, ES_SPECTRUM_BLOCK, ranks) : 0);
+  return panels + (vectors ? 3 * es_dist_matrix_bytes(order, ES_SPECTRUM_BLOCK, ranks) : 0);
 }

@@ -20,16 +20,16 @@ static es_code_t out_of_memory(int32_t order, es_status_t *status) {
   return es_fail(status, ES_SYSTEM, "spectrum", "out of memory for an eigenproblem of order %d", order);
 }
 
-static int32_t row_of(const es_blocks_t *a, int32_t local) {
-  return es_blocks_global(local, a->block, a->row, a->rows);
+static int32_t row_of(const es_dist_matrix_t *a, int32_t local) {
+  return es_dist_matrix_global(local, a->block, a->row, a->rows);
 }
 
-static int32_t column_of(const es_blocks_t *a, int32_t local) {
-  return es_blocks_global(local, a->block, a->col, a->cols);
+static int32_t column_of(const es_dist_matrix_t *a, int32_t local) {
+  return es_dist_matrix_global(local, a->block, a->col, a->cols);
 }
 
 /* Element of the diagonal in local column j, or NULL if another rank has it. */
-static double *diagonal_of(const es_blocks_t *a, int32_t j) {
+static double *diagonal_of(const es_dist_matrix_t *a, int32_t j) {
   const int32_t global = column_of(a, j), tile = global / a->block;
   if (!a->local || tile % a->rows != a->row) return NULL;
   const int32_t i = tile / a->rows * a->block + global % a->block;
@@ -38,7 +38,7 @@ static double *diagonal_of(const es_blocks_t *a, int32_t j) {
 
 /* Norms of the lower half. */
 static es_code_t examine(es_team_t *team, es_status_t *status) {
-  const es_blocks_t *a = team->a;
+  const es_dist_matrix_t *a = team->a;
   double sums[2] = {0.0, 0.0}, largest = 0.0; /* trace, squares */
   for (int32_t j = 0; j < a->local_cols; j++) {
     const double *column = a->local + (size_t)j * (size_t)a->leading;
@@ -67,7 +67,7 @@ static es_code_t examine(es_team_t *team, es_status_t *status) {
 }
 
 static void build_grid(es_team_t *team) {
-  const es_blocks_t *a = team->a;
+  const es_dist_matrix_t *a = team->a;
   const int *position = &a->row;
   int rank;
   ES_MPI(MPI_Comm_rank(team->problem->comm, &rank));
@@ -86,11 +86,11 @@ es_code_t es_team_open(es_team_t *out, const es_eigenproblem_t *problem, es_stat
   out->a = problem->blocks ? problem->blocks : &out->made;
   if (problem->comm == MPI_COMM_NULL)
     return es_fail(status, ES_BUG, "spectrum", "a solve by all ranks together needs their communicator");
-  if (!problem->blocks) es_blocks_create(&out->made, problem->comm, problem->order, ES_SPECTRUM_BLOCK, status);
+  if (!problem->blocks) es_dist_matrix_create(&out->made, problem->comm, problem->order, ES_SPECTRUM_BLOCK, status);
   out->diagonal = es_allocate_zero((size_t)out->a->local_cols + 1, sizeof *out->diagonal);
   if (!out->diagonal) out_of_memory(problem->order, status);
   ES_TRY(es_agree(problem->comm, status));
-  if (!problem->blocks) es_blocks_scatter(&out->made, problem->triangle, problem->owner);
+  if (!problem->blocks) es_dist_matrix_scatter(&out->made, problem->triangle, problem->owner);
   ES_TRY(examine(out, status));
   for (int32_t j = 0; j < out->a->local_cols; j++) {
     const double *element = diagonal_of(out->a, j);
@@ -114,7 +114,7 @@ void es_team_close(es_team_t *team) {
     Cfree_blacs_system_handle(team->system);
     ES_MPI(MPI_Comm_free(&team->grid));
   }
-  es_blocks_destroy(&team->made);
+  es_dist_matrix_destroy(&team->made);
   es_free(team->diagonal);
   team->diagonal = NULL;
 }
@@ -137,7 +137,7 @@ es_code_t es_team_values(const es_team_t *team, const char *routine, double *val
 /* Largest ‖Av − λv‖ of the k leading columns of z, by the upper half of `a`. On the grid. */
 static double find_residual(const es_team_t *team, const double *z, int k, const double *values, double *product,
                             double *squares) {
-  const es_blocks_t *a = team->a;
+  const es_dist_matrix_t *a = team->a;
   const int n = a->order, first = n - k + 1, one = 1;
   const double alpha = 1.0, beta = 0.0;
   restore_diagonal(team);
@@ -160,7 +160,7 @@ static double find_residual(const es_team_t *team, const double *z, int k, const
 
 /* Largest |ZᵀZ − I| of the k leading columns. On the grid. */
 static double find_orthogonality(const es_team_t *team, const double *z, int k, double *product) {
-  const es_blocks_t *a = team->a;
+  const es_dist_matrix_t *a = team->a;
   const int n = a->order, first = n - k + 1, one = 1;
   const double alpha = 1.0, beta = 0.0;
   pdsyrk_("L", "T", &k, &n, &alpha, z, &one, &first, team->descriptor, &beta, product, &first, &first,
@@ -180,25 +180,25 @@ static double find_orthogonality(const es_team_t *team, const double *z, int k, 
 }
 
 /* Column `j` of the rank at (row, col) of the grid into the rows of the vectors. */
-static void place(const es_blocks_t *a, es_vectors_t *vectors, int row, int32_t column, const double *values) {
-  const int32_t n = es_blocks_count(a->order, a->block, row, a->rows);
+static void place(const es_dist_matrix_t *a, es_vectors_t *vectors, int row, int32_t column, const double *values) {
+  const int32_t n = es_dist_matrix_count(a->order, a->block, row, a->rows);
   double *out = vectors->rows + (size_t)(a->order - 1 - column) * (size_t)a->order;
-  for (int32_t i = 0; i < n; i++) out[es_blocks_global(i, a->block, row, a->rows)] = values[i];
+  for (int32_t i = 0; i < n; i++) out[es_dist_matrix_global(i, a->block, row, a->rows)] = values[i];
 }
 
 static void gather(const es_team_t *team, const double *z, es_vectors_t *vectors, double *buffer) {
-  const es_blocks_t *a = team->a;
+  const es_dist_matrix_t *a = team->a;
   const MPI_Comm comm = team->problem->comm;
   const int owner = team->problem->owner;
   int rank;
   ES_MPI(MPI_Comm_rank(comm, &rank));
   for (int r = 0; r < a->rows * a->cols; r++) {
     const int row = r / a->cols, col = r % a->cols;
-    const int32_t n = es_blocks_count(a->order, a->block, row, a->rows);
-    const int32_t columns = es_blocks_count(a->order, a->block, col, a->cols);
+    const int32_t n = es_dist_matrix_count(a->order, a->block, row, a->rows);
+    const int32_t columns = es_dist_matrix_count(a->order, a->block, col, a->cols);
     if (n == 0 || (rank != owner && rank != r)) continue;
     for (int32_t j = 0; j < columns; j++) {
-      const int32_t column = es_blocks_global(j, a->block, col, a->cols);
+      const int32_t column = es_dist_matrix_global(j, a->block, col, a->cols);
       if (column < a->order - vectors->n) continue;
       const double *mine = rank == r ? z + (size_t)j * (size_t)a->leading : NULL;
       if (mine && rank != owner) ES_MPI(MPI_Send(mine, n, MPI_DOUBLE, owner, 0, comm));

@@ -7,8 +7,8 @@
 
 typedef struct es_team {
   const es_eigenproblem_t *problem; /* borrowed */
-  es_blocks_t made;                 /* owned; from a triangle */
-  es_blocks_t *a;                   /* `made` or the problem's own */
+  es_dist_matrix_t made;            /* owned; from a triangle */
+  es_dist_matrix_t *a;              /* `made` or the problem's own */
   MPI_Comm grid;                    /* owned; the ranks on the grid, in rank order; MPI_COMM_NULL on idle ones */
   int system, context;              /* BLACS handles; only on the grid */
   int descriptor[9];                /* of `a`, and of any other matrix of the same layout */

@@ -13,7 +13,7 @@ static es_code_t failed(const char *what, int error, int32_t order, es_status_t 
 }
 
 static es_code_t describe(elpa_t handle, const es_team_t *team, es_status_t *status) {
-  const es_blocks_t *a = team->a;
+  const es_dist_matrix_t *a = team->a;
   const struct {
     const char *name;
     int value;

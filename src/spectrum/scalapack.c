@@ -24,7 +24,7 @@ static int call(const es_team_t *team, double *values, double *z, double *work, 
 
 /* What the inner routines may ask for beyond the outer one's own answer (pdstedc hands pdlasrt less than it wants:
  * github.com/Reference-ScaLAPACK/scalapack/issues/74), and room for the arrays that are cut off in front of them. */
-static double least_work(const es_blocks_t *a) {
+static double least_work(const es_dist_matrix_t *a) {
   const double n = a->order, nb = a->block, np = a->local_rows + nb, nq = a->local_cols + nb;
   const double tridiagonal = 3.0 * n + nb * (np + 3.0), sort = np * (nb + nq), merge = 6.0 * n + 2.0 * np * nq;
   const double most = tridiagonal > sort ? tridiagonal : sort;

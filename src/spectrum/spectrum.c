@@ -24,7 +24,7 @@ es_code_t es_spectrum_choose(const es_spectrum_backend_t **out, es_solver_choice
 #ifdef ES_ELPA
   (void)status;
   int rows, cols;
-  es_blocks_grid(ranks, &rows, &cols);
+  es_dist_matrix_grid(ranks, &rows, &cols);
   if (order >= ES_SPECTRUM_BLOCK * cols) *out = &es_spectrum_elpa; /* it fails where a process holds nothing */
   return ES_OK;
 #else
@@ -111,7 +111,7 @@ static es_code_t collect(const es_layer_problem_t *layer, const es_group_t *grou
   if (group->rank == layer->owner && !*made)
     es_fail(status, ES_SYSTEM, "spectrum", "out of memory for a covariance of order %d on one rank", layer->order);
   ES_TRY(es_group_agree(group, status));
-  es_blocks_upper_to_triangle(layer->blocks, *made, layer->owner);
+  es_dist_matrix_upper_to_triangle(layer->blocks, *made, layer->owner);
   return ES_OK;
 }
 

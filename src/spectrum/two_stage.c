@@ -27,7 +27,7 @@ bool es_team_can_two_stage(const es_team_t *team) {
 /* One reduction under way. Only on the grid. */
 typedef struct reduction {
   const es_team_t *team;
-  const es_blocks_t *a;
+  const es_dist_matrix_t *a;
   double *v, *w;     /* leading × block: of the panel, on its column of the grid */
   double *small, *t; /* block × (block + 1): products of panels and tau; block × block: the triangular factor */
   double *tau;       /* by local column */
@@ -36,7 +36,7 @@ typedef struct reduction {
 } reduction_t;
 
 static es_code_t reduction_open(reduction_t *r, const es_team_t *team, es_status_t *status) {
-  const es_blocks_t *a = team->a;
+  const es_dist_matrix_t *a = team->a;
   const size_t nb = (size_t)a->block, leading = (size_t)a->leading;
   const size_t lwork = nb * (leading + (size_t)a->local_cols + 4 * nb); /* pdgeqrf: nb (mp0 + nq0 + nb) */
   *r = (reduction_t){.team = team, .a = a, .lwork = (int)lwork};
@@ -68,10 +68,10 @@ typedef struct panel {
 } panel_t;
 
 static panel_t panel_at(const reduction_t *r, int first) {
-  const es_blocks_t *a = r->a;
+  const es_dist_matrix_t *a = r->a;
   const int nb = a->block, tile = first / nb - 1, n = a->order;
   panel_t p = {.first = first, .m = n - first, .k = n - first < nb ? n - first : nb};
-  p.row = es_blocks_count(first, nb, a->row, a->rows);
+  p.row = es_dist_matrix_count(first, nb, a->row, a->rows);
   p.rows = a->local_rows - p.row;
   p.mine = tile % a->cols == a->col;
   p.column = tile / a->cols * nb;
@@ -82,12 +82,12 @@ static panel_t panel_at(const reduction_t *r, int first) {
 
 /* V with its ones and zeros from below the panel's diagonal. */
 static void copy_reflectors(reduction_t *r, const panel_t *p) {
-  const es_blocks_t *a = r->a;
+  const es_dist_matrix_t *a = r->a;
   for (int c = 0; c < p->k; c++) {
     const double *from = a->local + (size_t)(p->column + c) * (size_t)a->leading;
     double *to = r->v + (size_t)c * (size_t)a->leading;
     for (int32_t i = p->row; i < a->local_rows; i++) {
-      const int32_t below = es_blocks_global(i, a->block, a->row, a->rows) - p->first - c;
+      const int32_t below = es_dist_matrix_global(i, a->block, a->row, a->rows) - p->first - c;
       to[i] = below > 0 ? from[i] : below == 0 ? 1.0 : 0.0;
     }
   }
@@ -95,7 +95,7 @@ static void copy_reflectors(reduction_t *r, const panel_t *p) {
 
 /* small = Vᵀ·other (k × k), on every rank of the grid; with the panel's tau behind it if asked. */
 static void multiply(reduction_t *r, const panel_t *p, const double *other, bool with_tau) {
-  const es_blocks_t *a = r->a;
+  const es_dist_matrix_t *a = r->a;
   const int k = p->k;
   memset(r->small, 0, (size_t)k * ((size_t)k + 1) * sizeof *r->small);
   if (p->mine && p->rows > 0)
@@ -120,7 +120,7 @@ static void form_factor(reduction_t *r, int k) {
 
 /* W from P = A V, on the panel's column of the grid. */
 static void finish_update(reduction_t *r, const panel_t *p) {
-  const es_blocks_t *a = r->a;
+  const es_dist_matrix_t *a = r->a;
   const int k = p->k;
   double *w = r->w + p->row;
   if (p->mine && p->rows > 0)
@@ -134,7 +134,7 @@ static void finish_update(reduction_t *r, const panel_t *p) {
 }
 
 static void reduce_panel(reduction_t *r, int first, es_status_t *status) {
-  const es_blocks_t *a = r->a;
+  const es_dist_matrix_t *a = r->a;
   const panel_t p = panel_at(r, first);
   const int *d = r->team->descriptor, i = first + 1, j = first - a->block + 1, one = 1;
   const double plus = 1.0, minus = -1.0, zero = 0.0;
@@ -153,12 +153,12 @@ static void reduce_panel(reduction_t *r, int first, es_status_t *status) {
 
 /* The diagonal and `block` lines below it, on rank 0 of the grid. */
 static void gather_band(const es_team_t *team, double *band) {
-  const es_blocks_t *a = team->a;
+  const es_dist_matrix_t *a = team->a;
   const int32_t width = a->block, n = a->order;
   for (int32_t j = 0; j < a->local_cols; j++) {
-    const int32_t column = es_blocks_global(j, a->block, a->col, a->cols);
-    for (int32_t i = es_blocks_count(column, a->block, a->row, a->rows); i < a->local_rows; i++) {
-      const int32_t below = es_blocks_global(i, a->block, a->row, a->rows) - column;
+    const int32_t column = es_dist_matrix_global(j, a->block, a->col, a->cols);
+    for (int32_t i = es_dist_matrix_count(column, a->block, a->row, a->rows); i < a->local_rows; i++) {
+      const int32_t below = es_dist_matrix_global(i, a->block, a->row, a->rows) - column;
       if (below > width) break;
       if (below >= 0)
         band[(size_t)column * ((size_t)width + 1) + (size_t)below] =
@@ -175,11 +175,11 @@ static void gather_band(const es_team_t *team, double *band) {
   }
 }
 
-static void scale_local(const es_blocks_t *a, double scale) {
+static void scale_local(const es_dist_matrix_t *a, double scale) {
   for (int32_t j = 0; j < a->local_cols; j++) {
-    const int32_t column = es_blocks_global(j, a->block, a->col, a->cols);
+    const int32_t column = es_dist_matrix_global(j, a->block, a->col, a->cols);
     for (int32_t i = 0; i < a->local_rows; i++) {
-      if (es_blocks_global(i, a->block, a->row, a->rows) >= column)
+      if (es_dist_matrix_global(i, a->block, a->row, a->rows) >= column)
         a->local[(size_t)j * (size_t)a->leading + (size_t)i] *= scale;
     }
   }

@@ -8,7 +8,7 @@ enum { VALUES_MAX = 64, ATTRIBUTES_MAX = 1000 };
 /* What a variable-length string attribute holds; false when it cannot be read. */
 static bool read_string(hid_t attribute, es_text_t *out) {
   char *value = NULL;
-  hid_t type = hdf_string_type(), space = H5Aget_space(attribute);
+  hid_t type = es_hdf_string_type(), space = H5Aget_space(attribute);
   bool good = type >= 0 && space >= 0 && H5Aread(attribute, type, &value) >= 0;
   if (good) {
     es_text_append(out, "%s", value != NULL ? value : "");
@@ -64,21 +64,21 @@ static bool read_value(hid_t attribute, es_text_t *out, bool *is_text, bool *kno
 }
 
 /* Takes over both texts. */
-static bool append(stored_t *stored, es_text_t *name, es_text_t *value, bool is_text) {
+static bool append(es_reader_t *stored, es_text_t *name, es_text_t *value, bool is_text) {
   /* An empty text has no memory yet. */
   es_text_append(name, "%s", "");
   es_text_append(value, "%s", "");
-  attribute_t *grown = es_reallocate(stored->attributes, (size_t)stored->n_attributes + 1, sizeof *grown);
+  es_attribute_t *grown = es_reallocate(stored->attributes, (size_t)stored->n_attributes + 1, sizeof *grown);
   if (grown == NULL) return false;
   stored->attributes = grown;
   if (name->failed || value->failed) return false;
-  stored->attributes[stored->n_attributes++] = (attribute_t){name->data, value->data, is_text};
+  stored->attributes[stored->n_attributes++] = (es_attribute_t){name->data, value->data, is_text};
   *name = *value = (es_text_t){0};
   return true;
 }
 
 typedef struct collection {
-  stored_t *stored;
+  es_reader_t *stored;
   bool out_of_memory;
 } collection_t;
 
@@ -119,7 +119,7 @@ static herr_t tracks_order(hid_t file) {
   return good < 0 ? good : (order & H5P_CRT_ORDER_TRACKED) != 0;
 }
 
-bool attributes_read(stored_t *stored, hid_t file, bool *out_of_memory) {
+bool es_attributes_read(es_reader_t *stored, hid_t file, bool *out_of_memory) {
   hsize_t start = 0;
   collection_t collection = {.stored = stored};
   herr_t tracked = tracks_order(file);
@@ -129,7 +129,7 @@ bool attributes_read(stored_t *stored, hid_t file, bool *out_of_memory) {
   return good;
 }
 
-bool attribute_name_is_fit(const char *name) {
+bool es_attribute_name_is_fit(const char *name) {
   static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
   const size_t length = strlen(name);
   return length > 0 && length < ES_NAME_MAX && strspn(name, allowed) == length;

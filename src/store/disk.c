@@ -12,16 +12,16 @@
 /* What HDF5 holds; it looks at the first member only. */
 typedef struct opened {
   H5FD_t public;
-  disk_t *disk; /* borrowed */
+  es_disk_t *disk; /* borrowed */
   haddr_t end_allocated, end;
 } opened_t;
 
-static void keep_reason(disk_t *disk, int reason) {
+static void keep_reason(es_disk_t *disk, int reason) {
   if (disk->reason == 0) disk->reason = reason;
 }
 
 static H5FD_t *open_file(const char *name, unsigned flags, hid_t access, haddr_t most) {
-  disk_t *const *disk = H5Pget_driver_info(access);
+  es_disk_t *const *disk = H5Pget_driver_info(access);
   struct stat facts;
   (void)name;
   (void)most;
@@ -43,7 +43,7 @@ static herr_t close_file(H5FD_t *file) {
 }
 
 static int compare(const H5FD_t *a, const H5FD_t *b) {
-  const disk_t *one = ((const opened_t *)a)->disk, *other = ((const opened_t *)b)->disk;
+  const es_disk_t *one = ((const opened_t *)a)->disk, *other = ((const opened_t *)b)->disk;
   return one < other ? -1 : one > other;
 }
 
@@ -72,7 +72,7 @@ static haddr_t get_end(const H5FD_t *file, H5FD_mem_t type) {
 }
 
 /* The part of a block that lies in what was asked for. */
-static void overlay(const disk_block_t *block, haddr_t address, size_t size, char *out) {
+static void overlay(const es_disk_block_t *block, haddr_t address, size_t size, char *out) {
   haddr_t start = block->address > address ? block->address : address;
   haddr_t block_end = block->address + block->size, asked_end = address + size;
   haddr_t end = block_end < asked_end ? block_end : asked_end;
@@ -82,7 +82,7 @@ static void overlay(const disk_block_t *block, haddr_t address, size_t size, cha
 }
 
 static herr_t read_file(H5FD_t *public, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size, void *buffer) {
-  disk_t *disk = ((opened_t *)public)->disk;
+  es_disk_t *disk = ((opened_t *)public)->disk;
   size_t done = 0;
   (void)type;
   (void)transfer;
@@ -98,7 +98,7 @@ static herr_t read_file(H5FD_t *public, H5FD_mem_t type, hid_t transfer, haddr_t
   return 0;
 }
 
-static void write_all(disk_t *disk, haddr_t address, size_t size, const char *data) {
+static void write_all(es_disk_t *disk, haddr_t address, size_t size, const char *data) {
   while (size > 0 && disk->reason == 0) {
     ssize_t written = pwrite(disk->descriptor, data, size, (off_t)address);
     if (written < 0 && errno == EINTR) continue;
@@ -112,11 +112,11 @@ static void write_all(disk_t *disk, haddr_t address, size_t size, const char *da
   }
 }
 
-static herr_t keep_block(disk_t *disk, haddr_t address, size_t size, const void *data) {
-  disk_block_t *grown = es_reallocate(disk->blocks, disk->n_blocks + 1, sizeof *grown);
+static herr_t keep_block(es_disk_t *disk, haddr_t address, size_t size, const void *data) {
+  es_disk_block_t *grown = es_reallocate(disk->blocks, disk->n_blocks + 1, sizeof *grown);
   if (grown == NULL) return -1;
   disk->blocks = grown;
-  disk_block_t block = {address, size, es_allocate(size, 1)};
+  es_disk_block_t block = {address, size, es_allocate(size, 1)};
   if (block.data == NULL) return -1;
   memcpy(block.data, data, size);
   disk->blocks[disk->n_blocks++] = block;
@@ -135,7 +135,7 @@ static herr_t write_file(H5FD_t *public, H5FD_mem_t type, hid_t transfer, haddr_
 
 static herr_t truncate_file(H5FD_t *public, hid_t transfer, hbool_t closing) {
   opened_t *file = (opened_t *)public;
-  disk_t *disk = file->disk;
+  es_disk_t *disk = file->disk;
   (void)transfer;
   (void)closing;
   if (file->end == file->end_allocated) return 0;
@@ -152,7 +152,7 @@ static const H5FD_class_t driver = {
     .name = "eigenscope",
     .maxaddr = INT64_MAX,
     .fc_degree = H5F_CLOSE_WEAK,
-    .fapl_size = sizeof(disk_t *),
+    .fapl_size = sizeof(es_disk_t *),
     .open = open_file,
     .close = close_file,
     .cmp = compare,
@@ -166,8 +166,8 @@ static const H5FD_class_t driver = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
-hid_t disk_open(disk_t *disk, int descriptor) {
-  *disk = (disk_t){.descriptor = descriptor, .driver = H5FDregister(&driver)};
+hid_t es_disk_open(es_disk_t *disk, int descriptor) {
+  *disk = (es_disk_t){.descriptor = descriptor, .driver = H5FDregister(&driver)};
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   if (disk->driver < 0 || access < 0 || H5Pset_driver(access, disk->driver, &disk) < 0) {
     if (access >= 0) H5Pclose(access);
@@ -176,9 +176,9 @@ hid_t disk_open(disk_t *disk, int descriptor) {
   return access;
 }
 
-void disk_close(disk_t *disk) {
+void es_disk_close(es_disk_t *disk) {
   if (disk->driver >= 0) H5FDunregister(disk->driver);
   for (size_t i = 0; i < disk->n_blocks; i++) es_free(disk->blocks[i].data);
   es_free(disk->blocks);
-  *disk = (disk_t){.descriptor = -1, .driver = -1};
+  *disk = (es_disk_t){.descriptor = -1, .driver = -1};
 }

@@ -11,20 +11,20 @@ typedef struct disk_block {
   haddr_t address;
   size_t size;
   void *data; /* owned */
-} disk_block_t;
+} es_disk_block_t;
 
 typedef struct disk {
   int descriptor; /* borrowed; open for reading and writing */
   int reason;     /* errno of the first failure, 0 before */
   hid_t driver;
-  disk_block_t *blocks; /* owned; what was written after the failure, in order */
+  es_disk_block_t *blocks; /* owned; what was written after the failure, in order */
   size_t n_blocks;
-} disk_t;
+} es_disk_t;
 
 /* A file access list for the file at `descriptor`, whose present content is lost; the caller closes it. Negative when
- * HDF5 fails, as always with its own reasons. `disk` must stay where it is until disk_close. */
-hid_t disk_open(disk_t *disk, int descriptor);
+ * HDF5 fails, as always with its own reasons. `disk` must stay where it is until es_disk_close. */
+hid_t es_disk_open(es_disk_t *disk, int descriptor);
 /* After the file was closed. */
-void disk_close(disk_t *disk);
+void es_disk_close(es_disk_t *disk);
 
 #endif

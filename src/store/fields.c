@@ -121,7 +121,7 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
 /* More than `most` is damage: memory is not asked for on its word. */
 enum { EPOCHS_MAX = 100000, COMPONENTS_MAX = 1 << 28, CLASSES_MAX = 1 << 16 };
 
-static const dimension_info_t DIMENSION[ES_DIMENSIONS] = {
+static const es_dimension_info_t DIMENSION[ES_DIMENSIONS] = {
     [ES_DIM_SPLIT] = {"split", "part of the data", ES_TYPE_STRING, ES_SPLITS, "train eval"},
     [ES_DIM_EPOCH] = {"epoch", "epochs of training so far, 0 as initialised", ES_TYPE_I32, EPOCHS_MAX, NULL},
     [ES_DIM_LAYER] = {"layer", "measured layer, in forward order", ES_TYPE_STRING, ES_LAYERS_MAX, NULL},
@@ -144,23 +144,23 @@ const es_field_info_t *es_field_info(es_field_t field) {
   return &FIELDS[field];
 }
 
-const dimension_info_t *dimension_info(es_dimension_t dimension) {
+const es_dimension_info_t *es_dimension_info(es_dimension_t dimension) {
   assert((unsigned)dimension < ES_DIMENSIONS);
   return &DIMENSION[dimension];
 }
 
-const char *split_name(int split) {
+const char *es_split_name(int split) {
   return split == ES_TRAIN ? "train" : "eval";
 }
 
-const char *dimension_word(es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]) {
-  const char *word = dimension_info(dimension)->words;
+const char *es_dimension_word(es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]) {
+  const char *word = es_dimension_info(dimension)->words;
   for (int64_t i = 0; i < index; i++) word += strcspn(word, " ") + 1;
   snprintf(out, ES_NAME_MAX, "%.*s", (int)strcspn(word, " "), word);
   return out;
 }
 
-bool field_has(es_field_t field, es_dimension_t dimension) {
+bool es_field_has(es_field_t field, es_dimension_t dimension) {
   const es_field_info_t *info = es_field_info(field);
   for (int i = 0; i < info->rank; i++) {
     if (info->dimensions[i] == dimension) return true;
@@ -168,21 +168,21 @@ bool field_has(es_field_t field, es_dimension_t dimension) {
   return false;
 }
 
-bool field_is_packed(es_field_t field) {
-  return field_has(field, ES_DIM_COMPONENT);
+bool es_field_is_packed(es_field_t field) {
+  return es_field_has(field, ES_DIM_COMPONENT);
 }
 
-bool field_can_be_missing(es_field_t field) {
+bool es_field_can_be_missing(es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
   if (info->type == ES_TYPE_STRING) return false;
   if (info->type == ES_TYPE_U8) return info->unmeasured != 0;
   return info->rank > 1 || info->dimensions[0] != ES_DIM_LAYER || info->group != ES_GROUP_CORE;
 }
 
-bool dimension_is_used(es_dimension_t dimension, const bool groups[ES_FIELD_GROUPS]) {
+bool es_dimension_is_used(es_dimension_t dimension, const bool groups[ES_FIELD_GROUPS]) {
   if (dimension <= ES_DIM_COMPONENT) return true;
   for (int i = 0; i < ES_FIELDS; i++) {
-    if (groups[es_field_info((es_field_t)i)->group] && field_has((es_field_t)i, dimension)) return true;
+    if (groups[es_field_info((es_field_t)i)->group] && es_field_has((es_field_t)i, dimension)) return true;
   }
   return false;
 }

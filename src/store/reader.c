@@ -8,7 +8,7 @@
 
 typedef struct reader {
   const char *path;
-  stored_t *stored;
+  es_reader_t *stored;
   es_status_t *status;
   hid_t file;
 } reader_t;
@@ -21,7 +21,7 @@ static es_code_t damaged(const reader_t *reader, const char *what, const char *r
 /* Damage that HDF5 noticed. */
 static es_code_t broken(const reader_t *reader, const char *what) {
   char reason[HDF_REASON_SIZE];
-  hdf_reason(reason);
+  es_hdf_reason(reason);
   return damaged(reader, what, reason);
 }
 
@@ -56,7 +56,7 @@ static bool is_of_type(hid_t object, es_type_t type) {
     good = class == H5T_STRING && H5Tis_variable_str(stored) > 0;
   } else {
     good = class == (type == ES_TYPE_F64 || type == ES_TYPE_F32 ? H5T_FLOAT : H5T_INTEGER) &&
-           H5Tget_size(stored) == type_size(type);
+           H5Tget_size(stored) == es_type_size(type);
   }
   H5Tclose(stored);
   return good;
@@ -77,7 +77,7 @@ static es_code_t open_variable(const reader_t *reader, const char *name, es_type
   if (found == rank) H5Sget_simple_extent_dims(space, extent, NULL);
   H5Sclose(space);
   if (found != rank) return foreign(reader, "the variable %s has %d dimensions, not %d", name, found, rank);
-  const char *lie = hdf_lie(*object, count < 0 ? SIZE_MAX : (size_t)count, type_size(type));
+  const char *lie = es_hdf_lie(*object, count < 0 ? SIZE_MAX : (size_t)count, es_type_size(type));
   return lie == NULL ? ES_OK : foreign(reader, "the variable %s %s", name, lie);
 }
 
@@ -85,7 +85,7 @@ static es_code_t open_variable(const reader_t *reader, const char *name, es_type
 static es_code_t read_strings(const reader_t *reader, hid_t object, const char *name, size_t count, char *out,
                               size_t stride, size_t size) {
   es_code_t code = ES_OK;
-  hid_t type = hdf_string_type(), space = H5Dget_space(object);
+  hid_t type = es_hdf_string_type(), space = H5Dget_space(object);
   char **values = es_allocate_zero(count, sizeof *values);
   if (values == NULL) {
     code = out_of_memory(reader);
@@ -112,7 +112,7 @@ static es_code_t read_strings(const reader_t *reader, hid_t object, const char *
 }
 
 static es_code_t read_numbers(const reader_t *reader, hid_t object, const char *name, es_type_t type, void *out) {
-  if (H5Dread(object, hdf_memory_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0) return ES_OK;
+  if (H5Dread(object, es_hdf_memory_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0) return ES_OK;
   return broken(reader, name);
 }
 
@@ -135,11 +135,11 @@ static es_code_t read_extents(const reader_t *reader, const bool groups[ES_FIELD
                               int64_t extent[ES_DIMENSIONS]) {
   es_code_t code = ES_OK;
   for (int i = 0; i < ES_DIMENSIONS && code == ES_OK; i++) {
-    const dimension_info_t *info = dimension_info((es_dimension_t)i);
+    const es_dimension_info_t *info = es_dimension_info((es_dimension_t)i);
     hsize_t length[ES_RANK_MAX] = {0};
     hid_t object;
     extent[i] = 0;
-    if (!dimension_is_used((es_dimension_t)i, groups)) continue;
+    if (!es_dimension_is_used((es_dimension_t)i, groups)) continue;
     code = open_variable(reader, info->name, info->type, 1, length, &object);
     if (code == ES_OK && (length[0] < 1 || length[0] > (hsize_t)info->most)) {
       code = foreign(reader, "the dimension %s has %llu entries, 1 to %lld are possible", info->name,
@@ -154,22 +154,22 @@ static es_code_t read_extents(const reader_t *reader, const bool groups[ES_FIELD
 /* A dimension whose entries are always the same, or follow from the layers. */
 static es_code_t check_words(const reader_t *reader, es_dimension_t dimension, hid_t object) {
   const es_result_t *result = reader->stored->result;
-  const dimension_info_t *info = dimension_info(dimension);
+  const es_dimension_info_t *info = es_dimension_info(dimension);
   size_t count = (size_t)result->extent[dimension];
   char word[ES_NAME_MAX], *found = es_allocate(count, ES_NAME_MAX);
   if (found == NULL) return out_of_memory(reader);
   es_code_t code = read_strings(reader, object, info->name, count, found, ES_NAME_MAX, ES_NAME_MAX);
   bool same = info->words != NULL ? count == (size_t)info->most : (int64_t)count == result->extent[ES_DIM_LAYER] + 1;
   for (size_t i = 0; i < count && code == ES_OK && same; i++) {
-    same = strcmp(found + i * ES_NAME_MAX, result_word(result, dimension, (int64_t)i, word)) == 0;
+    same = strcmp(found + i * ES_NAME_MAX, es_result_word(result, dimension, (int64_t)i, word)) == 0;
   }
   es_free(found);
   if (code != ES_OK || same) return code;
   /* "split must be train, eval" */
   char list[2 * ES_NAME_MAX + 8] = "all, then the layers";
   if (info->words != NULL) {
-    size_t length = (size_t)snprintf(list, sizeof list, "%s", dimension_word(dimension, 0, word));
-    snprintf(list + length, sizeof list - length, ", %s", dimension_word(dimension, 1, word));
+    size_t length = (size_t)snprintf(list, sizeof list, "%s", es_dimension_word(dimension, 0, word));
+    snprintf(list + length, sizeof list - length, ", %s", es_dimension_word(dimension, 1, word));
   }
   return foreign(reader, "%s must be %s", info->name, list);
 }
@@ -182,7 +182,7 @@ static es_code_t check_ascending(const reader_t *reader, es_dimension_t dimensio
     const double value = dimension == ES_DIM_EPOCH         ? result->epoch[i]
                          : dimension == ES_DIM_PROBE_EPOCH ? result->probe_epoch[i]
                                                            : result->delta[i];
-    if (!(value > before)) return foreign(reader, "%s does not ascend", dimension_info(dimension)->name);
+    if (!(value > before)) return foreign(reader, "%s does not ascend", es_dimension_info(dimension)->name);
     before = value;
   }
   return ES_OK;
@@ -192,7 +192,7 @@ static es_code_t check_ascending(const reader_t *reader, es_dimension_t dimensio
  * Indices are what their place says. */
 static es_code_t read_coordinate(const reader_t *reader, es_dimension_t dimension) {
   es_result_t *result = reader->stored->result;
-  const dimension_info_t *info = dimension_info(dimension);
+  const es_dimension_info_t *info = es_dimension_info(dimension);
   size_t count = (size_t)result->extent[dimension];
   hsize_t length[ES_RANK_MAX];
   hid_t object;
@@ -237,7 +237,7 @@ static es_code_t read_field(const reader_t *reader, es_field_t field) {
     int64_t expected = result->extent[info->dimensions[i]];
     if (extent[i] != (hsize_t)expected) {
       code = foreign(reader, "the variable %s has %llu entries along %s, not %lld", info->name,
-                     (unsigned long long)extent[i], dimension_info(info->dimensions[i])->name, (long long)expected);
+                     (unsigned long long)extent[i], es_dimension_info(info->dimensions[i])->name, (long long)expected);
     }
   }
   if (code == ES_OK && result->data[field] != NULL) code = read_field_data(reader, field, object);
@@ -248,7 +248,7 @@ static es_code_t read_field(const reader_t *reader, es_field_t field) {
 /* Attributes become variables beside those of the schema when points are merged, so they need names that can be. */
 static bool is_name_of_result(const char *name) {
   static const char *const taken[] = {"point", "layer_name", "channel", "n_grid", "missing", "coordinates"};
-  if (!attribute_name_is_fit(name)) return false;
+  if (!es_attribute_name_is_fit(name)) return false;
   for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
     if (strcmp(name, taken[i]) == 0) return false;
   }
@@ -256,20 +256,20 @@ static bool is_name_of_result(const char *name) {
     if (strcmp(name, es_field_info((es_field_t)i)->name) == 0) return false;
   }
   for (int i = 0; i < ES_DIMENSIONS; i++) {
-    if (strcmp(name, dimension_info((es_dimension_t)i)->name) == 0) return false;
+    if (strcmp(name, es_dimension_info((es_dimension_t)i)->name) == 0) return false;
   }
   return strncmp(name, "merged_", strlen("merged_")) != 0;
 }
 
 /* Root attributes, and that this is a result of a version that is known. */
 static es_code_t read_attributes(const reader_t *reader) {
-  stored_t *stored = reader->stored;
+  es_reader_t *stored = reader->stored;
   int64_t version;
   bool memory_is_out;
-  if (!attributes_read(stored, reader->file, &memory_is_out)) {
+  if (!es_attributes_read(stored, reader->file, &memory_is_out)) {
     return memory_is_out ? out_of_memory(reader) : broken(reader, "an attribute");
   }
-  const char *schema = stored_text(stored, "schema"), *number = stored_attribute(stored, "schema_version");
+  const char *schema = es_reader_text(stored, "schema"), *number = es_reader_attribute(stored, "schema_version");
   if (strcmp(schema, STORE_SCHEMA) != 0) {
     return foreign(reader, "its attribute schema is \"%.40s\", not \"" STORE_SCHEMA "\"", schema);
   }
@@ -277,7 +277,8 @@ static es_code_t read_attributes(const reader_t *reader) {
     return foreign(reader, "its attribute schema_version must be a whole number");
   }
   stored->schema_version = (int32_t)version;
-  if (stored_attribute(stored, STORE_MERGED) != NULL) return foreign(reader, "it holds a merged grid, not one point");
+  if (es_reader_attribute(stored, STORE_MERGED) != NULL)
+    return foreign(reader, "it holds a merged grid, not one point");
   for (int i = 0; i < stored->n_attributes; i++) {
     if (!is_name_of_result(stored->attributes[i].name))
       return foreign(reader, "it has an attribute %.40s, a name that is not of a result", stored->attributes[i].name);
@@ -293,7 +294,7 @@ static es_code_t read_all(const reader_t *reader, const bool *wanted) {
   ES_TRY(read_attributes(reader));
   ES_TRY(read_groups(reader, groups));
   ES_TRY(read_extents(reader, groups, extent));
-  es_result_t *result = reader->stored->result = result_allocate(extent, groups);
+  es_result_t *result = reader->stored->result = es_result_allocate(extent, groups);
   if (result == NULL) return out_of_memory(reader);
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     if (extent[i] > 0) ES_TRY(read_coordinate(reader, (es_dimension_t)i));
@@ -301,51 +302,51 @@ static es_code_t read_all(const reader_t *reader, const bool *wanted) {
   for (int i = 0; i < ES_FIELDS; i++) {
     const es_field_t field = (es_field_t)i;
     if (!groups[es_field_info(field)->group]) continue;
-    assert(!wanted[i] || !field_is_packed(field)); /* the widths are not known yet */
-    if (wanted[i] && !result_allocate_field(result, field)) return out_of_memory(reader);
+    assert(!wanted[i] || !es_field_is_packed(field)); /* the widths are not known yet */
+    if (wanted[i] && !es_result_allocate_field(result, field)) return out_of_memory(reader);
     ES_TRY(read_field(reader, field));
   }
   return ES_OK;
 }
 
-es_code_t stored_open(stored_t *out, hid_t *file, const char *path, const bool *wanted, es_status_t *status) {
+es_code_t es_reader_open(es_reader_t *out, hid_t *file, const char *path, const bool *wanted, es_status_t *status) {
   reader_t reader = {.path = path, .stored = out, .status = status};
   char reason[HDF_REASON_SIZE];
-  *out = (stored_t){0};
+  *out = (es_reader_t){0};
   *file = -1;
-  ES_TRY(hdf_check_path(path, status));
-  *file = reader.file = hdf_open(path, reason);
+  ES_TRY(es_hdf_check_path(path, status));
+  *file = reader.file = es_hdf_open(path, reason);
   return reader.file >= 0 ? read_all(&reader, wanted) : damaged(&reader, "the file", reason);
 }
 
-es_code_t stored_load(stored_t *out, const char *path, const bool *wanted, es_status_t *status) {
-  hdf_quiet_t quiet;
+es_code_t es_reader_load(es_reader_t *out, const char *path, const bool *wanted, es_status_t *status) {
+  es_hdf_quiet_t quiet;
   hid_t file;
-  hdf_quiet_begin(&quiet);
-  es_code_t code = stored_open(out, &file, path, wanted, status);
+  es_hdf_quiet_begin(&quiet);
+  es_code_t code = es_reader_open(out, &file, path, wanted, status);
   if (file >= 0) H5Fclose(file);
-  hdf_quiet_end(&quiet);
+  es_hdf_quiet_end(&quiet);
   return code;
 }
 
-void stored_destroy(stored_t *stored) {
+void es_reader_destroy(es_reader_t *stored) {
   for (int i = 0; i < stored->n_attributes; i++) {
     es_free(stored->attributes[i].name);
     es_free(stored->attributes[i].value);
   }
   es_free(stored->attributes);
   es_result_destroy(stored->result);
-  *stored = (stored_t){0};
+  *stored = (es_reader_t){0};
 }
 
-const char *stored_attribute(const stored_t *stored, const char *name) {
+const char *es_reader_attribute(const es_reader_t *stored, const char *name) {
   for (int i = 0; i < stored->n_attributes; i++) {
     if (strcmp(stored->attributes[i].name, name) == 0) return stored->attributes[i].value;
   }
   return NULL;
 }
 
-const char *stored_text(const stored_t *stored, const char *name) {
+const char *es_reader_text(const es_reader_t *stored, const char *name) {
   for (int i = 0; i < stored->n_attributes; i++) {
     if (strcmp(stored->attributes[i].name, name) == 0 && stored->attributes[i].is_text) {
       return stored->attributes[i].value;
@@ -354,8 +355,8 @@ const char *stored_text(const stored_t *stored, const char *name) {
   return "";
 }
 
-int32_t stored_stop(const stored_t *stored) {
-  const char *text = stored_attribute(stored, STORE_STOPPED);
+int32_t es_reader_stop(const es_reader_t *stored) {
+  const char *text = es_reader_attribute(stored, STORE_STOPPED);
   int64_t epoch;
   return text != NULL && es_text_to_int(text, &epoch) && epoch > 0 && epoch <= INT32_MAX ? (int32_t)epoch : 0;
 }

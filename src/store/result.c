@@ -11,7 +11,7 @@ static const size_t TYPE_SIZE[ES_TYPES] = {
     [ES_TYPE_I64] = sizeof(int64_t), [ES_TYPE_U8] = sizeof(uint8_t), [ES_TYPE_STRING] = sizeof(const char *),
 };
 
-size_t type_size(es_type_t type) {
+size_t es_type_size(es_type_t type) {
   return TYPE_SIZE[type];
 }
 
@@ -28,7 +28,7 @@ static void fill_unmeasured(void *data, const es_field_info_t *info, size_t coun
     break;
   case ES_TYPE_I32:
   case ES_TYPE_I64:
-    memset(data, 0xff, count * type_size(info->type)); /* −1 */
+    memset(data, 0xff, count * es_type_size(info->type)); /* −1 */
     break;
   default:
     memset(data, info->unmeasured, count);
@@ -37,14 +37,14 @@ static void fill_unmeasured(void *data, const es_field_info_t *info, size_t coun
 
 /* Elements that all layers together take in a packed field. */
 static size_t packed_total(const es_result_t *result, es_field_t field) {
-  const size_t *starts = field_has(field, ES_DIM_FEATURE) ? result->squares : result->widths;
+  const size_t *starts = es_field_has(field, ES_DIM_FEATURE) ? result->squares : result->widths;
   return starts[result->extent[ES_DIM_LAYER]];
 }
 
 /* False when the product overflows. */
 static bool count_elements(const es_result_t *result, es_field_t field, size_t *count) {
   const es_field_info_t *info = es_field_info(field);
-  bool packed = field_is_packed(field);
+  bool packed = es_field_is_packed(field);
   *count = packed ? packed_total(result, field) : 1;
   for (int i = 0; i < info->rank && !(packed && info->dimensions[i] == ES_DIM_LAYER); i++) {
     if (__builtin_mul_overflow(*count, (size_t)result->extent[info->dimensions[i]], count)) return false;
@@ -52,17 +52,17 @@ static bool count_elements(const es_result_t *result, es_field_t field, size_t *
   return true;
 }
 
-bool result_allocate_field(es_result_t *result, es_field_t field) {
+bool es_result_allocate_field(es_result_t *result, es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
   size_t count;
   if (!count_elements(result, field, &count)) return false;
-  result->data[field] = es_allocate(count, type_size(info->type));
+  result->data[field] = es_allocate(count, es_type_size(info->type));
   if (result->data[field] == NULL) return false;
   fill_unmeasured(result->data[field], info, count);
   return true;
 }
 
-es_result_t *result_allocate(const int64_t extent[ES_DIMENSIONS], const bool groups[ES_FIELD_GROUPS]) {
+es_result_t *es_result_allocate(const int64_t extent[ES_DIMENSIONS], const bool groups[ES_FIELD_GROUPS]) {
   es_result_t *result = es_allocate_zero(1, sizeof *result);
   if (result == NULL) return NULL;
   const size_t n_layers = (size_t)extent[ES_DIM_LAYER];
@@ -80,7 +80,7 @@ es_result_t *result_allocate(const int64_t extent[ES_DIMENSIONS], const bool gro
   return NULL;
 }
 
-void result_count_widths(es_result_t *result) {
+void es_result_count_widths(es_result_t *result) {
   for (int64_t i = 0; i < result->extent[ES_DIM_LAYER]; i++) {
     const size_t width = (size_t)result->layers[i].width;
     result->widths[i + 1] = result->widths[i] + width;
@@ -135,8 +135,8 @@ static void choose_extents(const es_result_shape_t *shape, const bool groups[ES_
       [ES_DIM_FEATURE] = widest,
   };
   for (int i = 0; i < ES_DIMENSIONS; i++) {
-    extent[i] = dimension_is_used((es_dimension_t)i, groups) ? all[i] : 0;
-    assert(extent[i] >= (dimension_is_used((es_dimension_t)i, groups) ? 1 : 0));
+    extent[i] = es_dimension_is_used((es_dimension_t)i, groups) ? all[i] : 0;
+    assert(extent[i] >= (es_dimension_is_used((es_dimension_t)i, groups) ? 1 : 0));
   }
 }
 
@@ -151,7 +151,7 @@ static void fill_coordinates(es_result_t *result, const es_result_shape_t *shape
   }
   memcpy(result->layers, shape->layers, (size_t)shape->n_layers * sizeof *result->layers);
   memcpy(result->delta, shape->point->measure.delta, (size_t)shape->point->measure.n_deltas * sizeof *result->delta);
-  result_count_widths(result);
+  es_result_count_widths(result);
 }
 
 es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es_status_t *status) {
@@ -166,11 +166,11 @@ es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es
   }
   choose_groups(shape, groups);
   choose_extents(shape, groups, extent);
-  es_result_t *result = result_allocate(extent, groups);
+  es_result_t *result = es_result_allocate(extent, groups);
   bool good = result != NULL;
   if (good) fill_coordinates(result, shape);
   for (int i = 0; good && i < ES_FIELDS; i++) {
-    if (groups[es_field_info((es_field_t)i)->group]) good = result_allocate_field(result, (es_field_t)i);
+    if (groups[es_field_info((es_field_t)i)->group]) good = es_result_allocate_field(result, (es_field_t)i);
   }
   if (!good) {
     es_result_destroy(result);
@@ -225,7 +225,7 @@ size_t es_result_size(const es_result_t *result, es_field_t field) {
  * the layer has the layer's own width. */
 static size_t position(const es_result_t *result, es_field_t field, const int64_t *index) {
   const es_field_info_t *info = es_field_info(field);
-  const bool packed = field_is_packed(field), square = field_has(field, ES_DIM_FEATURE);
+  const bool packed = es_field_is_packed(field), square = es_field_has(field, ES_DIM_FEATURE);
   size_t at = 0, width = 0;
   for (int i = 0; i < info->rank; i++) {
     const bool is_layer = packed && info->dimensions[i] == ES_DIM_LAYER;
@@ -245,7 +245,7 @@ static size_t position(const es_result_t *result, es_field_t field, const int64_
 
 void *es_result_at(es_result_t *result, es_field_t field, const int64_t *index) {
   assert(result->data[field] != NULL);
-  return (char *)result->data[field] + position(result, field, index) * type_size(es_field_info(field)->type);
+  return (char *)result->data[field] + position(result, field, index) * es_type_size(es_field_info(field)->type);
 }
 
 double *es_result_f64(es_result_t *result, es_field_t field, int64_t i0, int64_t i1, int64_t i2, int64_t i3) {
@@ -285,14 +285,14 @@ const es_layer_info_t *es_result_layer(const es_result_t *result, int layer) {
   return &result->layers[layer];
 }
 
-size_t result_index(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]) {
+size_t es_result_index(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]) {
   const es_field_info_t *info = es_field_info(field);
   int64_t index[ES_RANK_MAX] = {0};
   for (int i = 0; i < info->rank; i++) index[i] = at[info->dimensions[i]];
   return position(result, field, index);
 }
 
-bool result_measured(const es_result_t *result, es_field_t field, size_t index) {
+bool es_result_measured(const es_result_t *result, es_field_t field, size_t index) {
   const void *data = result->data[field];
   const es_field_info_t *info = es_field_info(field);
   switch (info->type) {
@@ -311,26 +311,26 @@ bool result_measured(const es_result_t *result, es_field_t field, size_t index) 
   }
 }
 
-const char *result_word(const es_result_t *result, es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]) {
+const char *es_result_word(const es_result_t *result, es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]) {
   if (dimension == ES_DIM_LAYER) return result->layers[index].name;
   if (dimension == ES_DIM_LAYER_OR_ALL) return index == 0 ? "all" : result->layers[index - 1].name;
-  return dimension_word(dimension, index, out);
+  return es_dimension_word(dimension, index, out);
 }
 
-uint8_t result_flags(const es_result_t *result, int split, int64_t epoch, int64_t layer) {
+uint8_t es_result_flags(const es_result_t *result, int split, int64_t epoch, int64_t layer) {
   const int64_t at[ES_DIMENSIONS] = {[ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer};
-  return ((const uint8_t *)result->data[ES_FIELD_FLAGS])[result_index(result, ES_FIELD_FLAGS, at)];
+  return ((const uint8_t *)result->data[ES_FIELD_FLAGS])[es_result_index(result, ES_FIELD_FLAGS, at)];
 }
 
 static double saturation(const es_result_t *result, int split, int64_t epoch, int64_t layer, int64_t delta) {
   const int64_t at[ES_DIMENSIONS] = {
       [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer, [ES_DIM_DELTA] = delta};
-  return ((const double *)result->data[ES_FIELD_SATURATION])[result_index(result, ES_FIELD_SATURATION, at)];
+  return ((const double *)result->data[ES_FIELD_SATURATION])[es_result_index(result, ES_FIELD_SATURATION, at)];
 }
 
-bool result_epoch_measured(const es_result_t *result, int split, int64_t epoch) {
+bool es_result_epoch_measured(const es_result_t *result, int split, int64_t epoch) {
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
-    if (result_flags(result, split, epoch, layer) != 0) return true;
+    if (es_result_flags(result, split, epoch, layer) != 0) return true;
     for (int64_t delta = 0; delta < result->extent[ES_DIM_DELTA]; delta++) {
       if (!isnan(saturation(result, split, epoch, layer, delta))) return true;
     }
@@ -344,7 +344,7 @@ double es_result_mean_saturation(const es_result_t *result, es_split_t split, in
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
     double value = saturation(result, (int)split, epoch, layer, delta);
     bool output = ((const uint8_t *)result->data[ES_FIELD_LAYER_OUTPUT])[layer] != 0;
-    bool excluded = (result_flags(result, (int)split, epoch, layer) & ES_FLAGS_EXCLUDED) != 0;
+    bool excluded = (es_result_flags(result, (int)split, epoch, layer) & ES_FLAGS_EXCLUDED) != 0;
     if (output || isnan(value) || excluded) continue;
     sum += value;
     count++;

@@ -17,28 +17,28 @@ struct es_result {
 };
 
 /* A result of these extents and groups without any field; coordinates zero. NULL when memory is out. */
-es_result_t *result_allocate(const int64_t extent[ES_DIMENSIONS], const bool groups[ES_FIELD_GROUPS]);
+es_result_t *es_result_allocate(const int64_t extent[ES_DIMENSIONS], const bool groups[ES_FIELD_GROUPS]);
 /* Allocates one field as "not measured"; packed ones by the widths of the layers, which must be there. False when
  * memory is out. */
-bool result_allocate_field(es_result_t *result, es_field_t field);
+bool es_result_allocate_field(es_result_t *result, es_field_t field);
 /* Names, layers and the like are there: fills `widths` and `squares`. */
-void result_count_widths(es_result_t *result);
+void es_result_count_widths(es_result_t *result);
 
 /* Bytes of one element in memory. */
-size_t type_size(es_type_t type);
+size_t es_type_size(es_type_t type);
 /* Position of an element of a field; `at` has one index for each dimension of the schema, others are not looked at. */
-size_t result_index(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]);
+size_t es_result_index(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]);
 /* False for NaN and −1, and for what uint8 fields hold where nothing was measured. */
-bool result_measured(const es_result_t *result, es_field_t field, size_t index);
+bool es_result_measured(const es_result_t *result, es_field_t field, size_t index);
 /* An entry of a dimension of words or names. */
-const char *result_word(const es_result_t *result, es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]);
+const char *es_result_word(const es_result_t *result, es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]);
 /* True if any layer was measured in that split and epoch (index). */
-bool result_epoch_measured(const es_result_t *result, int split, int64_t epoch);
+bool es_result_epoch_measured(const es_result_t *result, int split, int64_t epoch);
 /* Value of a (split, epoch) field at the last epoch that has one in the eval split; NaN if none has. */
-double result_last_value(const es_result_t *result, es_field_t field);
+double es_result_last_value(const es_result_t *result, es_field_t field);
 /* Mean over hidden layers at the last measured epoch, in the eval split if it was measured, else in the train split, at
  * the first delta that was asked for. */
-double result_last_saturation(const es_result_t *result);
-uint8_t result_flags(const es_result_t *result, int split, int64_t epoch, int64_t layer);
+double es_result_last_saturation(const es_result_t *result);
+uint8_t es_result_flags(const es_result_t *result, int split, int64_t epoch, int64_t layer);
 
 #endif

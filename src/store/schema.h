@@ -16,26 +16,26 @@
 #define STORE_MERGED "n_points"
 
 /* A dimension and its coordinate variable, which has the same name and the units "1". */
-typedef struct dimension_info {
+typedef struct es_dimension_info {
   const char *name, *long_name;
   es_type_t type;
   int64_t most;      /* entries that are possible */
   const char *words; /* the entries, if they are always the same, with blanks between; else NULL */
-} dimension_info_t;
+} es_dimension_info_t;
 
-const dimension_info_t *dimension_info(es_dimension_t dimension);
+const es_dimension_info_t *es_dimension_info(es_dimension_t dimension);
 /* The elements that `split` holds, by es_split_t. */
-const char *split_name(int split);
+const char *es_split_name(int split);
 /* One of the words of a dimension that has words; returns out. */
-const char *dimension_word(es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]);
+const char *es_dimension_word(es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]);
 
 /* True if the field runs over that dimension. */
-bool field_has(es_field_t field, es_dimension_t dimension);
+bool es_field_has(es_field_t field, es_dimension_t dimension);
 /* True for what runs over components: in memory each layer has its own width of them. */
-bool field_is_packed(es_field_t field);
+bool es_field_is_packed(es_field_t field);
 /* True where a number can be missing, and the file has a _FillValue: what the core says of a layer never is. */
-bool field_can_be_missing(es_field_t field);
+bool es_field_can_be_missing(es_field_t field);
 /* True if a file with these groups has the dimension. */
-bool dimension_is_used(es_dimension_t dimension, const bool groups[ES_FIELD_GROUPS]);
+bool es_dimension_is_used(es_dimension_t dimension, const bool groups[ES_FIELD_GROUPS]);
 
 #endif

@@ -23,8 +23,8 @@ static bool next_column(const es_result_t *result, column_t *column) {
   while (field < ES_FIELDS && result->data[field] == NULL) field++;
   if (field == ES_FIELDS) return false;
   *column = (column_t){(es_field_t)field, ES_DIMENSIONS, 0};
-  if (field_has(column->field, ES_DIM_REFERENCE)) column->dimension = ES_DIM_REFERENCE;
-  if (field_has(column->field, ES_DIM_PROJECTION)) column->dimension = ES_DIM_PROJECTION;
+  if (es_field_has(column->field, ES_DIM_REFERENCE)) column->dimension = ES_DIM_REFERENCE;
+  if (es_field_has(column->field, ES_DIM_PROJECTION)) column->dimension = ES_DIM_PROJECTION;
   return true;
 }
 
@@ -37,7 +37,7 @@ static const char *column_name(const column_t *column, char out[2 * ES_NAME_MAX]
   if (column->dimension == ES_DIMENSIONS)
     snprintf(out, 2 * ES_NAME_MAX, "%s", name);
   else
-    snprintf(out, 2 * ES_NAME_MAX, "%s_%s", name, dimension_word(column->dimension, column->index, word));
+    snprintf(out, 2 * ES_NAME_MAX, "%s_%s", name, es_dimension_word(column->dimension, column->index, word));
   return out;
 }
 
@@ -49,8 +49,8 @@ static bool find_cell(const es_result_t *result, const column_t *column, const i
   if (column->dimension != ES_DIMENSIONS) at[column->dimension] = column->index;
   at[ES_DIM_LAYER_OR_ALL] = row[ES_DIM_LAYER] + 1;
   at[ES_DIM_PROBE_EPOCH] = es_result_probe_epoch_index(result, result->epoch[row[ES_DIM_EPOCH]]);
-  if (field_has(column->field, ES_DIM_PROBE_EPOCH) && at[ES_DIM_PROBE_EPOCH] < 0) return false;
-  *index = result_index(result, column->field, at);
+  if (es_field_has(column->field, ES_DIM_PROBE_EPOCH) && at[ES_DIM_PROBE_EPOCH] < 0) return false;
+  *index = es_result_index(result, column->field, at);
   return true;
 }
 
@@ -88,7 +88,7 @@ static const char *text_of(const es_result_t *result, es_field_t field, size_t i
 static bool is_missing(const es_result_t *result, es_field_t field, size_t index) {
   const es_field_info_t *info = es_field_info(field);
   bool always = info->type == ES_TYPE_U8 && info->unmeasured == 0;
-  return !always && !result_measured(result, field, index);
+  return !always && !es_result_measured(result, field, index);
 }
 
 /* True if the field has any number in that split and epoch. */
@@ -102,7 +102,7 @@ static bool has_numbers(const es_result_t *result, es_field_t field, int split, 
   for (int i = 2; i < info->rank; i++) block *= (size_t)result->extent[info->dimensions[i]];
   size_t start = (size_t)(split * result->extent[info->dimensions[1]] + epoch) * block;
   for (size_t i = start; i < start + block; i++) {
-    if (result_measured(result, field, i)) return true;
+    if (es_result_measured(result, field, i)) return true;
   }
   return false;
 }
@@ -115,8 +115,8 @@ static bool has_rows(const es_result_t *result, int split, int64_t epoch) {
 }
 
 /* Calls `row` for each one, in the order of the dimensions. */
-typedef void row_t(es_text_t *out, const stored_t *stored, const int64_t at[ES_DIMENSIONS]);
-static void for_each_row(es_text_t *out, const stored_t *stored, row_t *row) {
+typedef void row_t(es_text_t *out, const es_reader_t *stored, const int64_t at[ES_DIMENSIONS]);
+static void for_each_row(es_text_t *out, const es_reader_t *stored, row_t *row) {
   const es_result_t *result = stored->result;
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int64_t epoch = 0; epoch < result->extent[ES_DIM_EPOCH]; epoch++) {
@@ -143,17 +143,17 @@ static bool next_axis(const char **rest, char name[ES_NAME_MAX]) {
   return true;
 }
 
-static void csv_row(es_text_t *out, const stored_t *stored, const int64_t at[ES_DIMENSIONS]) {
+static void csv_row(es_text_t *out, const es_reader_t *stored, const int64_t at[ES_DIMENSIONS]) {
   const es_result_t *result = stored->result;
-  const char *axes = stored_text(stored, "axes");
+  const char *axes = es_reader_text(stored, "axes");
   char name[ES_NAME_MAX], delta[32];
-  es_text_append_csv(out, stored_text(stored, "point_id"));
+  es_text_append_csv(out, es_reader_text(stored, "point_id"));
   while (next_axis(&axes, name)) {
-    const char *value = stored_attribute(stored, name);
+    const char *value = es_reader_attribute(stored, name);
     es_text_append(out, ",");
     es_text_append_csv(out, value != NULL ? value : "");
   }
-  es_text_append(out, ",%s,%d,", split_name((int)at[ES_DIM_SPLIT]), (int)result->epoch[at[ES_DIM_EPOCH]]);
+  es_text_append(out, ",%s,%d,", es_split_name((int)at[ES_DIM_SPLIT]), (int)result->epoch[at[ES_DIM_EPOCH]]);
   es_text_append_csv(out, result->layers[at[ES_DIM_LAYER]].name);
   es_text_append(out, ",%s", es_text_double(result->delta[at[ES_DIM_DELTA]], delta));
   for (column_t column = before_first; next_column(result, &column);) {
@@ -168,8 +168,8 @@ static void csv_row(es_text_t *out, const stored_t *stored, const int64_t at[ES_
   es_text_append(out, "\n");
 }
 
-void show_csv(es_text_t *out, const stored_t *stored) {
-  const char *axes = stored_text(stored, "axes");
+void es_show_csv(es_text_t *out, const es_reader_t *stored) {
+  const char *axes = es_reader_text(stored, "axes");
   char name[ES_NAME_MAX];
   es_text_append(out, "point_id");
   while (next_axis(&axes, name)) es_text_append(out, ",%s", name);
@@ -197,12 +197,12 @@ static void append_json_value(es_text_t *out, const es_result_t *result, es_fiel
     append_number(out, result, field, index);
 }
 
-static void json_row(es_text_t *out, const stored_t *stored, const int64_t at[ES_DIMENSIONS]) {
+static void json_row(es_text_t *out, const es_reader_t *stored, const int64_t at[ES_DIMENSIONS]) {
   const es_result_t *result = stored->result;
   char delta[32];
   bool first = out->length > 0 && out->data[out->length - 1] == '[';
   es_text_append(out, "%s\n    {\"split\": \"%s\", \"epoch\": %d, \"layer\": ", first ? "" : ",",
-                 split_name((int)at[ES_DIM_SPLIT]), (int)result->epoch[at[ES_DIM_EPOCH]]);
+                 es_split_name((int)at[ES_DIM_SPLIT]), (int)result->epoch[at[ES_DIM_EPOCH]]);
   es_text_append_quoted(out, result->layers[at[ES_DIM_LAYER]].name);
   es_text_append(out, ", \"delta\": %s", es_text_double(result->delta[at[ES_DIM_DELTA]], delta));
   for (column_t column = before_first; next_column(result, &column);) {
@@ -217,10 +217,10 @@ static void json_row(es_text_t *out, const stored_t *stored, const int64_t at[ES
   es_text_append(out, "}");
 }
 
-void show_json(es_text_t *out, const stored_t *stored) {
+void es_show_json(es_text_t *out, const es_reader_t *stored) {
   es_text_append(out, "{\n  \"attributes\": {");
   for (int i = 0; i < stored->n_attributes; i++) {
-    const attribute_t *attribute = &stored->attributes[i];
+    const es_attribute_t *attribute = &stored->attributes[i];
     es_text_append(out, "%s\n    ", i > 0 ? "," : "");
     es_text_append_quoted(out, attribute->name);
     es_text_append(out, ": ");

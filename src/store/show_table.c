@@ -110,14 +110,14 @@ static void append_layer(es_text_t *out, const es_result_t *result, const view_t
   for (int i = 0; i < view->columns.n; i++) {
     const int64_t at[ES_DIMENSIONS] = {
         [ES_DIM_SPLIT] = view->split, [ES_DIM_EPOCH] = view->columns.epoch[i], [ES_DIM_LAYER] = layer};
-    size_t index = result_index(result, ES_FIELD_SATURATION, at);
+    size_t index = es_result_index(result, ES_FIELD_SATURATION, at);
     append_saturation(out, ((const double *)result->data[ES_FIELD_SATURATION])[index],
-                      flag_letter(result_flags(result, view->split, view->columns.epoch[i], layer)));
+                      flag_letter(es_result_flags(result, view->split, view->columns.epoch[i], layer)));
   }
   if (view->probe >= 0) {
     const int64_t at[ES_DIMENSIONS] = {
         [ES_DIM_SPLIT] = view->split, [ES_DIM_PROBE_EPOCH] = view->probe, [ES_DIM_LAYER] = layer};
-    size_t index = result_index(result, ES_FIELD_PROBE_ACCURACY, at);
+    size_t index = es_result_index(result, ES_FIELD_PROBE_ACCURACY, at);
     es_text_append(out, " ");
     append_saturation(out, ((const double *)result->data[ES_FIELD_PROBE_ACCURACY])[index],
                       is_tail(result, layer) ? 't' : ' ');
@@ -135,7 +135,7 @@ static void append_legend(es_text_t *out, const es_result_t *result, const view_
     bool used = false;
     for (int column = 0; column < view->columns.n && !used; column++) {
       for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER] && !used; layer++) {
-        used = flag_letter(result_flags(result, view->split, view->columns.epoch[column], layer)) == meanings[i][0];
+        used = flag_letter(es_result_flags(result, view->split, view->columns.epoch[column], layer)) == meanings[i][0];
       }
     }
     if (used) es_text_append(out, "  %s (left out of the mean)\n", meanings[i]);
@@ -156,8 +156,8 @@ static double mean_overlap(const es_result_t *result, int split, int64_t epoch) 
         [ES_DIM_REFERENCE] = ES_PREVIOUS, [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer};
     double value =
         ((const double *)
-             result->data[ES_FIELD_EIGENSPACE_OVERLAP])[result_index(result, ES_FIELD_EIGENSPACE_OVERLAP, at)];
-    bool excluded = (result_flags(result, split, epoch, layer) & ES_FLAGS_EXCLUDED) != 0;
+             result->data[ES_FIELD_EIGENSPACE_OVERLAP])[es_result_index(result, ES_FIELD_EIGENSPACE_OVERLAP, at)];
+    bool excluded = (es_result_flags(result, split, epoch, layer) & ES_FLAGS_EXCLUDED) != 0;
     if (isnan(value) || excluded || ((const uint8_t *)result->data[ES_FIELD_LAYER_OUTPUT])[layer] != 0) continue;
     sum += value;
     count++;
@@ -184,10 +184,11 @@ static void append_means(es_text_t *out, const es_result_t *result, const view_t
 static void append_split(es_text_t *out, const es_result_t *result, int split) {
   view_t view = {.split = split, .width = name_width(result), .probe = last_probes(result, split)};
   int room = (WIDTH - view.width - 7 - (view.probe >= 0 ? COLUMN + 1 : 0)) / COLUMN;
-  view.columns = choose_columns(result, split, result_epoch_measured, room < COLUMNS_MAX ? room : (int)COLUMNS_MAX);
+  view.columns = choose_columns(result, split, es_result_epoch_measured, room < COLUMNS_MAX ? room : (int)COLUMNS_MAX);
   char delta[32];
   if (view.columns.n == 0 && view.probe < 0) return;
-  es_text_append(out, "\nsaturation, %s split, delta %s", split_name(split), es_text_double(result->delta[0], delta));
+  es_text_append(out, "\nsaturation, %s split, delta %s", es_split_name(split),
+                 es_text_double(result->delta[0], delta));
   append_shown(out, &view.columns);
   if (view.probe >= 0) {
     es_text_append(out, "; accuracy of probes after epoch %d", (int)result->probe_epoch[view.probe]);
@@ -233,7 +234,7 @@ static void append_scalar(es_text_t *out, double value) {
 static void append_scalar_row(es_text_t *out, const es_result_t *result, es_field_t field, int split,
                               const columns_t *columns, int width) {
   char name[64];
-  snprintf(name, sizeof name, "%s %s", split_name(split), es_field_info(field)->name);
+  snprintf(name, sizeof name, "%s %s", es_split_name(split), es_field_info(field)->name);
   es_text_append(out, "%-*s %6s", width, name, "");
   for (int i = 0; i < columns->n; i++) append_scalar(out, scalar_at(result, field, split, columns->epoch[i]));
   strip_blanks(out);
@@ -256,15 +257,15 @@ static void append_scalars(es_text_t *out, const es_result_t *result) {
 }
 
 /* Axes as "name value", wrapped. */
-static void append_axes(es_text_t *out, const stored_t *stored) {
-  const char *rest = stored_text(stored, "axes");
+static void append_axes(es_text_t *out, const es_reader_t *stored) {
+  const char *rest = es_reader_text(stored, "axes");
   size_t line = 0;
   while (*rest != '\0') {
     char name[ES_NAME_MAX], item[512];
     size_t length = strcspn(rest, " ");
     snprintf(name, sizeof name, "%.*s", (int)length, rest);
     rest += length + (rest[length] == ' ');
-    const char *value = stored_attribute(stored, name);
+    const char *value = es_reader_attribute(stored, name);
     snprintf(item, sizeof item, "%s %s", name, value != NULL ? value : "?");
     const size_t size = strlen(es_text_make_plain(item));
     if (line > 0 && line + 3 + size > WIDTH) {
@@ -278,21 +279,21 @@ static void append_axes(es_text_t *out, const stored_t *stored) {
 }
 
 /* The last epoch that has an accuracy of the eval split, or the last of all. */
-static void append_outcome(es_text_t *out, const stored_t *stored) {
+static void append_outcome(es_text_t *out, const es_reader_t *stored) {
   const es_result_t *result = stored->result;
-  const char *reason = stored_text(stored, "reason");
+  const char *reason = es_reader_text(stored, "reason");
   int64_t last = result->extent[ES_DIM_EPOCH] - 1;
   int64_t epoch = last;
   while (epoch > 0 && isnan(scalar_at(result, ES_FIELD_ACCURACY, ES_EVAL, epoch))) epoch--;
   double accuracy = scalar_at(result, ES_FIELD_ACCURACY, ES_EVAL, epoch);
-  es_text_append_plain(out, stored_text(stored, "outcome"));
+  es_text_append_plain(out, es_reader_text(stored, "outcome"));
   if (reason[0] != '\0') {
     es_text_append(out, ": ");
     es_text_append_plain(out, reason);
     es_text_append(out, "\n");
   }
-  if (stored_stop(stored) > 0)
-    es_text_append(out, ", stable and stopped after epoch %d of %d", stored_stop(stored), (int)result->epoch[last]);
+  if (es_reader_stop(stored) > 0)
+    es_text_append(out, ", stable and stopped after epoch %d of %d", es_reader_stop(stored), (int)result->epoch[last]);
   else
     es_text_append(out, "%s%d epochs", reason[0] != '\0' ? "" : ", ", (int)result->epoch[last]);
   if (!isnan(accuracy)) {
@@ -301,10 +302,10 @@ static void append_outcome(es_text_t *out, const stored_t *stored) {
   es_text_append(out, "\n");
 }
 
-void show_table(es_text_t *out, const stored_t *stored) {
-  es_text_append_plain(out, stored_text(stored, "job_name"));
+void es_show_table(es_text_t *out, const es_reader_t *stored) {
+  es_text_append_plain(out, es_reader_text(stored, "job_name"));
   es_text_append(out, ", point ");
-  es_text_append_plain(out, stored_text(stored, "point_id"));
+  es_text_append_plain(out, es_reader_text(stored, "point_id"));
   es_text_append(out, "\n");
   append_axes(out, stored);
   append_outcome(out, stored);

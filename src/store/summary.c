@@ -13,7 +13,7 @@ static void damaged(es_result_summary_t *out, const char *path, const char *reas
   snprintf(out->reason, sizeof out->reason, "%.*s", (int)sizeof out->reason - 1, reason);
 }
 
-double result_last_value(const es_result_t *result, es_field_t field) {
+double es_result_last_value(const es_result_t *result, es_field_t field) {
   const double *values = (const double *)result->data[field] + ES_EVAL * result->extent[ES_DIM_EPOCH];
   double last = NAN;
   for (int64_t epoch = 0; epoch < result->extent[ES_DIM_EPOCH]; epoch++) {
@@ -22,11 +22,11 @@ double result_last_value(const es_result_t *result, es_field_t field) {
   return last;
 }
 
-double result_last_saturation(const es_result_t *result) {
+double es_result_last_saturation(const es_result_t *result) {
   static const es_split_t order[ES_SPLITS] = {ES_EVAL, ES_TRAIN};
   for (int i = 0; i < ES_SPLITS; i++) {
     for (int64_t epoch = result->extent[ES_DIM_EPOCH] - 1; epoch >= 0; epoch--) {
-      if (result_epoch_measured(result, (int)order[i], epoch)) {
+      if (es_result_epoch_measured(result, (int)order[i], epoch)) {
         double mean = NAN;
         for (int64_t delta = 0; delta < result->extent[ES_DIM_DELTA] && isnan(mean); delta++) {
           mean = es_result_mean_saturation(result, order[i], epoch, delta);
@@ -38,8 +38,8 @@ double result_last_saturation(const es_result_t *result) {
   return NAN;
 }
 
-static void fill(es_result_summary_t *out, const char *path, const stored_t *stored) {
-  const char *outcome = stored_text(stored, "outcome");
+static void fill(es_result_summary_t *out, const char *path, const es_reader_t *stored) {
+  const char *outcome = es_reader_text(stored, "outcome");
   if (strcmp(outcome, "complete") == 0)
     out->outcome = ES_OUTCOME_COMPLETE;
   else if (strcmp(outcome, "diverged") == 0)
@@ -49,14 +49,14 @@ static void fill(es_result_summary_t *out, const char *path, const stored_t *sto
     return;
   }
   const es_result_t *result = stored->result;
-  snprintf(out->reason, sizeof out->reason, "%s", stored_text(stored, "reason"));
+  snprintf(out->reason, sizeof out->reason, "%s", es_reader_text(stored, "reason"));
   es_text_make_plain(out->reason);
-  snprintf(out->fingerprint, sizeof out->fingerprint, "%s", stored_text(stored, "dataset_fingerprint"));
+  snprintf(out->fingerprint, sizeof out->fingerprint, "%s", es_reader_text(stored, "dataset_fingerprint"));
   out->epochs = result->epoch[result->extent[ES_DIM_EPOCH] - 1];
-  out->stopped_at = stored_stop(stored);
-  out->accuracy = result_last_value(result, ES_FIELD_ACCURACY);
-  out->loss = result_last_value(result, ES_FIELD_LOSS);
-  out->mean_saturation = result_last_saturation(result);
+  out->stopped_at = es_reader_stop(stored);
+  out->accuracy = es_result_last_value(result, ES_FIELD_ACCURACY);
+  out->loss = es_result_last_value(result, ES_FIELD_LOSS);
+  out->mean_saturation = es_result_last_saturation(result);
 }
 
 void es_result_summarize(es_result_summary_t *out, const char *path) {
@@ -73,12 +73,12 @@ void es_result_summarize(es_result_summary_t *out, const char *path) {
     return;
   }
   es_status_t status = {0};
-  stored_t stored;
-  es_code_t code = stored_load(&stored, path, wanted, &status);
+  es_reader_t stored;
+  es_code_t code = es_reader_load(&stored, path, wanted, &status);
   out->schema_version = stored.schema_version;
   if (code == ES_OK)
     fill(out, path, &stored);
   else
     damaged(out, path, status.message);
-  stored_destroy(&stored);
+  es_reader_destroy(&stored);
 }

@@ -7,24 +7,24 @@
 #include <string.h>
 
 /* A dimension scale: the coordinate variable that gives the axis its name and values. */
-static void put_dimension(draft_t *draft, es_result_t *result, es_dimension_t dimension, const void *values) {
-  const dimension_info_t *info = dimension_info(dimension);
+static void put_dimension(es_writer_t *draft, es_result_t *result, es_dimension_t dimension, const void *values) {
+  const es_dimension_info_t *info = es_dimension_info(dimension);
   hsize_t extent = (hsize_t)result->extent[dimension];
-  hid_t list = draft_list(draft, info->name);
-  hid_t object = draft_create(draft, info->name, info->type, 1, &extent, list);
-  draft_write(draft, object, info->name, info->type, values);
-  draft_scale(draft, object, dimension, info->long_name);
+  hid_t list = es_writer_list(draft, info->name);
+  hid_t object = es_writer_create(draft, info->name, info->type, 1, &extent, list);
+  es_writer_write(draft, object, info->name, info->type, values);
+  es_writer_scale(draft, object, dimension, info->long_name);
   if (list >= 0) H5Pclose(list);
 }
 
 /* A dimension of words or names. */
-static void put_words(draft_t *draft, es_result_t *result, es_dimension_t dimension) {
+static void put_words(es_writer_t *draft, es_result_t *result, es_dimension_t dimension) {
   size_t count = (size_t)result->extent[dimension];
   char(*words)[ES_NAME_MAX] = es_allocate(count, sizeof *words);
   const char **values = es_allocate(count, sizeof *values);
-  if (words == NULL || values == NULL) draft_out_of_memory(draft);
+  if (words == NULL || values == NULL) es_writer_out_of_memory(draft);
   for (size_t i = 0; i < count && words != NULL && values != NULL; i++) {
-    values[i] = result_word(result, dimension, (int64_t)i, words[i]);
+    values[i] = es_result_word(result, dimension, (int64_t)i, words[i]);
   }
   put_dimension(draft, result, dimension, values);
   es_free(values);
@@ -32,16 +32,16 @@ static void put_words(draft_t *draft, es_result_t *result, es_dimension_t dimens
 }
 
 /* A dimension whose entries are their own indices. */
-static void put_indices(draft_t *draft, es_result_t *result, es_dimension_t dimension) {
+static void put_indices(es_writer_t *draft, es_result_t *result, es_dimension_t dimension) {
   size_t count = (size_t)result->extent[dimension];
   int32_t *values = es_allocate(count, sizeof *values);
-  if (values == NULL) draft_out_of_memory(draft);
+  if (values == NULL) es_writer_out_of_memory(draft);
   for (size_t i = 0; i < count && values != NULL; i++) values[i] = (int32_t)i;
   put_dimension(draft, result, dimension, values);
   es_free(values);
 }
 
-static void put_dimensions(draft_t *draft, es_result_t *result) {
+static void put_dimensions(es_writer_t *draft, es_result_t *result) {
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     const es_dimension_t dimension = (es_dimension_t)i;
     if (result->extent[i] == 0) continue;
@@ -51,7 +51,7 @@ static void put_dimensions(draft_t *draft, es_result_t *result) {
       put_dimension(draft, result, dimension, result->probe_epoch);
     else if (dimension == ES_DIM_DELTA)
       put_dimension(draft, result, dimension, result->delta);
-    else if (dimension_info(dimension)->type == ES_TYPE_STRING)
+    else if (es_dimension_info(dimension)->type == ES_TYPE_STRING)
       put_words(draft, result, dimension);
     else
       put_indices(draft, result, dimension);
@@ -59,13 +59,13 @@ static void put_dimensions(draft_t *draft, es_result_t *result) {
 }
 
 /* A packed field, layer by layer; what pads the narrower ones stays the fill value. */
-static void put_packed(draft_t *draft, es_result_t *result, hid_t object, es_field_t field) {
+static void put_packed(es_writer_t *draft, es_result_t *result, hid_t object, es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
-  const hid_t type = hdf_memory_type(info->type);
+  const hid_t type = es_hdf_memory_type(info->type);
   int layer = 0; /* its place among the dimensions */
   while (info->dimensions[layer] != ES_DIM_LAYER) layer++;
   int64_t index[ES_RANK_MAX] = {0};
-  hid_t space = draft_check(draft, H5Dget_space(object), info->name);
+  hid_t space = es_writer_check(draft, H5Dget_space(object), info->name);
   while (draft->code == ES_OK) {
     const hsize_t width = (hsize_t)result->layers[index[layer]].width;
     hsize_t start[ES_RANK_MAX], count[ES_RANK_MAX];
@@ -73,10 +73,10 @@ static void put_packed(draft_t *draft, es_result_t *result, hid_t object, es_fie
       start[i] = i <= layer ? (hsize_t)index[i] : 0;
       count[i] = i <= layer ? 1 : width;
     }
-    draft_check(draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), info->name);
-    hid_t memory = draft_check(draft, H5Screate_simple(info->rank, count, NULL), info->name);
-    draft_check(draft, H5Dwrite(object, type, memory, space, H5P_DEFAULT, es_result_at(result, field, index)),
-                info->name);
+    es_writer_check(draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), info->name);
+    hid_t memory = es_writer_check(draft, H5Screate_simple(info->rank, count, NULL), info->name);
+    es_writer_check(draft, H5Dwrite(object, type, memory, space, H5P_DEFAULT, es_result_at(result, field, index)),
+                    info->name);
     if (memory >= 0) H5Sclose(memory);
     int digit = layer;
     while (digit >= 0 && ++index[digit] == result->extent[info->dimensions[digit]]) index[digit--] = 0;
@@ -87,42 +87,42 @@ static void put_packed(draft_t *draft, es_result_t *result, hid_t object, es_fie
 
 /* How a field lies in the file: what can be large is chunked, by about 256 KiB (eigenvectors 1 MiB), and deflated. One
  * of the first dimension, since readers take one split. */
-static hid_t field_list(draft_t *draft, es_field_t field, const hsize_t *extent) {
+static hid_t field_list(es_writer_t *draft, es_field_t field, const hsize_t *extent) {
   const es_field_info_t *info = es_field_info(field);
-  const hsize_t target = (hsize_t)(info->type == ES_TYPE_F32 ? 1024 : 256) * 1024 / type_size(info->type);
+  const hsize_t target = (hsize_t)(info->type == ES_TYPE_F32 ? 1024 : 256) * 1024 / es_type_size(info->type);
   hsize_t chunk[ES_RANK_MAX];
-  hid_t list = draft_list(draft, info->name);
-  if (field_can_be_missing(field)) {
-    draft_check(draft, H5Pset_fill_value(list, hdf_memory_type(info->type), draft_fill(info)), info->name);
+  hid_t list = es_writer_list(draft, info->name);
+  if (es_field_can_be_missing(field)) {
+    es_writer_check(draft, H5Pset_fill_value(list, es_hdf_memory_type(info->type), es_writer_fill(info)), info->name);
   }
-  if (field_is_packed(field) || field_has(field, ES_DIM_PREDICTED_CLASS)) {
-    draft_chunk(extent, info->rank, target, chunk);
+  if (es_field_is_packed(field) || es_field_has(field, ES_DIM_PREDICTED_CLASS)) {
+    es_writer_chunk(extent, info->rank, target, chunk);
     chunk[0] = 1;
-    draft_deflate(draft, list, info->name, info->rank, chunk);
+    es_writer_deflate(draft, list, info->name, info->rank, chunk);
   }
   return list;
 }
 
-static void put_field(draft_t *draft, es_result_t *result, es_field_t field) {
+static void put_field(es_writer_t *draft, es_result_t *result, es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
   hsize_t extent[ES_RANK_MAX] = {0};
   for (int i = 0; i < info->rank; i++) extent[i] = (hsize_t)result->extent[info->dimensions[i]];
   hid_t list = field_list(draft, field, extent);
-  hid_t object = draft_create(draft, info->name, info->type, info->rank, extent, list);
+  hid_t object = es_writer_create(draft, info->name, info->type, info->rank, extent, list);
   if (object >= 0) {
-    if (field_is_packed(field))
+    if (es_field_is_packed(field))
       put_packed(draft, result, object, field);
     else
-      draft_write(draft, object, info->name, info->type, result->data[field]);
-    draft_describe(draft, object, info, field_can_be_missing(field));
-    for (int i = 0; i < info->rank; i++) draft_attach(draft, object, info->name, info->dimensions[i], i);
+      es_writer_write(draft, object, info->name, info->type, result->data[field]);
+    es_writer_describe(draft, object, info, es_field_can_be_missing(field));
+    for (int i = 0; i < info->rank; i++) es_writer_attach(draft, object, info->name, info->dimensions[i], i);
     H5Dclose(object);
   }
   if (list >= 0) H5Pclose(list);
 }
 
 /* An axis as an attribute that compares as a user expects: whole numbers int64, others and every width float64. */
-static void put_axis(draft_t *draft, const es_axis_value_t *axis) {
+static void put_axis(es_writer_t *draft, const es_axis_value_t *axis) {
   char name[ES_NAME_MAX];
   int64_t whole = 0;
   snprintf(name, sizeof name, "%s", axis->name);
@@ -130,7 +130,7 @@ static void put_axis(draft_t *draft, const es_axis_value_t *axis) {
     if (*c == '.') *c = '_';
   }
   if (!axis->is_number) {
-    draft_text(draft, draft->file, name, axis->text);
+    es_writer_text(draft, draft->file, name, axis->text);
     return;
   }
   /* The text first: a seed above 2^53 is no double. The number where the text is a word ("all"). */
@@ -140,58 +140,58 @@ static void put_axis(draft_t *draft, const es_axis_value_t *axis) {
     is_whole = true;
   }
   if (is_whole && strcmp(name, "width") != 0)
-    draft_number(draft, draft->file, name, ES_TYPE_I64, &whole);
+    es_writer_number(draft, draft->file, name, ES_TYPE_I64, &whole);
   else
-    draft_number(draft, draft->file, name, ES_TYPE_F64, &axis->number);
+    es_writer_number(draft, draft->file, name, ES_TYPE_F64, &axis->number);
 }
 
 /* The attribute `axes` says which of the others are axes of the grid. */
-static void put_axes(draft_t *draft, const es_point_t *point) {
+static void put_axes(es_writer_t *draft, const es_point_t *point) {
   es_text_t names = {0};
   for (int i = 0; i < point->n_axes; i++) es_text_append(&names, "%s%s", i > 0 ? " " : "", point->axes[i].name);
   for (size_t i = 0; i < names.length; i++) {
     if (names.data[i] == '.') names.data[i] = '_';
   }
-  if (names.failed) draft_out_of_memory(draft);
-  draft_text(draft, draft->file, "axes", es_text_get(&names));
+  if (names.failed) es_writer_out_of_memory(draft);
+  es_writer_text(draft, draft->file, "axes", es_text_get(&names));
   for (int i = 0; i < point->n_axes; i++) put_axis(draft, &point->axes[i]);
   es_text_destroy(&names);
 }
 
-static void put_header(draft_t *draft, const es_result_header_t *header) {
+static void put_header(es_writer_t *draft, const es_result_header_t *header) {
   const int32_t version = ES_SCHEMA_VERSION;
   hid_t root = draft->file;
-  draft_text(draft, root, "schema", STORE_SCHEMA);
-  draft_number(draft, root, "schema_version", ES_TYPE_I32, &version);
-  draft_text(draft, root, "outcome", header->outcome);
-  draft_text(draft, root, "reason", header->reason);
-  if (header->stopped_at > 0) draft_number(draft, root, STORE_STOPPED, ES_TYPE_I32, &header->stopped_at);
-  draft_text(draft, root, "point_id", header->point_id);
-  draft_text(draft, root, "job_name", header->job_name);
-  draft_text(draft, root, "job", header->job);
+  es_writer_text(draft, root, "schema", STORE_SCHEMA);
+  es_writer_number(draft, root, "schema_version", ES_TYPE_I32, &version);
+  es_writer_text(draft, root, "outcome", header->outcome);
+  es_writer_text(draft, root, "reason", header->reason);
+  if (header->stopped_at > 0) es_writer_number(draft, root, STORE_STOPPED, ES_TYPE_I32, &header->stopped_at);
+  es_writer_text(draft, root, "point_id", header->point_id);
+  es_writer_text(draft, root, "job_name", header->job_name);
+  es_writer_text(draft, root, "job", header->job);
   put_axes(draft, header->point);
-  draft_text(draft, root, "train_mode", header->train_mode);
-  draft_text(draft, root, "dataset_fingerprint", header->fingerprint);
-  draft_vector(draft, root, "normalize_mean", ES_TYPE_F64, header->normalize_mean, 3);
-  draft_vector(draft, root, "normalize_std", ES_TYPE_F64, header->normalize_deviation, 3);
+  es_writer_text(draft, root, "train_mode", header->train_mode);
+  es_writer_text(draft, root, "dataset_fingerprint", header->fingerprint);
+  es_writer_vector(draft, root, "normalize_mean", ES_TYPE_F64, header->normalize_mean, 3);
+  es_writer_vector(draft, root, "normalize_std", ES_TYPE_F64, header->normalize_deviation, 3);
   for (int i = 0; i < header->n_provenance; i++) {
-    draft_text(draft, root, header->provenance[i].name, header->provenance[i].value);
+    es_writer_text(draft, root, header->provenance[i].name, header->provenance[i].value);
   }
 }
 
 /* Puts the finished file on the disk. */
-static void save(draft_t *draft) {
+static void save(es_writer_t *draft) {
   if (draft->code != ES_OK) return;
-  draft_check(draft, H5Fflush(draft->file, H5F_SCOPE_GLOBAL), "flushing");
+  es_writer_check(draft, H5Fflush(draft->file, H5F_SCOPE_GLOBAL), "flushing");
   ssize_t size = H5Fget_file_image(draft->file, NULL, 0);
-  draft_check(draft, size, "measuring the image");
+  es_writer_check(draft, size, "measuring the image");
   if (draft->code != ES_OK) return;
   char *image = es_allocate((size_t)size, 1);
   if (image == NULL) {
-    draft_out_of_memory(draft);
+    es_writer_out_of_memory(draft);
     return;
   }
-  draft_check(draft, H5Fget_file_image(draft->file, image, (size_t)size), "taking the image");
+  es_writer_check(draft, H5Fget_file_image(draft->file, image, (size_t)size), "taking the image");
   if (draft->code == ES_OK) {
     draft->code = es_file_write_atomic(draft->path, image, (size_t)size, draft->status);
   }
@@ -199,29 +199,29 @@ static void save(draft_t *draft) {
 }
 
 /* Nothing reaches the disk before it is whole: HDF5 cannot be trusted with a full one. */
-static void open_in_memory(draft_t *draft) {
-  hid_t access = draft_check(draft, H5Pcreate(H5P_FILE_ACCESS), "its access list");
-  draft_check(draft, H5Pset_fapl_core(access, 1 << 20, false), "a file in memory");
+static void open_in_memory(es_writer_t *draft) {
+  hid_t access = es_writer_check(draft, H5Pcreate(H5P_FILE_ACCESS), "its access list");
+  es_writer_check(draft, H5Pset_fapl_core(access, 1 << 20, false), "a file in memory");
   /* HDF5 first opens whatever has that name, even for a file in memory: so a name that nothing can have. */
-  draft_open(draft, "/dev/null/result", access);
+  es_writer_open(draft, "/dev/null/result", access);
   if (access >= 0) H5Pclose(access);
 }
 
 es_code_t es_result_write(const char *path, es_result_t *result, const es_result_header_t *header,
                           es_status_t *status) {
-  draft_t draft;
-  hdf_quiet_t quiet;
-  hdf_quiet_begin(&quiet);
-  draft_begin(&draft, path, status);
+  es_writer_t draft;
+  es_hdf_quiet_t quiet;
+  es_hdf_quiet_begin(&quiet);
+  es_writer_begin(&draft, path, status);
   open_in_memory(&draft);
   put_header(&draft, header);
   put_dimensions(&draft, result);
   for (int i = 0; i < ES_FIELDS; i++) {
     if (es_result_has(result, es_field_info((es_field_t)i)->group)) put_field(&draft, result, (es_field_t)i);
   }
-  draft_release(&draft);
+  es_writer_release(&draft);
   save(&draft);
   if (draft.file >= 0) H5Fclose(draft.file);
-  hdf_quiet_end(&quiet);
+  es_hdf_quiet_end(&quiet);
   return draft.code;
 }

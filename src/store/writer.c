@@ -3,12 +3,12 @@
 #include <math.h>
 #include <string.h>
 
-void draft_begin(draft_t *draft, const char *path, es_status_t *status) {
-  *draft = (draft_t){.path = path, .status = status, .file = -1, .string = -1};
+void es_writer_begin(es_writer_t *draft, const char *path, es_status_t *status) {
+  *draft = (es_writer_t){.path = path, .status = status, .file = -1, .string = -1};
   for (int i = 0; i < ES_DIMENSIONS; i++) draft->scale[i] = -1;
 }
 
-void draft_release(draft_t *draft) {
+void es_writer_release(es_writer_t *draft) {
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     if (draft->scale[i] >= 0) H5Dclose(draft->scale[i]);
     draft->scale[i] = -1;
@@ -17,54 +17,55 @@ void draft_release(draft_t *draft) {
   draft->string = -1;
 }
 
-hid_t draft_check(draft_t *draft, hid_t outcome, const char *what) {
+hid_t es_writer_check(es_writer_t *draft, hid_t outcome, const char *what) {
   if (draft->code == ES_OK && draft->reason != NULL && *draft->reason != 0) {
     draft->code = es_fail(draft->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: %s", draft->path,
                           strerror(*draft->reason));
   }
   if (outcome < 0 && draft->code == ES_OK) {
     char reason[HDF_REASON_SIZE];
-    hdf_reason(reason);
+    es_hdf_reason(reason);
     draft->code = es_fail(draft->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: HDF5 failed at %s: %s",
                           draft->path, what, reason[0] != '\0' ? reason : "no reason given");
   }
   return outcome;
 }
 
-void draft_out_of_memory(draft_t *draft) {
+void es_writer_out_of_memory(es_writer_t *draft) {
   if (draft->code != ES_OK) return;
   draft->code = es_fail(draft->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: out of memory", draft->path);
 }
 
-static void put_attribute(draft_t *draft, hid_t object, const char *name, hid_t file_type, hid_t memory_type,
+static void put_attribute(es_writer_t *draft, hid_t object, const char *name, hid_t file_type, hid_t memory_type,
                           hid_t space, const void *value) {
   if (draft->code != ES_OK) return;
-  hid_t attribute = draft_check(draft, H5Acreate2(object, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT), name);
+  hid_t attribute = es_writer_check(draft, H5Acreate2(object, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT), name);
   if (attribute < 0) return;
-  draft_check(draft, H5Awrite(attribute, memory_type, value), name);
+  es_writer_check(draft, H5Awrite(attribute, memory_type, value), name);
   H5Aclose(attribute);
 }
 
-void draft_text(draft_t *draft, hid_t object, const char *name, const char *text) {
-  hid_t space = draft_check(draft, H5Screate(H5S_SCALAR), name);
+void es_writer_text(es_writer_t *draft, hid_t object, const char *name, const char *text) {
+  hid_t space = es_writer_check(draft, H5Screate(H5S_SCALAR), name);
   put_attribute(draft, object, name, draft->string, draft->string, space, &text);
   if (space >= 0) H5Sclose(space);
 }
 
-void draft_number(draft_t *draft, hid_t object, const char *name, es_type_t type, const void *value) {
-  hid_t space = draft_check(draft, H5Screate(H5S_SCALAR), name);
-  put_attribute(draft, object, name, hdf_file_type(type), hdf_memory_type(type), space, value);
+void es_writer_number(es_writer_t *draft, hid_t object, const char *name, es_type_t type, const void *value) {
+  hid_t space = es_writer_check(draft, H5Screate(H5S_SCALAR), name);
+  put_attribute(draft, object, name, es_hdf_file_type(type), es_hdf_memory_type(type), space, value);
   if (space >= 0) H5Sclose(space);
 }
 
-void draft_vector(draft_t *draft, hid_t object, const char *name, es_type_t type, const void *values, hsize_t count) {
-  hid_t space = draft_check(draft, H5Screate_simple(1, &count, NULL), name);
-  put_attribute(draft, object, name, hdf_file_type(type), hdf_memory_type(type), space, values);
+void es_writer_vector(es_writer_t *draft, hid_t object, const char *name, es_type_t type, const void *values,
+                      hsize_t count) {
+  hid_t space = es_writer_check(draft, H5Screate_simple(1, &count, NULL), name);
+  put_attribute(draft, object, name, es_hdf_file_type(type), es_hdf_memory_type(type), space, values);
   if (space >= 0) H5Sclose(space);
 }
 
 /* CF's: flag_masks for bits, flag_values for an enumeration. */
-static void put_flags(draft_t *draft, hid_t object, const es_field_info_t *info) {
+static void put_flags(es_writer_t *draft, hid_t object, const es_field_info_t *info) {
   uint8_t values[8]; /* uint8 has no more bits */
   hsize_t count = 0;
   for (const char *word = info->flag_meanings; word != NULL && count < 8; count++) {
@@ -72,19 +73,19 @@ static void put_flags(draft_t *draft, hid_t object, const es_field_info_t *info)
     word = strchr(word, ' ');
     if (word != NULL) word++;
   }
-  draft_vector(draft, object, info->flag_bits ? "flag_masks" : "flag_values", ES_TYPE_U8, values, count);
-  draft_text(draft, object, "flag_meanings", info->flag_meanings);
+  es_writer_vector(draft, object, info->flag_bits ? "flag_masks" : "flag_values", ES_TYPE_U8, values, count);
+  es_writer_text(draft, object, "flag_meanings", info->flag_meanings);
 }
 
-hid_t draft_list(draft_t *draft, const char *name) {
-  hid_t list = draft_check(draft, H5Pcreate(H5P_DATASET_CREATE), name);
+hid_t es_writer_list(es_writer_t *draft, const char *name) {
+  hid_t list = es_writer_check(draft, H5Pcreate(H5P_DATASET_CREATE), name);
   if (list < 0) return list;
-  draft_check(draft, H5Pset_attr_creation_order(list, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED), name);
-  draft_check(draft, H5Pset_obj_track_times(list, false), name);
+  es_writer_check(draft, H5Pset_attr_creation_order(list, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED), name);
+  es_writer_check(draft, H5Pset_obj_track_times(list, false), name);
   return list;
 }
 
-const void *draft_fill(const es_field_info_t *info) {
+const void *es_writer_fill(const es_field_info_t *info) {
   static const double none_f64 = NAN;
   static const float none_f32 = NAN;
   static const int32_t none_i32 = -1;
@@ -97,53 +98,55 @@ const void *draft_fill(const es_field_info_t *info) {
   return values[info->type];
 }
 
-void draft_names(draft_t *draft, hid_t object, const char *long_name, const char *units) {
-  draft_text(draft, object, "long_name", long_name);
-  draft_text(draft, object, "units", units);
+void es_writer_names(es_writer_t *draft, hid_t object, const char *long_name, const char *units) {
+  es_writer_text(draft, object, "long_name", long_name);
+  es_writer_text(draft, object, "units", units);
 }
 
-hid_t draft_create(draft_t *draft, const char *name, es_type_t type, int rank, const hsize_t *extent, hid_t list) {
+hid_t es_writer_create(es_writer_t *draft, const char *name, es_type_t type, int rank, const hsize_t *extent,
+                       hid_t list) {
   if (draft->code != ES_OK) return -1;
-  hid_t space = draft_check(draft, H5Screate_simple(rank, extent, NULL), name);
-  hid_t object = draft_check(draft,
-                             H5Dcreate2(draft->file, name, type == ES_TYPE_STRING ? draft->string : hdf_file_type(type),
-                                        space, H5P_DEFAULT, list, H5P_DEFAULT),
-                             name);
+  hid_t space = es_writer_check(draft, H5Screate_simple(rank, extent, NULL), name);
+  hid_t object =
+      es_writer_check(draft,
+                      H5Dcreate2(draft->file, name, type == ES_TYPE_STRING ? draft->string : es_hdf_file_type(type),
+                                 space, H5P_DEFAULT, list, H5P_DEFAULT),
+                      name);
   if (space >= 0) H5Sclose(space);
   return object;
 }
 
-void draft_write(draft_t *draft, hid_t object, const char *name, es_type_t type, const void *data) {
+void es_writer_write(es_writer_t *draft, hid_t object, const char *name, es_type_t type, const void *data) {
   if (object < 0) return;
-  hid_t memory_type = type == ES_TYPE_STRING ? draft->string : hdf_memory_type(type);
-  draft_check(draft, H5Dwrite(object, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name);
+  hid_t memory_type = type == ES_TYPE_STRING ? draft->string : es_hdf_memory_type(type);
+  es_writer_check(draft, H5Dwrite(object, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name);
 }
 
-void draft_scale(draft_t *draft, hid_t object, es_dimension_t dimension, const char *long_name) {
-  const dimension_info_t *info = dimension_info(dimension);
+void es_writer_scale(es_writer_t *draft, hid_t object, es_dimension_t dimension, const char *long_name) {
+  const es_dimension_info_t *info = es_dimension_info(dimension);
   draft->scale[dimension] = object;
   if (object < 0) return;
-  draft_check(draft, H5DSset_scale(object, info->name), info->name);
-  draft_names(draft, object, long_name, "1");
+  es_writer_check(draft, H5DSset_scale(object, info->name), info->name);
+  es_writer_names(draft, object, long_name, "1");
 }
 
-void draft_attach(draft_t *draft, hid_t object, const char *name, es_dimension_t dimension, int place) {
-  if (object >= 0) draft_check(draft, H5DSattach_scale(object, draft->scale[dimension], (unsigned)place), name);
+void es_writer_attach(es_writer_t *draft, hid_t object, const char *name, es_dimension_t dimension, int place) {
+  if (object >= 0) es_writer_check(draft, H5DSattach_scale(object, draft->scale[dimension], (unsigned)place), name);
 }
 
-void draft_describe(draft_t *draft, hid_t object, const es_field_info_t *info, bool can_be_missing) {
-  draft_names(draft, object, info->long_name, info->units);
-  if (can_be_missing) draft_vector(draft, object, "_FillValue", info->type, draft_fill(info), 1);
+void es_writer_describe(es_writer_t *draft, hid_t object, const es_field_info_t *info, bool can_be_missing) {
+  es_writer_names(draft, object, info->long_name, info->units);
+  if (can_be_missing) es_writer_vector(draft, object, "_FillValue", info->type, es_writer_fill(info), 1);
   if (info->flag_meanings != NULL) put_flags(draft, object, info);
 }
 
-void draft_deflate(draft_t *draft, hid_t list, const char *name, int rank, const hsize_t *chunk) {
-  draft_check(draft, H5Pset_chunk(list, rank, chunk), name);
-  draft_check(draft, H5Pset_shuffle(list), name);
-  draft_check(draft, H5Pset_deflate(list, 4), name);
+void es_writer_deflate(es_writer_t *draft, hid_t list, const char *name, int rank, const hsize_t *chunk) {
+  es_writer_check(draft, H5Pset_chunk(list, rank, chunk), name);
+  es_writer_check(draft, H5Pset_shuffle(list), name);
+  es_writer_check(draft, H5Pset_deflate(list, 4), name);
 }
 
-void draft_chunk(const hsize_t *extent, int rank, hsize_t target, hsize_t *chunk) {
+void es_writer_chunk(const hsize_t *extent, int rank, hsize_t target, hsize_t *chunk) {
   hsize_t size = chunk[rank - 1] = extent[rank - 1];
   for (int i = rank - 2; i >= 0; i--) {
     const bool whole = chunk[i + 1] == extent[i + 1]; /* what lies behind is */
@@ -153,16 +156,16 @@ void draft_chunk(const hsize_t *extent, int rank, hsize_t target, hsize_t *chunk
   }
 }
 
-void draft_open(draft_t *draft, const char *name, hid_t access) {
+void es_writer_open(es_writer_t *draft, const char *name, hid_t access) {
   const unsigned order = H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED;
-  hid_t creation = draft_check(draft, H5Pcreate(H5P_FILE_CREATE), "its creation list");
+  hid_t creation = es_writer_check(draft, H5Pcreate(H5P_FILE_CREATE), "its creation list");
   if (draft->code == ES_OK) {
-    draft_check(draft, H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "its version");
-    draft_check(draft, H5Pset_link_creation_order(creation, order), "the order of variables");
-    draft_check(draft, H5Pset_attr_creation_order(creation, order), "the order of attributes");
-    draft_check(draft, H5Pset_obj_track_times(creation, false), "its times");
-    draft->file = draft_check(draft, H5Fcreate(name, H5F_ACC_TRUNC, creation, access), "creating it");
-    draft->string = draft_check(draft, hdf_string_type(), "its string type");
+    es_writer_check(draft, H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "its version");
+    es_writer_check(draft, H5Pset_link_creation_order(creation, order), "the order of variables");
+    es_writer_check(draft, H5Pset_attr_creation_order(creation, order), "the order of attributes");
+    es_writer_check(draft, H5Pset_obj_track_times(creation, false), "its times");
+    draft->file = es_writer_check(draft, H5Fcreate(name, H5F_ACC_TRUNC, creation, access), "creating it");
+    draft->string = es_writer_check(draft, es_hdf_string_type(), "its string type");
   }
   if (creation >= 0) H5Pclose(creation);
 }

@@ -110,14 +110,14 @@ static void check_result(es_spread_t *s, const setup_t *t, double tolerance) {
   es_spread_total_t total;
   es_spread_finish(s, &total, mean);
   CHECK(total.n == t->n && total.finite);
-  const es_blocks_t *b = es_spread_blocks(s);
+  const es_dist_matrix_t *b = es_spread_blocks(s);
   for (int32_t j = 0; j < b->local_cols; j++) {
     for (int32_t i = 0; i < b->local_rows; i++) {
-      if (es_blocks_global(i, b->block, b->row, b->rows) < es_blocks_global(j, b->block, b->col, b->cols))
+      if (es_dist_matrix_global(i, b->block, b->row, b->rows) < es_dist_matrix_global(j, b->block, b->col, b->cols))
         CHECK(b->local[(size_t)j * (size_t)b->leading + (size_t)i] == 0.0);
     }
   }
-  es_blocks_to_triangle(b, q, 0);
+  es_dist_matrix_to_triangle(b, q, 0);
   if (rank == 0) reference(t, expected_mean, expected);
   ES_MPI(MPI_Bcast(expected_mean, t->width, MPI_DOUBLE, 0, MPI_COMM_WORLD));
   for (size_t j = 0; j < d; j++) CHECK(fabs(mean[j] - expected_mean[j]) <= tolerance + 1e-14 * fabs(t->mean));
@@ -184,7 +184,7 @@ static void test_same_bits_however_rows_are_cut(void) {
     accumulate(s[k], &t[k]);
     es_spread_finish(s[k], &total, NULL);
   }
-  const es_blocks_t *a = es_spread_blocks(s[0]), *b = es_spread_blocks(s[1]);
+  const es_dist_matrix_t *a = es_spread_blocks(s[0]), *b = es_spread_blocks(s[1]);
   if (a->local) CHECK(memcmp(a->local, b->local, (size_t)a->local_rows * (size_t)a->local_cols * sizeof(double)) == 0);
   es_spread_destroy(s[0]);
   es_spread_destroy(s[1]);
@@ -227,7 +227,7 @@ static void test_constant_column(void) {
   es_spread_add(s, rows, ROWS);
   es_spread_add(s, rows, rank == 0 ? ROWS : 0);
   es_spread_finish(s, &total, NULL);
-  es_blocks_to_triangle(es_spread_blocks(s), q, 0);
+  es_dist_matrix_to_triangle(es_spread_blocks(s), q, 0);
   for (int j = 0; rank == 0 && j < WIDTH; j++) CHECK((j == 5) == (q[j * (j + 1) / 2 + j] == 0.0));
   for (int j = 0; rank == 0 && j <= 5; j++) CHECK(q[15 + j] == 0.0);
   es_free(rows);

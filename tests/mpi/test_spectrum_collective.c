@@ -119,7 +119,7 @@ static void check_vectors(const es_layer_problem_t *layer, const double *triangl
 /* One matrix by one backend, from the owner's triangle or from blocks; with vectors if share > 0. */
 static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solver_choice_t choice, double share) {
   es_status_t status = {0};
-  es_blocks_t blocks;
+  es_dist_matrix_t blocks;
   const size_t triangle_size = es_triangle_size(n);
   double *triangle = es_allocate(triangle_size, sizeof *triangle), *upper = es_allocate(triangle_size, sizeof *upper);
   double *expected = es_allocate(2 * (size_t)n, sizeof *expected), *found = expected + n, norm = 0.0;
@@ -130,8 +130,8 @@ static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solve
   es_spectrum_assign(&layer, 1, size);
   layer.owner = size - 1;
   if (block > 0) {
-    CHECK(es_blocks_create(&blocks, MPI_COMM_WORLD, n, block, &status) == ES_OK);
-    es_blocks_from_triangle(&blocks, triangle);
+    CHECK(es_dist_matrix_create(&blocks, MPI_COMM_WORLD, n, block, &status) == ES_OK);
+    es_dist_matrix_from_triangle(&blocks, triangle);
     layer.blocks = &blocks;
   } else {
     layer.triangle = rank == layer.owner ? triangle : NULL;
@@ -151,9 +151,9 @@ static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solve
     check_vectors(&layer, triangle, sqrt(norm));
   }
   if (block > 0) { /* what a fallback would need is still there, to the bit */
-    es_blocks_upper_to_triangle(&blocks, upper, 0);
+    es_dist_matrix_upper_to_triangle(&blocks, upper, 0);
     CHECK(rank != 0 || memcmp(upper, triangle, triangle_size * sizeof *triangle) == 0);
-    es_blocks_destroy(&blocks);
+    es_dist_matrix_destroy(&blocks);
   }
   es_spectrum_release(&layer, 1);
   es_free(triangle);
@@ -229,7 +229,7 @@ static void check_layers(double share) {
                                                      ES_CHOOSE_SCALAPACK};
   static const bool distributed[LAYERS] = {false, true, false, false, false, true, false};
   es_status_t status = {0};
-  es_blocks_t blocks[LAYERS];
+  es_dist_matrix_t blocks[LAYERS];
   es_layer_problem_t layers[LAYERS];
   double *triangles[LAYERS], expected[LAYERS][WIDEST], found[LAYERS][WIDEST];
   for (int i = 0; i < LAYERS; i++) {
@@ -244,8 +244,8 @@ static void check_layers(double share) {
                                      .backend = backends[i],
                                      .skip = i == 6};
     if (!distributed[i]) continue;
-    CHECK(es_blocks_create(&blocks[i], MPI_COMM_WORLD, orders[i], 8, &status) == ES_OK);
-    es_blocks_from_triangle(&blocks[i], triangles[i]);
+    CHECK(es_dist_matrix_create(&blocks[i], MPI_COMM_WORLD, orders[i], 8, &status) == ES_OK);
+    es_dist_matrix_from_triangle(&blocks[i], triangles[i]);
     layers[i].blocks = &blocks[i];
     layers[i].triangle = NULL;
   }
@@ -263,7 +263,7 @@ static void check_layers(double share) {
       check_vectors(&layers[i], triangles[i], 7.0 * sqrt(orders[i]));
     }
     es_free(triangles[i]);
-    if (distributed[i]) es_blocks_destroy(&blocks[i]);
+    if (distributed[i]) es_dist_matrix_destroy(&blocks[i]);
   }
   es_spectrum_release(layers, LAYERS);
 }
@@ -271,7 +271,7 @@ static void check_layers(double share) {
 /* A failure that LAPACK cannot mend is one for all ranks, and frees what other layers had found. */
 static void check_failures(void) {
   double triangle[6] = {2, 1, 2, 0, 0, 1}, values[3][3];
-  es_blocks_t blocks;
+  es_dist_matrix_t blocks;
   es_status_t status = {0};
   es_layer_problem_t layers[] = {
       {.order = 3, .triangle = triangle, .values = values[0], .share = 1.0, .choice = ES_CHOOSE_SCALAPACK},
@@ -280,8 +280,8 @@ static void check_failures(void) {
   CHECK(es_spectrum_solve(layers, 2, &group, &status) == ES_SYSTEM);
   CHECK(status.rank == size - 1 && strstr(status.message, "on purpose"));
   CHECK(!layers[0].vectors.rows);
-  CHECK(es_blocks_create(&blocks, MPI_COMM_WORLD, 3, 1, &status) == ES_OK);
-  es_blocks_from_triangle(&blocks, triangle);
+  CHECK(es_dist_matrix_create(&blocks, MPI_COMM_WORLD, 3, 1, &status) == ES_OK);
+  es_dist_matrix_from_triangle(&blocks, triangle);
   if (blocks.local) blocks.local[0] = rank == 0 ? NAN : blocks.local[0];
   for (int way = 0; way < 2; way++) {
     es_layer_problem_t bad = {.order = 3, .values = values[0], .choice = ES_CHOOSE_SCALAPACK};
@@ -292,7 +292,7 @@ static void check_failures(void) {
     status = (es_status_t){0};
     CHECK(es_spectrum_solve(&bad, 1, &group, &status) == ES_NUMERIC && strstr(status.message, "is not finite"));
   }
-  es_blocks_destroy(&blocks);
+  es_dist_matrix_destroy(&blocks);
 }
 
 /* A backend that is wrong about a layer of one rank: its owner mends it, and all ranks know. */

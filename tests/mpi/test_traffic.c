@@ -73,10 +73,10 @@ static void check_merge(const es_graph_t *graph, es_group_t *group, es_capture_t
   int64_t bytes = 0;
   group->traffic = &counted;
   for (int l = 0; l < es_capture_n_layers(capture); l++) {
-    es_merged_t merged;
+    es_reduced_t merged;
     const int64_t width = es_capture_width(capture, l);
     CHECK(es_capture_finish(capture, l, &merged, &status) == ES_OK);
-    es_merged_destroy(&merged);
+    es_reduced_destroy(&merged);
     bytes += group->lanes * (8 * (width + width * (width + 1) / 2 + 1) * 2 * (group->size - 1) / group->size);
   }
   const es_traffic_t predicted = es_capture_traffic(graph, measure, BATCH, group->lanes, group->size, NULL);

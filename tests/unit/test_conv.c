@@ -1,6 +1,6 @@
 /* Convolutions against loops in double: forward, gradient of the input, of the weights and of the bias, for
  * shapes on each side of the limits at which the layer computes in another way (src/model/conv/conv.h,
- * onednn_layer_ways), for slices smaller than the largest, and for several lanes. */
+ * es_onednn_layer_algorithms), for slices smaller than the largest, and for several lanes. */
 #include "../../src/model/unit.h"
 #include "check.h"
 #include "eigenscope/random.h"
@@ -256,7 +256,7 @@ static void test_small(void **state) {
   layer_close(&empty);
 }
 
-/* The shortcuts of narrow ResNets: with the kernel that onednn_layer_avoids passes over, the heap is damaged. */
+/* The shortcuts of narrow ResNets: with the kernel that es_onednn_layer_avoids passes over, the heap is damaged. */
 static void test_shortcuts(void **state) {
   (void)state;
   static const spec_t specs[] = {

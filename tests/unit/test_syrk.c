@@ -17,12 +17,12 @@ static void fill(void) {
   }
 }
 
-static int list_kernels(const syrk_kernels_t *out[3]) {
+static int list_kernels(const es_syrk_kernels_t *out[3]) {
   int n = 0;
-  out[n++] = &syrk_baseline;
+  out[n++] = &es_syrk_baseline;
 #ifdef ES_KERNEL_TARGETS
-  if (syrk_kernels() != &syrk_baseline) out[n++] = &syrk_avx2;
-  if (syrk_kernels() == &syrk_avx512) out[n++] = &syrk_avx512;
+  if (es_syrk_kernels() != &es_syrk_baseline) out[n++] = &es_syrk_avx2;
+  if (es_syrk_kernels() == &es_syrk_avx512) out[n++] = &es_syrk_avx512;
 #endif
   return n;
 }
@@ -45,7 +45,7 @@ static const ptrdiff_t counts[] = {1, 2, 3, 7, 16, 63, 65, 255, 257, ROWS};
 static void test_tiles(void **state) {
   (void)state;
   static const float none[MOST];
-  const syrk_kernels_t *kernels[3];
+  const es_syrk_kernels_t *kernels[3];
   fill();
   for (int k = 0, n = list_kernels(kernels); k < n; k++) {
     for (ptrdiff_t width = SYRK_TILE; width <= MOST; width += SYRK_TILE) {
@@ -58,7 +58,7 @@ static void test_tiles(void **state) {
   }
 }
 
-static void check_centre(const syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff_t width) {
+static void check_centre(const es_syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff_t width) {
   static float out[MOST * MOST];
   float shift[MOST] = {0}, sums[MOST], squares[MOST];
   for (ptrdiff_t j = 0; j < width; j++) shift[j] = (float)(j % 5) * 0.25f;
@@ -75,7 +75,7 @@ static void check_centre(const syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff_t w
 
 static void test_centre(void **state) {
   (void)state;
-  const syrk_kernels_t *kernels[3];
+  const es_syrk_kernels_t *kernels[3];
   fill();
   for (int k = 0, n = list_kernels(kernels); k < n; k++) {
     for (ptrdiff_t width = SYRK_TILE; width <= MOST; width += SYRK_TILE) {
@@ -86,7 +86,7 @@ static void test_centre(void **state) {
   }
 }
 
-static void check_centred(const syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff_t width) {
+static void check_centred(const es_syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff_t width) {
   float shift[SYRK_TILE];
   double sums[SYRK_TILE];
   for (ptrdiff_t i = 0; i < SYRK_TILE; i++) {
@@ -106,7 +106,7 @@ static void check_centred(const syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff_t 
 
 static void test_centred(void **state) {
   (void)state;
-  const syrk_kernels_t *kernels[3];
+  const es_syrk_kernels_t *kernels[3];
   fill();
   for (int k = 0, n = list_kernels(kernels); k < n; k++) {
     for (ptrdiff_t width = 1; kernels[k]->centred && width < SYRK_TILE; width *= 2) {

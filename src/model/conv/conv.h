@@ -13,12 +13,12 @@ typedef enum conv_direction {
   CONV_BACKWARD_DATA,
   CONV_BACKWARD_WEIGHTS,
   CONV_DIRECTIONS
-} conv_direction_t;
+} es_conv_direction_t;
 
 /* Vector instructions that this process may use, weakest first: what the CPU has, less what DNNL_MAX_CPU_ISA takes
  * away, so that oneDNN's kernels and ours agree. */
-typedef enum conv_isa { CONV_BASELINE, CONV_AVX2, CONV_AVX512, CONV_ISAS } conv_isa_t;
-conv_isa_t conv_isa(void); /* onednn.c */
+typedef enum es_conv_isa { CONV_BASELINE, CONV_AVX2, CONV_AVX512, CONV_ISAS } conv_isa_t;
+conv_isa_t es_conv_isa(void); /* onednn.c */
 
 /* One slice in one direction. Activations are NHWC; weights and their gradient flat, as PyTorch has them (oihw). What
  * the direction does not need is NULL. */
@@ -32,7 +32,7 @@ typedef struct conv_task {
   const float *bias;    /* or NULL, as db */
   float *scratch, *lane;
   bool first; /* slice of its lane */
-} conv_task_t;
+} es_conv_task_t;
 
 /* A way to compute one direction. The bits may depend on the instruction set; those of a sample's output on nothing
  * else, those of a lane's gradient on its slices. */
@@ -46,13 +46,13 @@ typedef struct conv_way {
   size_t (*scratch_floats)(const es_node_t *node);
   /* Backward weights: memory that is kept from the first slice of a lane to its end. NULL: none. */
   size_t (*lane_floats)(const es_node_t *node);
-  void (*run)(const conv_task_t *task);
+  void (*run)(const es_conv_task_t *task);
   /* Backward weights: after the last slice of a lane that has slices; dw and db are complete on return. NULL: they are
    * anyway. */
-  void (*lane_end)(const conv_task_t *task);
-} conv_way_t;
+  void (*lane_end)(const es_conv_task_t *task);
+} es_conv_algorithm_t;
 
 /* Our own way to compute this direction of a convolution; NULL: oneDNN's is the best there is. */
-const conv_way_t *conv_own_way(const es_node_t *node, conv_direction_t direction);
+const es_conv_algorithm_t *es_conv_choose(const es_node_t *node, es_conv_direction_t direction);
 
 #endif

@@ -22,8 +22,8 @@ static ptrdiff_t tall(int32_t channels) {
  */
 
 typedef struct panels {
-  const conv_planar_t *loops;
-  conv_map_t map;
+  const es_conv_planar_t *loops;
+  es_conv_map_t map;
   ptrdiff_t h;
   int64_t samples;  /* in a panel */
   ptrdiff_t bands;  /* of a sample */
@@ -46,7 +46,7 @@ static ptrdiff_t vectors_of_row(const panels_t *p) {
 
 /* `channels`: all that have planes. */
 static panels_t panels_of(const es_node_t *node, ptrdiff_t channels) {
-  panels_t p = {.loops = conv_planar(conv_isa()),
+  panels_t p = {.loops = es_conv_planar(es_conv_isa()),
                 .map = {.w = node->in.w, .row = round_up(node->in.w + 1, CONV_LINE)},
                 .h = node->in.h,
                 .samples = 1,
@@ -67,14 +67,14 @@ static panels_t panels_of(const es_node_t *node, ptrdiff_t channels) {
 /* In floats, of `planes` and the list of vectors. */
 static size_t panels_scratch(const panels_t *p, ptrdiff_t planes) {
   const ptrdiff_t vectors = p->samples * most_rows(p) * vectors_of_row(p);
-  return (size_t)(planes * p->map.plane) + (size_t)vectors * sizeof(conv_vector_t) / sizeof(float);
+  return (size_t)(planes * p->map.plane) + (size_t)vectors * sizeof(es_conv_vector_t) / sizeof(float);
 }
 
 /* Clears the planes at the start of `scratch` and puts the list behind them. Returns the first position: zeros are on
  * all sides of it. */
 static float *panels_place(panels_t *p, ptrdiff_t planes, float *scratch) {
   memset(scratch, 0, (size_t)(planes * p->map.plane) * sizeof *scratch);
-  p->map.vectors = (conv_vector_t *)(scratch + planes * p->map.plane);
+  p->map.vectors = (es_conv_vector_t *)(scratch + planes * p->map.plane);
   return scratch + CONV_LINE + p->map.row;
 }
 
@@ -89,12 +89,12 @@ static bool panel_at(panels_t *p, int64_t count, int64_t i, panel_t *out) {
   const ptrdiff_t vectors = out->samples * out->rows * vectors_of_row(p);
   if (p->map.n_vectors == vectors) return true; /* all panels but the last one or two are alike */
   p->map.n_vectors = vectors;
-  conv_vector_t *v = p->map.vectors;
+  es_conv_vector_t *v = p->map.vectors;
   for (ptrdiff_t row = 0; row < out->samples * out->rows; row++) {
     for (ptrdiff_t j = 0; j < p->map.w; j += p->loops->vector)
-      *v++ = (conv_vector_t){.plane = row / out->rows * p->sample + row % out->rows * p->map.row + j,
-                             .position = row * p->map.w + j,
-                             .count = p->map.w - j < p->loops->vector ? p->map.w - j : p->loops->vector};
+      *v++ = (es_conv_vector_t){.plane = row / out->rows * p->sample + row % out->rows * p->map.row + j,
+                                .position = row * p->map.w + j,
+                                .count = p->map.w - j < p->loops->vector ? p->map.w - j : p->loops->vector};
   }
   return true;
 }
@@ -102,7 +102,7 @@ static bool panel_at(panels_t *p, int64_t count, int64_t i, panel_t *out) {
 /* Brings a panel of NHWC to planes, with `border` rows above and below as far as there are any. */
 static void panel_spread(const panels_t *p, const panel_t *panel, float *planes, const float *from, int32_t channels,
                          int border) {
-  const conv_map_t *map = &p->map;
+  const es_conv_map_t *map = &p->map;
   const ptrdiff_t last = panel->row + panel->rows;
   const ptrdiff_t above = panel->row > 0 ? border : 0, below = last < p->h ? border : 0;
   for (int64_t i = 0; i < panel->samples; i++)
@@ -118,7 +118,7 @@ static void panel_spread(const panels_t *p, const panel_t *panel, float *planes,
 }
 
 /* Where the input lies of output position 0, by tap: channel, row, column. */
-static void list_offsets(ptrdiff_t *offsets, const conv_map_t *map, int32_t channels) {
+static void list_offsets(ptrdiff_t *offsets, const es_conv_map_t *map, int32_t channels) {
   for (int32_t c = 0; c < channels; c++) {
     for (int32_t t = 0; t < TAPS; t++) offsets[c * TAPS + t] = c * map->plane + (t / 3 - 1) * map->row + t % 3 - 1;
   }
@@ -135,8 +135,8 @@ static size_t product_scratch(const es_node_t *node, int32_t channels) {
   return panels_scratch(&p, channels);
 }
 
-static void product(const conv_task_t *task, float *to, int32_t to_channels, const float *from, int32_t from_channels,
-                    const float *bias) {
+static void product(const es_conv_task_t *task, float *to, int32_t to_channels, const float *from,
+                    int32_t from_channels, const float *bias) {
   panels_t p = panels_of(task->node, from_channels);
   panel_t panel;
   ptrdiff_t offsets[TAPS * CHANNELS_MOST];
@@ -170,7 +170,7 @@ static void forward_pack(float *packed, const float *weights, const es_node_t *n
   }
 }
 
-static void forward(const conv_task_t *task) {
+static void forward(const es_conv_task_t *task) {
   product(task, task->y, task->node->out.c, task->x, task->node->in.c, task->bias);
 }
 
@@ -190,7 +190,7 @@ static void data_pack(float *packed, const float *weights, const es_node_t *node
   }
 }
 
-static void data(const conv_task_t *task) {
+static void data(const es_conv_task_t *task) {
   product(task, task->dx, task->node->in.c, task->dy, task->node->out.c, NULL);
 }
 
@@ -213,7 +213,7 @@ static void set_or_add(float *to, const float *from, ptrdiff_t n, bool set) {
   for (ptrdiff_t i = 0; i < n; i++) to[i] = set ? from[i] : to[i] + from[i];
 }
 
-static void weights(const conv_task_t *task) {
+static void weights(const es_conv_task_t *task) {
   const es_node_t *node = task->node;
   panels_t p = panels_of(node, weights_planes(node));
   panel_t panel;
@@ -240,7 +240,7 @@ typedef struct most {
 
 /* Vectors must not be much wider than a row. */
 static bool fits(const es_node_t *node, conv_isa_t isa, most_t most) {
-  const ptrdiff_t vector = conv_planar(isa)->vector;
+  const ptrdiff_t vector = es_conv_planar(isa)->vector;
   return node->kernel == 3 && node->stride == 1 && node->padding == 1 && node->groups == 1 && node->in.c <= most.in &&
          node->out.c <= most.out && node->in.w >= 16 && 3 * round_up(node->in.w, vector) <= 4 * (ptrdiff_t)node->in.w;
 }
@@ -265,14 +265,15 @@ static bool weights_wanted(const es_node_t *node, conv_isa_t isa) {
   return fits(node, isa, most[isa]);
 }
 
-const conv_way_t conv_narrow_forward = {.wanted = forward_wanted,
-                                        .packed_floats = forward_packed,
-                                        .pack = forward_pack,
-                                        .scratch_floats = forward_scratch,
-                                        .run = forward};
-const conv_way_t conv_narrow_data = {.wanted = data_wanted,
-                                     .packed_floats = data_packed,
-                                     .pack = data_pack,
-                                     .scratch_floats = data_scratch,
-                                     .run = data};
-const conv_way_t conv_narrow_weights = {.wanted = weights_wanted, .scratch_floats = weights_scratch, .run = weights};
+const es_conv_algorithm_t es_conv_narrow_forward = {.wanted = forward_wanted,
+                                                    .packed_floats = forward_packed,
+                                                    .pack = forward_pack,
+                                                    .scratch_floats = forward_scratch,
+                                                    .run = forward};
+const es_conv_algorithm_t es_conv_narrow_data = {.wanted = data_wanted,
+                                                 .packed_floats = data_packed,
+                                                 .pack = data_pack,
+                                                 .scratch_floats = data_scratch,
+                                                 .run = data};
+const es_conv_algorithm_t es_conv_narrow_weights = {
+    .wanted = weights_wanted, .scratch_floats = weights_scratch, .run = weights};

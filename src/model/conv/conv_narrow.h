@@ -4,6 +4,6 @@
 
 #include "conv.h"
 
-extern const conv_way_t conv_narrow_forward, conv_narrow_data, conv_narrow_weights;
+extern const es_conv_algorithm_t es_conv_narrow_forward, es_conv_narrow_data, es_conv_narrow_weights;
 
 #endif

@@ -2,7 +2,7 @@
 
 #ifdef ES_KERNEL_TARGETS
 #pragma GCC target("avx2,fma,bmi,bmi2")
-#define NAME   conv_planar_avx2
+#define NAME   es_conv_planar_avx2
 #define VECTOR 8
 #define WIDE   3
 #include "conv_planar_loops.h"

@@ -1,4 +1,4 @@
-#define NAME   conv_planar_baseline
+#define NAME   es_conv_planar_baseline
 #define VECTOR 4
 #define WIDE   3
 #include "conv_planar_loops.h"

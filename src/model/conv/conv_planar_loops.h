@@ -94,7 +94,7 @@ static ES_INLINE void spread_three(float *planes, ptrdiff_t plane, const float *
 }
 
 /* n is a constant where this is called. */
-static ES_INLINE void spread_channels(float *planes, const conv_map_t *map, const float *sample, ptrdiff_t rows,
+static ES_INLINE void spread_channels(float *planes, const es_conv_map_t *map, const float *sample, ptrdiff_t rows,
                                       ptrdiff_t channels, const int n) {
   for (ptrdiff_t i = 0; i < rows; i++, planes += map->row, sample += map->w * channels) {
     ptrdiff_t j = 0;
@@ -110,7 +110,7 @@ static ES_INLINE void spread_channels(float *planes, const conv_map_t *map, cons
   }
 }
 
-static void spread(float *planes, const conv_map_t *map, const float *sample, ptrdiff_t rows, ptrdiff_t channels) {
+static void spread(float *planes, const es_conv_map_t *map, const float *sample, ptrdiff_t rows, ptrdiff_t channels) {
   if (channels == 3) {
     spread_channels(planes, map, sample, rows, 3, 3);
   } else if (channels == 4) {
@@ -127,7 +127,7 @@ static void spread(float *planes, const conv_map_t *map, const float *sample, pt
 /* ---- products ---- */
 
 /* One vector of n channels to NHWC. */
-static ES_INLINE void put(float *y, const conv_vector_t *at, ptrdiff_t channels, ptrdiff_t first, vector_t *a,
+static ES_INLINE void put(float *y, const es_conv_vector_t *at, ptrdiff_t channels, ptrdiff_t first, vector_t *a,
                           const int n) {
   float rest[VECTOR * 8];
   float *to = y + at->position * channels + first;
@@ -146,7 +146,7 @@ static ES_INLINE void put(float *y, const conv_vector_t *at, ptrdiff_t channels,
 }
 
 /* n vectors of `tall` channels from `first` on. */
-static ES_INLINE void multiply_tile(float *y, const conv_vector_t *at, ptrdiff_t channels, ptrdiff_t first,
+static ES_INLINE void multiply_tile(float *y, const es_conv_vector_t *at, ptrdiff_t channels, ptrdiff_t first,
                                     const float *x, const ptrdiff_t *offsets, ptrdiff_t taps, const float *weights,
                                     const float *bias, const int tall, const int n) {
   vector_t sum[WIDE][8], v[WIDE];
@@ -168,14 +168,14 @@ static ES_INLINE void multiply_tile(float *y, const conv_vector_t *at, ptrdiff_t
 
 #define TILE(tall, n) multiply_tile(y, at, channels, first, x, offsets, taps, weights, bias, tall, n)
 
-static void multiply(float *y, const conv_map_t *map, ptrdiff_t channels, const float *x, const ptrdiff_t *offsets,
+static void multiply(float *y, const es_conv_map_t *map, ptrdiff_t channels, const float *x, const ptrdiff_t *offsets,
                      ptrdiff_t taps, const float *weights, const float *bias) {
   for (ptrdiff_t first = 0, tall; first < channels; first += tall) {
     const bool high = WIDE == 6 && channels - first > CONV_TALL;
     const ptrdiff_t wide = high ? WIDE / 2 : WIDE;
     tall = high ? 2 * CONV_TALL : CONV_TALL;
     for (ptrdiff_t i = 0, n; i < map->n_vectors; i += n) {
-      const conv_vector_t *at = map->vectors + i;
+      const es_conv_vector_t *at = map->vectors + i;
       const ptrdiff_t left = map->n_vectors - i, tiles = (left + wide - 1) / wide;
       n = (left + tiles - 1) / tiles; /* a last tile of one vector would wait for its sums */
       switch (n + (high ? 6 : 0)) {
@@ -227,7 +227,7 @@ static ES_INLINE void fold(float *to, const vector_t *sums, const int n) {
   store(to, load(to) + a[0]);
 }
 
-static ES_INLINE void correlate_tile(float *sums, ptrdiff_t taps, const conv_map_t *map, const float *dy,
+static ES_INLINE void correlate_tile(float *sums, ptrdiff_t taps, const es_conv_map_t *map, const float *dy,
                                      const float *x, const ptrdiff_t *offsets, const int n) {
   vector_t sum[CONV_TALL][WIDE] = {{{0}}}, v[WIDE];
   const float *from[WIDE];
@@ -243,7 +243,7 @@ static ES_INLINE void correlate_tile(float *sums, ptrdiff_t taps, const conv_map
   UNROLL for (int i = 0; i < CONV_TALL; i++) fold(sums + i * taps, sum[i], n);
 }
 
-static void correlate(float *sums, const conv_map_t *map, ptrdiff_t channels, const float *dy, const float *x,
+static void correlate(float *sums, const es_conv_map_t *map, ptrdiff_t channels, const float *dy, const float *x,
                       const ptrdiff_t *offsets, ptrdiff_t taps) {
   for (ptrdiff_t o = 0; o < channels; o += CONV_TALL) {
     const float *g = dy + o * map->plane;
@@ -262,4 +262,4 @@ static void correlate(float *sums, const conv_map_t *map, ptrdiff_t channels, co
   }
 }
 
-const conv_planar_t NAME = {.vector = VECTOR, .spread = spread, .multiply = multiply, .correlate = correlate};
+const es_conv_planar_t NAME = {.vector = VECTOR, .spread = spread, .multiply = multiply, .correlate = correlate};

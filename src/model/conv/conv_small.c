@@ -31,9 +31,9 @@ static int source_of(const product_t *p, int at, int shift, int end) {
 }
 
 /* Taps that lie on the map at a position of the result. */
-static conv_reach_t reach_from(const product_t *p, int row, int column) {
+static es_conv_reach_t reach_from(const product_t *p, int row, int column) {
   const int kernel = p->node->kernel, padding = p->node->padding;
-  conv_reach_t r = {.n = 0};
+  es_conv_reach_t r = {.n = 0};
   for (int u = 0; u < kernel; u++) {
     const int i = source_of(p, row, u - padding, p->from.h);
     for (int v = 0; i >= 0 && v < kernel; v++) {
@@ -56,7 +56,8 @@ static void pack_forward(float *packed, const float *weights, const es_node_t *n
   const ptrdiff_t taps = node->kernel * node->kernel, in = node->in.c;
   for (ptrdiff_t o = 0; o < node->out.c; o += WIDE) {
     for (ptrdiff_t i = 0; i < in; i++)
-      conv_tile_turn(packed + o * taps * in + i * WIDE, in * WIDE, weights + (o * in + i) * taps, in * taps, (int)taps);
+      es_conv_tile_turn(packed + o * taps * in + i * WIDE, in * WIDE, weights + (o * in + i) * taps, in * taps,
+                        (int)taps);
   }
 }
 
@@ -64,36 +65,36 @@ static void pack_backward(float *packed, const float *weights, const es_node_t *
   const ptrdiff_t taps = node->kernel * node->kernel, in = node->in.c, out = node->out.c;
   for (ptrdiff_t o = 0; o < out; o++) {
     for (ptrdiff_t i = 0; i < in; i += WIDE)
-      conv_tile_turn(packed + i * taps * out + o * WIDE, out * WIDE, weights + (o * in + i) * taps, taps, (int)taps);
+      es_conv_tile_turn(packed + i * taps * out + o * WIDE, out * WIDE, weights + (o * in + i) * taps, taps, (int)taps);
   }
 }
 
 /* Channels outside: the weights of a tile are used again at all positions. */
-static void multiply(const product_t *p, const conv_task_t *task, const float *source, float *result,
+static void multiply(const product_t *p, const es_conv_task_t *task, const float *source, float *result,
                      const float *bias) {
   const int positions = p->to.h * p->to.w;
-  conv_reach_t reach[POSITIONS_MOST];
+  es_conv_reach_t reach[POSITIONS_MOST];
   for (int i = 0; i < positions; i++) reach[i] = reach_from(p, i / p->to.w, i % p->to.w);
   for (int o = 0; o < p->to.c; o += WIDE) {
     for (int i = 0; i < positions; i++) {
-      const conv_tile_t t = {.y = result + (ptrdiff_t)i * p->to.c + o,
-                             .x = source,
-                             .weights = task->weights + (ptrdiff_t)o * p->taps * p->from.c,
-                             .bias = bias ? bias + o : conv_tile_none,
-                             .y_stride = es_shape_size(p->to),
-                             .x_stride = es_shape_size(p->from),
-                             .from = p->from.c};
-      conv_tile_run(&t, &reach[i], task->count);
+      const es_conv_tile_t t = {.y = result + (ptrdiff_t)i * p->to.c + o,
+                                .x = source,
+                                .weights = task->weights + (ptrdiff_t)o * p->taps * p->from.c,
+                                .bias = bias ? bias + o : es_conv_tile_none,
+                                .y_stride = es_shape_size(p->to),
+                                .x_stride = es_shape_size(p->from),
+                                .from = p->from.c};
+      es_conv_tile_run(&t, &reach[i], task->count);
     }
   }
 }
 
-static void run_forward(const conv_task_t *task) {
+static void run_forward(const es_conv_task_t *task) {
   const product_t p = product_of(task->node, false);
   multiply(&p, task, task->x, task->y, task->bias);
 }
 
-static void run_backward(const conv_task_t *task) {
+static void run_backward(const es_conv_task_t *task) {
   const product_t p = product_of(task->node, true);
   multiply(&p, task, task->dy, task->dx, NULL);
 }
@@ -118,7 +119,7 @@ static bool wants_backward(const es_node_t *node, conv_isa_t isa) {
   return fits(node, true, isa);
 }
 
-const conv_way_t conv_small_forward = {
+const es_conv_algorithm_t es_conv_small_forward = {
     .wanted = wants_forward, .packed_floats = packed_floats, .pack = pack_forward, .run = run_forward};
-const conv_way_t conv_small_backward_data = {
+const es_conv_algorithm_t es_conv_small_backward_data = {
     .wanted = wants_backward, .packed_floats = packed_floats, .pack = pack_backward, .run = run_backward};

@@ -6,6 +6,6 @@
 
 #include "conv.h"
 
-extern const conv_way_t conv_small_forward, conv_small_backward_data;
+extern const es_conv_algorithm_t es_conv_small_forward, es_conv_small_backward_data;
 
 #endif

@@ -29,8 +29,8 @@ struct small_weights {
   float *extra, *x, *dy;                 /* tiles of the second, third … slice of a lane; panels. Borrowed */
 };
 
-bool small_weights_takes(const es_node_t *node) {
-  const int most = conv_isa() == CONV_AVX512 ? POSITIONS : conv_isa() == CONV_AVX2 ? POSITIONS / 4 : 0;
+bool es_small_weights_takes(const es_node_t *node) {
+  const int most = es_conv_isa() == CONV_AVX512 ? POSITIONS : es_conv_isa() == CONV_AVX2 ? POSITIONS / 4 : 0;
   return node->op == ES_OP_CONV && node->groups == 1 && node->in.c % TALL == 0 && node->out.c % WIDE == 0 &&
          node->out.h * node->out.w <= most;
 }
@@ -39,14 +39,14 @@ static size_t tile_floats(const es_node_t *node) {
   return (size_t)(node->kernel * node->kernel) * TILE;
 }
 
-size_t small_weights_floats(const es_node_t *node, int64_t samples, int lanes) {
+size_t es_small_weights_floats(const es_node_t *node, int64_t samples, int lanes) {
   const es_group_t group = {.lane_count = lanes};
   return (es_stack_vectors(&group) + 1) * tile_floats(node) +
          (size_t)(samples * (es_shape_size(node->in) + es_shape_size(node->out)));
 }
 
 /* All positions of the output at which a tap lies on the map, for each tap and sample. */
-static void list_pairs(small_weights_t *s) {
+static void list_pairs(es_small_weights_t *s) {
   const es_node_t *n = &s->node;
   pair_t *next = s->pairs;
   for (int tap = 0; tap < s->taps; tap++) {
@@ -64,20 +64,20 @@ static void list_pairs(small_weights_t *s) {
   }
 }
 
-small_weights_t *small_weights_create(const es_unit_t *unit) {
-  small_weights_t *s = es_allocate_zero(1, sizeof *s);
+es_small_weights_t *es_small_weights_create(const es_unit_t *unit) {
+  es_small_weights_t *s = es_allocate_zero(1, sizeof *s);
   if (!s) return NULL;
   s->node = *unit->node;
   s->taps = s->node.kernel * s->node.kernel;
   s->in_positions = s->node.in.h * s->node.in.w;
   s->out_positions = s->node.out.h * s->node.out.w;
-  s->wide = conv_isa() == CONV_AVX512;
+  s->wide = es_conv_isa() == CONV_AVX512;
   s->samples = unit->samples;
   s->ends = es_allocate_zero((size_t)unit->group->lane_count, sizeof *s->ends);
   s->pairs = es_allocate((size_t)(s->taps * s->out_positions) * ES_SLICE_MAX, sizeof *s->pairs);
   s->tap_first = es_allocate_zero(2 * (size_t)s->taps, sizeof *s->tap_first);
   if (!s->ends || !s->pairs || !s->tap_first) {
-    small_weights_destroy(s);
+    es_small_weights_destroy(s);
     return NULL;
   }
   s->tap_count = s->tap_first + s->taps;
@@ -85,7 +85,7 @@ small_weights_t *small_weights_create(const es_unit_t *unit) {
   return s;
 }
 
-void small_weights_destroy(small_weights_t *s) {
+void es_small_weights_destroy(es_small_weights_t *s) {
   if (!s) return;
   es_free(s->ends);
   es_free(s->pairs);
@@ -93,7 +93,7 @@ void small_weights_destroy(small_weights_t *s) {
   es_free(s);
 }
 
-void small_weights_place(small_weights_t *s, const es_group_t *group, float *memory) {
+void es_small_weights_place(es_small_weights_t *s, const es_group_t *group, float *memory) {
   const size_t tile = tile_floats(&s->node);
   es_stack_place(&s->sums, memory, tile);
   s->extra = memory + es_stack_vectors(group) * tile;
@@ -101,7 +101,7 @@ void small_weights_place(small_weights_t *s, const es_group_t *group, float *mem
   s->dy = s->x + s->samples * es_shape_size(s->node.in);
 }
 
-void small_weights_begin(small_weights_t *s) {
+void es_small_weights_begin(es_small_weights_t *s) {
   s->filled = 0;
   s->lane = 0;
 }
@@ -115,7 +115,7 @@ static ES_INLINE void fill_panel(float *panel, const float *lines, int64_t n, in
   }
 }
 
-void small_weights_slice(small_weights_t *s, const es_slice_t *slice, const float *x, const float *dy) {
+void es_small_weights_slice(es_small_weights_t *s, const es_slice_t *slice, const float *x, const float *dy) {
   const int64_t in_block = s->samples * s->in_positions * TALL, out_block = s->samples * s->out_positions * WIDE;
   fill_panel(s->x + s->filled * s->in_positions * TALL, x, slice->count * s->in_positions, s->node.in.c, TALL,
              in_block);
@@ -124,7 +124,7 @@ void small_weights_slice(small_weights_t *s, const es_slice_t *slice, const floa
   s->filled += slice->count;
 }
 
-void small_weights_lane_end(small_weights_t *s) {
+void es_small_weights_lane_end(es_small_weights_t *s) {
   s->ends[s->lane++] = s->filled;
 }
 
@@ -170,13 +170,13 @@ static ES_INLINE void tile_quarter(float *out, const float *x_panel, const float
 }
 
 ES_KERNEL
-static void tiles_wide(const small_weights_t *s, float *out, const float *x, const float *dy, int samples) {
+static void tiles_wide(const es_small_weights_t *s, float *out, const float *x, const float *dy, int samples) {
   for (int tap = 0; tap < s->taps; tap++)
     tile_wide(out + tap * TILE, x, dy, s->pairs + s->tap_first[tap], samples * s->tap_count[tap]);
 }
 
 ES_KERNEL
-static void tiles_narrow(const small_weights_t *s, float *out, const float *x, const float *dy, int samples) {
+static void tiles_narrow(const es_small_weights_t *s, float *out, const float *x, const float *dy, int samples) {
   for (int tap = 0; tap < s->taps; tap++) {
     for (int i = 0; i < TALL; i += TALL / 2) {
       for (int j = 0; j < WIDE; j += WIDE / 2)
@@ -187,7 +187,7 @@ static void tiles_narrow(const small_weights_t *s, float *out, const float *x, c
 }
 
 /* The tiles of one lane: those of its slices, added in order. `x` and `dy`: the panels of the first sample. */
-static void lane_tiles(small_weights_t *s, const float *x, const float *dy, int64_t first, int64_t end) {
+static void lane_tiles(es_small_weights_t *s, const float *x, const float *dy, int64_t first, int64_t end) {
   const size_t n = s->sums.n;
   float *sum = es_stack_next(&s->sums);
   if (first == end) memset(sum, 0, n * sizeof *sum);
@@ -202,7 +202,7 @@ static void lane_tiles(small_weights_t *s, const float *x, const float *dy, int6
 
 /* The sum over the gradients of one lane for a block of output channels. */
 ES_KERNEL
-static void lane_bias(const small_weights_t *s, float *out, const float *dy, int64_t first, int64_t end) {
+static void lane_bias(const es_small_weights_t *s, float *out, const float *dy, int64_t first, int64_t end) {
   double sum[WIDE] = {0};
   for (int64_t line = first * s->out_positions; line < end * s->out_positions; line++) {
     for (int j = 0; j < WIDE; j++) sum[j] += (double)dy[line * WIDE + j];
@@ -210,7 +210,7 @@ static void lane_bias(const small_weights_t *s, float *out, const float *dy, int
   for (int j = 0; j < WIDE; j++) out[j] = (float)sum[j];
 }
 
-static void write_bias(small_weights_t *s, float *bias) {
+static void write_bias(es_small_weights_t *s, float *bias) {
   for (int32_t o = 0; o < s->node.out.c; o += WIDE) {
     es_stack_t sums;
     es_stack_place(&sums, s->sums.data, WIDE);
@@ -224,7 +224,7 @@ static void write_bias(small_weights_t *s, float *bias) {
 }
 
 /* Tiles [tap][in][out] to weights (out, in, tap). */
-static void write_weights(const small_weights_t *s, float *weights, const float *tiles) {
+static void write_weights(const es_small_weights_t *s, float *weights, const float *tiles) {
   for (int j = 0; j < WIDE; j++) {
     float *row = weights + (int64_t)j * s->node.in.c * s->taps;
     for (int i = 0; i < TALL; i++) {
@@ -233,7 +233,7 @@ static void write_weights(const small_weights_t *s, float *weights, const float 
   }
 }
 
-void small_weights_finish(small_weights_t *s, float *gradient, float *bias) {
+void es_small_weights_finish(es_small_weights_t *s, float *gradient, float *bias) {
   const es_node_t *node = &s->node;
   if (bias) write_bias(s, bias);
   for (int32_t o = 0; o < node->out.c; o += WIDE) {

@@ -7,25 +7,25 @@
 
 #include "unit.h"
 
-typedef struct small_weights small_weights_t;
+typedef struct small_weights es_small_weights_t;
 
 /* Whether the layer is of this kind: any kernel, stride and padding, without groups, at most 64 positions in
  * the output (16 with AVX2, none below it); channels in multiples of a tile. By shape and instruction set alone. */
-bool small_weights_takes(const es_node_t *node);
+bool es_small_weights_takes(const es_node_t *node);
 /* Floats of memory that a pass needs for `samples` of a rank with that many lanes. */
-size_t small_weights_floats(const es_node_t *node, int64_t samples, int lanes);
+size_t es_small_weights_floats(const es_node_t *node, int64_t samples, int lanes);
 
 /* NULL when memory is out. */
-small_weights_t *small_weights_create(const es_unit_t *unit);
-void small_weights_destroy(small_weights_t *s);
-/* small_weights_floats(…, unit->samples, …) floats, good until small_weights_finish; multiples of 64 bytes. */
-void small_weights_place(small_weights_t *s, const es_group_t *group, float *memory);
+es_small_weights_t *es_small_weights_create(const es_unit_t *unit);
+void es_small_weights_destroy(es_small_weights_t *s);
+/* es_small_weights_floats(…, unit->samples, …) floats, good until es_small_weights_finish; multiples of 64 bytes. */
+void es_small_weights_place(es_small_weights_t *s, const es_group_t *group, float *memory);
 /* At the start of a pass; then for each slice, in order; at the end of each lane, also an empty one. */
-void small_weights_begin(small_weights_t *s);
-void small_weights_slice(small_weights_t *s, const es_slice_t *slice, const float *x, const float *dy);
-void small_weights_lane_end(small_weights_t *s);
+void es_small_weights_begin(es_small_weights_t *s);
+void es_small_weights_slice(es_small_weights_t *s, const es_slice_t *slice, const float *x, const float *dy);
+void es_small_weights_lane_end(es_small_weights_t *s);
 /* The sum over this rank's lanes, in the shape of the tree (es_stack_t), to gradient (out, in, kernel, kernel) and
  * bias (out), which may be NULL. */
-void small_weights_finish(small_weights_t *s, float *gradient, float *bias);
+void es_small_weights_finish(es_small_weights_t *s, float *gradient, float *bias);
 
 #endif

@@ -4,7 +4,7 @@
 
 enum { TALL = 8 };
 
-const float conv_tile_none[CONV_TILE_WIDE];
+const float es_conv_tile_none[CONV_TILE_WIDE];
 
 static ES_INLINE void turn(float *to, ptrdiff_t line, const float *from, ptrdiff_t group, int taps) {
   for (int tap = 0; tap < taps; tap++) {
@@ -12,7 +12,7 @@ static ES_INLINE void turn(float *to, ptrdiff_t line, const float *from, ptrdiff
   }
 }
 
-void conv_tile_turn(float *to, ptrdiff_t line, const float *from, ptrdiff_t group, int taps) {
+void es_conv_tile_turn(float *to, ptrdiff_t line, const float *from, ptrdiff_t group, int taps) {
   if (taps == 9)
     turn(to, line, from, group, 9);
   else
@@ -23,7 +23,7 @@ typedef float v8_t __attribute__((vector_size(8 * sizeof(float)), aligned(sizeof
 typedef float v16_t __attribute__((vector_size(16 * sizeof(float)), aligned(sizeof(float)), may_alias));
 
 /* `rows` rows × 32 channels in the registers of AVX-512 … */
-static ES_INLINE void multiply_wide(const conv_tile_t *t, const conv_reach_t *r, int rows) {
+static ES_INLINE void multiply_wide(const es_conv_tile_t *t, const es_conv_reach_t *r, int rows) {
   v16_t a[TALL], b[TALL];
   for (int i = 0; i < rows; i++) {
     a[i] = *(const v16_t *)t->bias;
@@ -48,7 +48,7 @@ static ES_INLINE void multiply_wide(const conv_tile_t *t, const conv_reach_t *r,
 }
 
 /* … or at most 4 × 16, from channel `first` of the tile on, in those of AVX2. */
-static ES_INLINE void multiply_narrow(const conv_tile_t *t, const conv_reach_t *r, int first, int rows) {
+static ES_INLINE void multiply_narrow(const es_conv_tile_t *t, const es_conv_reach_t *r, int first, int rows) {
   v8_t a[TALL / 2], b[TALL / 2];
   for (int i = 0; i < rows; i++) {
     a[i] = *(const v8_t *)(t->bias + first);
@@ -74,7 +74,7 @@ static ES_INLINE void multiply_narrow(const conv_tile_t *t, const conv_reach_t *
 
 /* As many rows at once as there are. */
 ES_KERNEL
-static void rows_wide(conv_tile_t t, const conv_reach_t *r, int64_t rows_left) {
+static void rows_wide(es_conv_tile_t t, const es_conv_reach_t *r, int64_t rows_left) {
   for (int rows; rows_left > 0; rows_left -= rows, t.x += rows * t.x_stride, t.y += rows * t.y_stride) {
     rows = rows_left >= 8 ? 8 : rows_left >= 4 ? 4 : rows_left >= 2 ? 2 : 1;
     if (rows == 8)
@@ -89,7 +89,7 @@ static void rows_wide(conv_tile_t t, const conv_reach_t *r, int64_t rows_left) {
 }
 
 ES_KERNEL
-static void rows_narrow(conv_tile_t t, const conv_reach_t *r, int64_t rows_left) {
+static void rows_narrow(es_conv_tile_t t, const es_conv_reach_t *r, int64_t rows_left) {
   for (int rows; rows_left > 0; rows_left -= rows, t.x += rows * t.x_stride, t.y += rows * t.y_stride) {
     rows = rows_left >= 4 ? 4 : 1;
     for (int first = 0; first < CONV_TILE_WIDE; first += CONV_TILE_WIDE / 2) {
@@ -101,6 +101,6 @@ static void rows_narrow(conv_tile_t t, const conv_reach_t *r, int64_t rows_left)
   }
 }
 
-void conv_tile_run(const conv_tile_t *tile, const conv_reach_t *reach, int64_t rows) {
-  (conv_isa() == CONV_AVX512 ? rows_wide : rows_narrow)(*tile, reach, rows);
+void es_conv_tile_run(const es_conv_tile_t *tile, const es_conv_reach_t *reach, int64_t rows) {
+  (es_conv_isa() == CONV_AVX512 ? rows_wide : rows_narrow)(*tile, reach, rows);
 }

@@ -32,7 +32,7 @@ static void pack_forward(float *packed, const float *weights, const es_node_t *n
   float taps[WINOGRAD_TAPS * WIDE];
   for (ptrdiff_t o = 0; o < out; o += WIDE) {
     for (ptrdiff_t i = 0; i < in; i++) {
-      conv_tile_turn(taps, WIDE, weights + (o * in + i) * WINOGRAD_TAPS, in * WINOGRAD_TAPS, WINOGRAD_TAPS);
+      es_conv_tile_turn(taps, WIDE, weights + (o * in + i) * WINOGRAD_TAPS, in * WINOGRAD_TAPS, WINOGRAD_TAPS);
       winograd_kernel(packed + o * in + i * WIDE, in * out, taps, WIDE);
     }
   }
@@ -43,8 +43,8 @@ static void pack_backward(float *packed, const float *weights, const es_node_t *
   float taps[WINOGRAD_TAPS * WIDE];
   for (ptrdiff_t o = 0; o < out; o++) {
     for (ptrdiff_t i = 0; i < in; i += WIDE) {
-      conv_tile_turn(taps + (WINOGRAD_TAPS - 1) * WIDE, -WIDE, weights + (o * in + i) * WINOGRAD_TAPS, WINOGRAD_TAPS,
-                     WINOGRAD_TAPS);
+      es_conv_tile_turn(taps + (WINOGRAD_TAPS - 1) * WIDE, -WIDE, weights + (o * in + i) * WINOGRAD_TAPS, WINOGRAD_TAPS,
+                        WINOGRAD_TAPS);
       winograd_kernel(packed + i * out + o * WIDE, in * out, taps, WIDE);
     }
   }
@@ -55,31 +55,32 @@ static size_t scratch_floats(const es_node_t *node) {
   return (size_t)(NUMBERS * ROWS) * ((size_t)node->in.c + (size_t)node->out.c);
 }
 
-static void multiply_rows(const shape_t *s, const conv_task_t *task, float *products, const float *patches,
+static void multiply_rows(const shape_t *s, const es_conv_task_t *task, float *products, const float *patches,
                           int64_t rows) {
-  const conv_reach_t reach = {.n = 1};
+  const es_conv_reach_t reach = {.n = 1};
   for (ptrdiff_t number = 0; number < NUMBERS; number++) {
     for (ptrdiff_t o = 0; o < s->to; o += WIDE) {
-      const conv_tile_t t = {.y = products + number * ROWS * s->to + o,
-                             .x = patches + number * ROWS * s->from,
-                             .weights = task->weights + (number * s->to + o) * s->from,
-                             .bias = conv_tile_none,
-                             .y_stride = s->to,
-                             .x_stride = s->from,
-                             .from = s->from};
-      conv_tile_run(&t, &reach, rows);
+      const es_conv_tile_t t = {.y = products + number * ROWS * s->to + o,
+                                .x = patches + number * ROWS * s->from,
+                                .weights = task->weights + (number * s->to + o) * s->from,
+                                .bias = es_conv_tile_none,
+                                .y_stride = s->to,
+                                .x_stride = s->from,
+                                .from = s->from};
+      es_conv_tile_run(&t, &reach, rows);
     }
   }
 }
 
-static void multiply(const shape_t *s, const conv_task_t *task, const float *source, float *result, const float *bias) {
+static void multiply(const shape_t *s, const es_conv_task_t *task, const float *source, float *result,
+                     const float *bias) {
   float *patches = task->scratch, *products = patches + NUMBERS * ROWS * s->from;
   const ptrdiff_t all = (ptrdiff_t)task->count * s->tiles;
   for (ptrdiff_t first = 0; first < all; first += ROWS) {
     const ptrdiff_t rows = all - first < ROWS ? all - first : ROWS;
     for (ptrdiff_t i = 0; i < rows; i++) {
       const ptrdiff_t sample = (first + i) / s->tiles, tile = (first + i) % s->tiles;
-      const winograd_map_t map = {source + sample * s->h * s->w * s->from, s->h, s->w, s->from};
+      const es_winograd_map_t map = {source + sample * s->h * s->w * s->from, s->h, s->w, s->from};
       winograd_input(patches + i * s->from, ROWS * s->from, &map, tile / s->across * TILE, tile % s->across * TILE);
     }
     multiply_rows(s, task, products, patches, rows);
@@ -91,12 +92,12 @@ static void multiply(const shape_t *s, const conv_task_t *task, const float *sou
   }
 }
 
-static void run_forward(const conv_task_t *task) {
+static void run_forward(const es_conv_task_t *task) {
   const shape_t s = shape_of(task->node, false);
   multiply(&s, task, task->x, task->y, task->bias);
 }
 
-static void run_backward(const conv_task_t *task) {
+static void run_backward(const es_conv_task_t *task) {
   const shape_t s = shape_of(task->node, true);
   multiply(&s, task, task->dy, task->dx, NULL);
 }
@@ -125,13 +126,13 @@ static bool wants_backward(const es_node_t *node, conv_isa_t isa) {
   return fits(node, true, isa);
 }
 
-const conv_way_t conv_winograd_forward = {.wanted = wants_forward,
-                                          .packed_floats = packed_floats,
-                                          .pack = pack_forward,
-                                          .scratch_floats = scratch_floats,
-                                          .run = run_forward};
-const conv_way_t conv_winograd_backward_data = {.wanted = wants_backward,
-                                                .packed_floats = packed_floats,
-                                                .pack = pack_backward,
-                                                .scratch_floats = scratch_floats,
-                                                .run = run_backward};
+const es_conv_algorithm_t es_conv_winograd_forward = {.wanted = wants_forward,
+                                                      .packed_floats = packed_floats,
+                                                      .pack = pack_forward,
+                                                      .scratch_floats = scratch_floats,
+                                                      .run = run_forward};
+const es_conv_algorithm_t es_conv_winograd_backward_data = {.wanted = wants_backward,
+                                                            .packed_floats = packed_floats,
+                                                            .pack = pack_backward,
+                                                            .scratch_floats = scratch_floats,
+                                                            .run = run_backward};

@@ -5,6 +5,6 @@
 
 #include "conv.h"
 
-extern const conv_way_t conv_winograd_forward, conv_winograd_backward_data;
+extern const es_conv_algorithm_t es_conv_winograd_forward, es_conv_winograd_backward_data;
 
 #endif

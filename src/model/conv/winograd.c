@@ -59,7 +59,7 @@ typedef struct square {
   ptrdiff_t step[PATCH * PATCH]; /* 1, or 0 for the zeros */
 } square_t;
 
-static ES_INLINE void place(square_t *s, const winograd_map_t *m, ptrdiff_t row, ptrdiff_t column) {
+static ES_INLINE void place(square_t *s, const es_winograd_map_t *m, ptrdiff_t row, ptrdiff_t column) {
   static const float zeros[VECTOR];
   for (int i = 0; i < PATCH * PATCH; i++) {
     const ptrdiff_t r = row + i / PATCH, c = column + i % PATCH;
@@ -70,7 +70,7 @@ static ES_INLINE void place(square_t *s, const winograd_map_t *m, ptrdiff_t row,
 }
 
 ES_KERNEL
-void winograd_input(float *out, ptrdiff_t number, const winograd_map_t *from, ptrdiff_t row, ptrdiff_t column) {
+void winograd_input(float *out, ptrdiff_t number, const es_winograd_map_t *from, ptrdiff_t row, ptrdiff_t column) {
   square_t s;
   place(&s, from, row - 1, column - 1);
   for (ptrdiff_t c = 0; c < from->channels; c += VECTOR) {

@@ -12,11 +12,11 @@ enum { WINOGRAD_TILE = 4, WINOGRAD_PATCH = 6, WINOGRAD_NUMBERS = 36, WINOGRAD_TA
 typedef struct winograd_map {
   const float *map;
   ptrdiff_t h, w, channels;
-} winograd_map_t;
+} es_winograd_map_t;
 
 /* Bᵀ·d·B of the patch of the tile whose first output is (row, column), padding 1: number i, all channels of it, to out
  * + i·number. */
-void winograd_input(float *out, ptrdiff_t number, const winograd_map_t *from, ptrdiff_t row, ptrdiff_t column);
+void winograd_input(float *out, ptrdiff_t number, const es_winograd_map_t *from, ptrdiff_t row, ptrdiff_t column);
 /* Aᵀ·m·A + bias to the outputs of a tile that lie on the map (h, w, channels); number i of m is at m + i·number. */
 void winograd_output(float *map, ptrdiff_t h, ptrdiff_t w, ptrdiff_t channels, ptrdiff_t row, ptrdiff_t column,
                      const float *m, ptrdiff_t number, const float *bias);

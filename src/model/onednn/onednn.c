@@ -9,7 +9,7 @@
 static dnnl_engine_t engine;
 static dnnl_stream_t stream;
 
-es_code_t onednn_start(es_status_t *status) {
+es_code_t es_onednn_start(es_status_t *status) {
   if (engine) return ES_OK;
   if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success ||
       dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) != dnnl_success)
@@ -25,7 +25,7 @@ static bool may_use(dnnl_cpu_isa_t isa) {
   return (dnnl_get_effective_cpu_isa() & isa) == isa;
 }
 
-conv_isa_t conv_isa(void) {
+conv_isa_t es_conv_isa(void) {
   static conv_isa_t found = CONV_ISAS; /* oneDNN does not change its mind, but takes a lock to say so */
   if (found == CONV_ISAS)
     found = may_use(dnnl_cpu_isa_avx512_core) ? CONV_AVX512 : may_use(dnnl_cpu_isa_avx2) ? CONV_AVX2 : CONV_BASELINE;
@@ -54,34 +54,35 @@ const char *es_model_engine_name(void) {
   return name;
 }
 
-void onednn_must(dnnl_status_t code, const char *what) {
+void es_onednn_must(dnnl_status_t code, const char *what) {
   if (code == dnnl_success) return;
   fprintf(stderr, "eigenscope: oneDNN failed to %s (status %d); this is a bug\n", what, (int)code);
   abort();
 }
 
-void onednn_run(dnnl_primitive_t primitive, const dnnl_exec_arg_t *arguments, int n, const char *what) {
-  onednn_must(dnnl_primitive_execute(primitive, stream, n, arguments), what);
+void es_onednn_run(dnnl_primitive_t primitive, const dnnl_exec_arg_t *arguments, int n, const char *what) {
+  es_onednn_must(dnnl_primitive_execute(primitive, stream, n, arguments), what);
 }
 
-es_code_t onednn_out_of_memory(const es_unit_t *unit, es_status_t *status) {
+es_code_t es_onednn_out_of_memory(const es_unit_t *unit, es_status_t *status) {
   return es_fail(status, ES_SYSTEM, "model", "out of memory for %s", unit->node->name);
 }
 
-es_code_t onednn_no_kernel(const es_unit_t *unit, const char *what, dnnl_status_t code, es_status_t *status) {
+es_code_t es_onednn_no_kernel(const es_unit_t *unit, const char *what, dnnl_status_t code, es_status_t *status) {
   return es_fail(status, ES_SYSTEM, "model", "oneDNN has no kernel for %s of %s (status %d)", what, unit->node->name,
                  (int)code);
 }
 
-es_code_t onednn_memory(const es_unit_t *unit, dnnl_memory_t *out, const dnnl_memory_desc_t *layout,
-                        es_status_t *status) {
-  return dnnl_memory_create(out, layout, engine, DNNL_MEMORY_NONE) == dnnl_success ? ES_OK
-                                                                                   : onednn_out_of_memory(unit, status);
+es_code_t es_onednn_memory(const es_unit_t *unit, dnnl_memory_t *out, const dnnl_memory_desc_t *layout,
+                           es_status_t *status) {
+  return dnnl_memory_create(out, layout, engine, DNNL_MEMORY_NONE) == dnnl_success
+             ? ES_OK
+             : es_onednn_out_of_memory(unit, status);
 }
 
 static bool is_named(const_dnnl_primitive_desc_t pd, const char *start) {
   const char *name = NULL;
-  onednn_must(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name), "name a kernel");
+  es_onednn_must(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name), "name a kernel");
   return strncmp(name, start, strlen(start)) == 0;
 }
 
@@ -102,35 +103,35 @@ static dnnl_status_t describe_other(dnnl_primitive_desc_t *pd, const void *descr
   return code;
 }
 
-es_code_t onednn_primitive(const es_unit_t *unit, const char *what, const void *description,
-                           const_dnnl_primitive_desc_t hint, const char *avoid, dnnl_primitive_t *out,
-                           dnnl_primitive_desc_t *pd, es_status_t *status) {
+es_code_t es_onednn_primitive(const es_unit_t *unit, const char *what, const void *description,
+                              const_dnnl_primitive_desc_t hint, const char *avoid, dnnl_primitive_t *out,
+                              dnnl_primitive_desc_t *pd, es_status_t *status) {
   dnnl_status_t code = avoid ? describe_other(pd, description, hint, avoid)
                              : dnnl_primitive_desc_create(pd, description, NULL, engine, hint);
   if (code == dnnl_success) code = dnnl_primitive_create(out, *pd);
-  return code == dnnl_success ? ES_OK : onednn_no_kernel(unit, what, code, status);
+  return code == dnnl_success ? ES_OK : es_onednn_no_kernel(unit, what, code, status);
 }
 
-es_code_t onednn_reorder(const es_unit_t *unit, dnnl_primitive_t *out, const dnnl_memory_desc_t *from,
-                         const dnnl_memory_desc_t *to, es_status_t *status) {
+es_code_t es_onednn_reorder(const es_unit_t *unit, dnnl_primitive_t *out, const dnnl_memory_desc_t *from,
+                            const dnnl_memory_desc_t *to, es_status_t *status) {
   dnnl_primitive_desc_t pd = NULL;
   dnnl_status_t code = dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, NULL);
   if (code == dnnl_success) code = dnnl_primitive_create(out, pd);
   if (pd) dnnl_primitive_desc_destroy(pd);
-  return code == dnnl_success ? ES_OK : onednn_no_kernel(unit, "another layout", code, status);
+  return code == dnnl_success ? ES_OK : es_onednn_no_kernel(unit, "another layout", code, status);
 }
 
-dnnl_memory_desc_t onednn_activation(int count, es_shape_t shape) {
+dnnl_memory_desc_t es_onednn_activation(int count, es_shape_t shape) {
   dnnl_memory_desc_t md;
   dnnl_dims_t dims = {count, shape.c, shape.h, shape.w};
-  onednn_must(dnnl_memory_desc_init_by_tag(&md, 4, dims, dnnl_f32, dnnl_nhwc), "describe an activation");
+  es_onednn_must(dnnl_memory_desc_init_by_tag(&md, 4, dims, dnnl_f32, dnnl_nhwc), "describe an activation");
   return md;
 }
 
-dnnl_memory_desc_t onednn_matrix(int rows, int columns, dnnl_format_tag_t tag) {
+dnnl_memory_desc_t es_onednn_matrix(int rows, int columns, dnnl_format_tag_t tag) {
   dnnl_memory_desc_t md;
   dnnl_dims_t dims = {rows, columns};
-  onednn_must(dnnl_memory_desc_init_by_tag(&md, 2, dims, dnnl_f32, tag), "describe a matrix");
+  es_onednn_must(dnnl_memory_desc_init_by_tag(&md, 2, dims, dnnl_f32, tag), "describe a matrix");
   return md;
 }
 
@@ -142,23 +143,23 @@ static struct {
   int users;
 } scratch;
 
-es_code_t onednn_scratch_reserve(const es_unit_t *unit, onednn_side_t side, size_t bytes, bool new_user,
-                                 es_status_t *status) {
+es_code_t es_onednn_scratch_reserve(const es_unit_t *unit, onednn_side_t side, size_t bytes, bool new_user,
+                                    es_status_t *status) {
   if (new_user) scratch.users++;
   if (bytes <= scratch.bytes[side]) return ES_OK;
   float *data = es_allocate(1, bytes);
-  if (!data) return onednn_out_of_memory(unit, status);
+  if (!data) return es_onednn_out_of_memory(unit, status);
   es_free(scratch.data[side]);
   scratch.data[side] = data;
   scratch.bytes[side] = bytes;
   return ES_OK;
 }
 
-float *onednn_scratch(onednn_side_t side) {
+float *es_onednn_scratch(onednn_side_t side) {
   return scratch.data[side];
 }
 
-void onednn_scratch_release(void) {
+void es_onednn_scratch_release(void) {
   if (--scratch.users > 0) return;
   for (int side = 0; side < ONEDNN_SIDES; side++) {
     es_free(scratch.data[side]);
@@ -167,52 +168,52 @@ void onednn_scratch_release(void) {
   }
 }
 
-es_code_t onednn_operand_create(const es_unit_t *unit, onednn_operand_t *out, const dnnl_memory_desc_t *plain,
-                                const dnnl_memory_desc_t *wanted, onednn_side_t side, bool written,
-                                es_status_t *status) {
+es_code_t es_onednn_operand_create(const es_unit_t *unit, es_onednn_operand_t *out, const dnnl_memory_desc_t *plain,
+                                   const dnnl_memory_desc_t *wanted, onednn_side_t side, bool written,
+                                   es_status_t *status) {
   out->side = side;
-  ES_TRY(onednn_memory(unit, &out->plain, plain, status));
+  ES_TRY(es_onednn_memory(unit, &out->plain, plain, status));
   if (dnnl_memory_desc_equal(plain, wanted)) return ES_OK;
   out->counted = true;
-  ES_TRY(onednn_scratch_reserve(unit, side, dnnl_memory_desc_get_size(wanted), true, status));
-  ES_TRY(onednn_memory(unit, &out->blocked, wanted, status));
-  return onednn_reorder(unit, &out->reorder, written ? wanted : plain, written ? plain : wanted, status);
+  ES_TRY(es_onednn_scratch_reserve(unit, side, dnnl_memory_desc_get_size(wanted), true, status));
+  ES_TRY(es_onednn_memory(unit, &out->blocked, wanted, status));
+  return es_onednn_reorder(unit, &out->reorder, written ? wanted : plain, written ? plain : wanted, status);
 }
 
-void onednn_operand_destroy(onednn_operand_t *operand) {
+void es_onednn_operand_destroy(es_onednn_operand_t *operand) {
   if (operand->plain) dnnl_memory_destroy(operand->plain);
   if (operand->blocked) dnnl_memory_destroy(operand->blocked);
   if (operand->reorder) dnnl_primitive_destroy(operand->reorder);
-  if (operand->counted) onednn_scratch_release();
-  *operand = (onednn_operand_t){0};
+  if (operand->counted) es_onednn_scratch_release();
+  *operand = (es_onednn_operand_t){0};
 }
 
 static void place(dnnl_memory_t memory, const float *data) {
-  onednn_must(dnnl_memory_set_data_handle(memory, (void *)data), "set data");
+  es_onednn_must(dnnl_memory_set_data_handle(memory, (void *)data), "set data");
 }
 
-static void reorder(const onednn_operand_t *o, dnnl_memory_t from, dnnl_memory_t to) {
+static void reorder(const es_onednn_operand_t *o, dnnl_memory_t from, dnnl_memory_t to) {
   const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-  onednn_run(o->reorder, arguments, 2, "change a layout");
+  es_onednn_run(o->reorder, arguments, 2, "change a layout");
 }
 
-dnnl_memory_t onednn_operand_again(const onednn_operand_t *o, const float *data) {
+dnnl_memory_t es_onednn_operand_again(const es_onednn_operand_t *o, const float *data) {
   place(o->plain, data);
   if (!o->blocked) return o->plain;
   place(o->blocked, scratch.data[o->side]);
   return o->blocked;
 }
 
-dnnl_memory_t onednn_operand_read(const onednn_operand_t *o, const float *data) {
-  const dnnl_memory_t memory = onednn_operand_again(o, data);
+dnnl_memory_t es_onednn_operand_read(const es_onednn_operand_t *o, const float *data) {
+  const dnnl_memory_t memory = es_onednn_operand_again(o, data);
   if (o->blocked) reorder(o, o->plain, o->blocked);
   return memory;
 }
 
-dnnl_memory_t onednn_operand_write(const onednn_operand_t *o, float *data) {
-  return onednn_operand_again(o, data);
+dnnl_memory_t es_onednn_operand_write(const es_onednn_operand_t *o, float *data) {
+  return es_onednn_operand_again(o, data);
 }
 
-void onednn_operand_written(const onednn_operand_t *o) {
+void es_onednn_operand_written(const es_onednn_operand_t *o) {
   if (o->blocked) reorder(o, o->blocked, o->plain);
 }

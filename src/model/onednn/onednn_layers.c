@@ -1,6 +1,6 @@
 /* Convolutions and linear layers. Activations are plain NHWC outside; where a kernel in a layout of its own is so much
- * faster that changing the layout pays, one is used (onednn_layer_ways), and where a kernel of ours is faster than any
- * of oneDNN's, that one (conv.h).
+ * faster that changing the layout pays, one is used (es_onednn_layer_algorithms), and where a kernel of ours is faster
+ * than any of oneDNN's, that one (conv.h).
  *
  * Each unit holds one set of primitives for every slice size it will see. Weights are kept in the layout that the
  * primitives for the largest slice ask for, packed again after each change; gradients are added up over lanes in the
@@ -15,7 +15,7 @@
 /* One direction for slices of one size. */
 typedef struct kernel {
   dnnl_primitive_t primitive;
-  onednn_operand_t src, dst; /* or their gradients */
+  es_onednn_operand_t src, dst; /* or their gradients */
 } kernel_t;
 
 /* Weights in the layout that a primitive wants, and how to get there from the flat vector. */
@@ -27,7 +27,7 @@ typedef struct packing {
 } packing_t;
 
 typedef struct state {
-  const conv_way_t *own[CONV_DIRECTIONS]; /* NULL: the kernels below */
+  const es_conv_algorithm_t *own[CONV_DIRECTIONS]; /* NULL: the kernels below */
   kernel_t kernels[CONV_DIRECTIONS][ES_SLICE_MAX + 1];
   packing_t packing[CONV_DIRECTIONS]; /* of CONV_BACKWARD_WEIGHTS the gradient: its reorder is from packed to flat */
   bool same_gradient;                 /* both backward directions take the gradient of the output in one layout */
@@ -39,7 +39,7 @@ typedef struct state {
   float *lane;                       /* what our own way keeps until a lane's end; borrowed */
   bool scratch;                      /* our own ways use the scratch of the process */
   bool lane_started;
-  small_weights_t *small; /* computes CONV_BACKWARD_WEIGHTS for all lanes at once, or NULL */
+  es_small_weights_t *small; /* computes CONV_BACKWARD_WEIGHTS for all lanes at once, or NULL */
 } state_t;
 
 static void destroy_packing(packing_t *p) {
@@ -49,13 +49,13 @@ static void destroy_packing(packing_t *p) {
   *p = (packing_t){0};
 }
 
-static void destroy_direction(state_t *s, conv_direction_t direction) {
+static void destroy_direction(state_t *s, es_conv_direction_t direction) {
   for (int i = 0; i <= ES_SLICE_MAX; i++) {
     kernel_t *k = &s->kernels[direction][i];
     if (k->primitive) dnnl_primitive_destroy(k->primitive);
     k->primitive = NULL;
-    onednn_operand_destroy(&k->src);
-    onednn_operand_destroy(&k->dst);
+    es_onednn_operand_destroy(&k->src);
+    es_onednn_operand_destroy(&k->dst);
   }
   destroy_packing(&s->packing[direction]);
 }
@@ -63,20 +63,20 @@ static void destroy_direction(state_t *s, conv_direction_t direction) {
 static void destroy(es_unit_t *unit) {
   state_t *s = unit->state;
   if (!s) return;
-  for (int d = 0; d < CONV_DIRECTIONS; d++) destroy_direction(s, (conv_direction_t)d);
+  for (int d = 0; d < CONV_DIRECTIONS; d++) destroy_direction(s, (es_conv_direction_t)d);
   dnnl_memory_t others[] = {s->flat, s->flat_gradient, s->bias, s->bias_gradient};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
     if (others[i]) dnnl_memory_destroy(others[i]);
   }
-  if (s->scratch) onednn_scratch_release();
-  small_weights_destroy(s->small);
+  if (s->scratch) es_onednn_scratch_release();
+  es_small_weights_destroy(s->small);
   es_free(s);
   unit->state = NULL;
 }
 
 /* ---- kernels ---- */
 
-static const dnnl_memory_desc_t *layout_of(dnnl_primitive_desc_t pd, conv_direction_t direction, bool source) {
+static const dnnl_memory_desc_t *layout_of(dnnl_primitive_desc_t pd, es_conv_direction_t direction, bool source) {
   dnnl_query_t query = direction == CONV_BACKWARD_DATA ? dnnl_query_diff_src_md : dnnl_query_src_md;
   if (!source) query = direction == CONV_FORWARD ? dnnl_query_dst_md : dnnl_query_diff_dst_md;
   return dnnl_primitive_desc_query_md(pd, query, 0);
@@ -84,27 +84,27 @@ static const dnnl_memory_desc_t *layout_of(dnnl_primitive_desc_t pd, conv_direct
 
 /* One direction for one slice size. The first (largest) size may choose the layout of the weights (its layout has ndims
  * 0 until then); the others take it. *pd is the caller's. */
-static es_code_t make_kernel(es_unit_t *unit, conv_direction_t direction, onednn_way_t way, int count,
+static es_code_t make_kernel(es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t way, int count,
                              const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd, es_status_t *status) {
   static const char *const names[] = {"the forward pass", "the gradient of the input", "the gradient of the weights"};
   state_t *s = unit->state;
   kernel_t *k = &s->kernels[direction][count];
   packing_t *packing = &s->packing[direction];
   const bool choose = packing->layout.ndims == 0;
-  const dnnl_memory_desc_t weights = choose ? onednn_layer_weights(unit, true) : packing->layout;
-  const dnnl_memory_desc_t src = onednn_layer_source(unit, count), dst = onednn_layer_target(unit, count);
-  onednn_description_t description;
-  onednn_layer_describe(unit, direction, way, &weights, count, &description);
-  ES_TRY(onednn_primitive(unit, names[direction], &description, hint, onednn_layer_avoids(unit, direction),
-                          &k->primitive, pd, status));
+  const dnnl_memory_desc_t weights = choose ? es_onednn_layer_weights(unit, true) : packing->layout;
+  const dnnl_memory_desc_t src = es_onednn_layer_source(unit, count), dst = es_onednn_layer_target(unit, count);
+  es_onednn_description_t description;
+  es_onednn_layer_describe(unit, direction, way, &weights, count, &description);
+  ES_TRY(es_onednn_primitive(unit, names[direction], &description, hint, es_onednn_layer_avoids(unit, direction),
+                             &k->primitive, pd, status));
   if (choose) {
     dnnl_query_t query = direction == CONV_BACKWARD_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md;
     packing->layout = *dnnl_primitive_desc_query_md(*pd, query, 0);
   }
-  ES_TRY(onednn_operand_create(unit, &k->src, &src, layout_of(*pd, direction, true), ONEDNN_INPUT_SIDE,
-                               direction == CONV_BACKWARD_DATA, status));
-  return onednn_operand_create(unit, &k->dst, &dst, layout_of(*pd, direction, false), ONEDNN_OUTPUT_SIDE,
-                               direction == CONV_FORWARD, status);
+  ES_TRY(es_onednn_operand_create(unit, &k->src, &src, layout_of(*pd, direction, true), ONEDNN_INPUT_SIDE,
+                                  direction == CONV_BACKWARD_DATA, status));
+  return es_onednn_operand_create(unit, &k->dst, &dst, layout_of(*pd, direction, false), ONEDNN_OUTPUT_SIDE,
+                                  direction == CONV_FORWARD, status);
 }
 
 /* What oneDNN said of the forward pass of each slice size: its backward passes want to know. */
@@ -112,8 +112,8 @@ typedef struct hints {
   dnnl_primitive_desc_t forward[ES_SLICE_MAX + 1];
 } hints_t;
 
-static es_code_t try_way(es_unit_t *unit, conv_direction_t direction, onednn_way_t way, uint32_t sizes, hints_t *hints,
-                         es_status_t *status) {
+static es_code_t try_way(es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t way, uint32_t sizes,
+                         hints_t *hints, es_status_t *status) {
   es_code_t code = ES_OK;
   for (int count = ES_SLICE_MAX; count > 0 && code == ES_OK; count--) {
     dnnl_primitive_desc_t pd = NULL;
@@ -136,27 +136,28 @@ static void forget(hints_t *hints) {
 }
 
 /* The packed weights of our own way have no layout that oneDNN knows. */
-static es_code_t take_own_way(es_unit_t *unit, conv_direction_t direction, const conv_way_t *own, es_status_t *status) {
+static es_code_t take_own_way(es_unit_t *unit, es_conv_direction_t direction, const es_conv_algorithm_t *own,
+                              es_status_t *status) {
   state_t *s = unit->state;
   const es_node_t *node = unit->node;
   s->own[direction] = own;
   if (own->scratch_floats) {
     const bool new_user = !s->scratch;
     s->scratch = true;
-    ES_TRY(
-        onednn_scratch_reserve(unit, ONEDNN_INPUT_SIDE, own->scratch_floats(node) * sizeof(float), new_user, status));
+    ES_TRY(es_onednn_scratch_reserve(unit, ONEDNN_INPUT_SIDE, own->scratch_floats(node) * sizeof(float), new_user,
+                                     status));
   }
   if (!own->pack) return ES_OK;
   s->packing[direction].data = es_allocate_zero(own->packed_floats(node), sizeof(float));
-  return s->packing[direction].data ? ES_OK : onednn_out_of_memory(unit, status);
+  return s->packing[direction].data ? ES_OK : es_onednn_out_of_memory(unit, status);
 }
 
-static es_code_t make_direction(es_unit_t *unit, conv_direction_t direction, uint32_t sizes, hints_t *hints,
+static es_code_t make_direction(es_unit_t *unit, es_conv_direction_t direction, uint32_t sizes, hints_t *hints,
                                 es_status_t *status) {
-  onednn_way_t ways[ONEDNN_WAYS_MOST];
-  const conv_way_t *own = conv_own_way(unit->node, direction);
+  es_onednn_algorithm_t ways[ONEDNN_WAYS_MOST];
+  const es_conv_algorithm_t *own = es_conv_choose(unit->node, direction);
   if (own) return take_own_way(unit, direction, own, status);
-  const int n = onednn_layer_ways(unit, direction, ways);
+  const int n = es_onednn_layer_algorithms(unit, direction, ways);
   for (int i = 0; i < n - 1; i++) {
     es_status_t attempt = {0};
     if (try_way(unit, direction, ways[i], sizes, hints, &attempt) == ES_OK) return ES_OK;
@@ -169,12 +170,12 @@ static es_code_t make_direction(es_unit_t *unit, conv_direction_t direction, uin
 static bool takes_same_gradient(const state_t *s, uint32_t sizes) {
   for (int count = ES_SLICE_MAX; count > 0; count--) {
     if (!(sizes >> count & 1)) continue;
-    const onednn_operand_t *a = &s->kernels[CONV_BACKWARD_WEIGHTS][count].dst,
-                           *b = &s->kernels[CONV_BACKWARD_DATA][count].dst;
+    const es_onednn_operand_t *a = &s->kernels[CONV_BACKWARD_WEIGHTS][count].dst,
+                              *b = &s->kernels[CONV_BACKWARD_DATA][count].dst;
     const dnnl_memory_desc_t *x, *y;
     if (!a->blocked || !b->blocked) return false;
-    onednn_must(dnnl_memory_get_memory_desc(a->blocked, &x), "look at a layout");
-    onednn_must(dnnl_memory_get_memory_desc(b->blocked, &y), "look at a layout");
+    es_onednn_must(dnnl_memory_get_memory_desc(a->blocked, &x), "look at a layout");
+    es_onednn_must(dnnl_memory_get_memory_desc(b->blocked, &y), "look at a layout");
     if (!dnnl_memory_desc_equal(x, y)) return false;
   }
   return true;
@@ -198,20 +199,20 @@ static es_code_t make_kernels(es_unit_t *unit, uint32_t sizes, es_status_t *stat
 static es_code_t make_packing(es_unit_t *unit, packing_t *p, const dnnl_memory_desc_t *flat, bool gradient,
                               es_status_t *status) {
   if (p->layout.ndims == 0) return ES_OK;
-  ES_TRY(onednn_memory(unit, &p->memory, &p->layout, status));
+  ES_TRY(es_onednn_memory(unit, &p->memory, &p->layout, status));
   if (!gradient && dnnl_memory_desc_equal(&p->layout, flat)) return ES_OK;
-  ES_TRY(onednn_reorder(unit, &p->reorder, gradient ? &p->layout : flat, gradient ? flat : &p->layout, status));
+  ES_TRY(es_onednn_reorder(unit, &p->reorder, gradient ? &p->layout : flat, gradient ? flat : &p->layout, status));
   if (gradient) return ES_OK;
   p->data = es_allocate_zero(1, dnnl_memory_desc_get_size(&p->layout));
-  if (!p->data) return onednn_out_of_memory(unit, status);
-  onednn_must(dnnl_memory_set_data_handle(p->memory, p->data), "set packed weights");
+  if (!p->data) return es_onednn_out_of_memory(unit, status);
+  es_onednn_must(dnnl_memory_set_data_handle(p->memory, p->data), "set packed weights");
   return ES_OK;
 }
 
 static size_t scratch_floats(const es_unit_t *unit) {
   const state_t *s = unit->state;
-  const conv_way_t *own = s->own[CONV_BACKWARD_WEIGHTS];
-  if (s->small) return small_weights_floats(unit->node, unit->samples, unit->group->lane_count);
+  const es_conv_algorithm_t *own = s->own[CONV_BACKWARD_WEIGHTS];
+  if (s->small) return es_small_weights_floats(unit->node, unit->samples, unit->group->lane_count);
   const size_t lane = own && own->lane_floats ? (own->lane_floats(unit->node) + 15) / 16 * 16 : 0;
   return (es_stack_vectors(unit->group) + 1) * s->sums.n + lane;
 }
@@ -219,7 +220,7 @@ static size_t scratch_floats(const es_unit_t *unit) {
 static void place_scratch(es_unit_t *unit, float *memory) {
   state_t *s = unit->state;
   if (s->small) {
-    small_weights_place(s->small, unit->group, memory);
+    es_small_weights_place(s->small, unit->group, memory);
     return;
   }
   s->extra = memory;
@@ -228,29 +229,29 @@ static void place_scratch(es_unit_t *unit, float *memory) {
 }
 
 static es_code_t create_weighted(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
-  ES_TRY(onednn_start(status));
+  ES_TRY(es_onednn_start(status));
   state_t *s = unit->state = es_allocate_zero(1, sizeof *s);
-  if (!s) return onednn_out_of_memory(unit, status);
-  if (unit->training && small_weights_takes(unit->node)) {
-    s->small = small_weights_create(unit);
-    if (!s->small) return onednn_out_of_memory(unit, status);
+  if (!s) return es_onednn_out_of_memory(unit, status);
+  if (unit->training && es_small_weights_takes(unit->node)) {
+    s->small = es_small_weights_create(unit);
+    if (!s->small) return es_onednn_out_of_memory(unit, status);
   }
   ES_TRY(make_kernels(unit, sizes, status));
-  const dnnl_memory_desc_t flat = onednn_layer_weights(unit, false), bias = onednn_layer_bias(unit);
+  const dnnl_memory_desc_t flat = es_onednn_layer_weights(unit, false), bias = es_onednn_layer_bias(unit);
   const bool biased = unit->node->bias >= 0;
-  ES_TRY(onednn_memory(unit, &s->flat, &flat, status));
-  ES_TRY(onednn_memory(unit, &s->flat_gradient, &flat, status));
-  if (biased) ES_TRY(onednn_memory(unit, &s->bias, &bias, status));
-  if (biased) ES_TRY(onednn_memory(unit, &s->bias_gradient, &bias, status));
+  ES_TRY(es_onednn_memory(unit, &s->flat, &flat, status));
+  ES_TRY(es_onednn_memory(unit, &s->flat_gradient, &flat, status));
+  if (biased) ES_TRY(es_onednn_memory(unit, &s->bias, &bias, status));
+  if (biased) ES_TRY(es_onednn_memory(unit, &s->bias_gradient, &bias, status));
   ES_TRY(make_packing(unit, &s->packing[CONV_FORWARD], &flat, false, status));
   ES_TRY(make_packing(unit, &s->packing[CONV_BACKWARD_DATA], &flat, false, status));
   ES_TRY(make_packing(unit, &s->packing[CONV_BACKWARD_WEIGHTS], &flat, true, status));
-  onednn_must(dnnl_memory_set_data_handle(s->flat, es_unit_parameter(unit, unit->node->weight)), "set weights");
+  es_onednn_must(dnnl_memory_set_data_handle(s->flat, es_unit_parameter(unit, unit->node->weight)), "set weights");
   if (biased)
-    onednn_must(dnnl_memory_set_data_handle(s->bias, es_unit_parameter(unit, unit->node->bias)), "set a bias");
+    es_onednn_must(dnnl_memory_set_data_handle(s->bias, es_unit_parameter(unit, unit->node->bias)), "set a bias");
   if (!unit->training || s->small) return ES_OK;
-  onednn_must(dnnl_memory_set_data_handle(s->flat_gradient, es_unit_gradient(unit, unit->node->weight)),
-              "set a gradient");
+  es_onednn_must(dnnl_memory_set_data_handle(s->flat_gradient, es_unit_gradient(unit, unit->node->weight)),
+                 "set a gradient");
   const dnnl_memory_desc_t *packed_gradient =
       s->own[CONV_BACKWARD_WEIGHTS] ? &flat : &s->packing[CONV_BACKWARD_WEIGHTS].layout;
   s->packed_floats = (dnnl_memory_desc_get_size(packed_gradient) / sizeof(float) + 15) / 16 * 16;
@@ -258,14 +259,14 @@ static es_code_t create_weighted(es_unit_t *unit, uint32_t sizes, es_status_t *s
   return ES_OK;
 }
 
-static void pack_one(const es_unit_t *unit, conv_direction_t direction) {
+static void pack_one(const es_unit_t *unit, es_conv_direction_t direction) {
   const state_t *s = unit->state;
-  const conv_way_t *own = s->own[direction];
+  const es_conv_algorithm_t *own = s->own[direction];
   const packing_t *p = &s->packing[direction];
   if (own && own->pack) own->pack(p->data, es_unit_parameter(unit, unit->node->weight), unit->node);
   if (!p->reorder) return;
   const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, s->flat}, {DNNL_ARG_TO, p->memory}};
-  onednn_run(p->reorder, arguments, 2, "pack weights");
+  es_onednn_run(p->reorder, arguments, 2, "pack weights");
 }
 
 static void pack(es_unit_t *unit) {
@@ -275,43 +276,43 @@ static void pack(es_unit_t *unit) {
 
 static void weighted_begin(es_unit_t *unit, const es_pass_t *pass) {
   state_t *s = unit->state;
-  if (s->small) small_weights_begin(s->small);
+  if (s->small) es_small_weights_begin(s->small);
   if (!pass->training || !s->sums.data) return;
   es_stack_reset(&s->sums);
   s->lane_started = false;
 }
 
-static dnnl_memory_t packed(const state_t *s, conv_direction_t direction) {
+static dnnl_memory_t packed(const state_t *s, es_conv_direction_t direction) {
   return s->packing[direction].reorder ? s->packing[direction].memory : s->flat;
 }
 
 /* Where gradients of weights are, in the layout of the kernels. */
 static dnnl_memory_t gradient_of(const state_t *s, const float *data) {
   const dnnl_memory_t memory = s->packing[CONV_BACKWARD_WEIGHTS].memory;
-  onednn_must(dnnl_memory_set_data_handle(memory, (void *)data), "set a gradient");
+  es_onednn_must(dnnl_memory_set_data_handle(memory, (void *)data), "set a gradient");
   return memory;
 }
 
 /* ---- our own ways ---- */
 
-static conv_task_t own_task(es_unit_t *unit, conv_direction_t direction) {
+static es_conv_task_t own_task(es_unit_t *unit, es_conv_direction_t direction) {
   state_t *s = unit->state;
   const float *packed_weights = s->packing[direction].data;
   float *sum = direction == CONV_BACKWARD_WEIGHTS ? es_stack_next(&s->sums) : NULL;
   const bool biased = unit->node->bias >= 0;
-  return (conv_task_t){.node = unit->node,
-                       .weights = packed_weights ? packed_weights : es_unit_parameter(unit, unit->node->weight),
-                       .bias = biased ? es_unit_parameter(unit, unit->node->bias) : NULL,
-                       .dw = sum,
-                       .db = sum && biased ? sum + s->packed_floats : NULL,
-                       .scratch = s->scratch ? onednn_scratch(ONEDNN_INPUT_SIDE) : NULL,
-                       .lane = s->lane,
-                       .first = !s->lane_started};
+  return (es_conv_task_t){.node = unit->node,
+                          .weights = packed_weights ? packed_weights : es_unit_parameter(unit, unit->node->weight),
+                          .bias = biased ? es_unit_parameter(unit, unit->node->bias) : NULL,
+                          .dw = sum,
+                          .db = sum && biased ? sum + s->packed_floats : NULL,
+                          .scratch = s->scratch ? es_onednn_scratch(ONEDNN_INPUT_SIDE) : NULL,
+                          .lane = s->lane,
+                          .first = !s->lane_started};
 }
 
-static void run_own_way(es_unit_t *unit, conv_direction_t direction, const es_slice_t *slice) {
+static void run_own_way(es_unit_t *unit, es_conv_direction_t direction, const es_slice_t *slice) {
   const state_t *s = unit->state;
-  conv_task_t task = own_task(unit, direction);
+  es_conv_task_t task = own_task(unit, direction);
   task.count = slice->count;
   task.x = es_storage_at(&unit->in[0], slice);
   if (direction == CONV_FORWARD) task.y = es_storage_at(&unit->out, slice);
@@ -330,25 +331,27 @@ static void weighted_forward(es_unit_t *unit, const es_pass_t *pass, const es_sl
     return;
   }
   const kernel_t *k = &s->kernels[CONV_FORWARD][slice->count];
-  const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, onednn_operand_read(&k->src, es_storage_at(&unit->in[0], slice))},
-                                       {DNNL_ARG_WEIGHTS, packed(s, CONV_FORWARD)},
-                                       {DNNL_ARG_DST, onednn_operand_write(&k->dst, es_storage_at(&unit->out, slice))},
-                                       {DNNL_ARG_BIAS, s->bias}};
-  onednn_run(k->primitive, arguments, s->bias ? 4 : 3, "run a layer forward");
-  onednn_operand_written(&k->dst);
+  const dnnl_exec_arg_t arguments[] = {
+      {DNNL_ARG_SRC, es_onednn_operand_read(&k->src, es_storage_at(&unit->in[0], slice))},
+      {DNNL_ARG_WEIGHTS, packed(s, CONV_FORWARD)},
+      {DNNL_ARG_DST, es_onednn_operand_write(&k->dst, es_storage_at(&unit->out, slice))},
+      {DNNL_ARG_BIAS, s->bias}};
+  es_onednn_run(k->primitive, arguments, s->bias ? 4 : 3, "run a layer forward");
+  es_onednn_operand_written(&k->dst);
 }
 
 static void backward_weights(es_unit_t *unit, const es_slice_t *slice) {
   state_t *s = unit->state;
   const kernel_t *k = &s->kernels[CONV_BACKWARD_WEIGHTS][slice->count];
   float *sum = es_stack_next(&s->sums), *target = s->lane_started ? s->extra : sum;
-  if (s->bias) onednn_must(dnnl_memory_set_data_handle(s->bias_gradient, target + s->packed_floats), "set a gradient");
+  if (s->bias)
+    es_onednn_must(dnnl_memory_set_data_handle(s->bias_gradient, target + s->packed_floats), "set a gradient");
   const dnnl_exec_arg_t arguments[] = {
-      {DNNL_ARG_SRC, onednn_operand_read(&k->src, es_storage_at(&unit->in[0], slice))},
-      {DNNL_ARG_DIFF_DST, onednn_operand_read(&k->dst, es_storage_at(&unit->out_gradient, slice))},
+      {DNNL_ARG_SRC, es_onednn_operand_read(&k->src, es_storage_at(&unit->in[0], slice))},
+      {DNNL_ARG_DIFF_DST, es_onednn_operand_read(&k->dst, es_storage_at(&unit->out_gradient, slice))},
       {DNNL_ARG_DIFF_WEIGHTS, gradient_of(s, target)},
       {DNNL_ARG_DIFF_BIAS, s->bias_gradient}};
-  onednn_run(k->primitive, arguments, s->bias ? 4 : 3, "run a layer's weight gradient");
+  es_onednn_run(k->primitive, arguments, s->bias ? 4 : 3, "run a layer's weight gradient");
   if (s->lane_started) es_vector_add(sum, s->extra, s->sums.n);
 }
 
@@ -358,18 +361,19 @@ static void backward_data(es_unit_t *unit, const es_slice_t *slice) {
   const float *gradient = es_storage_at(&unit->out_gradient, slice);
   const dnnl_exec_arg_t arguments[] = {
       {DNNL_ARG_DIFF_DST,
-       s->same_gradient ? onednn_operand_again(&k->dst, gradient) : onednn_operand_read(&k->dst, gradient)},
+       s->same_gradient ? es_onednn_operand_again(&k->dst, gradient) : es_onednn_operand_read(&k->dst, gradient)},
       {DNNL_ARG_WEIGHTS, packed(s, CONV_BACKWARD_DATA)},
-      {DNNL_ARG_DIFF_SRC, onednn_operand_write(&k->src, es_storage_at(&unit->in_gradient[0], slice))}};
-  onednn_run(k->primitive, arguments, 3, "run a layer's input gradient");
-  onednn_operand_written(&k->src);
+      {DNNL_ARG_DIFF_SRC, es_onednn_operand_write(&k->src, es_storage_at(&unit->in_gradient[0], slice))}};
+  es_onednn_run(k->primitive, arguments, 3, "run a layer's input gradient");
+  es_onednn_operand_written(&k->src);
 }
 
 static void weighted_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
   state_t *s = unit->state;
   if (s->small)
-    small_weights_slice(s->small, slice, es_storage_at(&unit->in[0], slice), es_storage_at(&unit->out_gradient, slice));
+    es_small_weights_slice(s->small, slice, es_storage_at(&unit->in[0], slice),
+                           es_storage_at(&unit->out_gradient, slice));
   else if (s->own[CONV_BACKWARD_WEIGHTS])
     run_own_way(unit, CONV_BACKWARD_WEIGHTS, slice);
   else
@@ -385,13 +389,13 @@ static void weighted_backward(es_unit_t *unit, const es_pass_t *pass, const es_s
 static void weighted_lane_end(es_unit_t *unit, int lane) {
   (void)lane;
   state_t *s = unit->state;
-  const conv_way_t *own = s->own[CONV_BACKWARD_WEIGHTS];
+  const es_conv_algorithm_t *own = s->own[CONV_BACKWARD_WEIGHTS];
   if (s->small) {
-    small_weights_lane_end(s->small);
+    es_small_weights_lane_end(s->small);
     return;
   }
   if (s->lane_started && own && own->lane_end) {
-    const conv_task_t task = own_task(unit, CONV_BACKWARD_WEIGHTS);
+    const es_conv_task_t task = own_task(unit, CONV_BACKWARD_WEIGHTS);
     own->lane_end(&task);
   }
   if (!s->lane_started) memset(es_stack_next(&s->sums), 0, s->sums.n * sizeof(float));
@@ -402,8 +406,8 @@ static void weighted_lane_end(es_unit_t *unit, int lane) {
 static void weighted_backward_end(es_unit_t *unit) {
   const state_t *s = unit->state;
   if (s->small) {
-    small_weights_finish(s->small, es_unit_gradient(unit, unit->node->weight),
-                         s->bias ? es_unit_gradient(unit, unit->node->bias) : NULL);
+    es_small_weights_finish(s->small, es_unit_gradient(unit, unit->node->weight),
+                            s->bias ? es_unit_gradient(unit, unit->node->bias) : NULL);
     return;
   }
   const float *total = es_stack_total(&s->sums);
@@ -412,7 +416,7 @@ static void weighted_backward_end(es_unit_t *unit) {
     memcpy(es_unit_gradient(unit, weight), total, (size_t)unit->graph->parameters[weight].count * sizeof *total);
   } else {
     const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, gradient_of(s, total)}, {DNNL_ARG_TO, s->flat_gradient}};
-    onednn_run(s->packing[CONV_BACKWARD_WEIGHTS].reorder, arguments, 2, "unpack a gradient");
+    es_onednn_run(s->packing[CONV_BACKWARD_WEIGHTS].reorder, arguments, 2, "unpack a gradient");
   }
   if (!s->bias) return;
   memcpy(es_unit_gradient(unit, unit->node->bias), total + s->packed_floats, (size_t)unit->node->out.c * sizeof *total);

@@ -9,28 +9,29 @@
 typedef struct onednn_way {
   dnnl_alg_kind_t algorithm;
   bool blocked; /* activations in the layout that the kernel prefers */
-} onednn_way_t;
+} es_onednn_algorithm_t;
 
 /* The ways to compute a direction, the fastest first; the last one is always there. By shape alone, so that all slice
  * sizes and ranks choose alike. Returns how many. */
 enum { ONEDNN_WAYS_MOST = 2 };
-int onednn_layer_ways(const es_unit_t *unit, conv_direction_t direction, onednn_way_t out[ONEDNN_WAYS_MOST]);
+int es_onednn_layer_algorithms(const es_unit_t *unit, es_conv_direction_t direction,
+                               es_onednn_algorithm_t out[ONEDNN_WAYS_MOST]);
 
 /* How the names of kernels begin that must not compute a direction, or NULL. */
-const char *onednn_layer_avoids(const es_unit_t *unit, conv_direction_t direction);
+const char *es_onednn_layer_avoids(const es_unit_t *unit, es_conv_direction_t direction);
 
 /* Weights as PyTorch has them (tag oihw, goihw or oi), or in whatever layout the kernels prefer (tag any). */
-dnnl_memory_desc_t onednn_layer_weights(const es_unit_t *unit, bool any);
-dnnl_memory_desc_t onednn_layer_bias(const es_unit_t *unit);
-dnnl_memory_desc_t onednn_layer_source(const es_unit_t *unit, int count);
-dnnl_memory_desc_t onednn_layer_target(const es_unit_t *unit, int count);
+dnnl_memory_desc_t es_onednn_layer_weights(const es_unit_t *unit, bool any);
+dnnl_memory_desc_t es_onednn_layer_bias(const es_unit_t *unit);
+dnnl_memory_desc_t es_onednn_layer_source(const es_unit_t *unit, int count);
+dnnl_memory_desc_t es_onednn_layer_target(const es_unit_t *unit, int count);
 
 /* What differs between a convolution and a linear layer is how an operation is described. */
 typedef union onednn_description {
   dnnl_convolution_desc_t convolution;
   dnnl_inner_product_desc_t linear;
-} onednn_description_t;
-void onednn_layer_describe(const es_unit_t *unit, conv_direction_t direction, onednn_way_t way,
-                           const dnnl_memory_desc_t *weights, int count, onednn_description_t *out);
+} es_onednn_description_t;
+void es_onednn_layer_describe(const es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t way,
+                              const dnnl_memory_desc_t *weights, int count, es_onednn_description_t *out);
 
 #endif

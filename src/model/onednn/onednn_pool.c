@@ -31,7 +31,7 @@ static void destroy(es_unit_t *unit) {
 }
 
 static dnnl_memory_t at(dnnl_memory_t memory, const void *data) {
-  onednn_must(dnnl_memory_set_data_handle(memory, (void *)data), "set data");
+  es_onednn_must(dnnl_memory_set_data_handle(memory, (void *)data), "set data");
   return memory;
 }
 
@@ -39,46 +39,47 @@ static es_code_t make_pool_kernels(es_unit_t *unit, int count, es_status_t *stat
   state_t *s = unit->state;
   kernels_t *k = &s->kernels[count];
   const es_node_t *node = unit->node;
-  const dnnl_memory_desc_t src = onednn_activation(count, node->in), dst = onednn_activation(count, node->out);
+  const dnnl_memory_desc_t src = es_onednn_activation(count, node->in), dst = es_onednn_activation(count, node->out);
   const dnnl_alg_kind_t algorithm = node->op == ES_OP_MAXPOOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
   const dnnl_dims_t kernel = {node->kernel, node->kernel}, strides = {node->stride, node->stride},
                     padding = {node->padding, node->padding};
   const dnnl_prop_kind_t kind = unit->training ? dnnl_forward_training : dnnl_forward_inference;
   dnnl_pooling_desc_t description;
   dnnl_primitive_desc_t forward = NULL, pd = NULL;
-  onednn_must(
+  es_onednn_must(
       dnnl_pooling_forward_desc_init(&description, kind, algorithm, &src, &dst, strides, kernel, padding, padding),
       "describe pooling");
-  es_code_t code = onednn_primitive(unit, "pooling", &description, NULL, NULL, &k->forward, &forward, status);
+  es_code_t code = es_onednn_primitive(unit, "pooling", &description, NULL, NULL, &k->forward, &forward, status);
   const bool workspace = code == ES_OK && unit->training && node->op == ES_OP_MAXPOOL;
   if (workspace) {
     const dnnl_memory_desc_t layout = *dnnl_primitive_desc_query_md(forward, dnnl_query_workspace_md, 0);
     const size_t sample = (dnnl_memory_desc_get_size(&layout) + (size_t)count - 1) / (size_t)count;
     if (sample > s->workspace_sample) s->workspace_sample = sample;
-    code = onednn_memory(unit, &k->workspace, &layout, status);
+    code = es_onednn_memory(unit, &k->workspace, &layout, status);
   }
   if (code == ES_OK && unit->training) {
-    onednn_must(dnnl_pooling_backward_desc_init(&description, algorithm, &src, &dst, strides, kernel, padding, padding),
-                "describe pooling");
-    code = onednn_primitive(unit, "the gradient of pooling", &description, forward, NULL, &k->backward, &pd, status);
+    es_onednn_must(
+        dnnl_pooling_backward_desc_init(&description, algorithm, &src, &dst, strides, kernel, padding, padding),
+        "describe pooling");
+    code = es_onednn_primitive(unit, "the gradient of pooling", &description, forward, NULL, &k->backward, &pd, status);
     if (pd) dnnl_primitive_desc_destroy(pd);
   }
   if (forward) dnnl_primitive_desc_destroy(forward);
-  if (code == ES_OK) code = onednn_memory(unit, &k->src, &src, status);
-  if (code == ES_OK) code = onednn_memory(unit, &k->dst, &dst, status);
+  if (code == ES_OK) code = es_onednn_memory(unit, &k->src, &src, status);
+  if (code == ES_OK) code = es_onednn_memory(unit, &k->dst, &dst, status);
   return code;
 }
 
 static es_code_t create_pool(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
-  ES_TRY(onednn_start(status));
+  ES_TRY(es_onednn_start(status));
   state_t *s = unit->state = es_allocate_zero(1, sizeof *s);
-  if (!s) return onednn_out_of_memory(unit, status);
+  if (!s) return es_onednn_out_of_memory(unit, status);
   for (int count = ES_SLICE_MAX; count > 0; count--) {
     if (sizes >> count & 1) ES_TRY(make_pool_kernels(unit, count, status));
   }
   if (!s->workspace_sample) return ES_OK;
   s->workspace = es_allocate((size_t)unit->samples, s->workspace_sample);
-  return s->workspace ? ES_OK : onednn_out_of_memory(unit, status);
+  return s->workspace ? ES_OK : es_onednn_out_of_memory(unit, status);
 }
 
 static dnnl_memory_t pool_workspace(const es_unit_t *unit, const kernels_t *k, const es_slice_t *slice) {
@@ -93,7 +94,7 @@ static void pool_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_
   dnnl_exec_arg_t arguments[3] = {{DNNL_ARG_SRC, at(k->src, es_storage_at(&unit->in[0], slice))},
                                   {DNNL_ARG_DST, at(k->dst, es_storage_at(&unit->out, slice))}};
   if (s->workspace) arguments[2] = (dnnl_exec_arg_t){DNNL_ARG_WORKSPACE, pool_workspace(unit, k, slice)};
-  onednn_run(k->forward, arguments, s->workspace ? 3 : 2, "pool");
+  es_onednn_run(k->forward, arguments, s->workspace ? 3 : 2, "pool");
 }
 
 static void pool_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
@@ -104,7 +105,7 @@ static void pool_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice
   dnnl_exec_arg_t arguments[3] = {{DNNL_ARG_DIFF_SRC, at(k->src, es_storage_at(&unit->in_gradient[0], slice))},
                                   {DNNL_ARG_DIFF_DST, at(k->dst, es_storage_at(&unit->out_gradient, slice))}};
   if (s->workspace) arguments[2] = (dnnl_exec_arg_t){DNNL_ARG_WORKSPACE, pool_workspace(unit, k, slice)};
-  onednn_run(k->backward, arguments, s->workspace ? 3 : 2, "run the gradient of pooling");
+  es_onednn_run(k->backward, arguments, s->workspace ? 3 : 2, "run the gradient of pooling");
 }
 
 const es_unit_class_t es_unit_pool = {
