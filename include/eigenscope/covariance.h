@@ -25,13 +25,14 @@ typedef enum es_real { ES_REAL_F32, ES_REAL_F64 } es_real_t;
 
 /** Accumulator of one layer and one lane. */
 typedef struct es_cov {
-  int32_t width;       /**< columns d */
-  int64_t n;           /**< rows merged so far (after es_cov_flush: all) */
-  double *moments;     /**< owned; d means, then the packed triangle of Σ (x − m)(x − m)ᵀ */
-  float *panel;        /**< owned; rows that wait for a full panel or block, row-major; NULL if rows are double */
-  int32_t panel_rows;  /**< rows waiting */
-  double *panel_f64;   /**< owned; the same for double rows; NULL if rows are float */
-  struct es_narrow_accumulator *open; /**< owned; the panel under way where rows are multiplied as they come, else NULL */
+  int32_t width;      /**< columns d */
+  int64_t n;          /**< rows merged so far (after es_cov_flush: all) */
+  double *moments;    /**< owned; d means, then the packed triangle of Σ (x − m)(x − m)ᵀ */
+  float *panel;       /**< owned; rows that wait for a full panel or block, row-major; NULL if rows are double */
+  int32_t panel_rows; /**< rows waiting */
+  double *panel_f64;  /**< owned; the same for double rows; NULL if rows are float */
+  struct es_narrow_accumulator
+      *open; /**< owned; the panel under way where rows are multiplied as they come, else NULL */
 } es_cov_t;
 
 /** Scratch that all accumulators of a rank share. */

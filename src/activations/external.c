@@ -47,7 +47,7 @@ static es_code_t fill_layers(es_external_info_t *info, const es_activations_t *f
                              es_status_t *status) {
   info->n_layers = es_activations_count(file);
   info->layers = es_allocate_zero((size_t)info->n_layers, sizeof *info->layers);
-  if (!info->layers) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %d layers", info->n_layers);
+  if (!info->layers) return es_out_of_memory(status, STAGE, "%d layers", info->n_layers);
   for (int i = 0; i < info->n_layers; i++) {
     const es_activation_layer_t *layer = es_activations_layer(file, i);
     es_external_layer_t *out = &info->layers[i];

@@ -5,7 +5,7 @@
 
 #undef es_fail /* the analyser's */
 es_code_t es_fail(es_status_t *status, es_code_t code, const char *stage, const char *format, ...) {
-  if (status == NULL || status->code != ES_OK) return code;
+  if (status->code != ES_OK) return code;
   status->code = code;
   status->rank = 0;
   snprintf(status->stage, sizeof status->stage, "%s", stage);

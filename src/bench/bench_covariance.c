@@ -69,7 +69,7 @@ static es_code_t open_width(bench_t *b, int32_t width, es_status_t *status) {
   const int64_t held = 2 * (int64_t)b->panel;
   b->data = es_allocate((size_t)held * (size_t)width, element(b));
   b->product = es_allocate((size_t)width * (size_t)width, element(b));
-  if (!b->data || !b->product) return es_fail(status, ES_SYSTEM, "bench", "out of memory for width %d", width);
+  if (!b->data || !b->product) return es_out_of_memory(status, "bench", "width %d", width);
   fill(b, held);
   if (b->real == ES_REAL_F64) {
     ES_TRY(es_cov_create_f64(&b->cov, width, status));

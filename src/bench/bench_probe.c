@@ -69,7 +69,7 @@ static es_code_t fill(bench_t *b, int64_t samples, int64_t *classes, es_status_t
   }
   b->weights = es_allocate(es_probe_weights_size((int32_t)b->features, (int32_t)*classes), sizeof *b->weights);
   if (!b->kept || !b->rows || !b->labels || !b->weights)
-    return es_fail(status, ES_SYSTEM, "bench", "out of memory for %lld samples", (long long)samples);
+    return es_out_of_memory(status, "bench", "%lld samples", (long long)samples);
   if (!b->file) {
     generate(b, first, n, *classes);
     return ES_OK;

@@ -120,7 +120,7 @@ static void print_row(bench_t *b, contest_t *c, int32_t n) {
 static es_code_t bench_order(bench_t *b, int32_t n, es_status_t *status) {
   double *triangle = es_allocate(es_triangle_size(n), sizeof *triangle);
   double *values = es_allocate((size_t)n, sizeof *values);
-  if (!triangle || !values) es_fail(status, ES_SYSTEM, "bench", "out of memory for order %d", n);
+  if (!triangle || !values) es_out_of_memory(status, "bench", "order %d", n);
   es_code_t code = es_agree(MPI_COMM_WORLD, status);
   if (code == ES_OK) fill(triangle, n);
   const es_eigenproblem_t problem = {.order = n, .triangle = triangle, .comm = MPI_COMM_WORLD};

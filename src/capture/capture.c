@@ -56,7 +56,7 @@ static es_code_t create_scratch(es_capture_t *c, es_status_t *status) {
     scratch = need > scratch ? need : scratch;
   }
   c->scratch = es_allocate((size_t)scratch, sizeof *c->scratch);
-  if (!c->scratch) return es_fail(status, ES_SYSTEM, "capture", "out of memory for a slice of outputs");
+  if (!c->scratch) return es_out_of_memory(status, "capture", "a slice of outputs");
   return es_cov_workspace_create(&c->workspace, widest, status);
 }
 
@@ -67,7 +67,7 @@ static es_code_t fill(es_capture_t *c, const es_measure_settings_t *measure, es_
   c->widths = es_allocate_zero(layers, sizeof *c->widths);
   c->accumulators = es_allocate_zero(layers, sizeof *c->accumulators);
   if (!c->layers || !c->place || !c->widths || !c->accumulators)
-    return es_fail(status, ES_SYSTEM, "capture", "out of memory for the measured layers");
+    return es_out_of_memory(status, "capture", "the measured layers");
   if (!c->method) return es_fail(status, ES_INPUT, "capture", "this version does not have that method");
   c->n_layers = es_capture_select(c->graph, measure, c->layers);
   if (c->n_layers == 0)
@@ -82,7 +82,7 @@ es_code_t es_capture_create(es_capture_t **out, const es_graph_t *graph, const e
                             const es_group_t *group, es_status_t *status) {
   *out = NULL;
   es_capture_t *c = es_allocate_zero(1, sizeof *c);
-  if (!c) return es_fail(status, ES_SYSTEM, "capture", "out of memory for what is measured");
+  if (!c) return es_out_of_memory(status, "capture", "what is measured");
   c->graph = graph;
   c->group = group;
   c->method = es_method(measure->method);

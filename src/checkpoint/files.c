@@ -136,7 +136,7 @@ es_code_t es_trained_scan(es_trained_list_t *out, const char *output, es_status_
     if (out->n == most) {
       most = 2 * most + 64;
       es_trained_t *more = es_reallocate(out->items, (size_t)most, sizeof *more);
-      if (!more) es_fail(status, ES_SYSTEM, "checkpoint", "out of memory for the weights in %s", path);
+      if (!more) es_out_of_memory(status, "checkpoint", "the weights in %s", path);
       if (!more) break;
       out->items = more;
     }

@@ -73,7 +73,7 @@ es_code_t es_arguments_parse(es_arguments_t **out, int argc, char **argv, const 
                              es_status_t *status) {
   *out = NULL;
   es_arguments_t *a = es_allocate_zero(1, sizeof *a);
-  if (a == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for the arguments");
+  if (a == NULL) return es_out_of_memory(status, STAGE, "the arguments");
   a->page = page;
   a->capacity = argc + 1;
   a->positional = es_allocate_zero((size_t)a->capacity, sizeof *a->positional);
@@ -82,7 +82,7 @@ es_code_t es_arguments_parse(es_arguments_t **out, int argc, char **argv, const 
   es_code_t code = ES_OK;
   char line[256];
   if (a->positional == NULL || a->values == NULL || a->counts == NULL)
-    code = es_fail(status, ES_SYSTEM, STAGE, "out of memory for the arguments");
+    code = es_out_of_memory(status, STAGE, "the arguments");
   if (code == ES_OK) code = read_all(a, argc, argv, status);
   if (code == ES_OK && a->n_positional < least)
     code = es_fail(status, ES_INPUT, STAGE, "an argument is missing; usage: %s", synopsis(page->usage, line));

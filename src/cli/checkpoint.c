@@ -102,7 +102,7 @@ static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
   if (status->code == ES_OK && es_checkpoint_recognise(file, &network, &known, status) == ES_OK) {
     (json ? print_json : print_table)(file, es_text_get(&network), &text);
     if (text.failed || network.failed)
-      es_fail(status, ES_SYSTEM, "checkpoint", "out of memory for what is in the file");
+      es_out_of_memory(status, "checkpoint", "what is in the file");
     else
       es_cli_print(stdout, &text);
   }

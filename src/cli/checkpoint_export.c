@@ -70,7 +70,7 @@ static es_code_t add(list_t *list, const es_trained_t *from, const es_point_t *p
   if (list->n == list->capacity) {
     const int capacity = 2 * list->capacity + 16;
     item_t *more = es_reallocate(list->items, (size_t)capacity, sizeof *more);
-    if (more == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %d files", capacity);
+    if (more == NULL) return es_out_of_memory(status, STAGE, "%d files", capacity);
     list->items = more;
     list->capacity = capacity;
   }

@@ -81,7 +81,7 @@ es_code_t es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out, 
       es_checkpoint_describe(&point, out);
       if (words[0] != '\0') es_text_append(out, " (%s)", words);
       *found = true;
-      return out->failed ? es_fail(status, ES_SYSTEM, "checkpoint", "out of memory for what the weights fit") : ES_OK;
+      return out->failed ? es_out_of_memory(status, "checkpoint", "what the weights fit") : ES_OK;
     }
   }
   return ES_OK;

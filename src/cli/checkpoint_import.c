@@ -39,8 +39,7 @@ static void destroy_plain(plain_t *plain) {
 static es_code_t make_plain(plain_t *out, const es_safetensors_t *file, es_status_t *status) {
   const size_t n = (size_t)es_safetensors_count(file);
   *out = (plain_t){.views = es_allocate(n, sizeof *out->views), .data = es_allocate_zero(n, sizeof *out->data)};
-  if (out->views == NULL || out->data == NULL)
-    return es_fail(status, ES_SYSTEM, STAGE, "out of memory for the list of tensors");
+  if (out->views == NULL || out->data == NULL) return es_out_of_memory(status, STAGE, "the list of tensors");
   for (int i = 0; i < (int)n; i++) {
     const es_tensor_view_t *from = es_safetensors_tensor(file, i);
     if (es_weights_is_count(from->name)) continue; /* they may be there twice; nobody needs them */
@@ -50,7 +49,7 @@ static es_code_t make_plain(plain_t *out, const es_safetensors_t *file, es_statu
     snprintf(view->name, sizeof view->name, "%s", es_weights_name(from->name)); /* each once: the file fits */
     if (from->dtype == ES_F32 || !es_dtype_is_real(from->dtype)) continue;
     out->data[at] = es_allocate((size_t)es_tensor_count(from) + 1, sizeof(float));
-    if (out->data[at] == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for tensor %s", view->name);
+    if (out->data[at] == NULL) return es_out_of_memory(status, STAGE, "tensor %s", view->name);
     es_tensor_to_float(from, out->data[at]);
     view->dtype = ES_F32;
     view->data = out->data[at];
@@ -91,7 +90,7 @@ static bool try_point(const es_safetensors_t *file, int64_t index, es_point_t *p
     es_text_append(&report, "  %s\n", own.message);
     es_text_append(&words, "model %s", point->model.name);
   }
-  if (words.failed || report.failed) es_fail(status, ES_SYSTEM, STAGE, "out of memory for what the weights fit");
+  if (words.failed || report.failed) es_out_of_memory(status, STAGE, "what the weights fit");
   if (n == 0 && !words.failed) printf("fits point %lld: %s\n", (long long)index, es_text_get(&words));
   if (n > 0 && n < nearest->mismatches) {
     es_text_destroy(&nearest->report);
@@ -123,7 +122,7 @@ static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arg
       fitting += try_point(file, selection.index[i], &point, &nearest, status);
     }
     es_selection_destroy(&selection);
-    if (nearest.report.failed) es_fail(status, ES_SYSTEM, STAGE, "out of memory for what does not fit");
+    if (nearest.report.failed) es_out_of_memory(status, STAGE, "what does not fit");
     if (fitting == 0 && status->code == ES_OK) {
       es_cli_print(stderr, &nearest.report);
       es_fail(status, ES_INPUT, STAGE, "%s fits no point of %s; the nearest is point %lld, with what is listed above",

@@ -225,7 +225,7 @@ static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
   es_code_t code = is_dataset ? show_path(arguments, format, found, labels, json, &text, status)
                               : show_job(arguments, json, &text, status);
   es_text_append(&text, "%s", json ? "\n]}\n" : "");
-  if (code == ES_OK && text.failed) code = es_fail(status, ES_SYSTEM, "data", "out of memory for the table");
+  if (code == ES_OK && text.failed) code = es_out_of_memory(status, "data", "the table");
   if (code == ES_OK) es_cli_print(stdout, &text);
   es_text_destroy(&text);
   return code;

@@ -145,7 +145,7 @@ static int examine(const char *output, es_status_t *status) {
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &ranks));
   find_seat(&own);
   seat_t *seats = rank == 0 ? es_allocate((size_t)ranks, sizeof *seats) : NULL;
-  if (rank == 0 && seats == NULL) es_fail(status, ES_SYSTEM, "doctor", "out of memory for %d ranks", ranks);
+  if (rank == 0 && seats == NULL) es_out_of_memory(status, "doctor", "%d ranks", ranks);
   if (es_agree(MPI_COMM_WORLD, status) != ES_OK) return es_cli_exit_code(status);
   ES_MPI(MPI_Gather(&own, (int)sizeof own, MPI_BYTE, seats, (int)sizeof own, MPI_BYTE, 0, MPI_COMM_WORLD));
   int result = ES_EXIT_OK;

@@ -50,8 +50,7 @@ typedef struct survey {
 
 static es_code_t count(const es_merge_t *merge, int64_t n, survey_t *out, es_status_t *status) {
   *out = (survey_t){.missing = {.index = es_allocate((size_t)n, sizeof(int64_t))}};
-  if (out->missing.index == NULL)
-    return es_fail(status, ES_SYSTEM, "merge", "out of memory for %lld points", (long long)n);
+  if (out->missing.index == NULL) return es_out_of_memory(status, "merge", "%lld points", (long long)n);
   for (int64_t i = 0; i < n; i++) {
     const es_outcome_t outcome = es_merge_outcome(merge, i);
     out->counts[outcome]++;
@@ -78,7 +77,7 @@ static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const ch
                                     .provenance = own,
                                     .n_provenance = n};
   if (job.failed)
-    es_fail(status, ES_SYSTEM, "merge", "out of memory for the job's description");
+    es_out_of_memory(status, "merge", "the job's description");
   else
     es_merge_write(merge, to, &header, status);
   es_text_destroy(&job);
@@ -112,12 +111,12 @@ static es_code_t merge_plan(const es_plan_t *plan, const char *to, bool spectra,
   es_merge_t *merge = NULL;
   survey_t survey = {0};
   es_text_t missing = {0};
-  if (ids == NULL) return es_fail(status, ES_SYSTEM, "merge", "out of memory for %lld points", (long long)n);
+  if (ids == NULL) return es_out_of_memory(status, "merge", "%lld points", (long long)n);
   for (int64_t i = 0; i < n; i++) ids[i] = es_grid_id(plan->grid, i);
   es_code_t code = es_merge_create(&merge, plan->output, ids, n, spectra, print_refused, NULL, status);
   if (code == ES_OK) code = count(merge, n, &survey, status);
   if (code == ES_OK) es_selection_print(&survey.missing, &missing);
-  if (missing.failed) code = es_fail(status, ES_SYSTEM, "merge", "out of memory for the list of missing points");
+  if (missing.failed) code = es_out_of_memory(status, "merge", "the list of missing points");
   if (code == ES_OK && survey.missing.n < n) code = write_merged(plan, merge, to, es_text_get(&missing), status);
   if (code == ES_OK) {
     print_survey(&survey, n, to, es_text_get(&missing));

@@ -59,7 +59,8 @@ static const es_memory_need_t *predict(memory_t *m, const es_plan_t *plan, const
   if (memcmp(&key, &m->last, sizeof key) != 0) {
     m->last = key;
     m->need = (es_memory_need_t){0};
-    if (es_memory_predict(&m->need, point, es_plan_info(plan, point), m->ranks, NULL) != ES_OK) m->failed = true;
+    if (es_memory_predict(&m->need, point, es_plan_info(plan, point), m->ranks, &(es_status_t){0}) != ES_OK)
+      m->failed = true;
   }
   if (m->need.rank > m->most.rank) {
     m->most.rank = m->need.rank;
@@ -212,7 +213,7 @@ static es_code_t print_plan(const es_plan_t *plan, const es_selection_t *selecti
   if (request->network)
     return es_plan_interconnect(plan, selection, &request->interconnect, request->json, out, status);
   (request->json ? print_json : print_table)(plan, selection, memory, out);
-  return memory->failed ? es_fail(status, ES_SYSTEM, "plan", "out of memory for the prediction of memory") : ES_OK;
+  return memory->failed ? es_out_of_memory(status, "plan", "the prediction of memory") : ES_OK;
 }
 
 static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) {
@@ -235,7 +236,7 @@ static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) 
     if (es_plan_external(&plan, &info, status) == ES_OK) {
       es_plan_activations_table(&plan, &info, (int)request.ranks, &text);
       if (text.failed)
-        es_fail(status, ES_SYSTEM, "plan", "out of memory for the table of layers");
+        es_out_of_memory(status, "plan", "the table of layers");
       else
         es_cli_print(stdout, &text);
       es_external_info_destroy(&info);
@@ -247,7 +248,7 @@ static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) 
   else if (es_plan_select(&plan, arguments, &selection, status) == ES_OK) {
     print_plan(&plan, &selection, &request, &text, status);
     if (status->code == ES_OK && text.failed)
-      es_fail(status, ES_SYSTEM, "plan", "out of memory for the table of %lld points", (long long)selection.n);
+      es_out_of_memory(status, "plan", "the table of %lld points", (long long)selection.n);
     else if (status->code == ES_OK)
       es_cli_print(stdout, &text);
     es_selection_destroy(&selection);

@@ -160,7 +160,7 @@ static es_code_t share_file(const run_t *run, const char *path, char **text, siz
   length = (int)*size;
   ES_MPI(MPI_Bcast(&length, 1, MPI_INT, 0, MPI_COMM_WORLD));
   if (run->rank != 0) *text = es_allocate_zero((size_t)length + 1, 1);
-  if (!*text) es_fail(status, ES_SYSTEM, "run", "out of memory for the job file");
+  if (!*text) es_out_of_memory(status, "run", "the job file");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   *size = (size_t)length;
   ES_MPI(MPI_Bcast(*text, length, MPI_CHAR, 0, MPI_COMM_WORLD));
@@ -172,7 +172,7 @@ static es_code_t share_infos(const run_t *run, es_dataset_info_t **infos, es_sta
   int n = run->plan.n_datasets;
   ES_MPI(MPI_Bcast(&n, 1, MPI_INT, 0, MPI_COMM_WORLD));
   *infos = run->rank == 0 ? run->plan.infos : es_allocate_zero((size_t)n, sizeof **infos);
-  if (!*infos) es_fail(status, ES_SYSTEM, "run", "out of memory for what is known of the datasets");
+  if (!*infos) es_out_of_memory(status, "run", "what is known of the datasets");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   for (int i = 0; i < n; i++) ES_MPI(MPI_Bcast(&(*infos)[i], (int)sizeof **infos, MPI_BYTE, 0, MPI_COMM_WORLD));
   return ES_OK;
@@ -185,7 +185,7 @@ static es_code_t share_weights(const run_t *run, es_plan_weights_t **weights, es
   ES_MPI(MPI_Bcast(&n, 1, MPI_INT64_T, 0, MPI_COMM_WORLD));
   if (n == 0) return ES_OK;
   *weights = run->rank == 0 ? run->plan.weights : es_allocate_zero((size_t)n, sizeof **weights);
-  if (!*weights) es_fail(status, ES_SYSTEM, "run", "out of memory for what is known of the weights");
+  if (!*weights) es_out_of_memory(status, "run", "what is known of the weights");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_MPI(MPI_Bcast(*weights, (int)((size_t)n * sizeof **weights), MPI_BYTE, 0, MPI_COMM_WORLD)); /* a million at most */
   return ES_OK;
@@ -232,7 +232,7 @@ static es_code_t select_points(run_t *run, es_status_t *status) {
   run->cost = es_allocate((size_t)run->selection.n, sizeof *run->cost);
   if (!cost || !run->pending || !run->cost) {
     es_free(cost);
-    return es_fail(status, ES_SYSTEM, "run", "out of memory for %lld points", (long long)run->selection.n);
+    return es_out_of_memory(status, "run", "%lld points", (long long)run->selection.n);
   }
   es_code_t code = ES_OK;
   for (int64_t i = 0; i < run->selection.n; i++) cost[i] = es_plan_cost(&run->plan, run->selection.index[i]);
@@ -294,7 +294,7 @@ static int compare_items(const void *a, const void *b) {
 /* Rank 0 looks which files are there; the order of work is by descending cost. */
 static es_code_t find_pending(run_t *run, es_status_t *status) {
   job_item_t *items = run->rank == 0 ? es_allocate((size_t)run->selection.n, sizeof *items) : NULL;
-  if (run->rank == 0 && !items) es_fail(status, ES_SYSTEM, "run", "out of memory for the list of points");
+  if (run->rank == 0 && !items) es_out_of_memory(status, "run", "the list of points");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   for (int64_t i = 0; run->rank == 0 && i < run->selection.n; i++) {
     const int64_t index = run->selection.index[i];

@@ -129,8 +129,7 @@ static es_code_t look(const es_plan_t *plan, const es_selection_t *selection, es
                       const es_varying_t *varying, survey_t *out, es_status_t *status) {
   es_grid_walk_t walk = {.grid = plan->grid};
   *out = (survey_t){.missing = {.index = es_allocate((size_t)selection->n, sizeof(int64_t))}};
-  if (out->missing.index == NULL)
-    return es_fail(status, ES_SYSTEM, "status", "out of memory for %lld points", (long long)selection->n);
+  if (out->missing.index == NULL) return es_out_of_memory(status, "status", "%lld points", (long long)selection->n);
   for (int64_t i = 0; i < selection->n; i++) {
     char path[ES_PATH_MAX];
     es_result_summary_t summary;
@@ -197,7 +196,7 @@ static es_code_t survey_job(const es_arguments_t *arguments, int *result, es_sta
     const bool only_missing = es_arguments_option(arguments, "--missing") != NULL;
     if (describe(&plan, &selection, only_missing, &survey, &text, status) == ES_OK) {
       if (text.failed)
-        es_fail(status, ES_SYSTEM, "status", "out of memory for the table of %lld points", (long long)selection.n);
+        es_out_of_memory(status, "status", "the table of %lld points", (long long)selection.n);
       else
         es_cli_print(stdout, &text);
       *result = exit_code(&survey);

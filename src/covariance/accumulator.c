@@ -35,7 +35,7 @@ static size_t number_size(const es_rows_info_t *info) {
 
 static es_code_t create_lanes(es_accumulator_t *a, es_status_t *status) {
   a->lanes = es_allocate_zero((size_t)a->group->lane_count, sizeof *a->lanes);
-  if (!a->lanes) return es_fail(status, ES_SYSTEM, "capture", "out of memory for lanes of a layer");
+  if (!a->lanes) return es_out_of_memory(status, "capture", "lanes of a layer");
   for (int lane = 0; lane < a->group->lane_count; lane++) {
     if (a->info.real == ES_REAL_F64)
       ES_TRY(es_cov_create_f64(&a->lanes[lane], a->info.width, status));
@@ -54,7 +54,7 @@ es_code_t es_accumulator_create(es_accumulator_t **out, const es_group_t *group,
     a->way = es_accumulator_strategy(info->width, info->rows);
   }
   if (!a)
-    es_fail(status, ES_SYSTEM, "capture", "out of memory for the covariance of a layer");
+    es_out_of_memory(status, "capture", "the covariance of a layer");
   else if (a->way == ES_STRATEGY_LANES)
     create_lanes(a, status);
   else if (a->way == ES_STRATEGY_GRAM)
@@ -136,8 +136,7 @@ void es_accumulator_add(es_accumulator_t *a, es_cov_workspace_t *workspace, int 
 
 es_code_t es_accumulator_exchange(es_accumulator_t *a, es_status_t *status) {
   if (a->way != ES_STRATEGY_SPREAD) return ES_OK;
-  if (a->out_of_memory)
-    es_fail(status, ES_SYSTEM, "capture", "out of memory for the rows of a layer of width %d", a->info.width);
+  if (a->out_of_memory) es_out_of_memory(status, "capture", "the rows of a layer of width %d", a->info.width);
   ES_TRY(es_agree(a->group->comm, status));
   if (a->info.real == ES_REAL_F64)
     es_spread_add_f64(a->spread, a->waiting, a->n_waiting);
@@ -159,7 +158,7 @@ static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace
   es_cov_t total = {0};
   double *buffer = es_allocate(es_cov_moments_size(a->info.width) + 1, sizeof *buffer);
   if (!buffer)
-    es_fail(status, ES_SYSTEM, "capture", "out of memory for the covariance of a layer of width %d", a->info.width);
+    es_out_of_memory(status, "capture", "the covariance of a layer of width %d", a->info.width);
   else
     es_cov_create(&total, a->info.width, status);
   const es_code_t code = es_group_agree(a->group, status);
@@ -181,14 +180,12 @@ static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace
 }
 
 static es_code_t finish_gram(es_accumulator_t *a, es_reduced_t *out, es_status_t *status) {
-  if (a->out_of_memory)
-    es_fail(status, ES_SYSTEM, "capture", "out of memory for the rows of a layer of width %d", a->info.width);
+  if (a->out_of_memory) es_out_of_memory(status, "capture", "the rows of a layer of width %d", a->info.width);
   ES_TRY(es_group_agree(a->group, status));
   out->rows = es_gram_rows(a->gram);
   out->order = (int32_t)out->rows;
   out->triangle = es_allocate(es_triangle_size(out->order), sizeof *out->triangle);
-  if (!out->triangle)
-    es_fail(status, ES_SYSTEM, "capture", "out of memory for the products of %lld rows", (long long)out->rows);
+  if (!out->triangle) es_out_of_memory(status, "capture", "the products of %lld rows", (long long)out->rows);
   ES_TRY(es_group_agree(a->group, status));
   ES_TRY(es_gram_reduce(a->gram, out->triangle, out->mean, status));
   out->gram = a->gram;
@@ -209,7 +206,7 @@ es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspa
                                 es_status_t *status) {
   *out = (es_reduced_t){.order = a->info.width};
   out->mean = es_allocate_zero((size_t)a->info.width, sizeof *out->mean);
-  if (!out->mean) es_fail(status, ES_SYSTEM, "capture", "out of memory for the mean of a layer");
+  if (!out->mean) es_out_of_memory(status, "capture", "the mean of a layer");
   es_code_t code = es_group_agree(a->group, status);
   if (code == ES_OK && a->way == ES_STRATEGY_SPREAD)
     code = finish_spread(a, out, status);

@@ -36,7 +36,7 @@ es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width
                               .width = largest_width};
   if (out->centred && out->product && out->shift && out->sums) return ES_OK;
   es_cov_workspace_destroy(out);
-  return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the scratch of layers of width %d", largest_width);
+  return es_out_of_memory(status, "covariance", "the scratch of layers of width %d", largest_width);
 }
 
 es_code_t es_cov_workspace_create_f64(es_cov_workspace_t *out, int32_t largest_width, es_status_t *status) {
@@ -50,7 +50,7 @@ es_code_t es_cov_workspace_create_f64(es_cov_workspace_t *out, int32_t largest_w
                               .width = largest_width};
   if (out->centred_f64 && out->product_f64 && out->scratch_f64 && out->sums) return ES_OK;
   es_cov_workspace_destroy(out);
-  return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the scratch of layers of width %d", largest_width);
+  return es_out_of_memory(status, "covariance", "the scratch of layers of width %d", largest_width);
 }
 
 void es_cov_workspace_destroy(es_cov_workspace_t *workspace) {
@@ -82,7 +82,7 @@ static es_code_t create(es_cov_t *out, int32_t width, es_real_t real, es_status_
   if (blocks) out->open = es_narrow_accumulator_create(width);
   if (out->moments && (out->panel || out->panel_f64) && (out->open || !blocks)) return ES_OK;
   es_cov_destroy(out);
-  return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the covariance of a layer of width %d", width);
+  return es_out_of_memory(status, "covariance", "the covariance of a layer of width %d", width);
 }
 
 es_code_t es_cov_create(es_cov_t *out, int32_t width, es_status_t *status) {

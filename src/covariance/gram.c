@@ -82,7 +82,7 @@ static es_code_t scratch_create(scratch_t *s, const es_gram_exchange_t *x, es_st
                    .rest = es_allocate(GRAM_COLUMNS, sizeof(double)),
                    .mean = es_allocate((size_t)x->n, sizeof(double))};
   if (s->product && s->work && s->shift && s->rest && s->mean) return ES_OK;
-  return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the Gram matrix of %d rows", x->n);
+  return es_out_of_memory(status, "covariance", "the Gram matrix of %d rows", x->n);
 }
 
 static void scratch_destroy(scratch_t *s) {

@@ -73,7 +73,7 @@ es_code_t es_gram_features(const es_gram_t *g, const double *vectors, int32_t co
                      .came = es_allocate(g->group->size > 1 ? (size_t)count * GRAM_COLUMNS : 0, sizeof(double)),
                      .shift = es_allocate(4 * (size_t)GRAM_COLUMNS, sizeof(double))};
     if (!f.columns || !f.part || !f.came || !f.shift)
-      es_fail(status, ES_SYSTEM, "covariance", "out of memory for %d eigenvectors of width %d", count, g->width);
+      es_out_of_memory(status, "covariance", "%d eigenvectors of width %d", count, g->width);
   }
   const es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0 && count > 0) {

@@ -19,7 +19,7 @@ es_code_t es_gram_create(es_gram_t **out, const es_group_t *group, int32_t width
   if (!g || !lanes) {
     es_free(g);
     es_free(lanes);
-    return es_fail(status, ES_SYSTEM, "covariance", "out of memory for a Gram matrix");
+    return es_out_of_memory(status, "covariance", "a Gram matrix");
   }
   const size_t line = (size_t)width * es_real_size(real);
   *g = (es_gram_t){group, width, real, line, rows_of_chunk(line), lanes};
@@ -66,7 +66,7 @@ static es_code_t add(es_gram_t *g, int lane, const char *rows, int64_t n, es_sta
   es_gram_lane_t *l = &g->lanes[lane];
   while (n > 0) {
     if ((!l->last || l->last->used == g->chunk_rows) && !grow(g, l))
-      return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the rows of a layer of width %d", g->width);
+      return es_out_of_memory(status, "covariance", "the rows of a layer of width %d", g->width);
     const int32_t space = g->chunk_rows - l->last->used, take = n < space ? (int32_t)n : space;
     memcpy(l->last->rows + (size_t)l->last->used * g->line, rows, (size_t)take * g->line);
     l->last->used += take;
@@ -113,7 +113,7 @@ es_code_t es_gram_exchange_create(es_gram_exchange_t *x, const es_gram_t *g, es_
   x->all = es_allocate((size_t)n * columns, x->element);
   x->rows = es_allocate(3 * (size_t)size, sizeof *x->rows);
   if (x->packed && x->all && x->rows) return ES_OK;
-  return es_fail(status, ES_SYSTEM, "covariance", "out of memory for the Gram matrix of %lld rows", (long long)n);
+  return es_out_of_memory(status, "covariance", "the Gram matrix of %lld rows", (long long)n);
 }
 
 void es_gram_exchange_destroy(es_gram_exchange_t *x) {

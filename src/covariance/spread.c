@@ -54,8 +54,7 @@ static es_code_t fill(es_spread_t *s, MPI_Comm comm, int32_t width, int32_t bloc
   bool fine = s->work && s->product && side_create(&s->tall, s, b->local_rows);
   if (fine && !s->shared) fine = side_create(&s->wide, s, b->local_cols);
   if (fine && es_spread_exchange_create(s)) return ES_OK;
-  return es_fail(status, ES_SYSTEM, "covariance", "out of memory for one rank's share of a covariance of order %d",
-                 width);
+  return es_out_of_memory(status, "covariance", "one rank's share of a covariance of order %d", width);
 }
 
 es_code_t es_spread_create(es_spread_t **out, MPI_Comm comm, int32_t width, int32_t block, es_real_t real,
@@ -69,7 +68,7 @@ es_code_t es_spread_create(es_spread_t **out, MPI_Comm comm, int32_t width, int3
     s->panel_rows = es_spread_panel_rows(width);
     fill(s, comm, width, block, status);
   } else {
-    es_fail(status, ES_SYSTEM, "covariance", "out of memory for a covariance over all ranks");
+    es_out_of_memory(status, "covariance", "a covariance over all ranks");
   }
   const es_code_t code = es_agree(comm, status);
   if (code == ES_OK)

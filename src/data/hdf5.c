@@ -333,7 +333,7 @@ static es_code_t open_images(es_images_t *images, es_status_t *status) {
   if (code == ES_OK) {
     const variable_t *v = &state->images;
     es_dataset_info_t now = *info;
-    if (inspect_images(&now, images->split, v, NULL) != ES_OK || memcmp(&now, info, sizeof now) != 0) {
+    if (inspect_images(&now, images->split, v, &(es_status_t){0}) != ES_OK || memcmp(&now, info, sizeof now) != 0) {
       code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", path);
     }
   }

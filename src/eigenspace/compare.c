@@ -17,7 +17,7 @@ extern void dgesdd_(const char *job, const int *m, const int *n, double *a, cons
 static const double ORTHONORMAL = 1e-3;
 
 static es_code_t out_of_memory(int32_t width, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, "eigenspace", "out of memory for eigenspaces of width %d", width);
+  return es_out_of_memory(status, "eigenspace", "eigenspaces of width %d", width);
 }
 
 es_code_t es_eigenspace_check_info(const char *routine, int info, int32_t width, es_status_t *status) {

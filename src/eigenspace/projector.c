@@ -16,7 +16,7 @@ extern void dorgqr_(const int *m, const int *n, const int *k, double *a, const i
 enum { ROWS = 256 /* that go through the scratch at once: enough for SGEMM, and still in cache */ };
 
 static es_code_t out_of_memory(int32_t width, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, "eigenspace", "out of memory for projections of width %d", width);
+  return es_out_of_memory(status, "eigenspace", "projections of width %d", width);
 }
 
 /* ---- random directions ---- */

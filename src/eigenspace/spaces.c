@@ -7,7 +7,7 @@
 #include <string.h>
 
 es_code_t es_spaces_out_of_memory(es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, "eigenspace", "out of memory for the eigenspaces of a point");
+  return es_out_of_memory(status, "eigenspace", "the eigenspaces of a point");
 }
 
 bool es_spaces_is_leader(const es_eigenspaces_t *s) {

@@ -31,8 +31,7 @@ static es_code_t copy_order(es_schedule_t *s, const int64_t *order, const double
   s->n = n;
   s->order = es_allocate((size_t)n, sizeof *s->order);
   s->share = es_allocate((size_t)n, sizeof *s->share);
-  if (!s->order || !s->share)
-    return es_fail(status, ES_SYSTEM, "schedule", "out of memory for %lld points", (long long)n);
+  if (!s->order || !s->share) return es_out_of_memory(status, "schedule", "%lld points", (long long)n);
   for (int64_t i = 0; i < n; i++) total += cost[i];
   for (int64_t i = 0; i < n; i++) {
     s->order[i] = order[i];
@@ -80,7 +79,7 @@ es_code_t es_schedule_create(es_schedule_t **out, MPI_Comm comm, int ranks_per_p
     s->comm = s->group = MPI_COMM_NULL;
     copy_order(s, order, cost, n, status);
   } else {
-    es_fail(status, ES_SYSTEM, "schedule", "out of memory for the schedule");
+    es_out_of_memory(status, "schedule", "the schedule");
   }
   es_code_t code = es_agree(comm, status);
   if (code == ES_OK) {

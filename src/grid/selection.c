@@ -54,7 +54,7 @@ es_code_t es_selection_parse(es_selection_t *out, const char *text, int64_t coun
   int64_t *index = es_allocate((size_t)count, sizeof *index);
   bool *marked = es_allocate_zero((size_t)count, sizeof *marked);
   if (index == NULL || marked == NULL)
-    code = es_fail(status, ES_SYSTEM, STAGE, "out of memory for a selection of %lld points", (long long)count);
+    code = es_out_of_memory(status, STAGE, "a selection of %lld points", (long long)count);
   else if (text != NULL)
     code = mark_ranges(marked, text, count, status);
   int64_t n = 0;
@@ -97,8 +97,7 @@ es_code_t es_selection_task(es_selection_t *selection, const char *task, const d
   if (share >= shares)
     return es_fail(status, ES_INPUT, STAGE, "--task %.100s: tasks are counted from 0, so that I is below N", task);
   ranked_t *order = es_allocate((size_t)selection->n, sizeof *order);
-  if (order == NULL)
-    return es_fail(status, ES_SYSTEM, STAGE, "out of memory for a selection of %lld points", (long long)selection->n);
+  if (order == NULL) return es_out_of_memory(status, STAGE, "a selection of %lld points", (long long)selection->n);
   for (int64_t i = 0; i < selection->n; i++) order[i] = (ranked_t){cost[i], selection->index[i]};
   qsort(order, (size_t)selection->n, sizeof *order, by_cost);
   int64_t n = 0;

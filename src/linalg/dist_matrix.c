@@ -212,7 +212,7 @@ static void mirror_tile(const es_dist_matrix_t *b, int32_t row, int32_t col, dou
 
 es_code_t es_dist_matrix_mirror(es_dist_matrix_t *b, es_status_t *status) {
   double *buffer = es_allocate((size_t)b->block * (size_t)b->block, sizeof *buffer);
-  if (!buffer) es_fail(status, ES_SYSTEM, "blocks", "out of memory for a tile");
+  if (!buffer) es_out_of_memory(status, "blocks", "a tile");
   const es_code_t code = es_agree(b->comm, status);
   const int32_t tiles = (b->order + b->block - 1) / b->block;
   for (int32_t row = 0; code == ES_OK && row < tiles; row++) {

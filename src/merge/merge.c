@@ -135,7 +135,7 @@ static bool unite(es_merge_t *merge, const es_reader_t *stored) {
 }
 
 static es_code_t out_of_memory(const es_merge_t *merge, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, STORE_STAGE, "out of memory for merging %lld points", (long long)merge->n_points);
+  return es_out_of_memory(status, STORE_STAGE, "merging %lld points", (long long)merge->n_points);
 }
 
 /* One point of the survey; only a lack of memory is a failure. */
@@ -165,7 +165,7 @@ es_code_t es_merge_create(es_merge_t **out, const char *output, const char *cons
                           es_merge_refused_t *refused, void *context, es_status_t *status) {
   *out = NULL;
   es_merge_t *merge = es_allocate_zero(1, sizeof *merge);
-  if (merge == NULL) return es_fail(status, ES_SYSTEM, STORE_STAGE, "out of memory for merging");
+  if (merge == NULL) return es_out_of_memory(status, STORE_STAGE, "merging");
   merge->output = output;
   merge->ids = ids;
   merge->n_points = n_points;

@@ -49,7 +49,7 @@ bool es_merged_check(const char *path) {
   es_hdf_quiet_t quiet;
   es_hdf_quiet_begin(&quiet);
   char reason[HDF_REASON_SIZE];
-  hid_t file = es_hdf_check_path(path, NULL) == ES_OK ? es_hdf_open(path, reason) : -1;
+  hid_t file = es_hdf_check_path(path, &(es_status_t){0}) == ES_OK ? es_hdf_open(path, reason) : -1;
   bool merged = file >= 0 && H5Aexists(file, STORE_MERGED) > 0;
   if (file >= 0) H5Fclose(file);
   es_hdf_quiet_end(&quiet);

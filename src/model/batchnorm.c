@@ -50,7 +50,7 @@ static bool create_pooling(const es_unit_t *unit, state_t *s) {
 static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
   (void)sizes;
   state_t *s = unit->state = es_allocate_zero(1, sizeof *s);
-  if (!s) return es_fail(status, ES_SYSTEM, "model", "out of memory for %s", unit->node->name);
+  if (!s) return es_out_of_memory(status, "model", "%s", unit->node->name);
   s->channels = (size_t)unit->node->in.c;
   s->length = es_pattern_length(s->channels);
   s->sums = es_allocate_zero((size_t)unit->group->lane_count * 2 * s->channels, sizeof *s->sums);
@@ -58,7 +58,7 @@ static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
   s->inverse = es_allocate_zero(s->channels, sizeof *s->inverse);
   s->guess = es_allocate_zero(10 * s->length, sizeof *s->guess);
   if (!s->sums || !s->scratch || !s->inverse || !s->guess || (unit->pools && !create_pooling(unit, s)))
-    return es_fail(status, ES_SYSTEM, "model", "out of memory for %s", unit->node->name);
+    return es_out_of_memory(status, "model", "%s", unit->node->name);
   float **rows[] = {&s->scale, &s->shift,      &s->mean,       &s->a,         &s->b,
                     &s->c,     &s->channel[0], &s->channel[1], &s->channel[2]};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) *rows[i] = s->guess + (i + 1) * s->length;

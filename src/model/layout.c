@@ -239,7 +239,7 @@ es_code_t es_layout_create(es_layout_t *out, const es_graph_t *graph, bool train
   if (!numbers || !out->steps || !out->buffers) {
     es_free(numbers);
     es_layout_destroy(out);
-    return es_fail(status, ES_SYSTEM, "model", "out of memory for the plan of a network");
+    return es_out_of_memory(status, "model", "the plan of a network");
   }
   list_steps(out, graph, numbers + most);
   place_outputs(&planner, training);

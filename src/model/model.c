@@ -193,8 +193,8 @@ static es_code_t allocate(es_model_t *m, const int64_t *batches, int n_batches, 
   bool fine = m->parameters && m->buffers && m->gradients && m->scratch && m->memory && m->units && m->segments &&
               m->slices && m->lane_slices && m->sums;
   if (!fine || !allocate_buffers(m))
-    return es_fail(status, ES_SYSTEM, "model", "out of memory for a network of %lld parameters and batches of %lld",
-                   (long long)m->graph->parameter_count, (long long)most);
+    return es_out_of_memory(status, "model", "a network of %lld parameters and batches of %lld",
+                            (long long)m->graph->parameter_count, (long long)most);
   m->input = storage(m, m->layout.steps[0].out, 0);
   for (int32_t k = 1; k < m->layout.n_steps; k++) lay_out_unit(m, k);
   find_segments(m);
@@ -216,7 +216,7 @@ static es_code_t place_scratch(es_model_t *m, es_status_t *status) {
       most = used > most ? used : most;
     }
     if (pass == 0) m->unit_scratch = allocate_floats((int64_t)most);
-    if (!m->unit_scratch) return es_fail(status, ES_SYSTEM, "model", "out of memory for gradients");
+    if (!m->unit_scratch) return es_out_of_memory(status, "model", "gradients");
   }
   return ES_OK;
 }
@@ -225,7 +225,7 @@ es_code_t es_model_create(es_model_t **out, const es_graph_t *graph, const es_gr
                           int n_batches, bool training, es_status_t *status) {
   *out = NULL;
   es_model_t *m = es_allocate_zero(1, sizeof *m);
-  if (!m) return es_fail(status, ES_SYSTEM, "model", "out of memory for the network");
+  if (!m) return es_out_of_memory(status, "model", "the network");
   m->graph = graph;
   m->group = *group;
   m->training = training;
@@ -456,7 +456,7 @@ int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ra
   const int64_t share = (batch + ranks - 1) / ranks, samples = share > ES_SLICE_MAX ? share : ES_SLICE_MAX;
   int64_t vectors = 3, packed = 0, sums = 0, segment = 0, floats = graph->buffer_count;
   es_layout_t layout;
-  if (es_layout_create(&layout, graph, training, NULL) != ES_OK) return 0;
+  if (es_layout_create(&layout, graph, training, &(es_status_t){0}) != ES_OK) return 0;
   floats += es_layout_floats(&layout, samples) + graph->parameter_count * (training ? 2 : 1);
   if (training && ranks > 1) floats += sum_room(graph);
   const int64_t pooling = training ? pooling_bytes(&layout, samples) : 0;

@@ -187,8 +187,7 @@ static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
   state_t *s = unit->state = es_allocate_zero(1, sizeof *s);
   if (s) s->winner = es_allocate((size_t)unit->samples, out * sizeof *s->winner);
   if (s) s->picked = es_allocate_zero(out + 2 * length + 2 * (size_t)in.w * (size_t)in.c, sizeof *s->picked);
-  if (!s || !s->winner || !s->picked)
-    return es_fail(status, ES_SYSTEM, "model", "out of memory for %s", unit->node->name);
+  if (!s || !s->winner || !s->picked) return es_out_of_memory(status, "model", "%s", unit->node->name);
   s->zero = s->picked + out;
   s->one = s->zero + length;
   s->scratch = s->one + length;

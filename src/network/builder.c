@@ -7,7 +7,7 @@
 #include <string.h>
 
 static es_code_t fail_memory(es_builder_t *b) {
-  return b->code = es_fail(b->status, ES_SYSTEM, "model", "out of memory for the description of a network");
+  return b->code = es_out_of_memory(b->status, "model", "the description of a network");
 }
 
 /* Room for one node, its tensors and its place among the layers. */

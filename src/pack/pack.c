@@ -359,7 +359,7 @@ static void end_file(pack_t *p, es_status_t *status) {
   const bool whole = status->code == ES_OK && p->writing;
   if (p->images >= 0) H5Dclose(p->images);
   p->images = -1;
-  es_h5_writer_finish(&p->writer, whole && write_facts(p), whole ? status : NULL);
+  es_h5_writer_finish(&p->writer, whole && write_facts(p), whole ? status : &(es_status_t){0});
   p->open = false;
 }
 

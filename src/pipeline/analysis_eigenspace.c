@@ -32,7 +32,7 @@ static es_code_t create(flow_t *f, es_status_t *status) {
                                           .n_epochs = (int32_t)es_result_extent(f->result, ES_DIM_EPOCH)};
     es_eigenspaces_create(&f->spaces, &shape, status);
   } else {
-    es_fail(status, ES_SYSTEM, "pipeline", "out of memory for the owners of eigenspaces");
+    es_out_of_memory(status, "pipeline", "the owners of eigenspaces");
   }
   es_free(widths);
   es_free(problems);
@@ -68,7 +68,7 @@ static es_code_t make_features(flow_t *f, const flow_solved_t *s, es_status_t *s
   es_vectors_t *v = &s->problem->vectors;
   const int32_t width = width_of(f, s->layer);
   double *rows = es_allocate((size_t)v->n * (size_t)width, sizeof *rows);
-  if (!rows) es_fail(status, ES_SYSTEM, "pipeline", "out of memory for %d eigenvectors of width %d", v->n, width);
+  if (!rows) es_out_of_memory(status, "pipeline", "%d eigenvectors of width %d", v->n, width);
   es_code_t code = es_agree(f->group.comm, status);
   if (code == ES_OK) code = es_gram_features(s->merged->gram, v->rows, v->n, rows, status);
   if (code == ES_OK) code = es_eigenspace_orthonormalise(rows, v->n, width, status);

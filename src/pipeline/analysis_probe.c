@@ -59,7 +59,7 @@ static es_code_t keep(flow_t *f, int layer, const double *weights, int64_t class
   const size_t size = (size_t)(classes * row);
   if (!f->probes) f->probes = es_allocate_zero((size_t)f->n_layers, sizeof *f->probes);
   double *copy = f->probes ? es_allocate(size, sizeof *copy) : NULL;
-  if (!copy) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for the weights of a probe");
+  if (!copy) return es_out_of_memory(status, STAGE, "the weights of a probe");
   memcpy(copy, weights, size * sizeof *copy);
   if (view)
     es_free((void *)view->data);
@@ -94,7 +94,7 @@ void flow_probe_close(flow_t *f) {
 static es_code_t load_start(flow_t *f, int layer, const es_probe_problem_t *p, double **weights, es_status_t *status) {
   const size_t size = es_probe_weights_size(p->width, p->classes);
   *weights = es_allocate_zero(size, sizeof **weights);
-  if (!*weights) es_fail(status, ES_SYSTEM, STAGE, "out of memory for the weights of a probe");
+  if (!*weights) es_out_of_memory(status, STAGE, "the weights of a probe");
   const bool stop = f->pipeline->watch.stop && f->pipeline->watch.stop(f->pipeline->watch.context);
   if (stop) es_fail(status, ES_STOPPED, STAGE, "stopped");
   ES_TRY(es_agree(f->group.comm, status));

@@ -35,7 +35,7 @@ static es_code_t create(flow_t *f, es_status_t *status) {
     p->place = es_allocate(captured, sizeof *p->place);
   }
   if (!p || !widths || !p->means || !p->k || !p->place) {
-    es_fail(status, ES_SYSTEM, "pipeline", "out of memory for projections");
+    es_out_of_memory(status, "pipeline", "projections");
   } else {
     for (size_t i = 0; i < captured; i++) p->place[i] = -1;
     for (int i = 0; i < f->n_layers; i++) p->place[es_capture_node(f->capture, i)->layer] = i;

@@ -61,7 +61,7 @@ static bool has_settled(const flow_t *f, int32_t epoch, es_status_t *status) {
   double *distances = es_allocate((size_t)epoch + 1, sizeof *distances);
   int n = 0;
   if (!distances) {
-    es_fail(status, ES_SYSTEM, "pipeline", "out of memory for distances between epochs");
+    es_out_of_memory(status, "pipeline", "distances between epochs");
     return false;
   }
   for (int32_t e = 0; e <= epoch; e++)

@@ -24,7 +24,7 @@ static es_code_t create_batch(const flow_t *f, batch_t *b, es_status_t *status) 
   b->problems = es_allocate_zero((size_t)b->n, sizeof *b->problems);
   b->merged = es_allocate_zero((size_t)b->n, sizeof *b->merged);
   b->values = es_allocate_zero(total, sizeof *b->values);
-  if (!b->problems || !b->merged || !b->values) es_fail(status, ES_SYSTEM, "pipeline", "out of memory for eigenvalues");
+  if (!b->problems || !b->merged || !b->values) es_out_of_memory(status, "pipeline", "eigenvalues");
   return es_group_agree(&f->group, status);
 }
 

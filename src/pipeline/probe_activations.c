@@ -42,7 +42,7 @@ static es_code_t choose_rows(probes_t *p, const int32_t *all, int32_t *slot, int
   p->n_rows = flow_probe_choose(p->flow, all, samples, p->info->classes, slot);
   p->lane_rows = es_allocate_zero((size_t)group->lane_count, sizeof *p->lane_rows);
   p->labels = es_allocate((size_t)s->n, sizeof *p->labels);
-  if (!p->lane_rows || !p->labels) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for labels of probes");
+  if (!p->lane_rows || !p->labels) return es_out_of_memory(status, STAGE, "labels of probes");
   for (int lane = 0; lane < group->lane_count; lane++) {
     int64_t first, count;
     es_lane_range(samples, group->lanes, group->lane_first + lane, &first, &count);
@@ -64,10 +64,10 @@ static es_code_t open_share(probes_t *p, es_split_t split, int32_t epoch, es_sta
   const int64_t samples = es_activations_samples(s->file);
   es_group_range(&p->flow->group, samples, &s->first, &s->n);
   s->value = es_allocate((size_t)s->n, sizeof *s->value);
-  if (!s->value) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for labels of probes");
+  if (!s->value) return es_out_of_memory(status, STAGE, "labels of probes");
   if (split == ES_EVAL) return es_activations_labels(s->file, s->first, s->n, s->value, status);
   int32_t *all = es_allocate((size_t)samples, sizeof *all), *slot = es_allocate((size_t)samples, sizeof *slot);
-  if (!all || !slot) es_fail(status, ES_SYSTEM, STAGE, "out of memory for %lld labels", (long long)samples);
+  if (!all || !slot) es_out_of_memory(status, STAGE, "%lld labels", (long long)samples);
   if (status->code == ES_OK) es_activations_labels(s->file, 0, samples, all, status);
   if (status->code == ES_OK) choose_rows(p, all, slot, samples, status);
   es_free(all);
@@ -142,7 +142,7 @@ static es_code_t fit_layer(probes_t *p, int layer, double **weights, es_status_t
   target_t t = {.width = width_of(p, layer)};
   t.features = es_allocate((size_t)p->n_local * (size_t)t.width, sizeof *t.features);
   if (!t.features)
-    es_fail(status, ES_SYSTEM, STAGE, "out of memory for %lld rows of %d features", (long long)p->n_local, t.width);
+    es_out_of_memory(status, STAGE, "%lld rows of %d features", (long long)p->n_local, t.width);
   else
     read_layer(p, ES_TRAIN, layer, take_features, &t, status);
   es_code_t code = es_agree(p->flow->group.comm, status);
@@ -165,7 +165,7 @@ static es_code_t count_layer(probes_t *p, int layer, const double *weights, es_s
   target_t t = {.width = width_of(p, layer), .weights = weights};
   t.confusion = es_allocate_zero(classes * classes, sizeof *t.confusion);
   if (!t.confusion)
-    es_fail(status, ES_SYSTEM, STAGE, "out of memory for %zu classes", classes);
+    es_out_of_memory(status, STAGE, "%zu classes", classes);
   else
     read_layer(p, ES_EVAL, layer, take_counts, &t, status);
   const es_code_t code = es_agree(p->flow->group.comm, status);

@@ -52,7 +52,7 @@ static es_code_t list_seen(probes_t *p, es_split_t split, es_status_t *status) {
   s->n = f->pipeline->dry_run && all > batch ? batch : all;
   s->start = es_allocate((size_t)f->group.lane_count + 1, sizeof *s->start);
   s->value = es_allocate((size_t)s->n, sizeof *s->value);
-  if (!s->start || !s->value) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for samples of probes");
+  if (!s->start || !s->value) return es_out_of_memory(status, STAGE, "samples of probes");
   for (int lane = 0; lane < f->group.lane_count; lane++) {
     s->start[lane] = at;
     for (int64_t b = 0; b < s->n; b += batch) {
@@ -74,7 +74,7 @@ static es_code_t choose_rows(probes_t *p, es_status_t *status) {
   p->labels = es_allocate((size_t)s->start[f->group.lane_count], sizeof *p->labels);
   if (!slot || !p->lane_rows || !p->labels) {
     es_free(slot);
-    return es_fail(status, ES_SYSTEM, STAGE, "out of memory for labels of probes");
+    return es_out_of_memory(status, STAGE, "labels of probes");
   }
   p->n_rows = flow_probe_choose(f, labels, s->n, p->classes, slot);
   for (int lane = 0; lane < f->group.lane_count; lane++) {
@@ -108,7 +108,7 @@ static es_code_t open_locally(probes_t *p, es_status_t *status) {
   p->confusion = es_allocate_zero(layers, sizeof *p->confusion);
   p->slice = es_allocate((size_t)widest * ES_SLICE_MAX, sizeof *p->slice);
   if (!p->place || !p->cursor || !p->features || !p->weights || !p->confusion || !p->slice)
-    return es_fail(status, ES_SYSTEM, STAGE, "out of memory for features of probes");
+    return es_out_of_memory(status, STAGE, "features of probes");
   for (int i = 0; i < f->graph->n_layers; i++) p->place[i] = -1;
   for (int i = 0; i < f->n_layers; i++) p->place[es_capture_node(f->capture, i)->layer] = i;
   return ES_OK;
@@ -198,8 +198,7 @@ static es_code_t open_round(probes_t *p, es_status_t *status) {
     p->features[i] = es_allocate(rows * (size_t)width_of(p, i), sizeof **p->features);
     p->confusion[i] = es_allocate_zero(classes * classes, sizeof **p->confusion);
     if (!p->features[i] || !p->confusion[i])
-      es_fail(status, ES_SYSTEM, STAGE, "out of memory for %zu rows of %d features; a smaller probe.memory may help",
-              rows, width_of(p, i));
+      es_out_of_memory(status, STAGE, "%zu rows of %d features; a smaller probe.memory may help", rows, width_of(p, i));
   }
   return es_agree(f->group.comm, status);
 }

@@ -64,7 +64,7 @@ static es_code_t inspect(stream_t *s, es_status_t *status) {
   s->layers = es_allocate_zero(n, sizeof *s->layers);
   s->accumulators = es_allocate_zero(n, sizeof *s->accumulators);
   if (!s->info.layers || !s->layers || !s->accumulators)
-    es_fail(status, ES_SYSTEM, "activations", "out of memory for the layers of the files");
+    es_out_of_memory(status, "activations", "the layers of the files");
   ES_TRY(es_agree(f->group.comm, status));
   ES_MPI(MPI_Bcast(s->info.layers, (int)(n * sizeof *s->info.layers), MPI_BYTE, 0, f->group.comm));
   return ES_OK;
@@ -85,7 +85,7 @@ static es_code_t create_result(stream_t *s, es_status_t *status) {
   const es_external_t *external = &f->point->external;
   es_layer_info_t *layers = es_allocate_zero((size_t)f->n_layers, sizeof *layers);
   int32_t epochs[ES_EPOCHS_MAX], probes[ES_EPOCHS_MAX];
-  if (!layers) return es_fail(status, ES_SYSTEM, "activations", "out of memory for the result");
+  if (!layers) return es_out_of_memory(status, "activations", "the result");
   for (int32_t i = 0; i < es_external_epochs(external); i++) epochs[i] = es_external_epoch(external, i);
   for (int i = 0; i < f->n_layers; i++) {
     layers[i] = (es_layer_info_t){.kind = "activations",
@@ -131,8 +131,7 @@ static es_code_t create_scratch(stream_t *s, es_status_t *status) {
   s->part = es_allocate(part, 1);
   s->scratch = es_allocate((size_t)scratch, sizeof *s->scratch);
   s->narrowed = es_allocate((size_t)slice, sizeof *s->narrowed);
-  if (!s->part || !s->scratch || !s->narrowed)
-    return es_fail(status, ES_SYSTEM, "activations", "out of memory for a part of the rows");
+  if (!s->part || !s->scratch || !s->narrowed) return es_out_of_memory(status, "activations", "a part of the rows");
   if (widest[0] > 0) ES_TRY(es_cov_workspace_create(&s->workspace, widest[0], status));
   return widest[1] > 0 ? es_cov_workspace_create_f64(&s->workspace_f64, widest[1], status) : ES_OK;
 }

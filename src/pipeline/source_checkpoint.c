@@ -21,7 +21,7 @@ static es_code_t look_at_files(flow_t *f, files_t *files, es_status_t *status) {
   if (flow_is_leader(f) && status->code == ES_OK)
     es_weights_fingerprint(f->point, es_dataset_fingerprint(f->dataset), files->fingerprint, &files->hashes, status);
   if (files->paths.failed || files->hashes.failed)
-    es_fail(status, ES_SYSTEM, "checkpoint", "out of memory for the names of the files of weights");
+    es_out_of_memory(status, "checkpoint", "the names of the files of weights");
   ES_TRY(es_agree(f->group.comm, status));
   ES_MPI(MPI_Bcast(files->fingerprint, sizeof files->fingerprint, MPI_BYTE, 0, f->group.comm));
   f->key.fingerprint = files->fingerprint;

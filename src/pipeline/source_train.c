@@ -18,7 +18,7 @@ static int border_layer(const es_graph_t *graph, int32_t resolution) {
 
 static es_code_t create_result(flow_t *f, es_status_t *status) {
   es_layer_info_t *layers = es_allocate_zero((size_t)f->n_layers, sizeof *layers);
-  if (!layers) return es_fail(status, ES_SYSTEM, "pipeline", "out of memory for the result");
+  if (!layers) return es_out_of_memory(status, "pipeline", "the result");
   const int border = border_layer(f->graph, f->point->resolution), output = f->graph->layers[f->graph->n_layers - 1];
   for (int i = 0; i < f->n_layers; i++) {
     const es_node_t *node = es_capture_node(f->capture, i);
@@ -52,7 +52,7 @@ static es_code_t create_result(flow_t *f, es_status_t *status) {
   shape.probe_epochs = probes;
   if (probes) shape.n_probe_epochs = flow_probe_epochs(f, shape.epochs, shape.n_epochs, probes);
   const es_code_t code = probes ? es_result_create(&f->result, &shape, status)
-                                : es_fail(status, ES_SYSTEM, "pipeline", "out of memory for the epochs of probes");
+                                : es_out_of_memory(status, "pipeline", "the epochs of probes");
   es_free(probes);
   es_free(layers);
   return code;

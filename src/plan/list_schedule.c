@@ -67,7 +67,7 @@ es_code_t es_list_schedule_create(es_list_schedule_t *out, const double *cost, i
   es_free(heap);
   if (good) return ES_OK;
   es_list_schedule_destroy(out);
-  return es_fail(status, ES_SYSTEM, "plan", "out of memory for the schedule of %lld points", (long long)n);
+  return es_out_of_memory(status, "plan", "the schedule of %lld points", (long long)n);
 }
 
 void es_list_schedule_destroy(es_list_schedule_t *deal) {

@@ -133,8 +133,7 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
   rank += 12 * samples;
   es_graph_destroy(graph);
   const int64_t image = (int64_t)point->resolution * point->resolution * info->channels;
-  if (model == 0 || capture == 0)
-    return es_fail(status, ES_SYSTEM, "memory", "out of memory for the prediction of memory");
+  if (model == 0 || capture == 0) return es_out_of_memory(status, "memory", "the prediction of memory");
   *out = (es_memory_need_t){rank, (info->count[ES_TRAIN] + info->count[ES_EVAL]) * (image + 2)};
   return ES_OK;
 }
@@ -151,7 +150,7 @@ void es_memory_key(es_point_t *out, const es_point_t *point) {
 int es_memory_fit(const es_point_t *point, const es_dataset_info_t *info, int ranks, int64_t available) {
   for (; ranks <= point->train.lanes; ranks *= 2) {
     es_memory_need_t need = {0};
-    if (es_memory_predict(&need, point, info, ranks, NULL) != ES_OK) return -1;
+    if (es_memory_predict(&need, point, info, ranks, &(es_status_t){0}) != ES_OK) return -1;
     if (0.8 * (double)need.rank <= (double)available) return ranks;
   }
   return 0;
@@ -280,7 +279,7 @@ static int64_t node_need(const es_plan_t *plan, const int64_t *pending, int64_t 
     /* Where padding differs it is computed again.
      * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
     const bool new = i == 0 || memcmp(&key, &last, sizeof key) != 0;
-    if (new &&es_memory_predict(&need, &point, es_plan_info(plan, &point), ranks, NULL) != ES_OK) {
+    if (new &&es_memory_predict(&need, &point, es_plan_info(plan, &point), ranks, &(es_status_t){0}) != ES_OK) {
       es_free(needs);
       return -1;
     }
@@ -347,7 +346,7 @@ static void check_node(const es_plan_t *plan, const int64_t *pending, int64_t n,
     *stream = attempts[i].stream;
     need = node_need(plan, pending, n, ranks, here, *stream, &largest);
     if (need < 0) {
-      es_fail(status, ES_SYSTEM, "run", "out of memory for %lld points", (long long)n);
+      es_out_of_memory(status, "run", "%lld points", (long long)n);
       return;
     }
     if (attempts[i].share * (double)need <= (double)available) return;

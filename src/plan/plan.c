@@ -54,7 +54,7 @@ static es_code_t create_work(struct es_plan_work **out, int64_t n_points, es_sta
     work->cost = es_allocate_zero((size_t)n_points, sizeof *work->cost);
   }
   if (work != NULL && work->slots != NULL && work->network != NULL && work->cost != NULL) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %lld points", (long long)n_points);
+  return es_out_of_memory(status, STAGE, "%lld points", (long long)n_points);
 }
 
 es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_status_t *status) {
@@ -120,7 +120,7 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
   plan->infos = es_allocate_zero((size_t)plan->n_datasets, sizeof *plan->infos);
   bool *used = es_allocate_zero((size_t)plan->n_datasets, sizeof *used);
   es_code_t code = ES_OK;
-  if (plan->infos == NULL || used == NULL) code = es_fail(status, ES_SYSTEM, STAGE, "out of memory for the datasets");
+  if (plan->infos == NULL || used == NULL) code = es_out_of_memory(status, STAGE, "the datasets");
   if (code == ES_OK) mark_used(plan, used);
   for (int i = 0; i < plan->n_datasets && code == ES_OK; i++) {
     const es_dataset_spec_t *spec = es_job_dataset(plan->job, i);
@@ -148,14 +148,15 @@ void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {
   es_grid_point(plan->grid, index, out);
   if (out->source == ES_SOURCE_ACTIVATIONS) return; /* nothing to bind to */
   es_plan_weights_apply(plan, index, out);
-  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job), NULL); /* es_plan_create saw that it can be */
+  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job),
+                &(es_status_t){0}); /* es_plan_create saw that it can be */
 }
 
 void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es_point_t *out) {
   *out = *es_grid_walk(walk, index);
   if (out->source == ES_SOURCE_ACTIVATIONS) return;
   es_plan_weights_apply(plan, index, out);
-  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job), NULL);
+  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job), &(es_status_t){0});
 }
 
 /* ---- networks ---- */
@@ -169,7 +170,7 @@ static int culprit_line(const es_point_t *point) {
       other.resolution = 512;
     else
       other.width = (es_ratio_t){16, 1};
-    const es_code_t code = es_graph_create(&graph, &other, NULL);
+    const es_code_t code = es_graph_create(&graph, &other, &(es_status_t){0});
     es_graph_destroy(graph);
     if (code == ES_OK) return attempt == 0 ? point->line_resolution : point->line_width;
   }
@@ -276,7 +277,7 @@ static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, in
   if (work->n_networks == work->capacity) {
     const int32_t capacity = work->capacity == 0 ? 16 : 2 * work->capacity;
     network_t *more = es_reallocate(work->networks, (size_t)capacity, sizeof *more);
-    if (more == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %d networks", capacity);
+    if (more == NULL) return es_out_of_memory(status, STAGE, "%d networks", capacity);
     work->networks = more;
     work->capacity = capacity;
   }

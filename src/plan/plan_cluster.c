@@ -88,7 +88,7 @@ static es_code_t simulate(simulation_t *s, const es_cluster_t *cluster, const es
   double *speed = es_allocate((size_t)ranks, sizeof *speed);
   es_list_schedule_t deal = {0};
   if (sizes == NULL || speed == NULL) {
-    es_fail(status, ES_SYSTEM, "plan", "out of memory for %lld ranks", (long long)ranks);
+    es_out_of_memory(status, "plan", "%lld ranks", (long long)ranks);
   } else {
     s->groups = make_groups(ranks, s->ranks_per_point, sizes);
     for (int64_t g = 0; g < s->groups; g++) speed[g] = group_speed(cluster, sizes[g]);
@@ -181,7 +181,7 @@ static void print_json(const es_plan_t *plan, const es_selection_t *selection, c
 /* Costs of the selected points; the caller's. */
 static es_code_t find_costs(const es_plan_t *plan, const es_selection_t *selection, double **out, es_status_t *status) {
   *out = es_allocate((size_t)selection->n, sizeof **out);
-  if (*out == NULL) return es_fail(status, ES_SYSTEM, "plan", "out of memory for %lld points", (long long)selection->n);
+  if (*out == NULL) return es_out_of_memory(status, "plan", "%lld points", (long long)selection->n);
   for (int64_t i = 0; i < selection->n; i++) (*out)[i] = es_plan_cost(plan, selection->index[i]);
   return ES_OK;
 }
@@ -244,7 +244,7 @@ es_code_t es_plan_tasks(const es_plan_t *plan, const es_selection_t *selection, 
   int64_t *points = es_allocate((size_t)selection->n, sizeof *points);
   int64_t *first = es_allocate_zero((size_t)tasks + 1, sizeof *first);
   if (task == NULL || points == NULL || first == NULL)
-    es_fail(status, ES_SYSTEM, "plan", "out of memory for %lld points", (long long)selection->n);
+    es_out_of_memory(status, "plan", "%lld points", (long long)selection->n);
   else
     es_list_schedule_create(&deal, cost, selection->n, NULL, (int32_t)tasks, status);
   if (status->code == ES_OK) {

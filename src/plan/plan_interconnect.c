@@ -118,7 +118,7 @@ static es_code_t add_class(prediction_t *p, uint64_t key, int64_t index, const e
     if (classes) p->classes = classes;
     axis_t *axes = es_reallocate(p->axes, (size_t)capacity * (size_t)(p->varying.n + 1), sizeof *axes);
     if (axes) p->axes = axes;
-    if (!classes || !axes) return es_fail(status, ES_SYSTEM, "plan", "out of memory for %d kinds of points", capacity);
+    if (!classes || !axes) return es_out_of_memory(status, "plan", "%d kinds of points", capacity);
     p->capacity = capacity;
   }
   p->classes[p->n] = (class_t){.key = key, .first = index};
@@ -275,7 +275,7 @@ es_code_t es_plan_interconnect(const es_plan_t *plan, const es_selection_t *sele
   es_text_destroy(&common);
   p.of = es_allocate((size_t)selection->n, sizeof *p.of);
   int64_t *room = es_allocate((size_t)selection->n, sizeof *room);
-  if (!p.of || !room) es_fail(status, ES_SYSTEM, "plan", "out of memory for %lld points", (long long)selection->n);
+  if (!p.of || !room) es_out_of_memory(status, "plan", "%lld points", (long long)selection->n);
   if (status->code == ES_OK && classify(&p, status) == ES_OK) (json ? print_json : print_table)(&p, room, out);
   es_free(p.classes);
   es_free(p.axes);

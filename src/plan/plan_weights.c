@@ -128,7 +128,7 @@ static es_code_t conclude(survey_t *s, const es_external_t *external, es_status_
   const char *place = es_job_path(s->plan->job);
   if (s->failure.code != ES_OK)
     return es_fail(status, s->failure.code, STAGE, "%s:%d: %s", place, external->line, s->failure.message);
-  if (s->report.failed) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for what is wrong with weights");
+  if (s->report.failed) return es_out_of_memory(status, STAGE, "what is wrong with weights");
   if (s->missing + s->unfit + s->untrained == 0) return ES_OK;
   es_cli_print(stderr, &s->report);
   if (s->untrained > 0)
@@ -156,7 +156,7 @@ es_code_t es_plan_weights_find(es_plan_t *plan, const es_plan_request_t *request
   const size_t n = (size_t)es_grid_count(plan->grid);
   if (es_job_base(plan->job)->source != ES_SOURCE_CHECKPOINT) return ES_OK;
   plan->weights = es_allocate_zero(n, sizeof *plan->weights);
-  if (plan->weights == NULL) return es_fail(status, ES_SYSTEM, STAGE, "out of memory for %zu points", n);
+  if (plan->weights == NULL) return es_out_of_memory(status, STAGE, "%zu points", n);
   if (request->weights != NULL) {
     memcpy(plan->weights, request->weights, n * sizeof *plan->weights);
     return ES_OK;

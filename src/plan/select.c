@@ -4,7 +4,7 @@
 
 static es_code_t keep_share(const es_plan_t *plan, const char *task, es_selection_t *selection, es_status_t *status) {
   double *cost = es_allocate((size_t)selection->n, sizeof *cost);
-  if (cost == NULL) return es_fail(status, ES_SYSTEM, "plan", "out of memory for %lld points", (long long)selection->n);
+  if (cost == NULL) return es_out_of_memory(status, "plan", "%lld points", (long long)selection->n);
   for (int64_t i = 0; i < selection->n; i++) cost[i] = es_plan_cost(plan, selection->index[i]);
   const es_code_t code = es_selection_task(selection, task, cost, status);
   es_free(cost);

@@ -105,7 +105,7 @@ static es_code_t create(fit_t *f, const es_probe_problem_t *p, const es_group_t 
   f->gradient = es_allocate_zero(f->size, sizeof(double));
   f->last = es_allocate(leads(f) ? f->size : 0, sizeof(double));
   if (!f->w || !f->direction || !f->gradient || !f->last)
-    return es_fail(status, ES_SYSTEM, STAGE, "out of memory for vectors of %zu weights", f->size);
+    return es_out_of_memory(status, STAGE, "vectors of %zu weights", f->size);
   if (leads(f)) ES_TRY(es_history_create(&f->history, f->size, status));
   for (int64_t i = 0; i < f->rows.n_local; i++) {
     int32_t c = 0;
@@ -410,7 +410,7 @@ es_code_t es_probe_fit(es_probe_result_t *out, double *weights, int64_t *confusi
   if (check_problem(problem, group, status) == ES_OK) {
     counts = es_allocate((size_t)problem->classes + 1, sizeof *counts);
     f.present = es_allocate((size_t)problem->classes, sizeof *f.present);
-    if (!counts || !f.present) es_fail(status, ES_SYSTEM, STAGE, "out of memory for %d classes", problem->classes);
+    if (!counts || !f.present) es_out_of_memory(status, STAGE, "%d classes", problem->classes);
   }
   es_code_t code = es_agree(group->comm, status);
   if (code == ES_OK) {

@@ -20,7 +20,7 @@ es_code_t es_history_create(history_t *out, size_t size, es_status_t *status) {
                      .alpha = es_allocate((size_t)most, sizeof(double))};
   if (out->step && out->change && out->inverse && out->alpha) return ES_OK;
   es_history_destroy(out);
-  return es_fail(status, ES_SYSTEM, "probe", "out of memory for %d pairs of vectors of %zu weights", most, size);
+  return es_out_of_memory(status, "probe", "%d pairs of vectors of %zu weights", most, size);
 }
 
 void es_history_destroy(history_t *history) {

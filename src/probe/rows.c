@@ -75,8 +75,8 @@ es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t
     return ES_OK;
   }
   es_rows_destroy(out);
-  return es_fail(status, ES_SYSTEM, "probe", "out of memory for a probe of %d features and %d classes on %lld samples",
-                 problem->width, problem->classes, (long long)n_local);
+  return es_out_of_memory(status, "probe", "a probe of %d features and %d classes on %lld samples", problem->width,
+                          problem->classes, (long long)n_local);
 }
 
 void es_rows_destroy(rows_t *rows) {

@@ -51,7 +51,7 @@ es_code_t es_sketch_create(sketch_t *out, const rows_t *rows, es_status_t *statu
   if (out->factor && out->inner && out->values && out->coupling && out->share && out->turned && out->small && out->work)
     return ES_OK;
   es_sketch_destroy(out);
-  return es_fail(status, ES_SYSTEM, "probe", "out of memory for the metric of a probe of %d features", rows->d);
+  return es_out_of_memory(status, "probe", "the metric of a probe of %d features", rows->d);
 }
 
 void es_sketch_destroy(sketch_t *sketch) {

@@ -27,7 +27,7 @@ es_code_t es_dataset_cache_add(es_dataset_cache_t *loaded, const es_point_t *poi
   if (more)
     loaded->items = more;
   else
-    es_fail(status, ES_SYSTEM, "run", "out of memory for the list of datasets");
+    es_out_of_memory(status, "run", "the list of datasets");
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   es_dataset_cache_item_t *item = &loaded->items[loaded->n];
   *item = (es_dataset_cache_item_t){spec_of(loaded, point), point->resolution, NULL};
@@ -88,7 +88,7 @@ es_code_t es_dataset_cache_check(const es_dataset_cache_t *loaded, const es_sele
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   if (rank == 0) {
     char(*known)[ES_ID_SIZE] = es_allocate_zero((size_t)es_job_n_datasets(loaded->plan->job), sizeof *known);
-    if (!known) es_fail(status, ES_SYSTEM, "run", "out of memory for the fingerprints of datasets");
+    if (!known) es_out_of_memory(status, "run", "the fingerprints of datasets");
     for (int64_t i = 0; i < selection->n && status->code == ES_OK; i++)
       check_point(loaded, selection->index[i], known, status);
     es_free(known);

@@ -17,7 +17,7 @@ es_code_t es_spectrum_band_values(double *band, int32_t n, int width, double *va
   ES_TRY(es_spectrum_check_info("dsytrd_sb2st", info, n, status));
   const int lhous = (int)fmax(asked_hous, 4.0 * n), lwork = (int)fmax(asked, 2.0 * ldab * n);
   double *work = es_allocate((size_t)lwork + (size_t)lhous + (size_t)n, sizeof *work);
-  if (!work) return es_fail(status, ES_SYSTEM, "spectrum", "out of memory for an eigenproblem of order %d", n);
+  if (!work) return es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", n);
   double *hous = work + lwork, *beside = hous + lhous;
   info = ES_INFO_UNTOUCHED;
   dsytrd_sb2st_("Y", "N", "L", &n, &width, band, &ldab, values, beside, hous, &lhous, work, &lwork, &info, 1, 1, 1);

@@ -17,7 +17,7 @@ extern void pdsyrk_(const char *triangle, const char *trans, const int *n, const
                     const int *ic, const int *jc, const int *descc);
 
 static es_code_t out_of_memory(int32_t order, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, "spectrum", "out of memory for an eigenproblem of order %d", order);
+  return es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", order);
 }
 
 static int32_t row_of(const es_dist_matrix_t *a, int32_t local) {

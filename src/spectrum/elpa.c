@@ -63,8 +63,7 @@ static es_code_t solve(const es_eigenproblem_t *problem, const double *share, do
     const size_t size = es_team_local_size(&team);
     copy = es_allocate_zero(size, sizeof *copy); /* ELPA uses both halves, and one is what a fallback needs */
     z = share ? es_allocate(size, sizeof *z) : NULL;
-    if (!copy || (share && !z))
-      es_fail(status, ES_SYSTEM, "spectrum", "out of memory for %s of order %d", ROUTINE, problem->order);
+    if (!copy || (share && !z)) es_out_of_memory(status, "spectrum", "%s of order %d", ROUTINE, problem->order);
     code = es_agree(problem->comm, status);
     if (code == ES_OK && team.a->local) memcpy(copy, team.a->local, size * sizeof *copy);
   }

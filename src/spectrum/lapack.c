@@ -38,7 +38,7 @@ typedef struct solve {
 } solve_t;
 
 static es_code_t out_of_memory(int32_t order, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, "spectrum", "out of memory for an eigenproblem of order %d", order);
+  return es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", order);
 }
 
 /* Row-major lower is column-major upper of the same symmetric matrix; the routines are faster on the column-major

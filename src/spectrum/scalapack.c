@@ -55,7 +55,7 @@ static es_code_t prepare(memory_t *m, const es_team_t *team, bool vectors, doubl
   m->z = es_allocate(vectors ? es_team_local_size(team) : 1, sizeof *m->z);
   m->integers = vectors ? es_allocate((size_t)m->liwork, sizeof *m->integers) : NULL;
   if (m->work && m->z && (!vectors || m->integers)) return ES_OK;
-  return es_fail(status, ES_SYSTEM, "spectrum", "out of memory for %s of order %d", routine, team->problem->order);
+  return es_out_of_memory(status, "spectrum", "%s of order %d", routine, team->problem->order);
 }
 
 static es_code_t solve(const es_eigenproblem_t *problem, const double *share, double *values, es_vectors_t *vectors,

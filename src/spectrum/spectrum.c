@@ -41,7 +41,7 @@ static es_code_t backend_of(const es_layer_problem_t *layer, int ranks, const es
 
 static bool is_collective(const es_layer_problem_t *layer, int ranks) {
   const es_spectrum_backend_t *backend;
-  return backend_of(layer, ranks, &backend, NULL) != ES_OK || backend->collective;
+  return backend_of(layer, ranks, &backend, &(es_status_t){0}) != ES_OK || backend->collective;
 }
 
 /* ---- who solves what ---- */
@@ -95,7 +95,7 @@ static es_code_t solve_alone(es_layer_problem_t *layer, const es_spectrum_backen
   es_status_t first = {0};
   if (attempt(layer, backend, triangle, group, &first) == ES_OK) return ES_OK;
   const es_eigenproblem_t problem = {.order = layer->order, .triangle = triangle};
-  if (first.code != ES_NUMERIC || es_spectrum_check_finite(&problem, NULL) != ES_OK) {
+  if (first.code != ES_NUMERIC || es_spectrum_check_finite(&problem, &(es_status_t){0}) != ES_OK) {
     *status = first;
     return status->code;
   }
@@ -109,7 +109,7 @@ static es_code_t collect(const es_layer_problem_t *layer, const es_group_t *grou
   if (!layer->blocks) return ES_OK;
   if (group->rank == layer->owner) *made = es_allocate(es_triangle_size(layer->order), sizeof **made);
   if (group->rank == layer->owner && !*made)
-    es_fail(status, ES_SYSTEM, "spectrum", "out of memory for a covariance of order %d on one rank", layer->order);
+    es_out_of_memory(status, "spectrum", "a covariance of order %d on one rank", layer->order);
   ES_TRY(es_group_agree(group, status));
   es_dist_matrix_upper_to_triangle(layer->blocks, *made, layer->owner);
   return ES_OK;
@@ -198,7 +198,7 @@ es_code_t es_spectrum_share_vectors(es_layer_problem_t *layer, const es_group_t 
   es_vectors_t *v = &layer->vectors;
   if (v->n == 0 || group->size == 1) return ES_OK;
   if (!v->rows) v->rows = es_allocate((size_t)v->n, (size_t)layer->order * sizeof *v->rows);
-  if (!v->rows) es_fail(status, ES_SYSTEM, "spectrum", "out of memory for %d vectors of order %d", v->n, layer->order);
+  if (!v->rows) es_out_of_memory(status, "spectrum", "%d vectors of order %d", v->n, layer->order);
   ES_TRY(es_group_agree(group, status));
   for (int32_t r = 0; r < v->n; r++) /* a row of any order stays far below INT_MAX bytes */
     ES_MPI(MPI_Bcast(v->rows + (size_t)r * (size_t)layer->order, layer->order, MPI_DOUBLE, layer->owner, group->comm));

@@ -45,7 +45,7 @@ static es_code_t reduction_open(reduction_t *r, const es_team_t *team, es_status
   r->tau = es_allocate((size_t)a->local_cols + nb, sizeof *r->tau);
   r->work = es_allocate(lwork, sizeof *r->work);
   if (!r->v || !r->small || !r->tau || !r->work)
-    return es_fail(status, ES_SYSTEM, "spectrum", "out of memory for an eigenproblem of order %d", a->order);
+    return es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", a->order);
   r->w = r->v + leading * nb;
   r->t = r->small + nb * (nb + 1);
   return ES_OK;
@@ -193,7 +193,7 @@ void es_team_two_stage(const es_team_t *team, double *values, es_status_t *statu
   if (es_team_on_grid(team)) {
     reduction_open(&r, team, status);
     band = es_allocate_zero((size_t)n, ((size_t)width + 1) * sizeof *band);
-    if (!band) es_fail(status, ES_SYSTEM, "spectrum", "out of memory for an eigenproblem of order %d", n);
+    if (!band) es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", n);
   }
   if (es_agree(team->problem->comm, status) == ES_OK && es_team_on_grid(team)) {
     const double scale = es_spectrum_scale(team->norms.largest);

@@ -174,9 +174,8 @@ es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es
   }
   if (!good) {
     es_result_destroy(result);
-    return es_fail(status, ES_SYSTEM, STORE_STAGE,
-                   "out of memory for the results of %lld epochs, %d layers and up to %lld components",
-                   (long long)extent[ES_DIM_EPOCH], shape->n_layers, (long long)extent[ES_DIM_COMPONENT]);
+    return es_out_of_memory(status, STORE_STAGE, "the results of %lld epochs, %d layers and up to %lld components",
+                            (long long)extent[ES_DIM_EPOCH], shape->n_layers, (long long)extent[ES_DIM_COMPONENT]);
   }
   fill_layers(result);
   *out = result;

@@ -56,8 +56,7 @@ static es_code_t build(es_trainer_t *t, es_status_t *status) {
   t->order = es_allocate((size_t)most_samples(p), sizeof *t->order);
   t->labels = es_allocate((size_t)p->point->train.batch, sizeof *t->labels);
   t->confusion = es_allocate_zero((size_t)(classes_of(t) * classes_of(t)), sizeof *t->confusion);
-  if (!t->order || !t->labels || !t->confusion)
-    return es_fail(status, ES_SYSTEM, "train", "out of memory for the order of the samples");
+  if (!t->order || !t->labels || !t->confusion) return es_out_of_memory(status, "train", "the order of the samples");
   ES_TRY(es_model_create(&t->model, p->graph, p->group, batches, n, !p->inference, status));
   if (p->inference) return ES_OK;
   es_model_initialise(t->model, p->point->seed);
@@ -71,7 +70,7 @@ es_code_t es_trainer_create(es_trainer_t **out, const es_trainer_parts_t *parts,
     t->parts = *parts;
     build(t, status);
   } else {
-    es_fail(status, ES_SYSTEM, "train", "out of memory for the trainer");
+    es_out_of_memory(status, "train", "the trainer");
   }
   const es_code_t code = es_agree(parts->group->comm, status);
   if (code == ES_OK)
@@ -154,7 +153,7 @@ static const double lost = 0x1p40;
 
 static double signal_of(const es_trainer_t *t, const es_samples_t *samples) {
   const es_watch_t *watch = &t->parts.watch;
-  if (es_dataset_failure(samples->dataset, NULL) != ES_OK) return lost;
+  if (es_dataset_failure(samples->dataset, &(es_status_t){0}) != ES_OK) return lost;
   return watch->stop && watch->stop(watch->context) ? 1.0 : 0.0;
 }
 

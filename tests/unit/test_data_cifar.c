@@ -191,7 +191,7 @@ static void test_packed_cut_off(void **state) {
   data_path(path, folder, "test.bin");
   assert_int_equal(unlink(path), 0);
   data_path(path, folder, "test.bin.gz");
-  assert_int_equal(es_dataset_inspect(&info, &spec, NULL), ES_OK);
+  assert_int_equal(es_dataset_inspect(&info, &spec, &(es_status_t){0}), ES_OK);
   assert_int_equal(stat(path, &facts), 0);
   snprintf(start, sizeof start, "%s: truncated: the gzip data break off after ", path);
   for (off_t size = facts.st_size - 1; size > 1000; size -= 20011) { /* the checksum alone, then more and more */
@@ -232,7 +232,7 @@ static void test_classes(void **state) {
   es_dataset_info_t info;
   es_dataset_spec_t spec = data_spec(ES_FORMAT_CIFAR10, folder);
   cifar10_write(folder, EACH, EVAL, 4);
-  assert_int_equal(es_dataset_inspect(&info, &spec, NULL), ES_OK);
+  assert_int_equal(es_dataset_inspect(&info, &spec, &(es_status_t){0}), ES_OK);
   assert_int_equal(info.classes, 4);
   uint8_t *records = cifar_records(ES_EVAL, 0, EVAL, 1, 4);
   records[6 * RECORD] = 4;

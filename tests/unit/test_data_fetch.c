@@ -22,8 +22,8 @@ static void source_create(source_t *out, int32_t channels) {
   spec.synthetic = out->synthetic;
   for (int c = 0; c < 3; c++) spec.deviation[c] = 1;
   es_point_t point = {.classes = 2, .dataset = spec};
-  assert_int_equal(es_dataset_load(&out->dataset, &spec, SIDE, MPI_COMM_NULL, NULL), ES_OK);
-  assert_int_equal(es_samples_select(&out->samples, out->dataset, &point, ES_TRAIN, NULL), ES_OK);
+  assert_int_equal(es_dataset_load(&out->dataset, &spec, SIDE, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_samples_select(&out->samples, out->dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
 }
 
 static int setup(void **state) {
@@ -187,7 +187,7 @@ static void test_grey_is_three_channels(void **state) {
   (void)state;
   es_samples_t samples;
   es_point_t point = {.classes = 2};
-  assert_int_equal(es_samples_select(&samples, grey.dataset, &point, ES_EVAL, NULL), ES_OK);
+  assert_int_equal(es_samples_select(&samples, grey.dataset, &point, ES_EVAL, &(es_status_t){0}), ES_OK);
   float out[FLOATS];
   uint8_t image[PIXELS];
   for (int32_t i = 0; i < IMAGES; i++) {
@@ -211,7 +211,7 @@ static void test_channels_normalised_apart(void **state) {
       point.dataset.deviation[c] = 0.2 + 0.1 * c;
     }
     es_samples_t samples;
-    assert_int_equal(es_samples_select(&samples, sources[s]->dataset, &point, ES_TRAIN, NULL), ES_OK);
+    assert_int_equal(es_samples_select(&samples, sources[s]->dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
     float plain[FLOATS], out[FLOATS];
     for (uint64_t epoch = 0; epoch < 20; epoch++) {
       es_augment_t augment = {.crop = true, .flip = true, .seed = 1, .epoch = epoch};
@@ -238,8 +238,8 @@ static void test_tiny_images(void **state) {
     es_dataset_t *dataset;
     es_samples_t samples;
     float plain[8 * 8 * 3], moved[8 * 8 * 3];
-    assert_int_equal(es_dataset_load(&dataset, &spec, resolution, MPI_COMM_NULL, NULL), ES_OK);
-    assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, NULL), ES_OK);
+    assert_int_equal(es_dataset_load(&dataset, &spec, resolution, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
+    assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
     for (int32_t i = 0; i < IMAGES; i++) {
       es_samples_fetch(&samples, &i, 1, NULL, plain);
       es_samples_fetch(&samples, &i, 1, &augment, moved);

@@ -112,7 +112,7 @@ static void test_same_fingerprint_as_idx(void **state) {
   idx_folder_create(idx_folder);
   idx_write_all(idx_folder, true, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
   es_dataset_spec_t spec = idx_spec(idx_folder);
-  assert_int_equal(es_dataset_load(&a, &spec, 8, MPI_COMM_NULL, NULL), ES_OK);
+  assert_int_equal(es_dataset_load(&a, &spec, 8, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
   idx_folder_destroy(idx_folder);
   h5_layout_t l = h5_layout(TRAIN, EVAL, HEIGHT, WIDTH, 0, CLASSES);
   h5_write(path, &l, NULL);
@@ -138,7 +138,7 @@ static void test_other_names(void **state) {
   status = (es_status_t){0};
   if (es_dataset_inspect(&info, &spec, &status) != ES_OK) fail_msg("%s", status.message);
   es_dataset_t *dataset;
-  assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, NULL), ES_OK);
+  assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
   es_dataset_destroy(dataset);
 }
 

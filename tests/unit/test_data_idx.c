@@ -284,7 +284,7 @@ static void test_resolution(void **state) {
     es_dataset_t *dataset;
     assert_int_equal(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, &status), ES_INPUT);
     assert_non_null(strstr(status.message, "must be 1 … 4096"));
-    assert_int_equal(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, NULL), ES_INPUT);
+    assert_int_equal(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, &(es_status_t){0}), ES_INPUT);
   }
 }
 

@@ -80,7 +80,7 @@ static void test_bind_class_without_eval(void **state) {
       point_of(0, 0, 0), &info,
       "job.yaml:12: classes: 4, but class 2 of dataset tiny has no eval sample; ask for at most 2 classes");
   es_point_t two = point_of(2, 0, 0);
-  assert_int_equal(es_point_bind(&two, &info, "job.yaml", NULL), ES_OK);
+  assert_int_equal(es_point_bind(&two, &info, "job.yaml", &(es_status_t){0}), ES_OK);
 }
 
 /* The definition, written out: walk the file, take a sample if its class has not had its share. */
@@ -129,8 +129,8 @@ static void test_limit_is_balanced(void **state) {
   (void)state;
   es_point_t point = point_of(0, 14, 0);
   es_samples_t samples;
-  assert_int_equal(es_point_bind(&point, es_dataset_info(dataset), "job.yaml", NULL), ES_OK);
-  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, NULL), ES_OK);
+  assert_int_equal(es_point_bind(&point, es_dataset_info(dataset), "job.yaml", &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
   int counts[CLASSES] = {0};
   for (int64_t i = 0; i < samples.n; i++) counts[samples.label[i]]++;
   const int expected[CLASSES] = {4, 4, 3, 3};
@@ -144,8 +144,8 @@ static void test_normalisation(void **state) {
   enum { PIXELS = SIDE * SIDE };
   es_point_t point = point_of(3, 20, 9);
   es_samples_t train, eval;
-  assert_int_equal(es_samples_select(&train, dataset, &point, ES_TRAIN, NULL), ES_OK);
-  assert_int_equal(es_samples_select(&eval, dataset, &point, ES_EVAL, NULL), ES_OK);
+  assert_int_equal(es_samples_select(&train, dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_samples_select(&eval, dataset, &point, ES_EVAL, &(es_status_t){0}), ES_OK);
   double sum = 0, squares = 0, total = (double)(train.n * PIXELS);
   for (int64_t i = 0; i < train.n * PIXELS; i++) {
     sum += idx_pixel(ES_TRAIN, train.index[i / PIXELS] * (int64_t)PIXELS + i % PIXELS) / 255.0;
@@ -173,7 +173,7 @@ static void test_normalisation_given(void **state) {
     point.dataset.deviation[c] = c == 2 ? 0 : 0.5 - 0.1 * c;
   }
   es_samples_t samples;
-  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_EVAL, NULL), ES_OK);
+  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_EVAL, &(es_status_t){0}), ES_OK);
   const double deviation[3] = {0.5, 0.4, 1}; /* nothing divides by 0 */
   assert_memory_equal(samples.mean, point.dataset.mean, sizeof samples.mean);
   for (int c = 0; c < 3; c++) assert_true(samples.deviation[c] == deviation[c]);
@@ -191,8 +191,8 @@ static void test_normalisation_of_constants(void **state) {
   es_dataset_t *constant;
   es_samples_t samples;
   es_point_t point = point_of(4, 0, 0);
-  assert_int_equal(es_dataset_load(&constant, &spec, 33, MPI_COMM_NULL, NULL), ES_OK);
-  assert_int_equal(es_samples_select(&samples, constant, &point, ES_TRAIN, NULL), ES_OK);
+  assert_int_equal(es_dataset_load(&constant, &spec, 33, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_samples_select(&samples, constant, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
   for (int c = 0; c < 3; c++) {
     assert_true(samples.mean[c] == 51 / 255.0);
     assert_true(samples.deviation[c] == 1);
@@ -208,8 +208,8 @@ static void test_normalisation_of_colours(void **state) {
   es_point_t point = {.classes = 2, .dataset = spec};
   es_dataset_t *colours;
   es_samples_t samples;
-  assert_int_equal(es_dataset_load(&colours, &spec, 9, MPI_COMM_NULL, NULL), ES_OK);
-  assert_int_equal(es_samples_select(&samples, colours, &point, ES_TRAIN, NULL), ES_OK);
+  assert_int_equal(es_dataset_load(&colours, &spec, 9, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_samples_select(&samples, colours, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
   double sum[3] = {0}, squares[3] = {0};
   uint8_t image[9 * 9 * 3];
   for (int64_t i = 0; i < 6; i++) {

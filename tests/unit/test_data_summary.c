@@ -64,8 +64,8 @@ static void check_loaded(const es_dataset_spec_t *spec, const es_dataset_summary
   if (es_dataset_load(&dataset, spec, s->info.height, MPI_COMM_NULL, &status) != ES_OK) fail_msg("%s", status.message);
   assert_string_equal(es_dataset_fingerprint(dataset), s->fingerprint);
   assert_memory_equal(es_dataset_info(dataset), &s->info, sizeof s->info);
-  assert_int_equal(es_point_bind(&point, &s->info, "job.yaml", NULL), ES_OK);
-  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, NULL), ES_OK);
+  assert_int_equal(es_point_bind(&point, &s->info, "job.yaml", &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
   assert_memory_equal(samples.mean, s->mean[ES_TRAIN], sizeof samples.mean);
   assert_memory_equal(samples.deviation, s->deviation[ES_TRAIN], sizeof samples.deviation);
   es_samples_destroy(&samples);
@@ -179,11 +179,11 @@ static void test_written_twice_is_the_same_file(void **state) {
   size_t first_size, second_size;
   es_synthetic_t spec = synthetic(3);
   write_synthetic(&spec);
-  assert_int_equal(es_file_read(path, &first, &first_size, NULL), ES_OK);
+  assert_int_equal(es_file_read(path, &first, &first_size, &(es_status_t){0}), ES_OK);
   data_write(folder, "images.h5.123.part", "left by one that was killed", 27);
   sleep(1); /* nor does the time go into it */
   write_synthetic(&spec);
-  assert_int_equal(es_file_read(path, &second, &second_size, NULL), ES_OK);
+  assert_int_equal(es_file_read(path, &second, &second_size, &(es_status_t){0}), ES_OK);
   assert_int_equal(first_size, second_size);
   assert_memory_equal(first, second, first_size);
   es_free(first);

@@ -168,7 +168,7 @@ static void test_inspect(void **state) {
   (void)state;
   es_dataset_spec_t spec = {.name = "blobs", .format = ES_FORMAT_SYNTHETIC, .synthetic = synthetic(7, 2, 20, 3)};
   es_dataset_info_t info;
-  assert_int_equal(es_dataset_inspect(&info, &spec, NULL), ES_OK);
+  assert_int_equal(es_dataset_inspect(&info, &spec, &(es_status_t){0}), ES_OK);
   assert_int_equal(info.classes, 7);
   assert_int_equal(info.height, 20);
   assert_int_equal(info.width, 20);

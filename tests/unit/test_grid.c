@@ -354,7 +354,7 @@ static void test_too_large_grid(void **state) {
 static void check_selection(const char *text, int64_t count, const char *printed) {
   es_selection_t selection;
   es_text_t out = {0};
-  assert_int_equal(es_selection_parse(&selection, text, count, NULL), ES_OK);
+  assert_int_equal(es_selection_parse(&selection, text, count, &(es_status_t){0}), ES_OK);
   for (int64_t i = 1; i < selection.n; i++) assert_true(selection.index[i] > selection.index[i - 1]);
   es_selection_print(&selection, &out);
   assert_string_equal(es_text_get(&out), printed);
@@ -401,8 +401,8 @@ static void test_tasks(void **state) {
     char task[16];
     snprintf(task, sizeof task, "%d/3", share);
     es_selection_t selection;
-    assert_int_equal(es_selection_parse(&selection, NULL, N, NULL), ES_OK);
-    assert_int_equal(es_selection_task(&selection, task, cost, NULL), ES_OK);
+    assert_int_equal(es_selection_parse(&selection, NULL, N, &(es_status_t){0}), ES_OK);
+    assert_int_equal(es_selection_task(&selection, task, cost, &(es_status_t){0}), ES_OK);
     double sum = 0;
     for (int64_t i = 0; i < selection.n; i++) {
       assert_false(seen[selection.index[i]]);
@@ -422,8 +422,8 @@ static void test_more_tasks_than_points(void **state) {
   (void)state;
   static const double cost[2] = {1, 2};
   es_selection_t selection;
-  assert_int_equal(es_selection_parse(&selection, NULL, 2, NULL), ES_OK);
-  assert_int_equal(es_selection_task(&selection, "5/8", cost, NULL), ES_OK);
+  assert_int_equal(es_selection_parse(&selection, NULL, 2, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_selection_task(&selection, "5/8", cost, &(es_status_t){0}), ES_OK);
   assert_int_equal(selection.n, 0);
   es_selection_destroy(&selection);
 }
@@ -442,7 +442,7 @@ static void test_bad_tasks(void **state) {
   };
   static const double cost[3] = {1, 2, 3};
   es_selection_t selection;
-  assert_int_equal(es_selection_parse(&selection, NULL, 3, NULL), ES_OK);
+  assert_int_equal(es_selection_parse(&selection, NULL, 3, &(es_status_t){0}), ES_OK);
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     es_status_t status = {0};
     assert_int_equal(es_selection_task(&selection, bad[i][0], cost, &status), ES_INPUT);

@@ -18,7 +18,7 @@ static es_job_t *parse(const char *text) {
 static void only_point(const char *text, es_point_t *point, char id[ES_ID_SIZE]) {
   es_job_t *job = parse(text);
   es_grid_t *grid = NULL;
-  assert_int_equal(es_grid_create(&grid, job, NULL), ES_OK);
+  assert_int_equal(es_grid_create(&grid, job, &(es_status_t){0}), ES_OK);
   assert_int_equal(es_grid_count(grid), 1);
   es_grid_point(grid, 0, point);
   snprintf(id, ES_ID_SIZE, "%s", es_grid_id(grid, 0));
@@ -135,7 +135,7 @@ static void test_methods_as_an_axis(void **state) {
                         "- {dataset: fashion-mnist, model: mlp}\n"
                         "measure: {method: {pool: 3}}\n");
   es_grid_t *grid = NULL;
-  assert_int_equal(es_grid_create(&grid, job, NULL), ES_OK);
+  assert_int_equal(es_grid_create(&grid, job, &(es_status_t){0}), ES_OK);
   assert_int_equal(es_grid_count(grid), 4);
   static const es_method_kind_t kinds[] = {ES_METHOD_MEAN, ES_METHOD_MEDIAN, ES_METHOD_FLATTEN, ES_METHOD_POOL};
   for (int i = 0; i < 4; i++) {

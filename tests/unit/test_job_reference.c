@@ -46,7 +46,7 @@ static void test_every_line_is_known_and_every_key_is_there(void **state) {
   (void)state;
   char *text = NULL;
   size_t size = 0;
-  assert_int_equal(es_file_read(path, &text, &size, NULL), ES_OK);
+  assert_int_equal(es_file_read(path, &text, &size, &(es_status_t){0}), ES_OK);
   es_text_t keys = {0};
   es_text_append(&keys, "\n");
   es_job_describe_keys(&keys);
@@ -69,8 +69,8 @@ static void test_it_is_a_valid_job_of_defaults(void **state) {
   if (es_job_load(&reference, path, NULL, 0, &status) != ES_OK) fail_msg("%s", status.message);
   assert_int_equal(es_job_parse(&defaults, plain, strlen(plain), "plain.yaml", NULL, 0, &status), ES_OK);
   es_grid_t *a = NULL, *b = NULL;
-  assert_int_equal(es_grid_create(&a, reference, NULL), ES_OK);
-  assert_int_equal(es_grid_create(&b, defaults, NULL), ES_OK);
+  assert_int_equal(es_grid_create(&a, reference, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_grid_create(&b, defaults, &(es_status_t){0}), ES_OK);
   assert_int_equal(es_grid_count(a), 1);
   assert_string_equal(es_grid_id(a, 0), es_grid_id(b, 0));
   assert_string_equal(es_job_output(reference), es_job_output(defaults));

@@ -102,7 +102,7 @@ static void check_case(const family_t *f, const char *width, const es_safetensor
   point.model.skip = f->skip, point.model.batch_norm = f->batch_norm;
   assert_true(es_text_to_double(width, &value));
   point.width = (es_ratio_t){(int64_t)(value * 64.0), 64};
-  assert_int_equal(es_graph_create(&graph, &point, NULL), ES_OK);
+  assert_int_equal(es_graph_create(&graph, &point, &(es_status_t){0}), ES_OK);
   snprintf(name, sizeof name, "%s-%s", f->name, width);
   snprintf(key, sizeof key, "%s/logits", name);
   const es_tensor_view_t *expected = es_safetensors_find(golden, key);

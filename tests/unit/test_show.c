@@ -9,7 +9,7 @@ static es_result_t *readable(int epochs, const es_layer_info_t *layers, int n_la
   es_result_t *result;
   point.train.epochs = epochs;
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = n_layers};
-  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int epoch = split == ES_TRAIN; epoch <= epochs; epoch++) {
       *es_result_f64(result, ES_FIELD_LOSS, split, epoch, 0, 0) = 12.0 / (epoch + 1);
@@ -102,7 +102,7 @@ static void test_table(void **state) {
 static es_result_t *probed(void) {
   const es_result_shape_t shape = example_shape();
   es_result_t *result;
-  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
   for (int layer = 0; layer < EXAMPLE_LAYERS; layer++) {
     for (int epoch = 0; epoch < EXAMPLE_EPOCHS; epoch++) {
       const int64_t at[] = {ES_PREVIOUS, ES_EVAL, epoch, layer, 0};
@@ -284,7 +284,7 @@ static void test_json_without_rows(void **state) {
 }
 
 static void summarize(es_result_summary_t *out, es_result_t *result, const es_result_header_t *header) {
-  assert_int_equal(es_result_write("r.h5", result, header, NULL), ES_OK);
+  assert_int_equal(es_result_write("r.h5", result, header, &(es_status_t){0}), ES_OK);
   es_result_destroy(result);
   es_result_summarize(out, "r.h5");
 }

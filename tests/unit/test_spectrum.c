@@ -224,7 +224,7 @@ static void test_nonfinite_is_refused(void **state) {
 }
 
 static es_code_t check_values(const es_eigenproblem_t *problem, const double *values) {
-  return es_spectrum_check("test", problem, values, NULL);
+  return es_spectrum_check("test", problem, values, &(es_status_t){0});
 }
 
 static void test_check_rejects_wrong_values(void **state) {

@@ -25,8 +25,8 @@ static void open_place(place_t *p) {
   snprintf(p->output, sizeof p->output, "%s/results", p->folder);
   char points[128];
   snprintf(points, sizeof points, "%s/points", p->output);
-  assert_int_equal(es_file_write_atomic(p->job, job_text, sizeof job_text - 1, NULL), ES_OK);
-  assert_int_equal(es_directory_create(points, NULL), ES_OK);
+  assert_int_equal(es_file_write_atomic(p->job, job_text, sizeof job_text - 1, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_directory_create(points, &(es_status_t){0}), ES_OK);
 }
 
 static void close_place(const place_t *p) {
@@ -52,7 +52,7 @@ static void write_part(const es_plan_t *plan, int64_t index, const char *outcome
   char path[ES_PATH_MAX];
   es_plan_point(plan, index, &point);
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 2};
-  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
   *es_result_f64(result, ES_FIELD_ACCURACY, ES_EVAL, 2, 0, 0) = 0.75;
   for (int layer = 0; layer < 2; layer++) {
     *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 2, layer, 0) = layer == 0 ? 0.25 : 1;
@@ -104,8 +104,8 @@ static int run_status(const place_t *p, bool missing, char **out, char **err) {
     dup2(kept[i], i + 1);
     close(kept[i]);
   }
-  assert_int_equal(es_file_read(names[0], out, &size, NULL), ES_OK);
-  assert_int_equal(es_file_read(names[1], err, &size, NULL), ES_OK);
+  assert_int_equal(es_file_read(names[0], out, &size, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_file_read(names[1], err, &size, &(es_status_t){0}), ES_OK);
   return result;
 }
 
@@ -195,7 +195,7 @@ static void test_table_of_run(void **state) {
   write_result(&plan, 2, "diverged", "loss NaN");
   write_part(&plan, 0, "complete", "", 1);
   write_result(&plan, 4, "complete", "");
-  assert_int_equal(es_selection_parse(&selection, "0-2", 5, NULL), ES_OK);
+  assert_int_equal(es_selection_parse(&selection, "0-2", 5, &(es_status_t){0}), ES_OK);
   es_plan_table(&plan, &selection, &text);
   snprintf(expected, sizeof expected,
            "x: dataset shapes, model mlp, width 1/64, classes all, resolution 32\n"

@@ -22,7 +22,7 @@ static void test_fresh_result(void **state) {
   (void)state;
   es_result_t *result;
   const es_result_shape_t shape = example_shape();
-  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
   for (int i = 0; i < ES_DIMENSIONS; i++)
     assert_int_equal(es_result_extent(result, (es_dimension_t)i), EXAMPLE_EXTENT[i]);
   for (int i = 0; i < ES_FIELD_GROUPS; i++) assert_true(es_result_has(result, (es_field_group_t)i));
@@ -98,7 +98,7 @@ static void test_one_wide_layer(void **state) {
   }
   point.train.epochs = 99;
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 49};
-  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
   assert_int_equal(es_result_size(result, ES_FIELD_EIGENVALUES), 2 * 100 * (48 * 768 + 30000)); /* 107 MB, not 2.4 GB */
   es_result_destroy(result);
 }
@@ -128,7 +128,7 @@ static void test_epochs(void **state) {
   es_result_t *result;
   shape.epochs = given;
   shape.n_epochs = 3;
-  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
   assert_int_equal(es_result_extent(result, ES_DIM_EPOCH), 3);
   assert_int_equal(es_result_epoch(result, 1), 5);
   assert_int_equal(es_result_epoch_index(result, 10), 2);
@@ -186,7 +186,7 @@ static void test_longest_path(void **state) {
 static void test_find(void **state) {
   (void)state;
   char path[ES_PATH_MAX];
-  assert_int_equal(es_directory_create("o/points/ab", NULL), ES_OK);
+  assert_int_equal(es_directory_create("o/points/ab", &(es_status_t){0}), ES_OK);
   assert_false(es_result_find(path, "o", "abcdef0123456789"));
   assert_string_equal(path, "o/points/abcdef0123456789.h5");
   example_write("o/points/ab/abcdef0123456789.h5");

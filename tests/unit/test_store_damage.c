@@ -59,7 +59,7 @@ static void test_cut_anywhere(void **state) {
   char *data;
   size_t size;
   example_write("whole.h5");
-  assert_int_equal(es_file_read("whole.h5", &data, &size, NULL), ES_OK);
+  assert_int_equal(es_file_read("whole.h5", &data, &size, &(es_status_t){0}), ES_OK);
   for (size_t length = 0; length < size; length += length < 1024 ? 1 : 61) {
     put("cut.h5", data, length);
     refused("cut.h5", "is damaged: the file cannot be read: ");
@@ -151,7 +151,7 @@ static void test_lacking_groups(void **state) {
     assert_int_equal(summary.outcome, group == ES_GROUP_CORE ? ES_OUTCOME_DAMAGED : ES_OUTCOME_COMPLETE);
     es_text_t text = {0};
     for (int format = ES_SHOW_TABLE; format <= ES_SHOW_JSON && group != ES_GROUP_CORE; format++) {
-      assert_int_equal(es_result_show(&text, "r.h5", (es_show_format_t)format, NULL), ES_OK);
+      assert_int_equal(es_result_show(&text, "r.h5", (es_show_format_t)format, &(es_status_t){0}), ES_OK);
     }
     es_text_destroy(&text);
   }

@@ -273,8 +273,8 @@ static void chunk_of(int32_t epochs, int32_t width, hsize_t chunk[4]) {
   es_result_t *result;
   es_result_header_t header = example_header();
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 3};
-  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
-  assert_int_equal(es_result_write("chunk.h5", result, &header, NULL), ES_OK);
+  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_result_write("chunk.h5", result, &header, &(es_status_t){0}), ES_OK);
   es_result_destroy(result);
   hid_t file = H5Fopen("chunk.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
   hid_t object = H5Dopen2(file, "eigenvalues", H5P_DEFAULT), list = H5Dget_create_plist(object);
@@ -309,8 +309,8 @@ static void test_same_result_same_bytes(void **state) {
   example_write("first.h5");
   sleep(1); /* times would differ */
   example_write("second.h5");
-  assert_int_equal(es_file_read("first.h5", &first, &first_size, NULL), ES_OK);
-  assert_int_equal(es_file_read("second.h5", &second, &second_size, NULL), ES_OK);
+  assert_int_equal(es_file_read("first.h5", &first, &first_size, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_file_read("second.h5", &second, &second_size, &(es_status_t){0}), ES_OK);
   assert_int_equal(first_size, second_size);
   assert_memory_equal(first, second, first_size);
   es_free(first);
@@ -417,8 +417,8 @@ static void test_no_ids_are_left(void **state) {
   before--;
   example_write("r.h5");
   es_result_summarize(&summary, "r.h5");
-  assert_int_equal(es_result_show(&text, "r.h5", ES_SHOW_TABLE, NULL), ES_OK);
-  assert_int_equal(es_file_write_atomic("bad.h5", "text", 4, NULL), ES_OK);
+  assert_int_equal(es_result_show(&text, "r.h5", ES_SHOW_TABLE, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_file_write_atomic("bad.h5", "text", 4, &(es_status_t){0}), ES_OK);
   es_result_summarize(&summary, "bad.h5");
   assert_int_equal(open_ids(), before);
   es_text_destroy(&text);
@@ -435,7 +435,7 @@ static void test_error_printing_is_restored(void **state) {
   (void)state;
   int count = 0;
   es_result_summary_t summary;
-  assert_int_equal(es_file_write_atomic("r.h5", "text", 4, NULL), ES_OK);
+  assert_int_equal(es_file_write_atomic("r.h5", "text", 4, &(es_status_t){0}), ES_OK);
   H5Eset_auto2(H5E_DEFAULT, count_errors, &count);
   es_result_summarize(&summary, "r.h5");
   assert_int_equal(count, 0);

@@ -45,13 +45,13 @@ static es_result_t *plain(void) {
   point.measure.delta[0] = 0.95;
   const es_result_shape_t shape = {
       .point = &point, .layers = EXAMPLE_LAYER, .n_layers = 2, .epochs = epochs, .n_epochs = 3};
-  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
   example_fill(result);
   return result;
 }
 
 static void put_points(void) {
-  assert_int_equal(es_directory_create("o/points", NULL), ES_OK);
+  assert_int_equal(es_directory_create("o/points", &(es_status_t){0}), ES_OK);
   put_result(0, example_result());
   put_result(2, plain());
 }
@@ -173,7 +173,7 @@ static void test_wide_layers(void **state) {
   }
   point.train.epochs = 0;
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 20};
-  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
   *es_result_f64(result, ES_FIELD_EIGENVALUES, ES_EVAL, 0, 7, 29999) = 0.5;
   *es_result_f64(result, ES_FIELD_EIGENVALUES, ES_TRAIN, 0, 19, 2) = 0.25;
   put_points();
@@ -198,8 +198,8 @@ static void test_outcomes(void **state) {
   int count = 0;
   es_merge_t *merge;
   put_points();
-  assert_int_equal(es_file_write_atomic("o/points/00000000000000bb.h5", "text", 4, NULL), ES_OK);
-  assert_int_equal(es_merge_create(&merge, "o", IDS, POINTS, true, count_refused, &count, NULL), ES_OK);
+  assert_int_equal(es_file_write_atomic("o/points/00000000000000bb.h5", "text", 4, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_merge_create(&merge, "o", IDS, POINTS, true, count_refused, &count, &(es_status_t){0}), ES_OK);
   assert_int_equal(count, 1);
   assert_int_equal(es_merge_outcome(merge, 0), ES_OUTCOME_COMPLETE);
   assert_int_equal(es_merge_outcome(merge, 1), ES_OUTCOME_DAMAGED);
@@ -215,7 +215,7 @@ static void test_changed_meanwhile(void **state) {
   es_status_t status = {0};
   put_points();
   put_result(0, plain());
-  assert_int_equal(es_merge_create(&merge, "o", IDS, POINTS, true, NULL, NULL, NULL), ES_OK);
+  assert_int_equal(es_merge_create(&merge, "o", IDS, POINTS, true, NULL, NULL, &(es_status_t){0}), ES_OK);
   put_result(2, example_result());
   assert_int_equal(es_merge_write(merge, "all.h5", &header, &status), ES_SYSTEM);
   assert_string_equal(status.message, "o/points/00000000000000cc.h5: has changed while it was merged; run merge again");
@@ -251,7 +251,7 @@ static void test_read_back(void **state) {
   assert_true(es_merged_check("all.h5"));
   assert_false(es_merged_check("o/points/00000000000000aa.h5"));
   assert_false(es_merged_check("none.h5"));
-  assert_int_equal(es_merged_read("all.h5", see, &seen, NULL), ES_OK);
+  assert_int_equal(es_merged_read("all.h5", see, &seen, &(es_status_t){0}), ES_OK);
   assert_int_equal(seen.points, 2);
   for (int i = 0; i < 2; i++) {
     es_result_summary_t summary;
@@ -322,7 +322,7 @@ static void test_full_disk(void **state) {
   size_t size;
   put_points();
   merge_well("whole.h5");
-  assert_int_equal(es_file_read("whole.h5", &content, &size, NULL), ES_OK);
+  assert_int_equal(es_file_read("whole.h5", &content, &size, &(es_status_t){0}), ES_OK);
   es_free(content);
   for (long limit = 0; limit < (long)size; limit += 1 + (long)size / 20) {
     pid_t child = fork();

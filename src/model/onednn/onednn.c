@@ -65,7 +65,7 @@ void es_onednn_run(dnnl_primitive_t primitive, const dnnl_exec_arg_t *arguments,
 }
 
 es_code_t es_onednn_out_of_memory(const es_unit_t *unit, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, "model", "out of memory for %s", unit->node->name);
+  return es_out_of_memory(status, "model", "%s", unit->node->name);
 }
 
 es_code_t es_onednn_no_kernel(const es_unit_t *unit, const char *what, dnnl_status_t code, es_status_t *status) {
