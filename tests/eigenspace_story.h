@@ -41,7 +41,7 @@ static inline int32_t story_vectors(double *out, int split, int32_t epoch, int l
   int32_t k[STORY_DELTAS], most = -1;
   story_k(k, split, epoch, layer);
   for (int d = 0; d < STORY_DELTAS; d++) most = k[d] > most ? k[d] : most;
-  if (es_directions_random(rows, 92, layer, width, width, NULL) != ES_OK) return -1;
+  if (es_directions_random(rows, 92, layer, width, width, &(es_status_t){0}) != ES_OK) return -1;
   for (int32_t i = 0; i < width * width; i++) out[i] = (double)rows[i];
   for (int32_t r = 0; r + 1 < width; r++) {
     const double angle = 0.3 * (double)es_random_unit(story_word(split, epoch, layer, 100 + r));

@@ -68,7 +68,7 @@ static int take(const char *path, const struct stat *facts, int kind, struct FTW
   char *data = NULL;
   size_t size = 0;
   snprintf(file->name, sizeof file->name, "%s", path + prefix);
-  if (es_file_read(path, &data, &size, NULL) == ES_OK) file->hash = es_hash(data, size, 0);
+  if (es_file_read(path, &data, &size, &(es_status_t){0}) == ES_OK) file->hash = es_hash(data, size, 0);
   es_free(data);
   return 0;
 }
@@ -106,7 +106,8 @@ static int copy(const char *path, const struct stat *facts, int kind, struct FTW
   snprintf(to, sizeof to, "%s%s", copying_to, path + prefix);
   if (kind == FTW_D) return mkdir(to, 0777);
   FILE *file = fopen(to, "w");
-  const bool good = file && es_file_read(path, &data, &size, NULL) == ES_OK && fwrite(data, 1, size, file) == size;
+  const bool good =
+      file && es_file_read(path, &data, &size, &(es_status_t){0}) == ES_OK && fwrite(data, 1, size, file) == size;
   es_free(data);
   return file && fclose(file) == 0 && good ? 0 : 1;
 }

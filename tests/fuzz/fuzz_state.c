@@ -17,7 +17,7 @@ static es_result_t *make_result(void) {
   static const es_point_t point = {.train = {.epochs = EPOCHS - 1}, .measure = {.n_deltas = 1, .delta = {0.99}}};
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = LAYERS, .eigenspace = true};
   es_result_t *result;
-  fuzz_require(es_result_create(&result, &shape, NULL) == ES_OK, "no result");
+  fuzz_require(es_result_create(&result, &shape, &(es_status_t){0}) == ES_OK, "no result");
   return result;
 }
 
@@ -44,10 +44,10 @@ static void fuzz_one(const uint8_t *data, size_t size) {
   char warning[512];
   int32_t epoch;
   const char *path = fuzz_file("x.safetensors", data, size);
-  fuzz_require(es_eigenspaces_create(&spaces, &shape, NULL) == ES_OK, "no eigenspaces");
+  fuzz_require(es_eigenspaces_create(&spaces, &shape, &(es_status_t){0}) == ES_OK, "no eigenspaces");
   take_alone(spaces, path);
   es_eigenspaces_destroy(spaces);
-  fuzz_require(es_eigenspaces_create(&spaces, &shape, NULL) == ES_OK, "no eigenspaces");
+  fuzz_require(es_eigenspaces_create(&spaces, &shape, &(es_status_t){0}) == ES_OK, "no eigenspaces");
   es_result_t *result = make_result();
   const es_state_content_t content = {.result = result, .restore = take, .restore_context = spaces};
   es_code_t code = es_state_resume(&epoch, path, &key, &group, &content, false, warning, &status);

@@ -67,7 +67,7 @@ static void replay(const char *path, int mutations) {
   static uint8_t data[ROOM];
   char *seed;
   size_t length;
-  if (es_file_read(path, &seed, &length, NULL) != ES_OK || length > ROOM) abort();
+  if (es_file_read(path, &seed, &length, &(es_status_t){0}) != ES_OK || length > ROOM) abort();
   snprintf(current, sizeof current, "%s\n", path);
   try((const uint8_t *)seed, length);
   const uint64_t name = es_hash(seed, length, 0);

@@ -96,7 +96,7 @@ static inline es_result_shape_t example_shape(void) {
 static inline es_result_t *example_plain_result(void) {
   es_result_t *result;
   const es_result_shape_t shape = example_plain_shape(EXAMPLE_LAYERS);
-  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
   return result;
 }
 
@@ -133,8 +133,8 @@ static inline void example_fill(es_result_t *result) {
 static inline es_result_t *example_result(void) {
   es_result_t *result, *blank;
   const es_result_shape_t shape = example_shape();
-  assert_int_equal(es_result_create(&result, &shape, NULL), ES_OK);
-  assert_int_equal(es_result_create(&blank, &shape, NULL), ES_OK);
+  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
+  assert_int_equal(es_result_create(&blank, &shape, &(es_status_t){0}), ES_OK);
   example_fill(result);
   for (int i = ES_FIELD_LOSS; i < ES_FIELDS; i++) {
     const es_field_info_t *info = es_field_info((es_field_t)i);

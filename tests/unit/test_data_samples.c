@@ -14,7 +14,7 @@ static int setup(void **state) {
   idx_folder_create(folder);
   idx_write_all(folder, false, TRAIN, EVAL, SIDE, SIDE, CLASSES);
   es_dataset_spec_t spec = idx_spec(folder);
-  return es_dataset_load(&dataset, &spec, SIDE, MPI_COMM_NULL, NULL) == ES_OK ? 0 : -1;
+  return es_dataset_load(&dataset, &spec, SIDE, MPI_COMM_NULL, &(es_status_t){0}) == ES_OK ? 0 : -1;
 }
 
 static int teardown(void **state) {

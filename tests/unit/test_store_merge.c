@@ -338,7 +338,7 @@ static void test_nothing_of_hdf5_is_left(void **state) {
   (void)state;
   put_points();
   merge_well("all.h5");
-  assert_int_equal(read_all(NULL), ES_OK);
+  assert_int_equal(read_all(&(es_status_t){0}), ES_OK);
   assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
 }
 
