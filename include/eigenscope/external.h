@@ -7,18 +7,6 @@
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 
-/** Epochs on the axis of results: those of the list; without one, that of the single file, 0 if it is not known. */
-static inline int32_t es_external_epochs(const es_external_t *external) {
-  return external->epochs.n > 0 ? external->epochs.n : 1;
-}
-static inline int32_t es_external_epoch(const es_external_t *external, int32_t index) {
-  return external->epochs.n > 0 ? external->epochs.list[index] : external->epoch;
-}
-/** Whether there are files of that split. */
-static inline bool es_external_has(const es_external_t *external, es_split_t split) {
-  return external->file[split][0] != '\0';
-}
-
 /** The path of a split and an epoch: {epoch} and {epoch:03} are replaced. ES_INPUT when it gets too long. */
 es_code_t es_external_path(char out[ES_PATH_MAX], const es_external_t *external, es_split_t split, int32_t epoch,
                            es_status_t *status);

@@ -47,6 +47,19 @@ typedef struct es_external {
   int32_t epoch;                     /**< of a single file of weights, if it says so, else 0 */
 } es_external_t;
 
+/** Epochs on the axis of results: those of the list; without one, that of the single file, 0 if it is not known.
+ * epochs.h tells it for any point. */
+static inline int32_t es_external_epochs(const es_external_t *external) {
+  return external->epochs.n > 0 ? external->epochs.n : 1;
+}
+static inline int32_t es_external_epoch(const es_external_t *external, int32_t index) {
+  return external->epochs.n > 0 ? external->epochs.list[index] : external->epoch;
+}
+/** True if there are files of that split. */
+static inline bool es_external_has(const es_external_t *external, es_split_t split) {
+  return external->file[split][0] != '\0';
+}
+
 /** The text of the axis width where the shapes in files of weights say it: numerator 0 until they were looked at. */
 #define ES_WIDTH_OF_FILES "auto"
 

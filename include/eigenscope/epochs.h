@@ -1,0 +1,33 @@
+/** The epochs of a point and which of them are measured. `plan` and `run` both ask here, so they cannot disagree. Pure
+ * functions of the point; nothing fails.
+ *
+ * An epoch is given by its index on the epoch axis of the result, 0 … es_point_epochs() − 1. Training has the epochs 0
+ * (as initialised) … train.epochs; other sources have an epoch for each file. Training may end before the last epoch
+ * (train.stop_when_stable), which only a run can know. */
+#ifndef EIGENSCOPE_EPOCHS_H
+#define EIGENSCOPE_EPOCHS_H
+
+#include "eigenscope/point.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/** Length of the epoch axis; at least 1. */
+int32_t es_point_epochs(const es_point_t *point);
+/** Index of the last epoch. */
+int32_t es_point_last_epoch(const es_point_t *point);
+/** The number that stands on the axis at this index: the index itself for training, else the number of the file. */
+int32_t es_point_epoch_number(const es_point_t *point, int32_t epoch);
+
+/** True if the point measures this split at all: measure.splits, or for activations the files that it has. */
+bool es_point_has_split(const es_point_t *point, es_split_t split);
+/** True if the activations of this split are measured in this epoch. Training measures epoch 0 (eval only), every
+ * measure.every-th and the last; other sources measure every epoch. */
+bool es_point_is_measured(const es_point_t *point, es_split_t split, int32_t epoch);
+/** Number of epochs for which es_point_is_measured holds. */
+int32_t es_point_measured_count(const es_point_t *point, es_split_t split);
+
+/** Writes the numbers (not the indices) of the epochs that are probed to `out`, ascending, and returns how many there
+ * are. `out` has room for es_point_epochs(); NULL only counts. */
+int32_t es_point_probe_epochs(const es_point_t *point, int32_t *out);
+
+#endif

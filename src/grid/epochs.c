@@ -1,0 +1,50 @@
+#include "eigenscope/epochs.h"
+
+int32_t es_point_epochs(const es_point_t *point) {
+  return point->source == ES_SOURCE_TRAIN ? point->train.epochs + 1 : es_external_epochs(&point->external);
+}
+
+int32_t es_point_last_epoch(const es_point_t *point) {
+  return es_point_epochs(point) - 1;
+}
+
+int32_t es_point_epoch_number(const es_point_t *point, int32_t epoch) {
+  return point->source == ES_SOURCE_TRAIN ? epoch : es_external_epoch(&point->external, epoch);
+}
+
+bool es_point_has_split(const es_point_t *point, es_split_t split) {
+  return point->source == ES_SOURCE_ACTIVATIONS ? es_external_has(&point->external, split)
+                                                : point->measure.splits[split];
+}
+
+bool es_point_is_measured(const es_point_t *point, es_split_t split, int32_t epoch) {
+  if (!es_point_has_split(point, split)) return false;
+  if (point->source != ES_SOURCE_TRAIN) return true;
+  if (epoch == 0) return split == ES_EVAL; /* nothing was trained yet */
+  return epoch % point->measure.every == 0 || epoch == es_point_last_epoch(point);
+}
+
+int32_t es_point_measured_count(const es_point_t *point, es_split_t split) {
+  if (!es_point_has_split(point, split)) return 0;
+  if (point->source != ES_SOURCE_TRAIN) return es_point_epochs(point);
+  const int32_t last = point->train.epochs, every = point->measure.every;
+  return last / every + (last % every != 0) + (split == ES_EVAL);
+}
+
+int32_t es_point_probe_epochs(const es_point_t *point, int32_t *out) {
+  const es_epochs_t *wanted = &point->probe.epochs;
+  const int32_t last = es_point_last_epoch(point);
+  int32_t n = 0;
+  for (int32_t epoch = 0, at = 0; epoch <= last; epoch++) {
+    const int32_t number = es_point_epoch_number(point, epoch);
+    bool is_wanted = wanted->kind == ES_EPOCHS_ALL || (wanted->kind == ES_EPOCHS_LAST && epoch == last);
+    if (wanted->kind == ES_EPOCHS_LIST) { /* both lists ascend */
+      while (at < wanted->n && wanted->list[at] < number) at++;
+      is_wanted = at < wanted->n && wanted->list[at] == number;
+    }
+    if (!is_wanted) continue;
+    if (out) out[n] = number;
+    n++;
+  }
+  return n;
+}

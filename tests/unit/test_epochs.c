@@ -1,0 +1,87 @@
+/* The measured and the probed epochs of a point, against a walk over all of them. */
+#include "eigenscope/epochs.h"
+#include "unit/check.h"
+
+/* As the job file says it: epoch 0 (eval only), every measure.every-th and the last. */
+static bool expected(int32_t epochs, int32_t every, es_split_t split, int32_t epoch) {
+  bool measured = epoch == epochs;
+  for (int32_t e = every; e <= epochs; e += every) measured |= e == epoch;
+  return measured || (epoch == 0 && split == ES_EVAL);
+}
+
+static void check_count(const es_point_t *point) {
+  for (int split = 0; split < ES_SPLITS; split++) {
+    int32_t n = 0;
+    for (int32_t e = 0; e < es_point_epochs(point); e++) n += es_point_is_measured(point, (es_split_t)split, e);
+    assert_int_equal(es_point_measured_count(point, (es_split_t)split), n);
+    if (!es_point_has_split(point, (es_split_t)split)) assert_int_equal(n, 0);
+  }
+}
+
+static void test_training(void **state) {
+  (void)state;
+  for (int32_t i = 0; i < 12 * 14 * 4; i++) {
+    es_point_t point = {.source = ES_SOURCE_TRAIN, .train.epochs = 1 + i / 4 % 12, .measure.every = 1 + i / 48};
+    const int32_t epochs = point.train.epochs;
+    point.measure.splits[ES_TRAIN] = i & 1;
+    point.measure.splits[ES_EVAL] = i & 2;
+    assert_int_equal(es_point_epochs(&point), epochs + 1);
+    assert_int_equal(es_point_last_epoch(&point), epochs);
+    for (int32_t e = 0; e <= epochs; e++) {
+      assert_int_equal(es_point_epoch_number(&point, e), e);
+      for (int split = 0; split < ES_SPLITS; split++)
+        assert_int_equal(es_point_is_measured(&point, (es_split_t)split, e),
+                         point.measure.splits[split] && expected(epochs, point.measure.every, (es_split_t)split, e));
+    }
+    check_count(&point);
+  }
+}
+
+static void test_files(void **state) {
+  (void)state;
+  es_point_t point = {.source = ES_SOURCE_CHECKPOINT, .measure = {.every = 7, .splits = {[ES_EVAL] = true}}};
+  point.external.epoch = 5;
+  assert_int_equal(es_point_epochs(&point), 1);
+  assert_int_equal(es_point_epoch_number(&point, 0), 5);
+  point.external.epochs = (es_epochs_t){ES_EPOCHS_LIST, 3, {2, 3, 9}};
+  assert_int_equal(es_point_epochs(&point), 3);
+  assert_int_equal(es_point_epoch_number(&point, 2), 9);
+  assert_int_equal(es_point_measured_count(&point, ES_TRAIN), 0);
+  assert_int_equal(es_point_measured_count(&point, ES_EVAL), 3);
+  check_count(&point);
+  point.source = ES_SOURCE_ACTIVATIONS; /* the files decide, not measure.splits */
+  point.external.file[ES_TRAIN][0] = '/';
+  assert_int_equal(es_point_measured_count(&point, ES_TRAIN), 3);
+  assert_int_equal(es_point_measured_count(&point, ES_EVAL), 0);
+  check_count(&point);
+}
+
+static void check_probes(es_point_t *point, es_epochs_t wanted, int32_t n, const int32_t *numbers) {
+  int32_t found[8];
+  point->probe.epochs = wanted;
+  assert_int_equal(es_point_probe_epochs(point, NULL), n);
+  assert_int_equal(es_point_probe_epochs(point, found), n);
+  for (int32_t i = 0; i < n; i++) assert_int_equal(found[i], numbers[i]);
+}
+
+static void test_probes(void **state) {
+  (void)state;
+  const es_epochs_t none = {.kind = ES_EPOCHS_NONE}, last = {.kind = ES_EPOCHS_LAST}, all = {.kind = ES_EPOCHS_ALL};
+  const es_epochs_t list = {ES_EPOCHS_LIST, 4, {0, 2, 3, 8}}; /* 8 is beyond the end: an axis may shorten training */
+  es_point_t point = {.source = ES_SOURCE_TRAIN, .train.epochs = 3};
+  check_probes(&point, none, 0, NULL);
+  check_probes(&point, last, 1, (const int32_t[]){3});
+  check_probes(&point, all, 4, (const int32_t[]){0, 1, 2, 3});
+  check_probes(&point, list, 3, (const int32_t[]){0, 2, 3});
+  point.source = ES_SOURCE_CHECKPOINT;
+  point.external.epochs = (es_epochs_t){ES_EPOCHS_LIST, 3, {2, 5, 8}};
+  check_probes(&point, last, 1, (const int32_t[]){8});
+  check_probes(&point, all, 3, (const int32_t[]){2, 5, 8});
+  check_probes(&point, list, 2, (const int32_t[]){2, 8});
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {balanced_test(test_training), balanced_test(test_files),
+                                     balanced_test(test_probes)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
