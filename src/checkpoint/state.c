@@ -278,3 +278,13 @@ es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t
   es_model_changed(model);
   return ES_OK;
 }
+
+int32_t es_state_epoch(const char *path, const char *point_id) {
+  es_safetensors_t *file;
+  int64_t epoch;
+  if (es_safetensors_open(&file, path, &(es_status_t){0}) != ES_OK) return -1;
+  const char *own = es_safetensors_metadata(file, "point_id"), *text = es_safetensors_metadata(file, "epoch");
+  const bool known = own && strcmp(own, point_id) == 0 && text && es_text_to_int(text, &epoch);
+  es_safetensors_destroy(file);
+  return known && epoch >= 0 && epoch <= INT32_MAX ? (int32_t)epoch : -1;
+}

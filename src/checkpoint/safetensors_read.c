@@ -1,5 +1,5 @@
 #include "eigenscope/memory.h"
-#include "format.h"
+#include "safetensors.h"
 #include "json.h"
 #include <errno.h>
 #include <fcntl.h>

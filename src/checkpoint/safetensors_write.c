@@ -1,7 +1,7 @@
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
-#include "format.h"
+#include "safetensors.h"
 #include "json.h"
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* What the writer and the reader of safetensors share: limits, dtypes, and the seal (the hash that finds flipped bits).
  */
-#ifndef ES_CHECKPOINT_FORMAT_H
-#define ES_CHECKPOINT_FORMAT_H
+#ifndef ES_CHECKPOINT_SAFETENSORS_H
+#define ES_CHECKPOINT_SAFETENSORS_H
 
 #include "eigenscope/checkpoint.h"
 #include <stdbool.h>
