@@ -4,12 +4,11 @@
 #ifndef EIGENSCOPE_CLI_H
 #define EIGENSCOPE_CLI_H
 
-#include "eigenscope/data.h"
-#include "eigenscope/grid.h"
-#include "eigenscope/job.h"
+#include "eigenscope/plan.h"
 #include "eigenscope/status.h"
 #include "eigenscope/store.h"
 #include "eigenscope/text.h"
+#include <stdbool.h>
 
 enum { ES_EXIT_OK = 0, ES_EXIT_USAGE = 1, ES_EXIT_FAILED = 2, ES_EXIT_UNFINISHED = 3, ES_EXIT_BUG = 4 };
 
@@ -44,58 +43,6 @@ const char *es_arguments_option(const es_arguments_t *arguments, const char *nam
 /** All values of a repeatable option. */
 int es_arguments_all(const es_arguments_t *arguments, const char *name, const char *const **values);
 
-/** What the files of weights say of a point with source: checkpoint. Without pointers. */
-typedef struct es_plan_weights {
-  bool known; /**< looked at: the point is in the selection of the request */
-  es_ratio_t width;
-  int32_t classes;
-  char trained[ES_ID_SIZE]; /**< as in es_external_t */
-  bool each;
-  int32_t epoch;
-} es_plan_weights_t;
-
-/** What every command that takes JOB starts from: the parsed job, its grid, and what is known of its datasets. */
-typedef struct es_plan {
-  es_job_t *job;            /**< owned */
-  es_grid_t *grid;          /**< owned */
-  char output[ES_PATH_MAX]; /**< --output or the job's */
-  int n_datasets;
-  es_dataset_info_t *infos;   /**< owned; as es_job_dataset; only those that the grid uses are inspected, else zeros */
-  es_plan_weights_t *weights; /**< owned; of each point with source: checkpoint, else NULL */
-  struct es_plan_work *work;  /**< owned; networks and costs, behind the functions below */
-} es_plan_t;
-
-/** What a plan is made from. All borrowed. */
-typedef struct es_plan_request {
-  const char *path; /**< of the job file, for messages and relative paths */
-  const char *text; /**< its bytes; NULL: es_plan_create reads the file */
-  size_t size;
-  const char *const *sets; /**< --set */
-  int n_sets;
-  const char *output;               /**< --output, or NULL */
-  const char *points;               /**< --points, or NULL; source: checkpoint: only their files are looked at */
-  const es_dataset_info_t *infos;   /**< what another rank found (copied), or NULL: inspect the datasets here */
-  const es_plan_weights_t *weights; /**< the same of weights */
-} es_plan_request_t;
-
-/** Parses, resolves, inspects the datasets that the grid uses (unless infos are given), and checks every point: classes
- * and samples there, every layer with channels. Files of weights must be there and fit: all that are missing, and every
- * mismatch, are named on stderr before the one sentence of the status. Not collective. ES_INPUT. */
-es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_status_t *status);
-void es_plan_destroy(es_plan_t *plan);
-/** Resolved and bound point `index` (es_point_bind done). */
-void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out);
-/** The same, cheaper for many points in ascending order; `walk` starts from {.grid = plan->grid}. */
-void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es_point_t *out);
-const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *point);
-/** Multiply-adds of one sample forward, and trained parameters, of the network of a point. */
-int64_t es_plan_macs(const es_plan_t *plan, int64_t index);
-int64_t es_plan_parameters(const es_plan_t *plan, int64_t index);
-/** Work of a point in multiply-adds: 3 × forward for training, 1 × for evaluation, plus covariances and eigenproblems
- * (src/cli/plan.c says how). */
-double es_plan_cost(const es_plan_t *plan, int64_t index);
-/** The fewest lanes of any point: at most so many ranks can share each point. */
-int32_t es_plan_lanes(const es_plan_t *plan);
 /** Appends one row for each point of the selection that has a result: axes, outcome, accuracy, mean saturation, and
  * where the files are (what `run` ends with). Names damaged files on stderr. Returns how many points diverged or have a
  * damaged file. */

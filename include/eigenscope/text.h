@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef struct es_text {
   char *data;      /**< owned; zero-terminated once anything was appended; NULL while empty */
@@ -44,6 +45,8 @@ char *es_text_make_plain(char *text);
 char *es_text_make_plain_lines(char *text);
 /** Appends `value` made plain. */
 void es_text_append_plain(es_text_t *text, const char *value);
+/** Prints lines, made plain: files, whose names and words are among them, may say anything. */
+void es_text_print(FILE *to, es_text_t *text);
 /** Shell-like pattern with `*` and `?` (a star crosses dots) against a name. */
 bool es_text_match(const char *pattern, const char *name);
 /** The candidate nearest to `word` (edit distance at most 2 and less than the word's length; the first of equals), or

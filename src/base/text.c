@@ -226,6 +226,10 @@ char *es_text_make_plain_lines(char *text) {
   return make_plain(text, '\n');
 }
 
+void es_text_print(FILE *to, es_text_t *text) {
+  if (text->data != NULL) fputs(es_text_make_plain_lines(text->data), to);
+}
+
 void es_text_append_plain(es_text_t *text, const char *value) {
   const size_t start = text->length;
   es_text_append_bytes(text, value, strlen(value));

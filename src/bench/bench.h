@@ -1,6 +1,6 @@
 /* What the benchmarks share. */
-#ifndef ES_CLI_BENCH_H
-#define ES_CLI_BENCH_H
+#ifndef ES_BENCH_INTERNAL_H
+#define ES_BENCH_INTERNAL_H
 
 #include "cli_internal.h"
 

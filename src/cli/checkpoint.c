@@ -104,7 +104,7 @@ static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
     if (text.failed || network.failed)
       es_out_of_memory(status, "checkpoint", "what is in the file");
     else
-      es_cli_print(stdout, &text);
+      es_text_print(stdout, &text);
   }
   es_text_destroy(&text);
   es_text_destroy(&network);

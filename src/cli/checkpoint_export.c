@@ -103,7 +103,7 @@ static es_code_t add_point(list_t *list, const es_point_t *point, const char *id
 
 static es_code_t add_job(list_t *list, const es_arguments_t *arguments, es_plan_t *plan, es_status_t *status) {
   es_selection_t selection;
-  ES_TRY(es_plan_select(plan, arguments, &selection, status));
+  ES_TRY(es_plan_select(plan, es_arguments_option(arguments, "--points"), NULL, &selection, status));
   for (int64_t i = 0; i < selection.n && status->code == ES_OK; i++) {
     es_point_t point;
     es_grid_point(plan->grid, selection.index[i], &point);
@@ -120,7 +120,7 @@ static int by_target(const void *a, const void *b) {
 /* Before anything is written: all is there, no two files have one name, and nothing else is in their place. */
 static es_code_t check(list_t *list, es_status_t *status) {
   if (list->missing.length > 0) {
-    es_cli_print(stderr, &list->missing);
+    es_text_print(stderr, &list->missing);
     return es_fail(status, ES_INPUT, STAGE, "not everything is there, as listed above; nothing was written");
   }
   qsort(list->items, (size_t)list->n, sizeof *list->items, by_target);

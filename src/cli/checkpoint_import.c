@@ -115,7 +115,7 @@ static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arg
   ES_TRY(es_plan_open(&plan, &request, status));
   if (es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS)
     es_fail(status, ES_INPUT, STAGE, "%s: a job of activations has no networks", es_job_path(plan.job));
-  else if (es_plan_select(&plan, arguments, &selection, status) == ES_OK) {
+  else if (es_plan_select(&plan, es_arguments_option(arguments, "--points"), NULL, &selection, status) == ES_OK) {
     for (int64_t i = 0; i < selection.n && status->code == ES_OK; i++) {
       es_point_t point;
       es_grid_point(plan.grid, selection.index[i], &point);
@@ -124,7 +124,7 @@ static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arg
     es_selection_destroy(&selection);
     if (nearest.report.failed) es_out_of_memory(status, STAGE, "what does not fit");
     if (fitting == 0 && status->code == ES_OK) {
-      es_cli_print(stderr, &nearest.report);
+      es_text_print(stderr, &nearest.report);
       es_fail(status, ES_INPUT, STAGE, "%s fits no point of %s; the nearest is point %lld, with what is listed above",
               es_safetensors_path(file), es_job_path(plan.job), (long long)nearest.index);
     }

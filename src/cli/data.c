@@ -226,7 +226,7 @@ static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
                               : show_job(arguments, json, &text, status);
   es_text_append(&text, "%s", json ? "\n]}\n" : "");
   if (code == ES_OK && text.failed) code = es_out_of_memory(status, "data", "the table");
-  if (code == ES_OK) es_cli_print(stdout, &text);
+  if (code == ES_OK) es_text_print(stdout, &text);
   es_text_destroy(&text);
   return code;
 }

@@ -2,7 +2,8 @@
 #ifndef ES_CLI_MERGE_H
 #define ES_CLI_MERGE_H
 
-#include "eigenscope/cli.h"
+#include "eigenscope/plan.h"
+#include "eigenscope/store.h"
 
 /* Appends the job as YAML, resolved: a job file that makes exactly these points in this order. */
 void es_merge_describe(const es_plan_t *plan, es_text_t *out);

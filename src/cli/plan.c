@@ -238,19 +238,19 @@ static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) 
       if (text.failed)
         es_out_of_memory(status, "plan", "the table of layers");
       else
-        es_cli_print(stdout, &text);
+        es_text_print(stdout, &text);
       es_external_info_destroy(&info);
     }
   } else if (!activations && request.ranks > es_plan_lanes(&plan))
     es_fail(status, ES_INPUT, "plan",
             "--ranks-per-point %lld: a point has %d lanes, at most that many ranks can share it",
             (long long)request.ranks, es_plan_lanes(&plan));
-  else if (es_plan_select(&plan, arguments, &selection, status) == ES_OK) {
+  else if (es_plan_select(&plan, es_arguments_option(arguments, "--points"), NULL, &selection, status) == ES_OK) {
     print_plan(&plan, &selection, &request, &text, status);
     if (status->code == ES_OK && text.failed)
       es_out_of_memory(status, "plan", "the table of %lld points", (long long)selection.n);
     else if (status->code == ES_OK)
-      es_cli_print(stdout, &text);
+      es_text_print(stdout, &text);
     es_selection_destroy(&selection);
   }
   es_text_destroy(&text);

@@ -460,7 +460,7 @@ static int64_t print_summary(run_t *run) {
   if (text.failed)
     fprintf(stderr, "eigenscope: warning: out of memory for the table of results; eigenscope status prints it\n");
   else if (!quiet)
-    es_cli_print(stdout, &text);
+    es_text_print(stdout, &text);
   es_text_destroy(&text);
   return unsound;
 }

@@ -35,7 +35,7 @@ int es_cli_show(int argc, char **argv) {
     code = es_merged_check(path) ? es_merge_show(&text, path, format, &status)
                                  : es_result_show(&text, path, format, &status);
   }
-  if (code == ES_OK) es_cli_print(stdout, &text);
+  if (code == ES_OK) es_text_print(stdout, &text);
   /* Nothing is run here: whatever went wrong, the file that was named cannot be shown. */
   if (status.code == ES_SYSTEM) status.code = ES_INPUT;
   const int result = es_cli_report(&status);

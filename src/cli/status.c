@@ -188,17 +188,18 @@ static es_code_t survey_job(const es_arguments_t *arguments, int *result, es_sta
   survey_t survey = {0};
   es_text_t text = {0};
   /* Shares go by cost, which depends on the data. Otherwise the data need not be there. */
-  if (es_arguments_option(arguments, "--task") != NULL)
+  const char *task = es_arguments_option(arguments, "--task");
+  if (task != NULL)
     ES_TRY(es_plan_create(&plan, &request, status));
   else
     ES_TRY(es_plan_open(&plan, &request, status));
-  if (es_plan_select(&plan, arguments, &selection, status) == ES_OK) {
+  if (es_plan_select(&plan, es_arguments_option(arguments, "--points"), task, &selection, status) == ES_OK) {
     const bool only_missing = es_arguments_option(arguments, "--missing") != NULL;
     if (describe(&plan, &selection, only_missing, &survey, &text, status) == ES_OK) {
       if (text.failed)
         es_out_of_memory(status, "status", "the table of %lld points", (long long)selection.n);
       else
-        es_cli_print(stdout, &text);
+        es_text_print(stdout, &text);
       *result = exit_code(&survey);
     }
     es_selection_destroy(&survey.missing);

@@ -9,10 +9,10 @@
  * the floating-point operations of a core in a second, P parameters, which every rank updates and packs for the
  * kernels, in u seconds each. A point stops gaining at the first G where twice as many ranks make a step less than
  * ES_GAIN_LEAST times as fast. */
-#ifndef ES_CLI_INTERCONNECT_H
-#define ES_CLI_INTERCONNECT_H
+#ifndef ES_PLAN_INTERCONNECT_H
+#define ES_PLAN_INTERCONNECT_H
 
-#include "cli_internal.h"
+#include "eigenscope/plan.h"
 #include "eigenscope/traffic.h"
 
 #define ES_GAIN_LEAST 1.5

@@ -1,6 +1,6 @@
 /* List scheduling, as `run` hands out points: the most expensive first, each to whoever is free first. Pure. */
-#ifndef ES_CLI_DEAL_H
-#define ES_CLI_DEAL_H
+#ifndef ES_PLAN_LIST_SCHEDULE_H
+#define ES_PLAN_LIST_SCHEDULE_H
 
 #include "eigenscope/status.h"
 #include <stdint.h>

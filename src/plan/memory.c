@@ -1,5 +1,4 @@
 #include "memory.h"
-#include "cli_internal.h"
 #include "eigenscope/capture.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/eigenspace.h"
@@ -8,6 +7,7 @@
 #include "eigenscope/model.h"
 #include "eigenscope/probe.h"
 #include "eigenscope/spectrum.h"
+#include "plan_internal.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

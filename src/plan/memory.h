@@ -1,8 +1,8 @@
 /* Memory: what `plan` predicts and what `run --verbose` measured. */
-#ifndef ES_CLI_MEMORY_H
-#define ES_CLI_MEMORY_H
+#ifndef ES_PLAN_MEMORY_H
+#define ES_PLAN_MEMORY_H
 
-#include "eigenscope/cli.h"
+#include "eigenscope/plan.h"
 
 typedef struct es_memory_need {
   int64_t rank;   /* bytes that each rank of the point needs for itself */

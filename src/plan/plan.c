@@ -1,11 +1,11 @@
 /* A job turned into work: its points checked against the data and the networks, and what each of them costs. */
-#include "cli_internal.h"
 #include "eigenscope/capture.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 #include "eigenscope/spectrum.h"
+#include "plan_internal.h"
 #include <stdio.h>
 #include <string.h>
 

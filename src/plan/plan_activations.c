@@ -1,11 +1,10 @@
 /* What a job of activations would do: its layers, the way each is accumulated, time and memory. */
-#include "cli_internal.h"
 #include "eigenscope/accumulator.h"
 #include "eigenscope/capture.h"
 #include "eigenscope/eigenspace.h"
-#include "eigenscope/external.h"
 #include "eigenscope/spectrum.h"
 #include "memory.h"
+#include "plan_internal.h"
 #include <stdio.h>
 
 enum { RANKS_MOST = 1 << 20 };

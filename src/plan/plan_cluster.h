@@ -1,8 +1,8 @@
 /* What a plan says about machines: the schedule on a cluster, and the shares of a SLURM array. */
-#ifndef ES_CLI_PLAN_CLUSTER_H
-#define ES_CLI_PLAN_CLUSTER_H
+#ifndef ES_PLAN_CLUSTER_H
+#define ES_PLAN_CLUSTER_H
 
-#include "cli_internal.h"
+#include "eigenscope/plan.h"
 
 /* Floating-point operations of a core in a second where nobody says how many, and of what core. */
 extern const double es_core_rate;

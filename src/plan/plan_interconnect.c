@@ -6,6 +6,7 @@
 #include "eigenscope/model.h"
 #include "interconnect.h"
 #include "plan_cluster.h"
+#include "plan_internal.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,11 +1,10 @@
 /* Files of weights, before anything runs: all that are missing and everything that does not fit, at once. What cannot
  * be read because of the machine ends it with a sentence of its own. */
-#include "cli_internal.h"
-#include "eigenscope/external.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/weights.h"
+#include "plan_internal.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -130,7 +129,7 @@ static es_code_t conclude(survey_t *s, const es_external_t *external, es_status_
     return es_fail(status, s->failure.code, STAGE, "%s:%d: %s", place, external->line, s->failure.message);
   if (s->report.failed) return es_out_of_memory(status, STAGE, "what is wrong with weights");
   if (s->missing + s->unfit + s->untrained == 0) return ES_OK;
-  es_cli_print(stderr, &s->report);
+  es_text_print(stderr, &s->report);
   if (s->untrained > 0)
     return es_fail(status, ES_INPUT, STAGE,
                    "%s:%d: %lld of the points were not trained in %s, which has weights of %d: dataset, model, width, "

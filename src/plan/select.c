@@ -1,6 +1,6 @@
 /* Which points a command looks at: --points and --task, as `run` takes them. */
-#include "cli_internal.h"
 #include "eigenscope/memory.h"
+#include "plan_internal.h"
 
 static es_code_t keep_share(const es_plan_t *plan, const char *task, es_selection_t *selection, es_status_t *status) {
   double *cost = es_allocate((size_t)selection->n, sizeof *cost);
@@ -11,10 +11,9 @@ static es_code_t keep_share(const es_plan_t *plan, const char *task, es_selectio
   return code;
 }
 
-es_code_t es_plan_select(const es_plan_t *plan, const es_arguments_t *arguments, es_selection_t *out,
+es_code_t es_plan_select(const es_plan_t *plan, const char *points, const char *task, es_selection_t *out,
                          es_status_t *status) {
-  const char *task = es_arguments_option(arguments, "--task");
-  ES_TRY(es_selection_parse(out, es_arguments_option(arguments, "--points"), es_grid_count(plan->grid), status));
+  ES_TRY(es_selection_parse(out, points, es_grid_count(plan->grid), status));
   if (task == NULL || keep_share(plan, task, out, status) == ES_OK) return ES_OK;
   es_selection_destroy(out);
   return status->code;

@@ -1,6 +1,7 @@
 #include "dataset_cache.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/store.h"
 #include "eigenscope/weights.h"
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* The datasets of a run: each is loaded once at each resolution, for all points that use it. */
-#ifndef ES_CLI_LOADED_H
-#define ES_CLI_LOADED_H
+#ifndef ES_RUN_DATASET_CACHE_H
+#define ES_RUN_DATASET_CACHE_H
 
-#include "eigenscope/cli.h"
+#include "eigenscope/plan.h"
 
 /* One dataset at one resolution. */
 typedef struct es_dataset_cache_item {

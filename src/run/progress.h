@@ -1,9 +1,9 @@
 /* What a run says while it works: whole lines by the leader of each group, or one live line on a terminal. */
-#ifndef ES_CLI_PROGRESS_H
-#define ES_CLI_PROGRESS_H
+#ifndef ES_RUN_PROGRESS_H
+#define ES_RUN_PROGRESS_H
 
-#include "cli_internal.h"
 #include "eigenscope/pipeline.h"
+#include "eigenscope/plan.h"
 #include "eigenscope/schedule.h"
 
 typedef enum es_progress_mode { ES_PROGRESS_NONE, ES_PROGRESS_LINES, ES_PROGRESS_LIVE } es_progress_mode_t;

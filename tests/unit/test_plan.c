@@ -1,5 +1,5 @@
 /* Plans: bound points, costs against a plain computation, and what is refused before anything runs. */
-#include "eigenscope/cli.h"
+#include "eigenscope/plan.h"
 #include "eigenscope/graph.h"
 #include "unit/check.h"
 #include <math.h>

@@ -1,0 +1,23 @@
+/** Tables for people: aligned columns of UTF-8 text. */
+#ifndef EIGENSCOPE_TABLE_H
+#define EIGENSCOPE_TABLE_H
+
+#include "eigenscope/text.h"
+#include <stdbool.h>
+
+/** A table of text: columns are padded to their widest cell when printed. */
+enum { ES_COLUMNS_MAX = 80 };
+typedef struct es_table {
+  int n_columns;
+  bool right[ES_COLUMNS_MAX]; /* numbers */
+  es_text_t cells;            /* zero-terminated, row by row, the heading first */
+} es_table_t;
+
+void es_table_column(es_table_t *table, const char *heading, bool right);
+/** Appends the next cell, row by row, after all columns. */
+void es_table_cell(es_table_t *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** Appends the lines, without blanks at their ends and without columns that are empty. */
+void es_table_print(const es_table_t *table, es_text_t *out);
+void es_table_destroy(es_table_t *table);
+
+#endif
