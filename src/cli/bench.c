@@ -1,5 +1,5 @@
 /* eigenscope bench: the program's own figures, as tables that anyone can make again. Not tests: nothing is judged. */
-#include "bench.h"
+#include "bench_internal.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/model.h"
 #include "eigenscope/spectrum.h"

@@ -3,7 +3,7 @@
 #include "eigenscope/store.h"
 #include "interconnect.h"
 #include "memory.h"
-#include "plan_cluster.h"
+#include "cluster.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Merging: what the files of this stage share. merge.c looks at all points and writes the file, merge_labels.c is about
- * what each point says of itself, merge_copy.c about its numbers. */
+/* Merging: what the files of this stage share. merge.c looks at all points and writes the file, labels.c is about
+ * what each point says of itself, copy.c about its numbers. */
 #ifndef ES_STORE_MERGE_H
 #define ES_STORE_MERGE_H
 

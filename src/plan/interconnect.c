@@ -1,93 +1,286 @@
-/* Reading --interconnect. */
+/* What a step takes on more and more ranks, and where more of them no longer help. */
+#include "eigenscope/capture.h"
+#include "eigenscope/file.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/model.h"
 #include "interconnect.h"
-#include "plan_cluster.h"
+#include "cluster.h"
+#include "plan_internal.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* What MPI gets of them: latency of a small message, bandwidth of large ones. */
-static const struct {
-  const char *name;
-  es_link_t link;
-  const char *source;
-} known[] = {
-    {"shared-memory",
-     {0.5e-6, 5.6e9},
-     "measured: Open MPI 4.1 between two cores of a Xeon (Emerald Rapids), copied twice as in a container"},
-    {"ethernet-1g",
-     {25e-6, 0.94e9 / 8},
-     "TCP: 24.6-26.3 us and 116-118 MB/s by osu_latency and osu_bw (gist.github.com/jfgrimm, 2021)"},
-    {"ethernet-10g",
-     {20e-6, 9.4e9 / 8},
-     "TCP: 20 us (Hurwitz and Feng, Hot Interconnects 2003); the link rate less the headers of 1500-byte frames"},
-    {"infiniband-hdr", {1.2e-6, 192e9 / 8}, "MPI on Azure HBv3: 1.2 us, 192 Gbit/s (docs.azure.cn, hbv3-performance)"},
-};
-enum { N_KNOWN = sizeof known / sizeof *known };
+enum { SIZES_MOST = 9 }; /* groups of 1 … 256 ranks, as many as there may be lanes */
 
-typedef struct unit {
-  const char *name;
-  double factor;
-} unit_t;
+/* SGD with momentum and packing, of VGG16 and ResNet-18 at width 1 on a Xeon (Emerald Rapids): 0.8 and 1.5 ns. Half as
+ * much at width 1/16, whose weights stay in the cache. */
+static const double update_seconds = 2.3e-9;
 
-static const unit_t times[] = {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"µs", 1e-6}, {"ns", 1e-9}, {NULL, 0}};
-static const unit_t rates[] = {{"kbit/s", 1e3 / 8},
-                               {"Mbit/s", 1e6 / 8},
-                               {"Gbit/s", 1e9 / 8},
-                               {"kB/s", 1e3},
-                               {"MB/s", 1e6},
-                               {"GB/s", 1e9},
-                               {NULL, 0}};
+/* A group of 2ⁱ ranks. */
+typedef struct group {
+  es_traffic_t step, measure; /* of a batch, and of a split that is measured */
+  double seconds;             /* of a batch */
+} group_t;
 
-/* A number above 0 with a unit, as "20us" or "9.4 Gbit/s". */
-static bool read_quantity(const char *text, const unit_t *units, double *out) {
-  char number[32];
-  const size_t length = strspn(text, "0123456789.e+-");
-  const char *unit = text + length + strspn(text + length, " ");
-  if (length >= sizeof number) return false;
-  snprintf(number, sizeof number, "%.*s", (int)length, text);
-  if (!es_text_to_double(number, out) || !(*out > 0)) return false;
-  while (units->name && strcmp(units->name, unit) != 0) units++;
-  *out *= units->factor;
-  return units->name != NULL;
+/* Points that have the same figures. */
+typedef struct class {
+  uint64_t key;
+  int64_t first, points;
+  int64_t batch, parameters;
+  double macs; /* of an image in a step */
+  int n_groups, gains, fastest;
+  group_t groups[SIZES_MOST];
+} class_t;
+
+/* An axis in a class: told if all points of the class have the same value. */
+typedef struct axis {
+  uint64_t hash;
+  bool differs;
+} axis_t;
+
+typedef struct prediction {
+  const es_plan_t *plan;                 /* borrowed */
+  const es_selection_t *selection;       /* borrowed */
+  const es_interconnect_t *interconnect; /* borrowed */
+  es_varying_t varying;
+  int32_t n, capacity;
+  class_t *classes; /* owned */
+  axis_t *axes;     /* owned; (class, varying axis) */
+  int32_t *of;      /* owned; class of each selected point */
+} prediction_t;
+
+/* ---- one class ---- */
+
+static bool trains(const es_point_t *point) {
+  return point->source == ES_SOURCE_TRAIN;
 }
 
-static es_code_t refuse(const char *text, es_status_t *status) {
-  char names[256] = "";
-  for (int i = 0; i < N_KNOWN; i++) {
-    const size_t length = strlen(names);
-    snprintf(names + length, sizeof names - length, "%s%s", i > 0 ? ", " : "", known[i].name);
-  }
-  return es_fail(status, ES_INPUT, "plan",
-                 "--interconnect %.60s: must be %s, or LATENCY,BANDWIDTH as 20us,10Gbit/s (s, ms, us, ns; kbit/s, "
-                 "Mbit/s, Gbit/s, kB/s, MB/s, GB/s), and may end in ,rate=GFLOP/s of a core",
-                 text, names);
+/* Samples of the split that is measured. */
+static int64_t measured_samples(const es_point_t *point, const es_dataset_info_t *info) {
+  return es_point_samples(point, info, point->measure.splits[ES_EVAL] ? ES_EVAL : ES_TRAIN);
 }
 
-static bool read_link(es_interconnect_t *out, char *text) {
-  for (int i = 0; i < N_KNOWN; i++) {
-    if (strcmp(known[i].name, text) != 0) continue;
-    out->link = known[i].link;
-    out->source = known[i].source;
-    return true;
-  }
-  char *comma = strchr(text, ',');
-  if (!comma) return false;
-  *comma = '\0';
-  const bool fine =
-      read_quantity(text, times, &out->link.latency) && read_quantity(comma + 1, rates, &out->link.bandwidth);
-  *comma = ',';
-  return fine;
+/* Images of a whole batch: fewer than train.batch where there are not so many. */
+static int64_t batch_of(const es_point_t *point, const es_dataset_info_t *info) {
+  const int64_t n = trains(point) ? es_point_samples(point, info, ES_TRAIN) : measured_samples(point, info);
+  return n < point->train.batch ? n : point->train.batch;
 }
 
-es_code_t es_interconnect_parse(es_interconnect_t *out, const char *text, es_status_t *status) {
-  *out = (es_interconnect_t){.source = "as given", .rate = es_core_rate};
-  if (strlen(text) >= sizeof out->name) return refuse(text, status);
-  snprintf(out->name, sizeof out->name, "%s", text);
-  char *rate = strstr(out->name, ",rate=");
-  if (rate) {
-    *rate = '\0';
-    if (!es_text_to_double(rate + strlen(",rate="), &out->rate) || !(out->rate > 0)) return refuse(text, status);
-    out->rate *= 1e9;
+static uint64_t key_of(const prediction_t *p, int64_t index, const es_point_t *point) {
+  const es_dataset_info_t *info = es_plan_info(p->plan, point);
+  const int64_t facts[] = {es_plan_network(p->plan, index),
+                           batch_of(point, info),
+                           point->train.lanes,
+                           point->source,
+                           measured_samples(point, info),
+                           point->measure.splits[ES_TRAIN],
+                           point->measure.splits[ES_EVAL]};
+  return es_hash(facts, sizeof facts, 0);
+}
+
+/* As interconnect.h says. */
+static double step_seconds(const prediction_t *p, const class_t *c, bool training, int ranks, double messages) {
+  const int64_t most = (c->batch + ranks - 1) / ranks; /* of the rank that has most */
+  const double images = (double)most;
+  const double updates = training ? update_seconds * (double)c->parameters : 0.0;
+  return 2 * images * c->macs / p->interconnect->rate + updates + messages;
+}
+
+static es_code_t predict(const prediction_t *p, class_t *c, const es_point_t *point, es_status_t *status) {
+  const es_link_t *link = &p->interconnect->link;
+  const int lanes = point->train.lanes;
+  const es_dataset_info_t *info = es_plan_info(p->plan, point);
+  es_graph_t *graph;
+  ES_TRY(es_graph_create(&graph, point, status));
+  c->batch = batch_of(point, info);
+  c->parameters = graph->parameter_count;
+  c->macs = es_plan_image_cost(p->plan, c->first, point);
+  for (int ranks = 1; ranks <= lanes && c->n_groups < SIZES_MOST; ranks *= 2) {
+    group_t *g = &c->groups[c->n_groups++];
+    g->step = es_model_traffic(graph, lanes, ranks, trains(point), link);
+    g->measure = es_capture_traffic(graph, &point->measure, measured_samples(point, info), lanes, ranks, link);
+    g->seconds = step_seconds(p, c, trains(point), ranks, g->step.seconds);
   }
-  return read_link(out, out->name) ? ES_OK : refuse(text, status);
+  es_graph_destroy(graph);
+  while (c->gains + 1 < c->n_groups && c->groups[c->gains].seconds >= ES_GAIN_LEAST * c->groups[c->gains + 1].seconds)
+    c->gains++;
+  for (int i = 1; i < c->n_groups; i++) {
+    if (c->groups[i].seconds < c->groups[c->fastest].seconds) c->fastest = i;
+  }
+  return ES_OK;
+}
+
+/* ---- all of them ---- */
+
+static es_code_t add_class(prediction_t *p, uint64_t key, int64_t index, const es_point_t *point, es_status_t *status) {
+  if (p->n == p->capacity) {
+    const int32_t capacity = p->capacity == 0 ? 16 : 2 * p->capacity;
+    class_t *classes = es_reallocate(p->classes, (size_t)capacity, sizeof *classes);
+    if (classes) p->classes = classes;
+    axis_t *axes = es_reallocate(p->axes, (size_t)capacity * (size_t)(p->varying.n + 1), sizeof *axes);
+    if (axes) p->axes = axes;
+    if (!classes || !axes) return es_out_of_memory(status, "plan", "%d kinds of points", capacity);
+    p->capacity = capacity;
+  }
+  p->classes[p->n] = (class_t){.key = key, .first = index};
+  return predict(p, &p->classes[p->n++], point, status);
+}
+
+static void note_axes(prediction_t *p, int32_t class, const es_point_t *point) {
+  for (int a = 0; a < p->varying.n; a++) {
+    axis_t *axis = &p->axes[class * p->varying.n + a];
+    const char *text = es_point_axis(point, p->varying.names[a]);
+    const uint64_t hash = es_hash(text, strlen(text), 0);
+    if (p->classes[class].points == 0) *axis = (axis_t){.hash = hash};
+    axis->differs = axis->differs || axis->hash != hash;
+  }
+}
+
+static es_code_t classify(prediction_t *p, es_status_t *status) {
+  es_grid_walk_t walk = {.grid = p->plan->grid};
+  for (int64_t i = 0; i < p->selection->n; i++) {
+    const int64_t index = p->selection->index[i];
+    es_point_t point;
+    es_plan_walk(p->plan, &walk, index, &point);
+    const uint64_t key = key_of(p, index, &point);
+    int32_t class = 0;
+    while (class < p->n && p->classes[class].key != key) class ++;
+    if (class == p->n) ES_TRY(add_class(p, key, index, &point, status));
+    note_axes(p, class, &point);
+    p->classes[class].points++;
+    p->of[i] = class;
+  }
+  return ES_OK;
+}
+
+/* Appends the points of one class (or, with class −1, of all that gain up to 2^gains ranks) as a list for --points. */
+static int64_t list_points(const prediction_t *p, int32_t class, int gains, int64_t *room, es_text_t *out) {
+  es_selection_t list = {0, room};
+  for (int64_t i = 0; i < p->selection->n; i++) {
+    if (class >= 0 ? p->of[i] == class : p->classes[p->of[i]].gains == gains) room[list.n++] = p->selection->index[i];
+  }
+  if (list.n > 0) es_selection_print(&list, out);
+  return list.n;
+}
+
+/* ---- what is said ---- */
+
+static int most_groups(const prediction_t *p) {
+  int most = 0;
+  for (int32_t c = 0; c < p->n; c++) most = p->classes[c].n_groups > most ? p->classes[c].n_groups : most;
+  return most;
+}
+
+static void fill_row(const prediction_t *p, es_grid_walk_t *walk, int32_t class, int sizes, es_table_t *table) {
+  const class_t *c = &p->classes[class];
+  es_point_t point;
+  es_plan_walk(p->plan, walk, c->first, &point);
+  es_table_cell(table, "%lld", (long long)c->first);
+  es_table_cell(table, "%lld", (long long)c->points);
+  for (int a = 0; a < p->varying.n; a++)
+    es_table_cell(table, "%s",
+                  p->axes[class * p->varying.n + a].differs ? "" : es_point_axis(&point, p->varying.names[a]));
+  for (int i = 0; i < sizes; i++) {
+    if (i < c->n_groups)
+      es_table_cell(table, "%.4g ms", 1e3 * c->groups[i].seconds);
+    else
+      es_table_cell(table, "%s", "");
+  }
+  const group_t *two = &c->groups[c->n_groups > 1];
+  es_table_cell(table, "%lld", (long long)two->step.messages);
+  es_table_cell(table, "%.3f", 1e-6 * (double)two->step.bytes);
+  es_table_cell(table, "%d", 1 << c->gains);
+  es_table_cell(table, "%d", 1 << c->fastest);
+}
+
+static void print_rows(const prediction_t *p, es_text_t *out) {
+  static const char *const headings[] = {"messages", "MB", "gains to", "fastest"};
+  const int sizes = most_groups(p);
+  es_grid_walk_t walk = {.grid = p->plan->grid};
+  es_table_t table = {0};
+  es_table_column(&table, "from point", true);
+  es_table_column(&table, "points", true);
+  es_varying_columns(&p->varying, &table);
+  for (int i = 0; i < sizes; i++) {
+    char heading[24];
+    snprintf(heading, sizeof heading, "%d rank%s", 1 << i, i == 0 ? "" : "s");
+    es_table_column(&table, heading, true);
+  }
+  for (int i = 0; i < 4; i++) es_table_column(&table, headings[i], true);
+  for (int32_t c = 0; c < p->n; c++) fill_row(p, &walk, c, sizes, &table);
+  es_table_print(&table, out);
+  es_table_destroy(&table);
+}
+
+static void print_table(const prediction_t *p, int64_t *room, es_text_t *out) {
+  const es_interconnect_t *net = p->interconnect;
+  es_text_append(out, "%s: a step (one batch) on %s: %g us, %g Gbit/s\n(%s)\n\n", es_job_name(p->plan->job), net->name,
+                 1e6 * net->link.latency, 8e-9 * net->link.bandwidth, net->source);
+  print_rows(p, out);
+  es_text_append(out,
+                 "\nmessages, MB: sent by each rank in a step on 2 ranks\n"
+                 "gains to: beyond, twice as many ranks make a step less than %g times as fast\n"
+                 "assumed: rate=%g GFLOP/s of each core%s, %g ns for each parameter to update\n",
+                 ES_GAIN_LEAST, net->rate * 1e-9, net->rate == es_core_rate ? es_core_kind : "", 1e9 * update_seconds);
+  es_text_append(out, "\nwhere there are more ranks than points (else --ranks-per-point 1 is fastest):\n");
+  for (int i = 0; i < SIZES_MOST; i++) {
+    es_text_t list = {0};
+    if (list_points(p, -1, i, room, &list) > 0)
+      es_text_append(out, "  --ranks-per-point %d --points %s\n", 1 << i, es_text_get(&list));
+    if (list.failed) out->failed = true;
+    es_text_destroy(&list);
+  }
+}
+
+static void print_traffic(const char *name, const es_traffic_t *t, es_text_t *out) {
+  es_text_append(out, "\"%s\": {\"sums\": %lld, \"messages\": %lld, \"bytes\": %lld, \"seconds\": %.9g}", name,
+                 (long long)t->sums, (long long)t->messages, (long long)t->bytes, t->seconds);
+}
+
+static void print_json(const prediction_t *p, int64_t *room, es_text_t *out) {
+  const es_interconnect_t *net = p->interconnect;
+  es_text_append(out, "{\"job\": ");
+  es_text_append_quoted(out, es_job_name(p->plan->job));
+  es_text_append(out, ", \"interconnect\": ");
+  es_text_append_quoted(out, net->name);
+  es_text_append(out,
+                 ", \"latency\": %.9g, \"bandwidth\": %.9g, \"rate\": %.9g, \"update_seconds\": %.9g, \"gain_least\": "
+                 "%.9g, \"classes\": [",
+                 net->link.latency, net->link.bandwidth, net->rate * 1e-9, update_seconds, ES_GAIN_LEAST);
+  for (int32_t k = 0; k < p->n; k++) {
+    const class_t *c = &p->classes[k];
+    es_text_append(out, "%s\n  {\"points\": \"", k > 0 ? "," : "");
+    list_points(p, k, 0, room, out);
+    es_text_append(out,
+                   "\", \"batch\": %lld, \"parameters\": %lld, \"macs_per_image\": %.0f, \"gains_to\": %d, "
+                   "\"fastest\": %d, \"groups\": [",
+                   (long long)c->batch, (long long)c->parameters, c->macs, 1 << c->gains, 1 << c->fastest);
+    for (int i = 0; i < c->n_groups; i++) {
+      es_text_append(out, "%s\n    {\"ranks\": %d, \"step_seconds\": %.9g, ", i > 0 ? "," : "", 1 << i,
+                     c->groups[i].seconds);
+      print_traffic("step", &c->groups[i].step, out);
+      es_text_append(out, ", ");
+      print_traffic("measure", &c->groups[i].measure, out);
+      es_text_append(out, "}");
+    }
+    es_text_append(out, "]}");
+  }
+  es_text_append(out, "\n]}\n");
+}
+
+es_code_t es_plan_interconnect(const es_plan_t *plan, const es_selection_t *selection,
+                               const es_interconnect_t *interconnect, bool json, es_text_t *out, es_status_t *status) {
+  prediction_t p = {.plan = plan, .selection = selection, .interconnect = interconnect};
+  es_text_t common = {0};
+  es_varying_find(plan, &p.varying, &common);
+  es_text_destroy(&common);
+  p.of = es_allocate((size_t)selection->n, sizeof *p.of);
+  int64_t *room = es_allocate((size_t)selection->n, sizeof *room);
+  if (!p.of || !room) es_out_of_memory(status, "plan", "%lld points", (long long)selection->n);
+  if (status->code == ES_OK && classify(&p, status) == ES_OK) (json ? print_json : print_table)(&p, room, out);
+  es_free(p.classes);
+  es_free(p.axes);
+  es_free(p.of);
+  es_free(room);
+  return status->code;
 }

@@ -1,5 +1,5 @@
 /* eigenscope bench covariance: accumulators beside the bare product that OpenBLAS makes of the same rows. */
-#include "bench.h"
+#include "bench_internal.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"

@@ -1,6 +1,6 @@
 /* The schedule of a job on a machine that need not be here: the points are dealt as `run` deals them (the most
  * expensive first, each to the group that is free first), with times from their cost. */
-#include "plan_cluster.h"
+#include "cluster.h"
 #include "eigenscope/memory.h"
 #include "list_schedule.h"
 #include <math.h>

@@ -1,5 +1,5 @@
 /* eigenscope bench spectrum: eigensolvers side by side, on one rank, on each rank at once, and on all together. */
-#include "bench.h"
+#include "bench_internal.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"

@@ -1,5 +1,5 @@
 /* eigenscope bench train: epochs that train and epochs that also measure, in turns, one point on each rank. */
-#include "bench.h"
+#include "bench_internal.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"

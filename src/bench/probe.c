@@ -1,5 +1,5 @@
 /* eigenscope bench probe: the time of a fit by samples, classes and steps, all ranks together. */
-#include "bench.h"
+#include "bench_internal.h"
 #include "eigenscope/activations.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
