@@ -16,6 +16,8 @@ typedef struct es_table {
 void es_table_column(es_table_t *table, const char *heading, bool right);
 /** Appends the next cell, row by row, after all columns. */
 void es_table_cell(es_table_t *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** The next cell: a number to four decimals, or a dash for NaN. */
+void es_table_number(es_table_t *table, double value);
 /** Appends the lines, without blanks at their ends and without columns that are empty. */
 void es_table_print(const es_table_t *table, es_text_t *out);
 void es_table_destroy(es_table_t *table);

@@ -1,4 +1,5 @@
 #include "eigenscope/table.h"
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,13 @@ void es_table_cell(es_table_t *table, const char *format, ...) {
   va_end(arguments);
   es_text_make_plain(cell);
   es_text_append_bytes(&table->cells, cell, strlen(cell) + 1);
+}
+
+void es_table_number(es_table_t *table, double value) {
+  if (isnan(value))
+    es_table_cell(table, "-");
+  else
+    es_table_cell(table, "%.4f", value);
 }
 
 void es_table_column(es_table_t *table, const char *heading, bool right) {

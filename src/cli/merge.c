@@ -1,7 +1,7 @@
 /* eigenscope merge JOB --to FILE.h5: the results of a grid in one file, as far as they are there. */
+#include "eigenscope/merge.h"
 #include "cli_internal.h"
 #include "eigenscope/memory.h"
-#include "merge_show.h"
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -70,7 +70,7 @@ static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const ch
   for (int i = 0; i < n_all && n < 2; i++) {
     if (strcmp(all[i].name, "version") == 0 || strcmp(all[i].name, "revision") == 0) own[n++] = all[i];
   }
-  es_merge_describe(plan, &job);
+  es_merge_describe(plan->job, plan->grid, &job);
   const es_merge_header_t header = {.job_name = es_job_name(plan->job),
                                     .job = es_text_get(&job),
                                     .missing = missing,

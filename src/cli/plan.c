@@ -1,9 +1,9 @@
 /* eigenscope plan JOB: what a job would do. */
 #include "cli_internal.h"
+#include "cluster.h"
 #include "eigenscope/store.h"
 #include "interconnect.h"
 #include "memory.h"
-#include "cluster.h"
 #include <stdio.h>
 #include <string.h>
 

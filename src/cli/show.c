@@ -1,6 +1,6 @@
 /* eigenscope show FILE.h5 */
 #include "cli_internal.h"
-#include "merge_show.h"
+#include "eigenscope/merge.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -32,7 +32,7 @@ int es_cli_show(int argc, char **argv) {
   if (code == ES_OK) code = read_format(es_arguments_option(arguments, "--format"), &format, &status);
   if (code == ES_OK) {
     const char *path = es_arguments_positional(arguments, 0);
-    code = es_merged_check(path) ? es_merge_show(&text, path, format, &status)
+    code = es_merged_check(path) ? es_merged_show(&text, path, format, &status)
                                  : es_result_show(&text, path, format, &status);
   }
   if (code == ES_OK) es_text_print(stdout, &text);

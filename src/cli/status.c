@@ -27,14 +27,6 @@ static void summarize(const es_plan_t *plan, int64_t index, char path[ES_PATH_MA
   es_result_summarize(out, path);
 }
 
-/* A number, or a dash for NaN. */
-static void number_cell(es_table_t *table, double value) {
-  if (isnan(value))
-    es_table_cell(table, "-");
-  else
-    es_table_cell(table, "%.4f", value);
-}
-
 static void add_columns(es_table_t *table, const es_varying_t *varying) {
   es_table_column(table, "point", true);
   es_varying_columns(varying, table);
@@ -65,8 +57,8 @@ static void add_row(es_table_t *table, const es_varying_t *varying, es_grid_walk
     es_table_cell(table, "%d/%d", started, point->train.epochs);
   else
     es_table_cell(table, "-");
-  number_cell(table, readable ? summary->accuracy : NAN);
-  number_cell(table, readable ? summary->mean_saturation : NAN);
+  es_table_number(table, readable ? summary->accuracy : NAN);
+  es_table_number(table, readable ? summary->mean_saturation : NAN);
   es_table_cell(table, "%s", summary->reason);
 }
 

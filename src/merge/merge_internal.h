@@ -1,8 +1,9 @@
 /* Merging: what the files of this stage share. merge.c looks at all points and writes the file, labels.c is about
  * what each point says of itself, copy.c about its numbers. */
-#ifndef ES_STORE_MERGE_H
-#define ES_STORE_MERGE_H
+#ifndef ES_MERGE_INTERNAL_H
+#define ES_MERGE_INTERNAL_H
 
+#include "eigenscope/merge.h"
 #include "reader.h"
 #include "writer.h"
 

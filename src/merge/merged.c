@@ -1,6 +1,7 @@
 /* Merged files read back for tables: what each point says of itself, and the few numbers of a summary. */
 #include "attribute.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/merge.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* A result file of any bytes, or a merged one: status, show and merge. */
 #include "eigenscope/file.h"
+#include "eigenscope/merge.h"
 #include "eigenscope/store.h"
 #include "fuzz.h"
 #include <hdf5.h>

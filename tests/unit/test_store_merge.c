@@ -1,6 +1,7 @@
 /* Merging results of every group: numbers, memory that runs out, disks that fill. tests/system/test_merge.py merges
  * real sweeps. */
 #include "eigenscope/file.h"
+#include "eigenscope/merge.h"
 #include "store_example.h"
 #include <errno.h>
 #include <hdf5.h>

@@ -1,6 +1,6 @@
 /* A whole job as YAML, resolved: what a merged file says of its grid. Made from the descriptions of its points
  * (es_point_describe), so that it says all that they say. */
-#include "merge_show.h"
+#include "eigenscope/merge.h"
 #include <string.h>
 
 enum { OWN_AXES = 6 }; /* dataset, model, width, classes, resolution, seed: those of every point */
@@ -45,7 +45,7 @@ static void append_grid(es_text_t *out, const es_job_t *job) {
       for (int v = 0; v < axis.n_values; v++) {
         es_point_t point;
         es_job_start(job, block, &point);
-        es_job_apply(job, block, a, v, &point, NULL);
+        es_job_apply(job, block, a, v, &point, &(es_status_t){0});
         if (v > 0) es_text_append(out, ", ");
         append_value(out, &point, axis.name);
       }
@@ -67,17 +67,17 @@ static void add_entry(es_text_t *entries, const char *description, const char *s
 }
 
 /* The models and datasets of all points. */
-static void collect_entries(const es_plan_t *plan, es_text_t *models, es_text_t *datasets) {
+static void collect_entries(const es_job_t *job, const es_grid_t *grid, es_text_t *models, es_text_t *datasets) {
   es_point_t before = {0};
-  for (int64_t i = 0; i < es_grid_count(plan->grid); i++) {
+  for (int64_t i = 0; i < es_grid_count(grid); i++) {
     es_point_t point;
-    es_grid_point(plan->grid, i, &point);
+    es_grid_point(grid, i, &point);
     /* Neighbours mostly have both in common. */
     if (i > 0 && strcmp(point.model.name, before.model.name) == 0 &&
         strcmp(point.dataset.name, before.dataset.name) == 0)
       continue;
     es_text_t text = {0};
-    es_point_describe(&point, es_job_name(plan->job), &text);
+    es_point_describe(&point, es_job_name(job), &text);
     add_entry(models, es_text_get(&text), "models");
     add_entry(datasets, es_text_get(&text), "datasets");
     if (text.failed) models->failed = true;
@@ -87,16 +87,16 @@ static void collect_entries(const es_plan_t *plan, es_text_t *models, es_text_t 
 }
 
 /* The sections of a description, with the grid of all points and what they use in the place of its own. */
-static void replace_sections(const es_plan_t *plan, const char *description, es_text_t *out) {
+static void replace_sections(const es_job_t *job, const es_grid_t *grid, const char *description, es_text_t *out) {
   static const char *const replaced[] = {"grid:\n", "models:\n", "datasets:\n"};
   es_text_t models = {0}, datasets = {0};
-  collect_entries(plan, &models, &datasets);
+  collect_entries(job, grid, &models, &datasets);
   for (const char *line = description; *line != '\0';) {
     size_t length = strcspn(line, "\n") + 1;
     int which = 0;
     while (which < 3 && strncmp(line, replaced[which], strlen(replaced[which])) != 0) which++;
     if (which < 3) length += section_size(line + length);
-    if (which == 0) append_grid(out, plan->job);
+    if (which == 0) append_grid(out, job);
     if (which == 2) {
       if (models.length > 0) es_text_append(out, "models:\n%s", es_text_get(&models));
       es_text_append(out, "datasets:\n%s", es_text_get(&datasets));
@@ -109,19 +109,19 @@ static void replace_sections(const es_plan_t *plan, const char *description, es_
   es_text_destroy(&datasets);
 }
 
-void es_merge_describe(const es_plan_t *plan, es_text_t *out) {
-  const es_point_t *base = es_job_base(plan->job);
+void es_merge_describe(const es_job_t *job, const es_grid_t *grid, es_text_t *out) {
+  const es_point_t *base = es_job_base(job);
   es_text_t text = {0};
   es_point_t point;
-  es_grid_point(plan->grid, 0, &point);
+  es_grid_point(grid, 0, &point);
   if (point.n_axes > OWN_AXES) point.n_axes = OWN_AXES;
   /* Settings as they are where no axis says otherwise. */
   point.train = base->train;
   point.measure = base->measure;
   point.probe = base->probe;
   point.checkpoint = base->checkpoint;
-  es_point_describe(&point, es_job_name(plan->job), &text);
-  replace_sections(plan, es_text_get(&text), out);
+  es_point_describe(&point, es_job_name(job), &text);
+  replace_sections(job, grid, es_text_get(&text), out);
   if (text.failed) out->failed = true;
   es_text_destroy(&text);
 }

@@ -1,7 +1,7 @@
 /* The points of a merged file, for people and for machines. */
-#include "merge_show.h"
-#include "cli_internal.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/merge.h"
+#include "eigenscope/table.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,19 +51,12 @@ static void begin_table(listing_t *l, const es_merged_info_t *info) {
   es_table_column(&l->table, "reason", false);
 }
 
-static void number_cell(es_table_t *table, double value) {
-  if (isnan(value))
-    es_table_cell(table, "-");
-  else
-    es_table_cell(table, "%.4f", value);
-}
-
 static void add_table_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {
   for (int i = 0; i < info->n_names - 1; i++) {
     if (l->varies[i]) es_table_cell(&l->table, "%s", point->cells[i]);
   }
-  number_cell(&l->table, point->accuracy);
-  number_cell(&l->table, point->mean_saturation);
+  es_table_number(&l->table, point->accuracy);
+  es_table_number(&l->table, point->mean_saturation);
   es_table_cell(&l->table, "%s", point->cells[info->n_names - 1]);
 }
 
@@ -131,7 +124,7 @@ static void show_point(void *context, const es_merged_info_t *info, const es_mer
   l->rows++;
 }
 
-es_code_t es_merge_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status) {
+es_code_t es_merged_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status) {
   listing_t l = {.format = format, .out = out};
   es_code_t code = format == ES_SHOW_TABLE ? es_merged_read(path, compare, &l, status) : ES_OK;
   l.rows = 0;
