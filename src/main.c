@@ -2,6 +2,7 @@
  * of clusters forbid it. */
 #include "eigenscope/cli.h"
 #include "eigenscope/spectrum.h"
+#include "eigenscope/text.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

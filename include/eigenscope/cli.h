@@ -4,10 +4,7 @@
 #ifndef EIGENSCOPE_CLI_H
 #define EIGENSCOPE_CLI_H
 
-#include "eigenscope/plan.h"
 #include "eigenscope/status.h"
-#include "eigenscope/store.h"
-#include "eigenscope/text.h"
 #include <stdbool.h>
 
 enum { ES_EXIT_OK = 0, ES_EXIT_USAGE = 1, ES_EXIT_FAILED = 2, ES_EXIT_UNFINISHED = 3, ES_EXIT_BUG = 4 };
@@ -43,22 +40,10 @@ const char *es_arguments_option(const es_arguments_t *arguments, const char *nam
 /** All values of a repeatable option. */
 int es_arguments_all(const es_arguments_t *arguments, const char *name, const char *const **values);
 
-/** Appends one row for each point of the selection that has a result: axes, outcome, accuracy, mean saturation, and
- * where the files are (what `run` ends with). Names damaged files on stderr. Returns how many points diverged or have a
- * damaged file. */
-int64_t es_plan_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out);
-
 /** Prints "eigenscope: <message>" to stderr and returns es_cli_exit_code. */
 int es_cli_report(const es_status_t *status);
 /** The exit code of the contract for a status: OK 0, input 1, system, numeric and diverged 2, stopped 3, bug 4. */
 int es_cli_exit_code(const es_status_t *status);
-
-/** Provenance: version, revision, compiler, build, mpi, hdf5, blas, onednn (both with the instruction set), host.
- * Ranks and times are the caller's. Works before MPI_Init. Returns how many. Static storage. */
-int es_cli_provenance(const es_provenance_t **out);
-
-/** Libraries and instruction set that decide bits: "oneDNN 2.6.3, avx2; OpenBLAS 0.3.21, Zen". Static storage. */
-const char *es_cli_engine(void);
 
 /** Whether the arguments after a command's name ask for help: --help or -h before "--". */
 bool es_cli_asks_help(int argc, char **argv);

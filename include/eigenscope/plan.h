@@ -10,6 +10,7 @@
 #include "eigenscope/status.h"
 #include "eigenscope/table.h"
 #include "eigenscope/text.h"
+#include "eigenscope/traffic.h"
 
 /** What the files of weights say of a point with source: checkpoint. Without pointers. */
 typedef struct es_plan_weights {
@@ -98,5 +99,70 @@ void es_varying_find(const es_plan_t *plan, es_varying_t *out, es_text_t *common
 void es_varying_heading(const es_plan_t *plan, const es_text_t *common, es_text_t *out);
 void es_varying_columns(const es_varying_t *varying, es_table_t *table);
 void es_varying_cells(const es_varying_t *varying, const es_point_t *point, es_table_t *table);
+
+/** Peak memory of a point. */
+typedef struct es_memory_need {
+  int64_t rank;   /**< bytes that each rank of the point needs for itself */
+  int64_t shared; /**< bytes that a node holds once: the images */
+} es_memory_need_t;
+
+/** Peak memory of a bound point on groups of `ranks` ranks. ES_SYSTEM when there is no memory to find out. */
+es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, const es_dataset_info_t *info, int ranks,
+                            es_status_t *status);
+
+/** The prediction of one point after the other: those that differ only in what changes no prediction (as their seed)
+ * are looked at once. Start from {0}. */
+typedef struct es_memory_prediction {
+  es_memory_need_t need; /**< of the last point */
+  int ranks;             /**< 0 before the first */
+  es_point_t key;
+} es_memory_prediction_t;
+es_code_t es_memory_predict_next(es_memory_prediction_t *prediction, const es_point_t *point,
+                                 const es_dataset_info_t *info, int ranks, es_status_t *status);
+
+/** How many ranks, `ranks` or more, must share the bound point so that one of them, alone on its node, finds room in
+ * `available` bytes; 0 when the point has not so many lanes, -1 when there is no memory to find out. */
+int es_memory_fit(const es_point_t *point, const es_dataset_info_t *info, int ranks, int64_t available);
+/** Peak of this process so far without what it shares with others of its node, in bytes; 0 where the system does not
+ * tell. */
+int64_t es_memory_peak(void);
+/** Bytes that processes here may still take together: what the node has free, or less if a cgroup (as SLURM makes) or
+ * RLIMIT_AS says so. */
+int64_t es_memory_available(void);
+
+/** A cluster and what is assumed of it. */
+typedef struct es_cluster {
+  int64_t nodes, cores; /**< cores of each node: ranks, since every rank has one thread */
+  double rate;          /**< floating-point operations of one core in a second */
+  double efficiency;    /**< kept by each doubling of the ranks that share a point, 0 … 1 */
+} es_cluster_t;
+
+/** Reads "nodes=4,cores=32[,rate=GFLOP/s][,efficiency=E]". ES_INPUT. */
+es_code_t es_cluster_parse(es_cluster_t *out, const char *text, es_status_t *status);
+/** Appends the simulated schedules of the selected points for 1, 2, 4 and 8 ranks per point, as a table or as JSON. */
+es_code_t es_plan_cluster(const es_plan_t *plan, const es_selection_t *selection, const es_cluster_t *cluster,
+                          bool json, es_text_t *out, es_status_t *status);
+
+/** Appends the selected points in shares of about equal cost, one line for each, as lists for --points; lines that
+ * start with "# " before them give name, output, points and tasks. As many shares as each needs to hold
+ * `points_per_task` points, at most `tasks`. */
+es_code_t es_plan_tasks(const es_plan_t *plan, const es_selection_t *selection, int64_t tasks, int64_t points_per_task,
+                        es_text_t *out, es_status_t *status);
+
+/** A network between nodes, and the cores it joins. */
+typedef struct es_interconnect {
+  char name[64];      /**< as it was asked for */
+  const char *source; /**< of its figures; static */
+  es_link_t link;
+  double rate; /**< floating-point operations of one core in a second */
+} es_interconnect_t;
+
+/** Reads "NAME" or "LATENCY,BANDWIDTH" (as 20us,10Gbit/s), and behind either ",rate=GFLOP/s". ES_INPUT. */
+es_code_t es_interconnect_parse(es_interconnect_t *out, const char *text, es_status_t *status);
+
+/** Appends what a step of the selected points takes on 1, 2, 4 … ranks, up to their lanes, and where they stop gaining;
+ * points that differ only in what changes none of this share a row. As a table or as JSON. */
+es_code_t es_plan_interconnect(const es_plan_t *plan, const es_selection_t *selection,
+                               const es_interconnect_t *interconnect, bool json, es_text_t *out, es_status_t *status);
 
 #endif

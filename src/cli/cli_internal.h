@@ -3,7 +3,9 @@
 #define ES_CLI_INTERNAL_H
 
 #include "eigenscope/cli.h"
+#include "eigenscope/plan.h"
 #include "eigenscope/table.h"
+#include "eigenscope/text.h"
 #include "eigenscope/weights.h"
 #include <stdio.h>
 

@@ -4,6 +4,7 @@
 #include "cli_internal.h"
 #include "data_pack.h"
 #include "eigenscope/file.h"
+#include "eigenscope/run.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -265,7 +266,7 @@ static es_code_t synth(const es_arguments_t *arguments, es_status_t *status) {
   if (path == NULL || path[0] == '\0')
     return es_fail(status, ES_INPUT, "data", "--to is missing: the file to write, as in --to images.h5");
   ES_TRY(read_spec(arguments, &spec, status));
-  es_cli_provenance(&facts); /* the version and the revision come first */
+  es_run_provenance(&facts); /* the version and the revision come first */
   snprintf(creator, sizeof creator, "eigenscope %s (%s)", facts[0].value, facts[1].value);
   signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of the writing, not the end */
   ES_TRY(es_synthetic_write(path, &spec, creator, status));

@@ -4,6 +4,7 @@
 #include "eigenscope/cli.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/pack.h"
+#include "eigenscope/run.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,7 +84,7 @@ static es_code_t pack(const es_arguments_t *arguments, MPI_Comm comm, int rank, 
   es_pack_result_t result;
   char creator[160];
   ES_TRY(read_request(arguments, &request, status));
-  es_cli_provenance(&facts); /* the version and the revision come first */
+  es_run_provenance(&facts); /* the version and the revision come first */
   snprintf(creator, sizeof creator, "eigenscope %s (%s)", facts[0].value, facts[1].value);
   request.creator = creator;
   signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of the writing, not the end */

@@ -5,6 +5,7 @@
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
+#include "eigenscope/run.h"
 #include "eigenscope/spectrum.h"
 #include <mpi.h>
 #include <sched.h>
@@ -34,7 +35,7 @@ typedef struct seat {
 static void find_seat(seat_t *out) {
   memset(out, 0, sizeof *out);
   if (gethostname(out->host, sizeof out->host - 1) != 0) snprintf(out->host, sizeof out->host, "unknown");
-  snprintf(out->engine, sizeof out->engine, "%s", es_cli_engine());
+  snprintf(out->engine, sizeof out->engine, "%s", es_run_engine());
   CPU_ZERO(&out->cpus);
   out->cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
   if (sched_getaffinity(0, sizeof out->cpus, &out->cpus) != 0) {
@@ -124,7 +125,7 @@ static void report_seats(const seat_t *seats, int n) {
 
 static void report_libraries(void) {
   const es_provenance_t *facts;
-  const int n = es_cli_provenance(&facts);
+  const int n = es_run_provenance(&facts);
   const char *version = "", *revision = "", *mpi = "", *hdf5 = "";
   for (int i = 0; i < n; i++) {
     if (strcmp(facts[i].name, "version") == 0) version = facts[i].value;

@@ -2,6 +2,7 @@
 #include "eigenscope/merge.h"
 #include "cli_internal.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/run.h"
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -66,7 +67,7 @@ static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const ch
   es_provenance_t own[2];
   int n = 0;
   /* Of this program: what wrote each point stands with the point. */
-  const int n_all = es_cli_provenance(&all);
+  const int n_all = es_run_provenance(&all);
   for (int i = 0; i < n_all && n < 2; i++) {
     if (strcmp(all[i].name, "version") == 0 || strcmp(all[i].name, "revision") == 0) own[n++] = all[i];
   }

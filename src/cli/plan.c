@@ -1,9 +1,6 @@
 /* eigenscope plan JOB: what a job would do. */
 #include "cli_internal.h"
-#include "cluster.h"
 #include "eigenscope/store.h"
-#include "interconnect.h"
-#include "memory.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -41,34 +38,28 @@ static double total_cost(const es_plan_t *plan, const es_selection_t *selection)
   return total;
 }
 
-/* Predicted memory of point after point; those that differ only in their seed are looked at once. */
+/* Predicted memory of point after point. */
 typedef struct memory {
   int ranks; /* that share a point */
-  es_point_t last;
-  es_memory_need_t need, most;
+  es_memory_prediction_t prediction;
+  es_memory_need_t most;
   es_point_t hungriest;
   bool streams; /* images may stay in their file */
   bool failed;  /* for lack of memory: then nothing here is to be printed */
 } memory_t;
 
-static const es_memory_need_t *predict(memory_t *m, const es_plan_t *plan, const es_point_t *point) {
-  es_point_t key;
-  es_memory_key(&key, point);
-  /* Where padding differs it is computed again.
-   * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
-  if (memcmp(&key, &m->last, sizeof key) != 0) {
-    m->last = key;
-    m->need = (es_memory_need_t){0};
-    if (es_memory_predict(&m->need, point, es_plan_info(plan, point), m->ranks, &(es_status_t){0}) != ES_OK)
-      m->failed = true;
-  }
-  if (m->need.rank > m->most.rank) {
-    m->most.rank = m->need.rank;
+static es_memory_need_t predict(memory_t *m, const es_plan_t *plan, const es_point_t *point) {
+  const es_memory_need_t *need = &m->prediction.need;
+  if (es_memory_predict_next(&m->prediction, point, es_plan_info(plan, point), m->ranks, &(es_status_t){0}) != ES_OK)
+    m->failed = true;
+  if (m->failed) return (es_memory_need_t){0};
+  if (need->rank > m->most.rank) {
+    m->most.rank = need->rank;
     m->hungriest = *point;
   }
   m->streams = m->streams || es_dataset_streams(&point->dataset);
-  if (m->need.shared > m->most.shared) m->most.shared = m->need.shared;
-  return &m->need;
+  if (need->shared > m->most.shared) m->most.shared = need->shared;
+  return *need;
 }
 
 /* What would do, if one rank alone on a node like this would not find room. */
@@ -112,7 +103,7 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
     es_table_cell(&table, "%.5f", 1e-9 * (double)es_plan_macs(plan, i));
     es_table_cell(&table, "%.3f", 1e-12 * es_plan_cost(plan, i));
     es_table_cell(&table, "%.1f%%", 100 * es_plan_cost(plan, i) / total);
-    es_table_cell(&table, "%.0f", mebibytes(predict(memory, plan, &point)->rank));
+    es_table_cell(&table, "%.0f", mebibytes(predict(memory, plan, &point).rank));
   }
   es_varying_heading(plan, &common, out);
   es_table_print(&table, out);
@@ -152,7 +143,7 @@ static void print_json(const es_plan_t *plan, const es_selection_t *selection, m
     const int64_t i = selection->index[k];
     es_point_t point;
     es_plan_walk(plan, &walk, i, &point);
-    const es_memory_need_t *need = predict(memory, plan, &point);
+    const es_memory_need_t need = predict(memory, plan, &point);
     es_text_append(out, "%s\n  {\"index\": %lld, \"id\": \"%s\", \"axes\": {", k > 0 ? "," : "", (long long)i,
                    es_grid_id(plan->grid, i));
     print_axes(&point, out);
@@ -160,7 +151,7 @@ static void print_json(const es_plan_t *plan, const es_selection_t *selection, m
                    "}, \"parameters\": %lld, \"macs_per_image\": %lld, \"macs\": %.0f, \"share\": %.6f, "
                    "\"bytes_per_rank\": %lld, \"bytes_shared_per_node\": %lld}",
                    (long long)es_plan_parameters(plan, i), (long long)es_plan_macs(plan, i), es_plan_cost(plan, i),
-                   es_plan_cost(plan, i) / total, (long long)need->rank, (long long)need->shared);
+                   es_plan_cost(plan, i) / total, (long long)need.rank, (long long)need.shared);
   }
   es_text_append(out, "\n]}\n");
 }

@@ -1,5 +1,6 @@
 /* eigenscope --version [--verbose] */
 #include "cli_internal.h"
+#include "eigenscope/run.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@ int es_cli_version(int argc, char **argv) {
   if (es_arguments_parse(&arguments, argc, argv, &es_page_version, 0, 0, &status) != ES_OK)
     return es_cli_report(&status);
   const es_provenance_t *facts;
-  const int n = es_cli_provenance(&facts);
+  const int n = es_run_provenance(&facts);
   printf("eigenscope %s (%s)\n", facts[0].value, facts[1].value);
   for (int i = 2; i < n && es_arguments_option(arguments, "--verbose") != NULL; i++)
     printf("  %-9s %s\n", facts[i].name, facts[i].value);

@@ -3,7 +3,6 @@
 #include "eigenscope/capture.h"
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/spectrum.h"
-#include "memory.h"
 #include "plan_internal.h"
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /* The schedule of a job on a machine that need not be here: the points are dealt as `run` deals them (the most
  * expensive first, each to the group that is free first), with times from their cost. */
-#include "cluster.h"
 #include "eigenscope/memory.h"
 #include "list_schedule.h"
+#include "plan_internal.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

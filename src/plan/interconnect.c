@@ -1,14 +1,24 @@
-/* What a step takes on more and more ranks, and where more of them no longer help. */
+/* What a step takes on more and more ranks, and where more of them no longer help.
+ *
+ * A training step of b images on G ranks (traffic.h has the messages; batches are cut by lanes, so the busiest rank has
+ * ⌈b/G⌉ images):
+ *
+ *   T(G) = 2·⌈b/G⌉·m / rate + u·P + time of the sums by traffic.h
+ *
+ * m multiply-adds of one image (three times forward, and the covariances of the layers that are measured: plan.c), rate
+ * the floating-point operations of a core in a second, P parameters, which every rank updates and packs for the
+ * kernels, in u seconds each. A point stops gaining at the first G where twice as many ranks make a step less than
+ * ES_GAIN_LEAST times as fast. */
 #include "eigenscope/capture.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
-#include "interconnect.h"
-#include "cluster.h"
 #include "plan_internal.h"
 #include <stdio.h>
 #include <string.h>
+
+#define ES_GAIN_LEAST 1.5
 
 enum { SIZES_MOST = 9 }; /* groups of 1 … 256 ranks, as many as there may be lanes */
 
@@ -78,7 +88,7 @@ static uint64_t key_of(const prediction_t *p, int64_t index, const es_point_t *p
   return es_hash(facts, sizeof facts, 0);
 }
 
-/* As interconnect.h says. */
+/* As the head of this file says. */
 static double step_seconds(const prediction_t *p, const class_t *c, bool training, int ranks, double messages) {
   const int64_t most = (c->batch + ranks - 1) / ranks; /* of the rank that has most */
   const double images = (double)most;

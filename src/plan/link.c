@@ -1,6 +1,5 @@
 /* Reading --interconnect. */
-#include "interconnect.h"
-#include "cluster.h"
+#include "plan_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -12,4 +12,8 @@ es_code_t es_plan_weights_find(es_plan_t *plan, const es_plan_request_t *request
 /* Puts what was found into a point, before it is bound. */
 void es_plan_weights_apply(const es_plan_t *plan, int64_t index, es_point_t *point);
 
+/* Floating-point operations of a core in a second where nobody says how many, and of what core. */
+extern const double es_core_rate;
+extern const char es_core_kind[];
+
 #endif

@@ -1,9 +1,9 @@
 /* Files of weights, before anything runs: all that are missing and everything that does not fit, at once. What cannot
  * be read because of the machine ends it with a sentence of its own. */
+#include "eigenscope/weights.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/weights.h"
 #include "plan_internal.h"
 #include <stdio.h>
 #include <string.h>

@@ -133,3 +133,17 @@ void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipel
 void es_progress_end(const es_progress_t *p) {
   if (p->mode == ES_PROGRESS_LIVE) fputc('\n', stderr);
 }
+
+void es_progress_memory(const es_progress_t *p) {
+  MPI_Comm node;
+  int64_t mine = es_memory_peak(), most = 0, sum = 0;
+  int rank;
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  ES_MPI(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node));
+  ES_MPI(MPI_Reduce(&mine, &most, 1, MPI_INT64_T, MPI_MAX, 0, MPI_COMM_WORLD));
+  ES_MPI(MPI_Reduce(&mine, &sum, 1, MPI_INT64_T, MPI_SUM, 0, node));
+  ES_MPI(MPI_Comm_free(&node));
+  if (rank == 0 && p->mode != ES_PROGRESS_NONE)
+    printf("memory: peak %.0f MiB of a rank, %.0f MiB of all ranks of this node, without shared images\n",
+           (double)most / (1 << 20), (double)sum / (1 << 20));
+}

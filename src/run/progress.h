@@ -3,10 +3,8 @@
 #define ES_RUN_PROGRESS_H
 
 #include "eigenscope/pipeline.h"
-#include "eigenscope/plan.h"
+#include "eigenscope/run.h"
 #include "eigenscope/schedule.h"
-
-typedef enum es_progress_mode { ES_PROGRESS_NONE, ES_PROGRESS_LINES, ES_PROGRESS_LIVE } es_progress_mode_t;
 
 /* What goes before a line on stderr that takes the place of the live one. */
 #define ES_PROGRESS_ERASE "\r\033[K"
@@ -29,6 +27,8 @@ void es_progress_warn(void *context, const char *message);
 /* After a point: its outcome, and with verbose the stage times. Collective over the group's comm. */
 void es_progress_point(es_progress_t *progress, const es_point_t *point, const es_pipeline_t *pipeline,
                        const es_status_t *status);
+/* The most that a rank had for itself, and the sum over the ranks of the first node. Collective over MPI_COMM_WORLD. */
+void es_progress_memory(const es_progress_t *progress);
 /* Ends a live line. Rank 0. */
 void es_progress_end(const es_progress_t *progress);
 

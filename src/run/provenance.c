@@ -1,6 +1,6 @@
 /* Where numbers come from: the program, its libraries, the machine. */
-#include "eigenscope/cli.h"
 #include "eigenscope/model.h"
+#include "eigenscope/run.h"
 #include "eigenscope/spectrum.h"
 #include <hdf5.h>
 #include <mpi.h>
@@ -29,7 +29,7 @@ static void name_host(char *out, size_t size) {
   out[size - 1] = '\0';
 }
 
-int es_cli_provenance(const es_provenance_t **out) {
+int es_run_provenance(const es_provenance_t **out) {
   static char mpi[128], hdf5[64], host[256];
   static es_provenance_t facts[9];
   name_mpi(mpi, sizeof mpi);
@@ -52,7 +52,7 @@ int es_cli_provenance(const es_provenance_t **out) {
   return sizeof facts / sizeof *facts;
 }
 
-const char *es_cli_engine(void) {
+const char *es_run_engine(void) {
   static char name[256];
   snprintf(name, sizeof name, "%s; kernels %d; %s", es_model_engine_name(), ES_MODEL_KERNELS,
            es_spectrum_library_name());

@@ -1,6 +1,8 @@
 /* status and the table of run, on result files of every kind made here. */
 #include "eigenscope/cli.h"
 #include "eigenscope/file.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/run.h"
 #include "unit/check.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,7 +198,7 @@ static void test_table_of_run(void **state) {
   write_part(&plan, 0, "complete", "", 1);
   write_result(&plan, 4, "complete", "");
   assert_int_equal(es_selection_parse(&selection, "0-2", 5, &(es_status_t){0}), ES_OK);
-  es_plan_table(&plan, &selection, &text);
+  es_results_table(&plan, &selection, &text);
   snprintf(expected, sizeof expected,
            "x: dataset shapes, model mlp, width 1/64, classes all, resolution 32\n"
            "\n"

@@ -1,0 +1,75 @@
+/* Memory of this machine and of this process, as Linux tells it. */
+#include "eigenscope/plan.h"
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* VmHWM counts shared memory that was touched; RssShmem is what of it is there now, which for us only grows. */
+int64_t es_memory_peak(void) {
+  FILE *file = fopen("/proc/self/status", "r");
+  long long peak = 0, shared = 0;
+  char line[256];
+  while (file && fgets(line, sizeof line, file)) {
+    sscanf(line, "VmHWM: %lld", &peak);
+    sscanf(line, "RssShmem: %lld", &shared);
+  }
+  if (file) fclose(file);
+  return (peak - shared) * 1024;
+}
+
+/* A number of bytes in a file of one line; INT64_MAX where there is none ("max"). */
+static int64_t read_bytes(const char *path) {
+  FILE *file = fopen(path, "r");
+  long long bytes = INT64_MAX;
+  if (!file) return bytes;
+  if (fscanf(file, "%lld", &bytes) != 1) bytes = INT64_MAX;
+  fclose(file);
+  return bytes;
+}
+
+/* What is left below memory.max of this process's cgroup (version 2) and those above it. */
+static int64_t cgroup_available(void) {
+  char path[512] = "", file[640];
+  int64_t least = INT64_MAX;
+  FILE *own = fopen("/proc/self/cgroup", "r");
+  while (own && fgets(path, sizeof path, own) && strncmp(path, "0::", 3) != 0) path[0] = '\0';
+  if (own) fclose(own);
+  path[strcspn(path, "\n")] = '\0';
+  if (strncmp(path, "0::/", 4) != 0) return least;
+  for (char *end = path + strlen(path); end > path + 3; *(end = strrchr(path, '/')) = '\0') {
+    snprintf(file, sizeof file, "/sys/fs/cgroup%s/memory.max", path + 3);
+    const int64_t most = read_bytes(file);
+    snprintf(file, sizeof file, "/sys/fs/cgroup%s/memory.current", path + 3);
+    const int64_t now = read_bytes(file);
+    if (most != INT64_MAX && now != INT64_MAX && most - now < least) least = most - now;
+  }
+  return least;
+}
+
+/* What this process has of RLIMIT_AS already. */
+static int64_t address_space(void) {
+  FILE *file = fopen("/proc/self/statm", "r");
+  long long pages = 0;
+  if (!file) return 0;
+  if (fscanf(file, "%lld", &pages) != 1) pages = 0;
+  fclose(file);
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
+int64_t es_memory_available(void) {
+  char line[256];
+  long long kib = 0;
+  int64_t least = cgroup_available();
+  struct rlimit limit;
+  FILE *file = fopen("/proc/meminfo", "r");
+  while (file && fgets(line, sizeof line, file) && sscanf(line, "MemAvailable: %lld", &kib) != 1) continue;
+  if (file) fclose(file);
+  if (kib > 0 && kib * 1024 < least) least = kib * 1024;
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    const int64_t left = (int64_t)limit.rlim_cur - address_space();
+    if (left < least) least = left > 0 ? left : 0;
+  }
+  return least;
+}

@@ -1,0 +1,124 @@
+/* How points stand, read off the files of results and states: what `status` prints, and the table that `run` ends with.
+ */
+#include "eigenscope/memory.h"
+#include "eigenscope/run.h"
+#include "eigenscope/state.h"
+#include <math.h>
+#include <stdio.h>
+
+/* A table of points under way. */
+typedef struct rows {
+  const es_plan_t *plan;
+  es_grid_walk_t walk;
+  es_varying_t varying;
+  es_text_t common;
+  es_table_t table;
+} rows_t;
+
+static void begin(rows_t *rows, const es_plan_t *plan) {
+  *rows = (rows_t){.plan = plan, .walk = {.grid = plan->grid}};
+  es_varying_find(plan, &rows->varying, &rows->common);
+  es_table_column(&rows->table, "point", true);
+  es_varying_columns(&rows->varying, &rows->table);
+  es_table_column(&rows->table, "outcome", false);
+  es_table_column(&rows->table, "epochs", true);
+  es_table_column(&rows->table, "accuracy", true);
+  es_table_column(&rows->table, "saturation", true);
+  es_table_column(&rows->table, "reason", false);
+}
+
+static bool is_sound(const es_result_summary_t *summary) {
+  return summary->outcome == ES_OUTCOME_COMPLETE || summary->outcome == ES_OUTCOME_DIVERGED;
+}
+
+/* `started`: the last epoch in the state of a point without a result, or -1. */
+static void add_row(rows_t *rows, int64_t index, const es_result_summary_t *summary, int32_t started) {
+  static const char *const words[] = {"missing", "complete", "diverged", "damaged"}; /* as es_outcome_t */
+  const bool sound = is_sound(summary);
+  const es_point_t *point = es_grid_walk(&rows->walk, index);
+  es_table_t *table = &rows->table;
+  es_table_cell(table, "%lld", (long long)index);
+  es_varying_cells(&rows->varying, point, table);
+  es_table_cell(table, "%s",
+                summary->outcome == ES_OUTCOME_MISSING && started >= 0 ? "started" : words[summary->outcome]);
+  if (sound && summary->stopped_at > 0)
+    es_table_cell(table, "%d of %d", summary->stopped_at, summary->epochs);
+  else if (sound)
+    es_table_cell(table, "%d", summary->epochs);
+  else if (started >= 0 && point->source != ES_SOURCE_TRAIN)
+    es_table_cell(table, "%d/%d", started + 1, es_external_epochs(&point->external));
+  else if (started >= 0)
+    es_table_cell(table, "%d/%d", started, point->train.epochs);
+  else
+    es_table_cell(table, "-");
+  es_table_number(table, sound ? summary->accuracy : NAN);
+  es_table_number(table, sound ? summary->mean_saturation : NAN);
+  es_table_cell(table, "%s", summary->reason);
+}
+
+static void end(rows_t *rows, es_text_t *out) {
+  if (out != NULL) {
+    es_varying_heading(rows->plan, &rows->common, out);
+    es_table_print(&rows->table, out);
+  }
+  es_text_destroy(&rows->common);
+  es_table_destroy(&rows->table);
+}
+
+static void name_damaged(const char *path, const es_result_summary_t *summary) {
+  fprintf(stderr, "eigenscope: %s: damaged, counts as missing: %s\n", path, summary->reason);
+}
+
+int64_t es_results_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out) {
+  rows_t rows;
+  int64_t n = 0, unsound = 0;
+  begin(&rows, plan);
+  for (int64_t i = 0; i < selection->n; i++) {
+    char path[ES_PATH_MAX];
+    es_result_summary_t summary;
+    es_result_find(path, plan->output, es_grid_id(plan->grid, selection->index[i]));
+    es_result_summarize(&summary, path);
+    unsound += summary.outcome == ES_OUTCOME_DIVERGED || summary.outcome == ES_OUTCOME_DAMAGED;
+    if (summary.outcome == ES_OUTCOME_DAMAGED) name_damaged(path, &summary);
+    if (!is_sound(&summary)) continue;
+    add_row(&rows, selection->index[i], &summary, -1);
+    n++;
+  }
+  end(&rows, n > 0 ? out : NULL);
+  es_text_append(out, "%sresults: %s/points/\n", n > 0 ? "\n" : "", plan->output);
+  return unsound;
+}
+
+es_code_t es_results_survey(es_results_t *results, const es_plan_t *plan, const es_selection_t *selection,
+                            es_text_t *out, es_status_t *status) {
+  rows_t rows;
+  *results = (es_results_t){.missing = {.index = es_allocate((size_t)selection->n, sizeof(int64_t))}};
+  if (results->missing.index == NULL) return es_out_of_memory(status, "status", "%lld points", (long long)selection->n);
+  begin(&rows, plan);
+  for (int64_t i = 0; i < selection->n; i++) {
+    const int64_t index = selection->index[i];
+    const char *id = es_grid_id(plan->grid, index);
+    char path[ES_PATH_MAX], state[ES_PATH_MAX];
+    es_result_summary_t summary;
+    int32_t started = -1;
+    es_result_find(path, plan->output, id);
+    es_result_summarize(&summary, path);
+    results->counts[summary.outcome]++;
+    if (!is_sound(&summary)) {
+      es_state_path(state, plan->output, id);
+      started = es_state_epoch(state, id);
+      results->started += started >= 0;
+      results->missing.index[results->missing.n++] = index;
+    }
+    if (out != NULL)
+      add_row(&rows, index, &summary, started);
+    else if (summary.outcome == ES_OUTCOME_DAMAGED)
+      name_damaged(path, &summary);
+  }
+  end(&rows, out);
+  return ES_OK;
+}
+
+void es_results_destroy(es_results_t *results) {
+  es_selection_destroy(&results->missing);
+}
