@@ -1,7 +1,6 @@
 /* eigenscope bench covariance: accumulators beside the bare product that OpenBLAS makes of the same rows. */
-#include "bench_internal.h"
-#include "eigenscope/clock.h"
 #include "eigenscope/covariance.h"
+#include "bench_internal.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
@@ -9,29 +8,12 @@
 #include <cblas.h>
 #include <stdio.h>
 
-static const char usage[] =
-    "[mpirun -n P] eigenscope bench covariance [options]\n\n"
-    "Covariances of float rows, one thread for each rank, all ranks at once; useful GFLOP/s = rows*d*(d+1) of all "
-    "ranks\n"
-    "together, medians of interleaved rounds. 'straight': rows come a whole panel at a time; 'slices': 256 at a time, "
-    "as\n"
-    "from a layer; 'spread' (two ranks or more): one covariance over all ranks, each with its share of the rows.";
-
-static const es_option_t options[] = {
-    {"--widths", "LIST", false, "widths of the data matrix (default 16,32,64,128,256,512,1024,2048,4096)"},
-    {"--rows", "N", false, "rows of each rank and measurement, rounded up to panels (default about 0.3 s of work)"},
-    {"--repeats", "R", false, "measurements of each width, medians are printed (default 7)"},
-    {"--f64", NULL, false, "double rows"},
-};
-const es_page_t es_page_bench_covariance = {"bench covariance", usage, options, sizeof options / sizeof *options};
-
 enum { SLICE = 256, SPREAD_BLOCK = 64, WAYS = 4 };
 typedef enum way { STRAIGHT, SLICES, SPREAD, PLAIN } way_t;
 
 typedef struct bench {
+  const es_bench_covariance_t *settings;
   int rank, ranks;
-  int repeats;
-  int64_t rows; /* asked for; 0: by width */
   es_real_t real;
   /* of the width under way */
   int32_t width, panel;
@@ -62,7 +44,7 @@ static es_code_t open_width(bench_t *b, int32_t width, es_status_t *status) {
   b->width = width;
   b->panel = es_cov_panel_rows(width);
   const double budget = b->real == ES_REAL_F64 ? 1e10 : 2e10, needed = budget / ((double)width * width);
-  const int64_t rows = b->rows > 0 ? b->rows : (int64_t)(needed < 131072.0 ? needed : 131072.0);
+  const int64_t asked = b->settings->rows, rows = asked > 0 ? asked : (int64_t)(needed < 131072.0 ? needed : 131072.0);
   b->panels = 2 * ((rows + 2 * b->panel - 1) / (2 * b->panel));
   if (b->panels < 4) b->panels = 4;
   /* Two panels of rows that take turns; the spread accumulator's own panels are larger. */
@@ -126,17 +108,15 @@ static void pass(bench_t *b, way_t way) {
 static double seconds(bench_t *b, way_t way) {
   es_cov_reset(&b->cov);
   if (way == SPREAD) es_spread_reset(b->spread);
-  ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
-  const double start = es_clock();
+  const double start = es_bench_clock();
   pass(b, way);
-  ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
-  return es_clock() - start;
+  return es_bench_clock() - start;
 }
 
 static void measure(bench_t *b) {
   double taken[WAYS][ES_BENCH_REPEATS_MOST], rate[WAYS] = {0};
   const double flops = (double)b->ranks * (double)b->panels * b->panel * b->width * (b->width + 1.0);
-  for (int r = -1; r < b->repeats; r++) { /* the first is not counted */
+  for (int r = -1; r < b->settings->repeats; r++) { /* the first is not counted */
     for (int way = 0; way < WAYS; way++) {
       if (way == SPREAD && !b->spread) continue;
       const double s = seconds(b, way);
@@ -144,7 +124,7 @@ static void measure(bench_t *b) {
     }
   }
   for (int way = 0; way < WAYS; way++) {
-    if (way != SPREAD || b->spread) rate[way] = flops / es_bench_median(taken[way], b->repeats) * 1e-9;
+    if (way != SPREAD || b->spread) rate[way] = flops / es_bench_median(taken[way], b->settings->repeats) * 1e-9;
   }
   if (b->rank != 0) return;
   printf("%8d %8d %10.2f %10.2f %10.2f %8.0f %% %8.0f %%", b->width, b->panel, rate[STRAIGHT], rate[SLICES],
@@ -163,28 +143,16 @@ static es_code_t bench_width(bench_t *b, int32_t width, es_status_t *status) {
   return status->code;
 }
 
-static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
-  bench_t bench = {0}, *b = &bench;
-  es_bench_numbers_t widths;
-  int64_t repeats;
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &b->rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &b->ranks));
-  ES_TRY(es_bench_numbers(arguments, "--widths", "16,32,64,128,256,512,1024,2048,4096", 65536, &widths, status));
-  ES_TRY(es_bench_number(arguments, "--rows", 0, INT32_MAX, &b->rows, status));
-  ES_TRY(es_bench_number(arguments, "--repeats", 7, ES_BENCH_REPEATS_MOST, &repeats, status));
-  b->repeats = (int)repeats;
-  b->real = es_arguments_option(arguments, "--f64") ? ES_REAL_F64 : ES_REAL_F32;
-  if (b->rank == 0) {
-    printf("Covariance of %s rows on %d rank%s, %s; useful GFLOP/s, medians of %d\n",
-           b->real == ES_REAL_F64 ? "double" : "float", b->ranks, b->ranks == 1 ? "" : "s", es_spectrum_library_name(),
-           b->repeats);
+es_code_t es_bench_covariance(const es_bench_covariance_t *settings, es_status_t *status) {
+  bench_t b = {.settings = settings, .real = settings->f64 ? ES_REAL_F64 : ES_REAL_F32};
+  es_bench_ranks(&b.rank, &b.ranks);
+  if (b.rank == 0) {
+    printf("Covariance of %s rows on %d rank%s, %s; useful GFLOP/s, medians of %lld\n",
+           settings->f64 ? "double" : "float", b.ranks, b.ranks == 1 ? "" : "s", es_spectrum_library_name(),
+           (long long)settings->repeats);
     printf("%8s %8s %10s %10s %10s %10s %10s%s\n", "width", "panel", "straight", "slices", "SYRK", "of SYRK", "of SYRK",
-           b->ranks > 1 ? "     spread    of SYRK" : "");
+           b.ranks > 1 ? "     spread    of SYRK" : "");
   }
-  for (int w = 0; w < widths.n; w++) ES_TRY(bench_width(b, (int32_t)widths.value[w], status));
+  for (int w = 0; w < settings->widths.n; w++) ES_TRY(bench_width(&b, (int32_t)settings->widths.value[w], status));
   return ES_OK;
-}
-
-int es_cli_bench_covariance(int argc, char **argv) {
-  return es_bench_main(&es_page_bench_covariance, work, argc, argv);
 }

@@ -1,38 +1,21 @@
 /* eigenscope bench probe: the time of a fit by samples, classes and steps, all ranks together. */
+#include "eigenscope/probe.h"
 #include "bench_internal.h"
 #include "eigenscope/activations.h"
-#include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/probe.h"
 #include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static const char usage[] =
-    "[mpirun -n P] eigenscope bench probe [options]\n\n"
-    "Seconds to fit one logistic regression on all ranks, from nothing to its optimum (or so many steps), medians. "
-    "Features are\nnormal around the centres of their classes, or the first layer of a file of activations with "
-    "labels.";
-
-static const es_option_t options[] = {
-    {"--samples", "LIST", false, "samples (default 10000; of a file: the first ones)"},
-    {"--classes", "LIST", false, "classes (default 10); not with --file"},
-    {"--features", "D", false, "features (default 784); not with --file"},
-    {"--file", "PATH", false, "activations in HDF5 or .npy, with labels"},
-    {"--steps", "LIST", false, "steps at most (default 1000)"},
-    {"--repeats", "N", false, "fits, medians are printed (default 3)"},
-};
-const es_page_t es_page_bench_probe = {"bench probe", usage, options, sizeof options / sizeof *options};
-
 enum { LANES = 8 };
 
 typedef struct bench {
   es_group_t group;
+  const es_bench_probe_t *settings;
   es_activations_t *file; /* or NULL */
-  es_bench_numbers_t samples, classes, steps;
-  int64_t features, repeats;
+  int64_t features;
   float *kept, *rows; /* of this rank: as they are, and what a fit overwrites */
   int32_t *labels;
   double *weights;
@@ -89,14 +72,15 @@ static void empty(bench_t *b) {
 }
 
 static es_code_t open_file(bench_t *b, const char *path, es_status_t *status) {
+  const es_bench_numbers_t *samples = &b->settings->samples;
   ES_TRY(es_activations_open(&b->file, path, "labels", status));
   const es_activation_layer_t *layer = es_activations_layer(b->file, 0);
   if (!es_activations_has_labels(b->file))
     return es_fail(status, ES_INPUT, "bench", "--file %s: has no array \"labels\"", path);
   if (layer->is_double) return es_fail(status, ES_INPUT, "bench", "--file %s: must be float32 or float16", path);
   b->features = (int64_t)layer->h * layer->w * layer->c;
-  for (int i = 0; i < b->samples.n; i++) {
-    if (b->samples.value[i] > es_activations_samples(b->file))
+  for (int i = 0; i < samples->n; i++) {
+    if (samples->value[i] > es_activations_samples(b->file))
       return es_fail(status, ES_INPUT, "bench", "--samples: %s has %lld", path,
                      (long long)es_activations_samples(b->file));
   }
@@ -117,16 +101,14 @@ static es_code_t fit(bench_t *b, int64_t samples, int64_t classes, int64_t steps
                                       .labels = b->labels,
                                       .l2 = 1.0,
                                       .iterations = (int32_t)steps};
-  for (int64_t r = 0; r < b->repeats; r++) {
+  for (int64_t r = 0; r < b->settings->repeats; r++) {
     memcpy(b->rows, b->kept, (size_t)(n * b->features) * sizeof *b->rows);
     memset(b->weights, 0, es_probe_weights_size(problem.width, problem.classes) * sizeof *b->weights);
-    ES_MPI(MPI_Barrier(b->group.comm));
-    const double start = es_clock();
+    const double start = es_bench_clock();
     ES_TRY(es_probe_fit(&result, b->weights, NULL, &problem, &b->group, status));
-    ES_MPI(MPI_Barrier(b->group.comm));
-    seconds[r] = es_clock() - start;
+    seconds[r] = es_bench_clock() - start;
   }
-  const double median = es_bench_median(seconds, (int)b->repeats);
+  const double median = es_bench_median(seconds, b->settings->repeats);
   if (b->group.rank != 0) return ES_OK;
   const int32_t taken = result.iterations > 0 ? result.iterations : 0;
   printf("%10lld %8lld %8lld %6d %10.3f %10.3f %14.4f %12.2e %9s\n", (long long)samples, (long long)b->features,
@@ -139,38 +121,27 @@ static es_code_t fit(bench_t *b, int64_t samples, int64_t classes, int64_t steps
 static es_code_t fit_all(bench_t *b, int64_t samples, int64_t classes, es_status_t *status) {
   fill(b, samples, &classes, status);
   es_code_t code = es_agree(b->group.comm, status);
-  for (int i = 0; i < b->steps.n && code == ES_OK; i++) code = fit(b, samples, classes, b->steps.value[i], status);
+  const es_bench_numbers_t *steps = &b->settings->steps;
+  for (int i = 0; i < steps->n && code == ES_OK; i++) code = fit(b, samples, classes, steps->value[i], status);
   empty(b);
   return code;
 }
 
-static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
-  bench_t bench = {0}, *b = &bench;
-  const char *file = es_arguments_option(arguments, "--file");
-  ES_TRY(es_group_create_any(&b->group, MPI_COMM_WORLD, LANES, status));
-  ES_TRY(es_bench_numbers(arguments, "--samples", "10000", 100000000, &b->samples, status));
-  ES_TRY(es_bench_numbers(arguments, "--classes", "10", 65536, &b->classes, status));
-  ES_TRY(es_bench_numbers(arguments, "--steps", "1000", 1000000, &b->steps, status));
-  ES_TRY(es_bench_number(arguments, "--features", 784, 1000000, &b->features, status));
-  ES_TRY(es_bench_number(arguments, "--repeats", 3, ES_BENCH_REPEATS_MOST, &b->repeats, status));
-  if (file && (es_arguments_option(arguments, "--classes") || es_arguments_option(arguments, "--features")))
-    return es_fail(status, ES_INPUT, "bench", "--file says how many classes and features there are: leave those out");
-  if (file) open_file(b, file, status);
+es_code_t es_bench_probe(const es_bench_probe_t *settings, es_status_t *status) {
+  bench_t b = {.settings = settings, .features = settings->features};
+  ES_TRY(es_group_create_any(&b.group, MPI_COMM_WORLD, LANES, status));
+  if (settings->file) open_file(&b, settings->file, status);
   es_code_t code = es_agree(MPI_COMM_WORLD, status);
-  if (code == ES_OK && b->group.rank == 0) {
-    printf("%d rank%s, one thread each; %s; medians of %lld\n", b->group.size, b->group.size == 1 ? "" : "s",
-           es_spectrum_library_name(), (long long)b->repeats);
+  if (code == ES_OK && b.group.rank == 0) {
+    printf("%d rank%s, one thread each; %s; medians of %lld\n", b.group.size, b.group.size == 1 ? "" : "s",
+           es_spectrum_library_name(), (long long)settings->repeats);
     printf("%10s %8s %8s %6s %10s %10s %14s %12s %9s\n", "samples", "features", "classes", "steps", "seconds",
            "ms/step", "objective", "gradient", "converged");
   }
-  for (int i = 0; i < b->samples.n && code == ES_OK; i++) {
-    for (int k = 0; k < b->classes.n && code == ES_OK; k++)
-      code = fit_all(b, b->samples.value[i], b->classes.value[k], status);
+  for (int i = 0; i < settings->samples.n && code == ES_OK; i++) {
+    for (int k = 0; k < settings->classes.n && code == ES_OK; k++)
+      code = fit_all(&b, settings->samples.value[i], settings->classes.value[k], status);
   }
-  if (b->file) es_activations_close(b->file);
+  if (b.file) es_activations_close(b.file);
   return code;
-}
-
-int es_cli_bench_probe(int argc, char **argv) {
-  return es_bench_main(&es_page_bench_probe, work, argc, argv);
 }

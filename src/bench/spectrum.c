@@ -1,28 +1,12 @@
 /* eigenscope bench spectrum: eigensolvers side by side, on one rank, on each rank at once, and on all together. */
+#include "eigenscope/spectrum.h"
 #include "bench_internal.h"
-#include "eigenscope/clock.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
-#include "eigenscope/spectrum.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-static const char usage[] =
-    "[mpirun -n P] eigenscope bench spectrum [options]\n\n"
-    "Eigenvalues of a full symmetric matrix in seconds, medians of interleaved rounds. 'alone': rank 0 solves one, the "
-    "others\nwait. 'each': every rank solves one of its own at the same time, seconds for one of them are the time "
-    "over "
-    "P. 'together':\nall ranks solve one. GFLOP/s count 4/3 n^3 whatever the algorithm does.";
-
-static const es_option_t options[] = {
-    {"--orders", "LIST", false, "orders of matrices (default 256,512,1024,2048)"},
-    {"--repeats", "N", false, "rounds, medians are printed (default 3)"},
-    {"--who", "LIST", false, "only these of alone,each,together"},
-    {"--vectors", NULL, false, "also with all eigenvectors"},
-};
-const es_page_t es_page_bench_spectrum = {"bench spectrum", usage, options, sizeof options / sizeof *options};
 
 /* Who takes part in one solve. */
 typedef enum way { ALONE, EACH, TOGETHER, WAYS } way_t;
@@ -38,9 +22,9 @@ typedef struct contest {
 
 enum { CONTESTS_MOST = 16 };
 typedef struct bench {
+  const es_bench_spectrum_t *settings;
   int rank, ranks, n_contests;
   contest_t contests[CONTESTS_MOST];
-  int repeats;
   bool asked[WAYS];
   double best_alone; /* of the order under way, values only; INFINITY where nobody solved alone */
 } bench_t;
@@ -50,11 +34,11 @@ static void enter(bench_t *b, const char *label, const es_spectrum_backend_t *ba
   b->contests[b->n_contests++] = (contest_t){.label = label, .backend = backend, .way = way, .share = share};
 }
 
-static void choose_contests(bench_t *b, bool vectors) {
+static void choose_contests(bench_t *b) {
   const es_spectrum_backend_t *elpa = NULL;
-  es_spectrum_choose(&elpa, ES_CHOOSE_ELPA, 1, 1, NULL);
+  es_spectrum_choose(&elpa, ES_CHOOSE_ELPA, 1, 1, &(es_status_t){0});
   if (elpa && elpa->solver != ES_SOLVER_ELPA) elpa = NULL;
-  for (int v = 0; v < (vectors ? 2 : 1); v++) {
+  for (int v = 0; v < (b->settings->vectors ? 2 : 1); v++) {
     const double share = v > 0 ? 1.0 : 0.0;
     enter(b, "dsyevd", &es_spectrum_lapack_plain, ALONE, share);
     enter(b, "lapack", &es_spectrum_lapack, ALONE, share);
@@ -92,22 +76,20 @@ static void fill(double *triangle, int32_t n) {
 static double run(const bench_t *b, const contest_t *c, const es_eigenproblem_t *problem, double *values,
                   es_status_t *status) {
   es_vectors_t vectors = {0};
-  ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
-  const double start = es_clock();
+  const double start = es_bench_clock();
   if (c->way != ALONE || b->rank == 0) {
     if (c->share > 0.0)
       c->backend->eigenvectors(problem, c->share, values, &vectors, status);
     else
       c->backend->eigenvalues(problem, values, status);
   }
-  ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
-  const double seconds = es_clock() - start;
+  const double seconds = es_bench_clock() - start;
   es_free(vectors.rows);
   return c->way == EACH ? seconds / b->ranks : seconds;
 }
 
 static void print_row(bench_t *b, contest_t *c, int32_t n) {
-  const double seconds = es_bench_median(c->seconds, b->repeats), flops = 4.0 / 3.0 * (double)n * n * n;
+  const double seconds = es_bench_median(c->seconds, b->settings->repeats), flops = 4.0 / 3.0 * (double)n * n * n;
   if (c->way == ALONE && c->share == 0.0) b->best_alone = fmin(b->best_alone, seconds);
   if (b->rank != 0) return;
   printf("%8d %-10s %-9s %5d %-8s %12.4g %10.2f", n, c->label, way_names[c->way], c->way == ALONE ? 1 : b->ranks,
@@ -124,7 +106,7 @@ static es_code_t bench_order(bench_t *b, int32_t n, es_status_t *status) {
   es_code_t code = es_agree(MPI_COMM_WORLD, status);
   if (code == ES_OK) fill(triangle, n);
   const es_eigenproblem_t problem = {.order = n, .triangle = triangle, .comm = MPI_COMM_WORLD};
-  for (int r = 0; r < b->repeats && code == ES_OK; r++) {
+  for (int r = 0; r < b->settings->repeats && code == ES_OK; r++) {
     for (int i = 0; i < b->n_contests && code == ES_OK; i++) {
       b->contests[i].seconds[r] = run(b, &b->contests[i], &problem, values, status);
       code = es_agree(MPI_COMM_WORLD, status);
@@ -137,28 +119,18 @@ static es_code_t bench_order(bench_t *b, int32_t n, es_status_t *status) {
   return code;
 }
 
-static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
-  bench_t bench = {0}, *b = &bench;
-  es_bench_numbers_t orders;
-  int64_t repeats;
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &b->rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &b->ranks));
-  ES_TRY(es_bench_numbers(arguments, "--orders", "256,512,1024,2048", ES_VECTORS_ORDER_MOST, &orders, status));
-  ES_TRY(es_bench_number(arguments, "--repeats", 3, ES_BENCH_REPEATS_MOST, &repeats, status));
-  b->repeats = (int)repeats;
-  ES_TRY(read_who(b, es_arguments_option(arguments, "--who"), status));
-  choose_contests(b, es_arguments_option(arguments, "--vectors") != NULL);
-  if (b->n_contests == 0) return es_fail(status, ES_INPUT, "bench", "--who: one rank can only solve alone");
-  if (b->rank == 0) {
-    printf("%d rank%s, one thread each; %s; %s; medians of %d\n", b->ranks, b->ranks == 1 ? "" : "s",
-           es_spectrum_library_name(), es_spectrum_collective_name(), b->repeats);
+es_code_t es_bench_spectrum(const es_bench_spectrum_t *settings, es_status_t *status) {
+  bench_t b = {.settings = settings};
+  es_bench_ranks(&b.rank, &b.ranks);
+  ES_TRY(read_who(&b, settings->who, status));
+  choose_contests(&b);
+  if (b.n_contests == 0) return es_fail(status, ES_INPUT, "bench", "--who: one rank can only solve alone");
+  if (b.rank == 0) {
+    printf("%d rank%s, one thread each; %s; %s; medians of %lld\n", b.ranks, b.ranks == 1 ? "" : "s",
+           es_spectrum_library_name(), es_spectrum_collective_name(), (long long)settings->repeats);
     printf("%8s %-10s %-9s %5s %-8s %12s %10s %10s\n", "order", "solver", "who", "ranks", "what", "seconds", "GFLOP/s",
            "speed-up");
   }
-  for (int i = 0; i < orders.n; i++) ES_TRY(bench_order(b, (int32_t)orders.value[i], status));
+  for (int i = 0; i < settings->orders.n; i++) ES_TRY(bench_order(&b, (int32_t)settings->orders.value[i], status));
   return ES_OK;
-}
-
-int es_cli_bench_spectrum(int argc, char **argv) {
-  return es_bench_main(&es_page_bench_spectrum, work, argc, argv);
 }

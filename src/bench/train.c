@@ -3,6 +3,7 @@
 #include "eigenscope/clock.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
+#include "eigenscope/grid.h"
 #include "eigenscope/model.h"
 #include "eigenscope/pipeline.h"
 #include "eigenscope/spectrum.h"
@@ -11,21 +12,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-static const char usage[] =
-    "[mpirun -n P] eigenscope bench train [options]\n\n"
-    "Images per second of training with everything that belongs to it, bare and measured every epoch, in turns; each\n"
-    "rank trains one network on images made here.";
-
-static const es_option_t options[] = {
-    {"--model", "NAME", false, "built-in network (default vgg16)"},
-    {"--widths", "LIST", false, "width multipliers (default 1/16,1/8,1/4)"},
-    {"--samples", "N", false, "training images of 32 x 32, synthetic (default 5120)"},
-    {"--pairs", "P", false, "pairs of a bare and a measured epoch, medians are printed (default 3)"},
-    {"--batch", "B", false, "images in a batch (default 128)"},
-    {"--profile", NULL, false, "instead: what the time of an image goes to, and the rate that kernels alone allow"},
-};
-const es_page_t es_page_bench_train = {"bench train", usage, options, sizeof options / sizeof *options};
 
 /* Times epochs from one report to the next; odd epochs are bare, even ones measured (measure.every = 2). */
 typedef struct stopwatch {
@@ -54,15 +40,14 @@ static void on_epoch(void *context, const es_epoch_report_t *report) {
 typedef struct bench {
   es_point_t point;
   es_dataset_t *dataset;
+  const es_bench_train_t *settings;
   int rank, ranks;
-  int64_t samples, pairs;
-  bool profile;
   char folder[ES_PATH_MAX];
 } bench_t;
 
 /* Microseconds of an image on this rank; every second epoch was measured. */
 static void print_profile(const bench_t *b, const char *width, const stopwatch_t *w) {
-  const double per_pair = 1e6 / (double)(b->pairs * b->samples), per_image = 0.5 * per_pair;
+  const double per_pair = 1e6 / (double)(b->settings->pairs * b->settings->samples), per_image = 0.5 * per_pair;
   double stages[ES_STAGES], measured = 0.0;
   for (int s = 0; s < ES_STAGES; s++) stages[s] = w->pipeline->stage_seconds[s] - w->before[s];
   for (int i = 0; i < w->n[1]; i++) measured += w->seconds[1][i] * per_pair;
@@ -76,7 +61,7 @@ static void print_profile(const bench_t *b, const char *width, const stopwatch_t
 }
 
 static void print_heading(const bench_t *b) {
-  if (b->profile) {
+  if (b->settings->profile) {
     printf("microseconds of an image in a measured epoch on one rank; kernels: layers and covariances\n");
     printf("%8s %8s %8s %8s %8s %8s %8s %8s %8s %10s %14s %12s %12s\n", "width", "layers", "cov.", "between", "data",
            "update", "eigen", "wait", "store", "all", "in kernels", "images/s", "kernels/s");
@@ -110,7 +95,7 @@ static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status)
                             .engine = "",
                             .report = on_epoch,
                             .report_context = &watch,
-                            .profile = b->profile ? watch.kinds : NULL};
+                            .profile = b->settings->profile ? watch.kinds : NULL};
   watch.pipeline = &pipeline;
   char id[ES_ID_SIZE];
   es_point_id(&b->point, id);
@@ -123,9 +108,9 @@ static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status)
   if (code == ES_OK) {
     double rate[2];
     for (int kind = 0; kind < 2; kind++)
-      rate[kind] = (double)b->samples / es_bench_median(watch.seconds[kind], watch.n[kind]);
+      rate[kind] = (double)b->settings->samples / es_bench_median(watch.seconds[kind], watch.n[kind]);
     ES_MPI(MPI_Allreduce(MPI_IN_PLACE, rate, 2, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD));
-    if (b->rank == 0 && b->profile)
+    if (b->rank == 0 && b->settings->profile)
       print_profile(b, width, &watch);
     else if (b->rank == 0)
       print_row(width, rate, graph);
@@ -134,19 +119,14 @@ static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status)
   return code;
 }
 
-static es_code_t prepare(bench_t *b, const es_arguments_t *arguments, es_status_t *status) {
-  const char *model = es_arguments_option(arguments, "--model");
-  b->profile = es_arguments_option(arguments, "--profile") != NULL;
-  int64_t batch;
-  ES_TRY(es_bench_number(arguments, "--samples", 5120, 10000000, &b->samples, status));
-  ES_TRY(es_bench_number(arguments, "--pairs", 3, ES_BENCH_REPEATS_MOST - 2, &b->pairs, status));
-  ES_TRY(es_bench_number(arguments, "--batch", 128, 65536, &batch, status));
+static es_code_t prepare(bench_t *b, es_status_t *status) {
+  const es_bench_train_t *s = b->settings;
   b->point = (es_point_t){
       .classes = 10,
       .resolution = 32,
-      .dataset = {.name = "synthetic", .format = ES_FORMAT_SYNTHETIC, .synthetic = {10, 4, 28, 1, b->samples, 16, 0}},
-      .train = {.epochs = (int32_t)(2 * b->pairs + 2),
-                .batch = (int32_t)batch,
+      .dataset = {.name = "synthetic", .format = ES_FORMAT_SYNTHETIC, .synthetic = {10, 4, 28, 1, s->samples, 16, 0}},
+      .train = {.epochs = (int32_t)(2 * s->pairs + 2),
+                .batch = (int32_t)s->batch,
                 .lanes = 8,
                 .learning_rate = 0.05,
                 .momentum = 0.9,
@@ -155,8 +135,8 @@ static es_code_t prepare(bench_t *b, const es_arguments_t *arguments, es_status_
                 .flip = true},
       .measure = {.every = 2, .n_deltas = 1, .delta = {0.99}, .splits = {true, false}, .n_layers = 1, .layers = {"*"}},
       .checkpoint = {1, ES_KEEP_NONE}};
-  if (!es_model_spec_builtin(&b->point.model, model ? model : "vgg16"))
-    return es_fail(status, ES_INPUT, "bench", "--model %s: no built-in network of that name", model);
+  if (!es_model_spec_builtin(&b->point.model, s->model))
+    return es_fail(status, ES_INPUT, "bench", "--model %s: no built-in network of that name", s->model);
   const char *base = getenv("TMPDIR");
   snprintf(b->folder, sizeof b->folder, "%s/eigenscope-bench-XXXXXX", base ? base : "/tmp");
   if (b->rank == 0 && !mkdtemp(b->folder)) es_fail(status, ES_SYSTEM, "bench", "%s: cannot be made", b->folder);
@@ -179,20 +159,19 @@ static void folders(const bench_t *b, bool make) {
   }
 }
 
-static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
-  bench_t bench = {0}, *b = &bench;
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &b->rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &b->ranks));
+es_code_t es_bench_train(const es_bench_train_t *settings, es_status_t *status) {
+  bench_t bench = {.settings = settings}, *b = &bench;
+  es_bench_ranks(&b->rank, &b->ranks);
   char list[256];
-  const char *text = es_arguments_option(arguments, "--widths");
-  snprintf(list, sizeof list, "%s", text ? text : "1/16,1/8,1/4");
-  ES_TRY(prepare(b, arguments, status));
+  snprintf(list, sizeof list, "%s", settings->widths);
+  ES_TRY(prepare(b, status));
   if (b->rank == 0) {
     folders(b, true);
     printf("%s on %d rank%s, one point each, %lld images of 32 x 32, batch %d; %s; %s\n", b->point.model.name, b->ranks,
-           b->ranks == 1 ? "" : "s", (long long)b->samples, b->point.train.batch, es_model_engine_name(),
+           b->ranks == 1 ? "" : "s", (long long)b->settings->samples, b->point.train.batch, es_model_engine_name(),
            es_spectrum_library_name());
-    printf("everything included (augmentation, states on disk); medians of %lld epochs\n", (long long)b->pairs);
+    printf("everything included (augmentation, states on disk); medians of %lld epochs\n",
+           (long long)b->settings->pairs);
     print_heading(b);
   }
   ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
@@ -201,8 +180,4 @@ static es_code_t work(const es_arguments_t *arguments, es_status_t *status) {
   es_dataset_destroy(b->dataset);
   if (b->rank == 0) folders(b, false);
   return status->code;
-}
-
-int es_cli_bench_train(int argc, char **argv) {
-  return es_bench_main(&es_page_bench_train, work, argc, argv);
 }

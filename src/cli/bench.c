@@ -1,25 +1,15 @@
-/* eigenscope bench: the program's own figures, as tables that anyone can make again. Not tests: nothing is judged. */
-#include "bench_internal.h"
+/* eigenscope bench: the program's own figures (bench.h). */
+#include "eigenscope/bench.h"
+#include "cli_internal.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/model.h"
 #include "eigenscope/spectrum.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int compare_doubles(const void *a, const void *b) {
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-double es_bench_median(double *values, int n) {
-  if (n == 0) return NAN;
-  qsort(values, (size_t)n, sizeof *values, compare_doubles);
-  return n % 2 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
-}
-
-es_code_t es_bench_number(const es_arguments_t *arguments, const char *name, int64_t otherwise, int64_t most,
-                          int64_t *out, es_status_t *status) {
+/* A whole number of at least 1. */
+static es_code_t read_number(const es_arguments_t *arguments, const char *name, int64_t otherwise, int64_t most,
+                             int64_t *out, es_status_t *status) {
   const char *text = es_arguments_option(arguments, name);
   *out = otherwise;
   if (!text || (es_text_to_int(text, out) && *out >= 1 && *out <= most)) return ES_OK;
@@ -27,8 +17,9 @@ es_code_t es_bench_number(const es_arguments_t *arguments, const char *name, int
                  (long long)most);
 }
 
-es_code_t es_bench_numbers(const es_arguments_t *arguments, const char *name, const char *otherwise, int64_t most,
-                           es_bench_numbers_t *out, es_status_t *status) {
+/* A list of them with commas between; `otherwise` is such a list. */
+static es_code_t read_numbers(const es_arguments_t *arguments, const char *name, const char *otherwise, int64_t most,
+                              es_bench_numbers_t *out, es_status_t *status) {
   const char *text = es_arguments_option(arguments, name);
   if (!text) text = otherwise;
   out->n = 0;
@@ -44,7 +35,114 @@ es_code_t es_bench_numbers(const es_arguments_t *arguments, const char *name, co
   return out->n > 0 ? ES_OK : es_fail(status, ES_INPUT, "bench", "%s: is empty", name);
 }
 
-int es_bench_main(const es_page_t *page, es_bench_work_t *work, int argc, char **argv) {
+static const char train_usage[] =
+    "[mpirun -n P] eigenscope bench train [options]\n\n"
+    "Images per second of training with everything that belongs to it, bare and measured every epoch, in turns; each\n"
+    "rank trains one network on images made here.";
+
+static const es_option_t train_options[] = {
+    {"--model", "NAME", false, "built-in network (default vgg16)"},
+    {"--widths", "LIST", false, "width multipliers (default 1/16,1/8,1/4)"},
+    {"--samples", "N", false, "training images of 32 x 32, synthetic (default 5120)"},
+    {"--pairs", "P", false, "pairs of a bare and a measured epoch, medians are printed (default 3)"},
+    {"--batch", "B", false, "images in a batch (default 128)"},
+    {"--profile", NULL, false, "instead: what the time of an image goes to, and the rate that kernels alone allow"},
+};
+const es_page_t es_page_bench_train = {"bench train", train_usage, train_options,
+                                       sizeof train_options / sizeof *train_options};
+
+static es_code_t train(const es_arguments_t *a, es_status_t *status) {
+  const char *model = es_arguments_option(a, "--model"), *widths = es_arguments_option(a, "--widths");
+  es_bench_train_t s = {.model = model ? model : "vgg16",
+                        .widths = widths ? widths : "1/16,1/8,1/4",
+                        .profile = es_arguments_option(a, "--profile") != NULL};
+  ES_TRY(read_number(a, "--samples", 5120, 10000000, &s.samples, status));
+  ES_TRY(read_number(a, "--pairs", 3, ES_BENCH_REPEATS_MOST - 2, &s.pairs, status));
+  ES_TRY(read_number(a, "--batch", 128, 65536, &s.batch, status));
+  return es_bench_train(&s, status);
+}
+
+static const char covariance_usage[] =
+    "[mpirun -n P] eigenscope bench covariance [options]\n\n"
+    "Covariances of float rows, one thread for each rank, all ranks at once; useful GFLOP/s = rows*d*(d+1) of all "
+    "ranks\n"
+    "together, medians of interleaved rounds. 'straight': rows come a whole panel at a time; 'slices': 256 at a time, "
+    "as\n"
+    "from a layer; 'spread' (two ranks or more): one covariance over all ranks, each with its share of the rows.";
+
+static const es_option_t covariance_options[] = {
+    {"--widths", "LIST", false, "widths of the data matrix (default 16,32,64,128,256,512,1024,2048,4096)"},
+    {"--rows", "N", false, "rows of each rank and measurement, rounded up to panels (default about 0.3 s of work)"},
+    {"--repeats", "R", false, "measurements of each width, medians are printed (default 7)"},
+    {"--f64", NULL, false, "double rows"},
+};
+const es_page_t es_page_bench_covariance = {"bench covariance", covariance_usage, covariance_options,
+                                            sizeof covariance_options / sizeof *covariance_options};
+
+static es_code_t covariance(const es_arguments_t *a, es_status_t *status) {
+  es_bench_covariance_t s = {.f64 = es_arguments_option(a, "--f64") != NULL};
+  ES_TRY(read_numbers(a, "--widths", "16,32,64,128,256,512,1024,2048,4096", 65536, &s.widths, status));
+  ES_TRY(read_number(a, "--rows", 0, INT32_MAX, &s.rows, status));
+  ES_TRY(read_number(a, "--repeats", 7, ES_BENCH_REPEATS_MOST, &s.repeats, status));
+  return es_bench_covariance(&s, status);
+}
+
+static const char spectrum_usage[] =
+    "[mpirun -n P] eigenscope bench spectrum [options]\n\n"
+    "Eigenvalues of a full symmetric matrix in seconds, medians of interleaved rounds. 'alone': rank 0 solves one, the "
+    "others\nwait. 'each': every rank solves one of its own at the same time, seconds for one of them are the time "
+    "over "
+    "P. 'together':\nall ranks solve one. GFLOP/s count 4/3 n^3 whatever the algorithm does.";
+
+static const es_option_t spectrum_options[] = {
+    {"--orders", "LIST", false, "orders of matrices (default 256,512,1024,2048)"},
+    {"--repeats", "N", false, "rounds, medians are printed (default 3)"},
+    {"--who", "LIST", false, "only these of alone,each,together"},
+    {"--vectors", NULL, false, "also with all eigenvectors"},
+};
+const es_page_t es_page_bench_spectrum = {"bench spectrum", spectrum_usage, spectrum_options,
+                                          sizeof spectrum_options / sizeof *spectrum_options};
+
+static es_code_t spectrum(const es_arguments_t *a, es_status_t *status) {
+  es_bench_spectrum_t s = {.who = es_arguments_option(a, "--who"),
+                           .vectors = es_arguments_option(a, "--vectors") != NULL};
+  ES_TRY(read_numbers(a, "--orders", "256,512,1024,2048", ES_VECTORS_ORDER_MOST, &s.orders, status));
+  ES_TRY(read_number(a, "--repeats", 3, ES_BENCH_REPEATS_MOST, &s.repeats, status));
+  return es_bench_spectrum(&s, status);
+}
+
+static const char probe_usage[] =
+    "[mpirun -n P] eigenscope bench probe [options]\n\n"
+    "Seconds to fit one logistic regression on all ranks, from nothing to its optimum (or so many steps), medians. "
+    "Features are\nnormal around the centres of their classes, or the first layer of a file of activations with "
+    "labels.";
+
+static const es_option_t probe_options[] = {
+    {"--samples", "LIST", false, "samples (default 10000; of a file: the first ones)"},
+    {"--classes", "LIST", false, "classes (default 10); not with --file"},
+    {"--features", "D", false, "features (default 784); not with --file"},
+    {"--file", "PATH", false, "activations in HDF5 or .npy, with labels"},
+    {"--steps", "LIST", false, "steps at most (default 1000)"},
+    {"--repeats", "N", false, "fits, medians are printed (default 3)"},
+};
+const es_page_t es_page_bench_probe = {"bench probe", probe_usage, probe_options,
+                                       sizeof probe_options / sizeof *probe_options};
+
+static es_code_t probe(const es_arguments_t *a, es_status_t *status) {
+  es_bench_probe_t s = {.file = es_arguments_option(a, "--file")};
+  ES_TRY(read_numbers(a, "--samples", "10000", 100000000, &s.samples, status));
+  ES_TRY(read_numbers(a, "--classes", "10", 65536, &s.classes, status));
+  ES_TRY(read_numbers(a, "--steps", "1000", 1000000, &s.steps, status));
+  ES_TRY(read_number(a, "--features", 784, 1000000, &s.features, status));
+  ES_TRY(read_number(a, "--repeats", 3, ES_BENCH_REPEATS_MOST, &s.repeats, status));
+  if (s.file && (es_arguments_option(a, "--classes") || es_arguments_option(a, "--features")))
+    return es_fail(status, ES_INPUT, "bench", "--file says how many classes and features there are: leave those out");
+  return es_bench_probe(&s, status);
+}
+
+/* A failure is the same on all ranks. */
+static int start(int argc, char **argv, const es_page_t *page,
+                 es_code_t (*work)(const es_arguments_t *, es_status_t *)) {
   es_arguments_t *arguments = NULL;
   es_status_t status = {0};
   int rank;
@@ -55,22 +153,17 @@ int es_bench_main(const es_page_t *page, es_bench_work_t *work, int argc, char *
   es_arguments_parse(&arguments, argc, argv, page, 0, 0, &status);
   if (es_agree(MPI_COMM_WORLD, &status) == ES_OK) work(arguments, &status);
   es_arguments_destroy(arguments);
-  const int result = status.code == ES_OK ? ES_EXIT_OK : rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
+  const int result = rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
   ES_MPI(MPI_Finalize());
   return result;
 }
 
 int es_cli_bench(int argc, char **argv) {
-  static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-  } benches[] = {{"train", es_cli_bench_train},
-                 {"covariance", es_cli_bench_covariance},
-                 {"spectrum", es_cli_bench_spectrum},
-                 {"probe", es_cli_bench_probe}};
-  for (size_t i = 0; argc > 0 && i < sizeof benches / sizeof *benches; i++) {
-    if (strcmp(argv[0], benches[i].name) == 0) return benches[i].run(argc - 1, argv + 1);
-  }
+  const char *which = argc > 0 ? argv[0] : "";
+  if (strcmp(which, "train") == 0) return start(argc - 1, argv + 1, &es_page_bench_train, train);
+  if (strcmp(which, "covariance") == 0) return start(argc - 1, argv + 1, &es_page_bench_covariance, covariance);
+  if (strcmp(which, "spectrum") == 0) return start(argc - 1, argv + 1, &es_page_bench_spectrum, spectrum);
+  if (strcmp(which, "probe") == 0) return start(argc - 1, argv + 1, &es_page_bench_probe, probe);
   es_status_t status = {0};
   es_fail(&status, ES_INPUT, "bench", "bench: which one? eigenscope bench train | covariance | spectrum | probe");
   return es_cli_report(&status);

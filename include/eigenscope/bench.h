@@ -1,0 +1,54 @@
+/** The program's own figures, as tables that anyone can make again. Not tests: nothing is judged.
+ *
+ * All of them are collective over MPI_COMM_WORLD with one thread on each rank, print on rank 0, and return the same
+ * code on all ranks. Settings are checked by the caller. */
+#ifndef EIGENSCOPE_BENCH_H
+#define EIGENSCOPE_BENCH_H
+
+#include "eigenscope/status.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { ES_BENCH_REPEATS_MOST = 64, ES_BENCH_NUMBERS_MOST = 16 };
+
+typedef struct es_bench_numbers {
+  int64_t value[ES_BENCH_NUMBERS_MOST];
+  int n;
+} es_bench_numbers_t;
+
+/** Accumulators beside the bare product that OpenBLAS makes of the same rows. */
+typedef struct es_bench_covariance {
+  es_bench_numbers_t widths;
+  int64_t rows; /**< of each rank and measurement; 0: about 0.3 s of work */
+  int64_t repeats;
+  bool f64;
+} es_bench_covariance_t;
+es_code_t es_bench_covariance(const es_bench_covariance_t *settings, es_status_t *status);
+
+/** Eigensolvers side by side, on one rank, on each rank at once, and on all together. */
+typedef struct es_bench_spectrum {
+  es_bench_numbers_t orders;
+  int64_t repeats;
+  const char *who; /**< some of "alone,each,together", or NULL for all */
+  bool vectors;
+} es_bench_spectrum_t;
+es_code_t es_bench_spectrum(const es_bench_spectrum_t *settings, es_status_t *status);
+
+/** The time of a fit by samples, classes and steps, all ranks together. */
+typedef struct es_bench_probe {
+  es_bench_numbers_t samples, classes, steps;
+  int64_t features, repeats;
+  const char *file; /**< activations with labels, which says how many features and classes there are; or NULL */
+} es_bench_probe_t;
+es_code_t es_bench_probe(const es_bench_probe_t *settings, es_status_t *status);
+
+/** Epochs that train and epochs that also measure, in turns, one point on each rank. */
+typedef struct es_bench_train {
+  const char *model, *widths; /**< built-in; "1/16,1/8" */
+  int64_t samples, batch;
+  int64_t pairs; /**< at most ES_BENCH_REPEATS_MOST − 2 */
+  bool profile;
+} es_bench_train_t;
+es_code_t es_bench_train(const es_bench_train_t *settings, es_status_t *status);
+
+#endif
