@@ -104,8 +104,9 @@ es_code_t es_agree(MPI_Comm comm, es_status_t *status) {
 }
 
 es_code_t es_group_agree(const es_group_t *group, es_status_t *status) {
-  const double start = es_clock();
+  es_timer_t timer = {0};
+  es_timer_start(&timer);
   const es_code_t code = es_agree(group->comm, status);
-  if (group->traffic && group->size > 1) group->traffic->seconds += es_clock() - start;
+  if (group->traffic && group->size > 1) group->traffic->seconds += es_timer_stop(&timer);
   return code;
 }

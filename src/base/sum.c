@@ -15,11 +15,11 @@ static void count_message(const es_group_t *group, size_t bytes) {
   if (group->traffic) es_traffic_message(group->traffic, (int64_t)bytes);
 }
 
-/* A sum that began at `start`, and is one only where there is somebody to add. */
-static void count_sum(const es_group_t *group, double start) {
+/* Counts a sum over the ranks, which there is only if there are two. */
+static void count_sum(const es_group_t *group, es_timer_t *timer) {
   if (!group->traffic || group->size == 1) return;
   group->traffic->sums++;
-  group->traffic->seconds += es_clock() - start;
+  group->traffic->seconds += es_timer_stop(timer);
 }
 
 ES_KERNEL static void add_f64(void *restrict into, const void *restrict from, size_t n) {
@@ -111,14 +111,15 @@ static void sum_by_halves(const sum_t *s, size_t n) {
 }
 
 static void sum_over_ranks(const sum_t *s, size_t n) {
-  const double start = es_clock();
+  es_timer_t timer = {0};
+  es_timer_start(&timer);
   if (n * s->size > ES_MESSAGE_BYTES) {
     sum_by_halves(s, n);
   } else {
     const part_t all = {0, n};
     for (int bit = 1; bit < s->group->size; bit *= 2) trade(s, s->group->rank ^ bit, all, all, true);
   }
-  count_sum(s->group, start);
+  count_sum(s->group, &timer);
 }
 
 static void ranks_sum_f64(const es_group_t *group, double *values, double *scratch, size_t room, size_t n) {
@@ -158,7 +159,8 @@ void es_ranks_sum_f32(const es_group_t *group, float *values, float *scratch, si
 static void tree_sum_any(const es_group_t *group, double *lanes, size_t n) {
   double scratch[MESSAGE_DOUBLES];
   const size_t room = MESSAGE_DOUBLES;
-  const double start = es_clock();
+  es_timer_t timer = {0};
+  es_timer_start(&timer);
   for (int stride = 1; stride < group->lanes; stride *= 2) {
     for (int lane = 0; lane < group->lanes; lane += 2 * stride) {
       const int left = es_group_lane_owner(group, lane), right = es_group_lane_owner(group, lane + stride);
@@ -186,7 +188,7 @@ static void tree_sum_any(const es_group_t *group, double *lanes, size_t n) {
     ES_MPI(MPI_Bcast(lanes + done, (int)step, MPI_DOUBLE, es_group_lane_owner(group, 0), group->comm));
     if (group->rank == es_group_lane_owner(group, 0)) count_message(group, step * sizeof *lanes);
   }
-  count_sum(group, start);
+  count_sum(group, &timer);
 }
 
 void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n) {
@@ -210,7 +212,8 @@ void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n) {
 
 void es_group_allreduce_f64(const es_group_t *group, double *values, size_t n) {
   if (group->size == 1) return;
-  const double start = es_clock();
+  es_timer_t timer = {0};
+  es_timer_start(&timer);
   const size_t most = (size_t)INT_MAX / 16;
   for (size_t done = 0, step; done < n; done += step) {
     step = n - done < most ? n - done : most;
@@ -218,7 +221,7 @@ void es_group_allreduce_f64(const es_group_t *group, double *values, size_t n) {
   }
   if (!group->traffic) return;
   es_traffic_allreduce(group->traffic, group->size, (int64_t)(n * sizeof *values), NULL);
-  group->traffic->seconds += es_clock() - start;
+  group->traffic->seconds += es_timer_stop(&timer);
 }
 
 /* ---- stacks ---- */

@@ -16,7 +16,7 @@ struct es_capture {
   es_accumulator_t **accumulators; /* owned; of each measured layer, between begin and the next begin */
   es_cov_workspace_t workspace;
   float *scratch;
-  double seconds;
+  es_timer_t timer; /* of observe and exchange, since begin */
   es_observer_t observer;
 };
 
@@ -36,11 +36,11 @@ static void observe(void *context, int layer, int lane, const float *out, int64_
   es_capture_t *c = context;
   const int32_t place = c->place[layer];
   if (place < 0) return;
-  const double start = es_clock();
+  es_timer_start(&c->timer);
   int64_t rows;
   const float *matrix = c->method->rows(out, samples, shape, c->method_size, c->scratch, &rows);
   es_accumulator_add(c->accumulators[place], &c->workspace, lane, matrix, rows);
-  c->seconds += es_clock() - start;
+  es_timer_stop(&c->timer);
 }
 
 static es_code_t create_scratch(es_capture_t *c, es_status_t *status) {
@@ -121,7 +121,7 @@ const es_observer_t *es_capture_observer(es_capture_t *c) {
   return &c->observer;
 }
 double es_capture_seconds(const es_capture_t *c) {
-  return c->seconds;
+  return c->timer.seconds;
 }
 
 static es_rows_info_t rows_of(const es_method_t *method, int32_t size, es_shape_t shape, int64_t samples) {
@@ -129,7 +129,7 @@ static es_rows_info_t rows_of(const es_method_t *method, int32_t size, es_shape_
 }
 
 es_code_t es_capture_begin(es_capture_t *c, int64_t samples, es_status_t *status) {
-  c->seconds = 0.0;
+  c->timer = (es_timer_t){0};
   for (int i = 0; i < c->n_layers; i++) {
     const es_rows_info_t info = rows_of(c->method, c->method_size, es_capture_node(c, i)->out, samples);
     es_accumulator_t **a = &c->accumulators[i];
@@ -144,9 +144,9 @@ es_code_t es_capture_begin(es_capture_t *c, int64_t samples, es_status_t *status
 }
 
 es_code_t es_capture_exchange(es_capture_t *c, es_status_t *status) {
-  const double start = es_clock();
+  es_timer_start(&c->timer);
   for (int i = 0; i < c->n_layers; i++) ES_TRY(es_accumulator_exchange(c->accumulators[i], status));
-  c->seconds += es_clock() - start;
+  es_timer_stop(&c->timer);
   return ES_OK;
 }
 

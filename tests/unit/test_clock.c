@@ -34,6 +34,21 @@ static void test_clock_measures_a_sleep(void **state) {
   assert_true(elapsed < 60);
 }
 
+static void test_timer_adds_sections(void **state) {
+  (void)state;
+  es_timer_t timer = {0};
+  es_timer_start(&timer);
+  nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+  assert_true(es_timer_elapsed(&timer) >= 0.0049);
+  assert_true(timer.seconds == 0.0);
+  const double first = es_timer_stop(&timer);
+  assert_true(first >= 0.0049 && timer.seconds == first);
+  nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL); /* between sections */
+  es_timer_start(&timer);
+  const double second = es_timer_stop(&timer);
+  assert_true(second < first + 60 && timer.seconds == first + second);
+}
+
 static void test_utc_is_now(void **state) {
   (void)state;
   char text[32];
@@ -56,6 +71,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       balanced_test(test_duration),
       balanced_test(test_clock_measures_a_sleep),
+      balanced_test(test_timer_adds_sections),
       balanced_test(test_utc_is_now),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
