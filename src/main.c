@@ -1,7 +1,7 @@
 /* The program: finds the command and hands over. MPI starts only within the commands that need it, because login nodes
  * of clusters forbid it. */
+#include "eigenscope/blas.h"
 #include "eigenscope/cli.h"
-#include "eigenscope/spectrum.h"
 #include "eigenscope/text.h"
 #include <errno.h>
 #include <stdio.h>
@@ -98,7 +98,7 @@ static int dispatch(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  es_spectrum_choose_kernels(argv);
+  es_blas_choose_kernels(argv);
   const int result = dispatch(argc, argv);
   /* What was printed is the result of most commands: a full disk behind a redirection must not pass for success. */
   const int reason = fflush(stdout) == 0 ? 0 : errno;

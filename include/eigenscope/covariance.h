@@ -16,6 +16,7 @@
 #define EIGENSCOPE_COVARIANCE_H
 
 #include "eigenscope/comm.h"
+#include "eigenscope/dist_matrix.h"
 #include "eigenscope/status.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -48,10 +49,6 @@ typedef struct es_cov_workspace {
 
 /** Rows of a panel: at least 512, more for narrow layers. */
 int32_t es_cov_panel_rows(int32_t width);
-/** Elements of a packed triangle, d(d+1)/2. */
-static inline size_t es_triangle_size(int32_t width) {
-  return (size_t)width * ((size_t)width + 1) / 2;
-}
 /** Doubles in `moments`: d + d(d+1)/2. */
 static inline size_t es_cov_moments_size(int32_t width) {
   return (size_t)width + es_triangle_size(width);

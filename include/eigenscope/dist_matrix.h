@@ -4,8 +4,8 @@
  * Layout (ScaLAPACK Users' Guide, section 4.3): the matrix is cut into block × block tiles; tile (I, J) belongs to the
  * process at row I mod rows, column J mod cols of the grid; rank r of comm stands at (r / cols, r mod cols). Ranks from
  * rows·cols on are idle: they take part in exchanges and hold nothing. Local parts are column-major. */
-#ifndef EIGENSCOPE_BLOCKS_H
-#define EIGENSCOPE_BLOCKS_H
+#ifndef EIGENSCOPE_DIST_MATRIX_H
+#define EIGENSCOPE_DIST_MATRIX_H
 
 #include "eigenscope/status.h"
 #include <mpi.h>
@@ -33,24 +33,37 @@ static inline int32_t es_dist_matrix_global(int32_t local, int32_t block, int at
   return (local / block * n + at) * block + local % block;
 }
 
+/** Global index of a row, or column, of the local part. */
+static inline int32_t es_dist_matrix_row(const es_dist_matrix_t *matrix, int32_t local) {
+  return es_dist_matrix_global(local, matrix->block, matrix->row, matrix->rows);
+}
+static inline int32_t es_dist_matrix_column(const es_dist_matrix_t *matrix, int32_t local) {
+  return es_dist_matrix_global(local, matrix->block, matrix->col, matrix->cols);
+}
+
+/** Elements of a packed triangle of that order, n(n+1)/2. */
+static inline size_t es_triangle_size(int32_t order) {
+  return (size_t)order * ((size_t)order + 1) / 2;
+}
+
 /** Lays out a matrix over comm, all zero. Not collective apart from asking comm; the caller agrees. ES_SYSTEM when
  * memory is out. */
 es_code_t es_dist_matrix_create(es_dist_matrix_t *out, MPI_Comm comm, int32_t order, int32_t block,
                                 es_status_t *status);
-void es_dist_matrix_destroy(es_dist_matrix_t *blocks);
+void es_dist_matrix_destroy(es_dist_matrix_t *matrix);
 /** Bytes of the local part on the rank that holds most, without allocating: for plans. */
 int64_t es_dist_matrix_bytes(int32_t order, int32_t block, int ranks);
 
 /** Copies the local part of a symmetric matrix, both halves, from its lower triangle packed by rows (covariance.h),
  * which each rank holds whole. Not collective. */
-void es_dist_matrix_from_triangle(es_dist_matrix_t *blocks, const double *triangle);
+void es_dist_matrix_from_triangle(es_dist_matrix_t *matrix, const double *triangle);
 /** The same from the triangle that rank `root` alone holds (elsewhere ignored). Collective. */
-void es_dist_matrix_scatter(es_dist_matrix_t *blocks, const double *triangle, int root);
+void es_dist_matrix_scatter(es_dist_matrix_t *matrix, const double *triangle, int root);
 /** Copies the lower half to the upper one. Collective. ES_SYSTEM on all ranks when memory is out on one. */
-es_code_t es_dist_matrix_mirror(es_dist_matrix_t *blocks, es_status_t *status);
+es_code_t es_dist_matrix_mirror(es_dist_matrix_t *matrix, es_status_t *status);
 /** Gathers the lower half into a packed triangle on rank `root` (elsewhere `triangle` is ignored). Collective. */
-void es_dist_matrix_to_triangle(const es_dist_matrix_t *blocks, double *triangle, int root);
+void es_dist_matrix_to_triangle(const es_dist_matrix_t *matrix, double *triangle, int root);
 /** The same of the upper half, which a solver leaves alone (spectrum.h). Collective. */
-void es_dist_matrix_upper_to_triangle(const es_dist_matrix_t *blocks, double *triangle, int root);
+void es_dist_matrix_upper_to_triangle(const es_dist_matrix_t *matrix, double *triangle, int root);
 
 #endif

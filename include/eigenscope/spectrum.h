@@ -1,5 +1,5 @@
 /** Eigenvalues and leading eigenvectors of covariances: backends of one shape behind a table of functions, and the
- * distribution of a point's layers over its group. The only module that knows LAPACK, ScaLAPACK and ELPA.
+ * distribution of a point's layers over its group.
  *
  * Every solve is checked (below); one that fails its check or does not converge is done again by plain LAPACK on one
  * rank, and says so. */
@@ -122,16 +122,5 @@ void es_spectrum_release(es_layer_problem_t *layers, int n);
 double es_spectrum_seconds(int32_t order, int ranks, bool vectors);
 /** Bytes that a solve takes on the busiest rank beside the triangle or the blocks. */
 int64_t es_spectrum_bytes(int32_t order, int ranks, bool vectors);
-
-/** "OpenBLAS 0.3.21, SkylakeX": what LAPACK and BLAS run on. Static storage. */
-const char *es_spectrum_library_name(void);
-/** "ScaLAPACK 2.2.1, ELPA 20221109" or "ScaLAPACK 2.2.1": the collective solvers of this build. Static storage. */
-const char *es_spectrum_collective_name(void);
-/** Starts the program anew with OPENBLAS_CORETYPE set if OpenBLAS is older than the CPU and therefore fell back to its
- * slowest kernels; returns if all is well, if the user set that variable, or if the program cannot be started anew.
- * First thing in main: before MPI, threads and output. */
-void es_spectrum_choose_kernels(char **argv);
-/** One BLAS thread for each rank, in every BLAS library that the process has loaded (ScaLAPACK may bring another). */
-void es_spectrum_single_thread(void);
 
 #endif

@@ -1,9 +1,9 @@
 /* eigenscope bench covariance: accumulators beside the bare product that OpenBLAS makes of the same rows. */
 #include "eigenscope/covariance.h"
 #include "bench_internal.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
-#include "eigenscope/spectrum.h"
 #include "eigenscope/spread.h"
 #include <cblas.h>
 #include <stdio.h>
@@ -148,7 +148,7 @@ es_code_t es_bench_covariance(const es_bench_covariance_t *settings, es_status_t
   es_bench_ranks(&b.rank, &b.ranks);
   if (b.rank == 0) {
     printf("Covariance of %s rows on %d rank%s, %s; useful GFLOP/s, medians of %lld\n",
-           settings->f64 ? "double" : "float", b.ranks, b.ranks == 1 ? "" : "s", es_spectrum_library_name(),
+           settings->f64 ? "double" : "float", b.ranks, b.ranks == 1 ? "" : "s", es_blas_name(),
            (long long)settings->repeats);
     printf("%8s %8s %10s %10s %10s %10s %10s%s\n", "width", "panel", "straight", "slices", "SYRK", "of SYRK", "of SYRK",
            b.ranks > 1 ? "     spread    of SYRK" : "");

@@ -2,9 +2,9 @@
 #include "eigenscope/probe.h"
 #include "bench_internal.h"
 #include "eigenscope/activations.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
-#include "eigenscope/spectrum.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,7 +134,7 @@ es_code_t es_bench_probe(const es_bench_probe_t *settings, es_status_t *status) 
   es_code_t code = es_agree(MPI_COMM_WORLD, status);
   if (code == ES_OK && b.group.rank == 0) {
     printf("%d rank%s, one thread each; %s; medians of %lld\n", b.group.size, b.group.size == 1 ? "" : "s",
-           es_spectrum_library_name(), (long long)settings->repeats);
+           es_blas_name(), (long long)settings->repeats);
     printf("%10s %8s %8s %6s %10s %10s %14s %12s %9s\n", "samples", "features", "classes", "steps", "seconds",
            "ms/step", "objective", "gradient", "converged");
   }

@@ -1,7 +1,9 @@
 /* eigenscope bench spectrum: eigensolvers side by side, on one rank, on each rank at once, and on all together. */
 #include "eigenscope/spectrum.h"
 #include "bench_internal.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
+#include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
 #include <math.h>
@@ -126,8 +128,8 @@ es_code_t es_bench_spectrum(const es_bench_spectrum_t *settings, es_status_t *st
   choose_contests(&b);
   if (b.n_contests == 0) return es_fail(status, ES_INPUT, "bench", "--who: one rank can only solve alone");
   if (b.rank == 0) {
-    printf("%d rank%s, one thread each; %s; %s; medians of %lld\n", b.ranks, b.ranks == 1 ? "" : "s",
-           es_spectrum_library_name(), es_spectrum_collective_name(), (long long)settings->repeats);
+    printf("%d rank%s, one thread each; %s; %s; medians of %lld\n", b.ranks, b.ranks == 1 ? "" : "s", es_blas_name(),
+           es_scalapack_name(), (long long)settings->repeats);
     printf("%8s %-10s %-9s %5s %-8s %12s %10s %10s\n", "order", "solver", "who", "ranks", "what", "seconds", "GFLOP/s",
            "speed-up");
   }

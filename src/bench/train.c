@@ -1,12 +1,12 @@
 /* eigenscope bench train: epochs that train and epochs that also measure, in turns, one point on each rank. */
 #include "bench_internal.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/grid.h"
 #include "eigenscope/model.h"
 #include "eigenscope/pipeline.h"
-#include "eigenscope/spectrum.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,7 +169,7 @@ es_code_t es_bench_train(const es_bench_train_t *settings, es_status_t *status) 
     folders(b, true);
     printf("%s on %d rank%s, one point each, %lld images of 32 x 32, batch %d; %s; %s\n", b->point.model.name, b->ranks,
            b->ranks == 1 ? "" : "s", (long long)b->settings->samples, b->point.train.batch, es_model_engine_name(),
-           es_spectrum_library_name());
+           es_blas_name());
     printf("everything included (augmentation, states on disk); medians of %lld epochs\n",
            (long long)b->settings->pairs);
     print_heading(b);

@@ -1,6 +1,7 @@
 /* eigenscope bench: the program's own figures (bench.h). */
 #include "eigenscope/bench.h"
 #include "cli_internal.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/model.h"
 #include "eigenscope/spectrum.h"
@@ -147,7 +148,7 @@ static int start(int argc, char **argv, const es_page_t *page,
   es_status_t status = {0};
   int rank;
   es_model_engine_single_thread();
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   es_mpi_start(NULL, NULL);
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   es_arguments_parse(&arguments, argc, argv, page, 0, 0, &status);

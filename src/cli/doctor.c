@@ -2,11 +2,11 @@
 #define _GNU_SOURCE
 #include "cli_internal.h"
 #include "doctor_folder.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
 #include "eigenscope/run.h"
-#include "eigenscope/spectrum.h"
 #include <mpi.h>
 #include <sched.h>
 #include <stdio.h>
@@ -165,7 +165,7 @@ int es_cli_doctor(int argc, char **argv) {
   es_status_t status = {0};
   int rank, result;
   es_model_engine_single_thread();
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   es_mpi_start(NULL, NULL);
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   es_arguments_parse(&arguments, argc, argv, &es_page_doctor, 0, 0, &status);

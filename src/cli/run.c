@@ -1,9 +1,9 @@
 /* eigenscope run: from the job file to the result files. */
 #include "eigenscope/run.h"
 #include "cli_internal.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/model.h"
-#include "eigenscope/spectrum.h"
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -132,7 +132,7 @@ int es_cli_run(int argc, char **argv) {
   int rank, ranks, result;
   es_run_catch_signals();
   es_model_engine_single_thread();
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   es_mpi_start(&argc, &argv);
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &ranks));

@@ -106,7 +106,7 @@ void es_spread_reset(es_spread_t *s) {
 /* First local row at or below the diagonal in local column j (or behind the last column). */
 static int32_t first_row(const es_dist_matrix_t *b, int32_t j) {
   if (j >= b->local_cols) return b->local_rows;
-  return es_dist_matrix_count(es_dist_matrix_global(j, b->block, b->col, b->cols), b->block, b->row, b->rows);
+  return es_dist_matrix_count(es_dist_matrix_column(b, j), b->block, b->row, b->rows);
 }
 
 /* A strip of columns of the product, column-major. */
@@ -276,8 +276,7 @@ static bool scale(es_dist_matrix_t *b, double n) {
 static void gather_mean(const es_spread_t *s, double *mean) {
   const es_dist_matrix_t *b = &s->blocks;
   memset(mean, 0, (size_t)b->order * sizeof *mean);
-  for (int32_t i = 0; b->col == 0 && i < b->local_rows; i++)
-    mean[es_dist_matrix_global(i, b->block, b->row, b->rows)] = s->tall.mean[i];
+  for (int32_t i = 0; b->col == 0 && i < b->local_rows; i++) mean[es_dist_matrix_row(b, i)] = s->tall.mean[i];
   if (s->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, mean, b->order, MPI_DOUBLE, MPI_SUM, b->comm));
 }
 

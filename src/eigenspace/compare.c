@@ -1,5 +1,6 @@
 /* Overlap and principal angles of two eigenspaces. */
 #include "eigenscope/eigenspace.h"
+#include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
 #include "eigenspace_internal.h"
 #include <assert.h>
@@ -7,24 +8,11 @@
 #include <math.h>
 #include <string.h>
 
-/* Fortran: character arguments carry a hidden length behind the list. */
-extern void dpotrf_(const char *triangle, const int *n, double *a, const int *lda, int *info, size_t);
-extern void dgesdd_(const char *job, const int *m, const int *n, double *a, const int *lda, double *s, double *u,
-                    const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork, int *iwork, int *info,
-                    size_t);
-
 /* Vectors in float are orthonormal to 1e-7·√width; what is this far off is something else. */
 static const double ORTHONORMAL = 1e-3;
 
 static es_code_t out_of_memory(int32_t width, es_status_t *status) {
   return es_out_of_memory(status, "eigenspace", "eigenspaces of width %d", width);
-}
-
-es_code_t es_eigenspace_check_info(const char *routine, int info, int32_t width, es_status_t *status) {
-  if (info == 0) return ES_OK;
-  if (info < 0)
-    return es_fail(status, ES_BUG, "eigenspace", "%s refused its argument %d (width %d)", routine, -info, width);
-  return es_fail(status, ES_NUMERIC, "eigenspace", "%s did not converge (info %d, width %d)", routine, info, width);
 }
 
 int32_t es_eigenspace_most(const int32_t *k, int n_deltas) {
@@ -63,7 +51,7 @@ static es_code_t orthonormalise(double *q, double *gram, const float *rows, int3
   }
   int info = ES_INFO_UNTOUCHED;
   dpotrf_("U", &k, gram, &k, &info, 1);
-  ES_TRY(es_eigenspace_check_info("dpotrf", info, width, status));
+  ES_TRY(es_lapack_check("eigenspace", "dpotrf", info, width, status));
   cblas_dtrsm(CblasColMajor, CblasRight, CblasUpper, CblasNoTrans, CblasNonUnit, width, k, 1.0, gram, k, q, width);
   return ES_OK;
 }
@@ -87,7 +75,7 @@ static es_code_t singular_values(double *values, double *columns, int32_t m, int
   int *integers = es_allocate(8 * (size_t)least, sizeof *integers);
   if (!integers) return out_of_memory(stride, status);
   dgesdd_("N", &m, &n, columns, &stride, values, NULL, &one, NULL, &one, &asked, &lwork, integers, &info, 1);
-  es_code_t code = es_eigenspace_check_info("dgesdd", info, stride, status);
+  es_code_t code = es_lapack_check("eigenspace", "dgesdd", info, stride, status);
   if (code == ES_OK) {
     const double floor = 3.0 * least + fmax(most, 7.0 * least);
     lwork = (int)fmax(asked, floor);
@@ -97,7 +85,7 @@ static es_code_t singular_values(double *values, double *columns, int32_t m, int
   if (code == ES_OK) {
     info = ES_INFO_UNTOUCHED;
     dgesdd_("N", &m, &n, columns, &stride, values, NULL, &one, NULL, &one, work, &lwork, integers, &info, 1);
-    code = es_eigenspace_check_info("dgesdd", info, stride, status);
+    code = es_lapack_check("eigenspace", "dgesdd", info, stride, status);
   }
   es_free(work);
   es_free(integers);

@@ -1,5 +1,6 @@
 /* Outputs projected onto leading eigenvectors, or onto as many random directions. */
 #include "eigenscope/eigenspace.h"
+#include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
 #include "eigenspace_internal.h"
@@ -7,11 +8,6 @@
 #include <cblas.h>
 #include <math.h>
 #include <string.h>
-
-extern void dgeqrf_(const int *m, const int *n, double *a, const int *lda, double *tau, double *work, const int *lwork,
-                    int *info);
-extern void dorgqr_(const int *m, const int *n, const int *k, double *a, const int *lda, const double *tau,
-                    double *work, const int *lwork, int *info);
 
 enum { ROWS = 256 /* that go through the scratch at once: enough for SGEMM, and still in cache */ };
 
@@ -40,13 +36,13 @@ static es_code_t orthonormalise(double *columns, double *work, int32_t width, in
   double *signs = work + n;
   int info = ES_INFO_UNTOUCHED;
   dgeqrf_(&width, &n, columns, &width, work, signs + n, &lwork, &info);
-  ES_TRY(es_eigenspace_check_info("dgeqrf", info, width, status));
+  ES_TRY(es_lapack_check("eigenspace", "dgeqrf", info, width, status));
   for (size_t i = 0; i < (size_t)n; i++) signs[i] = columns[i * w + i] < 0.0 ? -1.0 : 1.0;
   info = ES_INFO_UNTOUCHED;
   dorgqr_(&width, &n, &n, columns, &width, work, signs + n, &lwork, &info);
   for (size_t i = 0; i < (size_t)n; i++)
     for (size_t j = 0; j < w; j++) columns[i * w + j] *= signs[i];
-  return es_eigenspace_check_info("dorgqr", info, width, status);
+  return es_lapack_check("eigenspace", "dorgqr", info, width, status);
 }
 
 es_code_t es_eigenspace_orthonormalise(double *rows, int32_t n, int32_t width, es_status_t *status) {

@@ -65,10 +65,9 @@ static size_t packed(int32_t i, int32_t j) {
 
 void es_dist_matrix_from_triangle(es_dist_matrix_t *b, const double *triangle) {
   for (int32_t j = 0; j < b->local_cols; j++) {
-    const int32_t column = es_dist_matrix_global(j, b->block, b->col, b->cols);
+    const int32_t column = es_dist_matrix_column(b, j);
     double *out = b->local + (size_t)j * (size_t)b->leading;
-    for (int32_t i = 0; i < b->local_rows; i++)
-      out[i] = triangle[packed(es_dist_matrix_global(i, b->block, b->row, b->rows), column)];
+    for (int32_t i = 0; i < b->local_rows; i++) out[i] = triangle[packed(es_dist_matrix_row(b, i), column)];
   }
 }
 

@@ -1,5 +1,6 @@
 #include "sketch.h"
 #include "eigenscope/kernel.h"
+#include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
 #include "products.h"
@@ -7,10 +8,6 @@
 #include <cblas.h>
 #include <math.h>
 #include <string.h>
-
-extern void dsyev_(const char *job, const char *triangle, const int *n, double *a, const int *lda, double *w,
-                   double *work, const int *lwork, int *info, size_t job_length, size_t triangle_length);
-extern void dpotrf_(const char *triangle, const int *n, double *a, const int *lda, int *info, size_t triangle_length);
 
 /* What the sketch does not see counts as TAIL times the least eigenvalue that it sees: a sketch of one pass sees them
  * too small, and weights that are moved too little cost less than weights that are moved too far. Measured on pixels:

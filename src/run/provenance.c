@@ -1,7 +1,7 @@
 /* Where numbers come from: the program, its libraries, the machine. */
+#include "eigenscope/blas.h"
 #include "eigenscope/model.h"
 #include "eigenscope/run.h"
-#include "eigenscope/spectrum.h"
 #include <hdf5.h>
 #include <mpi.h>
 #include <stdio.h>
@@ -42,7 +42,7 @@ int es_run_provenance(const es_provenance_t **out) {
       {"build", ES_BUILD_TYPE},
       {"mpi", mpi},
       {"hdf5", hdf5},
-      {"blas", es_spectrum_library_name()},
+      {"blas", es_blas_name()},
       {"onednn", es_model_engine_name()},
       {"host", host},
   };
@@ -54,7 +54,6 @@ int es_run_provenance(const es_provenance_t **out) {
 
 const char *es_run_engine(void) {
   static char name[256];
-  snprintf(name, sizeof name, "%s; kernels %d; %s", es_model_engine_name(), ES_MODEL_KERNELS,
-           es_spectrum_library_name());
+  snprintf(name, sizeof name, "%s; kernels %d; %s", es_model_engine_name(), ES_MODEL_KERNELS, es_blas_name());
   return name;
 }

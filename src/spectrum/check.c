@@ -3,16 +3,6 @@
 #include <float.h>
 #include <math.h>
 
-es_code_t es_spectrum_check_info(const char *routine, int info, int32_t order, es_status_t *status) {
-  if (info == 0) return ES_OK;
-  if (info == ES_INFO_UNTOUCHED)
-    return es_fail(status, ES_BUG, "spectrum", "%s of order %d did not say how it ended", routine, order);
-  if (info < 0)
-    return es_fail(status, ES_BUG, "spectrum", "%s refused its argument %d (order %d)", routine,
-                   info <= -100 ? -info / 100 : -info, order);
-  return es_fail(status, ES_NUMERIC, "spectrum", "%s of order %d did not converge (info %d)", routine, order, info);
-}
-
 es_code_t es_spectrum_check_finite(const es_eigenproblem_t *problem, es_status_t *status) {
   const double *row = problem->triangle;
   for (int i = 0; i < problem->order; row += ++i) {

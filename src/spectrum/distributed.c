@@ -3,34 +3,13 @@
 #include <math.h>
 #include <string.h>
 
-/* BLACS and PBLAS have no headers. */
-extern int Csys2blacs_handle(MPI_Comm comm);
-extern void Cfree_blacs_system_handle(int handle);
-extern void Cblacs_gridinit(int *context, const char *order, int rows, int cols);
-extern void Cblacs_gridexit(int context);
-extern void pdsymm_(const char *side, const char *triangle, const int *m, const int *n, const double *alpha,
-                    const double *a, const int *ia, const int *ja, const int *desca, const double *b, const int *ib,
-                    const int *jb, const int *descb, const double *beta, double *c, const int *ic, const int *jc,
-                    const int *descc);
-extern void pdsyrk_(const char *triangle, const char *trans, const int *n, const int *k, const double *alpha,
-                    const double *a, const int *ia, const int *ja, const int *desca, const double *beta, double *c,
-                    const int *ic, const int *jc, const int *descc);
-
 static es_code_t out_of_memory(int32_t order, es_status_t *status) {
   return es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", order);
 }
 
-static int32_t row_of(const es_dist_matrix_t *a, int32_t local) {
-  return es_dist_matrix_global(local, a->block, a->row, a->rows);
-}
-
-static int32_t column_of(const es_dist_matrix_t *a, int32_t local) {
-  return es_dist_matrix_global(local, a->block, a->col, a->cols);
-}
-
 /* Element of the diagonal in local column j, or NULL if another rank has it. */
 static double *diagonal_of(const es_dist_matrix_t *a, int32_t j) {
-  const int32_t global = column_of(a, j), tile = global / a->block;
+  const int32_t global = es_dist_matrix_column(a, j), tile = global / a->block;
   if (!a->local || tile % a->rows != a->row) return NULL;
   const int32_t i = tile / a->rows * a->block + global % a->block;
   return a->local + (size_t)j * (size_t)a->leading + (size_t)i;
@@ -42,9 +21,9 @@ static es_code_t examine(es_team_t *team, es_status_t *status) {
   double sums[2] = {0.0, 0.0}, largest = 0.0; /* trace, squares */
   for (int32_t j = 0; j < a->local_cols; j++) {
     const double *column = a->local + (size_t)j * (size_t)a->leading;
-    const int32_t to = column_of(a, j);
+    const int32_t to = es_dist_matrix_column(a, j);
     for (int32_t i = 0; i < a->local_rows; i++) {
-      const int32_t from = row_of(a, i);
+      const int32_t from = es_dist_matrix_row(a, i);
       if (from < to) continue;
       if (!isfinite(column[i]))
         es_fail(status, ES_NUMERIC, "spectrum", "the covariance of order %d is not finite: element (%d, %d) is %g",
@@ -145,7 +124,7 @@ static double find_residual(const es_team_t *team, const double *z, int k, const
           product, &one, &first, team->descriptor);
   for (int32_t j = 0; j < n; j++) squares[j] = 0.0;
   for (int32_t j = 0; j < a->local_cols; j++) {
-    const int32_t column = column_of(a, j);
+    const int32_t column = es_dist_matrix_column(a, j);
     for (int32_t i = 0; column >= n - k && i < a->local_rows; i++) {
       const size_t at = (size_t)j * (size_t)a->leading + (size_t)i;
       const double r = product[at] - values[n - 1 - column] * z[at];
@@ -167,9 +146,9 @@ static double find_orthogonality(const es_team_t *team, const double *z, int k, 
           team->descriptor);
   double worst = 0.0;
   for (int32_t j = 0; j < a->local_cols; j++) {
-    const int32_t column = column_of(a, j);
+    const int32_t column = es_dist_matrix_column(a, j);
     for (int32_t i = 0; column >= n - k && i < a->local_rows; i++) {
-      const int32_t row = row_of(a, i);
+      const int32_t row = es_dist_matrix_row(a, i);
       const double element = product[(size_t)j * (size_t)a->leading + (size_t)i];
       const double off = row < column ? 0.0 : fabs(element - (row == column ? 1.0 : 0.0));
       worst = off <= worst ? worst : off;

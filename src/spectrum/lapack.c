@@ -5,22 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Fortran: character arguments carry a hidden length behind the list. */
-extern void dsyevd_(const char *job, const char *triangle, const int *n, double *a, const int *lda, double *w,
-                    double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t, size_t);
-extern void dsytrd_(const char *triangle, const int *n, double *a, const int *lda, double *d, double *e, double *tau,
-                    double *work, const int *lwork, int *info, size_t);
-extern void dsytrd_sy2sb_(const char *triangle, const int *n, const int *kd, double *a, const int *lda, double *ab,
-                          const int *ldab, double *tau, double *work, const int *lwork, int *info, size_t);
-extern void dsterf_(const int *n, double *d, double *e, int *info);
-extern void dstemr_(const char *job, const char *range, const int *n, double *d, double *e, const double *vl,
-                    const double *vu, const int *il, const int *iu, int *m, double *w, double *z, const int *ldz,
-                    const int *nzc, int *isuppz, int *tryrac, double *work, const int *lwork, int *iwork,
-                    const int *liwork, int *info, size_t, size_t);
-extern void dormtr_(const char *side, const char *triangle, const char *trans, const int *m, const int *n,
-                    const double *a, const int *lda, const double *tau, double *c, const int *ldc, double *work,
-                    const int *lwork, int *info, size_t, size_t, size_t);
-
 /* By measurement (`eigenscope bench spectrum`): the band of the two-stage reduction, and the order from which two
  * stages beat one. LAPACK's own dsyevd_2stage takes a narrower band and is a third slower at order 4096. */
 enum { BAND = 64, TWO_STAGE_ORDER = 2048 };
@@ -90,11 +74,11 @@ static es_code_t reduce_in_one(solve_t *s, es_status_t *status) {
   int info = ES_INFO_UNTOUCHED, lwork = -1;
   double asked = 0.0;
   dsytrd_("L", &s->n, s->square, &s->n, s->diagonal, s->beside, s->tau, &asked, &lwork, &info, 1);
-  ES_TRY(es_spectrum_check_info("dsytrd", info, s->n, status));
+  ES_TRY(es_lapack_check("spectrum", "dsytrd", info, s->n, status));
   ES_TRY(work_of(s, asked, 32 * (size_t)s->n, &lwork, status));
   info = ES_INFO_UNTOUCHED;
   dsytrd_("L", &s->n, s->square, &s->n, s->diagonal, s->beside, s->tau, s->work, &lwork, &info, 1);
-  return es_spectrum_check_info("dsytrd", info, s->n, status);
+  return es_lapack_check("spectrum", "dsytrd", info, s->n, status);
 }
 
 /* Full to band by matrix products, band to tridiagonal by chasing bulges. Values only. */
@@ -105,12 +89,12 @@ static es_code_t solve_in_two(solve_t *s, double *values, es_status_t *status) {
   double *band = es_allocate_zero((size_t)ldab * (size_t)s->n, sizeof *band);
   if (!band) return out_of_memory(s->n, status);
   dsytrd_sy2sb_("L", &s->n, &kd, s->square, &s->n, band, &ldab, s->tau, &asked, &lwork, &info, 1);
-  es_code_t code = es_spectrum_check_info("dsytrd_sy2sb", info, s->n, status);
+  es_code_t code = es_lapack_check("spectrum", "dsytrd_sy2sb", info, s->n, status);
   if (code == ES_OK) code = work_of(s, asked, 2 * (size_t)BAND * (size_t)s->n + 3 * BAND * BAND, &lwork, status);
   if (code == ES_OK) {
     info = ES_INFO_UNTOUCHED;
     dsytrd_sy2sb_("L", &s->n, &kd, s->square, &s->n, band, &ldab, s->tau, s->work, &lwork, &info, 1);
-    code = es_spectrum_check_info("dsytrd_sy2sb", info, s->n, status);
+    code = es_lapack_check("spectrum", "dsytrd_sy2sb", info, s->n, status);
   }
   if (code == ES_OK) code = es_spectrum_band_values(band, s->n, BAND, values, status);
   for (int i = 0; code == ES_OK && i < s->n; i++) values[i] /= s->scale;
@@ -122,7 +106,7 @@ static es_code_t solve_in_two(solve_t *s, double *values, es_status_t *status) {
 static es_code_t tridiagonal_values(solve_t *s, double *diagonal, double *beside, double *values, es_status_t *status) {
   int info = ES_INFO_UNTOUCHED;
   dsterf_(&s->n, diagonal, beside, &info);
-  ES_TRY(es_spectrum_check_info("dsterf", info, s->n, status));
+  ES_TRY(es_lapack_check("spectrum", "dsterf", info, s->n, status));
   for (int i = 0; i < s->n; i++) values[i] = diagonal[s->n - 1 - i] / s->scale;
   return ES_OK;
 }
@@ -209,7 +193,7 @@ static es_code_t tridiagonal_vectors(solve_t *s, es_vectors_t *vectors, es_statu
   if (code == ES_OK) {
     dstemr_("V", "I", &n, s->diagonal, s->beside, &none, &none, &first, &n, &found, w, vectors->rows, &n, &k,
             integers + liwork, &relative, work, &lwork, integers, &liwork, &info, 1, 1);
-    code = es_spectrum_check_info("dstemr", info, n, status);
+    code = es_lapack_check("spectrum", "dstemr", info, n, status);
   }
   if (code == ES_OK && found != k)
     code = es_fail(status, ES_NUMERIC, "spectrum", "dstemr of order %d found %d vectors of %d", n, found, k);
@@ -225,12 +209,12 @@ static es_code_t transform_back(solve_t *s, es_vectors_t *vectors, es_status_t *
   double asked = 0.0;
   dormtr_("L", "L", "N", &s->n, &vectors->n, s->square, &s->n, s->tau, vectors->rows, &s->n, &asked, &lwork, &info, 1,
           1, 1);
-  ES_TRY(es_spectrum_check_info("dormtr", info, s->n, status));
+  ES_TRY(es_lapack_check("spectrum", "dormtr", info, s->n, status));
   ES_TRY(work_of(s, asked, (size_t)vectors->n * 64 + 65 * 64, &lwork, status));
   info = ES_INFO_UNTOUCHED;
   dormtr_("L", "L", "N", &s->n, &vectors->n, s->square, &s->n, s->tau, vectors->rows, &s->n, s->work, &lwork, &info, 1,
           1, 1);
-  return es_spectrum_check_info("dormtr", info, s->n, status);
+  return es_lapack_check("spectrum", "dormtr", info, s->n, status);
 }
 
 static es_code_t solve_vectors(solve_t *s, double share, double *values, es_vectors_t *vectors, es_status_t *status) {
@@ -278,7 +262,7 @@ static es_code_t divide_and_conquer(solve_t *s, const char *job, double *values,
   int info = ES_INFO_UNTOUCHED, lwork = -1, liwork = -1, asked_integers = 1;
   double asked = 0.0;
   dsyevd_(job, "L", &s->n, s->square, &s->n, values, &asked, &lwork, &asked_integers, &liwork, &info, 1, 1);
-  ES_TRY(es_spectrum_check_info("dsyevd", info, s->n, status));
+  ES_TRY(es_lapack_check("spectrum", "dsyevd", info, s->n, status));
   /* Never below what the inner routines ask for: dsytrd's blocks (older queries forget them), dstedc's squares. */
   const size_t floor = *job == 'N' ? 34 * n + 1 : 1 + 6 * n + 2 * n * n;
   liwork = asked_integers > 3 + 5 * s->n ? asked_integers : 3 + 5 * s->n;
@@ -288,7 +272,7 @@ static es_code_t divide_and_conquer(solve_t *s, const char *job, double *values,
   info = ES_INFO_UNTOUCHED;
   dsyevd_(job, "L", &s->n, s->square, &s->n, values, s->work, &lwork, integers, &liwork, &info, 1, 1);
   es_free(integers);
-  ES_TRY(es_spectrum_check_info("dsyevd", info, s->n, status));
+  ES_TRY(es_lapack_check("spectrum", "dsyevd", info, s->n, status));
   es_spectrum_reverse(values, s->n);
   for (int i = 0; i < s->n; i++) values[i] /= s->scale;
   return es_spectrum_check_values("dsyevd", s->n, &s->norms, values, status);

@@ -3,13 +3,6 @@
 #include "eigenscope/memory.h"
 #include "two_stage.h"
 
-extern void pdsyev_(const char *job, const char *triangle, const int *n, double *a, const int *ia, const int *ja,
-                    const int *desca, double *w, double *z, const int *iz, const int *jz, const int *descz,
-                    double *work, const int *lwork, int *info, size_t, size_t);
-extern void pdsyevd_(const char *job, const char *triangle, const int *n, double *a, const int *ia, const int *ja,
-                     const int *desca, double *w, double *z, const int *iz, const int *jz, const int *descz,
-                     double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t, size_t);
-
 /* One call, of either routine; info as it came. Without work it is a query. */
 static int call(const es_team_t *team, double *values, double *z, double *work, int lwork, int *integers, int liwork) {
   int info = ES_INFO_UNTOUCHED;
@@ -42,7 +35,7 @@ static es_code_t prepare(memory_t *m, const es_team_t *team, bool vectors, doubl
   double asked[4] = {0.0};
   int asked_integers[4] = {0};
   const int info = call(team, values, values, asked, -1, vectors ? asked_integers : NULL, -1);
-  ES_TRY(es_spectrum_check_info(routine, info, team->problem->order, status));
+  ES_TRY(es_lapack_check("spectrum", routine, info, team->problem->order, status));
   const double least = least_work(team->a), wanted = asked[0] > least ? asked[0] : least;
   if (wanted > (double)INT32_MAX)
     return es_fail(status, ES_INPUT, "spectrum",
@@ -76,8 +69,8 @@ static es_code_t solve(const es_eigenproblem_t *problem, const double *share, do
   }
   if (code == ES_OK) {
     if (es_team_on_grid(&team))
-      es_spectrum_check_info(routine, call(&team, values, m.z, m.work, m.lwork, m.integers, m.liwork), problem->order,
-                             status);
+      es_lapack_check("spectrum", routine, call(&team, values, m.z, m.work, m.lwork, m.integers, m.liwork),
+                      problem->order, status);
     es_free(m.work);
     m.work = NULL;
     code = es_team_values(&team, routine, values, status);

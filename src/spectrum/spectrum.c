@@ -1,5 +1,4 @@
 /* Which backend solves what, and the distribution of a point's layers over the ranks of its group. */
-#include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
 #include "spectrum_internal.h"
 #include <math.h>

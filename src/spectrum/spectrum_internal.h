@@ -2,17 +2,13 @@
 #ifndef ES_SPECTRUM_INTERNAL_H
 #define ES_SPECTRUM_INTERNAL_H
 
+#include "eigenscope/lapack.h"
 #include "eigenscope/spectrum.h"
 #include <stddef.h>
 
 #ifdef ES_ELPA
 extern const es_spectrum_backend_t es_spectrum_elpa;
 #endif
-
-enum { ES_INFO_UNTOUCHED = -12345 }; /* what info starts at: a routine that never ran is not taken for success */
-
-/* ES_BUG for a refused argument, ES_NUMERIC for what did not converge, each with the routine's name. */
-es_code_t es_spectrum_check_info(const char *routine, int info, int32_t order, es_status_t *status);
 
 /* What is known of a matrix before it is solved. */
 typedef struct es_matrix_norms {

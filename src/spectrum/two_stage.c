@@ -7,17 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-extern void pdgeqrf_(const int *m, const int *n, double *a, const int *ia, const int *ja, const int *desca, double *tau,
-                     double *work, const int *lwork, int *info);
-extern void pdsymm_(const char *side, const char *triangle, const int *m, const int *n, const double *alpha,
-                    const double *a, const int *ia, const int *ja, const int *desca, const double *b, const int *ib,
-                    const int *jb, const int *descb, const double *beta, double *c, const int *ic, const int *jc,
-                    const int *descc);
-extern void pdsyr2k_(const char *triangle, const char *trans, const int *n, const int *k, const double *alpha,
-                     const double *a, const int *ia, const int *ja, const int *desca, const double *b, const int *ib,
-                     const int *jb, const int *descb, const double *beta, double *c, const int *ic, const int *jc,
-                     const int *descc);
-
 enum { NARROWEST = 16, TILES_LEAST = 4 };
 
 bool es_team_can_two_stage(const es_team_t *team) {
@@ -87,7 +76,7 @@ static void copy_reflectors(reduction_t *r, const panel_t *p) {
     const double *from = a->local + (size_t)(p->column + c) * (size_t)a->leading;
     double *to = r->v + (size_t)c * (size_t)a->leading;
     for (int32_t i = p->row; i < a->local_rows; i++) {
-      const int32_t below = es_dist_matrix_global(i, a->block, a->row, a->rows) - p->first - c;
+      const int32_t below = es_dist_matrix_row(a, i) - p->first - c;
       to[i] = below > 0 ? from[i] : below == 0 ? 1.0 : 0.0;
     }
   }
@@ -140,7 +129,7 @@ static void reduce_panel(reduction_t *r, int first, es_status_t *status) {
   const double plus = 1.0, minus = -1.0, zero = 0.0;
   int info = ES_INFO_UNTOUCHED;
   pdgeqrf_(&p.m, &a->block, a->local, &i, &j, d, r->tau, r->work, &r->lwork, &info);
-  es_spectrum_check_info("pdgeqrf", info, a->order, status); /* all go on: others wait in what follows */
+  es_lapack_check("spectrum", "pdgeqrf", info, a->order, status); /* all go on: others wait in what follows */
   if (p.mine) copy_reflectors(r, &p);
   multiply(r, &p, r->v, true);
   form_factor(r, p.k);
@@ -156,9 +145,9 @@ static void gather_band(const es_team_t *team, double *band) {
   const es_dist_matrix_t *a = team->a;
   const int32_t width = a->block, n = a->order;
   for (int32_t j = 0; j < a->local_cols; j++) {
-    const int32_t column = es_dist_matrix_global(j, a->block, a->col, a->cols);
+    const int32_t column = es_dist_matrix_column(a, j);
     for (int32_t i = es_dist_matrix_count(column, a->block, a->row, a->rows); i < a->local_rows; i++) {
-      const int32_t below = es_dist_matrix_global(i, a->block, a->row, a->rows) - column;
+      const int32_t below = es_dist_matrix_row(a, i) - column;
       if (below > width) break;
       if (below >= 0)
         band[(size_t)column * ((size_t)width + 1) + (size_t)below] =
@@ -177,10 +166,9 @@ static void gather_band(const es_team_t *team, double *band) {
 
 static void scale_local(const es_dist_matrix_t *a, double scale) {
   for (int32_t j = 0; j < a->local_cols; j++) {
-    const int32_t column = es_dist_matrix_global(j, a->block, a->col, a->cols);
+    const int32_t column = es_dist_matrix_column(a, j);
     for (int32_t i = 0; i < a->local_rows; i++) {
-      if (es_dist_matrix_global(i, a->block, a->row, a->rows) >= column)
-        a->local[(size_t)j * (size_t)a->leading + (size_t)i] *= scale;
+      if (es_dist_matrix_row(a, i) >= column) a->local[(size_t)j * (size_t)a->leading + (size_t)i] *= scale;
     }
   }
 }

@@ -18,7 +18,7 @@
  * too;
  * - the same command then completes without a word, and leaves the same files. */
 #define _GNU_SOURCE
-#include "eigenscope/spectrum.h"
+#include "eigenscope/blas.h"
 #include "fault.h"
 #include "observe.h"
 #include <errno.h>
@@ -439,7 +439,7 @@ static void read_options(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-  es_spectrum_choose_kernels(argv);
+  es_blas_choose_kernels(argv);
   MPI_Init(&argc, &argv);
   MPI_Comm_dup(MPI_COMM_WORLD, &walk.comm);
   MPI_Comm_rank(walk.comm, &walk.rank);

@@ -1,10 +1,10 @@
 /* Covariances of lanes spread over processes: the bits of a serial merge in lane order, on every one of them.
  * ranks: 1 2 3 4 5 8 11 */
 #include "check.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
-#include "eigenscope/spectrum.h"
 #include <math.h>
 #include <string.h>
 
@@ -77,7 +77,7 @@ int main(int argc, char **argv) {
   ES_MPI(MPI_Init(&argc, &argv));
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   es_status_t status = {0};
   es_group_t group;
   CHECK(es_group_create_any(&group, MPI_COMM_WORLD, LANES, &status) == ES_OK);

@@ -2,10 +2,10 @@
  * of ranks, and the eigenvectors that follow from them.
  * ranks: 1 2 3 5 11 */
 #include "check.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/gram.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
-#include "eigenscope/spectrum.h"
 #include <math.h>
 #include <string.h>
 
@@ -240,7 +240,7 @@ int main(int argc, char **argv) {
   ES_MPI(MPI_Init(&argc, &argv));
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   es_status_t status = {0};
   es_group_t group, alone;
   CHECK(es_group_create_any(&group, MPI_COMM_WORLD, LANES, &status) == ES_OK);

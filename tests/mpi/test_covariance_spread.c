@@ -1,10 +1,10 @@
 /* Covariances that no rank holds whole, against two passes in double over all rows, wherever rows come from.
  * ranks: 1 2 3 5 6 */
 #include "check.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
-#include "eigenscope/spectrum.h"
 #include "eigenscope/spread.h"
 #include <math.h>
 #include <string.h>
@@ -244,7 +244,7 @@ int main(int argc, char **argv) {
   ES_MPI(MPI_Init(&argc, &argv));
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   test_matches_two_passes();
   test_wide();
   test_mean_far_from_zero();

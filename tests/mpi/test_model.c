@@ -3,11 +3,11 @@
  * Every rank also trains alone, on a group without MPI, and compares.
  * ranks: 1 2 4 8 */
 #include "check.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
 #include "eigenscope/random.h"
-#include "eigenscope/spectrum.h"
 #include <math.h>
 #include <string.h>
 
@@ -300,7 +300,7 @@ int main(int argc, char **argv) {
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
   es_model_engine_single_thread();
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   make_samples();
   static const network_t networks[] = {
       {{"odd", ES_FAMILY_VGG, ES_HEAD_AUTHORS, 6, .items = {5, ES_ITEM_MAXPOOL, 7, ES_ITEM_AVGPOOL, 13, 13}}, {1, 1}},

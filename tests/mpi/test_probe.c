@@ -2,10 +2,10 @@
  * where a rank fails.
  * ranks: 1 2 3 4 5 */
 #include "check.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 #include "eigenscope/random.h"
-#include "eigenscope/spectrum.h"
 #include <string.h>
 
 enum { D = 37, K = 4 };
@@ -47,7 +47,7 @@ static es_code_t fit(outcome_t *out, int64_t n, bool sorted, const es_group_t *g
 
 int main(int argc, char **argv) {
   MPI_Init(&argc, &argv);
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   es_group_t alone, group;
   es_status_t status = {0};
   CHECK(es_group_create_any(&alone, MPI_COMM_NULL, 8, &status) == ES_OK);

@@ -1,6 +1,7 @@
 /* The layers of a point spread over its ranks: the same eigenvalues on all of them, and failures that all return from.
  * ranks: 1 2 3 5 */
 #include "check.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
@@ -78,7 +79,7 @@ int main(int argc, char **argv) {
   ES_MPI(MPI_Init(&argc, &argv));
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   /* Groups that train have a power of two ranks; those that only measure may have any number. */
   const es_group_t group = {.comm = MPI_COMM_WORLD, .rank = rank, .size = size};
   check_solve(&group);

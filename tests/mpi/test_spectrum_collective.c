@@ -3,7 +3,9 @@
  * ranks: 1 2 3 5 6 */
 #define _GNU_SOURCE
 #include "check.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
+#include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
@@ -319,7 +321,7 @@ static void check_many(void) {
 }
 
 static bool has_elpa(void) {
-  return strstr(es_spectrum_collective_name(), "ELPA") != NULL;
+  return strstr(es_scalapack_name(), "ELPA") != NULL;
 }
 
 /* auto: by order and ranks alone. */
@@ -358,7 +360,7 @@ int main(int argc, char **argv) {
   ES_MPI(MPI_Init(&argc, &argv));
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   group = (es_group_t){.comm = MPI_COMM_WORLD, .rank = rank, .size = size};
   check_choice();
   check_alone();

@@ -1,4 +1,5 @@
 /* Measuring methods against numpy (tests/fixtures/methods), layer filters, and the flow of rows into covariances. */
+#include "eigenscope/blas.h"
 #include "eigenscope/capture.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/spectrum.h"
@@ -132,7 +133,7 @@ static void test_layers_are_chosen_by_pattern(void **state) {
 }
 
 int main(void) {
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   const struct CMUnitTest tests[] = {
       balanced_test(test_methods_agree_with_numpy),
       balanced_test(test_nan_survives_every_method),

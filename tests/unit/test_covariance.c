@@ -1,8 +1,8 @@
 /* Streamed covariances against two passes in double, however the rows are cut, and at means far from zero. */
 #include "check.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/random.h"
-#include "eigenscope/spectrum.h"
 #include <math.h>
 #include <string.h>
 
@@ -446,7 +446,7 @@ static void test_merge_of_lanes(void **state) {
 }
 
 int main(void) {
-  es_spectrum_single_thread(); /* SYRK is OpenBLAS, too */
+  es_blas_single_thread(); /* SYRK is OpenBLAS, too */
   const struct CMUnitTest tests[] = {
       balanced_test(test_matches_two_passes_in_double),
       balanced_test(test_panels_hold_at_least_256_rows),

@@ -1,8 +1,8 @@
 /* Accumulators of double rows, against two passes in long double: nothing of them may pass through float. */
 #include "check.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/random.h"
-#include "eigenscope/spectrum.h"
 #include <math.h>
 #include <string.h>
 
@@ -159,7 +159,7 @@ static void test_constants_and_nonfinite(void **state) {
 }
 
 int main(void) {
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   const struct CMUnitTest tests[] = {
       balanced_test(test_matches_two_passes),
       balanced_test(test_mean_far_from_zero),

@@ -1,9 +1,9 @@
 /* Probes against the definition of their objective: naive values and gradients in double, the optimum's own conditions,
  * and what must hold on data that is hard in some way. */
 #include "check.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/probe.h"
 #include "eigenscope/random.h"
-#include "eigenscope/spectrum.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -429,7 +429,7 @@ static void test_pool(void **state) {
 }
 
 int main(void) {
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   const struct CMUnitTest tests[] = {
       balanced_test(test_optimum),       balanced_test(test_not_converged),
       balanced_test(test_separable),     balanced_test(test_constant_features),

@@ -1,5 +1,6 @@
 /* Eigenvalues of matrices whose spectra are known, the checks of every solve, and who solves which layer. */
 #include "check.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
@@ -327,12 +328,12 @@ static void test_solve_alone(void **state) {
 
 static void test_library_is_named(void **state) {
   (void)state;
-  assert_int_equal(strncmp(es_spectrum_library_name(), "OpenBLAS ", 9), 0);
-  assert_non_null(strchr(es_spectrum_library_name(), ','));
+  assert_int_equal(strncmp(es_blas_name(), "OpenBLAS ", 9), 0);
+  assert_non_null(strchr(es_blas_name(), ','));
 }
 
 int main(void) {
-  es_spectrum_single_thread();
+  es_blas_single_thread();
   const struct CMUnitTest tests[] = {
       balanced_test(test_diagonal),
       balanced_test(test_toeplitz),

@@ -1,9 +1,9 @@
-/* What the eigensolvers run on, and on how many threads. */
 #define _GNU_SOURCE
-#include "spectrum_internal.h"
+#include "eigenscope/blas.h"
 #include <cblas.h>
 #include <dlfcn.h>
 #include <link.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static const char *better_kernels(void) {
   return NULL;
 }
 
-void es_spectrum_choose_kernels(char **argv) {
+void es_blas_choose_kernels(char **argv) {
   const char *better = better_kernels();
   if (better == NULL || getenv("OPENBLAS_CORETYPE") != NULL) return;
   char self[4096]; /* by its name, which `ps` will show; /proc/self/exe would show as "exe" */
@@ -34,20 +34,12 @@ void es_spectrum_choose_kernels(char **argv) {
   if (setenv("OPENBLAS_CORETYPE", better, 1) == 0) execv(self, argv);
 }
 
-const char *es_spectrum_library_name(void) {
+const char *es_blas_name(void) {
   static char name[96];
   char version[64] = "";
   if (sscanf(openblas_get_config(), "OpenBLAS %63s", version) != 1) version[0] = '\0';
   snprintf(name, sizeof name, "OpenBLAS %s, %s", version, openblas_get_corename());
   return name;
-}
-
-const char *es_spectrum_collective_name(void) {
-#ifdef ES_ELPA
-  return "ScaLAPACK " ES_SCALAPACK_VERSION ", ELPA " ES_ELPA_VERSION;
-#else
-  return "ScaLAPACK " ES_SCALAPACK_VERSION;
-#endif
 }
 
 /* Libraries that compute with threads of their own, and how each is told. */
@@ -78,7 +70,7 @@ static int note(struct dl_phdr_info *info, size_t size, void *context) {
   return 0;
 }
 
-void es_spectrum_single_thread(void) {
+void es_blas_single_thread(void) {
   openblas_set_num_threads(1);
   /* ScaLAPACK is linked against whatever BLAS the system's administrator chose, which need not be ours. */
   loaded_t loaded = {0};
