@@ -1,5 +1,5 @@
 /** Results: one table describes every variable of the schema once (src/store/fields.c); the result in memory, the HDF5
- * file, the state file and the documentation are made from it. The only module besides data/ that knows HDF5.
+ * file, the state file and the documentation are made from it. Other modules know HDF5 only through hdf5.h.
  * Not collective: the leader of a group writes. */
 #ifndef EIGENSCOPE_STORE_H
 #define EIGENSCOPE_STORE_H

@@ -1,8 +1,8 @@
 /* Activations in an HDF5 file: its datasets, found and read. */
 #include "activations_internal.h"
+#include "eigenscope/hdf5.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
-#include "h5.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +48,8 @@ static es_code_t out_of_memory(const es_activations_t *file, es_status_t *status
 
 /* The file is damaged where the last call looked. */
 static es_code_t fail_damaged(const char *where, const char *what, es_status_t *status) {
-  char reason[ES_H5_REASON_SIZE];
-  es_code_t code = es_h5_reason(reason) ? ES_SYSTEM : ES_INPUT;
+  char reason[ES_HDF5_REASON_SIZE];
+  es_code_t code = es_hdf5_reason(reason);
   return es_fail(status, code, STAGE, "%s: %s: %s", where, what, reason);
 }
 
@@ -266,8 +266,8 @@ static es_code_t list_members(const es_activations_t *file, const char *group, n
       list >= 0 && H5Literate(id, kept ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME, H5_ITER_INC, NULL, collect, out) >= 0;
   es_code_t code = ES_OK;
   if (!fine) {
-    char reason[ES_H5_REASON_SIZE];
-    code = es_h5_reason(reason) ? ES_SYSTEM : ES_INPUT;
+    char reason[ES_HDF5_REASON_SIZE];
+    code = es_hdf5_reason(reason);
     es_fail(status, code, STAGE, "%s: its group %s is damaged: %s", file->path, group, reason);
   }
   if (list >= 0) H5Pclose(list);
@@ -284,8 +284,8 @@ static bool is_hard_link(const es_activations_t *file, const char *place) {
 static es_code_t add_member(es_activations_t *file, const char *place, int depth, es_status_t *status) {
   hid_t id = H5Oopen(file->handle, place, H5P_DEFAULT);
   if (id < 0) {
-    char reason[ES_H5_REASON_SIZE];
-    es_code_t code = es_h5_reason(reason) ? ES_SYSTEM : ES_INPUT;
+    char reason[ES_HDF5_REASON_SIZE];
+    es_code_t code = es_hdf5_reason(reason);
     if (!is_hard_link(file, place))
       return es_fail(status, ES_INPUT, STAGE, "%s: the link %s leads nowhere, or to another file", file->path, place);
     return es_fail(status, code, STAGE, "%s: %s is damaged: %s", file->path, place, reason);
@@ -356,7 +356,7 @@ static es_code_t open_datasets(es_activations_t *file, es_status_t *status) {
   if (length > 4 && strcmp(file->path + length - 4, ".npy") == 0)
     return es_fail(status, ES_INPUT, STAGE, "%s: is one .npy file, where the folder that it lies in is due",
                    file->path);
-  es_code_t code = es_h5_open(&id, file->path, STAGE, status);
+  es_code_t code = es_hdf5_open_input(&id, file->path, STAGE, status);
   if (code != ES_OK) return code;
   file->handle = id;
   file->size = size_of(file);
@@ -368,19 +368,19 @@ static es_code_t open_datasets(es_activations_t *file, es_status_t *status) {
 }
 
 static es_code_t open_source(es_activations_t *file, es_status_t *status) {
-  es_h5_quiet_t quiet;
-  es_h5_quiet_begin(&quiet);
+  es_hdf5_quiet_t quiet;
+  es_hdf5_quiet_begin(&quiet);
   es_code_t code = open_datasets(file, status);
-  es_h5_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   return code;
 }
 
 /* What is not there would read as zeros. */
 static es_code_t check_written(const es_array_t *array, es_status_t *status) {
-  char lack[ES_H5_LACK_SIZE], filter[ES_H5_FILTER_SIZE];
-  const es_code_t code = es_h5_lacks_values(array->handle, lack);
+  char lack[ES_HDF5_LACK_SIZE], filter[ES_HDF5_FILTER_SIZE];
+  const es_code_t code = es_hdf5_check_values(array->handle, lack);
   if (code != ES_OK) return es_fail(status, code, STAGE, "%s: %s", array->where, lack);
-  if (!es_h5_missing_filter(array->handle, filter)) return ES_OK;
+  if (!es_hdf5_missing_filter(array->handle, filter)) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE,
                  "%s: is packed by a filter that HDF5 has not got here (%s); write it packed by gzip or not at all, or "
                  "name the folder of the filter's plugin in HDF5_PLUGIN_PATH",
@@ -388,11 +388,11 @@ static es_code_t check_written(const es_array_t *array, es_status_t *status) {
 }
 
 static es_code_t check_source(const es_activations_t *file, es_array_t *array, es_status_t *status) {
-  es_h5_quiet_t quiet;
-  es_h5_quiet_begin(&quiet);
+  es_hdf5_quiet_t quiet;
+  es_hdf5_quiet_begin(&quiet);
   es_code_t code = check_written(array, status);
   if (code == ES_OK) enlarge_cache(file, array);
-  es_h5_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   return code;
 }
 
@@ -420,28 +420,28 @@ static es_code_t read_stored(const es_array_t *array, int64_t first, int64_t cou
 
 static es_code_t read_source(const es_activations_t *file, const es_array_t *array, int64_t first, int64_t count,
                              void *out, es_status_t *status) {
-  es_h5_quiet_t quiet;
-  es_h5_quiet_begin(&quiet);
+  es_hdf5_quiet_t quiet;
+  es_hdf5_quiet_begin(&quiet);
   es_code_t code = ES_OK;
   /* The library reads zeros behind the end of a file that was cut after it was opened. */
   if (size_of(file) != file->size)
     code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", file->path);
   else
     code = read_stored(array, first, count, out, status);
-  es_h5_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   return code;
 }
 
 static void close_source(es_activations_t *file) {
-  es_h5_quiet_t quiet;
-  es_h5_quiet_begin(&quiet);
+  es_hdf5_quiet_t quiet;
+  es_hdf5_quiet_begin(&quiet);
   for (int i = 0; i < file->n_arrays; i++) {
     if (file->arrays[i].handle >= 0) H5Dclose(file->arrays[i].handle);
     file->arrays[i].handle = -1;
   }
   if (file->handle >= 0) H5Fclose(file->handle);
   file->handle = -1;
-  es_h5_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
 }
 
 const es_array_source_t es_source_hdf5 = {.open = open_source,

@@ -1,7 +1,7 @@
 /* HDF5 files: for each split a variable of images and one of labels, in the layout that data.h describes. */
+#include "eigenscope/hdf5.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
-#include "h5.h"
 #include "labels.h"
 #include "reader.h"
 #include <stdio.h>
@@ -33,7 +33,7 @@ static es_code_t open_file(const char *path, hid_t *out, es_status_t *status) {
   if (es_directory_exists(path)) {
     return es_fail(status, ES_INPUT, STAGE, "%s: is a folder, where format hdf5 reads one file", path);
   }
-  return es_h5_open(out, path, STAGE, status);
+  return es_hdf5_open_input(out, path, STAGE, status);
 }
 
 /* ---- its variables ---- */
@@ -102,8 +102,8 @@ static es_code_t open_variable(variable_t *v, const char *path, const char *name
   v->space = H5Dget_space(v->id);
   v->rank = v->space >= 0 ? H5Sget_simple_extent_ndims(v->space) : -1;
   if (v->type < 0 || v->rank < 0) {
-    char reason[ES_H5_REASON_SIZE];
-    es_h5_reason(reason);
+    char reason[ES_HDF5_REASON_SIZE];
+    es_hdf5_reason(reason);
     close_variable(v);
     return es_fail(status, ES_INPUT, STAGE, "%s: %s is damaged: %s", path, name, reason);
   }
@@ -122,8 +122,8 @@ static es_code_t read_part(const variable_t *v, hid_t type, int64_t first, int64
               H5Dread(v->id, type, memory, v->space, H5P_DEFAULT, out) >= 0;
   es_code_t code = ES_OK;
   if (!read) {
-    char reason[ES_H5_REASON_SIZE];
-    code = es_h5_reason(reason) ? ES_SYSTEM : ES_INPUT;
+    char reason[ES_HDF5_REASON_SIZE];
+    code = es_hdf5_reason(reason);
     es_fail(status, code, STAGE, "%s: %s cannot be read from %lld to %lld: %s", v->path, v->name, (long long)first,
             (long long)(first + count - 1), reason);
   }
@@ -133,8 +133,8 @@ static es_code_t read_part(const variable_t *v, hid_t type, int64_t first, int64
 
 /* Chunks may have been left as they are where the filter was missing when they were written: only reading tells. */
 static es_code_t check_filters(const variable_t *v, es_status_t *status) {
-  char filter[ES_H5_FILTER_SIZE];
-  if (!es_h5_missing_filter(v->id, filter)) return ES_OK;
+  char filter[ES_HDF5_FILTER_SIZE];
+  if (!es_hdf5_missing_filter(v->id, filter)) return ES_OK;
   size_t size = 1;
   for (int i = 1; i < v->rank; i++) size *= (size_t)v->shape[i];
   uint8_t *scratch = es_allocate(size, 1);
@@ -150,8 +150,8 @@ static es_code_t check_filters(const variable_t *v, es_status_t *status) {
 
 /* What is not there would read as zeros. */
 static es_code_t check_values(const variable_t *v, es_status_t *status) {
-  char lack[ES_H5_LACK_SIZE];
-  const es_code_t code = es_h5_lacks_values(v->id, lack);
+  char lack[ES_HDF5_LACK_SIZE];
+  const es_code_t code = es_hdf5_check_values(v->id, lack);
   return code == ES_OK ? check_filters(v, status) : es_fail(status, code, STAGE, "%s: %s %s", v->path, v->name, lack);
 }
 
@@ -261,16 +261,16 @@ static es_code_t inspect_split(es_dataset_info_t *info, es_split_t split, const 
 
 static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], const es_dataset_spec_t *spec,
                          es_status_t *status) {
-  es_h5_quiet_t quiet;
+  es_hdf5_quiet_t quiet;
   hid_t file = -1;
-  es_h5_quiet_begin(&quiet);
+  es_hdf5_quiet_begin(&quiet);
   es_code_t code = open_file(spec->path, &file, status);
   es_split_t split = ES_TRAIN;
   for (; code == ES_OK && split < ES_SPLITS; split++) code = inspect_split(info, split, spec, file, labels, status);
   /* Labels of the train split stay when the images of the eval split are wrong. */
   if (code != ES_OK && labels != NULL) es_labels_keep(labels, ES_SPLITS, NULL, code);
   if (file >= 0) H5Fclose(file);
-  es_h5_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   return code;
 }
 
@@ -288,10 +288,10 @@ static void close_state(state_t *state) {
 }
 
 static void close_images(es_images_t *images) {
-  es_h5_quiet_t quiet;
-  es_h5_quiet_begin(&quiet);
+  es_hdf5_quiet_t quiet;
+  es_hdf5_quiet_begin(&quiet);
   close_state(images->state);
-  es_h5_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   images->state = NULL;
 }
 
@@ -320,11 +320,11 @@ static void enlarge_cache(state_t *state, int64_t image_size) {
 static es_code_t open_images(es_images_t *images, es_status_t *status) {
   const es_dataset_info_t *info = images->info;
   const char *path = images->spec->path;
-  es_h5_quiet_t quiet;
+  es_hdf5_quiet_t quiet;
   state_t *state = es_allocate_zero(1, sizeof *state);
   if (state == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", path);
   state->file = state->images.id = state->images.type = state->images.space = -1;
-  es_h5_quiet_begin(&quiet);
+  es_hdf5_quiet_begin(&quiet);
   es_code_t code = open_file(path, &state->file, status);
   if (code == ES_OK) {
     const char *name = name_of(images->spec, images->split, ES_VARIABLE_IMAGES);
@@ -343,25 +343,25 @@ static es_code_t open_images(es_images_t *images, es_status_t *status) {
     close_state(state);
     images->state = NULL;
   }
-  es_h5_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   return code;
 }
 
 static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status) {
   const state_t *state = images->state;
-  es_h5_quiet_t quiet;
-  es_h5_quiet_begin(&quiet);
+  es_hdf5_quiet_t quiet;
+  es_hdf5_quiet_begin(&quiet);
   es_code_t code = read_part(&state->images, H5T_NATIVE_UINT8, first, count, out, status);
-  es_h5_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   return code;
 }
 
 static bool found(const char *path, char out[ES_PATH_MAX]) {
-  es_h5_quiet_t quiet;
+  es_hdf5_quiet_t quiet;
   if (!es_file_exists(path)) return false;
-  es_h5_quiet_begin(&quiet);
+  es_hdf5_quiet_begin(&quiet);
   bool is = H5Fis_hdf5(path) > 0;
-  es_h5_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   snprintf(out, ES_PATH_MAX, "its first bytes");
   return is;
 }

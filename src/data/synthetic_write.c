@@ -1,7 +1,7 @@
 /* The generator's images as an HDF5 file: what format hdf5 reads, and any other program, too. */
+#include "eigenscope/hdf5_writer.h"
 #include "eigenscope/memory.h"
 #include "fingerprint.h"
-#include "h5_write.h"
 #include "reader.h"
 #include <string.h>
 
@@ -10,7 +10,7 @@ static const char STAGE[] = "data";
 enum { OVERHEAD = 1 << 16 }; /* bytes that are neither pixels nor labels, at most */
 
 typedef struct writer {
-  es_h5_writer_t h5;
+  es_hdf5_writer_t h5;
   es_dataset_spec_t spec; /* only what the generator reads */
   es_dataset_info_t info;
   uint16_t *labels[ES_SPLITS];  /* owned */
@@ -21,13 +21,13 @@ typedef struct writer {
 static bool write_images(writer_t *w, es_split_t split) {
   static const char *const names[ES_SPLITS] = {"train/images", "eval/images"};
   const es_dataset_info_t *info = &w->info;
-  const es_h5_variable_t v = {
+  const es_hdf5_variable_t v = {
       .name = names[split],
       .type = H5T_STD_U8LE,
       .rank = 4,
       .shape = {(hsize_t)info->count[split], (hsize_t)info->height, (hsize_t)info->width, (hsize_t)info->channels}};
   int64_t n = info->count[split], chunk = es_info_chunk(info), size = es_info_image_size(info);
-  hid_t id = es_h5_writer_variable(&w->h5, &v);
+  hid_t id = es_hdf5_writer_variable(&w->h5, &v);
   bool good = id >= 0;
   for (int64_t done = 0, count; good && done < n; done += count) {
     count = n - done < chunk ? n - done : chunk;
@@ -35,16 +35,16 @@ static bool write_images(writer_t *w, es_split_t split) {
       es_synthetic_image(&w->spec.synthetic, split, done + i, w->chunk + i * size);
     }
     es_fingerprint_pixels(&w->fingerprint, w->chunk, count * size);
-    good = es_h5_writer_put(&w->h5, id, &v, H5T_NATIVE_UINT8, done, count, w->chunk);
+    good = es_hdf5_writer_put(&w->h5, id, &v, H5T_NATIVE_UINT8, done, count, w->chunk);
   }
-  return id >= 0 && es_h5_writer_close(&w->h5, id) && good;
+  return id >= 0 && es_hdf5_writer_close(&w->h5, id) && good;
 }
 
 static bool write_labels(writer_t *w, es_split_t split) {
   static const char *const names[ES_SPLITS] = {"train/labels", "eval/labels"};
   const int64_t n = w->info.count[split];
   es_fingerprint_labels(&w->fingerprint, w->labels[split], n);
-  return es_h5_writer_labels(&w->h5, names[split], w->labels[split], n);
+  return es_hdf5_writer_labels(&w->h5, names[split], w->labels[split], n);
 }
 
 static bool write_attributes(writer_t *w, const char *creator) {
@@ -57,11 +57,11 @@ static bool write_attributes(writer_t *w, const char *creator) {
                  {"seed", s->seed}};
   char fingerprint[ES_ID_SIZE];
   es_fingerprint_finish(&w->fingerprint, fingerprint);
-  bool good = es_h5_writer_text(&w->h5, "creator", creator) && es_h5_writer_text(&w->h5, "generator", "synthetic");
+  bool good = es_hdf5_writer_text(&w->h5, "creator", creator) && es_hdf5_writer_text(&w->h5, "generator", "synthetic");
   for (size_t i = 0; good && i < sizeof numbers / sizeof *numbers; i++) {
-    good = es_h5_writer_number(&w->h5, numbers[i].name, numbers[i].value);
+    good = es_hdf5_writer_number(&w->h5, numbers[i].name, numbers[i].value);
   }
-  return good && es_h5_writer_text(&w->h5, "fingerprint", fingerprint);
+  return good && es_hdf5_writer_text(&w->h5, "fingerprint", fingerprint);
 }
 
 static es_code_t prepare(writer_t *w, const char *path, es_status_t *status) {
@@ -76,21 +76,21 @@ static es_code_t prepare(writer_t *w, const char *path, es_status_t *status) {
 static es_code_t write_file(writer_t *w, const char *path, const char *creator, es_status_t *status) {
   const int64_t images = w->info.count[ES_TRAIN] + w->info.count[ES_EVAL];
   const int64_t size = images * (es_info_image_size(&w->info) + (int64_t)sizeof(int64_t)) + OVERHEAD;
-  bool good = es_h5_writer_create(&w->h5, path, size);
+  bool good = es_hdf5_writer_create(&w->h5, path, size);
   for (es_split_t split = ES_TRAIN; good && split < ES_SPLITS; split++) {
     good = write_images(w, split) && write_labels(w, split);
   }
   good = good && write_attributes(w, creator);
-  return es_h5_writer_finish(&w->h5, good, status);
+  return es_hdf5_writer_finish(&w->h5, good, status);
 }
 
 es_code_t es_synthetic_write(const char *path, const es_synthetic_t *spec, const char *creator, es_status_t *status) {
   writer_t w = {.spec = {.name = "synthetic images", .format = ES_FORMAT_SYNTHETIC, .synthetic = *spec}};
-  es_h5_quiet_t quiet;
-  es_h5_quiet_begin(&quiet);
+  es_hdf5_quiet_t quiet;
+  es_hdf5_quiet_begin(&quiet);
   es_code_t code = prepare(&w, path, status);
   if (code == ES_OK) code = write_file(&w, path, creator, status);
-  es_h5_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   for (int split = 0; split < ES_SPLITS; split++) es_free(w.labels[split]);
   es_free(w.chunk);
   es_fingerprint_destroy(&w.fingerprint);

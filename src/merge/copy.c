@@ -130,7 +130,7 @@ static void write_block(const trip_t *trip, es_writer_t *draft, hid_t target, in
   hid_t memory = es_writer_check(draft, H5Screate_simple(info->rank + 1, count, NULL), info->name);
   if (draft->code == ES_OK) {
     es_writer_check(draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), info->name);
-    es_writer_check(draft, H5Dwrite(target, es_hdf_memory_type(info->type), memory, space, H5P_DEFAULT, data),
+    es_writer_check(draft, H5Dwrite(target, es_type_in_memory(info->type), memory, space, H5P_DEFAULT, data),
                     info->name);
   }
   if (memory >= 0) H5Sclose(memory);
@@ -139,7 +139,7 @@ static void write_block(const trip_t *trip, es_writer_t *draft, hid_t target, in
 
 /* Keeps HDF5's reason when it fails. */
 static bool read_block(const trip_t *trip, hid_t object, hid_t space, const hsize_t *index,
-                       char reason[HDF_REASON_SIZE]) {
+                       char reason[ES_HDF5_REASON_SIZE]) {
   hsize_t start[ES_RANK_MAX], count[ES_RANK_MAX];
   for (int i = 0; i < trip->info->rank; i++) {
     start[i] = i < trip->first ? index[i] : 0;
@@ -147,9 +147,9 @@ static bool read_block(const trip_t *trip, hid_t object, hid_t space, const hsiz
   }
   if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0) return false;
   hid_t memory = H5Screate_simple(trip->info->rank, count, NULL);
-  bool good = memory >= 0 && H5Dread(object, es_hdf_memory_type(trip->info->type), memory, space, H5P_DEFAULT,
+  bool good = memory >= 0 && H5Dread(object, es_type_in_memory(trip->info->type), memory, space, H5P_DEFAULT,
                                      trip->merge->blocks.from) >= 0;
-  if (!good) es_hdf_reason(reason);
+  if (!good) es_hdf5_reason(reason);
   if (memory >= 0) H5Sclose(memory);
   return good;
 }
@@ -166,9 +166,9 @@ es_code_t es_merge_copy_field(es_merge_t *merge, hid_t file, const char *path, c
   }
   if (draft != NULL) fill_blank(&trip);
   hid_t object = H5Dopen2(file, trip.info->name, H5P_DEFAULT), space = object >= 0 ? H5Dget_space(object) : -1;
-  char reason[HDF_REASON_SIZE] = "";
+  char reason[ES_HDF5_REASON_SIZE] = "no reason given";
   bool good = space >= 0;
-  if (!good) es_hdf_reason(reason);
+  if (!good) es_hdf5_reason(reason);
   do {
     good = good && read_block(&trip, object, space, index, reason);
     if (good && draft != NULL) write_block(&trip, draft, target, row, index);
@@ -176,6 +176,5 @@ es_code_t es_merge_copy_field(es_merge_t *merge, hid_t file, const char *path, c
   if (space >= 0) H5Sclose(space);
   if (object >= 0) H5Dclose(object);
   if (good) return draft != NULL ? draft->code : ES_OK;
-  return es_fail(status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", path, trip.info->name,
-                 reason[0] != '\0' ? reason : "no reason given");
+  return es_fail(status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", path, trip.info->name, reason);
 }

@@ -223,7 +223,7 @@ static void write_one(const es_merge_label_t *label, es_writer_t *draft, const c
   hid_t memory = es_writer_check(draft, H5Screate_simple(rank, count, NULL), label->name);
   hid_t space = es_writer_check(draft, H5Dget_space(label->object), label->name);
   if (draft->code == ES_OK) {
-    const hid_t type = label->kind == LABEL_TEXT ? draft->string : es_hdf_memory_type(type_of(label));
+    const hid_t type = label->kind == LABEL_TEXT ? draft->string : es_type_in_memory(type_of(label));
     const void *data = label->kind == LABEL_TEXT    ? (const void *)&value
                        : label->kind == LABEL_WHOLE ? (const void *)&whole
                                                     : numbers;

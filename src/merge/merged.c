@@ -26,15 +26,10 @@ typedef struct reader {
   column_t columns[COLUMNS_MAX];
 } reader_t;
 
-static es_code_t damaged(const reader_t *r, const char *what, const char *reason) {
-  return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", r->path, what,
-                 reason[0] != '\0' ? reason : "no reason given");
-}
-
 static es_code_t broken(const reader_t *r, const char *what) {
-  char reason[HDF_REASON_SIZE];
-  es_hdf_reason(reason);
-  return damaged(r, what, reason);
+  char reason[ES_HDF5_REASON_SIZE];
+  es_hdf5_reason(reason);
+  return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", r->path, what, reason);
 }
 
 /* A sound HDF5 file that is no merged one. */
@@ -47,13 +42,12 @@ static es_code_t out_of_memory(const reader_t *r) {
 }
 
 bool es_merged_check(const char *path) {
-  es_hdf_quiet_t quiet;
-  es_hdf_quiet_begin(&quiet);
-  char reason[HDF_REASON_SIZE];
-  hid_t file = es_hdf_check_path(path, &(es_status_t){0}) == ES_OK ? es_hdf_open(path, reason) : -1;
-  bool merged = file >= 0 && H5Aexists(file, STORE_MERGED) > 0;
+  es_hdf5_quiet_t quiet;
+  es_hdf5_quiet_begin(&quiet);
+  hid_t file;
+  const bool merged = es_reader_open_file(&file, path, &(es_status_t){0}) == ES_OK && H5Aexists(file, STORE_MERGED) > 0;
   if (file >= 0) H5Fclose(file);
-  es_hdf_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   return merged;
 }
 
@@ -110,12 +104,12 @@ static es_code_t read_column(reader_t *r, int i) {
   hid_t object = H5Dopen2(r->file, r->names[i], H5P_DEFAULT);
   if (object < 0) return broken(r, r->names[i]);
   es_code_t code = ES_OK;
-  hid_t type = H5Dget_type(object), space = H5Dget_space(object), text = es_hdf_string_type();
+  hid_t type = H5Dget_type(object), space = H5Dget_space(object), text = es_hdf5_string_type();
   const H5T_class_t class = H5Tget_class(type);
   column_t *column = &r->columns[i];
   column->type = class == H5T_STRING ? ES_TYPE_STRING : class == H5T_INTEGER ? ES_TYPE_I64 : ES_TYPE_F64;
   r->words[i] = column->type == ES_TYPE_STRING;
-  const char *lie = es_hdf_lie(object, n, sizeof(int64_t));
+  const char *lie = es_hdf5_check_size(object, n, sizeof(int64_t));
   if (H5Sget_simple_extent_npoints(space) != (hssize_t)n || (r->words[i] && H5Tis_variable_str(type) <= 0)) {
     code = es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope: %s must have %llu entries",
                    r->path, r->names[i], (unsigned long long)n);
@@ -123,7 +117,7 @@ static es_code_t read_column(reader_t *r, int i) {
     code = foreign(r, r->names[i], lie);
   } else {
     column->data = es_allocate_zero(n, sizeof(int64_t));
-    const hid_t memory = r->words[i] ? text : es_hdf_memory_type(column->type);
+    const hid_t memory = r->words[i] ? text : es_type_in_memory(column->type);
     if (column->data == NULL)
       code = out_of_memory(r);
     else if (H5Dread(object, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, column->data) < 0)
@@ -138,7 +132,7 @@ static es_code_t read_column(reader_t *r, int i) {
 
 static void free_columns(reader_t *r) {
   const hsize_t n = (hsize_t)r->info.n_points;
-  hid_t text = es_hdf_string_type(), space = H5Screate_simple(1, &n, NULL);
+  hid_t text = es_hdf5_string_type(), space = H5Screate_simple(1, &n, NULL);
   for (int i = 0; i < r->info.n_names; i++) {
     if (r->columns[i].data != NULL && r->words[i]) {
       H5Dvlen_reclaim(text, space, H5P_DEFAULT, r->columns[i].data);
@@ -181,7 +175,7 @@ static es_code_t open_numbers(const reader_t *r, const es_field_info_t *info, in
     share = share <= SHARE_MOST ? share * (size_t)shape[k + 1] : share;
   }
   if (!good) return foreign(r, info->name, "has other dimensions");
-  const char *lie = es_hdf_lie(*object, 1, 1);
+  const char *lie = es_hdf5_check_size(*object, 1, 1);
   if (share > SHARE_MOST) lie = "is larger than any result";
   return lie == NULL ? ES_OK : foreign(r, info->name, lie);
 }
@@ -207,7 +201,7 @@ static es_code_t read_numbers(const reader_t *r, const hid_t object[SUMMARIZED],
     hid_t space = H5Dget_space(object[i]), memory = H5Screate_simple(info->rank + 1, count, NULL);
     es_code_t code = ES_OK;
     if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-        H5Dread(object[i], es_hdf_memory_type(info->type), memory, space, H5P_DEFAULT, result->data[summarized[i]]) < 0)
+        H5Dread(object[i], es_type_in_memory(info->type), memory, space, H5P_DEFAULT, result->data[summarized[i]]) < 0)
       code = broken(r, info->name);
     H5Sclose(memory);
     H5Sclose(space);
@@ -248,12 +242,10 @@ static es_code_t visit_points(reader_t *r, es_merged_visit_t *visit, void *conte
 es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *context, es_status_t *status) {
   reader_t r = {.path = path, .status = status};
   hid_t object[SUMMARIZED] = {-1, -1, -1, -1};
-  es_hdf_quiet_t quiet;
-  char reason[HDF_REASON_SIZE];
-  es_hdf_quiet_begin(&quiet);
-  es_code_t code = es_hdf_check_path(path, status);
-  r.file = code == ES_OK ? es_hdf_open(path, reason) : -1;
-  if (code == ES_OK) code = r.file >= 0 ? read_attributes(&r) : damaged(&r, "the file", reason);
+  es_hdf5_quiet_t quiet;
+  es_hdf5_quiet_begin(&quiet);
+  es_code_t code = es_reader_open_file(&r.file, path, status);
+  if (code == ES_OK) code = read_attributes(&r);
   if (code == ES_OK) code = list_names(&r);
   for (int i = 0; i < r.info.n_names && code == ES_OK; i++) code = read_column(&r, i);
   if (code == ES_OK) code = make_result(&r, object);
@@ -265,6 +257,6 @@ es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *conte
   if (r.file >= 0) H5Fclose(r.file);
   es_free(r.list);
   es_reader_destroy(&r.stored);
-  es_hdf_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   return code;
 }

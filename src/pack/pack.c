@@ -3,9 +3,9 @@
 #include "eigenscope/pack.h"
 #include "crop.h"
 #include "eigenscope/comm.h"
+#include "eigenscope/hdf5_writer.h"
 #include "eigenscope/memory.h"
 #include "fingerprint.h"
-#include "h5_write.h"
 #include "labels.h"
 #include "pictures.h"
 #include <assert.h>
@@ -50,7 +50,7 @@ typedef struct pack {
   es_pictures_t pictures; /* owned */
   uint16_t *labels;       /* owned; of the split under way */
   bool *drop[ES_SPLITS];  /* owned; which pictures are broken */
-  es_h5_writer_t writer;
+  es_hdf5_writer_t writer;
   bool open, writing; /* the writer; nothing was broken so far */
   hid_t images;
   es_fingerprint_t fingerprint; /* owned */
@@ -223,12 +223,12 @@ static bool take_block(pack_t *p, es_split_t split, int64_t first, const block_t
   if (!p->writing) return true;
   const int64_t size = p->chunk * p->image;
   const uint8_t *packed = b->packed;
-  if (!es_h5_writer_ensure(&p->writer, chunks_of(p, b->count) * (size + 256))) return false;
+  if (!es_hdf5_writer_ensure(&p->writer, chunks_of(p, b->count) * (size + 256))) return false;
   es_fingerprint_pixels(&p->fingerprint, b->pixels, b->count * p->image);
   for (int64_t c = 0; c < chunks_of(p, b->count); packed += b->size[c], c++) {
     const bool plain = b->size[c] == 0;
-    if (!es_h5_writer_put_chunk(&p->writer, p->images, first + c * p->chunk, plain ? b->pixels + c * size : packed,
-                                plain ? size : b->size[c], plain))
+    if (!es_hdf5_writer_put_chunk(&p->writer, p->images, first + c * p->chunk, plain ? b->pixels + c * size : packed,
+                                  plain ? size : b->size[c], plain))
       return false;
   }
   return true;
@@ -271,14 +271,14 @@ static const char *const names[ES_SPLITS][ES_VARIABLES] = {{"train/images", "tra
 
 static es_code_t open_split(pack_t *p, es_split_t split, es_status_t *status) {
   const es_dataset_info_t *info = &p->out->info;
-  const es_h5_variable_t v = {
+  const es_hdf5_variable_t v = {
       .name = names[split][ES_VARIABLE_IMAGES],
       .type = H5T_STD_U8LE,
       .rank = 4,
       .shape = {(hsize_t)info->count[split], (hsize_t)info->height, (hsize_t)info->width, (hsize_t)info->channels},
       .chunk = (hsize_t)p->chunk};
   if (!p->writing) return ES_OK;
-  p->images = es_h5_writer_variable(&p->writer, &v);
+  p->images = es_hdf5_writer_variable(&p->writer, &v);
   if (p->images >= 0) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
 }
@@ -300,13 +300,13 @@ static es_code_t read_labels(pack_t *p, es_split_t split, es_status_t *status) {
 static es_code_t close_split(pack_t *p, es_split_t split, es_status_t *status) {
   const int64_t n = p->pictures.count[split];
   bool good = true;
-  if (p->images >= 0) good = es_h5_writer_close(&p->writer, p->images);
+  if (p->images >= 0) good = es_hdf5_writer_close(&p->writer, p->images);
   p->images = -1;
   if (!p->writing) return ES_OK;
   if (good) {
     ES_TRY(read_labels(p, split, status));
     es_fingerprint_labels(&p->fingerprint, p->labels, n);
-    good = es_h5_writer_labels(&p->writer, names[split][ES_VARIABLE_LABELS], p->labels, n);
+    good = es_hdf5_writer_labels(&p->writer, names[split][ES_VARIABLE_LABELS], p->labels, n);
   }
   if (good) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
@@ -341,17 +341,18 @@ static es_code_t begin_file(pack_t *p, es_status_t *status) {
   memset(info->class_count, 0, sizeof info->class_count); /* counted again, as they are written */
   const int64_t labels = (info->count[ES_TRAIN] + info->count[ES_EVAL]) * (int64_t)sizeof(int64_t);
   p->open = p->writing = true;
-  if (es_h5_writer_create(&p->writer, p->request->path, labels + OVERHEAD)) return ES_OK;
+  if (es_hdf5_writer_create(&p->writer, p->request->path, labels + OVERHEAD)) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
 }
 
 static bool write_facts(pack_t *p) {
-  es_h5_writer_t *w = &p->writer;
+  es_hdf5_writer_t *w = &p->writer;
   es_fingerprint_finish(&p->fingerprint, p->out->fingerprint);
-  return es_h5_writer_texts(w, "class_names", (const char *const *)p->pictures.class_names, p->pictures.classes) &&
-         es_h5_writer_text(w, "creator", p->request->creator) && es_h5_writer_text(w, "generator", "data pack") &&
-         es_h5_writer_number(w, "size", p->frame.size) && es_h5_writer_number(w, "shorter", p->frame.shorter) &&
-         es_h5_writer_number(w, "broken", p->out->n_broken) && es_h5_writer_text(w, "fingerprint", p->out->fingerprint);
+  return es_hdf5_writer_texts(w, "class_names", (const char *const *)p->pictures.class_names, p->pictures.classes) &&
+         es_hdf5_writer_text(w, "creator", p->request->creator) && es_hdf5_writer_text(w, "generator", "data pack") &&
+         es_hdf5_writer_number(w, "size", p->frame.size) && es_hdf5_writer_number(w, "shorter", p->frame.shorter) &&
+         es_hdf5_writer_number(w, "broken", p->out->n_broken) &&
+         es_hdf5_writer_text(w, "fingerprint", p->out->fingerprint);
 }
 
 static void end_file(pack_t *p, es_status_t *status) {
@@ -359,7 +360,7 @@ static void end_file(pack_t *p, es_status_t *status) {
   const bool whole = status->code == ES_OK && p->writing;
   if (p->images >= 0) H5Dclose(p->images);
   p->images = -1;
-  es_h5_writer_finish(&p->writer, whole && write_facts(p), whole ? status : &(es_status_t){0});
+  es_hdf5_writer_finish(&p->writer, whole && write_facts(p), whole ? status : &(es_status_t){0});
   p->open = false;
 }
 
@@ -475,7 +476,7 @@ static es_code_t check_request(const es_pack_request_t *r, es_status_t *status) 
 }
 
 es_code_t es_pack(es_pack_result_t *out, const es_pack_request_t *request, MPI_Comm comm, es_status_t *status) {
-  es_h5_quiet_t quiet;
+  es_hdf5_quiet_t quiet;
   es_status_t own = {0}; /* agreements need one, whatever the caller passed */
   pack_t p = {
       .request = request, .out = out, .comm = comm, .ranks = 1, .images = -1, .writer = {.file = -1, .descriptor = -1}};
@@ -488,9 +489,9 @@ es_code_t es_pack(es_pack_result_t *out, const es_pack_request_t *request, MPI_C
     ES_MPI(MPI_Comm_rank(comm, &p.rank));
     ES_MPI(MPI_Comm_size(comm, &p.ranks));
   }
-  es_h5_quiet_begin(&quiet);
+  es_hdf5_quiet_begin(&quiet);
   if (prepare(&p, &own) == ES_OK) pack_all(&p, &own);
-  es_h5_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   es_pictures_destroy(&p.pictures);
   es_crop_destroy(&p.frame);
   es_fingerprint_destroy(&p.fingerprint);

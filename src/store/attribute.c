@@ -8,7 +8,7 @@ enum { VALUES_MAX = 64, ATTRIBUTES_MAX = 1000 };
 /* What a variable-length string attribute holds; false when it cannot be read. */
 static bool read_string(hid_t attribute, es_text_t *out) {
   char *value = NULL;
-  hid_t type = es_hdf_string_type(), space = H5Aget_space(attribute);
+  hid_t type = es_hdf5_string_type(), space = H5Aget_space(attribute);
   bool good = type >= 0 && space >= 0 && H5Aread(attribute, type, &value) >= 0;
   if (good) {
     es_text_append(out, "%s", value != NULL ? value : "");

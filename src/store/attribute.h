@@ -2,7 +2,7 @@
 #ifndef ES_STORE_ATTRIBUTE_H
 #define ES_STORE_ATTRIBUTE_H
 
-#include "hdf.h"
+#include "eigenscope/hdf5.h"
 #include "reader.h"
 
 /* Appends all root attributes that are variable-length strings or numbers to `stored`, others are passed over. False

@@ -144,6 +144,32 @@ const es_field_info_t *es_field_info(es_field_t field) {
   return &FIELDS[field];
 }
 
+size_t es_type_size(es_type_t type) {
+  static const size_t sizes[ES_TYPES] = {
+      [ES_TYPE_F64] = sizeof(double),  [ES_TYPE_F32] = sizeof(float),  [ES_TYPE_I32] = sizeof(int32_t),
+      [ES_TYPE_I64] = sizeof(int64_t), [ES_TYPE_U8] = sizeof(uint8_t), [ES_TYPE_STRING] = sizeof(const char *),
+  };
+  return sizes[type];
+}
+
+hid_t es_type_in_file(es_type_t type) {
+  const hid_t types[ES_TYPES] = {[ES_TYPE_F64] = H5T_IEEE_F64LE,
+                                 [ES_TYPE_F32] = H5T_IEEE_F32LE,
+                                 [ES_TYPE_I32] = H5T_STD_I32LE,
+                                 [ES_TYPE_I64] = H5T_STD_I64LE,
+                                 [ES_TYPE_U8] = H5T_STD_U8LE};
+  return types[type];
+}
+
+hid_t es_type_in_memory(es_type_t type) {
+  const hid_t types[ES_TYPES] = {[ES_TYPE_F64] = H5T_NATIVE_DOUBLE,
+                                 [ES_TYPE_F32] = H5T_NATIVE_FLOAT,
+                                 [ES_TYPE_I32] = H5T_NATIVE_INT32,
+                                 [ES_TYPE_I64] = H5T_NATIVE_INT64,
+                                 [ES_TYPE_U8] = H5T_NATIVE_UINT8};
+  return types[type];
+}
+
 const es_dimension_info_t *es_dimension_info(es_dimension_t dimension) {
   assert((unsigned)dimension < ES_DIMENSIONS);
   return &DIMENSION[dimension];

@@ -2,9 +2,12 @@
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
 #include <assert.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct reader {
   const char *path;
@@ -13,16 +16,12 @@ typedef struct reader {
   hid_t file;
 } reader_t;
 
-static es_code_t damaged(const reader_t *reader, const char *what, const char *reason) {
-  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", reader->path, what,
-                 reason[0] != '\0' ? reason : "no reason given");
-}
-
 /* Damage that HDF5 noticed. */
 static es_code_t broken(const reader_t *reader, const char *what) {
-  char reason[HDF_REASON_SIZE];
-  es_hdf_reason(reason);
-  return damaged(reader, what, reason);
+  char reason[ES_HDF5_REASON_SIZE];
+  es_hdf5_reason(reason);
+  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", reader->path, what,
+                 reason);
 }
 
 /* A sound HDF5 file that is not what the schema says. */
@@ -77,7 +76,7 @@ static es_code_t open_variable(const reader_t *reader, const char *name, es_type
   if (found == rank) H5Sget_simple_extent_dims(space, extent, NULL);
   H5Sclose(space);
   if (found != rank) return foreign(reader, "the variable %s has %d dimensions, not %d", name, found, rank);
-  const char *lie = es_hdf_lie(*object, count < 0 ? SIZE_MAX : (size_t)count, es_type_size(type));
+  const char *lie = es_hdf5_check_size(*object, count < 0 ? SIZE_MAX : (size_t)count, es_type_size(type));
   return lie == NULL ? ES_OK : foreign(reader, "the variable %s %s", name, lie);
 }
 
@@ -85,7 +84,7 @@ static es_code_t open_variable(const reader_t *reader, const char *name, es_type
 static es_code_t read_strings(const reader_t *reader, hid_t object, const char *name, size_t count, char *out,
                               size_t stride, size_t size) {
   es_code_t code = ES_OK;
-  hid_t type = es_hdf_string_type(), space = H5Dget_space(object);
+  hid_t type = es_hdf5_string_type(), space = H5Dget_space(object);
   char **values = es_allocate_zero(count, sizeof *values);
   if (values == NULL) {
     code = out_of_memory(reader);
@@ -112,7 +111,7 @@ static es_code_t read_strings(const reader_t *reader, hid_t object, const char *
 }
 
 static es_code_t read_numbers(const reader_t *reader, hid_t object, const char *name, es_type_t type, void *out) {
-  if (H5Dread(object, es_hdf_memory_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0) return ES_OK;
+  if (H5Dread(object, es_type_in_memory(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0) return ES_OK;
   return broken(reader, name);
 }
 
@@ -309,23 +308,36 @@ static es_code_t read_all(const reader_t *reader, const bool *wanted) {
   return ES_OK;
 }
 
+es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status) {
+  struct stat facts;
+  char reason[ES_HDF5_REASON_SIZE];
+  *file = -1;
+  const int wrong = stat(path, &facts) != 0   ? errno
+                    : S_ISDIR(facts.st_mode)  ? EISDIR
+                    : access(path, R_OK) != 0 ? errno
+                                              : 0;
+  if (wrong != 0) return es_fail(status, ES_INPUT, STORE_STAGE, "%s: cannot be read: %s", path, strerror(wrong));
+  if (!S_ISREG(facts.st_mode)) /* HDF5 might wait for ever */
+    return es_fail(status, ES_INPUT, STORE_STAGE, "%s: cannot be read: it is no file, but a device or pipe", path);
+  if (es_hdf5_open(file, path, reason) == ES_OK) return ES_OK;
+  return es_fail(status, ES_INPUT, STORE_STAGE, "%s: is damaged: the file cannot be read: %s", path, reason);
+}
+
 es_code_t es_reader_open(es_reader_t *out, hid_t *file, const char *path, const bool *wanted, es_status_t *status) {
   reader_t reader = {.path = path, .stored = out, .status = status};
-  char reason[HDF_REASON_SIZE];
   *out = (es_reader_t){0};
-  *file = -1;
-  ES_TRY(es_hdf_check_path(path, status));
-  *file = reader.file = es_hdf_open(path, reason);
-  return reader.file >= 0 ? read_all(&reader, wanted) : damaged(&reader, "the file", reason);
+  ES_TRY(es_reader_open_file(file, path, status));
+  reader.file = *file;
+  return read_all(&reader, wanted);
 }
 
 es_code_t es_reader_load(es_reader_t *out, const char *path, const bool *wanted, es_status_t *status) {
-  es_hdf_quiet_t quiet;
+  es_hdf5_quiet_t quiet;
   hid_t file;
-  es_hdf_quiet_begin(&quiet);
+  es_hdf5_quiet_begin(&quiet);
   es_code_t code = es_reader_open(out, &file, path, wanted, status);
   if (file >= 0) H5Fclose(file);
-  es_hdf_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   return code;
 }
 

@@ -29,6 +29,8 @@ es_code_t es_reader_load(es_reader_t *out, const char *path, const bool *wanted,
 /* The same, but leaves the file open for the caller, who closes it unless it is negative, also after a failure. HDF5
  * must be quiet already. */
 es_code_t es_reader_open(es_reader_t *out, hid_t *file, const char *path, const bool *wanted, es_status_t *status);
+/* Opens a file of results. ES_INPUT with "<path>: <what is wrong>" when it cannot be read, or is no file. */
+es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status);
 void es_reader_destroy(es_reader_t *stored);
 
 /* Value of a root attribute, or NULL. Borrowed. */

@@ -6,15 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const size_t TYPE_SIZE[ES_TYPES] = {
-    [ES_TYPE_F64] = sizeof(double),  [ES_TYPE_F32] = sizeof(float),  [ES_TYPE_I32] = sizeof(int32_t),
-    [ES_TYPE_I64] = sizeof(int64_t), [ES_TYPE_U8] = sizeof(uint8_t), [ES_TYPE_STRING] = sizeof(const char *),
-};
-
-size_t es_type_size(es_type_t type) {
-  return TYPE_SIZE[type];
-}
-
 static void fill_unmeasured(void *data, const es_field_info_t *info, size_t count) {
   switch (info->type) {
   case ES_TYPE_F64:

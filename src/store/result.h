@@ -24,8 +24,6 @@ bool es_result_allocate_field(es_result_t *result, es_field_t field);
 /* Names, layers and the like are there: fills `widths` and `squares`. */
 void es_result_count_widths(es_result_t *result);
 
-/* Bytes of one element in memory. */
-size_t es_type_size(es_type_t type);
 /* Position of an element of a field; `at` has one index for each dimension of the schema, others are not looked at. */
 size_t es_result_index(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]);
 /* False for NaN and −1, and for what uint8 fields hold where nothing was measured. */

@@ -3,6 +3,7 @@
 #define ES_STORE_SCHEMA_H
 
 #include "eigenscope/store.h"
+#include <hdf5.h>
 #include <stdbool.h>
 
 #define STORE_STAGE "store"
@@ -14,6 +15,12 @@
 
 /* Root attribute of merged files alone: how many points they hold. */
 #define STORE_MERGED "n_points"
+
+/* Bytes of one element in memory. */
+size_t es_type_size(es_type_t type);
+/* Type of the elements in the file (little-endian) and in memory; both borrowed from the library. Not for strings. */
+hid_t es_type_in_file(es_type_t type);
+hid_t es_type_in_memory(es_type_t type);
 
 /* A dimension and its coordinate variable, which has the same name and the units "1". */
 typedef struct es_dimension_info {

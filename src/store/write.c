@@ -61,7 +61,7 @@ static void put_dimensions(es_writer_t *draft, es_result_t *result) {
 /* A packed field, layer by layer; what pads the narrower ones stays the fill value. */
 static void put_packed(es_writer_t *draft, es_result_t *result, hid_t object, es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
-  const hid_t type = es_hdf_memory_type(info->type);
+  const hid_t type = es_type_in_memory(info->type);
   int layer = 0; /* its place among the dimensions */
   while (info->dimensions[layer] != ES_DIM_LAYER) layer++;
   int64_t index[ES_RANK_MAX] = {0};
@@ -93,7 +93,7 @@ static hid_t field_list(es_writer_t *draft, es_field_t field, const hsize_t *ext
   hsize_t chunk[ES_RANK_MAX];
   hid_t list = es_writer_list(draft, info->name);
   if (es_field_can_be_missing(field)) {
-    es_writer_check(draft, H5Pset_fill_value(list, es_hdf_memory_type(info->type), es_writer_fill(info)), info->name);
+    es_writer_check(draft, H5Pset_fill_value(list, es_type_in_memory(info->type), es_writer_fill(info)), info->name);
   }
   if (es_field_is_packed(field) || es_field_has(field, ES_DIM_PREDICTED_CLASS)) {
     es_writer_chunk(extent, info->rank, target, chunk);
@@ -210,8 +210,8 @@ static void open_in_memory(es_writer_t *draft) {
 es_code_t es_result_write(const char *path, es_result_t *result, const es_result_header_t *header,
                           es_status_t *status) {
   es_writer_t draft;
-  es_hdf_quiet_t quiet;
-  es_hdf_quiet_begin(&quiet);
+  es_hdf5_quiet_t quiet;
+  es_hdf5_quiet_begin(&quiet);
   es_writer_begin(&draft, path, status);
   open_in_memory(&draft);
   put_header(&draft, header);
@@ -222,6 +222,6 @@ es_code_t es_result_write(const char *path, es_result_t *result, const es_result
   es_writer_release(&draft);
   save(&draft);
   if (draft.file >= 0) H5Fclose(draft.file);
-  es_hdf_quiet_end(&quiet);
+  es_hdf5_quiet_end(&quiet);
   return draft.code;
 }

@@ -23,10 +23,10 @@ hid_t es_writer_check(es_writer_t *draft, hid_t outcome, const char *what) {
                           strerror(*draft->reason));
   }
   if (outcome < 0 && draft->code == ES_OK) {
-    char reason[HDF_REASON_SIZE];
-    es_hdf_reason(reason);
+    char reason[ES_HDF5_REASON_SIZE];
+    es_hdf5_reason(reason);
     draft->code = es_fail(draft->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: HDF5 failed at %s: %s",
-                          draft->path, what, reason[0] != '\0' ? reason : "no reason given");
+                          draft->path, what, reason);
   }
   return outcome;
 }
@@ -53,14 +53,14 @@ void es_writer_text(es_writer_t *draft, hid_t object, const char *name, const ch
 
 void es_writer_number(es_writer_t *draft, hid_t object, const char *name, es_type_t type, const void *value) {
   hid_t space = es_writer_check(draft, H5Screate(H5S_SCALAR), name);
-  put_attribute(draft, object, name, es_hdf_file_type(type), es_hdf_memory_type(type), space, value);
+  put_attribute(draft, object, name, es_type_in_file(type), es_type_in_memory(type), space, value);
   if (space >= 0) H5Sclose(space);
 }
 
 void es_writer_vector(es_writer_t *draft, hid_t object, const char *name, es_type_t type, const void *values,
                       hsize_t count) {
   hid_t space = es_writer_check(draft, H5Screate_simple(1, &count, NULL), name);
-  put_attribute(draft, object, name, es_hdf_file_type(type), es_hdf_memory_type(type), space, values);
+  put_attribute(draft, object, name, es_type_in_file(type), es_type_in_memory(type), space, values);
   if (space >= 0) H5Sclose(space);
 }
 
@@ -109,7 +109,7 @@ hid_t es_writer_create(es_writer_t *draft, const char *name, es_type_t type, int
   hid_t space = es_writer_check(draft, H5Screate_simple(rank, extent, NULL), name);
   hid_t object =
       es_writer_check(draft,
-                      H5Dcreate2(draft->file, name, type == ES_TYPE_STRING ? draft->string : es_hdf_file_type(type),
+                      H5Dcreate2(draft->file, name, type == ES_TYPE_STRING ? draft->string : es_type_in_file(type),
                                  space, H5P_DEFAULT, list, H5P_DEFAULT),
                       name);
   if (space >= 0) H5Sclose(space);
@@ -118,7 +118,7 @@ hid_t es_writer_create(es_writer_t *draft, const char *name, es_type_t type, int
 
 void es_writer_write(es_writer_t *draft, hid_t object, const char *name, es_type_t type, const void *data) {
   if (object < 0) return;
-  hid_t memory_type = type == ES_TYPE_STRING ? draft->string : es_hdf_memory_type(type);
+  hid_t memory_type = type == ES_TYPE_STRING ? draft->string : es_type_in_memory(type);
   es_writer_check(draft, H5Dwrite(object, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name);
 }
 
@@ -165,7 +165,7 @@ void es_writer_open(es_writer_t *draft, const char *name, hid_t access) {
     es_writer_check(draft, H5Pset_attr_creation_order(creation, order), "the order of attributes");
     es_writer_check(draft, H5Pset_obj_track_times(creation, false), "its times");
     draft->file = es_writer_check(draft, H5Fcreate(name, H5F_ACC_TRUNC, creation, access), "creating it");
-    draft->string = es_writer_check(draft, es_hdf_string_type(), "its string type");
+    draft->string = es_writer_check(draft, es_hdf5_string_type(), "its string type");
   }
   if (creation >= 0) H5Pclose(creation);
 }

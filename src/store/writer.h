@@ -3,7 +3,7 @@
 #ifndef ES_STORE_DRAFT_H
 #define ES_STORE_DRAFT_H
 
-#include "hdf.h"
+#include "eigenscope/hdf5.h"
 #include "schema.h"
 
 typedef struct draft {

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* fallocate */
-#include "h5_write.h"
+#include "eigenscope/hdf5_writer.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include <errno.h>
@@ -18,33 +18,33 @@ enum {
 };
 
 /* True if a call of HDF5 went well; else its reason is kept, before the calls that clean up replace it. */
-static bool check(es_h5_writer_t *w, bool good) {
-  if (!good && w->reason[0] == '\0') es_h5_reason(w->reason);
+static bool check(es_hdf5_writer_t *w, bool good) {
+  if (!good && w->reason[0] == '\0') es_hdf5_reason(w->reason);
   return good;
 }
 
 /* The same for a call of the system. */
-static bool refuse(es_h5_writer_t *w, int reason) {
+static bool refuse(es_hdf5_writer_t *w, int reason) {
   if (w->reason[0] == '\0') snprintf(w->reason, sizeof w->reason, "%s", strerror(reason));
   return false;
 }
 
-static bool refuse_memory(es_h5_writer_t *w) {
+static bool refuse_memory(es_hdf5_writer_t *w) {
   if (w->reason[0] == '\0') snprintf(w->reason, sizeof w->reason, "not enough memory");
   return false;
 }
 
 /* ---- variables ---- */
 
-static bool set_layout(const es_h5_variable_t *v, hid_t list) {
-  hsize_t chunk[ES_H5_RANK_MAX];
+static bool set_layout(const es_hdf5_variable_t *v, hid_t list) {
+  hsize_t chunk[ES_HDF5_RANK_MAX];
   if (v->chunk == 0) return true;
   memcpy(chunk, v->shape, sizeof chunk);
   chunk[0] = v->chunk;
   return H5Pset_chunk(list, v->rank, chunk) >= 0 && H5Pset_deflate(list, LEVEL) >= 0;
 }
 
-hid_t es_h5_writer_variable(es_h5_writer_t *w, const es_h5_variable_t *v) {
+hid_t es_hdf5_writer_variable(es_hdf5_writer_t *w, const es_hdf5_variable_t *v) {
   hid_t list = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(v->rank, v->shape, NULL), id = -1;
   /* Texts of variable length need something to be filled with. */
   const H5D_fill_time_t fill = H5Tis_variable_str(v->type) > 0 ? H5D_FILL_TIME_ALLOC : H5D_FILL_TIME_NEVER;
@@ -58,13 +58,13 @@ hid_t es_h5_writer_variable(es_h5_writer_t *w, const es_h5_variable_t *v) {
   return id;
 }
 
-bool es_h5_writer_close(es_h5_writer_t *w, hid_t variable) {
+bool es_hdf5_writer_close(es_hdf5_writer_t *w, hid_t variable) {
   return check(w, H5Dclose(variable) >= 0);
 }
 
-bool es_h5_writer_put(es_h5_writer_t *w, hid_t id, const es_h5_variable_t *v, hid_t type, int64_t first, int64_t count,
-                      const void *values) {
-  hsize_t start[ES_H5_RANK_MAX] = {(hsize_t)first}, part[ES_H5_RANK_MAX];
+bool es_hdf5_writer_put(es_hdf5_writer_t *w, hid_t id, const es_hdf5_variable_t *v, hid_t type, int64_t first,
+                        int64_t count, const void *values) {
+  hsize_t start[ES_HDF5_RANK_MAX] = {(hsize_t)first}, part[ES_HDF5_RANK_MAX];
   memcpy(part, v->shape, sizeof part);
   part[0] = (hsize_t)count;
   hid_t memory = H5Screate_simple(v->rank, part, NULL), space = H5Dget_space(id);
@@ -76,45 +76,44 @@ bool es_h5_writer_put(es_h5_writer_t *w, hid_t id, const es_h5_variable_t *v, hi
   return done;
 }
 
-bool es_h5_writer_put_chunk(es_h5_writer_t *w, hid_t id, int64_t first, const void *bytes, int64_t size, bool plain) {
-  const hsize_t start[ES_H5_RANK_MAX] = {(hsize_t)first};
+bool es_hdf5_writer_put_chunk(es_hdf5_writer_t *w, hid_t id, int64_t first, const void *bytes, int64_t size,
+                              bool plain) {
+  const hsize_t start[ES_HDF5_RANK_MAX] = {(hsize_t)first};
   return check(w, H5Dwrite_chunk(id, H5P_DEFAULT, plain ? 1 : 0, start, (size_t)size, bytes) >= 0);
 }
 
-bool es_h5_writer_labels(es_h5_writer_t *w, const char *name, const uint16_t *labels, int64_t count) {
-  const es_h5_variable_t v = {.name = name, .type = H5T_STD_I64LE, .rank = 1, .shape = {(hsize_t)count}};
-  const hid_t id = es_h5_writer_variable(w, &v);
+bool es_hdf5_writer_labels(es_hdf5_writer_t *w, const char *name, const uint16_t *labels, int64_t count) {
+  const es_hdf5_variable_t v = {.name = name, .type = H5T_STD_I64LE, .rank = 1, .shape = {(hsize_t)count}};
+  const hid_t id = es_hdf5_writer_variable(w, &v);
   bool good = id >= 0;
   int64_t *wide = good ? es_allocate(LABELS_AT_ONCE, sizeof *wide) : NULL;
   if (good && wide == NULL) good = refuse_memory(w);
   for (int64_t done = 0, n; good && done < count; done += n) {
     n = count - done < LABELS_AT_ONCE ? count - done : LABELS_AT_ONCE;
     for (int64_t i = 0; i < n; i++) wide[i] = labels[done + i];
-    good = es_h5_writer_put(w, id, &v, H5T_NATIVE_INT64, done, n, wide);
+    good = es_hdf5_writer_put(w, id, &v, H5T_NATIVE_INT64, done, n, wide);
   }
   es_free(wide);
-  return id >= 0 && es_h5_writer_close(w, id) && good;
+  return id >= 0 && es_hdf5_writer_close(w, id) && good;
 }
 
 /* ---- texts and attributes ---- */
 
-/* Variable-length UTF-8: netCDF's library stumbles over attributes of a fixed length. Negative when that failed. */
-static hid_t text_type(es_h5_writer_t *w) {
-  hid_t type = H5Tcopy(H5T_C_S1);
-  if (check(w, type >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0)) return type;
-  if (type >= 0) H5Tclose(type);
-  return -1;
+static hid_t text_type(es_hdf5_writer_t *w) {
+  const hid_t type = es_hdf5_string_type();
+  check(w, type >= 0);
+  return type;
 }
 
-bool es_h5_writer_texts(es_h5_writer_t *w, const char *name, const char *const *texts, int64_t count) {
-  const es_h5_variable_t v = {.name = name, .type = text_type(w), .rank = 1, .shape = {(hsize_t)count}};
-  const hid_t id = v.type >= 0 ? es_h5_writer_variable(w, &v) : -1;
-  const bool good = id >= 0 && es_h5_writer_put(w, id, &v, v.type, 0, count, texts);
+bool es_hdf5_writer_texts(es_hdf5_writer_t *w, const char *name, const char *const *texts, int64_t count) {
+  const es_hdf5_variable_t v = {.name = name, .type = text_type(w), .rank = 1, .shape = {(hsize_t)count}};
+  const hid_t id = v.type >= 0 ? es_hdf5_writer_variable(w, &v) : -1;
+  const bool good = id >= 0 && es_hdf5_writer_put(w, id, &v, v.type, 0, count, texts);
   if (v.type >= 0) H5Tclose(v.type);
-  return id >= 0 && es_h5_writer_close(w, id) && good;
+  return id >= 0 && es_hdf5_writer_close(w, id) && good;
 }
 
-static bool put_attribute(es_h5_writer_t *w, const char *name, hid_t type, hid_t memory_type, const void *value) {
+static bool put_attribute(es_hdf5_writer_t *w, const char *name, hid_t type, hid_t memory_type, const void *value) {
   hid_t space = H5Screate(H5S_SCALAR);
   hid_t attribute = space >= 0 ? H5Acreate2(w->file, name, type, space, H5P_DEFAULT, H5P_DEFAULT) : -1;
   bool done = check(w, attribute >= 0 && H5Awrite(attribute, memory_type, value) >= 0);
@@ -123,11 +122,11 @@ static bool put_attribute(es_h5_writer_t *w, const char *name, hid_t type, hid_t
   return done;
 }
 
-bool es_h5_writer_number(es_h5_writer_t *w, const char *name, int64_t value) {
+bool es_hdf5_writer_number(es_hdf5_writer_t *w, const char *name, int64_t value) {
   return put_attribute(w, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
-bool es_h5_writer_text(es_h5_writer_t *w, const char *name, const char *text) {
+bool es_hdf5_writer_text(es_hdf5_writer_t *w, const char *name, const char *text) {
   const hid_t type = text_type(w);
   const bool done = type >= 0 && put_attribute(w, name, type, type, &text);
   if (type >= 0) H5Tclose(type);
@@ -137,7 +136,7 @@ bool es_h5_writer_text(es_h5_writer_t *w, const char *name, const char *text) {
 /* ---- the file ---- */
 
 /* Groups for the splits, in a file that holds no times. */
-static bool create_groups(es_h5_writer_t *w, hid_t access) {
+static bool create_groups(es_hdf5_writer_t *w, hid_t access) {
   static const char *const names[] = {"train", "eval"};
   hid_t file_list = H5Pcreate(H5P_FILE_CREATE), group_list = H5Pcreate(H5P_GROUP_CREATE);
   bool good = check(w, file_list >= 0 && group_list >= 0 && H5Pset_obj_track_times(file_list, false) >= 0 &&
@@ -155,7 +154,7 @@ static bool create_groups(es_h5_writer_t *w, hid_t access) {
 }
 
 /* Some file systems cannot promise room; there it is found out by writing. */
-static bool reserve(es_h5_writer_t *w, int64_t size) {
+static bool reserve(es_hdf5_writer_t *w, int64_t size) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && (rlim_t)size > limit.rlim_cur)
     return refuse(w, EFBIG);
@@ -164,13 +163,13 @@ static bool reserve(es_h5_writer_t *w, int64_t size) {
   return refuse(w, errno);
 }
 
-bool es_h5_writer_ensure(es_h5_writer_t *w, int64_t more) {
+bool es_hdf5_writer_ensure(es_hdf5_writer_t *w, int64_t more) {
   hsize_t size;
   return check(w, H5Fget_filesize(w->file, &size) >= 0) && reserve(w, (int64_t)size + more + w->margin);
 }
 
-bool es_h5_writer_create(es_h5_writer_t *out, const char *path, int64_t size) {
-  *out = (es_h5_writer_t){.path = path, .file = -1, .descriptor = -1, .margin = size};
+bool es_hdf5_writer_create(es_hdf5_writer_t *out, const char *path, int64_t size) {
+  *out = (es_hdf5_writer_t){.path = path, .file = -1, .descriptor = -1, .margin = size};
   es_text_append(&out->part, "%s.%ld.part", path, (long)getpid());
   if (out->part.failed) return refuse_memory(out);
   es_file_remove_parts(path);
@@ -184,10 +183,10 @@ bool es_h5_writer_create(es_h5_writer_t *out, const char *path, int64_t size) {
   bool good = check(out, H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0);
   good = good && create_groups(out, access);
   H5Pclose(access);
-  return good && es_h5_writer_ensure(out, 0); /* once more: making the file gave the room back */
+  return good && es_hdf5_writer_ensure(out, 0); /* once more: making the file gave the room back */
 }
 
-static bool close_file(es_h5_writer_t *w) {
+static bool close_file(es_hdf5_writer_t *w) {
   bool good = w->file < 0 || check(w, H5Fclose(w->file) >= 0);
   w->file = -1;
   return good;
@@ -200,7 +199,7 @@ static int settle(int descriptor) {
   return fsync(descriptor) == 0 ? 0 : errno;
 }
 
-static bool publish(es_h5_writer_t *w) {
+static bool publish(es_hdf5_writer_t *w) {
   const char *slash = strrchr(w->path, '/');
   int reason = settle(w->descriptor);
   if (reason == 0 && rename(es_text_get(&w->part), w->path) != 0) reason = errno;
@@ -214,7 +213,7 @@ static bool publish(es_h5_writer_t *w) {
   return true;
 }
 
-es_code_t es_h5_writer_finish(es_h5_writer_t *w, bool good, es_status_t *status) {
+es_code_t es_hdf5_writer_finish(es_hdf5_writer_t *w, bool good, es_status_t *status) {
   es_code_t code = ES_OK;
   const bool closed = close_file(w);
   if (!good || !closed || !publish(w)) {

@@ -1,0 +1,49 @@
+/** The HDF5 library as this program uses it: quiet, with its reasons in one line, and never trusted with what a file
+ * claims. Not collective. */
+#ifndef EIGENSCOPE_HDF5_H
+#define EIGENSCOPE_HDF5_H
+
+#include "eigenscope/status.h"
+#include <hdf5.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { ES_HDF5_REASON_SIZE = 320, ES_HDF5_LACK_SIZE = 384, ES_HDF5_FILTER_SIZE = 96 };
+
+/** HDF5 prints its error stack unless told otherwise, and the setting is global: quiet between begin and end, then as
+ * it was. */
+typedef struct es_hdf5_quiet {
+  H5E_auto2_t function;
+  void *data;
+} es_hdf5_quiet_t;
+
+void es_hdf5_quiet_begin(es_hdf5_quiet_t *held);
+void es_hdf5_quiet_end(const es_hdf5_quiet_t *held);
+
+/** Why the last call failed. ES_SYSTEM with the system's own words if the machine failed; else ES_INPUT with the
+ * library's innermost description, or "no reason given". Call it before any other HDF5 function, which would clear the
+ * reason. */
+es_code_t es_hdf5_reason(char out[ES_HDF5_REASON_SIZE]);
+
+/** Variable-length UTF-8, the only strings that netCDF's library reads without stumbling; the caller closes it.
+ * Negative after a failure. */
+hid_t es_hdf5_string_type(void);
+
+/** Opens a file for reading, without locks, which parallel file systems often refuse: nobody writes it meanwhile. From
+ * then on HDF5 follows no link into another file. After a failure *out is negative, with the reason and its code. */
+es_code_t es_hdf5_open(hid_t *out, const char *path, char reason[ES_HDF5_REASON_SIZE]);
+/** Opens a file of images or activations that somebody else wrote. ES_INPUT or ES_SYSTEM, in the name of `stage`, when
+ * it is missing, no HDF5, damaged or truncated, or cannot be read; then *out is negative. */
+es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es_status_t *status);
+
+/** NULL if `count` elements of `size` bytes can be what a dataset holds; else the end of a sentence that begins with
+ * its name: its values lie in other files, or are more than the stored bytes can be unpacked to (a file of a few bytes
+ * may claim any extent). */
+const char *es_hdf5_check_size(hid_t dataset, size_t count, size_t size);
+/** ES_OK if all values of a dataset are in the file itself; else `out` is the end of a sentence that begins with its
+ * name ("was never written, ..."). */
+es_code_t es_hdf5_check_values(hid_t dataset, char out[ES_HDF5_LACK_SIZE]);
+/** True if this build of HDF5 lacks a filter of the dataset's chunks, which `out` names ("name, number 32001"). */
+bool es_hdf5_missing_filter(hid_t dataset, char out[ES_HDF5_FILTER_SIZE]);
+
+#endif

@@ -1,0 +1,156 @@
+#include "eigenscope/hdf5.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void es_hdf5_quiet_begin(es_hdf5_quiet_t *held) {
+  *held = (es_hdf5_quiet_t){0};
+  H5dont_atexit(); /* after damaged files its cleaning up complains on stderr; nothing of ours is open by then */
+  H5Eget_auto2(H5E_DEFAULT, &held->function, &held->data);
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+void es_hdf5_quiet_end(const es_hdf5_quiet_t *held) {
+  H5Eset_auto2(H5E_DEFAULT, held->function, held->data);
+}
+
+static herr_t copy_innermost(unsigned n, const H5E_error2_t *error, void *data) {
+  if (n == 0 && error->desc != NULL) snprintf(data, ES_HDF5_REASON_SIZE, "%s", error->desc);
+  return 0;
+}
+
+es_code_t es_hdf5_reason(char out[ES_HDF5_REASON_SIZE]) {
+  static const char before[] = "error message = '";
+  snprintf(out, ES_HDF5_REASON_SIZE, "no reason given");
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, copy_innermost, out);
+  const char *words = strstr(out, before);
+  if (words != NULL) { /* "file write failed: time = ..., errno = 28, error message = 'No space left on device', ..." */
+    words += sizeof before - 1;
+    const size_t length = strcspn(words, "'");
+    memmove(out, words, length);
+    out[length] = '\0';
+  }
+  for (char *c = out; *c != '\0'; c++) {
+    if ((unsigned char)*c < ' ') *c = ' ';
+  }
+  return words != NULL ? ES_SYSTEM : ES_INPUT;
+}
+
+hid_t es_hdf5_string_type(void) {
+  const hid_t type = H5Tcopy(H5T_C_S1);
+  if (type < 0) return type;
+  if (H5Tset_size(type, H5T_VARIABLE) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0) return type;
+  H5Tclose(type);
+  return -1;
+}
+
+es_code_t es_hdf5_open(hid_t *out, const char *path, char reason[ES_HDF5_REASON_SIZE]) {
+  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+#if H5_VERSION_GE(1, 12, 1) || (H5_VERSION_GE(1, 10, 7) && H5_VERSION_LE(1, 10, 99))
+  if (access >= 0) H5Pset_file_locking(access, false, true);
+#endif
+  if (H5Lis_registered(H5L_TYPE_EXTERNAL) > 0) H5Lunregister(H5L_TYPE_EXTERNAL);
+  *out = H5Fopen(path, H5F_ACC_RDONLY, access >= 0 ? access : H5P_DEFAULT);
+  const es_code_t code = *out >= 0 ? ES_OK : es_hdf5_reason(reason);
+  if (access >= 0) H5Pclose(access);
+  return code;
+}
+
+es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es_status_t *status) {
+  char reason[ES_HDF5_REASON_SIZE];
+  struct stat facts;
+  *out = -1;
+  if (stat(path, &facts) != 0) return es_fail(status, ES_INPUT, stage, "%s: there is no such file", path);
+  if (access(path, R_OK) != 0) {
+    return es_fail(status, ES_SYSTEM, stage, "%s: cannot be read: %s", path, strerror(errno));
+  }
+  if (!S_ISREG(facts.st_mode)) return es_fail(status, ES_INPUT, stage, "%s: is no file of images or activations", path);
+  if (H5Fis_hdf5(path) == 0) return es_fail(status, ES_INPUT, stage, "%s: is no HDF5 file", path);
+  const es_code_t code = es_hdf5_open(out, path, reason);
+  if (code == ES_OK) return ES_OK;
+  return es_fail(status, code, stage, "%s: %s: %s", path,
+                 code == ES_SYSTEM ? "cannot be read" : "is damaged or truncated, as HDF5 says", reason);
+}
+
+static bool has_values_elsewhere(hid_t list) {
+  return H5Pget_layout(list) == H5D_VIRTUAL || H5Pget_external_count(list) > 0;
+}
+
+const char *es_hdf5_check_size(hid_t dataset, size_t count, size_t size) {
+  enum { DEFLATE_MOST = 1032, SPARE = 1 << 20 }; /* deflate packs no better; what is small does no harm */
+  size_t bytes;
+  const hid_t list = H5Dget_create_plist(dataset);
+  const bool elsewhere = list < 0 || has_values_elsewhere(list);
+  if (list >= 0) H5Pclose(list);
+  if (elsewhere) return "has its values in other files";
+  if (__builtin_mul_overflow(count, size, &bytes)) return "is larger than any memory";
+  hsize_t stored = H5Dget_storage_size(dataset), all = 0;
+  const hid_t file = H5Iget_file_id(dataset);
+  if (file >= 0 && H5Fget_filesize(file, &all) >= 0 && stored > all) stored = all;
+  if (file >= 0) H5Fclose(file);
+  if (bytes <= SPARE || bytes / DEFLATE_MOST <= stored) return NULL;
+  return "is larger than what is stored of it can be";
+}
+
+/* Counts the chunks that the shape of a dataset asks for, and those that are there; 0 of both if it has none. */
+static bool count_chunks(hid_t dataset, hid_t list, hsize_t *due, hsize_t *there) {
+  hsize_t shape[H5S_MAX_RANK], chunk[H5S_MAX_RANK];
+  *due = *there = 0;
+  if (H5Pget_layout(list) != H5D_CHUNKED) return true;
+  const hid_t space = H5Dget_space(dataset);
+  const int rank = space >= 0 ? H5Sget_simple_extent_dims(space, shape, NULL) : -1;
+  const bool good =
+      rank > 0 && H5Pget_chunk(list, H5S_MAX_RANK, chunk) == rank && H5Dget_num_chunks(dataset, space, there) >= 0;
+  *due = 1;
+  for (int d = 0; good && d < rank; d++) {
+    const hsize_t along = shape[d] / chunk[d] + (shape[d] % chunk[d] != 0);
+    if (__builtin_mul_overflow(*due, along, due)) *due = UINT64_MAX; /* more than any file has */
+  }
+  if (space >= 0) H5Sclose(space);
+  return good;
+}
+
+es_code_t es_hdf5_check_values(hid_t dataset, char out[ES_HDF5_LACK_SIZE]) {
+  H5D_space_status_t written = H5D_SPACE_STATUS_ERROR;
+  hsize_t due = 0, there = 0;
+  char reason[ES_HDF5_REASON_SIZE];
+  const hid_t list = H5Dget_create_plist(dataset);
+  es_code_t code = ES_INPUT;
+  if (list < 0 || H5Dget_space_status(dataset, &written) < 0) {
+    code = es_hdf5_reason(reason);
+    snprintf(out, ES_HDF5_LACK_SIZE, "is damaged: %s", reason);
+  } else if (has_values_elsewhere(list)) {
+    snprintf(out, ES_HDF5_LACK_SIZE,
+             "has its values in other files, which are not opened on its word; h5repack puts them into one");
+  } else if (written == H5D_SPACE_STATUS_NOT_ALLOCATED) {
+    snprintf(out, ES_HDF5_LACK_SIZE, "was never written, it has a shape and no values");
+  } else if (!count_chunks(dataset, list, &due, &there)) {
+    code = es_hdf5_reason(reason);
+    snprintf(out, ES_HDF5_LACK_SIZE, "is damaged, its chunks cannot be found: %s", reason);
+  } else if (there < due) {
+    snprintf(out, ES_HDF5_LACK_SIZE, "has only %llu of its %llu chunks, the others were never written",
+             (unsigned long long)there, (unsigned long long)due);
+  } else {
+    code = ES_OK;
+  }
+  if (list >= 0) H5Pclose(list);
+  return code;
+}
+
+bool es_hdf5_missing_filter(hid_t dataset, char out[ES_HDF5_FILTER_SIZE]) {
+  const hid_t list = H5Dget_create_plist(dataset);
+  const int n = list >= 0 ? H5Pget_nfilters(list) : 0;
+  bool missing = false;
+  for (int i = 0; i < n && !missing; i++) {
+    unsigned flags, config;
+    size_t n_values = 0;
+    char name[ES_HDF5_FILTER_SIZE / 2] = "";
+    const H5Z_filter_t filter = H5Pget_filter2(list, (unsigned)i, &flags, &n_values, NULL, sizeof name, name, &config);
+    missing = filter >= 0 && H5Zfilter_avail(filter) <= 0;
+    if (missing) snprintf(out, ES_HDF5_FILTER_SIZE, "%s%snumber %d", name, name[0] != '\0' ? ", " : "", (int)filter);
+  }
+  if (list >= 0) H5Pclose(list);
+  return missing;
+}
