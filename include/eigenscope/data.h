@@ -16,6 +16,7 @@
 #ifndef EIGENSCOPE_DATA_H
 #define EIGENSCOPE_DATA_H
 
+#include "eigenscope/fingerprint.h"
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 #include <mpi.h>
@@ -39,6 +40,19 @@ es_code_t es_dataset_inspect(es_dataset_info_t *out, const es_dataset_spec_t *sp
 /** What a file or folder holds, going by its names and first bytes: the format, and in `found` what gave it away (the
  * name of a file). False when it is nothing that a format reads. Not collective. */
 bool es_dataset_guess(const char *path, es_format_t *format, char found[ES_PATH_MAX]);
+
+/** The fingerprint of a dataset: of its shape, then of each split's pixels as stored and its labels (uint16_t). This
+ * adds the shape. */
+static inline void es_fingerprint_shape(es_fingerprint_t *fingerprint, const es_dataset_info_t *info) {
+  const int64_t shape[] = {info->count[ES_TRAIN], info->count[ES_EVAL], info->height, info->width, info->channels};
+  es_fingerprint_add(fingerprint, shape, sizeof shape);
+}
+
+/** Counts info->count[split] labels, all below ES_CLASSES_MAX, into info->class_count. The train split comes first and
+ * defines the classes: the largest label + 1, each with a sample; labels of the eval split must be among them.
+ * ES_INPUT, with `where` (the file, and the variable within) before what is wrong. */
+es_code_t es_labels_count(es_dataset_info_t *info, es_split_t split, const uint16_t *labels, const char *where,
+                          es_status_t *status);
 
 /** A dataset in numbers, without any selection, limit or fit. Pointer-free. */
 typedef struct es_dataset_summary {

@@ -1,9 +1,9 @@
 /* Activations of others: what is the same for every form of file. */
 #include "activations_internal.h"
 #include "eigenscope/file.h"
+#include "eigenscope/fingerprint.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
-#include "fingerprint.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -344,7 +344,7 @@ static void find_largest(void *user, const int32_t *labels, int64_t count) {
 
 static void hash_labels(void *user, const int32_t *labels, int64_t count) {
   es_fingerprint_t *fingerprint = user;
-  XXH3_64bits_update(fingerprint->hash, labels, (size_t)count * sizeof *labels);
+  es_fingerprint_add(fingerprint, labels, (size_t)count * sizeof *labels);
 }
 
 es_code_t es_activations_labels(const es_activations_t *file, int64_t first, int64_t count, int32_t *out,
@@ -375,15 +375,15 @@ static es_code_t hash_layer(es_fingerprint_t *fingerprint, const es_activations_
   int64_t taken = samples_taken(layer->samples, row);
   void *values = es_allocate(row, 1);
   if (values == NULL) return out_of_memory(file->path, status);
-  XXH3_64bits_update(fingerprint->hash, layer->name, strlen(layer->name) + 1);
-  XXH3_64bits_update(fingerprint->hash, array->number.text, strlen(array->number.text) + 1);
-  XXH3_64bits_update(fingerprint->hash, shape, sizeof shape);
+  es_fingerprint_add(fingerprint, layer->name, strlen(layer->name) + 1);
+  es_fingerprint_add(fingerprint, array->number.text, strlen(array->number.text) + 1);
+  es_fingerprint_add(fingerprint, shape, sizeof shape);
   es_code_t code = ES_OK;
   for (int64_t k = 0; code == ES_OK && k < taken; k++) {
     /* In 128 bits, as samples may be many. */
     int64_t sample = taken == 1 ? 0 : (int64_t)((__int128)k * (layer->samples - 1) / (taken - 1));
     code = es_activations_read(file, i, sample, 1, values, status);
-    if (code == ES_OK) XXH3_64bits_update(fingerprint->hash, values, row);
+    if (code == ES_OK) es_fingerprint_add(fingerprint, values, row);
   }
   es_free(values);
   return code;
@@ -392,7 +392,6 @@ static es_code_t hash_layer(es_fingerprint_t *fingerprint, const es_activations_
 es_code_t es_activations_fingerprint(const es_activations_t *file, char out[ES_ID_SIZE], es_status_t *status) {
   es_fingerprint_t fingerprint;
   ES_TRY(es_fingerprint_create(&fingerprint, file->path, status));
-  XXH3_64bits_reset(fingerprint.hash);
   es_code_t code = ES_OK;
   for (int i = 0; code == ES_OK && i < file->n_layers; i++) code = hash_layer(&fingerprint, file, i, status);
   if (code == ES_OK && es_activations_has_labels(file))

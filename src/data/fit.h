@@ -3,7 +3,7 @@
 #define EIGENSCOPE_DATA_FIT_H
 
 #include "eigenscope/data.h"
-#include "resize.h"
+#include "eigenscope/resize.h"
 
 typedef struct es_fitter {
   es_fit_t fit;

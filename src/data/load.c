@@ -4,7 +4,6 @@
 #include "dataset.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
-#include "fingerprint.h"
 #include "fit.h"
 #include "moments.h"
 #include "reader.h"
@@ -150,7 +149,7 @@ static es_code_t load_split(loader_t *loader, es_split_t split, es_status_t *sta
       else
         es_fitter_apply(&loader->fitter, image, dataset->pixels[split] + (done + i) * fitted);
     }
-    if (loader->leader) es_fingerprint_pixels(&loader->fingerprint, loader->chunk.data, count * stored);
+    if (loader->leader) es_fingerprint_add(&loader->fingerprint, loader->chunk.data, (size_t)(count * stored));
     es_shared_fence(&loader->chunk, &dataset->node); /* the chunk is free again */
   }
   if (opened) loader->reader->close(&images);
@@ -160,7 +159,7 @@ static es_code_t load_split(loader_t *loader, es_split_t split, es_status_t *sta
 static void place_labels(loader_t *loader, es_split_t split) {
   int64_t count = loader->dataset->info.count[split];
   memcpy(loader->dataset->labels[split], loader->labels[split], (size_t)count * sizeof(uint16_t));
-  es_fingerprint_labels(&loader->fingerprint, loader->labels[split], count);
+  es_fingerprint_add(&loader->fingerprint, loader->labels[split], (size_t)count * sizeof(uint16_t));
 }
 
 /* Gives every rank the fingerprint of its own node and makes sure that all nodes read the same data. */

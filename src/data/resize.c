@@ -1,7 +1,7 @@
 /* PIL's Image.resize(BILINEAR), which is what torchvision's Resize does to a PIL image, bit for bit (Pillow,
  * src/libImaging/Resample.c): a triangle filter, stretched by the scale when shrinking (antialias), with weights of 22
  * fractional bits, horizontally first, rounded to 8 bits, then vertically. */
-#include "resize.h"
+#include "eigenscope/resize.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
 #include <math.h>

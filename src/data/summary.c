@@ -1,6 +1,5 @@
 /* A dataset in numbers: one pass over its stored images, some at a time. */
 #include "eigenscope/memory.h"
-#include "fingerprint.h"
 #include "moments.h"
 #include "reader.h"
 
@@ -27,11 +26,11 @@ static es_code_t pass_split(pass_t *pass, es_dataset_summary_t *out, const es_da
     code = pass->reader->read(&images, done, count, pass->chunk, status);
     if (code != ES_OK) break;
     es_moments_add(&moments, pass->chunk, count * size / info->channels);
-    es_fingerprint_pixels(&pass->fingerprint, pass->chunk, count * size);
+    es_fingerprint_add(&pass->fingerprint, pass->chunk, (size_t)(count * size));
   }
   pass->reader->close(&images);
   if (code != ES_OK) return code;
-  es_fingerprint_labels(&pass->fingerprint, pass->labels[split], n);
+  es_fingerprint_add(&pass->fingerprint, pass->labels[split], (size_t)n * sizeof(uint16_t));
   es_moments_finish(&moments, out->mean[split], out->deviation[split]);
   return ES_OK;
 }

@@ -1,7 +1,6 @@
 /* The generator's images as an HDF5 file: what format hdf5 reads, and any other program, too. */
 #include "eigenscope/hdf5_writer.h"
 #include "eigenscope/memory.h"
-#include "fingerprint.h"
 #include "reader.h"
 #include <string.h>
 
@@ -34,7 +33,7 @@ static bool write_images(writer_t *w, es_split_t split) {
     for (int64_t i = 0; i < count; i++) {
       es_synthetic_image(&w->spec.synthetic, split, done + i, w->chunk + i * size);
     }
-    es_fingerprint_pixels(&w->fingerprint, w->chunk, count * size);
+    es_fingerprint_add(&w->fingerprint, w->chunk, (size_t)(count * size));
     good = es_hdf5_writer_put(&w->h5, id, &v, H5T_NATIVE_UINT8, done, count, w->chunk);
   }
   return id >= 0 && es_hdf5_writer_close(&w->h5, id) && good;
@@ -43,7 +42,7 @@ static bool write_images(writer_t *w, es_split_t split) {
 static bool write_labels(writer_t *w, es_split_t split) {
   static const char *const names[ES_SPLITS] = {"train/labels", "eval/labels"};
   const int64_t n = w->info.count[split];
-  es_fingerprint_labels(&w->fingerprint, w->labels[split], n);
+  es_fingerprint_add(&w->fingerprint, w->labels[split], (size_t)n * sizeof(uint16_t));
   return es_hdf5_writer_labels(&w->h5, names[split], w->labels[split], n);
 }
 

@@ -3,7 +3,7 @@
 #define EIGENSCOPE_DATA_FRAME_H
 
 #include "eigenscope/status.h"
-#include "resize.h"
+#include "eigenscope/resize.h"
 
 typedef struct es_crop {
   int32_t size;          /**< of the square to be cut out; 0: images stay as they are, and must be of one size */

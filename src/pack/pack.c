@@ -5,8 +5,6 @@
 #include "eigenscope/comm.h"
 #include "eigenscope/hdf5_writer.h"
 #include "eigenscope/memory.h"
-#include "fingerprint.h"
-#include "labels.h"
 #include "pictures.h"
 #include <assert.h>
 #include <stdio.h>
@@ -224,7 +222,7 @@ static bool take_block(pack_t *p, es_split_t split, int64_t first, const block_t
   const int64_t size = p->chunk * p->image;
   const uint8_t *packed = b->packed;
   if (!es_hdf5_writer_ensure(&p->writer, chunks_of(p, b->count) * (size + 256))) return false;
-  es_fingerprint_pixels(&p->fingerprint, b->pixels, b->count * p->image);
+  es_fingerprint_add(&p->fingerprint, b->pixels, (size_t)(b->count * p->image));
   for (int64_t c = 0; c < chunks_of(p, b->count); packed += b->size[c], c++) {
     const bool plain = b->size[c] == 0;
     if (!es_hdf5_writer_put_chunk(&p->writer, p->images, first + c * p->chunk, plain ? b->pixels + c * size : packed,
@@ -305,7 +303,7 @@ static es_code_t close_split(pack_t *p, es_split_t split, es_status_t *status) {
   if (!p->writing) return ES_OK;
   if (good) {
     ES_TRY(read_labels(p, split, status));
-    es_fingerprint_labels(&p->fingerprint, p->labels, n);
+    es_fingerprint_add(&p->fingerprint, p->labels, (size_t)n * sizeof(uint16_t));
     good = es_hdf5_writer_labels(&p->writer, names[split][ES_VARIABLE_LABELS], p->labels, n);
   }
   if (good) return ES_OK;
@@ -337,6 +335,8 @@ static es_code_t begin_file(pack_t *p, es_status_t *status) {
   es_dataset_info_t *info = &p->out->info;
   *info = (es_dataset_info_t){.height = p->frame.height, .width = p->frame.width, .channels = p->frame.channels};
   for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) ES_TRY(read_labels(p, split, status));
+  es_fingerprint_destroy(&p->fingerprint); /* of a pass before */
+  ES_TRY(es_fingerprint_create(&p->fingerprint, p->request->path, status));
   es_fingerprint_shape(&p->fingerprint, info);
   memset(info->class_count, 0, sizeof info->class_count); /* counted again, as they are written */
   const int64_t labels = (info->count[ES_TRAIN] + info->count[ES_EVAL]) * (int64_t)sizeof(int64_t);
@@ -422,7 +422,6 @@ static es_code_t find_size(pack_t *p, es_status_t *status) {
 static es_code_t look(pack_t *p, es_status_t *status) {
   ES_TRY(es_pictures_find(&p->pictures, p->request->folder, status));
   ES_TRY(find_size(p, status));
-  ES_TRY(es_fingerprint_create(&p->fingerprint, p->request->path, status));
   for (int split = 0; split < ES_SPLITS; split++) {
     p->drop[split] = es_allocate_zero((size_t)p->pictures.count[split], sizeof *p->drop[split]);
     if (p->drop[split] == NULL) return no_memory(p, status);

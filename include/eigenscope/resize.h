@@ -1,6 +1,6 @@
 /** Resizing of images as PIL does it. Not collective. */
-#ifndef EIGENSCOPE_DATA_RESIZE_H
-#define EIGENSCOPE_DATA_RESIZE_H
+#ifndef EIGENSCOPE_RESIZE_H
+#define EIGENSCOPE_RESIZE_H
 
 #include <stdbool.h>
 #include <stdint.h>
