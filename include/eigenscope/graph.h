@@ -2,14 +2,21 @@
  * (model.h), `plan`, the receptive fields and the names of tensors all read this. Pure description: no weights, no
  * oneDNN, no MPI. Shapes are of one sample, NHWC.
  *
- * A new architecture is a function of some 30 lines in src/network/families.c and a row in src/network/specs.c. */
+ * A new kind of architecture is a row in src/network/families.c (and its number, es_family_t); a new built-in one a row
+ * in src/network/specs.c; a new operation a row in src/network/operations.c, a function that adds it in builder.c, and
+ * a row in src/model/units.c. */
 #ifndef EIGENSCOPE_GRAPH_H
 #define EIGENSCOPE_GRAPH_H
 
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
+#include "eigenscope/text.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+/** Layers of a network that can be captured, at most: es_graph_create refuses more. */
+enum { ES_GRAPH_LAYERS_MAX = 2048 };
 
 typedef enum es_op {
   ES_OP_INPUT,
@@ -80,6 +87,53 @@ typedef struct es_graph {
   int64_t macs; /**< of all nodes, one sample forward */
 } es_graph_t;
 
+/** A choice that architectures of some families offer. */
+typedef struct es_model_option {
+  const char *name;         /**< key under `models`, and in the text behind ids, which never changes */
+  const char *const *words; /**< by value, the default first; NULL at the end */
+  size_t offset;            /**< of the value, an int32_t or enum, in es_model_spec_t */
+  bool brief;               /**< a resolved job leaves the default out */
+  const char *doc;          /**< for the reference */
+  /** What to say where it does not belong, behind the families that it belongs to. With a second text, the keys of the
+   * other families stand between the two. */
+  const char *elsewhere[2];
+} es_model_option_t;
+
+enum { ES_MODEL_OPTIONS = 4 };
+enum { ES_HAS_HEAD = 1, ES_HAS_BATCH_NORM = 2, ES_HAS_STEM = 4, ES_HAS_SKIP = 8 };
+/** Option `index` in the order of the keys; NULL behind the last. */
+const es_model_option_t *es_model_option(int index);
+/** The value that an architecture has: an index into `words`. */
+int32_t es_model_option_value(const es_model_option_t *option, const es_model_spec_t *spec);
+void es_model_option_set(const es_model_option_t *option, es_model_spec_t *spec, int32_t value);
+
+struct es_builder;
+/** All that the program knows of a kind of architecture: one row of the table in src/network/families.c. */
+typedef struct es_family_row {
+  const char *key;     /**< under `models`. Families may share one: a list is then of the first */
+  const char *id;      /**< in the text behind ids, which never changes */
+  const char *example; /**< of what stands behind the key, */
+  const char *form;    /**< in words, */
+  const char *doc;     /**< for the reference; NULL where the first family with this key has them */
+  /** A word behind the key stands for the built-in architecture called prefix + word; NULL: no words. */
+  const char *prefix;
+  bool prints_word;            /**< a resolved job has that word, if there is one; else the list */
+  int32_t items_max, item_max; /**< of a list: how many numbers, and the largest (the least is 1); 0: no lists */
+  const char *letters;         /**< of a list beside numbers: the first is kept as −1, the second as −2; "": none */
+  bool whole_image;            /**< the first layer has weights for each pixel: they fit one resolution only */
+  unsigned options;            /**< ES_HAS_...: bit i stands for es_model_option(i) */
+  void (*build)(struct es_builder *b, const es_model_spec_t *spec, int32_t classes);
+} es_family_row_t;
+
+const es_family_row_t *es_family(es_family_t family);
+/** The first family with this key, or NULL. */
+const es_family_row_t *es_family_find(const char *key);
+/** Appends what stands behind the key: "[64, M]", "18", "v2". */
+void es_model_spec_print(const es_model_spec_t *spec, es_text_t *out);
+/** Puts the built-in architecture that `word` stands for behind the key of `row` into `out`, whose name and options
+ * stay. False if there is none. */
+bool es_model_spec_word(es_model_spec_t *out, const es_family_row_t *row, const char *word);
+
 /** The architecture of a built-in name: vgg11 vgg13 vgg16 vgg19 (batch norm, the authors' head), mlp, resnet18 resnet34
  * resnet50 and mobilenet_v2 (CIFAR stem). False if unknown. */
 bool es_model_spec_builtin(es_model_spec_t *out, const char *name);
@@ -88,9 +142,13 @@ const char *es_model_spec_base(const es_model_spec_t *spec);
 /** Names of the built-in architectures, NULL at the end. */
 const char *const *es_model_spec_names(void);
 
+/** "conv", "linear", ...: the name of an operation, which results have as layer_kind. */
+const char *es_op_name(es_op_t op);
+
 /** Builds the network of a bound point (point->classes > 0). ES_INPUT with "<layer> would have no channels: ..." when a
- * width leaves a layer without channels, or when pooling would shrink an image away; without file and line, which the
- * caller adds. *out is owned by the caller. */
+ * width leaves a layer without channels, when pooling would shrink an image away, or when the network has more layers
+ * or needs more arithmetic than can be counted; without file and line, which the caller adds. *out is owned by the
+ * caller. */
 es_code_t es_graph_create(es_graph_t **out, const es_point_t *point, es_status_t *status);
 void es_graph_destroy(es_graph_t *graph);
 /** Weights and biases of one node. */

@@ -1,6 +1,6 @@
 #include "eigenscope/memory.h"
-#include "safetensors.h"
 #include "json.h"
+#include "safetensors.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
-#include "safetensors.h"
 #include "json.h"
+#include "safetensors.h"
 #include <string.h>
 
 /* A tensor in the order of the file. */

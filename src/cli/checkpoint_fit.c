@@ -16,12 +16,12 @@ static const char *ratio(es_ratio_t width, char out[48]) {
 void es_checkpoint_describe(const es_point_t *point, es_text_t *out) {
   char width[48];
   es_text_append(out, "model %s, width %s, %d classes", point->model.name, ratio(point->width, width), point->classes);
-  if (point->model.family == ES_FAMILY_MLP) es_text_append(out, ", resolution %d", point->resolution);
+  if (es_family(point->model.family)->whole_image) es_text_append(out, ", resolution %d", point->resolution);
 }
 
 /* The first layer of an MLP has a column for each pixel and colour. */
 static int32_t resolution_of(const es_safetensors_t *file, const es_model_spec_t *model) {
-  for (int i = 0; model->family == ES_FAMILY_MLP && i < es_safetensors_count(file); i++) {
+  for (int i = 0; es_family(model->family)->whole_image && i < es_safetensors_count(file); i++) {
     const es_tensor_view_t *t = es_safetensors_tensor(file, i);
     if (strcmp(es_weights_name(t->name), "classifier.0.weight") != 0 || t->rank != 2) continue;
     const double side = sqrt((double)t->shape[1] / 3.0);
@@ -44,26 +44,21 @@ static bool fits(const es_safetensors_t *file, const es_model_spec_t *model, es_
   return fit;
 }
 
-/* The options of a family, numbered from 0; false when there are no more. Those that weights do not show (the stem of a
- * MobileNet) stay at their default. */
+/* The options of a family in all combinations, numbered from 0; false when there are no more. The default comes first,
+ * so options that weights do not show (the stem of a MobileNet) stay there. */
 static bool set_options(es_model_spec_t *model, int number, char words[80]) {
-  const bool vgg = model->family == ES_FAMILY_VGG, mlp = model->family == ES_FAMILY_MLP;
-  const bool stem = model->family == ES_FAMILY_RESNET || model->family == ES_FAMILY_RESNET_BOTTLENECK;
-  const bool first = number & 1, second = number >> 1 & 1;
-  if (number > 3 || (mlp && number > 0) || (!vgg && !stem && number > 1)) return false;
-  if (vgg) model->head = first ? ES_HEAD_TORCHVISION : ES_HEAD_AUTHORS;
-  if (vgg) model->batch_norm = second ? ES_PART_LEFT_OUT : ES_PART_KEPT;
-  if (!vgg) model->skip = first ? ES_PART_LEFT_OUT : ES_PART_KEPT;
-  if (stem) model->stem = second ? ES_STEM_IMAGENET : ES_STEM_CIFAR;
-  snprintf(words, 80, "%s%s%s",
-           !first ? ""
-           : vgg  ? "head: torchvision"
-                  : "skip: false",
-           first && second ? ", " : "",
-           !second ? ""
-           : vgg   ? "batch_norm: false"
-                   : "stem: imagenet");
-  return true;
+  static const int order[] = {ES_HAS_HEAD, ES_HAS_SKIP, ES_HAS_BATCH_NORM, ES_HAS_STEM}; /* in which they are shown */
+  words[0] = '\0';
+  for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+    if ((es_family(model->family)->options & (unsigned)order[i]) == 0) continue;
+    const es_model_option_t *option = es_model_option(__builtin_ctz((unsigned)order[i]));
+    const size_t length = strlen(words);
+    es_model_option_set(option, model, number & 1);
+    if (number & 1)
+      snprintf(words + length, 80 - length, "%s%s: %s", length > 0 ? ", " : "", option->name, option->words[1]);
+    number >>= 1;
+  }
+  return number == 0;
 }
 
 es_code_t es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out, bool *found, es_status_t *status) {

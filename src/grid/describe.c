@@ -59,38 +59,21 @@ static void append_dataset(es_text_t *out, const es_dataset_spec_t *d) {
   }
 }
 
-static void append_items(es_text_t *out, const es_model_spec_t *m) {
-  es_text_append(out, "[");
-  for (int i = 0; i < m->n_items; i++) {
-    const char *separator = i > 0 ? ", " : "";
-    if (m->items[i] == ES_ITEM_MAXPOOL || m->items[i] == ES_ITEM_AVGPOOL)
-      es_text_append(out, "%s%c", separator, m->items[i] == ES_ITEM_MAXPOOL ? 'M' : 'A');
-    else
-      es_text_append(out, "%s%d", separator, m->items[i]);
-  }
-  es_text_append(out, "]\n");
-}
-
 /* Nothing for a built-in. */
 static void append_model(es_text_t *out, const es_model_spec_t *m, bool builtin) {
-  static const char *const keys[ES_FAMILIES] = {"vgg", "mlp", "resnet", "resnet", "mobilenet"};
+  const es_family_row_t *family = es_family(m->family);
   if (builtin) return;
   es_text_append(out, "models:\n  ");
   es_text_append_quoted(out, m->name);
-  es_text_append(out, ":\n    %s: ", keys[m->family]);
-  const bool residual = m->family != ES_FAMILY_VGG && m->family != ES_FAMILY_MLP;
-  const char *base = residual ? es_model_spec_base(m) : NULL;
-  if (base) /* resnet18: 18, mobilenet_v2: v2 */
-    es_text_append(out, "%s\n", base + strcspn(base, "0123456789") - (m->family == ES_FAMILY_MOBILENET));
-  else
-    append_items(out, m);
-  if (m->family == ES_FAMILY_VGG) {
-    es_text_append(out, "    head: %s\n", m->head == ES_HEAD_TORCHVISION ? "torchvision" : "authors");
-    if (m->batch_norm == ES_PART_LEFT_OUT) es_text_append(out, "    batch_norm: false\n");
+  es_text_append(out, ":\n    %s: ", family->key);
+  es_model_spec_print(m, out);
+  es_text_append(out, "\n");
+  const es_model_option_t *option;
+  for (int i = 0; (option = es_model_option(i)) != NULL; i++) {
+    const int32_t value = es_model_option_value(option, m);
+    if ((family->options >> i & 1) == 0 || (option->brief && value == 0)) continue;
+    es_text_append(out, "    %s: %s\n", option->name, option->words[value]);
   }
-  if (!residual) return;
-  es_text_append(out, "    stem: %s\n    skip: %s\n", m->stem == ES_STEM_IMAGENET ? "imagenet" : "cifar",
-                 m->skip == ES_PART_LEFT_OUT ? "false" : "true");
 }
 
 /* Where weights or activations of others come from. */

@@ -1,5 +1,6 @@
 /* The id of a point: a hash of what changes its numbers. */
 #include "eigenscope/file.h"
+#include "eigenscope/graph.h"
 #include "eigenscope/grid.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,17 +43,17 @@ static void add_dataset(uint64_t *hash, const es_dataset_spec_t *d) {
 
 /* The architecture itself, so that a model may be renamed. */
 static void add_model(uint64_t *hash, const es_model_spec_t *m) {
-  static const char *const families[ES_FAMILIES] = {"vgg", "mlp", "resnet", "resnet-bottleneck", "mobilenet"};
   char items[12 * ES_ITEMS_MAX + 1];
   size_t length = 0;
   items[0] = '\0';
   for (int i = 0; i < m->n_items; i++)
     length += (size_t)snprintf(items + length, sizeof items - length, " %d", m->items[i]);
-  add(hash, "model=%s%s", families[m->family], items);
-  if (m->head == ES_HEAD_TORCHVISION) add(hash, "model.head=torchvision");
-  if (m->stem == ES_STEM_IMAGENET) add(hash, "model.stem=imagenet");
-  if (m->skip == ES_PART_LEFT_OUT) add(hash, "model.skip=false");
-  if (m->batch_norm == ES_PART_LEFT_OUT) add(hash, "model.batch_norm=false");
+  add(hash, "model=%s%s", es_family(m->family)->id, items);
+  const es_model_option_t *option;
+  for (int i = 0; (option = es_model_option(i)) != NULL; i++) {
+    const int32_t value = es_model_option_value(option, m);
+    if (value != 0) add(hash, "model.%s=%s", option->name, option->words[value]);
+  }
 }
 
 /* Which of the files are measured; what is in them is known by the fingerprint in the result. */

@@ -1,5 +1,6 @@
 /* The table of keys and what can be said of a key without a value. */
 #include "keys.h"
+#include "eigenscope/graph.h"
 #include "eigenscope/job.h"
 #include <assert.h>
 #include <stdio.h>
@@ -9,9 +10,6 @@ static const char *const sources[] = {"train", "checkpoint", "activations", NULL
 static const char *const formats[] = {"idx", "cifar10", "cifar100", "hdf5", "synthetic", NULL}; /* as es_format_t */
 static const char *const label_words[] = {"fine", "coarse", NULL};                              /* as es_labels_t */
 static const char *const fits[] = {"resize", "pad", NULL};
-static const char *const heads[] = {"authors", "torchvision", NULL};
-static const char *const stems[] = {"cifar", "imagenet", NULL}; /* as es_stem_t */
-static const char *const parts[] = {"true", "false", NULL};     /* as es_part_t */
 static const char *const optimizers[] = {"sgd", "adam", NULL};
 static const char *const conventions[] = {"smallest", "delve", NULL};
 static const char *const epoch_words[] = {"none", "last", "all", NULL};             /* as es_epochs_kind_t */
@@ -24,7 +22,6 @@ static const char *const keeps[] = {"none", "last", "all", NULL};
 #define POINT(field)       offsetof(es_point_t, field)
 #define DATASET(field)     offsetof(es_dataset_entry_t, spec.field)
 #define ENTRY(field)       offsetof(es_dataset_entry_t, field)
-#define MODEL(field)       offsetof(es_model_spec_t, field)
 #define CHECKPOINTS(field) offsetof(es_checkpoints_settings_t, field)
 #define ACTIVATIONS(field) offsetof(es_activations_settings_t, field)
 
@@ -97,8 +94,8 @@ static const es_key_t settings[] = {
      .fallback = "last", .doc = "states that stay after a point is complete"},
 };
 
-/* Everything else. */
-static const es_key_t others[] = {
+/* Everything that is no setting: what comes before the keys of models.*, … */
+static const es_key_t firsts[] = {
     {"", "name", ES_KEY_TEXT, TOP(name), .fallback = "reference", .required = true, .form = "text without /",
      .doc = "what the job is called"},
     {"", "output", ES_KEY_TEXT, TOP(output), .fallback = "results/reference", .form = "a folder",
@@ -109,7 +106,6 @@ static const es_key_t others[] = {
     {"grid", "dataset", ES_KEY_NAME, POINT(dataset), .role = ES_ROLE_GRID, .fallback = "fashion-mnist",
      .required = true, .form = "fashion-mnist or a name under datasets", .doc = "the images"},
     {"grid", "model", ES_KEY_NAME, POINT(model), .role = ES_ROLE_GRID, .fallback = "vgg11", .required = true,
-     .form = "vgg11, vgg13, vgg16, vgg19, mlp, resnet18, resnet34, resnet50, mobilenet_v2 or a name under models",
      .doc = "the architecture"},
     {"grid", "width", ES_KEY_RATIO, POINT(width), .role = ES_ROLE_GRID, .fallback = "1",
      .form = "a ratio from 1/64 to 16, as in 1/16, 0.125 or 2",
@@ -121,25 +117,10 @@ static const es_key_t others[] = {
     {"grid", "seed", ES_KEY_INT64, POINT(seed), 0, INT64_MAX, .role = ES_ROLE_GRID, .fallback = "0",
      .form = "an integer, 0 or more", .doc = "of initialisation, order, augmentation and dropout"},
 
-    {"models.*", "vgg", ES_KEY_VGG, 0, 1, 65536, .fallback = "[64, M, 128, M]",
-     .form = "a list of channels, M (max pooling) and A (average), or vgg11 ... vgg19",
-     .doc = "at width 1; a model has one of vgg, mlp, resnet and mobilenet"},
-    {"models.*", "mlp", ES_KEY_MLP, 0, 1, 65536, .fallback = "[512, 512]", .form = "a list of widths",
-     .doc = "hidden layers, at width 1"},
-    {"models.*", "resnet", ES_KEY_RESNET, 0, 1, 64, .fallback = "18",
-     .form = "18, 34, 50 or a list of how many basic blocks each stage has",
-     .doc = "64 channels in the first stage at width 1, twice as many in each that follows"},
-    {"models.*", "mobilenet", ES_KEY_MOBILENET, .fallback = "v2", .form = "v2",
-     .doc = "MobileNetV2, channels at width 1 as published"},
-    {"models.*", "head", ES_KEY_CHOICE, MODEL(head), .choices = heads, .fallback = "authors",
-     .doc = "the classifier behind the convolutions of a vgg"},
-    {"models.*", "batch_norm", ES_KEY_CHOICE, MODEL(batch_norm), .choices = parts, .fallback = "true",
-     .doc = "behind each convolution of a vgg"},
-    {"models.*", "stem", ES_KEY_CHOICE, MODEL(stem), .choices = stems, .fallback = "cifar",
-     .doc = "of a resnet or mobilenet: for images of 32 x 32, or as in torchvision for 224 x 224"},
-    {"models.*", "skip", ES_KEY_CHOICE, MODEL(skip), .choices = parts, .fallback = "true",
-     .doc = "of a resnet or mobilenet: the residual additions, with their downsampling branches"},
+};
 
+/* … and what follows them. */
+static const es_key_t others[] = {
     {"datasets.*", "format", ES_KEY_CHOICE, DATASET(format), .choices = formats, .fallback = "idx", .required = true,
      .doc = "see above"},
     {"datasets.*", "path", ES_KEY_TEXT, ENTRY(path), .fallback = "/usr/share/datasets/fashion-mnist",
@@ -222,16 +203,46 @@ static const es_key_t others[] = {
 
 enum {
   N_SETTINGS = sizeof settings / sizeof *settings,
+  N_FIRSTS = sizeof firsts / sizeof *firsts,
   N_OTHERS = sizeof others / sizeof *others,
-  N_KEYS = N_OTHERS + N_SETTINGS
+  N_MODELS_MOST = (int)ES_FAMILIES + (int)ES_MODEL_OPTIONS,
+  N_KEYS_MOST = N_FIRSTS + N_MODELS_MOST + N_OTHERS + N_SETTINGS
 };
 
+/* The keys of models.*, made of network's tables when they are first asked for: families, then options. */
+static es_key_t models[N_MODELS_MOST];
+static int count_models(void) {
+  static int n = 0;
+  if (n > 0) return n;
+  for (int i = 0; i < ES_FAMILIES; i++) {
+    const es_family_row_t *row = es_family((es_family_t)i);
+    if (es_family_find(row->key) != row) continue;
+    models[n++] = (es_key_t){
+        "models.*",        row->key,       ES_KEY_FAMILY, .least = 1, .most = row->item_max, .fallback = row->example,
+        .form = row->form, .doc = row->doc};
+  }
+  const es_model_option_t *option;
+  for (int i = 0; (option = es_model_option(i)) != NULL; i++)
+    models[n++] = (es_key_t){"models.*",
+                             option->name,
+                             ES_KEY_CHOICE,
+                             option->offset,
+                             .choices = option->words,
+                             .fallback = option->words[0],
+                             .doc = option->doc};
+  return n;
+}
+
 int es_keys_count(void) {
-  return N_KEYS;
+  return N_FIRSTS + count_models() + N_OTHERS + N_SETTINGS;
 }
 
 const es_key_t *es_keys_get(int index) {
-  assert(index >= 0 && index < N_KEYS);
+  const int n_models = count_models();
+  assert(index >= 0 && index < es_keys_count());
+  if (index < N_FIRSTS) return &firsts[index];
+  if (index < N_FIRSTS + n_models) return &models[index - N_FIRSTS];
+  index -= N_FIRSTS + n_models;
   return index < N_OTHERS ? &others[index] : &settings[index - N_OTHERS];
 }
 
@@ -258,7 +269,7 @@ const es_key_t *es_keys_setting(int index) {
 }
 
 const es_key_t *es_keys_find(const char *section, const char *name) {
-  for (int i = 0; i < N_KEYS; i++) {
+  for (int i = 0; i < es_keys_count(); i++) {
     const es_key_t *key = es_keys_get(i);
     if (strcmp(key->section, section) == 0 && strcmp(key->name, name) == 0) return key;
   }
@@ -267,7 +278,7 @@ const es_key_t *es_keys_find(const char *section, const char *name) {
 
 const es_key_t *es_keys_find_dotted(const char *dotted) {
   char name[ES_NAME_MAX];
-  for (int i = 0; i < N_KEYS; i++) {
+  for (int i = 0; i < es_keys_count(); i++) {
     if (strcmp(es_key_dotted(es_keys_get(i), name), dotted) == 0) return es_keys_get(i);
   }
   return NULL;
@@ -294,15 +305,25 @@ static const char *bounds_in_words(es_bounds_t bounds) {
   return "a number";
 }
 
+/* Appends "a, b" or, with `last`, "a, b or c" as far as there is room. */
+static void list_words(char out[ES_FORM_MAX], const char *const *words, const char *last) {
+  for (int i = 0; words[i] != NULL; i++) {
+    const size_t length = strlen(out);
+    const char *separator = i == 0 ? "" : words[i + 1] == NULL ? last : ", ";
+    snprintf(out + length, ES_FORM_MAX - length, "%s%s", separator, words[i]);
+  }
+}
+
 const char *es_key_form(const es_key_t *key, char out[ES_FORM_MAX]) {
+  out[0] = '\0';
   if (key->form != NULL) {
     snprintf(out, ES_FORM_MAX, "%s", key->form);
+  } else if (key->type == ES_KEY_NAME) { /* of a model: names of datasets have a form */
+    list_words(out, es_model_spec_names(), ", ");
+    const size_t length = strlen(out);
+    snprintf(out + length, ES_FORM_MAX - length, " or a name under models");
   } else if (key->choices != NULL) {
-    size_t length = 0;
-    for (int i = 0; key->choices[i] != NULL; i++) {
-      const char *separator = i == 0 ? "" : key->choices[i + 1] == NULL ? " or " : ", ";
-      length += (size_t)snprintf(out + length, ES_FORM_MAX - length, "%s%s", separator, key->choices[i]);
-    }
+    list_words(out, key->choices, " or ");
   } else if (key->type == ES_KEY_REAL) {
     snprintf(out, ES_FORM_MAX, "%s", bounds_in_words(key->bounds));
   } else {
@@ -331,7 +352,7 @@ bool es_key_is_axis(const es_key_t *key) {
 }
 
 void es_job_describe_keys(es_text_t *out) {
-  for (int i = 0; i < N_KEYS; i++) {
+  for (int i = 0; i < es_keys_count(); i++) {
     char dotted[ES_NAME_MAX], form[ES_FORM_MAX];
     const es_key_t *key = es_keys_get(i);
     es_text_append(out, "%s: %s  # %s%s; %s\n", es_key_dotted(key, dotted), key->fallback,
@@ -357,7 +378,7 @@ static int add_name(char names[][ES_NAME_MAX], int n, const char *name) {
 static int known_names(const char *section, char names[][ES_NAME_MAX]) {
   const bool top = section[0] == '\0', grid = strcmp(section, "grid") == 0;
   int n = 0;
-  for (int i = 0; i < N_KEYS; i++) {
+  for (int i = 0; i < es_keys_count(); i++) {
     const es_key_t *key = es_keys_get(i);
     char name[ES_NAME_MAX];
     first_part(key->section, name);
@@ -375,7 +396,7 @@ static int known_names(const char *section, char names[][ES_NAME_MAX]) {
 static void homes_of(const char *name, char out[ES_FORM_MAX]) {
   size_t length = 0;
   out[0] = '\0';
-  for (int i = 0; i < N_KEYS; i++) {
+  for (int i = 0; i < es_keys_count(); i++) {
     const es_key_t *key = es_keys_get(i);
     if (key->role != ES_ROLE_NONE && strcmp(key->name, name) == 0)
       length += (size_t)snprintf(out + length, ES_FORM_MAX - length, "%s%s", length > 0 ? " or " : "", key->section);
@@ -384,8 +405,8 @@ static void homes_of(const char *name, char out[ES_FORM_MAX]) {
 
 es_code_t es_keys_unknown(const es_tree_t *tree, const es_yaml_t *node, const char *section, const char *where,
                           es_status_t *status) {
-  char names[N_KEYS][ES_NAME_MAX], known[400] = "", key[ES_EXCERPT_MAX];
-  const char *pointers[N_KEYS];
+  char names[N_KEYS_MOST][ES_NAME_MAX], known[400] = "", key[ES_EXCERPT_MAX];
+  const char *pointers[N_KEYS_MOST];
   int n = known_names(section, names);
   size_t length = 0;
   for (int i = 0; i < n; i++) {

@@ -28,10 +28,7 @@ typedef enum es_key_type {
   ES_KEY_SPLITS,    /* es_measure_settings_t */
   ES_KEY_PATTERNS,  /* es_measure_settings_t */
   ES_KEY_EPOCHS,    /* es_epochs_t */
-  ES_KEY_VGG,       /* es_model_spec_t */
-  ES_KEY_MLP,       /* es_model_spec_t */
-  ES_KEY_RESNET,    /* es_model_spec_t */
-  ES_KEY_MOBILENET, /* es_model_spec_t */
+  ES_KEY_FAMILY,    /* es_model_spec_t: an architecture, by a row of network's table of families */
   ES_KEY_LIMIT,     /* es_dataset_entry_t */
   ES_KEY_NORMALIZE, /* es_dataset_entry_t */
   ES_KEY_VARIABLES, /* es_dataset_entry_t */
@@ -119,7 +116,7 @@ es_code_t es_section_defaults(es_tree_t *tree, const char *section, void *target
 
 enum { ES_VALUE_MAX = 2048 };
 /* The value that target holds, as canonical YAML: reads back as the same value (epochs: those of probes). Not for TEXT,
- * NAME, VGG, MLP, LIMIT, NORMALIZE, VARIABLES, CHANNELS. */
+ * NAME, FAMILY, LIMIT, NORMALIZE, VARIABLES, CHANNELS. */
 void es_key_print(const es_key_t *key, const void *target, char out[ES_VALUE_MAX]);
 /* Whether target holds the default. */
 bool es_key_is_default(const es_key_t *key, const void *target);

@@ -4,39 +4,55 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Every architecture has one of `kinds`, and options that belong to some of them. */
-static const char *const kinds[] = {"vgg", "mlp", "resnet", "mobilenet"};
-enum { KINDS = sizeof kinds / sizeof *kinds };
-typedef struct option {
-  const char *name;
-  bool of[KINDS];
-  const char *why;
-} option_t;
-static const option_t options[] = {
-    {"head", {true, false, false, false}, "belongs to vgg; an mlp, resnet or mobilenet ends in one linear layer"},
-    {"batch_norm", {true, false, false, false}, "belongs to vgg; the others always have batch norm"},
-    {"stem", {false, false, true, true}, "belongs to resnet and mobilenet"},
-    {"skip", {false, false, true, true}, "belongs to resnet and mobilenet; the others have no skip connections"},
-};
-
-static es_code_t check_kinds(const es_job_t *job, const es_yaml_t *map, const char *where, es_status_t *status) {
-  int kind = -1;
-  for (int i = 0; i < KINDS; i++) {
-    const es_yaml_t *node = es_yaml_find(map, kinds[i]);
-    if (node == NULL) continue;
-    if (kind >= 0)
-      return es_yaml_fail_key(&job->tree, node, status, "%s has both %s and %s; keep one", where, kinds[kind],
-                              kinds[i]);
-    kind = i;
+/* Appends "vgg, mlp or resnet": the keys of the families that have (or have not) one of these options; all for `has`
+ * false and no options. `last` stands before the last one. */
+static void list_families(es_text_t *out, unsigned options, bool has, const char *last) {
+  const char *keys[ES_FAMILIES];
+  int n = 0;
+  for (int i = 0; i < ES_FAMILIES; i++) {
+    const es_family_row_t *row = es_family((es_family_t)i);
+    if (es_family_find(row->key) == row && ((row->options & options) != 0) == has) keys[n++] = row->key;
   }
-  if (kind < 0)
-    return es_yaml_fail_key(&job->tree, map, status,
-                            "%s says no architecture; it needs vgg, mlp, resnet or mobilenet, as in vgg: [64, M]",
-                            where);
-  for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-    const es_yaml_t *node = es_yaml_find(map, options[i].name);
-    if (node != NULL && !options[i].of[kind])
-      return es_yaml_fail_key(&job->tree, node, status, "%s.%s %s", where, options[i].name, options[i].why);
+  for (int i = 0; i < n; i++) es_text_append(out, "%s%s", i == 0 ? "" : i == n - 1 ? last : ", ", keys[i]);
+}
+
+static es_code_t refuse_option(const es_job_t *job, const es_yaml_t *node, const char *where, int i,
+                               es_status_t *status) {
+  const es_model_option_t *option = es_model_option(i);
+  es_text_t text = {0};
+  list_families(&text, 1u << i, true, " and ");
+  es_text_append(&text, "%s", option->elsewhere[0]);
+  if (option->elsewhere[1]) {
+    list_families(&text, 1u << i, false, " or ");
+    es_text_append(&text, "%s", option->elsewhere[1]);
+  }
+  es_yaml_fail_key(&job->tree, node, status, "%s.%s belongs to %s", where, option->name, es_text_get(&text));
+  es_text_destroy(&text);
+  return status->code;
+}
+
+/* An architecture is of one family, with options that this family has. */
+static es_code_t check_family(const es_job_t *job, const es_yaml_t *map, const char *where, es_status_t *status) {
+  const es_family_row_t *row = NULL;
+  for (int i = 0; i < ES_FAMILIES; i++) {
+    const es_family_row_t *other = es_family((es_family_t)i);
+    const es_yaml_t *node = es_yaml_find(map, other->key);
+    if (node == NULL || es_family_find(other->key) != other) continue;
+    if (row != NULL)
+      return es_yaml_fail_key(&job->tree, node, status, "%s has both %s and %s; keep one", where, row->key, other->key);
+    row = other;
+  }
+  if (row == NULL) {
+    es_text_t keys = {0};
+    list_families(&keys, 0, false, " or ");
+    es_yaml_fail_key(&job->tree, map, status, "%s says no architecture; it needs %s, as in vgg: [64, M]", where,
+                     es_text_get(&keys));
+    es_text_destroy(&keys);
+    return status->code;
+  }
+  for (int i = 0; es_model_option(i) != NULL; i++) {
+    const es_yaml_t *node = es_yaml_find(map, es_model_option(i)->name);
+    if (node != NULL && (row->options >> i & 1) == 0) return refuse_option(job, node, where, i, status);
   }
   return ES_OK;
 }
@@ -48,9 +64,9 @@ static es_code_t read_entry(const es_job_t *job, const es_yaml_t *map, es_model_
   es_model_spec_t builtin;
   if (es_model_spec_builtin(&builtin, map->key))
     return es_yaml_fail_key(&job->tree, map, status, "%s has the name of a built-in model; choose another", where);
-  *out = (es_model_spec_t){.head = ES_HEAD_AUTHORS};
+  *out = (es_model_spec_t){0};
   ES_TRY(es_section_read(&job->tree, "models.*", map, where, out, status));
-  ES_TRY(check_kinds(job, map, where, status));
+  ES_TRY(check_family(job, map, where, status));
   snprintf(out->name, sizeof out->name, "%s", map->key);
   return ES_OK;
 }
@@ -77,7 +93,8 @@ es_code_t es_model_find(const es_job_t *job, const es_yaml_t *value, es_model_sp
   size_t length = 0;
   for (const char *const *name = es_model_spec_names(); *name != NULL; name++) {
     if (nearest == NULL) nearest = es_text_nearest(value->text, name, 1);
-    length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", length > 0 ? ", " : "", *name);
+    if (length < sizeof known)
+      length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", length > 0 ? ", " : "", *name);
   }
   for (int i = 0; i < job->n_models; i++) {
     const char *name = job->models[i].name;

@@ -7,9 +7,8 @@
 _Static_assert(sizeof(es_source_t) == sizeof(int32_t) && sizeof(es_optimizer_t) == sizeof(int32_t) &&
                    sizeof(es_convention_t) == sizeof(int32_t) && sizeof(es_keep_t) == sizeof(int32_t) &&
                    sizeof(es_format_t) == sizeof(int32_t) && sizeof(es_fit_t) == sizeof(int32_t) &&
-                   sizeof(es_head_t) == sizeof(int32_t) && sizeof(es_labels_t) == sizeof(int32_t) &&
-                   sizeof(es_solver_choice_t) == sizeof(int32_t) && sizeof(es_eigenspace_t) == sizeof(int32_t) &&
-                   sizeof(es_switch_t) == sizeof(int32_t),
+                   sizeof(es_labels_t) == sizeof(int32_t) && sizeof(es_solver_choice_t) == sizeof(int32_t) &&
+                   sizeof(es_eigenspace_t) == sizeof(int32_t) && sizeof(es_switch_t) == sizeof(int32_t),
                "choices are written as int32_t");
 
 static void print_count(int64_t count, bool all, char *out) {

@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RESNET_STAGES_MAX = 6 }; /* channels double from stage to stage */
-
 /* What every reader of a value is given. */
 typedef struct value {
   const es_tree_t *tree;
@@ -284,55 +282,28 @@ static es_code_t read_epochs(const value_t *v) {
   return ES_OK;
 }
 
-/* The list of a VGG or an MLP, or the name of a built-in VGG. */
-static es_code_t read_architecture(const value_t *v) {
+/* An architecture: a word that stands for a built-in one, or a list of numbers and letters. */
+static es_code_t read_family(const value_t *v) {
   es_model_spec_t *model = v->target;
-  const bool vgg = v->key->type == ES_KEY_VGG;
-  if (vgg && v->node->kind == ES_NODE_SCALAR) {
-    es_model_spec_t builtin;
-    if (!es_model_spec_builtin(&builtin, v->node->text) || builtin.family != ES_FAMILY_VGG) return refuse(v, v->node);
-    model->n_items = builtin.n_items;
-    memcpy(model->items, builtin.items, sizeof model->items);
-  } else {
-    if (v->node->kind != ES_NODE_LIST || v->node->n == 0) return refuse(v, v->node);
-    if (v->node->n > ES_ITEMS_MAX) return refuse_count(v, ES_ITEMS_MAX);
-    bool any = false;
-    model->n_items = 0;
-    for (const es_yaml_t *item = v->node->first; item != NULL; item = item->next) {
-      int64_t number = is_word(item, "M") ? ES_ITEM_MAXPOOL : ES_ITEM_AVGPOOL;
-      if (!vgg || !(is_word(item, "M") || is_word(item, "A"))) {
-        if (!read_integer(item, &number) || number < v->key->least || number > v->key->most) return refuse(v, item);
-        any = true;
-      }
-      model->items[model->n_items++] = (int32_t)number;
-    }
-    if (!any) return es_yaml_fail(v->tree, v->node, v->status, "%s has no layer with channels", v->where);
-  }
-  model->family = vgg ? ES_FAMILY_VGG : ES_FAMILY_MLP;
-  return ES_OK;
-}
-
-/* The number or list of a ResNet, or the version of a MobileNet. */
-static es_code_t read_residual(const value_t *v) {
-  es_model_spec_t *model = v->target, builtin;
-  char name[ES_NAME_MAX] = "";
-  if (v->node->kind == ES_NODE_SCALAR)
-    snprintf(name, sizeof name, "%s%.20s", v->key->type == ES_KEY_RESNET ? "resnet" : "mobilenet_", v->node->text);
-  if (es_model_spec_builtin(&builtin, name)) {
-    model->family = builtin.family;
-    model->n_items = builtin.n_items;
-    memcpy(model->items, builtin.items, sizeof model->items);
-    return ES_OK;
-  }
-  if (v->key->type != ES_KEY_RESNET || v->node->kind != ES_NODE_LIST || v->node->n == 0) return refuse(v, v->node);
-  if (v->node->n > RESNET_STAGES_MAX) return refuse_count(v, RESNET_STAGES_MAX);
-  model->family = ES_FAMILY_RESNET;
+  const es_family_row_t *row = es_family_find(v->key->name);
+  if (v->node->kind == ES_NODE_SCALAR && es_model_spec_word(model, row, v->node->text)) return ES_OK;
+  if (v->node->kind != ES_NODE_LIST || v->node->n == 0 || row->items_max == 0) return refuse(v, v->node);
+  if (v->node->n > row->items_max) return refuse_count(v, row->items_max);
+  bool any = false;
   model->n_items = 0;
   for (const es_yaml_t *item = v->node->first; item != NULL; item = item->next) {
-    int64_t number;
-    if (!read_integer(item, &number) || number < v->key->least || number > v->key->most) return refuse(v, item);
+    const bool word = item->kind == ES_NODE_SCALAR && item->text[0] != '\0' && item->text[1] == '\0';
+    const char *letter = word ? strchr(row->letters, item->text[0]) : NULL;
+    int64_t number = 0;
+    if (letter)
+      number = row->letters - letter - 1;
+    else if (!read_integer(item, &number) || number < v->key->least || number > v->key->most)
+      return refuse(v, item);
+    any = any || number > 0;
     model->items[model->n_items++] = (int32_t)number;
   }
+  if (!any) return es_yaml_fail(v->tree, v->node, v->status, "%s has no layer with channels", v->where);
+  model->family = (es_family_t)(row - es_family((es_family_t)0));
   return ES_OK;
 }
 
@@ -409,12 +380,8 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
     return read_patterns(&v);
   case ES_KEY_EPOCHS:
     return read_epochs(&v);
-  case ES_KEY_RESNET:
-  case ES_KEY_MOBILENET:
-    return read_residual(&v);
-  case ES_KEY_VGG:
-  case ES_KEY_MLP:
-    return read_architecture(&v);
+  case ES_KEY_FAMILY:
+    return read_family(&v);
   case ES_KEY_LIMIT:
     return read_limit(&v);
   case ES_KEY_NORMALIZE:

@@ -1,6 +1,6 @@
-/* Nodes, tensors, shapes, costs and receptive fields, one node at a time. */
-#include "builder.h"
+/* A graph under construction, one node at a time. */
 #include "eigenscope/memory.h"
+#include "network_internal.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -89,10 +89,33 @@ static void full_name(const es_builder_t *b, const char *name, char out[ES_NAME_
     snprintf(out, ES_NAME_MAX, "%.40s%d", b->scope, b->index);
 }
 
-/* A node that reads the last one and puts out the same shape; NULL after a failure. */
-static es_node_t *add_node(es_builder_t *b, const char *name, es_op_t op) {
-  if (!make_room(b)) return NULL;
+static int32_t add_tensor(es_tensor_t *tensors, int32_t *n, int64_t *total, const es_node_t *node, const char *suffix) {
+  es_tensor_t *t = &tensors[*n];
+  snprintf(t->name, sizeof t->name, "%.*s.%s", ES_NAME_MAX - 20, node->name, suffix);
+  t->offset = *total;
+  t->count = 1;
+  for (int i = 0; i < t->rank; i++) t->count *= t->shape[i];
+  *total += t->count;
+  return (*n)++;
+}
+
+int32_t es_add_parameter(es_builder_t *b, const es_node_t *node, const char *suffix, es_tensor_t tensor) {
   es_graph_t *g = b->graph;
+  g->parameters[g->n_parameters] = tensor;
+  return add_tensor(g->parameters, &g->n_parameters, &g->parameter_count, node, suffix);
+}
+
+int32_t es_add_buffer(es_builder_t *b, const es_node_t *node, const char *suffix, es_tensor_t tensor) {
+  es_graph_t *g = b->graph;
+  g->buffers[g->n_buffers] = tensor;
+  return add_tensor(g->buffers, &g->n_buffers, &g->buffer_count, node, suffix);
+}
+
+/* A node that reads the last one. It puts out the same shape unless its operation says otherwise. */
+static void add_node(es_builder_t *b, const char *name, es_op_t op, const es_settings_t *settings) {
+  if (!make_room(b)) return;
+  es_graph_t *g = b->graph;
+  const es_operation_t *operation = es_operation(op);
   const es_node_t *previous = &g->nodes[b->last];
   es_node_t *node = &g->nodes[g->n_nodes];
   *node = (es_node_t){.op = op,
@@ -110,31 +133,19 @@ static es_node_t *add_node(es_builder_t *b, const char *name, es_op_t op) {
                       .jump = previous->jump};
   full_name(b, name, node->name);
   if (!name) b->index++;
+  if (operation->infer) operation->infer(b, node, settings);
   b->last = g->n_nodes++;
-  return node;
-}
-
-static int32_t add_tensor(es_tensor_t *tensors, int32_t *n, int64_t *total, const es_node_t *node, const char *suffix,
-                          int rank, const int64_t *shape, es_initialiser_t init, int64_t fan) {
-  es_tensor_t *t = &tensors[*n];
-  *t = (es_tensor_t){.rank = rank, .offset = *total, .count = 1, .init = init, .fan = fan};
-  snprintf(t->name, sizeof t->name, "%.*s.%s", ES_NAME_MAX - 20, node->name, suffix);
-  for (int i = 0; i < rank; i++) {
-    t->shape[i] = shape[i];
-    t->count *= shape[i];
+  if (!operation->captured) return;
+  if (g->n_layers == ES_GRAPH_LAYERS_MAX) {
+    b->code = es_fail(b->status, ES_INPUT, "model", "layer %s is too much: a network has at most %d", node->name,
+                      ES_GRAPH_LAYERS_MAX);
+  } else if (__builtin_add_overflow(g->macs, node->macs, &g->macs)) {
+    b->code = es_fail(b->status, ES_INPUT, "model",
+                      "layer %s is too much: an image would need more than 2^63 multiplications", node->name);
+  } else {
+    node->layer = g->n_layers;
+    g->layers[g->n_layers++] = b->last;
   }
-  *total += t->count;
-  return (*n)++;
-}
-
-static int32_t add_parameter(es_graph_t *g, const es_node_t *node, const char *suffix, int rank, const int64_t *shape,
-                             es_initialiser_t init, int64_t fan) {
-  return add_tensor(g->parameters, &g->n_parameters, &g->parameter_count, node, suffix, rank, shape, init, fan);
-}
-
-static int32_t add_buffer(es_graph_t *g, const es_node_t *node, const char *suffix, const int64_t *shape,
-                          es_initialiser_t init) {
-  return add_tensor(g->buffers, &g->n_buffers, &g->buffer_count, node, suffix, 1, shape, init, 0);
 }
 
 /* Whether the next node, to be called `name`, has channels; else fails. */
@@ -148,71 +159,27 @@ static bool has_channels(es_builder_t *b, const char *name, int64_t channels, in
   return false;
 }
 
-static void mark_layer(es_graph_t *g, es_node_t *node) {
-  node->layer = g->n_layers;
-  g->layers[g->n_layers++] = (int32_t)(node - g->nodes);
-  g->macs += node->macs;
-}
-
-/* A window that slides over the input. */
-static void slide(es_node_t *node, int32_t kernel, int32_t stride, int32_t padding) {
-  node->kernel = kernel, node->stride = stride, node->padding = padding;
-  node->out.h = (node->in.h + 2 * padding - kernel) / stride + 1;
-  node->out.w = (node->in.w + 2 * padding - kernel) / stride + 1;
-  node->receptive_field += (kernel - 1) * node->jump;
-  node->jump *= stride;
-}
-
 void es_add_conv(es_builder_t *b, const char *name, int64_t channels_at_one, int32_t kernel, int32_t stride,
                  es_conv_kind_t kind) {
-  const int64_t channels = es_ratio_scale(b->width, channels_at_one), k2 = (int64_t)kernel * kernel;
+  const int64_t channels = es_ratio_scale(b->width, channels_at_one);
   if (!has_channels(b, name, channels, channels_at_one)) return;
-  es_node_t *node = add_node(b, name, ES_OP_CONV);
-  if (!node) return;
-  slide(node, kernel, stride, kernel / 2);
-  node->out.c = (int32_t)channels;
-  if (kind == ES_CONV_DEPTHWISE) {
-    assert(node->in.c == channels);
-    node->groups = node->in.c;
-  }
-  const int64_t shape[4] = {channels, node->in.c / node->groups, kernel, kernel};
-  node->weight = add_parameter(b->graph, node, "weight", 4, shape, ES_INIT_KAIMING_FAN_OUT, channels * k2);
-  if (kind == ES_CONV_BIAS) node->bias = add_parameter(b->graph, node, "bias", 1, shape, ES_INIT_ZERO, 0);
-  node->macs = k2 * shape[1] * es_shape_size(node->out);
-  mark_layer(b->graph, node);
+  add_node(
+      b, name, ES_OP_CONV,
+      &(es_settings_t){.channels = channels, .kernel = kernel, .stride = stride, .padding = kernel / 2, .kind = kind});
 }
 
 void es_add_linear(es_builder_t *b, const char *name, es_linear_t linear) {
   if (!has_channels(b, name, linear.features, linear.features_at_one)) return;
-  es_node_t *node = add_node(b, name, ES_OP_LINEAR);
-  if (!node) return;
-  const int64_t fan_in = es_shape_size(node->in), shape[2] = {linear.features, fan_in};
-  node->receptive_field += (node->in.h - 1) * node->jump; /* sees every position of its input */
-  node->out = (es_shape_t){1, 1, (int32_t)linear.features};
-  node->weight = add_parameter(b->graph, node, "weight", 2, shape, linear.weight, fan_in);
-  node->bias = add_parameter(b->graph, node, "bias", 1, shape, linear.bias, fan_in);
-  node->macs = fan_in * linear.features;
-  mark_layer(b->graph, node);
+  add_node(b, name, ES_OP_LINEAR,
+           &(es_settings_t){.channels = linear.features, .weight = linear.weight, .bias = linear.bias});
 }
 
-void es_add_batchnorm(es_builder_t *b, const char *name) {
-  es_node_t *node = add_node(b, name, ES_OP_BATCHNORM);
-  if (!node) return;
-  const int64_t shape[1] = {node->in.c};
-  node->weight = add_parameter(b->graph, node, "weight", 1, shape, ES_INIT_ONE, 0);
-  node->bias = add_parameter(b->graph, node, "bias", 1, shape, ES_INIT_ZERO, 0);
-  node->mean = add_buffer(b->graph, node, "running_mean", shape, ES_INIT_ZERO);
-  node->variance = add_buffer(b->graph, node, "running_var", shape, ES_INIT_ONE);
-}
-
-void es_add_activation(es_builder_t *b, const char *name, es_op_t op) {
-  assert(op == ES_OP_RELU || op == ES_OP_RELU6);
-  add_node(b, name, op);
+void es_add_simple(es_builder_t *b, const char *name, es_op_t op) {
+  add_node(b, name, op, NULL);
 }
 
 void es_add_dropout(es_builder_t *b, const char *name, double rate) {
-  es_node_t *node = add_node(b, name, ES_OP_DROPOUT);
-  if (node) node->rate = rate;
+  add_node(b, name, ES_OP_DROPOUT, &(es_settings_t){.rate = rate});
 }
 
 void es_add_pool(es_builder_t *b, const char *name, es_op_t op, int32_t kernel, int32_t stride, int32_t padding) {
@@ -226,8 +193,7 @@ void es_add_pool(es_builder_t *b, const char *name, es_op_t op, int32_t kernel, 
                       full, in.h, in.w);
     return;
   }
-  es_node_t *node = add_node(b, name, op);
-  if (node) slide(node, kernel, stride, padding);
+  add_node(b, name, op, &(es_settings_t){.kernel = kernel, .stride = stride, .padding = padding});
 }
 
 void es_add_global_pool(es_builder_t *b, const char *name) {
@@ -236,11 +202,5 @@ void es_add_global_pool(es_builder_t *b, const char *name) {
 }
 
 void es_add_sum(es_builder_t *b, const char *name, int32_t other) {
-  es_node_t *node = add_node(b, name, ES_OP_ADD);
-  if (!node) return;
-  const es_node_t *second = &b->graph->nodes[other];
-  assert(other != node->input && es_shape_size(second->out) == es_shape_size(node->out) &&
-         second->out.c == node->out.c && second->jump == node->jump);
-  node->other = other;
-  if (second->receptive_field > node->receptive_field) node->receptive_field = second->receptive_field;
+  add_node(b, name, ES_OP_ADD, &(es_settings_t){.other = other});
 }

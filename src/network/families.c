@@ -1,6 +1,7 @@
 /* The architectures, node by node, with the names that torchvision's state_dict has. */
-#include "builder.h"
+#include "network_internal.h"
 #include <stdio.h>
+#include <string.h>
 
 /* ---- VGG (Simonyan and Zisserman, arXiv 1409.1556) ---- */
 
@@ -10,11 +11,11 @@ static const es_initialiser_t small = ES_INIT_NORMAL_001, usual = ES_INIT_UNIFOR
  */
 static void authors_head(es_builder_t *b, int64_t features_at_one, int32_t classes) {
   const int64_t features = es_last_shape(b).c;
-  es_add_batchnorm(b, NULL);
+  es_add_simple(b, NULL, ES_OP_BATCHNORM);
   es_add_dropout(b, NULL, 0.25);
   es_add_linear(b, NULL, (es_linear_t){features / 2, features_at_one / 2, small, usual});
-  es_add_activation(b, NULL, ES_OP_RELU);
-  es_add_batchnorm(b, NULL);
+  es_add_simple(b, NULL, ES_OP_RELU);
+  es_add_simple(b, NULL, ES_OP_BATCHNORM);
   es_add_dropout(b, NULL, 0.25);
   es_add_linear(b, NULL, (es_linear_t){classes, classes, small, usual});
 }
@@ -25,7 +26,7 @@ static void torchvision_head(es_builder_t *b, int32_t classes) {
   const int64_t features = es_last_shape(b).c;
   for (int i = 0; i < 2; i++) {
     es_add_linear(b, NULL, (es_linear_t){features, features, small, usual});
-    es_add_activation(b, NULL, ES_OP_RELU);
+    es_add_simple(b, NULL, ES_OP_RELU);
     es_add_dropout(b, NULL, 0.5);
   }
   es_add_linear(b, NULL, (es_linear_t){classes, classes, small, usual});
@@ -42,8 +43,8 @@ static void build_vgg(es_builder_t *b, const es_model_spec_t *spec, int32_t clas
     }
     channels = item;
     es_add_conv(b, NULL, channels, 3, 1, ES_CONV_BIAS);
-    if (spec->batch_norm == ES_PART_KEPT) es_add_batchnorm(b, NULL);
-    es_add_activation(b, NULL, ES_OP_RELU);
+    if (spec->batch_norm == ES_PART_KEPT) es_add_simple(b, NULL, ES_OP_BATCHNORM);
+    es_add_simple(b, NULL, ES_OP_RELU);
   }
   es_scope(b, "avgpool.");
   es_add_global_pool(b, NULL);
@@ -58,8 +59,8 @@ static void build_mlp(es_builder_t *b, const es_model_spec_t *spec, int32_t clas
   es_scope(b, "classifier.");
   for (int i = 0; i < spec->n_items; i++) {
     es_add_linear(b, NULL, (es_linear_t){es_ratio_scale(b->width, spec->items[i]), spec->items[i], small, usual});
-    es_add_batchnorm(b, NULL);
-    es_add_activation(b, NULL, ES_OP_RELU);
+    es_add_simple(b, NULL, ES_OP_BATCHNORM);
+    es_add_simple(b, NULL, ES_OP_RELU);
   }
   es_add_linear(b, NULL, (es_linear_t){classes, classes, small, usual});
 }
@@ -75,7 +76,7 @@ static void add_shortcut(es_builder_t *b, int32_t x, const es_model_spec_t *spec
   b->last = x;
   if (stride != 1 || es_last_shape(b).c != b->graph->nodes[main].out.c) {
     es_add_conv(b, "downsample.0", channels, 1, stride, ES_CONV_PLAIN);
-    es_add_batchnorm(b, "downsample.1");
+    es_add_simple(b, "downsample.1", ES_OP_BATCHNORM);
   }
   es_add_sum(b, "add", main);
 }
@@ -83,34 +84,34 @@ static void add_shortcut(es_builder_t *b, int32_t x, const es_model_spec_t *spec
 static void basic_block(es_builder_t *b, const es_model_spec_t *spec, int64_t planes, int32_t stride) {
   const int32_t x = b->last;
   es_add_conv(b, "conv1", planes, 3, stride, ES_CONV_PLAIN);
-  es_add_batchnorm(b, "bn1");
-  es_add_activation(b, "relu", ES_OP_RELU);
+  es_add_simple(b, "bn1", ES_OP_BATCHNORM);
+  es_add_simple(b, "relu", ES_OP_RELU);
   es_add_conv(b, "conv2", planes, 3, 1, ES_CONV_PLAIN);
-  es_add_batchnorm(b, "bn2");
+  es_add_simple(b, "bn2", ES_OP_BATCHNORM);
   add_shortcut(b, x, spec, planes, stride);
-  es_add_activation(b, "relu", ES_OP_RELU);
+  es_add_simple(b, "relu", ES_OP_RELU);
 }
 
 static void bottleneck(es_builder_t *b, const es_model_spec_t *spec, int64_t planes, int32_t stride) {
   const int32_t x = b->last;
   es_add_conv(b, "conv1", planes, 1, 1, ES_CONV_PLAIN);
-  es_add_batchnorm(b, "bn1");
-  es_add_activation(b, "relu", ES_OP_RELU);
+  es_add_simple(b, "bn1", ES_OP_BATCHNORM);
+  es_add_simple(b, "relu", ES_OP_RELU);
   es_add_conv(b, "conv2", planes, 3, stride, ES_CONV_PLAIN);
-  es_add_batchnorm(b, "bn2");
-  es_add_activation(b, "relu", ES_OP_RELU);
+  es_add_simple(b, "bn2", ES_OP_BATCHNORM);
+  es_add_simple(b, "relu", ES_OP_RELU);
   es_add_conv(b, "conv3", 4 * planes, 1, 1, ES_CONV_PLAIN);
-  es_add_batchnorm(b, "bn3");
+  es_add_simple(b, "bn3", ES_OP_BATCHNORM);
   add_shortcut(b, x, spec, 4 * planes, stride);
-  es_add_activation(b, "relu", ES_OP_RELU);
+  es_add_simple(b, "relu", ES_OP_RELU);
 }
 
 static void build_resnet(es_builder_t *b, const es_model_spec_t *spec, int32_t classes) {
   const bool imagenet = spec->stem == ES_STEM_IMAGENET;
   es_scope(b, "%s", "");
   es_add_conv(b, "conv1", 64, imagenet ? 7 : 3, imagenet ? 2 : 1, ES_CONV_PLAIN);
-  es_add_batchnorm(b, "bn1");
-  es_add_activation(b, "relu", ES_OP_RELU);
+  es_add_simple(b, "bn1", ES_OP_BATCHNORM);
+  es_add_simple(b, "relu", ES_OP_RELU);
   if (imagenet) es_add_pool(b, "maxpool", ES_OP_MAXPOOL, 3, 2, 1);
   for (int stage = 0; stage < spec->n_items; stage++) {
     for (int i = 0; i < spec->items[stage]; i++) {
@@ -131,8 +132,8 @@ static void conv_relu6(es_builder_t *b, const char *scope, int64_t channels, int
                        es_conv_kind_t kind) {
   es_scope(b, "%s", scope);
   es_add_conv(b, NULL, channels, kernel, stride, kind);
-  es_add_batchnorm(b, NULL);
-  es_add_activation(b, NULL, ES_OP_RELU6);
+  es_add_simple(b, NULL, ES_OP_BATCHNORM);
+  es_add_simple(b, NULL, ES_OP_RELU6);
 }
 
 /* Widen, filter each channel, narrow; the sum where nothing changes the shape. */
@@ -151,7 +152,7 @@ static void inverted_residual(es_builder_t *b, const es_model_spec_t *spec, int 
   es_scope(b, "features.%d.conv.", block);
   b->index = part;
   es_add_conv(b, NULL, channels[2], 1, 1, ES_CONV_PLAIN);
-  es_add_batchnorm(b, NULL);
+  es_add_simple(b, NULL, ES_OP_BATCHNORM);
   if (stride == 1 && channels[0] == channels[2] && spec->skip == ES_PART_KEPT) es_add_sum(b, "add", x);
 }
 
@@ -177,12 +178,69 @@ static void build_mobilenet(es_builder_t *b, const es_model_spec_t *spec, int32_
   es_add_linear(b, NULL, (es_linear_t){classes, classes, small, ES_INIT_ZERO});
 }
 
-void es_family_build(es_builder_t *b, const es_model_spec_t *spec, int32_t classes) {
-  static void (*const families[ES_FAMILIES])(es_builder_t *, const es_model_spec_t *,
-                                             int32_t) = {[ES_FAMILY_VGG] = build_vgg,
-                                                         [ES_FAMILY_MLP] = build_mlp,
-                                                         [ES_FAMILY_RESNET] = build_resnet,
-                                                         [ES_FAMILY_RESNET_BOTTLENECK] = build_resnet,
-                                                         [ES_FAMILY_MOBILENET] = build_mobilenet};
-  families[spec->family](b, spec, classes);
+/* ---- the table ---- */
+
+static const es_family_row_t families[] = {
+    [ES_FAMILY_VGG] = {.key = "vgg",
+                       .id = "vgg",
+                       .example = "[64, M, 128, M]",
+                       .form = "a list of channels, M (max pooling) and A (average), or vgg11 ... vgg19",
+                       .doc = "at width 1; a model has one of vgg, mlp, resnet and mobilenet",
+                       .prefix = "",
+                       .items_max = ES_ITEMS_MAX,
+                       .item_max = 65536,
+                       .letters = "MA",
+                       .options = ES_HAS_HEAD | ES_HAS_BATCH_NORM,
+                       .build = build_vgg},
+    [ES_FAMILY_MLP] = {.key = "mlp",
+                       .id = "mlp",
+                       .example = "[512, 512]",
+                       .form = "a list of widths",
+                       .doc = "hidden layers, at width 1",
+                       .items_max = ES_ITEMS_MAX,
+                       .item_max = 65536,
+                       .letters = "",
+                       .whole_image = true,
+                       .build = build_mlp},
+    [ES_FAMILY_RESNET] = {.key = "resnet",
+                          .id = "resnet",
+                          .example = "18",
+                          .form = "18, 34, 50 or a list of how many basic blocks each stage has",
+                          .doc = "64 channels in the first stage at width 1, twice as many in each that follows",
+                          .prefix = "resnet",
+                          .prints_word = true,
+                          .items_max = 6, /* channels double from stage to stage */
+                          .item_max = 64,
+                          .letters = "",
+                          .options = ES_HAS_STEM | ES_HAS_SKIP,
+                          .build = build_resnet},
+    [ES_FAMILY_RESNET_BOTTLENECK] = {.key = "resnet",
+                                     .id = "resnet-bottleneck",
+                                     .prefix = "resnet",
+                                     .prints_word = true,
+                                     .letters = "",
+                                     .options = ES_HAS_STEM | ES_HAS_SKIP,
+                                     .build = build_resnet},
+    [ES_FAMILY_MOBILENET] = {.key = "mobilenet",
+                             .id = "mobilenet",
+                             .example = "v2",
+                             .form = "v2",
+                             .doc = "MobileNetV2, channels at width 1 as published",
+                             .prefix = "mobilenet_",
+                             .prints_word = true,
+                             .letters = "",
+                             .options = ES_HAS_STEM | ES_HAS_SKIP,
+                             .build = build_mobilenet},
+};
+_Static_assert(sizeof families / sizeof *families == ES_FAMILIES, "every family has a row");
+
+const es_family_row_t *es_family(es_family_t family) {
+  return &families[family];
+}
+
+const es_family_row_t *es_family_find(const char *key) {
+  for (int i = 0; i < ES_FAMILIES; i++) {
+    if (strcmp(families[i].key, key) == 0) return &families[i];
+  }
+  return NULL;
 }

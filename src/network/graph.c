@@ -1,14 +1,14 @@
 /* From an architecture, a width and a class count to the graph. */
 #include "eigenscope/graph.h"
-#include "builder.h"
 #include "eigenscope/memory.h"
+#include "network_internal.h"
 #include <assert.h>
 
 es_code_t es_graph_create(es_graph_t **out, const es_point_t *point, es_status_t *status) {
   assert(point->classes > 0);
   es_builder_t b;
   if (es_builder_open(&b, point->resolution, point->width, status) == ES_OK)
-    es_family_build(&b, &point->model, point->classes);
+    es_family(point->model.family)->build(&b, &point->model, point->classes);
   return es_builder_close(&b, point->classes, out);
 }
 

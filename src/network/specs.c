@@ -1,8 +1,59 @@
-/* The built-in architectures, before width and classes are put in. VGG: configurations A, B, D, E of Simonyan and
- * Zisserman (arXiv 1409.1556, table 1), each convolution followed by batch norm. ResNet: He et al. (arXiv 1512.03385,
- * table 1). MobileNetV2: Sandler et al. (arXiv 1801.04381, table 2). */
-#include "eigenscope/graph.h"
+/* Architectures before width and classes are put in: their options, those that are built in, and their text. VGG:
+ * configurations A, B, D, E of Simonyan and Zisserman (arXiv 1409.1556, table 1), each convolution followed by batch
+ * norm. ResNet: He et al. (arXiv 1512.03385, table 1). MobileNetV2: Sandler et al. (arXiv 1801.04381, table 2). */
+#include "network_internal.h"
 #include <string.h>
+
+/* ---- options ---- */
+
+static const char *const heads[] = {"authors", "torchvision", NULL}; /* as es_head_t */
+static const char *const stems[] = {"cifar", "imagenet", NULL};      /* as es_stem_t */
+static const char *const parts[] = {"true", "false", NULL};          /* as es_part_t */
+
+/* Bit i of ES_HAS_... is row i. The text behind ids keeps this order: new options go to the end. */
+static const es_model_option_t options[] = {
+    {.name = "head",
+     .words = heads,
+     .offset = offsetof(es_model_spec_t, head),
+     .doc = "the classifier behind the convolutions of a vgg",
+     .elsewhere = {"; an ", " ends in one linear layer"}},
+    {.name = "batch_norm",
+     .words = parts,
+     .offset = offsetof(es_model_spec_t, batch_norm),
+     .brief = true,
+     .doc = "behind each convolution of a vgg",
+     .elsewhere = {"; the others always have batch norm"}},
+    {.name = "stem",
+     .words = stems,
+     .offset = offsetof(es_model_spec_t, stem),
+     .doc = "of a resnet or mobilenet: for images of 32 x 32, or as in torchvision for 224 x 224",
+     .elsewhere = {""}},
+    {.name = "skip",
+     .words = parts,
+     .offset = offsetof(es_model_spec_t, skip),
+     .doc = "of a resnet or mobilenet: the residual additions, with their downsampling branches",
+     .elsewhere = {"; the others have no skip connections"}},
+};
+enum { OPTIONS = sizeof options / sizeof *options };
+_Static_assert((int)OPTIONS == (int)ES_MODEL_OPTIONS && sizeof(es_head_t) == sizeof(int32_t) &&
+                   sizeof(es_stem_t) == sizeof(int32_t) && sizeof(es_part_t) == sizeof(int32_t),
+               "every option has a row, and its value is an int32_t");
+
+const es_model_option_t *es_model_option(int index) {
+  return index < OPTIONS ? &options[index] : NULL;
+}
+
+int32_t es_model_option_value(const es_model_option_t *option, const es_model_spec_t *spec) {
+  int32_t value;
+  memcpy(&value, (const char *)spec + option->offset, sizeof value);
+  return value;
+}
+
+void es_model_option_set(const es_model_option_t *option, es_model_spec_t *spec, int32_t value) {
+  memcpy((char *)spec + option->offset, &value, sizeof value);
+}
+
+/* ---- built-in architectures ---- */
 
 #define M ES_ITEM_MAXPOOL
 
@@ -46,4 +97,38 @@ const char *es_model_spec_base(const es_model_spec_t *spec) {
       return s->name;
   }
   return NULL;
+}
+
+bool es_model_spec_word(es_model_spec_t *out, const es_family_row_t *row, const char *word) {
+  const size_t length = row->prefix ? strlen(row->prefix) : 0;
+  for (int i = 0; row->prefix && i < BUILTINS; i++) {
+    const es_model_spec_t *s = &builtin[i];
+    if (strcmp(es_family(s->family)->key, row->key) != 0 || strncmp(s->name, row->prefix, length) != 0 ||
+        strcmp(s->name + length, word) != 0)
+      continue;
+    out->family = s->family;
+    out->n_items = s->n_items;
+    memcpy(out->items, s->items, sizeof out->items);
+    return true;
+  }
+  return false;
+}
+
+void es_model_spec_print(const es_model_spec_t *spec, es_text_t *out) {
+  const es_family_row_t *row = es_family(spec->family);
+  const char *base = row->prints_word ? es_model_spec_base(spec) : NULL;
+  if (base) {
+    es_text_append(out, "%s", base + strlen(row->prefix));
+    return;
+  }
+  es_text_append(out, "[");
+  for (int i = 0; i < spec->n_items; i++) {
+    const int32_t item = spec->items[i];
+    const char *separator = i > 0 ? ", " : "";
+    if (item < 0)
+      es_text_append(out, "%s%c", separator, row->letters[-item - 1]);
+    else
+      es_text_append(out, "%s%d", separator, item);
+  }
+  es_text_append(out, "]");
 }

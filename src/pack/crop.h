@@ -2,8 +2,8 @@
 #ifndef EIGENSCOPE_DATA_FRAME_H
 #define EIGENSCOPE_DATA_FRAME_H
 
-#include "eigenscope/status.h"
 #include "eigenscope/resize.h"
+#include "eigenscope/status.h"
 
 typedef struct es_crop {
   int32_t size;          /**< of the square to be cut out; 0: images stay as they are, and must be of one size */

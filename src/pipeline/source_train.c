@@ -31,7 +31,7 @@ static es_code_t create_result(flow_t *f, es_status_t *status) {
                                   .border = index == border,
                                   .output = index == output};
     memcpy(layers[i].name, node->name, sizeof layers[i].name);
-    snprintf(layers[i].kind, sizeof layers[i].kind, "%s", node->op == ES_OP_CONV ? "conv" : "linear");
+    snprintf(layers[i].kind, sizeof layers[i].kind, "%s", es_op_name(node->op));
   }
   const es_measure_settings_t *m = &f->point->measure;
   es_result_shape_t shape = {.point = f->point,

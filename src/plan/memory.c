@@ -14,17 +14,15 @@ static const int64_t process_bytes = 40 << 20, kernel_bytes = 400 << 10;
 /* Of a layer at the largest delta, where nothing is known yet. */
 static const double EXPECTED_SATURATION = 0.5;
 
-enum { LAYERS_MOST = 2048 };
-
 /* Columns of the measured layers. */
 typedef struct measured {
   int n;
-  int32_t widths[LAYERS_MOST], widest;
+  int32_t widths[ES_GRAPH_LAYERS_MAX], widest;
   double squares; /* Σ width² */
 } measured_t;
 
 static void find_measured(const es_point_t *point, const es_graph_t *graph, measured_t *out) {
-  int32_t chosen[LAYERS_MOST];
+  int32_t chosen[ES_GRAPH_LAYERS_MAX];
   *out = (measured_t){.n = es_capture_select(graph, &point->measure, chosen), .widest = 1};
   for (int i = 0; i < out->n; i++) {
     const es_shape_t shape = graph->nodes[graph->layers[chosen[i]]].out;

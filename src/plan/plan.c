@@ -5,6 +5,7 @@
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 #include "eigenscope/spectrum.h"
+#include "eigenscope/store.h"
 #include "plan_internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -237,6 +238,9 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
             "%s: measure.projection projects outputs position by position: it needs measure.method channelwise or "
             "{nearest: K}, not %s",
             es_job_path(plan->job), es_method(point->measure.method)->name);
+  if (out->measured > ES_LAYERS_MAX)
+    es_fail(&own, ES_INPUT, STAGE, "%s:%d: model %s has %d layers to measure; at most %d fit a result (measure.layers)",
+            es_job_path(plan->job), point->line_model, point->model.name, out->measured, ES_LAYERS_MAX);
   if (own.code != ES_OK) return es_fail(status, own.code, STAGE, "%s", own.message);
   if (out->measured > 0) return ES_OK;
   return es_fail(

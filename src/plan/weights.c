@@ -83,7 +83,7 @@ static es_code_t fit(const es_safetensors_t *file, const es_plan_t *plan, es_poi
     char width[32];
     es_text_append(report, "%s does not fit model %s at width %s with %d classes%s:\n", es_safetensors_path(file),
                    point->model.name, es_text_double(es_ratio_value(point->width), width), point->classes,
-                   point->model.family == ES_FAMILY_MLP ? " at this resolution" : "");
+                   es_family(point->model.family)->whole_image ? " at this resolution" : "");
     es_weights_compare(file, graph, report);
     es_fail(status, ES_INPUT, STAGE, "%s", "");
   }

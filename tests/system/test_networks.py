@@ -53,6 +53,15 @@ train: {epochs: 2, batch: 24, learning_rate: 0.02}
         self.run_job("--quiet", output="stopped")
         self.assert_same("whole", "stopped")
 
+    def test_more_layers_than_a_result_holds(self):
+        self.write("deep.yaml", "name: deep\ngrid: {dataset: shapes, model: deep, width: 1/64}\n"
+                                "models: {deep: {resnet: [64, 64, 64, 64, 64]}}\n"
+                                "datasets: {shapes: {format: synthetic, classes: 3, size: 16, train: 80, eval: 20}}\n")
+        for command in (["plan"], ["run", "--dry-run"], ["run", "--output", "deep"]):
+            done = self.run_program(command[0], "deep.yaml", *command[1:], expect=1)
+            self.assertIn("deep.yaml:2: model deep has 646 layers to measure; at most 512 fit a result", done.stderr)
+        self.run_program("plan", "deep.yaml", "--set", 'measure.layers=["layer1*", fc]')
+
 
 if __name__ == "__main__":
     harness.main()

@@ -230,6 +230,50 @@ static void test_names(void **state) {
   assert_null(es_model_spec_base(&spec));
 }
 
+/* Every family and every operation has a whole row, and the text behind ids tells families apart. */
+static void test_rows(void **state) {
+  (void)state;
+  for (int i = 0; i < ES_FAMILIES; i++) {
+    const es_family_row_t *row = es_family((es_family_t)i);
+    if (!row->key || !row->id || !row->letters || !row->build) fail_msg("family %d has no whole row", i);
+    const es_family_row_t *first = es_family_find(row->key);
+    assert_true(first->example && first->form && first->doc && first->options == row->options);
+    assert_non_null(strstr(es_family(ES_FAMILY_VGG)->doc, row->key)); /* which lists the keys */
+    assert_true(row->items_max <= ES_ITEMS_MAX);
+    for (int j = 0; j < i; j++) assert_string_not_equal(row->id, es_family((es_family_t)j)->id);
+  }
+  for (int i = 0; i < ES_MODEL_OPTIONS; i++) {
+    const es_model_option_t *option = es_model_option(i);
+    assert_true(option->name && option->words && option->doc && option->elsewhere[0]);
+  }
+  assert_null(es_model_option(ES_MODEL_OPTIONS));
+  for (int i = 0; i < ES_OPS; i++) {
+    if (!es_op_name((es_op_t)i)) fail_msg("operation %d has no row", i);
+  }
+}
+
+/* More layers than can be counted, and more arithmetic, are the user's mistakes. */
+static void test_limits(void **state) {
+  (void)state;
+  es_status_t status = {0};
+  es_graph_t *graph;
+  es_point_t point = {.model = {.name = "m", .family = ES_FAMILY_RESNET, .n_items = 1, .items = {1025}},
+                      .width = {1, 64},
+                      .classes = 2,
+                      .resolution = 8};
+  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
+  assert_string_equal(status.message, "layer layer1.1023.conv2 is too much: a network has at most 2048");
+  status = (es_status_t){0};
+  point = (es_point_t){.model = {.name = "m", .family = ES_FAMILY_VGG, .n_items = ES_ITEMS_MAX},
+                       .width = {16, 1},
+                       .classes = 2,
+                       .resolution = 512};
+  for (int i = 0; i < ES_ITEMS_MAX; i++) point.model.items[i] = 65536;
+  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
+  assert_non_null(strstr(status.message, "more than 2^63 multiplications"));
+  assert_null(graph);
+}
+
 /* The memory of a model grows with the share of a rank, and inference needs no more for large batches. */
 static void test_bytes(void **state) {
   (void)state;
@@ -250,6 +294,7 @@ int main(void) {
       balanced_test(test_without_skip),   balanced_test(test_widths),
       balanced_test(test_initialisers),   balanced_test(test_vgg_without_batch_norm),
       balanced_test(test_names),          balanced_test(test_bytes),
+      balanced_test(test_rows),           balanced_test(test_limits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Plans: bound points, costs against a plain computation, and what is refused before anything runs. */
-#include "eigenscope/plan.h"
 #include "eigenscope/graph.h"
+#include "eigenscope/plan.h"
 #include "unit/check.h"
 #include <math.h>
 #include <stdlib.h>

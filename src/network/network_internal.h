@@ -3,8 +3,8 @@
  *
  * Channels are given as they are at width 1 and scaled here. Nodes are called scope + name; a name of NULL counts, as
  * torchvision's nn.Sequential does. */
-#ifndef ES_MODEL_BUILDER_H
-#define ES_MODEL_BUILDER_H
+#ifndef ES_NETWORK_INTERNAL_H
+#define ES_NETWORK_INTERNAL_H
 
 #include "eigenscope/graph.h"
 
@@ -40,9 +40,8 @@ typedef struct es_linear {
   es_initialiser_t weight, bias;
 } es_linear_t;
 void es_add_linear(es_builder_t *b, const char *name, es_linear_t linear);
-void es_add_batchnorm(es_builder_t *b, const char *name);
-/* ReLU and ReLU6. */
-void es_add_activation(es_builder_t *b, const char *name, es_op_t op);
+/* An operation without settings: batch norm, ReLU, ReLU6. */
+void es_add_simple(es_builder_t *b, const char *name, es_op_t op);
 void es_add_dropout(es_builder_t *b, const char *name, double rate);
 void es_add_pool(es_builder_t *b, const char *name, es_op_t op, int32_t kernel, int32_t stride, int32_t padding);
 /* Average over all positions. */
@@ -50,7 +49,30 @@ void es_add_global_pool(es_builder_t *b, const char *name);
 /* The last node plus `other`, of the same shape. */
 void es_add_sum(es_builder_t *b, const char *name, int32_t other);
 
-/* families.c: puts the nodes of an architecture behind the input node. */
-void es_family_build(es_builder_t *b, const es_model_spec_t *spec, int32_t classes);
+/* ---- operations.c ---- */
+
+/* What the builder tells an operation; each reads what concerns it. */
+typedef struct es_settings {
+  int64_t channels; /* of the output, at this width */
+  int32_t kernel, stride, padding;
+  es_conv_kind_t kind;
+  es_initialiser_t weight, bias;
+  double rate;
+  int32_t other; /* the second node that feeds a sum */
+} es_settings_t;
+
+/* One row of the table of operations. What runs them is in src/model/units.c. */
+typedef struct es_operation {
+  const char *name;
+  /* Completes a node that has its input and the same shape as output: shape, settings, tensors, multiply-adds,
+   * receptive field. There is room for two parameters and two buffers. NULL: there is nothing to complete. */
+  void (*infer)(es_builder_t *b, es_node_t *node, const es_settings_t *settings);
+  bool captured; /* a layer whose outputs are measured */
+} es_operation_t;
+const es_operation_t *es_operation(es_op_t op);
+
+/* Adds a tensor called node.suffix; rank, shape, initialiser and fan are the caller's. Returns its index. */
+int32_t es_add_parameter(es_builder_t *b, const es_node_t *node, const char *suffix, es_tensor_t tensor);
+int32_t es_add_buffer(es_builder_t *b, const es_node_t *node, const char *suffix, es_tensor_t tensor);
 
 #endif

@@ -1,0 +1,91 @@
+/* The table of operations: what each puts out, what it costs, what it sees of the image and which tensors it has. */
+#include "network_internal.h"
+#include <assert.h>
+
+/* A window that slides over the input. */
+static void slide(es_node_t *node, const es_settings_t *s) {
+  node->kernel = s->kernel, node->stride = s->stride, node->padding = s->padding;
+  node->out.h = (node->in.h + 2 * s->padding - s->kernel) / s->stride + 1;
+  node->out.w = (node->in.w + 2 * s->padding - s->kernel) / s->stride + 1;
+  node->receptive_field += (s->kernel - 1) * node->jump;
+  node->jump *= s->stride;
+}
+
+static void infer_pool(es_builder_t *b, es_node_t *node, const es_settings_t *s) {
+  (void)b;
+  slide(node, s);
+}
+
+static es_tensor_t vector_of(int64_t n, es_initialiser_t init) {
+  return (es_tensor_t){.rank = 1, .shape = {n}, .init = init};
+}
+
+static void infer_conv(es_builder_t *b, es_node_t *node, const es_settings_t *s) {
+  const int64_t k2 = (int64_t)s->kernel * s->kernel;
+  assert(s->kind != ES_CONV_DEPTHWISE || node->in.c == s->channels);
+  slide(node, s);
+  node->out.c = (int32_t)s->channels;
+  if (s->kind == ES_CONV_DEPTHWISE) node->groups = node->in.c;
+  const int64_t filters = node->in.c / node->groups;
+  node->weight = es_add_parameter(b, node, "weight",
+                                  (es_tensor_t){.rank = 4,
+                                                .shape = {s->channels, filters, s->kernel, s->kernel},
+                                                .init = ES_INIT_KAIMING_FAN_OUT,
+                                                .fan = s->channels * k2});
+  if (s->kind == ES_CONV_BIAS) node->bias = es_add_parameter(b, node, "bias", vector_of(s->channels, ES_INIT_ZERO));
+  node->macs = k2 * filters * es_shape_size(node->out);
+}
+
+static void infer_linear(es_builder_t *b, es_node_t *node, const es_settings_t *s) {
+  const int64_t fan_in = es_shape_size(node->in);
+  node->receptive_field += (node->in.h - 1) * node->jump; /* sees every position of its input */
+  node->out = (es_shape_t){1, 1, (int32_t)s->channels};
+  node->weight = es_add_parameter(
+      b, node, "weight", (es_tensor_t){.rank = 2, .shape = {s->channels, fan_in}, .init = s->weight, .fan = fan_in});
+  node->bias = es_add_parameter(b, node, "bias",
+                                (es_tensor_t){.rank = 1, .shape = {s->channels}, .init = s->bias, .fan = fan_in});
+  node->macs = fan_in * s->channels;
+}
+
+static void infer_batchnorm(es_builder_t *b, es_node_t *node, const es_settings_t *s) {
+  (void)s;
+  node->weight = es_add_parameter(b, node, "weight", vector_of(node->in.c, ES_INIT_ONE));
+  node->bias = es_add_parameter(b, node, "bias", vector_of(node->in.c, ES_INIT_ZERO));
+  node->mean = es_add_buffer(b, node, "running_mean", vector_of(node->in.c, ES_INIT_ZERO));
+  node->variance = es_add_buffer(b, node, "running_var", vector_of(node->in.c, ES_INIT_ONE));
+}
+
+static void infer_dropout(es_builder_t *b, es_node_t *node, const es_settings_t *s) {
+  (void)b;
+  node->rate = s->rate;
+}
+
+static void infer_sum(es_builder_t *b, es_node_t *node, const es_settings_t *s) {
+  const es_node_t *second = &b->graph->nodes[s->other];
+  assert(s->other != node->input && es_shape_size(second->out) == es_shape_size(node->out) &&
+         second->out.c == node->out.c && second->jump == node->jump);
+  node->other = s->other;
+  if (second->receptive_field > node->receptive_field) node->receptive_field = second->receptive_field;
+}
+
+static const es_operation_t operations[] = {
+    [ES_OP_INPUT] = {"input"},
+    [ES_OP_CONV] = {"conv", .infer = infer_conv, .captured = true},
+    [ES_OP_LINEAR] = {"linear", .infer = infer_linear, .captured = true},
+    [ES_OP_BATCHNORM] = {"batch norm", .infer = infer_batchnorm},
+    [ES_OP_RELU] = {"relu"},
+    [ES_OP_RELU6] = {"relu6"},
+    [ES_OP_ADD] = {"sum", .infer = infer_sum},
+    [ES_OP_MAXPOOL] = {"max pooling", .infer = infer_pool},
+    [ES_OP_AVGPOOL] = {"average pooling", .infer = infer_pool},
+    [ES_OP_DROPOUT] = {"dropout", .infer = infer_dropout},
+};
+_Static_assert(sizeof operations / sizeof *operations == ES_OPS, "every operation has a row");
+
+const es_operation_t *es_operation(es_op_t op) {
+  return &operations[op];
+}
+
+const char *es_op_name(es_op_t op) {
+  return operations[op].name;
+}
