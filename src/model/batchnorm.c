@@ -3,6 +3,7 @@
  * cache; oneDNN cannot do this slice by slice: its backward with given statistics leaves out their derivative. */
 #include "eigenscope/memory.h"
 #include "kernels.h"
+#include "layout.h"
 #include "unit.h"
 #include <math.h>
 #include <string.h>
@@ -223,7 +224,20 @@ static void backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *s
                            output_rows(unit, slice), s->channels, &f, &t);
 }
 
-const es_unit_class_t es_unit_batchnorm = {.name = "batch norm",
+/* Of a sample where it pools: the x that won, and which of the four it was. */
+static int64_t kept_bytes(const es_step_t *step) {
+  return step->pools ? es_shape_size(step->shape) * (int64_t)(sizeof(float) + sizeof(uint8_t)) : 0;
+}
+
+/* Of each channel, forward: first and second moments; backward: of the gradient, alone and times x. */
+static int64_t sums(const es_node_t *node) {
+  return 2 * (int64_t)node->in.c;
+}
+
+const es_unit_class_t es_unit_batchnorm = {.activates = true,
+                                           .pools = true,
+                                           .kept_bytes = kept_bytes,
+                                           .sums = sums,
                                            .create = create,
                                            .destroy = destroy,
                                            .begin = begin,

@@ -22,8 +22,7 @@ static void activation_backward(es_unit_t *unit, const es_pass_t *pass, const es
                          slice_size(unit, slice), unit->activation);
 }
 
-const es_unit_class_t es_unit_activation = {
-    .name = "activation", .forward = activation_forward, .backward = activation_backward};
+const es_unit_class_t es_unit_activation = {.forward = activation_forward, .backward = activation_backward};
 
 static void sum_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
@@ -43,7 +42,7 @@ static void sum_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_
   }
 }
 
-const es_unit_class_t es_unit_sum = {.name = "sum", .forward = sum_forward, .backward = sum_backward};
+const es_unit_class_t es_unit_sum = {.activates = true, .adds = true, .forward = sum_forward, .backward = sum_backward};
 
 /* out = in / (1 − rate) where a unit deviate is at least `rate`, else 0. The deviates are a function of (seed, node,
  * step, sample, element), so backward draws the same ones instead of keeping a mask. */
@@ -80,4 +79,4 @@ static void dropout_backward(es_unit_t *unit, const es_pass_t *pass, const es_sl
     memcpy(dx, dy, slice_size(unit, slice) * sizeof *dx);
 }
 
-const es_unit_class_t es_unit_dropout = {.name = "dropout", .forward = dropout_forward, .backward = dropout_backward};
+const es_unit_class_t es_unit_dropout = {.forward = dropout_forward, .backward = dropout_backward};

@@ -5,7 +5,6 @@
  * step; each slice has a place of its own in a whole buffer, so it does not matter that other slices are behind. */
 #include "layout.h"
 #include "eigenscope/memory.h"
-#include "unit.h"
 #include <assert.h>
 
 /* ---- steps ---- */
@@ -20,15 +19,14 @@ static int readers(const es_graph_t *graph, int32_t node) {
   return n;
 }
 
-/* Whether the next node reads this one, and nobody else does. */
+/* True if the next node reads this one, and nobody else does. */
 static bool leads_on(const es_graph_t *graph, int32_t i) {
   return i + 1 < graph->n_nodes && graph->nodes[i + 1].input == i && readers(graph, i) == 1;
 }
 
-/* A batch norm or a sum and the ReLU that alone reads it are one step. */
+/* The ReLU that alone reads a batch norm or a sum is one step with it, */
 static bool fuses(const es_graph_t *graph, int32_t i) {
-  const es_op_t op = graph->nodes[i].op;
-  return (op == ES_OP_BATCHNORM || op == ES_OP_ADD) && leads_on(graph, i) &&
+  return es_unit_class(&graph->nodes[i])->activates && leads_on(graph, i) &&
          activation_of(graph->nodes[i + 1].op) != ES_NO_ACTIVATION;
 }
 
@@ -36,9 +34,9 @@ bool es_node_halves(const es_node_t *node) {
   return node->op == ES_OP_MAXPOOL && node->kernel == 2 && node->stride == 2 && node->padding == 0;
 }
 
-/* And the pooling that alone reads those of a batch norm; `last` is the ReLU if there is one. */
+/* and the pooling that alone reads both of a batch norm; `last` is the ReLU if there is one. */
 static bool pools(const es_graph_t *graph, int32_t i, int32_t last) {
-  return graph->nodes[i].op == ES_OP_BATCHNORM && leads_on(graph, last) && es_node_halves(&graph->nodes[last + 1]);
+  return es_unit_class(&graph->nodes[i])->pools && leads_on(graph, last) && es_node_halves(&graph->nodes[last + 1]);
 }
 
 static void note_use(es_layout_t *layout, int32_t step, int32_t by) {
@@ -54,6 +52,7 @@ static void list_steps(es_layout_t *layout, const es_graph_t *graph, int32_t *st
     const int32_t k = layout->n_steps++, activated = i + fuses(graph, i), last = activated + pools(graph, i, activated);
     layout->steps[k] =
         (es_step_t){.node = node,
+                    .class = es_unit_class(node),
                     .activation = activation_of(graph->nodes[activated].op),
                     .pools = last > activated,
                     .shape = graph->nodes[last].out,
@@ -88,7 +87,7 @@ typedef struct planner {
 
 /* A buffer for values of `size` from step `begin` to step `end`: the one that fits best among those free, or a new one.
  */
-static int32_t take_buffer(planner_t *p, int64_t size, bool whole, int32_t begin, int32_t end, int32_t from) {
+static int32_t find_buffer(planner_t *p, int64_t size, bool whole, int32_t begin, int32_t end, int32_t from) {
   es_layout_t *layout = p->layout;
   int32_t best = -1;
   for (int32_t b = from; b < layout->n_buffers; b++) {
@@ -107,56 +106,50 @@ static int32_t take_buffer(planner_t *p, int64_t size, bool whole, int32_t begin
   return best;
 }
 
-/* Whether a step puts out what only steps before the next wait read: a slice of it is gone through before the next one
- * comes, and what batch norm puts out is soon made again from its input, which is kept anyway. */
+/* True if the output is consumed before the next wait, slice by slice, and backward can make it again from the input,
+ * which is kept anyway. */
 static bool is_passing(const es_layout_t *layout, int32_t k) {
   const es_step_t *s = &layout->steps[k];
-  if (s->node->op != ES_OP_BATCHNORM || s->last_use >= layout->n_steps) return false;
+  if (!s->class->renew || s->last_use >= layout->n_steps) return false;
   for (int32_t i = k + 1; i <= s->last_use; i++) {
     if (es_step_waits(&layout->steps[i])) return false;
   }
   return true;
 }
 
-/* Whether the backward pass of a step reads what the step read. */
-static bool reads_input_again(const es_step_t *s) {
-  return s->node->op == ES_OP_CONV || s->node->op == ES_OP_LINEAR;
-}
-
-/* Whether backward reads a step's own output again: for the mask of a ReLU (batch norm makes it anew from its input).
- */
-static bool keeps_output(const es_step_t *s) {
-  return s->activation != ES_NO_ACTIVATION && s->node->op != ES_OP_BATCHNORM;
+/* True if backward reads a step's own output again, for the mask of a ReLU. */
+static bool reads_output_again(const es_step_t *s) {
+  return s->activation != ES_NO_ACTIVATION && !s->class->renew;
 }
 
 /* A sum may be made in the place of an input that nobody needs afterwards. */
-static int32_t place_of_sum(const es_layout_t *layout, int32_t k, bool training) {
+static int32_t buffer_of_sum(const es_layout_t *layout, int32_t k, bool training) {
   const es_step_t *steps = layout->steps;
-  if (steps[k].node->op != ES_OP_ADD) return -1;
+  if (!steps[k].class->adds) return -1;
   for (int i = 0; i < 2; i++) {
     const int32_t v = steps[k].in[i];
     if (v == 0 || steps[v].last_use != k) continue;
     if (training && !layout->buffers[steps[v].out].whole) continue;
-    if (!training || (steps[v].first_use == k && !keeps_output(&steps[v]))) return steps[v].out;
+    if (!training || (steps[v].first_use == k && !reads_output_again(&steps[v]))) return steps[v].out;
   }
   return -1;
 }
 
 /* Training keeps every output for the way back that is not soon made again; inference only while somebody will read it.
  */
-static void place_outputs(planner_t *p, bool training) {
+static void assign_outputs(planner_t *p, bool training) {
   es_layout_t *layout = p->layout;
   for (int32_t k = 0; k < layout->n_steps; k++) {
     es_step_t *s = &layout->steps[k];
-    const bool keep = training && !is_passing(layout, k);
-    const int32_t end = keep ? INT32_MAX - 1 : s->last_use;
-    s->out = place_of_sum(layout, k, training);
+    const bool kept = training && !is_passing(layout, k);
+    const int32_t end = kept ? INT32_MAX - 1 : s->last_use;
+    s->out = buffer_of_sum(layout, k, training);
     if (s->out < 0)
-      s->out = take_buffer(p, size_of(layout, k), keep, k, end, 0);
+      s->out = find_buffer(p, size_of(layout, k), kept, k, end, 0);
     else
       p->free_from[s->out] = end + 1;
     for (int i = 0; training && i < 2; i++) {
-      if (s->in[i] >= 0 && reads_input_again(s) && !layout->buffers[layout->steps[s->in[i]].out].whole)
+      if (s->in[i] >= 0 && s->class->reads_input && !layout->buffers[layout->steps[s->in[i]].out].whole)
         layout->steps[s->in[i]].renewed = true;
     }
   }
@@ -168,18 +161,18 @@ static void place_outputs(planner_t *p, bool training) {
  * sum itself, for a mask or because its inputs go on in the same memory; −1 if none does. */
 static int32_t first_change(const es_layout_t *layout, int32_t v) {
   const es_step_t *s = &layout->steps[v];
-  int32_t first = s->node->op == ES_OP_ADD ? v : -1;
+  int32_t first = s->class->adds ? v : -1;
   for (int32_t k = v + 1; k < s->last_use && k < layout->n_steps; k++) {
     if (layout->steps[k].in[0] == v || layout->steps[k].in[1] == v) first = k;
   }
   return first;
 }
 
-/* Whether the gradient of a sum can be handed to input i where it lies: the input's gradient begins here, and it is not
+/* True if the gradient of a sum can be handed to input i where it lies: the input's gradient begins here, and it is not
  * changed before the other input, if that takes it too, is done with it. */
 static bool hands_on(const es_layout_t *layout, int32_t k, int i) {
   const es_step_t *s = &layout->steps[k];
-  if (s->node->op != ES_OP_ADD || s->in[i] == 0 || layout->steps[s->in[i]].last_use != k) return false;
+  if (!s->class->adds || s->in[i] == 0 || layout->steps[s->in[i]].last_use != k) return false;
   if (i == 0 || !hands_on(layout, k, 0)) return true;
   const int32_t a = s->in[0], b = s->in[1];
   return first_change(layout, a) < b && first_change(layout, b) < a;
@@ -204,12 +197,12 @@ static bool crosses_wait(const es_layout_t *layout, int32_t least, int32_t begin
   return false;
 }
 
-static void place_gradients(planner_t *p) {
+static void assign_gradients(planner_t *p) {
   es_layout_t *layout = p->layout;
   const int32_t n = layout->n_steps, from = layout->n_buffers;
   es_step_t *last = &layout->steps[n - 1];
   /* That of the loss is written by the forward pass. */
-  last->gradient = take_buffer(p, size_of(layout, n - 1), true, 0, n - reach(layout, n - 1), from);
+  last->gradient = find_buffer(p, size_of(layout, n - 1), true, 0, n - reach(layout, n - 1), from);
   for (int32_t k = n - 1; k > 0; k--) {
     es_step_t *s = &layout->steps[k];
     for (int i = 0; i < 2; i++) {
@@ -217,13 +210,13 @@ static void place_gradients(planner_t *p) {
       if (v <= 0) continue; /* nobody wants the gradient of images */
       es_step_t *source = &layout->steps[v];
       s->adds[i] = source->gradient >= 0;
-      if (s->node->op == ES_OP_ADD && (s->adds[i] || hands_on(layout, k, i))) {
+      if (s->class->adds && (s->adds[i] || hands_on(layout, k, i))) {
         s->in_gradient[i] = s->gradient;
       } else if (s->adds[i]) {
-        s->in_gradient[i] = take_buffer(p, size_of(layout, v), false, n - k, n - k, from);
+        s->in_gradient[i] = find_buffer(p, size_of(layout, v), false, n - k, n - k, from);
       } else {
         const int32_t least = reach(layout, v);
-        s->in_gradient[i] = take_buffer(p, size_of(layout, v), crosses_wait(layout, least, k), n - k, n - least, from);
+        s->in_gradient[i] = find_buffer(p, size_of(layout, v), crosses_wait(layout, least, k), n - k, n - least, from);
       }
       if (!s->adds[i]) source->gradient = s->in_gradient[i];
     }
@@ -242,8 +235,8 @@ es_code_t es_layout_create(es_layout_t *out, const es_graph_t *graph, bool train
     return es_out_of_memory(status, "model", "the plan of a network");
   }
   list_steps(out, graph, numbers + most);
-  place_outputs(&planner, training);
-  if (training) place_gradients(&planner);
+  assign_outputs(&planner, training);
+  if (training) assign_gradients(&planner);
   es_free(numbers);
   return ES_OK;
 }

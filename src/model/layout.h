@@ -3,13 +3,13 @@
 #ifndef ES_MODEL_LAYOUT_H
 #define ES_MODEL_LAYOUT_H
 
-#include "eigenscope/graph.h"
-#include "kernels.h"
+#include "unit.h"
 
 /* A node that runs, together with the ReLU behind a batch norm or a sum, and the max pooling of 2 × 2 behind those of a
  * batch norm, done in the same pass. Step 0 is the input. */
 typedef struct es_step {
   const es_node_t *node;
+  const es_unit_class_t *class; /* what runs the node */
   es_activation_t activation;
   bool pools;
   bool renewed;                /* training: nobody keeps the output, backward makes it again slice by slice */
@@ -39,11 +39,11 @@ typedef struct es_layout {
 /* Borrows the graph. ES_SYSTEM when memory is out. */
 es_code_t es_layout_create(es_layout_t *out, const es_graph_t *graph, bool training, es_status_t *status);
 void es_layout_destroy(es_layout_t *layout);
-/* Whether a node is max pooling of 2 × 2 positions, stride 2. */
+/* True for max pooling of 2 × 2 positions, stride 2, without padding. */
 bool es_node_halves(const es_node_t *node);
-/* Steps at which a pass over the batch must wait for all samples. */
+/* True for steps at which a pass over the batch must wait for all samples. */
 static inline bool es_step_waits(const es_step_t *step) {
-  return step->node->op == ES_OP_BATCHNORM;
+  return step->class->synchronise != NULL;
 }
 /* Floats of all buffers for that many samples of a rank. */
 int64_t es_layout_floats(const es_layout_t *layout, int64_t samples);

@@ -1,8 +1,6 @@
 /* The driver: units in forward order, cut into segments at the batch norms, each slice depth-first through a segment.
  * Where values are kept, and which units add to a gradient that is there already, is the layout's (layout.h). */
 #include "eigenscope/model.h"
-#include "conv.h"
-#include "conv_small_weights.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
 #include "kernels.h"
@@ -82,33 +80,6 @@ static void cut_batch(es_model_t *m, int64_t n, bool training) {
   m->lane_slices[m->group.lane_count] = k;
 }
 
-static const es_unit_class_t *class_of(const es_node_t *node) {
-  switch (node->op) {
-  case ES_OP_CONV:
-    return &es_unit_conv;
-  case ES_OP_LINEAR:
-    return &es_unit_linear;
-  case ES_OP_BATCHNORM:
-    return &es_unit_batchnorm;
-  case ES_OP_RELU:
-  case ES_OP_RELU6:
-    return &es_unit_activation;
-  case ES_OP_ADD:
-    return &es_unit_sum;
-  case ES_OP_MAXPOOL:
-    return es_node_halves(node) ? &es_unit_maxpool2 : &es_unit_pool;
-  case ES_OP_AVGPOOL:
-    return &es_unit_pool;
-  case ES_OP_DROPOUT:
-    return &es_unit_dropout;
-  case ES_OP_INPUT:
-  case ES_OPS:
-    break;
-  }
-  assert(!"a node that does not run");
-  return NULL;
-}
-
 static float *allocate_floats(int64_t count) {
   return es_allocate_zero((size_t)count, sizeof(float));
 }
@@ -141,7 +112,7 @@ static es_storage_t storage(const es_model_t *m, int32_t buffer, int32_t step) {
 static void lay_out_unit(es_model_t *m, int32_t k) {
   const es_step_t *steps = m->layout.steps, *s = &steps[k];
   es_unit_t *unit = &m->units[k - 1];
-  *unit = (es_unit_t){.class = class_of(s->node),
+  *unit = (es_unit_t){.class = s->class,
                       .graph = m->graph,
                       .group = &m->group,
                       .node = s->node,
@@ -202,7 +173,7 @@ static es_code_t allocate(es_model_t *m, const int64_t *batches, int n_batches, 
 }
 
 /* Units of one segment need their scratch together; segments come one after the other. */
-static es_code_t place_scratch(es_model_t *m, es_status_t *status) {
+static es_code_t set_scratch(es_model_t *m, es_status_t *status) {
   size_t most = 0;
   for (int pass = 0; pass < 2; pass++) {
     for (int k = 0; k < m->n_segments; k++) {
@@ -210,7 +181,7 @@ static es_code_t place_scratch(es_model_t *m, es_status_t *status) {
       for (int u = m->segments[k]; u < m->segments[k + 1]; u++) {
         es_unit_t *unit = &m->units[u];
         if (!unit->class->scratch_floats) continue;
-        if (pass == 1) unit->class->place_scratch(unit, m->unit_scratch + used);
+        if (pass == 1) unit->class->set_scratch(unit, m->unit_scratch + used);
         used += unit->class->scratch_floats(unit);
       }
       most = used > most ? used : most;
@@ -234,7 +205,7 @@ es_code_t es_model_create(es_model_t **out, const es_graph_t *graph, const es_gr
   for (int u = 0; code == ES_OK && u < m->n_units; u++) {
     if (m->units[u].class->create) code = m->units[u].class->create(&m->units[u], sizes, status);
   }
-  if (code == ES_OK && training) code = place_scratch(m, status);
+  if (code == ES_OK && training) code = set_scratch(m, status);
   if (code != ES_OK) {
     es_model_destroy(m);
     return code;
@@ -431,46 +402,26 @@ const char *es_model_first_nonfinite(es_model_t *m, const es_pass_t *pass) {
   return bad < m->graph->n_nodes ? m->graph->nodes[bad].name : "the loss";
 }
 
-/* What pooling keeps of every output: which position won, and behind a batch norm its value. */
-static int64_t pooling_bytes(const es_layout_t *layout, int64_t samples) {
-  int64_t bytes = 0;
-  for (int32_t k = 1; k < layout->n_steps; k++) {
-    const es_step_t *s = &layout->steps[k];
-    const int64_t size = es_shape_size(s->shape) * samples;
-    if (s->pools)
-      bytes += size * (int64_t)(sizeof(float) + sizeof(uint8_t));
-    else if (s->node->op == ES_OP_MAXPOOL)
-      bytes += size * (int64_t)(es_node_halves(s->node) ? sizeof(uint8_t) : sizeof(int32_t));
-  }
-  return bytes;
-}
-
-/* Weights as the kernels of a direction want them. */
-static int64_t packed_floats(const es_graph_t *graph, const es_node_t *node, es_conv_direction_t direction) {
-  const es_conv_algorithm_t *own = es_conv_choose(node, direction);
-  return own && own->packed_floats ? (int64_t)own->packed_floats(node) : graph->parameters[node->weight].count;
-}
-
-/* Follows the allocations above and those of onednn.c. */
+/* Follows the allocations above and those of the units. */
 int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training) {
   const int64_t share = (batch + ranks - 1) / ranks, samples = share > ES_SLICE_MAX ? share : ES_SLICE_MAX;
-  int64_t vectors = 3, packed = 0, sums = 0, segment = 0, floats = graph->buffer_count;
+  int64_t packed = 0, scratch = 0, segment = 0, kept = 0;
   es_layout_t layout;
   if (es_layout_create(&layout, graph, training, &(es_status_t){0}) != ES_OK) return 0;
-  floats += es_layout_floats(&layout, samples) + graph->parameter_count * (training ? 2 : 1);
-  if (training && ranks > 1) floats += sum_room(graph);
-  const int64_t pooling = training ? pooling_bytes(&layout, samples) : 0;
-  es_layout_destroy(&layout);
-  for (int local = lanes / ranks; local > 1; local /= 2) vectors++;
-  for (int i = 1; i < graph->n_nodes; i++) {
-    const es_node_t *node = &graph->nodes[i];
-    if (node->op == ES_OP_BATCHNORM) segment = 0;
-    if (node->layer < 0) continue;
-    packed += packed_floats(graph, node, CONV_FORWARD) + packed_floats(graph, node, CONV_BACKWARD_DATA);
-    segment += es_small_weights_takes(node) ? (int64_t)es_small_weights_floats(node, samples, lanes / ranks)
-                                            : vectors * es_graph_parameters(graph, node);
-    sums = segment > sums ? segment : sums;
+  int64_t floats = es_layout_floats(&layout, samples) + graph->buffer_count;
+  for (int32_t k = 1; k < layout.n_steps; k++) {
+    const es_step_t *s = &layout.steps[k];
+    if (s->class->kept_bytes) kept += samples * s->class->kept_bytes(s);
+    if (es_step_waits(s)) segment = 0;
+    if (!s->class->floats) continue;
+    const es_unit_floats_t weights = s->class->floats(graph, s->node, samples, lanes / ranks);
+    packed += weights.packed;
+    segment += weights.scratch;
+    scratch = segment > scratch ? segment : scratch;
   }
-  if (training) floats += packed + sums;
-  return floats * (int64_t)sizeof(float) + pooling;
+  es_layout_destroy(&layout);
+  floats += graph->parameter_count * (training ? 2 : 1);
+  if (!training) return floats * (int64_t)sizeof(float);
+  if (ranks > 1) floats += sum_room(graph);
+  return (floats + packed + scratch) * (int64_t)sizeof(float) + kept;
 }

@@ -5,6 +5,7 @@
 #include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
 #include "kernels.h"
+#include "layout.h"
 #include "unit.h"
 #include <string.h>
 
@@ -224,5 +225,9 @@ static void backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *s
                        (size_t)in.h, (size_t)in.w, (size_t)in.c, s->scratch);
 }
 
+static int64_t kept_bytes(const es_step_t *step) {
+  return es_shape_size(step->shape) * (int64_t)sizeof(uint8_t);
+}
+
 const es_unit_class_t es_unit_maxpool2 = {
-    .name = "max pooling", .create = create, .destroy = destroy, .forward = forward, .backward = backward};
+    .kept_bytes = kept_bytes, .create = create, .destroy = destroy, .forward = forward, .backward = backward};

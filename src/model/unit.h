@@ -14,10 +14,27 @@ typedef struct es_slice {
 } es_slice_t;
 
 typedef struct es_unit es_unit_t;
+struct es_step;
 
-/* Any function may be NULL: then there is nothing to do. */
+/* Floats that training takes for the weights of a layer: in the layouts of the kernels, and scratch (below). */
+typedef struct es_unit_floats {
+  int64_t packed, scratch;
+} es_unit_floats_t;
+
+/* All that the model knows of a kind of unit. Any function may be NULL: then there is nothing to do. */
 typedef struct es_unit_class {
-  const char *name;
+  /* For the layout (layout.h): */
+  bool activates;   /* the ReLU that alone reads the output is done in the same pass, */
+  bool pools;       /* and the max pooling of 2 × 2 behind it */
+  bool adds;        /* a sum: made in the place of an input; its gradient is that of both inputs */
+  bool reads_input; /* backward reads the input again */
+  /* For the memory of a model that is not there yet. `kept_bytes`: for each sample, of training, beside the buffers of
+   * the layout. `floats`: of a layer with weights, on a rank with so many lanes. */
+  int64_t (*kept_bytes)(const struct es_step *step);
+  es_unit_floats_t (*floats)(const es_graph_t *graph, const es_node_t *node, int64_t samples, int lanes);
+  /* Doubles that `synchronise` adds up over lanes and ranks, and `backward_synchronise` as well. */
+  int64_t (*sums)(const es_node_t *node);
+
   /* `sizes`: bit s is set when slices of s samples will come, on any rank: so that what is chosen here is the same on
    * all. */
   es_code_t (*create)(es_unit_t *unit, uint32_t sizes, es_status_t *status);
@@ -25,17 +42,18 @@ typedef struct es_unit_class {
   /* Floats of scratch that the unit needs from the first `backward` of a pass to `backward_end`, known after create;
    * units whose turns do not meet get the same memory. */
   size_t (*scratch_floats)(const es_unit_t *unit);
-  void (*place_scratch)(es_unit_t *unit, float *memory);
+  void (*set_scratch)(es_unit_t *unit, float *memory);
   /* Parameters have changed. */
   void (*pack)(es_unit_t *unit);
   /* Before the first slice of a pass. */
   void (*begin)(es_unit_t *unit, const es_pass_t *pass);
-  /* Training only: the input of this slice has just been computed. A unit that has `synchronise` waits for all slices.
-   */
+  /* Training only: the input of this slice has just been computed. A unit that has `synchronise` waits for all slices:
+   * it starts a segment of the network. */
   void (*gather)(es_unit_t *unit, const es_slice_t *slice);
   void (*synchronise)(es_unit_t *unit, const es_pass_t *pass); /* collective */
   void (*forward)(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice);
-  /* Backward, where the output was not kept: makes that of this slice again. */
+  /* Backward, where the output was not kept: makes that of this slice again. A unit that has this needs no output for
+   * its own backward pass. */
   void (*renew)(es_unit_t *unit, const es_slice_t *slice);
   /* Backward: the same shape in the other direction. The gradient of this unit's output is there; `backward` writes
    * that of its inputs, where there is a place for it. */
@@ -78,8 +96,10 @@ struct es_unit {
   void *state;                             /* owned by the class */
 };
 
-extern const es_unit_class_t es_unit_conv, es_unit_linear, es_unit_pool; /* onednn*.c */
+extern const es_unit_class_t es_unit_layer, es_unit_pool; /* onednn/ */
 extern const es_unit_class_t es_unit_batchnorm, es_unit_activation, es_unit_sum, es_unit_dropout, es_unit_maxpool2;
+/* units.c: the kind of unit that runs a node; one without functions for the input node. */
+const es_unit_class_t *es_unit_class(const es_node_t *node);
 
 static inline float *es_unit_parameter(const es_unit_t *unit, int32_t tensor) {
   return unit->parameters + unit->graph->parameters[tensor].offset;

@@ -63,7 +63,7 @@ static void layer_open(layer_t *l, const spec_t *spec) {
   l->dy = numbers((size_t)(most * es_shape_size(to)), 4);
   l->parameters = numbers((size_t)(weights + out), 5);
   l->gradients = numbers((size_t)(weights + out), 6);
-  l->unit = (es_unit_t){.class = &es_unit_conv,
+  l->unit = (es_unit_t){.class = &es_unit_layer,
                         .graph = &l->graph,
                         .group = &l->group,
                         .node = &l->node,
@@ -76,15 +76,15 @@ static void layer_open(layer_t *l, const spec_t *spec) {
                         .parameters = l->parameters,
                         .gradients = l->gradients};
   es_status_t status = {0};
-  assert_int_equal(es_unit_conv.create(&l->unit, (2u << ES_SLICE_MAX) - 2, &status), ES_OK);
-  l->scratch = es_allocate(es_unit_conv.scratch_floats(&l->unit), sizeof *l->scratch);
+  assert_int_equal(es_unit_layer.create(&l->unit, (2u << ES_SLICE_MAX) - 2, &status), ES_OK);
+  l->scratch = es_allocate(es_unit_layer.scratch_floats(&l->unit), sizeof *l->scratch);
   assert_non_null(l->scratch);
-  es_unit_conv.place_scratch(&l->unit, l->scratch);
-  es_unit_conv.pack(&l->unit);
+  es_unit_layer.set_scratch(&l->unit, l->scratch);
+  es_unit_layer.pack(&l->unit);
 }
 
 static void layer_close(layer_t *l) {
-  es_unit_conv.destroy(&l->unit);
+  es_unit_layer.destroy(&l->unit);
   float *const owned[] = {l->x, l->y, l->dx, l->dy, l->parameters, l->gradients, l->scratch};
   for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) es_free(owned[i]);
 }
@@ -93,17 +93,17 @@ static void layer_close(layer_t *l) {
 static void run(layer_t *l) {
   const es_pass_t pass = {.n = l->count, .training = true};
   int first = 0;
-  es_unit_conv.begin(&l->unit, &pass);
+  es_unit_layer.begin(&l->unit, &pass);
   for (int lane = 0; lane < l->spec.lanes; lane++) {
     for (int left = l->spec.lane[lane], n; left > 0; left -= n, first += n) {
       n = left < ES_SLICE_MAX ? left : ES_SLICE_MAX;
       const es_slice_t slice = {.lane = lane, .count = n, .first = first, .store = first};
-      es_unit_conv.forward(&l->unit, &pass, &slice);
-      es_unit_conv.backward(&l->unit, &pass, &slice);
+      es_unit_layer.forward(&l->unit, &pass, &slice);
+      es_unit_layer.backward(&l->unit, &pass, &slice);
     }
-    es_unit_conv.lane_end(&l->unit, lane);
+    es_unit_layer.lane_end(&l->unit, lane);
   }
-  es_unit_conv.backward_end(&l->unit);
+  es_unit_layer.backward_end(&l->unit);
 }
 
 /* The definition, in double. */
@@ -190,7 +190,7 @@ static void test_winograd(void **state) {
   (void)state;
   check_shape(16, 64, 64, 16);
   check_shape(16, 64, 80, 1);
-  check_shape(8, 64, 32, 13); /* those of ours (src/model/conv/conv_winograd.h) from here … */
+  check_shape(8, 64, 32, 13); /* those of ours (src/model/conv/conv_winograd.c) from here … */
   check_shape(16, 16, 32, 5);
   check_shape(4, 64, 128, 16);
   check_shape(8, 192, 256, 2);
@@ -226,7 +226,7 @@ static void test_narrow(void **state) {
   check_map(70, 61, 8, 4, 2);
 }
 
-/* Small maps (src/model/conv/conv_small.h, conv_small_weights.h): every number of samples, other kernels and strides,
+/* Small maps (src/model/conv/conv_small.c, conv_small_weights.c): every number of samples, other kernels and strides,
  * and lanes of several slices, of few samples and of none. */
 static void test_small(void **state) {
   (void)state;

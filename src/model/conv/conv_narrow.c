@@ -1,7 +1,7 @@
 /* 3 × 3 convolutions, stride 1, padding 1, of narrow layers, in planes (conv_planar.h). oneDNN's kernels fill their
  * vectors with channels, and leave them mostly empty where there are few. */
-#include "conv_narrow.h"
 #include "conv_planar.h"
+#include "eigenscope/kernel.h"
 #include "eigenscope/model.h"
 #include <string.h>
 
@@ -16,6 +16,16 @@ static ptrdiff_t round_up(ptrdiff_t n, ptrdiff_t to) {
 
 static ptrdiff_t tall(int32_t channels) {
   return round_up(channels, CONV_TALL);
+}
+
+/* The loops for an instruction set, or the best below it that were compiled. */
+static const es_conv_planar_t *loops_of(es_conv_isa_t isa) {
+#ifdef ES_KERNEL_TARGETS
+  if (isa == CONV_AVX512) return &es_conv_planar_avx512;
+  if (isa == CONV_AVX2) return &es_conv_planar_avx2;
+#endif
+  (void)isa;
+  return &es_conv_planar_baseline;
 }
 
 /* ---- panels: some rows of a sample, or several small samples, at a time, so that their planes stay in the cache ----
@@ -46,7 +56,7 @@ static ptrdiff_t vectors_of_row(const panels_t *p) {
 
 /* `channels`: all that have planes. */
 static panels_t panels_of(const es_node_t *node, ptrdiff_t channels) {
-  panels_t p = {.loops = es_conv_planar(es_conv_isa()),
+  panels_t p = {.loops = loops_of(es_conv_isa()),
                 .map = {.w = node->in.w, .row = round_up(node->in.w + 1, CONV_LINE)},
                 .h = node->in.h,
                 .samples = 1,
@@ -126,15 +136,6 @@ static void list_offsets(ptrdiff_t *offsets, const es_conv_map_t *map, int32_t c
 
 /* ---- forward and the gradient of the input: the same but for the weights ---- */
 
-static size_t product_packed(int32_t from, int32_t to) {
-  return (size_t)(tall(to) * (from * TAPS));
-}
-
-static size_t product_scratch(const es_node_t *node, int32_t channels) {
-  const panels_t p = panels_of(node, channels);
-  return panels_scratch(&p, channels);
-}
-
 static void product(const es_conv_task_t *task, float *to, int32_t to_channels, const float *from,
                     int32_t from_channels, const float *bias) {
   panels_t p = panels_of(task->node, from_channels);
@@ -151,15 +152,21 @@ static void product(const es_conv_task_t *task, float *to, int32_t to_channels, 
 }
 
 static size_t forward_scratch(const es_node_t *node) {
-  return product_scratch(node, node->in.c);
+  const panels_t p = panels_of(node, node->in.c);
+  return panels_scratch(&p, node->in.c);
 }
 
 static size_t data_scratch(const es_node_t *node) {
-  return product_scratch(node, node->out.c);
+  const panels_t p = panels_of(node, node->out.c);
+  return panels_scratch(&p, node->out.c);
 }
 
 static size_t forward_packed(const es_node_t *node) {
-  return product_packed(node->in.c, node->out.c);
+  return (size_t)(tall(node->out.c) * node->in.c * TAPS);
+}
+
+static size_t data_packed(const es_node_t *node) {
+  return (size_t)(tall(node->in.c) * node->out.c * TAPS);
 }
 
 static void forward_pack(float *packed, const float *weights, const es_node_t *node) {
@@ -172,10 +179,6 @@ static void forward_pack(float *packed, const float *weights, const es_node_t *n
 
 static void forward(const es_conv_task_t *task) {
   product(task, task->y, task->node->out.c, task->x, task->node->in.c, task->bias);
-}
-
-static size_t data_packed(const es_node_t *node) {
-  return product_packed(node->out.c, node->in.c);
 }
 
 /* Rows and columns the other way round, and inputs for outputs. */
@@ -232,48 +235,19 @@ static void weights(const es_conv_task_t *task) {
   if (task->db) set_or_add(task->db, sums + channels * taps, node->out.c, task->first);
 }
 
-/* ---- where they are used ---- */
+/* ---- where they are used: vectors must not be much wider than a row ---- */
 
-typedef struct most {
-  int32_t in, out;
-} most_t;
-
-/* Vectors must not be much wider than a row. */
-static bool fits(const es_node_t *node, conv_isa_t isa, most_t most) {
-  const ptrdiff_t vector = es_conv_planar(isa)->vector;
-  return node->kernel == 3 && node->stride == 1 && node->padding == 1 && node->groups == 1 && node->in.c <= most.in &&
-         node->out.c <= most.out && node->in.w >= 16 && 3 * round_up(node->in.w, vector) <= 4 * (ptrdiff_t)node->in.w;
+bool es_conv_narrow_applies(const es_node_t *node, es_conv_direction_t direction, es_conv_isa_t isa) {
+  static const struct {
+    int32_t in, out;
+  } most[CONV_DIRECTIONS][CONV_ISAS] = {[CONV_FORWARD] = {{16, 16}, {8, 8}, {8, 16}},
+                                        [CONV_BACKWARD_DATA] = {{16, 16}, {4, 8}, {8, 16}},
+                                        [CONV_BACKWARD_WEIGHTS] = {{16, 16}, {4, 4}, {8, 8}}};
+  return node->kernel == 3 && node->stride == 1 && node->padding == 1 && node->groups == 1 &&
+         node->in.c <= most[direction][isa].in && node->out.c <= most[direction][isa].out && node->in.w >= 16 &&
+         3 * round_up(node->in.w, loops_of(isa)->vector) <= 4 * (ptrdiff_t)node->in.w;
 }
 
-/* Where these are faster than oneDNN 2.6.3, on slices of 16 (Emerald Rapids, GFLOP/s forward, weights, data; in
- * parentheses oneDNN's): 3 -> 4 channels on 32 x 32 110, 90 (25, 25), 4 -> 4 108, 100, 130 (28, 28, 45), 3 -> 8 104, 87
- * (47, 48), 8 -> 8 117, 103, 150 (63, 65, 88); 4 -> 8 on 16 x 16 121, 98, 140 (46, 55, 50), 8 -> 8 137, 107, 150 (59,
- * 65, 100), 8 -> 16 146, -, 162 (118, -, 98). With the instructions of AVX2 oneDNN catches up earlier, with those of
- * SSE later. */
-static bool forward_wanted(const es_node_t *node, conv_isa_t isa) {
-  static const most_t most[CONV_ISAS] = {{16, 16}, {8, 8}, {8, 16}};
-  return fits(node, isa, most[isa]);
-}
-
-static bool data_wanted(const es_node_t *node, conv_isa_t isa) {
-  static const most_t most[CONV_ISAS] = {{16, 16}, {4, 8}, {8, 16}};
-  return fits(node, isa, most[isa]);
-}
-
-static bool weights_wanted(const es_node_t *node, conv_isa_t isa) {
-  static const most_t most[CONV_ISAS] = {{16, 16}, {4, 4}, {8, 8}};
-  return fits(node, isa, most[isa]);
-}
-
-const es_conv_algorithm_t es_conv_narrow_forward = {.wanted = forward_wanted,
-                                                    .packed_floats = forward_packed,
-                                                    .pack = forward_pack,
-                                                    .scratch_floats = forward_scratch,
-                                                    .run = forward};
-const es_conv_algorithm_t es_conv_narrow_data = {.wanted = data_wanted,
-                                                 .packed_floats = data_packed,
-                                                 .pack = data_pack,
-                                                 .scratch_floats = data_scratch,
-                                                 .run = data};
-const es_conv_algorithm_t es_conv_narrow_weights = {
-    .wanted = weights_wanted, .scratch_floats = weights_scratch, .run = weights};
+const es_conv_algorithm_t es_conv_narrow_forward = {forward_packed, forward_pack, forward_scratch, forward};
+const es_conv_algorithm_t es_conv_narrow_data = {data_packed, data_pack, data_scratch, data};
+const es_conv_algorithm_t es_conv_narrow_weights = {.scratch_floats = weights_scratch, .run = weights};

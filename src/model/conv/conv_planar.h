@@ -39,7 +39,5 @@ typedef struct es_conv_planar {
 } es_conv_planar_t;
 
 extern const es_conv_planar_t es_conv_planar_baseline, es_conv_planar_avx2, es_conv_planar_avx512;
-/* The loops for an instruction set, or the best below it that were compiled. */
-const es_conv_planar_t *es_conv_planar(conv_isa_t isa);
 
 #endif

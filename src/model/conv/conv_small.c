@@ -1,4 +1,7 @@
-#include "conv_small.h"
+/* Forward and gradient of the input of convolutions whose map is small or whose channels are few, position by position:
+ * for eight samples at one position, all taps that lie on the map there. Nothing is multiplied by the border, which on
+ * a map of 2 × 2 is five ninths of the arithmetic. */
+#include "conv.h"
 #include "conv_tile.h"
 
 enum { WIDE = CONV_TILE_WIDE, POSITIONS_MOST = 64 };
@@ -99,11 +102,8 @@ static void run_backward(const es_conv_task_t *task) {
   multiply(&p, task, task->dy, task->dx, NULL);
 }
 
-/* Emerald Rapids, slices of 16, microseconds of oneDNN (forward, backward) and here: 2 × 2 positions with 32 channels
- * 11, 8 and 4; 128: 126, 115 and 50; 512: 2034, 2303 and 1076. 4 × 4: 32: 36, 30 and 21; 128: 357, 357 and 308; 512:
- * 5607, 6577 and 6071. 8 × 8: 32: 113, 99 and 97; 64: 408, 439 and 384; from 128 on Winograd's kernels win. With the
- * instructions of AVX2: 2 × 2, 128: 207, 142 and 111; 4 × 4, 128: 822, 705 and 712; 8 × 8, 64: 797, 744 and 828. */
-static bool fits(const es_node_t *node, bool backward, conv_isa_t isa) {
+bool es_conv_small_applies(const es_node_t *node, es_conv_direction_t direction, es_conv_isa_t isa) {
+  const bool backward = direction == CONV_BACKWARD_DATA;
   const product_t p = product_of(node, backward);
   const int positions = p.to.h * p.to.w, least = p.from.c < p.to.c ? p.from.c : p.to.c;
   if (isa < CONV_AVX2 || node->groups != 1 || p.to.c % WIDE || p.taps > CONV_TAPS_MOST) return false;
@@ -111,15 +111,5 @@ static bool fits(const es_node_t *node, bool backward, conv_isa_t isa) {
          (positions <= POSITIONS_MOST && least <= 64 && isa == CONV_AVX512);
 }
 
-static bool wants_forward(const es_node_t *node, conv_isa_t isa) {
-  return fits(node, false, isa);
-}
-
-static bool wants_backward(const es_node_t *node, conv_isa_t isa) {
-  return fits(node, true, isa);
-}
-
-const es_conv_algorithm_t es_conv_small_forward = {
-    .wanted = wants_forward, .packed_floats = packed_floats, .pack = pack_forward, .run = run_forward};
-const es_conv_algorithm_t es_conv_small_backward_data = {
-    .wanted = wants_backward, .packed_floats = packed_floats, .pack = pack_backward, .run = run_backward};
+const es_conv_algorithm_t es_conv_small_forward = {packed_floats, pack_forward, NULL, run_forward};
+const es_conv_algorithm_t es_conv_small_data = {packed_floats, pack_backward, NULL, run_backward};

@@ -4,9 +4,7 @@
 #include "eigenscope/memory.h"
 #include <string.h>
 
-/* A tile: gradients of TALL input channels and WIDE output channels. POSITIONS: where oneDNN catches up (Emerald
- * Rapids, slices of 16): 16 positions, 128 channels 327 µs instead of 513, 512 channels 5.9 ms instead of 10.5; 4
- * positions 63 µs instead of 269 and 1.1 ms instead of 7.5; 64 positions, 64 channels 409 µs instead of 469. */
+/* A tile: gradients of TALL input channels and WIDE output channels. POSITIONS: where oneDNN catches up. */
 enum { TALL = 8, WIDE = 32, TILE = TALL * WIDE, POSITIONS = 64 };
 
 /* Where two panels meet in one product: offsets of a line of the input and one of the gradient, in floats. */
@@ -15,7 +13,7 @@ typedef struct pair {
 } pair_t;
 
 /* Panels: blocks of channels outside, then lines, one for each position of each sample. */
-struct small_weights {
+struct es_small_weights {
   es_node_t node;
   int taps, in_positions, out_positions; /* positions of a sample */
   bool wide;                             /* vectors of 16 floats */
@@ -29,11 +27,13 @@ struct small_weights {
   float *extra, *x, *dy;                 /* tiles of the second, third … slice of a lane; panels. Borrowed */
 };
 
-bool es_small_weights_takes(const es_node_t *node) {
-  const int most = es_conv_isa() == CONV_AVX512 ? POSITIONS : es_conv_isa() == CONV_AVX2 ? POSITIONS / 4 : 0;
-  return node->op == ES_OP_CONV && node->groups == 1 && node->in.c % TALL == 0 && node->out.c % WIDE == 0 &&
-         node->out.h * node->out.w <= most;
+bool es_conv_small_weights_applies(const es_node_t *node, es_conv_direction_t direction, es_conv_isa_t isa) {
+  (void)direction;
+  const int most = isa == CONV_AVX512 ? POSITIONS : isa == CONV_AVX2 ? POSITIONS / 4 : 0;
+  return node->groups == 1 && node->in.c % TALL == 0 && node->out.c % WIDE == 0 && node->out.h * node->out.w <= most;
 }
+
+const es_conv_algorithm_t es_conv_small_weights = {.run = NULL};
 
 static size_t tile_floats(const es_node_t *node) {
   return (size_t)(node->kernel * node->kernel) * TILE;
@@ -93,7 +93,7 @@ void es_small_weights_destroy(es_small_weights_t *s) {
   es_free(s);
 }
 
-void es_small_weights_place(es_small_weights_t *s, const es_group_t *group, float *memory) {
+void es_small_weights_set_memory(es_small_weights_t *s, const es_group_t *group, float *memory) {
   const size_t tile = tile_floats(&s->node);
   es_stack_place(&s->sums, memory, tile);
   s->extra = memory + es_stack_vectors(group) * tile;

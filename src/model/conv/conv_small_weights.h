@@ -7,11 +7,8 @@
 
 #include "unit.h"
 
-typedef struct small_weights es_small_weights_t;
+typedef struct es_small_weights es_small_weights_t;
 
-/* Whether the layer is of this kind: any kernel, stride and padding, without groups, at most 64 positions in
- * the output (16 with AVX2, none below it); channels in multiples of a tile. By shape and instruction set alone. */
-bool es_small_weights_takes(const es_node_t *node);
 /* Floats of memory that a pass needs for `samples` of a rank with that many lanes. */
 size_t es_small_weights_floats(const es_node_t *node, int64_t samples, int lanes);
 
@@ -19,7 +16,7 @@ size_t es_small_weights_floats(const es_node_t *node, int64_t samples, int lanes
 es_small_weights_t *es_small_weights_create(const es_unit_t *unit);
 void es_small_weights_destroy(es_small_weights_t *s);
 /* es_small_weights_floats(…, unit->samples, …) floats, good until es_small_weights_finish; multiples of 64 bytes. */
-void es_small_weights_place(es_small_weights_t *s, const es_group_t *group, float *memory);
+void es_small_weights_set_memory(es_small_weights_t *s, const es_group_t *group, float *memory);
 /* At the start of a pass; then for each slice, in order; at the end of each lane, also an empty one. */
 void es_small_weights_begin(es_small_weights_t *s);
 void es_small_weights_slice(es_small_weights_t *s, const es_slice_t *slice, const float *x, const float *dy);

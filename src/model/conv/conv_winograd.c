@@ -1,4 +1,6 @@
-#include "conv_winograd.h"
+/* Winograd's convolutions of a slice at a time (winograd.h) for layers that oneDNN computes directly: its kernels for
+ * this pay from 64 channels on maps of 16 × 16 on. */
+#include "conv.h"
 #include "conv_tile.h"
 #include "winograd.h"
 #include <string.h>
@@ -33,7 +35,7 @@ static void pack_forward(float *packed, const float *weights, const es_node_t *n
   for (ptrdiff_t o = 0; o < out; o += WIDE) {
     for (ptrdiff_t i = 0; i < in; i++) {
       es_conv_tile_turn(taps, WIDE, weights + (o * in + i) * WINOGRAD_TAPS, in * WINOGRAD_TAPS, WINOGRAD_TAPS);
-      winograd_kernel(packed + o * in + i * WIDE, in * out, taps, WIDE);
+      es_winograd_kernel(packed + o * in + i * WIDE, in * out, taps, WIDE);
     }
   }
 }
@@ -45,7 +47,7 @@ static void pack_backward(float *packed, const float *weights, const es_node_t *
     for (ptrdiff_t i = 0; i < in; i += WIDE) {
       es_conv_tile_turn(taps + (WINOGRAD_TAPS - 1) * WIDE, -WIDE, weights + (o * in + i) * WINOGRAD_TAPS, WINOGRAD_TAPS,
                         WINOGRAD_TAPS);
-      winograd_kernel(packed + i * out + o * WIDE, in * out, taps, WIDE);
+      es_winograd_kernel(packed + i * out + o * WIDE, in * out, taps, WIDE);
     }
   }
 }
@@ -81,13 +83,13 @@ static void multiply(const shape_t *s, const es_conv_task_t *task, const float *
     for (ptrdiff_t i = 0; i < rows; i++) {
       const ptrdiff_t sample = (first + i) / s->tiles, tile = (first + i) % s->tiles;
       const es_winograd_map_t map = {source + sample * s->h * s->w * s->from, s->h, s->w, s->from};
-      winograd_input(patches + i * s->from, ROWS * s->from, &map, tile / s->across * TILE, tile % s->across * TILE);
+      es_winograd_input(patches + i * s->from, ROWS * s->from, &map, tile / s->across * TILE, tile % s->across * TILE);
     }
     multiply_rows(s, task, products, patches, rows);
     for (ptrdiff_t i = 0; i < rows; i++) {
       const ptrdiff_t sample = (first + i) / s->tiles, tile = (first + i) % s->tiles;
-      winograd_output(result + sample * s->h * s->w * s->to, s->h, s->w, s->to, tile / s->across * TILE,
-                      tile % s->across * TILE, products + i * s->to, ROWS * s->to, bias);
+      es_winograd_output(result + sample * s->h * s->w * s->to, s->h, s->w, s->to, tile / s->across * TILE,
+                         tile % s->across * TILE, products + i * s->to, ROWS * s->to, bias);
     }
   }
 }
@@ -102,14 +104,8 @@ static void run_backward(const es_conv_task_t *task) {
   multiply(&s, task, task->dy, task->dx, NULL);
 }
 
-/* Measured on slices of 16 (Emerald Rapids), microseconds of the next best way, forward, and here: 8 × 8 positions
- * with 32 channels 101 and 77, 64: 368 and 213, 128: 1080 and 750; 4 × 4: 64: 80 and 54, 128: 306 and 199, but 256:
- * 1205 and 1413; 16 × 16: 32: 454 and 308, 64: 1160 and 869. In whole steps of VGG16 at width 1 (Emerald Rapids), where
- * weights come from further away, 64 and 128 channels on maps from 16 × 16 save 3 % of the CPU time against oneDNN's,
- * and 256 on 8 × 8 as much again. oneDNN has no such kernels for AVX2: there 8 × 8, 64: 797 and 346; 4 × 4, 128: 712
- * and 333. */
-static bool fits(const es_node_t *node, bool backward, conv_isa_t isa) {
-  const shape_t s = shape_of(node, backward);
+bool es_conv_winograd_applies(const es_node_t *node, es_conv_direction_t direction, es_conv_isa_t isa) {
+  const shape_t s = shape_of(node, direction == CONV_BACKWARD_DATA);
   const ptrdiff_t most = s.from > s.to ? s.from : s.to, side = s.h < s.w ? s.h : s.w;
   if (node->kernel != 3 || node->stride != 1 || node->padding != 1 || node->groups != 1 || s.from % 16 || s.to % WIDE)
     return false;
@@ -118,21 +114,5 @@ static bool fits(const es_node_t *node, bool backward, conv_isa_t isa) {
   return side < 8 ? most >= 64 && most <= 128 : most <= (side < 16 ? 256 : 128);
 }
 
-static bool wants_forward(const es_node_t *node, conv_isa_t isa) {
-  return fits(node, false, isa);
-}
-
-static bool wants_backward(const es_node_t *node, conv_isa_t isa) {
-  return fits(node, true, isa);
-}
-
-const es_conv_algorithm_t es_conv_winograd_forward = {.wanted = wants_forward,
-                                                      .packed_floats = packed_floats,
-                                                      .pack = pack_forward,
-                                                      .scratch_floats = scratch_floats,
-                                                      .run = run_forward};
-const es_conv_algorithm_t es_conv_winograd_backward_data = {.wanted = wants_backward,
-                                                            .packed_floats = packed_floats,
-                                                            .pack = pack_backward,
-                                                            .scratch_floats = scratch_floats,
-                                                            .run = run_backward};
+const es_conv_algorithm_t es_conv_winograd_forward = {packed_floats, pack_forward, scratch_floats, run_forward};
+const es_conv_algorithm_t es_conv_winograd_data = {packed_floats, pack_backward, scratch_floats, run_backward};

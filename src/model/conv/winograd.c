@@ -70,7 +70,7 @@ static ES_INLINE void place(square_t *s, const es_winograd_map_t *m, ptrdiff_t r
 }
 
 ES_KERNEL
-void winograd_input(float *out, ptrdiff_t number, const es_winograd_map_t *from, ptrdiff_t row, ptrdiff_t column) {
+void es_winograd_input(float *out, ptrdiff_t number, const es_winograd_map_t *from, ptrdiff_t row, ptrdiff_t column) {
   square_t s;
   place(&s, from, row - 1, column - 1);
   for (ptrdiff_t c = 0; c < from->channels; c += VECTOR) {
@@ -92,8 +92,8 @@ void winograd_input(float *out, ptrdiff_t number, const es_winograd_map_t *from,
 }
 
 ES_KERNEL
-void winograd_output(float *map, ptrdiff_t h, ptrdiff_t w, ptrdiff_t channels, ptrdiff_t row, ptrdiff_t column,
-                     const float *m, ptrdiff_t number, const float *bias) {
+void es_winograd_output(float *map, ptrdiff_t h, ptrdiff_t w, ptrdiff_t channels, ptrdiff_t row, ptrdiff_t column,
+                        const float *m, ptrdiff_t number, const float *bias) {
   for (ptrdiff_t c = 0; c < channels; c += VECTOR) {
     v16_t d[TILE * PATCH], line[TILE];
 #pragma GCC unroll 6
@@ -114,7 +114,7 @@ void winograd_output(float *map, ptrdiff_t h, ptrdiff_t w, ptrdiff_t channels, p
 }
 
 ES_KERNEL
-void winograd_kernel(float *out, ptrdiff_t number, const float *taps, ptrdiff_t wide) {
+void es_winograd_kernel(float *out, ptrdiff_t number, const float *taps, ptrdiff_t wide) {
   for (ptrdiff_t c = 0; c < wide; c += VECTOR) {
     v16_t g[SIDE * SIDE], down[PATCH * SIDE], line[PATCH];
     for (int i = 0; i < SIDE * SIDE; i++) g[i] = LOAD(taps + i * wide + c);

@@ -16,11 +16,11 @@ typedef struct winograd_map {
 
 /* Bᵀ·d·B of the patch of the tile whose first output is (row, column), padding 1: number i, all channels of it, to out
  * + i·number. */
-void winograd_input(float *out, ptrdiff_t number, const es_winograd_map_t *from, ptrdiff_t row, ptrdiff_t column);
+void es_winograd_input(float *out, ptrdiff_t number, const es_winograd_map_t *from, ptrdiff_t row, ptrdiff_t column);
 /* Aᵀ·m·A + bias to the outputs of a tile that lie on the map (h, w, channels); number i of m is at m + i·number. */
-void winograd_output(float *map, ptrdiff_t h, ptrdiff_t w, ptrdiff_t channels, ptrdiff_t row, ptrdiff_t column,
-                     const float *m, ptrdiff_t number, const float *bias);
+void es_winograd_output(float *map, ptrdiff_t h, ptrdiff_t w, ptrdiff_t channels, ptrdiff_t row, ptrdiff_t column,
+                        const float *m, ptrdiff_t number, const float *bias);
 /* G·g·Gᵀ for `wide` kernels side by side, a multiple of 16: taps (9, wide) to out + i·number. */
-void winograd_kernel(float *out, ptrdiff_t number, const float *taps, ptrdiff_t wide);
+void es_winograd_kernel(float *out, ptrdiff_t number, const float *taps, ptrdiff_t wide);
 
 #endif

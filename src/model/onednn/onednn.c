@@ -25,8 +25,8 @@ static bool may_use(dnnl_cpu_isa_t isa) {
   return (dnnl_get_effective_cpu_isa() & isa) == isa;
 }
 
-conv_isa_t es_conv_isa(void) {
-  static conv_isa_t found = CONV_ISAS; /* oneDNN does not change its mind, but takes a lock to say so */
+es_conv_isa_t es_conv_isa(void) {
+  static es_conv_isa_t found = CONV_ISAS; /* oneDNN does not change its mind, but takes a lock to say so */
   if (found == CONV_ISAS)
     found = may_use(dnnl_cpu_isa_avx512_core) ? CONV_AVX512 : may_use(dnnl_cpu_isa_avx2) ? CONV_AVX2 : CONV_BASELINE;
   return found;

@@ -1,4 +1,4 @@
-/* What a convolution or a linear layer is to oneDNN. */
+/* Convolutions and linear layers in oneDNN's words. */
 #include "onednn_layers.h"
 
 dnnl_memory_desc_t es_onednn_layer_bias(const es_unit_t *unit) {
@@ -48,7 +48,7 @@ static void leave_open(dnnl_memory_desc_t *layout) {
   *layout = open;
 }
 
-void es_onednn_layer_describe(const es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t way,
+void es_onednn_layer_describe(const es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t algorithm,
                               const dnnl_memory_desc_t *weights, int count, es_onednn_description_t *out) {
   const es_node_t *node = unit->node;
   dnnl_memory_desc_t src = es_onednn_layer_source(unit, count), dst = es_onednn_layer_target(unit, count);
@@ -56,11 +56,11 @@ void es_onednn_layer_describe(const es_unit_t *unit, es_conv_direction_t directi
   const dnnl_prop_kind_t kind = unit->training ? dnnl_forward_training : dnnl_forward_inference;
   const dnnl_dims_t strides = {node->stride, node->stride}, padding = {node->padding, node->padding};
   dnnl_status_t code = dnnl_success;
-  if (way.blocked) leave_open(&src);
-  if (way.blocked) leave_open(&dst);
+  if (algorithm.blocked) leave_open(&src);
+  if (algorithm.blocked) leave_open(&dst);
   if (node->op == ES_OP_CONV) {
     dnnl_convolution_desc_t *d = &out->convolution;
-    const dnnl_alg_kind_t a = way.algorithm;
+    const dnnl_alg_kind_t a = algorithm.kind;
     if (direction == CONV_FORWARD)
       code = dnnl_convolution_forward_desc_init(d, kind, a, &src, weights, bias, &dst, strides, padding, padding);
     else if (direction == CONV_BACKWARD_DATA)
@@ -79,13 +79,13 @@ void es_onednn_layer_describe(const es_unit_t *unit, es_conv_direction_t directi
   es_onednn_must(code, "describe a layer");
 }
 
-/* Where other ways than direct in NHWC pay, with both changes of layout counted in, was measured on slices of
- * 16 (Emerald Rapids, oneDNN 2.6.3, GFLOP/s): Winograd F(4x4, 3x3) 267 instead of 170 for 64 channels on 32 x 32, 330
- * instead of 185 for 128 on 16 x 16, 280 instead of 185 for 256 on 8 x 8, less than direct on smaller maps; forward on
- * maps of 4 x 4 and 2 x 2, 256 channels and more, 175 instead of 112 and 137 instead of 50. Winograd's kernels are for
- * AVX-512; its rounding errors are some 1e-6 of the largest output (tests/unit/test_conv.c). */
+/* Other algorithms than direct in NHWC pay on these shapes, with both changes of layout counted in: measured on slices
+ * of 16 (Emerald Rapids, oneDNN 2.6.3, GFLOP/s): Winograd F(4x4, 3x3) 267 instead of 170 for 64 channels on 32 x 32,
+ * 330 instead of 185 for 128 on 16 x 16, 280 instead of 185 for 256 on 8 x 8, less than direct on smaller maps; forward
+ * on maps of 4 x 4 and 2 x 2, 256 channels and more, 175 instead of 112 and 137 instead of 50. Winograd's kernels are
+ * for AVX-512; its rounding errors are some 1e-6 of the largest output (tests/unit/test_conv.c). */
 int es_onednn_layer_algorithms(const es_unit_t *unit, es_conv_direction_t direction,
-                               es_onednn_algorithm_t out[ONEDNN_WAYS_MOST]) {
+                               es_onednn_algorithm_t out[ONEDNN_ALGORITHMS_MOST]) {
   const es_node_t *node = unit->node;
   const int32_t channels = node->in.c < node->out.c ? node->in.c : node->out.c;
   const int32_t side = node->in.h < node->in.w ? node->in.h : node->in.w;

@@ -27,7 +27,7 @@ typedef struct packing {
 } packing_t;
 
 typedef struct state {
-  const es_conv_algorithm_t *own[CONV_DIRECTIONS]; /* NULL: the kernels below */
+  const es_conv_algorithm_t *own[CONV_DIRECTIONS]; /* NULL: the kernels below, or `small` */
   kernel_t kernels[CONV_DIRECTIONS][ES_SLICE_MAX + 1];
   packing_t packing[CONV_DIRECTIONS]; /* of CONV_BACKWARD_WEIGHTS the gradient: its reorder is from packed to flat */
   bool same_gradient;                 /* both backward directions take the gradient of the output in one layout */
@@ -36,8 +36,7 @@ typedef struct state {
   es_stack_t sums;                   /* gradients of weights and bias, lane by lane; memory borrowed from the model */
   size_t packed_floats;              /* of the weights, rounded up so that the bias behind them is aligned */
   float *extra;                      /* gradient of the second, third … slice of a lane; borrowed */
-  float *lane;                       /* what our own way keeps until a lane's end; borrowed */
-  bool scratch;                      /* our own ways use the scratch of the process */
+  bool scratch;                      /* our own kernels use the scratch of the process */
   bool lane_started;
   es_small_weights_t *small; /* computes CONV_BACKWARD_WEIGHTS for all lanes at once, or NULL */
 } state_t;
@@ -84,7 +83,7 @@ static const dnnl_memory_desc_t *layout_of(dnnl_primitive_desc_t pd, es_conv_dir
 
 /* One direction for one slice size. The first (largest) size may choose the layout of the weights (its layout has ndims
  * 0 until then); the others take it. *pd is the caller's. */
-static es_code_t make_kernel(es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t way, int count,
+static es_code_t make_kernel(es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t algorithm, int count,
                              const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd, es_status_t *status) {
   static const char *const names[] = {"the forward pass", "the gradient of the input", "the gradient of the weights"};
   state_t *s = unit->state;
@@ -94,7 +93,7 @@ static es_code_t make_kernel(es_unit_t *unit, es_conv_direction_t direction, es_
   const dnnl_memory_desc_t weights = choose ? es_onednn_layer_weights(unit, true) : packing->layout;
   const dnnl_memory_desc_t src = es_onednn_layer_source(unit, count), dst = es_onednn_layer_target(unit, count);
   es_onednn_description_t description;
-  es_onednn_layer_describe(unit, direction, way, &weights, count, &description);
+  es_onednn_layer_describe(unit, direction, algorithm, &weights, count, &description);
   ES_TRY(es_onednn_primitive(unit, names[direction], &description, hint, es_onednn_layer_avoids(unit, direction),
                              &k->primitive, pd, status));
   if (choose) {
@@ -112,14 +111,14 @@ typedef struct hints {
   dnnl_primitive_desc_t forward[ES_SLICE_MAX + 1];
 } hints_t;
 
-static es_code_t try_way(es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t way, uint32_t sizes,
-                         hints_t *hints, es_status_t *status) {
+static es_code_t try_algorithm(es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t algorithm,
+                               uint32_t sizes, hints_t *hints, es_status_t *status) {
   es_code_t code = ES_OK;
   for (int count = ES_SLICE_MAX; count > 0 && code == ES_OK; count--) {
     dnnl_primitive_desc_t pd = NULL;
     if (!(sizes >> count & 1)) continue;
-    code =
-        make_kernel(unit, direction, way, count, direction == CONV_FORWARD ? NULL : hints->forward[count], &pd, status);
+    code = make_kernel(unit, direction, algorithm, count, direction == CONV_FORWARD ? NULL : hints->forward[count], &pd,
+                       status);
     if (direction == CONV_FORWARD && code == ES_OK)
       hints->forward[count] = pd;
     else if (pd)
@@ -135,9 +134,9 @@ static void forget(hints_t *hints) {
   }
 }
 
-/* The packed weights of our own way have no layout that oneDNN knows. */
-static es_code_t take_own_way(es_unit_t *unit, es_conv_direction_t direction, const es_conv_algorithm_t *own,
-                              es_status_t *status) {
+/* The packed weights of our own kernels have no layout that oneDNN knows. */
+static es_code_t use_own(es_unit_t *unit, es_conv_direction_t direction, const es_conv_algorithm_t *own,
+                         es_status_t *status) {
   state_t *s = unit->state;
   const es_node_t *node = unit->node;
   s->own[direction] = own;
@@ -154,17 +153,17 @@ static es_code_t take_own_way(es_unit_t *unit, es_conv_direction_t direction, co
 
 static es_code_t make_direction(es_unit_t *unit, es_conv_direction_t direction, uint32_t sizes, hints_t *hints,
                                 es_status_t *status) {
-  es_onednn_algorithm_t ways[ONEDNN_WAYS_MOST];
+  es_onednn_algorithm_t algorithms[ONEDNN_ALGORITHMS_MOST];
   const es_conv_algorithm_t *own = es_conv_choose(unit->node, direction);
-  if (own) return take_own_way(unit, direction, own, status);
-  const int n = es_onednn_layer_algorithms(unit, direction, ways);
+  if (own) return use_own(unit, direction, own, status);
+  const int n = es_onednn_layer_algorithms(unit, direction, algorithms);
   for (int i = 0; i < n - 1; i++) {
     es_status_t attempt = {0};
-    if (try_way(unit, direction, ways[i], sizes, hints, &attempt) == ES_OK) return ES_OK;
+    if (try_algorithm(unit, direction, algorithms[i], sizes, hints, &attempt) == ES_OK) return ES_OK;
     destroy_direction(unit->state, direction);
     if (direction == CONV_FORWARD) forget(hints);
   }
-  return try_way(unit, direction, ways[n - 1], sizes, hints, status);
+  return try_algorithm(unit, direction, algorithms[n - 1], sizes, hints, status);
 }
 
 static bool takes_same_gradient(const state_t *s, uint32_t sizes) {
@@ -209,30 +208,48 @@ static es_code_t make_packing(es_unit_t *unit, packing_t *p, const dnnl_memory_d
   return ES_OK;
 }
 
-static size_t scratch_floats(const es_unit_t *unit) {
-  const state_t *s = unit->state;
-  const es_conv_algorithm_t *own = s->own[CONV_BACKWARD_WEIGHTS];
-  if (s->small) return es_small_weights_floats(unit->node, unit->samples, unit->group->lane_count);
-  const size_t lane = own && own->lane_floats ? (own->lane_floats(unit->node) + 15) / 16 * 16 : 0;
-  return (es_stack_vectors(unit->group) + 1) * s->sums.n + lane;
+static bool all_lanes_at_once(const es_node_t *node) {
+  const es_conv_algorithm_t *own = es_conv_choose(node, CONV_BACKWARD_WEIGHTS);
+  return own && !own->run;
 }
 
-static void place_scratch(es_unit_t *unit, float *memory) {
+/* Weights as the kernels of a direction want them: oneDNN's layouts are hardly larger than the flat one. */
+static int64_t packed_size(const es_graph_t *graph, const es_node_t *node, es_conv_direction_t direction) {
+  const es_conv_algorithm_t *own = es_conv_choose(node, direction);
+  return own && own->packed_floats ? (int64_t)own->packed_floats(node) : graph->parameters[node->weight].count;
+}
+
+/* Follows what create allocates and scratch_floats asks for. */
+static es_unit_floats_t floats(const es_graph_t *graph, const es_node_t *node, int64_t samples, int lanes) {
+  const es_group_t group = {.lane_count = lanes};
+  const int64_t vectors = (int64_t)es_stack_vectors(&group) + 1;
+  return (es_unit_floats_t){.packed =
+                                packed_size(graph, node, CONV_FORWARD) + packed_size(graph, node, CONV_BACKWARD_DATA),
+                            .scratch = all_lanes_at_once(node) ? (int64_t)es_small_weights_floats(node, samples, lanes)
+                                                               : vectors * es_graph_parameters(graph, node)};
+}
+
+static size_t scratch_floats(const es_unit_t *unit) {
+  const state_t *s = unit->state;
+  return s->small ? es_small_weights_floats(unit->node, unit->samples, unit->group->lane_count)
+                  : (es_stack_vectors(unit->group) + 1) * s->sums.n;
+}
+
+static void set_scratch(es_unit_t *unit, float *memory) {
   state_t *s = unit->state;
   if (s->small) {
-    es_small_weights_place(s->small, unit->group, memory);
+    es_small_weights_set_memory(s->small, unit->group, memory);
     return;
   }
   s->extra = memory;
   es_stack_place(&s->sums, memory + s->sums.n, s->sums.n);
-  s->lane = memory + (es_stack_vectors(unit->group) + 1) * s->sums.n;
 }
 
-static es_code_t create_weighted(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
+static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
   ES_TRY(es_onednn_start(status));
   state_t *s = unit->state = es_allocate_zero(1, sizeof *s);
   if (!s) return es_onednn_out_of_memory(unit, status);
-  if (unit->training && es_small_weights_takes(unit->node)) {
+  if (unit->training && all_lanes_at_once(unit->node)) {
     s->small = es_small_weights_create(unit);
     if (!s->small) return es_onednn_out_of_memory(unit, status);
   }
@@ -274,7 +291,7 @@ static void pack(es_unit_t *unit) {
   pack_one(unit, CONV_BACKWARD_DATA);
 }
 
-static void weighted_begin(es_unit_t *unit, const es_pass_t *pass) {
+static void begin(es_unit_t *unit, const es_pass_t *pass) {
   state_t *s = unit->state;
   if (s->small) es_small_weights_begin(s->small);
   if (!pass->training || !s->sums.data) return;
@@ -293,41 +310,35 @@ static dnnl_memory_t gradient_of(const state_t *s, const float *data) {
   return memory;
 }
 
-/* ---- our own ways ---- */
+/* ---- our own kernels ---- */
 
-static es_conv_task_t own_task(es_unit_t *unit, es_conv_direction_t direction) {
+static void run_own(es_unit_t *unit, es_conv_direction_t direction, const es_slice_t *slice) {
   state_t *s = unit->state;
   const float *packed_weights = s->packing[direction].data;
   float *sum = direction == CONV_BACKWARD_WEIGHTS ? es_stack_next(&s->sums) : NULL;
   const bool biased = unit->node->bias >= 0;
-  return (es_conv_task_t){.node = unit->node,
-                          .weights = packed_weights ? packed_weights : es_unit_parameter(unit, unit->node->weight),
-                          .bias = biased ? es_unit_parameter(unit, unit->node->bias) : NULL,
-                          .dw = sum,
-                          .db = sum && biased ? sum + s->packed_floats : NULL,
-                          .scratch = s->scratch ? es_onednn_scratch(ONEDNN_INPUT_SIDE) : NULL,
-                          .lane = s->lane,
-                          .first = !s->lane_started};
-}
-
-static void run_own_way(es_unit_t *unit, es_conv_direction_t direction, const es_slice_t *slice) {
-  const state_t *s = unit->state;
-  es_conv_task_t task = own_task(unit, direction);
-  task.count = slice->count;
-  task.x = es_storage_at(&unit->in[0], slice);
-  if (direction == CONV_FORWARD) task.y = es_storage_at(&unit->out, slice);
-  if (direction != CONV_FORWARD) task.dy = es_storage_at(&unit->out_gradient, slice);
-  if (direction == CONV_BACKWARD_DATA) task.dx = es_storage_at(&unit->in_gradient[0], slice);
+  const es_conv_task_t task = {.node = unit->node,
+                               .count = slice->count,
+                               .x = es_storage_at(&unit->in[0], slice),
+                               .dy = es_storage_at(&unit->out_gradient, slice),
+                               .y = es_storage_at(&unit->out, slice),
+                               .dx = es_storage_at(&unit->in_gradient[0], slice),
+                               .dw = sum,
+                               .db = sum && biased ? sum + s->packed_floats : NULL,
+                               .weights = packed_weights ? packed_weights : es_unit_parameter(unit, unit->node->weight),
+                               .bias = biased ? es_unit_parameter(unit, unit->node->bias) : NULL,
+                               .scratch = s->scratch ? es_onednn_scratch(ONEDNN_INPUT_SIDE) : NULL,
+                               .first = !s->lane_started};
   s->own[direction]->run(&task);
 }
 
 /* ---- passes ---- */
 
-static void weighted_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+static void forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
   const state_t *s = unit->state;
   if (s->own[CONV_FORWARD]) {
-    run_own_way(unit, CONV_FORWARD, slice);
+    run_own(unit, CONV_FORWARD, slice);
     return;
   }
   const kernel_t *k = &s->kernels[CONV_FORWARD][slice->count];
@@ -368,42 +379,37 @@ static void backward_data(es_unit_t *unit, const es_slice_t *slice) {
   es_onednn_operand_written(&k->src);
 }
 
-static void weighted_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
+static void backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
   state_t *s = unit->state;
   if (s->small)
     es_small_weights_slice(s->small, slice, es_storage_at(&unit->in[0], slice),
                            es_storage_at(&unit->out_gradient, slice));
   else if (s->own[CONV_BACKWARD_WEIGHTS])
-    run_own_way(unit, CONV_BACKWARD_WEIGHTS, slice);
+    run_own(unit, CONV_BACKWARD_WEIGHTS, slice);
   else
     backward_weights(unit, slice);
   s->lane_started = true;
   if (!unit->in_gradient[0].data) return;
   if (s->own[CONV_BACKWARD_DATA])
-    run_own_way(unit, CONV_BACKWARD_DATA, slice);
+    run_own(unit, CONV_BACKWARD_DATA, slice);
   else
     backward_data(unit, slice);
 }
 
-static void weighted_lane_end(es_unit_t *unit, int lane) {
+static void lane_end(es_unit_t *unit, int lane) {
   (void)lane;
   state_t *s = unit->state;
-  const es_conv_algorithm_t *own = s->own[CONV_BACKWARD_WEIGHTS];
   if (s->small) {
     es_small_weights_lane_end(s->small);
     return;
-  }
-  if (s->lane_started && own && own->lane_end) {
-    const es_conv_task_t task = own_task(unit, CONV_BACKWARD_WEIGHTS);
-    own->lane_end(&task);
   }
   if (!s->lane_started) memset(es_stack_next(&s->sums), 0, s->sums.n * sizeof(float));
   es_stack_push(&s->sums);
   s->lane_started = false;
 }
 
-static void weighted_backward_end(es_unit_t *unit) {
+static void backward_end(es_unit_t *unit) {
   const state_t *s = unit->state;
   if (s->small) {
     es_small_weights_finish(s->small, es_unit_gradient(unit, unit->node->weight),
@@ -422,10 +428,15 @@ static void weighted_backward_end(es_unit_t *unit) {
   memcpy(es_unit_gradient(unit, unit->node->bias), total + s->packed_floats, (size_t)unit->node->out.c * sizeof *total);
 }
 
-#define WEIGHTED                                                                                                       \
-  .create = create_weighted, .destroy = destroy, .scratch_floats = scratch_floats, .place_scratch = place_scratch,     \
-  .pack = pack, .begin = weighted_begin, .forward = weighted_forward, .backward = weighted_backward,                   \
-  .lane_end = weighted_lane_end, .backward_end = weighted_backward_end
-
-const es_unit_class_t es_unit_conv = {.name = "convolution", WEIGHTED};
-const es_unit_class_t es_unit_linear = {.name = "linear", WEIGHTED};
+const es_unit_class_t es_unit_layer = {.reads_input = true,
+                                       .floats = floats,
+                                       .create = create,
+                                       .destroy = destroy,
+                                       .scratch_floats = scratch_floats,
+                                       .set_scratch = set_scratch,
+                                       .pack = pack,
+                                       .begin = begin,
+                                       .forward = forward,
+                                       .backward = backward,
+                                       .lane_end = lane_end,
+                                       .backward_end = backward_end};

@@ -6,16 +6,16 @@
 #include "onednn.h"
 
 /* How one direction of a layer is computed. */
-typedef struct onednn_way {
-  dnnl_alg_kind_t algorithm;
+typedef struct es_onednn_algorithm {
+  dnnl_alg_kind_t kind;
   bool blocked; /* activations in the layout that the kernel prefers */
 } es_onednn_algorithm_t;
 
-/* The ways to compute a direction, the fastest first; the last one is always there. By shape alone, so that all slice
+/* The algorithms for a direction, the fastest first; the last one is always there. By shape alone, so that all slice
  * sizes and ranks choose alike. Returns how many. */
-enum { ONEDNN_WAYS_MOST = 2 };
+enum { ONEDNN_ALGORITHMS_MOST = 2 };
 int es_onednn_layer_algorithms(const es_unit_t *unit, es_conv_direction_t direction,
-                               es_onednn_algorithm_t out[ONEDNN_WAYS_MOST]);
+                               es_onednn_algorithm_t out[ONEDNN_ALGORITHMS_MOST]);
 
 /* How the names of kernels begin that must not compute a direction, or NULL. */
 const char *es_onednn_layer_avoids(const es_unit_t *unit, es_conv_direction_t direction);
@@ -31,7 +31,7 @@ typedef union onednn_description {
   dnnl_convolution_desc_t convolution;
   dnnl_inner_product_desc_t linear;
 } es_onednn_description_t;
-void es_onednn_layer_describe(const es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t way,
+void es_onednn_layer_describe(const es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t algorithm,
                               const dnnl_memory_desc_t *weights, int count, es_onednn_description_t *out);
 
 #endif

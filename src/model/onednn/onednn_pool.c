@@ -1,5 +1,6 @@
 /* Pooling, in plain NHWC. */
 #include "eigenscope/memory.h"
+#include "layout.h"
 #include "onednn.h"
 
 /* For slices of one size; the pointers of the data are put in at each call. */
@@ -108,5 +109,13 @@ static void pool_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice
   es_onednn_run(k->backward, arguments, s->workspace ? 3 : 2, "run the gradient of pooling");
 }
 
-const es_unit_class_t es_unit_pool = {
-    .name = "pooling", .create = create_pool, .destroy = destroy, .forward = pool_forward, .backward = pool_backward};
+/* What oneDNN keeps of max pooling with such kernels: a number for each output. */
+static int64_t kept_bytes(const es_step_t *step) {
+  return step->node->op == ES_OP_MAXPOOL ? es_shape_size(step->shape) * (int64_t)sizeof(int32_t) : 0;
+}
+
+const es_unit_class_t es_unit_pool = {.kept_bytes = kept_bytes,
+                                      .create = create_pool,
+                                      .destroy = destroy,
+                                      .forward = pool_forward,
+                                      .backward = pool_backward};
