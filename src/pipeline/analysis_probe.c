@@ -1,7 +1,14 @@
-/* Probes: what every source of features does with them. Solutions are kept on the leader, as tensors of the state file,
- * so that the probes of a later epoch start from them, also after an interruption. */
-#include "context.h"
+/* Probes: logistic regressions on the pooled outputs of measured layers, in inference mode, at the probe epochs of the
+ * point. A visit of the train split gathers the features of a round of layers; a visit of the eval split counts what
+ * the fitted probes predict.
+ *
+ * A rank keeps the rows of its own samples, lane after lane, in the source's order within a lane: the rows of a lane,
+ * and so the bits, are the same on any number of ranks. Solutions stay on the leader, as tensors of the state file, so
+ * that the fits of a later epoch start from them, also after an interruption. */
+#include "analysis.h"
+#include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/probe.h"
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,166 +16,409 @@
 
 static const char STAGE[] = "probe", PREFIX[] = "probe.";
 
-int flow_probe_epochs(const flow_t *f, const int32_t *epochs, int n, int32_t *out) {
-  const es_epochs_t *wanted = &f->point->probe.epochs;
-  int found = 0;
-  for (int i = 0; i < n; i++) {
-    const int32_t epoch = epochs ? epochs[i] : i;
-    bool is_wanted = wanted->kind == ES_EPOCHS_ALL || (wanted->kind == ES_EPOCHS_LAST && i == n - 1);
-    for (int32_t e = 0; wanted->kind == ES_EPOCHS_LIST && e < wanted->n; e++) is_wanted |= wanted->list[e] == epoch;
-    if (is_wanted) out[found++] = epoch;
-  }
-  return found;
+typedef struct es_probe_analysis {
+  es_context_t *context;
+  es_point_source_t *source;
+  es_tensor_view_t *solutions; /* owned by the leader, their data too: the last solution of each layer */
+  int n_solutions;
+} es_probe_analysis_t;
+
+static void close_analysis(void *state) {
+  es_probe_analysis_t *a = state;
+  for (int i = 0; a->solutions && i < a->n_solutions; i++) es_free((void *)a->solutions[i].data);
+  es_free(a->solutions);
+  es_free(a);
 }
 
-bool flow_probes_due(flow_t *f, int32_t epoch, int64_t *at) {
-  const int32_t number = es_result_epoch(f->result, epoch);
-  if (!es_result_has(f->result, ES_GROUP_PROBE)) return false;
-  if (f->point->probe.epochs.kind == ES_EPOCHS_LAST && flow_is_last(f, epoch))
-    es_result_move_last_probe_epoch(f->result, number);
-  *at = es_result_probe_epoch_index(f->result, number);
-  return *at >= 0;
+static es_code_t open_analysis(void **state, es_context_t *c, es_point_source_t *source, es_status_t *status) {
+  if (!es_result_has(c->result, ES_GROUP_PROBE)) return ES_OK;
+  es_probe_analysis_t *a = *state = es_allocate_zero(1, sizeof *a);
+  if (!a) return es_out_of_memory(status, STAGE, "probes");
+  a->context = c;
+  a->source = source;
+  a->solutions = es_allocate_zero((size_t)es_context_layers(c), sizeof *a->solutions);
+  return a->solutions ? ES_OK : es_out_of_memory(status, STAGE, "the weights of probes");
 }
 
-int64_t flow_probe_choose(const flow_t *f, const int32_t *labels, int64_t n, int32_t classes, int32_t *slot) {
-  const int64_t limit = f->point->probe.samples;
-  int64_t left[ES_CLASSES_MAX], chosen = 0;
-  for (int32_t c = 0; c < classes; c++) left[c] = es_class_quota(limit, classes, c);
-  for (int64_t i = 0; i < n; i++) slot[i] = left[labels[i]]-- > 0 ? (int32_t)chosen++ : -1;
-  return chosen;
+/* ---- solutions ---- */
+
+static void name_solution(const es_probe_analysis_t *a, int layer, char out[ES_TENSOR_NAME_MAX]) {
+  snprintf(out, ES_TENSOR_NAME_MAX, "%s%s", PREFIX, es_result_layer(a->context->result, layer)->name);
 }
 
-/* ---- solutions that are kept ---- */
-
-static void tensor_name(const flow_t *f, int layer, char out[ES_TENSOR_NAME_MAX]) {
-  snprintf(out, ES_TENSOR_NAME_MAX, "%s%s", PREFIX, es_result_layer(f->result, layer)->name);
-}
-
-static es_tensor_view_t *find_kept(const flow_t *f, int layer) {
+static es_tensor_view_t *find_solution(const es_probe_analysis_t *a, int layer) {
   char name[ES_TENSOR_NAME_MAX];
-  tensor_name(f, layer, name);
-  for (int i = 0; i < f->n_probes; i++) {
-    if (strcmp(f->probes[i].name, name) == 0) return &f->probes[i];
+  name_solution(a, layer, name);
+  for (int i = 0; i < a->n_solutions; i++) {
+    if (strcmp(a->solutions[i].name, name) == 0) return &a->solutions[i];
   }
   return NULL;
 }
 
-/* A copy of a solution under the name of its layer. */
-static es_code_t keep(flow_t *f, int layer, const double *weights, int64_t classes, int64_t row, es_status_t *status) {
-  es_tensor_view_t *view = find_kept(f, layer);
+/* Copies a solution: `classes` rows of `row` numbers. */
+static es_code_t store_solution(es_probe_analysis_t *a, int layer, const double *weights, int64_t classes, int64_t row,
+                                es_status_t *status) {
+  es_tensor_view_t *view = find_solution(a, layer);
   const size_t size = (size_t)(classes * row);
-  if (!f->probes) f->probes = es_allocate_zero((size_t)f->n_layers, sizeof *f->probes);
-  double *copy = f->probes ? es_allocate(size, sizeof *copy) : NULL;
+  double *copy = es_allocate(size, sizeof *copy);
   if (!copy) return es_out_of_memory(status, STAGE, "the weights of a probe");
   memcpy(copy, weights, size * sizeof *copy);
   if (view)
     es_free((void *)view->data);
   else
-    view = &f->probes[f->n_probes++];
+    view = &a->solutions[a->n_solutions++];
   *view = (es_tensor_view_t){.dtype = ES_F64, .rank = 2, .shape = {classes, row}, .data = copy};
-  tensor_name(f, layer, view->name);
+  name_solution(a, layer, view->name);
   return ES_OK;
 }
 
-es_code_t flow_probe_restore(void *flow, const es_safetensors_t *file, es_status_t *status) {
-  flow_t *f = flow;
-  if (!es_result_has(f->result, ES_GROUP_PROBE)) return ES_OK;
-  for (int layer = 0; layer < f->n_layers; layer++) {
+static int save(void *state, const es_tensor_view_t **tensors) {
+  const es_probe_analysis_t *a = state;
+  *tensors = a->solutions;
+  return a->n_solutions;
+}
+
+static es_code_t restore(void *state, const es_safetensors_t *file, es_status_t *status) {
+  es_probe_analysis_t *a = state;
+  for (int layer = 0; layer < es_context_layers(a->context); layer++) {
     char name[ES_TENSOR_NAME_MAX];
-    tensor_name(f, layer, name);
+    name_solution(a, layer, name);
     const es_tensor_view_t *view = es_safetensors_find(file, name);
     if (view && view->dtype == ES_F64 && view->rank == 2)
-      ES_TRY(keep(f, layer, view->data, view->shape[0], view->shape[1], status));
+      ES_TRY(store_solution(a, layer, view->data, view->shape[0], view->shape[1], status));
   }
   return ES_OK;
 }
 
-void flow_probe_close(flow_t *f) {
-  for (int i = 0; i < f->n_probes; i++) es_free((void *)f->probes[i].data);
-  es_free(f->probes);
+/* ---- the probes of one epoch ---- */
+
+typedef struct epoch {
+  es_probe_analysis_t *analysis;
+  int64_t at; /* on the axis of probe epochs */
+  int32_t epoch;
+  es_visit_samples_t samples[ES_SPLITS];
+  int32_t *row;              /* of each train sample of this rank: its row, −1 for one that is not fitted */
+  int32_t *label[ES_SPLITS]; /* of this rank's rows that are fitted; of its eval samples */
+  int64_t n_rows, n_most;    /* rows that are fitted, on all ranks; on the busiest rank */
+  int64_t *lane_rows;        /* (lane_count) of this rank */
+  int first, n;              /* layers of this round */
+  float **features;          /* (layers) */
+  double **weights;          /* (layers) NULL without a probe */
+  int64_t **confusion;       /* (layers) */
+  es_status_t failed;        /* in a visitor */
+} epoch_t;
+
+static int32_t width_of(const epoch_t *e, int layer) {
+  const es_point_source_t *source = e->analysis->source;
+  const es_shape_t shape = source->class->shape(source, layer);
+  return es_probe_width(shape.h, shape.w, shape.c, e->analysis->context->point->probe.pool);
+}
+
+/* Chooses the samples that are fitted (probe.samples, balanced over the classes), and the rows that they become. */
+static es_code_t choose_rows(epoch_t *e, es_status_t *status) {
+  const es_context_t *c = e->analysis->context;
+  const es_visit_samples_t *train = &e->samples[ES_TRAIN], *eval = &e->samples[ES_EVAL];
+  const int64_t limit = c->point->probe.samples;
+  const int32_t classes = e->analysis->source->classes;
+  const int lanes = c->group.lane_count;
+  const int64_t n_local = train->lane_start[lanes], n_eval = eval->n > 0 ? eval->lane_start[lanes] : 0;
+  int64_t left[ES_CLASSES_MAX];
+  int32_t n = 0;
+  bool *chosen = es_allocate((size_t)train->n, sizeof *chosen);
+  e->row = es_allocate((size_t)n_local, sizeof *e->row);
+  e->label[ES_TRAIN] = es_allocate((size_t)n_local, sizeof **e->label);
+  e->label[ES_EVAL] = es_allocate((size_t)n_eval, sizeof **e->label);
+  e->lane_rows = es_allocate_zero((size_t)lanes, sizeof *e->lane_rows);
+  if (!chosen || !e->row || !e->label[ES_TRAIN] || !e->label[ES_EVAL] || !e->lane_rows) {
+    es_free(chosen);
+    return es_out_of_memory(status, STAGE, "labels of probes");
+  }
+  for (int32_t k = 0; k < classes; k++) left[k] = es_class_quota(limit, classes, k);
+  for (int64_t i = 0; i < train->n; i++) e->n_rows += chosen[i] = left[train->label[i]]-- > 0;
+  for (int lane = 0; lane < lanes; lane++) {
+    for (int64_t i = train->lane_start[lane]; i < train->lane_start[lane + 1]; i++) {
+      const int32_t position = train->position[i];
+      e->row[i] = chosen[position] ? n : -1;
+      if (!chosen[position]) continue;
+      e->label[ES_TRAIN][n++] = train->label[position];
+      e->lane_rows[lane]++;
+    }
+  }
+  for (int64_t i = 0; i < n_eval; i++) e->label[ES_EVAL][i] = eval->label[eval->position[i]];
+  e->n_most = n;
+  es_free(chosen);
+  return ES_OK;
+}
+
+static es_code_t open_epoch(epoch_t *e, es_status_t *status) {
+  es_point_source_t *source = e->analysis->source;
+  const size_t layers = (size_t)es_context_layers(e->analysis->context);
+  for (int split = 0; split < ES_SPLITS; split++)
+    ES_TRY(source->class->samples(source, (es_split_t)split, e->epoch, &e->samples[split], status));
+  ES_TRY(choose_rows(e, status));
+  e->features = es_allocate_zero(layers, sizeof *e->features);
+  e->weights = es_allocate_zero(layers, sizeof *e->weights);
+  e->confusion = es_allocate_zero(layers, sizeof *e->confusion);
+  return e->features && e->weights && e->confusion ? ES_OK : es_out_of_memory(status, STAGE, "features of probes");
+}
+
+static void close_layer(epoch_t *e, int layer) {
+  es_free(e->features[layer]);
+  es_free(e->weights[layer]);
+  es_free(e->confusion[layer]);
+  e->features[layer] = NULL;
+  e->weights[layer] = NULL;
+  e->confusion[layer] = NULL;
+}
+
+static void close_epoch(epoch_t *e) {
+  const int layers = es_context_layers(e->analysis->context);
+  for (int i = 0; e->features && e->weights && e->confusion && i < layers; i++) close_layer(e, i);
+  for (int split = 0; split < ES_SPLITS; split++) {
+    es_visit_samples_destroy(&e->samples[split]);
+    es_free(e->label[split]);
+  }
+  es_free(e->row);
+  es_free(e->lane_rows);
+  es_free(e->features);
+  es_free(e->weights);
+  es_free(e->confusion);
+}
+
+/* ---- visits ---- */
+
+static void gather_features(void *context, int layer, int64_t at, const float *out, int64_t n, es_shape_t shape) {
+  epoch_t *e = context;
+  const int32_t pool = e->analysis->context->point->probe.pool;
+  const int64_t width = width_of(e, layer), size = es_shape_size(shape);
+  for (int64_t i = 0; i < n; i++) {
+    const int32_t row = e->row[at + i];
+    if (row >= 0) es_probe_pool(e->features[layer] + row * width, out + i * size, 1, shape.h, shape.w, shape.c, pool);
+  }
+}
+
+static void count_predictions(void *context, int layer, int64_t at, const float *out, int64_t n, es_shape_t shape) {
+  epoch_t *e = context;
+  const es_point_source_t *source = e->analysis->source;
+  const int32_t width = width_of(e, layer);
+  if (!e->weights[layer] || e->failed.code != ES_OK) return;
+  float *pooled = es_allocate((size_t)n * (size_t)width, sizeof *pooled);
+  if (!pooled) {
+    es_out_of_memory(&e->failed, STAGE, "%lld rows of %d features", (long long)n, width);
+    return;
+  }
+  es_probe_pool(pooled, out, n, shape.h, shape.w, shape.c, e->analysis->context->point->probe.pool);
+  es_probe_count(e->confusion[layer], e->weights[layer], width, source->classes, pooled, e->label[ES_EVAL] + at, n,
+                 &e->failed);
+  es_free(pooled);
+}
+
+/* Visits the layers of this round. */
+static es_code_t visit(epoch_t *e, es_split_t split, es_status_t *status) {
+  es_point_source_t *source = e->analysis->source;
+  const es_visitor_t visitor = {
+      .samples = &e->samples[split], .visit = split == ES_TRAIN ? gather_features : count_predictions, .context = e};
+  if (source->class->visit(source, split, e->epoch, e->first, e->n, &visitor, status) == ES_OK &&
+      e->failed.code != ES_OK)
+    *status = e->failed;
+  return es_agree(e->analysis->context->group.comm, status);
 }
 
 /* ---- fits ---- */
 
-/* The start: the leader's last solution, on all ranks. */
-static es_code_t load_start(flow_t *f, int layer, const es_probe_problem_t *p, double **weights, es_status_t *status) {
+/* Puts the leader's last solution, from which the fit starts, on all ranks. */
+static es_code_t load_start(const es_probe_analysis_t *a, int layer, const es_probe_problem_t *p, double *weights,
+                            es_status_t *status) {
+  const es_context_t *c = a->context;
   const size_t size = es_probe_weights_size(p->width, p->classes);
-  *weights = es_allocate_zero(size, sizeof **weights);
-  if (!*weights) es_out_of_memory(status, STAGE, "the weights of a probe");
-  const bool stop = f->pipeline->watch.stop && f->pipeline->watch.stop(f->pipeline->watch.context);
-  if (stop) es_fail(status, ES_STOPPED, STAGE, "stopped");
-  ES_TRY(es_agree(f->group.comm, status));
-  const es_tensor_view_t *kept = find_kept(f, layer);
-  if (kept && kept->shape[0] == p->classes && kept->shape[1] == p->width + 1)
-    memcpy(*weights, kept->data, size * sizeof **weights);
-  for (size_t done = 0, step; f->group.size > 1 && done < size; done += step) {
+  if (!weights) es_out_of_memory(status, STAGE, "the weights of a probe");
+  if (es_context_must_stop(c)) es_fail(status, ES_STOPPED, STAGE, "stopped");
+  ES_TRY(es_agree(c->group.comm, status));
+  const es_tensor_view_t *last = find_solution(a, layer);
+  if (last && last->shape[0] == p->classes && last->shape[1] == p->width + 1)
+    memcpy(weights, last->data, size * sizeof *weights);
+  for (size_t done = 0, step; c->group.size > 1 && done < size; done += step) {
     step = size - done < INT_MAX / 16 ? size - done : INT_MAX / 16;
-    ES_MPI(MPI_Bcast(*weights + done, (int)step, MPI_DOUBLE, 0, f->group.comm));
+    ES_MPI(MPI_Bcast(weights + done, (int)step, MPI_DOUBLE, 0, c->group.comm));
   }
   return ES_OK;
 }
 
-static void store_fit(flow_t *f, int64_t at, int layer, const es_probe_result_t *fit) {
-  const int64_t cell = at * f->n_layers + layer;
-  *es_result_f64(f->result, ES_FIELD_PROBE_ACCURACY, ES_TRAIN, at, layer, 0) = fit->accuracy;
-  *es_result_f64(f->result, ES_FIELD_PROBE_OBJECTIVE, at, layer, 0, 0) = fit->objective;
-  *es_result_f64(f->result, ES_FIELD_PROBE_GRADIENT_NORM, at, layer, 0, 0) = fit->gradient_norm;
-  ((int32_t *)es_result_data(f->result, ES_FIELD_PROBE_ITERATIONS))[cell] = fit->iterations > 0 ? fit->iterations : 0;
-  ((uint8_t *)es_result_data(f->result, ES_FIELD_PROBE_CONVERGED))[cell] = fit->converged;
+static void store_fit(es_result_t *r, int64_t at, int layer, const es_probe_result_t *fit) {
+  const int64_t cell[ES_RANK_MAX] = {at, layer};
+  *es_result_f64(r, ES_FIELD_PROBE_ACCURACY, ES_TRAIN, at, layer, 0) = fit->accuracy;
+  *es_result_f64(r, ES_FIELD_PROBE_OBJECTIVE, at, layer, 0, 0) = fit->objective;
+  *es_result_f64(r, ES_FIELD_PROBE_GRADIENT_NORM, at, layer, 0, 0) = fit->gradient_norm;
+  *(int32_t *)es_result_at(r, ES_FIELD_PROBE_ITERATIONS, cell) = fit->iterations > 0 ? fit->iterations : 0;
+  *(uint8_t *)es_result_at(r, ES_FIELD_PROBE_CONVERGED, cell) = fit->converged;
 }
 
-es_code_t flow_probe_fit(flow_t *f, int64_t at, int layer, const es_probe_problem_t *problem, double **weights,
-                         es_status_t *status) {
+/* Fits the probe of a layer. A layer whose features are not finite has no probe: weights stay NULL. */
+static es_code_t fit_layer(epoch_t *e, int layer, es_status_t *status) {
+  es_probe_analysis_t *a = e->analysis;
+  const es_context_t *c = a->context;
+  const es_probe_problem_t problem = {.n = e->n_rows,
+                                      .width = width_of(e, layer),
+                                      .classes = a->source->classes,
+                                      .features = e->features[layer],
+                                      .labels = e->label[ES_TRAIN],
+                                      .lane_rows = e->lane_rows,
+                                      .l2 = c->point->probe.l2};
   es_probe_result_t fit;
   es_status_t own = {0};
-  es_code_t code = load_start(f, layer, problem, weights, status);
+  double *weights = es_allocate_zero(es_probe_weights_size(problem.width, problem.classes), sizeof *weights);
+  es_code_t code = load_start(a, layer, &problem, weights, status);
+  if (code != ES_OK) goto out;
+  code = es_probe_fit(&fit, weights, NULL, &problem, &c->group, &own);
   if (code == ES_OK) {
-    code = es_probe_fit(&fit, *weights, NULL, problem, &f->group, &own);
-    if (code == ES_OK) {
-      store_fit(f, at, layer, &fit);
-      if (flow_is_leader(f) && at + 1 < es_result_extent(f->result, ES_DIM_PROBE_EPOCH))
-        keep(f, layer, *weights, problem->classes, (int64_t)problem->width + 1, status);
-      code = es_agree(f->group.comm, status);
-      if (code == ES_OK) return ES_OK;
-    } else if (code == ES_NUMERIC) {
-      code = ES_OK; /* the flag nonfinite of the layer says it */
-    } else {
-      *status = own;
-    }
+    const bool more = e->at + 1 < es_result_extent(c->result, ES_DIM_PROBE_EPOCH);
+    store_fit(c->result, e->at, layer, &fit);
+    if (es_context_is_leader(c) && more)
+      store_solution(a, layer, weights, problem.classes, (int64_t)problem.width + 1, status);
+    code = es_agree(c->group.comm, status);
+    if (code != ES_OK) goto out;
+    e->weights[layer] = weights;
+    weights = NULL;
+  } else if (code == ES_NUMERIC) {
+    code = ES_OK; /* the flag nonfinite of the layer says it */
+  } else {
+    *status = own;
   }
-  es_free(*weights);
-  *weights = NULL;
+out:
+  es_free(weights);
+  es_free(e->features[layer]);
+  e->features[layer] = NULL;
   return code;
 }
 
-void flow_probe_store_eval(flow_t *f, int64_t at, int layer, int64_t *confusion, int32_t classes, int64_t samples) {
-  const int64_t first[ES_RANK_MAX] = {at, layer};
-  int64_t counted = 0;
-  es_probe_count_reduce(confusion, classes, &f->group);
+/* Stores the counts of the eval split, summed over the ranks; nothing where some features were not finite. */
+static void store_predictions(epoch_t *e, int layer) {
+  const es_context_t *c = e->analysis->context;
+  const int32_t classes = e->analysis->source->classes;
+  const int64_t first[ES_RANK_MAX] = {e->at, layer};
+  int64_t *confusion = e->confusion[layer], counted = 0;
+  es_probe_count_reduce(confusion, classes, &c->group);
   for (int64_t i = 0; i < (int64_t)classes * classes; i++) counted += confusion[i];
-  if (counted < samples) return;
-  *es_result_f64(f->result, ES_FIELD_PROBE_ACCURACY, ES_EVAL, at, layer, 0) = es_probe_accuracy(confusion, classes);
-  memcpy(es_result_at(f->result, ES_FIELD_PROBE_CONFUSION, first), confusion,
+  if (counted < e->samples[ES_EVAL].n) return;
+  *es_result_f64(c->result, ES_FIELD_PROBE_ACCURACY, ES_EVAL, e->at, layer, 0) = es_probe_accuracy(confusion, classes);
+  memcpy(es_result_at(c->result, ES_FIELD_PROBE_CONFUSION, first), confusion,
          (size_t)classes * (size_t)classes * sizeof *confusion);
-  es_probe_recall(es_result_at(f->result, ES_FIELD_PROBE_RECALL, first), confusion, classes);
+  es_probe_recall(es_result_at(c->result, ES_FIELD_PROBE_RECALL, first), confusion, classes);
 }
 
-/* From the last layer back: a layer is of the tail while none from it on has probe.tail more than the best before it.
- */
-void flow_probe_mark_tail(flow_t *f, int64_t at) {
-  uint8_t *tail = es_result_data(f->result, ES_FIELD_LAYER_TAIL);
+/* ---- rounds ---- */
+
+/* Layers from `first` on whose features fit into probe.memory on the busiest rank, at least one. */
+static int round_size(const epoch_t *e, int first) {
+  const es_context_t *c = e->analysis->context;
+  const int64_t room = (int64_t)c->point->probe.memory << 20;
+  int64_t bytes = 0;
+  int n = 0;
+  if (e->analysis->source->one_layer_a_visit) return 1;
+  for (; first + n < es_context_layers(c); n++) {
+    bytes += 4 * e->n_most * width_of(e, first + n);
+    if (n > 0 && bytes > room) break;
+  }
+  return n;
+}
+
+static es_code_t run_round(epoch_t *e, es_status_t *status) {
+  const size_t classes = (size_t)e->analysis->source->classes;
+  const size_t rows = (size_t)e->samples[ES_TRAIN].lane_start[e->analysis->context->group.lane_count];
+  for (int i = e->first; i < e->first + e->n; i++) {
+    e->features[i] = es_allocate(rows * (size_t)width_of(e, i), sizeof **e->features);
+    e->confusion[i] = es_allocate_zero(classes * classes, sizeof **e->confusion);
+    if (!e->features[i] || !e->confusion[i])
+      es_out_of_memory(status, STAGE, "%zu rows of %d features; a smaller probe.memory may help", rows, width_of(e, i));
+  }
+  ES_TRY(es_agree(e->analysis->context->group.comm, status));
+  ES_TRY(visit(e, ES_TRAIN, status));
+  for (int i = e->first; i < e->first + e->n; i++) ES_TRY(fit_layer(e, i, status));
+  if (e->samples[ES_EVAL].n > 0) ES_TRY(visit(e, ES_EVAL, status));
+  for (int i = e->first; i < e->first + e->n; i++) {
+    if (e->weights[i] && e->samples[ES_EVAL].n > 0) store_predictions(e, i);
+    close_layer(e, i);
+  }
+  return ES_OK;
+}
+
+/* Marks the layers of the tail, from the last layer back: a layer belongs to it while no layer from it on is better by
+ * probe.tail than the best layer before it. */
+static void mark_tail(const epoch_t *e) {
+  const es_context_t *c = e->analysis->context;
+  const int layers = es_context_layers(c);
+  uint8_t *tail = es_result_data(c->result, ES_FIELD_LAYER_TAIL);
   bool is_tail = true;
   double best_after = -INFINITY;
-  const int32_t split = isnan(*es_result_f64(f->result, ES_FIELD_PROBE_ACCURACY, ES_EVAL, at, f->n_layers - 1, 0)) &&
-                                isnan(*es_result_f64(f->result, ES_FIELD_PROBE_ACCURACY, ES_EVAL, at, 0, 0))
-                            ? ES_TRAIN
-                            : ES_EVAL;
-  const double *accuracy = es_result_f64(f->result, ES_FIELD_PROBE_ACCURACY, split, at, 0, 0);
-  for (int layer = f->n_layers - 1; layer >= 0; layer--) {
+  const double *eval = es_result_f64(c->result, ES_FIELD_PROBE_ACCURACY, ES_EVAL, e->at, 0, 0);
+  const double *accuracy = isnan(eval[layers - 1]) && isnan(eval[0])
+                               ? es_result_f64(c->result, ES_FIELD_PROBE_ACCURACY, ES_TRAIN, e->at, 0, 0)
+                               : eval;
+  for (int layer = layers - 1; layer >= 0; layer--) {
     double best_before = -INFINITY;
     for (int i = 0; i < layer; i++) best_before = fmax(best_before, accuracy[i]);
     best_after = fmax(best_after, accuracy[layer]);
-    is_tail = is_tail && best_after - best_before < f->point->probe.tail;
+    is_tail = is_tail && best_after - best_before < c->point->probe.tail;
     tail[layer] = isnan(accuracy[layer]) ? 255 : is_tail;
   }
 }
+
+/* Fits probes if this is an epoch of theirs. */
+static es_code_t probe_epoch(void *state, int32_t epoch, es_status_t *status) {
+  epoch_t e = {.analysis = state, .epoch = epoch};
+  es_context_t *c = e.analysis->context;
+  const int32_t number = es_result_epoch(c->result, epoch);
+  const double start = es_clock();
+  if (c->point->probe.epochs.kind == ES_EPOCHS_LAST && epoch == c->last)
+    es_result_move_last_probe_epoch(c->result, number);
+  e.at = es_result_probe_epoch_index(c->result, number);
+  if (e.at < 0) return ES_OK;
+  open_epoch(&e, status);
+  es_code_t code = es_agree(c->group.comm, status);
+  if (code == ES_OK) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &e.n_most, 1, MPI_INT64_T, MPI_MAX, c->group.comm));
+  for (e.first = 0; code == ES_OK && e.first < es_context_layers(c); e.first += e.n) {
+    e.n = round_size(&e, e.first);
+    code = run_round(&e, status);
+  }
+  if (code == ES_OK) mark_tail(&e);
+  close_epoch(&e);
+  es_timing_charge(&c->timing, ES_STAGE_PROBE, start);
+  return code;
+}
+
+/* ---- forecasts ---- */
+
+static int64_t fitted_samples(const es_forecast_t *f) {
+  const int64_t all = f->samples[ES_TRAIN], limit = f->point->probe.samples;
+  return limit > 0 && limit < all ? limit : all;
+}
+
+/* The features of a round on the busiest rank, and the fit of the widest layer. Lanes differ by a sample or two. */
+static int64_t bytes(const es_forecast_t *f, int ranks) {
+  const int lanes = f->point->train.lanes;
+  const es_group_t group = {.size = ranks, .lanes = lanes, .lane_count = lanes / ranks > 0 ? lanes / ranks : 1};
+  int32_t widest = 1;
+  if (f->point->probe.epochs.kind == ES_EPOCHS_NONE || f->classes == 0) return 0;
+  for (int i = 0; i < f->n_layers; i++) widest = f->layers[i].features > widest ? f->layers[i].features : widest;
+  const int64_t rows = (fitted_samples(f) + ranks - 1) / ranks, all = 4 * rows * (int64_t)f->features;
+  int64_t round = f->graph ? (int64_t)f->point->probe.memory << 20 : 0; /* files are read one layer at a time */
+  if (round < 4 * rows * widest) round = 4 * rows * widest;
+  const es_probe_problem_t problem = {.n = fitted_samples(f), .width = widest, .classes = f->classes};
+  return (all < round ? all : round) + es_probe_bytes(&problem, &group);
+}
+
+/* A pass over both splits for each epoch of probes, and some 250 steps of two products each on the features. */
+static double cost(const es_forecast_t *f) {
+  const double passes = (double)(f->samples[ES_TRAIN] + f->samples[ES_EVAL]) * (double)f->macs;
+  const double fits = 500 * (double)fitted_samples(f) * f->classes * f->features;
+  return es_point_probe_epochs(f->point, NULL) * (passes + fits);
+}
+
+extern const es_analysis_t es_analysis_probe;
+const es_analysis_t es_analysis_probe = {.bytes = bytes,
+                                         .cost = cost,
+                                         .open = open_analysis,
+                                         .epoch = probe_epoch,
+                                         .save = save,
+                                         .restore = restore,
+                                         .close = close_analysis};

@@ -1,60 +1,54 @@
-/* Measuring: rows are merged over lanes and ranks, eigenvalues computed, and numbers made of them. */
-#include "context.h"
+#include "measure.h"
 #include "eigenscope/clock.h"
+#include "eigenscope/eigenspace.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/saturation.h"
 #include <math.h>
 #include <string.h>
 
-/* What is under way for the layers of one call. */
+/* The layers of one call. */
 typedef struct batch {
   int first, n;
   es_layer_problem_t *problems;
-  es_reduced_t *merged; /* triangles only where they are solved */
-  double *values;       /* of all layers, one after the other */
+  es_reduced_t *reduced; /* triangles only where they are solved */
+  double *values;        /* of all layers, one after the other */
 } batch_t;
 
-static int32_t width_of(const flow_t *f, int layer) {
-  return es_result_layer(f->result, layer)->width;
-}
-
-static es_code_t create_batch(const flow_t *f, batch_t *b, es_status_t *status) {
-  size_t total = 0;
-  for (int i = 0; i < b->n; i++) total += (size_t)width_of(f, b->first + i);
+/* The owner of each problem is known before anything is merged, so that a covariance stays only where it is needed. */
+static es_code_t create_batch(const es_context_t *c, const es_point_source_t *source, batch_t *b, double share,
+                              es_status_t *status) {
+  size_t total = 0, at = 0;
+  for (int i = 0; i < b->n; i++) total += (size_t)es_context_width(c, b->first + i);
   b->problems = es_allocate_zero((size_t)b->n, sizeof *b->problems);
-  b->merged = es_allocate_zero((size_t)b->n, sizeof *b->merged);
+  b->reduced = es_allocate_zero((size_t)b->n, sizeof *b->reduced);
   b->values = es_allocate_zero(total, sizeof *b->values);
-  if (!b->problems || !b->merged || !b->values) es_out_of_memory(status, "pipeline", "eigenvalues");
-  return es_group_agree(&f->group, status);
+  if (!b->problems || !b->reduced || !b->values) es_out_of_memory(status, "pipeline", "eigenvalues");
+  ES_TRY(es_group_agree(&c->group, status));
+  for (int i = 0; i < b->n; i++) {
+    b->problems[i] = (es_layer_problem_t){.order = source->class->order(source, b->first + i),
+                                          .values = b->values + at,
+                                          .share = share,
+                                          .choice = c->point->measure.solver};
+    at += (size_t)es_context_width(c, b->first + i);
+  }
+  es_spectrum_assign(b->problems, b->n, c->group.size);
+  return ES_OK;
 }
 
 static void destroy_batch(batch_t *b) {
   if (b->problems) es_spectrum_release(b->problems, b->n);
-  for (int i = 0; b->merged && i < b->n; i++) es_reduced_destroy(&b->merged[i]);
+  for (int i = 0; b->reduced && i < b->n; i++) es_reduced_destroy(&b->reduced[i]);
   es_free(b->problems);
-  es_free(b->merged);
+  es_free(b->reduced);
   es_free(b->values);
 }
 
-/* Who solves what is known before anything is merged, so that a covariance stays only where it is needed. */
-static void assign(const flow_t *f, batch_t *b, const flow_rows_t *rows, double share) {
-  double *values = b->values;
-  for (int i = 0; i < b->n; i++) {
-    b->problems[i] = (es_layer_problem_t){.order = rows->order(rows->context, b->first + i),
-                                          .values = values,
-                                          .share = share,
-                                          .choice = f->point->measure.solver};
-    values += width_of(f, b->first + i);
-  }
-  es_spectrum_assign(b->problems, b->n, f->group.size);
-}
-
-static es_code_t merge_layers(flow_t *f, batch_t *b, const flow_rows_t *rows, es_status_t *status) {
+static es_code_t reduce_layers(es_context_t *c, es_point_source_t *source, batch_t *b, es_status_t *status) {
   for (int i = 0; i < b->n; i++) {
     es_layer_problem_t *p = &b->problems[i];
-    es_reduced_t *m = &b->merged[i];
-    ES_TRY(rows->finish(rows->context, b->first + i, m, status));
-    if (p->owner != f->group.rank) {
+    es_reduced_t *m = &b->reduced[i];
+    ES_TRY(source->class->reduce(source, b->first + i, m, status));
+    if (p->owner != c->group.rank) {
       es_free(m->triangle);
       m->triangle = NULL;
     }
@@ -66,16 +60,16 @@ static es_code_t merge_layers(flow_t *f, batch_t *b, const flow_rows_t *rows, es
   return ES_OK;
 }
 
-static void store_layer(flow_t *f, es_split_t split, int32_t epoch, int layer, const es_layer_problem_t *p,
+static void store_layer(es_context_t *c, es_split_t split, int32_t epoch, int layer, const es_layer_problem_t *p,
                         const es_reduced_t *merged) {
-  es_result_t *r = f->result;
-  const es_measure_settings_t *m = &f->point->measure;
-  const int32_t width = width_of(f, layer);
+  es_result_t *r = c->result;
+  const es_measure_settings_t *m = &c->point->measure;
+  const int32_t width = es_context_width(c, layer);
   es_saturation_t s;
   for (int i = p->skip ? 0 : p->order; i < width; i++) p->values[i] = p->skip ? (double)NAN : 0.0;
   es_saturation_measure(&s, p->values, width, merged->rows, m->delta, m->n_deltas, m->convention);
   if (p->fell_back) s.flags |= ES_FLAG_FALLBACK;
-  const int64_t epochs = es_result_extent(r, ES_DIM_EPOCH), layers = f->n_layers;
+  const int64_t epochs = es_result_extent(r, ES_DIM_EPOCH), layers = es_context_layers(c);
   const int64_t at = ((int64_t)split * epochs + epoch) * layers + layer;
   ((int64_t *)es_result_data(r, ES_FIELD_SAMPLES))[at] = merged->rows;
   ((double *)es_result_data(r, ES_FIELD_TRACE))[at] = s.trace;
@@ -91,36 +85,71 @@ static void store_layer(flow_t *f, es_split_t split, int32_t epoch, int layer, c
   memcpy(es_result_f64(r, ES_FIELD_EIGENVALUES, split, epoch, layer, 0), p->values, (size_t)width * sizeof(double));
 }
 
-static es_code_t solve(flow_t *f, es_split_t split, int32_t epoch, batch_t *b, es_status_t *status) {
-  const double start = es_clock();
-  ES_TRY(es_spectrum_solve(b->problems, b->n, &f->group, status));
-  for (int i = 0; i < b->n; i++) {
-    if (b->problems[i].fell_back) flow_warn(f, b->problems[i].warning);
-    store_layer(f, split, epoch, b->first + i, &b->problems[i], &b->merged[i]);
-    const flow_solved_t solved = {split, epoch, b->first + i, &b->problems[i], &b->merged[i]};
-    if (b->problems[i].share > 0.0) ES_TRY(flow_spaces_take(f, &solved, status));
-  }
-  flow_charge(f, ES_STAGE_SPECTRUM, start);
-  return ES_OK;
+/* Vectors over columns take the place of those over rows that the Gram matrix has, on every rank. */
+static es_code_t make_features(const es_context_t *c, const es_reduced_t *reduced, es_vectors_t *v, int32_t width,
+                               es_status_t *status) {
+  double *rows = es_allocate((size_t)v->n * (size_t)width, sizeof *rows);
+  if (!rows) es_out_of_memory(status, "pipeline", "%d eigenvectors of width %d", v->n, width);
+  es_code_t code = es_agree(c->group.comm, status);
+  if (code == ES_OK) code = es_gram_features(reduced->gram, v->rows, v->n, rows, status);
+  if (code == ES_OK) code = es_eigenspace_orthonormalise(rows, v->n, width, status);
+  es_free(v->rows);
+  v->rows = rows;
+  return code;
 }
 
-es_code_t flow_measure(flow_t *f, es_split_t split, int32_t epoch, const flow_rows_t *rows, int first, int n,
-                       es_status_t *status) {
-  const flow_mark_t mark = flow_mark(f);
+/* Hands a solved layer to the analyses, its vectors on the ranks that want them. */
+static es_code_t analyse_layer(es_context_t *c, es_analyses_t *analyses, es_solved_t *solved, es_layer_problem_t *p,
+                               es_status_t *status) {
+  const int64_t first[ES_RANK_MAX] = {solved->split, solved->epoch, solved->layer, 0};
+  const int32_t *k = es_result_at(c->result, ES_FIELD_INTRINSIC_DIMENSION, first);
+  for (int d = 0; d < c->point->measure.n_deltas; d++) solved->k[d] = k[d] < p->vectors.n ? k[d] : p->vectors.n;
+  const int wanted = es_analyses_want_vectors(analyses, solved->split, solved->epoch, solved->layer);
+  if (wanted != ES_VECTORS_NOBODY) {
+    if (solved->reduced->gram || wanted != p->owner) ES_TRY(es_spectrum_share_vectors(p, &c->group, status));
+    if (solved->reduced->gram && p->vectors.n > 0)
+      make_features(c, solved->reduced, &p->vectors, es_context_width(c, solved->layer), status);
+  }
+  return es_analyses_layer(analyses, solved, status);
+}
+
+static double wanted_share(const es_context_t *c, const es_analyses_t *analyses, es_split_t split, int32_t epoch) {
+  const es_measure_settings_t *m = &c->point->measure;
+  const bool wanted = es_analyses_want_vectors(analyses, split, epoch, 0) != ES_VECTORS_NOBODY;
+  return wanted ? m->delta[m->n_deltas - 1] : 0.0;
+}
+
+es_code_t es_measure(es_context_t *c, es_point_source_t *source, es_analyses_t *analyses, es_split_t split,
+                     int32_t epoch, int first, int n, es_status_t *status) {
+  double start = es_clock();
   batch_t b = {.first = first, .n = n};
-  es_code_t code = create_batch(f, &b, status);
-  if (code == ES_OK) {
-    assign(f, &b, rows, flow_spaces_share(f, split, epoch));
-    code = merge_layers(f, &b, rows, status);
-    flow_charge(f, ES_STAGE_REDUCE, mark.clock);
+  es_code_t code = create_batch(c, source, &b, wanted_share(c, analyses, split, epoch), status);
+  if (code == ES_OK) code = reduce_layers(c, source, &b, status);
+  es_timing_charge(&c->timing, ES_STAGE_REDUCE, start);
+  start = es_clock();
+  if (code == ES_OK) code = es_spectrum_solve(b.problems, b.n, &c->group, status);
+  for (int i = 0; i < n && code == ES_OK; i++) {
+    if (b.problems[i].fell_back) es_context_warn(c, b.problems[i].warning);
+    store_layer(c, split, epoch, first + i, &b.problems[i], &b.reduced[i]);
+    es_solved_t solved = {split, epoch, first + i, &b.problems[i], &b.reduced[i], {0}};
+    code = analyse_layer(c, analyses, &solved, &b.problems[i], status);
   }
-  if (code == ES_OK) code = solve(f, split, epoch, &b, status);
+  es_timing_charge(&c->timing, ES_STAGE_SPECTRUM, start);
   destroy_batch(&b);
-  const bool whole = first + n == f->n_layers; /* else other layers of the split are to come */
-  if (code == ES_OK && whole) {
-    flow_stability(f, split, epoch);
-    code = flow_spaces_commit(f, split, epoch, status);
-  }
-  flow_effort(f, ES_WORK_MEASURE, &mark, whole, 0);
   return code;
+}
+
+int64_t es_measure_bytes(const es_forecast_t *f, int ranks) {
+  const bool vectors = es_measure_vectors(&f->point->measure);
+  int64_t bytes = 0, held = 0;
+  for (int i = 0; i < f->n_layers; i++) {
+    const int32_t width = f->layers[i].rows.width;
+    const int64_t moments = 8 * (int64_t)es_cov_moments_size(width), solve = es_spectrum_bytes(width, ranks, vectors);
+    const bool whole = es_accumulator_strategy(width, INT64_MAX) == ES_STRATEGY_LANES;
+    if (whole) bytes += moments;
+    if (whole && 2 * moments > held) held = 2 * moments;
+    if (solve > held) held = solve;
+    if (vectors) bytes += (int64_t)(8 * ES_EXPECTED_SATURATION * width) * width;
+  }
+  return bytes / ranks + held;
 }

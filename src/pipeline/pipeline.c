@@ -1,61 +1,94 @@
 #include "eigenscope/pipeline.h"
-#include "context.h"
+#include "analysis.h"
 #include "eigenscope/clock.h"
-#include <string.h>
+#include "measure.h"
+#include "save.h"
+#include "source.h"
+#include <math.h>
 
-const char *es_stage_name(es_stage_t stage) {
-  static const char *const names[ES_STAGES] = {"prepare", "train",    "evaluate", "capture", "wait",
-                                               "reduce",  "spectrum", "probe",    "store"};
-  return names[stage];
+static es_epoch_report_t begin_report(const es_context_t *c, int32_t epoch) {
+  const bool trains = c->point->source == ES_SOURCE_TRAIN;
+  es_epoch_report_t report = {.point = c->point,
+                              .point_id = c->id,
+                              .epoch = es_point_epoch_number(c->point, epoch),
+                              .epochs = trains ? c->point->train.epochs : es_point_epoch_number(c->point, c->last),
+                              .trained = trains && epoch > 0,
+                              .ranks = c->group.size};
+  report.stats[ES_EVAL].accuracy = NAN;
+  return report;
 }
 
-const char *es_work_name(es_work_t work) {
-  static const char *const names[ES_WORKS] = {"train", "evaluate", "measure"};
-  return names[work];
+/* Stores the seconds of an epoch, and tells the run about it. */
+static void end_report(es_context_t *c, es_epoch_report_t *report, int32_t epoch, double start) {
+  *es_result_f64(c->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
+  if (!c->settings->report) return; /* the same on all ranks */
+  const es_split_t split = es_point_has_split(c->point, ES_EVAL) ? ES_EVAL : ES_TRAIN;
+  report->saturation = es_result_mean_saturation(c->result, split, epoch, 0);
+  es_timing_collect(&c->timing, &c->group, report->efforts);
+  if (es_context_is_leader(c)) c->settings->report(c->settings->report_context, report);
 }
 
-bool flow_is_leader(const flow_t *f) {
-  return f->group.rank == 0;
+/* Makes and measures the rows of a split, as many layers at a time as fit into memory. */
+static es_code_t run_split(es_context_t *c, es_point_source_t *source, es_analyses_t *analyses, es_split_t split,
+                           int32_t epoch, es_epoch_stats_t *stats, es_status_t *status) {
+  const es_source_class_t *class = source->class;
+  const int layers = es_context_layers(c);
+  es_code_t code = ES_OK;
+  if (!class->has(source, split, epoch)) return ES_OK;
+  for (int first = 0, n = layers; code == ES_OK && n > 0 && first < layers; first += n) {
+    code = class->rows(source, split, epoch, first, &n, stats, status); /* trains, evaluates, or reads files */
+    if (code == ES_OK && n > 0) {
+      const es_timing_mark_t mark = es_timing_mark(&c->timing);
+      const bool whole = first + n == layers;
+      code = es_measure(c, source, analyses, split, epoch, first, n, status);
+      if (code == ES_OK && whole) code = es_analyses_split(analyses, split, epoch, status);
+      es_timing_work(&c->timing, ES_WORK_MEASURE, &mark, whole, 0);
+    }
+    if (class->release) class->release(source);
+  }
+  return code;
 }
 
-bool flow_is_trained(const flow_t *f) {
-  return f->point->source == ES_SOURCE_TRAIN;
-}
-
-void flow_charge(flow_t *f, es_stage_t stage, double since) {
-  f->pipeline->stage_seconds[stage] += es_clock() - since;
-}
-
-bool flow_is_last(const flow_t *f, int32_t epoch) {
-  return epoch == f->last;
-}
-
-/* As far as the description of the point says. */
-static int32_t last_epoch(const es_pipeline_t *pipeline, const es_point_t *point) {
-  if (point->source != ES_SOURCE_TRAIN) return es_external_epochs(&point->external) - 1;
-  return pipeline->dry_run ? 1 : point->train.epochs;
-}
-
-void flow_warn(const flow_t *f, const char *message) {
-  if (flow_is_leader(f) && f->pipeline->warn) f->pipeline->warn(f->pipeline->report_context, message);
+static es_code_t finish(es_context_t *c, const es_point_source_t *source, es_analyses_t *analyses, const char *outcome,
+                        const char *reason, es_status_t *status) {
+  ES_TRY(es_analyses_finish(analyses, reason[0] == '\0', status));
+  return c->settings->dry_run ? ES_OK : es_save_result(c, source, outcome, reason, status);
 }
 
 es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, const char *point_id,
                             const es_dataset_t *dataset, es_status_t *status) {
-  flow_t f = {.pipeline = pipeline,
-              .point = point,
-              .id = point_id,
-              .dataset = dataset,
-              .last = last_epoch(pipeline, point),
-              .started = es_clock()};
-  es_clock_utc(f.start);
-  memset(pipeline->stage_seconds, 0, sizeof pipeline->stage_seconds);
-  const es_code_t code = point->source == ES_SOURCE_ACTIVATIONS  ? flow_activations(&f, status)
-                         : point->source == ES_SOURCE_CHECKPOINT ? flow_checkpoint(&f, status)
-                                                                 : flow_train(&f, status);
-  flow_spaces_close(&f);
-  flow_projection_close(&f);
-  flow_probe_close(&f);
-  flow_network_close(&f);
+  es_context_t c = {.settings = pipeline, .point = point, .id = point_id};
+  const es_source_class_t *class = es_source_class(point->source);
+  es_point_source_t *source = NULL;
+  es_analyses_t analyses = {0};
+  int32_t done = -1; /* index of the last epoch in the state of an earlier run */
+  es_timing_start(&c.timing, pipeline->stage_seconds);
+
+  es_code_t code = class->open(&source, &c, dataset, status);
+  if (code == ES_OK) code = es_analyses_open(&analyses, &c, source, status);
+  if (code == ES_OK) code = es_save_resume(&c, source, &analyses, &done, status);
+  es_timing_charge(&c.timing, ES_STAGE_PREPARE, c.timing.started);
+
+  for (int32_t epoch = done + 1; code == ES_OK && epoch <= c.last; epoch++) { /* an analysis may lower c.last */
+    const double start = es_clock();
+    es_epoch_report_t report = begin_report(&c, epoch);
+    if (class->begin) code = class->begin(source, epoch, status);
+    for (int split = 0; code == ES_OK && split < ES_SPLITS; split++)
+      code = run_split(&c, source, &analyses, (es_split_t)split, epoch, &report.stats[split], status);
+    if (code == ES_OK) code = es_analyses_epoch(&analyses, epoch, status);
+    if (code == ES_OK) end_report(&c, &report, epoch, start);
+    if (code == ES_OK) code = es_save_epoch(&c, source, &analyses, epoch, status);
+  }
+
+  if (code == ES_OK) {
+    code = finish(&c, source, &analyses, "complete", "", status);
+  } else if (code == ES_DIVERGED && !pipeline->dry_run) { /* the epochs so far are a result, too */
+    es_status_t writing = {0};
+    if (finish(&c, source, &analyses, "diverged", status->message, &writing) != ES_OK) *status = writing;
+    code = status->code;
+  }
+  es_analyses_close(&analyses);
+  class->close(source);
+  es_result_destroy(c.result);
   return code;
 }

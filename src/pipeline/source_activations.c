@@ -1,11 +1,12 @@
 /* source: activations. Files that others wrote are streamed layer by layer through the same accumulators; any number of
  * ranks share them, each reading the samples of its own lanes. */
-#include "context.h"
+#include "analysis.h"
+#include "eigenscope/activations.h"
+#include "eigenscope/capture.h"
 #include "eigenscope/clock.h"
+#include "eigenscope/epochs.h"
+#include "eigenscope/external.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/text.h"
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -13,20 +14,20 @@ enum {
   ROUND_BYTES = 1 << 30  /* of accumulators that a rank has at a time */
 };
 
-/* The layers that are measured, and what is at work on some of them. */
-typedef struct stream {
-  flow_t *flow;
-  es_external_info_t info; /* the same on every rank */
-  int *layers;             /* of the file, for each measured one */
-  es_activations_t *file;
-  int first, n; /* measured layers of this round */
+typedef struct es_activations_source {
+  es_point_source_t base;
+  es_external_info_t info;              /* the same on every rank */
+  int *layers;                          /* layer of the file for each measured one */
+  es_activations_t *file;               /* whose rows are read */
+  es_activations_t *visited[ES_SPLITS]; /* of the epoch under way, once `samples` has opened them */
+  int first, n;                         /* layers of this round */
   es_accumulator_t **accumulators;
   es_cov_workspace_t workspace, workspace_f64;
   void *part;
-  float *narrowed, *scratch; /* one slice: double made float, and what the method needs */
-} stream_t;
+  float *narrowed, *scratch; /* one slice: double made float, and room for the method */
+} es_activations_source_t;
 
-static const es_external_layer_t *layer_of(const stream_t *s, int measured) {
+static const es_external_layer_t *layer_of(const es_activations_source_t *s, int measured) {
   return &s->info.layers[s->layers[measured]];
 }
 
@@ -34,30 +35,20 @@ static es_shape_t shape_of(const es_external_layer_t *layer) {
   return (es_shape_t){layer->h, layer->w, layer->c};
 }
 
-/* Methods that give outputs as they are leave double rows double; the others work on float. */
-static es_real_t real_of(const stream_t *s, const es_external_layer_t *layer) {
-  const es_measure_settings_t *m = &s->flow->point->measure;
-  const bool as_it_is = layer->h * layer->w == 1 || es_method(m->method)->scratch(shape_of(layer), m->method_size) == 0;
-  return layer->is_double && as_it_is ? ES_REAL_F64 : ES_REAL_F32;
-}
-
-static es_rows_info_t rows_of(const stream_t *s, int measured, int64_t samples) {
-  const es_measure_settings_t *m = &s->flow->point->measure;
-  const es_external_layer_t *layer = layer_of(s, measured);
-  const es_method_t *method = es_method(m->method);
-  return (es_rows_info_t){method->width(shape_of(layer), m->method_size), real_of(s, layer),
-                          samples * method->positions(shape_of(layer), m->method_size)};
+/* Rows of `samples` samples of a measured layer. */
+static es_rows_info_t rows_of(const es_activations_source_t *s, int measured, int64_t samples) {
+  return es_forecast_rows(layer_of(s, measured), &s->base.context->point->measure, samples);
 }
 
 /* ---- opening ---- */
 
-/* The leader looks at all files; the others get what it found. */
-static es_code_t inspect(stream_t *s, es_status_t *status) {
-  flow_t *f = s->flow;
-  if (flow_is_leader(f)) es_external_inspect(&s->info, &f->point->external, status);
-  ES_TRY(es_agree(f->group.comm, status));
+/* The leader looks at all files; the others get its findings. */
+static es_code_t inspect(es_activations_source_t *s, es_status_t *status) {
+  const es_context_t *c = s->base.context;
+  if (es_context_is_leader(c)) es_external_inspect(&s->info, &c->point->external, status);
+  ES_TRY(es_agree(c->group.comm, status));
   es_external_layer_t *layers = s->info.layers;
-  ES_MPI(MPI_Bcast(&s->info, (int)sizeof s->info, MPI_BYTE, 0, f->group.comm));
+  ES_MPI(MPI_Bcast(&s->info, (int)sizeof s->info, MPI_BYTE, 0, c->group.comm));
   s->info.layers = layers;
   const size_t n = (size_t)s->info.n_layers;
   if (!layers) s->info.layers = es_allocate_zero(n, sizeof *layers);
@@ -65,29 +56,26 @@ static es_code_t inspect(stream_t *s, es_status_t *status) {
   s->accumulators = es_allocate_zero(n, sizeof *s->accumulators);
   if (!s->info.layers || !s->layers || !s->accumulators)
     es_out_of_memory(status, "activations", "the layers of the files");
-  ES_TRY(es_agree(f->group.comm, status));
-  ES_MPI(MPI_Bcast(s->info.layers, (int)(n * sizeof *s->info.layers), MPI_BYTE, 0, f->group.comm));
+  ES_TRY(es_agree(c->group.comm, status));
+  ES_MPI(MPI_Bcast(s->info.layers, (int)(n * sizeof *s->info.layers), MPI_BYTE, 0, c->group.comm));
   return ES_OK;
 }
 
-static es_code_t choose_layers(stream_t *s, es_status_t *status) {
-  int n = 0;
-  ES_TRY(es_external_check(&s->info, s->flow->point, status));
-  for (int i = 0; i < s->info.n_layers; i++) {
-    if (es_measure_takes(&s->flow->point->measure, s->info.layers[i].name)) s->layers[n++] = i;
-  }
-  s->flow->n_layers = n;
-  return ES_OK;
-}
-
-static es_code_t create_result(stream_t *s, es_status_t *status) {
-  flow_t *f = s->flow;
-  const es_external_t *external = &f->point->external;
-  es_layer_info_t *layers = es_allocate_zero((size_t)f->n_layers, sizeof *layers);
+/* Chooses the measured layers and creates the result. */
+static es_code_t create_result(es_activations_source_t *s, es_status_t *status) {
+  es_context_t *c = s->base.context;
+  const es_point_t *point = c->point;
+  const int n_epochs = es_point_epochs(point);
   int32_t epochs[ES_EPOCHS_MAX], probes[ES_EPOCHS_MAX];
+  int n = 0;
+  ES_TRY(es_external_check(&s->info, point, status));
+  for (int i = 0; i < s->info.n_layers; i++) {
+    if (es_measure_takes(&point->measure, s->info.layers[i].name)) s->layers[n++] = i;
+  }
+  es_layer_info_t *layers = es_allocate_zero((size_t)n, sizeof *layers);
   if (!layers) return es_out_of_memory(status, "activations", "the result");
-  for (int32_t i = 0; i < es_external_epochs(external); i++) epochs[i] = es_external_epoch(external, i);
-  for (int i = 0; i < f->n_layers; i++) {
+  for (int32_t i = 0; i < n_epochs; i++) epochs[i] = es_point_epoch_number(point, i);
+  for (int i = 0; i < n; i++) {
     layers[i] = (es_layer_info_t){.kind = "activations",
                                   .width = rows_of(s, i, 1).width,
                                   .parameters = -1,
@@ -96,28 +84,29 @@ static es_code_t create_result(stream_t *s, es_status_t *status) {
                                   .stride = -1};
     memcpy(layers[i].name, layer_of(s, i)->name, sizeof layers[i].name);
   }
-  const es_result_shape_t shape = {.point = f->point,
+  const es_result_shape_t shape = {.point = point,
                                    .layers = layers,
-                                   .n_layers = f->n_layers,
+                                   .n_layers = n,
                                    .epochs = epochs,
-                                   .n_epochs = es_external_epochs(external),
+                                   .n_epochs = n_epochs,
                                    .n_classes = s->info.classes,
                                    .probe_epochs = probes,
-                                   .n_probe_epochs = flow_probe_epochs(f, epochs, es_external_epochs(external), probes),
-                                   .eigenspace = f->point->measure.eigenspace != ES_EIGENSPACE_NO,
-                                   .eigenvectors = f->point->measure.eigenspace == ES_EIGENSPACE_STORE};
-  const es_code_t code = es_result_create(&f->result, &shape, status);
+                                   .n_probe_epochs = es_point_probe_epochs(point, probes),
+                                   .eigenspace = point->measure.eigenspace != ES_EIGENSPACE_NO,
+                                   .eigenvectors = point->measure.eigenspace == ES_EIGENSPACE_STORE};
+  es_result_create(&c->result, &shape, status);
   es_free(layers);
-  return code;
+  return status->code;
 }
 
 /* Scratch for the widest of the layers that each rank holds whole. */
-static es_code_t create_scratch(stream_t *s, es_status_t *status) {
-  const es_measure_settings_t *m = &s->flow->point->measure;
+static es_code_t create_scratch(es_activations_source_t *s, es_status_t *status) {
+  const es_context_t *c = s->base.context;
+  const es_measure_settings_t *m = &c->point->measure;
   int32_t widest[2] = {0, 0};
   int64_t scratch = 1, slice = 1;
   size_t part = PART_BYTES;
-  for (int i = 0; i < s->flow->n_layers; i++) {
+  for (int i = 0; i < es_context_layers(c); i++) {
     const es_external_layer_t *layer = layer_of(s, i);
     const es_rows_info_t rows = rows_of(s, i, 1);
     const int64_t need = es_method(m->method)->scratch(shape_of(layer), m->method_size);
@@ -136,18 +125,55 @@ static es_code_t create_scratch(stream_t *s, es_status_t *status) {
   return widest[1] > 0 ? es_cov_workspace_create_f64(&s->workspace_f64, widest[1], status) : ES_OK;
 }
 
-static es_code_t open_stream(stream_t *s, es_status_t *status) {
-  flow_t *f = s->flow;
-  ES_TRY(es_group_create_any(&f->group, f->pipeline->comm, f->point->train.lanes, status));
-  f->group.traffic = &f->traffic;
+static es_code_t open_source(es_point_source_t **out, es_context_t *c, const es_dataset_t *dataset,
+                             es_status_t *status) {
+  es_activations_source_t *s = es_allocate_zero(1, sizeof *s);
+  (void)dataset;
+  *out = (es_point_source_t *)s;
+  if (!s) es_out_of_memory(status, "activations", "the files");
+  ES_TRY(es_agree(c->settings->comm, status));
+  s->base.class = &es_source_activations;
+  s->base.context = c;
+  c->last = c->settings->dry_run ? -1 : es_point_last_epoch(c->point); /* there are no batches to try one of */
+  ES_TRY(es_group_create_any(&c->group, c->settings->comm, c->point->train.lanes, status));
+  c->group.traffic = &c->timing.traffic;
   ES_TRY(inspect(s, status));
-  if (choose_layers(s, status) == ES_OK && create_result(s, status) == ES_OK) create_scratch(s, status);
-  ES_TRY(es_agree(f->group.comm, status));
-  f->key = (es_state_key_t){.point_id = f->id, .fingerprint = s->info.fingerprint, .engine = f->pipeline->engine};
+  if (create_result(s, status) == ES_OK) create_scratch(s, status);
+  ES_TRY(es_agree(c->group.comm, status));
+  s->base.key = (es_state_key_t){.point_id = c->id, .fingerprint = s->info.fingerprint, .engine = c->settings->engine};
+  s->base.classes = s->info.classes;
+  s->base.one_layer_a_visit = true;
   return ES_OK;
 }
 
-static void close_stream(stream_t *s) {
+static void release(es_point_source_t *source) {
+  es_activations_source_t *s = (es_activations_source_t *)source;
+  for (int i = 0; i < s->n; i++) {
+    es_accumulator_destroy(s->accumulators[i]);
+    s->accumulators[i] = NULL;
+  }
+  s->n = 0;
+}
+
+static void close_files(es_activations_source_t *s) {
+  es_activations_t **const files[] = {&s->file, &s->visited[ES_TRAIN], &s->visited[ES_EVAL]};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    es_activations_close(*files[i]);
+    *files[i] = NULL;
+  }
+}
+
+static es_code_t begin(es_point_source_t *source, int32_t epoch, es_status_t *status) {
+  (void)epoch, (void)status;
+  close_files((es_activations_source_t *)source);
+  return ES_OK;
+}
+
+static void close_source(es_point_source_t *source) {
+  es_activations_source_t *s = (es_activations_source_t *)source;
+  if (!s) return;
+  release(source);
+  close_files(s);
   es_external_info_destroy(&s->info);
   es_cov_workspace_destroy(&s->workspace);
   es_cov_workspace_destroy(&s->workspace_f64);
@@ -156,25 +182,25 @@ static void close_stream(stream_t *s) {
   es_free(s->part);
   es_free(s->scratch);
   es_free(s->narrowed);
+  es_free(s);
+}
+
+static bool has(const es_point_source_t *source, es_split_t split, int32_t epoch) {
+  (void)epoch;
+  return es_external_has(&source->context->point->external, split);
 }
 
 /* ---- rows of one layer ---- */
 
-static void add_slice(stream_t *s, int measured, int lane, const float *out, int64_t samples) {
-  const es_measure_settings_t *m = &s->flow->point->measure;
-  int64_t n;
-  const float *rows =
-      es_method(m->method)->rows(out, samples, shape_of(layer_of(s, measured)), m->method_size, s->scratch, &n);
-  es_accumulator_add(s->accumulators[measured - s->first], &s->workspace, lane, rows, n);
-}
-
-/* A part that was read becomes rows: as it is, or slice by slice through the method. */
-static void add_part(stream_t *s, int measured, int lane, int64_t samples) {
+/* Turns samples in s->part into rows: as they are, or slice by slice by the method. */
+static void add_part(es_activations_source_t *s, int measured, int lane, int64_t samples) {
+  const es_measure_settings_t *m = &s->base.context->point->measure;
   const es_external_layer_t *layer = layer_of(s, measured);
   const es_rows_info_t rows = rows_of(s, measured, samples);
   const int64_t size = es_shape_size(shape_of(layer));
+  es_accumulator_t *accumulator = s->accumulators[measured - s->first];
   if (rows.real == ES_REAL_F64) {
-    es_accumulator_add(s->accumulators[measured - s->first], &s->workspace_f64, lane, s->part, rows.rows);
+    es_accumulator_add(accumulator, &s->workspace_f64, lane, s->part, rows.rows);
     return;
   }
   for (int64_t done = 0; done < samples; done += ES_SLICE_MAX) {
@@ -185,167 +211,220 @@ static void add_part(stream_t *s, int measured, int lane, int64_t samples) {
       for (int64_t i = 0; i < n * size; i++) s->narrowed[i] = (float)from[i];
       out = s->narrowed;
     }
-    add_slice(s, measured, lane, out, n);
+    int64_t n_rows;
+    const float *matrix = es_method(m->method)->rows(out, n, shape_of(layer), m->method_size, s->scratch, &n_rows);
+    es_accumulator_add(accumulator, &s->workspace, lane, matrix, n_rows);
   }
 }
 
 /* Samples that are read at a time: whole chunks of the file where they fit. */
-static int64_t part_samples(const stream_t *s, int file_layer) {
+static int64_t part_samples(const es_activations_source_t *s, int file_layer) {
   const int64_t most = PART_BYTES / (int64_t)es_activations_row_size(s->file, file_layer);
   const int64_t chunk = es_activations_layer(s->file, file_layer)->chunk;
   if (most < 1) return 1;
   return chunk > 1 && most > chunk ? most / chunk * chunk : most;
 }
 
-/* Parts of this rank's lanes, one call for each; false after the last. */
+/* A place in this rank's lanes. */
 typedef struct cursor {
   int lane;
-  int64_t next, end;
+  int64_t next, end; /* samples of the lane that are left */
 } cursor_t;
 
-static bool advance(const stream_t *s, cursor_t *c) {
-  while (c->next >= c->end) {
+/* Moves on to the next lane that has samples; false after the last. */
+static bool advance(const es_activations_source_t *s, cursor_t *cursor) {
+  const es_group_t *group = &s->base.context->group;
+  while (cursor->next >= cursor->end) {
     int64_t count;
-    if (++c->lane >= s->flow->group.lane_count) return false;
-    es_lane_range(es_activations_samples(s->file), s->flow->group.lanes, s->flow->group.lane_first + c->lane, &c->next,
+    if (++cursor->lane >= group->lane_count) return false;
+    es_lane_range(es_activations_samples(s->file), group->lanes, group->lane_first + cursor->lane, &cursor->next,
                   &count);
-    c->end = c->next + count;
+    cursor->end = cursor->next + count;
   }
   return true;
 }
 
-static es_code_t read_part(stream_t *s, int measured, cursor_t *c, es_status_t *status) {
+static es_code_t read_part(es_activations_source_t *s, int measured, cursor_t *cursor, es_status_t *status) {
   const int file_layer = s->layers[measured];
-  const int64_t most = part_samples(s, file_layer), left = c->end - c->next, n = left < most ? left : most;
-  const es_watch_t *watch = &s->flow->pipeline->watch;
-  if (watch->stop && watch->stop(watch->context)) return es_fail(status, ES_STOPPED, "activations", "stopped");
-  ES_TRY(es_activations_read(s->file, file_layer, c->next, n, s->part, status));
-  c->next += n;
-  add_part(s, measured, c->lane, n);
+  const int64_t most = part_samples(s, file_layer), left = cursor->end - cursor->next, n = left < most ? left : most;
+  if (es_context_must_stop(s->base.context)) return es_fail(status, ES_STOPPED, "activations", "stopped");
+  ES_TRY(es_activations_read(s->file, file_layer, cursor->next, n, s->part, status));
+  cursor->next += n;
+  add_part(s, measured, cursor->lane, n);
   return ES_OK;
 }
 
-/* How often this rank will read a part of a layer. */
-static int64_t count_parts(const stream_t *s, int measured) {
-  const int64_t most = part_samples(s, s->layers[measured]);
-  int64_t parts = 0;
-  for (cursor_t c = {.lane = -1}; advance(s, &c); c.next = c.end) parts += (c.end - c.next + most - 1) / most;
-  return parts;
-}
-
-/* All rows of one layer. What is spread over the ranks is exchanged after each part, so all take as many steps as the
- * busiest. */
-static es_code_t stream_layer(stream_t *s, int measured, es_status_t *status) {
-  flow_t *f = s->flow;
+/* Reads all rows of one layer. Accumulators that are spread over the ranks exchange rows after each part, so all ranks
+ * take as many steps as the busiest. */
+static es_code_t read_layer(es_activations_source_t *s, int measured, es_status_t *status) {
+  es_context_t *c = s->base.context;
   const double start = es_clock();
-  es_accumulator_t *a = s->accumulators[measured - s->first];
-  int64_t steps = count_parts(s, measured);
-  cursor_t c = {.lane = -1};
-  if (es_accumulator_is(a) == ES_STRATEGY_SPREAD)
-    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &steps, 1, MPI_INT64_T, MPI_MAX, f->group.comm));
+  es_accumulator_t *accumulator = s->accumulators[measured - s->first];
+  const bool spread = es_accumulator_is(accumulator) == ES_STRATEGY_SPREAD;
+  const int64_t most = part_samples(s, s->layers[measured]);
+  int64_t steps = 0;
+  for (cursor_t cursor = {.lane = -1}; advance(s, &cursor); cursor.next = cursor.end)
+    steps += (cursor.end - cursor.next + most - 1) / most;
+  if (spread) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &steps, 1, MPI_INT64_T, MPI_MAX, c->group.comm));
+  cursor_t cursor = {.lane = -1};
   for (int64_t step = 0; step < steps; step++) {
-    const es_code_t code = advance(s, &c) ? read_part(s, measured, &c, status) : ES_OK;
-    if (es_accumulator_is(a) == ES_STRATEGY_SPREAD)
-      ES_TRY(es_accumulator_exchange(a, status)); /* agrees */
+    const es_code_t code = advance(s, &cursor) ? read_part(s, measured, &cursor, status) : ES_OK;
+    if (spread)
+      ES_TRY(es_accumulator_exchange(accumulator, status)); /* agrees */
     else if (code != ES_OK)
       break;
   }
-  flow_charge(f, ES_STAGE_CAPTURE, start);
-  return es_agree(f->group.comm, status);
-}
-
-/* ---- rounds ---- */
-
-static int32_t order_of(void *context, int layer) {
-  const stream_t *s = context;
-  return es_accumulator_order(s->accumulators[layer - s->first]);
-}
-
-static es_code_t finish(void *context, int layer, es_reduced_t *out, es_status_t *status) {
-  stream_t *s = context;
-  const bool is_double = rows_of(s, layer, 1).real == ES_REAL_F64;
-  return es_accumulator_finish(s->accumulators[layer - s->first], is_double ? &s->workspace_f64 : &s->workspace, out,
-                               status);
+  es_timing_charge(&c->timing, ES_STAGE_CAPTURE, start);
+  return es_agree(c->group.comm, status);
 }
 
 /* Layers from `first` on whose accumulators fit together, at least one. */
-static int round_size(const stream_t *s, int first) {
+static int round_size(const es_activations_source_t *s, int first) {
+  const es_context_t *c = s->base.context;
   int64_t bytes = 0;
   int n = 0;
-  for (; first + n < s->flow->n_layers; n++) {
+  for (; first + n < es_context_layers(c); n++) {
     const es_rows_info_t rows = rows_of(s, first + n, es_activations_samples(s->file));
-    bytes += es_accumulator_bytes(&rows, s->flow->group.lanes, s->flow->group.size);
+    bytes += es_accumulator_bytes(&rows, c->group.lanes, c->group.size);
     if (n > 0 && bytes > ROUND_BYTES) break;
   }
   return n;
 }
 
-static es_code_t measure_round(stream_t *s, es_split_t split, int32_t epoch, es_status_t *status) {
+static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int *n,
+                           es_epoch_stats_t *stats, es_status_t *status) {
+  es_activations_source_t *s = (es_activations_source_t *)source;
+  es_context_t *c = source->context;
+  const es_external_t *external = &c->point->external;
+  (void)stats; /* the files do not say how well the network does */
+  if (first == 0) {
+    es_activations_close(s->file);
+    es_external_open(&s->file, external, &s->info, split, es_external_epoch(external, epoch), status);
+    ES_TRY(es_agree(c->group.comm, status));
+  }
+  s->first = first;
+  *n = s->n = round_size(s, first);
   for (int i = 0; i < s->n; i++) {
-    const es_rows_info_t rows = rows_of(s, s->first + i, es_activations_samples(s->file));
-    ES_TRY(es_accumulator_create(&s->accumulators[i], &s->flow->group, &rows, status));
-    ES_TRY(stream_layer(s, s->first + i, status));
+    const es_rows_info_t rows = rows_of(s, first + i, es_activations_samples(s->file));
+    ES_TRY(es_accumulator_create(&s->accumulators[i], &c->group, &rows, status));
+    ES_TRY(read_layer(s, first + i, status));
   }
-  const flow_rows_t rows = {order_of, finish, s};
-  return flow_measure(s->flow, split, epoch, &rows, s->first, s->n, status);
-}
-
-static es_code_t measure_file(stream_t *s, es_split_t split, int32_t epoch, es_status_t *status) {
-  flow_t *f = s->flow;
-  const es_external_t *external = &f->point->external;
-  es_external_open(&s->file, external, &s->info, split, es_external_epoch(external, epoch), status);
-  es_code_t code = es_agree(f->group.comm, status);
-  for (s->first = 0; code == ES_OK && s->first < f->n_layers; s->first += s->n) {
-    s->n = round_size(s, s->first);
-    code = measure_round(s, split, epoch, status);
-    for (int i = 0; i < s->n; i++) {
-      es_accumulator_destroy(s->accumulators[i]);
-      s->accumulators[i] = NULL;
-    }
-  }
-  es_activations_close(s->file);
-  s->file = NULL;
-  return code;
-}
-
-static es_code_t measure_epoch(stream_t *s, int32_t epoch, es_status_t *status) {
-  flow_t *f = s->flow;
-  const double start = es_clock();
-  const es_external_t *external = &f->point->external;
-  for (int split = 0; split < ES_SPLITS; split++) {
-    if (es_external_has(external, (es_split_t)split)) ES_TRY(measure_file(s, (es_split_t)split, epoch, status));
-  }
-  ES_TRY(flow_probe_files(f, &s->info, s->layers, epoch, status));
-  *es_result_f64(f->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
-  es_epoch_report_t r = {.point = f->point,
-                         .point_id = f->id,
-                         .epoch = es_external_epoch(external, epoch),
-                         .epochs = es_external_epoch(external, es_external_epochs(external) - 1)};
-  r.stats[ES_EVAL].accuracy = NAN;
-  r.saturation =
-      es_result_mean_saturation(f->result, es_external_has(external, ES_EVAL) ? ES_EVAL : ES_TRAIN, epoch, 0);
-  flow_report(f, &r);
   return ES_OK;
 }
 
-static es_code_t run(stream_t *s, es_status_t *status) {
-  flow_t *f = s->flow;
-  int32_t done = -1;
-  const double start = es_clock();
-  ES_TRY(open_stream(s, status));
-  ES_TRY(flow_resume(f, &done, status));
-  flow_charge(f, ES_STAGE_PREPARE, start);
-  if (f->pipeline->dry_run) return ES_OK;
-  for (int32_t epoch = done + 1; epoch <= f->last; epoch++) {
-    ES_TRY(measure_epoch(s, epoch, status));
-    ES_TRY(flow_save(f, epoch, status));
-  }
-  return flow_write_result(f, "complete", "", status);
+static int32_t order(const es_point_source_t *source, int layer) {
+  const es_activations_source_t *s = (const es_activations_source_t *)source;
+  return es_accumulator_order(s->accumulators[layer - s->first]);
 }
 
-es_code_t flow_activations(flow_t *f, es_status_t *status) {
-  stream_t s = {.flow = f};
-  const es_code_t code = run(&s, status);
-  close_stream(&s);
-  return code;
+static es_code_t reduce(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status) {
+  es_activations_source_t *s = (es_activations_source_t *)source;
+  const bool is_double = rows_of(s, layer, 1).real == ES_REAL_F64;
+  return es_accumulator_finish(s->accumulators[layer - s->first], is_double ? &s->workspace_f64 : &s->workspace, out,
+                               status);
 }
+
+/* ---- visits ---- */
+
+static es_code_t list_samples(es_point_source_t *source, es_split_t split, int32_t epoch, es_visit_samples_t *out,
+                              es_status_t *status) {
+  es_activations_source_t *s = (es_activations_source_t *)source;
+  const es_group_t *group = &source->context->group;
+  const es_external_t *external = &source->context->point->external;
+  int64_t first, count;
+  *out = (es_visit_samples_t){0};
+  if (!es_external_has(external, split)) return ES_OK;
+  ES_TRY(es_external_open(&s->visited[split], external, &s->info, split, es_external_epoch(external, epoch), status));
+  out->n = es_activations_samples(s->visited[split]);
+  es_group_range(group, out->n, &first, &count);
+  out->lane_start = es_allocate((size_t)group->lane_count + 1, sizeof *out->lane_start);
+  out->position = es_allocate((size_t)count, sizeof *out->position);
+  out->label = es_allocate((size_t)out->n, sizeof *out->label);
+  if (!out->lane_start || !out->position || !out->label)
+    return es_out_of_memory(status, "probe", "%lld labels", (long long)out->n);
+  for (int64_t i = 0; i < count; i++) out->position[i] = (int32_t)(first + i);
+  for (int lane = 0; lane <= group->lane_count; lane++) /* lanes follow each other: the last place is the end */
+    out->lane_start[lane] = (group->lane_first + lane) * out->n / group->lanes - first;
+  return es_activations_labels(s->visited[split], 0, out->n, out->label, status);
+}
+
+static es_shape_t output_shape(const es_point_source_t *source, int layer) {
+  return shape_of(layer_of((const es_activations_source_t *)source, layer));
+}
+
+/* Reads this rank's samples of a layer in portions. */
+static es_code_t visit_layer(es_activations_source_t *s, es_activations_t *file, int layer, const es_visitor_t *visitor,
+                             es_status_t *status) {
+  const es_context_t *c = s->base.context;
+  const es_external_layer_t *l = layer_of(s, layer);
+  int64_t first, count;
+  es_group_range(&c->group, es_activations_samples(file), &first, &count);
+  const int64_t size = es_shape_size(shape_of(l)), fit = PART_BYTES / (8 * size), most = fit > 1 ? fit : 1;
+  void *part = es_allocate((size_t)(most * size), sizeof(double));
+  float *narrowed = es_allocate(l->is_double ? (size_t)(most * size) : 0, sizeof *narrowed);
+  if (!part || !narrowed) es_fail(status, ES_SYSTEM, "probe", "out of memory to read layer %s", l->name);
+  for (int64_t i = 0, n; i < count && status->code == ES_OK; i += n) {
+    n = count - i < most ? count - i : most;
+    if (es_context_must_stop(c)) es_fail(status, ES_STOPPED, "probe", "stopped");
+    if (status->code != ES_OK || es_activations_read(file, s->layers[layer], first + i, n, part, status) != ES_OK)
+      break;
+    for (int64_t e = 0; l->is_double && e < n * size; e++) narrowed[e] = (float)((const double *)part)[e];
+    visitor->visit(visitor->context, layer, i, l->is_double ? narrowed : part, n, shape_of(l));
+  }
+  es_free(part);
+  es_free(narrowed);
+  return status->code;
+}
+
+static es_code_t visit(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int n,
+                       const es_visitor_t *visitor, es_status_t *status) {
+  es_activations_source_t *s = (es_activations_source_t *)source;
+  (void)epoch; /* `samples` opened the file */
+  for (int layer = first; layer < first + n && status->code == ES_OK; layer++)
+    visit_layer(s, s->visited[split], layer, visitor, status);
+  return status->code;
+}
+
+/* ---- forecasts ---- */
+
+/* MPI, HDF5 and OpenBLAS, and the part that is read at a time. */
+static const int64_t process_bytes = 60 << 20;
+
+/* Layers that fit together are accumulated in one round. */
+static int64_t bytes(const es_forecast_t *f, int ranks) {
+  const bool vectors = es_measure_vectors(&f->point->measure);
+  int64_t most = 0, sum = 0, found = 0;
+  for (int i = 0; i < f->n_layers; i++) {
+    const es_rows_info_t *rows = &f->layers[i].rows;
+    const int32_t order = f->layers[i].order;
+    const es_strategy_t strategy = es_accumulator_strategy(rows->width, rows->rows);
+    int64_t bytes = es_accumulator_bytes(rows, f->point->train.lanes, ranks) + es_spectrum_bytes(order, ranks, vectors);
+    if (strategy == ES_STRATEGY_SPREAD && ranks == 1) bytes += 8 * (int64_t)es_triangle_size(rows->width); /* LAPACK */
+    if (strategy == ES_STRATEGY_LANES) bytes += 3 * 8 * (int64_t)es_cov_moments_size(rows->width);
+    if (vectors) found += 4 * (int64_t)order * rows->width;
+    if (bytes > most) most = bytes;
+    sum += bytes;
+  }
+  const int64_t round = most > ROUND_BYTES ? most : sum < ROUND_BYTES ? sum : ROUND_BYTES;
+  return process_bytes + round + found;
+}
+
+/* The files are one point: nothing to weigh it against. */
+static double cost(const es_forecast_t *f) {
+  (void)f;
+  return 1.0;
+}
+
+const es_source_class_t es_source_activations = {.bytes = bytes,
+                                                 .cost = cost,
+                                                 .open = open_source,
+                                                 .begin = begin,
+                                                 .has = has,
+                                                 .rows = make_rows,
+                                                 .order = order,
+                                                 .reduce = reduce,
+                                                 .release = release,
+                                                 .samples = list_samples,
+                                                 .shape = output_shape,
+                                                 .visit = visit,
+                                                 .close = close_source};

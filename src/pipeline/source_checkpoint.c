@@ -1,81 +1,93 @@
-/* source: checkpoint. Weights from files, one file for each epoch, measured in inference mode. */
-#include "context.h"
+/* source: checkpoint. Weights come from files, one file for each epoch, and are measured in inference mode. */
 #include "eigenscope/clock.h"
+#include "eigenscope/memory.h"
 #include "eigenscope/weights.h"
-#include <math.h>
+#include "source_network.h"
 #include <string.h>
 
-/* What the files are. */
-typedef struct files {
-  char fingerprint[ES_ID_SIZE];
-  es_text_t paths, hashes; /* a line each, and with a blank between them; the leader's */
-} files_t;
+typedef struct es_checkpoint_source {
+  es_network_source_t network;
+  char fingerprint[ES_ID_SIZE]; /* of the files and the dataset */
+  es_text_t paths, hashes;      /* of the files, separated by a newline and by a blank; the leader's */
+} es_checkpoint_source_t;
 
-/* The leader reads what tells the files from any others. */
-static es_code_t look_at_files(flow_t *f, files_t *files, es_status_t *status) {
+/* The leader reads everything that tells the files from any others. */
+static es_code_t inspect_files(es_checkpoint_source_t *s, const es_dataset_t *dataset, es_status_t *status) {
+  es_context_t *c = s->network.base.context;
   char path[ES_PATH_MAX];
-  for (int32_t i = 0; flow_is_leader(f) && i <= f->last && status->code == ES_OK; i++) {
-    if (es_weights_file(path, f->point, i, status) == ES_OK)
-      es_text_append(&files->paths, "%s%s", i > 0 ? "\n" : "", path);
+  for (int32_t i = 0; es_context_is_leader(c) && i <= c->last && status->code == ES_OK; i++) {
+    if (es_weights_file(path, c->point, i, status) == ES_OK) es_text_append(&s->paths, "%s%s", i > 0 ? "\n" : "", path);
   }
-  if (flow_is_leader(f) && status->code == ES_OK)
-    es_weights_fingerprint(f->point, es_dataset_fingerprint(f->dataset), files->fingerprint, &files->hashes, status);
-  if (files->paths.failed || files->hashes.failed)
-    es_out_of_memory(status, "checkpoint", "the names of the files of weights");
-  ES_TRY(es_agree(f->group.comm, status));
-  ES_MPI(MPI_Bcast(files->fingerprint, sizeof files->fingerprint, MPI_BYTE, 0, f->group.comm));
-  f->key.fingerprint = files->fingerprint;
-  f->files = es_text_get(&files->paths);
-  f->hashes = es_text_get(&files->hashes);
+  if (es_context_is_leader(c) && status->code == ES_OK)
+    es_weights_fingerprint(c->point, es_dataset_fingerprint(dataset), s->fingerprint, &s->hashes, status);
+  if (s->paths.failed || s->hashes.failed) es_out_of_memory(status, "checkpoint", "the names of the files of weights");
+  ES_TRY(es_agree(c->group.comm, status));
+  ES_MPI(MPI_Bcast(s->fingerprint, sizeof s->fingerprint, MPI_BYTE, 0, c->group.comm));
+  s->network.base.key.fingerprint = s->fingerprint;
+  s->network.base.files = es_text_get(&s->paths);
+  s->network.base.hashes = es_text_get(&s->hashes);
   return ES_OK;
 }
 
-static es_code_t load(flow_t *f, int32_t epoch, es_status_t *status) {
+static es_code_t open_source(es_point_source_t **out, es_context_t *c, const es_dataset_t *dataset,
+                             es_status_t *status) {
+  es_checkpoint_source_t *s = es_allocate_zero(1, sizeof *s);
+  *out = (es_point_source_t *)s;
+  if (!s) es_out_of_memory(status, "pipeline", "the network");
+  ES_TRY(es_agree(c->settings->comm, status));
+  s->network.base.class = &es_source_checkpoint;
+  c->last = es_point_last_epoch(c->point);
+  ES_TRY(es_network_source_open(&s->network, c, dataset, false, status));
+  ES_TRY(inspect_files(s, dataset, status));
+  if (c->settings->dry_run) c->last = 0;
+  return ES_OK;
+}
+
+static es_code_t load_weights(es_point_source_t *source, int32_t epoch, es_status_t *status) {
+  es_checkpoint_source_t *s = (es_checkpoint_source_t *)source;
+  es_context_t *c = source->context;
   char path[ES_PATH_MAX] = "";
   const double start = es_clock();
-  if (flow_is_leader(f)) es_weights_file(path, f->point, epoch, status);
-  ES_TRY(es_agree(f->group.comm, status));
-  const char *hash = f->hashes + (flow_is_leader(f) ? epoch * ES_ID_SIZE : 0);
-  ES_TRY(es_weights_load(path, hash, f->graph, es_trainer_model(f->trainer), &f->group, status));
-  flow_charge(f, ES_STAGE_PREPARE, start);
+  if (es_context_is_leader(c)) es_weights_file(path, c->point, epoch, status);
+  ES_TRY(es_agree(c->group.comm, status));
+  const char *hash = source->hashes + (es_context_is_leader(c) ? epoch * ES_ID_SIZE : 0);
+  ES_TRY(es_weights_load(path, hash, s->network.graph, es_trainer_model(s->network.trainer), &c->group, status));
+  es_timing_charge(&c->timing, ES_STAGE_PREPARE, start);
   return ES_OK;
 }
 
-static es_code_t measure_epoch(flow_t *f, int32_t epoch, es_status_t *status) {
-  const double start = es_clock();
-  const es_external_t *e = &f->point->external;
-  const bool *splits = f->point->measure.splits;
-  es_epoch_report_t r = {.point = f->point,
-                         .point_id = f->id,
-                         .epoch = es_external_epoch(e, epoch),
-                         .epochs = es_external_epoch(e, f->last)};
-  r.stats[ES_EVAL].accuracy = NAN;
-  ES_TRY(load(f, epoch, status));
-  for (int split = 0; split < ES_SPLITS; split++) {
-    if (splits[split]) ES_TRY(flow_split(f, (es_split_t)split, epoch, &r.stats[split], status));
-  }
-  ES_TRY(flow_probes(f, epoch, status));
-  *es_result_f64(f->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
-  r.saturation = es_result_mean_saturation(f->result, splits[ES_EVAL] ? ES_EVAL : ES_TRAIN, epoch, 0);
-  flow_report(f, &r);
-  return ES_OK;
+static bool has(const es_point_source_t *source, es_split_t split, int32_t epoch) {
+  (void)epoch;
+  return source->context->point->measure.splits[split];
 }
 
-static es_code_t run(flow_t *f, files_t *files, es_status_t *status) {
-  int32_t done = -1;
-  const double start = es_clock();
-  ES_TRY(flow_network_open(f, status));
-  ES_TRY(look_at_files(f, files, status));
-  ES_TRY(flow_resume(f, &done, status));
-  flow_charge(f, ES_STAGE_PREPARE, start);
-  if (f->pipeline->dry_run) f->last = 0;
-  return flow_epochs(f, done, measure_epoch, status);
+static void close_source(es_point_source_t *source) {
+  es_checkpoint_source_t *s = (es_checkpoint_source_t *)source;
+  if (!s) return;
+  es_network_source_close(&s->network);
+  es_text_destroy(&s->paths);
+  es_text_destroy(&s->hashes);
+  es_free(s);
 }
 
-es_code_t flow_checkpoint(flow_t *f, es_status_t *status) {
-  files_t files = {0};
-  const es_code_t code = run(f, &files, status);
-  es_text_destroy(&files.paths);
-  es_text_destroy(&files.hashes);
-  return code;
+/* A forward pass over each measured split for each file. */
+static double cost(const es_forecast_t *f) {
+  double samples = 0;
+  for (int split = 0; split < ES_SPLITS; split++)
+    if (f->point->measure.splits[split]) samples += (double)f->samples[split];
+  return es_external_epochs(&f->point->external) * samples * (double)f->macs;
 }
+
+const es_source_class_t es_source_checkpoint = {.bytes = es_network_source_bytes,
+                                                .cost = cost,
+                                                .open = open_source,
+                                                .begin = load_weights,
+                                                .has = has,
+                                                .rows = es_network_source_rows,
+                                                .order = es_network_source_order,
+                                                .reduce = es_network_source_reduce,
+                                                .samples = es_network_source_samples,
+                                                .shape = es_network_source_shape,
+                                                .visit = es_network_source_visit,
+                                                .evaluate = es_network_source_evaluate,
+                                                .close = close_source};

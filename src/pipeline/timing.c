@@ -1,53 +1,64 @@
-/* What the work of an epoch takes: time, and what the ranks tell each other. */
-#include "context.h"
+#include "timing.h"
 #include "eigenscope/clock.h"
 #include <string.h>
 
-flow_mark_t flow_mark(const flow_t *f) {
-  return (flow_mark_t){.clock = es_clock(), .traffic = f->traffic};
+const char *es_stage_name(es_stage_t stage) {
+  static const char *const names[ES_STAGES] = {"prepare", "train",    "evaluate", "capture", "wait",
+                                               "reduce",  "spectrum", "probe",    "store"};
+  return names[stage];
 }
 
-void flow_effort(flow_t *f, es_work_t work, const flow_mark_t *since, int64_t steps, int64_t images) {
-  es_effort_t *e = &f->efforts[work];
+const char *es_work_name(es_work_t work) {
+  static const char *const names[ES_WORKS] = {"train", "evaluate", "measure"};
+  return names[work];
+}
+
+void es_timing_start(es_timing_t *timing, double *stages) {
+  *timing = (es_timing_t){.stages = stages, .started = es_clock()};
+  es_clock_utc(timing->start);
+  memset(stages, 0, ES_STAGES * sizeof *stages);
+}
+
+void es_timing_charge(es_timing_t *timing, es_stage_t stage, double since) {
+  timing->stages[stage] += es_clock() - since;
+}
+
+es_timing_mark_t es_timing_mark(const es_timing_t *timing) {
+  return (es_timing_mark_t){.clock = es_clock(), .traffic = timing->traffic};
+}
+
+void es_timing_work(es_timing_t *timing, es_work_t work, const es_timing_mark_t *since, int64_t steps, int64_t images) {
+  es_effort_t *e = &timing->efforts[work];
   e->steps += steps;
   e->images += images;
   e->seconds += es_clock() - since->clock;
-  e->sums += f->traffic.sums - since->traffic.sums;
-  e->messages += f->traffic.messages - since->traffic.messages;
-  e->bytes += f->traffic.bytes - since->traffic.bytes;
-  e->mean += f->traffic.seconds - since->traffic.seconds;
+  e->sums += timing->traffic.sums - since->traffic.sums;
+  e->messages += timing->traffic.messages - since->traffic.messages;
+  e->bytes += timing->traffic.bytes - since->traffic.bytes;
+  e->mean += timing->traffic.seconds - since->traffic.seconds;
 }
 
-/* Over the ranks, on the leader. Collective. */
-static void gather(flow_t *f) {
+void es_timing_collect(es_timing_t *timing, const es_group_t *group, es_effort_t out[ES_WORKS]) {
   enum { COUNTS = 3 };
   int64_t counts[ES_WORKS][COUNTS];
   double seconds[ES_WORKS];
   es_ranks_range_t range[ES_WORKS];
   for (int w = 0; w < ES_WORKS; w++) {
-    const es_effort_t *e = &f->efforts[w];
+    const es_effort_t *e = &timing->efforts[w];
     memcpy(counts[w], (int64_t[COUNTS]){e->sums, e->messages, e->bytes}, sizeof counts[w]);
     seconds[w] = e->mean;
   }
-  es_ranks_range(f->group.comm, seconds, range, ES_WORKS);
-  ES_MPI(MPI_Reduce(flow_is_leader(f) ? MPI_IN_PLACE : counts, counts, ES_WORKS * COUNTS, MPI_INT64_T, MPI_MAX, 0,
-                    f->group.comm));
-  for (int w = 0; w < ES_WORKS; w++) {
-    es_effort_t *e = &f->efforts[w];
-    e->sums = counts[w][0];
-    e->messages = counts[w][1];
-    e->bytes = counts[w][2];
-    e->least = range[w].least;
-    e->mean = range[w].mean;
-    e->most = range[w].most;
+  es_ranks_range(group->comm, seconds, range, ES_WORKS);
+  ES_MPI(MPI_Reduce(group->rank == 0 ? MPI_IN_PLACE : counts, counts, ES_WORKS * COUNTS, MPI_INT64_T, MPI_MAX, 0,
+                    group->comm));
+  for (int w = 0; group->rank == 0 && w < ES_WORKS; w++) {
+    out[w] = timing->efforts[w];
+    out[w].sums = counts[w][0];
+    out[w].messages = counts[w][1];
+    out[w].bytes = counts[w][2];
+    out[w].least = range[w].least;
+    out[w].mean = range[w].mean;
+    out[w].most = range[w].most;
   }
-}
-
-void flow_report(flow_t *f, es_epoch_report_t *report) {
-  if (!f->pipeline->report) return; /* the same on all ranks */
-  gather(f);
-  report->ranks = f->group.size;
-  memcpy(report->efforts, f->efforts, sizeof f->efforts);
-  memset(f->efforts, 0, sizeof f->efforts);
-  if (flow_is_leader(f)) f->pipeline->report(f->pipeline->report_context, report);
+  memset(timing->efforts, 0, sizeof timing->efforts);
 }

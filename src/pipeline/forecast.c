@@ -1,0 +1,92 @@
+#include "eigenscope/forecast.h"
+#include "analysis.h"
+#include "eigenscope/capture.h"
+#include "eigenscope/epochs.h"
+#include "eigenscope/memory.h"
+#include "eigenscope/probe.h"
+
+es_rows_info_t es_forecast_rows(const es_external_layer_t *layer, const es_measure_settings_t *measure,
+                                int64_t samples) {
+  const es_shape_t shape = {layer->h, layer->w, layer->c};
+  const es_method_t *method = es_method(measure->method);
+  const bool as_it_is = layer->h * layer->w == 1 || method->scratch(shape, measure->method_size) == 0;
+  return (es_rows_info_t){.width = method->width(shape, measure->method_size),
+                          .real = layer->is_double && as_it_is ? ES_REAL_F64 : ES_REAL_F32,
+                          .rows = samples * method->positions(shape, measure->method_size)};
+}
+
+static void add_layer(es_forecast_t *f, es_rows_info_t rows, es_shape_t shape, int64_t positions) {
+  const double width = rows.width;
+  es_forecast_layer_t *layer = &f->layers[f->n_layers++];
+  layer->rows = rows;
+  layer->order = es_accumulator_strategy(rows.width, rows.rows) == ES_STRATEGY_GRAM ? (int32_t)rows.rows : rows.width;
+  layer->features = es_probe_width(shape.h, shape.w, shape.c, f->point->probe.pool);
+  f->covariance += (double)positions * width * width / 2;
+  f->solve += width * width * width * (es_measure_vectors(&f->point->measure) ? 10 : 4) / 3;
+  f->features += layer->features;
+}
+
+es_code_t es_forecast_network(es_forecast_t *out, const es_point_t *point, const es_graph_t *graph,
+                              es_status_t *status) {
+  const es_measure_settings_t *m = &point->measure;
+  const es_method_t *method = es_method(m->method);
+  *out = (es_forecast_t){.point = point,
+                         .classes = point->classes,
+                         .graph = graph,
+                         .parameters = graph->parameter_count,
+                         .macs = graph->macs,
+                         .layers = es_allocate_zero((size_t)graph->n_layers, sizeof *out->layers)};
+  if (!out->layers) return es_out_of_memory(status, "plan", "%d layers", graph->n_layers);
+  for (int i = 0; i < graph->n_layers; i++) {
+    const es_node_t *node = &graph->nodes[graph->layers[i]];
+    if (!es_measure_takes(m, node->name)) continue;
+    /* Networks see so many samples that no layer has fewer rows than columns. */
+    const es_rows_info_t rows = {.width = method->width(node->out, m->method_size), .rows = INT64_MAX};
+    add_layer(out, rows, node->out, method->positions(node->out, m->method_size));
+  }
+  return ES_OK;
+}
+
+es_code_t es_forecast_files(es_forecast_t *out, const es_point_t *point, const es_external_info_t *info,
+                            es_status_t *status) {
+  *out = (es_forecast_t){.point = point,
+                         .classes = info->classes,
+                         .layers = es_allocate_zero((size_t)info->n_layers, sizeof *out->layers)};
+  if (!out->layers) return es_out_of_memory(status, "plan", "%d layers", info->n_layers);
+  for (int split = 0; split < ES_SPLITS; split++)
+    out->samples[split] = es_point_has_split(point, (es_split_t)split) ? info->most_samples : 0;
+  for (int i = 0; i < info->n_layers; i++) {
+    const es_external_layer_t *layer = &info->layers[i];
+    if (!es_measure_takes(&point->measure, layer->name)) continue;
+    const es_rows_info_t rows = es_forecast_rows(layer, &point->measure, info->most_samples);
+    add_layer(out, rows, (es_shape_t){layer->h, layer->w, layer->c}, rows.rows / info->most_samples);
+  }
+  return ES_OK;
+}
+
+void es_forecast_destroy(es_forecast_t *forecast) {
+  es_free(forecast->layers);
+  forecast->layers = NULL;
+}
+
+double es_forecast_cost(const es_forecast_t *f) {
+  double cost = es_source_class(f->point->source)->cost(f);
+  for (int split = 0; split < ES_SPLITS; split++)
+    cost +=
+        es_point_measured_count(f->point, (es_split_t)split) * ((double)f->samples[split] * f->covariance + f->solve);
+  return cost + es_analyses_cost(f);
+}
+
+/* The result in memory, and the image of the file under way: a state or a result. Groups of fields that analyses add
+ * are theirs. Eigenvalues are packed layer after layer. */
+static int64_t result_bytes(const es_forecast_t *f) {
+  int64_t widths = 0;
+  for (int i = 0; i < f->n_layers; i++) widths += f->layers[i].rows.width;
+  const int64_t numbers = 8 * widths + f->n_layers * (12 * f->point->measure.n_deltas + 64);
+  return 2 * ES_SPLITS * es_point_epochs(f->point) * numbers;
+}
+
+int64_t es_forecast_bytes(const es_forecast_t *f, int ranks) {
+  const int64_t source = es_source_class(f->point->source)->bytes(f, ranks);
+  return source == 0 ? 0 : source + result_bytes(f) + es_analyses_bytes(f, ranks);
+}

@@ -1,0 +1,96 @@
+/* Sources of activations: a table of functions for each es_source_t, behind which the source owns its state.
+ *
+ * A source creates the group, the result and the state key of the point in `open`. Then, epoch by epoch, it makes the
+ * rows of the measured layers, which measure.h turns into numbers. Functions are collective over the group and return
+ * the same code on all ranks unless they say otherwise. Epochs are indices of the result's epoch axis; layers count the
+ * measured layers. Functions that a source does not need are NULL. */
+#ifndef ES_PIPELINE_SOURCE_H
+#define ES_PIPELINE_SOURCE_H
+
+#include "context.h"
+#include "eigenscope/accumulator.h"
+#include "eigenscope/forecast.h"
+#include "eigenscope/graph.h"
+#include "eigenscope/state.h"
+
+typedef struct es_point_source es_point_source_t;
+
+/* Samples of a split that es_source_class_t.visit shows to this rank, lane after lane. */
+typedef struct es_visit_samples {
+  int64_t n;           /* over all ranks; 0 where the source does not have the split */
+  int64_t *lane_start; /* owned; (lane_count + 1): place of each lane's first sample in `position` */
+  int32_t *position;   /* owned; of each sample in the split */
+  int32_t *label;      /* owned; (n) by position */
+} es_visit_samples_t;
+void es_visit_samples_destroy(es_visit_samples_t *samples);
+
+/* Gets outputs of a layer: `n` of them, float (n, shape.h, shape.w, shape.c); the first is sample `at` of this rank. */
+typedef struct es_visitor {
+  const es_visit_samples_t *samples; /* of the split; borrowed */
+  void (*visit)(void *context, int layer, int64_t at, const float *out, int64_t n, es_shape_t shape);
+  void *context;
+} es_visitor_t;
+
+/* Changes n output vectors of a layer in place. */
+typedef struct es_layer_editor {
+  void (*edit)(void *context, int layer, float *rows, int64_t n);
+  void *context;
+} es_layer_editor_t;
+
+typedef struct es_source_class {
+  /* Forecasts (forecast.h): bytes of a rank, multiply-adds of all passes over the samples. Not collective. */
+  int64_t (*bytes)(const es_forecast_t *forecast, int ranks);
+  double (*cost)(const es_forecast_t *forecast);
+
+  /* Creates the source, and c->group, c->result and c->last. *out is the caller's to close, also after a failure. */
+  es_code_t (*open)(es_point_source_t **out, es_context_t *c, const es_dataset_t *dataset, es_status_t *status);
+  /* Gets ready for an epoch. */
+  es_code_t (*begin)(es_point_source_t *source, int32_t epoch, es_status_t *status);
+  /* True if the epoch has the split, measured or not. Not collective. */
+  bool (*has)(const es_point_source_t *source, es_split_t split, int32_t epoch);
+  /* Makes the rows of layers from `first` on, *n of them, as many as fit into memory. Layers come in order; those of
+   * one split may need several calls. *n is 0 where the split is not measured. `stats` is of the whole pass. */
+  es_code_t (*rows)(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int *n,
+                    es_epoch_stats_t *stats, es_status_t *status);
+  /* Order of the eigenproblem of a layer whose rows are there. Not collective. */
+  int32_t (*order)(const es_point_source_t *source, int layer);
+  /* Merges the rows of a layer over lanes and ranks (es_accumulator_finish). */
+  es_code_t (*reduce)(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status);
+  /* Frees the rows of the last call of `rows`. Not collective. */
+  void (*release)(es_point_source_t *source);
+
+  /* Outputs in inference mode, after the epoch's rows: the samples that a visit of a split will show. Not collective;
+   * the caller agrees. */
+  es_code_t (*samples)(es_point_source_t *source, es_split_t split, int32_t epoch, es_visit_samples_t *out,
+                       es_status_t *status);
+  /* Shape of the outputs of a layer. Not collective. */
+  es_shape_t (*shape)(const es_point_source_t *source, int layer);
+  /* Shows all outputs of layers first … first+n−1. The caller agrees, since ranks may return different codes. */
+  es_code_t (*visit)(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int n,
+                     const es_visitor_t *visitor, es_status_t *status);
+  /* Accuracy on the eval split while `editor` changes the outputs of all measured layers; NaN if the loss is not
+   * finite. NULL: the source has no network to run. */
+  es_code_t (*evaluate)(es_point_source_t *source, int32_t epoch, const es_layer_editor_t *editor, double *accuracy,
+                        es_status_t *status);
+  void (*close)(es_point_source_t *source); /* NULL is fine */
+} es_source_class_t;
+
+/* The part of a source that all have in common; each source's own struct begins with it. */
+struct es_point_source {
+  const es_source_class_t *class;
+  es_context_t *context; /* borrowed */
+  es_state_key_t key;
+  int32_t classes;        /* that labels count to; 0 without labels */
+  bool one_layer_a_visit; /* a visit of n layers costs n visits of one: then memory decides for one */
+  /* Weights that states and files of weights keep; NULL where nothing is trained. Borrowed from the source. */
+  const es_graph_t *graph;
+  es_trainer_t *trainer;
+  const char *files, *hashes; /* of weights that were loaded, for provenance; or NULL. Borrowed */
+  const double *normalize_mean, *normalize_deviation; /* of the images, 3 each; or NULL. Borrowed */
+  const es_dataset_t *dataset;                        /* or NULL. Borrowed */
+};
+
+extern const es_source_class_t es_source_train, es_source_checkpoint, es_source_activations;
+const es_source_class_t *es_source_class(es_source_t source);
+
+#endif

@@ -1,0 +1,315 @@
+#include "source_network.h"
+#include "eigenscope/clock.h"
+#include "eigenscope/epochs.h"
+#include "eigenscope/grid.h"
+#include "eigenscope/memory.h"
+#include "measure.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- opening a point ---- */
+
+static int border_layer(const es_graph_t *graph, int32_t resolution) {
+  for (int i = 0; i < graph->n_layers; i++) {
+    if (graph->nodes[graph->layers[i]].receptive_field > resolution) return graph->layers[i];
+  }
+  return -1;
+}
+
+static void describe_layers(const es_network_source_t *s, es_layer_info_t *layers) {
+  const es_graph_t *graph = s->graph;
+  const int border = border_layer(graph, s->base.context->point->resolution);
+  const int output = graph->layers[graph->n_layers - 1];
+  for (int i = 0; i < es_capture_n_layers(s->capture); i++) {
+    const es_node_t *node = es_capture_node(s->capture, i);
+    const int index = (int)(node - graph->nodes);
+    layers[i] = (es_layer_info_t){.width = es_capture_width(s->capture, i),
+                                  .parameters = es_graph_parameters(graph, node),
+                                  .macs = node->macs,
+                                  .receptive_field = node->receptive_field,
+                                  .stride = node->op == ES_OP_CONV ? node->jump : -1,
+                                  .border = index == border,
+                                  .output = index == output};
+    memcpy(layers[i].name, node->name, sizeof layers[i].name);
+    snprintf(layers[i].kind, sizeof layers[i].kind, "%s", es_op_name(node->op));
+  }
+}
+
+static es_code_t create_result(const es_network_source_t *s, es_status_t *status) {
+  es_context_t *c = s->base.context;
+  const es_point_t *point = c->point;
+  const es_measure_settings_t *m = &point->measure;
+  const int n_layers = es_capture_n_layers(s->capture);
+  int32_t epochs[ES_EPOCHS_MAX];
+  es_result_shape_t shape = {.point = point,
+                             .n_layers = n_layers,
+                             .n_classes = point->classes,
+                             .n_epochs = es_point_epochs(point),
+                             .eigenspace = m->eigenspace != ES_EIGENSPACE_NO,
+                             .eigenvectors = m->eigenspace == ES_EIGENSPACE_STORE,
+                             .projection = m->projection == ES_ON};
+  if (!s->trains) {
+    for (int32_t i = 0; i < shape.n_epochs; i++) epochs[i] = es_point_epoch_number(point, i);
+    shape.epochs = epochs;
+  }
+  es_layer_info_t *layers = es_allocate_zero((size_t)n_layers, sizeof *layers);
+  int32_t *probes = es_allocate((size_t)shape.n_epochs, sizeof *probes);
+  if (layers && probes) {
+    describe_layers(s, layers);
+    shape.layers = layers;
+    shape.probe_epochs = probes;
+    shape.n_probe_epochs = es_point_probe_epochs(point, probes);
+    es_result_create(&c->result, &shape, status);
+  } else {
+    es_out_of_memory(status, "pipeline", "the result");
+  }
+  es_free(probes);
+  es_free(layers);
+  return status->code;
+}
+
+/* The steps that a rank takes alone; the caller agrees. */
+static es_code_t open_locally(es_network_source_t *s, const es_dataset_t *dataset, es_status_t *status) {
+  const es_context_t *c = s->base.context;
+  for (int split = 0; split < ES_SPLITS; split++)
+    ES_TRY(es_samples_select(&s->samples[split], dataset, c->point, (es_split_t)split, status));
+  ES_TRY(es_graph_create(&s->graph, c->point, status));
+  ES_TRY(es_capture_create(&s->capture, s->graph, &c->point->measure, &c->group, status));
+  s->measured = es_allocate((size_t)s->graph->n_layers, sizeof *s->measured);
+  if (!s->measured) return es_out_of_memory(status, "pipeline", "the measured layers");
+  for (int i = 0; i < s->graph->n_layers; i++) s->measured[i] = -1;
+  for (int i = 0; i < es_capture_n_layers(s->capture); i++) s->measured[es_capture_node(s->capture, i)->layer] = i;
+  return create_result(s, status);
+}
+
+/* "vgg11, width 1/8, ...": the network in words, for files of weights. */
+static void describe_network(const es_point_t *p, char *out, size_t size) {
+  size_t length = (size_t)snprintf(out, size, "%s", p->model.name);
+  for (int i = 0; i < p->n_axes && length < size; i++) {
+    if (strcmp(p->axes[i].name, "model") != 0)
+      length += (size_t)snprintf(out + length, size - length, ", %s %s", p->axes[i].name, p->axes[i].text);
+  }
+}
+
+static es_code_t exchange_rows(void *context, es_status_t *status) {
+  es_network_source_t *s = context;
+  return s->capturing ? es_capture_exchange(s->capture, status) : ES_OK;
+}
+
+es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const es_dataset_t *dataset, bool trains,
+                                 es_status_t *status) {
+  s->base.context = c;
+  s->trains = trains;
+  es_point_training_id(c->point, s->training);
+  describe_network(c->point, s->description, sizeof s->description);
+  ES_TRY(es_group_create(&c->group, c->settings->comm, c->point->train.lanes, status));
+  c->group.traffic = &c->timing.traffic;
+  open_locally(s, dataset, status);
+  ES_TRY(es_agree(c->group.comm, status));
+  const es_trainer_parts_t parts = {.point = c->point,
+                                    .graph = s->graph,
+                                    .group = &c->group,
+                                    .samples = {&s->samples[ES_TRAIN], &s->samples[ES_EVAL]},
+                                    .watch = c->settings->watch,
+                                    .inference = !trains,
+                                    .profile = c->settings->profile,
+                                    .most_batches = c->settings->dry_run ? 1 : 0,
+                                    .after_forward = exchange_rows,
+                                    .after_context = s};
+  ES_TRY(es_trainer_create(&s->trainer, &parts, status));
+  s->base.key = (es_state_key_t){.point_id = c->id,
+                                 .fingerprint = es_dataset_fingerprint(dataset),
+                                 .engine = c->settings->engine,
+                                 .training = s->training,
+                                 .network = s->description};
+  s->base.classes = c->point->classes;
+  s->base.graph = trains ? s->graph : NULL;
+  s->base.trainer = trains ? s->trainer : NULL;
+  s->base.normalize_mean = s->samples[ES_TRAIN].mean;
+  s->base.normalize_deviation = s->samples[ES_TRAIN].deviation;
+  s->base.dataset = dataset;
+  return ES_OK;
+}
+
+void es_network_source_close(es_network_source_t *s) {
+  es_trainer_destroy(s->trainer);
+  es_capture_destroy(s->capture);
+  es_graph_destroy(s->graph);
+  es_free(s->measured);
+  for (int split = 0; split < ES_SPLITS; split++) es_samples_destroy(&s->samples[split]);
+}
+
+/* ---- measured passes ---- */
+
+static void store_stats(const es_network_source_t *s, es_split_t split, int32_t epoch, const es_epoch_stats_t *stats) {
+  es_result_t *r = s->base.context->result;
+  *es_result_f64(r, ES_FIELD_LOSS, split, epoch, 0, 0) = stats->loss;
+  *es_result_f64(r, ES_FIELD_ACCURACY, split, epoch, 0, 0) = stats->accuracy;
+  *es_result_f64(r, ES_FIELD_TOP5_ACCURACY, split, epoch, 0, 0) = stats->top5_accuracy;
+  *es_result_f64(r, ES_FIELD_MCC, split, epoch, 0, 0) = stats->mcc;
+  if (s->trains && split == ES_TRAIN) *es_result_f64(r, ES_FIELD_LEARNING_RATE, epoch, 0, 0, 0) = stats->learning_rate;
+  if (!es_result_has(r, ES_GROUP_RECALL)) return;
+  const int64_t *counts = es_trainer_confusion(s->trainer), classes = s->base.classes;
+  for (int64_t label = 0; label < classes; label++) {
+    int64_t samples = 0;
+    for (int64_t k = 0; k < classes; k++) samples += counts[label * classes + k];
+    *es_result_f64(r, ES_FIELD_RECALL, split, epoch, label, 0) =
+        samples > 0 ? (double)counts[label * classes + label] / (double)samples : (double)NAN;
+  }
+}
+
+/* Samples of a pass over a split; a dry run has one batch. */
+static int64_t pass_samples(const es_network_source_t *s, es_split_t split) {
+  const es_context_t *c = s->base.context;
+  const int64_t n = s->samples[split].n, batch = c->point->train.batch;
+  return c->settings->dry_run && n > batch ? batch : n;
+}
+
+es_code_t es_network_source_rows(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int *n,
+                                 es_epoch_stats_t *stats, es_status_t *status) {
+  es_network_source_t *s = (es_network_source_t *)source;
+  es_context_t *c = source->context;
+  (void)first; /* one pass makes the rows of all layers */
+  const bool measured = es_context_is_measured(c, split, epoch), trains = split == ES_TRAIN && s->trains;
+  const es_observer_t *observer = measured ? es_capture_observer(s->capture) : NULL;
+  *n = measured ? es_context_layers(c) : 0;
+  if (measured) ES_TRY(es_capture_begin(s->capture, pass_samples(s, split), status));
+  const es_timing_mark_t mark = es_timing_mark(&c->timing);
+  const int32_t number = es_result_epoch(c->result, epoch);
+  s->capturing = true;
+  const es_code_t code = trains ? es_trainer_epoch(s->trainer, number, observer, stats, status)
+                                : es_trainer_evaluate(s->trainer, split, number, observer, stats, status);
+  s->capturing = false;
+  /* Capture and waiting have stages of their own. */
+  const double wait = c->timing.traffic.seconds - mark.traffic.seconds;
+  const double capture = measured ? es_capture_seconds(s->capture) : 0.0;
+  es_timing_charge(&c->timing, trains ? ES_STAGE_TRAIN : ES_STAGE_EVALUATE, mark.clock + wait + capture);
+  c->timing.stages[ES_STAGE_CAPTURE] += capture;
+  c->timing.stages[ES_STAGE_WAIT] += wait;
+  if (code != ES_OK) return code;
+  const int64_t batch = c->point->train.batch;
+  es_timing_work(&c->timing, trains ? ES_WORK_TRAIN : ES_WORK_EVALUATE, &mark, (stats->images + batch - 1) / batch,
+                 stats->images);
+  store_stats(s, split, epoch, stats);
+  return ES_OK;
+}
+
+int32_t es_network_source_order(const es_point_source_t *source, int layer) {
+  return es_capture_order(((const es_network_source_t *)source)->capture, layer);
+}
+
+es_code_t es_network_source_reduce(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status) {
+  return es_capture_finish(((es_network_source_t *)source)->capture, layer, out, status);
+}
+
+/* ---- passes in inference mode ---- */
+
+es_code_t es_network_source_samples(es_point_source_t *source, es_split_t split, int32_t epoch, es_visit_samples_t *out,
+                                    es_status_t *status) {
+  (void)epoch; /* a split has the same samples in every epoch */
+  const es_network_source_t *s = (const es_network_source_t *)source;
+  const es_group_t *group = &source->context->group;
+  const int64_t batch = source->context->point->train.batch, n = pass_samples(s, split);
+  int64_t at = 0, first, count;
+  *out = (es_visit_samples_t){.n = n,
+                              .lane_start = es_allocate((size_t)group->lane_count + 1, sizeof *out->lane_start),
+                              .position = es_allocate((size_t)n, sizeof *out->position),
+                              .label = es_allocate((size_t)n, sizeof *out->label)};
+  if (!out->lane_start || !out->position || !out->label) return es_out_of_memory(status, "probe", "samples of probes");
+  memcpy(out->label, s->samples[split].label, (size_t)n * sizeof *out->label);
+  for (int lane = 0; lane < group->lane_count; lane++) {
+    out->lane_start[lane] = at;
+    for (int64_t b = 0; b < n; b += batch) {
+      es_lane_range(n - b < batch ? n - b : batch, group->lanes, group->lane_first + lane, &first, &count);
+      for (int64_t i = 0; i < count; i++) out->position[at++] = (int32_t)(b + first + i);
+    }
+  }
+  out->lane_start[group->lane_count] = at;
+  return ES_OK;
+}
+
+es_shape_t es_network_source_shape(const es_point_source_t *source, int layer) {
+  return es_capture_node(((const es_network_source_t *)source)->capture, layer)->out;
+}
+
+/* A visit under way. */
+typedef struct visit {
+  const es_network_source_t *source;
+  const es_visitor_t *visitor;
+  int first, n;
+  int64_t *seen; /* (n, lane_count) samples that passed */
+} visit_t;
+
+static void observe(void *context, int captured, int lane, const float *out, int64_t samples, es_shape_t shape) {
+  visit_t *v = context;
+  const int layer = v->source->measured[captured];
+  if (layer < v->first || layer >= v->first + v->n) return;
+  int64_t *seen = &v->seen[(layer - v->first) * v->source->base.context->group.lane_count + lane];
+  v->visitor->visit(v->visitor->context, layer, v->visitor->samples->lane_start[lane] + *seen, out, samples, shape);
+  *seen += samples;
+}
+
+es_code_t es_network_source_visit(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int n,
+                                  const es_visitor_t *visitor, es_status_t *status) {
+  es_network_source_t *s = (es_network_source_t *)source;
+  es_context_t *c = source->context;
+  visit_t v = {s, visitor, first, n, es_allocate_zero((size_t)n * (size_t)c->group.lane_count, sizeof *v.seen)};
+  es_epoch_stats_t stats;
+  if (!v.seen) es_out_of_memory(status, "probe", "a pass over %d layers", n);
+  es_code_t code = es_agree(c->group.comm, status);
+  if (code == ES_OK) {
+    const es_observer_t observer = {observe, &v};
+    code = es_trainer_evaluate(s->trainer, split, es_result_epoch(c->result, epoch), &observer, &stats, status);
+  }
+  es_free(v.seen);
+  return code;
+}
+
+/* An edited evaluation under way. */
+typedef struct edit {
+  const es_network_source_t *source;
+  const es_layer_editor_t *editor;
+} edit_t;
+
+static void edit_layer(void *context, int captured, float *out, int64_t samples, es_shape_t shape) {
+  const edit_t *e = context;
+  const int layer = e->source->measured[captured];
+  if (layer >= 0) e->editor->edit(e->editor->context, layer, out, samples * shape.h * shape.w);
+}
+
+es_code_t es_network_source_evaluate(es_point_source_t *source, int32_t epoch, const es_layer_editor_t *editor,
+                                     double *accuracy, es_status_t *status) {
+  es_network_source_t *s = (es_network_source_t *)source;
+  edit_t edit = {s, editor};
+  es_epoch_stats_t stats;
+  es_status_t own = {0};
+  es_trainer_edit(s->trainer, &(es_editor_t){edit_layer, &edit});
+  const int32_t number = es_result_epoch(source->context->result, epoch);
+  const es_code_t code = es_trainer_evaluate(s->trainer, ES_EVAL, number, NULL, &stats, &own);
+  es_trainer_edit(s->trainer, NULL);
+  *accuracy = code == ES_OK ? stats.accuracy : (double)NAN;
+  if (code == ES_OK || code == ES_DIVERGED) return ES_OK;
+  *status = own;
+  return code;
+}
+
+/* ---- forecasts ---- */
+
+/* A process with MPI, HDF5, OpenBLAS and oneDNN before it has data: measured, Debian 12. Kernels that oneDNN writes
+ * come on top, for each convolution. */
+static const int64_t process_bytes = 40 << 20, kernel_bytes = 400 << 10;
+
+int64_t es_network_source_bytes(const es_forecast_t *f, int ranks) {
+  const es_point_t *point = f->point;
+  const es_graph_t *graph = f->graph;
+  const bool trains = point->source == ES_SOURCE_TRAIN;
+  const int64_t moments = !trains ? 0 : point->train.optimizer == ES_ADAM ? 2 : 1; /* of the optimizer */
+  const int64_t model = es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, trains);
+  const int64_t capture = es_capture_bytes(graph, &point->measure, f->samples[ES_TRAIN], point->train.lanes, ranks);
+  if (model == 0 || capture == 0) return 0; /* no memory to find out */
+  const int64_t state = 4 * (graph->parameter_count * (1 + moments) + graph->buffer_count);
+  const int64_t samples = 12 * (f->samples[ES_TRAIN] + f->samples[ES_EVAL]);
+  return process_bytes + kernel_bytes * graph->n_layers + model + 4 * graph->parameter_count * moments + capture +
+         es_measure_bytes(f, ranks) + state + samples;
+}

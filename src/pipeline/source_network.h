@@ -1,0 +1,40 @@
+/* The part that sources with a network share: samples, graph, trainer and capture, and passes over them. */
+#ifndef ES_PIPELINE_SOURCE_NETWORK_H
+#define ES_PIPELINE_SOURCE_NETWORK_H
+
+#include "eigenscope/capture.h"
+#include "source.h"
+
+typedef struct es_network_source {
+  es_point_source_t base;
+  bool trains;
+  es_samples_t samples[ES_SPLITS];
+  es_graph_t *graph;
+  es_trainer_t *trainer;
+  es_capture_t *capture;
+  int *measured;                               /* (graph->n_layers) measured layer of each captured one, or −1 */
+  bool capturing;                              /* the pass under way feeds `capture` */
+  char training[ES_ID_SIZE], description[256]; /* of the state key */
+} es_network_source_t;
+
+/* Opens group, samples, network, capture, result and trainer. `trains`: else the network only runs forward. */
+es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const es_dataset_t *dataset, bool trains,
+                                 es_status_t *status);
+/* Frees everything but the struct's own block. */
+void es_network_source_close(es_network_source_t *s);
+
+/* Functions of es_source_class_t. */
+es_code_t es_network_source_rows(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int *n,
+                                 es_epoch_stats_t *stats, es_status_t *status);
+int32_t es_network_source_order(const es_point_source_t *source, int layer);
+es_code_t es_network_source_reduce(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status);
+es_code_t es_network_source_samples(es_point_source_t *source, es_split_t split, int32_t epoch, es_visit_samples_t *out,
+                                    es_status_t *status);
+es_shape_t es_network_source_shape(const es_point_source_t *source, int layer);
+es_code_t es_network_source_visit(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int n,
+                                  const es_visitor_t *visitor, es_status_t *status);
+es_code_t es_network_source_evaluate(es_point_source_t *source, int32_t epoch, const es_layer_editor_t *editor,
+                                     double *accuracy, es_status_t *status);
+int64_t es_network_source_bytes(const es_forecast_t *forecast, int ranks);
+
+#endif
