@@ -80,7 +80,7 @@ es_code_t es_plan_select(const es_plan_t *plan, const char *points, const char *
 
 /** Appends layers, strategies, time and memory of a job of activations on `ranks` ranks. */
 void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out);
-/** Bytes of the busiest rank. */
+/** Bytes of the busiest rank; 0 when there is no memory to find out. */
 int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_t *info, int ranks);
 /** The least number of ranks, doubled from `ranks`, of which `here` on each node find room in `available` bytes; 0 for
  * none. Predictions are good to 25 %. */

@@ -1,76 +1,26 @@
-/* What a job of activations would do: its layers, the way each is accumulated, time and memory. */
-#include "eigenscope/accumulator.h"
-#include "eigenscope/capture.h"
-#include "eigenscope/eigenspace.h"
+/* A job of activations before it runs: its layers, the strategy of each, time and memory. */
+#include "eigenscope/forecast.h"
+#include "eigenscope/memory.h"
 #include "eigenscope/spectrum.h"
 #include "plan_internal.h"
 #include <stdio.h>
 
 enum { RANKS_MOST = 1 << 20 };
 
-static const int64_t process_bytes = 60 << 20; /* with MPI, HDF5 and OpenBLAS, and the part that is read at a time */
-
-static es_rows_info_t rows_of(const es_point_t *point, const es_external_layer_t *layer, int64_t samples) {
-  const es_shape_t shape = {layer->h, layer->w, layer->c};
-  const es_method_t *method = es_method(point->measure.method);
-  return (es_rows_info_t){method->width(shape, point->measure.method_size),
-                          layer->is_double ? ES_REAL_F64 : ES_REAL_F32,
-                          samples * method->positions(shape, point->measure.method_size)};
-}
-
-/* One triangle at the rate of SYRK on this kind of machine (Zen 4, `eigenscope bench covariance`), 70 GFLOP/s a rank.
- */
-static double covariance_seconds(const es_rows_info_t *rows, int ranks) {
+/* Seconds for a layer. The covariance takes one triangle at the rate of SYRK on this kind of machine (Zen 4,
+ * `eigenscope bench covariance`), 70 GFLOP/s a rank. */
+static double layer_seconds(const es_forecast_layer_t *layer, bool vectors, int ranks) {
+  const es_rows_info_t *rows = &layer->rows;
   const double order = rows->rows < rows->width ? (double)rows->rows : rows->width;
-  return (double)rows->rows * rows->width * order / (70e9 * ranks);
-}
-
-static int32_t order_of(const es_rows_info_t *rows) {
-  return es_accumulator_strategy(rows->width, rows->rows) == ES_STRATEGY_GRAM ? (int32_t)rows->rows : rows->width;
-}
-
-static double layer_seconds(const es_rows_info_t *rows, bool vectors, int ranks) {
-  return es_spectrum_seconds(order_of(rows), ranks, vectors) + covariance_seconds(rows, ranks);
-}
-
-/* Eigenvectors of one layer: as they are found on each rank, and as the leader keeps them of all epochs, once more
- * while a state is saved, and once if they are stored. Half of the directions, where nothing is known yet. */
-static int64_t vectors_bytes(const es_point_t *point, const es_rows_info_t *rows, int ranks) {
-  const int64_t files =
-      (int64_t)es_external_epochs(&point->external) * (1 + es_external_has(&point->external, ES_EVAL));
-  const es_eigenspaces_plan_t plan = {.widths = &rows->width,
-                                      .n_layers = 1,
-                                      .measured = files,
-                                      .share = 0.5 * order_of(rows) / rows->width,
-                                      .ranks = ranks};
-  int64_t bytes = 2 * es_eigenspaces_bytes(&plan) + 4 * (int64_t)order_of(rows) * rows->width;
-  if (point->measure.eigenspace == ES_EIGENSPACE_STORE) bytes += 2 * files * 4 * (int64_t)rows->width * rows->width;
-  return bytes;
+  return es_spectrum_seconds(layer->order, ranks, vectors) + (double)rows->rows * rows->width * order / (70e9 * ranks);
 }
 
 int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_t *info, int ranks) {
-  const es_point_t *point = es_job_base(plan->job);
-  const bool vectors = es_measure_vectors(&point->measure);
-  int64_t most = 0, sum = 0, followed = 0;
-  for (int i = 0; i < info->n_layers; i++) {
-    if (!es_measure_takes(&point->measure, info->layers[i].name)) continue;
-    const es_rows_info_t rows = rows_of(point, &info->layers[i], info->most_samples);
-    const es_strategy_t way = es_accumulator_strategy(rows.width, rows.rows);
-    int64_t bytes =
-        es_accumulator_bytes(&rows, point->train.lanes, ranks) + es_spectrum_bytes(order_of(&rows), ranks, vectors);
-    if (vectors) followed += vectors_bytes(point, &rows, ranks);
-    if (way == ES_STRATEGY_SPREAD && ranks == 1)
-      bytes += 8 * (int64_t)es_triangle_size(rows.width); /* as LAPACK wants it */
-    if (way == ES_STRATEGY_LANES) bytes += 3 * 8 * (int64_t)es_cov_moments_size(rows.width);
-    if (bytes > most) most = bytes;
-    sum += bytes;
-  }
-  /* Layers that fit together are accumulated in one round. */
-  return process_bytes + followed +
-         (most > (1 << 30) || sum < (1 << 30) ? (sum < most         ? sum
-                                                 : most > (1 << 30) ? most
-                                                                    : sum)
-                                              : 1 << 30);
+  es_forecast_t forecast;
+  const es_code_t code = es_forecast_files(&forecast, es_job_base(plan->job), info, &(es_status_t){0});
+  const int64_t bytes = code == ES_OK ? es_forecast_bytes(&forecast, ranks) : 0;
+  es_forecast_destroy(&forecast);
+  return bytes;
 }
 
 int es_plan_activations_fit(const es_plan_t *plan, const es_external_info_t *info, int ranks, int here,
@@ -91,19 +41,23 @@ void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *
   es_table_column(&table, "shape", false);
   es_table_column(&table, "way", false);
   for (int i = 0; i < 3; i++) es_table_column(&table, headings[i], true);
-  for (int i = 0; i < info->n_layers; i++) {
+  es_forecast_t forecast;
+  if (es_forecast_files(&forecast, point, info, &(es_status_t){0}) != ES_OK) out->failed = true;
+  for (int i = 0, n = 0; !out->failed && i < info->n_layers; i++) {
     const es_external_layer_t *layer = &info->layers[i];
     if (!es_measure_takes(&point->measure, layer->name)) continue;
-    const es_rows_info_t rows = rows_of(point, layer, info->most_samples);
-    const double seconds = layer_seconds(&rows, es_measure_vectors(&point->measure), ranks);
+    const es_forecast_layer_t *planned = &forecast.layers[n++];
+    const es_rows_info_t *rows = &planned->rows;
+    const double seconds = layer_seconds(planned, es_measure_vectors(&point->measure), ranks);
     es_table_cell(&table, "%s", layer->name);
     es_table_cell(&table, "%d x %d x %d", layer->h, layer->w, layer->c);
-    es_table_cell(&table, "%s", es_strategy_name(es_accumulator_strategy(rows.width, rows.rows)));
-    es_table_cell(&table, "%d", rows.width);
-    es_table_cell(&table, "%lld", (long long)rows.rows);
+    es_table_cell(&table, "%s", es_strategy_name(es_accumulator_strategy(rows->width, rows->rows)));
+    es_table_cell(&table, "%d", rows->width);
+    es_table_cell(&table, "%lld", (long long)rows->rows);
     es_table_cell(&table, "%.2f", seconds);
     total += seconds;
   }
+  es_forecast_destroy(&forecast);
   es_table_print(&table, out);
   const int files = epochs * (1 + es_external_has(&point->external, ES_EVAL));
   es_text_append(out,

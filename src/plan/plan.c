@@ -1,9 +1,9 @@
 /* A job turned into work: its points checked against the data and the networks, and what each of them costs. */
 #include "eigenscope/capture.h"
 #include "eigenscope/file.h"
+#include "eigenscope/forecast.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/probe.h"
 #include "eigenscope/spectrum.h"
 #include "eigenscope/store.h"
 #include "plan_internal.h"
@@ -14,14 +14,10 @@ static const char STAGE[] = "plan";
 
 enum { WIDEST = 46340 }; /* the largest order whose matrix has no more elements than an int counts */
 
-/* What is known of a network before it is built. Points that differ only in seeds or training share one. */
+/* A network before it is built. Points that differ only in seeds or training share one. */
 typedef struct network {
   uint64_t key;
-  int64_t parameters, macs;
-  double covariance; /* multiply-adds of one sample in all measured layers' covariances */
-  double solve;      /* of all measured layers' eigenproblems */
-  int measured;      /* layers */
-  double features;   /* of all measured layers' probes */
+  es_forecast_t forecast; /* without layers and graph */
 } network_t;
 
 struct es_plan_work {
@@ -178,14 +174,6 @@ static int culprit_line(const es_point_t *point) {
   return point->line_model;
 }
 
-/* Rows of the data matrix that one sample gives. */
-static double rows_of(const es_measure_settings_t *measure, es_shape_t shape) {
-  const int32_t k = measure->method_size;
-  if (measure->method == ES_METHOD_CHANNELWISE) return (double)shape.h * shape.w;
-  if (measure->method == ES_METHOD_NEAREST) return (double)(shape.h < k ? shape.h : k) * (shape.w < k ? shape.w : k);
-  return 1;
-}
-
 static es_code_t refuse_width(const es_plan_t *plan, const es_point_t *point, const char *layer, int32_t width,
                               es_status_t *status) {
   return es_fail(
@@ -217,32 +205,28 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
     return es_fail(status, own.code, STAGE, "%s:%d: %s (model %s, width %s, resolution %d)", es_job_path(plan->job),
                    culprit_line(point), own.message, point->model.name, es_point_axis(point, "width"),
                    point->resolution);
-  *out = (network_t){.parameters = graph->parameter_count, .macs = graph->macs};
   for (int i = 0; i < graph->n_layers; i++) {
     const es_node_t *node = &graph->nodes[graph->layers[i]];
-    if (!es_measure_takes(&point->measure, node->name)) continue;
     const int32_t columns = es_method(point->measure.method)->width(node->out, point->measure.method_size);
-    const double width = columns, rows = rows_of(&point->measure, node->out);
-    out->covariance += rows * width * width / 2;
-    out->solve += width * width * width * (vectors ? 10 : 4) / 3;
-    out->features += es_probe_width(node->out.h, node->out.w, node->out.c, point->probe.pool);
-    out->measured++;
+    if (!es_measure_takes(&point->measure, node->name)) continue;
     if (columns > WIDEST)
       refuse_width(plan, point, node->name, columns, &own);
     else if (vectors && columns > ES_VECTORS_ORDER_MOST)
       refuse_vectors(plan, point, node->name, columns, &own);
   }
+  if (es_forecast_network(&out->forecast, point, graph, &own) == ES_OK) es_forecast_destroy(&out->forecast);
+  out->forecast.graph = NULL;
   es_graph_destroy(graph);
   if (point->measure.projection && !es_measure_positions(&point->measure))
     es_fail(&own, ES_INPUT, STAGE,
             "%s: measure.projection projects outputs position by position: it needs measure.method channelwise or "
             "{nearest: K}, not %s",
             es_job_path(plan->job), es_method(point->measure.method)->name);
-  if (out->measured > ES_LAYERS_MAX)
+  if (out->forecast.n_layers > ES_LAYERS_MAX)
     es_fail(&own, ES_INPUT, STAGE, "%s:%d: model %s has %d layers to measure; at most %d fit a result (measure.layers)",
-            es_job_path(plan->job), point->line_model, point->model.name, out->measured, ES_LAYERS_MAX);
+            es_job_path(plan->job), point->line_model, point->model.name, out->forecast.n_layers, ES_LAYERS_MAX);
   if (own.code != ES_OK) return es_fail(status, own.code, STAGE, "%s", own.message);
-  if (out->measured > 0) return ES_OK;
+  if (out->forecast.n_layers > 0) return ES_OK;
   return es_fail(
       status, ES_INPUT, STAGE,
       "%s:%d: model %s has no layer that measure.layers matches; layers are named as features.0 and classifier.2",
@@ -292,48 +276,12 @@ static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, in
   return ES_OK;
 }
 
-/* Evaluations for each delta, layer and all layers, onto eigenvectors and random directions. Each layer is projected
- * twice for each, by two products with about half as many vectors as it is wide. */
-static double projection_cost(const es_point_t *point, double samples, const network_t *network) {
-  const double passes = point->measure.projection ? 2.0 * point->measure.n_deltas : 0.0;
-  return passes * samples * ((network->measured + 1) * (double)network->macs + 2 * 2 * network->covariance);
-}
-
-/* Probes of one epoch: a pass over both splits, and some 250 steps of two products each on the features. */
-static double probe_cost(const es_point_t *point, double train, double eval, const network_t *network) {
-  const double samples =
-      point->probe.samples > 0 && (double)point->probe.samples < train ? (double)point->probe.samples : train;
-  return (train + eval) * (double)network->macs + 500 * samples * point->classes * network->features;
-}
-
-static double probe_epochs(const es_point_t *point) {
-  const es_epochs_t *epochs = &point->probe.epochs;
-  if (epochs->kind == ES_EPOCHS_NONE) return 0;
-  if (epochs->kind != ES_EPOCHS_ALL) return epochs->kind == ES_EPOCHS_LAST ? 1 : epochs->n;
-  return point->source == ES_SOURCE_TRAIN ? point->train.epochs + 1 : es_external_epochs(&point->external);
-}
-
-/* Multiply-adds. Training: forward and twice as much backward for each train sample and epoch; evaluation: forward for
- * each eval sample, also at epoch 0. Each measured epoch and split adds, over its layers, rows · width²/2 for the
- * covariance (one triangle) and width³ · 4/3 for the eigenvalues (reduction to tridiagonal form), or 10/3 with
- * eigenvectors. Weights of files: a forward pass over each measured split for each file. */
 static double cost_of(const es_point_t *point, const es_dataset_info_t *info, const network_t *network) {
-  const double train = (double)es_point_samples(point, info, ES_TRAIN);
-  const double eval = (double)es_point_samples(point, info, ES_EVAL);
-  const double epochs = point->train.epochs, macs = (double)network->macs;
-  const double probes = probe_epochs(point) * probe_cost(point, train, eval, network);
-  if (point->source == ES_SOURCE_CHECKPOINT) {
-    double pass = 0;
-    if (point->measure.splits[ES_TRAIN]) pass += train * (macs + network->covariance) + network->solve;
-    if (point->measure.splits[ES_EVAL]) pass += eval * (macs + network->covariance) + network->solve;
-    return es_external_epochs(&point->external) * pass + projection_cost(point, eval, network) + probes;
-  }
-  const int32_t every = point->measure.every, measured_epochs = (point->train.epochs - 1 + every) / every;
-  const double measured = measured_epochs;
-  double cost = 3 * train * epochs * macs + eval * (epochs + 1) * macs;
-  if (point->measure.splits[ES_TRAIN]) cost += measured * (train * network->covariance + network->solve);
-  if (point->measure.splits[ES_EVAL]) cost += (measured + 1) * (eval * network->covariance + network->solve);
-  return cost + projection_cost(point, eval, network) + probes;
+  es_forecast_t forecast = network->forecast;
+  forecast.point = point;
+  for (int split = 0; split < ES_SPLITS; split++)
+    forecast.samples[split] = es_point_samples(point, info, (es_split_t)split);
+  return es_forecast_cost(&forecast);
 }
 
 /* Binds every point, builds the description of every network, and adds up the work. */
@@ -375,18 +323,16 @@ es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_st
 /* Eigenvectors of layers that others wrote, which may be of any width. */
 static es_code_t check_orders(const es_plan_t *plan, es_external_info_t *info, es_status_t *status) {
   const es_point_t *point = es_job_base(plan->job);
-  const es_method_t *method = es_method(point->measure.method);
   for (int i = 0; es_measure_vectors(&point->measure) && i < info->n_layers; i++) {
     const es_external_layer_t *layer = &info->layers[i];
-    const es_shape_t shape = {layer->h, layer->w, layer->c};
-    const int32_t width = method->width(shape, point->measure.method_size);
-    const int64_t rows = info->most_samples * method->positions(shape, point->measure.method_size);
-    const int64_t order = es_accumulator_strategy(width, rows) == ES_STRATEGY_GRAM ? rows : width;
+    const es_rows_info_t rows = es_forecast_rows(layer, &point->measure, info->most_samples);
+    const int64_t order = es_accumulator_strategy(rows.width, rows.rows) == ES_STRATEGY_GRAM ? rows.rows : rows.width;
     if (order <= ES_VECTORS_ORDER_MOST || !es_measure_takes(&point->measure, layer->name)) continue;
     es_fail(status, ES_INPUT, STAGE,
             "%s:%d: layer %s has %d columns and %lld rows, and eigenvectors (measure.eigenspace) are found up to "
             "%d of either; leave it out of measure.layers",
-            es_job_path(plan->job), point->external.line, layer->name, width, (long long)rows, ES_VECTORS_ORDER_MOST);
+            es_job_path(plan->job), point->external.line, layer->name, rows.width, (long long)rows.rows,
+            ES_VECTORS_ORDER_MOST);
     es_external_info_destroy(info);
     return status->code;
   }
@@ -408,11 +354,11 @@ double es_plan_cost(const es_plan_t *plan, int64_t index) {
 }
 
 int64_t es_plan_macs(const es_plan_t *plan, int64_t index) {
-  return plan->work->networks[plan->work->network[index]].macs;
+  return plan->work->networks[plan->work->network[index]].forecast.macs;
 }
 
 int64_t es_plan_parameters(const es_plan_t *plan, int64_t index) {
-  return plan->work->networks[plan->work->network[index]].parameters;
+  return plan->work->networks[plan->work->network[index]].forecast.parameters;
 }
 
 int32_t es_plan_network(const es_plan_t *plan, int64_t index) {
@@ -420,7 +366,7 @@ int32_t es_plan_network(const es_plan_t *plan, int64_t index) {
 }
 
 double es_plan_image_cost(const es_plan_t *plan, int64_t index, const es_point_t *point) {
-  const network_t *network = &plan->work->networks[plan->work->network[index]];
+  const es_forecast_t *network = &plan->work->networks[plan->work->network[index]].forecast;
   const bool training = point->source == ES_SOURCE_TRAIN;
   const double covariance = !training || point->measure.splits[ES_TRAIN] ? network->covariance : 0.0;
   return (training ? 3 : 1) * (double)network->macs + covariance;
