@@ -1,18 +1,8 @@
 /** Images and labels: readers, one uint8 copy per node, selection for a point, conversion and augmentation.
  *
- * Formats. Labels are 0 … k−1, every one of them in the train split; all images of a dataset have one size, and one
- * channel (grey) or three (red, green, blue).
- *
- *   idx       a folder of train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
- *             t10k-labels-idx1-ubyte, each plain or .gz: MNIST, Fashion-MNIST and their like
- *   cifar10   a folder of data_batch_1.bin … data_batch_5.bin (train) and test_batch.bin (eval), each plain or .gz, all
- *             batches of one length: the "binary version" of CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html).
- *             An image is a byte of label, then 1,024 bytes of red, of green, of blue, each 32 × 32 by rows
- *   cifar100  a folder of train.bin and test.bin: two bytes of label, of the 20 coarse and of the 100 fine ones, then
- * as cifar10 hdf5      one HDF5 file of train/images, train/labels, eval/images and eval/labels (other names:
- * `variables`). Images: uint8 (n, height, width) or (n, height, width, channels), channels last; labels: integers (n)
- * of any size. Any layout, chunks and filters that the library reads synthetic nothing on disk: es_synthetic_image
- * makes the images */
+ * Labels are 0 … k−1, every one of them in the train split. All images of a dataset have one size, and one channel
+ * (grey) or three (red, green, blue). formats.h lists the formats; the file of src/data that reads a format begins with
+ * what it looks like. */
 #ifndef EIGENSCOPE_DATA_H
 #define EIGENSCOPE_DATA_H
 

@@ -52,10 +52,19 @@ int es_job_n_blocks(const es_job_t *job);
 int es_job_n_axes(const es_job_t *job, int block);
 es_job_axis_t es_job_axis(const es_job_t *job, int block, int axis);
 
-/** The word of a format in job files: "idx", "cifar10", ...; static storage. */
-const char *es_format_name(es_format_t format);
-/** The format of that word; false when there is none. */
-bool es_format_find(es_format_t *out, const char *name);
+enum { ES_SETTING_MAX = 2048 }; /**< of a value as text */
+
+/** A setting that only datasets of one format have. */
+typedef struct es_dataset_setting {
+  const char *section; /**< "", or the name of the mapping that it stands in */
+  const char *name;
+  char value[ES_SETTING_MAX]; /**< as canonical YAML */
+  bool is_default;
+  bool in_id; /**< false for what says where data lie */
+} es_dataset_setting_t;
+
+/** Setting `i` (0 …) of those that the dataset's format has; false behind the last. */
+bool es_dataset_setting(const es_dataset_spec_t *spec, int i, es_dataset_setting_t *out);
 
 /** What the points of a block start from: es_job_base with the six axes that every point has (dataset, model, width,
  * classes, resolution, seed) at their defaults, and the line of the block wherever a line is asked for. */
@@ -69,7 +78,6 @@ es_code_t es_job_apply(const es_job_t *job, int block, int axis, int value, es_p
 
 /** The settings of a point (all keys of train, measure and checkpoint) by number, 0 … es_setting_count() − 1, in the
  * order of the key table: what ids and resolved jobs are written from. */
-enum { ES_SETTING_MAX = 2048 };
 int es_setting_count(void);
 /** "train", "measure" or "checkpoint"; static storage. */
 const char *es_setting_section(int index);

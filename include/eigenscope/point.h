@@ -3,6 +3,7 @@
 #ifndef EIGENSCOPE_POINT_H
 #define EIGENSCOPE_POINT_H
 
+#include "eigenscope/formats.h"
 #include "eigenscope/text.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -76,14 +77,6 @@ static inline double es_ratio_value(es_ratio_t ratio) {
   return (double)ratio.numerator / (double)ratio.denominator;
 }
 
-/** What a dataset is stored as; data.h says what each format looks like. */
-typedef enum es_format {
-  ES_FORMAT_IDX,
-  ES_FORMAT_CIFAR10,
-  ES_FORMAT_CIFAR100,
-  ES_FORMAT_HDF5,
-  ES_FORMAT_SYNTHETIC
-} es_format_t;
 /** Which of the two labels of a CIFAR-100 image counts. */
 typedef enum es_labels { ES_LABELS_FINE, ES_LABELS_COARSE } es_labels_t;
 /** What an HDF5 file holds for each split. */

@@ -3,6 +3,7 @@
 #include "eigenscope/data.h"
 #include "cli_internal.h"
 #include "data_pack.h"
+#include "eigenscope/dataset_reader.h"
 #include "eigenscope/file.h"
 #include "eigenscope/run.h"
 #include <signal.h>
@@ -84,13 +85,11 @@ static void print_classes(const es_dataset_info_t *info, es_text_t *out) {
 static void print_table(const shown_t *shown, es_text_t *out) {
   const es_dataset_info_t *info = &shown->summary.info;
   const es_dataset_spec_t *spec = shown->spec;
-  es_text_append(out, "%s: %s", spec->name, es_format_name(spec->format));
-  if (spec->format == ES_FORMAT_CIFAR100)
-    es_text_append(out, ", %s labels", spec->labels == ES_LABELS_COARSE ? "coarse" : "fine");
+  const es_reader_t *reader = es_reader_of(spec->format);
+  es_text_append(out, "%s: %s", spec->name, es_format_words[spec->format]);
+  if (reader->describe != NULL) reader->describe(spec, false, out);
   if (spec->path[0] != '\0') es_text_append(out, ", %s", spec->path);
   if (shown->found != NULL) es_text_append(out, " (guessed from %s)", shown->found);
-  if (spec->format == ES_FORMAT_SYNTHETIC)
-    es_text_append(out, ", complexity %d, seed %lld", spec->synthetic.complexity, (long long)spec->synthetic.seed);
   es_text_append(out, "\n%d x %d, %s, %d classes, fingerprint %s\n\n", info->height, info->width,
                  info->channels == 1 ? "grey" : "colour", info->classes, shown->summary.fingerprint);
   print_splits(shown, out);
@@ -102,17 +101,13 @@ static void print_json(const shown_t *shown, es_text_t *out) {
   const es_dataset_spec_t *spec = shown->spec;
   es_text_append(out, "{\"name\": ");
   es_text_append_quoted(out, spec->name);
-  es_text_append(out, ", \"format\": \"%s\", ", es_format_name(spec->format));
+  es_text_append(out, ", \"format\": \"%s\", ", es_format_words[spec->format]);
   if (spec->path[0] != '\0') {
     es_text_append(out, "\"path\": ");
     es_text_append_quoted(out, spec->path);
     es_text_append(out, ", ");
   }
-  if (spec->format == ES_FORMAT_CIFAR100)
-    es_text_append(out, "\"labels\": \"%s\", ", spec->labels == ES_LABELS_COARSE ? "coarse" : "fine");
-  if (spec->format == ES_FORMAT_SYNTHETIC)
-    es_text_append(out, "\"complexity\": %d, \"seed\": %lld, ", spec->synthetic.complexity,
-                   (long long)spec->synthetic.seed);
+  if (es_reader_of(spec->format)->describe != NULL) es_reader_of(spec->format)->describe(spec, true, out);
   es_text_append(out, "\"height\": %d, \"width\": %d, \"channels\": %d, \"classes\": %d, \"fingerprint\": \"%s\"",
                  info->height, info->width, info->channels, info->classes, shown->summary.fingerprint);
   for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
@@ -170,26 +165,49 @@ static es_code_t find_format(const es_arguments_t *arguments, es_format_t *forma
   found[0] = '\0';
   *is_dataset = true;
   if (said != NULL) {
-    if (es_format_find(format, said) && *format != ES_FORMAT_SYNTHETIC) return ES_OK;
-    return es_fail(status, ES_INPUT, "data", "--format %.100s: must be idx, cifar10, cifar100 or hdf5", said);
+    char words[ES_FORMATS_TEXT];
+    if (es_format_find(format, said) && es_reader_of(*format)->hint != NULL) return ES_OK;
+    es_formats_with("path", words);
+    return es_fail(status, ES_INPUT, "data", "--format %.100s: must be %s", said, words);
   }
   if (es_dataset_guess(path, format, found)) return ES_OK;
   *is_dataset = false;
   if (!es_directory_exists(path)) return ES_OK;
-  return es_fail(
-      status, ES_INPUT, "data",
-      "%s: a folder without a dataset: there is no train-images-idx3-ubyte (idx), data_batch_1.bin (cifar10) "
-      "or train.bin (cifar100), neither plain nor with .gz; a file of format hdf5 is named itself",
-      path);
+  es_text_t marks = {0}, files = {0}; /* "a (idx), b (cifar10) or c (cifar100)"; "hdf5" */
+  int left = 0;
+  for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) left += es_reader_of(f)->mark != NULL;
+  for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) {
+    const es_reader_t *reader = es_reader_of(f);
+    if (reader->mark != NULL) {
+      es_text_append(&marks, "%s (%s)%s", reader->mark, es_format_words[f], left > 2 ? ", " : left == 2 ? " or " : "");
+      left--;
+    }
+    if (reader->found != NULL) es_text_append(&files, "%s%s", files.length > 0 ? " or " : "", es_format_words[f]);
+  }
+  es_fail(status, ES_INPUT, "data",
+          "%s: a folder without a dataset: there is no %s, neither plain nor with .gz; a file of format %s is named "
+          "itself",
+          path, es_text_get(&marks), es_text_get(&files));
+  es_text_destroy(&marks);
+  es_text_destroy(&files);
+  return ES_INPUT;
 }
 
-static es_code_t read_labels(const es_arguments_t *arguments, bool is_cifar100, es_labels_t *out, es_status_t *status) {
+/* `key` is that of the dataset's labels; NULL: its format has none. */
+static es_code_t read_labels(const es_arguments_t *arguments, const es_key_t *key, es_labels_t *out,
+                             es_status_t *status) {
   const char *text = es_arguments_option(arguments, "--labels");
+  char words[ES_FORMATS_TEXT];
   *out = ES_LABELS_FINE;
   if (text == NULL) return ES_OK;
-  if (!is_cifar100) return es_fail(status, ES_INPUT, "data", "--labels is for a folder of format cifar100");
-  if (strcmp(text, "coarse") == 0) *out = ES_LABELS_COARSE;
-  if (strcmp(text, "coarse") == 0 || strcmp(text, "fine") == 0) return ES_OK;
+  if (key == NULL) {
+    es_formats_with("labels", words);
+    return es_fail(status, ES_INPUT, "data", "--labels is for a folder of format %s", words);
+  }
+  for (int i = 0; key->choices[i] != NULL; i++) {
+    *out = (es_labels_t)i;
+    if (strcmp(text, key->choices[i]) == 0) return ES_OK;
+  }
   return es_fail(status, ES_INPUT, "data", "--labels %.100s: must be fine or coarse", text);
 }
 
@@ -221,7 +239,8 @@ static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
   es_labels_t labels;
   es_text_t text = {0};
   ES_TRY(find_format(arguments, &format, found, &is_dataset, status));
-  ES_TRY(read_labels(arguments, is_dataset && format == ES_FORMAT_CIFAR100, &labels, status));
+  const es_key_t *key = is_dataset ? es_reader_key(es_reader_of(format), "labels") : NULL;
+  ES_TRY(read_labels(arguments, key, &labels, status));
   es_text_append(&text, "%s", json ? "{\"datasets\": [" : "");
   es_code_t code = is_dataset ? show_path(arguments, format, found, labels, json, &text, status)
                               : show_job(arguments, json, &text, status);
@@ -279,14 +298,14 @@ static es_code_t synth(const es_arguments_t *arguments, es_status_t *status) {
 /* ---- dispatch ---- */
 
 static const char info_usage[] =
-    "eigenscope data info PATH|JOB [--format idx|cifar10|cifar100|hdf5] [--labels fine|coarse] [--json]\n\n"
+    "eigenscope data info PATH|JOB [--format " ES_FORMAT_WORDS "] [--labels fine|coarse] [--json]\n\n"
     "What a dataset holds, or all datasets of a job file: images, size, classes, mean and deviation by channel (0 ... "
     "1\n"
     "scale, all stored images), and the fingerprint that results of it carry. Without --format it is guessed from "
     "what\n"
     "is there.";
 static const es_option_t info_options[] = {
-    {"--format", "idx|cifar10|cifar100|hdf5", false, "what PATH is: a folder, for hdf5 a file (default: guessed)"},
+    {"--format", ES_FORMAT_WORDS, false, "what PATH is: a folder, for hdf5 a file (default: guessed)"},
     {"--labels", "fine|coarse", false, "which labels of cifar100 (default: fine)"},
     {"--set", "KEY=VALUE", true, "override a key of the job file, as datasets.mnist.path=/data"},
     {"--json", NULL, false, "as JSON, with counts of every class"},

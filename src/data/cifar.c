@@ -1,21 +1,27 @@
-/* CIFAR-10 and CIFAR-100 in their binary version (https://www.cs.toronto.edu/~kriz/cifar.html): files without a header,
- * one record after the other, each a byte or two of labels and three planes of 32 × 32 pixels. As labels stand between
- * the pixels, inspecting reads whole files. */
+/* CIFAR-10 and CIFAR-100 in their binary version (https://www.cs.toronto.edu/~kriz/cifar.html).
+ *
+ * - cifar10: a folder of data_batch_1.bin to data_batch_5.bin (train) and test_batch.bin (eval), each plain or .gz, all
+ *   batches of one length.
+ * - cifar100: a folder of train.bin and test.bin.
+ *
+ * The files have no header. One record follows the other: a byte of label (cifar100: two, of the 20 coarse and of the
+ * 100 fine classes), then 1,024 bytes of red, of green and of blue, each 32 × 32 by rows. As labels stand between the
+ * pixels, inspecting reads whole files. */
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
-#include "labels.h"
-#include "reader.h"
+#include "images.h"
 #include "stream.h"
 #include <stdio.h>
 #include <string.h>
 
 static const char STAGE[] = "data";
 
-enum { SIDE = 32, PLANE = SIDE * SIDE, IMAGE = 3 * PLANE, LABELS_MAX = 2, RECORD_MAX = LABELS_MAX + IMAGE, BLOCK = 64 };
+enum { SIDE = 32, PLANE = SIDE * SIDE, IMAGE = 3 * PLANE, LABELS_MAX = 2, RECORD_MAX = LABELS_MAX + IMAGE };
+enum { BLOCK = 64, LABELS_AT_ONCE = 16 /* images */ };
 
-/* What the two have in different ways. */
+/* In what the two differ. */
 typedef struct layout {
-  const char *title, *folder, *python; /* python: a file of the other version of this dataset */
+  const char *title, *folder, *python; /* of messages; python: a file of the other version of this dataset */
   int n_files[ES_SPLITS];
   const char *files[ES_SPLITS][5];
   int n_labels;            /* bytes before the pixels */
@@ -49,12 +55,7 @@ static const layout_t *layout_of(const es_dataset_spec_t *spec) {
   return spec->format == ES_FORMAT_CIFAR10 ? &CIFAR10 : &CIFAR100;
 }
 
-/* Which of a record's bytes is the label. */
-static int label_byte(const es_dataset_spec_t *spec) {
-  return spec->format == ES_FORMAT_CIFAR100 && spec->labels == ES_LABELS_FINE ? 1 : 0;
-}
-
-/* Opens a file; one that is not there may be of the Python version, which others of its folder tell. */
+/* Opens a file. One that is missing may be of the Python version, which other files of its folder tell. */
 static es_code_t open_file(es_stream_t *out, const es_dataset_spec_t *spec, const char *name, es_status_t *status) {
   const layout_t *layout = layout_of(spec);
   char found[ES_PATH_MAX], python[ES_STREAM_PATH_MAX];
@@ -71,39 +72,43 @@ static es_code_t open_file(es_stream_t *out, const es_dataset_spec_t *spec, cons
 
 /* The labels of a split while its files are read. */
 typedef struct labels {
-  uint16_t *data; /* owned */
-  int64_t count, capacity;
+  uint16_t *data; /* owned by whoever inspects */
+  int64_t count, room;
 } label_list_t;
 
-static es_code_t append(label_list_t *labels, const es_dataset_spec_t *spec, const uint8_t *records, int64_t n,
-                        const es_stream_t *file, int64_t first, es_status_t *status) {
-  const layout_t *layout = layout_of(spec);
-  if (labels->count + n > labels->capacity) {
-    int64_t capacity = 2 * labels->capacity + 8 * BLOCK;
-    uint16_t *data = es_reallocate(labels->data, (size_t)capacity, sizeof *data);
-    if (data == NULL) {
-      return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for %lld labels", file->path,
-                     (long long)capacity);
-    }
-    labels->data = data;
-    labels->capacity = capacity;
-  }
-  for (int64_t i = 0; i < n; i++) {
-    const uint8_t *record = records + i * (layout->n_labels + IMAGE);
-    for (int b = 0; b < layout->n_labels; b++) {
-      if (record[b] < layout->classes[b]) continue;
-      return es_fail(status, ES_INPUT, STAGE,
-                     "%s: image %lld has %s %d, where %s has 0 … %d: damaged, or of another format", file->path,
-                     (long long)(first + i), layout->kinds[b], record[b], layout->title, layout->classes[b] - 1);
-    }
-    labels->data[labels->count++] = record[label_byte(spec)];
-  }
-  return ES_OK;
+static bool reserve(label_list_t *labels, int64_t more) {
+  if (labels->count + more <= labels->room) return true;
+  const int64_t room = 2 * labels->room + 8 * more;
+  uint16_t *data = es_reallocate(labels->data, (size_t)room, sizeof *data);
+  if (data == NULL) return false;
+  labels->data = data;
+  labels->room = room;
+  return true;
 }
 
-/* Whole records to the end of the file. */
-static es_code_t check_end(const es_stream_t *file, const layout_t *layout, es_status_t *status) {
-  int record = layout->n_labels + IMAGE;
+/* Appends the labels of one file, which must hold whole records to its end. */
+static es_code_t read_labels(label_list_t *labels, const es_dataset_spec_t *spec, es_stream_t *file,
+                             es_status_t *status) {
+  const layout_t *layout = layout_of(spec);
+  const int chosen = layout->n_labels == 2 && spec->labels == ES_LABELS_FINE ? 1 : 0;
+  const int64_t record = layout->n_labels + IMAGE;
+  uint8_t block[LABELS_AT_ONCE * RECORD_MAX];
+  int64_t got;
+  do {
+    const int64_t first = file->done / record;
+    ES_TRY(es_stream_read(file, block, LABELS_AT_ONCE * record, &got, status));
+    if (!reserve(labels, LABELS_AT_ONCE)) return es_out_of_memory(status, STAGE, "the labels of %s", file->path);
+    for (int64_t i = 0; i < got / record; i++) {
+      const uint8_t *bytes = block + i * record;
+      for (int b = 0; b < layout->n_labels; b++) {
+        if (bytes[b] < layout->classes[b]) continue;
+        return es_fail(status, ES_INPUT, STAGE,
+                       "%s: image %lld has %s %d, where %s has 0 … %d: damaged, or of another format", file->path,
+                       (long long)(first + i), layout->kinds[b], bytes[b], layout->title, layout->classes[b] - 1);
+      }
+      labels->data[labels->count++] = bytes[chosen];
+    }
+  } while (got == LABELS_AT_ONCE * record);
   if (file->cut) {
     return es_fail(status, ES_INPUT, STAGE, "%s: truncated: the gzip data break off after %lld unpacked bytes",
                    file->path, (long long)file->done);
@@ -111,23 +116,8 @@ static es_code_t check_end(const es_stream_t *file, const layout_t *layout, es_s
   if (file->done > 0 && file->done % record == 0) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE,
                  "%s: truncated or too long: %lld bytes%s, where a file of %s is a number of whole images of %d bytes",
-                 file->path, (long long)file->done, gzdirect(file->file) ? "" : " unpacked", layout->title, record);
-}
-
-static es_code_t read_file(label_list_t *labels, const es_dataset_spec_t *spec, es_stream_t *file,
-                           es_status_t *status) {
-  const layout_t *layout = layout_of(spec);
-  int64_t record = layout->n_labels + IMAGE, got = 0;
-  uint8_t *block = es_allocate(BLOCK, RECORD_MAX);
-  if (block == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", file->path);
-  es_code_t code;
-  do {
-    int64_t first = file->done / record;
-    code = es_stream_read(file, block, BLOCK * record, &got, status);
-    if (code == ES_OK) code = append(labels, spec, block, got / record, file, first, status);
-  } while (code == ES_OK && got == BLOCK * record);
-  es_free(block);
-  return code == ES_OK ? check_end(file, layout, status) : code;
+                 file->path, (long long)file->done, gzdirect(file->file) ? "" : " unpacked", layout->title,
+                 (int)record);
 }
 
 /* All files of a split, which hold equally many images: one that ends between two images is found by that. */
@@ -137,11 +127,11 @@ static es_code_t read_split(label_list_t *labels, const es_dataset_spec_t *spec,
   int64_t each = 0;
   for (int f = 0; f < layout->n_files[split]; f++) {
     es_stream_t file;
-    int64_t before = labels->count;
+    const int64_t before = labels->count;
     ES_TRY(open_file(&file, spec, layout->files[split][f], status));
-    es_code_t code = read_file(labels, spec, &file, status);
+    const es_code_t code = read_labels(labels, spec, &file, status);
     es_stream_close(&file);
-    if (code != ES_OK) return code;
+    ES_TRY(code);
     if (f == 0) each = labels->count;
     if (labels->count - before != each) {
       return es_fail(status, ES_INPUT, STAGE, "%s: %lld images where %s has %lld; all must have the same number",
@@ -160,19 +150,19 @@ static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], c
   }
   info->height = info->width = SIDE;
   info->channels = 3;
-  es_code_t code = ES_OK;
-  for (es_split_t split = ES_TRAIN; code == ES_OK && split < ES_SPLITS; split++) {
+  for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
     char where[ES_STREAM_PATH_MAX];
     label_list_t read = {0};
-    int last = layout->n_files[split] - 1;
+    const int last = layout->n_files[split] - 1;
     snprintf(where, sizeof where, "%s/%s%s%s", spec->path, layout->files[split][0], last > 0 ? " to " : "",
              last > 0 ? layout->files[split][last] : "");
-    code = read_split(&read, spec, split, status);
+    const es_code_t code = read_split(&read, spec, split, status);
+    labels[split] = read.data;
+    ES_TRY(code);
     info->count[split] = read.count;
-    if (code == ES_OK) code = es_labels_count(info, split, read.data, where, status);
-    code = es_labels_keep(labels, split, read.data, code);
+    ES_TRY(es_labels_count(info, split, read.data, where, status));
   }
-  return code;
+  return ES_OK;
 }
 
 /* ---- pixels ---- */
@@ -185,34 +175,7 @@ typedef struct state {
 } state_t;
 
 static void close_images(es_images_t *images) {
-  state_t *state = images->state;
-  es_stream_close(&state->file);
-  es_free(state);
-  images->state = NULL;
-}
-
-static es_code_t open_images(es_images_t *images, es_status_t *status) {
-  images->state = es_allocate_zero(1, sizeof(state_t));
-  if (images->state != NULL) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", images->spec->path);
-}
-
-/* The file holds no more than was inspected; reading on is also what makes zlib compare the checksum. */
-static es_code_t end_file(state_t *state, es_status_t *status) {
-  int64_t got;
-  ES_TRY(es_stream_read(&state->file, state->records, 1, &got, status));
-  if (got != 0) return es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", state->file.path);
-  es_stream_close(&state->file);
-  return ES_OK;
-}
-
-static es_code_t next_file(es_images_t *images, es_status_t *status) {
-  state_t *state = images->state;
-  const layout_t *layout = layout_of(images->spec);
-  ES_TRY(open_file(&state->file, images->spec, layout->files[images->split][state->n_opened], status));
-  state->n_opened++;
-  state->left = images->info->count[images->split] / layout->n_files[images->split];
-  return ES_OK;
+  es_stream_close(&((state_t *)images->state)->file);
 }
 
 /* Planes to pixels. */
@@ -223,43 +186,56 @@ static void interleave(const uint8_t *restrict planes, uint8_t *restrict out) {
 }
 
 static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status) {
-  (void)first; /* in order: where the files stand */
+  (void)first; /* images are read in order */
   state_t *state = images->state;
-  int n_labels = layout_of(images->spec)->n_labels;
-  int64_t record = n_labels + IMAGE, got;
+  const layout_t *layout = layout_of(images->spec);
+  const int64_t record = layout->n_labels + IMAGE;
   while (count > 0) {
-    if (state->left == 0) ES_TRY(next_file(images, status));
-    int64_t n = count < BLOCK ? count : BLOCK;
+    int64_t n = count < BLOCK ? count : BLOCK, got;
+    if (state->left == 0) {
+      ES_TRY(open_file(&state->file, images->spec, layout->files[images->split][state->n_opened], status));
+      state->n_opened++;
+      state->left = images->info->count[images->split] / layout->n_files[images->split];
+    }
     if (n > state->left) n = state->left;
     ES_TRY(es_stream_read(&state->file, state->records, n * record, &got, status));
-    if (got < n * record) {
-      return es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", state->file.path);
-    }
-    for (int64_t i = 0; i < n; i++, out += IMAGE) interleave(state->records + i * record + n_labels, out);
+    if (got < n * record) return es_images_changed(state->file.path, status);
+    for (int64_t i = 0; i < n; i++, out += IMAGE) interleave(state->records + i * record + layout->n_labels, out);
     state->left -= n;
     count -= n;
-    if (state->left == 0) ES_TRY(end_file(state, status));
+    if (state->left > 0) continue;
+    /* The file holds no more than was inspected; reading on is also what makes zlib compare the checksum. */
+    ES_TRY(es_stream_read(&state->file, state->records, 1, &got, status));
+    if (got != 0) return es_images_changed(state->file.path, status);
+    es_stream_close(&state->file);
   }
   return ES_OK;
 }
 
-static bool found10(const char *path, char out[ES_PATH_MAX]) {
-  return es_stream_found(path, CIFAR10.files[ES_TRAIN][0], out);
+/* ---- the rows ---- */
+
+static const char *const label_words[] = {"fine", "coarse", NULL}; /* as es_labels_t */
+static const es_key_t keys100[] = {
+    {"datasets.*", "labels", ES_KEY_CHOICE, offsetof(es_dataset_spec_t, labels), .choices = label_words,
+     .fallback = "fine", .doc = "cifar100: its 100 classes, or the 20 that they belong to"},
+};
+
+static void describe100(const es_dataset_spec_t *spec, bool json, es_text_t *out) {
+  es_text_append(out, json ? "\"labels\": \"%s\", " : ", %s labels", label_words[spec->labels]);
 }
 
-static bool found100(const char *path, char out[ES_PATH_MAX]) {
-  return es_stream_found(path, CIFAR100.files[ES_TRAIN][0], out);
-}
-
-const es_reader_t es_reader_cifar10 = {.anywhere = false,
+const es_reader_t es_reader_cifar10 = {.hint = "the folder of data_batch_1.bin and the others",
+                                       .mark = "data_batch_1.bin",
                                        .inspect = inspect,
-                                       .open = open_images,
+                                       .state_size = sizeof(state_t),
                                        .read = read_images,
-                                       .close = close_images,
-                                       .found = found10};
-const es_reader_t es_reader_cifar100 = {.anywhere = false,
+                                       .close = close_images};
+const es_reader_t es_reader_cifar100 = {.hint = "the folder of train.bin and test.bin",
+                                        .mark = "train.bin",
+                                        .keys = keys100,
+                                        .n_keys = 1,
+                                        .describe = describe100,
                                         .inspect = inspect,
-                                        .open = open_images,
+                                        .state_size = sizeof(state_t),
                                         .read = read_images,
-                                        .close = close_images,
-                                        .found = found100};
+                                        .close = close_images};

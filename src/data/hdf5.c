@@ -1,16 +1,14 @@
-/* HDF5 files: for each split a variable of images and one of labels, in the layout that data.h describes. */
+/* One HDF5 file of train/images, train/labels, eval/images and eval/labels (or what the key `variables` names). Images
+ * are uint8 (n, height, width) or (n, height, width, channels), channels last; labels are integers (n) of any size. Any
+ * layout, chunks and filters that the library reads. */
 #include "eigenscope/hdf5.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
-#include "labels.h"
-#include "reader.h"
+#include "images.h"
 #include <stdio.h>
 #include <string.h>
 
 static const char STAGE[] = "data";
-
-static const char *const USUAL[ES_SPLITS][ES_VARIABLES] = {{"train/images", "train/labels"},
-                                                           {"eval/images", "eval/labels"}};
 
 enum {
   SIDE_MAX = 8192,
@@ -22,9 +20,24 @@ enum {
   CACHE_SLOTS = 10007 /* a prime, as the library wants */
 };
 
+#define NAME(split, variable) offsetof(es_dataset_spec_t, variables[split][variable])
+/* Each behind the first is a variable, in the order of es_split_t, then es_variable_t. */
+static const es_key_t keys[] = {
+    {"datasets.*", "variables", ES_KEY_SECTION, 0, .fallback = "{}", .form = "a mapping",
+     .doc = "hdf5: where images and labels are within the file"},
+    {"datasets.*.variables", "train_images", ES_KEY_VARIABLE, NAME(ES_TRAIN, ES_VARIABLE_IMAGES),
+     .fallback = "train/images", .form = "a path within the file", .doc = "uint8 (images, height, width, channels)"},
+    {"datasets.*.variables", "train_labels", ES_KEY_VARIABLE, NAME(ES_TRAIN, ES_VARIABLE_LABELS),
+     .fallback = "train/labels", .form = "a path within the file", .doc = "integers (images)"},
+    {"datasets.*.variables", "eval_images", ES_KEY_VARIABLE, NAME(ES_EVAL, ES_VARIABLE_IMAGES),
+     .fallback = "eval/images", .form = "a path within the file", .doc = "as train_images"},
+    {"datasets.*.variables", "eval_labels", ES_KEY_VARIABLE, NAME(ES_EVAL, ES_VARIABLE_LABELS),
+     .fallback = "eval/labels", .form = "a path within the file", .doc = "as train_labels"},
+};
+
 static const char *name_of(const es_dataset_spec_t *spec, es_split_t split, es_variable_t variable) {
   const char *other = spec->variables[split][variable];
-  return other[0] != '\0' ? other : USUAL[split][variable];
+  return other[0] != '\0' ? other : keys[1 + ES_VARIABLES * split + variable].fallback;
 }
 
 /* ---- the file ---- */
@@ -139,7 +152,7 @@ static es_code_t check_filters(const variable_t *v, es_status_t *status) {
   for (int i = 1; i < v->rank; i++) size *= (size_t)v->shape[i];
   uint8_t *scratch = es_allocate(size, 1);
   if (scratch == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", v->path);
-  es_code_t code = read_part(v, H5T_NATIVE_UINT8, 0, 1, scratch, NULL);
+  es_code_t code = read_part(v, H5T_NATIVE_UINT8, 0, 1, scratch, &(es_status_t){0});
   es_free(scratch);
   if (code == ES_OK) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE,
@@ -212,37 +225,35 @@ static es_code_t inspect_images(es_dataset_info_t *info, es_split_t split, const
   return ES_OK;
 }
 
-/* All labels, some at a time. */
-static es_code_t read_labels(const variable_t *v, int64_t count, uint16_t *out, int64_t *scratch, es_status_t *status) {
+/* All labels of a split, some at a time. */
+static es_code_t read_labels(const variable_t *v, int64_t count, uint16_t *out, int64_t *some, es_status_t *status) {
   for (int64_t done = 0; done < count;) {
-    int64_t n = count - done < LABELS_AT_ONCE ? count - done : LABELS_AT_ONCE;
-    ES_TRY(read_part(v, H5T_NATIVE_INT64, done, n, scratch, status));
+    const int64_t n = count - done < LABELS_AT_ONCE ? count - done : LABELS_AT_ONCE;
+    ES_TRY(read_part(v, H5T_NATIVE_INT64, done, n, some, status));
     for (int64_t i = 0; i < n; i++, done++) {
-      if (scratch[i] < 0 || scratch[i] >= ES_CLASSES_MAX) {
+      if (some[i] < 0 || some[i] >= ES_CLASSES_MAX) {
         return es_fail(status, ES_INPUT, STAGE, "%s: %s: label %lld of sample %lld is out of range, 0 … %d", v->path,
-                       v->name, (long long)scratch[i], (long long)done, ES_CLASSES_MAX - 1);
+                       v->name, (long long)some[i], (long long)done, ES_CLASSES_MAX - 1);
       }
-      out[done] = (uint16_t)scratch[i];
+      out[done] = (uint16_t)some[i];
     }
   }
   return ES_OK;
 }
 
-static es_code_t inspect_labels(es_dataset_info_t *info, es_split_t split, const variable_t *v, const char *images,
-                                uint16_t *labels[ES_SPLITS], es_status_t *status) {
-  int64_t count = info->count[split];
+static es_code_t inspect_labels(es_dataset_info_t *info, es_split_t split, const variable_t *v, uint16_t **labels,
+                                es_status_t *status) {
+  const int64_t count = info->count[split];
   char where[ES_PATH_MAX + ES_VARIABLE_MAX + 4];
   snprintf(where, sizeof where, "%s: %s", v->path, v->name);
-  es_code_t code = check_labels(v, images, count, status);
-  uint16_t *read = code == ES_OK ? es_allocate((size_t)count, sizeof *read) : NULL;
-  int64_t *scratch = read != NULL ? es_allocate(LABELS_AT_ONCE, sizeof *scratch) : NULL;
-  if (code == ES_OK && scratch == NULL) {
-    code = es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for %lld labels", v->path, (long long)count);
-  }
-  if (code == ES_OK) code = read_labels(v, count, read, scratch, status);
-  if (code == ES_OK) code = es_labels_count(info, split, read, where, status);
-  es_free(scratch);
-  return es_labels_keep(labels, split, read, code);
+  int64_t *some = es_allocate(LABELS_AT_ONCE, sizeof *some);
+  *labels = es_allocate((size_t)count, sizeof **labels);
+  es_code_t code = ES_OK;
+  if (some == NULL || *labels == NULL) code = es_out_of_memory(status, STAGE, "the labels of %s", v->path);
+  if (code == ES_OK) code = read_labels(v, count, *labels, some, status);
+  if (code == ES_OK) code = es_labels_count(info, split, *labels, where, status);
+  es_free(some);
+  return code;
 }
 
 static es_code_t inspect_split(es_dataset_info_t *info, es_split_t split, const es_dataset_spec_t *spec, hid_t file,
@@ -254,7 +265,8 @@ static es_code_t inspect_split(es_dataset_info_t *info, es_split_t split, const 
   close_variable(&images);
   if (code == ES_OK) code = open_variable(&v, spec->path, name_of(spec, split, ES_VARIABLE_LABELS), file, status);
   if (code != ES_OK) return code;
-  code = inspect_labels(info, split, &v, name, labels, status);
+  code = check_labels(&v, name, info->count[split], status);
+  if (code == ES_OK) code = inspect_labels(info, split, &v, &labels[split], status);
   close_variable(&v);
   return code;
 }
@@ -265,10 +277,8 @@ static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], c
   hid_t file = -1;
   es_hdf5_quiet_begin(&quiet);
   es_code_t code = open_file(spec->path, &file, status);
-  es_split_t split = ES_TRAIN;
-  for (; code == ES_OK && split < ES_SPLITS; split++) code = inspect_split(info, split, spec, file, labels, status);
-  /* Labels of the train split stay when the images of the eval split are wrong. */
-  if (code != ES_OK && labels != NULL) es_labels_keep(labels, ES_SPLITS, NULL, code);
+  for (es_split_t split = ES_TRAIN; code == ES_OK && split < ES_SPLITS; split++)
+    code = inspect_split(info, split, spec, file, labels, status);
   if (file >= 0) H5Fclose(file);
   es_hdf5_quiet_end(&quiet);
   return code;
@@ -281,18 +291,13 @@ typedef struct state {
   variable_t images;
 } state_t;
 
-static void close_state(state_t *state) {
-  close_variable(&state->images);
-  if (state->file >= 0) H5Fclose(state->file);
-  es_free(state);
-}
-
 static void close_images(es_images_t *images) {
   es_hdf5_quiet_t quiet;
+  state_t *state = images->state;
   es_hdf5_quiet_begin(&quiet);
-  close_state(images->state);
+  close_variable(&state->images);
+  if (state->file >= 0) H5Fclose(state->file);
   es_hdf5_quiet_end(&quiet);
-  images->state = NULL;
 }
 
 /* Opens the variable again with a larger cache where its chunks need one. Images are read in parts that rarely end
@@ -317,32 +322,25 @@ static void enlarge_cache(state_t *state, int64_t image_size) {
   if (list >= 0) H5Pclose(list);
 }
 
-static es_code_t open_images(es_images_t *images, es_status_t *status) {
+static es_code_t open_variables(es_images_t *images, state_t *state, es_status_t *status) {
   const es_dataset_info_t *info = images->info;
-  const char *path = images->spec->path;
+  const char *path = images->spec->path, *name = name_of(images->spec, images->split, ES_VARIABLE_IMAGES);
+  ES_TRY(open_file(path, &state->file, status));
+  ES_TRY(open_variable(&state->images, path, name, state->file, status));
+  es_dataset_info_t now = *info;
+  if (inspect_images(&now, images->split, &state->images, &(es_status_t){0}) != ES_OK ||
+      memcmp(&now, info, sizeof now) != 0)
+    return es_images_changed(path, status);
+  enlarge_cache(state, es_info_image_size(info));
+  return ES_OK;
+}
+
+static es_code_t open_images(es_images_t *images, es_status_t *status) {
   es_hdf5_quiet_t quiet;
-  state_t *state = es_allocate_zero(1, sizeof *state);
-  if (state == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", path);
+  state_t *state = images->state;
   state->file = state->images.id = state->images.type = state->images.space = -1;
   es_hdf5_quiet_begin(&quiet);
-  es_code_t code = open_file(path, &state->file, status);
-  if (code == ES_OK) {
-    const char *name = name_of(images->spec, images->split, ES_VARIABLE_IMAGES);
-    code = open_variable(&state->images, path, name, state->file, status);
-  }
-  if (code == ES_OK) {
-    const variable_t *v = &state->images;
-    es_dataset_info_t now = *info;
-    if (inspect_images(&now, images->split, v, &(es_status_t){0}) != ES_OK || memcmp(&now, info, sizeof now) != 0) {
-      code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", path);
-    }
-  }
-  if (code == ES_OK) enlarge_cache(state, es_info_image_size(info));
-  images->state = state;
-  if (code != ES_OK) {
-    close_state(state);
-    images->state = NULL;
-  }
+  const es_code_t code = open_variables(images, state, status);
   es_hdf5_quiet_end(&quiet);
   return code;
 }
@@ -356,20 +354,21 @@ static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, 
   return code;
 }
 
-static bool found(const char *path, char out[ES_PATH_MAX]) {
+static bool found(const char *path) {
   es_hdf5_quiet_t quiet;
-  if (!es_file_exists(path)) return false;
   es_hdf5_quiet_begin(&quiet);
-  bool is = H5Fis_hdf5(path) > 0;
+  const bool is = H5Fis_hdf5(path) > 0;
   es_hdf5_quiet_end(&quiet);
-  snprintf(out, ES_PATH_MAX, "its first bytes");
   return is;
 }
 
-const es_reader_t es_reader_hdf5 = {.anywhere = false,
+const es_reader_t es_reader_hdf5 = {.hint = "the HDF5 file",
+                                    .found = found,
+                                    .keys = keys,
+                                    .n_keys = sizeof keys / sizeof *keys,
                                     .streams = true,
                                     .inspect = inspect,
+                                    .state_size = sizeof(state_t),
                                     .open = open_images,
                                     .read = read_images,
-                                    .close = close_images,
-                                    .found = found};
+                                    .close = close_images};

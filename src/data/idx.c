@@ -1,9 +1,9 @@
-/* IDX, the format of MNIST and Fashion-MNIST (http://yann.lecun.com/exdb/mnist/): a big-endian header of a magic number
- * and the dimensions, then unsigned bytes. A dataset is a folder of four files, each plain or gzip. */
+/* IDX, the format of MNIST and Fashion-MNIST (http://yann.lecun.com/exdb/mnist/): a folder of train-images-idx3-ubyte,
+ * train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each plain or .gz. A file has a
+ * big-endian header of a magic number and the dimensions, then unsigned bytes. */
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
-#include "labels.h"
-#include "reader.h"
+#include "images.h"
 #include "stream.h"
 #include <stdio.h>
 #include <string.h>
@@ -96,14 +96,8 @@ static es_code_t read_body(es_stream_t *file, const header_t *header, uint8_t *o
   return check_length(file, header, file->done, status);
 }
 
-/* From n bytes to labels, in place: from the last, so that no byte is overwritten before it is read. */
-static void widen(uint16_t *labels, int64_t n) {
-  const uint8_t *bytes = (const uint8_t *)labels;
-  for (int64_t i = n - 1; i >= 0; i--) labels[i] = bytes[i];
-}
-
-/* All labels of a split, owned by the caller; their number must be that of the images. */
-static es_code_t load_labels(const es_dataset_spec_t *spec, es_split_t split, int64_t images, uint16_t **out,
+/* All labels of a split, owned by the caller also on failure; their number must be that of the images. */
+static es_code_t read_labels(const es_dataset_spec_t *spec, es_split_t split, int64_t images, uint16_t **out,
                              char path[ES_STREAM_PATH_MAX], es_status_t *status) {
   header_t header;
   es_stream_t file;
@@ -113,24 +107,16 @@ static es_code_t load_labels(const es_dataset_spec_t *spec, es_split_t split, in
                    "%s: %lld labels for the %lld images of %s; both files must have the same count", path,
                    (long long)header.count, (long long)images, IMAGES[split]);
   }
+  uint16_t *labels = *out = es_allocate((size_t)images, sizeof *labels);
+  if (labels == NULL) return es_out_of_memory(status, STAGE, "the labels of %s", path);
+  uint8_t *bytes = (uint8_t *)labels;
   ES_TRY(es_stream_open(&file, spec->path, LABELS[split], status));
-  uint16_t *labels = es_allocate((size_t)header.count, sizeof *labels);
-  es_code_t code = ES_OK;
-  if (labels == NULL) {
-    code = es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for %lld labels", path, (long long)header.count);
-  }
-  if (code == ES_OK) code = read_header(&file, 1, &header, status);
-  if (code == ES_OK && header.count != images) {
-    code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", path);
-  }
-  if (code == ES_OK) code = read_body(&file, &header, (uint8_t *)labels, header.count, status);
+  es_code_t code = read_header(&file, 1, &header, status);
+  if (code == ES_OK && header.count != images) code = es_images_changed(path, status);
+  if (code == ES_OK) code = read_body(&file, &header, bytes, images, status);
   es_stream_close(&file);
-  if (code == ES_OK) {
-    widen(labels, images);
-    *out = labels;
-  } else {
-    es_free(labels);
-  }
+  /* From bytes to labels in place: from the last, so that no byte is overwritten before it is read. */
+  for (int64_t i = images - 1; code == ES_OK && i >= 0; i--) labels[i] = bytes[i];
   return code;
 }
 
@@ -160,15 +146,13 @@ static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], c
                    "%s: there is no such folder; it should hold %s, %s, %s and %s, plain or .gz", spec->path,
                    IMAGES[ES_TRAIN], LABELS[ES_TRAIN], IMAGES[ES_EVAL], LABELS[ES_EVAL]);
   }
-  es_code_t code = inspect_images(info, spec, status);
-  for (es_split_t split = ES_TRAIN; code == ES_OK && split < ES_SPLITS; split++) {
-    uint16_t *read = NULL;
+  ES_TRY(inspect_images(info, spec, status));
+  for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
     char path[ES_STREAM_PATH_MAX];
-    code = load_labels(spec, split, info->count[split], &read, path, status);
-    if (code == ES_OK) code = es_labels_count(info, split, read, path, status);
-    code = es_labels_keep(labels, split, read, code);
+    ES_TRY(read_labels(spec, split, info->count[split], &labels[split], path, status));
+    ES_TRY(es_labels_count(info, split, labels[split], path, status));
   }
-  return code;
+  return ES_OK;
 }
 
 typedef struct state {
@@ -176,41 +160,31 @@ typedef struct state {
   header_t header;
 } state_t;
 
-static void close_images(es_images_t *images) {
-  state_t *state = images->state;
-  es_stream_close(&state->file);
-  es_free(state);
-  images->state = NULL;
-}
-
 static es_code_t open_images(es_images_t *images, es_status_t *status) {
   const es_dataset_info_t *info = images->info;
-  state_t *state = es_allocate_zero(1, sizeof *state);
-  if (state == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", images->spec->path);
-  images->state = state;
-  es_code_t code = es_stream_open(&state->file, images->spec->path, IMAGES[images->split], status);
-  if (code == ES_OK) code = read_header(&state->file, 3, &state->header, status);
-  if (code == ES_OK && (state->header.count != info->count[images->split] || state->header.height != info->height ||
-                        state->header.width != info->width)) {
-    code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", state->file.path);
-  }
-  if (code != ES_OK) close_images(images);
-  return code;
+  state_t *state = images->state;
+  const header_t *header = &state->header;
+  ES_TRY(es_stream_open(&state->file, images->spec->path, IMAGES[images->split], status));
+  ES_TRY(read_header(&state->file, 3, &state->header, status));
+  if (header->count == info->count[images->split] && header->height == info->height && header->width == info->width)
+    return ES_OK;
+  return es_images_changed(state->file.path, status);
 }
 
 static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status) {
-  (void)first; /* in order: where the file stands */
+  (void)first; /* images are read in order */
   state_t *state = images->state;
   return read_body(&state->file, &state->header, out, count * es_info_image_size(images->info), status);
 }
 
-static bool found(const char *path, char out[ES_PATH_MAX]) {
-  return es_stream_found(path, IMAGES[ES_TRAIN], out);
+static void close_images(es_images_t *images) {
+  es_stream_close(&((state_t *)images->state)->file);
 }
 
-const es_reader_t es_reader_idx = {.anywhere = false,
+const es_reader_t es_reader_idx = {.hint = "the folder of the IDX files",
+                                   .mark = "train-images-idx3-ubyte",
                                    .inspect = inspect,
+                                   .state_size = sizeof(state_t),
                                    .open = open_images,
                                    .read = read_images,
-                                   .close = close_images,
-                                   .found = found};
+                                   .close = close_images};

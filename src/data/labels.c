@@ -1,7 +1,5 @@
-#include "labels.h"
-#include "eigenscope/memory.h"
+#include "eigenscope/data.h"
 #include <assert.h>
-#include <stddef.h>
 
 static const char STAGE[] = "data";
 
@@ -37,17 +35,4 @@ es_code_t es_labels_count(es_dataset_info_t *info, es_split_t split, const uint1
     info->class_count[split][labels[i]]++;
   }
   return ES_OK;
-}
-
-es_code_t es_labels_keep(uint16_t *out[ES_SPLITS], es_split_t split, uint16_t *labels, es_code_t code) {
-  if (code == ES_OK && out != NULL) {
-    out[split] = labels;
-    return code;
-  }
-  es_free(labels);
-  for (es_split_t before = ES_TRAIN; out != NULL && before < split; before++) {
-    es_free(out[before]);
-    out[before] = NULL;
-  }
-  return code;
 }

@@ -5,8 +5,8 @@
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "fit.h"
+#include "images.h"
 #include "moments.h"
-#include "reader.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,13 +15,17 @@ static const char STAGE[] = "data";
 
 enum { ALIGNMENT = 64 };
 
-/* What is needed while loading only. */
+static int64_t aligned(int64_t size) {
+  return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* Needed only while loading. */
 typedef struct loader {
   const es_dataset_spec_t *spec;
-  const es_reader_t *reader;
   es_dataset_t *dataset;
   MPI_Comm comm;
   bool leader, stream;
+  bool anywhere;               /* every rank reads its images; else the leader reads them all */
   uint16_t *labels[ES_SPLITS]; /* owned, on the leader */
   int64_t chunk_images;
   es_shared_t chunk;            /* owned */
@@ -30,53 +34,29 @@ typedef struct loader {
   es_moments_t moments;         /* of the train images that this rank fitted, where they are not kept */
 } loader_t;
 
-static int64_t aligned(int64_t size) {
-  return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-/* The leader's findings, brought to all ranks of its node once all nodes agree that they are good. */
-static es_code_t inspect(loader_t *loader, es_status_t *status) {
-  es_dataset_t *dataset = loader->dataset;
-  if (loader->leader) (void)loader->reader->inspect(&dataset->info, loader->labels, loader->spec, status);
-  ES_TRY(es_agree(loader->comm, status));
-  if (dataset->node.size > 1) {
-    ES_MPI(MPI_Bcast(&dataset->info, (int)sizeof dataset->info, MPI_BYTE, 0, dataset->node.comm));
-  }
-  return ES_OK;
-}
-
-static es_code_t open_streamed(loader_t *loader, es_status_t *status) {
-  es_dataset_t *dataset = loader->dataset;
-  loader->moments.channels = dataset->info.channels;
-  dataset->streamed = es_allocate_zero(1, sizeof *dataset->streamed);
-  if (dataset->streamed == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory", dataset->path);
-  return es_streamed_open(dataset->streamed, loader->spec, &dataset->info, dataset->resolution, status);
-}
-
 /* Memory for pixels, labels and a chunk; pointers into it. */
 static es_code_t allocate(loader_t *loader, es_status_t *status) {
   es_dataset_t *dataset = loader->dataset;
   const es_dataset_info_t *info = &dataset->info;
-  int64_t stored = es_info_image_size(info), size = 0, most = 0;
-  int64_t pixels[ES_SPLITS], labels[ES_SPLITS];
+  int64_t size = 0, most = 0, pixels[ES_SPLITS], labels[ES_SPLITS];
   for (int split = 0; split < ES_SPLITS; split++) {
+    const int64_t n = info->count[split];
     pixels[split] = size;
-    if (!loader->stream) size += aligned(info->count[split] * es_dataset_image_size(dataset));
+    if (!loader->stream) size += aligned(n * es_dataset_image_size(dataset));
     labels[split] = size;
-    size += aligned(info->count[split] * (int64_t)sizeof(uint16_t));
-    if (info->count[split] > most) most = info->count[split];
+    size += aligned(n * (int64_t)sizeof(uint16_t));
+    if (n > most) most = n;
   }
-  loader->chunk_images = es_info_chunk(info);
-  if (loader->chunk_images > most) loader->chunk_images = most;
-
+  loader->chunk_images = es_info_chunk(info) < most ? es_info_chunk(info) : most;
+  const int64_t chunk = loader->chunk_images * es_info_image_size(info);
   if (es_shared_create(&dataset->memory, &dataset->node, size, status) == ES_OK &&
-      es_shared_create(&loader->chunk, &dataset->node, loader->chunk_images * stored, status) == ES_OK) {
+      es_shared_create(&loader->chunk, &dataset->node, chunk, status) == ES_OK) {
     if (loader->stream)
-      (void)open_streamed(loader, status);
+      es_streamed_open(&dataset->streamed, loader->spec, info, dataset->resolution, status);
     else
-      (void)es_fitter_create(&loader->fitter, loader->spec->fit, info, dataset->resolution, status);
+      es_fitter_create(&loader->fitter, loader->spec->fit, info, dataset->resolution, status);
   }
-  if (loader->leader) (void)es_fingerprint_create(&loader->fingerprint, dataset->path, status);
+  if (loader->leader) es_fingerprint_create(&loader->fingerprint, dataset->path, status);
   ES_TRY(es_agree(loader->comm, status));
   for (int split = 0; split < ES_SPLITS; split++) {
     if (!loader->stream) dataset->pixels[split] = dataset->memory.data + pixels[split];
@@ -93,26 +73,57 @@ static void share(const loader_t *loader, int64_t n, int64_t *first, int64_t *co
 /* Fills the chunk with images first … first+count−1. Collective over the node. */
 static es_code_t read_chunk(loader_t *loader, es_images_t *images, int64_t first, int64_t count, es_status_t *status) {
   const es_node_t *node = &loader->dataset->node;
-  int64_t size = es_info_image_size(images->info), mine_first = 0, mine = count;
-  if (loader->reader->anywhere) share(loader, count, &mine_first, &mine);
-  if (loader->reader->anywhere || loader->leader) {
-    (void)loader->reader->read(images, first + mine_first, mine, loader->chunk.data + mine_first * size, status);
+  int64_t mine_first = 0, mine = count;
+  if (loader->anywhere) share(loader, count, &mine_first, &mine);
+  if (loader->anywhere || loader->leader) {
+    uint8_t *out = loader->chunk.data + mine_first * es_info_image_size(images->info);
+    es_reader_of(loader->spec->format)->read(images, first + mine_first, mine, out, status);
   }
   ES_TRY(es_agree(node->comm, status));
   es_shared_fence(&loader->chunk, node);
   return ES_OK;
 }
 
-/* An image that is not kept. */
-static void pass_by(loader_t *loader, es_split_t split, const uint8_t *image) {
-  es_streamed_t *s = loader->dataset->streamed;
-  if (split != ES_TRAIN || loader->spec->normalize_given) return;
-  es_fitter_apply(&s->fitter, image, s->fitted);
-  es_moments_add(&loader->moments, s->fitted, es_dataset_image_size(loader->dataset) / loader->moments.channels);
+/* Fits image `index`, which is in the chunk: to its final place, or to count it where images are not kept. */
+static void fit_image(loader_t *loader, es_split_t split, int64_t index, const uint8_t *image) {
+  es_dataset_t *dataset = loader->dataset;
+  es_streamed_t *s = dataset->streamed;
+  const int64_t fitted = es_dataset_image_size(dataset);
+  if (!loader->stream) {
+    es_fitter_apply(&loader->fitter, image, dataset->pixels[split] + index * fitted);
+  } else if (split == ES_TRAIN && !loader->spec->normalize_given) {
+    es_fitter_apply(&s->fitter, image, s->fitted);
+    es_moments_add(&loader->moments, s->fitted, fitted / loader->moments.channels);
+  }
+}
+
+/* Reads and fits the images of a split. Collective over the node, whose ranks return the same code. */
+static es_code_t load_split(loader_t *loader, es_split_t split, es_status_t *status) {
+  es_dataset_t *dataset = loader->dataset;
+  es_images_t images = {.spec = loader->spec, .info = &dataset->info, .split = split};
+  const int64_t stored = es_info_image_size(&dataset->info), n = dataset->info.count[split];
+  if (loader->anywhere || loader->leader) es_images_open(&images, status);
+  es_code_t code = es_agree(dataset->node.comm, status);
+  for (int64_t done = 0, count; code == ES_OK && done < n; done += count) {
+    int64_t first, mine;
+    count = n - done < loader->chunk_images ? n - done : loader->chunk_images;
+    code = read_chunk(loader, &images, done, count, status);
+    if (code != ES_OK) break;
+    share(loader, count, &first, &mine);
+    for (int64_t i = first; i < first + mine; i++) fit_image(loader, split, done + i, loader->chunk.data + i * stored);
+    if (loader->leader) es_fingerprint_add(&loader->fingerprint, loader->chunk.data, (size_t)(count * stored));
+    es_shared_fence(&loader->chunk, &dataset->node); /* the chunk is free again */
+  }
+  es_images_close(&images);
+  if (code == ES_OK && loader->leader) {
+    memcpy(dataset->labels[split], loader->labels[split], (size_t)n * sizeof(uint16_t));
+    es_fingerprint_add(&loader->fingerprint, loader->labels[split], (size_t)n * sizeof(uint16_t));
+  }
+  return code;
 }
 
 /* Mean and deviation of the whole train split, of which each rank of the node saw a part: exact sums of integers. */
-static void settle_moments(loader_t *loader) {
+static void finish_moments(loader_t *loader) {
   es_dataset_t *dataset = loader->dataset;
   es_moments_t *m = &loader->moments;
   if (loader->spec->normalize_given) return;
@@ -127,43 +138,8 @@ static void settle_moments(loader_t *loader) {
   dataset->streamed->classes = dataset->info.classes;
 }
 
-/* Reads and fits the images of a split. Collective over the node, whose ranks return the same code. */
-static es_code_t load_split(loader_t *loader, es_split_t split, es_status_t *status) {
-  es_dataset_t *dataset = loader->dataset;
-  es_images_t images = {.spec = loader->spec, .info = &dataset->info, .split = split};
-  int64_t stored = es_info_image_size(&dataset->info), fitted = es_dataset_image_size(dataset);
-  int64_t n = dataset->info.count[split];
-  bool reads = loader->reader->anywhere || loader->leader;
-  bool opened = reads && loader->reader->open(&images, status) == ES_OK;
-  es_code_t code = es_agree(dataset->node.comm, status);
-  for (int64_t done = 0, count; code == ES_OK && done < n; done += count) {
-    count = n - done < loader->chunk_images ? n - done : loader->chunk_images;
-    code = read_chunk(loader, &images, done, count, status);
-    if (code != ES_OK) break;
-    int64_t first, mine;
-    share(loader, count, &first, &mine);
-    for (int64_t i = first; i < first + mine; i++) {
-      const uint8_t *image = loader->chunk.data + i * stored;
-      if (loader->stream)
-        pass_by(loader, split, image);
-      else
-        es_fitter_apply(&loader->fitter, image, dataset->pixels[split] + (done + i) * fitted);
-    }
-    if (loader->leader) es_fingerprint_add(&loader->fingerprint, loader->chunk.data, (size_t)(count * stored));
-    es_shared_fence(&loader->chunk, &dataset->node); /* the chunk is free again */
-  }
-  if (opened) loader->reader->close(&images);
-  return code;
-}
-
-static void place_labels(loader_t *loader, es_split_t split) {
-  int64_t count = loader->dataset->info.count[split];
-  memcpy(loader->dataset->labels[split], loader->labels[split], (size_t)count * sizeof(uint16_t));
-  es_fingerprint_add(&loader->fingerprint, loader->labels[split], (size_t)count * sizeof(uint16_t));
-}
-
 /* Gives every rank the fingerprint of its own node and makes sure that all nodes read the same data. */
-static es_code_t settle_fingerprint(loader_t *loader, es_status_t *status) {
+static es_code_t finish_fingerprint(loader_t *loader, es_status_t *status) {
   es_dataset_t *dataset = loader->dataset;
   if (loader->leader) es_fingerprint_finish(&loader->fingerprint, dataset->fingerprint);
   if (dataset->node.size > 1) {
@@ -176,11 +152,10 @@ static es_code_t settle_fingerprint(loader_t *loader, es_status_t *status) {
   if (memcmp(first, dataset->fingerprint, sizeof first) != 0) {
     int length;
     ES_MPI(MPI_Get_processor_name(host, &length));
-    es_fail(
-        status, ES_INPUT, STAGE,
-        "%s: the files on node %s (fingerprint %s) differ from those on the first node (%s); all nodes must read the "
-        "same data",
-        dataset->path, host, dataset->fingerprint, first);
+    es_fail(status, ES_INPUT, STAGE,
+            "%s: the files on node %s (fingerprint %s) differ from those on the first node (%s); all nodes must read "
+            "the same data",
+            dataset->path, host, dataset->fingerprint, first);
   }
   return es_agree(loader->comm, status);
 }
@@ -188,67 +163,63 @@ static es_code_t settle_fingerprint(loader_t *loader, es_status_t *status) {
 /* Everything between creation and clean-up. Collective over comm; all its ranks return the same code. */
 static es_code_t load(loader_t *loader, es_status_t *status) {
   es_dataset_t *dataset = loader->dataset;
-  ES_TRY(inspect(loader, status));
+  const es_node_t *node = &dataset->node;
+  if (loader->leader) es_labels_inspect(&dataset->info, loader->labels, loader->spec, status);
+  ES_TRY(es_agree(loader->comm, status));
+  if (node->size > 1) ES_MPI(MPI_Bcast(&dataset->info, (int)sizeof dataset->info, MPI_BYTE, 0, node->comm));
+  loader->moments.channels = dataset->info.channels;
   ES_TRY(allocate(loader, status));
   if (loader->leader) es_fingerprint_shape(&loader->fingerprint, &dataset->info);
   es_code_t code = ES_OK;
-  for (es_split_t split = ES_TRAIN; code == ES_OK && split < ES_SPLITS; split++) {
+  for (es_split_t split = ES_TRAIN; code == ES_OK && split < ES_SPLITS; split++)
     code = load_split(loader, split, status);
-    if (code == ES_OK && loader->leader) place_labels(loader, split);
-  }
-  es_shared_fence(&dataset->memory, &dataset->node);
-  if (loader->stream && code == ES_OK) settle_moments(loader);
+  es_shared_fence(&dataset->memory, node);
+  if (loader->stream && code == ES_OK) finish_moments(loader);
   ES_TRY(es_agree(loader->comm, status)); /* here the nodes meet again */
-  return settle_fingerprint(loader, status);
+  return finish_fingerprint(loader, status);
 }
 
-static void loader_destroy(loader_t *loader) {
-  for (int split = 0; split < ES_SPLITS; split++) es_free(loader->labels[split]);
-  es_shared_destroy(&loader->chunk);
-  es_fitter_destroy(&loader->fitter);
-  es_fingerprint_destroy(&loader->fingerprint);
-}
-
-static es_code_t load_on(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
-                         es_node_t node, bool stream, es_status_t *status) {
-  *out = NULL;
-  es_status_t own = {0}; /* agreements need one, whatever the caller passed */
+static es_code_t load_on(es_dataset_t **out, loader_t loader, int32_t resolution, es_node_t node, es_status_t *status) {
+  const es_dataset_spec_t *spec = loader.spec;
   const char *path = spec->path[0] != '\0' ? spec->path : spec->name;
-  es_dataset_t *dataset = es_allocate_zero(1, sizeof *dataset);
-  if (dataset == NULL) es_fail(&own, ES_SYSTEM, STAGE, "%s: not enough memory to read it", path);
+  es_dataset_t *dataset = loader.dataset = es_allocate_zero(1, sizeof *dataset);
+  *out = NULL;
+  if (dataset == NULL) es_out_of_memory(status, STAGE, "reading %s", path);
   if (resolution < 1 || resolution > ES_RESOLUTION_MAX) {
-    es_fail(&own, ES_INPUT, STAGE, "%s: resolution %d, must be 1 … %d", path, resolution, ES_RESOLUTION_MAX);
+    es_fail(status, ES_INPUT, STAGE, "%s: resolution %d, must be 1 … %d", path, resolution, ES_RESOLUTION_MAX);
   }
-  es_code_t code = es_agree(comm, &own);
-  if (code != ES_OK) {
-    es_free(dataset);
+  es_code_t code = es_agree(loader.comm, status);
+  if (dataset != NULL) {
+    dataset->resolution = resolution;
+    dataset->node = node;
+    snprintf(dataset->path, sizeof dataset->path, "%s", path);
+  } else {
     es_node_destroy(&node);
-    if (status != NULL && status->code == ES_OK) *status = own;
-    return code;
   }
-  dataset->resolution = resolution;
-  dataset->node = node;
-  snprintf(dataset->path, sizeof dataset->path, "%s", path);
-  loader_t loader = {.spec = spec,
-                     .reader = es_reader_of(spec->format),
-                     .dataset = dataset,
-                     .comm = comm,
-                     .leader = node.rank == 0,
-                     .stream = stream};
-  code = load(&loader, &own);
-  loader_destroy(&loader);
-  if (code != ES_OK) {
+  loader.leader = node.rank == 0;
+  loader.anywhere = es_reader_of(spec->format)->anywhere;
+  if (code == ES_OK) code = load(&loader, status);
+  for (int split = 0; split < ES_SPLITS; split++) es_free(loader.labels[split]);
+  es_shared_destroy(&loader.chunk);
+  es_fitter_destroy(&loader.fitter);
+  es_fingerprint_destroy(&loader.fingerprint);
+  if (code == ES_OK)
+    *out = dataset;
+  else
     es_dataset_destroy(dataset);
-    if (status != NULL && status->code == ES_OK) *status = own;
-    return code;
-  }
-  *out = dataset;
-  return ES_OK;
+  return code;
 }
 
 es_code_t es_dataset_load_on(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
                              es_node_t node, es_status_t *status) {
-  return load_on(out, spec, resolution, comm, node, false, status);
+  return load_on(out, (loader_t){.spec = spec, .comm = comm}, resolution, node, status);
+}
+
+es_code_t es_dataset_load(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
+                          es_status_t *status) {
+  es_node_t node;
+  es_node_create(&node, comm);
+  return es_dataset_load_on(out, spec, resolution, comm, node, status);
 }
 
 bool es_dataset_streams(const es_dataset_spec_t *spec) {
@@ -260,7 +231,7 @@ es_code_t es_dataset_stream(es_dataset_t **out, const es_dataset_spec_t *spec, i
   es_node_t node;
   assert(es_dataset_streams(spec));
   es_node_create(&node, comm);
-  return load_on(out, spec, resolution, comm, node, true, status);
+  return load_on(out, (loader_t){.spec = spec, .comm = comm, .stream = true}, resolution, node, status);
 }
 
 bool es_dataset_is_streamed(const es_dataset_t *dataset) {
@@ -269,21 +240,13 @@ bool es_dataset_is_streamed(const es_dataset_t *dataset) {
 
 es_code_t es_dataset_failure(const es_dataset_t *dataset, es_status_t *status) {
   if (dataset->streamed == NULL || dataset->streamed->failure.code == ES_OK) return ES_OK;
-  if (status != NULL && status->code == ES_OK) *status = dataset->streamed->failure;
+  if (status->code == ES_OK) *status = dataset->streamed->failure;
   return dataset->streamed->failure.code;
-}
-
-es_code_t es_dataset_load(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
-                          es_status_t *status) {
-  es_node_t node;
-  es_node_create(&node, comm);
-  return es_dataset_load_on(out, spec, resolution, comm, node, status);
 }
 
 void es_dataset_destroy(es_dataset_t *dataset) {
   if (dataset == NULL) return;
-  if (dataset->streamed != NULL) es_streamed_close(dataset->streamed);
-  es_free(dataset->streamed);
+  es_streamed_close(dataset->streamed);
   es_shared_destroy(&dataset->memory);
   es_node_destroy(&dataset->node);
   es_free(dataset);

@@ -10,20 +10,12 @@ static const char STAGE[] = "data";
 
 static const char *const SPLIT_NAMES[ES_SPLITS] = {"train", "eval"};
 
-/* "<job>:<line>", or "<job>" when the line is not known. */
-static const char *place(char out[ES_PATH_MAX + 16], const char *job_path, int32_t line) {
-  snprintf(out, ES_PATH_MAX + 16, line > 0 ? "%s:%d" : "%s", job_path, line);
-  return out;
-}
-
 int64_t es_class_quota(int64_t limit, int32_t classes, int32_t c) {
   return limit == 0 ? INT64_MAX : limit / classes + (c < limit % classes);
 }
 
 static es_code_t check_classes(const es_point_t *point, int32_t classes, const es_dataset_info_t *info,
-                               const char *job_path, es_status_t *status) {
-  char where[ES_PATH_MAX + 16];
-  place(where, job_path, point->line_classes);
+                               const char *where, es_status_t *status) {
   if (classes > info->classes) {
     return es_fail(status, ES_INPUT, STAGE, "%s: classes: %d, but dataset %s has only %d; ask for 2 … %d or all", where,
                    classes, point->dataset.name, info->classes, info->classes);
@@ -44,16 +36,17 @@ static es_code_t check_classes(const es_point_t *point, int32_t classes, const e
 }
 
 es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const char *job_path, es_status_t *status) {
-  int32_t classes = point->classes == 0 ? info->classes : point->classes;
-  ES_TRY(check_classes(point, classes, info, job_path, status));
+  const int32_t classes = point->classes == 0 ? info->classes : point->classes;
+  char where[ES_PATH_MAX + 16];
+  snprintf(where, sizeof where, point->line_classes > 0 ? "%s:%d" : "%s", job_path, point->line_classes);
+  ES_TRY(check_classes(point, classes, info, where, status));
+  snprintf(where, sizeof where, point->dataset.line > 0 ? "%s:%d" : "%s", job_path, point->dataset.line);
   for (int split = 0; split < ES_SPLITS; split++) {
     int64_t limit = point->dataset.limit[split];
     if (limit == 0 || limit >= classes) continue;
-    char where[ES_PATH_MAX + 16];
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: limit.%s: %lld for %d classes of dataset %s; each class needs a sample: at least %d",
-                   place(where, job_path, point->dataset.line), SPLIT_NAMES[split], (long long)limit, classes,
-                   point->dataset.name, classes);
+                   "%s: limit.%s: %lld for %d classes of dataset %s; each class needs a sample: at least %d", where,
+                   SPLIT_NAMES[split], (long long)limit, classes, point->dataset.name, classes);
   }
   point->classes = classes;
   for (int32_t i = 0; i < point->n_axes; i++) {
@@ -83,72 +76,51 @@ static void choose(const es_dataset_t *dataset, const es_point_t *point, es_spli
   }
 }
 
-/* Mean and deviation of each channel over n train images. */
-static void measure(const es_dataset_t *dataset, const int32_t *index, int64_t n, double mean[3], double deviation[3]) {
-  es_moments_t moments = {.channels = dataset->info.channels};
-  int64_t image = es_dataset_image_size(dataset);
-  for (int64_t i = 0; i < n; i++) {
-    es_moments_add(&moments, es_dataset_image(dataset, ES_TRAIN, index[i]), image / moments.channels);
-  }
-  es_moments_finish(&moments, mean, deviation);
-}
-
-/* The same for the train samples of a point, which are at `index`, or are found. */
+/* Mean and deviation of each channel over the train samples of a point, which are at `index`, or are found. */
 static es_code_t measure_train(const es_dataset_t *dataset, const es_point_t *point, const int32_t *index,
                                double mean[3], double deviation[3], es_status_t *status) {
-  const int64_t n = es_point_samples(point, &dataset->info, ES_TRAIN);
+  const int64_t n = es_point_samples(point, &dataset->info, ES_TRAIN), image = es_dataset_image_size(dataset);
+  es_moments_t moments = {.channels = dataset->info.channels};
   int32_t *found = NULL;
   if (index == NULL) {
     index = found = es_allocate((size_t)n, sizeof *found);
-    if (found == NULL) return es_fail(status, ES_SYSTEM, STAGE, "not enough memory for %lld samples", (long long)n);
+    if (found == NULL) return es_out_of_memory(status, STAGE, "%lld samples", (long long)n);
     choose(dataset, point, ES_TRAIN, found);
   }
-  measure(dataset, index, n, mean, deviation);
+  for (int64_t i = 0; i < n; i++)
+    es_moments_add(&moments, es_dataset_image(dataset, ES_TRAIN, index[i]), image / moments.channels);
+  es_moments_finish(&moments, mean, deviation);
   es_free(found);
   return es_dataset_failure(dataset, status);
-}
-
-/* What is not in memory is read once for all points and splits with the same train samples. */
-static es_code_t measure_streamed(const es_dataset_t *dataset, const es_point_t *point, const int32_t *index,
-                                  es_status_t *status) {
-  es_streamed_t *s = dataset->streamed;
-  const int64_t limit = point->dataset.limit[ES_TRAIN];
-  if (s->classes == point->classes && s->limit == limit) return ES_OK;
-  s->classes = 0;
-  ES_TRY(measure_train(dataset, point, index, s->mean, s->deviation, status));
-  s->classes = point->classes;
-  s->limit = limit;
-  return ES_OK;
 }
 
 /* Normalisation of the point's own train samples, whatever split is being selected. */
 static es_code_t normalise(es_samples_t *samples, const es_point_t *point, es_status_t *status) {
   const es_dataset_t *dataset = samples->dataset;
   const int32_t *index = samples->split == ES_TRAIN ? samples->index : NULL;
-  if (point->dataset.normalize_given) {
-    memcpy(samples->mean, point->dataset.mean, sizeof samples->mean);
-    memcpy(samples->deviation, point->dataset.deviation, sizeof samples->deviation);
-  } else if (dataset->streamed != NULL) {
-    ES_TRY(measure_streamed(dataset, point, index, status));
-    memcpy(samples->mean, dataset->streamed->mean, sizeof samples->mean);
-    memcpy(samples->deviation, dataset->streamed->deviation, sizeof samples->deviation);
-  } else {
+  const int64_t limit = point->dataset.limit[ES_TRAIN];
+  const double *mean = point->dataset.mean, *deviation = point->dataset.deviation;
+  es_streamed_t *s = dataset->streamed;
+  if (!point->dataset.normalize_given && s == NULL) {
     ES_TRY(measure_train(dataset, point, index, samples->mean, samples->deviation, status));
+    mean = samples->mean;
+    deviation = samples->deviation;
+  } else if (!point->dataset.normalize_given) {
+    /* Images that are not in memory are read once for all points and splits with the same train samples. */
+    if (s->classes != point->classes || s->limit != limit) {
+      s->classes = 0;
+      ES_TRY(measure_train(dataset, point, index, s->mean, s->deviation, status));
+      s->classes = point->classes;
+      s->limit = limit;
+    }
+    mean = s->mean;
+    deviation = s->deviation;
   }
   for (int c = 0; c < 3; c++) {
-    if (!(samples->deviation[c] > 0)) samples->deviation[c] = 1;
+    samples->mean[c] = mean[c];
+    samples->deviation[c] = deviation[c] > 0 ? deviation[c] : 1;
   }
   return ES_OK;
-}
-
-/* A table instead of arithmetic for each pixel: one correctly rounded value, the same on every CPU. */
-static void fill_table(es_samples_t *samples) {
-  for (int v = 0; v < 256; v++) {
-    for (int c = 0; c < 3; c++) {
-      samples->table[4 * v + c] = (float)((v / 255.0 - samples->mean[c]) / samples->deviation[c]);
-    }
-    samples->table[4 * v + 3] = 0;
-  }
 }
 
 es_code_t es_samples_select(es_samples_t *out, const es_dataset_t *dataset, const es_point_t *point, es_split_t split,
@@ -167,17 +139,18 @@ es_code_t es_samples_select(es_samples_t *out, const es_dataset_t *dataset, cons
   out->table = es_allocate(256 * 4, sizeof *out->table);
   if (out->index == NULL || out->label == NULL || out->table == NULL) {
     es_samples_destroy(out);
-    return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for the list of its samples", dataset->path);
+    return es_out_of_memory(status, STAGE, "the samples of %s", dataset->path);
   }
   choose(dataset, point, split, out->index);
   for (int64_t i = 0; i < out->n; i++) out->label[i] = dataset->labels[split][out->index[i]];
-  es_code_t code = normalise(out, point, status);
-  if (code != ES_OK) {
-    es_samples_destroy(out);
-    return code;
+  const es_code_t code = normalise(out, point, status);
+  /* A table instead of arithmetic for each pixel: one correctly rounded value, the same on every CPU. */
+  for (int v = 0; code == ES_OK && v < 256; v++) {
+    for (int c = 0; c < 3; c++) out->table[4 * v + c] = (float)((v / 255.0 - out->mean[c]) / out->deviation[c]);
+    out->table[4 * v + 3] = 0;
   }
-  fill_table(out);
-  return ES_OK;
+  if (code != ES_OK) es_samples_destroy(out);
+  return code;
 }
 
 void es_samples_destroy(es_samples_t *samples) {

@@ -38,7 +38,7 @@ es_code_t es_shared_room(const char *folder, int64_t size, es_status_t *status) 
                  folder, there / 0x1p20, (double)size / 0x1p20);
 }
 
-/* Where MPI keeps shared windows. */
+/* The folder in which MPI keeps shared windows. */
 static const char *backing_folder(void) {
 #ifdef OPEN_MPI
   const char *folder = getenv("OMPI_MCA_osc_sm_backing_directory"); /* mpirun passes its --mca on in the environment */
@@ -47,23 +47,14 @@ static const char *backing_folder(void) {
   return "/dev/shm";
 }
 
-static es_code_t create_private(es_shared_t *out, int64_t size, es_status_t *status) {
-  out->data = es_allocate((size_t)size, 1);
-  if (out->data != NULL) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "not enough memory for %.0f MiB of images", (double)size / 0x1p20);
-}
-
 es_code_t es_shared_create(es_shared_t *out, const es_node_t *node, int64_t size, es_status_t *status) {
   *out = (es_shared_t){.window = MPI_WIN_NULL, .data = NULL};
-  if (node->size == 1) return create_private(out, size, status);
-  es_status_t own = {0};
-  if (node->rank == 0) (void)es_shared_room(backing_folder(), size, &own);
-  es_code_t code = es_agree(node->comm, &own);
-  if (code != ES_OK) {
-    if (status != NULL && status->code == ES_OK) *status = own;
-    return code;
+  if (node->size == 1) {
+    out->data = es_allocate((size_t)size, 1);
+    return out->data != NULL ? ES_OK : es_out_of_memory(status, STAGE, "%.0f MiB of images", (double)size / 0x1p20);
   }
-
+  if (node->rank == 0) es_shared_room(backing_folder(), size, status);
+  ES_TRY(es_agree(node->comm, status));
   MPI_Aint mine = node->rank == 0 ? (MPI_Aint)size + ALIGNMENT : 0, held;
   int unit;
   void *base;

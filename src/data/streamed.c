@@ -2,37 +2,37 @@
 #include "eigenscope/memory.h"
 #include <string.h>
 
-es_code_t es_streamed_open(es_streamed_t *out, const es_dataset_spec_t *spec, const es_dataset_info_t *info,
+es_code_t es_streamed_open(es_streamed_t **out, const es_dataset_spec_t *spec, const es_dataset_info_t *info,
                            int32_t resolution, es_status_t *status) {
-  *out = (es_streamed_t){.reader = es_reader_of(spec->format), .spec = *spec};
-  ES_TRY(es_fitter_create(&out->fitter, spec->fit, info, resolution, status));
-  out->stored = es_allocate((size_t)es_info_image_size(info), 1);
-  out->fitted = es_allocate((size_t)resolution * (size_t)resolution, (size_t)info->channels);
-  if (out->stored == NULL || out->fitted == NULL)
-    return es_fail(status, ES_SYSTEM, "data", "%s: not enough memory for one of its images", spec->path);
+  es_streamed_t *s = *out = es_allocate_zero(1, sizeof *s);
+  if (s == NULL) return es_out_of_memory(status, "data", "reading %s", spec->path);
+  s->spec = *spec;
+  ES_TRY(es_fitter_create(&s->fitter, spec->fit, info, resolution, status));
+  s->stored = es_allocate((size_t)es_info_image_size(info), 1);
+  s->fitted = es_allocate((size_t)resolution * (size_t)resolution, (size_t)info->channels);
+  if (s->stored == NULL || s->fitted == NULL)
+    return es_out_of_memory(status, "data", "one of the images of %s", spec->path);
   for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
-    out->images[split] = (es_images_t){.spec = &out->spec, .info = info, .split = split};
-    ES_TRY(out->reader->open(&out->images[split], status));
-    out->open[split] = true;
+    s->images[split] = (es_images_t){.spec = &s->spec, .info = info, .split = split};
+    ES_TRY(es_images_open(&s->images[split], status));
   }
   return ES_OK;
 }
 
 void es_streamed_close(es_streamed_t *streamed) {
-  for (int split = 0; split < ES_SPLITS; split++) {
-    if (streamed->open[split]) streamed->reader->close(&streamed->images[split]);
-    streamed->open[split] = false;
-  }
+  if (streamed == NULL) return;
+  for (int split = 0; split < ES_SPLITS; split++) es_images_close(&streamed->images[split]);
   es_fitter_destroy(&streamed->fitter);
   es_free(streamed->stored);
   es_free(streamed->fitted);
-  streamed->stored = streamed->fitted = NULL;
+  es_free(streamed);
 }
 
 const uint8_t *es_streamed_image(es_streamed_t *s, es_split_t split, int64_t index) {
   const es_fitter_t *fitter = &s->fitter;
   const size_t size = (size_t)fitter->resolution * (size_t)fitter->resolution * (size_t)fitter->channels;
-  if (s->failure.code == ES_OK && s->reader->read(&s->images[split], index, 1, s->stored, &s->failure) == ES_OK)
+  const es_reader_t *reader = es_reader_of(s->spec.format);
+  if (s->failure.code == ES_OK && reader->read(&s->images[split], index, 1, s->stored, &s->failure) == ES_OK)
     es_fitter_apply(&s->fitter, s->stored, s->fitted);
   else
     memset(s->fitted, 0, size);

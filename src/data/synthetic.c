@@ -19,7 +19,7 @@
 #include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
-#include "reader.h"
+#include "images.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -229,37 +229,49 @@ static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], c
       info->class_count[split][c] = (int32_t)(n / s->classes + (c < n % s->classes));
     }
   }
-  for (int split = 0; labels != NULL && split < ES_SPLITS; split++) {
+  for (int split = 0; split < ES_SPLITS; split++) {
     labels[split] = es_allocate((size_t)info->count[split], sizeof *labels[split]);
-    if (labels[split] == NULL) {
-      es_free(labels[0]);
-      labels[0] = NULL;
-      return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for %lld labels", spec->name,
-                     (long long)info->count[split]);
-    }
+    if (labels[split] == NULL)
+      return es_out_of_memory(status, STAGE, "%lld labels of %s", (long long)info->count[split], spec->name);
     for (int64_t i = 0; i < info->count[split]; i++) labels[split][i] = (uint16_t)(i % s->classes);
   }
   return ES_OK;
 }
 
-static es_code_t open_images(es_images_t *images, es_status_t *status) {
-  (void)status;
-  images->state = NULL;
-  return ES_OK;
-}
-
 static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status) {
   (void)status;
-  int64_t image_size = es_info_image_size(images->info);
-  for (int64_t i = 0; i < count; i++) {
-    es_synthetic_image(&images->spec->synthetic, images->split, first + i, out + i * image_size);
-  }
+  const int64_t size = es_info_image_size(images->info);
+  for (int64_t i = 0; i < count; i++)
+    es_synthetic_image(&images->spec->synthetic, images->split, first + i, out + i * size);
   return ES_OK;
 }
 
-static void close_images(es_images_t *images) {
-  (void)images;
+static void describe(const es_dataset_spec_t *spec, bool json, es_text_t *out) {
+  es_text_append(out, json ? "\"complexity\": %d, \"seed\": %lld, " : ", complexity %d, seed %lld",
+                 spec->synthetic.complexity, (long long)spec->synthetic.seed);
 }
 
-const es_reader_t es_reader_synthetic = {
-    .anywhere = true, .inspect = inspect, .open = open_images, .read = read_images, .close = close_images};
+#define DATASET(field) offsetof(es_dataset_spec_t, synthetic.field)
+static const es_key_t keys[] = {
+    {"datasets.*", "classes", ES_KEY_INT32, DATASET(classes), 2, ES_CLASSES_MAX, .fallback = "10",
+     .doc = "synthetic: how many kinds of images"},
+    {"datasets.*", "complexity", ES_KEY_INT32, DATASET(complexity), 1, 64, .fallback = "4",
+     .doc = "synthetic: visual complexity"},
+    {"datasets.*", "size", ES_KEY_INT32, DATASET(size), 8, 512, .fallback = "32",
+     .doc = "synthetic: height and width as stored"},
+    {"datasets.*", "channels", ES_KEY_INT32, DATASET(channels), 1, 3, .step = 2, .fallback = "3", .form = "1 or 3",
+     .doc = "synthetic: grey or colour"},
+    {"datasets.*", "train", ES_KEY_INT64, DATASET(train), 1, 10000000, .fallback = "2000",
+     .doc = "synthetic: training images"},
+    {"datasets.*", "eval", ES_KEY_INT64, DATASET(eval), 1, 10000000, .fallback = "500",
+     .doc = "synthetic: evaluation images"},
+    {"datasets.*", "seed", ES_KEY_INT64, DATASET(seed), 0, INT64_MAX, .fallback = "0", .form = "an integer, 0 or more",
+     .doc = "synthetic: another one makes other images"},
+};
+
+const es_reader_t es_reader_synthetic = {.keys = keys,
+                                         .n_keys = sizeof keys / sizeof *keys,
+                                         .describe = describe,
+                                         .anywhere = true,
+                                         .inspect = inspect,
+                                         .read = read_images};

@@ -1,4 +1,5 @@
 /* A resolved point as a job file of its own. */
+#include "eigenscope/dataset_reader.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/grid.h"
 #include <string.h>
@@ -12,39 +13,24 @@ static void append_path(es_text_t *out, const char *path) {
   es_text_destroy(&doubled);
 }
 
-/* Where images and labels are within an HDF5 file, if not where they usually are. */
-static void append_variables(es_text_t *out, const es_dataset_spec_t *d) {
-  static const char *const keys[ES_SPLITS][ES_VARIABLES] = {{"train_images", "train_labels"},
-                                                            {"eval_images", "eval_labels"}};
-  bool any = false;
-  for (int i = 0; i < ES_SPLITS * ES_VARIABLES; i++) {
-    const char *name = d->variables[i / ES_VARIABLES][i % ES_VARIABLES];
-    if (name[0] == '\0') continue;
-    es_text_append(out, "%s      %s: ", any ? "" : "    variables:\n", keys[i / ES_VARIABLES][i % ES_VARIABLES]);
-    es_text_append_quoted(out, name);
-    es_text_append(out, "\n");
-    any = true;
-  }
-}
-
 static void append_dataset(es_text_t *out, const es_dataset_spec_t *d) {
   static const char *const keys[] = {"mean", "std"};
-  const es_synthetic_t *s = &d->synthetic;
+  const char *section = "";
+  es_dataset_setting_t setting;
   es_text_append(out, "datasets:\n  ");
   es_text_append_quoted(out, d->name);
-  if (d->format == ES_FORMAT_SYNTHETIC) {
-    es_text_append(out,
-                   ":\n    format: synthetic\n    classes: %d\n    complexity: %d\n    size: %d\n    channels: %d\n",
-                   s->classes, s->complexity, s->size, s->channels);
-    es_text_append(out, "    train: %lld\n    eval: %lld\n    seed: %lld\n", (long long)s->train, (long long)s->eval,
-                   (long long)s->seed);
-  } else {
-    es_text_append(out, ":\n    format: %s\n    path: ", es_format_name(d->format));
+  es_text_append(out, ":\n    format: %s\n", es_format_words[d->format]);
+  if (es_reader_of(d->format)->hint != NULL) {
+    es_text_append(out, "    path: ");
     append_path(out, d->path);
     es_text_append(out, "\n");
-    if (d->format == ES_FORMAT_CIFAR100)
-      es_text_append(out, "    labels: %s\n", d->labels == ES_LABELS_COARSE ? "coarse" : "fine");
-    append_variables(out, d);
+  }
+  for (int i = 0; es_dataset_setting(d, i, &setting); i++) {
+    const bool nested = setting.section[0] != '\0';
+    if (nested && setting.is_default) continue;
+    if (nested && strcmp(section, setting.section) != 0) es_text_append(out, "    %s:\n", setting.section);
+    es_text_append(out, "%s    %s: %s\n", nested ? "  " : "", setting.name, setting.value);
+    section = setting.section;
   }
   es_text_append(out, "    fit: %s\n", d->fit == ES_FIT_PAD ? "pad" : "resize");
   if (d->limit[ES_TRAIN] != 0 || d->limit[ES_EVAL] != 0) es_text_append(out, "    limit:\n");

@@ -1,4 +1,5 @@
 /* The id of a point: a hash of what changes its numbers. */
+#include "eigenscope/dataset_reader.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/grid.h"
@@ -26,13 +27,16 @@ static void add_numbers(uint64_t *hash, const char *key, const double values[3])
 /* Synthetic images are what their parameters say; those of files are known by their name here, and by the fingerprint
  * in the result. */
 static void add_dataset(uint64_t *hash, const es_dataset_spec_t *d) {
-  const es_synthetic_t *s = &d->synthetic;
-  if (d->format == ES_FORMAT_SYNTHETIC)
-    add(hash, "dataset=synthetic %d %d %d %d %lld %lld %lld", s->classes, s->complexity, s->size, s->channels,
-        (long long)s->train, (long long)s->eval, (long long)s->seed);
-  else
-    add(hash, "dataset=%s", d->name);
-  if (d->format == ES_FORMAT_CIFAR100 && d->labels == ES_LABELS_COARSE) add(hash, "dataset.labels=coarse");
+  const bool made = es_reader_of(d->format)->hint == NULL;
+  es_dataset_setting_t setting;
+  char line[ES_SETTING_MAX];
+  size_t length = (size_t)snprintf(line, sizeof line, "%s", made ? es_format_words[d->format] : d->name);
+  for (int i = 0; made && es_dataset_setting(d, i, &setting) && length < sizeof line; i++)
+    length += (size_t)snprintf(line + length, sizeof line - length, " %s", setting.value);
+  add(hash, "dataset=%s", line);
+  for (int i = 0; !made && es_dataset_setting(d, i, &setting); i++) {
+    if (setting.in_id && !setting.is_default) add(hash, "dataset.%s=%s", setting.name, setting.value);
+  }
   if (d->fit == ES_FIT_PAD) add(hash, "dataset.fit=pad");
   if (d->limit[ES_TRAIN] != 0) add(hash, "dataset.limit.train=%lld", (long long)d->limit[ES_TRAIN]);
   if (d->limit[ES_EVAL] != 0) add(hash, "dataset.limit.eval=%lld", (long long)d->limit[ES_EVAL]);

@@ -1,4 +1,5 @@
 /* The section `datasets`, and what the names on the dataset axis stand for. */
+#include "eigenscope/dataset_reader.h"
 #include "job_internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -6,71 +7,20 @@
 static const char BUILTIN_NAME[] = "fashion-mnist";
 static const char BUILTIN_PATH[] = "/usr/share/datasets/fashion-mnist";
 
-/* A set of formats. */
-#define IN(format) (1u << (format))
-enum {
-  FILES = IN(ES_FORMAT_IDX) | IN(ES_FORMAT_CIFAR10) | IN(ES_FORMAT_CIFAR100) | IN(ES_FORMAT_HDF5),
-  MADE = IN(ES_FORMAT_SYNTHETIC)
-};
-
-/* Keys that only some formats have. */
-static const struct {
-  const char *key;
-  unsigned formats;
-} belongs[] = {
-    {"path", FILES},   {"labels", IN(ES_FORMAT_CIFAR100)},
-    {"classes", MADE}, {"complexity", MADE},
-    {"size", MADE},    {"channels", MADE},
-    {"train", MADE},   {"eval", MADE},
-    {"seed", MADE},    {"variables", IN(ES_FORMAT_HDF5)},
-};
-
-/* "idx, cifar10 or hdf5" */
-static void list_formats(unsigned formats, char out[ES_FORM_MAX]) {
-  size_t length = 0;
-  for (int f = 0; f <= ES_FORMAT_SYNTHETIC; f++) {
-    if (!(formats & IN(f))) continue;
-    const char *separator = length == 0 ? "" : formats >> (f + 1) == 0 ? " or " : ", ";
-    length += (size_t)snprintf(out + length, ES_FORM_MAX - length, "%s%s", separator, es_format_name((es_format_t)f));
+/* Keys that the format has not, and the path that it needs. */
+static es_code_t check_format(const es_job_t *job, const es_yaml_t *map, es_format_t format, const char *where,
+                              es_status_t *status) {
+  const es_reader_t *reader = es_reader_of(format);
+  const bool with_path = es_yaml_find(map, "path") != NULL;
+  for (const es_yaml_t *node = map->first; node != NULL; node = node->next) {
+    char formats[ES_FORMATS_TEXT];
+    const bool is_path = strcmp(node->key, "path") == 0;
+    if (is_path ? reader->hint != NULL : es_reader_key(reader, node->key) != NULL) continue;
+    if (es_formats_with(node->key, formats) == 0) continue; /* all have it */
+    return es_yaml_fail_key(&job->tree, node, status, "%s.%s belongs to format: %s", where, node->key, formats);
   }
-}
-
-static es_code_t check_format(const es_job_t *job, const es_yaml_t *map, const es_dataset_entry_t *entry,
-                              const char *where, es_status_t *status) {
-  static const char *const paths[] = {
-      [ES_FORMAT_IDX] = "the folder of the IDX files",
-      [ES_FORMAT_CIFAR10] = "the folder of data_batch_1.bin and the others",
-      [ES_FORMAT_CIFAR100] = "the folder of train.bin and test.bin",
-      [ES_FORMAT_HDF5] = "the HDF5 file",
-  };
-  const es_format_t format = entry->spec.format;
-  for (size_t i = 0; i < sizeof belongs / sizeof *belongs; i++) {
-    char formats[ES_FORM_MAX];
-    const es_yaml_t *node = es_yaml_find(map, belongs[i].key);
-    if (node == NULL || belongs[i].formats & IN(format)) continue;
-    list_formats(belongs[i].formats, formats);
-    return es_yaml_fail_key(&job->tree, node, status, "%s.%s belongs to format: %s", where, belongs[i].key, formats);
-  }
-  if (format == ES_FORMAT_SYNTHETIC && entry->spec.synthetic.channels == 2)
-    return es_yaml_fail(&job->tree, es_yaml_find(map, "channels"), status, "%s.channels must be 1 or 3, not \"2\"",
-                        where);
-  if (format != ES_FORMAT_SYNTHETIC && es_yaml_find(map, "path") == NULL)
-    return es_yaml_fail_key(&job->tree, map, status, "%s has no path; it needs %s", where, paths[format]);
-  return ES_OK;
-}
-
-/* What was named otherwise than usual. */
-static es_code_t copy_variables(const es_job_t *job, const es_yaml_t *map, es_dataset_entry_t *entry, const char *where,
-                                es_status_t *status) {
-  for (int i = 0; i < ES_SPLITS * ES_VARIABLES; i++) {
-    const char *name = entry->variables[i / ES_VARIABLES][i % ES_VARIABLES];
-    if (name == NULL) continue;
-    if (strlen(name) >= ES_VARIABLE_MAX)
-      return es_yaml_fail_key(&job->tree, es_yaml_find(map, "variables"), status,
-                              "%s.variables: a name of more than %d bytes", where, ES_VARIABLE_MAX - 1);
-    snprintf(entry->spec.variables[i / ES_VARIABLES][i % ES_VARIABLES], ES_VARIABLE_MAX, "%s", name);
-  }
-  return ES_OK;
+  if (reader->hint == NULL || with_path) return ES_OK;
+  return es_yaml_fail_key(&job->tree, map, status, "%s has no path; it needs %s", where, reader->hint);
 }
 
 /* The place of the data. A variable that is not set stays as it is written: only a grid that uses the dataset needs it
@@ -94,8 +44,7 @@ static es_code_t read_entry(es_job_t *job, const es_yaml_t *map, es_dataset_spec
   ES_TRY(es_section_defaults(&job->tree, "datasets.*", &entry, status));
   entry.path = NULL; /* the table has an example there */
   ES_TRY(es_section_read(&job->tree, "datasets.*", map, where, &entry, status));
-  ES_TRY(check_format(job, map, &entry, where, status));
-  ES_TRY(copy_variables(job, map, &entry, where, status));
+  ES_TRY(check_format(job, map, entry.spec.format, where, status));
   snprintf(entry.spec.name, sizeof entry.spec.name, "%s", map->key);
   entry.spec.line = map->key_line;
   if (entry.path != NULL) ES_TRY(read_path(job, map, &entry.spec, status));
@@ -165,4 +114,29 @@ es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_datase
     return es_yaml_fail(&job->tree, value, status, "unknown dataset %s; did you mean \"%s\"?", excerpt, nearest);
   return es_yaml_fail(&job->tree, value, status, "unknown dataset %s; known are %s; describe others under datasets",
                       excerpt, known);
+}
+
+bool es_dataset_setting(const es_dataset_spec_t *spec, int i, es_dataset_setting_t *out) {
+  static const char top[] = "datasets.*";
+  const es_reader_t *reader = es_reader_of(spec->format);
+  for (int k = 0; k < reader->n_keys; k++) {
+    const es_key_t *key = &reader->keys[k];
+    if (key->type == ES_KEY_SECTION || i-- > 0) continue;
+    const bool nested = strcmp(key->section, top) != 0;
+    *out = (es_dataset_setting_t){
+        .section = nested ? key->section + sizeof top : "", .name = key->name, .in_id = key->type != ES_KEY_VARIABLE};
+    if (key->type == ES_KEY_VARIABLE) {
+      const char *variable = (const char *)spec + key->offset;
+      es_text_t quoted = {0};
+      es_text_append_quoted(&quoted, variable);
+      snprintf(out->value, sizeof out->value, "%s", es_text_get(&quoted));
+      es_text_destroy(&quoted);
+      out->is_default = variable[0] == '\0';
+    } else {
+      es_key_print(key, spec, out->value);
+      out->is_default = es_key_is_default(key, spec);
+    }
+    return true;
+  }
+  return false;
 }

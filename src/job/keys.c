@@ -1,5 +1,6 @@
 /* The table of keys and what can be said of a key without a value. */
 #include "keys.h"
+#include "eigenscope/dataset_reader.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/job.h"
 #include <assert.h>
@@ -7,8 +8,6 @@
 #include <string.h>
 
 static const char *const sources[] = {"train", "checkpoint", "activations", NULL};
-static const char *const formats[] = {"idx", "cifar10", "cifar100", "hdf5", "synthetic", NULL}; /* as es_format_t */
-static const char *const label_words[] = {"fine", "coarse", NULL};                              /* as es_labels_t */
 static const char *const fits[] = {"resize", "pad", NULL};
 static const char *const optimizers[] = {"sgd", "adam", NULL};
 static const char *const conventions[] = {"smallest", "delve", NULL};
@@ -119,10 +118,10 @@ static const es_key_t firsts[] = {
 
 };
 
-/* … and what follows them. */
+/* … and what follows them, but for the keys that only some datasets have: their readers bring them. */
 static const es_key_t others[] = {
-    {"datasets.*", "format", ES_KEY_CHOICE, DATASET(format), .choices = formats, .fallback = "idx", .required = true,
-     .doc = "see above"},
+    {"datasets.*", "format", ES_KEY_CHOICE, DATASET(format), .choices = es_format_words, .fallback = "idx",
+     .required = true, .doc = "see above"},
     {"datasets.*", "path", ES_KEY_TEXT, ENTRY(path), .fallback = "/usr/share/datasets/fashion-mnist",
      .form = "a folder, or the file of hdf5", .doc = "required but for synthetic; from the job file; $VAR is expanded"},
     {"datasets.*", "fit", ES_KEY_CHOICE, DATASET(fit), .choices = fits, .fallback = "resize",
@@ -131,36 +130,10 @@ static const es_key_t others[] = {
      .doc = "samples to use of each split, balanced over the classes"},
     {"datasets.*", "normalize", ES_KEY_NORMALIZE, 0, .fallback = "train",
      .form = "train or a mapping with mean and std", .doc = "per channel, by the train split or as given"},
-    {"datasets.*", "labels", ES_KEY_CHOICE, DATASET(labels), .choices = label_words, .fallback = "fine",
-     .doc = "cifar100: its 100 classes, or the 20 that they belong to"},
-    {"datasets.*", "variables", ES_KEY_VARIABLES, 0, .fallback = "{}", .form = "a mapping",
-     .doc = "hdf5: where images and labels are within the file"},
-    {"datasets.*", "classes", ES_KEY_INT32, DATASET(synthetic.classes), 2, ES_CLASSES_MAX, .fallback = "10",
-     .doc = "synthetic: how many kinds of images"},
-    {"datasets.*", "complexity", ES_KEY_INT32, DATASET(synthetic.complexity), 1, 64, .fallback = "4",
-     .doc = "synthetic: visual complexity"},
-    {"datasets.*", "size", ES_KEY_INT32, DATASET(synthetic.size), 8, 512, .fallback = "32",
-     .doc = "synthetic: height and width as stored"},
-    {"datasets.*", "channels", ES_KEY_INT32, DATASET(synthetic.channels), 1, 3, .fallback = "3", .form = "1 or 3",
-     .doc = "synthetic: grey or colour"},
-    {"datasets.*", "train", ES_KEY_INT64, DATASET(synthetic.train), 1, 10000000, .fallback = "2000",
-     .doc = "synthetic: training images"},
-    {"datasets.*", "eval", ES_KEY_INT64, DATASET(synthetic.eval), 1, 10000000, .fallback = "500",
-     .doc = "synthetic: evaluation images"},
-    {"datasets.*", "seed", ES_KEY_INT64, DATASET(synthetic.seed), 0, INT64_MAX, .fallback = "0",
-     .form = "an integer, 0 or more", .doc = "synthetic: another one makes other images"},
     {"datasets.*.limit", "train", ES_KEY_COUNT64, DATASET(limit[ES_TRAIN]), 1, INT32_MAX, .fallback = "all",
      .doc = "training samples"},
     {"datasets.*.limit", "eval", ES_KEY_COUNT64, DATASET(limit[ES_EVAL]), 1, INT32_MAX, .fallback = "all",
      .doc = "evaluation samples"},
-    {"datasets.*.variables", "train_images", ES_KEY_TEXT, ENTRY(variables[ES_TRAIN][ES_VARIABLE_IMAGES]),
-     .fallback = "train/images", .form = "a path within the file", .doc = "uint8 (images, height, width, channels)"},
-    {"datasets.*.variables", "train_labels", ES_KEY_TEXT, ENTRY(variables[ES_TRAIN][ES_VARIABLE_LABELS]),
-     .fallback = "train/labels", .form = "a path within the file", .doc = "integers (images)"},
-    {"datasets.*.variables", "eval_images", ES_KEY_TEXT, ENTRY(variables[ES_EVAL][ES_VARIABLE_IMAGES]),
-     .fallback = "eval/images", .form = "a path within the file", .doc = "as train_images"},
-    {"datasets.*.variables", "eval_labels", ES_KEY_TEXT, ENTRY(variables[ES_EVAL][ES_VARIABLE_LABELS]),
-     .fallback = "eval/labels", .form = "a path within the file", .doc = "as train_labels"},
     {"datasets.*.normalize", "mean", ES_KEY_CHANNELS, DATASET(mean), .bounds = ES_ANY, .fallback = "[0.5]",
      .required = true, .form = "one number or three", .doc = "subtracted, on the 0 ... 1 scale of pixels"},
     {"datasets.*.normalize", "std", ES_KEY_CHANNELS, DATASET(deviation), .bounds = ES_POSITIVE, .fallback = "[0.25]",
@@ -206,7 +179,8 @@ enum {
   N_FIRSTS = sizeof firsts / sizeof *firsts,
   N_OTHERS = sizeof others / sizeof *others,
   N_MODELS_MOST = (int)ES_FAMILIES + (int)ES_MODEL_OPTIONS,
-  N_KEYS_MOST = N_FIRSTS + N_MODELS_MOST + N_OTHERS + N_SETTINGS
+  N_READERS_MOST = 16 * (int)ES_FORMATS_COUNT,
+  N_KEYS_MOST = N_FIRSTS + N_MODELS_MOST + N_OTHERS + N_READERS_MOST + N_SETTINGS
 };
 
 /* The keys of models.*, made of network's tables when they are first asked for: families, then options. */
@@ -234,7 +208,10 @@ static int count_models(void) {
 }
 
 int es_keys_count(void) {
-  return N_FIRSTS + count_models() + N_OTHERS + N_SETTINGS;
+  int n_readers = 0;
+  for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) n_readers += es_reader_of(f)->n_keys;
+  assert(n_readers <= N_READERS_MOST);
+  return N_FIRSTS + count_models() + N_OTHERS + n_readers + N_SETTINGS;
 }
 
 const es_key_t *es_keys_get(int index) {
@@ -243,20 +220,14 @@ const es_key_t *es_keys_get(int index) {
   if (index < N_FIRSTS) return &firsts[index];
   if (index < N_FIRSTS + n_models) return &models[index - N_FIRSTS];
   index -= N_FIRSTS + n_models;
-  return index < N_OTHERS ? &others[index] : &settings[index - N_OTHERS];
-}
-
-const char *es_format_name(es_format_t format) {
-  return formats[format];
-}
-
-bool es_format_find(es_format_t *out, const char *name) {
-  for (int i = 0; formats[i] != NULL; i++) {
-    if (strcmp(formats[i], name) != 0) continue;
-    *out = (es_format_t)i;
-    return true;
+  if (index < N_OTHERS) return &others[index];
+  index -= N_OTHERS;
+  for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) {
+    const es_reader_t *reader = es_reader_of(f);
+    if (index < reader->n_keys) return &reader->keys[index];
+    index -= reader->n_keys;
   }
-  return false;
+  return &settings[index];
 }
 
 int es_keys_settings(void) {

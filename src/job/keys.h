@@ -3,72 +3,21 @@
 #ifndef ES_JOB_KEYS_H
 #define ES_JOB_KEYS_H
 
+#include "eigenscope/key.h"
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 #include "eigenscope/text.h"
 #include "tree.h"
 #include <stddef.h>
 
-typedef enum es_key_type {
-  ES_KEY_TEXT,  /* const char *, in the arena */
-  ES_KEY_INT32, /* least … most */
-  ES_KEY_INT64,
-  ES_KEY_COUNT32, /* an integer, or `all`, kept as 0 */
-  ES_KEY_COUNT64,
-  ES_KEY_POWER,     /* int32, a power of two */
-  ES_KEY_REAL,      /* double between the bounds of `bounds` */
-  ES_KEY_CHOICE,    /* int32 or enum: index into `choices` */
-  ES_KEY_RATIO,     /* es_ratio_t */
-  ES_KEY_NAME,      /* a dataset or model by name: resolved by the job */
-  ES_KEY_SCHEDULE,  /* es_train_settings_t */
-  ES_KEY_STOP,      /* es_stop_settings_t */
-  ES_KEY_AUGMENT,   /* es_train_settings_t */
-  ES_KEY_METHOD,    /* es_measure_settings_t */
-  ES_KEY_DELTAS,    /* es_measure_settings_t */
-  ES_KEY_SPLITS,    /* es_measure_settings_t */
-  ES_KEY_PATTERNS,  /* es_measure_settings_t */
-  ES_KEY_EPOCHS,    /* es_epochs_t */
-  ES_KEY_FAMILY,    /* es_model_spec_t: an architecture, by a row of network's table of families */
-  ES_KEY_LIMIT,     /* es_dataset_entry_t */
-  ES_KEY_NORMALIZE, /* es_dataset_entry_t */
-  ES_KEY_VARIABLES, /* es_dataset_entry_t */
-  ES_KEY_CHANNELS   /* double[3], one value or three */
-} es_key_type_t;
-
-/* Bounds of real numbers: what occurs, in words and as a test. */
-typedef enum es_bounds { ES_ANY, ES_POSITIVE, ES_NOT_NEGATIVE, ES_BELOW_ONE, ES_UP_TO_ONE } es_bounds_t;
-
-/* What a key is to a point. */
-typedef enum es_role {
-  ES_ROLE_NONE,    /* it is no part of a point by itself */
-  ES_ROLE_GRID,    /* one of the six axes that every point has */
-  ES_ROLE_NUMBERS, /* a setting that changes numbers: part of the id when not at its default */
-  ES_ROLE_HABIT    /* a setting that does not */
-} es_role_t;
-
-typedef struct es_key {
-  const char *section; /* "" for the top; "train", "datasets.*", "datasets.*.limit", ... */
-  const char *name;
-  es_key_type_t type;
-  size_t offset;              /* of the value in the struct of its section */
-  int64_t least, most;        /* integers */
-  es_bounds_t bounds;         /* real numbers */
-  const char *const *choices; /* ends with NULL */
-  const char *fallback;       /* the default as canonical YAML; an example when there is none (`required`) */
-  bool required;
-  es_role_t role;
-  const char *form; /* what is accepted, in words; NULL: made from the range */
-  const char *doc;
-} es_key_t;
-
 enum { ES_FORM_MAX = 160 };
 
-/* An entry of `datasets` while it is read: texts as written, in the arena, or NULL. */
+/* An entry of `datasets` while it is read. */
 typedef struct es_dataset_entry {
-  es_dataset_spec_t spec;
-  const char *path;
-  const char *variables[ES_SPLITS][ES_VARIABLES];
+  es_dataset_spec_t spec; /* first, as keys of readers are of a spec */
+  const char *path;       /* as written, in the arena, or NULL */
 } es_dataset_entry_t;
+_Static_assert(offsetof(es_dataset_entry_t, spec) == 0, "a pointer to an entry is one to its spec");
 
 /* Structs of the sections that no point carries. */
 typedef struct es_top_settings {
@@ -116,7 +65,7 @@ es_code_t es_section_defaults(es_tree_t *tree, const char *section, void *target
 
 enum { ES_VALUE_MAX = 2048 };
 /* The value that target holds, as canonical YAML: reads back as the same value (epochs: those of probes). Not for TEXT,
- * NAME, FAMILY, LIMIT, NORMALIZE, VARIABLES, CHANNELS. */
+ * NAME, FAMILY, LIMIT, NORMALIZE, SECTION, VARIABLE, CHANNELS. */
 void es_key_print(const es_key_t *key, const void *target, char out[ES_VALUE_MAX]);
 /* Whether target holds the default. */
 bool es_key_is_default(const es_key_t *key, const void *target);

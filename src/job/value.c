@@ -59,10 +59,10 @@ static bool read_items(const es_yaml_t *node, const es_yaml_t **first, int *n) {
   return node->kind != ES_NODE_MAP && !es_yaml_is_empty(node);
 }
 
-static es_code_t read_text(const value_t *v) {
+static es_code_t read_text(const value_t *v, const char **out) {
   if (v->node->kind != ES_NODE_SCALAR || v->node->text[0] == '\0' || es_yaml_is_empty(v->node))
     return refuse(v, v->node);
-  *(const char **)v->at = v->node->text;
+  *out = v->node->text;
   return ES_OK;
 }
 
@@ -72,6 +72,7 @@ static es_code_t read_integers(const value_t *v) {
   int64_t number = 0;
   if (!all && (!read_integer(v->node, &number) || number < key->least || number > key->most)) return refuse(v, v->node);
   if (key->type == ES_KEY_POWER && (number & (number - 1)) != 0) return refuse(v, v->node);
+  if (key->step != 0 && (number - key->least) % key->step != 0) return refuse(v, v->node);
   if (key->type == ES_KEY_INT64 || key->type == ES_KEY_COUNT64)
     *(int64_t *)v->at = number;
   else
@@ -329,9 +330,21 @@ static es_code_t read_normalize(const value_t *v) {
   return es_section_read(v->tree, "datasets.*.normalize", v->node, v->where, v->target, v->status);
 }
 
-static es_code_t read_variables(const value_t *v) {
+static es_code_t read_section(const value_t *v) {
+  char section[2 * ES_NAME_MAX];
   if (v->node->kind != ES_NODE_MAP) return refuse(v, v->node);
-  return es_section_read(v->tree, "datasets.*.variables", v->node, v->where, v->target, v->status);
+  snprintf(section, sizeof section, "%s.%s", v->key->section, v->key->name);
+  return es_section_read(v->tree, section, v->node, v->where, v->target, v->status);
+}
+
+static es_code_t read_variable(const value_t *v) {
+  const char *text = NULL;
+  ES_TRY(read_text(v, &text));
+  if (strlen(text) >= ES_VARIABLE_MAX) /* of "datasets.x.variables.train_images", the section */
+    return es_yaml_fail_key(v->tree, v->node, v->status, "%.*s: a name of more than %d bytes",
+                            (int)(strrchr(v->where, '.') - v->where), v->where, ES_VARIABLE_MAX - 1);
+  snprintf(v->at, ES_VARIABLE_MAX, "%s", text);
+  return ES_OK;
 }
 
 static es_code_t read_channels(const value_t *v) {
@@ -351,7 +364,7 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
   const value_t v = {tree, key, node, where, (char *)target + key->offset, target, status};
   switch (key->type) {
   case ES_KEY_TEXT:
-    return read_text(&v);
+    return read_text(&v, v.at);
   case ES_KEY_INT32:
   case ES_KEY_INT64:
   case ES_KEY_COUNT32:
@@ -386,8 +399,10 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
     return read_limit(&v);
   case ES_KEY_NORMALIZE:
     return read_normalize(&v);
-  case ES_KEY_VARIABLES:
-    return read_variables(&v);
+  case ES_KEY_SECTION:
+    return read_section(&v);
+  case ES_KEY_VARIABLE:
+    return read_variable(&v);
   case ES_KEY_CHANNELS:
     return read_channels(&v);
   case ES_KEY_NAME:

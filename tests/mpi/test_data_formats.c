@@ -30,7 +30,7 @@ static void check_equal(const es_dataset_t *dataset, const es_dataset_t *alone) 
 /* Only the first rank of each node has the right path. */
 static void check_load(const es_dataset_spec_t *spec, int32_t resolution) {
   es_dataset_t *alone, *dataset;
-  CHECK(es_dataset_load(&alone, spec, resolution, MPI_COMM_NULL, NULL) == ES_OK);
+  CHECK(es_dataset_load(&alone, spec, resolution, MPI_COMM_NULL, &(es_status_t){0}) == ES_OK);
   for (int nodes = 1; nodes <= 3; nodes++) {
     es_node_t node = pretend_node(nodes);
     es_dataset_spec_t mine = *spec;

@@ -36,8 +36,8 @@ static void remove_file(void) {
 static void check_samples(const es_dataset_t *streamed, const es_dataset_t *held, const es_point_t *point,
                           es_split_t split) {
   es_samples_t a, b;
-  CHECK(es_samples_select(&a, streamed, point, split, NULL) == ES_OK);
-  CHECK(es_samples_select(&b, held, point, split, NULL) == ES_OK);
+  CHECK(es_samples_select(&a, streamed, point, split, &(es_status_t){0}) == ES_OK);
+  CHECK(es_samples_select(&b, held, point, split, &(es_status_t){0}) == ES_OK);
   CHECK(a.n == b.n && memcmp(a.mean, b.mean, sizeof a.mean) == 0);
   CHECK(memcmp(a.deviation, b.deviation, sizeof a.deviation) == 0);
   const size_t image = 3 * (size_t)a.resolution * (size_t)a.resolution;
@@ -51,7 +51,7 @@ static void check_samples(const es_dataset_t *streamed, const es_dataset_t *held
     es_samples_fetch(&b, order, b.n, turn == 0 ? NULL : &augment, y);
     CHECK(memcmp(x, y, (size_t)a.n * image * sizeof *x) == 0);
   }
-  CHECK(es_dataset_failure(streamed, NULL) == ES_OK);
+  CHECK(es_dataset_failure(streamed, &(es_status_t){0}) == ES_OK);
   es_free(x);
   es_free(y);
   es_free(order);
@@ -63,8 +63,8 @@ static void check_file(int channels, hsize_t chunk, es_fit_t fit, int32_t resolu
   const es_dataset_spec_t spec = write_file(9, channels, chunk, fit);
   es_dataset_t *streamed, *held;
   CHECK(es_dataset_streams(&spec));
-  CHECK(es_dataset_stream(&streamed, &spec, resolution, MPI_COMM_WORLD, NULL) == ES_OK);
-  CHECK(es_dataset_load(&held, &spec, resolution, MPI_COMM_NULL, NULL) == ES_OK);
+  CHECK(es_dataset_stream(&streamed, &spec, resolution, MPI_COMM_WORLD, &(es_status_t){0}) == ES_OK);
+  CHECK(es_dataset_load(&held, &spec, resolution, MPI_COMM_NULL, &(es_status_t){0}) == ES_OK);
   CHECK(es_dataset_is_streamed(streamed) && !es_dataset_is_streamed(held) && streamed->pixels[ES_TRAIN] == NULL);
   CHECK(strcmp(es_dataset_fingerprint(streamed), es_dataset_fingerprint(held)) == 0);
   CHECK(memcmp(es_dataset_info(streamed), es_dataset_info(held), sizeof(es_dataset_info_t)) == 0);
@@ -89,15 +89,16 @@ static void check_failure(void) {
   es_samples_t samples;
   es_status_t status = {0};
   const es_point_t point = {.dataset = spec, .classes = CLASSES};
-  CHECK(es_dataset_stream(&streamed, &spec, 8, MPI_COMM_WORLD, NULL) == ES_OK);
-  CHECK(es_samples_select(&samples, streamed, &point, ES_TRAIN, NULL) == ES_OK);
+  CHECK(es_dataset_stream(&streamed, &spec, 8, MPI_COMM_WORLD, &(es_status_t){0}) == ES_OK);
+  CHECK(es_samples_select(&samples, streamed, &point, ES_TRAIN, &(es_status_t){0}) == ES_OK);
   MPI_Barrier(MPI_COMM_WORLD);
   if (rank == 0) CHECK(truncate(path, 600) == 0);
   MPI_Barrier(MPI_COMM_WORLD);
   float out[3 * 64];
   for (int32_t i = 0; i < samples.n; i++) es_samples_fetch(&samples, &i, 1, NULL, out);
   for (int p = 0; p < 3 * 64; p++) CHECK(out[p] == samples.table[p % 3]);
-  CHECK(es_dataset_failure(streamed, &status) != ES_OK && status.code == es_dataset_failure(streamed, NULL));
+  CHECK(es_dataset_failure(streamed, &status) != ES_OK &&
+        status.code == es_dataset_failure(streamed, &(es_status_t){0}));
   CHECK(strncmp(status.message, path, strlen(path)) == 0 && strstr(status.message, "train/images") != NULL);
   CHECK(es_agree(MPI_COMM_WORLD, &status) != ES_OK);
   es_samples_destroy(&samples);

@@ -1,5 +1,6 @@
 /* Datasets in numbers, formats by what is there, and the generator's images as a file. */
 #define _GNU_SOURCE /* fallocate */
+#include "../../src/data/images.h"
 #include "../data_files.h"
 #include "../hdf5_leaks.h"
 #include "check.h"
@@ -146,6 +147,32 @@ static void test_guesses(void **state) {
   assert_guess(folder, ES_FORMAT_IDX, "train-images-idx3-ubyte.gz");
 }
 
+/* A row is found wherever it stands, also behind one that reads nothing from disk. */
+static void test_guesses_in_any_order(void **state) {
+  (void)state;
+  const es_reader_t made = {.anywhere = true}, marked = {.hint = "a folder", .mark = "mark.bin"};
+  const es_reader_t *const rows[] = {&made, &marked};
+  char found[ES_PATH_MAX];
+  assert_int_equal(es_readers_guess(rows, 2, folder, found), -1);
+  data_write(folder, "mark.bin.gz", "", 0);
+  assert_int_equal(es_readers_guess(rows, 2, folder, found), 1);
+  assert_string_equal(found, "mark.bin.gz");
+}
+
+/* What other modules need of a row is there, and the help of options names the formats of files. */
+static void test_rows(void **state) {
+  (void)state;
+  es_text_t words = {0};
+  for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) {
+    const es_reader_t *r = es_reader_of(f);
+    assert_true(r->inspect != NULL && r->read != NULL);
+    assert_true(r->hint != NULL || (r->mark == NULL && r->found == NULL));
+    if (r->hint != NULL) es_text_append(&words, "%s%s", words.length > 0 ? "|" : "", es_format_words[f]);
+  }
+  assert_string_equal(es_text_get(&words), ES_FORMAT_WORDS);
+  es_text_destroy(&words);
+}
+
 /* ---- the generator's images as a file ---- */
 
 static es_synthetic_t synthetic(int32_t channels) {
@@ -263,9 +290,16 @@ static void test_no_room(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      folder_test(test_formats), folder_test(test_many),           folder_test(test_failures),
-      folder_test(test_guesses), folder_test(test_written_images), folder_test(test_written_twice_is_the_same_file),
-      folder_test(test_refused), folder_test(test_no_room),
+      folder_test(test_formats),
+      folder_test(test_many),
+      folder_test(test_failures),
+      folder_test(test_guesses),
+      folder_test(test_guesses_in_any_order),
+      folder_test(test_rows),
+      folder_test(test_written_images),
+      folder_test(test_written_twice_is_the_same_file),
+      folder_test(test_refused),
+      folder_test(test_no_room),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,37 @@
+/** Images and labels as the readers of this module give them. Not collective. */
+#ifndef EIGENSCOPE_DATA_IMAGES_H
+#define EIGENSCOPE_DATA_IMAGES_H
+
+#include "eigenscope/dataset_reader.h"
+
+#define ES_READER_DECLARATION(NAME, name) extern const es_reader_t es_reader_##name;
+ES_FORMATS(ES_READER_DECLARATION)
+#undef ES_READER_DECLARATION
+
+/** es_dataset_guess among n rows: the number of the first that reads the path, -1 when none does. */
+int es_readers_guess(const es_reader_t *const *rows, int n, const char *path, char found[ES_PATH_MAX]);
+
+/** es_dataset_inspect that also gives the labels of each split (owned by the caller), unless `labels` is NULL. */
+es_code_t es_labels_inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], const es_dataset_spec_t *spec,
+                            es_status_t *status);
+
+/** Starts a split: spec, info and split are set. On failure nothing is left to close. */
+es_code_t es_images_open(es_images_t *images, es_status_t *status);
+/** A zeroed struct is fine. */
+void es_images_close(es_images_t *images);
+
+/** ES_SYSTEM: the file is not what it was when it was inspected. */
+es_code_t es_images_changed(const char *path, es_status_t *status);
+
+/** Bytes of one stored image. */
+static inline int64_t es_info_image_size(const es_dataset_info_t *info) {
+  return (int64_t)info->height * info->width * info->channels;
+}
+
+/** Images that are read at a time, at least 1: about 8 MB of them. */
+static inline int64_t es_info_chunk(const es_dataset_info_t *info) {
+  int64_t images = (8 << 20) / es_info_image_size(info);
+  return images < 1 ? 1 : images;
+}
+
+#endif
