@@ -24,7 +24,7 @@ static es_code_t read_file(const char *path, char **data, size_t *size, es_statu
   return es_fail(status, errno == ENOMEM ? ES_SYSTEM : ES_INPUT, STAGE, "%s", own.message);
 }
 
-es_code_t es_crop_fit(es_crop_t *frame, const char *path, es_status_t *status) {
+es_code_t es_crop_fit(es_crop_t *crop, const char *path, es_status_t *status) {
   char *data = NULL;
   size_t size = 0;
   es_image_t image;
@@ -32,8 +32,8 @@ es_code_t es_crop_fit(es_crop_t *frame, const char *path, es_status_t *status) {
   const es_code_t code = es_image_header(&image, path, data, (int64_t)size, status);
   es_free(data);
   if (code != ES_OK) return code;
-  frame->height = image.height;
-  frame->width = image.width;
+  crop->height = image.height;
+  crop->width = image.width;
   return ES_OK;
 }
 
@@ -42,51 +42,45 @@ static int32_t half(int32_t over) {
   return over / 2 + (over % 2 != 0 && over / 2 % 2 != 0);
 }
 
-/* Sizes as torchvision's Resize(shorter) and CenterCrop(size) come to them. */
-static es_resize_t shape_for(const es_crop_t *frame, const es_image_t *image) {
-  const int64_t shorter = frame->shorter, height = image->height, width = image->width;
-  es_resize_t shape = {.channels = frame->channels,
+/* Resizes to sizes as torchvision's Resize(shorter) and CenterCrop(size) come to them. */
+static es_code_t cut(es_crop_t *crop, const es_image_t *image, const char *path, uint8_t *out, es_status_t *status) {
+  const int64_t shorter = crop->shorter, height = image->height, width = image->width;
+  if (crop->size == 0) {
+    if (height != crop->height || width != crop->width)
+      return es_fail(status, ES_INPUT, STAGE, "%s: is %d x %d, where the first image is %d x %d and no size is given",
+                     path, image->width, image->height, crop->width, crop->height);
+    memcpy(out, image->pixels, (size_t)(height * width * image->channels));
+    return ES_OK;
+  }
+  es_resize_t shape = {.channels = crop->channels,
                        .height = image->height,
                        .width = image->width,
                        .to_height = (int32_t)(height <= width ? shorter : shorter * height / width),
                        .to_width = (int32_t)(width <= height ? shorter : shorter * width / height),
-                       .n_rows = frame->size,
-                       .n_columns = frame->size};
-  shape.top = half(shape.to_height - frame->size);
-  shape.left = half(shape.to_width - frame->size);
-  return shape;
-}
-
-static es_code_t place(es_crop_t *frame, const es_image_t *image, const char *path, uint8_t *out, es_status_t *status) {
-  if (frame->size == 0) {
-    if (image->height != frame->height || image->width != frame->width)
-      return es_fail(status, ES_INPUT, STAGE, "%s: is %d x %d, where the first image is %d x %d and no size is given",
-                     path, image->width, image->height, frame->width, frame->height);
-    memcpy(out, image->pixels, (size_t)image->height * (size_t)image->width * (size_t)image->channels);
-    return ES_OK;
+                       .n_rows = crop->size,
+                       .n_columns = crop->size};
+  shape.top = half(shape.to_height - crop->size);
+  shape.left = half(shape.to_width - crop->size);
+  if (memcmp(&shape, &crop->resizer.shape, sizeof shape) != 0) {
+    es_resizer_destroy(&crop->resizer);
+    if (!es_resizer_create(&crop->resizer, &shape)) return es_out_of_memory(status, STAGE, "resizing %s", path);
   }
-  const es_resize_t shape = shape_for(frame, image);
-  if (memcmp(&shape, &frame->resizer.shape, sizeof shape) != 0) {
-    es_resizer_destroy(&frame->resizer);
-    if (!es_resizer_create(&frame->resizer, &shape))
-      return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to resize it", path);
-  }
-  es_resizer_apply(&frame->resizer, image->pixels, out);
+  es_resizer_apply(&crop->resizer, image->pixels, out);
   return ES_OK;
 }
 
-es_code_t es_crop_read(es_crop_t *frame, const char *path, uint8_t *out, es_status_t *status) {
+es_code_t es_crop_read(es_crop_t *crop, const char *path, uint8_t *out, es_status_t *status) {
   char *data = NULL;
   size_t size = 0;
   es_image_t image;
   ES_TRY(read_file(path, &data, &size, status));
-  es_code_t code = es_image_decode(&image, path, data, (int64_t)size, frame->channels, status);
+  es_code_t code = es_image_decode(&image, path, data, (int64_t)size, crop->channels, status);
   es_free(data);
-  if (code == ES_OK) code = place(frame, &image, path, out, status);
+  if (code == ES_OK) code = cut(crop, &image, path, out, status);
   es_image_destroy(&image);
   return code;
 }
 
-void es_crop_destroy(es_crop_t *frame) {
-  es_resizer_destroy(&frame->resizer);
+void es_crop_destroy(es_crop_t *crop) {
+  es_resizer_destroy(&crop->resizer);
 }

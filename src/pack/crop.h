@@ -1,6 +1,6 @@
 /** From an image file to an image of a packed dataset. Not collective. */
-#ifndef EIGENSCOPE_DATA_FRAME_H
-#define EIGENSCOPE_DATA_FRAME_H
+#ifndef EIGENSCOPE_PACK_CROP_H
+#define EIGENSCOPE_PACK_CROP_H
 
 #include "eigenscope/resize.h"
 #include "eigenscope/status.h"
@@ -15,10 +15,10 @@ typedef struct es_crop {
 
 /** Height and width of what comes out, from the header of a file where images stay as they are. Codes as
  * es_crop_read. */
-es_code_t es_crop_fit(es_crop_t *frame, const char *path, es_status_t *status);
+es_code_t es_crop_fit(es_crop_t *crop, const char *path, es_status_t *status);
 /** Reads, decodes, resizes and cuts: `out` gets (height, width, channels). ES_INPUT "<path>: <reason>" for a file that
  * cannot be used, whatever the reason; ES_SYSTEM when memory is out. */
-es_code_t es_crop_read(es_crop_t *frame, const char *path, uint8_t *out, es_status_t *status);
-void es_crop_destroy(es_crop_t *frame);
+es_code_t es_crop_read(es_crop_t *crop, const char *path, uint8_t *out, es_status_t *status);
+void es_crop_destroy(es_crop_t *crop);
 
 #endif

@@ -14,8 +14,7 @@ es_code_t es_image_allocate(es_image_t *image, const char *name, bool pixels, es
   if (!pixels) return ES_OK;
   image->pixels = es_allocate((size_t)n, (size_t)image->channels);
   if (image->pixels != NULL) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for its %d x %d pixels", name, image->width,
-                 image->height);
+  return es_out_of_memory(status, STAGE, "the %d x %d pixels of %s", image->width, image->height, name);
 }
 
 void es_image_destroy(es_image_t *image) {

@@ -5,8 +5,8 @@
  * (inverted). Only grey of 16 bits differs: it is brought to 8 bits (the high byte), where PIL clips it. JPEG is
  * decoded by libjpeg-turbo with its defaults (accurate integer IDCT, smooth upsampling): a PIL built on the same
  * library gives the same bytes, one built on another may differ by 1 or 2 of 255. */
-#ifndef EIGENSCOPE_DATA_IMAGE_H
-#define EIGENSCOPE_DATA_IMAGE_H
+#ifndef EIGENSCOPE_PACK_IMAGE_H
+#define EIGENSCOPE_PACK_IMAGE_H
 
 #include "eigenscope/status.h"
 #include <stdbool.h>

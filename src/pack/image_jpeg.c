@@ -89,21 +89,17 @@ static es_code_t refuse(const jpeg_t *j, const char *name, es_status_t *status) 
                  name, j->reason, (long long)(left <= j->size ? j->size - left : j->size), (long long)j->size);
 }
 
-static es_code_t read_all(jpeg_t *j, const char *name, bool pixels, es_status_t *status) {
-  if (!attempt(j, read_header)) return refuse(j, name, status);
-  const int components = j->image->channels;
-  if (components != 1 && components != 3 && components != 4) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: is a JPEG of %d components, where 1, 3 and 4 are read", name,
-                   components);
-  }
-  ES_TRY(es_image_allocate(j->image, name, pixels, status));
-  return !pixels || attempt(j, read_pixels) ? ES_OK : refuse(j, name, status);
-}
-
 static es_code_t read_jpeg(es_image_t *out, const char *name, const uint8_t *data, int64_t size, bool pixels,
                            es_status_t *status) {
   jpeg_t j = {.data = data, .size = size, .image = out};
-  const es_code_t code = read_all(&j, name, pixels, status);
+  es_code_t code = ES_OK;
+  if (!attempt(&j, read_header))
+    code = refuse(&j, name, status);
+  else if (out->channels != 1 && out->channels != 3 && out->channels != 4)
+    code = es_fail(status, ES_INPUT, STAGE, "%s: is a JPEG of %d components, where 1, 3 and 4 are read", name,
+                   out->channels);
+  if (code == ES_OK) code = es_image_allocate(out, name, pixels, status);
+  if (code == ES_OK && pixels && !attempt(&j, read_pixels)) code = refuse(&j, name, status);
   jpeg_destroy_decompress(&j.library); /* knows what was made of it */
   return code;
 }

@@ -37,14 +37,6 @@ static void read_bytes(png_structp library, png_bytep out, size_t n) {
   p->at += (int64_t)n;
 }
 
-/* Everything to 8 bits of grey or of red, green and blue. */
-static void transform(portable_t *p, int depth, int type) {
-  if (depth == 16) png_set_strip_16(p->library);
-  if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(p->library);
-  if (type == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(p->library);
-  png_set_strip_alpha(p->library);
-}
-
 static void read_header(portable_t *p) {
   png_uint_32 width, height;
   int depth, type;
@@ -55,7 +47,11 @@ static void read_header(portable_t *p) {
   png_set_crc_action(p->library, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
   png_read_info(p->library, p->facts);
   png_get_IHDR(p->library, p->facts, &width, &height, &depth, &type, NULL, NULL, NULL);
-  transform(p, depth, type);
+  /* Everything to 8 bits of grey or of red, green and blue. */
+  if (depth == 16) png_set_strip_16(p->library);
+  if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(p->library);
+  if (type == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(p->library);
+  png_set_strip_alpha(p->library);
   *p->image = (es_image_t){
       .height = (int32_t)height, .width = (int32_t)width, .channels = (type & PNG_COLOR_MASK_COLOR) != 0 ? 3 : 1};
 }
@@ -84,19 +80,18 @@ static es_code_t refuse(const portable_t *p, const char *name, es_status_t *stat
                  p->reason, (long long)p->at, (long long)p->size);
 }
 
-static es_code_t read_all(portable_t *p, const char *name, bool pixels, es_status_t *status) {
-  p->library = png_create_read_struct(PNG_LIBPNG_VER_STRING, p, fail, hear);
-  if (p->library != NULL) p->facts = png_create_info_struct(p->library);
-  if (p->facts == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", name);
-  if (!attempt(p, read_header)) return refuse(p, name, status);
-  ES_TRY(es_image_allocate(p->image, name, pixels, status));
-  return !pixels || attempt(p, read_pixels) ? ES_OK : refuse(p, name, status);
-}
-
 static es_code_t read_png(es_image_t *out, const char *name, const uint8_t *data, int64_t size, bool pixels,
                           es_status_t *status) {
   portable_t p = {.data = data, .size = size, .image = out};
-  const es_code_t code = read_all(&p, name, pixels, status);
+  es_code_t code = ES_OK;
+  p.library = png_create_read_struct(PNG_LIBPNG_VER_STRING, &p, fail, hear);
+  if (p.library != NULL) p.facts = png_create_info_struct(p.library);
+  if (p.facts == NULL)
+    code = es_out_of_memory(status, STAGE, "reading %s", name);
+  else if (!attempt(&p, read_header))
+    code = refuse(&p, name, status);
+  if (code == ES_OK) code = es_image_allocate(out, name, pixels, status);
+  if (code == ES_OK && pixels && !attempt(&p, read_pixels)) code = refuse(&p, name, status);
   if (p.library != NULL) png_destroy_read_struct(&p.library, &p.facts, NULL);
   return code;
 }

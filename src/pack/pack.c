@@ -38,7 +38,7 @@ typedef struct pack {
   es_pack_result_t *out;
   MPI_Comm comm;
   int rank, ranks;
-  es_crop_t frame;         /* owned */
+  es_crop_t crop;          /* owned */
   int64_t image;           /* bytes */
   int64_t chunk, n_chunks; /* images of a chunk; chunks of a block; of the split under way */
   int64_t room;            /* bytes of the pixels of a block, at most */
@@ -55,7 +55,11 @@ typedef struct pack {
 } pack_t;
 
 static es_code_t no_memory(const pack_t *p, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to pack it", p->request->folder);
+  return es_out_of_memory(status, STAGE, "packing %s", p->request->folder);
+}
+
+static es_code_t cannot_write(const pack_t *p, es_status_t *status) {
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
 }
 
 /* ---- messages between the first rank and another ---- */
@@ -93,13 +97,6 @@ static int64_t chunks_of(const pack_t *p, int64_t count) {
   return (count + p->chunk - 1) / p->chunk;
 }
 
-static void note_broken(block_t *b, int64_t index, const char *message) {
-  char number[24];
-  const int length = snprintf(number, sizeof number, "%lld", (long long)index);
-  es_text_append_bytes(&b->broken, number, (size_t)length + 1);
-  es_text_append_bytes(&b->broken, message, strlen(message) + 1);
-}
-
 static es_code_t decode(pack_t *p, es_status_t *status) {
   block_t *b = &p->block;
   const char *path = b->paths.data;
@@ -107,9 +104,13 @@ static es_code_t decode(pack_t *p, es_status_t *status) {
   if (b->paths.failed) return no_memory(p, status);
   for (int64_t i = 0; i < b->count; i++, path += strlen(path) + 1) {
     es_status_t own = {0};
-    const es_code_t code = es_crop_read(&p->frame, path, b->pixels + i * p->image, &own);
-    if (code == ES_INPUT) note_broken(b, i, own.message);
-    if (code != ES_OK && code != ES_INPUT) return es_fail(status, code, STAGE, "%s", own.message);
+    char index[24];
+    const es_code_t code = es_crop_read(&p->crop, path, b->pixels + i * p->image, &own);
+    if (code == ES_OK) continue;
+    if (code != ES_INPUT) return es_fail(status, code, STAGE, "%s", own.message);
+    snprintf(index, sizeof index, "%lld", (long long)i);
+    es_text_append_bytes(&b->broken, index, strlen(index) + 1);
+    es_text_append_bytes(&b->broken, own.message, strlen(own.message) + 1);
   }
   return b->broken.failed ? no_memory(p, status) : ES_OK;
 }
@@ -128,11 +129,6 @@ static es_code_t compress_chunks(pack_t *p, es_status_t *status) {
     at += b->size[c];
   }
   return ES_OK;
-}
-
-static void make_block(pack_t *p, es_status_t *status) {
-  block_t *b = &p->block;
-  if (b->count > 0 && decode(p, status) == ES_OK && b->broken.length == 0 && b->wanted) compress_chunks(p, status);
 }
 
 static int64_t packed_size(const pack_t *p, const block_t *b) {
@@ -168,14 +164,6 @@ static void receive_block(pack_t *p, int from) {
 
 /* ---- the work of the first rank ---- */
 
-static void list_paths(pack_t *p, es_split_t split, int64_t first, int64_t count) {
-  p->block.paths.length = 0;
-  for (int64_t i = first; i < first + count; i++) {
-    const char *path = es_picture_path(&p->pictures, split, i);
-    es_text_append_bytes(&p->block.paths, path, strlen(path) + 1);
-  }
-}
-
 static int64_t block_count(const pack_t *p, int64_t first, int64_t total) {
   const int64_t most = p->n_chunks * p->chunk;
   return first >= total ? 0 : total - first < most ? total - first : most;
@@ -184,21 +172,26 @@ static int64_t block_count(const pack_t *p, int64_t first, int64_t total) {
 /* Everybody's block; the first rank's own is listed last, and stays. */
 static void distribute(pack_t *p, es_split_t split, int64_t first, int64_t total) {
   const int64_t step = p->n_chunks * p->chunk;
+  block_t *b = &p->block;
   for (int rank = p->ranks - 1; p->rank == 0 && rank >= 0; rank--) {
     const int64_t at = first + rank * step, count = block_count(p, at, total);
-    list_paths(p, split, at, count);
-    const int64_t head[3] = {count, p->writing, (int64_t)p->block.paths.length};
-    p->block.count = count;
-    p->block.wanted = p->writing;
+    b->paths.length = 0;
+    for (int64_t i = at; i < at + count; i++) {
+      const char *path = es_picture_path(&p->pictures, split, i);
+      es_text_append_bytes(&b->paths, path, strlen(path) + 1);
+    }
+    const int64_t head[3] = {count, p->writing, (int64_t)b->paths.length};
+    b->count = count;
+    b->wanted = p->writing;
     if (rank == 0) return;
     send_bytes(p, head, sizeof head, rank);
-    send_text(p, &p->block.paths, rank);
+    send_text(p, &b->paths, rank);
   }
   int64_t head[3];
   receive_bytes(p, head, sizeof head, 0);
-  receive_text(p, &p->block.paths, head[2], 0);
-  p->block.count = head[0];
-  p->block.wanted = head[1] != 0;
+  receive_text(p, &b->paths, head[2], 0);
+  b->count = head[0];
+  b->wanted = head[1] != 0;
 }
 
 static void report_broken(pack_t *p, es_split_t split, int64_t first, const block_t *b) {
@@ -216,7 +209,7 @@ static void report_broken(pack_t *p, es_split_t split, int64_t first, const bloc
 }
 
 /* A block goes into the file, or into the list of what is broken. */
-static bool take_block(pack_t *p, es_split_t split, int64_t first, const block_t *b) {
+static bool store_block(pack_t *p, es_split_t split, int64_t first, const block_t *b) {
   if (b->broken.length > 0) report_broken(p, split, first, b);
   if (!p->writing) return true;
   const int64_t size = p->chunk * p->image;
@@ -232,31 +225,32 @@ static bool take_block(pack_t *p, es_split_t split, int64_t first, const block_t
   return true;
 }
 
-static void take_round(pack_t *p, es_split_t split, int64_t first, int64_t total, es_status_t *status) {
+static void store_round(pack_t *p, es_split_t split, int64_t first, int64_t total, es_status_t *status) {
   const int64_t step = p->n_chunks * p->chunk;
-  bool good = take_block(p, split, first, &p->block);
+  bool good = store_block(p, split, first, &p->block);
   for (int rank = 1; rank < p->ranks; rank++) {
     const int64_t at = first + rank * step;
     p->other.count = block_count(p, at, total);
     p->other.wanted = p->block.wanted;
     if (p->other.count == 0) break;
     receive_block(p, rank); /* also after a failure: it is on its way */
-    good = good && take_block(p, split, at, &p->other);
+    good = good && store_block(p, split, at, &p->other);
   }
   if (good && !p->other.broken.failed) return;
   if (!good)
-    es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
+    cannot_write(p, status);
   else
     no_memory(p, status);
 }
 
 /* One block on every rank. Collective. */
 static es_code_t run_round(pack_t *p, es_split_t split, int64_t first, int64_t total, es_status_t *status) {
+  const block_t *b = &p->block;
   distribute(p, split, first, total);
-  make_block(p, status);
+  if (b->count > 0 && decode(p, status) == ES_OK && b->broken.length == 0 && b->wanted) compress_chunks(p, status);
   ES_TRY(es_agree(p->comm, status));
   if (p->rank == 0)
-    take_round(p, split, first, total, status);
+    store_round(p, split, first, total, status);
   else
     send_block(p);
   return es_agree(p->comm, status);
@@ -277,8 +271,7 @@ static es_code_t open_split(pack_t *p, es_split_t split, es_status_t *status) {
       .chunk = (hsize_t)p->chunk};
   if (!p->writing) return ES_OK;
   p->images = es_hdf5_writer_variable(&p->writer, &v);
-  if (p->images >= 0) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
+  return p->images >= 0 ? ES_OK : cannot_write(p, status);
 }
 
 /* Labels of a split in order, checked and counted. */
@@ -306,8 +299,7 @@ static es_code_t close_split(pack_t *p, es_split_t split, es_status_t *status) {
     es_fingerprint_add(&p->fingerprint, p->labels, (size_t)n * sizeof(uint16_t));
     good = es_hdf5_writer_labels(&p->writer, names[split][ES_VARIABLE_LABELS], p->labels, n);
   }
-  if (good) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
+  return good ? ES_OK : cannot_write(p, status);
 }
 
 /* Collective. */
@@ -333,7 +325,7 @@ static es_code_t pack_split(pack_t *p, es_split_t split, es_status_t *status) {
 
 static es_code_t begin_file(pack_t *p, es_status_t *status) {
   es_dataset_info_t *info = &p->out->info;
-  *info = (es_dataset_info_t){.height = p->frame.height, .width = p->frame.width, .channels = p->frame.channels};
+  *info = (es_dataset_info_t){.height = p->crop.height, .width = p->crop.width, .channels = p->crop.channels};
   for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) ES_TRY(read_labels(p, split, status));
   es_fingerprint_destroy(&p->fingerprint); /* of a pass before */
   ES_TRY(es_fingerprint_create(&p->fingerprint, p->request->path, status));
@@ -341,16 +333,16 @@ static es_code_t begin_file(pack_t *p, es_status_t *status) {
   memset(info->class_count, 0, sizeof info->class_count); /* counted again, as they are written */
   const int64_t labels = (info->count[ES_TRAIN] + info->count[ES_EVAL]) * (int64_t)sizeof(int64_t);
   p->open = p->writing = true;
-  if (es_hdf5_writer_create(&p->writer, p->request->path, labels + OVERHEAD)) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", p->request->path, p->writer.reason);
+  return es_hdf5_writer_create(&p->writer, p->request->path, labels + OVERHEAD) ? ES_OK : cannot_write(p, status);
 }
 
 static bool write_facts(pack_t *p) {
   es_hdf5_writer_t *w = &p->writer;
   es_fingerprint_finish(&p->fingerprint, p->out->fingerprint);
-  return es_hdf5_writer_texts(w, "class_names", (const char *const *)p->pictures.class_names, p->pictures.classes) &&
+  return es_hdf5_writer_texts(w, "class_names", (const char *const *)p->pictures.classes.items,
+                              p->pictures.classes.n) &&
          es_hdf5_writer_text(w, "creator", p->request->creator) && es_hdf5_writer_text(w, "generator", "data pack") &&
-         es_hdf5_writer_number(w, "size", p->frame.size) && es_hdf5_writer_number(w, "shorter", p->frame.shorter) &&
+         es_hdf5_writer_number(w, "size", p->crop.size) && es_hdf5_writer_number(w, "shorter", p->crop.shorter) &&
          es_hdf5_writer_number(w, "broken", p->out->n_broken) &&
          es_hdf5_writer_text(w, "fingerprint", p->out->fingerprint);
 }
@@ -377,14 +369,6 @@ static es_code_t pass_over(pack_t *p, int64_t *broken, es_status_t *status) {
   return ES_OK;
 }
 
-/* What the first pass found broken is left out. */
-static void drop_broken(pack_t *p) {
-  for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
-    es_pictures_drop(&p->pictures, split, p->drop[split]);
-    memset(p->drop[split], 0, (size_t)p->pictures.count[split]);
-  }
-}
-
 static es_code_t pack_all(pack_t *p, es_status_t *status) {
   int64_t broken = 0, total = 0;
   for (int split = 0; split < ES_SPLITS; split++) total += p->pictures.count[split];
@@ -395,7 +379,10 @@ static es_code_t pack_all(pack_t *p, es_status_t *status) {
                    "%s: %lld of %lld images cannot be used, as listed above; mend or remove them, or leave them out "
                    "with --skip-broken",
                    p->request->folder, (long long)broken, (long long)total);
-  if (p->rank == 0) drop_broken(p);
+  for (es_split_t split = ES_TRAIN; p->rank == 0 && split < ES_SPLITS; split++) {
+    es_pictures_drop(&p->pictures, split, p->drop[split]);
+    memset(p->drop[split], 0, (size_t)p->pictures.count[split]);
+  }
   ES_TRY(pass_over(p, &broken, status));
   if (broken == 0) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE, "%s: images went bad while they were packed", p->request->folder);
@@ -405,7 +392,7 @@ static es_code_t pack_all(pack_t *p, es_status_t *status) {
 
 /* Where images stay as they are, the first one that can be read says how large all must be. */
 static es_code_t find_size(pack_t *p, es_status_t *status) {
-  es_crop_t *f = &p->frame;
+  es_crop_t *f = &p->crop;
   f->height = f->width = f->size;
   if (f->size > 0) return ES_OK;
   es_status_t own = {0};
@@ -434,20 +421,19 @@ static es_code_t look(pack_t *p, es_status_t *status) {
 
 /* Room for whole chunks of the largest block, and for chunks that get larger when they are compressed. */
 static bool create_block(const pack_t *p, block_t *b) {
-  const size_t extra = (size_t)p->room / 256 + 64 * BLOCK_CHUNKS + compressBound((uLong)p->room);
   b->pixels = es_allocate((size_t)p->room, 1);
-  b->packed = es_allocate(extra, 1);
+  b->packed = es_allocate((size_t)p->room / 256 + 64 * BLOCK_CHUNKS + compressBound((uLong)p->room), 1);
   return b->pixels != NULL && b->packed != NULL;
 }
 
 static es_code_t prepare(pack_t *p, es_status_t *status) {
   if (p->rank == 0) look(p, status);
   ES_TRY(es_agree(p->comm, status));
-  int32_t sizes[2] = {p->frame.height, p->frame.width};
+  int32_t sizes[2] = {p->crop.height, p->crop.width};
   if (p->ranks > 1) ES_MPI(MPI_Bcast(sizes, 2, MPI_INT32_T, 0, p->comm));
-  p->frame.height = sizes[0];
-  p->frame.width = sizes[1];
-  p->image = (int64_t)sizes[0] * sizes[1] * p->frame.channels;
+  p->crop.height = sizes[0];
+  p->crop.width = sizes[1];
+  p->image = (int64_t)sizes[0] * sizes[1] * p->crop.channels;
   p->room = p->image > BLOCK_BYTES ? p->image : BLOCK_BYTES;
   if (!create_block(p, &p->block) || (p->rank == 0 && p->ranks > 1 && !create_block(p, &p->other)))
     no_memory(p, status);
@@ -476,28 +462,27 @@ static es_code_t check_request(const es_pack_request_t *r, es_status_t *status) 
 
 es_code_t es_pack(es_pack_result_t *out, const es_pack_request_t *request, MPI_Comm comm, es_status_t *status) {
   es_hdf5_quiet_t quiet;
-  es_status_t own = {0}; /* agreements need one, whatever the caller passed */
   pack_t p = {
       .request = request, .out = out, .comm = comm, .ranks = 1, .images = -1, .writer = {.file = -1, .descriptor = -1}};
   *out = (es_pack_result_t){0};
   ES_TRY(check_request(request, status));
-  p.frame = (es_crop_t){.size = request->size,
-                        .shorter = request->shorter > 0 ? request->shorter : request->size,
-                        .channels = request->channels};
+  p.crop = (es_crop_t){.size = request->size,
+                       .shorter = request->shorter > 0 ? request->shorter : request->size,
+                       .channels = request->channels};
   if (comm != MPI_COMM_NULL) {
     ES_MPI(MPI_Comm_rank(comm, &p.rank));
     ES_MPI(MPI_Comm_size(comm, &p.ranks));
   }
   es_hdf5_quiet_begin(&quiet);
-  if (prepare(&p, &own) == ES_OK) pack_all(&p, &own);
+  es_code_t code = prepare(&p, status);
+  if (code == ES_OK) code = pack_all(&p, status);
   es_hdf5_quiet_end(&quiet);
   es_pictures_destroy(&p.pictures);
-  es_crop_destroy(&p.frame);
+  es_crop_destroy(&p.crop);
   es_fingerprint_destroy(&p.fingerprint);
   destroy_block(&p.block);
   destroy_block(&p.other);
   es_free(p.labels);
   for (int split = 0; split < ES_SPLITS; split++) es_free(p.drop[split]);
-  if (own.code != ES_OK && status != NULL && status->code == ES_OK) *status = own;
-  return own.code;
+  return code;
 }

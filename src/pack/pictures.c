@@ -15,86 +15,54 @@ static const char ANNOTATIONS[] = "val_annotations.txt";
 
 enum { ANNOTATIONS_MOST = 1 << 28 }; /* bytes; a line for each image */
 
-static es_code_t no_memory(const char *folder, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory for the list of its files", folder);
-}
-
-/* ---- one folder ---- */
-
-/* The names in a folder, in the order of their bytes, without those that start with a dot. */
-typedef struct names {
-  char **list; /* owned, each and all */
-  int64_t n, room;
-} names_t;
-
-static void names_destroy(names_t *names) {
-  for (int64_t i = 0; i < names->n; i++) es_free(names->list[i]);
-  es_free(names->list);
-  *names = (names_t){0};
-}
+/* ---- folders ---- */
 
 static int compare_names(const void *a, const void *b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool add_name(names_t *names, const char *name) {
-  if (names->n == names->room) {
-    const int64_t room = 2 * names->room + 64;
-    char **list = es_reallocate(names->list, (size_t)room, sizeof *list);
-    if (list == NULL) return false;
-    names->list = list;
-    names->room = room;
-  }
-  names->list[names->n] = es_duplicate(name);
-  return names->list[names->n] != NULL && names->n++ >= 0;
-}
-
-static es_code_t list_folder(names_t *out, const char *folder, es_status_t *status) {
-  *out = (names_t){0};
+/* The names in a folder, in the order of their bytes, without those that start with a dot. */
+static es_code_t list_folder(es_names_t *out, const char *folder, es_status_t *status) {
+  es_code_t code = ES_OK;
+  *out = (es_names_t){0};
   DIR *directory = opendir(folder);
   if (directory == NULL)
     return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read as a folder: %s", folder, strerror(errno));
-  bool good = true;
-  int reason = 0;
-  for (;;) {
-    errno = 0;
-    const struct dirent *entry = readdir(directory);
-    reason = entry == NULL ? errno : 0;
-    if (entry == NULL || !good) break;
-    if (entry->d_name[0] != '.') good = add_name(out, entry->d_name);
+  errno = 0;
+  for (const struct dirent *entry; code == ES_OK && (entry = readdir(directory)) != NULL; errno = 0) {
+    if (entry->d_name[0] != '.' && !es_names_add(out, entry->d_name))
+      code = es_out_of_memory(status, STAGE, "the list of files of %s", folder);
   }
+  if (code == ES_OK && errno != 0)
+    code = es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read to its end: %s", folder, strerror(errno));
   closedir(directory);
-  if (good && reason == 0) {
-    if (out->n > 0) qsort(out->list, (size_t)out->n, sizeof *out->list, compare_names);
-    return ES_OK;
-  }
-  names_destroy(out);
-  if (!good) return no_memory(folder, status);
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read to its end: %s", folder, strerror(reason));
+  if (code != ES_OK)
+    es_names_destroy(out);
+  else if (out->n > 0)
+    qsort(out->items, (size_t)out->n, sizeof *out->items, compare_names);
+  return code;
 }
 
-static bool is_image_name(const char *name) {
-  const char *dot = strrchr(name, '.');
-  return dot != NULL && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".png") == 0);
-}
-
-/* folder/name; false when that is too long. */
-static bool join(char out[ES_PATH_MAX], const char *folder, const char *name) {
-  return snprintf(out, ES_PATH_MAX, "%s/%s", folder, name) < ES_PATH_MAX;
-}
-
-static es_code_t too_long(const char *folder, const char *name, es_status_t *status) {
+static es_code_t join(char out[ES_PATH_MAX], const char *folder, const char *name, es_status_t *status) {
+  if (snprintf(out, ES_PATH_MAX, "%s/%s", folder, name) < ES_PATH_MAX) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE, "%.400s/%.200s: is a path of more than %d bytes", folder, name,
                  ES_PATH_MAX - 1);
 }
 
-/* Whether a folder is there. What cannot be looked at is a failure: images must not be left out because of it. */
-static es_code_t find_folder(bool *out, const char *path, es_status_t *status) {
+/* True if a folder is there. What cannot be looked at is a failure: images must not be left out because of it. */
+static es_code_t find_folder(bool *is_folder, const char *path, es_status_t *status) {
   struct stat facts;
   const int reason = stat(path, &facts) == 0 ? 0 : errno;
-  *out = reason == 0 && S_ISDIR(facts.st_mode);
+  *is_folder = reason == 0 && S_ISDIR(facts.st_mode);
   if (reason == 0 || reason == ENOENT || reason == ENOTDIR || reason == ELOOP) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be looked at: %s", path, strerror(reason));
+}
+
+/* The path folder/name, and whether it is a folder. */
+static es_code_t look_at(char path[ES_PATH_MAX], bool *is_folder, const char *folder, const char *name,
+                         es_status_t *status) {
+  ES_TRY(join(path, folder, name, status));
+  return find_folder(is_folder, path, status);
 }
 
 /* ---- collecting ---- */
@@ -105,13 +73,13 @@ static es_code_t add_picture(es_pictures_t *p, es_split_t split, const char *pat
   if (p->count[split] == p->room[split]) {
     const int64_t room = 2 * p->room[split] + 1024;
     es_picture_t *items = es_reallocate(p->items[split], (size_t)room, sizeof *items);
-    if (items == NULL) return no_memory(path, status);
+    if (items == NULL) return es_out_of_memory(status, STAGE, "the list of files up to %s", path);
     p->items[split] = items;
     p->room[split] = room;
   }
   p->items[split][p->count[split]++] = (es_picture_t){.path = p->paths.length, .label = (uint16_t)label};
   es_text_append_bytes(&p->paths, path, strlen(path) + 1);
-  return p->paths.failed ? no_memory(path, status) : ES_OK;
+  return p->paths.failed ? es_out_of_memory(status, STAGE, "the list of files up to %s", path) : ES_OK;
 }
 
 static void leave_out(es_pictures_t *p, const char *path) {
@@ -119,123 +87,105 @@ static void leave_out(es_pictures_t *p, const char *path) {
 }
 
 /* A folder that is being searched, and those that it lies in: a link must not lead back into one. */
-typedef struct place {
-  const struct place *above;
+typedef struct level {
+  const struct level *above;
   const char *path;
   dev_t device;
   ino_t number;
-} place_t;
+} level_t;
 
-static es_code_t enter(place_t *place, es_status_t *status) {
-  struct stat facts;
-  if (stat(place->path, &facts) != 0)
-    return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read as a folder: %s", place->path, strerror(errno));
-  place->device = facts.st_dev;
-  place->number = facts.st_ino;
-  for (const place_t *up = place->above; up != NULL; up = up->above) {
-    if (up->device == place->device && up->number == place->number)
-      return es_fail(status, ES_INPUT, STAGE, "%s: is a link to %s, a folder that it lies in", place->path, up->path);
-  }
-  return ES_OK;
-}
-
-static es_code_t collect(es_pictures_t *p, es_split_t split, int32_t label, const char *folder, const place_t *above,
+/* Adds all images below a folder, with the label. */
+static es_code_t collect(es_pictures_t *p, es_split_t split, int32_t label, const char *folder, const level_t *above,
                          es_status_t *status) {
-  place_t place = {.above = above, .path = folder};
-  names_t names;
-  ES_TRY(enter(&place, status));
-  ES_TRY(list_folder(&names, folder, status));
-  es_code_t code = ES_OK;
+  es_names_t names;
+  struct stat facts;
+  if (stat(folder, &facts) != 0)
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read as a folder: %s", folder, strerror(errno));
+  for (const level_t *up = above; up != NULL; up = up->above) {
+    if (up->device == facts.st_dev && up->number == facts.st_ino)
+      return es_fail(status, ES_INPUT, STAGE, "%s: is a link to %s, a folder that it lies in", folder, up->path);
+  }
+  const level_t level = {.above = above, .path = folder, .device = facts.st_dev, .number = facts.st_ino};
+  es_code_t code = list_folder(&names, folder, status);
   for (int64_t i = 0; code == ES_OK && i < names.n; i++) {
     char path[ES_PATH_MAX];
-    bool is_folder = false;
-    code = join(path, folder, names.list[i]) ? find_folder(&is_folder, path, status)
-                                             : too_long(folder, names.list[i], status);
+    bool is_folder;
+    code = look_at(path, &is_folder, folder, names.items[i], status);
     if (code != ES_OK) break;
+    const char *dot = strrchr(names.items[i], '.');
     if (is_folder)
-      code = collect(p, split, label, path, &place, status);
-    else if (is_image_name(path))
+      code = collect(p, split, label, path, &level, status);
+    else if (dot != NULL &&
+             (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".png") == 0))
       code = add_picture(p, split, path, label, status);
     else
       leave_out(p, path);
   }
-  names_destroy(&names);
+  es_names_destroy(&names);
   return code;
 }
 
 /* ---- classes ---- */
 
 static int32_t find_class(const es_pictures_t *p, const char *name) {
+  char *const *items = p->classes.items;
   char *const *found =
-      p->classes > 0 ? bsearch(&name, p->class_names, (size_t)p->classes, sizeof name, compare_names) : NULL;
-  return found == NULL ? -1 : (int32_t)(found - p->class_names);
+      p->classes.n > 0 ? bsearch(&name, items, (size_t)p->classes.n, sizeof name, compare_names) : NULL;
+  return found == NULL ? -1 : (int32_t)(found - items);
 }
 
-/* Keeps the folders of `names` as classes; takes the names over. */
-static es_code_t define_classes(es_pictures_t *p, const char *folder, names_t *names, es_status_t *status) {
-  int64_t kept = 0;
+/* The folders of `folder` are the classes; then their images. */
+static es_code_t find_train(es_pictures_t *p, const char *folder, es_status_t *status) {
   char path[ES_PATH_MAX];
-  for (int64_t i = 0; i < names->n; i++) {
-    bool is_folder;
-    if (!join(path, folder, names->list[i])) return too_long(folder, names->list[i], status);
-    ES_TRY(find_folder(&is_folder, path, status));
-    if (is_folder) {
-      char *name = names->list[i]; /* swapped, so that every name stays owned */
-      names->list[i] = names->list[kept];
-      names->list[kept++] = name;
-    } else {
-      leave_out(p, path);
-    }
+  bool is_folder;
+  es_names_t *classes = &p->classes;
+  ES_TRY(list_folder(classes, folder, status));
+  int64_t kept = 0;
+  for (int64_t i = 0; i < classes->n; i++) {
+    char *name = classes->items[i];
+    ES_TRY(look_at(path, &is_folder, folder, name, status));
+    if (!is_folder) leave_out(p, path);
+    classes->items[i] = classes->items[kept]; /* swapped, so that every name stays owned */
+    classes->items[kept] = name;
+    kept += is_folder;
   }
   if (kept < 1 || kept > ES_CLASSES_MAX)
     return es_fail(status, ES_INPUT, STAGE, "%s: has %lld folders of classes, where 1 … %d are due", folder,
                    (long long)kept, ES_CLASSES_MAX);
-  for (int64_t i = 0; i < kept; i++) {
-    if (!es_text_is_plain(names->list[i]))
+  while (classes->n > kept) es_free(classes->items[--classes->n]);
+  for (int64_t c = 0; c < kept; c++) {
+    if (!es_text_is_plain(classes->items[c]))
       return es_fail(status, ES_INPUT, STAGE,
                      "%s: the name of its class folder number %lld is not text in UTF-8 without control characters",
-                     folder, (long long)i + 1);
+                     folder, (long long)c + 1);
   }
-  for (; names->n > kept; names->n--) es_free(names->list[names->n - 1]);
-  p->class_names = names->list;
-  p->classes = (int32_t)kept;
-  *names = (names_t){0};
+  for (int32_t c = 0; c < kept; c++) {
+    const int64_t before = p->count[ES_TRAIN];
+    ES_TRY(look_at(path, &is_folder, folder, classes->items[c], status));
+    ES_TRY(collect(p, ES_TRAIN, c, path, NULL, status));
+    if (p->count[ES_TRAIN] == before)
+      return es_fail(status, ES_INPUT, STAGE, "%s: a class without a single .jpg, .jpeg or .png", path);
+  }
   return ES_OK;
 }
 
-static es_code_t find_train(es_pictures_t *p, const char *folder, es_status_t *status) {
-  names_t names;
-  ES_TRY(list_folder(&names, folder, status));
-  es_code_t code = define_classes(p, folder, &names, status);
-  names_destroy(&names);
-  for (int32_t c = 0; code == ES_OK && c < p->classes; c++) {
-    char path[ES_PATH_MAX];
-    const int64_t before = p->count[ES_TRAIN];
-    if (!join(path, folder, p->class_names[c])) return too_long(folder, p->class_names[c], status);
-    code = collect(p, ES_TRAIN, c, path, NULL, status);
-    if (code == ES_OK && p->count[ES_TRAIN] == before)
-      code = es_fail(status, ES_INPUT, STAGE, "%s: a class without a single .jpg, .jpeg or .png", path);
-  }
-  return code;
-}
-
 static es_code_t find_eval(es_pictures_t *p, const char *folder, es_status_t *status) {
-  names_t names;
-  ES_TRY(list_folder(&names, folder, status));
-  es_code_t code = ES_OK;
+  es_names_t names;
+  es_code_t code = list_folder(&names, folder, status);
   for (int64_t i = 0; code == ES_OK && i < names.n; i++) {
     char path[ES_PATH_MAX];
-    bool is_folder = false;
-    code = join(path, folder, names.list[i]) ? find_folder(&is_folder, path, status)
-                                             : too_long(folder, names.list[i], status);
-    if (code == ES_OK && !is_folder) leave_out(p, path);
-    if (code == ES_OK && is_folder) {
-      const int32_t label = find_class(p, names.list[i]);
-      code = label >= 0 ? collect(p, ES_EVAL, label, path, NULL, status)
-                        : es_fail(status, ES_INPUT, STAGE, "%s: a class that the train images do not have", path);
-    }
+    bool is_folder;
+    const int32_t label = find_class(p, names.items[i]);
+    code = look_at(path, &is_folder, folder, names.items[i], status);
+    if (code != ES_OK) break;
+    if (!is_folder)
+      leave_out(p, path);
+    else if (label >= 0)
+      code = collect(p, ES_EVAL, label, path, NULL, status);
+    else
+      code = es_fail(status, ES_INPUT, STAGE, "%s: a class that the train images do not have", path);
   }
-  names_destroy(&names);
+  es_names_destroy(&names);
   return code;
 }
 
@@ -263,7 +213,8 @@ static es_code_t read_line(const annotated_t *a, char *line, es_status_t *status
     return wrong_line(a, "starts with no name of a file", status);
   const int32_t label = find_class(a->pictures, class);
   if (label < 0) return wrong_line(a, "names a class that the train images do not have", status);
-  if (!join(path, a->folder, line)) return wrong_line(a, "names a file with too long a path", status);
+  if (snprintf(path, sizeof path, "%s/%s", a->folder, line) >= ES_PATH_MAX)
+    return wrong_line(a, "names a file with too long a path", status);
   return add_picture(a->pictures, ES_EVAL, path, label, status);
 }
 
@@ -289,9 +240,9 @@ static es_code_t sort_eval(annotated_t *a, es_status_t *status) {
 static es_code_t read_annotations(es_pictures_t *p, const char *folder, const char *file, es_status_t *status) {
   char images[ES_PATH_MAX], *text = NULL;
   size_t size;
-  names_t names = {0};
+  es_names_t names = {0};
   annotated_t a = {.pictures = p, .file = file, .folder = images};
-  if (!join(images, folder, "images")) return too_long(folder, "images", status);
+  ES_TRY(join(images, folder, "images", status));
   ES_TRY(es_file_read_most(file, ANNOTATIONS_MOST, &text, &size, status));
   es_code_t code = list_folder(&names, images, status);
   for (char *line = text, *next; code == ES_OK && line < text + size; line = next) {
@@ -308,7 +259,7 @@ static es_code_t read_annotations(es_pictures_t *p, const char *folder, const ch
     if (p->left_out[0] == '\0') memcpy(p->left_out, images, sizeof images);
   }
   if (code == ES_OK) code = sort_eval(&a, status);
-  names_destroy(&names);
+  es_names_destroy(&names);
   es_free(text);
   return code;
 }
@@ -320,11 +271,10 @@ static es_code_t find_split(es_pictures_t *p, const char *folder, es_status_t *s
   char path[ES_PATH_MAX], file[ES_PATH_MAX];
   bool is_folder;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (!join(path, folder, names[i])) return too_long(folder, names[i], status);
-    ES_TRY(find_folder(&is_folder, path, status));
+    ES_TRY(look_at(path, &is_folder, folder, names[i], status));
     if (!is_folder) continue;
     snprintf(p->eval_folder, sizeof p->eval_folder, "%s", names[i]);
-    if (!join(file, path, ANNOTATIONS)) return too_long(path, ANNOTATIONS, status);
+    ES_TRY(join(file, path, ANNOTATIONS, status));
     return es_file_is_missing(file) ? find_eval(p, path, status) : read_annotations(p, path, file, status);
   }
   return es_fail(status, ES_INPUT, STAGE,
@@ -339,8 +289,7 @@ es_code_t es_pictures_find(es_pictures_t *out, const char *folder, es_status_t *
   *out = (es_pictures_t){0};
   ES_TRY(find_folder(&is_folder, folder, status));
   if (!is_folder) return es_fail(status, ES_INPUT, STAGE, "%s: there is no such folder", folder);
-  if (!join(train, folder, "train")) return too_long(folder, "train", status);
-  ES_TRY(find_folder(&is_folder, train, status));
+  ES_TRY(look_at(train, &is_folder, folder, "train", status));
   if (!is_folder)
     return es_fail(status, ES_INPUT, STAGE,
                    "%s: there is no folder train in it; images are read from %s/train/CLASS/*.jpg (or .jpeg, .png)",
@@ -361,8 +310,7 @@ void es_pictures_drop(es_pictures_t *pictures, es_split_t split, const bool *dro
 }
 
 void es_pictures_destroy(es_pictures_t *pictures) {
-  for (int32_t c = 0; c < pictures->classes; c++) es_free(pictures->class_names[c]);
-  es_free(pictures->class_names);
+  es_names_destroy(&pictures->classes);
   for (int split = 0; split < ES_SPLITS; split++) es_free(pictures->items[split]);
   es_text_destroy(&pictures->paths);
   *pictures = (es_pictures_t){0};

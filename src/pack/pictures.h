@@ -1,7 +1,8 @@
 /** The image files of a dataset in folders: which there are, in which order, with which labels. Not collective. */
-#ifndef EIGENSCOPE_DATA_PICTURES_H
-#define EIGENSCOPE_DATA_PICTURES_H
+#ifndef EIGENSCOPE_PACK_PICTURES_H
+#define EIGENSCOPE_PACK_PICTURES_H
 
+#include "eigenscope/names.h"
 #include "eigenscope/pack.h"
 #include "eigenscope/text.h"
 
@@ -14,8 +15,7 @@ typedef struct es_pictures {
   es_text_t paths;                /**< owned; zero-terminated, one after the other */
   es_picture_t *items[ES_SPLITS]; /**< owned; by label, then by path */
   int64_t count[ES_SPLITS], room[ES_SPLITS];
-  int32_t classes;
-  char **class_names; /**< owned, each and all; sorted */
+  es_names_t classes; /**< owned; sorted */
   int64_t n_left_out;
   char left_out[ES_PATH_MAX]; /**< the first file that is no image by its name */
   char eval_folder[ES_VARIABLE_MAX];
