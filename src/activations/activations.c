@@ -1,4 +1,4 @@
-/* Activations of others: what is the same for every form of file. */
+/* Activations of others: what is the same for every reader. */
 #include "activations_internal.h"
 #include "eigenscope/file.h"
 #include "eigenscope/fingerprint.h"
@@ -14,17 +14,14 @@ enum { LABELS_AT_ONCE = 1 << 16, SAMPLES_MOST = 64, SAMPLES_BYTES = 16 << 20 };
 
 /* ---- names ---- */
 
-static bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 int es_name_compare(const char *a, const char *b) {
+  static const char digits[] = "0123456789";
   const char *left = a, *right = b;
   while (*left != '\0' && *right != '\0') {
-    if (is_digit(*left) && is_digit(*right)) {
+    if (strspn(left, digits) > 0 && strspn(right, digits) > 0) {
       left += strspn(left, "0");
       right += strspn(right, "0");
-      size_t n_left = strspn(left, "0123456789"), n_right = strspn(right, "0123456789");
+      const size_t n_left = strspn(left, digits), n_right = strspn(right, digits);
       if (n_left != n_right) return n_left < n_right ? -1 : 1;
       int order = memcmp(left, right, n_left);
       if (order != 0) return order;
@@ -61,44 +58,35 @@ void es_array_shape_text(const es_array_t *array, char out[ES_ARRAY_TEXT]) {
   if (length < ES_ARRAY_TEXT) snprintf(out + length, ES_ARRAY_TEXT - length, ")");
 }
 
-static es_code_t out_of_memory(const char *path, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", path);
-}
-
 es_array_t *es_array_add(es_activations_t *file, const char *place, const char *where, es_status_t *status) {
   if (file->n_arrays == file->room) {
     int room = 2 * file->room + 16;
     es_array_t *arrays = es_reallocate(file->arrays, (size_t)room, sizeof *arrays);
-    if (arrays == NULL) {
-      out_of_memory(file->path, status);
-      return NULL;
-    }
+    if (arrays == NULL) goto out_of_memory;
     file->arrays = arrays;
     file->room = room;
   }
   es_array_t *array = file->arrays + file->n_arrays++;
   *array = (es_array_t){.name = dotted(place), .where = es_duplicate(where), .chunk = 1, .handle = -1};
   if (array->name != NULL && array->where != NULL) return array;
-  out_of_memory(file->path, status);
+out_of_memory:
+  es_out_of_memory(status, STAGE, "reading %s", file->path);
   return NULL;
 }
 
 /* ---- what arrays must be ---- */
 
-/* The name of an array that cannot be one of a layer, as far as it can be shown. */
-static es_code_t refuse_name(const es_activations_t *file, const char *name, es_status_t *status) {
-  char shown[64];
-  size_t n = 0;
-  for (; n < sizeof shown - 1 && name[n] != '\0'; n++) shown[n] = name[n] < 0x20 || name[n] > 0x7e ? '?' : name[n];
-  shown[n] = '\0';
-  return es_fail(status, ES_INPUT, STAGE,
-                 "%s: has an array whose name, %s, is not text in UTF-8 without control characters", file->path, shown);
-}
-
 static es_code_t check_names(const es_activations_t *file, es_status_t *status) {
   for (int i = 0; i < file->n_arrays; i++) {
     const es_array_t *array = file->arrays + i;
-    if (array->name[0] == '\0' || !es_text_is_plain(array->name)) return refuse_name(file, array->name, status);
+    if (array->name[0] == '\0' || !es_text_is_plain(array->name)) {
+      char shown[64] = ""; /* as far as it can be shown */
+      for (size_t n = 0; n < sizeof shown - 1 && array->name[n] != '\0'; n++)
+        shown[n] = array->name[n] < 0x20 || array->name[n] > 0x7e ? '?' : array->name[n];
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: has an array whose name, %s, is not text in UTF-8 without control characters", file->path,
+                     shown);
+    }
     for (int k = 0; k < i; k++) {
       if (strcmp(file->arrays[k].name, array->name) != 0) continue;
       return es_fail(status, ES_INPUT, STAGE, "%s: is the second array named %s, as \"/\" counts as \".\"; rename one",
@@ -127,7 +115,7 @@ static es_code_t check_type(const es_activations_t *file, const es_array_t *arra
   return es_fail(status, ES_INPUT, STAGE, "%s: holds %s, where a layer holds float16, float32 or float64; %s",
                  array->where, array->number.text,
                  like_labels ? "if these are the labels, `activations: {labels: ...}` in the job is to name them"
-                             : file->source->otherwise);
+                             : file->reader->otherwise);
 }
 
 static es_code_t check_shape(const es_array_t *array, es_status_t *status) {
@@ -159,7 +147,7 @@ static es_code_t check_layers(const es_activations_t *file, es_status_t *status)
     if (array->shape[0] != first->shape[0])
       return es_fail(status, ES_INPUT, STAGE, "%s: has %lld samples, where layer %s has %lld; all must have as many",
                      array->where, (long long)array->shape[0], first->name, (long long)first->shape[0]);
-    ES_TRY(file->source->check(file, array, status));
+    ES_TRY(file->reader->check(file, array, status));
   }
   return ES_OK;
 }
@@ -180,14 +168,14 @@ static es_code_t check_labels(const es_activations_t *file, es_status_t *status)
     return es_fail(status, ES_INPUT, STAGE,
                    "%s: has %lld labels for the %lld samples of the layers; there must be as many", labels->where,
                    (long long)labels->shape[0], (long long)n);
-  return file->source->check(file, labels, status);
+  return file->reader->check(file, labels, status);
 }
 
 /* ---- opening ---- */
 
 static es_code_t describe_layers(es_activations_t *file, es_status_t *status) {
   file->layers = es_allocate((size_t)file->n_layers, sizeof *file->layers);
-  if (file->layers == NULL) return out_of_memory(file->path, status);
+  if (file->layers == NULL) return es_out_of_memory(status, STAGE, "the layers of %s", file->path);
   for (int i = 0; i < file->n_layers; i++) {
     const es_array_t *array = file->arrays + i;
     bool flat = array->rank == 2;
@@ -203,7 +191,7 @@ static es_code_t describe_layers(es_activations_t *file, es_status_t *status) {
 }
 
 static es_code_t open_checked(es_activations_t *file, es_status_t *status) {
-  ES_TRY(file->source->open(file, status));
+  ES_TRY(file->reader->open(file, status));
   ES_TRY(check_names(file, status));
   part_labels(file);
   if (file->n_layers == 0)
@@ -213,17 +201,23 @@ static es_code_t open_checked(es_activations_t *file, es_status_t *status) {
   return describe_layers(file, status);
 }
 
+/* The first that reads the path does; the last one reads what no other does. */
+static const es_activations_reader_t *const readers[] = {&es_activations_npy, &es_activations_hdf5};
+
 es_code_t es_activations_open(es_activations_t **out, const char *path, const char *labels_name, es_status_t *status) {
+  es_code_t code = ES_SYSTEM;
+  int r = 0;
   *out = NULL;
+  while (readers[r]->found != NULL && !readers[r]->found(path)) r++;
   es_activations_t *file = es_allocate_zero(1, sizeof *file);
-  if (file == NULL) return out_of_memory(path, status);
-  file->handle = -1;
-  file->source = es_directory_exists(path) ? &es_source_npy : &es_source_hdf5;
-  file->path = es_duplicate(path);
-  file->labels_name = dotted(labels_name);
-  es_code_t code = ES_OK;
-  if (file->path == NULL || file->labels_name == NULL)
-    code = out_of_memory(path, status);
+  if (file != NULL) {
+    file->handle = -1;
+    file->reader = readers[r];
+    file->path = es_duplicate(path);
+    file->labels_name = dotted(labels_name);
+  }
+  if (file == NULL || file->path == NULL || file->labels_name == NULL)
+    es_out_of_memory(status, STAGE, "reading %s", path);
   else
     code = open_checked(file, status);
   if (code == ES_OK)
@@ -235,7 +229,7 @@ es_code_t es_activations_open(es_activations_t **out, const char *path, const ch
 
 void es_activations_close(es_activations_t *file) {
   if (file == NULL) return;
-  file->source->close(file);
+  file->reader->close(file);
   for (int i = 0; i < file->n_arrays; i++) {
     es_free(file->arrays[i].name);
     es_free(file->arrays[i].where);
@@ -277,7 +271,7 @@ es_code_t es_activations_read(const es_activations_t *file, int i, int64_t first
   assert(first >= 0 && count >= 0 && first <= layer->samples - count);
   size_t n = (size_t)count * row_values(layer);
   if (count == 0) return ES_OK;
-  ES_TRY(file->source->read(file, array, first, count, es_number_stage(&array->number, out, n), status));
+  ES_TRY(file->reader->read(file, array, first, count, es_number_stage(&array->number, out, n), status));
   es_number_unpack(&array->number, out, n);
   return ES_OK;
 }
@@ -288,100 +282,72 @@ bool es_activations_has_labels(const es_activations_t *file) {
   return file->n_layers < file->n_arrays;
 }
 
-typedef struct label_scratch {
-  uint8_t stored[LABELS_AT_ONCE * sizeof(int64_t)];
-  int64_t values[LABELS_AT_ONCE];
-  int32_t labels[LABELS_AT_ONCE];
-} label_scratch_t;
-
-/* At most LABELS_AT_ONCE of them, checked. */
-static es_code_t read_labels(const es_activations_t *file, int64_t first, int64_t count, int32_t *out,
-                             label_scratch_t *scratch, es_status_t *status) {
+es_code_t es_activations_labels(const es_activations_t *file, int64_t first, int64_t count, int32_t *out,
+                                es_status_t *status) {
   const es_array_t *array = file->arrays + file->n_layers;
-  ES_TRY(file->source->read(file, array, first, count, scratch->stored, status));
-  es_number_integers(&array->number, scratch->stored, scratch->values, (size_t)count);
-  for (int64_t i = 0; i < count; i++) {
-    int64_t label = scratch->values[i];
-    if (label < 0 || label >= ES_ACTIVATION_CLASSES_MAX)
-      return es_fail(status, ES_INPUT, STAGE, "%s: label %lld of sample %lld is out of range, 0 … %d", array->where,
-                     (long long)label, (long long)(first + i), ES_ACTIVATION_CLASSES_MAX - 1);
-    out[i] = (int32_t)label;
-  }
-  return ES_OK;
-}
-
-/* What is done with each part of the labels. */
-typedef void (*use_labels_t)(void *user, const int32_t *labels, int64_t count);
-
-static es_code_t pass_labels(const es_activations_t *file, int64_t first, int64_t count, use_labels_t use, void *user,
-                             es_status_t *status) {
   assert(es_activations_has_labels(file));
   assert(first >= 0 && count >= 0 && first <= es_activations_samples(file) - count);
-  label_scratch_t *scratch = es_allocate(1, sizeof *scratch);
-  if (scratch == NULL) return out_of_memory(file->path, status);
-  es_code_t code = ES_OK;
+  int64_t *values = es_allocate(LABELS_AT_ONCE, sizeof *values);
+  es_code_t code = values != NULL ? ES_OK : es_out_of_memory(status, STAGE, "the labels of %s", file->path);
   for (int64_t n; code == ES_OK && count > 0; first += n, count -= n) {
     n = count < LABELS_AT_ONCE ? count : LABELS_AT_ONCE;
-    code = read_labels(file, first, n, scratch->labels, scratch, status);
-    if (code == ES_OK) use(user, scratch->labels, n);
+    /* Stored values go to the end of the buffer, so that wider ones never reach those that are still to be read. */
+    void *stored = (char *)(values + n) - n * array->number.size;
+    code = file->reader->read(file, array, first, n, stored, status);
+    if (code == ES_OK) es_number_integers(&array->number, stored, values, (size_t)n);
+    for (int64_t i = 0; code == ES_OK && i < n; i++) {
+      if (values[i] < 0 || values[i] >= ES_ACTIVATION_CLASSES_MAX)
+        code = es_fail(status, ES_INPUT, STAGE, "%s: label %lld of sample %lld is out of range, 0 … %d", array->where,
+                       (long long)values[i], (long long)(first + i), ES_ACTIVATION_CLASSES_MAX - 1);
+      *out++ = (int32_t)values[i];
+    }
   }
-  es_free(scratch);
+  es_free(values);
   return code;
 }
 
-static void copy_labels(void *user, const int32_t *labels, int64_t count) {
-  int32_t **out = user;
-  memcpy(*out, labels, (size_t)count * sizeof *labels);
-  *out += count;
-}
-
-static void find_largest(void *user, const int32_t *labels, int64_t count) {
-  int32_t *classes = user;
-  for (int64_t i = 0; i < count; i++) {
-    if (labels[i] >= *classes) *classes = labels[i] + 1;
+/* Goes through all labels: the largest + 1, unless `classes` is NULL; their bytes, unless `fingerprint` is NULL. */
+static es_code_t pass_labels(const es_activations_t *file, int32_t *classes, es_fingerprint_t *fingerprint,
+                             es_status_t *status) {
+  int64_t left = es_activations_samples(file), first = 0;
+  int32_t *labels = es_allocate(LABELS_AT_ONCE, sizeof *labels);
+  es_code_t code = labels != NULL ? ES_OK : es_out_of_memory(status, STAGE, "the labels of %s", file->path);
+  for (int64_t n; code == ES_OK && left > 0; first += n, left -= n) {
+    n = left < LABELS_AT_ONCE ? left : LABELS_AT_ONCE;
+    code = es_activations_labels(file, first, n, labels, status);
+    for (int64_t i = 0; code == ES_OK && classes != NULL && i < n; i++) {
+      if (labels[i] >= *classes) *classes = labels[i] + 1;
+    }
+    if (code == ES_OK && fingerprint != NULL) es_fingerprint_add(fingerprint, labels, (size_t)n * sizeof *labels);
   }
-}
-
-static void hash_labels(void *user, const int32_t *labels, int64_t count) {
-  es_fingerprint_t *fingerprint = user;
-  es_fingerprint_add(fingerprint, labels, (size_t)count * sizeof *labels);
-}
-
-es_code_t es_activations_labels(const es_activations_t *file, int64_t first, int64_t count, int32_t *out,
-                                es_status_t *status) {
-  return pass_labels(file, first, count, copy_labels, &out, status);
+  es_free(labels);
+  return code;
 }
 
 es_code_t es_activations_classes(const es_activations_t *file, int32_t *out, es_status_t *status) {
   *out = 0;
-  return pass_labels(file, 0, es_activations_samples(file), find_largest, out, status);
+  return pass_labels(file, out, NULL, status);
 }
 
 /* ---- the fingerprint ---- */
-
-/* Samples of a layer that are looked at. */
-static int64_t samples_taken(int64_t samples, size_t row) {
-  int64_t most = (int64_t)(SAMPLES_BYTES / row);
-  if (most > SAMPLES_MOST) most = SAMPLES_MOST;
-  if (most < 2) most = 2;
-  return samples < most ? samples : most;
-}
 
 static es_code_t hash_layer(es_fingerprint_t *fingerprint, const es_activations_t *file, int i, es_status_t *status) {
   const es_activation_layer_t *layer = es_activations_layer(file, i);
   const es_array_t *array = file->arrays + i;
   const int64_t shape[] = {layer->samples, layer->h, layer->w, layer->c};
   size_t row = es_activations_row_size(file, i);
-  int64_t taken = samples_taken(layer->samples, row);
+  int64_t most = (int64_t)(SAMPLES_BYTES / row);
+  most = most > SAMPLES_MOST ? SAMPLES_MOST : most < 2 ? 2 : most;
+  const int64_t n = layer->samples < most ? layer->samples : most; /* samples that are looked at */
   void *values = es_allocate(row, 1);
-  if (values == NULL) return out_of_memory(file->path, status);
+  if (values == NULL) return es_out_of_memory(status, STAGE, "a sample of %s", file->path);
   es_fingerprint_add(fingerprint, layer->name, strlen(layer->name) + 1);
   es_fingerprint_add(fingerprint, array->number.text, strlen(array->number.text) + 1);
   es_fingerprint_add(fingerprint, shape, sizeof shape);
   es_code_t code = ES_OK;
-  for (int64_t k = 0; code == ES_OK && k < taken; k++) {
+  for (int64_t k = 0; code == ES_OK && k < n; k++) {
     /* In 128 bits, as samples may be many. */
-    int64_t sample = taken == 1 ? 0 : (int64_t)((__int128)k * (layer->samples - 1) / (taken - 1));
+    const int64_t sample = n == 1 ? 0 : (int64_t)((__int128)k * (layer->samples - 1) / (n - 1));
     code = es_activations_read(file, i, sample, 1, values, status);
     if (code == ES_OK) es_fingerprint_add(fingerprint, values, row);
   }
@@ -394,8 +360,7 @@ es_code_t es_activations_fingerprint(const es_activations_t *file, char out[ES_I
   ES_TRY(es_fingerprint_create(&fingerprint, file->path, status));
   es_code_t code = ES_OK;
   for (int i = 0; code == ES_OK && i < file->n_layers; i++) code = hash_layer(&fingerprint, file, i, status);
-  if (code == ES_OK && es_activations_has_labels(file))
-    code = pass_labels(file, 0, es_activations_samples(file), hash_labels, &fingerprint, status);
+  if (code == ES_OK && es_activations_has_labels(file)) code = pass_labels(file, NULL, &fingerprint, status);
   if (code == ES_OK) es_fingerprint_finish(&fingerprint, out);
   es_fingerprint_destroy(&fingerprint);
   return code;

@@ -2,6 +2,7 @@
 #include "activations_internal.h"
 #include "eigenscope/hdf5.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/names.h"
 #include "eigenscope/text.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,34 +19,6 @@ enum {
   CACHE_SLOTS = 10007    /* a prime, as the library wants */
 };
 
-/* ---- lists of names ---- */
-
-typedef struct names {
-  char **items; /* owned, and each of them */
-  int n, room;
-} names_t;
-
-static void names_destroy(names_t *names) {
-  for (int i = 0; i < names->n; i++) es_free(names->items[i]);
-  es_free(names->items);
-  *names = (names_t){0};
-}
-
-static bool names_add(names_t *names, const char *name) {
-  if (names->n == names->room) {
-    char **items = es_reallocate(names->items, 2 * (size_t)names->room + 16, sizeof *items);
-    if (items == NULL) return false;
-    names->items = items;
-    names->room = 2 * names->room + 16;
-  }
-  names->items[names->n] = es_duplicate(name);
-  return names->items[names->n++] != NULL;
-}
-
-static es_code_t out_of_memory(const es_activations_t *file, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", file->path);
-}
-
 /* The file is damaged where the last call looked. */
 static es_code_t fail_damaged(const char *where, const char *what, es_status_t *status) {
   char reason[ES_HDF5_REASON_SIZE];
@@ -55,70 +28,78 @@ static es_code_t fail_damaged(const char *where, const char *what, es_status_t *
 
 /* ---- root attributes ---- */
 
-static es_code_t find_attribute(const es_activations_t *file, const char *name, bool *found, es_status_t *status) {
-  htri_t there = H5Aexists(file->handle, name);
+typedef struct attribute {
+  hid_t id, type, space; /* owned; ≥ 0 when open */
+} attribute_t;
+
+static void close_attribute(attribute_t *a) {
+  if (a->type >= 0) H5Tclose(a->type);
+  if (a->space >= 0) H5Sclose(a->space);
+  if (a->id >= 0) H5Aclose(a->id);
+}
+
+/* Opens an attribute of the root if there is one. The caller closes it whatever comes back. */
+static es_code_t open_attribute(attribute_t *out, const es_activations_t *file, const char *name, bool *found,
+                                es_status_t *status) {
+  const htri_t there = H5Aexists(file->handle, name);
+  *out = (attribute_t){-1, -1, -1};
   *found = there > 0;
-  return there >= 0 ? ES_OK : fail_damaged(file->path, "its root attributes cannot be read", status);
+  if (there < 0) return fail_damaged(file->path, "its root attributes cannot be read", status);
+  if (there > 0) out->id = H5Aopen(file->handle, name, H5P_DEFAULT);
+  if (out->id >= 0) out->space = H5Aget_space(out->id);
+  if (out->id >= 0) out->type = H5Aget_type(out->id);
+  return ES_OK;
 }
 
 /* A dump says that it is not done by an attribute `complete` of 0. */
 static es_code_t check_complete(const es_activations_t *file, es_status_t *status) {
   int64_t complete = 1;
   bool found;
-  ES_TRY(find_attribute(file, "complete", &found, status));
-  if (!found) return ES_OK;
-  hid_t id = H5Aopen(file->handle, "complete", H5P_DEFAULT), space = id >= 0 ? H5Aget_space(id) : -1;
-  hid_t type = id >= 0 ? H5Aget_type(id) : -1;
-  bool number = type >= 0 && H5Tget_class(type) == H5T_INTEGER && H5Sget_simple_extent_npoints(space) == 1;
-  if (number) H5Aread(id, H5T_NATIVE_INT64, &complete);
-  if (type >= 0) H5Tclose(type);
-  if (space >= 0) H5Sclose(space);
-  if (id >= 0) H5Aclose(id);
+  attribute_t a;
+  ES_TRY(open_attribute(&a, file, "complete", &found, status));
+  if (a.type >= 0 && H5Tget_class(a.type) == H5T_INTEGER && H5Sget_simple_extent_npoints(a.space) == 1)
+    H5Aread(a.id, H5T_NATIVE_INT64, &complete);
+  close_attribute(&a);
   if (complete != 0) return ES_OK;
-  return es_fail(
-      status, ES_INPUT, STAGE,
-      "%s: is a dump that has not ended (its attribute `complete` is 0); run the dump again, it goes on where "
-      "it stopped",
-      file->path);
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s: is a dump that has not ended (its attribute `complete` is 0); run the dump again, it goes on "
+                 "where it stopped",
+                 file->path);
 }
 
 /* The strings of an attribute, of fixed or variable length. */
-static bool read_strings(hid_t id, hid_t type, hid_t space, names_t *out) {
-  bool variable = H5Tis_variable_str(type) > 0, fine = true;
-  hssize_t n = H5Sget_simple_extent_npoints(space);
-  size_t size = variable ? sizeof(char *) : H5Tget_size(type) + 1;
+static bool read_strings(const attribute_t *a, es_names_t *out) {
+  bool variable = H5Tis_variable_str(a->type) > 0, fine = true;
+  hssize_t n = H5Sget_simple_extent_npoints(a->space);
+  size_t size = variable ? sizeof(char *) : H5Tget_size(a->type) + 1;
   hid_t memory = H5Tcopy(H5T_C_S1);
   char *values = es_allocate_zero((size_t)n, size);
   fine = memory >= 0 && values != NULL && H5Tset_size(memory, variable ? H5T_VARIABLE : size) >= 0 &&
-         H5Tset_cset(memory, H5Tget_cset(type)) >= 0 && H5Aread(id, memory, values) >= 0;
+         H5Tset_cset(memory, H5Tget_cset(a->type)) >= 0 && H5Aread(a->id, memory, values) >= 0;
   for (hssize_t i = 0; fine && i < n; i++) {
     const char *place = values + (size_t)i * size, *value = place;
     if (variable) memcpy(&value, place, size);
-    fine = names_add(out, value != NULL ? value : "");
+    fine = es_names_add(out, value != NULL ? value : "");
   }
-  if (variable && fine) H5Dvlen_reclaim(memory, space, H5P_DEFAULT, values);
+  if (variable && fine) H5Dvlen_reclaim(memory, a->space, H5P_DEFAULT, values);
   es_free(values);
   if (memory >= 0) H5Tclose(memory);
   return fine;
 }
 
 /* The names in the root attribute `layers`; none when there is no such attribute. */
-static es_code_t read_order(const es_activations_t *file, names_t *out, es_status_t *status) {
+static es_code_t read_order(const es_activations_t *file, es_names_t *out, es_status_t *status) {
   bool found;
-  ES_TRY(find_attribute(file, "layers", &found, status));
-  if (!found) return ES_OK;
-  hid_t id = H5Aopen(file->handle, "layers", H5P_DEFAULT), space = id >= 0 ? H5Aget_space(id) : -1;
-  hid_t type = id >= 0 ? H5Aget_type(id) : -1;
-  bool strings = type >= 0 && H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_npoints(space) > 0;
-  es_code_t code = ES_OK;
-  if (!strings)
-    code =
-        es_fail(status, ES_INPUT, STAGE, "%s: its root attribute `layers` is no list of names of layers", file->path);
-  else if (!read_strings(id, type, space, out))
-    code = fail_damaged(file->path, "its root attribute `layers` cannot be read", status);
-  if (type >= 0) H5Tclose(type);
-  if (space >= 0) H5Sclose(space);
-  if (id >= 0) H5Aclose(id);
+  attribute_t a;
+  es_code_t code = open_attribute(&a, file, "layers", &found, status);
+  if (code == ES_OK && found) {
+    if (a.type < 0 || H5Tget_class(a.type) != H5T_STRING || H5Sget_simple_extent_npoints(a.space) < 1)
+      code =
+          es_fail(status, ES_INPUT, STAGE, "%s: its root attribute `layers` is no list of names of layers", file->path);
+    else if (!read_strings(&a, out))
+      code = fail_damaged(file->path, "its root attribute `layers` cannot be read", status);
+  }
+  close_attribute(&a);
   return code;
 }
 
@@ -197,7 +178,7 @@ static es_code_t add_dataset(es_activations_t *file, const char *place, hid_t da
   es_text_destroy(&where);
   if (array == NULL) {
     H5Dclose(dataset);
-    return out_of_memory(file, status);
+    return es_out_of_memory(status, STAGE, "reading %s", file->path);
   }
   array->handle = dataset;
   return describe_dataset(array, status);
@@ -217,7 +198,7 @@ static hid_t open_named(const es_activations_t *file, char *name) {
 
 static es_code_t add_named(es_activations_t *file, const char *name, bool needed, es_status_t *status) {
   char *place = es_duplicate(name);
-  if (place == NULL) return out_of_memory(file, status);
+  if (place == NULL) return es_out_of_memory(status, STAGE, "reading %s", file->path);
   hid_t id = place[0] != '\0' ? open_named(file, place) : -1;
   es_code_t code = ES_OK;
   if (id >= 0 && H5Iget_type(id) == H5I_DATASET) {
@@ -233,7 +214,7 @@ static es_code_t add_named(es_activations_t *file, const char *name, bool needed
   return code;
 }
 
-static es_code_t add_all_named(es_activations_t *file, const names_t *names, es_status_t *status) {
+static es_code_t add_all_named(es_activations_t *file, const es_names_t *names, es_status_t *status) {
   bool labelled = false;
   for (int i = 0; i < names->n; i++) {
     ES_TRY(add_named(file, names->items[i], true, status));
@@ -249,7 +230,7 @@ static es_code_t search(es_activations_t *file, const char *group, int depth, es
 static herr_t collect(hid_t group, const char *name, const H5L_info_t *info, void *data) {
   (void)group;
   (void)info;
-  return names_add(data, name) ? 0 : -1;
+  return es_names_add(data, name) ? 0 : -1;
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -257,7 +238,7 @@ static int compare_names(const void *a, const void *b) {
 }
 
 /* Members of a group, in the order of creation if it keeps one, else in natural order. */
-static es_code_t list_members(const es_activations_t *file, const char *group, names_t *out, es_status_t *status) {
+static es_code_t list_members(const es_activations_t *file, const char *group, es_names_t *out, es_status_t *status) {
   unsigned order = 0;
   hid_t id = H5Gopen2(file->handle, group, H5P_DEFAULT), list = id >= 0 ? H5Gget_create_plist(id) : -1;
   if (list >= 0) H5Pget_link_creation_order(list, &order);
@@ -302,7 +283,7 @@ static es_code_t add_member(es_activations_t *file, const char *place, int depth
 }
 
 static es_code_t search(es_activations_t *file, const char *group, int depth, es_status_t *status) {
-  names_t names = {0};
+  es_names_t names = {0};
   if (depth > DEPTH_MOST)
     return es_fail(status, ES_INPUT, STAGE,
                    "%s: its groups are nested more than %d deep, or in a circle; name the layers in the root attribute "
@@ -312,10 +293,11 @@ static es_code_t search(es_activations_t *file, const char *group, int depth, es
   for (int i = 0; code == ES_OK && i < names.n; i++) {
     es_text_t place = {0};
     es_text_append(&place, "%s%s%s", group, depth > 0 ? "/" : "", names.items[i]);
-    code = place.failed ? out_of_memory(file, status) : add_member(file, es_text_get(&place), depth, status);
+    code = place.failed ? es_out_of_memory(status, STAGE, "reading %s", file->path)
+                        : add_member(file, es_text_get(&place), depth, status);
     es_text_destroy(&place);
   }
-  names_destroy(&names);
+  es_names_destroy(&names);
   return code;
 }
 
@@ -339,7 +321,7 @@ static void enlarge_cache(const es_activations_t *file, es_array_t *array) {
   if (list >= 0) H5Pclose(list);
 }
 
-/* ---- the source ---- */
+/* ---- the reader ---- */
 
 /* Bytes of the open file; −1 when nobody knows. */
 static int64_t size_of(const es_activations_t *file) {
@@ -350,24 +332,19 @@ static int64_t size_of(const es_activations_t *file) {
 }
 
 static es_code_t open_datasets(es_activations_t *file, es_status_t *status) {
-  names_t order = {0};
-  size_t length = strlen(file->path);
+  es_names_t order = {0};
   hid_t id = -1;
-  if (length > 4 && strcmp(file->path + length - 4, ".npy") == 0)
-    return es_fail(status, ES_INPUT, STAGE, "%s: is one .npy file, where the folder that it lies in is due",
-                   file->path);
-  es_code_t code = es_hdf5_open_input(&id, file->path, STAGE, status);
-  if (code != ES_OK) return code;
+  ES_TRY(es_hdf5_open_input(&id, file->path, STAGE, status));
   file->handle = id;
   file->size = size_of(file);
-  code = check_complete(file, status);
-  if (code == ES_OK) code = read_order(file, &order, status);
+  ES_TRY(check_complete(file, status));
+  es_code_t code = read_order(file, &order, status);
   if (code == ES_OK) code = order.n > 0 ? add_all_named(file, &order, status) : search(file, "/", 0, status);
-  names_destroy(&order);
+  es_names_destroy(&order);
   return code;
 }
 
-static es_code_t open_source(es_activations_t *file, es_status_t *status) {
+static es_code_t open_file(es_activations_t *file, es_status_t *status) {
   es_hdf5_quiet_t quiet;
   es_hdf5_quiet_begin(&quiet);
   es_code_t code = open_datasets(file, status);
@@ -387,7 +364,7 @@ static es_code_t check_written(const es_array_t *array, es_status_t *status) {
                  array->where, filter);
 }
 
-static es_code_t check_source(const es_activations_t *file, es_array_t *array, es_status_t *status) {
+static es_code_t check_array(const es_activations_t *file, es_array_t *array, es_status_t *status) {
   es_hdf5_quiet_t quiet;
   es_hdf5_quiet_begin(&quiet);
   es_code_t code = check_written(array, status);
@@ -418,8 +395,8 @@ static es_code_t read_stored(const es_array_t *array, int64_t first, int64_t cou
   return code;
 }
 
-static es_code_t read_source(const es_activations_t *file, const es_array_t *array, int64_t first, int64_t count,
-                             void *out, es_status_t *status) {
+static es_code_t read_array(const es_activations_t *file, const es_array_t *array, int64_t first, int64_t count,
+                            void *out, es_status_t *status) {
   es_hdf5_quiet_t quiet;
   es_hdf5_quiet_begin(&quiet);
   es_code_t code = ES_OK;
@@ -432,7 +409,7 @@ static es_code_t read_source(const es_activations_t *file, const es_array_t *arr
   return code;
 }
 
-static void close_source(es_activations_t *file) {
+static void close_file(es_activations_t *file) {
   es_hdf5_quiet_t quiet;
   es_hdf5_quiet_begin(&quiet);
   for (int i = 0; i < file->n_arrays; i++) {
@@ -444,9 +421,9 @@ static void close_source(es_activations_t *file) {
   es_hdf5_quiet_end(&quiet);
 }
 
-const es_array_source_t es_source_hdf5 = {.open = open_source,
-                                          .check = check_source,
-                                          .read = read_source,
-                                          .close = close_source,
-                                          .otherwise =
-                                              "if it is no layer, name the layers in the root attribute `layers`"};
+const es_activations_reader_t es_activations_hdf5 = {
+    .open = open_file,
+    .check = check_array,
+    .read = read_array,
+    .close = close_file,
+    .otherwise = "if it is no layer, name the layers in the root attribute `layers`"};

@@ -1,7 +1,7 @@
-/** What the readers of activations share: arrays in files, the numbers in them, and the two forms of source. Not
+/** What the readers of activations share: arrays in files, the numbers in them, and the table of readers. Not
  * collective. */
-#ifndef EIGENSCOPE_DATA_ACTIVATIONS_PARTS_H
-#define EIGENSCOPE_DATA_ACTIVATIONS_PARTS_H
+#ifndef EIGENSCOPE_ACTIVATIONS_INTERNAL_H
+#define EIGENSCOPE_ACTIVATIONS_INTERNAL_H
 
 #include "eigenscope/activations.h"
 
@@ -50,7 +50,7 @@ typedef struct es_array {
   int rank;
   int64_t shape[ES_ARRAY_RANK_MAX];
   int64_t chunk;  /**< as es_activation_layer_t */
-  int64_t handle; /**< owned by the source: an HDF5 dataset, a descriptor; −1: none */
+  int64_t handle; /**< owned by the reader: an HDF5 dataset, a descriptor; −1: none */
   int64_t offset; /**< of the values within a .npy file */
 } es_array_t;
 
@@ -65,10 +65,11 @@ es_array_t *es_array_add(es_activations_t *file, const char *place, const char *
 /** Natural order: runs of digits by their value. Like strcmp, and 0 only for equal names. */
 int es_name_compare(const char *a, const char *b);
 
-/* ---- sources ---- */
+/* ---- readers ---- */
 
-/** One form of file. */
-typedef struct es_array_source {
+/** One form of file. To add one: its file, and its row in the table of activations.c. */
+typedef struct es_activations_reader {
+  bool (*found)(const char *path); /**< true if it reads this path; NULL: whatever no other does */
   /** Opens the file and adds its arrays, in order, labels anywhere among them. Releases nothing on failure: close is
    * always called. */
   es_code_t (*open)(es_activations_t *file, es_status_t *status);
@@ -79,19 +80,19 @@ typedef struct es_array_source {
                     es_status_t *status);
   void (*close)(es_activations_t *file);
   const char *otherwise; /**< what to do about an array that is no layer */
-} es_array_source_t;
+} es_activations_reader_t;
 
-extern const es_array_source_t es_source_hdf5, es_source_npy;
+extern const es_activations_reader_t es_activations_hdf5, es_activations_npy;
 
 struct es_activations {
-  const es_array_source_t *source;
+  const es_activations_reader_t *reader;
   char *path;         /**< owned */
   char *labels_name;  /**< owned; with dots */
   int n_arrays, room; /**< arrays in use and allocated */
   es_array_t *arrays; /**< owned; layers in order, then the labels, if any */
   int n_layers;
   es_activation_layer_t *layers; /**< owned */
-  int64_t handle;                /**< of the source: the HDF5 file; −1: none */
+  int64_t handle;                /**< of the reader: the HDF5 file; −1: none */
   int64_t size;                  /**< bytes of the HDF5 file when it was opened */
 };
 

@@ -1,5 +1,6 @@
 /* Activations in a folder of .npy files. */
 #include "activations_internal.h"
+#include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
 #include "npy.h"
@@ -29,15 +30,6 @@ static es_code_t size_of(const es_array_t *array, int64_t *out, es_status_t *sta
   return ES_OK;
 }
 
-/* Bytes of values that the header promises; false when that is beyond all measure. */
-static bool promised(const es_array_t *array, int64_t *out) {
-  *out = array->number.size;
-  for (int d = 0; d < array->rank; d++) {
-    if (__builtin_mul_overflow(*out, array->shape[d], out)) return false;
-  }
-  return true;
-}
-
 static es_code_t open_array(es_array_t *array, es_status_t *status) {
   es_npy_t header;
   int64_t size = 0;
@@ -56,13 +48,15 @@ static es_code_t open_array(es_array_t *array, es_status_t *status) {
   return ES_OK;
 }
 
-/* As long as its header says? */
+/* The file must be as long as its header says. */
 static es_code_t check_array(const es_activations_t *file, es_array_t *array, es_status_t *status) {
-  int64_t size = 0, due;
+  int64_t size = 0, due = array->number.size;
+  bool overflow = false;
   (void)file;
   ES_TRY(size_of(array, &size, status));
-  int64_t there = size - array->offset;
-  if (!promised(array, &due) || there < due)
+  for (int d = 0; d < array->rank && !overflow; d++) overflow = __builtin_mul_overflow(due, array->shape[d], &due);
+  const int64_t there = size - array->offset;
+  if (overflow || there < due)
     return es_fail(status, ES_INPUT, STAGE, "%s: ends early: %lld bytes of values, where its header promises %lld",
                    array->where, (long long)there, (long long)due);
   if (there > due)
@@ -85,9 +79,9 @@ static es_code_t read_array(const es_activations_t *file, const es_array_t *arra
 
 /* ---- the folder ---- */
 
-static bool is_array_name(const char *name) {
-  size_t length = strlen(name);
-  return name[0] != '.' && length > ENDING_LENGTH && strcmp(name + length - ENDING_LENGTH, ENDING) == 0;
+static bool is_ending(const char *name) {
+  const size_t length = strlen(name);
+  return length > ENDING_LENGTH && strcmp(name + length - ENDING_LENGTH, ENDING) == 0;
 }
 
 static es_code_t add_file(es_activations_t *file, const char *name, es_status_t *status) {
@@ -96,7 +90,7 @@ static es_code_t add_file(es_activations_t *file, const char *name, es_status_t 
   es_text_append(&layer, "%.*s", (int)(strlen(name) - ENDING_LENGTH), name);
   es_array_t *array = NULL;
   if (where.failed || layer.failed)
-    es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", file->path);
+    es_out_of_memory(status, STAGE, "reading %s", file->path);
   else
     array = es_array_add(file, es_text_get(&layer), es_text_get(&where), status);
   es_text_destroy(&where);
@@ -108,13 +102,20 @@ static int compare_arrays(const void *a, const void *b) {
   return es_name_compare(((const es_array_t *)a)->name, ((const es_array_t *)b)->name);
 }
 
+static bool found(const char *path) {
+  return es_directory_exists(path) || is_ending(path);
+}
+
 static es_code_t open_folder(es_activations_t *file, es_status_t *status) {
+  if (!es_directory_exists(file->path))
+    return es_fail(status, ES_INPUT, STAGE, "%s: is one .npy file, where the folder that it lies in is due",
+                   file->path);
   DIR *folder = opendir(file->path);
   if (folder == NULL) return fail_system(file->path, errno, status);
   es_code_t code = ES_OK;
   errno = 0;
   for (struct dirent *entry = readdir(folder); code == ES_OK && entry != NULL; entry = readdir(folder)) {
-    if (is_array_name(entry->d_name)) code = add_file(file, entry->d_name, status);
+    if (entry->d_name[0] != '.' && is_ending(entry->d_name)) code = add_file(file, entry->d_name, status);
     errno = 0;
   }
   if (code == ES_OK && errno != 0) code = fail_system(file->path, errno, status);
@@ -134,8 +135,9 @@ static void close_folder(es_activations_t *file) {
   }
 }
 
-const es_array_source_t es_source_npy = {.open = open_folder,
-                                         .check = check_array,
-                                         .read = read_array,
-                                         .close = close_folder,
-                                         .otherwise = "if it is no layer, move it out of the folder"};
+const es_activations_reader_t es_activations_npy = {.found = found,
+                                                    .open = open_folder,
+                                                    .check = check_array,
+                                                    .read = read_array,
+                                                    .close = close_folder,
+                                                    .otherwise = "if it is no layer, move it out of the folder"};

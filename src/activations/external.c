@@ -26,10 +26,10 @@ static es_code_t check_present(const es_external_t *external, es_status_t *statu
   es_text_t missing = {0};
   int n = 0;
   for (int32_t i = 0; i < es_external_epochs(external) && status->code == ES_OK; i++) {
-    for (int split = 0; split < ES_SPLITS; split++) {
+    for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
       char path[ES_PATH_MAX];
-      if (!es_external_has(external, (es_split_t)split)) continue;
-      if (es_external_path(path, external, (es_split_t)split, es_external_epoch(external, i), status) != ES_OK) break;
+      if (!es_external_has(external, split)) continue;
+      if (es_external_path(path, external, split, es_external_epoch(external, i), status) != ES_OK) break;
       if (access(path, F_OK) == 0) continue;
       if (n < 8) es_text_append(&missing, "%s%s", n > 0 ? ", " : "", path);
       n++;
@@ -82,52 +82,50 @@ static es_code_t compare_layers(const es_external_info_t *info, const es_activat
   return ES_OK;
 }
 
-/* One file into what is known of all. */
-static es_code_t add_file(es_external_info_t *info, const es_activations_t *file, const char *path, es_split_t split,
-                          bool first_epoch, bool *labels, uint64_t *hash, es_status_t *status) {
+/* All files while they are looked at. */
+typedef struct survey {
+  es_external_info_t *info;
+  bool labels; /* so far every file has labels */
+  uint64_t hash;
+} survey_t;
+
+/* Adds one file to what is known of all. */
+static es_code_t add_file(survey_t *s, const es_activations_t *file, const char *path, es_split_t split,
+                          bool first_epoch, es_status_t *status) {
+  es_external_info_t *info = s->info;
   char fingerprint[ES_ID_SIZE];
-  if (info->n_layers == 0)
-    ES_TRY(fill_layers(info, file, path, status));
-  else
-    ES_TRY(compare_layers(info, file, path, status));
+  ES_TRY(info->n_layers == 0 ? fill_layers(info, file, path, status) : compare_layers(info, file, path, status));
   const int64_t samples = es_activations_samples(file);
   if (first_epoch) info->samples[split] = samples;
   if (samples > info->most_samples) info->most_samples = samples;
-  *labels = *labels && es_activations_has_labels(file);
+  s->labels = s->labels && es_activations_has_labels(file);
   if (es_activations_has_labels(file)) {
     int32_t classes;
     ES_TRY(es_activations_classes(file, &classes, status));
     if (classes > info->classes) info->classes = classes;
   }
   ES_TRY(es_activations_fingerprint(file, fingerprint, status));
-  *hash = es_hash(fingerprint, sizeof fingerprint, *hash);
-  return ES_OK;
-}
-
-static es_code_t inspect(es_external_info_t *info, const es_external_t *external, es_status_t *status) {
-  bool labels = true;
-  uint64_t hash = 0;
-  ES_TRY(check_present(external, status));
-  for (int32_t i = 0; i < es_external_epochs(external); i++) {
-    for (int split = 0; split < ES_SPLITS; split++) {
-      es_activations_t *file = NULL;
-      char path[ES_PATH_MAX];
-      if (!es_external_has(external, (es_split_t)split)) continue;
-      ES_TRY(es_external_path(path, external, (es_split_t)split, es_external_epoch(external, i), status));
-      ES_TRY(es_activations_open(&file, path, external->labels, status));
-      const es_code_t code = add_file(info, file, path, (es_split_t)split, i == 0, &labels, &hash, status);
-      es_activations_close(file);
-      ES_TRY(code);
-    }
-  }
-  if (!labels) info->classes = 0;
-  snprintf(info->fingerprint, sizeof info->fingerprint, "%016llx", (unsigned long long)hash);
+  s->hash = es_hash(fingerprint, sizeof fingerprint, s->hash);
   return ES_OK;
 }
 
 es_code_t es_external_inspect(es_external_info_t *out, const es_external_t *external, es_status_t *status) {
+  survey_t survey = {.info = out, .labels = true};
   *out = (es_external_info_t){0};
-  const es_code_t code = inspect(out, external, status);
+  es_code_t code = check_present(external, status);
+  for (int32_t i = 0; code == ES_OK && i < es_external_epochs(external); i++) {
+    for (es_split_t split = ES_TRAIN; code == ES_OK && split < ES_SPLITS; split++) {
+      es_activations_t *file = NULL;
+      char path[ES_PATH_MAX];
+      if (!es_external_has(external, split)) continue;
+      code = es_external_path(path, external, split, es_external_epoch(external, i), status);
+      if (code == ES_OK) code = es_activations_open(&file, path, external->labels, status);
+      if (code == ES_OK) code = add_file(&survey, file, path, split, i == 0, status);
+      es_activations_close(file);
+    }
+  }
+  if (!survey.labels) out->classes = 0;
+  snprintf(out->fingerprint, sizeof out->fingerprint, "%016llx", (unsigned long long)survey.hash);
   if (code != ES_OK) es_external_info_destroy(out);
   return code;
 }

@@ -201,7 +201,7 @@ es_code_t es_npy_read_header(es_npy_t *out, int descriptor, const char *path, in
     return es_fail(status, ES_INPUT, STAGE, "%s: its header is %lld bytes long, where at most %d are read", path,
                    (long long)length, HEADER_MOST);
   char *text = es_allocate_zero((size_t)length + 1, 1);
-  if (text == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", path);
+  if (text == NULL) return es_out_of_memory(status, STAGE, "the header of %s", path);
   reason = es_npy_pread(descriptor, text, (size_t)length, before);
   const char *expected = reason != 0                      ? NULL
                          : strlen(text) == (size_t)length ? es_npy_parse(out, text)
