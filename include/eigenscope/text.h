@@ -47,6 +47,8 @@ char *es_text_make_plain_lines(char *text);
 void es_text_append_plain(es_text_t *text, const char *value);
 /** Prints lines, made plain: files, whose names and words are among them, may say anything. */
 void es_text_print(FILE *to, es_text_t *text);
+/** "(50000, 32, 32, 3)", cut to fit. */
+void es_text_shape(char *out, size_t size, const int64_t *shape, int rank);
 /** Shell-like pattern with `*` and `?` (a star crosses dots) against a name. */
 bool es_text_match(const char *pattern, const char *name);
 /** The candidate nearest to `word` (edit distance at most 2 and less than the word's length; the first of equals), or

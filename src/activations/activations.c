@@ -10,7 +10,7 @@
 
 static const char STAGE[] = "data";
 
-enum { LABELS_AT_ONCE = 1 << 16, SAMPLES_MOST = 64, SAMPLES_BYTES = 16 << 20 };
+enum { SHAPE_TEXT = 128, LABELS_AT_ONCE = 1 << 16, SAMPLES_MOST = 64, SAMPLES_BYTES = 16 << 20 };
 
 /* ---- names ---- */
 
@@ -48,15 +48,6 @@ static char *dotted(const char *place) {
 }
 
 /* ---- arrays ---- */
-
-void es_array_shape_text(const es_array_t *array, char out[ES_ARRAY_TEXT]) {
-  size_t length = (size_t)snprintf(out, ES_ARRAY_TEXT, "(");
-  for (int i = 0; i < array->rank && length < ES_ARRAY_TEXT; i++) {
-    length +=
-        (size_t)snprintf(out + length, ES_ARRAY_TEXT - length, "%s%lld", i > 0 ? ", " : "", (long long)array->shape[i]);
-  }
-  if (length < ES_ARRAY_TEXT) snprintf(out + length, ES_ARRAY_TEXT - length, ")");
-}
 
 es_array_t *es_array_add(es_activations_t *file, const char *place, const char *where, es_status_t *status) {
   if (file->n_arrays == file->room) {
@@ -119,10 +110,10 @@ static es_code_t check_type(const es_activations_t *file, const es_array_t *arra
 }
 
 static es_code_t check_shape(const es_array_t *array, es_status_t *status) {
-  char text[ES_ARRAY_TEXT];
+  char text[SHAPE_TEXT];
   int64_t size = (int64_t)es_number_memory(&array->number);
   bool right = array->rank == 2 || array->rank == 4, empty = false, large = false;
-  es_array_shape_text(array, text);
+  es_text_shape(text, sizeof text, array->shape, array->rank);
   if (!right)
     return es_fail(status, ES_INPUT, STAGE,
                    "%s: has the shape %s, where (samples, channels) or (samples, height, width, channels) is due",
@@ -153,14 +144,14 @@ static es_code_t check_layers(const es_activations_t *file, es_status_t *status)
 }
 
 static es_code_t check_labels(const es_activations_t *file, es_status_t *status) {
-  char text[ES_ARRAY_TEXT];
+  char text[SHAPE_TEXT];
   if (!es_activations_has_labels(file)) return ES_OK;
   es_array_t *labels = file->arrays + file->n_layers;
   int64_t n = file->arrays[0].shape[0];
   if (labels->number.kind != ES_NUMBER_INTEGER)
     return es_fail(status, ES_INPUT, STAGE, "%s: holds %s, where labels are integers", labels->where,
                    labels->number.text);
-  es_array_shape_text(labels, text);
+  es_text_shape(text, sizeof text, labels->shape, labels->rank);
   if (labels->rank != 1)
     return es_fail(status, ES_INPUT, STAGE, "%s: has the shape %s, where one label for each sample, (%lld), is due",
                    labels->where, text, (long long)n);

@@ -1,6 +1,6 @@
 /* Activations in an HDF5 file: its datasets, found and read. */
 #include "activations_internal.h"
-#include "eigenscope/hdf5.h"
+#include "eigenscope/hdf5_reader.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/names.h"
 #include "eigenscope/text.h"
@@ -14,9 +14,7 @@ static const char STAGE[] = "data";
 enum {
   SIZE_MOST = 1 << 20,   /* bytes of a type that are told apart; none that is read has more than 8 */
   DEPTH_MOST = 16,       /* of groups; hard links can make a group its own member */
-  CACHE_LEAST = 1 << 20, /* bytes; what the library has anyway */
   CACHE_MOST = 64 << 20, /* of all datasets together */
-  CACHE_SLOTS = 10007    /* a prime, as the library wants */
 };
 
 /* The file is damaged where the last call looked. */
@@ -150,23 +148,21 @@ static es_number_t number_of(hid_t type) {
 }
 
 static es_code_t describe_dataset(es_array_t *array, es_status_t *status) {
-  hsize_t shape[ES_ARRAY_RANK_MAX], chunk[ES_ARRAY_RANK_MAX];
-  hid_t type = H5Dget_type(array->handle), space = H5Dget_space(array->handle);
-  hid_t list = H5Dget_create_plist(array->handle);
+  hsize_t chunk[ES_ARRAY_RANK_MAX];
+  const int rank = es_hdf5_shape(array->handle, array->shape);
+  const hid_t type = rank >= 0 ? H5Dget_type(array->handle) : -1;
+  const hid_t list = type >= 0 ? H5Dget_create_plist(array->handle) : -1;
   es_code_t code = ES_OK;
-  array->rank = space >= 0 ? H5Sget_simple_extent_dims(space, shape, NULL) : -1;
-  if (type < 0 || list < 0 || array->rank < 0) {
-    array->rank = 0;
+  if (list < 0) {
     code = fail_damaged(array->where, "is damaged", status);
   } else {
+    array->rank = rank;
     array->number = number_of(type);
-    for (int d = 0; d < array->rank; d++) array->shape[d] = shape[d] > INT64_MAX ? INT64_MAX : (int64_t)shape[d];
-    if (H5Pget_layout(list) == H5D_CHUNKED && H5Pget_chunk(list, ES_ARRAY_RANK_MAX, chunk) == array->rank)
+    if (H5Pget_layout(list) == H5D_CHUNKED && H5Pget_chunk(list, ES_ARRAY_RANK_MAX, chunk) == rank)
       array->chunk = (int64_t)chunk[0];
+    H5Pclose(list);
   }
   if (type >= 0) H5Tclose(type);
-  if (space >= 0) H5Sclose(space);
-  if (list >= 0) H5Pclose(list);
   return code;
 }
 
@@ -301,26 +297,6 @@ static es_code_t search(es_activations_t *file, const char *group, int depth, es
   return code;
 }
 
-/* ---- the chunk cache ---- */
-
-/* Opens a dataset, whose type and shape are right, again with a cache that holds all chunks of one step along the
- * samples, so that chunks which hold samples of two reads are unpacked once. */
-static void enlarge_cache(const es_activations_t *file, es_array_t *array) {
-  int64_t size = array->chunk * array->number.size, most = CACHE_MOST / file->n_arrays;
-  for (int d = 1; d < array->rank && size < most; d++) size *= array->shape[d];
-  if (size > most) size = most;
-  if (array->chunk <= 1 || size <= CACHE_LEAST) return;
-  const char *place = array->where + strlen(file->path) + strlen(": ");
-  hid_t list = H5Pcreate(H5P_DATASET_ACCESS), again = -1;
-  if (list >= 0 && H5Pset_chunk_cache(list, CACHE_SLOTS, (size_t)size, 1.0) >= 0)
-    again = H5Dopen2(file->handle, place, list);
-  if (again >= 0) {
-    H5Dclose(array->handle);
-    array->handle = again;
-  }
-  if (list >= 0) H5Pclose(list);
-}
-
 /* ---- the reader ---- */
 
 /* Bytes of the open file; −1 when nobody knows. */
@@ -368,43 +344,29 @@ static es_code_t check_array(const es_activations_t *file, es_array_t *array, es
   es_hdf5_quiet_t quiet;
   es_hdf5_quiet_begin(&quiet);
   es_code_t code = check_written(array, status);
-  if (code == ES_OK) enlarge_cache(file, array);
+  const char *place = array->where + strlen(file->path) + strlen(": ");
+  hid_t id = array->handle;
+  if (code == ES_OK) es_hdf5_enlarge_cache(&id, file->handle, place, CACHE_MOST / file->n_arrays);
+  array->handle = id;
   es_hdf5_quiet_end(&quiet);
   return code;
 }
 
 /* As stored: type conversion of the library is slow for halves, and would need a buffer. */
-static es_code_t read_stored(const es_array_t *array, int64_t first, int64_t count, void *out, es_status_t *status) {
-  hsize_t start[ES_ARRAY_RANK_MAX] = {(hsize_t)first}, part[ES_ARRAY_RANK_MAX];
-  for (int d = 0; d < array->rank; d++) part[d] = d == 0 ? (hsize_t)count : (hsize_t)array->shape[d];
-  hid_t type = H5Dget_type(array->handle), space = H5Dget_space(array->handle);
-  hid_t memory = H5Screate_simple(array->rank, part, NULL);
-  bool fine = type >= 0 && space >= 0 && memory >= 0 &&
-              H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, part, NULL) >= 0 &&
-              H5Dread(array->handle, type, memory, space, H5P_DEFAULT, out) >= 0;
-  es_code_t code = ES_OK;
-  if (!fine) {
-    char what[96];
-    snprintf(what, sizeof what, "samples %lld to %lld cannot be read", (long long)first,
-             (long long)(first + count - 1));
-    code = fail_damaged(array->where, what, status);
-  }
-  if (type >= 0) H5Tclose(type);
-  if (space >= 0) H5Sclose(space);
-  if (memory >= 0) H5Sclose(memory);
-  return code;
-}
-
 static es_code_t read_array(const es_activations_t *file, const es_array_t *array, int64_t first, int64_t count,
                             void *out, es_status_t *status) {
   es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
+  char reason[ES_HDF5_REASON_SIZE] = "";
   es_code_t code = ES_OK;
+  es_hdf5_quiet_begin(&quiet);
   /* The library reads zeros behind the end of a file that was cut after it was opened. */
   if (size_of(file) != file->size)
     code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", file->path);
   else
-    code = read_stored(array, first, count, out, status);
+    code = es_hdf5_read_rows(array->handle, -1, first, count, out, reason);
+  if (code != ES_OK) /* the first failure stays */
+    es_fail(status, code, STAGE, "%s: samples %lld to %lld cannot be read: %s", array->where, (long long)first,
+            (long long)(first + count - 1), reason);
   es_hdf5_quiet_end(&quiet);
   return code;
 }

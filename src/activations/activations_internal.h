@@ -54,10 +54,6 @@ typedef struct es_array {
   int64_t offset; /**< of the values within a .npy file */
 } es_array_t;
 
-enum { ES_ARRAY_TEXT = 128 };
-/** "(50000, 32, 32, 3)" */
-void es_array_shape_text(const es_array_t *array, char out[ES_ARRAY_TEXT]);
-
 /** Appends an array with name `place` ("/" becomes ".") and these first words of its messages; both are copied. NULL
  * when memory is out (recorded). Earlier arrays may move. */
 es_array_t *es_array_add(es_activations_t *file, const char *place, const char *where, es_status_t *status);

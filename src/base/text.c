@@ -238,6 +238,13 @@ void es_text_append_plain(es_text_t *text, const char *value) {
   text->length = start + strlen(text->data + start);
 }
 
+void es_text_shape(char *out, size_t size, const int64_t *shape, int rank) {
+  size_t length = (size_t)snprintf(out, size, "(");
+  for (int d = 0; d < rank && length < size; d++)
+    length += (size_t)snprintf(out + length, size - length, "%s%lld", d > 0 ? ", " : "", (long long)shape[d]);
+  if (length < size) snprintf(out + length, size - length, ")");
+}
+
 bool es_text_match(const char *pattern, const char *name) {
   const char *star = NULL, *resume = NULL; /* last star, and where the name goes on after what it took */
   while (*name != '\0') {

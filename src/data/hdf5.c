@@ -1,8 +1,8 @@
 /* One HDF5 file of train/images, train/labels, eval/images and eval/labels (or what the key `variables` names). Images
  * are uint8 (n, height, width) or (n, height, width, channels), channels last; labels are integers (n) of any size. Any
  * layout, chunks and filters that the library reads. */
-#include "eigenscope/hdf5.h"
 #include "eigenscope/file.h"
+#include "eigenscope/hdf5_reader.h"
 #include "eigenscope/memory.h"
 #include "images.h"
 #include <stdio.h>
@@ -10,15 +10,7 @@
 
 static const char STAGE[] = "data";
 
-enum {
-  SIDE_MAX = 8192,
-  RANK_MAX = 4,
-  LABELS_AT_ONCE = 1 << 16,
-  TEXT = 96,
-  CACHE_LEAST = 1 << 20, /* bytes; what the library has anyway */
-  CACHE_MOST = 64 << 20,
-  CACHE_SLOTS = 10007 /* a prime, as the library wants */
-};
+enum { SIDE_MAX = 8192, LABELS_AT_ONCE = 1 << 16, TEXT = 96, CACHE_MOST = 64 << 20 /* bytes */ };
 
 #define NAME(split, variable) offsetof(es_dataset_spec_t, variables[split][variable])
 /* Each behind the first is a variable, in the order of es_split_t, then es_variable_t. */
@@ -53,16 +45,15 @@ static es_code_t open_file(const char *path, hid_t *out, es_status_t *status) {
 
 typedef struct variable {
   const char *path, *name; /* borrowed; of the file, and within */
-  hid_t id, type, space;   /* owned; ≥ 0 when open */
+  hid_t id, type;          /* owned; ≥ 0 when open */
   int rank;
-  hsize_t shape[RANK_MAX];
+  int64_t shape[H5S_MAX_RANK];
 } variable_t;
 
 static void close_variable(variable_t *v) {
-  if (v->space >= 0) H5Sclose(v->space);
   if (v->type >= 0) H5Tclose(v->type);
   if (v->id >= 0) H5Dclose(v->id);
-  v->id = v->type = v->space = -1;
+  v->id = v->type = -1;
 }
 
 /* "float32", "int64", "uint8" */
@@ -83,89 +74,57 @@ static void describe_type(hid_t type, char out[TEXT]) {
   }
 }
 
-/* "(50000, 32, 32, 3)" */
-static void describe_shape(hid_t space, char out[TEXT]) {
-  hsize_t shape[H5S_MAX_RANK];
-  int rank = H5Sget_simple_extent_dims(space, shape, NULL);
-  size_t length = (size_t)snprintf(out, TEXT, "(");
-  for (int i = 0; i < rank && length < TEXT; i++) {
-    length += (size_t)snprintf(out + length, TEXT - length, "%s%llu", i > 0 ? ", " : "", (unsigned long long)shape[i]);
-  }
-  if (length < TEXT) snprintf(out + length, TEXT - length, ")");
-}
-
-static es_code_t refuse_missing(const variable_t *v, hid_t file, es_status_t *status) {
-  hid_t object = H5Oopen(file, v->name, H5P_DEFAULT);
-  if (object >= 0) {
-    H5Oclose(object);
-    return es_fail(status, ES_INPUT, STAGE, "%s: %s is no dataset with values, as a group is none", v->path, v->name);
-  }
-  return es_fail(status, ES_INPUT, STAGE,
-                 "%s: there is no dataset %s; format hdf5 reads train/images, train/labels, eval/images and "
-                 "eval/labels, or what `variables` names",
-                 v->path, v->name);
-}
-
 /* Opens a variable and finds its type and shape; whether they are right is for the caller. */
 static es_code_t open_variable(variable_t *v, const char *path, const char *name, hid_t file, es_status_t *status) {
-  *v = (variable_t){.path = path, .name = name, .id = -1, .type = -1, .space = -1};
+  *v = (variable_t){.path = path, .name = name, .id = -1, .type = -1};
   v->id = H5Dopen2(file, name, H5P_DEFAULT);
-  if (v->id < 0) return refuse_missing(v, file, status);
-  v->type = H5Dget_type(v->id);
-  v->space = H5Dget_space(v->id);
-  v->rank = v->space >= 0 ? H5Sget_simple_extent_ndims(v->space) : -1;
-  if (v->type < 0 || v->rank < 0) {
-    char reason[ES_HDF5_REASON_SIZE];
-    es_hdf5_reason(reason);
-    close_variable(v);
-    return es_fail(status, ES_INPUT, STAGE, "%s: %s is damaged: %s", path, name, reason);
+  if (v->id < 0) {
+    const hid_t object = H5Oopen(file, name, H5P_DEFAULT);
+    if (object < 0)
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: there is no dataset %s; format hdf5 reads train/images, train/labels, eval/images and "
+                     "eval/labels, or what `variables` names",
+                     path, name);
+    H5Oclose(object);
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s is no dataset with values, as a group is none", path, name);
   }
-  if (v->rank <= RANK_MAX) H5Sget_simple_extent_dims(v->space, v->shape, NULL);
-  return ES_OK;
+  v->type = H5Dget_type(v->id);
+  v->rank = v->type >= 0 ? es_hdf5_shape(v->id, v->shape) : -1;
+  if (v->rank >= 0) return ES_OK;
+  char reason[ES_HDF5_REASON_SIZE];
+  es_hdf5_reason(reason);
+  close_variable(v);
+  return es_fail(status, ES_INPUT, STAGE, "%s: %s is damaged: %s", path, name, reason);
 }
 
 /* Values first … first+count−1 along the first axis. */
 static es_code_t read_part(const variable_t *v, hid_t type, int64_t first, int64_t count, void *out,
                            es_status_t *status) {
-  hsize_t start[RANK_MAX] = {(hsize_t)first}, part[RANK_MAX];
-  memcpy(part, v->shape, sizeof part);
-  part[0] = (hsize_t)count;
-  hid_t memory = H5Screate_simple(v->rank, part, NULL);
-  bool read = memory >= 0 && H5Sselect_hyperslab(v->space, H5S_SELECT_SET, start, NULL, part, NULL) >= 0 &&
-              H5Dread(v->id, type, memory, v->space, H5P_DEFAULT, out) >= 0;
-  es_code_t code = ES_OK;
-  if (!read) {
-    char reason[ES_HDF5_REASON_SIZE];
-    code = es_hdf5_reason(reason);
-    es_fail(status, code, STAGE, "%s: %s cannot be read from %lld to %lld: %s", v->path, v->name, (long long)first,
-            (long long)(first + count - 1), reason);
-  }
-  if (memory >= 0) H5Sclose(memory);
-  return code;
+  char reason[ES_HDF5_REASON_SIZE];
+  const es_code_t code = es_hdf5_read_rows(v->id, type, first, count, out, reason);
+  if (code == ES_OK) return ES_OK;
+  return es_fail(status, code, STAGE, "%s: %s cannot be read from %lld to %lld: %s", v->path, v->name, (long long)first,
+                 (long long)(first + count - 1), reason);
 }
 
-/* Chunks may have been left as they are where the filter was missing when they were written: only reading tells. */
-static es_code_t check_filters(const variable_t *v, es_status_t *status) {
-  char filter[ES_HDF5_FILTER_SIZE];
+/* Values that are not there would read as zeros. */
+static es_code_t check_values(const variable_t *v, es_status_t *status) {
+  char lack[ES_HDF5_LACK_SIZE], filter[ES_HDF5_FILTER_SIZE];
+  es_code_t code = es_hdf5_check_values(v->id, lack);
+  if (code != ES_OK) return es_fail(status, code, STAGE, "%s: %s %s", v->path, v->name, lack);
   if (!es_hdf5_missing_filter(v->id, filter)) return ES_OK;
+  /* Chunks may have been left as they are where the filter was missing when they were written: only reading tells. */
   size_t size = 1;
   for (int i = 1; i < v->rank; i++) size *= (size_t)v->shape[i];
-  uint8_t *scratch = es_allocate(size, 1);
-  if (scratch == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to read it", v->path);
-  es_code_t code = read_part(v, H5T_NATIVE_UINT8, 0, 1, scratch, &(es_status_t){0});
-  es_free(scratch);
+  uint8_t *row = es_allocate(size, 1);
+  if (row == NULL) return es_out_of_memory(status, STAGE, "an image of %s", v->path);
+  code = read_part(v, H5T_NATIVE_UINT8, 0, 1, row, &(es_status_t){0});
+  es_free(row);
   if (code == ES_OK) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE,
                  "%s: %s is packed by a filter that HDF5 has not got here (%s); write it packed by gzip or not at all, "
                  "or name the folder of the filter's plugin in HDF5_PLUGIN_PATH",
                  v->path, v->name, filter);
-}
-
-/* What is not there would read as zeros. */
-static es_code_t check_values(const variable_t *v, es_status_t *status) {
-  char lack[ES_HDF5_LACK_SIZE];
-  const es_code_t code = es_hdf5_check_values(v->id, lack);
-  return code == ES_OK ? check_filters(v, status) : es_fail(status, code, STAGE, "%s: %s %s", v->path, v->name, lack);
 }
 
 static es_code_t check_images(const variable_t *v, es_status_t *status) {
@@ -179,7 +138,7 @@ static es_code_t check_images(const variable_t *v, es_status_t *status) {
                v->shape[1] <= SIDE_MAX && v->shape[2] >= 1 && v->shape[2] <= SIDE_MAX &&
                (v->rank == 3 || v->shape[3] == 1 || v->shape[3] == 3);
   if (right) return check_values(v, status);
-  describe_shape(v->space, text);
+  es_text_shape(text, sizeof text, v->shape, v->rank);
   return es_fail(
       status, ES_INPUT, STAGE,
       "%s: %s has the shape %s, where (images, height, width) or (images, height, width, 1 or 3 channels) is "
@@ -194,13 +153,13 @@ static es_code_t check_labels(const variable_t *v, const char *images, int64_t c
     return es_fail(status, ES_INPUT, STAGE, "%s: %s holds %s, where labels are integers", v->path, v->name, text);
   }
   if (v->rank != 1) {
-    describe_shape(v->space, text);
+    es_text_shape(text, sizeof text, v->shape, v->rank);
     return es_fail(status, ES_INPUT, STAGE, "%s: %s has the shape %s, where one label for each image, (%lld), is due",
                    v->path, v->name, text, (long long)count);
   }
-  if (v->shape[0] != (hsize_t)count) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: %s has %llu labels for the %lld images of %s; they must be as many",
-                   v->path, v->name, (unsigned long long)v->shape[0], (long long)count, images);
+  if (v->shape[0] != count) {
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s has %lld labels for the %lld images of %s; they must be as many",
+                   v->path, v->name, (long long)v->shape[0], (long long)count, images);
   }
   return check_values(v, status);
 }
@@ -211,7 +170,7 @@ static es_code_t inspect_images(es_dataset_info_t *info, es_split_t split, const
   ES_TRY(check_images(v, status));
   int32_t height = (int32_t)v->shape[1], width = (int32_t)v->shape[2];
   int32_t channels = v->rank == 4 ? (int32_t)v->shape[3] : 1;
-  info->count[split] = (int64_t)v->shape[0];
+  info->count[split] = v->shape[0];
   if (split == ES_TRAIN) {
     info->height = height;
     info->width = width;
@@ -300,28 +259,6 @@ static void close_images(es_images_t *images) {
   es_hdf5_quiet_end(&quiet);
 }
 
-/* Opens the variable again with a larger cache where its chunks need one. Images are read in parts that rarely end
- * where chunks end; chunks that hold images of two parts are to be unpacked once, so the cache must hold all chunks of
- * one step along the first axis, which may be cut along the others, too. */
-static void enlarge_cache(state_t *state, int64_t image_size) {
-  hsize_t chunk[RANK_MAX];
-  variable_t *v = &state->images;
-  hid_t list = H5Dget_create_plist(v->id), access_list = -1;
-  if (list >= 0 && H5Pget_layout(list) == H5D_CHUNKED && H5Pget_chunk(list, RANK_MAX, chunk) == v->rank) {
-    size_t size = CACHE_MOST;
-    if (chunk[0] < CACHE_MOST / (hsize_t)image_size) size = (size_t)chunk[0] * (size_t)image_size;
-    if (size > CACHE_LEAST) access_list = H5Pcreate(H5P_DATASET_ACCESS);
-    if (access_list >= 0) H5Pset_chunk_cache(access_list, CACHE_SLOTS, size, 1.0);
-  }
-  hid_t again = access_list >= 0 ? H5Dopen2(state->file, v->name, access_list) : -1;
-  if (again >= 0) {
-    H5Dclose(v->id);
-    v->id = again;
-  }
-  if (access_list >= 0) H5Pclose(access_list);
-  if (list >= 0) H5Pclose(list);
-}
-
 static es_code_t open_variables(es_images_t *images, state_t *state, es_status_t *status) {
   const es_dataset_info_t *info = images->info;
   const char *path = images->spec->path, *name = name_of(images->spec, images->split, ES_VARIABLE_IMAGES);
@@ -331,14 +268,14 @@ static es_code_t open_variables(es_images_t *images, state_t *state, es_status_t
   if (inspect_images(&now, images->split, &state->images, &(es_status_t){0}) != ES_OK ||
       memcmp(&now, info, sizeof now) != 0)
     return es_images_changed(path, status);
-  enlarge_cache(state, es_info_image_size(info));
+  es_hdf5_enlarge_cache(&state->images.id, state->file, name, CACHE_MOST);
   return ES_OK;
 }
 
 static es_code_t open_images(es_images_t *images, es_status_t *status) {
   es_hdf5_quiet_t quiet;
   state_t *state = images->state;
-  state->file = state->images.id = state->images.type = state->images.space = -1;
+  state->file = state->images.id = state->images.type = -1;
   es_hdf5_quiet_begin(&quiet);
   const es_code_t code = open_variables(images, state, status);
   es_hdf5_quiet_end(&quiet);
