@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** What is known of a dataset before its pixels are read. Pointer-free. */
+/** Facts of a dataset that are known before its pixels are read. Pointer-free. */
 typedef struct es_dataset_info {
   int32_t classes;          /**< largest label of the train split + 1 */
   int32_t height, width;    /**< of the stored images */
@@ -27,8 +27,8 @@ typedef struct es_dataset_info {
  * ES_SYSTEM when the machine fails. */
 es_code_t es_dataset_inspect(es_dataset_info_t *out, const es_dataset_spec_t *spec, es_status_t *status);
 
-/** What a file or folder holds, going by its names and first bytes: the format, and in `found` what gave it away (the
- * name of a file). False when it is nothing that a format reads. Not collective. */
+/** Finds the format of a file or folder by its names and first bytes; `found` gets what gave it away (the name of a
+ * file). False when no format reads it. Not collective. */
 bool es_dataset_guess(const char *path, es_format_t *format, char found[ES_PATH_MAX]);
 
 /** The fingerprint of a dataset: of its shape, then of each split's pixels as stored and its labels (uint16_t). This
@@ -72,16 +72,16 @@ typedef struct es_dataset es_dataset_t;
  * file, or ES_SYSTEM (a file that cannot be read, no room for shared memory). */
 es_code_t es_dataset_load(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
                           es_status_t *status);
-/** Whether the images of this format can stay in their file. */
+/** True if the images of this format can stay in their file. */
 bool es_dataset_streams(const es_dataset_spec_t *spec);
 /** As es_dataset_load for images that do not fit into memory: they are all read once, for the fingerprint, and then
  * stay in their file, where each rank reads what it fetches. The same numbers in every bit, only later. Only where
  * es_dataset_streams. */
 es_code_t es_dataset_stream(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
                             es_status_t *status);
-/** Whether the images of this dataset stayed in their file. */
+/** True if the images of this dataset stayed in their file. */
 bool es_dataset_is_streamed(const es_dataset_t *dataset);
-/** What went wrong when an image was fetched from its file, ES_OK while nothing did. Not collective. */
+/** The failure of the first image that could not be fetched from its file, else ES_OK. Not collective. */
 es_code_t es_dataset_failure(const es_dataset_t *dataset, es_status_t *status);
 /** Collective over the communicator of es_dataset_load. NULL is fine (on all ranks). */
 void es_dataset_destroy(es_dataset_t *dataset);

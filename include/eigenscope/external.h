@@ -1,5 +1,5 @@
-/** What others measured, as a job names it: files of activations by split and epoch, and what they have in common. Not
- * collective. */
+/** Activations that others measured, as a job names them: files of activations by split and epoch, and what they have
+ * in common. Not collective. */
 #ifndef EIGENSCOPE_EXTERNAL_H
 #define EIGENSCOPE_EXTERNAL_H
 
@@ -17,7 +17,7 @@ typedef struct es_external_layer {
   bool is_double;
 } es_external_layer_t;
 
-/** What all the files have in common. */
+/** Facts that all the files have in common. */
 typedef struct es_external_info {
   int32_t n_layers;
   es_external_layer_t *layers;  /**< owned */
@@ -33,7 +33,7 @@ typedef struct es_external_info {
  */
 es_code_t es_external_inspect(es_external_info_t *out, const es_external_t *external, es_status_t *status);
 void es_external_info_destroy(es_external_info_t *info);
-/** Whether the files have what a point needs: a layer that is measured and, for probes, labels of at most
+/** ES_OK if the files have all that a point needs: a layer that is measured and, for probes, labels of at most
  * ES_CLASSES_MAX classes. ES_INPUT. */
 es_code_t es_external_check(const es_external_info_t *info, const es_point_t *point, es_status_t *status);
 

@@ -37,7 +37,7 @@ typedef enum es_key_type {
 /* Bounds of real numbers: what occurs, in words and as a test. */
 typedef enum es_bounds { ES_ANY, ES_POSITIVE, ES_NOT_NEGATIVE, ES_BELOW_ONE, ES_UP_TO_ONE } es_bounds_t;
 
-/* What a key is to a point. */
+/* The part of a key in a point. */
 typedef enum es_role {
   ES_ROLE_NONE,    /* it is no part of a point by itself */
   ES_ROLE_GRID,    /* one of the six axes that every point has */

@@ -15,7 +15,7 @@
 #include "eigenscope/data.h"
 #include <stdbool.h>
 
-/** What is to be packed. Borrowed pointers. */
+/** A request to pack a folder. Borrowed pointers. */
 typedef struct es_pack_request {
   const char *folder, *path; /**< from, to */
   const char *creator;       /**< noted in the file */
@@ -28,7 +28,7 @@ typedef struct es_pack_request {
   void *context;
 } es_pack_request_t;
 
-/** What was packed. Pointer-free. */
+/** The outcome of es_pack. Pointer-free. */
 typedef struct es_pack_result {
   es_dataset_info_t info;
   int64_t n_broken;

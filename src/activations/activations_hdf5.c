@@ -328,7 +328,7 @@ static es_code_t open_file(es_activations_t *file, es_status_t *status) {
   return code;
 }
 
-/* What is not there would read as zeros. */
+/* Values that are not there would read as zeros. */
 static es_code_t check_written(const es_array_t *array, es_status_t *status) {
   char lack[ES_HDF5_LACK_SIZE], filter[ES_HDF5_FILTER_SIZE];
   const es_code_t code = es_hdf5_check_values(array->handle, lack);

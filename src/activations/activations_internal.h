@@ -1,4 +1,4 @@
-/** What the readers of activations share: arrays in files, the numbers in them, and the table of readers. Not
+/** Shared by the readers of activations: arrays in files, the numbers in them, and the table of readers. Not
  * collective. */
 #ifndef EIGENSCOPE_ACTIVATIONS_INTERNAL_H
 #define EIGENSCOPE_ACTIVATIONS_INTERNAL_H

@@ -1,4 +1,4 @@
-/** What a loaded dataset is made of, for the files of this module. */
+/** The members of a loaded dataset, for the files of this module. */
 #ifndef EIGENSCOPE_DATA_DATASET_H
 #define EIGENSCOPE_DATA_DATASET_H
 

@@ -36,7 +36,7 @@ static ES_INLINE void convert_grey(const float *table, const uint8_t *in, const 
   memcpy(out, table + 4 * *in, 3 * sizeof(float));
 }
 
-/* The same for three channels; `step` counts pixels. */
+/* As convert_grey for three channels; `step` counts pixels. */
 static ES_INLINE void convert_colour(const float *table, const uint8_t *in, const int64_t step, int64_t n, float *out) {
   for (int64_t i = 0; i < n; i++, in += 3 * step, out += 3) {
     out[0] = table[4 * in[0]];

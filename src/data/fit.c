@@ -3,8 +3,6 @@
 #include "fit.h"
 #include <string.h>
 
-static const char STAGE[] = "data";
-
 es_code_t es_fitter_create(es_fitter_t *out, es_fit_t fit, const es_dataset_info_t *info, int32_t resolution,
                            es_status_t *status) {
   *out = (es_fitter_t){
@@ -18,8 +16,8 @@ es_code_t es_fitter_create(es_fitter_t *out, es_fit_t fit, const es_dataset_info
                              .n_columns = resolution};
   if (fit != ES_FIT_RESIZE || es_resizer_create(&out->resizer, &shape)) return ES_OK;
   *out = (es_fitter_t){0};
-  return es_fail(status, ES_SYSTEM, STAGE, "not enough memory to resize images of %d x %d to %d x %d", info->height,
-                 info->width, resolution, resolution);
+  return es_out_of_memory(status, "data", "resizing images of %d x %d to %d x %d", info->height, info->width,
+                          resolution, resolution);
 }
 
 void es_fitter_destroy(es_fitter_t *fitter) {
@@ -27,7 +25,7 @@ void es_fitter_destroy(es_fitter_t *fitter) {
   *fitter = (es_fitter_t){0};
 }
 
-/* Where the overlap of n_in and n_out pixels, centred on each other, begins in each, and how long it is. */
+/* Finds where the overlap of n_in and n_out pixels, centred on each other, begins in each, and how long it is. */
 static void centre(int32_t n_in, int32_t n_out, int32_t *from, int32_t *to, int32_t *count) {
   *from = n_in > n_out ? (n_in - n_out) / 2 : 0;
   *to = n_out > n_in ? (n_out - n_in) / 2 : 0;

@@ -20,7 +20,7 @@ es_code_t es_images_open(es_images_t *images, es_status_t *status);
 /** A zeroed struct is fine. */
 void es_images_close(es_images_t *images);
 
-/** ES_SYSTEM: the file is not what it was when it was inspected. */
+/** Fails with ES_SYSTEM: the file is not the one that was inspected. */
 es_code_t es_images_changed(const char *path, es_status_t *status);
 
 /** Bytes of one stored image. */

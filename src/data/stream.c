@@ -46,9 +46,7 @@ static es_code_t end_of_reading(es_stream_t *stream, es_status_t *status) {
   if (reason == Z_ERRNO) {
     return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", stream->path, strerror(errno));
   }
-  if (reason == Z_MEM_ERROR) {
-    return es_fail(status, ES_SYSTEM, STAGE, "%s: not enough memory to unpack it", stream->path);
-  }
+  if (reason == Z_MEM_ERROR) return es_out_of_memory(status, STAGE, "unpacking %s", stream->path);
   const char *colon = strrchr(text, ':'); /* zlib puts the path in front */
   return es_fail(status, ES_INPUT, STAGE, "%s: damaged gzip data after %lld unpacked bytes (%s); fetch the file again",
                  stream->path, (long long)stream->done, colon != NULL ? colon + 2 : text);

@@ -23,7 +23,7 @@ typedef struct es_stream {
  * is there cannot be opened. Close with es_stream_close. */
 es_code_t es_stream_open(es_stream_t *out, const char *folder, const char *name, es_status_t *status);
 
-/** Whether folder/name is there, plain or as .gz; `out` gets the name found. */
+/** True if folder/name exists, plain or as .gz; `out` gets the name found. */
 bool es_stream_found(const char *folder, const char *name, char out[ES_PATH_MAX]);
 
 /** Reads size bytes, fewer only where the (unpacked) file ends or is cut off; *got says how many. ES_INPUT for damaged

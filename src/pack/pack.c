@@ -72,7 +72,7 @@ static void receive_bytes(const pack_t *p, void *bytes, int64_t size, int from) 
   if (size > 0) ES_MPI(MPI_Recv(bytes, (int)size, MPI_BYTE, from, 0, p->comm, MPI_STATUS_IGNORE));
 }
 
-/* Whatever memory there is, the sender must get rid of its text. */
+/* Receives all of the text even if memory is out, or the sender would wait for ever. */
 static void receive_text(const pack_t *p, es_text_t *text, int64_t size, int from) {
   char part[4096];
   text->length = 0;
@@ -137,7 +137,7 @@ static int64_t packed_size(const pack_t *p, const block_t *b) {
   return size;
 }
 
-/* What a block came to: broken images, or pixels and chunks where they are wanted. */
+/* Sends the outcome of a block: broken images, or pixels and chunks where they are wanted. */
 static void send_block(const pack_t *p) {
   const block_t *b = &p->block;
   const int64_t broken = (int64_t)b->broken.length, n = chunks_of(p, b->count);
@@ -390,7 +390,7 @@ static es_code_t pack_all(pack_t *p, es_status_t *status) {
 
 /* ---- the beginning ---- */
 
-/* Where images stay as they are, the first one that can be read says how large all must be. */
+/* If images stay as they are, the first one that can be read says how large all must be. */
 static es_code_t find_size(pack_t *p, es_status_t *status) {
   es_crop_t *f = &p->crop;
   f->height = f->width = f->size;
