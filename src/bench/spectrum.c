@@ -36,17 +36,18 @@ static void enter(bench_t *b, const char *label, const es_spectrum_backend_t *ba
   b->contests[b->n_contests++] = (contest_t){.label = label, .backend = backend, .way = way, .share = share};
 }
 
-static void choose_contests(bench_t *b) {
-  const es_spectrum_backend_t *elpa = NULL;
-  es_spectrum_choose(&elpa, ES_CHOOSE_ELPA, 1, 1, &(es_status_t){0});
-  if (elpa && elpa->solver != ES_SOLVER_ELPA) elpa = NULL;
+/* Those for matrices of order n: ELPA, where it was built in, needs a tile for each process. */
+static void choose_contests(bench_t *b, int32_t n) {
+  const es_spectrum_backend_t *elpa;
+  es_spectrum_choose(&elpa, ES_CHOOSE_ELPA, n, b->ranks, &(es_status_t){0});
+  b->n_contests = 0;
   for (int v = 0; v < (b->settings->vectors ? 2 : 1); v++) {
     const double share = v > 0 ? 1.0 : 0.0;
     enter(b, "dsyevd", &es_spectrum_lapack_plain, ALONE, share);
     enter(b, "lapack", &es_spectrum_lapack, ALONE, share);
     enter(b, "lapack", &es_spectrum_lapack, EACH, share);
     enter(b, "scalapack", &es_spectrum_scalapack, TOGETHER, share);
-    if (elpa) enter(b, "elpa", elpa, TOGETHER, share);
+    if (elpa->solver == ES_SOLVER_ELPA) enter(b, "elpa", elpa, TOGETHER, share);
   }
 }
 
@@ -107,6 +108,7 @@ static es_code_t bench_order(bench_t *b, int32_t n, es_status_t *status) {
   if (!triangle || !values) es_out_of_memory(status, "bench", "order %d", n);
   es_code_t code = es_agree(MPI_COMM_WORLD, status);
   if (code == ES_OK) fill(triangle, n);
+  choose_contests(b, n);
   const es_eigenproblem_t problem = {.order = n, .triangle = triangle, .comm = MPI_COMM_WORLD};
   for (int r = 0; r < b->settings->repeats && code == ES_OK; r++) {
     for (int i = 0; i < b->n_contests && code == ES_OK; i++) {
@@ -125,7 +127,7 @@ es_code_t es_bench_spectrum(const es_bench_spectrum_t *settings, es_status_t *st
   bench_t b = {.settings = settings};
   es_bench_ranks(&b.rank, &b.ranks);
   ES_TRY(read_who(&b, settings->who, status));
-  choose_contests(&b);
+  choose_contests(&b, (int32_t)settings->orders.value[0]);
   if (b.n_contests == 0) return es_fail(status, ES_INPUT, "bench", "--who: one rank can only solve alone");
   if (b.rank == 0) {
     printf("%d rank%s, one thread each; %s; %s; medians of %lld\n", b.ranks, b.ranks == 1 ? "" : "s", es_blas_name(),

@@ -3,7 +3,7 @@
 
 static bool is_collective(int32_t order, int ranks) {
   const es_spectrum_backend_t *backend;
-  return es_spectrum_choose(&backend, ES_CHOOSE_AUTO, order, ranks, NULL) == ES_OK && backend->collective;
+  return es_spectrum_choose(&backend, ES_CHOOSE_AUTO, order, ranks, &(es_status_t){0}) == ES_OK && backend->collective;
 }
 
 /* Seconds of eigenvalues: (cubic·n³ + square·n²)/ranks + line·n, as `tests/bench/spectrum.py --fit` finds them. The

@@ -370,7 +370,10 @@ int main(int argc, char **argv) {
   check_layers(0.0);
   check_layers(0.99);
   check_orders(ES_CHOOSE_SCALAPACK);
-  if (has_elpa()) check_orders(ES_CHOOSE_ELPA);
+  if (has_elpa())
+    check_orders(ES_CHOOSE_ELPA);
+  else if (rank == 0)
+    printf("check_orders(ES_CHOOSE_ELPA) is left out: this build has no ELPA\n");
   check_threads();
   CHECK(es_memory_balance() == 0);
   ES_MPI(MPI_Finalize());

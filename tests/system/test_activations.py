@@ -76,6 +76,20 @@ class Activations(harness.Case):
         np.testing.assert_allclose(file["eigenvalues"][0, 0, 0, :6], small, rtol=1e-4)
         self.assertEqual(file["solver"][0, 0, 0], 2)
 
+    def test_elpa(self):
+        """ELPA computes what LAPACK does, or the point says why it cannot."""
+        job = self.write("job.yaml", JOB % ("", ", solver: elpa, layers: [wide, fc]"))
+        elpa = "ELPA" in self.run_program("bench", "spectrum", "--orders", "8", "--repeats", 1).stdout
+        done = self.run_program("run", job, "--output", "out", ranks=2, expect=0 if elpa else 2)
+        if elpa:
+            file = self.result("out")
+            self.check_numpy(file, layers={name: self.layers[name] for name in ("wide", "fc")})
+            # "fc" is narrower than a tile for each of two processes
+            self.assertEqual(list(file["solver"][0, 0]), [3, 1])
+        else:
+            self.assertIn("solver elpa: this build has no ELPA (pkg-config did not find it); use auto, lapack or scalapack",
+                          done.stdout + done.stderr)
+
     def test_folder_of_npy_and_two_splits(self):
         (self.folder / "acts").mkdir()
         for name, values in self.layers.items():
