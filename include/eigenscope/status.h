@@ -22,13 +22,13 @@ typedef struct es_status {
 } es_status_t;
 
 /** A status is never NULL, here and in every function of this project: a caller that does not care passes
- * `&(es_status_t){0}`. es_fail aborts on NULL, so that the mistake shows at the first failure, not as a lost message.
- */
+ * `&(es_status_t){0}`. es_fail and es_agree (comm.h) abort on NULL: the mistake ends the process at once, and no
+ * message is lost. */
 
 /** Records a failure (if none is recorded yet) and returns `code`, so that one can write `return es_fail(...)`.
  * Control characters in the message become '?'. */
 es_code_t es_fail(es_status_t *status, es_code_t code, const char *stage, const char *format, ...)
-    __attribute__((format(printf, 4, 5), nonnull(1)));
+    __attribute__((format(printf, 4, 5)));
 
 /** The same where memory is out: es_out_of_memory(status, stage, "%d layers", n) says "out of memory for 12 layers". */
 #define es_out_of_memory(status, stage, ...) es_fail(status, ES_SYSTEM, stage, "out of memory for " __VA_ARGS__)

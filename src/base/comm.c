@@ -28,23 +28,11 @@ void es_mpi_start(int *argc, char ***argv) {
 }
 
 es_code_t es_group_create(es_group_t *out, MPI_Comm comm, int lanes, es_status_t *status) {
-  *out = (es_group_t){.comm = comm, .rank = 0, .size = 1, .lanes = lanes};
-  if (comm != MPI_COMM_NULL) {
-    ES_MPI(MPI_Comm_rank(comm, &out->rank));
-    ES_MPI(MPI_Comm_size(comm, &out->size));
-  }
-  if (!es_is_power_of_two(lanes)) {
-    return es_fail(status, ES_INPUT, STAGE,
-                   "%d lanes: their number must be a power of two (train.lanes: 1, 2, 4, 8, ...)", lanes);
-  }
-  if (!es_is_power_of_two(out->size) || out->size > lanes) {
-    return es_fail(status, ES_INPUT, STAGE,
-                   "%d ranks cannot share %d lanes: --ranks-per-point must be a power of two, at most %d", out->size,
-                   lanes, lanes);
-  }
-  out->lane_count = lanes / out->size;
-  out->lane_first = out->rank * out->lane_count;
-  return ES_OK;
+  ES_TRY(es_group_create_any(out, comm, lanes, status));
+  if (es_is_power_of_two(out->size) && out->size <= lanes) return ES_OK;
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%d ranks cannot share %d lanes: --ranks-per-point must be a power of two, at most %d", out->size,
+                 lanes, lanes);
 }
 
 es_code_t es_group_create_any(es_group_t *out, MPI_Comm comm, int lanes, es_status_t *status) {
@@ -54,7 +42,8 @@ es_code_t es_group_create_any(es_group_t *out, MPI_Comm comm, int lanes, es_stat
     ES_MPI(MPI_Comm_size(comm, &out->size));
   }
   if (!es_is_power_of_two(lanes))
-    return es_fail(status, ES_INPUT, STAGE, "%d lanes: their number must be a power of two", lanes);
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%d lanes: their number must be a power of two (train.lanes: 1, 2, 4, 8, ...)", lanes);
   out->lane_first = (int)((int64_t)out->rank * lanes / out->size);
   out->lane_count = (int)((int64_t)(out->rank + 1) * lanes / out->size) - out->lane_first;
   return ES_OK;
@@ -90,6 +79,7 @@ void es_ranks_range(MPI_Comm comm, const double *values, es_ranks_range_t *out, 
 #undef es_agree /* the analyser's */
 #undef es_group_agree
 es_code_t es_agree(MPI_Comm comm, es_status_t *status) {
+  assert(status);
   if (comm == MPI_COMM_NULL) return status->code;
   int rank, size;
   ES_MPI(MPI_Comm_rank(comm, &rank));

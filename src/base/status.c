@@ -1,10 +1,12 @@
 #include "eigenscope/status.h"
 #include "eigenscope/text.h"
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #undef es_fail /* the analyser's */
 es_code_t es_fail(es_status_t *status, es_code_t code, const char *stage, const char *format, ...) {
+  assert(status);
   if (status->code != ES_OK) return code;
   status->code = code;
   status->rank = 0;
