@@ -1,12 +1,12 @@
-/** One layer's rows over a pass, by whichever way suits its width: what capture (networks) and activation files feed,
- * and what eigenvalues are computed from.
+/** One layer's rows over a pass, by the strategy that suits its shape: what capture (networks) and activation files
+ * feed, and what eigenvalues are computed from.
  *
  *   lanes   an accumulator for each lane of this rank, merged lane by lane (covariance.h): the same bits on any number
  *           of ranks. Every rank can hold the whole covariance
  *   gram    fewer rows than columns: rows are kept, and the spectrum comes from their rows × rows products (gram.h)
  *   spread  wider than ES_COV_SPREAD_ORDER: one accumulator that lies over all ranks (spread.h)
  *
- * The way is a function of width and rows alone. */
+ * The strategy is a function of width and rows alone. */
 #ifndef EIGENSCOPE_ACCUMULATOR_H
 #define EIGENSCOPE_ACCUMULATOR_H
 
@@ -24,7 +24,7 @@ typedef enum es_strategy { ES_STRATEGY_LANES, ES_STRATEGY_GRAM, ES_STRATEGY_SPRE
 /** `rows`: of all ranks together in one pass. */
 es_strategy_t es_accumulator_strategy(int32_t width, int64_t rows);
 /** "lanes", "gram", "spread". */
-const char *es_strategy_name(es_strategy_t way);
+const char *es_strategy_name(es_strategy_t strategy);
 
 typedef struct es_accumulator es_accumulator_t;
 
@@ -39,7 +39,7 @@ typedef struct es_rows_info {
 es_code_t es_accumulator_create(es_accumulator_t **out, const es_group_t *group, const es_rows_info_t *info,
                                 es_status_t *status);
 void es_accumulator_destroy(es_accumulator_t *accumulator);
-/** Whether es_accumulator_reset makes it what es_accumulator_create would make for `info`. */
+/** True if es_accumulator_reset makes it what es_accumulator_create would make for `info`. */
 bool es_accumulator_serves(const es_accumulator_t *accumulator, const es_rows_info_t *info);
 /** Forgets all rows. */
 void es_accumulator_reset(es_accumulator_t *accumulator);
@@ -58,7 +58,7 @@ void es_accumulator_add(es_accumulator_t *accumulator, es_cov_workspace_t *works
 es_code_t es_accumulator_exchange(es_accumulator_t *accumulator, es_status_t *status);
 
 /** What the rows of all ranks gave. */
-typedef struct es_merged {
+typedef struct es_reduced {
   int64_t rows;
   bool finite;              /**< no NaN or Inf; same on every rank */
   int32_t order;            /**< of the eigenproblem: the width, or for `gram` the number of rows */
@@ -71,7 +71,7 @@ typedef struct es_merged {
 /** Merges everything. Collective; all ranks return the same code. ES_SYSTEM when memory is out. */
 es_code_t es_accumulator_finish(es_accumulator_t *accumulator, es_cov_workspace_t *workspace, es_reduced_t *out,
                                 es_status_t *status);
-void es_reduced_destroy(es_reduced_t *merged);
+void es_reduced_destroy(es_reduced_t *reduced);
 
 /** Bytes of an accumulator on the busiest of `ranks` ranks that share `lanes` lanes, without workspace. */
 int64_t es_accumulator_bytes(const es_rows_info_t *info, int lanes, int ranks);

@@ -24,27 +24,30 @@
 /** Type of the numbers in rows. */
 typedef enum es_real { ES_REAL_F32, ES_REAL_F64 } es_real_t;
 
+/** Bytes of a number. */
+static inline size_t es_real_size(es_real_t real) {
+  return real == ES_REAL_F64 ? sizeof(double) : sizeof(float);
+}
+
 /** Accumulator of one layer and one lane. */
 typedef struct es_cov {
-  int32_t width;      /**< columns d */
-  int64_t n;          /**< rows merged so far (after es_cov_flush: all) */
-  double *moments;    /**< owned; d means, then the packed triangle of Σ (x − m)(x − m)ᵀ */
-  float *panel;       /**< owned; rows that wait for a full panel or block, row-major; NULL if rows are double */
-  int32_t panel_rows; /**< rows waiting */
-  double *panel_f64;  /**< owned; the same for double rows; NULL if rows are float */
-  struct es_narrow_accumulator
-      *open; /**< owned; the panel under way where rows are multiplied as they come, else NULL */
+  int32_t width; /**< columns d */
+  es_real_t real;
+  int64_t n;                          /**< rows merged so far (after es_cov_flush: all) */
+  double *moments;                    /**< owned; d means, then the packed triangle of Σ (x − m)(x − m)ᵀ */
+  void *panel;                        /**< owned; rows that wait for a full panel or block, row-major */
+  int32_t panel_rows;                 /**< rows waiting */
+  struct es_narrow_accumulator *open; /**< owned; the panel under way where rows are multiplied as they come, or NULL */
 } es_cov_t;
 
-/** Scratch that all accumulators of a rank share. */
+/** Scratch that all accumulators of a rank share: for rows of one type. */
 typedef struct es_cov_workspace {
-  float *centred; /**< owned; one panel */
-  float *product; /**< owned; d × d */
-  float *shift;   /**< owned; pattern of what is subtracted, then scratch */
-  double *sums;   /**< owned */
-  int32_t width;  /**< largest it serves */
-  /** Owned; for double rows, else NULL. */
-  double *centred_f64, *product_f64, *scratch_f64;
+  int32_t width; /**< largest it serves */
+  es_real_t real;
+  void *centred; /**< owned; one panel */
+  void *product; /**< owned; d × d */
+  void *shift;   /**< owned; pattern of what is subtracted, then scratch */
+  double *sums;  /**< owned */
 } es_cov_workspace_t;
 
 /** Rows of a panel: at least 512, more for narrow layers. */
@@ -54,26 +57,21 @@ static inline size_t es_cov_moments_size(int32_t width) {
   return (size_t)width + es_triangle_size(width);
 }
 
-es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width, es_status_t *status);
-/** Scratch for accumulators of double rows alone. */
-es_code_t es_cov_workspace_create_f64(es_cov_workspace_t *out, int32_t largest_width, es_status_t *status);
+/** ES_SYSTEM when memory is out. */
+es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width, es_real_t real, es_status_t *status);
 void es_cov_workspace_destroy(es_cov_workspace_t *workspace);
 
 /** Bytes of an accumulator. */
 int64_t es_cov_bytes(int32_t width, es_real_t real);
-/** ES_SYSTEM when memory is out. */
-es_code_t es_cov_create(es_cov_t *out, int32_t width, es_status_t *status);
-/** The same for double rows: panels are centred by their own means and multiplied by DSYRK, so that nothing passes
- * through float. All but es_cov_add serve it as well, with a workspace for double rows. */
-es_code_t es_cov_create_f64(es_cov_t *out, int32_t width, es_status_t *status);
+/** ES_SYSTEM when memory is out. Panels of double rows are centred by their own means and multiplied by DSYRK, so that
+ * nothing passes through float. */
+es_code_t es_cov_create(es_cov_t *out, int32_t width, es_real_t real, es_status_t *status);
 void es_cov_destroy(es_cov_t *cov);
 /** Forgets all rows. */
 void es_cov_reset(es_cov_t *cov);
 
-/** Takes rows: float (n, width), row-major. */
-void es_cov_add(es_cov_t *cov, es_cov_workspace_t *workspace, const float *rows, int64_t n);
-/** Takes rows: double (n, width), row-major; `cov` made by es_cov_create_f64. */
-void es_cov_add_f64(es_cov_t *cov, es_cov_workspace_t *workspace, const double *rows, int64_t n);
+/** Takes rows: (n, width), row-major, of the accumulator's type. */
+void es_cov_add(es_cov_t *cov, es_cov_workspace_t *workspace, const void *rows, int64_t n);
 /** The product alone: workspace->product = rowsᵀ·rows (lower triangle) of float (n, width) rows, no centring, for
  * comparison in benchmarks. */
 void es_cov_multiply(es_cov_workspace_t *workspace, const float *rows, int32_t n, int32_t width);

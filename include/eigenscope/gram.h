@@ -36,8 +36,7 @@ void es_gram_reset(es_gram_t *gram);
 
 /** Keeps copies of rows (n, width) of lane lane_first + `lane` of the group. Not collective: ES_SYSTEM when memory is
  * out, then the caller agrees before the next collective. */
-es_code_t es_gram_add(es_gram_t *gram, int lane, const float *rows, int64_t n, es_status_t *status);
-es_code_t es_gram_add_f64(es_gram_t *gram, int lane, const double *rows, int64_t n, es_status_t *status);
+es_code_t es_gram_add(es_gram_t *gram, int lane, const void *rows, int64_t n, es_status_t *status);
 
 /** Rows of all ranks. Collective. */
 int64_t es_gram_rows(const es_gram_t *gram);

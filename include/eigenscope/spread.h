@@ -40,8 +40,7 @@ void es_spread_reset(es_spread_t *spread);
 
 /** Takes this rank's rows, (n, width) row-major, n ≥ 0. All ranks call it equally often, each with rows of its own
  * number. */
-void es_spread_add(es_spread_t *spread, const float *rows, int64_t n);
-void es_spread_add_f64(es_spread_t *spread, const double *rows, int64_t n);
+void es_spread_add(es_spread_t *spread, const void *rows, int64_t n);
 
 /** What all rows together gave. */
 typedef struct es_spread_total {

@@ -53,12 +53,8 @@ static es_code_t open_width(bench_t *b, int32_t width, es_status_t *status) {
   b->product = es_allocate((size_t)width * (size_t)width, element(b));
   if (!b->data || !b->product) return es_out_of_memory(status, "bench", "width %d", width);
   fill(b, held);
-  if (b->real == ES_REAL_F64) {
-    ES_TRY(es_cov_create_f64(&b->cov, width, status));
-    return es_cov_workspace_create_f64(&b->workspace, width, status);
-  }
-  ES_TRY(es_cov_create(&b->cov, width, status));
-  return es_cov_workspace_create(&b->workspace, width, status);
+  ES_TRY(es_cov_create(&b->cov, width, b->real, status));
+  return es_cov_workspace_create(&b->workspace, width, b->real, status);
 }
 
 static void close_width(bench_t *b) {
@@ -69,20 +65,6 @@ static void close_width(bench_t *b) {
   es_spread_destroy(b->spread);
   b->data = b->product = NULL;
   b->spread = NULL;
-}
-
-static void add(bench_t *b, const void *rows, int64_t n) {
-  if (b->real == ES_REAL_F64)
-    es_cov_add_f64(&b->cov, &b->workspace, rows, n);
-  else
-    es_cov_add(&b->cov, &b->workspace, rows, n);
-}
-
-static void add_spread(bench_t *b, const void *rows, int64_t n) {
-  if (b->real == ES_REAL_F64)
-    es_spread_add_f64(b->spread, rows, n);
-  else
-    es_spread_add(b->spread, rows, n);
 }
 
 static void multiply(bench_t *b, const void *rows) {
@@ -99,9 +81,10 @@ static void pass(bench_t *b, way_t way) {
   for (int64_t p = 0; p < b->panels; p++) {
     const char *rows = (const char *)b->data + (size_t)(p % 2) * (size_t)b->panel * line;
     if (way == PLAIN) multiply(b, rows);
-    if (way == STRAIGHT) add(b, rows, b->panel);
-    if (way == SPREAD) add_spread(b, rows, b->panel);
-    for (int32_t i = 0; way == SLICES && i < b->panel; i += SLICE) add(b, rows + (size_t)i * line, SLICE);
+    if (way == STRAIGHT) es_cov_add(&b->cov, &b->workspace, rows, b->panel);
+    if (way == SPREAD) es_spread_add(b->spread, rows, b->panel);
+    for (int32_t i = 0; way == SLICES && i < b->panel; i += SLICE)
+      es_cov_add(&b->cov, &b->workspace, rows + (size_t)i * line, SLICE);
   }
 }
 

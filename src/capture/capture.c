@@ -20,14 +20,10 @@ struct es_capture {
   es_observer_t observer;
 };
 
-static bool is_selected(const es_graph_t *graph, const es_measure_settings_t *measure, int layer) {
-  return es_measure_takes(measure, graph->nodes[graph->layers[layer]].name);
-}
-
 int es_capture_select(const es_graph_t *graph, const es_measure_settings_t *measure, int32_t *out) {
   int n = 0;
   for (int i = 0; i < graph->n_layers; i++) {
-    if (is_selected(graph, measure, i)) out[n++] = i;
+    if (es_measure_takes(measure, graph->nodes[graph->layers[i]].name)) out[n++] = i;
   }
   return n;
 }
@@ -57,7 +53,7 @@ static es_code_t create_scratch(es_capture_t *c, es_status_t *status) {
   }
   c->scratch = es_allocate((size_t)scratch, sizeof *c->scratch);
   if (!c->scratch) return es_out_of_memory(status, "capture", "a slice of outputs");
-  return es_cov_workspace_create(&c->workspace, widest, status);
+  return es_cov_workspace_create(&c->workspace, widest, ES_REAL_F32, status);
 }
 
 static es_code_t fill(es_capture_t *c, const es_measure_settings_t *measure, es_status_t *status) {
@@ -158,15 +154,23 @@ es_code_t es_capture_finish(es_capture_t *c, int layer, es_reduced_t *out, es_st
   return es_accumulator_finish(c->accumulators[layer], &c->workspace, out, status);
 }
 
+/* Rows of captured layer `layer` in such a pass; false if it is not measured, or its method is unknown. */
+static bool find_rows(const es_graph_t *graph, const es_measure_settings_t *measure, int layer, int64_t samples,
+                      es_rows_info_t *out) {
+  const es_node_t *node = &graph->nodes[graph->layers[layer]];
+  const es_method_t *method = es_method(measure->method);
+  if (!method || !es_measure_takes(measure, node->name)) return false;
+  *out = rows_of(method, measure->method_size, node->out, samples);
+  return true;
+}
+
 int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples, int lanes,
                          int ranks) {
-  const es_method_t *method = es_method(measure->method);
+  es_rows_info_t info;
   int64_t bytes = 0, widest = 1;
-  if (!method) return 0;
+  if (!es_method(measure->method)) return 0;
   for (int i = 0; i < graph->n_layers; i++) {
-    if (!is_selected(graph, measure, i)) continue;
-    const es_shape_t shape = graph->nodes[graph->layers[i]].out;
-    const es_rows_info_t info = rows_of(method, measure->method_size, shape, samples);
+    if (!find_rows(graph, measure, i, samples, &info)) continue;
     bytes += es_accumulator_bytes(&info, lanes, ranks);
     if (es_accumulator_strategy(info.width, INT64_MAX) == ES_STRATEGY_LANES && info.width > widest) widest = info.width;
   }
@@ -175,12 +179,10 @@ int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *m
 
 es_traffic_t es_capture_traffic(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples,
                                 int lanes, int ranks, const es_link_t *link) {
-  const es_method_t *method = es_method(measure->method);
+  es_rows_info_t info;
   es_traffic_t traffic = {0};
-  for (int i = 0; method && i < graph->n_layers; i++) {
-    if (!is_selected(graph, measure, i)) continue;
-    const es_shape_t shape = graph->nodes[graph->layers[i]].out;
-    const es_rows_info_t info = rows_of(method, measure->method_size, shape, samples);
+  for (int i = 0; i < graph->n_layers; i++) {
+    if (!find_rows(graph, measure, i, samples, &info)) continue;
     if (es_accumulator_strategy(info.width, info.rows) != ES_STRATEGY_LANES) continue;
     const int64_t bytes = 8 * ((int64_t)es_cov_moments_size(info.width) + 1); /* and the number of rows */
     for (int lane = 0; lane < lanes; lane++) es_traffic_allreduce(&traffic, ranks, bytes, link);

@@ -10,7 +10,7 @@ enum { TILE = 64 };
 struct es_accumulator {
   const es_group_t *group; /* borrowed */
   es_rows_info_t info;
-  es_strategy_t way;
+  es_strategy_t strategy;
   es_cov_t *lanes; /* owned; of this rank */
   es_spread_t *spread;
   es_gram_t *gram;
@@ -24,23 +24,16 @@ es_strategy_t es_accumulator_strategy(int32_t width, int64_t rows) {
   return width > ES_COV_SPREAD_ORDER ? ES_STRATEGY_SPREAD : ES_STRATEGY_LANES;
 }
 
-const char *es_strategy_name(es_strategy_t way) {
+const char *es_strategy_name(es_strategy_t strategy) {
   static const char *const names[] = {"lanes", "gram", "spread"};
-  return names[way];
-}
-
-static size_t number_size(const es_rows_info_t *info) {
-  return info->real == ES_REAL_F64 ? sizeof(double) : sizeof(float);
+  return names[strategy];
 }
 
 static es_code_t create_lanes(es_accumulator_t *a, es_status_t *status) {
   a->lanes = es_allocate_zero((size_t)a->group->lane_count, sizeof *a->lanes);
   if (!a->lanes) return es_out_of_memory(status, "capture", "lanes of a layer");
   for (int lane = 0; lane < a->group->lane_count; lane++) {
-    if (a->info.real == ES_REAL_F64)
-      ES_TRY(es_cov_create_f64(&a->lanes[lane], a->info.width, status));
-    else
-      ES_TRY(es_cov_create(&a->lanes[lane], a->info.width, status));
+    ES_TRY(es_cov_create(&a->lanes[lane], a->info.width, a->info.real, status));
   }
   return ES_OK;
 }
@@ -51,16 +44,16 @@ es_code_t es_accumulator_create(es_accumulator_t **out, const es_group_t *group,
   es_accumulator_t *a = es_allocate_zero(1, sizeof *a);
   if (a) {
     *a = (es_accumulator_t){.group = group, .info = *info};
-    a->way = es_accumulator_strategy(info->width, info->rows);
+    a->strategy = es_accumulator_strategy(info->width, info->rows);
   }
   if (!a)
     es_out_of_memory(status, "capture", "the covariance of a layer");
-  else if (a->way == ES_STRATEGY_LANES)
+  else if (a->strategy == ES_STRATEGY_LANES)
     create_lanes(a, status);
-  else if (a->way == ES_STRATEGY_GRAM)
+  else if (a->strategy == ES_STRATEGY_GRAM)
     es_gram_create(&a->gram, group, info->width, info->real, status);
   es_code_t code = es_group_agree(group, status);
-  if (code == ES_OK && a->way == ES_STRATEGY_SPREAD)
+  if (code == ES_OK && a->strategy == ES_STRATEGY_SPREAD)
     code = es_spread_create(&a->spread, group->comm, info->width, TILE, info->real, status);
   if (code == ES_OK)
     *out = a;
@@ -80,8 +73,8 @@ void es_accumulator_destroy(es_accumulator_t *a) {
 }
 
 bool es_accumulator_serves(const es_accumulator_t *a, const es_rows_info_t *info) {
-  return a->info.width == info->width && a->info.real == info->real && a->way != ES_STRATEGY_GRAM &&
-         es_accumulator_strategy(info->width, info->rows) == a->way;
+  return a->info.width == info->width && a->info.real == info->real && a->strategy != ES_STRATEGY_GRAM &&
+         es_accumulator_strategy(info->width, info->rows) == a->strategy;
 }
 
 void es_accumulator_reset(es_accumulator_t *a) {
@@ -93,16 +86,16 @@ void es_accumulator_reset(es_accumulator_t *a) {
 }
 
 es_strategy_t es_accumulator_is(const es_accumulator_t *a) {
-  return a->way;
+  return a->strategy;
 }
 
 int32_t es_accumulator_order(const es_accumulator_t *a) {
-  return a->way == ES_STRATEGY_GRAM ? (int32_t)a->info.rows : a->info.width;
+  return a->strategy == ES_STRATEGY_GRAM ? (int32_t)a->info.rows : a->info.width;
 }
 
 /* Keeps rows until all ranks come to exchange them. */
 static void wait_for_others(es_accumulator_t *a, const void *rows, int64_t n) {
-  const size_t row = (size_t)a->info.width * number_size(&a->info);
+  const size_t row = (size_t)a->info.width * es_real_size(a->info.real);
   if (a->n_waiting + n > a->room) {
     const int64_t room = a->n_waiting + n;
     void *more = es_reallocate(a->waiting, (size_t)room, row);
@@ -117,31 +110,20 @@ static void wait_for_others(es_accumulator_t *a, const void *rows, int64_t n) {
   a->n_waiting += n;
 }
 
-static void keep(es_accumulator_t *a, int lane, const void *rows, int64_t n) {
-  const es_code_t code = a->info.real == ES_REAL_F64 ? es_gram_add_f64(a->gram, lane, rows, n, NULL)
-                                                     : es_gram_add(a->gram, lane, rows, n, NULL);
-  a->out_of_memory = a->out_of_memory || code != ES_OK;
-}
-
 void es_accumulator_add(es_accumulator_t *a, es_cov_workspace_t *workspace, int lane, const void *rows, int64_t n) {
-  if (a->way == ES_STRATEGY_SPREAD)
+  if (a->strategy == ES_STRATEGY_SPREAD)
     wait_for_others(a, rows, n);
-  else if (a->way == ES_STRATEGY_GRAM)
-    keep(a, lane, rows, n);
-  else if (a->info.real == ES_REAL_F64)
-    es_cov_add_f64(&a->lanes[lane], workspace, rows, n);
+  else if (a->strategy == ES_STRATEGY_GRAM)
+    a->out_of_memory |= es_gram_add(a->gram, lane, rows, n, &(es_status_t){0}) != ES_OK;
   else
     es_cov_add(&a->lanes[lane], workspace, rows, n);
 }
 
 es_code_t es_accumulator_exchange(es_accumulator_t *a, es_status_t *status) {
-  if (a->way != ES_STRATEGY_SPREAD) return ES_OK;
+  if (a->strategy != ES_STRATEGY_SPREAD) return ES_OK;
   if (a->out_of_memory) es_out_of_memory(status, "capture", "the rows of a layer of width %d", a->info.width);
   ES_TRY(es_agree(a->group->comm, status));
-  if (a->info.real == ES_REAL_F64)
-    es_spread_add_f64(a->spread, a->waiting, a->n_waiting);
-  else
-    es_spread_add(a->spread, a->waiting, a->n_waiting);
+  es_spread_add(a->spread, a->waiting, a->n_waiting);
   a->n_waiting = 0;
   return ES_OK;
 }
@@ -160,7 +142,7 @@ static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace
   if (!buffer)
     es_out_of_memory(status, "capture", "the covariance of a layer of width %d", a->info.width);
   else
-    es_cov_create(&total, a->info.width, status);
+    es_cov_create(&total, a->info.width, ES_REAL_F32, status);
   const es_code_t code = es_group_agree(a->group, status);
   if (code == ES_OK) {
     for (int lane = 0; lane < a->group->lane_count; lane++) es_cov_flush(&a->lanes[lane], workspace);
@@ -208,9 +190,9 @@ es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspa
   out->mean = es_allocate_zero((size_t)a->info.width, sizeof *out->mean);
   if (!out->mean) es_out_of_memory(status, "capture", "the mean of a layer");
   es_code_t code = es_group_agree(a->group, status);
-  if (code == ES_OK && a->way == ES_STRATEGY_SPREAD)
+  if (code == ES_OK && a->strategy == ES_STRATEGY_SPREAD)
     code = finish_spread(a, out, status);
-  else if (code == ES_OK && a->way == ES_STRATEGY_GRAM)
+  else if (code == ES_OK && a->strategy == ES_STRATEGY_GRAM)
     code = finish_gram(a, out, status);
   else if (code == ES_OK)
     code = finish_lanes(a, workspace, out, status);
@@ -218,17 +200,17 @@ es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspa
   return code;
 }
 
-void es_reduced_destroy(es_reduced_t *merged) {
-  es_free(merged->triangle);
-  es_free(merged->mean);
-  *merged = (es_reduced_t){0};
+void es_reduced_destroy(es_reduced_t *reduced) {
+  es_free(reduced->triangle);
+  es_free(reduced->mean);
+  *reduced = (es_reduced_t){0};
 }
 
 int64_t es_accumulator_bytes(const es_rows_info_t *info, int lanes, int ranks) {
-  const es_strategy_t way = es_accumulator_strategy(info->width, info->rows);
-  if (way == ES_STRATEGY_SPREAD) return es_spread_bytes(info->width, TILE, ranks, info->real);
+  const es_strategy_t strategy = es_accumulator_strategy(info->width, info->rows);
+  if (strategy == ES_STRATEGY_SPREAD) return es_spread_bytes(info->width, TILE, ranks, info->real);
   const int held = (lanes + ranks - 1) / ranks;
-  if (way == ES_STRATEGY_GRAM)
+  if (strategy == ES_STRATEGY_GRAM)
     return es_gram_bytes(info->rows * held / lanes, info->rows, info->width, info->real) +
            8 * (int64_t)es_triangle_size((int32_t)info->rows);
   return held * es_cov_bytes(info->width, info->real);

@@ -25,30 +25,16 @@ static int32_t pattern_rows(int32_t width) {
   return width >= WIDE ? 1 : (WIDE + width - 1) / width;
 }
 
-es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width, es_status_t *status) {
-  const size_t width = (size_t)largest_width, pattern = width + 2 * WIDE;
-  size_t panel = (size_t)PANEL_FLOATS;
-  if ((size_t)PANEL_ROWS_LEAST * width > panel) panel = (size_t)PANEL_ROWS_LEAST * width;
-  *out = (es_cov_workspace_t){.centred = es_allocate(panel, sizeof(float)),
-                              .product = es_allocate(width * width, sizeof(float)),
-                              .shift = es_allocate(2 * pattern, sizeof(float)),
-                              .sums = es_allocate(2 * pattern, sizeof(double)),
-                              .width = largest_width};
+es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width, es_real_t real, es_status_t *status) {
+  const size_t width = (size_t)largest_width, pattern = width + 2 * WIDE, size = es_real_size(real);
+  const size_t panel = PANEL_ROWS_LEAST * width > PANEL_FLOATS ? PANEL_ROWS_LEAST * width : PANEL_FLOATS;
+  *out = (es_cov_workspace_t){.width = largest_width,
+                              .real = real,
+                              .centred = es_allocate(panel, size),
+                              .product = es_allocate(width * width, size),
+                              .shift = es_allocate(2 * pattern, size),
+                              .sums = es_allocate(3 * pattern, sizeof(double))};
   if (out->centred && out->product && out->shift && out->sums) return ES_OK;
-  es_cov_workspace_destroy(out);
-  return es_out_of_memory(status, "covariance", "the scratch of layers of width %d", largest_width);
-}
-
-es_code_t es_cov_workspace_create_f64(es_cov_workspace_t *out, int32_t largest_width, es_status_t *status) {
-  const size_t width = (size_t)largest_width;
-  size_t panel = (size_t)PANEL_FLOATS;
-  if ((size_t)PANEL_ROWS_LEAST * width > panel) panel = (size_t)PANEL_ROWS_LEAST * width;
-  *out = (es_cov_workspace_t){.centred_f64 = es_allocate(panel, sizeof(double)),
-                              .product_f64 = es_allocate(width * width, sizeof(double)),
-                              .scratch_f64 = es_allocate(2 * width, sizeof(double)),
-                              .sums = es_allocate(3 * width, sizeof(double)),
-                              .width = largest_width};
-  if (out->centred_f64 && out->product_f64 && out->scratch_f64 && out->sums) return ES_OK;
   es_cov_workspace_destroy(out);
   return es_out_of_memory(status, "covariance", "the scratch of layers of width %d", largest_width);
 }
@@ -58,9 +44,6 @@ void es_cov_workspace_destroy(es_cov_workspace_t *workspace) {
   es_free(workspace->product);
   es_free(workspace->shift);
   es_free(workspace->sums);
-  es_free(workspace->centred_f64);
-  es_free(workspace->product_f64);
-  es_free(workspace->scratch_f64);
   *workspace = (es_cov_workspace_t){0};
 }
 
@@ -71,32 +54,22 @@ int64_t es_cov_bytes(int32_t width, es_real_t real) {
   return moments + (int64_t)es_real_size(real) * es_cov_panel_rows(width) * d;
 }
 
-static es_code_t create(es_cov_t *out, int32_t width, es_real_t real, es_status_t *status) {
-  const size_t panel = (size_t)es_cov_panel_rows(width) * (size_t)width;
-  *out = (es_cov_t){.width = width, .moments = es_allocate_zero(es_cov_moments_size(width), sizeof(double))};
+es_code_t es_cov_create(es_cov_t *out, int32_t width, es_real_t real, es_status_t *status) {
   const bool blocks = real == ES_REAL_F32 && es_syrk_takes_blocks(width);
-  if (real == ES_REAL_F64)
-    out->panel_f64 = es_allocate(panel, sizeof(double));
-  else
-    out->panel = es_allocate(blocks ? (size_t)ES_PANEL_BLOCK * (size_t)width : panel, sizeof(float));
-  if (blocks) out->open = es_narrow_accumulator_create(width);
-  if (out->moments && (out->panel || out->panel_f64) && (out->open || !blocks)) return ES_OK;
+  const size_t rows = (size_t)(blocks ? ES_PANEL_BLOCK : es_cov_panel_rows(width));
+  *out = (es_cov_t){.width = width,
+                    .real = real,
+                    .moments = es_allocate_zero(es_cov_moments_size(width), sizeof(double)),
+                    .panel = es_allocate(rows * (size_t)width, es_real_size(real)),
+                    .open = blocks ? es_narrow_accumulator_create(width) : NULL};
+  if (out->moments && out->panel && (out->open || !blocks)) return ES_OK;
   es_cov_destroy(out);
   return es_out_of_memory(status, "covariance", "the covariance of a layer of width %d", width);
-}
-
-es_code_t es_cov_create(es_cov_t *out, int32_t width, es_status_t *status) {
-  return create(out, width, ES_REAL_F32, status);
-}
-
-es_code_t es_cov_create_f64(es_cov_t *out, int32_t width, es_status_t *status) {
-  return create(out, width, ES_REAL_F64, status);
 }
 
 void es_cov_destroy(es_cov_t *cov) {
   es_free(cov->moments);
   es_free(cov->panel);
-  es_free(cov->panel_f64);
   es_free(cov->open);
   *cov = (es_cov_t){0};
 }
@@ -151,12 +124,13 @@ void es_cov_multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_
 static void multiply_centred(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
   const int32_t repeat = pattern_rows(width);
   const size_t d = (size_t)width, length = d * (size_t)repeat;
-  for (size_t j = d; j < length; j++) w->shift[j] = w->shift[j - d];
+  float *shift = w->shift;
+  for (size_t j = d; j < length; j++) shift[j] = shift[j - d];
   if (es_syrk_centres(width)) {
-    es_syrk_centred(w->product, w->sums, rows, n, width, w->shift);
+    es_syrk_centred(w->product, w->sums, rows, n, width, shift);
     return;
   }
-  centre(w->centred, w->sums, rows, (size_t)n * d, length, w->shift, w->shift + w->width + 2 * WIDE);
+  centre(w->centred, w->sums, rows, (size_t)n * d, length, shift, shift + w->width + 2 * WIDE);
   for (size_t j = d; j < length; j++) w->sums[j % d] += w->sums[j];
   es_cov_multiply(w, w->centred, n, width);
 }
@@ -165,11 +139,12 @@ static void multiply_centred(es_cov_workspace_t *w, const float *rows, int32_t n
  * lose more than a digit: then the caller centres again, by the means found. */
 static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
   const size_t d = (size_t)width;
+  const float *product = w->product;
   multiply_centred(w, rows, n, width);
   bool fine = true;
   for (size_t j = 0; j < d; j++) {
     w->sums[j] /= (double)n;
-    fine = fine && w->sums[j] * w->sums[j] * (double)n <= 0.9 * (double)w->product[j * d + j];
+    fine = fine && w->sums[j] * w->sums[j] * (double)n <= 0.9 * (double)product[j * d + j];
   }
   return fine;
 }
@@ -189,34 +164,34 @@ void es_covariance_merge_product(es_cov_t *cov, const float *product, const floa
 
 static void merge_panel(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n) {
   const size_t d = (size_t)cov->width;
-  const double *mean = cov->moments;
+  float *shift = w->shift;
   if (cov->n > 0) {
-    for (size_t j = 0; j < d; j++) w->shift[j] = (float)mean[j];
+    for (size_t j = 0; j < d; j++) shift[j] = (float)cov->moments[j];
   } else {
-    es_covariance_guess_shift(w->shift, rows, n, d);
+    es_covariance_guess_shift(shift, rows, n, d);
   }
   if (!multiply(w, rows, n, cov->width)) {
-    for (size_t j = 0; j < d; j++) w->shift[j] = (float)((double)w->shift[j] + w->sums[j]);
+    for (size_t j = 0; j < d; j++) shift[j] = (float)((double)shift[j] + w->sums[j]);
     multiply(w, rows, n, cov->width);
   }
-  es_covariance_merge_product(cov, w->product, w->shift, w->sums, n, w->sums + w->width + 2 * WIDE);
+  es_covariance_merge_product(cov, w->product, shift, w->sums, n, w->sums + w->width + 2 * WIDE);
 }
 
 static void merge_panel_f64(es_cov_t *cov, es_cov_workspace_t *w, const double *rows, int32_t n) {
   const size_t d = (size_t)cov->width;
   double *mean = cov->moments, *shift = w->sums, *rest = shift + w->width, *delta = rest + w->width;
-  es_panel_centre_f64(w->centred_f64, rows, (size_t)n, d, shift, rest, w->scratch_f64);
-  cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, cov->width, n, 1.0, w->centred_f64, cov->width, 0.0,
-              w->product_f64, cov->width);
+  es_panel_centre_f64(w->centred, rows, (size_t)n, d, shift, rest, w->shift);
+  cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, cov->width, n, 1.0, w->centred, cov->width, 0.0, w->product,
+              cov->width);
   const double share = (double)n / (double)(cov->n + n);
   for (size_t j = 0; j < d; j++) delta[j] = shift[j] - mean[j] + rest[j];
-  es_panel_merge_f64(cov->moments + d, w->product_f64, rest, -(double)n, delta, (double)cov->n * share, d);
+  es_panel_merge_f64(cov->moments + d, w->product, rest, -(double)n, delta, (double)cov->n * share, d);
   for (size_t j = 0; j < d; j++) mean[j] += share * delta[j];
   cov->n += n;
 }
 
 static void merge_rows(es_cov_t *cov, es_cov_workspace_t *w, const void *rows, int32_t n) {
-  if (cov->panel_f64)
+  if (cov->real == ES_REAL_F64)
     merge_panel_f64(cov, w, rows, n);
   else if (cov->open)
     es_narrow_accumulator_take(cov, w, rows, n);
@@ -226,37 +201,29 @@ static void merge_rows(es_cov_t *cov, es_cov_workspace_t *w, const void *rows, i
 
 static void merge_waiting(es_cov_t *cov, es_cov_workspace_t *w) {
   if (cov->panel_rows == 0) return;
-  merge_rows(cov, w, cov->panel_f64 ? (const void *)cov->panel_f64 : cov->panel, cov->panel_rows);
+  merge_rows(cov, w, cov->panel, cov->panel_rows);
   cov->panel_rows = 0;
 }
 
-static void add(es_cov_t *cov, es_cov_workspace_t *workspace, const char *rows, int64_t n, char *panel, size_t line) {
+void es_cov_add(es_cov_t *cov, es_cov_workspace_t *workspace, const void *rows, int64_t n) {
   const int32_t full = cov->open ? ES_PANEL_BLOCK : es_cov_panel_rows(cov->width);
-  assert(cov->width <= workspace->width);
+  const size_t line = (size_t)cov->width * es_real_size(cov->real);
+  const char *from = rows;
+  assert(cov->width <= workspace->width && cov->real == workspace->real);
   while (n > 0) {
     if (cov->panel_rows == 0 && n >= full) { /* no need to wait: straight from where the layer put them */
-      merge_rows(cov, workspace, rows, full);
-      rows += (size_t)full * line;
+      merge_rows(cov, workspace, from, full);
+      from += (size_t)full * line;
       n -= full;
       continue;
     }
     const int32_t space = full - cov->panel_rows, take = n < space ? (int32_t)n : space;
-    memcpy(panel + (size_t)cov->panel_rows * line, rows, (size_t)take * line);
+    memcpy((char *)cov->panel + (size_t)cov->panel_rows * line, from, (size_t)take * line);
     cov->panel_rows += take;
-    rows += (size_t)take * line;
+    from += (size_t)take * line;
     n -= take;
     if (cov->panel_rows == full) merge_waiting(cov, workspace);
   }
-}
-
-void es_cov_add(es_cov_t *cov, es_cov_workspace_t *workspace, const float *rows, int64_t n) {
-  assert(cov->panel && workspace->centred);
-  add(cov, workspace, (const char *)rows, n, (char *)cov->panel, (size_t)cov->width * sizeof *rows);
-}
-
-void es_cov_add_f64(es_cov_t *cov, es_cov_workspace_t *workspace, const double *rows, int64_t n) {
-  assert(cov->panel_f64 && workspace->centred_f64);
-  add(cov, workspace, (const char *)rows, n, (char *)cov->panel_f64, (size_t)cov->width * sizeof *rows);
 }
 
 void es_cov_flush(es_cov_t *cov, es_cov_workspace_t *workspace) {

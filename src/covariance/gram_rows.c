@@ -61,30 +61,21 @@ static bool grow(const es_gram_t *g, es_gram_lane_t *lane) {
   return true;
 }
 
-static es_code_t add(es_gram_t *g, int lane, const char *rows, int64_t n, es_status_t *status) {
+es_code_t es_gram_add(es_gram_t *g, int lane, const void *rows, int64_t n, es_status_t *status) {
+  const char *from = rows;
   assert(lane >= 0 && lane < g->group->lane_count);
   es_gram_lane_t *l = &g->lanes[lane];
   while (n > 0) {
     if ((!l->last || l->last->used == g->chunk_rows) && !grow(g, l))
       return es_out_of_memory(status, "covariance", "the rows of a layer of width %d", g->width);
     const int32_t space = g->chunk_rows - l->last->used, take = n < space ? (int32_t)n : space;
-    memcpy(l->last->rows + (size_t)l->last->used * g->line, rows, (size_t)take * g->line);
+    memcpy(l->last->rows + (size_t)l->last->used * g->line, from, (size_t)take * g->line);
     l->last->used += take;
     l->n += take;
-    rows += (size_t)take * g->line;
+    from += (size_t)take * g->line;
     n -= take;
   }
   return ES_OK;
-}
-
-es_code_t es_gram_add(es_gram_t *g, int lane, const float *rows, int64_t n, es_status_t *status) {
-  assert(g->real == ES_REAL_F32);
-  return add(g, lane, (const char *)rows, n, status);
-}
-
-es_code_t es_gram_add_f64(es_gram_t *g, int lane, const double *rows, int64_t n, es_status_t *status) {
-  assert(g->real == ES_REAL_F64);
-  return add(g, lane, (const char *)rows, n, status);
 }
 
 static int64_t rows_local(const es_gram_t *g) {

@@ -9,11 +9,6 @@
 /** Sums of columns go in blocks of this many lines, so that the rounding of a float sum stays small. */
 enum { ES_PANEL_BLOCK = 64 };
 
-/** Bytes of a number. */
-static inline size_t es_real_size(es_real_t real) {
-  return real == ES_REAL_F64 ? sizeof(double) : sizeof(float);
-}
-
 /** out = rows − shift, sums[j] += Σ out. `work`: width numbers. `out` may be `rows`. */
 void es_panel_subtract_f32(float *out, double *sums, const float *rows, size_t lines, size_t width, const float *shift,
                            float *work);

@@ -64,7 +64,7 @@ es_code_t es_spread_create(es_spread_t **out, MPI_Comm comm, int32_t width, int3
   es_spread_t *s = es_allocate_zero(1, sizeof *s);
   if (s) {
     s->real = real;
-    s->element = real == ES_REAL_F64 ? sizeof(double) : sizeof(float);
+    s->element = es_real_size(real);
     s->panel_rows = es_spread_panel_rows(width);
     fill(s, comm, width, block, status);
   } else {
@@ -235,7 +235,8 @@ static void add_alone(es_spread_t *s, const char *rows, int64_t n) {
   }
 }
 
-static void add(es_spread_t *s, const char *rows, int64_t n) {
+void es_spread_add(es_spread_t *s, const void *rows, int64_t n) {
+  const char *from = rows;
   assert(!s->finished && n >= 0);
   if (s->size == 1) {
     add_alone(s, rows, n);
@@ -243,20 +244,10 @@ static void add(es_spread_t *s, const char *rows, int64_t n) {
   }
   es_spread_exchange_open(s, n);
   while (es_spread_exchange_next(s)) {
-    es_spread_exchange_rows(s, rows);
-    rows += (size_t)s->take[s->rank] * (size_t)s->blocks.order * s->element;
+    es_spread_exchange_rows(s, from);
+    from += (size_t)s->take[s->rank] * (size_t)s->blocks.order * s->element;
     if (s->waiting == s->panel_rows) merge_panel(s, NULL, s->waiting);
   }
-}
-
-void es_spread_add(es_spread_t *s, const float *rows, int64_t n) {
-  assert(s->real == ES_REAL_F32);
-  add(s, (const char *)rows, n);
-}
-
-void es_spread_add_f64(es_spread_t *s, const double *rows, int64_t n) {
-  assert(s->real == ES_REAL_F64);
-  add(s, (const char *)rows, n);
 }
 
 /* Scales the lower half; whether all of it is finite. */
@@ -297,7 +288,7 @@ es_dist_matrix_t *es_spread_blocks(es_spread_t *s) {
 int64_t es_spread_bytes(int32_t width, int32_t block, int ranks, es_real_t real) {
   int rows, cols;
   es_dist_matrix_grid(ranks, &rows, &cols);
-  const int64_t element = real == ES_REAL_F64 ? 8 : 4, panel = es_spread_panel_rows(width);
+  const int64_t element = (int64_t)es_real_size(real), panel = es_spread_panel_rows(width);
   const int64_t tall = es_dist_matrix_count(width, block, 0, rows), wide = es_dist_matrix_count(width, block, 0, cols);
   const int64_t lines = rows == cols && ranks == 1 ? tall : tall + wide;
   int64_t bytes = es_dist_matrix_bytes(width, block, ranks) + lines * (panel * element + 4 * 8);

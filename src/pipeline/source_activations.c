@@ -121,8 +121,8 @@ static es_code_t create_scratch(es_activations_source_t *s, es_status_t *status)
   s->scratch = es_allocate((size_t)scratch, sizeof *s->scratch);
   s->narrowed = es_allocate((size_t)slice, sizeof *s->narrowed);
   if (!s->part || !s->scratch || !s->narrowed) return es_out_of_memory(status, "activations", "a part of the rows");
-  if (widest[0] > 0) ES_TRY(es_cov_workspace_create(&s->workspace, widest[0], status));
-  return widest[1] > 0 ? es_cov_workspace_create_f64(&s->workspace_f64, widest[1], status) : ES_OK;
+  if (widest[0] > 0) ES_TRY(es_cov_workspace_create(&s->workspace, widest[0], ES_REAL_F32, status));
+  return widest[1] > 0 ? es_cov_workspace_create(&s->workspace_f64, widest[1], ES_REAL_F64, status) : ES_OK;
 }
 
 static es_code_t open_source(es_point_source_t **out, es_context_t *c, const es_dataset_t *dataset,

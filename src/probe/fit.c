@@ -60,7 +60,9 @@ static es_code_t check_problem(const es_probe_problem_t *p, const es_group_t *gr
   if (p->n < 1) return es_fail(status, ES_INPUT, STAGE, "a probe needs at least one sample");
   if (!(p->l2 > 0.0) || !isfinite(p->l2))
     return es_fail(status, ES_INPUT, STAGE, "probe.l2 is %g: must be positive and finite", p->l2);
-  if (p->width < 1 || p->classes < 1 || es_probe_weights_size(p->width, p->classes) > (size_t)INT_MAX)
+  const size_t most = INT_MAX; /* of numbers that one call of BLAS or MPI takes */
+  if (p->width < 1 || p->classes < 1 || es_probe_weights_size(p->width, p->classes) > most ||
+      (size_t)p->classes * (size_t)p->classes > most || (size_t)p->width * ES_ROWS_SKETCH > most)
     return es_fail(status, ES_INPUT, STAGE, "a probe of %d features and %d classes: must be at least 1 and fit memory",
                    p->width, p->classes);
   int64_t first = 0, n_local;

@@ -111,16 +111,12 @@ static es_code_t tridiagonal_values(solve_t *s, double *diagonal, double *beside
   return ES_OK;
 }
 
-static es_code_t solve_in_one(solve_t *s, double *values, es_status_t *status) {
-  ES_TRY(reduce_in_one(s, status));
-  return tridiagonal_values(s, s->diagonal, s->beside, values, status);
-}
-
 static es_code_t eigenvalues(const es_eigenproblem_t *problem, double *values, es_status_t *status) {
   solve_t s;
   const bool two = problem->order >= TWO_STAGE_ORDER;
   es_code_t code = solve_open(&s, problem, status);
-  if (code == ES_OK) code = two ? solve_in_two(&s, values, status) : solve_in_one(&s, values, status);
+  if (code == ES_OK) code = two ? solve_in_two(&s, values, status) : reduce_in_one(&s, status);
+  if (code == ES_OK && !two) code = tridiagonal_values(&s, s.diagonal, s.beside, values, status);
   if (code == ES_OK) code = es_spectrum_check_values(two ? "dsytrd_sy2sb" : "dsytrd", s.n, &s.norms, values, status);
   solve_close(&s);
   return code;
@@ -168,13 +164,6 @@ static void present(es_vectors_t *vectors, int n) {
     }
   }
   es_spectrum_fix_signs(vectors->rows, vectors->n, n);
-}
-
-static es_code_t refuse_order(int32_t order, es_status_t *status) {
-  return es_fail(status, ES_INPUT, "spectrum",
-                 "eigenvectors of a covariance of order %d: LAPACK's workspaces end at order %d; measure fewer "
-                 "positions or channels, or eigenvalues alone",
-                 order, ES_VECTORS_ORDER_MOST);
 }
 
 /* The k leading vectors of the tridiagonal matrix by relatively robust representations: O(n k). */
@@ -233,24 +222,35 @@ static es_code_t solve_vectors(solve_t *s, double share, double *values, es_vect
   if (!vectors->rows) return out_of_memory(s->n, status);
   ES_TRY(tridiagonal_vectors(s, vectors, status));
   ES_TRY(transform_back(s, vectors, status));
-  ES_TRY(check_vectors(s, "dstemr", vectors->rows, vectors->n, values, status));
-  present(vectors, s->n);
-  return ES_OK;
+  return check_vectors(s, "dstemr", vectors->rows, vectors->n, values, status);
+}
+
+/* A solve with vectors by one of two methods; `vectors` is empty where it fails. */
+static es_code_t with_vectors(es_code_t (*method)(solve_t *, double, double *, es_vectors_t *, es_status_t *),
+                              const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
+                              es_status_t *status) {
+  *vectors = (es_vectors_t){0};
+  if (problem->order > ES_VECTORS_ORDER_MOST)
+    return es_fail(status, ES_INPUT, "spectrum",
+                   "eigenvectors of a covariance of order %d: LAPACK's workspaces end at order %d; measure fewer "
+                   "positions or channels, or eigenvalues alone",
+                   problem->order, ES_VECTORS_ORDER_MOST);
+  solve_t s;
+  es_code_t code = solve_open(&s, problem, status);
+  if (code == ES_OK) code = method(&s, share, values, vectors, status);
+  if (code == ES_OK && vectors->n > 0) present(vectors, s.n);
+  solve_close(&s);
+  if (code != ES_OK) {
+    es_free(vectors->rows);
+    *vectors = (es_vectors_t){0};
+  }
+  return code;
 }
 
 /* Values as `eigenvalues` finds them below TWO_STAGE_ORDER, bit for bit. */
 static es_code_t eigenvectors(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
                               es_status_t *status) {
-  *vectors = (es_vectors_t){0};
-  if (problem->order > ES_VECTORS_ORDER_MOST) return refuse_order(problem->order, status);
-  solve_t s;
-  es_code_t code = solve_open(&s, problem, status);
-  if (code == ES_OK) code = solve_vectors(&s, share, values, vectors, status);
-  solve_close(&s);
-  if (code == ES_OK) return ES_OK;
-  es_free(vectors->rows);
-  *vectors = (es_vectors_t){0};
-  return code;
+  return with_vectors(solve_vectors, problem, share, values, vectors, status);
 }
 
 const es_spectrum_backend_t es_spectrum_lapack = {"lapack", ES_SOLVER_LAPACK, false, eigenvalues, eigenvectors};
@@ -286,29 +286,20 @@ static es_code_t plain_eigenvalues(const es_eigenproblem_t *problem, double *val
   return code;
 }
 
+static es_code_t plain_vectors(solve_t *s, double share, double *values, es_vectors_t *vectors, es_status_t *status) {
+  ES_TRY(divide_and_conquer(s, "V", values, status));
+  vectors->n = es_spectrum_leading(values, s->n, share);
+  if (vectors->n == 0) return ES_OK;
+  const size_t n = (size_t)s->n, kept = n * (size_t)vectors->n;
+  vectors->rows = es_allocate(kept, sizeof *vectors->rows);
+  if (!vectors->rows) return out_of_memory(s->n, status);
+  memcpy(vectors->rows, s->square + n * (n - (size_t)vectors->n), kept * sizeof *vectors->rows);
+  return check_vectors(s, "dsyevd", vectors->rows, vectors->n, values, status);
+}
+
 static es_code_t plain_eigenvectors(const es_eigenproblem_t *problem, double share, double *values,
                                     es_vectors_t *vectors, es_status_t *status) {
-  *vectors = (es_vectors_t){0};
-  if (problem->order > ES_VECTORS_ORDER_MOST) return refuse_order(problem->order, status);
-  solve_t s;
-  es_code_t code = solve_open(&s, problem, status);
-  if (code == ES_OK) code = divide_and_conquer(&s, "V", values, status);
-  if (code == ES_OK && (vectors->n = es_spectrum_leading(values, s.n, share)) > 0) {
-    const size_t n = (size_t)s.n, kept = n * (size_t)vectors->n;
-    vectors->rows = es_allocate(kept, sizeof *vectors->rows);
-    if (vectors->rows) {
-      memcpy(vectors->rows, s.square + n * (n - (size_t)vectors->n), kept * sizeof *vectors->rows);
-      code = check_vectors(&s, "dsyevd", vectors->rows, vectors->n, values, status);
-    } else {
-      code = out_of_memory(problem->order, status);
-    }
-    if (code == ES_OK) present(vectors, s.n);
-  }
-  solve_close(&s);
-  if (code == ES_OK) return ES_OK;
-  es_free(vectors->rows);
-  *vectors = (es_vectors_t){0};
-  return code;
+  return with_vectors(plain_vectors, problem, share, values, vectors, status);
 }
 
 const es_spectrum_backend_t es_spectrum_lapack_plain = {"lapack", ES_SOLVER_LAPACK, false, plain_eigenvalues,

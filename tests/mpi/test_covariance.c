@@ -44,16 +44,17 @@ static void check_reduce(const es_group_t *group, int32_t width, int64_t n, int6
   es_cov_t mine[LANES], lane, serial, total;
   double *buffer = es_allocate(es_cov_moments_size(width) + 1, sizeof *buffer);
   CHECK(buffer != NULL);
-  CHECK(es_cov_workspace_create(&workspace, width, &status) == ES_OK);
-  CHECK(es_cov_create(&lane, width, &status) == ES_OK && es_cov_create(&serial, width, &status) == ES_OK);
-  CHECK(es_cov_create(&total, width, &status) == ES_OK);
+  CHECK(es_cov_workspace_create(&workspace, width, ES_REAL_F32, &status) == ES_OK);
+  CHECK(es_cov_create(&lane, width, ES_REAL_F32, &status) == ES_OK &&
+        es_cov_create(&serial, width, ES_REAL_F32, &status) == ES_OK);
+  CHECK(es_cov_create(&total, width, ES_REAL_F32, &status) == ES_OK);
   for (int l = 0; l < LANES; l++) {
     es_cov_reset(&lane);
     fill_lane(&lane, &workspace, n, l, bad);
     es_cov_merge(&serial, &lane);
   }
   for (int l = 0; l < group->lane_count; l++) {
-    CHECK(es_cov_create(&mine[l], width, &status) == ES_OK);
+    CHECK(es_cov_create(&mine[l], width, ES_REAL_F32, &status) == ES_OK);
     fill_lane(&mine[l], &workspace, n, group->lane_first + l, bad);
   }
   fill_lane(&total, &workspace, n, 0, -1); /* what is in `out` before must not matter */

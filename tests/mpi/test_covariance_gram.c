@@ -47,10 +47,7 @@ static void fill(es_gram_t *g, const es_group_t *group, const setup_t *t) {
         else
           wide[i] = x;
       }
-      if (t->real == ES_REAL_F32)
-        CHECK(es_gram_add(g, lane, narrow, end - begin, &status) == ES_OK);
-      else
-        CHECK(es_gram_add_f64(g, lane, wide, end - begin, &status) == ES_OK);
+      CHECK(es_gram_add(g, lane, wide, end - begin, &status) == ES_OK);
     }
   }
   es_free(wide);

@@ -65,17 +65,10 @@ static int64_t fill(const setup_t *t, int c, void *rows) {
   return n;
 }
 
-static void add(es_spread_t *s, const setup_t *t, const void *rows, int64_t n) {
-  if (t->real == ES_REAL_F32)
-    es_spread_add(s, rows, n);
-  else
-    es_spread_add_f64(s, rows, n);
-}
-
 static void accumulate(es_spread_t *s, const setup_t *t) {
   void *rows = es_allocate((size_t)(t->n + 1) * (size_t)t->width, sizeof(double));
   CHECK(rows != NULL);
-  for (int c = 0; c < t->calls; c++) add(s, t, rows, fill(t, c, rows));
+  for (int c = 0; c < t->calls; c++) es_spread_add(s, rows, fill(t, c, rows));
   es_free(rows);
 }
 

@@ -67,10 +67,10 @@ static void capture_open(capture_t *c, const es_graph_t *graph, const es_group_t
   CHECK(graph->n_layers <= LAYERS_MOST && group->lane_count <= LANES_MOST);
   c->layers = graph->n_layers;
   c->lanes = group->lane_count;
-  CHECK(es_cov_workspace_create(&c->workspace, 160, &status) == ES_OK);
+  CHECK(es_cov_workspace_create(&c->workspace, 160, ES_REAL_F32, &status) == ES_OK);
   for (int l = 0; l < c->layers; l++) {
     for (int lane = 0; lane < c->lanes; lane++)
-      CHECK(es_cov_create(&c->cov[l][lane], graph->nodes[graph->layers[l]].out.c, &status) == ES_OK);
+      CHECK(es_cov_create(&c->cov[l][lane], graph->nodes[graph->layers[l]].out.c, ES_REAL_F32, &status) == ES_OK);
   }
 }
 
@@ -81,7 +81,7 @@ static double *capture_reduce(capture_t *c, const es_group_t *group, double *mom
     const size_t n = es_cov_moments_size(c->cov[l][0].width);
     es_cov_t total;
     double *buffer = allocate(n + 1, sizeof *buffer);
-    CHECK(es_cov_create(&total, c->cov[l][0].width, &status) == ES_OK);
+    CHECK(es_cov_create(&total, c->cov[l][0].width, ES_REAL_F32, &status) == ES_OK);
     for (int lane = 0; lane < c->lanes; lane++) es_cov_flush(&c->cov[l][lane], &c->workspace);
     es_cov_reduce(&total, c->cov[l], group, buffer);
     memcpy(moments, total.moments, n * sizeof *moments);

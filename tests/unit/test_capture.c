@@ -31,8 +31,8 @@ static void measure(es_method_kind_t kind, int32_t size, const float *data, int6
   es_cov_workspace_t workspace;
   const es_method_t *method = es_method(kind);
   *width = method->width(shape, size);
-  assert_int_equal(es_cov_create(&cov, *width, &status), ES_OK);
-  assert_int_equal(es_cov_workspace_create(&workspace, *width, &status), ES_OK);
+  assert_int_equal(es_cov_create(&cov, *width, ES_REAL_F32, &status), ES_OK);
+  assert_int_equal(es_cov_workspace_create(&workspace, *width, ES_REAL_F32, &status), ES_OK);
   float *scratch = es_allocate((size_t)method->scratch(shape, size), sizeof *scratch);
   assert_non_null(scratch);
   int64_t take = 16;

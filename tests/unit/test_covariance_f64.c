@@ -68,12 +68,12 @@ static void accumulate(double *q, const double *rows, int32_t width, int64_t n, 
   es_status_t status = {0};
   es_cov_t first, second;
   es_cov_workspace_t workspace;
-  assert_int_equal(es_cov_create_f64(&first, width, &status), ES_OK);
-  assert_int_equal(es_cov_create_f64(&second, width, &status), ES_OK);
-  assert_int_equal(es_cov_workspace_create_f64(&workspace, width + 3, &status), ES_OK);
+  assert_int_equal(es_cov_create(&first, width, ES_REAL_F64, &status), ES_OK);
+  assert_int_equal(es_cov_create(&second, width, ES_REAL_F64, &status), ES_OK);
+  assert_int_equal(es_cov_workspace_create(&workspace, width + 3, ES_REAL_F64, &status), ES_OK);
   for (int64_t i = 0; i < n; i += chunk) {
     const int64_t take = n - i < chunk ? n - i : chunk;
-    es_cov_add_f64(i < n / 3 ? &first : &second, &workspace, rows + i * width, take);
+    es_cov_add(i < n / 3 ? &first : &second, &workspace, rows + i * width, take);
   }
   es_cov_flush(&first, &workspace);
   es_cov_flush(&second, &workspace);
@@ -126,15 +126,15 @@ static void test_same_bits_however_rows_are_cut(void **state) {
   es_status_t status = {0};
   es_cov_t whole, cut;
   es_cov_workspace_t workspace;
-  assert_int_equal(es_cov_create_f64(&whole, width, &status), ES_OK);
-  assert_int_equal(es_cov_create_f64(&cut, width, &status), ES_OK);
-  assert_int_equal(es_cov_workspace_create_f64(&workspace, width, &status), ES_OK);
-  es_cov_add_f64(&whole, &workspace, rows, n);
+  assert_int_equal(es_cov_create(&whole, width, ES_REAL_F64, &status), ES_OK);
+  assert_int_equal(es_cov_create(&cut, width, ES_REAL_F64, &status), ES_OK);
+  assert_int_equal(es_cov_workspace_create(&workspace, width, ES_REAL_F64, &status), ES_OK);
+  es_cov_add(&whole, &workspace, rows, n);
   es_cov_flush(&whole, &workspace);
   for (int c = 0; c < 4; c++) {
     es_cov_reset(&cut);
     for (int64_t i = 0; i < n; i += chunks[c])
-      es_cov_add_f64(&cut, &workspace, rows + i * width, n - i < chunks[c] ? n - i : chunks[c]);
+      es_cov_add(&cut, &workspace, rows + i * width, n - i < chunks[c] ? n - i : chunks[c]);
     es_cov_flush(&cut, &workspace);
     assert_int_equal(cut.n, n);
     assert_memory_equal(cut.moments, whole.moments, es_cov_moments_size(width) * sizeof(double));
