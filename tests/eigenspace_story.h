@@ -71,7 +71,7 @@ static inline void story_note(story_t *story, const es_eigenspaces_t *s, int ref
 
 static inline es_code_t story_create(es_eigenspaces_t **out, const es_group_t *group, const int *owners) {
   const es_eigenspaces_shape_t shape = {group, STORY_LAYERS, story_widths, owners, STORY_DELTAS, STORY_EPOCHS};
-  return es_eigenspaces_create(out, &shape, NULL);
+  return es_eigenspaces_create(out, &shape, &(es_status_t){0});
 }
 
 /* Puts and commits epochs first … last. */

@@ -28,7 +28,7 @@ const char *es_strategy_name(es_strategy_t strategy);
 
 typedef struct es_accumulator es_accumulator_t;
 
-/** What a layer's rows will be. */
+/** The rows that a layer will give. */
 typedef struct es_rows_info {
   int32_t width;
   es_real_t real;
@@ -57,7 +57,7 @@ void es_accumulator_add(es_accumulator_t *accumulator, es_cov_workspace_t *works
  * Free of charge but for `spread`. Collective. */
 es_code_t es_accumulator_exchange(es_accumulator_t *accumulator, es_status_t *status);
 
-/** What the rows of all ranks gave. */
+/** The result of the rows of all ranks. */
 typedef struct es_reduced {
   int64_t rows;
   bool finite;              /**< no NaN or Inf; same on every rank */

@@ -48,7 +48,7 @@ int32_t es_capture_width(const es_capture_t *capture, int layer);
 /** Before each pass: forgets all rows, and makes the accumulators for a pass over `samples` samples (of all ranks).
  * Collective; all ranks return the same code. */
 es_code_t es_capture_begin(es_capture_t *capture, int64_t samples, es_status_t *status);
-/** What a pass calls; borrows the capture. */
+/** The observer that a pass calls; borrows the capture. */
 const es_observer_t *es_capture_observer(es_capture_t *capture);
 /** After each batch: accumulators that are spread over the ranks exchange their rows. Collective; all ranks return the
  * same code. */
@@ -63,7 +63,7 @@ double es_capture_seconds(const es_capture_t *capture);
  * when there is no memory to find out. */
 int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples, int lanes,
                          int ranks);
-/** What a rank sends to merge the layers' covariances after such a pass (traffic.h), when `ranks` share the lanes:
+/** Messages of a rank that merge the layers' covariances after such a pass (traffic.h), when `ranks` share the lanes:
  * moments and triangle of each lane. Layers that are not merged lane by lane (accumulator.h) are left out. Seconds if
  * there is a link. Zeros when there is no memory to find out. */
 es_traffic_t es_capture_traffic(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples,

@@ -98,7 +98,7 @@ void es_ranks_range(MPI_Comm comm, const double *values, es_ranks_range_t *out, 
 /** Makes all ranks of comm leave a stage together: returns the code of the lowest failing rank on every rank, with its
  * message and rank (in comm) in `status`. Collective over comm (MPI_COMM_NULL: returns status->code). */
 es_code_t es_agree(MPI_Comm comm, es_status_t *status);
-/** The same over a group, whose traffic counts the time. */
+/** es_agree over a group, whose traffic counts the time. */
 es_code_t es_group_agree(const es_group_t *group, es_status_t *status);
 
 #ifdef __clang_analyzer__

@@ -57,13 +57,13 @@ int64_t es_dist_matrix_bytes(int32_t order, int32_t block, int ranks);
 /** Copies the local part of a symmetric matrix, both halves, from its lower triangle packed by rows (covariance.h),
  * which each rank holds whole. Not collective. */
 void es_dist_matrix_from_triangle(es_dist_matrix_t *matrix, const double *triangle);
-/** The same from the triangle that rank `root` alone holds (elsewhere ignored). Collective. */
+/** Copies it from the triangle that rank `root` alone holds (elsewhere ignored). Collective. */
 void es_dist_matrix_scatter(es_dist_matrix_t *matrix, const double *triangle, int root);
 /** Copies the lower half to the upper one. Collective. ES_SYSTEM on all ranks when memory is out on one. */
 es_code_t es_dist_matrix_mirror(es_dist_matrix_t *matrix, es_status_t *status);
 /** Gathers the lower half into a packed triangle on rank `root` (elsewhere `triangle` is ignored). Collective. */
 void es_dist_matrix_to_triangle(const es_dist_matrix_t *matrix, double *triangle, int root);
-/** The same of the upper half, which a solver leaves alone (spectrum.h). Collective. */
+/** Gathers the upper half, which a solver leaves alone (spectrum.h). Collective. */
 void es_dist_matrix_upper_to_triangle(const es_dist_matrix_t *matrix, double *triangle, int root);
 
 #endif

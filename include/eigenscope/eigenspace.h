@@ -93,7 +93,7 @@ es_code_t es_eigenspaces_compare_last(es_eigenspaces_t *spaces, es_split_t split
  * Borrowed, until the next comparison. */
 const double *es_eigenspaces_overlap(const es_eigenspaces_t *spaces, int layer);
 const double *es_eigenspaces_angles(const es_eigenspaces_t *spaces, int layer);
-/** Whether an epoch was committed. On every rank. */
+/** True if an epoch was committed. On every rank. */
 bool es_eigenspaces_has(const es_eigenspaces_t *spaces, es_split_t split, int32_t epoch);
 /** The last committed epoch of a split, −1 for none. On every rank. */
 int32_t es_eigenspaces_last(const es_eigenspaces_t *spaces, es_split_t split);
@@ -101,7 +101,7 @@ int32_t es_eigenspaces_last(const es_eigenspaces_t *spaces, es_split_t split);
 const float *es_eigenspaces_vectors(const es_eigenspaces_t *spaces, es_split_t split, int32_t epoch, int layer,
                                     int32_t *n);
 
-/** What a state needs, as tensors named "eigenspace.…": returns how many, and where they are; 0 on ranks but the
+/** All that a state needs, as tensors named "eigenspace.…": returns how many, and where they are; 0 on ranks but the
  * leader. Nothing is copied: they point into the tracker. Borrowed, until the next commit. */
 int es_eigenspaces_tensors(es_eigenspaces_t *spaces, const es_tensor_view_t **out);
 /** Resuming a tracker just created: copies one tensor of a state; others than those named "eigenspace.…" are ignored.
@@ -111,7 +111,7 @@ es_code_t es_eigenspaces_take(es_eigenspaces_t *spaces, const es_tensor_view_t *
  * what they keep. The number of ranks and the owners may have changed. Collective; all ranks return the same code. */
 es_code_t es_eigenspaces_resume(es_eigenspaces_t *spaces, es_status_t *status);
 
-/** What es_eigenspaces_bytes is about. */
+/** Sizes that es_eigenspaces_bytes asks for. */
 typedef struct es_eigenspaces_plan {
   const int32_t *widths; /**< borrowed */
   int n_layers;
@@ -149,7 +149,7 @@ void es_projector_destroy(es_projector_t *projector);
  * float. ES_SYSTEM. */
 es_code_t es_projector_set(es_projector_t *projector, int layer, const double *rows, int32_t n, const double *mean,
                            es_status_t *status);
-/** The same with random directions (es_directions_random). */
+/** Gives a layer random directions (es_directions_random). */
 es_code_t es_projector_set_random(es_projector_t *projector, int layer, int64_t seed, int32_t n, const double *mean,
                                   es_status_t *status);
 /** Chooses the first k of a layer's vectors (k ≤ n; 0: outputs become the mean), or ES_PROJECT_NOTHING. */

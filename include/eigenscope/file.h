@@ -12,7 +12,7 @@
  * is removed. ES_SYSTEM with path and reason (disk full, read-only). A file size limit (EFBIG) is reported only while
  * SIGXFSZ is ignored; otherwise that signal ends the process. */
 es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status);
-/** The same for what does not fit into memory: `<path>.<pid>.part` is open for writing and reading at `descriptor`
+/** Writes what does not fit into memory: `<path>.<pid>.part` is open for writing and reading at `descriptor`
  * until it is committed or discarded. */
 typedef struct es_file_part {
   int descriptor;   /**< −1 when there is none */
@@ -30,7 +30,8 @@ void es_file_remove_parts(const char *path);
 /** Reads a whole file; *data is owned by the caller (es_free), one zero byte follows it. ES_SYSTEM with the reason,
  * which is then in errno, too. */
 es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status);
-/** The same for a file that should be small: ES_INPUT when it has more than `most` bytes, of which no more are read. */
+/** es_file_read for a file that should be small: ES_INPUT when it has more than `most` bytes, of which no more are
+ * read. */
 es_code_t es_file_read_most(const char *path, size_t most, char **data, size_t *size, es_status_t *status);
 /** True for a regular file (or a link to one). */
 bool es_file_exists(const char *path);

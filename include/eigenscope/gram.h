@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Whether a layer is measured by its Gram matrix: a function of its shape alone. */
+/** True if a layer is measured by its Gram matrix: a function of its shape alone. */
 static inline bool es_gram_pays(int64_t rows, int32_t width) {
   return rows < width;
 }

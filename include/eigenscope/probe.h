@@ -36,7 +36,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** What is fitted. All ranks of the group give the same numbers; rows and labels are each rank's own. */
+/** The problem to fit. All ranks of the group give the same numbers; rows and labels are each rank's own. */
 typedef struct es_probe_problem {
   int64_t n;       /**< samples on all ranks, cut into lanes */
   int32_t width;   /**< features d ≥ 1 */

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/** What a stream is for. Values are part of the numbers: append only. */
+/** Purpose of a stream. Values are part of the numbers: append only. */
 typedef enum es_purpose {
   ES_RANDOM_INITIALISE = 1, /**< (tensor, element) */
   ES_RANDOM_ORDER = 2,      /**< (epoch, position) */

@@ -12,7 +12,7 @@
 #include "eigenscope/status.h"
 #include <stdint.h>
 
-/** What ran, as stored in `solver`. */
+/** The solver that ran, as stored in `solver`. */
 typedef enum es_solver {
   ES_SOLVER_NONE = 0,
   ES_SOLVER_LAPACK = 1,
@@ -54,22 +54,20 @@ typedef struct es_spectrum_backend {
   const char *name; /**< as in `measure: {solver: ...}` */
   es_solver_t solver;
   bool collective; /**< all ranks of comm must call it together, and all return the same code */
-  /** All eigenvalues into values[0 … order−1], descending, on every rank of comm. ES_NUMERIC when the matrix is not
-   * finite, the routine did not converge or the checks of trace and Frobenius norm fail (each named in the message),
-   * ES_SYSTEM when memory is out. */
-  es_code_t (*eigenvalues)(const es_eigenproblem_t *problem, double *values, es_status_t *status);
-  /** Also the leading vectors: as many as es_spectrum_leading says for `share`. They are checked: ‖Qv − λv‖₂ ≤
-   * 100·n·ε·‖Q‖_F for each, |VVᵀ − I| ≤ 100·n·ε for each element. Values agree with those of `eigenvalues` to n·ε·‖Q‖,
-   * not always in bits. */
-  es_code_t (*eigenvectors)(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
-                            es_status_t *status);
+  /** All eigenvalues into values[0 … order−1], descending, on every rank of comm. share > 0: also the leading vectors,
+   * as many as es_spectrum_leading says; they are checked, ‖Qv − λv‖₂ ≤ 100·n·ε·‖Q‖_F for each and |VVᵀ − I| ≤ 100·n·ε
+   * for each element. The values agree with those of share = 0, which needs no `vectors`, to n·ε·‖Q‖, not always in
+   * bits. ES_NUMERIC when the matrix is not finite, the routine did not converge or a check fails (each named in the
+   * message), ES_SYSTEM when memory is out, ES_INPUT for an order that LAPACK has no vectors for. */
+  es_code_t (*solve)(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
+                     es_status_t *status);
 } es_spectrum_backend_t;
 
 /** On one rank: from an order on reduced in two stages (full to band to tridiagonal), which keeps BLAS 3 busy. */
 extern const es_spectrum_backend_t es_spectrum_lapack;
 /** The textbook path, what others fall back to: dsyevd. */
 extern const es_spectrum_backend_t es_spectrum_lapack_plain;
-/** On the near-square grid of comm's ranks (blocks.h), surplus ranks idle. Memory order²/ranks. */
+/** On the near-square grid of comm's ranks (dist_matrix.h), surplus ranks idle. Memory order²/ranks. */
 extern const es_spectrum_backend_t es_spectrum_scalapack;
 
 /** The backend of a choice for a matrix of `order` on `ranks`; LAPACK for elpa where a process would not get a tile.
@@ -84,7 +82,7 @@ int32_t es_spectrum_leading(const double *values, int32_t order, double share);
 /** ES_NUMERIC when an element is not finite. Every backend asks first: what LAPACK does with a NaN is undefined. */
 es_code_t es_spectrum_check_finite(const es_eigenproblem_t *problem, es_status_t *status);
 
-/** Checks |Σλ − tr Q| ≤ tol and |√Σλ² − ‖Q‖_F| ≤ tol with tol = 100·n·ε·‖Q‖_F: used by every backend. The problem is a
+/** Checks |Σλ − tr Q| ≤ tol and |√Σλ² − ‖Q‖_F| ≤ tol with tol = 100·n·ε·‖Q‖_F, as every backend does. The problem is a
  * triangle. */
 es_code_t es_spectrum_check(const char *routine, const es_eigenproblem_t *problem, const double *values,
                             es_status_t *status);
@@ -117,7 +115,7 @@ es_code_t es_spectrum_share_vectors(es_layer_problem_t *layer, const es_group_t 
 /** Frees the vectors of layers. */
 void es_spectrum_release(es_layer_problem_t *layers, int n);
 
-/** What a solve by ES_CHOOSE_AUTO takes: seconds on the machine that cost.c names, meant for comparisons and plans.
+/** Time of a solve by ES_CHOOSE_AUTO: seconds on the machine that cost.c names, meant for comparisons and plans.
  * `vectors`: with all eigenvectors. */
 double es_spectrum_seconds(int32_t order, int ranks, bool vectors);
 /** Bytes that a solve takes on the busiest rank beside the triangle or the blocks. */

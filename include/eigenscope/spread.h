@@ -2,10 +2,10 @@
  *
  *   Q = 1/n Σ (x − m)(x − m)ᵀ, as in covariance.h, over the rows of all ranks
  *
- * Q lies block-cyclically over a process grid (blocks.h). The rank at (p, q) of the grid needs of each row only the
- * columns of its tile rows and of its tile columns: rows are handed out when they arrive, so every rank holds a panel
- * of those columns for the rows of all ranks. A full panel is centred by its own means, multiplied in the type of the
- * rows (SGEMM, DGEMM) at and below the diagonal only, and merged in double by Chan's formula (covariance.h).
+ * Q lies block-cyclically over a process grid (dist_matrix.h). The rank at (p, q) of the grid needs of each row only
+ * the columns of its tile rows and of its tile columns: rows are handed out when they arrive, so every rank holds a
+ * panel of those columns for the rows of all ranks. A full panel is centred by its own means, multiplied in the type of
+ * the rows (SGEMM, DGEMM) at and below the diagonal only, and merged in double by Chan's formula (covariance.h).
  *
  * Eigenvalues for other numbers of ranks agree to rounding; the bits depend on the number of ranks.
  *
@@ -42,7 +42,7 @@ void es_spread_reset(es_spread_t *spread);
  * number. */
 void es_spread_add(es_spread_t *spread, const void *rows, int64_t n);
 
-/** What all rows together gave. */
+/** The result of all rows together. */
 typedef struct es_spread_total {
   int64_t n;   /**< rows of all ranks */
   bool finite; /**< no NaN or Inf anywhere in Q */
@@ -51,7 +51,7 @@ typedef struct es_spread_total {
 /** Merges what waits and turns the blocks into Q: right at and below the diagonal, 0 above it. Q = 0 for n = 0.
  * `mean`: `width` doubles, filled on every rank; may be NULL. Afterwards only reset and destroy. */
 void es_spread_finish(es_spread_t *spread, es_spread_total_t *out, double *mean);
-/** Where Q lies; borrowed, its local part may be overwritten (as ScaLAPACK does) after es_spread_finish. */
+/** Q itself; borrowed, its local part may be overwritten (as ScaLAPACK does) after es_spread_finish. */
 es_dist_matrix_t *es_spread_blocks(es_spread_t *spread);
 
 /** Rows of a panel, over all ranks together: a function of the width alone, at least 512. */

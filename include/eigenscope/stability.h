@@ -17,7 +17,7 @@ typedef struct es_stability {
  * leaves out the output layer. Agrees with scipy.stats.pearsonr and spearmanr. Takes O(n²) time and no memory. */
 void es_stability_compare(es_stability_t *out, const double *a, const double *b, int n);
 
-/** Whether training may end: `distances`, those of n measured epochs in order, each to the measured epoch before, end
+/** True if training may end: `distances`, those of n measured epochs in order, each to the measured epoch before, end
  * in at least `patience` that are below `distance`. A NaN (nothing to compare) is not below. Never with patience 0. */
 bool es_stability_settled(const double *distances, int n, const es_stop_settings_t *settings);
 

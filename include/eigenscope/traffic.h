@@ -1,4 +1,4 @@
-/** What the ranks of a group send each other: counted in comm.h where it happens, predicted here from sizes alone.
+/** Messages between the ranks of a group: counted in comm.h where it happens, predicted here from sizes alone.
  *
  * A sum of n bytes over the ranks, G of them and G a power of two (Thakur, Rabenseifner and Gropp 2005, "Optimization
  * of collective communication operations in MPICH", allreduce):
@@ -53,7 +53,7 @@ void es_traffic_message(es_traffic_t *traffic, int64_t bytes);
  * it is 1. Not collective. */
 void es_traffic_ranks_sum_f32(es_traffic_t *traffic, int ranks, int64_t n, const es_link_t *link);
 void es_traffic_tree_sum_f64(es_traffic_t *traffic, int lanes, int ranks, int64_t n, const es_link_t *link);
-/** The same of es_group_allreduce_f64; any number of ranks. */
+/** Adds what es_group_allreduce_f64 will send; any number of ranks. */
 void es_traffic_allreduce(es_traffic_t *traffic, int ranks, int64_t bytes, const es_link_t *link);
 
 #endif

@@ -53,18 +53,6 @@ static int create_part(const char *part, int access) {
   return open(part, access | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 }
 
-/* Writes, syncs and closes a new file; 0 or the errno of the first thing that failed, with the part removed. */
-static int write_part(const char *part, const void *data, size_t size) {
-  int descriptor = create_part(part, O_WRONLY);
-  if (descriptor < 0) return errno;
-  int reason = write_all(descriptor, data, size);
-  if (reason == 0) reason = sync_all(descriptor);
-  /* Network file systems report a full disk or quota as late as here. */
-  if (close(descriptor) != 0 && reason == 0 && errno != EINTR) reason = errno;
-  if (reason != 0) unlink(part);
-  return reason;
-}
-
 /* Makes a rename in the folder durable. Some file systems cannot sync folders, and some folders may be written but not
  * read; neither is a failure. */
 static int sync_folder(const char *folder) {
@@ -76,48 +64,22 @@ static int sync_folder(const char *folder) {
   return reason;
 }
 
-es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status) {
-  es_code_t code = ES_OK;
-  es_text_t part = {0};
-  es_text_append(&part, "%s.%ld.part", path, (long)getpid());
-  char *folder = folder_of(path);
-  if (folder == NULL || part.failed) {
-    code = es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", path, strerror(ENOMEM));
-    goto out;
-  }
-  int reason = write_part(es_text_get(&part), data, size);
-  if (reason == 0 && rename(es_text_get(&part), path) != 0) {
-    reason = errno;
-    unlink(es_text_get(&part));
-  }
-  if (reason == 0) reason = sync_folder(folder);
-  if (reason != 0) {
-    code = es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written (%zu bytes): %s", path, size, strerror(reason));
-  }
-out:
-  es_free(folder);
-  es_text_destroy(&part);
-  return code;
-}
-
-es_code_t es_file_part_open(es_file_part_t *out, const char *path, es_status_t *status) {
+/* Opens the part of a file; 0 or an errno. */
+static int open_part(es_file_part_t *out, const char *path) {
   es_text_t name = {0};
   *out = (es_file_part_t){.descriptor = -1, .path = path};
   es_text_append(&name, "%s.%ld.part", path, (long)getpid());
-  int reason = name.failed ? ENOMEM : 0;
-  if (reason == 0) {
-    out->descriptor = create_part(es_text_get(&name), O_RDWR);
-    reason = out->descriptor < 0 ? errno : 0;
-  }
-  if (reason == 0) {
+  if (!name.failed) out->descriptor = create_part(es_text_get(&name), O_RDWR);
+  const int reason = name.failed ? ENOMEM : out->descriptor < 0 ? errno : 0;
+  if (reason == 0)
     out->name = name.data;
-    return ES_OK;
-  }
-  es_text_destroy(&name);
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", path, strerror(reason));
+  else
+    es_text_destroy(&name);
+  return reason;
 }
 
-es_code_t es_file_part_commit(es_file_part_t *part, es_status_t *status) {
+/* Syncs and closes a part and gives it its name; 0, or an errno with the part removed. */
+static int commit_part(es_file_part_t *part) {
   char *folder = folder_of(part->path);
   int reason = folder == NULL ? ENOMEM : sync_all(part->descriptor);
   /* Network file systems report a full disk or quota as late as here. */
@@ -131,6 +93,26 @@ es_code_t es_file_part_commit(es_file_part_t *part, es_status_t *status) {
   es_free(folder);
   es_free(part->name);
   part->name = NULL;
+  return reason;
+}
+
+es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status) {
+  es_file_part_t part;
+  int reason = open_part(&part, path);
+  if (reason == 0 && (reason = write_all(part.descriptor, data, size)) == 0) reason = commit_part(&part);
+  es_file_part_discard(&part); /* what is left of it */
+  if (reason == 0) return ES_OK;
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written (%zu bytes): %s", path, size, strerror(reason));
+}
+
+es_code_t es_file_part_open(es_file_part_t *out, const char *path, es_status_t *status) {
+  const int reason = open_part(out, path);
+  if (reason == 0) return ES_OK;
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", path, strerror(reason));
+}
+
+es_code_t es_file_part_commit(es_file_part_t *part, es_status_t *status) {
+  const int reason = commit_part(part);
   if (reason == 0) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", part->path, strerror(reason));
 }

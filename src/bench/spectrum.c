@@ -81,10 +81,7 @@ static double run(const bench_t *b, const contest_t *c, const es_eigenproblem_t 
   es_vectors_t vectors = {0};
   const double start = es_bench_clock();
   if (c->way != ALONE || b->rank == 0) {
-    if (c->share > 0.0)
-      c->backend->eigenvectors(problem, c->share, values, &vectors, status);
-    else
-      c->backend->eigenvalues(problem, values, status);
+    c->backend->solve(problem, c->share, values, &vectors, status);
   }
   const double seconds = es_bench_clock() - start;
   es_free(vectors.rows);

@@ -45,7 +45,7 @@ static es_code_t create_scratch(es_capture_t *c, es_status_t *status) {
   for (int i = 0; i < c->n_layers; i++) {
     const es_shape_t shape = es_capture_node(c, i)->out;
     c->widths[i] = c->method->width(shape, c->method_size);
-    /* What is spread over the ranks has its own scratch. */
+    /* Layers that are spread over the ranks have scratch of their own. */
     if (es_accumulator_strategy(c->widths[i], INT64_MAX) == ES_STRATEGY_LANES && c->widths[i] > widest)
       widest = c->widths[i];
     const int64_t need = c->method->scratch(shape, c->method_size);

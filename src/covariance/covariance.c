@@ -135,8 +135,8 @@ static void multiply_centred(es_cov_workspace_t *w, const float *rows, int32_t n
   es_cov_multiply(w, w->centred, n, width);
 }
 
-/* The same with the means that remain in w->sums. False if those are so large beside the deviations that float would
- * lose more than a digit: then the caller centres again, by the means found. */
+/* multiply_centred, then the means that remain into w->sums. False if those are so large beside the deviations that
+ * float would lose more than a digit: then the caller centres again, by the means found. */
 static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
   const size_t d = (size_t)width;
   const float *product = w->product;

@@ -1,5 +1,5 @@
-/* The inside of a Gram matrix's rows: what gram_rows.c (keeping and exchanging them), gram.c (their products) and
- * gram_features.c (back to columns) share. */
+/* The inside of a Gram matrix's rows: shared by gram_rows.c (keeping and exchanging them), gram.c (their products) and
+ * gram_features.c (back to columns). */
 #ifndef ES_COVARIANCE_GRAM_INTERNAL_H
 #define ES_COVARIANCE_GRAM_INTERNAL_H
 
@@ -30,7 +30,7 @@ struct es_gram {
   es_gram_lane_t *lanes; /* owned; lane_count of them */
 };
 
-/* What an exchange of some columns of all rows needs. Lanes lie on the ranks in order, so rows in rank order are rows
+/* An exchange of some columns of all rows. Lanes lie on the ranks in order, so rows in rank order are rows
  * in lane order. */
 typedef struct gram_exchange {
   const es_gram_t *g;

@@ -52,8 +52,8 @@ static void clear(es_narrow_accumulator_t *b, int32_t width) {
   memset(b->product, 0, d * d * sizeof *b->product);
 }
 
-/* Whether the mean of the deviations, with those of one more block, stays small enough beside them that float loses at
- * most a digit of what remains about it. `rows` counts the block. */
+/* True if the mean of the deviations, with those of one more block, stays so small beside them that float loses at most
+ * a digit of what remains about it. `rows` counts the block. */
 ES_KERNEL
 static bool fits(const es_narrow_accumulator_t *b, const float *s, const float *q, double rows, size_t width) {
   int fine = 1;

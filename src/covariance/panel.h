@@ -22,7 +22,7 @@ void es_panel_centre_f32(float *out, const float *rows, size_t n, size_t width, 
                          float *work);
 void es_panel_centre_f64(double *out, const double *rows, size_t n, size_t width, double *shift, double *rest,
                          double *work);
-/** The same for a type that is known when the program runs. */
+/** Either of them, by type. */
 void es_panel_centre(es_real_t real, void *out, const void *rows, size_t n, size_t width, double *shift, double *rest,
                      void *work);
 

@@ -3,8 +3,8 @@
 #include "syrk_kernels.h"
 #include <string.h>
 
-/* Where BLAS catches up, by `eigenscope bench covariance`, with OpenBLAS's kernels for AVX2 (Zen 4) and for AVX-512
- * (Emerald Rapids). */
+/* The width at which BLAS catches up, by `eigenscope bench covariance`, with OpenBLAS's kernels for AVX2 (Zen 4) and
+ * for AVX-512 (Emerald Rapids). */
 enum { WIDEST = 256 };
 
 bool es_syrk_is_narrow(int32_t width) {

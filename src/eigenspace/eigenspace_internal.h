@@ -1,4 +1,4 @@
-/* What the files of this module share. */
+/* Helpers that the files of this module share. */
 #ifndef ES_EIGENSPACE_INTERNAL_H
 #define ES_EIGENSPACE_INTERNAL_H
 

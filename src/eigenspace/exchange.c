@@ -1,4 +1,4 @@
-/* What the ranks of a group tell each other of eigenspaces: vectors between owners and the leader, numbers to all. */
+/* Messages between the ranks of a group about eigenspaces: vectors between owners and the leader, numbers to all. */
 #include "eigenscope/memory.h"
 #include "spaces.h"
 #include <assert.h>

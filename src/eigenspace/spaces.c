@@ -169,7 +169,11 @@ void es_spaces_keep(es_eigenspaces_t *s, int split) {
 }
 
 es_code_t es_eigenspaces_commit(es_eigenspaces_t *s, es_split_t split, int32_t epoch, es_status_t *status) {
-  assert(epoch > s->last_epoch[split]);
+  if (epoch <= s->last_epoch[split])
+    es_fail(status, ES_INPUT, "eigenspace",
+            "the state has eigenspaces of epoch %d, and epoch %d is only done now; remove the state to start this "
+            "point again",
+            s->last_epoch[split], epoch);
   ES_TRY(es_agree(s->group.comm, status));
   es_spaces_share_k(s, split, epoch);
   ES_TRY(es_spaces_collect(s, split, epoch, status));

@@ -40,7 +40,7 @@ int32_t *es_spaces_k(const es_eigenspaces_t *s, int split, int32_t epoch, int la
 int32_t es_spaces_kept(const es_eigenspaces_t *s, int split, int32_t epoch, int layer);
 /* Floats of the layers before `layer` in the block of an epoch; of the whole block for n_layers. */
 int64_t es_spaces_offset(const es_eigenspaces_t *s, int split, int32_t epoch, int layer);
-/* What came in is now the last epoch; the leader has it in its blocks. Not collective. */
+/* The vectors that came in become the last epoch; the leader has it in its blocks. Not collective. */
 void es_spaces_keep(es_eigenspaces_t *s, int split);
 es_code_t es_spaces_out_of_memory(es_status_t *status);
 

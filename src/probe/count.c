@@ -6,12 +6,6 @@
 
 enum { SLICE = 128 };
 
-static bool is_finite(const float *row, int32_t width) {
-  bool finite = true;
-  for (int32_t j = 0; j < width; j++) finite = finite && isfinite(row[j]);
-  return finite;
-}
-
 /* A row whose first logit is NaN is left out. */
 static void count_slice(int64_t *confusion, const double *logits, const int32_t *labels, int64_t n, int32_t classes) {
   for (int64_t i = 0; i < n; i++, logits += classes) {
@@ -42,7 +36,9 @@ es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t widt
                 0.0, logits, classes);
     for (int64_t e = 0; e < m * classes; e++) logits[e] += weights[(e % classes) * (width + 1) + width];
     for (int64_t r = 0; r < m; r++) {
-      if (!is_finite(features + (i + r) * width, width)) logits[r * classes] = NAN;
+      for (int64_t j = 0; j < width; j++) {
+        if (!isfinite(features[(i + r) * width + j])) logits[r * classes] = NAN;
+      }
     }
     count_slice(confusion, logits, labels + i, m, classes);
   }

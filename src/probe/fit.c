@@ -31,7 +31,7 @@ typedef struct fit {
   double objective, gap, norm;
 } fit_t;
 
-/* What rank 0 tells the others of a direction. */
+/* A direction, as rank 0 describes it to the others. */
 typedef struct line {
   double slope;                /* gradient·direction */
   double ww, wp, pp;           /* products of W and the direction, intercepts left out */

@@ -1,4 +1,4 @@
-/* What L-BFGS remembers: the last steps and changes of the gradient. */
+/* The memory of L-BFGS: the last steps and changes of the gradient. */
 #ifndef ES_PROBE_HISTORY_H
 #define ES_PROBE_HISTORY_H
 
@@ -16,7 +16,7 @@ typedef struct history {
 int es_history_pairs(size_t size);
 es_code_t es_history_create(history_t *out, size_t size, es_status_t *status);
 void es_history_destroy(history_t *history);
-/* Where the next pair is to be written; counts only after es_history_push. */
+/* Memory for the next pair, which counts only after es_history_push. */
 double *es_history_next_step(history_t *history);
 double *es_history_next_change(history_t *history);
 /* Takes the pair written there, unless its curvature is not positive. */

@@ -41,7 +41,7 @@ static ES_INLINE void tile16(float *out, const float *a, int64_t row_stride, int
   ADD(out + 56, q3);
 }
 
-/* The same for rows of 8 floats: even and odd steps apart, so that as many sums are under way. */
+/* tile16 for rows of 8 floats: even and odd steps apart, so that as many sums are under way. */
 static ES_INLINE void tile8(float *out, const float *a, int64_t row_stride, int64_t step_stride, const float *b,
                             int64_t steps) {
   v8_t p0 = {0}, p1 = {0}, p2 = {0}, p3 = {0}, q0 = {0}, q1 = {0}, q2 = {0}, q3 = {0};

@@ -1,4 +1,4 @@
-/* What every solve is held to. */
+/* Checks of every solve. */
 #include "spectrum_internal.h"
 #include <float.h>
 #include <math.h>

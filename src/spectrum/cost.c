@@ -1,4 +1,4 @@
-/* What a solve costs, for plans. */
+/* Time and memory of a solve, for plans. */
 #include "spectrum_internal.h"
 
 static bool is_collective(int32_t order, int ranks) {

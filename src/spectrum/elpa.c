@@ -54,16 +54,18 @@ static es_code_t run(const es_team_t *team, double *copy, double *values, double
   return code;
 }
 
-static es_code_t solve(const es_eigenproblem_t *problem, const double *share, double *values, es_vectors_t *vectors,
+static es_code_t solve(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
                        es_status_t *status) {
   es_team_t team;
+  const bool wants_vectors = share > 0.0;
   double *copy = NULL, *z = NULL;
+  if (wants_vectors) *vectors = (es_vectors_t){0};
   es_code_t code = es_team_open(&team, problem, status);
   if (code == ES_OK) {
     const size_t size = es_team_local_size(&team);
     copy = es_allocate_zero(size, sizeof *copy); /* ELPA uses both halves, and one is what a fallback needs */
-    z = share ? es_allocate(size, sizeof *z) : NULL;
-    if (!copy || (share && !z)) es_out_of_memory(status, "spectrum", "%s of order %d", ROUTINE, problem->order);
+    z = wants_vectors ? es_allocate(size, sizeof *z) : NULL;
+    if (!copy || (wants_vectors && !z)) es_out_of_memory(status, "spectrum", "%s of order %d", ROUTINE, problem->order);
     code = es_agree(problem->comm, status);
     if (code == ES_OK && team.a->local) memcpy(copy, team.a->local, size * sizeof *copy);
   }
@@ -72,23 +74,13 @@ static es_code_t solve(const es_eigenproblem_t *problem, const double *share, do
     code = es_team_values(&team, ROUTINE, values, status);
   }
   es_free(copy);
-  if (code == ES_OK && share) code = es_team_vectors(&team, ROUTINE, z, *share, values, vectors, status);
+  if (code == ES_OK && wants_vectors) code = es_team_vectors(&team, ROUTINE, z, share, values, vectors, status);
   es_free(z);
   es_team_close(&team);
   return code;
 }
 
-static es_code_t eigenvalues(const es_eigenproblem_t *problem, double *values, es_status_t *status) {
-  return solve(problem, NULL, values, NULL, status);
-}
-
-static es_code_t eigenvectors(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
-                              es_status_t *status) {
-  *vectors = (es_vectors_t){0};
-  return solve(problem, &share, values, vectors, status);
-}
-
-const es_spectrum_backend_t es_spectrum_elpa = {"elpa", ES_SOLVER_ELPA, true, eigenvalues, eigenvectors};
+const es_spectrum_backend_t es_spectrum_elpa = {"elpa", ES_SOLVER_ELPA, true, solve};
 #else
 extern const int es_spectrum_no_elpa;
 const int es_spectrum_no_elpa = 1; /* ISO C wants something in every file */

@@ -111,17 +111,6 @@ static es_code_t tridiagonal_values(solve_t *s, double *diagonal, double *beside
   return ES_OK;
 }
 
-static es_code_t eigenvalues(const es_eigenproblem_t *problem, double *values, es_status_t *status) {
-  solve_t s;
-  const bool two = problem->order >= TWO_STAGE_ORDER;
-  es_code_t code = solve_open(&s, problem, status);
-  if (code == ES_OK) code = two ? solve_in_two(&s, values, status) : reduce_in_one(&s, status);
-  if (code == ES_OK && !two) code = tridiagonal_values(&s, s.diagonal, s.beside, values, status);
-  if (code == ES_OK) code = es_spectrum_check_values(two ? "dsytrd_sy2sb" : "dsytrd", s.n, &s.norms, values, status);
-  solve_close(&s);
-  return code;
-}
-
 /* ---- vectors ---- */
 
 /* Residual and orthogonality of n × k column-major vectors in ascending order of their values. Overwrites `square`. */
@@ -247,13 +236,21 @@ static es_code_t with_vectors(es_code_t (*method)(solve_t *, double, double *, e
   return code;
 }
 
-/* Values as `eigenvalues` finds them below TWO_STAGE_ORDER, bit for bit. */
-static es_code_t eigenvectors(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
-                              es_status_t *status) {
-  return with_vectors(solve_vectors, problem, share, values, vectors, status);
+static es_code_t solve(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
+                       es_status_t *status) {
+  /* Below TWO_STAGE_ORDER values come out the same to the bit, with vectors or without. */
+  if (share > 0.0) return with_vectors(solve_vectors, problem, share, values, vectors, status);
+  const bool two = problem->order >= TWO_STAGE_ORDER;
+  solve_t s;
+  es_code_t code = solve_open(&s, problem, status);
+  if (code == ES_OK) code = two ? solve_in_two(&s, values, status) : reduce_in_one(&s, status);
+  if (code == ES_OK && !two) code = tridiagonal_values(&s, s.diagonal, s.beside, values, status);
+  if (code == ES_OK) code = es_spectrum_check_values(two ? "dsytrd_sy2sb" : "dsytrd", s.n, &s.norms, values, status);
+  solve_close(&s);
+  return code;
 }
 
-const es_spectrum_backend_t es_spectrum_lapack = {"lapack", ES_SOLVER_LAPACK, false, eigenvalues, eigenvectors};
+const es_spectrum_backend_t es_spectrum_lapack = {"lapack", ES_SOLVER_LAPACK, false, solve};
 
 /* ---- the textbook path ---- */
 
@@ -278,14 +275,6 @@ static es_code_t divide_and_conquer(solve_t *s, const char *job, double *values,
   return es_spectrum_check_values("dsyevd", s->n, &s->norms, values, status);
 }
 
-static es_code_t plain_eigenvalues(const es_eigenproblem_t *problem, double *values, es_status_t *status) {
-  solve_t s;
-  es_code_t code = solve_open(&s, problem, status);
-  if (code == ES_OK) code = divide_and_conquer(&s, "N", values, status);
-  solve_close(&s);
-  return code;
-}
-
 static es_code_t plain_vectors(solve_t *s, double share, double *values, es_vectors_t *vectors, es_status_t *status) {
   ES_TRY(divide_and_conquer(s, "V", values, status));
   vectors->n = es_spectrum_leading(values, s->n, share);
@@ -297,10 +286,14 @@ static es_code_t plain_vectors(solve_t *s, double share, double *values, es_vect
   return check_vectors(s, "dsyevd", vectors->rows, vectors->n, values, status);
 }
 
-static es_code_t plain_eigenvectors(const es_eigenproblem_t *problem, double share, double *values,
-                                    es_vectors_t *vectors, es_status_t *status) {
-  return with_vectors(plain_vectors, problem, share, values, vectors, status);
+static es_code_t plain_solve(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
+                             es_status_t *status) {
+  if (share > 0.0) return with_vectors(plain_vectors, problem, share, values, vectors, status);
+  solve_t s;
+  es_code_t code = solve_open(&s, problem, status);
+  if (code == ES_OK) code = divide_and_conquer(&s, "N", values, status);
+  solve_close(&s);
+  return code;
 }
 
-const es_spectrum_backend_t es_spectrum_lapack_plain = {"lapack", ES_SOLVER_LAPACK, false, plain_eigenvalues,
-                                                        plain_eigenvectors};
+const es_spectrum_backend_t es_spectrum_lapack_plain = {"lapack", ES_SOLVER_LAPACK, false, plain_solve};

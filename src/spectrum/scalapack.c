@@ -15,7 +15,7 @@ static int call(const es_team_t *team, double *values, double *z, double *work, 
   return info;
 }
 
-/* What the inner routines may ask for beyond the outer one's own answer (pdstedc hands pdlasrt less than it wants:
+/* Doubles that the inner routines may need beyond the outer one's own answer (pdstedc hands pdlasrt less than it wants:
  * github.com/Reference-ScaLAPACK/scalapack/issues/74), and room for the arrays that are cut off in front of them. */
 static double least_work(const es_dist_matrix_t *a) {
   const double n = a->order, nb = a->block, np = a->local_rows + nb, nq = a->local_cols + nb;
@@ -51,20 +51,22 @@ static es_code_t prepare(memory_t *m, const es_team_t *team, bool vectors, doubl
   return es_out_of_memory(status, "spectrum", "%s of order %d", routine, team->problem->order);
 }
 
-static es_code_t solve(const es_eigenproblem_t *problem, const double *share, double *values, es_vectors_t *vectors,
+static es_code_t solve(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
                        es_status_t *status) {
-  const char *routine = share ? "pdsyevd" : "pdsyev";
+  const bool wants_vectors = share > 0.0;
+  const char *routine = wants_vectors ? "pdsyevd" : "pdsyev";
   es_team_t team;
   memory_t m = {0};
+  if (wants_vectors) *vectors = (es_vectors_t){0};
   es_code_t code = es_team_open(&team, problem, status);
-  if (code == ES_OK && !share && es_team_can_two_stage(&team)) {
+  if (code == ES_OK && !wants_vectors && es_team_can_two_stage(&team)) {
     es_team_two_stage(&team, values, status);
     code = es_team_values(&team, "the reduction in two stages", values, status);
     es_team_close(&team);
     return code;
   }
   if (code == ES_OK) {
-    if (es_team_on_grid(&team)) prepare(&m, &team, share != NULL, values, status);
+    if (es_team_on_grid(&team)) prepare(&m, &team, wants_vectors, values, status);
     code = es_agree(problem->comm, status);
   }
   if (code == ES_OK) {
@@ -75,7 +77,7 @@ static es_code_t solve(const es_eigenproblem_t *problem, const double *share, do
     m.work = NULL;
     code = es_team_values(&team, routine, values, status);
   }
-  if (code == ES_OK && share) code = es_team_vectors(&team, routine, m.z, *share, values, vectors, status);
+  if (code == ES_OK && wants_vectors) code = es_team_vectors(&team, routine, m.z, share, values, vectors, status);
   es_free(m.work);
   es_free(m.z);
   es_free(m.integers);
@@ -83,14 +85,4 @@ static es_code_t solve(const es_eigenproblem_t *problem, const double *share, do
   return code;
 }
 
-static es_code_t eigenvalues(const es_eigenproblem_t *problem, double *values, es_status_t *status) {
-  return solve(problem, NULL, values, NULL, status);
-}
-
-static es_code_t eigenvectors(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
-                              es_status_t *status) {
-  *vectors = (es_vectors_t){0};
-  return solve(problem, &share, values, vectors, status);
-}
-
-const es_spectrum_backend_t es_spectrum_scalapack = {"scalapack", ES_SOLVER_SCALAPACK, true, eigenvalues, eigenvectors};
+const es_spectrum_backend_t es_spectrum_scalapack = {"scalapack", ES_SOLVER_SCALAPACK, true, solve};

@@ -79,8 +79,7 @@ static es_code_t attempt(es_layer_problem_t *layer, const es_spectrum_backend_t 
                                      .blocks = triangle ? NULL : layer->blocks,
                                      .owner = layer->owner};
   layer->solver = backend->solver;
-  if (layer->share > 0.0) return backend->eigenvectors(&problem, layer->share, layer->values, &layer->vectors, status);
-  return backend->eigenvalues(&problem, layer->values, status);
+  return backend->solve(&problem, layer->share, layer->values, &layer->vectors, status);
 }
 
 static void note_fallback(es_layer_problem_t *layer, const es_status_t *why) {
@@ -136,7 +135,7 @@ static es_code_t solve_together(es_layer_problem_t *layer, const es_spectrum_bac
   return status->code;
 }
 
-/* What the owner knows goes to all ranks. */
+/* Hands the owner's values, solver and warning to all ranks. */
 static void share_outcome(es_layer_problem_t *layer, const es_group_t *group) {
   if (group->size == 1) return;
   struct {

@@ -1,4 +1,4 @@
-/* What the backends share. */
+/* Checks and norms that all backends share. */
 #ifndef ES_SPECTRUM_INTERNAL_H
 #define ES_SPECTRUM_INTERNAL_H
 
@@ -10,7 +10,7 @@
 extern const es_spectrum_backend_t es_spectrum_elpa;
 #endif
 
-/* What is known of a matrix before it is solved. */
+/* Norms of a matrix, found before it is solved. */
 typedef struct es_matrix_norms {
   double trace, frobenius, largest; /* largest: max |element| */
 } es_matrix_norms_t;

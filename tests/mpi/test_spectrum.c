@@ -35,7 +35,7 @@ static void check_solve(const es_group_t *group) {
     CHECK(layer[i].triangle != NULL);
     fill(layer[i].triangle, orders[i], (uint64_t)i);
     const es_eigenproblem_t alone = {.order = orders[i], .triangle = layer[i].triangle, .comm = MPI_COMM_SELF};
-    CHECK(es_spectrum_lapack.eigenvalues(&alone, layer[i].alone, &status) == ES_OK);
+    CHECK(es_spectrum_lapack.solve(&alone, 0.0, layer[i].alone, NULL, &status) == ES_OK);
     problems[i] = (es_layer_problem_t){
         .order = orders[i], .triangle = layer[i].triangle, .values = layer[i].values, .skip = i == 4};
     for (int j = 0; j < WIDEST; j++) layer[i].values[j] = -7.0;

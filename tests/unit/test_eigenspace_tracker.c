@@ -126,6 +126,18 @@ static void test_state(void **state) {
   }
 }
 
+/* A state whose eigenspaces are ahead of it is refused. */
+static void test_epoch_twice(void **state) {
+  (void)state;
+  static story_t story;
+  es_status_t status = {0};
+  es_eigenspaces_t *s = open_tracker();
+  run(&story, s, 0, 2);
+  assert_int_equal(es_eigenspaces_commit(s, ES_EVAL, 2, &status), ES_INPUT);
+  assert_non_null(strstr(status.message, "the state has eigenspaces of epoch 2, and epoch 2 is only done now"));
+  es_eigenspaces_destroy(s);
+}
+
 /* Through a file as a state is one. */
 static void test_state_file(void **state) {
   (void)state;
@@ -281,9 +293,9 @@ static void test_bytes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      balanced_test(test_references), balanced_test(test_vectors),       balanced_test(test_state),
-      balanced_test(test_state_file), balanced_test(test_damaged_state), balanced_test(test_refused),
-      balanced_test(test_bytes),
+      balanced_test(test_references),  balanced_test(test_vectors),    balanced_test(test_state),
+      balanced_test(test_epoch_twice), balanced_test(test_state_file), balanced_test(test_damaged_state),
+      balanced_test(test_refused),     balanced_test(test_bytes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

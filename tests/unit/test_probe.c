@@ -302,6 +302,13 @@ static void test_bad_input(void **state) {
   problem.l2 = 1.0;
   problem.n = 0;
   check_refused(&s, &problem, ES_INPUT, "at least one sample");
+  problem.n = 30;
+  problem.classes = 50000; /* 50000² counts are more than one MPI_Allreduce takes */
+  check_refused(&s, &problem, ES_INPUT, "a probe of 4 features and 50000 classes: must be at least 1 and fit memory");
+  problem.classes = 3;
+  problem.width = 1 << 25;
+  check_refused(&s, &problem, ES_INPUT,
+                "a probe of 33554432 features and 3 classes: must be at least 1 and fit memory");
   data_close(&s);
 }
 
