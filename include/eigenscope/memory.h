@@ -4,6 +4,7 @@
 #ifndef EIGENSCOPE_MEMORY_H
 #define EIGENSCOPE_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,18 @@ void *es_reallocate(void *block, size_t count, size_t size) __attribute__((warn_
 char *es_duplicate(const char *text) __attribute__((warn_unused_result));
 /** Gives back what the functions above returned. NULL is fine. */
 void es_free(void *block);
+/** Blocks of one owner, allocated one by one and freed together. All zeros holds none. */
+enum { ES_OWNED_MOST = 16 };
+typedef struct es_owned {
+  int n;
+  bool failed; /**< memory was out; what is asked for afterwards is refused as well */
+  void *blocks[ES_OWNED_MOST];
+} es_owned_t;
+/** count × size bytes that es_owned_free will free; NULL when memory is out. */
+void *es_owned_allocate(es_owned_t *owned, size_t count, size_t size) __attribute__((warn_unused_result));
+/** As es_owned_allocate, filled with zero bytes. */
+void *es_owned_allocate_zero(es_owned_t *owned, size_t count, size_t size) __attribute__((warn_unused_result));
+void es_owned_free(es_owned_t *owned);
 /** Blocks alive now. */
 int64_t es_memory_balance(void);
 

@@ -1,4 +1,5 @@
 #include "eigenscope/memory.h"
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,25 @@ void es_free(void *block) {
   header_t *header = header_of(block);
   ASAN_UNPOISON_MEMORY_REGION((char *)block + header->size, SLACK);
   free(header);
+}
+
+void *es_owned_allocate(es_owned_t *owned, size_t count, size_t size) {
+  assert(owned->n < ES_OWNED_MOST);
+  void *block = owned->failed ? NULL : es_allocate(count, size);
+  owned->failed = block == NULL;
+  if (block != NULL) owned->blocks[owned->n++] = block;
+  return block;
+}
+
+void *es_owned_allocate_zero(es_owned_t *owned, size_t count, size_t size) {
+  void *block = es_owned_allocate(owned, count, size);
+  if (block != NULL) memset(block, 0, count * size);
+  return block;
+}
+
+void es_owned_free(es_owned_t *owned) {
+  for (int i = 0; i < owned->n; i++) es_free(owned->blocks[i]);
+  *owned = (es_owned_t){0};
 }
 
 int64_t es_memory_balance(void) {

@@ -127,7 +127,7 @@ static void multiply_centred(es_cov_workspace_t *w, const float *rows, int32_t n
   float *shift = w->shift;
   for (size_t j = d; j < length; j++) shift[j] = shift[j - d];
   if (es_syrk_centres(width)) {
-    es_syrk_centred(w->product, w->sums, rows, n, width, shift);
+    es_syrk_kernels()->centred(w->product, w->sums, rows, n, width, shift);
     return;
   }
   centre(w->centred, w->sums, rows, (size_t)n * d, length, shift, shift + w->width + 2 * WIDE);

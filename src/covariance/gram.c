@@ -75,24 +75,6 @@ typedef struct scratch {
   double *mean;         /* n */
 } scratch_t;
 
-static es_code_t scratch_create(scratch_t *s, const es_gram_exchange_t *x, es_status_t *status) {
-  *s = (scratch_t){.product = es_allocate((size_t)STRIP * (size_t)x->n, x->element),
-                   .work = es_allocate(2 * (size_t)GRAM_COLUMNS, x->element),
-                   .shift = es_allocate(GRAM_COLUMNS, sizeof(double)),
-                   .rest = es_allocate(GRAM_COLUMNS, sizeof(double)),
-                   .mean = es_allocate((size_t)x->n, sizeof(double))};
-  if (s->product && s->work && s->shift && s->rest && s->mean) return ES_OK;
-  return es_out_of_memory(status, "covariance", "the Gram matrix of %d rows", x->n);
-}
-
-static void scratch_destroy(scratch_t *s) {
-  es_free(s->product);
-  es_free(s->work);
-  es_free(s->shift);
-  es_free(s->rest);
-  es_free(s->mean);
-}
-
 static void multiply(es_gram_exchange_t *x, scratch_t *s, double *triangle, double *mean) {
   const es_group_t *group = x->g->group;
   memset(triangle, 0, es_triangle_size(x->n) * sizeof *triangle);
@@ -116,7 +98,15 @@ static void multiply(es_gram_exchange_t *x, scratch_t *s, double *triangle, doub
 es_code_t es_gram_reduce(const es_gram_t *g, double *triangle, double *mean, es_status_t *status) {
   es_gram_exchange_t x;
   scratch_t s = {0};
-  if (es_gram_exchange_create(&x, g, status) == ES_OK) scratch_create(&s, &x, status);
+  es_owned_t owned = {0};
+  if (es_gram_exchange_create(&x, g, status) == ES_OK) {
+    s = (scratch_t){.product = es_owned_allocate(&owned, (size_t)STRIP * (size_t)x.n, x.element),
+                    .work = es_owned_allocate(&owned, 2 * (size_t)GRAM_COLUMNS, x.element),
+                    .shift = es_owned_allocate(&owned, GRAM_COLUMNS, sizeof(double)),
+                    .rest = es_owned_allocate(&owned, GRAM_COLUMNS, sizeof(double)),
+                    .mean = es_owned_allocate(&owned, (size_t)x.n, sizeof(double))};
+    if (owned.failed) es_out_of_memory(status, "covariance", "the Gram matrix of %d rows", x.n);
+  }
   const es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0) {
     assert(s.mean && s.shift && s.rest); /* or not all had agreed */
@@ -125,6 +115,6 @@ es_code_t es_gram_reduce(const es_gram_t *g, double *triangle, double *mean, es_
     centre_twice(triangle, x.n, s.mean);
   }
   es_gram_exchange_destroy(&x);
-  scratch_destroy(&s);
+  es_owned_free(&owned);
   return code;
 }

@@ -23,17 +23,6 @@ typedef struct features {
   double *shift;       /* shift and rest, GRAM_COLUMNS each, and work, 2 × */
 } features_t;
 
-/* Columns first … : this rank's own product if it is its turn; then everyone's into `out`. */
-static void share_part(const es_gram_exchange_t *x, const features_t *f, int32_t first, int32_t columns, int32_t count,
-                       int owner, double *out) {
-  const es_group_t *group = x->g->group;
-  const size_t width = (size_t)x->g->width;
-  double *part = owner == group->rank ? f->part : f->came;
-  if (group->size > 1) ES_MPI(MPI_Bcast(part, count * columns, MPI_DOUBLE, owner, group->comm));
-  for (int32_t k = 0; k < count; k++)
-    memcpy(out + (size_t)k * width + (size_t)first, part + (size_t)k * (size_t)columns, (size_t)columns * sizeof *out);
-}
-
 /* Rounds of one block of columns for each rank, so that the ranks multiply at the same time. */
 static void project(es_gram_exchange_t *x, const features_t *f, const double *vectors, int32_t count, double *out) {
   const int size = x->g->group->size, rank = x->g->group->rank;
@@ -50,41 +39,40 @@ static void project(es_gram_exchange_t *x, const features_t *f, const double *ve
                   columns, 0.0, f->part, columns);
     }
     for (int r = 0; r < size && round + (int64_t)r * GRAM_COLUMNS < width; r++) {
-      const int32_t first = (int32_t)round + r * GRAM_COLUMNS;
-      share_part(x, f, first, gram_columns(x->g, first), count, r, out);
+      const int32_t first = (int32_t)round + r * GRAM_COLUMNS, columns = gram_columns(x->g, first);
+      double *part = r == rank ? f->part : f->came;
+      if (size > 1) ES_MPI(MPI_Bcast(part, count * columns, MPI_DOUBLE, r, x->g->group->comm));
+      for (int32_t k = 0; k < count; k++)
+        memcpy(out + (size_t)k * (size_t)width + first, part + (size_t)k * (size_t)columns,
+               (size_t)columns * sizeof *out);
     }
   }
-}
-
-/* Every rank holds all of `out`, and scales it alike. */
-static void normalise(double *out, size_t width) {
-  double sum = 0.0;
-  for (size_t j = 0; j < width; j++) sum += out[j] * out[j];
-  const double length = sqrt(sum);
-  for (size_t j = 0; j < width && length > 0.0; j++) out[j] /= length;
 }
 
 es_code_t es_gram_features(const es_gram_t *g, const double *vectors, int32_t count, double *out, es_status_t *status) {
   es_gram_exchange_t x;
   features_t f = {0};
+  es_owned_t owned = {0};
   if (es_gram_exchange_create(&x, g, status) == ES_OK) {
-    f = (features_t){.columns = es_allocate((size_t)x.n * GRAM_COLUMNS, sizeof(double)),
-                     .part = es_allocate((size_t)count * GRAM_COLUMNS, sizeof(double)),
-                     .came = es_allocate(g->group->size > 1 ? (size_t)count * GRAM_COLUMNS : 0, sizeof(double)),
-                     .shift = es_allocate(4 * (size_t)GRAM_COLUMNS, sizeof(double))};
-    if (!f.columns || !f.part || !f.came || !f.shift)
-      es_out_of_memory(status, "covariance", "%d eigenvectors of width %d", count, g->width);
+    f = (features_t){
+        .columns = es_owned_allocate(&owned, (size_t)x.n * GRAM_COLUMNS, sizeof(double)),
+        .part = es_owned_allocate(&owned, (size_t)count * GRAM_COLUMNS, sizeof(double)),
+        .came = es_owned_allocate(&owned, g->group->size > 1 ? (size_t)count * GRAM_COLUMNS : 0, sizeof(double)),
+        .shift = es_owned_allocate(&owned, 4 * (size_t)GRAM_COLUMNS, sizeof(double))};
+    if (owned.failed) es_out_of_memory(status, "covariance", "%d eigenvectors of width %d", count, g->width);
   }
   const es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0 && count > 0) {
     es_gram_exchange_open(&x);
     project(&x, &f, vectors, count, out);
-    for (int32_t k = 0; k < count; k++) normalise(out + (size_t)k * (size_t)g->width, (size_t)g->width);
+    for (int32_t k = 0; k < count; k++, out += g->width) { /* every rank holds all of `out`, and scales it alike */
+      double sum = 0.0;
+      for (int32_t j = 0; j < g->width; j++) sum += out[j] * out[j];
+      const double length = sqrt(sum);
+      for (int32_t j = 0; length > 0.0 && j < g->width; j++) out[j] /= length;
+    }
   }
   es_gram_exchange_destroy(&x);
-  es_free(f.columns);
-  es_free(f.part);
-  es_free(f.came);
-  es_free(f.shift);
+  es_owned_free(&owned);
   return code;
 }

@@ -86,14 +86,14 @@ void es_narrow_accumulator_take(es_cov_t *cov, es_cov_workspace_t *w, const floa
     if (cov->n == 0) es_covariance_guess_shift(b->shift, rows, n, d);
     for (size_t j = 0; cov->n > 0 && j < d; j++) b->shift[j] = (float)cov->moments[j];
   }
-  es_syrk_centre(w->centred, s, q, rows, n, cov->width, b->shift);
+  es_syrk_kernels()->centre(w->centred, s, q, rows, n, cov->width, b->shift);
   if (!fits(b, s, q, (double)(b->rows + n), d)) {
     start_again(cov, w, s, n);
-    es_syrk_centre(w->centred, s, q, rows, n, cov->width, b->shift);
+    es_syrk_kernels()->centre(w->centred, s, q, rows, n, cov->width, b->shift);
   }
   add(b->sums, s, d);
   add(b->squares, q, d);
-  es_syrk_block(b->product, w->centred, n, cov->width);
+  es_syrk_kernels()->tiles(b->product, w->centred, n, cov->width);
   b->rows += n;
   if (b->rows >= es_cov_panel_rows(cov->width)) es_narrow_accumulator_close(cov, w);
 }

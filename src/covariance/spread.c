@@ -20,40 +20,27 @@ static int32_t strip_columns(int32_t local_cols) {
   return local_cols < STRIP ? local_cols : STRIP;
 }
 
-/* The two index sets are one: the rank stands on the diagonal of a square grid. */
-static bool on_diagonal(int rows, int cols, int row, int col) {
-  return rows == cols && row == col;
-}
-
-static bool side_create(side_t *side, const es_spread_t *s, int32_t count) {
+static void side_create(side_t *side, es_spread_t *s, int32_t count) {
   const size_t n = (size_t)count;
   *side = (side_t){.count = count,
-                   .panel = es_allocate(n * (size_t)s->panel_rows, s->element),
-                   .mean = es_allocate_zero(n, sizeof(double)),
-                   .shift = es_allocate(n, sizeof(double)),
-                   .rest = es_allocate(n, sizeof(double)),
-                   .delta = es_allocate(n, sizeof(double))};
-  return side->panel && side->mean && side->shift && side->rest && side->delta;
-}
-
-static void side_destroy(side_t *side) {
-  es_free(side->panel);
-  es_free(side->mean);
-  es_free(side->shift);
-  es_free(side->rest);
-  es_free(side->delta);
+                   .panel = es_owned_allocate(&s->owned, n * (size_t)s->panel_rows, s->element),
+                   .mean = es_owned_allocate_zero(&s->owned, n, sizeof(double)),
+                   .shift = es_owned_allocate(&s->owned, n, sizeof(double)),
+                   .rest = es_owned_allocate(&s->owned, n, sizeof(double)),
+                   .delta = es_owned_allocate(&s->owned, n, sizeof(double))};
 }
 
 static es_code_t fill(es_spread_t *s, MPI_Comm comm, int32_t width, int32_t block, es_status_t *status) {
   ES_TRY(es_dist_matrix_create(&s->blocks, comm, width, block, status));
   const es_dist_matrix_t *b = &s->blocks;
-  s->shared = on_diagonal(b->rows, b->cols, b->row, b->col);
+  s->shared = b->rows == b->cols && b->row == b->col; /* on the diagonal of a square grid */
   const size_t longest = (size_t)(b->local_rows > b->local_cols ? b->local_rows : b->local_cols);
-  s->work = es_allocate(2 * longest, s->element);
-  s->product = es_allocate((size_t)b->local_rows * (size_t)strip_columns(b->local_cols), s->element);
-  bool fine = s->work && s->product && side_create(&s->tall, s, b->local_rows);
-  if (fine && !s->shared) fine = side_create(&s->wide, s, b->local_cols);
-  if (fine && es_spread_exchange_create(s)) return ES_OK;
+  s->work = es_owned_allocate(&s->owned, 2 * longest, s->element);
+  s->product = es_owned_allocate(&s->owned, (size_t)b->local_rows * (size_t)strip_columns(b->local_cols), s->element);
+  side_create(&s->tall, s, b->local_rows);
+  if (!s->shared) side_create(&s->wide, s, b->local_cols);
+  es_spread_exchange_create(s);
+  if (!s->owned.failed) return ES_OK;
   return es_out_of_memory(status, "covariance", "one rank's share of a covariance of order %d", width);
 }
 
@@ -81,11 +68,7 @@ es_code_t es_spread_create(es_spread_t **out, MPI_Comm comm, int32_t width, int3
 void es_spread_destroy(es_spread_t *s) {
   if (!s) return;
   es_dist_matrix_destroy(&s->blocks);
-  side_destroy(&s->tall);
-  side_destroy(&s->wide);
-  es_spread_exchange_destroy(s);
-  es_free(s->work);
-  es_free(s->product);
+  es_owned_free(&s->owned);
   es_free(s);
 }
 

@@ -12,27 +12,19 @@ int32_t es_spread_exchange_lines(int32_t width, int ranks) {
   return even > LINES_LEAST ? even : LINES_LEAST;
 }
 
-bool es_spread_exchange_create(es_spread_t *s) {
+void es_spread_exchange_create(es_spread_t *s) {
   const MPI_Comm comm = s->blocks.comm;
   s->size = 1;
   if (comm != MPI_COMM_NULL) {
     ES_MPI(MPI_Comm_rank(comm, &s->rank));
     ES_MPI(MPI_Comm_size(comm, &s->size));
   }
-  if (s->size == 1) return true;
+  if (s->size == 1) return;
   s->lines = es_spread_exchange_lines(s->blocks.order, s->size);
-  s->left = es_allocate((size_t)s->size, sizeof *s->left);
-  s->take = es_allocate((size_t)s->size, sizeof *s->take);
-  s->counts = es_allocate(4 * (size_t)s->size, sizeof *s->counts);
-  s->send = es_allocate((size_t)s->lines * (size_t)s->blocks.order, s->element);
-  return s->left && s->take && s->counts && s->send;
-}
-
-void es_spread_exchange_destroy(es_spread_t *s) {
-  es_free(s->left);
-  es_free(s->take);
-  es_free(s->counts);
-  es_free(s->send);
+  s->left = es_owned_allocate(&s->owned, (size_t)s->size, sizeof *s->left);
+  s->take = es_owned_allocate(&s->owned, (size_t)s->size, sizeof *s->take);
+  s->counts = es_owned_allocate(&s->owned, 4 * (size_t)s->size, sizeof *s->counts);
+  s->send = es_owned_allocate(&s->owned, (size_t)s->lines * (size_t)s->blocks.order, s->element);
 }
 
 void es_spread_exchange_open(es_spread_t *s, int64_t n) {

@@ -4,16 +4,17 @@
 #define ES_COVARIANCE_SPREAD_INTERNAL_H
 
 #include "eigenscope/comm.h"
+#include "eigenscope/memory.h"
 #include "eigenscope/spread.h"
 #include "panel.h"
 
 /* Columns of the data matrix that this rank needs along one side of its share. */
 typedef struct side {
   int32_t count;        /* columns: local rows (or columns) of the share */
-  void *panel;          /* owned; (panel_rows, count), row-major */
-  double *mean;         /* owned; of the rows merged so far */
-  double *shift, *rest; /* owned; of the panel being merged: what was subtracted, mean of what remains */
-  double *delta;        /* owned; mean of the panel less `mean` */
+  void *panel;          /* (panel_rows, count), row-major */
+  double *mean;         /* of the rows merged so far */
+  double *shift, *rest; /* of the panel being merged: what was subtracted, mean of what remains */
+  double *delta;        /* mean of the panel less `mean` */
 } side_t;
 
 struct es_spread {
@@ -26,6 +27,7 @@ struct es_spread {
   bool finished, shared; /* shared: both sides are one, in `tall` */
   side_t tall, wide;     /* columns of the tile rows; of the tile columns */
   void *product, *work;
+  es_owned_t owned; /* all blocks but those of `blocks` */
 
   int rank, size;
   int64_t *left; /* rows that each rank still has to give in this es_spread_add */
@@ -37,9 +39,8 @@ struct es_spread {
 
 /* Most rows that one rank gives at once. */
 int32_t es_spread_exchange_lines(int32_t width, int ranks);
-/* False when memory is out. */
-bool es_spread_exchange_create(es_spread_t *s);
-void es_spread_exchange_destroy(es_spread_t *s);
+/* Asks for its size, and allocates: s->owned says if memory was out. */
+void es_spread_exchange_create(es_spread_t *s);
 /* Tells all ranks how many rows each has. Collective. */
 void es_spread_exchange_open(es_spread_t *s, int64_t n);
 /* Chooses what each rank gives next, at most what still fits into the panel; false when nothing is left. The same on

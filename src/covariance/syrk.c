@@ -1,6 +1,5 @@
 #include "syrk.h"
 #include "eigenscope/kernel.h"
-#include "syrk_kernels.h"
 #include <string.h>
 
 /* The width at which BLAS catches up, by `eigenscope bench covariance`, with OpenBLAS's kernels for AVX2 (Zen 4) and
@@ -25,21 +24,8 @@ bool es_syrk_centres(int32_t width) {
   return width < SYRK_TILE && SYRK_TILE % width == 0 && es_syrk_kernels()->centred;
 }
 
-void es_syrk_centred(float *product, double *sums, const float *rows, int32_t n, int32_t width, const float *shift) {
-  es_syrk_kernels()->centred(product, sums, rows, n, width, shift);
-}
-
 bool es_syrk_takes_blocks(int32_t width) {
   return width >= SYRK_TILE && es_syrk_is_narrow(width);
-}
-
-void es_syrk_centre(float *out, float *sums, float *squares, const float *rows, int32_t n, int32_t width,
-                    const float *shift) {
-  es_syrk_kernels()->centre(out, sums, squares, rows, n, width, shift);
-}
-
-void es_syrk_block(float *product, const float *rows, int32_t n, int32_t width) {
-  es_syrk_kernels()->tiles(product, rows, n, width);
 }
 
 void es_syrk_narrow(float *product, const float *rows, int32_t n, int32_t width) {

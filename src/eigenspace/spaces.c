@@ -39,24 +39,22 @@ int64_t es_spaces_offset(const es_eigenspaces_t *s, int split, int32_t epoch, in
 
 /* ---- made and destroyed ---- */
 
-static es_code_t allocate(es_eigenspaces_t *s, size_t angles) {
+static bool allocate(es_eigenspaces_t *s, size_t angles) {
   const size_t layers = (size_t)s->n_layers, deltas = (size_t)s->n_deltas;
   const size_t slots = ES_SPLITS * (size_t)s->n_epochs;
-  s->widths = es_allocate(layers, sizeof *s->widths);
-  s->owners = es_allocate(layers, sizeof *s->owners);
-  s->k = es_allocate(es_spaces_table_size(s), sizeof *s->k);
-  s->incoming_k = es_allocate(layers * deltas, sizeof *s->incoming_k);
-  s->incoming = es_allocate_zero(layers, sizeof *s->incoming);
-  s->last = es_allocate_zero(ES_SPLITS * layers, sizeof *s->last);
-  s->overlap = es_allocate(layers * deltas, sizeof *s->overlap);
-  s->angles = es_allocate(angles, sizeof *s->angles);
-  s->blocks = es_allocate_zero(slots, sizeof *s->blocks);
-  s->block_sizes = es_allocate_zero(slots, sizeof *s->block_sizes);
-  s->views = es_allocate(es_spaces_is_leader(s) ? slots + 1 : 0, sizeof *s->views);
-  return s->widths && s->owners && s->k && s->incoming_k && s->incoming && s->last && s->overlap && s->angles &&
-                 s->blocks && s->block_sizes && s->views
-             ? ES_OK
-             : ES_SYSTEM;
+  es_owned_t *owned = &s->owned;
+  s->widths = es_owned_allocate(owned, layers, sizeof *s->widths);
+  s->owners = es_owned_allocate(owned, layers, sizeof *s->owners);
+  s->k = es_owned_allocate(owned, es_spaces_table_size(s), sizeof *s->k);
+  s->incoming_k = es_owned_allocate(owned, layers * deltas, sizeof *s->incoming_k);
+  s->incoming = es_owned_allocate_zero(owned, layers, sizeof *s->incoming);
+  s->last = es_owned_allocate_zero(owned, ES_SPLITS * layers, sizeof *s->last);
+  s->overlap = es_owned_allocate(owned, layers * deltas, sizeof *s->overlap);
+  s->angles = es_owned_allocate(owned, angles, sizeof *s->angles);
+  s->blocks = es_owned_allocate_zero(owned, slots, sizeof *s->blocks);
+  s->block_sizes = es_owned_allocate_zero(owned, slots, sizeof *s->block_sizes);
+  s->views = es_owned_allocate(owned, es_spaces_is_leader(s) ? slots + 1 : 0, sizeof *s->views);
+  return !owned->failed;
 }
 
 static void forget_numbers(es_eigenspaces_t *s) {
@@ -83,7 +81,7 @@ es_code_t es_eigenspaces_create(es_eigenspaces_t **out, const es_eigenspaces_sha
   s->n_layers = shape->n_layers;
   s->n_deltas = shape->n_deltas;
   s->n_epochs = shape->n_epochs;
-  if (allocate(s, angles) != ES_OK) {
+  if (!allocate(s, angles)) {
     es_eigenspaces_destroy(s);
     *out = NULL;
     return es_spaces_out_of_memory(status);
@@ -102,17 +100,7 @@ void es_eigenspaces_destroy(es_eigenspaces_t *s) {
   for (int i = 0; s->incoming && i < s->n_layers; i++) es_free(s->incoming[i]);
   for (int i = 0; s->last && i < ES_SPLITS * s->n_layers; i++) es_free(s->last[i]);
   for (int i = 0; s->blocks && i < ES_SPLITS * s->n_epochs; i++) es_free(s->blocks[i]);
-  es_free(s->widths);
-  es_free(s->owners);
-  es_free(s->k);
-  es_free(s->blocks);
-  es_free(s->block_sizes);
-  es_free(s->incoming_k);
-  es_free(s->incoming);
-  es_free(s->last);
-  es_free(s->overlap);
-  es_free(s->angles);
-  es_free(s->views);
+  es_owned_free(&s->owned);
   es_free(s);
 }
 

@@ -3,6 +3,7 @@
 #define ES_EIGENSPACE_SPACES_H
 
 #include "eigenscope/eigenspace.h"
+#include "eigenscope/memory.h"
 #include <stddef.h>
 
 enum {
@@ -14,7 +15,8 @@ struct es_eigenspaces {
   es_group_t group;
   int n_layers, n_deltas;
   int32_t n_epochs;
-  int32_t *widths; /* owned, as all below */
+  es_owned_t owned; /* all tables below, not what `blocks`, `incoming` and `last` point at */
+  int32_t *widths;
   int *owners;
   int32_t *k;           /* (splits, epochs, layers, deltas) */
   float **blocks;       /* (splits, epochs): vectors of all layers, one after the other; leader only */

@@ -12,22 +12,21 @@ int es_history_pairs(size_t size) {
 
 es_code_t es_history_create(history_t *out, size_t size, es_status_t *status) {
   const int most = es_history_pairs(size);
+  es_owned_t owned = {0};
   *out = (history_t){.size = size,
                      .most = most,
-                     .step = es_allocate((size_t)most * size, sizeof(double)),
-                     .change = es_allocate((size_t)most * size, sizeof(double)),
-                     .inverse = es_allocate((size_t)most, sizeof(double)),
-                     .alpha = es_allocate((size_t)most, sizeof(double))};
-  if (out->step && out->change && out->inverse && out->alpha) return ES_OK;
+                     .step = es_owned_allocate(&owned, (size_t)most * size, sizeof(double)),
+                     .change = es_owned_allocate(&owned, (size_t)most * size, sizeof(double)),
+                     .inverse = es_owned_allocate(&owned, (size_t)most, sizeof(double)),
+                     .alpha = es_owned_allocate(&owned, (size_t)most, sizeof(double))};
+  out->owned = owned;
+  if (!owned.failed) return ES_OK;
   es_history_destroy(out);
   return es_out_of_memory(status, "probe", "%d pairs of vectors of %zu weights", most, size);
 }
 
 void es_history_destroy(history_t *history) {
-  es_free(history->step);
-  es_free(history->change);
-  es_free(history->inverse);
-  es_free(history->alpha);
+  es_owned_free(&history->owned);
   *history = (history_t){0};
 }
 

@@ -10,6 +10,7 @@ typedef struct history {
   double *step, *change;   /* (most, size) */
   double *inverse;         /* 1/(step·change) */
   double *alpha;           /* (most), scratch of es_history_direction */
+  es_owned_t owned;        /* all of these */
 } history_t;
 
 /* Pairs kept for vectors of `size` doubles. */

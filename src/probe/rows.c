@@ -47,52 +47,41 @@ es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t
   const int64_t n_local = es_rows_local(problem, group);
   const size_t n = (size_t)n_local, d = (size_t)problem->width, classes = (size_t)k, columns = columns_of(k),
                lanes = at_least((size_t)group->lane_count, 1);
+  es_owned_t owned = {0};
   *out = (rows_t){.group = group,
                   .n = problem->n,
                   .n_local = n_local,
-                  .start = es_allocate((size_t)group->lane_count + 1, sizeof(int64_t)),
+                  .start = es_owned_allocate(&owned, (size_t)group->lane_count + 1, sizeof(int64_t)),
                   .d = problem->width,
                   .k = k,
                   .l2 = k == 2 ? 2.0 * problem->l2 : problem->l2,
                   .x = problem->features,
-                  .mean = es_allocate(d, sizeof(double)),
-                  .label = es_allocate(n, sizeof(int32_t)),
-                  .logits = es_allocate(n * classes, sizeof(double)),
-                  .step = es_allocate(n * classes, sizeof(double)),
-                  .square = es_allocate(n, sizeof(double)),
-                  .lanes = es_allocate(lanes * es_rows_sum_size(problem->width, k), sizeof(double)),
-                  .block = es_allocate(ES_ROWS_SLICE * classes, sizeof(double)),
-                  .block32 = es_allocate(ES_ROWS_SLICE * columns, sizeof(float)),
-                  .coefficients = es_allocate(d * columns, sizeof(float)),
-                  .product = es_allocate(d * columns, sizeof(float)),
-                  .wide = es_allocate(ES_ROWS_SLICE * d, sizeof(double)),
-                  .spare = es_allocate(d * (size_t)es_product_columns(k), sizeof(double))};
-  if (out->start && out->mean && out->label && out->logits && out->step && out->square && out->lanes && out->block &&
-      out->block32 && out->coefficients && out->product && out->wide && out->spare) {
-    out->start[0] = 0;
-    for (int lane = 0; lane < group->lane_count; lane++)
-      out->start[lane + 1] = out->start[lane] + lane_rows(problem, group, lane);
-    return ES_OK;
+                  .mean = es_owned_allocate(&owned, d, sizeof(double)),
+                  .label = es_owned_allocate(&owned, n, sizeof(int32_t)),
+                  .logits = es_owned_allocate(&owned, n * classes, sizeof(double)),
+                  .step = es_owned_allocate(&owned, n * classes, sizeof(double)),
+                  .square = es_owned_allocate(&owned, n, sizeof(double)),
+                  .lanes = es_owned_allocate(&owned, lanes * es_rows_sum_size(problem->width, k), sizeof(double)),
+                  .block = es_owned_allocate(&owned, ES_ROWS_SLICE * classes, sizeof(double)),
+                  .block32 = es_owned_allocate(&owned, ES_ROWS_SLICE * columns, sizeof(float)),
+                  .coefficients = es_owned_allocate(&owned, d * columns, sizeof(float)),
+                  .product = es_owned_allocate(&owned, d * columns, sizeof(float)),
+                  .wide = es_owned_allocate(&owned, ES_ROWS_SLICE * d, sizeof(double)),
+                  .spare = es_owned_allocate(&owned, d * (size_t)es_product_columns(k), sizeof(double))};
+  out->owned = owned;
+  if (owned.failed) {
+    es_rows_destroy(out);
+    return es_out_of_memory(status, "probe", "a probe of %d features and %d classes on %lld samples", problem->width,
+                            problem->classes, (long long)n_local);
   }
-  es_rows_destroy(out);
-  return es_out_of_memory(status, "probe", "a probe of %d features and %d classes on %lld samples", problem->width,
-                          problem->classes, (long long)n_local);
+  out->start[0] = 0;
+  for (int lane = 0; lane < group->lane_count; lane++)
+    out->start[lane + 1] = out->start[lane] + lane_rows(problem, group, lane);
+  return ES_OK;
 }
 
 void es_rows_destroy(rows_t *rows) {
-  es_free(rows->start);
-  es_free(rows->mean);
-  es_free(rows->label);
-  es_free(rows->logits);
-  es_free(rows->step);
-  es_free(rows->square);
-  es_free(rows->lanes);
-  es_free(rows->block);
-  es_free(rows->block32);
-  es_free(rows->coefficients);
-  es_free(rows->product);
-  es_free(rows->wide);
-  es_free(rows->spare);
+  es_owned_free(&rows->owned);
   *rows = (rows_t){0};
 }
 
@@ -122,12 +111,6 @@ static void centre_row(float *restrict x, const double *restrict mean, double sc
   for (int64_t j = 0; j < d; j++) x[j] = (float)(((double)x[j] - mean[j]) * scale);
 }
 
-static double square_of(const float *x, int64_t d) {
-  double sum = 0.0;
-  for (int64_t j = 0; j < d; j++) sum += (double)x[j] * (double)x[j];
-  return sum;
-}
-
 void es_rows_centre(rows_t *rows) {
   const int64_t d = rows->d;
   double *ends = rows->wide; /* largest values, then largest negated ones */
@@ -151,7 +134,9 @@ void es_rows_centre(rows_t *rows) {
   rows->scale = range > 0.0 ? ldexp(1.0, -ilogb(range)) : 1.0;
   for (int64_t i = 0; i < rows->n_local; i++) {
     centre_row(rows->x + i * d, rows->mean, rows->scale, d);
-    rows->square[i] = square_of(rows->x + i * d, d);
+    double square = 0.0;
+    for (int64_t j = 0; j < d; j++) square += (double)rows->x[i * d + j] * (double)rows->x[i * d + j];
+    rows->square[i] = square;
   }
 }
 
@@ -163,7 +148,7 @@ static void widen(double *restrict out, const float *restrict in, int64_t n) {
 }
 
 ES_KERNEL
-static void add_wide(double *restrict into, const float *restrict from, int64_t n) {
+void es_rows_add_wide(double *restrict into, const float *restrict from, int64_t n) {
   for (int64_t i = 0; i < n; i++) into[i] += (double)from[i];
 }
 
@@ -234,30 +219,18 @@ static void slice_gradient(rows_t *rows, double *sum, const float *x, int64_t n)
     for (int64_t c = 0; c < k; c++) rows->block32[es_product_index(i, c, n, g)] = narrow(rows->block[i * k + c]);
   }
   es_product_backward(rows->product, x, n, d, rows->block32, k);
-  add_wide(rows->spare, rows->product, d * columns);
-}
-
-/* Starts and ends the sum of a lane. */
-static void open_lane(rows_t *rows) {
-  if (!rows->exact) memset(rows->spare, 0, (size_t)(rows->d * es_product_columns(rows->k)) * sizeof(double));
-}
-
-static void close_lane(rows_t *rows, double *sum) {
-  const int64_t k = rows->k, d = rows->d, g = es_product_group(k);
-  for (int64_t c = 0; !rows->exact && c < k; c++) {
-    for (int64_t j = 0; j < d; j++) sum[c * d + j] = rows->spare[es_product_index(j, c, d, g)] / rows->scale;
-  }
+  es_rows_add_wide(rows->spare, rows->product, d * columns);
 }
 
 double es_rows_gradient(rows_t *rows, double *gradient) {
-  const int64_t d = rows->d, k = rows->k, size = k * d + k + 1;
+  const int64_t d = rows->d, k = rows->k, g = es_product_group(k), size = k * d + k + 1;
   memset(rows->lanes, 0,
          (size_t)(rows->group->lane_count ? rows->group->lane_count : 1) * (size_t)size * sizeof(double));
   for (int lane = 0; lane < rows->group->lane_count; lane++) {
     double *sum = rows->lanes + lane * size, *bias = sum + k * d;
     int64_t first, count;
     es_rows_lane(rows, lane, &first, &count);
-    open_lane(rows);
+    if (!rows->exact) memset(rows->spare, 0, (size_t)(d * es_product_columns(k)) * sizeof(double));
     for (int64_t i = first, n; i < first + count; i += n) {
       n = slice_rows(first + count - i);
       memcpy(rows->block, rows->logits + i * k, (size_t)(n * k) * sizeof(double));
@@ -268,7 +241,9 @@ double es_rows_gradient(rows_t *rows, double *gradient) {
       }
       slice_gradient(rows, sum, rows->x + i * d, n);
     }
-    close_lane(rows, sum);
+    for (int64_t c = 0; !rows->exact && c < k; c++) {
+      for (int64_t j = 0; j < d; j++) sum[c * d + j] = rows->spare[es_product_index(j, c, d, g)] / rows->scale;
+    }
   }
   es_tree_sum_f64(rows->group, rows->lanes, (size_t)size);
   memcpy(gradient, rows->lanes, (size_t)(size - 1) * sizeof(double));

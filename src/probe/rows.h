@@ -3,6 +3,7 @@
 #ifndef ES_PROBE_ROWS_H
 #define ES_PROBE_ROWS_H
 
+#include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 
 /* Rows of one product; most columns of a sketch (sketch.h). */
@@ -30,6 +31,7 @@ typedef struct rows {
   double *spare;       /* (d, k) grouped: sum of a lane; or (k, d): coefficients in double */
   bool exact;          /* products in double */
   int32_t passes;
+  es_owned_t owned; /* all of the above but x */
 } rows_t;
 
 /* Rows of this rank's lanes. */
@@ -55,5 +57,7 @@ void es_rows_trial(rows_t *rows, double t, double *loss, double *slope);
 void es_rows_move(rows_t *rows, double t);
 /* Gradient of the loss at the logits, by W (k × d) and b (k); without the penalty. Returns the loss. Collective. */
 double es_rows_gradient(rows_t *rows, double *gradient);
+/* into += from. */
+void es_rows_add_wide(double *into, const float *from, int64_t n);
 
 #endif

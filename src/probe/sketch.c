@@ -37,38 +37,23 @@ es_code_t es_sketch_create(sketch_t *out, const rows_t *rows, es_status_t *statu
   const size_t d = (size_t)rows->d, r = (size_t)rank_of(rows->d), k = (size_t)rows->k;
   *out = (sketch_t){.d = rows->d, .k = rows->k, .rank = rank_of(rows->d)};
   if (rows->group->rank != 0) return ES_OK;
-  out->factor = es_allocate(d * r, sizeof(double));
-  out->inner = es_allocate(r * r, sizeof(double));
-  out->values = es_allocate(r, sizeof(double));
-  out->coupling = es_allocate(k * k, sizeof(double));
-  out->share = es_allocate(k, sizeof(double));
-  out->turned = es_allocate(k * d, sizeof(double));
-  out->small = es_allocate(2 * k * r, sizeof(double));
-  out->work = es_allocate(work_size(larger(rows->k, out->rank)), sizeof(double));
-  if (out->factor && out->inner && out->values && out->coupling && out->share && out->turned && out->small && out->work)
-    return ES_OK;
+  es_owned_t *owned = &out->owned;
+  out->factor = es_owned_allocate(owned, d * r, sizeof(double));
+  out->inner = es_owned_allocate(owned, r * r, sizeof(double));
+  out->values = es_owned_allocate(owned, r, sizeof(double));
+  out->coupling = es_owned_allocate(owned, k * k, sizeof(double));
+  out->share = es_owned_allocate(owned, k, sizeof(double));
+  out->turned = es_owned_allocate(owned, k * d, sizeof(double));
+  out->small = es_owned_allocate(owned, 2 * k * r, sizeof(double));
+  out->work = es_owned_allocate(owned, work_size(larger(rows->k, out->rank)), sizeof(double));
+  if (!owned->failed) return ES_OK;
   es_sketch_destroy(out);
   return es_out_of_memory(status, "probe", "the metric of a probe of %d features", rows->d);
 }
 
 void es_sketch_destroy(sketch_t *sketch) {
-  es_free(sketch->factor);
-  es_free(sketch->inner);
-  es_free(sketch->values);
-  es_free(sketch->coupling);
-  es_free(sketch->share);
-  es_free(sketch->turned);
-  es_free(sketch->small);
-  es_free(sketch->work);
+  es_owned_free(&sketch->owned);
   *sketch = (sketch_t){0};
-}
-
-/* Cholesky factor of the symmetric positive definite a (n × n, row-major, lower triangle) in place; false when it is
- * not. */
-static bool cholesky(double *a, int32_t n) {
-  int info = -1;
-  dpotrf_("U", &n, a, &n, &info, 1); /* by columns, the lower triangle is the upper one */
-  return info == 0;
 }
 
 /* Column `column` of the test matrix at feature j: the identity if the rank is d, else a random sign over √d. */
@@ -99,20 +84,6 @@ static void weigh(double *weight, const double *p, int64_t n, int32_t k) {
   }
 }
 
-/* Rows of a grouped matrix (n, columns) times their weights. */
-static void scale_rows(float *out, const double *weight, int64_t n, int64_t columns, int64_t g) {
-  for (int64_t group = 0; group < columns / g; group++) {
-    for (int64_t i = 0; i < n; i++, out += g) {
-      for (int64_t c = 0; c < g; c++) out[c] *= (float)weight[i];
-    }
-  }
-}
-
-ES_KERNEL
-static void add_wide(double *restrict into, const float *restrict from, int64_t n) {
-  for (int64_t i = 0; i < n; i++) into[i] += (double)from[i];
-}
-
 /* Probabilities of a slice at the present logits, in rows->block. */
 static void slice_probabilities(rows_t *rows, int64_t i, int64_t n) {
   memcpy(rows->block, rows->logits + i * rows->k, (size_t)(n * rows->k) * sizeof(double));
@@ -134,15 +105,20 @@ static void slice_coupling(rows_t *rows, double *sum, int64_t i, int64_t n) {
 
 /* sum (d × count, grouped) += Σ w x (xᵀ test) of a slice. */
 static void slice_sketch(rows_t *rows, double *sum, int64_t i, int64_t n, int32_t count) {
-  const int64_t d = rows->d, columns = es_product_columns(count);
+  const int64_t d = rows->d, columns = es_product_columns(count), g = es_product_group(count);
   const float *x = rows->x + i * d;
+  float *out = rows->block32;
   double weight[ES_ROWS_SLICE];
   slice_probabilities(rows, i, n);
   weigh(weight, rows->block, n, rows->k);
   es_product_forward(rows->block32, x, n, d, rows->coefficients, count);
-  scale_rows(rows->block32, weight, n, columns, es_product_group(count));
+  for (int64_t group = 0; group < columns / g; group++) { /* rows times their weights */
+    for (int64_t r = 0; r < n; r++, out += g) {
+      for (int64_t c = 0; c < g; c++) out[c] *= (float)weight[r];
+    }
+  }
   es_product_backward(rows->product, x, n, d, rows->block32, count);
-  add_wide(sum, rows->product, d * columns);
+  es_rows_add_wide(sum, rows->product, d * columns);
 }
 
 /* Sums `size` doubles over all slices, of the coupling (count = 0) or of `count` columns of the sketch, in rows->lanes.
@@ -185,7 +161,7 @@ static void fold(sketch_t *s, const float *test, double shift) {
 /* Eigenvectors of the symmetric a (n × n) in its place, by rows, and the eigenvalues, none below 0. */
 static bool eigen(double *a, double *values, int32_t n, double *work) {
   const int lwork = (int)work_size((size_t)n);
-  int info = -1;
+  int info = ES_INFO_UNTOUCHED;
   dsyev_("V", "L", &n, a, &n, values, work, &lwork, &info, 1, 1);
   for (int32_t i = 0; i < n; i++) values[i] = fmax(values[i], 0.0);
   return info == 0;
@@ -197,7 +173,9 @@ static bool factorise(sketch_t *s, const float *test) {
   const double norm = cblas_dnrm2((int)((size_t)d * (size_t)r), s->factor, 1);
   if (!(norm > 0.0)) return false; /* no curvature to see */
   fold(s, test, 1e-6 * norm);
-  if (!cholesky(s->inner, r)) return false;
+  int info = ES_INFO_UNTOUCHED;
+  dpotrf_("U", &r, s->inner, &r, &info, 1); /* by columns, the lower triangle is the upper one */
+  if (info != 0) return false;
   cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, d, r, 1.0, s->inner, r, s->factor, r);
   cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, r, r, d, 1.0, s->factor, r, s->factor, r, 0.0, s->inner, r);
   if (!eigen(s->inner, s->values, r, s->work)) return false;

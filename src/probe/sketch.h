@@ -25,6 +25,7 @@ typedef struct sketch {
   double *turned;   /* (k, d) scratch, as what follows */
   double *small;    /* (2, k, rank) */
   double *work;     /* of LAPACK */
+  es_owned_t owned; /* all of these */
 } sketch_t;
 
 /* Bytes on rank 0. */

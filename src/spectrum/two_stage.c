@@ -22,6 +22,7 @@ typedef struct reduction {
   double *tau;       /* by local column */
   double *work;
   int lwork;
+  es_owned_t owned; /* all of these */
 } reduction_t;
 
 static es_code_t reduction_open(reduction_t *r, const es_team_t *team, es_status_t *status) {
@@ -29,22 +30,14 @@ static es_code_t reduction_open(reduction_t *r, const es_team_t *team, es_status
   const size_t nb = (size_t)a->block, leading = (size_t)a->leading;
   const size_t lwork = nb * (leading + (size_t)a->local_cols + 4 * nb); /* pdgeqrf: nb (mp0 + nq0 + nb) */
   *r = (reduction_t){.team = team, .a = a, .lwork = (int)lwork};
-  r->v = es_allocate_zero(2 * leading * nb, sizeof *r->v);
-  r->small = es_allocate(2 * nb * (nb + 1), sizeof *r->small);
-  r->tau = es_allocate((size_t)a->local_cols + nb, sizeof *r->tau);
-  r->work = es_allocate(lwork, sizeof *r->work);
-  if (!r->v || !r->small || !r->tau || !r->work)
-    return es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", a->order);
+  r->v = es_owned_allocate_zero(&r->owned, 2 * leading * nb, sizeof *r->v);
+  r->small = es_owned_allocate(&r->owned, 2 * nb * (nb + 1), sizeof *r->small);
+  r->tau = es_owned_allocate(&r->owned, (size_t)a->local_cols + nb, sizeof *r->tau);
+  r->work = es_owned_allocate(&r->owned, lwork, sizeof *r->work);
+  if (r->owned.failed) return es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", a->order);
   r->w = r->v + leading * nb;
   r->t = r->small + nb * (nb + 1);
   return ES_OK;
-}
-
-static void reduction_close(reduction_t *r) {
-  es_free(r->v);
-  es_free(r->small);
-  es_free(r->tau);
-  es_free(r->work);
 }
 
 /* A panel: rows `first` … of the tile column left of them. */
@@ -195,5 +188,5 @@ void es_team_two_stage(const es_team_t *team, double *values, es_status_t *statu
     }
   }
   es_free(band);
-  reduction_close(&r);
+  es_owned_free(&r.owned);
 }

@@ -98,6 +98,21 @@ static void test_duplicate(void **state) {
   es_free(copy);
 }
 
+static void test_owned_blocks(void **state) {
+  (void)state;
+  es_owned_t owned = {0};
+  char *zero = es_owned_allocate_zero(&owned, 3, 5), *other = es_owned_allocate(&owned, 0, 8);
+  assert_true(zero && other && !owned.failed && es_memory_balance() == 2);
+  for (int i = 0; i < 15; i++) assert_int_equal(zero[i], 0);
+  assert_null(es_owned_allocate(&owned, SIZE_MAX / 2, 4));
+  assert_true(owned.failed);
+  assert_null(es_owned_allocate(&owned, 1, 1)); /* nothing after a refusal */
+  assert_true(owned.failed && es_memory_balance() == 2);
+  es_owned_free(&owned);
+  assert_true(!owned.failed && es_memory_balance() == 0);
+  es_owned_free(&owned); /* none */
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       balanced_test(test_blocks_are_aligned_and_counted),
@@ -107,6 +122,7 @@ int main(void) {
       balanced_test(test_reallocation_keeps_content_and_alignment),
       balanced_test(test_failed_reallocation_leaves_the_block),
       balanced_test(test_duplicate),
+      balanced_test(test_owned_blocks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
