@@ -18,6 +18,7 @@ struct es_capture {
   float *scratch;
   es_timer_t timer; /* of observe and exchange, since begin */
   es_observer_t observer;
+  es_owned_t owned; /* the arrays above */
 };
 
 int es_capture_select(const es_graph_t *graph, const es_measure_settings_t *measure, int32_t *out) {
@@ -51,19 +52,18 @@ static es_code_t create_scratch(es_capture_t *c, es_status_t *status) {
     const int64_t need = c->method->scratch(shape, c->method_size);
     scratch = need > scratch ? need : scratch;
   }
-  c->scratch = es_allocate((size_t)scratch, sizeof *c->scratch);
+  c->scratch = es_owned_allocate(&c->owned, (size_t)scratch, sizeof *c->scratch);
   if (!c->scratch) return es_out_of_memory(status, "capture", "a slice of outputs");
   return es_cov_workspace_create(&c->workspace, widest, ES_REAL_F32, status);
 }
 
 static es_code_t fill(es_capture_t *c, const es_measure_settings_t *measure, es_status_t *status) {
   const size_t layers = (size_t)c->graph->n_layers;
-  c->layers = es_allocate_zero(layers, sizeof *c->layers);
-  c->place = es_allocate_zero(layers, sizeof *c->place);
-  c->widths = es_allocate_zero(layers, sizeof *c->widths);
-  c->accumulators = es_allocate_zero(layers, sizeof *c->accumulators);
-  if (!c->layers || !c->place || !c->widths || !c->accumulators)
-    return es_out_of_memory(status, "capture", "the measured layers");
+  c->layers = es_owned_allocate_zero(&c->owned, layers, sizeof *c->layers);
+  c->place = es_owned_allocate_zero(&c->owned, layers, sizeof *c->place);
+  c->widths = es_owned_allocate_zero(&c->owned, layers, sizeof *c->widths);
+  c->accumulators = es_owned_allocate_zero(&c->owned, layers, sizeof *c->accumulators);
+  if (c->owned.failed) return es_out_of_memory(status, "capture", "the measured layers");
   if (!c->method) return es_fail(status, ES_INPUT, "capture", "this version does not have that method");
   c->n_layers = es_capture_select(c->graph, measure, c->layers);
   if (c->n_layers == 0)
@@ -96,11 +96,7 @@ void es_capture_destroy(es_capture_t *c) {
   if (!c) return;
   for (int i = 0; c->accumulators && i < c->n_layers; i++) es_accumulator_destroy(c->accumulators[i]);
   es_cov_workspace_destroy(&c->workspace);
-  es_free(c->layers);
-  es_free(c->place);
-  es_free(c->widths);
-  es_free(c->accumulators);
-  es_free(c->scratch);
+  es_owned_free(&c->owned);
   es_free(c);
 }
 

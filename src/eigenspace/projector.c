@@ -29,27 +29,26 @@ static void fill_gaussian(double *out, int64_t seed, int layer, size_t n) {
   }
 }
 
-/* Q of the width × n columns in place. `work`: n scales of reflectors, n signs, and LAPACK's, blocks of 64 columns. */
-static es_code_t orthonormalise(double *columns, double *work, int32_t width, int32_t n, es_status_t *status) {
-  const size_t w = (size_t)width;
-  const int lwork = 64 * n;
-  double *signs = work + n;
-  int info = ES_INFO_UNTOUCHED;
-  dgeqrf_(&width, &n, columns, &width, work, signs + n, &lwork, &info);
-  ES_TRY(es_lapack_check("eigenspace", "dgeqrf", info, width, status));
-  for (size_t i = 0; i < (size_t)n; i++) signs[i] = columns[i * w + i] < 0.0 ? -1.0 : 1.0;
-  info = ES_INFO_UNTOUCHED;
-  dorgqr_(&width, &n, &n, columns, &width, work, signs + n, &lwork, &info);
-  for (size_t i = 0; i < (size_t)n; i++)
-    for (size_t j = 0; j < w; j++) columns[i * w + j] *= signs[i];
-  return es_lapack_check("eigenspace", "dorgqr", info, width, status);
-}
-
 es_code_t es_eigenspace_orthonormalise(double *rows, int32_t n, int32_t width, es_status_t *status) {
   assert(n >= 0 && n <= width);
   if (n == 0) return ES_OK;
+  /* n scales of reflectors, n signs, and LAPACK's scratch for blocks of 64 columns */
   double *work = es_allocate(66 * (size_t)n, sizeof *work);
-  const es_code_t code = work ? orthonormalise(rows, work, width, n, status) : out_of_memory(width, status);
+  if (!work) return out_of_memory(width, status);
+  double *signs = work + n;
+  const size_t w = (size_t)width;
+  const int lwork = 64 * n;
+  int info = ES_INFO_UNTOUCHED;
+  dgeqrf_(&width, &n, rows, &width, work, signs + n, &lwork, &info);
+  es_code_t code = es_lapack_check("eigenspace", "dgeqrf", info, width, status);
+  if (code == ES_OK) {
+    for (size_t i = 0; i < (size_t)n; i++) signs[i] = rows[i * w + i] < 0.0 ? -1.0 : 1.0;
+    info = ES_INFO_UNTOUCHED;
+    dorgqr_(&width, &n, &n, rows, &width, work, signs + n, &lwork, &info);
+    code = es_lapack_check("eigenspace", "dorgqr", info, width, status);
+    for (size_t i = 0; i < (size_t)n; i++)
+      for (size_t j = 0; j < w; j++) rows[i * w + j] *= signs[i];
+  }
   es_free(work);
   return code;
 }

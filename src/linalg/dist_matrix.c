@@ -91,19 +91,17 @@ static void send_column(const es_dist_matrix_t *b, const double *triangle, int r
   }
 }
 
-static void receive_column(double *out, int32_t n, int from, MPI_Comm comm) {
-  for (int32_t first = 0, end; first < n; first = end) {
-    end = piece_end(first, n);
-    ES_MPI(MPI_Recv(out + first, end - first, MPI_DOUBLE, from, 0, comm, MPI_STATUS_IGNORE));
-  }
-}
-
 void es_dist_matrix_scatter(es_dist_matrix_t *b, const double *triangle, int root) {
   int rank = 0;
   if (b->comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_rank(b->comm, &rank));
   if (rank != root) {
-    for (int32_t j = 0; b->local && j < b->local_cols; j++)
-      receive_column(b->local + (size_t)j * (size_t)b->leading, b->local_rows, root, b->comm);
+    for (int32_t j = 0; b->local && j < b->local_cols; j++) {
+      double *column = b->local + (size_t)j * (size_t)b->leading;
+      for (int32_t first = 0, end; first < b->local_rows; first = end) {
+        end = piece_end(first, b->local_rows);
+        ES_MPI(MPI_Recv(column + first, end - first, MPI_DOUBLE, root, 0, b->comm, MPI_STATUS_IGNORE));
+      }
+    }
     return;
   }
   es_dist_matrix_from_triangle(b, triangle);
@@ -184,15 +182,6 @@ static void transpose(double *out, int32_t leading, const double *in, int32_t fr
   }
 }
 
-static void mirror_diagonal(const es_dist_matrix_t *b, int32_t tile) {
-  int32_t height, width;
-  double *a = own_tile(b, tile, tile, &height, &width);
-  for (int32_t j = 0; a && j < width; j++) {
-    for (int32_t i = 0; i < j; i++)
-      a[(size_t)j * (size_t)b->leading + (size_t)i] = a[(size_t)i * (size_t)b->leading + (size_t)j];
-  }
-}
-
 /* Tile (row, col) below the diagonal to its place above. All ranks walk the tiles in one order, so that every send
  * meets its receive. */
 static void mirror_tile(const es_dist_matrix_t *b, int32_t row, int32_t col, double *buffer) {
@@ -216,7 +205,12 @@ es_code_t es_dist_matrix_mirror(es_dist_matrix_t *b, es_status_t *status) {
   const int32_t tiles = (b->order + b->block - 1) / b->block;
   for (int32_t row = 0; code == ES_OK && row < tiles; row++) {
     for (int32_t col = 0; col < row; col++) mirror_tile(b, row, col, buffer);
-    mirror_diagonal(b, row);
+    int32_t height, width;
+    double *a = own_tile(b, row, row, &height, &width);
+    for (int32_t j = 0; a && j < width; j++) {
+      for (int32_t i = 0; i < j; i++)
+        a[(size_t)j * (size_t)b->leading + (size_t)i] = a[(size_t)i * (size_t)b->leading + (size_t)j];
+    }
   }
   es_free(buffer);
   return code;

@@ -29,6 +29,7 @@ typedef struct fit {
   double *last;      /* gradient before; rank 0 */
   double loss;       /* at w */
   double objective, gap, norm;
+  es_owned_t owned; /* the vectors of weights */
 } fit_t;
 
 /* A direction, as rank 0 describes it to the others. */
@@ -91,10 +92,7 @@ static void destroy(fit_t *f) {
   es_rows_destroy(&f->rows);
   es_sketch_destroy(&f->sketch);
   es_history_destroy(&f->history);
-  es_free(f->w);
-  es_free(f->direction);
-  es_free(f->gradient);
-  es_free(f->last);
+  es_owned_free(&f->owned);
 }
 
 /* Labels among the classes present; `present` lists those. */
@@ -102,12 +100,11 @@ static es_code_t create(fit_t *f, const es_probe_problem_t *p, const es_group_t 
   ES_TRY(es_rows_create(&f->rows, p, f->rows.k, group, status));
   ES_TRY(es_sketch_create(&f->sketch, &f->rows, status));
   f->size = weights_of(f) + (size_t)f->rows.k;
-  f->w = es_allocate_zero(f->size, sizeof(double));
-  f->direction = es_allocate_zero(f->size, sizeof(double));
-  f->gradient = es_allocate_zero(f->size, sizeof(double));
-  f->last = es_allocate(leads(f) ? f->size : 0, sizeof(double));
-  if (!f->w || !f->direction || !f->gradient || !f->last)
-    return es_out_of_memory(status, STAGE, "vectors of %zu weights", f->size);
+  f->w = es_owned_allocate_zero(&f->owned, f->size, sizeof(double));
+  f->direction = es_owned_allocate_zero(&f->owned, f->size, sizeof(double));
+  f->gradient = es_owned_allocate_zero(&f->owned, f->size, sizeof(double));
+  f->last = es_owned_allocate(&f->owned, leads(f) ? f->size : 0, sizeof(double));
+  if (f->owned.failed) return es_out_of_memory(status, STAGE, "vectors of %zu weights", f->size);
   if (leads(f)) ES_TRY(es_history_create(&f->history, f->size, status));
   for (int64_t i = 0; i < f->rows.n_local; i++) {
     int32_t c = 0;

@@ -34,4 +34,13 @@ es_code_t es_team_values(const es_team_t *team, const char *routine, double *val
 es_code_t es_team_vectors(const es_team_t *team, const char *routine, const double *z, double share,
                           const double *values, es_vectors_t *vectors, es_status_t *status);
 
+/* ---- two_stage.c: full to band to tridiagonal ---- */
+
+/* Orders and layouts for which es_team_two_stage is made. */
+bool es_team_can_two_stage(const es_team_t *team);
+/* Values of the team's matrix, ascending, on rank 0. Products of matrices run in ScaLAPACK's PBLAS over the grid, its
+ * band (as wide as a tile) is solved on rank 0. Collective over problem->comm; what fails is in `status` of the rank,
+ * not yet agreed on. */
+void es_team_two_stage(const es_team_t *team, double *values, es_status_t *status);
+
 #endif

@@ -1,7 +1,7 @@
 /* ScaLAPACK on all ranks of a communicator: for values two stages on its PBLAS (two_stage.c), for small or oddly tiled
  * matrices pdsyev; for vectors pdsyevd. */
+#include "distributed.h"
 #include "eigenscope/memory.h"
-#include "two_stage.h"
 
 /* One call, of either routine; info as it came. Without work it is a query. */
 static int call(const es_team_t *team, double *values, double *z, double *work, int lwork, int *integers, int liwork) {

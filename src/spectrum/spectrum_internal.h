@@ -28,4 +28,8 @@ es_code_t es_spectrum_check_vectors(const char *routine, int32_t order, const es
 void es_spectrum_fix_signs(double *rows, int32_t n, int32_t order);
 void es_spectrum_reverse(double *values, int32_t n);
 
+/* Values of a symmetric band matrix, descending. `band`: (width + 1) × n, column-major, LAPACK's lower storage: element
+ * (i, j) at i − j + j·(width + 1); overwritten. On one rank (lapack.c). */
+es_code_t es_spectrum_band_values(double *band, int32_t n, int width, double *values, es_status_t *status);
+
 #endif

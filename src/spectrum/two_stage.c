@@ -1,7 +1,7 @@
 /* Full to band on a grid: Bischof, Lang, Sun, "A framework for symmetric band reduction", ACM TOMS 26 (2000). Panel by
  * panel, Q = I − V T Vᵀ makes a tile below the diagonal triangular, and A ← QᵀAQ = A − V Wᵀ − W Vᵀ with
  * W = P − ½ V Tᵀ(VᵀP), P = A V T. All but the panels is BLAS 3, where pdsyev's one-stage reduction waits for memory. */
-#include "two_stage.h"
+#include "distributed.h"
 #include "eigenscope/memory.h"
 #include <cblas.h>
 #include <math.h>
