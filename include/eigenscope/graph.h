@@ -110,19 +110,16 @@ void es_model_option_set(const es_model_option_t *option, es_model_spec_t *spec,
 struct es_builder;
 /** All that the program knows of a kind of architecture: one row of the table in src/network/families.c. */
 typedef struct es_family_row {
-  const char *key;     /**< under `models`. Families may share one: a list is then of the first */
-  const char *id;      /**< in the text behind ids, which never changes */
-  const char *example; /**< of what stands behind the key, */
-  const char *form;    /**< in words, */
-  const char *doc;     /**< for the reference; NULL where the first family with this key has them */
-  /** A word behind the key stands for the built-in architecture called prefix + word; NULL: no words. */
-  const char *prefix;
-  bool prints_word;            /**< a resolved job has that word, if there is one; else the list */
-  int32_t items_max, item_max; /**< of a list: how many numbers, and the largest (the least is 1); 0: no lists */
-  const char *letters;         /**< of a list beside numbers: the first is kept as −1, the second as −2; "": none */
-  bool whole_image;            /**< the first layer has weights for each pixel: they fit one resolution only */
-  unsigned options;            /**< ES_HAS_...: bit i stands for es_model_option(i) */
+  const char *key; /**< under `models`. Families may share one: a list is then of the first */
+  const char *id;  /**< in the text behind ids, which never changes */
   void (*build)(struct es_builder *b, const es_model_spec_t *spec, int32_t classes);
+  unsigned options;            /**< ES_HAS_...: bit i stands for es_model_option(i) */
+  const char *prefix;          /**< a word behind the key stands for the built-in prefix + word; NULL: no words */
+  int32_t items_max, item_max; /**< of a list: how many numbers, and the largest (the least is 1); 0: no lists */
+  const char *letters; /**< of a list beside numbers: the first is kept as −1, the second as −2; NULL: none */
+  bool prints_word;    /**< a resolved job has the word, if there is one; else the list */
+  bool whole_image;    /**< the first layer has weights for each pixel: they fit one resolution only */
+  const char *example, *form, *doc; /**< for the reference; NULL where the first family with this key has them */
 } es_family_row_t;
 
 const es_family_row_t *es_family(es_family_t family);

@@ -294,7 +294,7 @@ static es_code_t read_family(const value_t *v) {
   model->n_items = 0;
   for (const es_yaml_t *item = v->node->first; item != NULL; item = item->next) {
     const bool word = item->kind == ES_NODE_SCALAR && item->text[0] != '\0' && item->text[1] == '\0';
-    const char *letter = word ? strchr(row->letters, item->text[0]) : NULL;
+    const char *letter = word && row->letters ? strchr(row->letters, item->text[0]) : NULL;
     int64_t number = 0;
     if (letter)
       number = row->letters - letter - 1;

@@ -1,4 +1,4 @@
-/* A graph under construction, one node at a time. */
+/* From an architecture, a width and a class count to the graph, one node at a time. */
 #include "eigenscope/memory.h"
 #include "network_internal.h"
 #include <assert.h>
@@ -6,67 +6,77 @@
 #include <stdio.h>
 #include <string.h>
 
-static es_code_t fail_memory(es_builder_t *b) {
-  return b->code = es_out_of_memory(b->status, "model", "the description of a network");
+static void *grow(void *array, int32_t n, size_t size, bool *failed) {
+  void *larger = es_reallocate(array, (size_t)n, size);
+  *failed = *failed || !larger;
+  return larger ? larger : array;
 }
 
-/* Room for one node, its tensors and its place among the layers. */
+/* Room for one node, its two parameters and two buffers, and its place among the layers. */
 static bool make_room(es_builder_t *b) {
   es_graph_t *g = b->graph;
-  if (b->code != ES_OK) return false;
-  if (g->n_nodes == b->nodes_max) {
-    const int32_t most = 2 * b->nodes_max + 64;
-    es_node_t *nodes = es_reallocate(g->nodes, (size_t)most, sizeof *nodes);
-    if (nodes) g->nodes = nodes;
-    int32_t *layers = es_reallocate(g->layers, (size_t)most, sizeof *layers);
-    if (layers) g->layers = layers;
-    if (!nodes || !layers) return fail_memory(b) == ES_OK;
-    b->nodes_max = most;
-  }
-  if (g->n_parameters + 2 > b->tensors_max || g->n_buffers + 2 > b->tensors_max) {
-    const int32_t most = 2 * b->tensors_max + 64;
-    es_tensor_t *parameters = es_reallocate(g->parameters, (size_t)most, sizeof *parameters);
-    if (parameters) g->parameters = parameters;
-    es_tensor_t *buffers = es_reallocate(g->buffers, (size_t)most, sizeof *buffers);
-    if (buffers) g->buffers = buffers;
-    if (!parameters || !buffers) return fail_memory(b) == ES_OK;
-    b->tensors_max = most;
-  }
+  if (b->code != ES_OK || g->n_nodes < b->nodes_max) return b->code == ES_OK;
+  const int32_t most = 2 * b->nodes_max + 64;
+  bool failed = false;
+  g->nodes = grow(g->nodes, most, sizeof *g->nodes, &failed);
+  g->layers = grow(g->layers, most, sizeof *g->layers, &failed);
+  g->parameters = grow(g->parameters, 2 * most, sizeof *g->parameters, &failed);
+  g->buffers = grow(g->buffers, 2 * most, sizeof *g->buffers, &failed);
+  if (failed) return (b->code = es_out_of_memory(b->status, "model", "the description of a network")) == ES_OK;
+  b->nodes_max = most;
   return true;
 }
 
-es_code_t es_builder_open(es_builder_t *out, int32_t resolution, es_ratio_t width, es_status_t *status) {
-  *out = (es_builder_t){.width = width, .status = status, .graph = es_allocate_zero(1, sizeof(es_graph_t))};
-  if (!out->graph) return fail_memory(out);
-  if (!make_room(out)) return out->code;
-  const es_shape_t image = {resolution, resolution, 3};
-  out->graph->n_nodes = 1;
-  out->graph->nodes[0] = (es_node_t){.op = ES_OP_INPUT,
-                                     .name = "input",
-                                     .input = -1,
-                                     .other = -1,
-                                     .in = image,
-                                     .out = image,
-                                     .weight = -1,
-                                     .bias = -1,
-                                     .mean = -1,
-                                     .variance = -1,
-                                     .layer = -1,
-                                     .receptive_field = 1,
-                                     .jump = 1};
+/* What every node begins with. */
+static es_node_t new_node(es_op_t op, int32_t input, es_shape_t in) {
+  return (es_node_t){.op = op,
+                     .input = input,
+                     .other = -1,
+                     .in = in,
+                     .out = in,
+                     .groups = 1,
+                     .weight = -1,
+                     .bias = -1,
+                     .mean = -1,
+                     .variance = -1,
+                     .layer = -1,
+                     .receptive_field = 1,
+                     .jump = 1};
+}
+
+es_code_t es_graph_create(es_graph_t **out, const es_point_t *point, es_status_t *status) {
+  assert(point->classes > 0);
+  *out = NULL;
+  es_builder_t b = {.width = point->width, .status = status, .graph = es_allocate_zero(1, sizeof(es_graph_t))};
+  if (!b.graph) return es_out_of_memory(status, "model", "the description of a network");
+  if (make_room(&b)) {
+    b.graph->nodes[0] = new_node(ES_OP_INPUT, -1, (es_shape_t){point->resolution, point->resolution, 3});
+    snprintf(b.graph->nodes[0].name, ES_NAME_MAX, "input");
+    b.graph->n_nodes = 1;
+    b.graph->classes = point->classes;
+    es_family(point->model.family)->build(&b, &point->model, point->classes);
+  }
+  if (b.code != ES_OK) {
+    es_graph_destroy(b.graph);
+    return b.code;
+  }
+  assert(b.last == b.graph->n_nodes - 1 && es_shape_size(es_last_shape(&b)) == point->classes);
+  *out = b.graph;
   return ES_OK;
 }
 
-es_code_t es_builder_close(es_builder_t *b, int32_t classes, es_graph_t **out) {
-  *out = NULL;
-  if (b->code != ES_OK) {
-    es_graph_destroy(b->graph);
-    return b->code;
-  }
-  assert(b->last == b->graph->n_nodes - 1 && es_shape_size(es_last_shape(b)) == classes);
-  b->graph->classes = classes;
-  *out = b->graph;
-  return ES_OK;
+void es_graph_destroy(es_graph_t *graph) {
+  if (!graph) return;
+  es_free(graph->nodes);
+  es_free(graph->layers);
+  es_free(graph->parameters);
+  es_free(graph->buffers);
+  es_free(graph);
+}
+
+int64_t es_graph_parameters(const es_graph_t *graph, const es_node_t *node) {
+  return (node->weight >= 0 ? graph->parameters[node->weight].count : 0) +
+         (node->bias >= 0 ? graph->parameters[node->bias].count : 0);
 }
 
 void es_scope(es_builder_t *b, const char *format, ...) {
@@ -118,19 +128,9 @@ static void add_node(es_builder_t *b, const char *name, es_op_t op, const es_set
   const es_operation_t *operation = es_operation(op);
   const es_node_t *previous = &g->nodes[b->last];
   es_node_t *node = &g->nodes[g->n_nodes];
-  *node = (es_node_t){.op = op,
-                      .input = b->last,
-                      .other = -1,
-                      .in = previous->out,
-                      .out = previous->out,
-                      .groups = 1,
-                      .weight = -1,
-                      .bias = -1,
-                      .mean = -1,
-                      .variance = -1,
-                      .layer = -1,
-                      .receptive_field = previous->receptive_field,
-                      .jump = previous->jump};
+  *node = new_node(op, b->last, previous->out);
+  node->receptive_field = previous->receptive_field;
+  node->jump = previous->jump;
   full_name(b, name, node->name);
   if (!name) b->index++;
   if (operation->infer) operation->infer(b, node, settings);

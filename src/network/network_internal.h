@@ -14,15 +14,10 @@ typedef struct es_builder {
   int32_t last;            /* the node that the next one reads */
   char scope[ES_NAME_MAX]; /* "features.", "layer1.0." */
   int32_t index;           /* of the next node without a name in this scope */
-  int32_t nodes_max, tensors_max;
+  int32_t nodes_max;       /* that there is room for */
   es_code_t code;
   es_status_t *status;
 } es_builder_t;
-
-/* Starts a graph with its input node, for images of resolution × resolution × 3. */
-es_code_t es_builder_open(es_builder_t *out, int32_t resolution, es_ratio_t width, es_status_t *status);
-/* Hands the graph over, which must be used to its last node; on a failure that came before, destroys it. */
-es_code_t es_builder_close(es_builder_t *b, int32_t classes, es_graph_t **out);
 
 /* Starts a scope, and its count at 0. */
 void es_scope(es_builder_t *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
