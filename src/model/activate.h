@@ -19,4 +19,17 @@ static ES_INLINE float es_gated(float g, float v, es_activation_t activation) {
   return v > 0.0f ? g : 0.0f;
 }
 
+/* Runs a statement with `activation` as a constant, so that each activation gets loops of its own. */
+#define ES_FOR_ACTIVATION(which, statement)                                                                            \
+  if ((which) == ES_RELU) {                                                                                            \
+    const es_activation_t activation = ES_RELU;                                                                        \
+    statement;                                                                                                         \
+  } else if ((which) == ES_RELU6) {                                                                                    \
+    const es_activation_t activation = ES_RELU6;                                                                       \
+    statement;                                                                                                         \
+  } else {                                                                                                             \
+    const es_activation_t activation = ES_NO_ACTIVATION;                                                               \
+    statement;                                                                                                         \
+  }
+
 #endif

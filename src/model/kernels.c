@@ -85,17 +85,7 @@ static ES_INLINE void affine(float *y, const float *x, size_t n, size_t length, 
 ES_KERNEL
 void es_rows_affine(float *y, const float *x, size_t rows, size_t channels, const es_affine_t *f) {
   const size_t length = es_pattern_length(channels), n = rows * channels;
-  if (f->activation == ES_RELU)
-    affine(y, x, n, length, f->scale, f->shift, ES_RELU);
-  else if (f->activation == ES_RELU6)
-    affine(y, x, n, length, f->scale, f->shift, ES_RELU6);
-  else
-    affine(y, x, n, length, f->scale, f->shift, ES_NO_ACTIVATION);
-}
-
-/* The gradient before the activation. */
-static ES_INLINE float gradient(float dy, float x, float scale, float shift, es_activation_t activation) {
-  return es_gated(dy, x * scale + shift, activation);
+  ES_FOR_ACTIVATION(f->activation, affine(y, x, n, length, f->scale, f->shift, activation))
 }
 
 static ES_INLINE void backward_columns(double *sum, double *product, const float *dy, const float *x, size_t lines,
@@ -108,7 +98,7 @@ static ES_INLINE void backward_columns(double *sum, double *product, const float
     for (size_t i = block; i < end; i++) {
       const float *line = x + i * stride, *from = dy + i * stride;
       for (size_t j = 0; j < GROUP; j++) {
-        const float g = gradient(from[j], line[j], scale[j], shift[j], activation);
+        const float g = es_gated(from[j], line[j] * scale[j] + shift[j], activation);
         s[j] += g;
         q[j] += g * (line[j] - mean[j]);
       }
@@ -130,7 +120,7 @@ static ES_INLINE void backward_sums(double *sums, const float *dy, const float *
     backward_columns(sum + j, product + j, dy + j, x + j, lines, length, scale + j, shift + j, mean + j, activation);
   const float *rest = dy + lines * length, *rest_x = x + lines * length;
   for (size_t i = 0, n = rows * channels - lines * length; i < n; i++) {
-    const float g = gradient(rest[i], rest_x[i], scale[i], shift[i], activation);
+    const float g = es_gated(rest[i], rest_x[i] * scale[i] + shift[i], activation);
     sum[i] += (double)g;
     product[i] += (double)(g * (rest_x[i] - mean[i]));
   }
@@ -140,12 +130,8 @@ static ES_INLINE void backward_sums(double *sums, const float *dy, const float *
 ES_KERNEL
 void es_rows_backward_sums(double *sums, const float *dy, const float *x, size_t rows, size_t channels,
                            const es_affine_t *f, const float *mean, double *scratch) {
-  if (f->activation == ES_RELU)
-    backward_sums(sums, dy, x, rows, channels, f->scale, f->shift, mean, ES_RELU, scratch);
-  else if (f->activation == ES_RELU6)
-    backward_sums(sums, dy, x, rows, channels, f->scale, f->shift, mean, ES_RELU6, scratch);
-  else
-    backward_sums(sums, dy, x, rows, channels, f->scale, f->shift, mean, ES_NO_ACTIVATION, scratch);
+  ES_FOR_ACTIVATION(f->activation,
+                    backward_sums(sums, dy, x, rows, channels, f->scale, f->shift, mean, activation, scratch))
 }
 
 /* The coefficients of one group of columns. */
@@ -161,7 +147,7 @@ static ES_INLINE void apply_columns(float *dx, const float *dy, const float *x, 
                                     size_t width) {
 #pragma GCC ivdep
   for (size_t j = 0; j < width; j++) {
-    const float g = gradient(dy[j], x[j], k.scale[j], k.shift[j], activation);
+    const float g = es_gated(dy[j], x[j] * k.scale[j] + k.shift[j], activation);
     dx[j] = k.a[j] * g + (k.b[j] * x[j] + k.c[j]);
   }
 }
@@ -180,42 +166,24 @@ ES_KERNEL
 void es_rows_backward_apply(float *dx, const float *dy, const float *x, size_t rows, size_t channels,
                             const es_affine_t *f, const es_backward_t *t) {
   const size_t length = es_pattern_length(channels), n = rows * channels;
-  if (f->activation == ES_RELU)
-    backward_apply(dx, dy, x, n, length, f, t, ES_RELU);
-  else if (f->activation == ES_RELU6)
-    backward_apply(dx, dy, x, n, length, f, t, ES_RELU6);
-  else
-    backward_apply(dx, dy, x, n, length, f, t, ES_NO_ACTIVATION);
+  ES_FOR_ACTIVATION(f->activation, backward_apply(dx, dy, x, n, length, f, t, activation))
 }
 
 ES_KERNEL
-void es_activate(float *y, const float *x, size_t n, es_activation_t activation) {
-  if (activation == ES_RELU6)
-    for (size_t i = 0; i < n; i++) y[i] = es_activated(x[i], ES_RELU6);
-  else if (activation == ES_RELU)
-    for (size_t i = 0; i < n; i++) y[i] = es_activated(x[i], ES_RELU);
-  else if (y != x)
-    memcpy(y, x, n * sizeof *y);
+void es_activate(float *y, const float *x, size_t n, es_activation_t which) {
+  if (which == ES_NO_ACTIVATION && y == x) return;
+  ES_FOR_ACTIVATION(which, for (size_t i = 0; i < n; i++) y[i] = es_activated(x[i], activation))
 }
 
 ES_KERNEL
-void es_activate_backward(float *dx, const float *dy, const float *y, size_t n, es_activation_t activation) {
-  if (activation == ES_RELU6)
-    for (size_t i = 0; i < n; i++) dx[i] = es_gated(dy[i], y[i], ES_RELU6);
-  else if (activation == ES_RELU)
-    for (size_t i = 0; i < n; i++) dx[i] = es_gated(dy[i], y[i], ES_RELU);
-  else if (dx != dy)
-    memcpy(dx, dy, n * sizeof *dx);
+void es_activate_backward(float *dx, const float *dy, const float *y, size_t n, es_activation_t which) {
+  if (which == ES_NO_ACTIVATION && dx == dy) return;
+  ES_FOR_ACTIVATION(which, for (size_t i = 0; i < n; i++) dx[i] = es_gated(dy[i], y[i], activation))
 }
 
 ES_KERNEL
-void es_add_activate(float *y, const float *a, const float *b, size_t n, es_activation_t activation) {
-  if (activation == ES_RELU6)
-    for (size_t i = 0; i < n; i++) y[i] = es_activated(a[i] + b[i], ES_RELU6);
-  else if (activation == ES_RELU)
-    for (size_t i = 0; i < n; i++) y[i] = es_activated(a[i] + b[i], ES_RELU);
-  else
-    for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+void es_add_activate(float *y, const float *a, const float *b, size_t n, es_activation_t which) {
+  ES_FOR_ACTIVATION(which, for (size_t i = 0; i < n; i++) y[i] = es_activated(a[i] + b[i], activation))
 }
 
 ES_KERNEL

@@ -11,6 +11,14 @@
 
 enum { GROUP = ES_PATTERN_UNIT, NOBODY = 4 };
 
+/* Calls a function with the number of channels behind its other arguments: as a constant where layers are narrow. */
+#define WITH_CHANNELS(c, call, ...)                                                                                    \
+  ((c) == 4    ? call(__VA_ARGS__, 4)                                                                                  \
+   : (c) == 8  ? call(__VA_ARGS__, 8)                                                                                  \
+   : (c) == 16 ? call(__VA_ARGS__, 16)                                                                                 \
+   : (c) == 32 ? call(__VA_ARGS__, 32)                                                                                 \
+               : call(__VA_ARGS__, c))
+
 typedef struct candidate {
   float value, x;
   int32_t index;
@@ -53,16 +61,7 @@ static ES_INLINE void split_row(float *restrict left, float *restrict right, con
 }
 
 static ES_INLINE void split(float *left, float *right, const float *x, size_t width, size_t c) {
-  if (c == 4)
-    split_row(left, right, x, width, 4);
-  else if (c == 8)
-    split_row(left, right, x, width, 8);
-  else if (c == 16)
-    split_row(left, right, x, width, 16);
-  else if (c == 32)
-    split_row(left, right, x, width, 32);
-  else
-    split_row(left, right, x, width, c);
+  WITH_CHANNELS(c, split_row, left, right, x, width);
 }
 
 static ES_INLINE void forward_rows(float *y, float *picked, uint8_t *winner, const float *x, size_t h, size_t w,
@@ -84,12 +83,7 @@ static ES_INLINE void forward_rows(float *y, float *picked, uint8_t *winner, con
 ES_KERNEL
 void es_maxpool2_forward(float *y, float *picked, uint8_t *winner, const float *x, size_t h, size_t w, size_t c,
                          const es_affine_t *f, float *scratch) {
-  if (f->activation == ES_RELU)
-    forward_rows(y, picked, winner, x, h, w, c, f, ES_RELU, scratch);
-  else if (f->activation == ES_RELU6)
-    forward_rows(y, picked, winner, x, h, w, c, f, ES_RELU6, scratch);
-  else
-    forward_rows(y, picked, winner, x, h, w, c, f, ES_NO_ACTIVATION, scratch);
+  ES_FOR_ACTIVATION(f->activation, forward_rows(y, picked, winner, x, h, w, c, f, activation, scratch))
 }
 
 /* Every position gets the gradient of its output and the winner, with 0 and 1, 2 and 3 changed in the right column: so
@@ -105,21 +99,11 @@ static ES_INLINE void spread_row(float *restrict g, uint8_t *restrict row, const
 }
 
 static ES_INLINE void spread(float *g, uint8_t *row, const float *dy, const uint8_t *winner, size_t width, size_t c) {
-  if (c == 4)
-    spread_row(g, row, dy, winner, width, 4);
-  else if (c == 8)
-    spread_row(g, row, dy, winner, width, 8);
-  else if (c == 16)
-    spread_row(g, row, dy, winner, width, 16);
-  else if (c == 32)
-    spread_row(g, row, dy, winner, width, 32);
-  else
-    spread_row(g, row, dy, winner, width, c);
+  WITH_CHANNELS(c, spread_row, g, row, dy, winner, width);
 }
 
-ES_KERNEL
-void es_maxpool2_spread(float *dx, const float *dy, const uint8_t *winner, size_t h, size_t w, size_t c,
-                        float *scratch) {
+ES_KERNEL void es_maxpool2_spread(float *dx, const float *dy, const uint8_t *winner, size_t h, size_t w, size_t c,
+                                  float *scratch) {
   const size_t width = w / 2, n = 2 * width * c;
   float *restrict g = scratch;
   uint8_t *restrict row = (uint8_t *)(scratch + n);

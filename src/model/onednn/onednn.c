@@ -80,6 +80,11 @@ es_code_t es_onednn_memory(const es_unit_t *unit, dnnl_memory_t *out, const dnnl
              : es_onednn_out_of_memory(unit, status);
 }
 
+dnnl_memory_t es_onednn_at(dnnl_memory_t memory, const void *data) {
+  es_onednn_must(dnnl_memory_set_data_handle(memory, (void *)data), "set data");
+  return memory;
+}
+
 static bool is_named(const_dnnl_primitive_desc_t pd, const char *start) {
   const char *name = NULL;
   es_onednn_must(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name), "name a kernel");
@@ -188,20 +193,14 @@ void es_onednn_operand_destroy(es_onednn_operand_t *operand) {
   *operand = (es_onednn_operand_t){0};
 }
 
-static void place(dnnl_memory_t memory, const float *data) {
-  es_onednn_must(dnnl_memory_set_data_handle(memory, (void *)data), "set data");
-}
-
 static void reorder(const es_onednn_operand_t *o, dnnl_memory_t from, dnnl_memory_t to) {
   const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
   es_onednn_run(o->reorder, arguments, 2, "change a layout");
 }
 
 dnnl_memory_t es_onednn_operand_again(const es_onednn_operand_t *o, const float *data) {
-  place(o->plain, data);
-  if (!o->blocked) return o->plain;
-  place(o->blocked, scratch.data[o->side]);
-  return o->blocked;
+  es_onednn_at(o->plain, data);
+  return o->blocked ? es_onednn_at(o->blocked, scratch.data[o->side]) : o->plain;
 }
 
 dnnl_memory_t es_onednn_operand_read(const es_onednn_operand_t *o, const float *data) {

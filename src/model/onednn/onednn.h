@@ -16,6 +16,8 @@ es_code_t es_onednn_no_kernel(const es_unit_t *unit, const char *what, dnnl_stat
 /* A memory object without data. *out is the caller's. */
 es_code_t es_onednn_memory(const es_unit_t *unit, dnnl_memory_t *out, const dnnl_memory_desc_t *layout,
                            es_status_t *status);
+/* The memory object, with its data there. */
+dnnl_memory_t es_onednn_at(dnnl_memory_t memory, const void *data);
 /* Primitive from an operation's description; both *out and *pd are the caller's. `avoid`: how the names of kernels of
  * oneDNN begin that are passed over, or NULL. */
 es_code_t es_onednn_primitive(const es_unit_t *unit, const char *what, const void *description,

@@ -204,7 +204,7 @@ static es_code_t make_packing(es_unit_t *unit, packing_t *p, const dnnl_memory_d
   if (gradient) return ES_OK;
   p->data = es_allocate_zero(1, dnnl_memory_desc_get_size(&p->layout));
   if (!p->data) return es_onednn_out_of_memory(unit, status);
-  es_onednn_must(dnnl_memory_set_data_handle(p->memory, p->data), "set packed weights");
+  es_onednn_at(p->memory, p->data);
   return ES_OK;
 }
 
@@ -263,12 +263,10 @@ static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
   ES_TRY(make_packing(unit, &s->packing[CONV_FORWARD], &flat, false, status));
   ES_TRY(make_packing(unit, &s->packing[CONV_BACKWARD_DATA], &flat, false, status));
   ES_TRY(make_packing(unit, &s->packing[CONV_BACKWARD_WEIGHTS], &flat, true, status));
-  es_onednn_must(dnnl_memory_set_data_handle(s->flat, es_unit_parameter(unit, unit->node->weight)), "set weights");
-  if (biased)
-    es_onednn_must(dnnl_memory_set_data_handle(s->bias, es_unit_parameter(unit, unit->node->bias)), "set a bias");
+  es_onednn_at(s->flat, es_unit_parameter(unit, unit->node->weight));
+  if (biased) es_onednn_at(s->bias, es_unit_parameter(unit, unit->node->bias));
   if (!unit->training || s->small) return ES_OK;
-  es_onednn_must(dnnl_memory_set_data_handle(s->flat_gradient, es_unit_gradient(unit, unit->node->weight)),
-                 "set a gradient");
+  es_onednn_at(s->flat_gradient, es_unit_gradient(unit, unit->node->weight));
   const dnnl_memory_desc_t *packed_gradient =
       s->own[CONV_BACKWARD_WEIGHTS] ? &flat : &s->packing[CONV_BACKWARD_WEIGHTS].layout;
   s->packed_floats = (dnnl_memory_desc_get_size(packed_gradient) / sizeof(float) + 15) / 16 * 16;
@@ -305,9 +303,7 @@ static dnnl_memory_t packed(const state_t *s, es_conv_direction_t direction) {
 
 /* Where gradients of weights are, in the layout of the kernels. */
 static dnnl_memory_t gradient_of(const state_t *s, const float *data) {
-  const dnnl_memory_t memory = s->packing[CONV_BACKWARD_WEIGHTS].memory;
-  es_onednn_must(dnnl_memory_set_data_handle(memory, (void *)data), "set a gradient");
-  return memory;
+  return es_onednn_at(s->packing[CONV_BACKWARD_WEIGHTS].memory, data);
 }
 
 /* ---- our own kernels ---- */
@@ -355,8 +351,7 @@ static void backward_weights(es_unit_t *unit, const es_slice_t *slice) {
   state_t *s = unit->state;
   const kernel_t *k = &s->kernels[CONV_BACKWARD_WEIGHTS][slice->count];
   float *sum = es_stack_next(&s->sums), *target = s->lane_started ? s->extra : sum;
-  if (s->bias)
-    es_onednn_must(dnnl_memory_set_data_handle(s->bias_gradient, target + s->packed_floats), "set a gradient");
+  if (s->bias) es_onednn_at(s->bias_gradient, target + s->packed_floats);
   const dnnl_exec_arg_t arguments[] = {
       {DNNL_ARG_SRC, es_onednn_operand_read(&k->src, es_storage_at(&unit->in[0], slice))},
       {DNNL_ARG_DIFF_DST, es_onednn_operand_read(&k->dst, es_storage_at(&unit->out_gradient, slice))},

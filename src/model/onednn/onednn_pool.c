@@ -31,11 +31,6 @@ static void destroy(es_unit_t *unit) {
   unit->state = NULL;
 }
 
-static dnnl_memory_t at(dnnl_memory_t memory, const void *data) {
-  es_onednn_must(dnnl_memory_set_data_handle(memory, (void *)data), "set data");
-  return memory;
-}
-
 static es_code_t make_pool_kernels(es_unit_t *unit, int count, es_status_t *status) {
   state_t *s = unit->state;
   kernels_t *k = &s->kernels[count];
@@ -85,15 +80,15 @@ static es_code_t create_pool(es_unit_t *unit, uint32_t sizes, es_status_t *statu
 
 static dnnl_memory_t pool_workspace(const es_unit_t *unit, const kernels_t *k, const es_slice_t *slice) {
   const state_t *s = unit->state;
-  return at(k->workspace, s->workspace + (size_t)slice->store * s->workspace_sample);
+  return es_onednn_at(k->workspace, s->workspace + (size_t)slice->store * s->workspace_sample);
 }
 
 static void pool_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
   const state_t *s = unit->state;
   const kernels_t *k = &s->kernels[slice->count];
-  dnnl_exec_arg_t arguments[3] = {{DNNL_ARG_SRC, at(k->src, es_storage_at(&unit->in[0], slice))},
-                                  {DNNL_ARG_DST, at(k->dst, es_storage_at(&unit->out, slice))}};
+  dnnl_exec_arg_t arguments[3] = {{DNNL_ARG_SRC, es_onednn_at(k->src, es_storage_at(&unit->in[0], slice))},
+                                  {DNNL_ARG_DST, es_onednn_at(k->dst, es_storage_at(&unit->out, slice))}};
   if (s->workspace) arguments[2] = (dnnl_exec_arg_t){DNNL_ARG_WORKSPACE, pool_workspace(unit, k, slice)};
   es_onednn_run(k->forward, arguments, s->workspace ? 3 : 2, "pool");
 }
@@ -103,8 +98,9 @@ static void pool_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice
   const state_t *s = unit->state;
   const kernels_t *k = &s->kernels[slice->count];
   if (!unit->in_gradient[0].data) return;
-  dnnl_exec_arg_t arguments[3] = {{DNNL_ARG_DIFF_SRC, at(k->src, es_storage_at(&unit->in_gradient[0], slice))},
-                                  {DNNL_ARG_DIFF_DST, at(k->dst, es_storage_at(&unit->out_gradient, slice))}};
+  dnnl_exec_arg_t arguments[3] = {
+      {DNNL_ARG_DIFF_SRC, es_onednn_at(k->src, es_storage_at(&unit->in_gradient[0], slice))},
+      {DNNL_ARG_DIFF_DST, es_onednn_at(k->dst, es_storage_at(&unit->out_gradient, slice))}};
   if (s->workspace) arguments[2] = (dnnl_exec_arg_t){DNNL_ARG_WORKSPACE, pool_workspace(unit, k, slice)};
   es_onednn_run(k->backward, arguments, s->workspace ? 3 : 2, "run the gradient of pooling");
 }
