@@ -40,14 +40,6 @@ static void destroy(es_unit_t *unit) {
   unit->state = NULL;
 }
 
-static bool create_pooling(const es_unit_t *unit, state_t *s) {
-  const size_t out = (size_t)unit->out.size;
-  s->picked = es_allocate((size_t)unit->samples, out * sizeof *s->picked);
-  s->winner = es_allocate((size_t)unit->samples, out * sizeof *s->winner);
-  s->pool_scratch = es_allocate(2 * (size_t)unit->node->in.w, s->channels * sizeof *s->pool_scratch);
-  return s->picked && s->winner && s->pool_scratch;
-}
-
 static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
   (void)sizes;
   state_t *s = unit->state = es_allocate_zero(1, sizeof *s);
@@ -58,16 +50,19 @@ static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
   s->scratch = es_allocate_zero(2 * s->length, sizeof *s->scratch);
   s->inverse = es_allocate_zero(s->channels, sizeof *s->inverse);
   s->guess = es_allocate_zero(10 * s->length, sizeof *s->guess);
-  if (!s->sums || !s->scratch || !s->inverse || !s->guess || (unit->pools && !create_pooling(unit, s)))
+  if (unit->pools) {
+    const size_t outputs = (size_t)unit->samples * (size_t)unit->out.size;
+    s->picked = es_allocate(outputs, sizeof *s->picked);
+    s->winner = es_allocate(outputs, sizeof *s->winner);
+    s->pool_scratch = es_allocate(2 * (size_t)unit->node->in.w, s->channels * sizeof *s->pool_scratch);
+  }
+  if (!s->sums || !s->scratch || !s->inverse || !s->guess ||
+      (unit->pools && !(s->picked && s->winner && s->pool_scratch)))
     return es_out_of_memory(status, "model", "%s", unit->node->name);
   float **rows[] = {&s->scale, &s->shift,      &s->mean,       &s->a,         &s->b,
                     &s->c,     &s->channel[0], &s->channel[1], &s->channel[2]};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) *rows[i] = s->guess + (i + 1) * s->length;
   return ES_OK;
-}
-
-static size_t slice_rows(const es_unit_t *unit, const es_slice_t *slice) {
-  return (size_t)slice->count * (size_t)unit->node->in.h * (size_t)unit->node->in.w;
 }
 
 static size_t output_rows(const es_unit_t *unit, const es_slice_t *slice) {
@@ -117,8 +112,9 @@ static void begin(es_unit_t *unit, const es_pass_t *pass) {
 
 static void gather(es_unit_t *unit, const es_slice_t *slice) {
   state_t *s = unit->state;
-  es_rows_moments(s->sums + (size_t)slice->lane * 2 * s->channels, es_storage_at(&unit->in[0], slice),
-                  slice_rows(unit, slice), s->channels, s->guess, s->scratch);
+  const size_t rows = (size_t)slice->count * (size_t)unit->node->in.h * (size_t)unit->node->in.w;
+  es_rows_moments(s->sums + (size_t)slice->lane * 2 * s->channels, es_storage_at(&unit->in[0], slice), rows,
+                  s->channels, s->guess, s->scratch);
 }
 
 static double sum_lanes(es_unit_t *unit, state_t *s, const es_pass_t *pass) {
@@ -199,29 +195,23 @@ static void backward_synchronise(es_unit_t *unit, const es_pass_t *pass) {
   es_pattern_fill(s->c, s->channel[2], s->channels);
 }
 
-static void pool_backward(const es_unit_t *unit, const es_slice_t *slice, const es_backward_t *t) {
-  const state_t *s = unit->state;
-  const es_shape_t in = unit->node->in;
-  const uint8_t *winner = s->winner + slice->store * unit->out.size;
-  const float *dy = es_storage_at(&unit->out_gradient, slice), *x = es_storage_at(&unit->in[0], slice);
-  float *dx = es_storage_at(&unit->in_gradient[0], slice);
-  for (int64_t i = 0; i < slice->count; i++)
-    es_maxpool2_backward(dx + i * unit->in_gradient[0].size, dy + i * unit->out.size, winner + i * unit->out.size,
-                         x + i * unit->in[0].size, (size_t)in.h, (size_t)in.w, (size_t)in.c, t, s->pool_scratch);
-}
-
 static void backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
   (void)pass;
   const state_t *s = unit->state;
   const es_affine_t f = affine(unit);
   const es_backward_t t = {s->a, s->b, s->c};
   float *dx = es_storage_at(&unit->in_gradient[0], slice);
+  const float *dy = es_storage_at(&unit->out_gradient, slice), *x = es_storage_at(&unit->in[0], slice);
   if (!dx) return;
-  if (unit->pools)
-    pool_backward(unit, slice, &t);
-  else
-    es_rows_backward_apply(dx, es_storage_at(&unit->out_gradient, slice), es_storage_at(&unit->in[0], slice),
-                           output_rows(unit, slice), s->channels, &f, &t);
+  if (!unit->pools) {
+    es_rows_backward_apply(dx, dy, x, output_rows(unit, slice), s->channels, &f, &t);
+    return;
+  }
+  const es_shape_t in = unit->node->in;
+  const int64_t out = unit->out.size;
+  for (int64_t i = 0, at = slice->store * out; i < slice->count; i++, at += out)
+    es_maxpool2_backward(dx + i * unit->in_gradient[0].size, dy + i * out, s->winner + at, x + i * unit->in[0].size,
+                         (size_t)in.h, (size_t)in.w, (size_t)in.c, &t, s->pool_scratch);
 }
 
 /* Of a sample where it pools: the x that won, and which of the four it was. */

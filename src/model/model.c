@@ -54,12 +54,6 @@ static uint32_t slice_sizes(const int64_t *batches, int n_batches, int lanes) {
   return sizes;
 }
 
-static int64_t largest(const int64_t *batches, int n) {
-  int64_t most = 0;
-  for (int i = 0; i < n; i++) most = batches[i] > most ? batches[i] : most;
-  return most;
-}
-
 /* Lists this rank's slices of a batch of n. Without training nothing is kept: all slices share one place. */
 static void cut_batch(es_model_t *m, int64_t n, bool training) {
   int k = 0;
@@ -82,21 +76,6 @@ static void cut_batch(es_model_t *m, int64_t n, bool training) {
 
 static float *allocate_floats(int64_t count) {
   return es_allocate_zero((size_t)count, sizeof(float));
-}
-
-/* Scratch of the sum of all gradients. */
-static int64_t sum_room(const es_graph_t *graph) {
-  return (int64_t)es_ranks_sum_room((size_t)graph->parameter_count);
-}
-
-static bool allocate_buffers(es_model_t *m) {
-  bool fine = true;
-  for (int b = 0; b < m->layout.n_buffers; b++) {
-    const es_buffer_t *buffer = &m->layout.buffers[b];
-    m->memory[b] = allocate_floats(buffer->size * (buffer->whole ? m->samples : ES_SLICE_MAX));
-    fine = fine && m->memory[b];
-  }
-  return fine;
 }
 
 /* Place of a value with the shape of what `step` puts out; nowhere for buffer −1 or step −1. */
@@ -135,17 +114,10 @@ static void lay_out_unit(es_model_t *m, int32_t k) {
   }
 }
 
-static void find_segments(es_model_t *m) {
-  m->n_segments = 0;
-  for (int u = 0; u < m->n_units; u++) {
-    if (u == 0 || m->units[u].class->synchronise) m->segments[m->n_segments++] = u;
-  }
-  m->segments[m->n_segments] = m->n_units;
-}
-
 static es_code_t allocate(es_model_t *m, const int64_t *batches, int n_batches, es_status_t *status) {
   const int lanes = m->group.lane_count;
-  int64_t most = largest(batches, n_batches), first;
+  int64_t most = 0, first;
+  for (int i = 0; i < n_batches; i++) most = batches[i] > most ? batches[i] : most;
   es_group_range(&m->group, most, &first, &m->samples);
   if (m->samples < ES_SLICE_MAX) m->samples = ES_SLICE_MAX;
   ES_TRY(es_layout_create(&m->layout, m->graph, m->training, status));
@@ -154,7 +126,8 @@ static es_code_t allocate(es_model_t *m, const int64_t *batches, int n_batches, 
   m->parameters = allocate_floats(m->graph->parameter_count);
   m->buffers = allocate_floats(m->graph->buffer_count);
   m->gradients = allocate_floats(m->training ? m->graph->parameter_count : 1);
-  m->scratch = allocate_floats(m->training && m->group.size > 1 ? sum_room(m->graph) : 1);
+  m->scratch = allocate_floats(
+      m->training && m->group.size > 1 ? (int64_t)es_ranks_sum_room((size_t)m->graph->parameter_count) : 1);
   m->memory = es_allocate_zero((size_t)m->layout.n_buffers, sizeof *m->memory);
   m->units = es_allocate_zero((size_t)m->n_units, sizeof *m->units);
   m->segments = es_allocate_zero((size_t)m->n_units + 1, sizeof *m->segments);
@@ -163,12 +136,20 @@ static es_code_t allocate(es_model_t *m, const int64_t *batches, int n_batches, 
   m->sums = es_allocate_zero((size_t)lanes * SUMS, sizeof *m->sums);
   bool fine = m->parameters && m->buffers && m->gradients && m->scratch && m->memory && m->units && m->segments &&
               m->slices && m->lane_slices && m->sums;
-  if (!fine || !allocate_buffers(m))
+  for (int b = 0; fine && b < m->layout.n_buffers; b++) {
+    const es_buffer_t *buffer = &m->layout.buffers[b];
+    m->memory[b] = allocate_floats(buffer->size * (buffer->whole ? m->samples : ES_SLICE_MAX));
+    fine = m->memory[b] != NULL;
+  }
+  if (!fine)
     return es_out_of_memory(status, "model", "a network of %lld parameters and batches of %lld",
                             (long long)m->graph->parameter_count, (long long)most);
   m->input = storage(m, m->layout.steps[0].out, 0);
   for (int32_t k = 1; k < m->layout.n_steps; k++) lay_out_unit(m, k);
-  find_segments(m);
+  for (int u = 0; u < m->n_units; u++) {
+    if (u == 0 || m->units[u].class->synchronise) m->segments[m->n_segments++] = u;
+  }
+  m->segments[m->n_segments] = m->n_units;
   return ES_OK;
 }
 
@@ -273,32 +254,21 @@ static es_kind_t kind_of(const es_unit_t *unit) {
   return unit->node->layer >= 0 ? ES_KIND_LAYERS : ES_KIND_BETWEEN;
 }
 
-static void note_nonfinite(const es_model_t *m, const es_unit_t *unit, const es_slice_t *slice) {
-  const size_t n = (size_t)(slice->count * unit->out.size);
-  if (unit->index < *m->bad && es_first_nonfinite(es_storage_at(&unit->out, slice), n) < n) *m->bad = unit->index;
-}
-
 static void run_units(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice, int begin, int end) {
   for (int u = begin; u < end; u++) {
     es_unit_t *unit = &m->units[u];
     double time = profile_start(pass);
     unit->class->forward(unit, pass, slice);
     profile_lap(pass, kind_of(unit), &time);
-    if (unit->node->layer >= 0 && pass->observer)
-      pass->observer->observe(pass->observer->context, unit->node->layer, slice->lane, es_storage_at(&unit->out, slice),
-                              slice->count, unit->node->out);
-    if (unit->node->layer >= 0 && pass->editor)
-      pass->editor->edit(pass->editor->context, unit->node->layer, es_storage_at(&unit->out, slice), slice->count,
-                         unit->node->out);
-    if (m->bad) note_nonfinite(m, unit, slice);
+    float *out = es_storage_at(&unit->out, slice);
+    const size_t n = (size_t)(slice->count * unit->out.size);
+    const int32_t layer = unit->node->layer;
+    if (layer >= 0 && pass->observer)
+      pass->observer->observe(pass->observer->context, layer, slice->lane, out, slice->count, unit->node->out);
+    if (layer >= 0 && pass->editor)
+      pass->editor->edit(pass->editor->context, layer, out, slice->count, unit->node->out);
+    if (m->bad && unit->index < *m->bad && es_first_nonfinite(out, n) < n) *m->bad = unit->index;
   }
-}
-
-static void add_loss(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice) {
-  const es_unit_t *last = &m->units[m->n_units - 1];
-  es_loss_slice(es_storage_at(&last->out, slice), pass->feed.labels + slice->first, slice->count, m->graph->classes,
-                pass->n, m->sums + (size_t)slice->lane * SUMS,
-                pass->training ? es_storage_at(&last->out_gradient, slice) : NULL, pass->confusion);
 }
 
 static void forward_slice(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice, int begin, int end) {
@@ -307,8 +277,11 @@ static void forward_slice(es_model_t *m, const es_pass_t *pass, const es_slice_t
   profile_lap(pass, ES_KIND_DATA, &time);
   run_units(m, pass, slice, begin, end);
   time = profile_start(pass);
+  const es_unit_t *last = &m->units[end - 1];
   if (end == m->n_units)
-    add_loss(m, pass, slice);
+    es_loss_slice(es_storage_at(&last->out, slice), pass->feed.labels + slice->first, slice->count, m->graph->classes,
+                  pass->n, m->sums + (size_t)slice->lane * SUMS,
+                  pass->training ? es_storage_at(&last->out_gradient, slice) : NULL, pass->confusion);
   else
     m->units[end].class->gather(&m->units[end], slice);
   profile_lap(pass, ES_KIND_BETWEEN, &time);
@@ -422,6 +395,6 @@ int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ra
   es_layout_destroy(&layout);
   floats += graph->parameter_count * (training ? 2 : 1);
   if (!training) return floats * (int64_t)sizeof(float);
-  if (ranks > 1) floats += sum_room(graph);
+  if (ranks > 1) floats += (int64_t)es_ranks_sum_room((size_t)graph->parameter_count);
   return (floats + packed + scratch) * (int64_t)sizeof(float) + kept;
 }

@@ -301,11 +301,6 @@ static dnnl_memory_t packed(const state_t *s, es_conv_direction_t direction) {
   return s->packing[direction].reorder ? s->packing[direction].memory : s->flat;
 }
 
-/* Where gradients of weights are, in the layout of the kernels. */
-static dnnl_memory_t gradient_of(const state_t *s, const float *data) {
-  return es_onednn_at(s->packing[CONV_BACKWARD_WEIGHTS].memory, data);
-}
-
 /* ---- our own kernels ---- */
 
 static void run_own(es_unit_t *unit, es_conv_direction_t direction, const es_slice_t *slice) {
@@ -355,7 +350,7 @@ static void backward_weights(es_unit_t *unit, const es_slice_t *slice) {
   const dnnl_exec_arg_t arguments[] = {
       {DNNL_ARG_SRC, es_onednn_operand_read(&k->src, es_storage_at(&unit->in[0], slice))},
       {DNNL_ARG_DIFF_DST, es_onednn_operand_read(&k->dst, es_storage_at(&unit->out_gradient, slice))},
-      {DNNL_ARG_DIFF_WEIGHTS, gradient_of(s, target)},
+      {DNNL_ARG_DIFF_WEIGHTS, es_onednn_at(s->packing[CONV_BACKWARD_WEIGHTS].memory, target)},
       {DNNL_ARG_DIFF_BIAS, s->bias_gradient}};
   es_onednn_run(k->primitive, arguments, s->bias ? 4 : 3, "run a layer's weight gradient");
   if (s->lane_started) es_vector_add(sum, s->extra, s->sums.n);
@@ -416,8 +411,10 @@ static void backward_end(es_unit_t *unit) {
     const int32_t weight = unit->node->weight;
     memcpy(es_unit_gradient(unit, weight), total, (size_t)unit->graph->parameters[weight].count * sizeof *total);
   } else {
-    const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, gradient_of(s, total)}, {DNNL_ARG_TO, s->flat_gradient}};
-    es_onednn_run(s->packing[CONV_BACKWARD_WEIGHTS].reorder, arguments, 2, "unpack a gradient");
+    const packing_t *p = &s->packing[CONV_BACKWARD_WEIGHTS];
+    const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, es_onednn_at(p->memory, total)},
+                                         {DNNL_ARG_TO, s->flat_gradient}};
+    es_onednn_run(p->reorder, arguments, 2, "unpack a gradient");
   }
   if (!s->bias) return;
   memcpy(es_unit_gradient(unit, unit->node->bias), total + s->packed_floats, (size_t)unit->node->out.c * sizeof *total);
