@@ -94,8 +94,8 @@ typedef struct es_model_option {
   size_t offset;            /**< of the value, an int32_t or enum, in es_model_spec_t */
   bool brief;               /**< a resolved job leaves the default out */
   const char *doc;          /**< for the reference */
-  /** What to say where it does not belong, behind the families that it belongs to. With a second text, the keys of the
-   * other families stand between the two. */
+  /** The end of the message where the option does not belong, behind the families that have it. With a second text, the
+   * keys of the other families stand between the two. */
   const char *elsewhere[2];
 } es_model_option_t;
 

@@ -21,7 +21,7 @@ enum { ES_SLICE_MAX = 16 };
 
 typedef struct es_model es_model_t;
 
-/** Where a pass gets its samples from. */
+/** The source of the samples of a pass. */
 typedef struct es_feed {
   /** Writes samples first … first+count−1 of the batch into out: float (count, H, W, 3). Must not fail. */
   void (*fetch)(void *context, int64_t first, int64_t count, float *out);
@@ -44,7 +44,7 @@ typedef struct es_editor {
   void *context;
 } es_editor_t;
 
-/** What the time of training goes to, apart from what observers take and waiting for other ranks. */
+/** Kinds of work that take the time of training, apart from what observers take and waiting for other ranks. */
 typedef enum es_kind {
   ES_KIND_LAYERS,  /**< convolutions and linear layers, with the sums of their gradients over the lanes */
   ES_KIND_BETWEEN, /**< what stands between them: batch norm, activations, pooling, sums, dropout, the loss */
@@ -83,7 +83,7 @@ void es_model_destroy(es_model_t *model);
 
 /** Fills parameters and buffers as graph.h says, a pure function of the seed. */
 void es_model_initialise(es_model_t *model, int64_t seed);
-/** The same into flat vectors of the caller. */
+/** es_model_initialise into flat vectors of the caller. */
 void es_tensors_initialise(const es_graph_t *graph, float *parameters, float *buffers, int64_t seed);
 
 /** Flat vectors of this model: parameters, gradients (after es_model_backward: of the mean loss, summed over the group)
@@ -106,7 +106,7 @@ void es_model_backward(es_model_t *model, const es_pass_t *pass);
  * none is. The running statistics are spoiled if training. Collective over the group. */
 const char *es_model_first_nonfinite(es_model_t *model, const es_pass_t *pass);
 
-/** What a rank sends in one batch (traffic.h), when `ranks` share the lanes: in training the sums of every batch norm,
+/** Messages of a rank in one batch (traffic.h), when `ranks` share the lanes: in training the sums of every batch norm,
  * forward and backward, those of the loss, and all gradients; else those of the loss. Seconds if there is a link. */
 es_traffic_t es_model_traffic(const es_graph_t *graph, int lanes, int ranks, bool training, const es_link_t *link);
 

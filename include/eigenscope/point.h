@@ -108,7 +108,7 @@ typedef struct es_dataset_spec {
   int32_t line; /**< of the entry in the job file, 0 when unknown; never part of the id */
 } es_dataset_spec_t;
 
-/** Kinds of architectures; src/network/families.c builds them. */
+/** Kinds of architectures: rows of the table in src/network/families.c. */
 typedef enum es_family {
   ES_FAMILY_VGG,
   ES_FAMILY_MLP,

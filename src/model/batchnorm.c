@@ -20,7 +20,7 @@ typedef struct state {
   float *scale, *shift, *mean;
   float *a, *b, *c;  /* backward: dx = a·g + b·x + c */
   float *channel[3]; /* per-channel values before they are spread over a pattern */
-  /* Where it pools: of every output of all stored samples, the x that won and which of the four it was. */
+  /* With pooling: of every output of all stored samples, the x that won and which of the four it was. */
   float *picked;
   uint8_t *winner;
   float *pool_scratch;
@@ -74,7 +74,7 @@ static es_affine_t affine(const es_unit_t *unit) {
   return (es_affine_t){s->scale, s->shift, unit->activation};
 }
 
-/* What the output is made of, number by number: the input, or of it what won. */
+/* The output is made of these, number by number: the input, or those of the input that won. */
 static const float *source(const es_unit_t *unit, const es_slice_t *slice) {
   const state_t *s = unit->state;
   return unit->pools ? s->picked + slice->store * unit->out.size : es_storage_at(&unit->in[0], slice);

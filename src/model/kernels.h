@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** What follows a batch norm or a sum in the same pass: nothing, max(0, ·), or min(max(0, ·), 6). NaN stays NaN. */
+/** An activation in the same pass as a batch norm or a sum: none, max(0, ·), or min(max(0, ·), 6). NaN stays NaN. */
 typedef enum es_activation { ES_NO_ACTIVATION, ES_RELU, ES_RELU6 } es_activation_t;
 
 enum { ES_PATTERN_UNIT = 64 };
@@ -60,7 +60,7 @@ void es_maxpool2_forward(float *y, float *picked, uint8_t *winner, const float *
 /** Its backward: dx (h, w, c) = a·g + b·x + c, where g is dy of the winners, else 0. `scratch`: 2·w·c floats. */
 void es_maxpool2_backward(float *dx, const float *dy, const uint8_t *winner, const float *x, size_t h, size_t w,
                           size_t c, const es_backward_t *t, float *scratch);
-/** The same where nothing but pooling is to be undone: dx = dy of the winners, else 0. `scratch`: 2·w·c floats. */
+/** Backward of pooling alone: dx = dy of the winners, else 0. `scratch`: 2·w·c floats. */
 void es_maxpool2_spread(float *dx, const float *dy, const uint8_t *winner, size_t h, size_t w, size_t c,
                         float *scratch);
 /** sum += x. */

@@ -1,5 +1,5 @@
-/* What runs, step by step, and in which memory: made from a graph alone, so that the memory of a model is known before
- * there is one. */
+/* The steps of a pass and the memory of their values: made from a graph alone, so that the memory of a model is known
+ * before there is one. */
 #ifndef ES_MODEL_LAYOUT_H
 #define ES_MODEL_LAYOUT_H
 

@@ -27,7 +27,7 @@ static bool make_room(es_builder_t *b) {
   return true;
 }
 
-/* What every node begins with. */
+/* A node before its operation completes it. */
 static es_node_t new_node(es_op_t op, int32_t input, es_shape_t in) {
   return (es_node_t){.op = op,
                      .input = input,
@@ -148,7 +148,7 @@ static void add_node(es_builder_t *b, const char *name, es_op_t op, const es_set
   }
 }
 
-/* Whether the next node, to be called `name`, has channels; else fails. */
+/* True if the next node, to be called `name`, has channels; else fails. */
 static bool has_channels(es_builder_t *b, const char *name, int64_t channels, int64_t at_one) {
   if (b->code != ES_OK || channels > 0) return b->code == ES_OK;
   char full[ES_NAME_MAX];

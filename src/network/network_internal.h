@@ -21,7 +21,7 @@ typedef struct es_builder {
 
 /* Starts a scope, and its count at 0. */
 void es_scope(es_builder_t *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* What the last node puts out. */
+/* The output of the last node. */
 es_shape_t es_last_shape(const es_builder_t *b);
 
 /* Depthwise: one filter for each channel. */
@@ -46,7 +46,7 @@ void es_add_sum(es_builder_t *b, const char *name, int32_t other);
 
 /* ---- operations.c ---- */
 
-/* What the builder tells an operation; each reads what concerns it. */
+/* Settings that the builder hands to an operation; each reads those that concern it. */
 typedef struct es_settings {
   int64_t channels; /* of the output, at this width */
   int32_t kernel, stride, padding;

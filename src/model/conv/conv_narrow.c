@@ -40,7 +40,7 @@ typedef struct panels {
   ptrdiff_t sample; /* from one to the next in a plane */
 } panels_t;
 
-/* What one panel holds. */
+/* The content of one panel. */
 typedef struct panel {
   int64_t first, samples;
   ptrdiff_t row, rows; /* of each sample */
@@ -127,7 +127,7 @@ static void panel_spread(const panels_t *p, const panel_t *panel, float *planes,
   }
 }
 
-/* Where the input lies of output position 0, by tap: channel, row, column. */
+/* Offsets of the inputs of output position 0, by tap: channel, row, column. */
 static void list_offsets(ptrdiff_t *offsets, const es_conv_map_t *map, int32_t channels) {
   for (int32_t c = 0; c < channels; c++) {
     for (int32_t t = 0; t < TAPS; t++) offsets[c * TAPS + t] = c * map->plane + (t / 3 - 1) * map->row + t % 3 - 1;

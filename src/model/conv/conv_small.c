@@ -22,7 +22,7 @@ static product_t product_of(const es_node_t *node, bool backward) {
                      .taps = node->kernel * node->kernel};
 }
 
-/* Where a row (or column) of the result meets the source for a shift of the taps; −1: off the map. */
+/* The row (or column) of the source that a row of the result meets at a shift of the taps; −1: off the map. */
 static int source_of(const product_t *p, int at, int shift, int end) {
   const int stride = p->node->stride;
   int i = p->backward ? at - shift : at * stride + shift;

@@ -7,7 +7,7 @@
 /* A tile: gradients of TALL input channels and WIDE output channels. POSITIONS: where oneDNN catches up. */
 enum { TALL = 8, WIDE = 32, TILE = TALL * WIDE, POSITIONS = 64 };
 
-/* Where two panels meet in one product: offsets of a line of the input and one of the gradient, in floats. */
+/* Two lines that meet in one product: offsets of a line of the input and one of the gradient, in floats. */
 typedef struct pair {
   int32_t x, dy;
 } pair_t;

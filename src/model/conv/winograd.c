@@ -53,7 +53,7 @@ static ES_INLINE void kernel_line(v16_t *to, const v16_t *g, int step, int from)
   to[5 * step] = g2;
 }
 
-/* Where the positions of a square of the map are; those off the map share zeros. */
+/* The positions of a square of the map; those off the map share zeros. */
 typedef struct square {
   const float *at[PATCH * PATCH];
   ptrdiff_t step[PATCH * PATCH]; /* 1, or 0 for the zeros */

@@ -1,4 +1,5 @@
-/* What the files that know oneDNN (version 2, its C API) share: engine, primitives, and the operands of a primitive. */
+/* Engine, primitives and operands of oneDNN (version 2, its C API), shared by the files of this folder, which alone
+ * include dnnl.h. */
 #ifndef ES_MODEL_ONEDNN_H
 #define ES_MODEL_ONEDNN_H
 
@@ -54,11 +55,11 @@ es_code_t es_onednn_operand_create(const es_unit_t *unit, es_onednn_operand_t *o
                                    const dnnl_memory_desc_t *wanted, onednn_side_t side, bool written,
                                    es_status_t *status);
 void es_onednn_operand_destroy(es_onednn_operand_t *operand);
-/* What the primitive is given to read: `data` as it is, or a blocked copy of it. */
+/* An operand to read: `data` as it is, or a blocked copy of it. */
 dnnl_memory_t es_onednn_operand_read(const es_onednn_operand_t *operand, const float *data);
-/* The same when the copy that another operand of this side just made is still good. */
+/* An operand to read when the copy that another operand of this side just made is still good. */
 dnnl_memory_t es_onednn_operand_again(const es_onednn_operand_t *operand, const float *data);
-/* Where the primitive is to write; afterwards es_onednn_operand_written brings it to `data`. */
+/* An operand to write; afterwards es_onednn_operand_written brings it to `data`. */
 dnnl_memory_t es_onednn_operand_write(const es_onednn_operand_t *operand, float *data);
 void es_onednn_operand_written(const es_onednn_operand_t *operand);
 

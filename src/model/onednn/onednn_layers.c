@@ -106,7 +106,7 @@ static es_code_t make_kernel(es_unit_t *unit, es_conv_direction_t direction, es_
                                   direction == CONV_FORWARD, status);
 }
 
-/* What oneDNN said of the forward pass of each slice size: its backward passes want to know. */
+/* oneDNN's descriptions of the forward pass of each slice size, which its backward passes want to know. */
 typedef struct hints {
   dnnl_primitive_desc_t forward[ES_SLICE_MAX + 1];
 } hints_t;

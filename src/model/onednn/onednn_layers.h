@@ -5,7 +5,7 @@
 #include "conv.h"
 #include "onednn.h"
 
-/* How one direction of a layer is computed. */
+/* oneDNN's algorithm for one direction of a layer. */
 typedef struct es_onednn_algorithm {
   dnnl_alg_kind_t kind;
   bool blocked; /* activations in the layout that the kernel prefers */
@@ -26,7 +26,7 @@ dnnl_memory_desc_t es_onednn_layer_bias(const es_unit_t *unit);
 dnnl_memory_desc_t es_onednn_layer_source(const es_unit_t *unit, int count);
 dnnl_memory_desc_t es_onednn_layer_target(const es_unit_t *unit, int count);
 
-/* What differs between a convolution and a linear layer is how an operation is described. */
+/* A convolution and a linear layer differ in how oneDNN is told of them. */
 typedef union onednn_description {
   dnnl_convolution_desc_t convolution;
   dnnl_inner_product_desc_t linear;

@@ -105,7 +105,7 @@ static void pool_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice
   es_onednn_run(k->backward, arguments, s->workspace ? 3 : 2, "run the gradient of pooling");
 }
 
-/* What oneDNN keeps of max pooling with such kernels: a number for each output. */
+/* oneDNN keeps a number for each output of max pooling. */
 static int64_t kept_bytes(const es_step_t *step) {
   return step->node->op == ES_OP_MAXPOOL ? es_shape_size(step->shape) * (int64_t)sizeof(int32_t) : 0;
 }
