@@ -199,6 +199,16 @@ static es_graph_t *make_graph(const network_t *network) {
   return graph;
 }
 
+/* On all ranks, with eight lanes. */
+static es_model_t *make_model(const es_graph_t *graph, es_group_t *group) {
+  es_status_t status = {0};
+  es_model_t *model;
+  CHECK(es_group_create(group, MPI_COMM_WORLD, 8, &status) == ES_OK);
+  CHECK(es_model_create(&model, graph, group, batches, STEPS, true, &status) == ES_OK);
+  es_model_initialise(model, 4);
+  return model;
+}
+
 static void check_network(const network_t *network, int lanes) {
   es_status_t status = {0};
   es_group_t group, alone;
@@ -219,14 +229,10 @@ static void check_network(const network_t *network, int lanes) {
 /* A NaN in one sample, on whichever rank has it, is traced to the same node everywhere; a signal of one rank reaches
  * all. */
 static void check_agreement(const network_t *network) {
-  es_status_t status = {0};
   es_group_t group;
   es_graph_t *graph = make_graph(network);
-  es_model_t *model;
+  es_model_t *model = make_model(graph, &group);
   es_loss_t loss;
-  CHECK(es_group_create(&group, MPI_COMM_WORLD, 8, &status) == ES_OK);
-  CHECK(es_model_create(&model, graph, &group, batches, STEPS, true, &status) == ES_OK);
-  es_model_initialise(model, 4);
   const es_pass_t pass = make_pass(LARGEST, true, 0, NULL);
   es_model_forward(model, &pass, rank == size - 1 ? 1.0 : 0.0, &loss);
   CHECK(loss.signal == 1.0 && isfinite(loss.loss));
@@ -268,13 +274,9 @@ static es_loss_t evaluate(es_model_t *model, const es_editor_t *editor) {
 
 /* Outputs that are changed are what the layers behind them read, in every slice and on every rank. */
 static void check_editor(const network_t *network) {
-  es_status_t status = {0};
   es_group_t group;
   es_graph_t *graph = make_graph(network);
-  es_model_t *model;
-  CHECK(es_group_create(&group, MPI_COMM_WORLD, 8, &status) == ES_OK);
-  CHECK(es_model_create(&model, graph, &group, batches, STEPS, true, &status) == ES_OK);
-  es_model_initialise(model, 4);
+  es_model_t *model = make_model(graph, &group);
   editing_t e = {.layer = -1};
   const es_editor_t editor = {edit, &e};
   const es_loss_t plain = evaluate(model, NULL), same = evaluate(model, &editor);

@@ -1,15 +1,9 @@
 /* Gradients by finite differences, purity, and shapes of the built-in networks. */
-#include "eigenscope/memory.h"
 #include "eigenscope/model.h"
 #include "eigenscope/random.h"
+#include "unit/check.h"
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 enum { CLASSES = 3, RESOLUTION = 8, SAMPLES = 21 };
 
@@ -123,46 +117,41 @@ static void check_slopes(fixture_t *f, double length, double allowed) {
   es_free(start);
 }
 
-static void check_gradients(fixture_t *f) {
-  check_slopes(f, 2e-3, 0.02);
-}
-
 static const es_model_spec_t small_vgg = {"vgg", ES_FAMILY_VGG, ES_HEAD_AUTHORS, 6,
                                           .items = {6, ES_ITEM_MAXPOOL, 9, ES_ITEM_AVGPOOL, 12, 12}};
-static const es_model_spec_t torch_vgg = {"vgg", ES_FAMILY_VGG, ES_HEAD_TORCHVISION, 4,
-                                          .items = {5, ES_ITEM_MAXPOOL, 16, 16}};
-static const es_model_spec_t small_mlp = {"mlp", ES_FAMILY_MLP, ES_HEAD_AUTHORS, 2, .items = {10, 7}};
 
-static void test_gradients_vgg(void **state) {
-  (void)state;
-  fixture_t f;
-  open_fixture(&f, &small_vgg, SAMPLES);
-  check_gradients(&f);
-  close_fixture(&f);
-}
-
-static void test_gradients_torchvision_head(void **state) {
-  (void)state;
-  fixture_t f;
-  open_fixture(&f, &torch_vgg, SAMPLES);
-  check_gradients(&f);
-  close_fixture(&f);
-}
-
-static void test_gradients_mlp(void **state) {
-  (void)state;
-  fixture_t f;
-  open_fixture(&f, &small_mlp, SAMPLES);
-  check_gradients(&f);
-  close_fixture(&f);
-}
-
+#define TORCH_VGG(...)                                                                                                 \
+  { "vgg", ES_FAMILY_VGG, ES_HEAD_TORCHVISION, 4, .items = {5, ES_ITEM_MAXPOOL, 16, 16}, __VA_ARGS__ }
+#define SMALL_MLP                                                                                                      \
+  {                                                                                                                    \
+    "mlp", ES_FAMILY_MLP, ES_HEAD_AUTHORS, 2, .items = { 10, 7 }                                                       \
+  }
 #define BASIC(...)                                                                                                     \
   { "basic", ES_FAMILY_RESNET, ES_HEAD_AUTHORS, 2, .items = {1, 1}, __VA_ARGS__ }
 #define BOTTLENECK(...)                                                                                                \
   { "bottleneck", ES_FAMILY_RESNET_BOTTLENECK, ES_HEAD_AUTHORS, 2, .items = {1, 2}, __VA_ARGS__ }
 #define MOBILE(...)                                                                                                    \
   { "mobile", ES_FAMILY_MOBILENET, ES_HEAD_AUTHORS, 8, .items = {1, 16, 1, 1, 6, 24, 2, 2}, __VA_ARGS__ }
+
+static void test_gradients(void **state) {
+  (void)state;
+  static const struct {
+    es_model_spec_t spec;
+    int64_t samples;
+  } cases[] = {
+      {{"vgg", ES_FAMILY_VGG, ES_HEAD_AUTHORS, 6, .items = {6, ES_ITEM_MAXPOOL, 9, ES_ITEM_AVGPOOL, 12, 12}}, SAMPLES},
+      {TORCH_VGG(.batch_norm = ES_PART_KEPT), SAMPLES},
+      {TORCH_VGG(.batch_norm = ES_PART_LEFT_OUT), SAMPLES},
+      {SMALL_MLP, SAMPLES},
+      {SMALL_MLP, 3}, /* on four lanes: one of them is empty */
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    fixture_t f;
+    open_fixture(&f, &cases[i].spec, cases[i].samples);
+    check_slopes(&f, 2e-3, 0.02);
+    close_fixture(&f);
+  }
+}
 
 /* Strides, sums over blocks that keep the shape and blocks that do not, values that are read twice, padded pooling,
  * depthwise convolutions, ReLU6; and the same as chains. */
@@ -184,25 +173,6 @@ static void test_gradients_of_residual_networks(void **state) {
     check_slopes(&f, 4e-4, 0.06); /* shorter steps: so many ReLUs have a kink nearby */
     close_fixture(&f);
   }
-}
-
-static void test_gradients_without_batch_norm(void **state) {
-  (void)state;
-  es_model_spec_t spec = torch_vgg;
-  spec.batch_norm = ES_PART_LEFT_OUT;
-  fixture_t f;
-  open_fixture(&f, &spec, SAMPLES);
-  check_gradients(&f);
-  close_fixture(&f);
-}
-
-/* Two samples on four lanes: half of the lanes are empty. */
-static void test_gradients_with_empty_lanes(void **state) {
-  (void)state;
-  fixture_t f;
-  open_fixture(&f, &small_mlp, 3);
-  check_gradients(&f);
-  close_fixture(&f);
 }
 
 typedef struct counts {
@@ -321,12 +291,8 @@ static void test_builtin_shapes(void **state) {
 int main(void) {
   es_model_engine_single_thread();
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_gradients_vgg),
-      cmocka_unit_test(test_gradients_torchvision_head),
-      cmocka_unit_test(test_gradients_mlp),
+      cmocka_unit_test(test_gradients),
       cmocka_unit_test(test_gradients_of_residual_networks),
-      cmocka_unit_test(test_gradients_without_batch_norm),
-      cmocka_unit_test(test_gradients_with_empty_lanes),
       cmocka_unit_test(test_observer_sees_every_layer_once),
       cmocka_unit_test(test_first_nonfinite_names_the_layer),
       cmocka_unit_test(test_inference_is_per_sample),
