@@ -323,6 +323,15 @@ es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_st
 /* Eigenvectors of layers that others wrote, which may be of any width. */
 static es_code_t check_orders(const es_plan_t *plan, es_external_info_t *info, es_status_t *status) {
   const es_point_t *point = es_job_base(plan->job);
+  int measured = 0;
+  for (int i = 0; i < info->n_layers; i++) measured += es_measure_takes(&point->measure, info->layers[i].name);
+  if (measured > ES_LAYERS_MAX) {
+    es_external_info_destroy(info);
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s:%d: the files have %d layers to measure; at most %d fit a result "
+                   "(measure.layers)",
+                   es_job_path(plan->job), point->external.line, measured, ES_LAYERS_MAX);
+  }
   for (int i = 0; es_measure_vectors(&point->measure) && i < info->n_layers; i++) {
     const es_external_layer_t *layer = &info->layers[i];
     const es_rows_info_t rows = es_forecast_rows(layer, &point->measure, info->most_samples);

@@ -47,6 +47,15 @@ class Activations(harness.Case):
             error = np.abs(found - expected).max() / max(expected.max(), 1e-300)
             self.assertLess(error, 1e-13 if values.dtype == "f8" else 1e-6, name)
 
+    def test_more_layers_than_a_result_holds(self):
+        layers = {f"layer{i}": np.eye(4, 2, dtype="f4") for i in range(513)}
+        self.write_file("acts.h5", layers)
+        job = self.write("job.yaml", JOB % ("", ""))
+        for command in ("plan", "run"):
+            done = self.run_program(command, job, expect=1)
+            self.assertIn("job.yaml:3: the files have 513 layers to measure; at most 512 fit a result", done.stderr)
+        self.run_program("run", job, "--quiet", "--output", "fewer", "--set", 'measure.layers=["layer1*"]')
+
     def test_numbers_and_the_same_bits_on_any_number_of_ranks(self):
         job = self.write("job.yaml", JOB % ("", ""))
         outputs = []
