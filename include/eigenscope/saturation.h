@@ -5,20 +5,51 @@
 #include "eigenscope/point.h"
 #include <stdint.h>
 
+/** Bits of `flags`. */
+typedef enum es_flag {
+  ES_FLAG_DEAD = 1,         /**< zero variance: k = 0 */
+  ES_FLAG_UNDERSAMPLED = 2, /**< fewer than width + 1 rows */
+  ES_FLAG_NONFINITE = 4,    /**< NaN or Inf among the activations: nothing else is given */
+  ES_FLAG_FALLBACK = 8,     /**< a collective eigensolver failed its check and LAPACK was used: the numbers are good */
+  ES_FLAGS_EXCLUDED = ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED | ES_FLAG_NONFINITE /**< left out of means over layers */
+} es_flag_t;
+
+/** Eigenvalues of one layer: descending, finite, none below 0, not all 0. */
+typedef struct es_eigenvalues {
+  const double *values; /**< borrowed */
+  int32_t width;
+  double sum; /**< in the order of the values */
+} es_eigenvalues_t;
+
+/** The quantities: one row for each number that is a function of a layer's eigenvalues s (es_eigenvalues_t), with the
+ * id, the name of the variable (split, epoch, layer) float64, its long name, the value of a dead layer, and the
+ * formula. Adding a row is all that a new quantity takes: results, state files, `show` and `merge` go over these rows,
+ * and compute a quantity that an older file lacks. Functions of formulas: src/saturation/quantities.c.
+ * Effective rank: Roy and Vetterli, EUSIPCO 2007, eq. 3. */
+#define ES_QUANTITY_ROWS(ROW)                                                                                          \
+  ROW(TRACE, trace, "total variance of the layer: trace of the covariance", 0.0, s->sum)                               \
+  ROW(EFFECTIVE_RANK, effective_rank, "exponential of the entropy of the eigenvalues' shares", NAN, exp(entropy(s)))   \
+  ROW(PARTICIPATION_RATIO, participation_ratio, "squared sum of the eigenvalues over the sum of their squares", NAN,   \
+      1.0 / sum_of_squared_shares(s))                                                                                  \
+  ROW(FIRST_COMPONENT_SHARE, first_component_share, "share of the variance along the first component", NAN,            \
+      s->values[0] / s->sum)
+
+#define ES_QUANTITY_ID(id, ...) ES_QUANTITY_##id,
+typedef enum es_quantity { ES_QUANTITY_ROWS(ES_QUANTITY_ID) ES_QUANTITIES } es_quantity_t;
+
+/** All quantities of `width` eigenvalues, descending, none below 0; NaN if one of the values is not finite. */
+void es_quantities_measure(double out[ES_QUANTITIES], const double *values, int32_t width);
+
 /** What is said of one layer's spectrum. */
 typedef struct es_saturation {
-  uint8_t flags;                    /**< es_flag_t (store.h) */
-  double trace;                     /**< Σλ after clamping */
-  double effective_rank;            /**< exp of the entropy of λ/Σλ (Roy and Vetterli, EUSIPCO 2007, eq. 3) */
-  double participation_ratio;       /**< (Σλ)²/Σλ² */
-  double first_component_share;     /**< λ₁/Σλ */
+  uint8_t flags;                    /**< es_flag_t */
+  double quantities[ES_QUANTITIES]; /**< by es_quantity_t, after clamping */
   int32_t k[ES_DELTAS_MAX];         /**< intrinsic dimension at each δ; −1 when nonfinite */
   double saturation[ES_DELTAS_MAX]; /**< k/width; NaN when nonfinite */
 } es_saturation_t;
 
 /** Clamps rounding below zero to 0 in `values` (descending, `width` of them), then measures. `rows`: of the data
- * matrix. Dead (zero variance): k = 0, saturation 0, ratios NaN. Values that are not finite: flag nonfinite, the rest
- * NaN. */
+ * matrix. Dead (zero variance): k = 0, saturation 0. Values that are not finite: flag nonfinite, the rest NaN. */
 void es_saturation_measure(es_saturation_t *out, double *values, int32_t width, int64_t rows, const double *deltas,
                            int n_deltas, es_convention_t convention);
 

@@ -5,6 +5,7 @@
 #define EIGENSCOPE_STORE_H
 
 #include "eigenscope/point.h"
+#include "eigenscope/saturation.h"
 #include "eigenscope/status.h"
 #include "eigenscope/text.h"
 #include <stdbool.h>
@@ -49,7 +50,10 @@ typedef enum es_field_group {
   ES_FIELD_GROUPS
 } es_field_group_t;
 
-/** Variables. Append only: the order is the creation order in the file. Types and dimensions: src/store/fields.c. */
+/** Variables, in the order of their creation in the file. Append only, or add a quantity in saturation.h. Files without
+ * what was added after ES_FIELD_LAYER_STRIDE stay valid (es_field_is_optional). Types and dimensions:
+ * src/store/fields.c. */
+#define ES_QUANTITY_FIELD(id, ...) ES_FIELD_##id,
 typedef enum es_field {
   ES_FIELD_LAYER_KIND,            /**< (layer) string: "conv", "linear", "activations", ... */
   ES_FIELD_LAYER_WIDTH,           /**< (layer) int32: features measured by the method */
@@ -62,13 +66,10 @@ typedef enum es_field {
   ES_FIELD_ACCURACY,
   ES_FIELD_TOP5_ACCURACY,
   ES_FIELD_MCC,
-  ES_FIELD_LEARNING_RATE, /**< (epoch) float64 */
-  ES_FIELD_SECONDS,       /**< (epoch) float64 */
-  ES_FIELD_SAMPLES,       /**< (split, epoch, layer) int64: rows in the covariance */
-  ES_FIELD_TRACE,         /**< (split, epoch, layer) float64 */
-  ES_FIELD_EFFECTIVE_RANK,
-  ES_FIELD_PARTICIPATION_RATIO,
-  ES_FIELD_FIRST_COMPONENT_SHARE,
+  ES_FIELD_LEARNING_RATE,             /**< (epoch) float64 */
+  ES_FIELD_SECONDS,                   /**< (epoch) float64 */
+  ES_FIELD_SAMPLES,                   /**< (split, epoch, layer) int64: rows in the covariance */
+  ES_QUANTITY_ROWS(ES_QUANTITY_FIELD) /* ES_FIELD_TRACE, ...: (split, epoch, layer) float64, see saturation.h */
   ES_FIELD_SOLVER,              /**< (split, epoch, layer) uint8: 0 none, 1 LAPACK, 2 ScaLAPACK, 3 ELPA (flag_values) */
   ES_FIELD_FLAGS,               /**< (split, epoch, layer) uint8: bits of es_flag_t (flag_masks, flag_meanings) */
   ES_FIELD_INTRINSIC_DIMENSION, /**< (split, epoch, layer, delta) int32 */
@@ -127,15 +128,11 @@ typedef struct es_field_info {
 } es_field_info_t;
 
 const es_field_info_t *es_field_info(es_field_t field);
-
-/** Bits of `flags`. */
-typedef enum es_flag {
-  ES_FLAG_DEAD = 1,         /**< zero variance: k = 0 */
-  ES_FLAG_UNDERSAMPLED = 2, /**< fewer than width + 1 rows */
-  ES_FLAG_NONFINITE = 4,    /**< NaN or Inf among the activations: nothing else is given */
-  ES_FLAG_FALLBACK = 8,     /**< a collective eigensolver failed its check and LAPACK was used: the numbers are good */
-  ES_FLAGS_EXCLUDED = ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED | ES_FLAG_NONFINITE /**< left out of means over layers */
-} es_flag_t;
+/** The variable of a quantity. */
+es_field_t es_field_of_quantity(es_quantity_t quantity);
+/** True if a file or a state without the field is whole all the same: it was added later than the first version of the
+ * schema, or follows from the eigenvalues. */
+bool es_field_is_optional(es_field_t field);
 
 /** What is constant about a measured layer. */
 typedef struct es_layer_info {
@@ -190,6 +187,8 @@ size_t es_result_size(const es_result_t *result, es_field_t field);
 void *es_result_at(es_result_t *result, es_field_t field, const int64_t *index);
 /** The same for float64 of up to four dimensions; surplus indices are ignored. */
 double *es_result_f64(es_result_t *result, es_field_t field, int64_t i0, int64_t i1, int64_t i2, int64_t i3);
+/** Makes the quantities of `lacking` (one for each field) from the eigenvalues, which the result must hold. */
+void es_result_compute_quantities(es_result_t *result, const bool lacking[ES_FIELDS]);
 /** Measured layers. */
 const es_layer_info_t *es_result_layer(const es_result_t *result, int layer);
 /** The epoch at an index of the epoch axis, and the index of an epoch (−1: not among them). */

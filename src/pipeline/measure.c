@@ -72,10 +72,9 @@ static void store_layer(es_context_t *c, es_split_t split, int32_t epoch, int la
   const int64_t epochs = es_result_extent(r, ES_DIM_EPOCH), layers = es_context_layers(c);
   const int64_t at = ((int64_t)split * epochs + epoch) * layers + layer;
   ((int64_t *)es_result_data(r, ES_FIELD_SAMPLES))[at] = merged->rows;
-  ((double *)es_result_data(r, ES_FIELD_TRACE))[at] = s.trace;
-  ((double *)es_result_data(r, ES_FIELD_EFFECTIVE_RANK))[at] = s.effective_rank;
-  ((double *)es_result_data(r, ES_FIELD_PARTICIPATION_RATIO))[at] = s.participation_ratio;
-  ((double *)es_result_data(r, ES_FIELD_FIRST_COMPONENT_SHARE))[at] = s.first_component_share;
+  for (int q = 0; q < ES_QUANTITIES; q++) {
+    ((double *)es_result_data(r, es_field_of_quantity((es_quantity_t)q)))[at] = s.quantities[q];
+  }
   ((uint8_t *)es_result_data(r, ES_FIELD_SOLVER))[at] = (uint8_t)p->solver;
   ((uint8_t *)es_result_data(r, ES_FIELD_FLAGS))[at] = s.flags;
   for (int d = 0; d < m->n_deltas; d++) {

@@ -1,5 +1,4 @@
 #include "eigenscope/saturation.h"
-#include "eigenscope/store.h"
 #include <math.h>
 #include <stdbool.h>
 
@@ -39,42 +38,18 @@ int32_t es_saturation_count(const double *values, int32_t width, double delta, e
   return convention == ES_CONVENTION_DELVE ? delve(values, width, delta) : smallest(values, width, delta);
 }
 
-static void fill(es_saturation_t *out, int n_deltas, int32_t k, double saturation) {
-  out->effective_rank = out->participation_ratio = out->first_component_share = NAN;
-  for (int i = 0; i < n_deltas; i++) {
-    out->k[i] = k;
-    out->saturation[i] = saturation;
-  }
-}
-
 void es_saturation_measure(es_saturation_t *out, double *values, int32_t width, int64_t rows, const double *deltas,
                            int n_deltas, es_convention_t convention) {
   bool finite = true;
   for (int32_t i = 0; i < width; i++) finite = finite && isfinite(values[i]);
-  *out = (es_saturation_t){.flags = (uint8_t)(rows < (int64_t)width + 1 ? ES_FLAG_UNDERSAMPLED : 0), .trace = NAN};
-  if (!finite) {
-    out->flags |= ES_FLAG_NONFINITE;
-    fill(out, n_deltas, -1, NAN);
-    return;
-  }
-  for (int32_t i = 0; i < width; i++) values[i] = values[i] > 0.0 ? values[i] : 0.0;
-  out->trace = total_of(values, width);
-  if (out->trace <= 0.0) {
-    out->flags |= ES_FLAG_DEAD;
-    fill(out, n_deltas, 0, 0.0);
-    return;
-  }
-  double squares = 0.0, entropy = 0.0;
-  for (int32_t i = 0; i < width; i++) {
-    const double p = values[i] / out->trace;
-    squares += p * p;
-    if (p > 0.0) entropy -= p * log(p);
-  }
-  out->effective_rank = exp(entropy);
-  out->participation_ratio = 1.0 / squares;
-  out->first_component_share = values[0] / out->trace;
+  for (int32_t i = 0; finite && i < width; i++) values[i] = values[i] > 0.0 ? values[i] : 0.0;
+  *out = (es_saturation_t){.flags = (uint8_t)(rows < (int64_t)width + 1 ? ES_FLAG_UNDERSAMPLED : 0)};
+  es_quantities_measure(out->quantities, values, width);
+  const bool dead = out->quantities[ES_QUANTITY_TRACE] <= 0.0;
+  if (!finite) out->flags |= ES_FLAG_NONFINITE;
+  if (dead) out->flags |= ES_FLAG_DEAD;
   for (int i = 0; i < n_deltas; i++) {
-    out->k[i] = es_saturation_count(values, width, deltas[i], convention);
-    out->saturation[i] = (double)out->k[i] / (double)width;
+    out->k[i] = !finite ? -1 : dead ? 0 : es_saturation_count(values, width, deltas[i], convention);
+    out->saturation[i] = finite ? (double)out->k[i] / (double)width : (double)NAN;
   }
 }

@@ -5,7 +5,7 @@
 
 /* The one table: everything that is made from the schema (result in memory, HDF5 file, checks when reading, csv and
  * json, state files, merged files, documentation) is made from these rows. A new variable is one row here and one name
- * in es_field_t; if files without it are to stay results, it goes into a group of its own. */
+ * in es_field_t; a new quantity of the spectrum is one row in saturation.h instead. */
 
 #define DIMENSIONS1(a)             .rank = 1, .dimensions = {ES_DIM_##a}
 #define DIMENSIONS2(a, b)          .rank = 2, .dimensions = {ES_DIM_##a, ES_DIM_##b}
@@ -31,6 +31,9 @@
 #define PROBE_LAYER                 DIMENSIONS2(PROBE_EPOCH, LAYER)
 #define REFERENCE_SPLIT_EPOCH_DELTA DIMENSIONS4(REFERENCE, SPLIT, EPOCH, DELTA)
 
+#define QUANTITY(id, name, long_name, ...)                                                                             \
+  [ES_FIELD_##id] = {#name, long_name, "1", ES_TYPE_F64, CORE, SPLIT_EPOCH_LAYER},
+
 static const es_field_info_t FIELDS[ES_FIELDS] = {
     [ES_FIELD_LAYER_KIND] = {"layer_kind", "kind of the layer", "1", ES_TYPE_STRING, CORE, LAYER},
     [ES_FIELD_LAYER_WIDTH] = {"layer_width", "features of the layer that are measured", "1", ES_TYPE_I32, CORE, LAYER},
@@ -54,15 +57,6 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
     [ES_FIELD_SECONDS] = {"seconds", "wall-clock time that the epoch took", "s", ES_TYPE_F64, CORE, EPOCH},
     [ES_FIELD_SAMPLES] = {"samples", "rows of the data matrix: samples, times positions where each is a row", "1",
                           ES_TYPE_I64, CORE, SPLIT_EPOCH_LAYER},
-    [ES_FIELD_TRACE] = {"trace", "total variance of the layer: trace of the covariance", "1", ES_TYPE_F64, CORE,
-                        SPLIT_EPOCH_LAYER},
-    [ES_FIELD_EFFECTIVE_RANK] = {"effective_rank", "exponential of the entropy of the eigenvalues' shares", "1",
-                                 ES_TYPE_F64, CORE, SPLIT_EPOCH_LAYER},
-    [ES_FIELD_PARTICIPATION_RATIO] = {"participation_ratio",
-                                      "squared sum of the eigenvalues over the sum of their squares", "1", ES_TYPE_F64,
-                                      CORE, SPLIT_EPOCH_LAYER},
-    [ES_FIELD_FIRST_COMPONENT_SHARE] = {"first_component_share", "share of the variance along the first component", "1",
-                                        ES_TYPE_F64, CORE, SPLIT_EPOCH_LAYER},
     [ES_FIELD_SOLVER] = {"solver", "eigensolver that ran", "1", ES_TYPE_U8, CORE, SPLIT_EPOCH_LAYER,
                          .flag_meanings = "none lapack scalapack elpa"},
     [ES_FIELD_FLAGS] = {"flags", "what makes a measurement no ordinary number", "1", ES_TYPE_U8, CORE,
@@ -116,7 +110,7 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
                                      "1", ES_TYPE_F64, STABILITY, REFERENCE_SPLIT_EPOCH_DELTA},
     [ES_FIELD_LAYER_STRIDE] = {"layer_stride", "distance on the input of neighbouring positions of the output", "pixel",
                                ES_TYPE_I32, GEOMETRY, LAYER},
-};
+    ES_QUANTITY_ROWS(QUANTITY)};
 
 /* More than `most` is damage: memory is not asked for on its word. */
 enum { EPOCHS_MAX = 100000, COMPONENTS_MAX = 1 << 28, CLASSES_MAX = 1 << 16 };
@@ -142,6 +136,19 @@ static const es_dimension_info_t DIMENSION[ES_DIMENSIONS] = {
 const es_field_info_t *es_field_info(es_field_t field) {
   assert((unsigned)field < ES_FIELDS);
   return &FIELDS[field];
+}
+
+es_field_t es_field_of_quantity(es_quantity_t quantity) {
+  assert((unsigned)quantity < ES_QUANTITIES);
+  return (es_field_t)(ES_FIELD_SAMPLES + 1 + (int)quantity);
+}
+
+bool es_field_is_quantity(es_field_t field) {
+  return field > ES_FIELD_SAMPLES && field <= ES_FIELD_SAMPLES + ES_QUANTITIES;
+}
+
+bool es_field_is_optional(es_field_t field) {
+  return field > ES_FIELD_LAYER_STRIDE || es_field_is_quantity(field);
 }
 
 size_t es_type_size(es_type_t type) {

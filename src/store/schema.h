@@ -38,6 +38,8 @@ const char *es_dimension_word(es_dimension_t dimension, int64_t index, char out[
 
 /* True if the field runs over that dimension. */
 bool es_field_has(es_field_t field, es_dimension_t dimension);
+/* True for a function of the eigenvalues of a layer (saturation.h). */
+bool es_field_is_quantity(es_field_t field);
 /* True for what runs over components: in memory each layer has its own width of them. */
 bool es_field_is_packed(es_field_t field);
 /* True where a number can be missing, and the file has a _FillValue: what the core says of a layer never is. */

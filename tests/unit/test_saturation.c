@@ -2,7 +2,6 @@
 #include "check.h"
 #include "eigenscope/random.h"
 #include "eigenscope/saturation.h"
-#include "eigenscope/store.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,10 +150,10 @@ static void test_measures(void **state) {
   for (int i = 0; i < 10; i++) flat[i] = 0.3;
   es_saturation_t s = measure(flat, 10, 11);
   assert_int_equal(s.flags, 0);
-  assert_near(s.trace, 3.0);
-  assert_near(s.effective_rank, 10.0);
-  assert_near(s.participation_ratio, 10.0);
-  assert_near(s.first_component_share, 0.1);
+  assert_near(s.quantities[ES_QUANTITY_TRACE], 3.0);
+  assert_near(s.quantities[ES_QUANTITY_EFFECTIVE_RANK], 10.0);
+  assert_near(s.quantities[ES_QUANTITY_PARTICIPATION_RATIO], 10.0);
+  assert_near(s.quantities[ES_QUANTITY_FIRST_COMPONENT_SHARE], 0.1);
   assert_int_equal(s.k[0], 5);
   assert_int_equal(s.k[1], 10);
   assert_int_equal(s.k[2], 10);
@@ -162,10 +161,10 @@ static void test_measures(void **state) {
   assert_near(s.saturation[2], 1.0);
   s = measure(uneven, 3, 100);
   assert_int_equal(s.flags, 0);
-  assert_near(s.trace, 4.0);
-  assert_near(s.effective_rank, 4.0 / pow(3.0, 0.75)); /* exp(−¾ ln ¾ − ¼ ln ¼) */
-  assert_near(s.participation_ratio, 1.6);
-  assert_near(s.first_component_share, 0.75);
+  assert_near(s.quantities[ES_QUANTITY_TRACE], 4.0);
+  assert_near(s.quantities[ES_QUANTITY_EFFECTIVE_RANK], 4.0 / pow(3.0, 0.75)); /* exp(−¾ ln ¾ − ¼ ln ¼) */
+  assert_near(s.quantities[ES_QUANTITY_PARTICIPATION_RATIO], 1.6);
+  assert_near(s.quantities[ES_QUANTITY_FIRST_COMPONENT_SHARE], 0.75);
   assert_int_equal(s.k[0], 1);
   assert_int_equal(s.k[1], 2);
   assert_int_equal(s.k[2], 2);
@@ -190,7 +189,7 @@ static void test_negative_rounding_is_clamped(void **state) {
   assert_int_equal(s.flags, 0);
   assert_true(values[0] == 3.0 && values[2] == 1e-17 && values[3] == 0.0 && values[4] == 0.0);
   assert_false(signbit(values[3]) || signbit(values[4]));
-  assert_near(s.trace, 4.0);
+  assert_near(s.quantities[ES_QUANTITY_TRACE], 4.0);
   assert_int_equal(s.k[2], 2);
 }
 
@@ -200,9 +199,11 @@ static void test_dead(void **state) {
   for (int i = 0; i < 3; i++) {
     es_saturation_t s = measure(spectra[i], 4, 5);
     assert_int_equal(s.flags, ES_FLAG_DEAD);
-    assert_true(s.trace == 0.0);
+    assert_true(s.quantities[ES_QUANTITY_TRACE] == 0.0);
     for (int d = 0; d < 3; d++) assert_true(s.k[d] == 0 && s.saturation[d] == 0.0);
-    assert_true(isnan(s.effective_rank) && isnan(s.participation_ratio) && isnan(s.first_component_share));
+    assert_true(isnan(s.quantities[ES_QUANTITY_EFFECTIVE_RANK]) &&
+                isnan(s.quantities[ES_QUANTITY_PARTICIPATION_RATIO]) &&
+                isnan(s.quantities[ES_QUANTITY_FIRST_COMPONENT_SHARE]));
     for (int j = 0; j < 4; j++) assert_true(spectra[i][j] == 0.0);
   }
 }
@@ -227,8 +228,9 @@ static void test_nonfinite(void **state) {
       values[at] = bad[b];
       es_saturation_t s = measure(values, 3, at < 2 ? 3 : 4);
       assert_int_equal(s.flags, ES_FLAG_NONFINITE | (at < 2 ? ES_FLAG_UNDERSAMPLED : 0));
-      assert_true(isnan(s.trace) && isnan(s.effective_rank) && isnan(s.participation_ratio));
-      assert_true(isnan(s.first_component_share));
+      assert_true(isnan(s.quantities[ES_QUANTITY_TRACE]) && isnan(s.quantities[ES_QUANTITY_EFFECTIVE_RANK]) &&
+                  isnan(s.quantities[ES_QUANTITY_PARTICIPATION_RATIO]));
+      assert_true(isnan(s.quantities[ES_QUANTITY_FIRST_COMPONENT_SHARE]));
       for (int d = 0; d < 3; d++) assert_true(s.k[d] == -1 && isnan(s.saturation[d]));
     }
   }
