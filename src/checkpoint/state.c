@@ -201,15 +201,20 @@ static es_code_t load_trainer(const es_safetensors_t *file, const char *path, co
   return take(file, path, "optimizer.second", ES_F32, optimizer->n, optimizer->second, status);
 }
 
+/* A state of an older version may lack a field that came later; what follows from its eigenvalues is computed. */
 static es_code_t load_result(const es_safetensors_t *file, const char *path, es_result_t *result, es_status_t *status) {
+  bool lacking[ES_FIELDS] = {false}, any = false;
   for (int f = 0; f < ES_FIELDS; f++) {
     const es_field_t field = (es_field_t)f;
     char name[ES_TENSOR_NAME_MAX];
     es_dtype_t dtype;
     void *data = es_result_data(result, field);
-    if (data && keeps(field, &dtype, name))
-      ES_TRY(take(file, path, name, dtype, (int64_t)es_result_size(result, field), data, status));
+    if (!data || !keeps(field, &dtype, name)) continue;
+    lacking[f] = es_field_is_optional(field) && !es_safetensors_find(file, name);
+    any = any || lacking[f];
+    if (!lacking[f]) ES_TRY(take(file, path, name, dtype, (int64_t)es_result_size(result, field), data, status));
   }
+  if (any) es_result_compute_quantities(result, lacking);
   return ES_OK;
 }
 

@@ -154,6 +154,14 @@ static bool read_block(const trip_t *trip, hid_t object, hid_t space, const hsiz
   return good;
 }
 
+/* A block of a field that the reader has in memory already. */
+static void copy_block(const trip_t *trip, const void *data, const hsize_t *index) {
+  const size_t bytes = trip->source_block * trip->size;
+  size_t block = 0;
+  for (int i = 0; i < trip->first; i++) block = block * trip->source[i] + index[i];
+  memcpy(trip->merge->blocks.from, (const char *)data + block * bytes, bytes);
+}
+
 es_code_t es_merge_copy_field(es_merge_t *merge, hid_t file, const char *path, const es_result_t *from,
                               es_field_t field, es_writer_t *draft, hid_t target, int64_t row, es_status_t *status) {
   trip_t trip = {.info = es_field_info(field), .merge = merge, .from = from};
@@ -165,16 +173,22 @@ es_code_t es_merge_copy_field(es_merge_t *merge, hid_t file, const char *path, c
     return es_fail(status, ES_SYSTEM, STORE_STAGE, "%s: cannot be merged: out of memory", path);
   }
   if (draft != NULL) fill_blank(&trip);
-  hid_t object = H5Dopen2(file, trip.info->name, H5P_DEFAULT), space = object >= 0 ? H5Dget_space(object) : -1;
+  const char *name = trip.info->name;
+  const bool in_memory = from->data[field] != NULL;
+  if (!in_memory && es_field_is_optional(field) && H5Lexists(file, name, H5P_DEFAULT) == 0) return ES_OK;
+  hid_t object = in_memory ? -1 : H5Dopen2(file, name, H5P_DEFAULT), space = object >= 0 ? H5Dget_space(object) : -1;
   char reason[ES_HDF5_REASON_SIZE] = "no reason given";
-  bool good = space >= 0;
+  bool good = in_memory || space >= 0;
   if (!good) es_hdf5_reason(reason);
   do {
-    good = good && read_block(&trip, object, space, index, reason);
+    if (in_memory)
+      copy_block(&trip, from->data[field], index);
+    else
+      good = good && read_block(&trip, object, space, index, reason);
     if (good && draft != NULL) write_block(&trip, draft, target, row, index);
   } while (good && (draft == NULL || draft->code == ES_OK) && advance(trip.source, 0, trip.first, index));
   if (space >= 0) H5Sclose(space);
   if (object >= 0) H5Dclose(object);
   if (good) return draft != NULL ? draft->code : ES_OK;
-  return es_fail(status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", path, trip.info->name, reason);
+  return es_fail(status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", path, name, reason);
 }

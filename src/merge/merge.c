@@ -68,7 +68,8 @@ static void close_point(opened_t *point) {
 /* ES_OK with ES_OUTCOME_MISSING when there is none; ES_INPUT with the reason when it cannot be merged. The caller
  * closes it in any case. */
 static es_code_t open_point(const es_merge_t *merge, int64_t index, opened_t *out, es_status_t *status) {
-  static const bool wanted[ES_FIELDS] = {[ES_FIELD_LAYER_KIND] = true};
+  bool wanted[ES_FIELDS] = {[ES_FIELD_LAYER_KIND] = true};
+  for (int i = 0; i < ES_FIELDS; i++) wanted[i] = wanted[i] || es_field_is_quantity((es_field_t)i);
   out->file = -1;
   out->stored = (es_reader_t){0};
   out->outcome = ES_OUTCOME_MISSING;

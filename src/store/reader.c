@@ -17,11 +17,15 @@ typedef struct reader {
 } reader_t;
 
 /* Damage that HDF5 noticed. */
+static es_code_t damaged(const reader_t *reader, const char *what, const char *reason) {
+  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", reader->path, what,
+                 reason);
+}
+
 static es_code_t broken(const reader_t *reader, const char *what) {
   char reason[ES_HDF5_REASON_SIZE];
   es_hdf5_reason(reason);
-  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", reader->path, what,
-                 reason);
+  return damaged(reader, what, reason);
 }
 
 /* A sound HDF5 file that is not what the schema says. */
@@ -287,6 +291,47 @@ static es_code_t read_attributes(const reader_t *reader) {
                  ES_SCHEMA_VERSION);
 }
 
+/* Layers and their widths, by which packed fields lie in memory. */
+static es_code_t read_widths(const reader_t *reader) {
+  es_result_t *result = reader->stored->result;
+  int32_t widths[ES_LAYERS_MAX];
+  hsize_t extent[ES_RANK_MAX];
+  const es_field_info_t *info = es_field_info(ES_FIELD_LAYER_WIDTH);
+  hid_t object;
+  es_code_t code = open_variable(reader, info->name, info->type, info->rank, extent, &object);
+  if (code == ES_OK) code = read_numbers(reader, object, info->name, info->type, widths);
+  if (object >= 0) H5Dclose(object);
+  for (int64_t i = 0; code == ES_OK && i < result->extent[ES_DIM_LAYER]; i++) {
+    result->layers[i].width = widths[i];
+    if (widths[i] < 1 || widths[i] > result->extent[ES_DIM_COMPONENT])
+      code = foreign(reader, "a layer has the width %d, 1 to %lld are possible", widths[i],
+                     (long long)result->extent[ES_DIM_COMPONENT]);
+  }
+  es_result_count_widths(result);
+  return code;
+}
+
+/* Quantities that the file lacks are made from its eigenvalues. */
+static es_code_t compute_quantities(const reader_t *reader, const bool lacking[ES_FIELDS]) {
+  es_result_t *result = reader->stored->result;
+  const es_field_info_t *info = es_field_info(ES_FIELD_EIGENVALUES);
+  ES_TRY(read_widths(reader));
+  if (!es_result_allocate_field(result, ES_FIELD_EIGENVALUES)) return out_of_memory(reader);
+  const hid_t object = H5Dopen2(reader->file, info->name, H5P_DEFAULT);
+  if (object < 0) return broken(reader, info->name);
+  const es_packed_t packed = {.result = result, .field = ES_FIELD_EIGENVALUES, .object = object, .reading = true};
+  char reason[ES_HDF5_REASON_SIZE];
+  es_code_t code = ES_OK;
+  if (es_packed_transfer(&packed, reason))
+    es_result_compute_quantities(result, lacking);
+  else
+    code = damaged(reader, info->name, reason);
+  H5Dclose(object);
+  es_free(result->data[ES_FIELD_EIGENVALUES]);
+  result->data[ES_FIELD_EIGENVALUES] = NULL;
+  return code;
+}
+
 static es_code_t read_all(const reader_t *reader, const bool *wanted) {
   int64_t extent[ES_DIMENSIONS];
   bool groups[ES_FIELD_GROUPS];
@@ -298,14 +343,20 @@ static es_code_t read_all(const reader_t *reader, const bool *wanted) {
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     if (extent[i] > 0) ES_TRY(read_coordinate(reader, (es_dimension_t)i));
   }
+  bool lacking[ES_FIELDS] = {false}, computes = false;
   for (int i = 0; i < ES_FIELDS; i++) {
     const es_field_t field = (es_field_t)i;
     if (!groups[es_field_info(field)->group]) continue;
     assert(!wanted[i] || !es_field_is_packed(field)); /* the widths are not known yet */
     if (wanted[i] && !es_result_allocate_field(result, field)) return out_of_memory(reader);
-    ES_TRY(read_field(reader, field));
+    if (es_field_is_optional(field) && H5Lexists(reader->file, es_field_info(field)->name, H5P_DEFAULT) == 0) {
+      lacking[i] = wanted[i];
+      computes = computes || (wanted[i] && es_field_is_quantity(field));
+    } else {
+      ES_TRY(read_field(reader, field));
+    }
   }
-  return ES_OK;
+  return computes ? compute_quantities(reader, lacking) : ES_OK;
 }
 
 es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status) {

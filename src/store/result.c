@@ -244,6 +244,20 @@ double *es_result_f64(es_result_t *result, es_field_t field, int64_t i0, int64_t
   return es_result_at(result, field, index);
 }
 
+void es_result_compute_quantities(es_result_t *result, const bool lacking[ES_FIELDS]) {
+  const int64_t epochs = result->extent[ES_DIM_EPOCH], layers = result->extent[ES_DIM_LAYER];
+  for (int64_t at = 0; at < ES_SPLITS * epochs * layers; at++) {
+    const int64_t index[ES_RANK_MAX] = {at / layers / epochs, at / layers % epochs, at % layers};
+    double quantities[ES_QUANTITIES];
+    es_quantities_measure(quantities, es_result_at(result, ES_FIELD_EIGENVALUES, index),
+                          result->layers[at % layers].width);
+    for (int q = 0; q < ES_QUANTITIES; q++) {
+      const es_field_t field = es_field_of_quantity((es_quantity_t)q);
+      if (lacking[field]) ((double *)result->data[field])[at] = quantities[q];
+    }
+  }
+}
+
 int32_t es_result_epoch(const es_result_t *result, int64_t index) {
   assert(index >= 0 && index < result->extent[ES_DIM_EPOCH]);
   return result->epoch[index];

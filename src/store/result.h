@@ -2,6 +2,7 @@
 #ifndef ES_STORE_RESULT_H
 #define ES_STORE_RESULT_H
 
+#include "eigenscope/hdf5.h"
 #include "schema.h"
 
 struct es_result {
@@ -23,6 +24,16 @@ es_result_t *es_result_allocate(const int64_t extent[ES_DIMENSIONS], const bool 
 bool es_result_allocate_field(es_result_t *result, es_field_t field);
 /* Names, layers and the like are there: fills `widths` and `squares`. */
 void es_result_count_widths(es_result_t *result);
+
+/* A packed field, and the variable of a file that it goes to or comes from. */
+typedef struct es_packed {
+  es_result_t *result; /* borrowed */
+  es_field_t field;
+  hid_t object; /* borrowed */
+  bool reading;
+} es_packed_t;
+/* Reads or writes all layers; what pads the narrower ones in the file is neither. False with HDF5's reason. */
+bool es_packed_transfer(const es_packed_t *packed, char reason[ES_HDF5_REASON_SIZE]);
 
 /* Position of an element of a field; `at` has one index for each dimension of the schema, others are not looked at. */
 size_t es_result_index(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]);

@@ -58,33 +58,6 @@ static void put_dimensions(es_writer_t *draft, es_result_t *result) {
   }
 }
 
-/* A packed field, layer by layer; what pads the narrower ones stays the fill value. */
-static void put_packed(es_writer_t *draft, es_result_t *result, hid_t object, es_field_t field) {
-  const es_field_info_t *info = es_field_info(field);
-  const hid_t type = es_type_in_memory(info->type);
-  int layer = 0; /* its place among the dimensions */
-  while (info->dimensions[layer] != ES_DIM_LAYER) layer++;
-  int64_t index[ES_RANK_MAX] = {0};
-  hid_t space = es_writer_check(draft, H5Dget_space(object), info->name);
-  while (draft->code == ES_OK) {
-    const hsize_t width = (hsize_t)result->layers[index[layer]].width;
-    hsize_t start[ES_RANK_MAX], count[ES_RANK_MAX];
-    for (int i = 0; i < info->rank; i++) {
-      start[i] = i <= layer ? (hsize_t)index[i] : 0;
-      count[i] = i <= layer ? 1 : width;
-    }
-    es_writer_check(draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), info->name);
-    hid_t memory = es_writer_check(draft, H5Screate_simple(info->rank, count, NULL), info->name);
-    es_writer_check(draft, H5Dwrite(object, type, memory, space, H5P_DEFAULT, es_result_at(result, field, index)),
-                    info->name);
-    if (memory >= 0) H5Sclose(memory);
-    int digit = layer;
-    while (digit >= 0 && ++index[digit] == result->extent[info->dimensions[digit]]) index[digit--] = 0;
-    if (digit < 0) break;
-  }
-  if (space >= 0) H5Sclose(space);
-}
-
 /* How a field lies in the file: what can be large is chunked, by about 256 KiB (eigenvectors 1 MiB), and deflated. One
  * of the first dimension, since readers take one split. */
 static hid_t field_list(es_writer_t *draft, es_field_t field, const hsize_t *extent) {
@@ -110,10 +83,10 @@ static void put_field(es_writer_t *draft, es_result_t *result, es_field_t field)
   hid_t list = field_list(draft, field, extent);
   hid_t object = es_writer_create(draft, info->name, info->type, info->rank, extent, list);
   if (object >= 0) {
-    if (es_field_is_packed(field))
-      put_packed(draft, result, object, field);
-    else
-      es_writer_write(draft, object, info->name, info->type, result->data[field]);
+    const es_packed_t packed = {.result = result, .field = field, .object = object};
+    char reason[ES_HDF5_REASON_SIZE];
+    if (es_field_is_packed(field) && !es_packed_transfer(&packed, reason)) es_writer_fail(draft, info->name, reason);
+    if (!es_field_is_packed(field)) es_writer_write(draft, object, info->name, info->type, result->data[field]);
     es_writer_describe(draft, object, info, es_field_can_be_missing(field));
     for (int i = 0; i < info->rank; i++) es_writer_attach(draft, object, info->name, info->dimensions[i], i);
     H5Dclose(object);

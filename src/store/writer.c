@@ -17,6 +17,12 @@ void es_writer_release(es_writer_t *draft) {
   draft->string = -1;
 }
 
+void es_writer_fail(es_writer_t *draft, const char *what, const char *reason) {
+  if (draft->code != ES_OK) return;
+  draft->code = es_fail(draft->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: HDF5 failed at %s: %s",
+                        draft->path, what, reason);
+}
+
 hid_t es_writer_check(es_writer_t *draft, hid_t outcome, const char *what) {
   if (draft->code == ES_OK && draft->reason != NULL && *draft->reason != 0) {
     draft->code = es_fail(draft->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: %s", draft->path,
@@ -25,8 +31,7 @@ hid_t es_writer_check(es_writer_t *draft, hid_t outcome, const char *what) {
   if (outcome < 0 && draft->code == ES_OK) {
     char reason[ES_HDF5_REASON_SIZE];
     es_hdf5_reason(reason);
-    draft->code = es_fail(draft->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: HDF5 failed at %s: %s",
-                          draft->path, what, reason);
+    es_writer_fail(draft, what, reason);
   }
   return outcome;
 }

@@ -24,6 +24,8 @@ void es_writer_release(es_writer_t *draft);
  * 2, with checksums, all the same. `access` says where it lies, and is changed. */
 void es_writer_open(es_writer_t *draft, const char *name, hid_t access);
 
+/* HDF5 failed at `what`. */
+void es_writer_fail(es_writer_t *draft, const char *what, const char *reason);
 /* Passes an id or an error code of HDF5 on; `what` failed if it is negative. */
 hid_t es_writer_check(es_writer_t *draft, hid_t outcome, const char *what);
 void es_writer_out_of_memory(es_writer_t *draft);

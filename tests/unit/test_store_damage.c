@@ -157,7 +157,8 @@ static void test_lacking_groups(void **state) {
   }
 }
 
-/* Without any one variable of a group that has others, or any one coordinate, the file is no result. */
+/* Without any one variable of a group that has others, or any one coordinate, the file is no result; without one that
+ * is optional it is. */
 static void test_lacking_variables(void **state) {
   (void)state;
   static const char *const coordinates[ES_DIMENSIONS] = {"split",     "epoch",      "layer",           "delta",
@@ -170,9 +171,64 @@ static void test_lacking_variables(void **state) {
     hid_t file = open_copy();
     assert_true(H5Ldelete(file, name, H5P_DEFAULT) >= 0);
     H5Fclose(file);
+    if (i >= ES_DIMENSIONS && es_field_is_optional((es_field_t)(i - ES_DIMENSIONS))) {
+      es_result_summary_t summary;
+      es_result_summarize(&summary, "r.h5");
+      assert_int_equal(summary.outcome, ES_OUTCOME_COMPLETE);
+      continue;
+    }
     snprintf(reason, sizeof reason, "is no result of eigenscope: it lacks the variable %s", name);
     refused("r.h5", reason);
   }
+}
+
+static void delete_quantities(hid_t file) {
+  for (int q = 0; q < ES_QUANTITIES; q++) {
+    const char *name = es_field_info(es_field_of_quantity((es_quantity_t)q))->name;
+    assert_true(H5Ldelete(file, name, H5P_DEFAULT) >= 0);
+  }
+}
+
+/* Quantities of the spectrum that a file lacks are made from its eigenvalues: the same numbers are shown. */
+static void test_lacking_quantities(void **state) {
+  (void)state;
+  es_text_t whole = {0}, without = {0};
+  es_result_t *result = example_result();
+  bool lacking[ES_FIELDS];
+  memset(lacking, true, sizeof lacking);
+  *es_result_f64(result, ES_FIELD_EIGENVALUES, ES_EVAL, 2, 1, 3) = INFINITY;
+  for (int i = 0; i < 3; i++) *es_result_f64(result, ES_FIELD_EIGENVALUES, ES_EVAL, 1, 2, i) = 0; /* dead */
+  es_result_compute_quantities(result, lacking);
+  assert_true(isnan(*es_result_f64(result, ES_FIELD_TRACE, ES_EVAL, 2, 1, 0)));
+  assert_true(isnan(*es_result_f64(result, ES_FIELD_TRACE, ES_TRAIN, 0, 1, 0))); /* not measured */
+  assert_true(*es_result_f64(result, ES_FIELD_TRACE, ES_EVAL, 1, 2, 0) == 0);
+  assert_true(isnan(*es_result_f64(result, ES_FIELD_EFFECTIVE_RANK, ES_EVAL, 1, 2, 0)));
+  const es_result_header_t header = example_header();
+  assert_int_equal(es_result_write("r.h5", result, &header, &(es_status_t){0}), ES_OK);
+  es_result_destroy(result);
+  assert_int_equal(es_result_show(&whole, "r.h5", ES_SHOW_CSV, &(es_status_t){0}), ES_OK);
+  hid_t file = H5Fopen("r.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+  delete_quantities(file);
+  H5Fclose(file);
+  assert_int_equal(es_result_show(&without, "r.h5", ES_SHOW_CSV, &(es_status_t){0}), ES_OK);
+  assert_string_equal(es_text_get(&without), es_text_get(&whole));
+  es_text_destroy(&whole);
+  es_text_destroy(&without);
+}
+
+/* The summary asks for no quantity; show does, and needs the widths. */
+static void test_lacking_quantities_and_widths(void **state) {
+  (void)state;
+  static const int32_t widths[EXAMPLE_LAYERS] = {4, EXAMPLE_COMPONENTS + 1, 3};
+  es_text_t text = {0};
+  es_status_t status = {0};
+  hid_t file = open_copy(), object = H5Dopen2(file, "layer_width", H5P_DEFAULT);
+  assert_true(H5Dwrite(object, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, widths) >= 0);
+  H5Dclose(object);
+  delete_quantities(file);
+  H5Fclose(file);
+  assert_int_equal(es_result_show(&text, "r.h5", ES_SHOW_TABLE, &status), ES_INPUT);
+  assert_string_equal(status.message, "r.h5: is no result of eigenscope: a layer has the width 9, 1 to 8 are possible");
 }
 
 /* Puts another variable in the place of `name`; its numbers are 0. */
@@ -286,6 +342,8 @@ int main(void) {
       folder_test(test_attributes),
       folder_test(test_outcome),
       folder_test(test_lacking_variables),
+      folder_test(test_lacking_quantities),
+      folder_test(test_lacking_quantities_and_widths),
       folder_test(test_lacking_groups),
       folder_test(test_other_variables),
       folder_test(test_other_strings),
