@@ -63,6 +63,13 @@ def different_results(a, b):
                     if name not in OF_THE_RUN and not np.array_equal(one.get(name), other.get(name))]
 
 
+def quantities(values):
+    """What results say of the eigenvalues of one layer."""
+    shares = values[values > 0] / values.sum()
+    return {"trace": values.sum(), "effective_rank": np.exp(-(shares * np.log(shares)).sum()),
+            "participation_ratio": 1 / (shares ** 2).sum(), "first_component_share": shares[0]}
+
+
 # ---- safetensors ----
 
 def read_safetensors(path):

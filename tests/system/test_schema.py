@@ -12,6 +12,7 @@ import numpy as np
 import xarray
 
 import harness
+import results
 
 JOB = """\
 name: t
@@ -260,13 +261,8 @@ class Schema(harness.Case):
                         self.assertTrue((values >= 0).all() and (np.diff(values) <= 0).all())
                         self.assertEqual(file["flags"][at], 2 if file["samples"][at] < width + 1 else 0)
                         total = values.sum()
-                        np.testing.assert_allclose(file["trace"][at], total, rtol=1e-9)
-                        np.testing.assert_allclose(file["participation_ratio"][at], total ** 2 / (values ** 2).sum(),
-                                                   rtol=1e-9)
-                        np.testing.assert_allclose(file["first_component_share"][at], values[0] / total, rtol=1e-9)
-                        shares = values[values > 0] / total
-                        np.testing.assert_allclose(file["effective_rank"][at],
-                                                   np.exp(-(shares * np.log(shares)).sum()), rtol=1e-9)
+                        for name, expected in results.quantities(values).items():
+                            np.testing.assert_allclose(file[name][at], expected, rtol=1e-9, err_msg=name)
                         for number, delta in enumerate(file["delta"]):
                             # The smallest k whose eigenvalues reach the share delta.
                             k = int(np.argmax(np.cumsum(values) >= delta * total)) + 1
