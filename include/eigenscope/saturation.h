@@ -32,7 +32,8 @@ typedef struct es_eigenvalues {
   ROW(PARTICIPATION_RATIO, participation_ratio, "squared sum of the eigenvalues over the sum of their squares", NAN,   \
       1.0 / sum_of_squared_shares(s))                                                                                  \
   ROW(FIRST_COMPONENT_SHARE, first_component_share, "share of the variance along the first component", NAN,            \
-      s->values[0] / s->sum)
+      s->values[0] / s->sum)                                                                                           \
+  ROW(STABLE_RANK, stable_rank, "sum of the eigenvalues over the largest", NAN, s->sum / s->values[0])
 
 #define ES_QUANTITY_ID(id, ...) ES_QUANTITY_##id,
 typedef enum es_quantity { ES_QUANTITY_ROWS(ES_QUANTITY_ID) ES_QUANTITIES } es_quantity_t;

@@ -67,7 +67,8 @@ def quantities(values):
     """What results say of the eigenvalues of one layer."""
     shares = values[values > 0] / values.sum()
     return {"trace": values.sum(), "effective_rank": np.exp(-(shares * np.log(shares)).sum()),
-            "participation_ratio": 1 / (shares ** 2).sum(), "first_component_share": shares[0]}
+            "participation_ratio": 1 / (shares ** 2).sum(), "first_component_share": shares[0],
+            "stable_rank": values.sum() / values.max()}
 
 
 # ---- safetensors ----

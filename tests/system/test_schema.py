@@ -47,6 +47,7 @@ VARIABLES = {
     "effective_rank": ("<f8", SPLIT_EPOCH_LAYER),
     "participation_ratio": ("<f8", SPLIT_EPOCH_LAYER),
     "first_component_share": ("<f8", SPLIT_EPOCH_LAYER),
+    "stable_rank": ("<f8", SPLIT_EPOCH_LAYER),
     "solver": ("|u1", SPLIT_EPOCH_LAYER),
     "flags": ("|u1", SPLIT_EPOCH_LAYER),
     "intrinsic_dimension": ("<i4", (*SPLIT_EPOCH_LAYER, "delta")),

@@ -154,6 +154,7 @@ static void test_measures(void **state) {
   assert_near(s.quantities[ES_QUANTITY_EFFECTIVE_RANK], 10.0);
   assert_near(s.quantities[ES_QUANTITY_PARTICIPATION_RATIO], 10.0);
   assert_near(s.quantities[ES_QUANTITY_FIRST_COMPONENT_SHARE], 0.1);
+  assert_near(s.quantities[ES_QUANTITY_STABLE_RANK], 10.0);
   assert_int_equal(s.k[0], 5);
   assert_int_equal(s.k[1], 10);
   assert_int_equal(s.k[2], 10);
@@ -165,6 +166,7 @@ static void test_measures(void **state) {
   assert_near(s.quantities[ES_QUANTITY_EFFECTIVE_RANK], 4.0 / pow(3.0, 0.75)); /* exp(−¾ ln ¾ − ¼ ln ¼) */
   assert_near(s.quantities[ES_QUANTITY_PARTICIPATION_RATIO], 1.6);
   assert_near(s.quantities[ES_QUANTITY_FIRST_COMPONENT_SHARE], 0.75);
+  assert_near(s.quantities[ES_QUANTITY_STABLE_RANK], 4.0 / 3.0);
   assert_int_equal(s.k[0], 1);
   assert_int_equal(s.k[1], 2);
   assert_int_equal(s.k[2], 2);
@@ -203,7 +205,7 @@ static void test_dead(void **state) {
     for (int d = 0; d < 3; d++) assert_true(s.k[d] == 0 && s.saturation[d] == 0.0);
     assert_true(isnan(s.quantities[ES_QUANTITY_EFFECTIVE_RANK]) &&
                 isnan(s.quantities[ES_QUANTITY_PARTICIPATION_RATIO]) &&
-                isnan(s.quantities[ES_QUANTITY_FIRST_COMPONENT_SHARE]));
+                isnan(s.quantities[ES_QUANTITY_FIRST_COMPONENT_SHARE]) && isnan(s.quantities[ES_QUANTITY_STABLE_RANK]));
     for (int j = 0; j < 4; j++) assert_true(spectra[i][j] == 0.0);
   }
 }
@@ -230,7 +232,8 @@ static void test_nonfinite(void **state) {
       assert_int_equal(s.flags, ES_FLAG_NONFINITE | (at < 2 ? ES_FLAG_UNDERSAMPLED : 0));
       assert_true(isnan(s.quantities[ES_QUANTITY_TRACE]) && isnan(s.quantities[ES_QUANTITY_EFFECTIVE_RANK]) &&
                   isnan(s.quantities[ES_QUANTITY_PARTICIPATION_RATIO]));
-      assert_true(isnan(s.quantities[ES_QUANTITY_FIRST_COMPONENT_SHARE]));
+      assert_true(isnan(s.quantities[ES_QUANTITY_FIRST_COMPONENT_SHARE]) &&
+                  isnan(s.quantities[ES_QUANTITY_STABLE_RANK]));
       for (int d = 0; d < 3; d++) assert_true(s.k[d] == -1 && isnan(s.saturation[d]));
     }
   }

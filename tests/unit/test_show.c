@@ -144,13 +144,13 @@ static void test_csv_of_probes_and_eigenspaces(void **state) {
                    "probe_converged,eigenspace_overlap_previous,eigenspace_overlap_last,projected_accuracy_eigenspace,"
                    "projected_accuracy_random,stability_distance_previous,");
   /* Epoch 1 has no probes, epoch 0 no overlap; converged no, yes, and unknown differ. */
-  check_has(&text, ",eval,0,features.0,0.9,conv,4,112,27648,3,0,0,,,,,,,,,,,,0,0,,0.1,0,0.25,,,,,,,,,,,,,,,1\n");
-  check_has(&text, ",eval,1,features.4,0.9,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,0,0,,0.2,0,,,,,,0.75,,,,,,,,,,2\n");
+  check_has(&text, ",eval,0,features.0,0.9,conv,4,112,27648,3,0,0,,,,,,,,,,,,,0,0,,0.1,0,0.25,,,,,,,,,,,,,,,1\n");
+  check_has(&text, ",eval,1,features.4,0.9,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,0,0,,0.2,0,,,,,,0.75,,,,,,,,,,2\n");
   check_has(&text,
-            ",eval,2,features.4,0.99,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,0,0,,,0,0.625,,,,0,,,,0.75,,,,,,,2\n");
+            ",eval,2,features.4,0.99,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,0,0,,,0,0.625,,,,0,,,,0.75,,,,,,,2\n");
   check_has(
       &text,
-      ",eval,2,classifier.6,0.9,linear,3,51,48,0,0,1,,,,,,,,,,,,0,0,,0.30000000000000004,1,0.75,,,,1,1,,,,,,,,,,\n");
+      ",eval,2,classifier.6,0.9,linear,3,51,48,0,0,1,,,,,,,,,,,,,0,0,,0.30000000000000004,1,0.75,,,,1,1,,,,,,,,,,\n");
   es_text_destroy(&text);
 }
 
@@ -220,12 +220,12 @@ static void test_csv(void **state) {
   check_has(&text, "point_id,dataset,model,width,classes,resolution,seed,train_learning_rate,split,epoch,layer,delta,"
                    "layer_kind,layer_width,layer_parameters,layer_macs,layer_receptive_field,layer_border,layer_output,"
                    "loss,accuracy,top5_accuracy,mcc,learning_rate,seconds,samples,trace,effective_rank,"
-                   "participation_ratio,first_component_share,solver,flags,intrinsic_dimension,saturation,"
+                   "participation_ratio,first_component_share,stable_rank,solver,flags,intrinsic_dimension,saturation,"
                    "stability_distance_previous,stability_distance_last,stability_pearson_previous,"
                    "stability_pearson_last,stability_spearman_previous,stability_spearman_last,layer_stride\n"
                    "0123456789abcdef,toy,vgg11,1,3,16,9007199254740993,0.05,train,1,features.0,0.9,"
-                   "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,0,0,,0.1,,,,,,,1\n");
-  check_has(&text, ",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,0,0,,0.6400000000000001,,,,,,,\n");
+                   "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,,0,0,,0.1,,,,,,,1\n");
+  check_has(&text, ",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,,0,0,,0.6400000000000001,,,,,,,\n");
   /* 3 layers × 2 deltas for each epoch, without epoch 0 of the train split, where nothing was measured. */
   assert_int_equal(count_lines(&text), 1 + 5 * 6);
   check_lacks(&text, ",train,0,");
@@ -261,7 +261,8 @@ static void test_json(void **state) {
       "\"layer_width\": 4, \"layer_parameters\": 112, \"layer_macs\": 27648, \"layer_receptive_field\": 3, "
       "\"layer_border\": 0, \"layer_output\": 0, \"loss\": 12, \"accuracy\": 0.25, \"top5_accuracy\": null, "
       "\"mcc\": null, \"learning_rate\": null, \"seconds\": null, \"samples\": null, \"trace\": null, "
-      "\"effective_rank\": null, \"participation_ratio\": null, \"first_component_share\": null, "
+      "\"effective_rank\": null, \"participation_ratio\": null, \"first_component_share\": null, \"stable_rank\": "
+      "null, "
       "\"solver\": 0, \"flags\": 0, \"intrinsic_dimension\": null, \"saturation\": 0.1, "
       "\"stability_distance_previous\": null, \"stability_distance_last\": null, \"stability_pearson_previous\": null, "
       "\"stability_pearson_last\": null, \"stability_spearman_previous\": null, \"stability_spearman_last\": null, "
