@@ -36,6 +36,17 @@ es_code_t es_hdf5_open(hid_t *out, const char *path, char reason[ES_HDF5_REASON_
  * it is missing, no HDF5, damaged or truncated, or cannot be read; then *out is negative. */
 es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es_status_t *status);
 
+/** A block of a dataset: `count` elements from `start` along each dimension. */
+typedef struct es_hdf5_block {
+  int rank;
+  hsize_t start[H5S_MAX_RANK], count[H5S_MAX_RANK];
+} es_hdf5_block_t;
+/** Elements in memory have that type, and lie row by row. After a failure: the reason and its code. */
+es_code_t es_hdf5_read(hid_t dataset, hid_t type, const es_hdf5_block_t *block, void *out,
+                       char reason[ES_HDF5_REASON_SIZE]);
+es_code_t es_hdf5_write(hid_t dataset, hid_t type, const es_hdf5_block_t *block, const void *data,
+                        char reason[ES_HDF5_REASON_SIZE]);
+
 /** NULL if `count` elements of `size` bytes can be what a dataset holds; else the end of a sentence that begins with
  * its name: its values lie in other files, or are more than the stored bytes can be unpacked to (a file of a few bytes
  * may claim any extent). */

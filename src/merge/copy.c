@@ -36,11 +36,12 @@ static bool is_identity(const trip_t *trip, int place) {
   return true;
 }
 
-static void plan_trip(trip_t *trip) {
+/* Without a target the field is only read. */
+static void plan_trip(trip_t *trip, bool has_target) {
   const es_field_info_t *info = trip->info;
   for (int i = 0; i < info->rank; i++) {
     trip->source[i] = (hsize_t)trip->from->extent[info->dimensions[i]];
-    trip->goal[i] = (hsize_t)trip->merge->extent[info->dimensions[i]];
+    trip->goal[i] = has_target ? (hsize_t)trip->merge->extent[info->dimensions[i]] : trip->source[i];
   }
   trip->first = info->rank - 1;
   trip->source_block = trip->source[trip->first];
@@ -115,80 +116,59 @@ static void scatter(const trip_t *trip) {
 
 /* The block that begins at these indices of the point, to its place in the merged file; what is blank stays unwritten.
  */
-static void write_block(const trip_t *trip, es_writer_t *draft, hid_t target, int64_t row, const hsize_t *index) {
+static void write_block(const trip_t *trip, const es_merge_target_t *target, const hsize_t *index) {
   const es_field_info_t *info = trip->info;
   const es_merge_copy_buffer_t *blocks = &trip->merge->blocks;
-  hsize_t start[ES_RANK_MAX + 1] = {(hsize_t)row}, count[ES_RANK_MAX + 1] = {1};
+  es_hdf5_block_t block = {.rank = info->rank + 1, .start = {(hsize_t)target->row}, .count = {1}};
   for (int i = 0; i < info->rank; i++) {
-    start[i + 1] = i < trip->first ? (hsize_t)move(trip, i, (int64_t)index[i]) : 0;
-    count[i + 1] = i < trip->first ? 1 : trip->goal[i];
+    block.start[i + 1] = i < trip->first ? (hsize_t)move(trip, i, (int64_t)index[i]) : 0;
+    block.count[i + 1] = i < trip->first ? 1 : trip->goal[i];
   }
   if (!trip->same) scatter(trip);
   const void *data = trip->same ? blocks->from : blocks->to;
   if (memcmp(data, blocks->blank, trip->goal_block * trip->size) == 0) return;
-  hid_t space = es_writer_check(draft, H5Dget_space(target), info->name);
-  hid_t memory = es_writer_check(draft, H5Screate_simple(info->rank + 1, count, NULL), info->name);
-  if (draft->code == ES_OK) {
-    es_writer_check(draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), info->name);
-    es_writer_check(draft, H5Dwrite(target, es_type_in_memory(info->type), memory, space, H5P_DEFAULT, data),
-                    info->name);
-  }
-  if (memory >= 0) H5Sclose(memory);
-  if (space >= 0) H5Sclose(space);
+  es_writer_write_block(target->writer, target->object, info->name, info->type, &block, data);
 }
 
-/* Keeps HDF5's reason when it fails. */
-static bool read_block(const trip_t *trip, hid_t object, hid_t space, const hsize_t *index,
-                       char reason[ES_HDF5_REASON_SIZE]) {
-  hsize_t start[ES_RANK_MAX], count[ES_RANK_MAX];
+/* The block that begins at these indices, from memory if the reader has the field already, else from the file. */
+static es_code_t read_block(const trip_t *trip, hid_t object, const void *data, const hsize_t *index, char *reason) {
+  void *out = trip->merge->blocks.from;
+  es_hdf5_block_t block = {.rank = trip->info->rank};
+  size_t at = 0;
   for (int i = 0; i < trip->info->rank; i++) {
-    start[i] = i < trip->first ? index[i] : 0;
-    count[i] = i < trip->first ? 1 : trip->source[i];
+    block.start[i] = i < trip->first ? index[i] : 0;
+    block.count[i] = i < trip->first ? 1 : trip->source[i];
+    if (i < trip->first) at = at * trip->source[i] + index[i];
   }
-  if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0) return false;
-  hid_t memory = H5Screate_simple(trip->info->rank, count, NULL);
-  bool good = memory >= 0 && H5Dread(object, es_type_in_memory(trip->info->type), memory, space, H5P_DEFAULT,
-                                     trip->merge->blocks.from) >= 0;
-  if (!good) es_hdf5_reason(reason);
-  if (memory >= 0) H5Sclose(memory);
-  return good;
-}
-
-/* A block of a field that the reader has in memory already. */
-static void copy_block(const trip_t *trip, const void *data, const hsize_t *index) {
+  if (data == NULL) return es_hdf5_read(object, es_type_in_memory(trip->info->type), &block, out, reason);
   const size_t bytes = trip->source_block * trip->size;
-  size_t block = 0;
-  for (int i = 0; i < trip->first; i++) block = block * trip->source[i] + index[i];
-  memcpy(trip->merge->blocks.from, (const char *)data + block * bytes, bytes);
+  memcpy(out, (const char *)data + at * bytes, bytes);
+  return ES_OK;
 }
 
-es_code_t es_merge_copy_field(es_merge_t *merge, hid_t file, const char *path, const es_result_t *from,
-                              es_field_t field, es_writer_t *draft, hid_t target, int64_t row, es_status_t *status) {
-  trip_t trip = {.info = es_field_info(field), .merge = merge, .from = from};
+es_code_t es_merge_copy_field(es_merge_t *merge, const es_reader_t *point, es_field_t field,
+                              const es_merge_target_t *target) {
+  trip_t trip = {.info = es_field_info(field), .merge = merge, .from = point->result};
+  const char *name = trip.info->name;
+  const void *data = point->result->data[field];
   hsize_t index[ES_RANK_MAX] = {0};
   trip.size = es_type_size(trip.info->type);
   assert(trip.info->type != ES_TYPE_STRING);
-  plan_trip(&trip);
+  if (data == NULL && es_field_is_optional(field) && H5Lexists(point->file, name, H5P_DEFAULT) == 0) return ES_OK;
+  plan_trip(&trip, target != NULL);
   if (!make_room(&merge->blocks, &trip)) {
-    return es_fail(status, ES_SYSTEM, STORE_STAGE, "%s: cannot be merged: out of memory", path);
+    return es_fail(point->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be merged: out of memory", point->path);
   }
-  if (draft != NULL) fill_blank(&trip);
-  const char *name = trip.info->name;
-  const bool in_memory = from->data[field] != NULL;
-  if (!in_memory && es_field_is_optional(field) && H5Lexists(file, name, H5P_DEFAULT) == 0) return ES_OK;
-  hid_t object = in_memory ? -1 : H5Dopen2(file, name, H5P_DEFAULT), space = object >= 0 ? H5Dget_space(object) : -1;
-  char reason[ES_HDF5_REASON_SIZE] = "no reason given";
-  bool good = in_memory || space >= 0;
-  if (!good) es_hdf5_reason(reason);
+  if (target != NULL) fill_blank(&trip);
+  const hid_t object = data == NULL ? H5Dopen2(point->file, name, H5P_DEFAULT) : -1;
+  if (data == NULL && object < 0) return es_reader_broken(point, name);
+  char reason[ES_HDF5_REASON_SIZE];
+  es_code_t code;
   do {
-    if (in_memory)
-      copy_block(&trip, from->data[field], index);
-    else
-      good = good && read_block(&trip, object, space, index, reason);
-    if (good && draft != NULL) write_block(&trip, draft, target, row, index);
-  } while (good && (draft == NULL || draft->code == ES_OK) && advance(trip.source, 0, trip.first, index));
-  if (space >= 0) H5Sclose(space);
+    code = read_block(&trip, object, data, index, reason);
+    if (code == ES_OK && target != NULL) write_block(&trip, target, index);
+  } while (code == ES_OK && (target == NULL || target->writer->code == ES_OK) &&
+           advance(trip.source, 0, trip.first, index));
   if (object >= 0) H5Dclose(object);
-  if (good) return draft != NULL ? draft->code : ES_OK;
-  return es_fail(status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", path, name, reason);
+  return code == ES_OK ? ES_OK : es_reader_damaged(point, name, reason);
 }

@@ -94,10 +94,10 @@ static bool has_word(const char *list, const char *word) {
   return false;
 }
 
-bool es_merge_labels_collect(es_merge_labels_t *labels, const es_reader_t *stored) {
-  const char *axes = es_reader_text(stored, "axes");
-  for (int i = 0; i < stored->n_attributes; i++) {
-    const es_attribute_t *attribute = &stored->attributes[i];
+bool es_merge_labels_collect(es_merge_labels_t *labels, const es_reader_t *reader) {
+  const char *axes = es_reader_text(reader, "axes");
+  for (int i = 0; i < reader->n_attributes; i++) {
+    const es_attribute_t *attribute = &reader->attributes[i];
     if (is_left_out(attribute->name)) continue;
     es_merge_label_t *label = find(labels, attribute->name);
     if (label == NULL) label = add(labels, attribute);
@@ -126,54 +126,54 @@ static es_type_t type_of(const es_merge_label_t *label) {
 }
 
 /* The three colours of what is told by channel. */
-static void create_channels(es_writer_t *draft, hid_t *channel) {
+static void create_channels(es_writer_t *writer, hid_t *channel) {
   static const int32_t indices[CHANNELS] = {0, 1, 2};
   static const hsize_t extent = CHANNELS;
   if (*channel >= 0) return;
-  hid_t list = es_writer_list(draft, "channel");
-  *channel = es_writer_create(draft, "channel", ES_TYPE_I32, 1, &extent, list);
+  hid_t list = es_writer_list(writer, "channel");
+  *channel = es_writer_create(writer, "channel", ES_TYPE_I32, 1, &extent, list);
   if (*channel >= 0) {
-    es_writer_write(draft, *channel, "channel", ES_TYPE_I32, indices);
-    es_writer_check(draft, H5DSset_scale(*channel, "channel"), "channel");
-    es_writer_names(draft, *channel, "channel of the images", "1");
+    es_writer_write(writer, *channel, "channel", ES_TYPE_I32, indices);
+    es_writer_check(writer, H5DSset_scale(*channel, "channel"), "channel");
+    es_writer_names(writer, *channel, "channel of the images", "1");
   }
   if (list >= 0) H5Pclose(list);
 }
 
-static void create_variable(es_merge_label_t *label, es_writer_t *draft, int64_t n_points, hid_t point,
+static void create_variable(es_merge_label_t *label, es_writer_t *writer, int64_t n_points, hid_t point,
                             hid_t *channel) {
   static const double none = NAN;
   const bool vector = label->kind == LABEL_VECTOR, real = type_of(label) == ES_TYPE_F64;
   const hsize_t extent[2] = {(hsize_t)n_points, CHANNELS};
   const hsize_t chunk[2] = {extent[0] < ROWS ? extent[0] : ROWS, CHANNELS};
   char long_name[128];
-  if (vector) create_channels(draft, channel);
-  hid_t list = es_writer_list(draft, label->name);
-  es_writer_check(draft, H5Pset_chunk(list, vector ? 2 : 1, chunk), label->name);
-  if (real) es_writer_check(draft, H5Pset_fill_value(list, H5T_NATIVE_DOUBLE, &none), label->name);
-  label->object = es_writer_create(draft, label->name, type_of(label), vector ? 2 : 1, extent, list);
+  if (vector) create_channels(writer, channel);
+  hid_t list = es_writer_list(writer, label->name);
+  es_writer_check(writer, H5Pset_chunk(list, vector ? 2 : 1, chunk), label->name);
+  if (real) es_writer_check(writer, H5Pset_fill_value(list, H5T_NATIVE_DOUBLE, &none), label->name);
+  label->object = es_writer_create(writer, label->name, type_of(label), vector ? 2 : 1, extent, list);
   if (label->object >= 0) {
     snprintf(long_name, sizeof long_name, "%s: %.80s", label->axis ? "axis of the grid" : "of the point", label->name);
-    es_writer_names(draft, label->object, long_name, strcmp(label->name, "elapsed_seconds") == 0 ? "s" : "1");
-    if (real) es_writer_vector(draft, label->object, "_FillValue", ES_TYPE_F64, &none, 1);
-    es_writer_check(draft, H5DSattach_scale(label->object, point, 0), label->name);
-    if (vector) es_writer_check(draft, H5DSattach_scale(label->object, *channel, 1), label->name);
+    es_writer_names(writer, label->object, long_name, strcmp(label->name, "elapsed_seconds") == 0 ? "s" : "1");
+    if (real) es_writer_vector(writer, label->object, "_FillValue", ES_TYPE_F64, &none, 1);
+    es_writer_check(writer, H5DSattach_scale(label->object, point, 0), label->name);
+    if (vector) es_writer_check(writer, H5DSattach_scale(label->object, *channel, 1), label->name);
   }
   if (list >= 0) H5Pclose(list);
 }
 
-static void create_attribute(const es_merge_label_t *label, es_writer_t *draft) {
+static void create_attribute(const es_merge_label_t *label, es_writer_t *writer) {
   double vector[CHANNELS];
   int64_t whole = 0;
   double real = number_of(label->first);
   if (label->kind == LABEL_TEXT) {
-    es_writer_text(draft, draft->file, label->name, label->first);
+    es_writer_text(writer, writer->file, label->name, label->first);
   } else if (label->kind == LABEL_VECTOR && read_vector(label->first, vector)) {
-    es_writer_vector(draft, draft->file, label->name, ES_TYPE_F64, vector, CHANNELS);
+    es_writer_vector(writer, writer->file, label->name, ES_TYPE_F64, vector, CHANNELS);
   } else if (label->kind == LABEL_WHOLE && es_text_to_int(label->first, &whole)) {
-    es_writer_number(draft, draft->file, label->name, ES_TYPE_I64, &whole);
+    es_writer_number(writer, writer->file, label->name, ES_TYPE_I64, &whole);
   } else {
-    es_writer_number(draft, draft->file, label->name, ES_TYPE_F64, &real);
+    es_writer_number(writer, writer->file, label->name, ES_TYPE_F64, &real);
   }
 }
 
@@ -186,7 +186,7 @@ static int place_of(const es_merge_label_t *label) {
                                                : 4;
 }
 
-void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *draft, int64_t n_points, hid_t point,
+void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *writer, int64_t n_points, hid_t point,
                             es_text_t *coordinates) {
   es_text_t axes = {0};
   hid_t channel = -1;
@@ -198,46 +198,38 @@ void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *draft, int64
       if (label->kind == LABEL_WHOLE && !everywhere) label->kind = LABEL_REAL; /* NaN says that there is none */
       if (label->axis) es_text_append(&axes, "%s%s", axes.length > 0 ? " " : "", label->name);
       if (label->axis || label->varies || !everywhere || is_always_variable(label->name)) {
-        create_variable(label, draft, n_points, point, &channel);
+        create_variable(label, writer, n_points, point, &channel);
         es_text_append(coordinates, " %s", label->name);
       } else {
-        create_attribute(label, draft);
+        create_attribute(label, writer);
       }
     }
   }
-  if (axes.failed) es_writer_out_of_memory(draft);
-  es_writer_text(draft, draft->file, "axes", es_text_get(&axes));
+  if (axes.failed) es_writer_out_of_memory(writer);
+  es_writer_text(writer, writer->file, "axes", es_text_get(&axes));
   es_text_destroy(&axes);
   if (channel >= 0) H5Dclose(channel);
 }
 
-static void write_one(const es_merge_label_t *label, es_writer_t *draft, const char *text, int64_t row) {
-  const hsize_t start[2] = {(hsize_t)row, 0}, count[2] = {1, CHANNELS};
-  const int rank = label->kind == LABEL_VECTOR ? 2 : 1;
+static void write_one(const es_merge_label_t *label, es_writer_t *writer, const char *text, int64_t row) {
+  const es_hdf5_block_t block = {
+      .rank = label->kind == LABEL_VECTOR ? 2 : 1, .start = {(hsize_t)row, 0}, .count = {1, CHANNELS}};
   double numbers[CHANNELS] = {NAN, NAN, NAN};
   int64_t whole = -1;
   const char *value = text != NULL ? text : "";
   if (label->kind == LABEL_WHOLE) es_text_to_int(value, &whole);
   if (label->kind == LABEL_REAL) numbers[0] = number_of(value);
   if (label->kind == LABEL_VECTOR) read_vector(value, numbers);
-  hid_t memory = es_writer_check(draft, H5Screate_simple(rank, count, NULL), label->name);
-  hid_t space = es_writer_check(draft, H5Dget_space(label->object), label->name);
-  if (draft->code == ES_OK) {
-    const hid_t type = label->kind == LABEL_TEXT ? draft->string : es_type_in_memory(type_of(label));
-    const void *data = label->kind == LABEL_TEXT    ? (const void *)&value
-                       : label->kind == LABEL_WHOLE ? (const void *)&whole
-                                                    : numbers;
-    es_writer_check(draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), label->name);
-    es_writer_check(draft, H5Dwrite(label->object, type, memory, space, H5P_DEFAULT, data), label->name);
-  }
-  if (space >= 0) H5Sclose(space);
-  if (memory >= 0) H5Sclose(memory);
+  const void *data = label->kind == LABEL_TEXT    ? (const void *)&value
+                     : label->kind == LABEL_WHOLE ? (const void *)&whole
+                                                  : numbers;
+  es_writer_write_block(writer, label->object, label->name, type_of(label), &block, data);
 }
 
-void es_merge_labels_write(es_merge_labels_t *labels, es_writer_t *draft, const es_reader_t *stored, int64_t row) {
+void es_merge_labels_write(es_merge_labels_t *labels, es_writer_t *writer, const es_reader_t *reader, int64_t row) {
   for (int i = 0; i < labels->n; i++) {
     const es_merge_label_t *label = &labels->list[i];
-    if (label->object >= 0) write_one(label, draft, es_reader_attribute(stored, label->name), row);
+    if (label->object >= 0) write_one(label, writer, es_reader_attribute(reader, label->name), row);
   }
 }
 

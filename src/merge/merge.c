@@ -54,29 +54,21 @@ static bool values_add(es_merge_values_t *values, double value) {
 /* The result of a point, opened. */
 typedef struct opened {
   char path[ES_PATH_MAX];
-  es_reader_t stored;
-  hid_t file;
+  es_reader_t reader;
   es_outcome_t outcome;
 } opened_t;
-
-static void close_point(opened_t *point) {
-  if (point->file >= 0) H5Fclose(point->file);
-  point->file = -1;
-  es_reader_destroy(&point->stored);
-}
 
 /* ES_OK with ES_OUTCOME_MISSING when there is none; ES_INPUT with the reason when it cannot be merged. The caller
  * closes it in any case. */
 static es_code_t open_point(const es_merge_t *merge, int64_t index, opened_t *out, es_status_t *status) {
   bool wanted[ES_FIELDS] = {[ES_FIELD_LAYER_KIND] = true};
   for (int i = 0; i < ES_FIELDS; i++) wanted[i] = wanted[i] || es_field_is_quantity((es_field_t)i);
-  out->file = -1;
-  out->stored = (es_reader_t){0};
+  out->reader = (es_reader_t){.file = -1};
   out->outcome = ES_OUTCOME_MISSING;
   if (!es_result_find(out->path, merge->output, merge->ids[index])) return ES_OK;
   out->outcome = ES_OUTCOME_DAMAGED;
-  ES_TRY(es_reader_open(&out->stored, &out->file, out->path, wanted, status));
-  const char *outcome = es_reader_text(&out->stored, "outcome"), *id = es_reader_text(&out->stored, "point_id");
+  ES_TRY(es_reader_open(&out->reader, out->path, wanted, status));
+  const char *outcome = es_reader_text(&out->reader, "outcome"), *id = es_reader_text(&out->reader, "point_id");
   if (strcmp(id, merge->ids[index]) != 0) {
     return es_fail(status, ES_INPUT, STORE_STAGE, "%s: holds point %.40s, not the one of its name", out->path, id);
   }
@@ -101,25 +93,17 @@ static bool is_text(es_field_t field) {
 /* ---- looking at all points ---- */
 
 /* Reads everything once: what cannot be read is found before a file is begun. */
-static es_code_t try_point(es_merge_t *merge, const opened_t *point, es_status_t *status) {
-  const es_result_t *result = point->stored.result;
+static es_code_t try_point(es_merge_t *merge, const es_reader_t *point) {
   for (int i = 0; i < ES_FIELDS; i++) {
     const es_field_t field = (es_field_t)i;
-    if (!takes(merge, result, field) || is_text(field)) continue;
-    /* Its own extents stand for those of all, which are not known yet. */
-    int64_t held[ES_DIMENSIONS];
-    memcpy(held, merge->extent, sizeof held);
-    memcpy(merge->extent, result->extent, sizeof held);
-    es_code_t code = es_merge_copy_field(merge, point->file, point->path, result, field, NULL, -1, 0, status);
-    memcpy(merge->extent, held, sizeof held);
-    if (code != ES_OK) return code;
+    if (takes(merge, point->result, field) && !is_text(field)) ES_TRY(es_merge_copy_field(merge, point, field, NULL));
   }
   return ES_OK;
 }
 
 /* Puts the axes and fields of a point to those of the others. False when memory is out. */
-static bool unite(es_merge_t *merge, const es_reader_t *stored) {
-  const es_result_t *result = stored->result;
+static bool unite(es_merge_t *merge, const es_reader_t *point) {
+  const es_result_t *result = point->result;
   for (int i = 0; i < ES_FIELDS; i++) {
     if (takes(merge, result, (es_field_t)i)) merge->fields[i] = true;
   }
@@ -132,7 +116,7 @@ static bool unite(es_merge_t *merge, const es_reader_t *stored) {
     }
     merge->extent[i] = merge->values[i].n;
   }
-  return es_merge_labels_collect(&merge->labels, stored);
+  return es_merge_labels_collect(&merge->labels, point);
 }
 
 static es_code_t out_of_memory(const es_merge_t *merge, es_status_t *status) {
@@ -145,11 +129,11 @@ static es_code_t look(es_merge_t *merge, int64_t index, es_merge_refused_t *refu
   opened_t point;
   es_status_t own = {0};
   es_code_t code = open_point(merge, index, &point, &own);
-  if (code == ES_OK && point.outcome != ES_OUTCOME_MISSING) code = try_point(merge, &point, &own);
+  if (code == ES_OK && point.outcome != ES_OUTCOME_MISSING) code = try_point(merge, &point.reader);
   merge->outcomes[index] = (uint8_t)(code == ES_OK ? point.outcome : ES_OUTCOME_DAMAGED);
   if (code == ES_OK && point.outcome != ES_OUTCOME_MISSING) {
     merge->n_merged++;
-    if (!unite(merge, &point.stored)) code = out_of_memory(merge, status);
+    if (!unite(merge, &point.reader)) code = out_of_memory(merge, status);
   } else if (code == ES_INPUT) {
     const size_t length = strlen(point.path);
     const bool named = strncmp(own.message, point.path, length) == 0 && strncmp(own.message + length, ": ", 2) == 0;
@@ -158,7 +142,7 @@ static es_code_t look(es_merge_t *merge, int64_t index, es_merge_refused_t *refu
   } else if (code != ES_OK) {
     code = es_fail(status, own.code, own.stage, "%s", own.message);
   }
-  close_point(&point);
+  es_reader_destroy(&point.reader);
   return code;
 }
 
@@ -202,7 +186,7 @@ es_outcome_t es_merge_outcome(const es_merge_t *merge, int64_t point) {
 
 typedef struct output {
   es_merge_t *merge;
-  es_writer_t draft;
+  es_writer_t writer;
   hid_t point;             /* the scale */
   hid_t names;             /* layer_name */
   hid_t object[ES_FIELDS]; /* −1 for what is not merged */
@@ -221,19 +205,19 @@ static bool is_used(const es_merge_t *merge, es_dimension_t dimension) {
 
 static void put_point_scale(output_t *o) {
   es_merge_t *merge = o->merge;
-  es_writer_t *draft = &o->draft;
+  es_writer_t *writer = &o->writer;
   const hsize_t extent = (hsize_t)merge->n_merged;
   int64_t *indices = es_allocate((size_t)merge->n_merged, sizeof *indices);
-  if (indices == NULL) es_writer_out_of_memory(draft);
+  if (indices == NULL) es_writer_out_of_memory(writer);
   for (int64_t i = 0, row = 0; i < merge->n_points && indices != NULL; i++) {
     if (is_merged(merge, i)) indices[row++] = i;
   }
-  hid_t list = es_writer_list(draft, "point");
-  o->point = es_writer_create(draft, "point", ES_TYPE_I64, 1, &extent, list);
+  hid_t list = es_writer_list(writer, "point");
+  o->point = es_writer_create(writer, "point", ES_TYPE_I64, 1, &extent, list);
   if (o->point >= 0) {
-    es_writer_write(draft, o->point, "point", ES_TYPE_I64, indices);
-    es_writer_check(draft, H5DSset_scale(o->point, "point"), "point");
-    es_writer_names(draft, o->point, "index of the point in the grid of the job", "1");
+    es_writer_write(writer, o->point, "point", ES_TYPE_I64, indices);
+    es_writer_check(writer, H5DSset_scale(o->point, "point"), "point");
+    es_writer_names(writer, o->point, "index of the point in the grid of the job", "1");
   }
   if (list >= 0) H5Pclose(list);
   es_free(indices);
@@ -250,18 +234,18 @@ static void put_scale(output_t *o, es_dimension_t dimension) {
   const char *both[2] = {words ? es_dimension_word(dimension, 0, word[0]) : "",
                          words ? es_dimension_word(dimension, 1, word[1]) : ""};
   int32_t *indices = es_allocate(extent, sizeof *indices);
-  if (indices == NULL) es_writer_out_of_memory(&o->draft);
+  if (indices == NULL) es_writer_out_of_memory(&o->writer);
   for (hsize_t i = 0; i < extent && indices != NULL && !real; i++) {
     indices[i] = es_merge_by_value(dimension) ? (int32_t)merge->values[dimension].list[i]
                                               : (int32_t)i - (dimension == ES_DIM_LAYER_OR_ALL);
   }
-  hid_t list = es_writer_list(&o->draft, info->name);
-  hid_t object = es_writer_create(&o->draft, info->name, type, 1, &extent, list);
+  hid_t list = es_writer_list(&o->writer, info->name);
+  hid_t object = es_writer_create(&o->writer, info->name, type, 1, &extent, list);
   const void *data = words  ? (const void *)both
                      : real ? (const void *)merge->values[dimension].list
                             : (const void *)indices;
-  es_writer_write(&o->draft, object, info->name, type, data);
-  es_writer_scale(&o->draft, object, dimension,
+  es_writer_write(&o->writer, object, info->name, type, data);
+  es_writer_scale(&o->writer, object, dimension,
                   dimension == ES_DIM_LAYER ? "index of the measured layer, in forward order"
                   : dimension == ES_DIM_LAYER_OR_ALL
                       ? "index of the layer whose output is projected, -1 for all layers at once"
@@ -273,20 +257,20 @@ static void put_scale(output_t *o, es_dimension_t dimension) {
 /* Creates a variable over `point` and the given dimensions; the caller closes it. */
 static hid_t create(output_t *o, const char *name, es_type_t type, int rank, const es_dimension_t *dimensions,
                     hsize_t target, const void *fill) {
-  es_writer_t *draft = &o->draft;
+  es_writer_t *writer = &o->writer;
   hsize_t extent[ES_RANK_MAX + 1] = {(hsize_t)o->merge->n_merged}, chunk[ES_RANK_MAX + 1];
   for (int i = 0; i < rank; i++) extent[i + 1] = (hsize_t)o->merge->extent[dimensions[i]];
-  hid_t list = es_writer_list(draft, name);
+  hid_t list = es_writer_list(writer, name);
   es_writer_chunk(extent, rank + 1, target, chunk);
   if (type == ES_TYPE_STRING) {
-    es_writer_check(draft, H5Pset_chunk(list, rank + 1, chunk), name);
+    es_writer_check(writer, H5Pset_chunk(list, rank + 1, chunk), name);
   } else {
-    es_writer_check(draft, H5Pset_fill_value(list, es_type_in_memory(type), fill), name);
-    es_writer_deflate(draft, list, name, rank + 1, chunk);
+    es_writer_check(writer, H5Pset_fill_value(list, es_type_in_memory(type), fill), name);
+    es_writer_deflate(writer, list, name, rank + 1, chunk);
   }
-  hid_t object = es_writer_create(draft, name, type, rank + 1, extent, list);
-  if (object >= 0) es_writer_check(draft, H5DSattach_scale(object, o->point, 0), name);
-  for (int i = 0; i < rank; i++) es_writer_attach(draft, object, name, dimensions[i], i + 1);
+  hid_t object = es_writer_create(writer, name, type, rank + 1, extent, list);
+  if (object >= 0) es_writer_check(writer, H5DSattach_scale(object, o->point, 0), name);
+  for (int i = 0; i < rank; i++) es_writer_attach(writer, object, name, dimensions[i], i + 1);
   if (list >= 0) H5Pclose(list);
   return object;
 }
@@ -301,29 +285,29 @@ static void create_field(output_t *o, es_field_t field) {
   if (o->object[field] < 0) return;
   /* Unlike in a point's own file, also what is constant about a layer is missing where a point has fewer of them. */
   const bool missing = !is_text(field) && (info->type != ES_TYPE_U8 || info->unmeasured != 0);
-  es_writer_describe(&o->draft, o->object[field], info, missing);
+  es_writer_describe(&o->writer, o->object[field], info, missing);
 }
 
 static void create_names(output_t *o) {
   static const es_dimension_t layer = ES_DIM_LAYER;
   o->names = create(o, "layer_name", ES_TYPE_STRING, 1, &layer, 4096, NULL);
-  if (o->names >= 0) es_writer_names(&o->draft, o->names, "name of the layer", "1");
+  if (o->names >= 0) es_writer_names(&o->writer, o->names, "name of the layer", "1");
 }
 
 static void put_header(output_t *o, const es_merge_header_t *header) {
-  es_writer_t *draft = &o->draft;
+  es_writer_t *writer = &o->writer;
   const int32_t version = ES_SCHEMA_VERSION;
-  es_writer_text(draft, draft->file, "schema", STORE_SCHEMA);
-  es_writer_number(draft, draft->file, "schema_version", ES_TYPE_I32, &version);
-  es_writer_text(draft, draft->file, "job_name", header->job_name);
-  es_writer_text(draft, draft->file, "job", header->job);
-  es_writer_number(draft, draft->file, STORE_MERGED, ES_TYPE_I64, &o->merge->n_merged);
-  es_writer_number(draft, draft->file, "n_grid", ES_TYPE_I64, &o->merge->n_points);
-  es_writer_text(draft, draft->file, "missing", header->missing);
+  es_writer_text(writer, writer->file, "schema", STORE_SCHEMA);
+  es_writer_number(writer, writer->file, "schema_version", ES_TYPE_I32, &version);
+  es_writer_text(writer, writer->file, "job_name", header->job_name);
+  es_writer_text(writer, writer->file, "job", header->job);
+  es_writer_number(writer, writer->file, STORE_MERGED, ES_TYPE_I64, &o->merge->n_merged);
+  es_writer_number(writer, writer->file, "n_grid", ES_TYPE_I64, &o->merge->n_points);
+  es_writer_text(writer, writer->file, "missing", header->missing);
   for (int i = 0; i < header->n_provenance; i++) {
     char name[ES_NAME_MAX];
     snprintf(name, sizeof name, "merged_%s", header->provenance[i].name);
-    es_writer_text(draft, draft->file, name, header->provenance[i].value);
+    es_writer_text(writer, writer->file, name, header->provenance[i].value);
   }
 }
 
@@ -336,39 +320,32 @@ static void begin(output_t *o, const es_merge_header_t *header) {
     if (is_used(o->merge, (es_dimension_t)i)) put_scale(o, (es_dimension_t)i);
   }
   es_text_append(&coordinates, "layer_name");
-  es_merge_labels_create(&o->merge->labels, &o->draft, o->merge->n_merged, o->point, &coordinates);
+  es_merge_labels_create(&o->merge->labels, &o->writer, o->merge->n_merged, o->point, &coordinates);
   create_names(o);
   for (int i = 0; i < ES_FIELDS; i++) {
     if (o->merge->fields[i]) create_field(o, (es_field_t)i);
   }
-  if (coordinates.failed) es_writer_out_of_memory(&o->draft);
-  es_writer_text(&o->draft, o->draft.file, "coordinates", es_text_get(&coordinates));
+  if (coordinates.failed) es_writer_out_of_memory(&o->writer);
+  es_writer_text(&o->writer, o->writer.file, "coordinates", es_text_get(&coordinates));
   es_text_destroy(&coordinates);
 }
 
 /* One word for each layer of a point, and "" for those that it does not have. */
 static void put_words(output_t *o, hid_t object, const char *name, const es_result_t *result, bool kinds, int64_t row) {
   const hsize_t n_layers = (hsize_t)o->merge->extent[ES_DIM_LAYER];
-  const hsize_t start[2] = {(hsize_t)row, 0}, count[2] = {1, n_layers};
+  const es_hdf5_block_t block = {.rank = 2, .start = {(hsize_t)row, 0}, .count = {1, n_layers}};
   const char *words[ES_LAYERS_MAX];
   for (hsize_t i = 0; i < n_layers; i++) {
     const bool there = i < (hsize_t)result->extent[ES_DIM_LAYER];
     words[i] = !there ? "" : kinds ? ((const char **)result->data[ES_FIELD_LAYER_KIND])[i] : result->layers[i].name;
   }
-  hid_t space = es_writer_check(&o->draft, H5Dget_space(object), name);
-  hid_t memory = es_writer_check(&o->draft, H5Screate_simple(2, count, NULL), name);
-  if (o->draft.code == ES_OK) {
-    es_writer_check(&o->draft, H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL), name);
-    es_writer_check(&o->draft, H5Dwrite(object, o->draft.string, memory, space, H5P_DEFAULT, words), name);
-  }
-  if (memory >= 0) H5Sclose(memory);
-  if (space >= 0) H5Sclose(space);
+  es_writer_write_block(&o->writer, object, name, ES_TYPE_STRING, &block, words);
 }
 
 /* False when the point has what was not there when all were looked at. */
 static bool fits(const es_merge_t *merge, const opened_t *point) {
   if (point->outcome == ES_OUTCOME_MISSING) return false;
-  const es_result_t *result = point->stored.result;
+  const es_result_t *result = point->reader.result;
   for (int i = 0; i < ES_FIELDS; i++) {
     if (takes(merge, result, (es_field_t)i) && !merge->fields[i]) return false;
   }
@@ -383,34 +360,37 @@ static bool fits(const es_merge_t *merge, const opened_t *point) {
 
 static void put_point(output_t *o, const opened_t *point, int64_t row) {
   es_merge_t *merge = o->merge;
-  es_writer_t *draft = &o->draft;
-  const es_result_t *result = point->stored.result;
-  es_merge_labels_write(&merge->labels, draft, &point->stored, row);
+  es_writer_t *writer = &o->writer;
+  const es_result_t *result = point->reader.result;
+  es_merge_labels_write(&merge->labels, writer, &point->reader, row);
   put_words(o, o->names, "layer_name", result, false, row);
   put_words(o, o->object[ES_FIELD_LAYER_KIND], "layer_kind", result, true, row);
-  for (int i = 0; i < ES_FIELDS && draft->code == ES_OK; i++) {
+  for (int i = 0; i < ES_FIELDS && writer->code == ES_OK; i++) {
     const es_field_t field = (es_field_t)i;
     if (!takes(merge, result, field) || is_text(field)) continue;
-    const es_code_t code = es_merge_copy_field(merge, point->file, point->path, result, field, draft, o->object[field],
-                                               row, draft->status);
-    if (draft->code == ES_OK) draft->code = code;
+    const es_merge_target_t target = {writer, o->object[field], row};
+    const es_code_t code = es_merge_copy_field(merge, &point->reader, field, &target);
+    if (code != ES_OK && writer->code == ES_OK) {
+      const es_status_t *own = point->reader.status;
+      writer->code = es_fail(writer->status, own->code, own->stage, "%s", own->message);
+    }
   }
 }
 
 static void put_points(output_t *o) {
-  for (int64_t i = 0, row = 0; i < o->merge->n_points && o->draft.code == ES_OK; i++) {
+  for (int64_t i = 0, row = 0; i < o->merge->n_points && o->writer.code == ES_OK; i++) {
     if (!is_merged(o->merge, i)) continue;
     opened_t point;
     es_status_t own = {0};
     const es_code_t code = open_point(o->merge, i, &point, &own);
     if (code == ES_SYSTEM)
-      o->draft.code = es_fail(o->draft.status, code, own.stage, "%s", own.message);
+      o->writer.code = es_fail(o->writer.status, code, own.stage, "%s", own.message);
     else if (code != ES_OK || !fits(o->merge, &point))
-      o->draft.code = es_fail(o->draft.status, ES_SYSTEM, STORE_STAGE,
-                              "%s: has changed while it was merged; run merge again", point.path);
+      o->writer.code = es_fail(o->writer.status, ES_SYSTEM, STORE_STAGE,
+                               "%s: has changed while it was merged; run merge again", point.path);
     else
       put_point(o, &point, row++);
-    close_point(&point);
+    es_reader_destroy(&point.reader);
   }
 }
 
@@ -421,8 +401,8 @@ static void close_output(output_t *o) {
   }
   if (o->names >= 0) H5Dclose(o->names);
   if (o->point >= 0) H5Dclose(o->point);
-  es_writer_release(&o->draft);
-  if (o->draft.file >= 0 && H5Fclose(o->draft.file) < 0) es_writer_check(&o->draft, -1, "closing it");
+  es_writer_release(&o->writer);
+  if (o->writer.file >= 0 && H5Fclose(o->writer.file) < 0) es_writer_check(&o->writer, -1, "closing it");
 }
 
 /* Writes the file at a descriptor. */
@@ -431,18 +411,18 @@ static es_code_t write_part(es_merge_t *merge, const es_merge_header_t *header, 
   output_t o = {.merge = merge, .point = -1, .names = -1};
   es_disk_t disk;
   for (int i = 0; i < ES_FIELDS; i++) o.object[i] = -1;
-  es_writer_begin(&o.draft, part->path, status);
-  o.draft.reason = &disk.reason;
+  es_writer_begin(&o.writer, part->path, status);
+  o.writer.reason = &disk.reason;
   hid_t access = es_disk_open(&disk, part->descriptor);
-  es_writer_check(&o.draft, access, "its access list");
-  es_writer_open(&o.draft, "/dev/null/merged", access);
+  es_writer_check(&o.writer, access, "its access list");
+  es_writer_open(&o.writer, "/dev/null/merged", access);
   begin(&o, header);
   put_points(&o);
   close_output(&o);
-  es_writer_check(&o.draft, 0, "the end"); /* what the disk said last */
+  es_writer_check(&o.writer, 0, "the end"); /* what the disk said last */
   if (access >= 0) H5Pclose(access);
   es_disk_close(&disk);
-  return o.draft.code;
+  return o.writer.code;
 }
 
 es_code_t es_merge_write(es_merge_t *merge, const char *to, const es_merge_header_t *header, es_status_t *status) {

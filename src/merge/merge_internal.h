@@ -57,20 +57,27 @@ double es_merge_value(const es_result_t *result, es_dimension_t dimension, int64
 int64_t es_merge_values_find(const es_merge_values_t *values, double value);
 
 /* Takes note of the attributes of a point. False when memory is out. */
-bool es_merge_labels_collect(es_merge_labels_t *labels, const es_reader_t *stored);
+bool es_merge_labels_collect(es_merge_labels_t *labels, const es_reader_t *reader);
 void es_merge_labels_destroy(es_merge_labels_t *labels);
 /* Creates the variables over `point` (whose scale is given), and the attributes of what is the same for all points;
  * appends the names of the variables to `coordinates`. */
-void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *draft, int64_t n_points, hid_t point,
+void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *writer, int64_t n_points, hid_t point,
                             es_text_t *coordinates);
 /* What one point says, at place `row`. */
-void es_merge_labels_write(es_merge_labels_t *labels, es_writer_t *draft, const es_reader_t *stored, int64_t row);
+void es_merge_labels_write(es_merge_labels_t *labels, es_writer_t *writer, const es_reader_t *reader, int64_t row);
 void es_merge_labels_close(es_merge_labels_t *labels);
 
-/* Reads all numbers of a field of one point (ES_INPUT when that fails: `path` is damaged), and puts them into `target`
- * at place `row`; only reads when `draft` is NULL. */
-es_code_t es_merge_copy_field(es_merge_t *merge, hid_t file, const char *path, const es_result_t *from,
-                              es_field_t field, es_writer_t *draft, hid_t target, int64_t row, es_status_t *status);
+/* Place of a point in a variable of the merged file. */
+typedef struct es_merge_target {
+  es_writer_t *writer; /* borrowed, as `object` */
+  hid_t object;
+  int64_t row;
+} es_merge_target_t;
+
+/* Reads all numbers of a field of an open point, and writes them to the target unless that is NULL. ES_INPUT when the
+ * file of the point is damaged; what goes wrong with the target is in its writer. */
+es_code_t es_merge_copy_field(es_merge_t *merge, const es_reader_t *point, es_field_t field,
+                              const es_merge_target_t *target);
 void es_merge_copy_buffer_destroy(es_merge_copy_buffer_t *blocks);
 
 #endif

@@ -14,31 +14,19 @@ typedef struct column {
   void *data; /* owned; char * are HDF5's */
 } column_t;
 
-typedef struct reader {
-  const char *path;
-  es_status_t *status;
-  hid_t file;
-  es_reader_t stored; /* attributes; numbers of one point */
+typedef struct merged {
+  es_reader_t reader; /* attributes; numbers of one point */
   es_merged_info_t info;
   char *list; /* owned; the names */
   const char *names[COLUMNS_MAX];
   bool words[COLUMNS_MAX];
   column_t columns[COLUMNS_MAX];
-} reader_t;
-
-static es_code_t broken(const reader_t *r, const char *what) {
-  char reason[ES_HDF5_REASON_SIZE];
-  es_hdf5_reason(reason);
-  return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", r->path, what, reason);
-}
+} merged_t;
 
 /* A sound HDF5 file that is no merged one. */
-static es_code_t foreign(const reader_t *r, const char *name, const char *what) {
-  return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope: %s %s", r->path, name, what);
-}
-
-static es_code_t out_of_memory(const reader_t *r) {
-  return es_fail(r->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be read: out of memory", r->path);
+static es_code_t foreign(const merged_t *r, const char *name, const char *what) {
+  return es_fail(r->reader.status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope: %s %s", r->reader.path,
+                 name, what);
 }
 
 bool es_merged_check(const char *path) {
@@ -52,26 +40,24 @@ bool es_merged_check(const char *path) {
 }
 
 /* A whole number among the attributes, −1 when there is none. */
-static int64_t whole(const reader_t *r, const char *name) {
+static int64_t whole(const merged_t *r, const char *name) {
   int64_t value;
-  const char *text = es_reader_attribute(&r->stored, name);
+  const char *text = es_reader_attribute(&r->reader, name);
   return text != NULL && es_text_to_int(text, &value) ? value : -1;
 }
 
-static es_code_t read_attributes(reader_t *r) {
-  bool memory_is_out;
-  if (!es_attributes_read(&r->stored, r->file, &memory_is_out)) {
-    return memory_is_out ? out_of_memory(r) : broken(r, "an attribute");
-  }
-  if (strcmp(es_reader_text(&r->stored, "schema"), STORE_SCHEMA) != 0 || whole(r, STORE_MERGED) < 1) {
-    return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope", r->path);
+static es_code_t read_attributes(merged_t *r) {
+  ES_TRY(es_attributes_read(&r->reader));
+  if (strcmp(es_reader_text(&r->reader, "schema"), STORE_SCHEMA) != 0 || whole(r, STORE_MERGED) < 1) {
+    return es_fail(r->reader.status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope", r->reader.path);
   }
   if (whole(r, "schema_version") != ES_SCHEMA_VERSION) {
-    return es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: its schema has version %lld, this program reads version %d",
-                   r->path, (long long)whole(r, "schema_version"), ES_SCHEMA_VERSION);
+    return es_fail(r->reader.status, ES_INPUT, STORE_STAGE,
+                   "%s: its schema has version %lld, this program reads version %d", r->reader.path,
+                   (long long)whole(r, "schema_version"), ES_SCHEMA_VERSION);
   }
-  r->info = (es_merged_info_t){.job_name = es_reader_text(&r->stored, "job_name"),
-                               .missing = es_reader_text(&r->stored, "missing"),
+  r->info = (es_merged_info_t){.job_name = es_reader_text(&r->reader, "job_name"),
+                               .missing = es_reader_text(&r->reader, "missing"),
                                .n_points = whole(r, STORE_MERGED),
                                .n_grid = whole(r, "n_grid"),
                                .names = r->names,
@@ -80,9 +66,9 @@ static es_code_t read_attributes(reader_t *r) {
 }
 
 /* "point", the axes, "outcome", "reason". */
-static es_code_t list_names(reader_t *r) {
-  r->list = es_duplicate(es_reader_text(&r->stored, "axes"));
-  if (r->list == NULL) return out_of_memory(r);
+static es_code_t list_names(merged_t *r) {
+  r->list = es_duplicate(es_reader_text(&r->reader, "axes"));
+  if (r->list == NULL) return es_reader_out_of_memory(&r->reader);
   int n = 0;
   r->names[n++] = "point";
   for (char *name = r->list; *name != '\0' && n < COLUMNS_MAX - 2;) {
@@ -99,10 +85,10 @@ static es_code_t list_names(reader_t *r) {
   return ES_OK;
 }
 
-static es_code_t read_column(reader_t *r, int i) {
+static es_code_t read_column(merged_t *r, int i) {
   const hsize_t n = (hsize_t)r->info.n_points;
-  hid_t object = H5Dopen2(r->file, r->names[i], H5P_DEFAULT);
-  if (object < 0) return broken(r, r->names[i]);
+  hid_t object = H5Dopen2(r->reader.file, r->names[i], H5P_DEFAULT);
+  if (object < 0) return es_reader_broken(&r->reader, r->names[i]);
   es_code_t code = ES_OK;
   hid_t type = H5Dget_type(object), space = H5Dget_space(object), text = es_hdf5_string_type();
   const H5T_class_t class = H5Tget_class(type);
@@ -111,17 +97,18 @@ static es_code_t read_column(reader_t *r, int i) {
   r->words[i] = column->type == ES_TYPE_STRING;
   const char *lie = es_hdf5_check_size(object, n, sizeof(int64_t));
   if (H5Sget_simple_extent_npoints(space) != (hssize_t)n || (r->words[i] && H5Tis_variable_str(type) <= 0)) {
-    code = es_fail(r->status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope: %s must have %llu entries",
-                   r->path, r->names[i], (unsigned long long)n);
+    code = es_fail(r->reader.status, ES_INPUT, STORE_STAGE,
+                   "%s: is no merged file of eigenscope: %s must have %llu entries", r->reader.path, r->names[i],
+                   (unsigned long long)n);
   } else if (lie != NULL) {
     code = foreign(r, r->names[i], lie);
   } else {
     column->data = es_allocate_zero(n, sizeof(int64_t));
     const hid_t memory = r->words[i] ? text : es_type_in_memory(column->type);
     if (column->data == NULL)
-      code = out_of_memory(r);
+      code = es_reader_out_of_memory(&r->reader);
     else if (H5Dread(object, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, column->data) < 0)
-      code = broken(r, r->names[i]);
+      code = es_reader_broken(&r->reader, r->names[i]);
   }
   if (text >= 0) H5Tclose(text);
   if (space >= 0) H5Sclose(space);
@@ -130,7 +117,7 @@ static es_code_t read_column(reader_t *r, int i) {
   return code;
 }
 
-static void free_columns(reader_t *r) {
+static void free_columns(merged_t *r) {
   const hsize_t n = (hsize_t)r->info.n_points;
   hid_t text = es_hdf5_string_type(), space = H5Screate_simple(1, &n, NULL);
   for (int i = 0; i < r->info.n_names; i++) {
@@ -159,13 +146,13 @@ static bool is_extent(es_dimension_t dimension, hsize_t found, int64_t *known) {
 
 /* A variable over `point` and its dimensions. What is blank of it is not stored, so one point's share of it is held to
  * a measure of its own. */
-static es_code_t open_numbers(const reader_t *r, const es_field_info_t *info, int64_t extent[ES_DIMENSIONS],
+static es_code_t open_numbers(const merged_t *r, const es_field_info_t *info, int64_t extent[ES_DIMENSIONS],
                               hid_t *object) {
   enum { SHARE_MOST = 1 << 30 };
   hsize_t shape[H5S_MAX_RANK];
   size_t share = es_type_size(info->type);
-  *object = H5Dopen2(r->file, info->name, H5P_DEFAULT);
-  if (*object < 0) return broken(r, info->name);
+  *object = H5Dopen2(r->reader.file, info->name, H5P_DEFAULT);
+  if (*object < 0) return es_reader_broken(&r->reader, info->name);
   hid_t space = H5Dget_space(*object);
   bool good = H5Sget_simple_extent_ndims(space) == info->rank + 1 &&
               H5Sget_simple_extent_dims(space, shape, NULL) == info->rank + 1 && (int64_t)shape[0] == r->info.n_points;
@@ -181,31 +168,27 @@ static es_code_t open_numbers(const reader_t *r, const es_field_info_t *info, in
 }
 
 /* One result that each point in turn is read into, with the extents of all. */
-static es_code_t make_result(reader_t *r, hid_t object[SUMMARIZED]) {
+static es_code_t make_result(merged_t *r, hid_t object[SUMMARIZED]) {
   static const bool core[ES_FIELD_GROUPS] = {[ES_GROUP_CORE] = true};
   int64_t extent[ES_DIMENSIONS] = {0};
   for (int i = 0; i < SUMMARIZED; i++) ES_TRY(open_numbers(r, es_field_info(summarized[i]), extent, &object[i]));
-  r->stored.result = es_result_allocate(extent, core);
+  r->reader.result = es_result_allocate(extent, core);
   for (int i = 0; i < SUMMARIZED; i++) {
-    if (r->stored.result == NULL || !es_result_allocate_field(r->stored.result, summarized[i])) return out_of_memory(r);
+    if (r->reader.result == NULL || !es_result_allocate_field(r->reader.result, summarized[i]))
+      return es_reader_out_of_memory(&r->reader);
   }
   return ES_OK;
 }
 
-static es_code_t read_numbers(const reader_t *r, const hid_t object[SUMMARIZED], int64_t row) {
-  const es_result_t *result = r->stored.result;
+static es_code_t read_numbers(const merged_t *r, const hid_t object[SUMMARIZED], int64_t row) {
+  const es_result_t *result = r->reader.result;
   for (int i = 0; i < SUMMARIZED; i++) {
     const es_field_info_t *info = es_field_info(summarized[i]);
-    hsize_t start[ES_RANK_MAX + 1] = {(hsize_t)row}, count[ES_RANK_MAX + 1] = {1};
-    for (int k = 0; k < info->rank; k++) count[k + 1] = (hsize_t)result->extent[info->dimensions[k]];
-    hid_t space = H5Dget_space(object[i]), memory = H5Screate_simple(info->rank + 1, count, NULL);
-    es_code_t code = ES_OK;
-    if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-        H5Dread(object[i], es_type_in_memory(info->type), memory, space, H5P_DEFAULT, result->data[summarized[i]]) < 0)
-      code = broken(r, info->name);
-    H5Sclose(memory);
-    H5Sclose(space);
-    if (code != ES_OK) return code;
+    es_hdf5_block_t block = {.rank = info->rank + 1, .start = {(hsize_t)row}, .count = {1}};
+    for (int k = 0; k < info->rank; k++) block.count[k + 1] = (hsize_t)result->extent[info->dimensions[k]];
+    char reason[ES_HDF5_REASON_SIZE];
+    if (es_hdf5_read(object[i], es_type_in_memory(info->type), &block, result->data[summarized[i]], reason) != ES_OK)
+      return es_reader_damaged(&r->reader, info->name, reason);
   }
   return ES_OK;
 }
@@ -224,7 +207,7 @@ static const char *cell_text(const column_t *column, int64_t row, char number[32
   return number;
 }
 
-static es_code_t visit_points(reader_t *r, es_merged_visit_t *visit, void *context, const hid_t object[SUMMARIZED]) {
+static es_code_t visit_points(merged_t *r, es_merged_visit_t *visit, void *context, const hid_t object[SUMMARIZED]) {
   visit(context, &r->info, NULL);
   for (int64_t row = 0; row < r->info.n_points; row++) {
     char numbers[COLUMNS_MAX][32];
@@ -232,19 +215,19 @@ static es_code_t visit_points(reader_t *r, es_merged_visit_t *visit, void *conte
     ES_TRY(read_numbers(r, object, row));
     for (int i = 0; i < r->info.n_names; i++) cells[i] = cell_text(&r->columns[i], row, numbers[i]);
     const es_merged_point_t point = {.cells = cells,
-                                     .accuracy = es_result_last_value(r->stored.result, ES_FIELD_ACCURACY),
-                                     .mean_saturation = es_result_last_saturation(r->stored.result)};
+                                     .accuracy = es_result_last_value(r->reader.result, ES_FIELD_ACCURACY),
+                                     .mean_saturation = es_result_last_saturation(r->reader.result)};
     visit(context, &r->info, &point);
   }
   return ES_OK;
 }
 
 es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *context, es_status_t *status) {
-  reader_t r = {.path = path, .status = status};
+  merged_t r = {.reader = {.path = path, .status = status}};
   hid_t object[SUMMARIZED] = {-1, -1, -1, -1};
   es_hdf5_quiet_t quiet;
   es_hdf5_quiet_begin(&quiet);
-  es_code_t code = es_reader_open_file(&r.file, path, status);
+  es_code_t code = es_reader_open_file(&r.reader.file, path, status);
   if (code == ES_OK) code = read_attributes(&r);
   if (code == ES_OK) code = list_names(&r);
   for (int i = 0; i < r.info.n_names && code == ES_OK; i++) code = read_column(&r, i);
@@ -254,9 +237,8 @@ es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *conte
     if (object[i] >= 0) H5Dclose(object[i]);
   }
   if (r.info.n_names > 0) free_columns(&r);
-  if (r.file >= 0) H5Fclose(r.file);
   es_free(r.list);
-  es_reader_destroy(&r.stored);
+  es_reader_destroy(&r.reader);
   es_hdf5_quiet_end(&quiet);
   return code;
 }

@@ -63,43 +63,31 @@ static bool read_value(hid_t attribute, es_text_t *out, bool *is_text, bool *kno
   return good;
 }
 
-/* Takes over both texts. */
-static bool append(es_reader_t *stored, es_text_t *name, es_text_t *value, bool is_text) {
-  /* An empty text has no memory yet. */
-  es_text_append(name, "%s", "");
-  es_text_append(value, "%s", "");
-  es_attribute_t *grown = es_reallocate(stored->attributes, (size_t)stored->n_attributes + 1, sizeof *grown);
+static bool append(es_reader_t *reader, const char *name, const es_text_t *value, bool is_text) {
+  es_attribute_t *grown = es_reallocate(reader->attributes, (size_t)reader->n_attributes + 1, sizeof *grown);
   if (grown == NULL) return false;
-  stored->attributes = grown;
-  if (name->failed || value->failed) return false;
-  stored->attributes[stored->n_attributes++] = (es_attribute_t){name->data, value->data, is_text};
-  *name = *value = (es_text_t){0};
-  return true;
+  reader->attributes = grown;
+  es_attribute_t *attribute = &reader->attributes[reader->n_attributes++];
+  *attribute = (es_attribute_t){es_duplicate(name), es_duplicate(es_text_get(value)), is_text};
+  return attribute->name != NULL && attribute->value != NULL && !value->failed;
 }
 
-typedef struct collection {
-  es_reader_t *stored;
-  bool out_of_memory;
-} collection_t;
-
 /* Collects one attribute; the iteration goes on while 0 is returned. */
-static herr_t collect(hid_t file, const char *attribute_name, const H5A_info_t *info, void *data) {
-  collection_t *collection = data;
+static herr_t collect(hid_t file, const char *name, const H5A_info_t *info, void *data) {
+  es_reader_t *reader = data;
   (void)info;
-  es_text_t name = {0}, value = {0};
+  es_text_t value = {0};
   bool is_text = false, known = false, good = false;
-  if (collection->stored->n_attributes == ATTRIBUTES_MAX) return -1;
-  hid_t attribute = H5Aopen(file, attribute_name, H5P_DEFAULT);
+  if (reader->n_attributes == ATTRIBUTES_MAX) return -1;
+  hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
   if (attribute >= 0) {
     good = read_value(attribute, &value, &is_text, &known);
     H5Aclose(attribute);
   }
-  if (good && known) {
-    es_text_append(&name, "%s", attribute_name);
-    good = append(collection->stored, &name, &value, is_text);
-    collection->out_of_memory = !good;
+  if (good && known && !append(reader, name, &value, is_text)) {
+    es_reader_out_of_memory(reader);
+    good = false;
   }
-  es_text_destroy(&name);
   es_text_destroy(&value);
   return good ? 0 : -1;
 }
@@ -119,14 +107,12 @@ static herr_t tracks_order(hid_t file) {
   return good < 0 ? good : (order & H5P_CRT_ORDER_TRACKED) != 0;
 }
 
-bool es_attributes_read(es_reader_t *stored, hid_t file, bool *out_of_memory) {
+es_code_t es_attributes_read(es_reader_t *reader) {
   hsize_t start = 0;
-  collection_t collection = {.stored = stored};
-  herr_t tracked = tracks_order(file);
-  H5_index_t by = tracked > 0 ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
-  bool good = tracked >= 0 && H5Aiterate2(file, by, H5_ITER_INC, &start, collect, &collection) >= 0;
-  *out_of_memory = collection.out_of_memory;
-  return good;
+  const herr_t tracked = tracks_order(reader->file);
+  const H5_index_t by = tracked > 0 ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
+  if (tracked >= 0 && H5Aiterate2(reader->file, by, H5_ITER_INC, &start, collect, reader) >= 0) return ES_OK;
+  return reader->status->code != ES_OK ? reader->status->code : es_reader_broken(reader, "an attribute");
 }
 
 bool es_attribute_name_is_fit(const char *name) {

@@ -74,6 +74,30 @@ es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es
                  code == ES_SYSTEM ? "cannot be read" : "is damaged or truncated, as HDF5 says", reason);
 }
 
+/* Reads if `out` is given, else writes. */
+static es_code_t transfer(hid_t dataset, hid_t type, const es_hdf5_block_t *block, void *out, const void *data,
+                          char reason[ES_HDF5_REASON_SIZE]) {
+  const hid_t memory = H5Screate_simple(block->rank, block->count, NULL), space = H5Dget_space(dataset);
+  const bool good = memory >= 0 && space >= 0 &&
+                    H5Sselect_hyperslab(space, H5S_SELECT_SET, block->start, NULL, block->count, NULL) >= 0 &&
+                    (out != NULL ? H5Dread(dataset, type, memory, space, H5P_DEFAULT, out)
+                                 : H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, data)) >= 0;
+  const es_code_t code = good ? ES_OK : es_hdf5_reason(reason);
+  if (space >= 0) H5Sclose(space);
+  if (memory >= 0) H5Sclose(memory);
+  return code;
+}
+
+es_code_t es_hdf5_read(hid_t dataset, hid_t type, const es_hdf5_block_t *block, void *out,
+                       char reason[ES_HDF5_REASON_SIZE]) {
+  return transfer(dataset, type, block, out, NULL, reason);
+}
+
+es_code_t es_hdf5_write(hid_t dataset, hid_t type, const es_hdf5_block_t *block, const void *data,
+                        char reason[ES_HDF5_REASON_SIZE]) {
+  return transfer(dataset, type, block, NULL, data, reason);
+}
+
 static bool has_values_elsewhere(hid_t list) {
   return H5Pget_layout(list) == H5D_VIRTUAL || H5Pget_external_count(list) > 0;
 }

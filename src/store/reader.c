@@ -9,28 +9,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef struct reader {
-  const char *path;
-  es_reader_t *stored;
-  es_status_t *status;
-  hid_t file;
-} reader_t;
-
-/* Damage that HDF5 noticed. */
-static es_code_t damaged(const reader_t *reader, const char *what, const char *reason) {
+es_code_t es_reader_damaged(const es_reader_t *reader, const char *what, const char *reason) {
   return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", reader->path, what,
                  reason);
 }
 
-static es_code_t broken(const reader_t *reader, const char *what) {
+es_code_t es_reader_broken(const es_reader_t *reader, const char *what) {
   char reason[ES_HDF5_REASON_SIZE];
   es_hdf5_reason(reason);
-  return damaged(reader, what, reason);
+  return es_reader_damaged(reader, what, reason);
 }
 
 /* A sound HDF5 file that is not what the schema says. */
-static es_code_t foreign(const reader_t *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static es_code_t foreign(const reader_t *reader, const char *format, ...) {
+static es_code_t foreign(es_reader_t *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static es_code_t foreign(es_reader_t *reader, const char *format, ...) {
   char what[256];
   va_list arguments;
   va_start(arguments, format);
@@ -39,7 +31,7 @@ static es_code_t foreign(const reader_t *reader, const char *format, ...) {
   return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is no result of eigenscope: %s", reader->path, what);
 }
 
-static es_code_t out_of_memory(const reader_t *reader) {
+es_code_t es_reader_out_of_memory(const es_reader_t *reader) {
   return es_fail(reader->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be read: out of memory", reader->path);
 }
 
@@ -51,30 +43,30 @@ static const char *type_name(es_type_t type) {
 }
 
 static bool is_of_type(hid_t object, es_type_t type) {
-  hid_t stored = H5Dget_type(object);
-  if (stored < 0) return false;
-  H5T_class_t class = H5Tget_class(stored);
+  const hid_t found = H5Dget_type(object);
+  if (found < 0) return false;
+  H5T_class_t class = H5Tget_class(found);
   bool good;
   if (type == ES_TYPE_STRING) {
-    good = class == H5T_STRING && H5Tis_variable_str(stored) > 0;
+    good = class == H5T_STRING && H5Tis_variable_str(found) > 0;
   } else {
     good = class == (type == ES_TYPE_F64 || type == ES_TYPE_F32 ? H5T_FLOAT : H5T_INTEGER) &&
-           H5Tget_size(stored) == es_type_size(type);
+           H5Tget_size(found) == es_type_size(type);
   }
-  H5Tclose(stored);
+  H5Tclose(found);
   return good;
 }
 
 /* Opens a variable of that type and rank and gives its extents; the caller closes *object. */
-static es_code_t open_variable(const reader_t *reader, const char *name, es_type_t type, int rank,
+static es_code_t open_variable(es_reader_t *reader, const char *name, es_type_t type, int rank,
                                hsize_t extent[ES_RANK_MAX], hid_t *object) {
   *object = -1;
   if (H5Lexists(reader->file, name, H5P_DEFAULT) <= 0) return foreign(reader, "it lacks the variable %s", name);
   *object = H5Dopen2(reader->file, name, H5P_DEFAULT);
-  if (*object < 0) return broken(reader, name);
+  if (*object < 0) return es_reader_broken(reader, name);
   if (!is_of_type(*object, type)) return foreign(reader, "the variable %s must be %s", name, type_name(type));
   hid_t space = H5Dget_space(*object);
-  if (space < 0) return broken(reader, name);
+  if (space < 0) return es_reader_broken(reader, name);
   int found = H5Sget_simple_extent_ndims(space);
   const hssize_t count = H5Sget_simple_extent_npoints(space);
   if (found == rank) H5Sget_simple_extent_dims(space, extent, NULL);
@@ -85,15 +77,15 @@ static es_code_t open_variable(const reader_t *reader, const char *name, es_type
 }
 
 /* Reads `count` strings of less than `size` bytes, one every `stride` bytes from `out`. */
-static es_code_t read_strings(const reader_t *reader, hid_t object, const char *name, size_t count, char *out,
+static es_code_t read_strings(es_reader_t *reader, hid_t object, const char *name, size_t count, char *out,
                               size_t stride, size_t size) {
   es_code_t code = ES_OK;
   hid_t type = es_hdf5_string_type(), space = H5Dget_space(object);
   char **values = es_allocate_zero(count, sizeof *values);
   if (values == NULL) {
-    code = out_of_memory(reader);
+    code = es_reader_out_of_memory(reader);
   } else if (type < 0 || space < 0 || H5Dread(object, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
-    code = broken(reader, name);
+    code = es_reader_broken(reader, name);
   } else {
     for (size_t i = 0; i < count && code == ES_OK; i++) {
       const char *value = values[i] != NULL ? values[i] : "";
@@ -114,28 +106,27 @@ static es_code_t read_strings(const reader_t *reader, hid_t object, const char *
   return code;
 }
 
-static es_code_t read_numbers(const reader_t *reader, hid_t object, const char *name, es_type_t type, void *out) {
+static es_code_t read_numbers(es_reader_t *reader, hid_t object, const char *name, es_type_t type, void *out) {
   if (H5Dread(object, es_type_in_memory(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0) return ES_OK;
-  return broken(reader, name);
+  return es_reader_broken(reader, name);
 }
 
 /* The groups that the file has: those of which it has any variable. */
-static es_code_t read_groups(const reader_t *reader, bool groups[ES_FIELD_GROUPS]) {
+static es_code_t read_groups(es_reader_t *reader, bool groups[ES_FIELD_GROUPS]) {
   memset(groups, 0, ES_FIELD_GROUPS * sizeof *groups);
   groups[ES_GROUP_CORE] = true;
   for (int i = 0; i < ES_FIELDS; i++) {
     const es_field_info_t *info = es_field_info((es_field_t)i);
     if (groups[info->group]) continue;
     htri_t there = H5Lexists(reader->file, info->name, H5P_DEFAULT);
-    if (there < 0) return broken(reader, info->name);
+    if (there < 0) return es_reader_broken(reader, info->name);
     groups[info->group] = there > 0;
   }
   return ES_OK;
 }
 
 /* Extents of the dimensions from their coordinate variables, 0 for those that the groups do not use. */
-static es_code_t read_extents(const reader_t *reader, const bool groups[ES_FIELD_GROUPS],
-                              int64_t extent[ES_DIMENSIONS]) {
+static es_code_t read_extents(es_reader_t *reader, const bool groups[ES_FIELD_GROUPS], int64_t extent[ES_DIMENSIONS]) {
   es_code_t code = ES_OK;
   for (int i = 0; i < ES_DIMENSIONS && code == ES_OK; i++) {
     const es_dimension_info_t *info = es_dimension_info((es_dimension_t)i);
@@ -155,12 +146,12 @@ static es_code_t read_extents(const reader_t *reader, const bool groups[ES_FIELD
 }
 
 /* A dimension whose entries are always the same, or follow from the layers. */
-static es_code_t check_words(const reader_t *reader, es_dimension_t dimension, hid_t object) {
-  const es_result_t *result = reader->stored->result;
+static es_code_t check_words(es_reader_t *reader, es_dimension_t dimension, hid_t object) {
+  const es_result_t *result = reader->result;
   const es_dimension_info_t *info = es_dimension_info(dimension);
   size_t count = (size_t)result->extent[dimension];
   char word[ES_NAME_MAX], *found = es_allocate(count, ES_NAME_MAX);
-  if (found == NULL) return out_of_memory(reader);
+  if (found == NULL) return es_reader_out_of_memory(reader);
   es_code_t code = read_strings(reader, object, info->name, count, found, ES_NAME_MAX, ES_NAME_MAX);
   bool same = info->words != NULL ? count == (size_t)info->most : (int64_t)count == result->extent[ES_DIM_LAYER] + 1;
   for (size_t i = 0; i < count && code == ES_OK && same; i++) {
@@ -178,8 +169,8 @@ static es_code_t check_words(const reader_t *reader, es_dimension_t dimension, h
 }
 
 /* Epochs and shares ascend: places are found by them, for which NaN would have none. */
-static es_code_t check_ascending(const reader_t *reader, es_dimension_t dimension) {
-  const es_result_t *result = reader->stored->result;
+static es_code_t check_ascending(es_reader_t *reader, es_dimension_t dimension) {
+  const es_result_t *result = reader->result;
   double before = -1;
   for (int64_t i = 0; i < result->extent[dimension]; i++) {
     const double value = dimension == ES_DIM_EPOCH         ? result->epoch[i]
@@ -193,8 +184,8 @@ static es_code_t check_ascending(const reader_t *reader, es_dimension_t dimensio
 
 /* Values of one coordinate variable into the result, which has its extents; layers come before what follows from them.
  * Indices are what their place says. */
-static es_code_t read_coordinate(const reader_t *reader, es_dimension_t dimension) {
-  es_result_t *result = reader->stored->result;
+static es_code_t read_coordinate(es_reader_t *reader, es_dimension_t dimension) {
+  es_result_t *result = reader->result;
   const es_dimension_info_t *info = es_dimension_info(dimension);
   size_t count = (size_t)result->extent[dimension];
   hsize_t length[ES_RANK_MAX];
@@ -217,21 +208,21 @@ static es_code_t read_coordinate(const reader_t *reader, es_dimension_t dimensio
 }
 
 /* A variable into the result; strings into memory of their own. */
-static es_code_t read_field_data(const reader_t *reader, es_field_t field, hid_t object) {
-  es_result_t *result = reader->stored->result;
+static es_code_t read_field_data(es_reader_t *reader, es_field_t field, hid_t object) {
+  es_result_t *result = reader->result;
   const es_field_info_t *info = es_field_info(field);
   if (info->type != ES_TYPE_STRING) return read_numbers(reader, object, info->name, info->type, result->data[field]);
   size_t count = es_result_size(result, field);
   char *text = result->text[field] = es_allocate(count, ES_NAME_MAX);
-  if (text == NULL) return out_of_memory(reader);
+  if (text == NULL) return es_reader_out_of_memory(reader);
   ES_TRY(read_strings(reader, object, info->name, count, text, ES_NAME_MAX, ES_NAME_MAX));
   for (size_t i = 0; i < count; i++) ((const char **)result->data[field])[i] = text + i * ES_NAME_MAX;
   return ES_OK;
 }
 
 /* Checks a variable, and reads it if it is wanted. */
-static es_code_t read_field(const reader_t *reader, es_field_t field) {
-  es_result_t *result = reader->stored->result;
+static es_code_t read_field(es_reader_t *reader, es_field_t field) {
+  es_result_t *result = reader->result;
   const es_field_info_t *info = es_field_info(field);
   hsize_t extent[ES_RANK_MAX];
   hid_t object;
@@ -265,26 +256,22 @@ static bool is_name_of_result(const char *name) {
 }
 
 /* Root attributes, and that this is a result of a version that is known. */
-static es_code_t read_attributes(const reader_t *reader) {
-  es_reader_t *stored = reader->stored;
+static es_code_t read_attributes(es_reader_t *reader) {
   int64_t version;
-  bool memory_is_out;
-  if (!es_attributes_read(stored, reader->file, &memory_is_out)) {
-    return memory_is_out ? out_of_memory(reader) : broken(reader, "an attribute");
-  }
-  const char *schema = es_reader_text(stored, "schema"), *number = es_reader_attribute(stored, "schema_version");
+  ES_TRY(es_attributes_read(reader));
+  const char *schema = es_reader_text(reader, "schema"), *number = es_reader_attribute(reader, "schema_version");
   if (strcmp(schema, STORE_SCHEMA) != 0) {
     return foreign(reader, "its attribute schema is \"%.40s\", not \"" STORE_SCHEMA "\"", schema);
   }
   if (number == NULL || !es_text_to_int(number, &version) || version < 1 || version > INT32_MAX) {
     return foreign(reader, "its attribute schema_version must be a whole number");
   }
-  stored->schema_version = (int32_t)version;
-  if (es_reader_attribute(stored, STORE_MERGED) != NULL)
+  reader->schema_version = (int32_t)version;
+  if (es_reader_attribute(reader, STORE_MERGED) != NULL)
     return foreign(reader, "it holds a merged grid, not one point");
-  for (int i = 0; i < stored->n_attributes; i++) {
-    if (!is_name_of_result(stored->attributes[i].name))
-      return foreign(reader, "it has an attribute %.40s, a name that is not of a result", stored->attributes[i].name);
+  for (int i = 0; i < reader->n_attributes; i++) {
+    if (!is_name_of_result(reader->attributes[i].name))
+      return foreign(reader, "it has an attribute %.40s, a name that is not of a result", reader->attributes[i].name);
   }
   if (version == ES_SCHEMA_VERSION) return ES_OK;
   return foreign(reader, "its schema has version %lld, this program reads version %d", (long long)version,
@@ -292,8 +279,8 @@ static es_code_t read_attributes(const reader_t *reader) {
 }
 
 /* Layers and their widths, by which packed fields lie in memory. */
-static es_code_t read_widths(const reader_t *reader) {
-  es_result_t *result = reader->stored->result;
+static es_code_t read_widths(es_reader_t *reader) {
+  es_result_t *result = reader->result;
   int32_t widths[ES_LAYERS_MAX];
   hsize_t extent[ES_RANK_MAX];
   const es_field_info_t *info = es_field_info(ES_FIELD_LAYER_WIDTH);
@@ -312,34 +299,34 @@ static es_code_t read_widths(const reader_t *reader) {
 }
 
 /* Quantities that the file lacks are made from its eigenvalues. */
-static es_code_t compute_quantities(const reader_t *reader, const bool lacking[ES_FIELDS]) {
-  es_result_t *result = reader->stored->result;
+static es_code_t compute_quantities(es_reader_t *reader, const bool lacking[ES_FIELDS]) {
+  es_result_t *result = reader->result;
   const es_field_info_t *info = es_field_info(ES_FIELD_EIGENVALUES);
   ES_TRY(read_widths(reader));
-  if (!es_result_allocate_field(result, ES_FIELD_EIGENVALUES)) return out_of_memory(reader);
+  if (!es_result_allocate_field(result, ES_FIELD_EIGENVALUES)) return es_reader_out_of_memory(reader);
   const hid_t object = H5Dopen2(reader->file, info->name, H5P_DEFAULT);
-  if (object < 0) return broken(reader, info->name);
+  if (object < 0) return es_reader_broken(reader, info->name);
   const es_packed_t packed = {.result = result, .field = ES_FIELD_EIGENVALUES, .object = object, .reading = true};
   char reason[ES_HDF5_REASON_SIZE];
-  es_code_t code = ES_OK;
-  if (es_packed_transfer(&packed, reason))
+  es_code_t code = es_packed_transfer(&packed, reason);
+  if (code == ES_OK)
     es_result_compute_quantities(result, lacking);
   else
-    code = damaged(reader, info->name, reason);
+    code = es_reader_damaged(reader, info->name, reason);
   H5Dclose(object);
   es_free(result->data[ES_FIELD_EIGENVALUES]);
   result->data[ES_FIELD_EIGENVALUES] = NULL;
   return code;
 }
 
-static es_code_t read_all(const reader_t *reader, const bool *wanted) {
+static es_code_t read_all(es_reader_t *reader, const bool *wanted) {
   int64_t extent[ES_DIMENSIONS];
   bool groups[ES_FIELD_GROUPS];
   ES_TRY(read_attributes(reader));
   ES_TRY(read_groups(reader, groups));
   ES_TRY(read_extents(reader, groups, extent));
-  es_result_t *result = reader->stored->result = es_result_allocate(extent, groups);
-  if (result == NULL) return out_of_memory(reader);
+  es_result_t *result = reader->result = es_result_allocate(extent, groups);
+  if (result == NULL) return es_reader_out_of_memory(reader);
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     if (extent[i] > 0) ES_TRY(read_coordinate(reader, (es_dimension_t)i));
   }
@@ -348,7 +335,7 @@ static es_code_t read_all(const reader_t *reader, const bool *wanted) {
     const es_field_t field = (es_field_t)i;
     if (!groups[es_field_info(field)->group]) continue;
     assert(!wanted[i] || !es_field_is_packed(field)); /* the widths are not known yet */
-    if (wanted[i] && !es_result_allocate_field(result, field)) return out_of_memory(reader);
+    if (wanted[i] && !es_result_allocate_field(result, field)) return es_reader_out_of_memory(reader);
     if (es_field_is_optional(field) && H5Lexists(reader->file, es_field_info(field)->name, H5P_DEFAULT) == 0) {
       lacking[i] = wanted[i];
       computes = computes || (wanted[i] && es_field_is_quantity(field));
@@ -374,52 +361,51 @@ es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status
   return es_fail(status, ES_INPUT, STORE_STAGE, "%s: is damaged: the file cannot be read: %s", path, reason);
 }
 
-es_code_t es_reader_open(es_reader_t *out, hid_t *file, const char *path, const bool *wanted, es_status_t *status) {
-  reader_t reader = {.path = path, .stored = out, .status = status};
-  *out = (es_reader_t){0};
-  ES_TRY(es_reader_open_file(file, path, status));
-  reader.file = *file;
-  return read_all(&reader, wanted);
+es_code_t es_reader_open(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status) {
+  *reader = (es_reader_t){.path = path, .status = status, .file = -1};
+  ES_TRY(es_reader_open_file(&reader->file, path, status));
+  return read_all(reader, wanted);
 }
 
-es_code_t es_reader_load(es_reader_t *out, const char *path, const bool *wanted, es_status_t *status) {
+es_code_t es_reader_load(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status) {
   es_hdf5_quiet_t quiet;
-  hid_t file;
   es_hdf5_quiet_begin(&quiet);
-  es_code_t code = es_reader_open(out, &file, path, wanted, status);
-  if (file >= 0) H5Fclose(file);
+  const es_code_t code = es_reader_open(reader, path, wanted, status);
+  if (reader->file >= 0) H5Fclose(reader->file);
+  reader->file = -1;
   es_hdf5_quiet_end(&quiet);
   return code;
 }
 
-void es_reader_destroy(es_reader_t *stored) {
-  for (int i = 0; i < stored->n_attributes; i++) {
-    es_free(stored->attributes[i].name);
-    es_free(stored->attributes[i].value);
+void es_reader_destroy(es_reader_t *reader) {
+  for (int i = 0; i < reader->n_attributes; i++) {
+    es_free(reader->attributes[i].name);
+    es_free(reader->attributes[i].value);
   }
-  es_free(stored->attributes);
-  es_result_destroy(stored->result);
-  *stored = (es_reader_t){0};
+  es_free(reader->attributes);
+  es_result_destroy(reader->result);
+  if (reader->file >= 0) H5Fclose(reader->file);
+  *reader = (es_reader_t){.file = -1};
 }
 
-const char *es_reader_attribute(const es_reader_t *stored, const char *name) {
-  for (int i = 0; i < stored->n_attributes; i++) {
-    if (strcmp(stored->attributes[i].name, name) == 0) return stored->attributes[i].value;
+const char *es_reader_attribute(const es_reader_t *reader, const char *name) {
+  for (int i = 0; i < reader->n_attributes; i++) {
+    if (strcmp(reader->attributes[i].name, name) == 0) return reader->attributes[i].value;
   }
   return NULL;
 }
 
-const char *es_reader_text(const es_reader_t *stored, const char *name) {
-  for (int i = 0; i < stored->n_attributes; i++) {
-    if (strcmp(stored->attributes[i].name, name) == 0 && stored->attributes[i].is_text) {
-      return stored->attributes[i].value;
+const char *es_reader_text(const es_reader_t *reader, const char *name) {
+  for (int i = 0; i < reader->n_attributes; i++) {
+    if (strcmp(reader->attributes[i].name, name) == 0 && reader->attributes[i].is_text) {
+      return reader->attributes[i].value;
     }
   }
   return "";
 }
 
-int32_t es_reader_stop(const es_reader_t *stored) {
-  const char *text = es_reader_attribute(stored, STORE_STOPPED);
+int32_t es_reader_stop(const es_reader_t *reader) {
+  const char *text = es_reader_attribute(reader, STORE_STOPPED);
   int64_t epoch;
   return text != NULL && es_text_to_int(text, &epoch) && epoch > 0 && epoch <= INT32_MAX ? (int32_t)epoch : 0;
 }

@@ -32,8 +32,8 @@ typedef struct es_packed {
   hid_t object; /* borrowed */
   bool reading;
 } es_packed_t;
-/* Reads or writes all layers; what pads the narrower ones in the file is neither. False with HDF5's reason. */
-bool es_packed_transfer(const es_packed_t *packed, char reason[ES_HDF5_REASON_SIZE]);
+/* Reads or writes all layers; what pads the narrower ones in the file is neither. After a failure: HDF5's reason. */
+es_code_t es_packed_transfer(const es_packed_t *packed, char reason[ES_HDF5_REASON_SIZE]);
 
 /* Position of an element of a field; `at` has one index for each dimension of the schema, others are not looked at. */
 size_t es_result_index(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]);

@@ -115,9 +115,9 @@ static bool has_rows(const es_result_t *result, int split, int64_t epoch) {
 }
 
 /* Calls `row` for each one, in the order of the dimensions. */
-typedef void row_t(es_text_t *out, const es_reader_t *stored, const int64_t at[ES_DIMENSIONS]);
-static void for_each_row(es_text_t *out, const es_reader_t *stored, row_t *row) {
-  const es_result_t *result = stored->result;
+typedef void row_t(es_text_t *out, const es_reader_t *reader, const int64_t at[ES_DIMENSIONS]);
+static void for_each_row(es_text_t *out, const es_reader_t *reader, row_t *row) {
+  const es_result_t *result = reader->result;
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int64_t epoch = 0; epoch < result->extent[ES_DIM_EPOCH]; epoch++) {
       if (!has_rows(result, split, epoch)) continue;
@@ -125,7 +125,7 @@ static void for_each_row(es_text_t *out, const es_reader_t *stored, row_t *row) 
         for (int64_t delta = 0; delta < result->extent[ES_DIM_DELTA]; delta++) {
           const int64_t at[ES_DIMENSIONS] = {
               [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer, [ES_DIM_DELTA] = delta};
-          row(out, stored, at);
+          row(out, reader, at);
         }
       }
     }
@@ -143,13 +143,13 @@ static bool next_axis(const char **rest, char name[ES_NAME_MAX]) {
   return true;
 }
 
-static void csv_row(es_text_t *out, const es_reader_t *stored, const int64_t at[ES_DIMENSIONS]) {
-  const es_result_t *result = stored->result;
-  const char *axes = es_reader_text(stored, "axes");
+static void csv_row(es_text_t *out, const es_reader_t *reader, const int64_t at[ES_DIMENSIONS]) {
+  const es_result_t *result = reader->result;
+  const char *axes = es_reader_text(reader, "axes");
   char name[ES_NAME_MAX], delta[32];
-  es_text_append_csv(out, es_reader_text(stored, "point_id"));
+  es_text_append_csv(out, es_reader_text(reader, "point_id"));
   while (next_axis(&axes, name)) {
-    const char *value = es_reader_attribute(stored, name);
+    const char *value = es_reader_attribute(reader, name);
     es_text_append(out, ",");
     es_text_append_csv(out, value != NULL ? value : "");
   }
@@ -168,18 +168,18 @@ static void csv_row(es_text_t *out, const es_reader_t *stored, const int64_t at[
   es_text_append(out, "\n");
 }
 
-void es_show_csv(es_text_t *out, const es_reader_t *stored) {
-  const char *axes = es_reader_text(stored, "axes");
+void es_show_csv(es_text_t *out, const es_reader_t *reader) {
+  const char *axes = es_reader_text(reader, "axes");
   char name[ES_NAME_MAX];
   es_text_append(out, "point_id");
   while (next_axis(&axes, name)) es_text_append(out, ",%s", name);
   es_text_append(out, ",split,epoch,layer,delta");
-  for (column_t column = before_first; next_column(stored->result, &column);) {
+  for (column_t column = before_first; next_column(reader->result, &column);) {
     char heading[2 * ES_NAME_MAX];
     es_text_append(out, ",%s", column_name(&column, heading));
   }
   es_text_append(out, "\n");
-  for_each_row(out, stored, csv_row);
+  for_each_row(out, reader, csv_row);
 }
 
 /* JSON knows neither NaN nor infinities. */
@@ -197,8 +197,8 @@ static void append_json_value(es_text_t *out, const es_result_t *result, es_fiel
     append_number(out, result, field, index);
 }
 
-static void json_row(es_text_t *out, const es_reader_t *stored, const int64_t at[ES_DIMENSIONS]) {
-  const es_result_t *result = stored->result;
+static void json_row(es_text_t *out, const es_reader_t *reader, const int64_t at[ES_DIMENSIONS]) {
+  const es_result_t *result = reader->result;
   char delta[32];
   bool first = out->length > 0 && out->data[out->length - 1] == '[';
   es_text_append(out, "%s\n    {\"split\": \"%s\", \"epoch\": %d, \"layer\": ", first ? "" : ",",
@@ -217,10 +217,10 @@ static void json_row(es_text_t *out, const es_reader_t *stored, const int64_t at
   es_text_append(out, "}");
 }
 
-void es_show_json(es_text_t *out, const es_reader_t *stored) {
+void es_show_json(es_text_t *out, const es_reader_t *reader) {
   es_text_append(out, "{\n  \"attributes\": {");
-  for (int i = 0; i < stored->n_attributes; i++) {
-    const es_attribute_t *attribute = &stored->attributes[i];
+  for (int i = 0; i < reader->n_attributes; i++) {
+    const es_attribute_t *attribute = &reader->attributes[i];
     es_text_append(out, "%s\n    ", i > 0 ? "," : "");
     es_text_append_quoted(out, attribute->name);
     es_text_append(out, ": ");
@@ -230,6 +230,6 @@ void es_show_json(es_text_t *out, const es_reader_t *stored) {
       es_text_append(out, "%s", is_json_number(attribute->value) ? attribute->value : "null");
   }
   es_text_append(out, "\n  },\n  \"rows\": [");
-  for_each_row(out, stored, json_row);
+  for_each_row(out, reader, json_row);
   es_text_append(out, "\n  ]\n}\n");
 }

@@ -257,15 +257,15 @@ static void append_scalars(es_text_t *out, const es_result_t *result) {
 }
 
 /* Axes as "name value", wrapped. */
-static void append_axes(es_text_t *out, const es_reader_t *stored) {
-  const char *rest = es_reader_text(stored, "axes");
+static void append_axes(es_text_t *out, const es_reader_t *reader) {
+  const char *rest = es_reader_text(reader, "axes");
   size_t line = 0;
   while (*rest != '\0') {
     char name[ES_NAME_MAX], item[512];
     size_t length = strcspn(rest, " ");
     snprintf(name, sizeof name, "%.*s", (int)length, rest);
     rest += length + (rest[length] == ' ');
-    const char *value = es_reader_attribute(stored, name);
+    const char *value = es_reader_attribute(reader, name);
     snprintf(item, sizeof item, "%s %s", name, value != NULL ? value : "?");
     const size_t size = strlen(es_text_make_plain(item));
     if (line > 0 && line + 3 + size > WIDTH) {
@@ -279,21 +279,21 @@ static void append_axes(es_text_t *out, const es_reader_t *stored) {
 }
 
 /* The last epoch that has an accuracy of the eval split, or the last of all. */
-static void append_outcome(es_text_t *out, const es_reader_t *stored) {
-  const es_result_t *result = stored->result;
-  const char *reason = es_reader_text(stored, "reason");
+static void append_outcome(es_text_t *out, const es_reader_t *reader) {
+  const es_result_t *result = reader->result;
+  const char *reason = es_reader_text(reader, "reason");
   int64_t last = result->extent[ES_DIM_EPOCH] - 1;
   int64_t epoch = last;
   while (epoch > 0 && isnan(scalar_at(result, ES_FIELD_ACCURACY, ES_EVAL, epoch))) epoch--;
   double accuracy = scalar_at(result, ES_FIELD_ACCURACY, ES_EVAL, epoch);
-  es_text_append_plain(out, es_reader_text(stored, "outcome"));
+  es_text_append_plain(out, es_reader_text(reader, "outcome"));
   if (reason[0] != '\0') {
     es_text_append(out, ": ");
     es_text_append_plain(out, reason);
     es_text_append(out, "\n");
   }
-  if (es_reader_stop(stored) > 0)
-    es_text_append(out, ", stable and stopped after epoch %d of %d", es_reader_stop(stored), (int)result->epoch[last]);
+  if (es_reader_stop(reader) > 0)
+    es_text_append(out, ", stable and stopped after epoch %d of %d", es_reader_stop(reader), (int)result->epoch[last]);
   else
     es_text_append(out, "%s%d epochs", reason[0] != '\0' ? "" : ", ", (int)result->epoch[last]);
   if (!isnan(accuracy)) {
@@ -302,13 +302,13 @@ static void append_outcome(es_text_t *out, const es_reader_t *stored) {
   es_text_append(out, "\n");
 }
 
-void es_show_table(es_text_t *out, const es_reader_t *stored) {
-  es_text_append_plain(out, es_reader_text(stored, "job_name"));
+void es_show_table(es_text_t *out, const es_reader_t *reader) {
+  es_text_append_plain(out, es_reader_text(reader, "job_name"));
   es_text_append(out, ", point ");
-  es_text_append_plain(out, es_reader_text(stored, "point_id"));
+  es_text_append_plain(out, es_reader_text(reader, "point_id"));
   es_text_append(out, "\n");
-  append_axes(out, stored);
-  append_outcome(out, stored);
-  for (int split = 0; split < ES_SPLITS; split++) append_split(out, stored->result, split);
-  append_scalars(out, stored->result);
+  append_axes(out, reader);
+  append_outcome(out, reader);
+  for (int split = 0; split < ES_SPLITS; split++) append_split(out, reader->result, split);
+  append_scalars(out, reader->result);
 }

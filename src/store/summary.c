@@ -38,8 +38,8 @@ double es_result_last_saturation(const es_result_t *result) {
   return NAN;
 }
 
-static void fill(es_result_summary_t *out, const char *path, const es_reader_t *stored) {
-  const char *outcome = es_reader_text(stored, "outcome");
+static void fill(es_result_summary_t *out, const char *path, const es_reader_t *reader) {
+  const char *outcome = es_reader_text(reader, "outcome");
   if (strcmp(outcome, "complete") == 0)
     out->outcome = ES_OUTCOME_COMPLETE;
   else if (strcmp(outcome, "diverged") == 0)
@@ -48,12 +48,12 @@ static void fill(es_result_summary_t *out, const char *path, const es_reader_t *
     damaged(out, path, "its attribute outcome must be \"complete\" or \"diverged\"");
     return;
   }
-  const es_result_t *result = stored->result;
-  snprintf(out->reason, sizeof out->reason, "%s", es_reader_text(stored, "reason"));
+  const es_result_t *result = reader->result;
+  snprintf(out->reason, sizeof out->reason, "%s", es_reader_text(reader, "reason"));
   es_text_make_plain(out->reason);
-  snprintf(out->fingerprint, sizeof out->fingerprint, "%s", es_reader_text(stored, "dataset_fingerprint"));
+  snprintf(out->fingerprint, sizeof out->fingerprint, "%s", es_reader_text(reader, "dataset_fingerprint"));
   out->epochs = result->epoch[result->extent[ES_DIM_EPOCH] - 1];
-  out->stopped_at = es_reader_stop(stored);
+  out->stopped_at = es_reader_stop(reader);
   out->accuracy = es_result_last_value(result, ES_FIELD_ACCURACY);
   out->loss = es_result_last_value(result, ES_FIELD_LOSS);
   out->mean_saturation = es_result_last_saturation(result);
@@ -73,12 +73,12 @@ void es_result_summarize(es_result_summary_t *out, const char *path) {
     return;
   }
   es_status_t status = {0};
-  es_reader_t stored;
-  es_code_t code = es_reader_load(&stored, path, wanted, &status);
-  out->schema_version = stored.schema_version;
+  es_reader_t reader;
+  es_code_t code = es_reader_load(&reader, path, wanted, &status);
+  out->schema_version = reader.schema_version;
   if (code == ES_OK)
-    fill(out, path, &stored);
+    fill(out, path, &reader);
   else
     damaged(out, path, status.message);
-  es_reader_destroy(&stored);
+  es_reader_destroy(&reader);
 }

@@ -7,95 +7,96 @@
 #include <string.h>
 
 /* A dimension scale: the coordinate variable that gives the axis its name and values. */
-static void put_dimension(es_writer_t *draft, es_result_t *result, es_dimension_t dimension, const void *values) {
+static void put_dimension(es_writer_t *writer, es_result_t *result, es_dimension_t dimension, const void *values) {
   const es_dimension_info_t *info = es_dimension_info(dimension);
   hsize_t extent = (hsize_t)result->extent[dimension];
-  hid_t list = es_writer_list(draft, info->name);
-  hid_t object = es_writer_create(draft, info->name, info->type, 1, &extent, list);
-  es_writer_write(draft, object, info->name, info->type, values);
-  es_writer_scale(draft, object, dimension, info->long_name);
+  hid_t list = es_writer_list(writer, info->name);
+  hid_t object = es_writer_create(writer, info->name, info->type, 1, &extent, list);
+  es_writer_write(writer, object, info->name, info->type, values);
+  es_writer_scale(writer, object, dimension, info->long_name);
   if (list >= 0) H5Pclose(list);
 }
 
 /* A dimension of words or names. */
-static void put_words(es_writer_t *draft, es_result_t *result, es_dimension_t dimension) {
+static void put_words(es_writer_t *writer, es_result_t *result, es_dimension_t dimension) {
   size_t count = (size_t)result->extent[dimension];
   char(*words)[ES_NAME_MAX] = es_allocate(count, sizeof *words);
   const char **values = es_allocate(count, sizeof *values);
-  if (words == NULL || values == NULL) es_writer_out_of_memory(draft);
+  if (words == NULL || values == NULL) es_writer_out_of_memory(writer);
   for (size_t i = 0; i < count && words != NULL && values != NULL; i++) {
     values[i] = es_result_word(result, dimension, (int64_t)i, words[i]);
   }
-  put_dimension(draft, result, dimension, values);
+  put_dimension(writer, result, dimension, values);
   es_free(values);
   es_free(words);
 }
 
 /* A dimension whose entries are their own indices. */
-static void put_indices(es_writer_t *draft, es_result_t *result, es_dimension_t dimension) {
+static void put_indices(es_writer_t *writer, es_result_t *result, es_dimension_t dimension) {
   size_t count = (size_t)result->extent[dimension];
   int32_t *values = es_allocate(count, sizeof *values);
-  if (values == NULL) es_writer_out_of_memory(draft);
+  if (values == NULL) es_writer_out_of_memory(writer);
   for (size_t i = 0; i < count && values != NULL; i++) values[i] = (int32_t)i;
-  put_dimension(draft, result, dimension, values);
+  put_dimension(writer, result, dimension, values);
   es_free(values);
 }
 
-static void put_dimensions(es_writer_t *draft, es_result_t *result) {
+static void put_dimensions(es_writer_t *writer, es_result_t *result) {
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     const es_dimension_t dimension = (es_dimension_t)i;
     if (result->extent[i] == 0) continue;
     if (dimension == ES_DIM_EPOCH)
-      put_dimension(draft, result, dimension, result->epoch);
+      put_dimension(writer, result, dimension, result->epoch);
     else if (dimension == ES_DIM_PROBE_EPOCH)
-      put_dimension(draft, result, dimension, result->probe_epoch);
+      put_dimension(writer, result, dimension, result->probe_epoch);
     else if (dimension == ES_DIM_DELTA)
-      put_dimension(draft, result, dimension, result->delta);
+      put_dimension(writer, result, dimension, result->delta);
     else if (es_dimension_info(dimension)->type == ES_TYPE_STRING)
-      put_words(draft, result, dimension);
+      put_words(writer, result, dimension);
     else
-      put_indices(draft, result, dimension);
+      put_indices(writer, result, dimension);
   }
 }
 
 /* How a field lies in the file: what can be large is chunked, by about 256 KiB (eigenvectors 1 MiB), and deflated. One
  * of the first dimension, since readers take one split. */
-static hid_t field_list(es_writer_t *draft, es_field_t field, const hsize_t *extent) {
+static hid_t field_list(es_writer_t *writer, es_field_t field, const hsize_t *extent) {
   const es_field_info_t *info = es_field_info(field);
   const hsize_t target = (hsize_t)(info->type == ES_TYPE_F32 ? 1024 : 256) * 1024 / es_type_size(info->type);
   hsize_t chunk[ES_RANK_MAX];
-  hid_t list = es_writer_list(draft, info->name);
+  hid_t list = es_writer_list(writer, info->name);
   if (es_field_can_be_missing(field)) {
-    es_writer_check(draft, H5Pset_fill_value(list, es_type_in_memory(info->type), es_writer_fill(info)), info->name);
+    es_writer_check(writer, H5Pset_fill_value(list, es_type_in_memory(info->type), es_writer_fill(info)), info->name);
   }
   if (es_field_is_packed(field) || es_field_has(field, ES_DIM_PREDICTED_CLASS)) {
     es_writer_chunk(extent, info->rank, target, chunk);
     chunk[0] = 1;
-    es_writer_deflate(draft, list, info->name, info->rank, chunk);
+    es_writer_deflate(writer, list, info->name, info->rank, chunk);
   }
   return list;
 }
 
-static void put_field(es_writer_t *draft, es_result_t *result, es_field_t field) {
+static void put_field(es_writer_t *writer, es_result_t *result, es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
   hsize_t extent[ES_RANK_MAX] = {0};
   for (int i = 0; i < info->rank; i++) extent[i] = (hsize_t)result->extent[info->dimensions[i]];
-  hid_t list = field_list(draft, field, extent);
-  hid_t object = es_writer_create(draft, info->name, info->type, info->rank, extent, list);
+  hid_t list = field_list(writer, field, extent);
+  hid_t object = es_writer_create(writer, info->name, info->type, info->rank, extent, list);
   if (object >= 0) {
     const es_packed_t packed = {.result = result, .field = field, .object = object};
     char reason[ES_HDF5_REASON_SIZE];
-    if (es_field_is_packed(field) && !es_packed_transfer(&packed, reason)) es_writer_fail(draft, info->name, reason);
-    if (!es_field_is_packed(field)) es_writer_write(draft, object, info->name, info->type, result->data[field]);
-    es_writer_describe(draft, object, info, es_field_can_be_missing(field));
-    for (int i = 0; i < info->rank; i++) es_writer_attach(draft, object, info->name, info->dimensions[i], i);
+    if (es_field_is_packed(field) && es_packed_transfer(&packed, reason) != ES_OK)
+      es_writer_fail(writer, info->name, reason);
+    if (!es_field_is_packed(field)) es_writer_write(writer, object, info->name, info->type, result->data[field]);
+    es_writer_describe(writer, object, info, es_field_can_be_missing(field));
+    for (int i = 0; i < info->rank; i++) es_writer_attach(writer, object, info->name, info->dimensions[i], i);
     H5Dclose(object);
   }
   if (list >= 0) H5Pclose(list);
 }
 
 /* An axis as an attribute that compares as a user expects: whole numbers int64, others and every width float64. */
-static void put_axis(es_writer_t *draft, const es_axis_value_t *axis) {
+static void put_axis(es_writer_t *writer, const es_axis_value_t *axis) {
   char name[ES_NAME_MAX];
   int64_t whole = 0;
   snprintf(name, sizeof name, "%s", axis->name);
@@ -103,7 +104,7 @@ static void put_axis(es_writer_t *draft, const es_axis_value_t *axis) {
     if (*c == '.') *c = '_';
   }
   if (!axis->is_number) {
-    es_writer_text(draft, draft->file, name, axis->text);
+    es_writer_text(writer, writer->file, name, axis->text);
     return;
   }
   /* The text first: a seed above 2^53 is no double. The number where the text is a word ("all"). */
@@ -113,88 +114,88 @@ static void put_axis(es_writer_t *draft, const es_axis_value_t *axis) {
     is_whole = true;
   }
   if (is_whole && strcmp(name, "width") != 0)
-    es_writer_number(draft, draft->file, name, ES_TYPE_I64, &whole);
+    es_writer_number(writer, writer->file, name, ES_TYPE_I64, &whole);
   else
-    es_writer_number(draft, draft->file, name, ES_TYPE_F64, &axis->number);
+    es_writer_number(writer, writer->file, name, ES_TYPE_F64, &axis->number);
 }
 
 /* The attribute `axes` says which of the others are axes of the grid. */
-static void put_axes(es_writer_t *draft, const es_point_t *point) {
+static void put_axes(es_writer_t *writer, const es_point_t *point) {
   es_text_t names = {0};
   for (int i = 0; i < point->n_axes; i++) es_text_append(&names, "%s%s", i > 0 ? " " : "", point->axes[i].name);
   for (size_t i = 0; i < names.length; i++) {
     if (names.data[i] == '.') names.data[i] = '_';
   }
-  if (names.failed) es_writer_out_of_memory(draft);
-  es_writer_text(draft, draft->file, "axes", es_text_get(&names));
-  for (int i = 0; i < point->n_axes; i++) put_axis(draft, &point->axes[i]);
+  if (names.failed) es_writer_out_of_memory(writer);
+  es_writer_text(writer, writer->file, "axes", es_text_get(&names));
+  for (int i = 0; i < point->n_axes; i++) put_axis(writer, &point->axes[i]);
   es_text_destroy(&names);
 }
 
-static void put_header(es_writer_t *draft, const es_result_header_t *header) {
+static void put_header(es_writer_t *writer, const es_result_header_t *header) {
   const int32_t version = ES_SCHEMA_VERSION;
-  hid_t root = draft->file;
-  es_writer_text(draft, root, "schema", STORE_SCHEMA);
-  es_writer_number(draft, root, "schema_version", ES_TYPE_I32, &version);
-  es_writer_text(draft, root, "outcome", header->outcome);
-  es_writer_text(draft, root, "reason", header->reason);
-  if (header->stopped_at > 0) es_writer_number(draft, root, STORE_STOPPED, ES_TYPE_I32, &header->stopped_at);
-  es_writer_text(draft, root, "point_id", header->point_id);
-  es_writer_text(draft, root, "job_name", header->job_name);
-  es_writer_text(draft, root, "job", header->job);
-  put_axes(draft, header->point);
-  es_writer_text(draft, root, "train_mode", header->train_mode);
-  es_writer_text(draft, root, "dataset_fingerprint", header->fingerprint);
-  es_writer_vector(draft, root, "normalize_mean", ES_TYPE_F64, header->normalize_mean, 3);
-  es_writer_vector(draft, root, "normalize_std", ES_TYPE_F64, header->normalize_deviation, 3);
+  hid_t root = writer->file;
+  es_writer_text(writer, root, "schema", STORE_SCHEMA);
+  es_writer_number(writer, root, "schema_version", ES_TYPE_I32, &version);
+  es_writer_text(writer, root, "outcome", header->outcome);
+  es_writer_text(writer, root, "reason", header->reason);
+  if (header->stopped_at > 0) es_writer_number(writer, root, STORE_STOPPED, ES_TYPE_I32, &header->stopped_at);
+  es_writer_text(writer, root, "point_id", header->point_id);
+  es_writer_text(writer, root, "job_name", header->job_name);
+  es_writer_text(writer, root, "job", header->job);
+  put_axes(writer, header->point);
+  es_writer_text(writer, root, "train_mode", header->train_mode);
+  es_writer_text(writer, root, "dataset_fingerprint", header->fingerprint);
+  es_writer_vector(writer, root, "normalize_mean", ES_TYPE_F64, header->normalize_mean, 3);
+  es_writer_vector(writer, root, "normalize_std", ES_TYPE_F64, header->normalize_deviation, 3);
   for (int i = 0; i < header->n_provenance; i++) {
-    es_writer_text(draft, root, header->provenance[i].name, header->provenance[i].value);
+    es_writer_text(writer, root, header->provenance[i].name, header->provenance[i].value);
   }
 }
 
 /* Puts the finished file on the disk. */
-static void save(es_writer_t *draft) {
-  if (draft->code != ES_OK) return;
-  es_writer_check(draft, H5Fflush(draft->file, H5F_SCOPE_GLOBAL), "flushing");
-  ssize_t size = H5Fget_file_image(draft->file, NULL, 0);
-  es_writer_check(draft, size, "measuring the image");
-  if (draft->code != ES_OK) return;
+static void save(es_writer_t *writer) {
+  if (writer->code != ES_OK) return;
+  es_writer_check(writer, H5Fflush(writer->file, H5F_SCOPE_GLOBAL), "flushing");
+  ssize_t size = H5Fget_file_image(writer->file, NULL, 0);
+  es_writer_check(writer, size, "measuring the image");
+  if (writer->code != ES_OK) return;
   char *image = es_allocate((size_t)size, 1);
   if (image == NULL) {
-    es_writer_out_of_memory(draft);
+    es_writer_out_of_memory(writer);
     return;
   }
-  es_writer_check(draft, H5Fget_file_image(draft->file, image, (size_t)size), "taking the image");
-  if (draft->code == ES_OK) {
-    draft->code = es_file_write_atomic(draft->path, image, (size_t)size, draft->status);
+  es_writer_check(writer, H5Fget_file_image(writer->file, image, (size_t)size), "taking the image");
+  if (writer->code == ES_OK) {
+    writer->code = es_file_write_atomic(writer->path, image, (size_t)size, writer->status);
   }
   es_free(image);
 }
 
 /* Nothing reaches the disk before it is whole: HDF5 cannot be trusted with a full one. */
-static void open_in_memory(es_writer_t *draft) {
-  hid_t access = es_writer_check(draft, H5Pcreate(H5P_FILE_ACCESS), "its access list");
-  es_writer_check(draft, H5Pset_fapl_core(access, 1 << 20, false), "a file in memory");
+static void open_in_memory(es_writer_t *writer) {
+  hid_t access = es_writer_check(writer, H5Pcreate(H5P_FILE_ACCESS), "its access list");
+  es_writer_check(writer, H5Pset_fapl_core(access, 1 << 20, false), "a file in memory");
   /* HDF5 first opens whatever has that name, even for a file in memory: so a name that nothing can have. */
-  es_writer_open(draft, "/dev/null/result", access);
+  es_writer_open(writer, "/dev/null/result", access);
   if (access >= 0) H5Pclose(access);
 }
 
 es_code_t es_result_write(const char *path, es_result_t *result, const es_result_header_t *header,
                           es_status_t *status) {
-  es_writer_t draft;
+  es_writer_t writer;
   es_hdf5_quiet_t quiet;
   es_hdf5_quiet_begin(&quiet);
-  es_writer_begin(&draft, path, status);
-  open_in_memory(&draft);
-  put_header(&draft, header);
-  put_dimensions(&draft, result);
+  es_writer_begin(&writer, path, status);
+  open_in_memory(&writer);
+  put_header(&writer, header);
+  put_dimensions(&writer, result);
   for (int i = 0; i < ES_FIELDS; i++) {
-    if (es_result_has(result, es_field_info((es_field_t)i)->group)) put_field(&draft, result, (es_field_t)i);
+    if (es_result_has(result, es_field_info((es_field_t)i)->group)) put_field(&writer, result, (es_field_t)i);
   }
-  es_writer_release(&draft);
-  save(&draft);
-  if (draft.file >= 0) H5Fclose(draft.file);
+  es_writer_release(&writer);
+  save(&writer);
+  if (writer.file >= 0) H5Fclose(writer.file);
   es_hdf5_quiet_end(&quiet);
-  return draft.code;
+  return writer.code;
 }

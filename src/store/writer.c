@@ -3,74 +3,74 @@
 #include <math.h>
 #include <string.h>
 
-void es_writer_begin(es_writer_t *draft, const char *path, es_status_t *status) {
-  *draft = (es_writer_t){.path = path, .status = status, .file = -1, .string = -1};
-  for (int i = 0; i < ES_DIMENSIONS; i++) draft->scale[i] = -1;
+void es_writer_begin(es_writer_t *writer, const char *path, es_status_t *status) {
+  *writer = (es_writer_t){.path = path, .status = status, .file = -1, .string = -1};
+  for (int i = 0; i < ES_DIMENSIONS; i++) writer->scale[i] = -1;
 }
 
-void es_writer_release(es_writer_t *draft) {
+void es_writer_release(es_writer_t *writer) {
   for (int i = 0; i < ES_DIMENSIONS; i++) {
-    if (draft->scale[i] >= 0) H5Dclose(draft->scale[i]);
-    draft->scale[i] = -1;
+    if (writer->scale[i] >= 0) H5Dclose(writer->scale[i]);
+    writer->scale[i] = -1;
   }
-  if (draft->string >= 0) H5Tclose(draft->string);
-  draft->string = -1;
+  if (writer->string >= 0) H5Tclose(writer->string);
+  writer->string = -1;
 }
 
-void es_writer_fail(es_writer_t *draft, const char *what, const char *reason) {
-  if (draft->code != ES_OK) return;
-  draft->code = es_fail(draft->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: HDF5 failed at %s: %s",
-                        draft->path, what, reason);
+void es_writer_fail(es_writer_t *writer, const char *what, const char *reason) {
+  if (writer->code != ES_OK) return;
+  writer->code = es_fail(writer->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: HDF5 failed at %s: %s",
+                         writer->path, what, reason);
 }
 
-hid_t es_writer_check(es_writer_t *draft, hid_t outcome, const char *what) {
-  if (draft->code == ES_OK && draft->reason != NULL && *draft->reason != 0) {
-    draft->code = es_fail(draft->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: %s", draft->path,
-                          strerror(*draft->reason));
+hid_t es_writer_check(es_writer_t *writer, hid_t outcome, const char *what) {
+  if (writer->code == ES_OK && writer->reason != NULL && *writer->reason != 0) {
+    writer->code = es_fail(writer->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: %s", writer->path,
+                           strerror(*writer->reason));
   }
-  if (outcome < 0 && draft->code == ES_OK) {
+  if (outcome < 0 && writer->code == ES_OK) {
     char reason[ES_HDF5_REASON_SIZE];
     es_hdf5_reason(reason);
-    es_writer_fail(draft, what, reason);
+    es_writer_fail(writer, what, reason);
   }
   return outcome;
 }
 
-void es_writer_out_of_memory(es_writer_t *draft) {
-  if (draft->code != ES_OK) return;
-  draft->code = es_fail(draft->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: out of memory", draft->path);
+void es_writer_out_of_memory(es_writer_t *writer) {
+  if (writer->code != ES_OK) return;
+  writer->code = es_fail(writer->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: out of memory", writer->path);
 }
 
-static void put_attribute(es_writer_t *draft, hid_t object, const char *name, hid_t file_type, hid_t memory_type,
+static void put_attribute(es_writer_t *writer, hid_t object, const char *name, hid_t file_type, hid_t memory_type,
                           hid_t space, const void *value) {
-  if (draft->code != ES_OK) return;
-  hid_t attribute = es_writer_check(draft, H5Acreate2(object, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT), name);
+  if (writer->code != ES_OK) return;
+  hid_t attribute = es_writer_check(writer, H5Acreate2(object, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT), name);
   if (attribute < 0) return;
-  es_writer_check(draft, H5Awrite(attribute, memory_type, value), name);
+  es_writer_check(writer, H5Awrite(attribute, memory_type, value), name);
   H5Aclose(attribute);
 }
 
-void es_writer_text(es_writer_t *draft, hid_t object, const char *name, const char *text) {
-  hid_t space = es_writer_check(draft, H5Screate(H5S_SCALAR), name);
-  put_attribute(draft, object, name, draft->string, draft->string, space, &text);
+void es_writer_text(es_writer_t *writer, hid_t object, const char *name, const char *text) {
+  hid_t space = es_writer_check(writer, H5Screate(H5S_SCALAR), name);
+  put_attribute(writer, object, name, writer->string, writer->string, space, &text);
   if (space >= 0) H5Sclose(space);
 }
 
-void es_writer_number(es_writer_t *draft, hid_t object, const char *name, es_type_t type, const void *value) {
-  hid_t space = es_writer_check(draft, H5Screate(H5S_SCALAR), name);
-  put_attribute(draft, object, name, es_type_in_file(type), es_type_in_memory(type), space, value);
+void es_writer_number(es_writer_t *writer, hid_t object, const char *name, es_type_t type, const void *value) {
+  hid_t space = es_writer_check(writer, H5Screate(H5S_SCALAR), name);
+  put_attribute(writer, object, name, es_type_in_file(type), es_type_in_memory(type), space, value);
   if (space >= 0) H5Sclose(space);
 }
 
-void es_writer_vector(es_writer_t *draft, hid_t object, const char *name, es_type_t type, const void *values,
+void es_writer_vector(es_writer_t *writer, hid_t object, const char *name, es_type_t type, const void *values,
                       hsize_t count) {
-  hid_t space = es_writer_check(draft, H5Screate_simple(1, &count, NULL), name);
-  put_attribute(draft, object, name, es_type_in_file(type), es_type_in_memory(type), space, values);
+  hid_t space = es_writer_check(writer, H5Screate_simple(1, &count, NULL), name);
+  put_attribute(writer, object, name, es_type_in_file(type), es_type_in_memory(type), space, values);
   if (space >= 0) H5Sclose(space);
 }
 
 /* CF's: flag_masks for bits, flag_values for an enumeration. */
-static void put_flags(es_writer_t *draft, hid_t object, const es_field_info_t *info) {
+static void put_flags(es_writer_t *writer, hid_t object, const es_field_info_t *info) {
   uint8_t values[8]; /* uint8 has no more bits */
   hsize_t count = 0;
   for (const char *word = info->flag_meanings; word != NULL && count < 8; count++) {
@@ -78,15 +78,15 @@ static void put_flags(es_writer_t *draft, hid_t object, const es_field_info_t *i
     word = strchr(word, ' ');
     if (word != NULL) word++;
   }
-  es_writer_vector(draft, object, info->flag_bits ? "flag_masks" : "flag_values", ES_TYPE_U8, values, count);
-  es_writer_text(draft, object, "flag_meanings", info->flag_meanings);
+  es_writer_vector(writer, object, info->flag_bits ? "flag_masks" : "flag_values", ES_TYPE_U8, values, count);
+  es_writer_text(writer, object, "flag_meanings", info->flag_meanings);
 }
 
-hid_t es_writer_list(es_writer_t *draft, const char *name) {
-  hid_t list = es_writer_check(draft, H5Pcreate(H5P_DATASET_CREATE), name);
+hid_t es_writer_list(es_writer_t *writer, const char *name) {
+  hid_t list = es_writer_check(writer, H5Pcreate(H5P_DATASET_CREATE), name);
   if (list < 0) return list;
-  es_writer_check(draft, H5Pset_attr_creation_order(list, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED), name);
-  es_writer_check(draft, H5Pset_obj_track_times(list, false), name);
+  es_writer_check(writer, H5Pset_attr_creation_order(list, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED), name);
+  es_writer_check(writer, H5Pset_obj_track_times(list, false), name);
   return list;
 }
 
@@ -103,52 +103,61 @@ const void *es_writer_fill(const es_field_info_t *info) {
   return values[info->type];
 }
 
-void es_writer_names(es_writer_t *draft, hid_t object, const char *long_name, const char *units) {
-  es_writer_text(draft, object, "long_name", long_name);
-  es_writer_text(draft, object, "units", units);
+void es_writer_names(es_writer_t *writer, hid_t object, const char *long_name, const char *units) {
+  es_writer_text(writer, object, "long_name", long_name);
+  es_writer_text(writer, object, "units", units);
 }
 
-hid_t es_writer_create(es_writer_t *draft, const char *name, es_type_t type, int rank, const hsize_t *extent,
+hid_t es_writer_create(es_writer_t *writer, const char *name, es_type_t type, int rank, const hsize_t *extent,
                        hid_t list) {
-  if (draft->code != ES_OK) return -1;
-  hid_t space = es_writer_check(draft, H5Screate_simple(rank, extent, NULL), name);
+  if (writer->code != ES_OK) return -1;
+  hid_t space = es_writer_check(writer, H5Screate_simple(rank, extent, NULL), name);
   hid_t object =
-      es_writer_check(draft,
-                      H5Dcreate2(draft->file, name, type == ES_TYPE_STRING ? draft->string : es_type_in_file(type),
+      es_writer_check(writer,
+                      H5Dcreate2(writer->file, name, type == ES_TYPE_STRING ? writer->string : es_type_in_file(type),
                                  space, H5P_DEFAULT, list, H5P_DEFAULT),
                       name);
   if (space >= 0) H5Sclose(space);
   return object;
 }
 
-void es_writer_write(es_writer_t *draft, hid_t object, const char *name, es_type_t type, const void *data) {
+void es_writer_write(es_writer_t *writer, hid_t object, const char *name, es_type_t type, const void *data) {
   if (object < 0) return;
-  hid_t memory_type = type == ES_TYPE_STRING ? draft->string : es_type_in_memory(type);
-  es_writer_check(draft, H5Dwrite(object, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name);
+  hid_t memory_type = type == ES_TYPE_STRING ? writer->string : es_type_in_memory(type);
+  es_writer_check(writer, H5Dwrite(object, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name);
 }
 
-void es_writer_scale(es_writer_t *draft, hid_t object, es_dimension_t dimension, const char *long_name) {
+void es_writer_write_block(es_writer_t *writer, hid_t object, const char *name, es_type_t type,
+                           const es_hdf5_block_t *block, const void *data) {
+  char reason[ES_HDF5_REASON_SIZE];
+  const hid_t memory_type = type == ES_TYPE_STRING ? writer->string : es_type_in_memory(type);
+  es_writer_check(writer, 0, name); /* what the disk said last */
+  if (object < 0 || writer->code != ES_OK) return;
+  if (es_hdf5_write(object, memory_type, block, data, reason) != ES_OK) es_writer_fail(writer, name, reason);
+}
+
+void es_writer_scale(es_writer_t *writer, hid_t object, es_dimension_t dimension, const char *long_name) {
   const es_dimension_info_t *info = es_dimension_info(dimension);
-  draft->scale[dimension] = object;
+  writer->scale[dimension] = object;
   if (object < 0) return;
-  es_writer_check(draft, H5DSset_scale(object, info->name), info->name);
-  es_writer_names(draft, object, long_name, "1");
+  es_writer_check(writer, H5DSset_scale(object, info->name), info->name);
+  es_writer_names(writer, object, long_name, "1");
 }
 
-void es_writer_attach(es_writer_t *draft, hid_t object, const char *name, es_dimension_t dimension, int place) {
-  if (object >= 0) es_writer_check(draft, H5DSattach_scale(object, draft->scale[dimension], (unsigned)place), name);
+void es_writer_attach(es_writer_t *writer, hid_t object, const char *name, es_dimension_t dimension, int place) {
+  if (object >= 0) es_writer_check(writer, H5DSattach_scale(object, writer->scale[dimension], (unsigned)place), name);
 }
 
-void es_writer_describe(es_writer_t *draft, hid_t object, const es_field_info_t *info, bool can_be_missing) {
-  es_writer_names(draft, object, info->long_name, info->units);
-  if (can_be_missing) es_writer_vector(draft, object, "_FillValue", info->type, es_writer_fill(info), 1);
-  if (info->flag_meanings != NULL) put_flags(draft, object, info);
+void es_writer_describe(es_writer_t *writer, hid_t object, const es_field_info_t *info, bool can_be_missing) {
+  es_writer_names(writer, object, info->long_name, info->units);
+  if (can_be_missing) es_writer_vector(writer, object, "_FillValue", info->type, es_writer_fill(info), 1);
+  if (info->flag_meanings != NULL) put_flags(writer, object, info);
 }
 
-void es_writer_deflate(es_writer_t *draft, hid_t list, const char *name, int rank, const hsize_t *chunk) {
-  es_writer_check(draft, H5Pset_chunk(list, rank, chunk), name);
-  es_writer_check(draft, H5Pset_shuffle(list), name);
-  es_writer_check(draft, H5Pset_deflate(list, 4), name);
+void es_writer_deflate(es_writer_t *writer, hid_t list, const char *name, int rank, const hsize_t *chunk) {
+  es_writer_check(writer, H5Pset_chunk(list, rank, chunk), name);
+  es_writer_check(writer, H5Pset_shuffle(list), name);
+  es_writer_check(writer, H5Pset_deflate(list, 4), name);
 }
 
 void es_writer_chunk(const hsize_t *extent, int rank, hsize_t target, hsize_t *chunk) {
@@ -161,16 +170,16 @@ void es_writer_chunk(const hsize_t *extent, int rank, hsize_t target, hsize_t *c
   }
 }
 
-void es_writer_open(es_writer_t *draft, const char *name, hid_t access) {
+void es_writer_open(es_writer_t *writer, const char *name, hid_t access) {
   const unsigned order = H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED;
-  hid_t creation = es_writer_check(draft, H5Pcreate(H5P_FILE_CREATE), "its creation list");
-  if (draft->code == ES_OK) {
-    es_writer_check(draft, H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "its version");
-    es_writer_check(draft, H5Pset_link_creation_order(creation, order), "the order of variables");
-    es_writer_check(draft, H5Pset_attr_creation_order(creation, order), "the order of attributes");
-    es_writer_check(draft, H5Pset_obj_track_times(creation, false), "its times");
-    draft->file = es_writer_check(draft, H5Fcreate(name, H5F_ACC_TRUNC, creation, access), "creating it");
-    draft->string = es_writer_check(draft, es_hdf5_string_type(), "its string type");
+  hid_t creation = es_writer_check(writer, H5Pcreate(H5P_FILE_CREATE), "its creation list");
+  if (writer->code == ES_OK) {
+    es_writer_check(writer, H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "its version");
+    es_writer_check(writer, H5Pset_link_creation_order(creation, order), "the order of variables");
+    es_writer_check(writer, H5Pset_attr_creation_order(creation, order), "the order of attributes");
+    es_writer_check(writer, H5Pset_obj_track_times(creation, false), "its times");
+    writer->file = es_writer_check(writer, H5Fcreate(name, H5F_ACC_TRUNC, creation, access), "creating it");
+    writer->string = es_writer_check(writer, es_hdf5_string_type(), "its string type");
   }
   if (creation >= 0) H5Pclose(creation);
 }
