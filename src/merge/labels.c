@@ -125,21 +125,6 @@ static es_type_t type_of(const es_merge_label_t *label) {
   return label->kind == LABEL_TEXT ? ES_TYPE_STRING : label->kind == LABEL_WHOLE ? ES_TYPE_I64 : ES_TYPE_F64;
 }
 
-/* The three colours of what is told by channel. */
-static void create_channels(es_writer_t *writer, hid_t *channel) {
-  static const int32_t indices[CHANNELS] = {0, 1, 2};
-  static const hsize_t extent = CHANNELS;
-  if (*channel >= 0) return;
-  hid_t list = es_writer_list(writer, "channel");
-  *channel = es_writer_create(writer, "channel", ES_TYPE_I32, 1, &extent, list);
-  if (*channel >= 0) {
-    es_writer_write(writer, *channel, "channel", ES_TYPE_I32, indices);
-    es_writer_check(writer, H5DSset_scale(*channel, "channel"), "channel");
-    es_writer_names(writer, *channel, "channel of the images", "1");
-  }
-  if (list >= 0) H5Pclose(list);
-}
-
 static void create_variable(es_merge_label_t *label, es_writer_t *writer, int64_t n_points, hid_t point,
                             hid_t *channel) {
   static const double none = NAN;
@@ -147,7 +132,9 @@ static void create_variable(es_merge_label_t *label, es_writer_t *writer, int64_
   const hsize_t extent[2] = {(hsize_t)n_points, CHANNELS};
   const hsize_t chunk[2] = {extent[0] < ROWS ? extent[0] : ROWS, CHANNELS};
   char long_name[128];
-  if (vector) create_channels(writer, channel);
+  if (vector && *channel < 0) /* the three colours of what is told by channel */
+    *channel = es_writer_scale(writer, "channel", ES_TYPE_I32, CHANNELS, (const int32_t[CHANNELS]){0, 1, 2},
+                               "channel of the images");
   hid_t list = es_writer_list(writer, label->name);
   es_writer_check(writer, H5Pset_chunk(list, vector ? 2 : 1, chunk), label->name);
   if (real) es_writer_check(writer, H5Pset_fill_value(list, H5T_NATIVE_DOUBLE, &none), label->name);
@@ -157,7 +144,7 @@ static void create_variable(es_merge_label_t *label, es_writer_t *writer, int64_
     es_writer_names(writer, label->object, long_name, strcmp(label->name, "elapsed_seconds") == 0 ? "s" : "1");
     if (real) es_writer_vector(writer, label->object, "_FillValue", ES_TYPE_F64, &none, 1);
     es_writer_check(writer, H5DSattach_scale(label->object, point, 0), label->name);
-    if (vector) es_writer_check(writer, H5DSattach_scale(label->object, *channel, 1), label->name);
+    if (*channel >= 0 && vector) es_writer_check(writer, H5DSattach_scale(label->object, *channel, 1), label->name);
   }
   if (list >= 0) H5Pclose(list);
 }

@@ -206,20 +206,13 @@ static bool is_used(const es_merge_t *merge, es_dimension_t dimension) {
 static void put_point_scale(output_t *o) {
   es_merge_t *merge = o->merge;
   es_writer_t *writer = &o->writer;
-  const hsize_t extent = (hsize_t)merge->n_merged;
   int64_t *indices = es_allocate((size_t)merge->n_merged, sizeof *indices);
   if (indices == NULL) es_writer_out_of_memory(writer);
   for (int64_t i = 0, row = 0; i < merge->n_points && indices != NULL; i++) {
     if (is_merged(merge, i)) indices[row++] = i;
   }
-  hid_t list = es_writer_list(writer, "point");
-  o->point = es_writer_create(writer, "point", ES_TYPE_I64, 1, &extent, list);
-  if (o->point >= 0) {
-    es_writer_write(writer, o->point, "point", ES_TYPE_I64, indices);
-    es_writer_check(writer, H5DSset_scale(o->point, "point"), "point");
-    es_writer_names(writer, o->point, "index of the point in the grid of the job", "1");
-  }
-  if (list >= 0) H5Pclose(list);
+  o->point = es_writer_scale(writer, "point", ES_TYPE_I64, (hsize_t)merge->n_merged, indices,
+                             "index of the point in the grid of the job");
   es_free(indices);
 }
 
@@ -239,59 +232,53 @@ static void put_scale(output_t *o, es_dimension_t dimension) {
     indices[i] = es_merge_by_value(dimension) ? (int32_t)merge->values[dimension].list[i]
                                               : (int32_t)i - (dimension == ES_DIM_LAYER_OR_ALL);
   }
-  hid_t list = es_writer_list(&o->writer, info->name);
-  hid_t object = es_writer_create(&o->writer, info->name, type, 1, &extent, list);
   const void *data = words  ? (const void *)both
                      : real ? (const void *)merge->values[dimension].list
                             : (const void *)indices;
-  es_writer_write(&o->writer, object, info->name, type, data);
-  es_writer_scale(&o->writer, object, dimension,
-                  dimension == ES_DIM_LAYER ? "index of the measured layer, in forward order"
-                  : dimension == ES_DIM_LAYER_OR_ALL
-                      ? "index of the layer whose output is projected, -1 for all layers at once"
-                      : info->long_name);
-  if (list >= 0) H5Pclose(list);
+  const char *long_name = dimension == ES_DIM_LAYER ? "index of the measured layer, in forward order"
+                          : dimension == ES_DIM_LAYER_OR_ALL
+                              ? "index of the layer whose output is projected, -1 for all layers at once"
+                              : info->long_name;
+  o->writer.scale[dimension] = es_writer_scale(&o->writer, info->name, type, extent, data, long_name);
   es_free(indices);
 }
 
-/* Creates a variable over `point` and the given dimensions; the caller closes it. */
-static hid_t create(output_t *o, const char *name, es_type_t type, int rank, const es_dimension_t *dimensions,
-                    hsize_t target, const void *fill) {
+/* Creates a variable over `point` and its dimensions, in chunks of about that many bytes; the caller closes it. */
+static hid_t create(output_t *o, const es_field_info_t *info, hsize_t bytes) {
   es_writer_t *writer = &o->writer;
+  const bool text = info->type == ES_TYPE_STRING;
   hsize_t extent[ES_RANK_MAX + 1] = {(hsize_t)o->merge->n_merged}, chunk[ES_RANK_MAX + 1];
-  for (int i = 0; i < rank; i++) extent[i + 1] = (hsize_t)o->merge->extent[dimensions[i]];
-  hid_t list = es_writer_list(writer, name);
-  es_writer_chunk(extent, rank + 1, target, chunk);
-  if (type == ES_TYPE_STRING) {
-    es_writer_check(writer, H5Pset_chunk(list, rank + 1, chunk), name);
+  for (int i = 0; i < info->rank; i++) extent[i + 1] = (hsize_t)o->merge->extent[info->dimensions[i]];
+  const hid_t list = es_writer_list(writer, info->name);
+  es_writer_chunk(extent, info->rank + 1, bytes / es_type_size(info->type), chunk);
+  if (text) {
+    es_writer_check(writer, H5Pset_chunk(list, info->rank + 1, chunk), info->name);
   } else {
-    es_writer_check(writer, H5Pset_fill_value(list, es_type_in_memory(type), fill), name);
-    es_writer_deflate(writer, list, name, rank + 1, chunk);
+    es_writer_check(writer, H5Pset_fill_value(list, es_type_in_memory(info->type), es_writer_fill(info)), info->name);
+    es_writer_deflate(writer, list, info->name, info->rank + 1, chunk);
   }
-  hid_t object = es_writer_create(writer, name, type, rank + 1, extent, list);
-  if (object >= 0) es_writer_check(writer, H5DSattach_scale(object, o->point, 0), name);
-  for (int i = 0; i < rank; i++) es_writer_attach(writer, object, name, dimensions[i], i + 1);
+  const hid_t object = es_writer_create(writer, info->name, info->type, info->rank + 1, extent, list);
+  if (object >= 0) {
+    es_writer_check(writer, H5DSattach_scale(object, o->point, 0), info->name);
+    for (int i = 0; i < info->rank; i++) es_writer_attach(writer, object, info->name, info->dimensions[i], i + 1);
+    /* Unlike in a point's own file, also what is constant about a layer is missing where a point has fewer of them. */
+    es_writer_describe(writer, object, info, !text && (info->type != ES_TYPE_U8 || info->unmeasured != 0));
+  }
   if (list >= 0) H5Pclose(list);
   return object;
 }
 
 /* Chunks of spectra as large as in a point's own file; of others small enough for one point to be read at once, and
  * large enough for one variable of all points. */
-static void create_field(output_t *o, es_field_t field) {
-  const es_field_info_t *info = es_field_info(field);
-  const hsize_t bytes = info->type == ES_TYPE_F32 ? 1 << 20 : es_field_is_packed(field) ? 1 << 18 : 1 << 16;
-  o->object[field] = create(o, info->name, info->type, info->rank, info->dimensions, bytes / es_type_size(info->type),
-                            is_text(field) ? NULL : es_writer_fill(info));
-  if (o->object[field] < 0) return;
-  /* Unlike in a point's own file, also what is constant about a layer is missing where a point has fewer of them. */
-  const bool missing = !is_text(field) && (info->type != ES_TYPE_U8 || info->unmeasured != 0);
-  es_writer_describe(&o->writer, o->object[field], info, missing);
-}
-
-static void create_names(output_t *o) {
-  static const es_dimension_t layer = ES_DIM_LAYER;
-  o->names = create(o, "layer_name", ES_TYPE_STRING, 1, &layer, 4096, NULL);
-  if (o->names >= 0) es_writer_names(&o->writer, o->names, "name of the layer", "1");
+static void create_fields(output_t *o) {
+  static const es_field_info_t names = {"layer_name",   "name of the layer", "1",
+                                        ES_TYPE_STRING, .rank = 1,           .dimensions = {ES_DIM_LAYER}};
+  o->names = create(o, &names, 4096 * es_type_size(ES_TYPE_STRING));
+  for (int i = 0; i < ES_FIELDS; i++) {
+    const es_field_info_t *info = es_field_info((es_field_t)i);
+    const hsize_t bytes = info->type == ES_TYPE_F32 ? 1 << 20 : es_field_is_packed((es_field_t)i) ? 1 << 18 : 1 << 16;
+    if (o->merge->fields[i]) o->object[i] = create(o, info, bytes);
+  }
 }
 
 static void put_header(output_t *o, const es_merge_header_t *header) {
@@ -321,10 +308,7 @@ static void begin(output_t *o, const es_merge_header_t *header) {
   }
   es_text_append(&coordinates, "layer_name");
   es_merge_labels_create(&o->merge->labels, &o->writer, o->merge->n_merged, o->point, &coordinates);
-  create_names(o);
-  for (int i = 0; i < ES_FIELDS; i++) {
-    if (o->merge->fields[i]) create_field(o, (es_field_t)i);
-  }
+  create_fields(o);
   if (coordinates.failed) es_writer_out_of_memory(&o->writer);
   es_writer_text(&o->writer, o->writer.file, "coordinates", es_text_get(&coordinates));
   es_text_destroy(&coordinates);

@@ -64,16 +64,13 @@ bool es_hdf5_writer_close(es_hdf5_writer_t *w, hid_t variable) {
 
 bool es_hdf5_writer_put(es_hdf5_writer_t *w, hid_t id, const es_hdf5_variable_t *v, hid_t type, int64_t first,
                         int64_t count, const void *values) {
-  hsize_t start[ES_HDF5_RANK_MAX] = {(hsize_t)first}, part[ES_HDF5_RANK_MAX];
-  memcpy(part, v->shape, sizeof part);
-  part[0] = (hsize_t)count;
-  hid_t memory = H5Screate_simple(v->rank, part, NULL), space = H5Dget_space(id);
-  bool done =
-      check(w, memory >= 0 && space >= 0 && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, part, NULL) >= 0 &&
-                   H5Dwrite(id, type, memory, space, H5P_DEFAULT, values) >= 0);
-  if (space >= 0) H5Sclose(space);
-  if (memory >= 0) H5Sclose(memory);
-  return done;
+  char reason[ES_HDF5_REASON_SIZE];
+  es_hdf5_block_t block = {.rank = v->rank, .start = {(hsize_t)first}};
+  memcpy(block.count, v->shape, sizeof v->shape);
+  block.count[0] = (hsize_t)count;
+  if (es_hdf5_write(id, type, &block, values, reason) == ES_OK) return true;
+  if (w->reason[0] == '\0') memcpy(w->reason, reason, sizeof reason);
+  return false;
 }
 
 bool es_hdf5_writer_put_chunk(es_hdf5_writer_t *w, hid_t id, int64_t first, const void *bytes, int64_t size,

@@ -54,41 +54,30 @@ static bool find_cell(const es_result_t *result, const column_t *column, const i
   return true;
 }
 
-/* One value as JSON; csv takes the same but for strings and what is missing. */
-static void append_number(es_text_t *out, const es_result_t *result, es_field_t field, size_t index) {
-  const void *data = result->data[field];
-  char text[32];
-  switch (es_field_info(field)->type) {
-  case ES_TYPE_F64:
-    es_text_append(out, "%s", es_text_double(((const double *)data)[index], text));
-    break;
-  case ES_TYPE_F32:
-    es_text_append(out, "%s", es_text_double((double)((const float *)data)[index], text));
-    break;
-  case ES_TYPE_I32:
-    es_text_append(out, "%d", (int)((const int32_t *)data)[index]);
-    break;
-  case ES_TYPE_I64:
-    es_text_append(out, "%lld", (long long)((const int64_t *)data)[index]);
-    break;
-  default:
-    es_text_append(out, "%u", (unsigned)((const uint8_t *)data)[index]);
-  }
-}
-
-static bool is_text(es_field_t field) {
-  return es_field_info(field)->type == ES_TYPE_STRING;
-}
-
-static const char *text_of(const es_result_t *result, es_field_t field, size_t index) {
-  return ((const char *const *)result->data[field])[index];
-}
-
-/* 0 is a value of most uint8 fields, though it also stands for what was not measured. */
-static bool is_missing(const es_result_t *result, es_field_t field, size_t index) {
+/* One value. JSON has a word for what was not measured, and knows neither NaN nor infinities. */
+static void append_value(es_text_t *out, const es_result_t *result, es_field_t field, size_t index, bool json) {
   const es_field_info_t *info = es_field_info(field);
-  bool always = info->type == ES_TYPE_U8 && info->unmeasured == 0;
-  return !always && !es_result_measured(result, field, index);
+  const void *data = result->data[field];
+  /* 0 is a value of most uint8 fields, though it also stands for what was not measured. */
+  const bool always = info->type == ES_TYPE_STRING || (info->type == ES_TYPE_U8 && info->unmeasured == 0);
+  const double real = info->type == ES_TYPE_F64   ? ((const double *)data)[index]
+                      : info->type == ES_TYPE_F32 ? (double)((const float *)data)[index]
+                                                  : 0.0;
+  char text[32];
+  if ((!always && !es_result_measured(result, field, index)) || (json && isinf(real)))
+    es_text_append(out, "%s", json ? "null" : "");
+  else if (info->type == ES_TYPE_STRING && json)
+    es_text_append_quoted(out, ((const char *const *)data)[index]);
+  else if (info->type == ES_TYPE_STRING)
+    es_text_append_csv(out, ((const char *const *)data)[index]);
+  else if (info->type == ES_TYPE_F64 || info->type == ES_TYPE_F32)
+    es_text_append(out, "%s", es_text_double(real, text));
+  else if (info->type == ES_TYPE_U8)
+    es_text_append(out, "%u", (unsigned)((const uint8_t *)data)[index]);
+  else
+    es_text_append(out, "%lld",
+                   info->type == ES_TYPE_I32 ? (long long)((const int32_t *)data)[index]
+                                             : (long long)((const int64_t *)data)[index]);
 }
 
 /* True if the field has any number in that split and epoch. */
@@ -108,10 +97,9 @@ static bool has_numbers(const es_result_t *result, es_field_t field, int split, 
 }
 
 static bool has_rows(const es_result_t *result, int split, int64_t epoch) {
-  for (int field = 0; field < ES_FIELDS; field++) {
-    if (has_numbers(result, (es_field_t)field, split, epoch)) return true;
-  }
-  return false;
+  bool has = false;
+  for (int field = 0; field < ES_FIELDS && !has; field++) has = has_numbers(result, (es_field_t)field, split, epoch);
+  return has;
 }
 
 /* Calls `row` for each one, in the order of the dimensions. */
@@ -159,11 +147,7 @@ static void csv_row(es_text_t *out, const es_reader_t *reader, const int64_t at[
   for (column_t column = before_first; next_column(result, &column);) {
     size_t index;
     es_text_append(out, ",");
-    if (!find_cell(result, &column, at, &index)) continue;
-    if (is_text(column.field))
-      es_text_append_csv(out, text_of(result, column.field, index));
-    else if (!is_missing(result, column.field, index))
-      append_number(out, result, column.field, index);
+    if (find_cell(result, &column, at, &index)) append_value(out, result, column.field, index, false);
   }
   es_text_append(out, "\n");
 }
@@ -187,16 +171,6 @@ static bool is_json_number(const char *text) {
   return strstr(text, "nan") == NULL && strstr(text, "inf") == NULL;
 }
 
-static void append_json_value(es_text_t *out, const es_result_t *result, es_field_t field, size_t index) {
-  bool infinite = es_field_info(field)->type == ES_TYPE_F64 && isinf(((const double *)result->data[field])[index]);
-  if (is_text(field))
-    es_text_append_quoted(out, text_of(result, field, index));
-  else if (infinite || is_missing(result, field, index))
-    es_text_append(out, "null");
-  else
-    append_number(out, result, field, index);
-}
-
 static void json_row(es_text_t *out, const es_reader_t *reader, const int64_t at[ES_DIMENSIONS]) {
   const es_result_t *result = reader->result;
   char delta[32];
@@ -210,7 +184,7 @@ static void json_row(es_text_t *out, const es_reader_t *reader, const int64_t at
     size_t index;
     es_text_append(out, ", \"%s\": ", column_name(&column, heading));
     if (find_cell(result, &column, at, &index))
-      append_json_value(out, result, column.field, index);
+      append_value(out, result, column.field, index, true);
     else
       es_text_append(out, "null");
   }

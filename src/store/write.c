@@ -6,56 +6,28 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A dimension scale: the coordinate variable that gives the axis its name and values. */
-static void put_dimension(es_writer_t *writer, es_result_t *result, es_dimension_t dimension, const void *values) {
+/* The coordinate variable that gives an axis its name and values: numbers of the result, words, or indices. */
+static void put_dimension(es_writer_t *writer, es_result_t *result, es_dimension_t dimension) {
   const es_dimension_info_t *info = es_dimension_info(dimension);
-  hsize_t extent = (hsize_t)result->extent[dimension];
-  hid_t list = es_writer_list(writer, info->name);
-  hid_t object = es_writer_create(writer, info->name, info->type, 1, &extent, list);
-  es_writer_write(writer, object, info->name, info->type, values);
-  es_writer_scale(writer, object, dimension, info->long_name);
-  if (list >= 0) H5Pclose(list);
-}
-
-/* A dimension of words or names. */
-static void put_words(es_writer_t *writer, es_result_t *result, es_dimension_t dimension) {
-  size_t count = (size_t)result->extent[dimension];
-  char(*words)[ES_NAME_MAX] = es_allocate(count, sizeof *words);
-  const char **values = es_allocate(count, sizeof *values);
-  if (words == NULL || values == NULL) es_writer_out_of_memory(writer);
-  for (size_t i = 0; i < count && words != NULL && values != NULL; i++) {
-    values[i] = es_result_word(result, dimension, (int64_t)i, words[i]);
+  const size_t count = (size_t)result->extent[dimension];
+  const bool is_text = info->type == ES_TYPE_STRING;
+  const void *numbers = dimension == ES_DIM_EPOCH         ? (const void *)result->epoch
+                        : dimension == ES_DIM_PROBE_EPOCH ? (const void *)result->probe_epoch
+                        : dimension == ES_DIM_DELTA       ? (const void *)result->delta
+                                                          : NULL;
+  char(*words)[ES_NAME_MAX] = is_text ? es_allocate(count, sizeof *words) : NULL;
+  void *made = es_allocate(count, es_type_size(info->type));
+  if (made == NULL || (is_text && words == NULL)) es_writer_out_of_memory(writer);
+  for (size_t i = 0; i < count && writer->code == ES_OK; i++) {
+    if (is_text)
+      ((const char **)made)[i] = es_result_word(result, dimension, (int64_t)i, words[i]);
+    else if (numbers == NULL)
+      ((int32_t *)made)[i] = (int32_t)i;
   }
-  put_dimension(writer, result, dimension, values);
-  es_free(values);
+  writer->scale[dimension] = es_writer_scale(writer, info->name, info->type, (hsize_t)count,
+                                             numbers != NULL ? numbers : made, info->long_name);
+  es_free(made);
   es_free(words);
-}
-
-/* A dimension whose entries are their own indices. */
-static void put_indices(es_writer_t *writer, es_result_t *result, es_dimension_t dimension) {
-  size_t count = (size_t)result->extent[dimension];
-  int32_t *values = es_allocate(count, sizeof *values);
-  if (values == NULL) es_writer_out_of_memory(writer);
-  for (size_t i = 0; i < count && values != NULL; i++) values[i] = (int32_t)i;
-  put_dimension(writer, result, dimension, values);
-  es_free(values);
-}
-
-static void put_dimensions(es_writer_t *writer, es_result_t *result) {
-  for (int i = 0; i < ES_DIMENSIONS; i++) {
-    const es_dimension_t dimension = (es_dimension_t)i;
-    if (result->extent[i] == 0) continue;
-    if (dimension == ES_DIM_EPOCH)
-      put_dimension(writer, result, dimension, result->epoch);
-    else if (dimension == ES_DIM_PROBE_EPOCH)
-      put_dimension(writer, result, dimension, result->probe_epoch);
-    else if (dimension == ES_DIM_DELTA)
-      put_dimension(writer, result, dimension, result->delta);
-    else if (es_dimension_info(dimension)->type == ES_TYPE_STRING)
-      put_words(writer, result, dimension);
-    else
-      put_indices(writer, result, dimension);
-  }
 }
 
 /* How a field lies in the file: what can be large is chunked, by about 256 KiB (eigenvectors 1 MiB), and deflated. One
@@ -189,7 +161,9 @@ es_code_t es_result_write(const char *path, es_result_t *result, const es_result
   es_writer_begin(&writer, path, status);
   open_in_memory(&writer);
   put_header(&writer, header);
-  put_dimensions(&writer, result);
+  for (int i = 0; i < ES_DIMENSIONS; i++) {
+    if (result->extent[i] > 0) put_dimension(&writer, result, (es_dimension_t)i);
+  }
   for (int i = 0; i < ES_FIELDS; i++) {
     if (es_result_has(result, es_field_info((es_field_t)i)->group)) put_field(&writer, result, (es_field_t)i);
   }

@@ -136,12 +136,14 @@ void es_writer_write_block(es_writer_t *writer, hid_t object, const char *name, 
   if (es_hdf5_write(object, memory_type, block, data, reason) != ES_OK) es_writer_fail(writer, name, reason);
 }
 
-void es_writer_scale(es_writer_t *writer, hid_t object, es_dimension_t dimension, const char *long_name) {
-  const es_dimension_info_t *info = es_dimension_info(dimension);
-  writer->scale[dimension] = object;
-  if (object < 0) return;
-  es_writer_check(writer, H5DSset_scale(object, info->name), info->name);
-  es_writer_names(writer, object, long_name, "1");
+hid_t es_writer_scale(es_writer_t *writer, const char *name, es_type_t type, hsize_t extent, const void *values,
+                      const char *long_name) {
+  const hid_t list = es_writer_list(writer, name), object = es_writer_create(writer, name, type, 1, &extent, list);
+  es_writer_write(writer, object, name, type, values);
+  if (object >= 0) es_writer_check(writer, H5DSset_scale(object, name), name);
+  if (object >= 0) es_writer_names(writer, object, long_name, "1");
+  if (list >= 0) H5Pclose(list);
+  return object;
 }
 
 void es_writer_attach(es_writer_t *writer, hid_t object, const char *name, es_dimension_t dimension, int place) {

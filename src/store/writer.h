@@ -57,9 +57,10 @@ void es_writer_write_block(es_writer_t *writer, hid_t object, const char *name, 
                            const es_hdf5_block_t *block, const void *data);
 /* Chunked, shuffled and deflated. */
 void es_writer_deflate(es_writer_t *writer, hid_t list, const char *name, int rank, const hsize_t *chunk);
-/* Makes a variable of one dimension the scale of that dimension: the coordinate variable that gives the axis its name
- * and values. The writer takes it over. */
-void es_writer_scale(es_writer_t *writer, hid_t object, es_dimension_t dimension, const char *long_name);
+/* Creates the scale of a dimension: the coordinate variable that gives an axis its name and values, a pure number or a
+ * word. Kept in writer->scale the writer closes it, else the caller. */
+hid_t es_writer_scale(es_writer_t *writer, const char *name, es_type_t type, hsize_t extent, const void *values,
+                      const char *long_name);
 /* The dimension at that place of a variable has this scale. */
 void es_writer_attach(es_writer_t *writer, hid_t object, const char *name, es_dimension_t dimension, int place);
 
