@@ -296,6 +296,10 @@ size_t es_result_index(const es_result_t *result, es_field_t field, const int64_
   return position(result, field, index);
 }
 
+double es_result_value(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]) {
+  return ((const double *)result->data[field])[es_result_index(result, field, at)];
+}
+
 bool es_result_measured(const es_result_t *result, es_field_t field, size_t index) {
   const void *data = result->data[field];
   const es_field_info_t *info = es_field_info(field);
@@ -329,7 +333,7 @@ uint8_t es_result_flags(const es_result_t *result, int split, int64_t epoch, int
 static double saturation(const es_result_t *result, int split, int64_t epoch, int64_t layer, int64_t delta) {
   const int64_t at[ES_DIMENSIONS] = {
       [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer, [ES_DIM_DELTA] = delta};
-  return ((const double *)result->data[ES_FIELD_SATURATION])[es_result_index(result, ES_FIELD_SATURATION, at)];
+  return es_result_value(result, ES_FIELD_SATURATION, at);
 }
 
 bool es_result_epoch_measured(const es_result_t *result, int split, int64_t epoch) {

@@ -37,6 +37,8 @@ es_code_t es_packed_transfer(const es_packed_t *packed, char reason[ES_HDF5_REAS
 
 /* Position of an element of a field; `at` has one index for each dimension of the schema, others are not looked at. */
 size_t es_result_index(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]);
+/* The same element of a float64 field. */
+double es_result_value(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]);
 /* False for NaN and −1, and for what uint8 fields hold where nothing was measured. */
 bool es_result_measured(const es_result_t *result, es_field_t field, size_t index);
 /* An entry of a dimension of words or names. */

@@ -36,6 +36,11 @@ static void strip_blanks(es_text_t *out) {
   while (out->length > 0 && out->data[out->length - 1] == ' ') out->data[--out->length] = '\0';
 }
 
+static void end_line(es_text_t *out) {
+  strip_blanks(out);
+  es_text_append(out, "\n");
+}
+
 static void append_epochs(es_text_t *out, const es_result_t *result, const columns_t *columns) {
   for (int i = 0; i < columns->n; i++) {
     es_text_append(out, "%*d ", COLUMN - 1, (int)result->epoch[columns->epoch[i]]);
@@ -110,20 +115,16 @@ static void append_layer(es_text_t *out, const es_result_t *result, const view_t
   for (int i = 0; i < view->columns.n; i++) {
     const int64_t at[ES_DIMENSIONS] = {
         [ES_DIM_SPLIT] = view->split, [ES_DIM_EPOCH] = view->columns.epoch[i], [ES_DIM_LAYER] = layer};
-    size_t index = es_result_index(result, ES_FIELD_SATURATION, at);
-    append_saturation(out, ((const double *)result->data[ES_FIELD_SATURATION])[index],
+    append_saturation(out, es_result_value(result, ES_FIELD_SATURATION, at),
                       flag_letter(es_result_flags(result, view->split, view->columns.epoch[i], layer)));
   }
   if (view->probe >= 0) {
     const int64_t at[ES_DIMENSIONS] = {
         [ES_DIM_SPLIT] = view->split, [ES_DIM_PROBE_EPOCH] = view->probe, [ES_DIM_LAYER] = layer};
-    size_t index = es_result_index(result, ES_FIELD_PROBE_ACCURACY, at);
     es_text_append(out, " ");
-    append_saturation(out, ((const double *)result->data[ES_FIELD_PROBE_ACCURACY])[index],
-                      is_tail(result, layer) ? 't' : ' ');
+    append_saturation(out, es_result_value(result, ES_FIELD_PROBE_ACCURACY, at), is_tail(result, layer) ? 't' : ' ');
   }
-  strip_blanks(out);
-  es_text_append(out, "\n");
+  end_line(out);
 }
 
 /* Explains the letters that were used. */
@@ -154,9 +155,7 @@ static double mean_overlap(const es_result_t *result, int split, int64_t epoch) 
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
     const int64_t at[ES_DIMENSIONS] = {
         [ES_DIM_REFERENCE] = ES_PREVIOUS, [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer};
-    double value =
-        ((const double *)
-             result->data[ES_FIELD_EIGENSPACE_OVERLAP])[es_result_index(result, ES_FIELD_EIGENSPACE_OVERLAP, at)];
+    const double value = es_result_value(result, ES_FIELD_EIGENSPACE_OVERLAP, at);
     bool excluded = (es_result_flags(result, split, epoch, layer) & ES_FLAGS_EXCLUDED) != 0;
     if (isnan(value) || excluded || ((const uint8_t *)result->data[ES_FIELD_LAYER_OUTPUT])[layer] != 0) continue;
     sum += value;
@@ -170,15 +169,13 @@ static void append_means(es_text_t *out, const es_result_t *result, const view_t
   for (int i = 0; i < view->columns.n; i++) {
     append_saturation(out, es_result_mean_saturation(result, (es_split_t)view->split, view->columns.epoch[i], 0), ' ');
   }
-  strip_blanks(out);
-  es_text_append(out, "\n");
+  end_line(out);
   if (!es_result_has(result, ES_GROUP_EIGENSPACE)) return;
   es_text_append(out, "%-*s %6s", view->width, "mean overlap", "");
   for (int i = 0; i < view->columns.n; i++) {
     append_saturation(out, mean_overlap(result, view->split, view->columns.epoch[i]), ' ');
   }
-  strip_blanks(out);
-  es_text_append(out, "\n");
+  end_line(out);
 }
 
 static void append_split(es_text_t *out, const es_result_t *result, int split) {
@@ -237,8 +234,7 @@ static void append_scalar_row(es_text_t *out, const es_result_t *result, es_fiel
   snprintf(name, sizeof name, "%s %s", es_split_name(split), es_field_info(field)->name);
   es_text_append(out, "%-*s %6s", width, name, "");
   for (int i = 0; i < columns->n; i++) append_scalar(out, scalar_at(result, field, split, columns->epoch[i]));
-  strip_blanks(out);
-  es_text_append(out, "\n");
+  end_line(out);
 }
 
 static void append_scalars(es_text_t *out, const es_result_t *result) {
