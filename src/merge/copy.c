@@ -24,13 +24,13 @@ typedef struct trip {
 /* Where an index along a dimension of the point is in the merged file. */
 static int64_t move(const trip_t *trip, int place, int64_t index) {
   const es_dimension_t dimension = trip->info->dimensions[place];
-  if (!es_merge_by_value(dimension)) return index;
-  return es_merge_values_find(&trip->merge->values[dimension], es_merge_value(trip->from, dimension, index));
+  if (!es_dimension_has_values(dimension)) return index;
+  return es_merge_values_find(&trip->merge->values[dimension], es_result_coordinate(trip->from, dimension, index));
 }
 
 static bool is_identity(const trip_t *trip, int place) {
   if (trip->source[place] != trip->goal[place]) return false;
-  for (hsize_t i = 0; es_merge_by_value(trip->info->dimensions[place]) && i < trip->source[place]; i++) {
+  for (hsize_t i = 0; es_dimension_has_values(trip->info->dimensions[place]) && i < trip->source[place]; i++) {
     if (move(trip, place, (int64_t)i) != (int64_t)i) return false;
   }
   return true;
@@ -98,7 +98,7 @@ static bool advance(const hsize_t *extent, int first, int last, hsize_t *index) 
 static void scatter(const trip_t *trip) {
   es_merge_copy_buffer_t *blocks = &trip->merge->blocks;
   const int last = trip->info->rank - 1;
-  const bool straight = !es_merge_by_value(trip->info->dimensions[last]);
+  const bool straight = !es_dimension_has_values(trip->info->dimensions[last]);
   const char *from = blocks->from;
   hsize_t index[ES_RANK_MAX] = {0};
   memcpy(blocks->to, blocks->blank, trip->goal_block * trip->size);

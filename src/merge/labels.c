@@ -8,23 +8,24 @@
 
 enum { ROWS = 4096, CHANNELS = 3 };
 
-/* What is said once for the whole file. */
-static bool is_left_out(const char *name) {
-  static const char *const names[] = {"schema", "schema_version", "job_name", "job", "axes"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+static bool is_among(const char *const *names, size_t n, const char *name) {
+  for (size_t i = 0; i < n; i++) {
     if (strcmp(names[i], name) == 0) return true;
   }
   return false;
 }
 
-/* What is a variable even if it is the same for all points, so that who reads it need not look in two places. */
+/* True for what is said once for the whole file. */
+static bool is_left_out(const char *name) {
+  static const char *const names[] = {"schema", "schema_version", "job_name", "job", "axes"};
+  return is_among(names, sizeof names / sizeof *names, name);
+}
+
+/* True for a variable even if it is the same for all points, so that who reads it need not look in two places. */
 static bool is_always_variable(const char *name) {
   static const char *const names[] = {"point_id",        "outcome",         "reason",  "dataset_fingerprint",
                                       "ranks_per_point", "elapsed_seconds", "started", "host"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (strcmp(names[i], name) == 0) return true;
-  }
-  return false;
+  return is_among(names, sizeof names / sizeof *names, name);
 }
 
 /* Provenance is text; these are numbers all the same. */

@@ -8,16 +8,6 @@
 
 /* ---- axes ---- */
 
-bool es_merge_by_value(es_dimension_t dimension) {
-  return dimension == ES_DIM_EPOCH || dimension == ES_DIM_PROBE_EPOCH || dimension == ES_DIM_DELTA;
-}
-
-double es_merge_value(const es_result_t *result, es_dimension_t dimension, int64_t index) {
-  return dimension == ES_DIM_EPOCH         ? result->epoch[index]
-         : dimension == ES_DIM_PROBE_EPOCH ? result->probe_epoch[index]
-                                           : result->delta[index];
-}
-
 /* The first place whose value is not below. */
 static int64_t lower_bound(const es_merge_values_t *values, double value) {
   int64_t low = 0, high = values->n;
@@ -110,9 +100,9 @@ static bool unite(es_merge_t *merge, const es_reader_t *point) {
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     const es_dimension_t dimension = (es_dimension_t)i;
     if (result->extent[i] > merge->extent[i]) merge->extent[i] = result->extent[i];
-    if (!es_merge_by_value(dimension)) continue;
+    if (!es_dimension_has_values(dimension)) continue;
     for (int64_t k = 0; k < result->extent[i]; k++) {
-      if (!values_add(&merge->values[i], es_merge_value(result, dimension, k))) return false;
+      if (!values_add(&merge->values[i], es_result_coordinate(result, dimension, k))) return false;
     }
     merge->extent[i] = merge->values[i].n;
   }
@@ -229,8 +219,8 @@ static void put_scale(output_t *o, es_dimension_t dimension) {
   int32_t *indices = es_allocate(extent, sizeof *indices);
   if (indices == NULL) es_writer_out_of_memory(&o->writer);
   for (hsize_t i = 0; i < extent && indices != NULL && !real; i++) {
-    indices[i] = es_merge_by_value(dimension) ? (int32_t)merge->values[dimension].list[i]
-                                              : (int32_t)i - (dimension == ES_DIM_LAYER_OR_ALL);
+    indices[i] = es_dimension_has_values(dimension) ? (int32_t)merge->values[dimension].list[i]
+                                                    : (int32_t)i - (dimension == ES_DIM_LAYER_OR_ALL);
   }
   const void *data = words  ? (const void *)both
                      : real ? (const void *)merge->values[dimension].list
@@ -335,8 +325,8 @@ static bool fits(const es_merge_t *merge, const opened_t *point) {
   }
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     if (result->extent[i] > merge->extent[i]) return false;
-    for (int64_t k = 0; es_merge_by_value((es_dimension_t)i) && k < result->extent[i]; k++) {
-      if (es_merge_values_find(&merge->values[i], es_merge_value(result, (es_dimension_t)i, k)) < 0) return false;
+    for (int64_t k = 0; es_dimension_has_values((es_dimension_t)i) && k < result->extent[i]; k++) {
+      if (es_merge_values_find(&merge->values[i], es_result_coordinate(result, (es_dimension_t)i, k)) < 0) return false;
     }
   }
   return true;

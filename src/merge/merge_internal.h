@@ -49,10 +49,6 @@ struct es_merge {
   es_merge_copy_buffer_t blocks;
 };
 
-/* Axes on which points are put together by value, not by index. */
-bool es_merge_by_value(es_dimension_t dimension);
-/* The values of such an axis of one point. */
-double es_merge_value(const es_result_t *result, es_dimension_t dimension, int64_t index);
 /* Where a value is, −1 when it is not there. */
 int64_t es_merge_values_find(const es_merge_values_t *values, double value);
 

@@ -182,6 +182,10 @@ const es_dimension_info_t *es_dimension_info(es_dimension_t dimension) {
   return &DIMENSION[dimension];
 }
 
+bool es_dimension_has_values(es_dimension_t dimension) {
+  return dimension == ES_DIM_EPOCH || dimension == ES_DIM_PROBE_EPOCH || dimension == ES_DIM_DELTA;
+}
+
 const char *es_split_name(int split) {
   return split == ES_TRAIN ? "train" : "eval";
 }

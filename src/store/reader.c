@@ -168,43 +168,32 @@ static es_code_t check_words(es_reader_t *reader, es_dimension_t dimension, hid_
   return foreign(reader, "%s must be %s", info->name, list);
 }
 
-/* Epochs and shares ascend: places are found by them, for which NaN would have none. */
-static es_code_t check_ascending(es_reader_t *reader, es_dimension_t dimension) {
-  const es_result_t *result = reader->result;
-  double before = -1;
-  for (int64_t i = 0; i < result->extent[dimension]; i++) {
-    const double value = dimension == ES_DIM_EPOCH         ? result->epoch[i]
-                         : dimension == ES_DIM_PROBE_EPOCH ? result->probe_epoch[i]
-                                                           : result->delta[i];
-    if (!(value > before)) return foreign(reader, "%s does not ascend", es_dimension_info(dimension)->name);
-    before = value;
-  }
-  return ES_OK;
-}
-
 /* Values of one coordinate variable into the result, which has its extents; layers come before what follows from them.
- * Indices are what their place says. */
+ * Indices are what their place says. Epochs and deltas ascend: places are found by them, for which NaN would have none.
+ */
 static es_code_t read_coordinate(es_reader_t *reader, es_dimension_t dimension) {
   es_result_t *result = reader->result;
   const es_dimension_info_t *info = es_dimension_info(dimension);
-  size_t count = (size_t)result->extent[dimension];
+  const bool has_values = es_dimension_has_values(dimension);
+  const int64_t count = result->extent[dimension];
   hsize_t length[ES_RANK_MAX];
   hid_t object;
   es_code_t code = open_variable(reader, info->name, info->type, 1, length, &object);
-  if (code == ES_OK && dimension == ES_DIM_EPOCH) {
-    code = read_numbers(reader, object, info->name, info->type, result->epoch);
-  } else if (code == ES_OK && dimension == ES_DIM_PROBE_EPOCH) {
-    code = read_numbers(reader, object, info->name, info->type, result->probe_epoch);
-  } else if (code == ES_OK && dimension == ES_DIM_DELTA) {
-    code = read_numbers(reader, object, info->name, info->type, result->delta);
-  } else if (code == ES_OK && dimension == ES_DIM_LAYER) {
-    code = read_strings(reader, object, info->name, count, result->layers[0].name, sizeof *result->layers, ES_NAME_MAX);
-  } else if (code == ES_OK && info->type == ES_TYPE_STRING) {
+  if (code == ES_OK && has_values)
+    code = read_numbers(reader, object, info->name, info->type, es_result_coordinates(result, dimension));
+  else if (code == ES_OK && dimension == ES_DIM_LAYER)
+    code = read_strings(reader, object, info->name, (size_t)count, result->layers[0].name, sizeof *result->layers,
+                        ES_NAME_MAX);
+  else if (code == ES_OK && info->type == ES_TYPE_STRING)
     code = check_words(reader, dimension, object);
-  }
   if (object >= 0) H5Dclose(object);
-  const bool ascends = dimension == ES_DIM_EPOCH || dimension == ES_DIM_PROBE_EPOCH || dimension == ES_DIM_DELTA;
-  return code == ES_OK && ascends ? check_ascending(reader, dimension) : code;
+  double before = -1;
+  for (int64_t i = 0; code == ES_OK && has_values && i < count; i++) {
+    const double value = es_result_coordinate(result, dimension, i);
+    if (!(value > before)) return foreign(reader, "%s does not ascend", info->name);
+    before = value;
+  }
+  return code;
 }
 
 /* A variable into the result; strings into memory of their own. */

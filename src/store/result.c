@@ -319,6 +319,20 @@ bool es_result_measured(const es_result_t *result, es_field_t field, size_t inde
   }
 }
 
+void *es_result_coordinates(es_result_t *result, es_dimension_t dimension) {
+  assert(es_dimension_has_values(dimension));
+  return dimension == ES_DIM_EPOCH         ? (void *)result->epoch
+         : dimension == ES_DIM_PROBE_EPOCH ? (void *)result->probe_epoch
+                                           : result->delta;
+}
+
+double es_result_coordinate(const es_result_t *result, es_dimension_t dimension, int64_t index) {
+  assert(es_dimension_has_values(dimension));
+  return dimension == ES_DIM_EPOCH         ? result->epoch[index]
+         : dimension == ES_DIM_PROBE_EPOCH ? result->probe_epoch[index]
+                                           : result->delta[index];
+}
+
 const char *es_result_word(const es_result_t *result, es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]) {
   if (dimension == ES_DIM_LAYER) return result->layers[index].name;
   if (dimension == ES_DIM_LAYER_OR_ALL) return index == 0 ? "all" : result->layers[index - 1].name;

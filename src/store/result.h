@@ -41,6 +41,9 @@ size_t es_result_index(const es_result_t *result, es_field_t field, const int64_
 double es_result_value(const es_result_t *result, es_field_t field, const int64_t at[ES_DIMENSIONS]);
 /* False for NaN and −1, and for what uint8 fields hold where nothing was measured. */
 bool es_result_measured(const es_result_t *result, es_field_t field, size_t index);
+/* The values of a dimension that has values: int32_t of epochs, double of deltas; and one of them. */
+void *es_result_coordinates(es_result_t *result, es_dimension_t dimension);
+double es_result_coordinate(const es_result_t *result, es_dimension_t dimension, int64_t index);
 /* An entry of a dimension of words or names. */
 const char *es_result_word(const es_result_t *result, es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]);
 /* True if any layer was measured in that split and epoch (index). */

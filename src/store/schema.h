@@ -31,6 +31,8 @@ typedef struct es_dimension_info {
 } es_dimension_info_t;
 
 const es_dimension_info_t *es_dimension_info(es_dimension_t dimension);
+/* True for epochs and deltas, whose coordinates are numbers that ascend, and by which points are merged. */
+bool es_dimension_has_values(es_dimension_t dimension);
 /* The elements that `split` holds, by es_split_t. */
 const char *es_split_name(int split);
 /* One of the words of a dimension that has words; returns out. */

@@ -11,10 +11,7 @@ static void put_dimension(es_writer_t *writer, es_result_t *result, es_dimension
   const es_dimension_info_t *info = es_dimension_info(dimension);
   const size_t count = (size_t)result->extent[dimension];
   const bool is_text = info->type == ES_TYPE_STRING;
-  const void *numbers = dimension == ES_DIM_EPOCH         ? (const void *)result->epoch
-                        : dimension == ES_DIM_PROBE_EPOCH ? (const void *)result->probe_epoch
-                        : dimension == ES_DIM_DELTA       ? (const void *)result->delta
-                                                          : NULL;
+  const void *numbers = es_dimension_has_values(dimension) ? es_result_coordinates(result, dimension) : NULL;
   char(*words)[ES_NAME_MAX] = is_text ? es_allocate(count, sizeof *words) : NULL;
   void *made = es_allocate(count, es_type_size(info->type));
   if (made == NULL || (is_text && words == NULL)) es_writer_out_of_memory(writer);
@@ -144,22 +141,18 @@ static void save(es_writer_t *writer) {
   es_free(image);
 }
 
-/* Nothing reaches the disk before it is whole: HDF5 cannot be trusted with a full one. */
-static void open_in_memory(es_writer_t *writer) {
-  hid_t access = es_writer_check(writer, H5Pcreate(H5P_FILE_ACCESS), "its access list");
-  es_writer_check(writer, H5Pset_fapl_core(access, 1 << 20, false), "a file in memory");
-  /* HDF5 first opens whatever has that name, even for a file in memory: so a name that nothing can have. */
-  es_writer_open(writer, "/dev/null/result", access);
-  if (access >= 0) H5Pclose(access);
-}
-
 es_code_t es_result_write(const char *path, es_result_t *result, const es_result_header_t *header,
                           es_status_t *status) {
   es_writer_t writer;
   es_hdf5_quiet_t quiet;
   es_hdf5_quiet_begin(&quiet);
   es_writer_begin(&writer, path, status);
-  open_in_memory(&writer);
+  /* In memory: nothing reaches the disk before it is whole, since HDF5 cannot be trusted with a full one. */
+  const hid_t access = es_writer_check(&writer, H5Pcreate(H5P_FILE_ACCESS), "its access list");
+  es_writer_check(&writer, H5Pset_fapl_core(access, 1 << 20, false), "a file in memory");
+  /* HDF5 first opens whatever has that name, even for a file in memory: so a name that nothing can have. */
+  es_writer_open(&writer, "/dev/null/result", access);
+  if (access >= 0) H5Pclose(access);
   put_header(&writer, header);
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     if (result->extent[i] > 0) put_dimension(&writer, result, (es_dimension_t)i);
