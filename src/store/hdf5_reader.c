@@ -16,17 +16,13 @@ int es_hdf5_shape(hid_t dataset, int64_t shape[H5S_MAX_RANK]) {
 
 es_code_t es_hdf5_read_rows(hid_t dataset, hid_t type, int64_t first, int64_t count, void *out,
                             char reason[ES_HDF5_REASON_SIZE]) {
-  hsize_t start[H5S_MAX_RANK] = {(hsize_t)first}, part[H5S_MAX_RANK];
-  const hid_t space = H5Dget_space(dataset), stored = type < 0 ? H5Dget_type(dataset) : -1;
-  const int rank = space >= 0 ? H5Sget_simple_extent_dims(space, part, NULL) : -1;
-  part[0] = (hsize_t)count;
-  const hid_t memory = rank > 0 ? H5Screate_simple(rank, part, NULL) : -1;
-  const bool good = memory >= 0 && (type >= 0 || stored >= 0) &&
-                    H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, part, NULL) >= 0 &&
-                    H5Dread(dataset, type < 0 ? stored : type, memory, space, H5P_DEFAULT, out) >= 0;
-  const es_code_t code = good ? ES_OK : es_hdf5_reason(reason);
-  if (memory >= 0) H5Sclose(memory);
-  if (stored >= 0) H5Tclose(stored);
+  es_hdf5_block_t block = {.start = {(hsize_t)first}};
+  const hid_t space = H5Dget_space(dataset), stored = type < 0 ? H5Dget_type(dataset) : type;
+  block.rank = space >= 0 ? H5Sget_simple_extent_dims(space, block.count, NULL) : -1;
+  block.count[0] = (hsize_t)count;
+  const bool good = block.rank > 0 && stored >= 0;
+  const es_code_t code = good ? es_hdf5_read(dataset, stored, &block, out, reason) : es_hdf5_reason(reason);
+  if (type < 0 && stored >= 0) H5Tclose(stored);
   if (space >= 0) H5Sclose(space);
   return code;
 }
