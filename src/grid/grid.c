@@ -53,7 +53,7 @@ static es_code_t block_size(const es_job_t *job, int block, int64_t *size, es_st
 static void apply(const es_job_t *job, int block, const int *value, const bool *changed, es_point_t *point) {
   for (int a = 0; a < es_job_n_axes(job, block); a++) {
     if (changed != NULL && !changed[a]) continue;
-    const es_code_t code = es_job_apply(job, block, a, value[a], point, NULL);
+    const es_code_t code = es_job_apply(job, block, a, value[a], point, &(es_status_t){0});
     assert(code == ES_OK); /* es_job_parse has applied every value */
     (void)code;
   }
