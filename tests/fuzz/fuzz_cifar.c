@@ -1,7 +1,7 @@
 /* One of the files of a CIFAR dataset is of any bytes, plain or as .gz; the first byte says which. */
-#include "data_files.h"
 #include "eigenscope/data.h"
 #include "fuzz.h"
+#include "support/datasets.h"
 
 static void write_good(const char *folder, bool fine) {
   if (fine)

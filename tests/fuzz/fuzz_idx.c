@@ -1,7 +1,7 @@
 /* One of the four files of an IDX dataset is of any bytes, plain or as .gz; the first byte says which. */
 #include "eigenscope/data.h"
 #include "fuzz.h"
-#include "idx_files.h"
+#include "support/datasets.h"
 
 static void fuzz_one(const uint8_t *data, size_t size) {
   if (size == 0) return;
@@ -10,7 +10,7 @@ static void fuzz_one(const uint8_t *data, size_t size) {
   idx_write_all(folder, false, 6, 4, 3, 2, 3);
   idx_remove(folder, file);
   idx_write_raw(folder, file, (data[0] & 4) != 0 ? ".gz" : "", data + 1, size - 1);
-  const es_dataset_spec_t spec = idx_spec(folder);
+  const es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   es_status_t status = {0};
   es_dataset_info_t info;
   es_dataset_summary_t summary;

@@ -16,7 +16,8 @@ static int find_sets(char *text, size_t size, const char *sets[SETS_MAX]) {
 static void fill_paths(const es_point_t *point, const char *id) {
   static const char *const more[] = {"w/{model}-{width}-{seed}.safetensors", "{dataset}/{id}-{epoch:03}", "{"};
   char path[ES_PATH_MAX];
-  for (int split = 0; split < ES_SPLITS; split++) es_point_path(path, point->external.file[split], point, id, 7, NULL);
+  for (int split = 0; split < ES_SPLITS; split++)
+    es_point_path(path, point->external.file[split], point, id, 7, &(es_status_t){0});
   for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
     if (es_point_path(path, more[i], point, id, 7, &(es_status_t){0}) == ES_OK)
       fuzz_require(strstr(path, "../") == NULL && path[0] != '/', path);

@@ -40,6 +40,6 @@ static void fuzz_one(const uint8_t *data, size_t size) {
   if (code != ES_OK) return;
   compare(file, "mlp");
   compare(file, "resnet18");
-  es_safetensors_strip(file, "module.", NULL);
+  es_safetensors_strip(file, "module.", &(es_status_t){0});
   es_safetensors_destroy(file);
 }

@@ -4,7 +4,7 @@
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
-#include "hdf5_leaks.h"
+#include "support/hdf5_leaks.h"
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,14 +1,11 @@
 /* Ranks that open one file each read their own samples, also when there are more ranks than samples: together they have
  * all of it, once. ranks: 1 2 3 5 */
-#include "../activation_files.h"
-#include "check.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
+#include "support/activation_files.h"
+#include "support/mpi.h"
 
 enum { SAMPLES = 1003, ROW = 3 * 5 * 8, CLASSES = 9 };
-
-static int rank, ranks;
-static char folder[IDX_PATH], path[IDX_PATH + 64];
 
 static void write_large(hsize_t chunk) {
   float *values = activation_floats(0, (int64_t)SAMPLES * ROW, 0);
@@ -26,7 +23,7 @@ static void write_large(hsize_t chunk) {
                      .shape = {SAMPLES},
                      .values = labels};
   if (chunk > 0) memcpy(x.chunk, (hsize_t[]){chunk, 3, 5, 8}, 4 * sizeof(hsize_t));
-  hid_t id = h5_require(H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT));
+  hid_t id = h5_require(H5Fcreate("acts.h5", H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT));
   h5_put(id, &x);
   h5_put(id, &y);
   H5Fclose(id);
@@ -41,7 +38,7 @@ static void check_shares(const char *where, int64_t at_once, int64_t samples, in
   if (es_activations_open(&file, where, "labels", &status) != ES_OK) puts(status.message);
   CHECK(status.code == ES_OK);
   CHECK(es_activations_samples(file) == samples && es_activations_count(file) == n_layers);
-  int64_t first = rank * samples / ranks, end = (rank + 1) * samples / ranks;
+  int64_t first = rank * samples / size, end = (rank + 1) * samples / size;
   int32_t *seen = calloc((size_t)samples, sizeof *seen), *labels = calloc((size_t)samples, sizeof *labels);
   for (int l = 0; l < n_layers; l++) {
     const es_activation_layer_t *layer = es_activations_layer(file, l);
@@ -72,9 +69,9 @@ static void check_same(const char *where) {
   es_activations_t *file;
   char fingerprint[ES_ID_SIZE], of_first[ES_ID_SIZE];
   int32_t classes, of_all;
-  CHECK(es_activations_open(&file, where, "labels", NULL) == ES_OK);
-  CHECK(es_activations_classes(file, &classes, NULL) == ES_OK);
-  CHECK(es_activations_fingerprint(file, fingerprint, NULL) == ES_OK);
+  CHECK(es_activations_open(&file, where, "labels", &(es_status_t){0}) == ES_OK);
+  CHECK(es_activations_classes(file, &classes, &(es_status_t){0}) == ES_OK);
+  CHECK(es_activations_fingerprint(file, fingerprint, &(es_status_t){0}) == ES_OK);
   MPI_Allreduce(&classes, &of_all, 1, MPI_INT32_T, MPI_MAX, MPI_COMM_WORLD);
   CHECK(classes == of_all && classes == CLASSES);
   strcpy(of_first, fingerprint);
@@ -83,24 +80,15 @@ static void check_same(const char *where) {
   es_activations_close(file);
 }
 
-int main(int argc, char **argv) {
-  MPI_Init(&argc, &argv);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-  if (rank == 0) idx_folder_create(folder);
-  MPI_Bcast(folder, IDX_PATH, MPI_CHAR, 0, MPI_COMM_WORLD);
-  data_path(path, folder, "acts.h5");
+TEST(fixtures) {
   check_shares(ACTIVATIONS "good.h5", 2, ACTIVATION_SAMPLES, ACTIVATION_LAYER_COUNT);
   check_shares(ACTIVATIONS "npy", 2, ACTIVATION_SAMPLES, ACTIVATION_LAYER_COUNT);
+}
+
+TEST_IN_FOLDER(large_files) {
   for (hsize_t chunk = 0; chunk <= 70; chunk += 35) {
-    if (rank == 0) write_large(chunk);
-    MPI_Barrier(MPI_COMM_WORLD);
-    check_shares(path, 16, SAMPLES, 1);
-    check_same(path);
-    MPI_Barrier(MPI_COMM_WORLD);
+    ON_RANK_0 write_large(chunk);
+    check_shares("acts.h5", 16, SAMPLES, 1);
+    check_same("acts.h5");
   }
-  if (rank == 0) data_folder_destroy(folder);
-  CHECK(es_memory_balance() == 0);
-  MPI_Finalize();
-  return 0;
 }

@@ -1,14 +1,12 @@
 /* Block-cyclic layouts: every element has one place, and triangles survive the way there and back.
  * ranks: 1 2 3 5 6 */
-#include "check.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/dist_matrix.h"
 #include "eigenscope/memory.h"
+#include "support/mpi.h"
 #include <math.h>
 
-static int rank, size;
-
-static void test_grid(void) {
+TEST(grid) {
   static const int expected[][3] = {{1, 1, 1}, {2, 1, 2}, {3, 1, 2}, {4, 2, 2},  {5, 2, 2},  {6, 2, 3},
                                     {7, 2, 3}, {8, 2, 4}, {9, 3, 3}, {12, 3, 4}, {13, 3, 4}, {64, 8, 8}};
   for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
@@ -23,7 +21,7 @@ static void test_grid(void) {
   }
 }
 
-static void test_counts(int32_t order, int32_t block, int n) {
+static void check_counts(int32_t order, int32_t block, int n) {
   int32_t total = 0;
   for (int at = 0; at < n; at++) {
     const int32_t count = es_dist_matrix_count(order, block, at, n);
@@ -51,7 +49,7 @@ static void check_local(const es_dist_matrix_t *b) {
   }
 }
 
-static void test_scatter(int32_t order, int32_t block, const double *triangle, int root) {
+static void check_scatter(int32_t order, int32_t block, const double *triangle, int root) {
   es_status_t status = {0};
   es_dist_matrix_t b;
   CHECK(es_dist_matrix_create(&b, MPI_COMM_WORLD, order, block, &status) == ES_OK);
@@ -60,7 +58,7 @@ static void test_scatter(int32_t order, int32_t block, const double *triangle, i
   es_dist_matrix_destroy(&b);
 }
 
-static void test_triangle(int32_t order, int32_t block) {
+static void check_triangle(int32_t order, int32_t block) {
   es_status_t status = {0};
   es_dist_matrix_t b;
   const size_t n = (size_t)order * ((size_t)order + 1) / 2;
@@ -76,7 +74,7 @@ static void test_triangle(int32_t order, int32_t block) {
     for (size_t i = 0; i < n; i++) back[i] = NAN;
     es_dist_matrix_to_triangle(&b, rank == root ? back : NULL, root);
     for (size_t i = 0; rank == root && i < n; i++) CHECK(back[i] == triangle[i]);
-    test_scatter(order, block, triangle, root);
+    check_scatter(order, block, triangle, root);
   }
   for (int32_t j = 0; j < b.local_cols; j++) { /* spoil the upper half, and make it again from the lower one */
     for (int32_t i = 0; i < b.local_rows; i++) {
@@ -91,21 +89,14 @@ static void test_triangle(int32_t order, int32_t block) {
   es_free(back);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
+TEST(triangles) {
   static const int32_t orders[] = {1, 2, 3, 64, 127, 200}, blocks[] = {1, 8, 64};
-  test_grid();
   for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
     for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) {
-      for (int n = 1; n <= 7; n++) test_counts(orders[i], blocks[k], n);
-      test_triangle(orders[i], blocks[k]);
+      for (int n = 1; n <= 7; n++) check_counts(orders[i], blocks[k], n);
+      check_triangle(orders[i], blocks[k]);
     }
   }
-  test_triangle(1100, 64); /* columns that travel in two pieces */
+  check_triangle(1100, 64); /* columns that travel in two pieces */
   es_dist_matrix_destroy(NULL);
-  CHECK(es_memory_balance() == 0);
-  ES_MPI(MPI_Finalize());
-  return 0;
 }

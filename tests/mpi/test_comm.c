@@ -1,13 +1,12 @@
 /* The same bits on every number of ranks, and failures that all ranks leave together.
  * ranks: 1 2 3 4 5 11 */
-#include "check.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
+#include "support/mpi.h"
 #include <string.h>
 
 enum { LANES = 8 };
-static int rank, size;
 
 /* Lane 5 is empty (zeros), as after a short last batch. Magnitudes differ, so that another order gives other bits. */
 static double value_of(int lane, size_t element) {
@@ -67,7 +66,8 @@ static void check_ranks_sum_f64(const es_group_t *group, size_t n) {
   es_free(values);
 }
 
-static void check_sums(void) {
+TEST(sums) {
+  if ((size & (size - 1)) != 0) return;
   /* Beyond what one message carries, and what is under way at once, at the edges, and 0. */
   const size_t sizes[] = {0, 1, 5, 7680, 7681, 15360, 15361, 30723, 131073};
   for (int lanes = size; lanes <= LANES; lanes *= 2) { /* from one lane a rank, which has no scratch of its own */
@@ -87,7 +87,7 @@ static void check_sums(void) {
 
 /* Any number of ranks, more than lanes too: each lane has one owner, ranks own ranges in order, and sums are the same.
  */
-static void check_any_groups(void) {
+TEST(any_groups) {
   const size_t sizes[] = {0, 1, 7681, 131073};
   for (int lanes = 1; lanes <= 16; lanes *= 2) {
     es_status_t status = {0};
@@ -105,7 +105,7 @@ static void check_any_groups(void) {
   }
 }
 
-static void check_refusals(void) {
+TEST(refusals) {
   es_group_t group;
   es_status_t status = {0};
   bool power_of_two = (size & (size - 1)) == 0;
@@ -137,15 +137,6 @@ static void check_agreement(unsigned failing) {
   CHECK(strcmp(status.stage, "test") == 0);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  check_refusals();
-  if ((size & (size - 1)) == 0) check_sums();
-  check_any_groups();
+TEST(agreement) {
   for (unsigned failing = 0; failing < 1u << (size < 5 ? size : 5); failing++) check_agreement(failing);
-  CHECK(es_memory_balance() == 0);
-  ES_MPI(MPI_Finalize());
-  return 0;
 }

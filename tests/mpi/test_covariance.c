@@ -1,15 +1,18 @@
 /* Covariances of lanes spread over processes: the bits of a serial merge in lane order, on every one of them.
  * ranks: 1 2 3 4 5 8 11 */
-#include "check.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
+#include "support/mpi.h"
 #include <math.h>
 #include <string.h>
 
+BEFORE_TESTS {
+  es_blas_single_thread();
+}
+
 enum { LANES = 8 };
-static int rank, size;
 
 /* The same rows for any number of ranks. Lanes have means of their own, so that merging them does something. */
 static void fill_row(float *row, int32_t width, int64_t sample) {
@@ -74,11 +77,7 @@ static void check_reduce(const es_group_t *group, int32_t width, int64_t n, int6
   es_free(buffer);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_blas_single_thread();
+TEST(reduce) {
   es_status_t status = {0};
   es_group_t group;
   CHECK(es_group_create_any(&group, MPI_COMM_WORLD, LANES, &status) == ES_OK);
@@ -90,7 +89,4 @@ int main(int argc, char **argv) {
     check_reduce(&group, widths[w], 43, 0);
     check_reduce(&group, widths[w], 43, 42);
   }
-  CHECK(es_memory_balance() == 0);
-  ES_MPI(MPI_Finalize());
-  return 0;
 }

@@ -1,16 +1,20 @@
 /* Gram matrices of rows spread over lanes and ranks: against two passes in long double, the same bits on every number
  * of ranks, and the eigenvectors that follow from them.
  * ranks: 1 2 3 5 11 */
-#include "check.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/gram.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
+#include "support/mpi.h"
 #include <math.h>
 #include <string.h>
 
+BEFORE_TESTS {
+  es_blas_single_thread();
+}
+
 enum { LANES = 8 };
-static int rank, size;
 
 typedef struct setup {
   int32_t width;
@@ -126,7 +130,7 @@ static void check(const es_group_t *group, const es_group_t *alone, const setup_
   es_free(means);
 }
 
-static void test_matches_and_same_bits(const es_group_t *group, const es_group_t *alone) {
+static void check_matches_and_same_bits(const es_group_t *group, const es_group_t *alone) {
   check(group, alone, &(setup_t){5, 0, 1.0, ES_REAL_F32, 1});
   check(group, alone, &(setup_t){5, 1, 1.0, ES_REAL_F32, 1});
   check(group, alone, &(setup_t){30, 2, 1e4, ES_REAL_F64, 1});
@@ -217,7 +221,7 @@ static void check_features(const es_group_t *group, const es_group_t *alone, con
   es_free(a);
 }
 
-static void test_nonfinite(const es_group_t *group) {
+static void check_nonfinite(const es_group_t *group) {
   const setup_t t = {20, 12, 0.0, ES_REAL_F32, 1};
   es_status_t status = {0};
   double triangle[12 * 13 / 2], mean[20];
@@ -233,21 +237,14 @@ static void test_nonfinite(const es_group_t *group) {
   es_gram_destroy(g);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_blas_single_thread();
+TEST(gram) {
   es_status_t status = {0};
   es_group_t group, alone;
   CHECK(es_group_create_any(&group, MPI_COMM_WORLD, LANES, &status) == ES_OK);
   CHECK(es_group_create_any(&alone, MPI_COMM_SELF, LANES, &status) == ES_OK);
-  test_matches_and_same_bits(&group, &alone);
+  check_matches_and_same_bits(&group, &alone);
   check_features(&group, &alone, &(setup_t){1500, 12, 3.0, ES_REAL_F32, 2});
   check_features(&group, &alone, &(setup_t){3100, 9, -1e3, ES_REAL_F64, 1});
-  test_nonfinite(&group);
+  check_nonfinite(&group);
   es_gram_destroy(NULL);
-  CHECK(es_memory_balance() == 0);
-  ES_MPI(MPI_Finalize());
-  return 0;
 }

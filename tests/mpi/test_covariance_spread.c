@@ -1,15 +1,18 @@
 /* Covariances that no rank holds whole, against two passes in double over all rows, wherever rows come from.
  * ranks: 1 2 3 5 6 */
-#include "check.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
 #include "eigenscope/spread.h"
+#include "support/mpi.h"
 #include <math.h>
 #include <string.h>
 
-static int rank, size;
+BEFORE_TESTS {
+  es_blas_single_thread();
+}
 
 /* How the rows lie on the ranks, in how many calls they come. */
 typedef enum deal { EVEN, ONE_HAS_ALL, FIRST_HAS_NONE, UNEVEN, DEALS } deal_t;
@@ -141,7 +144,7 @@ static void check(const setup_t *t) {
   es_spread_destroy(s);
 }
 
-static void test_matches_two_passes(void) {
+TEST(matches_two_passes) {
   static const int32_t blocks[] = {1, 8, 64}, widths[] = {1, 5, 64, 150};
   const int64_t panel = es_spread_panel_rows(150), counts[] = {0, 1, 2, 77, panel + 300};
   for (int w = 0, deal = 0; w < 4; w++) {
@@ -153,12 +156,12 @@ static void test_matches_two_passes(void) {
 }
 
 /* Strips of columns and triangles cut in halves need wide shares. */
-static void test_wide(void) {
+TEST(wide) {
   check(&(setup_t){1300, 8, 60, 0.0, UNEVEN, 2, ES_REAL_F32});
   check(&(setup_t){700, 64, 90, -1.0, EVEN, 1, ES_REAL_F64});
 }
 
-static void test_mean_far_from_zero(void) {
+TEST(mean_far_from_zero) {
   for (int deal = 0; deal < DEALS; deal++) {
     check(&(setup_t){70, 8, 2 * (int64_t)es_spread_panel_rows(70) + 100, 1e4, deal, 5, ES_REAL_F32});
     check(&(setup_t){33, 1, 1500, -1e4, deal, 5, ES_REAL_F64});
@@ -166,7 +169,7 @@ static void test_mean_far_from_zero(void) {
 }
 
 /* Many small calls give the panels that few large ones give, if the rows come in the same order from one rank. */
-static void test_same_bits_however_rows_are_cut(void) {
+TEST(same_bits_however_rows_are_cut) {
   es_status_t status = {0};
   es_spread_t *s[2];
   const setup_t t[2] = {{50, 8, 2500, 1.0, ONE_HAS_ALL, 1, ES_REAL_F32},
@@ -184,7 +187,7 @@ static void test_same_bits_however_rows_are_cut(void) {
 }
 
 /* One number in one row of one rank: every rank is told, and the next rows are measured as if nothing had been. */
-static void test_nonfinite(float bad, int who, int64_t row, int32_t column) {
+static void check_nonfinite(float bad, int who, int64_t row, int32_t column) {
   enum { WIDTH = 40, ROWS = 700 };
   es_status_t status = {0};
   es_spread_t *s;
@@ -207,7 +210,7 @@ static void test_nonfinite(float bad, int who, int64_t row, int32_t column) {
 }
 
 /* A dead column has variance 0, not a small one. */
-static void test_constant_column(void) {
+TEST(constant_column) {
   enum { WIDTH = 12, ROWS = 900 };
   es_status_t status = {0};
   es_spread_t *s;
@@ -227,28 +230,15 @@ static void test_constant_column(void) {
   es_spread_destroy(s);
 }
 
-static void test_bytes(void) {
+TEST(bytes) {
   const int64_t whole = es_spread_bytes(8192, 64, 1, ES_REAL_F32), parts = es_spread_bytes(8192, 64, 16, ES_REAL_F32);
   CHECK(whole > (int64_t)8 * 8192 * 8192 && whole < (int64_t)10 * 8192 * 8192);
   CHECK(parts * 6 < whole && parts > whole / 16);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_blas_single_thread();
-  test_matches_two_passes();
-  test_wide();
-  test_mean_far_from_zero();
-  test_same_bits_however_rows_are_cut();
-  test_nonfinite(NAN, 0, 0, 0);
-  test_nonfinite(INFINITY, 4, 699, 39);
-  test_nonfinite(-INFINITY, 1, 350, 17);
-  test_constant_column();
-  test_bytes();
+TEST(nonfinite) {
+  check_nonfinite(NAN, 0, 0, 0);
+  check_nonfinite(INFINITY, 4, 699, 39);
+  check_nonfinite(-INFINITY, 1, 350, 17);
   es_spread_destroy(NULL);
-  CHECK(es_memory_balance() == 0);
-  ES_MPI(MPI_Finalize());
-  return 0;
 }

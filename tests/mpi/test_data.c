@@ -1,25 +1,11 @@
 /* One copy per node, made by all its ranks: the same pixels on every number of ranks and nodes, and failures that all
  * ranks leave together. ranks: 1 2 3 5 */
 #include "../../src/data/dataset.h"
-#include "../idx_files.h"
-#include "check.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
-
-static int rank, size;
-static char folder[IDX_PATH];
-
-/* Rank 0 makes an empty folder that all ranks know. */
-static void share_folder(void) {
-  if (rank == 0) idx_folder_create(folder);
-  MPI_Bcast(folder, IDX_PATH, MPI_CHAR, 0, MPI_COMM_WORLD);
-}
-
-/* Also waits for the others, so that nobody reads what is not there yet, or no longer. */
-static void remove_folder(void) {
-  MPI_Barrier(MPI_COMM_WORLD);
-  if (rank == 0) idx_folder_destroy(folder);
-}
+#include "support/datasets.h"
+#include "support/mpi.h"
+#include <sys/stat.h>
 
 static es_dataset_spec_t synthetic(int32_t channels, int64_t train) {
   es_dataset_spec_t spec = {.name = "synthetic", .format = ES_FORMAT_SYNTHETIC};
@@ -69,7 +55,7 @@ static void check_load(const es_dataset_spec_t *spec, int32_t resolution) {
   es_dataset_destroy(alone);
 }
 
-static void check_synthetic(void) {
+TEST(synthetic) {
   for (int32_t channels = 1; channels <= 3; channels += 2) {
     es_dataset_spec_t few = synthetic(channels, 2), many = synthetic(channels, 101); /* few: ranks without images */
     check_load(&few, 12);
@@ -80,7 +66,7 @@ static void check_synthetic(void) {
 }
 
 /* One rank writes what another reads: a value of each rank in turn, seen by all. */
-static void check_shared(void) {
+TEST(shared) {
   es_node_t node;
   es_shared_t shared;
   es_node_create(&node, MPI_COMM_WORLD);
@@ -96,7 +82,7 @@ static void check_shared(void) {
 }
 
 /* More than a node has: said so by all ranks, before MPI dies of it. */
-static void check_no_room(void) {
+TEST(no_room) {
   es_node_t node;
   es_shared_t shared;
   es_status_t status = {0};
@@ -111,22 +97,19 @@ static void check_no_room(void) {
 /* Several chunks: 3,000 images of 64 × 64 are 12 MB. */
 enum { MANY = 3000 };
 
-static void check_idx(void) {
-  share_folder();
-  if (rank == 0) idx_write_all(folder, false, MANY, 7, 64, 64, 3);
-  MPI_Barrier(MPI_COMM_WORLD);
-  es_dataset_spec_t spec = idx_spec(folder);
+TEST_IN_FOLDER(idx) {
+  ON_RANK_0 idx_write_all(folder, false, MANY, 7, 64, 64, 3);
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   check_load(&spec, 9);
 
   /* One rank of a node reads: what the others would find does not matter. */
-  es_dataset_spec_t elsewhere = rank == 0 ? spec : idx_spec("no/such/folder");
+  es_dataset_spec_t elsewhere = rank == 0 ? spec : data_spec(ES_FORMAT_IDX, "no/such/folder");
   es_dataset_t *dataset, *alone;
   CHECK(es_dataset_load(&dataset, &elsewhere, 9, MPI_COMM_WORLD, &(es_status_t){0}) == ES_OK);
   CHECK(es_dataset_load(&alone, &spec, 9, MPI_COMM_NULL, &(es_status_t){0}) == ES_OK);
   check_equal(dataset, alone);
   es_dataset_destroy(dataset);
   es_dataset_destroy(alone);
-  remove_folder();
 }
 
 /* Loading fails on every rank with one code and one sentence, which holds `expected`, on one node and on several. */
@@ -148,82 +131,97 @@ static void check_refused(const es_dataset_spec_t *spec, es_code_t code, const c
 }
 
 /* Bad from the start, and bad in the second chunk only, when all ranks are at work. */
-static void check_truncated(void) {
-  share_folder();
-  es_dataset_spec_t spec = idx_spec(folder);
-  if (rank == 0) {
+TEST_IN_FOLDER(truncated) {
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
+  ON_RANK_0 {
     idx_write_all(folder, false, MANY, 7, 64, 64, 3);
     idx_bytes_t images = idx_images(ES_TRAIN, MANY, 64, 64);
     idx_write_raw(folder, IDX_TRAIN_IMAGES, "", images.data, images.size - 1);
     free(images.data);
   }
-  MPI_Barrier(MPI_COMM_WORLD);
   check_refused(&spec, ES_INPUT, ": truncated: 12288015 bytes where its header (3000 images of 64 x 64) asks for");
-  MPI_Barrier(MPI_COMM_WORLD);
-  if (rank == 0) {
+  ON_RANK_0 {
     idx_bytes_t images = idx_images(ES_TRAIN, MANY, 64, 64);
     idx_remove(folder, IDX_TRAIN_IMAGES);
     idx_write_packed(folder, IDX_TRAIN_IMAGES, "wb", images.data, images.size);
     free(images.data);
     idx_damage_packed(folder, IDX_TRAIN_IMAGES, 6);
   }
-  MPI_Barrier(MPI_COMM_WORLD);
   check_refused(&spec, ES_INPUT, ": damaged gzip data after ");
-  remove_folder();
 }
 
 /* What one node has, another lacks, or has otherwise: `spec` names another folder on odd ranks. */
-static void check_nodes_differ(void) {
-  share_folder();
-  char other[IDX_PATH];
-  if (rank == 0) {
+TEST_IN_FOLDER(nodes_differ) {
+  ON_RANK_0 {
     idx_write_all(folder, false, 20, 10, 8, 8, 3);
-    idx_folder_create(other);
-    idx_write_all(other, true, 20, 10, 8, 8, 3);
+    CHECK(mkdir("other", 0777) == 0);
+    idx_write_all("other", true, 20, 10, 8, 8, 3);
   }
-  MPI_Bcast(other, IDX_PATH, MPI_CHAR, 0, MPI_COMM_WORLD);
-  es_dataset_spec_t spec = idx_spec(rank % 2 == 0 ? folder : other);
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, rank % 2 == 0 ? folder : "other");
   es_dataset_t *dataset;
   es_status_t status = {0};
   CHECK(es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), &status) == ES_OK);
   es_dataset_destroy(dataset);
-  MPI_Barrier(MPI_COMM_WORLD);
-  if (rank == 0) {
+  ON_RANK_0 {
     idx_bytes_t images = idx_images(ES_TRAIN, 20, 8, 8);
     images.data[500] ^= 1;
-    idx_write_packed(other, IDX_TRAIN_IMAGES, "wb", images.data, images.size);
+    idx_write_packed("other", IDX_TRAIN_IMAGES, "wb", images.data, images.size);
     free(images.data);
   }
-  MPI_Barrier(MPI_COMM_WORLD);
   es_code_t code = es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), &status);
   CHECK(code == (size > 1 ? ES_INPUT : ES_OK));
   CHECK(size == 1 || strstr(status.message, "all nodes must read the same data") != NULL);
   CHECK(size == 1 || status.rank == 1);
   es_dataset_destroy(dataset);
-  MPI_Barrier(MPI_COMM_WORLD);
-  if (rank == 0) idx_folder_destroy(other);
-  MPI_Barrier(MPI_COMM_WORLD);
+  ON_RANK_0 folder_remove("other");
   status = (es_status_t){0};
   code = es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), &status);
   CHECK(code == (size > 1 ? ES_INPUT : ES_OK));
   CHECK(size == 1 || strstr(status.message, ": there is no such folder") != NULL);
   es_dataset_destroy(dataset);
-  remove_folder();
 }
 
-int main(int argc, char **argv) {
-  MPI_Init(&argc, &argv);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
-  check_shared();
-  check_no_room();
-  check_synthetic();
-  check_idx();
-  check_truncated();
-  check_nodes_differ();
-  es_dataset_spec_t nowhere = idx_spec("no/such/folder");
+/* Only the first rank of each node has the right path. */
+static void check_one_reads(const es_dataset_spec_t *spec, int32_t resolution) {
+  es_dataset_t *alone, *dataset;
+  es_status_t status = {0};
+  CHECK(es_dataset_load(&alone, spec, resolution, MPI_COMM_NULL, &status) == ES_OK);
+  for (int nodes = 1; nodes <= 3; nodes++) {
+    es_node_t node = pretend_node(nodes);
+    es_dataset_spec_t mine = *spec;
+    if (node.rank != 0) strcpy(mine.path, "no/such/path");
+    if (es_dataset_load_on(&dataset, &mine, resolution, MPI_COMM_WORLD, node, &status) != ES_OK) puts(status.message);
+    CHECK(dataset != NULL);
+    check_equal(dataset, alone);
+    es_dataset_destroy(dataset);
+  }
+  es_dataset_destroy(alone);
+}
+
+/* Several parts of 8 MB in packed chunks. */
+TEST_IN_FOLDER(hdf5) {
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, "images.h5");
+  h5_layout_t layout = h5_layout(1800, 7, 40, 50, 3, 3);
+  layout.chunk = 7;
+  ON_RANK_0 h5_write("images.h5", &layout, NULL);
+  check_one_reads(&spec, 32);
+  MPI_Barrier(MPI_COMM_WORLD);
+  h5_variable_t none = {.name = "eval/labels"};
+  ON_RANK_0 h5_write("images.h5", &layout, &none);
+  check_refused(&spec, ES_INPUT, "images.h5: there is no dataset eval/labels");
+}
+
+TEST_IN_FOLDER(cifar) {
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_CIFAR10, folder);
+  ON_RANK_0 cifar10_write(folder, 601, 33, 10);
+  check_one_reads(&spec, 32);
+  spec.fit = ES_FIT_PAD;
+  check_one_reads(&spec, 40);
+  ON_RANK_0 file_write("data_batch_5.bin", "x", 1);
+  check_refused(&spec, ES_INPUT, "data_batch_5.bin: truncated or too long: 1 bytes");
+}
+
+TEST(no_folder) {
+  es_dataset_spec_t nowhere = data_spec(ES_FORMAT_IDX, "no/such/folder");
   check_refused(&nowhere, ES_INPUT, "no/such/folder: there is no such folder");
-  CHECK(es_memory_balance() == 0);
-  MPI_Finalize();
-  return 0;
 }

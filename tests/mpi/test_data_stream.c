@@ -1,35 +1,21 @@
 /* Images that stay in their file are those that memory would hold, on every rank and in any order; a file that goes bad
  * is noticed. ranks: 1 2 3 */
 #include "../../src/data/dataset.h"
-#include "../data_files.h"
-#include "check.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
+#include "support/datasets.h"
+#include "support/mpi.h"
 
 enum { TRAIN = 61, EVAL = 23, CLASSES = 3 };
 
-static int rank;
-static char folder[IDX_PATH], path[IDX_PATH + 64];
-
-/* Rank 0 writes a file that all ranks know: chunks of `chunk` images, or in one block for 0. */
+/* A file of rank 0: chunks of `chunk` images, or in one block for 0. */
 static es_dataset_spec_t write_file(int side, int channels, hsize_t chunk, es_fit_t fit) {
-  if (rank == 0) {
-    h5_layout_t layout = h5_layout(TRAIN, EVAL, side, side + 2, channels, CLASSES);
-    layout.chunk = chunk;
-    idx_folder_create(folder);
-    data_path(path, folder, "images.h5");
-    h5_write(path, &layout, NULL);
-  }
-  MPI_Bcast(folder, sizeof folder, MPI_CHAR, 0, MPI_COMM_WORLD);
-  MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
-  es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
+  h5_layout_t layout = h5_layout(TRAIN, EVAL, side, side + 2, channels, CLASSES);
+  layout.chunk = chunk;
+  ON_RANK_0 h5_write("images.h5", &layout, NULL);
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, "images.h5");
   spec.fit = fit;
   return spec;
-}
-
-static void remove_file(void) {
-  MPI_Barrier(MPI_COMM_WORLD);
-  if (rank == 0) data_folder_destroy(folder);
 }
 
 /* The same samples, numbers and pixels, moved and mirrored too, forwards and back. */
@@ -79,11 +65,10 @@ static void check_file(int channels, hsize_t chunk, es_fit_t fit, int32_t resolu
   }
   es_dataset_destroy(streamed);
   es_dataset_destroy(held);
-  remove_file();
 }
 
 /* The file is cut short after it was opened: zeros, and a failure that stays. */
-static void check_failure(void) {
+TEST_IN_FOLDER(failure) {
   const es_dataset_spec_t spec = write_file(128, 3, 4, ES_FIT_RESIZE) /* more than HDF5 keeps at hand */;
   es_dataset_t *streamed;
   es_samples_t samples;
@@ -91,23 +76,20 @@ static void check_failure(void) {
   const es_point_t point = {.dataset = spec, .classes = CLASSES};
   CHECK(es_dataset_stream(&streamed, &spec, 8, MPI_COMM_WORLD, &(es_status_t){0}) == ES_OK);
   CHECK(es_samples_select(&samples, streamed, &point, ES_TRAIN, &(es_status_t){0}) == ES_OK);
-  MPI_Barrier(MPI_COMM_WORLD);
-  if (rank == 0) CHECK(truncate(path, 600) == 0);
-  MPI_Barrier(MPI_COMM_WORLD);
+  ON_RANK_0 CHECK(truncate("images.h5", 600) == 0);
   float out[3 * 64];
   for (int32_t i = 0; i < samples.n; i++) es_samples_fetch(&samples, &i, 1, NULL, out);
   for (int p = 0; p < 3 * 64; p++) CHECK(out[p] == samples.table[p % 3]);
   CHECK(es_dataset_failure(streamed, &status) != ES_OK &&
         status.code == es_dataset_failure(streamed, &(es_status_t){0}));
-  CHECK(strncmp(status.message, path, strlen(path)) == 0 && strstr(status.message, "train/images") != NULL);
+  CHECK(strncmp(status.message, "images.h5", 9) == 0 && strstr(status.message, "train/images") != NULL);
   CHECK(es_agree(MPI_COMM_WORLD, &status) != ES_OK);
   es_samples_destroy(&samples);
   es_dataset_destroy(streamed);
-  remove_file();
 }
 
 /* Nothing of it stays when the file is wrong from the beginning. */
-static void check_refused(void) {
+TEST_IN_FOLDER(refused) {
   const es_dataset_spec_t good = write_file(9, 1, 0, ES_FIT_PAD);
   es_dataset_spec_t spec = good;
   es_dataset_t *streamed;
@@ -115,19 +97,11 @@ static void check_refused(void) {
   strcat(spec.path, ".not");
   CHECK(es_dataset_stream(&streamed, &spec, 8, MPI_COMM_WORLD, &status) == ES_INPUT && streamed == NULL);
   CHECK(strstr(status.message, "there is no such file") != NULL);
-  remove_file();
 }
 
-int main(int argc, char **argv) {
-  MPI_Init(&argc, &argv);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+TEST_IN_FOLDER(files) {
   check_file(1, 0, ES_FIT_PAD, 12);
   check_file(3, 1, ES_FIT_RESIZE, 8);
   check_file(3, 7, ES_FIT_RESIZE, 11);
   check_file(1, 23, ES_FIT_RESIZE, 16);
-  check_failure();
-  check_refused();
-  CHECK(es_memory_balance() == 0);
-  MPI_Finalize();
-  return 0;
 }

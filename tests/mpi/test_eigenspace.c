@@ -1,10 +1,9 @@
 /* Eigenspaces whose layers live on several ranks: the bits of one rank, states that move between numbers of ranks, and
  * failures that all return from.
  * ranks: 1 2 3 5 */
-#include "check.h"
-#include "eigenspace_story.h"
+#include "support/eigenspace_story.h"
+#include "support/mpi.h"
 
-static int rank, size;
 static const es_group_t alone = {.comm = MPI_COMM_NULL, .size = 1};
 static const int mine[STORY_LAYERS] = {0};
 static story_t expected; /* on one rank, never interrupted */
@@ -129,18 +128,11 @@ static void tell_alone(void) {
   es_eigenspaces_destroy(s);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  const es_group_t group = {.comm = MPI_COMM_WORLD, .rank = rank, .size = size};
+TEST(spreads) {
   tell_alone();
   for (int way = 0; way < SPREADS; way++) {
-    check_spread(&group, spread(way));
-    for (int32_t stop = 0; stop < 6; stop += 2) check_moves(&group, way, stop);
+    check_spread(&world, spread(way));
+    for (int32_t stop = 0; stop < 6; stop += 2) check_moves(&world, way, stop);
   }
-  check_failures(&group);
-  CHECK(es_memory_balance() == 0);
-  ES_MPI(MPI_Finalize());
-  return 0;
+  check_failures(&world);
 }

@@ -1,18 +1,21 @@
 /* Two training steps against PyTorch on the same weights and a batch of 40: loss, every gradient, updated parameters,
  * running statistics and Adam's second moments, to 1e-5. The numbers and how they were made: tests/fixtures/torch.
  * ranks: 1 2 4 */
-#include "check.h"
 #include "eigenscope/checkpoint.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
 #include "eigenscope/train.h"
+#include "support/mpi.h"
 #include <math.h>
 #include <string.h>
+
+BEFORE_TESTS {
+  es_model_engine_single_thread();
+}
 
 enum { STEPS = 2, BATCH = 40, RESOLUTION = 9, CLASSES = 5 };
 static const double allowed = 1e-5;
 static const size_t image = (size_t)RESOLUTION * RESOLUTION * 3;
-static int rank, size;
 static double worst; /* error of all that was compared, and of what */
 static char worst_name[256];
 
@@ -254,16 +257,9 @@ static void check_case(const golden_t *golden, int lanes) {
   es_safetensors_destroy(inputs);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_model_engine_single_thread();
+TEST(golden) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     for (int lanes = 4; lanes <= 16; lanes *= 2) check_case(&cases[i], lanes);
   }
-  CHECK(es_memory_balance() == 0);
   if (rank == 0) printf("largest error on %d ranks: %.2g (%s)\n", size, worst, worst_name);
-  ES_MPI(MPI_Finalize());
-  return 0;
 }

@@ -2,19 +2,23 @@
  * covariances of what layers put out, with dropout, odd widths, and batches that leave lanes and ranks without samples.
  * Every rank also trains alone, on a group without MPI, and compares.
  * ranks: 1 2 4 8 */
-#include "check.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
 #include "eigenscope/random.h"
+#include "support/mpi.h"
 #include <math.h>
 #include <string.h>
+
+BEFORE_TESTS {
+  es_model_engine_single_thread();
+  es_blas_single_thread();
+}
 
 enum { CLASSES = 3, RESOLUTION = 8, LARGEST = 43, STEPS = 5, LANES_MOST = 16, LAYERS_MOST = 24 };
 static const int64_t batches[STEPS] = {40, LARGEST, 5, 2, LARGEST};
 static const size_t image = (size_t)RESOLUTION * RESOLUTION * 3;
-static int rank, size;
 static float images[LARGEST * RESOLUTION * RESOLUTION * 3];
 static int32_t labels[LARGEST];
 
@@ -297,12 +301,7 @@ static void check_editor(const network_t *network) {
   es_graph_destroy(graph);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_model_engine_single_thread();
-  es_blas_single_thread();
+TEST(networks) {
   make_samples();
   static const network_t networks[] = {
       {{"odd", ES_FAMILY_VGG, ES_HEAD_AUTHORS, 6, .items = {5, ES_ITEM_MAXPOOL, 7, ES_ITEM_AVGPOOL, 13, 13}}, {1, 1}},
@@ -324,7 +323,4 @@ int main(int argc, char **argv) {
     check_agreement(&networks[i]);
     check_editor(&networks[i]);
   }
-  CHECK(es_memory_balance() == 0);
-  ES_MPI(MPI_Finalize());
-  return 0;
 }

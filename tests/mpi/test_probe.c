@@ -1,12 +1,16 @@
 /* Probes on several ranks: the bits of one rank, also where ranks have no rows, where a class is missing on some, and
  * where a rank fails.
  * ranks: 1 2 3 4 5 */
-#include "check.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 #include "eigenscope/random.h"
+#include "support/mpi.h"
 #include <string.h>
+
+BEFORE_TESTS {
+  es_blas_single_thread();
+}
 
 enum { D = 37, K = 4 };
 typedef struct outcome {
@@ -45,9 +49,7 @@ static es_code_t fit(outcome_t *out, int64_t n, bool sorted, const es_group_t *g
   return code;
 }
 
-int main(int argc, char **argv) {
-  MPI_Init(&argc, &argv);
-  es_blas_single_thread();
+TEST(groups_agree) {
   es_group_t alone, group;
   es_status_t status = {0};
   CHECK(es_group_create_any(&alone, MPI_COMM_NULL, 8, &status) == ES_OK);
@@ -62,11 +64,6 @@ int main(int argc, char **argv) {
       CHECK(memcmp(&got, &expected, sizeof got) == 0);
     }
   }
-  int64_t first, n_local;
-  es_group_range(&group, 40, &first, &n_local);
   CHECK(fit(&got, 40, false, &group, group.size - 1, &status) == ES_INPUT);
   CHECK(status.rank == group.size - 1 && strstr(status.message, "has label 4"));
-  CHECK(es_memory_balance() == 0);
-  MPI_Finalize();
-  return 0;
 }

@@ -1,18 +1,17 @@
 /* Groups of ranks, and the hand-out of points: every point once, in the order of work, whoever is busy.
  * ranks: 1 2 3 5 8 */
-#include "check.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/schedule.h"
+#include "support/mpi.h"
 #include <math.h>
 #include <string.h>
 
 enum { POINTS = 40 };
-static int rank, size;
 
 /* Consecutive ranks, powers of two, none larger than asked for, and never two where one would do. */
-static void test_place(void) {
+TEST(place) {
   for (int per_point = 1; per_point <= 16; per_point *= 2) {
     for (int ranks = 1; ranks <= 40; ranks++) {
       int sizes[40] = {0}, last = -1;
@@ -97,7 +96,7 @@ static void check_hand_out(MPI_Comm comm, int per_point, int64_t n) {
   es_schedule_destroy(schedule);
 }
 
-static void test_hand_out(void) {
+TEST(hand_out) {
   for (int per_point = 1; per_point <= size; per_point *= 2) {
     check_hand_out(MPI_COMM_WORLD, per_point, POINTS);
     check_hand_out(MPI_COMM_WORLD, per_point, 1);
@@ -106,7 +105,7 @@ static void test_hand_out(void) {
 }
 
 /* Who is done first takes more: rank 0 takes one point and is busy with it until the others have emptied the list. */
-static void test_balance(void) {
+TEST(balance) {
   es_schedule_t *schedule = create(MPI_COMM_WORLD, 1, POINTS);
   int64_t taken = 0;
   MPI_Request others;
@@ -129,7 +128,7 @@ static void test_balance(void) {
 }
 
 /* Points that cost nothing have no share, and are counted all the same; a point that is none of ours is nothing. */
-static void test_points_without_cost(void) {
+TEST(points_without_cost) {
   const int64_t order[] = {3, 1};
   const double cost[] = {0.0, 0.0};
   es_status_t status = {0};
@@ -146,16 +145,6 @@ static void test_points_without_cost(void) {
   es_schedule_destroy(schedule);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  test_place();
-  test_hand_out();
-  test_balance();
-  test_points_without_cost();
+TEST(nothing_to_destroy) {
   es_schedule_destroy(NULL);
-  CHECK(es_memory_balance() == 0);
-  ES_MPI(MPI_Finalize());
-  return 0;
 }

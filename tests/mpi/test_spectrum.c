@@ -1,17 +1,20 @@
 /* The layers of a point spread over its ranks: the same eigenvalues on all of them, and failures that all return from.
  * ranks: 1 2 3 5 */
-#include "check.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
+#include "support/mpi.h"
 #include <math.h>
 #include <string.h>
 
+BEFORE_TESTS {
+  es_blas_single_thread();
+}
+
 enum { LAYERS = 7, WIDEST = 90 };
 static const int32_t orders[LAYERS] = {1, 3, 64, WIDEST, 17, 64, 2};
-static int rank, size;
 
 /* One layer: its triangle where it is needed, and the values of a solve on this rank alone. */
 typedef struct layer {
@@ -75,17 +78,9 @@ static void check_failure(const es_group_t *group, unsigned bad) {
   CHECK(strcmp(status.message, "the covariance of order 3 is not finite: element (2, 1) is nan") == 0);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_blas_single_thread();
+TEST(groups) {
   /* Groups that train have a power of two ranks; those that only measure may have any number. */
-  const es_group_t group = {.comm = MPI_COMM_WORLD, .rank = rank, .size = size};
-  check_solve(&group);
-  for (unsigned bad = 1; bad < 1u << LAYERS; bad++) check_failure(&group, bad);
-  check_solve(&group); /* a failure leaves nothing behind */
-  CHECK(es_memory_balance() == 0);
-  ES_MPI(MPI_Finalize());
-  return 0;
+  check_solve(&world);
+  for (unsigned bad = 1; bad < 1u << LAYERS; bad++) check_failure(&world, bad);
+  check_solve(&world); /* a failure leaves nothing behind */
 }

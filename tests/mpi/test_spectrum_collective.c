@@ -2,21 +2,22 @@
  * backends that are wrong on purpose.
  * ranks: 1 2 3 5 6 */
 #define _GNU_SOURCE
-#include "check.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
+#include "support/mpi.h"
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
-static int rank, size;
-static es_group_t group;
+BEFORE_TESTS {
+  es_blas_single_thread();
+}
 
 static double uniform(uint64_t stream, uint64_t i) {
   uint32_t words[4];
@@ -138,7 +139,7 @@ static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solve
   } else {
     layer.triangle = rank == layer.owner ? triangle : NULL;
   }
-  if (es_spectrum_solve(&layer, 1, &group, &status) != ES_OK) {
+  if (es_spectrum_solve(&layer, 1, &world, &status) != ES_OK) {
     fprintf(stderr, "order %d, block %d, kind %d, choice %d: %s\n", n, block, kind, choice, status.message);
     CHECK(false);
   }
@@ -149,7 +150,7 @@ static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solve
   check_values(found, expected, n);
   CHECK((layer.vectors.rows != NULL) == (share > 0.0 && rank == layer.owner && layer.vectors.n > 0));
   if (share > 0.0 && layer.vectors.n > 0) {
-    CHECK(es_spectrum_share_vectors(&layer, &group, &status) == ES_OK);
+    CHECK(es_spectrum_share_vectors(&layer, &world, &status) == ES_OK);
     check_vectors(&layer, triangle, sqrt(norm));
   }
   if (block > 0) { /* what a fallback would need is still there, to the bit */
@@ -164,7 +165,7 @@ static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solve
 }
 
 /* What LAPACK's routines treat apart. */
-static void check_least_orders(void) {
+TEST(least_orders) {
   for (int32_t n = 1; n <= 3; n++) {
     for (spectrum_kind_t kind = 0; kind < KINDS; kind++) {
       check_solve(n, 0, kind, ES_CHOOSE_LAPACK, 0.5);
@@ -253,7 +254,7 @@ static void check_layers(double share) {
     layers[i].triangle = NULL;
   }
   es_spectrum_assign(layers, LAYERS, size);
-  CHECK(es_spectrum_solve(layers, LAYERS, &group, &status) == ES_OK);
+  CHECK(es_spectrum_solve(layers, LAYERS, &world, &status) == ES_OK);
   for (int i = 0; i < LAYERS; i++) {
     const bool falls = i == 1 || i == 3 || i == 4;
     CHECK(layers[i].fell_back == falls);
@@ -262,7 +263,7 @@ static void check_layers(double share) {
     if (i != 6) check_values(found[i], expected[i], orders[i]);
     CHECK(share > 0.0 || layers[i].vectors.n == 0);
     if (share > 0.0 && i != 6) {
-      CHECK(es_spectrum_share_vectors(&layers[i], &group, &status) == ES_OK && layers[i].vectors.rows);
+      CHECK(es_spectrum_share_vectors(&layers[i], &world, &status) == ES_OK && layers[i].vectors.rows);
       check_vectors(&layers[i], triangles[i], 7.0 * sqrt(orders[i]));
     }
     es_free(triangles[i]);
@@ -272,7 +273,7 @@ static void check_layers(double share) {
 }
 
 /* A failure that LAPACK cannot mend is one for all ranks, and frees what other layers had found. */
-static void check_failures(void) {
+TEST(failures) {
   double triangle[6] = {2, 1, 2, 0, 0, 1}, values[3][3];
   es_dist_matrix_t blocks;
   es_status_t status = {0};
@@ -280,7 +281,7 @@ static void check_failures(void) {
       {.order = 3, .triangle = triangle, .values = values[0], .share = 1.0, .choice = ES_CHOOSE_SCALAPACK},
       {.order = 3, .triangle = triangle, .values = values[1], .backend = &hungry}};
   es_spectrum_assign(layers, 2, size);
-  CHECK(es_spectrum_solve(layers, 2, &group, &status) == ES_SYSTEM);
+  CHECK(es_spectrum_solve(layers, 2, &world, &status) == ES_SYSTEM);
   CHECK(status.rank == size - 1 && strstr(status.message, "on purpose"));
   CHECK(!layers[0].vectors.rows);
   CHECK(es_dist_matrix_create(&blocks, MPI_COMM_WORLD, 3, 1, &status) == ES_OK);
@@ -293,31 +294,31 @@ static void check_failures(void) {
     bad.blocks = way ? &blocks : NULL;
     es_spectrum_assign(&bad, 1, size);
     status = (es_status_t){0};
-    CHECK(es_spectrum_solve(&bad, 1, &group, &status) == ES_NUMERIC && strstr(status.message, "is not finite"));
+    CHECK(es_spectrum_solve(&bad, 1, &world, &status) == ES_NUMERIC && strstr(status.message, "is not finite"));
   }
   es_dist_matrix_destroy(&blocks);
 }
 
 /* A backend that is wrong about a layer of one rank: its owner mends it, and all ranks know. */
-static void check_alone(void) {
+TEST(alone) {
   double triangle[3] = {2.0, 1.0, 2.0}, values[2][2];
   es_status_t status = {0};
   es_layer_problem_t layers[] = {{.order = 2, .triangle = triangle, .values = values[0], .backend = &wrong_alone},
                                  {.order = 2, .triangle = triangle, .values = values[1]}};
   if (size > 1) return; /* this one calls ScaLAPACK */
   es_spectrum_assign(layers, 2, size);
-  CHECK(es_spectrum_solve(layers, 2, &group, &status) == ES_OK);
+  CHECK(es_spectrum_solve(layers, 2, &world, &status) == ES_OK);
   CHECK(layers[0].fell_back && !layers[1].fell_back && fabs(values[0][0] - 3.0) < 1e-14);
 }
 
 /* Grids and contexts are given back: BLACS holds 10 system handles, and MPI some thousand communicators. */
-static void check_many(void) {
+TEST(many) {
   double triangle[6] = {2, 1, 2, 0, 0, 1}, values[3];
   es_status_t status = {0};
   for (int i = 0; i < 300; i++) {
     es_layer_problem_t layer = {.order = 3, .triangle = triangle, .values = values, .choice = ES_CHOOSE_SCALAPACK};
     es_spectrum_assign(&layer, 1, size);
-    CHECK(es_spectrum_solve(&layer, 1, &group, &status) == ES_OK && fabs(values[0] - 3.0) < 1e-14);
+    CHECK(es_spectrum_solve(&layer, 1, &world, &status) == ES_OK && fabs(values[0] - 3.0) < 1e-14);
   }
 }
 
@@ -326,7 +327,7 @@ static bool has_elpa(void) {
 }
 
 /* auto: by order and ranks alone. */
-static void check_choice(void) {
+TEST(choice) {
   const es_spectrum_backend_t *backend;
   es_status_t status = {0};
   CHECK(es_spectrum_choose(&backend, ES_CHOOSE_AUTO, ES_SCALAPACK_ORDER - 1, 64, &status) == ES_OK);
@@ -341,13 +342,13 @@ static void check_choice(void) {
     CHECK(backend->solver == ES_SOLVER_ELPA);
     return;
   }
-  CHECK(es_spectrum_solve(&layer, 1, &group, &status) == ES_INPUT);
+  CHECK(es_spectrum_solve(&layer, 1, &world, &status) == ES_INPUT);
   CHECK(strcmp(status.message, "solver elpa: this build has no ELPA (pkg-config did not find it); use auto, lapack or "
                                "scalapack") == 0);
 }
 
 /* No BLAS beneath ScaLAPACK starts to compute on threads of its own: what the process burns, this thread burns. */
-static void check_threads(void) {
+TEST(threads) {
   struct rusage all, own;
   check_solve(700, 0, GRADED, ES_CHOOSE_SCALAPACK, 0.0);
   getrusage(RUSAGE_SELF, &all);
@@ -357,26 +358,15 @@ static void check_threads(void) {
   CHECK(burnt - mine < 0.1 * burnt + 0.05);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_blas_single_thread();
-  group = (es_group_t){.comm = MPI_COMM_WORLD, .rank = rank, .size = size};
-  check_choice();
-  check_alone();
-  check_many();
-  check_failures();
-  check_least_orders();
+TEST(layers) {
   check_layers(0.0);
   check_layers(0.99);
+}
+
+TEST(orders) {
   check_orders(ES_CHOOSE_SCALAPACK);
   if (has_elpa())
     check_orders(ES_CHOOSE_ELPA);
   else if (rank == 0)
     printf("check_orders(ES_CHOOSE_ELPA) is left out: this build has no ELPA\n");
-  check_threads();
-  CHECK(es_memory_balance() == 0);
-  ES_MPI(MPI_Finalize());
-  return 0;
 }

@@ -1,14 +1,17 @@
 /* What ranks send is what was predicted from the network alone: a training batch, an evaluation batch and a merge of
  * covariances, of VGG16 and ResNet-18 with batch norm and of an MLP of two million parameters, by groups of every size.
  * ranks: 1 2 3 4 */
-#include "check.h"
 #include "eigenscope/capture.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
+#include "support/mpi.h"
 #include <string.h>
 
+BEFORE_TESTS {
+  es_model_engine_single_thread();
+}
+
 enum { CLASSES = 3, RESOLUTION = 32, BATCH = 11, LANES = 8 };
-static int rank, size;
 static const int32_t labels[BATCH] = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1};
 
 static void fetch(void *context, int64_t first, int64_t count, float *out) {
@@ -106,11 +109,7 @@ static void check_network(const es_model_spec_t *spec, es_ratio_t width, MPI_Com
   es_graph_destroy(graph);
 }
 
-int main(int argc, char **argv) {
-  ES_MPI(MPI_Init(&argc, &argv));
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
-  es_model_engine_single_thread();
+TEST(traffic) {
   int whole = 1;
   while (2 * whole <= size) whole *= 2; /* of three ranks: a group of two and one of one */
   MPI_Comm comm;
@@ -123,7 +122,4 @@ int main(int argc, char **argv) {
     if (i == 2) check_network(&spec, (es_ratio_t){1, 1}, comm, whole);
   }
   ES_MPI(MPI_Comm_free(&comm));
-  CHECK(es_memory_balance() == 0);
-  ES_MPI(MPI_Finalize());
-  return 0;
 }

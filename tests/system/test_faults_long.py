@@ -1,5 +1,8 @@
 """Every way by which calls of the allocator and of the disk come is walked; in long walks a seed chooses for each how its calls
 fail. tests/fault/walk.c says what is asked of each case."""
+import gzip
+import struct
+
 import h5py
 import numpy as np
 from PIL import Image
@@ -58,6 +61,9 @@ class Walks(faults.Case):
     def test_merge(self):
         self.run_job("--quiet")
         self.walk("merge", "job.yaml", "--to", "merged/all.h5", options=("--fresh", "merged"), least=400)
+        self.run_program("merge", "job.yaml", "--to", "all.h5")
+        for format in ("table", "csv", "json"):
+            self.walk("show", "all.h5", "--format", format, options=(), manners="all", least=50)
 
     def test_commands(self):
         self.run_job("--quiet")
@@ -84,6 +90,35 @@ class Walks(faults.Case):
         self.walk("data", "synth", "--to", "d/made.h5", "--train", "20", "--eval", "10", options=("--fresh", "d"), manners="all",
                   least=100)
         self.walk("data", "info", "job.yaml", options=(), manners="all", least=10)
+
+    def write_datasets(self):
+        """The same images of three classes as IDX (packed), CIFAR-10 and HDF5."""
+        generator = np.random.default_rng(faults.SEED)
+        for name in ("idx", "cifar"):
+            (self.folder / name).mkdir()
+        with h5py.File(self.folder / "images.h5", "w") as file:
+            for split, idx, n in (("train", "train", 15), ("eval", "t10k", 6)):
+                images = generator.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
+                labels = np.arange(n, dtype=np.uint8) % 3
+                for kind, header, values in (("images-idx3", (0x803, n, 32, 32), images[:, 0]), ("labels-idx1", (0x801, n), labels)):
+                    packed = gzip.compress(struct.pack(f">{len(header)}I", *header) + values.tobytes())
+                    (self.folder / "idx" / f"{idx}-{kind}-ubyte.gz").write_bytes(packed)
+                records = [bytes([label]) + image.tobytes() for label, image in zip(labels, images)]
+                names = [f"data_batch_{i}.bin" for i in range(1, 6)] if split == "train" else ["test_batch.bin"]
+                for i, name in enumerate(names):
+                    (self.folder / "cifar" / name).write_bytes(b"".join(records[i * n // len(names):(i + 1) * n // len(names)]))
+                file.create_dataset(f"{split}/images", data=images.transpose(0, 2, 3, 1), chunks=(4, 32, 32, 3), compression=4)
+                file[f"{split}/labels"] = labels.astype(np.int64)
+
+    def test_formats_of_data(self):
+        """Summing up, loading and selecting."""
+        self.write_datasets()
+        for format, path in (("idx", "idx"), ("cifar10", "cifar"), ("hdf5", "images.h5")):
+            self.write("job.yaml", "name: t\noutput: out\ngrid: {dataset: files, model: mlp, width: 1/64, classes: 2, resolution: 8}\n"
+                                   f"datasets: {{files: {{format: {format}, path: {path}, limit: {{train: 4}}}}}}\n"
+                                   "train: {epochs: 1, batch: 4, lanes: 1}\n")
+            self.walk("data", "info", "job.yaml", options=(), manners="all", least=10)
+            self.walk("run", "job.yaml", least=400)
 
     def test_data_pack(self):
         generator = np.random.default_rng(faults.SEED)

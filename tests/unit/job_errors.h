@@ -3,7 +3,7 @@
 #define ES_TEST_JOB_ERRORS_H
 
 #include "eigenscope/job.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,8 +3,8 @@
 #ifndef ES_TEST_UNIT_STORE_EXAMPLE_H
 #define ES_TEST_UNIT_STORE_EXAMPLE_H
 
-#include "check.h"
 #include "eigenscope/store.h"
+#include "support/unit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,23 +172,5 @@ static inline void example_write(const char *path) {
   if (es_result_write(path, result, &header, &status) != ES_OK) fail_msg("%s", status.message);
   es_result_destroy(result);
 }
-
-static char example_folder[64];
-
-static inline int enter_folder(void **state) {
-  (void)state;
-  strcpy(example_folder, "/tmp/eigenscope-store-XXXXXX");
-  return mkdtemp(example_folder) == NULL || chdir(example_folder) != 0;
-}
-
-static inline int leave_folder(void **state) {
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf -- '%s'", example_folder);
-  int failed = chdir("/") != 0 || system(command) != 0;
-  return failed || check_balance(state) != 0;
-}
-
-/* A test in a folder of its own that must free all its memory. */
-#define folder_test(function) cmocka_unit_test_setup_teardown(function, enter_folder, leave_folder)
 
 #endif

@@ -1,25 +1,11 @@
 /* Activations from HDF5 files and folders of .npy: what is read from good ones, in any part. */
 #include "../../src/activations/activations_internal.h"
-#include "../activation_files.h"
-#include "check.h"
+#include "support/activation_files.h"
+#include "support/unit.h"
 #include <math.h>
 #include <sys/stat.h>
 
-static char folder[IDX_PATH], path[IDX_PATH + 64];
-
-static int setup(void **state) {
-  (void)state;
-  idx_folder_create(folder);
-  data_path(path, folder, "acts.h5");
-  return 0;
-}
-
-static int teardown(void **state) {
-  data_folder_destroy(folder);
-  return check_balance(state);
-}
-
-#define folder_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+static const char path[] = "acts.h5";
 
 static es_activations_t *open_file(const char *where, const char *labels) {
   es_status_t status = {0};
@@ -75,8 +61,7 @@ static void check_good(const char *where, char fingerprint[ES_ID_SIZE]) {
 }
 
 /* Every type and byte order, plain and packed, in groups, in both forms: the same numbers and the same fingerprint. */
-static void test_good(void **state) {
-  (void)state;
+TEST(good) {
   char of_hdf5[ES_ID_SIZE], of_npy[ES_ID_SIZE];
   check_good(ACTIVATIONS "good.h5", of_hdf5);
   check_good(ACTIVATIONS "npy", of_npy);
@@ -99,14 +84,12 @@ static void check_order(const char *name, const char *labels, const char *expect
 
 /* Order of creation where it is kept (a link is made when it is made), natural order elsewhere, the list before both.
  */
-static void test_order(void **state) {
-  (void)state;
+TEST(order) {
   check_order(ACTIVATIONS "tracked.h5", "labels", "z conv10 a conv2 inner.y9 inner.y10 b ");
 }
 
 /* `layers` in strings of variable and of fixed length; names with dots for groups; what it leaves out is no layer. */
-static void test_listed(void **state) {
-  (void)state;
+TEST(listed) {
   static const char *const names[] = {ACTIVATIONS "listed.h5", ACTIVATIONS "listed_fixed.h5"};
   for (int i = 0; i < 2; i++) {
     es_status_t status = {0};
@@ -126,8 +109,7 @@ static void test_listed(void **state) {
   }
 }
 
-static void test_natural_order(void **state) {
-  (void)state;
+TEST(natural_order) {
   static const char *const sorted[] = {"",
                                        "10",
                                        "a",
@@ -163,8 +145,7 @@ static void test_natural_order(void **state) {
 }
 
 /* What a half is by definition (IEEE 754: 1, 5 and 10 bits), for all of them. */
-static void test_halves(void **state) {
-  (void)state;
+TEST(halves) {
   static uint16_t halves[65536];
   static float floats[65536];
   for (int i = 0; i < 65536; i++) halves[i] = (uint16_t)i;
@@ -186,8 +167,7 @@ static void test_halves(void **state) {
 }
 
 /* In place, at every length around that of the blocks, in both byte orders. */
-static void test_unpack(void **state) {
-  (void)state;
+TEST(unpack) {
   enum { MOST = 5000 };
   static const size_t lengths[] = {0, 1, 2, 3, 511, 1023, 1024, 1025, 2047, 2048, 2049, MOST};
   float *expected = malloc(MOST * sizeof *expected), *buffer = malloc(MOST * sizeof *buffer);
@@ -211,8 +191,7 @@ static void test_unpack(void **state) {
   free(halves);
 }
 
-static void test_integers(void **state) {
-  (void)state;
+TEST(integers) {
   static const uint8_t bytes[8] = {0xff, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x80};
   static const struct {
     int size;
@@ -239,8 +218,7 @@ static void test_integers(void **state) {
 }
 
 /* NaN and infinity are values, in halves, too, to the bit. */
-static void test_not_finite(void **state) {
-  (void)state;
+TEST_IN_FOLDER(not_finite) {
   const float values[4] = {NAN, INFINITY, -INFINITY, -0.0f};
   float back[4];
   es_status_t status = {0};
@@ -296,8 +274,7 @@ static void check_parts(int64_t chunk) {
   es_activations_close(file);
 }
 
-static void test_chunks(void **state) {
-  (void)state;
+TEST_IN_FOLDER(chunks) {
   char plain[ES_ID_SIZE], packed[ES_ID_SIZE];
   es_status_t status = {0};
   write_large(0, H5T_IEEE_F32LE);
@@ -348,8 +325,7 @@ static void check_seen(const char *name, hid_t type, int rank, hsize_t sample, c
 }
 
 /* Sees another value in the first or last sample, any other label, another name. */
-static void test_fingerprint(void **state) {
-  (void)state;
+TEST_IN_FOLDER(fingerprint) {
   char before[ES_ID_SIZE], after[ES_ID_SIZE];
   const float other = 99, first = (float)activation_value(0, 1), last = (float)activation_value((SAMPLES - 1) * ROW, 1);
   const int64_t label = 3, right = idx_label(2345, 7);
@@ -364,14 +340,4 @@ static void test_fingerprint(void **state) {
   H5Fclose(id);
   fingerprint_of(after);
   assert_string_not_equal(before, after);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_good),          balanced_test(test_order),    balanced_test(test_listed),
-      balanced_test(test_natural_order), balanced_test(test_halves),   balanced_test(test_unpack),
-      balanced_test(test_integers),      folder_test(test_not_finite), folder_test(test_chunks),
-      folder_test(test_fingerprint),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

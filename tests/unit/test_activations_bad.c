@@ -1,27 +1,13 @@
 /* Activations that cannot be read: the sentence that each kind gets, and no crash wherever a file was cut or damaged.
  */
 #include "../../src/activations/npy.h"
-#include "../activation_files.h"
-#include "../hdf5_leaks.h"
-#include "check.h"
+#include "support/activation_files.h"
+#include "support/hdf5_leaks.h"
+#include "support/unit.h"
 #include <errno.h>
 #include <sys/stat.h>
 
-static char folder[IDX_PATH], path[IDX_PATH + 64];
-
-static int setup(void **state) {
-  (void)state;
-  idx_folder_create(folder);
-  data_path(path, folder, "acts.h5");
-  return 0;
-}
-
-static int teardown(void **state) {
-  data_folder_destroy(folder);
-  return check_balance(state);
-}
-
-#define folder_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+static const char path[] = "acts.h5";
 
 static int printed; /* times that HDF5 would have printed its stack */
 
@@ -52,8 +38,7 @@ static void assert_refused(const char *where, const char *message) {
 }
 
 /* bad.txt: a line for each file, with what is to be said of it. */
-static void test_listed_files(void **state) {
-  (void)state;
+TEST(listed_files) {
   char line[1024], where[2048], message[4096];
   int n = 0;
   FILE *list = fopen(ACTIVATIONS "bad.txt", "r");
@@ -73,23 +58,19 @@ static void test_listed_files(void **state) {
   assert_true(n > 60);
 }
 
-static void test_no_file(void **state) {
-  (void)state;
+TEST_IN_FOLDER(no_file) {
   char message[1024];
   snprintf(message, sizeof message, "%s: there is no such file", path);
   assert_refused(path, message);
   snprintf(message, sizeof message, "%s: is a folder without .npy files, one for each layer", folder);
   assert_refused(folder, message);
-  data_write(folder, ".hidden.npy", "x", 1);
+  file_write(".hidden.npy", "x", 1);
   assert_refused(folder, message);
   assert_refused(ACTIVATIONS "npy/be.npy",
                  ACTIVATIONS "npy/be.npy: is one .npy file, where the folder that it lies in is due");
-  data_path(path, folder, ".hidden.npy");
-  assert_int_equal(unlink(path), 0);
 }
 
-static void test_labels(void **state) {
-  (void)state;
+TEST(labels) {
   static const struct {
     const char *name, *label;
   } cases[] = {
@@ -125,7 +106,7 @@ static void write_npy(int version, int minor, const char *header, size_t header_
   bytes[7] = (uint8_t)minor;
   for (size_t i = 8; i < before; i++) bytes[i] = (uint8_t)(said >> 8 * (i - 8));
   memcpy(bytes + before, header, header_size);
-  data_write(folder, "x.npy", bytes, before + header_size + data);
+  file_write("x.npy", bytes, before + header_size + data);
 }
 
 static void assert_npy_refused(const char *expected) {
@@ -138,8 +119,7 @@ static void assert_npy_refused(const char *expected) {
 #define ROWS  "'fortran_order': False"
 #define RIGHT "{" F4 ", " ROWS ", 'shape': (7, 2), }\n"
 
-static void test_headers(void **state) {
-  (void)state;
+TEST_IN_FOLDER(headers) {
   static const char *const cases[][2] = {
       {"", "a dictionary in braces"},
       {"[1]", "a dictionary in braces"},
@@ -178,12 +158,11 @@ static void test_headers(void **state) {
   assert_npy_refused("has a header that numpy does not write: expected text without a zero byte");
 }
 
-static void test_versions_and_lengths(void **state) {
-  (void)state;
+TEST_IN_FOLDER(versions_and_lengths) {
   size_t right = strlen(RIGHT);
-  data_write(folder, "x.npy", "PK\3\4 and so on", 14);
+  file_write("x.npy", "PK\3\4 and so on", 14);
   assert_npy_refused("is no .npy file, as those start with \\x93NUMPY");
-  data_write(folder, "x.npy", "", 0);
+  file_write("x.npy", "", 0);
   assert_npy_refused("is no .npy file, as those start with \\x93NUMPY");
   write_npy(4, 0, RIGHT, right, -1, 56);
   assert_npy_refused("is .npy of version 4.0, where 1.0, 2.0 and 3.0 are known");
@@ -208,8 +187,7 @@ static void test_versions_and_lengths(void **state) {
 }
 
 /* As Python 2, other quotes, other order, other blanks: all right. */
-static void test_headers_that_are_right(void **state) {
-  (void)state;
+TEST_IN_FOLDER(headers_that_are_right) {
   static const char *const right[] = {RIGHT, "{\"shape\":(7L,2L),\"descr\":\"<f4\",\"fortran_order\":False}",
                                       " { 'fortran_order' : False,\n'descr':'<f4' , 'shape':( 7 , 2 , ) , } \n\n",
                                       "{'descr': '=f4', 'fortran_order': False, 'shape': (7, 2)}"};
@@ -267,11 +245,10 @@ static void put_byte(const char *where, size_t at, uint8_t byte) {
   assert_int_equal(fclose(file), 0);
 }
 
-static void test_cut_hdf5(void **state) {
-  (void)state;
+TEST_IN_FOLDER(cut_hdf5) {
   size_t size;
   uint8_t *bytes = read_whole(ACTIVATIONS "good.h5", &size);
-  data_write(folder, "acts.h5", bytes, size);
+  file_write("acts.h5", bytes, size);
   assert_true(reads(path));
   for (size_t cut = size - 1; cut < size; cut -= cut < 2048 ? 1 : 61) { /* until it wraps around */
     es_status_t status = {0};
@@ -285,19 +262,17 @@ static void test_cut_hdf5(void **state) {
   free(bytes);
 }
 
-static void test_cut_npy(void **state) {
-  (void)state;
+TEST_IN_FOLDER(cut_npy) {
   static const char *const names[] = {"be", "block.0.fc", "conv1"}; /* versions 1, 2, 3 */
-  data_path(path, folder, "x.npy");
   for (int i = 0; i < 3; i++) {
     char where[512];
     size_t size;
     snprintf(where, sizeof where, ACTIVATIONS "npy/%s.npy", names[i]);
     uint8_t *bytes = read_whole(where, &size);
-    data_write(folder, "x.npy", bytes, size);
+    file_write("x.npy", bytes, size);
     assert_true(reads(folder));
     for (size_t cut = size; cut-- > 0;) {
-      cut_to(path, cut);
+      cut_to("x.npy", cut);
       assert_false(reads(folder));
     }
     free(bytes);
@@ -305,20 +280,18 @@ static void test_cut_npy(void **state) {
 }
 
 /* Every byte of a header another: refused, or read as something else (which checks of length mostly forbid). */
-static void test_damaged_npy(void **state) {
-  (void)state;
+TEST_IN_FOLDER(damaged_npy) {
   size_t size;
   uint8_t *bytes = read_whole(ACTIVATIONS "npy/block.0.fc.npy", &size);
   static const uint8_t flips[] = {0x01, 0x10, 0x41, 0x80, 0xff};
   int refused = 0;
-  data_write(folder, "x.npy", bytes, size);
-  data_path(path, folder, "x.npy");
+  file_write("x.npy", bytes, size);
   for (size_t i = 0; i < 128; i++) {
     for (int k = 0; k < 5; k++) {
-      put_byte(path, i, bytes[i] ^ flips[k]);
+      put_byte("x.npy", i, bytes[i] ^ flips[k]);
       refused += !reads(folder);
     }
-    put_byte(path, i, bytes[i]);
+    put_byte("x.npy", i, bytes[i]);
   }
   assert_true(refused > 300);
   assert_true(reads(folder));
@@ -326,8 +299,7 @@ static void test_damaged_npy(void **state) {
 }
 
 /* A file with checksums (those without can make the library itself fall over), a byte at a time. */
-static void test_damaged_hdf5(void **state) {
-  (void)state;
+TEST_IN_FOLDER(damaged_hdf5) {
   float values[60];
   h5_variable_t x = {.name = "g/x",
                      .type = H5T_IEEE_F32LE,
@@ -357,8 +329,7 @@ static void test_damaged_hdf5(void **state) {
 }
 
 /* A chunk that does not unpack: opened, then refused with the samples that were asked for. */
-static void test_damaged_chunk(void **state) {
-  (void)state;
+TEST_IN_FOLDER(damaged_chunk) {
   float values[600];
   char message[1024];
   haddr_t address;
@@ -382,7 +353,7 @@ static void test_damaged_chunk(void **state) {
   size_t whole;
   uint8_t *bytes = read_whole(path, &whole);
   bytes[address + size - 2] ^= 4;
-  data_write(folder, "acts.h5", bytes, whole);
+  file_write("acts.h5", bytes, whole);
   free(bytes);
   es_status_t status = {0};
   es_activations_t *file;
@@ -398,15 +369,14 @@ static void test_damaged_chunk(void **state) {
 }
 
 /* Cut after it was opened: never zeros. */
-static void test_cut_while_read(void **state) {
-  (void)state;
+TEST_IN_FOLDER(cut_while_read) {
   char message[1024];
   float values[ACTIVATION_SAMPLES * 24];
   size_t size;
   es_status_t status = {0}, again = {0};
   es_activations_t *file;
   uint8_t *bytes = read_whole(ACTIVATIONS "good.h5", &size);
-  data_write(folder, "acts.h5", bytes, size);
+  file_write("acts.h5", bytes, size);
   free(bytes);
   assert_int_equal(es_activations_open(&file, path, "labels", &status), ES_OK);
   assert_int_equal(truncate(path, (off_t)size - 100), 0);
@@ -415,32 +385,14 @@ static void test_cut_while_read(void **state) {
   assert_string_equal(status.message, message);
   es_activations_close(file);
   bytes = read_whole(ACTIVATIONS "npy/conv1.npy", &size);
-  data_write(folder, "x.npy", bytes, size);
+  file_write("x.npy", bytes, size);
   free(bytes);
   assert_int_equal(es_activations_open(&file, folder, "labels", &again), ES_OK);
-  data_path(path, folder, "x.npy");
-  assert_int_equal(truncate(path, (off_t)size - 100), 0);
+  assert_int_equal(truncate("x.npy", (off_t)size - 100), 0);
   assert_int_equal(es_activations_read(file, 0, 0, 5, values, &again), ES_OK);
   assert_int_equal(es_activations_read(file, 0, 4, 3, values, &again), ES_SYSTEM);
-  snprintf(message, sizeof message, "%s: samples 4 to 6 cannot be read: the file was cut while it was read", path);
+  snprintf(message, sizeof message, "%s/x.npy: samples 4 to 6 cannot be read: the file was cut while it was read",
+           folder);
   assert_string_equal(again.message, message);
   es_activations_close(file);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_listed_files),
-      folder_test(test_no_file),
-      balanced_test(test_labels),
-      folder_test(test_headers),
-      folder_test(test_versions_and_lengths),
-      folder_test(test_headers_that_are_right),
-      folder_test(test_cut_hdf5),
-      folder_test(test_cut_npy),
-      folder_test(test_damaged_npy),
-      folder_test(test_damaged_hdf5),
-      folder_test(test_damaged_chunk),
-      folder_test(test_cut_while_read),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Arguments of the commands: what is understood, and the sentence for everything else. */
 #include "eigenscope/cli.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +24,7 @@ static es_code_t parse(es_arguments_t **out, es_status_t *status, int argc, cons
 #define PARSE(out, status, ...)                                                                                        \
   parse(out, status, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *[]){__VA_ARGS__})
 
-static void test_positional_and_options(void **state) {
-  (void)state;
+TEST(positional_and_options) {
   es_arguments_t *a;
   es_status_t status;
   const char *const *sets;
@@ -42,8 +41,7 @@ static void test_positional_and_options(void **state) {
   es_arguments_destroy(a);
 }
 
-static void test_absent_last_and_end_of_options(void **state) {
-  (void)state;
+TEST(absent_last_and_end_of_options) {
   es_arguments_t *a;
   es_status_t status;
   const char *const *sets;
@@ -68,8 +66,7 @@ static void refuse(int argc, const char *const *words, const char *message) {
 #define REFUSE(message, ...)                                                                                           \
   refuse(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *[]){__VA_ARGS__}, message)
 
-static void test_refused(void **state) {
-  (void)state;
+TEST(refused) {
   refuse(0, NULL, "an argument is missing; usage: eigenscope try JOB [options]");
   REFUSE("an argument is missing; usage: eigenscope try JOB [options]", "--quiet");
   REFUSE("one argument too many, c; usage: eigenscope try JOB [options]", "a", "b", "c");
@@ -87,8 +84,7 @@ static bool asks(int argc, const char *const *words) {
 }
 #define ASKS(...) asks(sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *[]){__VA_ARGS__})
 
-static void test_who_asks_for_help(void **state) {
-  (void)state;
+TEST(who_asks_for_help) {
   assert_true(ASKS("--help"));
   assert_true(ASKS("a", "b", "-h"));
   assert_true(ASKS("--output", "--help"));
@@ -97,8 +93,7 @@ static void test_who_asks_for_help(void **state) {
 }
 
 /* A rank of mpirun or srun is known before MPI_Init, whichever MPI it is. */
-static void test_rank_that_the_launcher_says(void **state) {
-  (void)state;
+TEST(rank_that_the_launcher_says) {
   static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
   for (int i = 0; i < 3; i++) unsetenv(names[i]);
   assert_int_equal(es_cli_launched_rank(), -1);
@@ -110,24 +105,11 @@ static void test_rank_that_the_launcher_says(void **state) {
   }
 }
 
-static void test_exit_codes(void **state) {
-  (void)state;
+TEST(exit_codes) {
   static const int codes[][2] = {{ES_OK, 0},     {ES_STOPPED, 3}, {ES_INPUT, 1}, {ES_DIVERGED, 2},
                                  {ES_SYSTEM, 2}, {ES_NUMERIC, 2}, {ES_BUG, 4}};
   for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
     const es_status_t status = {.code = (es_code_t)codes[i][0], .stage = "train"};
     assert_int_equal(es_cli_exit_code(&status), codes[i][1]);
   }
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_positional_and_options),
-      balanced_test(test_absent_last_and_end_of_options),
-      balanced_test(test_refused),
-      balanced_test(test_who_asks_for_help),
-      balanced_test(test_rank_that_the_launcher_says),
-      balanced_test(test_exit_codes),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

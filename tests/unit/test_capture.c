@@ -3,17 +3,15 @@
 #include "eigenscope/capture.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/spectrum.h"
+#include "support/unit.h"
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "unit/check.h"
+BEFORE_TESTS {
+  es_blas_single_thread();
+}
 
 static const char *const names[] = {"channelwise", "mean", "max", "median", "flatten", "pool", "nearest"};
 
@@ -55,8 +53,7 @@ static void measure(es_method_kind_t kind, int32_t size, const float *data, int6
   es_cov_workspace_destroy(&workspace);
 }
 
-static void test_methods_agree_with_numpy(void **state) {
-  (void)state;
+TEST(methods_agree_with_numpy) {
   FILE *spectra = fopen(ES_FIXTURES "/methods/spectra.txt", "r"),
        *file = fopen(ES_FIXTURES "/methods/activations.bin", "rb");
   assert_non_null(spectra);
@@ -92,8 +89,7 @@ static void test_methods_agree_with_numpy(void **state) {
 }
 
 /* Whatever the method, a NaN in the output must reach the covariance. */
-static void test_nan_survives_every_method(void **state) {
-  (void)state;
+TEST(nan_survives_every_method) {
   const es_shape_t shape = {4, 4, 3};
   float data[2 * 4 * 4 * 3], scratch[1024];
   for (int kind = ES_METHOD_CHANNELWISE; kind <= ES_METHOD_NEAREST; kind++) {
@@ -108,8 +104,7 @@ static void test_nan_survives_every_method(void **state) {
   }
 }
 
-static void test_layers_are_chosen_by_pattern(void **state) {
-  (void)state;
+TEST(layers_are_chosen_by_pattern) {
   es_status_t status = {0};
   es_point_t point = {.width = {1, 16}, .classes = 10, .resolution = 32};
   es_graph_t *graph;
@@ -130,14 +125,4 @@ static void test_layers_are_chosen_by_pattern(void **state) {
   assert_int_equal(es_capture_create(&capture, graph, &m, &group, &status), ES_INPUT);
   assert_non_null(strstr(status.message, "no layer matches measure.layers"));
   es_graph_destroy(graph);
-}
-
-int main(void) {
-  es_blas_single_thread();
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_methods_agree_with_numpy),
-      balanced_test(test_nan_survives_every_method),
-      balanced_test(test_layers_are_chosen_by_pattern),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

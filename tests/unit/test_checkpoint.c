@@ -1,31 +1,14 @@
 /* safetensors written and read back, and files as other programs write them. What damage does:
  * test_checkpoint_damage.c. */
-#include "check.h"
 #include "eigenscope/checkpoint.h"
 #include "eigenscope/file.h"
+#include "support/unit.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char folder[64];
-
-static int enter_folder(void **state) {
-  (void)state;
-  strcpy(folder, "/tmp/eigenscope-checkpoint-XXXXXX");
-  return mkdtemp(folder) == NULL || chdir(folder) != 0;
-}
-
-static int leave_folder(void **state) {
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf -- '%s'", folder);
-  int failed = chdir("/") != 0 || system(command) != 0;
-  return failed || check_balance(state) != 0;
-}
-
-#define folder_test(function) cmocka_unit_test_setup_teardown(function, enter_folder, leave_folder)
 
 /* Tensors of every dtype, rank 0 to 3, one of them empty, in an order that would leave doubles unaligned. */
 static const uint8_t BYTES[3] = {1, 2, 255};
@@ -49,8 +32,7 @@ static void write_example(const char *path) {
   assert_int_equal(es_safetensors_write(path, TENSORS, N_TENSORS, METADATA, 3, &status), ES_OK);
 }
 
-static void test_round_trip(void **state) {
-  (void)state;
+TEST_IN_FOLDER(round_trip) {
   es_status_t status = {0};
   es_safetensors_t *file = NULL;
   write_example("a.safetensors");
@@ -78,8 +60,7 @@ static void test_round_trip(void **state) {
   es_safetensors_destroy(NULL);
 }
 
-static void test_nothing_to_store(void **state) {
-  (void)state;
+TEST_IN_FOLDER(nothing_to_store) {
   es_status_t status = {0};
   es_safetensors_t *file = NULL;
   assert_int_equal(es_safetensors_write("none", NULL, 0, NULL, 0, &status), ES_OK);
@@ -90,8 +71,7 @@ static void test_nothing_to_store(void **state) {
 }
 
 /* 3 + 24 + 16 + 16 + 8 bytes: doubles and int64 first, then float and int32, then bytes, each group as given. */
-static void test_order_and_alignment(void **state) {
-  (void)state;
+TEST_IN_FOLDER(order_and_alignment) {
   static const char *const order[] = {"trace", "step", "features.0.weight", "labels", "empty \"quoted\" \xc3\xa9",
                                       "bytes"};
   es_status_t status = {0};
@@ -115,8 +95,7 @@ static void test_order_and_alignment(void **state) {
 }
 
 /* The whole file of one tensor, byte by byte; the seal computed here from its definition. */
-static void test_bytes_of_the_file(void **state) {
-  (void)state;
+TEST_IN_FOLDER(bytes_of_the_file) {
   static const int32_t value[2] = {1, -2};
   es_tensor_view_t tensor = {.name = "w", .dtype = ES_I32, .rank = 1, .shape = {2}, .data = value};
   es_metadata_t entry = {"epoch", "3"};
@@ -160,8 +139,7 @@ static void put_file(const char *path, const char *header, const void *data, siz
 }
 
 /* As the Python library writes: entries in any order, blanks, escapes, no seal, a header of odd length. */
-static void test_foreign_file(void **state) {
-  (void)state;
+TEST_IN_FOLDER(foreign_file) {
   static const char header[] = "{ \"b\" : {\"shape\": [ 2 ],\n\t\"data_offsets\":[1,17],\"dtype\":\"F64\"},"
                                "\"__metadata__\":{\"format\":\"pt\",\"note\":\"\\u00b5 \\ud83d\\ude00\\/\\n\"},"
                                "\"a\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0,1]}}\r\n ";
@@ -184,8 +162,7 @@ static void test_foreign_file(void **state) {
 }
 
 /* Every half, against its definition; doubles and the upper half of floats by example. */
-static void test_to_float(void **state) {
-  (void)state;
+TEST_IN_FOLDER(to_float) {
   static uint16_t halves[65536];
   static float found[65536];
   for (int i = 0; i < 65536; i++) halves[i] = (uint16_t)i;
@@ -209,8 +186,7 @@ static void test_to_float(void **state) {
 }
 
 /* Opening looks at the header alone; the fingerprint of our files stands there, that of others is computed. */
-static void test_open_and_fingerprint(void **state) {
-  (void)state;
+TEST_IN_FOLDER(open_and_fingerprint) {
   static const char header[] = "{\"a\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]}}";
   es_status_t status = {0};
   es_safetensors_t *file = NULL;
@@ -236,8 +212,7 @@ static void test_open_and_fingerprint(void **state) {
   assert_string_not_equal(first, second);
 }
 
-static void test_files_that_cannot_be_reached(void **state) {
-  (void)state;
+TEST_IN_FOLDER(files_that_cannot_be_reached) {
   es_status_t status = {0};
   es_safetensors_t *file = NULL;
   assert_int_equal(es_safetensors_read(&file, "missing", &status), ES_SYSTEM);
@@ -249,8 +224,7 @@ static void test_files_that_cannot_be_reached(void **state) {
 }
 
 /* A failed save leaves the checkpoint before it as it was. */
-static void test_refused_content(void **state) {
-  (void)state;
+TEST_IN_FOLDER(refused_content) {
   es_status_t status = {0};
   char *before, *after;
   size_t size_before, size_after;
@@ -273,15 +247,4 @@ static void test_refused_content(void **state) {
   assert_memory_equal(before, after, size_before);
   es_free(before);
   es_free(after);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      folder_test(test_round_trip),           folder_test(test_nothing_to_store),
-      folder_test(test_order_and_alignment),  folder_test(test_bytes_of_the_file),
-      folder_test(test_foreign_file),         folder_test(test_files_that_cannot_be_reached),
-      folder_test(test_refused_content),      folder_test(test_to_float),
-      folder_test(test_open_and_fingerprint),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

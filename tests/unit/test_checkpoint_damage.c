@@ -1,35 +1,15 @@
 /* Damaged safetensors: every one is refused as ES_INPUT with a sentence that names the file and what is wrong. */
-#include "check.h"
 #include "eigenscope/checkpoint.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/file.h"
+#include "support/unit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char path[64];
-
-static int make_path(void **state) {
-  (void)state;
-  strcpy(path, "/tmp/eigenscope-damage-XXXXXX");
-  int descriptor = mkstemp(path);
-  return descriptor < 0 || close(descriptor) != 0;
-}
-
-static int remove_path(void **state) {
-  return unlink(path) != 0 || check_balance(state) != 0;
-}
-
-#define path_test(function) cmocka_unit_test_setup_teardown(function, make_path, remove_path)
-
-static void put(const char *bytes, size_t size) {
-  FILE *file = fopen(path, "wb");
-  assert_non_null(file);
-  assert_int_equal(fwrite(bytes, 1, size, file), size);
-  assert_int_equal(fclose(file), 0);
-}
+static const char path[] = "file";
 
 /* The file must be refused, and the message hold `what`. */
 static void refused(const char *what) {
@@ -50,7 +30,7 @@ static void header_refused(const char *header, size_t size, const char *what) {
   bytes[0] = (char)(length & 0xff);
   bytes[1] = (char)(length >> 8);
   memcpy(bytes + 8, header, length);
-  put(bytes, 8 + length + size);
+  file_write(path, bytes, 8 + length + size);
   refused(what);
 }
 
@@ -68,37 +48,34 @@ static char *example(size_t *size) {
   return data;
 }
 
-static void test_cut_anywhere(void **state) {
-  (void)state;
+TEST_IN_FOLDER(cut_anywhere) {
   size_t size;
   char *bytes = example(&size);
   for (size_t cut = 0; cut < size; cut++) {
-    put(bytes, cut);
+    file_write(path, bytes, cut);
     refused(cut < 8 ? "too few" : "cut off");
   }
   es_free(bytes);
 }
 
-static void test_longer_than_it_should_be(void **state) {
-  (void)state;
+TEST_IN_FOLDER(longer_than_it_should_be) {
   size_t size;
   char *bytes = example(&size), longer[1024];
   assert_true(size < sizeof longer);
   memcpy(longer, bytes, size);
   longer[size] = ' ';
-  put(longer, size + 1);
+  file_write(path, longer, size + 1);
   refused("no tensor owns");
   es_free(bytes);
 }
 
 /* Length, header, padding, data: not one bit may be another. */
-static void test_every_flipped_bit(void **state) {
-  (void)state;
+TEST_IN_FOLDER(every_flipped_bit) {
   size_t size, found_by_seal = 0;
   char *bytes = example(&size);
   for (size_t bit = 0; bit < 8 * size; bit++) {
     bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
-    put(bytes, size);
+    file_write(path, bytes, size);
     es_status_t status = {0};
     es_safetensors_t *file = NULL;
     if (es_safetensors_read(&file, path, &status) != ES_INPUT) fail_msg("bit %zu flipped unnoticed", bit);
@@ -107,27 +84,25 @@ static void test_every_flipped_bit(void **state) {
   }
   /* All of the data (14 bytes), and what changes the header into another valid one. */
   assert_true(found_by_seal > 8 * 14 + 100);
-  put(bytes, size);
+  file_write(path, bytes, size);
   es_safetensors_t *file = NULL;
   assert_int_equal(es_safetensors_read(&file, path, &(es_status_t){0}), ES_OK);
   es_safetensors_destroy(file);
   es_free(bytes);
 }
 
-static void test_length_that_lies(void **state) {
-  (void)state;
-  put("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10);
+TEST_IN_FOLDER(length_that_lies) {
+  file_write(path, "\xff\xff\xff\xff\xff\xff\xff\xff{}", 10);
   refused("give the header 18446744073709551615 bytes, at most 2 are possible");
-  put("\x03\0\0\0\0\0\0\0{}", 10);
+  file_write(path, "\x03\0\0\0\0\0\0\0{}", 10);
   refused("give the header 3 bytes, at most 2 are possible");
-  put("\x01\0\0\0\0\0\0\0{}", 10);
+  file_write(path, "\x01\0\0\0\0\0\0\0{}", 10);
   refused("a string was expected");
-  put("\0\0\0\0\0\0\0\0{}", 10);
+  file_write(path, "\0\0\0\0\0\0\0\0{}", 10);
   refused("an object ({) was expected");
 }
 
-static void test_header_too_long(void **state) {
-  (void)state;
+TEST_IN_FOLDER(header_too_long) {
   /* 100 MB + 1 of header would be there: a hole of a file. */
   FILE *file = fopen(path, "wb");
   assert_non_null(file);
@@ -140,14 +115,13 @@ static void test_header_too_long(void **state) {
 }
 
 /* What claims 100 GB answers at once, whether they are there or not: only the header is looked at. */
-static void test_huge(void **state) {
-  (void)state;
+TEST_IN_FOLDER(huge) {
   static const char header[] = "{\"w\":{\"dtype\":\"F32\",\"shape\":[25000000000],\"data_offsets\":[0,100000000000]}}";
   const double start = es_clock();
   char bytes[8 + sizeof header] = {0};
   bytes[0] = sizeof header - 1;
   memcpy(bytes + 8, header, sizeof header - 1);
-  put(bytes, 8 + sizeof header - 1);
+  file_write(path, bytes, 8 + sizeof header - 1);
   refused("the header describes 100000000000 bytes of data, 0 are there");
   assert_int_equal(truncate(path, 8 + sizeof header - 1 + 100000000000), 0);
   es_safetensors_t *file = NULL;
@@ -155,26 +129,23 @@ static void test_huge(void **state) {
   assert_int_equal(es_tensor_count(es_safetensors_tensor(file, 0)), 25000000000);
   assert_null(es_safetensors_tensor(file, 0)->data);
   es_safetensors_destroy(file);
-  put("", 0);
+  file_write(path, "", 0);
   assert_int_equal(truncate(path, 100000000000), 0);
   refused("an object ({) was expected");
   assert_true(es_clock() - start < 2.0);
 }
 
 /* A folder, a pipe that nobody writes to. */
-static void test_no_file(void **state) {
-  (void)state;
+TEST_IN_FOLDER(no_file) {
   es_status_t status = {0};
   es_safetensors_t *file = NULL;
   assert_int_equal(es_safetensors_open(&file, "/tmp", &status), ES_INPUT);
   assert_non_null(strstr(status.message, "a folder"));
-  assert_int_equal(unlink(path), 0);
   assert_int_equal(mkfifo(path, 0600), 0);
   refused("a device or pipe");
 }
 
-static void test_too_many_tensors(void **state) {
-  (void)state;
+TEST_IN_FOLDER(too_many_tensors) {
   enum { N = 65537, ENTRY = 60 };
   char *bytes = malloc(8 + (size_t)N * ENTRY);
   assert_non_null(bytes);
@@ -184,14 +155,13 @@ static void test_too_many_tensors(void **state) {
                               i == 0 ? '{' : ',', i);
   bytes[length++] = '}';
   for (int i = 0; i < 8; i++) bytes[i] = (char)((length - 8) >> 8 * i & 0xff);
-  put(bytes, length);
+  file_write(path, bytes, length);
   free(bytes);
   refused("more than 65536 tensors");
 }
 
 /* What fails while it is loaded leaves an open file that can be tried again. */
-static void test_shorter_meanwhile(void **state) {
-  (void)state;
+TEST_IN_FOLDER(shorter_meanwhile) {
   es_status_t status = {0};
   es_safetensors_t *file = NULL;
   size_t size;
@@ -201,7 +171,7 @@ static void test_shorter_meanwhile(void **state) {
   assert_int_equal(es_safetensors_load(file, &status), ES_SYSTEM);
   assert_non_null(strstr(status.message, "shorter meanwhile"));
   assert_null(es_safetensors_find(file, "w")->data);
-  put(bytes, size);
+  file_write(path, bytes, size);
   assert_int_equal(es_safetensors_load(file, &(es_status_t){0}), ES_OK);
   assert_float_equal(((const float *)es_safetensors_find(file, "w")->data)[2], 3.0, 0.0);
   es_safetensors_destroy(file);
@@ -211,8 +181,7 @@ static void test_shorter_meanwhile(void **state) {
 #define W(shape, offsets) "\"w\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 #define B(shape, offsets) "\"b\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
-static void test_layout(void **state) {
-  (void)state;
+TEST_IN_FOLDER(layout) {
   header_refused("{" W("[1]", "[0,4]") "," B("[1]", "[8,12]") "}", 12, "must start at 4");
   header_refused("{" W("[2]", "[0,8]") "," B("[1]", "[4,8]") "}", 8, "must start at 8");
   header_refused("{" W("[1]", "[4,8]") "}", 8, "must start at 0");
@@ -223,8 +192,7 @@ static void test_layout(void **state) {
   header_refused("{}", 1, "no tensor owns");
 }
 
-static void test_shapes(void **state) {
-  (void)state;
+TEST_IN_FOLDER(shapes) {
   header_refused("{" W("[2]", "[0,4]") "}", 4, "its shape and dtype make 8");
   header_refused("{" W("[0]", "[0,4]") "}", 4, "its shape and dtype make 0");
   header_refused("{" W("[4611686018427387904]", "[0,0]") "}", 0, "overflows");
@@ -239,8 +207,7 @@ static void test_shapes(void **state) {
   header_refused("{" W("[1]", "[0]") "}", 4, "a comma was expected");
 }
 
-static void test_keys(void **state) {
-  (void)state;
+TEST_IN_FOLDER(keys) {
   header_refused("{" W("[1]", "[0,4]") "," W("[1]", "[4,8]") "}", 8, "has the tensor \"w\" twice");
   header_refused("{" W("[1]", "[0,4]") "," W("[1]", "[0,4]") "}", 4, "has the tensor \"w\" twice");
   header_refused("{\"__metadata__\":{\"a\":\"1\",\"b\":\"\",\"a\":\"1\"}}", 0, "metadata have the key \"a\" twice");
@@ -255,8 +222,7 @@ static void test_keys(void **state) {
   header_refused("{\"" NAME64 NAME64 NAME64 NAME64 "\":{}}", 0, "has 256 bytes");
 }
 
-static void test_json(void **state) {
-  (void)state;
+TEST_IN_FOLDER(json) {
   header_refused("[]", 0, "an object ({) was expected");
   header_refused("{", 0, "a string was expected");
   header_refused("{}x", 0, "only blanks may follow");
@@ -278,8 +244,7 @@ static void test_json(void **state) {
   header_refused("{\"\\udc00\":{}}", 0, "high surrogate");
 }
 
-static void test_utf8(void **state) {
-  (void)state;
+TEST_IN_FOLDER(utf8) {
   static const char *const wrong[] = {"\x80",
                                       "\xc3(",
                                       "\xc0\x80",
@@ -296,30 +261,8 @@ static void test_utf8(void **state) {
   }
 }
 
-static void test_seal(void **state) {
-  (void)state;
+TEST_IN_FOLDER(seal) {
   header_refused("{\"__metadata__\":{\"xxh3\":\"00000000000000aa\"}}", 0, "the header says 00000000000000aa");
   header_refused("{\"__metadata__\":{\"xxh3\":\"\"}}", 0, "the file is damaged");
   header_refused("{\"__metadata__\":{\"writer\":\"eigenscope\"}}", 0, "the header says none");
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      path_test(test_cut_anywhere),
-      path_test(test_longer_than_it_should_be),
-      path_test(test_every_flipped_bit),
-      path_test(test_length_that_lies),
-      path_test(test_header_too_long),
-      path_test(test_huge),
-      path_test(test_no_file),
-      path_test(test_too_many_tensors),
-      path_test(test_shorter_meanwhile),
-      path_test(test_layout),
-      path_test(test_shapes),
-      path_test(test_keys),
-      path_test(test_json),
-      path_test(test_utf8),
-      path_test(test_seal),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

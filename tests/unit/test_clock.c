@@ -1,5 +1,5 @@
-#include "check.h"
 #include "eigenscope/clock.h"
+#include "support/unit.h"
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
@@ -9,8 +9,7 @@ static void check_duration(double seconds, const char *expected) {
   assert_string_equal(es_clock_duration(seconds, out), expected);
 }
 
-static void test_duration(void **state) {
-  (void)state;
+TEST(duration) {
   check_duration(0, "0 s");
   check_duration(-3, "0 s");
   check_duration(4.4, "4 s");
@@ -25,8 +24,7 @@ static void test_duration(void **state) {
   check_duration(1e300, "unknown");
 }
 
-static void test_clock_measures_a_sleep(void **state) {
-  (void)state;
+TEST(clock_measures_a_sleep) {
   double start = es_clock();
   nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
   double elapsed = es_clock() - start;
@@ -34,23 +32,7 @@ static void test_clock_measures_a_sleep(void **state) {
   assert_true(elapsed < 60);
 }
 
-static void test_timer_adds_sections(void **state) {
-  (void)state;
-  es_timer_t timer = {0};
-  es_timer_start(&timer);
-  nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-  assert_true(es_timer_elapsed(&timer) >= 0.0049);
-  assert_true(timer.seconds == 0.0);
-  const double first = es_timer_stop(&timer);
-  assert_true(first >= 0.0049 && timer.seconds == first);
-  nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL); /* between sections */
-  es_timer_start(&timer);
-  const double second = es_timer_stop(&timer);
-  assert_true(second < first + 60 && timer.seconds == first + second);
-}
-
-static void test_utc_is_now(void **state) {
-  (void)state;
+TEST(utc_is_now) {
   char text[32];
   time_t before = time(NULL);
   es_clock_utc(text);
@@ -67,12 +49,16 @@ static void test_utc_is_now(void **state) {
   assert_true(said >= before && said <= after);
 }
 
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_duration),
-      balanced_test(test_clock_measures_a_sleep),
-      balanced_test(test_timer_adds_sections),
-      balanced_test(test_utc_is_now),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+TEST(timer_adds_sections) {
+  es_timer_t timer = {0};
+  es_timer_start(&timer);
+  nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+  assert_true(es_timer_elapsed(&timer) >= 0.0049);
+  assert_true(timer.seconds == 0.0);
+  const double first = es_timer_stop(&timer);
+  assert_true(first >= 0.0049 && timer.seconds == first);
+  nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL); /* between sections */
+  es_timer_start(&timer);
+  const double second = es_timer_stop(&timer);
+  assert_true(second < first + 60 && timer.seconds == first + second);
 }

@@ -1,6 +1,6 @@
-#include "check.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/random.h"
+#include "support/unit.h"
 #include <string.h>
 
 static es_group_t group_of(int lanes) {
@@ -10,8 +10,7 @@ static es_group_t group_of(int lanes) {
   return group;
 }
 
-static void test_group_without_mpi(void **state) {
-  (void)state;
+TEST(group_without_mpi) {
   for (int lanes = 1; lanes <= 64; lanes *= 2) {
     es_group_t group = group_of(lanes);
     assert_int_equal(group.rank, 0);
@@ -22,8 +21,7 @@ static void test_group_without_mpi(void **state) {
   }
 }
 
-static void test_lanes_that_are_no_power_of_two(void **state) {
-  (void)state;
+TEST(lanes_that_are_no_power_of_two) {
   const int wrong[] = {0, -1, 3, 6, 12};
   for (int i = 0; i < 5; i++) {
     es_group_t group;
@@ -33,8 +31,7 @@ static void test_lanes_that_are_no_power_of_two(void **state) {
   }
 }
 
-static void test_lanes_cover_every_batch(void **state) {
-  (void)state;
+TEST(lanes_cover_every_batch) {
   for (int lanes = 1; lanes <= 16; lanes *= 2) {
     es_group_t group = group_of(lanes);
     for (int64_t n = 0; n < 70; n++) {
@@ -53,8 +50,7 @@ static void test_lanes_cover_every_batch(void **state) {
   }
 }
 
-static void test_group_range_is_its_lanes(void **state) {
-  (void)state;
+TEST(group_range_is_its_lanes) {
   for (int rank = 0; rank < 4; rank++) {
     es_group_t group = {
         .comm = MPI_COMM_NULL, .rank = rank, .size = 4, .lanes = 8, .lane_first = 2 * rank, .lane_count = 2};
@@ -87,8 +83,7 @@ static float tree_f32(int first, int count, int element) {
   return tree_f32(first, count / 2, element) + tree_f32(first + count / 2, count / 2, element);
 }
 
-static void test_tree_sum_is_the_tree(void **state) {
-  (void)state;
+TEST(tree_sum_is_the_tree) {
   for (int lanes = 1; lanes <= 32; lanes *= 2) {
     es_group_t group = group_of(lanes);
     double *values = es_allocate((size_t)lanes * N, sizeof *values);
@@ -99,8 +94,7 @@ static void test_tree_sum_is_the_tree(void **state) {
   }
 }
 
-static void test_order_matters_in_these_data(void **state) {
-  (void)state;
+TEST(order_matters_in_these_data) {
   int different = 0; /* without this the test above could not tell one order from another */
   for (int i = 0; i < N; i++) {
     double running = 0;
@@ -110,8 +104,7 @@ static void test_order_matters_in_these_data(void **state) {
   assert_true(different > 0);
 }
 
-static void test_stack_is_the_tree(void **state) {
-  (void)state;
+TEST(stack_is_the_tree) {
   for (int lanes = 1; lanes <= 32; lanes *= 2) {
     es_group_t group = group_of(lanes);
     es_stack_t stack;
@@ -132,8 +125,7 @@ static void test_stack_is_the_tree(void **state) {
   es_stack_destroy(NULL);
 }
 
-static void test_stack_too_large(void **state) {
-  (void)state;
+TEST(stack_too_large) {
   es_group_t group = group_of(8);
   es_stack_t stack;
   es_status_t status = {0};
@@ -142,22 +134,10 @@ static void test_stack_too_large(void **state) {
   es_stack_destroy(&stack);
 }
 
-static void test_agree_without_mpi(void **state) {
-  (void)state;
+TEST(agree_without_mpi) {
   es_status_t status = {0};
   assert_int_equal(es_agree(MPI_COMM_NULL, &status), ES_OK);
   es_fail(&status, ES_SYSTEM, "test", "disk full");
   assert_int_equal(es_agree(MPI_COMM_NULL, &status), ES_SYSTEM);
   assert_string_equal(status.message, "disk full");
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_group_without_mpi),       balanced_test(test_lanes_that_are_no_power_of_two),
-      balanced_test(test_lanes_cover_every_batch), balanced_test(test_group_range_is_its_lanes),
-      balanced_test(test_tree_sum_is_the_tree),    balanced_test(test_order_matters_in_these_data),
-      balanced_test(test_stack_is_the_tree),       balanced_test(test_stack_too_large),
-      balanced_test(test_agree_without_mpi),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

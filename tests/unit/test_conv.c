@@ -2,10 +2,14 @@
  * shapes on each side of the limits at which the layer computes in another way (src/model/conv/conv.h,
  * es_onednn_layer_algorithms), for slices smaller than the largest, and for several lanes. */
 #include "../../src/model/unit.h"
-#include "check.h"
 #include "eigenscope/random.h"
+#include "support/unit.h"
 #include <math.h>
 #include <string.h>
+
+BEFORE_TESTS {
+  es_model_engine_single_thread();
+}
 
 enum { LANES_MOST = 4 };
 
@@ -178,16 +182,14 @@ static void check_shape(int side, int in, int out, int count) {
   check_map(side, side, in, out, count);
 }
 
-static void test_plain(void **state) {
-  (void)state;
+TEST(plain) {
   check_shape(16, 32, 32, 16);
   check_shape(8, 64, 64, 5);
   check_shape(16, 24, 72, 3); /* channels that fill no block */
   check_shape(4, 128, 128, 16);
 }
 
-static void test_winograd(void **state) {
-  (void)state;
+TEST(winograd) {
   check_shape(16, 64, 64, 16);
   check_shape(16, 64, 80, 1);
   check_shape(8, 64, 32, 13); /* those of ours (src/model/conv/conv_winograd.c) from here … */
@@ -200,16 +202,14 @@ static void test_winograd(void **state) {
   check_shape(8, 128, 144, 16);
 }
 
-static void test_blocked_forward(void **state) {
-  (void)state;
+TEST(blocked_forward) {
   check_shape(4, 256, 256, 7);
   check_shape(2, 256, 272, 16);
   check_shape(1, 256, 256, 2);
 }
 
 /* Where kernels of our own compute (src/model/conv/conv.h), and just beside. */
-static void test_narrow(void **state) {
-  (void)state;
+TEST(narrow) {
   static const int channels[] = {1, 3, 4, 5, 8, 12, 13, 16};
   enum { N = sizeof channels / sizeof *channels };
   for (int i = 0; i < N * N; i++) {
@@ -228,8 +228,7 @@ static void test_narrow(void **state) {
 
 /* Small maps (src/model/conv/conv_small.c, conv_small_weights.c): every number of samples, other kernels and strides,
  * and lanes of several slices, of few samples and of none. */
-static void test_small(void **state) {
-  (void)state;
+TEST(small) {
   static const spec_t specs[] = {
       {4, 4, 32, 64, 3, 2, 1, {7}},
       {5, 7, 64, 32, 1, 2, 1, {3}},
@@ -257,8 +256,7 @@ static void test_small(void **state) {
 }
 
 /* The shortcuts of narrow ResNets: with the kernel that es_onednn_layer_avoids passes over, the heap is damaged. */
-static void test_shortcuts(void **state) {
-  (void)state;
+TEST(shortcuts) {
   static const spec_t specs[] = {
       {64, 64, 8, 16, 1, 2, 1, {2}}, {64, 64, 4, 8, 1, 2, 2, {16, 3}}, {32, 32, 4, 8, 1, 2, 1, {16}},
       {9, 17, 5, 10, 1, 2, 1, {4}},  {64, 64, 12, 24, 1, 2, 1, {2}},   {32, 32, 16, 32, 1, 2, 1, {5}},
@@ -285,8 +283,7 @@ static void check_alone(int h, int w, int in, int out) {
   layer_close(&l);
 }
 
-static void test_alone(void **state) {
-  (void)state;
+TEST(alone) {
   check_alone(32, 32, 4, 4);
   check_alone(16, 16, 8, 8);
   check_alone(9, 17, 3, 8);
@@ -296,8 +293,7 @@ static void test_alone(void **state) {
 }
 
 /* The scratch for other layouts is shared: the same numbers beside larger layers, and after those are gone. */
-static void test_shared_scratch(void **state) {
-  (void)state;
+TEST(shared_scratch) {
   layer_t small, large;
   const spec_t shapes[] = {one_slice(8, 8, 128, 128, 4), one_slice(32, 32, 64, 64, 16)};
   layer_open(&small, &shapes[0]);
@@ -315,14 +311,4 @@ static void test_shared_scratch(void **state) {
   assert_memory_equal(small.y, first, n);
   es_free(first);
   layer_close(&small);
-}
-
-int main(void) {
-  es_model_engine_single_thread();
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_plain),          balanced_test(test_winograd),  balanced_test(test_blocked_forward),
-      balanced_test(test_narrow),         balanced_test(test_small),     balanced_test(test_alone),
-      balanced_test(test_shared_scratch), balanced_test(test_shortcuts),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

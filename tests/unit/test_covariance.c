@@ -1,10 +1,15 @@
 /* Streamed covariances against two passes in double, however the rows are cut, and at means far from zero. */
-#include "check.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
+#include "support/unit.h"
 #include <math.h>
 #include <string.h>
+
+BEFORE_TESTS {
+  es_blas_single_thread(); /* SYRK is OpenBLAS, too */
+}
 
 enum { WIDEST = 512 };
 
@@ -152,8 +157,7 @@ static int row_counts(int32_t width, int64_t out[5]) {
   return width >= 96 ? 5 : 4;
 }
 
-static void test_matches_two_passes_in_double(void **state) {
-  (void)state;
+TEST(matches_two_passes_in_double) {
   for (int w = 0; w < WIDTHS; w++) {
     int64_t counts[5];
     for (int c = 0, n = row_counts(widths[w], counts); c < n; c++) {
@@ -168,8 +172,7 @@ static void test_matches_two_passes_in_double(void **state) {
   }
 }
 
-static void test_panels_hold_at_least_256_rows(void **state) {
-  (void)state;
+TEST(panels_hold_at_least_256_rows) {
   for (int32_t width = 1; width <= 8192; width++) {
     const int32_t rows = es_cov_panel_rows(width);
     assert_true(rows >= 256 && rows <= es_cov_panel_rows(1));
@@ -178,8 +181,7 @@ static void test_panels_hold_at_least_256_rows(void **state) {
 }
 
 /* The promise behind everything else: bits depend on the rows and their order alone. */
-static void test_same_bits_however_rows_are_cut(void **state) {
-  (void)state;
+TEST(same_bits_however_rows_are_cut) {
   for (int w = 0; w < WIDTHS; w++) {
     const int64_t panel = es_cov_panel_rows(widths[w]), n = 2 * panel + panel / 3 + 1;
     data_t d;
@@ -204,8 +206,7 @@ static void test_same_bits_however_rows_are_cut(void **state) {
   }
 }
 
-static void test_reset_forgets(void **state) {
-  (void)state;
+TEST(reset_forgets) {
   data_t d;
   data_open(&d, 42, 1500);
   data_fill(&d, 5.0, 3);
@@ -226,8 +227,7 @@ static void test_reset_forgets(void **state) {
 }
 
 /* Raw second moments in float would keep nothing here: the mean squared is 1e8 times the variance. */
-static void test_mean_far_from_zero(void **state) {
-  (void)state;
+TEST(mean_far_from_zero) {
   const int32_t some[] = {1, 7, 64, 130};
   for (int w = 0; w < 4; w++) {
     data_t d;
@@ -260,8 +260,7 @@ static double largest_difference(const data_t *d, const double *q) {
 
 /* The mean of a layer jumps by 1e4: right between two panels Chan's formula takes the jump in double; in the middle of
  * a panel it passes through SYRK in float. */
-static void test_mean_that_jumps(void **state) {
-  (void)state;
+TEST(mean_that_jumps) {
   const int32_t some[] = {3, 16, 42, 96};
   for (int w = 0; w < 4; w++) {
     const int64_t panel = es_cov_panel_rows(some[w]), n = 3 * panel + 17;
@@ -319,15 +318,13 @@ static void check_constant_columns(int32_t width) {
   data_close(&d);
 }
 
-static void test_constant_columns_are_exactly_zero(void **state) {
-  (void)state;
+TEST(constant_columns_are_exactly_zero) {
   check_constant_columns(9);
   check_constant_columns(16);
 }
 
 /* Products of two deviations must fit float: what is said in the header of the range, and nothing silent above it. */
-static void test_range_of_deviations(void **state) {
-  (void)state;
+TEST(range_of_deviations) {
   data_t d, scaled;
   data_open(&d, 16, 3000);
   data_fill(&d, 0.0, 12);
@@ -346,8 +343,7 @@ static void test_range_of_deviations(void **state) {
   data_close(&d);
 }
 
-static void test_few_rows(void **state) {
-  (void)state;
+TEST(few_rows) {
   data_t d;
   data_open(&d, 4, 2);
   data_fill(&d, 3.0, 8);
@@ -395,8 +391,7 @@ static void check_nonfinite(int32_t width, float bad, int64_t row) {
   data_close(&d);
 }
 
-static void test_nonfinite_rows_show(void **state) {
-  (void)state;
+TEST(nonfinite_rows_show) {
   const int32_t some[] = {20, 32};
   const float bad[] = {NAN, INFINITY, -INFINITY};
   for (int w = 0; w < 2; w++) {
@@ -437,28 +432,9 @@ static void check_merge(int32_t width, double mean) {
   data_close(&d);
 }
 
-static void test_merge_of_lanes(void **state) {
-  (void)state;
+TEST(merge_of_lanes) {
   check_merge(1, 0.0);
   check_merge(7, 1e4);
   check_merge(42, -3.0);
   check_merge(130, 1e4);
-}
-
-int main(void) {
-  es_blas_single_thread(); /* SYRK is OpenBLAS, too */
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_matches_two_passes_in_double),
-      balanced_test(test_panels_hold_at_least_256_rows),
-      balanced_test(test_same_bits_however_rows_are_cut),
-      balanced_test(test_reset_forgets),
-      balanced_test(test_mean_far_from_zero),
-      balanced_test(test_mean_that_jumps),
-      balanced_test(test_constant_columns_are_exactly_zero),
-      balanced_test(test_range_of_deviations),
-      balanced_test(test_few_rows),
-      balanced_test(test_nonfinite_rows_show),
-      balanced_test(test_merge_of_lanes),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,15 @@
 /* Accumulators of double rows, against two passes in long double: nothing of them may pass through float. */
-#include "check.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/random.h"
+#include "eigenscope/spectrum.h"
+#include "support/unit.h"
 #include <math.h>
 #include <string.h>
+
+BEFORE_TESTS {
+  es_blas_single_thread();
+}
 
 static double normal(uint64_t stream, uint64_t element) {
   uint32_t words[4];
@@ -97,8 +102,7 @@ static void check(int32_t width, int64_t n, int64_t chunk, double mean, double t
   es_free(expected);
 }
 
-static void test_matches_two_passes(void **state) {
-  (void)state;
+TEST(matches_two_passes) {
   static const int32_t widths[] = {1, 2, 7, 16, 64, 130};
   for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
     const int64_t panel = es_cov_panel_rows(widths[w]);
@@ -112,14 +116,12 @@ static void test_matches_two_passes(void **state) {
 
 /* What a mean of 1e4 costs is the rounding of the means, 1e4·ε = 2e-12, times how far those of panels lie apart beside
  * the deviations, 1/√512. */
-static void test_mean_far_from_zero(void **state) {
-  (void)state;
+TEST(mean_far_from_zero) {
   check(1, 5000, 700, 1e4, 2e-13);
   check(130, 1500, 1500, -1e4, 2e-13);
 }
 
-static void test_same_bits_however_rows_are_cut(void **state) {
-  (void)state;
+TEST(same_bits_however_rows_are_cut) {
   const int32_t width = 42;
   const int64_t n = 3 * (int64_t)es_cov_panel_rows(width) + 5, chunks[] = {1, 7, 511, 5000};
   double *rows = make_rows(width, n, 2.0);
@@ -145,8 +147,7 @@ static void test_same_bits_however_rows_are_cut(void **state) {
   es_free(rows);
 }
 
-static void test_constants_and_nonfinite(void **state) {
-  (void)state;
+TEST(constants_and_nonfinite) {
   const int32_t width = 5;
   const int64_t n = 1000;
   double *rows = make_rows(width, n, 0.0), q[15];
@@ -156,15 +157,4 @@ static void test_constants_and_nonfinite(void **state) {
   assert_true(q[diagonal(1)] == 0.0 && q[diagonal(2)] > 0.5);
   assert_true(isnan(q[diagonal(3)]) && isfinite(q[diagonal(4)]));
   es_free(rows);
-}
-
-int main(void) {
-  es_blas_single_thread();
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_matches_two_passes),
-      balanced_test(test_mean_far_from_zero),
-      balanced_test(test_same_bits_however_rows_are_cut),
-      balanced_test(test_constants_and_nonfinite),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

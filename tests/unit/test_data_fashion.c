@@ -1,7 +1,7 @@
 /* Real data: Fashion-MNIST as Debian's package dataset-fashion-mnist installs it; skipped by name where it is not. */
-#include "check.h"
 #include "eigenscope/data.h"
 #include "eigenscope/file.h"
+#include "support/unit.h"
 #include <math.h>
 #include <string.h>
 
@@ -19,8 +19,7 @@ static void skip_without_data(void) {
   skip();
 }
 
-static void test_info(void **state) {
-  (void)state;
+TEST(info) {
   skip_without_data();
   es_dataset_spec_t spec = fashion(ES_FIT_RESIZE);
   es_dataset_info_t info;
@@ -38,8 +37,7 @@ static void test_info(void **state) {
 }
 
 /* Mean and deviation as published for the train images: 0.2860 and 0.3530. */
-static void test_pixels(void **state) {
-  (void)state;
+TEST(pixels) {
   skip_without_data();
   es_point_t point = {.dataset = fashion(ES_FIT_PAD), .resolution = 28};
   es_status_t status = {0};
@@ -58,9 +56,4 @@ static void test_pixels(void **state) {
   assert_string_equal(es_dataset_fingerprint(dataset), "8ec99946dc1f73b8");
   es_samples_destroy(&samples);
   es_dataset_destroy(dataset);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {balanced_test(test_info), balanced_test(test_pixels)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,9 @@
 /* Conversion and augmentation: every output is a moved or mirrored source, and the same bits however it is asked for.
  */
-#include "../idx_files.h"
-#include "check.h"
 #include "eigenscope/data.h"
+#include "eigenscope/random.h"
+#include "support/unit.h"
+#include <string.h>
 
 enum { SIDE = 16, PIXELS = SIDE * SIDE, MARGIN = SIDE / 8, IMAGES = 24, FLOATS = PIXELS * 3, MOVES = 2 * MARGIN + 1 };
 
@@ -26,19 +27,16 @@ static void source_create(source_t *out, int32_t channels) {
   assert_int_equal(es_samples_select(&out->samples, out->dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
 }
 
-static int setup(void **state) {
-  (void)state;
+static void set_up(void) {
   source_create(&grey, 1);
   source_create(&colour, 3);
-  return 0;
 }
 
-static int teardown(void **state) {
+static void tear_down(void) {
   es_samples_destroy(&grey.samples);
   es_samples_destroy(&colour.samples);
   es_dataset_destroy(grey.dataset);
   es_dataset_destroy(colour.dataset);
-  return check_balance(state);
 }
 
 /* Raw value of channel c at (y, x) of image `sample`, 0 outside. */
@@ -86,8 +84,7 @@ static void check_plain(const source_t *source, const es_augment_t *augment) {
   }
 }
 
-static void test_plain(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, plain) {
   const es_augment_t off = {.seed = 1, .epoch = 2};
   check_plain(&grey, NULL);
   check_plain(&grey, &off);
@@ -121,18 +118,15 @@ static void check_frequencies(const source_t *source, bool crop, bool flip) {
   if ((chi - freedom) * (chi - freedom) > 36 * 2 * freedom) fail_msg("chi square %.1f of %.0f", chi, freedom);
 }
 
-static void test_crop(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, crop) {
   check_frequencies(&grey, true, false);
 }
 
-static void test_flip(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, flip) {
   check_frequencies(&grey, false, true);
 }
 
-static void test_crop_and_flip(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, crop_and_flip) {
   check_frequencies(&grey, true, true);
   check_frequencies(&colour, true, true);
 }
@@ -156,15 +150,13 @@ static void check_purity(const source_t *source) {
   es_free(all);
 }
 
-static void test_purity(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, purity) {
   check_purity(&grey);
   check_purity(&colour);
 }
 
 /* Epochs, seeds and samples move differently. */
-static void test_moves_differ(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, moves_differ) {
   int changed[3] = {0};
   float out[FLOATS];
   for (int32_t i = 0; i + 1 < IMAGES; i++) {
@@ -183,8 +175,7 @@ static void test_moves_differ(void **state) {
 }
 
 /* Grey becomes three equal channels, and each is (x/255 − mean)/deviation, rounded once. */
-static void test_grey_is_three_channels(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, grey_is_three_channels) {
   es_samples_t samples;
   es_point_t point = {.classes = 2};
   assert_int_equal(es_samples_select(&samples, grey.dataset, &point, ES_EVAL, &(es_status_t){0}), ES_OK);
@@ -201,8 +192,7 @@ static void test_grey_is_three_channels(void **state) {
 }
 
 /* Given means may differ by channel; zeros from the border are raw zeros, so they are normalised too. */
-static void test_channels_normalised_apart(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, channels_normalised_apart) {
   const source_t *sources[] = {&grey, &colour};
   for (int s = 0; s < 2; s++) {
     es_point_t point = {.classes = 2, .dataset.normalize_given = true};
@@ -229,8 +219,7 @@ static void test_channels_normalised_apart(void **state) {
 }
 
 /* Below eight pixels a side there is no room to move. */
-static void test_tiny_images(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, tiny_images) {
   es_dataset_spec_t spec = {.name = "synthetic", .format = ES_FORMAT_SYNTHETIC, .synthetic = grey.synthetic};
   es_point_t point = {.classes = 2, .dataset = spec};
   const es_augment_t augment = {.crop = true, .seed = 1, .epoch = 1};
@@ -248,21 +237,4 @@ static void test_tiny_images(void **state) {
     es_samples_destroy(&samples);
     es_dataset_destroy(dataset);
   }
-}
-
-#define source_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      source_test(test_plain),
-      source_test(test_crop),
-      source_test(test_flip),
-      source_test(test_crop_and_flip),
-      source_test(test_purity),
-      source_test(test_moves_differ),
-      source_test(test_tiny_images),
-      source_test(test_grey_is_three_channels),
-      source_test(test_channels_normalised_apart),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

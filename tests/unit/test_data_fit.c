@@ -1,8 +1,8 @@
 /* Fitting: resize against PIL bit for bit (fixtures/fit_golden.py made the numbers), pad by its definition. */
 #include "../../src/data/fit.h"
-#include "check.h"
 #include "eigenscope/file.h"
 #include "eigenscope/random.h"
+#include "support/unit.h"
 #include <string.h>
 
 static es_fitter_t fitter_for(es_fit_t fit, int32_t height, int32_t width, int32_t channels, int32_t resolution) {
@@ -13,8 +13,7 @@ static es_fitter_t fitter_for(es_fit_t fit, int32_t height, int32_t width, int32
   return fitter;
 }
 
-static void test_resize_as_pil(void **state) {
-  (void)state;
+TEST(resize_as_pil) {
   char *golden;
   size_t size;
   es_status_t status = {0};
@@ -43,8 +42,7 @@ static void test_resize_as_pil(void **state) {
 }
 
 /* A fitter is used for many images: nothing of one may show in the next. */
-static void test_resize_keeps_nothing(void **state) {
-  (void)state;
+TEST(resize_keeps_nothing) {
   uint8_t white[20 * 30], black[20 * 30] = {0}, out[16 * 16];
   memset(white, 255, sizeof white);
   es_fitter_t fitter = fitter_for(ES_FIT_RESIZE, 20, 30, 1, 16);
@@ -82,8 +80,7 @@ static void check_pad(int32_t height, int32_t width, int32_t channels, int32_t r
   es_fitter_destroy(&fitter);
 }
 
-static void test_pad(void **state) {
-  (void)state;
+TEST(pad) {
   check_pad(28, 28, 1, 32, -2, -2);
   check_pad(28, 28, 1, 28, 0, 0);
   check_pad(28, 28, 1, 33, -2, -2); /* the odd row and column go below and to the right */
@@ -92,13 +89,4 @@ static void test_pad(void **state) {
   check_pad(10, 30, 1, 20, -5, 5); /* padded along one axis, cropped along the other */
   check_pad(30, 10, 3, 20, 5, -5);
   check_pad(1, 1, 1, 4, -1, -1);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_resize_as_pil),
-      balanced_test(test_resize_keeps_nothing),
-      balanced_test(test_pad),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

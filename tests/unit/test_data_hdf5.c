@@ -1,43 +1,21 @@
 /* HDF5 files: what is read from good ones, and the sentence that each kind of bad one gets. */
-#include "../../src/data/dataset.h"
-#include "../data_files.h"
-#include "../hdf5_leaks.h"
-#include "check.h"
+#include "support/hdf5_leaks.h"
+#include "unit/data_checks.h"
 #include <sys/stat.h>
 
 enum { TRAIN = 40, EVAL = 20, HEIGHT = 6, WIDTH = 5, CLASSES = 4 };
 
-static char folder[IDX_PATH], path[IDX_PATH + 64];
-
-static int setup(void **state) {
-  (void)state;
-  idx_folder_create(folder);
-  data_path(path, folder, "images.h5");
-  return 0;
-}
-
-static int teardown(void **state) {
-  data_folder_destroy(folder);
-  return check_balance(state);
-}
+static const char *path = "images.h5";
 
 static h5_layout_t good(void) {
   return h5_layout(TRAIN, EVAL, HEIGHT, WIDTH, 3, CLASSES);
-}
-
-static es_dataset_t *load(int32_t resolution) {
-  es_status_t status = {0};
-  es_dataset_t *dataset = NULL;
-  es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
-  if (es_dataset_load(&dataset, &spec, resolution, MPI_COMM_NULL, &status) != ES_OK) fail_msg("%s", status.message);
-  return dataset;
 }
 
 /* Loads a file of square images and compares every pixel and label. */
 static void check_content(const h5_layout_t *l, char fingerprint[ES_ID_SIZE]) {
   int channels = l->channels == 0 ? 1 : l->channels;
   h5_write(path, l, NULL);
-  es_dataset_t *dataset = load(l->height);
+  es_dataset_t *dataset = load(ES_FORMAT_HDF5, path, l->height);
   const es_dataset_info_t *info = es_dataset_info(dataset);
   assert_int_equal(info->channels, channels);
   assert_int_equal(info->classes, l->classes);
@@ -57,8 +35,7 @@ static void check_content(const h5_layout_t *l, char fingerprint[ES_ID_SIZE]) {
 }
 
 /* Colour, grey with and without an axis for it; contiguous and in packed chunks; labels of every kind of integer. */
-static void test_layouts(void **state) {
-  (void)state;
+TEST_IN_FOLDER(layouts) {
   char first[ES_ID_SIZE], other[ES_ID_SIZE];
   h5_layout_t l = h5_layout(TRAIN, EVAL, 8, 8, 3, CLASSES);
   check_content(&l, first);
@@ -82,8 +59,7 @@ static void test_layouts(void **state) {
 
 /* Several parts of 8 MB, in chunks that do not end where parts end, larger than the library's own cache, and cut along
  * every axis. */
-static void test_many(void **state) {
-  (void)state;
+TEST_IN_FOLDER(many) {
   char plain[ES_ID_SIZE], chunked[ES_ID_SIZE], cut[ES_ID_SIZE];
   h5_layout_t l = h5_layout(3000, 4, 64, 64, 1, CLASSES);
   check_content(&l, plain);
@@ -98,33 +74,26 @@ static void test_many(void **state) {
   images.values = pixels;
   h5_write(path, &l, &images);
   free(pixels);
-  es_dataset_t *dataset = load(64);
+  es_dataset_t *dataset = load(ES_FORMAT_HDF5, path, 64);
   snprintf(cut, sizeof cut, "%s", es_dataset_fingerprint(dataset));
   es_dataset_destroy(dataset);
   assert_string_equal(cut, plain);
 }
 
 /* The fingerprint is of the images, not of the file they came in. */
-static void test_same_fingerprint_as_idx(void **state) {
-  (void)state;
-  char idx_folder[IDX_PATH];
-  es_dataset_t *a;
-  idx_folder_create(idx_folder);
-  idx_write_all(idx_folder, true, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
-  es_dataset_spec_t spec = idx_spec(idx_folder);
-  assert_int_equal(es_dataset_load(&a, &spec, 8, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
-  idx_folder_destroy(idx_folder);
+TEST_IN_FOLDER(same_fingerprint_as_idx) {
+  idx_write_all(folder, true, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
+  es_dataset_t *a = load(ES_FORMAT_IDX, folder, 8);
   h5_layout_t l = h5_layout(TRAIN, EVAL, HEIGHT, WIDTH, 0, CLASSES);
   h5_write(path, &l, NULL);
-  es_dataset_t *b = load(8);
+  es_dataset_t *b = load(ES_FORMAT_HDF5, path, 8);
   assert_string_equal(es_dataset_fingerprint(a), es_dataset_fingerprint(b));
   assert_memory_equal(a->pixels[ES_TRAIN], b->pixels[ES_TRAIN], TRAIN * 64);
   es_dataset_destroy(a);
   es_dataset_destroy(b);
 }
 
-static void test_other_names(void **state) {
-  (void)state;
+TEST_IN_FOLDER(other_names) {
   es_dataset_info_t info;
   es_status_t status = {0};
   es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
@@ -153,24 +122,15 @@ static herr_t count_print(hid_t stack, void *data) {
   return 0;
 }
 
-/* Inspecting and loading fail in the same words, "<path>: <expected>", and HDF5 prints nothing on its own. */
+/* The message is "<path>: <expected>", and HDF5 prints nothing on its own. */
 static void assert_refused(const char *expected) {
   char message[1024];
-  es_dataset_info_t info;
-  es_dataset_t *dataset;
-  es_status_t status = {0}, again = {0};
-  es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
   H5E_auto2_t function;
   void *data;
   H5Eset_auto2(H5E_DEFAULT, count_print, &printed);
   printed = 0;
   snprintf(message, sizeof message, "%s: %s", path, expected);
-  assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_INPUT);
-  assert_string_equal(status.message, message);
-  assert_string_equal(status.stage, "data");
-  assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &again), ES_INPUT);
-  assert_string_equal(again.message, message);
-  assert_null(dataset);
+  assert_string_equal(refusal(ES_FORMAT_HDF5, path), message);
   assert_int_equal(printed, 0);
   H5Eget_auto2(H5E_DEFAULT, &function, &data);
   assert_true(function == count_print && data == &printed);               /* as it was */
@@ -184,32 +144,28 @@ static void refuse_variable(const h5_variable_t *other, const char *expected) {
   assert_refused(expected);
 }
 
-static void test_no_file(void **state) {
-  (void)state;
+TEST_IN_FOLDER(no_file) {
   assert_refused("there is no such file");
-  data_path(path, folder, "");
-  path[strlen(path) - 1] = '\0';
+  path = folder;
   assert_refused("is a folder, where format hdf5 reads one file");
-  data_path(path, folder, "text.h5");
-  data_write(folder, "text.h5", "no HDF5", 7);
+  path = "text.h5";
+  file_write("text.h5", "no HDF5", 7);
   assert_refused("is no HDF5 file");
-  data_write(folder, "text.h5", "", 0);
+  file_write("text.h5", "", 0);
   assert_refused("is no HDF5 file");
+  path = "images.h5";
 }
 
-static void test_truncated(void **state) {
-  (void)state;
+TEST_IN_FOLDER(truncated) {
   struct stat facts;
   h5_layout_t l = good();
   h5_write(path, &l, NULL);
   assert_int_equal(stat(path, &facts), 0);
   for (off_t size = facts.st_size - 1; size > 600; size -= 700) {
-    es_status_t status = {0};
-    es_dataset_info_t info;
+    es_status_t status;
     char start[512];
-    es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
     assert_int_equal(truncate(path, size), 0);
-    assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_INPUT);
+    assert_int_equal(inspect(ES_FORMAT_HDF5, path, &status), ES_INPUT);
     snprintf(start, sizeof start, "%s: is damaged or truncated, as HDF5 says: truncated file: eof = %lld", path,
              (long long)size);
     if (strncmp(status.message, start, strlen(start)) != 0) fail_msg("%s", status.message);
@@ -218,8 +174,7 @@ static void test_truncated(void **state) {
 
 /* Bytes all over a file, in turn: a sentence that names the file, or images. (Files without checksums can make the
  * library itself fall over.) */
-static void test_damaged(void **state) {
-  (void)state;
+TEST_IN_FOLDER(damaged) {
   h5_layout_t l = h5_layout(12, 8, 3, 3, 1, 2);
   l.chunk = 5;
   l.modern = true;
@@ -235,7 +190,7 @@ static void test_damaged(void **state) {
     es_dataset_t *dataset = NULL;
     es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
     bytes[i] ^= 0x41;
-    data_write(folder, "images.h5", bytes, size);
+    file_write("images.h5", bytes, size);
     bytes[i] ^= 0x41;
     es_code_t code = es_dataset_load(&dataset, &spec, 3, MPI_COMM_NULL, &status);
     if (code != ES_OK) {
@@ -247,8 +202,7 @@ static void test_damaged(void **state) {
   assert_true(refused > 50);
 }
 
-static void test_missing_variables(void **state) {
-  (void)state;
+TEST_IN_FOLDER(missing_variables) {
   static const char *const names[] = {"train/images", "train/labels", "eval/images", "eval/labels"};
   for (int i = 0; i < 4; i++) {
     char expected[256];
@@ -265,8 +219,7 @@ static void test_missing_variables(void **state) {
   assert_refused("eval/images is no dataset with values, as a group is none");
 }
 
-static void test_wrong_types(void **state) {
-  (void)state;
+TEST_IN_FOLDER(wrong_types) {
   h5_layout_t l = good();
   h5_variable_t v = h5_images_of(&l, ES_TRAIN);
   v.type = H5T_IEEE_F32LE;
@@ -285,8 +238,7 @@ static void test_wrong_types(void **state) {
   refuse_variable(&v, "train/labels holds neither integers nor numbers, where labels are integers");
 }
 
-static void test_wrong_shapes(void **state) {
-  (void)state;
+TEST_IN_FOLDER(wrong_shapes) {
   static const char due[] =
       ", where (images, height, width) or (images, height, width, 1 or 3 channels) is due, with 1 "
       "… 2147483647 images of at most 8192 x 8192";
@@ -325,8 +277,7 @@ static void test_wrong_shapes(void **state) {
   }
 }
 
-static void test_shapes_that_differ(void **state) {
-  (void)state;
+TEST_IN_FOLDER(shapes_that_differ) {
   h5_layout_t l = good();
   h5_variable_t v = h5_labels_of(&l, ES_EVAL);
   int64_t *labels = h5_labels(EVAL + 1, CLASSES);
@@ -355,8 +306,7 @@ static void test_shapes_that_differ(void **state) {
   free(pixels);
 }
 
-static void test_never_written(void **state) {
-  (void)state;
+TEST_IN_FOLDER(never_written) {
   h5_layout_t l = good();
   for (int chunk = 0; chunk < 2; chunk++) {
     h5_variable_t v = h5_images_of(&l, ES_EVAL);
@@ -367,8 +317,7 @@ static void test_never_written(void **state) {
   refuse_variable(&v, "train/labels was never written, it has a shape and no values");
 }
 
-static void test_labels(void **state) {
-  (void)state;
+TEST_IN_FOLDER(labels) {
   h5_layout_t l = good();
   int64_t *labels = h5_labels(TRAIN, CLASSES);
   h5_variable_t v = h5_labels_of(&l, ES_TRAIN);
@@ -392,8 +341,7 @@ static void test_labels(void **state) {
 }
 
 /* A flipped bit in a packed chunk: found when the pixels are read. */
-static void test_damaged_chunk(void **state) {
-  (void)state;
+TEST_IN_FOLDER(damaged_chunk) {
   h5_layout_t l = good();
   l.chunk = EVAL;
   h5_write(path, &l, NULL);
@@ -413,35 +361,12 @@ static void test_damaged_chunk(void **state) {
   assert_int_equal(fseek(raw, (long)(address + size - 2), SEEK_SET), 0);
   fputc(byte ^ 4, raw);
   fclose(raw);
-  es_status_t status = {0};
-  es_dataset_info_t info;
+  es_status_t status;
   es_dataset_t *dataset;
   char expected[512];
   es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
-  assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_OK);
+  assert_int_equal(inspect(ES_FORMAT_HDF5, path, &status), ES_OK);
   assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &status), ES_INPUT);
   snprintf(expected, sizeof expected, "%s: train/images cannot be read from 0 to 39: inflate() failed", path);
   assert_string_equal(status.message, expected);
-}
-
-#define folder_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      folder_test(test_layouts),
-      folder_test(test_many),
-      folder_test(test_same_fingerprint_as_idx),
-      folder_test(test_other_names),
-      folder_test(test_no_file),
-      folder_test(test_truncated),
-      folder_test(test_damaged),
-      folder_test(test_missing_variables),
-      folder_test(test_wrong_types),
-      folder_test(test_wrong_shapes),
-      folder_test(test_shapes_that_differ),
-      folder_test(test_never_written),
-      folder_test(test_labels),
-      folder_test(test_damaged_chunk),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

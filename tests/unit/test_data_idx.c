@@ -1,61 +1,34 @@
 /* IDX files: what is read from good ones, and the sentence that each kind of bad one gets. */
-#include "../idx_files.h"
-#include "check.h"
-#include "eigenscope/data.h"
+#include "unit/data_checks.h"
 #include <sys/stat.h>
 
 enum { TRAIN = 40, EVAL = 20, HEIGHT = 6, WIDTH = 5, CLASSES = 4 };
 
-static char folder[IDX_PATH];
-
-static int setup(void **state) {
-  (void)state;
-  idx_folder_create(folder);
+static void set_up(void) {
+  enter_folder();
   idx_write_all(folder, false, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
-  return 0;
 }
 
-static int teardown(void **state) {
-  idx_folder_destroy(folder);
-  return check_balance(state);
-}
+/* A test that finds a good dataset in its folder. */
+#define TEST_OF_FILES(name) TEST_WITH(set_up, leave_folder, name)
 
-static es_code_t inspect(es_status_t *status) {
-  es_dataset_info_t info;
-  es_dataset_spec_t spec = idx_spec(folder);
-  *status = (es_status_t){0};
-  return es_dataset_inspect(&info, &spec, status);
-}
-
-/* Inspecting fails with ES_INPUT, a message that starts with the file's path and holds `expected`; loading fails alike.
- */
+/* The message starts with the file's path and holds `expected`. */
 static void assert_refused(const char *file, const char *expected) {
-  es_status_t status;
-  char start[IDX_PATH + 64];
+  char start[512];
   snprintf(start, sizeof start, "%s/%s", folder, file);
-  assert_int_equal(inspect(&status), ES_INPUT);
-  assert_string_equal(status.stage, "data");
-  if (strncmp(status.message, start, strlen(start)) != 0 || strstr(status.message, expected) == NULL) {
-    fail_msg("\"%s\" does not start with \"%s\" or lacks \"%s\"", status.message, start, expected);
-  }
-  es_status_t again = {0};
-  es_dataset_spec_t spec = idx_spec(folder);
-  es_dataset_t *dataset;
-  assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &again), ES_INPUT);
-  assert_string_equal(again.message, status.message);
-  assert_null(dataset);
+  const char *message = refusal(ES_FORMAT_IDX, folder);
+  if (strncmp(message, start, strlen(start)) != 0 || strstr(message, expected) == NULL)
+    fail_msg("\"%s\" does not start with \"%s\" or lacks \"%s\"", message, start, expected);
 }
 
-/* The good dataset, loaded; its fingerprint is copied to `fingerprint`. */
+/* The dataset loads; its fingerprint. */
 static void assert_loads(char fingerprint[ES_ID_SIZE]) {
-  es_dataset_spec_t spec = idx_spec(folder);
-  es_status_t status = {0};
-  es_dataset_t *dataset;
-  if (es_dataset_load(&dataset, &spec, WIDTH, MPI_COMM_NULL, &status) != ES_OK) fail_msg("%s", status.message);
+  es_dataset_t *dataset = load(ES_FORMAT_IDX, folder, WIDTH);
   snprintf(fingerprint, ES_ID_SIZE, "%s", es_dataset_fingerprint(dataset));
   es_dataset_destroy(dataset);
 }
 
+/* Instead of what is there; frees `bytes`. */
 static void put_raw(int file, const char *suffix, idx_bytes_t bytes, size_t size) {
   idx_remove(folder, file);
   idx_write_raw(folder, file, suffix, bytes.data, size);
@@ -68,10 +41,9 @@ static void put_packed(int file, idx_bytes_t bytes, size_t size) {
   free(bytes.data);
 }
 
-static void test_info(void **state) {
-  (void)state;
+TEST_OF_FILES(info) {
   es_dataset_info_t info;
-  es_dataset_spec_t spec = idx_spec(folder);
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   es_status_t status = {0};
   assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_OK);
   assert_int_equal(info.classes, CLASSES);
@@ -89,8 +61,7 @@ static void test_info(void **state) {
   }
 }
 
-static void test_packed_is_the_same(void **state) {
-  (void)state;
+TEST_OF_FILES(packed_is_the_same) {
   char plain[ES_ID_SIZE], packed[ES_ID_SIZE], both[ES_ID_SIZE], members[ES_ID_SIZE];
   assert_loads(plain);
   /* Both exist: the plain file is read, whatever the other holds. */
@@ -112,8 +83,7 @@ static void test_packed_is_the_same(void **state) {
 }
 
 /* Every pixel and every label counts, and so does how they are cut into images. */
-static void test_fingerprint_tells_data_apart(void **state) {
-  (void)state;
+TEST_OF_FILES(fingerprint_tells_data_apart) {
   char before[ES_ID_SIZE], pixel[ES_ID_SIZE], label[ES_ID_SIZE], shape[ES_ID_SIZE];
   assert_loads(before);
   idx_bytes_t images = idx_images(ES_EVAL, EVAL, HEIGHT, WIDTH);
@@ -132,27 +102,18 @@ static void test_fingerprint_tells_data_apart(void **state) {
   assert_string_not_equal(before, shape);
 }
 
-static void test_missing(void **state) {
-  (void)state;
+TEST_OF_FILES(missing) {
   for (int file = 0; file < 4; file++) {
-    char kept[IDX_PATH + 64], moved[IDX_PATH + 64];
-    snprintf(kept, sizeof kept, "%s/%s", folder, IDX_NAMES[file]);
-    snprintf(moved, sizeof moved, "%s-aside", folder);
-    assert_int_equal(rename(kept, moved), 0);
+    assert_int_equal(rename(IDX_NAMES[file], "aside"), 0);
     assert_refused(IDX_NAMES[file], ": there is no such file, neither plain nor with .gz");
-    assert_int_equal(rename(moved, kept), 0);
+    assert_int_equal(rename("aside", IDX_NAMES[file]), 0);
   }
-  es_dataset_info_t info;
-  es_status_t status = {0};
-  es_dataset_spec_t spec = idx_spec("no/such/folder");
-  assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_INPUT);
-  assert_string_equal(status.message,
+  assert_string_equal(refusal(ES_FORMAT_IDX, "no/such/folder"),
                       "no/such/folder: there is no such folder; it should hold train-images-idx3-ubyte, "
                       "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz");
 }
 
-static void test_truncated(void **state) {
-  (void)state;
+TEST_OF_FILES(truncated) {
   enum { WHOLE = 16 + TRAIN * HEIGHT * WIDTH };
   put_raw(IDX_TRAIN_IMAGES, "", idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH), WHOLE - 1);
   assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES],
@@ -170,10 +131,8 @@ static void test_truncated(void **state) {
 }
 
 /* A download that broke off: the packed file itself ends early. */
-static void test_packed_cut_off(void **state) {
-  (void)state;
-  char path[IDX_PATH + 64];
-  snprintf(path, sizeof path, "%s/%s.gz", folder, IDX_NAMES[IDX_TRAIN_IMAGES]);
+TEST_OF_FILES(packed_cut_off) {
+  static const char path[] = "train-images-idx3-ubyte.gz";
   idx_bytes_t images = idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH);
   put_packed(IDX_TRAIN_IMAGES, images, images.size);
   struct stat info;
@@ -185,8 +144,7 @@ static void test_packed_cut_off(void **state) {
   }
 }
 
-static void test_too_long(void **state) {
-  (void)state;
+TEST_OF_FILES(too_long) {
   idx_bytes_t images = idx_images(ES_EVAL, EVAL + 1, HEIGHT, WIDTH);
   images.data[7] = EVAL;
   put_raw(IDX_EVAL_IMAGES, "", images, images.size);
@@ -200,8 +158,7 @@ static void test_too_long(void **state) {
                  ".gz: too long: 53 bytes unpacked where its header (40 labels) asks for 48");
 }
 
-static void test_wrong_magic(void **state) {
-  (void)state;
+TEST_OF_FILES(wrong_magic) {
   idx_bytes_t labels = idx_labels(TRAIN, CLASSES);
   put_raw(IDX_TRAIN_IMAGES, "", labels, labels.size);
   assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES],
@@ -213,8 +170,7 @@ static void test_wrong_magic(void **state) {
                  ".gz: starts with 0x00000803 where an IDX file of labels starts with 0x00000801");
 }
 
-static void test_dimensions(void **state) {
-  (void)state;
+TEST_OF_FILES(dimensions) {
   const uint32_t wrong[][3] = {{0, 6, 5}, {40, 0, 5}, {40, 6, 0}, {0x80000000u, 6, 5}, {40, 6, 8193}};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     idx_bytes_t bytes = idx_bytes(0x803, 3, wrong[i], NULL, 0);
@@ -228,24 +184,21 @@ static void test_dimensions(void **state) {
                  ": images of 6 x 6 where those of train-images-idx3-ubyte are 6 x 5; both must be equal");
 }
 
-static void test_counts_differ(void **state) {
-  (void)state;
+TEST_OF_FILES(counts_differ) {
   idx_bytes_t labels = idx_labels(TRAIN - 1, CLASSES);
   put_raw(IDX_TRAIN_LABELS, "", labels, labels.size);
   assert_refused(IDX_NAMES[IDX_TRAIN_LABELS],
                  ": 39 labels for the 40 images of train-images-idx3-ubyte; both files must have the same count");
 }
 
-static void test_labels_out_of_range(void **state) {
-  (void)state;
+TEST_OF_FILES(labels_out_of_range) {
   idx_bytes_t labels = idx_labels(EVAL, CLASSES);
   labels.data[8 + 11] = CLASSES;
   put_raw(IDX_EVAL_LABELS, "", labels, labels.size);
   assert_refused(IDX_NAMES[IDX_EVAL_LABELS], ": label 4 of sample 11 is out of range: the train labels are 0 … 3");
 }
 
-static void test_class_without_samples(void **state) {
-  (void)state;
+TEST_OF_FILES(class_without_samples) {
   idx_bytes_t labels = idx_labels(TRAIN, CLASSES);
   for (size_t i = 8; i < labels.size; i++) {
     if (labels.data[i] == 2) labels.data[i] = 0;
@@ -257,55 +210,29 @@ static void test_class_without_samples(void **state) {
 }
 
 /* A flipped bit that leaves the length alone: found when the pixels are read. Longer than what zlib unpacks at once. */
-static void test_damaged(void **state) {
-  (void)state;
-  char path[IDX_PATH + 64];
-  snprintf(path, sizeof path, "%s/%s.gz", folder, IDX_NAMES[IDX_TRAIN_IMAGES]);
+TEST_OF_FILES(damaged) {
   idx_write_all(folder, false, 300, EVAL, 64, 64, CLASSES);
   idx_bytes_t images = idx_images(ES_TRAIN, 300, 64, 64);
   put_packed(IDX_TRAIN_IMAGES, images, images.size);
   idx_damage_packed(folder, IDX_TRAIN_IMAGES, 6);
   es_status_t status;
-  assert_int_equal(inspect(&status), ES_OK);
-  es_dataset_spec_t spec = idx_spec(folder);
+  assert_int_equal(inspect(ES_FORMAT_IDX, folder, &status), ES_OK);
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   es_dataset_t *dataset;
+  char start[512];
+  snprintf(start, sizeof start, "%s/%s.gz: damaged gzip data after ", folder, IDX_NAMES[IDX_TRAIN_IMAGES]);
   assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &status), ES_INPUT);
-  assert_int_equal(strncmp(status.message, path, strlen(path)), 0);
-  assert_non_null(strstr(status.message, ": damaged gzip data after "));
+  assert_int_equal(strncmp(status.message, start, strlen(start)), 0);
   assert_non_null(strstr(status.message, " unpacked bytes (incorrect data check); fetch the file again"));
 }
 
-static void test_resolution(void **state) {
-  (void)state;
-  es_dataset_spec_t spec = idx_spec(folder);
+TEST_OF_FILES(resolution) {
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   const int32_t wrong[] = {-1, 0, 4097};
   for (int i = 0; i < 3; i++) {
     es_status_t status = {0};
     es_dataset_t *dataset;
     assert_int_equal(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, &status), ES_INPUT);
     assert_non_null(strstr(status.message, "must be 1 … 4096"));
-    assert_int_equal(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, &(es_status_t){0}), ES_INPUT);
   }
-}
-
-#define folder_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      folder_test(test_info),
-      folder_test(test_packed_is_the_same),
-      folder_test(test_fingerprint_tells_data_apart),
-      folder_test(test_missing),
-      folder_test(test_truncated),
-      folder_test(test_packed_cut_off),
-      folder_test(test_too_long),
-      folder_test(test_wrong_magic),
-      folder_test(test_dimensions),
-      folder_test(test_counts_differ),
-      folder_test(test_labels_out_of_range),
-      folder_test(test_class_without_samples),
-      folder_test(test_damaged),
-      folder_test(test_resolution),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

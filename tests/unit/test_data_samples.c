@@ -1,31 +1,28 @@
 /* What a point takes from a dataset: binding, the balanced limit, normalisation. */
-#include "../idx_files.h"
-#include "check.h"
 #include "eigenscope/data.h"
+#include "support/datasets.h"
+#include "support/unit.h"
 #include <math.h>
 
 enum { TRAIN = 100, EVAL = 30, SIDE = 8, CLASSES = 4 };
 
-static char folder[IDX_PATH];
 static es_dataset_t *dataset;
 
-static int setup(void **state) {
-  (void)state;
-  idx_folder_create(folder);
+static void set_up(void) {
+  enter_folder();
   idx_write_all(folder, false, TRAIN, EVAL, SIDE, SIDE, CLASSES);
-  es_dataset_spec_t spec = idx_spec(folder);
-  return es_dataset_load(&dataset, &spec, SIDE, MPI_COMM_NULL, &(es_status_t){0}) == ES_OK ? 0 : -1;
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
+  assert_int_equal(es_dataset_load(&dataset, &spec, SIDE, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
 }
 
-static int teardown(void **state) {
+static void tear_down(void) {
   es_dataset_destroy(dataset);
-  idx_folder_destroy(folder);
-  return check_balance(state);
+  leave_folder();
 }
 
 static es_point_t point_of(int32_t classes, int64_t limit_train, int64_t limit_eval) {
   es_point_t point = {.classes = classes, .resolution = SIDE, .line_classes = 12, .n_axes = 2};
-  point.dataset = idx_spec(folder);
+  point.dataset = data_spec(ES_FORMAT_IDX, folder);
   point.dataset.line = 20;
   point.dataset.limit[ES_TRAIN] = limit_train;
   point.dataset.limit[ES_EVAL] = limit_eval;
@@ -44,8 +41,7 @@ static void assert_bind_refused(es_point_t point, const es_dataset_info_t *info,
   assert_int_equal(point.classes, classes);
 }
 
-static void test_bind(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, bind) {
   const es_dataset_info_t *info = es_dataset_info(dataset);
   es_status_t status = {0};
   es_point_t all = point_of(0, 0, 0), some = point_of(3, 3, 3);
@@ -72,8 +68,7 @@ static void test_bind(void **state) {
   assert_bind_refused(unknown_line, info, "job.yaml: classes: 5, but dataset tiny has only 4; ask for 2 … 4 or all");
 }
 
-static void test_bind_class_without_eval(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, bind_class_without_eval) {
   es_dataset_info_t info = *es_dataset_info(dataset);
   info.class_count[ES_EVAL][2] = 0;
   assert_bind_refused(
@@ -111,8 +106,7 @@ static void check_selection(int32_t classes, int64_t limit, es_split_t split) {
   assert_null(samples.index);
 }
 
-static void test_select(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, select) {
   for (int32_t classes = 2; classes <= CLASSES; classes++) {
     for (int split = 0; split < ES_SPLITS; split++) {
       check_selection(classes, 0, split);
@@ -125,8 +119,7 @@ static void test_select(void **state) {
 }
 
 /* Balanced means balanced: 14 of 4 classes. */
-static void test_limit_is_balanced(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, limit_is_balanced) {
   es_point_t point = point_of(0, 14, 0);
   es_samples_t samples;
   assert_int_equal(es_point_bind(&point, es_dataset_info(dataset), "job.yaml", &(es_status_t){0}), ES_OK);
@@ -139,8 +132,7 @@ static void test_limit_is_balanced(void **state) {
 }
 
 /* Mean and deviation are those of the chosen train samples, whatever split is asked for. Reference: two passes. */
-static void test_normalisation(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, normalisation) {
   enum { PIXELS = SIDE * SIDE };
   es_point_t point = point_of(3, 20, 9);
   es_samples_t train, eval;
@@ -164,8 +156,7 @@ static void test_normalisation(void **state) {
   es_samples_destroy(&eval);
 }
 
-static void test_normalisation_given(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, normalisation_given) {
   es_point_t point = point_of(3, 0, 0);
   point.dataset.normalize_given = true;
   for (int c = 0; c < 3; c++) {
@@ -181,13 +172,12 @@ static void test_normalisation_given(void **state) {
 }
 
 /* A constant dataset: its deviation is exactly 0, by whole numbers, and 1 divides. Three colours, each for itself. */
-static void test_normalisation_of_constants(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, normalisation_of_constants) {
   idx_bytes_t images = idx_images(ES_TRAIN, TRAIN, SIDE, SIDE);
   memset(images.data + 16, 51, images.size - 16);
   idx_write_raw(folder, IDX_TRAIN_IMAGES, "", images.data, images.size);
   free(images.data);
-  es_dataset_spec_t spec = idx_spec(folder);
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   es_dataset_t *constant;
   es_samples_t samples;
   es_point_t point = point_of(4, 0, 0);
@@ -201,8 +191,7 @@ static void test_normalisation_of_constants(void **state) {
   es_dataset_destroy(constant);
 }
 
-static void test_normalisation_of_colours(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, normalisation_of_colours) {
   es_dataset_spec_t spec = {.name = "colours", .format = ES_FORMAT_SYNTHETIC};
   spec.synthetic = (es_synthetic_t){.classes = 2, .complexity = 2, .size = 9, .channels = 3, .train = 6, .eval = 2};
   es_point_t point = {.classes = 2, .dataset = spec};
@@ -229,29 +218,11 @@ static void test_normalisation_of_colours(void **state) {
 }
 
 /* The files changed after the plan looked at them. */
-static void test_fewer_classes_than_bound(void **state) {
-  (void)state;
+TEST_WITH(set_up, tear_down, fewer_classes_than_bound) {
   es_point_t point = point_of(CLASSES + 1, 0, 0);
   es_samples_t samples;
   es_status_t status = {0};
   assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, &status), ES_INPUT);
   assert_int_equal(strncmp(status.message, folder, strlen(folder)), 0);
   assert_non_null(strstr(status.message, ": has 4 classes where 5 were found when the run started: it has changed"));
-}
-
-#define dataset_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      dataset_test(test_bind),
-      dataset_test(test_bind_class_without_eval),
-      dataset_test(test_select),
-      dataset_test(test_limit_is_balanced),
-      dataset_test(test_normalisation),
-      dataset_test(test_normalisation_given),
-      dataset_test(test_normalisation_of_constants),
-      dataset_test(test_normalisation_of_colours),
-      dataset_test(test_fewer_classes_than_bound),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,34 +1,20 @@
 /* Datasets in numbers, formats by what is there, and the generator's images as a file. */
 #define _GNU_SOURCE /* fallocate */
 #include "../../src/data/images.h"
-#include "../data_files.h"
-#include "../hdf5_leaks.h"
-#include "check.h"
 #include "eigenscope/data.h"
 #include "eigenscope/file.h"
+#include "support/datasets.h"
+#include "support/hdf5_leaks.h"
+#include "support/unit.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 enum { TRAIN = 53, EVAL = 31, CLASSES = 4 };
 
-static char folder[IDX_PATH], path[IDX_PATH + 64];
-
-static int setup(void **state) {
-  (void)state;
-  idx_folder_create(folder);
-  data_path(path, folder, "images.h5");
-  return 0;
-}
-
-static int teardown(void **state) {
-  data_folder_destroy(folder);
-  return check_balance(state);
-}
+static const char path[] = "images.h5";
 
 static es_dataset_summary_t summarize(const es_dataset_spec_t *spec) {
   es_dataset_summary_t summary;
@@ -73,10 +59,9 @@ static void check_loaded(const es_dataset_spec_t *spec, const es_dataset_summary
   es_dataset_destroy(dataset);
 }
 
-static void test_formats(void **state) {
-  (void)state;
+TEST_IN_FOLDER(formats) {
   idx_write_all(folder, true, TRAIN, EVAL, 9, 9, CLASSES);
-  es_dataset_spec_t spec = idx_spec(folder);
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   es_dataset_summary_t s = summarize(&spec);
   check_moments(&s);
   check_loaded(&spec, &s);
@@ -94,25 +79,23 @@ static void test_formats(void **state) {
 }
 
 /* More than is read at once, and no square. */
-static void test_many(void **state) {
-  (void)state;
+TEST_IN_FOLDER(many) {
   idx_write_all(folder, false, 2500, EVAL, 80, 60, CLASSES);
-  es_dataset_spec_t spec = idx_spec(folder);
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   es_dataset_summary_t s = summarize(&spec);
   check_moments(&s);
   assert_int_equal(s.info.height, 80);
   assert_int_equal(s.info.width, 60);
 }
 
-static void test_failures(void **state) {
-  (void)state;
+TEST_IN_FOLDER(failures) {
   es_dataset_summary_t s;
   es_status_t status = {0};
-  es_dataset_spec_t spec = idx_spec("no/such/folder");
+  es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, "no/such/folder");
   assert_int_equal(es_dataset_summarize(&s, &spec, &status), ES_INPUT);
   idx_write_all(folder, true, 300, EVAL, 64, 64, CLASSES);
   idx_damage_packed(folder, IDX_EVAL_IMAGES, 6);
-  spec = idx_spec(folder);
+  spec = data_spec(ES_FORMAT_IDX, folder);
   status = (es_status_t){0};
   assert_int_equal(es_dataset_summarize(&s, &spec, &status), ES_INPUT);
   assert_non_null(strstr(status.message, "t10k-images-idx3-ubyte.gz: damaged gzip data"));
@@ -128,40 +111,37 @@ static void assert_guess(const char *where, es_format_t format, const char *name
   assert_string_equal(found, name);
 }
 
-static void test_guesses(void **state) {
-  (void)state;
+TEST_IN_FOLDER(guesses) {
   es_format_t format;
   char found[ES_PATH_MAX];
   assert_false(es_dataset_guess(folder, &format, found));
   assert_false(es_dataset_guess(path, &format, found));
-  data_write(folder, "images.h5", "text", 4);
+  file_write("images.h5", "text", 4);
   assert_false(es_dataset_guess(path, &format, found));
   h5_layout_t layout = h5_layout(8, 8, 4, 4, 1, 2);
   h5_write(path, &layout, NULL);
   assert_guess(path, ES_FORMAT_HDF5, "its first bytes");
-  data_write(folder, "train.bin.gz", "", 0);
+  file_write("train.bin.gz", "", 0);
   assert_guess(folder, ES_FORMAT_CIFAR100, "train.bin.gz");
-  data_write(folder, "data_batch_1.bin", "", 0);
+  file_write("data_batch_1.bin", "", 0);
   assert_guess(folder, ES_FORMAT_CIFAR10, "data_batch_1.bin");
-  data_write(folder, "train-images-idx3-ubyte.gz", "", 0);
+  file_write("train-images-idx3-ubyte.gz", "", 0);
   assert_guess(folder, ES_FORMAT_IDX, "train-images-idx3-ubyte.gz");
 }
 
 /* A row is found wherever it stands, also behind one that reads nothing from disk. */
-static void test_guesses_in_any_order(void **state) {
-  (void)state;
+TEST_IN_FOLDER(guesses_in_any_order) {
   const es_reader_t made = {.anywhere = true}, marked = {.hint = "a folder", .mark = "mark.bin"};
   const es_reader_t *const rows[] = {&made, &marked};
   char found[ES_PATH_MAX];
   assert_int_equal(es_readers_guess(rows, 2, folder, found), -1);
-  data_write(folder, "mark.bin.gz", "", 0);
+  file_write("mark.bin.gz", "", 0);
   assert_int_equal(es_readers_guess(rows, 2, folder, found), 1);
   assert_string_equal(found, "mark.bin.gz");
 }
 
 /* What other modules need of a row is there, and the help of options names the formats of files. */
-static void test_rows(void **state) {
-  (void)state;
+TEST(rows) {
   es_text_t words = {0};
   for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) {
     const es_reader_t *r = es_reader_of(f);
@@ -186,8 +166,7 @@ static void write_synthetic(const es_synthetic_t *spec) {
 }
 
 /* What the file gives is what the generator gives: numbers, fingerprint, pixels. */
-static void test_written_images(void **state) {
-  (void)state;
+TEST_IN_FOLDER(written_images) {
   for (int32_t channels = 1; channels <= 3; channels += 2) {
     es_dataset_spec_t made = {.name = "made", .format = ES_FORMAT_SYNTHETIC, .synthetic = synthetic(channels)};
     es_dataset_spec_t file = data_spec(ES_FORMAT_HDF5, path);
@@ -200,14 +179,13 @@ static void test_written_images(void **state) {
   }
 }
 
-static void test_written_twice_is_the_same_file(void **state) {
-  (void)state;
+TEST_IN_FOLDER(written_twice_is_the_same_file) {
   char *first, *second;
   size_t first_size, second_size;
   es_synthetic_t spec = synthetic(3);
   write_synthetic(&spec);
   assert_int_equal(es_file_read(path, &first, &first_size, &(es_status_t){0}), ES_OK);
-  data_write(folder, "images.h5.123.part", "left by one that was killed", 27);
+  file_write("images.h5.123.part", "left by one that was killed", 27);
   sleep(1); /* nor does the time go into it */
   write_synthetic(&spec);
   assert_int_equal(es_file_read(path, &second, &second_size, &(es_status_t){0}), ES_OK);
@@ -215,9 +193,7 @@ static void test_written_twice_is_the_same_file(void **state) {
   assert_memory_equal(first, second, first_size);
   es_free(first);
   es_free(second);
-  char part[IDX_PATH + 64];
-  data_path(part, folder, "images.h5.123.part");
-  assert_false(es_file_exists(part));
+  assert_false(es_file_exists("images.h5.123.part"));
 }
 
 static void assert_not_written(const char *where, const es_synthetic_t *spec, es_code_t code, const char *message) {
@@ -226,8 +202,7 @@ static void assert_not_written(const char *where, const es_synthetic_t *spec, es
   assert_string_equal(status.message, message);
 }
 
-static void test_refused(void **state) {
-  (void)state;
+TEST_IN_FOLDER(refused) {
   es_synthetic_t spec = synthetic(3);
   char message[512];
   assert_not_written("no/such/folder/x.h5", &spec, ES_SYSTEM,
@@ -253,21 +228,18 @@ int fallocate(int descriptor, int mode, off_t offset, off_t size) {
 static void check_no_room(void) {
   es_synthetic_t spec = synthetic(3);
   struct stat facts;
-  struct rlimit unlimited, limit;
-  char message[512], part[IDX_PATH + 96];
+  char message[512], part[128];
   write_synthetic(&spec);
   assert_int_equal(stat(path, &facts), 0);
-  data_write(folder, "images.h5", "before", 6);
+  file_write("images.h5", "before", 6);
   snprintf(message, sizeof message, "%s: cannot be written: File too large", path);
   snprintf(part, sizeof part, "%s.%ld.part", path, (long)getpid());
-  assert_int_equal(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
-  signal(SIGXFSZ, SIG_IGN);
-  limit = unlimited;
-  for (limit.rlim_cur = 0; limit.rlim_cur < (rlim_t)facts.st_size; limit.rlim_cur += 500) {
+  const off_t whole = facts.st_size;
+  for (off_t limit = 0; limit < whole; limit += 500) {
     es_status_t status = {0};
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    file_size_limit((long)limit);
     es_code_t code = es_synthetic_write(path, &spec, "a test", &status);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+    file_size_limit(-1);
     assert_int_equal(code, ES_SYSTEM);
     assert_string_equal(status.message, message);
     assert_int_equal(stat(part, &facts), -1);
@@ -277,29 +249,10 @@ static void check_no_room(void) {
   write_synthetic(&spec);
 }
 
-static void test_no_room(void **state) {
-  (void)state;
+TEST_IN_FOLDER(no_room) {
   for (int pass = 0; pass < 2; pass++) {
     cannot_reserve = pass == 1;
     check_no_room();
   }
   cannot_reserve = false;
-}
-
-#define folder_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      folder_test(test_formats),
-      folder_test(test_many),
-      folder_test(test_failures),
-      folder_test(test_guesses),
-      folder_test(test_guesses_in_any_order),
-      folder_test(test_rows),
-      folder_test(test_written_images),
-      folder_test(test_written_twice_is_the_same_file),
-      folder_test(test_refused),
-      folder_test(test_no_room),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /* The synthetic generator: pure, the same bytes everywhere, and harder with every class and every step of complexity.
  */
-#include "check.h"
 #include "eigenscope/data.h"
 #include "eigenscope/file.h"
+#include "support/unit.h"
 #include <math.h>
 #include <string.h>
 
@@ -57,16 +57,14 @@ static double accuracy_of(int32_t classes, int32_t complexity) {
   return nearest_mean_accuracy(&spec);
 }
 
-static void test_harder_with_complexity(void **state) {
-  (void)state;
+TEST(harder_with_complexity) {
   double simple = accuracy_of(10, 1), medium = accuracy_of(10, 4), hard = accuracy_of(10, 16);
   if (simple < 0.99 || medium > simple - 0.2 || hard > medium - 0.2 || hard < 0.11) {
     fail_msg("accuracies %.3f, %.3f, %.3f at complexity 1, 4, 16", simple, medium, hard);
   }
 }
 
-static void test_harder_with_classes(void **state) {
-  (void)state;
+TEST(harder_with_classes) {
   double few = accuracy_of(2, 4), some = accuracy_of(10, 4), many = accuracy_of(50, 4);
   if (some > few - 0.1 || many > some - 0.1 || many < 2 * 0.02) {
     fail_msg("accuracies %.3f, %.3f, %.3f with 2, 10, 50 classes", few, some, many);
@@ -74,8 +72,7 @@ static void test_harder_with_classes(void **state) {
 }
 
 /* The numbers of results rest on these bytes: another hash means another dataset under the same name. */
-static void test_same_bytes_everywhere(void **state) {
-  (void)state;
+TEST(same_bytes_everywhere) {
   uint64_t hash = 0;
   uint8_t image[40 * 40 * 3];
   for (int32_t complexity = 1; complexity <= 1000; complexity *= 10) {
@@ -94,8 +91,7 @@ static void test_same_bytes_everywhere(void **state) {
   assert_int_equal(hash, 0x2b911c0d9fc4a1c0);
 }
 
-static void test_pure(void **state) {
-  (void)state;
+TEST(pure) {
   es_synthetic_t spec = synthetic(10, 9, SIDE, 3), other = spec;
   uint8_t first[PIXELS * 3], again[PIXELS * 3];
   es_synthetic_image(&spec, ES_TRAIN, 1234, first);
@@ -142,8 +138,7 @@ static void shrunk(int32_t size, es_split_t split, int64_t sample, double out[PI
 
 /* At complexity 1 a class is one picture under noise: train and eval show the same, other classes another, and more
  * pixels show it finer. */
-static void test_classes_are_pictures(void **state) {
-  (void)state;
+TEST(classes_are_pictures) {
   double a[PIXELS], b[PIXELS];
   for (int64_t i = 0; i < 5; i++) {
     shrunk(SIDE, ES_TRAIN, i, a);
@@ -164,8 +159,7 @@ static void assert_refused(es_synthetic_t synthetic_spec, const char *message) {
   assert_string_equal(status.message, message);
 }
 
-static void test_inspect(void **state) {
-  (void)state;
+TEST(inspect) {
   es_dataset_spec_t spec = {.name = "blobs", .format = ES_FORMAT_SYNTHETIC, .synthetic = synthetic(7, 2, 20, 3)};
   es_dataset_info_t info;
   assert_int_equal(es_dataset_inspect(&info, &spec, &(es_status_t){0}), ES_OK);
@@ -188,13 +182,4 @@ static void test_inspect(void **state) {
   assert_refused(synthetic(2, 1, 1025, 1), "blobs: size: 1025 pixels, must be 4 … 1024");
   assert_refused(synthetic(2, 1, 20, 2), "blobs: channels: 2, must be 1 or 3");
   assert_refused(synthetic(501, 1, 20, 1), "blobs: eval: 500 images, must be 501 (one for each class) … 2147483647");
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_harder_with_complexity), balanced_test(test_harder_with_classes),
-      balanced_test(test_same_bytes_everywhere),  balanced_test(test_pure),
-      balanced_test(test_classes_are_pictures),   balanced_test(test_inspect),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

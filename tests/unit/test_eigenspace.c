@@ -1,7 +1,7 @@
 /* Overlap and principal angles: against scipy, subspaces whose angles are known, and at the edges. */
-#include "check.h"
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/random.h"
+#include "support/unit.h"
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -58,8 +58,7 @@ static void mix(float *out, const float *rows, int stream, int32_t n, int32_t wi
 
 static pair_t pair; /* too large for the stack */
 
-static void test_scipy(void **state) {
-  (void)state;
+TEST(scipy) {
   FILE *file = fopen(ES_FIXTURES "/eigenspace/angles.txt", "r");
   assert_non_null(file);
   int cases = 0;
@@ -79,8 +78,7 @@ static void test_scipy(void **state) {
   fclose(file);
 }
 
-static void test_identical(void **state) {
-  (void)state;
+TEST(identical) {
   const int32_t widths[] = {1, 2, 17, WIDEST};
   for (int w = 0; w < 4; w++) {
     for (int32_t k = 1; k <= widths[w]; k += 1 + widths[w] / 4) {
@@ -102,8 +100,7 @@ static void test_identical(void **state) {
   }
 }
 
-static void test_orthogonal(void **state) {
-  (void)state;
+TEST(orthogonal) {
   static float all[WIDEST * WIDEST];
   directions(all, 3, 40, 40);
   pair.width = 40;
@@ -146,8 +143,7 @@ static void check_turned(const double *theta, int32_t n, int32_t width, int stre
   }
 }
 
-static void test_turned(void **state) {
-  (void)state;
+TEST(turned) {
   const double theta[] = {0.0, 1e-6, 1e-4, 0.01, 0.3, M_PI / 4, 1.0, 1.5, 1.5707, M_PI / 2};
   check_turned(theta, 10, 20, 1);
   check_turned(theta, 10, WIDEST, 2);
@@ -155,8 +151,7 @@ static void test_turned(void **state) {
 }
 
 /* Where an arc cosine would say 0 or 1.5e-8: vectors that float holds exactly. */
-static void test_small_angles(void **state) {
-  (void)state;
+TEST(small_angles) {
   const float tangents[] = {1e-12f, 1e-9f, 1e-8f, 3e-8f, 1e-6f, 1e-4f};
   memset(pair.a, 0, sizeof pair.a);
   memset(pair.b, 0, sizeof pair.b);
@@ -173,8 +168,7 @@ static void test_small_angles(void **state) {
 }
 
 /* min(k₁, k₂) angles; a subspace within another has none with it. */
-static void test_different_dimensions(void **state) {
-  (void)state;
+TEST(different_dimensions) {
   static float inner[WIDEST * WIDEST];
   directions(pair.a, 5, 30, 50);
   mix(inner, pair.a, 6, 30, 50);
@@ -204,8 +198,7 @@ static void test_different_dimensions(void **state) {
 }
 
 /* Together more than the width: they share a subspace of ka + kb − width dimensions at least. */
-static void test_large_subspaces(void **state) {
-  (void)state;
+TEST(large_subspaces) {
   pair.width = 24;
   pair.ka = 20;
   pair.kb = 15;
@@ -217,8 +210,7 @@ static void test_large_subspaces(void **state) {
 }
 
 /* One product serves every δ: the same as each compared alone, in any order of the δ. */
-static void test_deltas(void **state) {
-  (void)state;
+TEST(deltas) {
   enum { N = 6 };
   const int32_t ka[N] = {7, 3, 0, 20, 1, 12}, kb[N] = {9, 3, 5, 18, -1, 20};
   double overlaps[N], first[WIDEST];
@@ -246,8 +238,7 @@ static void test_deltas(void **state) {
   for (int i = 0; i < 32; i++) assert_true(isnan(first[i]));
 }
 
-static void test_dead(void **state) {
-  (void)state;
+TEST(dead) {
   es_status_t status = {0};
   const int32_t alive[] = {2, 3}, dead[] = {0, 0}, missing[] = {-1, -1};
   directions(pair.a, 12, 3, 8);
@@ -262,8 +253,7 @@ static void test_dead(void **state) {
 }
 
 /* E ‖U₁ᵀU₂‖²_F / min(k₁, k₂) = max(k₁, k₂) / width for random subspaces. */
-static void test_random_subspaces(void **state) {
-  (void)state;
+TEST(random_subspaces) {
   enum { TRIALS = 300 };
   double mean = 0.0;
   pair.width = 20;
@@ -279,8 +269,7 @@ static void test_random_subspaces(void **state) {
 }
 
 /* What is not a basis is not measured, and says so. */
-static void test_refused(void **state) {
-  (void)state;
+TEST(refused) {
   const float values[] = {NAN, INFINITY, 0.0f, 1.1f};
   const int32_t k = 3;
   double numbers[8];
@@ -296,21 +285,4 @@ static void test_refused(void **state) {
     assert_int_equal(es_eigenspace_compare(&overlap, numbers, &b, &a, 1, &status), ES_NUMERIC);
     assert_non_null(strstr(status.message, "not orthonormal"));
   }
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_scipy),
-      balanced_test(test_identical),
-      balanced_test(test_orthogonal),
-      balanced_test(test_turned),
-      balanced_test(test_small_angles),
-      balanced_test(test_different_dimensions),
-      balanced_test(test_large_subspaces),
-      balanced_test(test_deltas),
-      balanced_test(test_dead),
-      balanced_test(test_random_subspaces),
-      balanced_test(test_refused),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* Projections: what an orthogonal projection must do, against a naive one, and random directions. */
-#include "check.h"
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/random.h"
+#include "support/unit.h"
 #include <math.h>
 #include <string.h>
 
@@ -64,8 +64,7 @@ static void naive(float *out, const float *in, int32_t k) {
   }
 }
 
-static void test_against_naive(void **state) {
-  (void)state;
+TEST(against_naive) {
   static float expected[ROWS * WIDTH];
   es_projector_t *p = open_projector(WIDTH);
   for (int32_t k = 0; k <= WIDTH; k += k < 3 ? 1 : 9) {
@@ -78,8 +77,7 @@ static void test_against_naive(void **state) {
   es_projector_destroy(p);
 }
 
-static void test_whole_space_and_none(void **state) {
-  (void)state;
+TEST(whole_space_and_none) {
   es_projector_t *p = open_projector(WIDTH);
   es_projector_apply(p, 1, rows, ROWS); /* nothing was chosen yet */
   es_projector_apply(p, 0, rows, ROWS);
@@ -98,8 +96,7 @@ static void test_whole_space_and_none(void **state) {
 }
 
 /* Twice is once; what is left out is orthogonal to all that stays; data within the span stay as they are. */
-static void test_projection(void **state) {
-  (void)state;
+TEST(projection) {
   enum { K = 11 };
   static float once[ROWS * WIDTH];
   es_projector_t *p = open_projector(K);
@@ -128,8 +125,7 @@ static void test_projection(void **state) {
 }
 
 /* Bits depend on the slice alone: not on what ran before, nor on where the rows lie. */
-static void test_bits(void **state) {
-  (void)state;
+TEST(bits) {
   static float again[ROWS * WIDTH + 1], other[3 * WIDTH];
   es_projector_t *p = open_projector(20);
   es_projector_choose(p, 1, 17);
@@ -149,8 +145,7 @@ static void test_bits(void **state) {
   es_projector_destroy(p);
 }
 
-static void test_random_is_set(void **state) {
-  (void)state;
+TEST(random_is_set) {
   es_projector_t *p = open_projector(3);
   es_status_t status = {0};
   assert_int_equal(es_projector_set_random(p, 1, 7, 9, mean, &status), ES_OK);
@@ -166,8 +161,7 @@ static void test_random_is_set(void **state) {
   es_projector_destroy(p);
 }
 
-static void test_random_is_orthonormal(void **state) {
-  (void)state;
+TEST(random_is_orthonormal) {
   for (int32_t width = 1; width <= MOST; width = 2 * width) {
     for (int32_t n = 0; n <= width; n += 1 + width / 5) {
       directions(vectors, 3, 4, n, width);
@@ -184,8 +178,7 @@ static void test_random_is_orthonormal(void **state) {
 }
 
 /* A function of seed, layer, number and width alone; fewer span what the first of more do. */
-static void test_random_is_pure(void **state) {
-  (void)state;
+TEST(random_is_pure) {
   static float again[MOST * MOST];
   const int32_t k = 13, n = 30;
   const struct {
@@ -209,16 +202,14 @@ static void test_random_is_pure(void **state) {
   }
 }
 
-static void test_bytes(void **state) {
-  (void)state;
+TEST(bytes) {
   const int32_t widths[] = {10, 4};
   assert_int_equal(es_projector_bytes(widths, 2, 1.0), 4 * (110 + 20) + 2 * 256 * 4 * 10);
   assert_int_equal(es_projector_bytes(widths, 2, 0.5), 4 * (60 + 12) + 2 * 256 * 4 * 10);
 }
 
 /* Orthonormal, the span of each first r kept with its directions, whatever the last ones are. */
-static void test_orthonormalise(void **state) {
-  (void)state;
+TEST(orthonormalise) {
   enum { N = 5 };
   static double q[N * WIDTH], given[N * WIDTH];
   es_status_t status = {0};
@@ -246,19 +237,4 @@ static void test_orthonormalise(void **state) {
     if (a < 3) assert_true(along > 0.0);
   }
   assert_int_equal(es_eigenspace_orthonormalise(q, 0, WIDTH, &status), ES_OK);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_orthonormalise),
-      balanced_test(test_against_naive),
-      balanced_test(test_whole_space_and_none),
-      balanced_test(test_projection),
-      balanced_test(test_bits),
-      balanced_test(test_random_is_set),
-      balanced_test(test_random_is_orthonormal),
-      balanced_test(test_random_is_pure),
-      balanced_test(test_bytes),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Eigenspaces over the epochs of a point, on one rank: what is compared with what, and states. */
-#include "check.h"
-#include "eigenspace_story.h"
+#include "support/eigenspace_story.h"
+#include "support/unit.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -47,8 +47,7 @@ static void check_pair(const story_t *story, int reference, int split, int32_t a
   }
 }
 
-static void test_references(void **state) {
-  (void)state;
+TEST(references) {
   static story_t story;
   es_eigenspaces_t *s = open_tracker();
   run(&story, s, 0, 6);
@@ -77,8 +76,7 @@ static void test_references(void **state) {
   es_eigenspaces_destroy(s);
 }
 
-static void test_vectors(void **state) {
-  (void)state;
+TEST(vectors) {
   static story_t story;
   static float rows[STORY_WIDEST * STORY_WIDEST];
   es_eigenspaces_t *s = open_tracker();
@@ -98,8 +96,7 @@ static void test_vectors(void **state) {
 }
 
 /* Stopped after any epoch and resumed, with the tensors in any order: the same bits. */
-static void test_state(void **state) {
-  (void)state;
+TEST(state) {
   static story_t whole, parts;
   es_eigenspaces_t *s = open_tracker();
   run(&whole, s, 0, 6);
@@ -127,8 +124,7 @@ static void test_state(void **state) {
 }
 
 /* A state whose eigenspaces are ahead of it is refused. */
-static void test_epoch_twice(void **state) {
-  (void)state;
+TEST(epoch_twice) {
   static story_t story;
   es_status_t status = {0};
   es_eigenspaces_t *s = open_tracker();
@@ -139,8 +135,7 @@ static void test_epoch_twice(void **state) {
 }
 
 /* Through a file as a state is one. */
-static void test_state_file(void **state) {
-  (void)state;
+TEST(state_file) {
   static story_t whole, parts;
   char path[] = "/tmp/es_eigenspace_XXXXXX";
   const es_tensor_view_t *tensors;
@@ -244,8 +239,7 @@ static void unknown_name(story_state_t *s) {
   strcpy(find(s, "eigenspace.train.4")->name, "eigenspace.train.7");
 }
 
-static void test_damaged_state(void **state) {
-  (void)state;
+TEST(damaged_state) {
   check_refused("eigenspace.k", no_table);
   check_refused("eigenspace.k", table_type);
   check_refused("eigenspace.k", table_shape);
@@ -261,8 +255,7 @@ static void test_damaged_state(void **state) {
   check_refused("eigenspace.train.7", unknown_name);
 }
 
-static void test_refused(void **state) {
-  (void)state;
+TEST(refused) {
   static story_t story;
   static double rows[STORY_WIDEST * STORY_WIDEST];
   const int32_t too_many[STORY_DELTAS] = {1, 6, 2}, k[STORY_DELTAS] = {1, 3, 2};
@@ -281,21 +274,11 @@ static void test_refused(void **state) {
   es_eigenspaces_destroy(s);
 }
 
-static void test_bytes(void **state) {
-  (void)state;
+TEST(bytes) {
   const int32_t widths[] = {100, 10};
   es_eigenspaces_plan_t plan = {.widths = widths, .n_layers = 2, .measured = 7, .share = 0.5, .ranks = 1};
   const int64_t vectors = 4 * (50 * 100 + 5 * 10), scratch = 8 * (2 * 50 * 100 + 50 * 50 + 2 * 50);
   assert_int_equal(es_eigenspaces_bytes(&plan), 8 * vectors + scratch);
   plan.ranks = 2;
   assert_int_equal(es_eigenspaces_bytes(&plan), 7 * vectors + vectors / 2 + scratch);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_references),  balanced_test(test_vectors),    balanced_test(test_state),
-      balanced_test(test_epoch_twice), balanced_test(test_state_file), balanced_test(test_damaged_state),
-      balanced_test(test_refused),     balanced_test(test_bytes),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* The measured and the probed epochs of a point, against a walk over all of them. */
 #include "eigenscope/epochs.h"
-#include "unit/check.h"
+#include "support/unit.h"
 
 /* As the job file says it: epoch 0 (eval only), every measure.every-th and the last. */
 static bool expected(int32_t epochs, int32_t every, es_split_t split, int32_t epoch) {
@@ -18,8 +18,7 @@ static void check_count(const es_point_t *point) {
   }
 }
 
-static void test_training(void **state) {
-  (void)state;
+TEST(training) {
   for (int32_t i = 0; i < 12 * 14 * 4; i++) {
     es_point_t point = {.source = ES_SOURCE_TRAIN, .train.epochs = 1 + i / 4 % 12, .measure.every = 1 + i / 48};
     const int32_t epochs = point.train.epochs;
@@ -37,8 +36,7 @@ static void test_training(void **state) {
   }
 }
 
-static void test_files(void **state) {
-  (void)state;
+TEST(files) {
   es_point_t point = {.source = ES_SOURCE_CHECKPOINT, .measure = {.every = 7, .splits = {[ES_EVAL] = true}}};
   point.external.epoch = 5;
   assert_int_equal(es_point_epochs(&point), 1);
@@ -64,8 +62,7 @@ static void check_probes(es_point_t *point, es_epochs_t wanted, int32_t n, const
   for (int32_t i = 0; i < n; i++) assert_int_equal(found[i], numbers[i]);
 }
 
-static void test_probes(void **state) {
-  (void)state;
+TEST(probes) {
   const es_epochs_t none = {.kind = ES_EPOCHS_NONE}, last = {.kind = ES_EPOCHS_LAST}, all = {.kind = ES_EPOCHS_ALL};
   const es_epochs_t list = {ES_EPOCHS_LIST, 4, {0, 2, 3, 8}}; /* 8 is beyond the end: an axis may shorten training */
   es_point_t point = {.source = ES_SOURCE_TRAIN, .train.epochs = 3};
@@ -78,10 +75,4 @@ static void test_probes(void **state) {
   check_probes(&point, last, 1, (const int32_t[]){8});
   check_probes(&point, all, 3, (const int32_t[]){2, 5, 8});
   check_probes(&point, list, 2, (const int32_t[]){2, 8});
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {balanced_test(test_training), balanced_test(test_files),
-                                     balanced_test(test_probes)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* status.h: what a failure leaves in a status, and that a status is never NULL. */
-#include "check.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/status.h"
+#include "support/unit.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -9,8 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void test_the_first_failure_stays(void **state) {
-  (void)state;
+TEST(the_first_failure_stays) {
   es_status_t status = {0};
   assert_int_equal(es_fail(&status, ES_INPUT, "data", "%s: %d", "file", 3), ES_INPUT);
   assert_int_equal(es_fail(&status, ES_SYSTEM, "store", "the second"), ES_SYSTEM); /* the code of this call */
@@ -19,8 +18,7 @@ static void test_the_first_failure_stays(void **state) {
   assert_string_equal(status.message, "file: 3");
 }
 
-static void test_long_and_odd_messages(void **state) {
-  (void)state;
+TEST(long_and_odd_messages) {
   es_status_t status = {0};
   char text[2 * sizeof status.message];
   memset(text, 'x', sizeof text);
@@ -32,16 +30,14 @@ static void test_long_and_odd_messages(void **state) {
   assert_int_equal(status.message[1], '?');
 }
 
-static void test_out_of_memory(void **state) {
-  (void)state;
+TEST(out_of_memory) {
   es_status_t status = {0};
   assert_int_equal(es_out_of_memory(&status, "capture", "%d layers", 12), ES_SYSTEM);
   assert_string_equal(status.stage, "capture");
   assert_string_equal(status.message, "out of memory for 12 layers");
 }
 
-static void test_agreement_without_mpi(void **state) {
-  (void)state;
+TEST(agreement_without_mpi) {
   es_status_t status = {0};
   const es_group_t alone = {.comm = MPI_COMM_NULL, .size = 1};
   assert_int_equal(es_agree(MPI_COMM_NULL, &status), ES_OK);
@@ -67,8 +63,7 @@ static void group_agree_without_status(es_status_t *none) {
   es_group_agree(&(es_group_t){.comm = MPI_COMM_NULL, .size = 1}, none);
 }
 
-static void test_a_status_is_never_null(void **state) {
-  (void)state;
+TEST(a_status_is_never_null) {
   void (*const calls[])(es_status_t *) = {fail_without_status, run_out_of_memory_without_status, agree_without_status,
                                           group_agree_without_status};
   for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
@@ -86,17 +81,7 @@ static void test_a_status_is_never_null(void **state) {
   }
 }
 
-static void test_names_of_codes(void **state) {
-  (void)state;
+TEST(names_of_codes) {
   static const char *const names[] = {"ok", "stopped", "input", "diverged", "system", "numeric", "bug", "unknown"};
   for (int code = 0; code < 8; code++) assert_string_equal(es_code_name((es_code_t)code), names[code]);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_the_first_failure_stays), balanced_test(test_long_and_odd_messages),
-      balanced_test(test_out_of_memory),           balanced_test(test_agreement_without_mpi),
-      balanced_test(test_a_status_is_never_null),  balanced_test(test_names_of_codes),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
-#include "check.h"
 #include "eigenscope/file.h"
 #include "eigenscope/text.h"
+#include "support/unit.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -60,29 +60,9 @@ INTERPOSED int rename(const char *from, const char *to) {
   return fails(CALL_RENAME) ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
-/* Every test works in an empty folder of its own. */
-static char folder[64];
-
-static int enter_folder(void **state) {
-  (void)state;
+static void set_up(void) {
   memset(&fault, 0, sizeof fault);
-  strcpy(folder, "/tmp/eigenscope-file-XXXXXX");
-  return mkdtemp(folder) == NULL || chdir(folder) != 0;
-}
-
-static int leave_folder(void **state) {
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf -- '%s'", folder);
-  int failed = chdir("/") != 0 || system(command) != 0;
-  return failed ? -1 : check_balance(state);
-}
-
-static int entries_in_folder(void) {
-  FILE *list = popen("ls -A | wc -l", "r");
-  int n = -1;
-  assert_int_equal(fscanf(list, "%d", &n), 1);
-  pclose(list);
-  return n;
+  enter_folder();
 }
 
 static void check_content(const char *path, const void *expected, size_t n) {
@@ -96,8 +76,7 @@ static void check_content(const char *path, const void *expected, size_t n) {
   es_free(data);
 }
 
-static void test_write_then_read(void **state) {
-  (void)state;
+TEST_WITH(set_up, leave_folder, write_then_read) {
   es_status_t status = {0};
   assert_int_equal(es_file_write_atomic("empty", "", 0, &status), ES_OK);
   check_content("empty", "", 0);
@@ -105,15 +84,14 @@ static void test_write_then_read(void **state) {
   check_content("a", "one\0two", 7);
   assert_int_equal(es_file_write_atomic("a", "three", 5, &status), ES_OK);
   check_content("a", "three", 5);
-  char path[128];
+  char path[300];
   snprintf(path, sizeof path, "%s/absolute", folder);
   assert_int_equal(es_file_write_atomic(path, "x", 1, &status), ES_OK);
   check_content("absolute", "x", 1);
-  assert_int_equal(entries_in_folder(), 3);
+  assert_int_equal(folder_count(), 3);
 }
 
-static void test_short_and_interrupted_writes(void **state) {
-  (void)state;
+TEST_WITH(set_up, leave_folder, short_and_interrupted_writes) {
   char data[1000];
   for (size_t i = 0; i < sizeof data; i++) data[i] = (char)(i * 7);
   es_status_t status = {0};
@@ -128,8 +106,7 @@ static void test_short_and_interrupted_writes(void **state) {
 }
 
 /* Whatever fails before the rename: the old content stays, the part is gone, the message has path and reason. */
-static void test_failures_leave_the_old_file(void **state) {
-  (void)state;
+TEST_WITH(set_up, leave_folder, failures_leave_the_old_file) {
   const struct {
     call_t call;
     int reason, after;
@@ -152,12 +129,11 @@ static void test_failures_leave_the_old_file(void **state) {
     assert_non_null(strstr(status.message, strerror(faults[i].reason)));
     memset(&fault, 0, sizeof fault);
     check_content("a.h5", "old", 3);
-    assert_int_equal(entries_in_folder(), 1);
+    assert_int_equal(folder_count(), 1);
   }
 }
 
-static void test_folder_that_cannot_be_synced(void **state) {
-  (void)state;
+TEST_WITH(set_up, leave_folder, folder_that_cannot_be_synced) {
   es_status_t status = {0};
   fault.call = CALL_FSYNC;
   fault.reason = EINVAL; /* what file systems without it answer */
@@ -171,26 +147,19 @@ static void test_folder_that_cannot_be_synced(void **state) {
   assert_non_null(strstr(status.message, strerror(EIO)));
 }
 
-static void test_file_size_limit(void **state) {
-  (void)state;
-  struct rlimit held, small;
-  assert_int_equal(getrlimit(RLIMIT_FSIZE, &held), 0);
-  small = held;
-  small.rlim_cur = 4096;
-  signal(SIGXFSZ, SIG_IGN);
+TEST_WITH(set_up, leave_folder, size_limit) {
   char *data = es_allocate_zero(10000, 1);
   es_status_t status = {0};
-  assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+  file_size_limit(4096);
   es_code_t code = es_file_write_atomic("large", data, 10000, &status);
-  assert_int_equal(setrlimit(RLIMIT_FSIZE, &held), 0);
+  file_size_limit(-1);
   assert_int_equal(code, ES_SYSTEM);
   assert_non_null(strstr(status.message, strerror(EFBIG)));
-  assert_int_equal(entries_in_folder(), 0);
+  assert_int_equal(folder_count(), 0);
   es_free(data);
 }
 
-static void test_write_without_folder(void **state) {
-  (void)state;
+TEST_WITH(set_up, leave_folder, write_without_folder) {
   es_status_t status = {0};
   assert_int_equal(es_file_write_atomic("missing/a", "x", 1, &status), ES_SYSTEM);
   assert_non_null(strstr(status.message, "missing/a: cannot be written"));
@@ -199,8 +168,7 @@ static void test_write_without_folder(void **state) {
 }
 
 /* Who else may write to the folder can guess the name of a part. */
-static void test_links_are_not_followed(void **state) {
-  (void)state;
+TEST_WITH(set_up, leave_folder, links_are_not_followed) {
   es_status_t status = {0};
   char part[64];
   snprintf(part, sizeof part, "a.%ld.part", (long)getpid());
@@ -227,8 +195,7 @@ static void touch(const char *path) {
   fclose(file);
 }
 
-static void test_remove_parts(void **state) {
-  (void)state;
+TEST_WITH(set_up, leave_folder, remove_parts) {
   assert_int_equal(mkdir("points", 0777), 0);
   const char *gone[] = {"points/a.h5.1.part", "points/a.h5.12345.part"};
   const char *kept[] = {"points/a.h5",         "points/b.h5.1.part", "points/a.h5.part",      "points/a.h5..part",
@@ -244,8 +211,7 @@ static void test_remove_parts(void **state) {
   es_file_remove_parts("nowhere/a");
 }
 
-static void test_read_failures(void **state) {
-  (void)state;
+TEST_WITH(set_up, leave_folder, read_failures) {
   char *data = (char *)1;
   size_t size = 1;
   es_status_t status = {0};
@@ -259,8 +225,7 @@ static void test_read_failures(void **state) {
   assert_non_null(strstr(status.message, strerror(EISDIR)));
 }
 
-static void test_read_no_more_than_wanted(void **state) {
-  (void)state;
+TEST_WITH(set_up, leave_folder, read_no_more_than_wanted) {
   char *data;
   size_t size;
   es_status_t status = {0};
@@ -276,8 +241,7 @@ static void test_read_no_more_than_wanted(void **state) {
   assert_null(data);
 }
 
-static void test_read_of_a_file_without_size(void **state) {
-  (void)state;
+TEST_WITH(set_up, leave_folder, read_of_a_file_without_size) {
   /* A line for each of these pages, because neighbours differ: more than the reader's first guess of a size. */
   enum { PAGES = 200, PAGE = 4096 };
   char *pages = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -293,14 +257,13 @@ static void test_read_of_a_file_without_size(void **state) {
   munmap(pages, PAGES * PAGE);
 }
 
-static void test_directory_create(void **state) {
-  (void)state;
+TEST_WITH(set_up, leave_folder, directory_create) {
   es_status_t status = {0};
   assert_int_equal(es_directory_create("a/b//c/", &status), ES_OK);
   assert_true(es_directory_exists("a/b/c"));
   assert_int_equal(es_directory_create("a/b/c", &status), ES_OK);
   assert_int_equal(es_directory_create("/", &status), ES_OK);
-  char path[128];
+  char path[300];
   snprintf(path, sizeof path, "%s/x/y", folder);
   assert_int_equal(es_directory_create(path, &status), ES_OK);
   assert_true(es_directory_exists("x/y"));
@@ -313,33 +276,11 @@ static void test_directory_create(void **state) {
   assert_true(es_file_exists("a/file"));
 }
 
-static void test_hash(void **state) {
-  (void)state;
+TEST(hash) {
   /* XXH3 of nothing, from its specification; ids on disks depend on it. */
   assert_true(es_hash("", 0, 0) == 0x2d06800538d394c2u);
   assert_true(es_hash("abc", 3, 0) == es_hash("abc", 3, 0));
   assert_true(es_hash("abc", 3, 0) != es_hash("abd", 3, 0));
   assert_true(es_hash("abc", 3, 0) != es_hash("abc", 3, 1));
   assert_true(es_hash("b", 1, es_hash("a", 1, 0)) != es_hash("a", 1, es_hash("b", 1, 0)));
-}
-
-#define file_test(function) cmocka_unit_test_setup_teardown(function, enter_folder, leave_folder)
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      file_test(test_write_then_read),
-      file_test(test_short_and_interrupted_writes),
-      file_test(test_failures_leave_the_old_file),
-      file_test(test_folder_that_cannot_be_synced),
-      file_test(test_file_size_limit),
-      file_test(test_write_without_folder),
-      file_test(test_links_are_not_followed),
-      file_test(test_remove_parts),
-      file_test(test_read_failures),
-      file_test(test_read_no_more_than_wanted),
-      file_test(test_read_of_a_file_without_size),
-      file_test(test_directory_create),
-      balanced_test(test_hash),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* Residual networks as graphs, against what torchvision says of them (tests/fixtures/torch/torchvision_facts.py). */
 #include "eigenscope/graph.h"
 #include "eigenscope/model.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,8 +57,7 @@ static void add_names(uint64_t *hash, const es_tensor_t *tensors, int32_t n) {
   }
 }
 
-static void test_as_torchvision(void **state) {
-  (void)state;
+TEST(as_torchvision) {
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     const facts_t *f = &known[i];
     const bool imagenet = f->stem == ES_STEM_IMAGENET;
@@ -88,8 +87,7 @@ static const es_node_t *find(const es_graph_t *graph, const char *name) {
 }
 
 /* Layers in forward order; where paths meet, the longer one counts. */
-static void test_layers_of_a_block(void **state) {
-  (void)state;
+TEST(layers_of_a_block) {
   static const char *const names[] = {"conv1",          "layer1.0.conv1",        "layer1.0.conv2",
                                       "layer1.1.conv1", "layer1.1.conv2",        "layer2.0.conv1",
                                       "layer2.0.conv2", "layer2.0.downsample.0", "layer2.1.conv1"};
@@ -115,8 +113,7 @@ static void test_layers_of_a_block(void **state) {
 }
 
 /* Without skip connections nothing is added and nothing downsamples beside the main path. */
-static void test_without_skip(void **state) {
-  (void)state;
+TEST(without_skip) {
   es_model_spec_t spec = builtin("resnet18");
   spec.stem = ES_STEM_IMAGENET;
   spec.skip = ES_PART_LEFT_OUT;
@@ -146,8 +143,7 @@ static void test_without_skip(void **state) {
 }
 
 /* Every layer's channels times the width, rounded down. */
-static void test_widths(void **state) {
-  (void)state;
+TEST(widths) {
   const es_model_spec_t resnet = builtin("resnet50"), mobile = builtin("mobilenet_v2");
   es_graph_t *graph = create(&resnet, (es_ratio_t){1, 3}, 10, 32);
   assert_int_equal(find(graph, "conv1")->out.c, 21);
@@ -176,8 +172,7 @@ static void test_widths(void **state) {
 }
 
 /* Convolutions Kaiming, no bias; the last layer as PyTorch has it; MobileNet's last bias 0. */
-static void test_initialisers(void **state) {
-  (void)state;
+TEST(initialisers) {
   const es_model_spec_t resnet = builtin("resnet18"), mobile = builtin("mobilenet_v2");
   es_graph_t *graph = create(&resnet, (es_ratio_t){1, 1}, 10, 32);
   const es_node_t *conv = find(graph, "layer3.0.conv1"), *fc = find(graph, "fc");
@@ -197,8 +192,7 @@ static void test_initialisers(void **state) {
 }
 
 /* torchvision's VGG without batch norm: convolution, ReLU, convolution, ReLU, pooling. */
-static void test_vgg_without_batch_norm(void **state) {
-  (void)state;
+TEST(vgg_without_batch_norm) {
   es_model_spec_t spec = builtin("vgg11");
   spec.batch_norm = ES_PART_LEFT_OUT;
   spec.head = ES_HEAD_TORCHVISION;
@@ -213,8 +207,7 @@ static void test_vgg_without_batch_norm(void **state) {
   es_graph_destroy(graph);
 }
 
-static void test_names(void **state) {
-  (void)state;
+TEST(names) {
   es_model_spec_t spec;
   int n = 0;
   for (const char *const *name = es_model_spec_names(); *name; name++, n++) {
@@ -231,8 +224,7 @@ static void test_names(void **state) {
 }
 
 /* Every family and every operation has a whole row, and the text behind ids tells families apart. */
-static void test_rows(void **state) {
-  (void)state;
+TEST(rows) {
   for (int i = 0; i < ES_FAMILIES; i++) {
     const es_family_row_t *row = es_family((es_family_t)i);
     if (!row->key || !row->id || !row->build) fail_msg("family %d has no whole row", i);
@@ -253,8 +245,7 @@ static void test_rows(void **state) {
 }
 
 /* More layers than can be counted, and more arithmetic, are the user's mistakes. */
-static void test_limits(void **state) {
-  (void)state;
+TEST(limits) {
   es_status_t status = {0};
   es_graph_t *graph;
   es_point_t point = {.model = {.name = "m", .family = ES_FAMILY_RESNET, .n_items = 1, .items = {1025}},
@@ -275,8 +266,7 @@ static void test_limits(void **state) {
 }
 
 /* The memory of a model grows with the share of a rank, and inference needs no more for large batches. */
-static void test_bytes(void **state) {
-  (void)state;
+TEST(bytes) {
   const es_model_spec_t spec = builtin("resnet18");
   es_graph_t *graph = create(&spec, (es_ratio_t){1, 4}, 10, 32);
   const int64_t small = es_model_bytes(graph, 64, 8, 1, true), large = es_model_bytes(graph, 128, 8, 1, true);
@@ -286,15 +276,4 @@ static void test_bytes(void **state) {
   /* Three outputs of 32 × 32 × 16 for a slice, images and weights: not one of every layer. */
   assert_true(es_model_bytes(graph, 64, 8, 1, false) < 4 * (4 * 16 * 16384 + 16 * 3072 + 2 * graph->parameter_count));
   es_graph_destroy(graph);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_as_torchvision), balanced_test(test_layers_of_a_block),
-      balanced_test(test_without_skip),   balanced_test(test_widths),
-      balanced_test(test_initialisers),   balanced_test(test_vgg_without_batch_norm),
-      balanced_test(test_names),          balanced_test(test_bytes),
-      balanced_test(test_rows),           balanced_test(test_limits),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

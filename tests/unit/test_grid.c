@@ -2,7 +2,7 @@
 #include "eigenscope/clock.h"
 #include "eigenscope/grid.h"
 #include "eigenscope/random.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +34,7 @@ static void only_id(const char *rest, char out[ES_ID_SIZE]) {
   es_text_destroy(&text);
 }
 
-static void test_order(void **state) {
-  (void)state;
+TEST(order) {
   es_job_t *job =
       parse("name: x\n"
             "grid:\n  seed: [5, 6]\n  dataset: fashion-mnist\n  model: [vgg11, vgg13]\n  width: [1/4, 1/2, 1]\n");
@@ -59,8 +58,7 @@ static void test_order(void **state) {
   es_job_destroy(job);
 }
 
-static void test_union_without_repetitions(void **state) {
-  (void)state;
+TEST(union_without_repetitions) {
   es_job_t *job = parse("name: x\n"
                         "grid:\n"
                         "- {dataset: fashion-mnist, model: vgg11, width: [1/4, 1/2], seed: [0, 1]}\n"
@@ -82,8 +80,7 @@ static void test_union_without_repetitions(void **state) {
 }
 
 /* Ids name result files of earlier versions: a change here makes every stored result be computed again. */
-static void test_ids_stay(void **state) {
-  (void)state;
+TEST(ids_stay) {
   char id[ES_ID_SIZE];
   only_id("grid: {dataset: fashion-mnist, model: vgg11}\n", id);
   assert_string_equal(id, "7b69be8db4037ab1");
@@ -106,8 +103,7 @@ static void test_ids_stay(void **state) {
   } while (0)
 #define GRID "grid: {dataset: fashion-mnist, model: vgg11}\n"
 
-static void test_id_leaves_out_what_changes_no_numbers(void **state) {
-  (void)state;
+TEST(id_leaves_out_what_changes_no_numbers) {
   SAME(GRID, "output: elsewhere\n" GRID "checkpoint: {every: 3, keep: all}\nprobe: {pool: 2}\n");
   SAME(GRID, GRID "train: {epochs: 20, learning_rate: 1.0e-1, schedule: none}\nmeasure: {delta: 0.990}\n");
   SAME(GRID, "grid: {seed: 0, model: vgg11, classes: all, dataset: fashion-mnist, width: 16/16}\n");
@@ -124,8 +120,7 @@ static void test_id_leaves_out_what_changes_no_numbers(void **state) {
        "grid: {dataset: b, model: vgg11}\ndatasets: {b: {format: synthetic, size: 32}}\n");
 }
 
-static void test_id_changes_with_what_does(void **state) {
-  (void)state;
+TEST(id_changes_with_what_does) {
   static const char *const changes[] = {
       "grid: {dataset: fashion-mnist, model: vgg13}\n",
       "grid: {dataset: fashion-mnist, model: mlp}\n",
@@ -188,8 +183,7 @@ static void test_id_changes_with_what_does(void **state) {
 }
 
 /* What es_point_bind does to `all` leaves the id as it is. */
-static void test_id_of_a_bound_point(void **state) {
-  (void)state;
+TEST(id_of_a_bound_point) {
   es_job_t *job = parse("name: x\n" GRID);
   es_grid_t *grid = create(job);
   es_point_t p;
@@ -254,8 +248,7 @@ static void clear_lines(es_point_t *p) {
 }
 
 /* A resolved job makes exactly the point that it was made from: every field but the lines. */
-static void test_description_makes_the_same_point(void **state) {
-  (void)state;
+TEST(description_makes_the_same_point) {
   for (uint32_t round = 0; round < 500; round++) {
     es_text_t text = {0}, description = {0}, again_description = {0};
     random_job(round, &text);
@@ -294,8 +287,7 @@ static void test_description_makes_the_same_point(void **state) {
 }
 
 /* A bound point describes itself with `all`, and so does what comes of it. */
-static void test_description_of_a_bound_point(void **state) {
-  (void)state;
+TEST(description_of_a_bound_point) {
   es_job_t *job = parse("name: x\n" GRID);
   es_grid_t *grid = create(job);
   es_point_t p;
@@ -310,8 +302,7 @@ static void test_description_of_a_bound_point(void **state) {
 }
 
 /* 10 × 10 × 1000 points: time and memory of a grid do not depend on the size of a point. */
-static void test_large_grid(void **state) {
-  (void)state;
+TEST(large_grid) {
   es_text_t text = {0};
   es_text_append(&text, "name: x\ngrid:\n  dataset: fashion-mnist\n  model: [vgg11, vgg13, vgg16, vgg19, mlp]\n"
                         "  width: [1/16, 1/8, 1/4, 1/2, 1]\n  train.learning_rate: [0.1, 0.2, 0.3, 0.4]\n  seed: [0");
@@ -333,8 +324,7 @@ static void test_large_grid(void **state) {
   es_text_destroy(&text);
 }
 
-static void test_too_large_grid(void **state) {
-  (void)state;
+TEST(too_large_grid) {
   es_text_t text = {0};
   es_text_append(&text, "name: x\ngrid:\n  dataset: fashion-mnist\n  model: vgg11\n  train.epochs: [1");
   for (int i = 2; i <= 1001; i++) es_text_append(&text, ", %d", i);
@@ -369,8 +359,7 @@ static void refuse_selection(const char *text, const char *message) {
   assert_string_equal(status.message, message);
 }
 
-static void test_selection(void **state) {
-  (void)state;
+TEST(selection) {
   check_selection(NULL, 10, "0-9");
   check_selection("0-9", 10, "0-9");
   check_selection("7", 10, "7");
@@ -391,8 +380,7 @@ static void test_selection(void **state) {
 }
 
 /* The shares of all tasks make the whole, and their costs are near to each other. */
-static void test_tasks(void **state) {
-  (void)state;
+TEST(tasks) {
   enum { N = 10 };
   static const double cost[N] = {1, 8, 3, 9, 2, 7, 5, 5, 4, 6};
   bool seen[N] = {false};
@@ -418,8 +406,7 @@ static void test_tasks(void **state) {
   assert_true(most - least <= 9);
 }
 
-static void test_more_tasks_than_points(void **state) {
-  (void)state;
+TEST(more_tasks_than_points) {
   static const double cost[2] = {1, 2};
   es_selection_t selection;
   assert_int_equal(es_selection_parse(&selection, NULL, 2, &(es_status_t){0}), ES_OK);
@@ -428,8 +415,7 @@ static void test_more_tasks_than_points(void **state) {
   es_selection_destroy(&selection);
 }
 
-static void test_bad_tasks(void **state) {
-  (void)state;
+TEST(bad_tasks) {
   static const char *const bad[][2] = {
       {"", "--task : write I/N, as in 0/4 for the first of four"},
       {"1", "--task 1: write I/N, as in 0/4 for the first of four"},
@@ -450,24 +436,4 @@ static void test_bad_tasks(void **state) {
     assert_int_equal(selection.n, 3);
   }
   es_selection_destroy(&selection);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_order),
-      balanced_test(test_union_without_repetitions),
-      balanced_test(test_ids_stay),
-      balanced_test(test_id_leaves_out_what_changes_no_numbers),
-      balanced_test(test_id_changes_with_what_does),
-      balanced_test(test_id_of_a_bound_point),
-      balanced_test(test_description_makes_the_same_point),
-      balanced_test(test_description_of_a_bound_point),
-      balanced_test(test_large_grid),
-      balanced_test(test_too_large_grid),
-      balanced_test(test_selection),
-      balanced_test(test_tasks),
-      balanced_test(test_more_tasks_than_points),
-      balanced_test(test_bad_tasks),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

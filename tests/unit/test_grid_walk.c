@@ -1,7 +1,7 @@
 /* Points resolved one after the other are those resolved alone, in any order, across blocks; text appended in pieces.
  */
 #include "eigenscope/grid.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,8 +34,7 @@ static void check_walk(const es_grid_t *grid, es_grid_walk_t *walk, int64_t inde
   es_text_destroy(&walked);
 }
 
-static void test_walk(void **state) {
-  (void)state;
+TEST(walk) {
   static const char text[] = JOB REST;
   es_job_t *job;
   es_grid_t *grid;
@@ -54,8 +53,7 @@ static void test_walk(void **state) {
 }
 
 /* Pieces of every length fall on every place of the room that is left. */
-static void test_append(void **state) {
-  (void)state;
+TEST(append) {
   static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
   es_text_t text = {0};
   char expected[60000];
@@ -76,9 +74,4 @@ static void test_append(void **state) {
   assert_int_equal(text.length, length + 3);
   assert_memory_equal(text.data + length, "a\0b", 4);
   es_text_destroy(&text);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {balanced_test(test_walk), balanced_test(test_append)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

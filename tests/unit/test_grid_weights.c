@@ -1,6 +1,6 @@
 /* Points whose weights come from files: their ids, what identifies a training, paths with what a point is in braces. */
 #include "eigenscope/grid.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -28,8 +28,7 @@ static void ids(const char *text, char id[ES_ID_SIZE], char training[ES_ID_SIZE]
   es_point_training_id(&point, training);
 }
 
-static void test_training(void **state) {
-  (void)state;
+TEST(training) {
   char id[4][ES_ID_SIZE], training[4][ES_ID_SIZE];
   ids(GRID, id[0], training[0]);
   ids(GRID "measure: {delta: [0.5], every: 3}\nprobe: {epochs: last}\n", id[1], training[1]);
@@ -42,8 +41,7 @@ static void test_training(void **state) {
 }
 
 /* Settings of training say whose weights are meant with `from`, and nothing with `files`. */
-static void test_what_is_in_an_id(void **state) {
-  (void)state;
+TEST(what_is_in_an_id) {
   char plain[ES_ID_SIZE], other[ES_ID_SIZE], training[ES_ID_SIZE];
   ids(GRID FILES, plain, training);
   ids(GRID FILES "train: {learning_rate: 0.2, epochs: 3}\nmeasure: {every: 2}\n", other, training);
@@ -58,8 +56,7 @@ static void test_what_is_in_an_id(void **state) {
 }
 
 /* Left out, the width is that of the files: not 1, and the same id before and after it is known. */
-static void test_width_of_files(void **state) {
-  (void)state;
+TEST(width_of_files) {
   static const char left_out[] = "name: x\ngrid: {dataset: fashion-mnist, model: vgg11}\n" FILES;
   char before[ES_ID_SIZE], after[ES_ID_SIZE], training[ES_ID_SIZE];
   es_point_t point, again;
@@ -83,8 +80,7 @@ static void test_width_of_files(void **state) {
   assert_int_equal(point.width.numerator, 1); /* the path says it */
 }
 
-static void test_paths(void **state) {
-  (void)state;
+TEST(paths) {
   static const char *const cases[][2] = {
       {"w/{model}-{width}-{epoch:03}.safetensors", "w/vgg11-0.0625-005.safetensors"},
       {"{id}/{epoch}/{seed:04}/{classes}", "0123/5/0007/all"},
@@ -104,14 +100,4 @@ static void test_paths(void **state) {
   assert_int_equal(es_point_path(out, longest, &point, "", 0, &status), ES_OK); /* vgg11 is shorter */
   strcpy(longest + ES_PATH_MAX - 5, "{model}");
   assert_int_equal(es_point_path(out, longest, &point, "", 0, &status), ES_INPUT);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_training),
-      balanced_test(test_what_is_in_an_id),
-      balanced_test(test_width_of_files),
-      balanced_test(test_paths),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

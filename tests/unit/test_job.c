@@ -3,7 +3,7 @@
 #include "eigenscope/graph.h"
 #include "eigenscope/grid.h"
 #include "eigenscope/job.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +32,7 @@ static es_point_t first_point(const es_job_t *job, int block) {
   return point;
 }
 
-static void test_defaults(void **state) {
-  (void)state;
+TEST(defaults) {
   es_job_t *job = parse("name: x\n" GRID);
   assert_string_equal(es_job_name(job), "x");
   assert_string_equal(es_job_path(job), "jobs/job.yaml");
@@ -66,8 +65,7 @@ static void test_defaults(void **state) {
   es_job_destroy(job);
 }
 
-static void test_builtin_dataset(void **state) {
-  (void)state;
+TEST(builtin_dataset) {
   es_job_t *job = parse("name: x\n\n" GRID);
   assert_int_equal(es_job_n_datasets(job), 1);
   const es_dataset_spec_t *d = es_job_dataset(job, 0);
@@ -80,8 +78,7 @@ static void test_builtin_dataset(void **state) {
   es_job_destroy(job);
 }
 
-static void test_settings(void **state) {
-  (void)state;
+TEST(settings) {
   es_job_t *job = parse("name: x\n" GRID "train:\n"
                         "  epochs: 3\n  batch: 40\n  optimizer: adam\n  learning_rate: 1.0e-3\n  momentum: 0\n"
                         "  weight_decay: 0\n  beta1: 0.8\n  beta2: 0.99\n  epsilon: 1e-6\n  schedule: {step: 5}\n"
@@ -115,15 +112,13 @@ static void test_settings(void **state) {
   es_job_destroy(job);
 }
 
-static void test_empty_sections_are_defaults(void **state) {
-  (void)state;
+TEST(empty_sections_are_defaults) {
   es_job_t *job = parse("name: x\n" GRID "train:\nmeasure: ~\ncheckpoint:\ndatasets:\nmodels:\nprobe:\n");
   assert_int_equal(es_job_base(job)->train.epochs, 20);
   es_job_destroy(job);
 }
 
-static void test_schedules(void **state) {
-  (void)state;
+TEST(schedules) {
   es_job_t *job = parse("name: x\n" GRID "train: {schedule: cosine}\n");
   assert_int_equal(es_job_base(job)->train.schedule, ES_SCHEDULE_COSINE);
   es_job_destroy(job);
@@ -134,8 +129,7 @@ static void test_schedules(void **state) {
   es_job_destroy(job);
 }
 
-static void test_axes(void **state) {
-  (void)state;
+TEST(axes) {
   es_job_t *job = parse("name: x\n"
                         "grid:\n"
                         "  seed: [3, 4]\n"
@@ -188,8 +182,7 @@ static void test_axes(void **state) {
   es_job_destroy(job);
 }
 
-static void test_blocks(void **state) {
-  (void)state;
+TEST(blocks) {
   es_job_t *job = parse("name: x\n"
                         "grid:\n"
                         "- {dataset: fashion-mnist, model: vgg11, seed: [0, 1]}\n"
@@ -207,8 +200,7 @@ static void test_blocks(void **state) {
   es_job_destroy(job);
 }
 
-static void test_models(void **state) {
-  (void)state;
+TEST(models) {
   es_job_t *job = parse("name: x\n"
                         "grid: {dataset: fashion-mnist, model: [late, wide, plain, r, few, mobile, bare, resnet50]}\n"
                         "models:\n"
@@ -263,8 +255,7 @@ static void test_models(void **state) {
 }
 
 /* A job may describe datasets that this machine has no place for, as long as no grid uses them. */
-static void test_variables_of_unused_datasets(void **state) {
-  (void)state;
+TEST(variables_of_unused_datasets) {
   unsetenv("ES_TEST_UNSET");
   es_job_t *job = parse("name: x\ngrid: {dataset: fashion-mnist, model: vgg11}\n"
                         "datasets: {far: {format: idx, path: $ES_TEST_UNSET/a}}\n");
@@ -278,8 +269,7 @@ static void test_variables_of_unused_datasets(void **state) {
   unsetenv("ES_TEST_UNSET");
 }
 
-static void test_datasets(void **state) {
-  (void)state;
+TEST(datasets) {
   setenv("ES_TEST_DATA", "/data", 1);
   es_job_t *job =
       parse("name: x\n"
@@ -319,8 +309,7 @@ static void test_datasets(void **state) {
   es_job_destroy(job);
 }
 
-static void test_output(void **state) {
-  (void)state;
+TEST(output) {
   setenv("ES_TEST_DATA", "/scratch/me", 1);
   es_job_t *job = parse("name: 2022\noutput: $ES_TEST_DATA/out/\n" GRID);
   assert_string_equal(es_job_name(job), "2022");
@@ -328,8 +317,7 @@ static void test_output(void **state) {
   es_job_destroy(job);
 }
 
-static void test_set(void **state) {
-  (void)state;
+TEST(set) {
   static const char text[] = "name: x\n"
                              "grid: {dataset: shapes.v2, model: vgg11, width: [1, 2]}\n"
                              "datasets:\n  shapes.v2: {format: synthetic, limit: {train: 10}}\n"
@@ -366,8 +354,7 @@ static void test_set(void **state) {
   es_job_destroy(job);
 }
 
-static void test_set_makes_what_is_missing(void **state) {
-  (void)state;
+TEST(set_makes_what_is_missing) {
   static const char *const sets[] = {"grid.dataset=fashion-mnist", "grid.model=m", "models.m.mlp=[10]",
                                      "train.schedule.step=3"};
   es_job_t *job = parse_with("name: x\n", sets, sizeof sets / sizeof *sets);
@@ -378,8 +365,7 @@ static void test_set_makes_what_is_missing(void **state) {
   es_job_destroy(job);
 }
 
-static void test_load(void **state) {
-  (void)state;
+TEST(load) {
   es_job_t *job = NULL;
   es_status_t status = {0};
   assert_int_equal(es_job_load(&job, "no/such/job.yaml", NULL, 0, &status), ES_INPUT);
@@ -389,8 +375,7 @@ static void test_load(void **state) {
 
 /* What ids and resolved jobs rely on: the default of the table is the canonical form of the value, and is recognised.
  */
-static void test_defaults_are_canonical(void **state) {
-  (void)state;
+TEST(defaults_are_canonical) {
   es_job_t *job = parse("name: x\n" GRID "train: {optimizer: adam}\n");
   es_text_t keys = {0};
   es_job_describe_keys(&keys);
@@ -414,25 +399,4 @@ static void test_defaults_are_canonical(void **state) {
   assert_int_equal(used, 2);
   es_text_destroy(&keys);
   es_job_destroy(job);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_defaults),
-      balanced_test(test_builtin_dataset),
-      balanced_test(test_settings),
-      balanced_test(test_empty_sections_are_defaults),
-      balanced_test(test_schedules),
-      balanced_test(test_axes),
-      balanced_test(test_blocks),
-      balanced_test(test_models),
-      balanced_test(test_datasets),
-      balanced_test(test_variables_of_unused_datasets),
-      balanced_test(test_output),
-      balanced_test(test_set),
-      balanced_test(test_set_makes_what_is_missing),
-      balanced_test(test_load),
-      balanced_test(test_defaults_are_canonical),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
 #include "eigenscope/dataset_reader.h"
 #include "eigenscope/grid.h"
 #include "eigenscope/job.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -29,8 +29,7 @@ static void only_point(const char *text, es_point_t *point, char id[ES_ID_SIZE])
 
 #define DATASET(text) "name: x\ngrid: {dataset: d, model: mlp}\ndatasets: {d: {" text "}}\n"
 
-static void test_formats(void **state) {
-  (void)state;
+TEST(formats) {
   es_point_t p;
   char id[ES_ID_SIZE];
   only_point(DATASET("format: cifar10, path: c, fit: pad"), &p, id);
@@ -54,8 +53,7 @@ static void test_formats(void **state) {
   assert_string_equal(p.dataset.variables[ES_EVAL][ES_VARIABLE_LABELS], "test/y");
 }
 
-static void test_names_of_formats(void **state) {
-  (void)state;
+TEST(names_of_formats) {
   for (es_format_t f = ES_FORMAT_IDX; f < ES_FORMATS_COUNT; f++) {
     es_format_t found;
     assert_true(es_format_find(&found, es_format_words[f]));
@@ -67,8 +65,7 @@ static void test_names_of_formats(void **state) {
 }
 
 /* The container changes no number; which labels count does. Ids of results that exist stay what they are. */
-static void test_ids_of_datasets(void **state) {
-  (void)state;
+TEST(ids_of_datasets) {
   static const char *const same[] = {
       DATASET("format: idx, path: a"),      DATASET("format: cifar10, path: b"),
       DATASET("format: cifar100, path: b"), DATASET("format: cifar100, path: c, labels: fine"),
@@ -85,8 +82,7 @@ static void test_ids_of_datasets(void **state) {
   assert_string_not_equal(id, first);
 }
 
-static void test_ids_stay(void **state) {
-  (void)state;
+TEST(ids_stay) {
   es_point_t p;
   char id[ES_ID_SIZE];
   only_point("name: quickstart\n"
@@ -97,8 +93,7 @@ static void test_ids_stay(void **state) {
   assert_string_equal(id, "a6c70451fe5d8304");
 }
 
-static void test_methods(void **state) {
-  (void)state;
+TEST(methods) {
   static const struct {
     const char *text;
     es_method_kind_t kind;
@@ -128,8 +123,7 @@ static void test_methods(void **state) {
 }
 
 /* An axis of methods; one that stands in the section gives way to it, with its size. */
-static void test_methods_as_an_axis(void **state) {
-  (void)state;
+TEST(methods_as_an_axis) {
   es_job_t *job = parse("name: x\n"
                         "grid:\n"
                         "- {dataset: fashion-mnist, model: mlp, measure.method: [mean, median, flatten]}\n"
@@ -168,8 +162,7 @@ static void check_described(const char *text) {
   es_text_destroy(&description);
 }
 
-static void test_descriptions(void **state) {
-  (void)state;
+TEST(descriptions) {
   check_described(DATASET("format: cifar10, path: a, normalize: {mean: 0.5, std: 0.5}"));
   check_described(DATASET("format: cifar100, path: a$$b"));
   check_described(DATASET("format: cifar100, path: a, labels: coarse, limit: {eval: 60}"));
@@ -182,13 +175,4 @@ static void test_descriptions(void **state) {
              methods[i]);
     check_described(text);
   }
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_formats),      balanced_test(test_names_of_formats), balanced_test(test_ids_of_datasets),
-      balanced_test(test_ids_stay),     balanced_test(test_methods),          balanced_test(test_methods_as_an_axis),
-      balanced_test(test_descriptions),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -222,28 +222,23 @@ static const bad_job_t sets[] = {
      "--set probe.epochs=[20, 21]: probe.epochs has 21, but training ends after epoch 20"},
 };
 
-static void test_syntax(void **state) {
-  (void)state;
+TEST(syntax) {
   CHECK_TABLE(syntax);
 }
 
-static void test_top(void **state) {
-  (void)state;
+TEST(top) {
   CHECK_TABLE(top);
 }
 
-static void test_settings(void **state) {
-  (void)state;
+TEST(settings) {
   CHECK_TABLE(settings);
 }
 
-static void test_sources(void **state) {
-  (void)state;
+TEST(sources) {
   CHECK_TABLE(sources);
 }
 
-static void test_sets(void **state) {
-  (void)state;
+TEST(sets) {
   CHECK_TABLE(sets);
 }
 
@@ -257,8 +252,7 @@ static void check_long(const char *before, const char *item, int n, const char *
   es_text_destroy(&text);
 }
 
-static void test_limits(void **state) {
-  (void)state;
+TEST(limits) {
   check_long("name: ", "y", 1001, "\n" GRID, "job.yaml:1: a value of 1001 bytes; at most 1000 are read");
   check_long("name: ", "y", 201, "\n" GRID, "job.yaml:1: name has 201 bytes; at most 200");
   check_long(JOB "output: ", "y", 961, "\n", "job.yaml:3: output is longer than 960 bytes");
@@ -285,8 +279,7 @@ static void test_limits(void **state) {
 }
 
 /* A bomb of aliases: each line ten times the one before. */
-static void test_alias_bomb(void **state) {
-  (void)state;
+TEST(alias_bomb) {
   es_text_t text = {0};
   es_text_append(&text, "a0: &a0 [x]\n");
   for (int i = 1; i < 20; i++)
@@ -296,20 +289,10 @@ static void test_alias_bomb(void **state) {
   es_text_destroy(&text);
 }
 
-static void test_too_many_keys(void **state) {
-  (void)state;
+TEST(too_many_keys) {
   es_text_t text = {0};
   es_text_append(&text, "a:\n");
   for (int i = 0; i <= 1000; i++) es_text_append(&text, "  k%d: 1\n", i);
   check_message(es_text_get(&text), NULL, "job.yaml:1002: a mapping with more than 1000 keys");
   es_text_destroy(&text);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_syntax),     balanced_test(test_top),           balanced_test(test_settings),
-      balanced_test(test_sources),    balanced_test(test_sets),          balanced_test(test_limits),
-      balanced_test(test_alias_bomb), balanced_test(test_too_many_keys),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -198,37 +198,23 @@ static const bad_job_t datasets[] = {
      "job.yaml:3: datasets.mnist.normalize must be train or a mapping with mean and std, not \"eval\""},
 };
 
-static void test_grid(void **state) {
-  (void)state;
+TEST(grid) {
   CHECK_TABLE(grid);
 }
 
-static void test_models(void **state) {
-  (void)state;
+TEST(models) {
   CHECK_TABLE(models);
 }
 
-static void test_datasets(void **state) {
-  (void)state;
+TEST(datasets) {
   CHECK_TABLE(datasets);
 }
 
 /* The six axes of every point leave room for ten settings. */
-static void test_too_many_axes(void **state) {
-  (void)state;
+TEST(too_many_axes) {
   check_message(
       AXIS("train.epochs: 1, train.batch: 1, train.learning_rate: 1, train.momentum: 0, train.weight_decay: 0,\n"
            " train.beta1: 0, train.beta2: 0, train.epsilon: 1, train.lanes: 1, measure.every: 1,\n"
            " measure.convention: delve"),
       NULL, "job.yaml:5: more than 10 settings as axes of the grid");
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_grid),
-      balanced_test(test_models),
-      balanced_test(test_datasets),
-      balanced_test(test_too_many_axes),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

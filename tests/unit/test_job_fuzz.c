@@ -4,7 +4,7 @@
 #include "eigenscope/grid.h"
 #include "eigenscope/job.h"
 #include "eigenscope/random.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -79,8 +79,7 @@ static void check(const char *text, size_t size, const char *set) {
   es_job_destroy(job);
 }
 
-static void test_mutated_jobs(void **state) {
-  (void)state;
+TEST(mutated_jobs) {
   char text[TEXT_MAX];
   for (uint32_t round = 0; round < 6000; round++) {
     uint32_t words[4];
@@ -97,8 +96,7 @@ static void test_mutated_jobs(void **state) {
   }
 }
 
-static void test_mutated_sets(void **state) {
-  (void)state;
+TEST(mutated_sets) {
   static const char *const sets[] = {"train.epochs=2", "grid.width=[1/16, 0.5]", "train.schedule={step: 3}",
                                      "datasets.shapes.limit.train=5", "grid.train.lanes=4"};
   char set[TEXT_MAX];
@@ -111,9 +109,4 @@ static void test_mutated_sets(void **state) {
     set[size] = '\0';
     check(seeds[0], strlen(seeds[0]), set);
   }
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {balanced_test(test_mutated_jobs), balanced_test(test_mutated_sets)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

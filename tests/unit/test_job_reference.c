@@ -2,7 +2,7 @@
 #include "eigenscope/file.h"
 #include "eigenscope/grid.h"
 #include "eigenscope/job.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -42,8 +42,7 @@ static void check_line(walker_t *w, const char *line, char *keys) {
   es_text_destroy(&expected);
 }
 
-static void test_every_line_is_known_and_every_key_is_there(void **state) {
-  (void)state;
+TEST(every_line_is_known_and_every_key_is_there) {
   char *text = NULL;
   size_t size = 0;
   assert_int_equal(es_file_read(path, &text, &size, &(es_status_t){0}), ES_OK);
@@ -60,8 +59,7 @@ static void test_every_line_is_known_and_every_key_is_there(void **state) {
   es_free(text);
 }
 
-static void test_it_is_a_valid_job_of_defaults(void **state) {
-  (void)state;
+TEST(it_is_a_valid_job_of_defaults) {
   static const char plain[] = "name: reference\n"
                               "grid: {dataset: fashion-mnist, model: vgg11}\n";
   es_status_t status = {0};
@@ -80,12 +78,4 @@ static void test_it_is_a_valid_job_of_defaults(void **state) {
   es_grid_destroy(b);
   es_job_destroy(reference);
   es_job_destroy(defaults);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_every_line_is_known_and_every_key_is_there),
-      balanced_test(test_it_is_a_valid_job_of_defaults),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /* The vector loops of batch norm and ReLU against naive loops. Values are small multiples of 1/4, so that every sum and
  * product is exact and results must be equal, whatever the width of a vector and the order of a sum. */
 #include "../../src/model/kernels.h"
-#include "check.h"
 #include "eigenscope/random.h"
+#include "support/unit.h"
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -86,8 +86,7 @@ static void expect_equal(const fixture_t *f, double found, double expected, cons
            expected);
 }
 
-static void test_patterns(void **state) {
-  (void)state;
+TEST(patterns) {
   for (size_t channels = 1; channels <= 600; channels++) {
     const size_t length = es_pattern_length(channels);
     assert_true(length % 64 == 0 && length % channels == 0);
@@ -199,29 +198,24 @@ static void check_elementwise(fixture_t *f) {
   for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], (double)(f->dy[i] + f->x[i]), "sum", i);
 }
 
-static void test_moments(void **state) {
-  (void)state;
+TEST(moments) {
   for_all_shapes(check_moments);
 }
 
-static void test_affine(void **state) {
-  (void)state;
+TEST(affine) {
   for_all_shapes(check_affine);
 }
 
-static void test_backward(void **state) {
-  (void)state;
+TEST(backward) {
   for_all_shapes(check_backward);
 }
 
-static void test_elementwise(void **state) {
-  (void)state;
+TEST(elementwise) {
   for_all_shapes(check_elementwise);
 }
 
 /* Precision where nothing is exact: partial sums of 64 in float lose no more than that. */
-static void test_moments_precision(void **state) {
-  (void)state;
+TEST(moments_precision) {
   const size_t channels = 21, rows = 5000;
   float *x = es_allocate(rows * channels, sizeof *x), shift[21], pattern[1344];
   double sums[42] = {0}, scratch[2688];
@@ -251,8 +245,7 @@ static void test_moments_precision(void **state) {
 }
 
 /* A NaN must reach the loss: ReLU lets it through wherever it stands in a vector. */
-static void test_nan_passes(void **state) {
-  (void)state;
+TEST(nan_passes) {
   for (size_t channels = 1; channels <= 35; channels += 2) {
     for (size_t at = 0; at < 3 * channels; at++) {
       fixture_t f;
@@ -275,8 +268,7 @@ static void test_nan_passes(void **state) {
   }
 }
 
-static void test_first_nonfinite(void **state) {
-  (void)state;
+TEST(first_nonfinite) {
   float x[40];
   for (int i = 0; i < 40; i++) x[i] = (float)i * 1e37f;
   x[39] = 3.4e38f;
@@ -288,13 +280,4 @@ static void test_first_nonfinite(void **state) {
   assert_int_equal(es_first_nonfinite(x, 33), 33);
   x[0] = -INFINITY;
   assert_int_equal(es_first_nonfinite(x, 40), 0);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_patterns),   balanced_test(test_moments),         balanced_test(test_affine),
-      balanced_test(test_backward),   balanced_test(test_elementwise),     balanced_test(test_moments_precision),
-      balanced_test(test_nan_passes), balanced_test(test_first_nonfinite),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

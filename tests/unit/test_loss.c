@@ -1,7 +1,7 @@
 /* Softmax cross-entropy of one slice against the definition in long double, its gradient, and what is counted. */
 #include "../../src/model/unit.h"
-#include "check.h"
 #include "eigenscope/random.h"
+#include "support/unit.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -49,8 +49,7 @@ static void check_slice(float scale, float offset) {
   }
 }
 
-static void test_matches_the_definition(void **state) {
-  (void)state;
+TEST(matches_the_definition) {
   check_slice(1.0f, 0.0f);
   check_slice(0.01f, 0.0f);   /* an untrained network */
   check_slice(30.0f, 0.0f);   /* a sure one */
@@ -60,8 +59,7 @@ static void test_matches_the_definition(void **state) {
 }
 
 /* Without any preference the loss is log(classes) and the gradient pulls every class alike. */
-static void test_uniform(void **state) {
-  (void)state;
+TEST(uniform) {
   float logits[10] = {0}, gradient[10];
   const int32_t label = 3;
   double sums[3] = {0};
@@ -71,8 +69,7 @@ static void test_uniform(void **state) {
 }
 
 /* One class cannot be missed. */
-static void test_one_class(void **state) {
-  (void)state;
+TEST(one_class) {
   const float logits[2] = {5.0f, -80.0f};
   const int32_t labels[2] = {0, 0};
   float gradient[2] = {1.0f, 1.0f};
@@ -83,8 +80,7 @@ static void test_one_class(void **state) {
 }
 
 /* Of equal logits the first counts: the prediction is class 1; the label is among the five largest up to class 5. */
-static void test_ties(void **state) {
-  (void)state;
+TEST(ties) {
   const float logits[8] = {-1, 2, 2, 2, 2, 2, 2, -3};
   for (int32_t label = 0; label < 8; label++) {
     double sums[3] = {0};
@@ -96,8 +92,7 @@ static void test_ties(void **state) {
   }
 }
 
-static void test_fewer_than_five_classes(void **state) {
-  (void)state;
+TEST(fewer_than_five_classes) {
   const float logits[6] = {1, 2, 3, 3, 2, 1};
   const int32_t labels[2] = {0, 2};
   double sums[3] = {0};
@@ -106,8 +101,7 @@ static void test_fewer_than_five_classes(void **state) {
 }
 
 /* Sums and counts are added to, sample after sample: slices in a row give the bits of one long slice. */
-static void test_slices_add_up(void **state) {
-  (void)state;
+TEST(slices_add_up) {
   enum { N = 33 };
   float logits[N * CLASSES], whole_gradient[N * CLASSES], gradient[N * CLASSES];
   int32_t labels[N];
@@ -132,8 +126,7 @@ static void test_slices_add_up(void **state) {
   assert_true((double)right == sums[1] && sums[1] <= sums[2] && sums[2] < N);
 }
 
-static void test_nonfinite_logits_spoil_the_loss(void **state) {
-  (void)state;
+TEST(nonfinite_logits_spoil_the_loss) {
   const float bad[] = {NAN, INFINITY};
   for (int b = 0; b < 2; b++) {
     for (int at = 0; at < 4; at++) {
@@ -145,17 +138,4 @@ static void test_nonfinite_logits_spoil_the_loss(void **state) {
       assert_true(!isfinite(sums[0]));
     }
   }
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_matches_the_definition),
-      balanced_test(test_uniform),
-      balanced_test(test_one_class),
-      balanced_test(test_ties),
-      balanced_test(test_fewer_than_five_classes),
-      balanced_test(test_slices_add_up),
-      balanced_test(test_nonfinite_logits_spoil_the_loss),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

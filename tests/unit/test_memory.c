@@ -1,5 +1,5 @@
-#include "check.h"
 #include "eigenscope/memory.h"
+#include "support/unit.h"
 #include <malloc.h>
 #include <string.h>
 
@@ -13,8 +13,7 @@ static int is_aligned(const void *block) {
   return (uintptr_t)block % 64 == 0;
 }
 
-static void test_blocks_are_aligned_and_counted(void **state) {
-  (void)state;
+TEST(blocks_are_aligned_and_counted) {
   void *blocks[100];
   for (size_t i = 0; i < 100; i++) {
     blocks[i] = es_allocate(i, 3);
@@ -29,8 +28,7 @@ static void test_blocks_are_aligned_and_counted(void **state) {
 }
 
 /* Libraries that read a few bytes too far come upon memory that is there. */
-static void test_a_margin_follows(void **state) {
-  (void)state;
+TEST(a_margin_follows) {
   for (size_t i = 0; i < 5000; i = i * 3 + 1) {
     char *block = es_allocate(i, 1);
     assert_true(malloc_usable_size(block - 64) >= 64 + i + 64);
@@ -38,8 +36,7 @@ static void test_a_margin_follows(void **state) {
   }
 }
 
-static void test_zeroed(void **state) {
-  (void)state;
+TEST(zeroed) {
   /* A block of the same size is dirtied first, so that the allocator has one at hand that is not zero. */
   unsigned char *dirty = es_allocate(1000, 7);
   memset(dirty, 0xff, 7000);
@@ -50,8 +47,7 @@ static void test_zeroed(void **state) {
   es_free(block);
 }
 
-static void test_overflow_and_excess_are_refused(void **state) {
-  (void)state;
+TEST(overflow_and_excess_are_refused) {
   assert_null(es_allocate(SIZE_MAX / 2, 3));
   assert_null(es_allocate_zero(SIZE_MAX / 2, 3));
   assert_null(es_allocate(SIZE_MAX, 1)); /* fits without the header only */
@@ -59,8 +55,7 @@ static void test_overflow_and_excess_are_refused(void **state) {
   assert_int_equal(es_memory_balance(), 0);
 }
 
-static void test_reallocation_keeps_content_and_alignment(void **state) {
-  (void)state;
+TEST(reallocation_keeps_content_and_alignment) {
   int32_t *block = NULL;
   for (int n = 1; n <= 5000; n = n * 3 + 1) {
     block = es_reallocate(block, (size_t)n, sizeof *block);
@@ -75,8 +70,7 @@ static void test_reallocation_keeps_content_and_alignment(void **state) {
   es_free(block);
 }
 
-static void test_failed_reallocation_leaves_the_block(void **state) {
-  (void)state;
+TEST(failed_reallocation_leaves_the_block) {
   char *block = es_duplicate("kept");
   assert_non_null(block);
   assert_null(es_reallocate(block, SIZE_MAX / 2, 4));
@@ -86,8 +80,7 @@ static void test_failed_reallocation_leaves_the_block(void **state) {
   es_free(block);
 }
 
-static void test_duplicate(void **state) {
-  (void)state;
+TEST(duplicate) {
   const char *text = "width = 1/16";
   char *copy = es_duplicate(text);
   assert_ptr_not_equal(copy, text);
@@ -98,8 +91,7 @@ static void test_duplicate(void **state) {
   es_free(copy);
 }
 
-static void test_owned_blocks(void **state) {
-  (void)state;
+TEST(owned_blocks) {
   es_owned_t owned = {0};
   char *zero = es_owned_allocate_zero(&owned, 3, 5), *other = es_owned_allocate(&owned, 0, 8);
   assert_true(zero && other && !owned.failed && es_memory_balance() == 2);
@@ -111,18 +103,4 @@ static void test_owned_blocks(void **state) {
   es_owned_free(&owned);
   assert_true(!owned.failed && es_memory_balance() == 0);
   es_owned_free(&owned); /* none */
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_blocks_are_aligned_and_counted),
-      balanced_test(test_a_margin_follows),
-      balanced_test(test_zeroed),
-      balanced_test(test_overflow_and_excess_are_refused),
-      balanced_test(test_reallocation_keeps_content_and_alignment),
-      balanced_test(test_failed_reallocation_leaves_the_block),
-      balanced_test(test_duplicate),
-      balanced_test(test_owned_blocks),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,13 @@
 /* Gradients by finite differences, purity, and shapes of the built-in networks. */
 #include "eigenscope/model.h"
 #include "eigenscope/random.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <math.h>
 #include <string.h>
+
+BEFORE_TESTS {
+  es_model_engine_single_thread();
+}
 
 enum { CLASSES = 3, RESOLUTION = 8, SAMPLES = 21 };
 
@@ -133,8 +137,7 @@ static const es_model_spec_t small_vgg = {"vgg", ES_FAMILY_VGG, ES_HEAD_AUTHORS,
 #define MOBILE(...)                                                                                                    \
   { "mobile", ES_FAMILY_MOBILENET, ES_HEAD_AUTHORS, 8, .items = {1, 16, 1, 1, 6, 24, 2, 2}, __VA_ARGS__ }
 
-static void test_gradients(void **state) {
-  (void)state;
+TEST(gradients) {
   static const struct {
     es_model_spec_t spec;
     int64_t samples;
@@ -155,8 +158,7 @@ static void test_gradients(void **state) {
 
 /* Strides, sums over blocks that keep the shape and blocks that do not, values that are read twice, padded pooling,
  * depthwise convolutions, ReLU6; and the same as chains. */
-static void test_gradients_of_residual_networks(void **state) {
-  (void)state;
+TEST(gradients_of_residual_networks) {
   static const es_model_spec_t specs[] = {
       BASIC(.skip = ES_PART_KEPT),
       BASIC(.skip = ES_PART_LEFT_OUT),
@@ -188,8 +190,7 @@ static void count(void *context, int layer, int lane, const float *out, int64_t 
   c->width[layer] = shape.c;
 }
 
-static void test_observer_sees_every_layer_once(void **state) {
-  (void)state;
+TEST(observer_sees_every_layer_once) {
   fixture_t f;
   open_fixture(&f, &small_vgg, SAMPLES);
   counts_t c = {0};
@@ -210,8 +211,7 @@ static void test_observer_sees_every_layer_once(void **state) {
   close_fixture(&f);
 }
 
-static void test_first_nonfinite_names_the_layer(void **state) {
-  (void)state;
+TEST(first_nonfinite_names_the_layer) {
   fixture_t f;
   open_fixture(&f, &small_vgg, SAMPLES);
   es_pass_t pass = training_pass(&f);
@@ -229,8 +229,7 @@ static void test_first_nonfinite_names_the_layer(void **state) {
 
 /* Inference with running statistics of one batch at momentum 1 would equal training; here: it must not depend on
  * neighbours. */
-static void test_inference_is_per_sample(void **state) {
-  (void)state;
+TEST(inference_is_per_sample) {
   fixture_t f;
   open_fixture(&f, &small_vgg, SAMPLES);
   es_pass_t pass = training_pass(&f);
@@ -262,8 +261,7 @@ static void test_inference_is_per_sample(void **state) {
   close_fixture(&f);
 }
 
-static void test_builtin_shapes(void **state) {
-  (void)state;
+TEST(builtin_shapes) {
   es_status_t status = {0};
   es_point_t point = {.width = {1, 1}, .classes = 10, .resolution = 32};
   assert_true(es_model_spec_builtin(&point.model, "vgg16"));
@@ -286,17 +284,4 @@ static void test_builtin_shapes(void **state) {
   assert_non_null(strstr(status.message, "pool an image of 1 x 1 away"));
   assert_false(es_model_spec_builtin(&point.model, "vgg12"));
   assert_int_equal(es_memory_balance(), 0);
-}
-
-int main(void) {
-  es_model_engine_single_thread();
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_gradients),
-      cmocka_unit_test(test_gradients_of_residual_networks),
-      cmocka_unit_test(test_observer_sees_every_layer_once),
-      cmocka_unit_test(test_first_nonfinite_names_the_layer),
-      cmocka_unit_test(test_inference_is_per_sample),
-      cmocka_unit_test(test_builtin_shapes),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,12 +1,16 @@
 /* Logits of whole networks of every family at two widths against PyTorch in float64, to 1e-4 of the largest, from
  * weights that PyTorch saved (tests/fixtures/torch/make_networks.py). */
-#include "check.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
 #include "eigenscope/weights.h"
+#include "support/unit.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+BEFORE_TESTS {
+  es_model_engine_single_thread();
+}
 
 static const double allowed = 1e-4;
 enum { SAMPLES = 40, CLASSES = 5, LANES = 8 };
@@ -119,8 +123,7 @@ static void check_case(const family_t *f, const char *width, const es_safetensor
   es_graph_destroy(graph);
 }
 
-static void test_logits(void **state) {
-  (void)state;
+TEST(logits) {
   es_safetensors_t *images = read_file("images"), *golden = read_file("golden");
   for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
     for (int w = 0; w < 2 && families[i].widths[w]; w++)
@@ -128,10 +131,4 @@ static void test_logits(void **state) {
   }
   es_safetensors_destroy(images);
   es_safetensors_destroy(golden);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {balanced_test(test_logits)};
-  es_model_engine_single_thread();
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* Plans: bound points, costs against a plain computation, and what is refused before anything runs. */
 #include "eigenscope/graph.h"
 #include "eigenscope/plan.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +19,7 @@ static void create(es_plan_t *plan, const char *text) {
   if (try_plan(plan, text, &status) != ES_OK) fail_msg("%s", status.message);
 }
 
-static void test_points_are_bound(void **state) {
-  (void)state;
+TEST(points_are_bound) {
   es_plan_t plan;
   create(&plan, "name: x\ngrid: {dataset: shapes, model: mlp, classes: [2, all]}\n" SHAPES "output: $HOME/x/\n");
   assert_int_equal(plan.n_datasets, 1);
@@ -94,8 +93,7 @@ static void check_costs(const char *text, bool only_convolutions) {
   es_plan_destroy(&plan);
 }
 
-static void test_costs(void **state) {
-  (void)state;
+TEST(costs) {
   check_costs(
       "name: x\ngrid: {seed: [0, 1], dataset: shapes, model: [vgg11, mlp, late], width: [1/16, 1/4],\n"
       "  classes: [2, all], resolution: [32, 48]}\nmodels: {late: {vgg: [64, M, 32], head: torchvision}}\n" SHAPES
@@ -118,8 +116,7 @@ static void test_costs(void **state) {
 }
 
 /* Ranks that were told what another one found do not look themselves. */
-static void test_infos_of_another_rank(void **state) {
-  (void)state;
+TEST(infos_of_another_rank) {
   static const char text[] = "name: x\ngrid: {dataset: gone, model: mlp}\n"
                              "datasets: {gone: {format: idx, path: /no/such/folder}}\n";
   const es_dataset_info_t info = {
@@ -140,8 +137,7 @@ static void refuse(const char *text, const char *message) {
   assert_string_equal(status.message, message);
 }
 
-static void test_refused(void **state) {
-  (void)state;
+TEST(refused) {
   refuse("name: x\ngrid: {dataset: gone, model: mlp}\ndatasets:\n  gone: {format: idx, path: /no/such/folder}\n",
          "job.yaml:4: dataset gone: there is no folder /no/such/folder; it needs train-images-idx3-ubyte, "
          "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz");
@@ -174,8 +170,7 @@ static void test_refused(void **state) {
   "models: {dense: {mlp: [4, 40000]}}\nmeasure: {method: " method ", layers: " layers "}\n"
 
 /* 32 x 32 positions of 64 channels, flattened: 65,536 columns. */
-static void test_too_wide(void **state) {
-  (void)state;
+TEST(too_wide) {
   es_plan_t plan;
   refuse(METHOD("flatten", "\"*\""),
          "job.yaml:2: layer features.0 of model vgg11 has 65536 columns by measure.method flatten: their covariance "
@@ -197,12 +192,4 @@ static void test_too_wide(void **state) {
   es_plan_destroy(&plan);
   create(&plan, METHOD("channelwise", "\"*\"")); /* 40,000 hidden units */
   es_plan_destroy(&plan);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_points_are_bound), balanced_test(test_costs),    balanced_test(test_infos_of_another_rank),
-      balanced_test(test_refused),          balanced_test(test_too_wide),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /* Max pooling of 2 × 2 behind batch norm against its definition. Values are few, so that equals are common; NaN stand
  * among them. */
 #include "../../src/model/kernels.h"
-#include "check.h"
 #include "eigenscope/random.h"
+#include "support/unit.h"
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -94,8 +94,7 @@ static void check(size_t h, size_t w, size_t c, es_activation_t activation) {
   }
 }
 
-static void test_definition(void **state) {
-  (void)state;
+TEST(definition) {
   for (size_t c = 1; c <= CHANNELS; c += c < 34 ? 1 : 18) {
     for (size_t h = 2; h <= MOST; h++) {
       for (size_t w = 2; w <= MOST; w += h > 4 ? 2 : 1) {
@@ -106,8 +105,7 @@ static void test_definition(void **state) {
 }
 
 /* What batch norm makes of the winners alone is what it makes of the whole map before pooling. */
-static void test_winners_stand_for_all(void **state) {
-  (void)state;
+TEST(winners_stand_for_all) {
   enum { H = 6, W = 4, C = 5, IN = H * W * C, OUT = IN / 4 };
   static float whole[IN], again[OUT];
   double sums[2][2 * C] = {{0}}, room[2 * C * ES_PATTERN_UNIT];
@@ -121,9 +119,4 @@ static void test_winners_stand_for_all(void **state) {
   es_rows_backward_sums(sums[0], whole, x, IN / C, C, &f, patterns[2], room);
   es_rows_backward_sums(sums[1], dy, picked, OUT / C, C, &f, patterns[2], room);
   for (int i = 0; i < 2 * C; i++) assert_true(sums[0][i] == sums[1][i]);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {balanced_test(test_definition), balanced_test(test_winners_stand_for_all)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

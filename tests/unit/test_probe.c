@@ -1,23 +1,16 @@
 /* Probes against the definition of their objective: naive values and gradients in double, the optimum's own conditions,
  * and what must hold on data that is hard in some way. */
-#include "check.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/probe.h"
 #include "eigenscope/random.h"
-#include <errno.h>
+#include "support/unit.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int allowed = -1; /* allocations until all are refused; −1: none is */
-
-/* Stands before libc's for es_allocate. */
-__attribute__((visibility("default"))) int posix_memalign(void **out, size_t alignment, size_t size) {
-  if (allowed == 0) return ENOMEM;
-  if (allowed > 0) allowed--;
-  *out = aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  return *out == NULL ? ENOMEM : 0;
+BEFORE_TESTS {
+  es_blas_single_thread();
 }
 
 typedef struct data {
@@ -145,8 +138,7 @@ static es_probe_result_t check_optimal(data_t *s, double l2) {
   return result;
 }
 
-static void test_optimum(void **state) {
-  (void)state;
+TEST(optimum) {
   const int32_t widths[] = {1, 3, 40, 300}, classes[] = {2, 3, 10};
   for (int w = 0; w < 4; w++) {
     for (int k = 0; k < 3; k++) {
@@ -159,8 +151,7 @@ static void test_optimum(void **state) {
 }
 
 /* Far from the optimum the reported numbers are those of where it stands, and it says so. */
-static void test_not_converged(void **state) {
-  (void)state;
+TEST(not_converged) {
   data_t s;
   data_open(&s, 500, 20, 4, 1.0);
   es_probe_problem_t problem = problem_of(&s, 1.0);
@@ -179,8 +170,7 @@ static void test_not_converged(void **state) {
 }
 
 /* Classes so far apart that only the penalty holds the weights: all are found, and the optimum is still met. */
-static void test_separable(void **state) {
-  (void)state;
+TEST(separable) {
   for (int32_t k = 2; k <= 5; k += 3) {
     data_t s;
     data_open(&s, 400, 30, k, 60.0);
@@ -190,8 +180,7 @@ static void test_separable(void **state) {
 }
 
 /* Features of one value get weight 0, also where all are; then the classes' shares are the best that can be said. */
-static void test_constant_features(void **state) {
-  (void)state;
+TEST(constant_features) {
   data_t s;
   data_open(&s, 300, 6, 3, 1.0);
   for (int64_t i = 0; i < s.n; i++) s.x[i * 6 + 2] = 50.0f;
@@ -207,8 +196,7 @@ static void test_constant_features(void **state) {
 
 /* A class without samples is never predicted and moves nothing: the rest is the problem without it. With two left it is
  * the binomial one. */
-static void test_missing_class(void **state) {
-  (void)state;
+TEST(missing_class) {
   for (int32_t k = 2; k <= 4; k++) {
     data_t s;
     data_open(&s, 300, 5, k, 1.5);
@@ -233,8 +221,7 @@ static void test_missing_class(void **state) {
   }
 }
 
-static void test_single_class(void **state) {
-  (void)state;
+TEST(single_class) {
   data_t s;
   data_open(&s, 50, 4, 3, 1.0);
   for (int64_t i = 0; i < s.n; i++) s.label[i] = 2;
@@ -251,8 +238,7 @@ static void test_single_class(void **state) {
 
 /* From the solution of slightly other features it takes fewer steps to the same optimum; a start that is worse than
  * none or no number is not used. */
-static void test_warm_start(void **state) {
-  (void)state;
+TEST(warm_start) {
   data_t s;
   data_open(&s, 800, 60, 5, 1.0);
   const es_probe_result_t before = check_optimal(&s, 1.0);
@@ -281,8 +267,7 @@ static void check_refused(data_t *s, const es_probe_problem_t *problem, es_code_
   for (size_t e = 0; e < es_probe_weights_size(s->d, s->k); e++) assert_true(s->weights[e] == 0.25);
 }
 
-static void test_bad_input(void **state) {
-  (void)state;
+TEST(bad_input) {
   data_t s;
   data_open(&s, 30, 4, 3, 1.0);
   const float bad[] = {NAN, INFINITY, -INFINITY};
@@ -313,37 +298,8 @@ static void test_bad_input(void **state) {
 }
 
 /* Each allocation refused in turn. */
-static void test_memory(void **state) {
-  (void)state;
-  data_t s;
-  data_open(&s, 30, 4, 3, 1.0);
-  allowed = 0;
-  void *block = es_allocate(1, 1);
-  allowed = -1;
-  es_free(block);
-  if (block != NULL) {
-    data_close(&s);
-    skip(); /* valgrind puts its own allocator before ours */
-  }
-  const int64_t before = es_memory_balance();
-  int n = 0;
-  for (es_code_t code = ES_SYSTEM; code != ES_OK; n++) {
-    const es_probe_problem_t problem = problem_of(&s, 1.0);
-    es_probe_result_t result;
-    es_status_t status = {0};
-    allowed = n;
-    code = es_probe_fit(&result, s.weights, NULL, &problem, &s.group, &status);
-    allowed = -1;
-    assert_int_equal(es_memory_balance(), before);
-    assert_true(code == ES_OK || (code == ES_SYSTEM && strstr(status.message, "out of memory")));
-  }
-  assert_in_range(n, 20, 60);
-  data_close(&s);
-}
-
 /* scikit-learn's numbers (tests/fixtures/probe/make_golden.py). */
-static void test_golden(void **state) {
-  (void)state;
+TEST(golden) {
   FILE *file = fopen(ES_FIXTURES "/probe/golden.txt", "r");
   assert_non_null(file);
   long long n, right;
@@ -384,8 +340,7 @@ static void test_golden(void **state) {
 }
 
 /* Counting in portions is counting at once; recall and accuracy as they are defined; no samples give no number. */
-static void test_counts(void **state) {
-  (void)state;
+TEST(counts) {
   data_t s;
   data_open(&s, 333, 7, 3, 1.0);
   int64_t fitted[9], counted[9] = {0};
@@ -413,8 +368,7 @@ static void test_counts(void **state) {
 }
 
 /* Cells of AdaptiveAvgPool2d, written out: rows 0-1, 1-3, 3-4 of 5, columns 0-1, 2-3 of 4 ... */
-static void test_pool(void **state) {
-  (void)state;
+TEST(pool) {
   float in[2 * 5 * 2 * 3], out[2 * 3 * 2 * 3];
   for (int i = 0; i < 60; i++) in[i] = (float)(i * i % 37);
   assert_int_equal(es_probe_width(5, 2, 3, 3), 18);
@@ -433,17 +387,4 @@ static void test_pool(void **state) {
       }
     }
   }
-}
-
-int main(void) {
-  es_blas_single_thread();
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_optimum),       balanced_test(test_not_converged),
-      balanced_test(test_separable),     balanced_test(test_constant_features),
-      balanced_test(test_missing_class), balanced_test(test_single_class),
-      balanced_test(test_warm_start),    balanced_test(test_bad_input),
-      balanced_test(test_memory),        balanced_test(test_golden),
-      balanced_test(test_counts),        balanced_test(test_pool),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,10 @@
-#include "check.h"
 #include "eigenscope/random.h"
+#include "support/unit.h"
 #include <math.h>
 #include <string.h>
 
 /* Random123's published known answers (tests/kat_vectors, philox4x32 10). */
-static void test_philox_known_answers(void **state) {
-  (void)state;
+TEST(philox_known_answers) {
   static const struct {
     uint32_t counter[4], key[2], out[4];
   } answers[] = {
@@ -24,8 +23,7 @@ static void test_philox_known_answers(void **state) {
   }
 }
 
-static void test_block_places_seed_purpose_and_counters(void **state) {
-  (void)state;
+TEST(block_places_seed_purpose_and_counters) {
   /* Written out, because results that lie on disks depend on this layout. */
   const uint32_t counter[4] = {0x55667788, 0x11223344, 0x0a0b0c0d, 0x04070809};
   const uint32_t key[2] = {0xfffffff9, 0xffffffff};
@@ -35,8 +33,7 @@ static void test_block_places_seed_purpose_and_counters(void **state) {
   assert_memory_equal(out, expected, sizeof out);
 }
 
-static void test_streams_differ(void **state) {
-  (void)state;
+TEST(streams_differ) {
   uint32_t blocks[5][4];
   es_random_block(1, ES_RANDOM_TEST, 2, 3, blocks[0]);
   es_random_block(2, ES_RANDOM_TEST, 2, 3, blocks[1]);
@@ -48,8 +45,7 @@ static void test_streams_differ(void **state) {
   }
 }
 
-static void test_unit_and_below_stay_in_range(void **state) {
-  (void)state;
+TEST(unit_and_below_stay_in_range) {
   assert_true(es_random_unit(0) == 0.0f);
   assert_true(es_random_unit(UINT32_MAX) == 1.0f - 0x1p-24f);
   assert_true(es_random_unit(0x80000000u) == 0.5f);
@@ -66,8 +62,7 @@ static void test_unit_and_below_stay_in_range(void **state) {
 }
 
 /* Mean, variance, skewness and kurtosis of the deviates, and the correlation of a pair, to five standard errors. */
-static void test_normal_moments(void **state) {
-  (void)state;
+TEST(normal_moments) {
   const int n = 100000;
   double sums[5] = {0}, product = 0;
   for (int i = 0; i < n; i++) {
@@ -88,8 +83,7 @@ static void test_normal_moments(void **state) {
   assert_true(fabs(product / n) < 5.0 / sqrt(n));
 }
 
-static void test_normal_is_finite_at_the_ends(void **state) {
-  (void)state;
+TEST(normal_is_finite_at_the_ends) {
   const uint32_t ends[] = {0, 1, UINT32_MAX};
   for (int a = 0; a < 3; a++) {
     for (int b = 0; b < 3; b++) {
@@ -101,8 +95,7 @@ static void test_normal_is_finite_at_the_ends(void **state) {
   }
 }
 
-static void test_permutation_is_one_and_repeats(void **state) {
-  (void)state;
+TEST(permutation_is_one_and_repeats) {
   enum { N = 1000 };
   int32_t order[N], again[N], other[N];
   int seen[N] = {0};
@@ -121,8 +114,7 @@ static void test_permutation_is_one_and_repeats(void **state) {
   assert_int_equal(other[0], 0);
 }
 
-static void test_permutations_are_equally_likely(void **state) {
-  (void)state;
+TEST(permutations_are_equally_likely) {
   int counts[27] = {0};
   for (uint64_t epoch = 0; epoch < 6000; epoch++) {
     int32_t order[3];
@@ -136,18 +128,4 @@ static void test_permutations_are_equally_likely(void **state) {
     assert_in_range(counts[i], 870, 1130); /* 1000 with a deviation of 29 */
   }
   assert_int_equal(kinds, 6);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_philox_known_answers),
-      balanced_test(test_block_places_seed_purpose_and_counters),
-      balanced_test(test_streams_differ),
-      balanced_test(test_unit_and_below_stay_in_range),
-      balanced_test(test_normal_moments),
-      balanced_test(test_normal_is_finite_at_the_ends),
-      balanced_test(test_permutation_is_one_and_repeats),
-      balanced_test(test_permutations_are_equally_likely),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

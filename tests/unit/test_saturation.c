@@ -1,7 +1,7 @@
 /* Intrinsic dimensions against a table worked out by hand, against brute force, and at every edge. */
-#include "check.h"
 #include "eigenscope/random.h"
 #include "eigenscope/saturation.h"
+#include "support/unit.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +45,7 @@ static const entry_t table[] = {
     {"first alone", 1e-9, 3, 1, 1, {1, 1, 1}},
 };
 
-static void test_table(void **state) {
-  (void)state;
+TEST(table) {
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     const entry_t *e = &table[i];
     const int32_t k = smallest(e->values, e->width, e->delta), d = delve(e->values, e->width, e->delta);
@@ -56,8 +55,7 @@ static void test_table(void **state) {
 }
 
 /* Flat 512: 0.99 · 512 = 506.88, so 507 directions, of which delve leaves out the one that crosses. */
-static void test_flat_512(void **state) {
-  (void)state;
+TEST(flat_512) {
   double values[512];
   for (int i = 0; i < 512; i++) values[i] = 0.125;
   assert_int_equal(smallest(values, 512, 0.99), 507);
@@ -68,8 +66,7 @@ static void test_flat_512(void **state) {
 }
 
 /* 1/i, i = 1 … 64: 0.99 · H₆₄ = 4.69646, H₆₁ = 4.69626, H₆₂ = 4.71239. */
-static void test_harmonic_64(void **state) {
-  (void)state;
+TEST(harmonic_64) {
   double values[64];
   for (int i = 0; i < 64; i++) values[i] = 1.0 / (i + 1);
   assert_int_equal(smallest(values, 64, 0.99), 62);
@@ -116,8 +113,7 @@ static int32_t brute_force_delve(const double *values, int32_t width, double del
   return (long double)delta - last > 0.02L && below < width ? below + 1 : below;
 }
 
-static void test_random_spectra(void **state) {
-  (void)state;
+TEST(random_spectra) {
   const double deltas[] = {0.1, 0.5, 0.9, 0.95, 0.99, 0.995};
   double values[WIDEST];
   for (uint64_t trial = 0; trial < 100; trial++) {
@@ -144,8 +140,7 @@ static void assert_near(double value, double expected) {
   if (!(fabs(value - expected) <= 1e-14 * fabs(expected))) fail_msg("%.17g instead of %.17g", value, expected);
 }
 
-static void test_measures(void **state) {
-  (void)state;
+TEST(measures) {
   double flat[10], uneven[] = {3.0, 1.0, 0.0};
   for (int i = 0; i < 10; i++) flat[i] = 0.3;
   es_saturation_t s = measure(flat, 10, 11);
@@ -173,8 +168,7 @@ static void test_measures(void **state) {
   assert_near(s.saturation[1], 2.0 / 3.0);
 }
 
-static void test_convention_is_passed_on(void **state) {
-  (void)state;
+TEST(convention_is_passed_on) {
   double values[] = {1, 0.25, 0.0625, 0.015625, 0.00390625, 0x1p-10, 0x1p-12, 0x1p-14};
   const double delta = 0.99;
   es_saturation_t s;
@@ -184,8 +178,7 @@ static void test_convention_is_passed_on(void **state) {
 }
 
 /* Rounding below zero is no variance: clamped in place, so that what is stored sums up to the trace. */
-static void test_negative_rounding_is_clamped(void **state) {
-  (void)state;
+TEST(negative_rounding_is_clamped) {
   double values[] = {3.0, 1.0, 1e-17, -1e-17, -4e-16};
   es_saturation_t s = measure(values, 5, 100);
   assert_int_equal(s.flags, 0);
@@ -195,8 +188,7 @@ static void test_negative_rounding_is_clamped(void **state) {
   assert_int_equal(s.k[2], 2);
 }
 
-static void test_dead(void **state) {
-  (void)state;
+TEST(dead) {
   double spectra[3][4] = {{0, 0, 0, 0}, {0, -0.0, -1e-18, -3e-17}, {-1e-18, -1e-18, -2e-18, -3e-18}};
   for (int i = 0; i < 3; i++) {
     es_saturation_t s = measure(spectra[i], 4, 5);
@@ -211,8 +203,7 @@ static void test_dead(void **state) {
 }
 
 /* n rows about their mean span n − 1 directions at most, so width + 1 are needed. */
-static void test_undersampled(void **state) {
-  (void)state;
+TEST(undersampled) {
   double values[] = {4, 3, 2, 1}, zeros[4] = {0};
   assert_int_equal(measure(values, 4, 1).flags, ES_FLAG_UNDERSAMPLED);
   assert_int_equal(measure(values, 4, 4).flags, ES_FLAG_UNDERSAMPLED);
@@ -221,8 +212,7 @@ static void test_undersampled(void **state) {
   assert_int_equal(measure(zeros, 4, 4).flags, ES_FLAG_UNDERSAMPLED | ES_FLAG_DEAD);
 }
 
-static void test_nonfinite(void **state) {
-  (void)state;
+TEST(nonfinite) {
   const double bad[] = {NAN, INFINITY, -INFINITY};
   for (int b = 0; b < 3; b++) {
     for (int at = 0; at < 3; at++) {
@@ -237,20 +227,4 @@ static void test_nonfinite(void **state) {
       for (int d = 0; d < 3; d++) assert_true(s.k[d] == -1 && isnan(s.saturation[d]));
     }
   }
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_table),
-      balanced_test(test_flat_512),
-      balanced_test(test_harmonic_64),
-      balanced_test(test_random_spectra),
-      balanced_test(test_measures),
-      balanced_test(test_convention_is_passed_on),
-      balanced_test(test_negative_rounding_is_clamped),
-      balanced_test(test_dead),
-      balanced_test(test_undersampled),
-      balanced_test(test_nonfinite),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

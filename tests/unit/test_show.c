@@ -55,8 +55,7 @@ static void check_lines(const es_text_t *text) {
   }
 }
 
-static void test_table(void **state) {
-  (void)state;
+TEST_IN_FOLDER(table) {
   static const char expected[] =
       "t\xc3\xa9st, point 0123456789abcdef\n"
       "dataset toy   model vgg11   width 1   classes 3   resolution 16   seed 9007199254740993\n"
@@ -118,8 +117,7 @@ static es_result_t *probed(void) {
   return result;
 }
 
-static void test_probes_and_eigenspaces(void **state) {
-  (void)state;
+TEST_IN_FOLDER(probes_and_eigenspaces) {
   es_text_t text = {0};
   es_result_header_t header = example_header();
   show(&text, probed(), &header, ES_SHOW_TABLE);
@@ -135,8 +133,7 @@ static void test_probes_and_eigenspaces(void **state) {
   es_text_destroy(&text);
 }
 
-static void test_csv_of_probes_and_eigenspaces(void **state) {
-  (void)state;
+TEST_IN_FOLDER(csv_of_probes_and_eigenspaces) {
   es_text_t text = {0};
   es_result_header_t header = example_header();
   show(&text, probed(), &header, ES_SHOW_CSV);
@@ -154,8 +151,7 @@ static void test_csv_of_probes_and_eigenspaces(void **state) {
   es_text_destroy(&text);
 }
 
-static void test_many_epochs(void **state) {
-  (void)state;
+TEST_IN_FOLDER(many_epochs) {
   es_text_t text = {0};
   es_result_header_t header = example_header();
   show(&text, readable(60, EXAMPLE_LAYER, EXAMPLE_LAYERS), &header, ES_SHOW_TABLE);
@@ -172,8 +168,7 @@ static void test_many_epochs(void **state) {
   es_text_destroy(&text);
 }
 
-static void test_long_names(void **state) {
-  (void)state;
+TEST_IN_FOLDER(long_names) {
   es_layer_info_t layer = EXAMPLE_LAYER[0];
   strcpy(layer.name, "encoder.blocks.10.attention.query_projection.branch.0.conv1");
   layer.width = 25088;
@@ -185,8 +180,7 @@ static void test_long_names(void **state) {
   es_text_destroy(&text);
 }
 
-static void test_what_was_not_measured(void **state) {
-  (void)state;
+TEST_IN_FOLDER(what_was_not_measured) {
   es_text_t text = {0};
   es_result_t *result = example_plain_result();
   es_result_header_t header = example_header();
@@ -209,8 +203,7 @@ static int count_lines(const es_text_t *text) {
   return count;
 }
 
-static void test_csv(void **state) {
-  (void)state;
+TEST_IN_FOLDER(csv) {
   es_text_t text = {0};
   es_result_header_t header = example_header();
   es_result_t *result = readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS);
@@ -233,8 +226,7 @@ static void test_csv(void **state) {
   es_text_destroy(&text);
 }
 
-static void test_csv_quotes(void **state) {
-  (void)state;
+TEST_IN_FOLDER(csv_quotes) {
   es_text_t text = {0};
   es_result_header_t header = example_header();
   es_point_t point = *header.point;
@@ -245,8 +237,7 @@ static void test_csv_quotes(void **state) {
   es_text_destroy(&text);
 }
 
-static void test_json(void **state) {
-  (void)state;
+TEST_IN_FOLDER(json) {
   es_text_t text = {0};
   es_result_header_t header = example_header();
   es_result_t *result = readable(1, EXAMPLE_LAYER, 1);
@@ -274,8 +265,7 @@ static void test_json(void **state) {
 }
 
 /* Nothing measured: no rows, but still JSON. */
-static void test_json_without_rows(void **state) {
-  (void)state;
+TEST_IN_FOLDER(json_without_rows) {
   es_text_t text = {0};
   es_result_t *result = example_plain_result();
   es_result_header_t header = example_header();
@@ -290,8 +280,7 @@ static void summarize(es_result_summary_t *out, es_result_t *result, const es_re
   es_result_summarize(out, "r.h5");
 }
 
-static void test_summary(void **state) {
-  (void)state;
+TEST_IN_FOLDER(summary) {
   es_result_summary_t summary;
   es_result_header_t header = example_header();
   summarize(&summary, readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), &header);
@@ -306,8 +295,7 @@ static void test_summary(void **state) {
 }
 
 /* Diverged after epoch 1, the train split alone measured. */
-static void test_summary_of_part(void **state) {
-  (void)state;
+TEST_IN_FOLDER(summary_of_part) {
   es_result_summary_t summary;
   es_result_header_t header = example_header();
   es_result_t *result = example_plain_result();
@@ -326,8 +314,7 @@ static void test_summary_of_part(void **state) {
   assert_true(summary.mean_saturation == 0.75);
 }
 
-static void test_stopped(void **state) {
-  (void)state;
+TEST_IN_FOLDER(stopped) {
   es_text_t text = {0};
   es_result_summary_t summary;
   es_result_header_t header = example_header();
@@ -343,23 +330,4 @@ static void test_stopped(void **state) {
   show(&text, readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), &header, ES_SHOW_JSON);
   check_lacks(&text, "stopped_at_epoch");
   es_text_destroy(&text);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      folder_test(test_probes_and_eigenspaces),
-      folder_test(test_csv_of_probes_and_eigenspaces),
-      folder_test(test_table),
-      folder_test(test_many_epochs),
-      folder_test(test_long_names),
-      folder_test(test_what_was_not_measured),
-      folder_test(test_csv),
-      folder_test(test_csv_quotes),
-      folder_test(test_json),
-      folder_test(test_json_without_rows),
-      folder_test(test_stopped),
-      folder_test(test_summary),
-      folder_test(test_summary_of_part),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,17 @@
 /* Eigenvalues of matrices whose spectra are known, the checks of every solve, and who solves which layer. */
-#include "check.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
+#include "support/unit.h"
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+BEFORE_TESTS {
+  es_blas_single_thread();
+}
 
 static const int32_t orders[] = {1, 2, 3, 127, 500};
 enum { ORDERS = sizeof orders / sizeof *orders };
@@ -106,8 +110,7 @@ static void check_solution(problem_t *p, const char *what) {
   }
 }
 
-static void test_diagonal(void **state) {
-  (void)state;
+TEST(diagonal) {
   for (int o = 0; o < ORDERS; o++) {
     problem_t p;
     problem_open(&p, orders[o]);
@@ -119,8 +122,7 @@ static void test_diagonal(void **state) {
 }
 
 /* 2 on the diagonal, −1 beside it: λ_k = 2 − 2 cos(kπ/(n+1)). */
-static void test_toeplitz(void **state) {
-  (void)state;
+TEST(toeplitz) {
   for (int o = 0; o < ORDERS; o++) {
     problem_t p;
     problem_open(&p, orders[o]);
@@ -135,8 +137,7 @@ static void test_toeplitz(void **state) {
 }
 
 /* What the covariance of two samples looks like. */
-static void test_rank_one(void **state) {
-  (void)state;
+TEST(rank_one) {
   for (int o = 0; o < ORDERS; o++) {
     problem_t p;
     problem_open(&p, orders[o]);
@@ -149,8 +150,7 @@ static void test_rank_one(void **state) {
   }
 }
 
-static void test_identity_and_zero(void **state) {
-  (void)state;
+TEST(identity_and_zero) {
   for (int o = 0; o < ORDERS; o++) {
     for (int scale = 0; scale < 2; scale++) {
       problem_t p;
@@ -164,8 +164,7 @@ static void test_identity_and_zero(void **state) {
 }
 
 /* From 1 down to 1e-12 in equal ratios, as the spectra of real layers fall; seen in another basis. */
-static void test_graded(void **state) {
-  (void)state;
+TEST(graded) {
   for (int o = 0; o < ORDERS; o++) {
     for (int times = 0; times < 4; times += 3) {
       problem_t p;
@@ -178,8 +177,7 @@ static void test_graded(void **state) {
   }
 }
 
-static void test_repeated(void **state) {
-  (void)state;
+TEST(repeated) {
   for (int o = 0; o < ORDERS; o++) {
     problem_t p;
     problem_open(&p, orders[o]);
@@ -191,8 +189,7 @@ static void test_repeated(void **state) {
 }
 
 /* Magnitudes that activations may have: the solve scales, the checks must not trip over under- or overflow. */
-static void test_magnitudes(void **state) {
-  (void)state;
+TEST(magnitudes) {
   const double scales[] = {1e-70, 1e-30, 1e30, 1e70};
   for (int s = 0; s < 4; s++) {
     problem_t p;
@@ -205,8 +202,7 @@ static void test_magnitudes(void **state) {
 }
 
 /* LAPACK's answer to a NaN is undefined (a wrong number of eigenvalues, no return at all): it is refused before. */
-static void test_nonfinite_is_refused(void **state) {
-  (void)state;
+TEST(nonfinite_is_refused) {
   const double bad[] = {NAN, INFINITY, -INFINITY};
   for (int o = 0; o < ORDERS; o++) {
     for (int b = 0; b < 3; b++) {
@@ -228,8 +224,7 @@ static es_code_t check_values(const es_eigenproblem_t *problem, const double *va
   return es_spectrum_check("test", problem, values, &(es_status_t){0});
 }
 
-static void test_check_rejects_wrong_values(void **state) {
-  (void)state;
+TEST(check_rejects_wrong_values) {
   problem_t p;
   problem_open(&p, 50);
   for (int32_t i = 0; i < p.n; i++) p.expected[i] = exp(-0.2 * i);
@@ -285,8 +280,7 @@ static void check_assignment(const int32_t *layer_orders, int n, int ranks) {
   }
 }
 
-static void test_assignment_balances(void **state) {
-  (void)state;
+TEST(assignment_balances) {
   const int32_t vgg16[] = {64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512, 256, 10};
   const int32_t equal[] = {42, 42, 42, 42, 42, 42, 42, 42};
   const int32_t one_giant[] = {1, 2000, 1, 1, 1};
@@ -306,8 +300,7 @@ static void test_assignment_balances(void **state) {
 }
 
 /* A point's layers on a group without MPI: skipped ones are left alone. */
-static void test_solve_alone(void **state) {
-  (void)state;
+TEST(solve_alone) {
   double one[] = {3.0}, two[] = {2.0, 1.0, 2.0}, bad[] = {NAN}, values[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
   es_layer_problem_t layers[] = {{.order = 1, .triangle = one, .values = values[0]},
                                  {.order = 1, .triangle = bad, .values = values[1], .skip = true},
@@ -326,27 +319,7 @@ static void test_solve_alone(void **state) {
   assert_int_equal(es_spectrum_solve(layers, 3, &group, &status), ES_NUMERIC);
 }
 
-static void test_library_is_named(void **state) {
-  (void)state;
+TEST(library_is_named) {
   assert_int_equal(strncmp(es_blas_name(), "OpenBLAS ", 9), 0);
   assert_non_null(strchr(es_blas_name(), ','));
-}
-
-int main(void) {
-  es_blas_single_thread();
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_diagonal),
-      balanced_test(test_toeplitz),
-      balanced_test(test_rank_one),
-      balanced_test(test_identity_and_zero),
-      balanced_test(test_graded),
-      balanced_test(test_repeated),
-      balanced_test(test_magnitudes),
-      balanced_test(test_nonfinite_is_refused),
-      balanced_test(test_check_rejects_wrong_values),
-      balanced_test(test_assignment_balances),
-      balanced_test(test_solve_alone),
-      balanced_test(test_library_is_named),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

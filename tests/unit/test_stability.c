@@ -1,7 +1,7 @@
 /* One pattern of saturation against another: against scipy, by property, and when training may end. */
-#include "check.h"
 #include "eigenscope/random.h"
 #include "eigenscope/stability.h"
+#include "support/unit.h"
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -33,8 +33,7 @@ static double read_number(FILE *file) {
   return number;
 }
 
-static void test_scipy(void **state) {
-  (void)state;
+TEST(scipy) {
   FILE *file = fopen(ES_FIXTURES "/eigenspace/stability.txt", "r");
   assert_non_null(file);
   int n, layers, cases = 0;
@@ -53,8 +52,7 @@ static void test_scipy(void **state) {
   fclose(file);
 }
 
-static void test_by_hand(void **state) {
-  (void)state;
+TEST(by_hand) {
   const double a[] = {0.1, 0.2, 0.4}, b[] = {0.4, 0.2, 0.3};
   const es_stability_t s = compare(a, b, 3);
   assert_int_equal(s.layers, 3);
@@ -64,8 +62,7 @@ static void test_by_hand(void **state) {
   assert_near(compare(tied, other, 4).spearman, 8.0 / 9.0, 1e-15); /* ranks 1½ 1½ 3 4 and 1 2 3½ 3½ */
 }
 
-static void test_same_and_opposite(void **state) {
-  (void)state;
+TEST(same_and_opposite) {
   double a[20], same[20], opposite[20], curved[20];
   for (int i = 0; i < 20; i++) {
     a[i] = random_unit(1, (uint64_t)i);
@@ -89,8 +86,7 @@ static void test_same_and_opposite(void **state) {
 }
 
 /* A layer that one of them lacks counts for nothing: as if it were not there. */
-static void test_left_out(void **state) {
-  (void)state;
+TEST(left_out) {
   double a[30], b[30], kept_a[30], kept_b[30];
   int kept = 0;
   for (int i = 0; i < 30; i++) {
@@ -109,8 +105,7 @@ static void test_left_out(void **state) {
   assert_near(s.pearson, turned.pearson, 1e-15);
 }
 
-static void test_too_few_and_constant(void **state) {
-  (void)state;
+TEST(too_few_and_constant) {
   const double a[] = {0.1, 0.4, 0.2, NAN}, b[] = {0.3, 0.5, NAN, 0.1};
   es_stability_t s = compare(a, b, 0);
   assert_true(s.layers == 0 && isnan(s.distance) && isnan(s.pearson) && isnan(s.spearman));
@@ -130,8 +125,7 @@ static void test_too_few_and_constant(void **state) {
   assert_true(isnan(s.pearson) && isnan(s.spearman));
 }
 
-static void test_settled(void **state) {
-  (void)state;
+TEST(settled) {
   const es_stop_settings_t never = {.distance = 1.0, .patience = 0}, once = {.distance = 0.1, .patience = 1},
                            thrice = {.distance = 0.1, .patience = 3};
   const double distances[] = {NAN, 0.3, 0.05, 0.02, 0.2, 0.05, 0.09, 0.1, 0.05, 0.04, 0.03};
@@ -145,16 +139,4 @@ static void test_settled(void **state) {
   const double unknown[] = {0.01, NAN, 0.01};
   assert_false(es_stability_settled(unknown, 3, &thrice));
   assert_false(es_stability_settled(distances + 9, 2, &thrice)); /* fewer than patience */
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_scipy),
-      balanced_test(test_by_hand),
-      balanced_test(test_same_and_opposite),
-      balanced_test(test_left_out),
-      balanced_test(test_too_few_and_constant),
-      balanced_test(test_settled),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

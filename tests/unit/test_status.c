@@ -1,9 +1,8 @@
 /* status and the table of run, on result files of every kind made here. */
 #include "eigenscope/cli.h"
 #include "eigenscope/file.h"
-#include "eigenscope/memory.h"
 #include "eigenscope/run.h"
-#include "unit/check.h"
+#include "support/unit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,8 +125,7 @@ static void check_status(const place_t *p, bool missing, int code, const char *c
   es_free(err);
 }
 
-static void test_from_nothing_to_complete(void **state) {
-  (void)state;
+TEST(from_nothing_to_complete) {
   place_t place;
   es_plan_t plan;
   open_place(&place);
@@ -146,8 +144,7 @@ static void test_from_nothing_to_complete(void **state) {
   close_place(&place);
 }
 
-static void test_diverged_counts_as_failed(void **state) {
-  (void)state;
+TEST(diverged_counts_as_failed) {
   place_t place;
   es_plan_t plan;
   open_place(&place);
@@ -166,8 +163,7 @@ static void test_diverged_counts_as_failed(void **state) {
   close_place(&place);
 }
 
-static void test_damaged_counts_as_missing_and_is_named(void **state) {
-  (void)state;
+TEST(damaged_counts_as_missing_and_is_named) {
   place_t place;
   es_plan_t plan;
   char path[ES_PATH_MAX], expected[ES_PATH_MAX + 64];
@@ -184,8 +180,7 @@ static void test_damaged_counts_as_missing_and_is_named(void **state) {
   close_place(&place);
 }
 
-static void test_table_of_run(void **state) {
-  (void)state;
+TEST(table_of_run) {
   place_t place;
   es_plan_t plan;
   es_selection_t selection;
@@ -214,14 +209,4 @@ static void test_table_of_run(void **state) {
   es_selection_destroy(&selection);
   es_plan_destroy(&plan);
   close_place(&place);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_from_nothing_to_complete),
-      balanced_test(test_diverged_counts_as_failed),
-      balanced_test(test_damaged_counts_as_missing_and_is_named),
-      balanced_test(test_table_of_run),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

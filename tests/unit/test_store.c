@@ -3,8 +3,7 @@
 #include "store_example.h"
 #include <math.h>
 
-static void test_table(void **state) {
-  (void)state;
+TEST(table) {
   for (int i = 0; i < ES_FIELDS; i++) {
     const es_field_info_t *info = es_field_info((es_field_t)i);
     assert_true(info->name != NULL && info->name[0] != '\0');
@@ -18,8 +17,7 @@ static void test_table(void **state) {
   }
 }
 
-static void test_fresh_result(void **state) {
-  (void)state;
+TEST(fresh_result) {
   es_result_t *result;
   const es_result_shape_t shape = example_shape();
   assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
@@ -49,8 +47,7 @@ static void test_fresh_result(void **state) {
   es_result_destroy(NULL);
 }
 
-static void test_addresses_are_row_major(void **state) {
-  (void)state;
+TEST(addresses_are_row_major) {
   es_result_t *result = example_result();
   double *values = es_result_data(result, ES_FIELD_SATURATION);
   assert_int_equal(es_result_size(result, ES_FIELD_SATURATION), 2 * 3 * 3 * 2);
@@ -69,8 +66,7 @@ static void test_addresses_are_row_major(void **state) {
 }
 
 /* Layers of 4, 8 and 3 components, one behind the other: 15 values, or 16 + 64 + 9 of vectors. */
-static void test_spectra_are_packed(void **state) {
-  (void)state;
+TEST(spectra_are_packed) {
   es_result_t *result = example_result();
   double *values = es_result_data(result, ES_FIELD_EIGENVALUES);
   assert_int_equal(es_result_size(result, ES_FIELD_EIGENVALUES), 2 * 3 * 15);
@@ -87,8 +83,7 @@ static void test_spectra_are_packed(void **state) {
 }
 
 /* 48 layers of a transformer and one flattened output, 100 epochs: each layer takes its own width. */
-static void test_one_wide_layer(void **state) {
-  (void)state;
+TEST(one_wide_layer) {
   static es_layer_info_t layers[49];
   es_point_t point = *example_point();
   es_result_t *result;
@@ -103,8 +98,7 @@ static void test_one_wide_layer(void **state) {
   es_result_destroy(result);
 }
 
-static void test_groups(void **state) {
-  (void)state;
+TEST(groups) {
   es_result_t *result = example_plain_result();
   for (int i = 0; i < ES_FIELD_GROUPS; i++) {
     assert_int_equal(es_result_has(result, (es_field_group_t)i),
@@ -121,8 +115,7 @@ static void test_groups(void **state) {
   es_result_destroy(result);
 }
 
-static void test_epochs(void **state) {
-  (void)state;
+TEST(epochs) {
   static const int32_t given[] = {1, 5, 10};
   es_result_shape_t shape = example_shape();
   es_result_t *result;
@@ -137,8 +130,7 @@ static void test_epochs(void **state) {
   es_result_destroy(result);
 }
 
-static void test_no_layers(void **state) {
-  (void)state;
+TEST(no_layers) {
   es_result_t *result;
   es_status_t status = {0};
   const es_result_shape_t shape = example_plain_shape(0);
@@ -147,8 +139,7 @@ static void test_no_layers(void **state) {
   assert_non_null(strstr(status.message, "measure.layers"));
 }
 
-static void test_mean_saturation(void **state) {
-  (void)state;
+TEST(mean_saturation) {
   es_result_t *result = example_plain_result();
   assert_true(isnan(es_result_mean_saturation(result, ES_EVAL, 1, 0)));
   *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 1, 0, 1) = 0.5;
@@ -163,8 +154,7 @@ static void test_mean_saturation(void **state) {
   es_result_destroy(result);
 }
 
-static void test_path(void **state) {
-  (void)state;
+TEST(path) {
   char path[ES_PATH_MAX];
   es_result_path(path, "results/x", "0123456789abcdef", ES_FLAT_POINTS);
   assert_string_equal(path, "results/x/points/0123456789abcdef.h5");
@@ -173,8 +163,7 @@ static void test_path(void **state) {
 }
 
 /* The longest output that is allowed still gives whole names. */
-static void test_longest_path(void **state) {
-  (void)state;
+TEST(longest_path) {
   char output[ES_OUTPUT_MAX + 1], path[ES_PATH_MAX];
   memset(output, 'x', ES_OUTPUT_MAX);
   output[ES_OUTPUT_MAX] = '\0';
@@ -183,8 +172,7 @@ static void test_longest_path(void **state) {
 }
 
 /* A grid that grows beyond 1,000 points keeps what it has, and so does one that shrinks. */
-static void test_find(void **state) {
-  (void)state;
+TEST_IN_FOLDER(find) {
   char path[ES_PATH_MAX];
   assert_int_equal(es_directory_create("o/points/ab", &(es_status_t){0}), ES_OK);
   assert_false(es_result_find(path, "o", "abcdef0123456789"));
@@ -195,22 +183,4 @@ static void test_find(void **state) {
   example_write("o/points/abcdef0123456789.h5");
   assert_true(es_result_find(path, "o", "abcdef0123456789"));
   assert_string_equal(path, "o/points/abcdef0123456789.h5");
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_table),
-      balanced_test(test_fresh_result),
-      balanced_test(test_addresses_are_row_major),
-      balanced_test(test_spectra_are_packed),
-      balanced_test(test_one_wide_layer),
-      balanced_test(test_groups),
-      balanced_test(test_epochs),
-      balanced_test(test_no_layers),
-      balanced_test(test_mean_saturation),
-      balanced_test(test_path),
-      balanced_test(test_longest_path),
-      folder_test(test_find),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,11 @@
 #include <hdf5.h>
 #include <math.h>
 
+BEFORE_TESTS {
+  /* The changes made here must not print what they provoke. */
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
 /* The summary says damaged because of `reason`, and show refuses for the same. */
 static void refused(const char *path, const char *reason) {
   es_result_summary_t summary;
@@ -21,19 +26,11 @@ static void refused(const char *path, const char *reason) {
   es_text_destroy(&text);
 }
 
-static void put(const char *path, const void *data, size_t size) {
-  FILE *file = fopen(path, "wb");
-  assert_non_null(file);
-  assert_int_equal(fwrite(data, 1, size, file), size);
-  assert_int_equal(fclose(file), 0);
-}
-
-static void test_missing(void **state) {
-  (void)state;
+TEST_IN_FOLDER(missing) {
   es_result_summary_t summary;
   es_text_t text = {0};
   es_status_t status = {0};
-  put("file", "", 0);
+  file_write("file", "", 0);
   static const char *const paths[] = {"missing.h5", "no/folder.h5", "file/beneath.h5"};
   for (int i = 0; i < 3; i++) {
     es_result_summarize(&summary, paths[i]);
@@ -44,27 +41,25 @@ static void test_missing(void **state) {
   assert_string_equal(status.message, "missing.h5: cannot be read: No such file or directory");
 }
 
-static void test_no_hdf5(void **state) {
-  (void)state;
+TEST_IN_FOLDER(no_hdf5) {
   refused(".", "Is a directory");
-  put("empty.h5", "", 0);
+  file_write("empty.h5", "", 0);
   refused("empty.h5", "is damaged: the file cannot be read: ");
-  put("text.h5", "split,epoch,layer\n", 18);
+  file_write("text.h5", "split,epoch,layer\n", 18);
   refused("text.h5", "file signature not found");
 }
 
 /* Cut at every byte of its head, and at every 61st of the rest. */
-static void test_cut_anywhere(void **state) {
-  (void)state;
+TEST_IN_FOLDER(cut_anywhere) {
   char *data;
   size_t size;
   example_write("whole.h5");
   assert_int_equal(es_file_read("whole.h5", &data, &size, &(es_status_t){0}), ES_OK);
   for (size_t length = 0; length < size; length += length < 1024 ? 1 : 61) {
-    put("cut.h5", data, length);
+    file_write("cut.h5", data, length);
     refused("cut.h5", "is damaged: the file cannot be read: ");
   }
-  put("cut.h5", data, size - 1);
+  file_write("cut.h5", data, size - 1);
   refused("cut.h5", "truncated file");
   es_free(data);
 }
@@ -97,8 +92,7 @@ static void put_version(hid_t file, int version) {
   H5Sclose(space);
 }
 
-static void test_attributes(void **state) {
-  (void)state;
+TEST_IN_FOLDER(attributes) {
   hid_t file = H5Fcreate("other.h5", H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(file);
   refused("other.h5", "its attribute schema is \"\", not \"eigenscope\"");
@@ -119,8 +113,7 @@ static void test_attributes(void **state) {
   assert_int_equal(summary.schema_version, 2);
 }
 
-static void test_outcome(void **state) {
-  (void)state;
+TEST_IN_FOLDER(outcome) {
   es_result_summary_t summary;
   hid_t file = open_copy();
   put_text(file, "outcome", "done");
@@ -137,8 +130,7 @@ static int count_of(es_field_group_t group) {
 }
 
 /* Without any one group but the core it is a result all the same: older ones have less. */
-static void test_lacking_groups(void **state) {
-  (void)state;
+TEST_IN_FOLDER(lacking_groups) {
   for (int group = 0; group < ES_FIELD_GROUPS; group++) {
     hid_t file = open_copy();
     for (int i = 0; i < ES_FIELDS; i++) {
@@ -159,8 +151,7 @@ static void test_lacking_groups(void **state) {
 
 /* Without any one variable of a group that has others, or any one coordinate, the file is no result; without one that
  * is optional it is. */
-static void test_lacking_variables(void **state) {
-  (void)state;
+TEST_IN_FOLDER(lacking_variables) {
   static const char *const coordinates[ES_DIMENSIONS] = {"split",     "epoch",      "layer",           "delta",
                                                          "component", "class",      "predicted_class", "probe_epoch",
                                                          "reference", "projection", "layer_or_all",    "feature"};
@@ -190,8 +181,7 @@ static void delete_quantities(hid_t file) {
 }
 
 /* Quantities of the spectrum that a file lacks are made from its eigenvalues: the same numbers are shown. */
-static void test_lacking_quantities(void **state) {
-  (void)state;
+TEST_IN_FOLDER(lacking_quantities) {
   es_text_t whole = {0}, without = {0};
   es_result_t *result = example_result();
   bool lacking[ES_FIELDS];
@@ -217,8 +207,7 @@ static void test_lacking_quantities(void **state) {
 }
 
 /* The summary asks for no quantity; show does, and needs the widths. */
-static void test_lacking_quantities_and_widths(void **state) {
-  (void)state;
+TEST_IN_FOLDER(lacking_quantities_and_widths) {
   static const int32_t widths[EXAMPLE_LAYERS] = {4, EXAMPLE_COMPONENTS + 1, 3};
   es_text_t text = {0};
   es_status_t status = {0};
@@ -243,8 +232,7 @@ static void replace(const char *name, hid_t type, int rank, const hsize_t *exten
   H5Fclose(file);
 }
 
-static void test_other_variables(void **state) {
-  (void)state;
+TEST_IN_FOLDER(other_variables) {
   static const hsize_t shape[4] = {2, 3, 3, 2}, one[1] = {1}, none[1] = {0}, many[1] = {ES_LAYERS_MAX + 1};
   static const hsize_t shape5[5] = {2, 3, 3, 8, 8};
   static const hsize_t swapped[2] = {3, 2}, three[1] = {3};
@@ -287,8 +275,7 @@ static void put_strings(const char *name, const char *const *values) {
   H5Fclose(file);
 }
 
-static void test_other_strings(void **state) {
-  (void)state;
+TEST_IN_FOLDER(other_strings) {
   char longest[ES_NAME_MAX + 1];
   memset(longest, 'x', ES_NAME_MAX);
   longest[ES_NAME_MAX] = '\0';
@@ -306,8 +293,7 @@ static void test_other_strings(void **state) {
 }
 
 /* A group where a variable should be. */
-static void test_group_instead(void **state) {
-  (void)state;
+TEST_IN_FOLDER(group_instead) {
   hid_t file = open_copy();
   assert_true(H5Ldelete(file, "mcc", H5P_DEFAULT) >= 0);
   H5Gclose(H5Gcreate2(file, "mcc", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
@@ -316,8 +302,7 @@ static void test_group_instead(void **state) {
 }
 
 /* What others add does no harm: attributes of types that the schema does not know, more variables. */
-static void test_additions_are_ignored(void **state) {
-  (void)state;
+TEST_IN_FOLDER(additions_are_ignored) {
   hid_t file = open_copy(), group = H5Gcreate2(file, "notes", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   hid_t type = H5Tcreate(H5T_OPAQUE, 5), space = H5Screate(H5S_SCALAR);
   hid_t attribute = H5Acreate2(file, "blob", type, space, H5P_DEFAULT, H5P_DEFAULT);
@@ -330,25 +315,4 @@ static void test_additions_are_ignored(void **state) {
   es_result_summary_t summary;
   es_result_summarize(&summary, "r.h5");
   assert_int_equal(summary.outcome, ES_OUTCOME_COMPLETE);
-}
-
-int main(void) {
-  /* The changes made here must not print what they provoke. */
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-  const struct CMUnitTest tests[] = {
-      folder_test(test_missing),
-      folder_test(test_no_hdf5),
-      folder_test(test_cut_anywhere),
-      folder_test(test_attributes),
-      folder_test(test_outcome),
-      folder_test(test_lacking_variables),
-      folder_test(test_lacking_quantities),
-      folder_test(test_lacking_quantities_and_widths),
-      folder_test(test_lacking_groups),
-      folder_test(test_other_variables),
-      folder_test(test_other_strings),
-      folder_test(test_group_instead),
-      folder_test(test_additions_are_ignored),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,14 +1,10 @@
 /* What the file of a result holds, read with HDF5's own C functions, and what a write that fails leaves behind. */
 #include "eigenscope/file.h"
 #include "store_example.h"
-#include <dirent.h>
 #include <errno.h>
 #include <hdf5.h>
 #include <hdf5_hl.h>
 #include <math.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 
 /* Reads a variable-length UTF-8 attribute and compares it. */
 static void check_text(hid_t object, const char *name, const char *expected) {
@@ -48,8 +44,7 @@ static void check_number(hid_t object, const char *name, hid_t type, double expe
   check_numbers(object, name, type, H5S_SCALAR, &expected, 1);
 }
 
-static void test_root_attributes(void **state) {
-  (void)state;
+TEST_IN_FOLDER(root_attributes) {
   static const double mean[3] = {0.1, 0.2, 0.3}, deviation[3] = {1, 2, 0.5};
   example_write("r.h5");
   hid_t file = H5Fopen("r.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
@@ -89,8 +84,7 @@ static void check_creation_order(hid_t list) {
 }
 
 /* Dimension scales first, then the variables in the order of the table, by creation. */
-static void test_order_of_variables(void **state) {
-  (void)state;
+TEST_IN_FOLDER(order_of_variables) {
   example_write("r.h5");
   hid_t file = H5Fopen("r.h5", H5F_ACC_RDONLY, H5P_DEFAULT), root = H5Gopen2(file, "/", H5P_DEFAULT);
   hid_t list = H5Gget_create_plist(root);
@@ -128,8 +122,7 @@ static void check_strings(hid_t file, const char *name, const char *const *expec
   H5Dclose(object);
 }
 
-static void test_coordinates(void **state) {
-  (void)state;
+TEST_IN_FOLDER(coordinates) {
   static const char *const splits[] = {"train", "eval"}, *const layers[] = {"features.0", "features.4", "classifier.6"},
                            *const kinds[] = {"conv", "conv", "linear"};
   int32_t epochs[EXAMPLE_EPOCHS], components[EXAMPLE_COMPONENTS];
@@ -231,8 +224,7 @@ static void check_values(hid_t object, es_result_t *result, es_field_t field) {
   H5Tclose(type);
 }
 
-static void test_variables(void **state) {
-  (void)state;
+TEST_IN_FOLDER(variables) {
   es_result_t *result = example_result();
   example_write("r.h5");
   hid_t file = H5Fopen("r.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
@@ -248,8 +240,7 @@ static void test_variables(void **state) {
   es_result_destroy(result);
 }
 
-static void test_flag_attributes(void **state) {
-  (void)state;
+TEST_IN_FOLDER(flag_attributes) {
   static const double masks[] = {ES_FLAG_DEAD, ES_FLAG_UNDERSAMPLED, ES_FLAG_NONFINITE, ES_FLAG_FALLBACK},
                       values[] = {0, 1, 2, 3};
   example_write("r.h5");
@@ -289,8 +280,7 @@ static void chunk_of(int32_t epochs, int32_t width, hsize_t chunk[4]) {
   H5Fclose(file);
 }
 
-static void test_chunks_of_spectra(void **state) {
-  (void)state;
+TEST_IN_FOLDER(chunks_of_spectra) {
   hsize_t chunk[4];
   chunk_of(3, 8, chunk); /* all epochs of one split */
   assert_true(chunk[0] == 1 && chunk[1] == 3 && chunk[2] == 3 && chunk[3] == 8);
@@ -302,8 +292,7 @@ static void test_chunks_of_spectra(void **state) {
   assert_true(chunk[0] == 1 && chunk[1] == 1 && chunk[2] == 2 && chunk[3] == 14000);
 }
 
-static void test_same_result_same_bytes(void **state) {
-  (void)state;
+TEST_IN_FOLDER(same_result_same_bytes) {
   char *first, *second;
   size_t first_size, second_size;
   example_write("first.h5");
@@ -317,52 +306,29 @@ static void test_same_result_same_bytes(void **state) {
   es_free(second);
 }
 
-static int files_in_folder(void) {
-  int count = 0;
-  DIR *directory = opendir(".");
-  assert_non_null(directory);
-  for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
-    count += entry->d_name[0] != '.';
-  }
-  closedir(directory);
-  return count;
-}
-
-/* What a full disk looks like: no process may write beyond 8 KiB. Exits with 0 if the writer failed as it should. */
-static void write_without_room(void) {
-  const struct rlimit limit = {8192, 8192};
-  es_status_t status = {0};
+/* What a full disk looks like. */
+TEST_IN_FOLDER(full_disk) {
   es_result_t *result = example_result();
   es_result_header_t header = example_header();
-  signal(SIGXFSZ, SIG_IGN);
-  if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(2);
   header.outcome = "diverged";
-  es_code_t code = es_result_write("r.h5", result, &header, &status);
-  es_result_destroy(result);
-  bool named = strncmp(status.message, "r.h5: ", 6) == 0 && strstr(status.message, strerror(EFBIG)) != NULL;
-  _exit(code == ES_SYSTEM && named && es_memory_balance() == 0 ? 0 : 1);
-}
-
-static void test_full_disk(void **state) {
-  (void)state;
   for (int existing = 0; existing < 2; existing++) {
+    es_status_t status = {0};
     if (existing == 1) example_write("r.h5");
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) write_without_room();
-    int outcome = -1;
-    assert_int_equal(waitpid(child, &outcome, 0), child);
-    assert_true(WIFEXITED(outcome));
-    assert_int_equal(WEXITSTATUS(outcome), 0);
-    assert_int_equal(files_in_folder(), existing);
+    file_size_limit(8192);
+    const es_code_t code = es_result_write("r.h5", result, &header, &status);
+    file_size_limit(-1);
+    assert_int_equal(code, ES_SYSTEM);
+    assert_int_equal(strncmp(status.message, "r.h5: ", 6), 0);
+    assert_non_null(strstr(status.message, strerror(EFBIG)));
+    assert_int_equal(folder_count(), existing);
   }
+  es_result_destroy(result);
   es_result_summary_t summary;
   es_result_summarize(&summary, "r.h5");
   assert_int_equal(summary.outcome, ES_OUTCOME_COMPLETE);
 }
 
-static void test_folder_that_is_not_there(void **state) {
-  (void)state;
+TEST_IN_FOLDER(folder_that_is_not_there) {
   es_status_t status = {0};
   es_result_t *result = example_result();
   es_result_header_t header = example_header();
@@ -372,8 +338,7 @@ static void test_folder_that_is_not_there(void **state) {
 }
 
 /* Two attributes of one name: HDF5 refuses, its own words are in the message, and nothing is written. */
-static void test_failure_inside_hdf5(void **state) {
-  (void)state;
+TEST_IN_FOLDER(failure_inside_hdf5) {
   static const es_provenance_t twice[] = {{"host", "a"}, {"host", "b"}};
   es_status_t status = {0};
   es_result_t *result = example_result();
@@ -383,7 +348,7 @@ static void test_failure_inside_hdf5(void **state) {
   assert_string_equal(status.stage, "store");
   assert_non_null(strstr(status.message, "r.h5: cannot be written: HDF5 failed at host: "));
   assert_non_null(strstr(status.message, "exists"));
-  assert_int_equal(files_in_folder(), 0);
+  assert_int_equal(folder_count(), 0);
   assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
   es_result_destroy(result);
 }
@@ -404,8 +369,7 @@ static int open_ids(void) {
   return count;
 }
 
-static void test_no_ids_are_left(void **state) {
-  (void)state;
+TEST_IN_FOLDER(no_ids_are_left) {
   es_result_summary_t summary;
   es_text_t text = {0};
   example_write("r.h5");
@@ -431,8 +395,7 @@ static herr_t count_errors(hid_t stack, void *data) {
 }
 
 /* The library is quiet while the store works, and as talkative as before afterwards. */
-static void test_error_printing_is_restored(void **state) {
-  (void)state;
+TEST_IN_FOLDER(error_printing_is_restored) {
   int count = 0;
   es_result_summary_t summary;
   assert_int_equal(es_file_write_atomic("r.h5", "text", 4, &(es_status_t){0}), ES_OK);
@@ -443,22 +406,4 @@ static void test_error_printing_is_restored(void **state) {
   assert_true(H5Fopen("missing.h5", H5F_ACC_RDONLY, H5P_DEFAULT) < 0);
   assert_int_equal(count, 1);
   H5Eset_auto2(H5E_DEFAULT, (H5E_auto2_t)H5Eprint2, NULL);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      folder_test(test_root_attributes),
-      folder_test(test_order_of_variables),
-      folder_test(test_coordinates),
-      folder_test(test_variables),
-      folder_test(test_flag_attributes),
-      folder_test(test_chunks_of_spectra),
-      folder_test(test_same_result_same_bytes),
-      folder_test(test_full_disk),
-      folder_test(test_folder_that_is_not_there),
-      folder_test(test_failure_inside_hdf5),
-      folder_test(test_no_ids_are_left),
-      folder_test(test_error_printing_is_restored),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

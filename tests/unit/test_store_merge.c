@@ -1,27 +1,14 @@
-/* Merging results of every group: numbers, memory that runs out, disks that fill. tests/system/test_merge.py merges
+/* Merging results of every group: numbers, disks that fill. tests/system/test_merge.py merges
  * real sweeps. */
 #include "eigenscope/file.h"
 #include "eigenscope/merge.h"
 #include "store_example.h"
-#include <errno.h>
 #include <hdf5.h>
 #include <math.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
+#include <sys/stat.h>
 
-static int allowed = -1; /* allocations until all are refused; −1: none is */
-static bool refused;     /* one was */
-
-/* Stands before libc's for es_allocate. */
-__attribute__((visibility("default"))) int posix_memalign(void **out, size_t alignment, size_t size) {
-  if (allowed == 0) {
-    refused = true;
-    return ENOMEM;
-  }
-  if (allowed > 0) allowed--;
-  *out = aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  return *out == NULL ? ENOMEM : 0;
+BEFORE_TESTS {
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
 static const char *const IDS[] = {"00000000000000aa", "00000000000000bb", "00000000000000cc"};
@@ -140,8 +127,7 @@ static void check_point(hid_t file, const es_result_t *result, int row) {
   }
 }
 
-static void test_every_number(void **state) {
-  (void)state;
+TEST_IN_FOLDER(every_number) {
   put_points();
   merge_well("all.h5");
   es_result_t *first = example_result(), *second = plain();
@@ -163,8 +149,7 @@ static void test_every_number(void **state) {
 }
 
 /* One layer so wide that layers travel one by one. */
-static void test_wide_layers(void **state) {
-  (void)state;
+TEST_IN_FOLDER(wide_layers) {
   static es_layer_info_t layers[20];
   es_point_t point = *example_point();
   es_result_t *result;
@@ -194,8 +179,7 @@ static void count_refused(void *context, const char *path, const char *reason) {
   assert_string_equal(reason, "is damaged: the file cannot be read: file signature not found");
 }
 
-static void test_outcomes(void **state) {
-  (void)state;
+TEST_IN_FOLDER(outcomes) {
   int count = 0;
   es_merge_t *merge;
   put_points();
@@ -209,8 +193,7 @@ static void test_outcomes(void **state) {
 }
 
 /* A result that is replaced between the look at all points and the writing by one with other axes. */
-static void test_changed_meanwhile(void **state) {
-  (void)state;
+TEST_IN_FOLDER(changed_meanwhile) {
   const es_merge_header_t header = {.job_name = "job", .job = "", .missing = ""};
   es_merge_t *merge;
   es_status_t status = {0};
@@ -222,10 +205,6 @@ static void test_changed_meanwhile(void **state) {
   assert_string_equal(status.message, "o/points/00000000000000cc.h5: has changed while it was merged; run merge again");
   assert_false(es_file_exists("all.h5"));
   es_merge_destroy(merge);
-}
-
-static es_code_t merge_all(es_status_t *status) {
-  return merge_to("all.h5", status);
 }
 
 typedef struct seen {
@@ -244,8 +223,7 @@ static void see(void *context, const es_merged_info_t *info, const es_merged_poi
 }
 
 /* As the summaries of the points' own files. */
-static void test_read_back(void **state) {
-  (void)state;
+TEST_IN_FOLDER(read_back) {
   seen_t seen = {0};
   put_points();
   merge_well("all.h5");
@@ -268,88 +246,27 @@ static void test_read_back(void **state) {
   assert_non_null(strstr(status.message, "is no merged file"));
 }
 
-static es_code_t read_all(es_status_t *status) {
-  seen_t seen = {0};
-  return es_merged_read("all.h5", see, &seen, status);
-}
-
-/* Runs `work` with more and more memory until it has enough. Every so many allocations, for time. */
-static void starve(es_code_t (*work)(es_status_t *status), int least, int step) {
-  allowed = 0;
-  void *block = es_allocate(1, 1);
-  allowed = -1;
-  es_free(block);
-  if (block != NULL) skip(); /* valgrind puts its own allocator before ours */
-  for (int n = 0; n < 100000; n += step) {
-    es_status_t status = {0};
-    allowed = n;
-    refused = false;
-    es_code_t code = work(&status);
-    allowed = -1;
-    assert_int_equal(es_memory_balance(), 0);
-    assert_int_equal(code, refused ? ES_SYSTEM : ES_OK);
-    if (code == ES_OK) {
-      assert_in_range(n, least, 100000);
-      return;
-    }
-    if (strstr(status.message, "memory") == NULL && strstr(status.message, "HDF5 failed") == NULL)
-      fail_msg("allocation %d: %s", n, status.message);
-  }
-  fail_msg("still not enough memory");
-}
-
-static void test_memory(void **state) {
-  (void)state;
-  put_points();
-  starve(merge_all, 100, 7);
-  assert_true(es_file_exists("all.h5"));
-  starve(read_all, 50, 3);
-}
-
-/* No process may write beyond `size` bytes. Exits with 0 if merging failed as it should. */
-static void merge_without_room(long size) {
-  const struct rlimit limit = {(rlim_t)size, (rlim_t)size};
-  es_status_t status = {0};
-  signal(SIGXFSZ, SIG_IGN);
-  if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(2);
-  const es_code_t code = merge_to("all.h5", &status);
-  const bool named = strcmp(status.message, "all.h5: cannot be written: File too large") == 0;
-  _exit(code == ES_SYSTEM && named && es_memory_balance() == 0 && !es_file_exists("all.h5") ? 0 : 1);
-}
-
-static void test_full_disk(void **state) {
-  (void)state;
-  char *content;
-  size_t size;
+/* As on a full disk, at any point of the file. */
+TEST_IN_FOLDER(full_disk) {
+  struct stat facts;
   put_points();
   merge_well("whole.h5");
-  assert_int_equal(es_file_read("whole.h5", &content, &size, &(es_status_t){0}), ES_OK);
-  es_free(content);
-  for (long limit = 0; limit < (long)size; limit += 1 + (long)size / 20) {
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) merge_without_room(limit);
-    int outcome = -1;
-    assert_int_equal(waitpid(child, &outcome, 0), child);
-    if (!WIFEXITED(outcome) || WEXITSTATUS(outcome) != 0) fail_msg("%ld bytes: outcome %x", limit, (unsigned)outcome);
+  assert_int_equal(stat("whole.h5", &facts), 0);
+  for (long limit = 0; limit < (long)facts.st_size; limit += 1 + (long)facts.st_size / 20) {
+    es_status_t status = {0};
+    file_size_limit(limit);
+    const es_code_t code = merge_to("all.h5", &status);
+    file_size_limit(-1);
+    assert_int_equal(code, ES_SYSTEM);
+    assert_string_equal(status.message, "all.h5: cannot be written: File too large");
+    assert_false(es_file_exists("all.h5"));
   }
 }
 
-static void test_nothing_of_hdf5_is_left(void **state) {
-  (void)state;
+TEST_IN_FOLDER(nothing_of_hdf5_is_left) {
   put_points();
   merge_well("all.h5");
-  assert_int_equal(read_all(&(es_status_t){0}), ES_OK);
+  seen_t seen = {0};
+  assert_int_equal(es_merged_read("all.h5", see, &seen, &(es_status_t){0}), ES_OK);
   assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
-}
-
-int main(void) {
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-  const struct CMUnitTest tests[] = {
-      folder_test(test_every_number), folder_test(test_wide_layers),
-      folder_test(test_outcomes),     folder_test(test_changed_meanwhile),
-      folder_test(test_read_back),    folder_test(test_memory),
-      folder_test(test_full_disk),    folder_test(test_nothing_of_hdf5_is_left),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

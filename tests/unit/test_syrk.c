@@ -1,9 +1,9 @@
 /* Products of narrow panels in every instruction set that this CPU has, against naive sums. Values are small multiples
  * of 1/4, so that sums are exact in any order. */
 #include "../../src/covariance/syrk_kernels.h"
-#include "check.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/random.h"
+#include "support/unit.h"
 
 enum { ROWS = 1030, MOST = 64 };
 
@@ -42,8 +42,7 @@ static void check_product(ptrdiff_t n, ptrdiff_t width, const float *shift) {
 
 static const ptrdiff_t counts[] = {1, 2, 3, 7, 16, 63, 65, 255, 257, ROWS};
 
-static void test_tiles(void **state) {
-  (void)state;
+TEST(tiles) {
   static const float none[MOST];
   const es_syrk_kernels_t *kernels[3];
   fill();
@@ -73,8 +72,7 @@ static void check_centre(const es_syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff_
   }
 }
 
-static void test_centre(void **state) {
-  (void)state;
+TEST(centre) {
   const es_syrk_kernels_t *kernels[3];
   fill();
   for (int k = 0, n = list_kernels(kernels); k < n; k++) {
@@ -104,8 +102,7 @@ static void check_centred(const es_syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff
   assert_true(sums[width] == -1.0); /* as wide as it says */
 }
 
-static void test_centred(void **state) {
-  (void)state;
+TEST(centred) {
   const es_syrk_kernels_t *kernels[3];
   fill();
   for (int k = 0, n = list_kernels(kernels); k < n; k++) {
@@ -113,10 +110,4 @@ static void test_centred(void **state) {
       for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) check_centred(kernels[k], counts[c], width);
     }
   }
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {balanced_test(test_tiles), balanced_test(test_centre),
-                                     balanced_test(test_centred)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

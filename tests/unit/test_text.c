@@ -1,14 +1,13 @@
-#include "check.h"
 #include "eigenscope/random.h"
 #include "eigenscope/text.h"
+#include "support/unit.h"
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void test_append_grows(void **state) {
-  (void)state;
+TEST(append_grows) {
   es_text_t text = {0};
   assert_string_equal(es_text_get(&text), "");
   for (int i = 0; i < 1000; i++) es_text_append(&text, "%d,", i);
@@ -21,8 +20,7 @@ static void test_append_grows(void **state) {
   assert_string_equal(es_text_get(&text), "");
 }
 
-static void test_append_at_the_edge_of_capacity(void **state) {
-  (void)state;
+TEST(append_at_the_edge_of_capacity) {
   for (int length = 0; length < 200; length++) {
     es_text_t text = {0};
     es_text_append(&text, "%*s", length, "");
@@ -33,8 +31,7 @@ static void test_append_at_the_edge_of_capacity(void **state) {
   }
 }
 
-static void test_failed_text_stays_cut(void **state) {
-  (void)state;
+TEST(failed_text_stays_cut) {
   es_text_t text = {0};
   es_text_append(&text, "kept");
   text.failed = true;
@@ -53,8 +50,7 @@ static void check_quoted(const char *value, const char *expected) {
   es_text_destroy(&text);
 }
 
-static void test_quoted(void **state) {
-  (void)state;
+TEST(quoted) {
   check_quoted("", "\"\"");
   check_quoted("plain", "\"plain\"");
   check_quoted("a\"b\\c", "\"a\\\"b\\\\c\"");
@@ -68,8 +64,7 @@ static void test_quoted(void **state) {
 }
 
 /* What a terminal would obey, or show as something else than it is. */
-static void test_plain(void **state) {
-  (void)state;
+TEST(plain) {
   static const char *const cases[][2] = {
       {"", ""},
       {"λ₁ ≥ δ, 𝛿, \u00a0", "λ₁ ≥ δ, 𝛿, \u00a0"},
@@ -97,8 +92,7 @@ static void check_double(double value, const char *expected) {
   assert_string_equal(out, expected);
 }
 
-static void test_double_is_short(void **state) {
-  (void)state;
+TEST(double_is_short) {
   check_double(0, "0");
   check_double(-0.0, "-0");
   check_double(1, "1");
@@ -124,8 +118,7 @@ static void test_double_is_short(void **state) {
   check_double((double)-INFINITY, "-inf");
 }
 
-static void test_double_reads_back(void **state) {
-  (void)state;
+TEST(double_reads_back) {
   for (uint64_t i = 0; i < 20000; i++) {
     uint32_t words[4];
     es_random_block(1, ES_RANDOM_TEST, 7, i, words);
@@ -144,8 +137,7 @@ static void test_double_reads_back(void **state) {
   }
 }
 
-static void test_to_int(void **state) {
-  (void)state;
+TEST(to_int) {
   int64_t value = 77;
   const char *wrong[] = {"", " 1", "1 ", "1.0", "0x10", "1e3", "-", "+", "--1", "9223372036854775808", "one", "1,"};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) assert_false(es_text_to_int(wrong[i], &value));
@@ -158,8 +150,7 @@ static void test_to_int(void **state) {
   assert_true(es_text_to_int("-9223372036854775808", &value) && value == INT64_MIN);
 }
 
-static void test_to_double(void **state) {
-  (void)state;
+TEST(to_double) {
   double value = 77;
   const char *wrong[] = {"", " 1", "1 ", "1.0.0", "0x10", "nan", "inf", "-inf", "e", ".", "1e", "1e400", "1/16", "-"};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) assert_false(es_text_to_double(wrong[i], &value));
@@ -172,8 +163,7 @@ static void test_to_double(void **state) {
   assert_true(es_text_to_double("1e-320", &value) && value > 0);
 }
 
-static void test_match(void **state) {
-  (void)state;
+TEST(match) {
   assert_true(es_text_match("*", "features.0"));
   assert_true(es_text_match("*", ""));
   assert_true(es_text_match("", ""));
@@ -191,8 +181,7 @@ static void test_match(void **state) {
   assert_false(es_text_match("[a]", "a"));
 }
 
-static void test_nearest(void **state) {
-  (void)state;
+TEST(nearest) {
   static const char *const keys[] = {"epochs", "batch", "learning_rate", "momentum", "every"};
   assert_string_equal(es_text_nearest("epoch", keys, 5), "epochs");
   assert_string_equal(es_text_nearest("bacth", keys, 5), "batch");
@@ -209,21 +198,4 @@ static void test_nearest(void **state) {
   word[sizeof word - 1] = '\0';
   const char *const giant[] = {word};
   assert_null(es_text_nearest(word, giant, 1));
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      balanced_test(test_append_grows),
-      balanced_test(test_append_at_the_edge_of_capacity),
-      balanced_test(test_failed_text_stays_cut),
-      balanced_test(test_quoted),
-      balanced_test(test_plain),
-      balanced_test(test_double_is_short),
-      balanced_test(test_double_reads_back),
-      balanced_test(test_to_int),
-      balanced_test(test_to_double),
-      balanced_test(test_match),
-      balanced_test(test_nearest),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Times and counts of messages, by hand. */
-#include "check.h"
 #include "eigenscope/traffic.h"
+#include "support/unit.h"
 
 static const es_link_t link = {.latency = 1e-3, .bandwidth = 1e6};
 
@@ -11,8 +11,7 @@ static void check(const es_traffic_t *t, int64_t sums, int64_t messages, int64_t
   assert_float_equal(t->seconds, seconds, 1e-12);
 }
 
-static void test_small_sums(void **state) {
-  (void)state;
+TEST(small_sums) {
   es_traffic_t t = {0};
   es_traffic_tree_sum_f64(&t, 8, 1, 100, &link); /* alone */
   es_traffic_ranks_sum_f32(&t, 1, 100000, &link);
@@ -27,8 +26,7 @@ static void test_small_sums(void **state) {
   check(&t, 2, 5, 1600 + 3 * 61440, 2 * 1.8e-3);
 }
 
-static void test_large_sums(void **state) {
-  (void)state;
+TEST(large_sums) {
   es_traffic_t t = {0};
   es_traffic_ranks_sum_f32(&t, 2, 15361, &link); /* halves of 7681 and 7680 floats, there and back */
   check(&t, 1, 2, 4 * 15361, 2 * 1e-3 + 2 * 30.724e-3);
@@ -43,18 +41,11 @@ static void test_large_sums(void **state) {
   check(&t, 1, 2 * 2, 240000, 2 * 1e-3 + 0.12 + 1e-3 + 0.12);
 }
 
-static void test_allreduce(void **state) {
-  (void)state;
+TEST(allreduce) {
   es_traffic_t t = {0};
   es_traffic_allreduce(&t, 4, 1000, &link); /* there and back in two steps each; 3/4 of the bytes both times */
   check(&t, 1, 4, 1500, 4e-3 + 1.5e-3);
   t = (es_traffic_t){0};
   es_traffic_allreduce(&t, 3, 300, &link);
   check(&t, 1, 4, 400, 4e-3 + 0.4e-3);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_small_sums), cmocka_unit_test(test_large_sums),
-                                     cmocka_unit_test(test_allreduce)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,26 +1,13 @@
 /* Weights of others in our networks: names, mismatches all at once, width and classes from the shapes. */
-#include "check.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/weights.h"
+#include "support/unit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static char path[64];
-
-static int make_path(void **state) {
-  (void)state;
-  strcpy(path, "/tmp/eigenscope-weights-XXXXXX");
-  int descriptor = mkstemp(path);
-  return descriptor < 0 || close(descriptor) != 0;
-}
-
-static int remove_path(void **state) {
-  return unlink(path) != 0 || check_balance(state) != 0;
-}
-
-#define path_test(function) cmocka_unit_test_setup_teardown(function, make_path, remove_path)
+static const char path[] = "file";
 
 static es_point_t point_of(const char *model, es_ratio_t width, int32_t classes) {
   es_point_t point = {.width = width, .classes = classes, .resolution = 32};
@@ -75,8 +62,7 @@ static es_safetensors_t *write_and_open(const file_t *file) {
   return opened;
 }
 
-static void test_names(void **state) {
-  (void)state;
+TEST_IN_FOLDER(names) {
   assert_string_equal(es_weights_name("module.features.0.weight"), "features.0.weight");
   assert_string_equal(es_weights_name("_orig_mod.fc.bias"), "fc.bias");
   assert_string_equal(es_weights_name("module._orig_mod.fc.bias"), "fc.bias");
@@ -85,8 +71,7 @@ static void test_names(void **state) {
   assert_false(es_weights_is_count("num_batches"));
 }
 
-static void test_fits_and_fills(void **state) {
-  (void)state;
+TEST_IN_FOLDER(fits_and_fills) {
   const es_point_t point = point_of("resnet18", (es_ratio_t){1, 16}, 10);
   es_graph_t *graph = graph_of(&point);
   float *parameters = es_allocate((size_t)graph->parameter_count, sizeof *parameters);
@@ -113,8 +98,7 @@ static void test_fits_and_fills(void **state) {
 }
 
 /* Everything that is wrong, each on a line. */
-static void test_all_mismatches(void **state) {
-  (void)state;
+TEST_IN_FOLDER(all_mismatches) {
   const es_point_t point = point_of("vgg11", (es_ratio_t){1, 16}, 10);
   es_graph_t *graph = graph_of(&point);
   file_t file = make_file(graph, "");
@@ -143,8 +127,7 @@ static void test_all_mismatches(void **state) {
 }
 
 /* For every family and odd widths, the inferred width gives the very shapes that are there. */
-static void test_infer(void **state) {
-  (void)state;
+TEST_IN_FOLDER(infer) {
   static const es_ratio_t widths[] = {{1, 16}, {13, 100}, {1, 8}, {7, 48}};
   for (const char *const *name = es_model_spec_names(); *name; name++) {
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
@@ -167,8 +150,7 @@ static void test_infer(void **state) {
   }
 }
 
-static void test_cannot_infer(void **state) {
-  (void)state;
+TEST_IN_FOLDER(cannot_infer) {
   const es_point_t vgg = point_of("vgg11", (es_ratio_t){1, 16}, 10);
   es_graph_t *graph = graph_of(&vgg);
   file_t file = make_file(graph, "");
@@ -184,12 +166,4 @@ static void test_cannot_infer(void **state) {
   es_safetensors_destroy(opened);
   free_file(&file);
   es_graph_destroy(graph);
-}
-
-int main(void) {
-  const struct CMUnitTest tests[] = {
-      path_test(test_names), path_test(test_fits_and_fills), path_test(test_all_mismatches),
-      path_test(test_infer), path_test(test_cannot_infer),
-  };
-  return cmocka_run_group_tests(tests, NULL, NULL);
 }

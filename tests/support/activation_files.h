@@ -2,8 +2,8 @@
 #ifndef ES_TEST_ACTIVATION_FILES_H
 #define ES_TEST_ACTIVATION_FILES_H
 
-#include "data_files.h"
 #include "eigenscope/activations.h"
+#include "support/datasets.h"
 
 #define ACTIVATIONS ES_FIXTURES "/activations/"
 
@@ -26,7 +26,7 @@ static const int32_t ACTIVATION_LABELS[ACTIVATION_SAMPLES] = {0, 3, 1, 4, 1, 5, 
  */
 static inline float *activation_floats(int64_t first, int64_t n, int l) {
   float *out = malloc((size_t)n * sizeof *out);
-  idx_require(out != NULL, "malloc");
+  require(out != NULL, "malloc");
   for (int64_t i = 0; i < n; i++) out[i] = (float)activation_value(first + i, l);
   return out;
 }

@@ -1,0 +1,40 @@
+/* Tests that register themselves: TEST(name) { ... } is all that a file of tests/unit or tests/mpi needs. Those of
+ * tests/unit run with cmocka (unit_main.c), those of tests/mpi on every rank (mpi_main.c), in the order of the file. A
+ * test that leaves memory of es_allocate behind fails. */
+#ifndef ES_TEST_SUPPORT_TEST_H
+#define ES_TEST_SUPPORT_TEST_H
+
+typedef struct test {
+  const char *file, *name;
+  void (*run)(void);
+  void (*set_up)(void), (*tear_down)(void); /* NULL: nothing to do */
+} test_t;
+
+#define TEST_WITH(set_up, tear_down, name)                                                                             \
+  static void test_##name(void);                                                                                       \
+  __attribute__((constructor)) static void register_##name(void) {                                                     \
+    static const test_t test = {__FILE__, #name, test_##name, set_up, tear_down};                                      \
+    test_register(&test);                                                                                              \
+  }                                                                                                                    \
+  static void test_##name(void)
+
+#define TEST(name) TEST_WITH(NULL, NULL, name)
+
+/* A test in a new folder, which is the current one while it runs and is removed afterwards with all that is in it. In
+ * tests/mpi all ranks share one. */
+#define TEST_IN_FOLDER(name) TEST_WITH(enter_folder, leave_folder, name)
+
+extern char folder[256]; /* absolute */
+void enter_folder(void);
+void leave_folder(void);
+
+/* BEFORE_TESTS { ... } runs once, before the tests of the program. */
+#define BEFORE_TESTS __attribute__((constructor)) static void before_tests(void)
+
+/* `test` lives as long as the program. */
+void test_register(const test_t *test);
+
+/* Returns the number of tests. */
+int test_list(const test_t *const **out);
+
+#endif
