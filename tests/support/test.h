@@ -4,6 +4,8 @@
 #ifndef ES_TEST_SUPPORT_TEST_H
 #define ES_TEST_SUPPORT_TEST_H
 
+#include "eigenscope/status.h"
+
 typedef struct test {
   const char *file, *name;
   void (*run)(void);
@@ -30,6 +32,13 @@ void leave_folder(void);
 
 /* BEFORE_TESTS { ... } runs once, before the tests of the program. */
 #define BEFORE_TESTS __attribute__((constructor)) static void before_tests(void)
+
+/* A status for one call, and what the call said: assert_ok(es_job_load(&job, path, NULL, 0, fresh())). */
+extern es_status_t said;
+static inline es_status_t *fresh(void) {
+  said = (es_status_t){0};
+  return &said;
+}
 
 /* `test` lives as long as the program. */
 void test_register(const test_t *test);

@@ -7,10 +7,9 @@
 #include "support/unit.h"
 
 static inline es_dataset_t *load(es_format_t format, const char *path, int32_t resolution) {
-  es_status_t status = {0};
   es_dataset_t *dataset = NULL;
   const es_dataset_spec_t spec = data_spec(format, path);
-  if (es_dataset_load(&dataset, &spec, resolution, MPI_COMM_NULL, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_dataset_load(&dataset, &spec, resolution, MPI_COMM_NULL, fresh()));
   return dataset;
 }
 

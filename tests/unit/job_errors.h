@@ -18,14 +18,13 @@ typedef struct bad_job {
 
 static inline void check_message(const char *text, const char *set, const char *message) {
   es_job_t *job = NULL;
-  es_status_t status = {0};
   unsetenv("ES_TEST_UNSET");
-  const es_code_t code = es_job_parse(&job, text, strlen(text), "job.yaml", &set, set != NULL, &status);
+  const es_code_t code = es_job_parse(&job, text, strlen(text), "job.yaml", &set, set != NULL, fresh());
   if (code == ES_OK) fail_msg("accepted, but should say: %s", message);
-  assert_string_equal(status.message, message);
+  assert_string_equal(said.message, message);
   assert_int_equal(code, ES_INPUT);
-  assert_int_equal(status.code, ES_INPUT);
-  assert_string_equal(status.stage, "job");
+  assert_int_equal(said.code, ES_INPUT);
+  assert_string_equal(said.stage, "job");
   assert_null(job);
 }
 

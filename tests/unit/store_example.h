@@ -96,7 +96,7 @@ static inline es_result_shape_t example_shape(void) {
 static inline es_result_t *example_plain_result(void) {
   es_result_t *result;
   const es_result_shape_t shape = example_plain_shape(EXAMPLE_LAYERS);
-  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_create(&result, &shape, fresh()));
   return result;
 }
 
@@ -133,8 +133,8 @@ static inline void example_fill(es_result_t *result) {
 static inline es_result_t *example_result(void) {
   es_result_t *result, *blank;
   const es_result_shape_t shape = example_shape();
-  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_result_create(&blank, &shape, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_create(&result, &shape, fresh()));
+  assert_ok(es_result_create(&blank, &shape, fresh()));
   example_fill(result);
   for (int i = ES_FIELD_LOSS; i < ES_FIELDS; i++) {
     const es_field_info_t *info = es_field_info((es_field_t)i);
@@ -166,10 +166,9 @@ static inline es_result_header_t example_header(void) {
 
 /* Writes the example to `path`. */
 static inline void example_write(const char *path) {
-  es_status_t status = {0};
   es_result_t *result = example_result();
   es_result_header_t header = example_header();
-  if (es_result_write(path, result, &header, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_result_write(path, result, &header, fresh()));
   es_result_destroy(result);
 }
 

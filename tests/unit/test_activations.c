@@ -8,9 +8,8 @@
 static const char path[] = "acts.h5";
 
 static es_activations_t *open_file(const char *where, const char *labels) {
-  es_status_t status = {0};
   es_activations_t *file = NULL;
-  if (es_activations_open(&file, where, labels, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_activations_open(&file, where, labels, fresh()));
   return file;
 }
 
@@ -23,9 +22,8 @@ static void check_layer(const es_activations_t *file, int l) {
   assert_int_equal(size, (size_t)row * (layer->is_double ? sizeof(double) : sizeof(float)));
   for (int64_t first = 0; first <= ACTIVATION_SAMPLES; first++) {
     for (int64_t count = 0; first + count <= ACTIVATION_SAMPLES; count++) {
-      es_status_t status = {0};
       memset(values, 0x5a, all + 1);
-      if (es_activations_read(file, l, first, count, values, &status) != ES_OK) fail_msg("%s", status.message);
+      assert_ok(es_activations_read(file, l, first, count, values, fresh()));
       assert_int_equal(activation_other(values, layer->is_double, first * row, count * row, l), -1);
       assert_int_equal(values[(size_t)count * size], 0x5a); /* and nothing behind */
     }
@@ -34,7 +32,6 @@ static void check_layer(const es_activations_t *file, int l) {
 }
 
 static void check_good(const char *where, char fingerprint[ES_ID_SIZE]) {
-  es_status_t status = {0};
   es_activations_t *file = open_file(where, "labels");
   assert_int_equal(es_activations_count(file), ACTIVATION_LAYER_COUNT);
   assert_int_equal(es_activations_samples(file), ACTIVATION_SAMPLES);
@@ -50,13 +47,13 @@ static void check_good(const char *where, char fingerprint[ES_ID_SIZE]) {
   }
   int32_t labels[ACTIVATION_SAMPLES], classes;
   assert_true(es_activations_has_labels(file));
-  assert_int_equal(es_activations_labels(file, 0, ACTIVATION_SAMPLES, labels, &status), ES_OK);
+  assert_ok(es_activations_labels(file, 0, ACTIVATION_SAMPLES, labels, fresh()));
   assert_memory_equal(labels, ACTIVATION_LABELS, sizeof labels);
-  assert_int_equal(es_activations_labels(file, 3, 2, labels, &status), ES_OK);
+  assert_ok(es_activations_labels(file, 3, 2, labels, fresh()));
   assert_memory_equal(labels, ACTIVATION_LABELS + 3, 2 * sizeof *labels);
-  assert_int_equal(es_activations_classes(file, &classes, &status), ES_OK);
+  assert_ok(es_activations_classes(file, &classes, fresh()));
   assert_int_equal(classes, 6);
-  assert_int_equal(es_activations_fingerprint(file, fingerprint, &status), ES_OK);
+  assert_ok(es_activations_fingerprint(file, fingerprint, fresh()));
   es_activations_close(file);
 }
 
@@ -92,15 +89,14 @@ TEST(order) {
 TEST(listed) {
   static const char *const names[] = {ACTIVATIONS "listed.h5", ACTIVATIONS "listed_fixed.h5"};
   for (int i = 0; i < 2; i++) {
-    es_status_t status = {0};
     int32_t classes;
     float values[2 * ACTIVATION_SAMPLES];
     check_order(names[i], "more.labels", "m.1 m.0.conv a ");
     es_activations_t *file = open_file(names[i], "more/labels");
     assert_true(es_activations_has_labels(file));
-    assert_int_equal(es_activations_classes(file, &classes, &status), ES_OK);
+    assert_ok(es_activations_classes(file, &classes, fresh()));
     assert_int_equal(classes, 6);
-    assert_int_equal(es_activations_read(file, 1, 0, ACTIVATION_SAMPLES, values, &status), ES_OK);
+    assert_ok(es_activations_read(file, 1, 0, ACTIVATION_SAMPLES, values, fresh()));
     assert_int_equal(activation_other(values, false, 0, 2 * ACTIVATION_SAMPLES, 0), -1);
     es_activations_close(file);
     file = open_file(names[i], "labels");
@@ -221,14 +217,13 @@ TEST(integers) {
 TEST_IN_FOLDER(not_finite) {
   const float values[4] = {NAN, INFINITY, -INFINITY, -0.0f};
   float back[4];
-  es_status_t status = {0};
   h5_variable_t v = {.name = "x", .type = H5T_IEEE_F32LE, .memory = H5T_NATIVE_FLOAT, .rank = 2, .shape = {2, 2}};
   v.values = values;
   hid_t id = h5_require(H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT));
   h5_put(id, &v);
   H5Fclose(id);
   es_activations_t *file = open_file(path, "labels");
-  assert_int_equal(es_activations_read(file, 0, 0, 2, back, &status), ES_OK);
+  assert_ok(es_activations_read(file, 0, 0, 2, back, fresh()));
   assert_memory_equal(back, values, sizeof values);
   es_activations_close(file);
 }
@@ -260,14 +255,13 @@ static void write_large(hsize_t chunk, hid_t type) {
 
 /* Read in parts that end where no chunk ends. */
 static void check_parts(int64_t chunk) {
-  es_status_t status = {0};
   es_activations_t *file = open_file(path, "labels");
   float *values = malloc(777 * ROW * sizeof *values);
   int64_t done = 0;
   assert_int_equal(es_activations_layer(file, 0)->chunk, chunk);
   for (int64_t n; done < SAMPLES; done += n) {
     n = SAMPLES - done < 777 ? SAMPLES - done : 777;
-    if (es_activations_read(file, 0, done, n, values, &status) != ES_OK) fail_msg("%s", status.message);
+    assert_ok(es_activations_read(file, 0, done, n, values, fresh()));
     assert_int_equal(activation_other(values, false, done * ROW, n * ROW, 1), -1);
   }
   free(values);
@@ -276,18 +270,17 @@ static void check_parts(int64_t chunk) {
 
 TEST_IN_FOLDER(chunks) {
   char plain[ES_ID_SIZE], packed[ES_ID_SIZE];
-  es_status_t status = {0};
   write_large(0, H5T_IEEE_F32LE);
   check_parts(1);
   es_activations_t *file = open_file(path, "labels");
-  assert_int_equal(es_activations_fingerprint(file, plain, &status), ES_OK);
+  assert_ok(es_activations_fingerprint(file, plain, fresh()));
   es_activations_close(file);
   static const hsize_t chunks[] = {1, 100, 4000};
   for (int i = 0; i < 3; i++) {
     write_large(chunks[i], H5T_IEEE_F32BE);
     check_parts((int64_t)chunks[i]);
     file = open_file(path, "labels");
-    assert_int_equal(es_activations_fingerprint(file, packed, &status), ES_OK);
+    assert_ok(es_activations_fingerprint(file, packed, fresh()));
     assert_string_equal(plain, packed);
     es_activations_close(file);
   }
@@ -303,9 +296,8 @@ static void write_at(hid_t dataset, hid_t type, hsize_t sample, int rank, const 
 }
 
 static void fingerprint_of(char out[ES_ID_SIZE]) {
-  es_status_t status = {0};
   es_activations_t *file = open_file(path, "labels");
-  if (es_activations_fingerprint(file, out, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_activations_fingerprint(file, out, fresh()));
   es_activations_close(file);
 }
 

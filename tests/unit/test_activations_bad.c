@@ -100,11 +100,11 @@ TEST(labels) {
 static void write_npy(int version, int minor, const char *header, size_t header_size, long length, size_t data) {
   uint8_t bytes[8192] = "\x93NUMPY";
   size_t before = version == 1 ? 10 : 12;
-  unsigned long said = length < 0 ? header_size : (unsigned long)length;
+  unsigned long claimed = length < 0 ? header_size : (unsigned long)length;
   assert_true(before + header_size + data <= sizeof bytes);
   bytes[6] = (uint8_t)version;
   bytes[7] = (uint8_t)minor;
-  for (size_t i = 8; i < before; i++) bytes[i] = (uint8_t)(said >> 8 * (i - 8));
+  for (size_t i = 8; i < before; i++) bytes[i] = (uint8_t)(claimed >> 8 * (i - 8));
   memcpy(bytes + before, header, header_size);
   file_write("x.npy", bytes, before + header_size + data);
 }
@@ -192,10 +192,9 @@ TEST_IN_FOLDER(headers_that_are_right) {
                                       " { 'fortran_order' : False,\n'descr':'<f4' , 'shape':( 7 , 2 , ) , } \n\n",
                                       "{'descr': '=f4', 'fortran_order': False, 'shape': (7, 2)}"};
   for (int i = 0; i < 4; i++) {
-    es_status_t status = {0};
     es_activations_t *file;
     write_npy(1, 0, right[i], strlen(right[i]), -1, 56);
-    if (es_activations_open(&file, folder, "labels", &status) != ES_OK) fail_msg("%s", status.message);
+    assert_ok(es_activations_open(&file, folder, "labels", fresh()));
     assert_int_equal(es_activations_samples(file), 7);
     assert_int_equal(es_activations_layer(file, 0)->c, 2);
     es_activations_close(file);
@@ -217,18 +216,17 @@ static uint8_t *read_whole(const char *where, size_t *size) {
 /* Opens and reads all that there is; false with a message that starts with `where` when something is wrong. */
 static bool reads(const char *where) {
   static double buffer[4096];
-  es_status_t status = {0};
   es_activations_t *file;
   char fingerprint[ES_ID_SIZE];
-  es_code_t code = es_activations_open(&file, where, "labels", &status);
+  es_code_t code = es_activations_open(&file, where, "labels", fresh());
   for (int i = 0; code == ES_OK && i < es_activations_count(file); i++) {
     int64_t n = es_activations_samples(file), most = (int64_t)(sizeof buffer / es_activations_row_size(file, i));
-    code = es_activations_read(file, i, 0, n < most ? n : most, buffer, &status);
+    code = es_activations_read(file, i, 0, n < most ? n : most, buffer, fresh());
   }
-  if (code == ES_OK) code = es_activations_fingerprint(file, fingerprint, &status);
+  if (code == ES_OK) code = es_activations_fingerprint(file, fingerprint, fresh());
   es_activations_close(file);
-  assert_int_equal(code, status.code);
-  if (code != ES_OK && strncmp(status.message, where, strlen(where)) != 0) fail_msg("%s", status.message);
+  assert_int_equal(code, said.code);
+  if (code != ES_OK && strncmp(said.message, where, strlen(where)) != 0) fail_msg("%s", said.message);
   return code == ES_OK;
 }
 
@@ -251,13 +249,12 @@ TEST_IN_FOLDER(cut_hdf5) {
   file_write("acts.h5", bytes, size);
   assert_true(reads(path));
   for (size_t cut = size - 1; cut < size; cut -= cut < 2048 ? 1 : 61) { /* until it wraps around */
-    es_status_t status = {0};
     es_activations_t *file;
     char start[1024];
     cut_to(path, cut);
-    assert_int_equal(es_activations_open(&file, path, "labels", &status), ES_INPUT);
+    assert_int_equal(es_activations_open(&file, path, "labels", fresh()), ES_INPUT);
     snprintf(start, sizeof start, "%s: is ", path); /* no HDF5 file, or damaged or truncated */
-    if (strncmp(status.message, start, strlen(start)) != 0) fail_msg("%s", status.message);
+    if (strncmp(said.message, start, strlen(start)) != 0) fail_msg("%s", said.message);
   }
   free(bytes);
 }
@@ -355,16 +352,14 @@ TEST_IN_FOLDER(damaged_chunk) {
   bytes[address + size - 2] ^= 4;
   file_write("acts.h5", bytes, whole);
   free(bytes);
-  es_status_t status = {0};
   es_activations_t *file;
-  assert_int_equal(es_activations_open(&file, path, "labels", &status), ES_OK);
-  assert_int_equal(es_activations_read(file, 0, 0, 20, values, &status), ES_OK);
-  assert_int_equal(es_activations_read(file, 0, 15, 10, values, &status), ES_INPUT);
+  assert_ok(es_activations_open(&file, path, "labels", fresh()));
+  assert_ok(es_activations_read(file, 0, 0, 20, values, fresh()));
+  assert_int_equal(es_activations_read(file, 0, 15, 10, values, fresh()), ES_INPUT);
   snprintf(message, sizeof message, "%s: g/x: samples 15 to 24 cannot be read: ", path);
-  assert_int_equal(strncmp(status.message, message, strlen(message)), 0);
-  assert_true(strlen(status.message) > strlen(message));
-  status = (es_status_t){0};
-  assert_int_equal(es_activations_read(file, 0, 40, 20, values, &status), ES_OK);
+  assert_int_equal(strncmp(said.message, message, strlen(message)), 0);
+  assert_true(strlen(said.message) > strlen(message));
+  assert_ok(es_activations_read(file, 0, 40, 20, values, fresh()));
   es_activations_close(file);
 }
 

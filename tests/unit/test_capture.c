@@ -105,12 +105,11 @@ TEST(nan_survives_every_method) {
 }
 
 TEST(layers_are_chosen_by_pattern) {
-  es_status_t status = {0};
   es_point_t point = {.width = {1, 16}, .classes = 10, .resolution = 32};
   es_graph_t *graph;
   int32_t chosen[64];
   assert_true(es_model_spec_builtin(&point.model, "vgg11"));
-  assert_int_equal(es_graph_create(&graph, &point, &status), ES_OK);
+  assert_ok(es_graph_create(&graph, &point, fresh()));
   es_measure_settings_t m = {.n_layers = 1, .layers = {"*"}};
   assert_int_equal(es_capture_select(graph, &m, chosen), 10);
   m = (es_measure_settings_t){.n_layers = 2, .layers = {"features.0", "classifier.*"}};
@@ -120,9 +119,9 @@ TEST(layers_are_chosen_by_pattern) {
   assert_int_equal(chosen[2], 9);
   es_group_t group;
   es_capture_t *capture;
-  assert_int_equal(es_group_create(&group, MPI_COMM_NULL, 2, &status), ES_OK);
+  assert_ok(es_group_create(&group, MPI_COMM_NULL, 2, fresh()));
   m = (es_measure_settings_t){.n_layers = 1, .layers = {"layer1.*"}};
-  assert_int_equal(es_capture_create(&capture, graph, &m, &group, &status), ES_INPUT);
-  assert_non_null(strstr(status.message, "no layer matches measure.layers"));
+  assert_fails_with(es_capture_create(&capture, graph, &m, &group, fresh()), ES_INPUT,
+                    "no layer matches measure.layers");
   es_graph_destroy(graph);
 }

@@ -28,15 +28,13 @@ enum { N_TENSORS = sizeof TENSORS / sizeof *TENSORS };
 static const es_metadata_t METADATA[] = {{"job", "name: t\n\"x\"\t\\ \x01\x7f"}, {"epoch", "3"}, {"unit \xc2\xb5", ""}};
 
 static void write_example(const char *path) {
-  es_status_t status = {0};
-  assert_int_equal(es_safetensors_write(path, TENSORS, N_TENSORS, METADATA, 3, &status), ES_OK);
+  assert_ok(es_safetensors_write(path, TENSORS, N_TENSORS, METADATA, 3, fresh()));
 }
 
 TEST_IN_FOLDER(round_trip) {
-  es_status_t status = {0};
   es_safetensors_t *file = NULL;
   write_example("a.safetensors");
-  assert_int_equal(es_safetensors_read(&file, "a.safetensors", &status), ES_OK);
+  assert_ok(es_safetensors_read(&file, "a.safetensors", fresh()));
   assert_int_equal(es_safetensors_count(file), N_TENSORS);
   for (int i = 0; i < N_TENSORS; i++) {
     const es_tensor_view_t *tensor = es_safetensors_find(file, TENSORS[i].name);
@@ -61,10 +59,9 @@ TEST_IN_FOLDER(round_trip) {
 }
 
 TEST_IN_FOLDER(nothing_to_store) {
-  es_status_t status = {0};
   es_safetensors_t *file = NULL;
-  assert_int_equal(es_safetensors_write("none", NULL, 0, NULL, 0, &status), ES_OK);
-  assert_int_equal(es_safetensors_read(&file, "none", &status), ES_OK);
+  assert_ok(es_safetensors_write("none", NULL, 0, NULL, 0, fresh()));
+  assert_ok(es_safetensors_read(&file, "none", fresh()));
   assert_int_equal(es_safetensors_count(file), 0);
   assert_null(es_safetensors_find(file, ""));
   es_safetensors_destroy(file);
@@ -74,12 +71,11 @@ TEST_IN_FOLDER(nothing_to_store) {
 TEST_IN_FOLDER(order_and_alignment) {
   static const char *const order[] = {"trace", "step", "features.0.weight", "labels", "empty \"quoted\" \xc3\xa9",
                                       "bytes"};
-  es_status_t status = {0};
   es_safetensors_t *file = NULL;
   char *bytes;
   size_t size;
   write_example("a.safetensors");
-  assert_int_equal(es_safetensors_read(&file, "a.safetensors", &status), ES_OK);
+  assert_ok(es_safetensors_read(&file, "a.safetensors", fresh()));
   for (int i = 0; i < N_TENSORS; i++) {
     const es_tensor_view_t *tensor = es_safetensors_tensor(file, i);
     /* The empty one starts where "bytes" does. */
@@ -87,7 +83,7 @@ TEST_IN_FOLDER(order_and_alignment) {
     assert_int_equal((uintptr_t)tensor->data % es_dtype_size(tensor->dtype), 0);
   }
   es_safetensors_destroy(file);
-  assert_int_equal(es_file_read("a.safetensors", &bytes, &size, &status), ES_OK);
+  assert_ok(es_file_read("a.safetensors", &bytes, &size, fresh()));
   assert_int_equal(size % 64, 3 + 24 + 16 + 16 + 8 - 64);
   assert_memory_equal(bytes + size - 67, TRACES, 16);
   assert_memory_equal(bytes + size - 3, BYTES, 3);
@@ -112,11 +108,10 @@ TEST_IN_FOLDER(bytes_of_the_file) {
                         "{\"__metadata__\":{\"epoch\":\"3\",\"writer\":\"eigenscope\",\"xxh3\":\"%016llx\"},"
                         "\"w\":{\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
                         (unsigned long long)seal);
-  es_status_t status = {0};
   char *bytes;
   size_t size;
-  assert_int_equal(es_safetensors_write("w", &tensor, 1, &entry, 1, &status), ES_OK);
-  assert_int_equal(es_file_read("w", &bytes, &size, &status), ES_OK);
+  assert_ok(es_safetensors_write("w", &tensor, 1, &entry, 1, fresh()));
+  assert_ok(es_file_read("w", &bytes, &size, fresh()));
   assert_int_equal(size, 192 + 8);
   static const unsigned char start[8] = {184, 0, 0, 0, 0, 0, 0, 0};
   assert_memory_equal(bytes, start, 8);
@@ -134,8 +129,7 @@ static void put_file(const char *path, const char *header, const void *data, siz
   for (int i = 0; i < 8; i++) bytes[i] = (char)(length >> (8 * i) & 0xff);
   memcpy(bytes + 8, header, length);
   memcpy(bytes + 8 + length, data, size);
-  es_status_t status = {0};
-  assert_int_equal(es_file_write_atomic(path, bytes, 8 + length + size, &status), ES_OK);
+  assert_ok(es_file_write_atomic(path, bytes, 8 + length + size, fresh()));
 }
 
 /* As the Python library writes: entries in any order, blanks, escapes, no seal, a header of odd length. */
@@ -147,9 +141,8 @@ TEST_IN_FOLDER(foreign_file) {
   const double values[2] = {0.1, -2};
   memcpy(data + 1, values, 16);
   put_file("foreign", header, data, sizeof data);
-  es_status_t status = {0};
   es_safetensors_t *file = NULL;
-  assert_int_equal(es_safetensors_read(&file, "foreign", &status), ES_OK);
+  assert_ok(es_safetensors_read(&file, "foreign", fresh()));
   assert_string_equal(es_safetensors_tensor(file, 0)->name, "a");
   assert_int_equal(*(const uint8_t *)es_safetensors_tensor(file, 0)->data, 7);
   const es_tensor_view_t *b = es_safetensors_find(file, "b");
@@ -188,61 +181,57 @@ TEST_IN_FOLDER(to_float) {
 /* Opening looks at the header alone; the fingerprint of our files stands there, that of others is computed. */
 TEST_IN_FOLDER(open_and_fingerprint) {
   static const char header[] = "{\"a\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]}}";
-  es_status_t status = {0};
   es_safetensors_t *file = NULL;
   char ours[17], first[17], second[17];
   write_example("a.safetensors");
-  assert_int_equal(es_safetensors_open(&file, "a.safetensors", &status), ES_OK);
+  assert_ok(es_safetensors_open(&file, "a.safetensors", fresh()));
   assert_null(es_safetensors_find(file, "trace")->data);
-  assert_int_equal(es_safetensors_fingerprint(file, ours, &status), ES_OK);
+  assert_ok(es_safetensors_fingerprint(file, ours, fresh()));
   assert_null(es_safetensors_find(file, "trace")->data);
   assert_string_equal(ours, es_safetensors_metadata(file, "xxh3"));
   assert_string_equal(es_safetensors_entry(file, 0)->key, "job");
   assert_null(es_safetensors_entry(file, 5));
   assert_string_equal(es_safetensors_path(file), "a.safetensors");
-  assert_int_equal(es_safetensors_load(file, &status), ES_OK);
+  assert_ok(es_safetensors_load(file, fresh()));
   assert_memory_equal(es_safetensors_find(file, "trace")->data, TRACES, sizeof TRACES);
   es_safetensors_destroy(file);
   for (int i = 0; i < 2; i++) {
     put_file("foreign", header, i == 0 ? "\x80\x3f" : "\x81\x3f", 2);
-    assert_int_equal(es_safetensors_open(&file, "foreign", &status), ES_OK);
-    assert_int_equal(es_safetensors_fingerprint(file, i == 0 ? first : second, &status), ES_OK);
+    assert_ok(es_safetensors_open(&file, "foreign", fresh()));
+    assert_ok(es_safetensors_fingerprint(file, i == 0 ? first : second, fresh()));
     es_safetensors_destroy(file);
   }
   assert_string_not_equal(first, second);
 }
 
 TEST_IN_FOLDER(files_that_cannot_be_reached) {
-  es_status_t status = {0};
   es_safetensors_t *file = NULL;
-  assert_int_equal(es_safetensors_read(&file, "missing", &status), ES_SYSTEM);
+  assert_int_equal(es_safetensors_read(&file, "missing", fresh()), ES_SYSTEM);
   assert_null(file);
-  assert_non_null(strstr(status.message, "missing: "));
-  status = (es_status_t){0};
-  assert_int_equal(es_safetensors_write("no/such/folder", TENSORS, N_TENSORS, NULL, 0, &status), ES_SYSTEM);
-  assert_non_null(strstr(status.message, "no/such/folder: "));
+  assert_non_null(strstr(said.message, "missing: "));
+  assert_fails_with(es_safetensors_write("no/such/folder", TENSORS, N_TENSORS, NULL, 0, fresh()), ES_SYSTEM,
+                    "no/such/folder: ");
 }
 
 /* A failed save leaves the checkpoint before it as it was. */
 TEST_IN_FOLDER(refused_content) {
-  es_status_t status = {0};
   char *before, *after;
   size_t size_before, size_after;
   write_example("a");
-  assert_int_equal(es_file_read("a", &before, &size_before, &status), ES_OK);
+  assert_ok(es_file_read("a", &before, &size_before, fresh()));
   es_tensor_view_t bad[2] = {TENSORS[0], TENSORS[0]};
   const es_metadata_t sealed = {"xxh3", "0"}, latin = {"note", "\xe9"}, twice[2] = {{"k", "1"}, {"k", "2"}};
-  assert_int_equal(es_safetensors_write("a", bad, 2, NULL, 0, &status), ES_BUG);
-  assert_string_equal(status.stage, "checkpoint");
-  assert_int_equal(es_safetensors_write("a", NULL, 0, &sealed, 1, &(es_status_t){0}), ES_BUG);
-  assert_int_equal(es_safetensors_write("a", NULL, 0, &latin, 1, &(es_status_t){0}), ES_BUG);
-  assert_int_equal(es_safetensors_write("a", NULL, 0, twice, 2, &(es_status_t){0}), ES_BUG);
+  assert_int_equal(es_safetensors_write("a", bad, 2, NULL, 0, fresh()), ES_BUG);
+  assert_string_equal(said.stage, "checkpoint");
+  assert_int_equal(es_safetensors_write("a", NULL, 0, &sealed, 1, fresh()), ES_BUG);
+  assert_int_equal(es_safetensors_write("a", NULL, 0, &latin, 1, fresh()), ES_BUG);
+  assert_int_equal(es_safetensors_write("a", NULL, 0, twice, 2, fresh()), ES_BUG);
   strcpy(bad[1].name, "__metadata__");
-  assert_int_equal(es_safetensors_write("a", bad, 2, NULL, 0, &(es_status_t){0}), ES_BUG);
+  assert_int_equal(es_safetensors_write("a", bad, 2, NULL, 0, fresh()), ES_BUG);
   strcpy(bad[1].name, "c");
   bad[1].shape[0] = -3;
-  assert_int_equal(es_safetensors_write("a", bad, 2, NULL, 0, &(es_status_t){0}), ES_BUG);
-  assert_int_equal(es_file_read("a", &after, &size_after, &status), ES_OK);
+  assert_int_equal(es_safetensors_write("a", bad, 2, NULL, 0, fresh()), ES_BUG);
+  assert_ok(es_file_read("a", &after, &size_after, fresh()));
   assert_int_equal(size_before, size_after);
   assert_memory_equal(before, after, size_before);
   es_free(before);

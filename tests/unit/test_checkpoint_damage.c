@@ -41,10 +41,9 @@ static char *example(size_t *size) {
   const es_tensor_view_t tensors[2] = {{.name = "w", .dtype = ES_F32, .rank = 1, .shape = {3}, .data = weights},
                                        {.name = "b", .dtype = ES_U8, .rank = 2, .shape = {1, 2}, .data = bytes}};
   const es_metadata_t entry = {"epoch", "3"};
-  es_status_t status = {0};
   char *data;
-  assert_int_equal(es_safetensors_write(path, tensors, 2, &entry, 1, &status), ES_OK);
-  assert_int_equal(es_file_read(path, &data, size, &status), ES_OK);
+  assert_ok(es_safetensors_write(path, tensors, 2, &entry, 1, fresh()));
+  assert_ok(es_file_read(path, &data, size, fresh()));
   return data;
 }
 
@@ -76,17 +75,16 @@ TEST_IN_FOLDER(every_flipped_bit) {
   for (size_t bit = 0; bit < 8 * size; bit++) {
     bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
     file_write(path, bytes, size);
-    es_status_t status = {0};
     es_safetensors_t *file = NULL;
-    if (es_safetensors_read(&file, path, &status) != ES_INPUT) fail_msg("bit %zu flipped unnoticed", bit);
-    found_by_seal += strstr(status.message, "xxh3") != NULL;
+    if (es_safetensors_read(&file, path, fresh()) != ES_INPUT) fail_msg("bit %zu flipped unnoticed", bit);
+    found_by_seal += strstr(said.message, "xxh3") != NULL;
     bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
   }
   /* All of the data (14 bytes), and what changes the header into another valid one. */
   assert_true(found_by_seal > 8 * 14 + 100);
   file_write(path, bytes, size);
   es_safetensors_t *file = NULL;
-  assert_int_equal(es_safetensors_read(&file, path, &(es_status_t){0}), ES_OK);
+  assert_ok(es_safetensors_read(&file, path, fresh()));
   es_safetensors_destroy(file);
   es_free(bytes);
 }
@@ -125,7 +123,7 @@ TEST_IN_FOLDER(huge) {
   refused("the header describes 100000000000 bytes of data, 0 are there");
   assert_int_equal(truncate(path, 8 + sizeof header - 1 + 100000000000), 0);
   es_safetensors_t *file = NULL;
-  assert_int_equal(es_safetensors_open(&file, path, &(es_status_t){0}), ES_OK);
+  assert_ok(es_safetensors_open(&file, path, fresh()));
   assert_int_equal(es_tensor_count(es_safetensors_tensor(file, 0)), 25000000000);
   assert_null(es_safetensors_tensor(file, 0)->data);
   es_safetensors_destroy(file);
@@ -137,10 +135,8 @@ TEST_IN_FOLDER(huge) {
 
 /* A folder, a pipe that nobody writes to. */
 TEST_IN_FOLDER(no_file) {
-  es_status_t status = {0};
   es_safetensors_t *file = NULL;
-  assert_int_equal(es_safetensors_open(&file, "/tmp", &status), ES_INPUT);
-  assert_non_null(strstr(status.message, "a folder"));
+  assert_fails_with(es_safetensors_open(&file, "/tmp", fresh()), ES_INPUT, "a folder");
   assert_int_equal(mkfifo(path, 0600), 0);
   refused("a device or pipe");
 }
@@ -162,17 +158,15 @@ TEST_IN_FOLDER(too_many_tensors) {
 
 /* What fails while it is loaded leaves an open file that can be tried again. */
 TEST_IN_FOLDER(shorter_meanwhile) {
-  es_status_t status = {0};
   es_safetensors_t *file = NULL;
   size_t size;
   char *bytes = example(&size);
-  assert_int_equal(es_safetensors_open(&file, path, &status), ES_OK);
+  assert_ok(es_safetensors_open(&file, path, fresh()));
   assert_int_equal(truncate(path, (off_t)size - 1), 0);
-  assert_int_equal(es_safetensors_load(file, &status), ES_SYSTEM);
-  assert_non_null(strstr(status.message, "shorter meanwhile"));
+  assert_fails_with(es_safetensors_load(file, fresh()), ES_SYSTEM, "shorter meanwhile");
   assert_null(es_safetensors_find(file, "w")->data);
   file_write(path, bytes, size);
-  assert_int_equal(es_safetensors_load(file, &(es_status_t){0}), ES_OK);
+  assert_ok(es_safetensors_load(file, fresh()));
   assert_float_equal(((const float *)es_safetensors_find(file, "w")->data)[2], 3.0, 0.0);
   es_safetensors_destroy(file);
   es_free(bytes);

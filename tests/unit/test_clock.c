@@ -45,8 +45,8 @@ TEST(utc_is_now) {
   assert_int_equal(zone, 'Z');
   utc.tm_year -= 1900;
   utc.tm_mon -= 1;
-  time_t said = timegm(&utc);
-  assert_true(said >= before && said <= after);
+  time_t told = timegm(&utc);
+  assert_true(told >= before && told <= after);
 }
 
 TEST(timer_adds_sections) {

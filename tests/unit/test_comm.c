@@ -5,8 +5,7 @@
 
 static es_group_t group_of(int lanes) {
   es_group_t group;
-  es_status_t status = {0};
-  assert_int_equal(es_group_create(&group, MPI_COMM_NULL, lanes, &status), ES_OK);
+  assert_ok(es_group_create(&group, MPI_COMM_NULL, lanes, fresh()));
   return group;
 }
 
@@ -25,9 +24,7 @@ TEST(lanes_that_are_no_power_of_two) {
   const int wrong[] = {0, -1, 3, 6, 12};
   for (int i = 0; i < 5; i++) {
     es_group_t group;
-    es_status_t status = {0};
-    assert_int_equal(es_group_create(&group, MPI_COMM_NULL, wrong[i], &status), ES_INPUT);
-    assert_non_null(strstr(status.message, "power of two"));
+    assert_fails_with(es_group_create(&group, MPI_COMM_NULL, wrong[i], fresh()), ES_INPUT, "power of two");
   }
 }
 
@@ -108,8 +105,7 @@ TEST(stack_is_the_tree) {
   for (int lanes = 1; lanes <= 32; lanes *= 2) {
     es_group_t group = group_of(lanes);
     es_stack_t stack;
-    es_status_t status = {0};
-    assert_int_equal(es_stack_create(&stack, &group, N, &status), ES_OK);
+    assert_ok(es_stack_create(&stack, &group, N, fresh()));
     for (int repeat = 0; repeat < 2; repeat++) {
       es_stack_reset(&stack);
       for (int lane = 0; lane < lanes; lane++) {
@@ -128,9 +124,7 @@ TEST(stack_is_the_tree) {
 TEST(stack_too_large) {
   es_group_t group = group_of(8);
   es_stack_t stack;
-  es_status_t status = {0};
-  assert_int_equal(es_stack_create(&stack, &group, SIZE_MAX / 8, &status), ES_SYSTEM);
-  assert_non_null(strstr(status.message, "out of memory"));
+  assert_fails_with(es_stack_create(&stack, &group, SIZE_MAX / 8, fresh()), ES_SYSTEM, "out of memory");
   es_stack_destroy(&stack);
 }
 

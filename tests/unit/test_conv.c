@@ -79,8 +79,7 @@ static void layer_open(layer_t *l, const spec_t *spec) {
                         .out_gradient = storage(l->dy, to),
                         .parameters = l->parameters,
                         .gradients = l->gradients};
-  es_status_t status = {0};
-  assert_int_equal(es_unit_layer.create(&l->unit, (2u << ES_SLICE_MAX) - 2, &status), ES_OK);
+  assert_ok(es_unit_layer.create(&l->unit, (2u << ES_SLICE_MAX) - 2, fresh()));
   l->scratch = es_allocate(es_unit_layer.scratch_floats(&l->unit), sizeof *l->scratch);
   assert_non_null(l->scratch);
   es_unit_layer.set_scratch(&l->unit, l->scratch);

@@ -97,9 +97,8 @@ typedef struct fixture {
 } fixture_t;
 
 static void fixture_open(fixture_t *f, int32_t width, int32_t workspace_width) {
-  es_status_t status = {0};
-  assert_int_equal(es_cov_create(&f->cov, width, ES_REAL_F32, &status), ES_OK);
-  assert_int_equal(es_cov_workspace_create(&f->workspace, workspace_width, ES_REAL_F32, &status), ES_OK);
+  assert_ok(es_cov_create(&f->cov, width, ES_REAL_F32, fresh()));
+  assert_ok(es_cov_workspace_create(&f->workspace, workspace_width, ES_REAL_F32, fresh()));
   f->q = es_allocate_zero(es_triangle_size(width), sizeof *f->q);
   assert_non_null(f->q);
 }

@@ -70,12 +70,11 @@ static double error_of(const double *q, const long double *expected, int32_t wid
 
 /* Rows in chunks, over two accumulators that are merged. */
 static void accumulate(double *q, const double *rows, int32_t width, int64_t n, int64_t chunk) {
-  es_status_t status = {0};
   es_cov_t first, second;
   es_cov_workspace_t workspace;
-  assert_int_equal(es_cov_create(&first, width, ES_REAL_F64, &status), ES_OK);
-  assert_int_equal(es_cov_create(&second, width, ES_REAL_F64, &status), ES_OK);
-  assert_int_equal(es_cov_workspace_create(&workspace, width + 3, ES_REAL_F64, &status), ES_OK);
+  assert_ok(es_cov_create(&first, width, ES_REAL_F64, fresh()));
+  assert_ok(es_cov_create(&second, width, ES_REAL_F64, fresh()));
+  assert_ok(es_cov_workspace_create(&workspace, width + 3, ES_REAL_F64, fresh()));
   for (int64_t i = 0; i < n; i += chunk) {
     const int64_t take = n - i < chunk ? n - i : chunk;
     es_cov_add(i < n / 3 ? &first : &second, &workspace, rows + i * width, take);
@@ -125,12 +124,11 @@ TEST(same_bits_however_rows_are_cut) {
   const int32_t width = 42;
   const int64_t n = 3 * (int64_t)es_cov_panel_rows(width) + 5, chunks[] = {1, 7, 511, 5000};
   double *rows = make_rows(width, n, 2.0);
-  es_status_t status = {0};
   es_cov_t whole, cut;
   es_cov_workspace_t workspace;
-  assert_int_equal(es_cov_create(&whole, width, ES_REAL_F64, &status), ES_OK);
-  assert_int_equal(es_cov_create(&cut, width, ES_REAL_F64, &status), ES_OK);
-  assert_int_equal(es_cov_workspace_create(&workspace, width, ES_REAL_F64, &status), ES_OK);
+  assert_ok(es_cov_create(&whole, width, ES_REAL_F64, fresh()));
+  assert_ok(es_cov_create(&cut, width, ES_REAL_F64, fresh()));
+  assert_ok(es_cov_workspace_create(&workspace, width, ES_REAL_F64, fresh()));
   es_cov_add(&whole, &workspace, rows, n);
   es_cov_flush(&whole, &workspace);
   for (int c = 0; c < 4; c++) {

@@ -49,7 +49,7 @@ TEST_IN_FOLDER(cifar100) {
   es_dataset_t *fine = load(ES_FORMAT_CIFAR100, folder, 32);
   check_content(fine, 250, 120, FINE, 1);
   spec.labels = ES_LABELS_COARSE;
-  assert_int_equal(es_dataset_load(&coarse, &spec, 32, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
+  assert_ok(es_dataset_load(&coarse, &spec, 32, MPI_COMM_NULL, fresh()));
   check_content(coarse, 250, 120, FINE, 5);
   assert_string_not_equal(es_dataset_fingerprint(fine), es_dataset_fingerprint(coarse));
   es_dataset_destroy(fine);
@@ -176,7 +176,7 @@ TEST_IN_FOLDER(classes) {
   es_dataset_info_t info;
   es_dataset_spec_t spec = data_spec(ES_FORMAT_CIFAR10, folder);
   cifar10_write(folder, EACH, EVAL, 4);
-  assert_int_equal(es_dataset_inspect(&info, &spec, &(es_status_t){0}), ES_OK);
+  assert_ok(es_dataset_inspect(&info, &spec, fresh()));
   assert_int_equal(info.classes, 4);
   uint8_t *records = cifar_records(ES_EVAL, 0, EVAL, 1, 4);
   records[6 * RECORD] = 4;

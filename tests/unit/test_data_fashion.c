@@ -23,8 +23,7 @@ TEST(info) {
   skip_without_data();
   es_dataset_spec_t spec = fashion(ES_FIT_RESIZE);
   es_dataset_info_t info;
-  es_status_t status = {0};
-  if (es_dataset_inspect(&info, &spec, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_dataset_inspect(&info, &spec, fresh()));
   assert_int_equal(info.classes, 10);
   assert_int_equal(info.height, 28);
   assert_int_equal(info.width, 28);
@@ -40,12 +39,11 @@ TEST(info) {
 TEST(pixels) {
   skip_without_data();
   es_point_t point = {.dataset = fashion(ES_FIT_PAD), .resolution = 28};
-  es_status_t status = {0};
   es_dataset_t *dataset;
   es_samples_t samples;
-  if (es_dataset_load(&dataset, &point.dataset, 28, MPI_COMM_NULL, &status) != ES_OK) fail_msg("%s", status.message);
-  assert_int_equal(es_point_bind(&point, es_dataset_info(dataset), "job.yaml", &status), ES_OK);
-  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, &status), ES_OK);
+  assert_ok(es_dataset_load(&dataset, &point.dataset, 28, MPI_COMM_NULL, fresh()));
+  assert_ok(es_point_bind(&point, es_dataset_info(dataset), "job.yaml", fresh()));
+  assert_ok(es_samples_select(&samples, dataset, &point, ES_TRAIN, fresh()));
   assert_int_equal(samples.n, 60000);
   for (int c = 0; c < 3; c++) {
     assert_true(fabs(samples.mean[c] - 0.2860) < 5e-5);

@@ -23,8 +23,8 @@ static void source_create(source_t *out, int32_t channels) {
   spec.synthetic = out->synthetic;
   for (int c = 0; c < 3; c++) spec.deviation[c] = 1;
   es_point_t point = {.classes = 2, .dataset = spec};
-  assert_int_equal(es_dataset_load(&out->dataset, &spec, SIDE, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_samples_select(&out->samples, out->dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
+  assert_ok(es_dataset_load(&out->dataset, &spec, SIDE, MPI_COMM_NULL, fresh()));
+  assert_ok(es_samples_select(&out->samples, out->dataset, &point, ES_TRAIN, fresh()));
 }
 
 static void set_up(void) {
@@ -178,7 +178,7 @@ TEST_WITH(set_up, tear_down, moves_differ) {
 TEST_WITH(set_up, tear_down, grey_is_three_channels) {
   es_samples_t samples;
   es_point_t point = {.classes = 2};
-  assert_int_equal(es_samples_select(&samples, grey.dataset, &point, ES_EVAL, &(es_status_t){0}), ES_OK);
+  assert_ok(es_samples_select(&samples, grey.dataset, &point, ES_EVAL, fresh()));
   float out[FLOATS];
   uint8_t image[PIXELS];
   for (int32_t i = 0; i < IMAGES; i++) {
@@ -201,7 +201,7 @@ TEST_WITH(set_up, tear_down, channels_normalised_apart) {
       point.dataset.deviation[c] = 0.2 + 0.1 * c;
     }
     es_samples_t samples;
-    assert_int_equal(es_samples_select(&samples, sources[s]->dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
+    assert_ok(es_samples_select(&samples, sources[s]->dataset, &point, ES_TRAIN, fresh()));
     float plain[FLOATS], out[FLOATS];
     for (uint64_t epoch = 0; epoch < 20; epoch++) {
       es_augment_t augment = {.crop = true, .flip = true, .seed = 1, .epoch = epoch};
@@ -227,8 +227,8 @@ TEST_WITH(set_up, tear_down, tiny_images) {
     es_dataset_t *dataset;
     es_samples_t samples;
     float plain[8 * 8 * 3], moved[8 * 8 * 3];
-    assert_int_equal(es_dataset_load(&dataset, &spec, resolution, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
-    assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
+    assert_ok(es_dataset_load(&dataset, &spec, resolution, MPI_COMM_NULL, fresh()));
+    assert_ok(es_samples_select(&samples, dataset, &point, ES_TRAIN, fresh()));
     for (int32_t i = 0; i < IMAGES; i++) {
       es_samples_fetch(&samples, &i, 1, NULL, plain);
       es_samples_fetch(&samples, &i, 1, &augment, moved);

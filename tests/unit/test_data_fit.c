@@ -7,17 +7,15 @@
 
 static es_fitter_t fitter_for(es_fit_t fit, int32_t height, int32_t width, int32_t channels, int32_t resolution) {
   es_dataset_info_t info = {.height = height, .width = width, .channels = channels};
-  es_status_t status = {0};
   es_fitter_t fitter;
-  assert_int_equal(es_fitter_create(&fitter, fit, &info, resolution, &status), ES_OK);
+  assert_ok(es_fitter_create(&fitter, fit, &info, resolution, fresh()));
   return fitter;
 }
 
 TEST(resize_as_pil) {
   char *golden;
   size_t size;
-  es_status_t status = {0};
-  if (es_file_read(ES_FIXTURES "/fit_golden.bin", &golden, &size, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_file_read(ES_FIXTURES "/fit_golden.bin", &golden, &size, fresh()));
   const uint8_t *at = (const uint8_t *)golden, *end = at + size;
   int cases = 0;
   for (; at < end; cases++) {

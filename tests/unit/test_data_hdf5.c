@@ -95,19 +95,17 @@ TEST_IN_FOLDER(same_fingerprint_as_idx) {
 
 TEST_IN_FOLDER(other_names) {
   es_dataset_info_t info;
-  es_status_t status = {0};
   es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
   h5_layout_t l = good();
   l.names[ES_TRAIN][ES_VARIABLE_IMAGES] = "x_train";
   l.names[ES_EVAL][ES_VARIABLE_LABELS] = "a/b/c/y";
   h5_write(path, &l, NULL);
-  assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_INPUT);
+  assert_int_equal(es_dataset_inspect(&info, &spec, fresh()), ES_INPUT);
   strcpy(spec.variables[ES_TRAIN][ES_VARIABLE_IMAGES], "x_train");
   strcpy(spec.variables[ES_EVAL][ES_VARIABLE_LABELS], "/a/b/c/y");
-  status = (es_status_t){0};
-  if (es_dataset_inspect(&info, &spec, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_dataset_inspect(&info, &spec, fresh()));
   es_dataset_t *dataset;
-  assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
+  assert_ok(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, fresh()));
   es_dataset_destroy(dataset);
 }
 
@@ -186,16 +184,15 @@ TEST_IN_FOLDER(damaged) {
   assert_true(size > 2000 && size < sizeof bytes);
   int refused = 0;
   for (size_t i = 0; i < size; i += 7) {
-    es_status_t status = {0};
     es_dataset_t *dataset = NULL;
     es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
     bytes[i] ^= 0x41;
     file_write("images.h5", bytes, size);
     bytes[i] ^= 0x41;
-    es_code_t code = es_dataset_load(&dataset, &spec, 3, MPI_COMM_NULL, &status);
+    es_code_t code = es_dataset_load(&dataset, &spec, 3, MPI_COMM_NULL, fresh());
     if (code != ES_OK) {
       refused++;
-      assert_int_equal(strncmp(status.message, path, strlen(path)), 0);
+      assert_int_equal(strncmp(said.message, path, strlen(path)), 0);
     }
     es_dataset_destroy(dataset);
   }

@@ -44,8 +44,7 @@ static void put_packed(int file, idx_bytes_t bytes, size_t size) {
 TEST_OF_FILES(info) {
   es_dataset_info_t info;
   es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
-  es_status_t status = {0};
-  assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_OK);
+  assert_ok(es_dataset_inspect(&info, &spec, fresh()));
   assert_int_equal(info.classes, CLASSES);
   assert_int_equal(info.height, HEIGHT);
   assert_int_equal(info.width, WIDTH);
@@ -230,9 +229,7 @@ TEST_OF_FILES(resolution) {
   es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   const int32_t wrong[] = {-1, 0, 4097};
   for (int i = 0; i < 3; i++) {
-    es_status_t status = {0};
     es_dataset_t *dataset;
-    assert_int_equal(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, &status), ES_INPUT);
-    assert_non_null(strstr(status.message, "must be 1 … 4096"));
+    assert_fails_with(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, fresh()), ES_INPUT, "must be 1 … 4096");
   }
 }

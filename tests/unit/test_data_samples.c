@@ -12,7 +12,7 @@ static void set_up(void) {
   enter_folder();
   idx_write_all(folder, false, TRAIN, EVAL, SIDE, SIDE, CLASSES);
   es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
-  assert_int_equal(es_dataset_load(&dataset, &spec, SIDE, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
+  assert_ok(es_dataset_load(&dataset, &spec, SIDE, MPI_COMM_NULL, fresh()));
 }
 
 static void tear_down(void) {
@@ -33,24 +33,21 @@ static es_point_t point_of(int32_t classes, int64_t limit_train, int64_t limit_e
 }
 
 static void assert_bind_refused(es_point_t point, const es_dataset_info_t *info, const char *message) {
-  es_status_t status = {0};
   int32_t classes = point.classes;
-  assert_int_equal(es_point_bind(&point, info, "job.yaml", &status), ES_INPUT);
-  assert_string_equal(status.message, message);
-  assert_string_equal(status.stage, "data");
+  assert_fails(es_point_bind(&point, info, "job.yaml", fresh()), ES_INPUT, message);
+  assert_string_equal(said.stage, "data");
   assert_int_equal(point.classes, classes);
 }
 
 TEST_WITH(set_up, tear_down, bind) {
   const es_dataset_info_t *info = es_dataset_info(dataset);
-  es_status_t status = {0};
   es_point_t all = point_of(0, 0, 0), some = point_of(3, 3, 3);
-  assert_int_equal(es_point_bind(&all, info, "job.yaml", &status), ES_OK);
+  assert_ok(es_point_bind(&all, info, "job.yaml", fresh()));
   assert_int_equal(all.classes, CLASSES);
   assert_true(all.axes[1].is_number && all.axes[1].number == CLASSES);
   assert_string_equal(all.axes[1].text, "all");
   assert_false(all.axes[0].is_number);
-  assert_int_equal(es_point_bind(&some, info, "job.yaml", &status), ES_OK);
+  assert_ok(es_point_bind(&some, info, "job.yaml", fresh()));
   assert_int_equal(some.classes, 3);
 
   assert_bind_refused(point_of(5, 0, 0), info,
@@ -75,16 +72,15 @@ TEST_WITH(set_up, tear_down, bind_class_without_eval) {
       point_of(0, 0, 0), &info,
       "job.yaml:12: classes: 4, but class 2 of dataset tiny has no eval sample; ask for at most 2 classes");
   es_point_t two = point_of(2, 0, 0);
-  assert_int_equal(es_point_bind(&two, &info, "job.yaml", &(es_status_t){0}), ES_OK);
+  assert_ok(es_point_bind(&two, &info, "job.yaml", fresh()));
 }
 
 /* The definition, written out: walk the file, take a sample if its class has not had its share. */
 static void check_selection(int32_t classes, int64_t limit, es_split_t split) {
   es_point_t point = point_of(classes, limit, limit);
-  es_status_t status = {0};
   es_samples_t samples;
-  assert_int_equal(es_point_bind(&point, es_dataset_info(dataset), "job.yaml", &status), ES_OK);
-  assert_int_equal(es_samples_select(&samples, dataset, &point, split, &status), ES_OK);
+  assert_ok(es_point_bind(&point, es_dataset_info(dataset), "job.yaml", fresh()));
+  assert_ok(es_samples_select(&samples, dataset, &point, split, fresh()));
   int64_t taken[CLASSES] = {0}, n = 0;
   for (int64_t i = 0; i < (split == ES_TRAIN ? TRAIN : EVAL); i++) {
     int label = idx_label(i, CLASSES);
@@ -122,8 +118,8 @@ TEST_WITH(set_up, tear_down, select) {
 TEST_WITH(set_up, tear_down, limit_is_balanced) {
   es_point_t point = point_of(0, 14, 0);
   es_samples_t samples;
-  assert_int_equal(es_point_bind(&point, es_dataset_info(dataset), "job.yaml", &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
+  assert_ok(es_point_bind(&point, es_dataset_info(dataset), "job.yaml", fresh()));
+  assert_ok(es_samples_select(&samples, dataset, &point, ES_TRAIN, fresh()));
   int counts[CLASSES] = {0};
   for (int64_t i = 0; i < samples.n; i++) counts[samples.label[i]]++;
   const int expected[CLASSES] = {4, 4, 3, 3};
@@ -136,8 +132,8 @@ TEST_WITH(set_up, tear_down, normalisation) {
   enum { PIXELS = SIDE * SIDE };
   es_point_t point = point_of(3, 20, 9);
   es_samples_t train, eval;
-  assert_int_equal(es_samples_select(&train, dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_samples_select(&eval, dataset, &point, ES_EVAL, &(es_status_t){0}), ES_OK);
+  assert_ok(es_samples_select(&train, dataset, &point, ES_TRAIN, fresh()));
+  assert_ok(es_samples_select(&eval, dataset, &point, ES_EVAL, fresh()));
   double sum = 0, squares = 0, total = (double)(train.n * PIXELS);
   for (int64_t i = 0; i < train.n * PIXELS; i++) {
     sum += idx_pixel(ES_TRAIN, train.index[i / PIXELS] * (int64_t)PIXELS + i % PIXELS) / 255.0;
@@ -164,7 +160,7 @@ TEST_WITH(set_up, tear_down, normalisation_given) {
     point.dataset.deviation[c] = c == 2 ? 0 : 0.5 - 0.1 * c;
   }
   es_samples_t samples;
-  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_EVAL, &(es_status_t){0}), ES_OK);
+  assert_ok(es_samples_select(&samples, dataset, &point, ES_EVAL, fresh()));
   const double deviation[3] = {0.5, 0.4, 1}; /* nothing divides by 0 */
   assert_memory_equal(samples.mean, point.dataset.mean, sizeof samples.mean);
   for (int c = 0; c < 3; c++) assert_true(samples.deviation[c] == deviation[c]);
@@ -181,8 +177,8 @@ TEST_WITH(set_up, tear_down, normalisation_of_constants) {
   es_dataset_t *constant;
   es_samples_t samples;
   es_point_t point = point_of(4, 0, 0);
-  assert_int_equal(es_dataset_load(&constant, &spec, 33, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_samples_select(&samples, constant, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
+  assert_ok(es_dataset_load(&constant, &spec, 33, MPI_COMM_NULL, fresh()));
+  assert_ok(es_samples_select(&samples, constant, &point, ES_TRAIN, fresh()));
   for (int c = 0; c < 3; c++) {
     assert_true(samples.mean[c] == 51 / 255.0);
     assert_true(samples.deviation[c] == 1);
@@ -197,8 +193,8 @@ TEST_WITH(set_up, tear_down, normalisation_of_colours) {
   es_point_t point = {.classes = 2, .dataset = spec};
   es_dataset_t *colours;
   es_samples_t samples;
-  assert_int_equal(es_dataset_load(&colours, &spec, 9, MPI_COMM_NULL, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_samples_select(&samples, colours, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
+  assert_ok(es_dataset_load(&colours, &spec, 9, MPI_COMM_NULL, fresh()));
+  assert_ok(es_samples_select(&samples, colours, &point, ES_TRAIN, fresh()));
   double sum[3] = {0}, squares[3] = {0};
   uint8_t image[9 * 9 * 3];
   for (int64_t i = 0; i < 6; i++) {
@@ -221,8 +217,7 @@ TEST_WITH(set_up, tear_down, normalisation_of_colours) {
 TEST_WITH(set_up, tear_down, fewer_classes_than_bound) {
   es_point_t point = point_of(CLASSES + 1, 0, 0);
   es_samples_t samples;
-  es_status_t status = {0};
-  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, &status), ES_INPUT);
-  assert_int_equal(strncmp(status.message, folder, strlen(folder)), 0);
-  assert_non_null(strstr(status.message, ": has 4 classes where 5 were found when the run started: it has changed"));
+  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, fresh()), ES_INPUT);
+  assert_int_equal(strncmp(said.message, folder, strlen(folder)), 0);
+  assert_non_null(strstr(said.message, ": has 4 classes where 5 were found when the run started: it has changed"));
 }

@@ -18,8 +18,7 @@ static const char path[] = "images.h5";
 
 static es_dataset_summary_t summarize(const es_dataset_spec_t *spec) {
   es_dataset_summary_t summary;
-  es_status_t status = {0};
-  if (es_dataset_summarize(&summary, spec, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_dataset_summarize(&summary, spec, fresh()));
   return summary;
 }
 
@@ -46,13 +45,12 @@ static void check_moments(const es_dataset_summary_t *s) {
 static void check_loaded(const es_dataset_spec_t *spec, const es_dataset_summary_t *s) {
   es_dataset_t *dataset;
   es_samples_t samples;
-  es_status_t status = {0};
   es_point_t point = {.dataset = *spec};
-  if (es_dataset_load(&dataset, spec, s->info.height, MPI_COMM_NULL, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_dataset_load(&dataset, spec, s->info.height, MPI_COMM_NULL, fresh()));
   assert_string_equal(es_dataset_fingerprint(dataset), s->fingerprint);
   assert_memory_equal(es_dataset_info(dataset), &s->info, sizeof s->info);
-  assert_int_equal(es_point_bind(&point, &s->info, "job.yaml", &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, &(es_status_t){0}), ES_OK);
+  assert_ok(es_point_bind(&point, &s->info, "job.yaml", fresh()));
+  assert_ok(es_samples_select(&samples, dataset, &point, ES_TRAIN, fresh()));
   assert_memory_equal(samples.mean, s->mean[ES_TRAIN], sizeof samples.mean);
   assert_memory_equal(samples.deviation, s->deviation[ES_TRAIN], sizeof samples.deviation);
   es_samples_destroy(&samples);
@@ -90,15 +88,12 @@ TEST_IN_FOLDER(many) {
 
 TEST_IN_FOLDER(failures) {
   es_dataset_summary_t s;
-  es_status_t status = {0};
   es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, "no/such/folder");
-  assert_int_equal(es_dataset_summarize(&s, &spec, &status), ES_INPUT);
+  assert_int_equal(es_dataset_summarize(&s, &spec, fresh()), ES_INPUT);
   idx_write_all(folder, true, 300, EVAL, 64, 64, CLASSES);
   idx_damage_packed(folder, IDX_EVAL_IMAGES, 6);
   spec = data_spec(ES_FORMAT_IDX, folder);
-  status = (es_status_t){0};
-  assert_int_equal(es_dataset_summarize(&s, &spec, &status), ES_INPUT);
-  assert_non_null(strstr(status.message, "t10k-images-idx3-ubyte.gz: damaged gzip data"));
+  assert_fails_with(es_dataset_summarize(&s, &spec, fresh()), ES_INPUT, "t10k-images-idx3-ubyte.gz: damaged gzip data");
 }
 
 /* ---- guesses ---- */
@@ -161,8 +156,7 @@ static es_synthetic_t synthetic(int32_t channels) {
 }
 
 static void write_synthetic(const es_synthetic_t *spec) {
-  es_status_t status = {0};
-  if (es_synthetic_write(path, spec, "a test", &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_synthetic_write(path, spec, "a test", fresh()));
 }
 
 /* What the file gives is what the generator gives: numbers, fingerprint, pixels. */
@@ -184,11 +178,11 @@ TEST_IN_FOLDER(written_twice_is_the_same_file) {
   size_t first_size, second_size;
   es_synthetic_t spec = synthetic(3);
   write_synthetic(&spec);
-  assert_int_equal(es_file_read(path, &first, &first_size, &(es_status_t){0}), ES_OK);
+  assert_ok(es_file_read(path, &first, &first_size, fresh()));
   file_write("images.h5.123.part", "left by one that was killed", 27);
   sleep(1); /* nor does the time go into it */
   write_synthetic(&spec);
-  assert_int_equal(es_file_read(path, &second, &second_size, &(es_status_t){0}), ES_OK);
+  assert_ok(es_file_read(path, &second, &second_size, fresh()));
   assert_int_equal(first_size, second_size);
   assert_memory_equal(first, second, first_size);
   es_free(first);
@@ -197,9 +191,8 @@ TEST_IN_FOLDER(written_twice_is_the_same_file) {
 }
 
 static void assert_not_written(const char *where, const es_synthetic_t *spec, es_code_t code, const char *message) {
-  es_status_t status = {0};
-  assert_int_equal(es_synthetic_write(where, spec, "a test", &status), code);
-  assert_string_equal(status.message, message);
+  assert_int_equal(es_synthetic_write(where, spec, "a test", fresh()), code);
+  assert_string_equal(said.message, message);
 }
 
 TEST_IN_FOLDER(refused) {
@@ -236,12 +229,11 @@ static void check_no_room(void) {
   snprintf(part, sizeof part, "%s.%ld.part", path, (long)getpid());
   const off_t whole = facts.st_size;
   for (off_t limit = 0; limit < whole; limit += 500) {
-    es_status_t status = {0};
     file_size_limit((long)limit);
-    es_code_t code = es_synthetic_write(path, &spec, "a test", &status);
+    es_code_t code = es_synthetic_write(path, &spec, "a test", fresh());
     file_size_limit(-1);
     assert_int_equal(code, ES_SYSTEM);
-    assert_string_equal(status.message, message);
+    assert_string_equal(said.message, message);
     assert_int_equal(stat(part, &facts), -1);
     assert_int_equal(stat(path, &facts), 0);
     assert_int_equal(facts.st_size, 6);

@@ -154,15 +154,13 @@ TEST(classes_are_pictures) {
 static void assert_refused(es_synthetic_t synthetic_spec, const char *message) {
   es_dataset_spec_t spec = {.name = "blobs", .format = ES_FORMAT_SYNTHETIC, .synthetic = synthetic_spec};
   es_dataset_info_t info;
-  es_status_t status = {0};
-  assert_int_equal(es_dataset_inspect(&info, &spec, &status), ES_INPUT);
-  assert_string_equal(status.message, message);
+  assert_fails(es_dataset_inspect(&info, &spec, fresh()), ES_INPUT, message);
 }
 
 TEST(inspect) {
   es_dataset_spec_t spec = {.name = "blobs", .format = ES_FORMAT_SYNTHETIC, .synthetic = synthetic(7, 2, 20, 3)};
   es_dataset_info_t info;
-  assert_int_equal(es_dataset_inspect(&info, &spec, &(es_status_t){0}), ES_OK);
+  assert_ok(es_dataset_inspect(&info, &spec, fresh()));
   assert_int_equal(info.classes, 7);
   assert_int_equal(info.height, 20);
   assert_int_equal(info.width, 20);

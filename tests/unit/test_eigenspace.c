@@ -19,10 +19,9 @@ typedef struct pair {
 static double overlap, angles[WIDEST];
 
 static void compare(const pair_t *p) {
-  es_status_t status = {0};
   const es_leading_t a = {p->width, &p->ka, p->a}, b = {p->width, &p->kb, p->b};
   for (int i = 0; i < WIDEST; i++) angles[i] = -7.0;
-  if (es_eigenspace_compare(&overlap, angles, &a, &b, 1, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_eigenspace_compare(&overlap, angles, &a, &b, 1, fresh()));
   const int32_t least = p->ka < p->kb ? p->ka : p->kb;
   for (int32_t i = 0; i < p->width; i++) {
     if (i >= least)
@@ -39,8 +38,7 @@ static void assert_near(double value, double expected, double tolerance) {
 
 /* n random orthonormal vectors. */
 static void directions(float *out, int stream, int32_t n, int32_t width) {
-  es_status_t status = {0};
-  assert_int_equal(es_directions_random(out, 71, stream, n, width, &status), ES_OK);
+  assert_ok(es_directions_random(out, 71, stream, n, width, fresh()));
 }
 
 /* out (n × width) = mixing (n × n, orthogonal) · rows: another basis of the same subspace. */
@@ -214,12 +212,11 @@ TEST(deltas) {
   enum { N = 6 };
   const int32_t ka[N] = {7, 3, 0, 20, 1, 12}, kb[N] = {9, 3, 5, 18, -1, 20};
   double overlaps[N], first[WIDEST];
-  es_status_t status = {0};
   pair.width = 32;
   directions(pair.a, 10, 20, 32);
   directions(pair.b, 11, 20, 32);
   const es_leading_t a = {32, ka, pair.a}, b = {32, kb, pair.b};
-  assert_int_equal(es_eigenspace_compare(overlaps, first, &a, &b, N, &status), ES_OK);
+  assert_ok(es_eigenspace_compare(overlaps, first, &a, &b, N, fresh()));
   for (int d = 0; d < N; d++) {
     pair.ka = ka[d];
     pair.kb = kb[d];
@@ -233,20 +230,19 @@ TEST(deltas) {
   for (int i = 7; i < 32; i++) assert_true(isnan(first[i]));
   const int32_t dead_first[N] = {0, 3, 0, 20, 1, 12};
   const es_leading_t c = {32, dead_first, pair.a};
-  assert_int_equal(es_eigenspace_compare(overlaps, first, &c, &b, N, &status), ES_OK);
+  assert_ok(es_eigenspace_compare(overlaps, first, &c, &b, N, fresh()));
   assert_true(isnan(overlaps[0]) && !isnan(overlaps[1]));
   for (int i = 0; i < 32; i++) assert_true(isnan(first[i]));
 }
 
 TEST(dead) {
-  es_status_t status = {0};
   const int32_t alive[] = {2, 3}, dead[] = {0, 0}, missing[] = {-1, -1};
   directions(pair.a, 12, 3, 8);
   const es_leading_t a = {8, alive, pair.a}, b = {8, dead, NULL}, c = {8, missing, NULL};
   const es_leading_t *pairs[][2] = {{&a, &b}, {&b, &a}, {&a, &c}, {&b, &b}, {&c, &a}};
   for (int i = 0; i < 5; i++) {
     double overlaps[2] = {0}, all[8] = {0};
-    assert_int_equal(es_eigenspace_compare(overlaps, all, pairs[i][0], pairs[i][1], 2, &status), ES_OK);
+    assert_ok(es_eigenspace_compare(overlaps, all, pairs[i][0], pairs[i][1], 2, fresh()));
     assert_true(isnan(overlaps[0]) && isnan(overlaps[1]));
     for (int j = 0; j < 8; j++) assert_true(isnan(all[j]));
   }
@@ -275,14 +271,12 @@ TEST(refused) {
   double numbers[8];
   directions(pair.b, 13, 3, 8);
   for (int i = 0; i < 5; i++) {
-    es_status_t status = {0};
     directions(pair.a, 13, 3, 8);
     if (i < 4)
       pair.a[9] = values[i];
     else
       memcpy(pair.a + 8, pair.a, 8 * sizeof *pair.a); /* twice the same vector */
     const es_leading_t a = {8, &k, pair.a}, b = {8, &k, pair.b};
-    assert_int_equal(es_eigenspace_compare(&overlap, numbers, &b, &a, 1, &status), ES_NUMERIC);
-    assert_non_null(strstr(status.message, "not orthonormal"));
+    assert_fails_with(es_eigenspace_compare(&overlap, numbers, &b, &a, 1, fresh()), ES_NUMERIC, "not orthonormal");
   }
 }

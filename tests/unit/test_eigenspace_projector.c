@@ -19,8 +19,7 @@ static double normal(uint64_t stream, uint64_t i) {
 }
 
 static void directions(float *out, int64_t seed, int layer, int32_t n, int32_t width) {
-  es_status_t status = {0};
-  if (es_directions_random(out, seed, layer, n, width, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_directions_random(out, seed, layer, n, width, fresh()));
 }
 
 /* Rows about a mean of some size, and a basis of the whole space. */
@@ -34,11 +33,10 @@ static void fill(void) {
 
 static es_projector_t *open_projector(int32_t n) {
   const int32_t widths[] = {16, WIDTH};
-  es_status_t status = {0};
   es_projector_t *p;
   fill();
-  assert_int_equal(es_projector_create(&p, widths, 2, &status), ES_OK);
-  assert_int_equal(es_projector_set(p, 1, basis, n, mean, &status), ES_OK);
+  assert_ok(es_projector_create(&p, widths, 2, fresh()));
+  assert_ok(es_projector_set(p, 1, basis, n, mean, fresh()));
   return p;
 }
 
@@ -147,8 +145,7 @@ TEST(bits) {
 
 TEST(random_is_set) {
   es_projector_t *p = open_projector(3);
-  es_status_t status = {0};
-  assert_int_equal(es_projector_set_random(p, 1, 7, 9, mean, &status), ES_OK);
+  assert_ok(es_projector_set_random(p, 1, 7, 9, mean, fresh()));
   es_projector_apply(p, 1, rows, ROWS); /* setting it chooses nothing */
   assert_memory_equal(rows, before, sizeof rows);
   es_projector_choose(p, 1, 9);
@@ -190,14 +187,13 @@ TEST(random_is_pure) {
   directions(again, 5, 2, n, MOST);
   assert_memory_equal(again, vectors, (size_t)(n * MOST) * sizeof *vectors);
   double overlap, angles[MOST];
-  es_status_t status = {0};
   const es_leading_t first = {MOST, &k, vectors}, fewer = {MOST, &k, again};
   directions(again, 5, 2, k, MOST);
-  assert_int_equal(es_eigenspace_compare(&overlap, angles, &first, &fewer, 1, &status), ES_OK);
+  assert_ok(es_eigenspace_compare(&overlap, angles, &first, &fewer, 1, fresh()));
   assert_true(angles[k - 1] < 1e-6);
   for (int i = 0; i < 4; i++) {
     directions(again, others[i].seed, others[i].layer, k, MOST);
-    assert_int_equal(es_eigenspace_compare(&overlap, angles, &first, &fewer, 1, &status), ES_OK);
+    assert_ok(es_eigenspace_compare(&overlap, angles, &first, &fewer, 1, fresh()));
     assert_true(overlap < 0.5 && angles[k - 1] > 1.0);
   }
 }
@@ -212,14 +208,13 @@ TEST(bytes) {
 TEST(orthonormalise) {
   enum { N = 5 };
   static double q[N * WIDTH], given[N * WIDTH];
-  es_status_t status = {0};
   for (int i = 0; i < N * WIDTH; i++) given[i] = normal(5, (uint64_t)i);
   for (int i = 0; i < WIDTH; i++) {
     given[3 * WIDTH + i] = 2.0 * given[i] - given[2 * WIDTH + i]; /* nothing new */
     given[4 * WIDTH + i] = 0.0;
   }
   memcpy(q, given, sizeof q);
-  assert_int_equal(es_eigenspace_orthonormalise(q, N, WIDTH, &status), ES_OK);
+  assert_ok(es_eigenspace_orthonormalise(q, N, WIDTH, fresh()));
   for (int a = 0; a < N; a++) {
     double rest = 0.0, length = 0.0, along = 0.0;
     for (int b = 0; b <= a; b++) {
@@ -236,5 +231,5 @@ TEST(orthonormalise) {
     assert_true(fabs(rest - length) < 1e-12 * (1.0 + length)); /* nothing is outside the span so far */
     if (a < 3) assert_true(along > 0.0);
   }
-  assert_int_equal(es_eigenspace_orthonormalise(q, 0, WIDTH, &status), ES_OK);
+  assert_ok(es_eigenspace_orthonormalise(q, 0, WIDTH, fresh()));
 }

@@ -14,13 +14,11 @@ static es_eigenspaces_t *open_tracker(void) {
 }
 
 static void run(story_t *story, es_eigenspaces_t *s, int32_t first, int32_t last) {
-  es_status_t status = {0};
-  if (story_run(story, s, &group, owners, first, last, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(story_run(story, s, &group, owners, first, last, fresh()));
 }
 
 static void end(story_t *story, es_eigenspaces_t *s) {
-  es_status_t status = {0};
-  if (story_end(story, s, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(story_end(story, s, fresh()));
 }
 
 /* Vectors rounded to float, as a tracker keeps them. */
@@ -39,9 +37,8 @@ static void check_pair(const story_t *story, int reference, int split, int32_t a
   for (int layer = 0; layer < STORY_LAYERS; found += story_widths[layer++]) {
     int32_t ka[STORY_DELTAS], kb[STORY_DELTAS];
     double overlap[STORY_DELTAS], angles[STORY_WIDEST];
-    es_status_t status = {0};
     const es_leading_t first = leading(a, ka, split, earlier, layer), second = leading(b, kb, split, later, layer);
-    assert_int_equal(es_eigenspace_compare(overlap, angles, &first, &second, STORY_DELTAS, &status), ES_OK);
+    assert_ok(es_eigenspace_compare(overlap, angles, &first, &second, STORY_DELTAS, fresh()));
     assert_memory_equal(&story->overlap[reference][split][at][layer * STORY_DELTAS], overlap, sizeof overlap);
     assert_memory_equal(found, angles, (size_t)story_widths[layer] * sizeof *angles);
   }
@@ -104,7 +101,6 @@ TEST(state) {
   es_eigenspaces_destroy(s);
   for (int32_t stop = -1; stop < 6; stop++) {
     story_state_t saved;
-    es_status_t status = {0};
     memset(&parts, 0, sizeof parts);
     s = open_tracker();
     run(&parts, s, 0, stop);
@@ -112,9 +108,9 @@ TEST(state) {
     es_eigenspaces_destroy(s);
     s = open_tracker();
     const es_tensor_view_t other = {.name = "result.loss", .dtype = ES_F64, .rank = 1, .shape = {1}, .data = NULL};
-    assert_int_equal(es_eigenspaces_take(s, &other, &status), ES_OK);
-    for (int i = saved.n - 1; i >= 0; i--) assert_int_equal(es_eigenspaces_take(s, &saved.tensors[i], &status), ES_OK);
-    if (es_eigenspaces_resume(s, &status) != ES_OK) fail_msg("%s", status.message);
+    assert_ok(es_eigenspaces_take(s, &other, fresh()));
+    for (int i = saved.n - 1; i >= 0; i--) assert_ok(es_eigenspaces_take(s, &saved.tensors[i], fresh()));
+    assert_ok(es_eigenspaces_resume(s, fresh()));
     story_state_free(&saved);
     run(&parts, s, stop + 1, 6);
     end(&parts, s);
@@ -126,11 +122,10 @@ TEST(state) {
 /* A state whose eigenspaces are ahead of it is refused. */
 TEST(epoch_twice) {
   static story_t story;
-  es_status_t status = {0};
   es_eigenspaces_t *s = open_tracker();
   run(&story, s, 0, 2);
-  assert_int_equal(es_eigenspaces_commit(s, ES_EVAL, 2, &status), ES_INPUT);
-  assert_non_null(strstr(status.message, "the state has eigenspaces of epoch 2, and epoch 2 is only done now"));
+  assert_fails_with(es_eigenspaces_commit(s, ES_EVAL, 2, fresh()), ES_INPUT,
+                    "the state has eigenspaces of epoch 2, and epoch 2 is only done now");
   es_eigenspaces_destroy(s);
 }
 
@@ -140,24 +135,23 @@ TEST(state_file) {
   char path[] = "/tmp/es_eigenspace_XXXXXX";
   const es_tensor_view_t *tensors;
   es_safetensors_t *file;
-  es_status_t status = {0};
   const int descriptor = mkstemp(path);
   assert_true(descriptor >= 0 && close(descriptor) == 0);
   es_eigenspaces_t *s = open_tracker();
   run(&whole, s, 0, 4);
   parts = whole;
   const int n = es_eigenspaces_tensors(s, &tensors);
-  if (es_safetensors_write(path, tensors, n, NULL, 0, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_safetensors_write(path, tensors, n, NULL, 0, fresh()));
   run(&whole, s, 5, 6);
   end(&whole, s);
   es_eigenspaces_destroy(s);
   s = open_tracker();
-  if (es_safetensors_read(&file, path, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_safetensors_read(&file, path, fresh()));
   assert_int_equal(unlink(path), 0);
   for (int i = 0; i < es_safetensors_count(file); i++)
-    assert_int_equal(es_eigenspaces_take(s, es_safetensors_tensor(file, i), &status), ES_OK);
+    assert_ok(es_eigenspaces_take(s, es_safetensors_tensor(file, i), fresh()));
   es_safetensors_destroy(file);
-  assert_int_equal(es_eigenspaces_resume(s, &status), ES_OK);
+  assert_ok(es_eigenspaces_resume(s, fresh()));
   run(&parts, s, 5, 6);
   end(&parts, s);
   es_eigenspaces_destroy(s);
@@ -168,7 +162,6 @@ TEST(state_file) {
 static void check_refused(const char *name, void (*spoil)(story_state_t *state)) {
   static story_t story;
   story_state_t saved;
-  es_status_t status = {0};
   es_eigenspaces_t *s = open_tracker();
   run(&story, s, 0, 4);
   assert_true(story_save(&saved, s));
@@ -176,8 +169,8 @@ static void check_refused(const char *name, void (*spoil)(story_state_t *state))
   s = open_tracker();
   const int n = saved.n;
   spoil(&saved);
-  assert_int_equal(story_resume(s, &group, &saved, &status), ES_INPUT);
-  if (!strstr(status.message, name)) fail_msg("not of %s: %s", name, status.message);
+  assert_int_equal(story_resume(s, &group, &saved, fresh()), ES_INPUT);
+  if (!strstr(said.message, name)) fail_msg("not of %s: %s", name, said.message);
   es_eigenspaces_destroy(s);
   saved.n = n;
   story_state_free(&saved);
@@ -259,18 +252,15 @@ TEST(refused) {
   static story_t story;
   static double rows[STORY_WIDEST * STORY_WIDEST];
   const int32_t too_many[STORY_DELTAS] = {1, 6, 2}, k[STORY_DELTAS] = {1, 3, 2};
-  es_status_t status = {0};
   es_eigenspaces_t *s = open_tracker();
-  assert_int_equal(es_eigenspaces_put(s, 1, too_many, rows, 9, &status), ES_BUG); /* wider than the layer */
-  status = (es_status_t){0};
-  assert_int_equal(es_eigenspaces_put(s, 1, k, rows, 2, &status), ES_BUG); /* fewer vectors than that */
-  assert_int_equal(es_eigenspaces_commit(s, ES_EVAL, 0, &status), ES_BUG); /* a failed put is not forgotten */
+  assert_int_equal(es_eigenspaces_put(s, 1, too_many, rows, 9, fresh()), ES_BUG); /* wider than the layer */
+  assert_int_equal(es_eigenspaces_put(s, 1, k, rows, 2, fresh()), ES_BUG);        /* fewer vectors than that */
+  assert_int_equal(es_eigenspaces_commit(s, ES_EVAL, 0, &said), ES_BUG);          /* a failed put is not forgotten */
   es_eigenspaces_destroy(s);
-  status = (es_status_t){0};
   s = open_tracker();
   run(&story, s, 0, 0);
-  assert_int_equal(es_eigenspaces_put(s, 1, k, rows, 5, &status), ES_OK); /* zeros */
-  assert_int_equal(es_eigenspaces_commit(s, ES_EVAL, 1, &status), ES_NUMERIC);
+  assert_ok(es_eigenspaces_put(s, 1, k, rows, 5, fresh())); /* zeros */
+  assert_int_equal(es_eigenspaces_commit(s, ES_EVAL, 1, fresh()), ES_NUMERIC);
   es_eigenspaces_destroy(s);
 }
 

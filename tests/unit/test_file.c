@@ -68,8 +68,7 @@ static void set_up(void) {
 static void check_content(const char *path, const void *expected, size_t n) {
   char *data;
   size_t size;
-  es_status_t status = {0};
-  assert_int_equal(es_file_read(path, &data, &size, &status), ES_OK);
+  assert_ok(es_file_read(path, &data, &size, fresh()));
   assert_int_equal(size, n);
   assert_memory_equal(data, expected, n);
   assert_int_equal(data[n], '\0');
@@ -77,16 +76,15 @@ static void check_content(const char *path, const void *expected, size_t n) {
 }
 
 TEST_WITH(set_up, leave_folder, write_then_read) {
-  es_status_t status = {0};
-  assert_int_equal(es_file_write_atomic("empty", "", 0, &status), ES_OK);
+  assert_ok(es_file_write_atomic("empty", "", 0, fresh()));
   check_content("empty", "", 0);
-  assert_int_equal(es_file_write_atomic("a", "one\0two", 7, &status), ES_OK);
+  assert_ok(es_file_write_atomic("a", "one\0two", 7, fresh()));
   check_content("a", "one\0two", 7);
-  assert_int_equal(es_file_write_atomic("a", "three", 5, &status), ES_OK);
+  assert_ok(es_file_write_atomic("a", "three", 5, fresh()));
   check_content("a", "three", 5);
   char path[300];
   snprintf(path, sizeof path, "%s/absolute", folder);
-  assert_int_equal(es_file_write_atomic(path, "x", 1, &status), ES_OK);
+  assert_ok(es_file_write_atomic(path, "x", 1, fresh()));
   check_content("absolute", "x", 1);
   assert_int_equal(folder_count(), 3);
 }
@@ -94,13 +92,12 @@ TEST_WITH(set_up, leave_folder, write_then_read) {
 TEST_WITH(set_up, leave_folder, short_and_interrupted_writes) {
   char data[1000];
   for (size_t i = 0; i < sizeof data; i++) data[i] = (char)(i * 7);
-  es_status_t status = {0};
   fault.write_cap = 37;
   fault.call = CALL_WRITE;
   fault.reason = EINTR;
   fault.after = 3;
   fault.times = 2;
-  assert_int_equal(es_file_write_atomic("a", data, sizeof data, &status), ES_OK);
+  assert_ok(es_file_write_atomic("a", data, sizeof data, fresh()));
   assert_int_equal(fault.times, 0);
   check_content("a", data, sizeof data);
 }
@@ -114,19 +111,18 @@ TEST_WITH(set_up, leave_folder, failures_leave_the_old_file) {
                 {CALL_WRITE, EFBIG, 1}, {CALL_FSYNC, EIO, 0},   {CALL_CLOSE, EDQUOT, 0}, {CALL_RENAME, EACCES, 0}};
   char data[100] = "new";
   for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-    es_status_t status = {0};
     memset(&fault, 0, sizeof fault);
-    assert_int_equal(es_file_write_atomic("a.h5", "old", 3, &status), ES_OK);
+    assert_ok(es_file_write_atomic("a.h5", "old", 3, fresh()));
     fault.call = faults[i].call;
     fault.reason = faults[i].reason;
     fault.after = faults[i].after;
     fault.times = -1;
     fault.write_cap = 10;
-    assert_int_equal(es_file_write_atomic("a.h5", data, sizeof data, &status), ES_SYSTEM);
-    assert_int_equal(status.code, ES_SYSTEM);
-    assert_string_equal(status.stage, "file");
-    assert_non_null(strstr(status.message, "a.h5: cannot be written"));
-    assert_non_null(strstr(status.message, strerror(faults[i].reason)));
+    assert_int_equal(es_file_write_atomic("a.h5", data, sizeof data, fresh()), ES_SYSTEM);
+    assert_int_equal(said.code, ES_SYSTEM);
+    assert_string_equal(said.stage, "file");
+    assert_non_null(strstr(said.message, "a.h5: cannot be written"));
+    assert_non_null(strstr(said.message, strerror(faults[i].reason)));
     memset(&fault, 0, sizeof fault);
     check_content("a.h5", "old", 3);
     assert_int_equal(folder_count(), 1);
@@ -134,58 +130,52 @@ TEST_WITH(set_up, leave_folder, failures_leave_the_old_file) {
 }
 
 TEST_WITH(set_up, leave_folder, folder_that_cannot_be_synced) {
-  es_status_t status = {0};
   fault.call = CALL_FSYNC;
   fault.reason = EINVAL; /* what file systems without it answer */
   fault.after = 1;
   fault.times = 1;
-  assert_int_equal(es_file_write_atomic("a", "x", 1, &status), ES_OK);
+  assert_ok(es_file_write_atomic("a", "x", 1, fresh()));
   fault.reason = EIO;
   fault.after = 1;
   fault.times = 1;
-  assert_int_equal(es_file_write_atomic("a", "y", 1, &status), ES_SYSTEM);
-  assert_non_null(strstr(status.message, strerror(EIO)));
+  assert_fails_with(es_file_write_atomic("a", "y", 1, fresh()), ES_SYSTEM, strerror(EIO));
 }
 
 TEST_WITH(set_up, leave_folder, size_limit) {
   char *data = es_allocate_zero(10000, 1);
-  es_status_t status = {0};
   file_size_limit(4096);
-  es_code_t code = es_file_write_atomic("large", data, 10000, &status);
+  es_code_t code = es_file_write_atomic("large", data, 10000, fresh());
   file_size_limit(-1);
   assert_int_equal(code, ES_SYSTEM);
-  assert_non_null(strstr(status.message, strerror(EFBIG)));
+  assert_non_null(strstr(said.message, strerror(EFBIG)));
   assert_int_equal(folder_count(), 0);
   es_free(data);
 }
 
 TEST_WITH(set_up, leave_folder, write_without_folder) {
-  es_status_t status = {0};
-  assert_int_equal(es_file_write_atomic("missing/a", "x", 1, &status), ES_SYSTEM);
-  assert_non_null(strstr(status.message, "missing/a: cannot be written"));
-  assert_non_null(strstr(status.message, strerror(ENOENT)));
+  assert_fails_with(es_file_write_atomic("missing/a", "x", 1, fresh()), ES_SYSTEM, "missing/a: cannot be written");
+  assert_non_null(strstr(said.message, strerror(ENOENT)));
   assert_false(es_directory_exists("missing"));
 }
 
 /* Who else may write to the folder can guess the name of a part. */
 TEST_WITH(set_up, leave_folder, links_are_not_followed) {
-  es_status_t status = {0};
   char part[64];
   snprintf(part, sizeof part, "a.%ld.part", (long)getpid());
-  assert_int_equal(es_file_write_atomic("precious", "old", 3, &status), ES_OK);
+  assert_ok(es_file_write_atomic("precious", "old", 3, fresh()));
   assert_int_equal(symlink("precious", part), 0);
-  assert_int_equal(es_file_write_atomic("a", "new", 3, &status), ES_OK);
+  assert_ok(es_file_write_atomic("a", "new", 3, fresh()));
   check_content("a", "new", 3);
   check_content("precious", "old", 3);
   assert_int_equal(symlink("precious", part), 0);
   es_file_part_t open_part;
-  assert_int_equal(es_file_part_open(&open_part, "a", &status), ES_OK);
+  assert_ok(es_file_part_open(&open_part, "a", fresh()));
   assert_int_equal(write(open_part.descriptor, "newer", 5), 5);
-  assert_int_equal(es_file_part_commit(&open_part, &status), ES_OK);
+  assert_ok(es_file_part_commit(&open_part, fresh()));
   check_content("a", "newer", 5);
   check_content("precious", "old", 3);
   assert_int_equal(symlink("precious", "link"), 0); /* a link at the goal itself is replaced */
-  assert_int_equal(es_file_write_atomic("link", "new", 3, &status), ES_OK);
+  assert_ok(es_file_write_atomic("link", "new", 3, fresh()));
   check_content("precious", "old", 3);
 }
 
@@ -214,30 +204,25 @@ TEST_WITH(set_up, leave_folder, remove_parts) {
 TEST_WITH(set_up, leave_folder, read_failures) {
   char *data = (char *)1;
   size_t size = 1;
-  es_status_t status = {0};
-  assert_int_equal(es_file_read("missing.yaml", &data, &size, &status), ES_SYSTEM);
+  assert_int_equal(es_file_read("missing.yaml", &data, &size, fresh()), ES_SYSTEM);
   assert_null(data);
   assert_int_equal(size, 0);
-  assert_non_null(strstr(status.message, "missing.yaml: cannot be read"));
-  assert_non_null(strstr(status.message, strerror(ENOENT)));
-  memset(&status, 0, sizeof status);
-  assert_int_equal(es_file_read(folder, &data, &size, &status), ES_SYSTEM);
-  assert_non_null(strstr(status.message, strerror(EISDIR)));
+  assert_non_null(strstr(said.message, "missing.yaml: cannot be read"));
+  assert_non_null(strstr(said.message, strerror(ENOENT)));
+  assert_fails_with(es_file_read(folder, &data, &size, fresh()), ES_SYSTEM, strerror(EISDIR));
 }
 
 TEST_WITH(set_up, leave_folder, read_no_more_than_wanted) {
   char *data;
   size_t size;
-  es_status_t status = {0};
-  assert_int_equal(es_file_write_atomic("a", "12345678", 8, &status), ES_OK);
-  assert_int_equal(es_file_read_most("a", 8, &data, &size, &status), ES_OK);
+  assert_ok(es_file_write_atomic("a", "12345678", 8, fresh()));
+  assert_ok(es_file_read_most("a", 8, &data, &size, fresh()));
   assert_int_equal(size, 8);
   es_free(data);
-  assert_int_equal(es_file_read_most("a", 7, &data, &size, &status), ES_INPUT);
-  assert_string_equal(status.message, "a: has more than 7 bytes, the most that are read");
+  assert_fails(es_file_read_most("a", 7, &data, &size, fresh()), ES_INPUT,
+               "a: has more than 7 bytes, the most that are read");
   assert_null(data);
-  memset(&status, 0, sizeof status);
-  assert_int_equal(es_file_read_most("/dev/zero", 1 << 20, &data, &size, &status), ES_INPUT);
+  assert_int_equal(es_file_read_most("/dev/zero", 1 << 20, &data, &size, fresh()), ES_INPUT);
   assert_null(data);
 }
 
@@ -249,8 +234,7 @@ TEST_WITH(set_up, leave_folder, read_of_a_file_without_size) {
   for (int i = 0; i < PAGES; i += 2) assert_int_equal(mprotect(pages + i * PAGE, PAGE, PROT_NONE), 0);
   char *data;
   size_t size;
-  es_status_t status = {0};
-  assert_int_equal(es_file_read("/proc/self/maps", &data, &size, &status), ES_OK);
+  assert_ok(es_file_read("/proc/self/maps", &data, &size, fresh()));
   assert_true(size > PAGES * 20);
   assert_int_equal(strlen(data), size);
   es_free(data);
@@ -258,20 +242,18 @@ TEST_WITH(set_up, leave_folder, read_of_a_file_without_size) {
 }
 
 TEST_WITH(set_up, leave_folder, directory_create) {
-  es_status_t status = {0};
-  assert_int_equal(es_directory_create("a/b//c/", &status), ES_OK);
+  assert_ok(es_directory_create("a/b//c/", fresh()));
   assert_true(es_directory_exists("a/b/c"));
-  assert_int_equal(es_directory_create("a/b/c", &status), ES_OK);
-  assert_int_equal(es_directory_create("/", &status), ES_OK);
+  assert_ok(es_directory_create("a/b/c", fresh()));
+  assert_ok(es_directory_create("/", fresh()));
   char path[300];
   snprintf(path, sizeof path, "%s/x/y", folder);
-  assert_int_equal(es_directory_create(path, &status), ES_OK);
+  assert_ok(es_directory_create(path, fresh()));
   assert_true(es_directory_exists("x/y"));
   assert_false(es_file_exists("x/y"));
   touch("a/file");
-  assert_int_equal(es_directory_create("a/file/deep", &status), ES_INPUT);
-  assert_non_null(strstr(status.message, "a/file: cannot be created as a folder"));
-  assert_non_null(strstr(status.message, strerror(ENOTDIR)));
+  assert_fails_with(es_directory_create("a/file/deep", fresh()), ES_INPUT, "a/file: cannot be created as a folder");
+  assert_non_null(strstr(said.message, strerror(ENOTDIR)));
   assert_false(es_directory_exists("a/file"));
   assert_true(es_file_exists("a/file"));
 }

@@ -28,10 +28,9 @@ static const facts_t known[] = {
 };
 
 static es_graph_t *create(const es_model_spec_t *spec, es_ratio_t width, int32_t classes, int32_t resolution) {
-  es_status_t status = {0};
   es_graph_t *graph;
   const es_point_t point = {.model = *spec, .width = width, .classes = classes, .resolution = resolution};
-  if (es_graph_create(&graph, &point, &status) != ES_OK) fail_msg("%s: %s", spec->name, status.message);
+  if (es_graph_create(&graph, &point, fresh()) != ES_OK) fail_msg("%s: %s", spec->name, said.message);
   return graph;
 }
 
@@ -158,17 +157,14 @@ TEST(widths) {
   assert_int_equal(find(graph, "features.2.conv.2")->out.c, 1);
   assert_int_equal(find(graph, "features.18.0")->out.c, 80);
   es_graph_destroy(graph);
-  es_status_t status = {0};
   es_point_t point = {.model = resnet, .width = {1, 65}, .classes = 10, .resolution = 32};
-  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
-  assert_string_equal(status.message, "layer conv1 would have no channels (64 at width 1): a larger width is needed");
+  assert_fails(es_graph_create(&graph, &point, fresh()), ES_INPUT,
+               "layer conv1 would have no channels (64 at width 1): a larger width is needed");
   assert_null(graph);
-  status = (es_status_t){0};
   point.model = mobile;
   point.width = (es_ratio_t){1, 20};
-  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
-  assert_string_equal(status.message,
-                      "layer features.1.conv.1 would have no channels (16 at width 1): a larger width is needed");
+  assert_fails(es_graph_create(&graph, &point, fresh()), ES_INPUT,
+               "layer features.1.conv.1 would have no channels (16 at width 1): a larger width is needed");
 }
 
 /* Convolutions Kaiming, no bias; the last layer as PyTorch has it; MobileNet's last bias 0. */
@@ -246,22 +242,19 @@ TEST(rows) {
 
 /* More layers than can be counted, and more arithmetic, are the user's mistakes. */
 TEST(limits) {
-  es_status_t status = {0};
   es_graph_t *graph;
   es_point_t point = {.model = {.name = "m", .family = ES_FAMILY_RESNET, .n_items = 1, .items = {1025}},
                       .width = {1, 64},
                       .classes = 2,
                       .resolution = 8};
-  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
-  assert_string_equal(status.message, "layer layer1.1023.conv2 is too much: a network has at most 2048");
-  status = (es_status_t){0};
+  assert_fails(es_graph_create(&graph, &point, fresh()), ES_INPUT,
+               "layer layer1.1023.conv2 is too much: a network has at most 2048");
   point = (es_point_t){.model = {.name = "m", .family = ES_FAMILY_VGG, .n_items = ES_ITEMS_MAX},
                        .width = {16, 1},
                        .classes = 2,
                        .resolution = 512};
   for (int i = 0; i < ES_ITEMS_MAX; i++) point.model.items[i] = 65536;
-  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
-  assert_non_null(strstr(status.message, "more than 2^63 multiplications"));
+  assert_fails_with(es_graph_create(&graph, &point, fresh()), ES_INPUT, "more than 2^63 multiplications");
   assert_null(graph);
 }
 

@@ -9,15 +9,13 @@
 
 static es_job_t *parse(const char *text) {
   es_job_t *job = NULL;
-  es_status_t status = {0};
-  if (es_job_parse(&job, text, strlen(text), "job.yaml", NULL, 0, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_job_parse(&job, text, strlen(text), "job.yaml", NULL, 0, fresh()));
   return job;
 }
 
 static es_grid_t *create(const es_job_t *job) {
   es_grid_t *grid = NULL;
-  es_status_t status = {0};
-  if (es_grid_create(&grid, job, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_grid_create(&grid, job, fresh()));
   return grid;
 }
 
@@ -333,9 +331,8 @@ TEST(too_large_grid) {
   es_text_append(&text, "]\n");
   es_job_t *job = parse(es_text_get(&text));
   es_grid_t *grid = NULL;
-  es_status_t status = {0};
-  assert_int_equal(es_grid_create(&grid, job, &status), ES_INPUT);
-  assert_string_equal(status.message, "job.yaml:6: the grid has more than 1000000 points; split the job");
+  assert_fails(es_grid_create(&grid, job, fresh()), ES_INPUT,
+               "job.yaml:6: the grid has more than 1000000 points; split the job");
   assert_null(grid);
   es_job_destroy(job);
   es_text_destroy(&text);
@@ -344,7 +341,7 @@ TEST(too_large_grid) {
 static void check_selection(const char *text, int64_t count, const char *printed) {
   es_selection_t selection;
   es_text_t out = {0};
-  assert_int_equal(es_selection_parse(&selection, text, count, &(es_status_t){0}), ES_OK);
+  assert_ok(es_selection_parse(&selection, text, count, fresh()));
   for (int64_t i = 1; i < selection.n; i++) assert_true(selection.index[i] > selection.index[i - 1]);
   es_selection_print(&selection, &out);
   assert_string_equal(es_text_get(&out), printed);
@@ -354,9 +351,7 @@ static void check_selection(const char *text, int64_t count, const char *printed
 
 static void refuse_selection(const char *text, const char *message) {
   es_selection_t selection;
-  es_status_t status = {0};
-  assert_int_equal(es_selection_parse(&selection, text, 10, &status), ES_INPUT);
-  assert_string_equal(status.message, message);
+  assert_fails(es_selection_parse(&selection, text, 10, fresh()), ES_INPUT, message);
 }
 
 TEST(selection) {
@@ -389,8 +384,8 @@ TEST(tasks) {
     char task[16];
     snprintf(task, sizeof task, "%d/3", share);
     es_selection_t selection;
-    assert_int_equal(es_selection_parse(&selection, NULL, N, &(es_status_t){0}), ES_OK);
-    assert_int_equal(es_selection_task(&selection, task, cost, &(es_status_t){0}), ES_OK);
+    assert_ok(es_selection_parse(&selection, NULL, N, fresh()));
+    assert_ok(es_selection_task(&selection, task, cost, fresh()));
     double sum = 0;
     for (int64_t i = 0; i < selection.n; i++) {
       assert_false(seen[selection.index[i]]);
@@ -409,8 +404,8 @@ TEST(tasks) {
 TEST(more_tasks_than_points) {
   static const double cost[2] = {1, 2};
   es_selection_t selection;
-  assert_int_equal(es_selection_parse(&selection, NULL, 2, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_selection_task(&selection, "5/8", cost, &(es_status_t){0}), ES_OK);
+  assert_ok(es_selection_parse(&selection, NULL, 2, fresh()));
+  assert_ok(es_selection_task(&selection, "5/8", cost, fresh()));
   assert_int_equal(selection.n, 0);
   es_selection_destroy(&selection);
 }
@@ -428,11 +423,9 @@ TEST(bad_tasks) {
   };
   static const double cost[3] = {1, 2, 3};
   es_selection_t selection;
-  assert_int_equal(es_selection_parse(&selection, NULL, 3, &(es_status_t){0}), ES_OK);
+  assert_ok(es_selection_parse(&selection, NULL, 3, fresh()));
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    es_status_t status = {0};
-    assert_int_equal(es_selection_task(&selection, bad[i][0], cost, &status), ES_INPUT);
-    assert_string_equal(status.message, bad[i][1]);
+    assert_fails(es_selection_task(&selection, bad[i][0], cost, fresh()), ES_INPUT, bad[i][1]);
     assert_int_equal(selection.n, 3);
   }
   es_selection_destroy(&selection);

@@ -38,9 +38,8 @@ TEST(walk) {
   static const char text[] = JOB REST;
   es_job_t *job;
   es_grid_t *grid;
-  es_status_t status = {0};
-  if (es_job_parse(&job, text, sizeof text - 1, "job.yaml", NULL, 0, &status) != ES_OK) fail_msg("%s", status.message);
-  assert_int_equal(es_grid_create(&grid, job, &(es_status_t){0}), ES_OK);
+  assert_ok(es_job_parse(&job, text, sizeof text - 1, "job.yaml", NULL, 0, fresh()));
+  assert_ok(es_grid_create(&grid, job, fresh()));
   const int64_t n = es_grid_count(grid);
   assert_true(n > 20);
   es_grid_walk_t walk = {.grid = grid};

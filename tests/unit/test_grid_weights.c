@@ -12,9 +12,8 @@
 static void only_point(const char *text, es_point_t *out) {
   es_job_t *job = NULL;
   es_grid_t *grid = NULL;
-  es_status_t status = {0};
-  if (es_job_parse(&job, text, strlen(text), "job.yaml", NULL, 0, &status) != ES_OK) fail_msg("%s", status.message);
-  assert_int_equal(es_grid_create(&grid, job, &status), ES_OK);
+  assert_ok(es_job_parse(&job, text, strlen(text), "job.yaml", NULL, 0, fresh()));
+  assert_ok(es_grid_create(&grid, job, fresh()));
   assert_int_equal(es_grid_count(grid), 1);
   es_grid_point(grid, 0, out);
   es_grid_destroy(grid);
@@ -89,15 +88,14 @@ TEST(paths) {
   };
   char out[ES_PATH_MAX], longest[ES_PATH_MAX + 16];
   es_point_t point;
-  es_status_t status = {0};
   only_point(GRID, &point);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    assert_int_equal(es_point_path(out, cases[i][0], &point, "0123", 5, &status), ES_OK);
+    assert_ok(es_point_path(out, cases[i][0], &point, "0123", 5, fresh()));
     assert_string_equal(out, cases[i][1]);
   }
   memset(longest, 'w', sizeof longest);
   strcpy(longest + ES_PATH_MAX - 8, "{model}");
-  assert_int_equal(es_point_path(out, longest, &point, "", 0, &status), ES_OK); /* vgg11 is shorter */
+  assert_ok(es_point_path(out, longest, &point, "", 0, fresh())); /* vgg11 is shorter */
   strcpy(longest + ES_PATH_MAX - 5, "{model}");
-  assert_int_equal(es_point_path(out, longest, &point, "", 0, &status), ES_INPUT);
+  assert_int_equal(es_point_path(out, longest, &point, "", 0, fresh()), ES_INPUT);
 }

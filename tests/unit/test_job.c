@@ -13,9 +13,8 @@
 
 static es_job_t *parse_with(const char *text, const char *const *sets, int n_sets) {
   es_job_t *job = NULL;
-  es_status_t status = {0};
-  es_code_t code = es_job_parse(&job, text, strlen(text), "jobs/job.yaml", sets, n_sets, &status);
-  if (code != ES_OK) fail_msg("%s", status.message);
+  es_code_t code = es_job_parse(&job, text, strlen(text), "jobs/job.yaml", sets, n_sets, fresh());
+  if (code != ES_OK) fail_msg("%s", said.message);
   return job;
 }
 
@@ -27,8 +26,7 @@ static es_job_t *parse(const char *text) {
 static es_point_t first_point(const es_job_t *job, int block) {
   es_point_t point;
   es_job_start(job, block, &point);
-  for (int a = 0; a < es_job_n_axes(job, block); a++)
-    assert_int_equal(es_job_apply(job, block, a, 0, &point, &(es_status_t){0}), ES_OK);
+  for (int a = 0; a < es_job_n_axes(job, block); a++) assert_ok(es_job_apply(job, block, a, 0, &point, fresh()));
   return point;
 }
 
@@ -167,15 +165,15 @@ TEST(axes) {
   assert_int_equal(p.line_width, 7);
   assert_int_equal(p.line_classes, 8);
   assert_int_equal(p.line_resolution, 9);
-  assert_int_equal(es_job_apply(job, 0, 2, 1, &p, &(es_status_t){0}), ES_OK);
+  assert_ok(es_job_apply(job, 0, 2, 1, &p, fresh()));
   assert_int_equal(p.model.family, ES_FAMILY_MLP);
   assert_int_equal(p.line_model, 6);
   static const es_ratio_t widths[] = {{1, 16}, {1, 2}, {2, 1}, {3, 2}};
   for (int i = 0; i < 4; i++) {
-    assert_int_equal(es_job_apply(job, 0, 3, i, &p, &(es_status_t){0}), ES_OK);
+    assert_ok(es_job_apply(job, 0, 3, i, &p, fresh()));
     assert_memory_equal(&p.width, &widths[i], sizeof p.width);
   }
-  assert_int_equal(es_job_apply(job, 0, 4, 1, &p, &(es_status_t){0}), ES_OK);
+  assert_ok(es_job_apply(job, 0, 4, 1, &p, fresh()));
   assert_int_equal(p.classes, 0);
   assert_string_equal(es_point_axis(&p, "classes"), "all");
   assert_int_equal(p.n_axes, 8);
@@ -218,37 +216,37 @@ TEST(models) {
   assert_int_equal(p.model.head, ES_HEAD_TORCHVISION);
   assert_int_equal(p.model.n_items, 4);
   assert_memory_equal(p.model.items, items, sizeof items);
-  assert_int_equal(es_job_apply(job, 0, 1, 1, &p, &(es_status_t){0}), ES_OK);
+  assert_ok(es_job_apply(job, 0, 1, 1, &p, fresh()));
   es_model_spec_t vgg16;
   assert_true(es_model_spec_builtin(&vgg16, "vgg16"));
   assert_int_equal(p.model.n_items, vgg16.n_items);
   assert_memory_equal(p.model.items, vgg16.items, sizeof vgg16.items);
   assert_string_equal(p.model.name, "wide");
   assert_int_equal(p.model.head, ES_HEAD_TORCHVISION);
-  assert_int_equal(es_job_apply(job, 0, 1, 2, &p, &(es_status_t){0}), ES_OK);
+  assert_ok(es_job_apply(job, 0, 1, 2, &p, fresh()));
   assert_int_equal(p.model.family, ES_FAMILY_MLP);
   assert_int_equal(p.model.n_items, 2);
   assert_int_equal(p.model.items[1], 50);
-  assert_int_equal(es_job_apply(job, 0, 1, 3, &p, &(es_status_t){0}), ES_OK);
+  assert_ok(es_job_apply(job, 0, 1, 3, &p, fresh()));
   assert_int_equal(p.model.family, ES_FAMILY_RESNET);
   assert_int_equal(p.model.n_items, 4);
   assert_int_equal(p.model.items[2], 6);
   assert_int_equal(p.model.stem, ES_STEM_IMAGENET);
   assert_int_equal(p.model.skip, ES_PART_LEFT_OUT);
-  assert_int_equal(es_job_apply(job, 0, 1, 4, &p, &(es_status_t){0}), ES_OK);
+  assert_ok(es_job_apply(job, 0, 1, 4, &p, fresh()));
   assert_int_equal(p.model.family, ES_FAMILY_RESNET);
   assert_int_equal(p.model.n_items, 2);
   assert_int_equal(p.model.items[1], 3);
   assert_int_equal(p.model.stem, ES_STEM_CIFAR);
   assert_int_equal(p.model.skip, ES_PART_KEPT);
-  assert_int_equal(es_job_apply(job, 0, 1, 5, &p, &(es_status_t){0}), ES_OK);
+  assert_ok(es_job_apply(job, 0, 1, 5, &p, fresh()));
   assert_int_equal(p.model.family, ES_FAMILY_MOBILENET);
   assert_int_equal(p.model.n_items, 28);
   assert_int_equal(p.model.skip, ES_PART_LEFT_OUT);
-  assert_int_equal(es_job_apply(job, 0, 1, 6, &p, &(es_status_t){0}), ES_OK);
+  assert_ok(es_job_apply(job, 0, 1, 6, &p, fresh()));
   assert_int_equal(p.model.family, ES_FAMILY_VGG);
   assert_int_equal(p.model.batch_norm, ES_PART_LEFT_OUT);
-  assert_int_equal(es_job_apply(job, 0, 1, 7, &p, &(es_status_t){0}), ES_OK);
+  assert_ok(es_job_apply(job, 0, 1, 7, &p, fresh()));
   assert_int_equal(p.model.family, ES_FAMILY_RESNET_BOTTLENECK);
   assert_string_equal(p.model.name, "resnet50");
   es_job_destroy(job);
@@ -367,9 +365,8 @@ TEST(set_makes_what_is_missing) {
 
 TEST(load) {
   es_job_t *job = NULL;
-  es_status_t status = {0};
-  assert_int_equal(es_job_load(&job, "no/such/job.yaml", NULL, 0, &status), ES_INPUT);
-  assert_string_equal(status.message, "no/such/job.yaml: cannot be read: No such file or directory");
+  assert_fails(es_job_load(&job, "no/such/job.yaml", NULL, 0, fresh()), ES_INPUT,
+               "no/such/job.yaml: cannot be read: No such file or directory");
   assert_null(job);
 }
 

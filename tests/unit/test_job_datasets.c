@@ -9,9 +9,7 @@
 
 static es_job_t *parse(const char *text) {
   es_job_t *job = NULL;
-  es_status_t status = {0};
-  if (es_job_parse(&job, text, strlen(text), "/jobs/job.yaml", NULL, 0, &status) != ES_OK)
-    fail_msg("%s", status.message);
+  assert_ok(es_job_parse(&job, text, strlen(text), "/jobs/job.yaml", NULL, 0, fresh()));
   return job;
 }
 
@@ -19,7 +17,7 @@ static es_job_t *parse(const char *text) {
 static void only_point(const char *text, es_point_t *point, char id[ES_ID_SIZE]) {
   es_job_t *job = parse(text);
   es_grid_t *grid = NULL;
-  assert_int_equal(es_grid_create(&grid, job, &(es_status_t){0}), ES_OK);
+  assert_ok(es_grid_create(&grid, job, fresh()));
   assert_int_equal(es_grid_count(grid), 1);
   es_grid_point(grid, 0, point);
   snprintf(id, ES_ID_SIZE, "%s", es_grid_id(grid, 0));
@@ -130,7 +128,7 @@ TEST(methods_as_an_axis) {
                         "- {dataset: fashion-mnist, model: mlp}\n"
                         "measure: {method: {pool: 3}}\n");
   es_grid_t *grid = NULL;
-  assert_int_equal(es_grid_create(&grid, job, &(es_status_t){0}), ES_OK);
+  assert_ok(es_grid_create(&grid, job, fresh()));
   assert_int_equal(es_grid_count(grid), 4);
   static const es_method_kind_t kinds[] = {ES_METHOD_MEAN, ES_METHOD_MEDIAN, ES_METHOD_FLATTEN, ES_METHOD_POOL};
   for (int i = 0; i < 4; i++) {

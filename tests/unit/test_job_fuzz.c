@@ -62,18 +62,17 @@ static size_t mutate(char *text, size_t size, uint32_t kind, uint32_t where, uin
 static void check(const char *text, size_t size, const char *set) {
   es_job_t *job = NULL;
   es_grid_t *grid = NULL;
-  es_status_t status = {0};
-  es_code_t code = es_job_parse(&job, text, size, "job.yaml", &set, set != NULL, &status);
-  if (code == ES_OK) code = es_grid_create(&grid, job, &status);
+  es_code_t code = es_job_parse(&job, text, size, "job.yaml", &set, set != NULL, fresh());
+  if (code == ES_OK) code = es_grid_create(&grid, job, fresh());
   if (code == ES_OK) {
     es_point_t point;
     assert_true(es_grid_count(grid) > 0);
     es_grid_point(grid, es_grid_count(grid) - 1, &point);
   } else {
     assert_int_equal(code, ES_INPUT);
-    assert_true(strncmp(status.message, "job.yaml:", 9) == 0 || strncmp(status.message, "--set ", 6) == 0);
-    assert_true(strlen(status.message) > 20);
-    assert_null(strchr(status.message, '\n'));
+    assert_true(strncmp(said.message, "job.yaml:", 9) == 0 || strncmp(said.message, "--set ", 6) == 0);
+    assert_true(strlen(said.message) > 20);
+    assert_null(strchr(said.message, '\n'));
   }
   es_grid_destroy(grid);
   es_job_destroy(job);

@@ -45,7 +45,7 @@ static void check_line(walker_t *w, const char *line, char *keys) {
 TEST(every_line_is_known_and_every_key_is_there) {
   char *text = NULL;
   size_t size = 0;
-  assert_int_equal(es_file_read(path, &text, &size, &(es_status_t){0}), ES_OK);
+  assert_ok(es_file_read(path, &text, &size, fresh()));
   es_text_t keys = {0};
   es_text_append(&keys, "\n");
   es_job_describe_keys(&keys);
@@ -62,13 +62,12 @@ TEST(every_line_is_known_and_every_key_is_there) {
 TEST(it_is_a_valid_job_of_defaults) {
   static const char plain[] = "name: reference\n"
                               "grid: {dataset: fashion-mnist, model: vgg11}\n";
-  es_status_t status = {0};
   es_job_t *reference = NULL, *defaults = NULL;
-  if (es_job_load(&reference, path, NULL, 0, &status) != ES_OK) fail_msg("%s", status.message);
-  assert_int_equal(es_job_parse(&defaults, plain, strlen(plain), "plain.yaml", NULL, 0, &status), ES_OK);
+  assert_ok(es_job_load(&reference, path, NULL, 0, fresh()));
+  assert_ok(es_job_parse(&defaults, plain, strlen(plain), "plain.yaml", NULL, 0, fresh()));
   es_grid_t *a = NULL, *b = NULL;
-  assert_int_equal(es_grid_create(&a, reference, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_grid_create(&b, defaults, &(es_status_t){0}), ES_OK);
+  assert_ok(es_grid_create(&a, reference, fresh()));
+  assert_ok(es_grid_create(&b, defaults, fresh()));
   assert_int_equal(es_grid_count(a), 1);
   assert_string_equal(es_grid_id(a, 0), es_grid_id(b, 0));
   assert_string_equal(es_job_output(reference), es_job_output(defaults));

@@ -31,13 +31,12 @@ static es_pass_t training_pass(fixture_t *f) {
 }
 
 static void open_fixture_at(fixture_t *f, const es_model_spec_t *spec, es_ratio_t width, int64_t n) {
-  es_status_t status = {0};
   es_point_t point = {.model = *spec, .width = width, .classes = CLASSES, .resolution = RESOLUTION};
   memset(f, 0, sizeof *f);
   f->n = n;
-  assert_int_equal(es_group_create(&f->group, MPI_COMM_NULL, 4, &status), ES_OK);
-  assert_int_equal(es_graph_create(&f->graph, &point, &status), ES_OK);
-  assert_int_equal(es_model_create(&f->model, f->graph, &f->group, &n, 1, true, &status), ES_OK);
+  assert_ok(es_group_create(&f->group, MPI_COMM_NULL, 4, fresh()));
+  assert_ok(es_graph_create(&f->graph, &point, fresh()));
+  assert_ok(es_model_create(&f->model, f->graph, &f->group, &n, 1, true, fresh()));
   es_model_initialise(f->model, 1);
   const size_t size = (size_t)RESOLUTION * RESOLUTION * 3;
   f->images = es_allocate((size_t)SAMPLES * size, sizeof *f->images);
@@ -262,11 +261,10 @@ TEST(inference_is_per_sample) {
 }
 
 TEST(builtin_shapes) {
-  es_status_t status = {0};
   es_point_t point = {.width = {1, 1}, .classes = 10, .resolution = 32};
   assert_true(es_model_spec_builtin(&point.model, "vgg16"));
   es_graph_t *graph;
-  assert_int_equal(es_graph_create(&graph, &point, &status), ES_OK);
+  assert_ok(es_graph_create(&graph, &point, fresh()));
   assert_int_equal(graph->n_layers, 15);
   /* 13 convolutions of VGG16 on 32 × 32 images: 313.2 million multiply-adds (cross-checked by hand), and the head. */
   assert_int_equal(graph->macs, 313196544 + 512 * 256 + 256 * 10);
@@ -275,13 +273,10 @@ TEST(builtin_shapes) {
   assert_int_equal(last_conv->receptive_field, 196); /* the known value of VGG16's last convolution */
   es_graph_destroy(graph);
   point.width = (es_ratio_t){1, 128};
-  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
-  assert_non_null(strstr(status.message, "features.0 would have no channels"));
+  assert_fails_with(es_graph_create(&graph, &point, fresh()), ES_INPUT, "features.0 would have no channels");
   point.width = (es_ratio_t){1, 1};
   point.resolution = 16;
-  status = (es_status_t){0};
-  assert_int_equal(es_graph_create(&graph, &point, &status), ES_INPUT);
-  assert_non_null(strstr(status.message, "pool an image of 1 x 1 away"));
+  assert_fails_with(es_graph_create(&graph, &point, fresh()), ES_INPUT, "pool an image of 1 x 1 away");
   assert_false(es_model_spec_builtin(&point.model, "vgg12"));
   assert_int_equal(es_memory_balance(), 0);
 }

@@ -38,10 +38,9 @@ static const family_t families[] = {
 
 static es_safetensors_t *read_file(const char *name) {
   char path[1024];
-  es_status_t status = {0};
   es_safetensors_t *file = NULL;
   snprintf(path, sizeof path, "%s/torch/networks/%s.safetensors", ES_FIXTURES, name);
-  if (es_safetensors_read(&file, path, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_safetensors_read(&file, path, fresh()));
   return file;
 }
 
@@ -72,7 +71,6 @@ static void observe(void *context, int layer, int lane, const float *out, int64_
 
 static void run_network(const es_graph_t *graph, const char *name, const es_safetensors_t *images, pass_t *p) {
   char path[1024], fingerprint[ES_ID_SIZE];
-  es_status_t status = {0};
   es_group_t group;
   es_model_t *model = NULL;
   static const int32_t labels[SAMPLES];
@@ -80,11 +78,11 @@ static void run_network(const es_graph_t *graph, const char *name, const es_safe
   es_safetensors_t *file = read_file(name);
   const es_tensor_view_t *pixels = es_safetensors_find(images, strncmp(name, "mlp", 3) == 0 ? "small" : "images");
   snprintf(path, sizeof path, "%s/torch/networks/%s.safetensors", ES_FIXTURES, name);
-  assert_int_equal(es_safetensors_fingerprint(file, fingerprint, &status), ES_OK);
+  assert_ok(es_safetensors_fingerprint(file, fingerprint, fresh()));
   es_safetensors_destroy(file);
-  assert_int_equal(es_group_create(&group, MPI_COMM_NULL, LANES, &status), ES_OK);
-  assert_int_equal(es_model_create(&model, graph, &group, &batch, 1, false, &status), ES_OK);
-  if (es_weights_load(path, fingerprint, graph, model, &group, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_group_create(&group, MPI_COMM_NULL, LANES, fresh()));
+  assert_ok(es_model_create(&model, graph, &group, &batch, 1, false, fresh()));
+  assert_ok(es_weights_load(path, fingerprint, graph, model, &group, fresh()));
   *p =
       (pass_t){.pixels = pixels->data, .image = pixels->shape[1] * pixels->shape[2] * 3, .output = graph->n_layers - 1};
   const es_observer_t observer = {observe, p};

@@ -50,7 +50,7 @@ static void data_matrix(const es_measure_settings_t *m, es_shape_t out, double *
 /* The cost of one point, layer by layer, epoch by epoch. */
 static double plain_cost(const es_point_t *p, const es_dataset_info_t *info, bool only_convolutions) {
   es_graph_t *g;
-  assert_int_equal(es_graph_create(&g, p, &(es_status_t){0}), ES_OK);
+  assert_ok(es_graph_create(&g, p, fresh()));
   const double samples[ES_SPLITS] = {(double)es_point_samples(p, info, ES_TRAIN),
                                      (double)es_point_samples(p, info, ES_EVAL)};
   double cost = 0;
@@ -85,7 +85,7 @@ static void check_costs(const char *text, bool only_convolutions) {
     const double expected = plain_cost(&p, es_plan_info(&plan, &p), only_convolutions);
     if (fabs(es_plan_cost(&plan, i) - expected) > 1e-9 * expected)
       fail_msg("point %d: %.17g, plainly %.17g", (int)i, es_plan_cost(&plan, i), expected);
-    assert_int_equal(es_graph_create(&g, &p, &(es_status_t){0}), ES_OK);
+    assert_ok(es_graph_create(&g, &p, fresh()));
     assert_int_equal(es_plan_macs(&plan, i), g->macs);
     assert_int_equal(es_plan_parameters(&plan, i), g->parameter_count);
     es_graph_destroy(g);
@@ -123,7 +123,7 @@ TEST(infos_of_another_rank) {
       .classes = 2, .height = 8, .width = 8, .channels = 1, .count = {10, 10}, .class_count = {{5, 5}, {5, 5}}};
   const es_plan_request_t request = {.path = "job.yaml", .text = text, .size = sizeof text - 1, .infos = &info};
   es_plan_t plan;
-  assert_int_equal(es_plan_create(&plan, &request, &(es_status_t){0}), ES_OK);
+  assert_ok(es_plan_create(&plan, &request, fresh()));
   es_point_t p;
   es_plan_point(&plan, 0, &p);
   assert_int_equal(p.classes, 2);

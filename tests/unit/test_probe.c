@@ -32,7 +32,6 @@ static double normal(uint64_t stream, uint64_t element) {
 
 /* Classes whose centres are `apart` deviations from the middle, labels in turn. */
 static void data_open(data_t *s, int64_t n, int32_t d, int32_t k, double apart) {
-  es_status_t status = {0};
   *s = (data_t){.n = n, .d = d, .k = k};
   const size_t size = (size_t)n * (size_t)d;
   s->x = es_allocate(size, sizeof *s->x);
@@ -40,7 +39,7 @@ static void data_open(data_t *s, int64_t n, int32_t d, int32_t k, double apart) 
   s->label = es_allocate((size_t)n, sizeof *s->label);
   s->weights = es_allocate_zero(es_probe_weights_size(d, k), sizeof *s->weights);
   assert_true(s->x && s->work && s->label && s->weights);
-  assert_int_equal(es_group_create_any(&s->group, MPI_COMM_NULL, 8, &status), ES_OK);
+  assert_ok(es_group_create_any(&s->group, MPI_COMM_NULL, 8, fresh()));
   for (int64_t i = 0; i < n; i++) {
     s->label[i] = (int32_t)(i % k);
     for (int32_t j = 0; j < d; j++) {
@@ -65,9 +64,8 @@ static es_probe_problem_t problem_of(data_t *s, double l2) {
 
 static es_probe_result_t fit(data_t *s, double l2, int64_t *confusion) {
   const es_probe_problem_t problem = problem_of(s, l2);
-  es_status_t status = {0};
   es_probe_result_t result;
-  assert_int_equal(es_probe_fit(&result, s->weights, confusion, &problem, &s->group, &status), ES_OK);
+  assert_ok(es_probe_fit(&result, s->weights, confusion, &problem, &s->group, fresh()));
   return result;
 }
 
@@ -157,8 +155,7 @@ TEST(not_converged) {
   es_probe_problem_t problem = problem_of(&s, 1.0);
   problem.iterations = 1;
   es_probe_result_t result;
-  es_status_t status = {0};
-  assert_int_equal(es_probe_fit(&result, s.weights, NULL, &problem, &s.group, &status), ES_OK);
+  assert_ok(es_probe_fit(&result, s.weights, NULL, &problem, &s.group, fresh()));
   const size_t size = es_probe_weights_size(s.d, s.k);
   double gradient[4 * 21];
   const double f = naive(&s, s.weights, 1.0, gradient);
@@ -208,8 +205,7 @@ TEST(missing_class) {
     es_probe_problem_t problem = problem_of(&s, 1.0);
     problem.classes = k + 1;
     es_probe_result_t with;
-    es_status_t status = {0};
-    assert_int_equal(es_probe_fit(&with, all, confusion, &problem, &s.group, &status), ES_OK);
+    assert_ok(es_probe_fit(&with, all, confusion, &problem, &s.group, fresh()));
     assert_true(with.objective == without.objective && with.accuracy == without.accuracy);
     assert_true(isinf(all[6 + 5]) && all[6 + 5] < 0.0 && all[6] == 0.0);
     assert_memory_equal(all, s.weights, 6 * sizeof *all);
@@ -230,8 +226,7 @@ TEST(single_class) {
   assert_true(result.objective == 0.0 && result.converged && result.iterations == -1 && result.accuracy == 1.0);
   assert_int_equal(confusion[8], 50);
   memset(confusion, 0, sizeof confusion);
-  es_status_t status = {0};
-  assert_int_equal(es_probe_count(confusion, s.weights, 4, 3, s.x, s.label, 50, &status), ES_OK);
+  assert_ok(es_probe_count(confusion, s.weights, 4, 3, s.x, s.label, 50, fresh()));
   assert_int_equal(confusion[8], 50);
   data_close(&s);
 }
@@ -260,10 +255,9 @@ TEST(warm_start) {
 
 static void check_refused(data_t *s, const es_probe_problem_t *problem, es_code_t code, const char *message) {
   es_probe_result_t result;
-  es_status_t status = {0};
   for (size_t e = 0; e < es_probe_weights_size(s->d, s->k); e++) s->weights[e] = 0.25;
-  assert_int_equal(es_probe_fit(&result, s->weights, NULL, problem, &s->group, &status), code);
-  assert_non_null(strstr(status.message, message));
+  assert_int_equal(es_probe_fit(&result, s->weights, NULL, problem, &s->group, fresh()), code);
+  assert_non_null(strstr(said.message, message));
   for (size_t e = 0; e < es_probe_weights_size(s->d, s->k); e++) assert_true(s->weights[e] == 0.25);
 }
 
@@ -320,8 +314,7 @@ TEST(golden) {
     es_probe_problem_t problem = problem_of(&s, l2);
     problem.tolerance = 1e-12;
     es_probe_result_t result;
-    es_status_t status = {0};
-    assert_int_equal(es_probe_fit(&result, s.weights, NULL, &problem, &s.group, &status), ES_OK);
+    assert_ok(es_probe_fit(&result, s.weights, NULL, &problem, &s.group, fresh()));
     assert_true(result.converged);
     assert_true(fabs(result.objective - objective) <= 1e-7 * objective);
     assert_true(fabs(result.accuracy * (double)n - (double)right) < 0.5);
@@ -345,18 +338,17 @@ TEST(counts) {
   data_open(&s, 333, 7, 3, 1.0);
   int64_t fitted[9], counted[9] = {0};
   const es_probe_result_t result = fit(&s, 1.0, fitted);
-  es_status_t status = {0};
   for (int64_t i = 0; i < s.n; i += 50) {
     const int64_t n = s.n - i < 50 ? s.n - i : 50;
-    assert_int_equal(es_probe_count(counted, s.weights, 7, 3, s.x + i * 7, s.label + i, n, &status), ES_OK);
+    assert_ok(es_probe_count(counted, s.weights, 7, 3, s.x + i * 7, s.label + i, n, fresh()));
   }
   assert_memory_equal(fitted, counted, sizeof fitted);
   assert_true(es_probe_accuracy(counted, 3) == result.accuracy);
   const float nan[] = {0, 0, NAN, 0, 0, 0, 0, 0, 0, 0, INFINITY, 0, 0, 0};
-  assert_int_equal(es_probe_count(counted, s.weights, 7, 3, nan, s.label, 2, &status), ES_OK);
+  assert_ok(es_probe_count(counted, s.weights, 7, 3, nan, s.label, 2, fresh()));
   assert_memory_equal(fitted, counted, sizeof fitted);
   const int32_t wrong = 3;
-  assert_int_equal(es_probe_count(counted, s.weights, 7, 3, s.x, &wrong, 1, &status), ES_INPUT);
+  assert_int_equal(es_probe_count(counted, s.weights, 7, 3, s.x, &wrong, 1, fresh()), ES_INPUT);
   assert_memory_equal(fitted, counted, sizeof fitted);
   const int64_t table[9] = {3, 1, 0, 0, 0, 0, 2, 2, 4};
   double recall[3];

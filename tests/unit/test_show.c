@@ -9,7 +9,7 @@ static es_result_t *readable(int epochs, const es_layer_info_t *layers, int n_la
   es_result_t *result;
   point.train.epochs = epochs;
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = n_layers};
-  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_create(&result, &shape, fresh()));
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int epoch = split == ES_TRAIN; epoch <= epochs; epoch++) {
       *es_result_f64(result, ES_FIELD_LOSS, split, epoch, 0, 0) = 12.0 / (epoch + 1);
@@ -31,10 +31,9 @@ static uint8_t *flags_at(es_result_t *result, int split, int epoch, int layer) {
 
 /* Writes the result, frees it, and shows the file. */
 static void show(es_text_t *out, es_result_t *result, const es_result_header_t *header, es_show_format_t format) {
-  es_status_t status = {0};
-  if (es_result_write("r.h5", result, header, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_result_write("r.h5", result, header, fresh()));
   es_result_destroy(result);
-  if (es_result_show(out, "r.h5", format, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_result_show(out, "r.h5", format, fresh()));
 }
 
 static void check_has(const es_text_t *text, const char *part) {
@@ -101,7 +100,7 @@ TEST_IN_FOLDER(table) {
 static es_result_t *probed(void) {
   const es_result_shape_t shape = example_shape();
   es_result_t *result;
-  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_create(&result, &shape, fresh()));
   for (int layer = 0; layer < EXAMPLE_LAYERS; layer++) {
     for (int epoch = 0; epoch < EXAMPLE_EPOCHS; epoch++) {
       const int64_t at[] = {ES_PREVIOUS, ES_EVAL, epoch, layer, 0};
@@ -275,7 +274,7 @@ TEST_IN_FOLDER(json_without_rows) {
 }
 
 static void summarize(es_result_summary_t *out, es_result_t *result, const es_result_header_t *header) {
-  assert_int_equal(es_result_write("r.h5", result, header, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_write("r.h5", result, header, fresh()));
   es_result_destroy(result);
   es_result_summarize(out, "r.h5");
 }

@@ -26,8 +26,8 @@ static void open_place(place_t *p) {
   snprintf(p->output, sizeof p->output, "%s/results", p->folder);
   char points[128];
   snprintf(points, sizeof points, "%s/points", p->output);
-  assert_int_equal(es_file_write_atomic(p->job, job_text, sizeof job_text - 1, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_directory_create(points, &(es_status_t){0}), ES_OK);
+  assert_ok(es_file_write_atomic(p->job, job_text, sizeof job_text - 1, fresh()));
+  assert_ok(es_directory_create(points, fresh()));
 }
 
 static void close_place(const place_t *p) {
@@ -38,8 +38,7 @@ static void close_place(const place_t *p) {
 
 static void open_plan(const place_t *p, es_plan_t *plan) {
   const es_plan_request_t request = {.path = p->job, .output = p->output};
-  es_status_t status = {0};
-  if (es_plan_create(plan, &request, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_plan_create(plan, &request, fresh()));
 }
 
 /* A result as run writes them, with a few numbers. */
@@ -49,11 +48,10 @@ static void write_part(const es_plan_t *plan, int64_t index, const char *outcome
   static const double mean[3] = {0.5, 0.5, 0.5}, deviation[3] = {1, 1, 1};
   es_point_t point;
   es_result_t *result;
-  es_status_t status = {0};
   char path[ES_PATH_MAX];
   es_plan_point(plan, index, &point);
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 2};
-  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_create(&result, &shape, fresh()));
   *es_result_f64(result, ES_FIELD_ACCURACY, ES_EVAL, 2, 0, 0) = 0.75;
   for (int layer = 0; layer < 2; layer++) {
     *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 2, layer, 0) = layer == 0 ? 0.25 : 1;
@@ -72,7 +70,7 @@ static void write_part(const es_plan_t *plan, int64_t index, const char *outcome
                                      .normalize_mean = mean,
                                      .normalize_deviation = deviation};
   es_result_path(path, plan->output, es_grid_id(plan->grid, index), 5);
-  if (es_result_write(path, result, &header, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_result_write(path, result, &header, fresh()));
   es_result_destroy(result);
 }
 
@@ -105,8 +103,8 @@ static int run_status(const place_t *p, bool missing, char **out, char **err) {
     dup2(kept[i], i + 1);
     close(kept[i]);
   }
-  assert_int_equal(es_file_read(names[0], out, &size, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_file_read(names[1], err, &size, &(es_status_t){0}), ES_OK);
+  assert_ok(es_file_read(names[0], out, &size, fresh()));
+  assert_ok(es_file_read(names[1], err, &size, fresh()));
   return result;
 }
 
@@ -192,7 +190,7 @@ TEST(table_of_run) {
   write_result(&plan, 2, "diverged", "loss NaN");
   write_part(&plan, 0, "complete", "", 1);
   write_result(&plan, 4, "complete", "");
-  assert_int_equal(es_selection_parse(&selection, "0-2", 5, &(es_status_t){0}), ES_OK);
+  assert_ok(es_selection_parse(&selection, "0-2", 5, fresh()));
   es_results_table(&plan, &selection, &text);
   snprintf(expected, sizeof expected,
            "x: dataset shapes, model mlp, width 1/64, classes all, resolution 32\n"

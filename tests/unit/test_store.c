@@ -20,7 +20,7 @@ TEST(table) {
 TEST(fresh_result) {
   es_result_t *result;
   const es_result_shape_t shape = example_shape();
-  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_create(&result, &shape, fresh()));
   for (int i = 0; i < ES_DIMENSIONS; i++)
     assert_int_equal(es_result_extent(result, (es_dimension_t)i), EXAMPLE_EXTENT[i]);
   for (int i = 0; i < ES_FIELD_GROUPS; i++) assert_true(es_result_has(result, (es_field_group_t)i));
@@ -93,7 +93,7 @@ TEST(one_wide_layer) {
   }
   point.train.epochs = 99;
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 49};
-  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_create(&result, &shape, fresh()));
   assert_int_equal(es_result_size(result, ES_FIELD_EIGENVALUES), 2 * 100 * (48 * 768 + 30000)); /* 107 MB, not 2.4 GB */
   es_result_destroy(result);
 }
@@ -121,7 +121,7 @@ TEST(epochs) {
   es_result_t *result;
   shape.epochs = given;
   shape.n_epochs = 3;
-  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_create(&result, &shape, fresh()));
   assert_int_equal(es_result_extent(result, ES_DIM_EPOCH), 3);
   assert_int_equal(es_result_epoch(result, 1), 5);
   assert_int_equal(es_result_epoch_index(result, 10), 2);
@@ -132,11 +132,10 @@ TEST(epochs) {
 
 TEST(no_layers) {
   es_result_t *result;
-  es_status_t status = {0};
   const es_result_shape_t shape = example_plain_shape(0);
-  assert_int_equal(es_result_create(&result, &shape, &status), ES_INPUT);
+  assert_int_equal(es_result_create(&result, &shape, fresh()), ES_INPUT);
   assert_null(result);
-  assert_non_null(strstr(status.message, "measure.layers"));
+  assert_non_null(strstr(said.message, "measure.layers"));
 }
 
 TEST(mean_saturation) {
@@ -174,7 +173,7 @@ TEST(longest_path) {
 /* A grid that grows beyond 1,000 points keeps what it has, and so does one that shrinks. */
 TEST_IN_FOLDER(find) {
   char path[ES_PATH_MAX];
-  assert_int_equal(es_directory_create("o/points/ab", &(es_status_t){0}), ES_OK);
+  assert_ok(es_directory_create("o/points/ab", fresh()));
   assert_false(es_result_find(path, "o", "abcdef0123456789"));
   assert_string_equal(path, "o/points/abcdef0123456789.h5");
   example_write("o/points/ab/abcdef0123456789.h5");

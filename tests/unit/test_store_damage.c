@@ -13,15 +13,14 @@ BEFORE_TESTS {
 static void refused(const char *path, const char *reason) {
   es_result_summary_t summary;
   es_text_t text = {0};
-  es_status_t status = {0};
   es_result_summarize(&summary, path);
   assert_int_equal(summary.outcome, ES_OUTCOME_DAMAGED);
   if (strstr(summary.reason, reason) == NULL) fail_msg("expected \"%s\", got: %s", reason, summary.reason);
   assert_true(isnan(summary.accuracy) && isnan(summary.loss) && isnan(summary.mean_saturation));
-  assert_int_equal(es_result_show(&text, path, ES_SHOW_TABLE, &status), ES_INPUT);
-  assert_int_equal(strncmp(status.message, path, strlen(path)), 0);
-  assert_non_null(strstr(status.message, reason));
-  assert_null(strchr(status.message, '\n'));
+  assert_int_equal(es_result_show(&text, path, ES_SHOW_TABLE, fresh()), ES_INPUT);
+  assert_int_equal(strncmp(said.message, path, strlen(path)), 0);
+  assert_non_null(strstr(said.message, reason));
+  assert_null(strchr(said.message, '\n'));
   assert_int_equal(text.length, 0);
   es_text_destroy(&text);
 }
@@ -29,7 +28,6 @@ static void refused(const char *path, const char *reason) {
 TEST_IN_FOLDER(missing) {
   es_result_summary_t summary;
   es_text_t text = {0};
-  es_status_t status = {0};
   file_write("file", "", 0);
   static const char *const paths[] = {"missing.h5", "no/folder.h5", "file/beneath.h5"};
   for (int i = 0; i < 3; i++) {
@@ -37,8 +35,8 @@ TEST_IN_FOLDER(missing) {
     assert_int_equal(summary.outcome, ES_OUTCOME_MISSING);
     assert_string_equal(summary.reason, "");
   }
-  assert_int_equal(es_result_show(&text, "missing.h5", ES_SHOW_CSV, &status), ES_INPUT);
-  assert_string_equal(status.message, "missing.h5: cannot be read: No such file or directory");
+  assert_fails(es_result_show(&text, "missing.h5", ES_SHOW_CSV, fresh()), ES_INPUT,
+               "missing.h5: cannot be read: No such file or directory");
 }
 
 TEST_IN_FOLDER(no_hdf5) {
@@ -54,7 +52,7 @@ TEST_IN_FOLDER(cut_anywhere) {
   char *data;
   size_t size;
   example_write("whole.h5");
-  assert_int_equal(es_file_read("whole.h5", &data, &size, &(es_status_t){0}), ES_OK);
+  assert_ok(es_file_read("whole.h5", &data, &size, fresh()));
   for (size_t length = 0; length < size; length += length < 1024 ? 1 : 61) {
     file_write("cut.h5", data, length);
     refused("cut.h5", "is damaged: the file cannot be read: ");
@@ -143,7 +141,7 @@ TEST_IN_FOLDER(lacking_groups) {
     assert_int_equal(summary.outcome, group == ES_GROUP_CORE ? ES_OUTCOME_DAMAGED : ES_OUTCOME_COMPLETE);
     es_text_t text = {0};
     for (int format = ES_SHOW_TABLE; format <= ES_SHOW_JSON && group != ES_GROUP_CORE; format++) {
-      assert_int_equal(es_result_show(&text, "r.h5", (es_show_format_t)format, &(es_status_t){0}), ES_OK);
+      assert_ok(es_result_show(&text, "r.h5", (es_show_format_t)format, fresh()));
     }
     es_text_destroy(&text);
   }

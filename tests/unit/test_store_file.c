@@ -264,8 +264,8 @@ static void chunk_of(int32_t epochs, int32_t width, hsize_t chunk[4]) {
   es_result_t *result;
   es_result_header_t header = example_header();
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 3};
-  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_result_write("chunk.h5", result, &header, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_create(&result, &shape, fresh()));
+  assert_ok(es_result_write("chunk.h5", result, &header, fresh()));
   es_result_destroy(result);
   hid_t file = H5Fopen("chunk.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
   hid_t object = H5Dopen2(file, "eigenvalues", H5P_DEFAULT), list = H5Dget_create_plist(object);
@@ -298,8 +298,8 @@ TEST_IN_FOLDER(same_result_same_bytes) {
   example_write("first.h5");
   sleep(1); /* times would differ */
   example_write("second.h5");
-  assert_int_equal(es_file_read("first.h5", &first, &first_size, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_file_read("second.h5", &second, &second_size, &(es_status_t){0}), ES_OK);
+  assert_ok(es_file_read("first.h5", &first, &first_size, fresh()));
+  assert_ok(es_file_read("second.h5", &second, &second_size, fresh()));
   assert_int_equal(first_size, second_size);
   assert_memory_equal(first, second, first_size);
   es_free(first);
@@ -312,14 +312,13 @@ TEST_IN_FOLDER(full_disk) {
   es_result_header_t header = example_header();
   header.outcome = "diverged";
   for (int existing = 0; existing < 2; existing++) {
-    es_status_t status = {0};
     if (existing == 1) example_write("r.h5");
     file_size_limit(8192);
-    const es_code_t code = es_result_write("r.h5", result, &header, &status);
+    const es_code_t code = es_result_write("r.h5", result, &header, fresh());
     file_size_limit(-1);
     assert_int_equal(code, ES_SYSTEM);
-    assert_int_equal(strncmp(status.message, "r.h5: ", 6), 0);
-    assert_non_null(strstr(status.message, strerror(EFBIG)));
+    assert_int_equal(strncmp(said.message, "r.h5: ", 6), 0);
+    assert_non_null(strstr(said.message, strerror(EFBIG)));
     assert_int_equal(folder_count(), existing);
   }
   es_result_destroy(result);
@@ -329,25 +328,22 @@ TEST_IN_FOLDER(full_disk) {
 }
 
 TEST_IN_FOLDER(folder_that_is_not_there) {
-  es_status_t status = {0};
   es_result_t *result = example_result();
   es_result_header_t header = example_header();
-  assert_int_equal(es_result_write("no/r.h5", result, &header, &status), ES_SYSTEM);
-  assert_non_null(strstr(status.message, strerror(ENOENT)));
+  assert_fails_with(es_result_write("no/r.h5", result, &header, fresh()), ES_SYSTEM, strerror(ENOENT));
   es_result_destroy(result);
 }
 
 /* Two attributes of one name: HDF5 refuses, its own words are in the message, and nothing is written. */
 TEST_IN_FOLDER(failure_inside_hdf5) {
   static const es_provenance_t twice[] = {{"host", "a"}, {"host", "b"}};
-  es_status_t status = {0};
   es_result_t *result = example_result();
   es_result_header_t header = example_header();
   header.provenance = twice;
-  assert_int_equal(es_result_write("r.h5", result, &header, &status), ES_SYSTEM);
-  assert_string_equal(status.stage, "store");
-  assert_non_null(strstr(status.message, "r.h5: cannot be written: HDF5 failed at host: "));
-  assert_non_null(strstr(status.message, "exists"));
+  assert_int_equal(es_result_write("r.h5", result, &header, fresh()), ES_SYSTEM);
+  assert_string_equal(said.stage, "store");
+  assert_non_null(strstr(said.message, "r.h5: cannot be written: HDF5 failed at host: "));
+  assert_non_null(strstr(said.message, "exists"));
   assert_int_equal(folder_count(), 0);
   assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
   es_result_destroy(result);
@@ -381,8 +377,8 @@ TEST_IN_FOLDER(no_ids_are_left) {
   before--;
   example_write("r.h5");
   es_result_summarize(&summary, "r.h5");
-  assert_int_equal(es_result_show(&text, "r.h5", ES_SHOW_TABLE, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_file_write_atomic("bad.h5", "text", 4, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_show(&text, "r.h5", ES_SHOW_TABLE, fresh()));
+  assert_ok(es_file_write_atomic("bad.h5", "text", 4, fresh()));
   es_result_summarize(&summary, "bad.h5");
   assert_int_equal(open_ids(), before);
   es_text_destroy(&text);
@@ -398,7 +394,7 @@ static herr_t count_errors(hid_t stack, void *data) {
 TEST_IN_FOLDER(error_printing_is_restored) {
   int count = 0;
   es_result_summary_t summary;
-  assert_int_equal(es_file_write_atomic("r.h5", "text", 4, &(es_status_t){0}), ES_OK);
+  assert_ok(es_file_write_atomic("r.h5", "text", 4, fresh()));
   H5Eset_auto2(H5E_DEFAULT, count_errors, &count);
   es_result_summarize(&summary, "r.h5");
   assert_int_equal(count, 0);

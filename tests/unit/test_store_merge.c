@@ -16,11 +16,10 @@ enum { POINTS = 3 };
 
 static void put_result(int point, es_result_t *result) {
   char path[ES_PATH_MAX];
-  es_status_t status = {0};
   es_result_header_t header = example_header();
   header.point_id = IDS[point];
   es_result_path(path, "o", IDS[point], POINTS);
-  if (es_result_write(path, result, &header, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_result_write(path, result, &header, fresh()));
   es_result_destroy(result);
 }
 
@@ -33,13 +32,13 @@ static es_result_t *plain(void) {
   point.measure.delta[0] = 0.95;
   const es_result_shape_t shape = {
       .point = &point, .layers = EXAMPLE_LAYER, .n_layers = 2, .epochs = epochs, .n_epochs = 3};
-  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_create(&result, &shape, fresh()));
   example_fill(result);
   return result;
 }
 
 static void put_points(void) {
-  assert_int_equal(es_directory_create("o/points", &(es_status_t){0}), ES_OK);
+  assert_ok(es_directory_create("o/points", fresh()));
   put_result(0, example_result());
   put_result(2, plain());
 }
@@ -55,8 +54,7 @@ static es_code_t merge_to(const char *to, es_status_t *status) {
 }
 
 static void merge_well(const char *to) {
-  es_status_t status = {0};
-  if (merge_to(to, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(merge_to(to, fresh()));
 }
 
 /* One number of the merged file, as double. */
@@ -159,7 +157,7 @@ TEST_IN_FOLDER(wide_layers) {
   }
   point.train.epochs = 0;
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 20};
-  assert_int_equal(es_result_create(&result, &shape, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_create(&result, &shape, fresh()));
   *es_result_f64(result, ES_FIELD_EIGENVALUES, ES_EVAL, 0, 7, 29999) = 0.5;
   *es_result_f64(result, ES_FIELD_EIGENVALUES, ES_TRAIN, 0, 19, 2) = 0.25;
   put_points();
@@ -183,8 +181,8 @@ TEST_IN_FOLDER(outcomes) {
   int count = 0;
   es_merge_t *merge;
   put_points();
-  assert_int_equal(es_file_write_atomic("o/points/00000000000000bb.h5", "text", 4, &(es_status_t){0}), ES_OK);
-  assert_int_equal(es_merge_create(&merge, "o", IDS, POINTS, true, count_refused, &count, &(es_status_t){0}), ES_OK);
+  assert_ok(es_file_write_atomic("o/points/00000000000000bb.h5", "text", 4, fresh()));
+  assert_ok(es_merge_create(&merge, "o", IDS, POINTS, true, count_refused, &count, fresh()));
   assert_int_equal(count, 1);
   assert_int_equal(es_merge_outcome(merge, 0), ES_OUTCOME_COMPLETE);
   assert_int_equal(es_merge_outcome(merge, 1), ES_OUTCOME_DAMAGED);
@@ -196,13 +194,12 @@ TEST_IN_FOLDER(outcomes) {
 TEST_IN_FOLDER(changed_meanwhile) {
   const es_merge_header_t header = {.job_name = "job", .job = "", .missing = ""};
   es_merge_t *merge;
-  es_status_t status = {0};
   put_points();
   put_result(0, plain());
-  assert_int_equal(es_merge_create(&merge, "o", IDS, POINTS, true, NULL, NULL, &(es_status_t){0}), ES_OK);
+  assert_ok(es_merge_create(&merge, "o", IDS, POINTS, true, NULL, NULL, fresh()));
   put_result(2, example_result());
-  assert_int_equal(es_merge_write(merge, "all.h5", &header, &status), ES_SYSTEM);
-  assert_string_equal(status.message, "o/points/00000000000000cc.h5: has changed while it was merged; run merge again");
+  assert_fails(es_merge_write(merge, "all.h5", &header, fresh()), ES_SYSTEM,
+               "o/points/00000000000000cc.h5: has changed while it was merged; run merge again");
   assert_false(es_file_exists("all.h5"));
   es_merge_destroy(merge);
 }
@@ -230,7 +227,7 @@ TEST_IN_FOLDER(read_back) {
   assert_true(es_merged_check("all.h5"));
   assert_false(es_merged_check("o/points/00000000000000aa.h5"));
   assert_false(es_merged_check("none.h5"));
-  assert_int_equal(es_merged_read("all.h5", see, &seen, &(es_status_t){0}), ES_OK);
+  assert_ok(es_merged_read("all.h5", see, &seen, fresh()));
   assert_int_equal(seen.points, 2);
   for (int i = 0; i < 2; i++) {
     es_result_summary_t summary;
@@ -241,9 +238,7 @@ TEST_IN_FOLDER(read_back) {
     assert_true(seen.saturation[i] == summary.mean_saturation ||
                 (isnan(seen.saturation[i]) && isnan(summary.mean_saturation)));
   }
-  es_status_t status = {0};
-  assert_int_equal(es_merged_read("o/points/00000000000000aa.h5", see, &seen, &status), ES_INPUT);
-  assert_non_null(strstr(status.message, "is no merged file"));
+  assert_fails_with(es_merged_read("o/points/00000000000000aa.h5", see, &seen, fresh()), ES_INPUT, "is no merged file");
 }
 
 /* As on a full disk, at any point of the file. */
@@ -253,12 +248,11 @@ TEST_IN_FOLDER(full_disk) {
   merge_well("whole.h5");
   assert_int_equal(stat("whole.h5", &facts), 0);
   for (long limit = 0; limit < (long)facts.st_size; limit += 1 + (long)facts.st_size / 20) {
-    es_status_t status = {0};
     file_size_limit(limit);
-    const es_code_t code = merge_to("all.h5", &status);
+    const es_code_t code = merge_to("all.h5", fresh());
     file_size_limit(-1);
     assert_int_equal(code, ES_SYSTEM);
-    assert_string_equal(status.message, "all.h5: cannot be written: File too large");
+    assert_string_equal(said.message, "all.h5: cannot be written: File too large");
     assert_false(es_file_exists("all.h5"));
   }
 }
@@ -267,6 +261,6 @@ TEST_IN_FOLDER(nothing_of_hdf5_is_left) {
   put_points();
   merge_well("all.h5");
   seen_t seen = {0};
-  assert_int_equal(es_merged_read("all.h5", see, &seen, &(es_status_t){0}), ES_OK);
+  assert_ok(es_merged_read("all.h5", see, &seen, fresh()));
   assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
 }

@@ -17,8 +17,7 @@ static es_point_t point_of(const char *model, es_ratio_t width, int32_t classes)
 
 static es_graph_t *graph_of(const es_point_t *point) {
   es_graph_t *graph = NULL;
-  es_status_t status = {0};
-  if (es_graph_create(&graph, point, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_graph_create(&graph, point, fresh()));
   return graph;
 }
 
@@ -56,9 +55,8 @@ static void free_file(file_t *file) {
 
 static es_safetensors_t *write_and_open(const file_t *file) {
   es_safetensors_t *opened = NULL;
-  es_status_t status = {0};
-  assert_int_equal(es_safetensors_write(path, file->views, file->n, NULL, 0, &status), ES_OK);
-  if (es_safetensors_open(&opened, path, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_safetensors_write(path, file->views, file->n, NULL, 0, fresh()));
+  assert_ok(es_safetensors_open(&opened, path, fresh()));
   return opened;
 }
 
@@ -84,7 +82,7 @@ TEST_IN_FOLDER(fits_and_fills) {
     snprintf(file.views[file.n++].name, ES_TENSOR_NAME_MAX, "%sbn1.num_batches_tracked", prefixes[p]);
     es_safetensors_t *opened = write_and_open(&file);
     assert_int_equal(es_weights_compare(opened, graph, NULL), 0);
-    assert_int_equal(es_safetensors_load(opened, &(es_status_t){0}), ES_OK);
+    assert_ok(es_safetensors_load(opened, fresh()));
     memset(parameters, 0, (size_t)graph->parameter_count * sizeof *parameters);
     es_weights_fill(opened, graph, parameters, buffers);
     assert_memory_equal(parameters, file.data, (size_t)graph->parameter_count * sizeof *parameters);
@@ -136,8 +134,7 @@ TEST_IN_FOLDER(infer) {
       es_graph_t *graph = graph_of(&truth);
       file_t file = make_file(graph, i % 2 ? "module." : "");
       es_safetensors_t *opened = write_and_open(&file);
-      es_status_t status = {0};
-      if (es_weights_infer(opened, &found, &status) != ES_OK) fail_msg("%s", status.message);
+      assert_ok(es_weights_infer(opened, &found, fresh()));
       assert_int_equal(found.classes, truth.classes);
       if (i % 2 == 0) assert_true(found.width.numerator == widths[i].numerator);
       es_graph_t *again = graph_of(&found);
@@ -155,14 +152,10 @@ TEST_IN_FOLDER(cannot_infer) {
   es_graph_t *graph = graph_of(&vgg);
   file_t file = make_file(graph, "");
   es_safetensors_t *opened = write_and_open(&file);
-  es_status_t status = {0};
   es_point_t resnet = point_of("resnet18", (es_ratio_t){0, 1}, 0);
-  assert_int_equal(es_weights_infer(opened, &resnet, &status), ES_INPUT);
-  assert_non_null(strstr(status.message, "fc.weight of model resnet18 is missing"));
-  status = (es_status_t){0};
+  assert_fails_with(es_weights_infer(opened, &resnet, fresh()), ES_INPUT, "fc.weight of model resnet18 is missing");
   resnet.classes = 10;
-  assert_int_equal(es_weights_infer(opened, &resnet, &status), ES_INPUT);
-  assert_non_null(strstr(status.message, "the width cannot be told"));
+  assert_fails_with(es_weights_infer(opened, &resnet, fresh()), ES_INPUT, "the width cannot be told");
   es_safetensors_destroy(opened);
   free_file(&file);
   es_graph_destroy(graph);
