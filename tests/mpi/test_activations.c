@@ -33,10 +33,9 @@ static void write_large(hsize_t chunk) {
 
 /* This rank's share of every layer, some samples at a time; how often each sample was right on some rank. */
 static void check_shares(const char *where, int64_t at_once, int64_t samples, int n_layers) {
-  es_status_t status = {0};
   es_activations_t *file;
-  if (es_activations_open(&file, where, "labels", &status) != ES_OK) puts(status.message);
-  CHECK(status.code == ES_OK);
+  if (es_activations_open(&file, where, "labels", fresh()) != ES_OK) puts(said.message);
+  CHECK(said.code == ES_OK);
   CHECK(es_activations_samples(file) == samples && es_activations_count(file) == n_layers);
   int64_t first = rank * samples / size, end = (rank + 1) * samples / size;
   int32_t *seen = calloc((size_t)samples, sizeof *seen), *labels = calloc((size_t)samples, sizeof *labels);
@@ -46,13 +45,13 @@ static void check_shares(const char *where, int64_t at_once, int64_t samples, in
     void *values = es_allocate((size_t)at_once, es_activations_row_size(file, l));
     for (int64_t done = first, n; done < end; done += n) {
       n = end - done < at_once ? end - done : at_once;
-      CHECK(es_activations_read(file, l, done, n, values, &status) == ES_OK);
+      CHECK(es_activations_read(file, l, done, n, values, fresh()) == ES_OK);
       CHECK(activation_other(values, layer->is_double, done * row, n * row, l) == -1);
       for (int64_t i = 0; i < n; i++) seen[done + i]++;
     }
     es_free(values);
   }
-  CHECK(es_activations_labels(file, first, end - first, labels + first, &status) == ES_OK);
+  CHECK(es_activations_labels(file, first, end - first, labels + first, fresh()) == ES_OK);
   MPI_Allreduce(MPI_IN_PLACE, seen, (int)samples, MPI_INT32_T, MPI_SUM, MPI_COMM_WORLD);
   MPI_Allreduce(MPI_IN_PLACE, labels, (int)samples, MPI_INT32_T, MPI_SUM, MPI_COMM_WORLD);
   for (int64_t i = 0; i < samples; i++) {

@@ -50,20 +50,18 @@ static void check_local(const es_dist_matrix_t *b) {
 }
 
 static void check_scatter(int32_t order, int32_t block, const double *triangle, int root) {
-  es_status_t status = {0};
   es_dist_matrix_t b;
-  CHECK(es_dist_matrix_create(&b, MPI_COMM_WORLD, order, block, &status) == ES_OK);
+  CHECK(es_dist_matrix_create(&b, MPI_COMM_WORLD, order, block, fresh()) == ES_OK);
   es_dist_matrix_scatter(&b, rank == root ? triangle : NULL, root);
   check_local(&b);
   es_dist_matrix_destroy(&b);
 }
 
 static void check_triangle(int32_t order, int32_t block) {
-  es_status_t status = {0};
   es_dist_matrix_t b;
   const size_t n = (size_t)order * ((size_t)order + 1) / 2;
   double *triangle = es_allocate(n, sizeof *triangle), *back = es_allocate_zero(n, sizeof *back);
-  CHECK(triangle && back && es_dist_matrix_create(&b, MPI_COMM_WORLD, order, block, &status) == ES_OK);
+  CHECK(triangle && back && es_dist_matrix_create(&b, MPI_COMM_WORLD, order, block, fresh()) == ES_OK);
   for (int32_t i = 0, at = 0; i < order; i++) {
     for (int32_t j = 0; j <= i; j++) triangle[at++] = element(i, j);
   }
@@ -82,7 +80,7 @@ static void check_triangle(int32_t order, int32_t block) {
         b.local[(size_t)j * (size_t)b.leading + (size_t)i] = -1.0;
     }
   }
-  CHECK(es_dist_matrix_mirror(&b, &status) == ES_OK);
+  CHECK(es_dist_matrix_mirror(&b, fresh()) == ES_OK);
   check_local(&b);
   es_dist_matrix_destroy(&b);
   es_free(triangle);

@@ -40,9 +40,8 @@ static void check_tree_sum(const es_group_t *group, size_t n) {
 
 /* The stack and the ranks together: what weight gradients go through. */
 static void check_stack(const es_group_t *group, size_t n) {
-  es_status_t status = {0};
   es_stack_t stack;
-  CHECK(es_stack_create(&stack, group, n, &status) == ES_OK);
+  CHECK(es_stack_create(&stack, group, n, fresh()) == ES_OK);
   for (int lane = 0; lane < group->lane_count; lane++) {
     float *next = es_stack_next(&stack);
     for (size_t i = 0; i < n; i++) next[i] = (float)value_of(group->lane_first + lane, i);
@@ -71,9 +70,8 @@ TEST(sums) {
   /* Beyond what one message carries, and what is under way at once, at the edges, and 0. */
   const size_t sizes[] = {0, 1, 5, 7680, 7681, 15360, 15361, 30723, 131073};
   for (int lanes = size; lanes <= LANES; lanes *= 2) { /* from one lane a rank, which has no scratch of its own */
-    es_status_t status = {0};
     es_group_t group;
-    CHECK(es_group_create(&group, MPI_COMM_WORLD, lanes, &status) == ES_OK);
+    CHECK(es_group_create(&group, MPI_COMM_WORLD, lanes, fresh()) == ES_OK);
     CHECK(group.rank == rank && group.size == size && group.lanes == lanes);
     CHECK(group.lane_count * size == lanes && group.lane_first == rank * group.lane_count);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -90,9 +88,8 @@ TEST(sums) {
 TEST(any_groups) {
   const size_t sizes[] = {0, 1, 7681, 131073};
   for (int lanes = 1; lanes <= 16; lanes *= 2) {
-    es_status_t status = {0};
     es_group_t group;
-    CHECK(es_group_create_any(&group, MPI_COMM_WORLD, lanes, &status) == ES_OK);
+    CHECK(es_group_create_any(&group, MPI_COMM_WORLD, lanes, fresh()) == ES_OK);
     for (int lane = 0; lane < lanes; lane++) {
       const bool mine = lane >= group.lane_first && lane < group.lane_first + group.lane_count;
       CHECK(mine == (es_group_lane_owner(&group, lane) == rank));
@@ -101,20 +98,18 @@ TEST(any_groups) {
     ES_MPI(MPI_Allreduce(&group.lane_count, &total, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD));
     CHECK(total == lanes);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) check_tree_sum(&group, sizes[i]);
-    CHECK(es_group_create_any(&group, MPI_COMM_WORLD, 3 * lanes, &status) == ES_INPUT);
+    CHECK(es_group_create_any(&group, MPI_COMM_WORLD, 3 * lanes, fresh()) == ES_INPUT);
   }
 }
 
 TEST(refusals) {
   es_group_t group;
-  es_status_t status = {0};
   bool power_of_two = (size & (size - 1)) == 0;
-  CHECK(es_group_create(&group, MPI_COMM_WORLD, LANES, &status) == (power_of_two ? ES_OK : ES_INPUT));
-  CHECK(power_of_two == (strstr(status.message, "--ranks-per-point") == NULL));
+  CHECK(es_group_create(&group, MPI_COMM_WORLD, LANES, fresh()) == (power_of_two ? ES_OK : ES_INPUT));
+  CHECK(power_of_two == (strstr(said.message, "--ranks-per-point") == NULL));
   if (size > 1) { /* more ranks than lanes */
-    memset(&status, 0, sizeof status);
-    CHECK(es_group_create(&group, MPI_COMM_WORLD, 1, &status) == ES_INPUT);
-    CHECK(strstr(status.message, "at most 1") != NULL);
+    CHECK(es_group_create(&group, MPI_COMM_WORLD, 1, fresh()) == ES_INPUT);
+    CHECK(strstr(said.message, "at most 1") != NULL);
   }
 }
 

@@ -42,22 +42,21 @@ static void fill_lane(es_cov_t *cov, es_cov_workspace_t *workspace, int64_t n, i
 }
 
 static void check_reduce(const es_group_t *group, int32_t width, int64_t n, int64_t bad) {
-  es_status_t status = {0};
   es_cov_workspace_t workspace;
   es_cov_t mine[LANES], lane, serial, total;
   double *buffer = es_allocate(es_cov_moments_size(width) + 1, sizeof *buffer);
   CHECK(buffer != NULL);
-  CHECK(es_cov_workspace_create(&workspace, width, ES_REAL_F32, &status) == ES_OK);
-  CHECK(es_cov_create(&lane, width, ES_REAL_F32, &status) == ES_OK &&
-        es_cov_create(&serial, width, ES_REAL_F32, &status) == ES_OK);
-  CHECK(es_cov_create(&total, width, ES_REAL_F32, &status) == ES_OK);
+  CHECK(es_cov_workspace_create(&workspace, width, ES_REAL_F32, fresh()) == ES_OK);
+  CHECK(es_cov_create(&lane, width, ES_REAL_F32, fresh()) == ES_OK &&
+        es_cov_create(&serial, width, ES_REAL_F32, fresh()) == ES_OK);
+  CHECK(es_cov_create(&total, width, ES_REAL_F32, fresh()) == ES_OK);
   for (int l = 0; l < LANES; l++) {
     es_cov_reset(&lane);
     fill_lane(&lane, &workspace, n, l, bad);
     es_cov_merge(&serial, &lane);
   }
   for (int l = 0; l < group->lane_count; l++) {
-    CHECK(es_cov_create(&mine[l], width, ES_REAL_F32, &status) == ES_OK);
+    CHECK(es_cov_create(&mine[l], width, ES_REAL_F32, fresh()) == ES_OK);
     fill_lane(&mine[l], &workspace, n, group->lane_first + l, bad);
   }
   fill_lane(&total, &workspace, n, 0, -1); /* what is in `out` before must not matter */
@@ -78,9 +77,8 @@ static void check_reduce(const es_group_t *group, int32_t width, int64_t n, int6
 }
 
 TEST(reduce) {
-  es_status_t status = {0};
   es_group_t group;
-  CHECK(es_group_create_any(&group, MPI_COMM_WORLD, LANES, &status) == ES_OK);
+  CHECK(es_group_create_any(&group, MPI_COMM_WORLD, LANES, fresh()) == ES_OK);
   const int32_t widths[] = {1, 7, 32, 42, 130};
   /* No rows at all, fewer than ranks, fewer than lanes, and partial panels in every lane. */
   const int64_t counts[] = {0, 1, 3, 7, 8, 43, 5003};

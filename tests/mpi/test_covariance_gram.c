@@ -35,7 +35,6 @@ static double element(const setup_t *t, int64_t row, int32_t j) {
 
 /* Rows of a lane follow those of the lanes before. */
 static void fill(es_gram_t *g, const es_group_t *group, const setup_t *t) {
-  es_status_t status = {0};
   double *wide = es_allocate((size_t)(t->n + 1) * (size_t)t->width, sizeof *wide);
   CHECK(wide != NULL);
   float *narrow = (float *)wide;
@@ -51,16 +50,15 @@ static void fill(es_gram_t *g, const es_group_t *group, const setup_t *t) {
         else
           wide[i] = x;
       }
-      CHECK(es_gram_add(g, lane, wide, end - begin, &status) == ES_OK);
+      CHECK(es_gram_add(g, lane, wide, end - begin, fresh()) == ES_OK);
     }
   }
   es_free(wide);
 }
 
 static es_gram_t *make(const es_group_t *group, const setup_t *t) {
-  es_status_t status = {0};
   es_gram_t *g;
-  CHECK(es_gram_create(&g, group, t->width, t->real, &status) == ES_OK);
+  CHECK(es_gram_create(&g, group, t->width, t->real, fresh()) == ES_OK);
   if (t->n > 8) { /* what was there before must not matter */
     const setup_t other = {t->width, t->n / 2, -3.0, t->real, 1};
     fill(g, group, &other);
@@ -109,14 +107,13 @@ static void check_triangle(const setup_t *t, const double *triangle, double tole
 
 /* The group of all ranks against the first rank alone, which is held against the reference. */
 static void check(const es_group_t *group, const es_group_t *alone, const setup_t *t) {
-  es_status_t status = {0};
   const size_t elements = es_triangle_size((int32_t)t->n);
   double *together = es_allocate(elements, sizeof *together), *serial = es_allocate(elements, sizeof *serial);
   double *means = es_allocate_zero(2 * (size_t)t->width, sizeof *means), *alike = means + t->width;
   CHECK(together && serial && means);
   es_gram_t *g = make(group, t), *s = rank == 0 ? make(alone, t) : NULL;
-  CHECK(es_gram_reduce(g, together, means, &status) == ES_OK);
-  if (rank == 0) CHECK(es_gram_reduce(s, serial, alike, &status) == ES_OK);
+  CHECK(es_gram_reduce(g, together, means, fresh()) == ES_OK);
+  if (rank == 0) CHECK(es_gram_reduce(s, serial, alike, fresh()) == ES_OK);
   ES_MPI(MPI_Bcast(serial, (int)elements, MPI_DOUBLE, 0, MPI_COMM_WORLD));
   ES_MPI(MPI_Bcast(alike, t->width, MPI_DOUBLE, 0, MPI_COMM_WORLD));
   CHECK(memcmp(together, serial, elements * sizeof *serial) == 0);
@@ -186,14 +183,13 @@ static void check_vector(const long double *x, const setup_t *t, double lambda, 
 }
 
 static void check_features(const es_group_t *group, const es_group_t *alone, const setup_t *t) {
-  es_status_t status = {0};
   const int n = (int)t->n;
   const size_t square = (size_t)(n * n), wide = (size_t)n * (size_t)t->width;
   double *a = es_allocate(4 * square + 2 * wide + (size_t)t->width, sizeof *a);
   CHECK(a != NULL);
   double *v = a + square, *columns = v + square, *triangle = columns + square, *u = triangle + square, *w = u + wide;
   es_gram_t *g = make(group, t), *s = rank == 0 ? make(alone, t) : NULL;
-  CHECK(es_gram_reduce(g, triangle, w + wide, &status) == ES_OK);
+  CHECK(es_gram_reduce(g, triangle, w + wide, fresh()) == ES_OK);
   for (int i = 0, at = 0; i < n; i++) {
     for (int j = 0; j <= i; j++, at++) a[i * n + j] = a[j * n + i] = triangle[at];
   }
@@ -203,8 +199,8 @@ static void check_features(const es_group_t *group, const es_group_t *alone, con
     largest = fmax(largest, a[k * n + k]);
     for (int i = 0; i < n; i++) columns[k * n + i] = v[i * n + k];
   }
-  CHECK(es_gram_features(g, columns, n, u, &status) == ES_OK);
-  if (rank == 0) CHECK(es_gram_features(s, columns, n, w, &status) == ES_OK);
+  CHECK(es_gram_features(g, columns, n, u, fresh()) == ES_OK);
+  if (rank == 0) CHECK(es_gram_features(s, columns, n, w, fresh()) == ES_OK);
   ES_MPI(MPI_Bcast(w, (int)wide, MPI_DOUBLE, 0, MPI_COMM_WORLD));
   CHECK(memcmp(u, w, wide * sizeof *u) == 0);
   long double *x = rank == 0 ? centred(t) : NULL;
@@ -223,25 +219,23 @@ static void check_features(const es_group_t *group, const es_group_t *alone, con
 
 static void check_nonfinite(const es_group_t *group) {
   const setup_t t = {20, 12, 0.0, ES_REAL_F32, 1};
-  es_status_t status = {0};
   double triangle[12 * 13 / 2], mean[20];
   es_gram_t *g;
-  CHECK(es_gram_create(&g, group, t.width, t.real, &status) == ES_OK);
+  CHECK(es_gram_create(&g, group, t.width, t.real, fresh()) == ES_OK);
   float row[20] = {1.0f, 2.0f};
   for (int lane = 0; lane < group->lane_count; lane++) {
     row[7] = group->lane_first + lane == LANES - 1 ? INFINITY : 0.0f;
-    CHECK(es_gram_add(g, lane, row, 1, &status) == ES_OK);
+    CHECK(es_gram_add(g, lane, row, 1, fresh()) == ES_OK);
   }
-  CHECK(es_gram_reduce(g, triangle, mean, &status) == ES_OK);
+  CHECK(es_gram_reduce(g, triangle, mean, fresh()) == ES_OK);
   CHECK(!isfinite(triangle[es_triangle_size(LANES) - 1]));
   es_gram_destroy(g);
 }
 
 TEST(gram) {
-  es_status_t status = {0};
   es_group_t group, alone;
-  CHECK(es_group_create_any(&group, MPI_COMM_WORLD, LANES, &status) == ES_OK);
-  CHECK(es_group_create_any(&alone, MPI_COMM_SELF, LANES, &status) == ES_OK);
+  CHECK(es_group_create_any(&group, MPI_COMM_WORLD, LANES, fresh()) == ES_OK);
+  CHECK(es_group_create_any(&alone, MPI_COMM_SELF, LANES, fresh()) == ES_OK);
   check_matches_and_same_bits(&group, &alone);
   check_features(&group, &alone, &(setup_t){1500, 12, 3.0, ES_REAL_F32, 2});
   check_features(&group, &alone, &(setup_t){3100, 9, -1e3, ES_REAL_F64, 1});

@@ -130,9 +130,8 @@ static void check_result(es_spread_t *s, const setup_t *t, double tolerance) {
 }
 
 static void check(const setup_t *t) {
-  es_status_t status = {0};
   es_spread_t *s;
-  CHECK(es_spread_create(&s, MPI_COMM_WORLD, t->width, t->block, t->real, &status) == ES_OK);
+  CHECK(es_spread_create(&s, MPI_COMM_WORLD, t->width, t->block, t->real, fresh()) == ES_OK);
   const double tolerance = t->real == ES_REAL_F64 ? 1e-14 + 1e-16 * fabs(t->mean) : 2e-6;
   if (t->n > 2) { /* what was there before must not matter */
     const setup_t other = {t->width, t->block, t->n / 2, 7.0, EVEN, 1, t->real};
@@ -170,13 +169,12 @@ TEST(mean_far_from_zero) {
 
 /* Many small calls give the panels that few large ones give, if the rows come in the same order from one rank. */
 TEST(same_bits_however_rows_are_cut) {
-  es_status_t status = {0};
   es_spread_t *s[2];
   const setup_t t[2] = {{50, 8, 2500, 1.0, ONE_HAS_ALL, 1, ES_REAL_F32},
                         {50, 8, 2500, 1.0, ONE_HAS_ALL, 41, ES_REAL_F32}};
   for (int k = 0; k < 2; k++) {
     es_spread_total_t total;
-    CHECK(es_spread_create(&s[k], MPI_COMM_WORLD, 50, 8, ES_REAL_F32, &status) == ES_OK);
+    CHECK(es_spread_create(&s[k], MPI_COMM_WORLD, 50, 8, ES_REAL_F32, fresh()) == ES_OK);
     accumulate(s[k], &t[k]);
     es_spread_finish(s[k], &total, NULL);
   }
@@ -189,10 +187,9 @@ TEST(same_bits_however_rows_are_cut) {
 /* One number in one row of one rank: every rank is told, and the next rows are measured as if nothing had been. */
 static void check_nonfinite(float bad, int who, int64_t row, int32_t column) {
   enum { WIDTH = 40, ROWS = 700 };
-  es_status_t status = {0};
   es_spread_t *s;
   es_spread_total_t total;
-  CHECK(es_spread_create(&s, MPI_COMM_WORLD, WIDTH, 8, ES_REAL_F32, &status) == ES_OK);
+  CHECK(es_spread_create(&s, MPI_COMM_WORLD, WIDTH, 8, ES_REAL_F32, fresh()) == ES_OK);
   float *rows = es_allocate_zero((size_t)ROWS * WIDTH, sizeof *rows);
   CHECK(rows != NULL);
   for (int i = 0; i < ROWS * WIDTH; i++) rows[i] = (float)((i * 7 + rank) % 13);
@@ -212,11 +209,10 @@ static void check_nonfinite(float bad, int who, int64_t row, int32_t column) {
 /* A dead column has variance 0, not a small one. */
 TEST(constant_column) {
   enum { WIDTH = 12, ROWS = 900 };
-  es_status_t status = {0};
   es_spread_t *s;
   es_spread_total_t total;
   double q[WIDTH * (WIDTH + 1) / 2];
-  CHECK(es_spread_create(&s, MPI_COMM_WORLD, WIDTH, 1, ES_REAL_F32, &status) == ES_OK);
+  CHECK(es_spread_create(&s, MPI_COMM_WORLD, WIDTH, 1, ES_REAL_F32, fresh()) == ES_OK);
   float *rows = es_allocate((size_t)ROWS * WIDTH, sizeof *rows);
   CHECK(rows != NULL);
   for (int i = 0; i < ROWS * WIDTH; i++) rows[i] = i % WIDTH == 5 ? -1e4f / 3.0f : (float)((i * i) % 101);

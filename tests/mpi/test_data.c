@@ -38,17 +38,16 @@ static void check_equal(const es_dataset_t *dataset, const es_dataset_t *alone) 
 /* Loads on the real node, on each rank alone (MPI_COMM_SELF), and on pretended nodes. */
 static void check_load(const es_dataset_spec_t *spec, int32_t resolution) {
   es_dataset_t *alone, *dataset;
-  es_status_t status = {0};
-  CHECK(es_dataset_load(&alone, spec, resolution, MPI_COMM_NULL, &status) == ES_OK);
-  CHECK(es_dataset_load(&dataset, spec, resolution, MPI_COMM_WORLD, &status) == ES_OK);
+  CHECK(es_dataset_load(&alone, spec, resolution, MPI_COMM_NULL, fresh()) == ES_OK);
+  CHECK(es_dataset_load(&dataset, spec, resolution, MPI_COMM_WORLD, fresh()) == ES_OK);
   check_equal(dataset, alone);
   CHECK((dataset->memory.window != MPI_WIN_NULL) == (size > 1)); /* one copy, not one each */
   es_dataset_destroy(dataset);
-  CHECK(es_dataset_load(&dataset, spec, resolution, MPI_COMM_SELF, &status) == ES_OK);
+  CHECK(es_dataset_load(&dataset, spec, resolution, MPI_COMM_SELF, fresh()) == ES_OK);
   check_equal(dataset, alone);
   es_dataset_destroy(dataset);
   for (int nodes = 2; nodes <= 3; nodes++) {
-    CHECK(es_dataset_load_on(&dataset, spec, resolution, MPI_COMM_WORLD, pretend_node(nodes), &status) == ES_OK);
+    CHECK(es_dataset_load_on(&dataset, spec, resolution, MPI_COMM_WORLD, pretend_node(nodes), fresh()) == ES_OK);
     check_equal(dataset, alone);
     es_dataset_destroy(dataset);
   }
@@ -85,10 +84,9 @@ TEST(shared) {
 TEST(no_room) {
   es_node_t node;
   es_shared_t shared;
-  es_status_t status = {0};
   es_node_create(&node, MPI_COMM_WORLD);
-  CHECK(es_shared_create(&shared, &node, (int64_t)1 << 60, &status) == ES_SYSTEM);
-  CHECK(strstr(status.message, node.size > 1 ? "MiB of shared memory are free" : "out of memory") != NULL);
+  CHECK(es_shared_create(&shared, &node, (int64_t)1 << 60, fresh()) == ES_SYSTEM);
+  CHECK(strstr(said.message, node.size > 1 ? "MiB of shared memory are free" : "out of memory") != NULL);
   CHECK(es_shared_room("/", 1, &(es_status_t){0}) == ES_OK);
   CHECK(es_shared_room("/no/such/folder", (int64_t)1 << 60, &(es_status_t){0}) == ES_OK);
   es_node_destroy(&node);
@@ -116,17 +114,16 @@ TEST_IN_FOLDER(idx) {
 static void check_refused(const es_dataset_spec_t *spec, es_code_t code, const char *expected) {
   for (int nodes = 1; nodes <= 3; nodes++) {
     es_dataset_t *dataset = (es_dataset_t *)&rank;
-    es_status_t status = {0};
-    CHECK(es_dataset_load_on(&dataset, spec, 32, MPI_COMM_WORLD, pretend_node(nodes), &status) == code);
+    CHECK(es_dataset_load_on(&dataset, spec, 32, MPI_COMM_WORLD, pretend_node(nodes), fresh()) == code);
     CHECK(dataset == NULL);
-    CHECK(strstr(status.message, expected) != NULL);
-    char first[sizeof status.message];
-    int first_rank = status.rank;
-    memcpy(first, status.message, sizeof first);
+    CHECK(strstr(said.message, expected) != NULL);
+    char first[sizeof said.message];
+    int first_rank = said.rank;
+    memcpy(first, said.message, sizeof first);
     MPI_Bcast(first, sizeof first, MPI_CHAR, 0, MPI_COMM_WORLD);
     MPI_Bcast(&first_rank, 1, MPI_INT, 0, MPI_COMM_WORLD);
-    CHECK(strcmp(first, status.message) == 0);
-    CHECK(first_rank == status.rank);
+    CHECK(strcmp(first, said.message) == 0);
+    CHECK(first_rank == said.rank);
   }
 }
 
@@ -159,8 +156,7 @@ TEST_IN_FOLDER(nodes_differ) {
   }
   es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, rank % 2 == 0 ? folder : "other");
   es_dataset_t *dataset;
-  es_status_t status = {0};
-  CHECK(es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), &status) == ES_OK);
+  CHECK(es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), fresh()) == ES_OK);
   es_dataset_destroy(dataset);
   ON_RANK_0 {
     idx_bytes_t images = idx_images(ES_TRAIN, 20, 8, 8);
@@ -168,29 +164,27 @@ TEST_IN_FOLDER(nodes_differ) {
     idx_write_packed("other", IDX_TRAIN_IMAGES, "wb", images.data, images.size);
     free(images.data);
   }
-  es_code_t code = es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), &status);
+  es_code_t code = es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), fresh());
   CHECK(code == (size > 1 ? ES_INPUT : ES_OK));
-  CHECK(size == 1 || strstr(status.message, "all nodes must read the same data") != NULL);
-  CHECK(size == 1 || status.rank == 1);
+  CHECK(size == 1 || strstr(said.message, "all nodes must read the same data") != NULL);
+  CHECK(size == 1 || said.rank == 1);
   es_dataset_destroy(dataset);
   ON_RANK_0 folder_remove("other");
-  status = (es_status_t){0};
-  code = es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), &status);
+  code = es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), fresh());
   CHECK(code == (size > 1 ? ES_INPUT : ES_OK));
-  CHECK(size == 1 || strstr(status.message, ": there is no such folder") != NULL);
+  CHECK(size == 1 || strstr(said.message, ": there is no such folder") != NULL);
   es_dataset_destroy(dataset);
 }
 
 /* Only the first rank of each node has the right path. */
 static void check_one_reads(const es_dataset_spec_t *spec, int32_t resolution) {
   es_dataset_t *alone, *dataset;
-  es_status_t status = {0};
-  CHECK(es_dataset_load(&alone, spec, resolution, MPI_COMM_NULL, &status) == ES_OK);
+  CHECK(es_dataset_load(&alone, spec, resolution, MPI_COMM_NULL, fresh()) == ES_OK);
   for (int nodes = 1; nodes <= 3; nodes++) {
     es_node_t node = pretend_node(nodes);
     es_dataset_spec_t mine = *spec;
     if (node.rank != 0) strcpy(mine.path, "no/such/path");
-    if (es_dataset_load_on(&dataset, &mine, resolution, MPI_COMM_WORLD, node, &status) != ES_OK) puts(status.message);
+    if (es_dataset_load_on(&dataset, &mine, resolution, MPI_COMM_WORLD, node, fresh()) != ES_OK) puts(said.message);
     CHECK(dataset != NULL);
     check_equal(dataset, alone);
     es_dataset_destroy(dataset);

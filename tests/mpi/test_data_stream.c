@@ -72,7 +72,6 @@ TEST_IN_FOLDER(failure) {
   const es_dataset_spec_t spec = write_file(128, 3, 4, ES_FIT_RESIZE) /* more than HDF5 keeps at hand */;
   es_dataset_t *streamed;
   es_samples_t samples;
-  es_status_t status = {0};
   const es_point_t point = {.dataset = spec, .classes = CLASSES};
   CHECK(es_dataset_stream(&streamed, &spec, 8, MPI_COMM_WORLD, &(es_status_t){0}) == ES_OK);
   CHECK(es_samples_select(&samples, streamed, &point, ES_TRAIN, &(es_status_t){0}) == ES_OK);
@@ -80,10 +79,9 @@ TEST_IN_FOLDER(failure) {
   float out[3 * 64];
   for (int32_t i = 0; i < samples.n; i++) es_samples_fetch(&samples, &i, 1, NULL, out);
   for (int p = 0; p < 3 * 64; p++) CHECK(out[p] == samples.table[p % 3]);
-  CHECK(es_dataset_failure(streamed, &status) != ES_OK &&
-        status.code == es_dataset_failure(streamed, &(es_status_t){0}));
-  CHECK(strncmp(status.message, "images.h5", 9) == 0 && strstr(status.message, "train/images") != NULL);
-  CHECK(es_agree(MPI_COMM_WORLD, &status) != ES_OK);
+  CHECK(es_dataset_failure(streamed, fresh()) != ES_OK && said.code == es_dataset_failure(streamed, &(es_status_t){0}));
+  CHECK(strncmp(said.message, "images.h5", 9) == 0 && strstr(said.message, "train/images") != NULL);
+  CHECK(es_agree(MPI_COMM_WORLD, &said) != ES_OK);
   es_samples_destroy(&samples);
   es_dataset_destroy(streamed);
 }
@@ -93,10 +91,9 @@ TEST_IN_FOLDER(refused) {
   const es_dataset_spec_t good = write_file(9, 1, 0, ES_FIT_PAD);
   es_dataset_spec_t spec = good;
   es_dataset_t *streamed;
-  es_status_t status = {0};
   strcat(spec.path, ".not");
-  CHECK(es_dataset_stream(&streamed, &spec, 8, MPI_COMM_WORLD, &status) == ES_INPUT && streamed == NULL);
-  CHECK(strstr(status.message, "there is no such file") != NULL);
+  CHECK(es_dataset_stream(&streamed, &spec, 8, MPI_COMM_WORLD, fresh()) == ES_INPUT && streamed == NULL);
+  CHECK(strstr(said.message, "there is no such file") != NULL);
 }
 
 TEST_IN_FOLDER(files) {

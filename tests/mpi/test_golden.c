@@ -80,11 +80,10 @@ typedef struct fixture {
 
 static es_safetensors_t *read_file(const char *name) {
   char path[1024];
-  es_status_t status = {0};
   es_safetensors_t *file;
   snprintf(path, sizeof path, "%s/torch/%s.safetensors", ES_FIXTURES, name);
-  if (es_safetensors_read(&file, path, &status) != ES_OK) fprintf(stderr, "%s\n", status.message);
-  CHECK(status.code == ES_OK);
+  if (es_safetensors_read(&file, path, fresh()) != ES_OK) fprintf(stderr, "%s\n", said.message);
+  CHECK(said.code == ES_OK);
   return file;
 }
 
@@ -147,17 +146,16 @@ static void fetch(void *context, int64_t first, int64_t count, float *out) {
 }
 
 static void open_fixture(fixture_t *f, const golden_t *golden, const es_group_t *group) {
-  es_status_t status = {0};
   const int64_t batch = BATCH;
   const es_point_t point = {
       .model = golden->spec, .width = {1, golden->divisor}, .classes = CLASSES, .resolution = RESOLUTION};
   memset(f, 0, sizeof *f);
   f->file = read_file(golden->name);
   f->start = read_file(golden->start ? golden->start : golden->name);
-  CHECK(es_graph_create(&f->graph, &point, &status) == ES_OK);
+  CHECK(es_graph_create(&f->graph, &point, fresh()) == ES_OK);
   for (int32_t i = 0; i < f->graph->n_nodes; i++) f->graph->nodes[i].rate = 0.0; /* no dropout: PyTorch's is its own */
-  CHECK(es_model_create(&f->model, f->graph, group, &batch, 1, true, &status) == ES_OK);
-  CHECK(es_optimizer_create(&f->optimizer, &golden->settings, f->graph->parameter_count, &status) == ES_OK);
+  CHECK(es_model_create(&f->model, f->graph, group, &batch, 1, true, fresh()) == ES_OK);
+  CHECK(es_optimizer_create(&f->optimizer, &golden->settings, f->graph->parameter_count, fresh()) == ES_OK);
   load(f->start, f->graph->parameters, f->graph->n_parameters, es_model_parameters(f->model));
   load(f->start, f->graph->buffers, f->graph->n_buffers, es_model_buffers(f->model));
   es_model_changed(f->model);
@@ -242,10 +240,9 @@ static void check_step(fixture_t *f, const golden_t *golden, int step) {
 }
 
 static void check_case(const golden_t *golden, int lanes) {
-  es_status_t status = {0};
   es_group_t group;
   fixture_t f;
-  CHECK(es_group_create(&group, MPI_COMM_WORLD, lanes, &status) == ES_OK);
+  CHECK(es_group_create(&group, MPI_COMM_WORLD, lanes, fresh()) == ES_OK);
   es_safetensors_t *inputs = read_file("inputs");
   open_fixture(&f, golden, &group);
   for (int step = 0; step < (golden->brief ? 1 : STEPS); step++) {

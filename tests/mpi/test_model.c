@@ -67,25 +67,23 @@ static void observe(void *context, int layer, int lane, const float *out, int64_
 }
 
 static void capture_open(capture_t *c, const es_graph_t *graph, const es_group_t *group) {
-  es_status_t status = {0};
   CHECK(graph->n_layers <= LAYERS_MOST && group->lane_count <= LANES_MOST);
   c->layers = graph->n_layers;
   c->lanes = group->lane_count;
-  CHECK(es_cov_workspace_create(&c->workspace, 160, ES_REAL_F32, &status) == ES_OK);
+  CHECK(es_cov_workspace_create(&c->workspace, 160, ES_REAL_F32, fresh()) == ES_OK);
   for (int l = 0; l < c->layers; l++) {
     for (int lane = 0; lane < c->lanes; lane++)
-      CHECK(es_cov_create(&c->cov[l][lane], graph->nodes[graph->layers[l]].out.c, ES_REAL_F32, &status) == ES_OK);
+      CHECK(es_cov_create(&c->cov[l][lane], graph->nodes[graph->layers[l]].out.c, ES_REAL_F32, fresh()) == ES_OK);
   }
 }
 
 /* Merges the lanes of each layer over the group into `moments`, and forgets them. */
 static double *capture_reduce(capture_t *c, const es_group_t *group, double *moments) {
-  es_status_t status = {0};
   for (int l = 0; l < c->layers; l++) {
     const size_t n = es_cov_moments_size(c->cov[l][0].width);
     es_cov_t total;
     double *buffer = allocate(n + 1, sizeof *buffer);
-    CHECK(es_cov_create(&total, c->cov[l][0].width, ES_REAL_F32, &status) == ES_OK);
+    CHECK(es_cov_create(&total, c->cov[l][0].width, ES_REAL_F32, fresh()) == ES_OK);
     for (int lane = 0; lane < c->lanes; lane++) es_cov_flush(&c->cov[l][lane], &c->workspace);
     es_cov_reduce(&total, c->cov[l], group, buffer);
     memcpy(moments, total.moments, n * sizeof *moments);
@@ -147,10 +145,9 @@ static void train(es_model_t *model, trace_t *t, const es_observer_t *observer) 
 }
 
 static void run(trace_t *t, const es_graph_t *graph, const es_group_t *group) {
-  es_status_t status = {0};
   es_model_t *model;
   capture_t c;
-  CHECK(es_model_create(&model, graph, group, batches, STEPS, true, &status) == ES_OK);
+  CHECK(es_model_create(&model, graph, group, batches, STEPS, true, fresh()) == ES_OK);
   es_model_initialise(model, 4);
   capture_open(&c, graph, group);
   trace_open(t, graph);
@@ -195,31 +192,28 @@ typedef struct network {
 } network_t;
 
 static es_graph_t *make_graph(const network_t *network) {
-  es_status_t status = {0};
   es_graph_t *graph;
   const es_point_t point = {
       .model = network->spec, .width = network->width, .classes = CLASSES, .resolution = RESOLUTION};
-  CHECK(es_graph_create(&graph, &point, &status) == ES_OK);
+  CHECK(es_graph_create(&graph, &point, fresh()) == ES_OK);
   return graph;
 }
 
 /* On all ranks, with eight lanes. */
 static es_model_t *make_model(const es_graph_t *graph, es_group_t *group) {
-  es_status_t status = {0};
   es_model_t *model;
-  CHECK(es_group_create(group, MPI_COMM_WORLD, 8, &status) == ES_OK);
-  CHECK(es_model_create(&model, graph, group, batches, STEPS, true, &status) == ES_OK);
+  CHECK(es_group_create(group, MPI_COMM_WORLD, 8, fresh()) == ES_OK);
+  CHECK(es_model_create(&model, graph, group, batches, STEPS, true, fresh()) == ES_OK);
   es_model_initialise(model, 4);
   return model;
 }
 
 static void check_network(const network_t *network, int lanes) {
-  es_status_t status = {0};
   es_group_t group, alone;
   es_graph_t *graph = make_graph(network);
   trace_t together, serial;
-  CHECK(es_group_create(&group, MPI_COMM_WORLD, lanes, &status) == ES_OK);
-  CHECK(es_group_create(&alone, MPI_COMM_NULL, lanes, &status) == ES_OK);
+  CHECK(es_group_create(&group, MPI_COMM_WORLD, lanes, fresh()) == ES_OK);
+  CHECK(es_group_create(&alone, MPI_COMM_NULL, lanes, fresh()) == ES_OK);
   run(&serial, graph, &alone);
   run(&together, graph, &group);
   check_same(&together, &serial);

@@ -51,19 +51,18 @@ static es_code_t fit(outcome_t *out, int64_t n, bool sorted, const es_group_t *g
 
 TEST(groups_agree) {
   es_group_t alone, group;
-  es_status_t status = {0};
-  CHECK(es_group_create_any(&alone, MPI_COMM_NULL, 8, &status) == ES_OK);
-  CHECK(es_group_create_any(&group, MPI_COMM_WORLD, 8, &status) == ES_OK);
+  CHECK(es_group_create_any(&alone, MPI_COMM_NULL, 8, fresh()) == ES_OK);
+  CHECK(es_group_create_any(&group, MPI_COMM_WORLD, 8, fresh()) == ES_OK);
   static outcome_t expected, got;
   const int64_t samples[] = {3, 40, 700};
   for (int s = 0; s < 3; s++) {
     for (int sorted = 0; sorted < 2; sorted++) {
-      CHECK(fit(&expected, samples[s], sorted, &alone, -1, &status) == ES_OK);
-      CHECK(fit(&got, samples[s], sorted, &group, -1, &status) == ES_OK);
+      CHECK(fit(&expected, samples[s], sorted, &alone, -1, fresh()) == ES_OK);
+      CHECK(fit(&got, samples[s], sorted, &group, -1, fresh()) == ES_OK);
       CHECK(got.result.converged);
       CHECK(memcmp(&got, &expected, sizeof got) == 0);
     }
   }
-  CHECK(fit(&got, 40, false, &group, group.size - 1, &status) == ES_INPUT);
-  CHECK(status.rank == group.size - 1 && strstr(status.message, "has label 4"));
+  CHECK(fit(&got, 40, false, &group, group.size - 1, fresh()) == ES_INPUT);
+  CHECK(said.rank == group.size - 1 && strstr(said.message, "has label 4"));
 }

@@ -36,14 +36,13 @@ TEST(place) {
 static es_schedule_t *create(MPI_Comm comm, int per_point, int64_t n) {
   int64_t order[POINTS] = {0};
   double cost[POINTS] = {0};
-  es_status_t status = {0};
   es_schedule_t *schedule = NULL;
   for (int64_t i = 0; i < n; i++) {
     order[i] = 100 + n - 1 - i;
     cost[i] = (double)(i + 1);
   }
-  CHECK(es_schedule_create(&schedule, comm, per_point, order, cost, n, &status) == ES_OK);
-  CHECK(schedule != NULL && status.code == ES_OK);
+  CHECK(es_schedule_create(&schedule, comm, per_point, order, cost, n, fresh()) == ES_OK);
+  CHECK(schedule != NULL && said.code == ES_OK);
   return schedule;
 }
 
@@ -131,9 +130,8 @@ TEST(balance) {
 TEST(points_without_cost) {
   const int64_t order[] = {3, 1};
   const double cost[] = {0.0, 0.0};
-  es_status_t status = {0};
   es_schedule_t *schedule;
-  CHECK(es_schedule_create(&schedule, MPI_COMM_WORLD, 1, order, cost, 2, &status) == ES_OK);
+  CHECK(es_schedule_create(&schedule, MPI_COMM_WORLD, 1, order, cost, 2, fresh()) == ES_OK);
   if (rank == 0) {
     int64_t finished;
     double share;

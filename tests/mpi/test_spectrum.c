@@ -30,7 +30,6 @@ static void fill(double *triangle, int32_t order, uint64_t stream) {
 }
 
 static void check_solve(const es_group_t *group) {
-  es_status_t status = {0};
   layer_t layer[LAYERS];
   es_layer_problem_t problems[LAYERS];
   for (int i = 0; i < LAYERS; i++) {
@@ -38,7 +37,7 @@ static void check_solve(const es_group_t *group) {
     CHECK(layer[i].triangle != NULL);
     fill(layer[i].triangle, orders[i], (uint64_t)i);
     const es_eigenproblem_t alone = {.order = orders[i], .triangle = layer[i].triangle, .comm = MPI_COMM_SELF};
-    CHECK(es_spectrum_lapack.solve(&alone, 0.0, layer[i].alone, NULL, &status) == ES_OK);
+    CHECK(es_spectrum_lapack.solve(&alone, 0.0, layer[i].alone, NULL, fresh()) == ES_OK);
     problems[i] = (es_layer_problem_t){
         .order = orders[i], .triangle = layer[i].triangle, .values = layer[i].values, .skip = i == 4};
     for (int j = 0; j < WIDEST; j++) layer[i].values[j] = -7.0;
@@ -49,7 +48,7 @@ static void check_solve(const es_group_t *group) {
     es_free(layer[i].triangle);
     layer[i].triangle = problems[i].triangle = NULL;
   }
-  CHECK(es_spectrum_solve(problems, LAYERS, group, &status) == ES_OK);
+  CHECK(es_spectrum_solve(problems, LAYERS, group, fresh()) == ES_OK);
   for (int i = 0; i < LAYERS; i++) {
     CHECK(problems[i].solver == (i == 4 ? ES_SOLVER_NONE : ES_SOLVER_LAPACK));
     for (int j = 0; i == 4 && j < WIDEST; j++) CHECK(layer[i].values[j] == -7.0);
@@ -60,7 +59,6 @@ static void check_solve(const es_group_t *group) {
 
 /* The layers of `bad` (bits) hold a NaN on their owners: all ranks return, with what the lowest failing rank said. */
 static void check_failure(const es_group_t *group, unsigned bad) {
-  es_status_t status = {0};
   double triangles[LAYERS][6], values[LAYERS][3];
   es_layer_problem_t problems[LAYERS];
   for (int i = 0; i < LAYERS; i++)
@@ -73,9 +71,9 @@ static void check_failure(const es_group_t *group, unsigned bad) {
     if (problems[i].owner == rank) triangles[i][4] = NAN;
     if (problems[i].owner < lowest) lowest = problems[i].owner;
   }
-  CHECK(es_spectrum_solve(problems, LAYERS, group, &status) == ES_NUMERIC);
-  CHECK(status.code == ES_NUMERIC && status.rank == lowest);
-  CHECK(strcmp(status.message, "the covariance of order 3 is not finite: element (2, 1) is nan") == 0);
+  CHECK(es_spectrum_solve(problems, LAYERS, group, fresh()) == ES_NUMERIC);
+  CHECK(said.code == ES_NUMERIC && said.rank == lowest);
+  CHECK(strcmp(said.message, "the covariance of order 3 is not finite: element (2, 1) is nan") == 0);
 }
 
 TEST(groups) {

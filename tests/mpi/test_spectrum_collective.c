@@ -121,7 +121,6 @@ static void check_vectors(const es_layer_problem_t *layer, const double *triangl
 
 /* One matrix by one backend, from the owner's triangle or from blocks; with vectors if share > 0. */
 static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solver_choice_t choice, double share) {
-  es_status_t status = {0};
   es_dist_matrix_t blocks;
   const size_t triangle_size = es_triangle_size(n);
   double *triangle = es_allocate(triangle_size, sizeof *triangle), *upper = es_allocate(triangle_size, sizeof *upper);
@@ -133,24 +132,24 @@ static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solve
   es_spectrum_assign(&layer, 1, size);
   layer.owner = size - 1;
   if (block > 0) {
-    CHECK(es_dist_matrix_create(&blocks, MPI_COMM_WORLD, n, block, &status) == ES_OK);
+    CHECK(es_dist_matrix_create(&blocks, MPI_COMM_WORLD, n, block, fresh()) == ES_OK);
     es_dist_matrix_from_triangle(&blocks, triangle);
     layer.blocks = &blocks;
   } else {
     layer.triangle = rank == layer.owner ? triangle : NULL;
   }
-  if (es_spectrum_solve(&layer, 1, &world, &status) != ES_OK) {
-    fprintf(stderr, "order %d, block %d, kind %d, choice %d: %s\n", n, block, kind, choice, status.message);
+  if (es_spectrum_solve(&layer, 1, &world, fresh()) != ES_OK) {
+    fprintf(stderr, "order %d, block %d, kind %d, choice %d: %s\n", n, block, kind, choice, said.message);
     CHECK(false);
   }
   if (layer.fell_back) fprintf(stderr, "order %d, block %d, kind %d: %s\n", n, block, kind, layer.warning);
   const es_spectrum_backend_t *chosen; /* ELPA leaves small ones to LAPACK */
-  CHECK(es_spectrum_choose(&chosen, choice, n, size, &status) == ES_OK);
+  CHECK(es_spectrum_choose(&chosen, choice, n, size, fresh()) == ES_OK);
   CHECK(!layer.fell_back && layer.solver == chosen->solver);
   check_values(found, expected, n);
   CHECK((layer.vectors.rows != NULL) == (share > 0.0 && rank == layer.owner && layer.vectors.n > 0));
   if (share > 0.0 && layer.vectors.n > 0) {
-    CHECK(es_spectrum_share_vectors(&layer, &world, &status) == ES_OK);
+    CHECK(es_spectrum_share_vectors(&layer, &world, fresh()) == ES_OK);
     check_vectors(&layer, triangle, sqrt(norm));
   }
   if (block > 0) { /* what a fallback would need is still there, to the bit */
@@ -232,7 +231,6 @@ static void check_layers(double share) {
                                                      ES_CHOOSE_AUTO,     ES_CHOOSE_AUTO, ES_CHOOSE_SCALAPACK,
                                                      ES_CHOOSE_SCALAPACK};
   static const bool distributed[LAYERS] = {false, true, false, false, false, true, false};
-  es_status_t status = {0};
   es_dist_matrix_t blocks[LAYERS];
   es_layer_problem_t layers[LAYERS];
   double *triangles[LAYERS], expected[LAYERS][WIDEST], found[LAYERS][WIDEST];
@@ -248,13 +246,13 @@ static void check_layers(double share) {
                                      .backend = backends[i],
                                      .skip = i == 6};
     if (!distributed[i]) continue;
-    CHECK(es_dist_matrix_create(&blocks[i], MPI_COMM_WORLD, orders[i], 8, &status) == ES_OK);
+    CHECK(es_dist_matrix_create(&blocks[i], MPI_COMM_WORLD, orders[i], 8, fresh()) == ES_OK);
     es_dist_matrix_from_triangle(&blocks[i], triangles[i]);
     layers[i].blocks = &blocks[i];
     layers[i].triangle = NULL;
   }
   es_spectrum_assign(layers, LAYERS, size);
-  CHECK(es_spectrum_solve(layers, LAYERS, &world, &status) == ES_OK);
+  CHECK(es_spectrum_solve(layers, LAYERS, &world, fresh()) == ES_OK);
   for (int i = 0; i < LAYERS; i++) {
     const bool falls = i == 1 || i == 3 || i == 4;
     CHECK(layers[i].fell_back == falls);
@@ -263,7 +261,7 @@ static void check_layers(double share) {
     if (i != 6) check_values(found[i], expected[i], orders[i]);
     CHECK(share > 0.0 || layers[i].vectors.n == 0);
     if (share > 0.0 && i != 6) {
-      CHECK(es_spectrum_share_vectors(&layers[i], &world, &status) == ES_OK && layers[i].vectors.rows);
+      CHECK(es_spectrum_share_vectors(&layers[i], &world, fresh()) == ES_OK && layers[i].vectors.rows);
       check_vectors(&layers[i], triangles[i], 7.0 * sqrt(orders[i]));
     }
     es_free(triangles[i]);
@@ -276,15 +274,14 @@ static void check_layers(double share) {
 TEST(failures) {
   double triangle[6] = {2, 1, 2, 0, 0, 1}, values[3][3];
   es_dist_matrix_t blocks;
-  es_status_t status = {0};
   es_layer_problem_t layers[] = {
       {.order = 3, .triangle = triangle, .values = values[0], .share = 1.0, .choice = ES_CHOOSE_SCALAPACK},
       {.order = 3, .triangle = triangle, .values = values[1], .backend = &hungry}};
   es_spectrum_assign(layers, 2, size);
-  CHECK(es_spectrum_solve(layers, 2, &world, &status) == ES_SYSTEM);
-  CHECK(status.rank == size - 1 && strstr(status.message, "on purpose"));
+  CHECK(es_spectrum_solve(layers, 2, &world, fresh()) == ES_SYSTEM);
+  CHECK(said.rank == size - 1 && strstr(said.message, "on purpose"));
   CHECK(!layers[0].vectors.rows);
-  CHECK(es_dist_matrix_create(&blocks, MPI_COMM_WORLD, 3, 1, &status) == ES_OK);
+  CHECK(es_dist_matrix_create(&blocks, MPI_COMM_WORLD, 3, 1, fresh()) == ES_OK);
   es_dist_matrix_from_triangle(&blocks, triangle);
   if (blocks.local) blocks.local[0] = rank == 0 ? NAN : blocks.local[0];
   for (int way = 0; way < 2; way++) {
@@ -293,8 +290,7 @@ TEST(failures) {
     bad.triangle = way ? NULL : triangle;
     bad.blocks = way ? &blocks : NULL;
     es_spectrum_assign(&bad, 1, size);
-    status = (es_status_t){0};
-    CHECK(es_spectrum_solve(&bad, 1, &world, &status) == ES_NUMERIC && strstr(status.message, "is not finite"));
+    CHECK(es_spectrum_solve(&bad, 1, &world, fresh()) == ES_NUMERIC && strstr(said.message, "is not finite"));
   }
   es_dist_matrix_destroy(&blocks);
 }
@@ -302,23 +298,21 @@ TEST(failures) {
 /* A backend that is wrong about a layer of one rank: its owner mends it, and all ranks know. */
 TEST(alone) {
   double triangle[3] = {2.0, 1.0, 2.0}, values[2][2];
-  es_status_t status = {0};
   es_layer_problem_t layers[] = {{.order = 2, .triangle = triangle, .values = values[0], .backend = &wrong_alone},
                                  {.order = 2, .triangle = triangle, .values = values[1]}};
   if (size > 1) return; /* this one calls ScaLAPACK */
   es_spectrum_assign(layers, 2, size);
-  CHECK(es_spectrum_solve(layers, 2, &world, &status) == ES_OK);
+  CHECK(es_spectrum_solve(layers, 2, &world, fresh()) == ES_OK);
   CHECK(layers[0].fell_back && !layers[1].fell_back && fabs(values[0][0] - 3.0) < 1e-14);
 }
 
 /* Grids and contexts are given back: BLACS holds 10 system handles, and MPI some thousand communicators. */
 TEST(many) {
   double triangle[6] = {2, 1, 2, 0, 0, 1}, values[3];
-  es_status_t status = {0};
   for (int i = 0; i < 300; i++) {
     es_layer_problem_t layer = {.order = 3, .triangle = triangle, .values = values, .choice = ES_CHOOSE_SCALAPACK};
     es_spectrum_assign(&layer, 1, size);
-    CHECK(es_spectrum_solve(&layer, 1, &world, &status) == ES_OK && fabs(values[0] - 3.0) < 1e-14);
+    CHECK(es_spectrum_solve(&layer, 1, &world, fresh()) == ES_OK && fabs(values[0] - 3.0) < 1e-14);
   }
 }
 
@@ -329,22 +323,21 @@ static bool has_elpa(void) {
 /* auto: by order and ranks alone. */
 TEST(choice) {
   const es_spectrum_backend_t *backend;
-  es_status_t status = {0};
-  CHECK(es_spectrum_choose(&backend, ES_CHOOSE_AUTO, ES_SCALAPACK_ORDER - 1, 64, &status) == ES_OK);
+  CHECK(es_spectrum_choose(&backend, ES_CHOOSE_AUTO, ES_SCALAPACK_ORDER - 1, 64, fresh()) == ES_OK);
   CHECK(backend == &es_spectrum_lapack);
-  CHECK(es_spectrum_choose(&backend, ES_CHOOSE_AUTO, ES_SCALAPACK_ORDER, 2, &status) == ES_OK);
+  CHECK(es_spectrum_choose(&backend, ES_CHOOSE_AUTO, ES_SCALAPACK_ORDER, 2, fresh()) == ES_OK);
   CHECK(backend == &es_spectrum_scalapack);
-  CHECK(es_spectrum_choose(&backend, ES_CHOOSE_AUTO, ES_SCALAPACK_ORDER, 1, &status) == ES_OK);
+  CHECK(es_spectrum_choose(&backend, ES_CHOOSE_AUTO, ES_SCALAPACK_ORDER, 1, fresh()) == ES_OK);
   CHECK(backend == &es_spectrum_lapack);
   es_layer_problem_t layer = {.order = 3, .choice = ES_CHOOSE_ELPA};
   if (has_elpa()) {
-    CHECK(es_spectrum_choose(&backend, ES_CHOOSE_ELPA, 500, size, &status) == ES_OK);
+    CHECK(es_spectrum_choose(&backend, ES_CHOOSE_ELPA, 500, size, fresh()) == ES_OK);
     CHECK(backend->solver == ES_SOLVER_ELPA);
     return;
   }
-  CHECK(es_spectrum_solve(&layer, 1, &world, &status) == ES_INPUT);
-  CHECK(strcmp(status.message, "solver elpa: this build has no ELPA (pkg-config did not find it); use auto, lapack or "
-                               "scalapack") == 0);
+  CHECK(es_spectrum_solve(&layer, 1, &world, fresh()) == ES_INPUT);
+  CHECK(strcmp(said.message, "solver elpa: this build has no ELPA (pkg-config did not find it); use auto, lapack or "
+                             "scalapack") == 0);
 }
 
 /* No BLAS beneath ScaLAPACK starts to compute on threads of its own: what the process burns, this thread burns. */

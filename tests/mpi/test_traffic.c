@@ -42,12 +42,11 @@ static int64_t bytes_of_step(const es_graph_t *graph, int ranks) {
 }
 
 static void check_passes(const es_graph_t *graph, es_group_t *group, es_capture_t *capture) {
-  es_status_t status = {0};
   es_model_t *model;
   es_traffic_t counted = {0};
   const int64_t batches[] = {BATCH};
   group->traffic = &counted;
-  CHECK(es_model_create(&model, graph, group, batches, 1, true, &status) == ES_OK);
+  CHECK(es_model_create(&model, graph, group, batches, 1, true, fresh()) == ES_OK);
   es_model_initialise(model, 0);
   es_pass_t pass = {
       .n = BATCH, .training = true, .feed = {fetch, NULL, labels}, .observer = es_capture_observer(capture)};
@@ -90,7 +89,6 @@ static void check_merge(const es_graph_t *graph, es_group_t *group, es_capture_t
 }
 
 static void check_network(const es_model_spec_t *spec, es_ratio_t width, MPI_Comm comm, int lanes) {
-  es_status_t status = {0};
   es_graph_t *graph;
   es_group_t group;
   es_capture_t *capture;
@@ -99,10 +97,10 @@ static void check_network(const es_model_spec_t *spec, es_ratio_t width, MPI_Com
                       .classes = CLASSES,
                       .resolution = RESOLUTION,
                       .measure = {.n_layers = 1, .layers = {"*"}}};
-  CHECK(es_group_create(&group, comm, lanes, &status) == ES_OK);
-  CHECK(es_graph_create(&graph, &point, &status) == ES_OK);
-  CHECK(es_capture_create(&capture, graph, &point.measure, &group, &status) == ES_OK);
-  CHECK(es_capture_begin(capture, BATCH, &status) == ES_OK);
+  CHECK(es_group_create(&group, comm, lanes, fresh()) == ES_OK);
+  CHECK(es_graph_create(&graph, &point, fresh()) == ES_OK);
+  CHECK(es_capture_create(&capture, graph, &point.measure, &group, fresh()) == ES_OK);
+  CHECK(es_capture_begin(capture, BATCH, fresh()) == ES_OK);
   check_passes(graph, &group, capture);
   check_merge(graph, &group, capture, &point.measure);
   es_capture_destroy(capture);
