@@ -3,7 +3,7 @@
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/mpi.h"
 #include <math.h>
 #include <string.h>
@@ -17,11 +17,7 @@ enum { LANES = 8 };
 /* The same rows for any number of ranks. Lanes have means of their own, so that merging them does something. */
 static void fill_row(float *row, int32_t width, int64_t sample) {
   for (int32_t j = 0; j < width; j++) {
-    uint32_t words[4];
-    float z[2];
-    es_random_block(21, ES_RANDOM_TEST, (uint64_t)sample, (uint64_t)j, words);
-    es_random_normal(words[0], words[1], z);
-    row[j] = z[0] + 100.0f * sinf((float)sample * 0.01f);
+    row[j] = draw_normal(21, (uint64_t)sample, (uint64_t)j) + 100.0f * sinf((float)sample * 0.01f);
   }
 }
 

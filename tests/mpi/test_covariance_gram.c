@@ -4,8 +4,8 @@
 #include "eigenscope/blas.h"
 #include "eigenscope/gram.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
+#include "support/draw.h"
 #include "support/mpi.h"
 #include <math.h>
 #include <string.h>
@@ -25,10 +25,8 @@ typedef struct setup {
 } setup_t;
 
 static double element(const setup_t *t, int64_t row, int32_t j) {
-  uint32_t words[4];
   float z[2];
-  es_random_block(41, ES_RANDOM_TEST, (uint64_t)row, (uint64_t)j, words);
-  es_random_normal(words[0], words[1], z);
+  draw_pair(z, 41, (uint64_t)row, (uint64_t)j);
   const double x = t->mean + (double)z[0] * (1.0 + j % 3) + sin((double)row);
   return t->real == ES_REAL_F32 ? (double)(float)x : x + 1e-9 * (double)z[1];
 }

@@ -3,9 +3,9 @@
 #include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
 #include "eigenscope/spread.h"
+#include "support/draw.h"
 #include "support/mpi.h"
 #include <math.h>
 #include <string.h>
@@ -28,10 +28,8 @@ typedef struct setup {
 
 /* Element of global row i: the same on every rank, whoever gives it. */
 static double element(const setup_t *t, int64_t i, int32_t j) {
-  uint32_t words[4];
   float z[2];
-  es_random_block(31, ES_RANDOM_TEST, (uint64_t)i, (uint64_t)(j / 2), words);
-  es_random_normal(words[0], words[1], z);
+  draw_pair(z, 31, (uint64_t)i, (uint64_t)(j / 2));
   const double x = t->mean + (double)z[j % 2] * (1.0 + j % 5) + 0.5 * (double)z[0];
   return t->real == ES_REAL_F32 ? (double)(float)x : x + 1e-9 * (double)z[1];
 }

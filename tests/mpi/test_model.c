@@ -6,7 +6,7 @@
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/model.h"
-#include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/mpi.h"
 #include <math.h>
 #include <string.h>
@@ -47,11 +47,7 @@ static void *allocate(size_t count, size_t bytes) {
 
 static void make_samples(void) {
   for (size_t i = 0; i < LARGEST * image; i++) {
-    uint32_t words[4];
-    float z[2];
-    es_random_block(81, ES_RANDOM_TEST, 0, i, words);
-    es_random_normal(words[0], words[1], z);
-    images[i] = z[0];
+    images[i] = draw_normal(81, 0, i);
   }
   for (int i = 0; i < LARGEST; i++) labels[i] = (i * 7 + i / 5) % CLASSES;
 }

@@ -4,7 +4,7 @@
 #include "eigenscope/blas.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
-#include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/mpi.h"
 #include <string.h>
 
@@ -24,9 +24,7 @@ static void fill(float *x, int32_t *label, int64_t n, bool sorted) {
   for (int64_t i = 0; i < n; i++) {
     label[i] = (int32_t)(sorted ? i * K / n : i % K);
     for (int64_t j = 0; j < D; j++) {
-      uint32_t words[4];
-      es_random_block(5, ES_RANDOM_TEST, 0, (uint64_t)(i * D + j), words);
-      x[i * D + j] = es_random_unit(words[0]) + 0.3f * (float)((label[i] + j) % K);
+      x[i * D + j] = draw_unit(5, 0, (uint64_t)(i * D + j)) + 0.3f * (float)((label[i] + j) % K);
     }
   }
 }

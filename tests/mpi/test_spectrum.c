@@ -3,8 +3,8 @@
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
+#include "support/draw.h"
 #include "support/mpi.h"
 #include <math.h>
 #include <string.h>
@@ -23,9 +23,7 @@ typedef struct layer {
 
 static void fill(double *triangle, int32_t order, uint64_t stream) {
   for (size_t i = 0; i < es_triangle_size(order); i++) {
-    uint32_t words[4];
-    es_random_block(41, ES_RANDOM_TEST, stream, i, words);
-    triangle[i] = (double)es_random_unit(words[0]) - 0.5;
+    triangle[i] = (double)draw_unit(41, stream, i) - 0.5;
   }
 }
 

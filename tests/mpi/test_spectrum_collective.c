@@ -6,8 +6,8 @@
 #include "eigenscope/covariance.h"
 #include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
+#include "support/draw.h"
 #include "support/mpi.h"
 #include <float.h>
 #include <math.h>
@@ -20,9 +20,7 @@ BEFORE_TESTS {
 }
 
 static double uniform(uint64_t stream, uint64_t i) {
-  uint32_t words[4];
-  es_random_block(43, ES_RANDOM_TEST, stream, i, words);
-  return (double)es_random_unit(words[0]) - 0.5;
+  return (double)draw_unit(43, stream, i) - 0.5;
 }
 
 static int descending(const void *a, const void *b) {

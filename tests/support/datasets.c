@@ -1,5 +1,5 @@
 #include "support/datasets.h"
-#include "eigenscope/random.h"
+#include "support/draw.h"
 
 const char *const IDX_NAMES[4] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
                                   "t10k-labels-idx1-ubyte"};
@@ -48,9 +48,7 @@ idx_bytes_t idx_bytes(uint32_t magic, int n, const uint32_t *dimensions, const u
 }
 
 uint8_t idx_pixel(es_split_t split, int64_t i) {
-  uint32_t words[4];
-  es_random_block(7, ES_RANDOM_TEST, (uint64_t)split, (uint64_t)i, words);
-  return (uint8_t)words[0];
+  return (uint8_t)draw_word(7, (uint64_t)split, (uint64_t)i);
 }
 
 uint8_t idx_label(int64_t i, int classes) {

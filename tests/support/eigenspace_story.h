@@ -5,7 +5,7 @@
 
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/random.h"
+#include "support/draw.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,9 +19,7 @@ static inline bool story_measures(int split, int32_t epoch) {
 }
 
 static inline uint32_t story_word(int split, int32_t epoch, int layer, int32_t i) {
-  uint32_t words[4];
-  es_random_block(91, ES_RANDOM_TEST, (uint64_t)(split * 100 + epoch), (uint64_t)(layer * 1000 + i), words);
-  return words[0];
+  return draw_word(91, (uint64_t)(split * 100 + epoch), (uint64_t)(layer * 1000 + i));
 }
 
 /* Layer 4 dies at epoch 4 and is not finite at epoch 2 of eval; of train, epoch 2 has nothing at all. */

@@ -3,6 +3,7 @@
  * es_onednn_layer_algorithms), for slices smaller than the largest, and for several lanes. */
 #include "../../src/model/unit.h"
 #include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <math.h>
 #include <string.h>
@@ -33,9 +34,7 @@ static float *numbers(size_t n, uint64_t stream) {
   float *v = es_allocate(n, sizeof *v);
   assert_non_null(v);
   for (size_t i = 0; i < n; i++) {
-    uint32_t words[4];
-    es_random_block(5, ES_RANDOM_TEST, stream, i, words);
-    v[i] = (float)es_random_below(words[0], 2001) * 1e-3f - 1.0f;
+    v[i] = (float)es_random_below(draw_word(5, stream, i), 2001) * 1e-3f - 1.0f;
   }
   return v;
 }

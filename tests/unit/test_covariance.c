@@ -3,6 +3,7 @@
 #include "eigenscope/covariance.h"
 #include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <math.h>
 #include <string.h>
@@ -22,11 +23,7 @@ typedef struct data {
 } data_t;
 
 static float normal(uint64_t stream, uint64_t element) {
-  uint32_t words[4];
-  float z[2];
-  es_random_block(11, ES_RANDOM_TEST, stream, element, words);
-  es_random_normal(words[0], words[1], z);
-  return z[0];
+  return draw_normal(11, stream, element);
 }
 
 static void data_open(data_t *d, int32_t width, int64_t n) {
@@ -115,9 +112,7 @@ static void add(fixture_t *f, const data_t *d, int64_t first, int64_t n, int64_t
   for (int64_t done = 0, step; done < n; done += step) {
     step = most;
     if (chunks > 0) {
-      uint32_t words[4];
-      es_random_block(12, ES_RANDOM_TEST, chunks, calls++, words);
-      step = es_random_below(words[0], (uint32_t)most + 1); /* none at all is a chunk, too */
+      step = es_random_below(draw_word(12, chunks, calls++), (uint32_t)most + 1); /* none at all is a chunk, too */
     }
     if (step > n - done) step = n - done;
     es_cov_add(&f->cov, &f->workspace, d->rows + (first + done) * d->width, step);

@@ -1,8 +1,8 @@
 /* Accumulators of double rows, against two passes in long double: nothing of them may pass through float. */
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
-#include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <math.h>
 #include <string.h>
@@ -12,10 +12,8 @@ BEFORE_TESTS {
 }
 
 static double normal(uint64_t stream, uint64_t element) {
-  uint32_t words[4];
   float z[2];
-  es_random_block(13, ES_RANDOM_TEST, stream, element, words);
-  es_random_normal(words[0], words[1], z);
+  draw_pair(z, 13, stream, element);
   return (double)z[0] + 1e-9 * (double)z[1]; /* more digits than float has */
 }
 

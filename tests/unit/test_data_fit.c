@@ -1,7 +1,7 @@
 /* Fitting: resize against PIL bit for bit (fixtures/fit_golden.py made the numbers), pad by its definition. */
 #include "../../src/data/fit.h"
 #include "eigenscope/file.h"
-#include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <string.h>
 
@@ -58,9 +58,7 @@ static void check_pad(int32_t height, int32_t width, int32_t channels, int32_t r
   enum { MOST = 40 * 40 * 3 };
   uint8_t image[MOST], out[MOST];
   for (uint32_t i = 0; i < MOST; i++) {
-    uint32_t words[4];
-    es_random_block(1, ES_RANDOM_TEST, 0, i, words);
-    image[i] = (uint8_t)(1 + words[0] % 255);
+    image[i] = (uint8_t)(1 + draw_word(1, 0, i) % 255);
   }
   memset(out, 77, sizeof out);
   es_fitter_t fitter = fitter_for(ES_FIT_PAD, height, width, channels, resolution);

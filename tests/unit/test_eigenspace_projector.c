@@ -1,6 +1,7 @@
 /* Projections: what an orthogonal projection must do, against a naive one, and random directions. */
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <math.h>
 #include <string.h>
@@ -11,11 +12,7 @@ static float vectors[MOST * MOST], rows[ROWS * WIDTH], before[ROWS * WIDTH];
 static double basis[WIDTH * WIDTH], mean[WIDTH];
 
 static double normal(uint64_t stream, uint64_t i) {
-  uint32_t words[4];
-  float z[2];
-  es_random_block(81, ES_RANDOM_TEST, stream, i, words);
-  es_random_normal(words[0], words[1], z);
-  return (double)z[0];
+  return (double)draw_normal(81, stream, i);
 }
 
 static void directions(float *out, int64_t seed, int layer, int32_t n, int32_t width) {

@@ -1,80 +1,57 @@
 /* The grid: order, ids, resolved jobs, selections. */
 #include "eigenscope/clock.h"
-#include "eigenscope/grid.h"
 #include "eigenscope/random.h"
-#include "support/unit.h"
+#include "unit/jobs.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-static es_job_t *parse(const char *text) {
-  es_job_t *job = NULL;
-  assert_ok(es_job_parse(&job, text, strlen(text), "job.yaml", NULL, 0, fresh()));
-  return job;
-}
-
-static es_grid_t *create(const es_job_t *job) {
-  es_grid_t *grid = NULL;
-  assert_ok(es_grid_create(&grid, job, fresh()));
-  return grid;
-}
-
-/* The id of the only point of a job: a head and what follows the common beginning. */
+/* The id of the only point of a job: its name, then what is given. */
 static void only_id(const char *rest, char out[ES_ID_SIZE]) {
-  es_text_t text = {0};
-  es_text_append(&text, "name: x\n%s", rest);
-  es_job_t *job = parse(es_text_get(&text));
-  es_grid_t *grid = create(job);
-  assert_int_equal(es_grid_count(grid), 1);
-  memcpy(out, es_grid_id(grid, 0), ES_ID_SIZE);
-  es_grid_destroy(grid);
-  es_job_destroy(job);
-  es_text_destroy(&text);
+  char text[1024];
+  es_point_t point;
+  snprintf(text, sizeof text, "name: x\n%s", rest);
+  only_point(text, &point, out);
 }
 
 TEST(order) {
-  es_job_t *job =
-      parse("name: x\n"
-            "grid:\n  seed: [5, 6]\n  dataset: fashion-mnist\n  model: [vgg11, vgg13]\n  width: [1/4, 1/2, 1]\n");
-  es_grid_t *grid = create(job);
-  assert_int_equal(es_grid_count(grid), 12);
+  job_grid_t g =
+      grid_open("name: x\n"
+                "grid:\n  seed: [5, 6]\n  dataset: fashion-mnist\n  model: [vgg11, vgg13]\n  width: [1/4, 1/2, 1]\n");
+  assert_int_equal(es_grid_count(g.grid), 12);
   static const char *const widths[] = {"1/4", "1/2", "1"};
   for (int i = 0; i < 12; i++) {
     es_point_t p;
-    es_grid_point(grid, i, &p);
+    es_grid_point(g.grid, i, &p);
     assert_string_equal(es_point_axis(&p, "width"), widths[i % 3]);
     assert_string_equal(es_point_axis(&p, "model"), i / 3 % 2 == 0 ? "vgg11" : "vgg13");
     assert_string_equal(es_point_axis(&p, "seed"), i / 6 == 0 ? "5" : "6");
     assert_string_equal(es_point_axis(&p, "colour"), "");
     char id[ES_ID_SIZE];
     es_point_id(&p, id);
-    assert_string_equal(id, es_grid_id(grid, i));
+    assert_string_equal(id, es_grid_id(g.grid, i));
     assert_int_equal(strspn(id, "0123456789abcdef"), 16);
-    for (int k = 0; k < i; k++) assert_string_not_equal(id, es_grid_id(grid, k));
+    for (int k = 0; k < i; k++) assert_string_not_equal(id, es_grid_id(g.grid, k));
   }
-  es_grid_destroy(grid);
-  es_job_destroy(job);
+  grid_close(&g);
 }
 
 TEST(union_without_repetitions) {
-  es_job_t *job = parse("name: x\n"
-                        "grid:\n"
-                        "- {dataset: fashion-mnist, model: vgg11, width: [1/4, 1/2], seed: [0, 1]}\n"
-                        "- {dataset: fashion-mnist, model: vgg11, seed: [0, 1, 2], width: [1/2, 1]}\n"
-                        "- {dataset: fashion-mnist, model: vgg11, width: 1/2}\n");
-  es_grid_t *grid = create(job);
+  job_grid_t g = grid_open("name: x\n"
+                           "grid:\n"
+                           "- {dataset: fashion-mnist, model: vgg11, width: [1/4, 1/2], seed: [0, 1]}\n"
+                           "- {dataset: fashion-mnist, model: vgg11, seed: [0, 1, 2], width: [1/2, 1]}\n"
+                           "- {dataset: fashion-mnist, model: vgg11, width: 1/2}\n");
   /* 4, then of 6 the two at width 1/2 and seeds 0 and 1 are there already; the third block adds nothing. */
-  assert_int_equal(es_grid_count(grid), 8);
+  assert_int_equal(es_grid_count(g.grid), 8);
   static const char *const seeds[] = {"0", "1", "0", "1", "0", "1", "2", "2"};
   static const char *const widths[] = {"1/4", "1/4", "1/2", "1/2", "1", "1", "1/2", "1"};
   for (int i = 0; i < 8; i++) {
     es_point_t p;
-    es_grid_point(grid, i, &p);
+    es_grid_point(g.grid, i, &p);
     assert_string_equal(es_point_axis(&p, "seed"), seeds[i]);
     assert_string_equal(es_point_axis(&p, "width"), widths[i]);
   }
-  es_grid_destroy(grid);
-  es_job_destroy(job);
+  grid_close(&g);
 }
 
 /* Ids name result files of earlier versions: a change here makes every stored result be computed again. */
@@ -182,16 +159,14 @@ TEST(id_changes_with_what_does) {
 
 /* What es_point_bind does to `all` leaves the id as it is. */
 TEST(id_of_a_bound_point) {
-  es_job_t *job = parse("name: x\n" GRID);
-  es_grid_t *grid = create(job);
+  job_grid_t g = grid_open("name: x\n" GRID);
   es_point_t p;
   char id[ES_ID_SIZE];
-  es_grid_point(grid, 0, &p);
+  es_grid_point(g.grid, 0, &p);
   p.classes = 10;
   es_point_id(&p, id);
-  assert_string_equal(id, es_grid_id(grid, 0));
-  es_grid_destroy(grid);
-  es_job_destroy(job);
+  assert_string_equal(id, es_grid_id(g.grid, 0));
+  grid_close(&g);
 }
 
 static const char *pick(uint32_t *word, const char *const *choices, uint32_t n) {
@@ -250,34 +225,30 @@ TEST(description_makes_the_same_point) {
   for (uint32_t round = 0; round < 500; round++) {
     es_text_t text = {0}, description = {0}, again_description = {0};
     random_job(round, &text);
-    es_job_t *job = parse(es_text_get(&text));
-    es_grid_t *grid = create(job);
-    assert_int_equal(es_grid_count(grid), 1);
+    job_grid_t g = grid_open(es_text_get(&text));
+    assert_int_equal(es_grid_count(g.grid), 1);
     es_point_t p, q;
     memset(&p, 0, sizeof p);
     memset(&q, 0, sizeof q);
-    es_grid_point(grid, 0, &p);
-    es_point_describe(&p, es_job_name(job), &description);
+    es_grid_point(g.grid, 0, &p);
+    es_point_describe(&p, es_job_name(g.job), &description);
     assert_false(description.failed);
-    es_job_t *again = parse(es_text_get(&description));
-    es_grid_t *again_grid = create(again);
-    assert_int_equal(es_grid_count(again_grid), 1);
-    assert_string_equal(es_grid_id(again_grid, 0), es_grid_id(grid, 0));
-    assert_string_equal(es_job_name(again), es_job_name(job));
-    es_grid_point(again_grid, 0, &q);
+    job_grid_t again = grid_open(es_text_get(&description));
+    assert_int_equal(es_grid_count(again.grid), 1);
+    assert_string_equal(es_grid_id(again.grid, 0), es_grid_id(g.grid, 0));
+    assert_string_equal(es_job_name(again.job), es_job_name(g.job));
+    es_grid_point(again.grid, 0, &q);
     clear_lines(&p);
     clear_lines(&q);
-    es_point_describe(&q, es_job_name(again), &again_description);
+    es_point_describe(&q, es_job_name(again.job), &again_description);
     assert_string_equal(es_text_get(&description), es_text_get(&again_description));
     assert_memory_equal(p.axes, q.axes, sizeof p.axes);
     assert_memory_equal(&p.measure, &q.measure, sizeof p.measure);
     assert_string_equal(p.dataset.path, q.dataset.path);
     assert_memory_equal(p.dataset.mean, q.dataset.mean, sizeof p.dataset.mean);
     assert_memory_equal(p.dataset.deviation, q.dataset.deviation, sizeof p.dataset.deviation);
-    es_grid_destroy(again_grid);
-    es_job_destroy(again);
-    es_grid_destroy(grid);
-    es_job_destroy(job);
+    grid_close(&again);
+    grid_close(&g);
     es_text_destroy(&again_description);
     es_text_destroy(&description);
     es_text_destroy(&text);
@@ -286,17 +257,15 @@ TEST(description_makes_the_same_point) {
 
 /* A bound point describes itself with `all`, and so does what comes of it. */
 TEST(description_of_a_bound_point) {
-  es_job_t *job = parse("name: x\n" GRID);
-  es_grid_t *grid = create(job);
+  job_grid_t g = grid_open("name: x\n" GRID);
   es_point_t p;
-  es_grid_point(grid, 0, &p);
+  es_grid_point(g.grid, 0, &p);
   p.classes = 10;
   es_text_t text = {0};
   es_point_describe(&p, "x", &text);
   assert_non_null(strstr(es_text_get(&text), "\n  classes: all\n"));
   es_text_destroy(&text);
-  es_grid_destroy(grid);
-  es_job_destroy(job);
+  grid_close(&g);
 }
 
 /* 10 × 10 × 1000 points: time and memory of a grid do not depend on the size of a point. */
@@ -307,18 +276,16 @@ TEST(large_grid) {
   for (int i = 1; i < 1000; i++) es_text_append(&text, ", %d", i);
   es_text_append(&text, "]\n");
   const double start = es_clock();
-  es_job_t *job = parse(es_text_get(&text));
-  es_grid_t *grid = create(job);
+  job_grid_t g = grid_open(es_text_get(&text));
   const double seconds = es_clock() - start;
-  assert_int_equal(es_grid_count(grid), 100000);
+  assert_int_equal(es_grid_count(g.grid), 100000);
   es_point_t p;
-  es_grid_point(grid, 99999, &p);
+  es_grid_point(g.grid, 99999, &p);
   assert_string_equal(p.model.name, "mlp");
   assert_int_equal(p.seed, 999);
   if (seconds > 60) fail_msg("100,000 points took %.1f s; about half a second is usual", seconds);
   print_message("100,000 points: %.2f s\n", seconds);
-  es_grid_destroy(grid);
-  es_job_destroy(job);
+  grid_close(&g);
   es_text_destroy(&text);
 }
 
@@ -332,7 +299,7 @@ TEST(too_large_grid) {
   es_job_t *job = parse(es_text_get(&text));
   es_grid_t *grid = NULL;
   assert_fails(es_grid_create(&grid, job, fresh()), ES_INPUT,
-               "job.yaml:6: the grid has more than 1000000 points; split the job");
+               "/jobs/job.yaml:6: the grid has more than 1000000 points; split the job");
   assert_null(grid);
   es_job_destroy(job);
   es_text_destroy(&text);

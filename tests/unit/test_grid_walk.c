@@ -1,9 +1,7 @@
 /* Points resolved one after the other are those resolved alone, in any order, across blocks; text appended in pieces.
  */
-#include "eigenscope/grid.h"
-#include "support/unit.h"
+#include "unit/jobs.h"
 #include <stdlib.h>
-#include <string.h>
 
 #define JOB                                                                                                            \
   "name: x\ngrid:\n"                                                                                                   \
@@ -35,20 +33,15 @@ static void check_walk(const es_grid_t *grid, es_grid_walk_t *walk, int64_t inde
 }
 
 TEST(walk) {
-  static const char text[] = JOB REST;
-  es_job_t *job;
-  es_grid_t *grid;
-  assert_ok(es_job_parse(&job, text, sizeof text - 1, "job.yaml", NULL, 0, fresh()));
-  assert_ok(es_grid_create(&grid, job, fresh()));
-  const int64_t n = es_grid_count(grid);
+  job_grid_t g = grid_open(JOB REST);
+  const int64_t n = es_grid_count(g.grid);
   assert_true(n > 20);
-  es_grid_walk_t walk = {.grid = grid};
-  for (int64_t i = 0; i < n; i++) check_walk(grid, &walk, i);
-  for (int64_t i = n - 1; i >= 0; i--) check_walk(grid, &walk, i);
+  es_grid_walk_t walk = {.grid = g.grid};
+  for (int64_t i = 0; i < n; i++) check_walk(g.grid, &walk, i);
+  for (int64_t i = n - 1; i >= 0; i--) check_walk(g.grid, &walk, i);
   srand(1);
-  for (int i = 0; i < 200; i++) check_walk(grid, &walk, rand() % n);
-  es_grid_destroy(grid);
-  es_job_destroy(job);
+  for (int i = 0; i < 200; i++) check_walk(g.grid, &walk, rand() % n);
+  grid_close(&g);
 }
 
 /* Pieces of every length fall on every place of the room that is left. */

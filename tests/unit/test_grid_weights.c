@@ -1,29 +1,14 @@
 /* Points whose weights come from files: their ids, what identifies a training, paths with what a point is in braces. */
-#include "eigenscope/grid.h"
-#include "support/unit.h"
+#include "unit/jobs.h"
 #include <stdio.h>
-#include <string.h>
 
 #define GRID  "name: x\ngrid: {dataset: fashion-mnist, model: vgg11, width: 1/16, seed: 7}\n"
 #define FILES "source: checkpoint\ncheckpoints: {files: \"w/{model}.safetensors\"}\n"
 #define FROM  "source: checkpoint\ncheckpoints: {from: out}\n"
 
-/* The only point of a job. */
-static void only_point(const char *text, es_point_t *out) {
-  es_job_t *job = NULL;
-  es_grid_t *grid = NULL;
-  assert_ok(es_job_parse(&job, text, strlen(text), "job.yaml", NULL, 0, fresh()));
-  assert_ok(es_grid_create(&grid, job, fresh()));
-  assert_int_equal(es_grid_count(grid), 1);
-  es_grid_point(grid, 0, out);
-  es_grid_destroy(grid);
-  es_job_destroy(job);
-}
-
 static void ids(const char *text, char id[ES_ID_SIZE], char training[ES_ID_SIZE]) {
   es_point_t point;
-  only_point(text, &point);
-  es_point_id(&point, id);
+  only_point(text, &point, id);
   es_point_training_id(&point, training);
 }
 
@@ -60,22 +45,21 @@ TEST(width_of_files) {
   char before[ES_ID_SIZE], after[ES_ID_SIZE], training[ES_ID_SIZE];
   es_point_t point, again;
   es_text_t text = {0};
-  only_point(left_out, &point);
+  only_point(left_out, &point, before);
   assert_int_equal(point.width.numerator, 0);
-  es_point_id(&point, before);
   point.width = (es_ratio_t){3, 16};
   point.classes = 10;
   es_point_id(&point, after);
   assert_string_equal(before, after);
   es_point_describe(&point, "x", &text);
-  only_point(es_text_get(&text), &again);
+  only_point(es_text_get(&text), &again, after);
   assert_int_equal(again.width.numerator, 0);
   es_text_destroy(&text);
   ids("name: x\ngrid: {dataset: fashion-mnist, model: vgg11, width: 1}\n" FILES, after, training);
   assert_string_not_equal(before, after);
   only_point("name: x\nsource: checkpoint\ncheckpoints: {files: \"w-{width}\"}\n"
              "grid: {dataset: fashion-mnist, model: vgg11}\n",
-             &point);
+             &point, after);
   assert_int_equal(point.width.numerator, 1); /* the path says it */
 }
 
@@ -88,7 +72,7 @@ TEST(paths) {
   };
   char out[ES_PATH_MAX], longest[ES_PATH_MAX + 16];
   es_point_t point;
-  only_point(GRID, &point);
+  only_point(GRID, &point, out);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     assert_ok(es_point_path(out, cases[i][0], &point, "0123", 5, fresh()));
     assert_string_equal(out, cases[i][1]);

@@ -1,29 +1,8 @@
 /* Formats of datasets and measuring methods: what job files make of them, in which ids they are, and that a resolved
  * job makes the same point again. */
 #include "eigenscope/dataset_reader.h"
-#include "eigenscope/grid.h"
-#include "eigenscope/job.h"
-#include "support/unit.h"
+#include "unit/jobs.h"
 #include <stdio.h>
-#include <string.h>
-
-static es_job_t *parse(const char *text) {
-  es_job_t *job = NULL;
-  assert_ok(es_job_parse(&job, text, strlen(text), "/jobs/job.yaml", NULL, 0, fresh()));
-  return job;
-}
-
-/* The only point of a job, with its id. */
-static void only_point(const char *text, es_point_t *point, char id[ES_ID_SIZE]) {
-  es_job_t *job = parse(text);
-  es_grid_t *grid = NULL;
-  assert_ok(es_grid_create(&grid, job, fresh()));
-  assert_int_equal(es_grid_count(grid), 1);
-  es_grid_point(grid, 0, point);
-  snprintf(id, ES_ID_SIZE, "%s", es_grid_id(grid, 0));
-  es_grid_destroy(grid);
-  es_job_destroy(job);
-}
 
 #define DATASET(text) "name: x\ngrid: {dataset: d, model: mlp}\ndatasets: {d: {" text "}}\n"
 
@@ -122,23 +101,20 @@ TEST(methods) {
 
 /* An axis of methods; one that stands in the section gives way to it, with its size. */
 TEST(methods_as_an_axis) {
-  es_job_t *job = parse("name: x\n"
-                        "grid:\n"
-                        "- {dataset: fashion-mnist, model: mlp, measure.method: [mean, median, flatten]}\n"
-                        "- {dataset: fashion-mnist, model: mlp}\n"
-                        "measure: {method: {pool: 3}}\n");
-  es_grid_t *grid = NULL;
-  assert_ok(es_grid_create(&grid, job, fresh()));
-  assert_int_equal(es_grid_count(grid), 4);
+  job_grid_t g = grid_open("name: x\n"
+                           "grid:\n"
+                           "- {dataset: fashion-mnist, model: mlp, measure.method: [mean, median, flatten]}\n"
+                           "- {dataset: fashion-mnist, model: mlp}\n"
+                           "measure: {method: {pool: 3}}\n");
+  assert_int_equal(es_grid_count(g.grid), 4);
   static const es_method_kind_t kinds[] = {ES_METHOD_MEAN, ES_METHOD_MEDIAN, ES_METHOD_FLATTEN, ES_METHOD_POOL};
   for (int i = 0; i < 4; i++) {
     es_point_t p;
-    es_grid_point(grid, i, &p);
+    es_grid_point(g.grid, i, &p);
     assert_int_equal(p.measure.method, kinds[i]);
     assert_int_equal(p.measure.method_size, i == 3 ? 3 : 0);
   }
-  es_grid_destroy(grid);
-  es_job_destroy(job);
+  grid_close(&g);
 }
 
 static void check_described(const char *text) {

@@ -2,6 +2,7 @@
  * product is exact and results must be equal, whatever the width of a vector and the order of a sum. */
 #include "../../src/model/kernels.h"
 #include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <math.h>
 #include <stdbool.h>
@@ -21,9 +22,7 @@ typedef struct fixture {
 
 /* A multiple of 1/4 between −2 and 2. */
 static float quarter(uint64_t stream, uint64_t i) {
-  uint32_t words[4];
-  es_random_block(71, ES_RANDOM_TEST, stream, i, words);
-  return (float)es_random_below(words[0], 17) * 0.25f - 2.0f;
+  return (float)es_random_below(draw_word(71, stream, i), 17) * 0.25f - 2.0f;
 }
 
 static void fixture_open(fixture_t *f, size_t rows, size_t channels) {
@@ -222,11 +221,7 @@ TEST(moments_precision) {
   assert_non_null(x);
   assert_int_equal(es_pattern_length(channels), 1344);
   for (size_t i = 0; i < rows * channels; i++) {
-    uint32_t words[4];
-    float z[2];
-    es_random_block(72, ES_RANDOM_TEST, 0, i, words);
-    es_random_normal(words[0], words[1], z);
-    x[i] = 500.0f + z[0];
+    x[i] = 500.0f + draw_normal(72, 0, i);
   }
   for (size_t c = 0; c < channels; c++) shift[c] = 500.5f;
   es_pattern_fill(pattern, shift, channels);

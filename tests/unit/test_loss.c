@@ -1,6 +1,6 @@
 /* Softmax cross-entropy of one slice against the definition in long double, its gradient, and what is counted. */
 #include "../../src/model/unit.h"
-#include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <float.h>
 #include <math.h>
@@ -10,11 +10,7 @@ enum { COUNT = 9, CLASSES = 7, BATCH = 40 };
 
 static void fill(float *logits, int64_t n, float scale, float offset) {
   for (int64_t i = 0; i < n; i++) {
-    uint32_t words[4];
-    float z[2];
-    es_random_block(61, ES_RANDOM_TEST, 0, (uint64_t)i, words);
-    es_random_normal(words[0], words[1], z);
-    logits[i] = scale * z[0] + offset;
+    logits[i] = scale * draw_normal(61, 0, (uint64_t)i) + offset;
   }
 }
 

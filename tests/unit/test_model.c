@@ -1,6 +1,6 @@
 /* Gradients by finite differences, purity, and shapes of the built-in networks. */
 #include "eigenscope/model.h"
-#include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <math.h>
 #include <string.h>
@@ -42,11 +42,7 @@ static void open_fixture_at(fixture_t *f, const es_model_spec_t *spec, es_ratio_
   f->images = es_allocate((size_t)SAMPLES * size, sizeof *f->images);
   assert_non_null(f->images);
   for (size_t i = 0; i < SAMPLES * size; i++) {
-    uint32_t words[4];
-    float z[2];
-    es_random_block(3, ES_RANDOM_TEST, 0, i, words);
-    es_random_normal(words[0], words[1], z);
-    f->images[i] = z[0];
+    f->images[i] = draw_normal(3, 0, i);
   }
   for (int i = 0; i < SAMPLES; i++) f->labels[i] = i % CLASSES;
 }

@@ -2,6 +2,7 @@
  * among them. */
 #include "../../src/model/kernels.h"
 #include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <math.h>
 #include <stdbool.h>
@@ -10,9 +11,7 @@
 enum { MOST = 9, CHANNELS = 70, SIZE = MOST * MOST * CHANNELS, GUARD = 16 };
 
 static float few(uint64_t stream, uint64_t i) {
-  uint32_t words[4];
-  es_random_block(72, ES_RANDOM_TEST, stream, i, words);
-  const uint32_t n = es_random_below(words[0], 40);
+  const uint32_t n = es_random_below(draw_word(72, stream, i), 40);
   return n == 0 ? NAN : n == 1 ? -INFINITY : (float)(n % 5) - 2.0f;
 }
 

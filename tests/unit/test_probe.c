@@ -2,7 +2,7 @@
  * and what must hold on data that is hard in some way. */
 #include "eigenscope/blas.h"
 #include "eigenscope/probe.h"
-#include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <math.h>
 #include <stdio.h>
@@ -23,11 +23,7 @@ typedef struct data {
 } data_t;
 
 static double normal(uint64_t stream, uint64_t element) {
-  uint32_t words[4];
-  float z[2];
-  es_random_block(3, ES_RANDOM_TEST, stream, element, words);
-  es_random_normal(words[0], words[1], z);
-  return (double)z[0];
+  return (double)draw_normal(3, stream, element);
 }
 
 /* Classes whose centres are `apart` deviations from the middle, labels in turn. */

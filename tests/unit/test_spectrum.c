@@ -3,6 +3,7 @@
 #include "eigenscope/covariance.h"
 #include "eigenscope/random.h"
 #include "eigenscope/spectrum.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <float.h>
 #include <math.h>
@@ -43,11 +44,7 @@ static double *element(problem_t *p, int32_t i, int32_t j) {
 }
 
 static double normal(uint64_t stream, uint64_t i) {
-  uint32_t words[4];
-  float z[2];
-  es_random_block(31, ES_RANDOM_TEST, stream, i, words);
-  es_random_normal(words[0], words[1], z);
-  return (double)z[0];
+  return (double)draw_normal(31, stream, i);
 }
 
 static int descending(const void *a, const void *b) {

@@ -1,6 +1,6 @@
 /* One pattern of saturation against another: against scipy, by property, and when training may end. */
-#include "eigenscope/random.h"
 #include "eigenscope/stability.h"
+#include "support/draw.h"
 #include "support/unit.h"
 #include <float.h>
 #include <math.h>
@@ -20,9 +20,7 @@ static void assert_near(double value, double expected, double tolerance) {
 }
 
 static double random_unit(uint64_t stream, uint64_t i) {
-  uint32_t words[4];
-  es_random_block(61, ES_RANDOM_TEST, stream, i, words);
-  return (double)es_random_unit(words[0]);
+  return (double)draw_unit(61, stream, i);
 }
 
 static double read_number(FILE *file) {

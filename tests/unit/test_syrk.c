@@ -3,6 +3,7 @@
 #include "../../src/covariance/syrk_kernels.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/random.h"
+#include "support/draw.h"
 #include "support/unit.h"
 
 enum { ROWS = 1030, MOST = 64 };
@@ -11,9 +12,7 @@ static float rows[ROWS * MOST], product[MOST * MOST];
 
 static void fill(void) {
   for (size_t i = 0; i < ROWS * MOST; i++) {
-    uint32_t words[4];
-    es_random_block(73, ES_RANDOM_TEST, 0, i, words);
-    rows[i] = (float)es_random_below(words[0], 17) * 0.25f - 2.0f;
+    rows[i] = (float)es_random_below(draw_word(73, 0, i), 17) * 0.25f - 2.0f;
   }
 }
 
