@@ -29,24 +29,40 @@ static uint8_t *flags_at(es_result_t *result, int split, int epoch, int layer) {
   return (uint8_t *)es_result_data(result, ES_FIELD_FLAGS) + (split * epochs + epoch) * layers + layer;
 }
 
+static es_text_t text;            /* what was shown last */
+static es_result_header_t header; /* of what is shown next */
+
+static void set_up(void) {
+  enter_folder();
+  header = example_header();
+}
+
+static void tear_down(void) {
+  es_text_destroy(&text);
+  leave_folder();
+}
+
+#define TEST_OF_SHOW(name) TEST_WITH(set_up, tear_down, name)
+
 /* Writes the result, frees it, and shows the file. */
-static void show(es_text_t *out, es_result_t *result, const es_result_header_t *header, es_show_format_t format) {
-  assert_ok(es_result_write("r.h5", result, header, fresh()));
+static void show(es_result_t *result, es_show_format_t format) {
+  assert_ok(es_result_write("r.h5", result, &header, fresh()));
   es_result_destroy(result);
-  assert_ok(es_result_show(out, "r.h5", format, fresh()));
+  es_text_destroy(&text);
+  assert_ok(es_result_show(&text, "r.h5", format, fresh()));
 }
 
-static void check_has(const es_text_t *text, const char *part) {
-  if (strstr(es_text_get(text), part) == NULL) fail_msg("no \"%s\" in:\n%s", part, es_text_get(text));
+static void check_has(const char *part) {
+  if (strstr(es_text_get(&text), part) == NULL) fail_msg("no \"%s\" in:\n%s", part, es_text_get(&text));
 }
 
-static void check_lacks(const es_text_t *text, const char *part) {
-  if (strstr(es_text_get(text), part) != NULL) fail_msg("there is \"%s\" in:\n%s", part, es_text_get(text));
+static void check_lacks(const char *part) {
+  if (strstr(es_text_get(&text), part) != NULL) fail_msg("there is \"%s\" in:\n%s", part, es_text_get(&text));
 }
 
 /* No line is wider than a terminal or ends in blanks. */
-static void check_lines(const es_text_t *text) {
-  const char *line = es_text_get(text);
+static void check_lines(void) {
+  const char *line = es_text_get(&text);
   while (*line != '\0') {
     size_t length = strcspn(line, "\n");
     if (length > 100 || (length > 0 && line[length - 1] == ' ')) fail_msg("bad line: %.*s|", (int)length, line);
@@ -54,7 +70,7 @@ static void check_lines(const es_text_t *text) {
   }
 }
 
-TEST_IN_FOLDER(table) {
+TEST_OF_SHOW(table) {
   static const char expected[] =
       "t\xc3\xa9st, point 0123456789abcdef\n"
       "dataset toy   model vgg11   width 1   classes 3   resolution 16   seed 9007199254740993\n"
@@ -84,16 +100,13 @@ TEST_IN_FOLDER(table) {
       "train accuracy            - 0.2510 0.2520\n"
       "eval loss            12.000 6.0000 4.0000\n"
       "eval accuracy        0.2500 0.2510 0.2520\n";
-  es_text_t text = {0};
-  es_result_header_t header = example_header();
   es_result_t *result = readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS);
   *flags_at(result, ES_EVAL, 1, 0) = ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED;
   *flags_at(result, ES_EVAL, 2, 0) = ES_FLAG_UNDERSAMPLED;
   *flags_at(result, ES_EVAL, 2, 1) = ES_FLAG_NONFINITE;
   *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 2, 1, 0) = NAN;
-  show(&text, result, &header, ES_SHOW_TABLE);
+  show(result, ES_SHOW_TABLE);
   assert_string_equal(es_text_get(&text), expected);
-  es_text_destroy(&text);
 }
 
 /* Probes and eigenspaces beside the saturation. */
@@ -116,137 +129,108 @@ static es_result_t *probed(void) {
   return result;
 }
 
-TEST_IN_FOLDER(probes_and_eigenspaces) {
-  es_text_t text = {0};
-  es_result_header_t header = example_header();
-  show(&text, probed(), &header, ES_SHOW_TABLE);
-  check_lines(&text);
-  check_has(&text, "\nsaturation, eval split, delta 0.9; accuracy of probes after epoch 2\n"
-                   "layer           width     0      1      2   probe\n"
-                   "features.0          4 0.100  0.100  0.100   0.500\n"
-                   "features.4          8 0.200  0.200  0.200   0.625\n"
-                   "classifier.6        3 0.300  0.300  0.300   0.750t\n"
-                   "mean of hidden        0.150  0.150  0.150\n"
-                   "mean overlap              -  0.625  0.625\n"
-                   "  t  tail: adds almost nothing to the accuracy of the probes before\n");
-  es_text_destroy(&text);
+TEST_OF_SHOW(probes_and_eigenspaces) {
+  show(probed(), ES_SHOW_TABLE);
+  check_lines();
+  check_has("\nsaturation, eval split, delta 0.9; accuracy of probes after epoch 2\n"
+            "layer           width     0      1      2   probe\n"
+            "features.0          4 0.100  0.100  0.100   0.500\n"
+            "features.4          8 0.200  0.200  0.200   0.625\n"
+            "classifier.6        3 0.300  0.300  0.300   0.750t\n"
+            "mean of hidden        0.150  0.150  0.150\n"
+            "mean overlap              -  0.625  0.625\n"
+            "  t  tail: adds almost nothing to the accuracy of the probes before\n");
 }
 
-TEST_IN_FOLDER(csv_of_probes_and_eigenspaces) {
-  es_text_t text = {0};
-  es_result_header_t header = example_header();
-  show(&text, probed(), &header, ES_SHOW_CSV);
-  check_has(&text, ",saturation,layer_tail,probe_accuracy,probe_objective,probe_gradient_norm,probe_iterations,"
-                   "probe_converged,eigenspace_overlap_previous,eigenspace_overlap_last,projected_accuracy_eigenspace,"
-                   "projected_accuracy_random,stability_distance_previous,");
+TEST_OF_SHOW(csv_of_probes_and_eigenspaces) {
+  show(probed(), ES_SHOW_CSV);
+  check_has(",saturation,layer_tail,probe_accuracy,probe_objective,probe_gradient_norm,probe_iterations,"
+            "probe_converged,eigenspace_overlap_previous,eigenspace_overlap_last,projected_accuracy_eigenspace,"
+            "projected_accuracy_random,stability_distance_previous,");
   /* Epoch 1 has no probes, epoch 0 no overlap; converged no, yes, and unknown differ. */
-  check_has(&text, ",eval,0,features.0,0.9,conv,4,112,27648,3,0,0,,,,,,,,,,,,,0,0,,0.1,0,0.25,,,,,,,,,,,,,,,1\n");
-  check_has(&text, ",eval,1,features.4,0.9,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,0,0,,0.2,0,,,,,,0.75,,,,,,,,,,2\n");
-  check_has(&text,
-            ",eval,2,features.4,0.99,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,0,0,,,0,0.625,,,,0,,,,0.75,,,,,,,2\n");
+  check_has(",eval,0,features.0,0.9,conv,4,112,27648,3,0,0,,,,,,,,,,,,,0,0,,0.1,0,0.25,,,,,,,,,,,,,,,1\n");
+  check_has(",eval,1,features.4,0.9,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,0,0,,0.2,0,,,,,,0.75,,,,,,,,,,2\n");
+  check_has(",eval,2,features.4,0.99,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,0,0,,,0,0.625,,,,0,,,,0.75,,,,,,,2\n");
   check_has(
-      &text,
       ",eval,2,classifier.6,0.9,linear,3,51,48,0,0,1,,,,,,,,,,,,,0,0,,0.30000000000000004,1,0.75,,,,1,1,,,,,,,,,,\n");
-  es_text_destroy(&text);
 }
 
-TEST_IN_FOLDER(many_epochs) {
-  es_text_t text = {0};
-  es_result_header_t header = example_header();
-  show(&text, readable(60, EXAMPLE_LAYER, EXAMPLE_LAYERS), &header, ES_SHOW_TABLE);
-  check_lines(&text);
-  check_has(&text,
-            "saturation, eval split, delta 0.9, 11 of 61 epochs\n"
+TEST_OF_SHOW(many_epochs) {
+  show(readable(60, EXAMPLE_LAYER, EXAMPLE_LAYERS), ES_SHOW_TABLE);
+  check_lines();
+  check_has("saturation, eval split, delta 0.9, 11 of 61 epochs\n"
             "layer           width     0      6     12     18     24     30     36     42     48     54     60\n");
-  check_has(&text,
-            "saturation, train split, delta 0.9, 11 of 60 epochs\n"
+  check_has("saturation, train split, delta 0.9, 11 of 60 epochs\n"
             "layer           width     1      7     13     19     25     31     36     42     48     54     60\n");
-  check_has(&text,
-            "\nfeatures.0          4 0.100  0.160  0.220  0.280  0.340  0.400  0.460  0.520  0.580  0.640  0.700\n");
-  check_has(&text, "loss and accuracy, 11 of 61 epochs\n");
-  es_text_destroy(&text);
+  check_has("\nfeatures.0          4 0.100  0.160  0.220  0.280  0.340  0.400  0.460  0.520  0.580  0.640  0.700\n");
+  check_has("loss and accuracy, 11 of 61 epochs\n");
 }
 
-TEST_IN_FOLDER(long_names) {
+TEST_OF_SHOW(long_names) {
   es_layer_info_t layer = EXAMPLE_LAYER[0];
   strcpy(layer.name, "encoder.blocks.10.attention.query_projection.branch.0.conv1");
   layer.width = 25088;
-  es_text_t text = {0};
-  es_result_header_t header = example_header();
-  show(&text, readable(20, &layer, 1), &header, ES_SHOW_TABLE);
-  check_lines(&text);
-  check_has(&text, "\n~query_projection.branch.0.conv1  25088 0.1");
-  es_text_destroy(&text);
+  show(readable(20, &layer, 1), ES_SHOW_TABLE);
+  check_lines();
+  check_has("\n~query_projection.branch.0.conv1  25088 0.1");
 }
 
-TEST_IN_FOLDER(what_was_not_measured) {
-  es_text_t text = {0};
+TEST_OF_SHOW(what_was_not_measured) {
   es_result_t *result = example_plain_result();
-  es_result_header_t header = example_header();
   *es_result_f64(result, ES_FIELD_LOSS, ES_TRAIN, 1, 0, 0) = 123456789;
   header.outcome = "diverged";
   header.reason = "the loss is NaN in epoch 2; the output of features.4 went first";
-  show(&text, result, &header, ES_SHOW_TABLE);
-  check_lines(&text);
-  check_has(&text, "\ndiverged: the loss is NaN in epoch 2; the output of features.4 went first\n2 epochs\n");
-  check_lacks(&text, "saturation");
-  check_has(&text, "epoch                     1\n"
-                   "train loss            1e+08\n"
-                   "train accuracy            -\n");
-  es_text_destroy(&text);
+  show(result, ES_SHOW_TABLE);
+  check_lines();
+  check_has("\ndiverged: the loss is NaN in epoch 2; the output of features.4 went first\n2 epochs\n");
+  check_lacks("saturation");
+  check_has("epoch                     1\n"
+            "train loss            1e+08\n"
+            "train accuracy            -\n");
 }
 
-static int count_lines(const es_text_t *text) {
+static int count_lines(void) {
   int count = 0;
-  for (const char *c = es_text_get(text); *c != '\0'; c++) count += *c == '\n';
+  for (const char *c = es_text_get(&text); *c != '\0'; c++) count += *c == '\n';
   return count;
 }
 
-TEST_IN_FOLDER(csv) {
-  es_text_t text = {0};
-  es_result_header_t header = example_header();
+TEST_OF_SHOW(csv) {
   es_result_t *result = readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS);
   *es_result_f64(result, ES_FIELD_TRACE, ES_TRAIN, 1, 0, 0) = 1.0 / 3;
   ((int64_t *)es_result_data(result, ES_FIELD_SAMPLES))[EXAMPLE_LAYERS] = INT64_C(6000000000);
-  show(&text, result, &header, ES_SHOW_CSV);
-  check_has(&text, "point_id,dataset,model,width,classes,resolution,seed,train_learning_rate,split,epoch,layer,delta,"
-                   "layer_kind,layer_width,layer_parameters,layer_macs,layer_receptive_field,layer_border,layer_output,"
-                   "loss,accuracy,top5_accuracy,mcc,learning_rate,seconds,samples,trace,effective_rank,"
-                   "participation_ratio,first_component_share,stable_rank,solver,flags,intrinsic_dimension,saturation,"
-                   "stability_distance_previous,stability_distance_last,stability_pearson_previous,"
-                   "stability_pearson_last,stability_spearman_previous,stability_spearman_last,layer_stride\n"
-                   "0123456789abcdef,toy,vgg11,1,3,16,9007199254740993,0.05,train,1,features.0,0.9,"
-                   "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,,0,0,,0.1,,,,,,,1\n");
-  check_has(&text, ",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,,0,0,,0.6400000000000001,,,,,,,\n");
+  show(result, ES_SHOW_CSV);
+  check_has("point_id,dataset,model,width,classes,resolution,seed,train_learning_rate,split,epoch,layer,delta,"
+            "layer_kind,layer_width,layer_parameters,layer_macs,layer_receptive_field,layer_border,layer_output,"
+            "loss,accuracy,top5_accuracy,mcc,learning_rate,seconds,samples,trace,effective_rank,"
+            "participation_ratio,first_component_share,stable_rank,solver,flags,intrinsic_dimension,saturation,"
+            "stability_distance_previous,stability_distance_last,stability_pearson_previous,"
+            "stability_pearson_last,stability_spearman_previous,stability_spearman_last,layer_stride\n"
+            "0123456789abcdef,toy,vgg11,1,3,16,9007199254740993,0.05,train,1,features.0,0.9,"
+            "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,,0,0,,0.1,,,,,,,1\n");
+  check_has(",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,,0,0,,0.6400000000000001,,,,,,,\n");
   /* 3 layers × 2 deltas for each epoch, without epoch 0 of the train split, where nothing was measured. */
-  assert_int_equal(count_lines(&text), 1 + 5 * 6);
-  check_lacks(&text, ",train,0,");
-  check_lacks(&text, "nan");
-  es_text_destroy(&text);
+  assert_int_equal(count_lines(), 1 + 5 * 6);
+  check_lacks(",train,0,");
+  check_lacks("nan");
 }
 
-TEST_IN_FOLDER(csv_quotes) {
-  es_text_t text = {0};
-  es_result_header_t header = example_header();
+TEST_OF_SHOW(csv_quotes) {
   es_point_t point = *header.point;
   header.point = &point;
   strcpy(point.axes[1].text, "a \"b\", c");
-  show(&text, readable(1, EXAMPLE_LAYER, 1), &header, ES_SHOW_CSV);
-  check_has(&text, "\n0123456789abcdef,toy,\"a \"\"b\"\", c\",1,3,");
-  es_text_destroy(&text);
+  show(readable(1, EXAMPLE_LAYER, 1), ES_SHOW_CSV);
+  check_has("\n0123456789abcdef,toy,\"a \"\"b\"\", c\",1,3,");
 }
 
-TEST_IN_FOLDER(json) {
-  es_text_t text = {0};
-  es_result_header_t header = example_header();
+TEST_OF_SHOW(json) {
   es_result_t *result = readable(1, EXAMPLE_LAYER, 1);
   *es_result_f64(result, ES_FIELD_TRACE, ES_EVAL, 0, 0, 0) = INFINITY;
-  show(&text, result, &header, ES_SHOW_JSON);
-  check_has(&text, "{\n  \"attributes\": {\n    \"schema\": \"eigenscope\",\n    \"schema_version\": 1,\n");
-  check_has(&text, "\"job\": \"name: t\\ngrid: {dataset: toy}\\n\",\n");
-  check_has(&text, "\"normalize_std\": [1, 2, 0.5],\n    \"version\": \"0.1.0\",\n    \"ranks\": \"2\"\n  },\n");
+  show(result, ES_SHOW_JSON);
+  check_has("{\n  \"attributes\": {\n    \"schema\": \"eigenscope\",\n    \"schema_version\": 1,\n");
+  check_has("\"job\": \"name: t\\ngrid: {dataset: toy}\\n\",\n");
+  check_has("\"normalize_std\": [1, 2, 0.5],\n    \"version\": \"0.1.0\",\n    \"ranks\": \"2\"\n  },\n");
   check_has(
-      &text,
       "\n    {\"split\": \"eval\", \"epoch\": 0, \"layer\": \"features.0\", \"delta\": 0.9, \"layer_kind\": \"conv\", "
       "\"layer_width\": 4, \"layer_parameters\": 112, \"layer_macs\": 27648, \"layer_receptive_field\": 3, "
       "\"layer_border\": 0, \"layer_output\": 0, \"loss\": 12, \"accuracy\": 0.25, \"top5_accuracy\": null, "
@@ -257,32 +241,26 @@ TEST_IN_FOLDER(json) {
       "\"stability_distance_previous\": null, \"stability_distance_last\": null, \"stability_pearson_previous\": null, "
       "\"stability_pearson_last\": null, \"stability_spearman_previous\": null, \"stability_spearman_last\": null, "
       "\"layer_stride\": 1},\n");
-  check_lacks(&text, "nan");
-  check_lacks(&text, "inf");
+  check_lacks("nan");
+  check_lacks("inf");
   assert_string_equal(es_text_get(&text) + text.length - 7, "\n  ]\n}\n");
-  es_text_destroy(&text);
 }
 
 /* Nothing measured: no rows, but still JSON. */
-TEST_IN_FOLDER(json_without_rows) {
-  es_text_t text = {0};
-  es_result_t *result = example_plain_result();
-  es_result_header_t header = example_header();
-  show(&text, result, &header, ES_SHOW_JSON);
-  check_has(&text, "\"rows\": [\n  ]\n}\n");
-  es_text_destroy(&text);
+TEST_OF_SHOW(json_without_rows) {
+  show(example_plain_result(), ES_SHOW_JSON);
+  check_has("\"rows\": [\n  ]\n}\n");
 }
 
-static void summarize(es_result_summary_t *out, es_result_t *result, const es_result_header_t *header) {
-  assert_ok(es_result_write("r.h5", result, header, fresh()));
+static void summarize(es_result_summary_t *out, es_result_t *result) {
+  assert_ok(es_result_write("r.h5", result, &header, fresh()));
   es_result_destroy(result);
   es_result_summarize(out, "r.h5");
 }
 
-TEST_IN_FOLDER(summary) {
+TEST_OF_SHOW(summary) {
   es_result_summary_t summary;
-  es_result_header_t header = example_header();
-  summarize(&summary, readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), &header);
+  summarize(&summary, readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS));
   assert_int_equal(summary.outcome, ES_OUTCOME_COMPLETE);
   assert_int_equal(summary.schema_version, ES_SCHEMA_VERSION);
   assert_string_equal(summary.fingerprint, "fedcba9876543210");
@@ -294,9 +272,8 @@ TEST_IN_FOLDER(summary) {
 }
 
 /* Diverged after epoch 1, the train split alone measured. */
-TEST_IN_FOLDER(summary_of_part) {
+TEST_OF_SHOW(summary_of_part) {
   es_result_summary_t summary;
-  es_result_header_t header = example_header();
   es_result_t *result = example_plain_result();
   header.outcome = "diverged";
   header.reason = "the loss is NaN in epoch 2";
@@ -304,7 +281,7 @@ TEST_IN_FOLDER(summary_of_part) {
   *es_result_f64(result, ES_FIELD_ACCURACY, ES_TRAIN, 2, 0, 0) = 0.9;
   *es_result_f64(result, ES_FIELD_SATURATION, ES_TRAIN, 1, 0, 0) = 0.75;
   *es_result_f64(result, ES_FIELD_SATURATION, ES_TRAIN, 1, 2, 0) = 0.1;
-  summarize(&summary, result, &header);
+  summarize(&summary, result);
   assert_int_equal(summary.outcome, ES_OUTCOME_DIVERGED);
   assert_string_equal(summary.reason, "the loss is NaN in epoch 2");
   assert_int_equal(summary.epochs, 2);
@@ -313,20 +290,15 @@ TEST_IN_FOLDER(summary_of_part) {
   assert_true(summary.mean_saturation == 0.75);
 }
 
-TEST_IN_FOLDER(stopped) {
-  es_text_t text = {0};
+TEST_OF_SHOW(stopped) {
   es_result_summary_t summary;
-  es_result_header_t header = example_header();
   header.stopped_at = 1;
-  show(&text, readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), &header, ES_SHOW_TABLE);
-  check_has(&text,
-            "\ncomplete, stable and stopped after epoch 1 of 2, accuracy 0.2520 on the eval split after epoch 2\n");
-  es_text_destroy(&text);
+  show(readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), ES_SHOW_TABLE);
+  check_has("\ncomplete, stable and stopped after epoch 1 of 2, accuracy 0.2520 on the eval split after epoch 2\n");
   es_result_summarize(&summary, "r.h5");
   assert_int_equal(summary.epochs, 2);
   assert_int_equal(summary.stopped_at, 1);
   header.stopped_at = 0;
-  show(&text, readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), &header, ES_SHOW_JSON);
-  check_lacks(&text, "stopped_at_epoch");
-  es_text_destroy(&text);
+  show(readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), ES_SHOW_JSON);
+  check_lacks("stopped_at_epoch");
 }
