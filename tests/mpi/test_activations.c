@@ -7,30 +7,6 @@
 
 enum { SAMPLES = 1003, ROW = 3 * 5 * 8, CLASSES = 9 };
 
-static void write_large(hsize_t chunk) {
-  float *values = activation_floats(0, (int64_t)SAMPLES * ROW, 0);
-  int64_t *labels = h5_labels(SAMPLES, CLASSES);
-  h5_variable_t x = {.name = "x",
-                     .type = H5T_IEEE_F32LE,
-                     .memory = H5T_NATIVE_FLOAT,
-                     .rank = 4,
-                     .shape = {SAMPLES, 3, 5, 8},
-                     .values = values};
-  h5_variable_t y = {.name = "labels",
-                     .type = H5T_STD_I32LE,
-                     .memory = H5T_NATIVE_INT64,
-                     .rank = 1,
-                     .shape = {SAMPLES},
-                     .values = labels};
-  if (chunk > 0) memcpy(x.chunk, (hsize_t[]){chunk, 3, 5, 8}, 4 * sizeof(hsize_t));
-  hid_t id = h5_require(H5Fcreate("acts.h5", H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT));
-  h5_put(id, &x);
-  h5_put(id, &y);
-  H5Fclose(id);
-  free(values);
-  free(labels);
-}
-
 /* This rank's share of every layer, some samples at a time; how often each sample was right on some rank. */
 static void check_shares(const char *where, int64_t at_once, int64_t samples, int n_layers) {
   es_activations_t *file;
@@ -86,7 +62,8 @@ TEST(fixtures) {
 
 TEST_IN_FOLDER(large_files) {
   for (hsize_t chunk = 0; chunk <= 70; chunk += 35) {
-    ON_RANK_0 write_large(chunk);
+    const hsize_t shape[] = {SAMPLES, 3, 5, 8}, chunks[] = {chunk, 3, 5, 8};
+    ON_RANK_0 activation_write("acts.h5", H5T_IEEE_F32LE, shape, chunks, 0, CLASSES);
     check_shares("acts.h5", 16, SAMPLES, 1);
     check_same("acts.h5");
   }

@@ -25,8 +25,7 @@ static const int32_t ACTIVATION_LABELS[ACTIVATION_SAMPLES] = {0, 3, 1, 4, 1, 5, 
 /* n values of layer l of a large file, from `first` on; every one of them is another than its neighbours. From malloc.
  */
 static inline float *activation_floats(int64_t first, int64_t n, int l) {
-  float *out = malloc((size_t)n * sizeof *out);
-  require(out != NULL, "malloc");
+  float *out = allocated((size_t)n * sizeof *out);
   for (int64_t i = 0; i < n; i++) out[i] = (float)activation_value(first + i, l);
   return out;
 }
@@ -38,6 +37,25 @@ static inline int64_t activation_other(const void *values, bool is_double, int64
     if (value != activation_value(first + i, l)) return i;
   }
   return -1;
+}
+
+/* A file of one layer x, as activation_floats has it, and labels as idx_label; contiguous where chunk[0] is 0. */
+static inline void activation_write(const char *path, hid_t type, const hsize_t shape[4], const hsize_t chunk[4], int l,
+                                    int classes) {
+  const int64_t samples = (int64_t)shape[0];
+  float *values = activation_floats(0, samples * (int64_t)(shape[1] * shape[2] * shape[3]), l);
+  int64_t *labels = h5_labels(samples, classes);
+  h5_variable_t x = {.name = "x", .type = type, .memory = H5T_NATIVE_FLOAT, .rank = 4, .values = values};
+  h5_variable_t y = {.name = "labels", .type = H5T_STD_I32LE, .memory = H5T_NATIVE_INT64, .rank = 1, .values = labels};
+  memcpy(x.shape, shape, 4 * sizeof *shape);
+  memcpy(x.chunk, chunk, 4 * sizeof *chunk);
+  y.shape[0] = shape[0];
+  hid_t id = h5_require(H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT));
+  h5_put(id, &x);
+  h5_put(id, &y);
+  H5Fclose(id);
+  free(values);
+  free(labels);
 }
 
 #endif

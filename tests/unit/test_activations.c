@@ -232,25 +232,9 @@ TEST_IN_FOLDER(not_finite) {
 
 enum { SAMPLES = 5000, H = 4, W = 3, C = 16, ROW = H * W * C };
 
-/* One layer in chunks of that many samples, cut along the channels, too, or contiguous; and labels. */
+/* Chunks of that many samples, cut along the channels, too, or contiguous. */
 static void write_large(hsize_t chunk, hid_t type) {
-  float *values = activation_floats(0, (int64_t)SAMPLES * ROW, 1);
-  int64_t *labels = h5_labels(SAMPLES, 7);
-  h5_variable_t x = {
-      .name = "x", .type = type, .memory = H5T_NATIVE_FLOAT, .rank = 4, .shape = {SAMPLES, H, W, C}, .values = values};
-  h5_variable_t y = {.name = "labels",
-                     .type = H5T_STD_U8LE,
-                     .memory = H5T_NATIVE_INT64,
-                     .rank = 1,
-                     .shape = {SAMPLES},
-                     .values = labels};
-  if (chunk > 0) memcpy(x.chunk, (hsize_t[]){chunk, H, 2, 9}, 4 * sizeof(hsize_t));
-  hid_t id = h5_require(H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT));
-  h5_put(id, &x);
-  h5_put(id, &y);
-  H5Fclose(id);
-  free(values);
-  free(labels);
+  activation_write(path, type, (hsize_t[]){SAMPLES, H, W, C}, (hsize_t[]){chunk, H, 2, 9}, 1, 7);
 }
 
 /* Read in parts that end where no chunk ends. */
@@ -268,21 +252,23 @@ static void check_parts(int64_t chunk) {
   es_activations_close(file);
 }
 
+static void fingerprint_of(char out[ES_ID_SIZE]) {
+  es_activations_t *file = open_file(path, "labels");
+  assert_ok(es_activations_fingerprint(file, out, fresh()));
+  es_activations_close(file);
+}
+
 TEST_IN_FOLDER(chunks) {
   char plain[ES_ID_SIZE], packed[ES_ID_SIZE];
   write_large(0, H5T_IEEE_F32LE);
   check_parts(1);
-  es_activations_t *file = open_file(path, "labels");
-  assert_ok(es_activations_fingerprint(file, plain, fresh()));
-  es_activations_close(file);
+  fingerprint_of(plain);
   static const hsize_t chunks[] = {1, 100, 4000};
   for (int i = 0; i < 3; i++) {
     write_large(chunks[i], H5T_IEEE_F32BE);
     check_parts((int64_t)chunks[i]);
-    file = open_file(path, "labels");
-    assert_ok(es_activations_fingerprint(file, packed, fresh()));
+    fingerprint_of(packed);
     assert_string_equal(plain, packed);
-    es_activations_close(file);
   }
 }
 
@@ -293,12 +279,6 @@ static void write_at(hid_t dataset, hid_t type, hsize_t sample, int rank, const 
   h5_require(H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, value));
   H5Sclose(memory);
   H5Sclose(space);
-}
-
-static void fingerprint_of(char out[ES_ID_SIZE]) {
-  es_activations_t *file = open_file(path, "labels");
-  assert_ok(es_activations_fingerprint(file, out, fresh()));
-  es_activations_close(file);
 }
 
 /* Puts a value in, compares fingerprints, and takes it back. */
