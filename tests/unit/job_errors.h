@@ -32,6 +32,10 @@ static inline void check_table(const bad_job_t *rows, size_t n) {
   for (size_t i = 0; i < n; i++) check_message(rows[i].text, rows[i].set, rows[i].message);
 }
 
-#define CHECK_TABLE(rows) check_table(rows, sizeof(rows) / sizeof *(rows))
+/* A test of all rows of a table, under its name. */
+#define TEST_TABLE(rows)                                                                                               \
+  TEST(rows) {                                                                                                         \
+    check_table(rows, sizeof(rows) / sizeof *(rows));                                                                  \
+  }
 
 #endif

@@ -222,25 +222,11 @@ static const bad_job_t sets[] = {
      "--set probe.epochs=[20, 21]: probe.epochs has 21, but training ends after epoch 20"},
 };
 
-TEST(syntax) {
-  CHECK_TABLE(syntax);
-}
-
-TEST(top) {
-  CHECK_TABLE(top);
-}
-
-TEST(settings) {
-  CHECK_TABLE(settings);
-}
-
-TEST(sources) {
-  CHECK_TABLE(sources);
-}
-
-TEST(sets) {
-  CHECK_TABLE(sets);
-}
+TEST_TABLE(syntax)
+TEST_TABLE(top)
+TEST_TABLE(settings)
+TEST_TABLE(sources)
+TEST_TABLE(sets)
 
 /* `before`, then n times `item`, then `after`. */
 static void check_long(const char *before, const char *item, int n, const char *after, const char *message) {

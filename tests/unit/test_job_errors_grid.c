@@ -198,17 +198,9 @@ static const bad_job_t datasets[] = {
      "job.yaml:3: datasets.mnist.normalize must be train or a mapping with mean and std, not \"eval\""},
 };
 
-TEST(grid) {
-  CHECK_TABLE(grid);
-}
-
-TEST(models) {
-  CHECK_TABLE(models);
-}
-
-TEST(datasets) {
-  CHECK_TABLE(datasets);
-}
+TEST_TABLE(grid)
+TEST_TABLE(models)
+TEST_TABLE(datasets)
 
 /* The six axes of every point leave room for ten settings. */
 TEST(too_many_axes) {
