@@ -287,7 +287,6 @@ TEST(bad_input) {
   data_close(&s);
 }
 
-/* Each allocation refused in turn. */
 /* scikit-learn's numbers (tests/fixtures/probe/make_golden.py). */
 TEST(golden) {
   FILE *file = fopen(ES_FIXTURES "/probe/golden.txt", "r");
