@@ -100,7 +100,8 @@ class Walks(faults.Case):
             for split, idx, n in (("train", "train", 15), ("eval", "t10k", 6)):
                 images = generator.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
                 labels = np.arange(n, dtype=np.uint8) % 3
-                for kind, header, values in (("images-idx3", (0x803, n, 32, 32), images[:, 0]), ("labels-idx1", (0x801, n), labels)):
+                for kind, header, values in (("images-idx3", (0x803, n, 32, 32), images[:, 0]),
+                                             ("labels-idx1", (0x801, n), labels)):
                     packed = gzip.compress(struct.pack(f">{len(header)}I", *header) + values.tobytes())
                     (self.folder / "idx" / f"{idx}-{kind}-ubyte.gz").write_bytes(packed)
                 records = [bytes([label]) + image.tobytes() for label, image in zip(labels, images)]
@@ -114,7 +115,8 @@ class Walks(faults.Case):
         """Summing up, loading and selecting."""
         self.write_datasets()
         for format, path in (("idx", "idx"), ("cifar10", "cifar"), ("hdf5", "images.h5")):
-            self.write("job.yaml", "name: t\noutput: out\ngrid: {dataset: files, model: mlp, width: 1/64, classes: 2, resolution: 8}\n"
+            self.write("job.yaml", "name: t\noutput: out\n"
+                                   "grid: {dataset: files, model: mlp, width: 1/64, classes: 2, resolution: 8}\n"
                                    f"datasets: {{files: {{format: {format}, path: {path}, limit: {{train: 4}}}}}}\n"
                                    "train: {epochs: 1, batch: 4, lanes: 1}\n")
             self.walk("data", "info", "job.yaml", options=(), manners="all", least=10)
