@@ -192,13 +192,13 @@ TEST_IN_FOLDER(lacking_quantities) {
   assert_true(*es_result_f64(result, ES_FIELD_TRACE, ES_EVAL, 1, 2, 0) == 0);
   assert_true(isnan(*es_result_f64(result, ES_FIELD_EFFECTIVE_RANK, ES_EVAL, 1, 2, 0)));
   const es_result_header_t header = example_header();
-  assert_int_equal(es_result_write("r.h5", result, &header, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_write("r.h5", result, &header, fresh()));
   es_result_destroy(result);
-  assert_int_equal(es_result_show(&whole, "r.h5", ES_SHOW_CSV, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_show(&whole, "r.h5", ES_SHOW_CSV, fresh()));
   hid_t file = H5Fopen("r.h5", H5F_ACC_RDWR, H5P_DEFAULT);
   delete_quantities(file);
   H5Fclose(file);
-  assert_int_equal(es_result_show(&without, "r.h5", ES_SHOW_CSV, &(es_status_t){0}), ES_OK);
+  assert_ok(es_result_show(&without, "r.h5", ES_SHOW_CSV, fresh()));
   assert_string_equal(es_text_get(&without), es_text_get(&whole));
   es_text_destroy(&whole);
   es_text_destroy(&without);
@@ -208,14 +208,13 @@ TEST_IN_FOLDER(lacking_quantities) {
 TEST_IN_FOLDER(lacking_quantities_and_widths) {
   static const int32_t widths[EXAMPLE_LAYERS] = {4, EXAMPLE_COMPONENTS + 1, 3};
   es_text_t text = {0};
-  es_status_t status = {0};
   hid_t file = open_copy(), object = H5Dopen2(file, "layer_width", H5P_DEFAULT);
   assert_true(H5Dwrite(object, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, widths) >= 0);
   H5Dclose(object);
   delete_quantities(file);
   H5Fclose(file);
-  assert_int_equal(es_result_show(&text, "r.h5", ES_SHOW_TABLE, &status), ES_INPUT);
-  assert_string_equal(status.message, "r.h5: is no result of eigenscope: a layer has the width 9, 1 to 8 are possible");
+  assert_fails(es_result_show(&text, "r.h5", ES_SHOW_TABLE, fresh()), ES_INPUT,
+               "r.h5: is no result of eigenscope: a layer has the width 9, 1 to 8 are possible");
 }
 
 /* Puts another variable in the place of `name`; its numbers are 0. */
