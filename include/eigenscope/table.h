@@ -14,6 +14,8 @@ typedef struct es_table {
 } es_table_t;
 
 void es_table_column(es_table_t *table, const char *heading, bool right);
+/** Several columns: "layer|>rows|>s", where > stands for numbers, which are set to the right. */
+void es_table_columns(es_table_t *table, const char *headings);
 /** Appends the next cell, row by row, after all columns. */
 void es_table_cell(es_table_t *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** The next cell: a number to four decimals, or a dash for NaN. */

@@ -27,6 +27,17 @@ void es_table_column(es_table_t *table, const char *heading, bool right) {
   es_table_cell(table, "%s", heading);
 }
 
+void es_table_columns(es_table_t *table, const char *headings) {
+  for (const char *at = headings; *at != '\0';) {
+    const bool right = *at == '>';
+    const size_t length = strcspn(at, "|");
+    char heading[64];
+    snprintf(heading, sizeof heading, "%.*s", (int)length - right, at + right);
+    es_table_column(table, heading, right);
+    at += length + (at[length] == '|');
+  }
+}
+
 /* Characters, not bytes, of UTF-8. */
 static int width_of(const char *cell) {
   int width = 0;

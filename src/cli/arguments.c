@@ -124,37 +124,3 @@ const char *es_arguments_option(const es_arguments_t *arguments, const char *nam
   const int n = es_arguments_all(arguments, name, &values);
   return n > 0 ? values[n - 1] : NULL;
 }
-
-int es_cli_exit_code(const es_status_t *status) {
-  switch (status->code) {
-  case ES_OK:
-    return ES_EXIT_OK;
-  case ES_STOPPED:
-    return ES_EXIT_UNFINISHED;
-  case ES_INPUT:
-    return ES_EXIT_USAGE;
-  case ES_DIVERGED:
-  case ES_SYSTEM:
-  case ES_NUMERIC:
-    return ES_EXIT_FAILED;
-  case ES_BUG:
-    break;
-  }
-  return ES_EXIT_BUG;
-}
-
-int es_cli_report(const es_status_t *status) {
-  if (status->code != ES_OK) fprintf(stderr, "eigenscope: %s\n", status->message);
-  return es_cli_exit_code(status);
-}
-
-int es_cli_command(int argc, char **argv, const es_page_t *page, int least, int most,
-                   es_code_t (*run)(const es_arguments_t *, es_status_t *)) {
-  es_arguments_t *arguments = NULL;
-  es_status_t status = {0};
-  if (es_arguments_parse(&arguments, argc, argv, page, least, most, &status) == ES_OK) run(arguments, &status);
-  es_arguments_destroy(arguments);
-  /* No point is run here: whatever went wrong, the command could not be done. */
-  if (status.code == ES_SYSTEM) status.code = ES_INPUT;
-  return es_cli_report(&status);
-}

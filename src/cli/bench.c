@@ -1,9 +1,6 @@
 /* eigenscope bench: the program's own figures (bench.h). */
 #include "eigenscope/bench.h"
 #include "cli_internal.h"
-#include "eigenscope/blas.h"
-#include "eigenscope/comm.h"
-#include "eigenscope/model.h"
 #include "eigenscope/spectrum.h"
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +49,7 @@ static const es_option_t train_options[] = {
 const es_page_t es_page_bench_train = {"bench train", train_usage, train_options,
                                        sizeof train_options / sizeof *train_options};
 
-static es_code_t train(const es_arguments_t *a, es_status_t *status) {
+static int train(const es_arguments_t *a, es_status_t *status) {
   const char *model = es_arguments_option(a, "--model"), *widths = es_arguments_option(a, "--widths");
   es_bench_train_t s = {.model = model ? model : "vgg16",
                         .widths = widths ? widths : "1/16,1/8,1/4",
@@ -80,7 +77,7 @@ static const es_option_t covariance_options[] = {
 const es_page_t es_page_bench_covariance = {"bench covariance", covariance_usage, covariance_options,
                                             sizeof covariance_options / sizeof *covariance_options};
 
-static es_code_t covariance(const es_arguments_t *a, es_status_t *status) {
+static int covariance(const es_arguments_t *a, es_status_t *status) {
   es_bench_covariance_t s = {.f64 = es_arguments_option(a, "--f64") != NULL};
   ES_TRY(read_numbers(a, "--widths", "16,32,64,128,256,512,1024,2048,4096", 65536, &s.widths, status));
   ES_TRY(read_number(a, "--rows", 0, INT32_MAX, &s.rows, status));
@@ -104,7 +101,7 @@ static const es_option_t spectrum_options[] = {
 const es_page_t es_page_bench_spectrum = {"bench spectrum", spectrum_usage, spectrum_options,
                                           sizeof spectrum_options / sizeof *spectrum_options};
 
-static es_code_t spectrum(const es_arguments_t *a, es_status_t *status) {
+static int spectrum(const es_arguments_t *a, es_status_t *status) {
   es_bench_spectrum_t s = {.who = es_arguments_option(a, "--who"),
                            .vectors = es_arguments_option(a, "--vectors") != NULL};
   ES_TRY(read_numbers(a, "--orders", "256,512,1024,2048", ES_VECTORS_ORDER_MOST, &s.orders, status));
@@ -129,7 +126,7 @@ static const es_option_t probe_options[] = {
 const es_page_t es_page_bench_probe = {"bench probe", probe_usage, probe_options,
                                        sizeof probe_options / sizeof *probe_options};
 
-static es_code_t probe(const es_arguments_t *a, es_status_t *status) {
+static int probe(const es_arguments_t *a, es_status_t *status) {
   es_bench_probe_t s = {.file = es_arguments_option(a, "--file")};
   ES_TRY(read_numbers(a, "--samples", "10000", 100000000, &s.samples, status));
   ES_TRY(read_numbers(a, "--classes", "10", 65536, &s.classes, status));
@@ -141,30 +138,14 @@ static es_code_t probe(const es_arguments_t *a, es_status_t *status) {
   return es_bench_probe(&s, status);
 }
 
-/* A failure is the same on all ranks. */
-static int start(int argc, char **argv, const es_page_t *page,
-                 es_code_t (*work)(const es_arguments_t *, es_status_t *)) {
-  es_arguments_t *arguments = NULL;
-  es_status_t status = {0};
-  int rank;
-  es_model_engine_single_thread();
-  es_blas_single_thread();
-  es_mpi_start(NULL, NULL);
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  es_arguments_parse(&arguments, argc, argv, page, 0, 0, &status);
-  if (es_agree(MPI_COMM_WORLD, &status) == ES_OK) work(arguments, &status);
-  es_arguments_destroy(arguments);
-  const int result = rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
-  ES_MPI(MPI_Finalize());
-  return result;
-}
-
 int es_cli_bench(int argc, char **argv) {
   const char *which = argc > 0 ? argv[0] : "";
-  if (strcmp(which, "train") == 0) return start(argc - 1, argv + 1, &es_page_bench_train, train);
-  if (strcmp(which, "covariance") == 0) return start(argc - 1, argv + 1, &es_page_bench_covariance, covariance);
-  if (strcmp(which, "spectrum") == 0) return start(argc - 1, argv + 1, &es_page_bench_spectrum, spectrum);
-  if (strcmp(which, "probe") == 0) return start(argc - 1, argv + 1, &es_page_bench_probe, probe);
+  if (strcmp(which, "train") == 0) return es_cli_command_mpi(argc - 1, argv + 1, &es_page_bench_train, 0, 0, train);
+  if (strcmp(which, "covariance") == 0)
+    return es_cli_command_mpi(argc - 1, argv + 1, &es_page_bench_covariance, 0, 0, covariance);
+  if (strcmp(which, "spectrum") == 0)
+    return es_cli_command_mpi(argc - 1, argv + 1, &es_page_bench_spectrum, 0, 0, spectrum);
+  if (strcmp(which, "probe") == 0) return es_cli_command_mpi(argc - 1, argv + 1, &es_page_bench_probe, 0, 0, probe);
   es_status_t status = {0};
   es_fail(&status, ES_INPUT, "bench", "bench: which one? eigenscope bench train | covariance | spectrum | probe");
   return es_cli_report(&status);

@@ -1,6 +1,7 @@
 /* eigenscope checkpoint: what files of weights hold, and the way to other programs and back. Without MPI. */
 #include "cli_internal.h"
-#include "eigenscope/memory.h"
+#include "eigenscope/graph.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +25,7 @@ static int64_t bytes_of(const es_tensor_view_t *tensor) {
   return es_tensor_count(tensor) * (int64_t)es_dtype_size(tensor->dtype);
 }
 
-static int64_t total_of(const es_safetensors_t *file) {
+static long long total_of(const es_safetensors_t *file) {
   int64_t bytes = 0;
   for (int i = 0; i < es_safetensors_count(file); i++) bytes += bytes_of(es_safetensors_tensor(file, i));
   return bytes;
@@ -35,10 +36,7 @@ static void print_table(const es_safetensors_t *file, const char *network, es_te
   es_text_append(out, "%s: %d tensors, %.2f MB\n", es_safetensors_path(file), es_safetensors_count(file),
                  1e-6 * (double)total_of(file));
   es_text_append(out, "network: %s\n\n", network[0] != '\0' ? network : "none that this program knows by name");
-  es_table_column(&table, "tensor", false);
-  es_table_column(&table, "dtype", false);
-  es_table_column(&table, "shape", false);
-  es_table_column(&table, "bytes", true);
+  es_table_columns(&table, "tensor|dtype|shape|>bytes");
   for (int i = 0; i < es_safetensors_count(file); i++) {
     const es_tensor_view_t *tensor = es_safetensors_tensor(file, i);
     es_text_t shape = {0};
@@ -67,7 +65,7 @@ static void print_json(const es_safetensors_t *file, const char *network, es_tex
     es_text_append_quoted(out, network);
   else
     es_text_append(out, "null");
-  es_text_append(out, ", \"bytes\": %lld, \"tensors\": [", (long long)total_of(file));
+  es_text_append(out, ", \"bytes\": %lld, \"tensors\": [", total_of(file));
   for (int i = 0; i < es_safetensors_count(file); i++) {
     const es_tensor_view_t *tensor = es_safetensors_tensor(file, i);
     es_text_append(out, "%s\n  {\"name\": ", i > 0 ? "," : "");
@@ -87,36 +85,101 @@ static void print_json(const es_safetensors_t *file, const char *network, es_tex
   es_text_append(out, "}}\n");
 }
 
-static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
-  const char *format = es_arguments_option(arguments, "--format");
-  const bool json = format != NULL && strcmp(format, "json") == 0;
+/* ---- which of the architectures that this program knows a file of weights is of ---- */
+
+void es_checkpoint_describe(const es_point_t *point, es_text_t *out) {
+  es_text_append(out, "model %s, width %lld", point->model.name, (long long)point->width.numerator);
+  if (point->width.denominator != 1) es_text_append(out, "/%lld", (long long)point->width.denominator);
+  es_text_append(out, ", %d classes", point->classes);
+  if (es_family(point->model.family)->whole_image) es_text_append(out, ", resolution %d", point->resolution);
+}
+
+/* The first layer of an MLP has a column for each pixel and colour. */
+static int32_t resolution_of(const es_safetensors_t *file, const es_model_spec_t *model) {
+  for (int i = 0; es_family(model->family)->whole_image && i < es_safetensors_count(file); i++) {
+    const es_tensor_view_t *t = es_safetensors_tensor(file, i);
+    if (strcmp(es_weights_name(t->name), "classifier.0.weight") != 0 || t->rank != 2) continue;
+    const double side = sqrt((double)t->shape[1] / 3.0);
+    if (side >= 8.0 && side <= 512.0) return (int32_t)lround(side);
+  }
+  return 224;
+}
+
+/* False also when that could not be found out, which `failure` says. */
+static bool fits(const es_safetensors_t *file, const es_model_spec_t *model, es_point_t *out, es_status_t *failure) {
+  es_graph_t *graph = NULL;
+  es_status_t own = {0};
+  *out = (es_point_t){.model = *model, .width = {0, 1}, .resolution = resolution_of(file, model)};
+  if (es_weights_infer(file, out, &own) != ES_OK || es_graph_create(&graph, out, &own) != ES_OK) {
+    if (own.code == ES_SYSTEM) *failure = own;
+    return false;
+  }
+  const bool fit = es_weights_compare(file, graph, NULL) == 0;
+  es_graph_destroy(graph);
+  return fit;
+}
+
+/* The options of a family in all combinations, numbered from 0; false when there are no more. The default comes first,
+ * so options that weights do not show (the stem of a MobileNet) stay there. */
+static bool set_options(es_model_spec_t *model, int number, char words[80]) {
+  static const int order[] = {ES_HAS_HEAD, ES_HAS_SKIP, ES_HAS_BATCH_NORM, ES_HAS_STEM}; /* in which they are shown */
+  words[0] = '\0';
+  for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+    if ((es_family(model->family)->options & (unsigned)order[i]) == 0) continue;
+    const es_model_option_t *option = es_model_option(__builtin_ctz((unsigned)order[i]));
+    const size_t length = strlen(words);
+    es_model_option_set(option, model, number & 1);
+    if (number & 1)
+      snprintf(words + length, 80 - length, "%s%s: %s", length > 0 ? ", " : "", option->name, option->words[1]);
+    number >>= 1;
+  }
+  return number == 0;
+}
+
+es_code_t es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out, bool *found, es_status_t *status) {
+  *found = false;
+  for (const char *const *name = es_model_spec_names(); *name != NULL; name++) {
+    es_model_spec_t model;
+    char words[80];
+    es_point_t point;
+    es_model_spec_builtin(&model, *name);
+    for (int number = 0; set_options(&model, number, words); number++) {
+      if (!fits(file, &model, &point, status)) {
+        if (status->code != ES_OK) return status->code;
+        continue;
+      }
+      es_checkpoint_describe(&point, out);
+      if (words[0] != '\0') es_text_append(out, " (%s)", words);
+      *found = true;
+      return out->failed ? es_out_of_memory(status, "checkpoint", "what the weights fit") : ES_OK;
+    }
+  }
+  return ES_OK;
+}
+
+/* ---- the command ---- */
+
+static int info(const es_arguments_t *arguments, es_status_t *status) {
   es_safetensors_t *file;
   es_text_t text = {0}, network = {0};
-  if (format != NULL && !json && strcmp(format, "table") != 0)
-    return es_fail(status, ES_INPUT, "checkpoint", "--format %.100s: must be table or json", format);
+  bool known, json;
+  ES_TRY(es_cli_format(arguments, &json, status));
   ES_TRY(es_safetensors_open(&file, es_arguments_positional(arguments, 0), status));
   /* Files of others may be of any size, and have nothing to be held to. */
   if (es_safetensors_metadata(file, "xxh3") != NULL || es_safetensors_metadata(file, "writer") != NULL)
     es_safetensors_load(file, status);
-  bool known;
-  if (status->code == ES_OK && es_checkpoint_recognise(file, &network, &known, status) == ES_OK) {
+  if (status->code == ES_OK && es_checkpoint_recognise(file, &network, &known, status) == ES_OK)
     (json ? print_json : print_table)(file, es_text_get(&network), &text);
-    if (text.failed || network.failed)
-      es_out_of_memory(status, "checkpoint", "what is in the file");
-    else
-      es_text_print(stdout, &text);
-  }
-  es_text_destroy(&text);
   es_text_destroy(&network);
   es_safetensors_destroy(file);
-  return status->code;
+  return es_cli_print(&text, "what is in the file", status);
 }
 
 int es_cli_checkpoint(int argc, char **argv) {
   const char *which = argc > 0 ? argv[0] : "";
   if (strcmp(which, "info") == 0) return es_cli_command(argc - 1, argv + 1, &es_page_checkpoint_info, 1, 1, info);
-  if (strcmp(which, "export") == 0) return es_checkpoint_export(argc - 1, argv + 1);
-  if (strcmp(which, "import") == 0) return es_checkpoint_import(argc - 1, argv + 1);
+  if (strcmp(which, "export") == 0) return es_cli_checkpoint_export(argc - 1, argv + 1);
+  if (strcmp(which, "import") == 0) return es_cli_checkpoint_import(argc - 1, argv + 1);
   fprintf(stderr, "eigenscope: usage: eigenscope checkpoint info|export|import ...; eigenscope checkpoint --help\n");
   return ES_EXIT_USAGE;
 }

@@ -101,18 +101,6 @@ static es_code_t add_point(list_t *list, const es_point_t *point, const char *id
   return ES_OK;
 }
 
-static es_code_t add_job(list_t *list, const es_arguments_t *arguments, es_plan_t *plan, es_status_t *status) {
-  es_selection_t selection;
-  ES_TRY(es_plan_select(plan, es_arguments_option(arguments, "--points"), NULL, &selection, status));
-  for (int64_t i = 0; i < selection.n && status->code == ES_OK; i++) {
-    es_point_t point;
-    es_grid_point(plan->grid, selection.index[i], &point);
-    add_point(list, &point, es_grid_id(plan->grid, selection.index[i]), status);
-  }
-  es_selection_destroy(&selection);
-  return status->code;
-}
-
 static int by_target(const void *a, const void *b) {
   return strcmp(((const item_t *)a)->to, ((const item_t *)b)->to);
 }
@@ -161,7 +149,7 @@ static es_code_t copy(const char *from, const char *to, es_status_t *status) {
     if (strcmp(entry->key, "writer") != 0 && strcmp(entry->key, "xxh3") != 0) metadata[n_metadata++] = *entry;
   }
   if (views == NULL)
-    es_fail(status, ES_SYSTEM, STAGE, "%s: out of memory", from);
+    es_out_of_memory(status, STAGE, "%s", from);
   else
     es_safetensors_write(to, views, n, metadata, n_metadata, status);
   es_free(views);
@@ -181,29 +169,32 @@ static es_code_t write_all(const list_t *list, es_status_t *status) {
   return ES_OK;
 }
 
-static bool is_id(const char *text) {
-  return strlen(text) == ES_ID_SIZE - 1 && strspn(text, "0123456789abcdef") == ES_ID_SIZE - 1;
-}
-
 static es_code_t collect(list_t *list, const es_arguments_t *arguments, es_plan_t *plan, es_status_t *status) {
   const char *which = es_arguments_positional(arguments, 0);
   const es_point_t unknown = {0};
   list->output = es_arguments_option(arguments, "--output");
-  if (is_id(which)) {
+  if (strlen(which) == ES_ID_SIZE - 1 && strspn(which, "0123456789abcdef") == ES_ID_SIZE - 1) { /* an id */
     if (list->output == NULL)
       return es_fail(status, ES_INPUT, STAGE, "%s is the id of a result; --output must say where it is", which);
     ES_TRY(es_trained_scan(&list->trained, list->output, status));
     return add_point(list, &unknown, which, status);
   }
-  es_plan_request_t request = {.path = which, .output = list->output};
-  request.n_sets = es_arguments_all(arguments, "--set", &request.sets);
+  const es_plan_request_t request = es_cli_request(arguments, 0);
   ES_TRY(es_plan_open(plan, &request, status));
   list->output = plan->output;
   ES_TRY(es_trained_scan(&list->trained, list->output, status));
-  return add_job(list, arguments, plan, status);
+  es_selection_t selection;
+  ES_TRY(es_plan_select(plan, request.points, NULL, &selection, status));
+  for (int64_t i = 0; i < selection.n && status->code == ES_OK; i++) {
+    es_point_t point;
+    es_grid_point(plan->grid, selection.index[i], &point);
+    add_point(list, &point, es_grid_id(plan->grid, selection.index[i]), status);
+  }
+  es_selection_destroy(&selection);
+  return status->code;
 }
 
-static es_code_t export(const es_arguments_t *arguments, es_status_t *status) {
+static int export(const es_arguments_t *arguments, es_status_t *status) {
   list_t list = {.to = es_arguments_option(arguments, "--to")};
   es_plan_t plan = {0};
   signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, not the end */
@@ -220,6 +211,6 @@ static es_code_t export(const es_arguments_t *arguments, es_status_t *status) {
   return code;
 }
 
-int es_checkpoint_export(int argc, char **argv) {
+int es_cli_checkpoint_export(int argc, char **argv) {
   return es_cli_command(argc, argv, &es_page_checkpoint_export, 1, 1, export);
 }

@@ -106,16 +106,15 @@ static bool try_point(const es_safetensors_t *file, int64_t index, es_point_t *p
 }
 
 static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arguments, es_status_t *status) {
-  es_plan_request_t request = {.path = es_arguments_positional(arguments, 1)};
+  const es_plan_request_t request = es_cli_request(arguments, 1);
   es_plan_t plan;
   es_selection_t selection;
   nearest_t nearest = {.mismatches = INT_MAX};
   int64_t fitting = 0;
-  request.n_sets = es_arguments_all(arguments, "--set", &request.sets);
   ES_TRY(es_plan_open(&plan, &request, status));
   if (es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS)
     es_fail(status, ES_INPUT, STAGE, "%s: a job of activations has no networks", es_job_path(plan.job));
-  else if (es_plan_select(&plan, es_arguments_option(arguments, "--points"), NULL, &selection, status) == ES_OK) {
+  else if (es_plan_select(&plan, request.points, NULL, &selection, status) == ES_OK) {
     for (int64_t i = 0; i < selection.n && status->code == ES_OK; i++) {
       es_point_t point;
       es_grid_point(plan.grid, selection.index[i], &point);
@@ -148,7 +147,7 @@ static es_code_t recognise(const es_safetensors_t *file, es_status_t *status) {
   return status->code;
 }
 
-static es_code_t import(const es_arguments_t *arguments, es_status_t *status) {
+static int import(const es_arguments_t *arguments, es_status_t *status) {
   const char *to = es_arguments_option(arguments, "--to"), *strip = es_arguments_option(arguments, "--strip");
   es_safetensors_t *file;
   plain_t plain = {0};
@@ -168,6 +167,6 @@ static es_code_t import(const es_arguments_t *arguments, es_status_t *status) {
   return code;
 }
 
-int es_checkpoint_import(int argc, char **argv) {
+int es_cli_checkpoint_import(int argc, char **argv) {
   return es_cli_command(argc, argv, &es_page_checkpoint_import, 1, 2, import);
 }

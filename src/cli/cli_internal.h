@@ -9,10 +9,24 @@
 #include "eigenscope/weights.h"
 #include <stdio.h>
 
-/* A whole command that runs no point: parses, runs, reports, and returns the exit code. Arguments as of
- * es_arguments_parse. */
-int es_cli_command(int argc, char **argv, const es_page_t *page, int least, int most,
-                   es_code_t (*run)(const es_arguments_t *, es_status_t *));
+/* What a command does. Returns the exit code, which counts while the status is fine. */
+typedef int es_cli_work_t(const es_arguments_t *arguments, es_status_t *status);
+/* A whole command that runs no point: parses (arguments as of es_arguments_parse), works, reports, and returns the exit
+ * code. */
+int es_cli_command(int argc, char **argv, const es_page_t *page, int least, int most, es_cli_work_t *work);
+/* The same on all ranks, with one thread on each, between MPI_Init and MPI_Finalize. `work` is collective over
+ * MPI_COMM_WORLD; its failure is the same on all ranks. */
+int es_cli_command_mpi(int argc, char **argv, const es_page_t *page, int least, int most, es_cli_work_t *work);
+
+/* JOB, the positional argument `index`, with --output, --points and --set. */
+es_plan_request_t es_cli_request(const es_arguments_t *arguments, int index);
+/* The value of an option from `least` to `most`; *out stays as it is when the option was not given. ES_INPUT. */
+es_code_t es_cli_integer(const es_arguments_t *arguments, const char *name, int64_t least, int64_t most, int64_t *out,
+                         es_status_t *status);
+/* --format table|json. */
+es_code_t es_cli_format(const es_arguments_t *arguments, bool *json, es_status_t *status);
+/* Prints the text unless the status has a failure, and destroys it; "out of memory for <what>" if the text is cut. */
+es_code_t es_cli_print(es_text_t *text, const char *what, es_status_t *status);
 
 /* The page of each command, in its own file. */
 extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_merge, es_page_show, es_page_report,
@@ -20,13 +34,15 @@ extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_merge,
     es_page_checkpoint_import, es_page_doctor, es_page_bench_train, es_page_bench_covariance, es_page_bench_spectrum,
     es_page_bench_probe, es_page_version;
 
-/* checkpoint_fit.c: the built-in architecture (and options) that a file fits, as "vgg11 {head: torchvision}, width 1/8,
+/* checkpoint.c: the built-in architecture (and options) that a file fits, as "vgg11 {head: torchvision}, width 1/8,
  * 10 classes"; *found false and no word when there is none. ES_SYSTEM when memory is out. */
 es_code_t es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out, bool *found, es_status_t *status);
 /* What a point is once a file has said what its job does not: "model vgg11, width 1/8, 10 classes". */
 void es_checkpoint_describe(const es_point_t *point, es_text_t *out);
-/* checkpoint_import.c, checkpoint_export.c */
-int es_checkpoint_import(int argc, char **argv);
-int es_checkpoint_export(int argc, char **argv);
+
+/* The parts of commands that have files of their own. */
+int es_cli_checkpoint_import(int argc, char **argv);
+int es_cli_checkpoint_export(int argc, char **argv);
+int es_cli_data_pack(int argc, char **argv);
 
 #endif

@@ -2,7 +2,6 @@
  */
 #include "eigenscope/data.h"
 #include "cli_internal.h"
-#include "data_pack.h"
 #include "eigenscope/dataset_reader.h"
 #include "eigenscope/file.h"
 #include "eigenscope/run.h"
@@ -44,11 +43,7 @@ static bool is_balanced(const es_dataset_info_t *info, es_split_t split) {
 static void print_splits(const shown_t *shown, es_text_t *out) {
   const es_dataset_info_t *info = &shown->summary.info;
   es_table_t table = {0};
-  es_table_column(&table, "split", false);
-  es_table_column(&table, "images", true);
-  es_table_column(&table, "each class", true);
-  es_table_column(&table, "mean", false);
-  es_table_column(&table, "deviation", false);
+  es_table_columns(&table, "split|>images|>each class|mean|deviation");
   for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
     es_text_t mean = {0}, deviation = {0};
     append_channels(&mean, info, shown->summary.mean[split], "%.4f", " ");
@@ -71,8 +66,7 @@ static void print_splits(const shown_t *shown, es_text_t *out) {
 
 static void print_classes(const es_dataset_info_t *info, es_text_t *out) {
   es_table_t table = {0};
-  es_table_column(&table, "class", true);
-  for (int split = 0; split < ES_SPLITS; split++) es_table_column(&table, SPLIT_NAMES[split], true);
+  es_table_columns(&table, ">class|>train|>eval");
   for (int32_t c = 0; c < info->classes; c++) {
     es_table_cell(&table, "%d", c);
     for (int split = 0; split < ES_SPLITS; split++) es_table_cell(&table, "%d", info->class_count[split][c]);
@@ -231,7 +225,7 @@ static es_code_t show_path(const es_arguments_t *arguments, es_format_t format, 
   return show(&shown, json, 0, out, status);
 }
 
-static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
+static int info(const es_arguments_t *arguments, es_status_t *status) {
   const bool json = es_arguments_option(arguments, "--json") != NULL;
   char found[ES_PATH_MAX];
   bool is_dataset;
@@ -242,49 +236,35 @@ static es_code_t info(const es_arguments_t *arguments, es_status_t *status) {
   const es_key_t *key = is_dataset ? es_reader_key(es_reader_of(format), "labels") : NULL;
   ES_TRY(read_labels(arguments, key, &labels, status));
   es_text_append(&text, "%s", json ? "{\"datasets\": [" : "");
-  es_code_t code = is_dataset ? show_path(arguments, format, found, labels, json, &text, status)
-                              : show_job(arguments, json, &text, status);
+  if (is_dataset)
+    show_path(arguments, format, found, labels, json, &text, status);
+  else
+    show_job(arguments, json, &text, status);
   es_text_append(&text, "%s", json ? "\n]}\n" : "");
-  if (code == ES_OK && text.failed) code = es_out_of_memory(status, "data", "the table");
-  if (code == ES_OK) es_text_print(stdout, &text);
-  es_text_destroy(&text);
-  return code;
+  return es_cli_print(&text, "the table", status);
 }
 
 /* ---- data synth ---- */
 
-static es_code_t read_number(const es_arguments_t *arguments, const char *name, int64_t most, int64_t fallback,
-                             int64_t *out, es_status_t *status) {
-  const char *text = es_arguments_option(arguments, name);
-  *out = fallback;
-  if (text == NULL || (es_text_to_int(text, out) && *out >= 0 && *out <= most)) return ES_OK;
-  return es_fail(status, ES_INPUT, "data", "%s %.100s: must be an integer from 0 to %lld", name, text, (long long)most);
-}
-
-static es_code_t read_spec(const es_arguments_t *arguments, es_synthetic_t *out, es_status_t *status) {
-  int64_t classes, complexity, size, channels;
-  ES_TRY(read_number(arguments, "--classes", INT32_MAX, 10, &classes, status));
-  ES_TRY(read_number(arguments, "--complexity", INT32_MAX, 4, &complexity, status));
-  ES_TRY(read_number(arguments, "--size", INT32_MAX, 32, &size, status));
-  ES_TRY(read_number(arguments, "--channels", INT32_MAX, 3, &channels, status));
-  ES_TRY(read_number(arguments, "--train", INT32_MAX, 2000, &out->train, status));
-  ES_TRY(read_number(arguments, "--eval", INT32_MAX, 500, &out->eval, status));
-  ES_TRY(read_number(arguments, "--seed", INT64_MAX, 0, &out->seed, status));
-  out->classes = (int32_t)classes;
-  out->complexity = (int32_t)complexity;
-  out->size = (int32_t)size;
-  out->channels = (int32_t)channels;
-  return ES_OK;
-}
-
-static es_code_t synth(const es_arguments_t *arguments, es_status_t *status) {
+static int synth(const es_arguments_t *arguments, es_status_t *status) {
   const char *path = es_arguments_option(arguments, "--to");
   const es_provenance_t *facts;
-  es_synthetic_t spec;
+  int64_t classes = 10, complexity = 4, size = 32, channels = 3;
+  es_synthetic_t spec = {.train = 2000, .eval = 500};
   char creator[160];
   if (path == NULL || path[0] == '\0')
     return es_fail(status, ES_INPUT, "data", "--to is missing: the file to write, as in --to images.h5");
-  ES_TRY(read_spec(arguments, &spec, status));
+  ES_TRY(es_cli_integer(arguments, "--classes", 0, INT32_MAX, &classes, status));
+  ES_TRY(es_cli_integer(arguments, "--complexity", 0, INT32_MAX, &complexity, status));
+  ES_TRY(es_cli_integer(arguments, "--size", 0, INT32_MAX, &size, status));
+  ES_TRY(es_cli_integer(arguments, "--channels", 0, INT32_MAX, &channels, status));
+  ES_TRY(es_cli_integer(arguments, "--train", 0, INT32_MAX, &spec.train, status));
+  ES_TRY(es_cli_integer(arguments, "--eval", 0, INT32_MAX, &spec.eval, status));
+  ES_TRY(es_cli_integer(arguments, "--seed", 0, INT64_MAX, &spec.seed, status));
+  spec.classes = (int32_t)classes;
+  spec.complexity = (int32_t)complexity;
+  spec.size = (int32_t)size;
+  spec.channels = (int32_t)channels;
   es_run_provenance(&facts); /* the version and the revision come first */
   snprintf(creator, sizeof creator, "eigenscope %s (%s)", facts[0].value, facts[1].value);
   signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of the writing, not the end */
@@ -292,7 +272,7 @@ static es_code_t synth(const es_arguments_t *arguments, es_status_t *status) {
   printf("%s: %lld train and %lld eval images of %d x %d, %s, %d classes, complexity %d, seed %lld\n", path,
          (long long)spec.train, (long long)spec.eval, spec.size, spec.size, spec.channels == 1 ? "grey" : "colour",
          spec.classes, spec.complexity, (long long)spec.seed);
-  return ES_OK;
+  return ES_EXIT_OK;
 }
 
 /* ---- dispatch ---- */

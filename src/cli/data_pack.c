@@ -1,7 +1,6 @@
 /* eigenscope data pack: folders of JPEG and PNG files as one HDF5 file. Alone it does without MPI, as login nodes like
  * it; under mpirun or srun the ranks share the work. */
-#include "data_pack.h"
-#include "eigenscope/cli.h"
+#include "cli_internal.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/pack.h"
 #include "eigenscope/run.h"
@@ -29,18 +28,6 @@ static const es_option_t options[] = {
 };
 const es_page_t es_page_data_pack = {"data pack", usage, options, sizeof options / sizeof *options};
 
-static es_code_t read_number(const es_arguments_t *arguments, const char *name, int64_t most, int32_t *out,
-                             es_status_t *status) {
-  const char *text = es_arguments_option(arguments, name);
-  int64_t number;
-  if (text == NULL) return ES_OK;
-  if (!es_text_to_int(text, &number) || number < 1 || number > most)
-    return es_fail(status, ES_INPUT, "data", "%s %.100s: must be an integer from 1 to %lld", name, text,
-                   (long long)most);
-  *out = (int32_t)number;
-  return ES_OK;
-}
-
 static es_code_t read_request(const es_arguments_t *arguments, es_pack_request_t *r, es_status_t *status) {
   const char *to = es_arguments_option(arguments, "--to"), *second = es_arguments_positional(arguments, 1);
   r->folder = es_arguments_positional(arguments, 0);
@@ -49,11 +36,14 @@ static es_code_t read_request(const es_arguments_t *arguments, es_pack_request_t
     return es_fail(status, ES_INPUT, "data", "the file to write is named twice: --to %.200s and %.200s", to, second);
   if (r->path == NULL || r->path[0] == '\0')
     return es_fail(status, ES_INPUT, "data", "--to is missing: the file to write, as in --to images.h5");
-  r->channels = 3;
+  int64_t size = 0, shorter = 0, channels = 3;
   r->skip_broken = es_arguments_option(arguments, "--skip-broken") != NULL;
-  ES_TRY(read_number(arguments, "--size", 8192, &r->size, status));
-  ES_TRY(read_number(arguments, "--shorter", 8192, &r->shorter, status));
-  ES_TRY(read_number(arguments, "--channels", 3, &r->channels, status));
+  ES_TRY(es_cli_integer(arguments, "--size", 1, 8192, &size, status));
+  ES_TRY(es_cli_integer(arguments, "--shorter", 1, 8192, &shorter, status));
+  ES_TRY(es_cli_integer(arguments, "--channels", 1, 3, &channels, status));
+  r->size = (int32_t)size;
+  r->shorter = (int32_t)shorter;
+  r->channels = (int32_t)channels;
   if (r->channels == 2) return es_fail(status, ES_INPUT, "data", "--channels 2: must be 1 (grey) or 3 (colour)");
   if (r->shorter > 0 && r->size == 0)
     return es_fail(status, ES_INPUT, "data", "--shorter %d needs --size: what to cut out afterwards", r->shorter);
@@ -78,37 +68,26 @@ static void print_result(const es_pack_request_t *r, es_pack_result_t *p) {
            es_text_make_plain(p->left_out));
 }
 
-static es_code_t pack(const es_arguments_t *arguments, MPI_Comm comm, int rank, es_status_t *status) {
+static int pack(const es_arguments_t *arguments, es_status_t *status) {
+  const MPI_Comm comm = es_cli_launched_rank() >= 0 ? MPI_COMM_WORLD : MPI_COMM_NULL;
   const es_provenance_t *facts;
   es_pack_request_t request = {.broken = show_broken, .context = &request.skip_broken};
   es_pack_result_t result;
   char creator[160];
+  int rank = 0;
+  if (comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_rank(comm, &rank));
   ES_TRY(read_request(arguments, &request, status));
   es_run_provenance(&facts); /* the version and the revision come first */
   snprintf(creator, sizeof creator, "eigenscope %s (%s)", facts[0].value, facts[1].value);
   request.creator = creator;
   signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of the writing, not the end */
-  ES_TRY(es_pack(&result, &request, comm, status));
-  if (rank == 0) print_result(&request, &result);
-  return ES_OK;
+  es_pack(&result, &request, comm, status);
+  if (status->code == ES_OK && rank == 0) print_result(&request, &result);
+  if (status->code == ES_SYSTEM) status->code = ES_INPUT; /* no point is run here: the command could not be done */
+  return ES_EXIT_OK;
 }
 
 int es_cli_data_pack(int argc, char **argv) {
-  es_arguments_t *arguments = NULL;
-  es_status_t status = {0};
-  MPI_Comm comm = MPI_COMM_NULL;
-  int rank = 0;
-  if (es_cli_launched_rank() >= 0) {
-    es_mpi_start(NULL, NULL);
-    comm = MPI_COMM_WORLD;
-    ES_MPI(MPI_Comm_rank(comm, &rank));
-  }
-  es_arguments_parse(&arguments, argc, argv, &es_page_data_pack, 1, 2, &status);
-  if (es_agree(comm, &status) == ES_OK) pack(arguments, comm, rank, &status);
-  es_arguments_destroy(arguments);
-  if (status.code == ES_SYSTEM) status.code = ES_INPUT; /* no point is run here: the command could not be done */
-  const int result = rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
-  fflush(stdout); /* once a rank ends with a code above 0, the launcher does not wait for what others still print */
-  if (comm != MPI_COMM_NULL) ES_MPI(MPI_Finalize());
-  return result;
+  return (es_cli_launched_rank() >= 0 ? es_cli_command_mpi : es_cli_command)(argc, argv, &es_page_data_pack, 1, 2,
+                                                                             pack);
 }

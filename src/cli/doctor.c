@@ -1,16 +1,20 @@
 /* eigenscope doctor: whether this machine is ready for a run, alone or under mpirun as the run would be started. */
 #define _GNU_SOURCE
 #include "cli_internal.h"
-#include "doctor_folder.h"
-#include "eigenscope/blas.h"
+#include "eigenscope/clock.h"
 #include "eigenscope/comm.h"
+#include "eigenscope/file.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/model.h"
 #include "eigenscope/run.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <mpi.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static const char usage[] =
@@ -23,6 +27,19 @@ static const char usage[] =
 
 static const es_option_t options[] = {{"--output", "DIR", false, "folder of results to try (default: .)"}};
 const es_page_t es_page_doctor = {"doctor", usage, options, sizeof options / sizeof *options};
+
+typedef enum level { OK, WARN, FAIL } level_t;
+
+/* "ok    binding   rank 0 ..." */
+static void __attribute__((format(printf, 3, 4))) say(level_t level, const char *what, const char *format, ...) {
+  static const char *const words[] = {"ok", "warn", "fail"};
+  printf("%-5s %-9s ", words[level], what);
+  va_list arguments;
+  va_start(arguments, format);
+  vprintf(format, arguments);
+  va_end(arguments);
+  putchar('\n');
+}
 
 /* What each rank knows of itself. */
 typedef struct seat {
@@ -61,9 +78,8 @@ static void report_ranks(const seat_t *seats, int n) {
     es_text_t text = {0};
     print_cpus(&seats[r].cpus, &text);
     const int allowed = CPU_COUNT(&seats[r].cpus);
-    es_doctor_line(ES_DOCTOR_OK, "binding", "rank %d on %s: %s cpu%s %s of %d", r, seats[r].host,
-                   allowed < seats[r].cores ? "bound to" : "may use", allowed == 1 ? "" : "s", es_text_get(&text),
-                   seats[r].cores);
+    say(OK, "binding", "rank %d on %s: %s cpu%s %s of %d", r, seats[r].host,
+        allowed < seats[r].cores ? "bound to" : "may use", allowed == 1 ? "" : "s", es_text_get(&text), seats[r].cores);
     es_text_destroy(&text);
   }
 }
@@ -90,13 +106,12 @@ static void report_machine(const seat_t *seats, int n, int first) {
   }
   const int cpus = CPU_COUNT(&together);
   if (ranks > cpus)
-    es_doctor_line(ES_DOCTOR_WARN, "cores",
-                   "%s: %d ranks with 1 thread each share %d cpu%s; start at most %d ranks there%s", seats[first].host,
-                   ranks, cpus, cpus == 1 ? "" : "s", seats[first].cores,
-                   seats[first].cores > cpus ? " and let them use all cores (mpirun --bind-to none)" : "");
+    say(WARN, "cores", "%s: %d ranks with 1 thread each share %d cpu%s; start at most %d ranks there%s",
+        seats[first].host, ranks, cpus, cpus == 1 ? "" : "s", seats[first].cores,
+        seats[first].cores > cpus ? " and let them use all cores (mpirun --bind-to none)" : "");
   else
-    es_doctor_line(ES_DOCTOR_OK, "cores", "%s: %d rank%s with 1 thread each on %d cpu%s of %d", seats[first].host,
-                   ranks, ranks == 1 ? "" : "s", cpus, cpus == 1 ? "" : "s", seats[first].cores);
+    say(OK, "cores", "%s: %d rank%s with 1 thread each on %d cpu%s of %d", seats[first].host, ranks,
+        ranks == 1 ? "" : "s", cpus, cpus == 1 ? "" : "s", seats[first].cores);
 }
 
 static void report_seats(const seat_t *seats, int n) {
@@ -107,53 +122,150 @@ static void report_seats(const seat_t *seats, int n) {
     if (earlier == r) report_machine(seats, n, r);
     const int twin = find_twin(seats, n, r);
     if (twin >= 0)
-      es_doctor_line(ES_DOCTOR_WARN, "binding",
-                     "ranks %d and %d are bound to the same cpu of %s; use mpirun --bind-to "
-                     "core or --bind-to none",
-                     r, twin, seats[r].host);
+      say(WARN, "binding",
+          "ranks %d and %d are bound to the same cpu of %s; use mpirun --bind-to "
+          "core or --bind-to none",
+          r, twin, seats[r].host);
   }
   int other = 0;
   while (other < n && strcmp(seats[other].engine, seats[0].engine) == 0) other++;
   if (other < n)
-    es_doctor_line(ES_DOCTOR_WARN, "kernels",
-                   "rank %d has %s, rank 0 has %s: numbers differ in their last bits between such machines; ask for "
-                   "one kind of node, or set DNNL_MAX_CPU_ISA and OPENBLAS_CORETYPE to what all of them have",
-                   other, seats[other].engine, seats[0].engine);
+    say(WARN, "kernels",
+        "rank %d has %s, rank 0 has %s: numbers differ in their last bits between such machines; ask for "
+        "one kind of node, or set DNNL_MAX_CPU_ISA and OPENBLAS_CORETYPE to what all of them have",
+        other, seats[other].engine, seats[0].engine);
   else
-    es_doctor_line(ES_DOCTOR_OK, "kernels", "%s", seats[0].engine);
+    say(OK, "kernels", "%s", seats[0].engine);
 }
 
 static void report_libraries(void) {
   const es_provenance_t *facts;
-  const int n = es_run_provenance(&facts);
-  const char *version = "", *revision = "", *mpi = "", *hdf5 = "";
-  for (int i = 0; i < n; i++) {
-    if (strcmp(facts[i].name, "version") == 0) version = facts[i].value;
-    if (strcmp(facts[i].name, "revision") == 0) revision = facts[i].value;
-    if (strcmp(facts[i].name, "mpi") == 0) mpi = facts[i].value;
-    if (strcmp(facts[i].name, "hdf5") == 0) hdf5 = facts[i].value;
+  const int n = es_run_provenance(&facts); /* the version and the revision come first */
+  say(OK, "program", "eigenscope %s (%s)", facts[0].value, facts[1].value);
+  for (int i = 2; i < n; i++) {
+    if (strcmp(facts[i].name, "mpi") == 0) say(OK, "MPI", "%s", facts[i].value);
+    if (strcmp(facts[i].name, "hdf5") == 0) say(OK, "HDF5", "%s", facts[i].value);
   }
-  es_doctor_line(ES_DOCTOR_OK, "program", "eigenscope %s (%s)", version, revision);
-  es_doctor_line(ES_DOCTOR_OK, "MPI", "%s", mpi);
-  es_doctor_line(ES_DOCTOR_OK, "HDF5", "%s", hdf5);
 }
 
-/* Collective over all ranks; rank 0 prints. */
-static int examine(const char *output, es_status_t *status) {
-  int rank, ranks;
+/* The folder itself, or the nearest one above it that is there. */
+static void find_existing(const char *folder, char out[ES_PATH_MAX]) {
+  snprintf(out, ES_PATH_MAX, "%s", folder);
+  while (!es_directory_exists(out)) {
+    char *slash = strrchr(out, '/');
+    if (slash == NULL || slash == out) {
+      snprintf(out, ES_PATH_MAX, "%s", slash == NULL ? "." : "/");
+      return;
+    }
+    *slash = '\0';
+  }
+}
+
+typedef enum lock_result { LOCKS, LOCKS_NOTHING, LOCK_FAILS } lock_result_t;
+
+/* Whether a lock taken by one descriptor keeps out another one of the same file. *reason is the errno of a failure. */
+static lock_result_t try_flock(int first, int second, int *reason) {
+  if (flock(first, LOCK_EX | LOCK_NB) != 0) {
+    *reason = errno;
+    return LOCK_FAILS;
+  }
+  const bool kept_out = flock(second, LOCK_EX | LOCK_NB) != 0;
+  flock(first, LOCK_UN);
+  return kept_out ? LOCKS : LOCKS_NOTHING;
+}
+
+/* Open file description locks: what fcntl gives between processes, seen within one. */
+static lock_result_t try_fcntl(int first, int second, int *reason) {
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET}, again = lock;
+  if (fcntl(first, F_OFD_SETLK, &lock) != 0) {
+    *reason = errno;
+    return LOCK_FAILS;
+  }
+  return fcntl(second, F_OFD_SETLK, &again) != 0 ? LOCKS : LOCKS_NOTHING;
+}
+
+static void report_lock(const char *name, lock_result_t result, int reason) {
+  if (result == LOCKS)
+    say(OK, "locking", "%s locks files there", name);
+  else if (result == LOCKS_NOTHING)
+    say(WARN, "locking",
+        "%s does not keep others out there; eigenscope does without locks, but do not open results for "
+        "writing from several programs at once",
+        name);
+  else
+    say(WARN, "locking",
+        "%s fails there (%s); eigenscope does without locks, but tools that read the results with HDF5 may "
+        "need HDF5_USE_FILE_LOCKING=FALSE in the environment",
+        name, strerror(reason));
+}
+
+static void try_locks(const char *path) {
+  const int first = open(path, O_RDWR | O_CLOEXEC), second = open(path, O_RDWR | O_CLOEXEC);
+  int reason = 0;
+  if (first < 0 || second < 0) {
+    say(WARN, "locking", "%s cannot be opened again: %s", path, strerror(errno));
+  } else {
+    lock_result_t result = try_flock(first, second, &reason);
+    report_lock("flock", result, reason);
+    result = try_fcntl(first, second, &reason);
+    report_lock("fcntl", result, reason);
+  }
+  if (first >= 0) close(first);
+  if (second >= 0) close(second);
+}
+
+static void report_space(const char *folder) {
+  struct statvfs facts;
+  if (statvfs(folder, &facts) != 0) {
+    say(WARN, "space", "%s: free space is unknown: %s", folder, strerror(errno));
+    return;
+  }
+  const double gigabytes = 1e-9 * (double)facts.f_bavail * (double)facts.f_frsize;
+  if (gigabytes < 1)
+    say(WARN, "space",
+        "%.2f GB free in %s; results and states of a grid need some hundred MB, so "
+        "make room or name another --output",
+        gigabytes, folder);
+  else
+    say(OK, "space", "%.1f GB free in %s", gigabytes, folder);
+}
+
+/* The folder of results: can it be written atomically, do locks work there, is there room? Or the folder where it would
+ * be made. False when results cannot be written. */
+static bool report_folder(const char *folder) {
+  char there[ES_PATH_MAX], path[ES_PATH_MAX + 64];
+  es_status_t status = {0};
+  find_existing(folder, there);
+  snprintf(path, sizeof path, "%s/.eigenscope-doctor.%ld", there, (long)getpid());
+  const double start = es_clock();
+  if (es_file_write_atomic(path, "doctor\n", 7, &status) != ES_OK) {
+    say(FAIL, "output", "%s; name a folder that can be written with --output", status.message);
+    return false;
+  }
+  say(OK, "output", "%s can be written (a small file, synced and renamed, in %.1f ms)%s", there,
+      1e3 * (es_clock() - start), strcmp(there, folder) == 0 ? "" : "; run makes the rest of the path");
+  try_locks(path);
+  unlink(path);
+  report_space(there);
+  return true;
+}
+
+/* Rank 0 prints. */
+static int examine(const es_arguments_t *arguments, es_status_t *status) {
+  const char *output = es_arguments_option(arguments, "--output");
+  int rank, ranks, result = ES_EXIT_OK;
   seat_t own;
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &ranks));
   find_seat(&own);
   seat_t *seats = rank == 0 ? es_allocate((size_t)ranks, sizeof *seats) : NULL;
   if (rank == 0 && seats == NULL) es_out_of_memory(status, "doctor", "%d ranks", ranks);
-  if (es_agree(MPI_COMM_WORLD, status) != ES_OK) return es_cli_exit_code(status);
+  ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_MPI(MPI_Gather(&own, (int)sizeof own, MPI_BYTE, seats, (int)sizeof own, MPI_BYTE, 0, MPI_COMM_WORLD));
-  int result = ES_EXIT_OK;
   if (rank == 0) {
     report_libraries();
     report_seats(seats, ranks);
-    if (!es_doctor_folder(output)) result = ES_EXIT_USAGE;
+    if (!report_folder(output != NULL && output[0] != '\0' ? output : ".")) result = ES_EXIT_USAGE;
   }
   es_free(seats);
   ES_MPI(MPI_Bcast(&result, 1, MPI_INT, 0, MPI_COMM_WORLD));
@@ -161,22 +273,5 @@ static int examine(const char *output, es_status_t *status) {
 }
 
 int es_cli_doctor(int argc, char **argv) {
-  es_arguments_t *arguments = NULL;
-  es_status_t status = {0};
-  int rank, result;
-  es_model_engine_single_thread();
-  es_blas_single_thread();
-  es_mpi_start(NULL, NULL);
-  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  es_arguments_parse(&arguments, argc, argv, &es_page_doctor, 0, 0, &status);
-  if (es_agree(MPI_COMM_WORLD, &status) == ES_OK) {
-    const char *output = es_arguments_option(arguments, "--output");
-    result = examine(output != NULL && output[0] != '\0' ? output : ".", &status);
-  } else {
-    result = es_cli_exit_code(&status);
-  }
-  if (status.code != ES_OK && rank == 0) es_cli_report(&status);
-  es_arguments_destroy(arguments);
-  ES_MPI(MPI_Finalize());
-  return result;
+  return es_cli_command_mpi(argc, argv, &es_page_doctor, 0, 0, examine);
 }

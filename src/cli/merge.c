@@ -63,20 +63,14 @@ static es_code_t count(const es_merge_t *merge, int64_t n, survey_t *out, es_sta
 static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const char *to, const char *missing,
                               es_status_t *status) {
   es_text_t job = {0};
-  const es_provenance_t *all;
-  es_provenance_t own[2];
-  int n = 0;
-  /* Of this program: what wrote each point stands with the point. */
-  const int n_all = es_run_provenance(&all);
-  for (int i = 0; i < n_all && n < 2; i++) {
-    if (strcmp(all[i].name, "version") == 0 || strcmp(all[i].name, "revision") == 0) own[n++] = all[i];
-  }
+  const es_provenance_t *own;
+  es_run_provenance(&own);
   es_merge_describe(plan->job, plan->grid, &job);
   const es_merge_header_t header = {.job_name = es_job_name(plan->job),
                                     .job = es_text_get(&job),
                                     .missing = missing,
                                     .provenance = own,
-                                    .n_provenance = n};
+                                    .n_provenance = 2}; /* version and revision; each point has its own */
   if (job.failed)
     es_out_of_memory(status, "merge", "the job's description");
   else
@@ -150,8 +144,7 @@ int es_cli_merge(int argc, char **argv) {
   es_code_t code = es_arguments_parse(&a, argc, argv, &es_page_merge, 1, 1, &status);
   if (code == ES_OK) code = check_target(es_arguments_option(a, "--to"), &status);
   if (code == ES_OK) {
-    es_plan_request_t request = {.path = es_arguments_positional(a, 0), .output = es_arguments_option(a, "--output")};
-    request.n_sets = es_arguments_all(a, "--set", &request.sets);
+    const es_plan_request_t request = es_cli_request(a, 0);
     code = es_plan_open(&plan, &request, &status);
     if (code == ES_OK) {
       merge_plan(&plan, es_arguments_option(a, "--to"), es_arguments_option(a, "--no-spectra") == NULL, &result,

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MIB(bytes) ((double)(bytes) / (1 << 20))
+
 static const char usage[] =
     "eigenscope plan JOB [options]\n\n"
     "The points of a job: index (for run --points), id (of the result file), what tells them "
@@ -75,10 +77,6 @@ static void print_shortage(memory_t *m, const es_plan_t *plan, es_text_t *out) {
   es_text_append(out, "\n");
 }
 
-static double mebibytes(int64_t bytes) {
-  return (double)bytes / (1 << 20);
-}
-
 static void print_table(const es_plan_t *plan, const es_selection_t *selection, memory_t *memory, es_text_t *out) {
   const int64_t n = selection->n;
   const double total = total_cost(plan, selection);
@@ -87,11 +85,9 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
   es_varying_t varying;
   es_text_t common = {0};
   es_varying_find(plan, &varying, &common);
-  es_table_column(&table, "point", true);
-  es_table_column(&table, "id", false);
+  es_table_columns(&table, ">point|id");
   es_varying_columns(&varying, &table);
-  static const char *const headings[] = {"parameters", "GMAC/image", "TMAC", "share", "MiB/rank"};
-  for (int i = 0; i < 5; i++) es_table_column(&table, headings[i], true);
+  es_table_columns(&table, ">parameters|>GMAC/image|>TMAC|>share|>MiB/rank");
   for (int64_t k = 0; k < n; k++) {
     const int64_t i = selection->index[k];
     es_point_t point;
@@ -103,14 +99,14 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
     es_table_cell(&table, "%.5f", 1e-9 * (double)es_plan_macs(plan, i));
     es_table_cell(&table, "%.3f", 1e-12 * es_plan_cost(plan, i));
     es_table_cell(&table, "%.1f%%", 100 * es_plan_cost(plan, i) / total);
-    es_table_cell(&table, "%.0f", mebibytes(predict(memory, plan, &point).rank));
+    es_table_cell(&table, "%.0f", MIB(predict(memory, plan, &point).rank));
   }
   es_varying_heading(plan, &common, out);
   es_table_print(&table, out);
   es_text_append(out, "\n%lld point%s, %.3f TMAC; results go to %s/points/%s<id>.h5\n", (long long)n, n == 1 ? "" : "s",
                  1e-12 * total, plan->output, n > ES_FLAT_POINTS ? "<its first two digits>/" : "");
   es_text_append(out, "memory: up to %.0f MiB for each rank, and %.0f MiB of images once on each node%s\n",
-                 mebibytes(memory->most.rank), mebibytes(memory->most.shared),
+                 MIB(memory->most.rank), MIB(memory->most.shared),
                  memory->streams ? " (left in their file where they do not fit)" : "");
   print_shortage(memory, plan, out);
   es_text_destroy(&common);
@@ -165,88 +161,71 @@ typedef struct request {
   es_interconnect_t interconnect;
 } request_t;
 
-/* A count from 1 to `most`; `out` stays as it is when the option was not given. */
-static es_code_t read_count(const es_arguments_t *arguments, const char *option, int64_t most, int64_t *out,
-                            es_status_t *status) {
-  const char *text = es_arguments_option(arguments, option);
-  if (text == NULL || (es_text_to_int(text, out) && *out >= 1 && *out <= most)) return ES_OK;
-  return es_fail(status, ES_INPUT, "plan", "%s %.100s: must be an integer from 1 to %lld", option, text,
-                 (long long)most);
-}
-
 static es_code_t read_request(const es_arguments_t *arguments, request_t *out, es_status_t *status) {
-  const char *format = es_arguments_option(arguments, "--format");
   const char *cluster = es_arguments_option(arguments, "--cluster");
   const char *ranks = es_arguments_option(arguments, "--ranks-per-point");
   const char *interconnect = es_arguments_option(arguments, "--interconnect");
   *out = (request_t){.ranks = 1, .per_task = 1, .simulate = cluster != NULL, .network = interconnect != NULL};
-  out->json = format != NULL && strcmp(format, "json") == 0;
-  if (format != NULL && !out->json && strcmp(format, "table") != 0)
-    return es_fail(status, ES_INPUT, "plan", "--format %.100s: must be table or json", format);
+  ES_TRY(es_cli_format(arguments, &out->json, status));
   if (ranks != NULL &&
       (!es_text_to_int(ranks, &out->ranks) || out->ranks < 1 || out->ranks > 256 || (out->ranks & (out->ranks - 1))))
     return es_fail(status, ES_INPUT, "plan", "--ranks-per-point %.100s: must be a power of two (1, 2, 4, 8, ...)",
                    ranks);
   if (cluster != NULL) ES_TRY(es_cluster_parse(&out->cluster, cluster, status));
   if (out->network) ES_TRY(es_interconnect_parse(&out->interconnect, interconnect, status));
-  ES_TRY(read_count(arguments, "--tasks", 1000000, &out->tasks, status));
+  ES_TRY(es_cli_integer(arguments, "--tasks", 1, 1000000, &out->tasks, status));
   if (out->network && (out->simulate || out->tasks > 0))
     return es_fail(status, ES_INPUT, "plan", "--interconnect and %s say different things: ask for one at a time",
                    out->simulate ? "--cluster" : "--tasks");
-  return read_count(arguments, "--points-per-task", 1000000, &out->per_task, status);
+  return es_cli_integer(arguments, "--points-per-task", 1, 1000000, &out->per_task, status);
 }
 
-static es_code_t print_plan(const es_plan_t *plan, const es_selection_t *selection, const request_t *request,
-                            es_text_t *out, es_status_t *status) {
-  memory_t *memory = &(memory_t){.ranks = (int)request->ranks};
-  if (request->tasks > 0) return es_plan_tasks(plan, selection, request->tasks, request->per_task, out, status);
-  if (request->simulate) return es_plan_cluster(plan, selection, &request->cluster, request->json, out, status);
-  if (request->network)
-    return es_plan_interconnect(plan, selection, &request->interconnect, request->json, out, status);
-  (request->json ? print_json : print_table)(plan, selection, memory, out);
-  return memory->failed ? es_out_of_memory(status, "plan", "the prediction of memory") : ES_OK;
+static void append_activations(const es_plan_t *plan, const request_t *request, es_text_t *out, es_status_t *status) {
+  es_external_info_t info;
+  if (es_plan_external(plan, &info, status) != ES_OK) return;
+  es_plan_activations_table(plan, &info, (int)request->ranks, out);
+  es_external_info_destroy(&info);
 }
 
-static es_code_t plan_job(const es_arguments_t *arguments, es_status_t *status) {
+static void append_points(const es_plan_t *plan, const es_selection_t *selection, const request_t *request,
+                          es_text_t *out, es_status_t *status) {
+  memory_t memory = {.ranks = (int)request->ranks};
+  if (request->tasks > 0) {
+    es_plan_tasks(plan, selection, request->tasks, request->per_task, out, status);
+  } else if (request->simulate) {
+    es_plan_cluster(plan, selection, &request->cluster, request->json, out, status);
+  } else if (request->network) {
+    es_plan_interconnect(plan, selection, &request->interconnect, request->json, out, status);
+  } else {
+    (request->json ? print_json : print_table)(plan, selection, &memory, out);
+    if (memory.failed) es_out_of_memory(status, "plan", "the prediction of memory");
+  }
+}
+
+static int plan_job(const es_arguments_t *arguments, es_status_t *status) {
+  const es_plan_request_t job = es_cli_request(arguments, 0);
   request_t request;
-  ES_TRY(read_request(arguments, &request, status));
-  es_plan_request_t job = {.path = es_arguments_positional(arguments, 0),
-                           .output = es_arguments_option(arguments, "--output"),
-                           .points = es_arguments_option(arguments, "--points")};
-  job.n_sets = es_arguments_all(arguments, "--set", &job.sets);
   es_plan_t plan;
   es_selection_t selection;
   es_text_t text = {0};
+  ES_TRY(read_request(arguments, &request, status));
   ES_TRY(es_plan_create(&plan, &job, status));
-  es_external_info_t info;
   const bool activations = es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS;
   if (activations && request.network) {
     es_fail(status, ES_INPUT, "plan", "--interconnect: %s has activations of others, which are not computed in steps",
             job.path);
   } else if (activations && request.tasks == 0) {
-    if (es_plan_external(&plan, &info, status) == ES_OK) {
-      es_plan_activations_table(&plan, &info, (int)request.ranks, &text);
-      if (text.failed)
-        es_out_of_memory(status, "plan", "the table of layers");
-      else
-        es_text_print(stdout, &text);
-      es_external_info_destroy(&info);
-    }
-  } else if (!activations && request.ranks > es_plan_lanes(&plan))
+    append_activations(&plan, &request, &text, status);
+  } else if (!activations && request.ranks > es_plan_lanes(&plan)) {
     es_fail(status, ES_INPUT, "plan",
             "--ranks-per-point %lld: a point has %d lanes, at most that many ranks can share it",
             (long long)request.ranks, es_plan_lanes(&plan));
-  else if (es_plan_select(&plan, es_arguments_option(arguments, "--points"), NULL, &selection, status) == ES_OK) {
-    print_plan(&plan, &selection, &request, &text, status);
-    if (status->code == ES_OK && text.failed)
-      es_out_of_memory(status, "plan", "the table of %lld points", (long long)selection.n);
-    else if (status->code == ES_OK)
-      es_text_print(stdout, &text);
+  } else if (es_plan_select(&plan, job.points, NULL, &selection, status) == ES_OK) {
+    append_points(&plan, &selection, &request, &text, status);
     es_selection_destroy(&selection);
   }
-  es_text_destroy(&text);
   es_plan_destroy(&plan);
-  return status->code;
+  return es_cli_print(&text, "the table of points", status);
 }
 
 int es_cli_plan(int argc, char **argv) {

@@ -1,7 +1,6 @@
 /* eigenscope report SWEEP.h5 --to FOLDER: hands over to the Python package in analysis/, which reads the file through
  * its schema. */
 #include "cli_internal.h"
-#include "eigenscope/cli.h"
 #include "eigenscope/file.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,25 +105,19 @@ static es_code_t find_python(const char **out, es_status_t *status) {
                  ran, first);
 }
 
-static es_code_t run(const char *sweep, const char *to, es_status_t *status) {
+static int report(const es_arguments_t *arguments, es_status_t *status) {
+  const char *to = es_arguments_option(arguments, "--to"), *python = NULL;
   char folder[FOLDER_MAX];
-  const char *python = NULL;
+  if (to == NULL || to[0] == '\0') return es_fail(status, ES_INPUT, STAGE, "--to FOLDER is missing");
   find_package(folder);
   set_path(folder);
   ES_TRY(find_python(&python, status));
   fflush(stdout);
-  execlp(python, python, "-m", "eigenscope_analysis", "report", "--to", to, "--", sweep, (char *)NULL);
+  execlp(python, python, "-m", "eigenscope_analysis", "report", "--to", to, "--", es_arguments_positional(arguments, 0),
+         (char *)NULL);
   return es_fail(status, ES_INPUT, STAGE, "%s cannot be started", python);
 }
 
 int es_cli_report_command(int argc, char **argv) {
-  es_arguments_t *a = NULL;
-  es_status_t status = {0};
-  es_code_t code = es_arguments_parse(&a, argc, argv, &es_page_report, 1, 1, &status);
-  const char *to = code == ES_OK ? es_arguments_option(a, "--to") : NULL;
-  if (code == ES_OK && (to == NULL || to[0] == '\0'))
-    code = es_fail(&status, ES_INPUT, STAGE, "--to FOLDER is missing");
-  if (code == ES_OK) run(es_arguments_positional(a, 0), to, &status); /* returns only when it failed */
-  es_arguments_destroy(a);
-  return es_cli_report(&status);
+  return es_cli_command(argc, argv, &es_page_report, 1, 1, report);
 }

@@ -1,9 +1,7 @@
 /* eigenscope run: from the job file to the result files. */
 #include "eigenscope/run.h"
 #include "cli_internal.h"
-#include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
-#include "eigenscope/model.h"
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -124,31 +122,23 @@ static int64_t print_summary(const es_run_t *run, const es_run_settings_t *setti
   return unsound;
 }
 
-int es_cli_run(int argc, char **argv) {
-  es_arguments_t *arguments = NULL;
+static int run(const es_arguments_t *arguments, es_status_t *status) {
   es_run_settings_t settings;
-  es_run_t run = {0};
-  es_status_t status = {0};
-  int rank, ranks, result;
-  es_run_catch_signals();
-  es_model_engine_single_thread();
-  es_blas_single_thread();
-  es_mpi_start(&argc, &argv);
+  es_run_t done = {0};
+  int rank, ranks, result = ES_EXIT_OK;
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &ranks));
-  if (es_arguments_parse(&arguments, argc, argv, &es_page_run, 1, 1, &status) == ES_OK)
-    read_settings(arguments, ranks, &settings, &status);
-  if (status.code == ES_SYSTEM) status.code = ES_INPUT; /* nothing was run; memory may be out on one rank alone */
-  if (es_agree(MPI_COMM_WORLD, &status) == ES_OK && es_run(&run, &settings, &status) == ES_OK) {
-    int64_t failed = run.failed + (rank == 0 ? print_summary(&run, &settings) : 0);
+  ES_TRY(read_settings(arguments, ranks, &settings, status));
+  if (es_run(&done, &settings, status) == ES_OK) {
+    int64_t failed = done.failed + (rank == 0 ? print_summary(&done, &settings) : 0);
     ES_MPI(MPI_Bcast(&failed, 1, MPI_INT64_T, 0, MPI_COMM_WORLD));
-    result = run.stopped > 0 ? ES_EXIT_UNFINISHED : failed > 0 ? ES_EXIT_FAILED : ES_EXIT_OK;
-  } else {
-    result = rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
+    result = done.stopped > 0 ? ES_EXIT_UNFINISHED : failed > 0 ? ES_EXIT_FAILED : ES_EXIT_OK;
   }
-  es_run_destroy(&run);
-  es_arguments_destroy(arguments);
-  fflush(stdout); /* once a rank ends with a code above 0, the launcher does not wait for what others still print */
-  ES_MPI(MPI_Finalize());
+  es_run_destroy(&done);
   return result;
+}
+
+int es_cli_run(int argc, char **argv) {
+  es_run_catch_signals();
+  return es_cli_command_mpi(argc, argv, &es_page_run, 1, 1, run);
 }

@@ -29,50 +29,35 @@ static void append_counts(const es_plan_t *plan, const es_results_t *results, in
   es_text_append(out, " in %s/points/\n", plan->output);
 }
 
-static es_code_t survey(const es_arguments_t *arguments, int *result, es_status_t *status) {
+static int survey(const es_arguments_t *arguments, es_status_t *status) {
   const bool only_missing = es_arguments_option(arguments, "--missing") != NULL;
-  const char *task = es_arguments_option(arguments, "--task"), *points = es_arguments_option(arguments, "--points");
-  es_plan_request_t request = {.path = es_arguments_positional(arguments, 0),
-                               .output = es_arguments_option(arguments, "--output")};
-  request.n_sets = es_arguments_all(arguments, "--set", &request.sets);
+  const char *task = es_arguments_option(arguments, "--task");
+  const es_plan_request_t request = es_cli_request(arguments, 0);
   es_plan_t plan;
   es_selection_t selection = {0};
   es_results_t results = {0};
   es_text_t text = {0};
   /* Shares go by cost, which depends on the data. Otherwise the data need not be there. */
   ES_TRY((task != NULL ? es_plan_create : es_plan_open)(&plan, &request, status));
-  es_code_t code = es_plan_select(&plan, points, task, &selection, status);
-  if (code == ES_OK) code = es_results_survey(&results, &plan, &selection, only_missing ? NULL : &text, status);
-  if (code != ES_OK) goto out;
+  if (es_plan_select(&plan, request.points, task, &selection, status) == ES_OK)
+    es_results_survey(&results, &plan, &selection, only_missing ? NULL : &text, status);
   if (only_missing) {
     es_selection_print(&results.missing, &text);
     if (results.missing.n > 0) es_text_append(&text, "\n");
   } else {
     append_counts(&plan, &results, selection.n, &text);
   }
-  if (text.failed)
-    code = es_out_of_memory(status, "status", "the table of %lld points", (long long)selection.n);
-  else
-    es_text_print(stdout, &text);
-  if (results.missing.n > 0)
-    *result = ES_EXIT_UNFINISHED;
-  else if (results.counts[ES_OUTCOME_DIVERGED] > 0)
-    *result = ES_EXIT_FAILED;
-out:
+  es_cli_print(&text, "the table of points", status);
+  const int result = results.missing.n > 0                     ? ES_EXIT_UNFINISHED
+                     : results.counts[ES_OUTCOME_DIVERGED] > 0 ? ES_EXIT_FAILED
+                                                               : ES_EXIT_OK;
   es_results_destroy(&results);
   es_selection_destroy(&selection);
-  es_text_destroy(&text);
   es_plan_destroy(&plan);
-  return code;
+  return result;
 }
 
+/* Memory that is out is exit code 1 here: 2 would say that points have diverged. */
 int es_cli_status(int argc, char **argv) {
-  es_arguments_t *arguments = NULL;
-  es_status_t status = {0};
-  int result = ES_EXIT_OK;
-  if (es_arguments_parse(&arguments, argc, argv, &es_page_status, 1, 1, &status) == ES_OK)
-    survey(arguments, &result, &status);
-  es_arguments_destroy(arguments);
-  if (status.code == ES_SYSTEM) status.code = ES_INPUT; /* 2 would say that points have diverged */
-  return status.code == ES_OK ? result : es_cli_report(&status);
+  return es_cli_command(argc, argv, &es_page_status, 1, 1, survey);
 }

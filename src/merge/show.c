@@ -46,9 +46,7 @@ static void begin_table(listing_t *l, const es_merged_info_t *info) {
   for (int i = 0; i < info->n_names - 1; i++) {
     if (l->varies[i]) es_table_column(&l->table, info->names[i], i == 0);
   }
-  es_table_column(&l->table, "accuracy", true);
-  es_table_column(&l->table, "saturation", true);
-  es_table_column(&l->table, "reason", false);
+  es_table_columns(&l->table, ">accuracy|>saturation|reason");
 }
 
 static void add_table_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {

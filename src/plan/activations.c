@@ -32,15 +32,11 @@ int es_plan_activations_fit(const es_plan_t *plan, const es_external_info_t *inf
 }
 
 void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out) {
-  static const char *const headings[] = {"width", "rows", "s"};
   const es_point_t *point = es_job_base(plan->job);
   const int32_t epochs = es_external_epochs(&point->external);
   es_table_t table = {0};
   double total = 0.0;
-  es_table_column(&table, "layer", false);
-  es_table_column(&table, "shape", false);
-  es_table_column(&table, "way", false);
-  for (int i = 0; i < 3; i++) es_table_column(&table, headings[i], true);
+  es_table_columns(&table, "layer|shape|way|>width|>rows|>s");
   es_forecast_t forecast;
   if (es_forecast_files(&forecast, point, info, &(es_status_t){0}) != ES_OK) out->failed = true;
   for (int i = 0, n = 0; !out->failed && i < info->n_layers; i++) {

@@ -136,14 +136,13 @@ static const simulation_t *shortest(const simulation_t *all, int n) {
 
 static void print_table(const es_plan_t *plan, const es_selection_t *selection, const es_cluster_t *cluster,
                         const simulation_t *all, int n, es_text_t *out) {
-  static const char *const headings[] = {"ranks/point", "groups", "time", "idle", "ends last", "which takes"};
   es_table_t table = {0};
   char text[32];
   const simulation_t *best = shortest(all, n);
   es_text_append(out, "%s: %lld point%s on %lld node%s of %lld core%s, one rank each\n\n", es_job_name(plan->job),
                  (long long)selection->n, selection->n == 1 ? "" : "s", (long long)cluster->nodes,
                  cluster->nodes == 1 ? "" : "s", (long long)cluster->cores, cluster->cores == 1 ? "" : "s");
-  for (int i = 0; i < 6; i++) es_table_column(&table, headings[i], true);
+  es_table_columns(&table, ">ranks/point|>groups|>time|>idle|>ends last|>which takes");
   for (int i = 0; i < n; i++) {
     es_table_cell(&table, "%lld", (long long)all[i].ranks_per_point);
     es_table_cell(&table, "%lld", (long long)all[i].groups);

@@ -204,19 +204,17 @@ static void fill_row(const prediction_t *p, es_grid_walk_t *walk, int32_t class,
 }
 
 static void print_rows(const prediction_t *p, es_text_t *out) {
-  static const char *const headings[] = {"messages", "MB", "gains to", "fastest"};
   const int sizes = most_groups(p);
   es_grid_walk_t walk = {.grid = p->plan->grid};
   es_table_t table = {0};
-  es_table_column(&table, "from point", true);
-  es_table_column(&table, "points", true);
+  es_table_columns(&table, ">from point|>points");
   es_varying_columns(&p->varying, &table);
   for (int i = 0; i < sizes; i++) {
     char heading[24];
     snprintf(heading, sizeof heading, "%d rank%s", 1 << i, i == 0 ? "" : "s");
     es_table_column(&table, heading, true);
   }
-  for (int i = 0; i < 4; i++) es_table_column(&table, headings[i], true);
+  es_table_columns(&table, ">messages|>MB|>gains to|>fastest");
   for (int32_t c = 0; c < p->n; c++) fill_row(p, &walk, c, sizes, &table);
   es_table_print(&table, out);
   es_table_destroy(&table);

@@ -45,13 +45,11 @@ static void put(const es_progress_t *p, es_text_t *line) {
  * talk to: what the busiest rank sends, and the share of the time in sums over the ranks (messages, and waiting for
  * slower ranks), of the rank with the least and the one with the most. */
 static void append_efforts(es_text_t *text, const es_epoch_report_t *r) {
-  static const char *const headings[] = {"images/s", "ms/step", "sums/step", "messages/step", "bytes/step", "in sums"};
   es_table_t table = {0};
   char heading[32];
   snprintf(heading, sizeof heading, "  on %d rank%s", r->ranks, r->ranks == 1 ? "" : "s");
   es_table_column(&table, heading, false);
-  es_table_column(&table, "steps", true);
-  for (size_t i = 0; i < sizeof headings / sizeof *headings; i++) es_table_column(&table, headings[i], true);
+  es_table_columns(&table, ">steps|>images/s|>ms/step|>sums/step|>messages/step|>bytes/step|>in sums");
   for (int w = 0; w < ES_WORKS; w++) {
     const es_effort_t *e = &r->efforts[w];
     if (e->steps == 0 || !(e->seconds > 0.0)) continue;

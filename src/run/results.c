@@ -20,11 +20,7 @@ static void begin(rows_t *rows, const es_plan_t *plan) {
   es_varying_find(plan, &rows->varying, &rows->common);
   es_table_column(&rows->table, "point", true);
   es_varying_columns(&rows->varying, &rows->table);
-  es_table_column(&rows->table, "outcome", false);
-  es_table_column(&rows->table, "epochs", true);
-  es_table_column(&rows->table, "accuracy", true);
-  es_table_column(&rows->table, "saturation", true);
-  es_table_column(&rows->table, "reason", false);
+  es_table_columns(&rows->table, "outcome|>epochs|>accuracy|>saturation|reason");
 }
 
 static bool is_sound(const es_result_summary_t *summary) {

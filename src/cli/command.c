@@ -1,0 +1,90 @@
+/* What commands do alike: they start, read options, print, and end with the exit code of the contract. */
+#include "cli_internal.h"
+#include "eigenscope/comm.h"
+#include "eigenscope/model.h"
+#include "eigenscope/blas.h"
+#include <string.h>
+
+int es_cli_exit_code(const es_status_t *status) {
+  switch (status->code) {
+  case ES_OK:
+    return ES_EXIT_OK;
+  case ES_STOPPED:
+    return ES_EXIT_UNFINISHED;
+  case ES_INPUT:
+    return ES_EXIT_USAGE;
+  case ES_DIVERGED:
+  case ES_SYSTEM:
+  case ES_NUMERIC:
+    return ES_EXIT_FAILED;
+  case ES_BUG:
+    break;
+  }
+  return ES_EXIT_BUG;
+}
+
+int es_cli_report(const es_status_t *status) {
+  if (status->code != ES_OK) fprintf(stderr, "eigenscope: %s\n", status->message);
+  return es_cli_exit_code(status);
+}
+
+int es_cli_command(int argc, char **argv, const es_page_t *page, int least, int most, es_cli_work_t *work) {
+  es_arguments_t *arguments = NULL;
+  es_status_t status = {0};
+  int result = ES_EXIT_OK;
+  if (es_arguments_parse(&arguments, argc, argv, page, least, most, &status) == ES_OK)
+    result = work(arguments, &status);
+  es_arguments_destroy(arguments);
+  /* No point is run here: whatever went wrong, the command could not be done. */
+  if (status.code == ES_SYSTEM) status.code = ES_INPUT;
+  return status.code == ES_OK ? result : es_cli_report(&status);
+}
+
+int es_cli_command_mpi(int argc, char **argv, const es_page_t *page, int least, int most, es_cli_work_t *work) {
+  es_arguments_t *arguments = NULL;
+  es_status_t status = {0};
+  int rank, result = ES_EXIT_OK;
+  es_model_engine_single_thread();
+  es_blas_single_thread();
+  es_mpi_start(&argc, &argv);
+  ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  es_arguments_parse(&arguments, argc, argv, page, least, most, &status);
+  if (status.code == ES_SYSTEM) status.code = ES_INPUT; /* nothing was run */
+  if (es_agree(MPI_COMM_WORLD, &status) == ES_OK)
+    result = work(arguments, &status); /* memory may be out on one alone */
+  if (status.code != ES_OK) result = rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
+  es_arguments_destroy(arguments);
+  fflush(stdout); /* once a rank ends with a code above 0, the launcher does not wait for what others still print */
+  ES_MPI(MPI_Finalize());
+  return result;
+}
+
+es_plan_request_t es_cli_request(const es_arguments_t *arguments, int index) {
+  es_plan_request_t request = {.path = es_arguments_positional(arguments, index),
+                               .output = es_arguments_option(arguments, "--output"),
+                               .points = es_arguments_option(arguments, "--points")};
+  request.n_sets = es_arguments_all(arguments, "--set", &request.sets);
+  return request;
+}
+
+es_code_t es_cli_integer(const es_arguments_t *arguments, const char *name, int64_t least, int64_t most, int64_t *out,
+                         es_status_t *status) {
+  const char *text = es_arguments_option(arguments, name);
+  if (text == NULL || (es_text_to_int(text, out) && *out >= least && *out <= most)) return ES_OK;
+  return es_fail(status, ES_INPUT, "arguments", "%s %.100s: must be an integer from %lld to %lld", name, text,
+                 (long long)least, (long long)most);
+}
+
+es_code_t es_cli_format(const es_arguments_t *arguments, bool *json, es_status_t *status) {
+  const char *text = es_arguments_option(arguments, "--format");
+  *json = text != NULL && strcmp(text, "json") == 0;
+  if (text == NULL || *json || strcmp(text, "table") == 0) return ES_OK;
+  return es_fail(status, ES_INPUT, "arguments", "--format %.100s: must be table or json", text);
+}
+
+es_code_t es_cli_print(es_text_t *text, const char *what, es_status_t *status) {
+  if (text->failed) es_out_of_memory(status, "arguments", "%s", what);
+  if (status->code == ES_OK) es_text_print(stdout, text);
+  es_text_destroy(text);
+  return status->code;
+}
