@@ -41,6 +41,8 @@ void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]);
 void es_point_training_id(const es_point_t *point, char out[ES_ID_SIZE]);
 /** The resolved point as YAML, one job file that makes exactly this point (dataset path included). */
 void es_point_describe(const es_point_t *point, const char *job_name, es_text_t *out);
+/** The resolved job as YAML: a job file that makes exactly the points of the grid, in this order. */
+void es_grid_describe(const es_grid_t *grid, const es_job_t *job, es_text_t *out);
 /** `pattern` with {epoch}, {id} and the names of axes in braces replaced: widths as the shortest decimal (0.0625),
  * others as the job writes them; {epoch:03} with leading zeros. ES_INPUT when it gets too long. */
 es_code_t es_point_path(char out[ES_PATH_MAX], const char *pattern, const es_point_t *point, const char *id,

@@ -12,7 +12,6 @@
 #ifndef EIGENSCOPE_MERGE_H
 #define EIGENSCOPE_MERGE_H
 
-#include "eigenscope/grid.h"
 #include "eigenscope/status.h"
 #include "eigenscope/store.h"
 #include "eigenscope/text.h"
@@ -64,8 +63,6 @@ typedef void es_merged_visit_t(void *context, const es_merged_info_t *info, cons
  * is no merged one or is damaged. */
 es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *context, es_status_t *status);
 
-/** Appends the job as YAML, resolved: a job file that makes exactly these points in this order. */
-void es_merge_describe(const es_job_t *job, const es_grid_t *grid, es_text_t *out);
 /** Appends the points of a merged file: axes, outcome, accuracy, mean saturation. ES_INPUT. */
 es_code_t es_merged_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status);
 

@@ -65,7 +65,7 @@ static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const ch
   es_text_t job = {0};
   const es_provenance_t *own;
   es_run_provenance(&own);
-  es_merge_describe(plan->job, plan->grid, &job);
+  es_grid_describe(plan->grid, plan->job, &job);
   const es_merge_header_t header = {.job_name = es_job_name(plan->job),
                                     .job = es_text_get(&job),
                                     .missing = missing,

@@ -17,7 +17,7 @@ static void append_dataset(es_text_t *out, const es_dataset_spec_t *d) {
   static const char *const keys[] = {"mean", "std"};
   const char *section = "";
   es_dataset_setting_t setting;
-  es_text_append(out, "datasets:\n  ");
+  es_text_append(out, "  ");
   es_text_append_quoted(out, d->name);
   es_text_append(out, ":\n    format: %s\n", es_format_words[d->format]);
   if (es_reader_of(d->format)->hint != NULL) {
@@ -46,10 +46,11 @@ static void append_dataset(es_text_t *out, const es_dataset_spec_t *d) {
 }
 
 /* Nothing for a built-in. */
-static void append_model(es_text_t *out, const es_model_spec_t *m, bool builtin) {
+static void append_model(es_text_t *out, const es_model_spec_t *m) {
   const es_family_row_t *family = es_family(m->family);
-  if (builtin) return;
-  es_text_append(out, "models:\n  ");
+  es_model_spec_t builtin;
+  if (es_model_spec_builtin(&builtin, m->name)) return;
+  es_text_append(out, "  ");
   es_text_append_quoted(out, m->name);
   es_text_append(out, ":\n    %s: ", family->key);
   es_model_spec_print(m, out);
@@ -95,28 +96,33 @@ static bool is_axis(const es_point_t *point, const char *section, const char *na
   return false;
 }
 
-void es_point_describe(const es_point_t *point, const char *job_name, es_text_t *out) {
+static void append_head(es_text_t *out, const es_point_t *point, const char *job_name) {
   static const char *const sources[] = {"train", "checkpoint", "activations"};
   es_text_append(out, "name: ");
   es_text_append_quoted(out, job_name);
   es_text_append(out, "\nsource: %s\n", sources[point->source]);
   append_external(out, point);
   if (point->n_axes > 0) es_text_append(out, "grid:\n");
-  for (int i = 0; i < point->n_axes; i++) {
-    if (strcmp(point->axes[i].text, ES_WIDTH_OF_FILES) == 0 && point->axes[i].is_number) continue; /* left out */
-    /* Words are quoted because a name may look like a number or like null. */
-    es_text_append(out, "  %s: ", point->axes[i].name);
-    if (point->axes[i].is_number)
-      es_text_append(out, "%s", point->axes[i].text);
-    else
-      es_text_append_quoted(out, point->axes[i].text);
-    es_text_append(out, "\n");
-  }
-  if (point->source != ES_SOURCE_ACTIVATIONS) {
-    es_model_spec_t builtin;
-    append_model(out, &point->model, es_model_spec_builtin(&builtin, point->model.name));
-    append_dataset(out, &point->dataset);
-  }
+}
+
+/* Words are quoted because a name may look like a number or like null. */
+static void append_value(es_text_t *out, const es_axis_value_t *axis) {
+  if (axis->is_number)
+    es_text_append(out, "%s", axis->text);
+  else
+    es_text_append_quoted(out, axis->text);
+}
+
+/* Appends the entries of points, each once. */
+static void append_entries(es_text_t *out, es_text_t *models, es_text_t *datasets) {
+  if (models->length > 0) es_text_append(out, "models:\n%s", es_text_get(models));
+  es_text_append(out, "datasets:\n%s", es_text_get(datasets));
+  if (models->failed || datasets->failed) out->failed = true;
+  es_text_destroy(models);
+  es_text_destroy(datasets);
+}
+
+static void append_settings(es_text_t *out, const es_point_t *point) {
   const char *section = "";
   for (int i = 0; i < es_setting_count(); i++) {
     char value[ES_SETTING_MAX];
@@ -126,4 +132,80 @@ void es_point_describe(const es_point_t *point, const char *job_name, es_text_t 
     es_setting_print(i, point, value);
     es_text_append(out, "  %s: %s\n", es_setting_name(i), value);
   }
+}
+
+void es_point_describe(const es_point_t *point, const char *job_name, es_text_t *out) {
+  append_head(out, point, job_name);
+  for (int i = 0; i < point->n_axes; i++) {
+    if (strcmp(point->axes[i].text, ES_WIDTH_OF_FILES) == 0 && point->axes[i].is_number) continue; /* left out */
+    es_text_append(out, "  %s: ", point->axes[i].name);
+    append_value(out, &point->axes[i]);
+    es_text_append(out, "\n");
+  }
+  if (point->source != ES_SOURCE_ACTIVATIONS) {
+    es_text_t model = {0}, dataset = {0};
+    append_model(&model, &point->model);
+    append_dataset(&dataset, &point->dataset);
+    append_entries(out, &model, &dataset);
+  }
+  append_settings(out, point);
+}
+
+/* ---- a whole job ---- */
+
+static void append_blocks(es_text_t *out, const es_job_t *job) {
+  for (int block = 0; block < es_job_n_blocks(job); block++) {
+    for (int a = 0; a < es_job_n_axes(job, block); a++) {
+      const es_job_axis_t axis = es_job_axis(job, block, a);
+      es_text_append(out, "%s%s: [", a == 0 ? "  - " : "    ", axis.name);
+      for (int v = 0; v < axis.n_values; v++) {
+        es_point_t point;
+        es_job_start(job, block, &point);
+        es_job_apply(job, block, a, v, &point, &(es_status_t){0});
+        if (v > 0) es_text_append(out, ", ");
+        for (int i = 0; i < point.n_axes; i++) {
+          if (strcmp(point.axes[i].name, axis.name) == 0) append_value(out, &point.axes[i]);
+        }
+      }
+      es_text_append(out, "]\n");
+    }
+  }
+}
+
+/* Moves an entry to the others, unless an earlier one is the same. */
+static void add_entry(es_text_t *entries, es_text_t *entry) {
+  if (strstr(es_text_get(entries), es_text_get(entry)) == NULL) es_text_append(entries, "%s", es_text_get(entry));
+  if (entry->failed) entries->failed = true;
+  es_text_destroy(entry);
+}
+
+void es_grid_describe(const es_grid_t *grid, const es_job_t *job, es_text_t *out) {
+  enum { OWN_AXES = 6 }; /* dataset, model, width, classes, resolution, seed: those of every point */
+  const es_point_t *base = es_job_base(job);
+  es_point_t first, before = {0};
+  es_grid_walk_t walk = {.grid = grid};
+  es_text_t models = {0}, datasets = {0};
+  es_grid_point(grid, 0, &first);
+  if (first.n_axes > OWN_AXES) first.n_axes = OWN_AXES;
+  /* Settings as they are where no axis says otherwise. */
+  first.train = base->train;
+  first.measure = base->measure;
+  first.probe = base->probe;
+  first.checkpoint = base->checkpoint;
+  append_head(out, &first, es_job_name(job));
+  if (first.n_axes > 0) append_blocks(out, job);
+  for (int64_t i = 0; first.source != ES_SOURCE_ACTIVATIONS && i < es_grid_count(grid); i++) {
+    const es_point_t *point = es_grid_walk(&walk, i);
+    es_text_t model = {0}, dataset = {0};
+    /* Neighbours mostly have both in common. */
+    if (strcmp(point->model.name, before.model.name) == 0 && strcmp(point->dataset.name, before.dataset.name) == 0)
+      continue;
+    append_model(&model, &point->model);
+    append_dataset(&dataset, &point->dataset);
+    add_entry(&models, &model);
+    add_entry(&datasets, &dataset);
+    before = *point;
+  }
+  if (first.source != ES_SOURCE_ACTIVATIONS) append_entries(out, &models, &datasets);
+  append_settings(out, &first);
 }
