@@ -93,10 +93,10 @@ typedef struct es_varying {
   char names[ES_COLUMNS_MAX][ES_NAME_MAX];
 } es_varying_t;
 
-/** Looks at the axes of all blocks. Appends "dataset fashion-mnist, seed 0" of those that do not vary to `common`. */
-void es_varying_find(const es_plan_t *plan, es_varying_t *out, es_text_t *common);
-/** Appends "job: dataset fashion-mnist, seed 0" and an empty line: what stands above a table. */
-void es_varying_heading(const es_plan_t *plan, const es_text_t *common, es_text_t *out);
+/** Looks at the axes of all blocks. */
+void es_varying_find(const es_plan_t *plan, es_varying_t *out);
+/** Appends "job: dataset fashion-mnist, seed 0" with all other axes, and an empty line: what stands above a table. */
+void es_varying_heading(const es_varying_t *varying, const es_plan_t *plan, es_text_t *out);
 void es_varying_columns(const es_varying_t *varying, es_table_t *table);
 void es_varying_cells(const es_varying_t *varying, const es_point_t *point, es_table_t *table);
 

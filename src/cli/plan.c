@@ -83,8 +83,7 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
   es_grid_walk_t walk = {.grid = plan->grid};
   es_table_t table = {0};
   es_varying_t varying;
-  es_text_t common = {0};
-  es_varying_find(plan, &varying, &common);
+  es_varying_find(plan, &varying);
   es_table_columns(&table, ">point|id");
   es_varying_columns(&varying, &table);
   es_table_columns(&table, ">parameters|>GMAC/image|>TMAC|>share|>MiB/rank");
@@ -101,7 +100,7 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
     es_table_cell(&table, "%.1f%%", 100 * es_plan_cost(plan, i) / total);
     es_table_cell(&table, "%.0f", MIB(predict(memory, plan, &point).rank));
   }
-  es_varying_heading(plan, &common, out);
+  es_varying_heading(&varying, plan, out);
   es_table_print(&table, out);
   es_text_append(out, "\n%lld point%s, %.3f TMAC; results go to %s/points/%s<id>.h5\n", (long long)n, n == 1 ? "" : "s",
                  1e-12 * total, plan->output, n > ES_FLAT_POINTS ? "<its first two digits>/" : "");
@@ -109,7 +108,6 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
                  MIB(memory->most.rank), MIB(memory->most.shared),
                  memory->streams ? " (left in their file where they do not fit)" : "");
   print_shortage(memory, plan, out);
-  es_text_destroy(&common);
   es_table_destroy(&table);
 }
 

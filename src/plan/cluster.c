@@ -1,4 +1,4 @@
-/* The schedule of a job on a machine that need not be here: the points are dealt as `run` deals them (the most
+/* The schedule of a job on a machine that need not be here: points are handed out as `run` hands them out (the most
  * expensive first, each to the group that is free first), with times from their cost. */
 #include "eigenscope/memory.h"
 #include "list_schedule.h"
@@ -66,45 +66,35 @@ typedef struct simulation {
   double own;      /* and how long it takes itself: near the makespan, only more ranks per point help */
 } simulation_t;
 
-/* Multiply-adds that a group does in a second. */
-static double group_speed(const es_cluster_t *cluster, int64_t ranks) {
-  return 0.5 * cluster->rate * (double)ranks * pow(cluster->efficiency, log2((double)ranks));
-}
-
-/* Sizes of the groups, as es_schedule_place makes them: of the size asked for, then smaller powers of two. */
-static int64_t make_groups(int64_t ranks, int64_t size, int64_t *sizes) {
-  int64_t groups = 0;
-  for (; ranks > 0; ranks -= size) {
-    while (size > ranks) size /= 2;
-    sizes[groups++] = size;
-  }
-  return groups;
-}
-
 static es_code_t simulate(simulation_t *s, const es_cluster_t *cluster, const es_selection_t *selection,
                           const double *cost, es_status_t *status) {
   const int64_t ranks = cluster->nodes * cluster->cores;
   int64_t *sizes = es_allocate((size_t)ranks, sizeof *sizes);
   double *speed = es_allocate((size_t)ranks, sizeof *speed);
-  es_list_schedule_t deal = {0};
+  es_list_schedule_t schedule = {0};
   if (sizes == NULL || speed == NULL) {
     es_out_of_memory(status, "plan", "%lld ranks", (long long)ranks);
   } else {
-    s->groups = make_groups(ranks, s->ranks_per_point, sizes);
-    for (int64_t g = 0; g < s->groups; g++) speed[g] = group_speed(cluster, sizes[g]);
-    es_list_schedule_create(&deal, cost, selection->n, speed, (int32_t)s->groups, status);
+    /* Groups as es_schedule_place makes them: of the size asked for, then smaller powers of two. */
+    for (int64_t rest = ranks, size = s->ranks_per_point; rest > 0; rest -= size) {
+      while (size > rest) size /= 2;
+      const double doublings = log2((double)size); /* a group does `speed` multiply-adds in a second */
+      speed[s->groups] = 0.5 * cluster->rate * (double)size * pow(cluster->efficiency, doublings);
+      sizes[s->groups++] = size;
+    }
+    es_list_schedule_create(&schedule, cost, selection->n, speed, (int32_t)s->groups, status);
   }
   double busy = 0;
-  for (int64_t i = 0; i < deal.n; i++) {
-    const double seconds = cost[deal.order[i]] / speed[deal.worker[i]];
-    busy += seconds * (double)sizes[deal.worker[i]];
-    if (deal.end[i] <= s->makespan) continue;
-    s->makespan = deal.end[i];
-    s->last = selection->index[deal.order[i]];
+  for (int64_t i = 0; i < schedule.n; i++) {
+    const double seconds = cost[schedule.order[i]] / speed[schedule.worker[i]];
+    busy += seconds * (double)sizes[schedule.worker[i]];
+    if (schedule.end[i] <= s->makespan) continue;
+    s->makespan = schedule.end[i];
+    s->last = selection->index[schedule.order[i]];
     s->own = seconds;
   }
   if (s->makespan > 0) s->idle = fmax(0, 1 - busy / (s->makespan * (double)ranks));
-  es_list_schedule_destroy(&deal);
+  es_list_schedule_destroy(&schedule);
   es_free(sizes);
   es_free(speed);
   return status->code;
@@ -177,28 +167,16 @@ static void print_json(const es_plan_t *plan, const es_selection_t *selection, c
   es_text_append(out, "\n]}\n");
 }
 
-/* Costs of the selected points; the caller's. */
-static es_code_t find_costs(const es_plan_t *plan, const es_selection_t *selection, double **out, es_status_t *status) {
-  *out = es_allocate((size_t)selection->n, sizeof **out);
-  if (*out == NULL) return es_out_of_memory(status, "plan", "%lld points", (long long)selection->n);
-  for (int64_t i = 0; i < selection->n; i++) (*out)[i] = es_plan_cost(plan, selection->index[i]);
-  return ES_OK;
-}
-
-/* Ranks that can share any of the points: as many as the fewest lanes, or as there are. */
-static int64_t most_ranks(const es_plan_t *plan, const es_cluster_t *cluster) {
-  int64_t most = cluster->nodes * cluster->cores;
-  if (most > RANKS_PER_POINT_MOST) most = RANKS_PER_POINT_MOST;
-  return most < es_plan_lanes(plan) ? most : es_plan_lanes(plan);
-}
-
 es_code_t es_plan_cluster(const es_plan_t *plan, const es_selection_t *selection, const es_cluster_t *cluster,
                           bool json, es_text_t *out, es_status_t *status) {
   simulation_t all[8] = {0};
   double *cost;
   int n = 0;
-  ES_TRY(find_costs(plan, selection, &cost, status));
-  const int64_t most = most_ranks(plan, cluster);
+  /* Ranks that can share any of the points: as many as the fewest lanes, or as there are. */
+  int64_t most = cluster->nodes * cluster->cores;
+  if (most > RANKS_PER_POINT_MOST) most = RANKS_PER_POINT_MOST;
+  if (most > es_plan_lanes(plan)) most = es_plan_lanes(plan);
+  ES_TRY(es_plan_costs(plan, selection, &cost, status));
   for (int64_t ranks = 1; ranks <= most && status->code == ES_OK; ranks *= 2) {
     all[n].ranks_per_point = ranks;
     simulate(&all[n++], cluster, selection, cost, status);
@@ -211,14 +189,14 @@ es_code_t es_plan_cluster(const es_plan_t *plan, const es_selection_t *selection
 /* ---- shares of an array ---- */
 
 /* Places of the points of each task: those of task t are points[first[t]] … points[first[t + 1] − 1], ascending. */
-static void sort_by_task(const es_selection_t *selection, const es_list_schedule_t *deal, int32_t *task, int64_t *first,
-                         int64_t *points, int64_t tasks) {
-  for (int64_t i = 0; i < deal->n; i++) {
-    task[deal->order[i]] = deal->worker[i];
-    first[deal->worker[i] + 1]++;
+static void sort_by_task(const es_selection_t *selection, const es_list_schedule_t *schedule, int32_t *task,
+                         int64_t *first, int64_t *points, int64_t tasks) {
+  for (int64_t i = 0; i < schedule->n; i++) {
+    task[schedule->order[i]] = schedule->worker[i];
+    first[schedule->worker[i] + 1]++;
   }
   for (int64_t t = 0; t < tasks; t++) first[t + 1] += first[t];
-  for (int64_t i = 0; i < deal->n; i++) points[first[task[i]]++] = selection->index[i];
+  for (int64_t i = 0; i < schedule->n; i++) points[first[task[i]]++] = selection->index[i];
   for (int64_t t = tasks; t > 0; t--) first[t] = first[t - 1]; /* each had moved to the start of the next */
   first[0] = 0;
 }
@@ -237,20 +215,20 @@ es_code_t es_plan_tasks(const es_plan_t *plan, const es_selection_t *selection, 
   const int64_t enough = (selection->n + points_per_task - 1) / points_per_task;
   if (tasks > enough) tasks = enough;
   double *cost;
-  es_list_schedule_t deal = {0};
-  ES_TRY(find_costs(plan, selection, &cost, status));
+  es_list_schedule_t schedule = {0};
+  ES_TRY(es_plan_costs(plan, selection, &cost, status));
   int32_t *task = es_allocate((size_t)selection->n, sizeof *task);
   int64_t *points = es_allocate((size_t)selection->n, sizeof *points);
   int64_t *first = es_allocate_zero((size_t)tasks + 1, sizeof *first);
   if (task == NULL || points == NULL || first == NULL)
     es_out_of_memory(status, "plan", "%lld points", (long long)selection->n);
   else
-    es_list_schedule_create(&deal, cost, selection->n, NULL, (int32_t)tasks, status);
+    es_list_schedule_create(&schedule, cost, selection->n, NULL, (int32_t)tasks, status);
   if (status->code == ES_OK) {
-    sort_by_task(selection, &deal, task, first, points, tasks);
+    sort_by_task(selection, &schedule, task, first, points, tasks);
     print_tasks(plan, first, points, tasks, out);
   }
-  es_list_schedule_destroy(&deal);
+  es_list_schedule_destroy(&schedule);
   es_free(cost);
   es_free(task);
   es_free(points);

@@ -175,38 +175,11 @@ static int64_t list_points(const prediction_t *p, int32_t class, int gains, int6
 
 /* ---- what is said ---- */
 
-static int most_groups(const prediction_t *p) {
-  int most = 0;
-  for (int32_t c = 0; c < p->n; c++) most = p->classes[c].n_groups > most ? p->classes[c].n_groups : most;
-  return most;
-}
-
-static void fill_row(const prediction_t *p, es_grid_walk_t *walk, int32_t class, int sizes, es_table_t *table) {
-  const class_t *c = &p->classes[class];
-  es_point_t point;
-  es_plan_walk(p->plan, walk, c->first, &point);
-  es_table_cell(table, "%lld", (long long)c->first);
-  es_table_cell(table, "%lld", (long long)c->points);
-  for (int a = 0; a < p->varying.n; a++)
-    es_table_cell(table, "%s",
-                  p->axes[class * p->varying.n + a].differs ? "" : es_point_axis(&point, p->varying.names[a]));
-  for (int i = 0; i < sizes; i++) {
-    if (i < c->n_groups)
-      es_table_cell(table, "%.4g ms", 1e3 * c->groups[i].seconds);
-    else
-      es_table_cell(table, "%s", "");
-  }
-  const group_t *two = &c->groups[c->n_groups > 1];
-  es_table_cell(table, "%lld", (long long)two->step.messages);
-  es_table_cell(table, "%.3f", 1e-6 * (double)two->step.bytes);
-  es_table_cell(table, "%d", 1 << c->gains);
-  es_table_cell(table, "%d", 1 << c->fastest);
-}
-
 static void print_rows(const prediction_t *p, es_text_t *out) {
-  const int sizes = most_groups(p);
   es_grid_walk_t walk = {.grid = p->plan->grid};
   es_table_t table = {0};
+  int sizes = 0;
+  for (int32_t k = 0; k < p->n; k++) sizes = p->classes[k].n_groups > sizes ? p->classes[k].n_groups : sizes;
   es_table_columns(&table, ">from point|>points");
   es_varying_columns(&p->varying, &table);
   for (int i = 0; i < sizes; i++) {
@@ -215,7 +188,22 @@ static void print_rows(const prediction_t *p, es_text_t *out) {
     es_table_column(&table, heading, true);
   }
   es_table_columns(&table, ">messages|>MB|>gains to|>fastest");
-  for (int32_t c = 0; c < p->n; c++) fill_row(p, &walk, c, sizes, &table);
+  for (int32_t k = 0; k < p->n; k++) {
+    const class_t *c = &p->classes[k];
+    const es_traffic_t *step = &c->groups[c->n_groups > 1].step; /* on two ranks */
+    es_point_t point;
+    es_plan_walk(p->plan, &walk, c->first, &point);
+    es_table_cell(&table, "%lld", (long long)c->first);
+    es_table_cell(&table, "%lld", (long long)c->points);
+    for (int a = 0; a < p->varying.n; a++)
+      es_table_cell(&table, "%s",
+                    p->axes[k * p->varying.n + a].differs ? "" : es_point_axis(&point, p->varying.names[a]));
+    for (int i = 0; i < sizes; i++) es_table_cell(&table, i < c->n_groups ? "%.4g ms" : "", 1e3 * c->groups[i].seconds);
+    es_table_cell(&table, "%lld", (long long)step->messages);
+    es_table_cell(&table, "%.3f", 1e-6 * (double)step->bytes);
+    es_table_cell(&table, "%d", 1 << c->gains);
+    es_table_cell(&table, "%d", 1 << c->fastest);
+  }
   es_table_print(&table, out);
   es_table_destroy(&table);
 }
@@ -279,9 +267,7 @@ static void print_json(const prediction_t *p, int64_t *room, es_text_t *out) {
 es_code_t es_plan_interconnect(const es_plan_t *plan, const es_selection_t *selection,
                                const es_interconnect_t *interconnect, bool json, es_text_t *out, es_status_t *status) {
   prediction_t p = {.plan = plan, .selection = selection, .interconnect = interconnect};
-  es_text_t common = {0};
-  es_varying_find(plan, &p.varying, &common);
-  es_text_destroy(&common);
+  es_varying_find(plan, &p.varying);
   p.of = es_allocate((size_t)selection->n, sizeof *p.of);
   int64_t *room = es_allocate((size_t)selection->n, sizeof *room);
   if (!p.of || !room) es_out_of_memory(status, "plan", "%lld points", (long long)selection->n);

@@ -62,23 +62,8 @@ static es_code_t refuse(const char *text, es_status_t *status) {
                  text, names);
 }
 
-static bool read_link(es_interconnect_t *out, char *text) {
-  for (int i = 0; i < N_KNOWN; i++) {
-    if (strcmp(known[i].name, text) != 0) continue;
-    out->link = known[i].link;
-    out->source = known[i].source;
-    return true;
-  }
-  char *comma = strchr(text, ',');
-  if (!comma) return false;
-  *comma = '\0';
-  const bool fine =
-      read_quantity(text, times, &out->link.latency) && read_quantity(comma + 1, rates, &out->link.bandwidth);
-  *comma = ',';
-  return fine;
-}
-
 es_code_t es_interconnect_parse(es_interconnect_t *out, const char *text, es_status_t *status) {
+  char words[sizeof out->name];
   *out = (es_interconnect_t){.source = "as given", .rate = es_core_rate};
   if (strlen(text) >= sizeof out->name) return refuse(text, status);
   snprintf(out->name, sizeof out->name, "%s", text);
@@ -88,5 +73,17 @@ es_code_t es_interconnect_parse(es_interconnect_t *out, const char *text, es_sta
     if (!es_text_to_double(rate + strlen(",rate="), &out->rate) || !(out->rate > 0)) return refuse(text, status);
     out->rate *= 1e9;
   }
-  return read_link(out, out->name) ? ES_OK : refuse(text, status);
+  for (int i = 0; i < N_KNOWN; i++) {
+    if (strcmp(known[i].name, out->name) != 0) continue;
+    out->link = known[i].link;
+    out->source = known[i].source;
+    return ES_OK;
+  }
+  memcpy(words, out->name, sizeof words);
+  char *comma = strchr(words, ',');
+  if (!comma) return refuse(text, status);
+  *comma = '\0';
+  if (read_quantity(words, times, &out->link.latency) && read_quantity(comma + 1, rates, &out->link.bandwidth))
+    return ES_OK;
+  return refuse(text, status);
 }

@@ -36,7 +36,8 @@ static void sink(slot_t *heap, int64_t n) {
   heap[at] = moved;
 }
 
-static void deal(es_list_schedule_t *out, const item_t *items, slot_t *heap, const double *speed, int32_t n_workers) {
+static void hand_out(es_list_schedule_t *out, const item_t *items, slot_t *heap, const double *speed,
+                     int32_t n_workers) {
   for (int32_t w = 0; w < n_workers; w++) heap[w] = (slot_t){0, w}; /* sorted, so a heap */
   for (int64_t i = 0; i < out->n; i++) {
     const int32_t worker = heap[0].worker;
@@ -61,7 +62,7 @@ es_code_t es_list_schedule_create(es_list_schedule_t *out, const double *cost, i
   if (good) {
     for (int64_t i = 0; i < n; i++) items[i] = (item_t){cost[i], i};
     qsort(items, count, sizeof *items, by_cost);
-    deal(out, items, heap, speed, n_workers);
+    hand_out(out, items, heap, speed, n_workers);
   }
   es_free(items);
   es_free(heap);
@@ -70,9 +71,9 @@ es_code_t es_list_schedule_create(es_list_schedule_t *out, const double *cost, i
   return es_out_of_memory(status, "plan", "the schedule of %lld points", (long long)n);
 }
 
-void es_list_schedule_destroy(es_list_schedule_t *deal) {
-  es_free(deal->order);
-  es_free(deal->worker);
-  es_free(deal->end);
-  *deal = (es_list_schedule_t){0};
+void es_list_schedule_destroy(es_list_schedule_t *schedule) {
+  es_free(schedule->order);
+  es_free(schedule->worker);
+  es_free(schedule->end);
+  *schedule = (es_list_schedule_t){0};
 }

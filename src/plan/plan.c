@@ -30,30 +30,6 @@ struct es_plan_work {
   int32_t lanes;    /* the fewest of any point */
 };
 
-static void destroy_work(struct es_plan_work *work) {
-  if (work == NULL) return;
-  es_free(work->networks);
-  es_free(work->slots);
-  es_free(work->network);
-  es_free(work->cost);
-  es_free(work);
-}
-
-static es_code_t create_work(struct es_plan_work **out, int64_t n_points, es_status_t *status) {
-  struct es_plan_work *work = es_allocate_zero(1, sizeof *work);
-  *out = work;
-  if (work != NULL) {
-    uint64_t slots = 16;
-    while (slots < 2 * (uint64_t)n_points) slots *= 2;
-    work->mask = slots - 1;
-    work->slots = es_allocate_zero(slots, sizeof *work->slots);
-    work->network = es_allocate_zero((size_t)n_points, sizeof *work->network);
-    work->cost = es_allocate_zero((size_t)n_points, sizeof *work->cost);
-  }
-  if (work != NULL && work->slots != NULL && work->network != NULL && work->cost != NULL) return ES_OK;
-  return es_out_of_memory(status, STAGE, "%lld points", (long long)n_points);
-}
-
 es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_status_t *status) {
   *out = (es_plan_t){0};
   es_code_t code =
@@ -76,7 +52,13 @@ es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_stat
 void es_plan_destroy(es_plan_t *plan) {
   es_free(plan->infos);
   es_free(plan->weights);
-  destroy_work(plan->work);
+  if (plan->work != NULL) {
+    es_free(plan->work->networks);
+    es_free(plan->work->slots);
+    es_free(plan->work->network);
+    es_free(plan->work->cost);
+    es_free(plan->work);
+  }
   es_grid_destroy(plan->grid);
   es_job_destroy(plan->job);
   *plan = (es_plan_t){0};
@@ -142,18 +124,15 @@ const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *p
 }
 
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {
-  es_grid_point(plan->grid, index, out);
-  if (out->source == ES_SOURCE_ACTIVATIONS) return; /* nothing to bind to */
-  es_plan_weights_apply(plan, index, out);
-  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job),
-                &(es_status_t){0}); /* es_plan_create saw that it can be */
+  es_plan_walk(plan, &(es_grid_walk_t){.grid = plan->grid}, index, out);
 }
 
 void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es_point_t *out) {
   *out = *es_grid_walk(walk, index);
-  if (out->source == ES_SOURCE_ACTIVATIONS) return;
+  if (out->source == ES_SOURCE_ACTIVATIONS) return; /* nothing to bind to */
   es_plan_weights_apply(plan, index, out);
-  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job), &(es_status_t){0});
+  es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job),
+                &(es_status_t){0}); /* es_plan_create saw that it can be */
 }
 
 /* ---- networks ---- */
@@ -174,45 +153,33 @@ static int culprit_line(const es_point_t *point) {
   return point->line_model;
 }
 
-static es_code_t refuse_width(const es_plan_t *plan, const es_point_t *point, const char *layer, int32_t width,
-                              es_status_t *status) {
-  return es_fail(
-      status, ES_INPUT, STAGE,
-      "%s:%d: layer %s of model %s has %d columns by measure.method %s: their covariance would take %.1f GB, "
-      "and at most %d columns can be measured; choose another method (as channelwise or {pool: 2}) or fewer layers "
-      "(measure.layers)",
-      es_job_path(plan->job), point->line_model, layer, point->model.name, width,
-      es_method(point->measure.method)->name, 8e-9 * width * width, WIDEST);
-}
-
-/* The workspaces of eigenvectors end before those of covariances. */
-static es_code_t refuse_vectors(const es_plan_t *plan, const es_point_t *point, const char *layer, int32_t width,
-                                es_status_t *status) {
-  return es_fail(
-      status, ES_INPUT, STAGE,
-      "%s:%d: layer %s of model %s has %d columns by measure.method %s, and eigenvectors (measure.eigenspace, "
-      "measure.projection) are found up to %d; choose another method (as channelwise or {pool: 2}) or fewer "
-      "layers (measure.layers)",
-      es_job_path(plan->job), point->line_model, layer, point->model.name, width,
-      es_method(point->measure.method)->name, ES_VECTORS_ORDER_MOST);
-}
-
 static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point, network_t *out, es_status_t *status) {
   es_graph_t *graph = NULL;
   es_status_t own = {0};
   const bool vectors = es_measure_vectors(&point->measure);
+  const es_method_t *method = es_method(point->measure.method);
   if (es_graph_create(&graph, point, &own) != ES_OK)
     return es_fail(status, own.code, STAGE, "%s:%d: %s (model %s, width %s, resolution %d)", es_job_path(plan->job),
                    culprit_line(point), own.message, point->model.name, es_point_axis(point, "width"),
                    point->resolution);
   for (int i = 0; i < graph->n_layers; i++) {
     const es_node_t *node = &graph->nodes[graph->layers[i]];
-    const int32_t columns = es_method(point->measure.method)->width(node->out, point->measure.method_size);
     if (!es_measure_takes(&point->measure, node->name)) continue;
+    const int32_t columns = method->width(node->out, point->measure.method_size);
     if (columns > WIDEST)
-      refuse_width(plan, point, node->name, columns, &own);
+      es_fail(&own, ES_INPUT, STAGE,
+              "%s:%d: layer %s of model %s has %d columns by measure.method %s: their covariance would take %.1f GB, "
+              "and at most %d columns can be measured; choose another method (as channelwise or {pool: 2}) or fewer "
+              "layers (measure.layers)",
+              es_job_path(plan->job), point->line_model, node->name, point->model.name, columns, method->name,
+              8e-9 * columns * columns, WIDEST);
     else if (vectors && columns > ES_VECTORS_ORDER_MOST)
-      refuse_vectors(plan, point, node->name, columns, &own);
+      es_fail(&own, ES_INPUT, STAGE, /* the workspaces of eigenvectors end before those of covariances */
+              "%s:%d: layer %s of model %s has %d columns by measure.method %s, and eigenvectors (measure.eigenspace, "
+              "measure.projection) are found up to %d; choose another method (as channelwise or {pool: 2}) or fewer "
+              "layers (measure.layers)",
+              es_job_path(plan->job), point->line_model, node->name, point->model.name, columns, method->name,
+              ES_VECTORS_ORDER_MOST);
   }
   if (es_forecast_network(&out->forecast, point, graph, &own) == ES_OK) es_forecast_destroy(&out->forecast);
   out->forecast.graph = NULL;
@@ -221,7 +188,7 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
     es_fail(&own, ES_INPUT, STAGE,
             "%s: measure.projection projects outputs position by position: it needs measure.method channelwise or "
             "{nearest: K}, not %s",
-            es_job_path(plan->job), es_method(point->measure.method)->name);
+            es_job_path(plan->job), method->name);
   if (out->forecast.n_layers > ES_LAYERS_MAX)
     es_fail(&own, ES_INPUT, STAGE, "%s:%d: model %s has %d layers to measure; at most %d fit a result (measure.layers)",
             es_job_path(plan->job), point->line_model, point->model.name, out->forecast.n_layers, ES_LAYERS_MAX);
@@ -288,26 +255,34 @@ static double cost_of(const es_point_t *point, const es_dataset_info_t *info, co
 static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
   const int64_t n = es_grid_count(plan->grid);
   const es_point_t *base = es_job_base(plan->job);
+  es_grid_walk_t walk = {.grid = plan->grid};
+  uint64_t slots = 16;
+  while (slots < 2 * (uint64_t)n) slots *= 2;
+  struct es_plan_work *work = plan->work = es_allocate_zero(1, sizeof *work);
+  if (work == NULL) return es_out_of_memory(status, STAGE, "%lld points", (long long)n);
+  work->mask = slots - 1;
+  work->slots = es_allocate_zero(slots, sizeof *work->slots);
+  work->network = es_allocate_zero((size_t)n, sizeof *work->network);
+  work->cost = es_allocate_zero((size_t)n, sizeof *work->cost);
+  if (work->slots == NULL || work->network == NULL || work->cost == NULL)
+    return es_out_of_memory(status, STAGE, "%lld points", (long long)n);
   if (base->source == ES_SOURCE_ACTIVATIONS) { /* one point, whose files es_plan_external looks at */
-    ES_TRY(create_work(&plan->work, n, status));
-    plan->work->lanes = base->train.lanes;
-    plan->work->cost[0] = 1.0;
+    work->lanes = base->train.lanes;
+    work->cost[0] = 1.0;
     return ES_OK;
   }
-  es_grid_walk_t walk = {.grid = plan->grid};
-  ES_TRY(create_work(&plan->work, n, status));
   for (int64_t i = 0; i < n; i++) {
     es_point_t point = *es_grid_walk(&walk, i);
-    if (i == 0 || point.train.lanes < plan->work->lanes) plan->work->lanes = point.train.lanes;
+    if (i == 0 || point.train.lanes < work->lanes) work->lanes = point.train.lanes;
     if (plan->weights != NULL && !plan->weights[i].known) continue;
     es_plan_weights_apply(plan, i, &point);
     const es_dataset_info_t *info = es_plan_info(plan, &point);
     ES_TRY(es_point_bind(&point, info, es_job_path(plan->job), status));
-    ES_TRY(find_network(plan, &point, &plan->work->network[i], status));
-    plan->work->cost[i] = cost_of(&point, info, &plan->work->networks[plan->work->network[i]]);
+    ES_TRY(find_network(plan, &point, &work->network[i], status));
+    work->cost[i] = cost_of(&point, info, &work->networks[work->network[i]]);
   }
-  es_free(plan->work->slots);
-  plan->work->slots = NULL;
+  es_free(work->slots);
+  work->slots = NULL;
   return ES_OK;
 }
 

@@ -16,4 +16,7 @@ void es_plan_weights_apply(const es_plan_t *plan, int64_t index, es_point_t *poi
 extern const double es_core_rate;
 extern const char es_core_kind[];
 
+/* Costs of the selected points; the caller's. */
+es_code_t es_plan_costs(const es_plan_t *plan, const es_selection_t *selection, double **out, es_status_t *status);
+
 #endif

@@ -11,13 +11,12 @@ typedef struct rows {
   const es_plan_t *plan;
   es_grid_walk_t walk;
   es_varying_t varying;
-  es_text_t common;
   es_table_t table;
 } rows_t;
 
 static void begin(rows_t *rows, const es_plan_t *plan) {
   *rows = (rows_t){.plan = plan, .walk = {.grid = plan->grid}};
-  es_varying_find(plan, &rows->varying, &rows->common);
+  es_varying_find(plan, &rows->varying);
   es_table_column(&rows->table, "point", true);
   es_varying_columns(&rows->varying, &rows->table);
   es_table_columns(&rows->table, "outcome|>epochs|>accuracy|>saturation|reason");
@@ -54,10 +53,9 @@ static void add_row(rows_t *rows, int64_t index, const es_result_summary_t *summ
 
 static void end(rows_t *rows, es_text_t *out) {
   if (out != NULL) {
-    es_varying_heading(rows->plan, &rows->common, out);
+    es_varying_heading(&rows->varying, rows->plan, out);
     es_table_print(&rows->table, out);
   }
-  es_text_destroy(&rows->common);
   es_table_destroy(&rows->table);
 }
 

@@ -242,10 +242,8 @@ static es_code_t run_points(run_t *run, es_status_t *status) {
 static es_code_t prepare(run_t *run, es_status_t *status) {
   const es_run_settings_t *settings = run->settings;
   es_run_t *out = run->out;
-  es_text_t common = {0};
   ES_TRY(es_run_share_plan(&out->plan, settings, status));
-  es_varying_find(&out->plan, &run->progress.varying, &common);
-  es_text_destroy(&common);
+  es_varying_find(&out->plan, &run->progress.varying);
   es_plan_select(&out->plan, settings->points, settings->task, &out->selection, status);
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_TRY(choose_groups(run, status));
