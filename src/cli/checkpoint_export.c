@@ -127,15 +127,7 @@ static es_code_t check(list_t *list, es_status_t *status) {
   return ES_OK;
 }
 
-static es_code_t make_folder(const char *path, es_status_t *status) {
-  char folder[ES_PATH_MAX];
-  const char *slash = strrchr(path, '/');
-  if (slash == NULL || slash == path) return ES_OK;
-  snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
-  return es_directory_create(folder, status);
-}
-
-/* The same tensors and metadata; the hash is made again, and so is held to what was read. */
+/* Copies tensors and metadata; the hash is made again, and so is held to what was read. */
 static es_code_t copy(const char *from, const char *to, es_status_t *status) {
   es_safetensors_t *file;
   ES_TRY(es_safetensors_read(&file, from, status));
@@ -160,11 +152,13 @@ static es_code_t copy(const char *from, const char *to, es_status_t *status) {
 static es_code_t write_all(const list_t *list, es_status_t *status) {
   for (int i = 0; i < list->n; i++) {
     const es_trained_t *t = list->items[i].from;
-    char path[ES_PATH_MAX];
+    const char *to = list->items[i].to, *slash = strrchr(to, '/');
+    char path[ES_PATH_MAX], folder[ES_PATH_MAX] = "";
+    if (slash != NULL) snprintf(folder, sizeof folder, "%.*s", (int)(slash - to), to);
+    if (folder[0] != '\0') ES_TRY(es_directory_create(folder, status));
     es_weights_path(path, list->output, t->id, t->each ? t->epoch : -1);
-    ES_TRY(make_folder(list->items[i].to, status));
-    ES_TRY(copy(path, list->items[i].to, status));
-    printf("%s: epoch %d of %s\n", list->items[i].to, t->epoch, t->id);
+    ES_TRY(copy(path, to, status));
+    printf("%s: epoch %d of %s\n", to, t->epoch, t->id);
   }
   return ES_OK;
 }

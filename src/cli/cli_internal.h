@@ -4,6 +4,7 @@
 
 #include "eigenscope/cli.h"
 #include "eigenscope/plan.h"
+#include "eigenscope/run.h"
 #include "eigenscope/table.h"
 #include "eigenscope/text.h"
 #include "eigenscope/weights.h"
@@ -27,6 +28,11 @@ es_code_t es_cli_integer(const es_arguments_t *arguments, const char *name, int6
 es_code_t es_cli_format(const es_arguments_t *arguments, bool *json, es_status_t *status);
 /* Prints the text unless the status has a failure, and destroys it; "out of memory for <what>" if the text is cut. */
 es_code_t es_cli_print(es_text_t *text, const char *what, es_status_t *status);
+
+/* The exit code for results: unfinished, failed or 0. */
+int es_cli_results_code(const es_results_t *results);
+/* "eigenscope 0.1.0 (214bdda)". Static storage. */
+const char *es_cli_creator(void);
 
 /* The page of each command, in its own file. */
 extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_merge, es_page_show, es_page_report,

@@ -1,8 +1,8 @@
 /* What commands do alike: they start, read options, print, and end with the exit code of the contract. */
 #include "cli_internal.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/model.h"
-#include "eigenscope/blas.h"
 #include <string.h>
 
 int es_cli_exit_code(const es_status_t *status) {
@@ -87,4 +87,17 @@ es_code_t es_cli_print(es_text_t *text, const char *what, es_status_t *status) {
   if (status->code == ES_OK) es_text_print(stdout, text);
   es_text_destroy(text);
   return status->code;
+}
+
+int es_cli_results_code(const es_results_t *results) {
+  if (results->missing.n > 0) return ES_EXIT_UNFINISHED;
+  return results->counts[ES_OUTCOME_DIVERGED] > 0 ? ES_EXIT_FAILED : ES_EXIT_OK;
+}
+
+const char *es_cli_creator(void) {
+  static char creator[160];
+  const es_provenance_t *facts;
+  es_run_provenance(&facts); /* the version and the revision come first */
+  snprintf(creator, sizeof creator, "eigenscope %s (%s)", facts[0].value, facts[1].value);
+  return creator;
 }

@@ -4,7 +4,6 @@
 #include "cli_internal.h"
 #include "eigenscope/dataset_reader.h"
 #include "eigenscope/file.h"
-#include "eigenscope/run.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -248,10 +247,8 @@ static int info(const es_arguments_t *arguments, es_status_t *status) {
 
 static int synth(const es_arguments_t *arguments, es_status_t *status) {
   const char *path = es_arguments_option(arguments, "--to");
-  const es_provenance_t *facts;
   int64_t classes = 10, complexity = 4, size = 32, channels = 3;
   es_synthetic_t spec = {.train = 2000, .eval = 500};
-  char creator[160];
   if (path == NULL || path[0] == '\0')
     return es_fail(status, ES_INPUT, "data", "--to is missing: the file to write, as in --to images.h5");
   ES_TRY(es_cli_integer(arguments, "--classes", 0, INT32_MAX, &classes, status));
@@ -265,10 +262,8 @@ static int synth(const es_arguments_t *arguments, es_status_t *status) {
   spec.complexity = (int32_t)complexity;
   spec.size = (int32_t)size;
   spec.channels = (int32_t)channels;
-  es_run_provenance(&facts); /* the version and the revision come first */
-  snprintf(creator, sizeof creator, "eigenscope %s (%s)", facts[0].value, facts[1].value);
   signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of the writing, not the end */
-  ES_TRY(es_synthetic_write(path, &spec, creator, status));
+  ES_TRY(es_synthetic_write(path, &spec, es_cli_creator(), status));
   printf("%s: %lld train and %lld eval images of %d x %d, %s, %d classes, complexity %d, seed %lld\n", path,
          (long long)spec.train, (long long)spec.eval, spec.size, spec.size, spec.channels == 1 ? "grey" : "colour",
          spec.classes, spec.complexity, (long long)spec.seed);

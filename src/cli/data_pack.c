@@ -3,7 +3,6 @@
 #include "cli_internal.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/pack.h"
-#include "eigenscope/run.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,16 +69,12 @@ static void print_result(const es_pack_request_t *r, es_pack_result_t *p) {
 
 static int pack(const es_arguments_t *arguments, es_status_t *status) {
   const MPI_Comm comm = es_cli_launched_rank() >= 0 ? MPI_COMM_WORLD : MPI_COMM_NULL;
-  const es_provenance_t *facts;
   es_pack_request_t request = {.broken = show_broken, .context = &request.skip_broken};
   es_pack_result_t result;
-  char creator[160];
   int rank = 0;
   if (comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_rank(comm, &rank));
   ES_TRY(read_request(arguments, &request, status));
-  es_run_provenance(&facts); /* the version and the revision come first */
-  snprintf(creator, sizeof creator, "eigenscope %s (%s)", facts[0].value, facts[1].value);
-  request.creator = creator;
+  request.creator = es_cli_creator();
   signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of the writing, not the end */
   es_pack(&result, &request, comm, status);
   if (status->code == ES_OK && rank == 0) print_result(&request, &result);

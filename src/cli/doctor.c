@@ -5,7 +5,6 @@
 #include "eigenscope/comm.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/run.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <mpi.h>
@@ -140,9 +139,9 @@ static void report_seats(const seat_t *seats, int n) {
 
 static void report_libraries(void) {
   const es_provenance_t *facts;
-  const int n = es_run_provenance(&facts); /* the version and the revision come first */
-  say(OK, "program", "eigenscope %s (%s)", facts[0].value, facts[1].value);
-  for (int i = 2; i < n; i++) {
+  const int n = es_run_provenance(&facts);
+  say(OK, "program", "%s", es_cli_creator());
+  for (int i = 0; i < n; i++) {
     if (strcmp(facts[i].name, "mpi") == 0) say(OK, "MPI", "%s", facts[i].value);
     if (strcmp(facts[i].name, "hdf5") == 0) say(OK, "HDF5", "%s", facts[i].value);
   }

@@ -2,7 +2,6 @@
 #include "eigenscope/merge.h"
 #include "cli_internal.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/run.h"
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -43,23 +42,6 @@ static es_code_t check_target(const char *to, es_status_t *status) {
                  to);
 }
 
-/* How many points there are of each outcome, and which are not merged. */
-typedef struct survey {
-  int64_t counts[4];      /* by es_outcome_t */
-  es_selection_t missing; /* the index array is owned */
-} survey_t;
-
-static es_code_t count(const es_merge_t *merge, int64_t n, survey_t *out, es_status_t *status) {
-  *out = (survey_t){.missing = {.index = es_allocate((size_t)n, sizeof(int64_t))}};
-  if (out->missing.index == NULL) return es_out_of_memory(status, "merge", "%lld points", (long long)n);
-  for (int64_t i = 0; i < n; i++) {
-    const es_outcome_t outcome = es_merge_outcome(merge, i);
-    out->counts[outcome]++;
-    if (outcome == ES_OUTCOME_MISSING || outcome == ES_OUTCOME_DAMAGED) out->missing.index[out->missing.n++] = i;
-  }
-  return ES_OK;
-}
-
 static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const char *to, const char *missing,
                               es_status_t *status) {
   es_text_t job = {0};
@@ -79,8 +61,8 @@ static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const ch
   return status->code;
 }
 
-static void print_survey(const survey_t *survey, int64_t n, const char *to, const char *missing) {
-  const int64_t complete = survey->counts[ES_OUTCOME_COMPLETE], diverged = survey->counts[ES_OUTCOME_DIVERGED];
+static void print_survey(const es_results_t *results, int64_t n, const char *to, const char *missing) {
+  const int64_t complete = results->counts[ES_OUTCOME_COMPLETE], diverged = results->counts[ES_OUTCOME_DIVERGED];
   struct stat facts;
   if (complete + diverged == 0) {
     printf("nothing to merge: %lld points, none complete or diverged\n", (long long)n);
@@ -92,46 +74,38 @@ static void print_survey(const survey_t *survey, int64_t n, const char *to, cons
     putchar('\n');
     if (reason != 0) fprintf(stderr, "eigenscope: warning: %s: its size is not known: %s\n", to, strerror(reason));
   }
-  if (survey->missing.n > 0) printf("missing: %s\n", missing);
-}
-
-static int exit_code(const survey_t *survey) {
-  if (survey->missing.n > 0) return ES_EXIT_UNFINISHED;
-  return survey->counts[ES_OUTCOME_DIVERGED] > 0 ? ES_EXIT_FAILED : ES_EXIT_OK;
+  if (results->missing.n > 0) printf("missing: %s\n", missing);
 }
 
 static es_code_t merge_plan(const es_plan_t *plan, const char *to, bool spectra, int *result, es_status_t *status) {
   const int64_t n = es_grid_count(plan->grid);
   const char **ids = es_allocate((size_t)n, sizeof *ids);
+  es_results_t results = {.missing = {.index = es_allocate((size_t)n, sizeof(int64_t))}};
+  es_selection_t *missing = &results.missing;
   es_merge_t *merge = NULL;
-  survey_t survey = {0};
-  es_text_t missing = {0};
-  if (ids == NULL) return es_out_of_memory(status, "merge", "%lld points", (long long)n);
-  for (int64_t i = 0; i < n; i++) ids[i] = es_grid_id(plan->grid, i);
-  es_code_t code = es_merge_create(&merge, plan->output, ids, n, spectra, print_refused, NULL, status);
-  if (code == ES_OK) code = count(merge, n, &survey, status);
-  if (code == ES_OK) es_selection_print(&survey.missing, &missing);
-  if (missing.failed) code = es_out_of_memory(status, "merge", "the list of missing points");
-  if (code == ES_OK && survey.missing.n < n) code = write_merged(plan, merge, to, es_text_get(&missing), status);
-  if (code == ES_OK) {
-    print_survey(&survey, n, to, es_text_get(&missing));
-    *result = exit_code(&survey);
+  es_text_t list = {0};
+  if (ids == NULL || missing->index == NULL) {
+    es_out_of_memory(status, "merge", "%lld points", (long long)n);
+    goto out;
   }
-  es_text_destroy(&missing);
-  es_selection_destroy(&survey.missing);
+  for (int64_t i = 0; i < n; i++) ids[i] = es_grid_id(plan->grid, i);
+  if (es_merge_create(&merge, plan->output, ids, n, spectra, print_refused, NULL, status) != ES_OK) goto out;
+  for (int64_t i = 0; i < n; i++) {
+    const es_outcome_t outcome = es_merge_outcome(merge, i);
+    results.counts[outcome]++;
+    if (outcome == ES_OUTCOME_MISSING || outcome == ES_OUTCOME_DAMAGED) missing->index[missing->n++] = i;
+  }
+  es_selection_print(missing, &list);
+  if (list.failed) es_out_of_memory(status, "merge", "the list of missing points");
+  if (status->code == ES_OK && missing->n < n) write_merged(plan, merge, to, es_text_get(&list), status);
+  if (status->code == ES_OK) print_survey(&results, n, to, es_text_get(&list));
+  *result = es_cli_results_code(&results);
+out:
+  es_text_destroy(&list);
+  es_results_destroy(&results);
   es_merge_destroy(merge);
   es_free(ids);
-  return code;
-}
-
-/* HDF5 takes and gives back half a MiB for each file that it opens; libc must not fetch it anew from the kernel each
- * time, which would be half of all the time. */
-static void keep_freed_memory(void) {
-#ifdef __GLIBC__
-  mallopt(M_TRIM_THRESHOLD, 128 << 20);
-  mallopt(M_TOP_PAD, 16 << 20);
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-#endif
+  return status->code;
 }
 
 int es_cli_merge(int argc, char **argv) {
@@ -139,20 +113,21 @@ int es_cli_merge(int argc, char **argv) {
   es_plan_t plan;
   es_status_t status = {0};
   int result = ES_EXIT_OK;
-  keep_freed_memory();
+#ifdef __GLIBC__ /* HDF5 takes and gives back half a MiB for each file that it opens; libc must not fetch it anew from \
+                    the kernel each time, which would be half of all the time. */
+  mallopt(M_TRIM_THRESHOLD, 128 << 20);
+  mallopt(M_TOP_PAD, 16 << 20);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+#endif
   signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, not the end */
   es_code_t code = es_arguments_parse(&a, argc, argv, &es_page_merge, 1, 1, &status);
   if (code == ES_OK) code = check_target(es_arguments_option(a, "--to"), &status);
+  const es_plan_request_t request = code == ES_OK ? es_cli_request(a, 0) : (es_plan_request_t){0};
+  if (code == ES_OK) code = es_plan_open(&plan, &request, &status);
+  if (code == ES_SYSTEM) status.code = ES_INPUT; /* the job cannot be read */
   if (code == ES_OK) {
-    const es_plan_request_t request = es_cli_request(a, 0);
-    code = es_plan_open(&plan, &request, &status);
-    if (code == ES_OK) {
-      merge_plan(&plan, es_arguments_option(a, "--to"), es_arguments_option(a, "--no-spectra") == NULL, &result,
-                 &status);
-      es_plan_destroy(&plan);
-    } else if (code == ES_SYSTEM) {
-      status.code = ES_INPUT; /* the job cannot be read */
-    }
+    merge_plan(&plan, es_arguments_option(a, "--to"), es_arguments_option(a, "--no-spectra") == NULL, &result, &status);
+    es_plan_destroy(&plan);
   }
   es_arguments_destroy(a);
   return status.code == ES_OK ? result : es_cli_report(&status);

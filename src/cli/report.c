@@ -52,14 +52,6 @@ static void find_package(char out[FOLDER_MAX]) {
   }
 }
 
-static void set_path(const char *folder) {
-  const char *old = getenv("PYTHONPATH");
-  char path[2 * ES_PATH_MAX];
-  if (folder[0] == '\0') return;
-  snprintf(path, sizeof path, "%s%s%s", folder, old != NULL && old[0] != '\0' ? ":" : "", old != NULL ? old : "");
-  setenv("PYTHONPATH", path, 1);
-}
-
 /* Runs a Python with one program text and takes what it prints. False unless it ran and ended with 0. */
 static bool ask(const char *python, char *out, size_t size) {
   int ends[2], code = 0;
@@ -110,7 +102,13 @@ static int report(const es_arguments_t *arguments, es_status_t *status) {
   char folder[FOLDER_MAX];
   if (to == NULL || to[0] == '\0') return es_fail(status, ES_INPUT, STAGE, "--to FOLDER is missing");
   find_package(folder);
-  set_path(folder);
+  if (folder[0] != '\0') {
+    const char *old = getenv("PYTHONPATH");
+    char path[2 * ES_PATH_MAX];
+    const bool more = old != NULL && old[0] != '\0';
+    snprintf(path, sizeof path, "%s%s%s", folder, more ? ":" : "", more ? old : "");
+    setenv("PYTHONPATH", path, 1);
+  }
   ES_TRY(find_python(&python, status));
   fflush(stdout);
   execlp(python, python, "-m", "eigenscope_analysis", "report", "--to", to, "--", es_arguments_positional(arguments, 0),

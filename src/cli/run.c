@@ -1,5 +1,4 @@
 /* eigenscope run: from the job file to the result files. */
-#include "eigenscope/run.h"
 #include "cli_internal.h"
 #include "eigenscope/comm.h"
 #include <limits.h>

@@ -1,6 +1,5 @@
 /* eigenscope status JOB: what is done, read off the result files. */
 #include "cli_internal.h"
-#include "eigenscope/run.h"
 #include <stdio.h>
 
 static const char usage[] =
@@ -48,9 +47,7 @@ static int survey(const es_arguments_t *arguments, es_status_t *status) {
     append_counts(&plan, &results, selection.n, &text);
   }
   es_cli_print(&text, "the table of points", status);
-  const int result = results.missing.n > 0                     ? ES_EXIT_UNFINISHED
-                     : results.counts[ES_OUTCOME_DIVERGED] > 0 ? ES_EXIT_FAILED
-                                                               : ES_EXIT_OK;
+  const int result = es_cli_results_code(&results);
   es_results_destroy(&results);
   es_selection_destroy(&selection);
   es_plan_destroy(&plan);

@@ -1,6 +1,5 @@
 /* eigenscope --version [--verbose] */
 #include "cli_internal.h"
-#include "eigenscope/run.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +13,7 @@ static int print(const es_arguments_t *arguments, es_status_t *status) {
   (void)status;
   const es_provenance_t *facts;
   const int n = es_run_provenance(&facts);
-  printf("eigenscope %s (%s)\n", facts[0].value, facts[1].value);
+  puts(es_cli_creator());
   for (int i = 2; i < n && es_arguments_option(arguments, "--verbose") != NULL; i++)
     printf("  %-9s %s\n", facts[i].name, facts[i].value);
   return ES_EXIT_OK;
