@@ -57,42 +57,24 @@ static es_code_t open_width(bench_t *b, int32_t width, es_status_t *status) {
   return es_cov_workspace_create(&b->workspace, width, b->real, status);
 }
 
-static void close_width(bench_t *b) {
-  es_free(b->data);
-  es_free(b->product);
-  es_cov_destroy(&b->cov);
-  es_cov_workspace_destroy(&b->workspace);
-  es_spread_destroy(b->spread);
-  b->data = b->product = NULL;
-  b->spread = NULL;
-}
-
-static void multiply(bench_t *b, const void *rows) {
-  const int32_t d = b->width;
-  if (b->real == ES_REAL_F64)
-    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, d, b->panel, 1.0, rows, d, 0.0, b->product, d);
-  else
-    cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, d, b->panel, 1.0f, rows, d, 0.0f, b->product, d);
-}
-
-/* One way through the rows of a measurement. */
-static void pass(bench_t *b, way_t way) {
-  const size_t line = (size_t)b->width * element(b);
-  for (int64_t p = 0; p < b->panels; p++) {
-    const char *rows = (const char *)b->data + (size_t)(p % 2) * (size_t)b->panel * line;
-    if (way == PLAIN) multiply(b, rows);
-    if (way == STRAIGHT) es_cov_add(&b->cov, &b->workspace, rows, b->panel);
-    if (way == SPREAD) es_spread_add(b->spread, rows, b->panel);
-    for (int32_t i = 0; way == SLICES && i < b->panel; i += SLICE)
-      es_cov_add(&b->cov, &b->workspace, rows + (size_t)i * line, SLICE);
-  }
-}
-
 static double seconds(bench_t *b, way_t way) {
+  const int32_t d = b->width;
+  const size_t line = (size_t)d * element(b);
   es_cov_reset(&b->cov);
   if (way == SPREAD) es_spread_reset(b->spread);
   const double start = es_bench_clock();
-  pass(b, way);
+  for (int64_t p = 0; p < b->panels; p++) {
+    const char *panel = (const char *)b->data + (size_t)(p % 2) * (size_t)b->panel * line;
+    const void *rows = panel;
+    if (way == PLAIN && b->real == ES_REAL_F64)
+      cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, d, b->panel, 1.0, rows, d, 0.0, b->product, d);
+    else if (way == PLAIN)
+      cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, d, b->panel, 1.0f, rows, d, 0.0f, b->product, d);
+    if (way == STRAIGHT) es_cov_add(&b->cov, &b->workspace, rows, b->panel);
+    if (way == SPREAD) es_spread_add(b->spread, rows, b->panel);
+    for (int32_t i = 0; way == SLICES && i < b->panel; i += SLICE)
+      es_cov_add(&b->cov, &b->workspace, panel + (size_t)i * line, SLICE);
+  }
   return es_bench_clock() - start;
 }
 
@@ -122,7 +104,13 @@ static es_code_t bench_width(bench_t *b, int32_t width, es_status_t *status) {
   if (es_agree(MPI_COMM_WORLD, status) == ES_OK && b->ranks > 1)
     es_spread_create(&b->spread, MPI_COMM_WORLD, width, SPREAD_BLOCK, b->real, status);
   if (status->code == ES_OK) measure(b);
-  close_width(b);
+  es_free(b->data);
+  es_free(b->product);
+  es_cov_destroy(&b->cov);
+  es_cov_workspace_destroy(&b->workspace);
+  es_spread_destroy(b->spread);
+  b->data = b->product = NULL;
+  b->spread = NULL;
   return status->code;
 }
 

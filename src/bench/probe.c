@@ -61,16 +61,6 @@ static es_code_t fill(bench_t *b, int64_t samples, int64_t *classes, es_status_t
   return es_activations_read(b->file, 0, first, n, b->kept, status);
 }
 
-static void empty(bench_t *b) {
-  es_free(b->kept);
-  es_free(b->rows);
-  es_free(b->labels);
-  es_free(b->weights);
-  b->kept = b->rows = NULL;
-  b->labels = NULL;
-  b->weights = NULL;
-}
-
 static es_code_t open_file(bench_t *b, const char *path, es_status_t *status) {
   const es_bench_numbers_t *samples = &b->settings->samples;
   ES_TRY(es_activations_open(&b->file, path, "labels", status));
@@ -123,7 +113,13 @@ static es_code_t fit_all(bench_t *b, int64_t samples, int64_t classes, es_status
   es_code_t code = es_agree(b->group.comm, status);
   const es_bench_numbers_t *steps = &b->settings->steps;
   for (int i = 0; i < steps->n && code == ES_OK; i++) code = fit(b, samples, classes, steps->value[i], status);
-  empty(b);
+  es_free(b->kept);
+  es_free(b->rows);
+  es_free(b->labels);
+  es_free(b->weights);
+  b->kept = b->rows = NULL;
+  b->labels = NULL;
+  b->weights = NULL;
   return code;
 }
 

@@ -59,27 +59,20 @@ static void find_seat(seat_t *out) {
   }
 }
 
-/* "0-3,8" */
-static void print_cpus(const cpu_set_t *cpus, es_text_t *out) {
-  const char *separator = "";
-  for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-    if (!CPU_ISSET(cpu, cpus)) continue;
-    size_t last = cpu;
-    while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, cpus)) last++;
-    es_text_append(out, last > cpu ? "%s%zu-%zu" : "%s%zu", separator, cpu, last);
-    separator = ",";
-    cpu = last;
-  }
-}
-
 static void report_ranks(const seat_t *seats, int n) {
   for (int r = 0; r < n; r++) {
-    es_text_t text = {0};
-    print_cpus(&seats[r].cpus, &text);
-    const int allowed = CPU_COUNT(&seats[r].cpus);
+    const cpu_set_t *cpus = &seats[r].cpus;
+    const int allowed = CPU_COUNT(cpus);
+    es_text_t list = {0}; /* "0-3,8" */
+    for (size_t cpu = 0, last; cpu < CPU_SETSIZE; cpu = last + 1) {
+      last = cpu;
+      if (!CPU_ISSET(cpu, cpus)) continue;
+      while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, cpus)) last++;
+      es_text_append(&list, last > cpu ? "%s%zu-%zu" : "%s%zu", list.length > 0 ? "," : "", cpu, last);
+    }
     say(OK, "binding", "rank %d on %s: %s cpu%s %s of %d", r, seats[r].host,
-        allowed < seats[r].cores ? "bound to" : "may use", allowed == 1 ? "" : "s", es_text_get(&text), seats[r].cores);
-    es_text_destroy(&text);
+        allowed < seats[r].cores ? "bound to" : "may use", allowed == 1 ? "" : "s", es_text_get(&list), seats[r].cores);
+    es_text_destroy(&list);
   }
 }
 
@@ -160,54 +153,34 @@ static void find_existing(const char *folder, char out[ES_PATH_MAX]) {
   }
 }
 
-typedef enum lock_result { LOCKS, LOCKS_NOTHING, LOCK_FAILS } lock_result_t;
-
-/* Whether a lock taken by one descriptor keeps out another one of the same file. *reason is the errno of a failure. */
-static lock_result_t try_flock(int first, int second, int *reason) {
-  if (flock(first, LOCK_EX | LOCK_NB) != 0) {
-    *reason = errno;
-    return LOCK_FAILS;
-  }
-  const bool kept_out = flock(second, LOCK_EX | LOCK_NB) != 0;
-  flock(first, LOCK_UN);
-  return kept_out ? LOCKS : LOCKS_NOTHING;
-}
-
-/* Open file description locks: what fcntl gives between processes, seen within one. */
-static lock_result_t try_fcntl(int first, int second, int *reason) {
+/* Locks a file through one descriptor and tries it through another. fcntl: open file description locks, which is what
+ * it gives between processes, seen within one. */
+static void try_lock(const char *name, bool whole_file, int first, int second) {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET}, again = lock;
-  if (fcntl(first, F_OFD_SETLK, &lock) != 0) {
-    *reason = errno;
-    return LOCK_FAILS;
+  if ((whole_file ? flock(first, LOCK_EX | LOCK_NB) : fcntl(first, F_OFD_SETLK, &lock)) != 0) {
+    say(WARN, "locking",
+        "%s fails there (%s); eigenscope does without locks, but tools that read the results with HDF5 may "
+        "need HDF5_USE_FILE_LOCKING=FALSE in the environment",
+        name, strerror(errno));
+    return;
   }
-  return fcntl(second, F_OFD_SETLK, &again) != 0 ? LOCKS : LOCKS_NOTHING;
-}
-
-static void report_lock(const char *name, lock_result_t result, int reason) {
-  if (result == LOCKS)
+  if ((whole_file ? flock(second, LOCK_EX | LOCK_NB) : fcntl(second, F_OFD_SETLK, &again)) != 0)
     say(OK, "locking", "%s locks files there", name);
-  else if (result == LOCKS_NOTHING)
+  else
     say(WARN, "locking",
         "%s does not keep others out there; eigenscope does without locks, but do not open results for "
         "writing from several programs at once",
         name);
-  else
-    say(WARN, "locking",
-        "%s fails there (%s); eigenscope does without locks, but tools that read the results with HDF5 may "
-        "need HDF5_USE_FILE_LOCKING=FALSE in the environment",
-        name, strerror(reason));
+  if (whole_file) flock(first, LOCK_UN);
 }
 
 static void try_locks(const char *path) {
   const int first = open(path, O_RDWR | O_CLOEXEC), second = open(path, O_RDWR | O_CLOEXEC);
-  int reason = 0;
   if (first < 0 || second < 0) {
     say(WARN, "locking", "%s cannot be opened again: %s", path, strerror(errno));
   } else {
-    lock_result_t result = try_flock(first, second, &reason);
-    report_lock("flock", result, reason);
-    result = try_fcntl(first, second, &reason);
-    report_lock("fcntl", result, reason);
+    try_lock("flock", true, first, second);
+    try_lock("fcntl", false, first, second);
   }
   if (first >= 0) close(first);
   if (second >= 0) close(second);

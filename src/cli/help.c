@@ -41,21 +41,6 @@ static void print_page(const es_page_t *page) {
   }
 }
 
-/* Of "data": data info, data pack, ... */
-static bool is_part(const es_page_t *page, const char *command) {
-  const size_t length = strlen(command);
-  return strncmp(page->name, command, length) == 0 && page->name[length] == ' ';
-}
-
-static bool print_parts(const char *command) {
-  int n = 0;
-  for (int i = 0; i < N_PAGES; i++) {
-    if (is_part(pages[i], command)) printf("%s%s\n", n++ > 0 ? "\n" : "", pages[i]->usage);
-  }
-  if (n > 0) printf("\nEach of them lists its options with --help.\n");
-  return n > 0;
-}
-
 bool es_cli_asks_help(int argc, char **argv) {
   for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
     if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
@@ -72,7 +57,14 @@ bool es_cli_help(const char *command, int argc, char **argv) {
     print_page(pages[i]);
     return true;
   }
-  return print_parts(command);
+  const size_t length = strlen(command);
+  int n = 0;
+  for (int i = 0; i < N_PAGES; i++) { /* of "data": data info, data pack, ... */
+    if (strncmp(pages[i]->name, command, length) == 0 && pages[i]->name[length] == ' ')
+      printf("%s%s\n", n++ > 0 ? "\n" : "", pages[i]->usage);
+  }
+  if (n > 0) printf("\nEach of them lists its options with --help.\n");
+  return n > 0;
 }
 
 void es_cli_help_records(void) {

@@ -8,33 +8,24 @@
 
 enum { ROWS = 4096, CHANNELS = 3 };
 
-static bool is_among(const char *const *names, size_t n, const char *name) {
-  for (size_t i = 0; i < n; i++) {
-    if (strcmp(names[i], name) == 0) return true;
+/* Attributes that are said once for the whole file. */
+static const char said_once[] = "schema schema_version job_name job axes";
+/* Attributes that are variables even if all points have the same, so that who reads them need not look in two places.
+ */
+static const char always_variables[] =
+    "point_id outcome reason dataset_fingerprint ranks_per_point elapsed_seconds started host";
+/* Provenance is text; these are numbers all the same. */
+static const char numbers_as_text[] = "ranks_per_point elapsed_seconds";
+static const char reals[] = "width elapsed_seconds";
+
+/* True if the blank-separated list has the word. */
+static bool has_word(const char *list, const char *word) {
+  const size_t length = strlen(word);
+  for (const char *at = list; (at = strstr(at, word)) != NULL; at += length) {
+    bool starts = at == list || at[-1] == ' ', ends = at[length] == '\0' || at[length] == ' ';
+    if (starts && ends) return true;
   }
   return false;
-}
-
-/* True for what is said once for the whole file. */
-static bool is_left_out(const char *name) {
-  static const char *const names[] = {"schema", "schema_version", "job_name", "job", "axes"};
-  return is_among(names, sizeof names / sizeof *names, name);
-}
-
-/* True for a variable even if it is the same for all points, so that who reads it need not look in two places. */
-static bool is_always_variable(const char *name) {
-  static const char *const names[] = {"point_id",        "outcome",         "reason",  "dataset_fingerprint",
-                                      "ranks_per_point", "elapsed_seconds", "started", "host"};
-  return is_among(names, sizeof names / sizeof *names, name);
-}
-
-/* Provenance is text; these are numbers all the same. */
-static bool is_number_as_text(const char *name) {
-  return strcmp(name, "ranks_per_point") == 0 || strcmp(name, "elapsed_seconds") == 0;
-}
-
-static bool is_real(const char *name) {
-  return strcmp(name, "width") == 0 || strcmp(name, "elapsed_seconds") == 0;
 }
 
 static double number_of(const char *text) {
@@ -58,9 +49,9 @@ static bool read_vector(const char *text, double out[CHANNELS]) {
 static label_kind_t kind_of(const es_attribute_t *attribute) {
   int64_t whole;
   double vector[CHANNELS];
-  if (attribute->is_text && !is_number_as_text(attribute->name)) return LABEL_TEXT;
+  if (attribute->is_text && !has_word(numbers_as_text, attribute->name)) return LABEL_TEXT;
   if (attribute->value[0] == '[') return read_vector(attribute->value, vector) ? LABEL_VECTOR : LABEL_TEXT;
-  if (!is_real(attribute->name) && es_text_to_int(attribute->value, &whole)) return LABEL_WHOLE;
+  if (!has_word(reals, attribute->name) && es_text_to_int(attribute->value, &whole)) return LABEL_WHOLE;
   return attribute->is_text && isnan(number_of(attribute->value)) ? LABEL_TEXT : LABEL_REAL;
 }
 
@@ -85,21 +76,11 @@ static es_merge_label_t *add(es_merge_labels_t *labels, const es_attribute_t *at
   return label->name != NULL && label->first != NULL ? label : NULL;
 }
 
-/* True if the blank-separated list has the word. */
-static bool has_word(const char *list, const char *word) {
-  const size_t length = strlen(word);
-  for (const char *at = list; (at = strstr(at, word)) != NULL; at += length) {
-    bool starts = at == list || at[-1] == ' ', ends = at[length] == '\0' || at[length] == ' ';
-    if (starts && ends) return true;
-  }
-  return false;
-}
-
 bool es_merge_labels_collect(es_merge_labels_t *labels, const es_reader_t *reader) {
   const char *axes = es_reader_text(reader, "axes");
   for (int i = 0; i < reader->n_attributes; i++) {
     const es_attribute_t *attribute = &reader->attributes[i];
-    if (is_left_out(attribute->name)) continue;
+    if (has_word(said_once, attribute->name)) continue;
     es_merge_label_t *label = find(labels, attribute->name);
     if (label == NULL) label = add(labels, attribute);
     if (label == NULL) return false;
@@ -185,7 +166,7 @@ void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *writer, int6
       const bool everywhere = label->seen == n_points;
       if (label->kind == LABEL_WHOLE && !everywhere) label->kind = LABEL_REAL; /* NaN says that there is none */
       if (label->axis) es_text_append(&axes, "%s%s", axes.length > 0 ? " " : "", label->name);
-      if (label->axis || label->varies || !everywhere || is_always_variable(label->name)) {
+      if (label->axis || label->varies || !everywhere || has_word(always_variables, label->name)) {
         create_variable(label, writer, n_points, point, &channel);
         es_text_append(coordinates, " %s", label->name);
       } else {

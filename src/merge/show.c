@@ -60,26 +60,6 @@ static void add_table_row(listing_t *l, const es_merged_info_t *info, const es_m
 
 /* ---- csv and json: the same columns, all of them ---- */
 
-static void begin_csv(listing_t *l, const es_merged_info_t *info) {
-  for (int i = 0; i < info->n_names; i++) es_text_append(l->out, "%s,", info->names[i]);
-  es_text_append(l->out, "accuracy,mean_saturation\n");
-}
-
-static void append_csv_number(es_text_t *out, const char *before, double value) {
-  char text[32];
-  es_text_append(out, "%s%s", before, isnan(value) ? "" : es_text_double(value, text));
-}
-
-static void add_csv_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {
-  for (int i = 0; i < info->n_names; i++) {
-    es_text_append_csv(l->out, point->cells[i]);
-    es_text_append(l->out, ",");
-  }
-  append_csv_number(l->out, "", point->accuracy);
-  append_csv_number(l->out, ",", point->mean_saturation);
-  es_text_append(l->out, "\n");
-}
-
 static void begin_json(listing_t *l, const es_merged_info_t *info) {
   es_text_append(l->out, "{\n  \"job_name\": ");
   es_text_append_quoted(l->out, info->job_name);
@@ -89,12 +69,20 @@ static void begin_json(listing_t *l, const es_merged_info_t *info) {
   es_text_append(l->out, ",\n  \"points\": [");
 }
 
-static void append_json_number(es_text_t *out, const char *name, double value) {
+static void add_csv_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {
+  const double numbers[] = {point->accuracy, point->mean_saturation};
   char text[32];
-  es_text_append(out, ", \"%s\": %s", name, isfinite(value) ? es_text_double(value, text) : "null");
+  for (int i = 0; i < info->n_names; i++) {
+    es_text_append_csv(l->out, point->cells[i]);
+    es_text_append(l->out, ",");
+  }
+  for (int i = 0; i < 2; i++)
+    es_text_append(l->out, "%s%s", isnan(numbers[i]) ? "" : es_text_double(numbers[i], text), i == 0 ? "," : "\n");
 }
 
 static void add_json_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {
+  const double numbers[] = {point->accuracy, point->mean_saturation};
+  char text[32];
   es_text_append(l->out, "%s\n    {", l->rows > 0 ? "," : "");
   for (int i = 0; i < info->n_names; i++) {
     es_text_append(l->out, "%s\"%s\": ", i > 0 ? ", " : "", info->names[i]);
@@ -103,23 +91,25 @@ static void add_json_row(listing_t *l, const es_merged_info_t *info, const es_me
     else
       es_text_append(l->out, "%s", point->cells[i][0] != '\0' ? point->cells[i] : "null");
   }
-  append_json_number(l->out, "accuracy", point->accuracy);
-  append_json_number(l->out, "mean_saturation", point->mean_saturation);
+  for (int i = 0; i < 2; i++)
+    es_text_append(l->out, ", \"%s\": %s", i == 0 ? "accuracy" : "mean_saturation",
+                   isfinite(numbers[i]) ? es_text_double(numbers[i], text) : "null");
   es_text_append(l->out, "}");
 }
 
 static void show_point(void *context, const es_merged_info_t *info, const es_merged_point_t *point) {
-  typedef void begin_t(listing_t * l, const es_merged_info_t *info);
-  typedef void row_t(listing_t * l, const es_merged_info_t *info, const es_merged_point_t *point);
-  static begin_t *const begins[] = {begin_table, begin_csv, begin_json}; /* as es_show_format_t */
-  static row_t *const rows[] = {add_table_row, add_csv_row, add_json_row};
   listing_t *l = context;
-  if (point == NULL) {
-    begins[l->format](l, info);
-    return;
+  if (point != NULL) {
+    (l->format == ES_SHOW_TABLE ? add_table_row
+     : l->format == ES_SHOW_CSV ? add_csv_row
+                                : add_json_row)(l, info, point);
+    l->rows++;
+  } else if (l->format == ES_SHOW_CSV) {
+    for (int i = 0; i < info->n_names; i++) es_text_append(l->out, "%s,", info->names[i]);
+    es_text_append(l->out, "accuracy,mean_saturation\n");
+  } else {
+    (l->format == ES_SHOW_TABLE ? begin_table : begin_json)(l, info);
   }
-  rows[l->format](l, info, point);
-  l->rows++;
 }
 
 es_code_t es_merged_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status) {

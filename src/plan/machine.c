@@ -19,14 +19,13 @@ int64_t es_memory_peak(void) {
   return (peak - shared) * 1024;
 }
 
-/* A number of bytes in a file of one line; INT64_MAX where there is none ("max"). */
-static int64_t read_bytes(const char *path) {
+/* The number that a file begins with; `otherwise` where there is none ("max"). */
+static int64_t read_number(const char *path, int64_t otherwise) {
   FILE *file = fopen(path, "r");
-  long long bytes = INT64_MAX;
-  if (!file) return bytes;
-  if (fscanf(file, "%lld", &bytes) != 1) bytes = INT64_MAX;
-  fclose(file);
-  return bytes;
+  long long number;
+  const bool found = file && fscanf(file, "%lld", &number) == 1;
+  if (file) fclose(file);
+  return found ? number : otherwise;
 }
 
 /* What is left below memory.max of this process's cgroup (version 2) and those above it. */
@@ -40,22 +39,12 @@ static int64_t cgroup_available(void) {
   if (strncmp(path, "0::/", 4) != 0) return least;
   for (char *end = path + strlen(path); end > path + 3; *(end = strrchr(path, '/')) = '\0') {
     snprintf(file, sizeof file, "/sys/fs/cgroup%s/memory.max", path + 3);
-    const int64_t most = read_bytes(file);
+    const int64_t most = read_number(file, INT64_MAX);
     snprintf(file, sizeof file, "/sys/fs/cgroup%s/memory.current", path + 3);
-    const int64_t now = read_bytes(file);
+    const int64_t now = read_number(file, INT64_MAX);
     if (most != INT64_MAX && now != INT64_MAX && most - now < least) least = most - now;
   }
   return least;
-}
-
-/* What this process has of RLIMIT_AS already. */
-static int64_t address_space(void) {
-  FILE *file = fopen("/proc/self/statm", "r");
-  long long pages = 0;
-  if (!file) return 0;
-  if (fscanf(file, "%lld", &pages) != 1) pages = 0;
-  fclose(file);
-  return pages * sysconf(_SC_PAGESIZE);
 }
 
 int64_t es_memory_available(void) {
@@ -68,7 +57,8 @@ int64_t es_memory_available(void) {
   if (file) fclose(file);
   if (kib > 0 && kib * 1024 < least) least = kib * 1024;
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    const int64_t left = (int64_t)limit.rlim_cur - address_space();
+    const int64_t pages = read_number("/proc/self/statm", 0); /* that this process has already */
+    const int64_t left = (int64_t)limit.rlim_cur - pages * sysconf(_SC_PAGESIZE);
     if (left < least) least = left > 0 ? left : 0;
   }
   return least;

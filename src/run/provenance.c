@@ -8,33 +8,21 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "Open MPI v4.1.4" or "MPICH Version: 4.0.2": what stands before the first comma or line end of what the library says
- * about itself, without its tabs. */
-static void name_mpi(char *out, size_t size) {
-  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
-  int length = 0;
-  MPI_Get_library_version(text, &length); /* allowed before MPI_Init */
-  snprintf(out, size, "%.*s", (int)strcspn(text, ",\r\n"), text);
-  for (char *tab = out; (tab = strchr(tab, '\t')) != NULL;) *tab = ' ';
-}
-
-static void name_hdf5(char *out, size_t size) {
-  unsigned major = 0, minor = 0, release = 0;
-  H5get_libversion(&major, &minor, &release);
-  snprintf(out, size, "HDF5 %u.%u.%u", major, minor, release);
-}
-
-static void name_host(char *out, size_t size) {
-  if (gethostname(out, size) != 0) snprintf(out, size, "unknown");
-  out[size - 1] = '\0';
-}
-
 int es_run_provenance(const es_provenance_t **out) {
   static char mpi[128], hdf5[64], host[256];
   static es_provenance_t facts[9];
-  name_mpi(mpi, sizeof mpi);
-  name_hdf5(hdf5, sizeof hdf5);
-  name_host(host, sizeof host);
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  unsigned major = 0, minor = 0, release = 0;
+  int length = 0;
+  /* "Open MPI v4.1.4" or "MPICH Version: 4.0.2": what stands before the first comma or line end of what the library
+   * says about itself, without its tabs. */
+  MPI_Get_library_version(text, &length); /* allowed before MPI_Init */
+  snprintf(mpi, sizeof mpi, "%.*s", (int)strcspn(text, ",\r\n"), text);
+  for (char *tab = mpi; (tab = strchr(tab, '\t')) != NULL;) *tab = ' ';
+  H5get_libversion(&major, &minor, &release);
+  snprintf(hdf5, sizeof hdf5, "HDF5 %u.%u.%u", major, minor, release);
+  if (gethostname(host, sizeof host) != 0) snprintf(host, sizeof host, "unknown");
+  host[sizeof host - 1] = '\0';
   const es_provenance_t all[] = {
       {"version", ES_VERSION},
       {"revision", ES_REVISION},
