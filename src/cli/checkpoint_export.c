@@ -57,15 +57,6 @@ static es_code_t read_epochs(list_t *list, const char *text, es_status_t *status
   return ES_OK;
 }
 
-static bool is_asked_for(const list_t *list, const es_trained_t *t, int32_t last) {
-  if (list->all) return true;
-  if (list->n_epochs == 0) return t->epoch == last;
-  for (int i = 0; i < list->n_epochs; i++) {
-    if (list->epochs[i] == t->epoch) return true;
-  }
-  return false;
-}
-
 static es_code_t add(list_t *list, const es_trained_t *from, const es_point_t *point, es_status_t *status) {
   if (list->n == list->capacity) {
     const int capacity = 2 * list->capacity + 16;
@@ -90,7 +81,9 @@ static es_code_t add_point(list_t *list, const es_point_t *point, const char *id
   }
   for (int i = 0; i < list->trained.n; i++) {
     const es_trained_t *t = &list->trained.items[i];
-    if (strcmp(t->id, id) != 0 || t->epoch == before || !is_asked_for(list, t, last)) continue;
+    bool asked = list->all || (list->n_epochs == 0 && t->epoch == last);
+    for (int e = 0; e < list->n_epochs; e++) asked = asked || list->epochs[e] == t->epoch;
+    if (strcmp(t->id, id) != 0 || t->epoch == before || !asked) continue;
     ES_TRY(add(list, t, point, status));
     before = t->epoch;
     found++;

@@ -30,12 +30,6 @@ typedef struct plain {
   int n;
 } plain_t;
 
-static void destroy_plain(plain_t *plain) {
-  for (int i = 0; plain->data != NULL && i < plain->n; i++) es_free(plain->data[i]);
-  es_free(plain->data);
-  es_free(plain->views);
-}
-
 static es_code_t make_plain(plain_t *out, const es_safetensors_t *file, es_status_t *status) {
   const size_t n = (size_t)es_safetensors_count(file);
   *out = (plain_t){.views = es_allocate(n, sizeof *out->views), .data = es_allocate_zero(n, sizeof *out->data)};
@@ -162,7 +156,9 @@ static int import(const es_arguments_t *arguments, es_status_t *status) {
     if (code == ES_OK) code = make_plain(&plain, file, status);
     if (code == ES_OK) code = write_plain(file, &plain, to, status);
   }
-  destroy_plain(&plain);
+  for (int i = 0; plain.data != NULL && i < plain.n; i++) es_free(plain.data[i]);
+  es_free(plain.data);
+  es_free(plain.views);
   es_safetensors_destroy(file);
   return code;
 }

@@ -63,18 +63,6 @@ static void print_splits(const shown_t *shown, es_text_t *out) {
   es_table_destroy(&table);
 }
 
-static void print_classes(const es_dataset_info_t *info, es_text_t *out) {
-  es_table_t table = {0};
-  es_table_columns(&table, ">class|>train|>eval");
-  for (int32_t c = 0; c < info->classes; c++) {
-    es_table_cell(&table, "%d", c);
-    for (int split = 0; split < ES_SPLITS; split++) es_table_cell(&table, "%d", info->class_count[split][c]);
-  }
-  es_text_append(out, "\n");
-  es_table_print(&table, out);
-  es_table_destroy(&table);
-}
-
 static void print_table(const shown_t *shown, es_text_t *out) {
   const es_dataset_info_t *info = &shown->summary.info;
   const es_dataset_spec_t *spec = shown->spec;
@@ -86,7 +74,16 @@ static void print_table(const shown_t *shown, es_text_t *out) {
   es_text_append(out, "\n%d x %d, %s, %d classes, fingerprint %s\n\n", info->height, info->width,
                  info->channels == 1 ? "grey" : "colour", info->classes, shown->summary.fingerprint);
   print_splits(shown, out);
-  if (!is_balanced(info, ES_TRAIN) || !is_balanced(info, ES_EVAL)) print_classes(info, out);
+  if (is_balanced(info, ES_TRAIN) && is_balanced(info, ES_EVAL)) return;
+  es_table_t table = {0};
+  es_table_columns(&table, ">class|>train|>eval");
+  for (int32_t c = 0; c < info->classes; c++) {
+    es_table_cell(&table, "%d", c);
+    for (int split = 0; split < ES_SPLITS; split++) es_table_cell(&table, "%d", info->class_count[split][c]);
+  }
+  es_text_append(out, "\n");
+  es_table_print(&table, out);
+  es_table_destroy(&table);
 }
 
 static void print_json(const shown_t *shown, es_text_t *out) {

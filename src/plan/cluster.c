@@ -188,28 +188,6 @@ es_code_t es_plan_cluster(const es_plan_t *plan, const es_selection_t *selection
 
 /* ---- shares of an array ---- */
 
-/* Places of the points of each task: those of task t are points[first[t]] … points[first[t + 1] − 1], ascending. */
-static void sort_by_task(const es_selection_t *selection, const es_list_schedule_t *schedule, int32_t *task,
-                         int64_t *first, int64_t *points, int64_t tasks) {
-  for (int64_t i = 0; i < schedule->n; i++) {
-    task[schedule->order[i]] = schedule->worker[i];
-    first[schedule->worker[i] + 1]++;
-  }
-  for (int64_t t = 0; t < tasks; t++) first[t + 1] += first[t];
-  for (int64_t i = 0; i < schedule->n; i++) points[first[task[i]]++] = selection->index[i];
-  for (int64_t t = tasks; t > 0; t--) first[t] = first[t - 1]; /* each had moved to the start of the next */
-  first[0] = 0;
-}
-
-static void print_tasks(const es_plan_t *plan, int64_t *first, int64_t *points, int64_t tasks, es_text_t *out) {
-  es_text_append(out, "# name %s\n# output %s\n# points %lld\n# tasks %lld\n", es_job_name(plan->job), plan->output,
-                 (long long)first[tasks], (long long)tasks);
-  for (int64_t t = 0; t < tasks; t++) {
-    es_selection_print(&(es_selection_t){first[t + 1] - first[t], points + first[t]}, out);
-    es_text_append(out, "\n");
-  }
-}
-
 es_code_t es_plan_tasks(const es_plan_t *plan, const es_selection_t *selection, int64_t tasks, int64_t points_per_task,
                         es_text_t *out, es_status_t *status) {
   const int64_t enough = (selection->n + points_per_task - 1) / points_per_task;
@@ -225,8 +203,21 @@ es_code_t es_plan_tasks(const es_plan_t *plan, const es_selection_t *selection, 
   else
     es_list_schedule_create(&schedule, cost, selection->n, NULL, (int32_t)tasks, status);
   if (status->code == ES_OK) {
-    sort_by_task(selection, &schedule, task, first, points, tasks);
-    print_tasks(plan, first, points, tasks, out);
+    /* The points of task t, ascending, go to points[first[t]] … points[first[t + 1] − 1]. */
+    for (int64_t i = 0; i < schedule.n; i++) {
+      task[schedule.order[i]] = schedule.worker[i];
+      first[schedule.worker[i] + 1]++;
+    }
+    for (int64_t t = 0; t < tasks; t++) first[t + 1] += first[t];
+    for (int64_t i = 0; i < schedule.n; i++) points[first[task[i]]++] = selection->index[i];
+    for (int64_t t = tasks; t > 0; t--) first[t] = first[t - 1]; /* each had moved to the start of the next */
+    first[0] = 0;
+    es_text_append(out, "# name %s\n# output %s\n# points %lld\n# tasks %lld\n", es_job_name(plan->job), plan->output,
+                   (long long)first[tasks], (long long)tasks);
+    for (int64_t t = 0; t < tasks; t++) {
+      es_selection_print(&(es_selection_t){first[t + 1] - first[t], points + first[t]}, out);
+      es_text_append(out, "\n");
+    }
   }
   es_list_schedule_destroy(&schedule);
   es_free(cost);

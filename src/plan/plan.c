@@ -73,16 +73,6 @@ static int find_dataset(const es_plan_t *plan, const char *name) {
   return -1;
 }
 
-static void mark_used(const es_plan_t *plan, bool *used) {
-  for (int b = 0; b < es_job_n_blocks(plan->job); b++) {
-    for (int a = 0; a < es_job_n_axes(plan->job, b); a++) {
-      const es_job_axis_t axis = es_job_axis(plan->job, b, a);
-      if (strcmp(axis.name, "dataset") != 0) continue;
-      for (int v = 0; v < axis.n_values; v++) used[find_dataset(plan, axis.values[v])] = true;
-    }
-  }
-}
-
 /* The folder of an IDX dataset must be there; es_dataset_inspect looks into it. */
 static es_code_t check_folder(const es_plan_t *plan, const es_dataset_spec_t *spec, es_status_t *status) {
   if (spec->format != ES_FORMAT_IDX || es_directory_exists(spec->path)) return ES_OK;
@@ -100,7 +90,13 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
   bool *used = es_allocate_zero((size_t)plan->n_datasets, sizeof *used);
   es_code_t code = ES_OK;
   if (plan->infos == NULL || used == NULL) code = es_out_of_memory(status, STAGE, "the datasets");
-  if (code == ES_OK) mark_used(plan, used);
+  for (int b = 0; b < es_job_n_blocks(plan->job) && code == ES_OK; b++) {
+    for (int a = 0; a < es_job_n_axes(plan->job, b); a++) {
+      const es_job_axis_t axis = es_job_axis(plan->job, b, a);
+      for (int v = 0; strcmp(axis.name, "dataset") == 0 && v < axis.n_values; v++)
+        used[find_dataset(plan, axis.values[v])] = true;
+    }
+  }
   for (int i = 0; i < plan->n_datasets && code == ES_OK; i++) {
     const es_dataset_spec_t *spec = es_job_dataset(plan->job, i);
     es_status_t own = {0};

@@ -33,15 +33,6 @@ void es_plan_weights_apply(const es_plan_t *plan, int64_t index, es_point_t *poi
   e->epoch = w->epoch;
 }
 
-/* "vgg11, width 1/8, classes all" */
-static void append_point(es_text_t *out, const es_point_t *point) {
-  for (int i = 0; i < point->n_axes; i++) {
-    const es_axis_value_t *axis = &point->axes[i];
-    if (i > 0) es_text_append(out, ", ");
-    es_text_append(out, "%s %s", axis->name, axis->text);
-  }
-}
-
 /* The point of the folder whose training was the same. */
 static void find_trained(survey_t *s, int64_t index, es_point_t *point) {
   es_plan_weights_t *w = &s->plan->weights[index];
@@ -51,7 +42,8 @@ static void find_trained(survey_t *s, int64_t index, es_point_t *point) {
   if (found == NULL) {
     s->untrained++;
     es_text_append(&s->report, "point %lld (", (long long)index);
-    append_point(&s->report, point);
+    for (int i = 0; i < point->n_axes; i++) /* "vgg11, width 1/8, classes all" */
+      es_text_append(&s->report, "%s%s %s", i > 0 ? ", " : "", point->axes[i].name, point->axes[i].text);
     es_text_append(&s->report, "): no weights in %s/checkpoints were trained like that\n",
                    point->external.file[ES_TRAIN]);
     return;

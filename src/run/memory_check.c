@@ -2,10 +2,19 @@
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "run_internal.h"
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const double GIB = 1 << 30;
+
+/* What is to run, and how many ranks of it on this node. */
+typedef struct check {
+  const es_plan_t *plan;
+  const int64_t *pending;
+  int64_t n;
+  int ranks, here; /* of a point; of the node */
+} check_t;
 
 static int descending(const void *a, const void *b) {
   const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -14,8 +23,6 @@ static int descending(const void *a, const void *b) {
 
 /* The images of a run: each dataset is held once at each resolution. */
 typedef struct images {
-  bool stream; /* those that can stay in their file do */
-  int here;    /* ranks of the node */
   int64_t bytes;
   int n;
   struct {
@@ -24,14 +31,12 @@ typedef struct images {
   } seen[64];
 } images_t;
 
-/* A rank that reads images as it needs them: two files, each with what HDF5 keeps of it, and an image as stored and as
- * wanted. */
-static int64_t stream_bytes(const es_point_t *point, const es_dataset_info_t *info) {
+/* With `stream` images that can stay in their file do, and each rank reads them as it needs them: two files, each with
+ * what HDF5 keeps of it, and an image as stored and as wanted. */
+static void add_images(images_t *images, const es_point_t *point, const es_dataset_info_t *info, int here, bool stream,
+                       int64_t bytes) {
   const int64_t stored = (int64_t)info->height * info->width * info->channels;
-  return (4 << 20) + 8 * stored + (int64_t)point->resolution * point->resolution * info->channels;
-}
-
-static void add_images(images_t *images, const es_point_t *point, const es_dataset_info_t *info, int64_t bytes) {
+  const int64_t wanted = (int64_t)point->resolution * point->resolution * info->channels;
   for (int i = 0; i < images->n; i++) {
     if (images->seen[i].resolution == point->resolution && strcmp(images->seen[i].name, point->dataset.name) == 0)
       return;
@@ -40,45 +45,53 @@ static void add_images(images_t *images, const es_point_t *point, const es_datas
     memcpy(images->seen[images->n].name, point->dataset.name, sizeof images->seen->name);
     images->seen[images->n++].resolution = point->resolution;
   }
-  const bool stream = images->stream && es_dataset_streams(&point->dataset);
-  images->bytes += stream ? images->here * stream_bytes(point, info) : bytes;
+  images->bytes += stream && es_dataset_streams(&point->dataset) ? here * ((4 << 20) + 8 * stored + wanted) : bytes;
 }
 
-/* Bytes on a node of `here` ranks: the hungriest points at once, one a group, and the images. *largest: the place in
- * `pending` of the hungriest. -1 when memory is out. */
-static int64_t node_need(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, int here, bool stream,
-                         int64_t *largest) {
-  int64_t *needs = es_allocate_zero((size_t)n, sizeof *needs), sum = 0;
-  images_t images = {.stream = stream, .here = here};
+/* Bytes on the node when `ranks` ranks share a point: the hungriest points at once, one a group, and the images.
+ * *largest: the place in `pending` of the hungriest. -1 when memory is out. */
+static int64_t node_need(const check_t *c, int ranks, bool stream, int64_t *largest) {
+  int64_t *needs = es_allocate_zero((size_t)c->n, sizeof *needs), sum = 0;
+  images_t images = {0};
   es_memory_prediction_t prediction = {0};
   if (!needs) return -1;
   *largest = 0;
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = 0; i < c->n; i++) {
     es_point_t point;
-    es_plan_point(plan, pending[i], &point);
-    const es_dataset_info_t *info = es_plan_info(plan, &point);
+    es_plan_point(c->plan, c->pending[i], &point);
+    const es_dataset_info_t *info = es_plan_info(c->plan, &point);
     if (es_memory_predict_next(&prediction, &point, info, ranks, &(es_status_t){0}) != ES_OK) {
       es_free(needs);
       return -1;
     }
     needs[i] = prediction.need.rank;
-    add_images(&images, &point, info, prediction.need.shared);
+    add_images(&images, &point, info, c->here, stream, prediction.need.shared);
     if (needs[i] > needs[*largest]) *largest = i;
   }
-  qsort(needs, (size_t)n, sizeof *needs, descending);
-  for (int rank = 0; rank < here; rank++) sum += rank / ranks < n ? needs[rank / ranks] : 0;
+  qsort(needs, (size_t)c->n, sizeof *needs, descending);
+  for (int rank = 0; rank < c->here; rank++) sum += rank / ranks < c->n ? needs[rank / ranks] : 0;
   es_free(needs);
   return sum + images.bytes;
 }
 
-static es_code_t refuse(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, int here, bool stream,
-                        int64_t need, int64_t available, int64_t largest, es_status_t *status) {
-  const double gib = 1 << 30;
-  int64_t other, fits = 0;
+/* Points that train. What fits for certain comes first; then what may fit, as predictions are good to 25 %. */
+static es_code_t check_node(const check_t *c, bool *stream, es_status_t *status) {
+  static const struct {
+    double share;
+    bool stream;
+  } attempts[] = {{1.0, false}, {1.0, true}, {0.8, false}, {0.8, true}};
+  const int64_t available = es_memory_available();
+  int64_t largest = 0, need = 0, other, fits = 0;
+  for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+    *stream = attempts[i].stream;
+    need = node_need(c, c->ranks, *stream, &largest);
+    if (need < 0) return es_out_of_memory(status, "run", "%lld points", (long long)c->n);
+    if (attempts[i].share * (double)need <= (double)available) return ES_OK;
+  }
   es_point_t point;
-  es_plan_point(plan, pending[largest], &point);
-  for (int64_t more = 2 * ranks; more <= point.train.lanes && fits == 0; more *= 2) {
-    const int64_t with_more = node_need(plan, pending, n, (int)more, here, stream, &other);
+  es_plan_point(c->plan, c->pending[largest], &point);
+  for (int64_t more = 2 * c->ranks; more <= point.train.lanes && fits == 0; more *= 2) {
+    const int64_t with_more = node_need(c, (int)more, *stream, &other);
     if (with_more >= 0 && 0.8 * (double)with_more <= (double)available) fits = more;
   }
   char advice[160];
@@ -86,65 +99,46 @@ static es_code_t refuse(const es_plan_t *plan, const int64_t *pending, int64_t n
     snprintf(advice, sizeof advice, "--ranks-per-point %lld would do", (long long)fits);
   else
     snprintf(advice, sizeof advice, "spread the ranks over more nodes%s",
-             here > ranks ? ", or start fewer on each" : "");
+             c->here > c->ranks ? ", or start fewer on each" : "");
   return es_fail(
       status, ES_INPUT, "run",
       "%s: point %lld would need about %.1f GiB on this node for %d rank%s at %d a point; %.1f GiB are free: %s",
-      es_job_path(plan->job), (long long)pending[largest], (double)need / gib, here, here == 1 ? "" : "s", ranks,
-      (double)available / gib, advice);
+      es_job_path(c->plan->job), (long long)c->pending[largest], (double)need / GIB, c->here, c->here == 1 ? "" : "s",
+      c->ranks, (double)available / GIB, advice);
 }
 
-/* Activations: one point on all ranks, of which `here` share this node. */
-static es_code_t check_activations(const es_plan_t *plan, int ranks, int here, es_status_t *status) {
+/* Activations: one point on all ranks. */
+static es_code_t check_activations(const check_t *c, es_status_t *status) {
   es_external_info_t info;
-  const double gib = 1 << 30;
-  ES_TRY(es_plan_external(plan, &info, status));
-  const int64_t available = es_memory_available(), need = here * es_plan_activations_bytes(plan, &info, ranks);
-  const int more = es_plan_activations_fit(plan, &info, ranks, here, available);
+  ES_TRY(es_plan_external(c->plan, &info, status));
+  const int64_t available = es_memory_available();
+  const int64_t need = c->here * es_plan_activations_bytes(c->plan, &info, c->ranks);
+  const int more = es_plan_activations_fit(c->plan, &info, c->ranks, c->here, available);
   es_external_info_destroy(&info);
-  if (more == ranks) return ES_OK;
+  if (more == c->ranks) return ES_OK;
   char advice[80] = "start fewer on each node";
-  if (more > 0) snprintf(advice, sizeof advice, "%d ranks in all, %d to a node, would do", more, here);
+  if (more > 0) snprintf(advice, sizeof advice, "%d ranks in all, %d to a node, would do", more, c->here);
   return es_fail(status, ES_INPUT, "run",
                  "%s: would need about %.1f GiB on this node for %d of %d ranks; %.1f GiB are free: %s",
-                 es_job_path(plan->job), (double)need / gib, here, ranks, (double)available / gib, advice);
-}
-
-/* Points that train, on this node. What fits for certain comes first; then what may fit, as predictions are good to
- * 25 %. */
-static void check_node(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, int here, bool *stream,
-                       es_status_t *status) {
-  static const struct {
-    double share;
-    bool stream;
-  } attempts[] = {{1.0, false}, {1.0, true}, {0.8, false}, {0.8, true}};
-  int64_t largest = 0, need = 0, available = es_memory_available();
-  for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
-    *stream = attempts[i].stream;
-    need = node_need(plan, pending, n, ranks, here, *stream, &largest);
-    if (need < 0) {
-      es_out_of_memory(status, "run", "%lld points", (long long)n);
-      return;
-    }
-    if (attempts[i].share * (double)need <= (double)available) return;
-  }
-  refuse(plan, pending, n, ranks, here, *stream, need, available, largest, status);
+                 es_job_path(c->plan->job), (double)need / GIB, c->here, c->ranks, (double)available / GIB, advice);
 }
 
 es_code_t es_run_check_memory(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, bool *stream,
                               es_status_t *status) {
+  check_t check = {plan, pending, n, ranks, 0};
   MPI_Comm node;
-  int rank, here, leader;
+  int rank;
   *stream = false;
   if (n == 0) return ES_OK;
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   ES_MPI(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node));
-  ES_MPI(MPI_Comm_size(node, &here));
-  ES_MPI(MPI_Comm_rank(node, &leader));
-  const bool activations = es_job_base(plan->job)->source == ES_SOURCE_ACTIVATIONS;
-  if (leader == 0 && activations) check_activations(plan, ranks, here, status);
+  ES_MPI(MPI_Comm_size(node, &check.here));
+  ES_MPI(MPI_Comm_rank(node, &rank));
   /* Nodes may differ: the first rank of each looks at its own. */
-  if (leader == 0 && !activations) check_node(plan, pending, n, ranks, here, stream, status);
+  if (rank == 0 && es_job_base(plan->job)->source == ES_SOURCE_ACTIVATIONS)
+    check_activations(&check, status);
+  else if (rank == 0)
+    check_node(&check, stream, status);
   ES_MPI(MPI_Allreduce(MPI_IN_PLACE, stream, 1, MPI_C_BOOL, MPI_LOR, MPI_COMM_WORLD));
   ES_MPI(MPI_Comm_free(&node));
   return es_agree(MPI_COMM_WORLD, status);

@@ -21,17 +21,18 @@ static void append_progress(es_text_t *line, const es_progress_t *p) {
   es_text_append(line, "%lld/%lld points, %s left", (long long)finished, (long long)p->points, left);
 }
 
-static void warn(const es_progress_t *p, const char *message) {
+void es_progress_warn(void *context, const char *message) {
+  const es_progress_t *p = context;
   fprintf(stderr, "%seigenscope: point %lld: warning: %s\n", p->mode == ES_PROGRESS_LIVE ? ES_PROGRESS_ERASE : "",
           (long long)p->index, message);
 }
 
 /* One write for one line (or several), so that lines of several groups do not mix. */
-static void put(const es_progress_t *p, es_text_t *line) {
+static void put(es_progress_t *p, es_text_t *line) {
   const bool ended = line->length > 0 && line->data[line->length - 1] == '\n';
   if (p->mode == ES_PROGRESS_LINES && !ended) es_text_append(line, "\n");
   if (line->failed) {
-    warn(p, "out of memory for a line of progress");
+    es_progress_warn(p, "out of memory for a line of progress");
   } else if (p->mode == ES_PROGRESS_LIVE) {
     fprintf(stderr, ES_PROGRESS_ERASE "%s", es_text_get(line));
     fflush(stderr);
@@ -69,7 +70,7 @@ static void append_efforts(es_text_t *text, const es_epoch_report_t *r) {
 }
 
 void es_progress_epoch(void *context, const es_epoch_report_t *r) {
-  const es_progress_t *p = context;
+  es_progress_t *p = context;
   if (p->mode == ES_PROGRESS_NONE) return;
   es_text_t line = {0};
   if (p->mode == ES_PROGRESS_LIVE) {
@@ -91,22 +92,6 @@ void es_progress_epoch(void *context, const es_epoch_report_t *r) {
   es_text_destroy(&line);
 }
 
-void es_progress_warn(void *context, const char *message) {
-  warn(context, message);
-}
-
-static void append_stages(es_text_t *text, const es_ranks_range_t *seconds, int ranks) {
-  es_text_append(text, "  %-10s %10s %10s %10s   seconds over %d rank%s\n", "stage", "min", "mean", "max", ranks,
-                 ranks == 1 ? "" : "s");
-  for (int s = 0; s < ES_STAGES; s++)
-    es_text_append(text, "  %-10s %10.3f %10.3f %10.3f\n", es_stage_name((es_stage_t)s), seconds[s].least,
-                   seconds[s].mean, seconds[s].most);
-}
-
-static const char *outcome_of(es_code_t code) {
-  return code == ES_OK ? "complete" : code == ES_STOPPED || code == ES_DIVERGED ? es_code_name(code) : "failed";
-}
-
 void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipeline_t *pipeline,
                        const es_status_t *status) {
   es_ranks_range_t seconds[ES_STAGES] = {{0}};
@@ -117,12 +102,18 @@ void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipel
   if (rank != 0 || p->mode == ES_PROGRESS_NONE) return;
   es_text_t line = {0};
   append_name(&line, p, point);
-  es_text_append(&line, ": %s (", outcome_of(status->code));
+  es_text_append(&line, ": %s (",
+                 status->code == ES_OK                                       ? "complete"
+                 : status->code == ES_STOPPED || status->code == ES_DIVERGED ? es_code_name(status->code)
+                                                                             : "failed");
   append_progress(&line, p);
   es_text_append(&line, ")");
   if (p->verbose && p->mode == ES_PROGRESS_LINES) {
-    es_text_append(&line, "\n");
-    append_stages(&line, seconds, ranks);
+    es_text_append(&line, "\n  %-10s %10s %10s %10s   seconds over %d rank%s\n", "stage", "min", "mean", "max", ranks,
+                   ranks == 1 ? "" : "s");
+    for (int s = 0; s < ES_STAGES; s++)
+      es_text_append(&line, "  %-10s %10.3f %10.3f %10.3f\n", es_stage_name((es_stage_t)s), seconds[s].least,
+                     seconds[s].mean, seconds[s].most);
   }
   put(p, &line);
   es_text_destroy(&line);
