@@ -60,17 +60,6 @@ static void print_profile(const bench_t *b, const char *width, const stopwatch_t
          1e6 / (layers + capture));
 }
 
-static void print_heading(const bench_t *b) {
-  if (b->settings->profile) {
-    printf("microseconds of an image in a measured epoch on one rank; kernels: layers and covariances\n");
-    printf("%8s %8s %8s %8s %8s %8s %8s %8s %8s %10s %14s %12s %12s\n", "width", "layers", "cov.", "between", "data",
-           "update", "eigen", "wait", "store", "all", "in kernels", "images/s", "kernels/s");
-    return;
-  }
-  printf("%8s %12s %10s %12s %12s %12s %12s %10s\n", "width", "parameters", "MMAC", "images/s", "measured/s",
-         "measuring", "GFLOP/s", "MiB a rank");
-}
-
 static void print_row(const char *width, const double rate[2], const es_graph_t *graph) {
   struct rusage resources;
   getrusage(RUSAGE_SELF, &resources);
@@ -172,7 +161,14 @@ es_code_t es_bench_train(const es_bench_train_t *settings, es_status_t *status) 
            es_blas_name());
     printf("everything included (augmentation, states on disk); medians of %lld epochs\n",
            (long long)b->settings->pairs);
-    print_heading(b);
+    if (settings->profile)
+      printf("microseconds of an image in a measured epoch on one rank; kernels: layers and covariances\n"
+             "%8s %8s %8s %8s %8s %8s %8s %8s %8s %10s %14s %12s %12s\n",
+             "width", "layers", "cov.", "between", "data", "update", "eigen", "wait", "store", "all", "in kernels",
+             "images/s", "kernels/s");
+    else
+      printf("%8s %12s %10s %12s %12s %12s %12s %10s\n", "width", "parameters", "MMAC", "images/s", "measured/s",
+             "measuring", "GFLOP/s", "MiB a rank");
   }
   ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
   char *rest = list;

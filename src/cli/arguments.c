@@ -55,20 +55,6 @@ static es_code_t read_option(es_arguments_t *a, int argc, char **argv, int *i, e
   return ES_OK;
 }
 
-static es_code_t read_all(es_arguments_t *a, int argc, char **argv, es_status_t *status) {
-  bool only_positional = false;
-  for (int i = 0; i < argc; i++) {
-    if (!only_positional && strcmp(argv[i], "--") == 0) {
-      only_positional = true;
-    } else if (!only_positional && argv[i][0] == '-' && argv[i][1] != '\0') {
-      ES_TRY(read_option(a, argc, argv, &i, status));
-    } else {
-      a->positional[a->n_positional++] = argv[i];
-    }
-  }
-  return ES_OK;
-}
-
 es_code_t es_arguments_parse(es_arguments_t **out, int argc, char **argv, const es_page_t *page, int least, int most,
                              es_status_t *status) {
   *out = NULL;
@@ -83,7 +69,15 @@ es_code_t es_arguments_parse(es_arguments_t **out, int argc, char **argv, const 
   char line[256];
   if (a->positional == NULL || a->values == NULL || a->counts == NULL)
     code = es_out_of_memory(status, STAGE, "the arguments");
-  if (code == ES_OK) code = read_all(a, argc, argv, status);
+  bool only_positional = false;
+  for (int i = 0; i < argc && code == ES_OK; i++) {
+    if (!only_positional && strcmp(argv[i], "--") == 0)
+      only_positional = true;
+    else if (!only_positional && argv[i][0] == '-' && argv[i][1] != '\0')
+      code = read_option(a, argc, argv, &i, status);
+    else
+      a->positional[a->n_positional++] = argv[i];
+  }
   if (code == ES_OK && a->n_positional < least)
     code = es_fail(status, ES_INPUT, STAGE, "an argument is missing; usage: %s", synopsis(page->usage, line));
   if (code == ES_OK && a->n_positional > most)

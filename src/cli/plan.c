@@ -111,20 +111,6 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
   es_table_destroy(&table);
 }
 
-static void print_axes(const es_point_t *point, es_text_t *out) {
-  char number[32];
-  for (int i = 0; i < point->n_axes; i++) {
-    const es_axis_value_t *axis = &point->axes[i];
-    es_text_append(out, "%s", i > 0 ? ", " : "");
-    es_text_append_quoted(out, axis->name);
-    es_text_append(out, ": ");
-    if (axis->is_number)
-      es_text_append(out, "%s", es_text_double(axis->number, number));
-    else
-      es_text_append_quoted(out, axis->text);
-  }
-}
-
 static void print_json(const es_plan_t *plan, const es_selection_t *selection, memory_t *memory, es_text_t *out) {
   const double total = total_cost(plan, selection);
   es_grid_walk_t walk = {.grid = plan->grid};
@@ -135,12 +121,22 @@ static void print_json(const es_plan_t *plan, const es_selection_t *selection, m
   es_text_append(out, ", \"total_macs\": %.0f, \"points\": [", total);
   for (int64_t k = 0; k < selection->n; k++) {
     const int64_t i = selection->index[k];
+    char number[32];
     es_point_t point;
     es_plan_walk(plan, &walk, i, &point);
     const es_memory_need_t need = predict(memory, plan, &point);
     es_text_append(out, "%s\n  {\"index\": %lld, \"id\": \"%s\", \"axes\": {", k > 0 ? "," : "", (long long)i,
                    es_grid_id(plan->grid, i));
-    print_axes(&point, out);
+    for (int a = 0; a < point.n_axes; a++) {
+      const es_axis_value_t *axis = &point.axes[a];
+      es_text_append(out, "%s", a > 0 ? ", " : "");
+      es_text_append_quoted(out, axis->name);
+      es_text_append(out, ": ");
+      if (axis->is_number)
+        es_text_append(out, "%s", es_text_double(axis->number, number));
+      else
+        es_text_append_quoted(out, axis->text);
+    }
     es_text_append(out,
                    "}, \"parameters\": %lld, \"macs_per_image\": %lld, \"macs\": %.0f, \"share\": %.6f, "
                    "\"bytes_per_rank\": %lld, \"bytes_shared_per_node\": %lld}",
@@ -178,13 +174,6 @@ static es_code_t read_request(const es_arguments_t *arguments, request_t *out, e
   return es_cli_integer(arguments, "--points-per-task", 1, 1000000, &out->per_task, status);
 }
 
-static void append_activations(const es_plan_t *plan, const request_t *request, es_text_t *out, es_status_t *status) {
-  es_external_info_t info;
-  if (es_plan_external(plan, &info, status) != ES_OK) return;
-  es_plan_activations_table(plan, &info, (int)request->ranks, out);
-  es_external_info_destroy(&info);
-}
-
 static void append_points(const es_plan_t *plan, const es_selection_t *selection, const request_t *request,
                           es_text_t *out, es_status_t *status) {
   memory_t memory = {.ranks = (int)request->ranks};
@@ -213,7 +202,11 @@ static int plan_job(const es_arguments_t *arguments, es_status_t *status) {
     es_fail(status, ES_INPUT, "plan", "--interconnect: %s has activations of others, which are not computed in steps",
             job.path);
   } else if (activations && request.tasks == 0) {
-    append_activations(&plan, &request, &text, status);
+    es_external_info_t info;
+    if (es_plan_external(&plan, &info, status) == ES_OK) {
+      es_plan_activations_table(&plan, &info, (int)request.ranks, &text);
+      es_external_info_destroy(&info);
+    }
   } else if (!activations && request.ranks > es_plan_lanes(&plan)) {
     es_fail(status, ES_INPUT, "plan",
             "--ranks-per-point %lld: a point has %d lanes, at most that many ranks can share it",

@@ -18,16 +18,6 @@ static const es_option_t options[] = {
 };
 const es_page_t es_page_status = {"status", usage, options, sizeof options / sizeof *options};
 
-/* "3 points: 2 complete, 0 diverged, 0 damaged, 1 missing (1 started) in results/x/points/" */
-static void append_counts(const es_plan_t *plan, const es_results_t *results, int64_t n, es_text_t *out) {
-  es_text_append(out, "\n%lld point%s: %lld complete, %lld diverged, %lld damaged, %lld missing", (long long)n,
-                 n == 1 ? "" : "s", (long long)results->counts[ES_OUTCOME_COMPLETE],
-                 (long long)results->counts[ES_OUTCOME_DIVERGED], (long long)results->counts[ES_OUTCOME_DAMAGED],
-                 (long long)results->counts[ES_OUTCOME_MISSING]);
-  if (results->started > 0) es_text_append(out, " (%lld started)", (long long)results->started);
-  es_text_append(out, " in %s/points/\n", plan->output);
-}
-
 static int survey(const es_arguments_t *arguments, es_status_t *status) {
   const bool only_missing = es_arguments_option(arguments, "--missing") != NULL;
   const char *task = es_arguments_option(arguments, "--task");
@@ -44,7 +34,13 @@ static int survey(const es_arguments_t *arguments, es_status_t *status) {
     es_selection_print(&results.missing, &text);
     if (results.missing.n > 0) es_text_append(&text, "\n");
   } else {
-    append_counts(&plan, &results, selection.n, &text);
+    const int64_t *counts = results.counts;
+    es_text_append(&text, "\n%lld point%s: %lld complete, %lld diverged, %lld damaged, %lld missing",
+                   (long long)selection.n, selection.n == 1 ? "" : "s", (long long)counts[ES_OUTCOME_COMPLETE],
+                   (long long)counts[ES_OUTCOME_DIVERGED], (long long)counts[ES_OUTCOME_DAMAGED],
+                   (long long)counts[ES_OUTCOME_MISSING]);
+    if (results.started > 0) es_text_append(&text, " (%lld started)", (long long)results.started);
+    es_text_append(&text, " in %s/points/\n", plan.output);
   }
   es_cli_print(&text, "the table of points", status);
   const int result = es_cli_results_code(&results);

@@ -186,13 +186,6 @@ static bool is_merged(const es_merge_t *merge, int64_t index) {
   return merge->outcomes[index] == ES_OUTCOME_COMPLETE || merge->outcomes[index] == ES_OUTCOME_DIVERGED;
 }
 
-static bool is_used(const es_merge_t *merge, es_dimension_t dimension) {
-  for (int i = 0; i < ES_FIELDS; i++) {
-    if (merge->fields[i] && es_field_has((es_field_t)i, dimension)) return true;
-  }
-  return false;
-}
-
 static void put_point_scale(output_t *o) {
   es_merge_t *merge = o->merge;
   es_writer_t *writer = &o->writer;
@@ -294,7 +287,10 @@ static void begin(output_t *o, const es_merge_header_t *header) {
   put_header(o, header);
   put_point_scale(o);
   for (int i = 0; i < ES_DIMENSIONS; i++) {
-    if (is_used(o->merge, (es_dimension_t)i)) put_scale(o, (es_dimension_t)i);
+    bool used = false;
+    for (int f = 0; f < ES_FIELDS; f++)
+      used = used || (o->merge->fields[f] && es_field_has((es_field_t)f, (es_dimension_t)i));
+    if (used) put_scale(o, (es_dimension_t)i);
   }
   es_text_append(&coordinates, "layer_name");
   es_merge_labels_create(&o->merge->labels, &o->writer, o->merge->n_merged, o->point, &coordinates);
@@ -368,17 +364,6 @@ static void put_points(output_t *o) {
   }
 }
 
-static void close_output(output_t *o) {
-  es_merge_labels_close(&o->merge->labels);
-  for (int i = 0; i < ES_FIELDS; i++) {
-    if (o->object[i] >= 0) H5Dclose(o->object[i]);
-  }
-  if (o->names >= 0) H5Dclose(o->names);
-  if (o->point >= 0) H5Dclose(o->point);
-  es_writer_release(&o->writer);
-  if (o->writer.file >= 0 && H5Fclose(o->writer.file) < 0) es_writer_check(&o->writer, -1, "closing it");
-}
-
 /* Writes the file at a descriptor. */
 static es_code_t write_part(es_merge_t *merge, const es_merge_header_t *header, const es_file_part_t *part,
                             es_status_t *status) {
@@ -392,7 +377,14 @@ static es_code_t write_part(es_merge_t *merge, const es_merge_header_t *header, 
   es_writer_open(&o.writer, "/dev/null/merged", access);
   begin(&o, header);
   put_points(&o);
-  close_output(&o);
+  es_merge_labels_close(&o.merge->labels);
+  for (int i = 0; i < ES_FIELDS; i++) {
+    if (o.object[i] >= 0) H5Dclose(o.object[i]);
+  }
+  if (o.names >= 0) H5Dclose(o.names);
+  if (o.point >= 0) H5Dclose(o.point);
+  es_writer_release(&o.writer);
+  if (o.writer.file >= 0 && H5Fclose(o.writer.file) < 0) es_writer_check(&o.writer, -1, "closing it");
   es_writer_check(&o.writer, 0, "the end"); /* what the disk said last */
   if (access >= 0) H5Pclose(access);
   es_disk_close(&disk);

@@ -117,19 +117,6 @@ static es_code_t read_column(merged_t *r, int i) {
   return code;
 }
 
-static void free_columns(merged_t *r) {
-  const hsize_t n = (hsize_t)r->info.n_points;
-  hid_t text = es_hdf5_string_type(), space = H5Screate_simple(1, &n, NULL);
-  for (int i = 0; i < r->info.n_names; i++) {
-    if (r->columns[i].data != NULL && r->words[i]) {
-      H5Dvlen_reclaim(text, space, H5P_DEFAULT, r->columns[i].data);
-    }
-    es_free(r->columns[i].data);
-  }
-  if (space >= 0) H5Sclose(space);
-  if (text >= 0) H5Tclose(text);
-}
-
 /* The variables that a summary is made from. */
 static const es_field_t summarized[] = {ES_FIELD_LAYER_OUTPUT, ES_FIELD_ACCURACY, ES_FIELD_FLAGS, ES_FIELD_SATURATION};
 enum { SUMMARIZED = sizeof summarized / sizeof *summarized };
@@ -236,7 +223,14 @@ es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *conte
   for (int i = 0; i < SUMMARIZED; i++) {
     if (object[i] >= 0) H5Dclose(object[i]);
   }
-  if (r.info.n_names > 0) free_columns(&r);
+  const hsize_t n = (hsize_t)r.info.n_points;
+  hid_t text = es_hdf5_string_type(), space = r.info.n_names > 0 ? H5Screate_simple(1, &n, NULL) : -1;
+  for (int i = 0; i < r.info.n_names; i++) {
+    if (r.columns[i].data != NULL && r.words[i]) H5Dvlen_reclaim(text, space, H5P_DEFAULT, r.columns[i].data);
+    es_free(r.columns[i].data);
+  }
+  if (space >= 0) H5Sclose(space);
+  if (text >= 0) H5Tclose(text);
   es_free(r.list);
   es_reader_destroy(&r.reader);
   es_hdf5_quiet_end(&quiet);

@@ -61,10 +61,6 @@ typedef struct prediction {
 
 /* ---- one class ---- */
 
-static bool trains(const es_point_t *point) {
-  return point->source == ES_SOURCE_TRAIN;
-}
-
 /* Samples of the split that is measured. */
 static int64_t measured_samples(const es_point_t *point, const es_dataset_info_t *info) {
   return es_point_samples(point, info, point->measure.splits[ES_EVAL] ? ES_EVAL : ES_TRAIN);
@@ -72,33 +68,15 @@ static int64_t measured_samples(const es_point_t *point, const es_dataset_info_t
 
 /* Images of a whole batch: fewer than train.batch where there are not so many. */
 static int64_t batch_of(const es_point_t *point, const es_dataset_info_t *info) {
-  const int64_t n = trains(point) ? es_point_samples(point, info, ES_TRAIN) : measured_samples(point, info);
+  const int64_t n =
+      point->source == ES_SOURCE_TRAIN ? es_point_samples(point, info, ES_TRAIN) : measured_samples(point, info);
   return n < point->train.batch ? n : point->train.batch;
-}
-
-static uint64_t key_of(const prediction_t *p, int64_t index, const es_point_t *point) {
-  const es_dataset_info_t *info = es_plan_info(p->plan, point);
-  const int64_t facts[] = {es_plan_network(p->plan, index),
-                           batch_of(point, info),
-                           point->train.lanes,
-                           point->source,
-                           measured_samples(point, info),
-                           point->measure.splits[ES_TRAIN],
-                           point->measure.splits[ES_EVAL]};
-  return es_hash(facts, sizeof facts, 0);
-}
-
-/* As the head of this file says. */
-static double step_seconds(const prediction_t *p, const class_t *c, bool training, int ranks, double messages) {
-  const int64_t most = (c->batch + ranks - 1) / ranks; /* of the rank that has most */
-  const double images = (double)most;
-  const double updates = training ? update_seconds * (double)c->parameters : 0.0;
-  return 2 * images * c->macs / p->interconnect->rate + updates + messages;
 }
 
 static es_code_t predict(const prediction_t *p, class_t *c, const es_point_t *point, es_status_t *status) {
   const es_link_t *link = &p->interconnect->link;
   const int lanes = point->train.lanes;
+  const bool training = point->source == ES_SOURCE_TRAIN;
   const es_dataset_info_t *info = es_plan_info(p->plan, point);
   es_graph_t *graph;
   ES_TRY(es_graph_create(&graph, point, status));
@@ -107,9 +85,12 @@ static es_code_t predict(const prediction_t *p, class_t *c, const es_point_t *po
   c->macs = es_plan_image_cost(p->plan, c->first, point);
   for (int ranks = 1; ranks <= lanes && c->n_groups < SIZES_MOST; ranks *= 2) {
     group_t *g = &c->groups[c->n_groups++];
-    g->step = es_model_traffic(graph, lanes, ranks, trains(point), link);
+    const int64_t most = (c->batch + ranks - 1) / ranks; /* images of the rank that has most */
+    g->step = es_model_traffic(graph, lanes, ranks, training, link);
     g->measure = es_capture_traffic(graph, &point->measure, measured_samples(point, info), lanes, ranks, link);
-    g->seconds = step_seconds(p, c, trains(point), ranks, g->step.seconds);
+    /* As the head of this file says. */
+    g->seconds = 2 * (double)most * c->macs / p->interconnect->rate +
+                 (training ? update_seconds * (double)c->parameters : 0.0) + g->step.seconds;
   }
   es_graph_destroy(graph);
   while (c->gains + 1 < c->n_groups && c->groups[c->gains].seconds >= ES_GAIN_LEAST * c->groups[c->gains + 1].seconds)
@@ -122,28 +103,15 @@ static es_code_t predict(const prediction_t *p, class_t *c, const es_point_t *po
 
 /* ---- all of them ---- */
 
-static es_code_t add_class(prediction_t *p, uint64_t key, int64_t index, const es_point_t *point, es_status_t *status) {
-  if (p->n == p->capacity) {
-    const int32_t capacity = p->capacity == 0 ? 16 : 2 * p->capacity;
-    class_t *classes = es_reallocate(p->classes, (size_t)capacity, sizeof *classes);
-    if (classes) p->classes = classes;
-    axis_t *axes = es_reallocate(p->axes, (size_t)capacity * (size_t)(p->varying.n + 1), sizeof *axes);
-    if (axes) p->axes = axes;
-    if (!classes || !axes) return es_out_of_memory(status, "plan", "%d kinds of points", capacity);
-    p->capacity = capacity;
-  }
-  p->classes[p->n] = (class_t){.key = key, .first = index};
-  return predict(p, &p->classes[p->n++], point, status);
-}
-
-static void note_axes(prediction_t *p, int32_t class, const es_point_t *point) {
-  for (int a = 0; a < p->varying.n; a++) {
-    axis_t *axis = &p->axes[class * p->varying.n + a];
-    const char *text = es_point_axis(point, p->varying.names[a]);
-    const uint64_t hash = es_hash(text, strlen(text), 0);
-    if (p->classes[class].points == 0) *axis = (axis_t){.hash = hash};
-    axis->differs = axis->differs || axis->hash != hash;
-  }
+static es_code_t grow(prediction_t *p, es_status_t *status) {
+  const int32_t capacity = 2 * p->capacity + 16;
+  class_t *classes = es_reallocate(p->classes, (size_t)capacity, sizeof *classes);
+  if (classes) p->classes = classes;
+  axis_t *axes = es_reallocate(p->axes, (size_t)capacity * (size_t)(p->varying.n + 1), sizeof *axes);
+  if (axes) p->axes = axes;
+  if (!classes || !axes) return es_out_of_memory(status, "plan", "%d kinds of points", capacity);
+  p->capacity = capacity;
+  return ES_OK;
 }
 
 static es_code_t classify(prediction_t *p, es_status_t *status) {
@@ -152,11 +120,29 @@ static es_code_t classify(prediction_t *p, es_status_t *status) {
     const int64_t index = p->selection->index[i];
     es_point_t point;
     es_plan_walk(p->plan, &walk, index, &point);
-    const uint64_t key = key_of(p, index, &point);
+    const es_dataset_info_t *info = es_plan_info(p->plan, &point);
+    const int64_t facts[] = {es_plan_network(p->plan, index),
+                             batch_of(&point, info),
+                             point.train.lanes,
+                             point.source,
+                             measured_samples(&point, info),
+                             point.measure.splits[ES_TRAIN],
+                             point.measure.splits[ES_EVAL]};
+    const uint64_t key = es_hash(facts, sizeof facts, 0);
     int32_t class = 0;
     while (class < p->n && p->classes[class].key != key) class ++;
-    if (class == p->n) ES_TRY(add_class(p, key, index, &point, status));
-    note_axes(p, class, &point);
+    if (class == p->n) {
+      if (p->n == p->capacity) ES_TRY(grow(p, status));
+      p->classes[p->n] = (class_t){.key = key, .first = index};
+      ES_TRY(predict(p, &p->classes[p->n++], &point, status));
+    }
+    for (int a = 0; a < p->varying.n; a++) {
+      axis_t *axis = &p->axes[class * p->varying.n + a];
+      const char *text = es_point_axis(&point, p->varying.names[a]);
+      const uint64_t hash = es_hash(text, strlen(text), 0);
+      if (p->classes[class].points == 0) *axis = (axis_t){.hash = hash};
+      axis->differs = axis->differs || axis->hash != hash;
+    }
     p->classes[class].points++;
     p->of[i] = class;
   }

@@ -36,19 +36,6 @@ static void sink(slot_t *heap, int64_t n) {
   heap[at] = moved;
 }
 
-static void hand_out(es_list_schedule_t *out, const item_t *items, slot_t *heap, const double *speed,
-                     int32_t n_workers) {
-  for (int32_t w = 0; w < n_workers; w++) heap[w] = (slot_t){0, w}; /* sorted, so a heap */
-  for (int64_t i = 0; i < out->n; i++) {
-    const int32_t worker = heap[0].worker;
-    heap[0].free += items[i].cost / (speed != NULL ? speed[worker] : 1);
-    out->order[i] = items[i].number;
-    out->worker[i] = worker;
-    out->end[i] = heap[0].free;
-    sink(heap, n_workers);
-  }
-}
-
 es_code_t es_list_schedule_create(es_list_schedule_t *out, const double *cost, int64_t n, const double *speed,
                                   int32_t n_workers, es_status_t *status) {
   const size_t count = (size_t)n;
@@ -62,7 +49,15 @@ es_code_t es_list_schedule_create(es_list_schedule_t *out, const double *cost, i
   if (good) {
     for (int64_t i = 0; i < n; i++) items[i] = (item_t){cost[i], i};
     qsort(items, count, sizeof *items, by_cost);
-    hand_out(out, items, heap, speed, n_workers);
+    for (int32_t w = 0; w < n_workers; w++) heap[w] = (slot_t){0, w}; /* sorted, so a heap */
+    for (int64_t i = 0; i < n; i++) {
+      const int32_t worker = heap[0].worker;
+      heap[0].free += items[i].cost / (speed != NULL ? speed[worker] : 1);
+      out->order[i] = items[i].number;
+      out->worker[i] = worker;
+      out->end[i] = heap[0].free;
+      sink(heap, n_workers);
+    }
   }
   es_free(items);
   es_free(heap);

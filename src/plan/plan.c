@@ -73,17 +73,6 @@ static int find_dataset(const es_plan_t *plan, const char *name) {
   return -1;
 }
 
-/* The folder of an IDX dataset must be there; es_dataset_inspect looks into it. */
-static es_code_t check_folder(const es_plan_t *plan, const es_dataset_spec_t *spec, es_status_t *status) {
-  if (spec->format != ES_FORMAT_IDX || es_directory_exists(spec->path)) return ES_OK;
-  const bool package = strcmp(spec->path, "/usr/share/datasets/fashion-mnist") == 0;
-  return es_fail(status, ES_INPUT, STAGE,
-                 "%s:%d: dataset %s: there is no folder %s; %sit needs train-images-idx3-ubyte, "
-                 "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz",
-                 es_job_path(plan->job), spec->line, spec->name, spec->path,
-                 package ? "install Debian's package dataset-fashion-mnist, or set its path elsewhere: " : "");
-}
-
 static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *infos, es_status_t *status) {
   plan->n_datasets = es_job_n_datasets(plan->job);
   plan->infos = es_allocate_zero((size_t)plan->n_datasets, sizeof *plan->infos);
@@ -105,7 +94,14 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
       plan->infos[i] = infos[i];
       continue;
     }
-    code = check_folder(plan, spec, status);
+    if (spec->format == ES_FORMAT_IDX && !es_directory_exists(spec->path)) {
+      const bool package = strcmp(spec->path, "/usr/share/datasets/fashion-mnist") == 0;
+      code = es_fail(status, ES_INPUT, STAGE,
+                     "%s:%d: dataset %s: there is no folder %s; %sit needs train-images-idx3-ubyte, "
+                     "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz",
+                     es_job_path(plan->job), spec->line, spec->name, spec->path,
+                     package ? "install Debian's package dataset-fashion-mnist, or set its path elsewhere: " : "");
+    }
     if (code == ES_OK && es_dataset_inspect(&plan->infos[i], spec, &own) != ES_OK)
       /* Nothing was run yet, so a file that cannot be read is a wrong job too. */
       code = es_fail(status, ES_INPUT, STAGE, "%s:%d: dataset %s: %s", es_job_path(plan->job), spec->line, spec->name,
