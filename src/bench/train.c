@@ -60,14 +60,6 @@ static void print_profile(const bench_t *b, const char *width, const stopwatch_t
          1e6 / (layers + capture));
 }
 
-static void print_row(const char *width, const double rate[2], const es_graph_t *graph) {
-  struct rusage resources;
-  getrusage(RUSAGE_SELF, &resources);
-  printf("%8s %12lld %10.2f %12.0f %12.0f %10.1f %% %12.1f %10.0f\n", width, (long long)graph->parameter_count,
-         (double)graph->macs * 1e-6, rate[0], rate[1], 100.0 * (rate[0] / rate[1] - 1.0),
-         6e-9 * (double)graph->macs * rate[0], (double)resources.ru_maxrss / 1024.0);
-}
-
 static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status) {
   char *end;
   const long numerator = strtol(width, &end, 10), denominator = *end == '/' ? strtol(end + 1, &end, 10) : 1;
@@ -96,13 +88,17 @@ static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status)
   const es_code_t code = es_agree(MPI_COMM_WORLD, status);
   if (code == ES_OK) {
     double rate[2];
+    struct rusage resources;
+    getrusage(RUSAGE_SELF, &resources);
     for (int kind = 0; kind < 2; kind++)
       rate[kind] = (double)b->settings->samples / es_bench_median(watch.seconds[kind], watch.n[kind]);
     ES_MPI(MPI_Allreduce(MPI_IN_PLACE, rate, 2, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD));
     if (b->rank == 0 && b->settings->profile)
       print_profile(b, width, &watch);
     else if (b->rank == 0)
-      print_row(width, rate, graph);
+      printf("%8s %12lld %10.2f %12.0f %12.0f %10.1f %% %12.1f %10.0f\n", width, (long long)graph->parameter_count,
+             (double)graph->macs * 1e-6, rate[0], rate[1], 100.0 * (rate[0] / rate[1] - 1.0),
+             6e-9 * (double)graph->macs * rate[0], (double)resources.ru_maxrss / 1024.0);
   }
   es_graph_destroy(graph);
   return code;

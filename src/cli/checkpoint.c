@@ -159,6 +159,16 @@ es_code_t es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out, 
 
 /* ---- the command ---- */
 
+es_code_t es_checkpoint_check_target(const char *to, es_status_t *status) {
+  es_safetensors_t *there = NULL;
+  es_status_t own = {0};
+  if (es_safetensors_open(&there, to, &own) != ES_OK && own.code == ES_INPUT)
+    return es_fail(status, ES_INPUT, "checkpoint", "--to %s: is there and no safetensors file; choose another name",
+                   to);
+  es_safetensors_destroy(there);
+  return ES_OK;
+}
+
 static int info(const es_arguments_t *arguments, es_status_t *status) {
   es_safetensors_t *file;
   es_text_t text = {0}, network = {0};

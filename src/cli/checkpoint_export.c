@@ -107,15 +107,11 @@ static es_code_t check(list_t *list, es_status_t *status) {
   qsort(list->items, (size_t)list->n, sizeof *list->items, by_target);
   for (int i = 0; i < list->n; i++) {
     const char *to = list->items[i].to;
-    es_safetensors_t *file = NULL;
-    es_status_t own = {0};
     if (i > 0 && strcmp(to, list->items[i - 1].to) == 0)
       return es_fail(status, ES_INPUT, STAGE,
                      "--to %s: several files would have that name; put {id}, {epoch} or the name of an axis into it",
                      to);
-    if (es_safetensors_open(&file, to, &own) != ES_OK && own.code == ES_INPUT)
-      return es_fail(status, ES_INPUT, STAGE, "--to %s: is there and no safetensors file; choose another name", to);
-    es_safetensors_destroy(file);
+    ES_TRY(es_checkpoint_check_target(to, status));
   }
   return ES_OK;
 }

@@ -51,16 +51,6 @@ static es_code_t make_plain(plain_t *out, const es_safetensors_t *file, es_statu
   return ES_OK;
 }
 
-static es_code_t write_plain(const es_safetensors_t *file, const plain_t *plain, const char *to, es_status_t *status) {
-  const es_metadata_t metadata[] = {{"format", "pt"}, {"imported_from", es_safetensors_path(file)}};
-  es_safetensors_t *there = NULL;
-  es_status_t own = {0};
-  if (es_safetensors_open(&there, to, &own) != ES_OK && own.code == ES_INPUT)
-    return es_fail(status, ES_INPUT, STAGE, "--to %s: is there and no safetensors file; choose another name", to);
-  es_safetensors_destroy(there);
-  return es_safetensors_write(to, plain->views, plain->n, metadata, 2, status);
-}
-
 /* What comes closest to fitting, with all that is in the way. */
 typedef struct nearest {
   int64_t index;
@@ -154,7 +144,9 @@ static int import(const es_arguments_t *arguments, es_status_t *status) {
   if (code == ES_OK && to != NULL) {
     code = es_safetensors_load(file, status);
     if (code == ES_OK) code = make_plain(&plain, file, status);
-    if (code == ES_OK) code = write_plain(file, &plain, to, status);
+    if (code == ES_OK) code = es_checkpoint_check_target(to, status);
+    const es_metadata_t metadata[] = {{"format", "pt"}, {"imported_from", es_safetensors_path(file)}};
+    if (code == ES_OK) code = es_safetensors_write(to, plain.views, plain.n, metadata, 2, status);
   }
   for (int i = 0; plain.data != NULL && i < plain.n; i++) es_free(plain.data[i]);
   es_free(plain.data);

@@ -45,6 +45,8 @@ extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_merge,
 es_code_t es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out, bool *found, es_status_t *status);
 /* What a point is once a file has said what its job does not: "model vgg11, width 1/8, 10 classes". */
 void es_checkpoint_describe(const es_point_t *point, es_text_t *out);
+/* ES_INPUT if --to names a file that is there and must not be replaced: only a safetensors file may be there. */
+es_code_t es_checkpoint_check_target(const char *to, es_status_t *status);
 
 /* The parts of commands that have files of their own. */
 int es_cli_checkpoint_import(int argc, char **argv);

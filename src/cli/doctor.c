@@ -130,16 +130,6 @@ static void report_seats(const seat_t *seats, int n) {
     say(OK, "kernels", "%s", seats[0].engine);
 }
 
-static void report_libraries(void) {
-  const es_provenance_t *facts;
-  const int n = es_run_provenance(&facts);
-  say(OK, "program", "%s", es_cli_creator());
-  for (int i = 0; i < n; i++) {
-    if (strcmp(facts[i].name, "mpi") == 0) say(OK, "MPI", "%s", facts[i].value);
-    if (strcmp(facts[i].name, "hdf5") == 0) say(OK, "HDF5", "%s", facts[i].value);
-  }
-}
-
 /* The folder itself, or the nearest one above it that is there. */
 static void find_existing(const char *folder, char out[ES_PATH_MAX]) {
   snprintf(out, ES_PATH_MAX, "%s", folder);
@@ -235,7 +225,13 @@ static int examine(const es_arguments_t *arguments, es_status_t *status) {
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_MPI(MPI_Gather(&own, (int)sizeof own, MPI_BYTE, seats, (int)sizeof own, MPI_BYTE, 0, MPI_COMM_WORLD));
   if (rank == 0) {
-    report_libraries();
+    const es_provenance_t *facts;
+    const int n = es_run_provenance(&facts);
+    say(OK, "program", "%s", es_cli_creator());
+    for (int i = 0; i < n; i++) {
+      if (strcmp(facts[i].name, "mpi") == 0) say(OK, "MPI", "%s", facts[i].value);
+      if (strcmp(facts[i].name, "hdf5") == 0) say(OK, "HDF5", "%s", facts[i].value);
+    }
     report_seats(seats, ranks);
     if (!report_folder(output != NULL && output[0] != '\0' ? output : ".")) result = ES_EXIT_USAGE;
   }

@@ -23,20 +23,14 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
   return code;
 }
 
-/* The point without what changes no prediction: points whose keys have the same bytes need the same. */
-static void make_key(es_point_t *out, const es_point_t *point) {
-  *out = *point;
-  out->seed = 0;
-  out->n_axes = 0;
-  memset(out->axes, 0, sizeof out->axes);
-  es_train_settings_t *t = &out->train;
-  t->learning_rate = t->momentum = t->weight_decay = t->schedule_gamma = 0.0;
-}
-
 es_code_t es_memory_predict_next(es_memory_prediction_t *p, const es_point_t *point, const es_dataset_info_t *info,
                                  int ranks, es_status_t *status) {
-  es_point_t key;
-  make_key(&key, point);
+  es_point_t key = *point; /* without what changes no prediction */
+  es_train_settings_t *t = &key.train;
+  key.seed = 0;
+  key.n_axes = 0;
+  memset(key.axes, 0, sizeof key.axes);
+  t->learning_rate = t->momentum = t->weight_decay = t->schedule_gamma = 0.0;
   /* Where padding differs it is computed again.
    * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
   if (p->ranks == ranks && memcmp(&key, &p->key, sizeof key) == 0) return ES_OK;

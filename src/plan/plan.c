@@ -235,14 +235,6 @@ static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, in
   return ES_OK;
 }
 
-static double cost_of(const es_point_t *point, const es_dataset_info_t *info, const network_t *network) {
-  es_forecast_t forecast = network->forecast;
-  forecast.point = point;
-  for (int split = 0; split < ES_SPLITS; split++)
-    forecast.samples[split] = es_point_samples(point, info, (es_split_t)split);
-  return es_forecast_cost(&forecast);
-}
-
 /* Binds every point, builds the description of every network, and adds up the work. */
 static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
   const int64_t n = es_grid_count(plan->grid);
@@ -271,7 +263,11 @@ static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
     const es_dataset_info_t *info = es_plan_info(plan, &point);
     ES_TRY(es_point_bind(&point, info, es_job_path(plan->job), status));
     ES_TRY(find_network(plan, &point, &work->network[i], status));
-    work->cost[i] = cost_of(&point, info, &work->networks[work->network[i]]);
+    es_forecast_t forecast = work->networks[work->network[i]].forecast;
+    forecast.point = &point;
+    for (int split = 0; split < ES_SPLITS; split++)
+      forecast.samples[split] = es_point_samples(&point, info, (es_split_t)split);
+    work->cost[i] = es_forecast_cost(&forecast);
   }
   es_free(work->slots);
   work->slots = NULL;
