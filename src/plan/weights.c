@@ -131,18 +131,6 @@ static es_code_t conclude(survey_t *s, const es_external_t *external, es_status_
                  place, external->line, (long long)s->missing, (long long)s->unfit);
 }
 
-static es_code_t survey(survey_t *s, const es_plan_request_t *request, es_status_t *status) {
-  const es_external_t *external = &es_job_base(s->plan->job)->external;
-  es_selection_t selection;
-  es_status_t own = {0};
-  if (external->from_results && es_trained_scan(&s->trained, external->file[ES_TRAIN], &own) != ES_OK)
-    return es_fail(status, own.code, STAGE, "%s:%d: %s", es_job_path(s->plan->job), external->line, own.message);
-  ES_TRY(es_selection_parse(&selection, request->points, es_grid_count(s->plan->grid), status));
-  for (int64_t i = 0; i < selection.n && s->failure.code == ES_OK; i++) look_at_point(s, selection.index[i]);
-  es_selection_destroy(&selection);
-  return conclude(s, external, status);
-}
-
 es_code_t es_plan_weights_find(es_plan_t *plan, const es_plan_request_t *request, es_status_t *status) {
   const size_t n = (size_t)es_grid_count(plan->grid);
   if (es_job_base(plan->job)->source != ES_SOURCE_CHECKPOINT) return ES_OK;
@@ -152,9 +140,18 @@ es_code_t es_plan_weights_find(es_plan_t *plan, const es_plan_request_t *request
     memcpy(plan->weights, request->weights, n * sizeof *plan->weights);
     return ES_OK;
   }
+  const es_external_t *external = &es_job_base(plan->job)->external;
   survey_t s = {.plan = plan};
-  const es_code_t code = survey(&s, request, status);
+  es_selection_t selection = {0};
+  es_status_t own = {0};
+  if (external->from_results && es_trained_scan(&s.trained, external->file[ES_TRAIN], &own) != ES_OK) {
+    es_fail(status, own.code, STAGE, "%s:%d: %s", es_job_path(plan->job), external->line, own.message);
+  } else if (es_selection_parse(&selection, request->points, (int64_t)n, status) == ES_OK) {
+    for (int64_t i = 0; i < selection.n && s.failure.code == ES_OK; i++) look_at_point(&s, selection.index[i]);
+    es_selection_destroy(&selection);
+    conclude(&s, external, status);
+  }
   es_trained_destroy(&s.trained);
   es_text_destroy(&s.report);
-  return code;
+  return status->code;
 }

@@ -59,36 +59,10 @@ static void end(rows_t *rows, es_text_t *out) {
   es_table_destroy(&rows->table);
 }
 
-static void name_damaged(const char *path, const es_result_summary_t *summary) {
-  fprintf(stderr, "eigenscope: %s: damaged, counts as missing: %s\n", path, summary->reason);
-}
-
-int64_t es_results_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out) {
-  rows_t rows;
-  int64_t n = 0, unsound = 0;
-  begin(&rows, plan);
-  for (int64_t i = 0; i < selection->n; i++) {
-    char path[ES_PATH_MAX];
-    es_result_summary_t summary;
-    es_result_find(path, plan->output, es_grid_id(plan->grid, selection->index[i]));
-    es_result_summarize(&summary, path);
-    unsound += summary.outcome == ES_OUTCOME_DIVERGED || summary.outcome == ES_OUTCOME_DAMAGED;
-    if (summary.outcome == ES_OUTCOME_DAMAGED) name_damaged(path, &summary);
-    if (!is_sound(&summary)) continue;
-    add_row(&rows, selection->index[i], &summary, -1);
-    n++;
-  }
-  end(&rows, n > 0 ? out : NULL);
-  es_text_append(out, "%sresults: %s/points/\n", n > 0 ? "\n" : "", plan->output);
-  return unsound;
-}
-
-es_code_t es_results_survey(es_results_t *results, const es_plan_t *plan, const es_selection_t *selection,
-                            es_text_t *out, es_status_t *status) {
-  rows_t rows;
-  *results = (es_results_t){.missing = {.index = es_allocate((size_t)selection->n, sizeof(int64_t))}};
-  if (results->missing.index == NULL) return es_out_of_memory(status, "status", "%lld points", (long long)selection->n);
-  begin(&rows, plan);
+/* Counts the points and fills the table, unless there is none. Without a list of missing points only those with a
+ * result get a row, and states are not looked at. */
+static void look_at_all(const es_plan_t *plan, const es_selection_t *selection, es_results_t *results, rows_t *rows) {
+  const bool finished = results->missing.index == NULL;
   for (int64_t i = 0; i < selection->n; i++) {
     const int64_t index = selection->index[i];
     const char *id = es_grid_id(plan->grid, index);
@@ -98,17 +72,36 @@ es_code_t es_results_survey(es_results_t *results, const es_plan_t *plan, const 
     es_result_find(path, plan->output, id);
     es_result_summarize(&summary, path);
     results->counts[summary.outcome]++;
-    if (!is_sound(&summary)) {
+    if (!is_sound(&summary) && !finished) {
       es_state_path(state, plan->output, id);
       started = es_state_epoch(state, id);
       results->started += started >= 0;
       results->missing.index[results->missing.n++] = index;
     }
-    if (out != NULL)
-      add_row(&rows, index, &summary, started);
-    else if (summary.outcome == ES_OUTCOME_DAMAGED)
-      name_damaged(path, &summary);
+    if (summary.outcome == ES_OUTCOME_DAMAGED && (finished || rows == NULL))
+      fprintf(stderr, "eigenscope: %s: damaged, counts as missing: %s\n", path, summary.reason);
+    if (rows != NULL && (is_sound(&summary) || !finished)) add_row(rows, index, &summary, started);
   }
+}
+
+int64_t es_results_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out) {
+  es_results_t results = {0};
+  rows_t rows;
+  begin(&rows, plan);
+  look_at_all(plan, selection, &results, &rows);
+  const bool any = results.counts[ES_OUTCOME_COMPLETE] + results.counts[ES_OUTCOME_DIVERGED] > 0;
+  end(&rows, any ? out : NULL);
+  es_text_append(out, "%sresults: %s/points/\n", any ? "\n" : "", plan->output);
+  return results.counts[ES_OUTCOME_DIVERGED] + results.counts[ES_OUTCOME_DAMAGED];
+}
+
+es_code_t es_results_survey(es_results_t *results, const es_plan_t *plan, const es_selection_t *selection,
+                            es_text_t *out, es_status_t *status) {
+  rows_t rows;
+  *results = (es_results_t){.missing = {.index = es_allocate((size_t)selection->n, sizeof(int64_t))}};
+  if (results->missing.index == NULL) return es_out_of_memory(status, "status", "%lld points", (long long)selection->n);
+  begin(&rows, plan);
+  look_at_all(plan, selection, results, out != NULL ? &rows : NULL);
   end(&rows, out);
   return ES_OK;
 }
