@@ -7,9 +7,8 @@ static bool fail(es_json_t *json, const char *error) {
 }
 
 static void skip_blanks(es_json_t *json) {
-  while (json->at < json->size && json->text[json->at] != '\0' && strchr(" \t\n\r", json->text[json->at]) != NULL) {
+  while (json->at < json->size && json->text[json->at] != '\0' && strchr(" \t\n\r", json->text[json->at]) != NULL)
     json->at++;
-  }
 }
 
 bool es_json_accept(es_json_t *json, char symbol) {
@@ -144,9 +143,8 @@ const char *es_json_string(es_json_t *json) {
       written = read_escape(json, out);
     } else {
       written = (unsigned char)*c < 0x20 ? 0 : es_json_utf8_length(c, json->size - json->at);
-      if (written == 0) {
+      if (written == 0)
         fail(json, (unsigned char)*c < 0x20 ? "control characters must be escaped" : "text must be valid UTF-8");
-      }
       memmove(out, c, written);
       json->at += written;
     }
@@ -168,9 +166,8 @@ bool es_json_whole(es_json_t *json, int64_t *out) {
   size_t start = json->at;
   *out = 0;
   for (; json->at < json->size && json->text[json->at] >= '0' && json->text[json->at] <= '9'; json->at++) {
-    if (__builtin_mul_overflow(*out, 10, out) || __builtin_add_overflow(*out, json->text[json->at] - '0', out)) {
+    if (__builtin_mul_overflow(*out, 10, out) || __builtin_add_overflow(*out, json->text[json->at] - '0', out))
       return fail(json, "a number below 2^63 was expected");
-    }
   }
   bool leading_zero = json->at > start + 1 && json->text[start] == '0';
   bool more = json->at < json->size && json->text[json->at] != '\0' && strchr(".eE", json->text[json->at]) != NULL;

@@ -3,6 +3,8 @@
 #include "safetensors.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,21 +31,31 @@ struct es_safetensors {
   es_metadata_t *metadata; /* owned; strings borrowed from bytes */
 };
 
-/* What a reading function needs everywhere. */
+/* One reading of a file. */
 typedef struct reader {
   es_safetensors_t *file;
-  const char *path;
+  const char *path; /* borrowed */
   es_json_t json;
   es_status_t *status;
 } reader_t;
 
 static es_code_t out_of_memory(const reader_t *reader) {
-  return es_fail(reader->status, ES_SYSTEM, FORMAT_STAGE, "%s: cannot be read: out of memory", reader->path);
+  return es_out_of_memory(reader->status, FORMAT_STAGE, "%s", reader->path);
+}
+
+/* A file that is wrong. */
+__attribute__((format(printf, 2, 3))) static es_code_t refuse(const reader_t *reader, const char *format, ...) {
+  char message[sizeof reader->status->message];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(message, sizeof message, format, arguments);
+  va_end(arguments);
+  return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: %s", reader->path, message);
 }
 
 static es_code_t bad_json(const reader_t *reader) {
-  return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: the header is not valid at byte %zu: %s", reader->path,
-                 FORMAT_LENGTH_BYTES + reader->json.at, reader->json.error);
+  return refuse(reader, "the header is not valid at byte %zu: %s", FORMAT_LENGTH_BYTES + reader->json.at,
+                reader->json.error);
 }
 
 /* `list` with room for one more item: arrays double when their count is a power of two. */
@@ -77,24 +89,12 @@ static es_code_t read_shape(reader_t *reader, es_tensor_view_t *view) {
   while (es_json_next(json, ']', &first)) {
     int64_t length;
     if (!es_json_whole(json, &length)) break;
-    if (view->rank == ES_TENSOR_RANK_MAX) {
-      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                     "%s: tensor \"%s\" has more than %d dimensions, the most that are read", reader->path, view->name,
-                     ES_TENSOR_RANK_MAX);
-    }
+    if (view->rank == ES_TENSOR_RANK_MAX)
+      return refuse(reader, "tensor \"%s\" has more than %d dimensions, the most that are read", view->name,
+                    ES_TENSOR_RANK_MAX);
     view->shape[view->rank++] = length;
   }
   return json->error != NULL ? bad_json(reader) : ES_OK;
-}
-
-static es_code_t read_dtype(reader_t *reader, es_tensor_view_t *view) {
-  const char *name = es_json_string(&reader->json);
-  if (name == NULL) return bad_json(reader);
-  view->dtype = es_format_dtype(name);
-  if (view->dtype != ES_DTYPES) return ES_OK;
-  return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                 "%s: tensor \"%s\" has the dtype \"%s\", which is none of F64, F32, F16, BF16, integers and BOOL",
-                 reader->path, view->name, name);
 }
 
 /* {"dtype": ..., "shape": [...], "data_offsets": [begin, end]}, each exactly once. */
@@ -111,13 +111,19 @@ static es_code_t read_tensor(reader_t *reader, entry_t *entry) {
                 : strcmp(key, "shape") == 0        ? SHAPE
                 : strcmp(key, "data_offsets") == 0 ? OFFSETS
                                                    : 0;
-    if (field == 0 || (seen & field) != 0) {
-      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                     "%s: tensor \"%s\" has %s key \"%s\"; it must have dtype, shape and data_offsets, once each",
-                     reader->path, entry->view.name, field == 0 ? "the unknown" : "twice the", key);
-    }
+    if (field == 0 || (seen & field) != 0)
+      return refuse(reader, "tensor \"%s\" has %s key \"%s\"; it must have dtype, shape and data_offsets, once each",
+                    entry->view.name, field == 0 ? "the unknown" : "twice the", key);
     seen |= field;
-    if (field == DTYPE) ES_TRY(read_dtype(reader, &entry->view));
+    if (field == DTYPE) {
+      const char *dtype = es_json_string(json);
+      if (dtype == NULL) break;
+      entry->view.dtype = es_format_dtype(dtype);
+      if (entry->view.dtype == ES_DTYPES)
+        return refuse(reader,
+                      "tensor \"%s\" has the dtype \"%s\", which is none of F64, F32, F16, BF16, integers and BOOL",
+                      entry->view.name, dtype);
+    }
     if (field == SHAPE) ES_TRY(read_shape(reader, &entry->view));
     if (field == OFFSETS) {
       bool good = es_json_expect(json, '[') && es_json_whole(json, &entry->begin) && es_json_expect(json, ',') &&
@@ -127,11 +133,10 @@ static es_code_t read_tensor(reader_t *reader, entry_t *entry) {
   }
   if (json->error != NULL) return bad_json(reader);
   if (seen == ALL) return ES_OK;
-  return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: tensor \"%s\" lacks its %s", reader->path,
-                 entry->view.name,
-                 (seen & DTYPE) == 0   ? "dtype"
-                 : (seen & SHAPE) == 0 ? "shape"
-                                       : "data_offsets");
+  return refuse(reader, "tensor \"%s\" lacks its %s", entry->view.name,
+                (seen & DTYPE) == 0   ? "dtype"
+                : (seen & SHAPE) == 0 ? "shape"
+                                      : "data_offsets");
 }
 
 static es_code_t read_header(reader_t *reader) {
@@ -143,23 +148,16 @@ static es_code_t read_header(reader_t *reader) {
     const char *name = es_json_string(json);
     if (name == NULL || !es_json_expect(json, ':')) break;
     if (strcmp(name, FORMAT_METADATA_KEY) == 0) {
-      if (metadata_seen) {
-        return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: the header has the key \"%s\" twice", reader->path,
-                       name);
-      }
+      if (metadata_seen) return refuse(reader, "the header has the key \"%s\" twice", name);
       metadata_seen = true;
       ES_TRY(read_metadata(reader));
       continue;
     }
-    if (strlen(name) >= ES_TENSOR_NAME_MAX) {
-      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                     "%s: the tensor name \"%.40s...\" has %zu bytes, at most %d are read", reader->path, name,
-                     strlen(name), ES_TENSOR_NAME_MAX - 1);
-    }
-    if (file->n_tensors == FORMAT_TENSORS_MAX) {
-      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: has more than %d tensors, the most that are read",
-                     reader->path, FORMAT_TENSORS_MAX);
-    }
+    if (strlen(name) >= ES_TENSOR_NAME_MAX)
+      return refuse(reader, "the tensor name \"%.40s...\" has %zu bytes, at most %d are read", name, strlen(name),
+                    ES_TENSOR_NAME_MAX - 1);
+    if (file->n_tensors == FORMAT_TENSORS_MAX)
+      return refuse(reader, "has more than %d tensors, the most that are read", FORMAT_TENSORS_MAX);
     entry_t *grown = make_room(file->tensors, file->n_tensors, sizeof *grown);
     if (grown == NULL) return out_of_memory(reader);
     file->tensors = grown;
@@ -193,15 +191,13 @@ static es_code_t order_names(const reader_t *reader) {
   for (int i = 0; i < file->n_tensors; i++) file->by_name[i] = &file->tensors[i];
   qsort(file->by_name, (size_t)file->n_tensors, sizeof *file->by_name, compare_names);
   for (int i = 1; i < file->n_tensors; i++) {
-    if (compare_names(&file->by_name[i - 1], &file->by_name[i]) == 0) {
-      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: the header has the tensor \"%s\" twice", reader->path,
-                     file->by_name[i]->view.name);
-    }
+    if (compare_names(&file->by_name[i - 1], &file->by_name[i]) == 0)
+      return refuse(reader, "the header has the tensor \"%s\" twice", file->by_name[i]->view.name);
   }
   return ES_OK;
 }
 
-/* Puts the tensors in order, by their data and by their names. */
+/* Orders the tensors by their data and by their names. */
 static es_code_t order_tensors(const reader_t *reader) {
   es_safetensors_t *file = reader->file;
   if (file->n_tensors > 0) qsort(file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, compare_offsets);
@@ -218,10 +214,8 @@ static es_code_t check_keys(const reader_t *reader) {
   for (int i = 0; i < file->n_metadata; i++) sorted[i] = &file->metadata[i];
   qsort(sorted, (size_t)file->n_metadata, sizeof *sorted, compare_keys);
   for (int i = 1; code == ES_OK && i < file->n_metadata; i++) {
-    if (compare_keys(&sorted[i - 1], &sorted[i]) == 0) {
-      code = es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: the metadata have the key \"%s\" twice", reader->path,
-                     sorted[i]->key);
-    }
+    if (compare_keys(&sorted[i - 1], &sorted[i]) == 0)
+      code = refuse(reader, "the metadata have the key \"%s\" twice", sorted[i]->key);
   }
   es_free(sorted);
   return code;
@@ -235,28 +229,21 @@ static es_code_t check_layout(const reader_t *reader) {
     const entry_t *entry = &file->tensors[i];
     const char *name = entry->view.name;
     size_t bytes;
-    if (entry->begin != at || entry->end < entry->begin) {
-      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                     "%s: tensor \"%s\" lies at %lld-%lld, but must start at %lld, where the one before it ends",
-                     reader->path, name, (long long)entry->begin, (long long)entry->end, (long long)at);
-    }
-    if (!es_format_tensor_bytes(&entry->view, &bytes)) {
-      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                     "%s: the shape of tensor \"%s\" overflows: it has 2^63 bytes or more", reader->path, name);
-    }
-    if ((size_t)(entry->end - entry->begin) != bytes) {
-      return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                     "%s: tensor \"%s\" takes %lld bytes, but its shape and dtype make %zu", reader->path, name,
-                     (long long)(entry->end - entry->begin), bytes);
-    }
+    if (entry->begin != at || entry->end < entry->begin)
+      return refuse(reader, "tensor \"%s\" lies at %lld-%lld, but must start at %lld, where the one before it ends",
+                    name, (long long)entry->begin, (long long)entry->end, (long long)at);
+    if (!es_format_tensor_bytes(&entry->view, &bytes))
+      return refuse(reader, "the shape of tensor \"%s\" overflows: it has 2^63 bytes or more", name);
+    if ((size_t)(entry->end - entry->begin) != bytes)
+      return refuse(reader, "tensor \"%s\" takes %lld bytes, but its shape and dtype make %zu", name,
+                    (long long)(entry->end - entry->begin), bytes);
     at = entry->end;
   }
   if ((size_t)at == file->data_size) return ES_OK;
-  return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                 "%s: %s: the header describes %lld bytes of data, %zu are there", reader->path,
-                 (size_t)at > file->data_size ? "the file is cut off"
-                                              : "the file has bytes at its end that no tensor owns",
-                 (long long)at, file->data_size);
+  return refuse(reader, "%s: the header describes %lld bytes of data, %zu are there",
+                (size_t)at > file->data_size ? "the file is cut off"
+                                             : "the file has bytes at its end that no tensor owns",
+                (long long)at, file->data_size);
 }
 
 /* Points every view at its data. */
@@ -296,9 +283,8 @@ static es_code_t check_seal(const reader_t *reader) {
   if (expected == NULL && (writer == NULL || strcmp(writer, FORMAT_WRITER_VALUE) != 0)) return ES_OK;
   compute_seal(reader->file, found);
   if (expected != NULL && strcmp(found, expected) == 0) return ES_OK;
-  return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                 "%s: the file is damaged: its content has the xxh3 %s, the header says %.40s", reader->path, found,
-                 expected != NULL ? expected : "none");
+  return refuse(reader, "the file is damaged: its content has the xxh3 %s, the header says %.40s", found,
+                expected != NULL ? expected : "none");
 }
 
 /* Exactly `size` bytes from `at` on; 0 or an errno (ENODATA when the file ends before). */
@@ -320,40 +306,36 @@ static es_code_t cannot_read(const reader_t *reader, int reason) {
                  reason == ENODATA ? "it became shorter meanwhile" : strerror(reason));
 }
 
-/* O_NONBLOCK: a pipe that nobody writes to must not hold us up. */
+/* O_NONBLOCK: a pipe without a writer must not block. */
 static es_code_t open_file(reader_t *reader, size_t *size) {
   struct stat facts;
   int descriptor = reader->file->descriptor = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0 || fstat(descriptor, &facts) != 0) return cannot_read(reader, errno);
-  if (!S_ISREG(facts.st_mode)) {
-    return es_fail(reader->status, ES_INPUT, FORMAT_STAGE, "%s: is no file but %s; a safetensors file was expected",
-                   reader->path, S_ISDIR(facts.st_mode) ? "a folder" : "a device or pipe");
-  }
+  if (!S_ISREG(facts.st_mode))
+    return refuse(reader, "is no file but %s; a safetensors file was expected",
+                  S_ISDIR(facts.st_mode) ? "a folder" : "a device or pipe");
   *size = (size_t)facts.st_size;
   return ES_OK;
 }
 
-/* The frame: where the header ends and the data begin. */
-static es_code_t read_frame(reader_t *reader, size_t size) {
+/* Reads the header as text, and finds where the data begin. */
+static es_code_t read_start(reader_t *reader, size_t size) {
   es_safetensors_t *file = reader->file;
   unsigned char start[FORMAT_LENGTH_BYTES];
-  if (size < FORMAT_LENGTH_BYTES) {
-    return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                   "%s: is no safetensors file: %zu bytes are too few, it starts with a length of %d bytes",
-                   reader->path, size, FORMAT_LENGTH_BYTES);
-  }
+  if (size < FORMAT_LENGTH_BYTES)
+    return refuse(reader, "is no safetensors file: %zu bytes are too few, it starts with a length of %d bytes", size,
+                  FORMAT_LENGTH_BYTES);
   int reason = read_bytes(file->descriptor, 0, (char *)start, sizeof start);
   if (reason != 0) return cannot_read(reader, reason);
   uint64_t length = 0;
   for (int i = FORMAT_LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | start[i];
   size_t rest = size - FORMAT_LENGTH_BYTES;
-  if (length > FORMAT_HEADER_MAX || length > rest) {
-    return es_fail(reader->status, ES_INPUT, FORMAT_STAGE,
-                   "%s: is cut off or no safetensors file: its first %d bytes give the header %llu bytes, at most %zu "
-                   "are possible",
-                   reader->path, FORMAT_LENGTH_BYTES, (unsigned long long)length,
-                   rest < FORMAT_HEADER_MAX ? rest : (size_t)FORMAT_HEADER_MAX);
-  }
+  if (length > FORMAT_HEADER_MAX || length > rest)
+    return refuse(reader,
+                  "is cut off or no safetensors file: its first %d bytes give the header %llu bytes, at most %zu "
+                  "are possible",
+                  FORMAT_LENGTH_BYTES, (unsigned long long)length,
+                  rest < FORMAT_HEADER_MAX ? rest : (size_t)FORMAT_HEADER_MAX);
   file->header = es_allocate((size_t)length + 1, 1);
   if (file->header == NULL) return out_of_memory(reader);
   reason = read_bytes(file->descriptor, FORMAT_LENGTH_BYTES, file->header, (size_t)length);
@@ -364,23 +346,19 @@ static es_code_t read_frame(reader_t *reader, size_t size) {
   return ES_OK;
 }
 
-static es_code_t open_all(reader_t *reader) {
-  size_t size = 0;
-  ES_TRY(open_file(reader, &size));
-  ES_TRY(read_frame(reader, size));
-  ES_TRY(read_header(reader));
-  ES_TRY(order_tensors(reader));
-  ES_TRY(check_keys(reader));
-  return check_layout(reader);
-}
-
 es_code_t es_safetensors_open(es_safetensors_t **out, const char *path, es_status_t *status) {
   reader_t reader = {.file = es_allocate_zero(1, sizeof *reader.file), .path = path, .status = status};
+  size_t size = 0;
   *out = NULL;
   if (reader.file == NULL) return out_of_memory(&reader);
   reader.file->descriptor = -1;
   reader.file->path = es_duplicate(path);
-  es_code_t code = reader.file->path != NULL ? open_all(&reader) : out_of_memory(&reader);
+  es_code_t code = reader.file->path != NULL ? open_file(&reader, &size) : out_of_memory(&reader);
+  if (code == ES_OK) code = read_start(&reader, size);
+  if (code == ES_OK) code = read_header(&reader);
+  if (code == ES_OK) code = order_tensors(&reader);
+  if (code == ES_OK) code = check_keys(&reader);
+  if (code == ES_OK) code = check_layout(&reader);
   if (code == ES_OK)
     *out = reader.file;
   else

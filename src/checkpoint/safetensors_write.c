@@ -31,22 +31,20 @@ static es_code_t check(const char *path, const es_tensor_view_t *tensors, int n_
     bool named = memchr(tensor->name, '\0', sizeof tensor->name) != NULL && is_utf8(tensor->name) &&
                  strcmp(tensor->name, FORMAT_METADATA_KEY) != 0;
     for (int j = 0; named && j < i; j++) named = strcmp(tensor->name, tensors[j].name) != 0;
-    if (!known || !named || !es_format_tensor_bytes(tensor, &bytes) || (bytes > 0 && tensor->data == NULL)) {
+    if (!known || !named || !es_format_tensor_bytes(tensor, &bytes) || (bytes > 0 && tensor->data == NULL))
       return es_fail(status, ES_BUG, FORMAT_STAGE,
                      "%s: tensor %d (\"%.*s\") must have a name of its own, a known dtype, lengths >= 0 and data", path,
                      i, ES_TENSOR_NAME_MAX - 1, tensor->name);
-    }
   }
   for (int i = 0; i < n_metadata; i++) {
     const char *key = metadata[i].key;
     bool good = is_utf8(key) && is_utf8(metadata[i].value) && strcmp(key, FORMAT_SEAL_KEY) != 0 &&
                 strcmp(key, FORMAT_WRITER_KEY) != 0;
     for (int j = 0; good && j < i; j++) good = strcmp(key, metadata[j].key) != 0;
-    if (!good) {
+    if (!good)
       return es_fail(status, ES_BUG, FORMAT_STAGE,
                      "%s: metadata entry \"%s\" must have a key of its own, other than \"%s\" and \"%s\", in UTF-8",
                      path, key, FORMAT_WRITER_KEY, FORMAT_SEAL_KEY);
-    }
   }
   return ES_OK;
 }
@@ -80,9 +78,8 @@ static void append_tensor(es_text_t *header, const placed_t *placed) {
   es_text_append(header, ",");
   es_text_append_quoted(header, tensor->name);
   es_text_append(header, ":{\"dtype\":\"%s\",\"shape\":[", es_dtype_name(tensor->dtype));
-  for (int32_t i = 0; i < tensor->rank; i++) {
+  for (int32_t i = 0; i < tensor->rank; i++)
     es_text_append(header, "%s%lld", i > 0 ? "," : "", (long long)tensor->shape[i]);
-  }
   es_text_append(header, "],\"data_offsets\":[%zu,%zu]}", placed->begin, placed->begin + placed->bytes);
 }
 
@@ -138,9 +135,8 @@ es_code_t es_safetensors_write(const char *path, const es_tensor_view_t *tensors
   image = assemble(&header, placed, n_tensors, size);
   if (image != NULL) code = es_file_write_atomic(path, image, size, status);
 out:
-  if (image == NULL && code == ES_OK) {
+  if (image == NULL && code == ES_OK)
     code = es_fail(status, ES_SYSTEM, FORMAT_STAGE, "%s: cannot be written: out of memory", path);
-  }
   es_free(image);
   es_free(placed);
   es_text_destroy(&header);
