@@ -73,6 +73,12 @@ typedef struct es_ratio {
 static inline int64_t es_ratio_scale(es_ratio_t ratio, int64_t channels) {
   return channels * ratio.numerator / ratio.denominator;
 }
+/** The same ratio in lowest terms; 0/d becomes 0/1. */
+static inline es_ratio_t es_ratio_reduce(es_ratio_t ratio) {
+  int64_t a = ratio.numerator, b = ratio.denominator;
+  for (int64_t rest; b != 0; a = b, b = rest) rest = a % b;
+  return (es_ratio_t){ratio.numerator / a, ratio.denominator / a};
+}
 static inline double es_ratio_value(es_ratio_t ratio) {
   return (double)ratio.numerator / (double)ratio.denominator;
 }

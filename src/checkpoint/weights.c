@@ -80,7 +80,7 @@ static bool belongs(const es_graph_t *graph, const char *name) {
   return false;
 }
 
-/* What the file has beyond the network. */
+/* Tensors that the file has beyond the network. */
 static int compare_rest(const es_safetensors_t *file, const es_graph_t *graph, es_text_t *report) {
   int mismatches = 0;
   for (int i = 0; i < es_safetensors_count(file); i++) {
@@ -117,10 +117,6 @@ void es_weights_fill(const es_safetensors_t *file, const es_graph_t *graph, floa
   fill(file, graph->buffers, graph->n_buffers, buffers);
 }
 
-static int64_t greatest_divisor(int64_t a, int64_t b) {
-  return b == 0 ? a : greatest_divisor(b, a % b);
-}
-
 /* Channels are ⌊at one · width⌋ in each layer, so each gives channels/at one ≤ width; the largest of these bounds lies
  * in the range of every layer if any width does. */
 static es_ratio_t infer_width(const es_safetensors_t *file, const es_graph_t *at_one) {
@@ -133,8 +129,7 @@ static es_ratio_t infer_width(const es_safetensors_t *file, const es_graph_t *at
     if (view->shape[0] * width.denominator > width.numerator * weight->shape[0])
       width = (es_ratio_t){view->shape[0], weight->shape[0]};
   }
-  const int64_t divisor = greatest_divisor(width.numerator, width.denominator);
-  return (es_ratio_t){width.numerator / divisor, width.denominator / divisor};
+  return es_ratio_reduce(width);
 }
 
 static es_code_t infer(const es_safetensors_t *file, es_point_t *point, const es_graph_t *at_one, es_status_t *status) {
@@ -149,14 +144,11 @@ static es_code_t infer(const es_safetensors_t *file, es_point_t *point, const es
                      es_safetensors_path(file), weight->name, point->model.name);
     point->classes = (int32_t)view->shape[0];
   }
+  if (point->width.numerator == 0) point->width = infer_width(file, at_one);
   if (point->width.numerator > 0) return ES_OK;
-  const es_ratio_t width = infer_width(file, at_one);
-  if (width.numerator == 0)
-    return es_fail(status, ES_INPUT, "checkpoint",
-                   "%s: the width cannot be told: no weights of the layers of model %s are in it",
-                   es_safetensors_path(file), point->model.name);
-  point->width = width;
-  return ES_OK;
+  return es_fail(status, ES_INPUT, "checkpoint",
+                 "%s: the width cannot be told: no weights of the layers of model %s are in it",
+                 es_safetensors_path(file), point->model.name);
 }
 
 es_code_t es_weights_infer(const es_safetensors_t *file, es_point_t *point, es_status_t *status) {

@@ -119,13 +119,7 @@ bool es_ratio_parse(const char *text, es_ratio_t *out) {
     numerator = numerator * denominator + fraction;
   }
   if (numerator < 1 || denominator < 1) return false;
-  int64_t a = numerator, b = denominator;
-  while (b != 0) {
-    int64_t rest = a % b;
-    a = b;
-    b = rest;
-  }
-  *out = (es_ratio_t){numerator / a, denominator / a};
+  *out = es_ratio_reduce((es_ratio_t){numerator, denominator});
   return out->numerator <= PART_MAX && out->denominator <= PART_MAX;
 }
 
