@@ -3,9 +3,10 @@
 #define ES_CHECKPOINT_INTERNAL_H
 
 #include "eigenscope/comm.h"
-#include <stdint.h>
+#include "eigenscope/graph.h"
+#include "eigenscope/model.h"
 
-/* state.c: rank 0's floats to all; `data` may be NULL. Collective over the group. */
-void es_share_floats(float *data, int64_t n, const es_group_t *group);
+/* state.c: gives rank 0's weights and running statistics to all ranks. Collective over the group. */
+void es_share_model(es_model_t *model, const es_graph_t *graph, const es_group_t *group);
 
 #endif

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char EXTENSION[] = ".safetensors";
+static const char STAGE[] = "checkpoint", EXTENSION[] = ".safetensors";
 
 void es_state_path(char out[ES_PATH_MAX], const char *output, const char *id) {
   snprintf(out, ES_PATH_MAX, "%s/state/%s.safetensors", output, id);
@@ -58,26 +58,16 @@ static void append_counts(list_t *list, const es_graph_t *graph, const int64_t *
   }
 }
 
-static void append_weights(list_t *list, const es_graph_t *graph, es_trainer_t *trainer) {
-  es_model_t *model = es_trainer_model(trainer);
-  assert(graph != NULL); /* it comes with the trainer */
-  append_tensors(list, graph->parameters, graph->n_parameters, es_model_parameters(model));
-  append_tensors(list, graph->buffers, graph->n_buffers, es_model_buffers(model));
-}
-
 /* Results are kept under "result.<variable>"; strings are coordinates, which the job gives again, and eigenvectors are
- * kept by who follows them. */
-static bool keeps(es_field_t field, es_dtype_t *dtype, char name[ES_TENSOR_NAME_MAX]) {
-  static const es_dtype_t dtypes[ES_TYPES] = {[ES_TYPE_F64] = ES_F64,
-                                              [ES_TYPE_F32] = ES_F32,
-                                              [ES_TYPE_I32] = ES_I32,
-                                              [ES_TYPE_I64] = ES_I64,
-                                              [ES_TYPE_U8] = ES_U8};
+ * kept by the tracker of eigenspaces. False for a field that no state has. */
+static bool describe_field(es_field_t field, es_dtype_t *dtype, char name[ES_TENSOR_NAME_MAX]) {
+  static const es_dtype_t dtypes[] = {[ES_TYPE_F64] = ES_F64, [ES_TYPE_F32] = ES_F32, [ES_TYPE_I32] = ES_I32,
+                                      [ES_TYPE_I64] = ES_I64, [ES_TYPE_U8] = ES_U8,   [ES_TYPE_STRING] = ES_DTYPES};
+  _Static_assert(sizeof dtypes / sizeof *dtypes == ES_TYPES && ES_TYPES == 6, "every type of a field has a dtype");
   const es_field_info_t *info = es_field_info(field);
   snprintf(name, ES_TENSOR_NAME_MAX, "result.%s", info->name);
-  if (info->type == ES_TYPE_STRING || field == ES_FIELD_EIGENVECTORS) return false;
   *dtype = dtypes[info->type];
-  return true;
+  return info->type != ES_TYPE_STRING && field != ES_FIELD_EIGENVECTORS;
 }
 
 static void append_result(list_t *list, es_result_t *result) {
@@ -85,24 +75,9 @@ static void append_result(list_t *list, es_result_t *result) {
     const es_field_t field = (es_field_t)f;
     char name[ES_TENSOR_NAME_MAX];
     es_dtype_t dtype;
-    if (es_result_data(result, field) && keeps(field, &dtype, name))
+    if (es_result_data(result, field) && describe_field(field, &dtype, name))
       append(list, name, dtype, (int64_t)es_result_size(result, field), es_result_data(result, field));
   }
-}
-
-static es_code_t write_list(const char *path, const list_t *list, const es_state_key_t *key, int32_t epoch,
-                            es_status_t *status) {
-  char text[16];
-  snprintf(text, sizeof text, "%d", epoch);
-  const es_metadata_t metadata[] = {{"format", "pt"},
-                                    {"point_id", key->point_id},
-                                    {"dataset_fingerprint", key->fingerprint},
-                                    {"engine", key->engine},
-                                    {"epoch", text},
-                                    {"training", key->training},
-                                    {"network", key->network}};
-  const int n = sizeof metadata / sizeof *metadata - (key->training ? 0 : 2);
-  return es_safetensors_write(path, list->views, list->n, metadata, n, status);
 }
 
 static es_code_t save(const char *path, const es_state_key_t *key, int32_t epoch, const es_state_content_t *c,
@@ -110,18 +85,27 @@ static es_code_t save(const char *path, const es_state_key_t *key, int32_t epoch
   list_t list = {.capacity = 2 + ES_FIELDS + c->n_extra};
   if (c->graph) list.capacity += c->graph->n_parameters + 2 * c->graph->n_buffers;
   list.views = es_allocate((size_t)list.capacity, sizeof *list.views);
-  if (!list.views) return es_fail(status, ES_SYSTEM, "checkpoint", "%s: out of memory", path);
-  if (c->trainer) append_weights(&list, c->graph, c->trainer);
+  if (!list.views) return es_out_of_memory(status, STAGE, "%s", path);
   const int64_t batches = c->trainer ? epoch * es_trainer_batches(c->trainer) : 0;
-  if (c->trainer && !c->result) append_counts(&list, c->graph, &batches);
-  if (c->trainer && c->result) {
+  if (c->trainer) {
+    es_model_t *model = es_trainer_model(c->trainer);
     const es_optimizer_state_t *optimizer = es_trainer_optimizer(c->trainer);
-    append(&list, "optimizer.first", ES_F32, optimizer->n, optimizer->first);
-    if (optimizer->second) append(&list, "optimizer.second", ES_F32, optimizer->n, optimizer->second);
+    append_tensors(&list, c->graph->parameters, c->graph->n_parameters, es_model_parameters(model));
+    append_tensors(&list, c->graph->buffers, c->graph->n_buffers, es_model_buffers(model));
+    if (!c->result) append_counts(&list, c->graph, &batches);
+    if (c->result) append(&list, "optimizer.first", ES_F32, optimizer->n, optimizer->first);
+    if (c->result && optimizer->second) append(&list, "optimizer.second", ES_F32, optimizer->n, optimizer->second);
   }
   if (c->result) append_result(&list, c->result);
   for (int i = 0; i < c->n_extra; i++) list.views[list.n++] = c->extra[i];
-  const es_code_t code = write_list(path, &list, key, epoch, status);
+  char number[16];
+  snprintf(number, sizeof number, "%d", epoch);
+  const es_metadata_t metadata[] = {
+      {"format", "pt"},         {"point_id", key->point_id}, {"dataset_fingerprint", key->fingerprint},
+      {"engine", key->engine},  {"epoch", number},           {"training", key->training},
+      {"network", key->network}};
+  const int n = sizeof metadata / sizeof *metadata - (key->training ? 0 : 2);
+  const es_code_t code = es_safetensors_write(path, list.views, list.n, metadata, n, status);
   es_free(list.views);
   return code;
 }
@@ -131,9 +115,9 @@ void es_state_previous_path(char out[ES_PATH_MAX], const char *path) {
   snprintf(out, ES_PATH_MAX, "%.*s.previous%s", (int)length, path, EXTENSION);
 }
 
-/* A second name for the state that is there, which stays when the new one takes the first. Where links are refused, the
- * previous state is a step older or not there at all; nothing else is lost. */
-static void keep_previous(const char *path) {
+/* Gives the state that is there a second name, which stays when the new state gets the first. Where links are refused,
+ * the previous state is a step older or missing; nothing else is lost. */
+static void link_previous(const char *path) {
   char previous[ES_PATH_MAX], link_path[ES_PATH_MAX + 32];
   es_state_previous_path(previous, path);
   snprintf(link_path, sizeof link_path, "%s.%ld.part", previous, (long)getpid());
@@ -144,7 +128,7 @@ static void keep_previous(const char *path) {
 
 es_code_t es_state_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_state_content_t *content,
                         es_status_t *status) {
-  keep_previous(path);
+  link_previous(path);
   return save(path, key, epoch, content, status);
 }
 
@@ -163,124 +147,127 @@ es_code_t es_weights_save(const char *path, const es_state_key_t *key, int32_t e
   return save(path, key, epoch, &content, status);
 }
 
-static es_code_t check_entry(const es_safetensors_t *file, const char *path, const char *entry, const char *expected,
-                             const char *advice, es_status_t *status) {
+static es_code_t check_entry(const es_safetensors_t *file, const char *entry, const char *expected, const char *advice,
+                             es_status_t *status) {
   const char *found = es_safetensors_metadata(file, entry);
   if (found && strcmp(found, expected) == 0) return ES_OK;
-  return es_fail(status, ES_INPUT, "checkpoint", "%s: %s is \"%s\", this run has \"%s\"; %s", path, entry,
+  return es_fail(status, ES_INPUT, STAGE, "%s: %s is \"%s\", this run has \"%s\"; %s", es_safetensors_path(file), entry,
                  found ? found : "", expected, advice);
 }
 
-static es_code_t take(const es_safetensors_t *file, const char *path, const char *name, es_dtype_t dtype, int64_t count,
-                      void *out, es_status_t *status) {
+static es_code_t copy_tensor(const es_safetensors_t *file, const char *name, es_dtype_t dtype, int64_t count, void *out,
+                             es_status_t *status) {
   const es_tensor_view_t *view = es_safetensors_find(file, name);
   if (!view || view->dtype != dtype || es_tensor_count(view) != count)
-    return es_fail(status, ES_INPUT, "checkpoint",
+    return es_fail(status, ES_INPUT, STAGE,
                    "%s: tensor %s of %lld %s is missing or of another shape; remove the file to start this point again",
-                   path, name, (long long)count, es_dtype_name(dtype));
+                   es_safetensors_path(file), name, (long long)count, es_dtype_name(dtype));
   memcpy(out, view->data, (size_t)count * es_dtype_size(dtype));
   return ES_OK;
 }
 
-static es_code_t take_tensors(const es_safetensors_t *file, const char *path, const es_tensor_t *tensors, int n,
-                              float *flat, es_status_t *status) {
+static es_code_t copy_tensors(const es_safetensors_t *file, const es_tensor_t *tensors, int n, float *flat,
+                              es_status_t *status) {
   for (int i = 0; i < n; i++)
-    ES_TRY(take(file, path, tensors[i].name, ES_F32, tensors[i].count, flat + tensors[i].offset, status));
+    ES_TRY(copy_tensor(file, tensors[i].name, ES_F32, tensors[i].count, flat + tensors[i].offset, status));
   return ES_OK;
 }
 
-static es_code_t load_trainer(const es_safetensors_t *file, const char *path, const es_state_content_t *c,
-                              es_status_t *status) {
+static es_code_t load_trainer(const es_safetensors_t *file, const es_state_content_t *c, es_status_t *status) {
   es_model_t *model = es_trainer_model(c->trainer);
   es_optimizer_state_t *optimizer = es_trainer_optimizer(c->trainer);
   const es_graph_t *graph = c->graph;
-  ES_TRY(take_tensors(file, path, graph->parameters, graph->n_parameters, es_model_parameters(model), status));
-  ES_TRY(take_tensors(file, path, graph->buffers, graph->n_buffers, es_model_buffers(model), status));
-  ES_TRY(take(file, path, "optimizer.first", ES_F32, optimizer->n, optimizer->first, status));
+  ES_TRY(copy_tensors(file, graph->parameters, graph->n_parameters, es_model_parameters(model), status));
+  ES_TRY(copy_tensors(file, graph->buffers, graph->n_buffers, es_model_buffers(model), status));
+  ES_TRY(copy_tensor(file, "optimizer.first", ES_F32, optimizer->n, optimizer->first, status));
   if (!optimizer->second) return ES_OK;
-  return take(file, path, "optimizer.second", ES_F32, optimizer->n, optimizer->second, status);
+  return copy_tensor(file, "optimizer.second", ES_F32, optimizer->n, optimizer->second, status);
 }
 
 /* A state of an older version may lack a field that came later; what follows from its eigenvalues is computed. */
-static es_code_t load_result(const es_safetensors_t *file, const char *path, es_result_t *result, es_status_t *status) {
+static es_code_t load_result(const es_safetensors_t *file, es_result_t *result, es_status_t *status) {
   bool lacking[ES_FIELDS] = {false}, any = false;
   for (int f = 0; f < ES_FIELDS; f++) {
     const es_field_t field = (es_field_t)f;
     char name[ES_TENSOR_NAME_MAX];
     es_dtype_t dtype;
     void *data = es_result_data(result, field);
-    if (!data || !keeps(field, &dtype, name)) continue;
+    if (!data || !describe_field(field, &dtype, name)) continue;
     lacking[f] = es_field_is_optional(field) && !es_safetensors_find(file, name);
     any = any || lacking[f];
-    if (!lacking[f]) ES_TRY(take(file, path, name, dtype, (int64_t)es_result_size(result, field), data, status));
+    if (!lacking[f]) ES_TRY(copy_tensor(file, name, dtype, (int64_t)es_result_size(result, field), data, status));
   }
   if (any) es_result_compute_quantities(result, lacking);
   return ES_OK;
 }
 
-static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const char *path, const es_state_key_t *key,
+static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const es_state_key_t *key,
                       const es_state_content_t *c, bool accept_cpu_change, es_status_t *status) {
-  ES_TRY(check_entry(file, path, "point_id", key->point_id, "remove the file to start this point again", status));
-  ES_TRY(check_entry(file, path, "dataset_fingerprint", key->fingerprint,
+  ES_TRY(check_entry(file, "point_id", key->point_id, "remove the file to start this point again", status));
+  ES_TRY(check_entry(file, "dataset_fingerprint", key->fingerprint,
                      "the data have changed: remove the file to start this point again", status));
   if (!accept_cpu_change)
-    ES_TRY(check_entry(file, path, "engine", key->engine,
-                       "other bits would follow: --accept-cpu-change goes on all the same", status));
-  if (c->trainer) ES_TRY(load_trainer(file, path, c, status));
-  ES_TRY(load_result(file, path, c->result, status));
+    ES_TRY(check_entry(file, "engine", key->engine, "other bits would follow: --accept-cpu-change goes on all the same",
+                       status));
+  if (c->trainer) ES_TRY(load_trainer(file, c, status));
+  ES_TRY(load_result(file, c->result, status));
   if (c->restore) ES_TRY(c->restore(c->restore_context, file, status));
   int64_t number;
   const char *text = es_safetensors_metadata(file, "epoch");
   const int64_t epochs = es_result_extent(c->result, ES_DIM_EPOCH) - 1; /* the last is in the result, not in a state */
   if (!text || !es_text_to_int(text, &number) || number < 0 || number >= epochs)
-    return es_fail(status, ES_INPUT, "checkpoint",
+    return es_fail(status, ES_INPUT, STAGE,
                    "%s: epoch is \"%s\", not one before the last of %lld; remove the file to start this point again",
-                   path, text ? text : "", (long long)epochs);
+                   es_safetensors_path(file), text ? text : "", (long long)epochs);
   *epoch = (int32_t)number;
   return ES_OK;
 }
 
-/* The state, or the one before it if that is damaged. NULL with status OK when there is none. `used` is which. */
-static es_safetensors_t *open_state(const char *path, char used[ES_PATH_MAX], char warning[512], es_status_t *status) {
+/* The state, or the one before it if that is damaged. NULL with status OK when there is none. */
+static es_safetensors_t *open_state(const char *path, char warning[512], es_status_t *status) {
   es_safetensors_t *file = NULL;
   es_status_t second = {0};
-  snprintf(used, ES_PATH_MAX, "%s", path);
+  char previous[ES_PATH_MAX];
   if (es_file_is_missing(path) || es_safetensors_read(&file, path, status) == ES_OK) return file;
-  es_state_previous_path(used, path);
-  if (status->code != ES_INPUT || !es_file_exists(used) || es_safetensors_read(&file, used, &second) != ES_OK)
+  es_state_previous_path(previous, path);
+  if (status->code != ES_INPUT || !es_file_exists(previous) || es_safetensors_read(&file, previous, &second) != ES_OK)
     return NULL;
   snprintf(warning, 512, "%.400s; going on from the state before it", status->message);
   *status = (es_status_t){0};
   return file;
 }
 
-void es_share_floats(float *data, int64_t n, const es_group_t *group) {
+static void share_floats(float *data, int64_t n, const es_group_t *group) {
   const int64_t most = INT_MAX / 16;
-  for (int64_t i = 0; data && group->size > 1 && i < n; i += most)
+  for (int64_t i = 0; i < n; i += most)
     ES_MPI(MPI_Bcast(data + i, (int)(n - i < most ? n - i : most), MPI_FLOAT, 0, group->comm));
+}
+
+void es_share_model(es_model_t *model, const es_graph_t *graph, const es_group_t *group) {
+  if (group->size > 1) {
+    share_floats(es_model_parameters(model), graph->parameter_count, group);
+    share_floats(es_model_buffers(model), graph->buffer_count, group);
+  }
+  es_model_changed(model);
 }
 
 es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t *key, const es_group_t *group,
                           const es_state_content_t *content, bool accept_cpu_change, char warning[512],
                           es_status_t *status) {
-  char used[ES_PATH_MAX];
   *epoch = -1;
   warning[0] = '\0';
-  es_safetensors_t *file = group->rank == 0 ? open_state(path, used, warning, status) : NULL;
-  if (file) load(epoch, file, used, key, content, accept_cpu_change, status);
+  es_safetensors_t *file = group->rank == 0 ? open_state(path, warning, status) : NULL;
+  if (file) load(epoch, file, key, content, accept_cpu_change, status);
   es_safetensors_destroy(file);
   ES_TRY(es_agree(group->comm, status));
   if (group->size > 1) ES_MPI(MPI_Bcast(epoch, 1, MPI_INT32_T, 0, group->comm));
   if (*epoch < 0 || !content->trainer) return ES_OK;
-  es_model_t *model = es_trainer_model(content->trainer);
+  const es_optimizer_state_t *optimizer = es_trainer_optimizer(content->trainer);
   if (group->size > 1) {
-    const es_optimizer_state_t *optimizer = es_trainer_optimizer(content->trainer);
-    es_share_floats(es_model_parameters(model), content->graph->parameter_count, group);
-    es_share_floats(es_model_buffers(model), content->graph->buffer_count, group);
-    es_share_floats(optimizer->first, optimizer->n, group);
-    es_share_floats(optimizer->second, optimizer->n, group);
+    share_floats(optimizer->first, optimizer->n, group);
+    if (optimizer->second) share_floats(optimizer->second, optimizer->n, group);
   }
-  es_model_changed(model);
+  es_share_model(es_trainer_model(content->trainer), content->graph, group);
   return ES_OK;
 }
 

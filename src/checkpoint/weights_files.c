@@ -1,4 +1,4 @@
-/* Files of weights: where those of a point are, what is in them, and into the model. */
+/* Files of weights: their paths, their fingerprints, loading them into a model, and folders of results. */
 #include "checkpoint_internal.h"
 #include "eigenscope/external.h"
 #include "eigenscope/file.h"
@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char STAGE[] = "checkpoint";
 
 es_code_t es_weights_file(char out[ES_PATH_MAX], const es_point_t *point, int32_t index, es_status_t *status) {
   const es_external_t *e = &point->external;
@@ -43,7 +45,7 @@ static es_code_t refuse(const char *path, int n, es_text_t *report, es_status_t 
   for (size_t i = 0; i < report->length; i++) {
     if (report->data[i] == '\n') report->data[i] = ';';
   }
-  return es_fail(status, ES_INPUT, "checkpoint", "%s: does not fit the network in %d tensors:%.300s%s", path, n,
+  return es_fail(status, ES_INPUT, STAGE, "%s: does not fit the network in %d tensors:%.300s%s", path, n,
                  es_text_get(report), report->length > 300 ? " ..." : "");
 }
 
@@ -58,8 +60,7 @@ static es_code_t fill_model(es_safetensors_t *file, const char *fingerprint, con
   ES_TRY(es_safetensors_load(file, status));
   ES_TRY(es_safetensors_fingerprint(file, found, status));
   if (strncmp(found, fingerprint, strlen(found)) != 0)
-    return es_fail(status, ES_INPUT, "checkpoint", "%s: changed while it was measured; run again",
-                   es_safetensors_path(file));
+    return es_fail(status, ES_INPUT, STAGE, "%s: changed while it was measured; run again", es_safetensors_path(file));
   es_weights_fill(file, graph, es_model_parameters(model), es_model_buffers(model));
   return ES_OK;
 }
@@ -71,9 +72,7 @@ es_code_t es_weights_load(const char *path, const char *fingerprint, const es_gr
     fill_model(file, fingerprint, graph, model, status);
   es_safetensors_destroy(file);
   ES_TRY(es_agree(group->comm, status));
-  es_share_floats(es_model_parameters(model), graph->parameter_count, group);
-  es_share_floats(es_model_buffers(model), graph->buffer_count, group);
-  es_model_changed(model);
+  es_share_model(model, graph, group);
   return ES_OK;
 }
 
@@ -123,20 +122,20 @@ es_code_t es_trained_scan(es_trained_list_t *out, const char *output, es_status_
   snprintf(path, sizeof path, "%s/checkpoints", output);
   DIR *folder = opendir(path);
   if (!folder && errno == ENOENT)
-    return es_fail(status, ES_INPUT, "checkpoint",
+    return es_fail(status, ES_INPUT, STAGE,
                    "there is no folder %s; name the output of a job that kept its weights (checkpoint.keep)", path);
-  if (!folder) return es_fail(status, ES_SYSTEM, "checkpoint", "%s: cannot be read: %s", path, strerror(errno));
+  if (!folder) return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", path, strerror(errno));
   while (status->code == ES_OK) {
     es_trained_t found;
     errno = 0;
     const struct dirent *entry = readdir(folder);
-    if (!entry && errno != 0) es_fail(status, ES_SYSTEM, "checkpoint", "%s: cannot be read: %s", path, strerror(errno));
+    if (!entry && errno != 0) es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", path, strerror(errno));
     if (!entry) break;
     if (!look_at(&found, output, entry->d_name, status)) continue;
     if (out->n == most) {
       most = 2 * most + 64;
       es_trained_t *more = es_reallocate(out->items, (size_t)most, sizeof *more);
-      if (!more) es_out_of_memory(status, "checkpoint", "the weights in %s", path);
+      if (!more) es_out_of_memory(status, STAGE, "the weights in %s", path);
       if (!more) break;
       out->items = more;
     }
