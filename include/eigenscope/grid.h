@@ -10,8 +10,8 @@
 
 typedef struct es_grid es_grid_t;
 
-/** Union of all blocks, without repetitions (same id), in the order of the file. Borrows the job. An empty grid is
- * ES_INPUT. Memory: 32 bytes a point, points are resolved when asked for. */
+/** Union of all blocks, without repetitions (same id), in the order of the file. Borrows the job. More than a
+ * million points are ES_INPUT. Memory: 32 bytes a point, points are resolved when asked for. */
 es_code_t es_grid_create(es_grid_t **out, const es_job_t *job, es_status_t *status);
 void es_grid_destroy(es_grid_t *grid);
 
@@ -26,7 +26,7 @@ void es_grid_point(const es_grid_t *grid, int64_t index, es_point_t *out);
 typedef struct es_grid_walk {
   const es_grid_t *grid; /**< borrowed */
   bool begun;
-  int64_t index; /**< what `point` is */
+  int64_t index; /**< of `point` */
   es_point_t point;
 } es_grid_walk_t;
 /** Point `index`; borrowed from the walk until its next call. */
@@ -36,8 +36,8 @@ const es_point_t *es_grid_walk(es_grid_walk_t *walk, int64_t index);
  * default leaves old results valid). Not in it: name, output, paths, lines, checkpoint, ranks. `classes` counts as
  * written (0 = all). */
 void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]);
-/** The same over what decides trained weights alone: data, network, seed and `train`. Points that differ in what is
- * measured, or measure weights that such a point left, have it in common. */
+/** As es_point_id over what decides trained weights alone: data, network, seed and `train`. Points that differ in what
+ * is measured, or measure weights that such a point left, have it in common. */
 void es_point_training_id(const es_point_t *point, char out[ES_ID_SIZE]);
 /** The resolved point as YAML, one job file that makes exactly this point (dataset path included). */
 void es_point_describe(const es_point_t *point, const char *job_name, es_text_t *out);

@@ -12,7 +12,7 @@ typedef struct es_schedule es_schedule_t;
 
 /** Sizes of the groups that `ranks` ranks form: as many of `ranks_per_point` as fit, then smaller powers of two for the
  * rest. Rank `rank` belongs to group *group (0 …), of which it is rank *rank_in_group. Pure. */
-void es_schedule_place(int rank, int ranks, int ranks_per_point, int *group, int *rank_in_group);
+void es_schedule_assign(int rank, int ranks, int ranks_per_point, int *group, int *rank_in_group);
 
 /** Splits comm into groups and opens the counter. `order`: the n points in the order of work, `cost` of each, same on
  * every rank; copied. Collective over comm; all ranks return the same code. */

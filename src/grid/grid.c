@@ -7,7 +7,7 @@
 
 static const char STAGE[] = "grid";
 
-enum { POINTS_MAX = 1000000, BLOCK_AXES_MAX = ES_AXES_MAX };
+enum { POINTS_MAX = 1000000 };
 
 typedef struct cell {
   char id[ES_ID_SIZE];
@@ -37,19 +37,26 @@ static int32_t *find_slot(const table_t *table, const cell_t *cells, const char 
   }
 }
 
-static es_code_t block_size(const es_job_t *job, int block, int64_t *size, es_status_t *status) {
-  *size = 1;
-  for (int a = 0; a < es_job_n_axes(job, block); a++) {
-    const es_job_axis_t axis = es_job_axis(job, block, a);
-    *size *= axis.n_values;
-    if (*size > POINTS_MAX)
-      return es_fail(status, ES_INPUT, STAGE, "%s:%d: the grid has more than %d points; split the job",
-                     es_job_path(job), axis.line, POINTS_MAX);
+/* The number of cells of all blocks, before repetitions are left out. */
+static es_code_t count_cells(const es_job_t *job, int64_t *total, es_status_t *status) {
+  *total = 0;
+  for (int block = 0; block < es_job_n_blocks(job); block++) {
+    int64_t size = 1;
+    int line = 0;
+    for (int a = 0; a < es_job_n_axes(job, block) && size <= POINTS_MAX; a++) {
+      const es_job_axis_t axis = es_job_axis(job, block, a);
+      line = axis.line;
+      size *= axis.n_values;
+    }
+    *total += size;
+    if (*total <= POINTS_MAX) continue;
+    return es_fail(status, ES_INPUT, STAGE, "%s:%d: the grid has more than %d points; split the job", es_job_path(job),
+                   size > POINTS_MAX ? line : es_job_axis(job, block, 0).line, POINTS_MAX);
   }
   return ES_OK;
 }
 
-/* Applies to `point` the values at `position` of axes first … last of a block; `changed` says which, all when NULL. */
+/* Puts into `point` the values of the axes that changed, of all axes when `changed` is NULL. */
 static void apply(const es_job_t *job, int block, const int *value, const bool *changed, es_point_t *point) {
   for (int a = 0; a < es_job_n_axes(job, block); a++) {
     if (changed != NULL && !changed[a]) continue;
@@ -59,77 +66,54 @@ static void apply(const es_job_t *job, int block, const int *value, const bool *
   }
 }
 
-/* Counts on to the next combination, last axis fastest; changed[a] for every digit that moved. */
-static void advance(const es_job_t *job, int block, int *value, bool *changed) {
-  int a = es_job_n_axes(job, block) - 1;
-  memset(changed, 0, BLOCK_AXES_MAX * sizeof *changed);
-  for (; a >= 0; a--) {
+/* Counts on to the next combination, last axis fastest; false behind the last one. changed[a]: digits that moved. */
+static bool advance(const es_job_t *job, int block, int *value, bool *changed) {
+  memset(changed, 0, ES_AXES_MAX * sizeof *changed);
+  for (int a = es_job_n_axes(job, block) - 1; a >= 0; a--) {
     changed[a] = true;
-    if (++value[a] < es_job_axis(job, block, a).n_values) return;
+    if (++value[a] < es_job_axis(job, block, a).n_values) return true;
     value[a] = 0;
   }
+  return false;
 }
 
-static void add_block(es_grid_t *grid, const table_t *table, int block, int64_t size) {
+static void add_block(es_grid_t *grid, const table_t *table, int block) {
   es_point_t point;
-  int value[BLOCK_AXES_MAX] = {0};
-  bool changed[BLOCK_AXES_MAX];
+  int value[ES_AXES_MAX] = {0};
+  bool changed[ES_AXES_MAX];
   es_job_start(grid->job, block, &point);
   apply(grid->job, block, value, NULL, &point);
-  for (int64_t position = 0; position < size; position++) {
+  for (uint32_t position = 0;; position++) {
     cell_t *cell = &grid->cells[grid->n];
-    *cell = (cell_t){.block = block, .position = (uint32_t)position};
+    *cell = (cell_t){.block = block, .position = position};
     es_point_id(&point, cell->id);
     int32_t *slot = find_slot(table, grid->cells, cell->id);
     if (*slot == 0) *slot = (int32_t)++grid->n;
-    advance(grid->job, block, value, changed);
+    if (!advance(grid->job, block, value, changed)) return;
     apply(grid->job, block, value, changed, &point);
   }
 }
 
-/* Room for all cells, as many as there are before repetitions are left out. */
-static es_code_t make_room(es_grid_t *grid, table_t *table, int64_t *total, es_status_t *status) {
-  *total = 0;
-  for (int block = 0; block < es_job_n_blocks(grid->job); block++) {
-    int64_t size;
-    ES_TRY(block_size(grid->job, block, &size, status));
-    *total += size;
-    if (*total > POINTS_MAX)
-      return es_fail(status, ES_INPUT, STAGE, "%s:%d: the grid has more than %d points; split the job",
-                     es_job_path(grid->job), es_job_axis(grid->job, block, 0).line, POINTS_MAX);
-  }
-  int64_t slots = 16;
-  while (slots < 2 * *total) slots *= 2;
-  table->mask = slots - 1;
-  table->slots = es_allocate_zero((size_t)slots, sizeof *table->slots);
-  grid->cells = es_allocate((size_t)*total + 1, sizeof *grid->cells);
-  if (table->slots != NULL && grid->cells != NULL) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: out of memory for %lld points", es_job_path(grid->job),
-                 (long long)*total);
-}
-
 es_code_t es_grid_create(es_grid_t **out, const es_job_t *job, es_status_t *status) {
+  int64_t total, slots = 16;
   *out = NULL;
+  ES_TRY(count_cells(job, &total, status));
+  while (slots < 2 * total) slots *= 2;
+  es_code_t code = ES_OK;
   es_grid_t *grid = es_allocate_zero(1, sizeof *grid);
-  if (grid == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: out of memory for the grid", es_job_path(job));
+  table_t table = {slots - 1, es_allocate_zero((size_t)slots, sizeof *table.slots)};
+  if (grid != NULL) grid->cells = es_allocate((size_t)total, sizeof *grid->cells);
+  if (grid == NULL || grid->cells == NULL || table.slots == NULL) {
+    code = es_out_of_memory(status, STAGE, "%lld points of %s", (long long)total, es_job_path(job));
+    goto out;
+  }
   grid->job = job;
-  table_t table = {0};
-  int64_t total;
-  es_code_t code = make_room(grid, &table, &total, status);
-  for (int block = 0; block < es_job_n_blocks(job) && code == ES_OK; block++) {
-    int64_t size;
-    code = block_size(job, block, &size, status);
-    add_block(grid, &table, block, size);
-  }
-  es_free(table.slots);
-  if (code == ES_OK && grid->n == 0)
-    code = es_fail(status, ES_INPUT, STAGE, "%s: the grid has no points", es_job_path(job));
-  if (code != ES_OK) {
-    es_grid_destroy(grid);
-    return code;
-  }
+  for (int block = 0; block < es_job_n_blocks(job); block++) add_block(grid, &table, block);
   *out = grid;
-  return ES_OK;
+out:
+  es_free(table.slots);
+  if (code != ES_OK) es_grid_destroy(grid);
+  return code;
 }
 
 void es_grid_destroy(es_grid_t *grid) {
@@ -148,7 +132,7 @@ const char *es_grid_id(const es_grid_t *grid, int64_t index) {
 }
 
 /* Which value each axis of its block has at point `index`. */
-static void find_values(const es_grid_t *grid, int64_t index, int value[BLOCK_AXES_MAX]) {
+static void find_values(const es_grid_t *grid, int64_t index, int value[ES_AXES_MAX]) {
   const int block = grid->cells[index].block;
   uint32_t rest = grid->cells[index].position;
   for (int a = es_job_n_axes(grid->job, block) - 1; a >= 0; a--) {
@@ -161,7 +145,7 @@ static void find_values(const es_grid_t *grid, int64_t index, int value[BLOCK_AX
 void es_grid_point(const es_grid_t *grid, int64_t index, es_point_t *out) {
   assert(index >= 0 && index < grid->n);
   const int block = grid->cells[index].block;
-  int value[BLOCK_AXES_MAX] = {0};
+  int value[ES_AXES_MAX] = {0};
   find_values(grid, index, value);
   es_job_start(grid->job, block, out);
   apply(grid->job, block, value, NULL, out);
@@ -172,8 +156,8 @@ const es_point_t *es_grid_walk(es_grid_walk_t *walk, int64_t index) {
   assert(index >= 0 && index < grid->n);
   const int block = grid->cells[index].block;
   if (walk->begun && block == grid->cells[walk->index].block) {
-    int value[BLOCK_AXES_MAX] = {0}, before[BLOCK_AXES_MAX] = {0};
-    bool changed[BLOCK_AXES_MAX] = {false};
+    int value[ES_AXES_MAX] = {0}, before[ES_AXES_MAX] = {0};
+    bool changed[ES_AXES_MAX] = {false};
     find_values(grid, index, value);
     find_values(grid, walk->index, before);
     for (int a = 0; a < es_job_n_axes(grid->job, block); a++) changed[a] = value[a] != before[a];

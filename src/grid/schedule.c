@@ -12,10 +12,10 @@ struct es_schedule {
   int64_t *counters; /* the window's memory: COUNTERS on rank 0, none elsewhere */
   int64_t n;
   int64_t *order; /* owned */
-  double *share;  /* owned; of the whole cost, by place in `order` */
+  double *share;  /* owned; of the whole cost, in the order of `order` */
 };
 
-void es_schedule_place(int rank, int ranks, int ranks_per_point, int *group, int *rank_in_group) {
+void es_schedule_assign(int rank, int ranks, int ranks_per_point, int *group, int *rank_in_group) {
   int first = 0, size = ranks_per_point;
   for (*group = 0;; ++*group) {
     while (size > ranks - first) size /= 2;
@@ -25,22 +25,7 @@ void es_schedule_place(int rank, int ranks, int ranks_per_point, int *group, int
   *rank_in_group = rank - first;
 }
 
-static es_code_t copy_order(es_schedule_t *s, const int64_t *order, const double *cost, int64_t n,
-                            es_status_t *status) {
-  double total = 0.0;
-  s->n = n;
-  s->order = es_allocate((size_t)n, sizeof *s->order);
-  s->share = es_allocate((size_t)n, sizeof *s->share);
-  if (!s->order || !s->share) return es_out_of_memory(status, "schedule", "%lld points", (long long)n);
-  for (int64_t i = 0; i < n; i++) total += cost[i];
-  for (int64_t i = 0; i < n; i++) {
-    s->order[i] = order[i];
-    s->share[i] = total > 0.0 ? cost[i] / total : 0.0;
-  }
-  return ES_OK;
-}
-
-/* The counters, on rank 0. Not every MPI has the means over every network. */
+/* The counters, on rank 0. Some MPIs cannot open one over some networks. */
 static es_code_t open_window(es_schedule_t *s, int rank, es_status_t *status) {
   const MPI_Aint bytes = rank == 0 ? COUNTERS * (MPI_Aint)sizeof(int64_t) : 0;
   const int code = MPI_Win_allocate(bytes, sizeof(int64_t), MPI_INFO_NULL, s->comm, &s->counters, &s->window);
@@ -60,7 +45,9 @@ static es_code_t open_window(es_schedule_t *s, int rank, es_status_t *status) {
   return ES_OK;
 }
 
+/* All but the window. */
 static void free_all(es_schedule_t *s) {
+  if (s == NULL) return;
   if (s->group != MPI_COMM_NULL) ES_MPI(MPI_Comm_free(&s->group));
   if (s->comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_free(&s->comm));
   es_free(s->order);
@@ -72,25 +59,32 @@ es_code_t es_schedule_create(es_schedule_t **out, MPI_Comm comm, int ranks_per_p
                              const double *cost, int64_t n, es_status_t *status) {
   *out = NULL;
   int rank, ranks, rank_in_group;
+  double total = 0.0;
   ES_MPI(MPI_Comm_rank(comm, &rank));
   ES_MPI(MPI_Comm_size(comm, &ranks));
   es_schedule_t *s = es_allocate_zero(1, sizeof *s);
   if (s) {
     s->comm = s->group = MPI_COMM_NULL;
-    copy_order(s, order, cost, n, status);
-  } else {
-    es_out_of_memory(status, "schedule", "the schedule");
+    s->n = n;
+    s->order = es_allocate((size_t)n, sizeof *s->order);
+    s->share = es_allocate((size_t)n, sizeof *s->share);
   }
+  if (!s || !s->order || !s->share) es_out_of_memory(status, "schedule", "%lld points", (long long)n);
   es_code_t code = es_agree(comm, status);
-  if (code == ES_OK) {
-    es_schedule_place(rank, ranks, ranks_per_point, &s->group_number, &rank_in_group);
-    ES_MPI(MPI_Comm_dup(comm, &s->comm));
-    ES_MPI(MPI_Comm_split(comm, s->group_number, rank_in_group, &s->group));
-    code = open_window(s, rank, status);
+  if (code != ES_OK) goto out;
+  for (int64_t i = 0; i < n; i++) total += cost[i];
+  for (int64_t i = 0; i < n; i++) {
+    s->order[i] = order[i];
+    s->share[i] = total > 0.0 ? cost[i] / total : 0.0;
   }
+  es_schedule_assign(rank, ranks, ranks_per_point, &s->group_number, &rank_in_group);
+  ES_MPI(MPI_Comm_dup(comm, &s->comm));
+  ES_MPI(MPI_Comm_split(comm, s->group_number, rank_in_group, &s->group));
+  code = open_window(s, rank, status);
+out:
   if (code == ES_OK)
     *out = s;
-  else if (s)
+  else
     free_all(s);
   return code;
 }
@@ -119,11 +113,11 @@ static int64_t add(es_schedule_t *s, int counter, int64_t amount) {
 
 int64_t es_schedule_next(es_schedule_t *s) {
   int rank;
-  int64_t place = 0;
+  int64_t next = 0;
   ES_MPI(MPI_Comm_rank(s->group, &rank));
-  if (rank == 0) place = add(s, NEXT, 1);
-  ES_MPI(MPI_Bcast(&place, 1, MPI_INT64_T, 0, s->group));
-  return place < s->n ? s->order[place] : -1;
+  if (rank == 0) next = add(s, NEXT, 1);
+  ES_MPI(MPI_Bcast(&next, 1, MPI_INT64_T, 0, s->group));
+  return next < s->n ? s->order[next] : -1;
 }
 
 int64_t es_schedule_finished(es_schedule_t *s, int64_t point) {

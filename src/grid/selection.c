@@ -57,17 +57,15 @@ es_code_t es_selection_parse(es_selection_t *out, const char *text, int64_t coun
     code = es_out_of_memory(status, STAGE, "a selection of %lld points", (long long)count);
   else if (text != NULL)
     code = mark_ranges(marked, text, count, status);
-  int64_t n = 0;
-  for (int64_t i = 0; i < count && code == ES_OK; i++) {
-    if (text == NULL || marked[i]) index[n++] = i;
+  if (code != ES_OK) goto out;
+  out->index = index;
+  for (int64_t i = 0; i < count; i++) {
+    if (text == NULL || marked[i]) index[out->n++] = i;
   }
+out:
   es_free(marked);
-  if (code != ES_OK) {
-    es_free(index);
-    return code;
-  }
-  *out = (es_selection_t){.n = n, .index = index};
-  return ES_OK;
+  if (code != ES_OK) es_free(index);
+  return code;
 }
 
 typedef struct ranked {

@@ -75,7 +75,7 @@ static es_code_t simulate(simulation_t *s, const es_cluster_t *cluster, const es
   if (sizes == NULL || speed == NULL) {
     es_out_of_memory(status, "plan", "%lld ranks", (long long)ranks);
   } else {
-    /* Groups as es_schedule_place makes them: of the size asked for, then smaller powers of two. */
+    /* Groups as es_schedule_assign makes them: of the size asked for, then smaller powers of two. */
     for (int64_t rest = ranks, size = s->ranks_per_point; rest > 0; rest -= size) {
       while (size > rest) size /= 2;
       const double doublings = log2((double)size); /* a group does `speed` multiply-adds in a second */

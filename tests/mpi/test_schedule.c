@@ -17,7 +17,7 @@ TEST(place) {
       int sizes[40] = {0}, last = -1;
       for (int r = 0; r < ranks; r++) {
         int group, place;
-        es_schedule_place(r, ranks, per_point, &group, &place);
+        es_schedule_assign(r, ranks, per_point, &group, &place);
         CHECK(group == last || group == last + 1);
         CHECK(place == sizes[group]);
         sizes[group]++;
@@ -79,7 +79,7 @@ static void check_hand_out(MPI_Comm comm, int per_point, int64_t n) {
   ES_MPI(MPI_Comm_size(comm, &ranks));
   ES_MPI(MPI_Comm_rank(es_schedule_group(schedule), &in_group));
   ES_MPI(MPI_Comm_size(es_schedule_group(schedule), &group_size));
-  es_schedule_place(in_comm, ranks, per_point, &group, &place);
+  es_schedule_assign(in_comm, ranks, per_point, &group, &place);
   CHECK(es_schedule_group_number(schedule) == group && in_group == place);
   ES_MPI(MPI_Allreduce(&group_size, &largest, 1, MPI_INT, MPI_MAX, comm));
   CHECK(largest <= per_point && (ranks < per_point || largest == per_point));
