@@ -3,6 +3,7 @@
 #ifndef EIGENSCOPE_KEY_H
 #define EIGENSCOPE_KEY_H
 
+#include "eigenscope/point.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,14 +38,6 @@ typedef enum es_key_type {
 /* Bounds of real numbers: what occurs, in words and as a test. */
 typedef enum es_bounds { ES_ANY, ES_POSITIVE, ES_NOT_NEGATIVE, ES_BELOW_ONE, ES_UP_TO_ONE } es_bounds_t;
 
-/* The part of a key in a point. */
-typedef enum es_role {
-  ES_ROLE_NONE,    /* it is no part of a point by itself */
-  ES_ROLE_GRID,    /* one of the six axes that every point has */
-  ES_ROLE_NUMBERS, /* a setting that changes numbers: part of the id when not at its default */
-  ES_ROLE_HABIT    /* a setting that does not */
-} es_role_t;
-
 typedef struct es_key {
   const char *section; /* "" for the top; "train", "datasets.*", "datasets.*.limit", ... */
   const char *name;
@@ -56,8 +49,8 @@ typedef struct es_key {
   const char *const *choices; /* ends with NULL */
   const char *fallback;       /* the default as canonical YAML; an example when there is none (`required`) */
   bool required;
-  es_role_t role;
-  const char *form; /* what is accepted, in words; NULL: made from the range */
+  bool (*in_id)(const es_point_t *point); /* true if the key changes numbers of such a point; NULL: never */
+  const char *form;                       /* what is accepted, in words; NULL: made from the range */
   const char *doc;
 } es_key_t;
 

@@ -24,7 +24,7 @@ enum {
 typedef enum es_split { ES_TRAIN = 0, ES_EVAL = 1, ES_SPLITS = 2 } es_split_t;
 
 /** Where the activations come from. */
-typedef enum es_source { ES_SOURCE_TRAIN, ES_SOURCE_CHECKPOINT, ES_SOURCE_ACTIVATIONS } es_source_t;
+typedef enum es_source { ES_SOURCE_TRAIN, ES_SOURCE_CHECKPOINT, ES_SOURCE_ACTIVATIONS, ES_SOURCES } es_source_t;
 
 /** Some of the epochs of a point. */
 typedef enum es_epochs_kind { ES_EPOCHS_NONE, ES_EPOCHS_LAST, ES_EPOCHS_ALL, ES_EPOCHS_LIST } es_epochs_kind_t;
@@ -87,7 +87,7 @@ static inline double es_ratio_value(es_ratio_t ratio) {
 typedef enum es_labels { ES_LABELS_FINE, ES_LABELS_COARSE } es_labels_t;
 /** What an HDF5 file holds for each split. */
 typedef enum es_variable { ES_VARIABLE_IMAGES, ES_VARIABLE_LABELS, ES_VARIABLES } es_variable_t;
-typedef enum es_fit { ES_FIT_RESIZE, ES_FIT_PAD } es_fit_t;
+typedef enum es_fit { ES_FIT_RESIZE, ES_FIT_PAD, ES_FITS } es_fit_t;
 
 /** What the synthetic generator makes; see data.h for the meaning of complexity. */
 typedef struct es_synthetic {
@@ -143,7 +143,7 @@ typedef struct es_model_spec {
   es_part_t batch_norm; /**< VGG: after each convolution */
 } es_model_spec_t;
 
-typedef enum es_optimizer { ES_SGD, ES_ADAM } es_optimizer_t;
+typedef enum es_optimizer { ES_SGD, ES_ADAM, ES_OPTIMIZERS } es_optimizer_t;
 typedef enum es_schedule_kind { ES_SCHEDULE_NONE, ES_SCHEDULE_STEP, ES_SCHEDULE_COSINE } es_schedule_kind_t;
 
 /** Training ends early once the pattern of saturation has settled: its distance (stability.h) from the measured epoch
@@ -172,19 +172,21 @@ typedef enum es_method_kind {
   ES_METHOD_MEDIAN,
   ES_METHOD_FLATTEN,
   ES_METHOD_POOL,
-  ES_METHOD_NEAREST
+  ES_METHOD_NEAREST,
+  ES_METHODS
 } es_method_kind_t;
-typedef enum es_convention { ES_CONVENTION_SMALLEST, ES_CONVENTION_DELVE } es_convention_t;
+typedef enum es_convention { ES_CONVENTION_SMALLEST, ES_CONVENTION_DELVE, ES_CONVENTIONS } es_convention_t;
 /** Which eigensolver is asked for; spectrum.h says what auto does. */
 typedef enum es_solver_choice {
   ES_CHOOSE_AUTO,
   ES_CHOOSE_LAPACK,
   ES_CHOOSE_SCALAPACK,
-  ES_CHOOSE_ELPA
+  ES_CHOOSE_ELPA,
+  ES_SOLVER_CHOICES
 } es_solver_choice_t;
 /** Whether leading eigenvectors are followed over the epochs, and whether the result keeps them. */
-typedef enum es_eigenspace { ES_EIGENSPACE_NO, ES_EIGENSPACE_YES, ES_EIGENSPACE_STORE } es_eigenspace_t;
-typedef enum es_switch { ES_OFF, ES_ON } es_switch_t;
+typedef enum es_eigenspace { ES_EIGENSPACE_NO, ES_EIGENSPACE_YES, ES_EIGENSPACE_STORE, ES_EIGENSPACES } es_eigenspace_t;
+typedef enum es_switch { ES_OFF, ES_ON, ES_SWITCHES } es_switch_t;
 
 typedef struct es_measure_settings {
   int32_t every;
@@ -227,7 +229,7 @@ typedef struct es_probe_settings {
   int32_t memory;  /**< MiB a rank that features may take; changes no number */
 } es_probe_settings_t;
 
-typedef enum es_keep { ES_KEEP_NONE, ES_KEEP_LAST, ES_KEEP_ALL } es_keep_t;
+typedef enum es_keep { ES_KEEP_NONE, ES_KEEP_LAST, ES_KEEP_ALL, ES_KEEPS } es_keep_t;
 
 typedef struct es_checkpoint_settings {
   int32_t every; /**< epochs between saves */

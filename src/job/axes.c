@@ -13,8 +13,7 @@ static es_code_t find_key(const es_job_t *job, const es_yaml_t *node, const es_k
   *out = es_keys_find("grid", node->key);
   if (*out != NULL) return ES_OK;
   const es_key_t *key = strchr(node->key, '.') != NULL ? es_keys_find_dotted(node->key) : NULL;
-  if (key == NULL || (!es_key_is_axis(key) && key->role == ES_ROLE_NONE))
-    return es_keys_unknown(&job->tree, node, "grid", "grid", status);
+  if (key == NULL || !es_key_is_of_point(key)) return es_keys_unknown(&job->tree, node, "grid", "grid", status);
   if (!es_key_is_axis(key))
     return es_yaml_fail_key(&job->tree, node, status, "%s cannot be an axis: %s; set it under %s", node->key,
                             strcmp(key->section, "checkpoint") == 0 ? "it changes no numbers"

@@ -7,15 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const sources[] = {"train", "checkpoint", "activations", NULL};
-static const char *const fits[] = {"resize", "pad", NULL};
-static const char *const optimizers[] = {"sgd", "adam", NULL};
-static const char *const conventions[] = {"smallest", "delve", NULL};
-static const char *const epoch_words[] = {"none", "last", "all", NULL};             /* as es_epochs_kind_t */
-static const char *const solvers[] = {"auto", "lapack", "scalapack", "elpa", NULL}; /* as es_solver_choice_t */
-static const char *const eigenspaces[] = {"false", "true", "store", NULL};          /* as es_eigenspace_t */
-static const char *const switches[] = {"false", "true", NULL};
-static const char *const keeps[] = {"none", "last", "all", NULL};
+/* The words of a choice, in the order of the values, and NULL. A word too many or too few does not compile. */
+#define COUNT(...) (sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *))
+#define WORDS(count, ...)                                                                                              \
+  ((const char *const[1 + sizeof(char[COUNT(__VA_ARGS__) == (count) ? (count) : -1])]){__VA_ARGS__})
 
 #define TOP(field)         offsetof(es_top_settings_t, field)
 #define POINT(field)       offsetof(es_point_t, field)
@@ -24,72 +19,105 @@ static const char *const keeps[] = {"none", "last", "all", NULL};
 #define CHECKPOINTS(field) offsetof(es_checkpoints_settings_t, field)
 #define ACTIVATIONS(field) offsetof(es_activations_settings_t, field)
 
+/* ---- which settings change numbers of which points ---- */
+
+static bool always(const es_point_t *point) {
+  (void)point;
+  return true;
+}
+static bool has_network(const es_point_t *point) {
+  return point->source != ES_SOURCE_ACTIVATIONS;
+}
+static bool trains(const es_point_t *point) {
+  return point->source == ES_SOURCE_TRAIN;
+}
+/* Here, or by the points of the results that the weights come from: then these settings say which. */
+static bool trained(const es_point_t *point) {
+  return trains(point) || (point->source == ES_SOURCE_CHECKPOINT && point->external.from_results);
+}
+static bool trained_by_sgd(const es_point_t *point) {
+  return trained(point) && point->train.optimizer == ES_SGD;
+}
+static bool trained_by_adam(const es_point_t *point) {
+  return trained(point) && point->train.optimizer == ES_ADAM;
+}
+static bool probed(const es_point_t *point) {
+  return point->probe.epochs.kind != ES_EPOCHS_NONE;
+}
+
+/* ---- the table ---- */
+
 /* The settings of a point. The text behind its id keeps this order (between settings that are not at their default):
  * new ones go to the end of their section. */
 static const es_key_t settings[] = {
-    {"train", "epochs", ES_KEY_INT32, POINT(train.epochs), 1, 100000, .role = ES_ROLE_NUMBERS, .fallback = "20",
+    {"train", "epochs", ES_KEY_INT32, POINT(train.epochs), 1, 100000, .in_id = trained, .fallback = "20",
      .doc = "passes over the train split"},
-    {"train", "batch", ES_KEY_INT32, POINT(train.batch), 1, 65536, .role = ES_ROLE_NUMBERS, .fallback = "128",
+    {"train", "batch", ES_KEY_INT32, POINT(train.batch), 1, 65536, .in_id = has_network, .fallback = "128",
      .doc = "samples of a step, over all ranks; the last may be smaller"},
-    {"train", "optimizer", ES_KEY_CHOICE, POINT(train.optimizer), .choices = optimizers, .role = ES_ROLE_NUMBERS,
-     .fallback = "sgd", .doc = "gradient descent with momentum, or Adam"},
-    {"train", "learning_rate", ES_KEY_REAL, POINT(train.learning_rate), .bounds = ES_POSITIVE, .role = ES_ROLE_NUMBERS,
+    {"train", "optimizer", ES_KEY_CHOICE, POINT(train.optimizer), .choices = WORDS(ES_OPTIMIZERS, "sgd", "adam"),
+     .in_id = trained, .fallback = "sgd", .doc = "gradient descent with momentum, or Adam"},
+    {"train", "learning_rate", ES_KEY_REAL, POINT(train.learning_rate), .bounds = ES_POSITIVE, .in_id = trained,
      .fallback = "0.1", .doc = "at the start"},
-    {"train", "momentum", ES_KEY_REAL, POINT(train.momentum), .bounds = ES_BELOW_ONE, .role = ES_ROLE_NUMBERS,
+    {"train", "momentum", ES_KEY_REAL, POINT(train.momentum), .bounds = ES_BELOW_ONE, .in_id = trained_by_sgd,
      .fallback = "0.9", .doc = "of sgd"},
-    {"train", "weight_decay", ES_KEY_REAL, POINT(train.weight_decay), .bounds = ES_NOT_NEGATIVE,
-     .role = ES_ROLE_NUMBERS, .fallback = "0.0005", .doc = "added to the gradient, times the weight"},
-    {"train", "beta1", ES_KEY_REAL, POINT(train.beta1), .bounds = ES_BELOW_ONE, .role = ES_ROLE_NUMBERS,
+    {"train", "weight_decay", ES_KEY_REAL, POINT(train.weight_decay), .bounds = ES_NOT_NEGATIVE, .in_id = trained,
+     .fallback = "0.0005", .doc = "added to the gradient, times the weight"},
+    {"train", "beta1", ES_KEY_REAL, POINT(train.beta1), .bounds = ES_BELOW_ONE, .in_id = trained_by_adam,
      .fallback = "0.9", .doc = "of adam"},
-    {"train", "beta2", ES_KEY_REAL, POINT(train.beta2), .bounds = ES_BELOW_ONE, .role = ES_ROLE_NUMBERS,
+    {"train", "beta2", ES_KEY_REAL, POINT(train.beta2), .bounds = ES_BELOW_ONE, .in_id = trained_by_adam,
      .fallback = "0.999", .doc = "of adam"},
-    {"train", "epsilon", ES_KEY_REAL, POINT(train.epsilon), .bounds = ES_POSITIVE, .role = ES_ROLE_NUMBERS,
+    {"train", "epsilon", ES_KEY_REAL, POINT(train.epsilon), .bounds = ES_POSITIVE, .in_id = trained_by_adam,
      .fallback = "1.0e-08", .doc = "of adam"},
-    {"train", "schedule", ES_KEY_SCHEDULE, POINT(train), .role = ES_ROLE_NUMBERS, .fallback = "none",
+    {"train", "schedule", ES_KEY_SCHEDULE, POINT(train), .in_id = trained, .fallback = "none",
      .form = "none, cosine or {step: EPOCHS, gamma: FACTOR}", .doc = "of the learning rate, by epoch"},
-    {"train", "augment", ES_KEY_AUGMENT, POINT(train), .role = ES_ROLE_NUMBERS, .fallback = "[]",
+    {"train", "augment", ES_KEY_AUGMENT, POINT(train), .in_id = trained, .fallback = "[]",
      .form = "a list of crop and flip", .doc = "moves training images about"},
-    {"train", "lanes", ES_KEY_POWER, POINT(train.lanes), 1, 256, .role = ES_ROLE_NUMBERS, .fallback = "8",
+    {"train", "lanes", ES_KEY_POWER, POINT(train.lanes), 1, 256, .in_id = always, .fallback = "8",
      .form = "a power of two from 1 to 256", .doc = "shares of a batch; the most ranks that one point can have"},
-    {"train", "stop_when_stable", ES_KEY_STOP, POINT(train.stop_when_stable), .role = ES_ROLE_NUMBERS,
-     .fallback = "none", .form = "none or {distance: D, patience: EPOCHS}",
+    {"train", "stop_when_stable", ES_KEY_STOP, POINT(train.stop_when_stable), .in_id = trained, .fallback = "none",
+     .form = "none or {distance: D, patience: EPOCHS}",
      .doc = "end training once the pattern of saturation has settled"},
 
-    {"measure", "every", ES_KEY_INT32, POINT(measure.every), 1, 100000, .role = ES_ROLE_NUMBERS, .fallback = "1",
+    {"measure", "every", ES_KEY_INT32, POINT(measure.every), 1, 100000, .in_id = trains, .fallback = "1",
      .doc = "epochs between measurements; epoch 0 and the last are always measured"},
-    {"measure", "delta", ES_KEY_DELTAS, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "[0.99]",
+    {"measure", "delta", ES_KEY_DELTAS, POINT(measure), .in_id = always, .fallback = "[0.99]",
      .form = "an ascending list of numbers above 0, at most 1", .doc = "shares of the variance to explain"},
-    {"measure", "splits", ES_KEY_SPLITS, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "[train, eval]",
+    {"measure", "splits", ES_KEY_SPLITS, POINT(measure), .in_id = has_network, .fallback = "[train, eval]",
      .form = "a list of train and eval", .doc = "activations to measure"},
-    {"measure", "method", ES_KEY_METHOD, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "channelwise",
+    {"measure", "method", ES_KEY_METHOD, POINT(measure), .in_id = always, .fallback = "channelwise",
      .form = "channelwise, mean, max, median, flatten, {pool: K} or {nearest: K}", .doc = "from outputs to rows"},
-    {"measure", "convention", ES_KEY_CHOICE, POINT(measure.convention), .choices = conventions, .role = ES_ROLE_NUMBERS,
-     .fallback = "smallest", .doc = "the fewest directions that explain the share, or delve's count"},
-    {"measure", "layers", ES_KEY_PATTERNS, POINT(measure), .role = ES_ROLE_NUMBERS, .fallback = "[\"*\"]",
+    {"measure", "convention", ES_KEY_CHOICE, POINT(measure.convention),
+     .choices = WORDS(ES_CONVENTIONS, "smallest", "delve"), .in_id = always, .fallback = "smallest",
+     .doc = "the fewest directions that explain the share, or delve's count"},
+    {"measure", "layers", ES_KEY_PATTERNS, POINT(measure), .in_id = always, .fallback = "[\"*\"]",
      .form = "a list of names with * and ?", .doc = "the layers to measure"},
-    {"measure", "solver", ES_KEY_CHOICE, POINT(measure.solver), .choices = solvers, .role = ES_ROLE_NUMBERS,
-     .fallback = "auto", .doc = "of eigenproblems; auto: LAPACK, for wide layers on several ranks ScaLAPACK"},
-    {"measure", "eigenspace", ES_KEY_CHOICE, POINT(measure.eigenspace), .choices = eigenspaces, .role = ES_ROLE_NUMBERS,
-     .fallback = "false", .doc = "follow the leading eigenvectors; store: also keep them"},
-    {"measure", "projection", ES_KEY_CHOICE, POINT(measure.projection), .choices = switches, .role = ES_ROLE_NUMBERS,
-     .fallback = "false", .doc = "accuracy with outputs projected onto their leading eigenspaces, at each delta"},
+    {"measure", "solver", ES_KEY_CHOICE, POINT(measure.solver),
+     .choices = WORDS(ES_SOLVER_CHOICES, "auto", "lapack", "scalapack", "elpa"), .in_id = always, .fallback = "auto",
+     .doc = "of eigenproblems; auto: LAPACK, for wide layers on several ranks ScaLAPACK"},
+    {"measure", "eigenspace", ES_KEY_CHOICE, POINT(measure.eigenspace),
+     .choices = WORDS(ES_EIGENSPACES, "false", "true", "store"), .in_id = always, .fallback = "false",
+     .doc = "follow the leading eigenvectors; store: also keep them"},
+    {"measure", "projection", ES_KEY_CHOICE, POINT(measure.projection), .choices = WORDS(ES_SWITCHES, "false", "true"),
+     .in_id = always, .fallback = "false",
+     .doc = "accuracy with outputs projected onto their leading eigenspaces, at each delta"},
 
-    {"probe", "epochs", ES_KEY_EPOCHS, POINT(probe.epochs), 0, 100000, .choices = epoch_words, .role = ES_ROLE_NUMBERS,
-     .fallback = "none", .form = "none, last, all or a list of epochs", .doc = "when probes are fitted"},
-    {"probe", "pool", ES_KEY_INT32, POINT(probe.pool), 1, 64, .role = ES_ROLE_NUMBERS, .fallback = "4",
+    {"probe", "epochs", ES_KEY_EPOCHS, POINT(probe.epochs), 0, 100000,
+     .choices = WORDS(ES_EPOCHS_LIST, "none", "last", "all"), .in_id = probed, .fallback = "none",
+     .form = "none, last, all or a list of epochs", .doc = "when probes are fitted"},
+    {"probe", "pool", ES_KEY_INT32, POINT(probe.pool), 1, 64, .in_id = probed, .fallback = "4",
      .doc = "outputs of convolutions are pooled to so many positions a side"},
-    {"probe", "l2", ES_KEY_REAL, POINT(probe.l2), .bounds = ES_POSITIVE, .role = ES_ROLE_NUMBERS, .fallback = "1",
+    {"probe", "l2", ES_KEY_REAL, POINT(probe.l2), .bounds = ES_POSITIVE, .in_id = probed, .fallback = "1",
      .doc = "strength of the regularisation: 1/C of scikit-learn"},
-    {"probe", "samples", ES_KEY_COUNT64, POINT(probe.samples), 1, INT32_MAX, .role = ES_ROLE_NUMBERS, .fallback = "all",
+    {"probe", "samples", ES_KEY_COUNT64, POINT(probe.samples), 1, INT32_MAX, .in_id = probed, .fallback = "all",
      .doc = "training samples to fit on, balanced over the classes"},
-    {"probe", "tail", ES_KEY_REAL, POINT(probe.tail), .bounds = ES_BELOW_ONE, .role = ES_ROLE_NUMBERS,
-     .fallback = "0.01", .doc = "layers at the end that add less accuracy than this are the tail"},
-    {"probe", "memory", ES_KEY_INT32, POINT(probe.memory), 1, 1000000, .role = ES_ROLE_HABIT, .fallback = "1024",
+    {"probe", "tail", ES_KEY_REAL, POINT(probe.tail), .bounds = ES_BELOW_ONE, .in_id = probed, .fallback = "0.01",
+     .doc = "layers at the end that add less accuracy than this are the tail"},
+    {"probe", "memory", ES_KEY_INT32, POINT(probe.memory), 1, 1000000, .fallback = "1024",
      .doc = "MiB a rank for features: layers are fitted in rounds that fit"},
 
-    {"checkpoint", "every", ES_KEY_INT32, POINT(checkpoint.every), 1, 100000, .role = ES_ROLE_HABIT, .fallback = "1",
+    {"checkpoint", "every", ES_KEY_INT32, POINT(checkpoint.every), 1, 100000, .fallback = "1",
      .doc = "epochs between two saves of the state"},
-    {"checkpoint", "keep", ES_KEY_CHOICE, POINT(checkpoint.keep), .choices = keeps, .role = ES_ROLE_HABIT,
+    {"checkpoint", "keep", ES_KEY_CHOICE, POINT(checkpoint.keep), .choices = WORDS(ES_KEEPS, "none", "last", "all"),
      .fallback = "last", .doc = "states that stay after a point is complete"},
 };
 
@@ -99,22 +127,22 @@ static const es_key_t firsts[] = {
      .doc = "what the job is called"},
     {"", "output", ES_KEY_TEXT, TOP(output), .fallback = "results/reference", .form = "a folder",
      .doc = "for results, from the working directory; $VAR is expanded; default results/<name>"},
-    {"", "source", ES_KEY_CHOICE, TOP(source), .choices = sources, .fallback = "train",
+    {"", "source", ES_KEY_CHOICE, TOP(source), .choices = WORDS(ES_SOURCES, "train", "checkpoint", "activations"),
+     .fallback = "train",
      .doc = "where activations come from: networks trained here, others' weights, or others' activations"},
 
-    {"grid", "dataset", ES_KEY_NAME, POINT(dataset), .role = ES_ROLE_GRID, .fallback = "fashion-mnist",
-     .required = true, .form = "fashion-mnist or a name under datasets", .doc = "the images"},
-    {"grid", "model", ES_KEY_NAME, POINT(model), .role = ES_ROLE_GRID, .fallback = "vgg11", .required = true,
-     .doc = "the architecture"},
-    {"grid", "width", ES_KEY_RATIO, POINT(width), .role = ES_ROLE_GRID, .fallback = "1",
+    {"grid", "dataset", ES_KEY_NAME, POINT(dataset), .fallback = "fashion-mnist", .required = true,
+     .form = "fashion-mnist or a name under datasets", .doc = "the images"},
+    {"grid", "model", ES_KEY_NAME, POINT(model), .fallback = "vgg11", .required = true, .doc = "the architecture"},
+    {"grid", "width", ES_KEY_RATIO, POINT(width), .fallback = "1",
      .form = "a ratio from 1/64 to 16, as in 1/16, 0.125 or 2",
      .doc = "multiplies the channels of every layer, rounded down"},
-    {"grid", "classes", ES_KEY_COUNT32, POINT(classes), 2, ES_CLASSES_MAX, .role = ES_ROLE_GRID, .fallback = "all",
+    {"grid", "classes", ES_KEY_COUNT32, POINT(classes), 2, ES_CLASSES_MAX, .fallback = "all",
      .doc = "the first k labels of the dataset"},
-    {"grid", "resolution", ES_KEY_INT32, POINT(resolution), 8, 512, .role = ES_ROLE_GRID, .fallback = "32",
+    {"grid", "resolution", ES_KEY_INT32, POINT(resolution), 8, 512, .fallback = "32",
      .doc = "height and width of the images that the network sees"},
-    {"grid", "seed", ES_KEY_INT64, POINT(seed), 0, INT64_MAX, .role = ES_ROLE_GRID, .fallback = "0",
-     .form = "an integer, 0 or more", .doc = "of initialisation, order, augmentation and dropout"},
+    {"grid", "seed", ES_KEY_INT64, POINT(seed), 0, INT64_MAX, .fallback = "0", .form = "an integer, 0 or more",
+     .doc = "of initialisation, order, augmentation and dropout"},
 
 };
 
@@ -124,7 +152,7 @@ static const es_key_t others[] = {
      .required = true, .doc = "see above"},
     {"datasets.*", "path", ES_KEY_TEXT, ENTRY(path), .fallback = "/usr/share/datasets/fashion-mnist",
      .form = "a folder, or the file of hdf5", .doc = "required but for synthetic; from the job file; $VAR is expanded"},
-    {"datasets.*", "fit", ES_KEY_CHOICE, DATASET(fit), .choices = fits, .fallback = "resize",
+    {"datasets.*", "fit", ES_KEY_CHOICE, DATASET(fit), .choices = WORDS(ES_FITS, "resize", "pad"), .fallback = "resize",
      .doc = "to the resolution: antialiased, or centred in zeros"},
     {"datasets.*", "limit", ES_KEY_LIMIT, 0, .fallback = "all", .form = "all or a mapping with train and eval",
      .doc = "samples to use of each split, balanced over the classes"},
@@ -305,6 +333,12 @@ const char *es_key_form(const es_key_t *key, char out[ES_FORM_MAX]) {
   return out;
 }
 
+bool es_key_is_of_point(const es_key_t *key) {
+  bool is_setting = false;
+  for (int i = 0; i < N_SETTINGS; i++) is_setting |= key == &settings[i];
+  return is_setting || strcmp(key->section, "grid") == 0;
+}
+
 bool es_key_is_axis(const es_key_t *key) {
   if (strcmp(key->section, "grid") == 0) return true;
   if (strcmp(key->section, "train") != 0 && strcmp(key->section, "measure") != 0 && strcmp(key->section, "probe") != 0)
@@ -357,7 +391,7 @@ static int known_names(const char *section, char names[][ES_NAME_MAX]) {
       n = add_name(names, n, key->name);
     else if (top)
       n = add_name(names, n, name);
-    else if (grid && key->role == ES_ROLE_NUMBERS && es_key_is_axis(key))
+    else if (grid && key->in_id != NULL && es_key_is_axis(key))
       n = add_name(names, n, es_key_dotted(key, name));
   }
   return n;
@@ -369,7 +403,7 @@ static void homes_of(const char *name, char out[ES_FORM_MAX]) {
   out[0] = '\0';
   for (int i = 0; i < es_keys_count(); i++) {
     const es_key_t *key = es_keys_get(i);
-    if (key->role != ES_ROLE_NONE && strcmp(key->name, name) == 0)
+    if (es_key_is_of_point(key) && strcmp(key->name, name) == 0)
       length += (size_t)snprintf(out + length, ES_FORM_MAX - length, "%s%s", length > 0 ? " or " : "", key->section);
   }
 }

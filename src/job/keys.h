@@ -45,7 +45,9 @@ const es_key_t *es_keys_find_dotted(const char *dotted);
 const char *es_key_dotted(const es_key_t *key, char out[ES_NAME_MAX]);
 /* What it accepts: "an integer from 1 to 100000". */
 const char *es_key_form(const es_key_t *key, char out[ES_FORM_MAX]);
-/* Whether it may be an axis of the grid: the six of `grid`, and any scalar of train, measure and probe. */
+/* True for the axes that every point has and for the settings of a point. */
+bool es_key_is_of_point(const es_key_t *key);
+/* True if it may be an axis of the grid: the six of `grid`, and any scalar of train, measure and probe. */
 bool es_key_is_axis(const es_key_t *key);
 
 /* ES_INPUT at an unknown key of `section` (shown as `where`), with the nearest known one. */
@@ -67,7 +69,9 @@ enum { ES_VALUE_MAX = 2048 };
 /* The value that target holds, as canonical YAML: reads back as the same value (epochs: those of probes). Not for TEXT,
  * NAME, FAMILY, LIMIT, NORMALIZE, SECTION, VARIABLE, CHANNELS. */
 void es_key_print(const es_key_t *key, const void *target, char out[ES_VALUE_MAX]);
-/* Whether target holds the default. */
+/* The words of methods, by es_method_kind_t; from ES_METHOD_POOL on they have a size. */
+extern const char *const es_method_words[ES_METHODS];
+/* True if target holds the default. */
 bool es_key_is_default(const es_key_t *key, const void *target);
 
 /* "1/16", "0.125" or "2" to lowest terms; false unless both parts are positive integers (decimals: up to 9 places). */

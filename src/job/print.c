@@ -1,142 +1,110 @@
-/* From a value back to canonical YAML: what ids are made of and what resolved jobs hold. */
+/* From a value back to canonical YAML: the text behind ids, and the settings of resolved jobs. */
 #include "keys.h"
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-_Static_assert(sizeof(es_source_t) == sizeof(int32_t) && sizeof(es_optimizer_t) == sizeof(int32_t) &&
-                   sizeof(es_convention_t) == sizeof(int32_t) && sizeof(es_keep_t) == sizeof(int32_t) &&
-                   sizeof(es_format_t) == sizeof(int32_t) && sizeof(es_fit_t) == sizeof(int32_t) &&
-                   sizeof(es_labels_t) == sizeof(int32_t) && sizeof(es_solver_choice_t) == sizeof(int32_t) &&
-                   sizeof(es_eigenspace_t) == sizeof(int32_t) && sizeof(es_switch_t) == sizeof(int32_t),
-               "choices are written as int32_t");
+_Static_assert(sizeof(es_source_t) == sizeof(int32_t), "choices, which are enums, are written as int32_t");
 
-static void print_count(int64_t count, bool all, char *out) {
-  if (all && count == 0)
-    snprintf(out, ES_VALUE_MAX, "all");
-  else
-    snprintf(out, ES_VALUE_MAX, "%lld", (long long)count);
+const char *const es_method_words[] = {"channelwise", "mean", "max", "median", "flatten", "pool", "nearest"};
+_Static_assert(sizeof es_method_words / sizeof *es_method_words == ES_METHODS, "every method has a word");
+
+/* Appends as printf does. ES_VALUE_MAX bytes hold any value: the limits of lists see to it. */
+__attribute__((format(printf, 2, 3))) static void append(char out[ES_VALUE_MAX], const char *format, ...) {
+  const size_t length = strlen(out);
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(out + length, ES_VALUE_MAX - length, format, arguments);
+  va_end(arguments);
 }
 
-static void print_schedule(const es_train_settings_t *train, char *out) {
-  char gamma[32];
-  switch (train->schedule) {
-  case ES_SCHEDULE_NONE:
-    snprintf(out, ES_VALUE_MAX, "none");
-    break;
-  case ES_SCHEDULE_COSINE:
-    snprintf(out, ES_VALUE_MAX, "cosine");
-    break;
-  case ES_SCHEDULE_STEP:
-    snprintf(out, ES_VALUE_MAX, "{step: %d, gamma: %s}", train->schedule_step,
-             es_text_double(train->schedule_gamma, gamma));
-    break;
-  }
-}
-
-static void print_stop(const es_stop_settings_t *stop, char *out) {
-  char distance[32];
-  if (stop->patience == 0)
-    snprintf(out, ES_VALUE_MAX, "none");
-  else
-    snprintf(out, ES_VALUE_MAX, "{distance: %s, patience: %d}", es_text_double(stop->distance, distance),
-             stop->patience);
-}
-
-static void print_method(const es_measure_settings_t *measure, char *out) {
-  static const char *const words[] = {"channelwise", "mean", "max", "median", "flatten"};
-  if (measure->method == ES_METHOD_POOL || measure->method == ES_METHOD_NEAREST)
-    snprintf(out, ES_VALUE_MAX, "{%s: %d}", measure->method == ES_METHOD_POOL ? "pool" : "nearest",
-             measure->method_size);
-  else
-    snprintf(out, ES_VALUE_MAX, "%s", words[measure->method]);
-}
-
-/* Appends ", item" within a list that began with "[". */
-static void print_item(char *out, const char *format, const char *item) {
-  size_t length = strlen(out);
-  if (length > 1) length += (size_t)snprintf(out + length, ES_VALUE_MAX - length, ", ");
-  snprintf(out + length, ES_VALUE_MAX - length, format, item);
-}
-
-static void print_list(const es_key_t *key, const void *at, char *out) {
-  const es_train_settings_t *train = at;
-  const es_measure_settings_t *measure = at;
+static void append_number(char out[ES_VALUE_MAX], double value) {
   char number[32];
-  snprintf(out, ES_VALUE_MAX, "[");
-  if (key->type == ES_KEY_AUGMENT && train->crop) print_item(out, "%s", "crop");
-  if (key->type == ES_KEY_AUGMENT && train->flip) print_item(out, "%s", "flip");
-  if (key->type == ES_KEY_SPLITS && measure->splits[ES_TRAIN]) print_item(out, "%s", "train");
-  if (key->type == ES_KEY_SPLITS && measure->splits[ES_EVAL]) print_item(out, "%s", "eval");
-  for (int i = 0; key->type == ES_KEY_DELTAS && i < measure->n_deltas; i++)
-    print_item(out, "%s", es_text_double(measure->delta[i], number));
-  for (int i = 0; key->type == ES_KEY_PATTERNS && i < measure->n_layers; i++)
-    print_item(out, "\"%s\"", measure->layers[i]);
-  size_t length = strlen(out);
-  snprintf(out + length, ES_VALUE_MAX - length, "]");
+  append(out, "%s", es_text_double(value, number));
 }
 
-static void print_epochs(const es_key_t *key, const es_epochs_t *epochs, char *out) {
-  char number[32];
-  if (epochs->kind != ES_EPOCHS_LIST) {
-    snprintf(out, ES_VALUE_MAX, "%s", key->choices[epochs->kind]);
-    return;
-  }
-  snprintf(out, ES_VALUE_MAX, "[");
-  for (int i = 0; i < epochs->n; i++) {
-    snprintf(number, sizeof number, "%d", epochs->list[i]);
-    print_item(out, "%s", number);
-  }
-  size_t length = strlen(out);
-  snprintf(out + length, ES_VALUE_MAX - length, "]");
+static void append_words(char out[ES_VALUE_MAX], bool first, bool second, const char *const words[2]) {
+  append(out, "[%s%s%s]", first ? words[0] : "", first && second ? ", " : "", second ? words[1] : "");
 }
 
 void es_key_print(const es_key_t *key, const void *target, char out[ES_VALUE_MAX]) {
   const void *at = (const char *)target + key->offset;
+  const es_train_settings_t *train = at;
+  const es_measure_settings_t *measure = at;
+  const es_stop_settings_t *stop = at;
+  const es_epochs_t *epochs = at;
   const es_ratio_t *ratio = at;
+  const bool is_wide = key->type == ES_KEY_INT64 || key->type == ES_KEY_COUNT64;
+  out[0] = '\0';
   switch (key->type) {
   case ES_KEY_INT32:
   case ES_KEY_POWER:
-    print_count(*(const int32_t *)at, false, out);
-    break;
-  case ES_KEY_INT64:
-    print_count(*(const int64_t *)at, false, out);
-    break;
   case ES_KEY_COUNT32:
-    print_count(*(const int32_t *)at, true, out);
-    break;
+  case ES_KEY_INT64:
   case ES_KEY_COUNT64:
-    print_count(*(const int64_t *)at, true, out);
+    append(out, "%lld", is_wide ? (long long)*(const int64_t *)at : (long long)*(const int32_t *)at);
+    if ((key->type == ES_KEY_COUNT32 || key->type == ES_KEY_COUNT64) && strcmp(out, "0") == 0)
+      memcpy(out, "all", sizeof "all");
     break;
   case ES_KEY_REAL:
-    es_text_double(*(const double *)at, out);
+    append_number(out, *(const double *)at);
     break;
   case ES_KEY_CHOICE:
-    snprintf(out, ES_VALUE_MAX, "%s", key->choices[*(const int32_t *)at]);
+    append(out, "%s", key->choices[*(const int32_t *)at]);
     break;
   case ES_KEY_RATIO:
-    if (ratio->denominator == 1)
-      snprintf(out, ES_VALUE_MAX, "%lld", (long long)ratio->numerator);
-    else
-      snprintf(out, ES_VALUE_MAX, "%lld/%lld", (long long)ratio->numerator, (long long)ratio->denominator);
+    append(out, "%lld", (long long)ratio->numerator);
+    if (ratio->denominator != 1) append(out, "/%lld", (long long)ratio->denominator);
     break;
   case ES_KEY_SCHEDULE:
-    print_schedule(at, out);
+    if (train->schedule != ES_SCHEDULE_STEP) {
+      append(out, "%s", train->schedule == ES_SCHEDULE_COSINE ? "cosine" : "none");
+      break;
+    }
+    append(out, "{step: %d, gamma: ", train->schedule_step);
+    append_number(out, train->schedule_gamma);
+    append(out, "}");
     break;
   case ES_KEY_STOP:
-    print_stop(at, out);
-    break;
-  case ES_KEY_EPOCHS:
-    print_epochs(key, at, out);
+    if (stop->patience == 0) {
+      append(out, "none");
+      break;
+    }
+    append(out, "{distance: ");
+    append_number(out, stop->distance);
+    append(out, ", patience: %d}", stop->patience);
     break;
   case ES_KEY_METHOD:
-    print_method(at, out);
+    if (measure->method >= ES_METHOD_POOL)
+      append(out, "{%s: %d}", es_method_words[measure->method], measure->method_size);
+    else
+      append(out, "%s", es_method_words[measure->method]);
     break;
   case ES_KEY_AUGMENT:
+    append_words(out, train->crop, train->flip, (const char *const[]){"crop", "flip"});
+    break;
   case ES_KEY_SPLITS:
+    append_words(out, measure->splits[ES_TRAIN], measure->splits[ES_EVAL], (const char *const[]){"train", "eval"});
+    break;
   case ES_KEY_DELTAS:
+    for (int i = 0; i < measure->n_deltas; i++) {
+      append(out, i == 0 ? "[" : ", ");
+      append_number(out, measure->delta[i]);
+    }
+    append(out, "]");
+    break;
   case ES_KEY_PATTERNS:
-    print_list(key, at, out);
+    for (int i = 0; i < measure->n_layers; i++) append(out, "%s\"%s\"", i == 0 ? "[" : ", ", measure->layers[i]);
+    append(out, "]");
+    break;
+  case ES_KEY_EPOCHS:
+    if (epochs->kind != ES_EPOCHS_LIST) {
+      append(out, "%s", key->choices[epochs->kind]);
+      break;
+    }
+    for (int i = 0; i < epochs->n; i++) append(out, "%s%d", i == 0 ? "[" : ", ", epochs->list[i]);
+    append(out, "]");
     break;
   default:
     assert(!"a key whose value is not printed");

@@ -158,24 +158,21 @@ static es_code_t read_stop(const value_t *v) {
 }
 
 static es_code_t read_method(const value_t *v) {
-  static const char *const words[] = {"channelwise", "mean", "max", "median", "flatten"}; /* as es_method_kind_t */
   es_measure_settings_t *measure = v->at;
   if (v->node->kind == ES_NODE_MAP) {
     if (v->node->n != 1) return refuse(v, v->node);
-    const bool pool = strcmp(v->node->first->key, "pool") == 0;
-    measure->method = pool ? ES_METHOD_POOL : ES_METHOD_NEAREST;
     const es_key_t *key = es_keys_find("measure.method", v->node->first->key);
     if (key == NULL) return es_keys_unknown(v->tree, v->node->first, "measure.method", v->where, v->status);
     char where[2 * ES_NAME_MAX];
     snprintf(where, sizeof where, "%s.%s", v->where, key->name);
+    measure->method = strcmp(key->name, es_method_words[ES_METHOD_POOL]) == 0 ? ES_METHOD_POOL : ES_METHOD_NEAREST;
     return es_key_read(v->tree, key, v->node->first, where, v->target, v->status);
   }
-  for (int i = 0; i < (int)(sizeof words / sizeof *words); i++) {
-    if (is_word(v->node, words[i])) {
-      measure->method = (es_method_kind_t)i;
-      measure->method_size = 0;
-      return ES_OK;
-    }
+  for (int i = 0; i < ES_METHOD_POOL; i++) {
+    if (!is_word(v->node, es_method_words[i])) continue;
+    measure->method = (es_method_kind_t)i;
+    measure->method_size = 0;
+    return ES_OK;
   }
   return refuse(v, v->node);
 }

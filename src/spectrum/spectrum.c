@@ -18,6 +18,7 @@ es_code_t es_spectrum_choose(const es_spectrum_backend_t **out, es_solver_choice
     *out = &es_spectrum_scalapack;
     return ES_OK;
   case ES_CHOOSE_ELPA:
+  case ES_SOLVER_CHOICES:
     break;
   }
 #ifdef ES_ELPA
