@@ -35,6 +35,9 @@ const char *es_text_double(double value, char out[32]);
  * hexadecimal, no "nan" or "inf". */
 bool es_text_to_int(const char *text, int64_t *out);
 bool es_text_to_double(const char *text, double *out);
+/** Bytes of the UTF-8 character at the start of a zero-terminated text; 0 if there is none (overlong, surrogate, cut).
+ */
+size_t es_text_utf8_length(const char *text);
 /** True for UTF-8 that may be shown: without control characters (the second set, U+0080 to U+009F, included) and
  * without those that end lines or turn the direction of text (U+2028 to U+202E, U+2066 to U+2069). */
 bool es_text_is_plain(const char *text);

@@ -70,6 +70,11 @@ static int decode(const unsigned char *text, uint32_t *code) {
   return overlong || outside ? 0 : n;
 }
 
+size_t es_text_utf8_length(const char *text) {
+  uint32_t code;
+  return (size_t)decode((const unsigned char *)text, &code);
+}
+
 /* Neither a control character (of ASCII or of the second set, which terminals obey as well) nor one that ends a line
  * or turns the direction of what follows. */
 static bool is_printable(uint32_t code) {

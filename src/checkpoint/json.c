@@ -1,4 +1,5 @@
 #include "json.h"
+#include "eigenscope/text.h"
 #include <string.h>
 
 static bool fail(es_json_t *json, const char *error) {
@@ -21,16 +22,10 @@ bool es_json_accept(es_json_t *json, char symbol) {
 
 bool es_json_expect(es_json_t *json, char symbol) {
   if (es_json_accept(json, symbol)) return true;
-  switch (symbol) {
-  case '{':
-    return fail(json, "an object ({) was expected");
-  case '[':
-    return fail(json, "an array ([) was expected");
-  case ':':
-    return fail(json, "a colon was expected");
-  default:
-    return fail(json, "a comma was expected");
-  }
+  return fail(json, symbol == '{'   ? "an object ({) was expected"
+                    : symbol == '[' ? "an array ([) was expected"
+                    : symbol == ':' ? "a colon was expected"
+                                    : "a comma was expected");
 }
 
 bool es_json_next(es_json_t *json, char close, bool *first) {
@@ -40,21 +35,6 @@ bool es_json_next(es_json_t *json, char close, bool *first) {
   if (json->error != NULL) return false;
   if (was_first || es_json_accept(json, ',')) return true;
   return fail(json, close == '}' ? "a comma or } was expected" : "a comma or ] was expected");
-}
-
-size_t es_json_utf8_length(const char *text, size_t size) {
-  const unsigned char *c = (const unsigned char *)text;
-  if (size == 0) return 0;
-  if (c[0] < 0x80) return 1;
-  size_t length = c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : 2;
-  if (c[0] < 0xc2 || c[0] > 0xf4 || length > size) return 0;
-  for (size_t i = 1; i < length; i++) {
-    if ((c[i] & 0xc0) != 0x80) return 0;
-  }
-  bool overlong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
-  bool surrogate = c[0] == 0xed && c[1] > 0x9f;
-  bool beyond = c[0] == 0xf4 && c[1] > 0x8f;
-  return overlong || surrogate || beyond ? 0 : length;
 }
 
 /* Four hexadecimal digits. */
@@ -72,27 +52,13 @@ static bool read_hex(es_json_t *json, unsigned *out) {
   return true;
 }
 
+/* Bytes written. */
 static size_t put_utf8(unsigned code, char *out) {
-  if (code < 0x80) {
-    out[0] = (char)code;
-    return 1;
-  }
-  if (code < 0x800) {
-    out[0] = (char)(0xc0 | code >> 6);
-    out[1] = (char)(0x80 | (code & 0x3f));
-    return 2;
-  }
-  if (code < 0x10000) {
-    out[0] = (char)(0xe0 | code >> 12);
-    out[1] = (char)(0x80 | (code >> 6 & 0x3f));
-    out[2] = (char)(0x80 | (code & 0x3f));
-    return 3;
-  }
-  out[0] = (char)(0xf0 | code >> 18);
-  out[1] = (char)(0x80 | (code >> 12 & 0x3f));
-  out[2] = (char)(0x80 | (code >> 6 & 0x3f));
-  out[3] = (char)(0x80 | (code & 0x3f));
-  return 4;
+  static const unsigned first[] = {0, 0xc0, 0xe0, 0xf0};
+  const int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3; /* bytes after the first */
+  out[0] = (char)(first[more] | code >> 6 * more);
+  for (int i = 1; i <= more; i++) out[i] = (char)(0x80 | (code >> 6 * (more - i) & 0x3f));
+  return (size_t)more + 1;
 }
 
 /* \uXXXX, or two of them for a character beyond the first 65,536; `at` stands behind the u. Bytes written, 0 on
@@ -142,7 +108,7 @@ const char *es_json_string(es_json_t *json) {
       json->at++;
       written = read_escape(json, out);
     } else {
-      written = (unsigned char)*c < 0x20 ? 0 : es_json_utf8_length(c, json->size - json->at);
+      written = (unsigned char)*c < 0x20 ? 0 : es_text_utf8_length(c);
       if (written == 0)
         fail(json, (unsigned char)*c < 0x20 ? "control characters must be escaped" : "text must be valid UTF-8");
       memmove(out, c, written);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 typedef struct json {
-  char *text; /* borrowed; strings are decoded in place */
+  char *text; /* borrowed; strings are decoded in place; a zero follows it */
   size_t size, at;
   const char *error; /* what would be right, static storage; NULL while there is none */
 } es_json_t;
@@ -26,8 +26,5 @@ const char *es_json_string(es_json_t *json);
 bool es_json_whole(es_json_t *json, int64_t *out);
 /* Only blanks are left. */
 bool es_json_end(es_json_t *json);
-
-/* Bytes of the UTF-8 character at the start of `text`, 0 when it is not valid (overlong, surrogate, cut). */
-size_t es_json_utf8_length(const char *text, size_t size);
 
 #endif

@@ -340,6 +340,7 @@ static es_code_t read_start(reader_t *reader, size_t size) {
   if (file->header == NULL) return out_of_memory(reader);
   reason = read_bytes(file->descriptor, FORMAT_LENGTH_BYTES, file->header, (size_t)length);
   if (reason != 0) return cannot_read(reader, reason);
+  file->header[length] = '\0';
   reader->json = (es_json_t){.text = file->header, .size = (size_t)length};
   file->data_begin = FORMAT_LENGTH_BYTES + (size_t)length;
   file->data_size = rest - (size_t)length;

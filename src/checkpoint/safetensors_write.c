@@ -1,7 +1,6 @@
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
-#include "json.h"
 #include "safetensors.h"
 #include <string.h>
 
@@ -12,16 +11,14 @@ typedef struct placed {
 } placed_t;
 
 static bool is_utf8(const char *text) {
-  for (size_t left = strlen(text); left > 0;) {
-    size_t length = es_json_utf8_length(text, left);
+  for (size_t length; *text != '\0'; text += length) {
+    length = es_text_utf8_length(text);
     if (length == 0) return false;
-    text += length;
-    left -= length;
   }
   return true;
 }
 
-/* What would make a file that our own reader refuses is a bug of the caller. */
+/* A file that our own reader would refuse is a bug of the caller. */
 static es_code_t check(const char *path, const es_tensor_view_t *tensors, int n_tensors, const es_metadata_t *metadata,
                        int n_metadata, es_status_t *status) {
   for (int i = 0; i < n_tensors; i++) {
@@ -49,7 +46,8 @@ static es_code_t check(const char *path, const es_tensor_view_t *tensors, int n_
   return ES_OK;
 }
 
-/* Largest elements first, otherwise as given: with no gaps allowed, every tensor is then aligned to its elements. */
+/* Orders the tensors, largest elements first, otherwise as given: with no gaps allowed, each is then aligned to its
+ * elements. Returns the bytes of all. */
 static size_t place(placed_t *placed, const es_tensor_view_t *tensors, int n_tensors) {
   size_t begin = 0;
   int n = 0;
@@ -65,53 +63,35 @@ static size_t place(placed_t *placed, const es_tensor_view_t *tensors, int n_ten
   return begin;
 }
 
-static uint64_t seal(const placed_t *placed, int n_tensors, const es_metadata_t *metadata, int n_metadata) {
-  uint64_t sum = 0;
-  for (int i = 0; i < n_metadata; i++) sum = es_format_seal_metadata(sum, &metadata[i]);
-  sum = es_format_seal_metadata(sum, &(es_metadata_t){FORMAT_WRITER_KEY, FORMAT_WRITER_VALUE});
-  for (int i = 0; i < n_tensors; i++) sum = es_format_seal_tensor(sum, placed[i].tensor, placed[i].bytes);
-  return sum;
-}
-
-static void append_tensor(es_text_t *header, const placed_t *placed) {
-  const es_tensor_view_t *tensor = placed->tensor;
+static void append_entry(es_text_t *header, const es_metadata_t *entry, uint64_t *seal) {
+  *seal = es_format_seal_metadata(*seal, entry);
+  es_text_append_quoted(header, entry->key);
+  es_text_append(header, ":");
+  es_text_append_quoted(header, entry->value);
   es_text_append(header, ",");
-  es_text_append_quoted(header, tensor->name);
-  es_text_append(header, ":{\"dtype\":\"%s\",\"shape\":[", es_dtype_name(tensor->dtype));
-  for (int32_t i = 0; i < tensor->rank; i++)
-    es_text_append(header, "%s%lld", i > 0 ? "," : "", (long long)tensor->shape[i]);
-  es_text_append(header, "],\"data_offsets\":[%zu,%zu]}", placed->begin, placed->begin + placed->bytes);
 }
 
 static void append_header(es_text_t *header, const placed_t *placed, int n_tensors, const es_metadata_t *metadata,
                           int n_metadata) {
-  char seal_text[FORMAT_SEAL_SIZE];
-  es_format_seal_text(seal(placed, n_tensors, metadata, n_metadata), seal_text);
+  char text[FORMAT_SEAL_SIZE];
+  uint64_t seal = 0;
   es_text_append(header, "{\"" FORMAT_METADATA_KEY "\":{");
-  for (int i = 0; i < n_metadata; i++) {
-    es_text_append_quoted(header, metadata[i].key);
-    es_text_append(header, ":");
-    es_text_append_quoted(header, metadata[i].value);
+  for (int i = 0; i < n_metadata; i++) append_entry(header, &metadata[i], &seal);
+  append_entry(header, &(es_metadata_t){FORMAT_WRITER_KEY, FORMAT_WRITER_VALUE}, &seal);
+  for (int i = 0; i < n_tensors; i++) seal = es_format_seal_tensor(seal, placed[i].tensor, placed[i].bytes);
+  es_format_seal_text(seal, text);
+  es_text_append(header, "\"" FORMAT_SEAL_KEY "\":\"%s\"}", text);
+  for (int i = 0; i < n_tensors; i++) {
+    const es_tensor_view_t *tensor = placed[i].tensor;
     es_text_append(header, ",");
+    es_text_append_quoted(header, tensor->name);
+    es_text_append(header, ":{\"dtype\":\"%s\",\"shape\":[", es_dtype_name(tensor->dtype));
+    for (int32_t d = 0; d < tensor->rank; d++)
+      es_text_append(header, "%s%lld", d > 0 ? "," : "", (long long)tensor->shape[d]);
+    es_text_append(header, "],\"data_offsets\":[%zu,%zu]}", placed[i].begin, placed[i].begin + placed[i].bytes);
   }
-  es_text_append(header, "\"" FORMAT_WRITER_KEY "\":\"" FORMAT_WRITER_VALUE "\",\"" FORMAT_SEAL_KEY "\":\"%s\"}",
-                 seal_text);
-  for (int i = 0; i < n_tensors; i++) append_tensor(header, &placed[i]);
   es_text_append(header, "}");
   while (!header->failed && (FORMAT_LENGTH_BYTES + header->length) % FORMAT_ALIGNMENT != 0) es_text_append(header, " ");
-}
-
-/* Header and data as they stand in the file, owned by the caller; NULL when memory is out. */
-static char *assemble(const es_text_t *header, const placed_t *placed, int n_tensors, size_t size) {
-  char *image = es_allocate(size, 1);
-  if (image == NULL) return NULL;
-  for (int i = 0; i < FORMAT_LENGTH_BYTES; i++) image[i] = (char)(header->length >> (8 * i) & 0xff);
-  char *data = image + FORMAT_LENGTH_BYTES + header->length;
-  memcpy(image + FORMAT_LENGTH_BYTES, header->data, header->length);
-  for (int i = 0; i < n_tensors; i++) {
-    if (placed[i].bytes > 0) memcpy(data + placed[i].begin, placed[i].tensor->data, placed[i].bytes);
-  }
-  return image;
 }
 
 es_code_t es_safetensors_write(const char *path, const es_tensor_view_t *tensors, int n_tensors,
@@ -122,7 +102,7 @@ es_code_t es_safetensors_write(const char *path, const es_tensor_view_t *tensors
   char *image = NULL;
   placed_t *placed = es_allocate((size_t)n_tensors, sizeof *placed);
   if (placed == NULL) goto out;
-  size_t data_bytes = place(placed, tensors, n_tensors);
+  const size_t data_bytes = place(placed, tensors, n_tensors);
   append_header(&header, placed, n_tensors, metadata, n_metadata);
   if (header.failed) goto out;
   if (header.length > FORMAT_HEADER_MAX) {
@@ -131,12 +111,17 @@ es_code_t es_safetensors_write(const char *path, const es_tensor_view_t *tensors
                    header.length, FORMAT_HEADER_MAX);
     goto out;
   }
-  size_t size = FORMAT_LENGTH_BYTES + header.length + data_bytes;
-  image = assemble(&header, placed, n_tensors, size);
-  if (image != NULL) code = es_file_write_atomic(path, image, size, status);
+  const size_t data_begin = FORMAT_LENGTH_BYTES + header.length;
+  image = es_allocate(data_begin + data_bytes, 1);
+  if (image == NULL) goto out;
+  for (int i = 0; i < FORMAT_LENGTH_BYTES; i++) image[i] = (char)(header.length >> (8 * i) & 0xff);
+  memcpy(image + FORMAT_LENGTH_BYTES, header.data, header.length);
+  for (int i = 0; i < n_tensors; i++) {
+    if (placed[i].bytes > 0) memcpy(image + data_begin + placed[i].begin, placed[i].tensor->data, placed[i].bytes);
+  }
+  code = es_file_write_atomic(path, image, data_begin + data_bytes, status);
 out:
-  if (image == NULL && code == ES_OK)
-    code = es_fail(status, ES_SYSTEM, FORMAT_STAGE, "%s: cannot be written: out of memory", path);
+  if (image == NULL && code == ES_OK) code = es_out_of_memory(status, FORMAT_STAGE, "%s", path);
   es_free(image);
   es_free(placed);
   es_text_destroy(&header);
