@@ -35,18 +35,17 @@ static const char about[] =
 
 static const char *const exit_codes[] = {"complete", "the command or the job is wrong", "some points failed",
                                          "unfinished (run again to go on)", "a bug or a failure of MPI"};
-
-static void print_command(const command_t *c) {
-  char line[64];
-  snprintf(line, sizeof line, "%s %s", c->name, c->arguments);
-  printf("  %-34s %s\n", line, c->help);
-}
+_Static_assert(sizeof exit_codes / sizeof *exit_codes == ES_EXIT_BUG + 1, "every exit code is explained");
 
 static int print_help(void) {
   printf("%s\nusage: eigenscope COMMAND [arguments]     eigenscope COMMAND --help     eigenscope --version "
          "[--verbose]\n\n",
          about);
-  for (int i = 0; i < N_COMMANDS; i++) print_command(&commands[i]);
+  for (int i = 0; i < N_COMMANDS; i++) {
+    char line[64];
+    snprintf(line, sizeof line, "%s %s", commands[i].name, commands[i].arguments);
+    printf("  %-34s %s\n", line, commands[i].help);
+  }
   printf("\nA first look:\n"
          "  eigenscope plan jobs/quickstart.yaml\n"
          "  mpirun -n 2 eigenscope run jobs/quickstart.yaml\n"
@@ -57,7 +56,7 @@ static int print_help(void) {
   return ES_EXIT_OK;
 }
 
-/* The same for programs, fields separated by tabs: what packaging/ makes manual page and completion of. */
+/* Prints the help for programs, fields separated by tabs: packaging/ makes manual page and completion of it. */
 static int print_records(void) {
   for (const char *line = about, *end; *line != '\0'; line = end + 1) {
     end = strchr(line, '\n');

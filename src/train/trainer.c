@@ -33,28 +33,18 @@ static int64_t classes_of(const es_trainer_t *t) {
   return t->parts.point->classes;
 }
 
-/* Sizes of batches that will come: full ones and the shorter last one of each split. */
-static int list_batches(const es_trainer_parts_t *parts, int64_t out[4]) {
-  int n = 0;
-  for (int split = 0; split < ES_SPLITS; split++) {
-    const int64_t samples = parts->samples[split]->n, batch = parts->point->train.batch;
-    if (samples >= batch) out[n++] = batch;
-    if (samples % batch) out[n++] = samples % batch;
-  }
-  return n;
-}
-
-static int64_t most_samples(const es_trainer_parts_t *parts) {
-  const int64_t train = parts->samples[ES_TRAIN]->n, eval = parts->samples[ES_EVAL]->n;
-  return train > eval ? train : eval;
-}
-
 static es_code_t build(es_trainer_t *t, es_status_t *status) {
   const es_trainer_parts_t *p = &t->parts;
-  int64_t batches[4];
-  const int n = list_batches(p, batches);
-  t->order = es_allocate((size_t)most_samples(p), sizeof *t->order);
-  t->labels = es_allocate((size_t)p->point->train.batch, sizeof *t->labels);
+  const int64_t batch = p->point->train.batch, train = p->samples[ES_TRAIN]->n, eval = p->samples[ES_EVAL]->n;
+  int64_t batches[2 * ES_SPLITS]; /* sizes that will come: full ones, and the shorter last one of each split */
+  int n = 0;
+  for (int split = 0; split < ES_SPLITS; split++) {
+    const int64_t samples = p->samples[split]->n;
+    if (samples >= batch) batches[n++] = batch;
+    if (samples % batch) batches[n++] = samples % batch;
+  }
+  t->order = es_allocate((size_t)(train > eval ? train : eval), sizeof *t->order);
+  t->labels = es_allocate((size_t)batch, sizeof *t->labels);
   t->confusion = es_allocate_zero((size_t)(classes_of(t) * classes_of(t)), sizeof *t->confusion);
   if (!t->order || !t->labels || !t->confusion) return es_out_of_memory(status, "train", "the order of the samples");
   ES_TRY(es_model_create(&t->model, p->graph, p->group, batches, n, !p->inference, status));
