@@ -55,18 +55,15 @@ static es_code_t read_top(es_job_t *job, es_status_t *status) {
   return ES_OK;
 }
 
-static es_code_t read_optional(es_job_t *job, const char *section, void *target, es_status_t *status) {
-  ES_TRY(es_section_defaults(&job->tree, section, target, status));
-  const es_yaml_t *node = es_yaml_find(job->tree.root, section);
-  return node == NULL ? ES_OK : es_section_read(&job->tree, section, node, section, target, status);
-}
-
 static es_code_t read_settings(es_job_t *job, es_status_t *status) {
+  static const char *const sections[] = {"train", "measure", "probe", "checkpoint"};
   ES_TRY(es_section_defaults(&job->tree, "grid", &job->base, status));
-  ES_TRY(read_optional(job, "train", &job->base, status));
-  ES_TRY(read_optional(job, "measure", &job->base, status));
-  ES_TRY(read_optional(job, "probe", &job->base, status));
-  return read_optional(job, "checkpoint", &job->base, status);
+  for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+    const es_yaml_t *node = es_yaml_find(job->tree.root, sections[i]);
+    ES_TRY(es_section_defaults(&job->tree, sections[i], &job->base, status));
+    if (node != NULL) ES_TRY(es_section_read(&job->tree, sections[i], node, sections[i], &job->base, status));
+  }
+  return ES_OK;
 }
 
 /* The one point of activations: a block without axes. */
@@ -148,17 +145,16 @@ es_code_t es_job_parse(es_job_t **out, const char *text, size_t size, const char
   if (strlen(path) >= ES_PATH_MAX)
     return es_fail(status, ES_INPUT, STAGE, "the path of the job file is longer than %d bytes", ES_PATH_MAX - 1);
   es_job_t *job = es_allocate_zero(1, sizeof *job);
-  if (job == NULL) return es_fail(status, ES_SYSTEM, STAGE, "%s: out of memory while reading the job", path);
+  if (job == NULL) return es_out_of_memory(status, STAGE, "the job %s", path);
   snprintf(job->path, sizeof job->path, "%s", path);
   es_code_t code = es_tree_parse(&job->tree, text, size, job->path, status);
   for (int i = 0; i < n_sets && code == ES_OK; i++) code = es_tree_set(&job->tree, sets[i], status);
   if (code == ES_OK) code = read_job(job, status);
-  if (code != ES_OK) {
+  if (code == ES_OK)
+    *out = job;
+  else
     es_job_destroy(job);
-    return code;
-  }
-  *out = job;
-  return ES_OK;
+  return code;
 }
 
 es_code_t es_job_load(es_job_t **out, const char *path, const char *const *sets, int n_sets, es_status_t *status) {

@@ -37,12 +37,7 @@ static es_code_t add_empty(es_tree_t *tree, es_yaml_t *map, const char *key, siz
                        .key = copy,
                        .line = map->line,
                        .key_line = map->line};
-  if (map->last != NULL)
-    map->last->next = child;
-  else
-    map->first = child;
-  map->last = child;
-  map->n++;
+  es_yaml_add(map, child);
   *out = child;
   return ES_OK;
 }

@@ -64,19 +64,6 @@ static es_code_t check_epochs(const es_job_t *job, const es_yaml_t *section, boo
   return ES_OK;
 }
 
-/* A section that the job has belongs to its source. */
-static es_code_t check_wanted(const es_job_t *job, const char *name, const char *word, bool wanted,
-                              es_status_t *status) {
-  const es_yaml_t *section = es_yaml_find(job->tree.root, name);
-  if (section == NULL && wanted)
-    return es_yaml_fail(&job->tree, es_yaml_find(job->tree.root, "source"), status, "source: %s needs a section %s",
-                        word, name);
-  if (section != NULL && !wanted)
-    return es_yaml_fail_key(&job->tree, section, status, "%s is read only with source: %s; leave the section out", name,
-                            word);
-  return ES_OK;
-}
-
 /* A folder of results, as `output`: from the working directory. Absolute, so that a resolved job holds anywhere. */
 static es_code_t read_from(const es_job_t *job, const es_yaml_t *node, char out[ES_PATH_MAX], es_status_t *status) {
   enum { MOST = 480 }; /* twice, and room for /checkpoints/<id>-<epoch>.safetensors */
@@ -104,42 +91,48 @@ static es_code_t read_weights(es_job_t *job, const es_yaml_t *section, es_extern
   return check_epochs(job, section, epoch, status);
 }
 
-static es_code_t read_checkpoints(es_job_t *job, es_status_t *status) {
-  const es_yaml_t *section = es_yaml_find(job->tree.root, "checkpoints");
-  es_external_t external = {.line = section != NULL ? section->key_line : 0};
-  if (section != NULL) ES_TRY(read_weights(job, section, &external, status));
-  const bool wanted = job->top.source == ES_SOURCE_CHECKPOINT;
-  if (wanted) job->base.external = external;
-  return check_wanted(job, "checkpoints", "checkpoint", wanted, status);
-}
-
-static es_code_t read_activations(es_job_t *job, es_status_t *status) {
+static es_code_t read_activations(es_job_t *job, const es_yaml_t *section, es_external_t *out, es_status_t *status) {
   static const char *const keys[ES_SPLITS] = {"file", "eval"};
-  const es_yaml_t *section = es_yaml_find(job->tree.root, "activations");
-  es_external_t external = {.line = section != NULL ? section->key_line : 0};
   bool epoch[ES_SPLITS];
   job->activations.labels = "labels";
-  if (section != NULL) {
-    ES_TRY(es_section_read(&job->tree, "activations", section, "activations", &job->activations, status));
-    for (int split = 0; split < ES_SPLITS; split++)
-      ES_TRY(read_template(job, section, keys[split], false, external.file[split], &epoch[split], status));
-    const es_yaml_t *eval = es_yaml_find(section, "eval");
-    if (eval != NULL && epoch[ES_TRAIN] != epoch[ES_EVAL])
-      return es_yaml_fail(&job->tree, eval, status,
-                          "activations.file and activations.eval must both have {epoch}, or neither");
-    ES_TRY(check_epochs(job, section, epoch[ES_TRAIN], status));
-    external.epochs = job->activations.epochs;
-    if (strlen(job->activations.labels) >= ES_VARIABLE_MAX)
-      return es_yaml_fail(&job->tree, es_yaml_find(section, "labels"), status,
-                          "activations.labels is longer than %d bytes", ES_VARIABLE_MAX - 1);
-  }
-  snprintf(external.labels, sizeof external.labels, "%.*s", ES_VARIABLE_MAX - 1, job->activations.labels);
-  const bool wanted = job->top.source == ES_SOURCE_ACTIVATIONS;
-  if (wanted) job->base.external = external;
-  return check_wanted(job, "activations", "activations", wanted, status);
+  ES_TRY(es_section_read(&job->tree, "activations", section, "activations", &job->activations, status));
+  for (int split = 0; split < ES_SPLITS; split++)
+    ES_TRY(read_template(job, section, keys[split], false, out->file[split], &epoch[split], status));
+  const es_yaml_t *eval = es_yaml_find(section, "eval");
+  if (eval != NULL && epoch[ES_TRAIN] != epoch[ES_EVAL])
+    return es_yaml_fail(&job->tree, eval, status,
+                        "activations.file and activations.eval must both have {epoch}, or neither");
+  ES_TRY(check_epochs(job, section, epoch[ES_TRAIN], status));
+  out->epochs = job->activations.epochs;
+  if (strlen(job->activations.labels) >= ES_VARIABLE_MAX)
+    return es_yaml_fail(&job->tree, es_yaml_find(section, "labels"), status,
+                        "activations.labels is longer than %d bytes", ES_VARIABLE_MAX - 1);
+  snprintf(out->labels, sizeof out->labels, "%s", job->activations.labels);
+  return ES_OK;
 }
 
 es_code_t es_sources_read(es_job_t *job, es_status_t *status) {
-  ES_TRY(read_checkpoints(job, status));
-  return read_activations(job, status);
+  static const struct {
+    es_source_t source;
+    const char *word, *section;
+    es_code_t (*read)(es_job_t *job, const es_yaml_t *section, es_external_t *out, es_status_t *status);
+  } rows[] = {{ES_SOURCE_CHECKPOINT, "checkpoint", "checkpoints", read_weights},
+              {ES_SOURCE_ACTIVATIONS, "activations", "activations", read_activations}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    const es_yaml_t *section = es_yaml_find(job->tree.root, rows[i].section);
+    const bool wanted = job->top.source == rows[i].source;
+    es_external_t external = {0};
+    if (section != NULL) {
+      external.line = section->key_line;
+      ES_TRY(rows[i].read(job, section, &external, status));
+    }
+    if (section == NULL && wanted)
+      return es_yaml_fail(&job->tree, es_yaml_find(job->tree.root, "source"), status, "source: %s needs a section %s",
+                          rows[i].word, rows[i].section);
+    if (section != NULL && !wanted)
+      return es_yaml_fail_key(&job->tree, section, status, "%s is read only with source: %s; leave the section out",
+                              rows[i].section, rows[i].word);
+    if (wanted) job->base.external = external;
+  }
+  return ES_OK;
 }

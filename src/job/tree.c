@@ -3,7 +3,6 @@
 #include "tree.h"
 #include "eigenscope/job.h"
 #include "eigenscope/memory.h"
-#include <assert.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -39,7 +38,7 @@ void *es_tree_allocate(es_tree_t *tree, size_t count, size_t size) {
 }
 
 es_code_t es_tree_no_memory(const es_tree_t *tree, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: out of memory while reading the job", tree->path);
+  return es_out_of_memory(status, STAGE, "the job %s", tree->path);
 }
 
 void es_tree_destroy(es_tree_t *tree) {
@@ -57,6 +56,15 @@ es_yaml_t *es_yaml_find(const es_yaml_t *map, const char *key) {
     if (strcmp(child->key, key) == 0) return child;
   }
   return NULL;
+}
+
+void es_yaml_add(es_yaml_t *parent, es_yaml_t *child) {
+  if (parent->last != NULL)
+    parent->last->next = child;
+  else
+    parent->first = child;
+  parent->last = child;
+  parent->n++;
 }
 
 bool es_yaml_is_empty(const es_yaml_t *node) {
@@ -83,37 +91,18 @@ const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]) {
   return out;
 }
 
-/* The place in front of a message, which stays one line. A --set argument may be long; its beginning is enough to find
- * it. */
-static es_code_t fail_at(const es_tree_t *tree, const char *set, int line, es_status_t *status, const char *format,
-                         va_list arguments) {
-  char message[512];
-  vsnprintf(message, sizeof message, format, arguments);
-  if (set != NULL) {
-    char shown[200];
-    snprintf(shown, sizeof shown, "%s", set);
-    for (char *c = shown; *c != '\0'; c++) {
-      if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
-    }
-    return es_fail(status, ES_INPUT, STAGE, "--set %s: %s", shown, message);
-  }
-  return es_fail(status, ES_INPUT, STAGE, "%s:%d: %s", tree->path, line, message);
-}
-
 es_code_t es_yaml_fail(const es_tree_t *tree, const es_yaml_t *node, es_status_t *status, const char *format, ...) {
+  char message[512], set[200]; /* a --set argument may be long; its beginning is enough to find it */
   va_list arguments;
   va_start(arguments, format);
-  es_code_t code = fail_at(tree, node->set, node->line, status, format, arguments);
+  vsnprintf(message, sizeof message, format, arguments);
   va_end(arguments);
-  return code;
-}
-
-es_code_t es_yaml_fail_key(const es_tree_t *tree, const es_yaml_t *node, es_status_t *status, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  es_code_t code = fail_at(tree, node->set, node->key_line, status, format, arguments);
-  va_end(arguments);
-  return code;
+  if (node->set == NULL) return es_fail(status, ES_INPUT, STAGE, "%s:%d: %s", tree->path, node->line, message);
+  snprintf(set, sizeof set, "%s", node->set);
+  for (char *c = set; *c != '\0'; c++) {
+    if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
+  }
+  return es_fail(status, ES_INPUT, STAGE, "--set %s: %s", set, message);
 }
 
 /* One text being read. `set` and `line` as in es_tree_value; set NULL and line 0 for the file. */
@@ -131,15 +120,10 @@ static int line_of(const reader_t *r, size_t line_from_0) {
   return r->line > 0 ? r->line : (int)line_from_0 + 1;
 }
 
-__attribute__((format(printf, 3, 4))) static es_code_t refuse(const reader_t *r, int line, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  es_code_t code = fail_at(r->tree, r->set, line, r->status, format, arguments);
-  va_end(arguments);
-  return code;
-}
+#define refuse(reader, at_line, ...)                                                                                   \
+  es_yaml_fail((reader)->tree, &(es_yaml_t){.set = (reader)->set, .line = (at_line)}, (reader)->status, __VA_ARGS__)
 
-/* Whether the indentation of a line (from 0) holds a tab, which is what libyaml trips over most often. */
+/* True if the indentation of a line (from 0) holds a tab, which is what libyaml trips over most often. */
 static bool indented_by_tab(const reader_t *r, size_t line) {
   const char *text = r->text, *end = r->text + r->size;
   for (; line > 0 && text < end; line--) {
@@ -174,21 +158,15 @@ static es_code_t next_event(reader_t *r, yaml_event_t *event) {
   return yaml_parser_parse(&r->parser, event) ? ES_OK : refuse_syntax(r);
 }
 
-static es_code_t refuse_tag(const reader_t *r, const yaml_event_t *event, const yaml_char_t *tag) {
-  if (tag == NULL) return ES_OK;
-  return refuse(r, line_of(r, event->start_mark.line),
-                "a YAML tag (!) has no place in a job file; write the value alone");
-}
-
-static es_code_t new_node(reader_t *r, const yaml_event_t *event, es_node_kind_t kind, es_yaml_t **out) {
+static es_code_t new_node(reader_t *r, const yaml_event_t *event, es_node_kind_t kind, const yaml_char_t *tag,
+                          es_yaml_t **out) {
+  const int line = line_of(r, event->start_mark.line);
+  if (tag != NULL) return refuse(r, line, "a YAML tag (!) has no place in a job file; write the value alone");
   if (++r->tree->n_nodes > ES_TREE_NODES_MAX)
-    return refuse(r, line_of(r, event->start_mark.line), "more than %d values; split the job", ES_TREE_NODES_MAX);
-  es_yaml_t *node = es_tree_allocate(r->tree, 1, sizeof *node);
-  if (node == NULL) return es_tree_no_memory(r->tree, r->status);
-  node->kind = kind;
-  node->line = line_of(r, event->start_mark.line);
-  node->set = r->set;
-  *out = node;
+    return refuse(r, line, "more than %d values; split the job", ES_TREE_NODES_MAX);
+  *out = es_tree_allocate(r->tree, 1, sizeof **out);
+  if (*out == NULL) return es_tree_no_memory(r->tree, r->status);
+  **out = (es_yaml_t){.kind = kind, .line = line, .set = r->set};
   return ES_OK;
 }
 
@@ -197,7 +175,7 @@ static es_code_t read_scalar(reader_t *r, const yaml_event_t *event, es_yaml_t *
   const char *text = (const char *)event->data.scalar.value;
   size_t length = event->data.scalar.length;
   int line = line_of(r, event->start_mark.line);
-  ES_TRY(refuse_tag(r, event, event->data.scalar.tag));
+  ES_TRY(new_node(r, event, ES_NODE_SCALAR, event->data.scalar.tag, out));
   if (length > ES_TREE_SCALAR_MAX)
     return refuse(r, line, "a value of %zu bytes; at most %d are read", length, ES_TREE_SCALAR_MAX);
   for (size_t i = 0; i < length; i++) {
@@ -209,22 +187,12 @@ static es_code_t read_scalar(reader_t *r, const yaml_event_t *event, es_yaml_t *
     return refuse(r, line,
                   "a value with a character that is not shown (a control character beyond ASCII, or one that "
                   "turns the direction of text); write it without");
-  ES_TRY(new_node(r, event, ES_NODE_SCALAR, out));
   char *copy = es_tree_allocate(r->tree, length + 1, 1);
   if (copy == NULL) return es_tree_no_memory(r->tree, r->status);
   memcpy(copy, text, length);
   (*out)->text = copy;
   (*out)->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
   return ES_OK;
-}
-
-static void add_child(es_yaml_t *parent, es_yaml_t *child) {
-  if (parent->last != NULL)
-    parent->last->next = child;
-  else
-    parent->first = child;
-  parent->last = child;
-  parent->n++;
 }
 
 static es_code_t read_node(reader_t *r, const yaml_event_t *event, int depth, es_yaml_t **out);
@@ -247,7 +215,6 @@ static es_code_t read_key(reader_t *r, const yaml_event_t *event, const es_yaml_
 /* Children of the list or mapping that has just begun, up to its end. */
 static es_code_t read_children(reader_t *r, int depth, es_yaml_t *parent) {
   es_code_t code = ES_OK;
-  assert(parent != NULL);
   for (bool end = false; code == ES_OK && !end;) {
     yaml_event_t event;
     es_yaml_t *key = NULL, *child = NULL;
@@ -264,7 +231,7 @@ static es_code_t read_children(reader_t *r, int depth, es_yaml_t *parent) {
     if (child != NULL && code == ES_OK) {
       child->key = key != NULL ? key->text : NULL;
       child->key_line = key != NULL ? key->line : child->line;
-      add_child(parent, child);
+      es_yaml_add(parent, child);
     }
   }
   return code;
@@ -277,12 +244,10 @@ static es_code_t read_node(reader_t *r, const yaml_event_t *event, int depth, es
   case YAML_SCALAR_EVENT:
     return read_scalar(r, event, out);
   case YAML_SEQUENCE_START_EVENT:
-    ES_TRY(refuse_tag(r, event, event->data.sequence_start.tag));
-    ES_TRY(new_node(r, event, ES_NODE_LIST, out));
+    ES_TRY(new_node(r, event, ES_NODE_LIST, event->data.sequence_start.tag, out));
     return read_children(r, depth, *out);
   case YAML_MAPPING_START_EVENT:
-    ES_TRY(refuse_tag(r, event, event->data.mapping_start.tag));
-    ES_TRY(new_node(r, event, ES_NODE_MAP, out));
+    ES_TRY(new_node(r, event, ES_NODE_MAP, event->data.mapping_start.tag, out));
     return read_children(r, depth, *out);
   case YAML_ALIAS_EVENT:
     return refuse(r, line, "a YAML alias (*) has no place in a job file; write the value out");

@@ -55,6 +55,8 @@ es_code_t es_tree_no_memory(const es_tree_t *tree, es_status_t *status);
 
 /* The child of a mapping with that key, or NULL. */
 es_yaml_t *es_yaml_find(const es_yaml_t *map, const char *key);
+/* Adds a child behind the others. */
+void es_yaml_add(es_yaml_t *parent, es_yaml_t *child);
 /* True for a scalar without quotes that YAML reads as nothing: "", "~", "null". */
 bool es_yaml_is_empty(const es_yaml_t *node);
 /* "a list of 3", "an empty mapping", "nothing" or the text in quotes, for "…, not %s"; cut to fit a message. */
@@ -64,7 +66,7 @@ const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]);
  * key. */
 es_code_t es_yaml_fail(const es_tree_t *tree, const es_yaml_t *node, es_status_t *status, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-es_code_t es_yaml_fail_key(const es_tree_t *tree, const es_yaml_t *node, es_status_t *status, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+#define es_yaml_fail_key(tree, node, status, ...)                                                                      \
+  es_yaml_fail(tree, &(es_yaml_t){.set = (node)->set, .line = (node)->key_line}, status, __VA_ARGS__)
 
 #endif
