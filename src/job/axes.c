@@ -60,39 +60,35 @@ static int by_text(const void *a, const void *b) {
   return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-/* The value that stands first in the list among those that repeat an earlier one, however written (0.1 and 0.10), or
- * -1.
- */
-static int find_repetition(entry_t *entries, int n) {
-  int first = -1;
-  qsort(entries, (size_t)n, sizeof *entries, by_text);
-  for (int i = 1; i < n; i++) {
-    if (strcmp(entries[i].text, entries[i - 1].text) == 0 && (first < 0 || entries[i].index < first))
-      first = entries[i].index;
-  }
-  return first;
-}
-
-/* Puts every value of an axis into a scratch point. */
+/* Puts every value of an axis into a scratch point. Refuses the first value of the list that repeats an earlier one,
+ * however written (0.1 and 0.10). */
 static es_code_t check_values(es_job_t *job, int block, int index, es_point_t *scratch, es_status_t *status) {
   const es_axis_t *axis = &job->blocks[block].axes[index];
+  es_code_t code = ES_OK;
+  int repetition = -1;
+  char excerpt[ES_EXCERPT_MAX];
   entry_t *entries = es_allocate((size_t)axis->n, sizeof *entries);
   if (entries == NULL) return es_tree_no_memory(&job->tree, status);
-  es_code_t code = ES_OK;
-  for (int i = 0; i < axis->n && code == ES_OK; i++) {
+  for (int i = 0; i < axis->n; i++) {
     if (strcmp(axis->name, "dataset") == 0) code = es_dataset_resolve(job, axis->nodes[i], status);
     if (code == ES_OK) code = es_job_apply(job, block, index, i, scratch, status);
-    for (int k = 0; k < scratch->n_axes && code == ES_OK; k++) {
+    if (code != ES_OK) goto out;
+    entries[i].index = i;
+    for (int k = 0; k < scratch->n_axes; k++) {
       if (strcmp(scratch->axes[k].name, axis->name) == 0) memcpy(entries[i].text, scratch->axes[k].text, ES_NAME_MAX);
     }
-    entries[i].index = i;
   }
-  int repetition = code == ES_OK ? find_repetition(entries, axis->n) : -1;
+  qsort(entries, (size_t)axis->n, sizeof *entries, by_text);
+  for (int i = 1; i < axis->n; i++) {
+    const bool same = strcmp(entries[i].text, entries[i - 1].text) == 0;
+    if (same && (repetition < 0 || entries[i].index < repetition)) repetition = entries[i].index;
+  }
+  if (repetition >= 0)
+    code = es_yaml_fail(&job->tree, axis->nodes[repetition], status, "grid.%s has %s twice", axis->name,
+                        es_yaml_describe(axis->nodes[repetition], excerpt));
+out:
   es_free(entries);
-  if (repetition < 0) return code;
-  char excerpt[ES_EXCERPT_MAX];
-  return es_yaml_fail(&job->tree, axis->nodes[repetition], status, "grid.%s has %s twice", axis->name,
-                      es_yaml_describe(axis->nodes[repetition], excerpt));
+  return code;
 }
 
 static es_code_t read_block(es_job_t *job, int index, es_status_t *status) {
@@ -198,7 +194,7 @@ void es_job_start(const es_job_t *job, int block, es_point_t *out) {
 
 /* Text and number of an axis from the value that the point now holds. */
 static void describe_value(const es_key_t *key, const es_yaml_t *node, const es_point_t *point, es_axis_value_t *out) {
-  char text[ES_VALUE_MAX];
+  char text[ES_SETTING_MAX];
   if (key->type == ES_KEY_NAME)
     snprintf(text, sizeof text, "%s", node->text);
   else

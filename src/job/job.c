@@ -79,22 +79,14 @@ static es_code_t read_single_point(es_job_t *job, es_status_t *status) {
   return ES_OK;
 }
 
-static bool has_axis(const es_job_t *job, const char *name) {
-  for (int b = 0; b < job->n_blocks; b++) {
-    for (int a = 0; a < job->blocks[b].n_axes; a++) {
-      if (strcmp(job->blocks[b].axes[a].name, name) == 0) return true;
-    }
-  }
-  return false;
-}
-
 /* Probes after an epoch that no point has would never be fitted. */
 static es_code_t check_probes(const es_job_t *job, es_status_t *status) {
   const es_yaml_t *root = job->tree.root, *node = es_yaml_find(es_yaml_find(root, "probe"), "epochs");
   const es_epochs_t *probes = &job->base.probe.epochs, *files = &job->base.external.epochs;
   if (probes->kind != ES_EPOCHS_LIST) return ES_OK;
-  if (job->top.source == ES_SOURCE_TRAIN && !has_axis(job, "train.epochs") &&
-      probes->list[probes->n - 1] > job->base.train.epochs)
+  bool is_axis = false;
+  for (int b = 0; b < job->n_blocks; b++) is_axis |= es_yaml_find(job->blocks[b].node, "train.epochs") != NULL;
+  if (job->top.source == ES_SOURCE_TRAIN && !is_axis && probes->list[probes->n - 1] > job->base.train.epochs)
     return es_yaml_fail(&job->tree, node, status, "probe.epochs has %d, but training ends after epoch %d",
                         probes->list[probes->n - 1], job->base.train.epochs);
   for (int32_t i = 0, j = 0; job->top.source != ES_SOURCE_TRAIN && i < probes->n; i++) {

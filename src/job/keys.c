@@ -258,13 +258,25 @@ const es_key_t *es_keys_get(int index) {
   return &settings[index];
 }
 
-int es_keys_settings(void) {
+int es_setting_count(void) {
   return N_SETTINGS;
 }
 
-const es_key_t *es_keys_setting(int index) {
-  assert(index >= 0 && index < N_SETTINGS);
-  return &settings[index];
+const char *es_setting_section(int index) {
+  return settings[index].section;
+}
+
+const char *es_setting_name(int index) {
+  return settings[index].name;
+}
+
+bool es_setting_in_id(int index, const es_point_t *point) {
+  const es_key_t *key = &settings[index];
+  return key->in_id != NULL && key->in_id(point) && !es_key_is_default(key, point);
+}
+
+void es_setting_print(int index, const es_point_t *point, char out[ES_SETTING_MAX]) {
+  es_key_print(&settings[index], point, out);
 }
 
 const es_key_t *es_keys_find(const char *section, const char *name) {

@@ -3,6 +3,7 @@
 #ifndef ES_JOB_KEYS_H
 #define ES_JOB_KEYS_H
 
+#include "eigenscope/job.h"
 #include "eigenscope/key.h"
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
@@ -35,9 +36,6 @@ typedef struct es_activations_settings {
 
 int es_keys_count(void);
 const es_key_t *es_keys_get(int index);
-/* The settings of a point (sections train, measure, probe, checkpoint) alone. */
-int es_keys_settings(void);
-const es_key_t *es_keys_setting(int index);
 const es_key_t *es_keys_find(const char *section, const char *name);
 /* The key "train.learning_rate", or NULL. */
 const es_key_t *es_keys_find_dotted(const char *dotted);
@@ -65,10 +63,9 @@ es_code_t es_section_read(const es_tree_t *tree, const char *section, const es_y
 /* Fills the struct of a section with its defaults. */
 es_code_t es_section_defaults(es_tree_t *tree, const char *section, void *target, es_status_t *status);
 
-enum { ES_VALUE_MAX = 2048 };
 /* The value that target holds, as canonical YAML: reads back as the same value (epochs: those of probes). Not for TEXT,
  * NAME, FAMILY, LIMIT, NORMALIZE, SECTION, VARIABLE, CHANNELS. */
-void es_key_print(const es_key_t *key, const void *target, char out[ES_VALUE_MAX]);
+void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_MAX]);
 /* The words of methods, by es_method_kind_t; from ES_METHOD_POOL on they have a size. */
 extern const char *const es_method_words[ES_METHODS];
 /* True if target holds the default. */

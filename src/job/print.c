@@ -10,25 +10,25 @@ _Static_assert(sizeof(es_source_t) == sizeof(int32_t), "choices, which are enums
 const char *const es_method_words[] = {"channelwise", "mean", "max", "median", "flatten", "pool", "nearest"};
 _Static_assert(sizeof es_method_words / sizeof *es_method_words == ES_METHODS, "every method has a word");
 
-/* Appends as printf does. ES_VALUE_MAX bytes hold any value: the limits of lists see to it. */
-__attribute__((format(printf, 2, 3))) static void append(char out[ES_VALUE_MAX], const char *format, ...) {
+/* Appends as printf does. ES_SETTING_MAX bytes hold any value: the limits of lists see to it. */
+__attribute__((format(printf, 2, 3))) static void append(char out[ES_SETTING_MAX], const char *format, ...) {
   const size_t length = strlen(out);
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(out + length, ES_VALUE_MAX - length, format, arguments);
+  vsnprintf(out + length, ES_SETTING_MAX - length, format, arguments);
   va_end(arguments);
 }
 
-static void append_number(char out[ES_VALUE_MAX], double value) {
+static void append_number(char out[ES_SETTING_MAX], double value) {
   char number[32];
   append(out, "%s", es_text_double(value, number));
 }
 
-static void append_words(char out[ES_VALUE_MAX], bool first, bool second, const char *const words[2]) {
+static void append_words(char out[ES_SETTING_MAX], bool first, bool second, const char *const words[2]) {
   append(out, "[%s%s%s]", first ? words[0] : "", first && second ? ", " : "", second ? words[1] : "");
 }
 
-void es_key_print(const es_key_t *key, const void *target, char out[ES_VALUE_MAX]) {
+void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_MAX]) {
   const void *at = (const char *)target + key->offset;
   const es_train_settings_t *train = at;
   const es_measure_settings_t *measure = at;
@@ -115,7 +115,7 @@ bool es_key_is_default(const es_key_t *key, const void *target) {
   const void *at = (const char *)target + key->offset;
   int64_t integer;
   double real;
-  char text[ES_VALUE_MAX];
+  char text[ES_SETTING_MAX];
   /* Numbers first, without printing: this runs for every key of every point of a grid. */
   if (key->type == ES_KEY_INT32 || key->type == ES_KEY_POWER)
     return es_text_to_int(key->fallback, &integer) && integer == *(const int32_t *)at;

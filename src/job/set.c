@@ -2,24 +2,18 @@
 #include "tree.h"
 #include <string.h>
 
-/* Whether `rest` is `key` (then *tail is NULL), or goes on after it with a dot (then *tail is what follows). */
-static bool begins_with_key(const char *rest, const char *key, const char **tail) {
-  size_t length = strlen(key);
-  if (strncmp(rest, key, length) != 0 || (rest[length] != '\0' && rest[length] != '.')) return false;
-  *tail = rest[length] == '.' ? rest + length + 1 : NULL;
-  return true;
-}
-
-/* The child whose key is the longest beginning of `rest`: keys may have dots of their own (grid axes, names). */
+/* The child whose key is the longest beginning of `rest`: keys may have dots of their own (grid axes, names). *tail:
+ * what follows the key and its dot, NULL for nothing. */
 static es_yaml_t *find_beginning(const es_yaml_t *map, const char *rest, const char **tail) {
   es_yaml_t *best = NULL;
+  size_t most = 0;
   for (es_yaml_t *child = map->first; child != NULL; child = child->next) {
-    const char *candidate;
-    if (!begins_with_key(rest, child->key, &candidate)) continue;
-    if (best == NULL || strlen(child->key) > strlen(best->key)) {
-      best = child;
-      *tail = candidate;
-    }
+    const size_t length = strlen(child->key);
+    if (strncmp(rest, child->key, length) != 0 || (rest[length] != '\0' && rest[length] != '.')) continue;
+    if (best != NULL && length <= most) continue;
+    best = child;
+    most = length;
+    *tail = rest[length] == '.' ? rest + length + 1 : NULL;
   }
   return best;
 }
