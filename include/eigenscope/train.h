@@ -47,7 +47,7 @@ typedef struct es_watch {
 typedef struct es_trainer es_trainer_t;
 
 /** What a trainer works with; all borrowed. */
-typedef struct es_trainer_parts {
+typedef struct es_trainer_setup {
   const es_point_t *point;
   const es_graph_t *graph;
   const es_group_t *group;
@@ -60,10 +60,10 @@ typedef struct es_trainer_parts {
    * same code on all ranks. Or NULL. */
   es_code_t (*after_forward)(void *context, es_status_t *status);
   void *after_context;
-} es_trainer_parts_t;
+} es_trainer_setup_t;
 
 /** Builds model and optimiser and initialises them. Collective over the group: all ranks return the same code. */
-es_code_t es_trainer_create(es_trainer_t **out, const es_trainer_parts_t *parts, es_status_t *status);
+es_code_t es_trainer_create(es_trainer_t **out, const es_trainer_setup_t *setup, es_status_t *status);
 void es_trainer_destroy(es_trainer_t *trainer);
 
 /** Runs training epoch `epoch` (1 …). `observer` (or NULL) sees the activations as training makes them. ES_STOPPED when

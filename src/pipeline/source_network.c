@@ -107,7 +107,7 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
   c->group.traffic = &c->timing.traffic;
   open_locally(s, dataset, status);
   ES_TRY(es_agree(c->group.comm, status));
-  const es_trainer_parts_t parts = {.point = c->point,
+  const es_trainer_setup_t setup = {.point = c->point,
                                     .graph = s->graph,
                                     .group = &c->group,
                                     .samples = {&s->samples[ES_TRAIN], &s->samples[ES_EVAL]},
@@ -117,7 +117,7 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
                                     .most_batches = c->settings->dry_run ? 1 : 0,
                                     .after_forward = exchange_rows,
                                     .after_context = s};
-  ES_TRY(es_trainer_create(&s->trainer, &parts, status));
+  ES_TRY(es_trainer_create(&s->trainer, &setup, status));
   s->base.key = (es_state_key_t){.point_id = c->id,
                                  .fingerprint = es_dataset_fingerprint(dataset),
                                  .engine = c->settings->engine,

@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct es_trainer {
-  es_trainer_parts_t parts; /* borrowed */
+  es_trainer_setup_t setup; /* borrowed */
   es_model_t *model;
   es_optimizer_state_t optimizer;
   const es_editor_t *editor; /* borrowed; or NULL */
@@ -30,11 +30,11 @@ static void fetch(void *context, int64_t first, int64_t count, float *out) {
 }
 
 static int64_t classes_of(const es_trainer_t *t) {
-  return t->parts.point->classes;
+  return t->setup.point->classes;
 }
 
 static es_code_t build(es_trainer_t *t, es_status_t *status) {
-  const es_trainer_parts_t *p = &t->parts;
+  const es_trainer_setup_t *p = &t->setup;
   const int64_t batch = p->point->train.batch, train = p->samples[ES_TRAIN]->n, eval = p->samples[ES_EVAL]->n;
   int64_t batches[2 * ES_SPLITS]; /* sizes that will come: full ones, and the shorter last one of each split */
   int n = 0;
@@ -53,16 +53,16 @@ static es_code_t build(es_trainer_t *t, es_status_t *status) {
   return es_optimizer_create(&t->optimizer, &p->point->train, p->graph->parameter_count, status);
 }
 
-es_code_t es_trainer_create(es_trainer_t **out, const es_trainer_parts_t *parts, es_status_t *status) {
+es_code_t es_trainer_create(es_trainer_t **out, const es_trainer_setup_t *setup, es_status_t *status) {
   *out = NULL;
   es_trainer_t *t = es_allocate_zero(1, sizeof *t);
   if (t) {
-    t->parts = *parts;
+    t->setup = *setup;
     build(t, status);
   } else {
     es_out_of_memory(status, "train", "the trainer");
   }
-  const es_code_t code = es_agree(parts->group->comm, status);
+  const es_code_t code = es_agree(setup->group->comm, status);
   if (code == ES_OK)
     *out = t;
   else
@@ -84,8 +84,8 @@ const int64_t *es_trainer_confusion(const es_trainer_t *t) {
   return t->confusion;
 }
 int64_t es_trainer_batches(const es_trainer_t *t) {
-  const int64_t batch = t->parts.point->train.batch;
-  return (t->parts.samples[ES_TRAIN]->n + batch - 1) / batch;
+  const int64_t batch = t->setup.point->train.batch;
+  return (t->setup.samples[ES_TRAIN]->n + batch - 1) / batch;
 }
 es_model_t *es_trainer_model(es_trainer_t *t) {
   return t->model;
@@ -132,7 +132,7 @@ static es_code_t diverged(es_trainer_t *t, const epoch_t *e, const es_pass_t *pa
                           es_status_t *status) {
   const char *layer = es_model_first_nonfinite(t->model, pass);
   char advice[64] = "";
-  if (!t->parts.inference) snprintf(advice, sizeof advice, " (learning rate %g: a smaller one may help)", e->rate);
+  if (!t->setup.inference) snprintf(advice, sizeof advice, " (learning rate %g: a smaller one may help)", e->rate);
   return es_fail(status, ES_DIVERGED, "train",
                  "the %s loss is not finite in epoch %d, batch %lld; the first output that is not is that of %s%s",
                  e->training ? "training" : "evaluation", e->number, (long long)batch + 1, layer, advice);
@@ -142,7 +142,7 @@ static es_code_t diverged(es_trainer_t *t, const epoch_t *e, const es_pass_t *pa
 static const double lost = 0x1p40;
 
 static double signal_of(const es_trainer_t *t, const es_samples_t *samples) {
-  const es_watch_t *watch = &t->parts.watch;
+  const es_watch_t *watch = &t->setup.watch;
   if (es_dataset_failure(samples->dataset, &(es_status_t){0}) != ES_OK) return lost;
   return watch->stop && watch->stop(watch->context) ? 1.0 : 0.0;
 }
@@ -150,12 +150,12 @@ static double signal_of(const es_trainer_t *t, const es_samples_t *samples) {
 /* The failure of the lowest rank that had one. */
 static es_code_t agree_on_images(const es_trainer_t *t, const es_samples_t *samples, es_status_t *status) {
   (void)es_dataset_failure(samples->dataset, status);
-  return es_agree(t->parts.group->comm, status);
+  return es_agree(t->setup.group->comm, status);
 }
 
 /* One batch: forward, and in training backward and update. */
 static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t first, int64_t n, es_status_t *status) {
-  const es_trainer_parts_t *p = &t->parts;
+  const es_trainer_setup_t *p = &t->setup;
   const es_samples_t *samples = p->samples[e->split];
   const int64_t step = (int64_t)(e->number - 1) * es_trainer_batches(t) + index;
   batch_t batch = {samples, t->order + first, e->training ? &e->augment : NULL};
@@ -189,7 +189,7 @@ static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t f
 
 static es_code_t run_epoch(es_trainer_t *t, epoch_t *e, es_epoch_stats_t *stats, es_status_t *status) {
   const double start = es_clock();
-  const es_trainer_parts_t *p = &t->parts;
+  const es_trainer_setup_t *p = &t->setup;
   const int64_t batch = p->point->train.batch, classes = classes_of(t);
   int64_t n = p->samples[e->split]->n;
   if (p->most_batches > 0 && n > p->most_batches * batch) n = p->most_batches * batch;
@@ -212,18 +212,18 @@ static es_code_t run_epoch(es_trainer_t *t, epoch_t *e, es_epoch_stats_t *stats,
 
 es_code_t es_trainer_epoch(es_trainer_t *t, int32_t number, const es_observer_t *observer, es_epoch_stats_t *stats,
                            es_status_t *status) {
-  const es_point_t *point = t->parts.point;
+  const es_point_t *point = t->setup.point;
   epoch_t e = {.split = ES_TRAIN, .number = number, .training = true, .observer = observer};
   e.augment = (es_augment_t){point->train.crop, point->train.flip, point->seed, (uint64_t)number};
   e.rate = es_learning_rate(&point->train, number);
-  es_random_permutation(point->seed, (uint64_t)number, t->parts.samples[ES_TRAIN]->n, t->order);
+  es_random_permutation(point->seed, (uint64_t)number, t->setup.samples[ES_TRAIN]->n, t->order);
   return run_epoch(t, &e, stats, status);
 }
 
 es_code_t es_trainer_evaluate(es_trainer_t *t, es_split_t split, int32_t number, const es_observer_t *observer,
                               es_epoch_stats_t *stats, es_status_t *status) {
   epoch_t e = {.split = split, .number = number, .observer = observer};
-  e.rate = number > 0 && !t->parts.inference ? es_learning_rate(&t->parts.point->train, number) : NAN;
-  for (int64_t i = 0; i < t->parts.samples[split]->n; i++) t->order[i] = (int32_t)i;
+  e.rate = number > 0 && !t->setup.inference ? es_learning_rate(&t->setup.point->train, number) : NAN;
+  for (int64_t i = 0; i < t->setup.samples[split]->n; i++) t->order[i] = (int32_t)i;
   return run_epoch(t, &e, stats, status);
 }
