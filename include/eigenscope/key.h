@@ -36,7 +36,7 @@ typedef enum es_key_type {
 } es_key_type_t;
 
 /* Bounds of real numbers: what occurs, in words and as a test. */
-typedef enum es_bounds { ES_ANY, ES_POSITIVE, ES_NOT_NEGATIVE, ES_BELOW_ONE, ES_UP_TO_ONE } es_bounds_t;
+typedef enum es_bounds { ES_ANY, ES_POSITIVE, ES_NOT_NEGATIVE, ES_BELOW_ONE, ES_UP_TO_ONE, ES_BOUNDS } es_bounds_t;
 
 typedef struct es_key {
   const char *section; /* "" for the top; "train", "datasets.*", "datasets.*.limit", ... */

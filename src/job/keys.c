@@ -1,4 +1,4 @@
-/* The table of keys and what can be said of a key without a value. */
+/* The table of keys. A setting is one row here and a member of es_point_t: type, range, default, in_id, words. */
 #include "keys.h"
 #include "eigenscope/dataset_reader.h"
 #include "eigenscope/graph.h"
@@ -121,7 +121,7 @@ static const es_key_t settings[] = {
      .fallback = "last", .doc = "states that stay after a point is complete"},
 };
 
-/* Everything that is no setting: what comes before the keys of models.*, … */
+/* Keys that are no settings. In messages these stand before the keys of models ... */
 static const es_key_t firsts[] = {
     {"", "name", ES_KEY_TEXT, TOP(name), .fallback = "reference", .required = true, .form = "text without /",
      .doc = "what the job is called"},
@@ -143,10 +143,9 @@ static const es_key_t firsts[] = {
      .doc = "height and width of the images that the network sees"},
     {"grid", "seed", ES_KEY_INT64, POINT(seed), 0, INT64_MAX, .fallback = "0", .form = "an integer, 0 or more",
      .doc = "of initialisation, order, augmentation and dropout"},
-
 };
 
-/* … and what follows them, but for the keys that only some datasets have: their readers bring them. */
+/* ... and these behind them. Keys that only some datasets have stand with their readers. */
 static const es_key_t others[] = {
     {"datasets.*", "format", ES_KEY_CHOICE, DATASET(format), .choices = es_format_words, .fallback = "idx",
      .required = true, .doc = "see above"},
@@ -202,60 +201,52 @@ static const es_key_t others[] = {
      .form = "a list of epochs", .doc = "what {epoch} stands for"},
 };
 
-enum {
-  N_SETTINGS = sizeof settings / sizeof *settings,
-  N_FIRSTS = sizeof firsts / sizeof *firsts,
-  N_OTHERS = sizeof others / sizeof *others,
-  N_MODELS_MOST = (int)ES_FAMILIES + (int)ES_MODEL_OPTIONS,
-  N_READERS_MOST = 16 * (int)ES_FORMATS_COUNT,
-  N_KEYS_MOST = N_FIRSTS + N_MODELS_MOST + N_OTHERS + N_READERS_MOST + N_SETTINGS
-};
+enum { N_SETTINGS = sizeof settings / sizeof *settings };
 
-/* The keys of models.*, made of network's tables when they are first asked for: families, then options. */
-static es_key_t models[N_MODELS_MOST];
-static int count_models(void) {
-  static int n = 0;
-  if (n > 0) return n;
+/* ---- all keys ---- */
+
+static const es_key_t *all[ES_KEYS_MAX];
+static int n_all;
+
+static void add_keys(const es_key_t *keys, int n) {
+  assert(n_all + n <= ES_KEYS_MAX);
+  for (int i = 0; i < n; i++) all[n_all++] = &keys[i];
+}
+
+/* Collects the rows above, network's families and options, and the keys of readers of datasets, in the order in which
+ * messages list them. */
+static void collect(void) {
+  static es_key_t models[(int)ES_FAMILIES + (int)ES_MODEL_OPTIONS];
+  int n = 0;
   for (int i = 0; i < ES_FAMILIES; i++) {
     const es_family_row_t *row = es_family((es_family_t)i);
     if (es_family_find(row->key) != row) continue;
-    models[n++] = (es_key_t){
-        "models.*",        row->key,       ES_KEY_FAMILY, .least = 1, .most = row->item_max, .fallback = row->example,
-        .form = row->form, .doc = row->doc};
+    models[n] = (es_key_t){"models.*", row->key, ES_KEY_FAMILY, .least = 1, .most = row->item_max};
+    models[n].fallback = row->example;
+    models[n].form = row->form;
+    models[n++].doc = row->doc;
   }
   const es_model_option_t *option;
-  for (int i = 0; (option = es_model_option(i)) != NULL; i++)
-    models[n++] = (es_key_t){"models.*",
-                             option->name,
-                             ES_KEY_CHOICE,
-                             option->offset,
-                             .choices = option->words,
-                             .fallback = option->words[0],
-                             .doc = option->doc};
-  return n;
+  for (int i = 0; (option = es_model_option(i)) != NULL; i++) {
+    models[n] = (es_key_t){"models.*", option->name, ES_KEY_CHOICE, option->offset, .choices = option->words};
+    models[n].fallback = option->words[0];
+    models[n++].doc = option->doc;
+  }
+  add_keys(firsts, sizeof firsts / sizeof *firsts);
+  add_keys(models, n);
+  add_keys(others, sizeof others / sizeof *others);
+  for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) add_keys(es_reader_of(f)->keys, es_reader_of(f)->n_keys);
+  add_keys(settings, N_SETTINGS);
 }
 
 int es_keys_count(void) {
-  int n_readers = 0;
-  for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) n_readers += es_reader_of(f)->n_keys;
-  assert(n_readers <= N_READERS_MOST);
-  return N_FIRSTS + count_models() + N_OTHERS + n_readers + N_SETTINGS;
+  if (n_all == 0) collect();
+  return n_all;
 }
 
 const es_key_t *es_keys_get(int index) {
-  const int n_models = count_models();
   assert(index >= 0 && index < es_keys_count());
-  if (index < N_FIRSTS) return &firsts[index];
-  if (index < N_FIRSTS + n_models) return &models[index - N_FIRSTS];
-  index -= N_FIRSTS + n_models;
-  if (index < N_OTHERS) return &others[index];
-  index -= N_OTHERS;
-  for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) {
-    const es_reader_t *reader = es_reader_of(f);
-    if (index < reader->n_keys) return &reader->keys[index];
-    index -= reader->n_keys;
-  }
-  return &settings[index];
+  return all[index];
 }
 
 int es_setting_count(void) {
@@ -295,56 +286,6 @@ const es_key_t *es_keys_find_dotted(const char *dotted) {
   return NULL;
 }
 
-const char *es_key_dotted(const es_key_t *key, char out[ES_NAME_MAX]) {
-  snprintf(out, ES_NAME_MAX, "%s%s%s", key->section, key->section[0] != '\0' ? "." : "", key->name);
-  return out;
-}
-
-static const char *bounds_in_words(es_bounds_t bounds) {
-  switch (bounds) {
-  case ES_ANY:
-    return "a number";
-  case ES_POSITIVE:
-    return "a number above 0";
-  case ES_NOT_NEGATIVE:
-    return "a number, 0 or more";
-  case ES_BELOW_ONE:
-    return "a number from 0 up to but not 1";
-  case ES_UP_TO_ONE:
-    return "a number above 0, at most 1";
-  }
-  return "a number";
-}
-
-/* Appends "a, b" or, with `last`, "a, b or c" as far as there is room. */
-static void list_words(char out[ES_FORM_MAX], const char *const *words, const char *last) {
-  for (int i = 0; words[i] != NULL; i++) {
-    const size_t length = strlen(out);
-    const char *separator = i == 0 ? "" : words[i + 1] == NULL ? last : ", ";
-    snprintf(out + length, ES_FORM_MAX - length, "%s%s", separator, words[i]);
-  }
-}
-
-const char *es_key_form(const es_key_t *key, char out[ES_FORM_MAX]) {
-  out[0] = '\0';
-  if (key->form != NULL) {
-    snprintf(out, ES_FORM_MAX, "%s", key->form);
-  } else if (key->type == ES_KEY_NAME) { /* of a model: names of datasets have a form */
-    list_words(out, es_model_spec_names(), ", ");
-    const size_t length = strlen(out);
-    snprintf(out + length, ES_FORM_MAX - length, " or a name under models");
-  } else if (key->choices != NULL) {
-    list_words(out, key->choices, " or ");
-  } else if (key->type == ES_KEY_REAL) {
-    snprintf(out, ES_FORM_MAX, "%s", bounds_in_words(key->bounds));
-  } else {
-    bool all = key->type == ES_KEY_COUNT32 || key->type == ES_KEY_COUNT64;
-    snprintf(out, ES_FORM_MAX, "%san integer from %lld to %lld", all ? "all or " : "", (long long)key->least,
-             (long long)key->most);
-  }
-  return out;
-}
-
 bool es_key_is_of_point(const es_key_t *key) {
   bool is_setting = false;
   for (int i = 0; i < N_SETTINGS; i++) is_setting |= key == &settings[i];
@@ -366,80 +307,4 @@ bool es_key_is_axis(const es_key_t *key) {
   default:
     return true;
   }
-}
-
-void es_job_describe_keys(es_text_t *out) {
-  for (int i = 0; i < es_keys_count(); i++) {
-    char dotted[ES_NAME_MAX], form[ES_FORM_MAX];
-    const es_key_t *key = es_keys_get(i);
-    es_text_append(out, "%s: %s  # %s%s; %s\n", es_key_dotted(key, dotted), key->fallback,
-                   key->required ? "required: " : "", es_key_form(key, form), key->doc);
-  }
-}
-
-/* The first part of a section: "datasets" of "datasets.*.limit". */
-static void first_part(const char *section, char out[ES_NAME_MAX]) {
-  snprintf(out, ES_NAME_MAX, "%.*s", (int)strcspn(section, "."), section);
-}
-
-/* Adds a name unless it is there. */
-static int add_name(char names[][ES_NAME_MAX], int n, const char *name) {
-  for (int i = 0; i < n; i++) {
-    if (strcmp(names[i], name) == 0) return n;
-  }
-  snprintf(names[n], ES_NAME_MAX, "%s", name);
-  return n + 1;
-}
-
-/* What may stand in a section: its keys, at the top also the sections, in the grid also settings. */
-static int known_names(const char *section, char names[][ES_NAME_MAX]) {
-  const bool top = section[0] == '\0', grid = strcmp(section, "grid") == 0;
-  int n = 0;
-  for (int i = 0; i < es_keys_count(); i++) {
-    const es_key_t *key = es_keys_get(i);
-    char name[ES_NAME_MAX];
-    first_part(key->section, name);
-    if (strcmp(key->section, section) == 0)
-      n = add_name(names, n, key->name);
-    else if (top)
-      n = add_name(names, n, name);
-    else if (grid && key->in_id != NULL && es_key_is_axis(key))
-      n = add_name(names, n, es_key_dotted(key, name));
-  }
-  return n;
-}
-
-/* Where in a job a key of this name belongs: "train", "measure or checkpoint", or "". */
-static void homes_of(const char *name, char out[ES_FORM_MAX]) {
-  size_t length = 0;
-  out[0] = '\0';
-  for (int i = 0; i < es_keys_count(); i++) {
-    const es_key_t *key = es_keys_get(i);
-    if (es_key_is_of_point(key) && strcmp(key->name, name) == 0)
-      length += (size_t)snprintf(out + length, ES_FORM_MAX - length, "%s%s", length > 0 ? " or " : "", key->section);
-  }
-}
-
-es_code_t es_keys_unknown(const es_tree_t *tree, const es_yaml_t *node, const char *section, const char *where,
-                          es_status_t *status) {
-  char names[N_KEYS_MOST][ES_NAME_MAX], known[400] = "", key[ES_EXCERPT_MAX];
-  const char *pointers[N_KEYS_MOST];
-  int n = known_names(section, names);
-  size_t length = 0;
-  for (int i = 0; i < n; i++) {
-    pointers[i] = names[i];
-    if (length < sizeof known)
-      length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", i == 0 ? "" : ", ", names[i]);
-  }
-  const es_yaml_t shown = {.kind = ES_NODE_SCALAR, .plain = true, .text = node->key};
-  es_yaml_describe(&shown, key);
-  const char *in = where[0] != '\0' ? " in " : "";
-  const char *nearest = es_text_nearest(node->key, pointers, n);
-  if (nearest != NULL)
-    return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; did you mean \"%s\"?", key, in, where, nearest);
-  char homes[ES_FORM_MAX];
-  homes_of(node->key, homes);
-  if (section[0] == '\0' && homes[0] != '\0')
-    return es_yaml_fail_key(tree, node, status, "unknown key %s; it belongs into %s", key, homes);
-  return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; known are %s", key, in, where, known);
 }

@@ -48,6 +48,8 @@ static bool read_real(const es_yaml_t *node, es_bounds_t bounds, double *out) {
     return *out >= 0 && *out < 1;
   case ES_UP_TO_ONE:
     return *out > 0 && *out <= 1;
+  case ES_BOUNDS:
+    break;
   }
   return false;
 }
