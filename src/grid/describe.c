@@ -2,13 +2,20 @@
 #include "eigenscope/dataset_reader.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/grid.h"
+#include <stdio.h>
 #include <string.h>
 
+static void append_word(es_text_t *out, const char *key, const char *word) {
+  es_text_append(out, "%s: ", key);
+  es_text_append_quoted(out, word);
+  es_text_append(out, "\n");
+}
+
 /* A dollar sign in a path would begin a variable when it is read again. */
-static void append_path(es_text_t *out, const char *path) {
+static void append_path(es_text_t *out, const char *key, const char *path) {
   es_text_t doubled = {0};
   for (const char *c = path; *c != '\0'; c++) es_text_append(&doubled, *c == '$' ? "$%c" : "%c", *c);
-  es_text_append_quoted(out, es_text_get(&doubled));
+  append_word(out, key, es_text_get(&doubled));
   if (doubled.failed) out->failed = true;
   es_text_destroy(&doubled);
 }
@@ -20,11 +27,7 @@ static void append_dataset(es_text_t *out, const es_dataset_spec_t *d) {
   es_text_append(out, "  ");
   es_text_append_quoted(out, d->name);
   es_text_append(out, ":\n    format: %s\n", es_format_words[d->format]);
-  if (es_reader_of(d->format)->hint != NULL) {
-    es_text_append(out, "    path: ");
-    append_path(out, d->path);
-    es_text_append(out, "\n");
-  }
+  if (es_reader_of(d->format)->hint != NULL) append_path(out, "    path", d->path);
   for (int i = 0; es_dataset_setting(d, i, &setting); i++) {
     const bool nested = setting.section[0] != '\0';
     if (nested && setting.is_default) continue;
@@ -63,44 +66,26 @@ static void append_model(es_text_t *out, const es_model_spec_t *m) {
   }
 }
 
-/* Where weights or activations of others come from. */
+/* The files of weights or activations of others. */
 static void append_external(es_text_t *out, const es_point_t *point) {
   const es_external_t *e = &point->external;
   const bool activations = point->source == ES_SOURCE_ACTIVATIONS;
-  const char *keys[ES_SPLITS] = {activations ? "file" : "files", "eval"};
+  const char *keys[ES_SPLITS] = {activations ? "  file" : e->from_results ? "  from" : "  files", "  eval"};
   if (point->source == ES_SOURCE_TRAIN) return;
   es_text_append(out, "%s:\n", activations ? "activations" : "checkpoints");
-  if (e->from_results) keys[ES_TRAIN] = "from";
   for (int split = 0; split < ES_SPLITS; split++) {
-    if (e->file[split][0] == '\0') continue;
-    es_text_append(out, "  %s: ", keys[split]);
-    append_path(out, e->file[split]);
-    es_text_append(out, "\n");
+    if (e->file[split][0] != '\0') append_path(out, keys[split], e->file[split]);
   }
-  if (activations) {
-    es_text_append(out, "  labels: ");
-    es_text_append_quoted(out, e->labels);
-    es_text_append(out, "\n");
-  }
+  if (activations) append_word(out, "  labels", e->labels);
   for (int i = 0; i < e->epochs.n; i++) es_text_append(out, "%s%d", i == 0 ? "  epochs: [" : ", ", e->epochs.list[i]);
   if (e->epochs.n > 0) es_text_append(out, "]\n");
 }
 
-/* Whether "section.name" is an axis of the point: then the grid says its value. */
-static bool is_axis(const es_point_t *point, const char *section, const char *name) {
-  const size_t length = strlen(section);
-  for (int i = 0; i < point->n_axes; i++) {
-    const char *axis = point->axes[i].name;
-    if (strncmp(axis, section, length) == 0 && axis[length] == '.' && strcmp(axis + length + 1, name) == 0) return true;
-  }
-  return false;
-}
-
 static void append_head(es_text_t *out, const es_point_t *point, const char *job_name) {
   static const char *const sources[] = {"train", "checkpoint", "activations"};
-  es_text_append(out, "name: ");
-  es_text_append_quoted(out, job_name);
-  es_text_append(out, "\nsource: %s\n", sources[point->source]);
+  _Static_assert(sizeof sources / sizeof *sources == ES_SOURCES, "every source has a word");
+  append_word(out, "name", job_name);
+  es_text_append(out, "source: %s\n", sources[point->source]);
   append_external(out, point);
   if (point->n_axes > 0) es_text_append(out, "grid:\n");
 }
@@ -125,8 +110,9 @@ static void append_entries(es_text_t *out, es_text_t *models, es_text_t *dataset
 static void append_settings(es_text_t *out, const es_point_t *point) {
   const char *section = "";
   for (int i = 0; i < es_setting_count(); i++) {
-    char value[ES_SETTING_MAX];
-    if (is_axis(point, es_setting_section(i), es_setting_name(i))) continue;
+    char value[ES_SETTING_MAX], axis[ES_NAME_MAX];
+    snprintf(axis, sizeof axis, "%s.%s", es_setting_section(i), es_setting_name(i));
+    if (es_point_axis(point, axis)[0] != '\0') continue; /* then the grid says its value */
     if (strcmp(section, es_setting_section(i)) != 0) es_text_append(out, "%s:\n", es_setting_section(i));
     section = es_setting_section(i);
     es_setting_print(i, point, value);
