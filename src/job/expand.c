@@ -5,21 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_name_start(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-static bool is_name_part(char c) {
-  return is_name_start(c) || (c >= '0' && c <= '9');
-}
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS  "0123456789"
 
 /* What stands after a dollar sign: the name and how many bytes it takes; false unless it is one. */
 static bool read_variable(const char *text, char name[ES_NAME_MAX], size_t *used) {
   const bool braces = text[0] == '{';
   const char *start = text + braces;
-  size_t length = 0;
-  if (!is_name_start(start[0])) return false;
-  while (is_name_part(start[length])) length++;
+  const size_t length = strspn(start, LETTERS DIGITS "_");
+  if (strspn(start, LETTERS "_") == 0) return false;
   if (length >= ES_NAME_MAX || (braces && start[length] != '}')) return false;
   snprintf(name, ES_NAME_MAX, "%.*s", (int)length, start);
   *used = length + 2 * (size_t)braces;
@@ -90,12 +84,11 @@ es_code_t es_expand_from_job(const es_job_t *job, const es_yaml_t *node, const c
 }
 
 es_code_t es_name_check(const es_job_t *job, const es_yaml_t *node, const char *what, es_status_t *status) {
-  static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+";
   size_t length = strlen(node->key);
   /* Names become parts of paths ({model}, {dataset}), which must not lead out of their folder. */
   if (strcmp(node->key, ".") == 0 || strcmp(node->key, "..") == 0)
     return es_yaml_fail_key(&job->tree, node, status, "%s is a folder, not a name for a %s", node->key, what);
-  if (length > 0 && length < ES_NAME_MAX && strspn(node->key, allowed) == length) return ES_OK;
+  if (length > 0 && length < ES_NAME_MAX && strspn(node->key, LETTERS DIGITS "._-+") == length) return ES_OK;
   char excerpt[ES_EXCERPT_MAX];
   const es_yaml_t shown = {.kind = ES_NODE_SCALAR, .plain = true, .text = node->key};
   return es_yaml_fail_key(&job->tree, node, status,

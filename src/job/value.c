@@ -179,35 +179,30 @@ static es_code_t read_method(const value_t *v) {
   return refuse(v, v->node);
 }
 
-/* A list of two words, each at most once; found[i] says whether word i is there. */
-static es_code_t read_words(const value_t *v, const char *const words[2], int least, bool found[2]) {
+/* A list of two words, each at most once: which of them are there. */
+static es_code_t read_words(const value_t *v, const char *const words[2], int least, bool *first, bool *second) {
   const es_yaml_t *item;
   int n;
-  found[0] = found[1] = false;
+  *first = *second = false;
   if (!read_items(v->node, &item, &n) || n < least) return refuse(v, v->node);
   for (int i = 0; i < n; i++, item = item->next) {
-    int word = is_word(item, words[0]) ? 0 : is_word(item, words[1]) ? 1 : -1;
-    if (word < 0) return refuse(v, item);
-    if (found[word]) return es_yaml_fail(v->tree, item, v->status, "%s has %s twice", v->where, words[word]);
-    found[word] = true;
+    const int word = is_word(item, words[0]) ? 0 : 1;
+    bool *found = word == 0 ? first : second;
+    if (!is_word(item, words[word])) return refuse(v, item);
+    if (*found) return es_yaml_fail(v->tree, item, v->status, "%s has %s twice", v->where, words[word]);
+    *found = true;
   }
   return ES_OK;
 }
 
 static es_code_t read_augment(const value_t *v) {
-  static const char *const words[2] = {"crop", "flip"};
-  bool found[2];
-  ES_TRY(read_words(v, words, 0, found));
   es_train_settings_t *train = v->at;
-  train->crop = found[0];
-  train->flip = found[1];
-  return ES_OK;
+  return read_words(v, (const char *const[]){"crop", "flip"}, 0, &train->crop, &train->flip);
 }
 
 static es_code_t read_splits(const value_t *v) {
-  static const char *const words[2] = {"train", "eval"};
-  es_measure_settings_t *measure = v->at;
-  return read_words(v, words, 1, measure->splits);
+  bool *splits = ((es_measure_settings_t *)v->at)->splits;
+  return read_words(v, (const char *const[]){"train", "eval"}, 1, &splits[ES_TRAIN], &splits[ES_EVAL]);
 }
 
 static es_code_t refuse_count(const value_t *v, int most) {
