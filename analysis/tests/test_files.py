@@ -121,7 +121,7 @@ def test_a_point_is_a_sweep_of_one(small):
 
 def test_the_example_of_the_readme(small, monkeypatch):
     """It runs as it stands there, on a merged file of another job."""
-    text = (HERE.parent.parent / "README.md").read_text()
+    text = (HERE.parent / "README.md").read_text()
     example, = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "eigenscope_analysis" in block)
     monkeypatch.chdir(small)
     names = {}

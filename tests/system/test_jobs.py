@@ -19,7 +19,7 @@ FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 JOBS = harness.SOURCE / "jobs"
 SMALL = ["width-vs-difficulty", "evolution", "stability"]
 PAPER = {"width": ["CIFAR10"], "difficulty": ["MNIST", "CIFAR10", "CIFAR100", "TINY_IMAGENET"]}
-# So that a small job takes at most 45 minutes on two cores, with room for what plan does not count: by README, Performance,
+# So that a small job takes at most 45 minutes on two cores, with room for what plan does not count: by tests/bench/README.md
 # they do 80 GMAC/s at width 1/8.
 MOST_TMAC = 45 * 60 * 0.08
 
@@ -70,24 +70,6 @@ class Jobs(harness.Case):
         names = {str(path.relative_to(JOBS)) for path in JOBS.rglob("*.yaml")}
         self.assertEqual(names, {f"{name}.yaml" for name in SMALL} | {f"paper/{name}.yaml" for name in PAPER}
                          | {"quickstart.yaml", "reference.yaml"})
-
-    @unittest.skipUnless(FASHION_MNIST.is_dir(), "Fashion-MNIST is not here")
-    def test_jobs_of_the_readme(self):
-        """The job that explains the keys is a job; so it is with each line that README shows in the place of others."""
-        blocks = re.findall(r"```yaml\n(.*?)```", (harness.SOURCE / "README.md").read_text(), re.S)
-        job, probe, weights, activations = blocks
-        self.write("job.yaml", job)
-        self.assertEqual(len(self.plan("job.yaml")["points"]), 2 * 3 * 3 * 3 * 2)
-        self.write("job.yaml", job + probe)
-        self.plan("job.yaml")
-        self.write("job.yaml", "name: elsewhere\n" + activations)
-        self.assertIn("acts-0.h5", self.run_program("plan", "job.yaml", expect=1).stderr)
-        source, *forms = weights.splitlines()
-        self.assertEqual(len(forms), 2)
-        for form in forms:
-            self.write("job.yaml", "\n".join(["name: again", source, form,
-                                              "grid: {dataset: fashion-mnist, model: vgg11, width: 1/4, seed: 0}"]))
-            self.assertRegex(self.run_program("plan", "job.yaml", expect=1).stderr, "results/width-vs-difficulty|vgg11-0.25-001")
 
     def assert_states_its_cost(self, path, plan):
         cost, stated = plan["total_macs"] * 1e-12, self.stated(path)

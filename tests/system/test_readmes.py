@@ -1,0 +1,313 @@
+"""Every command of every README is run, in order, in a folder that looks like the source tree: jobs and Python as they stand there,
+with smaller data where the README uses a whole dataset. A command that is not run stands in SKIPPED or INSTEAD with its reason."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import h5py
+import numpy as np
+import PIL.Image
+
+import harness
+
+FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
+BUILD = pathlib.Path(harness.PROGRAM).parent
+# In the order in which they are run: later ones use results of earlier ones.
+READMES = ["README.md", "jobs/README.md", "analysis/README.md", "slurm/README.md", "src/README.md", "tests/README.md",
+           "tests/bench/README.md"]
+PAGES = [*READMES, "analysis/RESULTS.md"]
+LANGUAGES = {"sh", "console", "python", "yaml", "c", "text"}
+
+# Commands that are not run here: a pattern, and the reason.
+SKIPPED = [
+    (r"^tests/run\.sh", "runs all tests, this one among them"),
+    (r"^jobs/setup\.sh", "installs packages and builds: what tests/run.sh does first; system.test_scripts"),
+    (r"^cmake -S \. -B build &&", "minutes; test_a_plain_build configures it"),
+    (r"^cmake -S \. -B build-fuzz|build-fuzz/", "needs clang, and builds for minutes; unit tests replay the seeds"),
+    (r"build-sanitize", "another build; tests/run.sh --full makes it"),
+    (r"^tests/mpich\.sh", "another build; tests/run.sh --full makes it"),
+    (r"^module ", "needs environment modules; system.test_install loads the modulefiles"),
+    (r"^(spack|apptainer) ", "not in Debian; system.test_packaging carries out the recipes"),
+    (r"tests/bench/|eigenscope bench ", "minutes; system.test_bench runs each in small"),
+]
+# Commands that are run in another form: a pattern, what replaces it, and the reason.
+INSTEAD = [
+    (r"^(ctest .*?)( *#.*)?$", r"\1 -N | grep 'Total Tests: [1-9]'", "minutes: the tests must exist"),
+    (r"^cmake --build build --target lint", "cmake --build build --target help | grep -w lint", "minutes: the target must exist"),
+    (r"^mpirun -n 2 build/eigenscope run (jobs/quickstart.yaml --output results/vgg16) --ranks-per-point 2 --verbose",
+     r"build/eigenscope plan \1", "a network of full size takes many minutes: the job must be accepted"),
+]
+# Exit codes other than 0.
+CODES = {
+    r"^build/eigenscope (status|merge) my\.yaml": {3},  # one of two points is missing
+    r"^ES_FAULT=": {1, 2, 4},
+}
+# Jobs whose files later commands of the README make: `plan` names what is missing.
+WANTING = {"mine.yaml": "run/epoch-1.safetensors", "weights.yaml": "w/vgg11-001.safetensors", "activations.yaml": "acts-0.h5",
+           "transformer.yaml": "transformer.h5"}
+SMALL = """\
+name: small
+output: results/my
+grid: {dataset: shapes, model: vgg11, width: 1/32, seed: [0, 1]}
+datasets: {shapes: {format: synthetic, size: 16, channels: 1, classes: 3, train: 96, eval: 32}}
+train: {epochs: 1, batch: 32}
+"""
+# The user's own network and training: what the line of Python in the README stands in.
+TRAINING = """\
+import pathlib, sys, torch
+sys.path.insert(0, {fixtures!r})
+import make_golden
+make_golden.CLASSES = 10
+torch.manual_seed(1)
+torch.set_num_threads(1)
+model = make_golden.ResNet([2, 2, 2, 2], 1 / 16)
+optimizer = torch.optim.SGD(model.parameters(), 0.05)
+pathlib.Path("run").mkdir()
+for epoch in range(1, 4):
+    images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
+    loss = torch.nn.functional.cross_entropy(model.train()(images), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    {line}
+"""
+
+
+def blocks(name):
+    """(language, text) of the fenced blocks of a page."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", (harness.SOURCE / name).read_text(), re.M | re.S)
+
+
+def split_commands(text):
+    """The commands of a block: lines that are complete for the shell, without those that are only comments."""
+    found, lines = [], []
+    for line in text.splitlines():
+        lines.append(line)
+        command = "\n".join(lines)
+        whole = not line.endswith("\\") and subprocess.run(["bash", "-n", "-c", command], capture_output=True).stderr == b""
+        if whole:
+            if command.strip() and not command.lstrip().startswith("#"):
+                found.append(command)
+            lines = []
+    assert not lines, f"an incomplete command: {lines}"
+    return found
+
+
+def shown(text):
+    """Output with its numbers and ids, and how far they are apart, left out."""
+    text = re.sub(r"\b[0-9a-f]{16}\b", "#", text)
+    return [re.sub(r"\d+(\.\d+)?", "#", " ".join(line.split())) for line in text.splitlines() if line.strip()]
+
+
+def python_has(module):
+    return subprocess.run(["/usr/bin/python3", "-c", f"import {module}"], capture_output=True).returncode == 0
+
+
+def anchors(path):
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+class Pages(unittest.TestCase):
+    """What can be checked by reading."""
+
+    def test_all_are_known(self):
+        found = {str(path.relative_to(harness.SOURCE)) for pattern in ("README.md", "[!.b]*/README.md", "[!.b]*/*/README.md")
+                 for path in harness.SOURCE.glob(pattern) if path.relative_to(harness.SOURCE).parts[0] != "results"}
+        self.assertEqual(found, set(READMES))
+
+    def test_the_first_is_short(self):
+        self.assertLessEqual(len((harness.SOURCE / "README.md").read_text().splitlines()), 160)
+
+    def test_links(self):
+        for name in PAGES:
+            page = harness.SOURCE / name
+            text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+            for target in re.findall(r"\]\(([^)\s]+)\)", text):
+                if target.startswith("http"):
+                    continue
+                with self.subTest(page=name, link=target):
+                    path, _, anchor = target.partition("#")
+                    path = (page.parent / path).resolve() if path else page
+                    self.assertTrue(path.exists())
+                    if anchor:
+                        self.assertIn(anchor, anchors(path))
+
+    def test_files_that_are_named(self):
+        """A path in backquotes is a file of the tree, seen from its top, from the page, or from include/eigenscope."""
+        for name in PAGES:
+            folders = [harness.SOURCE, (harness.SOURCE / name).parent, harness.SOURCE / "include/eigenscope"]
+            text = re.sub(r"^```.*?^```$", "", (harness.SOURCE / name).read_text(), flags=re.M | re.S)
+            for path in re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?(?:\.(?:py|sh|c|h|txt|supp|sbatch)|(?<=/)))`", text):
+                if re.search(r"NAME|_X|^dnnl.h$|^(build|results|report|points|figures|share|bin|state)\b", path):
+                    continue
+                with self.subTest(page=name, path=path):
+                    self.assertTrue(any((folder / path).exists() for folder in folders))
+
+    def test_every_variable_is_defined(self):
+        fields = (harness.SOURCE / "src/store/fields.c").read_text()
+        rows = (harness.SOURCE / "include/eigenscope/saturation.h").read_text()
+        names = re.findall(r'\[ES_FIELD_\w+\] =\s*\{"(\w+)"', fields) + re.findall(r"ROW\([A-Z_]+, (\w+),", rows)
+        self.assertGreater(len(names), 40)
+        table = set(re.findall(r"^\| `(\w+)` \| [\w, ]+ \| \S", (harness.SOURCE / "analysis/README.md").read_text(), re.M))
+        self.assertEqual(table, set(names))
+
+    def test_a_plain_build(self):
+        """`cmake -S . -B build` asks for nothing that only tests need, and makes no tests."""
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {name: value for name, value in os.environ.items() if name not in ("CC", "CFLAGS")}
+            pkg_config = pathlib.Path(folder) / "pkg-config"
+            pkg_config.write_text(f'#!/bin/sh\ncase "$*" in *cmocka*) exit 1 ;; esac\nexec {shutil.which("pkg-config")} "$@"\n')
+            pkg_config.chmod(0o755)
+            done = subprocess.run(["cmake", "-S", harness.SOURCE, "-B", f"{folder}/build", f"-DPKG_CONFIG_EXECUTABLE={pkg_config}"],
+                                  capture_output=True, text=True, env=environment, timeout=300)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertFalse((pathlib.Path(folder) / "build/tests").exists())
+
+
+@harness.not_sanitized("the same commands as in other tests")
+@unittest.skipUnless(FASHION_MNIST.is_dir(), "Fashion-MNIST is not here")
+class Commands(harness.Case):
+    def setUp(self):
+        super().setUp()
+        for name in ("jobs", "slurm"):  # jobs/ is changed; the scripts look for the program beside their folder
+            shutil.copytree(harness.SOURCE / name, self.folder / name)
+        for name in ("analysis", "include", "packaging", "src", "tests", "CMakeLists.txt"):
+            (self.folder / name).symlink_to(harness.SOURCE / name)
+        (self.folder / "build").symlink_to(BUILD)
+        (self.folder / "bin").mkdir()
+        self.tool("python3", f'exec {sys.executable} "$@"')
+        self.tool("sbatch", "echo 7")
+        self.tool("squeue", "")
+        self.tool("scontrol", "")
+        self.write("jobs/setup.sh", "#!/bin/sh\n").chmod(0o755)  # everything is installed and built
+        job = self.folder / "jobs/quickstart.yaml"
+        job.write_text(job.read_text().replace("{train: 10000, eval: 2000}", "{train: 500, eval: 200}")
+                       .replace("epochs: 5", "epochs: 1").replace("samples: 2000", "samples: 200"))
+        self.assertIn("{train: 500, eval: 200}", job.read_text())
+        self.environment = {
+            **os.environ, "PATH": f"{self.folder}/bin:{os.environ['PATH']}", "HOME": str(self.folder / "home"), "MPLBACKEND": "Agg",
+            "MANPATH": f"{self.folder}/home/eigenscope/share/man", "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
+            "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_mpi_yield_when_idle": "1"}
+        self.torch = python_has("torch") and python_has("h5py")
+        self.used = set()
+
+    def tool(self, name, body):
+        self.write(f"bin/{name}", f"#!/bin/sh\n{body}\n").chmod(0o755)
+
+    def call(self, command, codes=(0,)):
+        done = subprocess.run(["bash", "-c", command], cwd=self.folder, env=self.environment, capture_output=True, text=True,
+                              timeout=300, stdin=subprocess.DEVNULL)
+        self.assertIn(done.returncode, codes, f"{command}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def run_shell(self, command):
+        """Runs one command, or another form of it; its output, or None if it is not run."""
+        for pattern, reason in SKIPPED:
+            if re.search(pattern, command):
+                self.used.add(pattern)
+                return None
+        if command.startswith("/usr/bin/python3") and not self.torch:
+            self.skipTest("python3-torch is not installed")
+        if command.startswith("man ") and not shutil.which("man"):
+            self.skipTest("man is not installed")
+        if "build/tests/" in command and not (BUILD / "tests").is_dir():
+            self.skipTest("the build has no tests")
+        command = command.replace("\\\n", " ")
+        for pattern, other, _ in INSTEAD:
+            if re.search(pattern, command):
+                self.used.add(pattern)
+                command = re.sub(pattern, other, command)
+        codes = next((codes for pattern, codes in CODES.items() if re.search(pattern, command)), (0,))
+        return self.call(command, codes).stdout
+
+    def sh(self, text):
+        for command in split_commands(text):
+            with self.subTest(command=command):
+                self.run_shell(command)
+
+    def console(self, text):
+        """Commands behind "$ " with the lines that they print; "..." stands for any lines."""
+        for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
+            command, _, expected = part.partition("\n")
+            with self.subTest(command=command):
+                printed = shown(self.run_shell(command))
+                expected = shown(expected)
+                if expected[:1] == ["..."]:
+                    expected = expected[1:]
+                    printed = printed[-len(expected):]
+                self.assertEqual(printed, expected)
+
+    def python(self, text):
+        if "torch." in text:
+            if not self.torch:
+                self.stand_in_for_training()
+                self.skipTest("python3-torch is not installed")
+            text = TRAINING.format(fixtures=str(harness.FIXTURES / "torch"), line=text.strip())
+        interpreter = "/usr/bin/python3" if "torch." in text else sys.executable
+        path = self.write("block.py", text)
+        analysis = os.pathsep.join(filter(None, [str(harness.SOURCE / "analysis"), os.environ.get("PYTHONPATH")]))
+        done = subprocess.run([interpreter, path], cwd=self.folder, env={**self.environment, "PYTHONPATH": analysis},
+                              capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, f"{text}\n{done.stdout}\n{done.stderr}")
+
+    def yaml(self, text):
+        """A job: its first line names the file. Afterwards `plan` accepts it, or names the files that it waits for."""
+        name = re.match(r"# (\S+\.yaml)\n", text).group(1)
+        self.write(name, text)
+        done = self.call(f"build/eigenscope plan {name}", (0, 1) if name in WANTING else (0,))
+        self.assertIn(WANTING[name] if done.returncode else "", done.stderr)
+
+    # what a README takes for granted, or PyTorch would make
+
+    def stand_in_for_training(self):
+        self.write("trained.yaml", "name: trained\ngrid: {dataset: images, model: resnet18, width: 1/16}\n"
+                   "datasets: {images: {format: idx, path: /usr/share/datasets/fashion-mnist, limit: {train: 100, eval: 100}}}\n"
+                   "train: {epochs: 3}\ncheckpoint: {keep: all}\n")
+        self.call("build/eigenscope run trained.yaml --quiet")
+        self.call('build/eigenscope checkpoint export trained.yaml --epochs 1,2,3 --to "run/epoch-{epoch}.safetensors"')
+
+    def before_jobs(self):
+        for split in ("train", "val"):
+            for kind in ("cat", "dog"):
+                (self.folder / "imagenet" / split / kind).mkdir(parents=True)
+                for i in range(3):
+                    pixels = np.random.default_rng(i).integers(0, 256, (80, 100, 3), np.uint8)
+                    PIL.Image.fromarray(pixels).save(self.folder / "imagenet" / split / kind / f"{i}.jpg")
+
+    def before_analysis(self):
+        self.call("cp results/quickstart/all.h5 A.h5 && cp results/quickstart/all.h5 B.h5")
+        self.write("config.json", json.dumps({"model": ["vgg16"], "epoch": [60], "batch_size": [64], "dataset": ["MNIST"],
+                                              "resolution": [32], "optimizer": ["lrs60"], "delta": [0.99], "downsampling": [4]}))
+        if not self.torch:
+            with h5py.File(self.folder / "transformer.h5", "w") as file:
+                file["encoder"] = np.random.default_rng(1).normal(size=(64, 1, 12, 8)).astype("f4")
+                file["labels"] = np.arange(64) % 8
+
+    def before_slurm(self):
+        self.write("my.yaml", SMALL)
+        self.call("build/eigenscope run my.yaml --points 0 --quiet", (0, 3))
+
+    def test_commands(self):
+        for name in READMES:
+            folder = pathlib.Path(name).parent.name
+            with self.subTest(page=name):
+                getattr(self, f"before_{folder}", lambda: None)()
+                for language, text in blocks(name):
+                    self.assertIn(language, LANGUAGES)
+                    with self.subTest(block=text):
+                        getattr(self, language, lambda text: None)(text)
+        unused = {pattern for pattern, *_ in SKIPPED + INSTEAD} - self.used
+        self.assertEqual(unused, set(), "no README has such a command any more")
+
+
+if __name__ == "__main__":
+    harness.main()
