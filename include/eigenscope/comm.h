@@ -1,8 +1,9 @@
 /** Ranks: the group that works on one point, its lanes, sums in one fixed order, agreement on failures.
  *
- * Lanes (DESIGN, "Ranks, groups, lanes"): a batch of n samples is cut into L lanes, L a power of two; rank r of a group
- * of G ranks (a power of two ≤ L) owns lanes r·L/G … (r+1)·L/G − 1. Whatever is summed over samples is summed in order
- * within a lane, then over the lanes in one binary tree, lane 0 with lane 1 and so on; so the bits do not depend on G.
+ * Lanes (src/README.md, "Design decisions"): a batch of n samples is cut into L lanes, L a power of two; rank r of a
+ * group of G ranks (a power of two ≤ L) owns lanes r·L/G … (r+1)·L/G − 1. Whatever is summed over samples is summed in
+ * order within a lane, then over the lanes in one binary tree, lane 0 with lane 1 and so on; so the bits do not depend
+ * on G.
  */
 #ifndef EIGENSCOPE_COMM_H
 #define EIGENSCOPE_COMM_H

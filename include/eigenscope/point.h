@@ -1,5 +1,5 @@
 /** A point: one cell of the grid, fully resolved. Pointer-free, so one struct is what a rank needs and what MPI can
- * carry. A point's numbers are a pure function of this struct and of the data it names (DESIGN: "The flow"). */
+ * carry. A point's numbers are a pure function of this struct and of the data it names (src/README.md, "The flow"). */
 #ifndef EIGENSCOPE_POINT_H
 #define EIGENSCOPE_POINT_H
 

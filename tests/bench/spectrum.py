@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Eigensolvers side by side by order and number of ranks, as the table of the README: `eigenscope bench spectrum` on 1, 2, 4 ranks.
+"""Eigensolvers side by side by order and number of ranks, as the table in README.md beside this file: `eigenscope bench spectrum`
+on 1, 2, 4 ranks.
 
 Eigenvalues alone, float64. A cell is seconds, GFLOP/s (4/3 n^3, whatever the algorithm does) and how many times faster that is than
 the best LAPACK on one rank. "each": every rank solves one of its own, seconds are the time over their number; else all ranks
