@@ -32,6 +32,7 @@ SKIPPED = [
     (r"^cmake -S \. -B build-fuzz|build-fuzz/", "needs clang, and builds for minutes; unit tests replay the seeds"),
     (r"build-sanitize", "another build; tests/run.sh --full makes it"),
     (r"^tests/mpich\.sh", "another build; tests/run.sh --full makes it"),
+    (r"^tests/fresh\.sh", "another Debian; by hand"),
     (r"^module ", "needs environment modules; system.test_install loads the modulefiles"),
     (r"^(spack|apptainer) ", "not in Debian; system.test_packaging carries out the recipes"),
     (r"tests/bench/|eigenscope bench ", "minutes; system.test_bench runs each in small"),
@@ -109,6 +110,11 @@ def python_has(module):
     return subprocess.run(["/usr/bin/python3", "-c", f"import {module}"], capture_output=True).returncode == 0
 
 
+def labels(path):
+    """The words in a picture that matplotlib drew."""
+    return re.findall(r"<!-- (.*?) -->", path.read_text())
+
+
 def anchors(path):
     """The anchors that GitHub gives the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S), re.M)
@@ -125,6 +131,13 @@ class Pages(unittest.TestCase):
 
     def test_the_first_is_short(self):
         self.assertLessEqual(len((harness.SOURCE / "README.md").read_text().splitlines()), 160)
+
+    def test_the_picture_is_of_the_run_that_is_shown(self):
+        text = (harness.SOURCE / "README.md").read_text()
+        rows = re.findall(r"^ +\d +1/\d+ +(?:2|all) +complete +5 +([\d.]+)", text, re.M)
+        drawn = [label.split()[1].rstrip(",") for label in labels(harness.SOURCE / "analysis/quickstart.svg") if "1 seed" in label]
+        self.assertEqual(len(rows), 6)
+        self.assertEqual(sorted(f"{float(row):.3f}" for row in rows), sorted(drawn))
 
     def test_links(self):
         for name in PAGES:
@@ -305,6 +318,9 @@ class Commands(harness.Case):
                     self.assertIn(language, LANGUAGES)
                     with self.subTest(block=text):
                         getattr(self, language, lambda text: None)(text)
+        made, drawn = (sorted(label for label in labels(path) if re.match("width|features|classifier|saturation|probe", label)) for path
+                       in (self.folder / "results/quickstart/report/figures/layers.svg", harness.SOURCE / "analysis/quickstart.svg"))
+        self.assertEqual(made, drawn, "the picture of README.md is none of quickstart's")
         unused = {pattern for pattern, *_ in SKIPPED + INSTEAD} - self.used
         self.assertEqual(unused, set(), "no README has such a command any more")
 
