@@ -59,7 +59,7 @@ grid: {dataset: shapes, model: vgg11, width: 1/32, seed: [0, 1]}
 datasets: {shapes: {format: synthetic, size: 16, channels: 1, classes: 3, train: 96, eval: 32}}
 train: {epochs: 1, batch: 32}
 """
-# The user's own network and training: what the line of Python in the README stands in.
+# A user's own network and training loop, around the line of Python in README.md.
 TRAINING = """\
 import pathlib, sys, torch
 sys.path.insert(0, {fixtures!r})
@@ -122,7 +122,7 @@ def anchors(path):
 
 
 class Pages(unittest.TestCase):
-    """What can be checked by reading."""
+    """Checks that only read the pages."""
 
     def test_all_are_known(self):
         found = {str(path.relative_to(harness.SOURCE)) for pattern in ("README.md", "[!.b]*/README.md", "[!.b]*/*/README.md")
@@ -279,7 +279,7 @@ class Commands(harness.Case):
         done = self.call(f"build/eigenscope plan {name}", (0, 1) if name in WANTING else (0,))
         self.assertIn(WANTING[name] if done.returncode else "", done.stderr)
 
-    # what a README takes for granted, or PyTorch would make
+    # files that a README takes for granted, or that PyTorch would write
 
     def stand_in_for_training(self):
         self.write("trained.yaml", "name: trained\ngrid: {dataset: images, model: resnet18, width: 1/16}\n"
