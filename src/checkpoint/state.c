@@ -274,7 +274,7 @@ es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t
 int32_t es_state_epoch(const char *path, const char *point_id) {
   es_safetensors_t *file;
   int64_t epoch;
-  if (es_safetensors_open(&file, path, &(es_status_t){0}) != ES_OK) return -1;
+  if (es_file_is_missing(path) || es_safetensors_open(&file, path, &(es_status_t){0}) != ES_OK) return -1;
   const char *own = es_safetensors_metadata(file, "point_id"), *text = es_safetensors_metadata(file, "epoch");
   const bool known = own && strcmp(own, point_id) == 0 && text && es_text_to_int(text, &epoch);
   es_safetensors_destroy(file);

@@ -134,7 +134,7 @@ bool es_dataset_setting(const es_dataset_spec_t *spec, int i, es_dataset_setting
       out->is_default = variable[0] == '\0';
     } else {
       es_key_print(key, spec, out->value);
-      out->is_default = es_key_is_default(key, spec);
+      out->is_default = strcmp(out->value, key->fallback) == 0; /* printed once: this runs for every point */
     }
     return true;
   }
