@@ -19,9 +19,9 @@ typedef struct es_file_part {
   const char *path; /**< borrowed */
   char *name;       /**< owned */
 } es_file_part_t;
-/** ES_SYSTEM when it cannot be created. */
+/** ES_SYSTEM when it cannot be created, with the reason in errno, too. */
 es_code_t es_file_part_open(es_file_part_t *out, const char *path, es_status_t *status);
-/** fsyncs, closes, renames, fsyncs the folder. On failure the part is removed. ES_SYSTEM. */
+/** fsyncs, closes, renames, fsyncs the folder. On failure the part is removed. As es_file_part_open. */
 es_code_t es_file_part_commit(es_file_part_t *part, es_status_t *status);
 /** Closes and removes the part; nothing when there is none. */
 void es_file_part_discard(es_file_part_t *part);

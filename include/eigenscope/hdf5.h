@@ -7,18 +7,26 @@
 #include <hdf5.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-enum { ES_HDF5_REASON_SIZE = 320, ES_HDF5_LACK_SIZE = 384, ES_HDF5_FILTER_SIZE = 96 };
+enum { ES_HDF5_REASON_SIZE = 320, ES_HDF5_LACK_SIZE = 384 };
 
-/** HDF5 prints its error stack unless told otherwise, and the setting is global: quiet between begin and end, then as
- * it was. */
+/** HDF5 prints its error stack unless told otherwise, and the setting is global: quiet from here to the end of the
+ * scope, then as it was. */
+#define ES_HDF5_QUIET                                                                                                  \
+  __attribute__((cleanup(es_hdf5_quiet_end), unused)) const es_hdf5_quiet_t es_hdf5_quiet = es_hdf5_quiet_begin()
 typedef struct es_hdf5_quiet {
   H5E_auto2_t function;
   void *data;
 } es_hdf5_quiet_t;
-
-void es_hdf5_quiet_begin(es_hdf5_quiet_t *held);
+es_hdf5_quiet_t es_hdf5_quiet_begin(void);
 void es_hdf5_quiet_end(const es_hdf5_quiet_t *held);
+
+/** Declares an id that is closed at the end of the scope unless it is negative:
+ * `ES_HDF5_ID space = H5Dget_space(dataset);`. Not for what is written, whose closing may fail. */
+#define ES_HDF5_ID __attribute__((cleanup(es_hdf5_close))) hid_t
+/** Closes an id of any kind; nothing if it is negative. */
+void es_hdf5_close(const hid_t *id);
 
 /** Why the last call failed. ES_SYSTEM with the system's own words if the machine failed; else ES_INPUT with the
  * library's innermost description, or "no reason given". Call it before any other HDF5 function, which would clear the
@@ -47,6 +55,19 @@ es_code_t es_hdf5_read(hid_t dataset, hid_t type, const es_hdf5_block_t *block, 
 es_code_t es_hdf5_write(hid_t dataset, hid_t type, const es_hdf5_block_t *block, const void *data,
                         char reason[ES_HDF5_REASON_SIZE]);
 
+/** The lengths of a dataset's axes (H5S_MAX_RANK at most) and their number; negative when the file is damaged. */
+int es_hdf5_shape(hid_t dataset, int64_t shape[H5S_MAX_RANK]);
+
+/** Values first … first+count−1 along the first axis, as `type` in memory; negative: as they are stored. A failure is
+ * ES_SYSTEM or ES_INPUT, with the reason of es_hdf5_reason. */
+es_code_t es_hdf5_read_rows(hid_t dataset, hid_t type, int64_t first, int64_t count, void *out,
+                            char reason[ES_HDF5_REASON_SIZE]);
+
+/** Opens a dataset again, as `name` in `file`, with a cache that holds all chunks of one step along the first axis, or
+ * `most` bytes of them, if the library's own cache is too small for that. Reads rarely end where chunks end; a chunk
+ * with rows of two reads is then unpacked once. */
+void es_hdf5_enlarge_cache(hid_t *dataset, hid_t file, const char *name, int64_t most);
+
 /** NULL if `count` elements of `size` bytes can be what a dataset holds; else the end of a sentence that begins with
  * its name: its values lie in other files, or are more than the stored bytes can be unpacked to (a file of a few bytes
  * may claim any extent). */
@@ -54,7 +75,7 @@ const char *es_hdf5_check_size(hid_t dataset, size_t count, size_t size);
 /** ES_OK if all values of a dataset are in the file itself; else `out` is the end of a sentence that begins with its
  * name ("was never written, ..."). */
 es_code_t es_hdf5_check_values(hid_t dataset, char out[ES_HDF5_LACK_SIZE]);
-/** True if this build of HDF5 lacks a filter of the dataset's chunks, which `out` names ("name, number 32001"). */
-bool es_hdf5_missing_filter(hid_t dataset, char out[ES_HDF5_FILTER_SIZE]);
+/** True if this build of HDF5 lacks a filter of the dataset's chunks; `out` is such an end of a sentence, too. */
+bool es_hdf5_missing_filter(hid_t dataset, char out[ES_HDF5_LACK_SIZE]);
 
 #endif

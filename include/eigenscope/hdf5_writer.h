@@ -3,8 +3,8 @@
 #ifndef EIGENSCOPE_HDF5_WRITER_H
 #define EIGENSCOPE_HDF5_WRITER_H
 
+#include "eigenscope/file.h"
 #include "eigenscope/hdf5.h"
-#include "eigenscope/text.h"
 #include <stdint.h>
 
 enum { ES_HDF5_RANK_MAX = 4 };
@@ -12,9 +12,8 @@ enum { ES_HDF5_RANK_MAX = 4 };
 /** A file under way. Functions that return false leave the first reason in it. The caller keeps the library quiet. */
 typedef struct es_hdf5_writer {
   const char *path;                 /**< borrowed */
-  es_text_t part;                   /**< owned; written first, then renamed */
+  es_file_part_t part;              /**< owned; written first, then renamed */
   hid_t file;                       /**< owned; ≥ 0 when open */
-  int descriptor;                   /**< owned; of the part, ≥ 0 when open */
   int64_t margin;                   /**< bytes that there must be room for beside what is announced */
   char reason[ES_HDF5_REASON_SIZE]; /**< of what failed first */
 } es_hdf5_writer_t;

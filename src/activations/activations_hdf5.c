@@ -1,6 +1,6 @@
 /* Activations in an HDF5 file: its datasets, found and read. */
 #include "activations_internal.h"
-#include "eigenscope/hdf5_reader.h"
+#include "eigenscope/hdf5.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/names.h"
 #include "eigenscope/text.h"
@@ -31,9 +31,9 @@ typedef struct attribute {
 } attribute_t;
 
 static void close_attribute(attribute_t *a) {
-  if (a->type >= 0) H5Tclose(a->type);
-  if (a->space >= 0) H5Sclose(a->space);
-  if (a->id >= 0) H5Aclose(a->id);
+  es_hdf5_close(&a->type);
+  es_hdf5_close(&a->space);
+  es_hdf5_close(&a->id);
 }
 
 /* Opens an attribute of the root if there is one. The caller closes it whatever comes back. */
@@ -67,13 +67,13 @@ static es_code_t check_complete(const es_activations_t *file, es_status_t *statu
 
 /* The strings of an attribute, of fixed or variable length. */
 static bool read_strings(const attribute_t *a, es_names_t *out) {
-  bool variable = H5Tis_variable_str(a->type) > 0, fine = true;
+  const bool variable = H5Tis_variable_str(a->type) > 0;
   hssize_t n = H5Sget_simple_extent_npoints(a->space);
   size_t size = variable ? sizeof(char *) : H5Tget_size(a->type) + 1;
-  hid_t memory = H5Tcopy(H5T_C_S1);
+  ES_HDF5_ID memory = H5Tcopy(H5T_C_S1);
   char *values = es_allocate_zero((size_t)n, size);
-  fine = memory >= 0 && values != NULL && H5Tset_size(memory, variable ? H5T_VARIABLE : size) >= 0 &&
-         H5Tset_cset(memory, H5Tget_cset(a->type)) >= 0 && H5Aread(a->id, memory, values) >= 0;
+  bool fine = memory >= 0 && values != NULL && H5Tset_size(memory, variable ? H5T_VARIABLE : size) >= 0 &&
+              H5Tset_cset(memory, H5Tget_cset(a->type)) >= 0 && H5Aread(a->id, memory, values) >= 0;
   for (hssize_t i = 0; fine && i < n; i++) {
     const char *place = values + (size_t)i * size, *value = place;
     if (variable) memcpy(&value, place, size);
@@ -81,7 +81,6 @@ static bool read_strings(const attribute_t *a, es_names_t *out) {
   }
   if (variable && fine) H5Dvlen_reclaim(memory, a->space, H5P_DEFAULT, values);
   es_free(values);
-  if (memory >= 0) H5Tclose(memory);
   return fine;
 }
 
@@ -150,20 +149,14 @@ static es_number_t number_of(hid_t type) {
 static es_code_t describe_dataset(es_array_t *array, es_status_t *status) {
   hsize_t chunk[ES_ARRAY_RANK_MAX];
   const int rank = es_hdf5_shape(array->handle, array->shape);
-  const hid_t type = rank >= 0 ? H5Dget_type(array->handle) : -1;
-  const hid_t list = type >= 0 ? H5Dget_create_plist(array->handle) : -1;
-  es_code_t code = ES_OK;
-  if (list < 0) {
-    code = fail_damaged(array->where, "is damaged", status);
-  } else {
-    array->rank = rank;
-    array->number = number_of(type);
-    if (H5Pget_layout(list) == H5D_CHUNKED && H5Pget_chunk(list, ES_ARRAY_RANK_MAX, chunk) == rank)
-      array->chunk = (int64_t)chunk[0];
-    H5Pclose(list);
-  }
-  if (type >= 0) H5Tclose(type);
-  return code;
+  ES_HDF5_ID type = rank >= 0 ? H5Dget_type(array->handle) : -1;
+  ES_HDF5_ID list = type >= 0 ? H5Dget_create_plist(array->handle) : -1;
+  if (list < 0) return fail_damaged(array->where, "is damaged", status);
+  array->rank = rank;
+  array->number = number_of(type);
+  if (H5Pget_layout(list) == H5D_CHUNKED && H5Pget_chunk(list, ES_ARRAY_RANK_MAX, chunk) == rank)
+    array->chunk = (int64_t)chunk[0];
+  return ES_OK;
 }
 
 /* Adds an open dataset, which is the file's from here on. */
@@ -199,12 +192,11 @@ static es_code_t add_named(es_activations_t *file, const char *name, bool needed
   es_code_t code = ES_OK;
   if (id >= 0 && H5Iget_type(id) == H5I_DATASET) {
     code = add_dataset(file, place, id, status);
-  } else if (needed) {
-    if (id >= 0) H5Oclose(id);
-    code = es_fail(status, ES_INPUT, STAGE, "%s: its root attribute `layers` names %s, which is no dataset of the file",
-                   file->path, name);
-  } else if (id >= 0) {
-    H5Oclose(id);
+  } else {
+    es_hdf5_close(&id);
+    if (needed)
+      code = es_fail(status, ES_INPUT, STAGE,
+                     "%s: its root attribute `layers` names %s, which is no dataset of the file", file->path, name);
   }
   es_free(place);
   return code;
@@ -221,8 +213,6 @@ static es_code_t add_all_named(es_activations_t *file, const es_names_t *names, 
 
 /* ---- finding them by a search ---- */
 
-static es_code_t search(es_activations_t *file, const char *group, int depth, es_status_t *status);
-
 static herr_t collect(hid_t group, const char *name, const H5L_info_t *info, void *data) {
   (void)group;
   (void)info;
@@ -236,27 +226,24 @@ static int compare_names(const void *a, const void *b) {
 /* Members of a group, in the order of creation if it keeps one, else in natural order. */
 static es_code_t list_members(const es_activations_t *file, const char *group, es_names_t *out, es_status_t *status) {
   unsigned order = 0;
-  hid_t id = H5Gopen2(file->handle, group, H5P_DEFAULT), list = id >= 0 ? H5Gget_create_plist(id) : -1;
+  ES_HDF5_ID id = H5Gopen2(file->handle, group, H5P_DEFAULT), list = id >= 0 ? H5Gget_create_plist(id) : -1;
   if (list >= 0) H5Pget_link_creation_order(list, &order);
-  bool kept = (order & H5P_CRT_ORDER_TRACKED) != 0;
-  bool fine =
-      list >= 0 && H5Literate(id, kept ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME, H5_ITER_INC, NULL, collect, out) >= 0;
-  es_code_t code = ES_OK;
-  if (!fine) {
+  const bool kept = (order & H5P_CRT_ORDER_TRACKED) != 0;
+  if (list < 0 || H5Literate(id, kept ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME, H5_ITER_INC, NULL, collect, out) < 0) {
     char reason[ES_HDF5_REASON_SIZE];
-    code = es_hdf5_reason(reason);
-    es_fail(status, code, STAGE, "%s: its group %s is damaged: %s", file->path, group, reason);
+    const es_code_t code = es_hdf5_reason(reason);
+    return es_fail(status, code, STAGE, "%s: its group %s is damaged: %s", file->path, group, reason);
   }
-  if (list >= 0) H5Pclose(list);
-  if (id >= 0) H5Gclose(id);
-  if (fine && !kept && out->n > 0) qsort(out->items, (size_t)out->n, sizeof *out->items, compare_names);
-  return code;
+  if (!kept && out->n > 0) qsort(out->items, (size_t)out->n, sizeof *out->items, compare_names);
+  return ES_OK;
 }
 
 static bool is_hard_link(const es_activations_t *file, const char *place) {
   H5L_info_t info;
   return H5Lget_info(file->handle, place, &info, H5P_DEFAULT) >= 0 && info.type == H5L_TYPE_HARD;
 }
+
+static es_code_t search(es_activations_t *file, const char *group, int depth, es_status_t *status);
 
 static es_code_t add_member(es_activations_t *file, const char *place, int depth, es_status_t *status) {
   hid_t id = H5Oopen(file->handle, place, H5P_DEFAULT);
@@ -307,7 +294,8 @@ static int64_t size_of(const es_activations_t *file) {
   return fstat(*(int *)handle, &facts) == 0 ? (int64_t)facts.st_size : -1;
 }
 
-static es_code_t open_datasets(es_activations_t *file, es_status_t *status) {
+static es_code_t open_file(es_activations_t *file, es_status_t *status) {
+  ES_HDF5_QUIET;
   es_names_t order = {0};
   hid_t id = -1;
   ES_TRY(es_hdf5_open_input(&id, file->path, STAGE, status));
@@ -320,67 +308,40 @@ static es_code_t open_datasets(es_activations_t *file, es_status_t *status) {
   return code;
 }
 
-static es_code_t open_file(es_activations_t *file, es_status_t *status) {
-  es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
-  es_code_t code = open_datasets(file, status);
-  es_hdf5_quiet_end(&quiet);
-  return code;
-}
-
 /* Values that are not there would read as zeros. */
-static es_code_t check_written(const es_array_t *array, es_status_t *status) {
-  char lack[ES_HDF5_LACK_SIZE], filter[ES_HDF5_FILTER_SIZE];
-  const es_code_t code = es_hdf5_check_values(array->handle, lack);
-  if (code != ES_OK) return es_fail(status, code, STAGE, "%s: %s", array->where, lack);
-  if (!es_hdf5_missing_filter(array->handle, filter)) return ES_OK;
-  return es_fail(status, ES_INPUT, STAGE,
-                 "%s: is packed by a filter that HDF5 has not got here (%s); write it packed by gzip or not at all, or "
-                 "name the folder of the filter's plugin in HDF5_PLUGIN_PATH",
-                 array->where, filter);
-}
-
 static es_code_t check_array(const es_activations_t *file, es_array_t *array, es_status_t *status) {
-  es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
-  es_code_t code = check_written(array, status);
+  ES_HDF5_QUIET;
+  char lack[ES_HDF5_LACK_SIZE];
+  es_code_t code = es_hdf5_check_values(array->handle, lack);
+  if (code == ES_OK && es_hdf5_missing_filter(array->handle, lack)) code = ES_INPUT;
+  if (code != ES_OK) return es_fail(status, code, STAGE, "%s: %s", array->where, lack);
   const char *place = array->where + strlen(file->path) + strlen(": ");
   hid_t id = array->handle;
-  if (code == ES_OK) es_hdf5_enlarge_cache(&id, file->handle, place, CACHE_MOST / file->n_arrays);
+  es_hdf5_enlarge_cache(&id, file->handle, place, CACHE_MOST / file->n_arrays);
   array->handle = id;
-  es_hdf5_quiet_end(&quiet);
-  return code;
+  return ES_OK;
 }
 
 /* As stored: type conversion of the library is slow for halves, and would need a buffer. */
 static es_code_t read_array(const es_activations_t *file, const es_array_t *array, int64_t first, int64_t count,
                             void *out, es_status_t *status) {
-  es_hdf5_quiet_t quiet;
-  char reason[ES_HDF5_REASON_SIZE] = "";
-  es_code_t code = ES_OK;
-  es_hdf5_quiet_begin(&quiet);
+  ES_HDF5_QUIET;
+  char reason[ES_HDF5_REASON_SIZE];
   /* The library reads zeros behind the end of a file that was cut after it was opened. */
   if (size_of(file) != file->size)
-    code = es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", file->path);
-  else
-    code = es_hdf5_read_rows(array->handle, -1, first, count, out, reason);
-  if (code != ES_OK) /* the first failure stays */
-    es_fail(status, code, STAGE, "%s: samples %lld to %lld cannot be read: %s", array->where, (long long)first,
-            (long long)(first + count - 1), reason);
-  es_hdf5_quiet_end(&quiet);
-  return code;
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", file->path);
+  const es_code_t code = es_hdf5_read_rows(array->handle, -1, first, count, out, reason);
+  if (code == ES_OK) return ES_OK;
+  return es_fail(status, code, STAGE, "%s: samples %lld to %lld cannot be read: %s", array->where, (long long)first,
+                 (long long)(first + count - 1), reason);
 }
 
 static void close_file(es_activations_t *file) {
-  es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
+  ES_HDF5_QUIET;
   for (int i = 0; i < file->n_arrays; i++) {
     if (file->arrays[i].handle >= 0) H5Dclose(file->arrays[i].handle);
-    file->arrays[i].handle = -1;
   }
   if (file->handle >= 0) H5Fclose(file->handle);
-  file->handle = -1;
-  es_hdf5_quiet_end(&quiet);
 }
 
 const es_activations_reader_t es_activations_hdf5 = {

@@ -105,16 +105,19 @@ es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, 
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written (%zu bytes): %s", path, size, strerror(reason));
 }
 
-es_code_t es_file_part_open(es_file_part_t *out, const char *path, es_status_t *status) {
-  const int reason = open_part(out, path);
+static es_code_t fail_part(const char *path, int reason, es_status_t *status) {
   if (reason == 0) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", path, strerror(reason));
+  es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", path, strerror(reason));
+  errno = reason;
+  return ES_SYSTEM;
+}
+
+es_code_t es_file_part_open(es_file_part_t *out, const char *path, es_status_t *status) {
+  return fail_part(path, open_part(out, path), status);
 }
 
 es_code_t es_file_part_commit(es_file_part_t *part, es_status_t *status) {
-  const int reason = commit_part(part);
-  if (reason == 0) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", part->path, strerror(reason));
+  return fail_part(part->path, commit_part(part), status);
 }
 
 void es_file_part_discard(es_file_part_t *part) {

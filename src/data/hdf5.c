@@ -1,8 +1,8 @@
 /* One HDF5 file of train/images, train/labels, eval/images and eval/labels (or what the key `variables` names). Images
  * are uint8 (n, height, width) or (n, height, width, channels), channels last; labels are integers (n) of any size. Any
  * layout, chunks and filters that the library reads. */
+#include "eigenscope/hdf5.h"
 #include "eigenscope/file.h"
-#include "eigenscope/hdf5_reader.h"
 #include "eigenscope/memory.h"
 #include "images.h"
 #include <stdio.h>
@@ -51,8 +51,8 @@ typedef struct variable {
 } variable_t;
 
 static void close_variable(variable_t *v) {
-  if (v->type >= 0) H5Tclose(v->type);
-  if (v->id >= 0) H5Dclose(v->id);
+  es_hdf5_close(&v->type);
+  es_hdf5_close(&v->id);
   v->id = v->type = -1;
 }
 
@@ -79,13 +79,12 @@ static es_code_t open_variable(variable_t *v, const char *path, const char *name
   *v = (variable_t){.path = path, .name = name, .id = -1, .type = -1};
   v->id = H5Dopen2(file, name, H5P_DEFAULT);
   if (v->id < 0) {
-    const hid_t object = H5Oopen(file, name, H5P_DEFAULT);
+    ES_HDF5_ID object = H5Oopen(file, name, H5P_DEFAULT);
     if (object < 0)
       return es_fail(status, ES_INPUT, STAGE,
                      "%s: there is no dataset %s; format hdf5 reads train/images, train/labels, eval/images and "
                      "eval/labels, or what `variables` names",
                      path, name);
-    H5Oclose(object);
     return es_fail(status, ES_INPUT, STAGE, "%s: %s is no dataset with values, as a group is none", path, name);
   }
   v->type = H5Dget_type(v->id);
@@ -109,10 +108,10 @@ static es_code_t read_part(const variable_t *v, hid_t type, int64_t first, int64
 
 /* Values that are not there would read as zeros. */
 static es_code_t check_values(const variable_t *v, es_status_t *status) {
-  char lack[ES_HDF5_LACK_SIZE], filter[ES_HDF5_FILTER_SIZE];
+  char lack[ES_HDF5_LACK_SIZE];
   es_code_t code = es_hdf5_check_values(v->id, lack);
   if (code != ES_OK) return es_fail(status, code, STAGE, "%s: %s %s", v->path, v->name, lack);
-  if (!es_hdf5_missing_filter(v->id, filter)) return ES_OK;
+  if (!es_hdf5_missing_filter(v->id, lack)) return ES_OK;
   /* Chunks may have been left as they are where the filter was missing when they were written: only reading tells. */
   size_t size = 1;
   for (int i = 1; i < v->rank; i++) size *= (size_t)v->shape[i];
@@ -120,11 +119,7 @@ static es_code_t check_values(const variable_t *v, es_status_t *status) {
   if (row == NULL) return es_out_of_memory(status, STAGE, "an image of %s", v->path);
   code = read_part(v, H5T_NATIVE_UINT8, 0, 1, row, &(es_status_t){0});
   es_free(row);
-  if (code == ES_OK) return ES_OK;
-  return es_fail(status, ES_INPUT, STAGE,
-                 "%s: %s is packed by a filter that HDF5 has not got here (%s); write it packed by gzip or not at all, "
-                 "or name the folder of the filter's plugin in HDF5_PLUGIN_PATH",
-                 v->path, v->name, filter);
+  return code == ES_OK ? ES_OK : es_fail(status, ES_INPUT, STAGE, "%s: %s %s", v->path, v->name, lack);
 }
 
 static es_code_t check_images(const variable_t *v, es_status_t *status) {
@@ -232,15 +227,12 @@ static es_code_t inspect_split(es_dataset_info_t *info, es_split_t split, const 
 
 static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], const es_dataset_spec_t *spec,
                          es_status_t *status) {
-  es_hdf5_quiet_t quiet;
-  hid_t file = -1;
-  es_hdf5_quiet_begin(&quiet);
-  es_code_t code = open_file(spec->path, &file, status);
-  for (es_split_t split = ES_TRAIN; code == ES_OK && split < ES_SPLITS; split++)
-    code = inspect_split(info, split, spec, file, labels, status);
-  if (file >= 0) H5Fclose(file);
-  es_hdf5_quiet_end(&quiet);
-  return code;
+  ES_HDF5_QUIET;
+  ES_HDF5_ID file = -1;
+  ES_TRY(open_file(spec->path, &file, status));
+  for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++)
+    ES_TRY(inspect_split(info, split, spec, file, labels, status));
+  return ES_OK;
 }
 
 /* ---- pixels ---- */
@@ -251,17 +243,18 @@ typedef struct state {
 } state_t;
 
 static void close_images(es_images_t *images) {
-  es_hdf5_quiet_t quiet;
+  ES_HDF5_QUIET;
   state_t *state = images->state;
-  es_hdf5_quiet_begin(&quiet);
   close_variable(&state->images);
-  if (state->file >= 0) H5Fclose(state->file);
-  es_hdf5_quiet_end(&quiet);
+  es_hdf5_close(&state->file);
 }
 
-static es_code_t open_variables(es_images_t *images, state_t *state, es_status_t *status) {
+static es_code_t open_images(es_images_t *images, es_status_t *status) {
+  ES_HDF5_QUIET;
+  state_t *state = images->state;
   const es_dataset_info_t *info = images->info;
   const char *path = images->spec->path, *name = name_of(images->spec, images->split, ES_VARIABLE_IMAGES);
+  state->file = state->images.id = state->images.type = -1;
   ES_TRY(open_file(path, &state->file, status));
   ES_TRY(open_variable(&state->images, path, name, state->file, status));
   es_dataset_info_t now = *info;
@@ -272,31 +265,15 @@ static es_code_t open_variables(es_images_t *images, state_t *state, es_status_t
   return ES_OK;
 }
 
-static es_code_t open_images(es_images_t *images, es_status_t *status) {
-  es_hdf5_quiet_t quiet;
-  state_t *state = images->state;
-  state->file = state->images.id = state->images.type = -1;
-  es_hdf5_quiet_begin(&quiet);
-  const es_code_t code = open_variables(images, state, status);
-  es_hdf5_quiet_end(&quiet);
-  return code;
-}
-
 static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status) {
+  ES_HDF5_QUIET;
   const state_t *state = images->state;
-  es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
-  es_code_t code = read_part(&state->images, H5T_NATIVE_UINT8, first, count, out, status);
-  es_hdf5_quiet_end(&quiet);
-  return code;
+  return read_part(&state->images, H5T_NATIVE_UINT8, first, count, out, status);
 }
 
 static bool found(const char *path) {
-  es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
-  const bool is = H5Fis_hdf5(path) > 0;
-  es_hdf5_quiet_end(&quiet);
-  return is;
+  ES_HDF5_QUIET;
+  return H5Fis_hdf5(path) > 0;
 }
 
 const es_reader_t es_reader_hdf5 = {.hint = "the HDF5 file",

@@ -67,10 +67,8 @@ static es_code_t write_file(writer_t *w, const char *path, const char *creator, 
 
 es_code_t es_synthetic_write(const char *path, const es_synthetic_t *spec, const char *creator, es_status_t *status) {
   writer_t w = {.spec = {.name = "synthetic images", .format = ES_FORMAT_SYNTHETIC, .synthetic = *spec}};
-  es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
+  ES_HDF5_QUIET;
   const es_code_t code = write_file(&w, path, creator, status);
-  es_hdf5_quiet_end(&quiet);
   for (int split = 0; split < ES_SPLITS; split++) es_free(w.labels[split]);
   es_free(w.chunk);
   es_fingerprint_destroy(&w.fingerprint);

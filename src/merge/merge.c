@@ -147,10 +147,8 @@ es_code_t es_merge_create(es_merge_t **out, const char *output, const char *cons
   merge->spectra = spectra;
   merge->outcomes = es_allocate_zero((size_t)n_points, sizeof *merge->outcomes);
   es_code_t code = merge->outcomes != NULL ? ES_OK : out_of_memory(merge, status);
-  es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
+  ES_HDF5_QUIET;
   for (int64_t i = 0; i < n_points && code == ES_OK; i++) code = look(merge, i, refused, context, status);
-  es_hdf5_quiet_end(&quiet);
   if (code != ES_OK) {
     es_merge_destroy(merge);
     return code;
@@ -393,12 +391,10 @@ static es_code_t write_part(es_merge_t *merge, const es_merge_header_t *header, 
 
 es_code_t es_merge_write(es_merge_t *merge, const char *to, const es_merge_header_t *header, es_status_t *status) {
   es_file_part_t part;
-  es_hdf5_quiet_t quiet;
+  ES_HDF5_QUIET;
   es_file_remove_parts(to);
   ES_TRY(es_file_part_open(&part, to, status));
-  es_hdf5_quiet_begin(&quiet);
   es_code_t code = write_part(merge, header, &part, status);
-  es_hdf5_quiet_end(&quiet);
   if (code == ES_OK) return es_file_part_commit(&part, status);
   es_file_part_discard(&part);
   return code;

@@ -1,7 +1,7 @@
 /* Merged files read back for tables: what each point says of itself, and the few numbers of a summary. */
-#include "attribute.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/merge.h"
+#include "reader.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,12 +30,10 @@ static es_code_t foreign(const merged_t *r, const char *name, const char *what) 
 }
 
 bool es_merged_check(const char *path) {
-  es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
+  ES_HDF5_QUIET;
   hid_t file;
   const bool merged = es_reader_open_file(&file, path, &(es_status_t){0}) == ES_OK && H5Aexists(file, STORE_MERGED) > 0;
   if (file >= 0) H5Fclose(file);
-  es_hdf5_quiet_end(&quiet);
   return merged;
 }
 
@@ -212,8 +210,7 @@ static es_code_t visit_points(merged_t *r, es_merged_visit_t *visit, void *conte
 es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *context, es_status_t *status) {
   merged_t r = {.reader = {.path = path, .status = status}};
   hid_t object[SUMMARIZED] = {-1, -1, -1, -1};
-  es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
+  ES_HDF5_QUIET;
   es_code_t code = es_reader_open_file(&r.reader.file, path, status);
   if (code == ES_OK) code = read_attributes(&r);
   if (code == ES_OK) code = list_names(&r);
@@ -233,6 +230,5 @@ es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *conte
   if (text >= 0) H5Tclose(text);
   es_free(r.list);
   es_reader_destroy(&r.reader);
-  es_hdf5_quiet_end(&quiet);
   return code;
 }

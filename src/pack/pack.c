@@ -461,9 +461,8 @@ static es_code_t check_request(const es_pack_request_t *r, es_status_t *status) 
 }
 
 es_code_t es_pack(es_pack_result_t *out, const es_pack_request_t *request, MPI_Comm comm, es_status_t *status) {
-  es_hdf5_quiet_t quiet;
-  pack_t p = {
-      .request = request, .out = out, .comm = comm, .ranks = 1, .images = -1, .writer = {.file = -1, .descriptor = -1}};
+  ES_HDF5_QUIET;
+  pack_t p = {.request = request, .out = out, .comm = comm, .ranks = 1, .images = -1};
   *out = (es_pack_result_t){0};
   ES_TRY(check_request(request, status));
   p.crop = (es_crop_t){.size = request->size,
@@ -473,10 +472,8 @@ es_code_t es_pack(es_pack_result_t *out, const es_pack_request_t *request, MPI_C
     ES_MPI(MPI_Comm_rank(comm, &p.rank));
     ES_MPI(MPI_Comm_size(comm, &p.ranks));
   }
-  es_hdf5_quiet_begin(&quiet);
   es_code_t code = prepare(&p, status);
   if (code == ES_OK) code = pack_all(&p, status);
-  es_hdf5_quiet_end(&quiet);
   es_pictures_destroy(&p.pictures);
   es_crop_destroy(&p.crop);
   es_fingerprint_destroy(&p.fingerprint);

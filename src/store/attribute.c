@@ -1,6 +1,6 @@
-#include "attribute.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
+#include "reader.h"
 #include <string.h>
 
 enum { VALUES_MAX = 64, ATTRIBUTES_MAX = 1000 };
@@ -8,15 +8,11 @@ enum { VALUES_MAX = 64, ATTRIBUTES_MAX = 1000 };
 /* What a variable-length string attribute holds; false when it cannot be read. */
 static bool read_string(hid_t attribute, es_text_t *out) {
   char *value = NULL;
-  hid_t type = es_hdf5_string_type(), space = H5Aget_space(attribute);
-  bool good = type >= 0 && space >= 0 && H5Aread(attribute, type, &value) >= 0;
-  if (good) {
-    es_text_append(out, "%s", value != NULL ? value : "");
-    H5Dvlen_reclaim(type, space, H5P_DEFAULT, &value);
-  }
-  if (space >= 0) H5Sclose(space);
-  if (type >= 0) H5Tclose(type);
-  return good;
+  ES_HDF5_ID type = es_hdf5_string_type(), space = H5Aget_space(attribute);
+  if (type < 0 || space < 0 || H5Aread(attribute, type, &value) < 0) return false;
+  es_text_append(out, "%s", value != NULL ? value : "");
+  H5Dvlen_reclaim(type, space, H5P_DEFAULT, &value);
+  return true;
 }
 
 /* Numbers: one as itself, several as "[a, b]". Whole ones stay exact. */
@@ -41,26 +37,18 @@ static bool read_numbers(hid_t attribute, H5T_class_t class, size_t count, bool 
 
 /* The value as text; *known is false for an attribute of another type. */
 static bool read_value(hid_t attribute, es_text_t *out, bool *is_text, bool *known) {
-  hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
-  bool good = type >= 0 && space >= 0;
-  if (good) {
-    H5T_class_t class = H5Tget_class(type);
-    hssize_t count = H5Sget_simple_extent_npoints(space);
-    H5S_class_t extent = H5Sget_simple_extent_type(space);
-    htri_t variable = class == H5T_STRING ? H5Tis_variable_str(type) : 0;
-    bool scalar = extent == H5S_SCALAR;
-    good = class != H5T_NO_CLASS && count >= 0 && extent != H5S_NO_CLASS && variable >= 0;
-    bool numbers = (class == H5T_INTEGER || class == H5T_FLOAT) && count >= 1 && count <= VALUES_MAX;
-    *is_text = variable > 0 && count == 1;
-    *known = *is_text || numbers;
-    if (good && *is_text)
-      good = read_string(attribute, out);
-    else if (good && numbers)
-      good = read_numbers(attribute, class, (size_t)count, scalar, out);
-  }
-  if (space >= 0) H5Sclose(space);
-  if (type >= 0) H5Tclose(type);
-  return good;
+  ES_HDF5_ID type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+  if (type < 0 || space < 0) return false;
+  const H5T_class_t class = H5Tget_class(type);
+  const hssize_t count = H5Sget_simple_extent_npoints(space);
+  const H5S_class_t extent = H5Sget_simple_extent_type(space);
+  const htri_t variable = class == H5T_STRING ? H5Tis_variable_str(type) : 0;
+  const bool numbers = (class == H5T_INTEGER || class == H5T_FLOAT) && count >= 1 && count <= VALUES_MAX;
+  if (class == H5T_NO_CLASS || count < 0 || extent == H5S_NO_CLASS || variable < 0) return false;
+  *is_text = variable > 0 && count == 1;
+  *known = *is_text || numbers;
+  if (*is_text) return read_string(attribute, out);
+  return !numbers || read_numbers(attribute, class, (size_t)count, extent == H5S_SCALAR, out);
 }
 
 static bool append(es_reader_t *reader, const char *name, const es_text_t *value, bool is_text) {
@@ -77,13 +65,10 @@ static herr_t collect(hid_t file, const char *name, const H5A_info_t *info, void
   es_reader_t *reader = data;
   (void)info;
   es_text_t value = {0};
-  bool is_text = false, known = false, good = false;
+  bool is_text = false, known = false;
   if (reader->n_attributes == ATTRIBUTES_MAX) return -1;
-  hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
-  if (attribute >= 0) {
-    good = read_value(attribute, &value, &is_text, &known);
-    H5Aclose(attribute);
-  }
+  ES_HDF5_ID attribute = H5Aopen(file, name, H5P_DEFAULT);
+  bool good = attribute >= 0 && read_value(attribute, &value, &is_text, &known);
   if (good && known && !append(reader, name, &value, is_text)) {
     es_reader_out_of_memory(reader);
     good = false;
@@ -96,15 +81,9 @@ static herr_t collect(hid_t file, const char *name, const H5A_info_t *info, void
  */
 static herr_t tracks_order(hid_t file) {
   unsigned order = 0;
-  herr_t good = -1;
-  hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
-  hid_t list = root >= 0 ? H5Gget_create_plist(root) : -1;
-  if (list >= 0) {
-    good = H5Pget_attr_creation_order(list, &order);
-    H5Pclose(list);
-  }
-  if (root >= 0) H5Gclose(root);
-  return good < 0 ? good : (order & H5P_CRT_ORDER_TRACKED) != 0;
+  ES_HDF5_ID root = H5Gopen2(file, "/", H5P_DEFAULT), list = root >= 0 ? H5Gget_create_plist(root) : -1;
+  if (list < 0 || H5Pget_attr_creation_order(list, &order) < 0) return -1;
+  return (order & H5P_CRT_ORDER_TRACKED) != 0;
 }
 
 es_code_t es_attributes_read(es_reader_t *reader) {

@@ -5,15 +5,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void es_hdf5_quiet_begin(es_hdf5_quiet_t *held) {
-  *held = (es_hdf5_quiet_t){0};
+es_hdf5_quiet_t es_hdf5_quiet_begin(void) {
+  es_hdf5_quiet_t held = {0};
   H5dont_atexit(); /* after damaged files its cleaning up complains on stderr; nothing of ours is open by then */
-  H5Eget_auto2(H5E_DEFAULT, &held->function, &held->data);
+  H5Eget_auto2(H5E_DEFAULT, &held.function, &held.data);
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  return held;
 }
 
 void es_hdf5_quiet_end(const es_hdf5_quiet_t *held) {
   H5Eset_auto2(H5E_DEFAULT, held->function, held->data);
+}
+
+void es_hdf5_close(const hid_t *id) {
+  if (*id >= 0) H5Idec_ref(*id);
 }
 
 static herr_t copy_innermost(unsigned n, const H5E_error2_t *error, void *data) {
@@ -47,15 +52,13 @@ hid_t es_hdf5_string_type(void) {
 }
 
 es_code_t es_hdf5_open(hid_t *out, const char *path, char reason[ES_HDF5_REASON_SIZE]) {
-  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  ES_HDF5_ID access = H5Pcreate(H5P_FILE_ACCESS);
 #if H5_VERSION_GE(1, 12, 1) || (H5_VERSION_GE(1, 10, 7) && H5_VERSION_LE(1, 10, 99))
   if (access >= 0) H5Pset_file_locking(access, false, true);
 #endif
   if (H5Lis_registered(H5L_TYPE_EXTERNAL) > 0) H5Lunregister(H5L_TYPE_EXTERNAL);
   *out = H5Fopen(path, H5F_ACC_RDONLY, access >= 0 ? access : H5P_DEFAULT);
-  const es_code_t code = *out >= 0 ? ES_OK : es_hdf5_reason(reason);
-  if (access >= 0) H5Pclose(access);
-  return code;
+  return *out >= 0 ? ES_OK : es_hdf5_reason(reason);
 }
 
 es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es_status_t *status) {
@@ -77,15 +80,12 @@ es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es
 /* Reads if `out` is given, else writes. */
 static es_code_t transfer(hid_t dataset, hid_t type, const es_hdf5_block_t *block, void *out, const void *data,
                           char reason[ES_HDF5_REASON_SIZE]) {
-  const hid_t memory = H5Screate_simple(block->rank, block->count, NULL), space = H5Dget_space(dataset);
+  ES_HDF5_ID memory = H5Screate_simple(block->rank, block->count, NULL), space = H5Dget_space(dataset);
   const bool good = memory >= 0 && space >= 0 &&
                     H5Sselect_hyperslab(space, H5S_SELECT_SET, block->start, NULL, block->count, NULL) >= 0 &&
                     (out != NULL ? H5Dread(dataset, type, memory, space, H5P_DEFAULT, out)
                                  : H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, data)) >= 0;
-  const es_code_t code = good ? ES_OK : es_hdf5_reason(reason);
-  if (space >= 0) H5Sclose(space);
-  if (memory >= 0) H5Sclose(memory);
-  return code;
+  return good ? ES_OK : es_hdf5_reason(reason);
 }
 
 es_code_t es_hdf5_read(hid_t dataset, hid_t type, const es_hdf5_block_t *block, void *out,
@@ -98,6 +98,48 @@ es_code_t es_hdf5_write(hid_t dataset, hid_t type, const es_hdf5_block_t *block,
   return transfer(dataset, type, block, NULL, data, reason);
 }
 
+int es_hdf5_shape(hid_t dataset, int64_t shape[H5S_MAX_RANK]) {
+  hsize_t lengths[H5S_MAX_RANK];
+  ES_HDF5_ID space = H5Dget_space(dataset);
+  const int rank = space >= 0 ? H5Sget_simple_extent_dims(space, lengths, NULL) : -1;
+  for (int d = 0; d < rank; d++) shape[d] = lengths[d] > INT64_MAX ? INT64_MAX : (int64_t)lengths[d];
+  return rank;
+}
+
+es_code_t es_hdf5_read_rows(hid_t dataset, hid_t type, int64_t first, int64_t count, void *out,
+                            char reason[ES_HDF5_REASON_SIZE]) {
+  es_hdf5_block_t block = {.start = {(hsize_t)first}};
+  ES_HDF5_ID space = H5Dget_space(dataset), stored = type < 0 ? H5Dget_type(dataset) : -1;
+  block.rank = space >= 0 ? H5Sget_simple_extent_dims(space, block.count, NULL) : -1;
+  block.count[0] = (hsize_t)count;
+  if (type < 0) type = stored;
+  if (block.rank <= 0 || type < 0) return es_hdf5_reason(reason);
+  return es_hdf5_read(dataset, type, &block, out, reason);
+}
+
+void es_hdf5_enlarge_cache(hid_t *dataset, hid_t file, const char *name, int64_t most) {
+  enum { LEAST = 1 << 20, SLOTS = 10007 }; /* bytes that the library has anyway; a prime, as it wants */
+  int64_t shape[H5S_MAX_RANK];
+  hsize_t chunk[H5S_MAX_RANK];
+  const int rank = es_hdf5_shape(*dataset, shape);
+  ES_HDF5_ID list = H5Dget_create_plist(*dataset), type = H5Dget_type(*dataset);
+  if (rank <= 0 || list < 0 || type < 0 || H5Pget_layout(list) != H5D_CHUNKED ||
+      H5Pget_chunk(list, H5S_MAX_RANK, chunk) != rank)
+    return;
+  int64_t size = (int64_t)H5Tget_size(type);
+  for (int d = 0; d < rank && size < most; d++) {
+    if (__builtin_mul_overflow(size, d == 0 ? (int64_t)chunk[0] : shape[d], &size)) size = most;
+  }
+  if (size > most) size = most;
+  if (size <= LEAST) return;
+  ES_HDF5_ID access = H5Pcreate(H5P_DATASET_ACCESS);
+  if (access < 0 || H5Pset_chunk_cache(access, SLOTS, (size_t)size, 1.0) < 0) return;
+  const hid_t again = H5Dopen2(file, name, access);
+  if (again < 0) return;
+  H5Dclose(*dataset);
+  *dataset = again;
+}
+
 static bool has_values_elsewhere(hid_t list) {
   return H5Pget_layout(list) == H5D_VIRTUAL || H5Pget_external_count(list) > 0;
 }
@@ -105,15 +147,11 @@ static bool has_values_elsewhere(hid_t list) {
 const char *es_hdf5_check_size(hid_t dataset, size_t count, size_t size) {
   enum { DEFLATE_MOST = 1032, SPARE = 1 << 20 }; /* deflate packs no better; what is small does no harm */
   size_t bytes;
-  const hid_t list = H5Dget_create_plist(dataset);
-  const bool elsewhere = list < 0 || has_values_elsewhere(list);
-  if (list >= 0) H5Pclose(list);
-  if (elsewhere) return "has its values in other files";
+  ES_HDF5_ID list = H5Dget_create_plist(dataset), file = H5Iget_file_id(dataset);
+  if (list < 0 || has_values_elsewhere(list)) return "has its values in other files";
   if (__builtin_mul_overflow(count, size, &bytes)) return "is larger than any memory";
   hsize_t stored = H5Dget_storage_size(dataset), all = 0;
-  const hid_t file = H5Iget_file_id(dataset);
   if (file >= 0 && H5Fget_filesize(file, &all) >= 0 && stored > all) stored = all;
-  if (file >= 0) H5Fclose(file);
   if (bytes <= SPARE || bytes / DEFLATE_MOST <= stored) return NULL;
   return "is larger than what is stored of it can be";
 }
@@ -123,7 +161,7 @@ static bool count_chunks(hid_t dataset, hid_t list, hsize_t *due, hsize_t *there
   hsize_t shape[H5S_MAX_RANK], chunk[H5S_MAX_RANK];
   *due = *there = 0;
   if (H5Pget_layout(list) != H5D_CHUNKED) return true;
-  const hid_t space = H5Dget_space(dataset);
+  ES_HDF5_ID space = H5Dget_space(dataset);
   const int rank = space >= 0 ? H5Sget_simple_extent_dims(space, shape, NULL) : -1;
   const bool good =
       rank > 0 && H5Pget_chunk(list, H5S_MAX_RANK, chunk) == rank && H5Dget_num_chunks(dataset, space, there) >= 0;
@@ -132,7 +170,6 @@ static bool count_chunks(hid_t dataset, hid_t list, hsize_t *due, hsize_t *there
     const hsize_t along = shape[d] / chunk[d] + (shape[d] % chunk[d] != 0);
     if (__builtin_mul_overflow(*due, along, due)) *due = UINT64_MAX; /* more than any file has */
   }
-  if (space >= 0) H5Sclose(space);
   return good;
 }
 
@@ -140,41 +177,44 @@ es_code_t es_hdf5_check_values(hid_t dataset, char out[ES_HDF5_LACK_SIZE]) {
   H5D_space_status_t written = H5D_SPACE_STATUS_ERROR;
   hsize_t due = 0, there = 0;
   char reason[ES_HDF5_REASON_SIZE];
-  const hid_t list = H5Dget_create_plist(dataset);
-  es_code_t code = ES_INPUT;
+  ES_HDF5_ID list = H5Dget_create_plist(dataset);
   if (list < 0 || H5Dget_space_status(dataset, &written) < 0) {
-    code = es_hdf5_reason(reason);
+    const es_code_t code = es_hdf5_reason(reason);
     snprintf(out, ES_HDF5_LACK_SIZE, "is damaged: %s", reason);
-  } else if (has_values_elsewhere(list)) {
+    return code;
+  }
+  if (has_values_elsewhere(list)) {
     snprintf(out, ES_HDF5_LACK_SIZE,
              "has its values in other files, which are not opened on its word; h5repack puts them into one");
   } else if (written == H5D_SPACE_STATUS_NOT_ALLOCATED) {
     snprintf(out, ES_HDF5_LACK_SIZE, "was never written, it has a shape and no values");
   } else if (!count_chunks(dataset, list, &due, &there)) {
-    code = es_hdf5_reason(reason);
+    const es_code_t code = es_hdf5_reason(reason);
     snprintf(out, ES_HDF5_LACK_SIZE, "is damaged, its chunks cannot be found: %s", reason);
+    return code;
   } else if (there < due) {
     snprintf(out, ES_HDF5_LACK_SIZE, "has only %llu of its %llu chunks, the others were never written",
              (unsigned long long)there, (unsigned long long)due);
   } else {
-    code = ES_OK;
+    return ES_OK;
   }
-  if (list >= 0) H5Pclose(list);
-  return code;
+  return ES_INPUT;
 }
 
-bool es_hdf5_missing_filter(hid_t dataset, char out[ES_HDF5_FILTER_SIZE]) {
-  const hid_t list = H5Dget_create_plist(dataset);
+bool es_hdf5_missing_filter(hid_t dataset, char out[ES_HDF5_LACK_SIZE]) {
+  ES_HDF5_ID list = H5Dget_create_plist(dataset);
   const int n = list >= 0 ? H5Pget_nfilters(list) : 0;
-  bool missing = false;
-  for (int i = 0; i < n && !missing; i++) {
+  for (int i = 0; i < n; i++) {
     unsigned flags, config;
     size_t n_values = 0;
-    char name[ES_HDF5_FILTER_SIZE / 2] = "";
+    char name[48] = "";
     const H5Z_filter_t filter = H5Pget_filter2(list, (unsigned)i, &flags, &n_values, NULL, sizeof name, name, &config);
-    missing = filter >= 0 && H5Zfilter_avail(filter) <= 0;
-    if (missing) snprintf(out, ES_HDF5_FILTER_SIZE, "%s%snumber %d", name, name[0] != '\0' ? ", " : "", (int)filter);
+    if (filter < 0 || H5Zfilter_avail(filter) > 0) continue;
+    snprintf(out, ES_HDF5_LACK_SIZE,
+             "is packed by a filter that HDF5 has not got here (%s%snumber %d); write it packed by gzip or not at all, "
+             "or name the folder of the filter's plugin in HDF5_PLUGIN_PATH",
+             name, name[0] != '\0' ? ", " : "", (int)filter);
+    return true;
   }
-  if (list >= 0) H5Pclose(list);
-  return missing;
+  return false;
 }

@@ -1,6 +1,5 @@
 #define _GNU_SOURCE /* fallocate */
 #include "eigenscope/hdf5_writer.h"
-#include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -25,12 +24,8 @@ static bool check(es_hdf5_writer_t *w, bool good) {
 
 /* The same for a call of the system. */
 static bool refuse(es_hdf5_writer_t *w, int reason) {
-  if (w->reason[0] == '\0') snprintf(w->reason, sizeof w->reason, "%s", strerror(reason));
-  return false;
-}
-
-static bool refuse_memory(es_hdf5_writer_t *w) {
-  if (w->reason[0] == '\0') snprintf(w->reason, sizeof w->reason, "not enough memory");
+  const char *words = reason == ENOMEM ? "not enough memory" : strerror(reason);
+  if (w->reason[0] == '\0') snprintf(w->reason, sizeof w->reason, "%s", words);
   return false;
 }
 
@@ -45,16 +40,14 @@ static bool set_layout(const es_hdf5_variable_t *v, hid_t list) {
 }
 
 hid_t es_hdf5_writer_variable(es_hdf5_writer_t *w, const es_hdf5_variable_t *v) {
-  hid_t list = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(v->rank, v->shape, NULL), id = -1;
+  ES_HDF5_ID list = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(v->rank, v->shape, NULL);
   /* Texts of variable length need something to be filled with. */
   const H5D_fill_time_t fill = H5Tis_variable_str(v->type) > 0 ? H5D_FILL_TIME_ALLOC : H5D_FILL_TIME_NEVER;
-  if (check(w, list >= 0 && space >= 0 && H5Pset_obj_track_times(list, false) >= 0 &&
-                   H5Pset_fill_time(list, fill) >= 0 && set_layout(v, list))) {
-    id = H5Dcreate2(w->file, v->name, v->type, space, H5P_DEFAULT, list, H5P_DEFAULT);
-    check(w, id >= 0);
-  }
-  if (space >= 0) H5Sclose(space);
-  if (list >= 0) H5Pclose(list);
+  if (!check(w, list >= 0 && space >= 0 && H5Pset_obj_track_times(list, false) >= 0 &&
+                    H5Pset_fill_time(list, fill) >= 0 && set_layout(v, list)))
+    return -1;
+  const hid_t id = H5Dcreate2(w->file, v->name, v->type, space, H5P_DEFAULT, list, H5P_DEFAULT);
+  check(w, id >= 0);
   return id;
 }
 
@@ -82,41 +75,32 @@ bool es_hdf5_writer_put_chunk(es_hdf5_writer_t *w, hid_t id, int64_t first, cons
 bool es_hdf5_writer_labels(es_hdf5_writer_t *w, const char *name, const uint16_t *labels, int64_t count) {
   const es_hdf5_variable_t v = {.name = name, .type = H5T_STD_I64LE, .rank = 1, .shape = {(hsize_t)count}};
   const hid_t id = es_hdf5_writer_variable(w, &v);
-  bool good = id >= 0;
-  int64_t *wide = good ? es_allocate(LABELS_AT_ONCE, sizeof *wide) : NULL;
-  if (good && wide == NULL) good = refuse_memory(w);
+  if (id < 0) return false;
+  int64_t *wide = es_allocate(LABELS_AT_ONCE, sizeof *wide);
+  bool good = wide != NULL || refuse(w, ENOMEM);
   for (int64_t done = 0, n; good && done < count; done += n) {
     n = count - done < LABELS_AT_ONCE ? count - done : LABELS_AT_ONCE;
     for (int64_t i = 0; i < n; i++) wide[i] = labels[done + i];
     good = es_hdf5_writer_put(w, id, &v, H5T_NATIVE_INT64, done, n, wide);
   }
   es_free(wide);
-  return id >= 0 && es_hdf5_writer_close(w, id) && good;
+  return es_hdf5_writer_close(w, id) && good;
 }
 
 /* ---- texts and attributes ---- */
 
-static hid_t text_type(es_hdf5_writer_t *w) {
-  const hid_t type = es_hdf5_string_type();
-  check(w, type >= 0);
-  return type;
-}
-
 bool es_hdf5_writer_texts(es_hdf5_writer_t *w, const char *name, const char *const *texts, int64_t count) {
-  const es_hdf5_variable_t v = {.name = name, .type = text_type(w), .rank = 1, .shape = {(hsize_t)count}};
-  const hid_t id = v.type >= 0 ? es_hdf5_writer_variable(w, &v) : -1;
-  const bool good = id >= 0 && es_hdf5_writer_put(w, id, &v, v.type, 0, count, texts);
-  if (v.type >= 0) H5Tclose(v.type);
+  ES_HDF5_ID type = es_hdf5_string_type();
+  const es_hdf5_variable_t v = {.name = name, .type = type, .rank = 1, .shape = {(hsize_t)count}};
+  const hid_t id = check(w, type >= 0) ? es_hdf5_writer_variable(w, &v) : -1;
+  const bool good = id >= 0 && es_hdf5_writer_put(w, id, &v, type, 0, count, texts);
   return id >= 0 && es_hdf5_writer_close(w, id) && good;
 }
 
 static bool put_attribute(es_hdf5_writer_t *w, const char *name, hid_t type, hid_t memory_type, const void *value) {
-  hid_t space = H5Screate(H5S_SCALAR);
-  hid_t attribute = space >= 0 ? H5Acreate2(w->file, name, type, space, H5P_DEFAULT, H5P_DEFAULT) : -1;
-  bool done = check(w, attribute >= 0 && H5Awrite(attribute, memory_type, value) >= 0);
-  if (attribute >= 0) H5Aclose(attribute);
-  if (space >= 0) H5Sclose(space);
-  return done;
+  ES_HDF5_ID space = H5Screate(H5S_SCALAR);
+  ES_HDF5_ID attribute = space >= 0 ? H5Acreate2(w->file, name, type, space, H5P_DEFAULT, H5P_DEFAULT) : -1;
+  return check(w, attribute >= 0 && H5Awrite(attribute, memory_type, value) >= 0);
 }
 
 bool es_hdf5_writer_number(es_hdf5_writer_t *w, const char *name, int64_t value) {
@@ -124,10 +108,8 @@ bool es_hdf5_writer_number(es_hdf5_writer_t *w, const char *name, int64_t value)
 }
 
 bool es_hdf5_writer_text(es_hdf5_writer_t *w, const char *name, const char *text) {
-  const hid_t type = text_type(w);
-  const bool done = type >= 0 && put_attribute(w, name, type, type, &text);
-  if (type >= 0) H5Tclose(type);
-  return done;
+  ES_HDF5_ID type = es_hdf5_string_type();
+  return check(w, type >= 0) && put_attribute(w, name, type, type, &text);
 }
 
 /* ---- the file ---- */
@@ -135,18 +117,16 @@ bool es_hdf5_writer_text(es_hdf5_writer_t *w, const char *name, const char *text
 /* Groups for the splits, in a file that holds no times. */
 static bool create_groups(es_hdf5_writer_t *w, hid_t access) {
   static const char *const names[] = {"train", "eval"};
-  hid_t file_list = H5Pcreate(H5P_FILE_CREATE), group_list = H5Pcreate(H5P_GROUP_CREATE);
-  bool good = check(w, file_list >= 0 && group_list >= 0 && H5Pset_obj_track_times(file_list, false) >= 0 &&
-                           H5Pset_obj_track_times(group_list, false) >= 0);
-  if (good) w->file = H5Fcreate(es_text_get(&w->part), H5F_ACC_TRUNC, file_list, access);
-  good = good && check(w, w->file >= 0);
+  ES_HDF5_ID file_list = H5Pcreate(H5P_FILE_CREATE), group_list = H5Pcreate(H5P_GROUP_CREATE);
+  if (!check(w, file_list >= 0 && group_list >= 0 && H5Pset_obj_track_times(file_list, false) >= 0 &&
+                    H5Pset_obj_track_times(group_list, false) >= 0))
+    return false;
+  w->file = H5Fcreate(w->part.name, H5F_ACC_TRUNC, file_list, access);
+  bool good = check(w, w->file >= 0);
   for (int split = 0; good && split < 2; split++) {
-    hid_t group = H5Gcreate2(w->file, names[split], H5P_DEFAULT, group_list, H5P_DEFAULT);
+    ES_HDF5_ID group = H5Gcreate2(w->file, names[split], H5P_DEFAULT, group_list, H5P_DEFAULT);
     good = check(w, group >= 0);
-    if (group >= 0) H5Gclose(group);
   }
-  if (group_list >= 0) H5Pclose(group_list);
-  if (file_list >= 0) H5Pclose(file_list);
   return good;
 }
 
@@ -155,7 +135,7 @@ static bool reserve(es_hdf5_writer_t *w, int64_t size) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && (rlim_t)size > limit.rlim_cur)
     return refuse(w, EFBIG);
-  if (fallocate(w->descriptor, FALLOC_FL_KEEP_SIZE, 0, size) == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
+  if (fallocate(w->part.descriptor, FALLOC_FL_KEEP_SIZE, 0, size) == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
     return true;
   return refuse(w, errno);
 }
@@ -166,59 +146,30 @@ bool es_hdf5_writer_ensure(es_hdf5_writer_t *w, int64_t more) {
 }
 
 bool es_hdf5_writer_create(es_hdf5_writer_t *out, const char *path, int64_t size) {
-  *out = (es_hdf5_writer_t){.path = path, .file = -1, .descriptor = -1, .margin = size};
-  es_text_append(&out->part, "%s.%ld.part", path, (long)getpid());
-  if (out->part.failed) return refuse_memory(out);
+  *out = (es_hdf5_writer_t){.path = path, .file = -1, .margin = size};
   es_file_remove_parts(path);
-  out->descriptor = open(es_text_get(&out->part), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (out->descriptor < 0) return refuse(out, errno);
+  if (es_file_part_open(&out->part, path, &(es_status_t){0}) != ES_OK) return refuse(out, errno);
   if (!reserve(out, size)) return false;
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  ES_HDF5_ID access = H5Pcreate(H5P_FILE_ACCESS);
   if (!check(out, access >= 0)) return false;
   H5Pset_file_locking(access, false, true); /* some file systems refuse locks; nobody else knows this name */
   /* The first version with checksums. */
-  bool good = check(out, H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0);
-  good = good && create_groups(out, access);
-  H5Pclose(access);
-  return good && es_hdf5_writer_ensure(out, 0); /* once more: making the file gave the room back */
+  return check(out, H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0) && create_groups(out, access) &&
+         es_hdf5_writer_ensure(out, 0); /* once more: making the file gave the room back */
 }
 
-static bool close_file(es_hdf5_writer_t *w) {
-  bool good = w->file < 0 || check(w, H5Fclose(w->file) >= 0);
-  w->file = -1;
-  return good;
-}
-
-/* Gives back room that was not needed, and waits until all is on the disk; 0 or the reason. */
-static int settle(int descriptor) {
+/* Gives back room that was not needed. */
+static bool cut_room(es_hdf5_writer_t *w) {
   struct stat facts;
-  if (fstat(descriptor, &facts) != 0 || ftruncate(descriptor, facts.st_size) != 0) return errno;
-  return fsync(descriptor) == 0 ? 0 : errno;
-}
-
-static bool publish(es_hdf5_writer_t *w) {
-  const char *slash = strrchr(w->path, '/');
-  int reason = settle(w->descriptor);
-  if (reason == 0 && rename(es_text_get(&w->part), w->path) != 0) reason = errno;
-  if (reason != 0) return refuse(w, reason);
-  es_text_t folder = {0};
-  es_text_append(&folder, "%.*s", slash == NULL ? 1 : (int)(slash - w->path) + 1, slash == NULL ? "." : w->path);
-  const int descriptor = open(es_text_get(&folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor >= 0) (void)fsync(descriptor); /* not every file system can; the file is there */
-  if (descriptor >= 0) close(descriptor);
-  es_text_destroy(&folder);
-  return true;
+  if (fstat(w->part.descriptor, &facts) == 0 && ftruncate(w->part.descriptor, facts.st_size) == 0) return true;
+  return refuse(w, errno);
 }
 
 es_code_t es_hdf5_writer_finish(es_hdf5_writer_t *w, bool good, es_status_t *status) {
-  es_code_t code = ES_OK;
-  const bool closed = close_file(w);
-  if (!good || !closed || !publish(w)) {
-    unlink(es_text_get(&w->part));
-    code = es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", w->path, w->reason);
-  }
-  if (w->descriptor >= 0) close(w->descriptor);
-  w->descriptor = -1;
-  es_text_destroy(&w->part);
-  return code;
+  if (w->file >= 0) good = check(w, H5Fclose(w->file) >= 0) && good;
+  w->file = -1;
+  good = good && cut_room(w);
+  if (good && es_file_part_commit(&w->part, &(es_status_t){0}) != ES_OK) good = refuse(w, errno);
+  es_file_part_discard(&w->part);
+  return good ? ES_OK : es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written: %s", w->path, w->reason);
 }

@@ -1,4 +1,4 @@
-#include "attribute.h"
+#include "reader.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
 #include <assert.h>
@@ -21,8 +21,7 @@ es_code_t es_reader_broken(const es_reader_t *reader, const char *what) {
 }
 
 /* A sound HDF5 file that is not what the schema says. */
-static es_code_t foreign(es_reader_t *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static es_code_t foreign(es_reader_t *reader, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static es_code_t foreign(es_reader_t *reader, const char *format, ...) {
   char what[256];
   va_list arguments;
   va_start(arguments, format);
@@ -43,18 +42,12 @@ static const char *type_name(es_type_t type) {
 }
 
 static bool is_of_type(hid_t object, es_type_t type) {
-  const hid_t found = H5Dget_type(object);
+  ES_HDF5_ID found = H5Dget_type(object);
   if (found < 0) return false;
-  H5T_class_t class = H5Tget_class(found);
-  bool good;
-  if (type == ES_TYPE_STRING) {
-    good = class == H5T_STRING && H5Tis_variable_str(found) > 0;
-  } else {
-    good = class == (type == ES_TYPE_F64 || type == ES_TYPE_F32 ? H5T_FLOAT : H5T_INTEGER) &&
-           H5Tget_size(found) == es_type_size(type);
-  }
-  H5Tclose(found);
-  return good;
+  const H5T_class_t class = H5Tget_class(found);
+  if (type == ES_TYPE_STRING) return class == H5T_STRING && H5Tis_variable_str(found) > 0;
+  return class == (type == ES_TYPE_F64 || type == ES_TYPE_F32 ? H5T_FLOAT : H5T_INTEGER) &&
+         H5Tget_size(found) == es_type_size(type);
 }
 
 /* Opens a variable of that type and rank and gives its extents; the caller closes *object. */
@@ -65,12 +58,11 @@ static es_code_t open_variable(es_reader_t *reader, const char *name, es_type_t 
   *object = H5Dopen2(reader->file, name, H5P_DEFAULT);
   if (*object < 0) return es_reader_broken(reader, name);
   if (!is_of_type(*object, type)) return foreign(reader, "the variable %s must be %s", name, type_name(type));
-  hid_t space = H5Dget_space(*object);
+  ES_HDF5_ID space = H5Dget_space(*object);
   if (space < 0) return es_reader_broken(reader, name);
-  int found = H5Sget_simple_extent_ndims(space);
+  const int found = H5Sget_simple_extent_ndims(space);
   const hssize_t count = H5Sget_simple_extent_npoints(space);
   if (found == rank) H5Sget_simple_extent_dims(space, extent, NULL);
-  H5Sclose(space);
   if (found != rank) return foreign(reader, "the variable %s has %d dimensions, not %d", name, found, rank);
   const char *lie = es_hdf5_check_size(*object, count < 0 ? SIZE_MAX : (size_t)count, es_type_size(type));
   return lie == NULL ? ES_OK : foreign(reader, "the variable %s %s", name, lie);
@@ -80,7 +72,7 @@ static es_code_t open_variable(es_reader_t *reader, const char *name, es_type_t 
 static es_code_t read_strings(es_reader_t *reader, hid_t object, const char *name, size_t count, char *out,
                               size_t stride, size_t size) {
   es_code_t code = ES_OK;
-  hid_t type = es_hdf5_string_type(), space = H5Dget_space(object);
+  ES_HDF5_ID type = es_hdf5_string_type(), space = H5Dget_space(object);
   char **values = es_allocate_zero(count, sizeof *values);
   if (values == NULL) {
     code = es_reader_out_of_memory(reader);
@@ -101,8 +93,6 @@ static es_code_t read_strings(es_reader_t *reader, hid_t object, const char *nam
     H5Dvlen_reclaim(type, space, H5P_DEFAULT, values);
   }
   es_free(values);
-  if (space >= 0) H5Sclose(space);
-  if (type >= 0) H5Tclose(type);
   return code;
 }
 
@@ -127,22 +117,19 @@ static es_code_t read_groups(es_reader_t *reader, bool groups[ES_FIELD_GROUPS]) 
 
 /* Extents of the dimensions from their coordinate variables, 0 for those that the groups do not use. */
 static es_code_t read_extents(es_reader_t *reader, const bool groups[ES_FIELD_GROUPS], int64_t extent[ES_DIMENSIONS]) {
-  es_code_t code = ES_OK;
-  for (int i = 0; i < ES_DIMENSIONS && code == ES_OK; i++) {
+  for (int i = 0; i < ES_DIMENSIONS; i++) {
     const es_dimension_info_t *info = es_dimension_info((es_dimension_t)i);
     hsize_t length[ES_RANK_MAX] = {0};
-    hid_t object;
+    ES_HDF5_ID object = -1;
     extent[i] = 0;
     if (!es_dimension_is_used((es_dimension_t)i, groups)) continue;
-    code = open_variable(reader, info->name, info->type, 1, length, &object);
-    if (code == ES_OK && (length[0] < 1 || length[0] > (hsize_t)info->most)) {
-      code = foreign(reader, "the dimension %s has %llu entries, 1 to %lld are possible", info->name,
+    ES_TRY(open_variable(reader, info->name, info->type, 1, length, &object));
+    if (length[0] < 1 || length[0] > (hsize_t)info->most)
+      return foreign(reader, "the dimension %s has %llu entries, 1 to %lld are possible", info->name,
                      (unsigned long long)length[0], (long long)info->most);
-    }
     extent[i] = (int64_t)length[0];
-    if (object >= 0) H5Dclose(object);
   }
-  return code;
+  return ES_OK;
 }
 
 /* A dimension whose entries are always the same, or follow from the layers. */
@@ -174,26 +161,23 @@ static es_code_t check_words(es_reader_t *reader, es_dimension_t dimension, hid_
 static es_code_t read_coordinate(es_reader_t *reader, es_dimension_t dimension) {
   es_result_t *result = reader->result;
   const es_dimension_info_t *info = es_dimension_info(dimension);
-  const bool has_values = es_dimension_has_values(dimension);
   const int64_t count = result->extent[dimension];
   hsize_t length[ES_RANK_MAX];
-  hid_t object;
-  es_code_t code = open_variable(reader, info->name, info->type, 1, length, &object);
-  if (code == ES_OK && has_values)
-    code = read_numbers(reader, object, info->name, info->type, es_result_coordinates(result, dimension));
-  else if (code == ES_OK && dimension == ES_DIM_LAYER)
-    code = read_strings(reader, object, info->name, (size_t)count, result->layers[0].name, sizeof *result->layers,
+  ES_HDF5_ID object = -1;
+  ES_TRY(open_variable(reader, info->name, info->type, 1, length, &object));
+  if (dimension == ES_DIM_LAYER)
+    return read_strings(reader, object, info->name, (size_t)count, result->layers[0].name, sizeof *result->layers,
                         ES_NAME_MAX);
-  else if (code == ES_OK && info->type == ES_TYPE_STRING)
-    code = check_words(reader, dimension, object);
-  if (object >= 0) H5Dclose(object);
+  if (info->type == ES_TYPE_STRING) return check_words(reader, dimension, object);
+  if (!es_dimension_has_values(dimension)) return ES_OK;
+  ES_TRY(read_numbers(reader, object, info->name, info->type, es_result_coordinates(result, dimension)));
   double before = -1;
-  for (int64_t i = 0; code == ES_OK && has_values && i < count; i++) {
+  for (int64_t i = 0; i < count; i++) {
     const double value = es_result_coordinate(result, dimension, i);
     if (!(value > before)) return foreign(reader, "%s does not ascend", info->name);
     before = value;
   }
-  return code;
+  return ES_OK;
 }
 
 /* A variable into the result; strings into memory of their own. */
@@ -214,18 +198,15 @@ static es_code_t read_field(es_reader_t *reader, es_field_t field) {
   es_result_t *result = reader->result;
   const es_field_info_t *info = es_field_info(field);
   hsize_t extent[ES_RANK_MAX];
-  hid_t object;
-  es_code_t code = open_variable(reader, info->name, info->type, info->rank, extent, &object);
-  for (int i = 0; i < info->rank && code == ES_OK; i++) {
-    int64_t expected = result->extent[info->dimensions[i]];
-    if (extent[i] != (hsize_t)expected) {
-      code = foreign(reader, "the variable %s has %llu entries along %s, not %lld", info->name,
+  ES_HDF5_ID object = -1;
+  ES_TRY(open_variable(reader, info->name, info->type, info->rank, extent, &object));
+  for (int i = 0; i < info->rank; i++) {
+    const int64_t expected = result->extent[info->dimensions[i]];
+    if (extent[i] != (hsize_t)expected)
+      return foreign(reader, "the variable %s has %llu entries along %s, not %lld", info->name,
                      (unsigned long long)extent[i], es_dimension_info(info->dimensions[i])->name, (long long)expected);
-    }
   }
-  if (code == ES_OK && result->data[field] != NULL) code = read_field_data(reader, field, object);
-  if (object >= 0) H5Dclose(object);
-  return code;
+  return result->data[field] != NULL ? read_field_data(reader, field, object) : ES_OK;
 }
 
 /* Attributes become variables beside those of the schema when points are merged, so they need names that can be. */
@@ -273,18 +254,17 @@ static es_code_t read_widths(es_reader_t *reader) {
   int32_t widths[ES_LAYERS_MAX];
   hsize_t extent[ES_RANK_MAX];
   const es_field_info_t *info = es_field_info(ES_FIELD_LAYER_WIDTH);
-  hid_t object;
-  es_code_t code = open_variable(reader, info->name, info->type, info->rank, extent, &object);
-  if (code == ES_OK) code = read_numbers(reader, object, info->name, info->type, widths);
-  if (object >= 0) H5Dclose(object);
-  for (int64_t i = 0; code == ES_OK && i < result->extent[ES_DIM_LAYER]; i++) {
+  ES_HDF5_ID object = -1;
+  ES_TRY(open_variable(reader, info->name, info->type, info->rank, extent, &object));
+  ES_TRY(read_numbers(reader, object, info->name, info->type, widths));
+  for (int64_t i = 0; i < result->extent[ES_DIM_LAYER]; i++) {
     result->layers[i].width = widths[i];
     if (widths[i] < 1 || widths[i] > result->extent[ES_DIM_COMPONENT])
-      code = foreign(reader, "a layer has the width %d, 1 to %lld are possible", widths[i],
+      return foreign(reader, "a layer has the width %d, 1 to %lld are possible", widths[i],
                      (long long)result->extent[ES_DIM_COMPONENT]);
   }
   es_result_count_widths(result);
-  return code;
+  return ES_OK;
 }
 
 /* Quantities that the file lacks are made from its eigenvalues. */
@@ -293,7 +273,7 @@ static es_code_t compute_quantities(es_reader_t *reader, const bool lacking[ES_F
   const es_field_info_t *info = es_field_info(ES_FIELD_EIGENVALUES);
   ES_TRY(read_widths(reader));
   if (!es_result_allocate_field(result, ES_FIELD_EIGENVALUES)) return es_reader_out_of_memory(reader);
-  const hid_t object = H5Dopen2(reader->file, info->name, H5P_DEFAULT);
+  ES_HDF5_ID object = H5Dopen2(reader->file, info->name, H5P_DEFAULT);
   if (object < 0) return es_reader_broken(reader, info->name);
   const es_packed_t packed = {.result = result, .field = ES_FIELD_EIGENVALUES, .object = object, .reading = true};
   char reason[ES_HDF5_REASON_SIZE];
@@ -302,7 +282,6 @@ static es_code_t compute_quantities(es_reader_t *reader, const bool lacking[ES_F
     es_result_compute_quantities(result, lacking);
   else
     code = es_reader_damaged(reader, info->name, reason);
-  H5Dclose(object);
   es_free(result->data[ES_FIELD_EIGENVALUES]);
   result->data[ES_FIELD_EIGENVALUES] = NULL;
   return code;
@@ -357,12 +336,10 @@ es_code_t es_reader_open(es_reader_t *reader, const char *path, const bool *want
 }
 
 es_code_t es_reader_load(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status) {
-  es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
+  ES_HDF5_QUIET;
   const es_code_t code = es_reader_open(reader, path, wanted, status);
-  if (reader->file >= 0) H5Fclose(reader->file);
+  es_hdf5_close(&reader->file);
   reader->file = -1;
-  es_hdf5_quiet_end(&quiet);
   return code;
 }
 
@@ -373,24 +350,25 @@ void es_reader_destroy(es_reader_t *reader) {
   }
   es_free(reader->attributes);
   es_result_destroy(reader->result);
-  if (reader->file >= 0) H5Fclose(reader->file);
+  es_hdf5_close(&reader->file);
   *reader = (es_reader_t){.file = -1};
 }
 
-const char *es_reader_attribute(const es_reader_t *reader, const char *name) {
+static const es_attribute_t *find_attribute(const es_reader_t *reader, const char *name) {
   for (int i = 0; i < reader->n_attributes; i++) {
-    if (strcmp(reader->attributes[i].name, name) == 0) return reader->attributes[i].value;
+    if (strcmp(reader->attributes[i].name, name) == 0) return &reader->attributes[i];
   }
   return NULL;
 }
 
+const char *es_reader_attribute(const es_reader_t *reader, const char *name) {
+  const es_attribute_t *attribute = find_attribute(reader, name);
+  return attribute != NULL ? attribute->value : NULL;
+}
+
 const char *es_reader_text(const es_reader_t *reader, const char *name) {
-  for (int i = 0; i < reader->n_attributes; i++) {
-    if (strcmp(reader->attributes[i].name, name) == 0 && reader->attributes[i].is_text) {
-      return reader->attributes[i].value;
-    }
-  }
-  return "";
+  const es_attribute_t *attribute = find_attribute(reader, name);
+  return attribute != NULL && attribute->is_text ? attribute->value : "";
 }
 
 int32_t es_reader_stop(const es_reader_t *reader) {

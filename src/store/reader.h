@@ -27,7 +27,7 @@ typedef struct es_reader {
  * of them packed). A quantity that is wanted and not there is computed. ES_INPUT with "<path>: <what is wrong>" for a
  * file that is no result or is damaged; ES_SYSTEM when memory is out. es_reader_destroy clears *reader in any case. */
 es_code_t es_reader_load(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status);
-/* The same, but leaves the file open until es_reader_destroy. HDF5 must be quiet for these two. */
+/* The same, but leaves the file open until es_reader_destroy. HDF5 must be quiet. */
 es_code_t es_reader_open(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status);
 /* A failure of the file, put into the reader's status: damage with a reason, damage for HDF5's last reason, or lack of
  * memory. */
@@ -36,6 +36,11 @@ es_code_t es_reader_broken(const es_reader_t *reader, const char *what);
 es_code_t es_reader_out_of_memory(const es_reader_t *reader);
 /* Opens a file of results. ES_INPUT with "<path>: <what is wrong>" when it cannot be read, or is no file. */
 es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status);
+/* Appends all root attributes of the open file that are variable-length strings or numbers to the reader; passes over
+ * others. ES_INPUT when one cannot be read, ES_SYSTEM when memory is out. */
+es_code_t es_attributes_read(es_reader_t *reader);
+/* True for what an attribute of a result, and an axis, may be called: letters, digits and underscores. */
+bool es_attribute_name_is_fit(const char *name);
 void es_reader_destroy(es_reader_t *reader);
 
 /* Value of a root attribute, or NULL. Borrowed. */

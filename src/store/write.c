@@ -49,19 +49,17 @@ static void put_field(es_writer_t *writer, es_result_t *result, es_field_t field
   const es_field_info_t *info = es_field_info(field);
   hsize_t extent[ES_RANK_MAX] = {0};
   for (int i = 0; i < info->rank; i++) extent[i] = (hsize_t)result->extent[info->dimensions[i]];
-  hid_t list = field_list(writer, field, extent);
-  hid_t object = es_writer_create(writer, info->name, info->type, info->rank, extent, list);
-  if (object >= 0) {
-    const es_packed_t packed = {.result = result, .field = field, .object = object};
-    char reason[ES_HDF5_REASON_SIZE];
-    if (es_field_is_packed(field) && es_packed_transfer(&packed, reason) != ES_OK)
-      es_writer_fail(writer, info->name, reason);
-    if (!es_field_is_packed(field)) es_writer_write(writer, object, info->name, info->type, result->data[field]);
-    es_writer_describe(writer, object, info, es_field_can_be_missing(field));
-    for (int i = 0; i < info->rank; i++) es_writer_attach(writer, object, info->name, info->dimensions[i], i);
-    H5Dclose(object);
-  }
-  if (list >= 0) H5Pclose(list);
+  ES_HDF5_ID list = field_list(writer, field, extent);
+  ES_HDF5_ID object = es_writer_create(writer, info->name, info->type, info->rank, extent, list);
+  if (object < 0) return;
+  const es_packed_t packed = {.result = result, .field = field, .object = object};
+  char reason[ES_HDF5_REASON_SIZE];
+  if (!es_field_is_packed(field))
+    es_writer_write(writer, object, info->name, info->type, result->data[field]);
+  else if (es_packed_transfer(&packed, reason) != ES_OK)
+    es_writer_fail(writer, info->name, reason);
+  es_writer_describe(writer, object, info, es_field_can_be_missing(field));
+  for (int i = 0; i < info->rank; i++) es_writer_attach(writer, object, info->name, info->dimensions[i], i);
 }
 
 /* An axis as an attribute that compares as a user expects: whole numbers int64, others and every width float64. */
@@ -143,16 +141,14 @@ static void save(es_writer_t *writer) {
 
 es_code_t es_result_write(const char *path, es_result_t *result, const es_result_header_t *header,
                           es_status_t *status) {
+  ES_HDF5_QUIET;
   es_writer_t writer;
-  es_hdf5_quiet_t quiet;
-  es_hdf5_quiet_begin(&quiet);
   es_writer_begin(&writer, path, status);
   /* In memory: nothing reaches the disk before it is whole, since HDF5 cannot be trusted with a full one. */
-  const hid_t access = es_writer_check(&writer, H5Pcreate(H5P_FILE_ACCESS), "its access list");
+  ES_HDF5_ID access = es_writer_check(&writer, H5Pcreate(H5P_FILE_ACCESS), "its access list");
   es_writer_check(&writer, H5Pset_fapl_core(access, 1 << 20, false), "a file in memory");
   /* HDF5 first opens whatever has that name, even for a file in memory: so a name that nothing can have. */
   es_writer_open(&writer, "/dev/null/result", access);
-  if (access >= 0) H5Pclose(access);
   put_header(&writer, header);
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     if (result->extent[i] > 0) put_dimension(&writer, result, (es_dimension_t)i);
@@ -162,7 +158,6 @@ es_code_t es_result_write(const char *path, es_result_t *result, const es_result
   }
   es_writer_release(&writer);
   save(&writer);
-  if (writer.file >= 0) H5Fclose(writer.file);
-  es_hdf5_quiet_end(&quiet);
+  es_hdf5_close(&writer.file);
   return writer.code;
 }

@@ -9,12 +9,8 @@ void es_writer_begin(es_writer_t *writer, const char *path, es_status_t *status)
 }
 
 void es_writer_release(es_writer_t *writer) {
-  for (int i = 0; i < ES_DIMENSIONS; i++) {
-    if (writer->scale[i] >= 0) H5Dclose(writer->scale[i]);
-    writer->scale[i] = -1;
-  }
-  if (writer->string >= 0) H5Tclose(writer->string);
-  writer->string = -1;
+  for (int i = 0; i < ES_DIMENSIONS; i++) es_hdf5_close(&writer->scale[i]);
+  es_hdf5_close(&writer->string);
 }
 
 void es_writer_fail(es_writer_t *writer, const char *what, const char *reason) {
@@ -41,32 +37,36 @@ void es_writer_out_of_memory(es_writer_t *writer) {
   writer->code = es_fail(writer->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: out of memory", writer->path);
 }
 
-static void put_attribute(es_writer_t *writer, hid_t object, const char *name, hid_t file_type, hid_t memory_type,
-                          hid_t space, const void *value) {
+/* Types of the elements in the file and in memory. */
+static hid_t type_in_file(const es_writer_t *writer, es_type_t type) {
+  return type == ES_TYPE_STRING ? writer->string : es_type_in_file(type);
+}
+
+static hid_t type_in_memory(const es_writer_t *writer, es_type_t type) {
+  return type == ES_TYPE_STRING ? writer->string : es_type_in_memory(type);
+}
+
+/* `made`: the space of the value, which is closed. */
+static void put_attribute(es_writer_t *writer, hid_t object, const char *name, es_type_t type, hid_t made,
+                          const void *value) {
+  ES_HDF5_ID space = es_writer_check(writer, made, name);
   if (writer->code != ES_OK) return;
-  hid_t attribute = es_writer_check(writer, H5Acreate2(object, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT), name);
-  if (attribute < 0) return;
-  es_writer_check(writer, H5Awrite(attribute, memory_type, value), name);
-  H5Aclose(attribute);
+  ES_HDF5_ID attribute = es_writer_check(
+      writer, H5Acreate2(object, name, type_in_file(writer, type), space, H5P_DEFAULT, H5P_DEFAULT), name);
+  if (attribute >= 0) es_writer_check(writer, H5Awrite(attribute, type_in_memory(writer, type), value), name);
 }
 
 void es_writer_text(es_writer_t *writer, hid_t object, const char *name, const char *text) {
-  hid_t space = es_writer_check(writer, H5Screate(H5S_SCALAR), name);
-  put_attribute(writer, object, name, writer->string, writer->string, space, &text);
-  if (space >= 0) H5Sclose(space);
+  put_attribute(writer, object, name, ES_TYPE_STRING, H5Screate(H5S_SCALAR), &text);
 }
 
 void es_writer_number(es_writer_t *writer, hid_t object, const char *name, es_type_t type, const void *value) {
-  hid_t space = es_writer_check(writer, H5Screate(H5S_SCALAR), name);
-  put_attribute(writer, object, name, es_type_in_file(type), es_type_in_memory(type), space, value);
-  if (space >= 0) H5Sclose(space);
+  put_attribute(writer, object, name, type, H5Screate(H5S_SCALAR), value);
 }
 
 void es_writer_vector(es_writer_t *writer, hid_t object, const char *name, es_type_t type, const void *values,
                       hsize_t count) {
-  hid_t space = es_writer_check(writer, H5Screate_simple(1, &count, NULL), name);
-  put_attribute(writer, object, name, es_type_in_file(type), es_type_in_memory(type), space, values);
-  if (space >= 0) H5Sclose(space);
+  put_attribute(writer, object, name, type, H5Screate_simple(1, &count, NULL), values);
 }
 
 /* CF's: flag_masks for bits, flag_values for an enumeration. */
@@ -111,38 +111,32 @@ void es_writer_names(es_writer_t *writer, hid_t object, const char *long_name, c
 hid_t es_writer_create(es_writer_t *writer, const char *name, es_type_t type, int rank, const hsize_t *extent,
                        hid_t list) {
   if (writer->code != ES_OK) return -1;
-  hid_t space = es_writer_check(writer, H5Screate_simple(rank, extent, NULL), name);
-  hid_t object =
-      es_writer_check(writer,
-                      H5Dcreate2(writer->file, name, type == ES_TYPE_STRING ? writer->string : es_type_in_file(type),
-                                 space, H5P_DEFAULT, list, H5P_DEFAULT),
-                      name);
-  if (space >= 0) H5Sclose(space);
-  return object;
+  ES_HDF5_ID space = es_writer_check(writer, H5Screate_simple(rank, extent, NULL), name);
+  return es_writer_check(
+      writer, H5Dcreate2(writer->file, name, type_in_file(writer, type), space, H5P_DEFAULT, list, H5P_DEFAULT), name);
 }
 
 void es_writer_write(es_writer_t *writer, hid_t object, const char *name, es_type_t type, const void *data) {
   if (object < 0) return;
-  hid_t memory_type = type == ES_TYPE_STRING ? writer->string : es_type_in_memory(type);
-  es_writer_check(writer, H5Dwrite(object, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name);
+  es_writer_check(writer, H5Dwrite(object, type_in_memory(writer, type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name);
 }
 
 void es_writer_write_block(es_writer_t *writer, hid_t object, const char *name, es_type_t type,
                            const es_hdf5_block_t *block, const void *data) {
   char reason[ES_HDF5_REASON_SIZE];
-  const hid_t memory_type = type == ES_TYPE_STRING ? writer->string : es_type_in_memory(type);
   es_writer_check(writer, 0, name); /* what the disk said last */
   if (object < 0 || writer->code != ES_OK) return;
-  if (es_hdf5_write(object, memory_type, block, data, reason) != ES_OK) es_writer_fail(writer, name, reason);
+  if (es_hdf5_write(object, type_in_memory(writer, type), block, data, reason) != ES_OK)
+    es_writer_fail(writer, name, reason);
 }
 
 hid_t es_writer_scale(es_writer_t *writer, const char *name, es_type_t type, hsize_t extent, const void *values,
                       const char *long_name) {
-  const hid_t list = es_writer_list(writer, name), object = es_writer_create(writer, name, type, 1, &extent, list);
+  ES_HDF5_ID list = es_writer_list(writer, name);
+  const hid_t object = es_writer_create(writer, name, type, 1, &extent, list);
   es_writer_write(writer, object, name, type, values);
   if (object >= 0) es_writer_check(writer, H5DSset_scale(object, name), name);
   if (object >= 0) es_writer_names(writer, object, long_name, "1");
-  if (list >= 0) H5Pclose(list);
   return object;
 }
 
@@ -174,14 +168,12 @@ void es_writer_chunk(const hsize_t *extent, int rank, hsize_t target, hsize_t *c
 
 void es_writer_open(es_writer_t *writer, const char *name, hid_t access) {
   const unsigned order = H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED;
-  hid_t creation = es_writer_check(writer, H5Pcreate(H5P_FILE_CREATE), "its creation list");
-  if (writer->code == ES_OK) {
-    es_writer_check(writer, H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "its version");
-    es_writer_check(writer, H5Pset_link_creation_order(creation, order), "the order of variables");
-    es_writer_check(writer, H5Pset_attr_creation_order(creation, order), "the order of attributes");
-    es_writer_check(writer, H5Pset_obj_track_times(creation, false), "its times");
-    writer->file = es_writer_check(writer, H5Fcreate(name, H5F_ACC_TRUNC, creation, access), "creating it");
-    writer->string = es_writer_check(writer, es_hdf5_string_type(), "its string type");
-  }
-  if (creation >= 0) H5Pclose(creation);
+  ES_HDF5_ID creation = es_writer_check(writer, H5Pcreate(H5P_FILE_CREATE), "its creation list");
+  if (writer->code != ES_OK) return;
+  es_writer_check(writer, H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "its version");
+  es_writer_check(writer, H5Pset_link_creation_order(creation, order), "the order of variables");
+  es_writer_check(writer, H5Pset_attr_creation_order(creation, order), "the order of attributes");
+  es_writer_check(writer, H5Pset_obj_track_times(creation, false), "its times");
+  writer->file = es_writer_check(writer, H5Fcreate(name, H5F_ACC_TRUNC, creation, access), "creating it");
+  writer->string = es_writer_check(writer, es_hdf5_string_type(), "its string type");
 }
