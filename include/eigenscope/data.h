@@ -7,6 +7,7 @@
 #define EIGENSCOPE_DATA_H
 
 #include "eigenscope/fingerprint.h"
+#include "eigenscope/memory.h"
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 #include <mpi.h>
@@ -97,11 +98,12 @@ typedef struct es_samples {
   es_split_t split;
   int32_t resolution;
   int64_t n;
-  int32_t *index;      /**< owned; of each sample in the dataset's split */
-  int32_t *label;      /**< owned; 0 … classes−1 */
+  es_owned_t memory;
+  int32_t *index;      /**< of each sample in the dataset's split */
+  int32_t *label;      /**< 0 … classes−1 */
   double mean[3];      /**< what is subtracted, on the 0 … 1 scale */
   double deviation[3]; /**< what divides; 1 where it would be 0 */
-  float *table; /**< owned; (256, 4): (v/255 − mean)/deviation of raw value v by channel, rounded once; [3] unused */
+  float *table;        /**< (256, 4): (v/255 − mean)/deviation of raw value v by channel, rounded once; [3] unused */
 } es_samples_t;
 
 /** Class filter (labels < classes), then the balanced limit: n/k for each class in file order, the first n mod k

@@ -15,7 +15,7 @@ typedef struct es_images {
   void *state; /**< owned; the reader's */
 } es_images_t;
 
-typedef struct es_reader {
+typedef struct es_dataset_reader {
   /** What `path` names, as in "it needs the HDF5 file". NULL when nothing is read from disk: no path. */
   const char *hint;
   /** A file, plain or .gz, that shows its folder to be of this format; NULL: none does. */
@@ -43,7 +43,7 @@ typedef struct es_reader {
    * that nothing follows it. */
   es_code_t (*read)(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status);
   void (*close)(es_images_t *images);
-} es_reader_t;
+} es_dataset_reader_t;
 
 /** The words of formats in job files, as es_format_t; ends with NULL. */
 extern const char *const es_format_words[ES_FORMATS_COUNT + 1];
@@ -51,9 +51,9 @@ extern const char *const es_format_words[ES_FORMATS_COUNT + 1];
 bool es_format_find(es_format_t *out, const char *word);
 
 /** The row of a format; never NULL. */
-const es_reader_t *es_reader_of(es_format_t format);
+const es_dataset_reader_t *es_reader_of(es_format_t format);
 /** The key of that name in section "datasets.*" that this reader has and not every reader, or NULL. */
-const es_key_t *es_reader_key(const es_reader_t *reader, const char *name);
+const es_key_t *es_reader_key(const es_dataset_reader_t *reader, const char *name);
 
 enum { ES_FORMATS_TEXT = 160 };
 /** "idx, cifar10 or hdf5": the formats whose readers have the key, or a path where the key is "path". Returns how many

@@ -2,15 +2,16 @@
 #ifndef EIGENSCOPE_RESIZE_H
 #define EIGENSCOPE_RESIZE_H
 
+#include "eigenscope/memory.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 /** One pass of the resampling filter along one axis: output x is the sum of weight[x·width + t]·input[first[x] + t]. */
 typedef struct es_taps {
   int32_t width;   /**< weights kept for an output, surplus ones 0 */
-  int32_t *first;  /**< owned */
-  int32_t *count;  /**< owned; weights in use, at least 1 */
-  int32_t *weight; /**< owned; fixed point, 2²² is 1 */
+  int32_t *first;  /**< of the resizer's memory, as the next two */
+  int32_t *count;  /**< weights in use, at least 1 */
+  int32_t *weight; /**< fixed point, 2²² is 1 */
 } es_taps_t;
 
 /** From what to what. Only a window of the result is computed; its pixels are those of the whole. */
@@ -24,8 +25,9 @@ typedef struct es_resize {
 typedef struct es_resizer {
   es_resize_t shape;
   es_taps_t horizontal, vertical;
-  uint8_t *between; /**< owned; (height, n_columns, channels), after the horizontal pass */
-  int32_t *sums;    /**< owned; one row of the vertical pass */
+  uint8_t *between; /**< (height, n_columns, channels), after the horizontal pass */
+  int32_t *sums;    /**< one row of the vertical pass */
+  es_owned_t memory;
 } es_resizer_t;
 
 /** False when memory is out; then nothing is left to destroy. */

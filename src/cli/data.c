@@ -66,7 +66,7 @@ static void print_splits(const shown_t *shown, es_text_t *out) {
 static void print_table(const shown_t *shown, es_text_t *out) {
   const es_dataset_info_t *info = &shown->summary.info;
   const es_dataset_spec_t *spec = shown->spec;
-  const es_reader_t *reader = es_reader_of(spec->format);
+  const es_dataset_reader_t *reader = es_reader_of(spec->format);
   es_text_append(out, "%s: %s", spec->name, es_format_words[spec->format]);
   if (reader->describe != NULL) reader->describe(spec, false, out);
   if (spec->path[0] != '\0') es_text_append(out, ", %s", spec->path);
@@ -167,7 +167,7 @@ static es_code_t find_format(const es_arguments_t *arguments, es_format_t *forma
   int left = 0;
   for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) left += es_reader_of(f)->mark != NULL;
   for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) {
-    const es_reader_t *reader = es_reader_of(f);
+    const es_dataset_reader_t *reader = es_reader_of(f);
     if (reader->mark != NULL) {
       es_text_append(&marks, "%s (%s)%s", reader->mark, es_format_words[f], left > 2 ? ", " : left == 2 ? " or " : "");
       left--;

@@ -276,13 +276,13 @@ static bool found(const char *path) {
   return H5Fis_hdf5(path) > 0;
 }
 
-const es_reader_t es_reader_hdf5 = {.hint = "the HDF5 file",
-                                    .found = found,
-                                    .keys = keys,
-                                    .n_keys = sizeof keys / sizeof *keys,
-                                    .streams = true,
-                                    .inspect = inspect,
-                                    .state_size = sizeof(state_t),
-                                    .open = open_images,
-                                    .read = read_images,
-                                    .close = close_images};
+const es_dataset_reader_t es_reader_hdf5 = {.hint = "the HDF5 file",
+                                            .found = found,
+                                            .keys = keys,
+                                            .n_keys = sizeof keys / sizeof *keys,
+                                            .streams = true,
+                                            .inspect = inspect,
+                                            .state_size = sizeof(state_t),
+                                            .open = open_images,
+                                            .read = read_images,
+                                            .close = close_images};

@@ -181,10 +181,10 @@ static void close_images(es_images_t *images) {
   es_stream_close(&((state_t *)images->state)->file);
 }
 
-const es_reader_t es_reader_idx = {.hint = "the folder of the IDX files",
-                                   .mark = "train-images-idx3-ubyte",
-                                   .inspect = inspect,
-                                   .state_size = sizeof(state_t),
-                                   .open = open_images,
-                                   .read = read_images,
-                                   .close = close_images};
+const es_dataset_reader_t es_reader_idx = {.hint = "the folder of the IDX files",
+                                           .mark = "train-images-idx3-ubyte",
+                                           .inspect = inspect,
+                                           .state_size = sizeof(state_t),
+                                           .open = open_images,
+                                           .read = read_images,
+                                           .close = close_images};

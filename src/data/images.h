@@ -4,12 +4,12 @@
 
 #include "eigenscope/dataset_reader.h"
 
-#define ES_READER_DECLARATION(NAME, name) extern const es_reader_t es_reader_##name;
+#define ES_READER_DECLARATION(NAME, name) extern const es_dataset_reader_t es_reader_##name;
 ES_FORMATS(ES_READER_DECLARATION)
 #undef ES_READER_DECLARATION
 
 /** es_dataset_guess among n rows: the number of the first that reads the path, -1 when none does. */
-int es_readers_guess(const es_reader_t *const *rows, int n, const char *path, char found[ES_PATH_MAX]);
+int es_readers_guess(const es_dataset_reader_t *const *rows, int n, const char *path, char found[ES_PATH_MAX]);
 
 /** es_dataset_inspect that also gives the labels of each split (owned by the caller), unless `labels` is NULL. */
 es_code_t es_labels_inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], const es_dataset_spec_t *spec,
@@ -33,5 +33,17 @@ static inline int64_t es_info_chunk(const es_dataset_info_t *info) {
   int64_t images = (8 << 20) / es_info_image_size(info);
   return images < 1 ? 1 : images;
 }
+
+/** Mean and deviation of pixels by channel, from exact integer sums: independent of any order. */
+typedef struct es_moments {
+  int32_t channels; /**< 1 or 3 */
+  uint64_t count;   /**< pixels so far */
+  uint64_t sum[3], squares[3];
+} es_moments_t;
+
+/** Adds n pixels of (channels) bytes each. Start from es_moments_t m = {.channels = ...}. */
+void es_moments_add(es_moments_t *moments, const uint8_t *pixels, int64_t n);
+/** On the 0 … 1 scale; deviation with 1/n. Grey fills all three. */
+void es_moments_finish(const es_moments_t *moments, double mean[3], double deviation[3]);
 
 #endif

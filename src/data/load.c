@@ -4,9 +4,6 @@
 #include "dataset.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
-#include "fit.h"
-#include "images.h"
-#include "moments.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>

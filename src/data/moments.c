@@ -1,5 +1,5 @@
-#include "moments.h"
 #include "eigenscope/kernel.h"
+#include "images.h"
 #include <math.h>
 
 /* Sum and sum of squares of n bytes at every `step`-th place. Partial sums stay below 2³² for 65,536 bytes. */

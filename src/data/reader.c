@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char STAGE[] = "data";
+
 #define ROW(NAME, name)  [ES_FORMAT_##NAME] = &es_reader_##name,
 #define WORD(NAME, name) [ES_FORMAT_##NAME] = #name,
-static const es_reader_t *const readers[ES_FORMATS_COUNT] = {ES_FORMATS(ROW)};
+static const es_dataset_reader_t *const readers[ES_FORMATS_COUNT] = {ES_FORMATS(ROW)};
 const char *const es_format_words[ES_FORMATS_COUNT + 1] = {ES_FORMATS(WORD)};
 
-const es_reader_t *es_reader_of(es_format_t format) {
+const es_dataset_reader_t *es_reader_of(es_format_t format) {
   assert(format < ES_FORMATS_COUNT);
   return readers[format];
 }
@@ -26,7 +28,7 @@ bool es_format_find(es_format_t *out, const char *word) {
   return false;
 }
 
-const es_key_t *es_reader_key(const es_reader_t *reader, const char *name) {
+const es_key_t *es_reader_key(const es_dataset_reader_t *reader, const char *name) {
   for (int i = 0; i < reader->n_keys; i++) {
     if (strcmp(reader->keys[i].name, name) == 0 && strcmp(reader->keys[i].section, "datasets.*") == 0)
       return &reader->keys[i];
@@ -50,7 +52,7 @@ int es_formats_with(const char *key, char out[ES_FORMATS_TEXT]) {
   return n;
 }
 
-int es_readers_guess(const es_reader_t *const *rows, int n, const char *path, char found[ES_PATH_MAX]) {
+int es_readers_guess(const es_dataset_reader_t *const *rows, int n, const char *path, char found[ES_PATH_MAX]) {
   for (int i = 0; i < n; i++) {
     if (rows[i]->mark != NULL && es_stream_found(path, rows[i]->mark, found)) return i;
     if (rows[i]->found == NULL || !es_file_exists(path) || !rows[i]->found(path)) continue;
@@ -64,6 +66,31 @@ bool es_dataset_guess(const char *path, es_format_t *format, char found[ES_PATH_
   const int i = es_readers_guess(readers, ES_FORMATS_COUNT, path, found);
   if (i >= 0) *format = (es_format_t)i;
   return i >= 0;
+}
+
+es_code_t es_labels_count(es_dataset_info_t *info, es_split_t split, const uint16_t *labels, const char *where,
+                          es_status_t *status) {
+  int64_t largest = 0;
+  for (int64_t i = 0; i < info->count[split]; i++) {
+    assert(labels[i] < ES_CLASSES_MAX);
+    if (split != ES_TRAIN && labels[i] >= info->classes)
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: label %d of sample %lld is out of range: the train labels are 0 … %d", where, labels[i],
+                     (long long)i, info->classes - 1);
+    info->class_count[split][labels[i]]++;
+    if (labels[i] > labels[largest]) largest = i;
+  }
+  if (split != ES_TRAIN) return ES_OK;
+  info->classes = labels[largest] + 1;
+  for (int32_t c = 0; c < info->classes; c++) {
+    if (info->class_count[ES_TRAIN][c] > 0) continue;
+    return es_fail(
+        status, ES_INPUT, STAGE,
+        "%s: class %d has no sample, while sample %lld has label %d; every class from 0 to the largest label "
+        "needs train samples",
+        where, c, (long long)largest, labels[largest]);
+  }
+  return ES_OK;
 }
 
 es_code_t es_labels_inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], const es_dataset_spec_t *spec,
@@ -85,9 +112,9 @@ es_code_t es_dataset_inspect(es_dataset_info_t *out, const es_dataset_spec_t *sp
 }
 
 es_code_t es_images_open(es_images_t *images, es_status_t *status) {
-  const es_reader_t *reader = es_reader_of(images->spec->format);
+  const es_dataset_reader_t *reader = es_reader_of(images->spec->format);
   images->state = es_allocate_zero(1, reader->state_size + 1);
-  if (images->state == NULL) return es_out_of_memory(status, "data", "reading %s", images->spec->path);
+  if (images->state == NULL) return es_out_of_memory(status, STAGE, "reading %s", images->spec->path);
   const es_code_t code = reader->open != NULL ? reader->open(images, status) : ES_OK;
   if (code != ES_OK) es_images_close(images);
   return code;
@@ -95,12 +122,12 @@ es_code_t es_images_open(es_images_t *images, es_status_t *status) {
 
 void es_images_close(es_images_t *images) {
   if (images->state == NULL) return;
-  const es_reader_t *reader = es_reader_of(images->spec->format);
+  const es_dataset_reader_t *reader = es_reader_of(images->spec->format);
   if (reader->close != NULL) reader->close(images);
   es_free(images->state);
   images->state = NULL;
 }
 
 es_code_t es_images_changed(const char *path, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, "data", "%s: changed while it was read", path);
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", path);
 }

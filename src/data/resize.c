@@ -3,7 +3,6 @@
  * fractional bits, horizontally first, rounded to 8 bits, then vertically. */
 #include "eigenscope/resize.h"
 #include "eigenscope/kernel.h"
-#include "eigenscope/memory.h"
 #include <math.h>
 #include <string.h>
 
@@ -33,46 +32,33 @@ static void fill_output(es_taps_t *taps, int32_t x, int32_t at, int32_t n_in, do
   }
 }
 
-static void taps_destroy(es_taps_t *taps) {
-  es_free(taps->first);
-  es_free(taps->count);
-  es_free(taps->weight);
-  *taps = (es_taps_t){0};
-}
-
-/* Outputs from … from+kept−1 of n_out. */
-static bool taps_create(es_taps_t *out, int32_t n_in, int32_t n_out, int32_t from, int32_t kept) {
+/* Outputs from … from+kept−1 of n_out. False when memory is out. */
+static bool make_taps(es_taps_t *out, es_owned_t *memory, int32_t n_in, int32_t n_out, int32_t from, int32_t kept) {
   double scale = (double)n_in / n_out, stretch = scale < 1.0 ? 1.0 : scale;
   out->width = (int32_t)ceil(stretch) * 2 + 1;
-  out->first = es_allocate((size_t)kept, sizeof *out->first);
-  out->count = es_allocate((size_t)kept, sizeof *out->count);
-  out->weight = es_allocate_zero((size_t)kept * (size_t)out->width, sizeof *out->weight);
-  double *scratch = es_allocate((size_t)out->width, sizeof *scratch);
-  bool done = out->first != NULL && out->count != NULL && out->weight != NULL && scratch != NULL;
-  for (int32_t x = 0; done && x < kept; x++) fill_output(out, x, from + x, n_in, scale, stretch, scratch);
-  es_free(scratch);
-  return done;
+  out->first = es_owned_allocate(memory, (size_t)kept, sizeof *out->first);
+  out->count = es_owned_allocate(memory, (size_t)kept, sizeof *out->count);
+  out->weight = es_owned_allocate_zero(memory, (size_t)kept * (size_t)out->width, sizeof *out->weight);
+  double *scratch = es_owned_allocate(memory, (size_t)out->width, sizeof *scratch);
+  for (int32_t x = 0; !memory->failed && x < kept; x++) fill_output(out, x, from + x, n_in, scale, stretch, scratch);
+  return !memory->failed;
 }
 
 bool es_resizer_create(es_resizer_t *out, const es_resize_t *shape) {
   size_t row = (size_t)shape->n_columns * (size_t)shape->channels;
   *out = (es_resizer_t){.shape = *shape};
-  out->between = es_allocate((size_t)shape->height, row);
-  out->sums = es_allocate(row, sizeof *out->sums);
-  if (out->between != NULL && out->sums != NULL &&
-      taps_create(&out->horizontal, shape->width, shape->to_width, shape->left, shape->n_columns) &&
-      taps_create(&out->vertical, shape->height, shape->to_height, shape->top, shape->n_rows)) {
+  es_owned_t *memory = &out->memory;
+  out->between = es_owned_allocate(memory, (size_t)shape->height, row);
+  out->sums = es_owned_allocate(memory, row, sizeof *out->sums);
+  if (make_taps(&out->horizontal, memory, shape->width, shape->to_width, shape->left, shape->n_columns) &&
+      make_taps(&out->vertical, memory, shape->height, shape->to_height, shape->top, shape->n_rows))
     return true;
-  }
   es_resizer_destroy(out);
   return false;
 }
 
 void es_resizer_destroy(es_resizer_t *resizer) {
-  taps_destroy(&resizer->horizontal);
-  taps_destroy(&resizer->vertical);
-  es_free(resizer->between);
-  es_free(resizer->sums);
+  es_owned_free(&resizer->memory);
   *resizer = (es_resizer_t){0};
 }
 

@@ -1,7 +1,6 @@
 /* Which samples a point uses, and what normalises them. */
 #include "dataset.h"
 #include "eigenscope/memory.h"
-#include "moments.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,10 +133,10 @@ es_code_t es_samples_select(es_samples_t *out, const es_dataset_t *dataset, cons
                    info->classes, point->classes);
   }
   out->n = es_point_samples(point, info, split);
-  out->index = es_allocate((size_t)out->n, sizeof *out->index);
-  out->label = es_allocate((size_t)out->n, sizeof *out->label);
-  out->table = es_allocate(256 * 4, sizeof *out->table);
-  if (out->index == NULL || out->label == NULL || out->table == NULL) {
+  out->index = es_owned_allocate(&out->memory, (size_t)out->n, sizeof *out->index);
+  out->label = es_owned_allocate(&out->memory, (size_t)out->n, sizeof *out->label);
+  out->table = es_owned_allocate(&out->memory, 256 * 4, sizeof *out->table);
+  if (out->memory.failed) {
     es_samples_destroy(out);
     return es_out_of_memory(status, STAGE, "the samples of %s", dataset->path);
   }
@@ -154,8 +153,6 @@ es_code_t es_samples_select(es_samples_t *out, const es_dataset_t *dataset, cons
 }
 
 void es_samples_destroy(es_samples_t *samples) {
-  es_free(samples->index);
-  es_free(samples->label);
-  es_free(samples->table);
+  es_owned_free(&samples->memory);
   *samples = (es_samples_t){0};
 }

@@ -1,7 +1,6 @@
 /* A dataset in numbers: one pass over its stored images, some at a time. */
 #include "eigenscope/memory.h"
 #include "images.h"
-#include "moments.h"
 
 /* Adds a split to the fingerprint and finds its moments; the chunk has room for es_info_chunk images. */
 static es_code_t summarize_split(es_dataset_summary_t *out, es_images_t *images, uint8_t *chunk,

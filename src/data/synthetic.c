@@ -269,9 +269,9 @@ static const es_key_t keys[] = {
      .doc = "synthetic: another one makes other images"},
 };
 
-const es_reader_t es_reader_synthetic = {.keys = keys,
-                                         .n_keys = sizeof keys / sizeof *keys,
-                                         .describe = describe,
-                                         .anywhere = true,
-                                         .inspect = inspect,
-                                         .read = read_images};
+const es_dataset_reader_t es_reader_synthetic = {.keys = keys,
+                                                 .n_keys = sizeof keys / sizeof *keys,
+                                                 .describe = describe,
+                                                 .anywhere = true,
+                                                 .inspect = inspect,
+                                                 .read = read_images};

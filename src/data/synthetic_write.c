@@ -40,7 +40,7 @@ static bool write_split(writer_t *w, es_split_t split) {
 
 /* The numbers of the spec under the names of their keys in a job file. */
 static bool write_attributes(writer_t *w, const char *creator) {
-  const es_reader_t *reader = &es_reader_synthetic;
+  const es_dataset_reader_t *reader = &es_reader_synthetic;
   char fingerprint[ES_ID_SIZE];
   es_fingerprint_finish(&w->fingerprint, fingerprint);
   bool good = es_hdf5_writer_text(&w->h5, "creator", creator) && es_hdf5_writer_text(&w->h5, "generator", "synthetic");

@@ -10,7 +10,7 @@ static const char BUILTIN_PATH[] = "/usr/share/datasets/fashion-mnist";
 /* Keys that the format has not, and the path that it needs. */
 static es_code_t check_format(const es_job_t *job, const es_yaml_t *map, es_format_t format, const char *where,
                               es_status_t *status) {
-  const es_reader_t *reader = es_reader_of(format);
+  const es_dataset_reader_t *reader = es_reader_of(format);
   const bool with_path = es_yaml_find(map, "path") != NULL;
   for (const es_yaml_t *node = map->first; node != NULL; node = node->next) {
     char formats[ES_FORMATS_TEXT];
@@ -118,7 +118,7 @@ es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_datase
 
 bool es_dataset_setting(const es_dataset_spec_t *spec, int i, es_dataset_setting_t *out) {
   static const char top[] = "datasets.*";
-  const es_reader_t *reader = es_reader_of(spec->format);
+  const es_dataset_reader_t *reader = es_reader_of(spec->format);
   for (int k = 0; k < reader->n_keys; k++) {
     const es_key_t *key = &reader->keys[k];
     if (key->type == ES_KEY_SECTION || i-- > 0) continue;

@@ -1,6 +1,5 @@
 #include "result.h"
 #include "eigenscope/file.h"
-#include "eigenscope/memory.h"
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -59,14 +58,13 @@ es_result_t *es_result_allocate(const int64_t extent[ES_DIMENSIONS], const bool 
   const size_t n_layers = (size_t)extent[ES_DIM_LAYER];
   memcpy(result->extent, extent, sizeof result->extent);
   memcpy(result->groups, groups, sizeof result->groups);
-  result->epoch = es_allocate_zero((size_t)extent[ES_DIM_EPOCH], sizeof *result->epoch);
-  result->probe_epoch = es_allocate_zero((size_t)extent[ES_DIM_PROBE_EPOCH], sizeof *result->probe_epoch);
-  result->layers = es_allocate_zero(n_layers, sizeof *result->layers);
-  result->widths = es_allocate_zero(n_layers + 1, sizeof *result->widths);
-  result->squares = es_allocate_zero(n_layers + 1, sizeof *result->squares);
-  if (result->epoch != NULL && result->probe_epoch != NULL && result->layers != NULL && result->widths != NULL &&
-      result->squares != NULL)
-    return result;
+  es_owned_t *m = &result->memory;
+  result->epoch = es_owned_allocate_zero(m, (size_t)extent[ES_DIM_EPOCH], sizeof *result->epoch);
+  result->probe_epoch = es_owned_allocate_zero(m, (size_t)extent[ES_DIM_PROBE_EPOCH], sizeof *result->probe_epoch);
+  result->layers = es_owned_allocate_zero(m, n_layers, sizeof *result->layers);
+  result->widths = es_owned_allocate_zero(m, n_layers + 1, sizeof *result->widths);
+  result->squares = es_owned_allocate_zero(m, n_layers + 1, sizeof *result->squares);
+  if (!m->failed) return result;
   es_result_destroy(result);
   return NULL;
 }
@@ -179,11 +177,7 @@ void es_result_destroy(es_result_t *result) {
     es_free(result->data[i]);
     es_free(result->text[i]);
   }
-  es_free(result->layers);
-  es_free(result->widths);
-  es_free(result->squares);
-  es_free(result->epoch);
-  es_free(result->probe_epoch);
+  es_owned_free(&result->memory);
   es_free(result);
 }
 

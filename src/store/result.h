@@ -3,14 +3,16 @@
 #define ES_STORE_RESULT_H
 
 #include "eigenscope/hdf5.h"
+#include "eigenscope/memory.h"
 #include "schema.h"
 
 struct es_result {
   int64_t extent[ES_DIMENSIONS]; /* 0 for dimensions that are not used */
   bool groups[ES_FIELD_GROUPS];
-  int32_t *epoch, *probe_epoch; /* owned; extent[ES_DIM_EPOCH], extent[ES_DIM_PROBE_EPOCH] */
-  es_layer_info_t *layers;      /* owned; extent[ES_DIM_LAYER] */
-  size_t *widths, *squares;     /* owned; extent[ES_DIM_LAYER] + 1: sums of the widths, and of their squares, before a
+  es_owned_t memory;            /* of the next five */
+  int32_t *epoch, *probe_epoch; /* extent[ES_DIM_EPOCH], extent[ES_DIM_PROBE_EPOCH] */
+  es_layer_info_t *layers;      /* extent[ES_DIM_LAYER] */
+  size_t *widths, *squares;     /* extent[ES_DIM_LAYER] + 1: sums of the widths, and of their squares, before a
                                    layer: where it starts in packed fields */
   double delta[ES_DELTAS_MAX];
   void *data[ES_FIELDS]; /* owned; NULL for fields that the result lacks or that were not asked for */

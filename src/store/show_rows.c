@@ -4,8 +4,8 @@
 #include <string.h>
 
 /* Both formats have the same columns: the axes of the point, the indices of the row, and every variable that was read
- * (show.c says which are not), repeated along the dimensions that it does not have. Those of several references or
- * projections have a column for each; those of probes are filled where the epoch is one of probes. */
+ * (es_result_show says which are not), repeated along the dimensions that it does not have. Those of several references
+ * or projections have a column for each; those of probes are filled where the epoch is one of probes. */
 
 /* One column of numbers. */
 typedef struct column {
@@ -96,19 +96,15 @@ static bool has_numbers(const es_result_t *result, es_field_t field, int split, 
   return false;
 }
 
-static bool has_rows(const es_result_t *result, int split, int64_t epoch) {
-  bool has = false;
-  for (int field = 0; field < ES_FIELDS && !has; field++) has = has_numbers(result, (es_field_t)field, split, epoch);
-  return has;
-}
-
 /* Calls `row` for each one, in the order of the dimensions. */
 typedef void row_t(es_text_t *out, const es_reader_t *reader, const int64_t at[ES_DIMENSIONS]);
 static void for_each_row(es_text_t *out, const es_reader_t *reader, row_t *row) {
   const es_result_t *result = reader->result;
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int64_t epoch = 0; epoch < result->extent[ES_DIM_EPOCH]; epoch++) {
-      if (!has_rows(result, split, epoch)) continue;
+      bool has = false;
+      for (int i = 0; i < ES_FIELDS && !has; i++) has = has_numbers(result, (es_field_t)i, split, epoch);
+      if (!has) continue;
       for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
         for (int64_t delta = 0; delta < result->extent[ES_DIM_DELTA]; delta++) {
           const int64_t at[ES_DIMENSIONS] = {
@@ -152,7 +148,7 @@ static void csv_row(es_text_t *out, const es_reader_t *reader, const int64_t at[
   es_text_append(out, "\n");
 }
 
-void es_show_csv(es_text_t *out, const es_reader_t *reader) {
+static void show_csv(es_text_t *out, const es_reader_t *reader) {
   const char *axes = es_reader_text(reader, "axes");
   char name[ES_NAME_MAX];
   es_text_append(out, "point_id");
@@ -164,11 +160,6 @@ void es_show_csv(es_text_t *out, const es_reader_t *reader) {
   }
   es_text_append(out, "\n");
   for_each_row(out, reader, csv_row);
-}
-
-/* JSON knows neither NaN nor infinities. */
-static bool is_json_number(const char *text) {
-  return strstr(text, "nan") == NULL && strstr(text, "inf") == NULL;
 }
 
 static void json_row(es_text_t *out, const es_reader_t *reader, const int64_t at[ES_DIMENSIONS]) {
@@ -191,7 +182,7 @@ static void json_row(es_text_t *out, const es_reader_t *reader, const int64_t at
   es_text_append(out, "}");
 }
 
-void es_show_json(es_text_t *out, const es_reader_t *reader) {
+static void show_json(es_text_t *out, const es_reader_t *reader) {
   es_text_append(out, "{\n  \"attributes\": {");
   for (int i = 0; i < reader->n_attributes; i++) {
     const es_attribute_t *attribute = &reader->attributes[i];
@@ -200,10 +191,33 @@ void es_show_json(es_text_t *out, const es_reader_t *reader) {
     es_text_append(out, ": ");
     if (attribute->is_text)
       es_text_append_quoted(out, attribute->value);
+    else if (strstr(attribute->value, "nan") != NULL || strstr(attribute->value, "inf") != NULL)
+      es_text_append(out, "null"); /* JSON knows neither */
     else
-      es_text_append(out, "%s", is_json_number(attribute->value) ? attribute->value : "null");
+      es_text_append(out, "%s", attribute->value);
   }
   es_text_append(out, "\n  },\n  \"rows\": [");
   for_each_row(out, reader, json_row);
   es_text_append(out, "\n  ]\n}\n");
+}
+
+es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status) {
+  bool wanted[ES_FIELDS];
+  es_reader_t reader;
+  /* Spectra and what is told for each class are for programs that read HDF5. */
+  for (int i = 0; i < ES_FIELDS; i++) {
+    wanted[i] = !es_field_is_packed((es_field_t)i) && !es_field_has((es_field_t)i, ES_DIM_CLASS);
+  }
+  es_code_t code = es_reader_load(&reader, path, wanted, status);
+  if (code == ES_OK) {
+    if (format == ES_SHOW_CSV)
+      show_csv(out, &reader);
+    else if (format == ES_SHOW_JSON)
+      show_json(out, &reader);
+    else
+      es_show_table(out, &reader);
+    if (out->failed) code = es_fail(status, ES_SYSTEM, STORE_STAGE, "%s: cannot be shown: out of memory", path);
+  }
+  es_reader_destroy(&reader);
+  return code;
 }

@@ -126,8 +126,8 @@ TEST_IN_FOLDER(guesses) {
 
 /* A row is found wherever it stands, also behind one that reads nothing from disk. */
 TEST_IN_FOLDER(guesses_in_any_order) {
-  const es_reader_t made = {.anywhere = true}, marked = {.hint = "a folder", .mark = "mark.bin"};
-  const es_reader_t *const rows[] = {&made, &marked};
+  const es_dataset_reader_t made = {.anywhere = true}, marked = {.hint = "a folder", .mark = "mark.bin"};
+  const es_dataset_reader_t *const rows[] = {&made, &marked};
   char found[ES_PATH_MAX];
   assert_int_equal(es_readers_guess(rows, 2, folder, found), -1);
   file_write("mark.bin.gz", "", 0);
@@ -139,7 +139,7 @@ TEST_IN_FOLDER(guesses_in_any_order) {
 TEST(rows) {
   es_text_t words = {0};
   for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) {
-    const es_reader_t *r = es_reader_of(f);
+    const es_dataset_reader_t *r = es_reader_of(f);
     assert_true(r->inspect != NULL && r->read != NULL);
     assert_true(r->hint != NULL || (r->mark == NULL && r->found == NULL));
     if (r->hint != NULL) es_text_append(&words, "%s%s", words.length > 0 ? "|" : "", es_format_words[f]);
