@@ -16,6 +16,9 @@ void *es_allocate_zero(size_t count, size_t size) __attribute__((malloc, warn_un
 /** Grows (or shrinks) a block to count × size bytes, keeping what it holds; NULL on failure, then `block` is unchanged.
  * `block` may be NULL. */
 void *es_reallocate(void *block, size_t count, size_t size) __attribute__((warn_unused_result));
+/** `list` with room for one more item than the `count` that were added one by one, or NULL when memory is out; then
+ * `list` is unchanged. NULL is an empty list. */
+void *es_make_room(void *list, int64_t count, size_t size) __attribute__((warn_unused_result));
 /** A copy of a zero-terminated string; NULL when memory is out. */
 char *es_duplicate(const char *text) __attribute__((warn_unused_result));
 /** Gives back what the functions above returned. NULL is fine. */

@@ -7,7 +7,7 @@
 
 typedef struct es_names {
   char **items; /**< owned, each and all */
-  int64_t n, room;
+  int64_t n;
 } es_names_t;
 
 /** Appends a copy; false when memory is out. Start from a zeroed struct. */

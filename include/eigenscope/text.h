@@ -44,8 +44,6 @@ bool es_text_is_plain(const char *text);
 /** Makes it so, in place: a question mark for each such character, and for each byte that is no UTF-8. For what others
  * wrote and a terminal shows. Returns text. */
 char *es_text_make_plain(char *text);
-/** For text of several lines, which keep their ends. */
-char *es_text_make_plain_lines(char *text);
 /** Appends `value` made plain. */
 void es_text_append_plain(es_text_t *text, const char *value);
 /** Prints lines, made plain: files, whose names and words are among them, may say anything. */

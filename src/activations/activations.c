@@ -50,17 +50,13 @@ static char *dotted(const char *place) {
 /* ---- arrays ---- */
 
 es_array_t *es_array_add(es_activations_t *file, const char *place, const char *where, es_status_t *status) {
-  if (file->n_arrays == file->room) {
-    int room = 2 * file->room + 16;
-    es_array_t *arrays = es_reallocate(file->arrays, (size_t)room, sizeof *arrays);
-    if (arrays == NULL) goto out_of_memory;
+  es_array_t *arrays = es_make_room(file->arrays, file->n_arrays, sizeof *arrays);
+  if (arrays != NULL) {
     file->arrays = arrays;
-    file->room = room;
+    es_array_t *array = arrays + file->n_arrays++;
+    *array = (es_array_t){.name = dotted(place), .where = es_duplicate(where), .chunk = 1, .handle = -1};
+    if (array->name != NULL && array->where != NULL) return array;
   }
-  es_array_t *array = file->arrays + file->n_arrays++;
-  *array = (es_array_t){.name = dotted(place), .where = es_duplicate(where), .chunk = 1, .handle = -1};
-  if (array->name != NULL && array->where != NULL) return array;
-out_of_memory:
   es_out_of_memory(status, STAGE, "reading %s", file->path);
   return NULL;
 }

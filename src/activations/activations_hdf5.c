@@ -26,26 +26,13 @@ static es_code_t fail_damaged(const char *where, const char *what, es_status_t *
 
 /* ---- root attributes ---- */
 
-typedef struct attribute {
-  hid_t id, type, space; /* owned; ≥ 0 when open */
-} attribute_t;
-
-static void close_attribute(attribute_t *a) {
-  es_hdf5_close(&a->type);
-  es_hdf5_close(&a->space);
-  es_hdf5_close(&a->id);
-}
-
-/* Opens an attribute of the root if there is one. The caller closes it whatever comes back. */
-static es_code_t open_attribute(attribute_t *out, const es_activations_t *file, const char *name, bool *found,
+/* Opens an attribute of the root if there is one. */
+static es_code_t open_attribute(hid_t *out, const es_activations_t *file, const char *name, bool *found,
                                 es_status_t *status) {
   const htri_t there = H5Aexists(file->handle, name);
-  *out = (attribute_t){-1, -1, -1};
   *found = there > 0;
   if (there < 0) return fail_damaged(file->path, "its root attributes cannot be read", status);
-  if (there > 0) out->id = H5Aopen(file->handle, name, H5P_DEFAULT);
-  if (out->id >= 0) out->space = H5Aget_space(out->id);
-  if (out->id >= 0) out->type = H5Aget_type(out->id);
+  if (there > 0) *out = H5Aopen(file->handle, name, H5P_DEFAULT);
   return ES_OK;
 }
 
@@ -53,11 +40,11 @@ static es_code_t open_attribute(attribute_t *out, const es_activations_t *file, 
 static es_code_t check_complete(const es_activations_t *file, es_status_t *status) {
   int64_t complete = 1;
   bool found;
-  attribute_t a;
-  ES_TRY(open_attribute(&a, file, "complete", &found, status));
-  if (a.type >= 0 && H5Tget_class(a.type) == H5T_INTEGER && H5Sget_simple_extent_npoints(a.space) == 1)
-    H5Aread(a.id, H5T_NATIVE_INT64, &complete);
-  close_attribute(&a);
+  ES_HDF5_ID id = -1;
+  ES_TRY(open_attribute(&id, file, "complete", &found, status));
+  ES_HDF5_ID space = id >= 0 ? H5Aget_space(id) : -1, type = id >= 0 ? H5Aget_type(id) : -1;
+  if (type >= 0 && H5Tget_class(type) == H5T_INTEGER && H5Sget_simple_extent_npoints(space) == 1)
+    H5Aread(id, H5T_NATIVE_INT64, &complete);
   if (complete != 0) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE,
                  "%s: is a dump that has not ended (its attribute `complete` is 0); run the dump again, it goes on "
@@ -66,20 +53,20 @@ static es_code_t check_complete(const es_activations_t *file, es_status_t *statu
 }
 
 /* The strings of an attribute, of fixed or variable length. */
-static bool read_strings(const attribute_t *a, es_names_t *out) {
-  const bool variable = H5Tis_variable_str(a->type) > 0;
-  hssize_t n = H5Sget_simple_extent_npoints(a->space);
-  size_t size = variable ? sizeof(char *) : H5Tget_size(a->type) + 1;
+static bool read_strings(hid_t id, hid_t type, hid_t space, es_names_t *out) {
+  const bool variable = H5Tis_variable_str(type) > 0;
+  hssize_t n = H5Sget_simple_extent_npoints(space);
+  size_t size = variable ? sizeof(char *) : H5Tget_size(type) + 1;
   ES_HDF5_ID memory = H5Tcopy(H5T_C_S1);
   char *values = es_allocate_zero((size_t)n, size);
   bool fine = memory >= 0 && values != NULL && H5Tset_size(memory, variable ? H5T_VARIABLE : size) >= 0 &&
-              H5Tset_cset(memory, H5Tget_cset(a->type)) >= 0 && H5Aread(a->id, memory, values) >= 0;
+              H5Tset_cset(memory, H5Tget_cset(type)) >= 0 && H5Aread(id, memory, values) >= 0;
   for (hssize_t i = 0; fine && i < n; i++) {
     const char *place = values + (size_t)i * size, *value = place;
     if (variable) memcpy(&value, place, size);
     fine = es_names_add(out, value != NULL ? value : "");
   }
-  if (variable && fine) H5Dvlen_reclaim(memory, a->space, H5P_DEFAULT, values);
+  if (variable && fine) H5Dvlen_reclaim(memory, space, H5P_DEFAULT, values);
   es_free(values);
   return fine;
 }
@@ -87,17 +74,15 @@ static bool read_strings(const attribute_t *a, es_names_t *out) {
 /* The names in the root attribute `layers`; none when there is no such attribute. */
 static es_code_t read_order(const es_activations_t *file, es_names_t *out, es_status_t *status) {
   bool found;
-  attribute_t a;
-  es_code_t code = open_attribute(&a, file, "layers", &found, status);
-  if (code == ES_OK && found) {
-    if (a.type < 0 || H5Tget_class(a.type) != H5T_STRING || H5Sget_simple_extent_npoints(a.space) < 1)
-      code =
-          es_fail(status, ES_INPUT, STAGE, "%s: its root attribute `layers` is no list of names of layers", file->path);
-    else if (!read_strings(&a, out))
-      code = fail_damaged(file->path, "its root attribute `layers` cannot be read", status);
-  }
-  close_attribute(&a);
-  return code;
+  ES_HDF5_ID id = -1;
+  ES_TRY(open_attribute(&id, file, "layers", &found, status));
+  if (!found) return ES_OK;
+  ES_HDF5_ID space = id >= 0 ? H5Aget_space(id) : -1, type = id >= 0 ? H5Aget_type(id) : -1;
+  if (type < 0 || H5Tget_class(type) != H5T_STRING || H5Sget_simple_extent_npoints(space) < 1)
+    return es_fail(status, ES_INPUT, STAGE, "%s: its root attribute `layers` is no list of names of layers",
+                   file->path);
+  if (read_strings(id, type, space, out)) return ES_OK;
+  return fail_damaged(file->path, "its root attribute `layers` cannot be read", status);
 }
 
 /* ---- datasets ---- */

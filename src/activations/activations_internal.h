@@ -82,9 +82,9 @@ extern const es_activations_reader_t es_activations_hdf5, es_activations_npy;
 
 struct es_activations {
   const es_activations_reader_t *reader;
-  char *path;         /**< owned */
-  char *labels_name;  /**< owned; with dots */
-  int n_arrays, room; /**< arrays in use and allocated */
+  char *path;        /**< owned */
+  char *labels_name; /**< owned; with dots */
+  int n_arrays;
   es_array_t *arrays; /**< owned; layers in order, then the labels, if any */
   int n_layers;
   es_activation_layer_t *layers; /**< owned */

@@ -58,6 +58,13 @@ void *es_reallocate(void *block, size_t count, size_t size) {
   return grown;
 }
 
+void *es_make_room(void *list, int64_t count, size_t size) {
+  enum { FIRST = 16 };
+  if (list == NULL) return es_allocate(FIRST, size);
+  const bool full = count >= FIRST && (count & (count - 1)) == 0; /* a power of two */
+  return full ? es_reallocate(list, 2 * (size_t)count, size) : list;
+}
+
 char *es_duplicate(const char *text) {
   size_t size = strlen(text) + 1;
   char *copy = es_allocate(size, 1);

@@ -2,13 +2,9 @@
 #include "eigenscope/memory.h"
 
 bool es_names_add(es_names_t *names, const char *name) {
-  if (names->n == names->room) {
-    const int64_t room = 2 * names->room + 16;
-    char **items = es_reallocate(names->items, (size_t)room, sizeof *items);
-    if (items == NULL) return false;
-    names->items = items;
-    names->room = room;
-  }
+  char **items = es_make_room(names->items, names->n, sizeof *items);
+  if (items == NULL) return false;
+  names->items = items;
   names->items[names->n] = es_duplicate(name);
   return names->items[names->n] != NULL && ++names->n > 0;
 }

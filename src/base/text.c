@@ -227,12 +227,8 @@ char *es_text_make_plain(char *text) {
   return make_plain(text, '\0');
 }
 
-char *es_text_make_plain_lines(char *text) {
-  return make_plain(text, '\n');
-}
-
 void es_text_print(FILE *to, es_text_t *text) {
-  if (text->data != NULL) fputs(es_text_make_plain_lines(text->data), to);
+  if (text->data != NULL) fputs(make_plain(text->data, '\n'), to);
 }
 
 void es_text_append_plain(es_text_t *text, const char *value) {

@@ -58,19 +58,13 @@ static es_code_t bad_json(const reader_t *reader) {
                 reader->json.error);
 }
 
-/* `list` with room for one more item: arrays double when their count is a power of two. */
-static void *make_room(void *list, int count, size_t size) {
-  if (count > 0 && (count & (count - 1)) != 0) return list;
-  return es_reallocate(list, count == 0 ? 1 : 2 * (size_t)count, size);
-}
-
 static es_code_t read_metadata(reader_t *reader) {
   es_safetensors_t *file = reader->file;
   es_json_t *json = &reader->json;
   bool first = true;
   es_json_expect(json, '{');
   while (es_json_next(json, '}', &first)) {
-    es_metadata_t *grown = make_room(file->metadata, file->n_metadata, sizeof *grown);
+    es_metadata_t *grown = es_make_room(file->metadata, file->n_metadata, sizeof *grown);
     if (grown == NULL) return out_of_memory(reader);
     file->metadata = grown;
     const char *key = es_json_string(json);
@@ -158,7 +152,7 @@ static es_code_t read_header(reader_t *reader) {
                     ES_TENSOR_NAME_MAX - 1);
     if (file->n_tensors == FORMAT_TENSORS_MAX)
       return refuse(reader, "has more than %d tensors, the most that are read", FORMAT_TENSORS_MAX);
-    entry_t *grown = make_room(file->tensors, file->n_tensors, sizeof *grown);
+    entry_t *grown = es_make_room(file->tensors, file->n_tensors, sizeof *grown);
     if (grown == NULL) return out_of_memory(reader);
     file->tensors = grown;
     entry_t *entry = &file->tensors[file->n_tensors];

@@ -73,18 +73,8 @@ static es_code_t open_file(es_stream_t *out, const es_dataset_spec_t *spec, cons
 /* The labels of a split while its files are read. */
 typedef struct labels {
   uint16_t *data; /* owned by whoever inspects */
-  int64_t count, room;
+  int64_t count;
 } label_list_t;
-
-static bool reserve(label_list_t *labels, int64_t more) {
-  if (labels->count + more <= labels->room) return true;
-  const int64_t room = 2 * labels->room + 8 * more;
-  uint16_t *data = es_reallocate(labels->data, (size_t)room, sizeof *data);
-  if (data == NULL) return false;
-  labels->data = data;
-  labels->room = room;
-  return true;
-}
 
 /* Appends the labels of one file, which must hold whole records to its end. */
 static es_code_t read_labels(label_list_t *labels, const es_dataset_spec_t *spec, es_stream_t *file,
@@ -97,7 +87,6 @@ static es_code_t read_labels(label_list_t *labels, const es_dataset_spec_t *spec
   do {
     const int64_t first = file->done / record;
     ES_TRY(es_stream_read(file, block, LABELS_AT_ONCE * record, &got, status));
-    if (!reserve(labels, LABELS_AT_ONCE)) return es_out_of_memory(status, STAGE, "the labels of %s", file->path);
     for (int64_t i = 0; i < got / record; i++) {
       const uint8_t *bytes = block + i * record;
       for (int b = 0; b < layout->n_labels; b++) {
@@ -106,7 +95,10 @@ static es_code_t read_labels(label_list_t *labels, const es_dataset_spec_t *spec
                        "%s: image %lld has %s %d, where %s has 0 … %d: damaged, or of another format", file->path,
                        (long long)(first + i), layout->kinds[b], bytes[b], layout->title, layout->classes[b] - 1);
       }
-      labels->data[labels->count++] = bytes[chosen];
+      uint16_t *data = es_make_room(labels->data, labels->count, sizeof *data);
+      if (data == NULL) return es_out_of_memory(status, STAGE, "the labels of %s", file->path);
+      labels->data = data;
+      data[labels->count++] = bytes[chosen];
     }
   } while (got == LABELS_AT_ONCE * record);
   if (file->cut) {

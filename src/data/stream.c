@@ -10,12 +10,11 @@ static const char STAGE[] = "data";
 enum { BUFFER = 1 << 18 };
 
 es_code_t es_stream_open(es_stream_t *out, const char *folder, const char *name, es_status_t *status) {
+  char found[ES_PATH_MAX];
   *out = (es_stream_t){0};
-  snprintf(out->path, sizeof out->path, "%s/%s", folder, name);
-  if (!es_file_exists(out->path)) snprintf(out->path, sizeof out->path, "%s/%s.gz", folder, name);
-  if (!es_file_exists(out->path)) {
+  if (!es_stream_found(folder, name, found))
     return es_fail(status, ES_INPUT, STAGE, "%s/%s: there is no such file, neither plain nor with .gz", folder, name);
-  }
+  snprintf(out->path, sizeof out->path, "%s/%s", folder, found);
   errno = 0;
   out->file = gzopen(out->path, "rbe");
   if (out->file == NULL) {

@@ -27,8 +27,8 @@ typedef struct block {
   int64_t count;
   bool wanted;                /* its chunks are to be compressed; else it is only looked at */
   es_text_t paths;            /* owned; zero-terminated */
-  uint8_t *pixels;            /* owned; whole chunks of images, the last one filled up with zeros */
-  uint8_t *packed;            /* owned; compressed chunks, one after the other */
+  uint8_t *pixels;            /* whole chunks of images, the last one filled up with zeros */
+  uint8_t *packed;            /* compressed chunks, one after the other */
   int64_t size[BLOCK_CHUNKS]; /* of each compressed chunk; 0: it stays plain */
   es_text_t broken;           /* owned; "index" and "message" in turn, zero-terminated */
 } block_t;
@@ -38,6 +38,7 @@ typedef struct pack {
   es_pack_result_t *out;
   MPI_Comm comm;
   int rank, ranks;
+  es_owned_t memory;       /* of blocks and `drop` */
   es_crop_t crop;          /* owned */
   int64_t image;           /* bytes */
   int64_t chunk, n_chunks; /* images of a chunk; chunks of a block; of the split under way */
@@ -47,7 +48,7 @@ typedef struct pack {
   block_t other;          /* owned; from another rank */
   es_pictures_t pictures; /* owned */
   uint16_t *labels;       /* owned; of the split under way */
-  bool *drop[ES_SPLITS];  /* owned; which pictures are broken */
+  bool *drop[ES_SPLITS];  /* which pictures are broken */
   es_hdf5_writer_t writer;
   bool open, writing; /* the writer; nothing was broken so far */
   hid_t images;
@@ -64,30 +65,27 @@ static es_code_t cannot_write(const pack_t *p, es_status_t *status) {
 
 /* ---- messages between the first rank and another ---- */
 
-static void send_bytes(const pack_t *p, const void *bytes, int64_t size, int to) {
-  if (size > 0) ES_MPI(MPI_Send(bytes, (int)size, MPI_BYTE, to, 0, p->comm));
-}
+/* The other rank, and the direction. */
+typedef struct peer {
+  int rank;
+  bool sends; /* to it; else comes from it */
+} peer_t;
 
-static void receive_bytes(const pack_t *p, void *bytes, int64_t size, int from) {
-  if (size > 0) ES_MPI(MPI_Recv(bytes, (int)size, MPI_BYTE, from, 0, p->comm, MPI_STATUS_IGNORE));
+static void transfer(const pack_t *p, peer_t peer, void *bytes, int64_t size) {
+  if (size > 0 && peer.sends)
+    ES_MPI(MPI_Send(bytes, (int)size, MPI_BYTE, peer.rank, 0, p->comm));
+  else if (size > 0)
+    ES_MPI(MPI_Recv(bytes, (int)size, MPI_BYTE, peer.rank, 0, p->comm, MPI_STATUS_IGNORE));
 }
 
 /* Receives all of the text even if memory is out, or the sender would wait for ever. */
-static void receive_text(const pack_t *p, es_text_t *text, int64_t size, int from) {
+static void transfer_text(const pack_t *p, peer_t peer, es_text_t *text, int64_t size) {
   char part[4096];
-  text->length = 0;
+  if (!peer.sends) text->length = 0;
   for (int64_t done = 0, n; done < size; done += n) {
     n = size - done < (int64_t)sizeof part ? size - done : (int64_t)sizeof part;
-    receive_bytes(p, part, n, from);
-    es_text_append_bytes(text, part, (size_t)n);
-  }
-}
-
-static void send_text(const pack_t *p, const es_text_t *text, int to) {
-  const int64_t size = (int64_t)text->length;
-  for (int64_t done = 0, n; done < size; done += n) {
-    n = size - done < 4096 ? size - done : 4096;
-    send_bytes(p, text->data + done, n, to);
+    transfer(p, peer, peer.sends ? text->data + done : part, n);
+    if (!peer.sends) es_text_append_bytes(text, part, (size_t)n);
   }
 }
 
@@ -137,29 +135,16 @@ static int64_t packed_size(const pack_t *p, const block_t *b) {
   return size;
 }
 
-/* Sends the outcome of a block: broken images, or pixels and chunks where they are wanted. */
-static void send_block(const pack_t *p) {
-  const block_t *b = &p->block;
-  const int64_t broken = (int64_t)b->broken.length, n = chunks_of(p, b->count);
-  if (b->count == 0) return;
-  send_bytes(p, &broken, sizeof broken, 0);
-  send_text(p, &b->broken, 0);
-  if (broken > 0 || !b->wanted) return;
-  send_bytes(p, b->size, n * (int64_t)sizeof *b->size, 0);
-  send_bytes(p, b->pixels, n * p->chunk * p->image, 0);
-  send_bytes(p, b->packed, packed_size(p, b), 0);
-}
-
-static void receive_block(pack_t *p, int from) {
-  block_t *b = &p->other;
-  int64_t broken;
-  receive_bytes(p, &broken, sizeof broken, from);
-  receive_text(p, &b->broken, broken, from);
-  if (broken > 0 || !b->wanted) return;
+/* The outcome of a block: broken images, or pixels and chunks where they are wanted. */
+static void transfer_block(const pack_t *p, peer_t peer, block_t *b) {
+  int64_t broken = (int64_t)b->broken.length;
   const int64_t n = chunks_of(p, b->count);
-  receive_bytes(p, b->size, n * (int64_t)sizeof *b->size, from);
-  receive_bytes(p, b->pixels, n * p->chunk * p->image, from);
-  receive_bytes(p, b->packed, packed_size(p, b), from);
+  transfer(p, peer, &broken, sizeof broken);
+  transfer_text(p, peer, &b->broken, broken);
+  if (broken > 0 || !b->wanted) return;
+  transfer(p, peer, b->size, n * (int64_t)sizeof *b->size);
+  transfer(p, peer, b->pixels, n * p->chunk * p->image);
+  transfer(p, peer, b->packed, packed_size(p, b));
 }
 
 /* ---- the work of the first rank ---- */
@@ -180,16 +165,16 @@ static void distribute(pack_t *p, es_split_t split, int64_t first, int64_t total
       const char *path = es_picture_path(&p->pictures, split, i);
       es_text_append_bytes(&b->paths, path, strlen(path) + 1);
     }
-    const int64_t head[3] = {count, p->writing, (int64_t)b->paths.length};
+    int64_t head[3] = {count, p->writing, (int64_t)b->paths.length};
     b->count = count;
     b->wanted = p->writing;
     if (rank == 0) return;
-    send_bytes(p, head, sizeof head, rank);
-    send_text(p, &b->paths, rank);
+    transfer(p, (peer_t){rank, true}, head, sizeof head);
+    transfer_text(p, (peer_t){rank, true}, &b->paths, head[2]);
   }
   int64_t head[3];
-  receive_bytes(p, head, sizeof head, 0);
-  receive_text(p, &b->paths, head[2], 0);
+  transfer(p, (peer_t){0, false}, head, sizeof head);
+  transfer_text(p, (peer_t){0, false}, &b->paths, head[2]);
   b->count = head[0];
   b->wanted = head[1] != 0;
 }
@@ -233,7 +218,7 @@ static void store_round(pack_t *p, es_split_t split, int64_t first, int64_t tota
     p->other.count = block_count(p, at, total);
     p->other.wanted = p->block.wanted;
     if (p->other.count == 0) break;
-    receive_block(p, rank); /* also after a failure: it is on its way */
+    transfer_block(p, (peer_t){rank, false}, &p->other); /* also after a failure: it is on its way */
     good = good && store_block(p, split, at, &p->other);
   }
   if (good && !p->other.broken.failed) return;
@@ -245,14 +230,14 @@ static void store_round(pack_t *p, es_split_t split, int64_t first, int64_t tota
 
 /* One block on every rank. Collective. */
 static es_code_t run_round(pack_t *p, es_split_t split, int64_t first, int64_t total, es_status_t *status) {
-  const block_t *b = &p->block;
+  block_t *b = &p->block;
   distribute(p, split, first, total);
   if (b->count > 0 && decode(p, status) == ES_OK && b->broken.length == 0 && b->wanted) compress_chunks(p, status);
   ES_TRY(es_agree(p->comm, status));
   if (p->rank == 0)
     store_round(p, split, first, total, status);
-  else
-    send_block(p);
+  else if (b->count > 0)
+    transfer_block(p, (peer_t){0, true}, b);
   return es_agree(p->comm, status);
 }
 
@@ -410,7 +395,7 @@ static es_code_t look(pack_t *p, es_status_t *status) {
   ES_TRY(es_pictures_find(&p->pictures, p->request->folder, status));
   ES_TRY(find_size(p, status));
   for (int split = 0; split < ES_SPLITS; split++) {
-    p->drop[split] = es_allocate_zero((size_t)p->pictures.count[split], sizeof *p->drop[split]);
+    p->drop[split] = es_owned_allocate_zero(&p->memory, (size_t)p->pictures.count[split], sizeof *p->drop[split]);
     if (p->drop[split] == NULL) return no_memory(p, status);
   }
   p->out->n_left_out = p->pictures.n_left_out;
@@ -420,10 +405,10 @@ static es_code_t look(pack_t *p, es_status_t *status) {
 }
 
 /* Room for whole chunks of the largest block, and for chunks that get larger when they are compressed. */
-static bool create_block(const pack_t *p, block_t *b) {
-  b->pixels = es_allocate((size_t)p->room, 1);
-  b->packed = es_allocate((size_t)p->room / 256 + 64 * BLOCK_CHUNKS + compressBound((uLong)p->room), 1);
-  return b->pixels != NULL && b->packed != NULL;
+static void create_block(pack_t *p, block_t *b) {
+  const size_t packed = (size_t)p->room / 256 + 64 * BLOCK_CHUNKS + compressBound((uLong)p->room);
+  b->pixels = es_owned_allocate(&p->memory, (size_t)p->room, 1);
+  b->packed = es_owned_allocate(&p->memory, packed, 1);
 }
 
 static es_code_t prepare(pack_t *p, es_status_t *status) {
@@ -435,16 +420,10 @@ static es_code_t prepare(pack_t *p, es_status_t *status) {
   p->crop.width = sizes[1];
   p->image = (int64_t)sizes[0] * sizes[1] * p->crop.channels;
   p->room = p->image > BLOCK_BYTES ? p->image : BLOCK_BYTES;
-  if (!create_block(p, &p->block) || (p->rank == 0 && p->ranks > 1 && !create_block(p, &p->other)))
-    no_memory(p, status);
+  create_block(p, &p->block);
+  if (p->rank == 0 && p->ranks > 1) create_block(p, &p->other);
+  if (p->memory.failed) no_memory(p, status);
   return es_agree(p->comm, status);
-}
-
-static void destroy_block(block_t *b) {
-  es_text_destroy(&b->paths);
-  es_text_destroy(&b->broken);
-  es_free(b->pixels);
-  es_free(b->packed);
 }
 
 static es_code_t check_request(const es_pack_request_t *r, es_status_t *status) {
@@ -477,9 +456,10 @@ es_code_t es_pack(es_pack_result_t *out, const es_pack_request_t *request, MPI_C
   es_pictures_destroy(&p.pictures);
   es_crop_destroy(&p.crop);
   es_fingerprint_destroy(&p.fingerprint);
-  destroy_block(&p.block);
-  destroy_block(&p.other);
+  es_text_destroy(&p.block.paths);
+  es_text_destroy(&p.block.broken);
+  es_text_destroy(&p.other.broken);
   es_free(p.labels);
-  for (int split = 0; split < ES_SPLITS; split++) es_free(p.drop[split]);
+  es_owned_free(&p.memory);
   return code;
 }

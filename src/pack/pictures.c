@@ -70,16 +70,14 @@ static es_code_t look_at(char path[ES_PATH_MAX], bool *is_folder, const char *fo
 static es_code_t add_picture(es_pictures_t *p, es_split_t split, const char *path, int32_t label, es_status_t *status) {
   if (p->count[split] == INT32_MAX)
     return es_fail(status, ES_INPUT, STAGE, "%s: is one image more than the %d that a split can have", path, INT32_MAX);
-  if (p->count[split] == p->room[split]) {
-    const int64_t room = 2 * p->room[split] + 1024;
-    es_picture_t *items = es_reallocate(p->items[split], (size_t)room, sizeof *items);
-    if (items == NULL) return es_out_of_memory(status, STAGE, "the list of files up to %s", path);
+  es_picture_t *items = es_make_room(p->items[split], p->count[split], sizeof *items);
+  if (items != NULL) {
     p->items[split] = items;
-    p->room[split] = room;
+    items[p->count[split]++] = (es_picture_t){.path = p->paths.length, .label = (uint16_t)label};
+    es_text_append_bytes(&p->paths, path, strlen(path) + 1);
+    if (!p->paths.failed) return ES_OK;
   }
-  p->items[split][p->count[split]++] = (es_picture_t){.path = p->paths.length, .label = (uint16_t)label};
-  es_text_append_bytes(&p->paths, path, strlen(path) + 1);
-  return p->paths.failed ? es_out_of_memory(status, STAGE, "the list of files up to %s", path) : ES_OK;
+  return es_out_of_memory(status, STAGE, "the list of files up to %s", path);
 }
 
 static void leave_out(es_pictures_t *p, const char *path) {

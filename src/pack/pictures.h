@@ -14,7 +14,7 @@ typedef struct es_picture {
 typedef struct es_pictures {
   es_text_t paths;                /**< owned; zero-terminated, one after the other */
   es_picture_t *items[ES_SPLITS]; /**< owned; by label, then by path */
-  int64_t count[ES_SPLITS], room[ES_SPLITS];
+  int64_t count[ES_SPLITS];
   es_names_t classes; /**< owned; sorted */
   int64_t n_left_out;
   char left_out[ES_PATH_MAX]; /**< the first file that is no image by its name */

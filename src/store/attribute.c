@@ -52,7 +52,7 @@ static bool read_value(hid_t attribute, es_text_t *out, bool *is_text, bool *kno
 }
 
 static bool append(es_reader_t *reader, const char *name, const es_text_t *value, bool is_text) {
-  es_attribute_t *grown = es_reallocate(reader->attributes, (size_t)reader->n_attributes + 1, sizeof *grown);
+  es_attribute_t *grown = es_make_room(reader->attributes, reader->n_attributes, sizeof *grown);
   if (grown == NULL) return false;
   reader->attributes = grown;
   es_attribute_t *attribute = &reader->attributes[reader->n_attributes++];

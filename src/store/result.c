@@ -315,16 +315,14 @@ bool es_result_measured(const es_result_t *result, es_field_t field, size_t inde
 
 void *es_result_coordinates(es_result_t *result, es_dimension_t dimension) {
   assert(es_dimension_has_values(dimension));
-  return dimension == ES_DIM_EPOCH         ? (void *)result->epoch
-         : dimension == ES_DIM_PROBE_EPOCH ? (void *)result->probe_epoch
-                                           : result->delta;
+  if (dimension == ES_DIM_DELTA) return result->delta;
+  return dimension == ES_DIM_EPOCH ? result->epoch : result->probe_epoch;
 }
 
 double es_result_coordinate(const es_result_t *result, es_dimension_t dimension, int64_t index) {
   assert(es_dimension_has_values(dimension));
-  return dimension == ES_DIM_EPOCH         ? result->epoch[index]
-         : dimension == ES_DIM_PROBE_EPOCH ? result->probe_epoch[index]
-                                           : result->delta[index];
+  if (dimension == ES_DIM_DELTA) return result->delta[index];
+  return (dimension == ES_DIM_EPOCH ? result->epoch : result->probe_epoch)[index];
 }
 
 const char *es_result_word(const es_result_t *result, es_dimension_t dimension, int64_t index, char out[ES_NAME_MAX]) {
@@ -338,34 +336,35 @@ uint8_t es_result_flags(const es_result_t *result, int split, int64_t epoch, int
   return ((const uint8_t *)result->data[ES_FIELD_FLAGS])[es_result_index(result, ES_FIELD_FLAGS, at)];
 }
 
-static double saturation(const es_result_t *result, int split, int64_t epoch, int64_t layer, int64_t delta) {
-  const int64_t at[ES_DIMENSIONS] = {
-      [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer, [ES_DIM_DELTA] = delta};
-  return es_result_value(result, ES_FIELD_SATURATION, at);
-}
-
 bool es_result_epoch_measured(const es_result_t *result, int split, int64_t epoch) {
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
     if (es_result_flags(result, split, epoch, layer) != 0) return true;
     for (int64_t delta = 0; delta < result->extent[ES_DIM_DELTA]; delta++) {
-      if (!isnan(saturation(result, split, epoch, layer, delta))) return true;
+      const int64_t at[ES_DIMENSIONS] = {
+          [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer, [ES_DIM_DELTA] = delta};
+      if (!isnan(es_result_value(result, ES_FIELD_SATURATION, at))) return true;
     }
   }
   return false;
 }
 
-double es_result_mean_saturation(const es_result_t *result, es_split_t split, int64_t epoch, int64_t delta) {
+double es_result_mean(const es_result_t *result, es_field_t field, int64_t at[ES_DIMENSIONS]) {
   double sum = 0;
-  int64_t count = 0;
-  for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
-    double value = saturation(result, (int)split, epoch, layer, delta);
-    bool output = ((const uint8_t *)result->data[ES_FIELD_LAYER_OUTPUT])[layer] != 0;
-    bool excluded = (es_result_flags(result, (int)split, epoch, layer) & ES_FLAGS_EXCLUDED) != 0;
-    if (output || isnan(value) || excluded) continue;
+  int64_t count = 0, *layer = &at[ES_DIM_LAYER];
+  for (*layer = 0; *layer < result->extent[ES_DIM_LAYER]; ++*layer) {
+    const double value = es_result_value(result, field, at);
+    const bool output = ((const uint8_t *)result->data[ES_FIELD_LAYER_OUTPUT])[*layer] != 0;
+    const uint8_t flags = es_result_flags(result, (int)at[ES_DIM_SPLIT], at[ES_DIM_EPOCH], *layer);
+    if (output || isnan(value) || (flags & ES_FLAGS_EXCLUDED) != 0) continue;
     sum += value;
     count++;
   }
   return count > 0 ? sum / (double)count : (double)NAN;
+}
+
+double es_result_mean_saturation(const es_result_t *result, es_split_t split, int64_t epoch, int64_t delta) {
+  int64_t at[ES_DIMENSIONS] = {[ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_DELTA] = delta};
+  return es_result_mean(result, ES_FIELD_SATURATION, at);
 }
 
 void es_result_path(char out[ES_PATH_MAX], const char *output, const char *id, int64_t n_points) {

@@ -55,6 +55,9 @@ double es_result_last_value(const es_result_t *result, es_field_t field);
 /* Mean over hidden layers at the last measured epoch, in the eval split if it was measured, else in the train split, at
  * the first delta that was asked for. */
 double es_result_last_saturation(const es_result_t *result);
+/* Mean of a float64 field over the layers at these indices, without the output layer and layers with one of
+ * ES_FLAGS_EXCLUDED; NaN when none is left. `at` says split and epoch; its layer is changed. */
+double es_result_mean(const es_result_t *result, es_field_t field, int64_t at[ES_DIMENSIONS]);
 uint8_t es_result_flags(const es_result_t *result, int split, int64_t epoch, int64_t layer);
 
 #endif

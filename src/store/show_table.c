@@ -148,32 +148,14 @@ static void append_legend(es_text_t *out, const es_result_t *result, const view_
   if (tail) es_text_append(out, "  t  tail: adds almost nothing to the accuracy of the probes before\n");
 }
 
-/* Mean over the hidden layers without a flag of the overlap with the measured epoch before, at the first delta. */
-static double mean_overlap(const es_result_t *result, int split, int64_t epoch) {
-  double sum = 0;
-  int64_t count = 0;
-  for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
-    const int64_t at[ES_DIMENSIONS] = {
-        [ES_DIM_REFERENCE] = ES_PREVIOUS, [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer};
-    const double value = es_result_value(result, ES_FIELD_EIGENSPACE_OVERLAP, at);
-    bool excluded = (es_result_flags(result, split, epoch, layer) & ES_FLAGS_EXCLUDED) != 0;
-    if (isnan(value) || excluded || ((const uint8_t *)result->data[ES_FIELD_LAYER_OUTPUT])[layer] != 0) continue;
-    sum += value;
-    count++;
-  }
-  return count > 0 ? sum / (double)count : (double)NAN;
-}
-
-static void append_means(es_text_t *out, const es_result_t *result, const view_t *view) {
-  es_text_append(out, "%-*s %6s", view->width, "mean of hidden", "");
+/* Means over hidden layers at the first delta; of overlaps, those with the measured epoch before. */
+static void append_means(es_text_t *out, const es_result_t *result, const view_t *view, const char *title,
+                         es_field_t field) {
+  es_text_append(out, "%-*s %6s", view->width, title, "");
   for (int i = 0; i < view->columns.n; i++) {
-    append_saturation(out, es_result_mean_saturation(result, (es_split_t)view->split, view->columns.epoch[i], 0), ' ');
-  }
-  end_line(out);
-  if (!es_result_has(result, ES_GROUP_EIGENSPACE)) return;
-  es_text_append(out, "%-*s %6s", view->width, "mean overlap", "");
-  for (int i = 0; i < view->columns.n; i++) {
-    append_saturation(out, mean_overlap(result, view->split, view->columns.epoch[i]), ' ');
+    int64_t at[ES_DIMENSIONS] = {
+        [ES_DIM_REFERENCE] = ES_PREVIOUS, [ES_DIM_SPLIT] = view->split, [ES_DIM_EPOCH] = view->columns.epoch[i]};
+    append_saturation(out, es_result_mean(result, field, at), ' ');
   }
   end_line(out);
 }
@@ -195,7 +177,9 @@ static void append_split(es_text_t *out, const es_result_t *result, int split) {
   if (view.probe >= 0) es_text_append(out, "%*s", COLUMN + (view.columns.n > 0), "probe");
   es_text_append(out, "\n");
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) append_layer(out, result, &view, layer);
-  append_means(out, result, &view);
+  append_means(out, result, &view, "mean of hidden", ES_FIELD_SATURATION);
+  if (es_result_has(result, ES_GROUP_EIGENSPACE))
+    append_means(out, result, &view, "mean overlap", ES_FIELD_EIGENSPACE_OVERLAP);
   append_legend(out, result, &view);
 }
 
