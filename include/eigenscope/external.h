@@ -7,10 +7,6 @@
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 
-/** The path of a split and an epoch: {epoch} and {epoch:03} are replaced. ES_INPUT when it gets too long. */
-es_code_t es_external_path(char out[ES_PATH_MAX], const es_external_t *external, es_split_t split, int32_t epoch,
-                           es_status_t *status);
-
 typedef struct es_external_layer {
   char name[ES_NAME_MAX];
   int32_t h, w, c;

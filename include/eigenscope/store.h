@@ -191,9 +191,8 @@ double *es_result_f64(es_result_t *result, es_field_t field, int64_t i0, int64_t
 void es_result_compute_quantities(es_result_t *result, const bool lacking[ES_FIELDS]);
 /** Measured layers. */
 const es_layer_info_t *es_result_layer(const es_result_t *result, int layer);
-/** The epoch at an index of the epoch axis, and the index of an epoch (−1: not among them). */
+/** The epoch at an index of the epoch axis. */
 int32_t es_result_epoch(const es_result_t *result, int64_t index);
-int64_t es_result_epoch_index(const es_result_t *result, int32_t epoch);
 /** Index of an epoch on the axis of probe epochs, −1 when no probes are fitted then. */
 int64_t es_result_probe_epoch_index(const es_result_t *result, int32_t epoch);
 /** Gives the last probe epoch another number, above those before it: training may end sooner than it was to. */

@@ -192,25 +192,17 @@ static es_code_t open_checked(es_activations_t *file, es_status_t *status) {
 static const es_activations_reader_t *const readers[] = {&es_activations_npy, &es_activations_hdf5};
 
 es_code_t es_activations_open(es_activations_t **out, const char *path, const char *labels_name, es_status_t *status) {
-  es_code_t code = ES_SYSTEM;
+  es_activations_t *file = *out = es_allocate_zero(1, sizeof *file);
+  if (file == NULL) return es_out_of_memory(status, STAGE, "reading %s", path);
   int r = 0;
-  *out = NULL;
   while (readers[r]->found != NULL && !readers[r]->found(path)) r++;
-  es_activations_t *file = es_allocate_zero(1, sizeof *file);
-  if (file != NULL) {
-    file->handle = -1;
-    file->reader = readers[r];
-    file->path = es_duplicate(path);
-    file->labels_name = dotted(labels_name);
-  }
-  if (file == NULL || file->path == NULL || file->labels_name == NULL)
-    es_out_of_memory(status, STAGE, "reading %s", path);
-  else
-    code = open_checked(file, status);
-  if (code == ES_OK)
-    *out = file;
-  else
-    es_activations_close(file);
+  *file = (es_activations_t){
+      .reader = readers[r], .path = es_duplicate(path), .labels_name = dotted(labels_name), .handle = -1};
+  const bool good = file->path != NULL && file->labels_name != NULL;
+  const es_code_t code = good ? open_checked(file, status) : es_out_of_memory(status, STAGE, "reading %s", path);
+  if (code == ES_OK) return ES_OK;
+  es_activations_close(file);
+  *out = NULL;
   return code;
 }
 

@@ -14,8 +14,9 @@ static bool put_epoch(void *context, const char *name, int digits, char *out, si
   return true;
 }
 
-es_code_t es_external_path(char out[ES_PATH_MAX], const es_external_t *external, es_split_t split, int32_t epoch,
-                           es_status_t *status) {
+/* The path of a split and an epoch: {epoch} and {epoch:03} are replaced. ES_INPUT when it gets too long. */
+static es_code_t path_of(char out[ES_PATH_MAX], const es_external_t *external, es_split_t split, int32_t epoch,
+                         es_status_t *status) {
   if (es_text_fill(out, ES_PATH_MAX, external->file[split], put_epoch, &epoch)) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE, "%s: longer than %d bytes with its epoch", external->file[split],
                  ES_PATH_MAX - 1);
@@ -29,7 +30,7 @@ static es_code_t check_present(const es_external_t *external, es_status_t *statu
     for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
       char path[ES_PATH_MAX];
       if (!es_external_has(external, split)) continue;
-      if (es_external_path(path, external, split, es_external_epoch(external, i), status) != ES_OK) break;
+      if (path_of(path, external, split, es_external_epoch(external, i), status) != ES_OK) break;
       if (access(path, F_OK) == 0) continue;
       if (n < 8) es_text_append(&missing, "%s%s", n > 0 ? ", " : "", path);
       n++;
@@ -118,7 +119,7 @@ es_code_t es_external_inspect(es_external_info_t *out, const es_external_t *exte
       es_activations_t *file = NULL;
       char path[ES_PATH_MAX];
       if (!es_external_has(external, split)) continue;
-      code = es_external_path(path, external, split, es_external_epoch(external, i), status);
+      code = path_of(path, external, split, es_external_epoch(external, i), status);
       if (code == ES_OK) code = es_activations_open(&file, path, external->labels, status);
       if (code == ES_OK) code = add_file(&survey, file, path, split, i == 0, status);
       es_activations_close(file);
@@ -157,7 +158,7 @@ es_code_t es_external_open(es_activations_t **out, const es_external_t *external
                            es_split_t split, int32_t epoch, es_status_t *status) {
   char path[ES_PATH_MAX];
   *out = NULL;
-  ES_TRY(es_external_path(path, external, split, epoch, status));
+  ES_TRY(path_of(path, external, split, epoch, status));
   ES_TRY(es_activations_open(out, path, external->labels, status));
   if (compare_layers(info, *out, path, status) == ES_OK) return ES_OK;
   es_activations_close(*out);

@@ -160,7 +160,8 @@ static bool read_entry(reader_t *r, es_npy_t *out, bool found[3]) {
   return k == 0 ? read_type(r, out) : k == 1 ? read_truth(r, &out->fortran) : read_shape(r, out);
 }
 
-const char *es_npy_parse(es_npy_t *out, const char *text) {
+/* Understands the dictionary. NULL when all is well, else what was expected. */
+static const char *parse(es_npy_t *out, const char *text) {
   reader_t r = {.at = text};
   bool found[3] = {false, false, false};
   *out = (es_npy_t){0};
@@ -204,7 +205,7 @@ es_code_t es_npy_read_header(es_npy_t *out, int descriptor, const char *path, in
   if (text == NULL) return es_out_of_memory(status, STAGE, "the header of %s", path);
   reason = es_npy_pread(descriptor, text, (size_t)length, before);
   const char *expected = reason != 0                      ? NULL
-                         : strlen(text) == (size_t)length ? es_npy_parse(out, text)
+                         : strlen(text) == (size_t)length ? parse(out, text)
                                                           : "text without a zero byte";
   es_free(text);
   if (reason != 0) return fail_read(path, reason, status);

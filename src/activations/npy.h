@@ -17,10 +17,6 @@ typedef struct es_npy {
  * file's. ES_INPUT for what is no such header, ES_SYSTEM when it cannot be read. */
 es_code_t es_npy_read_header(es_npy_t *out, int descriptor, const char *path, int64_t size, es_status_t *status);
 
-/** Understands the dictionary: `text` is zero-terminated. NULL when all is well, else what was expected, static
- * storage. */
-const char *es_npy_parse(es_npy_t *out, const char *text);
-
 /** size bytes from `offset` on, however the kernel cuts them: 0, an errno, or −1 when the file ends before. */
 int es_npy_pread(int descriptor, void *out, size_t size, int64_t offset);
 

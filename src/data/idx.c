@@ -101,19 +101,18 @@ static es_code_t read_labels(const es_dataset_spec_t *spec, es_split_t split, in
                              char path[ES_STREAM_PATH_MAX], es_status_t *status) {
   header_t header;
   es_stream_t file;
-  ES_TRY(inspect_file(spec->path, LABELS[split], 1, &header, path, status));
-  if (header.count != images) {
-    return es_fail(status, ES_INPUT, STAGE,
+  uint16_t *labels = NULL;
+  ES_TRY(es_stream_open(&file, spec->path, LABELS[split], status));
+  memcpy(path, file.path, sizeof file.path);
+  es_code_t code = read_header(&file, 1, &header, status);
+  if (code == ES_OK && header.count != images)
+    code = es_fail(status, ES_INPUT, STAGE,
                    "%s: %lld labels for the %lld images of %s; both files must have the same count", path,
                    (long long)header.count, (long long)images, IMAGES[split]);
-  }
-  uint16_t *labels = *out = es_allocate((size_t)images, sizeof *labels);
-  if (labels == NULL) return es_out_of_memory(status, STAGE, "the labels of %s", path);
-  uint8_t *bytes = (uint8_t *)labels;
-  ES_TRY(es_stream_open(&file, spec->path, LABELS[split], status));
-  es_code_t code = read_header(&file, 1, &header, status);
-  if (code == ES_OK && header.count != images) code = es_images_changed(path, status);
-  if (code == ES_OK) code = read_body(&file, &header, bytes, images, status);
+  if (code == ES_OK) labels = *out = es_allocate((size_t)images, sizeof *labels);
+  if (code == ES_OK && labels == NULL) code = es_out_of_memory(status, STAGE, "the labels of %s", path);
+  const uint8_t *bytes = (const uint8_t *)labels;
+  if (code == ES_OK) code = read_body(&file, &header, (uint8_t *)labels, images, status);
   es_stream_close(&file);
   /* From bytes to labels in place: from the last, so that no byte is overwritten before it is read. */
   for (int64_t i = images - 1; code == ES_OK && i >= 0; i--) labels[i] = bytes[i];

@@ -94,8 +94,7 @@ es_code_t es_stream_length(es_stream_t *stream, int64_t due, int64_t *length, es
   char scratch[16384];
   int64_t got;
   do {
-    es_code_t code = es_stream_read(stream, scratch, sizeof scratch, &got, status);
-    if (code != ES_OK) return code;
+    ES_TRY(es_stream_read(stream, scratch, sizeof scratch, &got, status));
   } while (got > 0 && stream->done <= due + ES_STREAM_EXCESS);
   *length = stream->done;
   return ES_OK;

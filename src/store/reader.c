@@ -34,13 +34,6 @@ es_code_t es_reader_out_of_memory(const es_reader_t *reader) {
   return es_fail(reader->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be read: out of memory", reader->path);
 }
 
-static const char *type_name(es_type_t type) {
-  static const char *const names[ES_TYPES] = {
-      [ES_TYPE_F64] = "float64", [ES_TYPE_F32] = "float32", [ES_TYPE_I32] = "int32",
-      [ES_TYPE_I64] = "int64",   [ES_TYPE_U8] = "uint8",    [ES_TYPE_STRING] = "variable-length string"};
-  return names[type];
-}
-
 static bool is_of_type(hid_t object, es_type_t type) {
   ES_HDF5_ID found = H5Dget_type(object);
   if (found < 0) return false;
@@ -53,11 +46,14 @@ static bool is_of_type(hid_t object, es_type_t type) {
 /* Opens a variable of that type and rank and gives its extents; the caller closes *object. */
 static es_code_t open_variable(es_reader_t *reader, const char *name, es_type_t type, int rank,
                                hsize_t extent[ES_RANK_MAX], hid_t *object) {
+  static const char *const types[ES_TYPES] = {
+      [ES_TYPE_F64] = "float64", [ES_TYPE_F32] = "float32", [ES_TYPE_I32] = "int32",
+      [ES_TYPE_I64] = "int64",   [ES_TYPE_U8] = "uint8",    [ES_TYPE_STRING] = "variable-length string"};
   *object = -1;
   if (H5Lexists(reader->file, name, H5P_DEFAULT) <= 0) return foreign(reader, "it lacks the variable %s", name);
   *object = H5Dopen2(reader->file, name, H5P_DEFAULT);
   if (*object < 0) return es_reader_broken(reader, name);
-  if (!is_of_type(*object, type)) return foreign(reader, "the variable %s must be %s", name, type_name(type));
+  if (!is_of_type(*object, type)) return foreign(reader, "the variable %s must be %s", name, types[type]);
   ES_HDF5_ID space = H5Dget_space(*object);
   if (space < 0) return es_reader_broken(reader, name);
   const int found = H5Sget_simple_extent_ndims(space);

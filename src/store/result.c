@@ -232,6 +232,29 @@ void *es_result_at(es_result_t *result, es_field_t field, const int64_t *index) 
   return (char *)result->data[field] + position(result, field, index) * es_type_size(es_field_info(field)->type);
 }
 
+es_code_t es_packed_transfer(const es_packed_t *p, char reason[ES_HDF5_REASON_SIZE]) {
+  const es_field_info_t *info = es_field_info(p->field);
+  const hid_t type = es_type_in_memory(info->type);
+  int layer = 0; /* its place among the dimensions */
+  while (info->dimensions[layer] != ES_DIM_LAYER) layer++;
+  int64_t index[ES_RANK_MAX] = {0};
+  for (int digit = layer; digit >= 0;) {
+    const hsize_t width = (hsize_t)p->result->layers[index[layer]].width;
+    es_hdf5_block_t block = {.rank = info->rank};
+    for (int i = 0; i < info->rank; i++) {
+      block.start[i] = i <= layer ? (hsize_t)index[i] : 0;
+      block.count[i] = i <= layer ? 1 : width;
+    }
+    void *data = es_result_at(p->result, p->field, index);
+    ES_TRY(p->reading ? es_hdf5_read(p->object, type, &block, data, reason)
+                      : es_hdf5_write(p->object, type, &block, data, reason));
+    for (digit = layer; digit >= 0 && ++index[digit] == p->result->extent[info->dimensions[digit]]; digit--) {
+      index[digit] = 0;
+    }
+  }
+  return ES_OK;
+}
+
 double *es_result_f64(es_result_t *result, es_field_t field, int64_t i0, int64_t i1, int64_t i2, int64_t i3) {
   const int64_t index[ES_RANK_MAX] = {i0, i1, i2, i3};
   assert(es_field_info(field)->type == ES_TYPE_F64 && es_field_info(field)->rank <= 4);
@@ -257,19 +280,11 @@ int32_t es_result_epoch(const es_result_t *result, int64_t index) {
   return result->epoch[index];
 }
 
-static int64_t find_epoch(const int32_t *epochs, int64_t n, int32_t epoch) {
-  for (int64_t i = 0; i < n; i++) {
-    if (epochs[i] == epoch) return i;
+int64_t es_result_probe_epoch_index(const es_result_t *result, int32_t epoch) {
+  for (int64_t i = 0; i < result->extent[ES_DIM_PROBE_EPOCH]; i++) {
+    if (result->probe_epoch[i] == epoch) return i;
   }
   return -1;
-}
-
-int64_t es_result_epoch_index(const es_result_t *result, int32_t epoch) {
-  return find_epoch(result->epoch, result->extent[ES_DIM_EPOCH], epoch);
-}
-
-int64_t es_result_probe_epoch_index(const es_result_t *result, int32_t epoch) {
-  return find_epoch(result->probe_epoch, result->extent[ES_DIM_PROBE_EPOCH], epoch);
 }
 
 void es_result_move_last_probe_epoch(es_result_t *result, int32_t epoch) {

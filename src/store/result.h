@@ -27,7 +27,8 @@ bool es_result_allocate_field(es_result_t *result, es_field_t field);
 /* Names, layers and the like are there: fills `widths` and `squares`. */
 void es_result_count_widths(es_result_t *result);
 
-/* A packed field, and the variable of a file that it goes to or comes from. */
+/* A packed field, and the variable of a file that it goes to or comes from. In memory each layer has its own width; in
+ * the file the widest sets the extent. */
 typedef struct es_packed {
   es_result_t *result; /* borrowed */
   es_field_t field;

@@ -22,6 +22,7 @@ typedef bool has_t(const es_result_t *result, int split, int64_t epoch);
 static columns_t choose_columns(const es_result_t *result, int split, has_t *has, int room) {
   columns_t columns = {0};
   int64_t n_epochs = result->extent[ES_DIM_EPOCH], seen = 0;
+  if (room > COLUMNS_MAX) room = COLUMNS_MAX;
   for (int64_t epoch = 0; epoch < n_epochs; epoch++) columns.of += has(result, split, epoch);
   int64_t n = columns.of < room ? columns.of : room;
   for (int64_t epoch = 0; epoch < n_epochs && columns.n < n; epoch++) {
@@ -163,7 +164,7 @@ static void append_means(es_text_t *out, const es_result_t *result, const view_t
 static void append_split(es_text_t *out, const es_result_t *result, int split) {
   view_t view = {.split = split, .width = name_width(result), .probe = last_probes(result, split)};
   int room = (WIDTH - view.width - 7 - (view.probe >= 0 ? COLUMN + 1 : 0)) / COLUMN;
-  view.columns = choose_columns(result, split, es_result_epoch_measured, room < COLUMNS_MAX ? room : (int)COLUMNS_MAX);
+  view.columns = choose_columns(result, split, es_result_epoch_measured, room);
   char delta[32];
   if (view.columns.n == 0 && view.probe < 0) return;
   es_text_append(out, "\nsaturation, %s split, delta %s", es_split_name(split),
@@ -212,27 +213,22 @@ static void append_scalar(es_text_t *out, double value) {
     es_text_append(out, "%*.0e ", COLUMN - 1, value);
 }
 
-static void append_scalar_row(es_text_t *out, const es_result_t *result, es_field_t field, int split,
-                              const columns_t *columns, int width) {
-  char name[64];
-  snprintf(name, sizeof name, "%s %s", es_split_name(split), es_field_info(field)->name);
-  es_text_append(out, "%-*s %6s", width, name, "");
-  for (int i = 0; i < columns->n; i++) append_scalar(out, scalar_at(result, field, split, columns->epoch[i]));
-  end_line(out);
-}
-
 static void append_scalars(es_text_t *out, const es_result_t *result) {
   int width = name_width(result), room = (WIDTH - width - 7) / COLUMN;
-  columns_t columns = choose_columns(result, 0, has_scalar, room < COLUMNS_MAX ? room : (int)COLUMNS_MAX);
+  columns_t columns = choose_columns(result, 0, has_scalar, room);
   if (columns.n == 0) return;
   es_text_append(out, "\nloss and accuracy");
   append_shown(out, &columns);
   es_text_append(out, "\n%-*s %6s", width, "epoch", "");
   append_epochs(out, result, &columns);
   es_text_append(out, "\n");
-  for (int split = 0; split < ES_SPLITS; split++) {
-    append_scalar_row(out, result, ES_FIELD_LOSS, split, &columns, width);
-    append_scalar_row(out, result, ES_FIELD_ACCURACY, split, &columns, width);
+  for (int row = 0; row < 2 * ES_SPLITS; row++) {
+    const es_field_t field = row % 2 == 0 ? ES_FIELD_LOSS : ES_FIELD_ACCURACY;
+    char name[64];
+    snprintf(name, sizeof name, "%s %s", es_split_name(row / 2), es_field_info(field)->name);
+    es_text_append(out, "%-*s %6s", width, name, "");
+    for (int i = 0; i < columns.n; i++) append_scalar(out, scalar_at(result, field, row / 2, columns.epoch[i]));
+    end_line(out);
   }
 }
 

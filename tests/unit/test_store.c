@@ -124,8 +124,6 @@ TEST(epochs) {
   assert_ok(es_result_create(&result, &shape, fresh()));
   assert_int_equal(es_result_extent(result, ES_DIM_EPOCH), 3);
   assert_int_equal(es_result_epoch(result, 1), 5);
-  assert_int_equal(es_result_epoch_index(result, 10), 2);
-  assert_int_equal(es_result_epoch_index(result, 2), -1);
   assert_int_equal(es_result_probe_epoch_index(result, 2), 1);
   es_result_destroy(result);
 }
