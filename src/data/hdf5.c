@@ -212,17 +212,13 @@ static es_code_t inspect_labels(es_dataset_info_t *info, es_split_t split, const
 
 static es_code_t inspect_split(es_dataset_info_t *info, es_split_t split, const es_dataset_spec_t *spec, hid_t file,
                                uint16_t *labels[ES_SPLITS], es_status_t *status) {
-  variable_t images, v;
+  __attribute__((cleanup(close_variable))) variable_t images = {.id = -1, .type = -1}, v = images;
   const char *name = name_of(spec, split, ES_VARIABLE_IMAGES);
   ES_TRY(open_variable(&images, spec->path, name, file, status));
-  es_code_t code = inspect_images(info, split, &images, status);
-  close_variable(&images);
-  if (code == ES_OK) code = open_variable(&v, spec->path, name_of(spec, split, ES_VARIABLE_LABELS), file, status);
-  if (code != ES_OK) return code;
-  code = check_labels(&v, name, info->count[split], status);
-  if (code == ES_OK) code = inspect_labels(info, split, &v, &labels[split], status);
-  close_variable(&v);
-  return code;
+  ES_TRY(inspect_images(info, split, &images, status));
+  ES_TRY(open_variable(&v, spec->path, name_of(spec, split, ES_VARIABLE_LABELS), file, status));
+  ES_TRY(check_labels(&v, name, info->count[split], status));
+  return inspect_labels(info, split, &v, &labels[split], status);
 }
 
 static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], const es_dataset_spec_t *spec,

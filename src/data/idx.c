@@ -68,20 +68,6 @@ static es_code_t check_length(const es_stream_t *file, const header_t *header, i
                  header->dimensions == 3 ? "images" : "labels", size, (long long)header->size);
 }
 
-/* Opens a file and checks its header and its length, without reading on where that can be avoided. */
-static es_code_t inspect_file(const char *folder, const char *name, int dimensions, header_t *out, char *path,
-                              es_status_t *status) {
-  es_stream_t file;
-  int64_t length = 0;
-  ES_TRY(es_stream_open(&file, folder, name, status));
-  es_code_t code = read_header(&file, dimensions, out, status);
-  if (code == ES_OK) code = es_stream_length(&file, out->size, &length, status);
-  if (code == ES_OK) code = check_length(&file, out, length, status);
-  memcpy(path, file.path, sizeof file.path);
-  es_stream_close(&file);
-  return code;
-}
-
 /* Reads what the header promised and makes sure that the file ends there. */
 static es_code_t read_body(es_stream_t *file, const header_t *header, uint8_t *out, int64_t size, es_status_t *status) {
   int64_t got;
@@ -99,7 +85,7 @@ static es_code_t read_body(es_stream_t *file, const header_t *header, uint8_t *o
 /* All labels of a split, owned by the caller also on failure; their number must be that of the images. */
 static es_code_t read_labels(const es_dataset_spec_t *spec, es_split_t split, int64_t images, uint16_t **out,
                              char path[ES_STREAM_PATH_MAX], es_status_t *status) {
-  header_t header;
+  header_t header = {0};
   es_stream_t file;
   uint16_t *labels = NULL;
   ES_TRY(es_stream_open(&file, spec->path, LABELS[split], status));
@@ -119,20 +105,27 @@ static es_code_t read_labels(const es_dataset_spec_t *spec, es_split_t split, in
   return code;
 }
 
-/* Headers of both image files: counts and one size of images. */
+/* Headers of both image files (counts and one size of images), and their lengths, without reading on where that can be
+ * avoided. */
 static es_code_t inspect_images(es_dataset_info_t *info, const es_dataset_spec_t *spec, es_status_t *status) {
   info->channels = 1;
   for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
-    header_t header;
-    char path[ES_STREAM_PATH_MAX];
-    ES_TRY(inspect_file(spec->path, IMAGES[split], 3, &header, path, status));
+    header_t header = {0};
+    es_stream_t file;
+    int64_t length = 0;
+    ES_TRY(es_stream_open(&file, spec->path, IMAGES[split], status));
+    es_code_t code = read_header(&file, 3, &header, status);
+    if (code == ES_OK) code = es_stream_length(&file, header.size, &length, status);
+    if (code == ES_OK) code = check_length(&file, &header, length, status);
+    es_stream_close(&file);
+    ES_TRY(code);
     info->count[split] = header.count;
     if (split == ES_TRAIN) {
       info->height = header.height;
       info->width = header.width;
     } else if (header.height != info->height || header.width != info->width) {
       return es_fail(status, ES_INPUT, STAGE, "%s: images of %d x %d where those of %s are %d x %d; both must be equal",
-                     path, header.height, header.width, IMAGES[ES_TRAIN], info->height, info->width);
+                     file.path, header.height, header.width, IMAGES[ES_TRAIN], info->height, info->width);
     }
   }
   return ES_OK;

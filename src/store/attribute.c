@@ -55,9 +55,9 @@ static bool append(es_reader_t *reader, const char *name, const es_text_t *value
   es_attribute_t *grown = es_make_room(reader->attributes, reader->n_attributes, sizeof *grown);
   if (grown == NULL) return false;
   reader->attributes = grown;
-  es_attribute_t *attribute = &reader->attributes[reader->n_attributes++];
-  *attribute = (es_attribute_t){es_duplicate(name), es_duplicate(es_text_get(value)), is_text};
-  return attribute->name != NULL && attribute->value != NULL && !value->failed;
+  grown += reader->n_attributes++;
+  *grown = (es_attribute_t){es_duplicate(name), es_duplicate(es_text_get(value)), is_text};
+  return grown->name != NULL && grown->value != NULL && !value->failed;
 }
 
 /* Collects one attribute; the iteration goes on while 0 is returned. */
@@ -77,20 +77,14 @@ static herr_t collect(hid_t file, const char *name, const H5A_info_t *info, void
   return good ? 0 : -1;
 }
 
-/* Above 0 if the file keeps the order in which its attributes were made; others have them by name only. Below: failed.
- */
-static herr_t tracks_order(hid_t file) {
-  unsigned order = 0;
-  ES_HDF5_ID root = H5Gopen2(file, "/", H5P_DEFAULT), list = root >= 0 ? H5Gget_create_plist(root) : -1;
-  if (list < 0 || H5Pget_attr_creation_order(list, &order) < 0) return -1;
-  return (order & H5P_CRT_ORDER_TRACKED) != 0;
-}
-
 es_code_t es_attributes_read(es_reader_t *reader) {
   hsize_t start = 0;
-  const herr_t tracked = tracks_order(reader->file);
-  const H5_index_t by = tracked > 0 ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
-  if (tracked >= 0 && H5Aiterate2(reader->file, by, H5_ITER_INC, &start, collect, reader) >= 0) return ES_OK;
+  unsigned order = 0;
+  ES_HDF5_ID root = H5Gopen2(reader->file, "/", H5P_DEFAULT), list = root >= 0 ? H5Gget_create_plist(root) : -1;
+  const bool known = list >= 0 && H5Pget_attr_creation_order(list, &order) >= 0;
+  /* By name where the file does not keep the order in which its attributes were made. */
+  const H5_index_t by = (order & H5P_CRT_ORDER_TRACKED) != 0 ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
+  if (known && H5Aiterate2(reader->file, by, H5_ITER_INC, &start, collect, reader) >= 0) return ES_OK;
   return reader->status->code != ES_OK ? reader->status->code : es_reader_broken(reader, "an attribute");
 }
 

@@ -91,17 +91,6 @@ static void fill_layers(es_result_t *result) {
   }
 }
 
-/* The groups that a shape asks for. */
-static void choose_groups(const es_result_shape_t *shape, bool groups[ES_FIELD_GROUPS]) {
-  memset(groups, 0, ES_FIELD_GROUPS * sizeof *groups);
-  groups[ES_GROUP_CORE] = groups[ES_GROUP_STABILITY] = groups[ES_GROUP_GEOMETRY] = true;
-  groups[ES_GROUP_RECALL] = shape->n_classes > 0 && shape->point->source != ES_SOURCE_ACTIVATIONS;
-  groups[ES_GROUP_PROBE] = shape->n_probe_epochs > 0;
-  groups[ES_GROUP_EIGENSPACE] = shape->eigenspace;
-  groups[ES_GROUP_EIGENVECTORS] = shape->eigenvectors;
-  groups[ES_GROUP_PROJECTION] = shape->projection;
-}
-
 static void choose_extents(const es_result_shape_t *shape, const bool groups[ES_FIELD_GROUPS],
                            int64_t extent[ES_DIMENSIONS]) {
   int32_t widest = 0;
@@ -145,7 +134,15 @@ static void fill_coordinates(es_result_t *result, const es_result_shape_t *shape
 
 es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es_status_t *status) {
   int64_t extent[ES_DIMENSIONS];
-  bool groups[ES_FIELD_GROUPS];
+  const bool groups[ES_FIELD_GROUPS] = {[ES_GROUP_CORE] = true,
+                                        [ES_GROUP_RECALL] =
+                                            shape->n_classes > 0 && shape->point->source != ES_SOURCE_ACTIVATIONS,
+                                        [ES_GROUP_PROBE] = shape->n_probe_epochs > 0,
+                                        [ES_GROUP_EIGENSPACE] = shape->eigenspace,
+                                        [ES_GROUP_EIGENVECTORS] = shape->eigenvectors,
+                                        [ES_GROUP_PROJECTION] = shape->projection,
+                                        [ES_GROUP_STABILITY] = true,
+                                        [ES_GROUP_GEOMETRY] = true};
   *out = NULL;
   assert(shape->n_layers <= ES_LAYERS_MAX && shape->point->measure.n_deltas <= ES_DELTAS_MAX);
   if (shape->n_layers < 1) {
@@ -153,7 +150,6 @@ es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es
                    "no layer would be measured: a pattern of measure.layers must match a layer of %s",
                    shape->point->model.name);
   }
-  choose_groups(shape, groups);
   choose_extents(shape, groups, extent);
   es_result_t *result = es_result_allocate(extent, groups);
   bool good = result != NULL;
