@@ -160,7 +160,7 @@ es_code_t es_merge_copy_field(es_merge_t *merge, const es_reader_t *point, es_fi
     return es_fail(point->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be merged: out of memory", point->path);
   }
   if (target != NULL) fill_blank(&trip);
-  const hid_t object = data == NULL ? H5Dopen2(point->file, name, H5P_DEFAULT) : -1;
+  ES_HDF5_ID object = data == NULL ? H5Dopen2(point->file, name, H5P_DEFAULT) : -1;
   if (data == NULL && object < 0) return es_reader_broken(point, name);
   char reason[ES_HDF5_REASON_SIZE];
   es_code_t code;
@@ -169,6 +169,5 @@ es_code_t es_merge_copy_field(es_merge_t *merge, const es_reader_t *point, es_fi
     if (code == ES_OK && target != NULL) write_block(&trip, target, index);
   } while (code == ES_OK && (target == NULL || target->writer->code == ES_OK) &&
            advance(trip.source, 0, trip.first, index));
-  if (object >= 0) H5Dclose(object);
   return code == ES_OK ? ES_OK : es_reader_damaged(point, name, reason);
 }

@@ -64,7 +64,7 @@ static es_merge_label_t *find(const es_merge_labels_t *labels, const char *name)
 
 /* NULL when memory is out. */
 static es_merge_label_t *add(es_merge_labels_t *labels, const es_attribute_t *attribute) {
-  es_merge_label_t *grown = es_reallocate(labels->list, (size_t)labels->n + 1, sizeof *grown);
+  es_merge_label_t *grown = es_make_room(labels->list, labels->n, sizeof *grown);
   if (grown == NULL) return NULL;
   labels->list = grown;
   es_merge_label_t *label = &labels->list[labels->n];
@@ -117,18 +117,16 @@ static void create_variable(es_merge_label_t *label, es_writer_t *writer, int64_
   if (vector && *channel < 0) /* the three colours of what is told by channel */
     *channel = es_writer_scale(writer, "channel", ES_TYPE_I32, CHANNELS, (const int32_t[CHANNELS]){0, 1, 2},
                                "channel of the images");
-  hid_t list = es_writer_list(writer, label->name);
+  ES_HDF5_ID list = es_writer_list(writer, label->name);
   es_writer_check(writer, H5Pset_chunk(list, vector ? 2 : 1, chunk), label->name);
   if (real) es_writer_check(writer, H5Pset_fill_value(list, H5T_NATIVE_DOUBLE, &none), label->name);
   label->object = es_writer_create(writer, label->name, type_of(label), vector ? 2 : 1, extent, list);
-  if (label->object >= 0) {
-    snprintf(long_name, sizeof long_name, "%s: %.80s", label->axis ? "axis of the grid" : "of the point", label->name);
-    es_writer_names(writer, label->object, long_name, strcmp(label->name, "elapsed_seconds") == 0 ? "s" : "1");
-    if (real) es_writer_vector(writer, label->object, "_FillValue", ES_TYPE_F64, &none, 1);
-    es_writer_check(writer, H5DSattach_scale(label->object, point, 0), label->name);
-    if (*channel >= 0 && vector) es_writer_check(writer, H5DSattach_scale(label->object, *channel, 1), label->name);
-  }
-  if (list >= 0) H5Pclose(list);
+  if (label->object < 0) return;
+  snprintf(long_name, sizeof long_name, "%s: %.80s", label->axis ? "axis of the grid" : "of the point", label->name);
+  es_writer_names(writer, label->object, long_name, strcmp(label->name, "elapsed_seconds") == 0 ? "s" : "1");
+  if (real) es_writer_vector(writer, label->object, "_FillValue", ES_TYPE_F64, &none, 1);
+  es_writer_check(writer, H5DSattach_scale(label->object, point, 0), label->name);
+  if (*channel >= 0 && vector) es_writer_check(writer, H5DSattach_scale(label->object, *channel, 1), label->name);
 }
 
 static void create_attribute(const es_merge_label_t *label, es_writer_t *writer) {
@@ -158,7 +156,7 @@ static int place_of(const es_merge_label_t *label) {
 void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *writer, int64_t n_points, hid_t point,
                             es_text_t *coordinates) {
   es_text_t axes = {0};
-  hid_t channel = -1;
+  ES_HDF5_ID channel = -1;
   for (int place = 0; place <= 4; place++) {
     for (int i = 0; i < labels->n; i++) {
       es_merge_label_t *label = &labels->list[i];
@@ -177,7 +175,6 @@ void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *writer, int6
   if (axes.failed) es_writer_out_of_memory(writer);
   es_writer_text(writer, writer->file, "axes", es_text_get(&axes));
   es_text_destroy(&axes);
-  if (channel >= 0) H5Dclose(channel);
 }
 
 static void write_one(const es_merge_label_t *label, es_writer_t *writer, const char *text, int64_t row) {
@@ -204,7 +201,7 @@ void es_merge_labels_write(es_merge_labels_t *labels, es_writer_t *writer, const
 
 void es_merge_labels_close(es_merge_labels_t *labels) {
   for (int i = 0; i < labels->n; i++) {
-    if (labels->list[i].object >= 0) H5Dclose(labels->list[i].object);
+    es_hdf5_close(&labels->list[i].object);
     labels->list[i].object = -1;
   }
 }

@@ -30,7 +30,7 @@ int64_t es_merge_values_find(const es_merge_values_t *values, double value) {
 static bool values_add(es_merge_values_t *values, double value) {
   int64_t at = lower_bound(values, value);
   if (at < values->n && values->list[at] == value) return true;
-  double *grown = es_reallocate(values->list, (size_t)values->n + 1, sizeof *grown);
+  double *grown = es_make_room(values->list, values->n, sizeof *grown);
   if (grown == NULL) return false;
   values->list = grown;
   memmove(grown + at + 1, grown + at, (size_t)(values->n - at) * sizeof *grown);
@@ -230,7 +230,7 @@ static hid_t create(output_t *o, const es_field_info_t *info, hsize_t bytes) {
   const bool text = info->type == ES_TYPE_STRING;
   hsize_t extent[ES_RANK_MAX + 1] = {(hsize_t)o->merge->n_merged}, chunk[ES_RANK_MAX + 1];
   for (int i = 0; i < info->rank; i++) extent[i + 1] = (hsize_t)o->merge->extent[info->dimensions[i]];
-  const hid_t list = es_writer_list(writer, info->name);
+  ES_HDF5_ID list = es_writer_list(writer, info->name);
   es_writer_chunk(extent, info->rank + 1, bytes / es_type_size(info->type), chunk);
   if (text) {
     es_writer_check(writer, H5Pset_chunk(list, info->rank + 1, chunk), info->name);
@@ -239,13 +239,11 @@ static hid_t create(output_t *o, const es_field_info_t *info, hsize_t bytes) {
     es_writer_deflate(writer, list, info->name, info->rank + 1, chunk);
   }
   const hid_t object = es_writer_create(writer, info->name, info->type, info->rank + 1, extent, list);
-  if (object >= 0) {
-    es_writer_check(writer, H5DSattach_scale(object, o->point, 0), info->name);
-    for (int i = 0; i < info->rank; i++) es_writer_attach(writer, object, info->name, info->dimensions[i], i + 1);
-    /* Unlike in a point's own file, also what is constant about a layer is missing where a point has fewer of them. */
-    es_writer_describe(writer, object, info, !text && (info->type != ES_TYPE_U8 || info->unmeasured != 0));
-  }
-  if (list >= 0) H5Pclose(list);
+  if (object < 0) return object;
+  es_writer_check(writer, H5DSattach_scale(object, o->point, 0), info->name);
+  for (int i = 0; i < info->rank; i++) es_writer_attach(writer, object, info->name, info->dimensions[i], i + 1);
+  /* Unlike in a point's own file, also what is constant about a layer is missing where a point has fewer of them. */
+  es_writer_describe(writer, object, info, !text && (info->type != ES_TYPE_U8 || info->unmeasured != 0));
   return object;
 }
 
@@ -376,15 +374,13 @@ static es_code_t write_part(es_merge_t *merge, const es_merge_header_t *header, 
   begin(&o, header);
   put_points(&o);
   es_merge_labels_close(&o.merge->labels);
-  for (int i = 0; i < ES_FIELDS; i++) {
-    if (o.object[i] >= 0) H5Dclose(o.object[i]);
-  }
-  if (o.names >= 0) H5Dclose(o.names);
-  if (o.point >= 0) H5Dclose(o.point);
+  for (int i = 0; i < ES_FIELDS; i++) es_hdf5_close(&o.object[i]);
+  es_hdf5_close(&o.names);
+  es_hdf5_close(&o.point);
   es_writer_release(&o.writer);
   if (o.writer.file >= 0 && H5Fclose(o.writer.file) < 0) es_writer_check(&o.writer, -1, "closing it");
   es_writer_check(&o.writer, 0, "the end"); /* what the disk said last */
-  if (access >= 0) H5Pclose(access);
+  es_hdf5_close(&access);
   es_disk_close(&disk);
   return o.writer.code;
 }

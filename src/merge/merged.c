@@ -23,18 +23,10 @@ typedef struct merged {
   column_t columns[COLUMNS_MAX];
 } merged_t;
 
-/* A sound HDF5 file that is no merged one. */
-static es_code_t foreign(const merged_t *r, const char *name, const char *what) {
-  return es_fail(r->reader.status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope: %s %s", r->reader.path,
-                 name, what);
-}
-
 bool es_merged_check(const char *path) {
   ES_HDF5_QUIET;
-  hid_t file;
-  const bool merged = es_reader_open_file(&file, path, &(es_status_t){0}) == ES_OK && H5Aexists(file, STORE_MERGED) > 0;
-  if (file >= 0) H5Fclose(file);
-  return merged;
+  ES_HDF5_ID file = -1;
+  return es_reader_open_file(&file, path, &(es_status_t){0}) == ES_OK && H5Aexists(file, STORE_MERGED) > 0;
 }
 
 /* A whole number among the attributes, −1 when there is none. */
@@ -73,7 +65,7 @@ static es_code_t list_names(merged_t *r) {
     size_t length = strcspn(name, " ");
     bool last = name[length] == '\0';
     name[length] = '\0';
-    if (!es_attribute_name_is_fit(name)) return foreign(r, name, "can be no axis");
+    if (!es_attribute_name_is_fit(name)) return es_reader_foreign(&r->reader, "%s can be no axis", name);
     r->names[n++] = name;
     name += length + (last ? 0 : 1);
   }
@@ -85,34 +77,22 @@ static es_code_t list_names(merged_t *r) {
 
 static es_code_t read_column(merged_t *r, int i) {
   const hsize_t n = (hsize_t)r->info.n_points;
-  hid_t object = H5Dopen2(r->reader.file, r->names[i], H5P_DEFAULT);
+  ES_HDF5_ID object = H5Dopen2(r->reader.file, r->names[i], H5P_DEFAULT);
   if (object < 0) return es_reader_broken(&r->reader, r->names[i]);
-  es_code_t code = ES_OK;
-  hid_t type = H5Dget_type(object), space = H5Dget_space(object), text = es_hdf5_string_type();
+  ES_HDF5_ID type = H5Dget_type(object), space = H5Dget_space(object), text = es_hdf5_string_type();
   const H5T_class_t class = H5Tget_class(type);
   column_t *column = &r->columns[i];
   column->type = class == H5T_STRING ? ES_TYPE_STRING : class == H5T_INTEGER ? ES_TYPE_I64 : ES_TYPE_F64;
   r->words[i] = column->type == ES_TYPE_STRING;
   const char *lie = es_hdf5_check_size(object, n, sizeof(int64_t));
-  if (H5Sget_simple_extent_npoints(space) != (hssize_t)n || (r->words[i] && H5Tis_variable_str(type) <= 0)) {
-    code = es_fail(r->reader.status, ES_INPUT, STORE_STAGE,
-                   "%s: is no merged file of eigenscope: %s must have %llu entries", r->reader.path, r->names[i],
-                   (unsigned long long)n);
-  } else if (lie != NULL) {
-    code = foreign(r, r->names[i], lie);
-  } else {
-    column->data = es_allocate_zero(n, sizeof(int64_t));
-    const hid_t memory = r->words[i] ? text : es_type_in_memory(column->type);
-    if (column->data == NULL)
-      code = es_reader_out_of_memory(&r->reader);
-    else if (H5Dread(object, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, column->data) < 0)
-      code = es_reader_broken(&r->reader, r->names[i]);
-  }
-  if (text >= 0) H5Tclose(text);
-  if (space >= 0) H5Sclose(space);
-  if (type >= 0) H5Tclose(type);
-  H5Dclose(object);
-  return code;
+  if (H5Sget_simple_extent_npoints(space) != (hssize_t)n || (r->words[i] && H5Tis_variable_str(type) <= 0))
+    return es_reader_foreign(&r->reader, "%s must have %llu entries", r->names[i], (unsigned long long)n);
+  if (lie != NULL) return es_reader_foreign(&r->reader, "%s %s", r->names[i], lie);
+  column->data = es_allocate_zero(n, sizeof(int64_t));
+  if (column->data == NULL) return es_reader_out_of_memory(&r->reader);
+  const hid_t memory = r->words[i] ? text : es_type_in_memory(column->type);
+  if (H5Dread(object, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, column->data) >= 0) return ES_OK;
+  return es_reader_broken(&r->reader, r->names[i]);
 }
 
 /* The variables that a summary is made from. */
@@ -138,18 +118,17 @@ static es_code_t open_numbers(const merged_t *r, const es_field_info_t *info, in
   size_t share = es_type_size(info->type);
   *object = H5Dopen2(r->reader.file, info->name, H5P_DEFAULT);
   if (*object < 0) return es_reader_broken(&r->reader, info->name);
-  hid_t space = H5Dget_space(*object);
+  ES_HDF5_ID space = H5Dget_space(*object);
   bool good = H5Sget_simple_extent_ndims(space) == info->rank + 1 &&
               H5Sget_simple_extent_dims(space, shape, NULL) == info->rank + 1 && (int64_t)shape[0] == r->info.n_points;
-  H5Sclose(space);
   for (int k = 0; k < info->rank && good; k++) {
     good = is_extent(info->dimensions[k], shape[k + 1], &extent[info->dimensions[k]]);
     share = share <= SHARE_MOST ? share * (size_t)shape[k + 1] : share;
   }
-  if (!good) return foreign(r, info->name, "has other dimensions");
+  if (!good) return es_reader_foreign(&r->reader, "%s has other dimensions", info->name);
   const char *lie = es_hdf5_check_size(*object, 1, 1);
   if (share > SHARE_MOST) lie = "is larger than any result";
-  return lie == NULL ? ES_OK : foreign(r, info->name, lie);
+  return lie == NULL ? ES_OK : es_reader_foreign(&r->reader, "%s %s", info->name, lie);
 }
 
 /* One result that each point in turn is read into, with the extents of all. */
@@ -208,7 +187,7 @@ static es_code_t visit_points(merged_t *r, es_merged_visit_t *visit, void *conte
 }
 
 es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *context, es_status_t *status) {
-  merged_t r = {.reader = {.path = path, .status = status}};
+  merged_t r = {.reader = {.path = path, .status = status, .kind = "merged file"}};
   hid_t object[SUMMARIZED] = {-1, -1, -1, -1};
   ES_HDF5_QUIET;
   es_code_t code = es_reader_open_file(&r.reader.file, path, status);
@@ -217,17 +196,13 @@ es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *conte
   for (int i = 0; i < r.info.n_names && code == ES_OK; i++) code = read_column(&r, i);
   if (code == ES_OK) code = make_result(&r, object);
   if (code == ES_OK) code = visit_points(&r, visit, context, object);
-  for (int i = 0; i < SUMMARIZED; i++) {
-    if (object[i] >= 0) H5Dclose(object[i]);
-  }
+  for (int i = 0; i < SUMMARIZED; i++) es_hdf5_close(&object[i]);
   const hsize_t n = (hsize_t)r.info.n_points;
-  hid_t text = es_hdf5_string_type(), space = r.info.n_names > 0 ? H5Screate_simple(1, &n, NULL) : -1;
+  ES_HDF5_ID text = es_hdf5_string_type(), space = r.info.n_names > 0 ? H5Screate_simple(1, &n, NULL) : -1;
   for (int i = 0; i < r.info.n_names; i++) {
     if (r.columns[i].data != NULL && r.words[i]) H5Dvlen_reclaim(text, space, H5P_DEFAULT, r.columns[i].data);
     es_free(r.columns[i].data);
   }
-  if (space >= 0) H5Sclose(space);
-  if (text >= 0) H5Tclose(text);
   es_free(r.list);
   es_reader_destroy(&r.reader);
   return code;

@@ -20,14 +20,14 @@ es_code_t es_reader_broken(const es_reader_t *reader, const char *what) {
   return es_reader_damaged(reader, what, reason);
 }
 
-/* A sound HDF5 file that is not what the schema says. */
-__attribute__((format(printf, 2, 3))) static es_code_t foreign(es_reader_t *reader, const char *format, ...) {
+es_code_t es_reader_foreign(const es_reader_t *reader, const char *format, ...) {
   char what[256];
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(what, sizeof what, format, arguments);
   va_end(arguments);
-  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is no result of eigenscope: %s", reader->path, what);
+  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is no %s of eigenscope: %s", reader->path, reader->kind,
+                 what);
 }
 
 es_code_t es_reader_out_of_memory(const es_reader_t *reader) {
@@ -50,18 +50,19 @@ static es_code_t open_variable(es_reader_t *reader, const char *name, es_type_t 
       [ES_TYPE_F64] = "float64", [ES_TYPE_F32] = "float32", [ES_TYPE_I32] = "int32",
       [ES_TYPE_I64] = "int64",   [ES_TYPE_U8] = "uint8",    [ES_TYPE_STRING] = "variable-length string"};
   *object = -1;
-  if (H5Lexists(reader->file, name, H5P_DEFAULT) <= 0) return foreign(reader, "it lacks the variable %s", name);
+  if (H5Lexists(reader->file, name, H5P_DEFAULT) <= 0)
+    return es_reader_foreign(reader, "it lacks the variable %s", name);
   *object = H5Dopen2(reader->file, name, H5P_DEFAULT);
   if (*object < 0) return es_reader_broken(reader, name);
-  if (!is_of_type(*object, type)) return foreign(reader, "the variable %s must be %s", name, types[type]);
+  if (!is_of_type(*object, type)) return es_reader_foreign(reader, "the variable %s must be %s", name, types[type]);
   ES_HDF5_ID space = H5Dget_space(*object);
   if (space < 0) return es_reader_broken(reader, name);
   const int found = H5Sget_simple_extent_ndims(space);
   const hssize_t count = H5Sget_simple_extent_npoints(space);
   if (found == rank) H5Sget_simple_extent_dims(space, extent, NULL);
-  if (found != rank) return foreign(reader, "the variable %s has %d dimensions, not %d", name, found, rank);
+  if (found != rank) return es_reader_foreign(reader, "the variable %s has %d dimensions, not %d", name, found, rank);
   const char *lie = es_hdf5_check_size(*object, count < 0 ? SIZE_MAX : (size_t)count, es_type_size(type));
-  return lie == NULL ? ES_OK : foreign(reader, "the variable %s %s", name, lie);
+  return lie == NULL ? ES_OK : es_reader_foreign(reader, "the variable %s %s", name, lie);
 }
 
 /* Reads `count` strings of less than `size` bytes, one every `stride` bytes from `out`. */
@@ -79,10 +80,10 @@ static es_code_t read_strings(es_reader_t *reader, hid_t object, const char *nam
       const char *value = values[i] != NULL ? values[i] : "";
       const size_t length = strlen(value);
       if (length >= size)
-        code = foreign(reader, "the variable %s has a string of more than %zu bytes", name, size - 1);
+        code = es_reader_foreign(reader, "the variable %s has a string of more than %zu bytes", name, size - 1);
       else if (!es_text_is_plain(value))
-        code =
-            foreign(reader, "the variable %s has a string that is not text in UTF-8 without control characters", name);
+        code = es_reader_foreign(
+            reader, "the variable %s has a string that is not text in UTF-8 without control characters", name);
       else
         memcpy(out + i * stride, value, length + 1);
     }
@@ -121,8 +122,8 @@ static es_code_t read_extents(es_reader_t *reader, const bool groups[ES_FIELD_GR
     if (!es_dimension_is_used((es_dimension_t)i, groups)) continue;
     ES_TRY(open_variable(reader, info->name, info->type, 1, length, &object));
     if (length[0] < 1 || length[0] > (hsize_t)info->most)
-      return foreign(reader, "the dimension %s has %llu entries, 1 to %lld are possible", info->name,
-                     (unsigned long long)length[0], (long long)info->most);
+      return es_reader_foreign(reader, "the dimension %s has %llu entries, 1 to %lld are possible", info->name,
+                               (unsigned long long)length[0], (long long)info->most);
     extent[i] = (int64_t)length[0];
   }
   return ES_OK;
@@ -148,7 +149,7 @@ static es_code_t check_words(es_reader_t *reader, es_dimension_t dimension, hid_
     size_t length = (size_t)snprintf(list, sizeof list, "%s", es_dimension_word(dimension, 0, word));
     snprintf(list + length, sizeof list - length, ", %s", es_dimension_word(dimension, 1, word));
   }
-  return foreign(reader, "%s must be %s", info->name, list);
+  return es_reader_foreign(reader, "%s must be %s", info->name, list);
 }
 
 /* Values of one coordinate variable into the result, which has its extents; layers come before what follows from them.
@@ -170,7 +171,7 @@ static es_code_t read_coordinate(es_reader_t *reader, es_dimension_t dimension) 
   double before = -1;
   for (int64_t i = 0; i < count; i++) {
     const double value = es_result_coordinate(result, dimension, i);
-    if (!(value > before)) return foreign(reader, "%s does not ascend", info->name);
+    if (!(value > before)) return es_reader_foreign(reader, "%s does not ascend", info->name);
     before = value;
   }
   return ES_OK;
@@ -199,8 +200,9 @@ static es_code_t read_field(es_reader_t *reader, es_field_t field) {
   for (int i = 0; i < info->rank; i++) {
     const int64_t expected = result->extent[info->dimensions[i]];
     if (extent[i] != (hsize_t)expected)
-      return foreign(reader, "the variable %s has %llu entries along %s, not %lld", info->name,
-                     (unsigned long long)extent[i], es_dimension_info(info->dimensions[i])->name, (long long)expected);
+      return es_reader_foreign(reader, "the variable %s has %llu entries along %s, not %lld", info->name,
+                               (unsigned long long)extent[i], es_dimension_info(info->dimensions[i])->name,
+                               (long long)expected);
   }
   return result->data[field] != NULL ? read_field_data(reader, field, object) : ES_OK;
 }
@@ -227,21 +229,22 @@ static es_code_t read_attributes(es_reader_t *reader) {
   ES_TRY(es_attributes_read(reader));
   const char *schema = es_reader_text(reader, "schema"), *number = es_reader_attribute(reader, "schema_version");
   if (strcmp(schema, STORE_SCHEMA) != 0) {
-    return foreign(reader, "its attribute schema is \"%.40s\", not \"" STORE_SCHEMA "\"", schema);
+    return es_reader_foreign(reader, "its attribute schema is \"%.40s\", not \"" STORE_SCHEMA "\"", schema);
   }
   if (number == NULL || !es_text_to_int(number, &version) || version < 1 || version > INT32_MAX) {
-    return foreign(reader, "its attribute schema_version must be a whole number");
+    return es_reader_foreign(reader, "its attribute schema_version must be a whole number");
   }
   reader->schema_version = (int32_t)version;
   if (es_reader_attribute(reader, STORE_MERGED) != NULL)
-    return foreign(reader, "it holds a merged grid, not one point");
+    return es_reader_foreign(reader, "it holds a merged grid, not one point");
   for (int i = 0; i < reader->n_attributes; i++) {
     if (!is_name_of_result(reader->attributes[i].name))
-      return foreign(reader, "it has an attribute %.40s, a name that is not of a result", reader->attributes[i].name);
+      return es_reader_foreign(reader, "it has an attribute %.40s, a name that is not of a result",
+                               reader->attributes[i].name);
   }
   if (version == ES_SCHEMA_VERSION) return ES_OK;
-  return foreign(reader, "its schema has version %lld, this program reads version %d", (long long)version,
-                 ES_SCHEMA_VERSION);
+  return es_reader_foreign(reader, "its schema has version %lld, this program reads version %d", (long long)version,
+                           ES_SCHEMA_VERSION);
 }
 
 /* Layers and their widths, by which packed fields lie in memory. */
@@ -256,8 +259,8 @@ static es_code_t read_widths(es_reader_t *reader) {
   for (int64_t i = 0; i < result->extent[ES_DIM_LAYER]; i++) {
     result->layers[i].width = widths[i];
     if (widths[i] < 1 || widths[i] > result->extent[ES_DIM_COMPONENT])
-      return foreign(reader, "a layer has the width %d, 1 to %lld are possible", widths[i],
-                     (long long)result->extent[ES_DIM_COMPONENT]);
+      return es_reader_foreign(reader, "a layer has the width %d, 1 to %lld are possible", widths[i],
+                               (long long)result->extent[ES_DIM_COMPONENT]);
   }
   es_result_count_widths(result);
   return ES_OK;
@@ -326,7 +329,7 @@ es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status
 }
 
 es_code_t es_reader_open(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status) {
-  *reader = (es_reader_t){.path = path, .status = status, .file = -1};
+  *reader = (es_reader_t){.path = path, .status = status, .kind = "result", .file = -1};
   ES_TRY(es_reader_open_file(&reader->file, path, status));
   return read_all(reader, wanted);
 }

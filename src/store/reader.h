@@ -15,6 +15,7 @@ typedef struct attribute {
 typedef struct es_reader {
   const char *path;    /* borrowed, as `status` */
   es_status_t *status; /* where failures go while it is opened */
+  const char *kind;    /* "result": what the file is to be */
   hid_t file;          /* owned; −1 when closed */
   int32_t schema_version;
   es_result_t *result;        /* owned; only the wanted fields */
@@ -34,6 +35,8 @@ es_code_t es_reader_open(es_reader_t *reader, const char *path, const bool *want
 es_code_t es_reader_damaged(const es_reader_t *reader, const char *what, const char *reason);
 es_code_t es_reader_broken(const es_reader_t *reader, const char *what);
 es_code_t es_reader_out_of_memory(const es_reader_t *reader);
+/* A sound HDF5 file that is not what the schema says. */
+es_code_t es_reader_foreign(const es_reader_t *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Opens a file of results. ES_INPUT with "<path>: <what is wrong>" when it cannot be read, or is no file. */
 es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status);
 /* Appends all root attributes of the open file that are variable-length strings or numbers to the reader; passes over
