@@ -37,7 +37,7 @@ const es_key_t *es_reader_key(const es_dataset_reader_t *reader, const char *nam
 }
 
 int es_formats_with(const char *key, char out[ES_FORMATS_TEXT]) {
-  const char *words[ES_FORMATS_COUNT];
+  const char *words[ES_FORMATS_COUNT] = {NULL};
   int n = 0;
   size_t length = 0;
   for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) {
