@@ -22,7 +22,7 @@ static int survey(const es_arguments_t *arguments, es_status_t *status) {
   const bool only_missing = es_arguments_option(arguments, "--missing") != NULL;
   const char *task = es_arguments_option(arguments, "--task");
   const es_plan_request_t request = es_cli_request(arguments, 0);
-  es_plan_t plan;
+  es_plan_t plan = {0};
   es_selection_t selection = {0};
   es_results_t results = {0};
   es_text_t text = {0};
