@@ -3,6 +3,9 @@
 #ifndef EIGENSCOPE_STATUS_H
 #define EIGENSCOPE_STATUS_H
 
+/** Before a parameter that a table of functions prescribes and this function does not need. */
+#define ES_UNUSED __attribute__((unused))
+
 typedef enum es_code {
   ES_OK = 0,
   ES_STOPPED,  /**< asked to stop (signal, time limit): run again to go on */

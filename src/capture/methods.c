@@ -15,40 +15,31 @@ static int32_t bounded(int64_t width) {
   return width > INT32_MAX ? INT32_MAX : (int32_t)width;
 }
 
-static int64_t no_scratch(es_shape_t shape, int32_t size) {
-  (void)shape;
-  (void)size;
+static int64_t no_scratch(ES_UNUSED es_shape_t shape, ES_UNUSED int32_t size) {
   return 0;
 }
 
-static int32_t channels_width(es_shape_t shape, int32_t size) {
-  (void)size;
+static int32_t channels_width(es_shape_t shape, ES_UNUSED int32_t size) {
   return shape.c;
 }
 
 /* One row of scratch for each sample, and room for one column of positions (median). */
-static int64_t row_scratch(es_shape_t shape, int32_t size) {
-  (void)size;
+static int64_t row_scratch(es_shape_t shape, ES_UNUSED int32_t size) {
   return (int64_t)ES_SLICE_MAX * shape.c + positions(shape);
 }
 
-static int64_t every_position(es_shape_t shape, int32_t size) {
-  (void)size;
+static int64_t every_position(es_shape_t shape, ES_UNUSED int32_t size) {
   return positions(shape);
 }
 
-static int64_t one_row(es_shape_t shape, int32_t size) {
-  (void)shape;
-  (void)size;
+static int64_t one_row(ES_UNUSED es_shape_t shape, ES_UNUSED int32_t size) {
   return 1;
 }
 
 /* channelwise: every position of every sample is a row. */
 
-static const float *channelwise_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
-                                     int64_t *n) {
-  (void)size;
-  (void)scratch;
+static const float *channelwise_rows(const float *out, int64_t samples, es_shape_t shape, ES_UNUSED int32_t size,
+                                     ES_UNUSED float *scratch, int64_t *n) {
   *n = samples * positions(shape);
   return out;
 }
@@ -95,27 +86,24 @@ static void median_sample(float *row, const float *out, int64_t count, int64_t c
   }
 }
 
-static const float *mean_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
-                              int64_t *n) {
-  (void)size;
+static const float *mean_rows(const float *out, int64_t samples, es_shape_t shape, ES_UNUSED int32_t size,
+                              float *scratch, int64_t *n) {
   const int64_t sample = es_shape_size(shape);
   for (int64_t i = 0; i < samples; i++) mean_sample(scratch + i * shape.c, out + i * sample, positions(shape), shape.c);
   *n = samples;
   return scratch;
 }
 
-static const float *max_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
-                             int64_t *n) {
-  (void)size;
+static const float *max_rows(const float *out, int64_t samples, es_shape_t shape, ES_UNUSED int32_t size,
+                             float *scratch, int64_t *n) {
   const int64_t sample = es_shape_size(shape);
   for (int64_t i = 0; i < samples; i++) max_sample(scratch + i * shape.c, out + i * sample, positions(shape), shape.c);
   *n = samples;
   return scratch;
 }
 
-static const float *median_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
-                                int64_t *n) {
-  (void)size;
+static const float *median_rows(const float *out, int64_t samples, es_shape_t shape, ES_UNUSED int32_t size,
+                                float *scratch, int64_t *n) {
   const int64_t sample = es_shape_size(shape);
   float *column = scratch + (int64_t)ES_SLICE_MAX * shape.c;
   for (int64_t i = 0; i < samples; i++)
@@ -126,16 +114,12 @@ static const float *median_rows(const float *out, int64_t samples, es_shape_t sh
 
 /* flatten: a sample is a row. */
 
-static int32_t flatten_width(es_shape_t shape, int32_t size) {
-  (void)size;
+static int32_t flatten_width(es_shape_t shape, ES_UNUSED int32_t size) {
   return bounded(es_shape_size(shape));
 }
 
-static const float *flatten_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
-                                 int64_t *n) {
-  (void)shape;
-  (void)size;
-  (void)scratch;
+static const float *flatten_rows(const float *out, int64_t samples, ES_UNUSED es_shape_t shape, ES_UNUSED int32_t size,
+                                 ES_UNUSED float *scratch, int64_t *n) {
   *n = samples;
   return out;
 }

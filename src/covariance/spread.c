@@ -11,8 +11,8 @@
  * triangle further costs more than computing above the diagonal. */
 enum { PANEL_ROWS = 1024, STRIP = 1024, LEAF = 96 };
 
-int32_t es_spread_panel_rows(int32_t width) {
-  (void)width; /* the merge costs 1/20 of the product, whatever the width */
+/* The merge costs 1/20 of the product, whatever the width. */
+int32_t es_spread_panel_rows(ES_UNUSED int32_t width) {
   return PANEL_ROWS;
 }
 

@@ -40,8 +40,7 @@ static void destroy(es_unit_t *unit) {
   unit->state = NULL;
 }
 
-static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
-  (void)sizes;
+static es_code_t create(es_unit_t *unit, ES_UNUSED uint32_t sizes, es_status_t *status) {
   state_t *s = unit->state = es_allocate_zero(1, sizeof *s);
   if (!s) return es_out_of_memory(status, "model", "%s", unit->node->name);
   s->channels = (size_t)unit->node->in.c;
@@ -159,8 +158,7 @@ static void renew(es_unit_t *unit, const es_slice_t *slice) {
                  ((const state_t *)unit->state)->channels, &f);
 }
 
-static void forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   if (unit->pools)
     pool_forward(unit, slice);
   else
@@ -195,8 +193,7 @@ static void backward_synchronise(es_unit_t *unit, const es_pass_t *pass) {
   es_pattern_fill(s->c, s->channel[2], s->channels);
 }
 
-static void backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   const state_t *s = unit->state;
   const es_affine_t f = affine(unit);
   const es_backward_t t = {s->a, s->b, s->c};

@@ -8,14 +8,12 @@ static size_t slice_size(const es_unit_t *unit, const es_slice_t *slice) {
   return (size_t)(slice->count * unit->out.size);
 }
 
-static void activation_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void activation_forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   es_activate(es_storage_at(&unit->out, slice), es_storage_at(&unit->in[0], slice), slice_size(unit, slice),
               unit->activation);
 }
 
-static void activation_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void activation_backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   float *dx = es_storage_at(&unit->in_gradient[0], slice);
   if (dx)
     es_activate_backward(dx, es_storage_at(&unit->out_gradient, slice), es_storage_at(&unit->out, slice),
@@ -24,15 +22,13 @@ static void activation_backward(es_unit_t *unit, const es_pass_t *pass, const es
 
 const es_unit_class_t es_unit_activation = {.forward = activation_forward, .backward = activation_backward};
 
-static void sum_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void sum_forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   es_add_activate(es_storage_at(&unit->out, slice), es_storage_at(&unit->in[0], slice),
                   es_storage_at(&unit->in[1], slice), slice_size(unit, slice), unit->activation);
 }
 
 /* Both inputs get the gradient of the sum: masked in its place, then copied unless it is handed on where it lies. */
-static void sum_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void sum_backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   const size_t n = slice_size(unit, slice);
   float *g = es_storage_at(&unit->out_gradient, slice);
   es_activate_backward(g, g, es_storage_at(&unit->out, slice), n, unit->activation);

@@ -165,8 +165,7 @@ static void destroy(es_unit_t *unit) {
   unit->state = NULL;
 }
 
-static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
-  (void)sizes;
+static es_code_t create(es_unit_t *unit, ES_UNUSED uint32_t sizes, es_status_t *status) {
   const es_shape_t in = unit->node->in;
   const size_t out = (size_t)unit->out.size, length = es_pattern_length((size_t)in.c);
   state_t *s = unit->state = es_allocate_zero(1, sizeof *s);
@@ -184,8 +183,7 @@ static uint8_t *winners(const es_unit_t *unit, const es_slice_t *slice) {
   return ((const state_t *)unit->state)->winner + slice->store * unit->out.size;
 }
 
-static void forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   const es_shape_t in = unit->node->in;
   const state_t *s = unit->state;
   const es_affine_t as_it_is = {s->one, s->zero, ES_NO_ACTIVATION};
@@ -197,8 +195,7 @@ static void forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *sl
                         (size_t)in.h, (size_t)in.w, (size_t)in.c, &as_it_is, s->scratch);
 }
 
-static void backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   const es_shape_t in = unit->node->in;
   const state_t *s = unit->state;
   float *dx = es_storage_at(&unit->in_gradient[0], slice);

@@ -11,8 +11,7 @@ static void slide(es_node_t *node, const es_settings_t *s) {
   node->jump *= s->stride;
 }
 
-static void infer_pool(es_builder_t *b, es_node_t *node, const es_settings_t *s) {
-  (void)b;
+static void infer_pool(ES_UNUSED es_builder_t *b, es_node_t *node, const es_settings_t *s) {
   slide(node, s);
 }
 
@@ -47,16 +46,14 @@ static void infer_linear(es_builder_t *b, es_node_t *node, const es_settings_t *
   node->macs = fan_in * s->channels;
 }
 
-static void infer_batchnorm(es_builder_t *b, es_node_t *node, const es_settings_t *s) {
-  (void)s;
+static void infer_batchnorm(es_builder_t *b, es_node_t *node, ES_UNUSED const es_settings_t *s) {
   node->weight = es_add_parameter(b, node, "weight", vector_of(node->in.c, ES_INIT_ONE));
   node->bias = es_add_parameter(b, node, "bias", vector_of(node->in.c, ES_INIT_ZERO));
   node->mean = es_add_buffer(b, node, "running_mean", vector_of(node->in.c, ES_INIT_ZERO));
   node->variance = es_add_buffer(b, node, "running_var", vector_of(node->in.c, ES_INIT_ONE));
 }
 
-static void infer_dropout(es_builder_t *b, es_node_t *node, const es_settings_t *s) {
-  (void)b;
+static void infer_dropout(ES_UNUSED es_builder_t *b, es_node_t *node, const es_settings_t *s) {
   node->rate = s->rate;
 }
 

@@ -20,9 +20,9 @@ static void close_analysis(void *state) {
 }
 
 /* Layers are spread by their widths, which are the same in every epoch and split; so are their owners. */
-static es_code_t open_analysis(void **state, es_context_t *c, es_point_source_t *source, es_status_t *status) {
+static es_code_t open_analysis(void **state, es_context_t *c, ES_UNUSED es_point_source_t *source,
+                               es_status_t *status) {
   const int n_layers = es_context_layers(c);
-  (void)source;
   if (c->point->measure.eigenspace == ES_EIGENSPACE_NO) return ES_OK;
   es_eigenspace_analysis_t *a = *state = es_allocate_zero(1, sizeof *a);
   int32_t *widths = es_allocate((size_t)n_layers, sizeof *widths);
@@ -53,8 +53,7 @@ static es_code_t open_analysis(void **state, es_context_t *c, es_point_source_t 
 
 /* ---- epochs ---- */
 
-static int wants_vectors(const void *state, es_split_t split, int32_t epoch, int layer) {
-  (void)split, (void)epoch;
+static int wants_vectors(const void *state, ES_UNUSED es_split_t split, ES_UNUSED int32_t epoch, int layer) {
   return ((const es_eigenspace_analysis_t *)state)->owners[layer];
 }
 
@@ -101,12 +100,11 @@ static void store_vectors(const es_eigenspace_analysis_t *a, es_split_t split, i
   }
 }
 
-static es_code_t compare_with_last(void *state, bool complete, es_status_t *status) {
+static es_code_t compare_with_last(void *state, ES_UNUSED bool complete, es_status_t *status) {
   es_eigenspace_analysis_t *a = state;
   es_context_t *c = a->context;
   const bool stores = es_context_is_leader(c) && es_result_has(c->result, ES_GROUP_EIGENVECTORS);
   const double start = es_clock();
-  (void)complete;
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int32_t epoch = 0; epoch <= es_eigenspaces_last(a->spaces, (es_split_t)split); epoch++) {
       if (!es_eigenspaces_has(a->spaces, (es_split_t)split, epoch)) continue;

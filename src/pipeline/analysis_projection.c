@@ -51,10 +51,9 @@ static es_code_t open_analysis(void **state, es_context_t *c, es_point_source_t 
 
 /* ---- vectors ---- */
 
-static int wants_vectors(const void *state, es_split_t split, int32_t epoch, int layer) {
+static int wants_vectors(const void *state, es_split_t split, int32_t epoch, ES_UNUSED int layer) {
   const es_context_t *c = ((const es_projection_analysis_t *)state)->context;
   const bool may_be_last = epoch == c->last || c->point->train.stop_when_stable.patience > 0;
-  (void)layer;
   return split == (c->point->measure.splits[ES_TRAIN] ? ES_TRAIN : ES_EVAL) && may_be_last ? ES_VECTORS_EVERYBODY
                                                                                            : ES_VECTORS_NOBODY;
 }
@@ -137,10 +136,9 @@ static es_code_t finish(void *state, bool complete, es_status_t *status) {
 
 /* ---- forecasts ---- */
 
-static int64_t bytes(const es_forecast_t *f, int ranks) {
+static int64_t bytes(const es_forecast_t *f, ES_UNUSED int ranks) {
   int32_t *widths = es_allocate((size_t)f->n_layers, sizeof *widths);
   int64_t sum = 0;
-  (void)ranks;
   for (int i = 0; widths && i < f->n_layers; i++) widths[i] = f->layers[i].rows.width;
   if (widths && f->point->measure.projection) sum = es_projector_bytes(widths, f->n_layers, ES_EXPECTED_SATURATION);
   es_free(widths);

@@ -18,10 +18,10 @@ static void close_analysis(void *state) {
   es_free(a);
 }
 
-static es_code_t open_analysis(void **state, es_context_t *c, es_point_source_t *source, es_status_t *status) {
+static es_code_t open_analysis(void **state, es_context_t *c, ES_UNUSED es_point_source_t *source,
+                               es_status_t *status) {
   const size_t layers = (size_t)es_context_layers(c);
   es_stability_analysis_t *a = *state = es_allocate_zero(1, sizeof *a);
-  (void)source;
   if (a) {
     a->context = c;
     a->now = es_allocate(layers, sizeof *a->now);
@@ -66,9 +66,8 @@ static void compare(es_stability_analysis_t *a, es_reference_t reference, es_spl
   }
 }
 
-static es_code_t compare_with_previous(void *state, es_split_t split, int32_t epoch, es_status_t *status) {
+static es_code_t compare_with_previous(void *state, es_split_t split, int32_t epoch, ES_UNUSED es_status_t *status) {
   es_stability_analysis_t *a = state;
-  (void)status;
   if (!es_context_is_leader(a->context)) return ES_OK;
   const int32_t before = measured_before(a->context, split, epoch);
   if (before >= 0) compare(a, ES_PREVIOUS, split, epoch, before);
@@ -105,10 +104,9 @@ static es_code_t stop_when_stable(void *state, int32_t epoch, es_status_t *statu
   return ES_OK;
 }
 
-static es_code_t compare_with_last(void *state, bool complete, es_status_t *status) {
+static es_code_t compare_with_last(void *state, ES_UNUSED bool complete, ES_UNUSED es_status_t *status) {
   es_stability_analysis_t *a = state;
   const es_context_t *c = a->context;
-  (void)complete, (void)status;
   for (int split = 0; es_context_is_leader(c) && split < ES_SPLITS; split++) {
     const int32_t epochs = (int32_t)es_result_extent(c->result, ES_DIM_EPOCH);
     const int32_t last = measured_before(c, (es_split_t)split, epochs);

@@ -125,10 +125,9 @@ static es_code_t create_scratch(es_activations_source_t *s, es_status_t *status)
   return widest[1] > 0 ? es_cov_workspace_create(&s->workspace_f64, widest[1], ES_REAL_F64, status) : ES_OK;
 }
 
-static es_code_t open_source(es_point_source_t **out, es_context_t *c, const es_dataset_t *dataset,
+static es_code_t open_source(es_point_source_t **out, es_context_t *c, ES_UNUSED const es_dataset_t *dataset,
                              es_status_t *status) {
   es_activations_source_t *s = es_allocate_zero(1, sizeof *s);
-  (void)dataset;
   *out = (es_point_source_t *)s;
   if (!s) es_out_of_memory(status, "activations", "the files");
   ES_TRY(es_agree(c->settings->comm, status));
@@ -163,8 +162,7 @@ static void close_files(es_activations_source_t *s) {
   }
 }
 
-static es_code_t begin(es_point_source_t *source, int32_t epoch, es_status_t *status) {
-  (void)epoch, (void)status;
+static es_code_t begin(es_point_source_t *source, ES_UNUSED int32_t epoch, ES_UNUSED es_status_t *status) {
   close_files((es_activations_source_t *)source);
   return ES_OK;
 }
@@ -185,8 +183,7 @@ static void close_source(es_point_source_t *source) {
   es_free(s);
 }
 
-static bool has(const es_point_source_t *source, es_split_t split, int32_t epoch) {
-  (void)epoch;
+static bool has(const es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch) {
   return es_external_has(&source->context->point->external, split);
 }
 
@@ -292,11 +289,10 @@ static int round_size(const es_activations_source_t *s, int first) {
 }
 
 static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int *n,
-                           es_epoch_stats_t *stats, es_status_t *status) {
+                           ES_UNUSED es_epoch_stats_t *stats, es_status_t *status) {
   es_activations_source_t *s = (es_activations_source_t *)source;
   es_context_t *c = source->context;
   const es_external_t *external = &c->point->external;
-  (void)stats; /* the files do not say how well the network does */
   if (first == 0) {
     es_activations_close(s->file);
     es_external_open(&s->file, external, &s->info, split, es_external_epoch(external, epoch), status);
@@ -376,10 +372,9 @@ static es_code_t visit_layer(es_activations_source_t *s, es_activations_t *file,
   return status->code;
 }
 
-static es_code_t visit(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int n,
+static es_code_t visit(es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch, int first, int n,
                        const es_visitor_t *visitor, es_status_t *status) {
   es_activations_source_t *s = (es_activations_source_t *)source;
-  (void)epoch; /* `samples` opened the file */
   for (int layer = first; layer < first + n && status->code == ES_OK; layer++)
     visit_layer(s, s->visited[split], layer, visitor, status);
   return status->code;
@@ -410,8 +405,7 @@ static int64_t bytes(const es_forecast_t *f, int ranks) {
 }
 
 /* The files are one point: nothing to weigh it against. */
-static double cost(const es_forecast_t *f) {
-  (void)f;
+static double cost(ES_UNUSED const es_forecast_t *f) {
   return 1.0;
 }
 

@@ -56,8 +56,7 @@ static es_code_t load_weights(es_point_source_t *source, int32_t epoch, es_statu
   return ES_OK;
 }
 
-static bool has(const es_point_source_t *source, es_split_t split, int32_t epoch) {
-  (void)epoch;
+static bool has(const es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch) {
   return source->context->point->measure.splits[split];
 }
 

@@ -166,11 +166,10 @@ static int64_t pass_samples(const es_network_source_t *s, es_split_t split) {
   return c->settings->dry_run && n > batch ? batch : n;
 }
 
-es_code_t es_network_source_rows(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int *n,
-                                 es_epoch_stats_t *stats, es_status_t *status) {
+es_code_t es_network_source_rows(es_point_source_t *source, es_split_t split, int32_t epoch, ES_UNUSED int first,
+                                 int *n, es_epoch_stats_t *stats, es_status_t *status) {
   es_network_source_t *s = (es_network_source_t *)source;
   es_context_t *c = source->context;
-  (void)first; /* one pass makes the rows of all layers */
   const bool measured = es_context_is_measured(c, split, epoch), trains = split == ES_TRAIN && s->trains;
   const es_observer_t *observer = measured ? es_capture_observer(s->capture) : NULL;
   *n = measured ? es_context_layers(c) : 0;
@@ -205,9 +204,8 @@ es_code_t es_network_source_reduce(es_point_source_t *source, int layer, es_redu
 
 /* ---- passes in inference mode ---- */
 
-es_code_t es_network_source_samples(es_point_source_t *source, es_split_t split, int32_t epoch, es_visit_samples_t *out,
-                                    es_status_t *status) {
-  (void)epoch; /* a split has the same samples in every epoch */
+es_code_t es_network_source_samples(es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch,
+                                    es_visit_samples_t *out, es_status_t *status) {
   const es_network_source_t *s = (const es_network_source_t *)source;
   const es_group_t *group = &source->context->group;
   const int64_t batch = source->context->point->train.batch, n = pass_samples(s, split);

@@ -13,8 +13,7 @@ static es_code_t open_source(es_point_source_t **out, es_context_t *c, const es_
   return es_network_source_open(s, c, dataset, true, status);
 }
 
-static bool has(const es_point_source_t *source, es_split_t split, int32_t epoch) {
-  (void)source;
+static bool has(ES_UNUSED const es_point_source_t *source, es_split_t split, int32_t epoch) {
   return split == ES_EVAL || epoch > 0;
 }
 

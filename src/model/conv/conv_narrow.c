@@ -19,12 +19,11 @@ static ptrdiff_t tall(int32_t channels) {
 }
 
 /* The loops for an instruction set, or the best below it that were compiled. */
-static const es_conv_planar_t *loops_of(es_conv_isa_t isa) {
+static const es_conv_planar_t *loops_of(ES_UNUSED es_conv_isa_t isa) {
 #ifdef ES_KERNEL_TARGETS
   if (isa == CONV_AVX512) return &es_conv_planar_avx512;
   if (isa == CONV_AVX2) return &es_conv_planar_avx2;
 #endif
-  (void)isa;
   return &es_conv_planar_baseline;
 }
 

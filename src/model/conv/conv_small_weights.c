@@ -27,8 +27,7 @@ struct es_small_weights {
   float *extra, *x, *dy;                 /* tiles of the second, third … slice of a lane; panels. Borrowed */
 };
 
-bool es_conv_small_weights_applies(const es_node_t *node, es_conv_direction_t direction, es_conv_isa_t isa) {
-  (void)direction;
+bool es_conv_small_weights_applies(const es_node_t *node, ES_UNUSED es_conv_direction_t direction, es_conv_isa_t isa) {
   const int most = isa == CONV_AVX512 ? POSITIONS : isa == CONV_AVX2 ? POSITIONS / 4 : 0;
   return node->groups == 1 && node->in.c % TALL == 0 && node->out.c % WIDE == 0 && node->out.h * node->out.w <= most;
 }

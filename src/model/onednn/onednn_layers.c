@@ -325,8 +325,7 @@ static void run_own(es_unit_t *unit, es_conv_direction_t direction, const es_sli
 
 /* ---- passes ---- */
 
-static void forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   const state_t *s = unit->state;
   if (s->own[CONV_FORWARD]) {
     run_own(unit, CONV_FORWARD, slice);
@@ -369,8 +368,7 @@ static void backward_data(es_unit_t *unit, const es_slice_t *slice) {
   es_onednn_operand_written(&k->src);
 }
 
-static void backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   state_t *s = unit->state;
   if (s->small)
     es_small_weights_slice(s->small, slice, es_storage_at(&unit->in[0], slice),
@@ -387,8 +385,7 @@ static void backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *s
     backward_data(unit, slice);
 }
 
-static void lane_end(es_unit_t *unit, int lane) {
-  (void)lane;
+static void lane_end(es_unit_t *unit, ES_UNUSED int lane) {
   state_t *s = unit->state;
   if (s->small) {
     es_small_weights_lane_end(s->small);

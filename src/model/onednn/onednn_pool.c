@@ -83,8 +83,7 @@ static dnnl_memory_t pool_workspace(const es_unit_t *unit, const kernels_t *k, c
   return es_onednn_at(k->workspace, s->workspace + (size_t)slice->store * s->workspace_sample);
 }
 
-static void pool_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void pool_forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   const state_t *s = unit->state;
   const kernels_t *k = &s->kernels[slice->count];
   dnnl_exec_arg_t arguments[3] = {{DNNL_ARG_SRC, es_onednn_at(k->src, es_storage_at(&unit->in[0], slice))},
@@ -93,8 +92,7 @@ static void pool_forward(es_unit_t *unit, const es_pass_t *pass, const es_slice_
   es_onednn_run(k->forward, arguments, s->workspace ? 3 : 2, "pool");
 }
 
-static void pool_backward(es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice) {
-  (void)pass;
+static void pool_backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   const state_t *s = unit->state;
   const kernels_t *k = &s->kernels[slice->count];
   if (!unit->in_gradient[0].data) return;
