@@ -15,9 +15,8 @@ typedef struct es_method {
   const char *name;
   /** Columns of the data matrix for outputs of this shape; INT32_MAX stands for more, too. */
   int32_t (*width)(es_shape_t shape, int32_t size);
-  /** Turns (samples, h, w, c) into rows: returns their address (`out` itself if it already is the data matrix, else
-   * `scratch`) and their number. */
-  const float *(*rows)(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch, int64_t *n);
+  /** Turns (samples, h, w, c) into rows: `out` itself if it already is the data matrix, else they are in `scratch`. */
+  const float *(*rows)(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch);
   /** Rows that one sample gives. */
   int64_t (*positions)(es_shape_t shape, int32_t size);
   /** Floats of scratch that ES_SLICE_MAX samples need. */

@@ -34,8 +34,8 @@ static void observe(void *context, int layer, int lane, const float *out, int64_
   const int32_t place = c->place[layer];
   if (place < 0) return;
   es_timer_start(&c->timer);
-  int64_t rows;
-  const float *matrix = c->method->rows(out, samples, shape, c->method_size, c->scratch, &rows);
+  const float *matrix = c->method->rows(out, samples, shape, c->method_size, c->scratch);
+  const int64_t rows = samples * c->method->positions(shape, c->method_size);
   es_accumulator_add(c->accumulators[place], &c->workspace, lane, matrix, rows);
   es_timer_stop(&c->timer);
 }

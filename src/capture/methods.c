@@ -36,12 +36,15 @@ static int64_t one_row(ES_UNUSED es_shape_t shape, ES_UNUSED int32_t size) {
   return 1;
 }
 
-/* channelwise: every position of every sample is a row. */
+/* channelwise: every position of every sample is a row; flatten: every sample is one. */
 
-static const float *channelwise_rows(const float *out, int64_t samples, es_shape_t shape, ES_UNUSED int32_t size,
-                                     ES_UNUSED float *scratch, int64_t *n) {
-  *n = samples * positions(shape);
+static const float *as_it_is(const float *out, ES_UNUSED int64_t samples, ES_UNUSED es_shape_t shape,
+                             ES_UNUSED int32_t size, ES_UNUSED float *scratch) {
   return out;
+}
+
+static int32_t flatten_width(es_shape_t shape, ES_UNUSED int32_t size) {
+  return bounded(es_shape_size(shape));
 }
 
 /* mean, max, median over the positions of a sample. */
@@ -87,41 +90,26 @@ static void median_sample(float *row, const float *out, int64_t count, int64_t c
 }
 
 static const float *mean_rows(const float *out, int64_t samples, es_shape_t shape, ES_UNUSED int32_t size,
-                              float *scratch, int64_t *n) {
+                              float *scratch) {
   const int64_t sample = es_shape_size(shape);
   for (int64_t i = 0; i < samples; i++) mean_sample(scratch + i * shape.c, out + i * sample, positions(shape), shape.c);
-  *n = samples;
   return scratch;
 }
 
 static const float *max_rows(const float *out, int64_t samples, es_shape_t shape, ES_UNUSED int32_t size,
-                             float *scratch, int64_t *n) {
+                             float *scratch) {
   const int64_t sample = es_shape_size(shape);
   for (int64_t i = 0; i < samples; i++) max_sample(scratch + i * shape.c, out + i * sample, positions(shape), shape.c);
-  *n = samples;
   return scratch;
 }
 
 static const float *median_rows(const float *out, int64_t samples, es_shape_t shape, ES_UNUSED int32_t size,
-                                float *scratch, int64_t *n) {
+                                float *scratch) {
   const int64_t sample = es_shape_size(shape);
   float *column = scratch + (int64_t)ES_SLICE_MAX * shape.c;
   for (int64_t i = 0; i < samples; i++)
     median_sample(scratch + i * shape.c, out + i * sample, positions(shape), shape.c, column);
-  *n = samples;
   return scratch;
-}
-
-/* flatten: a sample is a row. */
-
-static int32_t flatten_width(es_shape_t shape, ES_UNUSED int32_t size) {
-  return bounded(es_shape_size(shape));
-}
-
-static const float *flatten_rows(const float *out, int64_t samples, ES_UNUSED es_shape_t shape, ES_UNUSED int32_t size,
-                                 ES_UNUSED float *scratch, int64_t *n) {
-  *n = samples;
-  return out;
 }
 
 /* pool: adaptive average to size × size as PyTorch's AdaptiveAvgPool2d (cell i covers ⌊i·h/k⌋ … ⌈(i+1)·h/k⌉ − 1, so
@@ -162,9 +150,7 @@ static int32_t cell_end(int32_t i, int32_t length, int32_t size) {
   return (int32_t)((((int64_t)i + 1) * length + size - 1) / size);
 }
 
-static const float *pool_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
-                              int64_t *n) {
-  *n = samples;
+static const float *pool_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch) {
   if (single(shape)) return out;
   float *row = scratch;
   for (int64_t i = 0; i < samples; i++, out += es_shape_size(shape)) {
@@ -189,10 +175,8 @@ static int64_t nearest_scratch(es_shape_t shape, int32_t size) {
   return (int64_t)ES_SLICE_MAX * h * w * shape.c;
 }
 
-static const float *nearest_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch,
-                                 int64_t *n) {
+static const float *nearest_rows(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch) {
   const int32_t h = shape.h > size ? size : shape.h, w = shape.w > size ? size : shape.w;
-  *n = samples * h * w;
   if (h == shape.h && w == shape.w) return out;
   float *row = scratch;
   for (int64_t i = 0; i < samples; i++, out += es_shape_size(shape)) {
@@ -206,11 +190,11 @@ static const float *nearest_rows(const float *out, int64_t samples, es_shape_t s
 }
 
 static const es_method_t methods[] = {
-    [ES_METHOD_CHANNELWISE] = {"channelwise", channels_width, channelwise_rows, every_position, no_scratch},
+    [ES_METHOD_CHANNELWISE] = {"channelwise", channels_width, as_it_is, every_position, no_scratch},
     [ES_METHOD_MEAN] = {"mean", channels_width, mean_rows, one_row, row_scratch},
     [ES_METHOD_MAX] = {"max", channels_width, max_rows, one_row, row_scratch},
     [ES_METHOD_MEDIAN] = {"median", channels_width, median_rows, one_row, row_scratch},
-    [ES_METHOD_FLATTEN] = {"flatten", flatten_width, flatten_rows, one_row, no_scratch},
+    [ES_METHOD_FLATTEN] = {"flatten", flatten_width, as_it_is, one_row, no_scratch},
     [ES_METHOD_POOL] = {"pool", pool_width, pool_rows, one_row, pool_scratch},
     [ES_METHOD_NEAREST] = {"nearest", channels_width, nearest_rows, nearest_positions, nearest_scratch},
 };

@@ -24,18 +24,13 @@ typedef struct state {
   float *picked;
   uint8_t *winner;
   float *pool_scratch;
+  es_owned_t owned; /* the blocks above */
 } state_t;
 
 static void destroy(es_unit_t *unit) {
   state_t *s = unit->state;
   if (!s) return;
-  es_free(s->sums);
-  es_free(s->scratch);
-  es_free(s->inverse);
-  es_free(s->guess);
-  es_free(s->picked);
-  es_free(s->winner);
-  es_free(s->pool_scratch);
+  es_owned_free(&s->owned);
   es_free(s);
   unit->state = NULL;
 }
@@ -45,19 +40,17 @@ static es_code_t create(es_unit_t *unit, ES_UNUSED uint32_t sizes, es_status_t *
   if (!s) return es_out_of_memory(status, "model", "%s", unit->node->name);
   s->channels = (size_t)unit->node->in.c;
   s->length = es_pattern_length(s->channels);
-  s->sums = es_allocate_zero((size_t)unit->group->lane_count * 2 * s->channels, sizeof *s->sums);
-  s->scratch = es_allocate_zero(2 * s->length, sizeof *s->scratch);
-  s->inverse = es_allocate_zero(s->channels, sizeof *s->inverse);
-  s->guess = es_allocate_zero(10 * s->length, sizeof *s->guess);
+  s->sums = es_owned_allocate_zero(&s->owned, (size_t)unit->group->lane_count * 2 * s->channels, sizeof *s->sums);
+  s->scratch = es_owned_allocate_zero(&s->owned, 2 * s->length, sizeof *s->scratch);
+  s->inverse = es_owned_allocate_zero(&s->owned, s->channels, sizeof *s->inverse);
+  s->guess = es_owned_allocate_zero(&s->owned, 10 * s->length, sizeof *s->guess);
   if (unit->pools) {
     const size_t outputs = (size_t)unit->samples * (size_t)unit->out.size;
-    s->picked = es_allocate(outputs, sizeof *s->picked);
-    s->winner = es_allocate(outputs, sizeof *s->winner);
-    s->pool_scratch = es_allocate(2 * (size_t)unit->node->in.w, s->channels * sizeof *s->pool_scratch);
+    s->picked = es_owned_allocate(&s->owned, outputs, sizeof *s->picked);
+    s->winner = es_owned_allocate(&s->owned, outputs, sizeof *s->winner);
+    s->pool_scratch = es_owned_allocate(&s->owned, 2 * (size_t)unit->node->in.w, s->channels * sizeof *s->pool_scratch);
   }
-  if (!s->sums || !s->scratch || !s->inverse || !s->guess ||
-      (unit->pools && !(s->picked && s->winner && s->pool_scratch)))
-    return es_out_of_memory(status, "model", "%s", unit->node->name);
+  if (s->owned.failed) return es_out_of_memory(status, "model", "%s", unit->node->name);
   float **rows[] = {&s->scale, &s->shift,      &s->mean,       &s->a,         &s->b,
                     &s->c,     &s->channel[0], &s->channel[1], &s->channel[2]};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) *rows[i] = s->guess + (i + 1) * s->length;

@@ -30,6 +30,7 @@ struct es_model {
   double *sums;        /* (lanes of this rank, SUMS) */
   float *unit_scratch; /* of the units of one segment, used again by the next */
   int *bad;            /* es_model_first_nonfinite: smallest node seen to be not finite; else NULL */
+  es_owned_t owned;    /* all blocks but what `memory` points at */
 };
 
 /* A lane of `count` samples is cut into as few slices as fit ES_SLICE_MAX, as even as possible. */
@@ -74,8 +75,8 @@ static void cut_batch(es_model_t *m, int64_t n, bool training) {
   m->lane_slices[m->group.lane_count] = k;
 }
 
-static float *allocate_floats(int64_t count) {
-  return es_allocate_zero((size_t)count, sizeof(float));
+static float *allocate_floats(es_model_t *m, int64_t count) {
+  return es_owned_allocate_zero(&m->owned, (size_t)count, sizeof(float));
 }
 
 /* Place of a value with the shape of what `step` puts out; nowhere for buffer −1 or step −1. */
@@ -123,22 +124,23 @@ static es_code_t allocate(es_model_t *m, const int64_t *batches, int n_batches, 
   ES_TRY(es_layout_create(&m->layout, m->graph, m->training, status));
   m->n_units = m->layout.n_steps - 1;
   m->slices_capacity = lanes * (lane_cuts(most / m->group.lanes + 1) + 1);
-  m->parameters = allocate_floats(m->graph->parameter_count);
-  m->buffers = allocate_floats(m->graph->buffer_count);
-  m->gradients = allocate_floats(m->training ? m->graph->parameter_count : 1);
+  es_owned_t *owned = &m->owned;
+  m->parameters = allocate_floats(m, m->graph->parameter_count);
+  m->buffers = allocate_floats(m, m->graph->buffer_count);
+  m->gradients = allocate_floats(m, m->training ? m->graph->parameter_count : 1);
   m->scratch = allocate_floats(
-      m->training && m->group.size > 1 ? (int64_t)es_ranks_sum_room((size_t)m->graph->parameter_count) : 1);
-  m->memory = es_allocate_zero((size_t)m->layout.n_buffers, sizeof *m->memory);
-  m->units = es_allocate_zero((size_t)m->n_units, sizeof *m->units);
-  m->segments = es_allocate_zero((size_t)m->n_units + 1, sizeof *m->segments);
-  m->slices = es_allocate_zero((size_t)m->slices_capacity, sizeof *m->slices);
-  m->lane_slices = es_allocate_zero((size_t)lanes + 1, sizeof *m->lane_slices);
-  m->sums = es_allocate_zero((size_t)lanes * SUMS, sizeof *m->sums);
-  bool fine = m->parameters && m->buffers && m->gradients && m->scratch && m->memory && m->units && m->segments &&
-              m->slices && m->lane_slices && m->sums;
+      m, m->training && m->group.size > 1 ? (int64_t)es_ranks_sum_room((size_t)m->graph->parameter_count) : 1);
+  m->memory = es_owned_allocate_zero(owned, (size_t)m->layout.n_buffers, sizeof *m->memory);
+  m->units = es_owned_allocate_zero(owned, (size_t)m->n_units, sizeof *m->units);
+  m->segments = es_owned_allocate_zero(owned, (size_t)m->n_units + 1, sizeof *m->segments);
+  m->slices = es_owned_allocate_zero(owned, (size_t)m->slices_capacity, sizeof *m->slices);
+  m->lane_slices = es_owned_allocate_zero(owned, (size_t)lanes + 1, sizeof *m->lane_slices);
+  m->sums = es_owned_allocate_zero(owned, (size_t)lanes * SUMS, sizeof *m->sums);
+  bool fine = !owned->failed;
   for (int b = 0; fine && b < m->layout.n_buffers; b++) {
     const es_buffer_t *buffer = &m->layout.buffers[b];
-    m->memory[b] = allocate_floats(buffer->size * (buffer->whole ? m->samples : ES_SLICE_MAX));
+    m->memory[b] =
+        es_allocate_zero((size_t)(buffer->size * (buffer->whole ? m->samples : ES_SLICE_MAX)), sizeof(float));
     fine = m->memory[b] != NULL;
   }
   if (!fine)
@@ -167,7 +169,7 @@ static es_code_t set_scratch(es_model_t *m, es_status_t *status) {
       }
       most = used > most ? used : most;
     }
-    if (pass == 0) m->unit_scratch = allocate_floats((int64_t)most);
+    if (pass == 0) m->unit_scratch = allocate_floats(m, (int64_t)most);
     if (!m->unit_scratch) return es_out_of_memory(status, "model", "gradients");
   }
   return ES_OK;
@@ -202,18 +204,8 @@ void es_model_destroy(es_model_t *m) {
     if (unit->class && unit->class->destroy) unit->class->destroy(unit);
   }
   for (int b = 0; m->memory && b < m->layout.n_buffers; b++) es_free(m->memory[b]);
-  es_free(m->memory);
   es_layout_destroy(&m->layout);
-  es_free(m->parameters);
-  es_free(m->buffers);
-  es_free(m->gradients);
-  es_free(m->scratch);
-  es_free(m->units);
-  es_free(m->segments);
-  es_free(m->slices);
-  es_free(m->lane_slices);
-  es_free(m->sums);
-  es_free(m->unit_scratch);
+  es_owned_free(&m->owned);
   es_free(m);
 }
 

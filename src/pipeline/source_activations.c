@@ -208,9 +208,8 @@ static void add_part(es_activations_source_t *s, int measured, int lane, int64_t
       for (int64_t i = 0; i < n * size; i++) s->narrowed[i] = (float)from[i];
       out = s->narrowed;
     }
-    int64_t n_rows;
-    const float *matrix = es_method(m->method)->rows(out, n, shape_of(layer), m->method_size, s->scratch, &n_rows);
-    es_accumulator_add(accumulator, &s->workspace, lane, matrix, n_rows);
+    const float *matrix = es_method(m->method)->rows(out, n, shape_of(layer), m->method_size, s->scratch);
+    es_accumulator_add(accumulator, &s->workspace, lane, matrix, rows_of(s, measured, n).rows);
   }
 }
 

@@ -132,37 +132,19 @@ static ES_INLINE void backward(float *out, const float *x, int64_t n, int64_t d,
 }
 
 ES_KERNEL
-static void forward16(float *out, const float *x, int64_t n, int64_t d, const float *c, int64_t groups) {
-  forward(out, x, n, d, c, groups, 16);
-}
-
-ES_KERNEL
-static void forward8(float *out, const float *x, int64_t n, int64_t d, const float *c, int64_t groups) {
-  forward(out, x, n, d, c, groups, 8);
-}
-
-ES_KERNEL
-static void backward16(float *out, const float *x, int64_t n, int64_t d, const float *r, int64_t groups) {
-  backward(out, x, n, d, r, groups, 16);
-}
-
-ES_KERNEL
-static void backward8(float *out, const float *x, int64_t n, int64_t d, const float *r, int64_t groups) {
-  backward(out, x, n, d, r, groups, 8);
-}
-
 void es_product_forward(float *out, const float *x, int64_t n, int64_t d, const float *c, int64_t columns) {
   const int64_t groups = es_product_columns(columns) / es_product_group(columns);
   if (es_product_group(columns) == 16)
-    forward16(out, x, n, d, c, groups);
+    forward(out, x, n, d, c, groups, 16);
   else
-    forward8(out, x, n, d, c, groups);
+    forward(out, x, n, d, c, groups, 8);
 }
 
+ES_KERNEL
 void es_product_backward(float *out, const float *x, int64_t n, int64_t d, const float *r, int64_t columns) {
   const int64_t groups = es_product_columns(columns) / es_product_group(columns);
   if (es_product_group(columns) == 16)
-    backward16(out, x, n, d, r, groups);
+    backward(out, x, n, d, r, groups, 16);
   else
-    backward8(out, x, n, d, r, groups);
+    backward(out, x, n, d, r, groups, 8);
 }
