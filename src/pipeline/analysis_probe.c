@@ -110,7 +110,7 @@ typedef struct epoch {
 
 static int32_t width_of(const epoch_t *e, int layer) {
   const es_point_source_t *source = e->analysis->source;
-  const es_shape_t shape = source->class->shape(source, layer);
+  const es_shape_t shape = source->class->passes->shape(source, layer);
   return es_probe_width(shape.h, shape.w, shape.c, e->analysis->context->point->probe.pool);
 }
 
@@ -154,7 +154,7 @@ static es_code_t open_epoch(epoch_t *e, es_status_t *status) {
   es_point_source_t *source = e->analysis->source;
   const size_t layers = (size_t)es_context_layers(e->analysis->context);
   for (int split = 0; split < ES_SPLITS; split++)
-    ES_TRY(source->class->samples(source, (es_split_t)split, e->epoch, &e->samples[split], status));
+    ES_TRY(source->class->passes->samples(source, (es_split_t)split, e->epoch, &e->samples[split], status));
   ES_TRY(choose_rows(e, status));
   e->features = es_allocate_zero(layers, sizeof *e->features);
   e->weights = es_allocate_zero(layers, sizeof *e->weights);
@@ -218,7 +218,7 @@ static es_code_t visit(epoch_t *e, es_split_t split, es_status_t *status) {
   es_point_source_t *source = e->analysis->source;
   const es_visitor_t visitor = {
       .samples = &e->samples[split], .visit = split == ES_TRAIN ? gather_features : count_predictions, .context = e};
-  if (source->class->visit(source, split, e->epoch, e->first, e->n, &visitor, status) == ES_OK &&
+  if (source->class->passes->visit(source, split, e->epoch, e->first, e->n, &visitor, status) == ES_OK &&
       e->failed.code != ES_OK)
     *status = e->failed;
   return es_agree(e->analysis->context->group.comm, status);

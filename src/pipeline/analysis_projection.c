@@ -31,7 +31,7 @@ static void close_analysis(void *state) {
 static es_code_t open_analysis(void **state, es_context_t *c, es_point_source_t *source, es_status_t *status) {
   const int layers = es_context_layers(c);
   size_t total = 0;
-  if (!c->point->measure.projection || !source->class->evaluate) return ES_OK;
+  if (!c->point->measure.projection || !source->class->passes->evaluate) return ES_OK;
   es_projection_analysis_t *a = *state = es_allocate_zero(1, sizeof *a);
   int32_t *widths = es_allocate((size_t)layers, sizeof *widths);
   for (int i = 0; widths && i < layers; i++) total += (size_t)(widths[i] = es_context_width(c, i));
@@ -117,7 +117,8 @@ static es_code_t evaluate_all(es_projection_analysis_t *a, es_projection_t onto,
   for (int which = ALL; which < es_context_layers(c); which++) {
     for (int delta = 0; delta < c->point->measure.n_deltas; delta++) {
       double *accuracy = es_result_f64(c->result, ES_FIELD_PROJECTED_ACCURACY, onto, which + 1, delta, 0);
-      if (choose(a, which, delta)) ES_TRY(a->source->class->evaluate(a->source, c->last, &editor, accuracy, status));
+      if (choose(a, which, delta))
+        ES_TRY(a->source->class->passes->evaluate(a->source, c->last, &editor, accuracy, status));
     }
   }
   return ES_OK;

@@ -25,7 +25,7 @@ static es_code_t create_batch(const es_context_t *c, const es_point_source_t *so
   if (!b->problems || !b->reduced || !b->values) es_out_of_memory(status, "pipeline", "eigenvalues");
   ES_TRY(es_group_agree(&c->group, status));
   for (int i = 0; i < b->n; i++) {
-    b->problems[i] = (es_layer_problem_t){.order = source->class->order(source, b->first + i),
+    b->problems[i] = (es_layer_problem_t){.order = source->class->passes->order(source, b->first + i),
                                           .values = b->values + at,
                                           .share = share,
                                           .choice = c->point->measure.solver};
@@ -47,7 +47,7 @@ static es_code_t reduce_layers(es_context_t *c, es_point_source_t *source, batch
   for (int i = 0; i < b->n; i++) {
     es_layer_problem_t *p = &b->problems[i];
     es_reduced_t *m = &b->reduced[i];
-    ES_TRY(source->class->reduce(source, b->first + i, m, status));
+    ES_TRY(source->class->passes->reduce(source, b->first + i, m, status));
     if (p->owner != c->group.rank) {
       es_free(m->triangle);
       m->triangle = NULL;

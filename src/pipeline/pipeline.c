@@ -36,7 +36,7 @@ static es_code_t run_split(es_context_t *c, es_point_source_t *source, es_analys
   es_code_t code = ES_OK;
   if (!class->has(source, split, epoch)) return ES_OK;
   for (int first = 0, n = layers; code == ES_OK && n > 0 && first < layers; first += n) {
-    code = class->rows(source, split, epoch, first, &n, stats, status); /* trains, evaluates, or reads files */
+    code = class->passes->rows(source, split, epoch, first, &n, stats, status); /* trains, evaluates, or reads files */
     if (code == ES_OK && n > 0) {
       const es_timing_mark_t mark = es_timing_mark(&c->timing);
       const bool whole = first + n == layers;
@@ -44,7 +44,7 @@ static es_code_t run_split(es_context_t *c, es_point_source_t *source, es_analys
       if (code == ES_OK && whole) code = es_analyses_split(analyses, split, epoch, status);
       es_timing_work(&c->timing, ES_WORK_MEASURE, &mark, whole, 0);
     }
-    if (class->release) class->release(source);
+    if (class->passes->release) class->passes->release(source);
   }
   return code;
 }

@@ -37,17 +37,8 @@ typedef struct es_layer_editor {
   void *context;
 } es_layer_editor_t;
 
-typedef struct es_source_class {
-  /* Forecasts (forecast.h): bytes of a rank, multiply-adds of all passes over the samples. Not collective. */
-  int64_t (*bytes)(const es_forecast_t *forecast, int ranks);
-  double (*cost)(const es_forecast_t *forecast);
-
-  /* Creates the source, and c->group, c->result and c->last. *out is the caller's to close, also after a failure. */
-  es_code_t (*open)(es_point_source_t **out, es_context_t *c, const es_dataset_t *dataset, es_status_t *status);
-  /* Gets ready for an epoch. */
-  es_code_t (*begin)(es_point_source_t *source, int32_t epoch, es_status_t *status);
-  /* True if the epoch has the split, measured or not. Not collective. */
-  bool (*has)(const es_point_source_t *source, es_split_t split, int32_t epoch);
+/* Passes over the samples. */
+typedef struct es_source_passes {
   /* Makes the rows of layers from `first` on, *n of them, as many as fit into memory. Layers come in order; those of
    * one split may need several calls. *n is 0 where the split is not measured. `stats` is of the whole pass. */
   es_code_t (*rows)(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int *n,
@@ -72,6 +63,20 @@ typedef struct es_source_class {
    * finite. NULL: the source has no network to run. */
   es_code_t (*evaluate)(es_point_source_t *source, int32_t epoch, const es_layer_editor_t *editor, double *accuracy,
                         es_status_t *status);
+} es_source_passes_t;
+
+typedef struct es_source_class {
+  /* Forecasts (forecast.h): bytes of a rank, multiply-adds of all passes over the samples. Not collective. */
+  int64_t (*bytes)(const es_forecast_t *forecast, int ranks);
+  double (*cost)(const es_forecast_t *forecast);
+
+  /* Creates the source, and c->group, c->result and c->last. *out is the caller's to close, also after a failure. */
+  es_code_t (*open)(es_point_source_t **out, es_context_t *c, const es_dataset_t *dataset, es_status_t *status);
+  /* Gets ready for an epoch. */
+  es_code_t (*begin)(es_point_source_t *source, int32_t epoch, es_status_t *status);
+  /* True if the epoch has the split, measured or not. Not collective. */
+  bool (*has)(const es_point_source_t *source, es_split_t split, int32_t epoch);
+  const es_source_passes_t *passes;
   void (*close)(es_point_source_t *source); /* NULL is fine */
 } es_source_class_t;
 

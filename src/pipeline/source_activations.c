@@ -408,16 +408,17 @@ static double cost(ES_UNUSED const es_forecast_t *f) {
   return 1.0;
 }
 
+static const es_source_passes_t passes = {.rows = make_rows,
+                                          .order = order,
+                                          .reduce = reduce,
+                                          .release = release,
+                                          .samples = list_samples,
+                                          .shape = output_shape,
+                                          .visit = visit};
 const es_source_class_t es_source_activations = {.bytes = bytes,
                                                  .cost = cost,
                                                  .open = open_source,
                                                  .begin = begin,
                                                  .has = has,
-                                                 .rows = make_rows,
-                                                 .order = order,
-                                                 .reduce = reduce,
-                                                 .release = release,
-                                                 .samples = list_samples,
-                                                 .shape = output_shape,
-                                                 .visit = visit,
+                                                 .passes = &passes,
                                                  .close = close_source};

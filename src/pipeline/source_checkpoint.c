@@ -82,11 +82,5 @@ const es_source_class_t es_source_checkpoint = {.bytes = es_network_source_bytes
                                                 .open = open_source,
                                                 .begin = load_weights,
                                                 .has = has,
-                                                .rows = es_network_source_rows,
-                                                .order = es_network_source_order,
-                                                .reduce = es_network_source_reduce,
-                                                .samples = es_network_source_samples,
-                                                .shape = es_network_source_shape,
-                                                .visit = es_network_source_visit,
-                                                .evaluate = es_network_source_evaluate,
+                                                .passes = &es_network_source_passes,
                                                 .close = close_source};

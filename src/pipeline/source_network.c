@@ -166,8 +166,8 @@ static int64_t pass_samples(const es_network_source_t *s, es_split_t split) {
   return c->settings->dry_run && n > batch ? batch : n;
 }
 
-es_code_t es_network_source_rows(es_point_source_t *source, es_split_t split, int32_t epoch, ES_UNUSED int first,
-                                 int *n, es_epoch_stats_t *stats, es_status_t *status) {
+static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t epoch, ES_UNUSED int first, int *n,
+                           es_epoch_stats_t *stats, es_status_t *status) {
   es_network_source_t *s = (es_network_source_t *)source;
   es_context_t *c = source->context;
   const bool measured = es_context_is_measured(c, split, epoch), trains = split == ES_TRAIN && s->trains;
@@ -194,18 +194,18 @@ es_code_t es_network_source_rows(es_point_source_t *source, es_split_t split, in
   return ES_OK;
 }
 
-int32_t es_network_source_order(const es_point_source_t *source, int layer) {
+static int32_t order(const es_point_source_t *source, int layer) {
   return es_capture_order(((const es_network_source_t *)source)->capture, layer);
 }
 
-es_code_t es_network_source_reduce(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status) {
+static es_code_t reduce(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status) {
   return es_capture_finish(((es_network_source_t *)source)->capture, layer, out, status);
 }
 
 /* ---- passes in inference mode ---- */
 
-es_code_t es_network_source_samples(es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch,
-                                    es_visit_samples_t *out, es_status_t *status) {
+static es_code_t list_samples(es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch,
+                              es_visit_samples_t *out, es_status_t *status) {
   const es_network_source_t *s = (const es_network_source_t *)source;
   const es_group_t *group = &source->context->group;
   const int64_t batch = source->context->point->train.batch, n = pass_samples(s, split);
@@ -227,7 +227,7 @@ es_code_t es_network_source_samples(es_point_source_t *source, es_split_t split,
   return ES_OK;
 }
 
-es_shape_t es_network_source_shape(const es_point_source_t *source, int layer) {
+static es_shape_t shape(const es_point_source_t *source, int layer) {
   return es_capture_node(((const es_network_source_t *)source)->capture, layer)->out;
 }
 
@@ -248,8 +248,8 @@ static void observe(void *context, int captured, int lane, const float *out, int
   *seen += samples;
 }
 
-es_code_t es_network_source_visit(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int n,
-                                  const es_visitor_t *visitor, es_status_t *status) {
+static es_code_t visit(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int n,
+                       const es_visitor_t *visitor, es_status_t *status) {
   es_network_source_t *s = (es_network_source_t *)source;
   es_context_t *c = source->context;
   visit_t v = {s, visitor, first, n, es_allocate_zero((size_t)n * (size_t)c->group.lane_count, sizeof *v.seen)};
@@ -276,8 +276,8 @@ static void edit_layer(void *context, int captured, float *out, int64_t samples,
   if (layer >= 0) e->editor->edit(e->editor->context, layer, out, samples * shape.h * shape.w);
 }
 
-es_code_t es_network_source_evaluate(es_point_source_t *source, int32_t epoch, const es_layer_editor_t *editor,
-                                     double *accuracy, es_status_t *status) {
+static es_code_t evaluate(es_point_source_t *source, int32_t epoch, const es_layer_editor_t *editor, double *accuracy,
+                          es_status_t *status) {
   es_network_source_t *s = (es_network_source_t *)source;
   edit_t edit = {s, editor};
   es_epoch_stats_t stats;
@@ -291,6 +291,14 @@ es_code_t es_network_source_evaluate(es_point_source_t *source, int32_t epoch, c
   *status = own;
   return code;
 }
+
+const es_source_passes_t es_network_source_passes = {.rows = make_rows,
+                                                     .order = order,
+                                                     .reduce = reduce,
+                                                     .samples = list_samples,
+                                                     .shape = shape,
+                                                     .visit = visit,
+                                                     .evaluate = evaluate};
 
 /* ---- forecasts ---- */
 

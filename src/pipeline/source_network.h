@@ -23,18 +23,8 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
 /* Frees everything but the struct's own block. */
 void es_network_source_close(es_network_source_t *s);
 
-/* Functions of es_source_class_t. */
-es_code_t es_network_source_rows(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int *n,
-                                 es_epoch_stats_t *stats, es_status_t *status);
-int32_t es_network_source_order(const es_point_source_t *source, int layer);
-es_code_t es_network_source_reduce(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status);
-es_code_t es_network_source_samples(es_point_source_t *source, es_split_t split, int32_t epoch, es_visit_samples_t *out,
-                                    es_status_t *status);
-es_shape_t es_network_source_shape(const es_point_source_t *source, int layer);
-es_code_t es_network_source_visit(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int n,
-                                  const es_visitor_t *visitor, es_status_t *status);
-es_code_t es_network_source_evaluate(es_point_source_t *source, int32_t epoch, const es_layer_editor_t *editor,
-                                     double *accuracy, es_status_t *status);
+/* For es_source_class_t. */
+extern const es_source_passes_t es_network_source_passes;
 int64_t es_network_source_bytes(const es_forecast_t *forecast, int ranks);
 
 #endif
