@@ -9,13 +9,12 @@
 typedef struct es_eigenspace_analysis {
   es_context_t *context;
   es_eigenspaces_t *spaces;
-  int *owners; /* (layers) rank that compares a layer's vectors */
+  int owners[]; /* (layers) rank that compares a layer's vectors */
 } es_eigenspace_analysis_t;
 
 static void close_analysis(void *state) {
   es_eigenspace_analysis_t *a = state;
   es_eigenspaces_destroy(a->spaces);
-  es_free(a->owners);
   es_free(a);
 }
 
@@ -24,11 +23,10 @@ static es_code_t open_analysis(void **state, es_context_t *c, ES_UNUSED es_point
                                es_status_t *status) {
   const int n_layers = es_context_layers(c);
   if (c->point->measure.eigenspace == ES_EIGENSPACE_NO) return ES_OK;
-  es_eigenspace_analysis_t *a = *state = es_allocate_zero(1, sizeof *a);
+  es_eigenspace_analysis_t *a = *state = es_allocate_zero(1, sizeof *a + (size_t)n_layers * sizeof *a->owners);
   int32_t *widths = es_allocate((size_t)n_layers, sizeof *widths);
   es_layer_problem_t *problems = es_allocate_zero((size_t)n_layers, sizeof *problems);
-  if (a) a->owners = es_allocate((size_t)n_layers, sizeof *a->owners);
-  if (a && widths && problems && a->owners) {
+  if (a && widths && problems) {
     a->context = c;
     for (int i = 0; i < n_layers; i++) {
       widths[i] = es_context_width(c, i);

@@ -105,6 +105,7 @@ typedef struct epoch {
   float **features;          /* (layers) */
   double **weights;          /* (layers) NULL without a probe */
   int64_t **confusion;       /* (layers) */
+  es_owned_t owned;          /* the arrays above, not what the last three point at */
   es_status_t failed;        /* in a visitor */
 } epoch_t;
 
@@ -124,15 +125,12 @@ static es_code_t choose_rows(epoch_t *e, es_status_t *status) {
   const int64_t n_local = train->lane_start[lanes], n_eval = eval->n > 0 ? eval->lane_start[lanes] : 0;
   int64_t left[ES_CLASSES_MAX];
   int32_t n = 0;
-  bool *chosen = es_allocate((size_t)train->n, sizeof *chosen);
-  e->row = es_allocate((size_t)n_local, sizeof *e->row);
-  e->label[ES_TRAIN] = es_allocate((size_t)n_local, sizeof **e->label);
-  e->label[ES_EVAL] = es_allocate((size_t)n_eval, sizeof **e->label);
-  e->lane_rows = es_allocate_zero((size_t)lanes, sizeof *e->lane_rows);
-  if (!chosen || !e->row || !e->label[ES_TRAIN] || !e->label[ES_EVAL] || !e->lane_rows) {
-    es_free(chosen);
-    return es_out_of_memory(status, STAGE, "labels of probes");
-  }
+  bool *chosen = es_owned_allocate(&e->owned, (size_t)train->n, sizeof *chosen);
+  e->row = es_owned_allocate(&e->owned, (size_t)n_local, sizeof *e->row);
+  e->label[ES_TRAIN] = es_owned_allocate(&e->owned, (size_t)n_local, sizeof **e->label);
+  e->label[ES_EVAL] = es_owned_allocate(&e->owned, (size_t)n_eval, sizeof **e->label);
+  e->lane_rows = es_owned_allocate_zero(&e->owned, (size_t)lanes, sizeof *e->lane_rows);
+  if (e->owned.failed) return es_out_of_memory(status, STAGE, "labels of probes");
   for (int32_t k = 0; k < classes; k++) left[k] = es_class_quota(limit, classes, k);
   for (int64_t i = 0; i < train->n; i++) e->n_rows += chosen[i] = left[train->label[i]]-- > 0;
   for (int lane = 0; lane < lanes; lane++) {
@@ -146,7 +144,6 @@ static es_code_t choose_rows(epoch_t *e, es_status_t *status) {
   }
   for (int64_t i = 0; i < n_eval; i++) e->label[ES_EVAL][i] = eval->label[eval->position[i]];
   e->n_most = n;
-  es_free(chosen);
   return ES_OK;
 }
 
@@ -156,10 +153,10 @@ static es_code_t open_epoch(epoch_t *e, es_status_t *status) {
   for (int split = 0; split < ES_SPLITS; split++)
     ES_TRY(source->class->passes->samples(source, (es_split_t)split, e->epoch, &e->samples[split], status));
   ES_TRY(choose_rows(e, status));
-  e->features = es_allocate_zero(layers, sizeof *e->features);
-  e->weights = es_allocate_zero(layers, sizeof *e->weights);
-  e->confusion = es_allocate_zero(layers, sizeof *e->confusion);
-  return e->features && e->weights && e->confusion ? ES_OK : es_out_of_memory(status, STAGE, "features of probes");
+  e->features = es_owned_allocate_zero(&e->owned, layers, sizeof *e->features);
+  e->weights = es_owned_allocate_zero(&e->owned, layers, sizeof *e->weights);
+  e->confusion = es_owned_allocate_zero(&e->owned, layers, sizeof *e->confusion);
+  return e->owned.failed ? es_out_of_memory(status, STAGE, "features of probes") : ES_OK;
 }
 
 static void close_layer(epoch_t *e, int layer) {
@@ -173,16 +170,9 @@ static void close_layer(epoch_t *e, int layer) {
 
 static void close_epoch(epoch_t *e) {
   const int layers = es_context_layers(e->analysis->context);
-  for (int i = 0; e->features && e->weights && e->confusion && i < layers; i++) close_layer(e, i);
-  for (int split = 0; split < ES_SPLITS; split++) {
-    es_visit_samples_destroy(&e->samples[split]);
-    es_free(e->label[split]);
-  }
-  es_free(e->row);
-  es_free(e->lane_rows);
-  es_free(e->features);
-  es_free(e->weights);
-  es_free(e->confusion);
+  for (int i = 0; e->confusion && i < layers; i++) close_layer(e, i);
+  for (int split = 0; split < ES_SPLITS; split++) es_owned_free(&e->samples[split].owned);
+  es_owned_free(&e->owned);
 }
 
 /* ---- visits ---- */

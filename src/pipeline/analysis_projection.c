@@ -13,9 +13,10 @@ typedef struct es_projection_analysis {
   es_context_t *context;
   es_point_source_t *source;
   es_projector_t *projector;
-  double *means; /* of the layers, one after the other */
-  int32_t *k;    /* (layers, deltas); −1 for a layer that is not projected */
-  bool ready;    /* all layers of an epoch came */
+  double *means;    /* of the layers, one after the other */
+  int32_t *k;       /* (layers, deltas); −1 for a layer that is not projected */
+  bool ready;       /* all layers of an epoch came */
+  es_owned_t owned; /* means and k */
 } es_projection_analysis_t;
 
 enum { ALL = -1 };
@@ -23,8 +24,7 @@ enum { ALL = -1 };
 static void close_analysis(void *state) {
   es_projection_analysis_t *a = state;
   es_projector_destroy(a->projector);
-  es_free(a->means);
-  es_free(a->k);
+  es_owned_free(&a->owned);
   es_free(a);
 }
 
@@ -38,10 +38,10 @@ static es_code_t open_analysis(void **state, es_context_t *c, es_point_source_t 
   if (a && widths) {
     a->context = c;
     a->source = source;
-    a->means = es_allocate_zero(total, sizeof *a->means);
-    a->k = es_allocate_zero((size_t)(layers * c->point->measure.n_deltas), sizeof *a->k);
+    a->means = es_owned_allocate_zero(&a->owned, total, sizeof *a->means);
+    a->k = es_owned_allocate_zero(&a->owned, (size_t)(layers * c->point->measure.n_deltas), sizeof *a->k);
   }
-  if (!a || !widths || !a->means || !a->k)
+  if (!a || !widths || a->owned.failed)
     es_out_of_memory(status, "pipeline", "projections");
   else
     es_projector_create(&a->projector, widths, layers, status);

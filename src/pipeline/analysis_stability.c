@@ -8,26 +8,16 @@
 
 typedef struct es_stability_analysis {
   es_context_t *context;
-  double *now, *then; /* (layers) patterns of two epochs */
+  double patterns[]; /* (2, layers) of two epochs */
 } es_stability_analysis_t;
-
-static void close_analysis(void *state) {
-  es_stability_analysis_t *a = state;
-  es_free(a->now);
-  es_free(a->then);
-  es_free(a);
-}
 
 static es_code_t open_analysis(void **state, es_context_t *c, ES_UNUSED es_point_source_t *source,
                                es_status_t *status) {
   const size_t layers = (size_t)es_context_layers(c);
-  es_stability_analysis_t *a = *state = es_allocate_zero(1, sizeof *a);
-  if (a) {
-    a->context = c;
-    a->now = es_allocate(layers, sizeof *a->now);
-    a->then = es_allocate(layers, sizeof *a->then);
-  }
-  return a && a->now && a->then ? ES_OK : es_out_of_memory(status, "pipeline", "patterns of saturation");
+  es_stability_analysis_t *a = *state = es_allocate(1, sizeof *a + 2 * layers * sizeof *a->patterns);
+  if (!a) return es_out_of_memory(status, "pipeline", "patterns of saturation");
+  a->context = c;
+  return ES_OK;
 }
 
 static bool was_measured(const es_context_t *c, es_split_t split, int32_t epoch) {
@@ -55,11 +45,12 @@ static void get_pattern(const es_context_t *c, es_split_t split, int32_t epoch, 
 static void compare(es_stability_analysis_t *a, es_reference_t reference, es_split_t split, int32_t epoch,
                     int32_t other) {
   const es_context_t *c = a->context;
+  double *now = a->patterns, *then = now + es_context_layers(c);
   es_stability_t s;
   for (int delta = 0; delta < c->point->measure.n_deltas; delta++) {
-    get_pattern(c, split, epoch, delta, a->now);
-    get_pattern(c, split, other, delta, a->then);
-    es_stability_compare(&s, a->now, a->then, es_context_layers(c));
+    get_pattern(c, split, epoch, delta, now);
+    get_pattern(c, split, other, delta, then);
+    es_stability_compare(&s, now, then, es_context_layers(c));
     *es_result_f64(c->result, ES_FIELD_STABILITY_DISTANCE, reference, split, epoch, delta) = s.distance;
     *es_result_f64(c->result, ES_FIELD_STABILITY_PEARSON, reference, split, epoch, delta) = s.pearson;
     *es_result_f64(c->result, ES_FIELD_STABILITY_SPEARMAN, reference, split, epoch, delta) = s.spearman;
@@ -121,4 +112,4 @@ const es_analysis_t es_analysis_stability = {.open = open_analysis,
                                              .split = compare_with_previous,
                                              .epoch = stop_when_stable,
                                              .finish = compare_with_last,
-                                             .close = close_analysis};
+                                             .close = es_free};

@@ -12,6 +12,7 @@ typedef struct batch {
   es_layer_problem_t *problems;
   es_reduced_t *reduced; /* triangles only where they are solved */
   double *values;        /* of all layers, one after the other */
+  es_owned_t owned;      /* these arrays */
 } batch_t;
 
 /* The owner of each problem is known before anything is merged, so that a covariance stays only where it is needed. */
@@ -19,10 +20,10 @@ static es_code_t create_batch(const es_context_t *c, const es_point_source_t *so
                               es_status_t *status) {
   size_t total = 0, at = 0;
   for (int i = 0; i < b->n; i++) total += (size_t)es_context_width(c, b->first + i);
-  b->problems = es_allocate_zero((size_t)b->n, sizeof *b->problems);
-  b->reduced = es_allocate_zero((size_t)b->n, sizeof *b->reduced);
-  b->values = es_allocate_zero(total, sizeof *b->values);
-  if (!b->problems || !b->reduced || !b->values) es_out_of_memory(status, "pipeline", "eigenvalues");
+  b->problems = es_owned_allocate_zero(&b->owned, (size_t)b->n, sizeof *b->problems);
+  b->reduced = es_owned_allocate_zero(&b->owned, (size_t)b->n, sizeof *b->reduced);
+  b->values = es_owned_allocate_zero(&b->owned, total, sizeof *b->values);
+  if (b->owned.failed) es_out_of_memory(status, "pipeline", "eigenvalues");
   ES_TRY(es_group_agree(&c->group, status));
   for (int i = 0; i < b->n; i++) {
     b->problems[i] = (es_layer_problem_t){.order = source->class->passes->order(source, b->first + i),
@@ -38,9 +39,7 @@ static es_code_t create_batch(const es_context_t *c, const es_point_source_t *so
 static void destroy_batch(batch_t *b) {
   if (b->problems) es_spectrum_release(b->problems, b->n);
   for (int i = 0; b->reduced && i < b->n; i++) es_reduced_destroy(&b->reduced[i]);
-  es_free(b->problems);
-  es_free(b->reduced);
-  es_free(b->values);
+  es_owned_free(&b->owned);
 }
 
 static es_code_t reduce_layers(es_context_t *c, es_point_source_t *source, batch_t *b, es_status_t *status) {

@@ -11,6 +11,7 @@
 #include "eigenscope/accumulator.h"
 #include "eigenscope/forecast.h"
 #include "eigenscope/graph.h"
+#include "eigenscope/memory.h"
 #include "eigenscope/state.h"
 
 typedef struct es_point_source es_point_source_t;
@@ -18,11 +19,13 @@ typedef struct es_point_source es_point_source_t;
 /* Samples of a split that es_source_class_t.visit shows to this rank, lane after lane. */
 typedef struct es_visit_samples {
   int64_t n;           /* over all ranks; 0 where the source does not have the split */
-  int64_t *lane_start; /* owned; (lane_count + 1): place of each lane's first sample in `position` */
-  int32_t *position;   /* owned; of each sample in the split */
-  int32_t *label;      /* owned; (n) by position */
+  int64_t *lane_start; /* (lane_count + 1): place of each lane's first sample in `position` */
+  int32_t *position;   /* of each sample in the split */
+  int32_t *label;      /* (n) by position */
+  es_owned_t owned;    /* these arrays */
 } es_visit_samples_t;
-void es_visit_samples_destroy(es_visit_samples_t *samples);
+/* For n samples of all ranks, n_local of this one; false when memory is out. */
+bool es_visit_samples_allocate(es_visit_samples_t *out, int64_t n, int64_t n_local, int lane_count);
 
 /* Gets outputs of a layer: `n` of them, float (n, shape.h, shape.w, shape.c); the first is sample `at` of this rank. */
 typedef struct es_visitor {

@@ -25,6 +25,7 @@ typedef struct es_activations_source {
   es_cov_workspace_t workspace, workspace_f64;
   void *part;
   float *narrowed, *scratch; /* one slice: double made float, and room for the method */
+  es_owned_t owned;          /* the arrays above */
 } es_activations_source_t;
 
 static const es_external_layer_t *layer_of(const es_activations_source_t *s, int measured) {
@@ -52,10 +53,9 @@ static es_code_t inspect(es_activations_source_t *s, es_status_t *status) {
   s->info.layers = layers;
   const size_t n = (size_t)s->info.n_layers;
   if (!layers) s->info.layers = es_allocate_zero(n, sizeof *layers);
-  s->layers = es_allocate_zero(n, sizeof *s->layers);
-  s->accumulators = es_allocate_zero(n, sizeof *s->accumulators);
-  if (!s->info.layers || !s->layers || !s->accumulators)
-    es_out_of_memory(status, "activations", "the layers of the files");
+  s->layers = es_owned_allocate_zero(&s->owned, n, sizeof *s->layers);
+  s->accumulators = es_owned_allocate_zero(&s->owned, n, sizeof *s->accumulators);
+  if (!s->info.layers || s->owned.failed) es_out_of_memory(status, "activations", "the layers of the files");
   ES_TRY(es_agree(c->group.comm, status));
   ES_MPI(MPI_Bcast(s->info.layers, (int)(n * sizeof *s->info.layers), MPI_BYTE, 0, c->group.comm));
   return ES_OK;
@@ -117,10 +117,10 @@ static es_code_t create_scratch(es_activations_source_t *s, es_status_t *status)
     if (layer->is_double && rows.real == ES_REAL_F32 && size * ES_SLICE_MAX > slice) slice = size * ES_SLICE_MAX;
     if ((size_t)size * sizeof(double) > part) part = (size_t)size * sizeof(double);
   }
-  s->part = es_allocate(part, 1);
-  s->scratch = es_allocate((size_t)scratch, sizeof *s->scratch);
-  s->narrowed = es_allocate((size_t)slice, sizeof *s->narrowed);
-  if (!s->part || !s->scratch || !s->narrowed) return es_out_of_memory(status, "activations", "a part of the rows");
+  s->part = es_owned_allocate(&s->owned, part, 1);
+  s->scratch = es_owned_allocate(&s->owned, (size_t)scratch, sizeof *s->scratch);
+  s->narrowed = es_owned_allocate(&s->owned, (size_t)slice, sizeof *s->narrowed);
+  if (s->owned.failed) return es_out_of_memory(status, "activations", "a part of the rows");
   if (widest[0] > 0) ES_TRY(es_cov_workspace_create(&s->workspace, widest[0], ES_REAL_F32, status));
   return widest[1] > 0 ? es_cov_workspace_create(&s->workspace_f64, widest[1], ES_REAL_F64, status) : ES_OK;
 }
@@ -155,11 +155,9 @@ static void release(es_point_source_t *source) {
 }
 
 static void close_files(es_activations_source_t *s) {
-  es_activations_t **const files[] = {&s->file, &s->visited[ES_TRAIN], &s->visited[ES_EVAL]};
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-    es_activations_close(*files[i]);
-    *files[i] = NULL;
-  }
+  es_activations_close(s->file);
+  for (int split = 0; split < ES_SPLITS; split++) es_activations_close(s->visited[split]);
+  s->file = s->visited[ES_TRAIN] = s->visited[ES_EVAL] = NULL;
 }
 
 static es_code_t begin(es_point_source_t *source, ES_UNUSED int32_t epoch, ES_UNUSED es_status_t *status) {
@@ -175,11 +173,7 @@ static void close_source(es_point_source_t *source) {
   es_external_info_destroy(&s->info);
   es_cov_workspace_destroy(&s->workspace);
   es_cov_workspace_destroy(&s->workspace_f64);
-  es_free(s->layers);
-  es_free(s->accumulators);
-  es_free(s->part);
-  es_free(s->scratch);
-  es_free(s->narrowed);
+  es_owned_free(&s->owned);
   es_free(s);
 }
 
@@ -327,16 +321,12 @@ static es_code_t list_samples(es_point_source_t *source, es_split_t split, int32
   const es_group_t *group = &source->context->group;
   const es_external_t *external = &source->context->point->external;
   int64_t first, count;
-  *out = (es_visit_samples_t){0};
   if (!es_external_has(external, split)) return ES_OK;
   ES_TRY(es_external_open(&s->visited[split], external, &s->info, split, es_external_epoch(external, epoch), status));
-  out->n = es_activations_samples(s->visited[split]);
-  es_group_range(group, out->n, &first, &count);
-  out->lane_start = es_allocate((size_t)group->lane_count + 1, sizeof *out->lane_start);
-  out->position = es_allocate((size_t)count, sizeof *out->position);
-  out->label = es_allocate((size_t)out->n, sizeof *out->label);
-  if (!out->lane_start || !out->position || !out->label)
-    return es_out_of_memory(status, "probe", "%lld labels", (long long)out->n);
+  const int64_t n = es_activations_samples(s->visited[split]);
+  es_group_range(group, n, &first, &count);
+  if (!es_visit_samples_allocate(out, n, count, group->lane_count))
+    return es_out_of_memory(status, "probe", "%lld labels", (long long)n);
   for (int64_t i = 0; i < count; i++) out->position[i] = (int32_t)(first + i);
   for (int lane = 0; lane <= group->lane_count; lane++) /* lanes follow each other: the last place is the end */
     out->lane_start[lane] = (group->lane_first + lane) * out->n / group->lanes - first;

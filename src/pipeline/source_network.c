@@ -210,11 +210,8 @@ static es_code_t list_samples(es_point_source_t *source, es_split_t split, ES_UN
   const es_group_t *group = &source->context->group;
   const int64_t batch = source->context->point->train.batch, n = pass_samples(s, split);
   int64_t at = 0, first, count;
-  *out = (es_visit_samples_t){.n = n,
-                              .lane_start = es_allocate((size_t)group->lane_count + 1, sizeof *out->lane_start),
-                              .position = es_allocate((size_t)n, sizeof *out->position),
-                              .label = es_allocate((size_t)n, sizeof *out->label)};
-  if (!out->lane_start || !out->position || !out->label) return es_out_of_memory(status, "probe", "samples of probes");
+  if (!es_visit_samples_allocate(out, n, n, group->lane_count))
+    return es_out_of_memory(status, "probe", "samples of probes");
   memcpy(out->label, s->samples[split].label, (size_t)n * sizeof *out->label);
   for (int lane = 0; lane < group->lane_count; lane++) {
     out->lane_start[lane] = at;
