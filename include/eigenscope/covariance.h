@@ -72,9 +72,6 @@ void es_cov_reset(es_cov_t *cov);
 
 /** Takes rows: (n, width), row-major, of the accumulator's type. */
 void es_cov_add(es_cov_t *cov, es_cov_workspace_t *workspace, const void *rows, int64_t n);
-/** The product alone: workspace->product = rowsᵀ·rows (lower triangle) of float (n, width) rows, no centring, for
- * comparison in benchmarks. */
-void es_cov_multiply(es_cov_workspace_t *workspace, const float *rows, int32_t n, int32_t width);
 /** Merges the waiting rows. After it `n` and `moments` hold everything. */
 void es_cov_flush(es_cov_t *cov, es_cov_workspace_t *workspace);
 /** into += from (Chan). Both flushed, same width. */

@@ -61,9 +61,8 @@ void es_dist_matrix_from_triangle(es_dist_matrix_t *matrix, const double *triang
 void es_dist_matrix_scatter(es_dist_matrix_t *matrix, const double *triangle, int root);
 /** Copies the lower half to the upper one. Collective. ES_SYSTEM on all ranks when memory is out on one. */
 es_code_t es_dist_matrix_mirror(es_dist_matrix_t *matrix, es_status_t *status);
-/** Gathers the lower half into a packed triangle on rank `root` (elsewhere `triangle` is ignored). Collective. */
-void es_dist_matrix_to_triangle(const es_dist_matrix_t *matrix, double *triangle, int root);
-/** Gathers the upper half, which a solver leaves alone (spectrum.h). Collective. */
-void es_dist_matrix_upper_to_triangle(const es_dist_matrix_t *matrix, double *triangle, int root);
+/** Gathers the lower half, or the upper one, which a solver leaves alone (spectrum.h), into a packed triangle on rank
+ * `root` (elsewhere `triangle` is ignored). Collective. */
+void es_dist_matrix_to_triangle(const es_dist_matrix_t *matrix, double *triangle, int root, bool upper);
 
 #endif

@@ -9,8 +9,8 @@
  *
  * Eigenvalues for other numbers of ranks agree to rounding; the bits depend on the number of ranks.
  *
- * Memory of a rank of P: 8·d²/P for its share of Q, and panels of R rows (es_spread_panel_rows) as about 4·R·d/√P
- * numbers. Every function but es_spread_blocks, es_spread_bytes and es_spread_panel_rows is collective over comm. */
+ * Memory of a rank of P: 8·d²/P for its share of Q, and panels of R rows (ES_SPREAD_PANEL_ROWS) as about 4·R·d/√P
+ * numbers. Every function but es_spread_blocks and es_spread_bytes is collective over comm. */
 #ifndef EIGENSCOPE_SPREAD_H
 #define EIGENSCOPE_SPREAD_H
 
@@ -25,6 +25,9 @@
 /** Order above which a covariance is spread over the ranks of its point if there is more than one. A function of
  * nothing, so that what ran can be told from the job alone. */
 enum { ES_COV_SPREAD_ORDER = 4096 };
+
+/** Rows of a panel: then merging costs 1/20 of the product, whatever the width. */
+enum { ES_SPREAD_PANEL_ROWS = 1024 };
 
 typedef struct es_spread es_spread_t;
 
@@ -54,8 +57,6 @@ void es_spread_finish(es_spread_t *spread, es_spread_total_t *out, double *mean)
 /** Q itself; borrowed, its local part may be overwritten (as ScaLAPACK does) after es_spread_finish. */
 es_dist_matrix_t *es_spread_blocks(es_spread_t *spread);
 
-/** Rows of a panel, over all ranks together: a function of the width alone, at least 512. */
-int32_t es_spread_panel_rows(int32_t width);
 /** Bytes on the rank that holds most, without allocating: for plans. */
 int64_t es_spread_bytes(int32_t width, int32_t block, int ranks, es_real_t real);
 

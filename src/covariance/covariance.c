@@ -20,11 +20,6 @@ int32_t es_cov_panel_rows(int32_t width) {
   return rows;
 }
 
-/* Narrow rows are centred several at a time: the shift is repeated over at least WIDE floats. */
-static int32_t pattern_rows(int32_t width) {
-  return width >= WIDE ? 1 : (WIDE + width - 1) / width;
-}
-
 es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width, es_real_t real, es_status_t *status) {
   const size_t width = (size_t)largest_width, pattern = width + 2 * WIDE, size = es_real_size(real);
   const size_t panel = PANEL_ROWS_LEAST * width > PANEL_FLOATS ? PANEL_ROWS_LEAST * width : PANEL_FLOATS;
@@ -113,16 +108,10 @@ void es_covariance_guess_shift(float *shift, const float *rows, int32_t n, size_
   }
 }
 
-void es_cov_multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
-  if (es_syrk_is_narrow(width))
-    es_syrk_narrow(w->product, rows, n, width);
-  else
-    cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, width, n, 1.0f, rows, width, 0.0f, w->product, width);
-}
-
 /* w->product = Σ d·dᵀ and w->sums = Σ d over d = row − w->shift (d values). */
 static void multiply_centred(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
-  const int32_t repeat = pattern_rows(width);
+  /* Narrow rows are centred several at a time: the shift is repeated over at least WIDE floats. */
+  const int32_t repeat = width >= WIDE ? 1 : (WIDE + width - 1) / width;
   const size_t d = (size_t)width, length = d * (size_t)repeat;
   float *shift = w->shift;
   for (size_t j = d; j < length; j++) shift[j] = shift[j - d];
@@ -132,7 +121,10 @@ static void multiply_centred(es_cov_workspace_t *w, const float *rows, int32_t n
   }
   centre(w->centred, w->sums, rows, (size_t)n * d, length, shift, shift + w->width + 2 * WIDE);
   for (size_t j = d; j < length; j++) w->sums[j % d] += w->sums[j];
-  es_cov_multiply(w, w->centred, n, width);
+  if (es_syrk_is_narrow(width))
+    es_syrk_narrow(w->product, w->centred, n, width);
+  else
+    cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, width, n, 1.0f, w->centred, width, 0.0f, w->product, width);
 }
 
 /* multiply_centred, then the means that remain into w->sums. False if those are so large beside the deviations that

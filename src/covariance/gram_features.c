@@ -7,15 +7,6 @@
 
 #include "gram_internal.h"
 
-/* Columns of Xc in double: out (n, count). Means by two passes, in the order of the rows. */
-static void centre_columns(const es_gram_exchange_t *x, double *out, int32_t count, double *shift, double *rest,
-                           double *work) {
-  const size_t n = (size_t)x->n * (size_t)count;
-  for (size_t i = 0; i < n; i++)
-    out[i] = x->element == sizeof(float) ? (double)((float *)x->all)[i] : ((double *)x->all)[i];
-  es_panel_centre_f64(out, out, (size_t)x->n, (size_t)count, shift, rest, work);
-}
-
 /* Scratch of es_gram_features. */
 typedef struct features {
   double *columns;     /* (n, GRAM_COLUMNS) */
@@ -34,7 +25,11 @@ static void project(es_gram_exchange_t *x, const features_t *f, const double *ve
     }
     if (round + (int64_t)rank * GRAM_COLUMNS < width) {
       const int32_t columns = gram_columns(x->g, (int32_t)round + rank * GRAM_COLUMNS);
-      centre_columns(x, f->columns, columns, f->shift, f->shift + GRAM_COLUMNS, f->shift + 2 * GRAM_COLUMNS);
+      const size_t n = (size_t)x->n * (size_t)columns;
+      for (size_t i = 0; i < n; i++)
+        f->columns[i] = x->element == sizeof(float) ? (double)((float *)x->all)[i] : ((double *)x->all)[i];
+      es_panel_centre_f64(f->columns, f->columns, (size_t)x->n, (size_t)columns, f->shift, f->shift + GRAM_COLUMNS,
+                          f->shift + 2 * GRAM_COLUMNS);
       cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, count, columns, x->n, 1.0, vectors, x->n, f->columns,
                   columns, 0.0, f->part, columns);
     }

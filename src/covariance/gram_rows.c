@@ -7,10 +7,6 @@
 
 enum { CHUNK_BYTES = 1 << 20, ROWS_MOST = 1 << 20 };
 
-static int32_t rows_of_chunk(size_t line) {
-  return line >= CHUNK_BYTES ? 1 : (int32_t)(CHUNK_BYTES / line);
-}
-
 es_code_t es_gram_create(es_gram_t **out, const es_group_t *group, int32_t width, es_real_t real, es_status_t *status) {
   assert(width > 0);
   *out = NULL;
@@ -22,7 +18,7 @@ es_code_t es_gram_create(es_gram_t **out, const es_group_t *group, int32_t width
     return es_out_of_memory(status, "covariance", "a Gram matrix");
   }
   const size_t line = (size_t)width * es_real_size(real);
-  *g = (es_gram_t){group, width, real, line, rows_of_chunk(line), lanes};
+  *g = (es_gram_t){group, width, real, line, line >= CHUNK_BYTES ? 1 : (int32_t)(CHUNK_BYTES / line), lanes};
   *out = g;
   return ES_OK;
 }

@@ -69,14 +69,6 @@ static void add(double *out, const float *values, size_t n) {
   for (size_t j = 0; j < n; j++) out[j] += (double)values[j];
 }
 
-/* A new panel about the mean of a block, which is s / n from the shift so far. */
-static void start_again(es_cov_t *cov, es_cov_workspace_t *w, const float *s, int32_t n) {
-  es_narrow_accumulator_t *b = cov->open;
-  es_narrow_accumulator_close(cov, w);
-  clear(b, cov->width);
-  for (int32_t j = 0; j < cov->width; j++) b->shift[j] = (float)((double)b->shift[j] + (double)s[j] / (double)n);
-}
-
 void es_narrow_accumulator_take(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n) {
   es_narrow_accumulator_t *b = cov->open;
   const size_t d = (size_t)cov->width;
@@ -87,8 +79,11 @@ void es_narrow_accumulator_take(es_cov_t *cov, es_cov_workspace_t *w, const floa
     for (size_t j = 0; cov->n > 0 && j < d; j++) b->shift[j] = (float)cov->moments[j];
   }
   es_syrk_kernels()->centre(w->centred, s, q, rows, n, cov->width, b->shift);
-  if (!fits(b, s, q, (double)(b->rows + n), d)) {
-    start_again(cov, w, s, n);
+  if (!fits(b, s, q, (double)(b->rows + n),
+            d)) { /* a new panel about the mean of the block, s / n from the shift so far */
+    es_narrow_accumulator_close(cov, w);
+    clear(b, cov->width);
+    for (size_t j = 0; j < d; j++) b->shift[j] = (float)((double)b->shift[j] + (double)s[j] / (double)n);
     es_syrk_kernels()->centre(w->centred, s, q, rows, n, cov->width, b->shift);
   }
   add(b->sums, s, d);

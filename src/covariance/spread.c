@@ -9,12 +9,7 @@
 
 /* STRIP: columns multiplied at once, so that the product is not as large as the share itself; LEAF: where cutting the
  * triangle further costs more than computing above the diagonal. */
-enum { PANEL_ROWS = 1024, STRIP = 1024, LEAF = 96 };
-
-/* The merge costs 1/20 of the product, whatever the width. */
-int32_t es_spread_panel_rows(ES_UNUSED int32_t width) {
-  return PANEL_ROWS;
-}
+enum { STRIP = 1024, LEAF = 96 };
 
 static int32_t strip_columns(int32_t local_cols) {
   return local_cols < STRIP ? local_cols : STRIP;
@@ -52,7 +47,7 @@ es_code_t es_spread_create(es_spread_t **out, MPI_Comm comm, int32_t width, int3
   if (s) {
     s->real = real;
     s->element = es_real_size(real);
-    s->panel_rows = es_spread_panel_rows(width);
+    s->panel_rows = ES_SPREAD_PANEL_ROWS;
     fill(s, comm, width, block, status);
   } else {
     es_out_of_memory(status, "covariance", "a covariance over all ranks");
@@ -246,20 +241,17 @@ static bool scale(es_dist_matrix_t *b, double n) {
   return finite;
 }
 
-/* The first column of the grid knows the means of all rows of tiles; each puts its own into a vector of zeros. */
-static void gather_mean(const es_spread_t *s, double *mean) {
-  const es_dist_matrix_t *b = &s->blocks;
-  memset(mean, 0, (size_t)b->order * sizeof *mean);
-  for (int32_t i = 0; b->col == 0 && i < b->local_rows; i++) mean[es_dist_matrix_row(b, i)] = s->tall.mean[i];
-  if (s->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, mean, b->order, MPI_DOUBLE, MPI_SUM, b->comm));
-}
-
 void es_spread_finish(es_spread_t *s, es_spread_total_t *out, double *mean) {
   assert(!s->finished);
   if (s->waiting > 0) merge_panel(s, NULL, s->waiting);
   int finite = s->n == 0 || scale(&s->blocks, (double)s->n);
   if (s->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &finite, 1, MPI_INT, MPI_LAND, s->blocks.comm));
-  if (mean) gather_mean(s, mean);
+  const es_dist_matrix_t *b = &s->blocks;
+  if (mean) { /* the first column of the grid knows the means of all rows of tiles; each puts its own among zeros */
+    memset(mean, 0, (size_t)b->order * sizeof *mean);
+    for (int32_t i = 0; b->col == 0 && i < b->local_rows; i++) mean[es_dist_matrix_row(b, i)] = s->tall.mean[i];
+    if (s->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, mean, b->order, MPI_DOUBLE, MPI_SUM, b->comm));
+  }
   *out = (es_spread_total_t){.n = s->n, .finite = finite != 0};
   s->finished = true;
 }
@@ -271,10 +263,10 @@ es_dist_matrix_t *es_spread_blocks(es_spread_t *s) {
 int64_t es_spread_bytes(int32_t width, int32_t block, int ranks, es_real_t real) {
   int rows, cols;
   es_dist_matrix_grid(ranks, &rows, &cols);
-  const int64_t element = (int64_t)es_real_size(real), panel = es_spread_panel_rows(width);
+  const int64_t element = (int64_t)es_real_size(real), panel = ES_SPREAD_PANEL_ROWS;
   const int64_t tall = es_dist_matrix_count(width, block, 0, rows), wide = es_dist_matrix_count(width, block, 0, cols);
   const int64_t lines = rows == cols && ranks == 1 ? tall : tall + wide;
   int64_t bytes = es_dist_matrix_bytes(width, block, ranks) + lines * (panel * element + 4 * 8);
   bytes += tall * strip_columns((int32_t)wide) * element + 2 * tall * element;
-  return ranks == 1 ? bytes : bytes + es_spread_exchange_lines(width, ranks) * width * element;
+  return ranks == 1 ? bytes : bytes + es_spread_exchange_lines(ranks) * width * element;
 }

@@ -7,8 +7,8 @@
 
 enum { LINES_LEAST = 64 };
 
-int32_t es_spread_exchange_lines(int32_t width, int ranks) {
-  const int32_t even = (es_spread_panel_rows(width) + ranks - 1) / ranks;
+int32_t es_spread_exchange_lines(int ranks) {
+  const int32_t even = (ES_SPREAD_PANEL_ROWS + ranks - 1) / ranks;
   return even > LINES_LEAST ? even : LINES_LEAST;
 }
 
@@ -20,7 +20,7 @@ void es_spread_exchange_create(es_spread_t *s) {
     ES_MPI(MPI_Comm_size(comm, &s->size));
   }
   if (s->size == 1) return;
-  s->lines = es_spread_exchange_lines(s->blocks.order, s->size);
+  s->lines = es_spread_exchange_lines(s->size);
   s->left = es_owned_allocate(&s->owned, (size_t)s->size, sizeof *s->left);
   s->take = es_owned_allocate(&s->owned, (size_t)s->size, sizeof *s->take);
   s->counts = es_owned_allocate(&s->owned, 4 * (size_t)s->size, sizeof *s->counts);

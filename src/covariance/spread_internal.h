@@ -38,7 +38,7 @@ struct es_spread {
 };
 
 /* Most rows that one rank gives at once. */
-int32_t es_spread_exchange_lines(int32_t width, int ranks);
+int32_t es_spread_exchange_lines(int ranks);
 /* Asks for its size, and allocates: s->owned says if memory was out. */
 void es_spread_exchange_create(es_spread_t *s);
 /* Tells all ranks how many rows each has. Collective. */

@@ -29,11 +29,6 @@ typedef struct comparison {
   double *cosines, *sines;
 } comparison_t;
 
-size_t es_eigenspace_compare_doubles(int32_t width, int32_t k1, int32_t k2) {
-  const size_t most = (size_t)(k1 > k2 ? k1 : k2), least = (size_t)(k1 > k2 ? k2 : k1);
-  return (size_t)width * (most + least) + most * most + 2 * least;
-}
-
 /* Q R = U by Cholesky's R of UᵀU, which for nearly orthonormal U is as good as Householder's and only matrix products.
  * R is triangular, so the first r columns keep their span. */
 static es_code_t orthonormalise(double *q, double *gram, const float *rows, int32_t k, int32_t width,
@@ -124,14 +119,14 @@ es_code_t es_eigenspace_compare(double *overlap, double *angles, const es_leadin
   for (int d = 0; d < n_deltas; d++) overlap[d] = NAN;
   for (int32_t i = 0; i < c.width; i++) angles[i] = NAN;
   if (c.ka == 0 || c.kb == 0) return ES_OK;
-  double *memory = es_allocate(es_eigenspace_compare_doubles(c.width, c.ka, c.kb), sizeof *memory);
+  const size_t most = (size_t)(c.ka > c.kb ? c.ka : c.kb), least = (size_t)(c.ka > c.kb ? c.kb : c.ka);
+  double *memory = es_allocate((size_t)c.width * (most + least) + most * most + 2 * least, sizeof *memory);
   if (!memory) return out_of_memory(c.width, status);
-  const size_t most = (size_t)(c.ka > c.kb ? c.ka : c.kb);
   c.qa = memory;
   c.qb = c.qa + (size_t)c.width * (size_t)c.ka;
   c.product = c.qb + (size_t)c.width * (size_t)c.kb;
   c.cosines = c.product + most * most;
-  c.sines = c.cosines + (c.ka < c.kb ? c.ka : c.kb);
+  c.sines = c.cosines + least;
   const es_code_t code = compare(&c, overlap, angles, a, b, n_deltas, status);
   es_free(memory);
   return code;

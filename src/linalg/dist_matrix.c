@@ -122,23 +122,17 @@ static void place(const es_dist_matrix_t *b, double *triangle, int row, int col,
   }
 }
 
-static void send_columns(const es_dist_matrix_t *b, int root) {
-  for (int32_t j = 0; b->local && j < b->local_cols; j++) {
+void es_dist_matrix_to_triangle(const es_dist_matrix_t *b, double *triangle, int root, bool upper) {
+  int rank = 0;
+  if (b->comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_rank(b->comm, &rank));
+  for (int32_t j = 0; rank != root && b->local && j < b->local_cols; j++) {
     const double *column = b->local + (size_t)j * (size_t)b->leading;
     for (int32_t first = 0, end; first < b->local_rows; first = end) {
       end = piece_end(first, b->local_rows);
       ES_MPI(MPI_Send(column + first, end - first, MPI_DOUBLE, root, 0, b->comm));
     }
   }
-}
-
-static void gather(const es_dist_matrix_t *b, double *triangle, int root, bool upper) {
-  int rank = 0;
-  if (b->comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_rank(b->comm, &rank));
-  if (rank != root) {
-    send_columns(b, root);
-    return;
-  }
+  if (rank != root) return;
   for (int r = 0; r < b->rows * b->cols; r++) {
     const int row = r / b->cols, col = r % b->cols;
     const int32_t n = es_dist_matrix_count(b->order, b->block, row, b->rows);
@@ -153,14 +147,6 @@ static void gather(const es_dist_matrix_t *b, double *triangle, int root, bool u
       }
     }
   }
-}
-
-void es_dist_matrix_to_triangle(const es_dist_matrix_t *b, double *triangle, int root) {
-  gather(b, triangle, root, false);
-}
-
-void es_dist_matrix_upper_to_triangle(const es_dist_matrix_t *b, double *triangle, int root) {
-  gather(b, triangle, root, true);
 }
 
 /* ---- mirroring ---- */

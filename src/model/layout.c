@@ -13,15 +13,11 @@ static es_activation_t activation_of(es_op_t op) {
   return op == ES_OP_RELU ? ES_RELU : op == ES_OP_RELU6 ? ES_RELU6 : ES_NO_ACTIVATION;
 }
 
-static int readers(const es_graph_t *graph, int32_t node) {
-  int n = 0;
-  for (int32_t i = 1; i < graph->n_nodes; i++) n += (graph->nodes[i].input == node) + (graph->nodes[i].other == node);
-  return n;
-}
-
 /* True if the next node reads this one, and nobody else does. */
 static bool leads_on(const es_graph_t *graph, int32_t i) {
-  return i + 1 < graph->n_nodes && graph->nodes[i + 1].input == i && readers(graph, i) == 1;
+  int readers = 0;
+  for (int32_t k = 1; k < graph->n_nodes; k++) readers += (graph->nodes[k].input == i) + (graph->nodes[k].other == i);
+  return readers == 1 && i + 1 < graph->n_nodes && graph->nodes[i + 1].input == i;
 }
 
 /* The ReLU that alone reads a batch norm or a sum is one step with it, */

@@ -2,13 +2,6 @@
 #include "unit.h"
 #include <math.h>
 
-/* log Σ exp(logit − largest). Differences are taken in double, where they are exact or nearly so. */
-static double log_sum_exp(const float *logits, int32_t classes, double largest) {
-  double sum = 0.0;
-  for (int32_t c = 0; c < classes; c++) sum += exp((double)logits[c] - largest);
-  return log(sum);
-}
-
 void es_loss_slice(const float *logits, const int32_t *labels, int64_t count, int32_t classes, int64_t n,
                    double sums[3], float *gradient, int64_t *confusion) {
   for (int64_t i = 0; i < count; i++, logits += classes) {
@@ -18,7 +11,11 @@ void es_loss_slice(const float *logits, const int32_t *labels, int64_t count, in
       if (logits[c] > logits[best]) best = c;
       if (logits[c] > logits[label] || (c < label && logits[c] == logits[label])) above++;
     }
-    const double largest = (double)logits[best], total = log_sum_exp(logits, classes, largest);
+    /* log Σ exp(logit − largest). Differences are taken in double, where they are exact or nearly so. */
+    const double largest = (double)logits[best];
+    double sum = 0.0;
+    for (int32_t c = 0; c < classes; c++) sum += exp((double)logits[c] - largest);
+    const double total = log(sum);
     sums[0] += total - ((double)logits[label] - largest);
     sums[1] += best == label ? 1.0 : 0.0;
     sums[2] += above < 5 ? 1.0 : 0.0;

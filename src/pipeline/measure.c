@@ -36,12 +36,6 @@ static es_code_t create_batch(const es_context_t *c, const es_point_source_t *so
   return ES_OK;
 }
 
-static void destroy_batch(batch_t *b) {
-  if (b->problems) es_spectrum_release(b->problems, b->n);
-  for (int i = 0; b->reduced && i < b->n; i++) es_reduced_destroy(&b->reduced[i]);
-  es_owned_free(&b->owned);
-}
-
 static es_code_t reduce_layers(es_context_t *c, es_point_source_t *source, batch_t *b, es_status_t *status) {
   for (int i = 0; i < b->n; i++) {
     es_layer_problem_t *p = &b->problems[i];
@@ -111,17 +105,13 @@ static es_code_t analyse_layer(es_context_t *c, es_analyses_t *analyses, es_solv
   return es_analyses_layer(analyses, solved, status);
 }
 
-static double wanted_share(const es_context_t *c, const es_analyses_t *analyses, es_split_t split, int32_t epoch) {
-  const es_measure_settings_t *m = &c->point->measure;
-  const bool wanted = es_analyses_want_vectors(analyses, split, epoch, 0) != ES_VECTORS_NOBODY;
-  return wanted ? m->delta[m->n_deltas - 1] : 0.0;
-}
-
 es_code_t es_measure(es_context_t *c, es_point_source_t *source, es_analyses_t *analyses, es_split_t split,
                      int32_t epoch, int first, int n, es_status_t *status) {
   double start = es_clock();
   batch_t b = {.first = first, .n = n};
-  es_code_t code = create_batch(c, source, &b, wanted_share(c, analyses, split, epoch), status);
+  const es_measure_settings_t *m = &c->point->measure;
+  const bool vectors = es_analyses_want_vectors(analyses, split, epoch, 0) != ES_VECTORS_NOBODY;
+  es_code_t code = create_batch(c, source, &b, vectors ? m->delta[m->n_deltas - 1] : 0.0, status);
   if (code == ES_OK) code = reduce_layers(c, source, &b, status);
   es_timing_charge(&c->timing, ES_STAGE_REDUCE, start);
   start = es_clock();
@@ -133,7 +123,9 @@ es_code_t es_measure(es_context_t *c, es_point_source_t *source, es_analyses_t *
     code = analyse_layer(c, analyses, &solved, &b.problems[i], status);
   }
   es_timing_charge(&c->timing, ES_STAGE_SPECTRUM, start);
-  destroy_batch(&b);
+  if (b.problems) es_spectrum_release(b.problems, n);
+  for (int i = 0; b.reduced && i < n; i++) es_reduced_destroy(&b.reduced[i]);
+  es_owned_free(&b.owned);
   return code;
 }
 

@@ -6,15 +6,6 @@
 
 enum { SLICE = 128 };
 
-/* A row whose first logit is NaN is left out. */
-static void count_slice(int64_t *confusion, const double *logits, const int32_t *labels, int64_t n, int32_t classes) {
-  for (int64_t i = 0; i < n; i++, logits += classes) {
-    int32_t best = 0;
-    for (int32_t c = 1; c < classes; c++) best = logits[c] > logits[best] ? c : best;
-    if (!isnan(logits[0])) confusion[(int64_t)labels[i] * classes + best]++;
-  }
-}
-
 es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t width, int32_t classes,
                          const float *features, const int32_t *labels, int64_t n, es_status_t *status) {
   for (int64_t i = 0; i < n; i++) {
@@ -22,13 +13,9 @@ es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t widt
       return es_fail(status, ES_INPUT, "probe", "label %d: must be 0 to %d", labels[i], classes - 1);
   }
   const size_t most = n < SLICE ? (size_t)n : SLICE;
-  double *rows = es_allocate(most * (size_t)width, sizeof *rows);
-  double *logits = es_allocate(most * (size_t)classes, sizeof *logits);
-  if (!rows || !logits) {
-    es_free(rows);
-    es_free(logits);
-    return es_fail(status, ES_SYSTEM, "probe", "out of memory to predict with %d features", width);
-  }
+  double *rows = es_allocate(most * ((size_t)width + (size_t)classes), sizeof *rows),
+         *logits = rows + most * (size_t)width;
+  if (!rows) return es_fail(status, ES_SYSTEM, "probe", "out of memory to predict with %d features", width);
   for (int64_t i = 0, m; i < n; i += m) {
     m = n - i < SLICE ? n - i : SLICE;
     for (int64_t e = 0; e < m * width; e++) rows[e] = (double)features[i * width + e];
@@ -36,14 +23,15 @@ es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t widt
                 0.0, logits, classes);
     for (int64_t e = 0; e < m * classes; e++) logits[e] += weights[(e % classes) * (width + 1) + width];
     for (int64_t r = 0; r < m; r++) {
-      for (int64_t j = 0; j < width; j++) {
-        if (!isfinite(features[(i + r) * width + j])) logits[r * classes] = NAN;
-      }
+      const double *z = logits + r * classes;
+      bool finite = !isnan(z[0]);
+      for (int64_t j = 0; j < width; j++) finite = finite && isfinite(features[(i + r) * width + j]);
+      int32_t best = 0;
+      for (int32_t c = 1; c < classes; c++) best = z[c] > z[best] ? c : best;
+      if (finite) confusion[(int64_t)labels[i + r] * classes + best]++;
     }
-    count_slice(confusion, logits, labels + i, m, classes);
   }
   es_free(rows);
-  es_free(logits);
   return ES_OK;
 }
 

@@ -88,13 +88,6 @@ static void count_all(int64_t *counts, const es_probe_problem_t *p, const es_gro
 
 /* ---- memory ---- */
 
-static void destroy(fit_t *f) {
-  es_rows_destroy(&f->rows);
-  es_sketch_destroy(&f->sketch);
-  es_history_destroy(&f->history);
-  es_owned_free(&f->owned);
-}
-
 /* Labels among the classes present; `present` lists those. */
 static es_code_t create(fit_t *f, const es_probe_problem_t *p, const es_group_t *group, es_status_t *status) {
   ES_TRY(es_rows_create(&f->rows, p, f->rows.k, group, status));
@@ -398,7 +391,10 @@ static es_code_t fit_classes(es_probe_result_t *out, double *weights, int64_t *c
     store_weights(f, weights);
     broadcast(group, weights, es_probe_weights_size(p->width, p->classes) * sizeof *weights);
   }
-  destroy(f);
+  es_rows_destroy(&f->rows);
+  es_sketch_destroy(&f->sketch);
+  es_history_destroy(&f->history);
+  es_owned_free(&f->owned);
   return code;
 }
 

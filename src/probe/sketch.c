@@ -56,13 +56,7 @@ void es_sketch_destroy(sketch_t *sketch) {
   *sketch = (sketch_t){0};
 }
 
-/* Column `column` of the test matrix at feature j: the identity if the rank is d, else a random sign over √d. */
-static float test_value(const sketch_t *s, int32_t j, int32_t column, const uint32_t *signs) {
-  if (s->rank == s->d) return j == column ? 1.0f : 0.0f;
-  return (signs[column / 32] >> (column % 32) & 1u) ? 1.0f : -1.0f;
-}
-
-/* The test matrix, (d, rank) grouped. */
+/* The test matrix, (d, rank) grouped: the identity if the rank is d, else random signs over √d. */
 static void test_matrix(const sketch_t *s, float *out) {
   memset(out, 0, (size_t)(s->d * es_product_columns(s->rank)) * sizeof *out);
   const int64_t g = es_product_group(s->rank);
@@ -71,7 +65,10 @@ static void test_matrix(const sketch_t *s, float *out) {
     const uint32_t counter[4] = {(uint32_t)j, 0, 0, 0}, key[2] = {0x70726f62u, 0x65u}; /* the same in every fit */
     uint32_t signs[4];
     es_philox(counter, key, signs);
-    for (int32_t c = 0; c < s->rank; c++) out[es_product_index(j, c, s->d, g)] = scale * test_value(s, j, c, signs);
+    for (int32_t c = 0; c < s->rank; c++) {
+      const float sign = (signs[c / 32] >> (c % 32) & 1u) ? 1.0f : -1.0f, unit = j == c ? 1.0f : 0.0f;
+      out[es_product_index(j, c, s->d, g)] = scale * (s->rank == s->d ? unit : sign);
+    }
   }
 }
 _Static_assert(ES_ROWS_SKETCH <= 128, "four words of signs for each feature");

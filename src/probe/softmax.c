@@ -3,8 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-/* exp for x ≤ 0 as a loop that compilers vectorise: x = j·ln 2 + r, |r| ≤ ln 2/2, exp(r) by its Taylor series to r¹³,
- * whose remainder is below 5e-18. Adding 1.5·2⁵² leaves j in the low bits of the sum. */
+/* exp for x ≤ 0, to 2e-16 relative for −708 ≤ x, as a loop that compilers vectorise: x = j·ln 2 + r, |r| ≤ ln 2/2,
+ * exp(r) by its Taylor series to r¹³, whose remainder is below 5e-18. Adding 1.5·2⁵² leaves j in the low bits of the
+ * sum. */
 static ES_INLINE double exponential(double x) {
   const double magic = 0x1.8p52;
   x = x < -708.0 ? -708.0 : x;
@@ -33,7 +34,7 @@ static ES_INLINE double exponential(double x) {
 }
 
 ES_KERNEL
-void es_softmax_exp(double *x, int64_t n) {
+static void exponentials(double *x, int64_t n) {
   for (int64_t i = 0; i < n; i++) x[i] = exponential(x[i]);
 }
 
@@ -50,7 +51,7 @@ double es_softmax_rows(double *z, const int32_t *labels, int64_t n, int32_t k) {
     for (int32_t c = 0; c < k; c++) row[c] -= largest;
     loss -= row[labels[i]];
   }
-  es_softmax_exp(z, n * k);
+  exponentials(z, n * k);
   for (int64_t i = 0; i < n; i++) {
     double *row = z + i * k, sum = 0.0;
     for (int32_t c = 0; c < k; c++) sum += row[c];

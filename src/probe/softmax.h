@@ -8,7 +8,5 @@
 void es_softmax_logits(double *z, const double *base, const double *step, double t, int64_t n, int32_t k);
 /* Logits z (n × k) become probabilities; returns Σ −log p of the labels. Finite logits. */
 double es_softmax_rows(double *z, const int32_t *labels, int64_t n, int32_t k);
-/* exp(x) for −708 ≤ x ≤ 0 to 2e-16 relative, 0 < exp(−708) for what is less: exposed for its test. */
-void es_softmax_exp(double *x, int64_t n);
 
 #endif

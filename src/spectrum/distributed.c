@@ -158,13 +158,6 @@ static double find_orthogonality(const es_team_t *team, const double *z, int k, 
   return worst;
 }
 
-/* Column `j` of the rank at (row, col) of the grid into the rows of the vectors. */
-static void place(const es_dist_matrix_t *a, es_vectors_t *vectors, int row, int32_t column, const double *values) {
-  const int32_t n = es_dist_matrix_count(a->order, a->block, row, a->rows);
-  double *out = vectors->rows + (size_t)(a->order - 1 - column) * (size_t)a->order;
-  for (int32_t i = 0; i < n; i++) out[es_dist_matrix_global(i, a->block, row, a->rows)] = values[i];
-}
-
 static void gather(const es_team_t *team, const double *z, es_vectors_t *vectors, double *buffer) {
   const es_dist_matrix_t *a = team->a;
   const MPI_Comm comm = team->problem->comm;
@@ -182,7 +175,10 @@ static void gather(const es_team_t *team, const double *z, es_vectors_t *vectors
       const double *mine = rank == r ? z + (size_t)j * (size_t)a->leading : NULL;
       if (mine && rank != owner) ES_MPI(MPI_Send(mine, n, MPI_DOUBLE, owner, 0, comm));
       if (!mine) ES_MPI(MPI_Recv(buffer, n, MPI_DOUBLE, r, 0, comm, MPI_STATUS_IGNORE));
-      if (rank == owner) place(a, vectors, row, column, mine ? mine : buffer);
+      const double *values = mine ? mine : buffer;
+      double *out = vectors->rows + (size_t)(a->order - 1 - column) * (size_t)a->order;
+      for (int32_t i = 0; rank == owner && i < n; i++)
+        out[es_dist_matrix_global(i, a->block, row, a->rows)] = values[i];
     }
   }
 }

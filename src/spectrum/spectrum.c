@@ -110,7 +110,7 @@ static es_code_t collect(const es_layer_problem_t *layer, const es_group_t *grou
   if (group->rank == layer->owner && !*made)
     es_out_of_memory(status, "spectrum", "a covariance of order %d on one rank", layer->order);
   ES_TRY(es_group_agree(group, status));
-  es_dist_matrix_upper_to_triangle(layer->blocks, *made, layer->owner);
+  es_dist_matrix_to_triangle(layer->blocks, *made, layer->owner, true);
   return ES_OK;
 }
 

@@ -70,7 +70,7 @@ static void check_triangle(int32_t order, int32_t block) {
   check_local(&b);
   for (int root = 0; root<size; root += size> 1 ? size - 1 : 1) {
     for (size_t i = 0; i < n; i++) back[i] = NAN;
-    es_dist_matrix_to_triangle(&b, rank == root ? back : NULL, root);
+    es_dist_matrix_to_triangle(&b, rank == root ? back : NULL, root, false);
     for (size_t i = 0; rank == root && i < n; i++) CHECK(back[i] == triangle[i]);
     check_scatter(order, block, triangle, root);
   }

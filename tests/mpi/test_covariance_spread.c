@@ -111,7 +111,7 @@ static void check_result(es_spread_t *s, const setup_t *t, double tolerance) {
         CHECK(b->local[(size_t)j * (size_t)b->leading + (size_t)i] == 0.0);
     }
   }
-  es_dist_matrix_to_triangle(b, q, 0);
+  es_dist_matrix_to_triangle(b, q, 0, false);
   if (rank == 0) reference(t, expected_mean, expected);
   ES_MPI(MPI_Bcast(expected_mean, t->width, MPI_DOUBLE, 0, MPI_COMM_WORLD));
   for (size_t j = 0; j < d; j++) CHECK(fabs(mean[j] - expected_mean[j]) <= tolerance + 1e-14 * fabs(t->mean));
@@ -143,7 +143,7 @@ static void check(const setup_t *t) {
 
 TEST(matches_two_passes) {
   static const int32_t blocks[] = {1, 8, 64}, widths[] = {1, 5, 64, 150};
-  const int64_t panel = es_spread_panel_rows(150), counts[] = {0, 1, 2, 77, panel + 300};
+  const int64_t panel = ES_SPREAD_PANEL_ROWS, counts[] = {0, 1, 2, 77, panel + 300};
   for (int w = 0, deal = 0; w < 4; w++) {
     for (int b = 0; b < 3; b++) {
       for (int c = 0; c < 5; c++, deal++)
@@ -160,7 +160,7 @@ TEST(wide) {
 
 TEST(mean_far_from_zero) {
   for (int deal = 0; deal < DEALS; deal++) {
-    check(&(setup_t){70, 8, 2 * (int64_t)es_spread_panel_rows(70) + 100, 1e4, deal, 5, ES_REAL_F32});
+    check(&(setup_t){70, 8, 2 * (int64_t)ES_SPREAD_PANEL_ROWS + 100, 1e4, deal, 5, ES_REAL_F32});
     check(&(setup_t){33, 1, 1500, -1e4, deal, 5, ES_REAL_F64});
   }
 }
@@ -217,7 +217,7 @@ TEST(constant_column) {
   es_spread_add(s, rows, ROWS);
   es_spread_add(s, rows, rank == 0 ? ROWS : 0);
   es_spread_finish(s, &total, NULL);
-  es_dist_matrix_to_triangle(es_spread_blocks(s), q, 0);
+  es_dist_matrix_to_triangle(es_spread_blocks(s), q, 0, false);
   for (int j = 0; rank == 0 && j < WIDTH; j++) CHECK((j == 5) == (q[j * (j + 1) / 2 + j] == 0.0));
   for (int j = 0; rank == 0 && j <= 5; j++) CHECK(q[15 + j] == 0.0);
   es_free(rows);

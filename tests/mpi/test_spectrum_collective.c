@@ -151,7 +151,7 @@ static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solve
     check_vectors(&layer, triangle, sqrt(norm));
   }
   if (block > 0) { /* what a fallback would need is still there, to the bit */
-    es_dist_matrix_upper_to_triangle(&blocks, upper, 0);
+    es_dist_matrix_to_triangle(&blocks, upper, 0, true);
     CHECK(rank != 0 || memcmp(upper, triangle, triangle_size * sizeof *triangle) == 0);
     es_dist_matrix_destroy(&blocks);
   }

@@ -41,13 +41,6 @@ typedef struct state {
   es_small_weights_t *small; /* computes CONV_BACKWARD_WEIGHTS for all lanes at once, or NULL */
 } state_t;
 
-static void destroy_packing(packing_t *p) {
-  if (p->memory) dnnl_memory_destroy(p->memory);
-  if (p->reorder) dnnl_primitive_destroy(p->reorder);
-  es_free(p->data);
-  *p = (packing_t){0};
-}
-
 static void destroy_direction(state_t *s, es_conv_direction_t direction) {
   for (int i = 0; i <= ES_SLICE_MAX; i++) {
     kernel_t *k = &s->kernels[direction][i];
@@ -56,7 +49,11 @@ static void destroy_direction(state_t *s, es_conv_direction_t direction) {
     es_onednn_operand_destroy(&k->src);
     es_onednn_operand_destroy(&k->dst);
   }
-  destroy_packing(&s->packing[direction]);
+  packing_t *p = &s->packing[direction];
+  if (p->memory) dnnl_memory_destroy(p->memory);
+  if (p->reorder) dnnl_primitive_destroy(p->reorder);
+  es_free(p->data);
+  *p = (packing_t){0};
 }
 
 static void destroy(es_unit_t *unit) {
