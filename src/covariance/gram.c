@@ -98,14 +98,13 @@ static void multiply(es_gram_exchange_t *x, scratch_t *s, double *triangle, doub
 es_code_t es_gram_reduce(const es_gram_t *g, double *triangle, double *mean, es_status_t *status) {
   es_gram_exchange_t x;
   scratch_t s = {0};
-  es_owned_t owned = {0};
   if (es_gram_exchange_create(&x, g, status) == ES_OK) {
-    s = (scratch_t){.product = es_owned_allocate(&owned, (size_t)STRIP * (size_t)x.n, x.element),
-                    .work = es_owned_allocate(&owned, 2 * (size_t)GRAM_COLUMNS, x.element),
-                    .shift = es_owned_allocate(&owned, GRAM_COLUMNS, sizeof(double)),
-                    .rest = es_owned_allocate(&owned, GRAM_COLUMNS, sizeof(double)),
-                    .mean = es_owned_allocate(&owned, (size_t)x.n, sizeof(double))};
-    if (owned.failed) es_out_of_memory(status, "covariance", "the Gram matrix of %d rows", x.n);
+    s = (scratch_t){.product = es_owned_allocate(&x.owned, (size_t)STRIP * (size_t)x.n, x.element),
+                    .work = es_owned_allocate(&x.owned, 2 * (size_t)GRAM_COLUMNS, x.element),
+                    .shift = es_owned_allocate(&x.owned, GRAM_COLUMNS, sizeof(double)),
+                    .rest = es_owned_allocate(&x.owned, GRAM_COLUMNS, sizeof(double)),
+                    .mean = es_owned_allocate(&x.owned, (size_t)x.n, sizeof(double))};
+    if (x.owned.failed) es_out_of_memory(status, "covariance", "the Gram matrix of %d rows", x.n);
   }
   const es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0) {
@@ -114,7 +113,6 @@ es_code_t es_gram_reduce(const es_gram_t *g, double *triangle, double *mean, es_
     multiply(&x, &s, triangle, mean);
     centre_twice(triangle, x.n, s.mean);
   }
-  es_gram_exchange_destroy(&x);
-  es_owned_free(&owned);
+  es_owned_free(&x.owned);
   return code;
 }

@@ -47,14 +47,13 @@ static void project(es_gram_exchange_t *x, const features_t *f, const double *ve
 es_code_t es_gram_features(const es_gram_t *g, const double *vectors, int32_t count, double *out, es_status_t *status) {
   es_gram_exchange_t x;
   features_t f = {0};
-  es_owned_t owned = {0};
   if (es_gram_exchange_create(&x, g, status) == ES_OK) {
     f = (features_t){
-        .columns = es_owned_allocate(&owned, (size_t)x.n * GRAM_COLUMNS, sizeof(double)),
-        .part = es_owned_allocate(&owned, (size_t)count * GRAM_COLUMNS, sizeof(double)),
-        .came = es_owned_allocate(&owned, g->group->size > 1 ? (size_t)count * GRAM_COLUMNS : 0, sizeof(double)),
-        .shift = es_owned_allocate(&owned, 4 * (size_t)GRAM_COLUMNS, sizeof(double))};
-    if (owned.failed) es_out_of_memory(status, "covariance", "%d eigenvectors of width %d", count, g->width);
+        .columns = es_owned_allocate(&x.owned, (size_t)x.n * GRAM_COLUMNS, sizeof(double)),
+        .part = es_owned_allocate(&x.owned, (size_t)count * GRAM_COLUMNS, sizeof(double)),
+        .came = es_owned_allocate(&x.owned, g->group->size > 1 ? (size_t)count * GRAM_COLUMNS : 0, sizeof(double)),
+        .shift = es_owned_allocate(&x.owned, 4 * (size_t)GRAM_COLUMNS, sizeof(double))};
+    if (x.owned.failed) es_out_of_memory(status, "covariance", "%d eigenvectors of width %d", count, g->width);
   }
   const es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0 && count > 0) {
@@ -67,7 +66,6 @@ es_code_t es_gram_features(const es_gram_t *g, const double *vectors, int32_t co
       for (int32_t j = 0; length > 0.0 && j < g->width; j++) out[j] /= length;
     }
   }
-  es_gram_exchange_destroy(&x);
-  es_owned_free(&owned);
+  es_owned_free(&x.owned);
   return code;
 }

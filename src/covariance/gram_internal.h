@@ -4,6 +4,7 @@
 #define ES_COVARIANCE_GRAM_INTERNAL_H
 
 #include "eigenscope/gram.h"
+#include "eigenscope/memory.h"
 #include "panel.h"
 
 /* Columns that are exchanged and multiplied at once. */
@@ -39,11 +40,11 @@ typedef struct gram_exchange {
   char *packed;       /* owned; (n_local, GRAM_COLUMNS) of this rank */
   char *all;          /* owned; (n, GRAM_COLUMNS) of all ranks */
   int *rows;          /* owned; of each rank; then counts, then displacements */
+  es_owned_t owned;   /* these, and the scratch of whoever exchanges */
 } es_gram_exchange_t;
 
-/* Collective for counting rows; the caller agrees on the code, and destroys in any case. */
+/* Collective for counting rows; the caller agrees on the code, and frees x->owned in any case. */
 es_code_t es_gram_exchange_create(es_gram_exchange_t *x, const es_gram_t *g, es_status_t *status);
-void es_gram_exchange_destroy(es_gram_exchange_t *x);
 /* Every rank learns how many rows each has. Collective. */
 void es_gram_exchange_open(es_gram_exchange_t *x);
 /* Columns first … first+count−1 of all rows into x->all (n, count): on rank `root`, or on every rank (−1). Collective.

@@ -96,17 +96,11 @@ es_code_t es_gram_exchange_create(es_gram_exchange_t *x, const es_gram_t *g, es_
   x->n_local = (int32_t)local;
   x->n = (int32_t)n;
   const size_t columns = (size_t)(g->width < GRAM_COLUMNS ? g->width : GRAM_COLUMNS);
-  x->packed = es_allocate(size > 1 ? (size_t)local * columns : 0, x->element);
-  x->all = es_allocate((size_t)n * columns, x->element);
-  x->rows = es_allocate(3 * (size_t)size, sizeof *x->rows);
-  if (x->packed && x->all && x->rows) return ES_OK;
+  x->packed = es_owned_allocate(&x->owned, size > 1 ? (size_t)local * columns : 0, x->element);
+  x->all = es_owned_allocate(&x->owned, (size_t)n * columns, x->element);
+  x->rows = es_owned_allocate(&x->owned, 3 * (size_t)size, sizeof *x->rows);
+  if (!x->owned.failed) return ES_OK;
   return es_out_of_memory(status, "covariance", "the Gram matrix of %lld rows", (long long)n);
-}
-
-void es_gram_exchange_destroy(es_gram_exchange_t *x) {
-  es_free(x->packed);
-  es_free(x->all);
-  es_free(x->rows);
 }
 
 void es_gram_exchange_open(es_gram_exchange_t *x) {

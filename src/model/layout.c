@@ -113,11 +113,6 @@ static bool is_passing(const es_layout_t *layout, int32_t k) {
   return true;
 }
 
-/* True if backward reads a step's own output again, for the mask of a ReLU. */
-static bool reads_output_again(const es_step_t *s) {
-  return s->activation != ES_NO_ACTIVATION && !s->class->renew;
-}
-
 /* A sum may be made in the place of an input that nobody needs afterwards. */
 static int32_t buffer_of_sum(const es_layout_t *layout, int32_t k, bool training) {
   const es_step_t *steps = layout->steps;
@@ -126,7 +121,9 @@ static int32_t buffer_of_sum(const es_layout_t *layout, int32_t k, bool training
     const int32_t v = steps[k].in[i];
     if (v == 0 || steps[v].last_use != k) continue;
     if (training && !layout->buffers[steps[v].out].whole) continue;
-    if (!training || (steps[v].first_use == k && !reads_output_again(&steps[v]))) return steps[v].out;
+    /* Backward reads the output of a step again for the mask of a ReLU. */
+    const bool reads_again = steps[v].activation != ES_NO_ACTIVATION && !steps[v].class->renew;
+    if (!training || (steps[v].first_use == k && !reads_again)) return steps[v].out;
   }
   return -1;
 }

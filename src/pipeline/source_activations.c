@@ -64,17 +64,13 @@ static es_code_t inspect(es_activations_source_t *s, es_status_t *status) {
 /* Chooses the measured layers and creates the result. */
 static es_code_t create_result(es_activations_source_t *s, es_status_t *status) {
   es_context_t *c = s->base.context;
-  const es_point_t *point = c->point;
-  const int n_epochs = es_point_epochs(point);
-  int32_t epochs[ES_EPOCHS_MAX], probes[ES_EPOCHS_MAX];
   int n = 0;
-  ES_TRY(es_external_check(&s->info, point, status));
+  ES_TRY(es_external_check(&s->info, c->point, status));
   for (int i = 0; i < s->info.n_layers; i++) {
-    if (es_measure_takes(&point->measure, s->info.layers[i].name)) s->layers[n++] = i;
+    if (es_measure_takes(&c->point->measure, s->info.layers[i].name)) s->layers[n++] = i;
   }
   es_layer_info_t *layers = es_allocate_zero((size_t)n, sizeof *layers);
   if (!layers) return es_out_of_memory(status, "activations", "the result");
-  for (int32_t i = 0; i < n_epochs; i++) epochs[i] = es_point_epoch_number(point, i);
   for (int i = 0; i < n; i++) {
     layers[i] = (es_layer_info_t){.kind = "activations",
                                   .width = rows_of(s, i, 1).width,
@@ -84,17 +80,7 @@ static es_code_t create_result(es_activations_source_t *s, es_status_t *status) 
                                   .stride = -1};
     memcpy(layers[i].name, layer_of(s, i)->name, sizeof layers[i].name);
   }
-  const es_result_shape_t shape = {.point = point,
-                                   .layers = layers,
-                                   .n_layers = n,
-                                   .epochs = epochs,
-                                   .n_epochs = n_epochs,
-                                   .n_classes = s->info.classes,
-                                   .probe_epochs = probes,
-                                   .n_probe_epochs = es_point_probe_epochs(point, probes),
-                                   .eigenspace = point->measure.eigenspace != ES_EIGENSPACE_NO,
-                                   .eigenvectors = point->measure.eigenspace == ES_EIGENSPACE_STORE};
-  es_result_create(&c->result, &shape, status);
+  es_source_create_result(c, layers, n, s->info.classes, status);
   es_free(layers);
   return status->code;
 }

@@ -10,61 +10,29 @@
 
 /* ---- opening a point ---- */
 
-static int border_layer(const es_graph_t *graph, int32_t resolution) {
-  for (int i = 0; i < graph->n_layers; i++) {
-    if (graph->nodes[graph->layers[i]].receptive_field > resolution) return graph->layers[i];
-  }
-  return -1;
-}
-
-static void describe_layers(const es_network_source_t *s, es_layer_info_t *layers) {
+static es_code_t create_result(const es_network_source_t *s, es_status_t *status) {
+  es_context_t *c = s->base.context;
   const es_graph_t *graph = s->graph;
-  const int border = border_layer(graph, s->base.context->point->resolution);
-  const int output = graph->layers[graph->n_layers - 1];
-  for (int i = 0; i < es_capture_n_layers(s->capture); i++) {
+  const int n = es_capture_n_layers(s->capture), output = graph->layers[graph->n_layers - 1];
+  int first_beyond = 0; /* the border layer: the first captured one that sees more than the image */
+  es_layer_info_t *layers = es_allocate_zero((size_t)n, sizeof *layers);
+  if (!layers) return es_out_of_memory(status, "pipeline", "the result");
+  while (first_beyond < graph->n_layers &&
+         graph->nodes[graph->layers[first_beyond]].receptive_field <= c->point->resolution)
+    first_beyond++;
+  for (int i = 0; i < n; i++) {
     const es_node_t *node = es_capture_node(s->capture, i);
-    const int index = (int)(node - graph->nodes);
     layers[i] = (es_layer_info_t){.width = es_capture_width(s->capture, i),
                                   .parameters = es_graph_parameters(graph, node),
                                   .macs = node->macs,
                                   .receptive_field = node->receptive_field,
                                   .stride = node->op == ES_OP_CONV ? node->jump : -1,
-                                  .border = index == border,
-                                  .output = index == output};
+                                  .border = node->layer == first_beyond,
+                                  .output = node == &graph->nodes[output]};
     memcpy(layers[i].name, node->name, sizeof layers[i].name);
     snprintf(layers[i].kind, sizeof layers[i].kind, "%s", es_op_name(node->op));
   }
-}
-
-static es_code_t create_result(const es_network_source_t *s, es_status_t *status) {
-  es_context_t *c = s->base.context;
-  const es_point_t *point = c->point;
-  const es_measure_settings_t *m = &point->measure;
-  const int n_layers = es_capture_n_layers(s->capture);
-  int32_t epochs[ES_EPOCHS_MAX];
-  es_result_shape_t shape = {.point = point,
-                             .n_layers = n_layers,
-                             .n_classes = point->classes,
-                             .n_epochs = es_point_epochs(point),
-                             .eigenspace = m->eigenspace != ES_EIGENSPACE_NO,
-                             .eigenvectors = m->eigenspace == ES_EIGENSPACE_STORE,
-                             .projection = m->projection == ES_ON};
-  if (!s->trains) {
-    for (int32_t i = 0; i < shape.n_epochs; i++) epochs[i] = es_point_epoch_number(point, i);
-    shape.epochs = epochs;
-  }
-  es_layer_info_t *layers = es_allocate_zero((size_t)n_layers, sizeof *layers);
-  int32_t *probes = es_allocate((size_t)shape.n_epochs, sizeof *probes);
-  if (layers && probes) {
-    describe_layers(s, layers);
-    shape.layers = layers;
-    shape.probe_epochs = probes;
-    shape.n_probe_epochs = es_point_probe_epochs(point, probes);
-    es_result_create(&c->result, &shape, status);
-  } else {
-    es_out_of_memory(status, "pipeline", "the result");
-  }
-  es_free(probes);
+  es_source_create_result(c, layers, n, c->point->classes, status);
   es_free(layers);
   return status->code;
 }

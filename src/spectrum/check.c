@@ -100,3 +100,7 @@ void es_spectrum_reverse(double *values, int32_t n) {
     values[n - 1 - i] = t;
   }
 }
+
+es_code_t es_spectrum_out_of_memory(int32_t order, es_status_t *status) {
+  return es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", order);
+}

@@ -3,10 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-static es_code_t out_of_memory(int32_t order, es_status_t *status) {
-  return es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", order);
-}
-
 /* Element of the diagonal in local column j, or NULL if another rank has it. */
 static double *diagonal_of(const es_dist_matrix_t *a, int32_t j) {
   const int32_t global = es_dist_matrix_column(a, j), tile = global / a->block;
@@ -67,7 +63,7 @@ es_code_t es_team_open(es_team_t *out, const es_eigenproblem_t *problem, es_stat
     return es_fail(status, ES_BUG, "spectrum", "a solve by all ranks together needs their communicator");
   if (!problem->blocks) es_dist_matrix_create(&out->made, problem->comm, problem->order, ES_SPECTRUM_BLOCK, status);
   out->diagonal = es_allocate_zero((size_t)out->a->local_cols + 1, sizeof *out->diagonal);
-  if (!out->diagonal) out_of_memory(problem->order, status);
+  if (!out->diagonal) es_spectrum_out_of_memory(problem->order, status);
   ES_TRY(es_agree(problem->comm, status));
   if (!problem->blocks) es_dist_matrix_scatter(&out->made, problem->triangle, problem->owner);
   ES_TRY(examine(out, status));
@@ -195,7 +191,7 @@ es_code_t es_team_vectors(const es_team_t *team, const char *routine, const doub
   double *product = es_allocate(es_team_local_size(team), sizeof *product);
   double *buffer = es_allocate((size_t)n, sizeof *buffer);
   if (rank == team->problem->owner) vectors->rows = es_allocate((size_t)vectors->n, (size_t)n * sizeof(double));
-  if (!product || !buffer || (rank == team->problem->owner && !vectors->rows)) out_of_memory(n, status);
+  if (!product || !buffer || (rank == team->problem->owner && !vectors->rows)) es_spectrum_out_of_memory(n, status);
   es_code_t code = es_agree(comm, status);
   if (code == ES_OK) {
     if (es_team_on_grid(team)) {

@@ -21,10 +21,6 @@ typedef struct solve {
   double *work;
 } solve_t;
 
-static es_code_t out_of_memory(int32_t order, es_status_t *status) {
-  return es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", order);
-}
-
 /* Row-major lower is column-major upper of the same symmetric matrix; the routines are faster on the column-major
  * lower half, so it is transposed on the way, in tiles that stay in cache. */
 static void unpack(double *square, const double *triangle, size_t n, double scale) {
@@ -48,7 +44,7 @@ static es_code_t solve_open(solve_t *s, const es_eigenproblem_t *problem, es_sta
   s->scale = es_spectrum_scale(s->norms.largest);
   s->square = es_allocate(n, n * sizeof *s->square);
   s->diagonal = es_allocate(3 * n, sizeof *s->diagonal);
-  if (!s->square || !s->diagonal) return out_of_memory(problem->order, status);
+  if (!s->square || !s->diagonal) return es_spectrum_out_of_memory(problem->order, status);
   s->beside = s->diagonal + n;
   s->tau = s->beside + n;
   unpack(s->square, problem->triangle, n, s->scale);
@@ -66,7 +62,7 @@ static es_code_t work_of(solve_t *s, double asked, size_t floor, int *length, es
   es_free(s->work);
   s->work = es_allocate(size, sizeof *s->work);
   *length = (int)size;
-  return s->work ? ES_OK : out_of_memory(s->n, status);
+  return s->work ? ES_OK : es_spectrum_out_of_memory(s->n, status);
 }
 
 /* Full to tridiagonal; the reflectors stay below the diagonal of `square`, and in tau. */
@@ -90,7 +86,7 @@ es_code_t es_spectrum_band_values(double *band, int32_t n, int width, double *va
   ES_TRY(es_lapack_check("spectrum", "dsytrd_sb2st", info, n, status));
   const int lhous = (int)fmax(asked_hous, 4.0 * n), lwork = (int)fmax(asked, 2.0 * ldab * n);
   double *work = es_allocate((size_t)lwork + (size_t)lhous + (size_t)n, sizeof *work);
-  if (!work) return es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", n);
+  if (!work) return es_spectrum_out_of_memory(n, status);
   double *hous = work + lwork, *beside = hous + lhous;
   info = ES_INFO_UNTOUCHED;
   dsytrd_sb2st_("Y", "N", "L", &n, &width, band, &ldab, values, beside, hous, &lhous, work, &lwork, &info, 1, 1, 1);
@@ -111,7 +107,7 @@ static es_code_t solve_in_two(solve_t *s, double *values, es_status_t *status) {
   int info = ES_INFO_UNTOUCHED, lwork = -1;
   double asked = 0.0;
   double *band = es_allocate_zero((size_t)ldab * (size_t)s->n, sizeof *band);
-  if (!band) return out_of_memory(s->n, status);
+  if (!band) return es_spectrum_out_of_memory(s->n, status);
   dsytrd_sy2sb_("L", &s->n, &kd, s->square, &s->n, band, &ldab, s->tau, &asked, &lwork, &info, 1);
   es_code_t code = es_lapack_check("spectrum", "dsytrd_sy2sb", info, s->n, status);
   if (code == ES_OK) code = work_of(s, asked, 2 * (size_t)BAND * (size_t)s->n + 3 * BAND * BAND, &lwork, status);
@@ -142,7 +138,7 @@ static es_code_t check_vectors(solve_t *s, const char *routine, const double *z,
                                es_status_t *status) {
   const size_t n = (size_t)s->n;
   double *product = es_allocate(n * (size_t)k, sizeof *product), residual = 0.0, orthogonality = 0.0;
-  if (!product) return out_of_memory(s->n, status);
+  if (!product) return es_spectrum_out_of_memory(s->n, status);
   unpack(s->square, s->problem->triangle, n, s->scale);
   cblas_dsymm(CblasColMajor, CblasLeft, CblasLower, s->n, k, 1.0, s->square, s->n, z, s->n, 0.0, product, s->n);
   for (int c = 0; c < k; c++) {
@@ -184,9 +180,9 @@ static es_code_t tridiagonal_vectors(solve_t *s, es_vectors_t *vectors, es_statu
   const int n = s->n, k = vectors->n, first = n - k + 1, lwork = 18 * n, liwork = 10 * n;
   const double none = 0.0;
   int info = ES_INFO_UNTOUCHED, found = 0, relative = 1;
-  double *w = es_allocate((size_t)n, sizeof *w), *work = es_allocate((size_t)lwork, sizeof *work);
+  double *w = es_allocate((size_t)n + (size_t)lwork, sizeof *w), *work = w + n;
   int *integers = es_allocate((size_t)liwork + 2 * (size_t)k, sizeof *integers);
-  es_code_t code = w && work && integers ? ES_OK : out_of_memory(n, status);
+  es_code_t code = w && integers ? ES_OK : es_spectrum_out_of_memory(n, status);
   if (n == 2) { /* dstemr sorts two values by modulus: moved where none is negative, which leaves the vectors */
     const double shift = fabs(s->diagonal[0]) + fabs(s->diagonal[1]) + fabs(s->beside[0]);
     s->diagonal[0] += shift;
@@ -200,7 +196,6 @@ static es_code_t tridiagonal_vectors(solve_t *s, es_vectors_t *vectors, es_statu
   if (code == ES_OK && found != k)
     code = es_fail(status, ES_NUMERIC, "spectrum", "dstemr of order %d found %d vectors of %d", n, found, k);
   es_free(w);
-  es_free(work);
   es_free(integers);
   return code;
 }
@@ -223,7 +218,7 @@ static es_code_t solve_vectors(solve_t *s, double share, double *values, es_vect
   const size_t n = (size_t)s->n;
   ES_TRY(reduce_in_one(s, status));
   double *copy = es_allocate(2 * n, sizeof *copy);
-  if (!copy) return out_of_memory(s->n, status);
+  if (!copy) return es_spectrum_out_of_memory(s->n, status);
   memcpy(copy, s->diagonal, 2 * n * sizeof *copy);
   const es_code_t code = tridiagonal_values(s, copy, copy + n, values, status);
   es_free(copy);
@@ -232,7 +227,7 @@ static es_code_t solve_vectors(solve_t *s, double share, double *values, es_vect
   vectors->n = es_spectrum_leading(values, s->n, share);
   if (vectors->n == 0) return ES_OK;
   vectors->rows = es_allocate(n * (size_t)vectors->n, sizeof *vectors->rows);
-  if (!vectors->rows) return out_of_memory(s->n, status);
+  if (!vectors->rows) return es_spectrum_out_of_memory(s->n, status);
   ES_TRY(tridiagonal_vectors(s, vectors, status));
   ES_TRY(transform_back(s, vectors, status));
   return check_vectors(s, "dstemr", vectors->rows, vectors->n, values, status);
@@ -289,7 +284,7 @@ static es_code_t divide_and_conquer(solve_t *s, const char *job, double *values,
   liwork = asked_integers > 3 + 5 * s->n ? asked_integers : 3 + 5 * s->n;
   ES_TRY(work_of(s, asked, floor, &lwork, status));
   int *integers = es_allocate((size_t)liwork, sizeof *integers);
-  if (!integers) return out_of_memory(s->n, status);
+  if (!integers) return es_spectrum_out_of_memory(s->n, status);
   info = ES_INFO_UNTOUCHED;
   dsyevd_(job, "L", &s->n, s->square, &s->n, values, s->work, &lwork, integers, &liwork, &info, 1, 1);
   es_free(integers);
@@ -305,7 +300,7 @@ static es_code_t plain_vectors(solve_t *s, double share, double *values, es_vect
   if (vectors->n == 0) return ES_OK;
   const size_t n = (size_t)s->n, kept = n * (size_t)vectors->n;
   vectors->rows = es_allocate(kept, sizeof *vectors->rows);
-  if (!vectors->rows) return out_of_memory(s->n, status);
+  if (!vectors->rows) return es_spectrum_out_of_memory(s->n, status);
   memcpy(vectors->rows, s->square + n * (n - (size_t)vectors->n), kept * sizeof *vectors->rows);
   return check_vectors(s, "dsyevd", vectors->rows, vectors->n, values, status);
 }

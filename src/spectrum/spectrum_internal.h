@@ -27,6 +27,7 @@ es_code_t es_spectrum_check_vectors(const char *routine, int32_t order, const es
 /* Turns n vectors of `order` components so that the largest component is positive. */
 void es_spectrum_fix_signs(double *rows, int32_t n, int32_t order);
 void es_spectrum_reverse(double *values, int32_t n);
+es_code_t es_spectrum_out_of_memory(int32_t order, es_status_t *status);
 
 /* Values of a symmetric band matrix, descending. `band`: (width + 1) × n, column-major, LAPACK's lower storage: element
  * (i, j) at i − j + j·(width + 1); overwritten. On one rank (lapack.c). */

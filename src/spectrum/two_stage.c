@@ -174,7 +174,7 @@ void es_team_two_stage(const es_team_t *team, double *values, es_status_t *statu
   if (es_team_on_grid(team)) {
     reduction_open(&r, team, status);
     band = es_allocate_zero((size_t)n, ((size_t)width + 1) * sizeof *band);
-    if (!band) es_out_of_memory(status, "spectrum", "an eigenproblem of order %d", n);
+    if (!band) es_spectrum_out_of_memory(n, status);
   }
   if (es_agree(team->problem->comm, status) == ES_OK && es_team_on_grid(team)) {
     const double scale = es_spectrum_scale(team->norms.largest);

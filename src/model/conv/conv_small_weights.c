@@ -25,6 +25,7 @@ struct es_small_weights {
   int *tap_first, *tap_count;            /* first pair of a tap; pairs in one sample */
   es_stack_t sums;                       /* tiles of all taps, lane by lane */
   float *extra, *x, *dy;                 /* tiles of the second, third … slice of a lane; panels. Borrowed */
+  es_owned_t owned;                      /* ends, pairs, tap_first */
 };
 
 bool es_conv_small_weights_applies(const es_node_t *node, ES_UNUSED es_conv_direction_t direction, es_conv_isa_t isa) {
@@ -72,10 +73,10 @@ es_small_weights_t *es_small_weights_create(const es_unit_t *unit) {
   s->out_positions = s->node.out.h * s->node.out.w;
   s->wide = es_conv_isa() == CONV_AVX512;
   s->samples = unit->samples;
-  s->ends = es_allocate_zero((size_t)unit->group->lane_count, sizeof *s->ends);
-  s->pairs = es_allocate((size_t)(s->taps * s->out_positions) * ES_SLICE_MAX, sizeof *s->pairs);
-  s->tap_first = es_allocate_zero(2 * (size_t)s->taps, sizeof *s->tap_first);
-  if (!s->ends || !s->pairs || !s->tap_first) {
+  s->ends = es_owned_allocate_zero(&s->owned, (size_t)unit->group->lane_count, sizeof *s->ends);
+  s->pairs = es_owned_allocate(&s->owned, (size_t)(s->taps * s->out_positions) * ES_SLICE_MAX, sizeof *s->pairs);
+  s->tap_first = es_owned_allocate_zero(&s->owned, 2 * (size_t)s->taps, sizeof *s->tap_first);
+  if (s->owned.failed) {
     es_small_weights_destroy(s);
     return NULL;
   }
@@ -86,9 +87,7 @@ es_small_weights_t *es_small_weights_create(const es_unit_t *unit) {
 
 void es_small_weights_destroy(es_small_weights_t *s) {
   if (!s) return;
-  es_free(s->ends);
-  es_free(s->pairs);
-  es_free(s->tap_first);
+  es_owned_free(&s->owned);
   es_free(s);
 }
 
