@@ -28,7 +28,7 @@ struct es_gram {
   es_real_t real;
   size_t line; /* bytes of a row */
   int32_t chunk_rows;
-  es_gram_lane_t *lanes; /* owned; lane_count of them */
+  es_gram_lane_t lanes[]; /* lane_count of them */
 };
 
 /* An exchange of some columns of all rows. Lanes lie on the ranks in order, so rows in rank order are rows

@@ -10,15 +10,14 @@ enum { CHUNK_BYTES = 1 << 20, ROWS_MOST = 1 << 20 };
 es_code_t es_gram_create(es_gram_t **out, const es_group_t *group, int32_t width, es_real_t real, es_status_t *status) {
   assert(width > 0);
   *out = NULL;
-  es_gram_t *g = es_allocate_zero(1, sizeof *g);
-  es_gram_lane_t *lanes = es_allocate_zero((size_t)group->lane_count, sizeof *lanes);
-  if (!g || !lanes) {
-    es_free(g);
-    es_free(lanes);
-    return es_out_of_memory(status, "covariance", "a Gram matrix");
-  }
+  es_gram_t *g = es_allocate_zero(1, sizeof *g + (size_t)group->lane_count * sizeof *g->lanes);
+  if (!g) return es_out_of_memory(status, "covariance", "a Gram matrix");
   const size_t line = (size_t)width * es_real_size(real);
-  *g = (es_gram_t){group, width, real, line, line >= CHUNK_BYTES ? 1 : (int32_t)(CHUNK_BYTES / line), lanes};
+  g->group = group;
+  g->width = width;
+  g->real = real;
+  g->line = line;
+  g->chunk_rows = line >= CHUNK_BYTES ? 1 : (int32_t)(CHUNK_BYTES / line);
   *out = g;
   return ES_OK;
 }
@@ -37,7 +36,6 @@ void es_gram_reset(es_gram_t *g) {
 void es_gram_destroy(es_gram_t *g) {
   if (!g) return;
   es_gram_reset(g);
-  es_free(g->lanes);
   es_free(g);
 }
 

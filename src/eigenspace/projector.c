@@ -72,24 +72,23 @@ es_code_t es_directions_random(float *out, int64_t seed, int layer, int32_t n, i
 typedef struct layer {
   int32_t width, n; /* columns; vectors */
   int32_t k;        /* vectors in use, or ES_PROJECT_NOTHING */
-  float *rows;      /* owned: (n, width) */
-  float *mean;      /* owned: (width) */
+  float *rows;      /* owned: (n, width), */
+  float *mean;      /* and (width) behind them */
 } layer_t;
 
 struct es_projector {
   int n_layers;
   int32_t widest;
-  layer_t *layers; /* owned */
-  float *scratch;  /* owned: (ROWS, widest) deviations, then (ROWS, widest) coordinates */
+  float *scratch; /* owned: (ROWS, widest) deviations, then (ROWS, widest) coordinates */
+  layer_t layers[];
 };
 
 es_code_t es_projector_create(es_projector_t **out, const int32_t *widths, int n_layers, es_status_t *status) {
-  es_projector_t *p = *out = es_allocate_zero(1, sizeof *p);
+  es_projector_t *p = *out = es_allocate_zero(1, sizeof *p + (size_t)n_layers * sizeof *p->layers);
   if (!p) return out_of_memory(0, status);
   for (int i = 0; i < n_layers; i++) p->widest = widths[i] > p->widest ? widths[i] : p->widest;
-  p->layers = es_allocate_zero((size_t)n_layers, sizeof *p->layers);
   p->scratch = es_allocate(2 * (size_t)ROWS * (size_t)p->widest, sizeof *p->scratch);
-  if (!p->layers || !p->scratch) {
+  if (!p->scratch) {
     const int32_t widest = p->widest;
     es_projector_destroy(p);
     *out = NULL;
@@ -102,11 +101,7 @@ es_code_t es_projector_create(es_projector_t **out, const int32_t *widths, int n
 
 void es_projector_destroy(es_projector_t *projector) {
   if (!projector) return;
-  for (int i = 0; projector->layers && i < projector->n_layers; i++) {
-    es_free(projector->layers[i].rows);
-    es_free(projector->layers[i].mean);
-  }
-  es_free(projector->layers);
+  for (int i = 0; i < projector->n_layers; i++) es_free(projector->layers[i].rows);
   es_free(projector->scratch);
   es_free(projector);
 }
@@ -116,12 +111,11 @@ static es_code_t open_layer(es_projector_t *p, int layer, int32_t n, const doubl
   assert(layer >= 0 && layer < p->n_layers && n >= 0 && n <= p->layers[layer].width);
   layer_t *l = &p->layers[layer];
   es_free(l->rows);
-  es_free(l->mean);
   l->n = 0;
   l->k = ES_PROJECT_NOTHING;
-  l->rows = es_allocate((size_t)n * (size_t)l->width, sizeof *l->rows);
-  l->mean = es_allocate((size_t)l->width, sizeof *l->mean);
-  if (!l->rows || !l->mean) return out_of_memory(l->width, status);
+  l->rows = es_allocate(((size_t)n + 1) * (size_t)l->width, sizeof *l->rows);
+  if (!l->rows) return out_of_memory(l->width, status);
+  l->mean = l->rows + (size_t)n * (size_t)l->width;
   for (int32_t i = 0; i < l->width; i++) l->mean[i] = (float)mean[i];
   l->n = n;
   return ES_OK;

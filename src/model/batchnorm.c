@@ -133,7 +133,17 @@ static void synchronise(es_unit_t *unit, const es_pass_t *pass) {
   clear_sums(unit, s); /* for backward */
 }
 
-static void pool_forward(const es_unit_t *unit, const es_slice_t *slice) {
+static void renew(es_unit_t *unit, const es_slice_t *slice) {
+  const es_affine_t f = affine(unit);
+  es_rows_affine(es_storage_at(&unit->out, slice), source(unit, slice), output_rows(unit, slice),
+                 ((const state_t *)unit->state)->channels, &f);
+}
+
+static void forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
+  if (!unit->pools) {
+    renew(unit, slice);
+    return;
+  }
   const state_t *s = unit->state;
   const es_shape_t in = unit->node->in;
   const es_affine_t f = affine(unit);
@@ -143,19 +153,6 @@ static void pool_forward(const es_unit_t *unit, const es_slice_t *slice) {
   for (int64_t i = 0, at = slice->store * out; i < slice->count; i++, at += out)
     es_maxpool2_forward(y + i * out, s->picked + at, s->winner + at, x + i * unit->in[0].size, (size_t)in.h,
                         (size_t)in.w, (size_t)in.c, &f, s->pool_scratch);
-}
-
-static void renew(es_unit_t *unit, const es_slice_t *slice) {
-  const es_affine_t f = affine(unit);
-  es_rows_affine(es_storage_at(&unit->out, slice), source(unit, slice), output_rows(unit, slice),
-                 ((const state_t *)unit->state)->channels, &f);
-}
-
-static void forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
-  if (unit->pools)
-    pool_forward(unit, slice);
-  else
-    renew(unit, slice);
 }
 
 static void backward_gather(es_unit_t *unit, const es_slice_t *slice) {

@@ -204,10 +204,11 @@ static void evaluate(fit_t *f) {
   f->norm = scalars[2];
 }
 
-/* Logits of w itself. Collective. */
+/* Logits of w itself, gradient and objective there. Collective. */
 static void recompute(fit_t *f) {
   broadcast(f->group, f->w, f->size * sizeof *f->w);
   es_rows_apply(&f->rows, f->rows.logits, f->w);
+  evaluate(f);
 }
 
 /* A direction and its scalars on all ranks; false when it does not descend. Collective. */
@@ -268,13 +269,7 @@ static void advance(fit_t *f, double t) {
     cblas_daxpy((int)f->size, t, f->direction, 1, f->w, 1);
   }
   evaluate(f);
-  if (!leads(f)) return;
-  double *step = es_history_next_step(&f->history), *change = es_history_next_change(&f->history);
-  for (size_t i = 0; i < f->size; i++) {
-    step[i] = t * f->direction[i];
-    change[i] = f->gradient[i] - f->last[i];
-  }
-  es_history_push(&f->history);
+  if (leads(f)) es_history_push(&f->history, t, f->direction, f->gradient, f->last);
 }
 
 static bool good(const fit_t *f, double tolerance) {
@@ -285,7 +280,6 @@ static bool good(const fit_t *f, double tolerance) {
 static void sharpen(fit_t *f) {
   f->rows.exact = true;
   recompute(f);
-  evaluate(f);
 }
 
 /* Iterates until converged, out of iterations, or out of digits. Collective. */
@@ -329,19 +323,14 @@ static void solve(fit_t *f, es_probe_result_t *out, double tolerance, int32_t mo
 
 static void start(fit_t *f, const double *weights, const int64_t *counts) {
   const bool warm = load_start(f, weights);
-  if (warm) {
-    recompute(f);
-    evaluate(f);
-  }
+  if (warm) recompute(f);
   double *kept = f->direction; /* the cold start, on probation */
   memcpy(kept, f->w, f->size * sizeof *kept);
   const double cold = cold_start(f, counts);
-  if (warm && f->objective < cold) {
+  if (warm && f->objective < cold)
     memcpy(f->w, kept, f->size * sizeof *kept);
-  } else {
+  else
     recompute(f);
-    evaluate(f);
-  }
 }
 
 static void predict(const fit_t *f, int64_t *confusion, double *accuracy) {

@@ -34,24 +34,17 @@ double es_history_dot(const double *a, const double *b, size_t n) {
   return cblas_ddot((int)n, a, 1, b, 1);
 }
 
-static size_t next(const history_t *h) {
-  return (size_t)((h->newest + 1) % h->most);
-}
-
-double *es_history_next_step(history_t *history) {
-  return history->step + next(history) * history->size;
-}
-
-double *es_history_next_change(history_t *history) {
-  return history->change + next(history) * history->size;
-}
-
-void es_history_push(history_t *h) {
-  const double *step = es_history_next_step(h), *change = es_history_next_change(h);
+void es_history_push(history_t *h, double t, const double *direction, const double *gradient, const double *last) {
+  const int next = (h->newest + 1) % h->most;
+  double *step = h->step + (size_t)next * h->size, *change = h->change + (size_t)next * h->size;
+  for (size_t i = 0; i < h->size; i++) {
+    step[i] = t * direction[i];
+    change[i] = gradient[i] - last[i];
+  }
   const double curvature = es_history_dot(step, change, h->size);
   if (!(curvature > 0.0)) return;
-  h->newest = (int)next(h);
-  h->inverse[h->newest] = 1.0 / curvature;
+  h->newest = next;
+  h->inverse[next] = 1.0 / curvature;
   if (h->count < h->most) h->count++;
 }
 

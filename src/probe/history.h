@@ -17,11 +17,8 @@ typedef struct history {
 int es_history_pairs(size_t size);
 es_code_t es_history_create(history_t *out, size_t size, es_status_t *status);
 void es_history_destroy(history_t *history);
-/* Memory for the next pair, which counts only after es_history_push. */
-double *es_history_next_step(history_t *history);
-double *es_history_next_change(history_t *history);
-/* Takes the pair written there, unless its curvature is not positive. */
-void es_history_push(history_t *history);
+/* Takes the step t·direction, which changed the gradient from `last`, unless its curvature is not positive. */
+void es_history_push(history_t *history, double t, const double *direction, const double *gradient, const double *last);
 /* direction = −H·gradient by the two loops, with the sketch between them. */
 void es_history_direction(history_t *history, double *direction, const double *gradient, const sketch_t *sketch);
 

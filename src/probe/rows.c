@@ -85,11 +85,6 @@ void es_rows_destroy(rows_t *rows) {
   *rows = (rows_t){0};
 }
 
-void es_rows_lane(const rows_t *rows, int lane, int64_t *first, int64_t *count) {
-  *first = rows->start[lane];
-  *count = rows->start[lane + 1] - *first;
-}
-
 static int64_t slice_rows(int64_t left) {
   return left < ES_ROWS_SLICE ? left : ES_ROWS_SLICE;
 }
@@ -118,9 +113,8 @@ void es_rows_centre(rows_t *rows) {
   for (int lane = 0; lane < rows->group->lane_count; lane++) {
     double *sum = rows->lanes + lane * d;
     memset(sum, 0, (size_t)d * sizeof *sum);
-    int64_t first, count;
-    es_rows_lane(rows, lane, &first, &count);
-    for (int64_t i = first; i < first + count; i++) add_row(sum, ends, rows->x + i * d, d);
+    const int64_t first = rows->start[lane], end = rows->start[lane + 1];
+    for (int64_t i = first; i < end; i++) add_row(sum, ends, rows->x + i * d, d);
   }
   es_tree_sum_f64(rows->group, rows->lanes, (size_t)d);
   if (rows->group->size > 1)
@@ -191,10 +185,9 @@ void es_rows_apply(rows_t *rows, double *into, const double *v) {
   const double *bias = v + k * d;
   load_coefficients(rows, v);
   for (int lane = 0; lane < rows->group->lane_count; lane++) {
-    int64_t first, count;
-    es_rows_lane(rows, lane, &first, &count);
-    for (int64_t i = first, n; i < first + count; i += n) {
-      n = slice_rows(first + count - i);
+    const int64_t first = rows->start[lane], end = rows->start[lane + 1];
+    for (int64_t i = first, n; i < end; i += n) {
+      n = slice_rows(end - i);
       double *z = into + i * k;
       slice_logits(rows, z, rows->x + i * d, n);
       for (int64_t r = 0; r < n; r++) {
@@ -228,11 +221,10 @@ double es_rows_gradient(rows_t *rows, double *gradient) {
          (size_t)(rows->group->lane_count ? rows->group->lane_count : 1) * (size_t)size * sizeof(double));
   for (int lane = 0; lane < rows->group->lane_count; lane++) {
     double *sum = rows->lanes + lane * size, *bias = sum + k * d;
-    int64_t first, count;
-    es_rows_lane(rows, lane, &first, &count);
+    const int64_t first = rows->start[lane], end = rows->start[lane + 1];
     if (!rows->exact) memset(rows->spare, 0, (size_t)(d * es_product_columns(k)) * sizeof(double));
-    for (int64_t i = first, n; i < first + count; i += n) {
-      n = slice_rows(first + count - i);
+    for (int64_t i = first, n; i < end; i += n) {
+      n = slice_rows(end - i);
       memcpy(rows->block, rows->logits + i * k, (size_t)(n * k) * sizeof(double));
       bias[k] += es_softmax_rows(rows->block, rows->label + i, n, rows->k);
       for (int64_t r = 0; r < n; r++) {
@@ -269,10 +261,9 @@ void es_rows_trial(rows_t *rows, double t, double *loss, double *slope) {
   memset(rows->lanes, 0, (size_t)(rows->group->lane_count ? rows->group->lane_count : 1) * 2 * sizeof(double));
   for (int lane = 0; lane < rows->group->lane_count; lane++) {
     double *sums = rows->lanes + 2 * lane;
-    int64_t first, count;
-    es_rows_lane(rows, lane, &first, &count);
-    for (int64_t i = first, n; i < first + count; i += n) {
-      n = slice_rows(first + count - i);
+    const int64_t first = rows->start[lane], end = rows->start[lane + 1];
+    for (int64_t i = first, n; i < end; i += n) {
+      n = slice_rows(end - i);
       const double *step = rows->step + i * k;
       es_softmax_logits(rows->block, rows->logits + i * k, step, t, n, rows->k);
       sums[0] += es_softmax_rows(rows->block, rows->label + i, n, rows->k);

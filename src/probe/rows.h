@@ -44,8 +44,6 @@ es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t
                          es_status_t *status);
 void es_rows_destroy(rows_t *rows);
 
-/* Rows of local lane `lane`, counted from the first row of this rank. */
-void es_rows_lane(const rows_t *rows, int lane, int64_t *first, int64_t *count);
 /* Means by the fixed tree; centres and scales in place; a column of equal values becomes 0 exactly. Finite features.
  * Collective. */
 void es_rows_centre(rows_t *rows);

@@ -124,10 +124,9 @@ static void sum_slices(rows_t *rows, int64_t size, int32_t count) {
   const int lanes = rows->group->lane_count;
   memset(rows->lanes, 0, (size_t)((lanes ? lanes : 1) * size) * sizeof(double));
   for (int lane = 0; lane < lanes; lane++) {
-    int64_t start, n_lane;
-    es_rows_lane(rows, lane, &start, &n_lane);
-    for (int64_t i = start, n; i < start + n_lane; i += n) {
-      n = start + n_lane - i < ES_ROWS_SLICE ? start + n_lane - i : ES_ROWS_SLICE;
+    const int64_t first = rows->start[lane], end = rows->start[lane + 1];
+    for (int64_t i = first, n; i < end; i += n) {
+      n = end - i < ES_ROWS_SLICE ? end - i : ES_ROWS_SLICE;
       if (count)
         slice_sketch(rows, rows->lanes + lane * size, i, n, count);
       else

@@ -198,19 +198,15 @@ static void reorder(const es_onednn_operand_t *o, dnnl_memory_t from, dnnl_memor
   es_onednn_run(o->reorder, arguments, 2, "change a layout");
 }
 
-dnnl_memory_t es_onednn_operand_again(const es_onednn_operand_t *o, const float *data) {
+dnnl_memory_t es_onednn_operand_at(const es_onednn_operand_t *o, const float *data) {
   es_onednn_at(o->plain, data);
   return o->blocked ? es_onednn_at(o->blocked, scratch.data[o->side]) : o->plain;
 }
 
 dnnl_memory_t es_onednn_operand_read(const es_onednn_operand_t *o, const float *data) {
-  const dnnl_memory_t memory = es_onednn_operand_again(o, data);
+  const dnnl_memory_t memory = es_onednn_operand_at(o, data);
   if (o->blocked) reorder(o, o->plain, o->blocked);
   return memory;
-}
-
-dnnl_memory_t es_onednn_operand_write(const es_onednn_operand_t *o, float *data) {
-  return es_onednn_operand_again(o, data);
 }
 
 void es_onednn_operand_written(const es_onednn_operand_t *o) {

@@ -57,10 +57,9 @@ es_code_t es_onednn_operand_create(const es_unit_t *unit, es_onednn_operand_t *o
 void es_onednn_operand_destroy(es_onednn_operand_t *operand);
 /* An operand to read: `data` as it is, or a blocked copy of it. */
 dnnl_memory_t es_onednn_operand_read(const es_onednn_operand_t *operand, const float *data);
-/* An operand to read when the copy that another operand of this side just made is still good. */
-dnnl_memory_t es_onednn_operand_again(const es_onednn_operand_t *operand, const float *data);
-/* An operand to write; afterwards es_onednn_operand_written brings it to `data`. */
-dnnl_memory_t es_onednn_operand_write(const es_onednn_operand_t *operand, float *data);
+/* An operand to read when the copy that another operand of this side just made is still good; or one to write:
+ * afterwards es_onednn_operand_written brings it to `data`. */
+dnnl_memory_t es_onednn_operand_at(const es_onednn_operand_t *operand, const float *data);
 void es_onednn_operand_written(const es_onednn_operand_t *operand);
 
 #endif

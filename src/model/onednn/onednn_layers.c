@@ -332,7 +332,7 @@ static void forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_s
   const dnnl_exec_arg_t arguments[] = {
       {DNNL_ARG_SRC, es_onednn_operand_read(&k->src, es_storage_at(&unit->in[0], slice))},
       {DNNL_ARG_WEIGHTS, packed(s, CONV_FORWARD)},
-      {DNNL_ARG_DST, es_onednn_operand_write(&k->dst, es_storage_at(&unit->out, slice))},
+      {DNNL_ARG_DST, es_onednn_operand_at(&k->dst, es_storage_at(&unit->out, slice))},
       {DNNL_ARG_BIAS, s->bias}};
   es_onednn_run(k->primitive, arguments, s->bias ? 4 : 3, "run a layer forward");
   es_onednn_operand_written(&k->dst);
@@ -358,9 +358,9 @@ static void backward_data(es_unit_t *unit, const es_slice_t *slice) {
   const float *gradient = es_storage_at(&unit->out_gradient, slice);
   const dnnl_exec_arg_t arguments[] = {
       {DNNL_ARG_DIFF_DST,
-       s->same_gradient ? es_onednn_operand_again(&k->dst, gradient) : es_onednn_operand_read(&k->dst, gradient)},
+       s->same_gradient ? es_onednn_operand_at(&k->dst, gradient) : es_onednn_operand_read(&k->dst, gradient)},
       {DNNL_ARG_WEIGHTS, packed(s, CONV_BACKWARD_DATA)},
-      {DNNL_ARG_DIFF_SRC, es_onednn_operand_write(&k->src, es_storage_at(&unit->in_gradient[0], slice))}};
+      {DNNL_ARG_DIFF_SRC, es_onednn_operand_at(&k->src, es_storage_at(&unit->in_gradient[0], slice))}};
   es_onednn_run(k->primitive, arguments, 3, "run a layer's input gradient");
   es_onednn_operand_written(&k->src);
 }
