@@ -41,6 +41,8 @@ void es_capture_destroy(es_capture_t *capture);
 int es_capture_n_layers(const es_capture_t *capture);
 /** Node of measured layer `layer`. */
 const es_node_t *es_capture_node(const es_capture_t *capture, int layer);
+/** Measured layer of a captured one (graph.h), or −1. */
+int es_capture_measured(const es_capture_t *capture, int captured);
 /** Columns of measured layer `layer`. */
 int32_t es_capture_width(const es_capture_t *capture, int layer);
 

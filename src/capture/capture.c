@@ -106,6 +106,9 @@ int es_capture_n_layers(const es_capture_t *c) {
 const es_node_t *es_capture_node(const es_capture_t *c, int layer) {
   return &c->graph->nodes[c->graph->layers[c->layers[layer]]];
 }
+int es_capture_measured(const es_capture_t *c, int captured) {
+  return c->place[captured];
+}
 int32_t es_capture_width(const es_capture_t *c, int layer) {
   return c->widths[layer];
 }

@@ -18,7 +18,7 @@ static int32_t strip_columns(int32_t local_cols) {
 static void side_create(side_t *side, es_spread_t *s, int32_t count) {
   const size_t n = (size_t)count;
   *side = (side_t){.count = count,
-                   .panel = es_owned_allocate(&s->owned, n * (size_t)s->panel_rows, s->element),
+                   .panel = es_owned_allocate(&s->owned, n * (size_t)ES_SPREAD_PANEL_ROWS, s->element),
                    .mean = es_owned_allocate_zero(&s->owned, n, sizeof(double)),
                    .shift = es_owned_allocate(&s->owned, n, sizeof(double)),
                    .rest = es_owned_allocate(&s->owned, n, sizeof(double)),
@@ -47,7 +47,6 @@ es_code_t es_spread_create(es_spread_t **out, MPI_Comm comm, int32_t width, int3
   if (s) {
     s->real = real;
     s->element = es_real_size(real);
-    s->panel_rows = ES_SPREAD_PANEL_ROWS;
     fill(s, comm, width, block, status);
   } else {
     es_out_of_memory(status, "covariance", "a covariance over all ranks");
@@ -200,13 +199,13 @@ static void merge_panel(es_spread_t *s, const void *rows, int32_t n) {
 static void add_alone(es_spread_t *s, const char *rows, int64_t n) {
   const size_t line = (size_t)s->blocks.order * s->element;
   while (n > 0) {
-    const int32_t space = s->panel_rows - s->waiting, take = n < space ? (int32_t)n : space;
-    if (take == s->panel_rows) {
+    const int32_t space = ES_SPREAD_PANEL_ROWS - s->waiting, take = n < space ? (int32_t)n : space;
+    if (take == ES_SPREAD_PANEL_ROWS) {
       merge_panel(s, rows, take);
     } else {
       memcpy((char *)s->tall.panel + (size_t)s->waiting * line, rows, (size_t)take * line);
       s->waiting += take;
-      if (s->waiting == s->panel_rows) merge_panel(s, NULL, s->waiting);
+      if (s->waiting == ES_SPREAD_PANEL_ROWS) merge_panel(s, NULL, s->waiting);
     }
     rows += (size_t)take * line;
     n -= take;
@@ -224,7 +223,7 @@ void es_spread_add(es_spread_t *s, const void *rows, int64_t n) {
   while (es_spread_exchange_next(s)) {
     es_spread_exchange_rows(s, from);
     from += (size_t)s->take[s->rank] * (size_t)s->blocks.order * s->element;
-    if (s->waiting == s->panel_rows) merge_panel(s, NULL, s->waiting);
+    if (s->waiting == ES_SPREAD_PANEL_ROWS) merge_panel(s, NULL, s->waiting);
   }
 }
 

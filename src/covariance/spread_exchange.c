@@ -41,7 +41,7 @@ static int64_t given(const es_spread_t *s, int32_t most) {
 /* All give alike, as far as they have rows and the panel has room: the ranks with many rows do not keep the others
  * waiting more than they must. What remains of the room goes to the first ranks, one row each. */
 bool es_spread_exchange_next(es_spread_t *s) {
-  const int32_t space = s->panel_rows - s->waiting;
+  const int32_t space = ES_SPREAD_PANEL_ROWS - s->waiting;
   int32_t most = 0, above = s->lines + 1;
   while (above - most > 1) {
     const int32_t middle = most + (above - most) / 2;

@@ -22,7 +22,6 @@ struct es_spread {
   es_real_t real;
   size_t element;        /* bytes of a number */
   int64_t n;             /* rows merged, over all ranks */
-  int32_t panel_rows;    /* of a full panel */
   int32_t waiting;       /* rows in the panels: the same on every rank */
   bool finished, shared; /* shared: both sides are one, in `tall` */
   side_t tall, wide;     /* columns of the tile rows; of the tile columns */

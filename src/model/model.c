@@ -246,10 +246,13 @@ static es_kind_t kind_of(const es_unit_t *unit) {
   return unit->node->layer >= 0 ? ES_KIND_LAYERS : ES_KIND_BETWEEN;
 }
 
-static void run_units(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice, int begin, int end) {
+static void forward_slice(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice, int begin, int end) {
+  double time = profile_start(pass);
+  if (begin == 0) pass->feed.fetch(pass->feed.context, slice->first, slice->count, es_storage_at(&m->input, slice));
+  profile_lap(pass, ES_KIND_DATA, &time);
   for (int u = begin; u < end; u++) {
     es_unit_t *unit = &m->units[u];
-    double time = profile_start(pass);
+    time = profile_start(pass);
     unit->class->forward(unit, pass, slice);
     profile_lap(pass, kind_of(unit), &time);
     float *out = es_storage_at(&unit->out, slice);
@@ -261,13 +264,6 @@ static void run_units(es_model_t *m, const es_pass_t *pass, const es_slice_t *sl
       pass->editor->edit(pass->editor->context, layer, out, slice->count, unit->node->out);
     if (m->bad && unit->index < *m->bad && es_first_nonfinite(out, n) < n) *m->bad = unit->index;
   }
-}
-
-static void forward_slice(es_model_t *m, const es_pass_t *pass, const es_slice_t *slice, int begin, int end) {
-  double time = profile_start(pass);
-  if (begin == 0) pass->feed.fetch(pass->feed.context, slice->first, slice->count, es_storage_at(&m->input, slice));
-  profile_lap(pass, ES_KIND_DATA, &time);
-  run_units(m, pass, slice, begin, end);
   time = profile_start(pass);
   const es_unit_t *last = &m->units[end - 1];
   if (end == m->n_units)

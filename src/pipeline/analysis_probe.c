@@ -19,25 +19,24 @@ static const char STAGE[] = "probe", PREFIX[] = "probe.";
 typedef struct es_probe_analysis {
   es_context_t *context;
   es_point_source_t *source;
-  es_tensor_view_t *solutions; /* owned by the leader, their data too: the last solution of each layer */
   int n_solutions;
+  es_tensor_view_t solutions[]; /* (layers) the last solution of each layer; the leader owns their data */
 } es_probe_analysis_t;
 
 static void close_analysis(void *state) {
   es_probe_analysis_t *a = state;
-  for (int i = 0; a->solutions && i < a->n_solutions; i++) es_free((void *)a->solutions[i].data);
-  es_free(a->solutions);
+  for (int i = 0; i < a->n_solutions; i++) es_free((void *)a->solutions[i].data);
   es_free(a);
 }
 
 static es_code_t open_analysis(void **state, es_context_t *c, es_point_source_t *source, es_status_t *status) {
   if (!es_result_has(c->result, ES_GROUP_PROBE)) return ES_OK;
-  es_probe_analysis_t *a = *state = es_allocate_zero(1, sizeof *a);
+  const size_t layers = (size_t)es_context_layers(c);
+  es_probe_analysis_t *a = *state = es_allocate_zero(1, sizeof *a + layers * sizeof *a->solutions);
   if (!a) return es_out_of_memory(status, STAGE, "probes");
   a->context = c;
   a->source = source;
-  a->solutions = es_allocate_zero((size_t)es_context_layers(c), sizeof *a->solutions);
-  return a->solutions ? ES_OK : es_out_of_memory(status, STAGE, "the weights of probes");
+  return ES_OK;
 }
 
 /* ---- solutions ---- */
@@ -46,7 +45,7 @@ static void name_solution(const es_probe_analysis_t *a, int layer, char out[ES_T
   snprintf(out, ES_TENSOR_NAME_MAX, "%s%s", PREFIX, es_result_layer(a->context->result, layer)->name);
 }
 
-static es_tensor_view_t *find_solution(const es_probe_analysis_t *a, int layer) {
+static es_tensor_view_t *find_solution(es_probe_analysis_t *a, int layer) {
   char name[ES_TENSOR_NAME_MAX];
   name_solution(a, layer, name);
   for (int i = 0; i < a->n_solutions; i++) {
@@ -217,7 +216,7 @@ static es_code_t visit(epoch_t *e, es_split_t split, es_status_t *status) {
 /* ---- fits ---- */
 
 /* Puts the leader's last solution, from which the fit starts, on all ranks. */
-static es_code_t load_start(const es_probe_analysis_t *a, int layer, const es_probe_problem_t *p, double *weights,
+static es_code_t load_start(es_probe_analysis_t *a, int layer, const es_probe_problem_t *p, double *weights,
                             es_status_t *status) {
   const es_context_t *c = a->context;
   const size_t size = es_probe_weights_size(p->width, p->classes);

@@ -44,10 +44,6 @@ static es_code_t open_locally(es_network_source_t *s, const es_dataset_t *datase
     ES_TRY(es_samples_select(&s->samples[split], dataset, c->point, (es_split_t)split, status));
   ES_TRY(es_graph_create(&s->graph, c->point, status));
   ES_TRY(es_capture_create(&s->capture, s->graph, &c->point->measure, &c->group, status));
-  s->measured = es_allocate((size_t)s->graph->n_layers, sizeof *s->measured);
-  if (!s->measured) return es_out_of_memory(status, "pipeline", "the measured layers");
-  for (int i = 0; i < s->graph->n_layers; i++) s->measured[i] = -1;
-  for (int i = 0; i < es_capture_n_layers(s->capture); i++) s->measured[es_capture_node(s->capture, i)->layer] = i;
   return create_result(s, status);
 }
 
@@ -104,7 +100,6 @@ void es_network_source_close(es_network_source_t *s) {
   es_trainer_destroy(s->trainer);
   es_capture_destroy(s->capture);
   es_graph_destroy(s->graph);
-  es_free(s->measured);
   for (int split = 0; split < ES_SPLITS; split++) es_samples_destroy(&s->samples[split]);
 }
 
@@ -206,7 +201,7 @@ typedef struct visit {
 
 static void observe(void *context, int captured, int lane, const float *out, int64_t samples, es_shape_t shape) {
   visit_t *v = context;
-  const int layer = v->source->measured[captured];
+  const int layer = es_capture_measured(v->source->capture, captured);
   if (layer < v->first || layer >= v->first + v->n) return;
   int64_t *seen = &v->seen[(layer - v->first) * v->source->base.context->group.lane_count + lane];
   v->visitor->visit(v->visitor->context, layer, v->visitor->samples->lane_start[lane] + *seen, out, samples, shape);
@@ -237,7 +232,7 @@ typedef struct edit {
 
 static void edit_layer(void *context, int captured, float *out, int64_t samples, es_shape_t shape) {
   const edit_t *e = context;
-  const int layer = e->source->measured[captured];
+  const int layer = es_capture_measured(e->source->capture, captured);
   if (layer >= 0) e->editor->edit(e->editor->context, layer, out, samples * shape.h * shape.w);
 }
 

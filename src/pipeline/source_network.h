@@ -12,7 +12,6 @@ typedef struct es_network_source {
   es_graph_t *graph;
   es_trainer_t *trainer;
   es_capture_t *capture;
-  int *measured;                               /* (graph->n_layers) measured layer of each captured one, or −1 */
   bool capturing;                              /* the pass under way feeds `capture` */
   char training[ES_ID_SIZE], description[256]; /* of the state key */
 } es_network_source_t;

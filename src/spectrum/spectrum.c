@@ -152,23 +152,20 @@ static void share_outcome(es_layer_problem_t *layer, const es_group_t *group) {
   ES_MPI(MPI_Bcast(layer->values, layer->order, MPI_DOUBLE, layer->owner, group->comm));
 }
 
-/* A layer that takes all ranks: by a collective backend, or gathered for its owner. */
-static es_code_t solve_wide(es_layer_problem_t *layer, const es_spectrum_backend_t *backend, const es_group_t *group,
-                            es_status_t *status) {
-  double *made;
-  if (backend->collective) return solve_together(layer, backend, group, status);
-  ES_TRY(collect(layer, group, &made, status));
-  if (group->rank == layer->owner) solve_alone(layer, backend, made, group, status);
-  es_free(made);
-  return es_group_agree(group, status);
-}
-
 static es_code_t solve_all(es_layer_problem_t *layers, int n, const es_group_t *group, es_status_t *status) {
   const es_spectrum_backend_t *backend;
   for (int i = 0; i < n; i++) {
     ES_TRY(backend_of(&layers[i], group->size, &backend, status)); /* the same on every rank */
-    if (!layers[i].skip && (backend->collective || layers[i].blocks))
-      ES_TRY(solve_wide(&layers[i], backend, group, status));
+    if (layers[i].skip || !(backend->collective || layers[i].blocks)) continue;
+    if (backend->collective) {
+      ES_TRY(solve_together(&layers[i], backend, group, status));
+    } else { /* gathered for its owner */
+      double *made;
+      ES_TRY(collect(&layers[i], group, &made, status));
+      if (group->rank == layers[i].owner) solve_alone(&layers[i], backend, made, group, status);
+      es_free(made);
+      ES_TRY(es_group_agree(group, status));
+    }
   }
   for (int i = 0; i < n && status->code == ES_OK; i++) {
     backend_of(&layers[i], group->size, &backend, status);

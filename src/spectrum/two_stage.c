@@ -157,15 +157,6 @@ static void gather_band(const es_team_t *team, double *band) {
   }
 }
 
-static void scale_local(const es_dist_matrix_t *a, double scale) {
-  for (int32_t j = 0; j < a->local_cols; j++) {
-    const int32_t column = es_dist_matrix_column(a, j);
-    for (int32_t i = 0; i < a->local_rows; i++) {
-      if (es_dist_matrix_row(a, i) >= column) a->local[(size_t)j * (size_t)a->leading + (size_t)i] *= scale;
-    }
-  }
-}
-
 void es_team_two_stage(const es_team_t *team, double *values, es_status_t *status) {
   const int32_t n = team->a->order, width = team->a->block;
   reduction_t r = {0};
@@ -178,7 +169,12 @@ void es_team_two_stage(const es_team_t *team, double *values, es_status_t *statu
   }
   if (es_agree(team->problem->comm, status) == ES_OK && es_team_on_grid(team)) {
     const double scale = es_spectrum_scale(team->norms.largest);
-    if (team->a->local) scale_local(team->a, scale);
+    const es_dist_matrix_t *a = team->a;
+    for (int32_t j = 0; a->local && j < a->local_cols; j++) {
+      const int32_t column = es_dist_matrix_column(a, j);
+      for (int32_t i = 0; i < a->local_rows; i++)
+        if (es_dist_matrix_row(a, i) >= column) a->local[(size_t)j * (size_t)a->leading + (size_t)i] *= scale;
+    }
     for (int first = width; first < n - 1; first += width) reduce_panel(&r, first, status);
     gather_band(team, band);
     ES_MPI(MPI_Comm_rank(team->grid, &rank));
