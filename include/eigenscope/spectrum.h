@@ -82,11 +82,6 @@ int32_t es_spectrum_leading(const double *values, int32_t order, double share);
 /** ES_NUMERIC when an element is not finite. Every backend asks first: what LAPACK does with a NaN is undefined. */
 es_code_t es_spectrum_check_finite(const es_eigenproblem_t *problem, es_status_t *status);
 
-/** Checks |Σλ − tr Q| ≤ tol and |√Σλ² − ‖Q‖_F| ≤ tol with tol = 100·n·ε·‖Q‖_F, as every backend does. The problem is a
- * triangle. */
-es_code_t es_spectrum_check(const char *routine, const es_eigenproblem_t *problem, const double *values,
-                            es_status_t *status);
-
 /** A layer's problem within a point. All zeros but order, values and triangle is a plain one. */
 typedef struct es_layer_problem {
   int32_t order;

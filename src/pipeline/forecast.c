@@ -77,16 +77,13 @@ double es_forecast_cost(const es_forecast_t *f) {
   return cost + es_analyses_cost(f);
 }
 
-/* The result in memory, and the image of the file under way: a state or a result. Groups of fields that analyses add
- * are theirs. Eigenvalues are packed layer after layer. */
-static int64_t result_bytes(const es_forecast_t *f) {
-  int64_t widths = 0;
-  for (int i = 0; i < f->n_layers; i++) widths += f->layers[i].rows.width;
-  const int64_t numbers = 8 * widths + f->n_layers * (12 * f->point->measure.n_deltas + 64);
-  return 2 * ES_SPLITS * es_point_epochs(f->point) * numbers;
-}
-
 int64_t es_forecast_bytes(const es_forecast_t *f, int ranks) {
   const int64_t source = es_source_class(f->point->source)->bytes(f, ranks);
-  return source == 0 ? 0 : source + result_bytes(f) + es_analyses_bytes(f, ranks);
+  int64_t widths = 0; /* eigenvalues are packed layer after layer */
+  for (int i = 0; i < f->n_layers; i++) widths += f->layers[i].rows.width;
+  const int64_t numbers = 8 * widths + f->n_layers * (12 * f->point->measure.n_deltas + 64);
+  /* The result in memory, and the image of the file under way: a state or a result. Groups of fields that analyses add
+   * are theirs. */
+  const int64_t result = 2 * ES_SPLITS * es_point_epochs(f->point) * numbers;
+  return source == 0 ? 0 : source + result + es_analyses_bytes(f, ranks);
 }

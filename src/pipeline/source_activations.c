@@ -220,16 +220,6 @@ static bool advance(const es_activations_source_t *s, cursor_t *cursor) {
   return true;
 }
 
-static es_code_t read_part(es_activations_source_t *s, int measured, cursor_t *cursor, es_status_t *status) {
-  const int file_layer = s->layers[measured];
-  const int64_t most = part_samples(s, file_layer), left = cursor->end - cursor->next, n = left < most ? left : most;
-  if (es_context_must_stop(s->base.context)) return es_fail(status, ES_STOPPED, "activations", "stopped");
-  ES_TRY(es_activations_read(s->file, file_layer, cursor->next, n, s->part, status));
-  cursor->next += n;
-  add_part(s, measured, cursor->lane, n);
-  return ES_OK;
-}
-
 /* Reads all rows of one layer. Accumulators that are spread over the ranks exchange rows after each part, so all ranks
  * take as many steps as the busiest. */
 static es_code_t read_layer(es_activations_source_t *s, int measured, es_status_t *status) {
@@ -244,7 +234,15 @@ static es_code_t read_layer(es_activations_source_t *s, int measured, es_status_
   if (spread) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &steps, 1, MPI_INT64_T, MPI_MAX, c->group.comm));
   cursor_t cursor = {.lane = -1};
   for (int64_t step = 0; step < steps; step++) {
-    const es_code_t code = advance(s, &cursor) ? read_part(s, measured, &cursor, status) : ES_OK;
+    es_code_t code = ES_OK;
+    if (advance(s, &cursor)) {
+      const int64_t left = cursor.end - cursor.next, n = left < most ? left : most;
+      code = es_context_must_stop(c)
+                 ? es_fail(status, ES_STOPPED, "activations", "stopped")
+                 : es_activations_read(s->file, s->layers[measured], cursor.next, n, s->part, status);
+      if (code == ES_OK) add_part(s, measured, cursor.lane, n);
+      cursor.next += n;
+    }
     if (spread)
       ES_TRY(es_accumulator_exchange(accumulator, status)); /* agrees */
     else if (code != ES_OK)
@@ -323,20 +321,22 @@ static es_shape_t output_shape(const es_point_source_t *source, int layer) {
   return shape_of(layer_of((const es_activations_source_t *)source, layer));
 }
 
-/* Reads this rank's samples of a layer in portions. */
-static es_code_t visit_layer(es_activations_source_t *s, es_activations_t *file, int layer, const es_visitor_t *visitor,
-                             es_status_t *status) {
-  const es_context_t *c = s->base.context;
+/* Reads this rank's samples of a layer in portions. A visit is of one layer (one_layer_a_visit), whose file `samples`
+ * opened. */
+static es_code_t visit(es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch, int layer,
+                       ES_UNUSED int n_layers, const es_visitor_t *visitor, es_status_t *status) {
+  es_activations_source_t *s = (es_activations_source_t *)source;
+  es_activations_t *file = s->visited[split];
   const es_external_layer_t *l = layer_of(s, layer);
   int64_t first, count;
-  es_group_range(&c->group, es_activations_samples(file), &first, &count);
+  es_group_range(&source->context->group, es_activations_samples(file), &first, &count);
   const int64_t size = es_shape_size(shape_of(l)), fit = PART_BYTES / (8 * size), most = fit > 1 ? fit : 1;
   void *part = es_allocate((size_t)(most * size), sizeof(double));
   float *narrowed = es_allocate(l->is_double ? (size_t)(most * size) : 0, sizeof *narrowed);
   if (!part || !narrowed) es_fail(status, ES_SYSTEM, "probe", "out of memory to read layer %s", l->name);
   for (int64_t i = 0, n; i < count && status->code == ES_OK; i += n) {
     n = count - i < most ? count - i : most;
-    if (es_context_must_stop(c)) es_fail(status, ES_STOPPED, "probe", "stopped");
+    if (es_context_must_stop(source->context)) es_fail(status, ES_STOPPED, "probe", "stopped");
     if (status->code != ES_OK || es_activations_read(file, s->layers[layer], first + i, n, part, status) != ES_OK)
       break;
     for (int64_t e = 0; l->is_double && e < n * size; e++) narrowed[e] = (float)((const double *)part)[e];
@@ -344,14 +344,6 @@ static es_code_t visit_layer(es_activations_source_t *s, es_activations_t *file,
   }
   es_free(part);
   es_free(narrowed);
-  return status->code;
-}
-
-static es_code_t visit(es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch, int first, int n,
-                       const es_visitor_t *visitor, es_status_t *status) {
-  es_activations_source_t *s = (es_activations_source_t *)source;
-  for (int layer = first; layer < first + n && status->code == ES_OK; layer++)
-    visit_layer(s, s->visited[split], layer, visitor, status);
   return status->code;
 }
 

@@ -283,7 +283,9 @@ static void sharpen(fit_t *f) {
 }
 
 /* Iterates until converged, out of iterations, or out of digits. Collective. */
-static void solve(fit_t *f, es_probe_result_t *out, double tolerance, int32_t most) {
+static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p) {
+  const double tolerance = p->tolerance > 0.0 ? p->tolerance : TOLERANCE;
+  const int32_t most = p->iterations > 0 ? p->iterations : ITERATIONS;
   double before = INFINITY; /* F some iterations ago */
   double length = 1.0;      /* of the step before */
   int32_t next_sketch = 0;  /* the curvature changes ever more slowly */
@@ -319,6 +321,10 @@ static void solve(fit_t *f, es_probe_result_t *out, double tolerance, int32_t mo
   }
   if (!f->rows.exact) sharpen(f);
   out->converged = good(f, tolerance);
+  out->objective = f->objective;
+  out->gradient_norm = f->norm;
+  out->gap = f->gap;
+  out->passes = f->rows.passes;
 }
 
 static void start(fit_t *f, const double *weights, const int64_t *counts) {
@@ -362,31 +368,6 @@ static void trivial(es_probe_result_t *out, double *weights, int64_t *confusion,
   *out = (es_probe_result_t){.accuracy = 1.0, .iterations = -1, .converged = true};
 }
 
-static es_code_t fit_classes(es_probe_result_t *out, double *weights, int64_t *confusion, const es_probe_problem_t *p,
-                             const es_group_t *group, fit_t *f, const int64_t *counts, es_status_t *status) {
-  create(f, p, group, status);
-  es_code_t code = es_agree(group->comm, status);
-  if (code == ES_OK) {
-    *out = (es_probe_result_t){0};
-    es_rows_centre(&f->rows);
-    start(f, weights, counts);
-    solve(f, out, p->tolerance > 0.0 ? p->tolerance : TOLERANCE, p->iterations > 0 ? p->iterations : ITERATIONS);
-    out->objective = f->objective;
-    out->gradient_norm = f->norm;
-    out->gap = f->gap;
-    out->passes = f->rows.passes;
-    predict(f, confusion, &out->accuracy);
-    broadcast(group, f->w, f->size * sizeof *f->w);
-    store_weights(f, weights);
-    broadcast(group, weights, es_probe_weights_size(p->width, p->classes) * sizeof *weights);
-  }
-  es_rows_destroy(&f->rows);
-  es_sketch_destroy(&f->sketch);
-  es_history_destroy(&f->history);
-  es_owned_free(&f->owned);
-  return code;
-}
-
 es_code_t es_probe_fit(es_probe_result_t *out, double *weights, int64_t *confusion, const es_probe_problem_t *problem,
                        const es_group_t *group, es_status_t *status) {
   fit_t f = {.group = group, .classes = problem->classes};
@@ -408,9 +389,24 @@ es_code_t es_probe_fit(es_probe_result_t *out, double *weights, int64_t *confusi
     } else if (f.rows.k == 1) {
       trivial(out, weights, confusion, problem, f.present[0]);
     } else {
-      code = fit_classes(out, weights, confusion, problem, group, &f, counts, status);
+      create(&f, problem, group, status);
+      code = es_agree(group->comm, status);
+      if (code == ES_OK) {
+        *out = (es_probe_result_t){0};
+        es_rows_centre(&f.rows);
+        start(&f, weights, counts);
+        solve(&f, out, problem);
+        predict(&f, confusion, &out->accuracy);
+        broadcast(group, f.w, f.size * sizeof *f.w);
+        store_weights(&f, weights);
+        broadcast(group, weights, es_probe_weights_size(problem->width, problem->classes) * sizeof *weights);
+      }
     }
   }
+  es_rows_destroy(&f.rows);
+  es_sketch_destroy(&f.sketch);
+  es_history_destroy(&f.history);
+  es_owned_free(&f.owned);
   es_free(counts);
   es_free(f.present);
   return code;

@@ -54,12 +54,6 @@ es_code_t es_spectrum_check_values(const char *routine, int32_t n, const es_matr
                  routine, n, norms->trace, sum, norms->frobenius, sqrt(squares));
 }
 
-es_code_t es_spectrum_check(const char *routine, const es_eigenproblem_t *problem, const double *values,
-                            es_status_t *status) {
-  const es_matrix_norms_t norms = es_spectrum_triangle_norms(problem->triangle, problem->order);
-  return es_spectrum_check_values(routine, problem->order, &norms, values, status);
-}
-
 es_code_t es_spectrum_check_vectors(const char *routine, int32_t n, const es_matrix_norms_t *norms, double residual,
                                     double orthogonality, es_status_t *status) {
   const double tolerance = 100.0 * (double)n * DBL_EPSILON;

@@ -17,6 +17,7 @@ typedef struct es_matrix_norms {
 es_matrix_norms_t es_spectrum_triangle_norms(const double *triangle, int32_t order);
 /* A power of two that brings the largest element near 1: exact, and keeps squares from over- and underflow. */
 double es_spectrum_scale(double largest);
+/* Checks |Σλ − tr Q| ≤ tol and |√Σλ² − ‖Q‖_F| ≤ tol with tol = 100·n·ε·‖Q‖_F. */
 es_code_t es_spectrum_check_values(const char *routine, int32_t order, const es_matrix_norms_t *norms,
                                    const double *values, es_status_t *status);
 

@@ -1,4 +1,5 @@
 /* Eigenvalues of matrices whose spectra are known, the checks of every solve, and who solves which layer. */
+#include "../../src/spectrum/spectrum_internal.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/random.h"
@@ -213,8 +214,9 @@ TEST(nonfinite_is_refused) {
   }
 }
 
-static es_code_t check_values(const es_eigenproblem_t *problem, const double *values) {
-  return es_spectrum_check("test", problem, values, &(es_status_t){0});
+static es_code_t check_values(const es_eigenproblem_t *problem, const double *values, es_status_t *status) {
+  const es_matrix_norms_t norms = es_spectrum_triangle_norms(problem->triangle, problem->order);
+  return es_spectrum_check_values("dxyz", problem->order, &norms, values, status);
 }
 
 TEST(check_rejects_wrong_values) {
@@ -226,22 +228,22 @@ TEST(check_rejects_wrong_values) {
   double *v = p.expected, norm = 0.0;
   for (int32_t i = 0; i < p.n; i++) norm += v[i] * v[i];
   const double allowed = 100.0 * p.n * DBL_EPSILON * sqrt(norm);
-  assert_int_equal(check_values(&problem, v), ES_OK);
+  assert_int_equal(check_values(&problem, v, fresh()), ES_OK);
   const double kept[] = {v[0], v[10], v[49]};
   v[49] = kept[2] + 0.5 * allowed;
-  assert_int_equal(check_values(&problem, v), ES_OK);
+  assert_int_equal(check_values(&problem, v, fresh()), ES_OK);
   v[49] = kept[2] + 2.0 * allowed; /* too small to show in the norm: the trace tells */
-  assert_int_equal(check_values(&problem, v), ES_NUMERIC);
+  assert_int_equal(check_values(&problem, v, fresh()), ES_NUMERIC);
   v[49] = NAN;
-  assert_int_equal(check_values(&problem, v), ES_NUMERIC);
+  assert_int_equal(check_values(&problem, v, fresh()), ES_NUMERIC);
   v[49] = kept[2];
   v[0] += 1e3 * allowed, v[10] -= 1e3 * allowed; /* the trace is right: the norm tells */
-  assert_int_equal(check_values(&problem, v), ES_NUMERIC);
+  assert_int_equal(check_values(&problem, v, fresh()), ES_NUMERIC);
   v[0] = -kept[0], v[10] = kept[1] + 2.0 * kept[0];
-  assert_int_equal(check_values(&problem, v), ES_NUMERIC);
+  assert_int_equal(check_values(&problem, v, fresh()), ES_NUMERIC);
   v[0] = kept[0], v[10] = kept[1];
   for (int32_t i = 0; i < p.n; i++) v[i] = -v[i]; /* the norm is right: the trace tells */
-  assert_fails_with(es_spectrum_check("dxyz", &problem, v, fresh()), ES_NUMERIC, "dxyz of order 50 failed its check");
+  assert_fails_with(check_values(&problem, v, fresh()), ES_NUMERIC, "dxyz of order 50 failed its check");
   assert_string_equal(said.stage, "spectrum");
   problem_close(&p);
 }
