@@ -49,10 +49,9 @@ static es_code_t open_array(es_array_t *array, es_status_t *status) {
 }
 
 /* The file must be as long as its header says. */
-static es_code_t check_array(const es_activations_t *file, es_array_t *array, es_status_t *status) {
+static es_code_t check_array(ES_UNUSED const es_activations_t *file, es_array_t *array, es_status_t *status) {
   int64_t size = 0, due = array->number.size;
   bool overflow = false;
-  (void)file;
   ES_TRY(size_of(array, &size, status));
   for (int d = 0; d < array->rank && !overflow; d++) overflow = __builtin_mul_overflow(due, array->shape[d], &due);
   const int64_t there = size - array->offset;
@@ -65,10 +64,9 @@ static es_code_t check_array(const es_activations_t *file, es_array_t *array, es
   return ES_OK;
 }
 
-static es_code_t read_array(const es_activations_t *file, const es_array_t *array, int64_t first, int64_t count,
-                            void *out, es_status_t *status) {
+static es_code_t read_array(ES_UNUSED const es_activations_t *file, const es_array_t *array, int64_t first,
+                            int64_t count, void *out, es_status_t *status) {
   int64_t row = array->number.size;
-  (void)file;
   for (int d = 1; d < array->rank; d++) row *= array->shape[d];
   int reason = es_npy_pread((int)array->handle, out, (size_t)(count * row), array->offset + first * row);
   if (reason == 0) return ES_OK;

@@ -24,8 +24,7 @@ static const es_option_t options[] = {
 };
 const es_page_t es_page_merge = {"merge", usage, options, sizeof options / sizeof *options};
 
-static void print_refused(void *context, const char *path, const char *reason) {
-  (void)context;
+static void print_refused(ES_UNUSED void *context, const char *path, const char *reason) {
   fprintf(stderr, "eigenscope: %s: not merged, counts as missing: %s\n", path, reason);
 }
 

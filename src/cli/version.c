@@ -9,8 +9,7 @@ static const char usage[] =
 static const es_option_t options[] = {{"--verbose", NULL, false, "also compiler, libraries and instruction sets"}};
 const es_page_t es_page_version = {"--version", usage, options, 1};
 
-static int print(const es_arguments_t *arguments, es_status_t *status) {
-  (void)status;
+static int print(const es_arguments_t *arguments, ES_UNUSED es_status_t *status) {
   const es_provenance_t *facts;
   const int n = es_run_provenance(&facts);
   puts(es_cli_creator());

@@ -177,8 +177,9 @@ static void interleave(const uint8_t *restrict planes, uint8_t *restrict out) {
   }
 }
 
-static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status) {
-  (void)first; /* images are read in order */
+/* Images are read in order. */
+static es_code_t read_images(es_images_t *images, ES_UNUSED int64_t first, int64_t count, uint8_t *out,
+                             es_status_t *status) {
   state_t *state = images->state;
   const layout_t *layout = layout_of(images->spec);
   const int64_t record = layout->n_labels + IMAGE;

@@ -163,8 +163,9 @@ static es_code_t open_images(es_images_t *images, es_status_t *status) {
   return es_images_changed(state->file.path, status);
 }
 
-static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status) {
-  (void)first; /* images are read in order */
+/* Images are read in order. */
+static es_code_t read_images(es_images_t *images, ES_UNUSED int64_t first, int64_t count, uint8_t *out,
+                             es_status_t *status) {
   state_t *state = images->state;
   return read_body(&state->file, &state->header, out, count * es_info_image_size(images->info), status);
 }

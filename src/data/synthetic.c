@@ -238,8 +238,8 @@ static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], c
   return ES_OK;
 }
 
-static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, uint8_t *out, es_status_t *status) {
-  (void)status;
+static es_code_t read_images(es_images_t *images, int64_t first, int64_t count, uint8_t *out,
+                             ES_UNUSED es_status_t *status) {
   const int64_t size = es_info_image_size(images->info);
   for (int64_t i = 0; i < count; i++)
     es_synthetic_image(&images->spec->synthetic, images->split, first + i, out + i * size);

@@ -21,8 +21,7 @@
 
 /* ---- which settings change numbers of which points ---- */
 
-static bool always(const es_point_t *point) {
-  (void)point;
+static bool always(ES_UNUSED const es_point_t *point) {
   return true;
 }
 static bool has_network(const es_point_t *point) {

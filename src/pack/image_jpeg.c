@@ -38,9 +38,7 @@ static void hear(j_common_ptr library, int level) {
   if (level < 0 && code != JWRN_EXTRANEOUS_DATA && code != JWRN_ADOBE_XFORM && code != JWRN_JFIF_MAJOR) fail(library);
 }
 
-static void say_nothing(j_common_ptr library) {
-  (void)library;
-}
+static void say_nothing(ES_UNUSED j_common_ptr library) {}
 
 static void count_scans(j_common_ptr library) {
   jpeg_t *j = self(library);

@@ -61,9 +61,8 @@ static bool append(es_reader_t *reader, const char *name, const es_text_t *value
 }
 
 /* Collects one attribute; the iteration goes on while 0 is returned. */
-static herr_t collect(hid_t file, const char *name, const H5A_info_t *info, void *data) {
+static herr_t collect(hid_t file, const char *name, ES_UNUSED const H5A_info_t *info, void *data) {
   es_reader_t *reader = data;
-  (void)info;
   es_text_t value = {0};
   bool is_text = false, known = false;
   if (reader->n_attributes == ATTRIBUTES_MAX) return -1;

@@ -1,5 +1,6 @@
 #include "disk.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/status.h"
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -20,11 +21,9 @@ static void keep_reason(es_disk_t *disk, int reason) {
   if (disk->reason == 0) disk->reason = reason;
 }
 
-static H5FD_t *open_file(const char *name, unsigned flags, hid_t access, haddr_t most) {
+static H5FD_t *open_file(ES_UNUSED const char *name, unsigned flags, hid_t access, ES_UNUSED haddr_t most) {
   es_disk_t *const *disk = H5Pget_driver_info(access);
   struct stat facts;
-  (void)name;
-  (void)most;
   if (disk == NULL || fstat((*disk)->descriptor, &facts) != 0) return NULL;
   opened_t *file = es_allocate_zero(1, sizeof *file);
   if (file == NULL) return NULL;
@@ -48,26 +47,22 @@ static int compare(const H5FD_t *a, const H5FD_t *b) {
 }
 
 /* Small pieces may be put together, as in HDF5's own driver. */
-static herr_t query(const H5FD_t *file, unsigned long *flags) {
-  (void)file;
+static herr_t query(ES_UNUSED const H5FD_t *file, unsigned long *flags) {
   *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
            H5FD_FEAT_AGGREGATE_SMALLDATA;
   return 0;
 }
 
-static haddr_t get_allocated(const H5FD_t *file, H5FD_mem_t type) {
-  (void)type;
+static haddr_t get_allocated(const H5FD_t *file, ES_UNUSED H5FD_mem_t type) {
   return ((const opened_t *)file)->end_allocated;
 }
 
-static herr_t set_allocated(H5FD_t *file, H5FD_mem_t type, haddr_t address) {
-  (void)type;
+static herr_t set_allocated(H5FD_t *file, ES_UNUSED H5FD_mem_t type, haddr_t address) {
   ((opened_t *)file)->end_allocated = address;
   return 0;
 }
 
-static haddr_t get_end(const H5FD_t *file, H5FD_mem_t type) {
-  (void)type;
+static haddr_t get_end(const H5FD_t *file, ES_UNUSED H5FD_mem_t type) {
   return ((const opened_t *)file)->end;
 }
 
@@ -81,11 +76,10 @@ static void overlay(const es_disk_block_t *block, haddr_t address, size_t size, 
   }
 }
 
-static herr_t read_file(H5FD_t *public, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size, void *buffer) {
+static herr_t read_file(H5FD_t *public, ES_UNUSED H5FD_mem_t type, ES_UNUSED hid_t transfer, haddr_t address,
+                        size_t size, void *buffer) {
   es_disk_t *disk = ((opened_t *)public)->disk;
   size_t done = 0;
-  (void)type;
-  (void)transfer;
   while (done < size) {
     ssize_t got = pread(disk->descriptor, (char *)buffer + done, size - done, (off_t)(address + done));
     if (got < 0 && errno == EINTR) continue;
@@ -123,21 +117,17 @@ static herr_t keep_block(es_disk_t *disk, haddr_t address, size_t size, const vo
   return 0;
 }
 
-static herr_t write_file(H5FD_t *public, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size,
-                         const void *buffer) {
+static herr_t write_file(H5FD_t *public, ES_UNUSED H5FD_mem_t type, ES_UNUSED hid_t transfer, haddr_t address,
+                         size_t size, const void *buffer) {
   opened_t *file = (opened_t *)public;
-  (void)type;
-  (void)transfer;
   write_all(file->disk, address, size, buffer);
   if (address + size > file->end) file->end = address + size;
   return file->disk->reason == 0 ? 0 : keep_block(file->disk, address, size, buffer);
 }
 
-static herr_t truncate_file(H5FD_t *public, hid_t transfer, hbool_t closing) {
+static herr_t truncate_file(H5FD_t *public, ES_UNUSED hid_t transfer, ES_UNUSED hbool_t closing) {
   opened_t *file = (opened_t *)public;
   es_disk_t *disk = file->disk;
-  (void)transfer;
-  (void)closing;
   if (file->end == file->end_allocated) return 0;
   if (disk->reason == 0 && ftruncate(disk->descriptor, (off_t)file->end_allocated) != 0) keep_reason(disk, errno);
   file->end = file->end_allocated;

@@ -189,8 +189,7 @@ static double scalar_at(const es_result_t *result, es_field_t field, int split, 
 }
 
 /* Loss or accuracy of any split. */
-static bool has_scalar(const es_result_t *result, int split, int64_t epoch) {
-  (void)split;
+static bool has_scalar(const es_result_t *result, ES_UNUSED int split, int64_t epoch) {
   for (int i = 0; i < ES_SPLITS; i++) {
     if (!isnan(scalar_at(result, ES_FIELD_LOSS, i, epoch))) return true;
     if (!isnan(scalar_at(result, ES_FIELD_ACCURACY, i, epoch))) return true;
