@@ -28,7 +28,7 @@ typedef enum es_stage {
   ES_STAGE_STORE,    /**< states and results to disk */
   ES_STAGES
 } es_stage_t;
-const char *es_stage_name(es_stage_t stage);
+extern const char *const es_stage_names[ES_STAGES];
 
 /** What an epoch consists of, apart from what is saved. */
 typedef enum es_work {
@@ -37,7 +37,7 @@ typedef enum es_work {
   ES_WORK_MEASURE,  /**< a step is a split: covariances over lanes and ranks, eigenvalues and what is made of them */
   ES_WORKS
 } es_work_t;
-const char *es_work_name(es_work_t work);
+extern const char *const es_work_names[ES_WORKS];
 
 /** What one kind of work took in an epoch. Traffic (traffic.h) is that of the busiest rank. */
 typedef struct es_effort {

@@ -24,9 +24,7 @@
  * Sums over samples go through the fixed tree (comm.h); steps are computed on rank 0 and handed out. So the bits do not
  * depend on the number of ranks.
  *
- * Memory of a fit beside the features: on each rank 16·n_local·K + 8·lanes·max(K, 64)·(d + 1) + 32·K·d + 4096·d bytes;
- * on rank 0 also 8·K·d·(2·pairs + 4), pairs = 4 … 20, as many as 256 MiB hold, and 48·256·d. For d = 8192, K = 1000, 8
- * lanes on one rank: 0.8 GB + 0.8 GB. es_probe_bytes says it exactly. */
+ * Memory of a fit beside the features: es_probe_bytes; for d = 8192, K = 1000, 8 lanes on one rank 1.6 GB. */
 #ifndef EIGENSCOPE_PROBE_H
 #define EIGENSCOPE_PROBE_H
 

@@ -29,15 +29,6 @@ const char *es_strategy_name(es_strategy_t strategy) {
   return names[strategy];
 }
 
-static es_code_t create_lanes(es_accumulator_t *a, es_status_t *status) {
-  a->lanes = es_allocate_zero((size_t)a->group->lane_count, sizeof *a->lanes);
-  if (!a->lanes) return es_out_of_memory(status, "capture", "lanes of a layer");
-  for (int lane = 0; lane < a->group->lane_count; lane++) {
-    ES_TRY(es_cov_create(&a->lanes[lane], a->info.width, a->info.real, status));
-  }
-  return ES_OK;
-}
-
 es_code_t es_accumulator_create(es_accumulator_t **out, const es_group_t *group, const es_rows_info_t *info,
                                 es_status_t *status) {
   *out = NULL;
@@ -46,12 +37,16 @@ es_code_t es_accumulator_create(es_accumulator_t **out, const es_group_t *group,
     *a = (es_accumulator_t){.group = group, .info = *info};
     a->strategy = es_accumulator_strategy(info->width, info->rows);
   }
-  if (!a)
+  if (!a) {
     es_out_of_memory(status, "capture", "the covariance of a layer");
-  else if (a->strategy == ES_STRATEGY_LANES)
-    create_lanes(a, status);
-  else if (a->strategy == ES_STRATEGY_GRAM)
+  } else if (a->strategy == ES_STRATEGY_GRAM) {
     es_gram_create(&a->gram, group, info->width, info->real, status);
+  } else if (a->strategy == ES_STRATEGY_LANES) {
+    a->lanes = es_allocate_zero((size_t)group->lane_count, sizeof *a->lanes);
+    if (!a->lanes) es_out_of_memory(status, "capture", "lanes of a layer");
+    for (int lane = 0; status->code == ES_OK && lane < group->lane_count; lane++)
+      es_cov_create(&a->lanes[lane], info->width, info->real, status);
+  }
   es_code_t code = es_group_agree(group, status);
   if (code == ES_OK && a->strategy == ES_STRATEGY_SPREAD)
     code = es_spread_create(&a->spread, group->comm, info->width, TILE, info->real, status);

@@ -20,19 +20,8 @@ static bool leads_on(const es_graph_t *graph, int32_t i) {
   return readers == 1 && i + 1 < graph->n_nodes && graph->nodes[i + 1].input == i;
 }
 
-/* The ReLU that alone reads a batch norm or a sum is one step with it, */
-static bool fuses(const es_graph_t *graph, int32_t i) {
-  return es_unit_class(&graph->nodes[i])->activates && leads_on(graph, i) &&
-         activation_of(graph->nodes[i + 1].op) != ES_NO_ACTIVATION;
-}
-
 bool es_node_halves(const es_node_t *node) {
   return node->op == ES_OP_MAXPOOL && node->kernel == 2 && node->stride == 2 && node->padding == 0;
-}
-
-/* and the pooling that alone reads both of a batch norm; `last` is the ReLU if there is one. */
-static bool pools(const es_graph_t *graph, int32_t i, int32_t last) {
-  return es_unit_class(&graph->nodes[i])->pools && leads_on(graph, last) && es_node_halves(&graph->nodes[last + 1]);
 }
 
 static void note_use(es_layout_t *layout, int32_t step, int32_t by) {
@@ -45,12 +34,18 @@ static void note_use(es_layout_t *layout, int32_t step, int32_t by) {
 static void list_steps(es_layout_t *layout, const es_graph_t *graph, int32_t *step_of) {
   for (int32_t i = 0; i < graph->n_nodes; i++) {
     const es_node_t *node = &graph->nodes[i];
-    const int32_t k = layout->n_steps++, activated = i + fuses(graph, i), last = activated + pools(graph, i, activated);
+    /* The ReLU that alone reads a batch norm or a sum is one step with it, and so is the pooling that alone reads both
+     * of a batch norm. */
+    const es_unit_class_t *class = es_unit_class(node);
+    const bool fuses = class->activates && leads_on(graph, i) && activation_of(node[1].op) != ES_NO_ACTIVATION;
+    const int32_t k = layout->n_steps++, activated = i + fuses;
+    const bool pools = class->pools && leads_on(graph, activated) && es_node_halves(&graph->nodes[activated + 1]);
+    const int32_t last = activated + pools;
     layout->steps[k] =
         (es_step_t){.node = node,
-                    .class = es_unit_class(node),
+                    .class = class,
                     .activation = activation_of(graph->nodes[activated].op),
-                    .pools = last > activated,
+                    .pools = pools,
                     .shape = graph->nodes[last].out,
                     .in = {node->input >= 0 ? step_of[node->input] : -1, node->other >= 0 ? step_of[node->other] : -1},
                     .first_use = -1,

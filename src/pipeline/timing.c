@@ -2,16 +2,9 @@
 #include "eigenscope/clock.h"
 #include <string.h>
 
-const char *es_stage_name(es_stage_t stage) {
-  static const char *const names[ES_STAGES] = {"prepare", "train",    "evaluate", "capture", "wait",
+const char *const es_stage_names[ES_STAGES] = {"prepare", "train",    "evaluate", "capture", "wait",
                                                "reduce",  "spectrum", "probe",    "store"};
-  return names[stage];
-}
-
-const char *es_work_name(es_work_t work) {
-  static const char *const names[ES_WORKS] = {"train", "evaluate", "measure"};
-  return names[work];
-}
+const char *const es_work_names[ES_WORKS] = {"train", "evaluate", "measure"};
 
 void es_timing_start(es_timing_t *timing, double *stages) {
   *timing = (es_timing_t){.stages = stages, .started = es_clock()};

@@ -55,7 +55,7 @@ static void append_efforts(es_text_t *text, const es_epoch_report_t *r) {
     const es_effort_t *e = &r->efforts[w];
     if (e->steps == 0 || !(e->seconds > 0.0)) continue;
     const double steps = (double)e->steps;
-    es_table_cell(&table, "  %s", es_work_name((es_work_t)w));
+    es_table_cell(&table, "  %s", es_work_names[w]);
     es_table_cell(&table, "%lld", (long long)e->steps);
     es_table_cell(&table, e->images > 0 ? "%.0f" : "", (double)e->images / e->seconds);
     es_table_cell(&table, "%.3f", 1e3 * e->seconds / steps);
@@ -112,8 +112,8 @@ void es_progress_point(es_progress_t *p, const es_point_t *point, const es_pipel
     es_text_append(&line, "\n  %-10s %10s %10s %10s   seconds over %d rank%s\n", "stage", "min", "mean", "max", ranks,
                    ranks == 1 ? "" : "s");
     for (int s = 0; s < ES_STAGES; s++)
-      es_text_append(&line, "  %-10s %10.3f %10.3f %10.3f\n", es_stage_name((es_stage_t)s), seconds[s].least,
-                     seconds[s].mean, seconds[s].most);
+      es_text_append(&line, "  %-10s %10.3f %10.3f %10.3f\n", es_stage_names[s], seconds[s].least, seconds[s].mean,
+                     seconds[s].most);
   }
   put(p, &line);
   es_text_destroy(&line);

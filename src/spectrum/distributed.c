@@ -43,10 +43,9 @@ static es_code_t examine(es_team_t *team, es_status_t *status) {
 
 static void build_grid(es_team_t *team) {
   const es_dist_matrix_t *a = team->a;
-  const int *position = &a->row;
   int rank;
   ES_MPI(MPI_Comm_rank(team->problem->comm, &rank));
-  ES_MPI(MPI_Comm_split(team->problem->comm, *position >= 0 ? 0 : MPI_UNDEFINED, rank, &team->grid));
+  ES_MPI(MPI_Comm_split(team->problem->comm, a->row >= 0 ? 0 : MPI_UNDEFINED, rank, &team->grid));
   if (!es_team_on_grid(team)) return;
   /* ScaLAPACK looks at no code of MPI: what fails there must not go on. */
   ES_MPI(MPI_Comm_set_errhandler(team->grid, MPI_ERRORS_ARE_FATAL));
