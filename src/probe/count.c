@@ -13,9 +13,9 @@ es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t widt
       return es_fail(status, ES_INPUT, "probe", "label %d: must be 0 to %d", labels[i], classes - 1);
   }
   const size_t most = n < SLICE ? (size_t)n : SLICE;
-  double *rows = es_allocate(most * ((size_t)width + (size_t)classes), sizeof *rows),
-         *logits = rows + most * (size_t)width;
+  double *rows = es_allocate(most * ((size_t)width + (size_t)classes), sizeof *rows);
   if (!rows) return es_fail(status, ES_SYSTEM, "probe", "out of memory to predict with %d features", width);
+  double *logits = rows + most * (size_t)width;
   for (int64_t i = 0, m; i < n; i += m) {
     m = n - i < SLICE ? n - i : SLICE;
     for (int64_t e = 0; e < m * width; e++) rows[e] = (double)features[i * width + e];
