@@ -194,7 +194,7 @@ static es_code_t read_field_data(es_reader_t *reader, es_field_t field, hid_t ob
 static es_code_t read_field(es_reader_t *reader, es_field_t field) {
   es_result_t *result = reader->result;
   const es_field_info_t *info = es_field_info(field);
-  hsize_t extent[ES_RANK_MAX];
+  hsize_t extent[ES_RANK_MAX] = {0};
   ES_HDF5_ID object = -1;
   ES_TRY(open_variable(reader, info->name, info->type, info->rank, extent, &object));
   for (int i = 0; i < info->rank; i++) {
@@ -251,7 +251,7 @@ static es_code_t read_attributes(es_reader_t *reader) {
 static es_code_t read_widths(es_reader_t *reader) {
   es_result_t *result = reader->result;
   int32_t widths[ES_LAYERS_MAX];
-  hsize_t extent[ES_RANK_MAX];
+  hsize_t extent[ES_RANK_MAX] = {0};
   const es_field_info_t *info = es_field_info(ES_FIELD_LAYER_WIDTH);
   ES_HDF5_ID object = -1;
   ES_TRY(open_variable(reader, info->name, info->type, info->rank, extent, &object));
@@ -287,7 +287,7 @@ static es_code_t compute_quantities(es_reader_t *reader, const bool lacking[ES_F
 }
 
 static es_code_t read_all(es_reader_t *reader, const bool *wanted) {
-  int64_t extent[ES_DIMENSIONS];
+  int64_t extent[ES_DIMENSIONS] = {0};
   bool groups[ES_FIELD_GROUPS];
   ES_TRY(read_attributes(reader));
   ES_TRY(read_groups(reader, groups));

@@ -167,7 +167,7 @@ class Pages(unittest.TestCase):
     def test_every_variable_is_defined(self):
         fields = (harness.SOURCE / "src/store/fields.c").read_text()
         rows = (harness.SOURCE / "include/eigenscope/saturation.h").read_text()
-        names = re.findall(r'\[ES_FIELD_\w+\] =\s*\{"(\w+)"', fields) + re.findall(r"ROW\([A-Z_]+, (\w+),", rows)
+        names = re.findall(r'FIELD\(\w+, "(\w+)"', fields) + re.findall(r"ROW\([A-Z_]+, (\w+),", rows)
         self.assertGreater(len(names), 40)
         table = set(re.findall(r"^\| `(\w+)` \| [\w, ]+ \| \S", (harness.SOURCE / "analysis/README.md").read_text(), re.M))
         self.assertEqual(table, set(names))
