@@ -61,6 +61,9 @@ es_array_t *es_array_add(es_activations_t *file, const char *place, const char *
 /** Natural order: runs of digits by their value. Like strcmp, and 0 only for equal names. */
 int es_name_compare(const char *a, const char *b);
 
+/** A copy with dots for slashes, without those in front. NULL when memory is out. */
+char *es_name_dotted(const char *place);
+
 /* ---- readers ---- */
 
 /** One form of file. To add one: its file, and its row in the table of activations.c. */

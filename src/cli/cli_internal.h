@@ -40,8 +40,8 @@ extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_merge,
     es_page_checkpoint_import, es_page_doctor, es_page_bench_train, es_page_bench_covariance, es_page_bench_spectrum,
     es_page_bench_probe, es_page_version;
 
-/* checkpoint.c: the built-in architecture (and options) that a file fits, as "vgg11 {head: torchvision}, width 1/8,
- * 10 classes"; *found false and no word when there is none. ES_SYSTEM when memory is out. */
+/* checkpoint_checks.c: the built-in architecture (and options) that a file fits, as "vgg11 {head: torchvision}, width
+ * 1/8, 10 classes"; *found false and no word when there is none. ES_SYSTEM when memory is out. */
 es_code_t es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out, bool *found, es_status_t *status);
 /* What a point is once a file has said what its job does not: "model vgg11, width 1/8, 10 classes". */
 void es_checkpoint_describe(const es_point_t *point, es_text_t *out);

@@ -3,6 +3,7 @@
 #include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/model.h"
+#include <stdlib.h>
 #include <string.h>
 
 int es_cli_exit_code(const es_status_t *status) {
@@ -100,4 +101,13 @@ const char *es_cli_creator(void) {
   es_run_provenance(&facts); /* the version and the revision come first */
   snprintf(creator, sizeof creator, "eigenscope %s (%s)", facts[0].value, facts[1].value);
   return creator;
+}
+
+int es_cli_launched_rank(void) {
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}; /* Open MPI, PMIx, MPICH's */
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const char *rank = getenv(names[i]);
+    if (rank != NULL) return atoi(rank);
+  }
+  return -1;
 }

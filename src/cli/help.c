@@ -2,7 +2,6 @@
  */
 #include "cli_internal.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const es_page_t *const pages[] = {
@@ -85,13 +84,4 @@ void es_cli_help_records(void) {
              repeated(option));
     }
   }
-}
-
-int es_cli_launched_rank(void) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}; /* Open MPI, PMIx, MPICH's */
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    const char *rank = getenv(names[i]);
-    if (rank != NULL) return atoi(rank);
-  }
-  return -1;
 }

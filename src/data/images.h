@@ -21,7 +21,9 @@ es_code_t es_images_open(es_images_t *images, es_status_t *status);
 void es_images_close(es_images_t *images);
 
 /** Fails with ES_SYSTEM: the file is not the one that was inspected. */
-es_code_t es_images_changed(const char *path, es_status_t *status);
+static inline es_code_t es_images_changed(const char *path, es_status_t *status) {
+  return es_fail(status, ES_SYSTEM, "data", "%s: changed while it was read", path);
+}
 
 /** Bytes of one stored image. */
 static inline int64_t es_info_image_size(const es_dataset_info_t *info) {

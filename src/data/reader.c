@@ -68,31 +68,6 @@ bool es_dataset_guess(const char *path, es_format_t *format, char found[ES_PATH_
   return i >= 0;
 }
 
-es_code_t es_labels_count(es_dataset_info_t *info, es_split_t split, const uint16_t *labels, const char *where,
-                          es_status_t *status) {
-  int64_t largest = 0;
-  for (int64_t i = 0; i < info->count[split]; i++) {
-    assert(labels[i] < ES_CLASSES_MAX);
-    if (split != ES_TRAIN && labels[i] >= info->classes)
-      return es_fail(status, ES_INPUT, STAGE,
-                     "%s: label %d of sample %lld is out of range: the train labels are 0 … %d", where, labels[i],
-                     (long long)i, info->classes - 1);
-    info->class_count[split][labels[i]]++;
-    if (labels[i] > labels[largest]) largest = i;
-  }
-  if (split != ES_TRAIN) return ES_OK;
-  info->classes = labels[largest] + 1;
-  for (int32_t c = 0; c < info->classes; c++) {
-    if (info->class_count[ES_TRAIN][c] > 0) continue;
-    return es_fail(
-        status, ES_INPUT, STAGE,
-        "%s: class %d has no sample, while sample %lld has label %d; every class from 0 to the largest label "
-        "needs train samples",
-        where, c, (long long)largest, labels[largest]);
-  }
-  return ES_OK;
-}
-
 es_code_t es_labels_inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], const es_dataset_spec_t *spec,
                             es_status_t *status) {
   uint16_t *read[ES_SPLITS] = {NULL};
@@ -126,8 +101,4 @@ void es_images_close(es_images_t *images) {
   if (reader->close != NULL) reader->close(images);
   es_free(images->state);
   images->state = NULL;
-}
-
-es_code_t es_images_changed(const char *path, es_status_t *status) {
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", path);
 }

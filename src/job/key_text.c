@@ -1,13 +1,8 @@
-/* A key in words: its name, its form, its line of the reference, and the message for a key that is unknown. */
+/* A key in words: its form, its line of the reference, and the message for a key that is unknown. */
 #include "eigenscope/graph.h"
 #include "keys.h"
 #include <stdio.h>
 #include <string.h>
-
-const char *es_key_dotted(const es_key_t *key, char out[ES_NAME_MAX]) {
-  snprintf(out, ES_NAME_MAX, "%s%s%s", key->section, key->section[0] != '\0' ? "." : "", key->name);
-  return out;
-}
 
 static const char *const bounds_in_words[] = {
     [ES_ANY] = "a number",

@@ -277,6 +277,11 @@ const es_key_t *es_keys_find(const char *section, const char *name) {
   return NULL;
 }
 
+const char *es_key_dotted(const es_key_t *key, char out[ES_NAME_MAX]) {
+  snprintf(out, ES_NAME_MAX, "%s%s%s", key->section, key->section[0] != '\0' ? "." : "", key->name);
+  return out;
+}
+
 const es_key_t *es_keys_find_dotted(const char *dotted) {
   char name[ES_NAME_MAX];
   for (int i = 0; i < es_keys_count(); i++) {

@@ -6,39 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- axes ---- */
-
-/* The first place whose value is not below. */
-static int64_t lower_bound(const es_merge_values_t *values, double value) {
-  int64_t low = 0, high = values->n;
-  while (low < high) {
-    int64_t middle = (low + high) / 2;
-    if (values->list[middle] < value)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-int64_t es_merge_values_find(const es_merge_values_t *values, double value) {
-  int64_t at = lower_bound(values, value);
-  return at < values->n && values->list[at] == value ? at : -1;
-}
-
-/* False when memory is out. */
-static bool values_add(es_merge_values_t *values, double value) {
-  int64_t at = lower_bound(values, value);
-  if (at < values->n && values->list[at] == value) return true;
-  double *grown = es_make_room(values->list, values->n, sizeof *grown);
-  if (grown == NULL) return false;
-  values->list = grown;
-  memmove(grown + at + 1, grown + at, (size_t)(values->n - at) * sizeof *grown);
-  grown[at] = value;
-  values->n++;
-  return true;
-}
-
 /* ---- one point ---- */
 
 /* The result of a point, opened. */
@@ -102,7 +69,7 @@ static bool unite(es_merge_t *merge, const es_reader_t *point) {
     if (result->extent[i] > merge->extent[i]) merge->extent[i] = result->extent[i];
     if (!es_dimension_has_values(dimension)) continue;
     for (int64_t k = 0; k < result->extent[i]; k++) {
-      if (!values_add(&merge->values[i], es_result_coordinate(result, dimension, k))) return false;
+      if (!es_merge_values_add(&merge->values[i], es_result_coordinate(result, dimension, k))) return false;
     }
     merge->extent[i] = merge->values[i].n;
   }

@@ -51,6 +51,8 @@ struct es_merge {
 
 /* Where a value is, −1 when it is not there. */
 int64_t es_merge_values_find(const es_merge_values_t *values, double value);
+/* Adds a value unless it is there. False when memory is out. */
+bool es_merge_values_add(es_merge_values_t *values, double value);
 
 /* Takes note of the attributes of a point. False when memory is out. */
 bool es_merge_labels_collect(es_merge_labels_t *labels, const es_reader_t *reader);

@@ -1,10 +1,8 @@
-/* From an architecture, a width and a class count to the graph, one node at a time. */
+/* A graph under construction, one node at a time. */
 #include "eigenscope/memory.h"
 #include "network_internal.h"
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 static void *grow(void *array, int32_t n, size_t size, bool *failed) {
   void *larger = es_reallocate(array, (size_t)n, size);
@@ -44,39 +42,11 @@ static es_node_t new_node(es_op_t op, int32_t input, es_shape_t in) {
                      .jump = 1};
 }
 
-es_code_t es_graph_create(es_graph_t **out, const es_point_t *point, es_status_t *status) {
-  assert(point->classes > 0);
-  *out = NULL;
-  es_builder_t b = {.width = point->width, .status = status, .graph = es_allocate_zero(1, sizeof(es_graph_t))};
-  if (!b.graph) return es_out_of_memory(status, "model", "the description of a network");
-  if (make_room(&b)) {
-    b.graph->nodes[0] = new_node(ES_OP_INPUT, -1, (es_shape_t){point->resolution, point->resolution, 3});
-    snprintf(b.graph->nodes[0].name, ES_NAME_MAX, "input");
-    b.graph->n_nodes = 1;
-    b.graph->classes = point->classes;
-    es_family(point->model.family)->build(&b, &point->model, point->classes);
-  }
-  if (b.code != ES_OK) {
-    es_graph_destroy(b.graph);
-    return b.code;
-  }
-  assert(b.last == b.graph->n_nodes - 1 && es_shape_size(es_last_shape(&b)) == point->classes);
-  *out = b.graph;
-  return ES_OK;
-}
-
-void es_graph_destroy(es_graph_t *graph) {
-  if (!graph) return;
-  es_free(graph->nodes);
-  es_free(graph->layers);
-  es_free(graph->parameters);
-  es_free(graph->buffers);
-  es_free(graph);
-}
-
-int64_t es_graph_parameters(const es_graph_t *graph, const es_node_t *node) {
-  return (node->weight >= 0 ? graph->parameters[node->weight].count : 0) +
-         (node->bias >= 0 ? graph->parameters[node->bias].count : 0);
+void es_add_input(es_builder_t *b, es_shape_t shape) {
+  if (!make_room(b)) return;
+  b->graph->nodes[0] = new_node(ES_OP_INPUT, -1, shape);
+  snprintf(b->graph->nodes[0].name, ES_NAME_MAX, "input");
+  b->graph->n_nodes = 1;
 }
 
 void es_scope(es_builder_t *b, const char *format, ...) {
@@ -97,28 +67,6 @@ static void full_name(const es_builder_t *b, const char *name, char out[ES_NAME_
     snprintf(out, ES_NAME_MAX, "%.40s%s", b->scope, name);
   else
     snprintf(out, ES_NAME_MAX, "%.40s%d", b->scope, b->index);
-}
-
-static int32_t add_tensor(es_tensor_t *tensors, int32_t *n, int64_t *total, const es_node_t *node, const char *suffix) {
-  es_tensor_t *t = &tensors[*n];
-  snprintf(t->name, sizeof t->name, "%.*s.%s", ES_NAME_MAX - 20, node->name, suffix);
-  t->offset = *total;
-  t->count = 1;
-  for (int i = 0; i < t->rank; i++) t->count *= t->shape[i];
-  *total += t->count;
-  return (*n)++;
-}
-
-int32_t es_add_parameter(es_builder_t *b, const es_node_t *node, const char *suffix, es_tensor_t tensor) {
-  es_graph_t *g = b->graph;
-  g->parameters[g->n_parameters] = tensor;
-  return add_tensor(g->parameters, &g->n_parameters, &g->parameter_count, node, suffix);
-}
-
-int32_t es_add_buffer(es_builder_t *b, const es_node_t *node, const char *suffix, es_tensor_t tensor) {
-  es_graph_t *g = b->graph;
-  g->buffers[g->n_buffers] = tensor;
-  return add_tensor(g->buffers, &g->n_buffers, &g->buffer_count, node, suffix);
 }
 
 /* A node that reads the last one. It puts out the same shape unless its operation says otherwise. */

@@ -24,6 +24,8 @@ void es_scope(es_builder_t *b, const char *format, ...) __attribute__((format(pr
 /* The output of the last node. */
 es_shape_t es_last_shape(const es_builder_t *b);
 
+/* The first node. */
+void es_add_input(es_builder_t *b, es_shape_t shape);
 /* Depthwise: one filter for each channel. */
 typedef enum es_conv_kind { ES_CONV_PLAIN, ES_CONV_BIAS, ES_CONV_DEPTHWISE } es_conv_kind_t;
 /* Channels at width 1; padding kernel/2. */
@@ -65,9 +67,5 @@ typedef struct es_operation {
   bool captured; /* a layer whose outputs are measured */
 } es_operation_t;
 const es_operation_t *es_operation(es_op_t op);
-
-/* Adds a tensor called node.suffix; rank, shape, initialiser and fan are the caller's. Returns its index. */
-int32_t es_add_parameter(es_builder_t *b, const es_node_t *node, const char *suffix, es_tensor_t tensor);
-int32_t es_add_buffer(es_builder_t *b, const es_node_t *node, const char *suffix, es_tensor_t tensor);
 
 #endif

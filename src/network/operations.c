@@ -1,6 +1,30 @@
 /* The table of operations: what each puts out, what it costs, what it sees of the image and which tensors it has. */
 #include "network_internal.h"
 #include <assert.h>
+#include <stdio.h>
+
+/* Adds a tensor called node.suffix; rank, shape, initialiser and fan are the caller's. Returns its index. */
+static int32_t add_tensor(es_tensor_t *tensors, int32_t *n, int64_t *total, const es_node_t *node, const char *suffix) {
+  es_tensor_t *t = &tensors[*n];
+  snprintf(t->name, sizeof t->name, "%.*s.%s", ES_NAME_MAX - 20, node->name, suffix);
+  t->offset = *total;
+  t->count = 1;
+  for (int i = 0; i < t->rank; i++) t->count *= t->shape[i];
+  *total += t->count;
+  return (*n)++;
+}
+
+static int32_t add_parameter(es_builder_t *b, const es_node_t *node, const char *suffix, es_tensor_t tensor) {
+  es_graph_t *g = b->graph;
+  g->parameters[g->n_parameters] = tensor;
+  return add_tensor(g->parameters, &g->n_parameters, &g->parameter_count, node, suffix);
+}
+
+static int32_t add_buffer(es_builder_t *b, const es_node_t *node, const char *suffix, es_tensor_t tensor) {
+  es_graph_t *g = b->graph;
+  g->buffers[g->n_buffers] = tensor;
+  return add_tensor(g->buffers, &g->n_buffers, &g->buffer_count, node, suffix);
+}
 
 /* A window that slides over the input. */
 static void slide(es_node_t *node, const es_settings_t *s) {
@@ -26,12 +50,12 @@ static void infer_conv(es_builder_t *b, es_node_t *node, const es_settings_t *s)
   node->out.c = (int32_t)s->channels;
   if (s->kind == ES_CONV_DEPTHWISE) node->groups = node->in.c;
   const int64_t filters = node->in.c / node->groups;
-  node->weight = es_add_parameter(b, node, "weight",
-                                  (es_tensor_t){.rank = 4,
-                                                .shape = {s->channels, filters, s->kernel, s->kernel},
-                                                .init = ES_INIT_KAIMING_FAN_OUT,
-                                                .fan = s->channels * k2});
-  if (s->kind == ES_CONV_BIAS) node->bias = es_add_parameter(b, node, "bias", vector_of(s->channels, ES_INIT_ZERO));
+  node->weight = add_parameter(b, node, "weight",
+                               (es_tensor_t){.rank = 4,
+                                             .shape = {s->channels, filters, s->kernel, s->kernel},
+                                             .init = ES_INIT_KAIMING_FAN_OUT,
+                                             .fan = s->channels * k2});
+  if (s->kind == ES_CONV_BIAS) node->bias = add_parameter(b, node, "bias", vector_of(s->channels, ES_INIT_ZERO));
   node->macs = k2 * filters * es_shape_size(node->out);
 }
 
@@ -39,18 +63,18 @@ static void infer_linear(es_builder_t *b, es_node_t *node, const es_settings_t *
   const int64_t fan_in = es_shape_size(node->in);
   node->receptive_field += (node->in.h - 1) * node->jump; /* sees every position of its input */
   node->out = (es_shape_t){1, 1, (int32_t)s->channels};
-  node->weight = es_add_parameter(
+  node->weight = add_parameter(
       b, node, "weight", (es_tensor_t){.rank = 2, .shape = {s->channels, fan_in}, .init = s->weight, .fan = fan_in});
-  node->bias = es_add_parameter(b, node, "bias",
-                                (es_tensor_t){.rank = 1, .shape = {s->channels}, .init = s->bias, .fan = fan_in});
+  node->bias =
+      add_parameter(b, node, "bias", (es_tensor_t){.rank = 1, .shape = {s->channels}, .init = s->bias, .fan = fan_in});
   node->macs = fan_in * s->channels;
 }
 
 static void infer_batchnorm(es_builder_t *b, es_node_t *node, ES_UNUSED const es_settings_t *s) {
-  node->weight = es_add_parameter(b, node, "weight", vector_of(node->in.c, ES_INIT_ONE));
-  node->bias = es_add_parameter(b, node, "bias", vector_of(node->in.c, ES_INIT_ZERO));
-  node->mean = es_add_buffer(b, node, "running_mean", vector_of(node->in.c, ES_INIT_ZERO));
-  node->variance = es_add_buffer(b, node, "running_var", vector_of(node->in.c, ES_INIT_ONE));
+  node->weight = add_parameter(b, node, "weight", vector_of(node->in.c, ES_INIT_ONE));
+  node->bias = add_parameter(b, node, "bias", vector_of(node->in.c, ES_INIT_ZERO));
+  node->mean = add_buffer(b, node, "running_mean", vector_of(node->in.c, ES_INIT_ZERO));
+  node->variance = add_buffer(b, node, "running_var", vector_of(node->in.c, ES_INIT_ONE));
 }
 
 static void infer_dropout(ES_UNUSED es_builder_t *b, es_node_t *node, const es_settings_t *s) {

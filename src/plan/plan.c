@@ -66,13 +66,6 @@ void es_plan_destroy(es_plan_t *plan) {
 
 /* ---- datasets ---- */
 
-static int find_dataset(const es_plan_t *plan, const char *name) {
-  for (int i = 0; i < plan->n_datasets; i++) {
-    if (strcmp(es_job_dataset(plan->job, i)->name, name) == 0) return i;
-  }
-  return -1;
-}
-
 static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *infos, es_status_t *status) {
   plan->n_datasets = es_job_n_datasets(plan->job);
   plan->infos = es_allocate_zero((size_t)plan->n_datasets, sizeof *plan->infos);
@@ -83,7 +76,7 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
     for (int a = 0; a < es_job_n_axes(plan->job, b); a++) {
       const es_job_axis_t axis = es_job_axis(plan->job, b, a);
       for (int v = 0; strcmp(axis.name, "dataset") == 0 && v < axis.n_values; v++)
-        used[find_dataset(plan, axis.values[v])] = true;
+        used[es_plan_dataset(plan, axis.values[v])] = true;
     }
   }
   for (int i = 0; i < plan->n_datasets && code == ES_OK; i++) {
@@ -109,10 +102,6 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
   }
   es_free(used);
   return code;
-}
-
-const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *point) {
-  return &plan->infos[find_dataset(plan, point->dataset.name)];
 }
 
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {

@@ -6,6 +6,8 @@
 
 /* A number that points have in common if they have the same network, measured in the same way. */
 int32_t es_plan_network(const es_plan_t *plan, int64_t index);
+/* Number of the dataset of that name in the job. */
+int es_plan_dataset(const es_plan_t *plan, const char *name);
 /* Looks at the files of weights of the points that the request selects, or copies what another rank found; nothing for
  * other sources. */
 es_code_t es_plan_weights_find(es_plan_t *plan, const es_plan_request_t *request, es_status_t *status);

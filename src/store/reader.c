@@ -3,36 +3,10 @@
 #include "eigenscope/text.h"
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-es_code_t es_reader_damaged(const es_reader_t *reader, const char *what, const char *reason) {
-  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is damaged: %s cannot be read: %s", reader->path, what,
-                 reason);
-}
-
-es_code_t es_reader_broken(const es_reader_t *reader, const char *what) {
-  char reason[ES_HDF5_REASON_SIZE];
-  es_hdf5_reason(reason);
-  return es_reader_damaged(reader, what, reason);
-}
-
-es_code_t es_reader_foreign(const es_reader_t *reader, const char *format, ...) {
-  char what[256];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(what, sizeof what, format, arguments);
-  va_end(arguments);
-  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is no %s of eigenscope: %s", reader->path, reader->kind,
-                 what);
-}
-
-es_code_t es_reader_out_of_memory(const es_reader_t *reader) {
-  return es_fail(reader->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be read: out of memory", reader->path);
-}
 
 static bool is_of_type(hid_t object, es_type_t type) {
   ES_HDF5_ID found = H5Dget_type(object);

@@ -1,0 +1,14 @@
+/* The datasets of a plan by name. */
+#include "plan_internal.h"
+#include <string.h>
+
+int es_plan_dataset(const es_plan_t *plan, const char *name) {
+  for (int i = 0; i < plan->n_datasets; i++) {
+    if (strcmp(es_job_dataset(plan->job, i)->name, name) == 0) return i;
+  }
+  return -1;
+}
+
+const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *point) {
+  return &plan->infos[es_plan_dataset(plan, point->dataset.name)];
+}
