@@ -10,19 +10,11 @@
 #include "panel.h"
 #include "syrk.h"
 
-enum { PANEL_FLOATS = 32768, PANEL_ROWS_LEAST = 512, PANEL_ROWS_MOST = 4096, WIDE = 64 };
-
-/* About 128 KiB, which stays in the second-level cache between centring and SYRK; at least 512 rows, so that merging
- * d²/2 doubles costs little beside SYRK. */
-int32_t es_cov_panel_rows(int32_t width) {
-  int32_t rows = PANEL_ROWS_MOST;
-  while (rows > PANEL_ROWS_LEAST && (int64_t)rows * width > PANEL_FLOATS) rows /= 2;
-  return rows;
-}
+enum { WIDE = 64 };
 
 es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width, es_real_t real, es_status_t *status) {
   const size_t width = (size_t)largest_width, pattern = width + 2 * WIDE, size = es_real_size(real);
-  const size_t panel = PANEL_ROWS_LEAST * width > PANEL_FLOATS ? PANEL_ROWS_LEAST * width : PANEL_FLOATS;
+  const size_t panel = ES_PANEL_ROWS_LEAST * width > ES_PANEL_FLOATS ? ES_PANEL_ROWS_LEAST * width : ES_PANEL_FLOATS;
   *out = (es_cov_workspace_t){.width = largest_width,
                               .real = real,
                               .centred = es_allocate(panel, size),
@@ -99,15 +91,6 @@ static void merge_triangle(double *triangle, const double *other, const double *
   }
 }
 
-void es_covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width) {
-  const int32_t few = n < 16 ? n : 16;
-  for (size_t j = 0; j < width; j++) {
-    float sum = 0.0f;
-    for (int32_t i = 0; i < few; i++) sum += rows[(size_t)i * width + j];
-    shift[j] = sum / (float)few;
-  }
-}
-
 /* w->product = Σ d·dᵀ and w->sums = Σ d over d = row − w->shift (d values). */
 static void multiply_centred(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
   /* Narrow rows are centred several at a time: the shift is repeated over at least WIDE floats. */
@@ -139,19 +122,6 @@ static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_
     fine = fine && w->sums[j] * w->sums[j] * (double)n <= 0.9 * (double)product[j * d + j];
   }
   return fine;
-}
-
-void es_covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
-                                 double *delta) {
-  /* About the panel's own mean the product is n·r rᵀ less, where r = rest. Chan's term for the distance δ of the two
-   * means comes on top. */
-  const size_t d = (size_t)cov->width;
-  double *mean = cov->moments;
-  const double share = (double)n / (double)(cov->n + n);
-  for (size_t j = 0; j < d; j++) delta[j] = (double)shift[j] + rest[j] - mean[j];
-  es_panel_merge_f32(mean + d, product, rest, -(double)n, delta, (double)cov->n * share, d);
-  for (size_t j = 0; j < d; j++) mean[j] += share * delta[j];
-  cov->n += n;
 }
 
 static void merge_panel(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n) {

@@ -16,11 +16,4 @@ void es_narrow_accumulator_take(es_cov_t *cov, es_cov_workspace_t *w, const floa
 /* Merges the panel under way. */
 void es_narrow_accumulator_close(es_cov_t *cov, es_cov_workspace_t *w);
 
-/* covariance.c: mean of the first of n rows: what they are shifted by when nothing better is known. */
-void es_covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width);
-/* covariance.c: merges n rows of which `product` is about `shift`; `rest` is what the shift missed of their mean,
- * `delta` scratch; `width` doubles each. */
-void es_covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
-                                 double *delta);
-
 #endif

@@ -36,3 +36,33 @@ void es_panel_add(es_real_t real, double *out, const void *product, size_t n) {
   else
     add_line_f32(out, product, n);
 }
+
+/* About 128 KiB, which stays in the second-level cache between centring and SYRK; at least 512 rows, so that merging
+ * d²/2 doubles costs little beside SYRK. */
+int32_t es_cov_panel_rows(int32_t width) {
+  int32_t rows = ES_PANEL_ROWS_MOST;
+  while (rows > ES_PANEL_ROWS_LEAST && (int64_t)rows * width > ES_PANEL_FLOATS) rows /= 2;
+  return rows;
+}
+
+void es_covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width) {
+  const int32_t few = n < 16 ? n : 16;
+  for (size_t j = 0; j < width; j++) {
+    float sum = 0.0f;
+    for (int32_t i = 0; i < few; i++) sum += rows[(size_t)i * width + j];
+    shift[j] = sum / (float)few;
+  }
+}
+
+void es_covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
+                                 double *delta) {
+  /* About the panel's own mean the product is n·r rᵀ less, where r = rest. Chan's term for the distance δ of the two
+   * means comes on top. */
+  const size_t d = (size_t)cov->width;
+  double *mean = cov->moments;
+  const double share = (double)n / (double)(cov->n + n);
+  for (size_t j = 0; j < d; j++) delta[j] = (double)shift[j] + rest[j] - mean[j];
+  es_panel_merge_f32(mean + d, product, rest, -(double)n, delta, (double)cov->n * share, d);
+  for (size_t j = 0; j < d; j++) mean[j] += share * delta[j];
+  cov->n += n;
+}

@@ -8,6 +8,8 @@
 
 /** Sums of columns go in blocks of this many lines, so that the rounding of a float sum stays small. */
 enum { ES_PANEL_BLOCK = 64 };
+/** Of panels that are gathered (es_cov_panel_rows). */
+enum { ES_PANEL_FLOATS = 32768, ES_PANEL_ROWS_LEAST = 512, ES_PANEL_ROWS_MOST = 4096 };
 
 /** out = rows − shift, sums[j] += Σ out. `work`: width numbers. `out` may be `rows`. */
 void es_panel_subtract_f32(float *out, double *sums, const float *rows, size_t lines, size_t width, const float *shift,
@@ -36,5 +38,12 @@ void es_panel_merge_f32(double *triangle, const float *product, const double *a,
                         double b_weight, size_t width);
 void es_panel_merge_f64(double *triangle, const double *product, const double *a, double a_weight, const double *b,
                         double b_weight, size_t width);
+
+/** Mean of the first of n rows: what they are shifted by when nothing better is known. */
+void es_covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width);
+/** Merges n rows of which `product` is about `shift`; `rest` is what the shift missed of their mean,
+ * `delta` scratch; `width` doubles each. */
+void es_covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
+                                 double *delta);
 
 #endif

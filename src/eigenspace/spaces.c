@@ -6,37 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-es_code_t es_spaces_out_of_memory(es_status_t *status) {
-  return es_out_of_memory(status, "eigenspace", "the eigenspaces of a point");
-}
-
-bool es_spaces_is_leader(const es_eigenspaces_t *s) {
-  return s->group.rank == 0;
-}
-
-size_t es_spaces_slot(const es_eigenspaces_t *s, int split, int32_t epoch) {
-  assert(epoch >= 0 && epoch < s->n_epochs);
-  return (size_t)split * (size_t)s->n_epochs + (size_t)epoch;
-}
-
-size_t es_spaces_table_size(const es_eigenspaces_t *s) {
-  return ES_SPLITS * (size_t)s->n_epochs * (size_t)s->n_layers * (size_t)s->n_deltas;
-}
-
-int32_t *es_spaces_k(const es_eigenspaces_t *s, int split, int32_t epoch, int layer) {
-  return s->k + (es_spaces_slot(s, split, epoch) * (size_t)s->n_layers + (size_t)layer) * (size_t)s->n_deltas;
-}
-
-int32_t es_spaces_kept(const es_eigenspaces_t *s, int split, int32_t epoch, int layer) {
-  return es_eigenspace_most(es_spaces_k(s, split, epoch, layer), s->n_deltas);
-}
-
-int64_t es_spaces_offset(const es_eigenspaces_t *s, int split, int32_t epoch, int layer) {
-  int64_t offset = 0;
-  for (int i = 0; i < layer; i++) offset += (int64_t)es_spaces_kept(s, split, epoch, i) * s->widths[i];
-  return offset;
-}
-
 /* ---- made and destroyed ---- */
 
 static bool allocate(es_eigenspaces_t *s, size_t angles) {

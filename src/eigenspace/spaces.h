@@ -4,6 +4,8 @@
 
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/memory.h"
+#include "eigenspace_internal.h"
+#include <assert.h>
 #include <stddef.h>
 
 enum {
@@ -31,20 +33,37 @@ struct es_eigenspaces {
   bool took_table;         /* resuming: k came from a state */
 };
 
-bool es_spaces_is_leader(const es_eigenspaces_t *s);
+static inline bool es_spaces_is_leader(const es_eigenspaces_t *s) {
+  return s->group.rank == 0;
+}
 /* Index of (split, epoch). */
-size_t es_spaces_slot(const es_eigenspaces_t *s, int split, int32_t epoch);
+static inline size_t es_spaces_slot(const es_eigenspaces_t *s, int split, int32_t epoch) {
+  assert(epoch >= 0 && epoch < s->n_epochs);
+  return (size_t)split * (size_t)s->n_epochs + (size_t)epoch;
+}
 /* Elements of k. */
-size_t es_spaces_table_size(const es_eigenspaces_t *s);
+static inline size_t es_spaces_table_size(const es_eigenspaces_t *s) {
+  return ES_SPLITS * (size_t)s->n_epochs * (size_t)s->n_layers * (size_t)s->n_deltas;
+}
 /* k of a layer at each delta. */
-int32_t *es_spaces_k(const es_eigenspaces_t *s, int split, int32_t epoch, int layer);
+static inline int32_t *es_spaces_k(const es_eigenspaces_t *s, int split, int32_t epoch, int layer) {
+  return s->k + (es_spaces_slot(s, split, epoch) * (size_t)s->n_layers + (size_t)layer) * (size_t)s->n_deltas;
+}
 /* Vectors that are kept of a layer: the largest of its k, 0 for none. */
-int32_t es_spaces_kept(const es_eigenspaces_t *s, int split, int32_t epoch, int layer);
+static inline int32_t es_spaces_kept(const es_eigenspaces_t *s, int split, int32_t epoch, int layer) {
+  return es_eigenspace_most(es_spaces_k(s, split, epoch, layer), s->n_deltas);
+}
 /* Floats of the layers before `layer` in the block of an epoch; of the whole block for n_layers. */
-int64_t es_spaces_offset(const es_eigenspaces_t *s, int split, int32_t epoch, int layer);
+static inline int64_t es_spaces_offset(const es_eigenspaces_t *s, int split, int32_t epoch, int layer) {
+  int64_t offset = 0;
+  for (int i = 0; i < layer; i++) offset += (int64_t)es_spaces_kept(s, split, epoch, i) * s->widths[i];
+  return offset;
+}
 /* The vectors that came in become the last epoch; the leader has it in its blocks. Not collective. */
 void es_spaces_keep(es_eigenspaces_t *s, int split);
-es_code_t es_spaces_out_of_memory(es_status_t *status);
+static inline es_code_t es_spaces_out_of_memory(es_status_t *status) {
+  return es_out_of_memory(status, "eigenspace", "the eigenspaces of a point");
+}
 
 /* exchange.c. All collective; those that can fail return the same code on all ranks. */
 

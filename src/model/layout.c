@@ -20,10 +20,6 @@ static bool leads_on(const es_graph_t *graph, int32_t i) {
   return readers == 1 && i + 1 < graph->n_nodes && graph->nodes[i + 1].input == i;
 }
 
-bool es_node_halves(const es_node_t *node) {
-  return node->op == ES_OP_MAXPOOL && node->kernel == 2 && node->stride == 2 && node->padding == 0;
-}
-
 static void note_use(es_layout_t *layout, int32_t step, int32_t by) {
   es_step_t *s = &layout->steps[step];
   if (s->first_use < 0) s->first_use = by;

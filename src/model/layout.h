@@ -40,7 +40,9 @@ typedef struct es_layout {
 es_code_t es_layout_create(es_layout_t *out, const es_graph_t *graph, bool training, es_status_t *status);
 void es_layout_destroy(es_layout_t *layout);
 /* True for max pooling of 2 × 2 positions, stride 2, without padding. */
-bool es_node_halves(const es_node_t *node);
+static inline bool es_node_halves(const es_node_t *node) {
+  return node->op == ES_OP_MAXPOOL && node->kernel == 2 && node->stride == 2 && node->padding == 0;
+}
 /* True for steps at which a pass over the batch must wait for all samples. */
 static inline bool es_step_waits(const es_step_t *step) {
   return step->class->synchronise != NULL;

@@ -5,16 +5,6 @@
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 
-es_rows_info_t es_forecast_rows(const es_external_layer_t *layer, const es_measure_settings_t *measure,
-                                int64_t samples) {
-  const es_shape_t shape = {layer->h, layer->w, layer->c};
-  const es_method_t *method = es_method(measure->method);
-  const bool as_it_is = layer->h * layer->w == 1 || method->scratch(shape, measure->method_size) == 0;
-  return (es_rows_info_t){.width = method->width(shape, measure->method_size),
-                          .real = layer->is_double && as_it_is ? ES_REAL_F64 : ES_REAL_F32,
-                          .rows = samples * method->positions(shape, measure->method_size)};
-}
-
 static void add_layer(es_forecast_t *f, es_rows_info_t rows, es_shape_t shape, int64_t positions) {
   const double width = rows.width;
   es_forecast_layer_t *layer = &f->layers[f->n_layers++];

@@ -80,7 +80,7 @@ static es_code_t create_result(es_activations_source_t *s, es_status_t *status) 
                                   .stride = -1};
     memcpy(layers[i].name, layer_of(s, i)->name, sizeof layers[i].name);
   }
-  es_source_create_result(c, layers, n, s->info.classes, status);
+  es_source_create_result(&s->base, layers, n, s->info.classes, status);
   es_free(layers);
   return status->code;
 }

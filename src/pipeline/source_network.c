@@ -32,7 +32,7 @@ static es_code_t create_result(const es_network_source_t *s, es_status_t *status
     memcpy(layers[i].name, node->name, sizeof layers[i].name);
     snprintf(layers[i].kind, sizeof layers[i].kind, "%s", es_op_name(node->op));
   }
-  es_source_create_result(c, layers, n, c->point->classes, status);
+  es_source_create_result(&s->base, layers, n, c->point->classes, status);
   es_free(layers);
   return status->code;
 }
