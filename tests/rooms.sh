@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What each room of src/ may know of the others, where the linker does not say so.
 #
-#   tests/rooms.sh PROGRAM      tests/links.c, linked to es_grid alone
+#   tests/rooms.sh PROGRAM FOLDER      tests/links.c, linked to es_grid alone; where libes_*.a are
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 code=0
@@ -23,6 +23,18 @@ none '#include.*(mpi|omp|comm|model|unit|layout|traffic)\.h' 'networks are descr
 "$1" >/dev/null
 if readelf -d "$1" | grep -E 'NEEDED.*(dnnl|blas|lapack)'; then
   echo 'tests/rooms.sh: jobs, grids and networks are linked to libraries that compute' >&2
+  code=1
+fi
+# Two files that need each other are one file. Each symbol is followed from the objects that use it to the one that has it.
+symbols=$(cd "$2" && nm -A libes_*.a)
+if ! awk '
+  NF < 3 { next }
+  { object = $1; sub(/:[0-9a-f]*$/, "", object) }
+  $(NF - 1) ~ /^[A-TV-Zi]$/ { home[$NF] = object }
+  $(NF - 1) == "U" { user[++n] = object; needed[n] = $NF }
+  END { for (i = 1; i <= n; i++) if (needed[i] in home && home[needed[i]] != user[i]) print user[i], home[needed[i]] }
+' <<<"$symbols" | sort -u | tsort >/dev/null; then
+  echo 'tests/rooms.sh: these files need each other; move what they share into a file of its own' >&2
   code=1
 fi
 exit $code
