@@ -2,8 +2,8 @@
 #include "eigenscope/memory.h"
 #include <string.h>
 
-/* The analyses, in the order in which they see each layer, split and epoch. Stability may end training, so it comes
- * before probes, which are fitted after the last epoch. */
+/* The analyses, in the order in which they receive each layer, split and epoch. Stability comes before probes because
+ * stability may end training, and probes are fitted after the last epoch. */
 extern const es_analysis_t es_analysis_projection, es_analysis_stability, es_analysis_eigenspace, es_analysis_probe;
 static const es_analysis_t *const table[] = {&es_analysis_projection, &es_analysis_stability, &es_analysis_eigenspace,
                                              &es_analysis_probe};

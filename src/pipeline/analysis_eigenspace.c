@@ -1,5 +1,5 @@
-/* Eigenspaces: the leading eigenvectors of measured layers, compared from epoch to epoch and with the last
- * (measure.eigenspace). */
+/* Eigenspaces (measure.eigenspace): compares the leading eigenvectors of measured layers with those of the previous and
+ * of the last epoch. */
 #include "analysis.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/eigenspace.h"
@@ -9,7 +9,7 @@
 typedef struct es_eigenspace_analysis {
   es_context_t *context;
   es_eigenspaces_t *spaces;
-  int owners[]; /* (layers) rank that compares a layer's vectors */
+  int owners[]; /* (layers) rank that compares the layer */
 } es_eigenspace_analysis_t;
 
 static void close_analysis(void *state) {
@@ -18,7 +18,7 @@ static void close_analysis(void *state) {
   es_free(a);
 }
 
-/* Layers are spread by their widths, which are the same in every epoch and split; so are their owners. */
+/* Assigns layers to ranks by width. Widths, and so the owners, are the same in every epoch and split. */
 static es_code_t open_analysis(void **state, es_context_t *c, ES_UNUSED es_point_source_t *source,
                                es_status_t *status) {
   const int n_layers = es_context_layers(c);
@@ -62,7 +62,7 @@ static es_code_t receive_layer(void *state, const es_solved_t *s, es_status_t *s
   return es_eigenspaces_put(a->spaces, s->layer, s->k, v->rows, v->n, status);
 }
 
-/* Stores the last comparison in the leader's result. */
+/* Copies the comparison made last into the leader's result. */
 static void store_comparison(const es_eigenspace_analysis_t *a, es_reference_t reference, es_split_t split,
                              int32_t epoch) {
   const es_context_t *c = a->context;
@@ -85,7 +85,7 @@ static es_code_t compare_with_previous(void *state, es_split_t split, int32_t ep
   return ES_OK;
 }
 
-/* On the leader, which has the vectors of all epochs. */
+/* Runs on the leader only, because only the leader has the vectors of all epochs. */
 static void store_vectors(const es_eigenspace_analysis_t *a, es_split_t split, int32_t epoch) {
   const es_context_t *c = a->context;
   for (int layer = 0; layer < es_context_layers(c); layer++) {
@@ -134,8 +134,8 @@ static es_code_t resume(void *state, es_status_t *status) {
 
 /* ---- forecasts ---- */
 
-/* Vectors of all measured epochs on the leader, and once more while a state is saved; overlaps and angles, and stored
- * vectors, in the result and in its image. Layers of few rows have fewer directions than columns. */
+/* Vectors of all measured epochs on the leader, twice while a state is saved; overlaps, angles and stored vectors, in
+ * the result and in its file image. A layer with fewer rows than columns has only that many directions. */
 static int64_t bytes(const es_forecast_t *f, int ranks) {
   const es_point_t *point = f->point;
   int32_t *widths = es_allocate((size_t)f->n_layers, sizeof *widths);

@@ -1,10 +1,10 @@
 /* Probes: logistic regressions on the pooled outputs of measured layers, in inference mode, at the probe epochs of the
- * point. A visit of the train split gathers the features of a round of layers; a visit of the eval split counts what
- * the fitted probes predict.
+ * point. Layers are handled in rounds: a visit of the train split gathers the features of the round's layers; a visit
+ * of the eval split counts the predictions of the fitted probes.
  *
- * A rank keeps the rows of its own samples, lane after lane, in the source's order within a lane: the rows of a lane,
- * and so the bits, are the same on any number of ranks. Solutions stay on the leader, as tensors of the state file, so
- * that the fits of a later epoch start from them, also after an interruption. */
+ * Each rank keeps the rows of its own samples, ordered by lane and then by the source's order. The rows of a lane, and
+ * so the bits of the result, therefore do not depend on the number of ranks. The leader keeps all solutions and saves
+ * them in the state file, so that the fits of a later epoch can start from them, even after an interruption. */
 #include "analysis.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
@@ -54,7 +54,7 @@ static es_tensor_view_t *find_solution(es_probe_analysis_t *a, int layer) {
   return NULL;
 }
 
-/* Copies a solution: `classes` rows of `row` numbers. */
+/* Copies a solution of shape (classes, row). */
 static es_code_t store_solution(es_probe_analysis_t *a, int layer, const double *weights, int64_t classes, int64_t row,
                                 es_status_t *status) {
   es_tensor_view_t *view = find_solution(a, layer);
@@ -93,19 +93,19 @@ static es_code_t restore(void *state, const es_safetensors_t *file, es_status_t 
 
 typedef struct epoch {
   es_probe_analysis_t *analysis;
-  int64_t at; /* on the axis of probe epochs */
+  int64_t at; /* index on the axis of probe epochs */
   int32_t epoch;
   es_visit_samples_t samples[ES_SPLITS];
-  int32_t *row;              /* of each train sample of this rank: its row, −1 for one that is not fitted */
-  int32_t *label[ES_SPLITS]; /* of this rank's rows that are fitted; of its eval samples */
-  int64_t n_rows, n_most;    /* rows that are fitted, on all ranks; on the busiest rank */
-  int64_t *lane_rows;        /* (lane_count) of this rank */
+  int32_t *row;              /* for each train sample of this rank: index of its row, −1 if not fitted */
+  int32_t *label[ES_SPLITS]; /* of the fitted rows of this rank; of its eval samples */
+  int64_t n_rows, n_most;    /* fitted rows of all ranks; of the busiest rank */
+  int64_t *lane_rows;        /* (lane_count) fitted rows in each lane of this rank */
   int first, n;              /* layers of this round */
-  float **features;          /* (layers) */
-  double **weights;          /* (layers) NULL without a probe */
-  int64_t **confusion;       /* (layers) */
-  es_owned_t owned;          /* the arrays above, not what the last three point at */
-  es_status_t failed;        /* in a visitor */
+  float **features;          /* (layers), freed layer by layer */
+  double **weights;          /* (layers), freed layer by layer; NULL without a probe */
+  int64_t **confusion;       /* (layers), freed layer by layer */
+  es_owned_t owned;          /* owns the arrays above */
+  es_status_t failed;        /* first failure inside a visitor */
 } epoch_t;
 
 static int32_t width_of(const epoch_t *e, int layer) {
@@ -114,7 +114,7 @@ static int32_t width_of(const epoch_t *e, int layer) {
   return es_probe_width(shape.h, shape.w, shape.c, e->analysis->context->point->probe.pool);
 }
 
-/* Chooses the samples that are fitted (probe.samples, balanced over the classes), and the rows that they become. */
+/* Chooses the samples to fit (probe.samples, balanced over the classes) and numbers their rows. */
 static es_code_t choose_rows(epoch_t *e, es_status_t *status) {
   const es_context_t *c = e->analysis->context;
   const es_visit_samples_t *train = &e->samples[ES_TRAIN], *eval = &e->samples[ES_EVAL];
@@ -215,7 +215,7 @@ static es_code_t visit(epoch_t *e, es_split_t split, es_status_t *status) {
 
 /* ---- fits ---- */
 
-/* Puts the leader's last solution, from which the fit starts, on all ranks. */
+/* Broadcasts the leader's last solution, from which the fit starts. */
 static es_code_t load_start(es_probe_analysis_t *a, int layer, const es_probe_problem_t *p, double *weights,
                             es_status_t *status) {
   const es_context_t *c = a->context;
@@ -242,7 +242,7 @@ static void store_fit(es_result_t *r, int64_t at, int layer, const es_probe_resu
   *(uint8_t *)es_result_at(r, ES_FIELD_PROBE_CONVERGED, cell) = fit->converged;
 }
 
-/* Fits the probe of a layer. A layer whose features are not finite has no probe: weights stay NULL. */
+/* Fits the probe of a layer. If the features are not finite, the layer gets no probe and its weights stay NULL. */
 static es_code_t fit_layer(epoch_t *e, int layer, es_status_t *status) {
   es_probe_analysis_t *a = e->analysis;
   const es_context_t *c = a->context;
@@ -269,7 +269,7 @@ static es_code_t fit_layer(epoch_t *e, int layer, es_status_t *status) {
     e->weights[layer] = weights;
     weights = NULL;
   } else if (code == ES_NUMERIC) {
-    code = ES_OK; /* the flag nonfinite of the layer says it */
+    code = ES_OK; /* the layer's flag `nonfinite` reports this */
   } else {
     *status = own;
   }
@@ -280,7 +280,7 @@ out:
   return code;
 }
 
-/* Stores the counts of the eval split, summed over the ranks; nothing where some features were not finite. */
+/* Stores the counts of the eval split, summed over the ranks. Stores nothing if some features were not finite. */
 static void store_predictions(epoch_t *e, int layer) {
   const es_context_t *c = e->analysis->context;
   const int32_t classes = e->analysis->source->classes;
@@ -297,7 +297,7 @@ static void store_predictions(epoch_t *e, int layer) {
 
 /* ---- rounds ---- */
 
-/* Layers from `first` on whose features fit into probe.memory on the busiest rank, at least one. */
+/* Returns how many layers from `first` on have features that fit into probe.memory on the busiest rank; at least 1. */
 static int round_size(const epoch_t *e, int first) {
   const es_context_t *c = e->analysis->context;
   const int64_t room = (int64_t)c->point->probe.memory << 20;
@@ -331,8 +331,8 @@ static es_code_t run_round(epoch_t *e, es_status_t *status) {
   return ES_OK;
 }
 
-/* Marks the layers of the tail, from the last layer back: a layer belongs to it while no layer from it on is better by
- * probe.tail than the best layer before it. */
+/* Marks the layers of the tail. A layer is in the tail if neither it nor any later layer exceeds the best accuracy
+ * before the layer by probe.tail or more, and all later layers are in the tail too. */
 static void mark_tail(const epoch_t *e) {
   const es_context_t *c = e->analysis->context;
   const int layers = es_context_layers(c);
@@ -352,7 +352,7 @@ static void mark_tail(const epoch_t *e) {
   }
 }
 
-/* Fits probes if this is an epoch of theirs. */
+/* Fits the probes if this is a probe epoch. */
 static es_code_t probe_epoch(void *state, int32_t epoch, es_status_t *status) {
   epoch_t e = {.analysis = state, .epoch = epoch};
   es_context_t *c = e.analysis->context;
@@ -382,7 +382,7 @@ static int64_t fitted_samples(const es_forecast_t *f) {
   return limit > 0 && limit < all ? limit : all;
 }
 
-/* The features of a round on the busiest rank, and the fit of the widest layer. Lanes differ by a sample or two. */
+/* Features of one round on the busiest rank, plus the fit of the widest layer. Lanes differ by one or two samples. */
 static int64_t bytes(const es_forecast_t *f, int ranks) {
   const int lanes = f->point->train.lanes;
   const es_group_t group = {.size = ranks, .lanes = lanes, .lane_count = lanes / ranks > 0 ? lanes / ranks : 1};
@@ -396,7 +396,7 @@ static int64_t bytes(const es_forecast_t *f, int ranks) {
   return (all < round ? all : round) + es_probe_bytes(&problem, &group);
 }
 
-/* A pass over both splits for each epoch of probes, and some 250 steps of two products each on the features. */
+/* One pass over both splits per probe epoch, plus about 250 steps with two products each on the features. */
 static double cost(const es_forecast_t *f) {
   const double passes = (double)(f->samples[ES_TRAIN] + f->samples[ES_EVAL]) * (double)f->macs;
   const double fits = 500 * (double)fitted_samples(f) * f->classes * f->features;

@@ -1,6 +1,6 @@
-/* Projection: accuracy of the network with outputs of layers projected onto their own leading eigenspaces, and onto as
- * many random directions (measure.projection). It tells how much of a layer's output the rest of the network needs. The
- * eigenspaces are those of the train split if that is measured, else of the eval split, after the last epoch. */
+/* Projection (measure.projection): accuracy of the network while layer outputs are projected onto their leading
+ * eigenspaces, or onto as many random directions. It shows how much of a layer's output the rest of the network needs.
+ * The eigenspaces come from the last epoch, of the train split if it is measured, else of the eval split. */
 #include "analysis.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/eigenspace.h"
@@ -8,14 +8,14 @@
 #include <math.h>
 #include <string.h>
 
-/* Everything is the same on every rank. */
+/* All fields are equal on all ranks. */
 typedef struct es_projection_analysis {
   es_context_t *context;
   es_point_source_t *source;
   es_projector_t *projector;
-  double *means;    /* of the layers, one after the other */
-  int32_t *k;       /* (layers, deltas); −1 for a layer that is not projected */
-  bool ready;       /* all layers of an epoch came */
+  double *means;    /* means of all layers, layer after layer */
+  int32_t *k;       /* (layers, deltas); −1 if the layer is not projected */
+  bool ready;       /* true after the last layer of an epoch */
   es_owned_t owned; /* means and k */
 } es_projection_analysis_t;
 
@@ -64,7 +64,7 @@ static double *mean_of(const es_projection_analysis_t *a, int layer) {
   return mean;
 }
 
-/* Vectors of the largest delta of a layer. */
+/* Number of vectors for the layer's largest delta. */
 static int32_t most_vectors(const es_projection_analysis_t *a, int layer) {
   const int deltas = a->context->point->measure.n_deltas;
   int32_t most = -1;
@@ -99,7 +99,7 @@ static void project(void *context, int layer, float *rows, int64_t n) {
   es_projector_apply(((es_projection_analysis_t *)context)->projector, layer, rows, n);
 }
 
-/* Projects one layer or ALL; false if nothing would be. */
+/* Selects one layer or ALL for projection; returns false if none of them can be projected. */
 static bool choose(const es_projection_analysis_t *a, int which, int delta) {
   bool any = false;
   for (int layer = 0; layer < es_context_layers(a->context); layer++) {
@@ -146,8 +146,8 @@ static int64_t bytes(const es_forecast_t *f, ES_UNUSED int ranks) {
   return sum;
 }
 
-/* Evaluations for each delta, layer and all layers, onto eigenvectors and random directions. Each layer is projected
- * twice for each, by two products with about half as many vectors as it is wide. */
+/* One evaluation per delta, for each layer and for all layers together, onto eigenvectors and onto random directions.
+ * Each layer is projected in two of these evaluations, by two products with about half as many vectors as its width. */
 static double cost(const es_forecast_t *f) {
   const double passes = f->point->measure.projection ? 2.0 * f->point->measure.n_deltas : 0.0;
   return passes * (double)f->samples[ES_EVAL] * ((f->n_layers + 1) * (double)f->macs + 2 * 2 * f->covariance);

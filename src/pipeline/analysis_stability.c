@@ -1,6 +1,5 @@
-/* Stability: how far the pattern of saturation over the layers has settled, one epoch against another, and the end of
- * training when it has (train.stop_when_stable). The leader alone computes: after a resume it alone has the epochs
- * before. */
+/* Stability: compares the saturation of all layers between epochs, and ends training once this pattern has settled
+ * (train.stop_when_stable). Only the leader computes, because after a resume only the leader has the earlier epochs. */
 #include "analysis.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/stability.h"
@@ -8,7 +7,7 @@
 
 typedef struct es_stability_analysis {
   es_context_t *context;
-  double patterns[]; /* (2, layers) of two epochs */
+  double patterns[]; /* (2, layers) of the two compared epochs */
 } es_stability_analysis_t;
 
 static es_code_t open_analysis(void **state, es_context_t *c, ES_UNUSED es_point_source_t *source,
@@ -25,14 +24,14 @@ static bool was_measured(const es_context_t *c, es_split_t split, int32_t epoch)
   return *(const int64_t *)es_result_at(c->result, ES_FIELD_SAMPLES, first) >= 0;
 }
 
-/* The last measured epoch before this one, −1 for none. */
+/* Returns the last measured epoch before `epoch`, −1 if there is none. */
 static int32_t measured_before(const es_context_t *c, es_split_t split, int32_t epoch) {
   do epoch--;
   while (epoch >= 0 && !was_measured(c, split, epoch));
   return epoch;
 }
 
-/* Saturations of the layers; NaN for the output layer and flagged ones, which do not count. */
+/* Gets the saturation of each layer; NaN excludes the output layer and flagged layers from the comparison. */
 static void get_pattern(const es_context_t *c, es_split_t split, int32_t epoch, int delta, double *out) {
   for (int layer = 0; layer < es_context_layers(c); layer++) {
     const int64_t at[ES_RANK_MAX] = {split, epoch, layer};
@@ -65,7 +64,7 @@ static es_code_t compare_with_previous(void *state, es_split_t split, int32_t ep
   return ES_OK;
 }
 
-/* Looks at the distances of the measured epochs up to this one, in the split and at the delta that reports show. */
+/* True if the distances of the measured epochs up to `epoch` meet the rule, for the split and the delta of reports. */
 static bool has_settled(const es_context_t *c, int32_t epoch, es_status_t *status) {
   const es_split_t split = c->point->measure.splits[ES_EVAL] ? ES_EVAL : ES_TRAIN;
   double *distances = es_allocate((size_t)epoch + 1, sizeof *distances);
@@ -83,7 +82,7 @@ static bool has_settled(const es_context_t *c, int32_t epoch, es_status_t *statu
   return settled;
 }
 
-/* Makes an epoch the last one if the pattern has settled. */
+/* Ends training after `epoch` if the pattern has settled. */
 static es_code_t stop_when_stable(void *state, int32_t epoch, es_status_t *status) {
   es_context_t *c = ((es_stability_analysis_t *)state)->context;
   int settled = 0;

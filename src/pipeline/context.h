@@ -7,12 +7,12 @@
 #include "timing.h"
 
 typedef struct es_context {
-  es_pipeline_t *settings; /* of the run; borrowed */
+  es_pipeline_t *settings; /* settings of the run; borrowed */
   const es_point_t *point; /* borrowed */
   const char *id;          /* of the point; borrowed */
   es_group_t group;        /* ranks and lanes that share the point */
-  es_result_t *result;     /* owned; the source creates it. The leader's is complete */
-  int32_t last;            /* index of the last epoch; train.stop_when_stable may lower it on the way */
+  es_result_t *result;     /* owned; created by the source; complete only on the leader */
+  int32_t last;            /* index of the last epoch; train.stop_when_stable may lower it */
   es_timing_t timing;
 } es_context_t;
 
@@ -25,17 +25,17 @@ static inline int es_context_layers(const es_context_t *c) {
 static inline int32_t es_context_width(const es_context_t *c, int layer) {
   return es_result_layer(c->result, layer)->width;
 }
-/* True if the split is measured in this epoch; the last one always is, also where training ended early. */
+/* True if the split is measured in this epoch. The last epoch is always measured, even if training ended early. */
 static inline bool es_context_is_measured(const es_context_t *c, es_split_t split, int32_t epoch) {
   return es_point_is_measured(c->point, split, epoch) ||
          (epoch > 0 && epoch == c->last && c->point->measure.splits[split]);
 }
-/* True once this rank was told to stop. Not collective. */
+/* True once this rank has been told to stop. Not collective. */
 static inline bool es_context_must_stop(const es_context_t *c) {
   const es_watch_t *watch = &c->settings->watch;
   return watch->stop && watch->stop(watch->context);
 }
-/* Tells the user, on the leader. Not collective. */
+/* Shows a warning to the user, if this rank is the leader. Not collective. */
 static inline void es_context_warn(const es_context_t *c, const char *message) {
   if (es_context_is_leader(c) && c->settings->warn) c->settings->warn(c->settings->report_context, message);
 }

@@ -30,7 +30,7 @@ es_code_t es_forecast_network(es_forecast_t *out, const es_point_t *point, const
   for (int i = 0; i < graph->n_layers; i++) {
     const es_node_t *node = &graph->nodes[graph->layers[i]];
     if (!es_measure_takes(m, node->name)) continue;
-    /* Networks see so many samples that no layer has fewer rows than columns. */
+    /* Networks process so many samples that every layer has at least as many rows as columns. */
     const es_rows_info_t rows = {.width = method->width(node->out, m->method_size), .rows = INT64_MAX};
     add_layer(out, rows, node->out, method->positions(node->out, m->method_size));
   }
@@ -72,8 +72,7 @@ int64_t es_forecast_bytes(const es_forecast_t *f, int ranks) {
   int64_t widths = 0; /* eigenvalues are packed layer after layer */
   for (int i = 0; i < f->n_layers; i++) widths += f->layers[i].rows.width;
   const int64_t numbers = 8 * widths + f->n_layers * (12 * f->point->measure.n_deltas + 64);
-  /* The result in memory, and the image of the file under way: a state or a result. Groups of fields that analyses add
-   * are theirs. */
+  /* The result in memory, plus the image of the state or result file being written. Analyses count their own fields. */
   const int64_t result = 2 * ES_SPLITS * es_point_epochs(f->point) * numbers;
   return source == 0 ? 0 : source + result + es_analyses_bytes(f, ranks);
 }

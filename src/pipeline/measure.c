@@ -6,16 +6,16 @@
 #include <math.h>
 #include <string.h>
 
-/* The layers of one call. */
+/* The layers of one call of es_measure. */
 typedef struct batch {
   int first, n;
   es_layer_problem_t *problems;
-  es_reduced_t *reduced; /* triangles only where they are solved */
-  double *values;        /* of all layers, one after the other */
-  es_owned_t owned;      /* these arrays */
+  es_reduced_t *reduced; /* triangles only on the ranks that solve them */
+  double *values;        /* eigenvalues of all layers, layer after layer */
+  es_owned_t owned;      /* owns the arrays above */
 } batch_t;
 
-/* The owner of each problem is known before anything is merged, so that a covariance stays only where it is needed. */
+/* Assigns an owner to each problem before covariances are merged, so that only owners keep them. */
 static es_code_t create_batch(const es_context_t *c, const es_point_source_t *source, batch_t *b, double share,
                               es_status_t *status) {
   size_t total = 0, at = 0;
@@ -77,7 +77,7 @@ static void store_layer(es_context_t *c, es_split_t split, int32_t epoch, int la
   memcpy(es_result_f64(r, ES_FIELD_EIGENVALUES, split, epoch, layer, 0), p->values, (size_t)width * sizeof(double));
 }
 
-/* Vectors over columns take the place of those over rows that the Gram matrix has, on every rank. */
+/* Replaces the eigenvectors of the Gram matrix (over rows) by eigenvectors over columns. Collective. */
 static es_code_t make_features(const es_context_t *c, const es_reduced_t *reduced, es_vectors_t *v, int32_t width,
                                es_status_t *status) {
   double *rows = es_allocate((size_t)v->n * (size_t)width, sizeof *rows);
@@ -90,7 +90,7 @@ static es_code_t make_features(const es_context_t *c, const es_reduced_t *reduce
   return code;
 }
 
-/* Hands a solved layer to the analyses, its vectors on the ranks that want them. */
+/* Passes a solved layer to the analyses, after sending its vectors to the ranks that need them. */
 static es_code_t analyse_layer(es_context_t *c, es_analyses_t *analyses, es_solved_t *solved, es_layer_problem_t *p,
                                es_status_t *status) {
   const int64_t first[ES_RANK_MAX] = {solved->split, solved->epoch, solved->layer, 0};

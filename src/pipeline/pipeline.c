@@ -18,17 +18,17 @@ static es_epoch_report_t begin_report(const es_context_t *c, int32_t epoch) {
   return report;
 }
 
-/* Stores the seconds of an epoch, and tells the run about it. */
+/* Stores the seconds of an epoch and reports the epoch to the run. */
 static void end_report(es_context_t *c, es_epoch_report_t *report, int32_t epoch, double start) {
   *es_result_f64(c->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
-  if (!c->settings->report) return; /* the same on all ranks */
+  if (!c->settings->report) return; /* equal on all ranks */
   const es_split_t split = es_point_has_split(c->point, ES_EVAL) ? ES_EVAL : ES_TRAIN;
   report->saturation = es_result_mean_saturation(c->result, split, epoch, 0);
   es_timing_collect(&c->timing, &c->group, report->efforts);
   if (es_context_is_leader(c)) c->settings->report(c->settings->report_context, report);
 }
 
-/* Makes and measures the rows of a split, as many layers at a time as fit into memory. */
+/* Makes and measures the rows of a split, in groups of as many layers as fit into memory. */
 static es_code_t run_split(es_context_t *c, es_point_source_t *source, es_analyses_t *analyses, es_split_t split,
                            int32_t epoch, es_epoch_stats_t *stats, es_status_t *status) {
   const es_source_class_t *class = source->class;
@@ -82,7 +82,7 @@ es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, co
 
   if (code == ES_OK) {
     code = finish(&c, source, &analyses, "complete", "", status);
-  } else if (code == ES_DIVERGED && !pipeline->dry_run) { /* the epochs so far are a result, too */
+  } else if (code == ES_DIVERGED && !pipeline->dry_run) { /* the epochs so far are a result too */
     es_status_t writing = {0};
     if (finish(&c, source, &analyses, "diverged", status->message, &writing) != ES_OK) *status = writing;
     code = status->code;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Weights that were loaded from files are not kept: they are read again. */
+/* Trained weights are saved. Weights loaded from files are not saved, because they can be loaded again. */
 static es_state_content_t content_of(const es_context_t *c, const es_point_source_t *source, es_analyses_t *analyses) {
   return (es_state_content_t){.graph = source->graph,
                               .trainer = source->trainer,
@@ -19,7 +19,7 @@ static bool is_saved(const es_context_t *c, int32_t epoch) {
   return epoch % c->point->checkpoint.every == 0 || epoch == c->last;
 }
 
-/* The leader alone. */
+/* Called on the leader only. */
 static void save_state(const es_context_t *c, const es_point_source_t *source, es_analyses_t *analyses, int32_t epoch,
                        es_status_t *status) {
   char path[ES_PATH_MAX];
@@ -45,7 +45,7 @@ es_code_t es_save_epoch(es_context_t *c, es_point_source_t *source, es_analyses_
       es_weights_path(path, c->settings->output, c->id, keep == ES_KEEP_ALL ? epoch : -1);
       es_weights_save(path, &source->key, epoch, source->graph, source->trainer, status);
     }
-    if (status->code == ES_OK && !last) save_state(c, source, analyses, epoch, status); /* else the result has it */
+    if (status->code == ES_OK && !last) save_state(c, source, analyses, epoch, status); /* the last is in the result */
   }
   es_timing_charge(&c->timing, ES_STAGE_STORE, start);
   return es_agree(c->group.comm, status);
@@ -55,7 +55,7 @@ es_code_t es_save_epoch(es_context_t *c, es_point_source_t *source, es_analyses_
 
 enum { PROVENANCE_MOST = 64 };
 
-/* The run's provenance and this point's own. `texts` keeps the values alive. */
+/* Lists the provenance of the run and of this point. The values of this point lie in `texts`. */
 static int complete_provenance(const es_context_t *c, const es_point_source_t *source, es_provenance_t *out,
                                char texts[2][64]) {
   int n = 0;
@@ -70,7 +70,7 @@ static int complete_provenance(const es_context_t *c, const es_point_source_t *s
   return n;
 }
 
-/* The path of the point's result if it has one already, else the path where it belongs. */
+/* Returns the path of the point's result file if it exists, else the path where the file will be written. */
 static void result_path(const es_context_t *c, char out[ES_PATH_MAX]) {
   if (!es_result_find(out, c->settings->output, c->id))
     es_result_path(out, c->settings->output, c->id, c->settings->n_points);
@@ -78,7 +78,7 @@ static void result_path(const es_context_t *c, char out[ES_PATH_MAX]) {
 
 es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const char *outcome, const char *reason,
                          es_status_t *status) {
-  if (source->dataset && es_dataset_is_streamed(source->dataset)) { /* no number stands on an image that was not read */
+  if (source->dataset && es_dataset_is_streamed(source->dataset)) { /* fail if an image could not be read */
     (void)es_dataset_failure(source->dataset, status);
     ES_TRY(es_agree(c->group.comm, status));
   }
@@ -116,10 +116,10 @@ es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const
   return es_agree(c->group.comm, status);
 }
 
-/* ---- going on ---- */
+/* ---- resuming ---- */
 
-/* Removes parts of files that a killed run left beside those of this point. Of weights only the parts of the next save
- * can be there, which is sooner than usual if training ended early: each save writes weights before the state. */
+/* Removes parts of files that a killed run left for this point. A save writes weights before the state, so only the
+ * next save can have left parts of weights. That save comes earlier than usual if training ended early. */
 static void remove_leftovers(const es_context_t *c, bool trained, int32_t done) {
   const es_keep_t keep = trained ? c->point->checkpoint.keep : ES_KEEP_NONE;
   char path[ES_PATH_MAX], previous[ES_PATH_MAX];

@@ -1,9 +1,9 @@
-/* Sources of activations: a table of functions for each es_source_t, behind which the source owns its state.
+/* Interface of the sources of activations: each source is a table of functions and owns its state.
  *
- * A source creates the group, the result and the state key of the point in `open`. Then, epoch by epoch, it makes the
- * rows of the measured layers, which measure.h turns into numbers. Functions are collective over the group and return
- * the same code on all ranks unless they say otherwise. Epochs are indices of the result's epoch axis; layers count the
- * measured layers. Functions that a source does not need are NULL. */
+ * `open` creates the group, the result and the state key of the point. In each epoch the source then makes the rows of
+ * the measured layers, and measure.h turns the rows into numbers. Functions are collective over the group and return
+ * the same code on all ranks unless stated otherwise. Epochs are indices on the result's epoch axis; layers are indices
+ * of measured layers. Functions that a source does not need are NULL. */
 #ifndef ES_PIPELINE_SOURCE_H
 #define ES_PIPELINE_SOURCE_H
 
@@ -16,18 +16,18 @@
 
 typedef struct es_point_source es_point_source_t;
 
-/* Samples of a split that es_source_class_t.visit shows to this rank, lane after lane. */
+/* Samples of a split that es_source_passes_t.visit shows to this rank, lane after lane. */
 typedef struct es_visit_samples {
-  int64_t n;           /* over all ranks; 0 where the source does not have the split */
-  int64_t *lane_start; /* (lane_count + 1): place of each lane's first sample in `position` */
-  int32_t *position;   /* of each sample in the split */
-  int32_t *label;      /* (n) by position */
-  es_owned_t owned;    /* these arrays */
+  int64_t n;           /* samples of all ranks; 0 if the source lacks the split */
+  int64_t *lane_start; /* (lane_count + 1): index in `position` of each lane's first sample */
+  int32_t *position;   /* position of each sample in the split */
+  int32_t *label;      /* (n) labels by position in the split */
+  es_owned_t owned;    /* owns the arrays above */
 } es_visit_samples_t;
-/* For n samples of all ranks, n_local of this one; false when memory is out. */
+/* Allocates for n samples of all ranks, n_local of them on this rank; returns false when out of memory. */
 bool es_visit_samples_allocate(es_visit_samples_t *out, int64_t n, int64_t n_local, int lane_count);
 
-/* Gets outputs of a layer: `n` of them, float (n, shape.h, shape.w, shape.c); the first is sample `at` of this rank. */
+/* Receives n outputs of a layer, float (n, shape.h, shape.w, shape.c); the first is sample `at` of this rank. */
 typedef struct es_visitor {
   const es_visit_samples_t *samples; /* of the split; borrowed */
   void (*visit)(void *context, int layer, int64_t at, const float *out, int64_t n, es_shape_t shape);
@@ -40,60 +40,60 @@ typedef struct es_layer_editor {
   void *context;
 } es_layer_editor_t;
 
-/* Passes over the samples. */
+/* Passes over the samples: measured rows first, then visits and evaluations. */
 typedef struct es_source_passes {
-  /* Makes the rows of layers from `first` on, *n of them, as many as fit into memory. Layers come in order; those of
-   * one split may need several calls. *n is 0 where the split is not measured. `stats` is of the whole pass. */
+  /* Makes the rows of *n layers from `first` on, as many layers as fit into memory. The caller asks for layers in
+   * order; a split may need several calls. *n is 0 if the split is not measured. `stats` covers the whole pass. */
   es_code_t (*rows)(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int *n,
                     es_epoch_stats_t *stats, es_status_t *status);
-  /* Order of the eigenproblem of a layer whose rows are there. Not collective. */
+  /* Returns the order of the eigenproblem of a layer whose rows exist. Not collective. */
   int32_t (*order)(const es_point_source_t *source, int layer);
   /* Merges the rows of a layer over lanes and ranks (es_accumulator_finish). */
   es_code_t (*reduce)(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status);
   /* Frees the rows of the last call of `rows`. Not collective. */
   void (*release)(es_point_source_t *source);
 
-  /* Outputs in inference mode, after the epoch's rows: the samples that a visit of a split will show. Not collective;
-   * the caller agrees. */
+  /* Lists the samples that a visit of a split will show. Visits run in inference mode, after the epoch's rows. Not
+   * collective; the caller then calls es_agree. */
   es_code_t (*samples)(es_point_source_t *source, es_split_t split, int32_t epoch, es_visit_samples_t *out,
                        es_status_t *status);
   /* Shape of the outputs of a layer. Not collective. */
   es_shape_t (*shape)(const es_point_source_t *source, int layer);
-  /* Shows all outputs of layers first … first+n−1. The caller agrees, since ranks may return different codes. */
+  /* Shows all outputs of layers first … first+n−1. Ranks may return different codes; the caller then calls es_agree. */
   es_code_t (*visit)(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int n,
                      const es_visitor_t *visitor, es_status_t *status);
-  /* Accuracy on the eval split while `editor` changes the outputs of all measured layers; NaN if the loss is not
-   * finite. NULL: the source has no network to run. */
+  /* Computes the accuracy on the eval split while `editor` changes the outputs of all measured layers; NaN if the loss
+   * is not finite. NULL if the source has no network to run. */
   es_code_t (*evaluate)(es_point_source_t *source, int32_t epoch, const es_layer_editor_t *editor, double *accuracy,
                         es_status_t *status);
 } es_source_passes_t;
 
 typedef struct es_source_class {
-  /* Forecasts (forecast.h): bytes of a rank, multiply-adds of all passes over the samples. Not collective. */
+  /* Forecasts (forecast.h): bytes per rank; multiply-adds of all passes over the samples. Not collective. */
   int64_t (*bytes)(const es_forecast_t *forecast, int ranks);
   double (*cost)(const es_forecast_t *forecast);
 
-  /* Creates the source, and c->group, c->result and c->last. *out is the caller's to close, also after a failure. */
+  /* Creates the source, c->group and c->result; sets c->last. The caller closes *out, even if `open` failed. */
   es_code_t (*open)(es_point_source_t **out, es_context_t *c, const es_dataset_t *dataset, es_status_t *status);
-  /* Gets ready for an epoch. */
+  /* Prepares an epoch. */
   es_code_t (*begin)(es_point_source_t *source, int32_t epoch, es_status_t *status);
-  /* True if the epoch has the split, measured or not. Not collective. */
+  /* True if the split exists in this epoch, measured or not. Not collective. */
   bool (*has)(const es_point_source_t *source, es_split_t split, int32_t epoch);
   const es_source_passes_t *passes;
-  void (*close)(es_point_source_t *source); /* NULL is fine */
+  void (*close)(es_point_source_t *source); /* `source` may be NULL */
 } es_source_class_t;
 
-/* The part of a source that all have in common; each source's own struct begins with it. */
+/* State that all sources share; the struct of each source begins with it. */
 struct es_point_source {
   const es_source_class_t *class;
   es_context_t *context; /* borrowed */
   es_state_key_t key;
-  int32_t classes;        /* that labels count to; 0 without labels */
-  bool one_layer_a_visit; /* a visit of n layers costs n visits of one: then memory decides for one */
-  /* Weights that states and files of weights keep; NULL where nothing is trained. Borrowed from the source. */
+  int32_t classes;        /* number of classes; 0 without labels */
+  bool one_layer_a_visit; /* true if a visit of n layers costs as much as n visits of one layer */
+  /* Trained weights, for states and files of weights; NULL if nothing is trained. Borrowed from the source. */
   const es_graph_t *graph;
   es_trainer_t *trainer;
-  const char *files, *hashes; /* of weights that were loaded, for provenance; or NULL. Borrowed */
+  const char *files, *hashes;                         /* of loaded weights, for provenance; or NULL. Borrowed */
   const double *normalize_mean, *normalize_deviation; /* of the images, 3 each; or NULL. Borrowed */
   const es_dataset_t *dataset;                        /* or NULL. Borrowed */
 };

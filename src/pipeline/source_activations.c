@@ -1,5 +1,5 @@
-/* source: activations. Files that others wrote are streamed layer by layer through the same accumulators; any number of
- * ranks share them, each reading the samples of its own lanes. */
+/* source: activations. Activation files of other programs are streamed layer by layer into the same accumulators. Any
+ * number of ranks share the files; each rank reads the samples of its own lanes. */
 #include "analysis.h"
 #include "eigenscope/activations.h"
 #include "eigenscope/capture.h"
@@ -10,22 +10,22 @@
 #include <string.h>
 
 enum {
-  PART_BYTES = 16 << 20, /* of samples that are read at a time */
-  ROUND_BYTES = 1 << 30  /* of accumulators that a rank has at a time */
+  PART_BYTES = 16 << 20, /* of samples that are read at once */
+  ROUND_BYTES = 1 << 30  /* of accumulators that a rank holds at once */
 };
 
 typedef struct es_activations_source {
   es_point_source_t base;
-  es_external_info_t info;              /* the same on every rank */
-  int *layers;                          /* layer of the file for each measured one */
-  es_activations_t *file;               /* whose rows are read */
-  es_activations_t *visited[ES_SPLITS]; /* of the epoch under way, once `samples` has opened them */
+  es_external_info_t info;              /* equal on all ranks */
+  int *layers;                          /* file's layer of each measured layer */
+  es_activations_t *file;               /* file whose rows are read */
+  es_activations_t *visited[ES_SPLITS]; /* files of this epoch that `samples` has opened */
   int first, n;                         /* layers of this round */
   es_accumulator_t **accumulators;
   es_cov_workspace_t workspace, workspace_f64;
   void *part;
-  float *narrowed, *scratch; /* one slice: double made float, and room for the method */
-  es_owned_t owned;          /* the arrays above */
+  float *narrowed, *scratch; /* for one slice: double converted to float; scratch of the method */
+  es_owned_t owned;          /* owns the arrays above */
 } es_activations_source_t;
 
 static const es_external_layer_t *layer_of(const es_activations_source_t *s, int measured) {
@@ -36,14 +36,14 @@ static es_shape_t shape_of(const es_external_layer_t *layer) {
   return (es_shape_t){layer->h, layer->w, layer->c};
 }
 
-/* Rows of `samples` samples of a measured layer. */
+/* Describes the rows of `samples` samples of a measured layer. */
 static es_rows_info_t rows_of(const es_activations_source_t *s, int measured, int64_t samples) {
   return es_forecast_rows(layer_of(s, measured), &s->base.context->point->measure, samples);
 }
 
 /* ---- opening ---- */
 
-/* The leader looks at all files; the others get its findings. */
+/* The leader inspects all files and broadcasts the findings. */
 static es_code_t inspect(es_activations_source_t *s, es_status_t *status) {
   const es_context_t *c = s->base.context;
   if (es_context_is_leader(c)) es_external_inspect(&s->info, &c->point->external, status);
@@ -85,7 +85,7 @@ static es_code_t create_result(es_activations_source_t *s, es_status_t *status) 
   return status->code;
 }
 
-/* Scratch for the widest of the layers that each rank holds whole. */
+/* Allocates scratch. Workspaces fit the widest of the layers whose covariance each rank holds whole. */
 static es_code_t create_scratch(es_activations_source_t *s, es_status_t *status) {
   const es_context_t *c = s->base.context;
   const es_measure_settings_t *m = &c->point->measure;
@@ -119,7 +119,7 @@ static es_code_t open_source(es_point_source_t **out, es_context_t *c, ES_UNUSED
   ES_TRY(es_agree(c->settings->comm, status));
   s->base.class = &es_source_activations;
   s->base.context = c;
-  c->last = c->settings->dry_run ? -1 : es_point_last_epoch(c->point); /* there are no batches to try one of */
+  c->last = c->settings->dry_run ? -1 : es_point_last_epoch(c->point); /* there is no batch to try */
   ES_TRY(es_group_create_any(&c->group, c->settings->comm, c->point->train.lanes, status));
   c->group.traffic = &c->timing.traffic;
   ES_TRY(inspect(s, status));
@@ -169,7 +169,7 @@ static bool has(const es_point_source_t *source, es_split_t split, ES_UNUSED int
 
 /* ---- rows of one layer ---- */
 
-/* Turns samples in s->part into rows: as they are, or slice by slice by the method. */
+/* Adds the samples in s->part to the accumulator, either unchanged or converted slice by slice by the method. */
 static void add_part(es_activations_source_t *s, int measured, int lane, int64_t samples) {
   const es_measure_settings_t *m = &s->base.context->point->measure;
   const es_external_layer_t *layer = layer_of(s, measured);
@@ -193,7 +193,7 @@ static void add_part(es_activations_source_t *s, int measured, int lane, int64_t
   }
 }
 
-/* Samples that are read at a time: whole chunks of the file where they fit. */
+/* Returns how many samples to read at once: whole chunks of the file if they fit. */
 static int64_t part_samples(const es_activations_source_t *s, int file_layer) {
   const int64_t most = PART_BYTES / (int64_t)es_activations_row_size(s->file, file_layer);
   const int64_t chunk = es_activations_layer(s->file, file_layer)->chunk;
@@ -201,13 +201,13 @@ static int64_t part_samples(const es_activations_source_t *s, int file_layer) {
   return chunk > 1 && most > chunk ? most / chunk * chunk : most;
 }
 
-/* A place in this rank's lanes. */
+/* Position in this rank's lanes. */
 typedef struct cursor {
   int lane;
-  int64_t next, end; /* samples of the lane that are left */
+  int64_t next, end; /* remaining samples of the lane */
 } cursor_t;
 
-/* Moves on to the next lane that has samples; false after the last. */
+/* Moves to the next lane that has samples; returns false after the last lane. */
 static bool advance(const es_activations_source_t *s, cursor_t *cursor) {
   const es_group_t *group = &s->base.context->group;
   while (cursor->next >= cursor->end) {
@@ -220,8 +220,8 @@ static bool advance(const es_activations_source_t *s, cursor_t *cursor) {
   return true;
 }
 
-/* Reads all rows of one layer. Accumulators that are spread over the ranks exchange rows after each part, so all ranks
- * take as many steps as the busiest. */
+/* Reads all rows of one layer. Spread accumulators exchange rows between ranks after each part, so all ranks take as
+ * many steps as the busiest rank. */
 static es_code_t read_layer(es_activations_source_t *s, int measured, es_status_t *status) {
   es_context_t *c = s->base.context;
   const double start = es_clock();
@@ -244,7 +244,7 @@ static es_code_t read_layer(es_activations_source_t *s, int measured, es_status_
       cursor.next += n;
     }
     if (spread)
-      ES_TRY(es_accumulator_exchange(accumulator, status)); /* agrees */
+      ES_TRY(es_accumulator_exchange(accumulator, status)); /* collective; includes es_agree */
     else if (code != ES_OK)
       break;
   }
@@ -252,7 +252,7 @@ static es_code_t read_layer(es_activations_source_t *s, int measured, es_status_
   return es_agree(c->group.comm, status);
 }
 
-/* Layers from `first` on whose accumulators fit together, at least one. */
+/* Returns how many layers from `first` on have accumulators that fit into memory together; at least 1. */
 static int round_size(const es_activations_source_t *s, int first) {
   const es_context_t *c = s->base.context;
   int64_t bytes = 0;
@@ -312,7 +312,7 @@ static es_code_t list_samples(es_point_source_t *source, es_split_t split, int32
   if (!es_visit_samples_allocate(out, n, count, group->lane_count))
     return es_out_of_memory(status, "probe", "%lld labels", (long long)n);
   for (int64_t i = 0; i < count; i++) out->position[i] = (int32_t)(first + i);
-  for (int lane = 0; lane <= group->lane_count; lane++) /* lanes follow each other: the last place is the end */
+  for (int lane = 0; lane <= group->lane_count; lane++) /* the last entry is the end of the last lane */
     out->lane_start[lane] = (group->lane_first + lane) * out->n / group->lanes - first;
   return es_activations_labels(s->visited[split], 0, out->n, out->label, status);
 }
@@ -321,8 +321,7 @@ static es_shape_t output_shape(const es_point_source_t *source, int layer) {
   return shape_of(layer_of((const es_activations_source_t *)source, layer));
 }
 
-/* Reads this rank's samples of a layer in portions. A visit is of one layer (one_layer_a_visit), whose file `samples`
- * opened. */
+/* Reads this rank's samples of one layer in parts (one_layer_a_visit). `samples` has opened the file. */
 static es_code_t visit(es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch, int layer,
                        ES_UNUSED int n_layers, const es_visitor_t *visitor, es_status_t *status) {
   es_activations_source_t *s = (es_activations_source_t *)source;
@@ -349,7 +348,7 @@ static es_code_t visit(es_point_source_t *source, es_split_t split, ES_UNUSED in
 
 /* ---- forecasts ---- */
 
-/* MPI, HDF5 and OpenBLAS, and the part that is read at a time. */
+/* MPI, HDF5 and OpenBLAS, plus the part that is read at once. */
 static const int64_t process_bytes = 60 << 20;
 
 /* Layers that fit together are accumulated in one round. */
@@ -371,7 +370,7 @@ static int64_t bytes(const es_forecast_t *f, int ranks) {
   return process_bytes + round + found;
 }
 
-/* The files are one point: nothing to weigh it against. */
+/* The files are a single point, so there is nothing to compare its cost with. */
 static double cost(ES_UNUSED const es_forecast_t *f) {
   return 1.0;
 }

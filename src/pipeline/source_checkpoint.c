@@ -1,4 +1,4 @@
-/* source: checkpoint. Weights come from files, one file for each epoch, and are measured in inference mode. */
+/* source: checkpoint. Weights are loaded from files, one file per epoch, and measured in inference mode. */
 #include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/weights.h"
@@ -8,10 +8,10 @@
 typedef struct es_checkpoint_source {
   es_network_source_t network;
   char fingerprint[ES_ID_SIZE]; /* of the files and the dataset */
-  es_text_t paths, hashes;      /* of the files, separated by a newline and by a blank; the leader's */
+  es_text_t paths, hashes;      /* of the files; paths end in newlines, hashes in blanks; leader only */
 } es_checkpoint_source_t;
 
-/* The leader reads everything that tells the files from any others. */
+/* The leader reads the paths and hashes that identify the files, and broadcasts the fingerprint. */
 static es_code_t inspect_files(es_checkpoint_source_t *s, const es_dataset_t *dataset, es_status_t *status) {
   es_context_t *c = s->network.base.context;
   char path[ES_PATH_MAX];
@@ -69,7 +69,7 @@ static void close_source(es_point_source_t *source) {
   es_free(s);
 }
 
-/* A forward pass over each measured split for each file. */
+/* One forward pass over each measured split for each file. */
 static double cost(const es_forecast_t *f) {
   double samples = 0;
   for (int split = 0; split < ES_SPLITS; split++)

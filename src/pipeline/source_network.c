@@ -14,7 +14,7 @@ static es_code_t create_result(const es_network_source_t *s, es_status_t *status
   es_context_t *c = s->base.context;
   const es_graph_t *graph = s->graph;
   const int n = es_capture_n_layers(s->capture), output = graph->layers[graph->n_layers - 1];
-  int first_beyond = 0; /* the border layer: the first captured one that sees more than the image */
+  int first_beyond = 0; /* the border layer: first captured layer whose receptive field exceeds the image */
   es_layer_info_t *layers = es_allocate_zero((size_t)n, sizeof *layers);
   if (!layers) return es_out_of_memory(status, "pipeline", "the result");
   while (first_beyond < graph->n_layers &&
@@ -37,7 +37,7 @@ static es_code_t create_result(const es_network_source_t *s, es_status_t *status
   return status->code;
 }
 
-/* The steps that a rank takes alone; the caller agrees. */
+/* Steps that each rank takes alone; the caller then calls es_agree. */
 static es_code_t open_locally(es_network_source_t *s, const es_dataset_t *dataset, es_status_t *status) {
   const es_context_t *c = s->base.context;
   for (int split = 0; split < ES_SPLITS; split++)
@@ -47,7 +47,7 @@ static es_code_t open_locally(es_network_source_t *s, const es_dataset_t *datase
   return create_result(s, status);
 }
 
-/* "vgg11, width 1/8, ...": the network in words, for files of weights. */
+/* Describes the network in words ("vgg11, width 1/8, ...") for files of weights. */
 static void describe_network(const es_point_t *p, char *out, size_t size) {
   size_t length = (size_t)snprintf(out, size, "%s", p->model.name);
   for (int i = 0; i < p->n_axes && length < size; i++) {
@@ -122,7 +122,7 @@ static void store_stats(const es_network_source_t *s, es_split_t split, int32_t 
   }
 }
 
-/* Samples of a pass over a split; a dry run has one batch. */
+/* Returns the number of samples of a pass over a split; a dry run uses one batch. */
 static int64_t pass_samples(const es_network_source_t *s, es_split_t split) {
   const es_context_t *c = s->base.context;
   const int64_t n = s->samples[split].n, batch = c->point->train.batch;
@@ -143,7 +143,7 @@ static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t 
   const es_code_t code = trains ? es_trainer_epoch(s->trainer, number, observer, stats, status)
                                 : es_trainer_evaluate(s->trainer, split, number, observer, stats, status);
   s->capturing = false;
-  /* Capture and waiting have stages of their own. */
+  /* Capture and waiting are charged to their own stages. */
   const double wait = c->timing.traffic.seconds - mark.traffic.seconds;
   const double capture = measured ? es_capture_seconds(s->capture) : 0.0;
   es_timing_charge(&c->timing, trains ? ES_STAGE_TRAIN : ES_STAGE_EVALUATE, mark.clock + wait + capture);
@@ -191,12 +191,12 @@ static es_shape_t shape(const es_point_source_t *source, int layer) {
   return es_capture_node(((const es_network_source_t *)source)->capture, layer)->out;
 }
 
-/* A visit under way. */
+/* State of a visit. */
 typedef struct visit {
   const es_network_source_t *source;
   const es_visitor_t *visitor;
   int first, n;
-  int64_t *seen; /* (n, lane_count) samples that passed */
+  int64_t *seen; /* (n, lane_count) samples already shown */
 } visit_t;
 
 static void observe(void *context, int captured, int lane, const float *out, int64_t samples, es_shape_t shape) {
@@ -224,7 +224,7 @@ static es_code_t visit(es_point_source_t *source, es_split_t split, int32_t epoc
   return code;
 }
 
-/* An edited evaluation under way. */
+/* State of an evaluation with edited outputs. */
 typedef struct edit {
   const es_network_source_t *source;
   const es_layer_editor_t *editor;
@@ -262,18 +262,18 @@ const es_source_passes_t es_network_source_passes = {.rows = make_rows,
 
 /* ---- forecasts ---- */
 
-/* A process with MPI, HDF5, OpenBLAS and oneDNN before it has data: measured, Debian 12. Kernels that oneDNN writes
- * come on top, for each convolution. */
+/* Memory of a process with MPI, HDF5, OpenBLAS and oneDNN before it loads data, measured on Debian 12. Each convolution
+ * adds the kernels that oneDNN generates. */
 static const int64_t process_bytes = 40 << 20, kernel_bytes = 400 << 10;
 
 int64_t es_network_source_bytes(const es_forecast_t *f, int ranks) {
   const es_point_t *point = f->point;
   const es_graph_t *graph = f->graph;
   const bool trains = point->source == ES_SOURCE_TRAIN;
-  const int64_t moments = !trains ? 0 : point->train.optimizer == ES_ADAM ? 2 : 1; /* of the optimizer */
+  const int64_t moments = !trains ? 0 : point->train.optimizer == ES_ADAM ? 2 : 1; /* buffers of the optimizer */
   const int64_t model = es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, trains);
   const int64_t capture = es_capture_bytes(graph, &point->measure, f->samples[ES_TRAIN], point->train.lanes, ranks);
-  if (model == 0 || capture == 0) return 0; /* no memory to find out */
+  if (model == 0 || capture == 0) return 0; /* out of memory for the forecast */
   const int64_t state = 4 * (graph->parameter_count * (1 + moments) + graph->buffer_count);
   const int64_t samples = 12 * (f->samples[ES_TRAIN] + f->samples[ES_EVAL]);
   return process_bytes + kernel_bytes * graph->n_layers + model + 4 * graph->parameter_count * moments + capture +

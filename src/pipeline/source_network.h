@@ -1,4 +1,4 @@
-/* The part that sources with a network share: samples, graph, trainer and capture, and passes over them. */
+/* State and passes that all sources with a network share: samples, graph, trainer and capture. */
 #ifndef ES_PIPELINE_SOURCE_NETWORK_H
 #define ES_PIPELINE_SOURCE_NETWORK_H
 
@@ -12,17 +12,17 @@ typedef struct es_network_source {
   es_graph_t *graph;
   es_trainer_t *trainer;
   es_capture_t *capture;
-  bool capturing;                              /* the pass under way feeds `capture` */
+  bool capturing;                              /* true while outputs go to `capture` */
   char training[ES_ID_SIZE], description[256]; /* of the state key */
 } es_network_source_t;
 
-/* Opens group, samples, network, capture, result and trainer. `trains`: else the network only runs forward. */
+/* Opens group, samples, network, capture, result and trainer. Without `trains` the network only runs forward. */
 es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const es_dataset_t *dataset, bool trains,
                                  es_status_t *status);
-/* Frees everything but the struct's own block. */
+/* Frees everything except `s` itself. */
 void es_network_source_close(es_network_source_t *s);
 
-/* For es_source_class_t. */
+/* Members for es_source_class_t. */
 extern const es_source_passes_t es_network_source_passes;
 int64_t es_network_source_bytes(const es_forecast_t *forecast, int ranks);
 

@@ -1,4 +1,4 @@
-/* source: train. The network is trained here; the eval split is evaluated after each epoch, and before the first. */
+/* source: train. Trains the network and evaluates the eval split before the first epoch and after each epoch. */
 #include "eigenscope/memory.h"
 #include "source_network.h"
 
@@ -22,8 +22,8 @@ static void close_source(es_point_source_t *source) {
   es_free(source);
 }
 
-/* Forward, and twice as much backward, for each train sample and epoch; forward for each eval sample, also before the
- * first epoch. */
+/* Train samples cost one forward pass per epoch, and twice as much for backward. Eval samples cost one forward pass per
+ * epoch and one before the first epoch. */
 static double cost(const es_forecast_t *f) {
   const double epochs = f->point->train.epochs, macs = (double)f->macs;
   return 3 * (double)f->samples[ES_TRAIN] * epochs * macs + (double)f->samples[ES_EVAL] * (epochs + 1) * macs;
