@@ -1,6 +1,6 @@
-/* Batch norm over the whole batch, all lanes and ranks, with the ReLU and the max pooling that follow it (Ioffe and
- * Szegedy, arXiv 1502.03167, algorithm 1; backward: section 3). Statistics are taken while each slice is still in the
- * cache; oneDNN cannot do this slice by slice: its backward with given statistics leaves out their derivative. */
+/* Batch norm over the whole batch (all lanes and ranks), with the ReLU and the max pooling that follow (Ioffe and
+ * Szegedy, arXiv 1502.03167, algorithm 1; backward: section 3). Statistics are computed while each slice is in the
+ * cache. oneDNN cannot do this slice by slice: its backward with given statistics omits their derivative. */
 #include "eigenscope/memory.h"
 #include "kernels.h"
 #include "layout.h"
@@ -16,15 +16,15 @@ typedef struct state {
   double *sums;    /* (lanes of this rank, 2 × channels) */
   double *scratch; /* 2 × length */
   double *inverse; /* channels: 1/√(variance + ε) of this batch */
-  float *guess;    /* running mean before this batch: what the moments are shifted by */
+  float *guess;    /* running mean before this batch: the shift of the moments */
   float *scale, *shift, *mean;
   float *a, *b, *c;  /* backward: dx = a·g + b·x + c */
-  float *channel[3]; /* per-channel values before they are spread over a pattern */
-  /* With pooling: of every output of all stored samples, the x that won and which of the four it was. */
+  float *channel[3]; /* per-channel values before es_pattern_fill */
+  /* With pooling, for each output of all stored samples: x of the winner, and the winner's index among the four. */
   float *picked;
   uint8_t *winner;
   float *pool_scratch;
-  es_owned_t owned; /* the blocks above */
+  es_owned_t owned; /* owns the arrays above */
 } state_t;
 
 static void destroy(es_unit_t *unit) {
@@ -66,7 +66,7 @@ static es_affine_t affine(const es_unit_t *unit) {
   return (es_affine_t){s->scale, s->shift, unit->activation};
 }
 
-/* The output is made of these, number by number: the input, or those of the input that won. */
+/* Returns the values from which the output is computed element by element: the input, or with pooling the winners. */
 static const float *source(const es_unit_t *unit, const es_slice_t *slice) {
   const state_t *s = unit->state;
   return unit->pools ? s->picked + slice->store * unit->out.size : es_storage_at(&unit->in[0], slice);
@@ -168,7 +168,7 @@ static void backward_synchronise(es_unit_t *unit, const es_pass_t *pass) {
   float *gamma_gradient = es_unit_gradient(unit, unit->node->weight);
   float *beta_gradient = es_unit_gradient(unit, unit->node->bias);
   const float *gamma = es_unit_parameter(unit, unit->node->weight);
-  const bool first = unit->group->rank == 0; /* every rank has the total; the sum over ranks must count it once */
+  const bool first = unit->group->rank == 0; /* every rank has the total, but the sum over ranks must count it once */
   for (size_t c = 0; c < s->channels; c++) {
     double g = s->sums[c], gx = s->sums[s->channels + c], inverse = s->inverse[c];
     gamma_gradient[c] = first ? (float)(gx * inverse) : 0.0f;
@@ -201,12 +201,12 @@ static void backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_
                          (size_t)in.h, (size_t)in.w, (size_t)in.c, &t, s->pool_scratch);
 }
 
-/* Of a sample where it pools: the x that won, and which of the four it was. */
+/* Bytes per sample with pooling: x of the winner, and the winner's index among the four. */
 static int64_t kept_bytes(const es_step_t *step) {
   return step->pools ? es_shape_size(step->shape) * (int64_t)(sizeof(float) + sizeof(uint8_t)) : 0;
 }
 
-/* Of each channel, forward: first and second moments; backward: of the gradient, alone and times x. */
+/* Sums of each channel, forward: first and second moments; backward: of the gradient, alone and times x. */
 static int64_t sums(const es_node_t *node) {
   return 2 * (int64_t)node->in.c;
 }

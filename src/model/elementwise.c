@@ -1,4 +1,4 @@
-/* ReLU and ReLU6 that follow neither a batch norm nor a sum, sums, and dropout. */
+/* Sums, dropout, and those ReLU and ReLU6 that follow neither a batch norm nor a sum. */
 #include "eigenscope/random.h"
 #include "kernels.h"
 #include "unit.h"
@@ -27,7 +27,7 @@ static void sum_forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const 
                   es_storage_at(&unit->in[1], slice), slice_size(unit, slice), unit->activation);
 }
 
-/* Both inputs get the gradient of the sum: masked in its place, then copied unless it is handed on where it lies. */
+/* Both inputs get the sum's gradient: masked in place, then copied, except to an input that shares its buffer. */
 static void sum_backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
   const size_t n = slice_size(unit, slice);
   float *g = es_storage_at(&unit->out_gradient, slice);
@@ -40,8 +40,8 @@ static void sum_backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const
 
 const es_unit_class_t es_unit_sum = {.activates = true, .adds = true, .forward = sum_forward, .backward = sum_backward};
 
-/* out = in / (1 − rate) where a unit deviate is at least `rate`, else 0. The deviates are a function of (seed, node,
- * step, sample, element), so backward draws the same ones instead of keeping a mask. */
+/* out = in / (1 − rate) if a uniform random number is at least `rate`, else 0. The random numbers are a function of
+ * (seed, node, step, sample, element), so backward draws the same numbers again instead of storing a mask. */
 static void drop(const es_unit_t *unit, const es_pass_t *pass, const es_slice_t *slice, const float *in, float *out) {
   const int64_t size = unit->out.size, blocks = (size + 3) / 4;
   const float rate = (float)unit->node->rate, scale = (float)(1.0 / (1.0 - unit->node->rate));

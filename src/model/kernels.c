@@ -21,8 +21,8 @@ void es_pattern_fill(float *pattern, const float *values, size_t channels) {
     memcpy(pattern + i, values, channels * sizeof *values);
 }
 
-/* Adds the moments of `lines` lines of `width` floats (line i starts at x + i·stride) to wide double sums. One group of
- * columns is kept in registers while the lines pass. */
+/* Adds the moments of `lines` lines of `width` floats (line i starts at x + i·stride) to wide double sums. The sums of
+ * one group of columns stay in registers over all lines. */
 static ES_INLINE void moments_columns(double *sum, double *square, const float *x, size_t lines, size_t stride,
                                       const float *shift) {
   float s[GROUP], q[GROUP];
@@ -65,7 +65,7 @@ void es_rows_moments(double *sums, const float *x, size_t rows, size_t channels,
   fold(sums, scratch, length, channels);
 }
 
-/* ivdep: arrays are the same or apart, never shifted; without it the compiler tests for overlap in every line. */
+/* ivdep: arrays are identical or disjoint, never shifted; without it the compiler tests for overlap in every line. */
 static ES_INLINE void affine_columns(float *y, const float *x, const float *scale, const float *shift,
                                      es_activation_t activation, size_t width) {
 #pragma GCC ivdep

@@ -1,6 +1,6 @@
-/* Vector loops over NHWC rows with one coefficient for each channel: the arithmetic of batch norm and ReLU. Matrices
- * are row-major, rows × channels. Coefficients are handed over as a pattern: the per-channel vector repeated `repeat`
- * times, so that narrow layers fill whole vectors too. */
+/* Vector loops over NHWC rows with one coefficient per channel: the arithmetic of batch norm and ReLU. Matrices are
+ * row-major, rows × channels. Coefficients are passed as a pattern: the per-channel vector repeated several times, so
+ * that narrow layers fill whole vectors too. */
 #ifndef ES_MODEL_KERNELS_H
 #define ES_MODEL_KERNELS_H
 
@@ -20,13 +20,13 @@ void es_pattern_fill(float *pattern, const float *values, size_t channels);
  * float, everything above is double. `shift` is a pattern; `scratch` holds 2 × pattern doubles. */
 void es_rows_moments(double *sums, const float *x, size_t rows, size_t channels, const float *shift, double *scratch);
 
-/** activation(scale·x + shift): what batch norm is once the statistics are known. Patterns, borrowed. */
+/** Forward of batch norm with known statistics: activation(scale·x + shift). Patterns, borrowed. */
 typedef struct es_affine {
   const float *scale, *shift;
   es_activation_t activation;
 } es_affine_t;
 
-/** dx = a·g + b·x + c: its backward once their sums are known. Patterns, borrowed. */
+/** Backward of batch norm with known sums: dx = a·g + b·x + c. Patterns, borrowed. */
 typedef struct es_backward {
   const float *a, *b, *c;
 } es_backward_t;
@@ -34,33 +34,33 @@ typedef struct es_backward {
 /** y = activation(scale·x + shift). y may be x. */
 void es_rows_affine(float *y, const float *x, size_t rows, size_t channels, const es_affine_t *f);
 
-/** Backward sums of batch norm and activation: sums[c] += Σ g, sums[channels + c] += Σ g·(x − mean), where g = dy where
- * 0 < scale·x + shift (< 6), else 0; all of dy without an activation. `mean` is a pattern. Precision and `scratch` as
- * es_rows_moments. */
+/** Backward sums of batch norm and activation: sums[c] += Σ g, sums[channels + c] += Σ g·(x − mean). Here g = dy if 0 <
+ * scale·x + shift (< 6 for ReLU6), else 0; without an activation g = dy. `mean` is a pattern. Precision and `scratch`
+ * are those of es_rows_moments. */
 void es_rows_backward_sums(double *sums, const float *dy, const float *x, size_t rows, size_t channels,
                            const es_affine_t *f, const float *mean, double *scratch);
 
-/** dx = a·g + b·x + c with the same g. dx may be dy. */
+/** dx = a·g + b·x + c, with g of es_rows_backward_sums. dx may be dy. */
 void es_rows_backward_apply(float *dx, const float *dy, const float *x, size_t rows, size_t channels,
                             const es_affine_t *f, const es_backward_t *t);
 
 /** y = activation(x). y may be x. */
 void es_activate(float *y, const float *x, size_t n, es_activation_t activation);
-/** dx = dy where 0 < y (< 6), else 0; all of dy without an activation. dx may be dy. */
+/** dx = dy if 0 < y (< 6 for ReLU6), else 0; without an activation dx = dy. dx may be dy. */
 void es_activate_backward(float *dx, const float *dy, const float *y, size_t n, es_activation_t activation);
 /** y = activation(a + b). y may be a or b. */
 void es_add_activate(float *y, const float *a, const float *b, size_t n, es_activation_t activation);
-/** Max pooling of 2 × 2 positions of one sample, stride 2, behind batch norm and activation, without the map of full
- * size between them: x (h, w, c) to y (h/2, w/2, c), rounded down. As long as y: `winner`, which of the four it was,
- * 0 … 3 in the order of rows, the first of the largest scale·x + shift, NaN before all; 4 where the activation lets no
- * gradient through. `picked`: the winner's x, so that y is es_rows_affine of it, and es_rows_backward_sums of (dy,
- * picked) are those of all positions. `scratch`: 2·w·c floats. */
+/** Max pooling of 2 × 2 positions of one sample, stride 2, after batch norm and activation, without storing the
+ * full-size map between them: x (h, w, c) to y (h/2, w/2, c), rounded down. `winner` and `picked` have the shape of y.
+ * `winner`: index 0 … 3, row by row, of the first position with the largest scale·x + shift, where NaN is largest; 4 if
+ * the activation blocks the gradient. `picked`: the winner's x, so that y is es_rows_affine of `picked`, and
+ * es_rows_backward_sums of (dy, picked) equals that of all positions. `scratch`: 2·w·c floats. */
 void es_maxpool2_forward(float *y, float *picked, uint8_t *winner, const float *x, size_t h, size_t w, size_t c,
                          const es_affine_t *f, float *scratch);
-/** Its backward: dx (h, w, c) = a·g + b·x + c, where g is dy of the winners, else 0. `scratch`: 2·w·c floats. */
+/** Backward: dx (h, w, c) = a·g + b·x + c, where g is dy at the winners, else 0. `scratch`: 2·w·c floats. */
 void es_maxpool2_backward(float *dx, const float *dy, const uint8_t *winner, const float *x, size_t h, size_t w,
                           size_t c, const es_backward_t *t, float *scratch);
-/** Backward of pooling alone: dx = dy of the winners, else 0. `scratch`: 2·w·c floats. */
+/** Backward of pooling alone: dx is dy at the winners, else 0. `scratch`: 2·w·c floats. */
 void es_maxpool2_spread(float *dx, const float *dy, const uint8_t *winner, size_t h, size_t w, size_t c,
                         float *scratch);
 /** sum += x. */

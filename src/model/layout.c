@@ -1,8 +1,8 @@
-/* Steps from nodes, and buffers by when their values are alive.
+/* Turns nodes into steps, and assigns buffers by the lifetime of values.
  *
- * Backward is the steps in reverse. The gradient of a step's output is begun by the last step that read it, added to by
- * the earlier ones, and used up by the step itself. Two gradients may have the same buffer unless both are alive at one
- * step; each slice has a place of its own in a whole buffer, so it does not matter that other slices are behind. */
+ * Backward runs the steps in reverse. For the gradient of a step's output, the last step that read the output writes it
+ * first, earlier readers add to it, and the step itself consumes it. Two gradients may share a buffer unless both are
+ * alive at one step. In a whole buffer each slice has its own part, so slices may be at different steps. */
 #include "layout.h"
 #include "eigenscope/memory.h"
 #include <assert.h>
@@ -13,7 +13,7 @@ static es_activation_t activation_of(es_op_t op) {
   return op == ES_OP_RELU ? ES_RELU : op == ES_OP_RELU6 ? ES_RELU6 : ES_NO_ACTIVATION;
 }
 
-/* True if the next node reads this one, and nobody else does. */
+/* True if the next node reads this node and no other node does. */
 static bool leads_on(const es_graph_t *graph, int32_t i) {
   int readers = 0;
   for (int32_t k = 1; k < graph->n_nodes; k++) readers += (graph->nodes[k].input == i) + (graph->nodes[k].other == i);
@@ -26,12 +26,12 @@ static void note_use(es_layout_t *layout, int32_t step, int32_t by) {
   s->last_use = by;
 }
 
-/* `step_of`: the step that puts out what the node does. */
+/* `step_of` (nodes): the step that computes the node's output. */
 static void list_steps(es_layout_t *layout, const es_graph_t *graph, int32_t *step_of) {
   for (int32_t i = 0; i < graph->n_nodes; i++) {
     const es_node_t *node = &graph->nodes[i];
-    /* The ReLU that alone reads a batch norm or a sum is one step with it, and so is the pooling that alone reads both
-     * of a batch norm. */
+    /* A batch norm or a sum and the ReLU that is its only reader become one step; after a batch norm, the max pooling
+     * that is the only reader of both joins the step. */
     const es_unit_class_t *class = es_unit_class(node);
     const bool fuses = class->activates && leads_on(graph, i) && activation_of(node[1].op) != ES_NO_ACTIVATION;
     const int32_t k = layout->n_steps++, activated = i + fuses;
@@ -65,15 +65,15 @@ static int64_t size_of(const es_layout_t *layout, int32_t step) {
 
 /* ---- buffers ---- */
 
-/* `free_from[b]`: the step from which buffer b is free, counted in the order of the pass that fills it. */
+/* `free_from[b]`: first step at which buffer b is free, counted in the order of the pass that fills it. */
 typedef struct planner {
   es_layout_t *layout;
   int32_t *free_from;
   int32_t buffers_max;
 } planner_t;
 
-/* A buffer for values of `size` from step `begin` to step `end`: the one that fits best among those free, or a new one.
- */
+/* Finds a buffer for values of `size` alive from step `begin` to step `end`: the best fit among free buffers, or a new
+ * one. */
 static int32_t find_buffer(planner_t *p, int64_t size, bool whole, int32_t begin, int32_t end, int32_t from) {
   es_layout_t *layout = p->layout;
   int32_t best = -1;
@@ -93,8 +93,8 @@ static int32_t find_buffer(planner_t *p, int64_t size, bool whole, int32_t begin
   return best;
 }
 
-/* True if the output is consumed before the next wait, slice by slice, and backward can make it again from the input,
- * which is kept anyway. */
+/* True if the output is consumed before the next barrier, slice by slice, and backward can recompute it from the input,
+ * which is stored anyway. */
 static bool is_passing(const es_layout_t *layout, int32_t k) {
   const es_step_t *s = &layout->steps[k];
   if (!s->class->renew || s->last_use >= layout->n_steps) return false;
@@ -104,7 +104,7 @@ static bool is_passing(const es_layout_t *layout, int32_t k) {
   return true;
 }
 
-/* A sum may be made in the place of an input that nobody needs afterwards. */
+/* Returns the buffer of an input that no later step reads, so that the sum can overwrite it; −1 if there is none. */
 static int32_t buffer_of_sum(const es_layout_t *layout, int32_t k, bool training) {
   const es_step_t *steps = layout->steps;
   if (!steps[k].class->adds) return -1;
@@ -112,15 +112,15 @@ static int32_t buffer_of_sum(const es_layout_t *layout, int32_t k, bool training
     const int32_t v = steps[k].in[i];
     if (v == 0 || steps[v].last_use != k) continue;
     if (training && !layout->buffers[steps[v].out].whole) continue;
-    /* Backward reads the output of a step again for the mask of a ReLU. */
+    /* Backward reads the output of the step again, for the mask of its ReLU. */
     const bool reads_again = steps[v].activation != ES_NO_ACTIVATION && !steps[v].class->renew;
     if (!training || (steps[v].first_use == k && !reads_again)) return steps[v].out;
   }
   return -1;
 }
 
-/* Training keeps every output for the way back that is not soon made again; inference only while somebody will read it.
- */
+/* Assigns output buffers. Training keeps an output for backward unless it is recomputed; inference keeps it until the
+ * last read. */
 static void assign_outputs(planner_t *p, bool training) {
   es_layout_t *layout = p->layout;
   for (int32_t k = 0; k < layout->n_steps; k++) {
@@ -141,8 +141,8 @@ static void assign_outputs(planner_t *p, bool training) {
 
 /* ---- gradients: time runs from the last step to the first, so times are counted from the end ---- */
 
-/* The step at which backward first changes the gradient of step v after it was begun: a reader that adds to it, or a
- * sum itself, for a mask or because its inputs go on in the same memory; −1 if none does. */
+/* Returns the step at which backward first changes the gradient of step v after its first write: a reader that adds to
+ * it, or v itself if v is a sum, because a sum masks it or shares the buffer with its inputs; −1 if there is none. */
 static int32_t first_change(const es_layout_t *layout, int32_t v) {
   const es_step_t *s = &layout->steps[v];
   int32_t first = s->class->adds ? v : -1;
@@ -152,8 +152,8 @@ static int32_t first_change(const es_layout_t *layout, int32_t v) {
   return first;
 }
 
-/* True if the gradient of a sum can be handed to input i where it lies: the input's gradient begins here, and it is not
- * changed before the other input, if that takes it too, is done with it. */
+/* True if the gradient of input i can use the buffer of the sum's gradient: the input's gradient is first written here,
+ * and if the other input shares the buffer too, no input changes the gradient before the other has consumed it. */
 static bool hands_on(const es_layout_t *layout, int32_t k, int i) {
   const es_step_t *s = &layout->steps[k];
   if (!s->class->adds || s->in[i] == 0 || layout->steps[s->in[i]].last_use != k) return false;
@@ -162,7 +162,8 @@ static bool hands_on(const es_layout_t *layout, int32_t k, int i) {
   return first_change(layout, a) < b && first_change(layout, b) < a;
 }
 
-/* The earliest step to which the gradient of v is alive in one buffer, as sums hand it on. */
+/* Returns the earliest step until which the gradient of v is alive in its buffer, since sums pass the buffer to their
+ * inputs. */
 static int32_t reach(const es_layout_t *layout, int32_t v) {
   int32_t least = v;
   for (int i = 0; i < 2; i++) {
@@ -173,7 +174,7 @@ static int32_t reach(const es_layout_t *layout, int32_t v) {
   return least;
 }
 
-/* A gradient that is alive while a batch norm waits for the other samples must be kept for all of them. */
+/* True if the gradient is alive at a batch norm's barrier. It must then be stored for all samples. */
 static bool crosses_wait(const es_layout_t *layout, int32_t least, int32_t begin) {
   for (int32_t k = least; k < begin && k < layout->n_steps; k++) {
     if (es_step_waits(&layout->steps[k])) return true;
@@ -185,13 +186,13 @@ static void assign_gradients(planner_t *p) {
   es_layout_t *layout = p->layout;
   const int32_t n = layout->n_steps, from = layout->n_buffers;
   es_step_t *last = &layout->steps[n - 1];
-  /* That of the loss is written by the forward pass. */
+  /* The forward pass writes the gradient of the loss. */
   last->gradient = find_buffer(p, size_of(layout, n - 1), true, 0, n - reach(layout, n - 1), from);
   for (int32_t k = n - 1; k > 0; k--) {
     es_step_t *s = &layout->steps[k];
     for (int i = 0; i < 2; i++) {
       const int32_t v = s->in[i];
-      if (v <= 0) continue; /* nobody wants the gradient of images */
+      if (v <= 0) continue; /* the gradient of the images is not needed */
       es_step_t *source = &layout->steps[v];
       s->adds[i] = source->gradient >= 0;
       if (s->class->adds && (s->adds[i] || hands_on(layout, k, i))) {

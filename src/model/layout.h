@@ -1,32 +1,31 @@
-/* The steps of a pass and the memory of their values: made from a graph alone, so that the memory of a model is known
- * before there is one. */
+/* Steps of a pass and memory of their values. The layout needs only the graph, so that the memory of a model is known
+ * before the model is created. */
 #ifndef ES_MODEL_LAYOUT_H
 #define ES_MODEL_LAYOUT_H
 
 #include "unit.h"
 
-/* A node that runs, together with the ReLU behind a batch norm or a sum, and the max pooling of 2 × 2 behind those of a
- * batch norm, done in the same pass. Step 0 is the input. */
+/* A node that runs, together with the nodes that run in the same pass: the ReLU after a batch norm or a sum, and after
+ * a batch norm also the max pooling of 2 × 2. Step 0 is the input. */
 typedef struct es_step {
   const es_node_t *node;
-  const es_unit_class_t *class; /* what runs the node */
+  const es_unit_class_t *class; /* unit that runs the node */
   es_activation_t activation;
   bool pools;
-  bool renewed;                /* training: nobody keeps the output, backward makes it again slice by slice */
+  bool renewed;                /* training: the output is not stored; backward recomputes it per slice */
   es_shape_t shape;            /* of the output */
-  int32_t in[2];               /* steps that feed it, or −1 */
-  int32_t first_use, last_use; /* steps that read it; the number of steps for the loss, which reads the last */
-  int32_t out, gradient; /* buffers of the output, and of the loss's gradient with respect to it (−1 for the input) */
-  /* Backward: the buffer that takes the gradient of in[i], or −1 when nobody wants it. A step that is not the first to
-   * come back to in[i] writes beside it and `adds`. A sum may find its own gradient here: then it is what in[i] gets.
-   */
+  int32_t in[2];               /* steps whose output it reads, or −1 */
+  int32_t first_use, last_use; /* steps that read the output; the loss counts as step n_steps */
+  int32_t out, gradient;       /* buffers of the output and of its gradient (−1 for the input) */
+  /* Backward: buffer for the gradient of in[i], or −1 if it is not needed. If a later step already wrote the gradient
+   * of in[i], this step writes to a separate buffer and `adds`. A sum may have its own gradient's buffer here. */
   int32_t in_gradient[2];
   bool adds[2];
 } es_step_t;
 
-/* Whole: for all samples of a rank. Else for one slice, used again by the next. */
+/* Whole: for all samples of a rank; else for one slice, and each slice reuses it. */
 typedef struct es_buffer {
-  int64_t size; /* floats of a sample */
+  int64_t size; /* floats per sample */
   bool whole;
 } es_buffer_t;
 
@@ -36,7 +35,7 @@ typedef struct es_layout {
   es_buffer_t *buffers; /* owned */
 } es_layout_t;
 
-/* Borrows the graph. ES_SYSTEM when memory is out. */
+/* Borrows the graph. Returns ES_SYSTEM when out of memory. */
 es_code_t es_layout_create(es_layout_t *out, const es_graph_t *graph, bool training, es_status_t *status);
 void es_layout_destroy(es_layout_t *layout);
 /* True for max pooling of 2 × 2 positions, stride 2, without padding. */
@@ -47,7 +46,7 @@ static inline bool es_node_halves(const es_node_t *node) {
 static inline bool es_step_waits(const es_step_t *step) {
   return step->class->synchronise != NULL;
 }
-/* Floats of all buffers for that many samples of a rank. */
+/* Floats of all buffers for `samples` samples of a rank. */
 int64_t es_layout_floats(const es_layout_t *layout, int64_t samples);
 
 #endif

@@ -6,12 +6,12 @@ void es_loss_slice(const float *logits, const int32_t *labels, int64_t count, in
                    double sums[3], float *gradient, int64_t *confusion) {
   for (int64_t i = 0; i < count; i++, logits += classes) {
     const int32_t label = labels[i];
-    int32_t best = 0, above = 0; /* classes that come before the label in the order of logits */
+    int32_t best = 0, above = 0; /* classes ranked before the label by logit */
     for (int32_t c = 0; c < classes; c++) {
       if (logits[c] > logits[best]) best = c;
       if (logits[c] > logits[label] || (c < label && logits[c] == logits[label])) above++;
     }
-    /* log Σ exp(logit − largest). Differences are taken in double, where they are exact or nearly so. */
+    /* log Σ exp(logit − largest). Differences are computed in double, where they are exact or nearly exact. */
     const double largest = (double)logits[best];
     double sum = 0.0;
     for (int32_t c = 0; c < classes; c++) sum += exp((double)logits[c] - largest);

@@ -1,5 +1,5 @@
-/* The driver: units in forward order, cut into segments at the batch norms, each slice depth-first through a segment.
- * Where values are kept, and which units add to a gradient that is there already, is the layout's (layout.h). */
+/* The driver runs units in forward order. Batch norms split the units into segments; each slice runs through a whole
+ * segment before the next slice does. The layout (layout.h) assigns storage and says which units add to a gradient. */
 #include "eigenscope/model.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
@@ -15,25 +15,25 @@ struct es_model {
   const es_graph_t *graph; /* borrowed */
   es_group_t group;
   bool training;
-  int64_t samples; /* stored at most on this rank */
+  int64_t samples; /* most samples stored on this rank */
   float *parameters, *gradients, *buffers, *scratch;
   es_layout_t layout;
-  float **memory;     /* of each buffer of the layout */
+  float **memory;     /* memory of each buffer of the layout */
   es_storage_t input; /* images */
-  es_unit_t *units;   /* steps 1 … of the layout */
+  es_unit_t *units;   /* units of the steps from 1 on */
   int n_units;
-  int *segments; /* first unit of each segment, n_units at the end */
+  int *segments; /* first unit of each segment, then n_units */
   int n_segments;
-  es_slice_t *slices; /* of this rank, lane by lane */
-  int *lane_slices;   /* first slice of each of this rank's lanes, and the end */
+  es_slice_t *slices; /* of this rank, lane after lane */
+  int *lane_slices;   /* first slice of each lane of this rank, then the number of slices */
   int slices_capacity;
   double *sums;        /* (lanes of this rank, SUMS) */
-  float *unit_scratch; /* of the units of one segment, used again by the next */
-  int *bad;            /* es_model_first_nonfinite: smallest node seen to be not finite; else NULL */
-  es_owned_t owned;    /* all blocks but what `memory` points at */
+  float *unit_scratch; /* for the units of one segment; each segment reuses it */
+  int *bad;            /* for es_model_first_nonfinite: first node with a value that is not finite; else NULL */
+  es_owned_t owned;    /* owns everything except the blocks of `memory` */
 };
 
-/* A lane of `count` samples is cut into as few slices as fit ES_SLICE_MAX, as even as possible. */
+/* Returns the number of slices of a lane: as few as ES_SLICE_MAX allows. Slices are as equal as possible. */
 static int lane_cuts(int64_t count) {
   return (int)((count + ES_SLICE_MAX - 1) / ES_SLICE_MAX);
 }
@@ -55,7 +55,7 @@ static uint32_t slice_sizes(const int64_t *batches, int n_batches, int lanes) {
   return sizes;
 }
 
-/* Lists this rank's slices of a batch of n. Without training nothing is kept: all slices share one place. */
+/* Lists this rank's slices of a batch of n. Without training no values are kept, so all slices share one place. */
 static void cut_batch(es_model_t *m, int64_t n, bool training) {
   int k = 0;
   int64_t rank_first, rank_count;
@@ -79,7 +79,7 @@ static float *allocate_floats(es_model_t *m, int64_t count) {
   return es_owned_allocate_zero(&m->owned, (size_t)count, sizeof(float));
 }
 
-/* Place of a value with the shape of what `step` puts out; nowhere for buffer −1 or step −1. */
+/* Returns the storage of a value with the shape of the output of `step`; empty if buffer or step is −1. */
 static es_storage_t storage(const es_model_t *m, int32_t buffer, int32_t step) {
   if (buffer < 0 || step < 0) return (es_storage_t){0};
   const es_buffer_t *b = &m->layout.buffers[buffer];
@@ -155,7 +155,7 @@ static es_code_t allocate(es_model_t *m, const int64_t *batches, int n_batches, 
   return ES_OK;
 }
 
-/* Units of one segment need their scratch together; segments come one after the other. */
+/* Units of one segment use scratch at the same time; segments run one after the other and share it. */
 static es_code_t set_scratch(es_model_t *m, es_status_t *status) {
   size_t most = 0;
   for (int pass = 0; pass < 2; pass++) {
@@ -234,7 +234,7 @@ static double profile_start(const es_pass_t *pass) {
   return pass->profile ? es_clock() : 0.0;
 }
 
-/* Charges the time since `since`, which becomes now. */
+/* Charges the time since *since to `kind` and sets *since to now. */
 static void profile_lap(const es_pass_t *pass, es_kind_t kind, double *since) {
   if (!pass->profile) return;
   const double now = es_clock();
@@ -291,7 +291,7 @@ void es_model_forward(es_model_t *m, const es_pass_t *pass, double signal, es_lo
     for (int k = 0; k < m->n_segments; k++) {
       es_unit_t *head = &m->units[m->segments[k]];
       if (head->class->synchronise) {
-        /* A network that starts with a batch norm has nobody to gather for it; ours start with a layer. */
+        /* Nothing would call `gather` for a network that starts with a batch norm; our networks start with a layer. */
         assert(k > 0);
         head->class->synchronise(head, pass);
       }
@@ -313,7 +313,7 @@ static void backward_unit(es_unit_t *unit, const es_pass_t *pass, const es_slice
   profile_lap(pass, kind_of(unit), &time);
 }
 
-/* Backward through the units of a segment and the batch norm at the head of the next one. */
+/* Runs backward through the units of a segment and the batch norm at the start of the next segment. */
 static void backward_segment(es_model_t *m, const es_pass_t *pass, int segment) {
   const int begin = m->segments[segment], end = m->segments[segment + 1];
   es_unit_t *head = &m->units[begin], *next = end < m->n_units ? &m->units[end] : NULL;
@@ -363,7 +363,7 @@ const char *es_model_first_nonfinite(es_model_t *m, const es_pass_t *pass) {
   return bad < m->graph->n_nodes ? m->graph->nodes[bad].name : "the loss";
 }
 
-/* Follows the allocations above and those of the units. */
+/* Must match the allocations above and those of the units. */
 int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training) {
   const int64_t share = (batch + ranks - 1) / ranks, samples = share > ES_SLICE_MAX ? share : ES_SLICE_MAX;
   int64_t packed = 0, scratch = 0, segment = 0, kept = 0;

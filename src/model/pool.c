@@ -1,6 +1,6 @@
-/* Max pooling of 2 × 2 positions, stride 2, without padding, alone or behind batch norm and its activation: loops of
- * our own, because oneDNN's kernels go position by position and leave most of a vector empty in narrow layers (4
- * channels: 10 times slower). Everything else is pooled by oneDNN (onednn_pool.c). */
+/* Max pooling of 2 × 2 positions, stride 2, without padding, alone or after batch norm and its activation. These loops
+ * are our own because oneDNN's kernels go position by position and leave most of a vector empty in narrow layers (4
+ * channels: 10 times slower). oneDNN computes all other pooling (onednn_pool.c). */
 #include "activate.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
@@ -11,7 +11,7 @@
 
 enum { GROUP = ES_PATTERN_UNIT, NOBODY = 4 };
 
-/* Calls a function with the number of channels behind its other arguments: as a constant where layers are narrow. */
+/* Calls a function with the number of channels as last argument, as a constant if the layer is narrow. */
 #define WITH_CHANNELS(c, call, ...)                                                                                    \
   ((c) == 4    ? call(__VA_ARGS__, 4)                                                                                  \
    : (c) == 8  ? call(__VA_ARGS__, 8)                                                                                  \
@@ -24,8 +24,8 @@ typedef struct candidate {
   int32_t index;
 } candidate_t;
 
-/* The first largest of four in the order of rows; NaN counts as larger than anything, the first one wins: as PyTorch.
- */
+/* Keeps the largest of four candidates, row by row; the first one wins a tie; NaN is larger than any number, as in
+ * PyTorch. */
 static ES_INLINE void challenge(candidate_t *best, float x, float scale, float shift, int32_t i) {
   const float v = x * scale + shift;
   const bool take = v > best->value || (v != v && best->value == best->value);
@@ -34,8 +34,8 @@ static ES_INLINE void challenge(candidate_t *best, float x, float scale, float s
   best->index = take ? i : best->index;
 }
 
-/* Outputs of one row, from the rows of the four candidates that lie `stride` floats apart. `n` is a constant where this
- * is called for whole groups. */
+/* Outputs of one row, from the rows of the four candidates, which are `stride` floats apart. `n` is a constant in calls
+ * for whole groups. */
 static ES_INLINE void pick_columns(float *restrict y, float *restrict picked, uint8_t *restrict winner,
                                    const float *restrict four, size_t stride, const float *restrict scale,
                                    const float *restrict shift, es_activation_t activation, size_t n) {
@@ -50,8 +50,8 @@ static ES_INLINE void pick_columns(float *restrict y, float *restrict picked, ui
   }
 }
 
-/* Left and right columns of a row apart, so that what follows is straight loops however narrow the layer is. `c` is a
- * constant where this is called for narrow layers. */
+/* Separates the left and right columns of a row, so that later loops are contiguous however narrow the layer is. `c` is
+ * a constant in calls for narrow layers. */
 static ES_INLINE void split_row(float *restrict left, float *restrict right, const float *restrict x, size_t width,
                                 size_t c) {
   for (size_t j = 0; j < width; j++) {
@@ -71,7 +71,7 @@ static ES_INLINE void forward_rows(float *y, float *picked, uint8_t *winner, con
     const float *upper = x + 2 * i * w * c, *lower = upper + w * c;
     split(four, four + n, upper, w / 2, c);
     split(four + 2 * n, four + 3 * n, lower, w / 2, c);
-    size_t j = 0, k = 0; /* k: where the pattern is */
+    size_t j = 0, k = 0; /* k: position in the pattern */
     for (; j + GROUP <= n; j += GROUP, k = k + GROUP < length ? k + GROUP : 0)
       pick_columns(y + at + j, picked + at + j, winner + at + j, four + j, n, f->scale + k, f->shift + k, activation,
                    GROUP);
@@ -86,8 +86,8 @@ void es_maxpool2_forward(float *y, float *picked, uint8_t *winner, const float *
   ES_FOR_ACTIVATION(f->activation, forward_rows(y, picked, winner, x, h, w, c, f, activation, scratch))
 }
 
-/* Every position gets the gradient of its output and the winner, with 0 and 1, 2 and 3 changed in the right column: so
- * 0 stands for the upper row and 2 for the lower one in both, and what follows is straight loops. */
+/* Copies the gradient and the winner of each output to its positions. The right column swaps winners 0 and 1, and 2
+ * and 3: 0 then means the upper row and 2 the lower row in both columns, so that later loops are contiguous. */
 static ES_INLINE void spread_row(float *restrict g, uint8_t *restrict row, const float *restrict dy,
                                  const uint8_t *restrict winner, size_t width, size_t c) {
   for (size_t j = 0; j < width; j++) {
@@ -117,7 +117,7 @@ ES_KERNEL void es_maxpool2_spread(float *dx, const float *dy, const uint8_t *win
   }
 }
 
-/* `n` is a constant where this is called for whole groups. */
+/* `n` is a constant in calls for whole groups. */
 static ES_INLINE void apply_columns(float *restrict dx, const float *restrict g, const uint8_t *restrict row,
                                     uint8_t which, const float *restrict x, const float *restrict a,
                                     const float *restrict b, const float *restrict c, size_t n) {
@@ -151,8 +151,8 @@ void es_maxpool2_backward(float *dx, const float *dy, const uint8_t *winner, con
 }
 
 typedef struct state {
-  uint8_t *winner; /* which of the four, for every output of all stored samples */
-  float *picked;   /* of one sample: nobody reads it */
+  uint8_t *winner; /* index of the winner among the four, for each output of all stored samples */
+  float *picked;   /* of one sample; never read */
   float *one, *zero, *scratch;
 } state_t;
 

@@ -1,4 +1,4 @@
-/* Messages of the ranks of a group in one batch. Follows es_model_forward and es_model_backward. */
+/* Traffic between the ranks of a group in one batch. Must match es_model_forward and es_model_backward. */
 #include "unit.h"
 
 es_traffic_t es_model_traffic(const es_graph_t *graph, int lanes, int ranks, bool training, const es_link_t *link) {

@@ -3,11 +3,11 @@
 #include "unit.h"
 #include <assert.h>
 
-/* The first row of an operation that applies to the node counts. */
+/* The first row with the node's operation whose `applies` is true decides. */
 static const struct {
   es_op_t op;
   const es_unit_class_t *class;
-  bool (*applies)(const es_node_t *node); /* NULL: to all */
+  bool (*applies)(const es_node_t *node); /* NULL: always */
 } units[] = {
     {ES_OP_CONV, &es_unit_layer, NULL},
     {ES_OP_LINEAR, &es_unit_layer, NULL},

@@ -1,12 +1,12 @@
-/* 3 × 3 convolutions, stride 1, padding 1, of narrow layers, in planes (conv_planar.h). oneDNN's kernels fill their
- * vectors with channels, and leave them mostly empty where there are few. */
+/* 3 × 3 convolutions of narrow layers, stride 1, padding 1, in planes (conv_planar.h). oneDNN's kernels fill their
+ * vectors with channels, which leaves the vectors mostly empty if channels are few. */
 #include "conv_planar.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/model.h"
 #include <string.h>
 
-/* A panel has as many rows as there is room for in the first level of cache, but not so few that starting and ending
- * with one would count. */
+/* A panel has as many rows as fit into the first-level cache, but enough to make the start and the end of a panel
+ * cheap. */
 enum { PANEL_FLOATS = 8192, PANEL_ROWS = 16 };
 enum { TAPS = 9, CHANNELS_MOST = 16 };
 
@@ -18,7 +18,7 @@ static ptrdiff_t tall(int32_t channels) {
   return round_up(channels, CONV_TALL);
 }
 
-/* The loops for an instruction set, or the best below it that were compiled. */
+/* Returns the loops for an instruction set, or for the best weaker one that was compiled. */
 static const es_conv_planar_t *loops_of(ES_UNUSED es_conv_isa_t isa) {
 #ifdef ES_KERNEL_TARGETS
   if (isa == CONV_AVX512) return &es_conv_planar_avx512;
@@ -27,19 +27,18 @@ static const es_conv_planar_t *loops_of(ES_UNUSED es_conv_isa_t isa) {
   return &es_conv_planar_baseline;
 }
 
-/* ---- panels: some rows of a sample, or several small samples, at a time, so that their planes stay in the cache ----
- */
+/* ---- panels: some rows of a sample, or several small samples, so that their planes stay in the cache ---- */
 
 typedef struct panels {
   const es_conv_planar_t *loops;
   es_conv_map_t map;
   ptrdiff_t h;
-  int64_t samples;  /* in a panel */
-  ptrdiff_t bands;  /* of a sample */
-  ptrdiff_t sample; /* from one to the next in a plane */
+  int64_t samples;  /* samples per panel */
+  ptrdiff_t bands;  /* bands of rows per sample */
+  ptrdiff_t sample; /* floats between two samples in a plane */
 } panels_t;
 
-/* The content of one panel. */
+/* Contents of one panel. */
 typedef struct panel {
   int64_t first, samples;
   ptrdiff_t row, rows; /* of each sample */
@@ -53,7 +52,7 @@ static ptrdiff_t vectors_of_row(const panels_t *p) {
   return (p->map.w + p->loops->vector - 1) / p->loops->vector;
 }
 
-/* `channels`: all that have planes. */
+/* `channels`: number of planes. */
 static panels_t panels_of(const es_node_t *node, ptrdiff_t channels) {
   panels_t p = {.loops = loops_of(es_conv_isa()),
                 .map = {.w = node->in.w, .row = round_up(node->in.w + 1, CONV_LINE)},
@@ -68,26 +67,26 @@ static panels_t panels_of(const es_node_t *node, ptrdiff_t channels) {
   if (p.samples > ES_SLICE_MAX) p.samples = ES_SLICE_MAX;
   p.sample = (most_rows(&p) + 1) * p.map.row;
   p.map.plane = 2 * CONV_LINE + p.map.row + p.samples * p.sample;
-  /* Planes that are a multiple of a page apart would get into each other's way in the cache. */
+  /* Planes whose distance is a multiple of a page would evict each other from the cache. */
   if (p.map.plane % 1024 == 0) p.map.plane += CONV_LINE;
   return p;
 }
 
-/* In floats, of `planes` and the list of vectors. */
+/* Floats of `planes` planes and the list of vectors. */
 static size_t panels_scratch(const panels_t *p, ptrdiff_t planes) {
   const ptrdiff_t vectors = p->samples * most_rows(p) * vectors_of_row(p);
   return (size_t)(planes * p->map.plane) + (size_t)vectors * sizeof(es_conv_vector_t) / sizeof(float);
 }
 
-/* Clears the planes at the start of `scratch` and puts the list behind them. Returns the first position: zeros are on
- * all sides of it. */
+/* Clears the planes at the start of `scratch` and puts the list of vectors after them. Returns the first position,
+ * which has zeros on all sides. */
 static float *panels_place(panels_t *p, ptrdiff_t planes, float *scratch) {
   memset(scratch, 0, (size_t)(planes * p->map.plane) * sizeof *scratch);
   p->map.vectors = (es_conv_vector_t *)(scratch + planes * p->map.plane);
   return scratch + CONV_LINE + p->map.row;
 }
 
-/* The i-th panel of a slice. False behind the last one. */
+/* Gets the i-th panel of a slice; returns false after the last panel. */
 static bool panel_at(panels_t *p, int64_t count, int64_t i, panel_t *out) {
   const int64_t first = i / p->bands * p->samples, band = i % p->bands;
   if (first >= count) return false;
@@ -96,7 +95,7 @@ static bool panel_at(panels_t *p, int64_t count, int64_t i, panel_t *out) {
                    .row = p->h * band / p->bands};
   out->rows = p->h * (band + 1) / p->bands - out->row;
   const ptrdiff_t vectors = out->samples * out->rows * vectors_of_row(p);
-  if (p->map.n_vectors == vectors) return true; /* all panels but the last one or two are alike */
+  if (p->map.n_vectors == vectors) return true; /* all panels except the last one or two are equal */
   p->map.n_vectors = vectors;
   es_conv_vector_t *v = p->map.vectors;
   for (ptrdiff_t row = 0; row < out->samples * out->rows; row++) {
@@ -108,7 +107,7 @@ static bool panel_at(panels_t *p, int64_t count, int64_t i, panel_t *out) {
   return true;
 }
 
-/* Brings a panel of NHWC to planes, with `border` rows above and below as far as there are any. */
+/* Copies a panel from NHWC to planes, with up to `border` rows above and below if the sample has them. */
 static void panel_spread(const panels_t *p, const panel_t *panel, float *planes, const float *from, int32_t channels,
                          int border) {
   const es_conv_map_t *map = &p->map;
@@ -126,14 +125,14 @@ static void panel_spread(const panels_t *p, const panel_t *panel, float *planes,
   }
 }
 
-/* Offsets of the inputs of output position 0, by tap: channel, row, column. */
+/* Lists the input offsets for output position 0, by tap: channel, row, column. */
 static void list_offsets(ptrdiff_t *offsets, const es_conv_map_t *map, int32_t channels) {
   for (int32_t c = 0; c < channels; c++) {
     for (int32_t t = 0; t < TAPS; t++) offsets[c * TAPS + t] = c * map->plane + (t / 3 - 1) * map->row + t % 3 - 1;
   }
 }
 
-/* ---- forward and the gradient of the input: the same but for the weights ---- */
+/* ---- forward and the gradient of the input, which differ only in the weights ---- */
 
 static void product(const es_conv_task_t *task, float *to, int32_t to_channels, const float *from,
                     int32_t from_channels, const float *bias) {
@@ -180,7 +179,7 @@ static void forward(const es_conv_task_t *task) {
   product(task, task->y, task->node->out.c, task->x, task->node->in.c, task->bias);
 }
 
-/* Rows and columns the other way round, and inputs for outputs. */
+/* Flips the kernels and swaps inputs with outputs. */
 static void data_pack(float *packed, const float *weights, const es_node_t *node) {
   const ptrdiff_t taps = node->out.c * TAPS;
   for (ptrdiff_t i = 0; i < node->in.c; i++) {
@@ -234,7 +233,7 @@ static void weights(const es_conv_task_t *task) {
   if (task->db) set_or_add(task->db, sums + channels * taps, node->out.c, task->first);
 }
 
-/* ---- where they are used: vectors must not be much wider than a row ---- */
+/* ---- limits: vectors must not be much wider than a row ---- */
 
 bool es_conv_narrow_applies(const es_node_t *node, es_conv_direction_t direction, es_conv_isa_t isa) {
   static const struct {

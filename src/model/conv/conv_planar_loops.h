@@ -1,5 +1,5 @@
-/* The loops of conv_planar.h for vectors of VECTOR floats, WIDE of which by CONV_TALL are sums that stay in registers.
- * Included by conv_planar_*.c, which set both and NAME. */
+/* The loops of conv_planar.h for vectors of VECTOR floats; WIDE × CONV_TALL vectors of sums stay in registers. Included
+ * by conv_planar_*.c, which define both and NAME. */
 #include "conv_planar.h"
 #include "eigenscope/kernel.h"
 #include <string.h>
@@ -7,7 +7,7 @@
 typedef float vector_t __attribute__((vector_size(VECTOR * sizeof(float)), aligned(sizeof(float)), may_alias));
 typedef int32_t lanes_t __attribute__((vector_size(VECTOR * sizeof(int32_t))));
 
-/* Of two vectors side by side: every other float, and the two halves with their floats taken in turn. */
+/* Indices into two vectors side by side: `even` takes every other float, `low` interleaves the two lower halves. */
 #if VECTOR == 16
 static const lanes_t lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 static const lanes_t even = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
@@ -24,9 +24,9 @@ static const lanes_t low = {0, 4, 1, 5};
 
 #define UNROLL _Pragma("GCC unroll 16")
 
-/* Floats of two vectors side by side, by their numbers. */
+/* Picks floats from two vectors side by side, by index. */
 static ES_INLINE vector_t pick(vector_t a, vector_t b, lanes_t at) {
-#ifdef __clang__ /* which knows shuffles by constants only */
+#ifdef __clang__ /* clang shuffles by constants only */
   vector_t picked;
   for (int i = 0; i < VECTOR; i++) {
     const int from = at[i] & (2 * VECTOR - 1);
@@ -48,8 +48,8 @@ static ES_INLINE void store(float *to, vector_t v) {
 
 /* ---- NHWC and planes ---- */
 
-/* VECTOR positions of n channels are n vectors, a float's number in them position·n + channel. Taking every other float
- * first turns these bits round by one: after log₂ n times the channel stands in front. */
+/* VECTOR positions of n channels fill n vectors; the index of a float in them is position·n + channel. Taking the even
+ * and then the odd floats rotates the bits of the index by one; after log₂ n rotations the channel comes first. */
 static ES_INLINE void part(vector_t *a, const int n) {
   vector_t b[16];
   UNROLL for (int bit = 1; bit < n; bit *= 2) {
@@ -61,7 +61,7 @@ static ES_INLINE void part(vector_t *a, const int n) {
   }
 }
 
-/* And back. */
+/* Inverse of `part`. */
 static ES_INLINE void join(vector_t *a, const int n) {
   vector_t b[16];
   UNROLL for (int bit = 1; bit < n; bit *= 2) {
@@ -73,7 +73,7 @@ static ES_INLINE void join(vector_t *a, const int n) {
   }
 }
 
-/* The first n of so many channels: all of them, or a multiple of VECTOR. */
+/* Copies the first n of `channels` channels to planes; n is `channels` or a multiple of VECTOR. */
 static ES_INLINE void spread_vectors(float *planes, ptrdiff_t plane, const float *from, ptrdiff_t channels,
                                      const int n) {
   vector_t a[16];
@@ -83,7 +83,7 @@ static ES_INLINE void spread_vectors(float *planes, ptrdiff_t plane, const float
   UNROLL for (int i = 0; i < n; i++) store(planes + i * plane, a[i]);
 }
 
-/* The three channels of an image: every third float of three vectors. */
+/* Copies the three channels of an image: every third float of three vectors. */
 static ES_INLINE void spread_three(float *planes, ptrdiff_t plane, const float *from) {
   const vector_t a = load(from), b = load(from + VECTOR), c = load(from + 2 * VECTOR);
   UNROLL for (int i = 0; i < 3; i++) {
@@ -93,7 +93,7 @@ static ES_INLINE void spread_three(float *planes, ptrdiff_t plane, const float *
   }
 }
 
-/* n is a constant where this is called. */
+/* n is a constant in all calls. */
 static ES_INLINE void spread_channels(float *planes, const es_conv_map_t *map, const float *sample, ptrdiff_t rows,
                                       ptrdiff_t channels, const int n) {
   for (ptrdiff_t i = 0; i < rows; i++, planes += map->row, sample += map->w * channels) {
@@ -126,7 +126,7 @@ static void spread(float *planes, const es_conv_map_t *map, const float *sample,
 
 /* ---- products ---- */
 
-/* One vector of n channels to NHWC. */
+/* Writes one vector of n channels to NHWC. */
 static ES_INLINE void put(float *y, const es_conv_vector_t *at, ptrdiff_t channels, ptrdiff_t first, vector_t *a,
                           const int n) {
   float rest[VECTOR * 8];
@@ -145,7 +145,7 @@ static ES_INLINE void put(float *y, const es_conv_vector_t *at, ptrdiff_t channe
       for (ptrdiff_t c = 0; c < left; c++) to[i * channels + c] = rest[i * n + c];
 }
 
-/* n vectors of `tall` channels from `first` on. */
+/* Multiplies n vectors for `tall` channels from `first` on. */
 static ES_INLINE void multiply_tile(float *y, const es_conv_vector_t *at, ptrdiff_t channels, ptrdiff_t first,
                                     const float *x, const ptrdiff_t *offsets, ptrdiff_t taps, const float *weights,
                                     const float *bias, const int tall, const int n) {
@@ -177,7 +177,7 @@ static void multiply(float *y, const es_conv_map_t *map, ptrdiff_t channels, con
     for (ptrdiff_t i = 0, n; i < map->n_vectors; i += n) {
       const es_conv_vector_t *at = map->vectors + i;
       const ptrdiff_t left = map->n_vectors - i, tiles = (left + wide - 1) / wide;
-      n = (left + tiles - 1) / tiles; /* a last tile of one vector would wait for its sums */
+      n = (left + tiles - 1) / tiles; /* balanced, because a last tile of one vector would stall on its sums */
       switch (n + (high ? 6 : 0)) {
 #if WIDE == 6
       case 9:
@@ -212,7 +212,7 @@ static void multiply(float *y, const es_conv_map_t *map, ptrdiff_t channels, con
   }
 }
 
-/* to[i] += the sum of the floats of a[i], for n of them; the floats behind them up to a vector stay. */
+/* to[i] += the sum of the floats of a[i], for i < n; keeps the floats of `to` that follow, up to a vector. */
 static ES_INLINE void fold(float *to, const vector_t *sums, const int n) {
   const int most = n > 4 ? 8 : 4;
   vector_t a[8];

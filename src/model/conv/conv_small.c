@@ -1,12 +1,12 @@
-/* Forward and gradient of the input of convolutions whose map is small or whose channels are few, position by position:
- * for eight samples at one position, all taps that lie on the map there. Nothing is multiplied by the border, which on
- * a map of 2 × 2 is five ninths of the arithmetic. */
+/* Forward and input gradient of convolutions with a small map or few channels, position by position: eight samples at
+ * one position, over all taps inside the map. Zeros of the border are never multiplied; on a map of 2 × 2 they would be
+ * five ninths of the arithmetic. */
 #include "conv.h"
 #include "conv_tile.h"
 
 enum { WIDE = CONV_TILE_WIDE, POSITIONS_MOST = 64 };
 
-/* One direction of a layer as the same product: result (position, to) = Σ over taps and `from` of source·weights. */
+/* One direction of a layer, written as a product: result (position, to) = Σ over taps and `from` of source·weights. */
 typedef struct product {
   const es_node_t *node;
   bool backward;
@@ -22,7 +22,7 @@ static product_t product_of(const es_node_t *node, bool backward) {
                      .taps = node->kernel * node->kernel};
 }
 
-/* The row (or column) of the source that a row of the result meets at a shift of the taps; −1: off the map. */
+/* Returns the row (or column) of the source that result row `at` reads at tap offset `shift`; −1: outside the map. */
 static int source_of(const product_t *p, int at, int shift, int end) {
   const int stride = p->node->stride;
   int i = p->backward ? at - shift : at * stride + shift;
@@ -33,7 +33,7 @@ static int source_of(const product_t *p, int at, int shift, int end) {
   return i < end ? i : -1;
 }
 
-/* Taps that lie on the map at a position of the result. */
+/* Lists the taps that lie inside the map at a position of the result. */
 static es_conv_reach_t reach_from(const product_t *p, int row, int column) {
   const int kernel = p->node->kernel, padding = p->node->padding;
   es_conv_reach_t r = {.n = 0};
@@ -54,7 +54,7 @@ static size_t packed_floats(const es_node_t *node) {
   return (size_t)(node->kernel * node->kernel) * (size_t)node->in.c * (size_t)node->out.c;
 }
 
-/* Both read the flat weights (out, in, tap) as they lie, or in WIDE rows at once. */
+/* Both pack the flat weights (out, in, tap): backward reads them contiguously, forward reads WIDE rows at once. */
 static void pack_forward(float *packed, const float *weights, const es_node_t *node) {
   const ptrdiff_t taps = node->kernel * node->kernel, in = node->in.c;
   for (ptrdiff_t o = 0; o < node->out.c; o += WIDE) {
@@ -72,7 +72,7 @@ static void pack_backward(float *packed, const float *weights, const es_node_t *
   }
 }
 
-/* Channels outside: the weights of a tile are used again at all positions. */
+/* The outer loop runs over channels, so that the weights of a tile are reused at all positions. */
 static void multiply(const product_t *p, const es_conv_task_t *task, const float *source, float *result,
                      const float *bias) {
   const int positions = p->to.h * p->to.w;

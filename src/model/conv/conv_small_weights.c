@@ -4,28 +4,28 @@
 #include "eigenscope/memory.h"
 #include <string.h>
 
-/* A tile: gradients of TALL input channels and WIDE output channels. POSITIONS: where oneDNN catches up. */
+/* A tile: gradients of TALL input and WIDE output channels. POSITIONS: from this size on, oneDNN is as fast. */
 enum { TALL = 8, WIDE = 32, TILE = TALL * WIDE, POSITIONS = 64 };
 
-/* Two lines that meet in one product: offsets of a line of the input and one of the gradient, in floats. */
+/* Two lines that are multiplied: offsets of a line of the input and of a line of the gradient, in floats. */
 typedef struct pair {
   int32_t x, dy;
 } pair_t;
 
-/* Panels: blocks of channels outside, then lines, one for each position of each sample. */
+/* A panel is stored by block of channels; a block has one line for each position of each sample. */
 struct es_small_weights {
   es_node_t node;
   int taps, in_positions, out_positions; /* positions of a sample */
-  bool wide;                             /* vectors of 16 floats */
-  int64_t samples;                       /* that the panels have room for */
-  int64_t filled;                        /* samples so far */
-  int lane;                              /* lanes so far */
-  int64_t *ends;                         /* filled after each lane */
-  pair_t *pairs;                         /* of ES_SLICE_MAX samples, tap by tap, sample by sample */
+  bool wide;                             /* true for vectors of 16 floats */
+  int64_t samples;                       /* capacity of the panels */
+  int64_t filled;                        /* samples in the panels */
+  int lane;                              /* lanes completed */
+  int64_t *ends;                         /* value of `filled` at the end of each lane */
+  pair_t *pairs;                         /* for ES_SLICE_MAX samples, by tap, then by sample */
   int *tap_first, *tap_count;            /* first pair of a tap; pairs in one sample */
-  es_stack_t sums;                       /* tiles of all taps, lane by lane */
+  es_stack_t sums;                       /* tiles of all taps, lane after lane */
   float *extra, *x, *dy;                 /* tiles of the second, third … slice of a lane; panels. Borrowed */
-  es_owned_t owned;                      /* ends, pairs, tap_first */
+  es_owned_t owned;                      /* owns ends, pairs, tap_first */
 };
 
 bool es_conv_small_weights_applies(const es_node_t *node, ES_UNUSED es_conv_direction_t direction, es_conv_isa_t isa) {
@@ -45,7 +45,7 @@ size_t es_small_weights_floats(const es_node_t *node, int64_t samples, int lanes
          (size_t)(samples * (es_shape_size(node->in) + es_shape_size(node->out)));
 }
 
-/* All positions of the output at which a tap lies on the map, for each tap and sample. */
+/* Lists, for each tap and sample, the positions of the output at which the tap lies inside the map. */
 static void list_pairs(es_small_weights_t *s) {
   const es_node_t *n = &s->node;
   pair_t *next = s->pairs;
@@ -104,7 +104,7 @@ void es_small_weights_begin(es_small_weights_t *s) {
   s->lane = 0;
 }
 
-/* Lines of `channels` floats to their places in each block of `width` channels; `block`: floats of one. */
+/* Copies lines of `channels` floats into each block of `width` channels; a block has `block` floats. */
 static ES_INLINE void fill_panel(float *panel, const float *lines, int64_t n, int32_t channels, int32_t width,
                                  int64_t block) {
   for (int64_t i = 0; i < n; i++) {
@@ -131,7 +131,7 @@ void es_small_weights_lane_end(es_small_weights_t *s) {
 typedef float v8_t __attribute__((vector_size(8 * sizeof(float)), aligned(sizeof(float)), may_alias));
 typedef float v16_t __attribute__((vector_size(16 * sizeof(float)), aligned(sizeof(float)), may_alias));
 
-/* out[i][j] = Σ over pairs x[i]·dy[j] for one tap. The sums have names, so that the compiler keeps them in registers:
+/* out[i][j] = Σ over pairs x[i]·dy[j] for one tap. The sums are local, so that the compiler keeps them in registers:
  * TALL × WIDE in those of AVX-512 … */
 static ES_INLINE void tile_wide(float *out, const float *x_panel, const float *dy_panel, const pair_t *pairs, int n) {
   v16_t a[TALL] = {{0}}, b[TALL] = {{0}};
@@ -184,7 +184,7 @@ static void tiles_narrow(const es_small_weights_t *s, float *out, const float *x
   }
 }
 
-/* The tiles of one lane: those of its slices, added in order. `x` and `dy`: the panels of the first sample. */
+/* Sums the tiles of one lane's slices in order. `x` and `dy`: panels of the first sample. */
 static void lane_tiles(es_small_weights_t *s, const float *x, const float *dy, int64_t first, int64_t end) {
   const size_t n = s->sums.n;
   float *sum = es_stack_next(&s->sums);
@@ -198,7 +198,7 @@ static void lane_tiles(es_small_weights_t *s, const float *x, const float *dy, i
   }
 }
 
-/* The sum over the gradients of one lane for a block of output channels. */
+/* Bias gradient of one lane for a block of output channels: the sum over samples and positions. */
 ES_KERNEL
 static void lane_bias(const es_small_weights_t *s, float *out, const float *dy, int64_t first, int64_t end) {
   double sum[WIDE] = {0};
@@ -221,7 +221,7 @@ static void write_bias(es_small_weights_t *s, float *bias) {
   }
 }
 
-/* Tiles [tap][in][out] to weights (out, in, tap). */
+/* Transposes tiles [tap][in][out] to weights (out, in, tap). */
 static void write_weights(const es_small_weights_t *s, float *weights, const float *tiles) {
   for (int j = 0; j < WIDE; j++) {
     float *row = weights + (int64_t)j * s->node.in.c * s->taps;

@@ -22,7 +22,7 @@ void es_conv_tile_turn(float *to, ptrdiff_t line, const float *from, ptrdiff_t g
 typedef float v8_t __attribute__((vector_size(8 * sizeof(float)), aligned(sizeof(float)), may_alias));
 typedef float v16_t __attribute__((vector_size(16 * sizeof(float)), aligned(sizeof(float)), may_alias));
 
-/* `rows` rows × 32 channels in the registers of AVX-512 … */
+/* Computes `rows` rows × 32 channels in the registers of AVX-512 … */
 static ES_INLINE void multiply_wide(const es_conv_tile_t *t, const es_conv_reach_t *r, int rows) {
   v16_t a[TALL], b[TALL];
   for (int i = 0; i < rows; i++) {
@@ -47,7 +47,7 @@ static ES_INLINE void multiply_wide(const es_conv_tile_t *t, const es_conv_reach
   }
 }
 
-/* … or at most 4 × 16, from channel `first` of the tile on, in those of AVX2. */
+/* … or at most 4 × 16, from channel `first` of the tile on, in the registers of AVX2. */
 static ES_INLINE void multiply_narrow(const es_conv_tile_t *t, const es_conv_reach_t *r, int first, int rows) {
   v8_t a[TALL / 2], b[TALL / 2];
   for (int i = 0; i < rows; i++) {
@@ -72,7 +72,7 @@ static ES_INLINE void multiply_narrow(const es_conv_tile_t *t, const es_conv_rea
   }
 }
 
-/* As many rows at once as there are. */
+/* Computes as many rows at once as registers allow. */
 ES_KERNEL
 static void rows_wide(es_conv_tile_t t, const es_conv_reach_t *r, int64_t rows_left) {
   for (int rows; rows_left > 0; rows_left -= rows, t.x += rows * t.x_stride, t.y += rows * t.y_stride) {

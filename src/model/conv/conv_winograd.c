@@ -1,17 +1,17 @@
-/* Winograd's convolutions of a slice at a time (winograd.h) for layers that oneDNN computes directly: its kernels for
- * this pay from 64 channels on maps of 16 × 16 on. */
+/* Winograd convolutions (winograd.h), one slice at a time, for layers that oneDNN computes directly: oneDNN's Winograd
+ * kernels pay off only from 64 channels on maps of 16 × 16 on. */
 #include "conv.h"
 #include "conv_tile.h"
 #include "winograd.h"
 #include <string.h>
 
-/* Rows, one for each tile of the output, that go through all steps together, so that they stay in the cache. */
+/* A row is a tile of the output. ROWS rows go through all steps together, so that they stay in the cache. */
 enum { WIDE = CONV_TILE_WIDE, ROWS = 32, NUMBERS = WINOGRAD_NUMBERS, TILE = WINOGRAD_TILE };
 
-/* The gradient of the input is the convolution of that of the output with the kernels turned round. */
+/* The input gradient is the convolution of the output gradient with flipped kernels. */
 typedef struct shape {
   ptrdiff_t h, w, from, to; /* channels */
-  ptrdiff_t across, tiles;  /* tiles of a row of them, of a sample */
+  ptrdiff_t across, tiles;  /* tiles per row of tiles; tiles per sample */
 } shape_t;
 
 static shape_t shape_of(const es_node_t *node, bool backward) {
@@ -52,7 +52,7 @@ static void pack_backward(float *packed, const float *weights, const es_node_t *
   }
 }
 
-/* Patches and products of ROWS tiles. */
+/* Floats for the patches and products of ROWS tiles. */
 static size_t scratch_floats(const es_node_t *node) {
   return (size_t)(NUMBERS * ROWS) * ((size_t)node->in.c + (size_t)node->out.c);
 }

@@ -7,13 +7,13 @@ enum { VECTOR = 16, TILE = WINOGRAD_TILE, PATCH = WINOGRAD_PATCH, SIDE = 3 };
 
 typedef float v16_t __attribute__((vector_size(VECTOR * sizeof(float)), aligned(sizeof(float)), may_alias));
 
-/* Macros, not functions: those that return such vectors are warned of. */
+/* Macros, because the compiler warns about functions that return such vectors. */
 #define LOAD(p)             (*(const v16_t *)(p))
 #define PICK(s, i, channel) LOAD((s)->at[i] + (s)->step[i] * (channel))
 
-/* One dimension of each transform, from the points 0, ±a, ±b and infinity; with 5/8 and 3/2 the rounding errors of
- * float are a third of those with the 1 and 2 of the paper (measured; oneDNN's kernels have the same points). Vectors
- * of the result are `step` apart, those it is made of `from`. */
+/* One dimension of each transform, for the points 0, ±a, ±b and infinity. With a = 5/8 and b = 3/2, the float rounding
+ * errors are a third of those with 1 and 2 as in the paper (measured; oneDNN's kernels use the same points). Vectors of
+ * the result are `step` apart, vectors of the input `from`. */
 #define A 0.625f
 #define B 1.5f
 static const float a2 = A * A, b2 = B * B, sum2 = A * A + B * B, product2 = A * A * B * B;
@@ -53,10 +53,10 @@ static ES_INLINE void kernel_line(v16_t *to, const v16_t *g, int step, int from)
   to[5 * step] = g2;
 }
 
-/* The positions of a square of the map; those off the map share zeros. */
+/* Positions of a square of the map. Positions outside the map share one vector of zeros. */
 typedef struct square {
   const float *at[PATCH * PATCH];
-  ptrdiff_t step[PATCH * PATCH]; /* 1, or 0 for the zeros */
+  ptrdiff_t step[PATCH * PATCH]; /* 1; 0 for the shared zeros */
 } square_t;
 
 static ES_INLINE void place(square_t *s, const es_winograd_map_t *m, ptrdiff_t row, ptrdiff_t column) {

@@ -26,7 +26,7 @@ static bool may_use(dnnl_cpu_isa_t isa) {
 }
 
 es_conv_isa_t es_conv_isa(void) {
-  static es_conv_isa_t found = CONV_ISAS; /* oneDNN does not change its mind, but takes a lock to say so */
+  static es_conv_isa_t found = CONV_ISAS; /* cached, because oneDNN takes a lock for each query */
   if (found == CONV_ISAS)
     found = may_use(dnnl_cpu_isa_avx512_core) ? CONV_AVX512 : may_use(dnnl_cpu_isa_avx2) ? CONV_AVX2 : CONV_BASELINE;
   return found;
@@ -91,7 +91,7 @@ static bool is_named(const_dnnl_primitive_desc_t pd, const char *start) {
   return strncmp(name, start, strlen(start)) == 0;
 }
 
-/* The first kernel, as oneDNN orders them, that is not to be avoided. */
+/* Describes the first kernel, in oneDNN's order, whose name does not begin with `avoid`. */
 static dnnl_status_t describe_other(dnnl_primitive_desc_t *pd, const void *description,
                                     const_dnnl_primitive_desc_t hint, const char *avoid) {
   dnnl_primitive_desc_iterator_t kernels = NULL;

@@ -1,4 +1,4 @@
-/* Convolutions and linear layers in oneDNN's words. */
+/* Descriptions of convolutions and linear layers for oneDNN. */
 #include "onednn_layers.h"
 
 dnnl_memory_desc_t es_onednn_layer_bias(const es_unit_t *unit) {
@@ -79,11 +79,11 @@ void es_onednn_layer_describe(const es_unit_t *unit, es_conv_direction_t directi
   es_onednn_must(code, "describe a layer");
 }
 
-/* Other algorithms than direct in NHWC pay on these shapes, with both changes of layout counted in: measured on slices
- * of 16 (Emerald Rapids, oneDNN 2.6.3, GFLOP/s): Winograd F(4x4, 3x3) 267 instead of 170 for 64 channels on 32 x 32,
- * 330 instead of 185 for 128 on 16 x 16, 280 instead of 185 for 256 on 8 x 8, less than direct on smaller maps; forward
- * on maps of 4 x 4 and 2 x 2, 256 channels and more, 175 instead of 112 and 137 instead of 50. Winograd's kernels are
- * for AVX-512; its rounding errors are some 1e-6 of the largest output (tests/unit/test_conv.c). */
+/* On these shapes, other algorithms than direct in NHWC are faster, including both changes of layout. Measured on
+ * slices of 16 (Emerald Rapids, oneDNN 2.6.3, GFLOP/s): Winograd F(4x4, 3x3) 267 instead of 170 for 64 channels on 32 x
+ * 32, 330 instead of 185 for 128 on 16 x 16, 280 instead of 185 for 256 on 8 x 8, less than direct on smaller maps;
+ * forward on maps of 4 x 4 and 2 x 2, 256 channels and more, 175 instead of 112 and 137 instead of 50. Winograd kernels
+ * need AVX-512; their rounding errors are about 1e-6 of the largest output (tests/unit/test_conv.c). */
 int es_onednn_layer_algorithms(const es_unit_t *unit, es_conv_direction_t direction,
                                es_onednn_algorithm_t out[ONEDNN_ALGORITHMS_MOST]) {
   const es_node_t *node = unit->node;
@@ -101,10 +101,10 @@ int es_onednn_layer_algorithms(const es_unit_t *unit, es_conv_direction_t direct
   return n;
 }
 
-/* The gradient of the weights of 1 x 1 convolutions with strides, of fewer channels than a vector holds (shortcuts of
- * narrow ResNets): oneDNN's kernels for it ("jit_1x1") write up to channels of a whole vector behind each of the
- * positions that their scratch has room for, in NHWC, with AVX2 and AVX-512, up to at least 3.12 (uxlfoundation/oneDNN
- * issue 6035). The next kernel in line is as fast. */
+/* Weight gradient of strided 1 x 1 convolutions with fewer channels than a vector holds (shortcuts of narrow ResNets):
+ * oneDNN's kernels ("jit_1x1") write past each position that their scratch has room for, by up to a whole vector of
+ * channels, in NHWC, with AVX2 and AVX-512, up to at least 3.12 (uxlfoundation/oneDNN issue 6035). The next kernel is
+ * as fast. */
 const char *es_onednn_layer_avoids(const es_unit_t *unit, es_conv_direction_t direction) {
   const es_node_t *node = unit->node;
   const bool spoilt = node->op == ES_OP_CONV && node->kernel == 1 && node->stride > 1 && node->in.c / node->groups < 16;

@@ -1,10 +1,10 @@
-/* Convolutions and linear layers. Activations are plain NHWC outside; where a kernel in a layout of its own is so much
- * faster that changing the layout pays, one is used (es_onednn_layer_algorithms), and where a kernel of ours is faster
- * than any of oneDNN's, that one (conv.h).
+/* Convolutions and linear layers. Activations are plain NHWC outside. A kernel with its own layout is used if it is
+ * faster even with the change of layout (es_onednn_layer_algorithms); a kernel of ours is used if it is faster than all
+ * of oneDNN's (conv.h).
  *
- * Each unit holds one set of primitives for every slice size it will see. Weights are kept in the layout that the
- * primitives for the largest slice ask for, packed again after each change; gradients are added up over lanes in the
- * layout of the kernels and unpacked once. */
+ * Each unit holds one set of primitives for every slice size. Weights are kept in the layout that the primitives for
+ * the largest slice ask for, and packed again after each change. Gradients are summed over lanes in the layout of the
+ * kernels and unpacked once. */
 #include "onednn_layers.h"
 #include "conv.h"
 #include "conv_small_weights.h"
@@ -18,25 +18,25 @@ typedef struct kernel {
   es_onednn_operand_t src, dst; /* or their gradients */
 } kernel_t;
 
-/* Weights in the layout that a primitive wants, and how to get there from the flat vector. */
+/* Weights in the layout that a primitive wants, with the reorder from the flat vector. */
 typedef struct packing {
   dnnl_memory_desc_t layout;
   dnnl_memory_t memory;
-  dnnl_primitive_t reorder; /* NULL: the flat vector itself is used */
+  dnnl_primitive_t reorder; /* NULL: the primitive uses the flat vector */
   float *data;              /* owned unless reorder is NULL */
 } packing_t;
 
 typedef struct state {
   const es_conv_algorithm_t *own[CONV_DIRECTIONS]; /* NULL: the kernels below, or `small` */
   kernel_t kernels[CONV_DIRECTIONS][ES_SLICE_MAX + 1];
-  packing_t packing[CONV_DIRECTIONS]; /* of CONV_BACKWARD_WEIGHTS the gradient: its reorder is from packed to flat */
-  bool same_gradient;                 /* both backward directions take the gradient of the output in one layout */
+  packing_t packing[CONV_DIRECTIONS]; /* of CONV_BACKWARD_WEIGHTS: the gradient, reordered from packed to flat */
+  bool same_gradient;                 /* both backward directions read the output gradient in the same layout */
   dnnl_memory_t flat, flat_gradient;
   dnnl_memory_t bias, bias_gradient; /* or NULL */
-  es_stack_t sums;                   /* gradients of weights and bias, lane by lane; memory borrowed from the model */
-  size_t packed_floats;              /* of the weights, rounded up so that the bias behind them is aligned */
-  float *extra;                      /* gradient of the second, third … slice of a lane; borrowed */
-  bool scratch;                      /* our own kernels use the scratch of the process */
+  es_stack_t sums;      /* gradients of weights and bias, lane after lane; memory borrowed from the model */
+  size_t packed_floats; /* of the weights, rounded up to align the bias that follows */
+  float *extra;         /* gradient of a lane's second, third … slice; borrowed */
+  bool scratch;         /* true if our own kernels use the scratch of the process */
   bool lane_started;
   es_small_weights_t *small; /* computes CONV_BACKWARD_WEIGHTS for all lanes at once, or NULL */
 } state_t;
@@ -78,8 +78,8 @@ static const dnnl_memory_desc_t *layout_of(dnnl_primitive_desc_t pd, es_conv_dir
   return dnnl_primitive_desc_query_md(pd, query, 0);
 }
 
-/* One direction for one slice size. The first (largest) size may choose the layout of the weights (its layout has ndims
- * 0 until then); the others take it. *pd is the caller's. */
+/* Makes the kernel of one direction for one slice size. The first (largest) size may choose the layout of the weights,
+ * whose ndims is 0 until then; later sizes use that layout. The caller owns *pd. */
 static es_code_t make_kernel(es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t algorithm, int count,
                              const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd, es_status_t *status) {
   static const char *const names[] = {"the forward pass", "the gradient of the input", "the gradient of the weights"};
@@ -103,7 +103,7 @@ static es_code_t make_kernel(es_unit_t *unit, es_conv_direction_t direction, es_
                                   direction == CONV_FORWARD, status);
 }
 
-/* oneDNN's descriptions of the forward pass of each slice size, which its backward passes want to know. */
+/* oneDNN's forward description of each slice size, which backward primitives need as a hint. */
 typedef struct hints {
   dnnl_primitive_desc_t forward[ES_SLICE_MAX + 1];
 } hints_t;
@@ -131,7 +131,7 @@ static void forget(hints_t *hints) {
   }
 }
 
-/* The packed weights of our own kernels have no layout that oneDNN knows. */
+/* Selects a kernel of ours. oneDNN has no layout for its packed weights. */
 static es_code_t use_own(es_unit_t *unit, es_conv_direction_t direction, const es_conv_algorithm_t *own,
                          es_status_t *status) {
   state_t *s = unit->state;
@@ -190,8 +190,8 @@ static es_code_t make_kernels(es_unit_t *unit, uint32_t sizes, es_status_t *stat
   return code;
 }
 
-/* Memory for packed weights, and the reorder from (or, for gradients, to) the flat vector. `allocate` false: the packed
- * data live elsewhere (in the stack of lane sums). */
+/* Creates the memory object of packed weights and the reorder from the flat vector. For a gradient, the reorder is to
+ * the flat vector, and the data are in the stack of lane sums. */
 static es_code_t make_packing(es_unit_t *unit, packing_t *p, const dnnl_memory_desc_t *flat, bool gradient,
                               es_status_t *status) {
   if (p->layout.ndims == 0) return ES_OK;
@@ -210,13 +210,13 @@ static bool all_lanes_at_once(const es_node_t *node) {
   return own && !own->run;
 }
 
-/* Weights as the kernels of a direction want them: oneDNN's layouts are hardly larger than the flat one. */
+/* Floats of the packed weights of a direction: oneDNN's layouts are hardly larger than the flat vector. */
 static int64_t packed_size(const es_graph_t *graph, const es_node_t *node, es_conv_direction_t direction) {
   const es_conv_algorithm_t *own = es_conv_choose(node, direction);
   return own && own->packed_floats ? (int64_t)own->packed_floats(node) : graph->parameters[node->weight].count;
 }
 
-/* Follows what create allocates and scratch_floats asks for. */
+/* Must match the allocations of `create` and the result of scratch_floats. */
 static es_unit_floats_t floats(const es_graph_t *graph, const es_node_t *node, int64_t samples, int lanes) {
   const es_group_t group = {.lane_count = lanes};
   const int64_t vectors = (int64_t)es_stack_vectors(&group) + 1;

@@ -1,4 +1,4 @@
-/* How a convolution or a linear layer is described to oneDNN, and which of its kernels is asked for. */
+/* Descriptions of convolutions and linear layers for oneDNN, and the choice of its kernels. */
 #ifndef ES_MODEL_ONEDNN_LAYERS_H
 #define ES_MODEL_ONEDNN_LAYERS_H
 
@@ -11,22 +11,22 @@ typedef struct es_onednn_algorithm {
   bool blocked; /* activations in the layout that the kernel prefers */
 } es_onednn_algorithm_t;
 
-/* The algorithms for a direction, the fastest first; the last one is always there. By shape alone, so that all slice
- * sizes and ranks choose alike. Returns how many. */
+/* Lists the algorithms for a direction, fastest first, and returns their number; the last one is always available.
+ * Depends only on the shape, so that all slice sizes and ranks choose the same. */
 enum { ONEDNN_ALGORITHMS_MOST = 2 };
 int es_onednn_layer_algorithms(const es_unit_t *unit, es_conv_direction_t direction,
                                es_onednn_algorithm_t out[ONEDNN_ALGORITHMS_MOST]);
 
-/* How the names of kernels begin that must not compute a direction, or NULL. */
+/* Returns the start of the names of kernels that must not compute a direction, or NULL. */
 const char *es_onednn_layer_avoids(const es_unit_t *unit, es_conv_direction_t direction);
 
-/* Weights as PyTorch has them (tag oihw, goihw or oi), or in whatever layout the kernels prefer (tag any). */
+/* Layout of the weights: PyTorch's (tag oihw, goihw or oi), or the one that the kernels prefer (tag any). */
 dnnl_memory_desc_t es_onednn_layer_weights(const es_unit_t *unit, bool any);
 dnnl_memory_desc_t es_onednn_layer_bias(const es_unit_t *unit);
 dnnl_memory_desc_t es_onednn_layer_source(const es_unit_t *unit, int count);
 dnnl_memory_desc_t es_onednn_layer_target(const es_unit_t *unit, int count);
 
-/* A convolution and a linear layer differ in how oneDNN is told of them. */
+/* oneDNN has separate description types for a convolution and a linear layer. */
 typedef union onednn_description {
   dnnl_convolution_desc_t convolution;
   dnnl_inner_product_desc_t linear;

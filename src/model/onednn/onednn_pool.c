@@ -3,7 +3,7 @@
 #include "layout.h"
 #include "onednn.h"
 
-/* For slices of one size; the pointers of the data are put in at each call. */
+/* For slices of one size; data pointers are set in each call. */
 typedef struct kernels {
   dnnl_primitive_t forward, backward;
   dnnl_memory_t src, dst, workspace;
@@ -11,7 +11,7 @@ typedef struct kernels {
 
 typedef struct state {
   kernels_t kernels[ES_SLICE_MAX + 1];
-  uint8_t *workspace; /* max pooling: which input won; for all stored samples */
+  uint8_t *workspace; /* max pooling: index of the winning input, for all stored samples */
   size_t workspace_sample;
 } state_t;
 
@@ -103,7 +103,7 @@ static void pool_backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, cons
   es_onednn_run(k->backward, arguments, s->workspace ? 3 : 2, "run the gradient of pooling");
 }
 
-/* oneDNN keeps a number for each output of max pooling. */
+/* For max pooling, oneDNN keeps a number for each output. */
 static int64_t kept_bytes(const es_step_t *step) {
   return step->node->op == ES_OP_MAXPOOL ? es_shape_size(step->shape) * (int64_t)sizeof(int32_t) : 0;
 }
