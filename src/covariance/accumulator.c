@@ -4,14 +4,14 @@
 #include <math.h>
 #include <string.h>
 
-/* Tile of what is spread: what ScaLAPACK is fastest on (ES_SPECTRUM_BLOCK, which only spectrum/ may know). */
+/* Tile size of a spread covariance: ScaLAPACK is fastest with it (ES_SPECTRUM_BLOCK, which only spectrum/ may know). */
 enum { TILE = 64 };
 
 struct es_accumulator {
   const es_group_t *group; /* borrowed */
   es_rows_info_t info;
   es_strategy_t strategy;
-  es_cov_t *lanes; /* owned; of this rank */
+  es_cov_t *lanes; /* owned; accumulators of this rank's lanes */
   es_spread_t *spread;
   es_gram_t *gram;
   void *waiting; /* owned; rows since the last exchange */
@@ -88,7 +88,7 @@ int32_t es_accumulator_order(const es_accumulator_t *a) {
   return a->strategy == ES_STRATEGY_GRAM ? (int32_t)a->info.rows : a->info.width;
 }
 
-/* Keeps rows until all ranks come to exchange them. */
+/* Stores rows until the next es_accumulator_exchange, which all ranks call together. */
 static void wait_for_others(es_accumulator_t *a, const void *rows, int64_t n) {
   const size_t row = (size_t)a->info.width * es_real_size(a->info.real);
   if (a->n_waiting + n > a->room) {
@@ -144,7 +144,7 @@ static es_code_t finish_lanes(es_accumulator_t *a, es_cov_workspace_t *workspace
     es_cov_reduce(&total, a->lanes, a->group, buffer);
     out->rows = total.n;
     memcpy(out->mean, total.moments, width * sizeof *out->mean);
-    /* The covariance takes the place of the moments, so that a wide layer is held once. */
+    /* The covariance overwrites the moments, so that a wide layer is in memory only once. */
     out->triangle = total.moments;
     memmove(out->triangle, total.moments + width, es_triangle_size(a->info.width) * sizeof *out->triangle);
     for (size_t i = 0; total.n > 0 && i < es_triangle_size(a->info.width); i++) out->triangle[i] /= (double)total.n;

@@ -68,8 +68,8 @@ void es_cov_reset(es_cov_t *cov) {
   memset(cov->moments, 0, es_cov_moments_size(cov->width) * sizeof *cov->moments);
 }
 
-/* out = rows − shift, sums[j] = Σ out over lines of `length` floats; floats behind the last whole line count into the
- * first columns. */
+/* out = rows − shift and sums[j] = Σ out, over lines of `length` floats; floats after the last whole line are added to
+ * the sums of the first columns. */
 static void centre(float *out, double *sums, const float *rows, size_t floats, size_t length, const float *shift,
                    float *work) {
   const size_t lines = floats / length;
@@ -93,7 +93,7 @@ static void merge_triangle(double *triangle, const double *other, const double *
 
 /* w->product = Σ d·dᵀ and w->sums = Σ d over d = row − w->shift (d values). */
 static void multiply_centred(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
-  /* Narrow rows are centred several at a time: the shift is repeated over at least WIDE floats. */
+  /* Several narrow rows are centred at once: the shift is repeated over at least WIDE floats. */
   const int32_t repeat = width >= WIDE ? 1 : (WIDE + width - 1) / width;
   const size_t d = (size_t)width, length = d * (size_t)repeat;
   float *shift = w->shift;
@@ -110,8 +110,8 @@ static void multiply_centred(es_cov_workspace_t *w, const float *rows, int32_t n
     cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, width, n, 1.0f, w->centred, width, 0.0f, w->product, width);
 }
 
-/* multiply_centred, then the means that remain into w->sums. False if those are so large beside the deviations that
- * float would lose more than a digit: then the caller centres again, by the means found. */
+/* Calls multiply_centred and stores the remaining means in w->sums. Returns false if these means are so large relative
+ * to the deviations that float would lose more than a digit. The caller then centres again with the means found. */
 static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
   const size_t d = (size_t)width;
   const float *product = w->product;
@@ -173,7 +173,7 @@ void es_cov_add(es_cov_t *cov, es_cov_workspace_t *workspace, const void *rows, 
   const char *from = rows;
   assert(cov->width <= workspace->width && cov->real == workspace->real);
   while (n > 0) {
-    if (cov->panel_rows == 0 && n >= full) { /* no need to wait: straight from where the layer put them */
+    if (cov->panel_rows == 0 && n >= full) { /* a whole panel is merged without a copy */
       merge_rows(cov, workspace, from, full);
       from += (size_t)full * line;
       n -= full;
@@ -193,7 +193,7 @@ void es_cov_flush(es_cov_t *cov, es_cov_workspace_t *workspace) {
   if (cov->open) es_narrow_accumulator_close(cov, workspace);
 }
 
-/* mean, n and triangle of `from` are given apart, so that a received message can be merged where it lies. */
+/* n and moments are separate arguments, so that a received message can be merged without a copy. */
 static void merge(es_cov_t *into, int64_t n, const double *moments) {
   const size_t d = (size_t)into->width;
   if (n == 0) return;
@@ -204,7 +204,7 @@ static void merge(es_cov_t *into, int64_t n, const double *moments) {
   }
   const double total = (double)(into->n + n), share = (double)n / total, weight = (double)into->n * share;
   double *mean = into->moments, *triangle = into->moments + d;
-  /* δ takes the place of the means while the triangles are merged. */
+  /* δ overwrites the means while the triangles are merged. */
   for (size_t j = 0; j < d; j++) mean[j] = moments[j] - mean[j];
   merge_triangle(triangle, moments + d, mean, weight, d);
   for (size_t j = 0; j < d; j++) mean[j] = moments[j] - (1.0 - share) * mean[j];

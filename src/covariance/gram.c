@@ -6,17 +6,17 @@
 
 #include "gram_internal.h"
 
-/* Rows of G that one rank computes at once; the same calls of BLAS wherever it is done. */
+/* Number of rows of G that one rank computes at once. It is fixed, so that BLAS gets the same calls on any rank. */
 enum { STRIP = 128 };
 
-/* Rank that computes a strip of G. Strips grow by their number, so they are dealt there and back. */
+/* Rank that computes a strip of G. Later strips are longer, so strips are dealt to the ranks forth and back. */
 static int strip_owner(int32_t strip, int size) {
   const int at = strip % (2 * size);
   return at < size ? at : 2 * size - 1 - at;
 }
 
-/* Adds rows i0 … i1−1 of all·allᵀ, (n, count) centred, to the triangle: left of the strip's own square by GEMM, the
- * square by SYRK. */
+/* Adds rows i0 … i1−1 of all·allᵀ to the triangle; `all` is (n, count) and centred. GEMM computes the columns left of
+ * the strip's diagonal square, SYRK the square. */
 static void add_strip(const es_gram_exchange_t *x, int32_t count, int32_t i0, int32_t i1, void *product,
                       double *triangle) {
   const int32_t rows = i1 - i0;
@@ -44,7 +44,7 @@ static int32_t strip_end(int32_t first, int32_t n) {
   return n - first < STRIP ? n : first + STRIP;
 }
 
-/* G ← 1/n (I − 11ᵀ/n) G (I − 11ᵀ/n): removes what rounding of the columns' means left. `mean`: n doubles. */
+/* G ← 1/n (I − 11ᵀ/n) G (I − 11ᵀ/n): removes the rounding errors of the columns' means. `mean`: n doubles. */
 static void centre_twice(double *triangle, int32_t n, double *mean) {
   double total = 0.0;
   memset(mean, 0, (size_t)n * sizeof *mean);
@@ -108,7 +108,7 @@ es_code_t es_gram_reduce(const es_gram_t *g, double *triangle, double *mean, es_
   }
   const es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0) {
-    assert(s.mean && s.shift && s.rest); /* or not all had agreed */
+    assert(s.mean && s.shift && s.rest); /* else es_agree would have failed */
     es_gram_exchange_open(&x);
     multiply(&x, &s, triangle, mean);
     centre_twice(triangle, x.n, s.mean);

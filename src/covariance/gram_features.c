@@ -1,4 +1,4 @@
-/* Eigenvectors over columns from eigenvectors over rows. */
+/* Converts eigenvectors over rows to eigenvectors over columns. */
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include <cblas.h>
@@ -10,11 +10,11 @@
 /* Scratch of es_gram_features. */
 typedef struct features {
   double *columns;     /* (n, GRAM_COLUMNS) */
-  double *part, *came; /* (count, GRAM_COLUMNS): made here; of another rank */
-  double *shift;       /* shift and rest, GRAM_COLUMNS each, and work, 2 × */
+  double *part, *came; /* (count, GRAM_COLUMNS): computed here; received */
+  double *shift;       /* shift and rest, GRAM_COLUMNS each; work, 2 × GRAM_COLUMNS */
 } features_t;
 
-/* Rounds of one block of columns for each rank, so that the ranks multiply at the same time. */
+/* In each round, every rank gets one block of columns, so that all ranks multiply at the same time. */
 static void project(es_gram_exchange_t *x, const features_t *f, const double *vectors, int32_t count, double *out) {
   const int size = x->g->group->size, rank = x->g->group->rank;
   const int32_t width = x->g->width;
@@ -59,7 +59,7 @@ es_code_t es_gram_features(const es_gram_t *g, const double *vectors, int32_t co
   if (code == ES_OK && x.n > 0 && count > 0) {
     es_gram_exchange_open(&x);
     project(&x, &f, vectors, count, out);
-    for (int32_t k = 0; k < count; k++, out += g->width) { /* every rank holds all of `out`, and scales it alike */
+    for (int32_t k = 0; k < count; k++, out += g->width) { /* every rank has all of `out` and scales it alike */
       double sum = 0.0;
       for (int32_t j = 0; j < g->width; j++) sum += out[j] * out[j];
       const double length = sqrt(sum);

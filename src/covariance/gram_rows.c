@@ -1,4 +1,4 @@
-/* Rows that wait for their Gram matrix: kept by lane, exchanged some columns at a time. */
+/* Rows of a Gram matrix: stored by lane, exchanged some columns at a time. */
 #include "eigenscope/memory.h"
 #include <assert.h>
 #include <string.h>
@@ -39,7 +39,7 @@ void es_gram_destroy(es_gram_t *g) {
   es_free(g);
 }
 
-/* A new chunk at the end of a lane; false when memory is out. */
+/* Adds a new chunk at the end of a lane; returns false when out of memory. */
 static bool grow(const es_gram_t *g, es_gram_lane_t *lane) {
   es_gram_chunk_t *c = es_allocate_zero(1, sizeof *c);
   if (c) c->rows = es_allocate((size_t)g->chunk_rows, g->line);

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* A panel under way; behind it lies what it points at, each part at a cache line of its own as its width is a multiple
- * of 16. */
+/* The current panel. Its arrays follow the struct in one block; each starts on a cache line, because the width is a
+ * multiple of 16. */
 struct es_narrow_accumulator {
-  _Alignas(64) int32_t rows; /* so far; 0: the rest says nothing yet */
+  _Alignas(64) int32_t rows; /* rows so far; if 0, the other fields are not set yet */
   float *product;            /* d × d, lower triangle */
   float *shift;
   double *sums, *squares; /* of deviations from the shift */
@@ -52,8 +52,8 @@ static void clear(es_narrow_accumulator_t *b, int32_t width) {
   memset(b->product, 0, d * d * sizeof *b->product);
 }
 
-/* True if the mean of the deviations, with those of one more block, stays so small beside them that float loses at most
- * a digit of what remains about it. `rows` counts the block. */
+/* True if the mean of the deviations, including one more block, stays so small relative to them that float loses at
+ * most one digit of the deviations about this mean. `rows` includes the block. */
 ES_KERNEL
 static bool fits(const es_narrow_accumulator_t *b, const float *s, const float *q, double rows, size_t width) {
   int fine = 1;
@@ -80,7 +80,7 @@ void es_narrow_accumulator_take(es_cov_t *cov, es_cov_workspace_t *w, const floa
   }
   es_syrk_kernels()->centre(w->centred, s, q, rows, n, cov->width, b->shift);
   if (!fits(b, s, q, (double)(b->rows + n),
-            d)) { /* a new panel about the mean of the block, s / n from the shift so far */
+            d)) { /* a new panel about the mean of the block: s / n, relative to the old shift */
     es_narrow_accumulator_close(cov, w);
     clear(b, cov->width);
     for (size_t j = 0; j < d; j++) b->shift[j] = (float)((double)b->shift[j] + (double)s[j] / (double)n);

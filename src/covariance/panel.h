@@ -1,12 +1,12 @@
-/* Loops over panels (rows of a data matrix, row-major, without gaps) that every kind of accumulator shares, for float
- * and for double rows. */
+/* Loops over panels (rows of a data matrix, row-major, without gaps) for float and for double rows. All accumulators
+ * share them. */
 #ifndef ES_COVARIANCE_PANEL_H
 #define ES_COVARIANCE_PANEL_H
 
 #include "eigenscope/covariance.h"
 #include <stddef.h>
 
-/** Sums of columns go in blocks of this many lines, so that the rounding of a float sum stays small. */
+/** Column sums are computed in blocks of this many lines, so that the rounding error of a float sum stays small. */
 enum { ES_PANEL_BLOCK = 64 };
 /** Of panels that are gathered (es_cov_panel_rows). */
 enum { ES_PANEL_FLOATS = 32768, ES_PANEL_ROWS_LEAST = 512, ES_PANEL_ROWS_MOST = 4096 };
@@ -17,18 +17,18 @@ void es_panel_subtract_f32(float *out, double *sums, const float *rows, size_t l
 void es_panel_subtract_f64(double *out, double *sums, const double *rows, size_t lines, size_t width,
                            const double *shift, double *work);
 
-/** Centres a panel of n ≥ 1 rows by its own means, found by a pass of their own, so that nothing need be known
- * beforehand: out = rows − shift with shift[j] the mean as the panel's type has it, rest[j] = mean of what remains. A
- * column of equal values becomes 0 exactly. `work`: 2·width numbers of the panel's type. `out` may be `rows`. */
+/** Centres a panel of n ≥ 1 rows by its own means. A separate pass computes the means, so none need be known before:
+ * out = rows − shift, where shift[j] is the mean rounded to the panel's type and rest[j] the mean of what remains. A
+ * column of equal values becomes exactly 0. `work`: 2·width numbers of the panel's type. `out` may be `rows`. */
 void es_panel_centre_f32(float *out, const float *rows, size_t n, size_t width, double *shift, double *rest,
                          float *work);
 void es_panel_centre_f64(double *out, const double *rows, size_t n, size_t width, double *shift, double *rest,
                          double *work);
-/** Either of them, by type. */
+/** Calls the function above of that type. */
 void es_panel_centre(es_real_t real, void *out, const void *rows, size_t n, size_t width, double *shift, double *rest,
                      void *work);
 
-/** out[i] += product[i] + (a·x[i] + b·y[i]): Chan's formula along one line of the triangle. */
+/** out[i] += product[i] + (a·x[i] + b·y[i]): Chan's formula for one line of the triangle. */
 void es_panel_merge_line(es_real_t real, double *out, const void *product, double a, const double *x, double b,
                          const double *y, size_t n);
 /** out[i] += product[i]. */

@@ -1,9 +1,9 @@
-/* The loops of panel.h for one type of number: included by panel.c with REAL and NAME(function) defined.
+/* The loops of panel.h for one type of number. panel.c includes this file with REAL and NAME(function) defined.
  *
- * ivdep: arrays are the same or apart, never shifted; without it the compiler tests for overlap and gives up vectors
- * where a panel is centred in place. */
+ * ivdep: arrays are identical or disjoint, never shifted; without it the compiler tests for overlap and does not
+ * vectorise loops that centre a panel in place. */
 
-/* `lines` at a time, at most BLOCK: several lines share a pass over the sums, each sum in the order of the lines. */
+/* At most BLOCK lines. Four lines share a pass over the sums; each sum adds its terms in the order of the lines. */
 static ES_INLINE void NAME(subtract_block)(REAL *out, REAL *s, const REAL *rows, size_t lines, size_t width,
                                            const REAL *shift) {
   size_t i = 0;
@@ -59,7 +59,7 @@ static void NAME(sum_about)(double *sums, const REAL *rows, size_t n, size_t wid
 void NAME(es_panel_centre)(REAL *out, const REAL *rows, size_t n, size_t width, double *shift, double *rest,
                            REAL *work) {
   REAL *about = work + width;
-  memcpy(about, rows, width * sizeof *about); /* the first row: any will do, the second pass mends what is lost */
+  memcpy(about, rows, width * sizeof *about); /* any row would do: the second pass corrects lost digits */
   NAME(sum_about)(rest, rows, n, width, about, work);
   for (size_t j = 0; j < width; j++) {
     about[j] = (REAL)((double)about[j] + rest[j] / (double)n);

@@ -7,8 +7,8 @@
 
 #include "spread_internal.h"
 
-/* STRIP: columns multiplied at once, so that the product is not as large as the share itself; LEAF: where cutting the
- * triangle further costs more than computing above the diagonal. */
+/* STRIP: columns multiplied at once, so that the product is smaller than the rank's share. LEAF: below this size,
+ * cutting the triangle further costs more than computing elements above the diagonal. */
 enum { STRIP = 1024, LEAF = 96 };
 
 static int32_t strip_columns(int32_t local_cols) {
@@ -28,7 +28,7 @@ static void side_create(side_t *side, es_spread_t *s, int32_t count) {
 static es_code_t fill(es_spread_t *s, MPI_Comm comm, int32_t width, int32_t block, es_status_t *status) {
   ES_TRY(es_dist_matrix_create(&s->blocks, comm, width, block, status));
   const es_dist_matrix_t *b = &s->blocks;
-  s->shared = b->rows == b->cols && b->row == b->col; /* on the diagonal of a square grid */
+  s->shared = b->rows == b->cols && b->row == b->col; /* true on the diagonal of a square grid */
   const size_t longest = (size_t)(b->local_rows > b->local_cols ? b->local_rows : b->local_cols);
   s->work = es_owned_allocate(&s->owned, 2 * longest, s->element);
   s->product = es_owned_allocate(&s->owned, (size_t)b->local_rows * (size_t)strip_columns(b->local_cols), s->element);
@@ -80,7 +80,7 @@ void es_spread_reset(es_spread_t *s) {
   s->finished = false;
 }
 
-/* First local row at or below the diagonal in local column j (or behind the last column). */
+/* First local row at or below the diagonal in local column j; the number of local rows after the last column. */
 static int32_t first_row(const es_dist_matrix_t *b, int32_t j) {
   if (j >= b->local_cols) return b->local_rows;
   return es_dist_matrix_count(es_dist_matrix_column(b, j), b->block, b->row, b->rows);
@@ -89,7 +89,7 @@ static int32_t first_row(const es_dist_matrix_t *b, int32_t j) {
 /* A strip of columns of the product, column-major. */
 typedef struct strip {
   const es_spread_t *s;
-  const void *tall, *wide;      /* centred panels of `rows` rows, row-major: column-major seen from BLAS */
+  const void *tall, *wide;      /* centred panels of `rows` rows, row-major, which BLAS sees as column-major */
   int32_t rows, row0, col0, ld; /* element (i, j) of the local part at (i − row0) + (j − col0)·ld */
 } strip_t;
 
@@ -102,7 +102,7 @@ static void *product_at(const strip_t *t, int32_t i, int32_t j) {
   return (char *)t->s->product + index * t->s->element;
 }
 
-/* Local rows i0 … i1−1, columns j0 … j1−1. */
+/* Multiplies local rows i0 … i1−1 and columns j0 … j1−1. */
 static void rectangle(const strip_t *t, int32_t i0, int32_t i1, int32_t j0, int32_t j1) {
   const es_dist_matrix_t *b = &t->s->blocks;
   if (i0 >= i1 || j0 >= j1) return;
@@ -116,7 +116,7 @@ static void rectangle(const strip_t *t, int32_t i0, int32_t i1, int32_t j0, int3
                 b->local_cols, 0.0f, out, t->ld);
 }
 
-/* The part of columns j0 … j1−1 above row i1 that touches the diagonal, cut in halves; i1 = first_row(j1). */
+/* Multiplies the part of columns j0 … j1−1 above row i1, which touches the diagonal, by halves; i1 = first_row(j1). */
 static void staircase(const strip_t *t, int32_t i1, int32_t j0, int32_t j1) {
   const es_dist_matrix_t *b = &t->s->blocks;
   if (t->s->shared) {
@@ -139,8 +139,8 @@ static void staircase(const strip_t *t, int32_t i1, int32_t j0, int32_t j1) {
   staircase(t, i1, middle, j1);
 }
 
-/* Chan's formula for one strip. What the product is about is the shift; about the panel's own mean it is n·r rᵀ less,
- * where r is what the shift missed; δ is how far the panel's mean lies from that of the rows before. */
+/* Applies Chan's formula to one strip. The product is about the shift. About the panel's own mean it is smaller
+ * by n·r rᵀ, where r is the panel's mean minus the shift. δ is the panel's mean minus the mean of the earlier rows. */
 static void merge_strip(es_spread_t *s, const strip_t *t, int32_t j1, double share) {
   const es_dist_matrix_t *b = &s->blocks;
   const side_t *wide = s->shared ? &s->tall : &s->wide;
@@ -183,7 +183,7 @@ static void side_advance(side_t *side, double share) {
   for (int32_t j = 0; j < side->count; j++) side->mean[j] += share * side->delta[j];
 }
 
-/* `rows`: where the n rows of all columns lie when this process is alone, else NULL: they are in the panels. */
+/* `rows`: the n rows of all columns if there is one process; NULL: the rows are in the panels. */
 static void merge_panel(es_spread_t *s, const void *rows, int32_t n) {
   const double share = (double)n / (double)(s->n + n);
   side_centre(s, &s->tall, rows ? rows : s->tall.panel, n);
@@ -195,7 +195,7 @@ static void merge_panel(es_spread_t *s, const void *rows, int32_t n) {
   s->waiting = 0;
 }
 
-/* One process: rows go straight from where the layer put them, if they fill a panel. */
+/* For one process: rows that fill a panel are merged without a copy. */
 static void add_alone(es_spread_t *s, const char *rows, int64_t n) {
   const size_t line = (size_t)s->blocks.order * s->element;
   while (n > 0) {
@@ -227,7 +227,7 @@ void es_spread_add(es_spread_t *s, const void *rows, int64_t n) {
   }
 }
 
-/* Scales the lower half; whether all of it is finite. */
+/* Scales the lower half; returns true if all of it is finite. */
 static bool scale(es_dist_matrix_t *b, double n) {
   bool finite = true;
   for (int32_t j = 0; j < b->local_cols; j++) {
@@ -246,7 +246,7 @@ void es_spread_finish(es_spread_t *s, es_spread_total_t *out, double *mean) {
   int finite = s->n == 0 || scale(&s->blocks, (double)s->n);
   if (s->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &finite, 1, MPI_INT, MPI_LAND, s->blocks.comm));
   const es_dist_matrix_t *b = &s->blocks;
-  if (mean) { /* the first column of the grid knows the means of all rows of tiles; each puts its own among zeros */
+  if (mean) { /* ranks in the grid's first column have the means of all rows of tiles; the others add zeros */
     memset(mean, 0, (size_t)b->order * sizeof *mean);
     for (int32_t i = 0; b->col == 0 && i < b->local_rows; i++) mean[es_dist_matrix_row(b, i)] = s->tall.mean[i];
     if (s->size > 1) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, mean, b->order, MPI_DOUBLE, MPI_SUM, b->comm));

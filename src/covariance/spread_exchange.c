@@ -1,5 +1,5 @@
-/* Rows to the ranks that need them: every rank learns how many rows each has, chooses alike what goes next, and two
- * MPI_Alltoallv carry it, one for each side of the shares, straight into the panels. */
+/* Sends rows to the ranks that need them. Every rank learns how many rows each rank has, and all choose the same next
+ * rows. Two MPI_Alltoallv, one for each side of the shares, carry these rows directly into the panels. */
 #include "eigenscope/memory.h"
 #include <string.h>
 
@@ -31,15 +31,15 @@ void es_spread_exchange_open(es_spread_t *s, int64_t n) {
   ES_MPI(MPI_Allgather(&n, 1, MPI_INT64_T, s->left, 1, MPI_INT64_T, s->blocks.comm));
 }
 
-/* Rows given if no rank gives more than `most`. */
+/* Number of rows sent if no rank sends more than `most`. */
 static int64_t given(const es_spread_t *s, int32_t most) {
   int64_t sum = 0;
   for (int r = 0; r < s->size; r++) sum += s->left[r] < most ? s->left[r] : most;
   return sum;
 }
 
-/* All give alike, as far as they have rows and the panel has room: the ranks with many rows do not keep the others
- * waiting more than they must. What remains of the room goes to the first ranks, one row each. */
+/* All ranks send equally many rows, as far as they have rows and the panel has space, so that ranks with many rows make
+ * the others wait as little as possible. The first ranks use up the remaining space, one row each. */
 bool es_spread_exchange_next(es_spread_t *s) {
   const int32_t space = ES_SPREAD_PANEL_ROWS - s->waiting;
   int32_t most = 0, above = s->lines + 1;
@@ -63,7 +63,7 @@ bool es_spread_exchange_next(es_spread_t *s) {
   return total > 0;
 }
 
-/* The columns that position `at` of `of` holds, of n rows, as (n, count). */
+/* Packs from n rows the columns that position `at` of `of` positions holds, as (n, count). */
 static void pack(char *out, const char *rows, int32_t n, const es_dist_matrix_t *b, int at, int of, size_t element) {
   const size_t width = (size_t)b->order, block = (size_t)b->block;
   for (int32_t i = 0; i < n; i++, rows += width * element) {
@@ -75,8 +75,8 @@ static void pack(char *out, const char *rows, int32_t n, const es_dist_matrix_t 
   }
 }
 
-/* Position of rank r along one side, −1 if it takes nothing there: idle ranks, and the second side of shares that need
- * only one. */
+/* Position of rank r along one side; −1 if the rank receives nothing there: idle ranks, and the second side of shares
+ * that need only one side. */
 static int position(const es_spread_t *s, int r, bool tall) {
   const es_dist_matrix_t *b = &s->blocks;
   if (r >= b->rows * b->cols) return -1;
@@ -85,7 +85,7 @@ static int position(const es_spread_t *s, int r, bool tall) {
   return b->rows == b->cols && row == col ? -1 : col;
 }
 
-/* Packs this rank's rows for one side, once for each position: all ranks there get the same message. */
+/* Packs this rank's rows for one side, once for each position: all ranks at a position get the same message. */
 static void pack_side(es_spread_t *s, const char *rows, bool tall, int *count, int *from) {
   const es_dist_matrix_t *b = &s->blocks;
   const int of = tall ? b->rows : b->cols, n = s->take[s->rank];

@@ -2,8 +2,8 @@
 #include "eigenscope/kernel.h"
 #include <string.h>
 
-/* The width at which BLAS catches up, by `eigenscope bench covariance`, with OpenBLAS's kernels for AVX2 (Zen 4) and
- * for AVX-512 (Emerald Rapids). */
+/* Widest panel for which our kernels are faster than BLAS. Measured by `eigenscope bench covariance` with OpenBLAS's
+ * kernels for AVX2 (Zen 4) and for AVX-512 (Emerald Rapids). */
 enum { WIDEST = 256 };
 
 bool es_syrk_is_narrow(int32_t width) {
@@ -34,8 +34,8 @@ void es_syrk_narrow(float *product, const float *rows, int32_t n, int32_t width)
     es_syrk_kernels()->tiles(product, rows, n, width);
     return;
   }
-  /* Several narrow rows side by side make a line of SYRK_TILE floats; of its product only the blocks on the diagonal
-   * count. */
+  /* Several narrow rows together form a line of SYRK_TILE floats. Of the line's product only the blocks on the diagonal
+   * are used. */
   const int32_t repeat = SYRK_TILE / width, lines = n / repeat, rest = n - lines * repeat;
   float wide[SYRK_TILE * SYRK_TILE] = {0}, last[SYRK_TILE] = {0};
   es_syrk_kernels()->tiles(wide, rows, lines, SYRK_TILE);

@@ -1,4 +1,4 @@
-/* Products of narrow panels, which BLAS does slowly: its packing costs as much as the arithmetic. */
+/* Products of narrow panels. BLAS is slow for them, because its packing costs as much as the arithmetic. */
 #ifndef ES_COVARIANCE_SYRK_H
 #define ES_COVARIANCE_SYRK_H
 
@@ -6,15 +6,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** True for widths at which es_syrk_narrow beats BLAS: divisors of 16, and multiples of 16 up to where BLAS
- * catches up. */
+/** True for widths at which es_syrk_narrow is faster than BLAS: divisors of 16, and multiples of 16 up to WIDEST
+ * (syrk.c). */
 bool es_syrk_is_narrow(int32_t width);
-/** product (width × width, lower triangle; what is above it is scratch) = rowsᵀ·rows, rows float (n, width). */
+/** product (width × width, lower triangle; the rest is scratch) = rowsᵀ·rows, with rows float (n, width). */
 void es_syrk_narrow(float *product, const float *rows, int32_t n, int32_t width);
-/** True for widths that the kernels' `centred` serves: 1, 2, 4 and 8, where vectors hold whole rows. Equal on all CPUs
- * of one instruction set. */
+/** True for widths that the kernels' `centred` supports: 1, 2, 4 and 8, where a vector holds whole rows. The result is
+ * the same on all CPUs of one instruction set. */
 bool es_syrk_centres(int32_t width);
-/** True for widths that the kernels' `tiles` and `centre` serve: multiples of 16 up to where BLAS catches up. */
+/** True for widths that the kernels' `tiles` and `centre` support: multiples of 16 up to WIDEST (syrk.c). */
 bool es_syrk_takes_blocks(int32_t width);
 
 #endif

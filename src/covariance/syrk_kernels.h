@@ -1,4 +1,4 @@
-/* Products of narrow panels, compiled once for each instruction set with the vectors that it has (syrk_*.c). */
+/* Products of narrow panels, compiled once for each instruction set with its widest vectors (syrk_*.c). */
 #ifndef ES_COVARIANCE_SYRK_KERNELS_H
 #define ES_COVARIANCE_SYRK_KERNELS_H
 
@@ -8,19 +8,19 @@
 enum { SYRK_TILE = 16 };
 
 typedef struct es_syrk_kernels {
-  /* product += rowsᵀ·rows for n rows of `width` floats, a multiple of SYRK_TILE: all tiles that touch the lower
-   * triangle. */
+  /* product += rowsᵀ·rows for n rows of `width` floats, a multiple of SYRK_TILE; computes all tiles that touch the
+   * lower triangle. */
   void (*tiles)(float *product, const float *rows, ptrdiff_t n, ptrdiff_t width);
-  /* out = rows − shift, sums[j] = Σ out, squares[j] = Σ out²; width as above. */
+  /* out = rows − shift, sums[j] = Σ out, squares[j] = Σ out²; width is a multiple of SYRK_TILE. */
   void (*centre)(float *out, float *sums, float *squares, const float *rows, ptrdiff_t n, ptrdiff_t width,
                  const float *shift);
-  /* sums[j] = Σ d and product = Σ d·dᵀ (lower triangle) over d = row − shift, in one pass; width 1, 2, 4 or 8, `shift`
-   * repeated over SYRK_TILE floats. NULL where vectors are too short for that. */
+  /* sums[j] = Σ d and product = Σ d·dᵀ (lower triangle) over d = row − shift, in one pass. Width is 1, 2, 4 or 8;
+   * `shift` is repeated over SYRK_TILE floats. NULL if vectors are too short. */
   void (*centred)(float *product, double *sums, const float *rows, ptrdiff_t n, ptrdiff_t width, const float *shift);
 } es_syrk_kernels_t;
 
 extern const es_syrk_kernels_t es_syrk_baseline, es_syrk_avx2, es_syrk_avx512;
-/* The best for this CPU. */
+/* Returns the best kernels for this CPU. */
 const es_syrk_kernels_t *es_syrk_kernels(void);
 
 #endif

@@ -1,5 +1,5 @@
-/* The loops of syrk_kernels.h for vectors of VECTOR floats: included by syrk_*.c, which set that, NAME, and TALL, so
- * that TALL · TILE / VECTOR sums stay in registers. */
+/* The loops of syrk_kernels.h for vectors of VECTOR floats. syrk_*.c include this file with VECTOR, NAME and TALL
+ * defined; TALL is chosen so that TALL · TILE / VECTOR sums stay in registers. */
 #include "eigenscope/kernel.h"
 #include "syrk_kernels.h"
 #include <stddef.h>
@@ -8,11 +8,11 @@
 typedef float vector_t __attribute__((vector_size(VECTOR * sizeof(float)), aligned(sizeof(float)), may_alias));
 typedef int32_t lanes_t __attribute__((vector_size(VECTOR * sizeof(int32_t))));
 
-/* Partial sums of at most so many lines keep the rounding of a float sum small. */
+/* Partial sums of at most this many lines keep the rounding error of a float sum small. */
 enum { BLOCK = 256, CENTRED_BLOCK = 64, ACROSS = SYRK_TILE / VECTOR, TURNS_MOST = 5 };
-/* Lines that are centred at once, so that enough sums are under way. */
+/* Lines that are centred at once, to have enough independent sums. */
 enum { ABREAST = 4 / ACROSS };
-/* Vectors of columns that a tile takes at most: as many as leave its sums in registers. */
+/* Most vectors of columns in a tile: as many as leave the tile's sums in registers. */
 enum { ACROSS_MOST = VECTOR == 16 ? 2 * ACROSS : ACROSS };
 
 #define UNROLL _Pragma("GCC unroll 16")
@@ -21,7 +21,7 @@ static ES_INLINE vector_t load(const float *from) {
   return *(const vector_t *)from;
 }
 
-/* out[i][j] += Σ over lines left[line][i]·right[line][j] for TALL rows and `across` vectors of columns; lines are
+/* out[i][j] += Σ over lines left[line][i]·right[line][j], for TALL rows and `across` vectors of columns. Lines are
  * `stride` floats apart. */
 static ES_INLINE void tile(float *out, ptrdiff_t out_stride, const float *left, const float *right, ptrdiff_t lines,
                            ptrdiff_t stride, const int across) {
@@ -52,7 +52,7 @@ static void tiles(float *product, const float *rows, ptrdiff_t n, ptrdiff_t widt
   }
 }
 
-/* SYRK_TILE columns of `lines` lines, a multiple of `abreast`; what they add up to comes on top of sums and squares. */
+/* Centres SYRK_TILE columns of `lines` lines, a multiple of `abreast`, and adds to sums and squares. */
 static ES_INLINE void centre_columns(float *out, float *sums, float *squares, const float *rows, ptrdiff_t lines,
                                      ptrdiff_t width, const float *shift, const int abreast) {
   vector_t mean[ACROSS], sum[ABREAST][ACROSS] = {{{0}}}, square[ABREAST][ACROSS] = {{{0}}};
@@ -87,8 +87,8 @@ static void centre(float *out, float *sums, float *squares, const float *rows, p
 }
 
 #if VECTOR >= 8
-/* A vector holds VECTOR / width rows. Turned by r within each row, it is the second factor of all products of columns r
- * apart; r up to width / 2 meets every pair. */
+/* A vector holds VECTOR / width rows. Rotating each row by r gives the second factor of the products of all columns
+ * that are r apart; r = 0 … width / 2 covers every pair. */
 static ES_INLINE void turn_lines(float turned[TURNS_MOST][VECTOR], double *sums, const float *rows, ptrdiff_t lines,
                                  const float *shift, const int width) {
   lanes_t turn[TURNS_MOST];
@@ -114,7 +114,7 @@ static ES_INLINE void centred_rows(float *product, double *sums, const float *ro
   const ptrdiff_t lines = n * width / VECTOR, rest = n * width - lines * VECTOR;
   for (ptrdiff_t i = 0; i < lines; i += CENTRED_BLOCK)
     turn_lines(turned, sums, rows + i * VECTOR, lines - i < CENTRED_BLOCK ? lines - i : CENTRED_BLOCK, shift, width);
-  memcpy(last, shift, sizeof last); /* rows of no deviation make up the last line */
+  memcpy(last, shift, sizeof last); /* rows without deviation fill the last line */
   memcpy(last, rows + lines * VECTOR, (size_t)rest * sizeof *last);
   turn_lines(turned, sums, last, 1, shift, width);
   for (int r = 0; r <= width / 2; r++) {

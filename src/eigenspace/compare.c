@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Vectors in float are orthonormal to 1e-7·√width; what is this far off is something else. */
+/* Float vectors are orthonormal to 1e-7·√width. A larger deviation than this one is another kind of error. */
 static const double ORTHONORMAL = 1e-3;
 
 static es_code_t out_of_memory(int32_t width, es_status_t *status) {
@@ -21,16 +21,16 @@ int32_t es_eigenspace_most(const int32_t *k, int n_deltas) {
   return most;
 }
 
-/* A comparison under way. Matrices are column-major, so a basis of vectors in rows is a width × k one of columns. */
+/* State of a comparison. Matrices are column-major, so a basis with vectors in rows is a width × k matrix. */
 typedef struct comparison {
   int32_t width, ka, kb;
   double *qa, *qb; /* width × ka, width × kb: orthonormal in double */
-  double *product; /* ka × kb: qaᵀqb; before that the Gram matrix of either */
+  double *product; /* ka × kb: qaᵀqb; before that, the Gram matrix of either basis */
   double *cosines, *sines;
 } comparison_t;
 
-/* Q R = U by Cholesky's R of UᵀU, which for nearly orthonormal U is as good as Householder's and only matrix products.
- * R is triangular, so the first r columns keep their span. */
+/* Computes Q R = U with Cholesky's R of UᵀU. For nearly orthonormal U, this is as accurate as Householder's method and
+ * uses only matrix products. R is triangular, so the first r columns keep their span. */
 static es_code_t orthonormalise(double *q, double *gram, const float *rows, int32_t k, int32_t width,
                                 es_status_t *status) {
   for (size_t i = 0, n = (size_t)k * (size_t)width; i < n; i++) q[i] = (double)rows[i];
@@ -61,7 +61,7 @@ static double overlap_of(const comparison_t *c, int32_t ka, int32_t kb) {
   return fmin(1.0, squares / (ka < kb ? ka : kb));
 }
 
-/* Singular values of m × n columns, descending; overwrites them. */
+/* Computes the singular values of an m × n column-major matrix, descending; overwrites it. */
 static es_code_t singular_values(double *values, double *columns, int32_t m, int32_t n, int32_t stride,
                                  es_status_t *status) {
   const int one = 1, least = m < n ? m : n, most = m < n ? n : m;
@@ -87,7 +87,7 @@ static es_code_t singular_values(double *values, double *columns, int32_t m, int
   return code;
 }
 
-/* Angles between the first ka and kb vectors. Overwrites the smaller basis and the product. */
+/* Computes the angles between the first ka and kb vectors. Overwrites the smaller basis and the product. */
 static es_code_t find_angles(comparison_t *c, double *angles, int32_t ka, int32_t kb, es_status_t *status) {
   const int32_t w = c->width, n = ka < kb ? ka : kb;
   if (kb <= ka)
@@ -96,7 +96,7 @@ static es_code_t find_angles(comparison_t *c, double *angles, int32_t ka, int32_
     cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, w, ka, kb, -1.0, c->qb, w, c->product, c->ka, 1.0, c->qa, w);
   ES_TRY(singular_values(c->sines, kb <= ka ? c->qb : c->qa, w, n, w, status));
   ES_TRY(singular_values(c->cosines, c->product, ka, kb, c->ka, status));
-  /* The largest cosine belongs to the smallest sine. Where one of them is insensitive, the other decides. */
+  /* The largest cosine belongs to the smallest sine. If one of them is insensitive, the other decides. */
   for (int32_t i = 0; i < n; i++) angles[i] = atan2(c->sines[n - 1 - i], c->cosines[i]);
   return ES_OK;
 }

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* The largest of n_deltas k, 0 if none is positive. */
+/* Returns the largest of n_deltas k, 0 if none is positive. */
 int32_t es_eigenspace_most(const int32_t *k, int n_deltas);
 
 #endif

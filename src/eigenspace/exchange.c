@@ -1,4 +1,4 @@
-/* Messages between the ranks of a group about eigenspaces: vectors between owners and the leader, numbers to all. */
+/* Messages about eigenspaces: vectors between owners and the leader, numbers to all ranks. */
 #include "eigenscope/memory.h"
 #include "spaces.h"
 #include <assert.h>
@@ -25,7 +25,7 @@ void es_spaces_share_numbers(es_eigenspaces_t *s) {
   }
 }
 
-/* Moves n floats from one rank to another; nothing on the rest. */
+/* Moves n floats from one rank to another. Other ranks do nothing. */
 static void move(const es_eigenspaces_t *s, int from, const float *source, int to, float *target, int64_t n) {
   for (int64_t done = 0; done < n; done += CHUNK) {
     const int count = (int)(n - done < CHUNK ? n - done : CHUNK);
@@ -46,7 +46,7 @@ es_code_t es_spaces_collect(es_eigenspaces_t *s, int split, int32_t epoch, es_st
   ES_TRY(es_agree(s->group.comm, status));
   for (int layer = 0; layer < s->n_layers; layer++) {
     const int64_t n = (int64_t)es_spaces_kept(s, split, epoch, layer) * s->widths[layer];
-    assert(!leader || s->blocks[slot]); /* or not all had agreed */
+    assert(!leader || s->blocks[slot]); /* else es_agree would have failed */
     float *target = leader ? s->blocks[slot] + es_spaces_offset(s, split, epoch, layer) : NULL;
     if (s->owners[layer] != LEADER)
       move(s, s->owners[layer], s->incoming[layer], LEADER, target, n);

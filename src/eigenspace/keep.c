@@ -1,4 +1,4 @@
-/* A tracker's part of a state. */
+/* Saves and restores the eigenspaces of a point in its state file. */
 #include "eigenscope/memory.h"
 #include "spaces.h"
 #include <assert.h>
@@ -74,8 +74,8 @@ es_code_t es_eigenspaces_take(es_eigenspaces_t *s, const es_tensor_view_t *tenso
   return refuse(tensor->name, status);
 }
 
-/* Every committed epoch has the vectors that its k speak of, no other has any. One of dead layers alone was saved
- * without a block, but has one, as after its commit. */
+/* Checks that exactly the committed epochs have the vectors that their k require. An epoch with only dead layers is
+ * saved without a block, but gets one here, as after its commit. */
 static es_code_t check_blocks(es_eigenspaces_t *s, es_status_t *status) {
   if (!s->took_table) return refuse(TABLE, status);
   for (int split = 0; split < ES_SPLITS; split++) {

@@ -1,4 +1,4 @@
-/* Outputs projected onto leading eigenvectors, or onto as many random directions. */
+/* Projects outputs onto leading eigenvectors, or onto as many random directions. */
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROWS = 256 /* that go through the scratch at once: enough for SGEMM, and still in cache */ };
+enum { ROWS = 256 /* processed at once: enough for SGEMM, and still in cache */ };
 
 static es_code_t out_of_memory(int32_t width, es_status_t *status) {
   return es_out_of_memory(status, "eigenspace", "projections of width %d", width);
@@ -17,7 +17,7 @@ static es_code_t out_of_memory(int32_t width, es_status_t *status) {
 
 /* ---- random directions ---- */
 
-/* Element (row, i) of the Gaussian matrix is a function of its place alone, so fewer rows are the first of more. */
+/* Element (row, i) of the Gaussian matrix depends only on its position, so fewer rows are the first rows of more. */
 static void fill_gaussian(double *out, int64_t seed, int layer, size_t n) {
   for (size_t i = 0; i < n; i += 4) {
     uint32_t words[4];
@@ -68,12 +68,12 @@ es_code_t es_directions_random(float *out, int64_t seed, int layer, int32_t n, i
 
 /* ---- the operator ---- */
 
-/* One layer. */
+/* State of one layer. */
 typedef struct layer {
-  int32_t width, n; /* columns; vectors */
-  int32_t k;        /* vectors in use, or ES_PROJECT_NOTHING */
-  float *rows;      /* owned: (n, width), */
-  float *mean;      /* and (width) behind them */
+  int32_t width, n; /* number of columns; of vectors */
+  int32_t k;        /* number of vectors in use, or ES_PROJECT_NOTHING */
+  float *rows;      /* owned: (n, width) */
+  float *mean;      /* (width) in the same block as `rows` */
 } layer_t;
 
 struct es_projector {
@@ -106,7 +106,7 @@ void es_projector_destroy(es_projector_t *projector) {
   es_free(projector);
 }
 
-/* Room for n vectors, and the mean; the layer is not projected until it is chosen again. */
+/* Allocates n vectors and the mean. The layer is not projected until it is chosen again. */
 static es_code_t open_layer(es_projector_t *p, int layer, int32_t n, const double *mean, es_status_t *status) {
   assert(layer >= 0 && layer < p->n_layers && n >= 0 && n <= p->layers[layer].width);
   layer_t *l = &p->layers[layer];

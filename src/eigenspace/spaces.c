@@ -1,4 +1,4 @@
-/* The eigenspaces of a point over its epochs: put, committed, compared. */
+/* The eigenspaces of a point in all epochs: put, commit, compare. */
 #include "spaces.h"
 #include "eigenscope/memory.h"
 #include "eigenspace_internal.h"
@@ -92,7 +92,7 @@ es_code_t es_eigenspaces_put(es_eigenspaces_t *s, int layer, const int32_t *k, c
   return ES_OK;
 }
 
-/* A layer's eigenspace at an epoch, from where this rank has it. */
+/* Returns a layer's eigenspace at an epoch, from the storage of this rank. */
 static es_leading_t leading(const es_eigenspaces_t *s, int split, int32_t epoch, int layer) {
   es_leading_t l = {.width = s->widths[layer], .k = es_spaces_k(s, split, epoch, layer)};
   if (es_spaces_is_leader(s))
@@ -102,7 +102,7 @@ static es_leading_t leading(const es_eigenspaces_t *s, int split, int32_t epoch,
   return l;
 }
 
-/* Compares two epochs of one split in this rank's layers, then tells all ranks. */
+/* Compares two epochs of one split in this rank's layers, then shares the numbers with all ranks. */
 static es_code_t compare(es_eigenspaces_t *s, int split, int32_t earlier, int32_t later, es_status_t *status) {
   double *angles = s->angles;
   for (int layer = 0; layer < s->n_layers && status->code == ES_OK; angles += s->widths[layer++]) {
@@ -151,7 +151,7 @@ es_code_t es_eigenspaces_compare_last(es_eigenspaces_t *s, es_split_t split, int
   return ES_OK;
 }
 
-/* ---- asked ---- */
+/* ---- queries ---- */
 
 const double *es_eigenspaces_overlap(const es_eigenspaces_t *s, int layer) {
   return s->overlap + layer * s->n_deltas;

@@ -1,4 +1,4 @@
-/* The inside of a tracker, for the files that follow, exchange and keep eigenspaces. */
+/* Private state of es_eigenspaces_t, for the files that compare, exchange and save eigenspaces. */
 #ifndef ES_EIGENSPACE_SPACES_H
 #define ES_EIGENSPACE_SPACES_H
 
@@ -10,27 +10,27 @@
 
 enum {
   ES_K_UNCOMMITTED = -2, /* the epoch was not committed */
-  ES_K_NONE = -1         /* the layer has no eigenspace in it */
+  ES_K_NONE = -1         /* the layer has no eigenspace in the epoch */
 };
 
 struct es_eigenspaces {
   es_group_t group;
   int n_layers, n_deltas;
   int32_t n_epochs;
-  es_owned_t owned; /* all tables below, not what `blocks`, `incoming` and `last` point at */
+  es_owned_t owned; /* owns the tables below, but not the memory that `blocks`, `incoming` and `last` point to */
   int32_t *widths;
   int *owners;
   int32_t *k;           /* (splits, epochs, layers, deltas) */
-  float **blocks;       /* (splits, epochs): vectors of all layers, one after the other; leader only */
+  float **blocks;       /* (splits, epochs): vectors of all layers, layer after layer; leader only */
   int64_t *block_sizes; /* (splits, epochs): floats in a block; leader only */
-  int32_t *incoming_k;  /* (layers, deltas): what this rank put for the next commit */
-  float **incoming;     /* (layers): vectors that were put, or sent here for a comparison */
-  float **last;         /* (splits, layers): of the last committed epoch; all ranks but the leader */
+  int32_t *incoming_k;  /* (layers, deltas): k that this rank put for the next commit */
+  float **incoming;     /* (layers): vectors that were put, or received for a comparison */
+  float **last;         /* (splits, layers): vectors of the last committed epoch; all ranks except the leader */
   int32_t last_epoch[ES_SPLITS];
   double *overlap;         /* (layers, deltas) */
-  double *angles;          /* widths of the layers, one after the other */
-  es_tensor_view_t *views; /* room for all; leader only */
-  bool took_table;         /* resuming: k came from a state */
+  double *angles;          /* angles of all layers, layer after layer */
+  es_tensor_view_t *views; /* capacity for all tensors; leader only */
+  bool took_table;         /* resuming: true if k came from a state */
 };
 
 static inline bool es_spaces_is_leader(const es_eigenspaces_t *s) {
@@ -65,15 +65,15 @@ static inline es_code_t es_spaces_out_of_memory(es_status_t *status) {
   return es_out_of_memory(status, "eigenspace", "the eigenspaces of a point");
 }
 
-/* exchange.c. All collective; those that can fail return the same code on all ranks. */
+/* exchange.c. All functions are collective; those that can fail return the same code on all ranks. */
 
-/* Every rank learns the k of an epoch, each from the layer's owner. */
+/* Each owner sends the k of its layers in an epoch to every rank. */
 void es_spaces_share_k(es_eigenspaces_t *s, int split, int32_t epoch);
-/* Every rank learns the numbers of the last comparison. */
+/* Sends the numbers of the last comparison to every rank. */
 void es_spaces_share_numbers(es_eigenspaces_t *s);
-/* Vectors of an epoch: what owners hold as `incoming` into a new block of the leader; owners keep theirs. */
+/* Copies the vectors of an epoch from the owners' `incoming` into a new block of the leader. Owners keep their copy. */
 es_code_t es_spaces_collect(es_eigenspaces_t *s, int split, int32_t epoch, es_status_t *status);
-/* Vectors of an epoch: from the leader's block to the other owners, as `incoming`. */
+/* Sends the vectors of an epoch from the leader's block to the `incoming` of the other owners. */
 es_code_t es_spaces_hand_out(es_eigenspaces_t *s, int split, int32_t epoch, es_status_t *status);
 
 #endif

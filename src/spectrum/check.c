@@ -1,4 +1,4 @@
-/* Checks of every solve. */
+/* Checks that every solve must pass. */
 #include "spectrum_internal.h"
 #include <float.h>
 #include <math.h>

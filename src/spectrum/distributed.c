@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Element of the diagonal in local column j, or NULL if another rank has it. */
+/* Returns the diagonal element in local column j, or NULL if another rank has it. */
 static double *diagonal_of(const es_dist_matrix_t *a, int32_t j) {
   const int32_t global = es_dist_matrix_column(a, j), tile = global / a->block;
   if (!a->local || tile % a->rows != a->row) return NULL;
@@ -11,10 +11,10 @@ static double *diagonal_of(const es_dist_matrix_t *a, int32_t j) {
   return a->local + (size_t)j * (size_t)a->leading + (size_t)i;
 }
 
-/* Norms of the lower half. */
+/* Checks that the lower half is finite and computes its norms. */
 static es_code_t examine(es_team_t *team, es_status_t *status) {
   const es_dist_matrix_t *a = team->a;
-  double sums[2] = {0.0, 0.0}, largest = 0.0; /* trace, squares */
+  double sums[2] = {0.0, 0.0}, largest = 0.0; /* trace, sum of squares */
   for (int32_t j = 0; j < a->local_cols; j++) {
     const double *column = a->local + (size_t)j * (size_t)a->leading;
     const int32_t to = es_dist_matrix_column(a, j);
@@ -30,7 +30,8 @@ static es_code_t examine(es_team_t *team, es_status_t *status) {
     }
   }
   ES_TRY(es_agree(team->problem->comm, status));
-  /* One rank adds and tells: MPI_Allreduce need not give all ranks the same bits, and all must judge alike. */
+  /* One rank sums and broadcasts, because MPI_Allreduce may give the ranks different bits, and all ranks must decide
+   * alike. */
   const MPI_Comm comm = team->problem->comm;
   int rank;
   ES_MPI(MPI_Comm_rank(comm, &rank));
@@ -47,7 +48,7 @@ static void build_grid(es_team_t *team) {
   ES_MPI(MPI_Comm_rank(team->problem->comm, &rank));
   ES_MPI(MPI_Comm_split(team->problem->comm, a->row >= 0 ? 0 : MPI_UNDEFINED, rank, &team->grid));
   if (!es_team_on_grid(team)) return;
-  /* ScaLAPACK looks at no code of MPI: what fails there must not go on. */
+  /* ScaLAPACK ignores the error codes of MPI, so a failure of MPI must abort here. */
   ES_MPI(MPI_Comm_set_errhandler(team->grid, MPI_ERRORS_ARE_FATAL));
   team->system = team->context = Csys2blacs_handle(team->grid);
   Cblacs_gridinit(&team->context, "Row", a->rows, a->cols);
@@ -101,14 +102,14 @@ size_t es_team_local_size(const es_team_t *team) {
 es_code_t es_team_values(const es_team_t *team, const char *routine, double *values, es_status_t *status) {
   const int32_t n = team->problem->order;
   ES_TRY(es_agree(team->problem->comm, status));
-  ES_MPI(MPI_Bcast(values, n, MPI_DOUBLE, 0, team->problem->comm)); /* rank 0 stands on every grid */
+  ES_MPI(MPI_Bcast(values, n, MPI_DOUBLE, 0, team->problem->comm)); /* rank 0 is on every grid */
   es_spectrum_reverse(values, n);
-  return es_spectrum_check_values(routine, n, &team->norms, values, status); /* the same bits everywhere */
+  return es_spectrum_check_values(routine, n, &team->norms, values, status); /* same bits on all ranks */
 }
 
 /* ---- vectors ---- */
 
-/* Largest ‖Av − λv‖ of the k leading columns of z, by the upper half of `a`. On the grid. */
+/* Largest ‖Av − λv‖ of the k leading columns of z, from the upper half of `a`. Called on the grid. */
 static double find_residual(const es_team_t *team, const double *z, int k, const double *values, double *product,
                             double *squares) {
   const es_dist_matrix_t *a = team->a;
@@ -132,7 +133,7 @@ static double find_residual(const es_team_t *team, const double *z, int k, const
   return sqrt(residual);
 }
 
-/* Largest |ZᵀZ − I| of the k leading columns. On the grid. */
+/* Largest |ZᵀZ − I| of the k leading columns. Called on the grid. */
 static double find_orthogonality(const es_team_t *team, const double *z, int k, double *product) {
   const es_dist_matrix_t *a = team->a;
   const int n = a->order, first = n - k + 1, one = 1;

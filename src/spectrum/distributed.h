@@ -1,5 +1,5 @@
-/* A matrix over the ranks of a grid, and what every collective backend does around its solver. All functions are
- * collective over problem->comm and end in agreement, unless they say otherwise. */
+/* A matrix distributed over the ranks of a grid, and the steps that every collective backend runs around its solver.
+ * All functions are collective over problem->comm and end with es_agree, unless stated otherwise. */
 #ifndef ES_SPECTRUM_DISTRIBUTED_H
 #define ES_SPECTRUM_DISTRIBUTED_H
 
@@ -7,40 +7,40 @@
 
 typedef struct es_team {
   const es_eigenproblem_t *problem; /* borrowed */
-  es_dist_matrix_t made;            /* owned; from a triangle */
+  es_dist_matrix_t made;            /* owned; made from a triangle */
   es_dist_matrix_t *a;              /* `made` or the problem's own */
-  MPI_Comm grid;                    /* owned; the ranks on the grid, in rank order; MPI_COMM_NULL on idle ones */
+  MPI_Comm grid;                    /* owned; ranks of the grid in rank order; MPI_COMM_NULL on idle ranks */
   int system, context;              /* BLACS handles; only on the grid */
-  int descriptor[9];                /* of `a`, and of any other matrix of the same layout */
-  double *diagonal;                 /* owned; what stood on the diagonal, by local column */
-  es_matrix_norms_t norms;          /* same bits on every rank */
+  int descriptor[9];                /* of `a`, and of any matrix with the same layout */
+  double *diagonal;                 /* owned; original diagonal, by local column */
+  es_matrix_norms_t norms;          /* same bits on all ranks */
 } es_team_t;
 
-/* Lays the matrix out, looks at it (ES_NUMERIC when it is not finite) and builds the grid. Close it in any case. */
+/* Distributes the matrix, checks it (ES_NUMERIC if not finite) and builds the grid. Call es_team_close in any case. */
 es_code_t es_team_open(es_team_t *out, const es_eigenproblem_t *problem, es_status_t *status);
-/* Puts the diagonal back and frees all. Not collective in its outcome; never fails. */
+/* Restores the diagonal and frees everything. Does not end with es_agree; never fails. */
 void es_team_close(es_team_t *team);
 static inline bool es_team_on_grid(const es_team_t *team) {
   return team->grid != MPI_COMM_NULL;
 }
-/* Doubles of one local part, at least 1. Not collective. */
+/* Number of doubles in the local part, at least 1. Not collective. */
 size_t es_team_local_size(const es_team_t *team);
 
-/* Ends a solve: agrees on `status`, turns the ascending values that the ranks of the grid hold into descending ones on
- * every rank, checks them. */
+/* Ends a solve: calls es_agree on `status`, gives all ranks the values, turned from ascending (on the grid) to
+ * descending order, and checks them. */
 es_code_t es_team_values(const es_team_t *team, const char *routine, double *values, es_status_t *status);
-/* Then the vectors: z holds all of them, laid out as `a`, columns in ascending order of their values. Checks the
- * leading ones and hands them to the problem's owner. */
+/* Then ends it for the vectors: z holds all of them in the layout of `a`, as columns in ascending order of their
+ * values. Checks the leading ones and sends them to the problem's owner. */
 es_code_t es_team_vectors(const es_team_t *team, const char *routine, const double *z, double share,
                           const double *values, es_vectors_t *vectors, es_status_t *status);
 
 /* ---- two_stage.c: full to band to tridiagonal ---- */
 
-/* Orders and layouts for which es_team_two_stage is made. */
+/* True if es_team_two_stage supports the order and the layout. */
 bool es_team_can_two_stage(const es_team_t *team);
-/* Values of the team's matrix, ascending, on rank 0. Products of matrices run in ScaLAPACK's PBLAS over the grid, its
- * band (as wide as a tile) is solved on rank 0. Collective over problem->comm; what fails is in `status` of the rank,
- * not yet agreed on. */
+/* Computes the values of the team's matrix, ascending, on rank 0. Matrix products run in ScaLAPACK's PBLAS over the
+ * grid; rank 0 solves the band, which is as wide as a tile. Collective over problem->comm. A failure is only in the
+ * `status` of its rank; the caller then calls es_agree. */
 void es_team_two_stage(const es_team_t *team, double *values, es_status_t *status);
 
 #endif

@@ -1,4 +1,5 @@
-/* ELPA on all ranks of a communicator, in two stages. Compiled only where it was found; chosen only by name. */
+/* ELPA on all ranks of a communicator, in two stages. Compiled only if the build found ELPA; used only if a job names
+ * it. */
 #ifdef ES_ELPA
 #include "distributed.h"
 #include "eigenscope/memory.h"
@@ -36,7 +37,7 @@ static es_code_t describe(elpa_t handle, const es_team_t *team, es_status_t *sta
   return error == ELPA_OK ? ES_OK : failed("its choice of solver", error, a->order, status);
 }
 
-/* On the grid. `copy` is destroyed; z may be NULL. */
+/* Called on the grid. Overwrites `copy`; z may be NULL. */
 static es_code_t run(const es_team_t *team, double *copy, double *values, double *z, es_status_t *status) {
   int error = ELPA_OK;
   if (elpa_init(ELPA_API_VERSION) != ELPA_OK) return failed("its start", ELPA_ERROR, team->problem->order, status);
@@ -63,7 +64,7 @@ static es_code_t solve(const es_eigenproblem_t *problem, double share, double *v
   es_code_t code = es_team_open(&team, problem, status);
   if (code == ES_OK) {
     const size_t size = es_team_local_size(&team);
-    copy = es_allocate_zero(size, sizeof *copy); /* ELPA uses both halves, and one is what a fallback needs */
+    copy = es_allocate_zero(size, sizeof *copy); /* ELPA uses both halves; a fallback needs one of them */
     z = wants_vectors ? es_allocate(size, sizeof *z) : NULL;
     if (!copy || (wants_vectors && !z)) es_out_of_memory(status, "spectrum", "%s of order %d", ROUTINE, problem->order);
     code = es_agree(problem->comm, status);
@@ -83,5 +84,5 @@ static es_code_t solve(const es_eigenproblem_t *problem, double share, double *v
 const es_spectrum_backend_t es_spectrum_elpa = {"elpa", ES_SOLVER_ELPA, true, solve};
 #else
 extern const int es_spectrum_no_elpa;
-const int es_spectrum_no_elpa = 1; /* ISO C wants something in every file */
+const int es_spectrum_no_elpa = 1; /* ISO C forbids an empty file */
 #endif

@@ -5,24 +5,24 @@
 #include <math.h>
 #include <string.h>
 
-/* By measurement (`eigenscope bench spectrum`): the band of the two-stage reduction, and the order from which two
- * stages beat one. LAPACK's own dsyevd_2stage takes a narrower band and is a third slower at order 4096. */
+/* Measured by `eigenscope bench spectrum`: the band of the two-stage reduction, and the order from which two stages are
+ * faster than one. LAPACK's own dsyevd_2stage uses a narrower band and is a third slower at order 4096. */
 enum { BAND = 64, TWO_STAGE_ORDER = 2048 };
 
-/* ---- one matrix under way ---- */
+/* ---- state of one solve ---- */
 
 typedef struct solve {
   const es_eigenproblem_t *problem;
   int n;
   es_matrix_norms_t norms;
-  double scale;                    /* power of two: exact, keeps squares of elements from over- and underflow */
+  double scale;                    /* power of two: exact, prevents over- and underflow of squares */
   double *square;                  /* n × n */
-  double *diagonal, *beside, *tau; /* n each, one block of memory */
+  double *diagonal, *beside, *tau; /* n each, in one block of memory */
   double *work;
 } solve_t;
 
-/* Row-major lower is column-major upper of the same symmetric matrix; the routines are faster on the column-major
- * lower half, so it is transposed on the way, in tiles that stay in cache. */
+/* The row-major lower half equals the column-major upper half of the same symmetric matrix. The routines are faster on
+ * the column-major lower half, so the copy transposes it, in tiles that stay in the cache. */
 static void unpack(double *square, const double *triangle, size_t n, double scale) {
   enum { TILE = 32 };
   for (size_t top = 0; top < n; top += TILE) {
@@ -65,7 +65,7 @@ static es_code_t work_of(solve_t *s, double asked, size_t floor, int *length, es
   return s->work ? ES_OK : es_spectrum_out_of_memory(s->n, status);
 }
 
-/* Full to tridiagonal; the reflectors stay below the diagonal of `square`, and in tau. */
+/* Reduces full to tridiagonal form. The reflectors are stored below the diagonal of `square`, and in tau. */
 static es_code_t reduce_in_one(solve_t *s, es_status_t *status) {
   int info = ES_INFO_UNTOUCHED, lwork = -1;
   double asked = 0.0;
@@ -101,7 +101,7 @@ es_code_t es_spectrum_band_values(double *band, int32_t n, int width, double *va
   return code;
 }
 
-/* Full to band by matrix products, band to tridiagonal by chasing bulges. Values only. */
+/* Reduces full to band form by matrix products, and band to tridiagonal form by bulge chasing. Values only. */
 static es_code_t solve_in_two(solve_t *s, double *values, es_status_t *status) {
   const int kd = BAND, ldab = BAND + 1;
   int info = ES_INFO_UNTOUCHED, lwork = -1;
@@ -122,7 +122,7 @@ static es_code_t solve_in_two(solve_t *s, double *values, es_status_t *status) {
   return code;
 }
 
-/* Values of the tridiagonal matrix, descending and in the scale of the problem. Overwrites diagonal and beside. */
+/* Computes the values of the tridiagonal matrix, descending, in the problem's scale. Overwrites diagonal and beside. */
 static es_code_t tridiagonal_values(solve_t *s, double *diagonal, double *beside, double *values, es_status_t *status) {
   int info = ES_INFO_UNTOUCHED;
   dsterf_(&s->n, diagonal, beside, &info);
@@ -133,7 +133,7 @@ static es_code_t tridiagonal_values(solve_t *s, double *diagonal, double *beside
 
 /* ---- vectors ---- */
 
-/* Residual and orthogonality of n × k column-major vectors in ascending order of their values. Overwrites `square`. */
+/* Checks residual and orthogonality of n × k column-major vectors, in ascending order. Overwrites `square`. */
 static es_code_t check_vectors(solve_t *s, const char *routine, const double *z, int k, const double *values,
                                es_status_t *status) {
   const size_t n = (size_t)s->n;
@@ -162,7 +162,7 @@ static es_code_t check_vectors(solve_t *s, const char *routine, const double *z,
   return es_spectrum_check_vectors(routine, s->n, &s->norms, residual / s->scale, orthogonality, status);
 }
 
-/* From columns in ascending order to rows in descending order. */
+/* Turns columns in ascending order into rows in descending order. */
 static void present(es_vectors_t *vectors, int n) {
   for (int32_t a = 0, b = vectors->n - 1; a < b; a++, b--) {
     double *x = vectors->rows + (size_t)a * (size_t)n, *y = vectors->rows + (size_t)b * (size_t)n;
@@ -175,7 +175,7 @@ static void present(es_vectors_t *vectors, int n) {
   es_spectrum_fix_signs(vectors->rows, vectors->n, n);
 }
 
-/* The k leading vectors of the tridiagonal matrix by relatively robust representations: O(n k). */
+/* Computes the k leading vectors of the tridiagonal matrix by relatively robust representations: O(n k). */
 static es_code_t tridiagonal_vectors(solve_t *s, es_vectors_t *vectors, es_status_t *status) {
   const int n = s->n, k = vectors->n, first = n - k + 1, lwork = 18 * n, liwork = 10 * n;
   const double none = 0.0;
@@ -183,7 +183,7 @@ static es_code_t tridiagonal_vectors(solve_t *s, es_vectors_t *vectors, es_statu
   double *w = es_allocate((size_t)n + (size_t)lwork, sizeof *w), *work = w + n;
   int *integers = es_allocate((size_t)liwork + 2 * (size_t)k, sizeof *integers);
   es_code_t code = w && integers ? ES_OK : es_spectrum_out_of_memory(n, status);
-  if (n == 2) { /* dstemr sorts two values by modulus: moved where none is negative, which leaves the vectors */
+  if (n == 2) { /* dstemr sorts two values by modulus; a shift that makes both ≥ 0 keeps the vectors */
     const double shift = fabs(s->diagonal[0]) + fabs(s->diagonal[1]) + fabs(s->beside[0]);
     s->diagonal[0] += shift;
     s->diagonal[1] += shift;
@@ -200,7 +200,7 @@ static es_code_t tridiagonal_vectors(solve_t *s, es_vectors_t *vectors, es_statu
   return code;
 }
 
-/* Back through the reflectors. */
+/* Applies the reflectors to the vectors. */
 static es_code_t transform_back(solve_t *s, es_vectors_t *vectors, es_status_t *status) {
   int info = ES_INFO_UNTOUCHED, lwork = -1;
   double asked = 0.0;
@@ -233,7 +233,7 @@ static es_code_t solve_vectors(solve_t *s, double share, double *values, es_vect
   return check_vectors(s, "dstemr", vectors->rows, vectors->n, values, status);
 }
 
-/* A solve with vectors by one of two methods; `vectors` is empty where it fails. */
+/* Solves with vectors by one of two methods. `vectors` is empty after a failure. */
 static es_code_t with_vectors(es_code_t (*method)(solve_t *, double, double *, es_vectors_t *, es_status_t *),
                               const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
                               es_status_t *status) {
@@ -257,7 +257,7 @@ static es_code_t with_vectors(es_code_t (*method)(solve_t *, double, double *, e
 
 static es_code_t solve(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
                        es_status_t *status) {
-  /* Below TWO_STAGE_ORDER values come out the same to the bit, with vectors or without. */
+  /* Below TWO_STAGE_ORDER, values have the same bits with and without vectors. */
   if (share > 0.0) return with_vectors(solve_vectors, problem, share, values, vectors, status);
   const bool two = problem->order >= TWO_STAGE_ORDER;
   solve_t s;
@@ -279,7 +279,7 @@ static es_code_t divide_and_conquer(solve_t *s, const char *job, double *values,
   double asked = 0.0;
   dsyevd_(job, "L", &s->n, s->square, &s->n, values, &asked, &lwork, &asked_integers, &liwork, &info, 1, 1);
   ES_TRY(es_lapack_check("spectrum", "dsyevd", info, s->n, status));
-  /* Never below what the inner routines ask for: dsytrd's blocks (older queries forget them), dstedc's squares. */
+  /* At least the needs of the inner routines: dsytrd's blocks (older queries omit them) and dstedc's squares. */
   const size_t floor = *job == 'N' ? 34 * n + 1 : 1 + 6 * n + 2 * n * n;
   liwork = asked_integers > 3 + 5 * s->n ? asked_integers : 3 + 5 * s->n;
   ES_TRY(work_of(s, asked, floor, &lwork, status));

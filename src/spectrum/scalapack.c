@@ -1,9 +1,9 @@
-/* ScaLAPACK on all ranks of a communicator: for values two stages on its PBLAS (two_stage.c), for small or oddly tiled
- * matrices pdsyev; for vectors pdsyevd. */
+/* ScaLAPACK on all ranks of a communicator. Values: two stages on its PBLAS (two_stage.c), or pdsyev for matrices that
+ * are small or oddly tiled. Vectors: pdsyevd. */
 #include "distributed.h"
 #include "eigenscope/memory.h"
 
-/* One call, of either routine; info as it came. Without work it is a query. */
+/* Calls either routine and returns its info. `lwork` −1 makes the call a query. */
 static int call(const es_team_t *team, double *values, double *z, double *work, int lwork, int *integers, int liwork) {
   int info = ES_INFO_UNTOUCHED;
   const int n = team->problem->order, one = 1, *d = team->descriptor;
@@ -15,8 +15,8 @@ static int call(const es_team_t *team, double *values, double *z, double *work, 
   return info;
 }
 
-/* Doubles that the inner routines may need beyond the outer one's own answer (pdstedc hands pdlasrt less than it wants:
- * github.com/Reference-ScaLAPACK/scalapack/issues/74), and room for the arrays that are cut off in front of them. */
+/* Doubles that the inner routines may need beyond the outer routine's answer (pdstedc passes pdlasrt less than it
+ * needs: github.com/Reference-ScaLAPACK/scalapack/issues/74), plus the arrays that the routine places before them. */
 static double least_work(const es_dist_matrix_t *a) {
   const double n = a->order, nb = a->block, np = a->local_rows + nb, nq = a->local_cols + nb;
   const double tridiagonal = 3.0 * n + nb * (np + 3.0), sort = np * (nb + nq), merge = 6.0 * n + 2.0 * np * nq;

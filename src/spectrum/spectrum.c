@@ -1,4 +1,4 @@
-/* Which backend solves what, and the distribution of a point's layers over the ranks of its group. */
+/* Chooses a backend for each problem, and distributes a point's layers over the ranks of its group. */
 #include "eigenscope/memory.h"
 #include "spectrum_internal.h"
 #include <math.h>
@@ -25,7 +25,7 @@ es_code_t es_spectrum_choose(const es_spectrum_backend_t **out, es_solver_choice
   (void)status;
   int rows, cols;
   es_dist_matrix_grid(ranks, &rows, &cols);
-  if (order >= ES_SPECTRUM_BLOCK * cols) *out = &es_spectrum_elpa; /* it fails where a process holds nothing */
+  if (order >= ES_SPECTRUM_BLOCK * cols) *out = &es_spectrum_elpa; /* it fails if a process has no elements */
   return ES_OK;
 #else
   return es_fail(status, ES_INPUT, "spectrum",
@@ -44,7 +44,7 @@ static bool is_collective(const es_layer_problem_t *layer, int ranks) {
   return backend_of(layer, ranks, &backend, &(es_status_t){0}) != ES_OK || backend->collective;
 }
 
-/* ---- who solves what ---- */
+/* ---- choice of ranks ---- */
 
 static double load_of(const es_layer_problem_t *layers, int n, int rank, int ranks) {
   double load = 0.0;
@@ -62,7 +62,7 @@ void es_spectrum_assign(es_layer_problem_t *layers, int n, int ranks) {
       if (layers[i].owner < 0 && (next < 0 || layers[i].order > layers[next].order)) next = i;
     }
     double least = INFINITY;
-    for (int r = 0; r < ranks && r <= n; r++) { /* of n+1 ranks one has nothing yet */
+    for (int r = 0; r < ranks && r <= n; r++) { /* one of n+1 ranks has no problem yet */
       const double load = load_of(layers, n, r, ranks);
       if (load < least) rank = r, least = load;
     }
@@ -88,7 +88,7 @@ static void note_fallback(es_layer_problem_t *layer, const es_status_t *why) {
   snprintf(layer->warning, sizeof layer->warning, "%.200s; solved again by LAPACK on one rank", why->message);
 }
 
-/* On the owner: by `backend`, and by plain LAPACK where that fails. What fails on other grounds fails for good. */
+/* On the owner: solves with `backend`, then with plain LAPACK after a numeric failure. Other failures are final. */
 static es_code_t solve_alone(es_layer_problem_t *layer, const es_spectrum_backend_t *backend, const double *triangle,
                              const es_group_t *group, es_status_t *status) {
   es_status_t first = {0};
@@ -102,7 +102,8 @@ static es_code_t solve_alone(es_layer_problem_t *layer, const es_spectrum_backen
   return attempt(layer, &es_spectrum_lapack_plain, triangle, group, status);
 }
 
-/* The triangle that a fallback solves: the layer's own, or gathered from what the solver left alone. Collective. */
+/* Gathers the triangle for a fallback from the half that the solver did not overwrite, if the layer is distributed.
+ * Collective. */
 static es_code_t collect(const es_layer_problem_t *layer, const es_group_t *group, double **made, es_status_t *status) {
   *made = NULL;
   if (!layer->blocks) return ES_OK;
@@ -114,7 +115,7 @@ static es_code_t collect(const es_layer_problem_t *layer, const es_group_t *grou
   return ES_OK;
 }
 
-/* All ranks together. What a backend says is the same on all of them, so they fall back together. */
+/* Solves on all ranks together. A backend reports the same on all ranks, so all ranks fall back together. */
 static es_code_t solve_together(es_layer_problem_t *layer, const es_spectrum_backend_t *backend,
                                 const es_group_t *group, es_status_t *status) {
   es_status_t first = {0};
@@ -136,7 +137,7 @@ static es_code_t solve_together(es_layer_problem_t *layer, const es_spectrum_bac
   return status->code;
 }
 
-/* Hands the owner's values, solver and warning to all ranks. */
+/* Broadcasts values, solver and warning from the owner. */
 static void share_outcome(es_layer_problem_t *layer, const es_group_t *group) {
   if (group->size == 1) return;
   struct {
@@ -155,11 +156,11 @@ static void share_outcome(es_layer_problem_t *layer, const es_group_t *group) {
 static es_code_t solve_all(es_layer_problem_t *layers, int n, const es_group_t *group, es_status_t *status) {
   const es_spectrum_backend_t *backend;
   for (int i = 0; i < n; i++) {
-    ES_TRY(backend_of(&layers[i], group->size, &backend, status)); /* the same on every rank */
+    ES_TRY(backend_of(&layers[i], group->size, &backend, status)); /* equal on all ranks */
     if (layers[i].skip || !(backend->collective || layers[i].blocks)) continue;
     if (backend->collective) {
       ES_TRY(solve_together(&layers[i], backend, group, status));
-    } else { /* gathered for its owner */
+    } else { /* gathered on its owner */
       double *made;
       ES_TRY(collect(&layers[i], group, &made, status));
       if (group->rank == layers[i].owner) solve_alone(&layers[i], backend, made, group, status);
@@ -196,7 +197,7 @@ es_code_t es_spectrum_share_vectors(es_layer_problem_t *layer, const es_group_t 
   if (!v->rows) v->rows = es_allocate((size_t)v->n, (size_t)layer->order * sizeof *v->rows);
   if (!v->rows) es_out_of_memory(status, "spectrum", "%d vectors of order %d", v->n, layer->order);
   ES_TRY(es_group_agree(group, status));
-  for (int32_t r = 0; r < v->n; r++) /* a row of any order stays far below INT_MAX bytes */
+  for (int32_t r = 0; r < v->n; r++) /* a row of any order has far fewer than INT_MAX bytes */
     ES_MPI(MPI_Bcast(v->rows + (size_t)r * (size_t)layer->order, layer->order, MPI_DOUBLE, layer->owner, group->comm));
   return ES_OK;
 }

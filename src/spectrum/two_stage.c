@@ -1,6 +1,6 @@
 /* Full to band on a grid: Bischof, Lang, Sun, "A framework for symmetric band reduction", ACM TOMS 26 (2000). Panel by
- * panel, Q = I − V T Vᵀ makes a tile below the diagonal triangular, and A ← QᵀAQ = A − V Wᵀ − W Vᵀ with
- * W = P − ½ V Tᵀ(VᵀP), P = A V T. All but the panels is BLAS 3, where pdsyev's one-stage reduction waits for memory. */
+ * panel, Q = I − V T Vᵀ makes a tile below the diagonal triangular, and A ← QᵀAQ = A − V Wᵀ − W Vᵀ with W = P − ½ V
+ * Tᵀ(VᵀP), P = A V T. Everything except the panels is BLAS 3, while pdsyev's one-stage reduction waits for memory. */
 #include "distributed.h"
 #include "eigenscope/memory.h"
 #include <cblas.h>
@@ -13,16 +13,16 @@ bool es_team_can_two_stage(const es_team_t *team) {
   return team->a->block >= NARROWEST && team->a->order >= TILES_LEAST * team->a->block;
 }
 
-/* One reduction under way. Only on the grid. */
+/* State of one reduction. Exists only on the grid. */
 typedef struct reduction {
   const es_team_t *team;
   const es_dist_matrix_t *a;
-  double *v, *w;     /* leading × block: of the panel, on its column of the grid */
+  double *v, *w;     /* leading × block each: of the panel, on the panel's column of the grid */
   double *small, *t; /* block × (block + 1): products of panels and tau; block × block: the triangular factor */
   double *tau;       /* by local column */
   double *work;
   int lwork;
-  es_owned_t owned; /* all of these */
+  es_owned_t owned; /* owns the arrays above */
 } reduction_t;
 
 static es_code_t reduction_open(reduction_t *r, const es_team_t *team, es_status_t *status) {
@@ -40,12 +40,12 @@ static es_code_t reduction_open(reduction_t *r, const es_team_t *team, es_status
   return ES_OK;
 }
 
-/* A panel: rows `first` … of the tile column left of them. */
+/* A panel: the tile column to the left of row `first`, from row `first` on. */
 typedef struct panel {
   int first, m, k;   /* global first row; rows; reflectors */
   int32_t row, rows; /* first local row, local rows */
   int32_t column;    /* local column, on the panel's column of the grid */
-  bool mine;         /* this rank is in that column */
+  bool mine;         /* true if this rank is in the panel's column of the grid */
   int descriptor[9]; /* of v and w */
 } panel_t;
 
@@ -62,7 +62,7 @@ static panel_t panel_at(const reduction_t *r, int first) {
   return p;
 }
 
-/* V with its ones and zeros from below the panel's diagonal. */
+/* Copies V from below the panel's diagonal, with its ones and zeros. */
 static void copy_reflectors(reduction_t *r, const panel_t *p) {
   const es_dist_matrix_t *a = r->a;
   for (int c = 0; c < p->k; c++) {
@@ -75,7 +75,7 @@ static void copy_reflectors(reduction_t *r, const panel_t *p) {
   }
 }
 
-/* small = Vᵀ·other (k × k), on every rank of the grid; with the panel's tau behind it if asked. */
+/* small = Vᵀ·other (k × k), on every rank of the grid, followed by the panel's tau if `with_tau`. */
 static void multiply(reduction_t *r, const panel_t *p, const double *other, bool with_tau) {
   const es_dist_matrix_t *a = r->a;
   const int k = p->k;
@@ -83,12 +83,12 @@ static void multiply(reduction_t *r, const panel_t *p, const double *other, bool
   if (p->mine && p->rows > 0)
     cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, k, k, p->rows, 1.0, r->v + p->row, a->leading, other + p->row,
                 a->leading, 0.0, r->small, k);
-  /* pdgeqrf gives tau to every rank of the column: the first one tells. */
+  /* pdgeqrf gives tau to every rank of the column; only the first rank contributes it to the sum. */
   for (int i = 0; with_tau && p->mine && a->row == 0 && i < k; i++) r->small[k * k + i] = r->tau[p->column + i];
   ES_MPI(MPI_Allreduce(MPI_IN_PLACE, r->small, k * (k + 1), MPI_DOUBLE, MPI_SUM, r->team->grid));
 }
 
-/* T from tau and VᵀV (LAPACK's dlarft, forward, columnwise). */
+/* Computes T from tau and VᵀV (as LAPACK's dlarft, forward, columnwise). */
 static void form_factor(reduction_t *r, int k) {
   const double *tau = r->small + k * k;
   memset(r->t, 0, (size_t)k * (size_t)k * sizeof *r->t);
@@ -100,7 +100,7 @@ static void form_factor(reduction_t *r, int k) {
   }
 }
 
-/* W from P = A V, on the panel's column of the grid. */
+/* Computes W from P = A V, on the panel's column of the grid. */
 static void finish_update(reduction_t *r, const panel_t *p) {
   const es_dist_matrix_t *a = r->a;
   const int k = p->k;
@@ -122,7 +122,7 @@ static void reduce_panel(reduction_t *r, int first, es_status_t *status) {
   const double plus = 1.0, minus = -1.0, zero = 0.0;
   int info = ES_INFO_UNTOUCHED;
   pdgeqrf_(&p.m, &a->block, a->local, &i, &j, d, r->tau, r->work, &r->lwork, &info);
-  es_lapack_check("spectrum", "pdgeqrf", info, a->order, status); /* all go on: others wait in what follows */
+  es_lapack_check("spectrum", "pdgeqrf", info, a->order, status); /* go on: other ranks wait in the calls below */
   if (p.mine) copy_reflectors(r, &p);
   multiply(r, &p, r->v, true);
   form_factor(r, p.k);
@@ -133,7 +133,7 @@ static void reduce_panel(reduction_t *r, int first, es_status_t *status) {
            &i, &i, d);
 }
 
-/* The diagonal and `block` lines below it, on rank 0 of the grid. */
+/* Gathers the diagonal and the `block` lines below it on rank 0 of the grid. */
 static void gather_band(const es_team_t *team, double *band) {
   const es_dist_matrix_t *a = team->a;
   const int32_t width = a->block, n = a->order;
@@ -149,7 +149,7 @@ static void gather_band(const es_team_t *team, double *band) {
   }
   int rank;
   ES_MPI(MPI_Comm_rank(team->grid, &rank));
-  enum { COLUMNS = 4096 }; /* in one message */
+  enum { COLUMNS = 4096 }; /* per message */
   for (int32_t j = 0; j < n; j += COLUMNS) {
     double *part = band + (size_t)j * ((size_t)width + 1);
     const int count = (n - j < COLUMNS ? n - j : COLUMNS) * (width + 1);
