@@ -10,15 +10,15 @@ struct es_capture {
   const es_method_t *method;
   int32_t method_size;
   int n_layers;
-  int32_t *layers; /* captured layer of each measured one */
-  int32_t *place;  /* measured layer of each captured one, or −1 */
+  int32_t *layers; /* captured layer of each measured layer */
+  int32_t *place;  /* measured layer of each captured layer, or −1 */
   int32_t *widths;
-  es_accumulator_t **accumulators; /* owned; of each measured layer, between begin and the next begin */
+  es_accumulator_t **accumulators; /* owned; of each measured layer, from one `begin` to the next */
   es_cov_workspace_t workspace;
   float *scratch;
   es_timer_t timer; /* of observe and exchange, since begin */
   es_observer_t observer;
-  es_owned_t owned; /* the arrays above */
+  es_owned_t owned; /* owns the arrays above */
 };
 
 int es_capture_select(const es_graph_t *graph, const es_measure_settings_t *measure, int32_t *out) {
@@ -46,7 +46,7 @@ static es_code_t create_scratch(es_capture_t *c, es_status_t *status) {
   for (int i = 0; i < c->n_layers; i++) {
     const es_shape_t shape = es_capture_node(c, i)->out;
     c->widths[i] = c->method->width(shape, c->method_size);
-    /* Layers that are spread over the ranks have scratch of their own. */
+    /* Layers that are spread over the ranks have their own scratch. */
     if (es_accumulator_strategy(c->widths[i], INT64_MAX) == ES_STRATEGY_LANES && c->widths[i] > widest)
       widest = c->widths[i];
     const int64_t need = c->method->scratch(shape, c->method_size);
@@ -153,7 +153,7 @@ es_code_t es_capture_finish(es_capture_t *c, int layer, es_reduced_t *out, es_st
   return es_accumulator_finish(c->accumulators[layer], &c->workspace, out, status);
 }
 
-/* Rows of captured layer `layer` in such a pass; false if it is not measured, or its method is unknown. */
+/* Describes the rows of captured layer `layer`; returns false if it is not measured, or if its method is unknown. */
 static bool find_rows(const es_graph_t *graph, const es_measure_settings_t *measure, int layer, int64_t samples,
                       es_rows_info_t *out) {
   const es_node_t *node = &graph->nodes[graph->layers[layer]];

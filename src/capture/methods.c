@@ -1,5 +1,4 @@
-/* How outputs become rows of a data matrix. NHWC makes two of them free: channelwise and flatten are the output itself.
- */
+/* Methods that turn outputs into rows of a data matrix. In NHWC, channelwise and flatten need no copy. */
 #include "eigenscope/capture.h"
 #include "eigenscope/kernel.h"
 #include <stddef.h>
@@ -10,7 +9,7 @@ static int64_t positions(es_shape_t shape) {
   return (int64_t)shape.h * shape.w;
 }
 
-/* A width that no int32 holds is one that nobody can measure; the caller refuses it as too wide. */
+/* Limits the width to an int32. The caller refuses such a layer as too wide. */
 static int32_t bounded(int64_t width) {
   return width > INT32_MAX ? INT32_MAX : (int32_t)width;
 }
@@ -23,7 +22,7 @@ static int32_t channels_width(es_shape_t shape, ES_UNUSED int32_t size) {
   return shape.c;
 }
 
-/* One row of scratch for each sample, and room for one column of positions (median). */
+/* Scratch for one row of each sample and one column of positions (median). */
 static int64_t row_scratch(es_shape_t shape, ES_UNUSED int32_t size) {
   return (int64_t)ES_SLICE_MAX * shape.c + positions(shape);
 }
@@ -36,7 +35,7 @@ static int64_t one_row(ES_UNUSED es_shape_t shape, ES_UNUSED int32_t size) {
   return 1;
 }
 
-/* channelwise: every position of every sample is a row; flatten: every sample is one. */
+/* channelwise: every position of every sample is a row. flatten: every sample is a row. */
 
 static const float *as_it_is(const float *out, ES_UNUSED int64_t samples, ES_UNUSED es_shape_t shape,
                              ES_UNUSED int32_t size, ES_UNUSED float *scratch) {
@@ -47,7 +46,7 @@ static int32_t flatten_width(es_shape_t shape, ES_UNUSED int32_t size) {
   return bounded(es_shape_size(shape));
 }
 
-/* mean, max, median over the positions of a sample. */
+/* mean, max, median: over the positions of a sample. */
 
 ES_KERNEL
 static void mean_sample(float *row, const float *out, int64_t count, int64_t channels) {
@@ -58,7 +57,7 @@ static void mean_sample(float *row, const float *out, int64_t count, int64_t cha
   for (int64_t c = 0; c < channels; c++) row[c] /= (float)count;
 }
 
-/* A NaN anywhere stays. */
+/* If any value is NaN, the result is NaN. */
 ES_KERNEL
 static void max_sample(float *row, const float *out, int64_t count, int64_t channels) {
   for (int64_t c = 0; c < channels; c++) row[c] = out[c];
@@ -75,7 +74,7 @@ static int compare_floats(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* The middle value, or the mean of the two in the middle, as numpy. A NaN anywhere gives NaN. */
+/* The middle value, or the mean of the two middle values, as in numpy. If any value is NaN, the result is NaN. */
 static void median_sample(float *row, const float *out, int64_t count, int64_t channels, float *column) {
   for (int64_t c = 0; c < channels; c++) {
     float nan = 0.0f;
@@ -112,8 +111,8 @@ static const float *median_rows(const float *out, int64_t samples, es_shape_t sh
   return scratch;
 }
 
-/* pool: adaptive average to size × size as PyTorch's AdaptiveAvgPool2d (cell i covers ⌊i·h/k⌋ … ⌈(i+1)·h/k⌉ − 1, so
- * small maps are repeated), flattened. Outputs of a single position are rows as they are. */
+/* pool: adaptive average to size × size as in PyTorch's AdaptiveAvgPool2d, flattened. Cell i covers ⌊i·h/k⌋ …
+ * ⌈(i+1)·h/k⌉ − 1, so small maps are repeated. Outputs with a single position are used unchanged. */
 
 static bool single(es_shape_t shape) {
   return shape.h == 1 && shape.w == 1;
@@ -163,8 +162,8 @@ static const float *pool_rows(const float *out, int64_t samples, es_shape_t shap
   return scratch;
 }
 
-/* nearest: the authors' subsampling to size × size (position ⌊i·h/k⌋, as PyTorch's interpolate), then channelwise. Maps
- * that are not larger stay. */
+/* nearest: the authors' subsampling to size × size (position ⌊i·h/k⌋, as in PyTorch's interpolate), then channelwise.
+ * Smaller maps are used unchanged. */
 
 static int64_t nearest_positions(es_shape_t shape, int32_t size) {
   return (int64_t)(shape.h > size ? size : shape.h) * (shape.w > size ? size : shape.w);

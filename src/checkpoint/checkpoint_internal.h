@@ -1,4 +1,4 @@
-/* What states and weights share. */
+/* Shared by states and weights. */
 #ifndef ES_CHECKPOINT_INTERNAL_H
 #define ES_CHECKPOINT_INTERNAL_H
 
@@ -6,7 +6,7 @@
 #include "eigenscope/graph.h"
 #include "eigenscope/model.h"
 
-/* state.c: gives rank 0's weights and running statistics to all ranks. Collective over the group. */
+/* state.c: broadcasts rank 0's weights and running statistics. Collective over the group. */
 void es_share_model(es_model_t *model, const es_graph_t *graph, const es_group_t *group);
 
 #endif

@@ -37,7 +37,7 @@ bool es_json_next(es_json_t *json, char close, bool *first) {
   return fail(json, close == '}' ? "a comma or } was expected" : "a comma or ] was expected");
 }
 
-/* Four hexadecimal digits. */
+/* Reads four hexadecimal digits. */
 static bool read_hex(es_json_t *json, unsigned *out) {
   *out = 0;
   for (int i = 0; i < 4; i++, json->at++) {
@@ -52,7 +52,7 @@ static bool read_hex(es_json_t *json, unsigned *out) {
   return true;
 }
 
-/* Bytes written. */
+/* Returns the number of bytes written. */
 static size_t put_utf8(unsigned code, char *out) {
   static const unsigned first[] = {0, 0xc0, 0xe0, 0xf0};
   const int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3; /* bytes after the first */
@@ -61,8 +61,8 @@ static size_t put_utf8(unsigned code, char *out) {
   return (size_t)more + 1;
 }
 
-/* \uXXXX, or two of them for a character beyond the first 65,536; `at` stands behind the u. Bytes written, 0 on
- * failure. */
+/* Reads \uXXXX, or two of them for a character beyond the first 65,536; `at` is after the first u. Returns the number
+ * of bytes written, 0 on failure. */
 static size_t read_unicode(es_json_t *json, char *out) {
   unsigned code, low;
   if (!read_hex(json, &code)) return 0;
@@ -79,7 +79,7 @@ static size_t read_unicode(es_json_t *json, char *out) {
   return put_utf8(code, out);
 }
 
-/* What follows a backslash; `at` stands on it. Bytes written, 0 on failure. */
+/* Reads the rest of an escape; `at` is after the backslash. Returns the number of bytes written, 0 on failure. */
 static size_t read_escape(es_json_t *json, char *out) {
   static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
   char name = json->at < json->size ? json->text[json->at] : '\0';
@@ -99,7 +99,7 @@ const char *es_json_string(es_json_t *json) {
     fail(json, "a string was expected");
     return NULL;
   }
-  /* No escape is shorter than what it stands for, so the decoded string never overtakes the reader. */
+  /* An escape is at least as long as its character, so the decoded string never overtakes the reader. */
   char *start = json->text + json->at, *out = start;
   while (json->at < json->size && json->text[json->at] != '"') {
     char *c = json->text + json->at;

@@ -1,4 +1,4 @@
-/* What the reader and the writer of safetensors share: dtypes, sizes, seals, conversion. */
+/* Shared by the reader and the writer of safetensors: dtypes, sizes, seals, conversion. */
 #include "safetensors.h"
 #include "eigenscope/file.h"
 #include <stdio.h>
@@ -44,11 +44,11 @@ bool es_format_tensor_bytes(const es_tensor_view_t *tensor, size_t *bytes) {
   for (int32_t i = 0; i < tensor->rank; i++) {
     if (__builtin_mul_overflow(*bytes, (size_t)tensor->shape[i], bytes)) return false;
   }
-  /* Offsets are signed 64-bit numbers here. */
+  /* Offsets are signed 64-bit numbers in this program. */
   return *bytes <= INT64_MAX;
 }
 
-/* With its terminator, so that "ab" + "c" and "a" + "bc" differ. */
+/* Includes the terminator, so that "ab" + "c" and "a" + "bc" differ. */
 static uint64_t seal_string(uint64_t seal, const char *text) {
   return es_hash(text, strlen(text) + 1, seal);
 }
@@ -72,11 +72,11 @@ void es_format_seal_text(uint64_t seal, char out[FORMAT_SEAL_SIZE]) {
   snprintf(out, FORMAT_SEAL_SIZE, "%016llx", (unsigned long long)seal);
 }
 
-/* ---- numbers of other widths as floats ---- */
+/* ---- conversion of other dtypes to float ---- */
 
 int64_t es_tensor_count(const es_tensor_view_t *tensor) {
   int64_t n = 1;
-  for (int32_t i = 0; i < tensor->rank; i++) { /* beside a length of 0 others may be of any size */
+  for (int32_t i = 0; i < tensor->rank; i++) { /* with one length of 0, others may be of any size */
     if (tensor->shape[i] == 0) return 0;
   }
   for (int32_t i = 0; i < tensor->rank; i++) n *= tensor->shape[i];

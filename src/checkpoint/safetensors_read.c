@@ -10,12 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A tensor and where it lies, in bytes from the end of the header. */
+/* A tensor and the range of its data, in bytes from the end of the header. */
 typedef struct entry {
   es_tensor_view_t view;
   int64_t begin, end;
-  int order;  /* in the header */
-  void *copy; /* owned; the data again where the file does not align them to their elements, else NULL */
+  int order;  /* position in the header */
+  void *copy; /* owned; aligned copy of the data if the file does not align them to their elements, else NULL */
 } entry_t;
 
 struct es_safetensors {
@@ -25,13 +25,13 @@ struct es_safetensors {
   size_t data_begin, data_size; /* within the file */
   char *data;                   /* owned; NULL until loaded */
   int n_tensors;
-  entry_t *tensors; /* owned; in the order of their data */
+  entry_t *tensors; /* owned; ordered by their data */
   const entry_t **by_name;
   int n_metadata;
   es_metadata_t *metadata; /* owned; strings borrowed from bytes */
 };
 
-/* One reading of a file. */
+/* State of reading one file. */
 typedef struct reader {
   es_safetensors_t *file;
   const char *path; /* borrowed */
@@ -43,7 +43,7 @@ static es_code_t out_of_memory(const reader_t *reader) {
   return es_out_of_memory(reader->status, FORMAT_STAGE, "%s", reader->path);
 }
 
-/* A file that is wrong. */
+/* Fails because the file is wrong. */
 __attribute__((format(printf, 2, 3))) static es_code_t refuse(const reader_t *reader, const char *format, ...) {
   char message[sizeof reader->status->message];
   va_list arguments;
@@ -91,7 +91,7 @@ static es_code_t read_shape(reader_t *reader, es_tensor_view_t *view) {
   return json->error != NULL ? bad_json(reader) : ES_OK;
 }
 
-/* {"dtype": ..., "shape": [...], "data_offsets": [begin, end]}, each exactly once. */
+/* Reads {"dtype": ..., "shape": [...], "data_offsets": [begin, end]}, each exactly once. */
 static es_code_t read_tensor(reader_t *reader, entry_t *entry) {
   enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4, ALL = 7 };
   es_json_t *json = &reader->json;
@@ -179,7 +179,7 @@ static int compare_keys(const void *left, const void *right) {
   return strcmp((*(const es_metadata_t *const *)left)->key, (*(const es_metadata_t *const *)right)->key);
 }
 
-/* Each name must be there once. */
+/* Sorts the names; each name must occur once. */
 static es_code_t order_names(const reader_t *reader) {
   es_safetensors_t *file = reader->file;
   for (int i = 0; i < file->n_tensors; i++) file->by_name[i] = &file->tensors[i];
@@ -191,7 +191,7 @@ static es_code_t order_names(const reader_t *reader) {
   return ES_OK;
 }
 
-/* Orders the tensors by their data and by their names. */
+/* Orders the tensors by their data, and by their names in by_name. */
 static es_code_t order_tensors(const reader_t *reader) {
   es_safetensors_t *file = reader->file;
   if (file->n_tensors > 0) qsort(file->tensors, (size_t)file->n_tensors, sizeof *file->tensors, compare_offsets);
@@ -215,7 +215,7 @@ static es_code_t check_keys(const reader_t *reader) {
   return code;
 }
 
-/* Data must cover the rest of the file, each byte once. The tensors are in the order of their data. */
+/* Checks that data cover the rest of the file, each byte once. Tensors are ordered by their data. */
 static es_code_t check_layout(const reader_t *reader) {
   const es_safetensors_t *file = reader->file;
   int64_t at = 0;
@@ -240,7 +240,7 @@ static es_code_t check_layout(const reader_t *reader) {
                 (long long)at, file->data_size);
 }
 
-/* Points every view at its data. */
+/* Points every view to its data, or to an aligned copy. */
 static es_code_t place_data(const reader_t *reader) {
   es_safetensors_t *file = reader->file;
   for (int i = 0; i < file->n_tensors; i++) {
@@ -256,7 +256,7 @@ static es_code_t place_data(const reader_t *reader) {
   return ES_OK;
 }
 
-/* The seal of what was loaded. */
+/* Computes the seal of the loaded content. */
 static void compute_seal(const es_safetensors_t *file, char out[FORMAT_SEAL_SIZE]) {
   const char *expected = es_safetensors_metadata(file, FORMAT_SEAL_KEY);
   uint64_t sum = 0;
@@ -281,7 +281,7 @@ static es_code_t check_seal(const reader_t *reader) {
                 expected != NULL ? expected : "none");
 }
 
-/* Exactly `size` bytes from `at` on; 0 or an errno (ENODATA when the file ends before). */
+/* Reads exactly `size` bytes from `at` on; returns 0 or an errno (ENODATA if the file ends too early). */
 static int read_bytes(int descriptor, size_t at, char *out, size_t size) {
   while (size > 0) {
     ssize_t got = pread(descriptor, out, size, (off_t)at);
@@ -300,7 +300,7 @@ static es_code_t cannot_read(const reader_t *reader, int reason) {
                  reason == ENODATA ? "it became shorter meanwhile" : strerror(reason));
 }
 
-/* O_NONBLOCK: a pipe without a writer must not block. */
+/* O_NONBLOCK: opening a pipe without a writer must not block. */
 static es_code_t open_file(reader_t *reader, size_t *size) {
   struct stat facts;
   int descriptor = reader->file->descriptor = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -312,7 +312,7 @@ static es_code_t open_file(reader_t *reader, size_t *size) {
   return ES_OK;
 }
 
-/* Reads the header as text, and finds where the data begin. */
+/* Reads the header as text and finds the start of the data. */
 static es_code_t read_start(reader_t *reader, size_t size) {
   es_safetensors_t *file = reader->file;
   unsigned char start[FORMAT_LENGTH_BYTES];

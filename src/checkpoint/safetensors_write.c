@@ -4,7 +4,7 @@
 #include "safetensors.h"
 #include <string.h>
 
-/* A tensor in the order of the file. */
+/* A tensor and the range of its data in the file. */
 typedef struct placed {
   const es_tensor_view_t *tensor;
   size_t begin, bytes;
@@ -18,7 +18,7 @@ static bool is_utf8(const char *text) {
   return true;
 }
 
-/* A file that our own reader would refuse is a bug of the caller. */
+/* Fails if our own reader would refuse the file, which is a bug of the caller. */
 static es_code_t check(const char *path, const es_tensor_view_t *tensors, int n_tensors, const es_metadata_t *metadata,
                        int n_metadata, es_status_t *status) {
   for (int i = 0; i < n_tensors; i++) {
@@ -46,8 +46,8 @@ static es_code_t check(const char *path, const es_tensor_view_t *tensors, int n_
   return ES_OK;
 }
 
-/* Orders the tensors, largest elements first, otherwise as given: with no gaps allowed, each is then aligned to its
- * elements. Returns the bytes of all. */
+/* Orders tensors by element size, largest first, and otherwise as given. The format allows no gaps; this order aligns
+ * each tensor to its elements. Returns the bytes of all tensors. */
 static size_t place(placed_t *placed, const es_tensor_view_t *tensors, int n_tensors) {
   size_t begin = 0;
   int n = 0;

@@ -45,7 +45,7 @@ static void append_tensors(list_t *list, const es_tensor_t *tensors, int n, cons
   }
 }
 
-/* Batch norm's count of the batches that it has seen: beside each running_var, which counts as many. */
+/* Appends batch norm's count of batches next to each running_var. All of them have the same count. */
 static void append_counts(list_t *list, const es_graph_t *graph, const int64_t *batches) {
   static const char last[] = "running_var";
   for (int i = 0; i < graph->n_buffers; i++) {
@@ -58,8 +58,8 @@ static void append_counts(list_t *list, const es_graph_t *graph, const int64_t *
   }
 }
 
-/* Results are kept under "result.<variable>"; strings are coordinates, which the job gives again, and eigenvectors are
- * kept by the tracker of eigenspaces. False for a field that no state has. */
+/* Results are saved as "result.<variable>". Returns false for fields that no state has: strings are coordinates, which
+ * the job defines, and es_eigenspaces_t saves the eigenvectors. */
 static bool describe_field(es_field_t field, es_dtype_t *dtype, char name[ES_TENSOR_NAME_MAX]) {
   static const es_dtype_t dtypes[] = {[ES_TYPE_F64] = ES_F64, [ES_TYPE_F32] = ES_F32, [ES_TYPE_I32] = ES_I32,
                                       [ES_TYPE_I64] = ES_I64, [ES_TYPE_U8] = ES_U8,   [ES_TYPE_STRING] = ES_DTYPES};
@@ -115,15 +115,15 @@ void es_state_previous_path(char out[ES_PATH_MAX], const char *path) {
   snprintf(out, ES_PATH_MAX, "%.*s.previous%s", (int)length, path, EXTENSION);
 }
 
-/* Gives the state that is there a second name, which stays when the new state gets the first. Where links are refused,
- * the previous state is a step older or missing; nothing else is lost. */
+/* Gives the existing state a second name, which keeps it when the new state takes the first name. If the file system
+ * refuses links, the previous state is one step older or missing; nothing else is lost. */
 static void link_previous(const char *path) {
   char previous[ES_PATH_MAX], link_path[ES_PATH_MAX + 32];
   es_state_previous_path(previous, path);
   snprintf(link_path, sizeof link_path, "%s.%ld.part", previous, (long)getpid());
   if (link(path, link_path) != 0) return;
   if (rename(link_path, previous) != 0) unlink(link_path);
-  unlink(link_path); /* rename leaves it when both are names of one file already */
+  unlink(link_path); /* rename leaves it if both names already belong to one file */
 }
 
 es_code_t es_state_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_state_content_t *content,
@@ -184,7 +184,7 @@ static es_code_t load_trainer(const es_safetensors_t *file, const es_state_conte
   return copy_tensor(file, "optimizer.second", ES_F32, optimizer->n, optimizer->second, status);
 }
 
-/* A state of an older version may lack a field that came later; what follows from its eigenvalues is computed. */
+/* A state of an older version may lack newer fields; those that follow from the eigenvalues are computed. */
 static es_code_t load_result(const es_safetensors_t *file, es_result_t *result, es_status_t *status) {
   bool lacking[ES_FIELDS] = {false}, any = false;
   for (int f = 0; f < ES_FIELDS; f++) {
@@ -214,7 +214,7 @@ static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const es_sta
   if (c->restore) ES_TRY(c->restore(c->restore_context, file, status));
   int64_t number;
   const char *text = es_safetensors_metadata(file, "epoch");
-  const int64_t epochs = es_result_extent(c->result, ES_DIM_EPOCH) - 1; /* the last is in the result, not in a state */
+  const int64_t epochs = es_result_extent(c->result, ES_DIM_EPOCH) - 1; /* no state is saved after the last epoch */
   if (!text || !es_text_to_int(text, &number) || number < 0 || number >= epochs)
     return es_fail(status, ES_INPUT, STAGE,
                    "%s: epoch is \"%s\", not one before the last of %lld; remove the file to start this point again",
@@ -223,7 +223,7 @@ static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const es_sta
   return ES_OK;
 }
 
-/* The state, or the one before it if that is damaged. NULL with status OK when there is none. */
+/* Opens the state, or the previous state if the state is damaged. Returns NULL with status OK if there is none. */
 static es_safetensors_t *open_state(const char *path, char warning[512], es_status_t *status) {
   es_safetensors_t *file = NULL;
   es_status_t second = {0};

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The longer ones first. */
+/* Longer prefixes come first. */
 static const char *const prefixes[] = {"module._orig_mod.", "_orig_mod.module.", "module.", "_orig_mod.", ""};
 enum { PREFIXES = sizeof prefixes / sizeof *prefixes };
 static const char count_suffix[] = ".num_batches_tracked";
@@ -19,7 +19,7 @@ bool es_weights_is_count(const char *name) {
   return length >= suffix && strcmp(name + length - suffix, count_suffix) == 0;
 }
 
-/* The tensor of that name, prefixes aside; NULL when there is none. *n: how many there are. */
+/* Finds the tensor of that name, with any prefix; returns NULL if there is none. *n: number of such tensors. */
 static const es_tensor_view_t *find(const es_safetensors_t *file, const char *name, int *n) {
   const es_tensor_view_t *found = NULL;
   *n = 0;
@@ -46,7 +46,7 @@ static bool same_shape(const es_tensor_view_t *view, const es_tensor_t *tensor) 
   return true;
 }
 
-/* One tensor of the network. */
+/* Compares one tensor of the network; returns 1 if it does not fit. */
 static int compare_one(const es_safetensors_t *file, const es_tensor_t *tensor, es_text_t *report) {
   int n;
   const es_tensor_view_t *view = find(file, tensor->name, &n);
@@ -80,7 +80,7 @@ static bool belongs(const es_graph_t *graph, const char *name) {
   return false;
 }
 
-/* Tensors that the file has beyond the network. */
+/* Counts the tensors of the file that the network does not have. */
 static int compare_rest(const es_safetensors_t *file, const es_graph_t *graph, es_text_t *report) {
   int mismatches = 0;
   for (int i = 0; i < es_safetensors_count(file); i++) {
@@ -117,8 +117,8 @@ void es_weights_fill(const es_safetensors_t *file, const es_graph_t *graph, floa
   fill(file, graph->buffers, graph->n_buffers, buffers);
 }
 
-/* Channels are ⌊at one · width⌋ in each layer, so each gives channels/at one ≤ width; the largest of these bounds lies
- * in the range of every layer if any width does. */
+/* In each layer, channels = ⌊channels at width 1 · width⌋, so channels / channels at width 1 ≤ width. The largest of
+ * these bounds fits every layer if any width does. */
 static es_ratio_t infer_width(const es_safetensors_t *file, const es_graph_t *at_one) {
   es_ratio_t width = {0, 1};
   for (int32_t i = 0; i < at_one->n_layers - 1; i++) { /* the last layer's outputs are the classes */

@@ -40,7 +40,7 @@ es_code_t es_weights_fingerprint(const es_point_t *point, const char *dataset, c
   return ES_OK;
 }
 
-/* The first mismatches as a sentence; a plan that was made before names them all. */
+/* Fails with the first mismatches in a sentence; an earlier `plan` lists them all. */
 static es_code_t refuse(const char *path, int n, es_text_t *report, es_status_t *status) {
   for (size_t i = 0; i < report->length; i++) {
     if (report->data[i] == '\n') report->data[i] = ';';
@@ -78,8 +78,8 @@ es_code_t es_weights_load(const char *path, const char *fingerprint, const es_gr
 
 /* ---- folders of results ---- */
 
-/* What a file says of itself; false when it is none of ours, or when the machine does not let it be read: then the
- * status says so, because to go on without it might be to take another epoch for the last. */
+/* Reads a file's description of itself; returns false if the file is not ours, or if it cannot be read. The latter sets
+ * the status, because without this file an earlier epoch might be taken for the last. */
 static bool look_at(es_trained_t *out, const char *output, const char *name, es_status_t *status) {
   char path[ES_PATH_MAX + 300];
   es_safetensors_t *file;
@@ -89,7 +89,7 @@ static bool look_at(es_trained_t *out, const char *output, const char *name, es_
   snprintf(path, sizeof path, "%s/checkpoints/%s", output, name);
   es_status_t own = {0};
   if (es_safetensors_open(&file, path, &own) != ES_OK) {
-    if (own.code == ES_SYSTEM && !es_file_is_missing(path)) *status = own; /* it may have gone meanwhile */
+    if (own.code == ES_SYSTEM && !es_file_is_missing(path)) *status = own; /* it may have been removed meanwhile */
     return false;
   }
   const char *training = es_safetensors_metadata(file, "training"), *id = es_safetensors_metadata(file, "point_id");
@@ -106,7 +106,7 @@ static bool look_at(es_trained_t *out, const char *output, const char *name, es_
   return ours;
 }
 
-/* By training, epoch, and so that the order never depends on the folder's. */
+/* Orders by training, then epoch, then name, so that the order does not depend on the folder's. */
 static int compare(const void *a, const void *b) {
   const es_trained_t *x = a, *y = b;
   int order = strcmp(x->training, y->training);
@@ -147,7 +147,7 @@ es_code_t es_trained_scan(es_trained_list_t *out, const char *output, es_status_
 }
 
 const es_trained_t *es_trained_find(const es_trained_list_t *list, const char *training) {
-  int low = 0, high = list->n; /* the first item behind those of this training */
+  int low = 0, high = list->n; /* the first item after those of this training */
   while (low < high) {
     const int middle = low + (high - low) / 2;
     if (strcmp(list->items[middle].training, training) <= 0)

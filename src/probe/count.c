@@ -1,4 +1,4 @@
-/* Predictions of a fitted probe on any rows. */
+/* Counts the predictions of a fitted probe on any rows. */
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 #include <cblas.h>

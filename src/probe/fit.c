@@ -1,5 +1,5 @@
-/* L-BFGS on the rows of a group. Everything that decides (directions, scalars of the line search) is computed on rank 0
- * and handed out, so that ranks on different CPUs decide alike and vectors of history exist once. */
+/* L-BFGS on the rows of a group. Rank 0 computes everything that decides (directions, scalars of the line search) and
+ * broadcasts it, so that ranks on different CPUs decide alike, and the history is stored only once. */
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 #include "history.h"
@@ -19,23 +19,23 @@ typedef struct fit {
   const es_group_t *group;
   rows_t rows;
   sketch_t sketch;
-  history_t history; /* rank 0 */
-  int32_t classes;   /* of the problem */
-  int32_t *present;  /* (k) the class of the problem that is class i here */
+  history_t history; /* rank 0 only */
+  int32_t classes;   /* number of classes of the problem */
+  int32_t *present;  /* (k) class of the problem for each class present */
   size_t size;       /* k·d + k */
-  double *w;         /* solution: W (k × d), b (k) of the centred features; current on rank 0 */
+  double *w;         /* solution: W (k × d), b (k) for centred features; current on rank 0 */
   double *direction; /* current on all ranks */
-  double *gradient;  /* of F, on rank 0 */
-  double *last;      /* gradient before; rank 0 */
+  double *gradient;  /* of F; rank 0 only */
+  double *last;      /* gradient before the last step; rank 0 only */
   double loss;       /* at w */
   double objective, gap, norm;
-  es_owned_t owned; /* the vectors of weights */
+  es_owned_t owned; /* owns the arrays above */
 } fit_t;
 
-/* A direction, as rank 0 describes it to the others. */
+/* A direction, as rank 0 broadcasts it. */
 typedef struct line {
   double slope;                /* gradient·direction */
-  double ww, wp, pp;           /* products of W and the direction, intercepts left out */
+  double ww, wp, pp;           /* products of W and the direction, without intercepts */
   double objective, gap, norm; /* at the start of the line */
 } line_t;
 
@@ -61,7 +61,7 @@ static es_code_t check_problem(const es_probe_problem_t *p, const es_group_t *gr
   if (p->n < 1) return es_fail(status, ES_INPUT, STAGE, "a probe needs at least one sample");
   if (!(p->l2 > 0.0) || !isfinite(p->l2))
     return es_fail(status, ES_INPUT, STAGE, "probe.l2 is %g: must be positive and finite", p->l2);
-  const size_t most = INT_MAX; /* of numbers that one call of BLAS or MPI takes */
+  const size_t most = INT_MAX; /* most numbers in one call of BLAS or MPI */
   if (p->width < 1 || p->classes < 1 || es_probe_weights_size(p->width, p->classes) > most ||
       (size_t)p->classes * (size_t)p->classes > most || (size_t)p->width * ES_ROWS_SKETCH > most)
     return es_fail(status, ES_INPUT, STAGE, "a probe of %d features and %d classes: must be at least 1 and fit memory",
@@ -77,7 +77,7 @@ static es_code_t check_problem(const es_probe_problem_t *p, const es_group_t *gr
   return ES_OK;
 }
 
-/* counts[0 … classes−1] of labels and counts[classes] of values that are not finite, over the group. */
+/* Counts labels in counts[0 … classes−1], and values that are not finite in counts[classes], over the group. */
 static void count_all(int64_t *counts, const es_probe_problem_t *p, const es_group_t *group) {
   const int64_t n_local = es_rows_local(p, group);
   memset(counts, 0, ((size_t)p->classes + 1) * sizeof *counts);
@@ -88,7 +88,7 @@ static void count_all(int64_t *counts, const es_probe_problem_t *p, const es_gro
 
 /* ---- memory ---- */
 
-/* Labels among the classes present; `present` lists those. */
+/* Maps labels to the classes present; `present` lists these classes. */
 static es_code_t create(fit_t *f, const es_probe_problem_t *p, const es_group_t *group, es_status_t *status) {
   ES_TRY(es_rows_create(&f->rows, p, f->rows.k, group, status));
   ES_TRY(es_sketch_create(&f->sketch, &f->rows, status));
@@ -116,9 +116,9 @@ int64_t es_probe_bytes(const es_probe_problem_t *problem, const es_group_t *grou
   return bytes;
 }
 
-/* ---- weights in the form of the caller ---- */
+/* ---- conversion between the caller's weights and w ---- */
 
-/* w from the weights of the caller; false when they are all 0 or not finite. Intercepts move with the centre. */
+/* Sets w from the caller's weights; returns false if they are all 0 or not finite. Centring changes the intercepts. */
 static bool load_start(fit_t *f, const double *weights) {
   const int64_t d = f->rows.d, k = f->rows.k;
   double *bias = f->w + k * d;
@@ -136,7 +136,7 @@ static bool load_start(fit_t *f, const double *weights) {
   return any;
 }
 
-/* Without weights the optimum is known: intercepts are the logarithms of the classes' shares. */
+/* Sets W to 0 and the intercepts to their optimum for W = 0, the logarithms of the classes' shares. Returns F there. */
 static double cold_start(fit_t *f, const int64_t *counts) {
   double objective = 0.0;
   memset(f->w, 0, f->size * sizeof *f->w);
@@ -148,7 +148,7 @@ static double cold_start(fit_t *f, const int64_t *counts) {
   return objective;
 }
 
-/* Takes the mean over classes out of each column and out of the intercepts (what the optimum has anyway). */
+/* Subtracts the mean over classes from each column and from the intercepts; at the optimum this mean is 0 anyway. */
 static void gauge(double *column, int64_t k, int64_t stride) {
   double sum = 0.0;
   for (int64_t c = 0; c < k; c++) sum += column[c * stride];
@@ -174,8 +174,8 @@ static void store_weights(const fit_t *f, double *weights) {
 
 /* ---- the solver ---- */
 
-/* ‖∇F‖₂/n of the problem as it was given: features that are not centred see (g_W + g_b·meanᵀ, g_b), and the binomial
- * form of two classes half the squared length. */
+/* ‖∇F‖₂/n of the caller's problem: for features that are not centred, the gradient is (g_W + g_b·meanᵀ, g_b); for the
+ * binomial form of two classes, the squared length is half. */
 static double gradient_norm(const fit_t *f) {
   const size_t d = (size_t)f->rows.d, k = (size_t)f->rows.k;
   const double *mean = f->rows.mean, *bias = f->gradient + k * d;
@@ -185,7 +185,7 @@ static double gradient_norm(const fit_t *f) {
   return sqrt(fmax(square, 0.0) / (k == 2 ? 2.0 : 1.0)) / (double)f->rows.n;
 }
 
-/* Gradient and objective at the logits; the scalars on rank 0 go to all. Collective. */
+/* Computes gradient and objective from the logits, and broadcasts rank 0's scalars. Collective. */
 static void evaluate(fit_t *f) {
   f->loss = es_rows_gradient(&f->rows, f->gradient);
   double scalars[3] = {0};
@@ -204,14 +204,14 @@ static void evaluate(fit_t *f) {
   f->norm = scalars[2];
 }
 
-/* Logits of w itself, gradient and objective there. Collective. */
+/* Computes the logits of w, then gradient and objective. Collective. */
 static void recompute(fit_t *f) {
   broadcast(f->group, f->w, f->size * sizeof *f->w);
   es_rows_apply(&f->rows, f->rows.logits, f->w);
   evaluate(f);
 }
 
-/* A direction and its scalars on all ranks; false when it does not descend. Collective. */
+/* Computes a direction and its scalars on all ranks; returns false if the direction does not descend. Collective. */
 static bool direct(fit_t *f, line_t *line) {
   *line = (line_t){0};
   if (leads(f)) {
@@ -229,9 +229,9 @@ static bool direct(fit_t *f, line_t *line) {
   return true;
 }
 
-/* A step along the line that fulfils the Wolfe conditions, by secants of the slope between a point before the minimum
- * and one behind it (F is convex on the line); 0 when none lowers F. Products cost nothing here, so the step is fairly
- * exact. Collective. */
+/* Finds a step along the line that fulfils the Wolfe conditions, by secants of the slope between points before and
+ * after the minimum (F is convex on the line). Returns 0 if no step lowers F. A trial needs no matrix product, so the
+ * search can be fairly exact. Collective. */
 static double search(fit_t *f, const line_t *line, double first) {
   const double penalty = f->rows.l2, noise = 1e-14 * fabs(f->objective);
   double low = 0.0, low_slope = line->slope, high = INFINITY, high_slope = 0.0, t = first, best = 0.0;
@@ -261,7 +261,7 @@ static double search(fit_t *f, const line_t *line, double first) {
   return best;
 }
 
-/* Takes the step t: solution, logits, gradient, history. Collective. */
+/* Moves by step t: updates solution, logits, gradient and history. Collective. */
 static void advance(fit_t *f, double t) {
   es_rows_move(&f->rows, t);
   if (leads(f)) {
@@ -276,19 +276,19 @@ static bool good(const fit_t *f, double tolerance) {
   return f->norm <= GRADIENT_TOLERANCE && f->gap <= tolerance;
 }
 
-/* From float to double: the logits and the gradient as they are. Collective. */
+/* Switches from float to double: recomputes logits and gradient. Collective. */
 static void sharpen(fit_t *f) {
   f->rows.exact = true;
   recompute(f);
 }
 
-/* Iterates until converged, out of iterations, or out of digits. Collective. */
+/* Iterates until the fit has converged, iterations run out, or rounding stops progress. Collective. */
 static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p) {
   const double tolerance = p->tolerance > 0.0 ? p->tolerance : TOLERANCE;
   const int32_t most = p->iterations > 0 ? p->iterations : ITERATIONS;
-  double before = INFINITY; /* F some iterations ago */
-  double length = 1.0;      /* of the step before */
-  int32_t next_sketch = 0;  /* the curvature changes ever more slowly */
+  double before = INFINITY; /* F some iterations earlier */
+  double length = 1.0;      /* length of the last step */
+  int32_t next_sketch = 0;  /* updates get rarer, because the curvature changes ever more slowly */
   for (;;) {
     if (good(f, tolerance) && f->rows.exact) break;
     if (out->iterations == most) break;
@@ -330,7 +330,7 @@ static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p)
 static void start(fit_t *f, const double *weights, const int64_t *counts) {
   const bool warm = load_start(f, weights);
   if (warm) recompute(f);
-  double *kept = f->direction; /* the cold start, on probation */
+  double *kept = f->direction; /* saves the warm start until it is compared with the cold start */
   memcpy(kept, f->w, f->size * sizeof *kept);
   const double cold = cold_start(f, counts);
   if (warm && f->objective < cold)
@@ -355,7 +355,7 @@ static void predict(const fit_t *f, int64_t *confusion, double *accuracy) {
   *accuracy = (double)right / (double)f->rows.n;
 }
 
-/* A single class: nothing to tell apart. */
+/* A single class needs no fit. */
 static void trivial(es_probe_result_t *out, double *weights, int64_t *confusion, const es_probe_problem_t *p,
                     int32_t only) {
   const size_t row = (size_t)p->width + 1;

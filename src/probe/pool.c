@@ -1,4 +1,4 @@
-/* Outputs of convolutions as features: adaptive average pooling. */
+/* Turns outputs of convolutions into features: adaptive average pooling. */
 #include "eigenscope/kernel.h"
 #include "eigenscope/probe.h"
 
@@ -11,7 +11,7 @@ int32_t es_probe_width(int32_t h, int32_t w, int32_t c, int32_t pool) {
   return positions > INT32_MAX / c ? INT32_MAX : (int32_t)(positions * c);
 }
 
-/* Cell i of `cells` over `length` positions. */
+/* Computes the range of cell i, of `cells` cells over `length` positions. */
 static void cell(int32_t i, int32_t cells, int32_t length, int32_t *first, int32_t *end) {
   *first = (int32_t)((int64_t)i * length / cells);
   *end = (int32_t)((((int64_t)i + 1) * length + cells - 1) / cells);

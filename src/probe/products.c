@@ -2,19 +2,19 @@
 #include "eigenscope/kernel.h"
 #include <string.h>
 
-/* Coefficients of BLOCK features stay in the second-level cache, while four rows stream through long enough for the
- * processor to see them coming; a packed block of PACK_ROWS × PACK_WIDE stays in the first-level cache. */
+/* Coefficients of BLOCK features stay in the second-level cache, while four rows are read in runs long enough for the
+ * hardware prefetcher. A packed block of PACK_ROWS × PACK_WIDE stays in the first-level cache. */
 enum { BLOCK = 1024, PACK_ROWS = 32, PACK_WIDE = 128, TALL = 4 };
 
-/* As in src/covariance/syrk.c: vectors of 8 floats, tiles whose sums fit the 16 registers of AVX2. */
+/* As in src/covariance/syrk.c: vectors of 8 floats, and tiles whose sums fit into the 16 registers of AVX2. */
 typedef float v8_t __attribute__((vector_size(8 * sizeof(float)), aligned(sizeof(float)), may_alias));
 
-/* Not functions: what vectors returned look like depends on the target. */
+/* Macros, because the ABI of functions that return vectors depends on the target. */
 #define LOAD(p)   (*(const v8_t *)(p))
 #define ADD(p, v) (*(v8_t *)(p) += (v))
 
-/* out (4 × 16) += Σ over steps of a(row, step)·b(step): a(row, step) = a[row·row_stride + step·step_stride], the rows
- * of out and b are 16 floats. The sums have names, so that the compiler keeps them in registers. */
+/* out (4 × 16) += Σ over steps of a(row, step)·b(step), with a(row, step) = a[row·row_stride + step·step_stride]. Rows
+ * of out and b are 16 floats. The sums are named variables, so that the compiler keeps them in registers. */
 static ES_INLINE void tile16(float *out, const float *a, int64_t row_stride, int64_t step_stride, const float *b,
                              int64_t steps) {
   v8_t p0 = {0}, p1 = {0}, p2 = {0}, p3 = {0}, q0 = {0}, q1 = {0}, q2 = {0}, q3 = {0};
@@ -41,7 +41,7 @@ static ES_INLINE void tile16(float *out, const float *a, int64_t row_stride, int
   ADD(out + 56, q3);
 }
 
-/* tile16 for rows of 8 floats: even and odd steps apart, so that as many sums are under way. */
+/* tile16 for rows of 8 floats. Even and odd steps have separate sums, so that there are as many independent sums. */
 static ES_INLINE void tile8(float *out, const float *a, int64_t row_stride, int64_t step_stride, const float *b,
                             int64_t steps) {
   v8_t p0 = {0}, p1 = {0}, p2 = {0}, p3 = {0}, q0 = {0}, q1 = {0}, q2 = {0}, q3 = {0};
@@ -82,7 +82,7 @@ static ES_INLINE void tile_one(float *out, const float *a, int64_t step_stride, 
   }
 }
 
-/* Rows `a` (rows of out) in tiles; g is a constant where this is inlined. */
+/* Multiplies `rows` rows of `a` by tiles; g is a constant in all calls. */
 static ES_INLINE void tiles(float *out, const float *a, int64_t rows, int64_t row_stride, int64_t step_stride,
                             const float *b, int64_t steps, int64_t g) {
   int64_t i = 0;
@@ -106,7 +106,7 @@ static ES_INLINE void forward(float *out, const float *x, int64_t n, int64_t d, 
   }
 }
 
-/* Copies rows × wide floats and asks for those that come next. */
+/* Copies rows × wide floats and prefetches the next ones. */
 static ES_INLINE void pack(float *packed, const float *x, int64_t rows, int64_t d, int64_t wide) {
   for (int64_t l = 0; l < rows; l++, x += d, packed += PACK_WIDE) {
     memcpy(packed, x, (size_t)wide * sizeof *x);
@@ -114,8 +114,7 @@ static ES_INLINE void pack(float *packed, const float *x, int64_t rows, int64_t 
   }
 }
 
-/* Columns of x are taken from a packed copy: where d is a power of two, they would all fall into one set of the cache.
- */
+/* Reads the columns of x from a packed copy. If d is a power of two, they would otherwise fall into one cache set. */
 static ES_INLINE void backward(float *out, const float *x, int64_t n, int64_t d, const float *r, int64_t groups,
                                int64_t g) {
   float packed[PACK_ROWS * PACK_WIDE];

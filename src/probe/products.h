@@ -1,18 +1,19 @@
-/* Products of tall rows with few columns, which BLAS does slowly: its packing costs as much as the arithmetic.
+/* Products of tall matrices with few columns. BLAS is slow here: its packing costs as much as the arithmetic.
  *
- * Grouped matrices: columns in groups of es_product_group (8 or 16), each group row-major, one after the other: element
- * (i, c) of a matrix of `length` rows is at (c / g)·length·g + i·g + c % g. Columns are padded to whole groups. */
+ * Grouped matrices: columns are stored in groups of es_product_group (8 or 16), one group after the other, each
+ * row-major: element (i, c) of a matrix of `length` rows is at (c / g)·length·g + i·g + c % g. Columns are padded to
+ * whole groups. */
 #ifndef ES_PROBE_PRODUCTS_H
 #define ES_PROBE_PRODUCTS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Width of a group for matrices of so many columns. */
+/* Width of a group for a matrix of `columns` columns. */
 static inline int64_t es_product_group(int64_t columns) {
   return columns <= 8 ? 8 : 16;
 }
-/* Columns with padding. */
+/* Number of columns including padding. */
 static inline int64_t es_product_columns(int64_t columns) {
   const int64_t g = es_product_group(columns);
   return (columns + g - 1) / g * g;

@@ -11,7 +11,7 @@ static size_t at_least(size_t a, size_t b) {
   return a > b ? a : b;
 }
 
-/* Columns of the buffers, padded. */
+/* Number of columns of the buffers, including padding. */
 static size_t columns_of(int32_t k) {
   return at_least((size_t)es_product_columns(k), ES_ROWS_SKETCH);
 }
@@ -108,7 +108,7 @@ static void centre_row(float *restrict x, const double *restrict mean, double sc
 
 void es_rows_centre(rows_t *rows) {
   const int64_t d = rows->d;
-  double *ends = rows->wide; /* largest values, then largest negated ones */
+  double *ends = rows->wide; /* largest values, then largest negated values */
   for (int64_t j = 0; j < 2 * d; j++) ends[j] = -INFINITY;
   for (int lane = 0; lane < rows->group->lane_count; lane++) {
     double *sum = rows->lanes + lane * d;
@@ -146,12 +146,12 @@ void es_rows_add_wide(double *restrict into, const float *restrict from, int64_t
   for (int64_t i = 0; i < n; i++) into[i] += (double)from[i];
 }
 
-/* Residuals too small for a normal float only slow the processor down. */
+/* Rounds tiny values to 0: denormal floats only slow the processor down. */
 static float narrow(double v) {
   return fabs(v) < 1e-30 ? 0.0f : (float)v;
 }
 
-/* into (n × k) = x·coefficientsᵀ. */
+/* into (n × k) = x·coefficientsᵀ for one slice. */
 static void slice_logits(rows_t *rows, double *into, const float *x, int64_t n) {
   const int64_t k = rows->k, d = rows->d, g = es_product_group(k);
   if (rows->exact) {
@@ -166,7 +166,7 @@ static void slice_logits(rows_t *rows, double *into, const float *x, int64_t n) 
   }
 }
 
-/* The weights as the scaled rows want them, in float or double. */
+/* Converts the weights for the scaled rows, to float or double. */
 static void load_coefficients(rows_t *rows, const double *v) {
   const int64_t d = rows->d, k = rows->k, g = es_product_group(k);
   const double factor = 1.0 / rows->scale;
@@ -198,7 +198,7 @@ void es_rows_apply(rows_t *rows, double *into, const double *v) {
   rows->passes++;
 }
 
-/* Adds residualsᵀ·x of one slice, residuals in rows->block: in float to rows->spare, in double to `sum` (k × d). */
+/* Adds residualsᵀ·x of one slice, residuals from rows->block: in float to rows->spare, in double to `sum` (k × d). */
 static void slice_gradient(rows_t *rows, double *sum, const float *x, int64_t n) {
   const int64_t k = rows->k, d = rows->d, g = es_product_group(k), columns = es_product_columns(k);
   if (rows->exact) {

@@ -3,9 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-/* exp for x ≤ 0, to 2e-16 relative for −708 ≤ x, as a loop that compilers vectorise: x = j·ln 2 + r, |r| ≤ ln 2/2,
- * exp(r) by its Taylor series to r¹³, whose remainder is below 5e-18. Adding 1.5·2⁵² leaves j in the low bits of the
- * sum. */
+/* exp for x ≤ 0, to 2e-16 relative for −708 ≤ x, as a loop that compilers vectorise: x = j·ln 2 + r, |r| ≤ ln 2/2, and
+ * exp(r) by its Taylor series to r¹³, with a remainder below 5e-18. Adding 1.5·2⁵² puts j into its low bits. */
 static ES_INLINE double exponential(double x) {
   const double magic = 0x1.8p52;
   x = x < -708.0 ? -708.0 : x;

@@ -6,7 +6,7 @@
 
 /* z (n × k) = base + t·step. */
 void es_softmax_logits(double *z, const double *base, const double *step, double t, int64_t n, int32_t k);
-/* Logits z (n × k) become probabilities; returns Σ −log p of the labels. Finite logits. */
+/* Turns logits z (n × k) into probabilities; returns Σ −log p of the labels. Logits must be finite. */
 double es_softmax_rows(double *z, const int32_t *labels, int64_t n, int32_t k);
 
 #endif

@@ -2,8 +2,7 @@
 #include <math.h>
 #include <stdbool.h>
 
-/* Sums run in the order of the eigenvalues, so that the last cumulative sum is the total and k never passes the width.
- */
+/* Sums in the order of the eigenvalues, so that the last cumulative sum equals the total and k ≤ width. */
 static double total_of(const double *values, int32_t width) {
   double total = 0.0;
   for (int32_t i = 0; i < width; i++) total += values[i];

@@ -1,7 +1,7 @@
 #include "eigenscope/stability.h"
 #include <math.h>
 
-/* Values of both epochs by layer, and what they have in common. */
+/* Values of two epochs by layer. A pair is a layer with a value in both. */
 typedef struct pairs {
   const double *a, *b;
   int n;
@@ -11,7 +11,7 @@ static bool is_pair(const pairs_t *p, int i) {
   return !isnan(p->a[i]) && !isnan(p->b[i]);
 }
 
-/* Rank of a value among the pairs, from 1; equal ones share the mean of the ranks that they take together. */
+/* Rank of a value among the pairs, from 1. Equal values share the mean of their ranks. */
 static double rank_of(const pairs_t *p, const double *values, int i) {
   int below = 0, equal = 0;
   for (int j = 0; j < p->n; j++) {
@@ -26,7 +26,7 @@ static double value_of(const pairs_t *p, const double *values, int i, bool ranke
   return ranked ? rank_of(p, values, i) : values[i];
 }
 
-/* Rounding of the mean must not make a correlation out of equal values. */
+/* Equal values have no correlation, although rounding of their mean could produce one. */
 static bool is_constant(const pairs_t *p, const double *values) {
   int first = -1;
   for (int i = 0; i < p->n; i++) {

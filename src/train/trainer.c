@@ -1,4 +1,4 @@
-/* Epochs: the order of samples, batches through the model, updates, and the sums that describe them. */
+/* Runs epochs: orders samples, passes batches through the model, updates weights, and sums statistics. */
 #include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
@@ -12,12 +12,12 @@ struct es_trainer {
   es_model_t *model;
   es_optimizer_state_t optimizer;
   const es_editor_t *editor; /* borrowed; or NULL */
-  int32_t *order;            /* of the samples in this epoch */
+  int32_t *order;            /* sample order of this epoch */
   int32_t *labels;           /* of one batch */
-  int64_t *confusion;        /* [label][prediction], this rank's share of an epoch; all ranks' after it */
+  int64_t *confusion;        /* [label][prediction]; of this rank during an epoch, of all ranks after it */
 };
 
-/* What es_feed_t.fetch gets: one batch. */
+/* Context of es_feed_t.fetch: one batch. */
 typedef struct batch {
   const es_samples_t *samples;
   const int32_t *positions;
@@ -36,7 +36,7 @@ static int64_t classes_of(const es_trainer_t *t) {
 static es_code_t build(es_trainer_t *t, es_status_t *status) {
   const es_trainer_setup_t *p = &t->setup;
   const int64_t batch = p->point->train.batch, train = p->samples[ES_TRAIN]->n, eval = p->samples[ES_EVAL]->n;
-  int64_t batches[2 * ES_SPLITS]; /* sizes that will come: full ones, and the shorter last one of each split */
+  int64_t batches[2 * ES_SPLITS]; /* sizes that occur: full batches, and the shorter last batch of each split */
   int n = 0;
   for (int split = 0; split < ES_SPLITS; split++) {
     const int64_t samples = p->samples[split]->n;
@@ -97,8 +97,8 @@ es_optimizer_state_t *es_trainer_optimizer(es_trainer_t *t) {
   return &t->optimizer;
 }
 
-/* Gorodkin's R_K from a confusion matrix c[label][prediction]: covariance of label and prediction over their
- * deviations. */
+/* Gorodkin's R_K from a confusion matrix c[label][prediction]: the covariance of label and prediction, divided by both
+ * standard deviations. */
 static double matthews(const int64_t *c, int64_t classes) {
   double samples = 0.0, correct = 0.0, product = 0.0, labels = 0.0, predictions = 0.0;
   for (int64_t k = 0; k < classes; k++) {
@@ -117,7 +117,7 @@ static double matthews(const int64_t *c, int64_t classes) {
   return norm > 0.0 ? (correct * samples - product) / norm : 0.0;
 }
 
-/* Everything that a loop over batches adds up. */
+/* Sums over the batches of an epoch, and the settings of the loop. */
 typedef struct epoch {
   es_split_t split;
   int32_t number;
@@ -138,7 +138,7 @@ static es_code_t diverged(es_trainer_t *t, const epoch_t *e, const es_pass_t *pa
                  e->training ? "training" : "evaluation", e->number, (long long)batch + 1, layer, advice);
 }
 
-/* Ranks tell each other by a sum: above this, one of them could not read its images. */
+/* Ranks add this to a summed signal. A sum of at least `lost` means that some rank could not read its images. */
 static const double lost = 0x1p40;
 
 static double signal_of(const es_trainer_t *t, const es_samples_t *samples) {
@@ -147,13 +147,13 @@ static double signal_of(const es_trainer_t *t, const es_samples_t *samples) {
   return watch->stop && watch->stop(watch->context) ? 1.0 : 0.0;
 }
 
-/* The failure of the lowest rank that had one. */
+/* Reports the failure of the lowest rank that failed. Collective. */
 static es_code_t agree_on_images(const es_trainer_t *t, const es_samples_t *samples, es_status_t *status) {
   (void)es_dataset_failure(samples->dataset, status);
   return es_agree(t->setup.group->comm, status);
 }
 
-/* One batch: forward, and in training backward and update. */
+/* Runs one batch: forward; in training also backward and update. */
 static es_code_t run_batch(es_trainer_t *t, epoch_t *e, int64_t index, int64_t first, int64_t n, es_status_t *status) {
   const es_trainer_setup_t *p = &t->setup;
   const es_samples_t *samples = p->samples[e->split];
@@ -196,7 +196,7 @@ static es_code_t run_epoch(es_trainer_t *t, epoch_t *e, es_epoch_stats_t *stats,
   memset(t->confusion, 0, (size_t)(classes * classes) * sizeof *t->confusion);
   for (int64_t first = 0; first < n; first += batch)
     ES_TRY(run_batch(t, e, first / batch, first, n - first < batch ? n - first : batch, status));
-  if (es_dataset_is_streamed(p->samples[e->split]->dataset)) /* those of the last batch */
+  if (es_dataset_is_streamed(p->samples[e->split]->dataset)) /* failures of the last batch */
     ES_TRY(agree_on_images(t, p->samples[e->split], status));
   if (p->group->size > 1)
     ES_MPI(MPI_Allreduce(MPI_IN_PLACE, t->confusion, (int)(classes * classes), MPI_INT64_T, MPI_SUM, p->group->comm));
