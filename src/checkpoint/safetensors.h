@@ -1,5 +1,4 @@
-/* Shared by the writer and the reader of safetensors: limits, dtypes, and the seal, a hash that detects flipped bits.
- */
+/* Shared by writer and reader of safetensors: limits, dtypes, and the seal, a hash that detects flipped bits. */
 #ifndef ES_CHECKPOINT_SAFETENSORS_H
 #define ES_CHECKPOINT_SAFETENSORS_H
 

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Float vectors are orthonormal to 1e-7·√width. A larger deviation than this one is another kind of error. */
+/* Float vectors are orthonormal to 1e-7·√width. A deviation above ORTHONORMAL has another cause. */
 static const double ORTHONORMAL = 1e-3;
 
 static es_code_t out_of_memory(int32_t width, es_status_t *status) {

@@ -101,9 +101,9 @@ typedef struct epoch {
   int64_t n_rows, n_most;    /* fitted rows of all ranks; of the busiest rank */
   int64_t *lane_rows;        /* (lane_count) fitted rows in each lane of this rank */
   int first, n;              /* layers of this round */
-  float **features;          /* (layers), freed layer by layer */
-  double **weights;          /* (layers), freed layer by layer; NULL without a probe */
-  int64_t **confusion;       /* (layers), freed layer by layer */
+  float **features;          /* (layers); close_layer frees its elements */
+  double **weights;          /* (layers); close_layer frees its elements; NULL without a probe */
+  int64_t **confusion;       /* (layers); close_layer frees its elements */
   es_owned_t owned;          /* owns the arrays above */
   es_status_t failed;        /* first failure inside a visitor */
 } epoch_t;

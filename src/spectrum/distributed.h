@@ -29,8 +29,8 @@ size_t es_team_local_size(const es_team_t *team);
 /* Ends a solve: calls es_agree on `status`, gives all ranks the values, turned from ascending (on the grid) to
  * descending order, and checks them. */
 es_code_t es_team_values(const es_team_t *team, const char *routine, double *values, es_status_t *status);
-/* Then ends it for the vectors: z holds all of them in the layout of `a`, as columns in ascending order of their
- * values. Checks the leading ones and sends them to the problem's owner. */
+/* Ends a solve for the vectors, after es_team_values: z holds all of them in the layout of `a`, as columns in ascending
+ * order of their values. Checks the leading ones and sends them to the problem's owner. */
 es_code_t es_team_vectors(const es_team_t *team, const char *routine, const double *z, double share,
                           const double *values, es_vectors_t *vectors, es_status_t *status);
 

@@ -271,7 +271,7 @@ static es_code_t solve(const es_eigenproblem_t *problem, double share, double *v
 
 const es_spectrum_backend_t es_spectrum_lapack = {"lapack", ES_SOLVER_LAPACK, false, solve};
 
-/* ---- the textbook path ---- */
+/* ---- plain LAPACK, for fallbacks ---- */
 
 static es_code_t divide_and_conquer(solve_t *s, const char *job, double *values, es_status_t *status) {
   const size_t n = (size_t)s->n;

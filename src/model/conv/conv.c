@@ -33,8 +33,8 @@ static const es_conv_kernel_t kernels[] = {
      .measured = ONE_LAYER "--widths 1/4,1"},
     /* GFLOP/s forward, backward weights and backward data (in parentheses oneDNN's): 3 → 4 channels on 32 × 32 110, 90
      * (25, 25), 4 → 4 108, 100, 130 (28, 28, 45), 3 → 8 104, 87 (47, 48), 8 → 8 117, 103, 150 (63, 65, 88); 4 → 8 on 16
-     * × 16 121, 98, 140 (46, 55, 50), 8 → 8 137, 107, 150 (59, 65, 100), 8 → 16 146, -, 162 (118, -, 98). With AVX2
-     * oneDNN catches up earlier, with SSE later. */
+     * × 16 121, 98, 140 (46, 55, 50), 8 → 8 137, 107, 150 (59, 65, 100), 8 → 16 146, -, 162 (118, -, 98). oneDNN
+     * is as fast from fewer channels on with AVX2, and from more channels on with SSE. */
     {.name = "narrow",
      .applies = es_conv_narrow_applies,
      .forward = &es_conv_narrow_forward,

@@ -4,7 +4,7 @@
 #include "eigenscope/memory.h"
 #include <string.h>
 
-/* A tile: gradients of TALL input and WIDE output channels. POSITIONS: from this size on, oneDNN is as fast. */
+/* A tile: gradients of TALL input and WIDE output channels. POSITIONS: above this number, oneDNN is as fast. */
 enum { TALL = 8, WIDE = 32, TILE = TALL * WIDE, POSITIONS = 64 };
 
 /* Two lines that are multiplied: offsets of a line of the input and of a line of the gradient, in floats. */

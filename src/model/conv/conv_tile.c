@@ -72,7 +72,7 @@ static ES_INLINE void multiply_narrow(const es_conv_tile_t *t, const es_conv_rea
   }
 }
 
-/* Computes as many rows at once as registers allow. */
+/* Computes the rows in groups that are as large as registers and rows_left allow. */
 ES_KERNEL
 static void rows_wide(es_conv_tile_t t, const es_conv_reach_t *r, int64_t rows_left) {
   for (int rows; rows_left > 0; rows_left -= rows, t.x += rows * t.x_stride, t.y += rows * t.y_stride) {
