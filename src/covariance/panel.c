@@ -37,8 +37,8 @@ void es_panel_add(es_real_t real, double *out, const void *product, size_t n) {
     add_line_f32(out, product, n);
 }
 
-/* About 128 KiB, which stays in the second-level cache between centring and SYRK; at least 512 rows, so that merging
- * d²/2 doubles costs little beside SYRK. */
+/* A panel has about 128 KiB, which stays in the second-level cache between centring and SYRK. It has at least 512 rows,
+ * so that merging d²/2 doubles costs little compared with SYRK. */
 int32_t es_cov_panel_rows(int32_t width) {
   int32_t rows = ES_PANEL_ROWS_MOST;
   while (rows > ES_PANEL_ROWS_LEAST && (int64_t)rows * width > ES_PANEL_FLOATS) rows /= 2;
@@ -56,8 +56,8 @@ void es_covariance_guess_shift(float *shift, const float *rows, int32_t n, size_
 
 void es_covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
                                  double *delta) {
-  /* About the panel's own mean the product is n·r rᵀ less, where r = rest. Chan's term for the distance δ of the two
-   * means comes on top. */
+  /* The product about the panel's own mean is smaller by n·r rᵀ, where r = rest. Chan's formula adds a term for the
+   * distance δ between the panel's mean and the mean so far. */
   const size_t d = (size_t)cov->width;
   double *mean = cov->moments;
   const double share = (double)n / (double)(cov->n + n);

@@ -8,7 +8,7 @@
 
 /** Column sums are computed in blocks of this many lines, so that the rounding error of a float sum stays small. */
 enum { ES_PANEL_BLOCK = 64 };
-/** Of panels that are gathered (es_cov_panel_rows). */
+/** Size of panels that are gathered before they are merged (es_cov_panel_rows). */
 enum { ES_PANEL_FLOATS = 32768, ES_PANEL_ROWS_LEAST = 512, ES_PANEL_ROWS_MOST = 4096 };
 
 /** out = rows − shift, sums[j] += Σ out. `work`: width numbers. `out` may be `rows`. */
@@ -39,10 +39,10 @@ void es_panel_merge_f32(double *triangle, const float *product, const double *a,
 void es_panel_merge_f64(double *triangle, const double *product, const double *a, double a_weight, const double *b,
                         double b_weight, size_t width);
 
-/** Mean of the first of n rows: what they are shifted by when nothing better is known. */
+/** Mean of the first of n rows, used as the shift if no mean is known yet. */
 void es_covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width);
-/** Merges n rows of which `product` is about `shift`; `rest` is what the shift missed of their mean,
- * `delta` scratch; `width` doubles each. */
+/** Merges n rows whose `product` is about `shift`. `rest`: mean of the rows minus `shift`; `delta`: scratch; `width`
+ * doubles each. */
 void es_covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
                                  double *delta);
 

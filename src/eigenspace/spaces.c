@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- made and destroyed ---- */
+/* ---- creation ---- */
 
 static bool allocate(es_eigenspaces_t *s, size_t angles) {
   const size_t layers = (size_t)s->n_layers, deltas = (size_t)s->n_deltas;

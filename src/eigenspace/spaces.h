@@ -41,25 +41,25 @@ static inline size_t es_spaces_slot(const es_eigenspaces_t *s, int split, int32_
   assert(epoch >= 0 && epoch < s->n_epochs);
   return (size_t)split * (size_t)s->n_epochs + (size_t)epoch;
 }
-/* Elements of k. */
+/* Number of elements of k. */
 static inline size_t es_spaces_table_size(const es_eigenspaces_t *s) {
   return ES_SPLITS * (size_t)s->n_epochs * (size_t)s->n_layers * (size_t)s->n_deltas;
 }
-/* k of a layer at each delta. */
+/* Returns the k of a layer, one for each delta. */
 static inline int32_t *es_spaces_k(const es_eigenspaces_t *s, int split, int32_t epoch, int layer) {
   return s->k + (es_spaces_slot(s, split, epoch) * (size_t)s->n_layers + (size_t)layer) * (size_t)s->n_deltas;
 }
-/* Vectors that are kept of a layer: the largest of its k, 0 for none. */
+/* Number of stored vectors of a layer: the largest of its k, 0 if it has none. */
 static inline int32_t es_spaces_kept(const es_eigenspaces_t *s, int split, int32_t epoch, int layer) {
   return es_eigenspace_most(es_spaces_k(s, split, epoch, layer), s->n_deltas);
 }
-/* Floats of the layers before `layer` in the block of an epoch; of the whole block for n_layers. */
+/* Number of floats before `layer` in the block of an epoch; for n_layers, of the whole block. */
 static inline int64_t es_spaces_offset(const es_eigenspaces_t *s, int split, int32_t epoch, int layer) {
   int64_t offset = 0;
   for (int i = 0; i < layer; i++) offset += (int64_t)es_spaces_kept(s, split, epoch, i) * s->widths[i];
   return offset;
 }
-/* The vectors that came in become the last epoch; the leader has it in its blocks. Not collective. */
+/* Makes the received vectors those of the last epoch. The leader has them in its blocks. Not collective. */
 void es_spaces_keep(es_eigenspaces_t *s, int split);
 static inline es_code_t es_spaces_out_of_memory(es_status_t *status) {
   return es_out_of_memory(status, "eigenspace", "the eigenspaces of a point");

@@ -38,11 +38,11 @@ typedef struct es_layout {
 /* Borrows the graph. Returns ES_SYSTEM when out of memory. */
 es_code_t es_layout_create(es_layout_t *out, const es_graph_t *graph, bool training, es_status_t *status);
 void es_layout_destroy(es_layout_t *layout);
-/* True for max pooling of 2 × 2 positions, stride 2, without padding. */
+/* True for max pooling of 2 × 2 positions with stride 2 and no padding. */
 static inline bool es_node_halves(const es_node_t *node) {
   return node->op == ES_OP_MAXPOOL && node->kernel == 2 && node->stride == 2 && node->padding == 0;
 }
-/* True for steps at which a pass over the batch must wait for all samples. */
+/* True if the step is a barrier: all samples must arrive before a pass goes on. */
 static inline bool es_step_waits(const es_step_t *step) {
   return step->class->synchronise != NULL;
 }

@@ -100,8 +100,8 @@ struct es_point_source {
 
 extern const es_source_class_t es_source_train, es_source_checkpoint, es_source_activations;
 const es_source_class_t *es_source_class(es_source_t source);
-/* Creates the result of the context for the measured layers; the source has its class. Not collective; the caller
- * agrees. */
+/* Creates source->context->result for the measured layers; source->class must be set. Not collective; the caller then
+ * calls es_agree. */
 es_code_t es_source_create_result(const es_point_source_t *source, const es_layer_info_t *layers, int n_layers,
                                   int32_t classes, es_status_t *status);
 

@@ -1,4 +1,4 @@
-/* Steps that the sources have in common. */
+/* Functions that all sources share. */
 #include "eigenscope/epochs.h"
 #include "source.h"
 
