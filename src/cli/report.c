@@ -62,7 +62,7 @@ static bool ask(const char *python, char *out, size_t size) {
     dup2(ends[1], STDOUT_FILENO);
     close(ends[0]);
     close(ends[1]);
-    execlp(python, python, "-c", probe, (char *)NULL);
+    execlp(python, python, "-B", "-c", probe, (char *)NULL);
     _exit(127);
   }
   close(ends[1]);
@@ -111,8 +111,9 @@ static int report(const es_arguments_t *arguments, es_status_t *status) {
   }
   ES_TRY(find_python(&python, status));
   fflush(stdout);
-  execlp(python, python, "-m", "eigenscope_analysis", "report", "--to", to, "--", es_arguments_positional(arguments, 0),
-         (char *)NULL);
+  /* -B: no byte code is left in the folder where the package is installed. */
+  execlp(python, python, "-B", "-m", "eigenscope_analysis", "report", "--to", to, "--",
+         es_arguments_positional(arguments, 0), (char *)NULL);
   return es_fail(status, ES_INPUT, STAGE, "%s cannot be started", python);
 }
 

@@ -42,6 +42,7 @@ class Installed(harness.Case):
         cls.prefix = cls.place / "moved here"
         (cls.place / "first").rename(cls.prefix)
         cls.share = cls.prefix / "share/eigenscope"
+        cls.installed = sorted(cls.prefix.rglob("*"))
         cls.commands, cls.pages = pages()
 
     @classmethod
@@ -50,7 +51,7 @@ class Installed(harness.Case):
 
     def call(self, *words, expect=0, **env):
         """A command with only the installed programs and the system's on PATH, and nothing that names the source."""
-        named = ("EIGENSCOPE", "EIGENSCOPE_SOURCE", "EIGENSCOPE_ANALYSIS", "PYTHONPATH")
+        named = ("EIGENSCOPE", "EIGENSCOPE_SOURCE", "EIGENSCOPE_ANALYSIS", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
         environment = {name: value for name, value in os.environ.items() if name not in named}
         environment |= {"PATH": f"{self.prefix}/bin:/usr/bin:/bin", **env}
         done = subprocess.run([*map(str, words)], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
@@ -71,6 +72,7 @@ class Installed(harness.Case):
             self.assertEqual(file["saturation"].shape[0], 2)
         self.call("eigenscope", "report", "all.h5", "--to", "report")
         self.assertIn("<svg", (self.folder / "report/index.html").read_text())
+        self.assertEqual(sorted(self.prefix.rglob("*")), self.installed, "a command has written to where it is installed")
 
     def test_the_report_is_made_by_the_installed_package(self):
         """And by none that the source or the build folder has: without it the installed program has none."""
