@@ -62,7 +62,7 @@ def made_plain(dataset):
     """The words of a file as they may be shown, on a page or a terminal."""
     plain = {}
     for name, coordinate in dataset.coords.items():
-        if coordinate.dtype == object:
+        if coordinate.dtype.kind in "OSTU":  # the type of words depends on versions of xarray and NumPy
             words = [NOT_PLAIN.sub("?", str(word)) for word in coordinate.values.ravel()]
             if words != list(coordinate.values.ravel()):
                 plain[name] = (coordinate.dims, np.array(words, dtype=object).reshape(coordinate.shape))
@@ -119,6 +119,6 @@ def to_frame(dataset, variables=None):
     if measured:
         frame = frame.dropna(subset=measured, how="all")
     for name in frame.columns:
-        if frame[name].dtype == object:
+        if frame[name].dtype.kind == "O":  # words, in pandas 3 of a type of their own
             frame[name] = frame[name].astype("category")
     return frame[[c for c in (*beside, *order, *chosen) if c in frame]].reset_index(drop=True)

@@ -82,7 +82,7 @@ class Sweep:
         table = pd.DataFrame({"point": self.data["point"].values})
         for name in ("point_id", *self.axes, "outcome", "reason"):
             table[name] = self.data[name].values if name in self.data.coords else self.attributes.get(name, "")
-            if name in self.axes and table[name].dtype == object:
+            if name in self.axes and table[name].dtype.kind == "O":
                 table[name] = without_formulas(table[name].values).astype(object)
         measured = np.isfinite(self.saturation).any(axis=2)
         self.last_at = np.where(measured.any(axis=1), measured.shape[1] - 1 - measured[:, ::-1].argmax(axis=1), -1)
