@@ -268,7 +268,8 @@ class Scripts(harness.Case):
     def test_scripts_are_sound(self):
         if shutil.which("shellcheck") is None:
             self.skipTest("shellcheck is not installed")
-        subprocess.run(["shellcheck", *SCRIPTS, "tests/sanitized.sh", "tests/valgrind.sh"], cwd=harness.SOURCE, check=True)
+        subprocess.run(["shellcheck", *SCRIPTS, "tests/sanitized.sh", "tests/valgrind.sh", "tests/fresh.sh", "tests/venv.sh"],
+                       cwd=harness.SOURCE, check=True)
 
 
 if __name__ == "__main__":
