@@ -7,6 +7,9 @@
 # memory (AddressSanitizer and UndefinedBehaviorSanitizer) and count the lines that they execute, and those of several ranks
 # under MPICH. What is cheap comes first; what fails does not keep the rest from running, and the last lines say what did.
 # With TESTS_MINUTES no step begins later than that; the last lines say which were left out.
+#
+# Tests that could go on for hours (calls that fail, kills) try a sample, another one each day. EIGENSCOPE_TEST_SEED=NUMBER
+# repeats one, EIGENSCOPE_TEST_SAMPLE=0 tries everything there is.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 full=no
@@ -23,9 +26,13 @@ if [[ $full == no ]]; then
   exit
 fi
 
+printf -v today '%(%Y%m%d)T' -1
+export EIGENSCOPE_TEST_SEED=${EIGENSCOPE_TEST_SEED:-$today}
+! command -v ccache >/dev/null || export CMAKE_C_COMPILER_LAUNCHER=ccache # for the builds to come
+
 set +e
 code=0
-summary=()
+summary=("EIGENSCOPE_TEST_SEED=$EIGENSCOPE_TEST_SEED")
 step() { # heading, command...: its heading before it, its outcome at the end of everything
   local heading=$1 start=$SECONDS result outcome=passed
   if [[ -n ${TESTS_MINUTES:-} ]] && ((start > 60 * TESTS_MINUTES)); then

@@ -55,7 +55,7 @@ static struct {
   seen_t whole_files;
   held_t held;
   fault_case_t *cases;
-  int64_t n_cases, done, good, complaints;
+  int64_t n_cases, n_all, done, good, complaints;
   const fault_case_t *now;
 } walk;
 
@@ -184,6 +184,7 @@ static void make_cases(void) {
 static void thin_out(void) {
   const int64_t step = walk.sample > 0 ? (walk.n_cases + walk.sample - 1) / walk.sample : 1;
   int64_t kept = 0;
+  walk.n_all = walk.n_cases;
   for (int64_t i = step > 0 ? walk.seed % step : 0; i < walk.n_cases; i += step) walk.cases[kept++] = walk.cases[i];
   walk.n_cases = kept;
 }
@@ -455,8 +456,8 @@ int main(int argc, char **argv) {
   }
   walk.now = NULL;
   if (walk.rank == 0 && !failed)
-    printf("%lld cases on %d ranks: %lld without an effect, %lld complaints\n", (long long)walk.n_cases, walk.ranks,
-           (long long)walk.good, (long long)walk.complaints);
+    printf("%lld of %lld cases on %d ranks: %lld without an effect, %lld complaints\n", (long long)walk.n_cases,
+           (long long)walk.n_all, walk.ranks, (long long)walk.good, (long long)walk.complaints);
   failed = failed || walk.complaints > 0;
   free(walk.cases);
   MPI_Comm_free(&walk.comm);

@@ -9,6 +9,7 @@ import results
 FAULTS = os.environ["EIGENSCOPE_FAULTS"]  # the program, with calls that can be made to fail (tests/fault/program.c)
 WALK = os.environ["EIGENSCOPE_WALK"]      # the same for one call after the other within one process (tests/fault/walk.c)
 SEED = int(os.environ.get("EIGENSCOPE_TEST_SEED", "20220901"))
+SAMPLE = int(os.environ.get("EIGENSCOPE_TEST_SAMPLE", "250"))  # cases of a long walk, at most; 0: all of them
 if os.access("/dev/shm", os.W_OK):        # disks take their time over each fsync, and there are thousands
     tempfile.tempdir = "/dev/shm"
 
@@ -55,13 +56,13 @@ class Case(results.Case):
         return [Path(rank, line) for rank in range(max(ranks, 1))
                 for line in notes.with_name(f"notes.{rank}").read_text().splitlines()]
 
-    def walk(self, *arguments, ranks=0, least, options=("--fresh", "out"), manners="one", timeout=800):
-        """Of one command; at least so many cases, all of them good. `manners`: as of fault_walk."""
+    def walk(self, *arguments, ranks=0, least, options=("--fresh", "out"), manners="one", sample=SAMPLE, timeout=800):
+        """Of one command; there are at least so many cases, and those of a sample are all good. `manners`: as of fault_walk."""
         command = ([*harness.MPIRUN, "-n", str(ranks)] if ranks else []) + [
-            WALK, *options, "--manners", manners, "--seed", str(SEED), "--", *map(str, arguments)]
+            WALK, *options, "--manners", manners, "--sample", str(sample), "--seed", str(SEED), "--", *map(str, arguments)]
         done = self.run_command(command, expect=0, timeout=timeout)
-        cases, complaints = map(int, re.search(r"^(\d+) cases on .* (\d+) complaints$", done.stdout, re.M).groups())
-        print(f"{' '.join(map(str, arguments))}: {done.stdout.splitlines()[-1]}")
+        cases, complaints = map(int, re.search(r"^\d+ of (\d+) cases on .* (\d+) complaints$", done.stdout, re.M).groups())
+        print(f"{' '.join(map(str, arguments))}: seed {SEED}: {done.stdout.splitlines()[-1]}")
         self.assertGreaterEqual(cases, least)
         self.assertEqual(complaints, 0)
 

@@ -56,7 +56,7 @@ class Walks(faults.Case):
         self.write_activations()
         self.write("job.yaml", "name: t\noutput: out\nsource: activations\nactivations: {file: acts.h5, labels: labels}\n"
                                "measure: {eigenspace: true, solver: scalapack}\nprobe: {epochs: last}\n")
-        self.walk("run", "job.yaml", "--ranks-per-point", 2, ranks=2, options=("--fresh", "out", "--sample", "400"), least=300)
+        self.walk("run", "job.yaml", "--ranks-per-point", 2, ranks=2, least=300)
 
     def test_merge(self):
         self.run_job("--quiet")
