@@ -1,5 +1,6 @@
 """What the tests of faults share: a job that takes milliseconds and has everything in it, and the programs of tests/fault."""
 import os
+import random
 import re
 import tempfile
 
@@ -10,6 +11,7 @@ FAULTS = os.environ["EIGENSCOPE_FAULTS"]  # the program, with calls that can be 
 WALK = os.environ["EIGENSCOPE_WALK"]      # the same for one call after the other within one process (tests/fault/walk.c)
 SEED = int(os.environ.get("EIGENSCOPE_TEST_SEED", "20220901"))
 SAMPLE = int(os.environ.get("EIGENSCOPE_TEST_SAMPLE", "250"))  # cases of a long walk, at most; 0: all of them
+PER_PROCESS = 6                           # a case that starts processes takes as long as so many of a walk
 if os.access("/dev/shm", os.W_OK):        # disks take their time over each fsync, and there are thousands
     tempfile.tempdir = "/dev/shm"
 
@@ -25,6 +27,11 @@ measure: {delta: [0.9, 0.99], eigenspace: store, projection: true}
 probe: {epochs: all, pool: 2}
 checkpoint: {keep: all}
 """
+
+
+def sample(cases):
+    """Those of cases that start processes which the seed chooses."""
+    return random.Random(SEED).sample(cases, SAMPLE // PER_PROCESS) if 0 < SAMPLE // PER_PROCESS < len(cases) else cases
 
 
 class Path:
