@@ -12,4 +12,4 @@ generator=()
 cmake -S . -B build-mpich "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DES_TESTS=ON -DES_ELPA=OFF "-DMPI_C_COMPILER=$compiler" \
   "-DMPIEXEC_EXECUTABLE=$launcher" >/dev/null
 cmake --build build-mpich --parallel "$(nproc)" --target eigenscope mpi_tests
-ctest --test-dir build-mpich --output-on-failure --no-tests=error -j2 -R '^mpi\.|^system\.test_(ranks|run|pack)$' "$@"
+ctest --test-dir build-mpich --output-on-failure --no-tests=error "-j$(($(nproc) + 1))" -R '^mpi\.|^system\.test_(ranks|run|pack)$' "$@"

@@ -21,8 +21,10 @@ purpose='test'
 [[ $full == no ]] || purpose='full'
 jobs/setup.sh "$purpose"
 
+at_once=-j$(($(nproc) + 1)) # much of what a test takes is waiting for processes that start
+
 if [[ $full == no ]]; then
-  ctest --output-on-failure --no-tests=error -j2 --test-dir build -LE long "$@"
+  ctest --output-on-failure --no-tests=error "$at_once" --test-dir build -LE long "$@"
   exit
 fi
 
@@ -46,7 +48,7 @@ step() { # heading, command...: its heading before it, its outcome at the end of
   summary+=("$(printf '%s  %5d s  %s' $outcome $((SECONDS - start)) "$heading")")
   return $result
 }
-tests=(ctest --output-on-failure -j2 "$@" --test-dir)
+tests=(ctest --output-on-failure "$at_once" "$@" --test-dir)
 
 step 'form of the sources' "${tests[@]}" build -L style
 step 'tests of parts, and of the program in short' "${tests[@]}" build -LE 'style|long'

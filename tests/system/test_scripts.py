@@ -11,6 +11,7 @@ NOBODY = 65534
 SCRIPTS = ["jobs/setup.sh", "jobs/quickstart.sh", "tests/run.sh", "tests/mpich.sh", ".ci/run"]
 CI_TOOLS = ["chromium", "clang-format", "clang-tidy", "cppcheck", "fish", "gcov", "luac5.3", "mandoc", "mpicc.mpich", "mpirun.mpich",
             "ncdump", "pytest-3", "shellcheck", "valgrind", "zsh"]
+AT_ONCE = f"-j{len(os.sched_getaffinity(0)) + 1}"
 SYSTEM_TOOLS = ["bash", "env", "dirname", "nproc", "cat", "mkdir"]
 
 
@@ -151,11 +152,11 @@ class Scripts(harness.Case):
     def test_run_leaves_out_long_tests(self):
         log = self.run_script("tests/run.sh", "-R", "unit")
         self.assertEqual(self.calls(log, "ctest"),
-                         ["ctest --output-on-failure --no-tests=error -j2 --test-dir build -LE long -R unit"])
+                         [f"ctest --output-on-failure --no-tests=error {AT_ONCE} --test-dir build -LE long -R unit"])
 
     def test_full_runs_everything_cheap_things_first(self):
         log = self.run_script("tests/run.sh", "--full")
-        self.assertEqual([line.replace("ctest --output-on-failure -j2 --test-dir ", "") for line in log
+        self.assertEqual([line.replace(f"ctest --output-on-failure {AT_ONCE} --test-dir ", "") for line in log
                           if line.startswith(("ctest --output", "coverage"))],
                          ["build -L style", "build -LE style|long", "build -L valgrind", "build -L long -LE valgrind",
                           "coverage.py build-sanitize --reset", "build-sanitize --no-tests=error -LE style|lint",
