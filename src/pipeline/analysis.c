@@ -90,8 +90,11 @@ void es_analyses_close(es_analyses_t *a) {
 
 int64_t es_analyses_bytes(const es_forecast_t *forecast, int ranks) {
   int64_t bytes = 0;
-  for (int i = 0; i < ROWS; i++)
-    if (table[i]->bytes) bytes += table[i]->bytes(forecast, ranks);
+  for (int i = 0; i < ROWS; i++) {
+    const int64_t more = table[i]->bytes ? table[i]->bytes(forecast, ranks) : 0;
+    if (more < 0) return -1;
+    bytes += more;
+  }
   return bytes;
 }
 

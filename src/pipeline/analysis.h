@@ -28,7 +28,8 @@ typedef struct es_solved {
 enum { ES_VECTORS_NOBODY = -1, ES_VECTORS_EVERYBODY = -2 };
 
 typedef struct es_analysis {
-  /* Forecasts (forecast.h): bytes per rank, including state files; multiply-adds. Not collective. */
+  /* Forecasts (forecast.h): bytes per rank, including state files, −1 if memory is out; multiply-adds. Not
+   * collective. */
   int64_t (*bytes)(const es_forecast_t *forecast, int ranks);
   double (*cost)(const es_forecast_t *forecast);
 
@@ -72,7 +73,7 @@ es_code_t es_analyses_restore(void *analyses, const es_safetensors_t *file, es_s
 es_code_t es_analyses_resume(es_analyses_t *analyses, es_status_t *status);
 void es_analyses_close(es_analyses_t *analyses);
 
-/* For forecast.c: sums over all analyses. */
+/* For forecast.c: sums over all analyses; −1 as above. */
 int64_t es_analyses_bytes(const es_forecast_t *forecast, int ranks);
 double es_analyses_cost(const es_forecast_t *forecast);
 

@@ -138,10 +138,11 @@ static es_code_t resume(void *state, es_status_t *status) {
  * the result and in its file image. A layer with fewer rows than columns has only that many directions. */
 static int64_t bytes(const es_forecast_t *f, int ranks) {
   const es_point_t *point = f->point;
-  int32_t *widths = es_allocate((size_t)f->n_layers, sizeof *widths);
-  int64_t sum = 0, columns = 0;
+  int64_t columns = 0;
   double squares = 0, directions = 0;
-  if (!widths || point->measure.eigenspace == ES_EIGENSPACE_NO) goto out;
+  if (point->measure.eigenspace == ES_EIGENSPACE_NO) return 0;
+  int32_t *widths = es_allocate((size_t)f->n_layers, sizeof *widths);
+  if (!widths) return -1;
   for (int i = 0; i < f->n_layers; i++) {
     const int32_t width = widths[i] = f->layers[i].rows.width;
     columns += width;
@@ -155,9 +156,8 @@ static int64_t bytes(const es_forecast_t *f, int ranks) {
                                       .share = directions / squares,
                                       .ranks = ranks};
   const int64_t cells = 2 * ES_SPLITS * es_point_epochs(point);
-  sum = 2 * es_eigenspaces_bytes(&plan) + cells * 2 * 8 * columns;
+  int64_t sum = 2 * es_eigenspaces_bytes(&plan) + cells * 2 * 8 * columns;
   if (point->measure.eigenspace == ES_EIGENSPACE_STORE) sum += cells * (int64_t)(4 * squares);
-out:
   es_free(widths);
   return sum;
 }

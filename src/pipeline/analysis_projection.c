@@ -138,10 +138,11 @@ static es_code_t finish(void *state, bool complete, es_status_t *status) {
 /* ---- forecasts ---- */
 
 static int64_t bytes(const es_forecast_t *f, ES_UNUSED int ranks) {
+  if (!f->point->measure.projection) return 0;
   int32_t *widths = es_allocate((size_t)f->n_layers, sizeof *widths);
-  int64_t sum = 0;
-  for (int i = 0; widths && i < f->n_layers; i++) widths[i] = f->layers[i].rows.width;
-  if (widths && f->point->measure.projection) sum = es_projector_bytes(widths, f->n_layers, ES_EXPECTED_SATURATION);
+  if (!widths) return -1;
+  for (int i = 0; i < f->n_layers; i++) widths[i] = f->layers[i].rows.width;
+  const int64_t sum = es_projector_bytes(widths, f->n_layers, ES_EXPECTED_SATURATION);
   es_free(widths);
   return sum;
 }

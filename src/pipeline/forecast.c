@@ -74,5 +74,6 @@ int64_t es_forecast_bytes(const es_forecast_t *f, int ranks) {
   const int64_t numbers = 8 * widths + f->n_layers * (12 * f->point->measure.n_deltas + 64);
   /* The result in memory, plus the image of the state or result file being written. Analyses count their own fields. */
   const int64_t result = 2 * ES_SPLITS * es_point_epochs(f->point) * numbers;
-  return source == 0 ? 0 : source + result + es_analyses_bytes(f, ranks);
+  const int64_t analyses = es_analyses_bytes(f, ranks);
+  return source == 0 || analyses < 0 ? 0 : source + result + analyses;
 }
