@@ -42,7 +42,7 @@ class Seeded(faults.Case):
     def test_some_of_the_walk(self):
         """Of memory and disk, with all that fault_walk looks for."""
         for ranks in (0, 2):
-            self.walk("run", "job.yaml", "--ranks-per-point", max(ranks, 1), ranks=ranks, least=800, sample=20)
+            self.walk("run", "job.yaml", "--ranks-per-point", max(ranks, 1), ranks=ranks, least=600, sample=20)
 
     def test_without_mpirun(self):
         self.use_whole()

@@ -13,10 +13,10 @@ import harness
 
 class Walks(faults.Case):
     def test_training(self):
-        self.walk("run", "job.yaml", least=800)
+        self.walk("run", "job.yaml", least=600)
 
     def test_training_on_two_ranks(self):
-        self.walk("run", "job.yaml", "--ranks-per-point", 2, ranks=2, least=1000)
+        self.walk("run", "job.yaml", "--ranks-per-point", 2, ranks=2, least=800)
 
     def test_going_on(self):
         """From where the second point was killed, which is after its last state."""
