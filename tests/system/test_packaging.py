@@ -201,8 +201,7 @@ class Apptainer(harness.Case):
             self.assertEqual(list(tree.glob(left_out.strip("/"))), [])
         post = self.sections["post"]
         options = re.search(r"jobs/setup.sh run \S+ (.*)", post)[1].replace("{{ revision }}", "r1").split()
-        subprocess.run(["cmake", "-S", tree, "-B", self.folder / "build", "-DES_TESTS=OFF", *options], check=True,
-                       capture_output=True)
+        self.run_command(["cmake", "-S", str(tree), "-B", str(self.folder / "build"), "-DES_TESTS=OFF", *options])
         cache = (self.folder / "build/CMakeCache.txt").read_text()
         self.assertIn("ES_REVISION:STRING=r1", cache)
         self.assertIn("CMAKE_INSTALL_PREFIX:PATH=/usr/local", cache)
