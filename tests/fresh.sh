@@ -2,20 +2,22 @@
 # Makes a machine on which nothing is installed but a minimal Debian, and runs the two commands of README.md there as root, on
 # a clone of HEAD. By hand, before a change is called done. Takes about 30 minutes on two cores.
 #
-#   tests/fresh.sh [bookworm|trixie] [quickstart|tests|both] [FOLDER]      default bookworm both ${TMPDIR:-/var/tmp}/eigenscope-fresh
+#   tests/fresh.sh [bookworm|trixie] [quickstart|tests|both] [FOLDER [ctest arguments]]
+#
+# Default: bookworm both ${TMPDIR:-/var/tmp}/eigenscope-fresh.
 #
 # The machine is a folder in FOLDER, which is removed at the end, and the mounts in it are seen by its own processes alone: they
 # end with this script, however it ends. What stays in FOLDER: the minimal system and the packages that were downloaded, for the
 # next time (remove FOLDER to begin anew), and what the commands said.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-release=${1:-bookworm} what=${2:-both} place=${3:-${TMPDIR:-/var/tmp}/eigenscope-fresh}
+release=${1:-bookworm} what=${2:-both} place=${3:-${TMPDIR:-/var/tmp}/eigenscope-fresh} more=("${@:4}")
 die() {
   echo "tests/fresh.sh: $*" >&2
   exit 1
 }
 [[ $release =~ ^(bookworm|trixie)$ && $what =~ ^(quickstart|tests|both)$ ]] ||
-  die 'usage: tests/fresh.sh [bookworm|trixie] [quickstart|tests|both] [FOLDER]'
+  die 'usage: tests/fresh.sh [bookworm|trixie] [quickstart|tests|both] [FOLDER [ctest arguments]]'
 ((EUID == 0)) || die 'only root can make a machine in a folder (debootstrap, chroot): use sudo'
 for tool in debootstrap git unshare; do
   command -v "$tool" >/dev/null || die "$tool is missing: apt-get install debootstrap git util-linux"
@@ -95,7 +97,8 @@ in_machine() { # command: in a namespace of its own for mounts and processes, wh
 code=0
 summary=("$(date -u +%F) $release, commit $commit, $(nproc) cores")
 step() { # command: runs it there and notes how it ended, and which tests did not pass
-  local log=$place/$release-${1//[^a-z]/-}.log start=$SECONDS outcome=passed
+  local name=${1%% *}
+  local log=$place/$release-${name//[^a-z]/-}.log start=$SECONDS outcome=passed
   printf '\n==== %s\n' "$1"
   : >"$log"
   in_machine "$1" >"$log" 2>&1 &
@@ -109,7 +112,7 @@ step() { # command: runs it there and notes how it ended, and which tests did no
   mapfile -t -O ${#summary[@]} summary < <(grep -E '^[[:space:]]+[0-9]+ - .* \((Failed|Timeout|Skipped|Not Run|SEGFAULT|Subprocess.*)\)' "$log" || true)
 }
 [[ $what == tests ]] || step jobs/quickstart.sh
-[[ $what == quickstart ]] || step tests/run.sh
+[[ $what == quickstart ]] || step "tests/run.sh${more[*]:+ ${more[*]@Q}}"
 
 printf '\n==== tests/fresh.sh\n'
 printf '%s\n' "${summary[@]}"
