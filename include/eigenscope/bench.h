@@ -1,7 +1,7 @@
-/** The program's own figures, as tables that anyone can make again. Not tests: nothing is judged.
+/** Benchmarks, printed as tables that users can reproduce. Not tests: no result passes or fails.
  *
- * All of them are collective over MPI_COMM_WORLD with one thread on each rank, print on rank 0, and return the same
- * code on all ranks. Settings are checked by the caller. */
+ * All functions are collective over MPI_COMM_WORLD, use one thread per rank, print on rank 0, and return the same code
+ * on all ranks. The caller checks the settings. */
 #ifndef EIGENSCOPE_BENCH_H
 #define EIGENSCOPE_BENCH_H
 
@@ -16,16 +16,16 @@ typedef struct es_bench_numbers {
   int n;
 } es_bench_numbers_t;
 
-/** Accumulators beside the bare product that OpenBLAS makes of the same rows. */
+/** Compares accumulators with OpenBLAS's plain product of the same rows. */
 typedef struct es_bench_covariance {
   es_bench_numbers_t widths;
-  int64_t rows; /**< of each rank and measurement; 0: about 0.3 s of work */
+  int64_t rows; /**< rows per rank and measurement; 0: about 0.3 s of work */
   int64_t repeats;
   bool f64;
 } es_bench_covariance_t;
 es_code_t es_bench_covariance(const es_bench_covariance_t *settings, es_status_t *status);
 
-/** Eigensolvers side by side, on one rank, on each rank at once, and on all together. */
+/** Compares eigensolvers: on one rank, on each rank at the same time, and on all ranks together. */
 typedef struct es_bench_spectrum {
   es_bench_numbers_t orders;
   int64_t repeats;
@@ -34,15 +34,15 @@ typedef struct es_bench_spectrum {
 } es_bench_spectrum_t;
 es_code_t es_bench_spectrum(const es_bench_spectrum_t *settings, es_status_t *status);
 
-/** The time of a fit by samples, classes and steps, all ranks together. */
+/** Times a probe fit by samples, classes and steps, on all ranks together. */
 typedef struct es_bench_probe {
   es_bench_numbers_t samples, classes, steps;
   int64_t features, repeats;
-  const char *file; /**< activations with labels, which says how many features and classes there are; or NULL */
+  const char *file; /**< activations with labels, which define the numbers of features and classes; or NULL */
 } es_bench_probe_t;
 es_code_t es_bench_probe(const es_bench_probe_t *settings, es_status_t *status);
 
-/** Epochs that train and epochs that also measure, in turns, one point on each rank. */
+/** Times epochs that only train against epochs that also measure, alternating, one point per rank. */
 typedef struct es_bench_train {
   const char *model, *widths; /**< built-in; "1/16,1/8" */
   int64_t samples, batch;

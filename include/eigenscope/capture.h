@@ -1,5 +1,5 @@
-/** Capture: which layers are measured, how an output becomes rows of a data matrix (the method), and the covariances
- * that these rows go into while a pass runs. */
+/** Capture: chooses the measured layers, turns each output into rows of a data matrix (the method), and accumulates the
+ * covariances of these rows during a pass. */
 #ifndef EIGENSCOPE_CAPTURE_H
 #define EIGENSCOPE_CAPTURE_H
 
@@ -10,30 +10,31 @@
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 
-/** How outputs become rows. A new method is one more entry in src/capture/methods.c. */
+/** A method: how outputs become rows. To add a method, add an entry in src/capture/methods.c. */
 typedef struct es_method {
   const char *name;
-  /** Columns of the data matrix for outputs of this shape; INT32_MAX stands for more, too. */
+  /** Columns of the data matrix for outputs of this shape; INT32_MAX if there are more. */
   int32_t (*width)(es_shape_t shape, int32_t size);
-  /** Turns (samples, h, w, c) into rows: `out` itself if it already is the data matrix, else they are in `scratch`. */
+  /** Turns (samples, h, w, c) into rows. Returns `out` if it already is the data matrix, else `scratch` with the
+   * rows. */
   const float *(*rows)(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch);
-  /** Rows that one sample gives. */
+  /** Rows per sample. */
   int64_t (*positions)(es_shape_t shape, int32_t size);
   /** Floats of scratch that ES_SLICE_MAX samples need. */
   int64_t (*scratch)(es_shape_t shape, int32_t size);
 } es_method_t;
 
-/** The method of that kind, or NULL when this version does not have it. */
+/** The method of that kind, or NULL if this version does not have it. */
 const es_method_t *es_method(es_method_kind_t kind);
 
-/** Captured layers that the patterns of `measure: {layers: ...}` choose: writes their indices (into graph->layers) to
- * `out` (n_layers of the graph at most) and returns how many. */
+/** Finds the captured layers that match the patterns of `measure: {layers: ...}`: writes their indices into
+ * graph->layers to `out` (at most the graph's n_layers) and returns their number. */
 int es_capture_select(const es_graph_t *graph, const es_measure_settings_t *measure, int32_t *out);
 
 typedef struct es_capture es_capture_t;
 
-/** Finds the chosen layers; their accumulators are made by es_capture_begin. Not collective; the caller agrees.
- * ES_INPUT when no layer is chosen, ES_SYSTEM when memory is out. Borrows graph and group. */
+/** Finds the measured layers; es_capture_begin creates their accumulators. Not collective; the caller calls es_agree.
+ * ES_INPUT if no layer matches, ES_SYSTEM if out of memory. Borrows graph and group. */
 es_code_t es_capture_create(es_capture_t **out, const es_graph_t *graph, const es_measure_settings_t *measure,
                             const es_group_t *group, es_status_t *status);
 void es_capture_destroy(es_capture_t *capture);
@@ -41,12 +42,12 @@ void es_capture_destroy(es_capture_t *capture);
 int es_capture_n_layers(const es_capture_t *capture);
 /** Node of measured layer `layer`. */
 const es_node_t *es_capture_node(const es_capture_t *capture, int layer);
-/** Measured layer of a captured one (graph.h), or −1. */
+/** Index of a captured layer (graph.h) among the measured layers, or −1. */
 int es_capture_measured(const es_capture_t *capture, int captured);
 /** Columns of measured layer `layer`. */
 int32_t es_capture_width(const es_capture_t *capture, int layer);
 
-/** Before each pass: forgets all rows, and makes the accumulators for a pass over `samples` samples (of all ranks).
+/** Before each pass: discards all rows and creates the accumulators for a pass over `samples` samples (of all ranks).
  * Collective; all ranks return the same code. */
 es_code_t es_capture_begin(es_capture_t *capture, int64_t samples, es_status_t *status);
 /** The observer that a pass calls; borrows the capture. */
@@ -54,19 +55,19 @@ const es_observer_t *es_capture_observer(es_capture_t *capture);
 /** After each batch: accumulators that are spread over the ranks exchange their rows. Collective; all ranks return the
  * same code. */
 es_code_t es_capture_exchange(es_capture_t *capture, es_status_t *status);
-/** Order of the eigenproblem that es_capture_finish will give for a layer, if the rows come that were announced. */
+/** Order of the eigenproblem that es_capture_finish returns for a layer if all announced rows are added. */
 int32_t es_capture_order(const es_capture_t *capture, int layer);
 /** Merges the rows of one layer over lanes and ranks, see es_accumulator_finish. Collective. */
 es_code_t es_capture_finish(es_capture_t *capture, int layer, es_reduced_t *out, es_status_t *status);
 /** Seconds spent in `observe` and es_capture_exchange since es_capture_begin. */
 double es_capture_seconds(const es_capture_t *capture);
-/** Bytes of accumulators and scratch on the busiest of `ranks` ranks, for passes over `samples` samples; 0
- * when there is no memory to find out. */
+/** Bytes of accumulators and scratch on the rank that needs most of `ranks` ranks, for passes over `samples` samples; 0
+ * if memory is too short to compute it. */
 int64_t es_capture_bytes(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples, int lanes,
                          int ranks);
-/** Messages of a rank that merge the layers' covariances after such a pass (traffic.h), when `ranks` share the lanes:
- * moments and triangle of each lane. Layers that are not merged lane by lane (accumulator.h) are left out. Seconds if
- * there is a link. Zeros when there is no memory to find out. */
+/** Messages that a rank sends to merge the layers' covariances after such a pass (traffic.h), if `ranks` ranks share
+ * the lanes: moments and triangle of each lane. Excludes layers that are not merged lane by lane (accumulator.h).
+ * Includes seconds if `link` is given. Zeros if memory is too short to compute it. */
 es_traffic_t es_capture_traffic(const es_graph_t *graph, const es_measure_settings_t *measure, int64_t samples,
                                 int lanes, int ranks, const es_link_t *link);
 
