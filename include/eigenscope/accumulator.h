@@ -3,8 +3,7 @@
  *
  *   lanes   one accumulator per lane of this rank, merged lane by lane (covariance.h): the same bits on any number of
  *           ranks. Every rank holds the whole covariance
- *   gram    fewer rows than columns: the rows are stored, and the spectrum is computed from their rows × rows Gram
- *   matrix (gram.h)
+ *   gram    fewer rows than columns: rows are stored; their rows × rows Gram matrix gives the spectrum (gram.h)
  *   spread  wider than ES_COV_SPREAD_ORDER: one accumulator distributed over all ranks (spread.h)
  *
  * The strategy depends only on width and number of rows. */
@@ -61,13 +60,12 @@ es_code_t es_accumulator_exchange(es_accumulator_t *accumulator, es_status_t *st
 /** The result over the rows of all ranks. */
 typedef struct es_reduced {
   int64_t rows;
-  bool finite;      /**< no NaN or Inf; equal on every rank */
-  int32_t order;    /**< order of the eigenproblem: the width, or for `gram` the number of rows */
-  double *triangle; /**< lanes, gram: packed lower triangle on every rank; else NULL. Owned */
-  es_dist_matrix_t
-      *blocks; /**< spread: both triangles, distributed over the group; else NULL. Borrowed from the accumulator */
-  const es_gram_t *gram; /**< gram: the rows, for es_gram_features; else NULL. Borrowed from the accumulator */
-  double *mean;          /**< `width` doubles on every rank. Owned */
+  bool finite;              /**< no NaN or Inf; equal on every rank */
+  int32_t order;            /**< order of the eigenproblem: the width, or for `gram` the number of rows */
+  double *triangle;         /**< lanes, gram: packed lower triangle on every rank; else NULL. Owned */
+  es_dist_matrix_t *blocks; /**< spread: both triangles, over the group; else NULL. Borrowed from the accumulator */
+  const es_gram_t *gram;    /**< gram: the rows, for es_gram_features; else NULL. Borrowed from the accumulator */
+  double *mean;             /**< `width` doubles on every rank. Owned */
 } es_reduced_t;
 
 /** Merges the rows of all lanes and ranks. Collective; all ranks return the same code. ES_SYSTEM if out of memory. */

@@ -1,8 +1,8 @@
 /** Images and labels: readers, one uint8 copy per node, selection for a point, conversion and augmentation.
  *
  * Labels are 0 … k−1, every one of them in the train split. All images of a dataset have one size, and one channel
- * (grey) or three (red, green, blue). formats.h lists the formats; the file of src/data that reads a format begins with
- * what it looks like. */
+ * (grey) or three (red, green, blue). formats.h lists the formats; the reader in src/data describes its format at the
+ * top of its file. */
 #ifndef EIGENSCOPE_DATA_H
 #define EIGENSCOPE_DATA_H
 
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Facts of a dataset that are known before its pixels are read. Pointer-free. */
+/** Properties of a dataset that are known before its pixels are read. Pointer-free. */
 typedef struct es_dataset_info {
   int32_t classes;          /**< largest label of the train split + 1 */
   int32_t height, width;    /**< of the stored images */
@@ -23,72 +23,73 @@ typedef struct es_dataset_info {
   int32_t class_count[ES_SPLITS][ES_CLASSES_MAX];
 } es_dataset_info_t;
 
-/** Reads headers and labels (no pixels, where they are apart from labels) and checks them: file there, magic,
- * dimensions, lengths agree, labels in range, no class without train samples. Not collective. ES_INPUT naming the file,
- * ES_SYSTEM when the machine fails. */
+/** Reads and checks headers and labels (and no pixels, if the format stores them apart from labels): file exists,
+ * magic, dimensions, lengths agree, labels in range, every class has train samples. Not collective. ES_INPUT naming the
+ * file, ES_SYSTEM if the machine fails. */
 es_code_t es_dataset_inspect(es_dataset_info_t *out, const es_dataset_spec_t *spec, es_status_t *status);
 
-/** Finds the format of a file or folder by its names and first bytes; `found` gets what gave it away (the name of a
- * file). False when no format reads it. Not collective. */
+/** Detects the format of a file or folder from file names and first bytes; `found` gets the name of the file that
+ * decided. False if no format matches. Not collective. */
 bool es_dataset_guess(const char *path, es_format_t *format, char found[ES_PATH_MAX]);
 
-/** The fingerprint of a dataset: of its shape, then of each split's pixels as stored and its labels (uint16_t). This
- * adds the shape. */
+/** Adds the shape of a dataset to its fingerprint. The fingerprint covers the shape, then each split's pixels as stored
+ * and its labels (uint16_t). */
 static inline void es_fingerprint_shape(es_fingerprint_t *fingerprint, const es_dataset_info_t *info) {
   const int64_t shape[] = {info->count[ES_TRAIN], info->count[ES_EVAL], info->height, info->width, info->channels};
   es_fingerprint_add(fingerprint, shape, sizeof shape);
 }
 
-/** Counts info->count[split] labels, all below ES_CLASSES_MAX, into info->class_count. The train split comes first and
- * defines the classes: the largest label + 1, each with a sample; labels of the eval split must be among them.
- * ES_INPUT, with `where` (the file, and the variable within) before what is wrong. */
+/** Counts info->count[split] labels, all below ES_CLASSES_MAX, into info->class_count. Call it for the train split
+ * first, which defines the classes: the largest label + 1, each with a sample; the eval split may have no others.
+ * ES_INPUT; the message begins with `where` (the file, and the variable in it). */
 es_code_t es_labels_count(es_dataset_info_t *info, es_split_t split, const uint16_t *labels, const char *where,
                           es_status_t *status);
 
-/** A dataset in numbers, without any selection, limit or fit. Pointer-free. */
+/** Statistics of a whole dataset, without selection, limit or fit. Pointer-free. */
 typedef struct es_dataset_summary {
   es_dataset_info_t info;
-  double mean[ES_SPLITS][3], deviation[ES_SPLITS][3]; /**< by channel, 0 … 1 scale, 1/n; grey fills all three */
+  double mean[ES_SPLITS][3], deviation[ES_SPLITS][3]; /**< per channel, scale 0 … 1, 1/n; grey sets all three */
   char fingerprint[ES_ID_SIZE];                       /**< as es_dataset_fingerprint */
 } es_dataset_summary_t;
 
-/** Reads all of a dataset once, some images at a time. Not collective, works before MPI_Init. Codes as
+/** Reads a whole dataset once, a few images at a time. Not collective, works before MPI_Init. Codes as
  * es_dataset_inspect. */
 es_code_t es_dataset_summarize(es_dataset_summary_t *out, const es_dataset_spec_t *spec, es_status_t *status);
 
-/** Puts the dataset's class count in where the point says `all`, and checks that the dataset has that many, each with
- * samples in both splits, and that limits leave at least one sample a class. job_path is for "<file>:<line>:". */
+/** Sets point->classes to the dataset's class count if the job says `all`. Checks that the dataset has that many
+ * classes, each with samples in both splits, and that limits leave at least one sample per class. job_path is for
+ * "<file>:<line>:" in messages. */
 es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const char *job_path, es_status_t *status);
 
-/** Images that a point uses of a split: limit or all of the classes' samples. */
+/** Number of images of a split that a point uses: the limit, or all samples of its classes. */
 int64_t es_point_samples(const es_point_t *point, const es_dataset_info_t *info, es_split_t split);
 
 /** All images of one dataset at one resolution: uint8, NHWC, in memory shared by the ranks of a node. */
 typedef struct es_dataset es_dataset_t;
 
-/** Reads, decompresses, fits (resize: antialiased triangle filter as PIL's and torchvision's bilinear with antialias;
- * pad: centred zeros, centred crop when larger). Collective over `comm` (any communicator; nodes are found inside); the
- * ranks of a node share the work and one copy. Only one rank of a node reads files; nodes that read different data
- * fail. MPI_COMM_NULL loads for this process alone, without MPI. All ranks return the same code: ES_INPUT naming the
- * file, or ES_SYSTEM (a file that cannot be read, no room for shared memory). */
+/** Reads, decompresses and fits images (resize: antialiased triangle filter as PIL's and torchvision's bilinear with
+ * antialias; pad: centred zeros, centred crop if larger). Collective over `comm` (any communicator; the function finds
+ * the nodes); the ranks of a node share the work and one copy. Only one rank of a node reads files; fails if nodes read
+ * different data. MPI_COMM_NULL loads for this process alone, without MPI. All ranks return the same code: ES_INPUT
+ * naming the file, or ES_SYSTEM (a file cannot be read, too little shared memory). */
 es_code_t es_dataset_load(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
                           es_status_t *status);
-/** True if the images of this format can stay in their file. */
+/** True if images of this format can be read from the file on demand (es_dataset_stream). */
 bool es_dataset_streams(const es_dataset_spec_t *spec);
-/** As es_dataset_load for images that do not fit into memory: they are all read once, for the fingerprint, and then
- * stay in their file, where each rank reads what it fetches. The same numbers in every bit, only later. Only where
+/** Like es_dataset_load, for images that do not fit into memory: reads all images once, for the fingerprint; later each
+ * rank reads from the file the images that it fetches. Gives the same bits, but more slowly. Requires
  * es_dataset_streams. */
 es_code_t es_dataset_stream(es_dataset_t **out, const es_dataset_spec_t *spec, int32_t resolution, MPI_Comm comm,
                             es_status_t *status);
-/** True if the images of this dataset stayed in their file. */
+/** True if the dataset was opened by es_dataset_stream. */
 bool es_dataset_is_streamed(const es_dataset_t *dataset);
-/** The failure of the first image that could not be fetched from its file, else ES_OK. Not collective. */
+/** Returns the failure of the first image that could not be read from its file, else ES_OK. Not collective. */
 es_code_t es_dataset_failure(const es_dataset_t *dataset, es_status_t *status);
-/** Collective over the communicator of es_dataset_load. NULL is fine (on all ranks). */
+/** Collective over the communicator of es_dataset_load. NULL is allowed (on all ranks). */
 void es_dataset_destroy(es_dataset_t *dataset);
 
-/** xxh3 of everything read (dimensions, pixels as stored, labels, of both splits), 16 hexadecimal digits; borrowed.
- * Independent of compression, resolution and fit. */
+/** xxh3 of dimensions, pixels as stored and labels of both splits, 16 hexadecimal digits; borrowed. Independent of
+ * compression, resolution and fit. */
 const char *es_dataset_fingerprint(const es_dataset_t *dataset);
 const es_dataset_info_t *es_dataset_info(const es_dataset_t *dataset);
 
@@ -99,29 +100,29 @@ typedef struct es_samples {
   int32_t resolution;
   int64_t n;
   es_owned_t memory;
-  int32_t *index;      /**< of each sample in the dataset's split */
+  int32_t *index;      /**< index of each sample in the dataset's split */
   int32_t *label;      /**< 0 … classes−1 */
-  double mean[3];      /**< what is subtracted, on the 0 … 1 scale */
-  double deviation[3]; /**< what divides; 1 where it would be 0 */
-  float *table;        /**< (256, 4): (v/255 − mean)/deviation of raw value v by channel, rounded once; [3] unused */
+  double mean[3];      /**< subtracted, on the scale 0 … 1 */
+  double deviation[3]; /**< divisor; 1 where it would be 0 */
+  float *table; /**< (256, 4): (v/255 − mean)/deviation for raw value v and channel, rounded once; [3] unused */
 } es_samples_t;
 
-/** Class filter (labels < classes), then the balanced limit: n/k for each class in file order, the first n mod k
- * classes one more, all of a class that has fewer. Normalisation: as given, else mean and deviation (1/n, exact integer
- * sums) of the point's own train samples after fit. Not collective. The point must be bound.
- * ES_INPUT when the dataset has fewer classes than the point was bound to, ES_SYSTEM when memory is out; then nothing
- * is left to destroy. */
+/** Applies the class filter (labels < classes), then the balanced limit: the first n/k samples of each class in file
+ * order, one more for the first n mod k classes, all samples of a class that has fewer. Normalisation: as given, else
+ * mean and deviation (1/n, exact integer sums) of the point's own train samples after fit. Not collective. The point
+ * must be bound. ES_INPUT if the dataset has fewer classes than the point was bound to, ES_SYSTEM if out of memory;
+ * then nothing must be destroyed. */
 es_code_t es_samples_select(es_samples_t *out, const es_dataset_t *dataset, const es_point_t *point, es_split_t split,
                             es_status_t *status);
 void es_samples_destroy(es_samples_t *samples);
-/** Samples that class c may give to a balanced limit: limit/classes, the first limit mod classes one more; INT64_MAX
+/** Most samples of class c under a balanced limit: limit/classes, one more for the first limit mod classes; INT64_MAX
  * for no limit (0). */
 int64_t es_class_quota(int64_t limit, int32_t classes, int32_t c);
 
-/** How train images are moved about; all off for eval. First cropped, then flipped. Random numbers: ES_RANDOM_AUGMENT
- * at (epoch, position in es_samples_t), so neither batches nor ranks matter. */
+/** Augmentation of train images; all off for eval. Crops first, then flips. Random numbers: ES_RANDOM_AUGMENT at
+ * (epoch, position in es_samples_t), so they depend on neither batches nor ranks. */
 typedef struct es_augment {
-  bool crop; /**< pad by resolution/8 raw zeros on each side, crop back at a random place */
+  bool crop; /**< pad by resolution/8 raw zeros on each side, crop to the old size at a random position */
   bool flip; /**< left-right with probability 1/2 */
   int64_t seed;
   uint64_t epoch;
@@ -129,21 +130,20 @@ typedef struct es_augment {
 
 /** Converts samples positions[0 … n−1] into out: float (n, resolution, resolution, 3) NHWC, (x/255 − mean)/deviation by
  * channel, grey repeated three times. `augment` may be NULL. Not collective, allocates nothing. An image that cannot be
- * read from its file is zeros from then on, and es_dataset_failure says so. */
+ * read from its file is replaced by zeros, and es_dataset_failure reports it. */
 void es_samples_fetch(const es_samples_t *samples, const int32_t *positions, int64_t n, const es_augment_t *augment,
                       float *out);
 
-/** One image of the synthetic generator: uint8 (size, size, channels). A pure function of (spec, split, sample), the
- * same bytes on every machine. The class of sample i is i mod classes. Difficulty grows with the number of classes and
- * with `complexity`: 1 is learnt by a small network within an epoch, 4 in a few, 16 is hard (src/data/synthetic.c says
- * what it adds). */
+/** Generates one synthetic image: uint8 (size, size, channels). A pure function of (spec, split, sample), with the same
+ * bytes on every machine. The class of sample i is i mod classes. Difficulty grows with the number of classes and with
+ * `complexity`: a small network learns 1 in one epoch, 4 in a few; 16 is hard (see src/data/synthetic.c). */
 void es_synthetic_image(const es_synthetic_t *spec, es_split_t split, int64_t sample, uint8_t *out);
 
 /** Writes all images of the generator as an HDF5 file that format hdf5 reads: images uint8 (n, size, size, channels),
- * labels int64 (n), both contiguous; root attributes say what made them (creator, which is given; generator
- * "synthetic"; every number of the spec; the fingerprint). The same spec and creator give the same bytes. Appears whole
- * or not at all: written beside, synced, renamed over what was there. Holds some images at a time. Not collective.
- * ES_INPUT for a spec that the generator refuses, ES_SYSTEM with path and reason. */
+ * labels int64 (n), both contiguous; root attributes hold the origin (`creator`; generator "synthetic"; every number of
+ * the spec; the fingerprint). The same spec and creator give the same bytes. Atomic: writes another file, syncs it and
+ * renames it to `path`. Holds a few images in memory at a time. Not collective. ES_INPUT for a spec that the generator
+ * refuses, ES_SYSTEM with path and reason. */
 es_code_t es_synthetic_write(const char *path, const es_synthetic_t *spec, const char *creator, es_status_t *status);
 
 #endif

@@ -1,9 +1,9 @@
-/** The epochs of a point and which of them are measured. `plan` and `run` both ask here, so they cannot disagree. Pure
- * functions of the point; nothing fails.
+/** The epochs of a point and which of them are measured. `plan` and `run` both use these functions, so they agree. Pure
+ * functions of the point; they cannot fail.
  *
  * An epoch is given by its index on the epoch axis of the result, 0 … es_point_epochs() − 1. Training has the epochs 0
- * (as initialised) … train.epochs; other sources have an epoch for each file. Training may end before the last epoch
- * (train.stop_when_stable), which only a run can know. */
+ * (as initialised) … train.epochs; other sources have one epoch per file. Training may end before the last epoch
+ * (train.stop_when_stable), which is known only during the run. */
 #ifndef EIGENSCOPE_EPOCHS_H
 #define EIGENSCOPE_EPOCHS_H
 
@@ -15,10 +15,10 @@
 int32_t es_point_epochs(const es_point_t *point);
 /** Index of the last epoch. */
 int32_t es_point_last_epoch(const es_point_t *point);
-/** The number that stands on the axis at this index: the index itself for training, else the number of the file. */
+/** Value of the epoch axis at this index: the index itself for training, else the epoch number of the file. */
 int32_t es_point_epoch_number(const es_point_t *point, int32_t epoch);
 
-/** True if the point measures this split at all: measure.splits, or for activations the files that it has. */
+/** True if the point measures this split: by measure.splits, or for activations if the split has files. */
 bool es_point_has_split(const es_point_t *point, es_split_t split);
 /** True if the activations of this split are measured in this epoch. Training measures epoch 0 (eval only), every
  * measure.every-th and the last; other sources measure every epoch. */
@@ -26,8 +26,8 @@ bool es_point_is_measured(const es_point_t *point, es_split_t split, int32_t epo
 /** Number of epochs for which es_point_is_measured holds. */
 int32_t es_point_measured_count(const es_point_t *point, es_split_t split);
 
-/** Writes the numbers (not the indices) of the epochs that are probed to `out`, ascending, and returns how many there
- * are. `out` has room for es_point_epochs(); NULL only counts. */
+/** Writes the numbers (not the indices) of the probed epochs to `out`, ascending, and returns their count. `out` has
+ * space for es_point_epochs(); if NULL, only counts. */
 int32_t es_point_probe_epochs(const es_point_t *point, int32_t *out);
 
 #endif

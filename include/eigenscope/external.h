@@ -1,5 +1,5 @@
-/** Activations that others measured, as a job names them: files of activations by split and epoch, and what they have
- * in common. Not collective. */
+/** Activation files of other programs that a job names, by split and epoch, and their common properties. Not
+ * collective. */
 #ifndef EIGENSCOPE_EXTERNAL_H
 #define EIGENSCOPE_EXTERNAL_H
 
@@ -13,27 +13,25 @@ typedef struct es_external_layer {
   bool is_double;
 } es_external_layer_t;
 
-/** Facts that all the files have in common. */
+/** Properties that all files share. */
 typedef struct es_external_info {
   int32_t n_layers;
   es_external_layer_t *layers;  /**< owned */
-  int64_t samples[ES_SPLITS];   /**< of the first epoch; 0 without the split */
-  int64_t most_samples;         /**< of any file */
-  int32_t classes;              /**< the largest label + 1 over all files; 0 unless all of them have labels */
-  char fingerprint[ES_ID_SIZE]; /**< of all files, in the order of epochs, then splits */
+  int64_t samples[ES_SPLITS];   /**< samples of the first epoch; 0 without the split */
+  int64_t most_samples;         /**< largest number of samples in a file */
+  int32_t classes;              /**< the largest label + 1 over all files; 0 unless all files have labels */
+  char fingerprint[ES_ID_SIZE]; /**< fingerprint of all files, ordered by epoch, then split */
 } es_external_info_t;
 
-/** Opens every file, checks that all have the layers of the first (names, shapes, types; train and eval too), and
- * hashes them. ES_INPUT naming the file; all files that are missing are named at once. Names must be shorter than
- * ES_NAME_MAX.
- */
+/** Opens every file, checks that it has the layers of the first file (names, shapes, types; in both splits), and hashes
+ * it. ES_INPUT naming the file; one message names all missing files. Names must be shorter than ES_NAME_MAX. */
 es_code_t es_external_inspect(es_external_info_t *out, const es_external_t *external, es_status_t *status);
 void es_external_info_destroy(es_external_info_t *info);
-/** ES_OK if the files have all that a point needs: a layer that is measured and, for probes, labels of at most
+/** Checks that the files have everything that a point needs: a measured layer and, for probes, labels of at most
  * ES_CLASSES_MAX classes. ES_INPUT. */
 es_code_t es_external_check(const es_external_info_t *info, const es_point_t *point, es_status_t *status);
 
-/** Opens one file and checks it against the info, as es_external_inspect does. */
+/** Opens one file and checks it against `info`, as es_external_inspect does. */
 es_code_t es_external_open(es_activations_t **out, const es_external_t *external, const es_external_info_t *info,
                            es_split_t split, int32_t epoch, es_status_t *status);
 

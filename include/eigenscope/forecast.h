@@ -1,6 +1,5 @@
-/** What a point will take, before it runs: multiply-adds and bytes. `plan` asks here; the numbers come from the same
- * tables of sources and analyses (src/pipeline/source.h, analysis.h) that `run` executes. Nothing here is collective.
- */
+/** Predicts the multiply-adds and bytes of a point before it runs, for `plan`. The numbers come from the same tables of
+ * sources and analyses (src/pipeline/source.h, analysis.h) that `run` executes. Not collective. */
 #ifndef EIGENSCOPE_FORECAST_H
 #define EIGENSCOPE_FORECAST_H
 
@@ -11,47 +10,49 @@
 #include "eigenscope/status.h"
 #include <stdint.h>
 
-/** Share of a layer's directions at the largest delta, where nothing is known yet. */
+/** Assumed saturation k/width at the largest delta, before anything is measured. */
 #define ES_EXPECTED_SATURATION 0.5
 
 /** A measured layer. */
 typedef struct es_forecast_layer {
-  es_rows_info_t rows; /**< of the largest pass */
-  int32_t order;       /**< of its eigenproblem */
-  int32_t features;    /**< of its probe */
+  es_rows_info_t rows; /**< rows of the largest pass */
+  int32_t order;       /**< order of its eigenproblem */
+  int32_t features;    /**< features of its probe */
 } es_forecast_layer_t;
 
-/** A point, and the sums over its measured layers that depend on the network and on how it is measured alone. */
+/** A point, and sums over its measured layers that depend only on the network and the measure settings. */
 typedef struct es_forecast {
   const es_point_t *point;    /**< bound; borrowed */
-  int64_t samples[ES_SPLITS]; /**< images that the point uses; of files: samples of the largest */
+  int64_t samples[ES_SPLITS]; /**< images that the point uses; for activation files: samples of the largest file */
   int32_t classes;            /**< 0 without labels */
   const es_graph_t *graph;    /**< borrowed; NULL for activations in files */
   int n_layers;
-  es_forecast_layer_t *layers; /**< (n_layers) owned; es_forecast_cost does without them */
-  int64_t parameters, macs;    /**< of the network; multiply-adds of one sample forward */
+  es_forecast_layer_t *layers; /**< (n_layers) owned; es_forecast_cost does not need them */
+  int64_t parameters, macs;    /**< parameters of the network; multiply-adds of one sample forward */
   double covariance;           /**< multiply-adds of one sample in all covariances: rows · width²/2 (one triangle) */
-  double solve;    /**< of all eigenproblems: width³ · 4/3 (reduction to tridiagonal form), 10/3 with eigenvectors */
+  double solve;    /**< multiply-adds of all eigenproblems: width³ · 4/3 (reduction to tridiagonal form), 10/3 with
+                      eigenvectors */
   double features; /**< Σ features */
 } es_forecast_t;
 
-/** Looks at the measured layers of a network. The caller sets `samples` before it asks for cost or bytes. ES_SYSTEM. */
+/** Fills the forecast for a network. The caller sets `samples` before es_forecast_cost or es_forecast_bytes.
+ * ES_SYSTEM. */
 es_code_t es_forecast_network(es_forecast_t *out, const es_point_t *point, const es_graph_t *graph,
                               es_status_t *status);
-/** The same for activations in files. ES_SYSTEM. */
+/** Fills the forecast for activations in files. ES_SYSTEM. */
 es_code_t es_forecast_files(es_forecast_t *out, const es_point_t *point, const es_external_info_t *info,
                             es_status_t *status);
 void es_forecast_destroy(es_forecast_t *forecast);
 
-/** Rows that `samples` samples of a layer in a file give. Methods that leave outputs as they are keep double double;
- * the others work on float. */
+/** Rows of `samples` samples of a layer in a file. Methods that do not change outputs keep double as double; others
+ * convert to float. */
 es_rows_info_t es_forecast_rows(const es_external_layer_t *layer, const es_measure_settings_t *measure,
                                 int64_t samples);
 
 /** Multiply-adds of the whole point. */
 double es_forecast_cost(const es_forecast_t *forecast);
-/** Bytes of the busiest of `ranks` ranks, without images; 0 when there is no memory to find out. Needs `layers`, and
- * `graph` unless the activations come from files. */
+/** Bytes, without images, on the rank that needs most of `ranks` ranks; 0 if memory is too short to compute it. Needs
+ * `layers`, and `graph` unless the activations come from files. */
 int64_t es_forecast_bytes(const es_forecast_t *forecast, int ranks);
 
 #endif

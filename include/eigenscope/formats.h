@@ -1,5 +1,5 @@
-/** The formats of datasets, a row each. ROW(NAME, name) is ES_FORMAT_NAME in C, "name" in job files, and es_reader_name
- * in the file of src/data that reads it and that begins with what it looks like (dataset_reader.h). */
+/** The formats of datasets, one row each. ROW(NAME, name) is ES_FORMAT_NAME in C, "name" in job files, and
+ * es_reader_name in the file of src/data that reads and describes the format (dataset_reader.h). */
 #ifndef EIGENSCOPE_FORMATS_H
 #define EIGENSCOPE_FORMATS_H
 
@@ -10,7 +10,7 @@
   ROW(HDF5, hdf5)                                                                                                      \
   ROW(SYNTHETIC, synthetic)
 
-/** The words of those that lie on disk, for the help of options. */
+/** Names of the formats that are stored on disk, for the help of options. */
 #define ES_FORMAT_WORDS "idx|cifar10|cifar100|hdf5"
 
 #define ES_FORMAT_MEMBER(NAME, name) ES_FORMAT_##NAME,

@@ -3,14 +3,14 @@
  *   G = 1/n Xc Xcᵀ (n × n),  Xc = X − 1 mᵀ,  has the nonzero eigenvalues of  Q = 1/n Xcᵀ Xc (d × d);
  *   an eigenvector v of G gives the eigenvector Xcᵀ v / √(n λ) of Q
  *
- * (the singular value decomposition of Xc). It costs n²·d instead of n·d², and n³ instead of d³. Rows are kept, on the
- * rank that owns their lane, until reset or destroy. Columns are centred before they are multiplied (in the type of the
- * rows, as in covariance.h, 1024 at a time, merged in double), then rows and columns of G in double, so a mean far from
- * zero costs nothing. Rows count in lane order and, within a lane, in the order in which they came: bits depend neither
- * on the number of ranks nor on how rows are cut.
+ * (the singular value decomposition of Xc). It costs n²·d instead of n·d², and n³ instead of d³. The rank that owns a
+ * lane stores its rows until reset or destroy. Columns are centred and multiplied in the type of the rows, as in
+ * covariance.h, 1024 at a time, and merged in double; then rows and columns of G are centred in double, so a mean far
+ * from zero costs no accuracy. Rows are ordered by lane, then by arrival: the bits depend neither on the number of
+ * ranks nor on how rows are cut.
  *
- * Memory of a rank: its rows; for a while, up to 1024·n numbers of the rows' type twice (es_gram_reduce) and n·1024
- * doubles more (es_gram_features); what the caller gives. */
+ * Memory of a rank: its rows; temporarily up to 2·1024·n numbers of the rows' type (es_gram_reduce) and n·1024 doubles
+ * more (es_gram_features); the caller's buffers. */
 #ifndef EIGENSCOPE_GRAM_H
 #define EIGENSCOPE_GRAM_H
 
@@ -20,41 +20,42 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** True if a layer is measured by its Gram matrix: a function of its shape alone. */
+/** True if a layer is measured by its Gram matrix. Depends only on the layer's shape. */
 static inline bool es_gram_pays(int64_t rows, int32_t width) {
   return rows < width;
 }
 
 typedef struct es_gram es_gram_t;
 
-/** A collection of rows of `width` numbers of type `real`, for the lanes of any group (es_group_create_any). Borrows
- * the group. Not collective. ES_SYSTEM when memory is out. */
+/** Creates an empty collection of rows of `width` numbers of type `real`, for the lanes of any group
+ * (es_group_create_any). Borrows the group. Not collective. ES_SYSTEM if out of memory. */
 es_code_t es_gram_create(es_gram_t **out, const es_group_t *group, int32_t width, es_real_t real, es_status_t *status);
 void es_gram_destroy(es_gram_t *gram);
-/** Forgets all rows. Not collective. */
+/** Discards all rows. Not collective. */
 void es_gram_reset(es_gram_t *gram);
 
-/** Keeps copies of rows (n, width) of lane lane_first + `lane` of the group. Not collective: ES_SYSTEM when memory is
- * out, then the caller agrees before the next collective. */
+/** Copies rows (n, width) of lane lane_first + `lane` of the group. Not collective. ES_SYSTEM if out of memory; then
+ * the caller calls es_agree before the next collective call. */
 es_code_t es_gram_add(es_gram_t *gram, int lane, const void *rows, int64_t n, es_status_t *status);
 
-/** Rows of all ranks. Collective. */
+/** Number of rows on all ranks. Collective. */
 int64_t es_gram_rows(const es_gram_t *gram);
 
-/** G into `triangle` (packed as in covariance.h, es_triangle_size(n)) and the means of the columns into `mean` (width)
- * on every rank; nothing for n = 0, G is 0 for n = 1. A
- * NaN or Inf in a row makes elements of G that are not finite. All ranks return the same code: ES_SYSTEM when memory is
- * out on one, ES_INPUT when there are too many rows for a Gram matrix (2²⁰). Collective. */
+/** Writes G into `triangle` (packed as in covariance.h, es_triangle_size(n)) and the column means into `mean` (width)
+ * on every rank; writes nothing for n = 0; G is 0 for n = 1. A NaN or Inf in a row makes elements of G not finite. All
+ * ranks return the same code: ES_SYSTEM if one is out of memory, ES_INPUT if there are too many rows for a Gram matrix
+ * (2²⁰). Collective. */
 es_code_t es_gram_reduce(const es_gram_t *gram, double *triangle, double *mean, es_status_t *status);
 
-/** Eigenvectors of Q from eigenvectors of G: out[k·width + j], k < count, of unit length, from vectors[k·n + i]. √(n λ)
- * is taken as the length of Xcᵀ v, which is more exact for small λ; where that is 0 the result is 0, and where λ is no
- * more than rounding it means nothing. Every rank gives the same vectors and gets all of `out`. Columns are dealt over
- * the ranks; the bits do not depend on their number. Codes as es_gram_reduce. Collective. */
+/** Computes eigenvectors of Q from eigenvectors of G: out[k·width + j], k < count, of unit length, from vectors[k·n +
+ * i]. √(n λ) is computed as the length of Xcᵀ v, which is more exact for small λ. If that length is 0, the result is 0;
+ * if λ is only rounding error, the result is meaningless. Every rank passes the same vectors and gets all of `out`.
+ * Columns are distributed over the ranks; the bits do not depend on their number. Codes as es_gram_reduce.
+ * Collective. */
 es_code_t es_gram_features(const es_gram_t *gram, const double *vectors, int32_t count, double *out,
                            es_status_t *status);
 
-/** Most bytes on a rank that holds `rows_local` of `rows` rows, without the triangle: for plans. */
+/** Peak bytes, without the triangle, on a rank that holds `rows_local` of `rows` rows: for plans. */
 int64_t es_gram_bytes(int64_t rows_local, int64_t rows, int32_t width, es_real_t real);
 
 #endif
