@@ -1,5 +1,5 @@
-/** The HDF5 library as this program uses it: quiet, with its reasons in one line, and never trusted with what a file
- * claims. Not collective. */
+/** Helpers around the HDF5 library: silence its messages, report its errors in one line, and check files before reading
+ * them. Not collective. */
 #ifndef EIGENSCOPE_HDF5_H
 #define EIGENSCOPE_HDF5_H
 
@@ -11,8 +11,7 @@
 
 enum { ES_HDF5_REASON_SIZE = 320, ES_HDF5_LACK_SIZE = 384 };
 
-/** HDF5 prints its error stack unless told otherwise, and the setting is global: quiet from here to the end of the
- * scope, then as it was. */
+/** Stops HDF5 from printing its error stack until the end of the scope, then restores the (global) setting. */
 #define ES_HDF5_QUIET                                                                                                  \
   __attribute__((cleanup(es_hdf5_quiet_end), unused)) const es_hdf5_quiet_t es_hdf5_quiet = es_hdf5_quiet_begin()
 typedef struct es_hdf5_quiet {
@@ -22,26 +21,27 @@ typedef struct es_hdf5_quiet {
 es_hdf5_quiet_t es_hdf5_quiet_begin(void);
 void es_hdf5_quiet_end(const es_hdf5_quiet_t *held);
 
-/** Declares an id that is closed at the end of the scope unless it is negative:
- * `ES_HDF5_ID space = H5Dget_space(dataset);`. Not for what is written, whose closing may fail. */
+/** Declares an id that is closed at the end of the scope unless it is negative: `ES_HDF5_ID space =
+ * H5Dget_space(dataset);`. Do not use it for objects that are written, because closing them may fail. */
 #define ES_HDF5_ID __attribute__((cleanup(es_hdf5_close))) hid_t
-/** Closes an id of any kind; nothing if it is negative. */
+/** Closes an id of any kind; does nothing if it is negative. */
 void es_hdf5_close(const hid_t *id);
 
-/** Why the last call failed. ES_SYSTEM with the system's own words if the machine failed; else ES_INPUT with the
- * library's innermost description, or "no reason given". Call it before any other HDF5 function, which would clear the
- * reason. */
+/** Writes the reason why the last call failed. ES_SYSTEM with the system's error message if the machine failed; else
+ * ES_INPUT with the library's innermost description, or "no reason given". Call it before any other HDF5 function,
+ * which would clear the reason. */
 es_code_t es_hdf5_reason(char out[ES_HDF5_REASON_SIZE]);
 
-/** Variable-length UTF-8, the only strings that netCDF's library reads without stumbling; the caller closes it.
- * Negative after a failure. */
+/** The type variable-length UTF-8 string, the only string type that netCDF's library reads reliably; the caller closes
+ * it. Negative after a failure. */
 hid_t es_hdf5_string_type(void);
 
-/** Opens a file for reading, without locks, which parallel file systems often refuse: nobody writes it meanwhile. From
- * then on HDF5 follows no link into another file. After a failure *out is negative, with the reason and its code. */
+/** Opens a file for reading, without locks, because parallel file systems often refuse locks; no process may write the
+ * file meanwhile. HDF5 then follows no links into other files. After a failure *out is negative; returns the code and
+ * writes the reason. */
 es_code_t es_hdf5_open(hid_t *out, const char *path, char reason[ES_HDF5_REASON_SIZE]);
-/** Opens a file of images or activations that somebody else wrote. ES_INPUT or ES_SYSTEM, in the name of `stage`, when
- * it is missing, no HDF5, damaged or truncated, or cannot be read; then *out is negative. */
+/** Opens a file of images or activations that another program wrote. ES_INPUT or ES_SYSTEM, with stage `stage`, if it
+ * is missing, not HDF5, damaged or truncated, or cannot be read; then *out is negative. */
 es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es_status_t *status);
 
 /** A block of a dataset: `count` elements from `start` along each dimension. */
@@ -49,13 +49,15 @@ typedef struct es_hdf5_block {
   int rank;
   hsize_t start[H5S_MAX_RANK], count[H5S_MAX_RANK];
 } es_hdf5_block_t;
-/** Elements in memory have that type, and lie row by row. After a failure: the reason and its code. */
+/** Reads or writes a block; `type` is the element type in memory, row-major. After a failure returns the code and
+ * writes the reason. */
 es_code_t es_hdf5_read(hid_t dataset, hid_t type, const es_hdf5_block_t *block, void *out,
                        char reason[ES_HDF5_REASON_SIZE]);
 es_code_t es_hdf5_write(hid_t dataset, hid_t type, const es_hdf5_block_t *block, const void *data,
                         char reason[ES_HDF5_REASON_SIZE]);
 
-/** The lengths of a dataset's axes (H5S_MAX_RANK at most) and their number; negative when the file is damaged. */
+/** Writes the lengths of a dataset's axes (at most H5S_MAX_RANK) and returns their number; negative if the file is
+ * damaged. */
 int es_hdf5_shape(hid_t dataset, int64_t shape[H5S_MAX_RANK]);
 
 /** Values first … first+count−1 along the first axis, as `type` in memory; negative: as they are stored. A failure is
@@ -68,14 +70,15 @@ es_code_t es_hdf5_read_rows(hid_t dataset, hid_t type, int64_t first, int64_t co
  * with rows of two reads is then unpacked once. */
 void es_hdf5_enlarge_cache(hid_t *dataset, hid_t file, const char *name, int64_t most);
 
-/** NULL if `count` elements of `size` bytes can be what a dataset holds; else the end of a sentence that begins with
- * its name: its values lie in other files, or are more than the stored bytes can be unpacked to (a file of a few bytes
- * may claim any extent). */
+/** Returns NULL if a dataset can hold `count` elements of `size` bytes. Else its values lie in other files, or are more
+ * than the stored bytes can decompress to (a file of a few bytes may claim any extent); then returns the end of a
+ * message that begins with the dataset's name. */
 const char *es_hdf5_check_size(hid_t dataset, size_t count, size_t size);
-/** ES_OK if all values of a dataset are in the file itself; else `out` is the end of a sentence that begins with its
- * name ("was never written, ..."). */
+/** ES_OK if the file itself contains all values of a dataset; else `out` is the end of a message that begins with the
+ * dataset's name ("was never written, ..."). */
 es_code_t es_hdf5_check_values(hid_t dataset, char out[ES_HDF5_LACK_SIZE]);
-/** True if this build of HDF5 lacks a filter of the dataset's chunks; `out` is such an end of a sentence, too. */
+/** True if this build of HDF5 lacks a filter that the dataset's chunks need; then `out` is the end of a message, as
+ * above. */
 bool es_hdf5_missing_filter(hid_t dataset, char out[ES_HDF5_LACK_SIZE]);
 
 #endif

@@ -1,11 +1,11 @@
-/** How our own vector loops are compiled: once for each CPU generation, picked when the program starts. Plain C loops
- * in functions marked ES_KERNEL; helpers they call are `static inline` marked ES_INLINE, so that they take the same
- * target. */
+/** Compiles the project's vector loops once per CPU generation; the program selects a version at start. Put plain C
+ * loops in functions marked ES_KERNEL. Mark the helpers that they call `static inline` and ES_INLINE, so that they are
+ * compiled for the same target. */
 #ifndef EIGENSCOPE_KERNEL_H
 #define EIGENSCOPE_KERNEL_H
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define ES_KERNEL_TARGETS /* `#pragma GCC target` works: for files that are written for one instruction set */
+#define ES_KERNEL_TARGETS /* `#pragma GCC target` works: for files written for one instruction set */
 #endif
 #if defined(ES_KERNEL_TARGETS) && !defined(ES_INSTRUMENTED)
 #define ES_KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))

@@ -1,5 +1,5 @@
-/** How a key of the job file is described: where it stands, its type, range, default and what it does. The table of all
- * keys is src/job/keys.c; readers of datasets bring their own (dataset_reader.h). */
+/** Description of a key of the job file: section, type, range, default and documentation. The table of keys is
+ * src/job/keys.c; dataset readers add their own keys (dataset_reader.h). */
 #ifndef EIGENSCOPE_KEY_H
 #define EIGENSCOPE_KEY_H
 
@@ -12,13 +12,13 @@ typedef enum es_key_type {
   ES_KEY_TEXT,  /* const char *, in the arena */
   ES_KEY_INT32, /* least … most */
   ES_KEY_INT64,
-  ES_KEY_COUNT32, /* an integer, or `all`, kept as 0 */
+  ES_KEY_COUNT32, /* an integer, or `all`, stored as 0 */
   ES_KEY_COUNT64,
   ES_KEY_POWER,     /* int32, a power of two */
   ES_KEY_REAL,      /* double between the bounds of `bounds` */
   ES_KEY_CHOICE,    /* int32 or enum: index into `choices` */
   ES_KEY_RATIO,     /* es_ratio_t */
-  ES_KEY_NAME,      /* a dataset or model by name: resolved by the job */
+  ES_KEY_NAME,      /* name of a dataset or model, resolved by the job */
   ES_KEY_SCHEDULE,  /* es_train_settings_t */
   ES_KEY_STOP,      /* es_stop_settings_t */
   ES_KEY_AUGMENT,   /* es_train_settings_t */
@@ -27,30 +27,30 @@ typedef enum es_key_type {
   ES_KEY_SPLITS,    /* es_measure_settings_t */
   ES_KEY_PATTERNS,  /* es_measure_settings_t */
   ES_KEY_EPOCHS,    /* es_epochs_t */
-  ES_KEY_FAMILY,    /* es_model_spec_t: an architecture, by a row of network's table of families */
+  ES_KEY_FAMILY,    /* es_model_spec_t: an architecture, described by a row of src/network/families.c */
   ES_KEY_LIMIT,     /* es_dataset_entry_t */
   ES_KEY_NORMALIZE, /* es_dataset_entry_t */
-  ES_KEY_SECTION,   /* a mapping whose keys are of section "<section>.<name>" */
+  ES_KEY_SECTION,   /* a mapping whose keys belong to section "<section>.<name>" */
   ES_KEY_VARIABLE,  /* char[ES_VARIABLE_MAX] in a spec */
   ES_KEY_CHANNELS   /* double[3], one value or three */
 } es_key_type_t;
 
-/* Bounds of real numbers: what occurs, in words and as a test. */
+/* Bounds of real numbers that occur. */
 typedef enum es_bounds { ES_ANY, ES_POSITIVE, ES_NOT_NEGATIVE, ES_BELOW_ONE, ES_UP_TO_ONE, ES_BOUNDS } es_bounds_t;
 
 typedef struct es_key {
-  const char *section; /* "" for the top; "train", "datasets.*", "datasets.*.limit", ... */
+  const char *section; /* "" for the top level; "train", "datasets.*", "datasets.*.limit", ... */
   const char *name;
   es_key_type_t type;
-  size_t offset;              /* of the value in the struct of its section */
+  size_t offset;              /* offset of the value in the struct of its section */
   int64_t least, most;        /* integers */
-  int64_t step;               /* integers: only every step-th from the least; 0: all */
+  int64_t step;               /* integers: only every step-th value from the least; 0: all */
   es_bounds_t bounds;         /* real numbers */
   const char *const *choices; /* ends with NULL */
-  const char *fallback;       /* the default as canonical YAML; an example when there is none (`required`) */
+  const char *fallback;       /* the default as canonical YAML; an example if there is none (`required`) */
   bool required;
-  bool (*in_id)(const es_point_t *point); /* true if the key changes numbers of such a point; NULL: never */
-  const char *form;                       /* what is accepted, in words; NULL: made from the range */
+  bool (*in_id)(const es_point_t *point); /* true if the key changes results of this point; NULL: never */
+  const char *form;                       /* accepted values, in words; NULL: generated from the range */
   const char *doc;
 } es_key_t;
 

@@ -1,7 +1,7 @@
-/** LAPACK, ScaLAPACK, PBLAS and BLACS, which have no headers for C: the routines that this project calls, and the check
- * of what they say. LAPACK matrices are column-major.
+/** Declarations of the LAPACK, ScaLAPACK, PBLAS and BLACS routines that this project calls (these libraries have no C
+ * headers), and the check of their `info`. LAPACK matrices are column-major.
  *
- * Fortran passes the lengths of character arguments, hidden, behind the list: here the size_t at the end. */
+ * Fortran appends hidden lengths of character arguments to the argument list: the size_t at the end. */
 #ifndef EIGENSCOPE_LAPACK_H
 #define EIGENSCOPE_LAPACK_H
 
@@ -10,10 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ES_INFO_UNTOUCHED = -12345 }; /**< `info` before a call: a routine that never ran is not taken for success */
+enum {
+  ES_INFO_UNTOUCHED = -12345
+}; /**< `info` before a call, so that a routine that never ran does not look successful */
 
-/** ES_BUG for a refused argument or an untouched `info`, ES_NUMERIC for what did not converge, each with the routine's
- * name and the order of the matrix. `stage`: the module that called. */
+/** ES_BUG for a refused argument or an untouched `info`, ES_NUMERIC if the routine did not converge; the message has
+ * the routine's name and the matrix order. `stage`: the calling module. */
 es_code_t es_lapack_check(const char *stage, const char *routine, int info, int32_t order, es_status_t *status);
 
 /** "ScaLAPACK 2.2.1, ELPA 20221109" or "ScaLAPACK 2.2.1": the collective solvers of this build. Static storage. */

@@ -1,10 +1,10 @@
-/** A network that runs: weights, a forward and a backward pass over the lanes of a group (comm.h).
+/** Runtime of a network: weights, forward and backward pass over the lanes of a group (comm.h).
  *
- * The pass is depth-first: a batch is cut into slices of at most 16 samples, and each slice goes through as many nodes
- * as possible while it is in the cache; the slices wait for each other only where batch norm needs the statistics of
- * the whole batch. Gradients of values that several nodes read are added up in the order of the nodes. Every kernel
- * sees the same slices in the same shapes on any number of ranks, and every sum over samples is lane-ordered, so the
- * bits are the same on 1, 2, 4 … ranks.
+ * The pass is depth-first: a batch is cut into slices of at most 16 samples, and each slice passes through as many
+ * nodes as possible while it is in the cache. There is a barrier between slices only where batch norm needs the
+ * statistics of the whole batch. If several nodes read a value, its gradients are added in node order. Kernels get
+ * equal slices of equal shapes on any number of ranks, and every sum over samples is lane-ordered, so the bits are
+ * equal on 1, 2, 4 … ranks.
  *
  * Layout: activations are NHWC float, one sample after the other; parameters, gradients and buffers are flat vectors in
  * the order and the (PyTorch) shapes of graph.h. */
@@ -29,38 +29,38 @@ typedef struct es_feed {
   const int32_t *labels; /**< of the whole batch, 0 … classes−1; borrowed */
 } es_feed_t;
 
-/** Gets every output of a captured layer, slice by slice, as it is computed (before batch norm and activation): `out`
- * is float (samples, shape.h, shape.w, shape.c), valid during the call. `lane` counts this rank's lanes from 0; within
- * a lane slices come in order. */
+/** Callback for every output of a captured layer, slice by slice, as it is computed (before batch norm and activation):
+ * `out` is float (samples, shape.h, shape.w, shape.c), valid during the call. `lane` counts this rank's lanes from 0;
+ * within a lane slices come in order. */
 typedef struct es_observer {
   void (*observe)(void *context, int layer, int lane, const float *out, int64_t samples, es_shape_t shape);
   void *context;
 } es_observer_t;
 
-/** May change every output of a captured layer in place, after an observer saw it and before anything reads it:
- * arguments as es_observer_t's. */
+/** Callback that may change every output of a captured layer in place, after the observer and before the next node.
+ * Arguments as for es_observer_t. */
 typedef struct es_editor {
   void (*edit)(void *context, int layer, float *out, int64_t samples, es_shape_t shape);
   void *context;
 } es_editor_t;
 
-/** Kinds of work that take the time of training, apart from what observers take and waiting for other ranks. */
+/** Kinds of work in training, for timing; observers and waiting for other ranks are not included. */
 typedef enum es_kind {
-  ES_KIND_LAYERS,  /**< convolutions and linear layers, with the sums of their gradients over the lanes */
-  ES_KIND_BETWEEN, /**< what stands between them: batch norm, activations, pooling, sums, dropout, the loss */
-  ES_KIND_DATA,    /**< images from bytes to floats */
-  ES_KIND_UPDATE,  /**< the optimiser, and weights brought into the layouts of the kernels */
+  ES_KIND_LAYERS,  /**< convolutions and linear layers, including the sums of their gradients over the lanes */
+  ES_KIND_BETWEEN, /**< nodes between them: batch norm, activations, pooling, sums, dropout, the loss */
+  ES_KIND_DATA,    /**< conversion of images from bytes to floats */
+  ES_KIND_UPDATE,  /**< the optimiser, and the conversion of weights to the kernels' layouts */
   ES_KINDS
 } es_kind_t;
 
 typedef struct es_pass {
-  int64_t n;     /**< samples of the batch, over all ranks; ≤ the largest of `batches` */
+  int64_t n;     /**< samples of the batch, over all ranks; ≤ the largest of es_model_create's `batches` */
   bool training; /**< batch statistics, dropout; otherwise running statistics */
   int64_t seed;  /**< of dropout */
-  uint64_t step; /**< of dropout: a number that is new in each training step, below 2⁴⁰ */
+  uint64_t step; /**< of dropout: different in each training step, below 2⁴⁰ */
   es_feed_t feed;
   const es_observer_t *observer; /**< or NULL */
-  const es_editor_t *editor;     /**< or NULL; not in training, whose backward pass knows nothing of it */
+  const es_editor_t *editor;     /**< or NULL; not in training, because the backward pass ignores edits */
   double *profile;               /**< seconds of each kind (ES_KINDS), added to; or NULL */
   int64_t *confusion; /**< classes × classes counts [label][prediction], added to, of this rank's samples; or NULL */
 } es_pass_t;
@@ -69,21 +69,21 @@ typedef struct es_pass {
 enum { ES_LOSS_SUMS = 4 };
 typedef struct es_loss {
   double loss;    /**< Σ cross-entropy */
-  double correct; /**< samples whose largest logit (the first of equals) is the label's */
+  double correct; /**< samples whose largest logit (the first of equal ones) is the label's */
   double top5;    /**< samples whose label is among the five largest logits */
   double signal;  /**< Σ over ranks of `signal`, see es_model_forward */
 } es_loss_t;
 
-/** Builds the runtime: kernels for every slice size that batches of these sizes give on this rank, activations for the
- * largest of them. With training = false only what a forward pass needs. Borrows graph and group. Not collective; the
- * caller agrees. ES_SYSTEM when memory is out or oneDNN has no kernel. *out is owned by the caller. */
+/** Creates kernels for every slice size that batches of these sizes have on this rank, and activations for the largest
+ * batch. With training = false only for forward passes. Borrows graph and group. Not collective; the caller calls
+ * es_agree. ES_SYSTEM if out of memory or if oneDNN has no kernel. *out is owned by the caller. */
 es_code_t es_model_create(es_model_t **out, const es_graph_t *graph, const es_group_t *group, const int64_t *batches,
                           int n_batches, bool training, es_status_t *status);
 void es_model_destroy(es_model_t *model);
 
-/** Fills parameters and buffers as graph.h says, a pure function of the seed. */
+/** Initialises parameters and buffers as graph.h defines, a pure function of the seed. */
 void es_model_initialise(es_model_t *model, int64_t seed);
-/** es_model_initialise into flat vectors of the caller. */
+/** Like es_model_initialise, but writes to flat vectors of the caller. */
 void es_tensors_initialise(const es_graph_t *graph, float *parameters, float *buffers, int64_t seed);
 
 /** Flat vectors of this model: parameters, gradients (after es_model_backward: of the mean loss, summed over the group)
@@ -93,33 +93,34 @@ float *es_model_gradients(es_model_t *model);
 float *es_model_buffers(es_model_t *model);
 void es_model_changed(es_model_t *model);
 
-/** Forward pass over this rank's share of the batch, with loss. `signal` is added up over the ranks into out->signal,
- * which lets ranks agree on something (stop!) without a message of its own. Training passes update the running
- * statistics (momentum 0.1, unbiased variance, as PyTorch) and keep what es_model_backward needs. Collective over the
- * group. */
+/** Runs the forward pass over this rank's share of the batch and computes the loss. out->signal is the sum of `signal`
+ * over the ranks, so ranks can agree (for example to stop) without another message. Training passes update the running
+ * statistics (momentum 0.1, unbiased variance, as PyTorch) and store the values that es_model_backward needs.
+ * Collective over the group. */
 void es_model_forward(es_model_t *model, const es_pass_t *pass, double signal, es_loss_t *out);
 
-/** Gradients of the mean loss of the batch of the last training pass. Collective over the group. */
+/** Computes the gradients of the mean loss of the last training pass's batch. Collective over the group. */
 void es_model_backward(es_model_t *model, const es_pass_t *pass);
 
-/** Repeats a pass and names the first node (forward order, over all ranks) whose output is not finite; "the loss" if
- * none is. The running statistics are spoiled if training. Collective over the group. */
+/** Repeats a pass and returns the name of the first node (forward order, over all ranks) whose output is not finite;
+ * "the loss" if there is none. In training the running statistics are invalid afterwards. Collective over the group. */
 const char *es_model_first_nonfinite(es_model_t *model, const es_pass_t *pass);
 
-/** Messages of a rank in one batch (traffic.h), when `ranks` share the lanes: in training the sums of every batch norm,
- * forward and backward, those of the loss, and all gradients; else those of the loss. Seconds if there is a link. */
+/** Messages that a rank sends in one batch (traffic.h), if `ranks` ranks share the lanes: in training the sums of every
+ * batch norm, forward and backward, of the loss, and of all gradients; else only of the loss. Includes seconds if
+ * `link` is given. */
 es_traffic_t es_model_traffic(const es_graph_t *graph, int lanes, int ranks, bool training, const es_link_t *link);
 
-/** Bytes that es_model_create would allocate on one rank of a group of `ranks`, without oneDNN's own scratch; 0 when
- * there is no memory to find out. */
+/** Bytes that es_model_create would allocate on one rank of a group of `ranks`, without oneDNN's own scratch; 0 if
+ * memory is too short to compute it. */
 int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training);
 
-/** "oneDNN 2.6.3, avx512_core": the library of the kernels and the instruction set it uses. Static storage. */
+/** "oneDNN 2.6.3, avx512_core": the kernel library and its instruction set. Static storage. */
 const char *es_model_engine_name(void);
-/** Counts up when loops of our own, or the choice of oneDNN's, begin to round otherwise than before: a state made by
- * others gives other bits. */
+/** Bump when a change of the project's kernels, or of the choice of oneDNN kernels, alters rounding: older states would
+ * give other bits. */
 enum { ES_MODEL_KERNELS = 5 };
-/** One thread for each rank: must be called before the first model is made (oneDNN keeps what it finds). */
+/** Sets one thread per rank. Call it before the first model is created, because oneDNN reads the setting only once. */
 void es_model_engine_single_thread(void);
 
 #endif
