@@ -14,7 +14,7 @@ typedef struct es_hdf5_writer {
   const char *path;                 /**< borrowed */
   es_file_part_t part;              /**< owned; written first, then renamed */
   hid_t file;                       /**< owned; ≥ 0 when open */
-  int64_t margin;                   /**< bytes of free space required in addition to the announced bytes */
+  int64_t margin;                   /**< bytes to reserve in addition to the announced bytes */
   char reason[ES_HDF5_REASON_SIZE]; /**< reason of the first failure */
 } es_hdf5_writer_t;
 
@@ -27,11 +27,11 @@ typedef struct es_hdf5_variable {
   hsize_t chunk; /**< chunk length along the first axis, compressed by deflate; 0: contiguous */
 } es_hdf5_variable_t;
 
-/** Removes parts that killed writers left, creates the part with groups train and eval, and checks that `size` bytes
- * are free. Always call es_hdf5_writer_finish afterwards, also after a failure. */
+/** Removes parts that killed writers left, creates the part with groups train and eval, and reserves `size` bytes on
+ * disk. Always call es_hdf5_writer_finish afterwards, also after a failure. */
 bool es_hdf5_writer_create(es_hdf5_writer_t *out, const char *path, int64_t size);
-/** Checks that `more` bytes are free before they are written. So the message has the system's reason, and HDF5 does not
- * see the failure, after which it could not close its files and would crash at the end of the process. */
+/** Reserves `more` bytes on disk before they are written. So the message has the system's reason, and HDF5 does not see
+ * the failure, after which it could not close its files and would crash at the end of the process. */
 bool es_hdf5_writer_ensure(es_hdf5_writer_t *writer, int64_t more);
 /** Closes, syncs and renames the file if `good`, else removes the part. ES_SYSTEM with path and reason. */
 es_code_t es_hdf5_writer_finish(es_hdf5_writer_t *writer, bool good, es_status_t *status);

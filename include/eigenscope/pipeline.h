@@ -1,9 +1,9 @@
-/** The whole flow of one point. Read this first, then src/pipeline/pipeline.c:
+/** The complete flow of one point. Read this first, then src/pipeline/pipeline.c:
  *
  *   data -> model -> train -> capture -> covariance -> (MPI) reduce -> spectrum -> saturation -> one HDF5 file
  *
- * A point is a pure function of its description (point.h) and of its data. What is done, failed or missing is read off
- * the result files; a state file lets a killed point go on. */
+ * A result is a pure function of the point (point.h) and of its data. The result files show which points are done,
+ * failed or missing; a state file lets a killed point resume. */
 #ifndef EIGENSCOPE_PIPELINE_H
 #define EIGENSCOPE_PIPELINE_H
 
@@ -15,40 +15,40 @@
 #include "eigenscope/train.h"
 #include <stdbool.h>
 
-/** Where the time of a point went; the names are those of --verbose. */
+/** Stages of a point, for timing; --verbose prints their names. */
 typedef enum es_stage {
-  ES_STAGE_PREPARE,  /**< selecting samples, building kernels, reading a state */
-  ES_STAGE_TRAIN,    /**< training epochs without what is measured below */
-  ES_STAGE_EVALUATE, /**< evaluation passes without what is measured below */
-  ES_STAGE_CAPTURE,  /**< rows into covariances */
-  ES_STAGE_WAIT,     /**< sums over ranks inside training and evaluation: messages and waiting for slower ranks */
-  ES_STAGE_REDUCE,   /**< covariances over lanes and ranks */
+  ES_STAGE_PREPARE,  /**< select samples, create kernels, read a state */
+  ES_STAGE_TRAIN,    /**< training epochs, without the stages below */
+  ES_STAGE_EVALUATE, /**< evaluation passes, without the stages below */
+  ES_STAGE_CAPTURE,  /**< accumulation of covariances */
+  ES_STAGE_WAIT,     /**< sums over ranks in training and evaluation: messages and waiting for slower ranks */
+  ES_STAGE_REDUCE,   /**< merging of covariances over lanes and ranks */
   ES_STAGE_SPECTRUM, /**< eigenvalues */
-  ES_STAGE_PROBE,    /**< probes, with their passes over both splits */
-  ES_STAGE_STORE,    /**< states and results to disk */
+  ES_STAGE_PROBE,    /**< probes, including their passes over both splits */
+  ES_STAGE_STORE,    /**< writing of states and results */
   ES_STAGES
 } es_stage_t;
 extern const char *const es_stage_names[ES_STAGES];
 
-/** What an epoch consists of, apart from what is saved. */
+/** Kinds of work in an epoch, without saving. */
 typedef enum es_work {
-  ES_WORK_TRAIN,    /**< a step is a batch, with the capture of its outputs */
-  ES_WORK_EVALUATE, /**< the same without training */
-  ES_WORK_MEASURE,  /**< a step is a split: covariances over lanes and ranks, eigenvalues and what is made of them */
+  ES_WORK_TRAIN,    /**< a step is a training batch, including the capture of its outputs */
+  ES_WORK_EVALUATE, /**< a step is an evaluation batch, including the capture of its outputs */
+  ES_WORK_MEASURE,  /**< a step is a split: merging of covariances, eigenvalues and quantities computed from them */
   ES_WORKS
 } es_work_t;
 extern const char *const es_work_names[ES_WORKS];
 
-/** What one kind of work took in an epoch. Traffic (traffic.h) is that of the busiest rank. */
+/** Cost of one kind of work in an epoch. Traffic (traffic.h) is that of the rank with most of it. */
 typedef struct es_effort {
-  int64_t steps, images;         /**< no images are counted where they were measured before */
-  double seconds;                /**< of the leader */
-  int64_t sums, messages, bytes; /**< in all steps */
-  double least, mean, most;      /**< seconds in sums and agreements, over the ranks: messages, and waiting for slower
-                                    ranks */
+  int64_t steps, images;         /**< images of ES_WORK_MEASURE are not counted, because they were counted before */
+  double seconds;                /**< on the leader */
+  int64_t sums, messages, bytes; /**< sum over all steps */
+  double least, mean,
+      most; /**< over the ranks: seconds in sums and es_agree, that is messages and waiting for slower ranks */
 } es_effort_t;
 
-/** What a leader reports after each epoch. */
+/** Report of the leader after each epoch. */
 typedef struct es_epoch_report {
   const es_point_t *point;
   const char *point_id;
@@ -57,37 +57,37 @@ typedef struct es_epoch_report {
   es_epoch_stats_t stats[ES_SPLITS];
   int ranks;
   es_effort_t efforts[ES_WORKS];
-  double saturation; /**< mean over layers but the output layer, first delta, eval if measured else train; NaN when not
-                        measured */
+  double saturation; /**< mean over layers except the output layer, first delta, eval if measured, else train; NaN if
+                        not measured */
 } es_epoch_report_t;
 
-/** What a run gives to all of its points. Borrowed pointers. */
+/** Settings that all points of a run share. Borrowed pointers. */
 typedef struct es_pipeline {
   MPI_Comm comm;      /**< ranks of this group */
   const char *output; /**< folder of results; its sub-folders exist */
-  int64_t n_points;   /**< of the grid: whether results lie in sub-folders (es_result_path) */
+  int64_t n_points;   /**< points of the grid; decides if results lie in sub-folders (es_result_path) */
   const char *job_name;
-  const char *engine; /**< libraries and instruction set: what decides bits */
+  const char *engine; /**< libraries and instruction set, which determine the bits */
   const es_provenance_t *provenance;
   int n_provenance;
   es_watch_t watch;
-  bool dry_run;           /**< one batch of each pass, nothing is written */
-  bool accept_cpu_change; /**< of a state file */
-  /** Called on the leader; NULL on all ranks if on one. */
+  bool dry_run;           /**< run one batch of each pass and write nothing */
+  bool accept_cpu_change; /**< accept a state file of another engine */
+  /** Called on the leader; must be NULL on all ranks or on none. */
   void (*report)(void *context, const es_epoch_report_t *report);
   void *report_context;
-  /** Leader only; may be NULL: something went wrong and was made good. */
+  /** Called on the leader after an error that was handled; may be NULL. */
   void (*warn)(void *context, const char *message);
-  double *profile;                 /**< or NULL; out: seconds of training by es_kind_t, this rank, added to */
-  double stage_seconds[ES_STAGES]; /**< out: of the last point, this rank */
+  double *profile; /**< or NULL; out: seconds of training by es_kind_t on this rank, added to the values */
+  double stage_seconds[ES_STAGES]; /**< out: seconds of the last point on this rank */
 } es_pipeline_t;
 
-/** Does one point: trains (from a state if there is one), measures, and leaves <output>/points/<id>.h5. `point` is
- * bound.
+/** Runs one point: trains (resumes from a state if there is one), measures, and writes <output>/points/<id>.h5. `point`
+ * is bound.
  *
- * ES_OK: the file is there, outcome "complete". ES_DIVERGED: the file is there, outcome "diverged", with the epochs so
- * far. ES_STOPPED: told to stop, the last saved state stays. Else: nothing was written, the machine or an input failed.
- * Collective over comm; all ranks return the same code. */
+ * ES_OK: the file exists, outcome "complete". ES_DIVERGED: the file exists, outcome "diverged", with the epochs so far.
+ * ES_STOPPED: told to stop; the last saved state remains. Other codes: the machine or an input failed; no result was
+ * written. Collective over comm; all ranks return the same code. */
 es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, const char *point_id,
                             const es_dataset_t *dataset, es_status_t *status);
 

@@ -1,5 +1,5 @@
-/** A job turned into work: its points checked against the data and the networks, and what each of them takes. `plan`
- * prints it, `run` executes it. */
+/** A plan: the points of a job, checked against data and networks, with predicted cost and memory. `plan` prints it,
+ * `run` executes it. */
 #ifndef EIGENSCOPE_PLAN_H
 #define EIGENSCOPE_PLAN_H
 
@@ -12,9 +12,9 @@
 #include "eigenscope/text.h"
 #include "eigenscope/traffic.h"
 
-/** What the files of weights say of a point with source: checkpoint. Without pointers. */
+/** Properties that weight files determine for a point with source: checkpoint. Pointer-free. */
 typedef struct es_plan_weights {
-  bool known; /**< looked at: the point is in the selection of the request */
+  bool known; /**< the files were read: the point is in the selection of the request */
   es_ratio_t width;
   int32_t classes;
   char trained[ES_ID_SIZE]; /**< as in es_external_t */
@@ -22,119 +22,120 @@ typedef struct es_plan_weights {
   int32_t epoch;
 } es_plan_weights_t;
 
-/** What every command that takes JOB starts from: the parsed job, its grid, and what is known of its datasets. */
+/** Parsed job, grid and dataset properties; every command that takes JOB creates a plan. */
 typedef struct es_plan {
   es_job_t *job;            /**< owned */
   es_grid_t *grid;          /**< owned */
   char output[ES_PATH_MAX]; /**< --output or the job's */
   int n_datasets;
-  es_dataset_info_t *infos;   /**< owned; as es_job_dataset; only those that the grid uses are inspected, else zeros */
-  es_plan_weights_t *weights; /**< owned; of each point with source: checkpoint, else NULL */
-  struct es_plan_work *work;  /**< owned; networks and costs, behind the functions below */
+  es_dataset_info_t *infos;   /**< owned; indexed as es_job_dataset; zeros for datasets that the grid does not use */
+  es_plan_weights_t *weights; /**< owned; one per point with source: checkpoint, else NULL */
+  struct es_plan_work *work;  /**< owned; networks and costs, private to the functions below */
 } es_plan_t;
 
-/** What a plan is made from. All borrowed. */
+/** Arguments of es_plan_create. All borrowed. */
 typedef struct es_plan_request {
-  const char *path; /**< of the job file, for messages and relative paths */
-  const char *text; /**< its bytes; NULL: es_plan_create reads the file */
+  const char *path; /**< path of the job file, for messages and relative paths */
+  const char *text; /**< content of the job file; NULL: es_plan_create reads it */
   size_t size;
   const char *const *sets; /**< --set */
   int n_sets;
-  const char *output;               /**< --output, or NULL */
-  const char *points;               /**< --points, or NULL; source: checkpoint: only their files are looked at */
-  const es_dataset_info_t *infos;   /**< what another rank found (copied), or NULL: inspect the datasets here */
-  const es_plan_weights_t *weights; /**< the same of weights */
+  const char *output; /**< --output, or NULL */
+  const char *points; /**< --points, or NULL; source: checkpoint: only the weights of these points are inspected */
+  const es_dataset_info_t *infos;   /**< infos of another rank (copied), or NULL: inspect the datasets */
+  const es_plan_weights_t *weights; /**< weights of another rank (copied), or NULL: inspect the files */
 } es_plan_request_t;
 
-/** Parses, resolves, inspects the datasets that the grid uses (unless infos are given), and checks every point: classes
- * and samples there, every layer with channels. Files of weights must be there and fit: all that are missing, and every
- * mismatch, are named on stderr before the one sentence of the status. Not collective. ES_INPUT. */
+/** Parses the job, resolves it, inspects the datasets that the grid uses (unless infos are given), and checks every
+ * point: classes and samples exist, every layer has channels. Weight files must exist and fit; prints all missing files
+ * and all mismatches to stderr before it returns the status. Not collective. ES_INPUT. */
 es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_status_t *status);
 void es_plan_destroy(es_plan_t *plan);
-/** Resolved and bound point `index` (es_point_bind done). */
+/** Resolves and binds point `index` (es_point_bind). */
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out);
-/** The same, cheaper for many points in ascending order; `walk` starts from {.grid = plan->grid}. */
+/** Like es_plan_point, cheaper for many points in ascending order. Initialise `walk` with {.grid = plan->grid}. */
 void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es_point_t *out);
 const es_dataset_info_t *es_plan_info(const es_plan_t *plan, const es_point_t *point);
-/** Multiply-adds of one sample forward, and trained parameters, of the network of a point. */
+/** Multiply-adds of one sample forward, and number of trained parameters, of a point's network. */
 int64_t es_plan_macs(const es_plan_t *plan, int64_t index);
 int64_t es_plan_parameters(const es_plan_t *plan, int64_t index);
-/** Work of a point in multiply-adds: 3 × forward for training, 1 × for evaluation, plus covariances and eigenproblems
- * (src/plan/plan.c says how). */
+/** Cost of a point in multiply-adds: 3 × forward for training, 1 × for evaluation, plus covariances and eigenproblems
+ * (formula in src/plan/plan.c). */
 double es_plan_cost(const es_plan_t *plan, int64_t index);
-/** Multiply-adds of an image of the bound point: in training, with the backward pass and the covariances of all layers
- * if they are measured; of weights from files the forward pass instead. */
+/** Multiply-adds per image of the bound point: forward and backward pass in training, only the forward pass for weights
+ * from files, plus the covariances of all layers if they are measured. */
 double es_plan_image_cost(const es_plan_t *plan, int64_t index, const es_point_t *point);
-/** The fewest lanes of any point: at most so many ranks can share each point. */
+/** The smallest number of lanes of any point, which limits the ranks per point. */
 int32_t es_plan_lanes(const es_plan_t *plan);
-/** Looks at the files of a job of activations. ES_INPUT with file and line. *out is the caller's. */
+/** Inspects the activation files of a job. ES_INPUT with file and line. *out is owned by the caller. */
 es_code_t es_plan_external(const es_plan_t *plan, es_external_info_t *out, es_status_t *status);
-/** A plan without a look at datasets and networks: job, grid and output only. For commands that read results, which
- * need not have the data at hand. */
+/** Creates a plan with job, grid and output only, without inspecting datasets and networks. For commands that only read
+ * results and must work without the data. */
 es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_status_t *status);
 
-/** The points of `points` (as "0-3,7"), of them share I of N where `task` is "I/N"; all where both are NULL. Shares are
- * of equal cost, so `task` needs a plan that es_plan_create made. */
+/** Selects the points of `points` (as "0-3,7"; NULL: all), and of them share I of N if `task` is "I/N" (NULL: all).
+ * Shares have equal cost, so `task` needs a plan from es_plan_create. */
 es_code_t es_plan_select(const es_plan_t *plan, const char *points, const char *task, es_selection_t *out,
                          es_status_t *status);
 
-/** Appends layers, strategies, time and memory of a job of activations on `ranks` ranks. */
+/** Appends layers, strategies, time and memory of a job with source: activations on `ranks` ranks. */
 void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out);
-/** Bytes of the busiest rank; 0 when there is no memory to find out. */
+/** Bytes on the rank that needs most; 0 if memory is too short to compute it. */
 int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_t *info, int ranks);
-/** The least number of ranks, doubled from `ranks`, of which `here` on each node find room in `available` bytes; 0 for
- * none. Predictions are good to 25 %. */
+/** The smallest number of ranks among `ranks`, 2·`ranks`, 4·`ranks`, … such that `here` ranks per node fit into
+ * `available` bytes; 0 for none. Predictions are accurate to 25 %. */
 int es_plan_activations_fit(const es_plan_t *plan, const es_external_info_t *info, int ranks, int here,
                             int64_t available);
 
-/** The axes that tell the points of a grid apart; what is the same for all points is said once above a table. */
+/** The axes in which the points of a grid differ. Axes with one value are printed once, above the table. */
 typedef struct es_varying {
   int n;
   char names[ES_COLUMNS_MAX][ES_NAME_MAX];
 } es_varying_t;
 
-/** Looks at the axes of all blocks. */
+/** Finds the varying axes of all blocks. */
 void es_varying_find(const es_plan_t *plan, es_varying_t *out);
-/** Appends "job: dataset fashion-mnist, seed 0" with all other axes, and an empty line: what stands above a table. */
+/** Appends the line above a table, "job: dataset fashion-mnist, seed 0", with all axes that do not vary, and an empty
+ * line. */
 void es_varying_heading(const es_varying_t *varying, const es_plan_t *plan, es_text_t *out);
 void es_varying_columns(const es_varying_t *varying, es_table_t *table);
 void es_varying_cells(const es_varying_t *varying, const es_point_t *point, es_table_t *table);
 
 /** Peak memory of a point. */
 typedef struct es_memory_need {
-  int64_t rank;   /**< bytes that each rank of the point needs for itself */
-  int64_t shared; /**< bytes that a node holds once: the images */
+  int64_t rank;   /**< private bytes of each rank of the point */
+  int64_t shared; /**< bytes that a node holds only once: the images */
 } es_memory_need_t;
 
-/** Peak memory of a bound point on groups of `ranks` ranks. ES_SYSTEM when there is no memory to find out. */
+/** Predicts the peak memory of a bound point on groups of `ranks` ranks. ES_SYSTEM if memory is too short to compute
+ * it. */
 es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, const es_dataset_info_t *info, int ranks,
                             es_status_t *status);
 
-/** The prediction of one point after the other: those that differ only in what changes no prediction (as their seed)
- * are looked at once. Start from {0}. */
+/** Predicts the memory of one point after another; computes once for consecutive points that differ only in settings
+ * without effect on memory (as the seed). Initialise with {0}. */
 typedef struct es_memory_prediction {
-  es_memory_need_t need; /**< of the last point */
+  es_memory_need_t need; /**< need of the last point */
   int ranks;             /**< 0 before the first */
   es_point_t key;
 } es_memory_prediction_t;
 es_code_t es_memory_predict_next(es_memory_prediction_t *prediction, const es_point_t *point,
                                  const es_dataset_info_t *info, int ranks, es_status_t *status);
 
-/** How many ranks, `ranks` or more, must share the bound point so that one of them, alone on its node, finds room in
- * `available` bytes; 0 when the point has not so many lanes, -1 when there is no memory to find out. */
+/** The number of ranks (`ranks` or more) that must share the bound point so that one rank, alone on its node, fits into
+ * `available` bytes; 0 if the point has too few lanes, -1 if memory is too short to compute it. */
 int es_memory_fit(const es_point_t *point, const es_dataset_info_t *info, int ranks, int64_t available);
-/** Peak of this process so far without what it shares with others of its node, in bytes; 0 where the system does not
- * tell. */
+/** Peak private memory of this process so far, without memory shared on the node, in bytes; 0 if unknown. */
 int64_t es_memory_peak(void);
-/** Bytes that processes here may still take together: what the node has free, or less if a cgroup (as SLURM makes) or
- * RLIMIT_AS says so. */
+/** Bytes that the processes on this node may still allocate together: the free memory of the node, or less if a cgroup
+ * (as SLURM makes) or RLIMIT_AS limits it. */
 int64_t es_memory_available(void);
 
-/** A cluster and what is assumed of it. */
+/** A cluster and assumptions about it. */
 typedef struct es_cluster {
   int64_t nodes, cores; /**< cores of each node: ranks, since every rank has one thread */
   double rate;          /**< floating-point operations of one core in a second */
-  double efficiency;    /**< kept by each doubling of the ranks that share a point, 0 … 1 */
+  double efficiency;    /**< parallel efficiency of each doubling of the ranks per point, 0 … 1 */
 } es_cluster_t;
 
 /** Reads "nodes=4,cores=32[,rate=GFLOP/s][,efficiency=E]". ES_INPUT. */
@@ -143,25 +144,25 @@ es_code_t es_cluster_parse(es_cluster_t *out, const char *text, es_status_t *sta
 es_code_t es_plan_cluster(const es_plan_t *plan, const es_selection_t *selection, const es_cluster_t *cluster,
                           bool json, es_text_t *out, es_status_t *status);
 
-/** Appends the selected points in shares of about equal cost, one line for each, as lists for --points; lines that
- * start with "# " before them give name, output, points and tasks. As many shares as each needs to hold
- * `points_per_task` points, at most `tasks`. */
+/** Appends the selected points in shares of about equal cost, one line per share, as lists for --points. Lines that
+ * start with "# " before them give name, output, points and tasks. The number of shares is chosen so that each holds
+ * about `points_per_task` points, but is at most `tasks`. */
 es_code_t es_plan_tasks(const es_plan_t *plan, const es_selection_t *selection, int64_t tasks, int64_t points_per_task,
                         es_text_t *out, es_status_t *status);
 
-/** A network between nodes, and the cores it joins. */
+/** A network between nodes, and the speed of their cores. */
 typedef struct es_interconnect {
-  char name[64];      /**< as it was asked for */
-  const char *source; /**< of its figures; static */
+  char name[64];      /**< as given by the user */
+  const char *source; /**< source of the numbers; static storage */
   es_link_t link;
   double rate; /**< floating-point operations of one core in a second */
 } es_interconnect_t;
 
-/** Reads "NAME" or "LATENCY,BANDWIDTH" (as 20us,10Gbit/s), and behind either ",rate=GFLOP/s". ES_INPUT. */
+/** Reads "NAME" or "LATENCY,BANDWIDTH" (as 20us,10Gbit/s), each optionally followed by ",rate=GFLOP/s". ES_INPUT. */
 es_code_t es_interconnect_parse(es_interconnect_t *out, const char *text, es_status_t *status);
 
-/** Appends what a step of the selected points takes on 1, 2, 4 … ranks, up to their lanes, and where they stop gaining;
- * points that differ only in what changes none of this share a row. As a table or as JSON. */
+/** Appends the predicted time of a step of the selected points on 1, 2, 4 … ranks, up to their lanes, and the number of
+ * ranks beyond which more ranks gain too little; points with equal predictions share a row. As a table or as JSON. */
 es_code_t es_plan_interconnect(const es_plan_t *plan, const es_selection_t *selection,
                                const es_interconnect_t *interconnect, bool json, es_text_t *out, es_status_t *status);
 

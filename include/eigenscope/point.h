@@ -1,5 +1,5 @@
-/** A point: one cell of the grid, fully resolved. Pointer-free, so one struct is what a rank needs and what MPI can
- * carry. A point's numbers are a pure function of this struct and of the data it names (src/README.md, "The flow"). */
+/** A point: one cell of the grid, fully resolved. Pointer-free, so MPI can send it. A point's results are a pure
+ * function of this struct and of the data it names (src/README.md, "The flow"). */
 #ifndef EIGENSCOPE_POINT_H
 #define EIGENSCOPE_POINT_H
 
@@ -23,7 +23,7 @@ enum {
 
 typedef enum es_split { ES_TRAIN = 0, ES_EVAL = 1, ES_SPLITS = 2 } es_split_t;
 
-/** Where the activations come from. */
+/** Source of the activations. */
 typedef enum es_source { ES_SOURCE_TRAIN, ES_SOURCE_CHECKPOINT, ES_SOURCE_ACTIVATIONS, ES_SOURCES } es_source_t;
 
 /** Some of the epochs of a point. */
@@ -34,34 +34,34 @@ typedef struct es_epochs {
   int32_t list[ES_EPOCHS_MAX]; /**< ascending */
 } es_epochs_t;
 
-/** What others trained: weights or activations in files. */
+/** Weights or activations from files of other programs or runs. */
 typedef struct es_external {
-  char file[ES_SPLITS][ES_PATH_MAX]; /**< absolute. Weights: the first alone, with {axis} and {epoch} in braces, or the
-                                          folder of results that they come from. Activations: of the train and the eval
-                                          split ("" for none), with {epoch} */
-  bool from_results;                 /**< the first is a folder of results */
-  char labels[ES_VARIABLE_MAX];      /**< activations: name of the labels within the file */
-  es_epochs_t epochs;                /**< what {epoch} stands for; ES_EPOCHS_NONE without {epoch} */
-  int32_t line;                      /**< of the section in the job file */
-  char trained[ES_ID_SIZE];          /**< from_results: the point that left the weights, */
-  bool each;                         /**< in a file for each epoch. Both found by looking (weights.h) */
-  int32_t epoch;                     /**< of a single file of weights, if it says so, else 0 */
+  char file[ES_SPLITS][ES_PATH_MAX]; /**< absolute paths. Weights: only the first, with {axis} and {epoch}, or the
+                                        folder of results that contains them. Activations: train and eval split ("" for
+                                        none), with {epoch} */
+  bool from_results;                 /**< file[0] is a folder of results */
+  char labels[ES_VARIABLE_MAX];      /**< activations: name of the labels in the file */
+  es_epochs_t epochs;                /**< values of {epoch}; ES_EPOCHS_NONE without {epoch} */
+  int32_t line;                      /**< line of the section in the job file */
+  char trained[ES_ID_SIZE];          /**< from_results: id of the point that saved the weights (weights.h) */
+  bool each;                         /**< from_results: one file per epoch (weights.h) */
+  int32_t epoch;                     /**< epoch of a single weight file if known, else 0 */
 } es_external_t;
 
-/** Epochs on the axis of results: those of the list; without one, that of the single file, 0 if it is not known.
- * epochs.h tells it for any point. */
+/** Number of epochs on the epoch axis, and the epoch at an index: the list, or without a list the epoch of the single
+ * file (0 if unknown). epochs.h has these functions for any point. */
 static inline int32_t es_external_epochs(const es_external_t *external) {
   return external->epochs.n > 0 ? external->epochs.n : 1;
 }
 static inline int32_t es_external_epoch(const es_external_t *external, int32_t index) {
   return external->epochs.n > 0 ? external->epochs.list[index] : external->epoch;
 }
-/** True if there are files of that split. */
+/** True if the split has files. */
 static inline bool es_external_has(const es_external_t *external, es_split_t split) {
   return external->file[split][0] != '\0';
 }
 
-/** The text of the axis width where the shapes in files of weights say it: numerator 0 until they were looked at. */
+/** Text of the axis width if the shapes in weight files determine it; the numerator is 0 until they are read. */
 #define ES_WIDTH_OF_FILES "auto"
 
 /** An exact width multiplier, in lowest terms, both > 0. */
@@ -73,7 +73,7 @@ typedef struct es_ratio {
 static inline int64_t es_ratio_scale(es_ratio_t ratio, int64_t channels) {
   return channels * ratio.numerator / ratio.denominator;
 }
-/** The same ratio in lowest terms; 0/d becomes 0/1. */
+/** Reduces a ratio to lowest terms; 0/d becomes 0/1. */
 static inline es_ratio_t es_ratio_reduce(es_ratio_t ratio) {
   int64_t a = ratio.numerator, b = ratio.denominator;
   for (int64_t rest; b != 0; a = b, b = rest) rest = a % b;
@@ -83,13 +83,13 @@ static inline double es_ratio_value(es_ratio_t ratio) {
   return (double)ratio.numerator / (double)ratio.denominator;
 }
 
-/** Which of the two labels of a CIFAR-100 image counts. */
+/** The label of a CIFAR-100 image that is used. */
 typedef enum es_labels { ES_LABELS_FINE, ES_LABELS_COARSE } es_labels_t;
-/** What an HDF5 file holds for each split. */
+/** Variables of an HDF5 file for each split. */
 typedef enum es_variable { ES_VARIABLE_IMAGES, ES_VARIABLE_LABELS, ES_VARIABLES } es_variable_t;
 typedef enum es_fit { ES_FIT_RESIZE, ES_FIT_PAD, ES_FITS } es_fit_t;
 
-/** What the synthetic generator makes; see data.h for the meaning of complexity. */
+/** Settings of the synthetic generator; data.h explains complexity. */
 typedef struct es_synthetic {
   int32_t classes;    /**< 2 … ES_CLASSES_MAX */
   int32_t complexity; /**< ≥ 1 */
@@ -105,16 +105,16 @@ typedef struct es_dataset_spec {
   es_format_t format;
   char path[ES_PATH_MAX]; /**< resolved: absolute, or relative to the working directory */
   es_labels_t labels;     /**< cifar100 */
-  char variables[ES_SPLITS][ES_VARIABLES][ES_VARIABLE_MAX]; /**< hdf5: paths within the file; "" for the usual one */
+  char variables[ES_SPLITS][ES_VARIABLES][ES_VARIABLE_MAX]; /**< hdf5: paths in the file; "" for the default */
   es_fit_t fit;
   int64_t limit[ES_SPLITS]; /**< 0 = no limit */
   bool normalize_given;
   double mean[3], deviation[3]; /**< on the 0 … 1 scale; used when normalize_given */
   es_synthetic_t synthetic;
-  int32_t line; /**< of the entry in the job file, 0 when unknown; never part of the id */
+  int32_t line; /**< line of the entry in the job file, 0 if unknown; never part of the id */
 } es_dataset_spec_t;
 
-/** Kinds of architectures: rows of the table in src/network/families.c. */
+/** Families of architectures: rows of the table in src/network/families.c. */
 typedef enum es_family {
   ES_FAMILY_VGG,
   ES_FAMILY_MLP,
@@ -124,13 +124,13 @@ typedef enum es_family {
   ES_FAMILIES
 } es_family_t;
 typedef enum es_head { ES_HEAD_AUTHORS, ES_HEAD_TORCHVISION } es_head_t;
-/** What a network begins with: made for images of 32 x 32, or as in torchvision for images of 224 x 224. */
+/** First layers of a network: for images of 32 x 32, or as in torchvision for images of 224 x 224. */
 typedef enum es_stem { ES_STEM_CIFAR, ES_STEM_IMAGENET } es_stem_t;
-/** A part that networks have unless they are told otherwise. */
+/** A part of a network that is kept by default. */
 typedef enum es_part { ES_PART_KEPT, ES_PART_LEFT_OUT } es_part_t;
 enum { ES_ITEM_MAXPOOL = -1, ES_ITEM_AVGPOOL = -2 }; /**< "M" and "A" in a VGG list */
 
-/** An architecture before width, classes and resolution are put in. */
+/** An architecture, independent of width, classes and resolution. */
 typedef struct es_model_spec {
   char name[ES_NAME_MAX];
   es_family_t family;
@@ -139,15 +139,15 @@ typedef struct es_model_spec {
   int32_t items[ES_ITEMS_MAX]; /**< at width 1. VGG: channels or ES_ITEM_*; MLP: hidden widths; ResNet: blocks of each
                                     stage; MobileNet: expansion, channels, blocks and stride of each stage */
   es_stem_t stem;              /**< ResNet, MobileNet */
-  es_part_t skip;       /**< ResNet, MobileNet: additions over blocks, and the branches that downsample for them */
-  es_part_t batch_norm; /**< VGG: after each convolution */
+  es_part_t skip;              /**< ResNet, MobileNet: skip connections with their downsampling branches */
+  es_part_t batch_norm;        /**< VGG: after each convolution */
 } es_model_spec_t;
 
 typedef enum es_optimizer { ES_SGD, ES_ADAM, ES_OPTIMIZERS } es_optimizer_t;
 typedef enum es_schedule_kind { ES_SCHEDULE_NONE, ES_SCHEDULE_STEP, ES_SCHEDULE_COSINE } es_schedule_kind_t;
 
-/** Training ends early once the pattern of saturation has settled: its distance (stability.h) from the measured epoch
- * before stayed below `distance` for `patience` measured epochs in a row. patience = 0: never. */
+/** Training ends early when the pattern of saturation is stable: its distance (stability.h) from the previous measured
+ * epoch was below `distance` for `patience` measured epochs in a row. patience = 0: never. */
 typedef struct es_stop_settings {
   double distance;
   int32_t patience;
@@ -176,7 +176,7 @@ typedef enum es_method_kind {
   ES_METHODS
 } es_method_kind_t;
 typedef enum es_convention { ES_CONVENTION_SMALLEST, ES_CONVENTION_DELVE, ES_CONVENTIONS } es_convention_t;
-/** Which eigensolver is asked for; spectrum.h says what auto does. */
+/** The requested eigensolver; spectrum.h explains auto. */
 typedef enum es_solver_choice {
   ES_CHOOSE_AUTO,
   ES_CHOOSE_LAPACK,
@@ -184,7 +184,7 @@ typedef enum es_solver_choice {
   ES_CHOOSE_ELPA,
   ES_SOLVER_CHOICES
 } es_solver_choice_t;
-/** Whether leading eigenvectors are followed over the epochs, and whether the result keeps them. */
+/** NO: nothing; YES: follow the leading eigenvectors over the epochs; STORE: also store them in the result. */
 typedef enum es_eigenspace { ES_EIGENSPACE_NO, ES_EIGENSPACE_YES, ES_EIGENSPACE_STORE, ES_EIGENSPACES } es_eigenspace_t;
 typedef enum es_switch { ES_OFF, ES_ON, ES_SWITCHES } es_switch_t;
 
@@ -197,22 +197,22 @@ typedef struct es_measure_settings {
   int32_t method_size; /**< k of pool and nearest */
   es_convention_t convention;
   int32_t n_layers;
-  char layers[ES_PATTERNS_MAX][ES_NAME_MAX]; /**< patterns on layer names; a layer is measured if one matches */
+  char layers[ES_PATTERNS_MAX][ES_NAME_MAX]; /**< patterns of layer names; a layer is measured if one matches */
   es_solver_choice_t solver;
   es_eigenspace_t eigenspace;
-  es_switch_t projection; /**< accuracy with outputs projected onto their leading eigenspaces, at each delta */
+  es_switch_t projection; /**< measure accuracy with outputs projected onto their leading eigenspaces, at each delta */
 } es_measure_settings_t;
 
-/** Whether eigenvectors are needed at all. */
+/** True if eigenvectors are needed. */
 static inline bool es_measure_vectors(const es_measure_settings_t *m) {
   return m->eigenspace != ES_EIGENSPACE_NO || m->projection == ES_ON;
 }
-/** Whether rows are outputs at single positions, so that outputs can be projected onto eigenspaces of rows. */
+/** True if each row is the output at one position, so that outputs can be projected onto eigenspaces. */
 static inline bool es_measure_positions(const es_measure_settings_t *m) {
   return m->method == ES_METHOD_CHANNELWISE || m->method == ES_METHOD_NEAREST;
 }
 
-/** Whether a layer of this name is measured: one of the patterns fits. */
+/** True if a layer of this name is measured: it matches one of the patterns. */
 static inline bool es_measure_takes(const es_measure_settings_t *m, const char *layer) {
   bool taken = false;
   for (int i = 0; i < m->n_layers; i++) taken = taken || es_text_match(m->layers[i], layer);
@@ -224,9 +224,9 @@ typedef struct es_probe_settings {
   es_epochs_t epochs;
   int32_t pool;    /**< outputs of convolutions are averaged to pool × pool positions */
   double l2;       /**< 1/C of scikit-learn */
-  int64_t samples; /**< of the train split that probes are fitted on, balanced as `limit`; 0 = all */
-  double tail;     /**< layers at the end that add less accuracy than this are the tail */
-  int32_t memory;  /**< MiB a rank that features may take; changes no number */
+  int64_t samples; /**< number of train samples for the fit, balanced as `limit`; 0 = all */
+  double tail;     /**< the last layers that add less accuracy than this are the tail */
+  int32_t memory;  /**< most MiB of features per rank; does not change results */
 } es_probe_settings_t;
 
 typedef enum es_keep { ES_KEEP_NONE, ES_KEEP_LAST, ES_KEEP_ALL, ES_KEEPS } es_keep_t;
@@ -236,7 +236,7 @@ typedef struct es_checkpoint_settings {
   es_keep_t keep;
 } es_checkpoint_settings_t;
 
-/** Name and value of one axis, as the result file and the tables show it. */
+/** Name and value of one axis, as in result files and tables. */
 typedef struct es_axis_value {
   char name[ES_NAME_MAX]; /**< "width", "train.learning_rate", ... */
   char text[ES_NAME_MAX]; /**< as in the job file: "1/16", "all", "vgg11" */
@@ -249,7 +249,7 @@ typedef struct es_point {
   es_dataset_spec_t dataset;
   es_model_spec_t model;
   es_ratio_t width;
-  int32_t classes; /**< 0 = all, until es_point_bind put the dataset's own count in */
+  int32_t classes; /**< 0 = all, until es_point_bind sets the dataset's count */
   int32_t resolution;
   int64_t seed;
   es_train_settings_t train;

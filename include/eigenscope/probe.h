@@ -1,30 +1,29 @@
-/** Probes: multinomial logistic regression on the outputs of a layer, the objective of scikit-learn, solved to its
+/** Probes: multinomial logistic regression on the outputs of a layer, with scikit-learn's objective, solved to the
  * optimum by all ranks of a group together.
  *
  *   F(W, b) = Σ_i −log softmax(W x_i + b)[y_i] + 1/(2C)·‖W‖²,  C = 1/l2,
  *
- * the sum over the samples (not the mean), intercepts b free, as `LogisticRegression` at its defaults
- * (scikit-learn 1.2, sklearn/linear_model/_logistic.py, "lbfgs", multi_class="auto"). That default is multinomial with
- * K weight vectors for K ≥ 3 classes, and for 2 classes the binomial loss with one weight vector w, Σ log(1 +
- * exp(−±(w·x + b))) + l2/2·‖w‖². With 2 classes this module minimises that: the softmax with W₁ = w/2 = −W₀ and the
- * penalty l2·‖W‖², which is the same function. `K` counts the classes that have training samples, as scikit-learn's
- * `classes_` does: the others get weights 0 and intercept −∞, so that nothing is ever predicted to be one of them. With
- * a single class F = 0 and W = 0.
+ * the sum over the samples (not the mean), intercepts b free, as `LogisticRegression` at its defaults (scikit-learn
+ * 1.2, sklearn/linear_model/_logistic.py, "lbfgs", multi_class="auto"). That default is multinomial with K weight
+ * vectors for K ≥ 3 classes, and for 2 classes the binomial loss with one weight vector w, Σ log(1 + exp(−±(w·x + b)))
+ * + l2/2·‖w‖². With 2 classes this module minimises the same function, written as the softmax with W₁ = w/2 = −W₀ and
+ * the penalty l2·‖W‖². `K` counts the classes that have training samples, as scikit-learn's `classes_` does. The other
+ * classes get weights 0 and intercept −∞, so they are never predicted. With a single class F = 0 and W = 0.
  *
  * Solver: L-BFGS (Nocedal & Wright, "Numerical Optimization", 2006, algorithm 7.4) in the metric of a low-rank sketch
  * of the curvature (Frangella, Tropp, Udell, "Randomized Nyström preconditioning", 2023, algorithm 2.1), on centred
- * features. Centring moves the intercepts alone and the metric only chooses steps, so neither moves the optimum.
+ * features. Centring changes only the intercepts and the metric only the steps, so neither changes the optimum.
  * Products with the features run in float on slices of 256 rows, everything else (softmax, sums, line search, vectors)
- * in double; what float cannot resolve is finished in double, and the reported numbers are always those of a last
- * evaluation in double.
+ * in double. If float is too inexact to converge, the solver continues in double. The reported numbers always come from
+ * a final evaluation in double.
  *
- * Converged means ‖∇F‖₂/n ≤ 1e-4 and ‖∇F‖²/(2·l2) ≤ tolerance·F. By the l2-strong convexity of F in W the latter
- * bounds (F − F*)/F (for the free intercepts as far as their curvature Σ p(1−p) is not below l2).
+ * Converged means ‖∇F‖₂/n ≤ 1e-4 and ‖∇F‖²/(2·l2) ≤ tolerance·F. Because F is l2-strongly convex in W, the second
+ * criterion bounds (F − F*)/F (for the free intercepts only if their curvature Σ p(1−p) is at least l2).
  *
- * Sums over samples go through the fixed tree (comm.h); steps are computed on rank 0 and handed out. So the bits do not
+ * Sums over samples use the fixed tree (comm.h); rank 0 computes the steps and broadcasts them. So the bits do not
  * depend on the number of ranks.
  *
- * Memory of a fit beside the features: es_probe_bytes; for d = 8192, K = 1000, 8 lanes on one rank 1.6 GB. */
+ * Memory of a fit without the features: es_probe_bytes; for d = 8192, K = 1000, 8 lanes on one rank 1.6 GB. */
 #ifndef EIGENSCOPE_PROBE_H
 #define EIGENSCOPE_PROBE_H
 
@@ -34,32 +33,32 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** The problem to fit. All ranks of the group give the same numbers; rows and labels are each rank's own. */
+/** The problem to fit. All ranks of the group pass the same numbers; each rank passes its own rows and labels. */
 typedef struct es_probe_problem {
   int64_t n;       /**< samples on all ranks, cut into lanes */
   int32_t width;   /**< features d ≥ 1 */
   int32_t classes; /**< K ≥ 1; labels are 0 … K−1 */
-  float *features; /**< borrowed; (n_local, d) row-major, the rows of this rank's lanes in order. Overwritten: centred
-                        and scaled in place, so that a rank holds them once. NULL if n_local is 0 */
+  float *features; /**< borrowed; (n_local, d) row-major, the rows of this rank's lanes in order. Centred and scaled in
+                      place, to save memory. NULL if n_local is 0 */
   const int32_t *labels;    /**< borrowed; n_local */
-  const int64_t *lane_rows; /**< borrowed; rows of each of this rank's lanes in turn, n over all ranks; NULL: as
-                                 es_lane_range cuts them */
+  const int64_t *lane_rows; /**< borrowed; number of rows of each of this rank's lanes, sum over all ranks n; NULL: as
+                               es_lane_range */
   double l2;                /**< > 0 */
-  double tolerance;         /**< of the objective, relative; 0: 1e-6 */
-  int32_t iterations;       /**< at most; 0: 1000 */
+  double tolerance;         /**< relative tolerance of the objective; 0: 1e-6 */
+  int32_t iterations;       /**< most iterations; 0: 1000 */
 } es_probe_problem_t;
 
 typedef struct es_probe_result {
   double objective;     /**< F, the sum */
   double gradient_norm; /**< ‖∇F‖₂/n, over W and b, of the original problem */
-  double gap;         /**< ‖∇F‖²/(2·l2·F), the bound on the relative distance to the optimum; 0 where F is 0 */
-  double accuracy;    /**< on the training samples */
-  int32_t iterations; /**< steps taken; −1 if nothing had to be solved (a single class) */
-  int32_t passes;     /**< times that all features were read for a product */
+  double gap;           /**< ‖∇F‖²/(2·l2·F), bound on the relative distance to the optimum; 0 if F is 0 */
+  double accuracy;      /**< on the training samples */
+  int32_t iterations;   /**< steps taken; −1 if there was nothing to solve (a single class) */
+  int32_t passes;       /**< number of products with all features */
   bool converged;
 } es_probe_result_t;
 
-/** Elements of the weights: K·(d+1), row-major, row k the d weights of class k and then its intercept. */
+/** Number of weights: K·(d+1), row-major; row k holds the d weights of class k, then its intercept. */
 static inline size_t es_probe_weights_size(int32_t width, int32_t classes) {
   return (size_t)classes * ((size_t)width + 1);
 }
@@ -67,35 +66,34 @@ static inline size_t es_probe_weights_size(int32_t width, int32_t classes) {
 /** Bytes that a fit allocates on rank `rank` of the group. */
 int64_t es_probe_bytes(const es_probe_problem_t *problem, const es_group_t *group);
 
-/** Fits. `weights` (es_probe_weights_size doubles) holds the start, all 0 for a cold one (a start that is worse than
- * none or not finite is not used), and on return the solution on every rank, gauged so that Σ_k W_k = 0 and Σ_k b_k = 0
- * over the classes present. A constant feature keeps weight 0. `confusion` (K × K, may be NULL): counts of the
- * training samples, row the label, column the prediction, total on every rank. Any group, also ranks without rows.
- * Collective; all ranks return the same code: ES_INPUT (no samples, a label out of range, l2 not positive), ES_NUMERIC
- * when a feature is NaN or infinite, ES_SYSTEM when memory is out; then `weights` is unchanged. Not to have converged
- * is no failure: the result says so. */
+/** Fits. On entry `weights` (es_probe_weights_size doubles) holds the start, all 0 for a cold start (a start that is
+ * not finite or worse than 0 is not used); on return the solution on every rank, normalised so that Σ_k W_k = 0 and Σ_k
+ * b_k = 0 over the classes present. A constant feature has weight 0. `confusion` (K × K, may be NULL): counts of the
+ * training samples, row = label, column = prediction, total on every rank. Works for any group, also with ranks without
+ * rows. Collective; all ranks return the same code: ES_INPUT (no samples, a label out of range, l2 not positive),
+ * ES_NUMERIC if a feature is NaN or infinite, ES_SYSTEM if out of memory; then `weights` is unchanged. A fit that did
+ * not converge returns ES_OK with converged = false. */
 es_code_t es_probe_fit(es_probe_result_t *out, double *weights, int64_t *confusion, const es_probe_problem_t *problem,
                        const es_group_t *group, es_status_t *status);
 
-/** Adds n rows to the confusion counts (K × K, row the label, column the prediction: the largest logit, in double, the
- * first of equal ones; a row with a feature that is not a finite number is not counted). features: (n, d), any rows in
- * any portions. Not collective. ES_INPUT for a label out of range (nothing is counted), ES_SYSTEM when memory is out.
- */
+/** Adds n rows to the confusion counts (K × K, row = label, column = prediction: the largest logit, in double, the
+ * first of equal ones). Rows with a feature that is not finite are not counted. features: (n, d), any rows in pieces of
+ * any size. Not collective. ES_INPUT for a label out of range (nothing is counted), ES_SYSTEM if out of memory. */
 es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t width, int32_t classes,
                          const float *features, const int32_t *labels, int64_t n, es_status_t *status);
 /** Sums confusion counts over the ranks, exactly. Collective. */
 void es_probe_count_reduce(int64_t *confusion, int32_t classes, const es_group_t *group);
-/** Share of the diagonal; NaN without samples. */
+/** Accuracy: share of the diagonal; NaN without samples. */
 double es_probe_accuracy(const int64_t *confusion, int32_t classes);
-/** recall[k] = share of class k's samples that were found; NaN for a class without samples. */
+/** recall[k] = share of class k's samples that are predicted as k; NaN for a class without samples. */
 void es_probe_recall(double *recall, const int64_t *confusion, int32_t classes);
 
-/** Features of `samples` outputs (h, w, c) NHWC: averaged to pool × pool positions as PyTorch's AdaptiveAvgPool2d (cell
- * i covers ⌊i·h/pool⌋ … ⌈(i+1)·h/pool⌉ − 1), along an axis only where it is longer than `pool`, and flattened in NHWC
- * order (PyTorch flattens C, H, W: a permutation of features, which moves no optimum). rows: (samples, es_probe_width).
- * Not collective. */
+/** Computes features from `samples` outputs (h, w, c) NHWC: averages to pool × pool positions as PyTorch's
+ * AdaptiveAvgPool2d (cell i covers ⌊i·h/pool⌋ … ⌈(i+1)·h/pool⌉ − 1), only along axes longer than `pool`, and flattens
+ * in NHWC order (PyTorch flattens C, H, W: a permutation of features, which does not change the optimum). rows:
+ * (samples, es_probe_width). Not collective. */
 void es_probe_pool(float *rows, const float *outputs, int64_t samples, int32_t h, int32_t w, int32_t c, int32_t pool);
-/** min(h, pool)·min(w, pool)·c; INT32_MAX when no int32 holds it. */
+/** min(h, pool)·min(w, pool)·c; INT32_MAX if it does not fit into int32. */
 int32_t es_probe_width(int32_t h, int32_t w, int32_t c, int32_t pool);
 
 #endif

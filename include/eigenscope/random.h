@@ -1,12 +1,12 @@
 /** Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2,
- * 3", SC'11). A number is a pure function of (seed, purpose, two counters), never of ranks or of what was drawn before.
- */
+ * 3", SC'11). A number is a pure function of (seed, purpose, two counters), independent of ranks and of earlier
+ * draws. */
 #ifndef EIGENSCOPE_RANDOM_H
 #define EIGENSCOPE_RANDOM_H
 
 #include <stdint.h>
 
-/** Purpose of a stream. Values are part of the numbers: append only. */
+/** Purpose of a stream. The values determine the random numbers: append only. */
 typedef enum es_purpose {
   ES_RANDOM_INITIALISE = 1, /**< (tensor, element) */
   ES_RANDOM_ORDER = 2,      /**< (epoch, position) */
@@ -14,10 +14,10 @@ typedef enum es_purpose {
   ES_RANDOM_DROPOUT = 4,    /**< (step and node, sample and element) */
   ES_RANDOM_SYNTHETIC = 5,  /**< (class or split, sample and element) */
   ES_RANDOM_TEST = 6,
-  ES_RANDOM_DIRECTIONS = 7 /**< (layer, element): onto what outputs are projected for comparison */
+  ES_RANDOM_DIRECTIONS = 7 /**< (layer, element): random directions for es_directions_random */
 } es_purpose_t;
 
-/** The raw block function: 4 words from a counter of 4 words and a key of 2. */
+/** The raw block function: maps a counter of 4 words and a key of 2 words to 4 words. */
 void es_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 /** Four words at (major, minor) of the stream (seed, purpose). The 64-bit seed is the key; the purpose is mixed into
@@ -37,7 +37,7 @@ static inline uint32_t es_random_below(uint32_t word, uint32_t bound) {
 /** Two independent normal deviates (Box-Muller in double, rounded to float) from two words. */
 void es_random_normal(uint32_t word0, uint32_t word1, float out[2]);
 
-/** A permutation of 0 … n−1 (Fisher-Yates), the same on every rank: the order of epoch `epoch`. */
+/** Writes the order of epoch `epoch`: a permutation of 0 … n−1 (Fisher-Yates), equal on every rank. */
 void es_random_permutation(int64_t seed, uint64_t epoch, int64_t n, int32_t *out);
 
 #endif

@@ -1,4 +1,4 @@
-/** Numbers of a spectrum: intrinsic dimension, saturation and their relatives. Pure functions. */
+/** Quantities of a spectrum: intrinsic dimension, saturation and others. Pure functions. */
 #ifndef EIGENSCOPE_SATURATION_H
 #define EIGENSCOPE_SATURATION_H
 
@@ -9,23 +9,24 @@
 typedef enum es_flag {
   ES_FLAG_DEAD = 1,         /**< zero variance: k = 0 */
   ES_FLAG_UNDERSAMPLED = 2, /**< fewer than width + 1 rows */
-  ES_FLAG_NONFINITE = 4,    /**< NaN or Inf among the activations: nothing else is given */
-  ES_FLAG_FALLBACK = 8,     /**< a collective eigensolver failed its check and LAPACK was used: the numbers are good */
-  ES_FLAGS_EXCLUDED = ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED | ES_FLAG_NONFINITE /**< left out of means over layers */
+  ES_FLAG_NONFINITE = 4,    /**< NaN or Inf in the activations: all quantities are NaN */
+  ES_FLAG_FALLBACK = 8,     /**< a collective eigensolver failed its check, so LAPACK was used: the numbers are valid */
+  ES_FLAGS_EXCLUDED =
+      ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED | ES_FLAG_NONFINITE /**< layers excluded from means over layers */
 } es_flag_t;
 
-/** Eigenvalues of one layer: descending, finite, none below 0, not all 0. */
+/** Eigenvalues of one layer: descending, finite, ≥ 0, not all 0. */
 typedef struct es_eigenvalues {
   const double *values; /**< borrowed */
   int32_t width;
-  double sum; /**< in the order of the values */
+  double sum; /**< sum in the order of the values */
 } es_eigenvalues_t;
 
-/** The quantities: one row for each number that is a function of a layer's eigenvalues s (es_eigenvalues_t), with the
- * id, the name of the variable (split, epoch, layer) float64, its long name, the value of a dead layer, and the
- * formula. Adding a row is all that a new quantity takes: results, state files, `show` and `merge` go over these rows,
- * and compute a quantity that an older file lacks. Functions of formulas: src/saturation/quantities.c.
- * Effective rank: Roy and Vetterli, EUSIPCO 2007, eq. 3. */
+/** The quantities: one row per number that is a function of a layer's eigenvalues s (es_eigenvalues_t): the id, the
+ * name of the variable (split, epoch, layer) float64, its long name, the value for a dead layer, and the formula. To
+ * add a quantity, add a row: results, state files, `show` and `merge` iterate over these rows, and compute a quantity
+ * that an older file lacks. Functions in formulas: src/saturation/quantities.c. Effective rank: Roy and Vetterli,
+ * EUSIPCO 2007, eq. 3. */
 #define ES_QUANTITY_ROWS(ROW)                                                                                          \
   ROW(TRACE, trace, "total variance of the layer: trace of the covariance", 0.0, s->sum)                               \
   ROW(EFFECTIVE_RANK, effective_rank, "exponential of the entropy of the eigenvalues' shares", NAN, exp(entropy(s)))   \
@@ -38,10 +39,10 @@ typedef struct es_eigenvalues {
 #define ES_QUANTITY_ID(id, ...) ES_QUANTITY_##id,
 typedef enum es_quantity { ES_QUANTITY_ROWS(ES_QUANTITY_ID) ES_QUANTITIES } es_quantity_t;
 
-/** All quantities of `width` eigenvalues, descending, none below 0; NaN if one of the values is not finite. */
+/** Computes all quantities of `width` eigenvalues, descending, ≥ 0; NaN if one of the values is not finite. */
 void es_quantities_measure(double out[ES_QUANTITIES], const double *values, int32_t width);
 
-/** What is said of one layer's spectrum. */
+/** Results for one layer's spectrum. */
 typedef struct es_saturation {
   uint8_t flags;                    /**< es_flag_t */
   double quantities[ES_QUANTITIES]; /**< by es_quantity_t, after clamping */
@@ -49,8 +50,9 @@ typedef struct es_saturation {
   double saturation[ES_DELTAS_MAX]; /**< k/width; NaN when nonfinite */
 } es_saturation_t;
 
-/** Clamps rounding below zero to 0 in `values` (descending, `width` of them), then measures. `rows`: of the data
- * matrix. Dead (zero variance): k = 0, saturation 0. Values that are not finite: flag nonfinite, the rest NaN. */
+/** Sets negative `values` (descending, `width` of them), which are rounding errors, to 0, then measures. `rows`: rows
+ * of the data matrix. Dead (zero variance): k = 0, saturation 0. Values that are not finite: flag nonfinite, all
+ * quantities NaN. */
 void es_saturation_measure(es_saturation_t *out, double *values, int32_t width, int64_t rows, const double *deltas,
                            int n_deltas, es_convention_t convention);
 

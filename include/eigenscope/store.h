@@ -1,6 +1,6 @@
-/** Results: one table describes every variable of the schema once (src/store/fields.c); the result in memory, the HDF5
- * file, the state file and the documentation are made from it. Other modules know HDF5 only through hdf5.h.
- * Not collective: the leader of a group writes. */
+/** Results. One table describes every variable of the schema once (src/store/fields.c); the result in memory, the HDF5
+ * file, the state file and the documentation are generated from it. Other modules use HDF5 only through hdf5.h. Not
+ * collective: the leader of a group writes. */
 #ifndef EIGENSCOPE_STORE_H
 #define EIGENSCOPE_STORE_H
 
@@ -14,16 +14,16 @@
 
 enum { ES_SCHEMA_VERSION = 1, ES_LAYERS_MAX = 512, ES_RANK_MAX = 5 };
 
-/** Dimensions of the schema, each a coordinate variable (dimension scale) of the files that use it; the first five are
+/** Dimensions of the schema. Each is a coordinate variable (dimension scale) in files that use it; the first five are
  * in every file. */
 typedef enum es_dimension {
   ES_DIM_SPLIT,           /**< string: "train", "eval" */
-  ES_DIM_EPOCH,           /**< int32: 0 … E, or the epochs that were given */
+  ES_DIM_EPOCH,           /**< int32: 0 … E, or the epochs of the files */
   ES_DIM_LAYER,           /**< string: names of the measured layers, forward order */
   ES_DIM_DELTA,           /**< float64 */
   ES_DIM_COMPONENT,       /**< int32: 0 … largest measured width − 1 */
   ES_DIM_CLASS,           /**< int32: 0 … K − 1, the label */
-  ES_DIM_PREDICTED_CLASS, /**< int32: the same for what was predicted */
+  ES_DIM_PREDICTED_CLASS, /**< int32: 0 … K − 1, the predicted label */
   ES_DIM_PROBE_EPOCH,     /**< int32: epochs at which probes are fitted */
   ES_DIM_REFERENCE,       /**< string: by es_reference_t */
   ES_DIM_PROJECTION,      /**< string: by es_projection_t */
@@ -32,12 +32,12 @@ typedef enum es_dimension {
   ES_DIMENSIONS
 } es_dimension_t;
 
-/** What an epoch is compared with: "previous", the measured epoch before; "last", the last measured one. */
+/** The epoch to compare with: "previous", the previous measured epoch; "last", the last measured epoch. */
 typedef enum es_reference { ES_PREVIOUS, ES_LAST, ES_REFERENCES } es_reference_t;
-/** Onto what outputs are projected: "eigenspace", the leading eigenvectors; "random", as many random directions. */
+/** Target of a projection: "eigenspace", the leading eigenvectors; "random", the same number of random directions. */
 typedef enum es_projection { ES_ONTO_EIGENSPACE, ES_ONTO_RANDOM, ES_PROJECTIONS } es_projection_t;
 
-/** Fields come in groups: a result, and a file, has all fields of a group or none. The core is always there. */
+/** Groups of fields: a result or a file has all fields of a group or none. It always has the core. */
 typedef enum es_field_group {
   ES_GROUP_CORE,
   ES_GROUP_RECALL,
@@ -50,18 +50,18 @@ typedef enum es_field_group {
   ES_FIELD_GROUPS
 } es_field_group_t;
 
-/** Variables, in the order of their creation in the file. Append only, or add a quantity in saturation.h. Files without
- * what was added after ES_FIELD_LAYER_STRIDE stay valid (es_field_is_optional). Types and dimensions:
+/** Variables, in the order of creation in the file. Append only, or add a quantity in saturation.h. Files without
+ * fields that were added after ES_FIELD_LAYER_STRIDE remain valid (es_field_is_optional). Types and dimensions:
  * src/store/fields.c. */
 #define ES_QUANTITY_FIELD(id, ...) ES_FIELD_##id,
 typedef enum es_field {
   ES_FIELD_LAYER_KIND,            /**< (layer) string: "conv", "linear", "activations", ... */
   ES_FIELD_LAYER_WIDTH,           /**< (layer) int32: features measured by the method */
-  ES_FIELD_LAYER_PARAMETERS,      /**< (layer) int64; −1 unknown, as for the next two */
+  ES_FIELD_LAYER_PARAMETERS,      /**< (layer) int64; −1 if unknown, also for the next two */
   ES_FIELD_LAYER_MACS,            /**< (layer) int64: multiply-adds of one sample forward */
-  ES_FIELD_LAYER_RECEPTIVE_FIELD, /**< (layer) int32 pixels; linear layers: of the whole input they see */
+  ES_FIELD_LAYER_RECEPTIVE_FIELD, /**< (layer) int32 pixels; linear layers: the receptive field of their whole input */
   ES_FIELD_LAYER_BORDER,          /**< (layer) uint8: 1 for the first layer whose receptive field exceeds the input */
-  ES_FIELD_LAYER_OUTPUT,          /**< (layer) uint8: 1 for the output layer, left out of means */
+  ES_FIELD_LAYER_OUTPUT,          /**< (layer) uint8: 1 for the output layer, which means exclude */
   ES_FIELD_LOSS,                  /**< (split, epoch) float64 */
   ES_FIELD_ACCURACY,
   ES_FIELD_TOP5_ACCURACY,
@@ -117,126 +117,126 @@ typedef enum es_type {
 
 /** One row of the table. */
 typedef struct es_field_info {
-  const char *name, *long_name, *units; /**< units "1" for pure numbers */
-  es_type_t type;                       /**< not measured: NaN, −1, or `unmeasured` for uint8 */
+  const char *name, *long_name, *units; /**< units "1" for dimensionless numbers */
+  es_type_t type;                       /**< values not measured are NaN, −1, or `unmeasured` for uint8 */
   es_field_group_t group;
   int rank;
   es_dimension_t dimensions[ES_RANK_MAX];
-  const char *flag_meanings; /**< uint8 of fixed meanings: one word for each, as CF's attribute; else NULL */
-  bool flag_bits;     /**< the words name bits 1, 2, 4, ... (flag_masks), not values 0, 1, 2, ... (flag_values) */
-  uint8_t unmeasured; /**< of uint8: 0, or 255 where 0 is an answer (then it is the _FillValue) */
+  const char *flag_meanings; /**< uint8 with fixed meanings: one word each, as CF's attribute; else NULL */
+  bool flag_bits;            /**< words name bits 1, 2, 4, ... (flag_masks), not values 0, 1, 2, ... (flag_values) */
+  uint8_t unmeasured;        /**< uint8: 0, or 255 if 0 is a valid value (then 255 is the _FillValue) */
 } es_field_info_t;
 
 const es_field_info_t *es_field_info(es_field_t field);
 /** The variable of a quantity. */
 es_field_t es_field_of_quantity(es_quantity_t quantity);
-/** True if a file or a state without the field is whole all the same: it was added later than the first version of the
- * schema, or follows from the eigenvalues. */
+/** True if a file or a state is complete without the field: the field was added after the first version of the schema,
+ * or can be computed from the eigenvalues. */
 bool es_field_is_optional(es_field_t field);
 
-/** What is constant about a measured layer. */
+/** Constant properties of a measured layer. */
 typedef struct es_layer_info {
   char name[ES_NAME_MAX];
   char kind[16]; /**< "conv", "linear", "activations", ... */
   int32_t width;
   int64_t parameters, macs; /**< −1 when unknown */
   int32_t receptive_field;  /**< −1 when unknown */
-  int32_t stride;           /**< −1 where there is one position, or when unknown */
+  int32_t stride;           /**< −1 if there is one position, or if unknown */
   uint8_t border, output;
 } es_layer_info_t;
 
-/** Results of one point, complete or so far. */
+/** Results of one point, complete or partial. */
 typedef struct es_result es_result_t;
 
-/** What the result of a point is to hold. Borrowed pointers. */
+/** Shape of a point's result. Borrowed pointers. */
 typedef struct es_result_shape {
-  const es_point_t *point; /**< its deltas; epochs of training where none are given below */
+  const es_point_t *point; /**< deltas, and epochs of training if `epochs` is NULL */
   const es_layer_info_t *layers;
   int n_layers;          /**< 1 … ES_LAYERS_MAX */
   const int32_t *epochs; /**< ascending; NULL: 0 … E of the point */
   int n_epochs;
-  int32_t n_classes;           /**< what probes say of classes, and group recall unless activations come from files;
-                                    0 without labels */
-  const int32_t *probe_epochs; /**< ascending */
-  int n_probe_epochs;          /**< group probe; 0: none */
-  bool eigenspace, eigenvectors, projection; /**< these groups; stability and geometry are always there */
+  int32_t n_classes; /**< for per-class results of probes, and for group recall unless activations come from files; 0
+                        without labels */
+  const int32_t *probe_epochs;               /**< ascending */
+  int n_probe_epochs;                        /**< group probe; 0: none */
+  bool eigenspace, eigenvectors, projection; /**< add these groups; stability and geometry are always added */
 } es_result_shape_t;
 
-/** All fields of the groups allocated and "not measured"; layer fields filled from the shape's. ES_INPUT without
- * layers, ES_SYSTEM when memory is out.
+/** Allocates all fields of the groups as "not measured" and fills the layer fields from `shape`. ES_INPUT without
+ * layers, ES_SYSTEM if out of memory.
  *
- * Memory: eigenvalues and principal angles are packed, layer after layer with its own width, so that one wide layer
- * costs no more than itself: 48 layers of width 768 and one of 30,000 take 1 MiB an epoch (2 splits), 2 MiB more with
- * eigenspaces. Eigenvectors take 4·Σ width² bytes a split and epoch (VGG16: 13 MiB), the confusion 8·K² a layer and
- * probe epoch (K = 1000, 17 layers: 130 MiB); writing takes that again, compressed. */
+ * Memory: eigenvalues and principal angles are packed, each layer with its own width, so one wide layer does not
+ * enlarge the others: 48 layers of width 768 and one of 30,000 need 1 MiB per epoch (2 splits), 2 MiB more with
+ * eigenspaces. Eigenvectors need 4·Σ width² bytes per split and epoch (VGG16: 13 MiB), the confusion 8·K² per layer and
+ * probe epoch (K = 1000, 17 layers: 130 MiB); writing needs the compressed size in addition. */
 es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es_status_t *status);
 void es_result_destroy(es_result_t *result);
 
-/** Whether the result has the fields of a group. */
+/** True if the result has the fields of a group. */
 bool es_result_has(const es_result_t *result, es_field_group_t group);
 /** Length of a dimension; 0 for one that no field of the result uses. */
 int64_t es_result_extent(const es_result_t *result, es_dimension_t dimension);
 /** Data of a field, row-major over its dimensions; double *, float *, int32_t *, int64_t *, uint8_t * or const char **
- * by type. Fields with components are packed: a layer of width w has w components (and w features), none that pad it;
- * use es_result_at. NULL when the result lacks the field. Borrowed, writable. */
+ * by type. Fields with components are packed: a layer of width w has w components (and w features), without padding;
+ * use es_result_at. NULL if the result lacks the field. Borrowed, writable. */
 void *es_result_data(es_result_t *result, es_field_t field);
-/** Number of elements at es_result_data, 0 when the result lacks the field. */
+/** Number of elements at es_result_data, 0 if the result lacks the field. */
 size_t es_result_size(const es_result_t *result, es_field_t field);
-/** Address of one element of a field that the result has, by one index for each of its dimensions in their order;
- * components and features below the layer's width. Elements along the last dimension are contiguous. */
+/** Address of one element of an existing field. `index` has one index per dimension, in order; indices of components
+ * and features are below the layer's width. Elements along the last dimension are contiguous. */
 void *es_result_at(es_result_t *result, es_field_t field, const int64_t *index);
-/** The same for float64 of up to four dimensions; surplus indices are ignored. */
+/** Like es_result_at, for float64 fields of up to four dimensions; surplus indices are ignored. */
 double *es_result_f64(es_result_t *result, es_field_t field, int64_t i0, int64_t i1, int64_t i2, int64_t i3);
-/** Makes the quantities of `lacking` (one for each field) from the eigenvalues, which the result must hold. */
+/** Computes the quantities with lacking[field] = true from the eigenvalues, which the result must hold. */
 void es_result_compute_quantities(es_result_t *result, const bool lacking[ES_FIELDS]);
-/** Measured layers. */
+/** The measured layer with this index. */
 const es_layer_info_t *es_result_layer(const es_result_t *result, int layer);
 /** The epoch at an index of the epoch axis. */
 int32_t es_result_epoch(const es_result_t *result, int64_t index);
-/** Index of an epoch on the axis of probe epochs, −1 when no probes are fitted then. */
+/** Index of an epoch on the axis of probe epochs, −1 if no probes are fitted in this epoch. */
 int64_t es_result_probe_epoch_index(const es_result_t *result, int32_t epoch);
-/** Gives the last probe epoch another number, above those before it: training may end sooner than it was to. */
+/** Changes the number of the last probe epoch, which must stay the largest: needed if training ends early. */
 void es_result_move_last_probe_epoch(es_result_t *result, int32_t epoch);
 
 /** Mean of the saturation over the layers of one split and epoch (both indices) at delta `delta` (an index), without
  * the output layer and layers with one of ES_FLAGS_EXCLUDED; NaN when none is left. */
 double es_result_mean_saturation(const es_result_t *result, es_split_t split, int64_t epoch, int64_t delta);
 
-/** Where a result came from: name-value pairs that become root attributes. */
+/** Provenance of a result: name-value pairs that become root attributes. */
 typedef struct es_provenance {
   const char *name, *value; /**< borrowed */
 } es_provenance_t;
 
-/** What the file says besides the fields. Borrowed pointers. */
+/** Content of a result file besides the fields. Borrowed pointers. */
 typedef struct es_result_header {
-  const es_point_t *point;                            /**< axes become root attributes, dots underscores */
-  const char *point_id;                               /**< `point_id` */
-  const char *job_name;                               /**< `job_name` */
-  const char *job;                                    /**< `job`: the resolved YAML */
-  const char *outcome;                                /**< "complete" or "diverged" */
-  const char *reason;                                 /**< "" when complete */
-  int32_t stopped_at;                                 /**< `stopped_at_epoch`: complete before the last epoch; or 0 */
-  const char *train_mode;                             /**< "training" (activations of training itself) or "inference" */
-  const char *fingerprint;                            /**< `dataset_fingerprint` */
+  const es_point_t *point; /**< axes become root attributes; dots become underscores */
+  const char *point_id;    /**< `point_id` */
+  const char *job_name;    /**< `job_name` */
+  const char *job;         /**< `job`: the resolved YAML */
+  const char *outcome;     /**< "complete" or "diverged" */
+  const char *reason;      /**< "" when complete */
+  int32_t stopped_at;      /**< `stopped_at_epoch`: epoch at which training ended early, or 0 */
+  const char *train_mode;  /**< "training" (activations of the training passes) or "inference" */
+  const char *fingerprint; /**< `dataset_fingerprint` */
   const double *normalize_mean, *normalize_deviation; /**< 3 each: `normalize_mean`, `normalize_std` */
   const es_provenance_t *provenance;
   int n_provenance;
 } es_result_header_t;
 
-/** Where a new result goes: <output>/points/<id>.h5, or <output>/points/<first two digits>/<id>.h5 in a grid of more
- * than ES_FLAT_POINTS points. `output` is at most ES_OUTPUT_MAX bytes (es_plan_open sees to that). */
+/** Path of a new result: <output>/points/<id>.h5, or <output>/points/<first two digits>/<id>.h5 in a grid of more than
+ * ES_FLAT_POINTS points. `output` is at most ES_OUTPUT_MAX bytes (checked by es_plan_open). */
 enum { ES_FLAT_POINTS = 1000, ES_OUTPUT_MAX = ES_PATH_MAX - 64 };
 void es_result_path(char out[ES_PATH_MAX], const char *output, const char *id, int64_t n_points);
-/** Where the result of a point is, in either place, so that a grid may grow; false, and the first place, when there is
- * no file. True also for a file that cannot be looked at: whoever opens it is told why. */
+/** Finds the result of a point at either path, because the grid may have grown. Returns false, and the first path, if
+ * there is no file. Returns true also for an inaccessible file, so that opening it reports the reason. */
 bool es_result_find(char out[ES_PATH_MAX], const char *output, const char *id);
 
-/** Writes the whole file atomically (built in memory, then es_file_write_atomic). Valid netCDF-4; the same result makes
- * the same bytes. Axes are attributes: whole numbers int64, others and every width float64, words as strings; the
- * attribute `axes` lists their names. ES_SYSTEM on failure, with HDF5's own reason if it is one of HDF5's. */
+/** Writes a result file atomically (built in memory, then es_file_write_atomic). Valid netCDF-4; equal results give
+ * equal bytes. Axes are attributes: integers int64, other numbers and every width float64, words as strings; the
+ * attribute `axes` lists their names. ES_SYSTEM on failure, with HDF5's reason if HDF5 failed. */
 es_code_t es_result_write(const char *path, es_result_t *result, const es_result_header_t *header, es_status_t *status);
 
-/** What is known of a file in the results folder without reading its variables. */
+/** Outcome of a point, from its result file. */
 typedef enum es_outcome {
   ES_OUTCOME_MISSING,
   ES_OUTCOME_COMPLETE,
@@ -249,25 +249,25 @@ typedef struct es_result_summary {
   char reason[512];
   char fingerprint[ES_ID_SIZE];
   int32_t epochs;         /**< E */
-  int32_t stopped_at;     /**< the epoch after which training ended early, because its pattern was stable; else 0 */
-  double accuracy, loss;  /**< eval split, last epoch that has them */
+  int32_t stopped_at;     /**< epoch after which training ended early because the pattern was stable; else 0 */
+  double accuracy, loss;  /**< eval split, last epoch with these values */
   double mean_saturation; /**< eval split (train if eval is not measured), first delta, last measured epoch, mean over
                              layers without the output layer and flagged layers */
 } es_result_summary_t;
 
-/** Reads attributes and the few numbers of the summary; a file that is not there is ES_OUTCOME_MISSING, one that does
- * not open or lacks what the schema demands is ES_OUTCOME_DAMAGED with the reason. Never fails. */
+/** Reads attributes and the few numbers of the summary. A file that does not exist is ES_OUTCOME_MISSING; a file that
+ * does not open or lacks required content is ES_OUTCOME_DAMAGED with the reason. Never fails. */
 void es_result_summarize(es_result_summary_t *out, const char *path);
 
 typedef enum es_show_format { ES_SHOW_TABLE, ES_SHOW_CSV, ES_SHOW_JSON } es_show_format_t;
 
-/** Appends what a result file holds. Table (100 columns): axes and outcome, then layers × measured epochs of saturation
- * for each measured split at the first delta (beside it the accuracy of the last probes, below it the mean overlap of
- * eigenspaces), then loss and accuracy by epoch; epochs that do not fit are left out evenly. csv and json: every number
- * but spectra and what is told for each class, one row for each (split, epoch, layer, delta) of each split and epoch
- * with any number, one column for each reference and projection; what was not measured is an empty cell or null (so are
- * infinities in json). json also holds all root attributes. ES_INPUT for a file that is no result, naming what is
- * wrong; nothing is appended then. */
+/** Appends the content of a result file. Table (100 columns): axes and outcome, then layers × measured epochs of
+ * saturation for each measured split at the first delta (beside it the accuracy of the last probes, below it the mean
+ * overlap of eigenspaces), then loss and accuracy by epoch; epochs that do not fit are omitted evenly. csv and json:
+ * every number except spectra and per-class numbers, one row per (split, epoch, layer, delta) for each split and epoch
+ * with any number, one column per reference and projection; values not measured are empty cells or null (so are
+ * infinities in json). json also has all root attributes. ES_INPUT for a file that is no result, naming the error;
+ * nothing is appended then. */
 es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status);
 
 #endif

@@ -1,4 +1,4 @@
-/** Messages between the ranks of a group: counted in comm.h where it happens, predicted here from sizes alone.
+/** Messages between the ranks of a group: comm.h counts them, this module predicts them from sizes.
  *
  * A sum of n bytes over the ranks, G of them and G a power of two (Thakur, Rabenseifner and Gropp 2005, "Optimization
  * of collective communication operations in MPICH", allreduce):
@@ -6,18 +6,19 @@
  * Up to ES_MESSAGE_BYTES: recursive doubling, log₂ G exchanges of all n bytes with the rank that is 1, 2, 4, … away.
  *
  * Above: recursive halving, then doubling (Rabenseifner): log₂ G exchanges of n/2, n/4, … n/G bytes, after which each
- * rank has the total of its part, and the same in the other order to tell all; 2(G−1)/G·n bytes, the fewest possible.
+ * rank has the total of its part, then log₂ G exchanges of n/G, … n/2 bytes to distribute the totals; 2(G−1)/G·n bytes,
+ * the fewest possible.
  *
- * Partners send at the same time, and each exchange waits for the one before. It is cut into messages of
- * ES_MESSAGE_BYTES, which MPI sends off at once (before longer ones it asks and waits for an answer), and
- * ES_MESSAGES_WINDOW of them are under way together. So an exchange of b bytes takes (Hockney 1994, "The communication
- * challenge for MPP"), with latency α and bandwidth β,
+ * Partners send at the same time, and each exchange waits for the previous one. An exchange is cut into messages of
+ * ES_MESSAGE_BYTES, which MPI sends eagerly (longer messages wait for a handshake), and ES_MESSAGES_WINDOW of them are
+ * sent concurrently. So an exchange of b bytes takes (Hockney 1994, "The communication challenge for MPP"), with
+ * latency α and bandwidth β,
  *
  *   ⌈b / window⌉·α + b/β
  *
- * What goes through MPI_Allreduce is taken to be Rabenseifner's algorithm, each exchange one message.
+ * MPI_Allreduce is modelled as Rabenseifner's algorithm with one message per exchange.
  *
- * Not in it: waiting for slower ranks, the additions, and ranks that share one port of a network. */
+ * The model ignores waiting for slower ranks, the additions, and ranks that share a network port. */
 #ifndef EIGENSCOPE_TRAFFIC_H
 #define EIGENSCOPE_TRAFFIC_H
 
@@ -30,30 +31,30 @@ enum {
   ES_MESSAGES_WINDOW = 32
 };
 
-/** A network between any two ranks. */
+/** Network link between any two ranks. */
 typedef struct es_link {
   double latency;   /**< α: seconds from send to receive of a small message */
   double bandwidth; /**< β: bytes per second in each direction */
 } es_link_t;
 
-/** Of one rank. */
+/** Traffic of one rank. */
 typedef struct es_traffic {
   int64_t sums;     /**< sums over the ranks of the group */
   int64_t messages; /**< sent */
   int64_t bytes;    /**< sent */
-  double seconds;   /**< counted: in sums and agreements, be it sending or waiting for slower ranks; predicted: of the
-                       messages */
+  double seconds; /**< counted: time in sums and es_agree, sending and waiting for slower ranks; predicted: time of the
+                     messages */
 } es_traffic_t;
 
 /** Counts one message sent. */
 void es_traffic_message(es_traffic_t *traffic, int64_t bytes);
 
-/** Adds what es_ranks_sum_f32 and es_tree_sum_f64 (comm.h) over n numbers will send, and with a link (else NULL) how
- * long it takes; of rank 0, which sends no less than any other. `ranks`: a power of two ≤ lanes; nothing is sent where
- * it is 1. Not collective. */
+/** Adds the messages that rank 0, which sends most, sends in es_ranks_sum_f32 or es_tree_sum_f64 (comm.h) over n
+ * numbers, and their time if `link` is not NULL. `ranks`: a power of two ≤ lanes; 1 rank sends nothing. Not
+ * collective. */
 void es_traffic_ranks_sum_f32(es_traffic_t *traffic, int ranks, int64_t n, const es_link_t *link);
 void es_traffic_tree_sum_f64(es_traffic_t *traffic, int lanes, int ranks, int64_t n, const es_link_t *link);
-/** Adds what es_group_allreduce_f64 will send; any number of ranks. */
+/** Adds the messages of es_group_allreduce_f64; any number of ranks. */
 void es_traffic_allreduce(es_traffic_t *traffic, int ranks, int64_t bytes, const es_link_t *link);
 
 #endif

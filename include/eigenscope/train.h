@@ -1,4 +1,4 @@
-/** Training and evaluating one point: batches, optimiser, schedule. Everything random or ordered is a function of
+/** Training and evaluation of one point: batches, optimiser, schedule. Random numbers and orders are functions of
  * (seed, epoch, step, sample), so an epoch can be repeated or resumed anywhere with the same bits. */
 #ifndef EIGENSCOPE_TRAIN_H
 #define EIGENSCOPE_TRAIN_H
@@ -38,7 +38,7 @@ typedef struct es_epoch_stats {
   int64_t images;
 } es_epoch_stats_t;
 
-/** Asked at each batch, on every rank; lets MPI progress and returns true when this rank was told to stop. */
+/** Called at each batch on every rank; lets MPI progress and returns true if this rank was told to stop. */
 typedef struct es_watch {
   bool (*stop)(void *context);
   void *context;
@@ -46,45 +46,44 @@ typedef struct es_watch {
 
 typedef struct es_trainer es_trainer_t;
 
-/** What a trainer works with; all borrowed. */
+/** Arguments of es_trainer_create; all borrowed. */
 typedef struct es_trainer_setup {
   const es_point_t *point;
   const es_graph_t *graph;
   const es_group_t *group;
   const es_samples_t *samples[ES_SPLITS];
   es_watch_t watch;
-  bool inference;       /**< nothing will be trained: half the memory, no optimiser */
-  double *profile;      /**< seconds of training by es_kind_t, added to; borrowed, or NULL */
-  int64_t most_batches; /**< of a pass, for a dry run; 0 = all */
-  /** Called on all ranks after the forward pass of each batch that an observer sees; may be collective, returns the
-   * same code on all ranks. Or NULL. */
+  bool inference;       /**< never trains: half the memory, no optimiser */
+  double *profile;      /**< seconds of training by es_kind_t, added to the values; borrowed, or NULL */
+  int64_t most_batches; /**< most batches of a pass, for a dry run; 0 = all */
+  /** Called on all ranks after the forward pass of each batch with an observer; may be collective, must return the same
+   * code on all ranks; or NULL. */
   es_code_t (*after_forward)(void *context, es_status_t *status);
   void *after_context;
 } es_trainer_setup_t;
 
-/** Builds model and optimiser and initialises them. Collective over the group: all ranks return the same code. */
+/** Creates and initialises model and optimiser. Collective over the group; all ranks return the same code. */
 es_code_t es_trainer_create(es_trainer_t **out, const es_trainer_setup_t *setup, es_status_t *status);
 void es_trainer_destroy(es_trainer_t *trainer);
 
-/** Runs training epoch `epoch` (1 …). `observer` (or NULL) sees the activations as training makes them. ES_STOPPED when
- * any rank was told to stop (the model is then in mid-epoch and good for nothing); ES_DIVERGED when the loss is not
- * finite, with epoch, batch and the first layer whose output was not. Same code on every rank. Collective over the
- * group. */
+/** Runs training epoch `epoch` (1 …). `observer` (or NULL) gets the activations of the training passes. ES_STOPPED if
+ * any rank was told to stop (the model is then in mid-epoch and unusable); ES_DIVERGED if the loss is not finite, with
+ * epoch, batch and the first layer whose output is not finite. Same code on every rank. Collective over the group. */
 es_code_t es_trainer_epoch(es_trainer_t *trainer, int32_t epoch, const es_observer_t *observer, es_epoch_stats_t *stats,
                            es_status_t *status);
 
-/** Runs a whole split in inference mode, in file order, without augmentation. `epoch` is for messages. Codes and
- * collectivity as es_trainer_epoch; nothing of the model changes. */
+/** Runs a whole split in inference mode, in file order, without augmentation. `epoch` is for messages. Collective,
+ * codes as es_trainer_epoch; does not change the model. */
 es_code_t es_trainer_evaluate(es_trainer_t *trainer, es_split_t split, int32_t epoch, const es_observer_t *observer,
                               es_epoch_stats_t *stats, es_status_t *status);
 
-/** What es_trainer_evaluate lets change the outputs of layers from now on; NULL: nothing. Borrowed. Not collective, but
- * every rank must give its own. */
+/** Sets the editor that later calls of es_trainer_evaluate apply to the outputs of layers; NULL: none. Borrowed. Not
+ * collective, but every rank must set its own. */
 void es_trainer_edit(es_trainer_t *trainer, const es_editor_t *editor);
 
 /** Counts [label][prediction], classes × classes, of the last pass over all ranks. Borrowed. */
 const int64_t *es_trainer_confusion(const es_trainer_t *trainer);
-/** Batches of an epoch of training. */
+/** Number of batches in a training epoch. */
 int64_t es_trainer_batches(const es_trainer_t *trainer);
 es_model_t *es_trainer_model(es_trainer_t *trainer);
 es_optimizer_state_t *es_trainer_optimizer(es_trainer_t *trainer);
