@@ -1,5 +1,5 @@
-/* The program: finds the command and hands over. MPI starts only within the commands that need it, because login nodes
- * of clusters forbid it. */
+/* The program: finds and calls the command. Only commands that need MPI start it, because login nodes of clusters
+ * forbid it. */
 #include "eigenscope/blas.h"
 #include "eigenscope/cli.h"
 #include "eigenscope/text.h"
@@ -56,7 +56,8 @@ static int print_help(void) {
   return ES_EXIT_OK;
 }
 
-/* Prints the help for programs, fields separated by tabs: packaging/ makes manual page and completion of it. */
+/* Prints the help in machine-readable form, fields separated by tabs; packaging/ generates manual page and completion
+ * from it. */
 static int print_records(void) {
   for (const char *line = about, *end; *line != '\0'; line = end + 1) {
     end = strchr(line, '\n');
@@ -87,7 +88,7 @@ static int dispatch(int argc, char **argv) {
   }
   if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) return print_help();
   if (strcmp(argv[1], "--help=records") == 0) return print_records();
-  /* Before MPI starts: login nodes forbid it. */
+  /* Help is answered before MPI starts, because login nodes forbid MPI. */
   if (es_cli_asks_help(argc - 2, argv + 2) && es_cli_help(argv[1], argc - 2, argv + 2)) return ES_EXIT_OK;
   if (strcmp(argv[1], "--version") == 0) return es_cli_version(argc - 2, argv + 2);
   for (int i = 0; i < N_COMMANDS; i++) {
@@ -99,7 +100,7 @@ static int dispatch(int argc, char **argv) {
 int main(int argc, char **argv) {
   es_blas_choose_kernels(argv);
   const int result = dispatch(argc, argv);
-  /* What was printed is the result of most commands: a full disk behind a redirection must not pass for success. */
+  /* The printed text is the result of most commands, so a full disk behind a redirection must be a failure. */
   const int reason = fflush(stdout) == 0 ? 0 : errno;
   if (reason == 0 && !ferror(stdout)) return result;
   fprintf(stderr, "eigenscope: standard output cannot be written: %s\n",

@@ -18,7 +18,7 @@ const char *es_clock_utc(char out[32]) {
 }
 
 const char *es_clock_duration(double seconds, char out[32]) {
-  /* Also what a rate of 0 predicts must print. */
+  /* A rate of 0 gives an infinite duration. */
   if (!isfinite(seconds) || seconds > 1e12) {
     snprintf(out, 32, "unknown");
     return out;

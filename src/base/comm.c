@@ -12,7 +12,7 @@ void es_mpi_check(int code, const char *call, const char *file, int line) {
   int length = 0, rank = 0, started = 0, ended = 0;
   MPI_Initialized(&started);
   MPI_Finalized(&ended);
-  const bool runs = started && !ended; /* else MPI cannot even be asked */
+  const bool runs = started && !ended; /* else MPI must not be called */
   if (runs) {
     MPI_Error_string(code, reason, &length);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -50,7 +50,7 @@ es_code_t es_group_create_any(es_group_t *out, MPI_Comm comm, int lanes, es_stat
 }
 
 int es_group_lane_owner(const es_group_t *group, int lane) {
-  /* the largest rank whose first lane is at most `lane` */
+  /* the largest rank whose first lane is ≤ `lane` */
   return (int)((((int64_t)lane + 1) * group->size + group->lanes - 1) / group->lanes) - 1;
 }
 
@@ -76,7 +76,7 @@ void es_ranks_range(MPI_Comm comm, const double *values, es_ranks_range_t *out, 
   for (int i = 0; rank == 0 && i < n; i++) out[i] = (es_ranks_range_t){least[i], sum[i] / size, most[i]};
 }
 
-#undef es_agree /* the analyser's */
+#undef es_agree /* the analyser's version in comm.h */
 #undef es_group_agree
 es_code_t es_agree(MPI_Comm comm, es_status_t *status) {
   assert(status);

@@ -12,7 +12,7 @@
 
 static const char STAGE[] = "file";
 
-/* The folder that `path` lies in ("." for a bare name), owned by the caller; NULL when memory is out. */
+/* The folder of `path` ("." for a bare name), owned by the caller; NULL if out of memory. */
 static char *folder_of(const char *path) {
   const char *slash = strrchr(path, '/');
   if (slash == NULL) return es_duplicate(".");
@@ -27,7 +27,7 @@ static const char *name_of(const char *path) {
   return slash == NULL ? path : slash + 1;
 }
 
-/* All bytes, however the kernel cuts them; 0 or an errno. */
+/* Writes all bytes, also if the kernel writes them in pieces. Returns 0 or an errno. */
 static int write_all(int descriptor, const char *data, size_t size) {
   while (size > 0) {
     ssize_t written = write(descriptor, data, size);
@@ -46,15 +46,15 @@ static int sync_all(int descriptor) {
   return 0;
 }
 
-/* A new file, never one that is there: what a killed writer left under this name goes, and a link that somebody put
- * there is not followed. A descriptor or −1. */
+/* Creates a new file: removes an existing one (left by a killed writer) and does not follow a link of that name.
+ * Returns a descriptor or −1. */
 static int create_part(const char *part, int access) {
   unlink(part);
   return open(part, access | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 }
 
-/* Makes a rename in the folder durable. Some file systems cannot sync folders, and some folders may be written but not
- * read; neither is a failure. */
+/* Makes a rename in the folder durable. Does not fail on file systems that cannot sync folders, or for folders that are
+ * writable but not readable. */
 static int sync_folder(const char *folder) {
   int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return errno == EACCES ? 0 : errno;
@@ -64,7 +64,7 @@ static int sync_folder(const char *folder) {
   return reason;
 }
 
-/* Opens the part of a file; 0 or an errno. */
+/* Opens the part of a file. Returns 0 or an errno. */
 static int open_part(es_file_part_t *out, const char *path) {
   es_text_t name = {0};
   *out = (es_file_part_t){.descriptor = -1, .path = path};
@@ -78,11 +78,11 @@ static int open_part(es_file_part_t *out, const char *path) {
   return reason;
 }
 
-/* Syncs and closes a part and gives it its name; 0, or an errno with the part removed. */
+/* Syncs, closes and renames a part. Returns 0, or an errno after removing the part. */
 static int commit_part(es_file_part_t *part) {
   char *folder = folder_of(part->path);
   int reason = folder == NULL ? ENOMEM : sync_all(part->descriptor);
-  /* Network file systems report a full disk or quota as late as here. */
+  /* Network file systems may report a full disk or quota only on close. */
   if (close(part->descriptor) != 0 && reason == 0 && errno != EINTR) reason = errno;
   part->descriptor = -1;
   if (reason == 0 && rename(part->name, part->path) != 0) reason = errno;
@@ -100,7 +100,7 @@ es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, 
   es_file_part_t part;
   int reason = open_part(&part, path);
   if (reason == 0 && (reason = write_all(part.descriptor, data, size)) == 0) reason = commit_part(&part);
-  es_file_part_discard(&part); /* what is left of it */
+  es_file_part_discard(&part); /* frees name and descriptor */
   if (reason == 0) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written (%zu bytes): %s", path, size, strerror(reason));
 }
@@ -149,15 +149,15 @@ void es_file_remove_parts(const char *path) {
   es_free(folder);
 }
 
-/* Reads to the end of the file; `data` grows when the file holds more than `capacity`, what fstat announced. 0 or an
- * errno, EFBIG for more than `most` bytes. */
+/* Reads to the end of the file; enlarges `data` if the file holds more than `capacity`, the size from fstat. Returns 0
+ * or an errno, EFBIG for more than `most` bytes. */
 static int read_all(int descriptor, char **data, size_t capacity, size_t most, size_t *size) {
   *size = 0;
   *data = es_allocate(capacity + 1, 1);
   if (*data == NULL) return ENOMEM;
   for (;;) {
     if (*size == capacity) {
-      /* Full: the end, or a file that grows or does not tell its size (/proc). */
+      /* The buffer is full: the file has ended, or it grows, or fstat does not know its size (/proc). */
       char *grown = es_reallocate(*data, 2 * capacity + 4096, 1);
       if (grown == NULL) return ENOMEM;
       *data = grown;
@@ -186,7 +186,7 @@ es_code_t es_file_read_most(const char *path, size_t most, char **data, size_t *
     reason = EISDIR;
   else if ((size_t)facts.st_size > most)
     reason = EFBIG;
-  /* One byte more than announced: the read that finds the end needs room. */
+  /* One byte more than fstat's size, for the read that finds the end. */
   else
     reason = read_all(descriptor, data, (size_t)facts.st_size + 1, most, size);
   if (descriptor >= 0) close(descriptor);
@@ -231,7 +231,8 @@ es_code_t es_directory_create(const char *path, es_status_t *status) {
     end += strcspn(end, "/");
     char held = *end;
     *end = '\0';
-    /* A folder that is there may answer EROFS or EACCES instead of EEXIST; others may make it at the same time. */
+    /* For an existing folder mkdir may fail with EROFS or EACCES instead of EEXIST; other processes may create it
+     * meanwhile. */
     if (mkdir(prefix, 0777) != 0) {
       int reason = errno;
       if (!es_directory_exists(prefix)) {

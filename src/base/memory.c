@@ -11,12 +11,12 @@
 #define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
 #endif
 
-/* SLACK: OpenBLAS 0.3.21's dsymv for CPUs without AVX reads up to 32 bytes past the end of the matrix, which crashes
- * where the next page is not mapped. */
+/* SLACK: OpenBLAS 0.3.21's dsymv for CPUs without AVX reads up to 32 bytes past the end of the matrix, which crashes if
+ * the next page is not mapped. */
 enum { ALIGNMENT = 64, SLACK = 64 };
 
-/* Stands in front of every block, as long as the alignment so that the block keeps it: reallocation needs the size,
- * because realloc would not keep the alignment and has to be replaced by a copy. */
+/* Header before every block, as long as the alignment so that the block stays aligned. Holds the size for
+ * es_reallocate, which copies because realloc would not keep the alignment. */
 typedef struct header {
   size_t size;
   char padding[ALIGNMENT - sizeof(size_t)];
@@ -37,7 +37,7 @@ void *es_allocate(size_t count, size_t size) {
   if (posix_memalign(&memory, ALIGNMENT, total) != 0) return NULL;
   header_t *header = memory;
   header->size = bytes;
-  ASAN_POISON_MEMORY_REGION((char *)(header + 1) + bytes, SLACK); /* not for us */
+  ASAN_POISON_MEMORY_REGION((char *)(header + 1) + bytes, SLACK); /* only libraries may read it */
   atomic_fetch_add_explicit(&alive, 1, memory_order_relaxed);
   return header + 1;
 }

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#undef es_fail /* the analyser's */
+#undef es_fail /* the analyser's version in status.h */
 es_code_t es_fail(es_status_t *status, es_code_t code, const char *stage, const char *format, ...) {
   assert(status);
   if (status->code != ES_OK) return code;
@@ -15,7 +15,7 @@ es_code_t es_fail(es_status_t *status, es_code_t code, const char *stage, const 
   va_start(arguments, format);
   vsnprintf(status->message, sizeof status->message, format, arguments);
   va_end(arguments);
-  es_text_make_plain(status->message); /* names in files may hold anything; a message stays one line */
+  es_text_make_plain(status->message); /* names from files may contain control characters; a message must be one line */
   return code;
 }
 

@@ -1,4 +1,4 @@
-/* Sums over lanes and ranks, in one fixed tree. */
+/* Sums over lanes and ranks in one fixed tree. */
 #include "eigenscope/clock.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/kernel.h"
@@ -15,7 +15,7 @@ static void count_message(const es_group_t *group, size_t bytes) {
   if (group->traffic) es_traffic_message(group->traffic, (int64_t)bytes);
 }
 
-/* Counts a sum over the ranks, which there is only if there are two. */
+/* Counts a sum over the ranks, if there is more than one rank. */
 static void count_sum(const es_group_t *group, es_timer_t *timer) {
   if (!group->traffic || group->size == 1) return;
   group->traffic->sums++;
@@ -36,12 +36,12 @@ ES_KERNEL static void add_f32(void *restrict into, const void *restrict from, si
 
 /* ---- over the ranks ---- */
 
-/* One sum under way. */
+/* State of one sum. */
 typedef struct sum {
   const es_group_t *group;
   char *values, *scratch;
   size_t size; /* bytes of a number */
-  size_t room; /* numbers that scratch holds */
+  size_t room; /* numbers that fit into scratch */
   MPI_Datatype type;
   void (*add)(void *into, const void *from, size_t n);
 } sum_t;
@@ -54,9 +54,9 @@ static size_t least(size_t a, size_t b) {
   return a < b ? a : b;
 }
 
-/* Numbers first … end−1 of the part `in` come from the partner, to the scratch if they are to be added; the same of
- * `out` go to it. Messages of both are cut in the same way on both sides, and added in order, when what goes out from
- * the same place has gone. */
+/* Receives numbers first … end−1 of the part `in` from the partner (into the scratch if they are added) and sends those
+ * of `out`. Both sides cut messages equally. Received numbers are added in order, after the numbers at the same
+ * position are sent. */
 static void trade_window(const sum_t *s, int partner, part_t out, part_t in, bool adds, size_t first, size_t end) {
   const size_t message = ES_MESSAGE_BYTES / s->size;
   MPI_Request come[ES_MESSAGES_WINDOW], go[ES_MESSAGES_WINDOW];
@@ -80,7 +80,7 @@ static void trade_window(const sum_t *s, int partner, part_t out, part_t in, boo
   for (int k = n_come; k < n_go; k++) ES_MPI(MPI_Wait(&go[k], MPI_STATUS_IGNORE));
 }
 
-/* Sends one part of the values to the partner, which sends another: added to what is there, or put there. */
+/* Exchanges parts with the partner: sends `out`, receives `in` and adds it to the values or overwrites them. */
 static void trade(const sum_t *s, int partner, part_t out, part_t in, bool adds) {
   const size_t message = ES_MESSAGE_BYTES / s->size, most = out.n > in.n ? out.n : in.n;
   size_t window = ES_MESSAGES_WINDOW;
@@ -94,7 +94,7 @@ static part_t half(part_t whole, bool upper) {
   return upper ? (part_t){whole.first + lower, whole.n / 2} : (part_t){whole.first, lower};
 }
 
-/* Each number is added up by one rank, in the same tree as if all did it: rank pairs one bit apart, then two, … */
+/* Recursive halving and doubling. One rank adds each number, in the same tree as recursive doubling: bit 0 first. */
 static void sum_by_halves(const sum_t *s, size_t n) {
   const int rank = s->group->rank;
   part_t parts[RANKS_BITS + 1] = {{0, n}};
@@ -154,8 +154,8 @@ void es_ranks_sum_f32(const es_group_t *group, float *values, float *scratch, si
 
 /* ---- over lanes and ranks ---- */
 
-/* The tree for lanes that are spread in any way: the owner of a right subtree sends it to the owner of the left one,
- * and whoever owns lane 0 tells all. */
+/* The tree for any distribution of lanes: the owner of a right subtree sends it to the owner of the left one; the owner
+ * of lane 0 broadcasts the total. */
 static void tree_sum_any(const es_group_t *group, double *lanes, size_t n) {
   double scratch[MESSAGE_DOUBLES];
   const size_t room = MESSAGE_DOUBLES;
@@ -204,8 +204,8 @@ void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n) {
   if (group->lane_count > 1) {
     ranks_sum_f64(group, lanes, lanes + n, n, n);
   } else {
-    double scratch[MESSAGE_DOUBLES]; /* a rank with one lane has no lane to spare, and nothing here may fail for lack of
-                                        memory */
+    double scratch[MESSAGE_DOUBLES]; /* on the stack: a rank with one lane has no spare lane, and this function must not
+                                        fail */
     ranks_sum_f64(group, lanes, scratch, MESSAGE_DOUBLES, n);
   }
 }
@@ -266,7 +266,7 @@ float *es_stack_next(es_stack_t *stack) {
 void es_stack_push(es_stack_t *stack) {
   stack->depth++;
   stack->count++;
-  /* A binary counter: two subtrees of equal size on top become one, as a carry does. */
+  /* As in a binary counter, the carry merges the two top subtrees of equal size. */
   for (int carry = stack->count; carry % 2 == 0; carry /= 2) {
     stack->depth--;
     float *top = stack->data + (size_t)stack->depth * stack->n;
@@ -275,6 +275,6 @@ void es_stack_push(es_stack_t *stack) {
 }
 
 const float *es_stack_total(const es_stack_t *stack) {
-  assert(stack->depth == 1); /* all lanes of the rank were pushed, a power of two */
+  assert(stack->depth == 1); /* true after all lanes of the rank (a power of two) are pushed */
   return stack->data;
 }

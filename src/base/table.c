@@ -38,14 +38,14 @@ void es_table_columns(es_table_t *table, const char *headings) {
   }
 }
 
-/* Characters, not bytes, of UTF-8. */
+/* Number of UTF-8 characters. */
 static int width_of(const char *cell) {
   int width = 0;
   for (; *cell != '\0'; cell++) width += ((unsigned char)*cell & 0xc0) != 0x80;
   return width;
 }
 
-/* Widths of the columns; 0 for one that has nothing under its heading. */
+/* Finds the widths of the columns; 0 for a column without content. */
 static void find_widths(const es_table_t *table, int *widths) {
   const char *end = es_text_get(&table->cells) + table->cells.length;
   bool filled[ES_COLUMNS_MAX] = {false};
@@ -65,7 +65,7 @@ void es_table_print(const es_table_t *table, es_text_t *out) {
   const char *end = es_text_get(&table->cells) + table->cells.length;
   if (table->cells.failed) out->failed = true;
   find_widths(table, widths);
-  int blanks = 0; /* put off, so that no line ends in them */
+  int blanks = 0; /* printed later, so that no line ends in blanks */
   for (const char *cell = es_text_get(&table->cells); cell < end; cell += strlen(cell) + 1) {
     const int padding = widths[column] - width_of(cell);
     if (widths[column] > 0) {

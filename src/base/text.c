@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for `extra` more bytes and the terminator. */
+/* Makes space for `extra` more bytes and the terminator. */
 static bool text_reserve(es_text_t *text, size_t extra) {
   if (text->failed) return false;
   size_t needed = text->length + extra + 1;
@@ -28,7 +28,7 @@ void es_text_append(es_text_t *text, const char *format, ...) {
   va_list arguments, again;
   va_start(arguments, format);
   va_copy(again, arguments);
-  /* Into the room that is there: printing twice, to know the length first, would take twice as long. */
+  /* First prints into the free space: measuring the length first would always print twice. */
   const size_t room = text->failed || text->data == NULL ? 0 : text->capacity - text->length;
   int length = vsnprintf(room > 0 ? text->data + text->length : NULL, room, format, arguments);
   va_end(arguments);
@@ -41,7 +41,7 @@ void es_text_append(es_text_t *text, const char *format, ...) {
     vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
     text->length += (size_t)length;
   } else if (room > 0) {
-    text->data[text->length] = '\0'; /* nothing of what does not fit */
+    text->data[text->length] = '\0'; /* drops a partial text */
   }
   va_end(again);
 }
@@ -53,7 +53,7 @@ void es_text_append_bytes(es_text_t *text, const char *bytes, size_t n) {
   text->data[text->length] = '\0';
 }
 
-/* Bytes of the UTF-8 character that `text` starts with, and which it is; 0 for what is none. */
+/* Length and code of the UTF-8 character at the start of `text`; 0 if invalid. */
 static int decode(const unsigned char *text, uint32_t *code) {
   int n = text[0] < 0x80                      ? 1
           : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
@@ -75,21 +75,21 @@ size_t es_text_utf8_length(const char *text) {
   return (size_t)decode((const unsigned char *)text, &code);
 }
 
-/* Neither a control character (of ASCII or of the second set, which terminals obey as well) nor one that ends a line
- * or turns the direction of what follows. */
+/* False for control characters (ASCII, and U+0080 to U+009F, which terminals also obey), line separators and characters
+ * that change text direction. */
 static bool is_printable(uint32_t code) {
   const bool control = code < 0x20 || (code >= 0x7f && code <= 0x9f);
   return !control && !(code >= 0x2028 && code <= 0x202e) && !(code >= 0x2066 && code <= 0x2069);
 }
 
-/* Bytes of the printable character that `text` starts with, 0 when it is none. */
+/* Bytes of the printable character at the start of `text`, 0 if it is not printable. */
 static int printable_length(const char *text) {
   uint32_t code;
   const int n = decode((const unsigned char *)text, &code);
   return n > 0 && is_printable(code) ? n : 0;
 }
 
-/* One character that is not printed as it is; its bytes. */
+/* Appends one character as an escape sequence. Returns its bytes in `value`. */
 static int append_escape(es_text_t *text, const char *value) {
   static const char plain[] = "\"\\\n\r\t\b\f", letters[] = "\"\\nrtbf";
   const char *found = strchr(plain, *value);
@@ -99,14 +99,14 @@ static int append_escape(es_text_t *text, const char *value) {
     es_text_append(text, "\\%c", letters[found - plain]);
   else
     es_text_append(text, "\\u%04x",
-                   n > 0 ? (unsigned)code : 0xfffdU); /* what is no text is the replacement character */
+                   n > 0 ? (unsigned)code : 0xfffdU); /* invalid UTF-8 becomes the replacement character */
   return n > 0 ? n : 1;
 }
 
 void es_text_append_quoted(es_text_t *text, const char *value) {
   es_text_append(text, "\"");
   while (*value != '\0') {
-    size_t run = 0; /* bytes that need no escape */
+    size_t run = 0; /* pending bytes that need no escape */
     for (int n = 1; n > 0; run += (size_t)n) {
       const char c = value[run];
       n = c == '"' || c == '\\' || c == '\0' ? 0 : printable_length(value + run);
@@ -187,7 +187,7 @@ bool es_text_to_int(const char *text, int64_t *out) {
 }
 
 bool es_text_to_double(const char *text, double *out) {
-  /* strtod also takes blanks, hexadecimal, nan and inf, none of which is a number that a user means to set. */
+  /* strtod would also accept blanks, hexadecimal, nan and inf. */
   if (text[0] == '\0' || strspn(text, "+-.0123456789eE") != strlen(text)) return false;
   char *end = NULL;
   double value = strtod(text, &end);
@@ -204,7 +204,7 @@ bool es_text_is_plain(const char *text) {
   return true;
 }
 
-/* `kept`: a character that stays as it is, '\0' for none. */
+/* `kept`: a character that is not replaced, '\0' for none. */
 static char *make_plain(char *text, char kept) {
   char *out = text;
   for (const char *at = text; *at != '\0';) {
@@ -247,7 +247,7 @@ void es_text_shape(char *out, size_t size, const int64_t *shape, int rank) {
 }
 
 bool es_text_match(const char *pattern, const char *name) {
-  const char *star = NULL, *resume = NULL; /* last star, and where the name goes on after what it took */
+  const char *star = NULL, *resume = NULL; /* the last star, and the rest of the name after its match */
   while (*name != '\0') {
     if (*pattern == '*') {
       star = pattern++;
@@ -268,7 +268,7 @@ bool es_text_match(const char *pattern, const char *name) {
 
 enum { WORD_MAX = 63, DISTANCE_MAX = 2 };
 
-/* Levenshtein's edit distance, row by row; DISTANCE_MAX + 1 for words that are too long to be compared. */
+/* Levenshtein distance, row by row; DISTANCE_MAX + 1 for words that are too long. */
 static int edit_distance(const char *a, const char *b) {
   size_t n_a = strlen(a), n_b = strlen(b);
   if (n_a > WORD_MAX || n_b > WORD_MAX) return DISTANCE_MAX + 1;
@@ -302,7 +302,7 @@ const char *es_text_nearest(const char *word, const char *const *candidates, int
   return nearest;
 }
 
-/* One {name} or {name:03} at the start of `text`: bytes that it takes, 0 when it is none. */
+/* Reads a {name} or {name:03} at the start of `text`. Returns its length, 0 if there is none. */
 static size_t read_field(const char *text, char name[64], int *digits) {
   int used = 0;
   *digits = 0;

@@ -9,7 +9,7 @@ static int64_t cuts(int64_t bytes, int64_t most) {
   return (bytes + most - 1) / most;
 }
 
-/* Rank 0 sends `sent` bytes in one exchange and gets `got`, up to `window` messages at a time. */
+/* Adds one exchange in which rank 0 sends `sent` bytes and receives `got`, up to `window` messages concurrently. */
 static void exchange(es_traffic_t *traffic, int64_t sent, int64_t got, int64_t window, const es_link_t *link) {
   const int64_t longer = sent > got ? sent : got;
   traffic->messages += cuts(sent, ES_MESSAGE_BYTES);
@@ -19,7 +19,7 @@ static void exchange(es_traffic_t *traffic, int64_t sent, int64_t got, int64_t w
       (double)cuts(longer, window * ES_MESSAGE_BYTES) * link->latency + (double)longer / link->bandwidth;
 }
 
-/* n numbers of `size` bytes; what comes to be added comes up to `window` messages at a time. */
+/* Adds a sum of n numbers of `size` bytes. Numbers to be added arrive in up to `window` concurrent messages. */
 static void sum(es_traffic_t *traffic, int ranks, int64_t n, int64_t size, int64_t window, const es_link_t *link) {
   if (ranks == 1) return;
   traffic->sums++;
@@ -27,11 +27,12 @@ static void sum(es_traffic_t *traffic, int ranks, int64_t n, int64_t size, int64
     for (int bit = 1; bit < ranks; bit *= 2) exchange(traffic, n * size, n * size, 1, link);
     return;
   }
-  for (int bit = 1; bit < ranks; bit *= 2) { /* rank 0 keeps the lower half, the longer one if they differ */
+  for (int bit = 1; bit < ranks; bit *= 2) { /* rank 0 keeps the lower half, which is the longer one */
     const int64_t upper = n / 2;
     n -= upper;
-    exchange(traffic, upper * size, n * size, window, link);             /* halving */
-    exchange(traffic, n * size, upper * size, ES_MESSAGES_WINDOW, link); /* doubling, when its turn comes */
+    exchange(traffic, upper * size, n * size, window, link); /* halving */
+    exchange(traffic, n * size, upper * size, ES_MESSAGES_WINDOW,
+             link); /* doubling (which happens after all halving) */
   }
 }
 

@@ -1,4 +1,4 @@
-/* A resolved point as a job file of its own. */
+/* Writes a resolved point, or a resolved job, as a job file. */
 #include "eigenscope/dataset_reader.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/grid.h"
@@ -11,7 +11,7 @@ static void append_word(es_text_t *out, const char *key, const char *word) {
   es_text_append(out, "\n");
 }
 
-/* A dollar sign in a path would begin a variable when it is read again. */
+/* Doubles dollar signs, which would start a variable when the path is read again. */
 static void append_path(es_text_t *out, const char *key, const char *path) {
   es_text_t doubled = {0};
   for (const char *c = path; *c != '\0'; c++) es_text_append(&doubled, *c == '$' ? "$%c" : "%c", *c);
@@ -48,7 +48,7 @@ static void append_dataset(es_text_t *out, const es_dataset_spec_t *d) {
   }
 }
 
-/* Nothing for a built-in. */
+/* Appends nothing for a built-in model. */
 static void append_model(es_text_t *out, const es_model_spec_t *m) {
   const es_family_row_t *family = es_family(m->family);
   es_model_spec_t builtin;
@@ -66,7 +66,7 @@ static void append_model(es_text_t *out, const es_model_spec_t *m) {
   }
 }
 
-/* The files of weights or activations of others. */
+/* Appends the files of weights or activations. */
 static void append_external(es_text_t *out, const es_point_t *point) {
   const es_external_t *e = &point->external;
   const bool activations = point->source == ES_SOURCE_ACTIVATIONS;
@@ -90,7 +90,7 @@ static void append_head(es_text_t *out, const es_point_t *point, const char *job
   if (point->n_axes > 0) es_text_append(out, "grid:\n");
 }
 
-/* Words are quoted because a name may look like a number or like null. */
+/* Quotes words, because a name may look like a number or like null. */
 static void append_value(es_text_t *out, const es_axis_value_t *axis) {
   if (axis->is_number)
     es_text_append(out, "%s", axis->text);
@@ -98,7 +98,7 @@ static void append_value(es_text_t *out, const es_axis_value_t *axis) {
     es_text_append_quoted(out, axis->text);
 }
 
-/* Appends the entries of points, each once. */
+/* Appends the collected entries of models and datasets. */
 static void append_entries(es_text_t *out, es_text_t *models, es_text_t *datasets) {
   if (models->length > 0) es_text_append(out, "models:\n%s", es_text_get(models));
   es_text_append(out, "datasets:\n%s", es_text_get(datasets));
@@ -112,7 +112,7 @@ static void append_settings(es_text_t *out, const es_point_t *point) {
   for (int i = 0; i < es_setting_count(); i++) {
     char value[ES_SETTING_MAX], axis[ES_NAME_MAX];
     snprintf(axis, sizeof axis, "%s.%s", es_setting_section(i), es_setting_name(i));
-    if (es_point_axis(point, axis)[0] != '\0') continue; /* then the grid says its value */
+    if (es_point_axis(point, axis)[0] != '\0') continue; /* the grid has its value */
     if (strcmp(section, es_setting_section(i)) != 0) es_text_append(out, "%s:\n", es_setting_section(i));
     section = es_setting_section(i);
     es_setting_print(i, point, value);
@@ -123,7 +123,8 @@ static void append_settings(es_text_t *out, const es_point_t *point) {
 void es_point_describe(const es_point_t *point, const char *job_name, es_text_t *out) {
   append_head(out, point, job_name);
   for (int i = 0; i < point->n_axes; i++) {
-    if (strcmp(point->axes[i].text, ES_WIDTH_OF_FILES) == 0 && point->axes[i].is_number) continue; /* left out */
+    if (strcmp(point->axes[i].text, ES_WIDTH_OF_FILES) == 0 && point->axes[i].is_number)
+      continue; /* omitted: inferred from the files */
     es_text_append(out, "  %s: ", point->axes[i].name);
     append_value(out, &point->axes[i]);
     es_text_append(out, "\n");
@@ -158,7 +159,7 @@ static void append_blocks(es_text_t *out, const es_job_t *job) {
   }
 }
 
-/* Moves an entry to the others, unless an earlier one is the same. */
+/* Moves an entry to the other entries, unless it is among them already. */
 static void add_entry(es_text_t *entries, es_text_t *entry) {
   if (strstr(es_text_get(entries), es_text_get(entry)) == NULL) es_text_append(entries, "%s", es_text_get(entry));
   if (entry->failed) entries->failed = true;
@@ -166,14 +167,14 @@ static void add_entry(es_text_t *entries, es_text_t *entry) {
 }
 
 void es_grid_describe(const es_grid_t *grid, const es_job_t *job, es_text_t *out) {
-  enum { OWN_AXES = 6 }; /* dataset, model, width, classes, resolution, seed: those of every point */
+  enum { OWN_AXES = 6 }; /* dataset, model, width, classes, resolution, seed, which every point has */
   const es_point_t *base = es_job_base(job);
   es_point_t first, before = {0};
   es_grid_walk_t walk = {.grid = grid};
   es_text_t models = {0}, datasets = {0};
   es_grid_point(grid, 0, &first);
   if (first.n_axes > OWN_AXES) first.n_axes = OWN_AXES;
-  /* Settings as they are where no axis says otherwise. */
+  /* Settings that no axis sets are those of the job. */
   first.train = base->train;
   first.measure = base->measure;
   first.probe = base->probe;
@@ -183,7 +184,7 @@ void es_grid_describe(const es_grid_t *grid, const es_job_t *job, es_text_t *out
   for (int64_t i = 0; first.source != ES_SOURCE_ACTIVATIONS && i < es_grid_count(grid); i++) {
     const es_point_t *point = es_grid_walk(&walk, i);
     es_text_t model = {0}, dataset = {0};
-    /* Neighbours mostly have both in common. */
+    /* Skips equal neighbours, which are frequent. */
     if (strcmp(point->model.name, before.model.name) == 0 && strcmp(point->dataset.name, before.dataset.name) == 0)
       continue;
     append_model(&model, &point->model);

@@ -20,7 +20,7 @@ bool es_point_has_split(const es_point_t *point, es_split_t split) {
 bool es_point_is_measured(const es_point_t *point, es_split_t split, int32_t epoch) {
   if (!es_point_has_split(point, split)) return false;
   if (point->source != ES_SOURCE_TRAIN) return true;
-  if (epoch == 0) return split == ES_EVAL; /* nothing was trained yet */
+  if (epoch == 0) return split == ES_EVAL; /* before training only eval is measured */
   return epoch % point->measure.every == 0 || epoch == es_point_last_epoch(point);
 }
 
@@ -38,7 +38,7 @@ int32_t es_point_probe_epochs(const es_point_t *point, int32_t *out) {
   for (int32_t epoch = 0, at = 0; epoch <= last; epoch++) {
     const int32_t number = es_point_epoch_number(point, epoch);
     bool is_wanted = wanted->kind == ES_EPOCHS_ALL || (wanted->kind == ES_EPOCHS_LAST && epoch == last);
-    if (wanted->kind == ES_EPOCHS_LIST) { /* both lists ascend */
+    if (wanted->kind == ES_EPOCHS_LIST) { /* both lists are ascending */
       while (at < wanted->n && wanted->list[at] < number) at++;
       is_wanted = at < wanted->n && wanted->list[at] == number;
     }

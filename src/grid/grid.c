@@ -1,4 +1,4 @@
-/* The points of a job: blocks multiplied out, named, without repetitions. */
+/* The points of a job: expands the blocks, computes ids, removes duplicates. */
 #include "eigenscope/grid.h"
 #include "eigenscope/memory.h"
 #include <assert.h>
@@ -12,7 +12,7 @@ enum { POINTS_MAX = 1000000 };
 typedef struct cell {
   char id[ES_ID_SIZE];
   int32_t block;
-  uint32_t position; /* within the product of the block, last axis fastest */
+  uint32_t position; /* position in the product of the block, last axis fastest */
 } cell_t;
 _Static_assert(sizeof(cell_t) <= 32, "a point takes 32 bytes");
 
@@ -22,13 +22,13 @@ struct es_grid {
   cell_t *cells;
 };
 
-/* Cells by id while the grid is made: open addressing, a power of two of slots, at most half of them full. */
+/* Hash table of cells by id while the grid is created: open addressing, a power of two of slots, at most half full. */
 typedef struct table {
   int64_t mask;
   int32_t *slots; /* cell index + 1; 0 is free */
 } table_t;
 
-/* Slot of this id, or the free one where it goes. */
+/* Slot of this id, or the free slot for it. */
 static int32_t *find_slot(const table_t *table, const cell_t *cells, const char *id) {
   const uint64_t hash = strtoull(id, NULL, 16);
   for (int64_t slot = (int64_t)(hash & (uint64_t)table->mask);; slot = (slot + 1) & table->mask) {
@@ -37,7 +37,7 @@ static int32_t *find_slot(const table_t *table, const cell_t *cells, const char 
   }
 }
 
-/* The number of cells of all blocks, before repetitions are left out. */
+/* Counts the cells of all blocks, including duplicates. */
 static es_code_t count_cells(const es_job_t *job, int64_t *total, es_status_t *status) {
   *total = 0;
   for (int block = 0; block < es_job_n_blocks(job); block++) {
@@ -56,7 +56,7 @@ static es_code_t count_cells(const es_job_t *job, int64_t *total, es_status_t *s
   return ES_OK;
 }
 
-/* Puts into `point` the values of the axes that changed, of all axes when `changed` is NULL. */
+/* Sets in `point` the values of the changed axes, or of all axes if `changed` is NULL. */
 static void apply(const es_job_t *job, int block, const int *value, const bool *changed, es_point_t *point) {
   for (int a = 0; a < es_job_n_axes(job, block); a++) {
     if (changed != NULL && !changed[a]) continue;
@@ -66,7 +66,7 @@ static void apply(const es_job_t *job, int block, const int *value, const bool *
   }
 }
 
-/* Counts on to the next combination, last axis fastest; false behind the last one. changed[a]: digits that moved. */
+/* Advances to the next combination, last axis fastest; false after the last. Sets changed[a] for changed axes. */
 static bool advance(const es_job_t *job, int block, int *value, bool *changed) {
   memset(changed, 0, ES_AXES_MAX * sizeof *changed);
   for (int a = es_job_n_axes(job, block) - 1; a >= 0; a--) {
@@ -131,7 +131,7 @@ const char *es_grid_id(const es_grid_t *grid, int64_t index) {
   return grid->cells[index].id;
 }
 
-/* Which value each axis of its block has at point `index`. */
+/* Finds the value of each axis of its block for point `index`. */
 static void find_values(const es_grid_t *grid, int64_t index, int value[ES_AXES_MAX]) {
   const int block = grid->cells[index].block;
   uint32_t rest = grid->cells[index].position;

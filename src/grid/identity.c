@@ -1,4 +1,4 @@
-/* The id of a point: a hash of what changes its numbers. */
+/* The id of a point: a hash of the settings that change its results. */
 #include "eigenscope/dataset_reader.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Chains one "key=value" line to the hash. */
+/* Adds one "key=value" line to the hash. */
 __attribute__((format(printf, 2, 3))) static void add(uint64_t *hash, const char *format, ...) {
   char line[ES_SETTING_MAX + ES_NAME_MAX];
   va_list arguments;
@@ -24,8 +24,7 @@ static void add_numbers(uint64_t *hash, const char *key, const double values[3])
       es_text_double(values[2], text[2]));
 }
 
-/* Synthetic images are what their parameters say; those of files are known by their name here, and by the fingerprint
- * in the result. */
+/* Adds the parameters of synthetic images, but only the name of other datasets; the result has their fingerprint. */
 static void add_dataset(uint64_t *hash, const es_dataset_spec_t *d) {
   const bool made = es_reader_of(d->format)->hint == NULL;
   es_dataset_setting_t setting;
@@ -45,7 +44,7 @@ static void add_dataset(uint64_t *hash, const es_dataset_spec_t *d) {
   add_numbers(hash, "dataset.std", d->deviation);
 }
 
-/* The architecture itself, so that a model may be renamed. */
+/* Adds the architecture without its name, so that a model may be renamed. */
 static void add_model(uint64_t *hash, const es_model_spec_t *m) {
   char items[12 * ES_ITEMS_MAX + 1];
   size_t length = 0;
@@ -60,7 +59,7 @@ static void add_model(uint64_t *hash, const es_model_spec_t *m) {
   }
 }
 
-/* Which of the files are measured; what is in them is known by the fingerprint in the result. */
+/* Adds the choice of measured files, but not their content; the result has their fingerprint. */
 static void add_external(uint64_t *hash, const es_external_t *e) {
   if (e->file[ES_EVAL][0] != '\0') add(hash, "eval");
   if (e->from_results) add(hash, "from");
@@ -71,17 +70,17 @@ static void add_network(uint64_t *hash, const es_point_t *point) {
   add_dataset(hash, &point->dataset);
   add_model(hash, &point->model);
   if (strcmp(es_point_axis(point, "width"), ES_WIDTH_OF_FILES) == 0)
-    add(hash, "width=" ES_WIDTH_OF_FILES); /* as written, also after the files were looked at */
+    add(hash, "width=" ES_WIDTH_OF_FILES); /* as written in the job, also after it was inferred from the files */
   else if (point->width.numerator != 1 || point->width.denominator != 1)
     add(hash, "width=%lld/%lld", (long long)point->width.numerator, (long long)point->width.denominator);
-  /* As written: `all` stays what it is after the dataset's own count was put in. */
+  /* As written in the job: `all` is not replaced by the dataset's count. */
   if (point->classes != 0 && strcmp(es_point_axis(point, "classes"), "all") != 0)
     add(hash, "classes=%d", point->classes);
   if (point->resolution != 32) add(hash, "resolution=%d", point->resolution);
   if (point->seed != 0) add(hash, "seed=%lld", (long long)point->seed);
 }
 
-/* Settings of one section, or of all when that is NULL. */
+/* Adds the settings of one section, or of all sections if `section` is NULL. */
 static void add_settings(uint64_t *hash, const es_point_t *point, const char *section) {
   for (int i = 0; i < es_setting_count(); i++) {
     char value[ES_SETTING_MAX];

@@ -1,4 +1,4 @@
-/* Paths with what a point is in braces. */
+/* Paths with axes, id and epoch of a point in braces. */
 #include "eigenscope/grid.h"
 #include <stdio.h>
 #include <string.h>

@@ -3,16 +3,16 @@
 #include "eigenscope/memory.h"
 #include <string.h>
 
-enum { NEXT, FINISHED, COST, COUNTERS }; /* of the window on rank 0; cost in millionths of the whole */
+enum { NEXT, FINISHED, COST, COUNTERS }; /* counters of the window on rank 0; cost in millionths of the total */
 
 struct es_schedule {
   MPI_Comm comm, group; /* both owned */
   int group_number;
   MPI_Win window;
-  int64_t *counters; /* the window's memory: COUNTERS on rank 0, none elsewhere */
+  int64_t *counters; /* memory of the window: COUNTERS on rank 0, none elsewhere */
   int64_t n;
   int64_t *order; /* owned */
-  double *share;  /* owned; of the whole cost, in the order of `order` */
+  double *share;  /* owned; share of the total cost, in the order of `order` */
 };
 
 void es_schedule_assign(int rank, int ranks, int ranks_per_point, int *group, int *rank_in_group) {
@@ -25,7 +25,7 @@ void es_schedule_assign(int rank, int ranks, int ranks_per_point, int *group, in
   *rank_in_group = rank - first;
 }
 
-/* The counters, on rank 0. Some MPIs cannot open one over some networks. */
+/* Creates the window with the counters on rank 0. Some MPI libraries cannot create windows on some networks. */
 static es_code_t open_window(es_schedule_t *s, int rank, es_status_t *status) {
   const MPI_Aint bytes = rank == 0 ? COUNTERS * (MPI_Aint)sizeof(int64_t) : 0;
   const int code = MPI_Win_allocate(bytes, sizeof(int64_t), MPI_INFO_NULL, s->comm, &s->counters, &s->window);
@@ -45,7 +45,7 @@ static es_code_t open_window(es_schedule_t *s, int rank, es_status_t *status) {
   return ES_OK;
 }
 
-/* All but the window. */
+/* Frees everything except the window. */
 static void free_all(es_schedule_t *s) {
   if (s == NULL) return;
   if (s->group != MPI_COMM_NULL) ES_MPI(MPI_Comm_free(&s->group));
@@ -103,7 +103,7 @@ int es_schedule_group_number(const es_schedule_t *s) {
   return s->group_number;
 }
 
-/* Adds to a counter on rank 0; returns what it was before. */
+/* Adds to a counter on rank 0; returns its previous value. */
 static int64_t add(es_schedule_t *s, int counter, int64_t amount) {
   int64_t before = 0;
   ES_MPI(MPI_Fetch_and_op(&amount, &before, MPI_INT64_T, 0, counter, MPI_SUM, s->window));

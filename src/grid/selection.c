@@ -6,7 +6,7 @@
 
 static const char STAGE[] = "grid";
 
-/* Digits at *text, moved past them; false when there are none or too many. */
+/* Reads digits at *text and advances it; false if there are none or too many. */
 static bool read_index(const char **text, int64_t *out) {
   const char *c = *text;
   *out = 0;
@@ -16,7 +16,7 @@ static bool read_index(const char **text, int64_t *out) {
   return any;
 }
 
-/* One "3" or "0-3" with what follows it. */
+/* Reads one "3" or "0-3" and the separator after it. */
 static bool read_range(const char **text, int64_t *first, int64_t *last) {
   if (!read_index(text, first)) return false;
   *last = *first;
@@ -73,7 +73,7 @@ typedef struct ranked {
   int64_t index;
 } ranked_t;
 
-/* Most expensive first; equal costs by index, so that every task makes the same order. */
+/* Most expensive first; equal costs by index, so that every task gets the same order. */
 static int by_cost(const void *a, const void *b) {
   const ranked_t *x = a, *y = b;
   if (x->cost != y->cost) return x->cost < y->cost ? 1 : -1;

@@ -1,4 +1,4 @@
-/* The section `grid`: blocks of axes, every value checked once here, so that resolving a point later cannot fail. */
+/* The section `grid`: blocks of axes. Every value is checked here once, so that resolving a point cannot fail later. */
 #include "eigenscope/memory.h"
 #include "job_internal.h"
 #include <assert.h>
@@ -8,7 +8,7 @@
 
 enum { STANDARD_AXES = 6 };
 
-/* The key behind the name of an axis; ES_INPUT says why it cannot be one. */
+/* Finds the key of an axis by name; ES_INPUT with the reason if the key cannot be an axis. */
 static es_code_t find_key(const es_job_t *job, const es_yaml_t *node, const es_key_t **out, es_status_t *status) {
   *out = es_keys_find("grid", node->key);
   if (*out != NULL) return ES_OK;
@@ -23,7 +23,7 @@ static es_code_t find_key(const es_job_t *job, const es_yaml_t *node, const es_k
   return ES_OK;
 }
 
-/* The values as nodes: a scalar is a list of one. */
+/* Reads the values as nodes: a scalar is a list of one value. */
 static es_code_t read_values(es_job_t *job, const es_yaml_t *node, es_axis_t *axis, es_status_t *status) {
   char excerpt[ES_EXCERPT_MAX];
   if (node->kind == ES_NODE_MAP || es_yaml_is_empty(node))
@@ -60,8 +60,8 @@ static int by_text(const void *a, const void *b) {
   return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-/* Puts every value of an axis into a scratch point. Refuses the first value of the list that repeats an earlier one,
- * however written (0.1 and 0.10). */
+/* Applies every value of an axis to a scratch point. Refuses a value equal to an earlier one, also if written
+ * differently (0.1 and 0.10). */
 static es_code_t check_values(es_job_t *job, int block, int index, es_point_t *scratch, es_status_t *status) {
   const es_axis_t *axis = &job->blocks[block].axes[index];
   es_code_t code = ES_OK;
@@ -119,7 +119,8 @@ static es_code_t read_block(es_job_t *job, int index, es_status_t *status) {
   return ES_OK;
 }
 
-/* A setting that is both an axis of every block and set in its section would be ignored there without a word. */
+/* Refuses a setting that is an axis of every block and also set in its section, because that value would be ignored
+ * silently. */
 static es_code_t check_overrides(const es_job_t *job, es_status_t *status) {
   for (int a = 0; a < job->blocks[0].n_axes; a++) {
     const es_axis_t *axis = &job->blocks[0].axes[a];
@@ -162,7 +163,7 @@ es_code_t es_axes_read(es_job_t *job, es_status_t *status) {
   return check_overrides(job, status);
 }
 
-/* The width of weights in files need not be said, unless it says which files. */
+/* Makes the width optional for weights from files, unless the file names contain {width}. */
 static void leave_width(es_point_t *point) {
   if (point->external.from_results || strstr(point->external.file[ES_TRAIN], "{width") != NULL) return;
   for (int i = 0; i < point->n_axes; i++) {
@@ -177,7 +178,7 @@ void es_job_start(const es_job_t *job, int block, es_point_t *out) {
   *out = job->base;
   const int line = job->blocks[block].node->line;
   out->line_model = out->line_width = out->line_classes = out->line_resolution = line;
-  if (job->top.source == ES_SOURCE_ACTIVATIONS) return; /* no networks, no axes */
+  if (job->top.source == ES_SOURCE_ACTIVATIONS) return; /* activations have no network and no axes */
   for (int i = 0; i < es_keys_count(); i++) {
     const es_key_t *key = es_keys_get(i);
     if (strcmp(key->section, "grid") != 0) continue;
@@ -192,7 +193,7 @@ void es_job_start(const es_job_t *job, int block, es_point_t *out) {
   if (job->top.source == ES_SOURCE_CHECKPOINT) leave_width(out);
 }
 
-/* Text and number of an axis from the value that the point now holds. */
+/* Sets text and number of an axis from the value in the point. */
 static void describe_value(const es_key_t *key, const es_yaml_t *node, const es_point_t *point, es_axis_value_t *out) {
   char text[ES_SETTING_MAX];
   if (key->type == ES_KEY_NAME)
@@ -200,7 +201,7 @@ static void describe_value(const es_key_t *key, const es_yaml_t *node, const es_
   else
     es_key_print(key, point, text);
   snprintf(out->text, sizeof out->text, "%.*s", ES_NAME_MAX - 1, text);
-  out->number = 0; /* `all`: until the dataset is known */
+  out->number = 0; /* `all`, until the dataset is known */
   out->is_number = key->type == ES_KEY_RATIO || key->type == ES_KEY_COUNT32;
   if (key->type == ES_KEY_RATIO)
     out->number = es_ratio_value(point->width);

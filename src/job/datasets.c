@@ -1,4 +1,4 @@
-/* The section `datasets`, and what the names on the dataset axis stand for. */
+/* The section `datasets`, and the lookup of names on the dataset axis. */
 #include "eigenscope/dataset_reader.h"
 #include "job_internal.h"
 #include <stdio.h>
@@ -7,7 +7,7 @@
 static const char BUILTIN_NAME[] = "fashion-mnist";
 static const char BUILTIN_PATH[] = "/usr/share/datasets/fashion-mnist";
 
-/* Keys that the format has not, and the path that it needs. */
+/* Refuses keys that the format does not have, and a missing path that it needs. */
 static es_code_t check_format(const es_job_t *job, const es_yaml_t *map, es_format_t format, const char *where,
                               es_status_t *status) {
   const es_dataset_reader_t *reader = es_reader_of(format);
@@ -16,14 +16,14 @@ static es_code_t check_format(const es_job_t *job, const es_yaml_t *map, es_form
     char formats[ES_FORMATS_TEXT];
     const bool is_path = strcmp(node->key, "path") == 0;
     if (is_path ? reader->hint != NULL : es_reader_key(reader, node->key) != NULL) continue;
-    if (es_formats_with(node->key, formats) == 0) continue; /* all have it */
+    if (es_formats_with(node->key, formats) == 0) continue; /* all formats have it */
     return es_yaml_fail_key(&job->tree, node, status, "%s.%s belongs to format: %s", where, node->key, formats);
   }
   if (reader->hint == NULL || with_path) return ES_OK;
   return es_yaml_fail_key(&job->tree, map, status, "%s has no path; it needs %s", where, reader->hint);
 }
 
-/* The place of the data. A variable that is not set stays as it is written: only a grid that uses the dataset needs it
+/* Reads the path. An unset variable is not expanded: it is an error only if the grid uses the dataset
  * (es_dataset_resolve). */
 static es_code_t read_path(const es_job_t *job, const es_yaml_t *map, es_dataset_spec_t *spec, es_status_t *status) {
   const es_yaml_t *node = es_yaml_find(map, "path");
@@ -42,7 +42,7 @@ static es_code_t read_entry(es_job_t *job, const es_yaml_t *map, es_dataset_spec
   snprintf(where, sizeof where, "datasets.%s", map->key);
   es_dataset_entry_t entry = {0};
   ES_TRY(es_section_defaults(&job->tree, "datasets.*", &entry, status));
-  entry.path = NULL; /* the table has an example there */
+  entry.path = NULL; /* the table's fallback is only an example */
   ES_TRY(es_section_read(&job->tree, "datasets.*", map, where, &entry, status));
   ES_TRY(check_format(job, map, entry.spec.format, where, status));
   snprintf(entry.spec.name, sizeof entry.spec.name, "%s", map->key);
@@ -91,7 +91,7 @@ es_code_t es_dataset_resolve(es_job_t *job, const es_yaml_t *value, es_status_t 
   char where[2 * ES_NAME_MAX + 8];
   snprintf(where, sizeof where, "datasets.%s.path", found.name);
   if (node == NULL || es_expand_is_set(node)) return ES_OK;
-  return es_expand(job, node, where, ES_PATH_MAX - 1, found.path, status); /* says which is not set */
+  return es_expand(job, node, where, ES_PATH_MAX - 1, found.path, status); /* names the unset variable */
 }
 
 es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_dataset_spec_t *out, es_status_t *status) {
@@ -134,7 +134,8 @@ bool es_dataset_setting(const es_dataset_spec_t *spec, int i, es_dataset_setting
       out->is_default = variable[0] == '\0';
     } else {
       es_key_print(key, spec, out->value);
-      out->is_default = strcmp(out->value, key->fallback) == 0; /* printed once: this runs for every point */
+      out->is_default =
+          strcmp(out->value, key->fallback) == 0; /* prints the value only once, because this runs for every point */
     }
     return true;
   }

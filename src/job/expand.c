@@ -1,4 +1,4 @@
-/* Paths and names: where the environment and the place of the job file come in. */
+/* Expands paths with environment variables and the folder of the job file; checks names. */
 #include "job_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS  "0123456789"
 
-/* What stands after a dollar sign: the name and how many bytes it takes; false unless it is one. */
+/* Reads a variable after a dollar sign: its name and length; false if there is none. */
 static bool read_variable(const char *text, char name[ES_NAME_MAX], size_t *used) {
   const bool braces = text[0] == '{';
   const char *start = text + braces;
@@ -71,7 +71,7 @@ es_code_t es_expand_from_job(const es_job_t *job, const es_yaml_t *node, const c
     memcpy(out, path, ES_PATH_MAX);
     return ES_OK;
   }
-  /* Where the process stands now, so that the path holds wherever it is read later (the job in a result file). */
+  /* Adds the working directory, so that the path is valid anywhere (the job in a result file). */
   if (job->path[0] != '/' && getcwd(folder, sizeof folder) == NULL) snprintf(folder, sizeof folder, ".");
   const char *slash = strrchr(job->path, '/');
   const int n_job = slash != NULL ? (int)(slash - job->path) : 0;
@@ -85,7 +85,7 @@ es_code_t es_expand_from_job(const es_job_t *job, const es_yaml_t *node, const c
 
 es_code_t es_name_check(const es_job_t *job, const es_yaml_t *node, const char *what, es_status_t *status) {
   size_t length = strlen(node->key);
-  /* Names become parts of paths ({model}, {dataset}), which must not lead out of their folder. */
+  /* Names become parts of paths ({model}, {dataset}), which must not leave their folder. */
   if (strcmp(node->key, ".") == 0 || strcmp(node->key, "..") == 0)
     return es_yaml_fail_key(&job->tree, node, status, "%s is a folder, not a name for a %s", node->key, what);
   if (length > 0 && length < ES_NAME_MAX && strspn(node->key, LETTERS DIGITS "._-+") == length) return ES_OK;

@@ -1,4 +1,4 @@
-/* A job as a whole: from text to checked parts, and what others ask of it. */
+/* A job: parses and checks all sections, and returns its properties. */
 #include "eigenscope/job.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
@@ -14,7 +14,7 @@ enum {
   OUTPUT_BYTES_MAX = ES_PATH_MAX - 64 /* room for /points/<id>.h5.<pid>.part */
 };
 
-/* Sections are named by the part of the table's section before its first dot. */
+/* True for the name of a section: the part of a key's section before the first dot. */
 static bool is_section(const char *name) {
   size_t length = strlen(name);
   for (int i = 0; i < es_keys_count(); i++) {
@@ -36,7 +36,7 @@ static es_code_t read_name(const es_job_t *job, const es_yaml_t *node, es_status
   return ES_OK;
 }
 
-/* name, output, source, and that there is nothing unknown beside the sections. */
+/* Reads name, output and source; refuses unknown keys at the top level. */
 static es_code_t read_top(es_job_t *job, es_status_t *status) {
   const es_yaml_t *root = job->tree.root;
   for (const es_yaml_t *node = root->first; node != NULL; node = node->next) {
@@ -66,7 +66,7 @@ static es_code_t read_settings(es_job_t *job, es_status_t *status) {
   return ES_OK;
 }
 
-/* The one point of activations: a block without axes. */
+/* Creates the only point of source: activations, as a block without axes. */
 static es_code_t read_single_point(es_job_t *job, es_status_t *status) {
   const es_yaml_t *root = job->tree.root, *grid = es_yaml_find(root, "grid");
   if (grid != NULL)
@@ -79,7 +79,7 @@ static es_code_t read_single_point(es_job_t *job, es_status_t *status) {
   return ES_OK;
 }
 
-/* Probes after an epoch that no point has would never be fitted. */
+/* Refuses probes after an epoch that no point has, because they would never be fitted. */
 static es_code_t check_probes(const es_job_t *job, es_status_t *status) {
   const es_yaml_t *root = job->tree.root, *node = es_yaml_find(es_yaml_find(root, "probe"), "epochs");
   const es_epochs_t *probes = &job->base.probe.epochs, *files = &job->base.external.epochs;
@@ -98,8 +98,8 @@ static es_code_t check_probes(const es_job_t *job, es_status_t *status) {
   return ES_OK;
 }
 
-/* What projections need: a network to evaluate again, and rows that are outputs at single positions. Methods that are
- * an axis are looked at when the network is built. */
+/* Checks the requirements of projections: a network to evaluate again, and rows that are outputs at single positions.
+ * Methods on an axis are checked when the network is built. */
 static es_code_t check_projection(const es_job_t *job, es_status_t *status) {
   const es_measure_settings_t *m = &job->base.measure;
   const es_yaml_t *node = es_yaml_find(job->tree.root, "measure");
@@ -154,7 +154,7 @@ es_code_t es_job_load(es_job_t **out, const char *path, const char *const *sets,
   char *text = NULL;
   size_t size = 0;
   es_status_t reading = {0};
-  /* Nothing was run: a job file that cannot be read is a wrong command, not a failure of the machine. */
+  /* An unreadable job file is a wrong command (ES_INPUT), not a failure of the machine. */
   if (es_file_read_most(path, ES_JOB_TEXT_MAX, &text, &size, &reading) != ES_OK)
     return es_fail(status, ES_INPUT, STAGE, "%s", reading.message);
   es_code_t code = es_job_parse(out, text, size, path, sets, n_sets, status);

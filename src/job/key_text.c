@@ -1,4 +1,4 @@
-/* A key in words: its form, its line of the reference, and the message for a key that is unknown. */
+/* Texts about keys: form, line of the reference, and the message for an unknown key. */
 #include "eigenscope/graph.h"
 #include "keys.h"
 #include <stdio.h>
@@ -13,7 +13,7 @@ static const char *const bounds_in_words[] = {
 };
 _Static_assert(sizeof bounds_in_words / sizeof *bounds_in_words == ES_BOUNDS, "every bound has words");
 
-/* Appends "a, b" or, with `last`, "a, b or c" as far as there is room. */
+/* Appends "a, b" or, with `last`, "a, b or c", as much as fits. */
 static void list_words(char out[ES_FORM_MAX], const char *const *words, const char *last) {
   for (int i = 0; words[i] != NULL; i++) {
     const size_t length = strlen(out);
@@ -26,7 +26,7 @@ const char *es_key_form(const es_key_t *key, char out[ES_FORM_MAX]) {
   out[0] = '\0';
   if (key->form != NULL) {
     snprintf(out, ES_FORM_MAX, "%s", key->form);
-  } else if (key->type == ES_KEY_NAME) { /* of a model: names of datasets have a form */
+  } else if (key->type == ES_KEY_NAME) { /* name of a model (names of datasets have a form) */
     list_words(out, es_model_spec_names(), ", ");
     const size_t length = strlen(out);
     snprintf(out + length, ES_FORM_MAX - length, " or a name under models");
@@ -51,12 +51,12 @@ void es_job_describe_keys(es_text_t *out) {
   }
 }
 
-/* The first part of a section: "datasets" of "datasets.*.limit". */
+/* Writes the first part of a section: "datasets" of "datasets.*.limit". */
 static void first_part(const char *section, char out[ES_NAME_MAX]) {
   snprintf(out, ES_NAME_MAX, "%.*s", (int)strcspn(section, "."), section);
 }
 
-/* Adds a name unless it is there. */
+/* Adds a name unless it is in the list. */
 static int add_name(char names[][ES_NAME_MAX], int n, const char *name) {
   for (int i = 0; i < n; i++) {
     if (strcmp(names[i], name) == 0) return n;
@@ -65,7 +65,7 @@ static int add_name(char names[][ES_NAME_MAX], int n, const char *name) {
   return n + 1;
 }
 
-/* What may stand in a section: its keys, at the top also the sections, in the grid also settings. */
+/* Lists the names allowed in a section: its keys, at the top level also the sections, in the grid also settings. */
 static int known_names(const char *section, char names[][ES_NAME_MAX]) {
   const bool top = section[0] == '\0', grid = strcmp(section, "grid") == 0;
   int n = 0;
@@ -83,7 +83,7 @@ static int known_names(const char *section, char names[][ES_NAME_MAX]) {
   return n;
 }
 
-/* Where in a job a key of this name belongs: "train", "measure or checkpoint", or "". */
+/* Writes the sections that have a key of this name: "train", "measure or checkpoint", or "". */
 static void homes_of(const char *name, char out[ES_FORM_MAX]) {
   size_t length = 0;
   out[0] = '\0';

@@ -1,4 +1,5 @@
-/* The table of keys. A setting is one row here and a member of es_point_t: type, range, default, in_id, words. */
+/* The table of keys. A setting is a member of es_point_t and one row here: type, range, default, in_id,
+ * documentation. */
 #include "keys.h"
 #include "eigenscope/dataset_reader.h"
 #include "eigenscope/graph.h"
@@ -7,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The words of a choice, in the order of the values, and NULL. A word too many or too few does not compile. */
+/* The words of a choice, in the order of the values, then NULL. A wrong number of words does not compile. */
 #define COUNT(...) (sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *))
 #define WORDS(count, ...)                                                                                              \
   ((const char *const[1 + sizeof(char[COUNT(__VA_ARGS__) == (count) ? (count) : -1])]){__VA_ARGS__})
@@ -19,7 +20,7 @@
 #define CHECKPOINTS(field) offsetof(es_checkpoints_settings_t, field)
 #define ACTIVATIONS(field) offsetof(es_activations_settings_t, field)
 
-/* ---- which settings change numbers of which points ---- */
+/* ---- conditions under which a setting changes results ---- */
 
 static bool always(ES_UNUSED const es_point_t *point) {
   return true;
@@ -30,7 +31,8 @@ static bool has_network(const es_point_t *point) {
 static bool trains(const es_point_t *point) {
   return point->source == ES_SOURCE_TRAIN;
 }
-/* Here, or by the points of the results that the weights come from: then these settings say which. */
+/* True if the point is trained in this job, or its weights come from a folder of results, where these settings select
+ * them. */
 static bool trained(const es_point_t *point) {
   return trains(point) || (point->source == ES_SOURCE_CHECKPOINT && point->external.from_results);
 }
@@ -46,8 +48,8 @@ static bool probed(const es_point_t *point) {
 
 /* ---- the table ---- */
 
-/* The settings of a point. The text behind its id keeps this order (between settings that are not at their default):
- * new ones go to the end of their section. */
+/* The settings of a point. Ids hash the settings that differ from their defaults in this order, so append new ones at
+ * the end of their section. */
 static const es_key_t settings[] = {
     {"train", "epochs", ES_KEY_INT32, POINT(train.epochs), 1, 100000, .in_id = trained, .fallback = "20",
      .doc = "passes over the train split"},
@@ -120,7 +122,7 @@ static const es_key_t settings[] = {
      .fallback = "last", .doc = "states that stay after a point is complete"},
 };
 
-/* Keys that are no settings. In messages these stand before the keys of models ... */
+/* Other keys. Messages list these before the keys of models ... */
 static const es_key_t firsts[] = {
     {"", "name", ES_KEY_TEXT, TOP(name), .fallback = "reference", .required = true, .form = "text without /",
      .doc = "what the job is called"},
@@ -144,7 +146,7 @@ static const es_key_t firsts[] = {
      .doc = "of initialisation, order, augmentation and dropout"},
 };
 
-/* ... and these behind them. Keys that only some datasets have stand with their readers. */
+/* ... and these after them. Keys of single dataset formats are in their readers. */
 static const es_key_t others[] = {
     {"datasets.*", "format", ES_KEY_CHOICE, DATASET(format), .choices = es_format_words, .fallback = "idx",
      .required = true, .doc = "see above"},
@@ -212,7 +214,7 @@ static void add_keys(const es_key_t *keys, int n) {
   for (int i = 0; i < n; i++) all[n_all++] = &keys[i];
 }
 
-/* Collects the rows above, network's families and options, and the keys of readers of datasets, in the order in which
+/* Collects the rows above, the families and options of networks, and the keys of dataset readers, in the order in which
  * messages list them. */
 static void collect(void) {
   static es_key_t models[(int)ES_FAMILIES + (int)ES_MODEL_OPTIONS];

@@ -1,5 +1,5 @@
-/* Every key of the job file once: where it stands, its type, range, default, what it does, and where its value goes.
- * The reader, the "did you mean", the ids of points, jobs/reference.yaml and its test are all made from this table. */
+/* All keys of the job file: section, type, range, default, documentation and target of the value. The parser, "did you
+ * mean", point ids, jobs/reference.yaml and its test use this table. */
 #ifndef ES_JOB_KEYS_H
 #define ES_JOB_KEYS_H
 
@@ -13,14 +13,14 @@
 
 enum { ES_FORM_MAX = 160, ES_KEYS_MAX = 256 };
 
-/* An entry of `datasets` while it is read. */
+/* An entry of `datasets` during parsing. */
 typedef struct es_dataset_entry {
-  es_dataset_spec_t spec; /* first, as keys of readers are of a spec */
+  es_dataset_spec_t spec; /* must be first, because keys of readers have offsets in a spec */
   const char *path;       /* as written, in the arena, or NULL */
 } es_dataset_entry_t;
 _Static_assert(offsetof(es_dataset_entry_t, spec) == 0, "a pointer to an entry is one to its spec");
 
-/* Structs of the sections that no point carries. */
+/* Structs of the sections that are not part of a point. */
 typedef struct es_top_settings {
   const char *name, *output; /* in the arena */
   es_source_t source;
@@ -39,39 +39,40 @@ const es_key_t *es_keys_get(int index);
 const es_key_t *es_keys_find(const char *section, const char *name);
 /* The key "train.learning_rate", or NULL. */
 const es_key_t *es_keys_find_dotted(const char *dotted);
-/* "train.epochs"; "name" for the top. */
+/* "train.epochs"; "name" at the top level. */
 const char *es_key_dotted(const es_key_t *key, char out[ES_NAME_MAX]);
-/* What it accepts: "an integer from 1 to 100000". */
+/* Accepted values in words: "an integer from 1 to 100000". */
 const char *es_key_form(const es_key_t *key, char out[ES_FORM_MAX]);
 /* True for the axes that every point has and for the settings of a point. */
 bool es_key_is_of_point(const es_key_t *key);
-/* True if it may be an axis of the grid: the six of `grid`, and any scalar of train, measure and probe. */
+/* True if the key may be an axis of the grid: the six of `grid`, and any scalar of train, measure and probe. */
 bool es_key_is_axis(const es_key_t *key);
 
-/* ES_INPUT at an unknown key of `section` (shown as `where`), with the nearest known one. */
+/* Fails with ES_INPUT for an unknown key of `section` (shown as `where`) and suggests the nearest known key. */
 es_code_t es_keys_unknown(const es_tree_t *tree, const es_yaml_t *node, const char *section, const char *where,
                           es_status_t *status);
 
-/* Checks a node against the key and puts its value into target, the struct of the section. `where` is the key as
- * messages show it. */
+/* Checks a node against the key and stores its value in target, the struct of the section. `where`: the key as shown in
+ * messages. */
 es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_t *node, const char *where,
                       void *target, es_status_t *status);
-/* Reads all keys that a mapping has; ones that are missing stay as they are in target, or are ES_INPUT when required.
- * An empty section is a mapping without keys. `where` as messages show the section. */
+/* Reads all keys of a mapping; missing keys leave target unchanged, or are ES_INPUT if required. An empty section is a
+ * mapping without keys. `where`: the section as shown in messages. */
 es_code_t es_section_read(const es_tree_t *tree, const char *section, const es_yaml_t *map, const char *where,
                           void *target, es_status_t *status);
 /* Fills the struct of a section with its defaults. */
 es_code_t es_section_defaults(es_tree_t *tree, const char *section, void *target, es_status_t *status);
 
-/* The value that target holds, as canonical YAML: reads back as the same value (epochs: those of probes). Not for TEXT,
+/* Writes the value in target as canonical YAML, which parses to the same value (epochs: those of probes). Not for TEXT,
  * NAME, FAMILY, LIMIT, NORMALIZE, SECTION, VARIABLE, CHANNELS. */
 void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_MAX]);
-/* The words of methods, by es_method_kind_t; from ES_METHOD_POOL on they have a size. */
+/* Names of the methods, by es_method_kind_t; methods from ES_METHOD_POOL on have a size. */
 extern const char *const es_method_words[ES_METHODS];
 /* True if target holds the default. */
 bool es_key_is_default(const es_key_t *key, const void *target);
 
-/* "1/16", "0.125" or "2" to lowest terms; false unless both parts are positive integers (decimals: up to 9 places). */
+/* Parses "1/16", "0.125" or "2" and reduces it; false unless both parts are positive integers (decimals: up to 9
+ * places). */
 bool es_ratio_parse(const char *text, es_ratio_t *out);
 bool es_ratio_in_range(es_ratio_t ratio);
 

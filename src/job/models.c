@@ -1,11 +1,11 @@
-/* The section `models`, and what the names on the model axis stand for. */
+/* The section `models`, and the lookup of names on the model axis. */
 #include "eigenscope/graph.h"
 #include "job_internal.h"
 #include <stdio.h>
 #include <string.h>
 
-/* Appends "vgg, mlp or resnet": the keys of the families that have (or have not) one of these options; all for `has`
- * false and no options. `last` stands before the last one. */
+/* Appends "vgg, mlp or resnet": the keys of the families that have (`has` true) or lack (false) one of these options;
+ * all families for `has` false and no options. `last` is the text before the last one. */
 static void list_families(es_text_t *out, unsigned options, bool has, const char *last) {
   const char *keys[ES_FAMILIES];
   int n = 0;
@@ -31,7 +31,7 @@ static es_code_t refuse_option(const es_job_t *job, const es_yaml_t *node, const
   return status->code;
 }
 
-/* An architecture is of one family, with options that this family has. */
+/* Checks that an architecture has one family, and only options of this family. */
 static es_code_t check_family(const es_job_t *job, const es_yaml_t *map, const char *where, es_status_t *status) {
   const es_family_row_t *row = NULL;
   for (int i = 0; i < ES_FAMILIES; i++) {

@@ -1,4 +1,4 @@
-/* From a value back to canonical YAML: the text behind ids, and the settings of resolved jobs. */
+/* Prints values as canonical YAML, for ids and for resolved jobs. */
 #include "keys.h"
 #include <assert.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@ _Static_assert(sizeof(es_source_t) == sizeof(int32_t), "choices, which are enums
 const char *const es_method_words[] = {"channelwise", "mean", "max", "median", "flatten", "pool", "nearest"};
 _Static_assert(sizeof es_method_words / sizeof *es_method_words == ES_METHODS, "every method has a word");
 
-/* Appends as printf does. ES_SETTING_MAX bytes hold any value: the limits of lists see to it. */
+/* Appends as printf does. Any value fits into ES_SETTING_MAX bytes, because lists have limits. */
 __attribute__((format(printf, 2, 3))) static void append(char out[ES_SETTING_MAX], const char *format, ...) {
   const size_t length = strlen(out);
   va_list arguments;
@@ -116,7 +116,7 @@ bool es_key_is_default(const es_key_t *key, const void *target) {
   int64_t integer;
   double real;
   char text[ES_SETTING_MAX];
-  /* Numbers first, without printing: this runs for every key of every point of a grid. */
+  /* Compares numbers without printing, because this runs for every key of every point of a grid. */
   if (key->type == ES_KEY_INT32 || key->type == ES_KEY_POWER)
     return es_text_to_int(key->fallback, &integer) && integer == *(const int32_t *)at;
   if (key->type == ES_KEY_REAL) return es_text_to_double(key->fallback, &real) && real == *(const double *)at;

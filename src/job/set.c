@@ -1,9 +1,9 @@
-/* --set key=value: finding the place that a dotted key names, and putting a value there. */
+/* --set key=value: finds the node that a dotted key names and sets its value. */
 #include "tree.h"
 #include <string.h>
 
-/* The child whose key is the longest beginning of `rest`: keys may have dots of their own (grid axes, names). *tail:
- * what follows the key and its dot, NULL for nothing. */
+/* The child with the longest key that is a prefix of `rest`; keys may contain dots (grid axes, names). *tail: the rest
+ * after the key and its dot, or NULL. */
 static es_yaml_t *find_beginning(const es_yaml_t *map, const char *rest, const char **tail) {
   es_yaml_t *best = NULL;
   size_t most = 0;
@@ -36,7 +36,7 @@ static es_code_t add_empty(es_tree_t *tree, es_yaml_t *map, const char *key, siz
   return ES_OK;
 }
 
-/* Walks down `rest`, making what is missing. */
+/* Follows `rest` and creates missing nodes. */
 static es_code_t find_place(es_tree_t *tree, const char *rest, const char *set, es_yaml_t **out, es_status_t *status) {
   es_yaml_t *node = tree->root;
   const es_yaml_t at = {.set = set};
@@ -57,7 +57,7 @@ static es_code_t find_place(es_tree_t *tree, const char *rest, const char *set, 
     const char *tail = NULL;
     es_yaml_t *child = find_beginning(node, rest, &tail);
     if (child == NULL) {
-      /* Axes are named with dots (grid.train.learning_rate), so what follows `grid` is one key. */
+      /* Names of axes contain dots (grid.train.learning_rate), so everything after `grid` is one key. */
       bool in_grid = depth == 1 && strcmp(node->key, "grid") == 0;
       const char *dot = in_grid ? NULL : strchr(rest, '.');
       size_t length = dot != NULL ? (size_t)(dot - rest) : strlen(rest);

@@ -1,10 +1,10 @@
-/* Jobs that measure what others trained: where the files are. */
+/* The files of jobs that measure existing weights or activations. */
 #include "job_internal.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* One {name} or {name:03}; *used is its length. */
+/* Reads one {name} or {name:03}; *used is its length. */
 static bool read_field(const char *text, char name[ES_NAME_MAX], size_t *used) {
   size_t length = strcspn(text + 1, "}:{"), end = length + 1;
   if (length == 0 || length >= ES_NAME_MAX) return false;
@@ -18,7 +18,7 @@ static bool read_field(const char *text, char name[ES_NAME_MAX], size_t *used) {
   return text[end] == '}';
 }
 
-/* Checks the fields in braces; `epoch` says whether {epoch} is among them. */
+/* Checks the fields in braces; sets *epoch if {epoch} is one of them. */
 static es_code_t check_template(const es_job_t *job, const es_yaml_t *node, const char *where, bool axes, bool *epoch,
                                 es_status_t *status) {
   *epoch = false;
@@ -40,7 +40,7 @@ static es_code_t check_template(const es_job_t *job, const es_yaml_t *node, cons
   return ES_OK;
 }
 
-/* The template under section.key, if it is there, absolute in `out`; *epoch: whether {epoch} stands in it. */
+/* Reads the template section.key, if it exists, as absolute path into `out`; sets *epoch if it contains {epoch}. */
 static es_code_t read_template(const es_job_t *job, const es_yaml_t *section, const char *key, bool axes, char *out,
                                bool *epoch, es_status_t *status) {
   char where[2 * ES_NAME_MAX];
@@ -52,7 +52,7 @@ static es_code_t read_template(const es_job_t *job, const es_yaml_t *section, co
   return es_expand_from_job(job, node, where, out, status);
 }
 
-/* A template with {epoch} needs the list of epochs, and only then is it read. */
+/* Checks that the list of epochs exists if, and only if, the template contains {epoch}. */
 static es_code_t check_epochs(const es_job_t *job, const es_yaml_t *section, bool epoch, es_status_t *status) {
   const es_yaml_t *epochs = es_yaml_find(section, "epochs");
   if (epoch && epochs == NULL)
@@ -64,9 +64,10 @@ static es_code_t check_epochs(const es_job_t *job, const es_yaml_t *section, boo
   return ES_OK;
 }
 
-/* A folder of results, as `output`: from the working directory. Absolute, so that a resolved job holds anywhere. */
+/* Reads a folder of results, relative to the working directory as `output`. Made absolute, so that a resolved job is
+ * valid anywhere. */
 static es_code_t read_from(const es_job_t *job, const es_yaml_t *node, char out[ES_PATH_MAX], es_status_t *status) {
-  enum { MOST = 480 }; /* twice, and room for /checkpoints/<id>-<epoch>.safetensors */
+  enum { MOST = 480 }; /* leaves space for two paths and /checkpoints/<id>-<epoch>.safetensors */
   char folder[ES_PATH_MAX], here[MOST + 1] = "";
   ES_TRY(es_expand(job, node, "checkpoints.from", MOST, folder, status));
   if (folder[0] != '/' && getcwd(here, sizeof here) == NULL) snprintf(here, sizeof here, ".");
@@ -74,7 +75,7 @@ static es_code_t read_from(const es_job_t *job, const es_yaml_t *node, char out[
   return ES_OK;
 }
 
-/* Either files by their names, or the folder of a job that trained them. */
+/* Reads the file names of weights, or the results folder of the job that trained them. */
 static es_code_t read_weights(es_job_t *job, const es_yaml_t *section, es_external_t *out, es_status_t *status) {
   const es_yaml_t *files = es_yaml_find(section, "files"), *from = es_yaml_find(section, "from");
   bool epoch;

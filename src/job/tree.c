@@ -1,5 +1,5 @@
-/* Building the tree from libyaml's events: unlike its document interface they show aliases and tags where they stand,
- * and the limits hold before anything is built. */
+/* Builds the tree from libyaml's events. Unlike its document interface, events have the lines of aliases and tags, and
+ * limits can be checked before anything is built. */
 #include "tree.h"
 #include "eigenscope/job.h"
 #include "eigenscope/memory.h"
@@ -86,13 +86,14 @@ const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]) {
   size_t length = strlen(node->text), limit = ES_EXCERPT_MAX - 24;
   const bool cut = length > limit;
   if (!cut) limit = length;
-  while (cut && limit > 0 && ((unsigned char)node->text[limit] & 0xc0) == 0x80) limit--; /* whole UTF-8 sequences */
+  while (cut && limit > 0 && ((unsigned char)node->text[limit] & 0xc0) == 0x80)
+    limit--; /* cut at a whole UTF-8 sequence */
   snprintf(out, ES_EXCERPT_MAX, "%s\"%.*s%s\"", quoted, (int)limit, node->text, cut ? "..." : "");
   return out;
 }
 
 es_code_t es_yaml_fail(const es_tree_t *tree, const es_yaml_t *node, es_status_t *status, const char *format, ...) {
-  char message[512], set[200]; /* a --set argument may be long; its beginning is enough to find it */
+  char message[512], set[200]; /* only the beginning of a long --set argument is shown */
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(message, sizeof message, format, arguments);
@@ -105,7 +106,7 @@ es_code_t es_yaml_fail(const es_tree_t *tree, const es_yaml_t *node, es_status_t
   return es_fail(status, ES_INPUT, STAGE, "--set %s: %s", set, message);
 }
 
-/* One text being read. `set` and `line` as in es_tree_value; set NULL and line 0 for the file. */
+/* State of reading one text. `set` and `line` as in es_tree_value; NULL and 0 for the file. */
 typedef struct reader {
   es_tree_t *tree;
   yaml_parser_t parser;
@@ -123,7 +124,7 @@ static int line_of(const reader_t *r, size_t line_from_0) {
 #define refuse(reader, at_line, ...)                                                                                   \
   es_yaml_fail((reader)->tree, &(es_yaml_t){.set = (reader)->set, .line = (at_line)}, (reader)->status, __VA_ARGS__)
 
-/* True if the indentation of a line (from 0) holds a tab, which is what libyaml trips over most often. */
+/* True if the indentation of a line (from 0) contains a tab, the most frequent cause of libyaml's errors. */
 static bool indented_by_tab(const reader_t *r, size_t line) {
   const char *text = r->text, *end = r->text + r->size;
   for (; line > 0 && text < end; line--) {
@@ -140,7 +141,7 @@ static es_code_t refuse_syntax(const reader_t *r) {
   if (p->error == YAML_MEMORY_ERROR) return es_tree_no_memory(r->tree, r->status);
   const char *problem = p->problem != NULL ? p->problem : "cannot be read as YAML";
   if (p->error == YAML_READER_ERROR) {
-    size_t line = 0; /* the reader knows only the byte */
+    size_t line = 0; /* libyaml's reader reports only the byte */
     for (size_t i = 0; i < p->problem_offset && i < r->size; i++) line += r->text[i] == '\n';
     if (p->problem_value >= 0)
       return refuse(r, line_of(r, line), "%s (byte 0x%02x); a job file is UTF-8 text", problem, p->problem_value);
@@ -212,7 +213,7 @@ static es_code_t read_key(reader_t *r, const yaml_event_t *event, const es_yaml_
   return ES_OK;
 }
 
-/* Children of the list or mapping that has just begun, up to its end. */
+/* Reads the children of a list or mapping, up to its end. */
 static es_code_t read_children(reader_t *r, int depth, es_yaml_t *parent) {
   es_code_t code = ES_OK;
   for (bool end = false; code == ES_OK && !end;) {
@@ -256,7 +257,7 @@ static es_code_t read_node(reader_t *r, const yaml_event_t *event, int depth, es
   }
 }
 
-/* The whole stream: one document with one node. *out stays NULL when there is none. */
+/* Reads the whole stream: one document with one node. *out stays NULL if it is empty. */
 static es_code_t read_stream(reader_t *r, es_yaml_t **out) {
   *out = NULL;
   for (;;) {
@@ -304,7 +305,7 @@ es_code_t es_tree_value(es_tree_t *tree, const char *text, int line, const char 
   reader_t r = {.tree = tree, .text = text, .size = strlen(text), .set = set, .line = line, .status = status};
   ES_TRY(read_text(&r, out));
   if (*out != NULL) return ES_OK;
-  /* Nothing at all, as after "output=": the same as a key without a value. */
+  /* An empty text, as after "output=", equals a key without a value. */
   *out = es_tree_allocate(tree, 1, sizeof **out);
   if (*out == NULL) return es_tree_no_memory(tree, status);
   **out = (es_yaml_t){.kind = ES_NODE_SCALAR, .plain = true, .line = line, .set = set, .text = ""};

@@ -1,7 +1,6 @@
-/* The YAML text as a checked tree whose nodes know the line they stand on. Everything lives in one arena and goes with
- * it. What a job file never needs is refused here, so that the rest of the module sees only scalars, lists and
- * mappings: aliases, tags, several documents, duplicate keys, keys that are no plain text, control characters, more
- * than the limits below. */
+/* The YAML text as a checked tree; each node has its line. All memory is in one arena and is freed with it. The tree
+ * contains only scalars, lists and mappings. Parsing refuses aliases, tags, several documents, duplicate keys, keys
+ * that are not plain text, control characters, and sizes above the limits below. */
 #ifndef ES_JOB_TREE_H
 #define ES_JOB_TREE_H
 
@@ -13,7 +12,7 @@ enum {
   ES_TREE_SCALAR_MAX = 1000, /* bytes of one value: a path */
   ES_TREE_DEPTH_MAX = 16,
   ES_TREE_KEYS_MAX = 1000,    /* of one mapping */
-  ES_TREE_NODES_MAX = 300000, /* room for a list of 100,000 seeds */
+  ES_TREE_NODES_MAX = 300000, /* enough for a list of 100,000 seeds */
   ES_EXCERPT_MAX = 88
 };
 
@@ -22,8 +21,8 @@ typedef enum es_node_kind { ES_NODE_SCALAR, ES_NODE_LIST, ES_NODE_MAP } es_node_
 typedef struct es_yaml {
   es_node_kind_t kind;
   bool plain;      /* a scalar without quotes: may be a number */
-  int line;        /* from 1; for a --set value the line of what it replaces or joins */
-  const char *set; /* the --set argument that it comes from, or NULL: the file */
+  int line;        /* from 1; for a --set value the line of the node that it replaces or extends */
+  const char *set; /* the --set argument that created the node; NULL: the file */
   const char *key; /* in a mapping, else NULL */
   int key_line;
   const char *text;                    /* of a scalar; zero-terminated UTF-8 without control characters */
@@ -39,31 +38,31 @@ typedef struct es_tree {
   es_tree_block_t *blocks; /* the arena, owned */
 } es_tree_t;
 
-/* Reads one document, which must be a mapping. `path` must outlive the tree. On failure the tree still wants
- * es_tree_destroy. */
+/* Reads one document, which must be a mapping. `path` must outlive the tree. Call es_tree_destroy also after a
+ * failure. */
 es_code_t es_tree_parse(es_tree_t *tree, const char *text, size_t size, const char *path, es_status_t *status);
-/* Reads one YAML value into the arena; its nodes say `line` and `set`. */
+/* Reads one YAML value into the arena; its nodes get `line` and `set`. */
 es_code_t es_tree_value(es_tree_t *tree, const char *text, int line, const char *set, es_yaml_t **out,
                         es_status_t *status);
-/* Applies one "key=value" to the tree: replaces what the dotted key names, or adds it. */
+/* Applies one "key=value" to the tree: replaces or adds the node that the dotted key names. */
 es_code_t es_tree_set(es_tree_t *tree, const char *argument, es_status_t *status);
 void es_tree_destroy(es_tree_t *tree);
 
-/* Memory of the arena, zeroed; NULL when there is no more. */
+/* Allocates zeroed memory in the arena; NULL if out of memory. */
 void *es_tree_allocate(es_tree_t *tree, size_t count, size_t size);
 es_code_t es_tree_no_memory(const es_tree_t *tree, es_status_t *status);
 
 /* The child of a mapping with that key, or NULL. */
 es_yaml_t *es_yaml_find(const es_yaml_t *map, const char *key);
-/* Adds a child behind the others. */
+/* Appends a child. */
 void es_yaml_add(es_yaml_t *parent, es_yaml_t *child);
-/* True for a scalar without quotes that YAML reads as nothing: "", "~", "null". */
+/* True for a scalar without quotes that is null in YAML: "", "~", "null". */
 bool es_yaml_is_empty(const es_yaml_t *node);
-/* "a list of 3", "an empty mapping", "nothing" or the text in quotes, for "…, not %s"; cut to fit a message. */
+/* "a list of 3", "an empty mapping", "nothing" or the text in quotes, for "…, not %s"; truncated to fit a message. */
 const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]);
 
-/* ES_INPUT at the place of a node: "<path>:<line>: ..." or "--set <argument>: ...". es_yaml_fail_key: the line of its
- * key. */
+/* Fails with ES_INPUT and the position of a node: "<path>:<line>: ..." or "--set <argument>: ...". es_yaml_fail_key:
+ * position of its key. */
 es_code_t es_yaml_fail(const es_tree_t *tree, const es_yaml_t *node, es_status_t *status, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 #define es_yaml_fail_key(tree, node, status, ...)                                                                      \

@@ -1,22 +1,22 @@
-/* From a YAML node to a value of the type that the key table says. */
+/* Converts a YAML node to a value of the type in the key table. */
 #include "eigenscope/graph.h"
 #include "keys.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* What every reader of a value is given. */
+/* Arguments of every reader of a value. */
 typedef struct value {
   const es_tree_t *tree;
   const es_key_t *key;
   const es_yaml_t *node;
   const char *where;
-  void *at;     /* where the value goes */
+  void *at;     /* destination of the value */
   void *target; /* the struct of the section */
   es_status_t *status;
 } value_t;
 
-/* "train.epochs must be an integer from 1 to 100000, not "x"". */
+/* Fails with "train.epochs must be an integer from 1 to 100000, not "x"". */
 static es_code_t refuse(const value_t *v, const es_yaml_t *node) {
   char form[ES_FORM_MAX], excerpt[ES_EXCERPT_MAX];
   return es_yaml_fail(v->tree, node, v->status, "%s must be %s, not %s", v->where, es_key_form(v->key, form),
@@ -27,7 +27,8 @@ static bool is_word(const es_yaml_t *node, const char *word) {
   return node->kind == ES_NODE_SCALAR && strcmp(node->text, word) == 0;
 }
 
-/* A plain scalar that is wholly a decimal integer. A leading zero is octal in YAML 1.1 and decimal in 1.2: refused. */
+/* Reads a plain scalar that is a decimal integer. Refuses a leading zero, which means octal in YAML 1.1 and decimal in
+ * 1.2. */
 static bool read_integer(const es_yaml_t *node, int64_t *out) {
   if (node->kind != ES_NODE_SCALAR || !node->plain) return false;
   const char *digits = node->text + (node->text[0] == '-');
@@ -54,7 +55,7 @@ static bool read_real(const es_yaml_t *node, es_bounds_t bounds, double *out) {
   return false;
 }
 
-/* A list's items, or a single scalar as a list of one. False for a mapping. */
+/* Returns the items of a list, or a single scalar as a list of one. False for a mapping. */
 static bool read_items(const es_yaml_t *node, const es_yaml_t **first, int *n) {
   *first = node->kind == ES_NODE_LIST ? node->first : node;
   *n = node->kind == ES_NODE_LIST ? node->n : 1;
@@ -96,7 +97,7 @@ bool es_ratio_in_range(es_ratio_t ratio) {
   return ratio.numerator <= 16 * ratio.denominator && 64 * ratio.numerator >= ratio.denominator;
 }
 
-/* Digits to an integer, at most 12 of them. */
+/* Converts at most 12 digits to an integer. */
 static bool read_digits(const char *text, size_t n, int64_t *out) {
   if (n == 0 || n > 12) return false;
   *out = 0;
@@ -179,7 +180,7 @@ static es_code_t read_method(const value_t *v) {
   return refuse(v, v->node);
 }
 
-/* A list of two words, each at most once: which of them are there. */
+/* Reads a list of at most two words, each at most once, and returns which of them it contains. */
 static es_code_t read_words(const value_t *v, const char *const words[2], int least, bool *first, bool *second) {
   const es_yaml_t *item;
   int n;
@@ -271,7 +272,7 @@ static es_code_t read_epochs(const value_t *v) {
   return ES_OK;
 }
 
-/* An architecture: a word that stands for a built-in one, or a list of numbers and letters. */
+/* Reads an architecture: the name of a built-in one, or a list of numbers and letters. */
 static es_code_t read_family(const value_t *v) {
   es_model_spec_t *model = v->target;
   const es_family_row_t *row = es_family_find(v->key->name);

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The kernels that a CPU can run but that OpenBLAS did not choose, or NULL. An OpenBLAS older than the CPU does not
- * know its model number and takes the oldest kernels that it has: SSE3, a fifth of the speed. */
+/* Faster kernels that the CPU can run but OpenBLAS did not choose, or NULL. An OpenBLAS older than the CPU does not
+ * know its model number and chooses its oldest kernels, SSE3, with a fifth of the speed. */
 static const char *better_kernels(void) {
 #if defined(__x86_64__) && defined(__GNUC__)
   __builtin_cpu_init();
@@ -26,11 +26,12 @@ static const char *better_kernels(void) {
 void es_blas_choose_kernels(char **argv) {
   const char *better = better_kernels();
   if (better == NULL || getenv("OPENBLAS_CORETYPE") != NULL) return;
-  char self[4096]; /* by its name, which `ps` will show; /proc/self/exe would show as "exe" */
+  char self[4096]; /* the real path, because `ps` would show /proc/self/exe as "exe" */
   const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
   if (length <= 0) return;
   self[length] = '\0';
-  /* OpenBLAS chooses when it is loaded. The variable stays, so this happens once. */
+  /* OpenBLAS chooses kernels when it is loaded. The restarted program finds the variable set and does not restart
+   * again. */
   if (setenv("OPENBLAS_CORETYPE", better, 1) == 0) execv(self, argv);
 }
 
@@ -42,7 +43,7 @@ const char *es_blas_name(void) {
   return name;
 }
 
-/* Libraries that compute with threads of their own, and how each is told. */
+/* Libraries with their own threads, and the function that sets their number. */
 static const struct {
   const char *library, *function;
 } threaded[] = {{"openblas", "openblas_set_num_threads"},
@@ -72,14 +73,14 @@ static int note(struct dl_phdr_info *info, size_t size, void *context) {
 
 void es_blas_single_thread(void) {
   openblas_set_num_threads(1);
-  /* ScaLAPACK is linked against whatever BLAS the system's administrator chose, which need not be ours. */
+  /* ScaLAPACK may be linked to another BLAS than this program, chosen by the system's administrator. */
   loaded_t loaded = {0};
   dl_iterate_phdr(note, &loaded);
   for (int l = 0; l < loaded.n; l++) {
     void *library = dlopen(loaded.path[l], RTLD_LAZY | RTLD_NOLOAD);
     for (size_t i = 0; library && i < sizeof threaded / sizeof *threaded; i++) {
       void *symbol = strstr(loaded.path[l], threaded[i].library) ? dlsym(library, threaded[i].function) : NULL;
-      void (*set)(long);                 /* some take an int: the same register */
+      void (*set)(long);                 /* some take an int, which uses the same register */
       memcpy(&set, &symbol, sizeof set); /* ISO C has no cast from object to function pointers */
       if (symbol) set(1);
     }

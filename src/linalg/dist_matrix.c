@@ -57,7 +57,7 @@ int64_t es_dist_matrix_bytes(int32_t order, int32_t block, int ranks) {
          es_dist_matrix_count(order, block, 0, cols);
 }
 
-/* Place of element (i, j) of a symmetric matrix in its packed lower triangle. */
+/* Index of element (i, j) of a symmetric matrix in its packed lower triangle. */
 static size_t packed(int32_t i, int32_t j) {
   const size_t low = (size_t)(i < j ? j : i), high = (size_t)(i < j ? i : j);
   return low * (low + 1) / 2 + high;
@@ -71,14 +71,14 @@ void es_dist_matrix_from_triangle(es_dist_matrix_t *b, const double *triangle) {
   }
 }
 
-/* Columns travel in pieces that fit on the stack: no rank can then fail where others wait for it. */
+/* Columns are sent in pieces that fit on the stack, so no rank can run out of memory while others wait for it. */
 enum { PIECE = 1024 };
 
 static int32_t piece_end(int32_t first, int32_t n) {
   return n - first < PIECE ? n : first + PIECE;
 }
 
-/* Sends one local column of the process at (row, col) of the grid, as the triangle has it. */
+/* Sends one local column to the process at (row, col) of the grid, with values from the triangle. */
 static void send_column(const es_dist_matrix_t *b, const double *triangle, int row, int col, int32_t j) {
   const int32_t n = es_dist_matrix_count(b->order, b->block, row, b->rows);
   const int32_t column = es_dist_matrix_global(j, b->block, col, b->cols);
@@ -111,8 +111,8 @@ void es_dist_matrix_scatter(es_dist_matrix_t *b, const double *triangle, int roo
   }
 }
 
-/* Puts `n` values from line `first` of one local column of the process at (row, col) of the grid where they belong in
- * the triangle, as far as they are of a half. */
+/* Copies `n` values, from line `first` of a local column of the process at (row, col) of the grid, to the triangle;
+ * skips values of the other half. */
 static void place(const es_dist_matrix_t *b, double *triangle, int row, int col, int32_t j, int32_t first, int32_t n,
                   const double *values, bool upper) {
   const int32_t column = es_dist_matrix_global(j, b->block, col, b->cols);
@@ -151,7 +151,7 @@ void es_dist_matrix_to_triangle(const es_dist_matrix_t *b, double *triangle, int
 
 /* ---- mirroring ---- */
 
-/* Tile (row, col) of this rank, or NULL; `height` and `width` as it is cut at the edge of the matrix. */
+/* Tile (row, col) if this rank owns it, else NULL; `height` and `width` are smaller at the edge of the matrix. */
 static double *own_tile(const es_dist_matrix_t *b, int32_t row, int32_t col, int32_t *height, int32_t *width) {
   *height = b->order - row * b->block < b->block ? b->order - row * b->block : b->block;
   *width = b->order - col * b->block < b->block ? b->order - col * b->block : b->block;
@@ -168,8 +168,8 @@ static void transpose(double *out, int32_t leading, const double *in, int32_t fr
   }
 }
 
-/* Tile (row, col) below the diagonal to its place above. All ranks walk the tiles in one order, so that every send
- * meets its receive. */
+/* Copies tile (row, col) below the diagonal to its mirror position. All ranks visit tiles in the same order, so every
+ * send has its receive. */
 static void mirror_tile(const es_dist_matrix_t *b, int32_t row, int32_t col, double *buffer) {
   int32_t height, width, other_height, other_width;
   const double *from = own_tile(b, row, col, &height, &width);

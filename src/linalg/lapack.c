@@ -4,7 +4,7 @@ es_code_t es_lapack_check(const char *stage, const char *routine, int info, int3
   if (info == 0) return ES_OK;
   if (info == ES_INFO_UNTOUCHED)
     return es_fail(status, ES_BUG, stage, "%s of order %d did not say how it ended", routine, order);
-  if (info < 0) /* ScaLAPACK: −(100·argument + element) for arrays */
+  if (info < 0) /* for array arguments ScaLAPACK returns −(100·argument + element) */
     return es_fail(status, ES_BUG, stage, "%s refused its argument %d (order %d)", routine,
                    info <= -100 ? -info / 100 : -info, order);
   return es_fail(status, ES_NUMERIC, stage, "%s of order %d did not converge (info %d)", routine, order, info);

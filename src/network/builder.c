@@ -1,4 +1,4 @@
-/* A graph under construction, one node at a time. */
+/* Builds a graph, one node at a time. */
 #include "eigenscope/memory.h"
 #include "network_internal.h"
 #include <stdarg.h>
@@ -10,7 +10,7 @@ static void *grow(void *array, int32_t n, size_t size, bool *failed) {
   return larger ? larger : array;
 }
 
-/* Room for one node, its two parameters and two buffers, and its place among the layers. */
+/* Makes space for one node, its two parameters and two buffers, and its entry in the layers. */
 static bool make_room(es_builder_t *b) {
   es_graph_t *g = b->graph;
   if (b->code != ES_OK || g->n_nodes < b->nodes_max) return b->code == ES_OK;
@@ -25,7 +25,7 @@ static bool make_room(es_builder_t *b) {
   return true;
 }
 
-/* A node before its operation completes it. */
+/* A node with default values, before its operation completes it. */
 static es_node_t new_node(es_op_t op, int32_t input, es_shape_t in) {
   return (es_node_t){.op = op,
                      .input = input,
@@ -69,7 +69,7 @@ static void full_name(const es_builder_t *b, const char *name, char out[ES_NAME_
     snprintf(out, ES_NAME_MAX, "%.40s%d", b->scope, b->index);
 }
 
-/* A node that reads the last one. It puts out the same shape unless its operation says otherwise. */
+/* Adds a node whose input is the last one. Its output has the same shape unless its operation changes it. */
 static void add_node(es_builder_t *b, const char *name, es_op_t op, const es_settings_t *settings) {
   if (!make_room(b)) return;
   es_graph_t *g = b->graph;
@@ -96,7 +96,7 @@ static void add_node(es_builder_t *b, const char *name, es_op_t op, const es_set
   }
 }
 
-/* True if the next node, to be called `name`, has channels; else fails. */
+/* True if the next node, `name`, has channels; else fails. */
 static bool has_channels(es_builder_t *b, const char *name, int64_t channels, int64_t at_one) {
   if (b->code != ES_OK || channels > 0) return b->code == ES_OK;
   char full[ES_NAME_MAX];

@@ -1,4 +1,4 @@
-/* The architectures, node by node, with the names that torchvision's state_dict has. */
+/* The architectures, node by node, with the names of torchvision's state_dict. */
 #include "network_internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -68,8 +68,8 @@ static void build_mlp(es_builder_t *b, const es_model_spec_t *spec, int32_t clas
 /* ---- ResNet (He et al., arXiv 1512.03385; bottlenecks with the stride in the 3 × 3 convolution, as torchvision) ----
  */
 
-/* Adds what went into a block, x, to what came out of it, brought to the same shape where they differ. Without skip
- * connections, blocks are chains. */
+/* Adds the input x of a block to its output; if the shapes differ, x is first convolved to the output's shape. Does
+ * nothing without skip connections. */
 static void add_shortcut(es_builder_t *b, int32_t x, const es_model_spec_t *spec, int64_t channels, int32_t stride) {
   if (b->code != ES_OK || spec->skip == ES_PART_LEFT_OUT) return;
   const int32_t main = b->last;
@@ -136,7 +136,7 @@ static void conv_relu6(es_builder_t *b, const char *scope, int64_t channels, int
   es_add_simple(b, NULL, ES_OP_RELU6);
 }
 
-/* Widen, filter each channel, narrow; the sum where nothing changes the shape. */
+/* Widens, filters each channel, narrows; adds the input if the shape is unchanged. */
 static void inverted_residual(es_builder_t *b, const es_model_spec_t *spec, int block, const int64_t channels[3],
                               int32_t stride) {
   const int32_t x = b->last;
@@ -156,7 +156,7 @@ static void inverted_residual(es_builder_t *b, const es_model_spec_t *spec, int 
   if (stride == 1 && channels[0] == channels[2] && spec->skip == ES_PART_KEPT) es_add_sum(b, "add", x);
 }
 
-/* For small images the first convolution and the first stage that halves them do not. */
+/* For small images the first convolution and the first stage with stride 2 use stride 1. */
 static void build_mobilenet(es_builder_t *b, const es_model_spec_t *spec, int32_t classes) {
   int halvings_to_skip = spec->stem == ES_STEM_CIFAR ? 1 : 0, block = 1;
   int64_t channels = 32;
@@ -187,7 +187,7 @@ static const es_family_row_t families[] = {
                        .doc = "at width 1; a model has one of vgg, mlp, resnet and mobilenet"},
     [ES_FAMILY_MLP] = {"mlp", "mlp", build_mlp, 0, NULL, ES_ITEMS_MAX, 65536, .whole_image = true,
                        .example = "[512, 512]", .form = "a list of widths", .doc = "hidden layers, at width 1"},
-    /* Six stages, because channels double from one to the next. */
+    /* At most six stages, because each stage doubles the channels. */
     [ES_FAMILY_RESNET] = {"resnet", "resnet", build_resnet, ES_HAS_STEM | ES_HAS_SKIP, "resnet", 6, 64,
                           .prints_word = true, .example = "18",
                           .form = "18, 34, 50 or a list of how many basic blocks each stage has",

@@ -1,4 +1,4 @@
-/* The table of operations: what each puts out, what it costs, what it sees of the image and which tensors it has. */
+/* The table of operations: output shape, multiply-adds, receptive field and tensors of each. */
 #include "network_internal.h"
 #include <assert.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@ static int32_t add_buffer(es_builder_t *b, const es_node_t *node, const char *su
   return add_tensor(g->buffers, &g->n_buffers, &g->buffer_count, node, suffix);
 }
 
-/* A window that slides over the input. */
+/* Sets output shape and receptive field of a sliding window. */
 static void slide(es_node_t *node, const es_settings_t *s) {
   node->kernel = s->kernel, node->stride = s->stride, node->padding = s->padding;
   node->out.h = (node->in.h + 2 * s->padding - s->kernel) / s->stride + 1;
@@ -61,7 +61,7 @@ static void infer_conv(es_builder_t *b, es_node_t *node, const es_settings_t *s)
 
 static void infer_linear(es_builder_t *b, es_node_t *node, const es_settings_t *s) {
   const int64_t fan_in = es_shape_size(node->in);
-  node->receptive_field += (node->in.h - 1) * node->jump; /* sees every position of its input */
+  node->receptive_field += (node->in.h - 1) * node->jump; /* reads every position of its input */
   node->out = (es_shape_t){1, 1, (int32_t)s->channels};
   node->weight = add_parameter(
       b, node, "weight", (es_tensor_t){.rank = 2, .shape = {s->channels, fan_in}, .init = s->weight, .fan = fan_in});

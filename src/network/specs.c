@@ -1,6 +1,6 @@
-/* Architectures before width and classes are put in: their options, those that are built in, and their text. VGG:
- * configurations A, B, D, E of Simonyan and Zisserman (arXiv 1409.1556, table 1), each convolution followed by batch
- * norm. ResNet: He et al. (arXiv 1512.03385, table 1). MobileNetV2: Sandler et al. (arXiv 1801.04381, table 2). */
+/* Architectures, independent of width and classes: options, built-in architectures, and text form. VGG: configurations
+ * A, B, D, E of Simonyan and Zisserman (arXiv 1409.1556, table 1), each convolution followed by batch norm. ResNet: He
+ * et al. (arXiv 1512.03385, table 1). MobileNetV2: Sandler et al. (arXiv 1801.04381, table 2). */
 #include "network_internal.h"
 #include <string.h>
 
@@ -10,7 +10,7 @@ static const char *const heads[] = {"authors", "torchvision", NULL}; /* as es_he
 static const char *const stems[] = {"cifar", "imagenet", NULL};      /* as es_stem_t */
 static const char *const parts[] = {"true", "false", NULL};          /* as es_part_t */
 
-/* Bit i of ES_HAS_... is row i. The text behind ids keeps this order: new options go to the end. */
+/* Bit i of ES_HAS_... is row i. Ids hash options in this order, so append only. */
 static const es_model_option_t options[] = {
     {"head", heads, offsetof(es_model_spec_t, head), .doc = "the classifier behind the convolutions of a vgg",
      .elsewhere = {"; an ", " ends in one linear layer"}},
