@@ -56,8 +56,7 @@ static int print_help(void) {
   return ES_EXIT_OK;
 }
 
-/* Prints the help in machine-readable form, fields separated by tabs; packaging/ generates manual page and completion
- * from it. */
+/* Prints the help with fields separated by tabs; packaging/ generates manual page and completion from it. */
 static int print_records(void) {
   for (const char *line = about, *end; *line != '\0'; line = end + 1) {
     end = strchr(line, '\n');

@@ -10,13 +10,12 @@
 #include "eigenscope/point.h"
 #include "eigenscope/status.h"
 
-/** A method: how outputs become rows. To add a method, add an entry in src/capture/methods.c. */
+/** A method that turns outputs into rows. To add a method, add an entry in src/capture/methods.c. */
 typedef struct es_method {
   const char *name;
   /** Columns of the data matrix for outputs of this shape; INT32_MAX if there are more. */
   int32_t (*width)(es_shape_t shape, int32_t size);
-  /** Turns (samples, h, w, c) into rows. Returns `out` if it already is the data matrix, else `scratch` with the
-   * rows. */
+  /** Turns (samples, h, w, c) into rows. Returns `out` if it already is the data matrix, else `scratch`. */
   const float *(*rows)(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch);
   /** Rows per sample. */
   int64_t (*positions)(es_shape_t shape, int32_t size);

@@ -34,8 +34,7 @@ static inline bool es_is_power_of_two(int n) {
   return n > 0 && (n & (n - 1)) == 0;
 }
 
-/** Assigns lanes to the ranks of comm. ES_INPUT unless lanes is a power of two and the size is a power of two ≤
- * lanes. */
+/** Assigns lanes to the ranks of comm. ES_INPUT unless lanes and the size are powers of two, size ≤ lanes. */
 es_code_t es_group_create(es_group_t *out, MPI_Comm comm, int lanes, es_status_t *status);
 
 /** Like es_group_create, but for any number of ranks (for activation files): rank r owns lanes ⌊rL/G⌋ … ⌊(r+1)L/G⌋ − 1,

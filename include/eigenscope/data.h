@@ -58,7 +58,7 @@ es_code_t es_dataset_summarize(es_dataset_summary_t *out, const es_dataset_spec_
 
 /** Sets point->classes to the dataset's class count if the job says `all`. Checks that the dataset has that many
  * classes, each with samples in both splits, and that limits leave at least one sample per class. job_path is for
- * "<file>:<line>:" in messages. */
+ * messages. */
 es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const char *job_path, es_status_t *status);
 
 /** Number of images of a split that a point uses: the limit, or all samples of its classes. */

@@ -32,8 +32,7 @@ typedef struct es_dataset_reader {
   /** True: several processes may read images in any order while training runs (es_dataset_stream). */
   bool streams;
   /** Fills `info` (zeroed by the caller) and allocates labels[split] (info->count[split] values); the caller frees
-   * them, also on failure. Checks everything that does not need the pixels. The message of a failure begins with the
-   * file. */
+   * them, also on failure. Checks everything that does not need the pixels. Messages begin with the file. */
   es_code_t (*inspect)(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], const es_dataset_spec_t *spec,
                        es_status_t *status);
   size_t state_size; /**< bytes of images->state, which is zeroed before `open` */

@@ -3,9 +3,8 @@
  * section 3.1).
  *
  * Vectors are rows: element (r, i) of a basis of n vectors lies at r·width + i, row r belongs to the r-th eigenvalue in
- * descending order and has length 1. So the first k(δ) rows are the basis for δ, and the vectors of the largest δ
- * contain all others. Vectors are stored in float, whose rounding turns an eigenspace by about 1e-7; results are
- * computed in double.
+ * descending order and has length 1. So the first k(δ) rows are the basis for δ. Vectors are stored in float, whose
+ * rounding turns an eigenspace by about 1e-7; results are computed in double.
  *
  * The bits of every result depend only on shapes and values, never on the number of ranks. */
 #ifndef EIGENSCOPE_EIGENSPACE_H
@@ -109,8 +108,8 @@ int es_eigenspaces_tensors(es_eigenspaces_t *spaces, const es_tensor_view_t **ou
  * that does not fit this point, ES_SYSTEM if out of memory. Leader only. */
 es_code_t es_eigenspaces_take(es_eigenspaces_t *spaces, const es_tensor_view_t *tensor, es_status_t *status);
 /** Call after the leader restored all tensors: calls es_agree on `status`, checks that no tensor is missing (ES_INPUT),
- * and sends each owner its vectors. The number of ranks and the owners may differ from the saving run. Collective; all
- * ranks return the same code. */
+ * and sends each owner its vectors. The ranks and owners may have changed. Collective; all ranks return the same
+ * code. */
 es_code_t es_eigenspaces_resume(es_eigenspaces_t *spaces, es_status_t *status);
 
 /** Arguments of es_eigenspaces_bytes. */
@@ -144,8 +143,7 @@ typedef struct es_projector es_projector_t;
 
 enum { ES_PROJECT_NOTHING = -1 };
 
-/** Creates a projector without vectors, which projects no layer yet. ES_SYSTEM. Copies widths; *out is owned by the
- * caller. */
+/** Creates a projector that projects no layer yet. ES_SYSTEM. Copies widths; *out is owned by the caller. */
 es_code_t es_projector_create(es_projector_t **out, const int32_t *widths, int n_layers, es_status_t *status);
 void es_projector_destroy(es_projector_t *projector);
 /** Sets `n` orthonormal vectors (row-major, n × width) of a layer and the mean (width) of its outputs; both are copied
@@ -155,8 +153,7 @@ es_code_t es_projector_set(es_projector_t *projector, int layer, const double *r
 /** Sets random directions (es_directions_random) as the vectors of a layer. */
 es_code_t es_projector_set_random(es_projector_t *projector, int layer, int64_t seed, int32_t n, const double *mean,
                                   es_status_t *status);
-/** Projects a layer onto the first k of its vectors (k ≤ n; 0: outputs become the mean), or not at all
- * (ES_PROJECT_NOTHING). */
+/** Projects a layer onto its first k vectors (k ≤ n; 0: outputs become the mean), or not (ES_PROJECT_NOTHING). */
 void es_projector_choose(es_projector_t *projector, int layer, int32_t k);
 /** Projects n rows (float, n × width) of a layer in place, by two SGEMMs per 256 rows: the same rows, n and k give the
  * same bits. Does nothing for a layer that is not projected. Cannot fail; uses scratch of the projector. */

@@ -30,13 +30,11 @@ typedef struct es_forecast {
   es_forecast_layer_t *layers; /**< (n_layers) owned; es_forecast_cost does not need them */
   int64_t parameters, macs;    /**< parameters of the network; multiply-adds of one sample forward */
   double covariance;           /**< multiply-adds of one sample in all covariances: rows · width²/2 (one triangle) */
-  double solve;    /**< multiply-adds of all eigenproblems: width³ · 4/3 (reduction to tridiagonal form), 10/3 with
-                      eigenvectors */
+  double solve;    /**< all eigenproblems: width³ · 4/3 (reduction to tridiagonal form), 10/3 with eigenvectors */
   double features; /**< Σ features */
 } es_forecast_t;
 
-/** Fills the forecast for a network. The caller sets `samples` before es_forecast_cost or es_forecast_bytes.
- * ES_SYSTEM. */
+/** Fills the forecast for a network. The caller sets `samples` before it asks for cost or bytes. ES_SYSTEM. */
 es_code_t es_forecast_network(es_forecast_t *out, const es_point_t *point, const es_graph_t *graph,
                               es_status_t *status);
 /** Fills the forecast for activations in files. ES_SYSTEM. */

@@ -49,9 +49,8 @@ es_code_t es_gram_reduce(const es_gram_t *gram, double *triangle, double *mean, 
 
 /** Computes eigenvectors of Q from eigenvectors of G: out[k·width + j], k < count, of unit length, from vectors[k·n +
  * i]. √(n λ) is computed as the length of Xcᵀ v, which is more exact for small λ. If that length is 0, the result is 0;
- * if λ is only rounding error, the result is meaningless. Every rank passes the same vectors and gets all of `out`.
- * Columns are distributed over the ranks; the bits do not depend on their number. Codes as es_gram_reduce.
- * Collective. */
+ * if λ is only rounding error, the result is meaningless. Every rank passes the same vectors and gets all of `out`. The
+ * bits do not depend on the number of ranks. Codes as es_gram_reduce. Collective. */
 es_code_t es_gram_features(const es_gram_t *gram, const double *vectors, int32_t count, double *out,
                            es_status_t *status);
 

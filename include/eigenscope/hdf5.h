@@ -36,9 +36,8 @@ es_code_t es_hdf5_reason(char out[ES_HDF5_REASON_SIZE]);
  * it. Negative after a failure. */
 hid_t es_hdf5_string_type(void);
 
-/** Opens a file for reading, without locks, because parallel file systems often refuse locks; no process may write the
- * file meanwhile. HDF5 then follows no links into other files. After a failure *out is negative; returns the code and
- * writes the reason. */
+/** Opens a file for reading, without locks, because parallel file systems often refuse locks; no process may write it
+ * meanwhile. Links into other files are not followed. After a failure *out is negative and `reason` is set. */
 es_code_t es_hdf5_open(hid_t *out, const char *path, char reason[ES_HDF5_REASON_SIZE]);
 /** Opens a file of images or activations that another program wrote. ES_INPUT or ES_SYSTEM, with stage `stage`, if it
  * is missing, not HDF5, damaged or truncated, or cannot be read; then *out is negative. */
@@ -49,15 +48,13 @@ typedef struct es_hdf5_block {
   int rank;
   hsize_t start[H5S_MAX_RANK], count[H5S_MAX_RANK];
 } es_hdf5_block_t;
-/** Reads or writes a block; `type` is the element type in memory, row-major. After a failure returns the code and
- * writes the reason. */
+/** Reads or writes a block, row-major in memory with elements of `type`. Sets `reason` after a failure. */
 es_code_t es_hdf5_read(hid_t dataset, hid_t type, const es_hdf5_block_t *block, void *out,
                        char reason[ES_HDF5_REASON_SIZE]);
 es_code_t es_hdf5_write(hid_t dataset, hid_t type, const es_hdf5_block_t *block, const void *data,
                         char reason[ES_HDF5_REASON_SIZE]);
 
-/** Writes the lengths of a dataset's axes (at most H5S_MAX_RANK) and returns their number; negative if the file is
- * damaged. */
+/** Gets the lengths of a dataset's axes (at most H5S_MAX_RANK), returns their number; negative for a damaged file. */
 int es_hdf5_shape(hid_t dataset, int64_t shape[H5S_MAX_RANK]);
 
 /** Values first … first+count−1 along the first axis, as `type` in memory; negative: as they are stored. A failure is
@@ -77,8 +74,7 @@ const char *es_hdf5_check_size(hid_t dataset, size_t count, size_t size);
 /** ES_OK if the file itself contains all values of a dataset; else `out` is the end of a message that begins with the
  * dataset's name ("was never written, ..."). */
 es_code_t es_hdf5_check_values(hid_t dataset, char out[ES_HDF5_LACK_SIZE]);
-/** True if this build of HDF5 lacks a filter that the dataset's chunks need; then `out` is the end of a message, as
- * above. */
+/** True if this build of HDF5 lacks a filter of the dataset's chunks; then `out` is the end of a message, as above. */
 bool es_hdf5_missing_filter(hid_t dataset, char out[ES_HDF5_LACK_SIZE]);
 
 #endif

@@ -10,9 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-  ES_INFO_UNTOUCHED = -12345
-}; /**< `info` before a call, so that a routine that never ran does not look successful */
+enum { ES_INFO_UNTOUCHED = -12345 }; /**< `info` before a call, to detect a routine that never ran */
 
 /** ES_BUG for a refused argument or an untouched `info`, ES_NUMERIC if the routine did not converge; the message has
  * the routine's name and the matrix order. `stage`: the calling module. */

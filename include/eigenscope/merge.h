@@ -26,8 +26,7 @@ typedef void es_merge_refused_t(void *context, const char *path, const char *rea
 es_code_t es_merge_create(es_merge_t **out, const char *output, const char *const *ids, int64_t n_points, bool spectra,
                           es_merge_refused_t *refused, void *context, es_status_t *status);
 void es_merge_destroy(es_merge_t *merge);
-/** State of a point's result file; complete and diverged points are merged. A file of another schema version is
- * damaged. */
+/** Outcome of a point; complete and diverged points are merged. Files of another schema version are damaged. */
 es_outcome_t es_merge_outcome(const es_merge_t *merge, int64_t point);
 
 /** Root attributes of the merged file. Borrowed pointers. */

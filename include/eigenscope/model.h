@@ -107,8 +107,7 @@ void es_model_backward(es_model_t *model, const es_pass_t *pass);
 const char *es_model_first_nonfinite(es_model_t *model, const es_pass_t *pass);
 
 /** Messages that a rank sends in one batch (traffic.h), if `ranks` ranks share the lanes: in training the sums of every
- * batch norm, forward and backward, of the loss, and of all gradients; else only of the loss. Includes seconds if
- * `link` is given. */
+ * batch norm (both passes), of the loss, and of all gradients; else only of the loss. Seconds if `link` is given. */
 es_traffic_t es_model_traffic(const es_graph_t *graph, int lanes, int ranks, bool training, const es_link_t *link);
 
 /** Bytes that es_model_create would allocate on one rank of a group of `ranks`, without oneDNN's own scratch; 0 if

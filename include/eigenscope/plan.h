@@ -95,8 +95,7 @@ typedef struct es_varying {
 
 /** Finds the varying axes of all blocks. */
 void es_varying_find(const es_plan_t *plan, es_varying_t *out);
-/** Appends the line above a table, "job: dataset fashion-mnist, seed 0", with all axes that do not vary, and an empty
- * line. */
+/** Appends the axes that do not vary, as "job: dataset fashion-mnist, seed 0", and an empty line. */
 void es_varying_heading(const es_varying_t *varying, const es_plan_t *plan, es_text_t *out);
 void es_varying_columns(const es_varying_t *varying, es_table_t *table);
 void es_varying_cells(const es_varying_t *varying, const es_point_t *point, es_table_t *table);
@@ -107,8 +106,7 @@ typedef struct es_memory_need {
   int64_t shared; /**< bytes that a node holds only once: the images */
 } es_memory_need_t;
 
-/** Predicts the peak memory of a bound point on groups of `ranks` ranks. ES_SYSTEM if memory is too short to compute
- * it. */
+/** Predicts the peak memory of a bound point on groups of `ranks` ranks. ES_SYSTEM if out of memory. */
 es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, const es_dataset_info_t *info, int ranks,
                             es_status_t *status);
 

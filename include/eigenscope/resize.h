@@ -34,8 +34,7 @@ typedef struct es_resizer {
 bool es_resizer_create(es_resizer_t *out, const es_resize_t *shape);
 /** A zeroed struct is allowed. */
 void es_resizer_destroy(es_resizer_t *resizer);
-/** Resizes (height, width, channels) to (n_rows, n_columns, channels). Uses the resizer's scratch: only one thread at a
- * time. */
+/** Resizes (height, width, channels) to (n_rows, n_columns, channels). Only one thread may use a resizer at a time. */
 void es_resizer_apply(es_resizer_t *resizer, const uint8_t *image, uint8_t *out);
 
 #endif

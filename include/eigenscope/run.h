@@ -41,8 +41,7 @@ void es_run_destroy(es_run_t *run);
 /** Provenance: version, revision, compiler, build, mpi, hdf5, blas, onednn (both with the instruction set), host, in
  * this order. The caller adds ranks and times. Works before MPI_Init. Returns the number of entries. Static storage. */
 int es_run_provenance(const es_provenance_t **out);
-/** Libraries and instruction set, which determine the bits: "oneDNN 2.6.3, avx2; OpenBLAS 0.3.21, Zen". Static
- * storage. */
+/** Libraries and instruction set, which decide bits: "oneDNN 2.6.3, avx2; OpenBLAS 0.3.21, Zen". Static storage. */
 const char *es_run_engine(void);
 
 /** Status of the points of a selection, from the files of results and states. */

@@ -11,8 +11,7 @@ typedef enum es_flag {
   ES_FLAG_UNDERSAMPLED = 2, /**< fewer than width + 1 rows */
   ES_FLAG_NONFINITE = 4,    /**< NaN or Inf in the activations: all quantities are NaN */
   ES_FLAG_FALLBACK = 8,     /**< a collective eigensolver failed its check, so LAPACK was used: the numbers are valid */
-  ES_FLAGS_EXCLUDED =
-      ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED | ES_FLAG_NONFINITE /**< layers excluded from means over layers */
+  ES_FLAGS_EXCLUDED = ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED | ES_FLAG_NONFINITE /**< not in means over layers */
 } es_flag_t;
 
 /** Eigenvalues of one layer: descending, finite, ≥ 0, not all 0. */
@@ -50,9 +49,8 @@ typedef struct es_saturation {
   double saturation[ES_DELTAS_MAX]; /**< k/width; NaN when nonfinite */
 } es_saturation_t;
 
-/** Sets negative `values` (descending, `width` of them), which are rounding errors, to 0, then measures. `rows`: rows
- * of the data matrix. Dead (zero variance): k = 0, saturation 0. Values that are not finite: flag nonfinite, all
- * quantities NaN. */
+/** Clamps negative `values` (descending, `width` of them; rounding errors) to 0, then measures. `rows`: rows of the
+ * data matrix. Dead (zero variance): k = 0, saturation 0. Values that are not finite: flag nonfinite, the rest NaN. */
 void es_saturation_measure(es_saturation_t *out, double *values, int32_t width, int64_t rows, const double *deltas,
                            int n_deltas, es_convention_t convention);
 

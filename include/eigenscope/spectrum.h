@@ -24,8 +24,7 @@ enum {
   /** ES_CHOOSE_AUTO: ScaLAPACK from this order on with two or more ranks, else LAPACK. A constant, so that bits never
    * depend on memory or timing. */
   ES_SCALAPACK_ORDER = 4096,
-  /** Tile size of the layouts that the collective backends create; also the fastest tile size for matrices given as
-   * blocks. */
+  /** Tile size of the layouts that collective backends create; also the fastest for matrices given as blocks. */
   ES_SPECTRUM_BLOCK = 64,
   /** Eigenvectors of wider matrices overflow LAPACK's int workspaces. */
   ES_VECTORS_ORDER_MOST = 32766
@@ -79,20 +78,18 @@ es_code_t es_spectrum_choose(const es_spectrum_backend_t **out, es_solver_choice
  * of 0. Equals the k of saturation.h with convention `smallest`. */
 int32_t es_spectrum_leading(const double *values, int32_t order, double share);
 
-/** ES_NUMERIC if an element is not finite. Every backend calls it first, because LAPACK's behaviour with NaN is
- * undefined. */
+/** ES_NUMERIC if an element is not finite. Every backend calls it first: LAPACK's behaviour with NaN is undefined. */
 es_code_t es_spectrum_check_finite(const es_eigenproblem_t *problem, es_status_t *status);
 
 /** Eigenproblem of one layer of a point. Fields other than order, values and triangle may be zero. */
 typedef struct es_layer_problem {
   int32_t order;
-  double *triangle; /**< borrowed; needed on the rank `owner` */
-  es_dist_matrix_t
-      *blocks;    /**< instead of `triangle`: over the group, both triangles filled (see es_eigenproblem_t); borrowed */
-  double *values; /**< borrowed, `order` doubles; filled on every rank */
-  double share;   /**< > 0: also compute the leading vectors (es_spectrum_leading) */
-  es_vectors_t vectors;                 /**< out; owned, es_spectrum_release */
-  es_solver_choice_t choice;            /**< same on every rank */
+  double *triangle;          /**< borrowed; needed on the rank `owner` */
+  es_dist_matrix_t *blocks;  /**< or: over the group, both triangles filled (see es_eigenproblem_t); borrowed */
+  double *values;            /**< borrowed, `order` doubles; filled on every rank */
+  double share;              /**< > 0: also compute the leading vectors (es_spectrum_leading) */
+  es_vectors_t vectors;      /**< out; owned, es_spectrum_release */
+  es_solver_choice_t choice; /**< same on every rank */
   const es_spectrum_backend_t *backend; /**< NULL: selected by `choice` (tests set their own); borrowed */
   int owner;                            /**< rank of the group, set by es_spectrum_assign */
   es_solver_t solver;                   /**< set by es_spectrum_solve; ES_SOLVER_NONE where skip is set */

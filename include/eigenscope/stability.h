@@ -17,9 +17,8 @@ typedef struct es_stability {
  * omits the output layer. Agrees with scipy.stats.pearsonr and spearmanr. O(n²) time, no memory. */
 void es_stability_compare(es_stability_t *out, const double *a, const double *b, int n);
 
-/** True if training may end: each of the last `patience` of the n `distances` is below `distance`. `distances` are
- * those of the measured epochs in order, each to the previous measured epoch. A NaN (nothing to compare) is not below.
- * Never true with patience 0. */
+/** True if training may end: the last `patience` of n `distances` are below `distance`. `distances`: of the measured
+ * epochs in order, each to the previous one. A NaN (nothing to compare) is not below. Never with patience 0. */
 bool es_stability_settled(const double *distances, int n, const es_stop_settings_t *settings);
 
 #endif

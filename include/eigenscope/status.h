@@ -37,8 +37,7 @@ es_code_t es_fail(es_status_t *status, es_code_t code, const char *stage, const 
 #define es_out_of_memory(status, stage, ...) es_fail(status, ES_SYSTEM, stage, "out of memory for " __VA_ARGS__)
 
 #ifdef __clang_analyzer__
-/* Tells the static analyser, which sees one file at a time, that the status has a failure now and that the code is
- * returned. */
+/* Tells the static analyser, which sees one file at a time, that the status has a failure and the code is returned. */
 static inline es_code_t es_fail_seen(es_status_t *status, es_code_t code) {
   if (status != 0 && status->code == ES_OK) status->code = code;
   return code;

@@ -6,8 +6,8 @@
  * Up to ES_MESSAGE_BYTES: recursive doubling, log₂ G exchanges of all n bytes with the rank that is 1, 2, 4, … away.
  *
  * Above: recursive halving, then doubling (Rabenseifner): log₂ G exchanges of n/2, n/4, … n/G bytes, after which each
- * rank has the total of its part, then log₂ G exchanges of n/G, … n/2 bytes to distribute the totals; 2(G−1)/G·n bytes,
- * the fewest possible.
+ * rank has the total of its part, then n/G, … n/2 bytes to distribute the totals; 2(G−1)/G·n bytes, the fewest
+ * possible.
  *
  * Partners send at the same time, and each exchange waits for the previous one. An exchange is cut into messages of
  * ES_MESSAGE_BYTES, which MPI sends eagerly (longer messages wait for a handshake), and ES_MESSAGES_WINDOW of them are

@@ -18,9 +18,8 @@ const char *es_weights_name(const char *name);
 /** True for batch norm's count of batches, which this program does not use. */
 bool es_weights_is_count(const char *name);
 
-/** Compares an opened file (without its data) with a network. Returns the number of mismatches and appends each to
- * `report` (or NULL) as a line "  features.0.weight: 8 x 3 x 3 x 3, the network has 4 x 3 x 3 x 3". 0: the file
- * fits. */
+/** Compares an opened file (without its data) with a network. Returns the number of mismatches; appends each to
+ * `report` (or NULL) as "  features.0.weight: 8 x 3 x 3 x 3, the network has 4 x 3 x 3 x 3". 0: it fits. */
 int es_weights_compare(const es_safetensors_t *file, const es_graph_t *graph, es_text_t *report);
 /** Fills flat vectors of the graph from a loaded file that fits. */
 void es_weights_fill(const es_safetensors_t *file, const es_graph_t *graph, float *parameters, float *buffers);

@@ -100,7 +100,7 @@ es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, 
   es_file_part_t part;
   int reason = open_part(&part, path);
   if (reason == 0 && (reason = write_all(part.descriptor, data, size)) == 0) reason = commit_part(&part);
-  es_file_part_discard(&part); /* frees name and descriptor */
+  es_file_part_discard(&part); /* removes the part after a failure */
   if (reason == 0) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written (%zu bytes): %s", path, size, strerror(reason));
 }
@@ -231,8 +231,7 @@ es_code_t es_directory_create(const char *path, es_status_t *status) {
     end += strcspn(end, "/");
     char held = *end;
     *end = '\0';
-    /* For an existing folder mkdir may fail with EROFS or EACCES instead of EEXIST; other processes may create it
-     * meanwhile. */
+    /* For an existing folder mkdir may return EROFS or EACCES, not EEXIST; other processes may create it meanwhile. */
     if (mkdir(prefix, 0777) != 0) {
       int reason = errno;
       if (!es_directory_exists(prefix)) {

@@ -204,8 +204,7 @@ void es_tree_sum_f64(const es_group_t *group, double *lanes, size_t n) {
   if (group->lane_count > 1) {
     ranks_sum_f64(group, lanes, lanes + n, n, n);
   } else {
-    double scratch[MESSAGE_DOUBLES]; /* on the stack: a rank with one lane has no spare lane, and this function must not
-                                        fail */
+    double scratch[MESSAGE_DOUBLES]; /* on the stack: a rank may have only one lane, and must not fail */
     ranks_sum_f64(group, lanes, scratch, MESSAGE_DOUBLES, n);
   }
 }

@@ -28,7 +28,7 @@ void es_text_append(es_text_t *text, const char *format, ...) {
   va_list arguments, again;
   va_start(arguments, format);
   va_copy(again, arguments);
-  /* First prints into the free space: measuring the length first would always print twice. */
+  /* Prints into the free space first: measuring the length first would print twice every time. */
   const size_t room = text->failed || text->data == NULL ? 0 : text->capacity - text->length;
   int length = vsnprintf(room > 0 ? text->data + text->length : NULL, room, format, arguments);
   va_end(arguments);
@@ -41,7 +41,7 @@ void es_text_append(es_text_t *text, const char *format, ...) {
     vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
     text->length += (size_t)length;
   } else if (room > 0) {
-    text->data[text->length] = '\0'; /* drops a partial text */
+    text->data[text->length] = '\0'; /* drop the truncated text */
   }
   va_end(again);
 }
@@ -98,8 +98,7 @@ static int append_escape(es_text_t *text, const char *value) {
   if (found != NULL)
     es_text_append(text, "\\%c", letters[found - plain]);
   else
-    es_text_append(text, "\\u%04x",
-                   n > 0 ? (unsigned)code : 0xfffdU); /* invalid UTF-8 becomes the replacement character */
+    es_text_append(text, "\\u%04x", n > 0 ? (unsigned)code : 0xfffdU); /* invalid UTF-8: U+FFFD */
   return n > 0 ? n : 1;
 }
 

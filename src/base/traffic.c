@@ -27,12 +27,11 @@ static void sum(es_traffic_t *traffic, int ranks, int64_t n, int64_t size, int64
     for (int bit = 1; bit < ranks; bit *= 2) exchange(traffic, n * size, n * size, 1, link);
     return;
   }
-  for (int bit = 1; bit < ranks; bit *= 2) { /* rank 0 keeps the lower half, which is the longer one */
+  for (int bit = 1; bit < ranks; bit *= 2) { /* rank 0 keeps the lower half, the longer one if they differ */
     const int64_t upper = n / 2;
     n -= upper;
-    exchange(traffic, upper * size, n * size, window, link); /* halving */
-    exchange(traffic, n * size, upper * size, ES_MESSAGES_WINDOW,
-             link); /* doubling (which happens after all halving) */
+    exchange(traffic, upper * size, n * size, window, link);             /* halving */
+    exchange(traffic, n * size, upper * size, ES_MESSAGES_WINDOW, link); /* doubling */
   }
 }
 

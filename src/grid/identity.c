@@ -73,7 +73,7 @@ static void add_network(uint64_t *hash, const es_point_t *point) {
     add(hash, "width=" ES_WIDTH_OF_FILES); /* as written in the job, also after it was inferred from the files */
   else if (point->width.numerator != 1 || point->width.denominator != 1)
     add(hash, "width=%lld/%lld", (long long)point->width.numerator, (long long)point->width.denominator);
-  /* As written in the job: `all` is not replaced by the dataset's count. */
+  /* The value in the job: `all` is not replaced by the dataset's count. */
   if (point->classes != 0 && strcmp(es_point_axis(point, "classes"), "all") != 0)
     add(hash, "classes=%d", point->classes);
   if (point->resolution != 32) add(hash, "resolution=%d", point->resolution);

@@ -119,8 +119,7 @@ static es_code_t read_block(es_job_t *job, int index, es_status_t *status) {
   return ES_OK;
 }
 
-/* Refuses a setting that is an axis of every block and also set in its section, because that value would be ignored
- * silently. */
+/* Refuses a setting that is an axis of every block and also set in its section: that value would never be used. */
 static es_code_t check_overrides(const es_job_t *job, es_status_t *status) {
   for (int a = 0; a < job->blocks[0].n_axes; a++) {
     const es_axis_t *axis = &job->blocks[0].axes[a];
@@ -163,7 +162,7 @@ es_code_t es_axes_read(es_job_t *job, es_status_t *status) {
   return check_overrides(job, status);
 }
 
-/* Makes the width optional for weights from files, unless the file names contain {width}. */
+/* Makes the width optional for weights from files, unless it selects the files. */
 static void leave_width(es_point_t *point) {
   if (point->external.from_results || strstr(point->external.file[ES_TRAIN], "{width") != NULL) return;
   for (int i = 0; i < point->n_axes; i++) {

@@ -134,8 +134,7 @@ bool es_dataset_setting(const es_dataset_spec_t *spec, int i, es_dataset_setting
       out->is_default = variable[0] == '\0';
     } else {
       es_key_print(key, spec, out->value);
-      out->is_default =
-          strcmp(out->value, key->fallback) == 0; /* prints the value only once, because this runs for every point */
+      out->is_default = strcmp(out->value, key->fallback) == 0; /* reuses the printed value: runs for every point */
     }
     return true;
   }

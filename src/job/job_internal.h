@@ -51,8 +51,7 @@ es_code_t es_name_check(const es_job_t *job, const es_yaml_t *node, const char *
 /* datasets.c, models.c: `map` may be NULL. */
 es_code_t es_datasets_read(es_job_t *job, const es_yaml_t *map, es_status_t *status);
 es_code_t es_models_read(es_job_t *job, const es_yaml_t *map, es_status_t *status);
-/* Find the dataset or model that an axis value names; ES_INPUT lists the known names. es_dataset_resolve adds the
- * built-in dataset on its first use. */
+/* Look up the name in an axis value; ES_INPUT lists known names. es_dataset_resolve adds the built-in on first use. */
 es_code_t es_dataset_resolve(es_job_t *job, const es_yaml_t *value, es_status_t *status);
 es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_dataset_spec_t *out, es_status_t *status);
 es_code_t es_model_find(const es_job_t *job, const es_yaml_t *value, es_model_spec_t *out, es_status_t *status);

@@ -1,5 +1,4 @@
-/* The table of keys. A setting is a member of es_point_t and one row here: type, range, default, in_id,
- * documentation. */
+/* The table of keys. A setting is a member of es_point_t and one row here: type, range, default, in_id, doc. */
 #include "keys.h"
 #include "eigenscope/dataset_reader.h"
 #include "eigenscope/graph.h"
@@ -31,8 +30,7 @@ static bool has_network(const es_point_t *point) {
 static bool trains(const es_point_t *point) {
   return point->source == ES_SOURCE_TRAIN;
 }
-/* True if the point is trained in this job, or its weights come from a folder of results, where these settings select
- * them. */
+/* True if the point is trained, or if these settings select its weights in a folder of results. */
 static bool trained(const es_point_t *point) {
   return trains(point) || (point->source == ES_SOURCE_CHECKPOINT && point->external.from_results);
 }

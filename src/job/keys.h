@@ -71,8 +71,8 @@ extern const char *const es_method_words[ES_METHODS];
 /* True if target holds the default. */
 bool es_key_is_default(const es_key_t *key, const void *target);
 
-/* Parses "1/16", "0.125" or "2" and reduces it; false unless both parts are positive integers (decimals: up to 9
- * places). */
+/* Parses "1/16", "0.125" or "2", in lowest terms; false unless both parts are positive integers (at most 9
+ * decimals). */
 bool es_ratio_parse(const char *text, es_ratio_t *out);
 bool es_ratio_in_range(es_ratio_t ratio);
 

@@ -64,8 +64,7 @@ static es_code_t check_epochs(const es_job_t *job, const es_yaml_t *section, boo
   return ES_OK;
 }
 
-/* Reads a folder of results, relative to the working directory as `output`. Made absolute, so that a resolved job is
- * valid anywhere. */
+/* Reads a folder of results, relative to the working directory, and makes it absolute, for resolved jobs. */
 static es_code_t read_from(const es_job_t *job, const es_yaml_t *node, char out[ES_PATH_MAX], es_status_t *status) {
   enum { MOST = 480 }; /* leaves space for two paths and /checkpoints/<id>-<epoch>.safetensors */
   char folder[ES_PATH_MAX], here[MOST + 1] = "";

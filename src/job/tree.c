@@ -86,8 +86,7 @@ const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]) {
   size_t length = strlen(node->text), limit = ES_EXCERPT_MAX - 24;
   const bool cut = length > limit;
   if (!cut) limit = length;
-  while (cut && limit > 0 && ((unsigned char)node->text[limit] & 0xc0) == 0x80)
-    limit--; /* cut at a whole UTF-8 sequence */
+  while (cut && limit > 0 && ((unsigned char)node->text[limit] & 0xc0) == 0x80) limit--; /* whole UTF-8 sequences */
   snprintf(out, ES_EXCERPT_MAX, "%s\"%.*s%s\"", quoted, (int)limit, node->text, cut ? "..." : "");
   return out;
 }

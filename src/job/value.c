@@ -27,8 +27,7 @@ static bool is_word(const es_yaml_t *node, const char *word) {
   return node->kind == ES_NODE_SCALAR && strcmp(node->text, word) == 0;
 }
 
-/* Reads a plain scalar that is a decimal integer. Refuses a leading zero, which means octal in YAML 1.1 and decimal in
- * 1.2. */
+/* Reads a plain decimal integer. Refuses a leading zero, which means octal in YAML 1.1 and decimal in 1.2. */
 static bool read_integer(const es_yaml_t *node, int64_t *out) {
   if (node->kind != ES_NODE_SCALAR || !node->plain) return false;
   const char *digits = node->text + (node->text[0] == '-');

@@ -30,8 +30,7 @@ void es_blas_choose_kernels(char **argv) {
   const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
   if (length <= 0) return;
   self[length] = '\0';
-  /* OpenBLAS chooses kernels when it is loaded. The restarted program finds the variable set and does not restart
-   * again. */
+  /* OpenBLAS chooses kernels when it is loaded. The variable stays set, so the program restarts only once. */
   if (setenv("OPENBLAS_CORETYPE", better, 1) == 0) execv(self, argv);
 }
 

@@ -62,8 +62,7 @@ typedef struct es_settings {
 typedef struct es_operation {
   const char *name;
   /* Completes a node whose input is set and whose output shape equals the input shape: sets shape, settings, tensors,
-   * multiply-adds, receptive field. Space for two parameters and two buffers is allocated. NULL: nothing to
-   * complete. */
+   * multiply-adds, receptive field. There is space for two parameters and two buffers. May be NULL. */
   void (*infer)(es_builder_t *b, es_node_t *node, const es_settings_t *settings);
   bool captured; /* a layer that can be measured */
 } es_operation_t;
