@@ -51,8 +51,8 @@ int32_t es_capture_width(const es_capture_t *capture, int layer);
 es_code_t es_capture_begin(es_capture_t *capture, int64_t samples, es_status_t *status);
 /** The observer that a pass calls; borrows the capture. */
 const es_observer_t *es_capture_observer(es_capture_t *capture);
-/** After each batch: accumulators that are spread over the ranks exchange their rows. Collective; all ranks return the
- * same code. */
+/** After each batch: exchanges the rows of accumulators that are distributed over the ranks. Collective; all ranks
+ * return the same code. */
 es_code_t es_capture_exchange(es_capture_t *capture, es_status_t *status);
 /** Order of the eigenproblem that es_capture_finish returns for a layer if all announced rows are added. */
 int32_t es_capture_order(const es_capture_t *capture, int layer);

@@ -18,7 +18,7 @@ typedef struct es_option {
 
 /** Help page of a command; source of --help, the manual page and shell completion (src/cli/help.c). */
 typedef struct es_page {
-  const char *name;           /**< "run", or "data pack" for a part of a command */
+  const char *name;           /**< "run", or "data pack" for a subcommand */
   const char *usage;          /**< synopses, one per line, then optionally an empty line and a description */
   const es_option_t *options; /**< n_options */
   int n_options;
@@ -57,11 +57,11 @@ void es_cli_help_records(void);
 int es_cli_launched_rank(void);
 
 int es_cli_plan(int argc, char **argv);
-int es_cli_run(int argc, char **argv); /* the only command here that calls MPI_Init, besides doctor */
+int es_cli_run(int argc, char **argv); /* calls MPI_Init, like doctor, bench, and data pack under a launcher */
 int es_cli_status(int argc, char **argv);
 int es_cli_show(int argc, char **argv);
 int es_cli_merge(int argc, char **argv);
-int es_cli_report_command(int argc, char **argv); /* becomes a Python process */
+int es_cli_report_command(int argc, char **argv); /* replaces this process by a Python process */
 int es_cli_data(int argc, char **argv);
 int es_cli_checkpoint(int argc, char **argv);
 int es_cli_version(int argc, char **argv);

@@ -57,7 +57,7 @@ static inline size_t es_cov_moments_size(int32_t width) {
   return (size_t)width + es_triangle_size(width);
 }
 
-/** ES_SYSTEM when memory is out. */
+/** ES_SYSTEM if out of memory. */
 es_code_t es_cov_workspace_create(es_cov_workspace_t *out, int32_t largest_width, es_real_t real, es_status_t *status);
 void es_cov_workspace_destroy(es_cov_workspace_t *workspace);
 

@@ -26,7 +26,7 @@ typedef struct es_dist_matrix {
 /** Chooses a near-square grid for `ranks`: the largest rows·cols ≤ ranks with rows ≤ cols ≤ 2·rows; among equal ones
  * the most square. */
 void es_dist_matrix_grid(int ranks, int *rows, int *cols);
-/** Rows (or columns) of a matrix of `order` that position `at` of `n` holds: ScaLAPACK's numroc. 0 for at < 0. */
+/** Number of rows (or columns) of a matrix of `order` at position `at` of `n`: ScaLAPACK's numroc. 0 for at < 0. */
 int32_t es_dist_matrix_count(int32_t order, int32_t block, int at, int n);
 /** Global index of local index `local` on position `at` of `n`. Ascending in `local`. */
 static inline int32_t es_dist_matrix_global(int32_t local, int32_t block, int at, int n) {

@@ -42,7 +42,7 @@ typedef enum es_initialiser {
 
 /** A parameter or a running statistic. */
 typedef struct es_tensor {
-  char name[ES_NAME_MAX]; /**< as in torchvision's state_dict: "features.0.weight" */
+  char name[ES_NAME_MAX]; /**< name in torchvision's state_dict: "features.0.weight" */
   int32_t rank;
   int64_t shape[4];
   int64_t offset, count; /**< in floats, in the flat vector of parameters (or of buffers) */
@@ -113,7 +113,7 @@ typedef struct es_family_row {
   const char *key; /**< key under `models`. If families share a key, a list belongs to the first one */
   const char *id;  /**< name in the text that ids hash, so it must never change */
   void (*build)(struct es_builder *b, const es_model_spec_t *spec, int32_t classes);
-  unsigned options;            /**< ES_HAS_...: bit i stands for es_model_option(i) */
+  unsigned options;            /**< ES_HAS_...: bit i means es_model_option(i) */
   const char *prefix;          /**< a word as value selects the built-in architecture prefix + word; NULL: no words */
   int32_t items_max, item_max; /**< lists: most numbers, and the largest number (the least is 1); 0: no lists */
   const char *letters; /**< letters allowed in a list: the first is stored as −1, the second as −2; NULL: none */

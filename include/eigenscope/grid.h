@@ -50,7 +50,7 @@ es_code_t es_point_path(char out[ES_PATH_MAX], const char *pattern, const es_poi
 /** Value of the axis `name` as text, or "" if the point has no such axis. */
 const char *es_point_axis(const es_point_t *point, const char *name);
 
-/** A set of point indices given as "0-3,7" or by --task. */
+/** A set of point indices, from "0-3,7" or --task. */
 typedef struct es_selection {
   int64_t n;
   int64_t *index; /**< owned, ascending */

@@ -57,14 +57,13 @@ es_code_t es_hdf5_write(hid_t dataset, hid_t type, const es_hdf5_block_t *block,
 /** Gets the lengths of a dataset's axes (at most H5S_MAX_RANK), returns their number; negative for a damaged file. */
 int es_hdf5_shape(hid_t dataset, int64_t shape[H5S_MAX_RANK]);
 
-/** Values first … first+count−1 along the first axis, as `type` in memory; negative: as they are stored. A failure is
- * ES_SYSTEM or ES_INPUT, with the reason of es_hdf5_reason. */
+/** Reads values first … first+count−1 along the first axis, converted to `type`; negative: the stored type. ES_SYSTEM
+ * or ES_INPUT, with the reason of es_hdf5_reason. */
 es_code_t es_hdf5_read_rows(hid_t dataset, hid_t type, int64_t first, int64_t count, void *out,
                             char reason[ES_HDF5_REASON_SIZE]);
 
-/** Opens a dataset again, as `name` in `file`, with a cache that holds all chunks of one step along the first axis, or
- * `most` bytes of them, if the library's own cache is too small for that. Reads rarely end where chunks end; a chunk
- * with rows of two reads is then unpacked once. */
+/** If the library's default cache is too small, reopens dataset `name` of `file` with a cache for all chunks of one
+ * step along the first axis, at most `most` bytes. A chunk with rows of two reads is then decompressed only once. */
 void es_hdf5_enlarge_cache(hid_t *dataset, hid_t file, const char *name, int64_t most);
 
 /** Returns NULL if a dataset can hold `count` elements of `size` bytes. Else its values lie in other files, or are more

@@ -61,8 +61,9 @@ typedef struct es_pass {
   es_feed_t feed;
   const es_observer_t *observer; /**< or NULL */
   const es_editor_t *editor;     /**< or NULL; not in training, because the backward pass ignores edits */
-  double *profile;               /**< seconds of each kind (ES_KINDS), added to; or NULL */
-  int64_t *confusion; /**< classes × classes counts [label][prediction], added to, of this rank's samples; or NULL */
+  double *profile;               /**< seconds of each kind (ES_KINDS), added to the values; or NULL */
+  int64_t *confusion; /**< classes × classes counts [label][prediction] of this rank's samples, added to the values; or
+                         NULL */
 } es_pass_t;
 
 /** Sums over the batch. */

@@ -64,7 +64,7 @@ typedef struct es_epoch_report {
 /** Settings that all points of a run share. Borrowed pointers. */
 typedef struct es_pipeline {
   MPI_Comm comm;      /**< ranks of this group */
-  const char *output; /**< folder of results; its sub-folders exist */
+  const char *output; /**< folder of results with existing sub-folders */
   int64_t n_points;   /**< points of the grid; decides if results lie in sub-folders (es_result_path) */
   const char *job_name;
   const char *engine; /**< libraries and instruction set, which determine the bits */

@@ -64,7 +64,7 @@ static inline bool es_external_has(const es_external_t *external, es_split_t spl
 /** Text of the axis width if the shapes in weight files determine it; the numerator is 0 until they are read. */
 #define ES_WIDTH_OF_FILES "auto"
 
-/** An exact width multiplier, in lowest terms, both > 0. */
+/** An exact width multiplier in lowest terms; both numbers > 0. */
 typedef struct es_ratio {
   int64_t numerator, denominator;
 } es_ratio_t;

@@ -14,7 +14,7 @@ typedef struct es_run_settings {
   const char *const *sets;
   int n_sets;
   const char *output, *points, *task; /**< --output, --points and --task, or NULL */
-  int ranks_per_point;                /**< 0: 1, or all ranks for activations */
+  int ranks_per_point;                /**< 0: the default, 1, or all ranks for activations */
   double seconds;                     /**< time limit, after which the run stops at the next batch; INFINITY for none */
   bool retry_failed, dry_run, accept_cpu_change;
   es_progress_mode_t progress;

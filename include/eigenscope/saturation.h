@@ -45,8 +45,8 @@ void es_quantities_measure(double out[ES_QUANTITIES], const double *values, int3
 typedef struct es_saturation {
   uint8_t flags;                    /**< es_flag_t */
   double quantities[ES_QUANTITIES]; /**< by es_quantity_t, after clamping */
-  int32_t k[ES_DELTAS_MAX];         /**< intrinsic dimension at each δ; −1 when nonfinite */
-  double saturation[ES_DELTAS_MAX]; /**< k/width; NaN when nonfinite */
+  int32_t k[ES_DELTAS_MAX];         /**< intrinsic dimension at each δ; −1 if nonfinite */
+  double saturation[ES_DELTAS_MAX]; /**< k/width; NaN if nonfinite */
 } es_saturation_t;
 
 /** Clamps negative `values` (descending, `width` of them; rounding errors) to 0, then measures. `rows`: rows of the
@@ -55,7 +55,7 @@ void es_saturation_measure(es_saturation_t *out, double *values, int32_t width, 
                            int n_deltas, es_convention_t convention);
 
 /** k(δ): the smallest k with λ₁+…+λ_k ≥ δΣλ (Richter et al. 2022, section 3.1), or delve's count: the number of
- * cumulative ratios strictly below δ, at least 1, plus 1 if the last of them is more than 0.02 short of δ. */
+ * cumulative ratios strictly below δ, at least 1, plus 1 if the last of these ratios is below δ − 0.02. */
 int32_t es_saturation_count(const double *values, int32_t width, double delta, es_convention_t convention);
 
 #endif

@@ -33,7 +33,7 @@ typedef struct es_status {
 es_code_t es_fail(es_status_t *status, es_code_t code, const char *stage, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/** es_fail for lack of memory: es_out_of_memory(status, stage, "%d layers", n) says "out of memory for 12 layers". */
+/** Reports lack of memory: es_out_of_memory(status, stage, "%d layers", n) fails with "out of memory for 12 layers". */
 #define es_out_of_memory(status, stage, ...) es_fail(status, ES_SYSTEM, stage, "out of memory for " __VA_ARGS__)
 
 #ifdef __clang_analyzer__

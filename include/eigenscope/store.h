@@ -78,9 +78,9 @@ typedef enum es_field {
   /* group recall */
   ES_FIELD_RECALL, /**< (split, epoch, class) float64; NaN for a class without samples */
   /* group probe */
-  ES_FIELD_LAYER_TAIL,      /**< (layer) uint8: 1 for the trailing layers that add almost no accuracy; 255 unknown */
-  ES_FIELD_PROBE_ACCURACY,  /**< (split, probe_epoch, layer) float64 */
-  ES_FIELD_PROBE_OBJECTIVE, /**< (probe_epoch, layer) float64: the sum, as scikit-learn's with C = 1/l2 */
+  ES_FIELD_LAYER_TAIL,          /**< (layer) uint8: 1 for the last layers that add almost no accuracy; 255 unknown */
+  ES_FIELD_PROBE_ACCURACY,      /**< (split, probe_epoch, layer) float64 */
+  ES_FIELD_PROBE_OBJECTIVE,     /**< (probe_epoch, layer) float64: the sum, as scikit-learn's with C = 1/l2 */
   ES_FIELD_PROBE_GRADIENT_NORM, /**< (probe_epoch, layer) float64 */
   ES_FIELD_PROBE_ITERATIONS,    /**< (probe_epoch, layer) int32 */
   ES_FIELD_PROBE_CONVERGED,     /**< (probe_epoch, layer) uint8: 0 no, 1 yes; 255 not fitted */
@@ -94,7 +94,7 @@ typedef enum es_field {
   ES_FIELD_EIGENVECTORS, /**< (split, epoch, layer, component, feature) float32, NaN-padded */
   /* group projection */
   ES_FIELD_PROJECTED_ACCURACY, /**< (projection, layer_or_all, delta) float64: eval split, after the last epoch, outputs
-                                  projected onto eigenspaces of the train split, or of eval if that alone is measured */
+                                  projected onto eigenspaces of the train split, or of eval if only eval is measured */
   /* group stability */
   ES_FIELD_STABILITY_DISTANCE, /**< (reference, split, epoch, delta) float64 */
   ES_FIELD_STABILITY_PEARSON,
@@ -199,7 +199,7 @@ int64_t es_result_probe_epoch_index(const es_result_t *result, int32_t epoch);
 void es_result_move_last_probe_epoch(es_result_t *result, int32_t epoch);
 
 /** Mean of the saturation over the layers of one split and epoch (both indices) at delta `delta` (an index), without
- * the output layer and layers with one of ES_FLAGS_EXCLUDED; NaN when none is left. */
+ * the output layer and layers with one of ES_FLAGS_EXCLUDED; NaN if no layer is left. */
 double es_result_mean_saturation(const es_result_t *result, es_split_t split, int64_t epoch, int64_t delta);
 
 /** Provenance of a result: name-value pairs that become root attributes. */
@@ -214,7 +214,7 @@ typedef struct es_result_header {
   const char *job_name;    /**< `job_name` */
   const char *job;         /**< `job`: the resolved YAML */
   const char *outcome;     /**< "complete" or "diverged" */
-  const char *reason;      /**< "" when complete */
+  const char *reason;      /**< "" if complete */
   int32_t stopped_at;      /**< `stopped_at_epoch`: epoch at which training ended early, or 0 */
   const char *train_mode;  /**< "training" (activations of the training passes) or "inference" */
   const char *fingerprint; /**< `dataset_fingerprint` */

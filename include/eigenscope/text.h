@@ -35,8 +35,8 @@ const char *es_text_double(double value, char out[32]);
  * no blanks, no hexadecimal, no "nan" or "inf". */
 bool es_text_to_int(const char *text, int64_t *out);
 bool es_text_to_double(const char *text, double *out);
-/** Bytes of the UTF-8 character at the start of a zero-terminated text; 0 if there is none (overlong, surrogate, cut).
- */
+/** Bytes of the UTF-8 character at the start of a zero-terminated text; 0 if invalid (overlong, surrogate,
+ * truncated). */
 size_t es_text_utf8_length(const char *text);
 /** True for UTF-8 that is safe to print: no control characters (including U+0080 to U+009F), no line separators or
  * characters that change text direction (U+2028 to U+202E, U+2066 to U+2069). */
@@ -52,8 +52,8 @@ void es_text_print(FILE *to, es_text_t *text);
 void es_text_shape(char *out, size_t size, const int64_t *shape, int rank);
 /** Matches a name against a shell-like pattern with `*` (also matches dots) and `?`. */
 bool es_text_match(const char *pattern, const char *name);
-/** The candidate nearest to `word` (edit distance at most 2 and less than the word's length; the first of equals), or
- * NULL: for "did you mean". */
+/** The candidate nearest to `word` (edit distance at most 2 and less than the word's length; the first of equal ones),
+ * or NULL: for "did you mean". */
 const char *es_text_nearest(const char *word, const char *const *candidates, int n);
 
 /** Copies `pattern` to `out` (size bytes) and replaces {name} and {name:03}. `value` writes the value of a name, an

@@ -45,8 +45,8 @@ es_code_t es_weights_load(const char *path, const char *fingerprint, const es_gr
 
 /** Weights that a point saved in a folder of results. */
 typedef struct es_trained {
-  char training[ES_ID_SIZE]; /**< es_point_training_id of the point */
-  char id[ES_ID_SIZE];       /**< of the point */
+  char training[ES_ID_SIZE]; /**< the point's es_point_training_id */
+  char id[ES_ID_SIZE];       /**< id of the point */
   int32_t epoch;
   bool each; /**< one file per epoch */
 } es_trained_t;
