@@ -46,7 +46,7 @@ int es_group_lane_owner(const es_group_t *group, int lane);
 
 /** Lane `lane` of a batch of n holds samples first … first+count−1: ⌊lane·n/L⌋ … ⌊(lane+1)·n/L⌋ − 1; may be empty. */
 void es_lane_range(int64_t n, int lanes, int lane, int64_t *first, int64_t *count);
-/** All samples of this rank, one contiguous range. */
+/** Range of all samples of this rank, which are contiguous. */
 void es_group_range(const es_group_t *group, int64_t n, int64_t *first, int64_t *count);
 
 /** Sums n values over the lanes in the fixed tree. On entry `lanes` holds lane_count × n values of this rank's lanes,
@@ -94,8 +94,8 @@ typedef struct es_ranks_range {
 enum { ES_RANKS_RANGES = 32 };
 void es_ranks_range(MPI_Comm comm, const double *values, es_ranks_range_t *out, int n);
 
-/** Makes all ranks of comm leave a stage together: returns the code of the lowest failing rank on every rank, with its
- * message and rank (in comm) in `status`. Collective over comm (MPI_COMM_NULL: returns status->code). */
+/** Makes all ranks of comm agree on success or failure: returns the code of the lowest failing rank on every rank, with
+ * its message and rank (in comm) in `status`. Collective over comm (MPI_COMM_NULL: returns status->code). */
 es_code_t es_agree(MPI_Comm comm, es_status_t *status);
 /** es_agree over a group; adds the time to the group's traffic. */
 es_code_t es_group_agree(const es_group_t *group, es_status_t *status);

@@ -38,8 +38,8 @@ const char *es_job_name(const es_job_t *job);
 /** `output`, with $VAR and ${VAR} expanded; default results/<name>. */
 const char *es_job_output(const es_job_t *job);
 
-/** The settings that all points share (sections train, measure, checkpoint; defaults elsewhere); axes empty. Borrowed.
- */
+/** A point with the settings that all points share (sections train, measure, checkpoint), other fields at defaults, no
+ * axes. Borrowed. */
 const es_point_t *es_job_base(const es_job_t *job);
 
 /** Datasets in file order; then the built-in fashion-mnist if the grid names it and the file does not define it. Paths

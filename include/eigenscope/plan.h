@@ -131,7 +131,7 @@ int64_t es_memory_available(void);
 
 /** A cluster and assumptions about it. */
 typedef struct es_cluster {
-  int64_t nodes, cores; /**< cores of each node: ranks, since every rank has one thread */
+  int64_t nodes, cores; /**< cores per node, which equal ranks, because a rank has one thread */
   double rate;          /**< floating-point operations of one core in a second */
   double efficiency;    /**< parallel efficiency of each doubling of the ranks per point, 0 … 1 */
 } es_cluster_t;

@@ -1,4 +1,4 @@
-/* From an architecture, a width and a class count to the graph. */
+/* Builds the graph of an architecture, a width and a class count. */
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
 #include "network_internal.h"

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* Adds a tensor called node.suffix; rank, shape, initialiser and fan are the caller's. Returns its index. */
+/* Adds a tensor named node.suffix; the caller sets rank, shape, initialiser and fan. Returns its index. */
 static int32_t add_tensor(es_tensor_t *tensors, int32_t *n, int64_t *total, const es_node_t *node, const char *suffix) {
   es_tensor_t *t = &tensors[*n];
   snprintf(t->name, sizeof t->name, "%.*s.%s", ES_NAME_MAX - 20, node->name, suffix);
