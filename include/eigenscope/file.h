@@ -30,8 +30,7 @@ void es_file_remove_parts(const char *path);
 /** Reads a whole file; *data is owned by the caller (es_free), one zero byte follows it. ES_SYSTEM with the reason;
  * errno then holds it, too. */
 es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status);
-/** es_file_read for a file that should be small: ES_INPUT if it has more than `most` bytes; never reads more than
- * `most`. */
+/** es_file_read for a file that should be small: ES_INPUT if it has more than `most` bytes, which then are not read. */
 es_code_t es_file_read_most(const char *path, size_t most, char **data, size_t *size, es_status_t *status);
 /** True for a regular file (or a link to one). */
 bool es_file_exists(const char *path);

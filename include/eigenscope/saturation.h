@@ -9,7 +9,7 @@
 typedef enum es_flag {
   ES_FLAG_DEAD = 1,         /**< zero variance: k = 0 */
   ES_FLAG_UNDERSAMPLED = 2, /**< fewer than width + 1 rows */
-  ES_FLAG_NONFINITE = 4,    /**< NaN or Inf in the activations: all quantities are NaN */
+  ES_FLAG_NONFINITE = 4,    /**< NaN or Inf in the activations: the layer has no other results */
   ES_FLAG_FALLBACK = 8,     /**< a collective eigensolver failed its check, so LAPACK was used: the numbers are valid */
   ES_FLAGS_EXCLUDED = ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED | ES_FLAG_NONFINITE /**< not in means over layers */
 } es_flag_t;

@@ -24,7 +24,8 @@ static void add_numbers(uint64_t *hash, const char *key, const double values[3])
       es_text_double(values[2], text[2]));
 }
 
-/* Adds the parameters of synthetic images, but only the name of other datasets; the result has their fingerprint. */
+/* Identifies synthetic images by their parameters, other datasets by name and settings; results have their
+ * fingerprint. */
 static void add_dataset(uint64_t *hash, const es_dataset_spec_t *d) {
   const bool made = es_reader_of(d->format)->hint == NULL;
   es_dataset_setting_t setting;
