@@ -44,8 +44,7 @@ typedef struct es_effort {
   int64_t steps, images;         /**< images of ES_WORK_MEASURE are not counted, because they were counted before */
   double seconds;                /**< on the leader */
   int64_t sums, messages, bytes; /**< sum over all steps */
-  double least, mean,
-      most; /**< over the ranks: seconds in sums and es_agree, that is messages and waiting for slower ranks */
+  double least, mean, most;      /**< over the ranks: seconds in sums and es_agree (messages, waiting) */
 } es_effort_t;
 
 /** Report of the leader after each epoch. */

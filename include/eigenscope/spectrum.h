@@ -54,10 +54,10 @@ typedef struct es_spectrum_backend {
   es_solver_t solver;
   bool collective; /**< all ranks of comm must call it together, and all return the same code */
   /** Writes all eigenvalues into values[0 … order−1], descending, on every rank of comm. share > 0: also the leading
-   * es_spectrum_leading vectors, with the checks ‖Qv − λv‖₂ ≤ 100·n·ε·‖Q‖_F for each vector and |VVᵀ − I| ≤ 100·n·ε for
-   * each element. share = 0 needs no `vectors`; its values agree with those of share > 0 to n·ε·‖Q‖, not always in
-   * bits. ES_NUMERIC if the matrix is not finite, the routine did not converge or a check fails (each named in the
-   * message), ES_SYSTEM if out of memory, ES_INPUT for an order too large for LAPACK's eigenvectors. */
+   * vectors (es_spectrum_leading tells how many), with the checks ‖Qv − λv‖₂ ≤ 100·n·ε·‖Q‖_F for each vector and |VVᵀ −
+   * I| ≤ 100·n·ε for each element. share = 0 needs no `vectors`; its values agree with those of share > 0 to n·ε·‖Q‖,
+   * not always in bits. ES_NUMERIC if the matrix is not finite, the routine did not converge or a check fails (each
+   * named in the message), ES_SYSTEM if out of memory, ES_INPUT for an order too large for LAPACK's eigenvectors. */
   es_code_t (*solve)(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
                      es_status_t *status);
 } es_spectrum_backend_t;
