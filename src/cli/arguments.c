@@ -1,4 +1,4 @@
-/* Arguments of the commands: one small parser, so that all of them take options in the same way and refuse alike. */
+/* One parser for the arguments of all commands, so that options and error messages are the same everywhere. */
 #include "cli_internal.h"
 #include "eigenscope/memory.h"
 #include <stdio.h>
@@ -10,11 +10,11 @@ struct es_arguments {
   const es_page_t *page; /* borrowed */
   int n_positional, capacity;
   const char **positional; /* capacity */
-  const char **values;     /* options × capacity; what each option was given, in order */
+  const char **values;     /* options × capacity; the values given to each option, in order */
   int *counts;             /* options */
 };
 
-/* "eigenscope run JOB [options]": the first line of the usage. */
+/* The first line of the usage: "eigenscope run JOB [options]". */
 static const char *synopsis(const char *usage, char out[256]) {
   snprintf(out, 256, "%.*s", (int)strcspn(usage, "\n"), usage);
   return out;
@@ -32,7 +32,7 @@ static es_code_t refuse_unknown(const es_page_t *page, const char *name, es_stat
                  synopsis(page->usage, line));
 }
 
-/* One option at argv[*i], with its value behind '=' or in the next argument. */
+/* Reads one option at argv[*i]; its value follows '=' or is the next argument. */
 static es_code_t read_option(es_arguments_t *a, int argc, char **argv, int *i, es_status_t *status) {
   const char *argument = argv[*i], *equals = strchr(argument, '=');
   const size_t length = equals != NULL ? (size_t)(equals - argument) : strlen(argument);

@@ -1,11 +1,11 @@
-/* eigenscope bench: the program's own figures (bench.h). */
+/* eigenscope bench: measures the program's own speed (bench.h). */
 #include "eigenscope/bench.h"
 #include "cli_internal.h"
 #include "eigenscope/spectrum.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* A whole number of at least 1. */
+/* Reads a whole number of at least 1. */
 static es_code_t read_number(const es_arguments_t *arguments, const char *name, int64_t otherwise, int64_t most,
                              int64_t *out, es_status_t *status) {
   const char *text = es_arguments_option(arguments, name);
@@ -15,7 +15,7 @@ static es_code_t read_number(const es_arguments_t *arguments, const char *name, 
                  (long long)most);
 }
 
-/* A list of them with commas between; `otherwise` is such a list. */
+/* Reads whole numbers separated by commas; `otherwise` is the default, in the same form. */
 static es_code_t read_numbers(const es_arguments_t *arguments, const char *name, const char *otherwise, int64_t most,
                               es_bench_numbers_t *out, es_status_t *status) {
   const char *text = es_arguments_option(arguments, name);

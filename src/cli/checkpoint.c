@@ -1,4 +1,4 @@
-/* eigenscope checkpoint: what files of weights hold, and the way to other programs and back. Without MPI. */
+/* eigenscope checkpoint: shows, imports and exports files of weights. Needs no MPI. */
 #include "cli_internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@ static const es_option_t info_options[] = {
 const es_page_t es_page_checkpoint_info = {"checkpoint info", info_usage, info_options,
                                            sizeof info_options / sizeof *info_options};
 
-/* "64 x 3 x 3 x 3", or with another separator. */
+/* Appends a shape as "64 x 3 x 3 x 3", or with another separator. */
 static void append_shape(const es_tensor_view_t *tensor, const char *separator, es_text_t *out) {
   for (int32_t i = 0; i < tensor->rank; i++)
     es_text_append(out, "%s%lld", i > 0 ? separator : "", (long long)tensor->shape[i]);
@@ -89,7 +89,7 @@ static int info(const es_arguments_t *arguments, es_status_t *status) {
   bool known, json;
   ES_TRY(es_cli_format(arguments, &json, status));
   ES_TRY(es_safetensors_open(&file, es_arguments_positional(arguments, 0), status));
-  /* Files of others may be of any size, and have nothing to be held to. */
+  /* Only files with a hash or written by eigenscope can be verified. Others may be large, so do not load them. */
   if (es_safetensors_metadata(file, "xxh3") != NULL || es_safetensors_metadata(file, "writer") != NULL)
     es_safetensors_load(file, status);
   if (status->code == ES_OK && es_checkpoint_recognise(file, &network, &known, status) == ES_OK)

@@ -1,4 +1,4 @@
-/* Which of the architectures that this program knows a file of weights is of, and which files may be replaced. */
+/* Recognises the built-in architecture of a file of weights, and checks which files may be replaced. */
 #include "cli_internal.h"
 #include "eigenscope/graph.h"
 #include <math.h>
@@ -12,7 +12,7 @@ void es_checkpoint_describe(const es_point_t *point, es_text_t *out) {
   if (es_family(point->model.family)->whole_image) es_text_append(out, ", resolution %d", point->resolution);
 }
 
-/* The first layer of an MLP has a column for each pixel and colour. */
+/* Finds the side of the images from the first layer of an MLP, which has a column for each pixel and colour. */
 static int32_t resolution_of(const es_safetensors_t *file, const es_model_spec_t *model) {
   for (int i = 0; es_family(model->family)->whole_image && i < es_safetensors_count(file); i++) {
     const es_tensor_view_t *t = es_safetensors_tensor(file, i);
@@ -23,7 +23,7 @@ static int32_t resolution_of(const es_safetensors_t *file, const es_model_spec_t
   return 224;
 }
 
-/* False also when that could not be found out, which `failure` says. */
+/* True if the weights fit. If the check itself failed, returns false and stores the reason in `failure`. */
 static bool fits(const es_safetensors_t *file, const es_model_spec_t *model, es_point_t *out, es_status_t *failure) {
   es_graph_t *graph = NULL;
   es_status_t own = {0};
@@ -37,10 +37,10 @@ static bool fits(const es_safetensors_t *file, const es_model_spec_t *model, es_
   return fit;
 }
 
-/* The options of a family in all combinations, numbered from 0; false when there are no more. The default comes first,
- * so options that weights do not show (the stem of a MobileNet) stay there. */
+/* Sets combination `number` (from 0) of a family's options; false after the last. Defaults come first, so an option
+ * that weights do not show (the stem of a MobileNet) keeps its default. */
 static bool set_options(es_model_spec_t *model, int number, char words[80]) {
-  static const int order[] = {ES_HAS_HEAD, ES_HAS_SKIP, ES_HAS_BATCH_NORM, ES_HAS_STEM}; /* in which they are shown */
+  static const int order[] = {ES_HAS_HEAD, ES_HAS_SKIP, ES_HAS_BATCH_NORM, ES_HAS_STEM}; /* the order of display */
   words[0] = '\0';
   for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
     if ((es_family(model->family)->options & (unsigned)order[i]) == 0) continue;

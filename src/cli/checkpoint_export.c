@@ -1,4 +1,4 @@
-/* eigenscope checkpoint export: weights that points left, under names of the user's choice. */
+/* eigenscope checkpoint export: copies the weights of points to file names of the user's choice. */
 #include "cli_internal.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
@@ -70,8 +70,8 @@ static es_code_t add(list_t *list, const es_trained_t *from, const es_point_t *p
   return es_point_path(item->to, list->to, point, from->id, from->epoch, status);
 }
 
-/* The weights of a point that are asked for; what is not there is noted. One epoch is written once, though a job that
- * was run with another checkpoint.keep may have left it twice. */
+/* Adds the weights of a point that the user asks for, and notes those that do not exist. Adds each epoch once: a job
+ * that was run again with another checkpoint.keep may have stored an epoch twice. */
 static es_code_t add_point(list_t *list, const es_point_t *point, const char *id, es_status_t *status) {
   int32_t last = -1, before = -1;
   int found = 0;
@@ -98,7 +98,7 @@ static int by_target(const void *a, const void *b) {
   return strcmp(((const item_t *)a)->to, ((const item_t *)b)->to);
 }
 
-/* Before anything is written: all is there, no two files have one name, and nothing else is in their place. */
+/* Checks before any write that all weights exist, all target names differ, and no foreign file is replaced. */
 static es_code_t check(list_t *list, es_status_t *status) {
   if (list->missing.length > 0) {
     es_text_print(stderr, &list->missing);
@@ -116,7 +116,7 @@ static es_code_t check(list_t *list, es_status_t *status) {
   return ES_OK;
 }
 
-/* Copies tensors and metadata; the hash is made again, and so is held to what was read. */
+/* Copies tensors and metadata. Writing computes the hash again, which also verifies the data. */
 static es_code_t copy(const char *from, const char *to, es_status_t *status) {
   es_safetensors_t *file;
   ES_TRY(es_safetensors_read(&file, from, status));
@@ -180,7 +180,7 @@ static es_code_t collect(list_t *list, const es_arguments_t *arguments, es_plan_
 static int export(const es_arguments_t *arguments, es_status_t *status) {
   list_t list = {.to = es_arguments_option(arguments, "--to")};
   es_plan_t plan = {0};
-  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, not the end */
+  signal(SIGXFSZ, SIG_IGN); /* a write past the size limit then fails instead of killing us */
   if (list.to == NULL || list.to[0] == '\0')
     return es_fail(status, ES_INPUT, STAGE, "--to FILE.safetensors is missing");
   es_code_t code = read_epochs(&list, es_arguments_option(arguments, "--epochs"), status);

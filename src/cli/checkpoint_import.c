@@ -1,4 +1,4 @@
-/* eigenscope checkpoint import: whether weights of others fit, and the same weights as plain files. */
+/* eigenscope checkpoint import: checks if foreign weights fit the points of a job, and writes them as plain files. */
 #include "cli_internal.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
@@ -23,10 +23,10 @@ static const es_option_t options[] = {
 };
 const es_page_t es_page_checkpoint_import = {"checkpoint import", usage, options, sizeof options / sizeof *options};
 
-/* The tensors under their plain names, reals as floats. */
+/* The tensors under their plain names; floating-point tensors are converted to float. */
 typedef struct plain {
   es_tensor_view_t *views; /* owned */
-  float **data;            /* owned; of each that was no float, else NULL */
+  float **data;            /* owned; converted data of a tensor, NULL if it was float already */
   int n;
 } plain_t;
 
@@ -36,11 +36,11 @@ static es_code_t make_plain(plain_t *out, const es_safetensors_t *file, es_statu
   if (out->views == NULL || out->data == NULL) return es_out_of_memory(status, STAGE, "the list of tensors");
   for (int i = 0; i < (int)n; i++) {
     const es_tensor_view_t *from = es_safetensors_tensor(file, i);
-    if (es_weights_is_count(from->name)) continue; /* they may be there twice; nobody needs them */
+    if (es_weights_is_count(from->name)) continue; /* counters may occur twice and are not needed */
     const int at = out->n++;
     es_tensor_view_t *view = &out->views[at];
     *view = *from;
-    snprintf(view->name, sizeof view->name, "%s", es_weights_name(from->name)); /* each once: the file fits */
+    snprintf(view->name, sizeof view->name, "%s", es_weights_name(from->name)); /* unique, because the file fits */
     if (from->dtype == ES_F32 || !es_dtype_is_real(from->dtype)) continue;
     out->data[at] = es_allocate((size_t)es_tensor_count(from) + 1, sizeof(float));
     if (out->data[at] == NULL) return es_out_of_memory(status, STAGE, "tensor %s", view->name);
@@ -51,14 +51,14 @@ static es_code_t make_plain(plain_t *out, const es_safetensors_t *file, es_statu
   return ES_OK;
 }
 
-/* What comes closest to fitting, with all that is in the way. */
+/* The point that comes closest to fitting, with all its mismatches. */
 typedef struct nearest {
   int64_t index;
   int mismatches;
   es_text_t report;
 } nearest_t;
 
-/* One point: prints it if it fits. False also when that could not be found out, which `status` says. */
+/* Prints the point if it fits. If the check itself failed, returns false and stores the reason in `status`. */
 static bool try_point(const es_safetensors_t *file, int64_t index, es_point_t *point, nearest_t *nearest,
                       es_status_t *status) {
   es_graph_t *graph = NULL;
@@ -135,7 +135,7 @@ static int import(const es_arguments_t *arguments, es_status_t *status) {
   const char *to = es_arguments_option(arguments, "--to"), *strip = es_arguments_option(arguments, "--strip");
   es_safetensors_t *file;
   plain_t plain = {0};
-  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, not the end */
+  signal(SIGXFSZ, SIG_IGN); /* a write past the size limit then fails instead of killing us */
   ES_TRY(es_safetensors_open(&file, es_arguments_positional(arguments, 0), status));
   es_code_t code = strip != NULL ? es_safetensors_load(file, status) : ES_OK;
   if (code == ES_OK && strip != NULL) code = es_safetensors_strip(file, strip, status);

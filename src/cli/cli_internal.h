@@ -1,4 +1,4 @@
-/* What the commands share among themselves. */
+/* Functions shared by the commands. */
 #ifndef ES_CLI_INTERNAL_H
 #define ES_CLI_INTERNAL_H
 
@@ -10,45 +10,45 @@
 #include "eigenscope/weights.h"
 #include <stdio.h>
 
-/* What a command does. Returns the exit code, which counts while the status is fine. */
+/* The work of a command. Returns the exit code, which is used if the status is ES_OK. */
 typedef int es_cli_work_t(const es_arguments_t *arguments, es_status_t *status);
-/* A whole command that runs no point: parses (arguments as of es_arguments_parse), works, reports, and returns the exit
- * code. */
+/* A whole command that runs no points: parses the arguments (see es_arguments_parse), works, reports errors, and
+ * returns the exit code. */
 int es_cli_command(int argc, char **argv, const es_page_t *page, int least, int most, es_cli_work_t *work);
-/* The same on all ranks, with one thread on each, between MPI_Init and MPI_Finalize. `work` is collective over
- * MPI_COMM_WORLD; its failure is the same on all ranks. */
+/* As es_cli_command, on all ranks with one thread each, between MPI_Init and MPI_Finalize. `work` is collective over
+ * MPI_COMM_WORLD and must fail on all ranks alike. */
 int es_cli_command_mpi(int argc, char **argv, const es_page_t *page, int least, int most, es_cli_work_t *work);
 
-/* JOB, the positional argument `index`, with --output, --points and --set. */
+/* Builds a request from JOB (the positional argument `index`), --output, --points and --set. */
 es_plan_request_t es_cli_request(const es_arguments_t *arguments, int index);
-/* The value of an option from `least` to `most`; *out stays as it is when the option was not given. ES_INPUT. */
+/* Reads the value of an option from `least` to `most`; leaves *out unchanged if the option was not given. ES_INPUT. */
 es_code_t es_cli_integer(const es_arguments_t *arguments, const char *name, int64_t least, int64_t most, int64_t *out,
                          es_status_t *status);
-/* --format table|json. */
+/* Reads --format table|json. */
 es_code_t es_cli_format(const es_arguments_t *arguments, bool *json, es_status_t *status);
-/* Prints the text unless the status has a failure, and destroys it; "out of memory for <what>" if the text is cut. */
+/* Prints the text unless the status has a failure; destroys the text. If cut: "out of memory for <what>". */
 es_code_t es_cli_print(es_text_t *text, const char *what, es_status_t *status);
 
-/* The exit code for results: unfinished, failed or 0. */
+/* Returns the exit code for results: unfinished, failed or 0. */
 int es_cli_results_code(const es_results_t *results);
-/* "eigenscope 0.1.0 (214bdda)". Static storage. */
+/* Returns "eigenscope 0.1.0 (214bdda)". Static storage. */
 const char *es_cli_creator(void);
 
-/* The page of each command, in its own file. */
+/* The help page of each command, defined in the command's own file. */
 extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_merge, es_page_show, es_page_report,
     es_page_data_info, es_page_data_pack, es_page_data_synth, es_page_checkpoint_info, es_page_checkpoint_export,
     es_page_checkpoint_import, es_page_doctor, es_page_bench_train, es_page_bench_covariance, es_page_bench_spectrum,
     es_page_bench_probe, es_page_version;
 
-/* checkpoint_checks.c: the built-in architecture (and options) that a file fits, as "vgg11 {head: torchvision}, width
- * 1/8, 10 classes"; *found false and no word when there is none. ES_SYSTEM when memory is out. */
+/* checkpoint_checks.c: appends the built-in architecture (and options) of a file, as "vgg11 {head: torchvision}, width
+ * 1/8, 10 classes". If none fits, *found is false and nothing is appended. ES_SYSTEM when out of memory. */
 es_code_t es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out, bool *found, es_status_t *status);
-/* What a point is once a file has said what its job does not: "model vgg11, width 1/8, 10 classes". */
+/* Appends the network of a point, completed from the file of weights: "model vgg11, width 1/8, 10 classes". */
 void es_checkpoint_describe(const es_point_t *point, es_text_t *out);
-/* ES_INPUT if --to names a file that is there and must not be replaced: only a safetensors file may be there. */
+/* ES_INPUT if --to names an existing file that is not a safetensors file, which must not be replaced. */
 es_code_t es_checkpoint_check_target(const char *to, es_status_t *status);
 
-/* The parts of commands that have files of their own. */
+/* Subcommands in files of their own. */
 int es_cli_checkpoint_import(int argc, char **argv);
 int es_cli_checkpoint_export(int argc, char **argv);
 int es_cli_data_pack(int argc, char **argv);

@@ -1,4 +1,4 @@
-/* What commands do alike: they start, read options, print, and end with the exit code of the contract. */
+/* Steps that all commands share: start, read options, print, and map failures to exit codes. */
 #include "cli_internal.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
@@ -36,7 +36,7 @@ int es_cli_command(int argc, char **argv, const es_page_t *page, int least, int 
   if (es_arguments_parse(&arguments, argc, argv, page, least, most, &status) == ES_OK)
     result = work(arguments, &status);
   es_arguments_destroy(arguments);
-  /* No point is run here: whatever went wrong, the command could not be done. */
+  /* No point is run here, so every failure means that the command could not be done. */
   if (status.code == ES_SYSTEM) status.code = ES_INPUT;
   return status.code == ES_OK ? result : es_cli_report(&status);
 }
@@ -50,12 +50,12 @@ int es_cli_command_mpi(int argc, char **argv, const es_page_t *page, int least, 
   es_mpi_start(&argc, &argv);
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   es_arguments_parse(&arguments, argc, argv, page, least, most, &status);
-  if (status.code == ES_SYSTEM) status.code = ES_INPUT; /* nothing was run */
+  if (status.code == ES_SYSTEM) status.code = ES_INPUT; /* no point was run */
   if (es_agree(MPI_COMM_WORLD, &status) == ES_OK)
-    result = work(arguments, &status); /* memory may be out on one alone */
+    result = work(arguments, &status); /* collective because one rank alone may be out of memory */
   if (status.code != ES_OK) result = rank == 0 ? es_cli_report(&status) : es_cli_exit_code(&status);
   es_arguments_destroy(arguments);
-  fflush(stdout); /* once a rank ends with a code above 0, the launcher does not wait for what others still print */
+  fflush(stdout); /* the launcher may drop output of other ranks once one rank exits with a code above 0 */
   ES_MPI(MPI_Finalize());
   return result;
 }
@@ -98,13 +98,13 @@ int es_cli_results_code(const es_results_t *results) {
 const char *es_cli_creator(void) {
   static char creator[160];
   const es_provenance_t *facts;
-  es_run_provenance(&facts); /* the version and the revision come first */
+  es_run_provenance(&facts); /* the first two entries are version and revision */
   snprintf(creator, sizeof creator, "eigenscope %s (%s)", facts[0].value, facts[1].value);
   return creator;
 }
 
 int es_cli_launched_rank(void) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}; /* Open MPI, PMIx, MPICH's */
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}; /* Open MPI, PMIx, MPICH */
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     const char *rank = getenv(names[i]);
     if (rank != NULL) return atoi(rank);

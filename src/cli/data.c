@@ -1,5 +1,4 @@
-/* eigenscope data: what datasets hold, and datasets made by the generator, which need no MPI; pack is in data_pack.c.
- */
+/* eigenscope data: shows datasets (info) and generates synthetic ones (synth), without MPI; pack is in data_pack.c. */
 #include "eigenscope/data.h"
 #include "cli_internal.h"
 #include "eigenscope/dataset_reader.h"
@@ -12,14 +11,14 @@ static const char *const SPLIT_NAMES[ES_SPLITS] = {"train", "eval"};
 
 /* ---- data info: printing ---- */
 
-/* One dataset to be shown. */
+/* One dataset to show. */
 typedef struct shown {
   const es_dataset_spec_t *spec;
-  const char *found; /* the name that gave its format away, or NULL when the format was said */
+  const char *found; /* the file name by which the format was recognised; NULL if the user gave the format */
   es_dataset_summary_t summary;
 } shown_t;
 
-/* Three numbers of a colour, or the one of grey. */
+/* Appends the numbers of three colours, or of the one grey channel. */
 static void append_channels(es_text_t *out, const es_dataset_info_t *info, const double values[3], const char *format,
                             const char *separator) {
   for (int c = 0; c < info->channels; c++) {
@@ -116,7 +115,7 @@ static void print_json(const shown_t *shown, es_text_t *out) {
 
 /* ---- data info: finding ---- */
 
-/* Summarises one dataset and appends it; `count` are there before it. */
+/* Summarises one dataset and appends it; `count` datasets were appended before. */
 static es_code_t show(shown_t *shown, bool json, int count, es_text_t *out, es_status_t *status) {
   ES_TRY(es_dataset_summarize(&shown->summary, shown->spec, status));
   if (json)
@@ -127,7 +126,7 @@ static es_code_t show(shown_t *shown, bool json, int count, es_text_t *out, es_s
   return ES_OK;
 }
 
-/* All datasets of a job. */
+/* Shows all datasets of a job. */
 static es_code_t show_job(const es_arguments_t *arguments, bool json, es_text_t *out, es_status_t *status) {
   const char *const *sets;
   const int n_sets = es_arguments_all(arguments, "--set", &sets);
@@ -148,7 +147,7 @@ static es_code_t show_job(const es_arguments_t *arguments, bool json, es_text_t 
   return code;
 }
 
-/* The format that --format says, or that the path shows. *is_dataset is false for what may be a job file. */
+/* Finds the format from --format or from the path. *is_dataset is false if the path may be a job file. */
 static es_code_t find_format(const es_arguments_t *arguments, es_format_t *format, char found[ES_PATH_MAX],
                              bool *is_dataset, es_status_t *status) {
   const char *path = es_arguments_positional(arguments, 0), *said = es_arguments_option(arguments, "--format");
@@ -183,7 +182,7 @@ static es_code_t find_format(const es_arguments_t *arguments, es_format_t *forma
   return ES_INPUT;
 }
 
-/* `key` is that of the dataset's labels; NULL: its format has none. */
+/* Reads the choice of labels. `key` is the job key for it; NULL if the format has no such key. */
 static es_code_t read_labels(const es_arguments_t *arguments, const es_key_t *key, es_labels_t *out,
                              es_status_t *status) {
   const char *text = es_arguments_option(arguments, "--labels");
@@ -201,7 +200,7 @@ static es_code_t read_labels(const es_arguments_t *arguments, const es_key_t *ke
   return es_fail(status, ES_INPUT, "data", "--labels %.100s: must be fine or coarse", text);
 }
 
-/* A dataset by its path, under the last part of it as its name. */
+/* Shows the dataset at a path, named after the last part of the path. */
 static es_code_t show_path(const es_arguments_t *arguments, es_format_t format, const char *found, es_labels_t labels,
                            bool json, es_text_t *out, es_status_t *status) {
   const char *path = es_arguments_positional(arguments, 0);
@@ -259,7 +258,7 @@ static int synth(const es_arguments_t *arguments, es_status_t *status) {
   spec.complexity = (int32_t)complexity;
   spec.size = (int32_t)size;
   spec.channels = (int32_t)channels;
-  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of the writing, not the end */
+  signal(SIGXFSZ, SIG_IGN); /* a write past the size limit then fails instead of killing us */
   ES_TRY(es_synthetic_write(path, &spec, es_cli_creator(), status));
   printf("%s: %lld train and %lld eval images of %d x %d, %s, %d classes, complexity %d, seed %lld\n", path,
          (long long)spec.train, (long long)spec.eval, spec.size, spec.size, spec.channels == 1 ? "grey" : "colour",

@@ -1,5 +1,5 @@
-/* eigenscope data pack: folders of JPEG and PNG files as one HDF5 file. Alone it does without MPI, as login nodes like
- * it; under mpirun or srun the ranks share the work. */
+/* eigenscope data pack: packs folders of JPEG and PNG files into one HDF5 file. A single process runs without MPI, as
+ * login nodes require; under mpirun or srun the ranks share the work. */
 #include "cli_internal.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/pack.h"
@@ -75,10 +75,10 @@ static int pack(const es_arguments_t *arguments, es_status_t *status) {
   if (comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_rank(comm, &rank));
   ES_TRY(read_request(arguments, &request, status));
   request.creator = es_cli_creator();
-  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of the writing, not the end */
+  signal(SIGXFSZ, SIG_IGN); /* a write past the size limit then fails instead of killing us */
   es_pack(&result, &request, comm, status);
   if (status->code == ES_OK && rank == 0) print_result(&request, &result);
-  if (status->code == ES_SYSTEM) status->code = ES_INPUT; /* no point is run here: the command could not be done */
+  if (status->code == ES_SYSTEM) status->code = ES_INPUT; /* no point is run, so the command could not be done */
   return ES_EXIT_OK;
 }
 

@@ -1,4 +1,4 @@
-/* eigenscope doctor: whether this machine is ready for a run, alone or under mpirun as the run would be started. */
+/* eigenscope doctor: checks if this machine is ready for a run, alone or under mpirun as in the run itself. */
 #define _GNU_SOURCE
 #include "cli_internal.h"
 #include "eigenscope/clock.h"
@@ -29,7 +29,7 @@ const es_page_t es_page_doctor = {"doctor", usage, options, sizeof options / siz
 
 typedef enum level { OK, WARN, FAIL } level_t;
 
-/* "ok    binding   rank 0 ..." */
+/* Prints one line: "ok    binding   rank 0 ...". */
 static void __attribute__((format(printf, 3, 4))) say(level_t level, const char *what, const char *format, ...) {
   static const char *const words[] = {"ok", "warn", "fail"};
   printf("%-5s %-9s ", words[level], what);
@@ -40,12 +40,12 @@ static void __attribute__((format(printf, 3, 4))) say(level_t level, const char 
   putchar('\n');
 }
 
-/* What each rank knows of itself. */
+/* Facts about one rank, gathered on rank 0. */
 typedef struct seat {
   char host[64];
   char engine[256];
-  cpu_set_t cpus; /* that it may run on */
-  int cores;      /* of its machine */
+  cpu_set_t cpus; /* the rank may run on these */
+  int cores;      /* of the machine */
 } seat_t;
 
 static void find_seat(seat_t *out) {
@@ -76,7 +76,7 @@ static void report_ranks(const seat_t *seats, int n) {
   }
 }
 
-/* Two ranks of a machine that may run on one and the same cpu only, or -1. */
+/* Finds another rank of the same machine that is bound to the same single CPU, or -1. */
 static int find_twin(const seat_t *seats, int n, int r) {
   for (int other = r + 1; other < n; other++) {
     if (strcmp(seats[other].host, seats[r].host) == 0 && CPU_COUNT(&seats[r].cpus) == 1 &&
@@ -86,7 +86,7 @@ static int find_twin(const seat_t *seats, int n, int r) {
   return -1;
 }
 
-/* Each rank computes with one thread, so a machine needs as many cpus as it has ranks. */
+/* Reports if a machine has fewer CPUs than ranks: each rank computes with one thread. */
 static void report_machine(const seat_t *seats, int n, int first) {
   cpu_set_t together;
   CPU_ZERO(&together);
@@ -130,7 +130,7 @@ static void report_seats(const seat_t *seats, int n) {
     say(OK, "kernels", "%s", seats[0].engine);
 }
 
-/* The folder itself, or the nearest one above it that is there. */
+/* Finds the folder itself, or the nearest existing folder above it. */
 static void find_existing(const char *folder, char out[ES_PATH_MAX]) {
   snprintf(out, ES_PATH_MAX, "%s", folder);
   while (!es_directory_exists(out)) {
@@ -143,8 +143,8 @@ static void find_existing(const char *folder, char out[ES_PATH_MAX]) {
   }
 }
 
-/* Locks a file through one descriptor and tries it through another. fcntl: open file description locks, which is what
- * it gives between processes, seen within one. */
+/* Locks a file through one descriptor and tests the lock through another. Open file description locks (fcntl) show
+ * within one process how fcntl locks behave between processes. */
 static void try_lock(const char *name, bool whole_file, int first, int second) {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET}, again = lock;
   if ((whole_file ? flock(first, LOCK_EX | LOCK_NB) : fcntl(first, F_OFD_SETLK, &lock)) != 0) {
@@ -192,8 +192,8 @@ static void report_space(const char *folder) {
     say(OK, "space", "%.1f GB free in %s", gigabytes, folder);
 }
 
-/* The folder of results: can it be written atomically, do locks work there, is there room? Or the folder where it would
- * be made. False when results cannot be written. */
+/* Reports if the folder of results can be written atomically, supports locks and has room. If it does not exist, checks
+ * the nearest existing folder above it. False when results cannot be written. */
 static bool report_folder(const char *folder) {
   char there[ES_PATH_MAX], path[ES_PATH_MAX + 64];
   es_status_t status = {0};
@@ -212,7 +212,7 @@ static bool report_folder(const char *folder) {
   return true;
 }
 
-/* Rank 0 prints. */
+/* Collective; rank 0 prints. */
 static int examine(const es_arguments_t *arguments, es_status_t *status) {
   const char *output = es_arguments_option(arguments, "--output");
   int rank, ranks, result = ES_EXIT_OK;

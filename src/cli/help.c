@@ -1,5 +1,4 @@
-/* What --help prints of the commands, for people and, as records, for what is made of it: manual page and completion.
- */
+/* Prints the help of the commands: for people, and as records for the manual page and shell completion. */
 #include "cli_internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -58,7 +57,7 @@ bool es_cli_help(const char *command, int argc, char **argv) {
   }
   const size_t length = strlen(command);
   int n = 0;
-  for (int i = 0; i < N_PAGES; i++) { /* of "data": data info, data pack, ... */
+  for (int i = 0; i < N_PAGES; i++) { /* pages of "data": data info, data pack, ... */
     if (strncmp(pages[i]->name, command, length) == 0 && pages[i]->name[length] == ' ')
       printf("%s%s\n", n++ > 0 ? "\n" : "", pages[i]->usage);
   }

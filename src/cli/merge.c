@@ -1,4 +1,4 @@
-/* eigenscope merge JOB --to FILE.h5: the results of a grid in one file, as far as they are there. */
+/* eigenscope merge JOB --to FILE.h5: writes all finished results of a grid into one file. */
 #include "eigenscope/merge.h"
 #include "cli_internal.h"
 #include "eigenscope/memory.h"
@@ -28,7 +28,7 @@ static void print_refused(ES_UNUSED void *context, const char *path, const char 
   fprintf(stderr, "eigenscope: %s: not merged, counts as missing: %s\n", path, reason);
 }
 
-/* --to must not replace what nobody wants to lose: only a merged file may be there. */
+/* Refuses to replace a file that is not a merged file. */
 static es_code_t check_target(const char *to, es_status_t *status) {
   struct stat facts;
   if (to == NULL || to[0] == '\0') return es_fail(status, ES_INPUT, "merge", "--to FILE.h5 is missing");
@@ -112,13 +112,13 @@ int es_cli_merge(int argc, char **argv) {
   es_plan_t plan;
   es_status_t status = {0};
   int result = ES_EXIT_OK;
-#ifdef __GLIBC__ /* HDF5 takes and gives back half a MiB for each file that it opens; libc must not fetch it anew from \
-                    the kernel each time, which would be half of all the time. */
+#ifdef __GLIBC__ /* HDF5 allocates and frees half a MiB for each opened file; without these settings libc would get it \
+                    from the kernel each time, which takes half of the total time. */
   mallopt(M_TRIM_THRESHOLD, 128 << 20);
   mallopt(M_TOP_PAD, 16 << 20);
   mallopt(M_MMAP_THRESHOLD, 32 << 20);
 #endif
-  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, not the end */
+  signal(SIGXFSZ, SIG_IGN); /* a write past the size limit then fails instead of killing us */
   es_code_t code = es_arguments_parse(&a, argc, argv, &es_page_merge, 1, 1, &status);
   if (code == ES_OK) code = check_target(es_arguments_option(a, "--to"), &status);
   const es_plan_request_t request = code == ES_OK ? es_cli_request(a, 0) : (es_plan_request_t){0};

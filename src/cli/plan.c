@@ -1,4 +1,4 @@
-/* eigenscope plan JOB: what a job would do. */
+/* eigenscope plan JOB: predicts work, time and memory of a job. */
 #include "cli_internal.h"
 #include "eigenscope/store.h"
 #include <stdio.h>
@@ -40,14 +40,14 @@ static double total_cost(const es_plan_t *plan, const es_selection_t *selection)
   return total;
 }
 
-/* Predicted memory of point after point. */
+/* Predicted memory, collected point by point. */
 typedef struct memory {
-  int ranks; /* that share a point */
+  int ranks; /* ranks that share a point */
   es_memory_prediction_t prediction;
   es_memory_need_t most;
   es_point_t hungriest;
   bool streams; /* images may stay in their file */
-  bool failed;  /* for lack of memory: then nothing here is to be printed */
+  bool failed;  /* out of memory: print no prediction */
 } memory_t;
 
 static es_memory_need_t predict(memory_t *m, const es_plan_t *plan, const es_point_t *point) {
@@ -64,7 +64,7 @@ static es_memory_need_t predict(memory_t *m, const es_plan_t *plan, const es_poi
   return *need;
 }
 
-/* What would do, if one rank alone on a node like this would not find room. */
+/* Prints what would help if a single rank on a node like this would not have enough memory. */
 static void print_shortage(memory_t *m, const es_plan_t *plan, es_text_t *out) {
   const int64_t available = es_memory_available();
   const es_point_t *point = &m->hungriest;
@@ -146,11 +146,11 @@ static void print_json(const es_plan_t *plan, const es_selection_t *selection, m
   es_text_append(out, "\n]}\n");
 }
 
-/* What was asked for, besides which points. */
+/* The options of the command besides the selection of points. */
 typedef struct request {
   bool json, simulate, network;
   int64_t ranks;           /* per point */
-  int64_t tasks, per_task; /* tasks 0: not asked for */
+  int64_t tasks, per_task; /* array tasks; tasks 0: not asked for */
   es_cluster_t cluster;
   es_interconnect_t interconnect;
 } request_t;

@@ -1,5 +1,5 @@
-/* eigenscope report SWEEP.h5 --to FOLDER: hands over to the Python package in analysis/, which reads the file through
- * its schema. */
+/* eigenscope report SWEEP.h5 --to FOLDER: starts the Python package in analysis/, which reads the file through its
+ * schema. */
 #include "cli_internal.h"
 #include "eigenscope/file.h"
 #include <stdio.h>
@@ -22,15 +22,15 @@ static const es_option_t options[] = {
 };
 const es_page_t es_page_report = {"report", usage, options, sizeof options / sizeof *options};
 
-/* What the package needs (analysis/pyproject.toml), looked for without importing it, which would take seconds. */
+/* Modules that the package needs (analysis/pyproject.toml). Only looked up, because importing them takes seconds. */
 #define NEEDED "h5py h5netcdf jinja2 matplotlib numpy pandas xarray"
 static const char probe[] = "import importlib.util, sys\n"
                             "needed = '" NEEDED " eigenscope_analysis'.split()\n"
                             "missing = [m for m in needed if importlib.util.find_spec(m) is None]\n"
                             "print(' '.join(missing), end='')\n";
 
-/* Where the package is: said by the environment, installed beside the program, or in the folder that this was built in
- * (a link to the source, made by CMake); else Python must find it by itself. */
+/* Locations of the package, in this order: the environment variable, beside the installed program, the build folder (a
+ * link to the source, made by CMake). Otherwise Python must find the package by itself. */
 enum { FOLDER_MAX = ES_PATH_MAX + 32 };
 static void find_package(char out[FOLDER_MAX]) {
   const char *named = getenv("EIGENSCOPE_ANALYSIS");
@@ -52,7 +52,7 @@ static void find_package(char out[FOLDER_MAX]) {
   }
 }
 
-/* Runs a Python with one program text and takes what it prints. False unless it ran and ended with 0. */
+/* Runs a Python program given as text and captures its output. True only if it ran and exited with 0. */
 static bool ask(const char *python, char *out, size_t size) {
   int ends[2], code = 0;
   size_t n = 0;
@@ -73,7 +73,7 @@ static bool ask(const char *python, char *out, size_t size) {
   return pid > 0 && waitpid(pid, &code, 0) == pid && WIFEXITED(code) && WEXITSTATUS(code) == 0;
 }
 
-/* The first Python that has all that the package needs; else why there is none, by the first that ran. */
+/* Finds the first Python that has all needed modules; else reports what the first Python that ran is missing. */
 static es_code_t find_python(const char **out, es_status_t *status) {
   const char *named = getenv("EIGENSCOPE_PYTHON");
   const char *const candidates[] = {named != NULL && named[0] != '\0' ? named : "python3", "/usr/bin/python3"};
@@ -111,7 +111,7 @@ static int report(const es_arguments_t *arguments, es_status_t *status) {
   }
   ES_TRY(find_python(&python, status));
   fflush(stdout);
-  /* -B: no byte code is left in the folder where the package is installed. */
+  /* -B: writes no byte code into the folder of the package. */
   execlp(python, python, "-B", "-m", "eigenscope_analysis", "report", "--to", to, "--",
          es_arguments_positional(arguments, 0), (char *)NULL);
   return es_fail(status, ES_INPUT, STAGE, "%s cannot be started", python);

@@ -1,4 +1,4 @@
-/* eigenscope run: from the job file to the result files. */
+/* eigenscope run: computes the result files of a job file. */
 #include "cli_internal.h"
 #include "eigenscope/comm.h"
 #include <limits.h>
@@ -28,7 +28,7 @@ static const es_option_t options[] = {
 };
 const es_page_t es_page_run = {"run", usage, options, sizeof options / sizeof *options};
 
-/* One to nine digits at *text, moved past them. */
+/* Reads one to nine digits at *text and moves *text past them. */
 static bool read_field(const char **text, double *out) {
   int digits = 0;
   for (*out = 0.0; **text >= '0' && **text <= '9' && digits < 10; ++*text, digits++)
@@ -36,7 +36,7 @@ static bool read_field(const char **text, double *out) {
   return digits > 0 && digits < 10;
 }
 
-/* "MM:SS" or "[D-]HH:MM:SS" in seconds; negative when it is neither. */
+/* Seconds from "MM:SS" or "[D-]HH:MM:SS"; negative if the text is neither. */
 static double parse_clock(const char *text) {
   double days = 0.0, field[3] = {0.0};
   int n = 0;
@@ -52,7 +52,7 @@ static double parse_clock(const char *text) {
   return n == 2 ? field[0] * 60.0 + field[1] : days * 86400.0 + field[0] * 3600.0 + field[1] * 60.0 + field[2];
 }
 
-/* "90", "90s", "30m", "12h", "MM:SS", "[D-]HH:MM:SS" in seconds; negative when it is none of these. */
+/* Seconds from "90", "90s", "30m", "12h", "MM:SS" or "[D-]HH:MM:SS"; negative if the text is none of these. */
 static double parse_time(const char *text) {
   char number[32];
   double value;
@@ -96,8 +96,8 @@ static es_code_t read_settings(const es_arguments_t *a, int ranks, es_run_settin
   return ES_OK;
 }
 
-/* Rank 0. Returns how many results are not those of complete points: diverged in this or an earlier run, or not to be
- * read, although they were written. */
+/* Called on rank 0. Returns the number of results that are not complete: diverged in this or an earlier run, or written
+ * but unreadable. */
 static int64_t print_summary(const es_run_t *run, const es_run_settings_t *settings) {
   const bool quiet = settings->progress == ES_PROGRESS_NONE;
   if (settings->dry_run && quiet) return 0;

@@ -1,4 +1,4 @@
-/* eigenscope show FILE.h5 */
+/* eigenscope show FILE.h5: prints a result or a merged file. */
 #include "cli_internal.h"
 #include "eigenscope/merge.h"
 #include <stdio.h>
@@ -12,7 +12,7 @@ static const es_option_t options[] = {{"--format", "table|csv|json", false, "how
 const es_page_t es_page_show = {"show", usage, options, 1};
 
 static int show(const es_arguments_t *arguments, es_status_t *status) {
-  static const char *const names[] = {"table", "csv", "json"}; /* as es_show_format_t */
+  static const char *const names[] = {"table", "csv", "json"}; /* in the order of es_show_format_t */
   const char *path = es_arguments_positional(arguments, 0), *said = es_arguments_option(arguments, "--format");
   es_text_t text = {0};
   int format = ES_SHOW_TABLE;

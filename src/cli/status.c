@@ -1,4 +1,4 @@
-/* eigenscope status JOB: what is done, read off the result files. */
+/* eigenscope status JOB: shows which points are done, according to the result files. */
 #include "cli_internal.h"
 #include <stdio.h>
 
@@ -26,7 +26,7 @@ static int survey(const es_arguments_t *arguments, es_status_t *status) {
   es_selection_t selection = {0};
   es_results_t results = {0};
   es_text_t text = {0};
-  /* Shares go by cost, which depends on the data. Otherwise the data need not be there. */
+  /* Shares of --task depend on costs, and so on the datasets. Without --task the datasets may be missing. */
   ES_TRY((task != NULL ? es_plan_create : es_plan_open)(&plan, &request, status));
   if (es_plan_select(&plan, request.points, task, &selection, status) == ES_OK)
     es_results_survey(&results, &plan, &selection, only_missing ? NULL : &text, status);
@@ -50,7 +50,7 @@ static int survey(const es_arguments_t *arguments, es_status_t *status) {
   return result;
 }
 
-/* Memory that is out is exit code 1 here: 2 would say that points have diverged. */
+/* A lack of memory exits with 1 here: 2 would mean that points have diverged. */
 int es_cli_status(int argc, char **argv) {
   return es_cli_command(argc, argv, &es_page_status, 1, 1, survey);
 }
