@@ -5,7 +5,7 @@
 #include "eigenscope/weights.h"
 #include <string.h>
 
-enum { RESOLUTION_LEAST = 8 }; /* of a job file */
+enum { RESOLUTION_LEAST = 8 }; /* the least that a job file allows */
 
 static int spec_of(const es_dataset_cache_t *loaded, const es_point_t *point) {
   int spec = 0;
@@ -39,8 +39,8 @@ es_code_t es_dataset_cache_add(es_dataset_cache_t *loaded, const es_point_t *poi
   return ES_OK;
 }
 
-/* The fingerprint of dataset `spec` into known[spec], unless it is there: of what was loaded at any resolution, else
- * read for this alone, small, because the resolution does not matter. */
+/* Stores the fingerprint of dataset `spec` in known[spec] unless it is known. Uses a loaded dataset of any resolution;
+ * else loads the dataset at the least resolution, because the fingerprint does not depend on it. */
 static es_code_t know_fingerprint(const es_dataset_cache_t *loaded, int spec, char known[][ES_ID_SIZE],
                                   es_status_t *status) {
   es_dataset_t *alone = NULL;
@@ -59,7 +59,7 @@ static es_code_t know_fingerprint(const es_dataset_cache_t *loaded, int spec, ch
   return ES_OK;
 }
 
-/* The result of one point, if there is one. */
+/* Checks that the result of one point, if it exists, was made from the same data. */
 static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, char known[][ES_ID_SIZE],
                              es_status_t *status) {
   char path[ES_PATH_MAX];

@@ -1,4 +1,4 @@
-/* Before anything runs: is there room for the points that will run at once? */
+/* Checks before a run that memory suffices for the points that run at the same time. */
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "run_internal.h"
@@ -8,12 +8,12 @@
 
 static const double GIB = 1 << 30;
 
-/* What is to run, and how many ranks of it on this node. */
+/* The points to run, and the number of ranks that run them on this node. */
 typedef struct check {
   const es_plan_t *plan;
   const int64_t *pending;
   int64_t n;
-  int ranks, here; /* of a point; of the node */
+  int ranks, here; /* ranks of a point; ranks of this node */
 } check_t;
 
 static int descending(const void *a, const void *b) {
@@ -21,7 +21,7 @@ static int descending(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
-/* The images of a run: each dataset is held once at each resolution. */
+/* The images of a run: each dataset is held in memory once per resolution. */
 typedef struct images {
   int64_t bytes;
   int n;
@@ -31,8 +31,8 @@ typedef struct images {
   } seen[64];
 } images_t;
 
-/* With `stream` images that can stay in their file do, and each rank reads them as it needs them: two files, each with
- * what HDF5 keeps of it, and an image as stored and as wanted. */
+/* With `stream`, a dataset that supports it stays in its file; each rank then needs two open files with their HDF5
+ * caches, one stored image and one resized image. */
 static void add_images(images_t *images, const es_point_t *point, const es_dataset_info_t *info, int here, bool stream,
                        int64_t bytes) {
   const int64_t stored = (int64_t)info->height * info->width * info->channels;
@@ -41,15 +41,15 @@ static void add_images(images_t *images, const es_point_t *point, const es_datas
     if (images->seen[i].resolution == point->resolution && strcmp(images->seen[i].name, point->dataset.name) == 0)
       return;
   }
-  if (images->n < (int)(sizeof images->seen / sizeof *images->seen)) { /* any more are counted too often */
+  if (images->n < (int)(sizeof images->seen / sizeof *images->seen)) { /* any more are counted repeatedly */
     memcpy(images->seen[images->n].name, point->dataset.name, sizeof images->seen->name);
     images->seen[images->n++].resolution = point->resolution;
   }
   images->bytes += stream && es_dataset_streams(&point->dataset) ? here * ((4 << 20) + 8 * stored + wanted) : bytes;
 }
 
-/* Bytes on the node when `ranks` ranks share a point: the hungriest points at once, one a group, and the images.
- * *largest: the place in `pending` of the hungriest. -1 when memory is out. */
+/* Bytes needed on the node at `ranks` ranks per point: the points that need most memory, one per group, and the images.
+ * *largest: index in `pending` of the point that needs most. -1 when out of memory. */
 static int64_t node_need(const check_t *c, int ranks, bool stream, int64_t *largest) {
   int64_t *needs = es_allocate_zero((size_t)c->n, sizeof *needs), sum = 0;
   images_t images = {0};
@@ -74,7 +74,7 @@ static int64_t node_need(const check_t *c, int ranks, bool stream, int64_t *larg
   return sum + images.bytes;
 }
 
-/* Points that train. What fits for certain comes first; then what may fit, as predictions are good to 25 %. */
+/* Checks points that train: first for certain, then within the 25 % by which predictions may be wrong. */
 static es_code_t check_node(const check_t *c, bool *stream, es_status_t *status) {
   static const struct {
     double share;
@@ -107,7 +107,7 @@ static es_code_t check_node(const check_t *c, bool *stream, es_status_t *status)
       c->ranks, (double)available / GIB, advice);
 }
 
-/* Activations: one point on all ranks. */
+/* Checks a job of activations: one point on all ranks. */
 static es_code_t check_activations(const check_t *c, es_status_t *status) {
   es_external_info_t info;
   ES_TRY(es_plan_external(c->plan, &info, status));
@@ -134,7 +134,7 @@ es_code_t es_run_check_memory(const es_plan_t *plan, const int64_t *pending, int
   ES_MPI(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node));
   ES_MPI(MPI_Comm_size(node, &check.here));
   ES_MPI(MPI_Comm_rank(node, &rank));
-  /* Nodes may differ: the first rank of each looks at its own. */
+  /* Nodes may differ, so the first rank of each node checks its own. */
   if (rank == 0 && es_job_base(plan->job)->source == ES_SOURCE_ACTIVATIONS)
     check_activations(&check, status);
   else if (rank == 0)

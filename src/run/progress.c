@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* "point 3 width=1/8 classes=all": what tells points of a grid apart. */
+/* Appends the name of a point with the axes that vary: "point 3 width=1/8 classes=all". */
 static void append_name(es_text_t *line, const es_progress_t *p, const es_point_t *point) {
   es_text_append(line, "point %lld", (long long)p->index);
   for (int i = 0; i < p->varying.n; i++)
@@ -16,7 +16,7 @@ static void append_progress(es_text_t *line, const es_progress_t *p) {
   double share;
   char left[32] = "?";
   es_schedule_look(p->schedule, &finished, &share);
-  if (p->place > 0) finished = p->place; /* others may have finished theirs since */
+  if (p->place > 0) finished = p->place; /* other groups may have finished points since */
   if (share > 0.0) es_clock_duration((es_clock() - p->started) * (1.0 - share) / share, left);
   es_text_append(line, "%lld/%lld points, %s left", (long long)finished, (long long)p->points, left);
 }
@@ -27,7 +27,7 @@ void es_progress_warn(void *context, const char *message) {
           (long long)p->index, message);
 }
 
-/* One write for one line (or several), so that lines of several groups do not mix. */
+/* Writes one or several lines with one call, so that lines of several groups do not mix. */
 static void put(es_progress_t *p, es_text_t *line) {
   const bool ended = line->length > 0 && line->data[line->length - 1] == '\n';
   if (p->mode == ES_PROGRESS_LINES && !ended) es_text_append(line, "\n");
@@ -42,9 +42,9 @@ static void put(es_progress_t *p, es_text_t *line) {
   }
 }
 
-/* What each kind of work of the epoch took, for a look at how a point gains from more ranks. Where there are others to
- * talk to: what the busiest rank sends, and the share of the time in sums over the ranks (messages, and waiting for
- * slower ranks), of the rank with the least and the one with the most. */
+/* Appends a table of the work of an epoch, which shows how a point gains from more ranks. With several ranks: the
+ * traffic of the busiest rank, and the share of time spent in reductions (messages, and waiting for slower ranks), as
+ * the least and the most of any rank. */
 static void append_efforts(es_text_t *text, const es_epoch_report_t *r) {
   es_table_t table = {0};
   char heading[32];

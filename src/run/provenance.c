@@ -1,4 +1,4 @@
-/* Where numbers come from: the program, its libraries, the machine. */
+/* Provenance of results: the program, its libraries, the machine. */
 #include "eigenscope/blas.h"
 #include "eigenscope/model.h"
 #include "eigenscope/run.h"
@@ -14,8 +14,8 @@ int es_run_provenance(const es_provenance_t **out) {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   unsigned major = 0, minor = 0, release = 0;
   int length = 0;
-  /* "Open MPI v4.1.4" or "MPICH Version: 4.0.2": what stands before the first comma or line end of what the library
-   * says about itself, without its tabs. */
+  /* The library describes itself as "Open MPI v4.1.4, ..." or "MPICH Version: 4.0.2 ...". Keep the text before the
+   * first comma or line end, without tabs. */
   MPI_Get_library_version(text, &length); /* allowed before MPI_Init */
   snprintf(mpi, sizeof mpi, "%.*s", (int)strcspn(text, ",\r\n"), text);
   for (char *tab = mpi; (tab = strchr(tab, '\t')) != NULL;) *tab = ' ';

@@ -1,12 +1,11 @@
-/* How points stand, read off the files of results and states: what `status` prints, and the table that `run` ends with.
- */
+/* The state of points by the files of results and states: for `status`, and for the table at the end of `run`. */
 #include "eigenscope/memory.h"
 #include "eigenscope/run.h"
 #include "eigenscope/state.h"
 #include <math.h>
 #include <stdio.h>
 
-/* A table of points under way. */
+/* A table under construction. */
 typedef struct rows {
   const es_plan_t *plan;
   es_grid_walk_t walk;
@@ -26,9 +25,9 @@ static bool is_sound(const es_result_summary_t *summary) {
   return summary->outcome == ES_OUTCOME_COMPLETE || summary->outcome == ES_OUTCOME_DIVERGED;
 }
 
-/* `started`: the last epoch in the state of a point without a result, or -1. */
+/* Adds a row. `started`: the last epoch in the state of a point without a result, or -1. */
 static void add_row(rows_t *rows, int64_t index, const es_result_summary_t *summary, int32_t started) {
-  static const char *const words[] = {"missing", "complete", "diverged", "damaged"}; /* as es_outcome_t */
+  static const char *const words[] = {"missing", "complete", "diverged", "damaged"}; /* in the order of es_outcome_t */
   const bool sound = is_sound(summary);
   const es_point_t *point = es_grid_walk(&rows->walk, index);
   es_table_t *table = &rows->table;
@@ -59,8 +58,8 @@ static void end(rows_t *rows, es_text_t *out) {
   es_table_destroy(&rows->table);
 }
 
-/* Counts the points and fills the table, unless there is none. Without a list of missing points only those with a
- * result get a row, and states are not looked at. */
+/* Counts the points and fills the table if there is one. Without a list of missing points, adds only points with a
+ * result and does not read states. */
 static void look_at_all(const es_plan_t *plan, const es_selection_t *selection, es_results_t *results, rows_t *rows) {
   const bool finished = results->missing.index == NULL;
   for (int64_t i = 0; i < selection->n; i++) {

@@ -1,5 +1,5 @@
-/* The batch engine: from a job to its result files. Every rank walks the same steps; rank 0 alone looks at the disk
- * before the work starts and tells the others, so that they never see different things. */
+/* The batch engine: computes the result files of a job. All ranks follow the same steps. Before the work starts, rank 0
+ * alone looks at the disk and tells the others, so that all ranks see the same files. */
 #include "dataset_cache.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/comm.h"
@@ -19,15 +19,15 @@ typedef struct run {
   const es_run_settings_t *settings;
   es_run_t *out;
   int rank, ranks_per_point;
-  int64_t *pending; /* owned; what is to be done, in the order of work */
-  double *cost;     /* owned; of each pending point */
+  int64_t *pending; /* owned; points to run, in the order of work */
+  double *cost;     /* owned; cost of each pending point */
   es_dataset_cache_t datasets;
   es_schedule_t *schedule; /* owned */
   es_progress_t progress;
-  double deadline; /* on es_clock */
+  double deadline; /* in seconds of es_clock */
 } run_t;
 
-/* ---- being told to stop ---- */
+/* ---- requests to stop ---- */
 
 static volatile sig_atomic_t signalled;
 
@@ -40,7 +40,7 @@ void es_run_catch_signals(void) {
   struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
   sigemptyset(&action.sa_mask);
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaction(numbers[i], &action, NULL);
-  signal(SIGXFSZ, SIG_IGN); /* a file over the limit is an error of that write, not the end */
+  signal(SIGXFSZ, SIG_IGN); /* a write past the size limit then fails instead of killing us */
 }
 
 static bool must_stop(void *context) {
@@ -49,9 +49,9 @@ static bool must_stop(void *context) {
   return signalled != 0 || es_clock() > run->deadline;
 }
 
-/* ---- what is to be done ---- */
+/* ---- choosing the pending points ---- */
 
-/* Groups must fit the lanes of every point. */
+/* Checks that the ranks per point do not exceed the lanes of any point. */
 static es_code_t choose_groups(run_t *run, es_status_t *status) {
   const es_run_t *out = run->out;
   const int asked = run->settings->ranks_per_point;
@@ -80,7 +80,7 @@ static bool is_pending(const run_t *run, int64_t index) {
   if (run->settings->dry_run) return true;
   es_result_find(path, output, id);
   es_result_summarize(&summary, path);
-  if (summary.outcome == ES_OUTCOME_COMPLETE) { /* killed, or refused by the disk, before its state was removed */
+  if (summary.outcome == ES_OUTCOME_COMPLETE) { /* killed, or the disk failed, before its state was removed */
     es_state_path(state, output, id);
     es_state_remove(state);
   }
@@ -95,14 +95,14 @@ typedef struct item {
   double cost;
 } item_t;
 
-/* Descending cost, then ascending index. */
+/* Orders by descending cost, then ascending index. */
 static int compare_items(const void *a, const void *b) {
   const item_t *x = a, *y = b;
   if (x->cost != y->cost) return x->cost < y->cost ? 1 : -1;
   return x->index < y->index ? -1 : x->index > y->index;
 }
 
-/* Rank 0 looks which files are there. */
+/* Finds the points without a result. Rank 0 looks at the files and tells the others. */
 static es_code_t find_pending(run_t *run, es_status_t *status) {
   const es_selection_t *selection = &run->out->selection;
   int64_t n = 0;
@@ -117,7 +117,7 @@ static es_code_t find_pending(run_t *run, es_status_t *status) {
   }
   qsort(items, (size_t)n, sizeof *items, compare_items);
   ES_MPI(MPI_Bcast(&n, 1, MPI_INT64_T, 0, MPI_COMM_WORLD));
-  ES_MPI(MPI_Bcast(items, (int)((size_t)n * sizeof *items), MPI_BYTE, 0, MPI_COMM_WORLD)); /* a million at most */
+  ES_MPI(MPI_Bcast(items, (int)((size_t)n * sizeof *items), MPI_BYTE, 0, MPI_COMM_WORLD)); /* at most a million items */
   for (int64_t i = 0; i < n; i++) {
     run->pending[i] = items[i].index;
     run->cost[i] = items[i].cost;
@@ -137,7 +137,7 @@ static es_code_t make_folders(const run_t *run, es_status_t *status) {
     snprintf(path, sizeof path, "%s/%s", run->out->plan.output, folders[i]);
     if (es_directory_create(path, status) != ES_OK) break;
   }
-  /* As es_result_path: by the first two digits of the id. */
+  /* Like es_result_path, one subfolder for the first two digits of the id. */
   const int below = es_grid_count(run->out->plan.grid) > ES_FLAT_POINTS ? 256 : 0;
   for (int i = 0; i < below && run->rank == 0 && status->code == ES_OK; i++) {
     snprintf(path, sizeof path, "%s/points/%02x", run->out->plan.output, (unsigned)i);
@@ -146,7 +146,7 @@ static es_code_t make_folders(const run_t *run, es_status_t *status) {
   return es_agree(MPI_COMM_WORLD, status);
 }
 
-/* Activations: the files must be sound, and be those of the result that is there. */
+/* Checks a job of activations: the files must be sound, and be those from which an existing result was made. */
 static es_code_t check_activations(const run_t *run, es_status_t *status) {
   const es_plan_t *plan = &run->out->plan;
   es_external_info_t info;
@@ -166,7 +166,7 @@ static es_code_t check_activations(const run_t *run, es_status_t *status) {
   return es_agree(MPI_COMM_WORLD, status);
 }
 
-/* Loads what the pending points need, and holds it to the results that are there. */
+/* Loads the datasets of the pending points, and checks existing results against them. */
 static es_code_t load_data(run_t *run, es_status_t *status) {
   const es_plan_t *plan = &run->out->plan;
   run->datasets.plan = plan;
@@ -199,7 +199,7 @@ static void note_outcome(run_t *run, const es_pipeline_t *pipeline, int64_t inde
   run->progress.place = 0;
 }
 
-/* Takes points until none is left or somebody says stop; one failed point never ends its neighbours. */
+/* Runs points until none is left or a stop is requested; a point that fails does not end the others. */
 static es_code_t run_points(run_t *run, es_status_t *status) {
   es_run_t *out = run->out;
   ES_TRY(es_schedule_create(&run->schedule, MPI_COMM_WORLD, run->ranks_per_point, run->pending, run->cost,
@@ -238,7 +238,7 @@ static es_code_t run_points(run_t *run, es_status_t *status) {
   return ES_OK;
 }
 
-/* Everything up to the first point. */
+/* Does everything before the first point. */
 static es_code_t prepare(run_t *run, es_status_t *status) {
   const es_run_settings_t *settings = run->settings;
   es_run_t *out = run->out;
@@ -261,7 +261,7 @@ es_code_t es_run(es_run_t *out, const es_run_settings_t *settings, es_status_t *
   *out = (es_run_t){0};
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &run.rank));
   es_code_t code = prepare(&run, status);
-  if (code == ES_SYSTEM) code = status->code = ES_INPUT; /* nothing was run */
+  if (code == ES_SYSTEM) code = status->code = ES_INPUT; /* no point was run */
   if (code == ES_OK && out->n_pending > 0 && !settings->dry_run) code = make_folders(&run, status);
   if (code == ES_OK && out->n_pending > 0) code = run_points(&run, status);
   if (code == ES_OK && settings->verbose) es_progress_memory(&run.progress);

@@ -1,12 +1,12 @@
-/* One plan on all ranks: rank 0 alone looks at the disk, so that ranks never see different things. */
+/* Gives all ranks the same plan: rank 0 alone looks at the disk, so that ranks never see different files. */
 #include "eigenscope/comm.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "run_internal.h"
 
-/* The bytes of rank 0 on all ranks; those of the others are the caller's. Nothing, NULL, where rank 0 has none. */
+/* Broadcasts the bytes of rank 0; callers own the copies on other ranks. No bytes: *data stays NULL. */
 static es_code_t share(const char *what, int rank, void **data, size_t *size, es_status_t *status) {
-  int length = (int)*size; /* a million points at most, 4 MiB of text */
+  int length = (int)*size; /* at most a million points or 4 MiB of text */
   ES_MPI(MPI_Bcast(&length, 1, MPI_INT, 0, MPI_COMM_WORLD));
   *size = (size_t)length;
   if (length == 0) return ES_OK;
