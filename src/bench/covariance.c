@@ -1,4 +1,4 @@
-/* eigenscope bench covariance: accumulators beside the bare product that OpenBLAS makes of the same rows. */
+/* eigenscope bench covariance: compares accumulators with the bare product of the same rows by OpenBLAS. */
 #include "eigenscope/covariance.h"
 #include "bench_internal.h"
 #include "eigenscope/blas.h"
@@ -15,9 +15,9 @@ typedef struct bench {
   const es_bench_covariance_t *settings;
   int rank, ranks;
   es_real_t real;
-  /* of the width under way */
+  /* for the current width */
   int32_t width, panel;
-  int64_t panels; /* in a measurement */
+  int64_t panels; /* per measurement */
   void *data;     /* (2 panels, width) */
   void *product;  /* width × width */
   es_cov_t cov;
@@ -47,7 +47,7 @@ static es_code_t open_width(bench_t *b, int32_t width, es_status_t *status) {
   const int64_t asked = b->settings->rows, rows = asked > 0 ? asked : (int64_t)(needed < 131072.0 ? needed : 131072.0);
   b->panels = 2 * ((rows + 2 * b->panel - 1) / (2 * b->panel));
   if (b->panels < 4) b->panels = 4;
-  /* Two panels of rows that take turns; the spread accumulator's own panels are larger. */
+  /* The data are two panels of rows, used in turn; the spread accumulator's own panels are larger. */
   const int64_t held = 2 * (int64_t)b->panel;
   b->data = es_allocate((size_t)held * (size_t)width, element(b));
   b->product = es_allocate((size_t)width * (size_t)width, element(b));
@@ -81,7 +81,7 @@ static double seconds(bench_t *b, way_t way) {
 static void measure(bench_t *b) {
   double taken[WAYS][ES_BENCH_REPEATS_MOST], rate[WAYS] = {0};
   const double flops = (double)b->ranks * (double)b->panels * b->panel * b->width * (b->width + 1.0);
-  for (int r = -1; r < b->settings->repeats; r++) { /* the first is not counted */
+  for (int r = -1; r < b->settings->repeats; r++) { /* run −1 is a warm-up and not counted */
     for (int way = 0; way < WAYS; way++) {
       if (way == SPREAD && !b->spread) continue;
       const double s = seconds(b, way);

@@ -1,4 +1,4 @@
-/* eigenscope bench probe: the time of a fit by samples, classes and steps, all ranks together. */
+/* eigenscope bench probe: measures the time of a fit by samples, classes and steps, on all ranks together. */
 #include "eigenscope/probe.h"
 #include "bench_internal.h"
 #include "eigenscope/activations.h"
@@ -16,7 +16,7 @@ typedef struct bench {
   const es_bench_probe_t *settings;
   es_activations_t *file; /* or NULL */
   int64_t features;
-  float *kept, *rows; /* of this rank: as they are, and what a fit overwrites */
+  float *kept, *rows; /* of this rank: the original rows, and the copy that a fit overwrites */
   int32_t *labels;
   double *weights;
 } bench_t;

@@ -1,4 +1,4 @@
-/* eigenscope bench spectrum: eigensolvers side by side, on one rank, on each rank at once, and on all together. */
+/* eigenscope bench spectrum: compares eigensolvers on one rank, on each rank at once, and on all ranks together. */
 #include "eigenscope/spectrum.h"
 #include "bench_internal.h"
 #include "eigenscope/blas.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Who takes part in one solve. */
+/* The ranks that take part in a solve: one alone, each with its own matrix, or all together. */
 typedef enum way { ALONE, EACH, TOGETHER, WAYS } way_t;
 static const char *const way_names[WAYS] = {"alone", "each", "together"};
 
@@ -28,7 +28,7 @@ typedef struct bench {
   int rank, ranks, n_contests;
   contest_t contests[CONTESTS_MOST];
   bool asked[WAYS];
-  double best_alone; /* of the order under way, values only; INFINITY where nobody solved alone */
+  double best_alone; /* least seconds at this order, values only; INFINITY if no solver ran alone */
 } bench_t;
 
 static void enter(bench_t *b, const char *label, const es_spectrum_backend_t *backend, way_t way, double share) {
@@ -36,7 +36,7 @@ static void enter(bench_t *b, const char *label, const es_spectrum_backend_t *ba
   b->contests[b->n_contests++] = (contest_t){.label = label, .backend = backend, .way = way, .share = share};
 }
 
-/* Those for matrices of order n: ELPA, where it was built in, needs a tile for each process. */
+/* Chooses the contests at order n. ELPA, if built in, needs a tile for each process. */
 static void choose_contests(bench_t *b, int32_t n) {
   const es_spectrum_backend_t *elpa;
   es_spectrum_choose(&elpa, ES_CHOOSE_ELPA, n, b->ranks, &(es_status_t){0});
@@ -66,7 +66,7 @@ static es_code_t read_who(bench_t *b, const char *list, es_status_t *status) {
   return ES_OK;
 }
 
-/* A covariance-like matrix: symmetric, uniform elements, a heavy diagonal. */
+/* Fills in a covariance-like matrix: symmetric, uniform elements, a heavy diagonal. */
 static void fill(double *triangle, int32_t n) {
   for (size_t i = 0, end = es_triangle_size(n); i < end; i += 4) {
     uint32_t words[4];

@@ -1,4 +1,4 @@
-/* eigenscope bench train: epochs that train and epochs that also measure, in turns, one point on each rank. */
+/* eigenscope bench train: alternates epochs that only train with epochs that also measure; one point on each rank. */
 #include "bench_internal.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/clock.h"
@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Times epochs from one report to the next; odd epochs are bare, even ones measured (measure.every = 2). */
+/* Times epochs from one report to the next. Odd epochs only train, even ones also measure (measure.every = 2). */
 typedef struct stopwatch {
   const es_pipeline_t *pipeline;
   double last;
@@ -45,7 +45,7 @@ typedef struct bench {
   char folder[ES_PATH_MAX];
 } bench_t;
 
-/* Microseconds of an image on this rank; every second epoch was measured. */
+/* Prints microseconds per image on this rank; only every second epoch was measured. */
 static void print_profile(const bench_t *b, const char *width, const stopwatch_t *w) {
   const double per_pair = 1e6 / (double)(b->settings->pairs * b->settings->samples), per_image = 0.5 * per_pair;
   double stages[ES_STAGES], measured = 0.0;
@@ -130,7 +130,7 @@ static es_code_t prepare(bench_t *b, es_status_t *status) {
   return es_dataset_load(&b->dataset, &b->point.dataset, b->point.resolution, MPI_COMM_WORLD, status);
 }
 
-/* Makes or removes the folders that the pipeline writes to. */
+/* Creates or removes the folders to which the pipeline writes. */
 static void folders(const bench_t *b, bool make) {
   static const char *const names[] = {"points", "state", "checkpoints", ""};
   es_status_t ignored = {0};

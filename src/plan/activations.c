@@ -1,4 +1,4 @@
-/* A job of activations before it runs: its layers, the strategy of each, time and memory. */
+/* Plans a job of activations: its layers, the strategy of each, time and memory. */
 #include "eigenscope/forecast.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/spectrum.h"
@@ -7,8 +7,8 @@
 
 enum { RANKS_MOST = 1 << 20 };
 
-/* Seconds for a layer. The covariance takes one triangle at the rate of SYRK on this kind of machine (Zen 4,
- * `eigenscope bench covariance`), 70 GFLOP/s a rank. */
+/* Predicts the seconds for a layer. The covariance computes one triangle at the rate of SYRK on this kind of machine
+ * (Zen 4, `eigenscope bench covariance`), 70 GFLOP/s per rank. */
 static double layer_seconds(const es_forecast_layer_t *layer, bool vectors, int ranks) {
   const es_rows_info_t *rows = &layer->rows;
   const double order = rows->rows < rows->width ? (double)rows->rows : rows->width;

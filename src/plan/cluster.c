@@ -1,5 +1,5 @@
-/* The schedule of a job on a machine that need not be here: points are handed out as `run` hands them out (the most
- * expensive first, each to the group that is free first), with times from their cost. */
+/* Simulates the schedule of a job on a machine described by --cluster. Points are assigned as `run` does it (the most
+ * expensive first, each to the first free group), with times computed from their cost. */
 #include "eigenscope/memory.h"
 #include "list_schedule.h"
 #include "plan_internal.h"
@@ -10,17 +10,17 @@
 
 enum { RANKS_MOST = 1 << 20, RANKS_PER_POINT_MOST = 8 };
 
-/* A core of an AMD EPYC (Zen 4), training VGG16 with everything measured, does 40 GFLOP/s at width 1/16, 75 at 1/8 and
- * 90 to 95 from 1/4 up (`eigenscope bench train`). */
+/* Rates of one core of an AMD EPYC (Zen 4) that trains VGG16 and measures all layers: 40 GFLOP/s at width 1/16, 75 at
+ * 1/8 and 90 to 95 from 1/4 up (`eigenscope bench train`). */
 const char es_core_kind[] = " (Zen 4, VGG16 of width 1/8; `eigenscope bench train` measures yours)";
 const double es_core_rate = 75e9;
-/* Assumed. On a busy machine, two ranks on one VGG16 reached 0.96 of what two points at once would do at width 1/4 and
- * 0.7 at 1/8 at the least; networks wider than these lose less, messages between nodes cost more than on one. */
+/* Assumed. On a busy machine, two ranks on one VGG16 reached at least 0.96 of the speed of two points at once at width
+ * 1/4, and 0.7 at 1/8. Wider networks lose less; messages between nodes cost more than on one node. */
 static const double default_efficiency = 0.9;
 
-/* ---- what is asked ---- */
+/* ---- reading --cluster ---- */
 
-/* One "name=value" between commas. */
+/* Reads one "name=value" entry. */
 static es_code_t read_entry(es_cluster_t *out, const char *name, const char *value, es_status_t *status) {
   double *real = strcmp(name, "rate") == 0 ? &out->rate : strcmp(name, "efficiency") == 0 ? &out->efficiency : NULL;
   int64_t *whole = strcmp(name, "nodes") == 0 ? &out->nodes : strcmp(name, "cores") == 0 ? &out->cores : NULL;
@@ -62,8 +62,8 @@ typedef struct simulation {
   int64_t ranks_per_point, groups;
   double makespan; /* seconds */
   double idle;     /* share of all ranks' time */
-  int64_t last;    /* the point that ends last, */
-  double own;      /* and how long it takes itself: near the makespan, only more ranks per point help */
+  int64_t last;    /* the point that ends last */
+  double own;      /* seconds of point `last`; near the makespan, only more ranks per point help */
 } simulation_t;
 
 static es_code_t simulate(simulation_t *s, const es_cluster_t *cluster, const es_selection_t *selection,
@@ -75,10 +75,10 @@ static es_code_t simulate(simulation_t *s, const es_cluster_t *cluster, const es
   if (sizes == NULL || speed == NULL) {
     es_out_of_memory(status, "plan", "%lld ranks", (long long)ranks);
   } else {
-    /* Groups as es_schedule_assign makes them: of the size asked for, then smaller powers of two. */
+    /* The same groups as in es_schedule_assign: of the requested size, then smaller powers of two. */
     for (int64_t rest = ranks, size = s->ranks_per_point; rest > 0; rest -= size) {
       while (size > rest) size /= 2;
-      const double doublings = log2((double)size); /* a group does `speed` multiply-adds in a second */
+      const double doublings = log2((double)size); /* speed: multiply-adds of a group per second */
       speed[s->groups] = 0.5 * cluster->rate * (double)size * pow(cluster->efficiency, doublings);
       sizes[s->groups++] = size;
     }
@@ -100,9 +100,9 @@ static es_code_t simulate(simulation_t *s, const es_cluster_t *cluster, const es
   return status->code;
 }
 
-/* ---- what is said ---- */
+/* ---- printing ---- */
 
-/* "1.5 s", "3:20", "2:03:20", "4-02:03:20" */
+/* Formats a duration: "1.5 s", "3:20", "2:03:20", "4-02:03:20". */
 static const char *clock_text(double seconds, char out[32]) {
   const long long s = (long long)(seconds + 0.5), minutes = s / 60, hours = minutes / 60;
   if (seconds < 59.5)
@@ -119,7 +119,7 @@ static const char *clock_text(double seconds, char out[32]) {
 static const simulation_t *shortest(const simulation_t *all, int n) {
   const simulation_t *best = all;
   for (int i = 1; i < n; i++) {
-    if (all[i].makespan < 0.999 * best->makespan) best = &all[i]; /* fewer ranks per point wait less */
+    if (all[i].makespan < 0.999 * best->makespan) best = &all[i]; /* on a tie, fewer ranks per point wait less */
   }
   return best;
 }
@@ -172,7 +172,7 @@ es_code_t es_plan_cluster(const es_plan_t *plan, const es_selection_t *selection
   simulation_t all[8] = {0};
   double *cost;
   int n = 0;
-  /* Ranks that can share any of the points: as many as the fewest lanes, or as there are. */
+  /* Limits the ranks that share a point to the available ranks and the fewest lanes of any point. */
   int64_t most = cluster->nodes * cluster->cores;
   if (most > RANKS_PER_POINT_MOST) most = RANKS_PER_POINT_MOST;
   if (most > es_plan_lanes(plan)) most = es_plan_lanes(plan);
@@ -186,7 +186,7 @@ es_code_t es_plan_cluster(const es_plan_t *plan, const es_selection_t *selection
   return status->code;
 }
 
-/* ---- shares of an array ---- */
+/* ---- shares of an array job ---- */
 
 es_code_t es_plan_tasks(const es_plan_t *plan, const es_selection_t *selection, int64_t tasks, int64_t points_per_task,
                         es_text_t *out, es_status_t *status) {
@@ -203,14 +203,14 @@ es_code_t es_plan_tasks(const es_plan_t *plan, const es_selection_t *selection, 
   else
     es_list_schedule_create(&schedule, cost, selection->n, NULL, (int32_t)tasks, status);
   if (status->code == ES_OK) {
-    /* The points of task t, ascending, go to points[first[t]] … points[first[t + 1] − 1]. */
+    /* Sort the points by task. The points of task t, ascending, are points[first[t]] … points[first[t + 1] − 1]. */
     for (int64_t i = 0; i < schedule.n; i++) {
       task[schedule.order[i]] = schedule.worker[i];
       first[schedule.worker[i] + 1]++;
     }
     for (int64_t t = 0; t < tasks; t++) first[t + 1] += first[t];
     for (int64_t i = 0; i < schedule.n; i++) points[first[task[i]]++] = selection->index[i];
-    for (int64_t t = tasks; t > 0; t--) first[t] = first[t - 1]; /* each had moved to the start of the next */
+    for (int64_t t = tasks; t > 0; t--) first[t] = first[t - 1]; /* each had moved to the next start */
     first[0] = 0;
     es_text_append(out, "# name %s\n# output %s\n# points %lld\n# tasks %lld\n", es_job_name(plan->job), plan->output,
                    (long long)first[tasks], (long long)tasks);

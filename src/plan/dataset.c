@@ -1,4 +1,4 @@
-/* The datasets of a plan by name. */
+/* Finds the datasets of a plan by name. */
 #include "plan_internal.h"
 #include <string.h>
 

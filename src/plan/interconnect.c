@@ -1,12 +1,11 @@
-/* What a step takes on more and more ranks, and where more of them no longer help.
+/* Predicts the time of a training step by number of ranks, and the number from which more ranks no longer help.
  *
- * A training step of b images on G ranks (traffic.h has the messages; batches are cut by lanes, so the busiest rank has
- * ⌈b/G⌉ images):
+ * Time of a training step of b images on G ranks (batches are cut by lanes, so the busiest rank has ⌈b/G⌉ images):
  *
- *   T(G) = 2·⌈b/G⌉·m / rate + u·P + time of the sums by traffic.h
+ *   T(G) = 2·⌈b/G⌉·m / rate + u·P + time of the reductions (traffic.h)
  *
- * m multiply-adds of one image (three times forward, and the covariances of the layers that are measured: plan.c), rate
- * the floating-point operations of a core in a second, P parameters, which every rank updates and packs for the
+ * m: multiply-adds per image (three times forward, and the covariances of measured layers: plan.c). rate:
+ * floating-point operations of a core per second. P: parameters; every rank updates them and packs them for the
  * kernels, in u seconds each. A point stops gaining at the first G where twice as many ranks make a step less than
  * ES_GAIN_LEAST times as fast. */
 #include "eigenscope/capture.h"
@@ -20,29 +19,29 @@
 
 #define ES_GAIN_LEAST 1.5
 
-enum { SIZES_MOST = 9 }; /* groups of 1 … 256 ranks, as many as there may be lanes */
+enum { SIZES_MOST = 9 }; /* groups of 1 … 256 ranks; 256 is the most lanes */
 
-/* SGD with momentum and packing, of VGG16 and ResNet-18 at width 1 on a Xeon (Emerald Rapids): 0.8 and 1.5 ns. Half as
- * much at width 1/16, whose weights stay in the cache. */
+/* SGD with momentum and packing, measured for VGG16 and ResNet-18 at width 1 on a Xeon (Emerald Rapids): 0.8 and 1.5
+ * ns. Half as much at width 1/16, because the weights stay in the cache. */
 static const double update_seconds = 2.3e-9;
 
 /* A group of 2ⁱ ranks. */
 typedef struct group {
-  es_traffic_t step, measure; /* of a batch, and of a split that is measured */
-  double seconds;             /* of a batch */
+  es_traffic_t step, measure; /* of a batch, and of the measured split */
+  double seconds;             /* per batch */
 } group_t;
 
-/* Points that have the same figures. */
+/* Points with the same prediction. */
 typedef struct class {
   uint64_t key;
   int64_t first, points;
   int64_t batch, parameters;
-  double macs; /* of an image in a step */
+  double macs; /* per image in a step */
   int n_groups, gains, fastest;
   group_t groups[SIZES_MOST];
 } class_t;
 
-/* An axis in a class: told if all points of the class have the same value. */
+/* An axis of a class; printed if all points of the class have the same value. */
 typedef struct axis {
   uint64_t hash;
   bool differs;
@@ -61,12 +60,12 @@ typedef struct prediction {
 
 /* ---- one class ---- */
 
-/* Samples of the split that is measured. */
+/* Number of samples of the measured split. */
 static int64_t measured_samples(const es_point_t *point, const es_dataset_info_t *info) {
   return es_point_samples(point, info, point->measure.splits[ES_EVAL] ? ES_EVAL : ES_TRAIN);
 }
 
-/* Images of a whole batch: fewer than train.batch where there are not so many. */
+/* Images of a full batch: train.batch, or all samples if there are fewer. */
 static int64_t batch_of(const es_point_t *point, const es_dataset_info_t *info) {
   const int64_t n =
       point->source == ES_SOURCE_TRAIN ? es_point_samples(point, info, ES_TRAIN) : measured_samples(point, info);
@@ -85,10 +84,10 @@ static es_code_t predict(const prediction_t *p, class_t *c, const es_point_t *po
   c->macs = es_plan_image_cost(p->plan, c->first, point);
   for (int ranks = 1; ranks <= lanes && c->n_groups < SIZES_MOST; ranks *= 2) {
     group_t *g = &c->groups[c->n_groups++];
-    const int64_t most = (c->batch + ranks - 1) / ranks; /* images of the rank that has most */
+    const int64_t most = (c->batch + ranks - 1) / ranks; /* images of the busiest rank */
     g->step = es_model_traffic(graph, lanes, ranks, training, link);
     g->measure = es_capture_traffic(graph, &point->measure, measured_samples(point, info), lanes, ranks, link);
-    /* As the head of this file says. */
+    /* The formula at the head of this file. */
     g->seconds = 2 * (double)most * c->macs / p->interconnect->rate +
                  (training ? update_seconds * (double)c->parameters : 0.0) + g->step.seconds;
   }
@@ -101,7 +100,7 @@ static es_code_t predict(const prediction_t *p, class_t *c, const es_point_t *po
   return ES_OK;
 }
 
-/* ---- all of them ---- */
+/* ---- all classes ---- */
 
 static es_code_t grow(prediction_t *p, es_status_t *status) {
   const int32_t capacity = 2 * p->capacity + 16;
@@ -149,7 +148,7 @@ static es_code_t classify(prediction_t *p, es_status_t *status) {
   return ES_OK;
 }
 
-/* Appends the points of one class (or, with class −1, of all that gain up to 2^gains ranks) as a list for --points. */
+/* Appends a list for --points: the points of one class, or, if class is −1, all that gain up to 2^gains ranks. */
 static int64_t list_points(const prediction_t *p, int32_t class, int gains, int64_t *room, es_text_t *out) {
   es_selection_t list = {0, room};
   for (int64_t i = 0; i < p->selection->n; i++) {
@@ -159,7 +158,7 @@ static int64_t list_points(const prediction_t *p, int32_t class, int gains, int6
   return list.n;
 }
 
-/* ---- what is said ---- */
+/* ---- printing ---- */
 
 static void print_rows(const prediction_t *p, es_text_t *out) {
   es_grid_walk_t walk = {.grid = p->plan->grid};

@@ -1,10 +1,10 @@
-/* Reading --interconnect. */
+/* Parses --interconnect. */
 #include "plan_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What MPI gets of them: latency of a small message, bandwidth of large ones. */
+/* Latency of a small message and bandwidth of large ones, as measured through MPI. */
 static const struct {
   const char *name;
   es_link_t link;
@@ -37,7 +37,7 @@ static const unit_t rates[] = {{"kbit/s", 1e3 / 8},
                                {"GB/s", 1e9},
                                {NULL, 0}};
 
-/* A number above 0 with a unit, as "20us" or "9.4 Gbit/s". */
+/* Reads a number above 0 with a unit, as "20us" or "9.4 Gbit/s". */
 static bool read_quantity(const char *text, const unit_t *units, double *out) {
   char number[32];
   const size_t length = strspn(text, "0123456789.e+-");

@@ -14,7 +14,7 @@ static int by_cost(const void *a, const void *b) {
   return (x->number > y->number) - (x->number < y->number);
 }
 
-/* A worker and when it is free. */
+/* A worker and the time from which it is free. */
 typedef struct slot {
   double free;
   int32_t worker;
@@ -24,7 +24,7 @@ static bool is_before(const slot_t *a, const slot_t *b) {
   return a->free != b->free ? a->free < b->free : a->worker < b->worker;
 }
 
-/* Restores a binary heap, first to be free on top, after its top has changed. */
+/* Restores a binary heap after a change of its top; the worker that is free first is on top. */
 static void sink(slot_t *heap, int64_t n) {
   const slot_t moved = heap[0];
   int64_t at = 0;

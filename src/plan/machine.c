@@ -1,4 +1,4 @@
-/* Memory of this machine and of this process, as Linux tells it. */
+/* Memory of this machine and of this process, as reported by Linux. */
 #include "eigenscope/plan.h"
 #include <stdint.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* VmHWM counts shared memory that was touched; RssShmem is what of it is there now, which for us only grows. */
+/* VmHWM includes touched shared memory. Subtract RssShmem, its present size, which only grows in this program. */
 int64_t es_memory_peak(void) {
   FILE *file = fopen("/proc/self/status", "r");
   long long peak = 0, shared = 0;
@@ -19,7 +19,7 @@ int64_t es_memory_peak(void) {
   return (peak - shared) * 1024;
 }
 
-/* The number that a file begins with; `otherwise` where there is none ("max"). */
+/* Reads the number at the start of a file; returns `otherwise` if there is none ("max"). */
 static int64_t read_number(const char *path, int64_t otherwise) {
   FILE *file = fopen(path, "r");
   long long number;
@@ -28,7 +28,7 @@ static int64_t read_number(const char *path, int64_t otherwise) {
   return found ? number : otherwise;
 }
 
-/* What is left below memory.max of this process's cgroup (version 2) and those above it. */
+/* Bytes left below memory.max, the least over the cgroup (version 2) of this process and its parents. */
 static int64_t cgroup_available(void) {
   char path[512] = "", file[640];
   int64_t least = INT64_MAX;
@@ -57,7 +57,7 @@ int64_t es_memory_available(void) {
   if (file) fclose(file);
   if (kib > 0 && kib * 1024 < least) least = kib * 1024;
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    const int64_t pages = read_number("/proc/self/statm", 0); /* that this process has already */
+    const int64_t pages = read_number("/proc/self/statm", 0); /* pages already used by this process */
     const int64_t left = (int64_t)limit.rlim_cur - pages * sysconf(_SC_PAGESIZE);
     if (left < least) least = left > 0 ? left : 0;
   }

@@ -25,13 +25,13 @@ es_code_t es_memory_predict(es_memory_need_t *out, const es_point_t *point, cons
 
 es_code_t es_memory_predict_next(es_memory_prediction_t *p, const es_point_t *point, const es_dataset_info_t *info,
                                  int ranks, es_status_t *status) {
-  es_point_t key = *point; /* without what changes no prediction */
+  es_point_t key = *point; /* without settings that do not affect the prediction */
   es_train_settings_t *t = &key.train;
   key.seed = 0;
   key.n_axes = 0;
   memset(key.axes, 0, sizeof key.axes);
   t->learning_rate = t->momentum = t->weight_decay = t->schedule_gamma = 0.0;
-  /* Where padding differs it is computed again.
+  /* Different padding only causes a needless new prediction.
    * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
   if (p->ranks == ranks && memcmp(&key, &p->key, sizeof key) == 0) return ES_OK;
   p->ranks = 0;

@@ -1,4 +1,4 @@
-/* A job turned into work: its points checked against the data and the networks, and what each of them costs. */
+/* Turns a job into work: checks its points against datasets and networks, and estimates their costs. */
 #include "eigenscope/capture.h"
 #include "eigenscope/file.h"
 #include "eigenscope/forecast.h"
@@ -12,9 +12,9 @@
 
 static const char STAGE[] = "plan";
 
-enum { WIDEST = 46340 }; /* the largest order whose matrix has no more elements than an int counts */
+enum { WIDEST = 46340 }; /* the largest order whose number of matrix elements fits an int */
 
-/* A network before it is built. Points that differ only in seeds or training share one. */
+/* The description of a network. Points that differ only in seeds or training share one. */
 typedef struct network {
   uint64_t key;
   es_forecast_t forecast; /* without layers and graph */
@@ -23,11 +23,11 @@ typedef struct network {
 struct es_plan_work {
   network_t *networks;
   int32_t n_networks, capacity;
-  int32_t *slots; /* hash table while points are checked: network + 1, 0 is free */
+  int32_t *slots; /* hash table used while points are checked: network + 1, 0 is free */
   uint64_t mask;
-  int32_t *network; /* of each point */
-  double *cost;     /* of each point */
-  int32_t lanes;    /* the fewest of any point */
+  int32_t *network; /* network of each point */
+  double *cost;     /* cost of each point */
+  int32_t lanes;    /* the fewest lanes of any point */
 };
 
 es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_status_t *status) {
@@ -96,7 +96,7 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
                      package ? "install Debian's package dataset-fashion-mnist, or set its path elsewhere: " : "");
     }
     if (code == ES_OK && es_dataset_inspect(&plan->infos[i], spec, &own) != ES_OK)
-      /* Nothing was run yet, so a file that cannot be read is a wrong job too. */
+      /* No point was run yet, so an unreadable file is reported as a wrong job too. */
       code = es_fail(status, ES_INPUT, STAGE, "%s:%d: dataset %s: %s", es_job_path(plan->job), spec->line, spec->name,
                      own.message);
   }
@@ -110,15 +110,15 @@ void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {
 
 void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es_point_t *out) {
   *out = *es_grid_walk(walk, index);
-  if (out->source == ES_SOURCE_ACTIVATIONS) return; /* nothing to bind to */
+  if (out->source == ES_SOURCE_ACTIVATIONS) return; /* activations have no network to bind */
   es_plan_weights_apply(plan, index, out);
   es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job),
-                &(es_status_t){0}); /* es_plan_create saw that it can be */
+                &(es_status_t){0}); /* cannot fail: es_plan_create bound it before */
 }
 
 /* ---- networks ---- */
 
-/* The line to look at when a network cannot be built: what alone would have to change for it to be possible. */
+/* Finds the job line to report for an impossible network: resolution or width if it alone is wrong, else model. */
 static int culprit_line(const es_point_t *point) {
   for (int attempt = 0; attempt < 2; attempt++) {
     es_point_t other = *point;
@@ -155,7 +155,7 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
               es_job_path(plan->job), point->line_model, node->name, point->model.name, columns, method->name,
               8e-9 * columns * columns, WIDEST);
     else if (vectors && columns > ES_VECTORS_ORDER_MOST)
-      es_fail(&own, ES_INPUT, STAGE, /* the workspaces of eigenvectors end before those of covariances */
+      es_fail(&own, ES_INPUT, STAGE, /* workspaces of eigenvectors have a lower limit than covariances */
               "%s:%d: layer %s of model %s has %d columns by measure.method %s, and eigenvectors (measure.eigenspace, "
               "measure.projection) are found up to %d; choose another method (as channelwise or {pool: 2}) or fewer "
               "layers (measure.layers)",
@@ -201,7 +201,7 @@ static uint64_t network_key(const es_point_t *point) {
                  es_hash(facts, sizeof facts, 0));
 }
 
-/* The network of a point: found, or described and kept. */
+/* Finds the network of a point, or describes and stores a new one. */
 static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, int32_t *out, es_status_t *status) {
   struct es_plan_work *work = plan->work;
   const uint64_t key = network_key(point);
@@ -224,7 +224,7 @@ static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, in
   return ES_OK;
 }
 
-/* Binds every point, builds the description of every network, and adds up the work. */
+/* Binds every point, describes every network, and sums the work. */
 static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
   const int64_t n = es_grid_count(plan->grid);
   const es_point_t *base = es_job_base(plan->job);
@@ -239,7 +239,7 @@ static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
   work->cost = es_allocate_zero((size_t)n, sizeof *work->cost);
   if (work->slots == NULL || work->network == NULL || work->cost == NULL)
     return es_out_of_memory(status, STAGE, "%lld points", (long long)n);
-  if (base->source == ES_SOURCE_ACTIVATIONS) { /* one point, whose files es_plan_external looks at */
+  if (base->source == ES_SOURCE_ACTIVATIONS) { /* one point, whose files es_plan_external checks */
     work->lanes = base->train.lanes;
     work->cost[0] = 1.0;
     return ES_OK;
@@ -272,7 +272,7 @@ es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_st
   return code;
 }
 
-/* Eigenvectors of layers that others wrote, which may be of any width. */
+/* Checks that eigenvectors can be computed for activations, whose layers may have any width. */
 static es_code_t check_orders(const es_plan_t *plan, es_external_info_t *info, es_status_t *status) {
   const es_point_t *point = es_job_base(plan->job);
   int measured = 0;

@@ -1,4 +1,4 @@
-/* Which points a command looks at: --points and --task, as `run` takes them. */
+/* Selects the points of a command by --points and --task, as `run` does it. */
 #include "eigenscope/memory.h"
 #include "plan_internal.h"
 

@@ -1,4 +1,4 @@
-/* Which axes tell the points of a grid apart. */
+/* Finds the axes that vary between the points of a grid. */
 #include "eigenscope/plan.h"
 #include <stdio.h>
 #include <string.h>
@@ -10,9 +10,9 @@ static bool has_name(const char names[][ES_NAME_MAX], int n, const char *name) {
   return false;
 }
 
-enum { NAMES_MAX = ES_COLUMNS_MAX - 16 }; /* the commands have columns of their own */
+enum { NAMES_MAX = ES_COLUMNS_MAX - 16 }; /* leaves room for columns of the commands */
 
-/* Names of all axes: the six of every point, then the settings of the blocks. */
+/* Collects the names of all axes: the six of every point, then the settings of the blocks. */
 static int collect_names(const es_plan_t *plan, char names[NAMES_MAX][ES_NAME_MAX]) {
   es_point_t point;
   int n = 0;
@@ -27,7 +27,7 @@ static int collect_names(const es_plan_t *plan, char names[NAMES_MAX][ES_NAME_MA
   return n;
 }
 
-/* True unless every point of all blocks has the same value of the axis. */
+/* True unless the axis has the same value in all points of all blocks. */
 static bool varies(const es_job_t *job, const char *name) {
   char first[ES_NAME_MAX] = "";
   for (int b = 0; b < es_job_n_blocks(job); b++) {
@@ -36,7 +36,7 @@ static bool varies(const es_job_t *job, const char *name) {
     for (int a = 0; a < es_job_n_axes(job, b); a++) {
       const es_job_axis_t axis = es_job_axis(job, b, a);
       if (strcmp(axis.name, name) != 0) continue;
-      if (axis.n_values > 1) return true; /* values of one axis differ */
+      if (axis.n_values > 1) return true; /* values of one axis are distinct */
       es_job_apply(job, b, a, 0, &point, &(es_status_t){0});
     }
     if (b > 0 && strcmp(first, es_point_axis(&point, name)) != 0) return true;

@@ -1,5 +1,5 @@
-/* Files of weights, before anything runs: all that are missing and everything that does not fit, at once. What cannot
- * be read because of the machine ends it with a sentence of its own. */
+/* Checks files of weights before anything runs. Reports all missing and unfit files at once. A file that the machine
+ * cannot read ends the check with its own message. */
 #include "eigenscope/weights.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
@@ -10,13 +10,13 @@
 
 static const char STAGE[] = "plan";
 
-/* What was found out so far. */
+/* The findings so far. */
 typedef struct survey {
   es_plan_t *plan;
   es_trained_list_t trained;
-  es_text_t report; /* a line for each file that is missing or cannot be read; lines for one that does not fit */
+  es_text_t report; /* a line for each file that is missing or unreadable; several for one that does not fit */
   int64_t missing, unfit, untrained;
-  es_status_t failure; /* of the machine, which ends the survey: nothing is wrong with the files */
+  es_status_t failure; /* failure of the machine, which ends the survey; the files may be fine */
 } survey_t;
 
 void es_plan_weights_apply(const es_plan_t *plan, int64_t index, es_point_t *point) {
@@ -33,7 +33,7 @@ void es_plan_weights_apply(const es_plan_t *plan, int64_t index, es_point_t *poi
   e->epoch = w->epoch;
 }
 
-/* The point of the folder whose training was the same. */
+/* Finds the point of the results folder that was trained with the same settings. */
 static void find_trained(survey_t *s, int64_t index, es_point_t *point) {
   es_plan_weights_t *w = &s->plan->weights[index];
   char training[ES_ID_SIZE];
@@ -42,7 +42,7 @@ static void find_trained(survey_t *s, int64_t index, es_point_t *point) {
   if (found == NULL) {
     s->untrained++;
     es_text_append(&s->report, "point %lld (", (long long)index);
-    for (int i = 0; i < point->n_axes; i++) /* "vgg11, width 1/8, classes all" */
+    for (int i = 0; i < point->n_axes; i++) /* as "vgg11, width 1/8, classes all" */
       es_text_append(&s->report, "%s%s %s", i > 0 ? ", " : "", point->axes[i].name, point->axes[i].text);
     es_text_append(&s->report, "): no weights in %s/checkpoints were trained like that\n",
                    point->external.file[ES_TRAIN]);
@@ -50,14 +50,14 @@ static void find_trained(survey_t *s, int64_t index, es_point_t *point) {
   }
   memcpy(w->trained, found->id, sizeof w->trained);
   const es_epochs_t *epochs = &point->external.epochs;
-  const bool last = epochs->n == 0 || (epochs->n == 1 && epochs->list[0] == found->epoch); /* also of keep: last */
+  const bool last = epochs->n == 0 || (epochs->n == 1 && epochs->list[0] == found->epoch); /* as by keep: last */
   w->each = !last || found->each;
   w->epoch = found->epoch;
   w->known = true;
 }
 
-/* The network that the point describes, or the file says, must be that of the file. The first file of a point also says
- * what the point does not. */
+/* Compares the network of the file with the one that the point describes. Width and classes that the job leaves open
+ * are inferred from the first file of a point. */
 static es_code_t fit(const es_safetensors_t *file, const es_plan_t *plan, es_point_t *point, es_plan_weights_t *w,
                      es_text_t *report, es_status_t *status) {
   es_graph_t *graph;
@@ -114,7 +114,7 @@ static void look_at_point(survey_t *s, int64_t index) {
     look_at_file(s, index, i, &point);
 }
 
-/* One sentence about all of it, after the lines. */
+/* Reports all findings in one sentence, after the lines about single files. */
 static es_code_t conclude(survey_t *s, const es_external_t *external, es_status_t *status) {
   const char *place = es_job_path(s->plan->job);
   if (s->failure.code != ES_OK)
