@@ -4,24 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A field travels in blocks of at most this many bytes (or one row, if that is more): whole along the last dimensions,
- * one after the other along those before. */
+/* The most bytes that are copied at once, unless one row is larger. A block is whole along the last dimensions and has
+ * one entry of each earlier one. */
 enum { BLOCK = 4 << 20 };
 
-/* One field of one point on its way. */
+/* The copy of one field of one point. */
 typedef struct trip {
   const es_field_info_t *info;
   es_merge_t *merge;
   const es_result_t *from;
-  size_t size; /* of an element */
+  size_t size; /* bytes of an element */
   hsize_t source[ES_RANK_MAX],
-      goal[ES_RANK_MAX];           /* extents in the point's file, and in the merged one without `point` */
-  int first;                       /* dimension with which a block begins */
+      goal[ES_RANK_MAX];           /* extents in the point's file, and in the merged file without `point` */
+  int first;                       /* the first dimension within a block */
   size_t source_block, goal_block; /* elements */
-  bool same;                       /* blocks are the same in both files */
+  bool same;                       /* blocks are equal in both files */
 } trip_t;
 
-/* Where an index along a dimension of the point is in the merged file. */
+/* Maps an index along a dimension of the point to the merged file. */
 static int64_t move(const trip_t *trip, int place, int64_t index) {
   const es_dimension_t dimension = trip->info->dimensions[place];
   if (!es_dimension_has_values(dimension)) return index;
@@ -36,7 +36,7 @@ static bool is_identity(const trip_t *trip, int place) {
   return true;
 }
 
-/* Without a target the field is only read. */
+/* Plans the copy. Without a target the field is only read. */
 static void plan_trip(trip_t *trip, bool has_target) {
   const es_field_info_t *info = trip->info;
   for (int i = 0; i < info->rank; i++) {
@@ -85,7 +85,7 @@ static void fill_blank(const trip_t *trip) {
   for (size_t i = 0; i < trip->goal_block; i++) memcpy(blank + i * trip->size, fill, trip->size);
 }
 
-/* Counts the indices first … last − 1 on by one; false after the last combination. */
+/* Advances the indices first … last − 1 by one combination; false after the last. */
 static bool advance(const hsize_t *extent, int first, int last, hsize_t *index) {
   for (int i = last - 1; i >= first; i--) {
     if (++index[i] < extent[i]) return true;
@@ -94,7 +94,7 @@ static bool advance(const hsize_t *extent, int first, int last, hsize_t *index) 
   return false;
 }
 
-/* From one block to the other, row by row along the last dimension. */
+/* Copies the source block into the target block, row by row along the last dimension. */
 static void scatter(const trip_t *trip) {
   es_merge_copy_buffer_t *blocks = &trip->merge->blocks;
   const int last = trip->info->rank - 1;
@@ -114,8 +114,7 @@ static void scatter(const trip_t *trip) {
   } while (advance(trip->source, trip->first, last, index));
 }
 
-/* The block that begins at these indices of the point, to its place in the merged file; what is blank stays unwritten.
- */
+/* Writes the block that begins at these indices of the point to its position in the merged file, unless it is blank. */
 static void write_block(const trip_t *trip, const es_merge_target_t *target, const hsize_t *index) {
   const es_field_info_t *info = trip->info;
   const es_merge_copy_buffer_t *blocks = &trip->merge->blocks;
@@ -130,7 +129,7 @@ static void write_block(const trip_t *trip, const es_merge_target_t *target, con
   es_writer_write_block(target->writer, target->object, info->name, info->type, &block, data);
 }
 
-/* The block that begins at these indices, from memory if the reader has the field already, else from the file. */
+/* Reads the block at these indices: from memory if the reader holds the field, else from the file. */
 static es_code_t read_block(const trip_t *trip, hid_t object, const void *data, const hsize_t *index, char *reason) {
   void *out = trip->merge->blocks.from;
   es_hdf5_block_t block = {.rank = trip->info->rank};

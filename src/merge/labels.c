@@ -8,17 +8,16 @@
 
 enum { ROWS = 4096, CHANNELS = 3 };
 
-/* Attributes that are said once for the whole file. */
+/* Attributes that are stored once for the whole file. */
 static const char said_once[] = "schema schema_version job_name job axes";
-/* Attributes that are variables even if all points have the same, so that who reads them need not look in two places.
- */
+/* Attributes that always become variables, even if equal in all points, so that readers find them in one place. */
 static const char always_variables[] =
     "point_id outcome reason dataset_fingerprint ranks_per_point elapsed_seconds started host";
-/* Provenance is text; these are numbers all the same. */
+/* Attributes of provenance are text; these hold numbers. */
 static const char numbers_as_text[] = "ranks_per_point elapsed_seconds";
 static const char reals[] = "width elapsed_seconds";
 
-/* True if the blank-separated list has the word. */
+/* True if the blank-separated list contains the word. */
 static bool has_word(const char *list, const char *word) {
   const size_t length = strlen(word);
   for (const char *at = list; (at = strstr(at, word)) != NULL; at += length) {
@@ -34,7 +33,7 @@ static double number_of(const char *text) {
   return end != text && *end == '\0' ? value : (double)NAN;
 }
 
-/* Reads "[a, b, c]"; false when it is not that. */
+/* Reads "[a, b, c]"; false if the text has another form. */
 static bool read_vector(const char *text, double out[CHANNELS]) {
   if (*text++ != '[') return false;
   for (int i = 0; i < CHANNELS; i++) {
@@ -62,7 +61,7 @@ static es_merge_label_t *find(const es_merge_labels_t *labels, const char *name)
   return NULL;
 }
 
-/* NULL when memory is out. */
+/* Adds a label. NULL when out of memory. */
 static es_merge_label_t *add(es_merge_labels_t *labels, const es_attribute_t *attribute) {
   es_merge_label_t *grown = es_make_room(labels->list, labels->n, sizeof *grown);
   if (grown == NULL) return NULL;
@@ -114,7 +113,7 @@ static void create_variable(es_merge_label_t *label, es_writer_t *writer, int64_
   const hsize_t extent[2] = {(hsize_t)n_points, CHANNELS};
   const hsize_t chunk[2] = {extent[0] < ROWS ? extent[0] : ROWS, CHANNELS};
   char long_name[128];
-  if (vector && *channel < 0) /* the three colours of what is told by channel */
+  if (vector && *channel < 0) /* create the scale of the three channels on first use */
     *channel = es_writer_scale(writer, "channel", ES_TYPE_I32, CHANNELS, (const int32_t[CHANNELS]){0, 1, 2},
                                "channel of the images");
   ES_HDF5_ID list = es_writer_list(writer, label->name);
@@ -144,7 +143,7 @@ static void create_attribute(const es_merge_label_t *label, es_writer_t *writer)
   }
 }
 
-/* The order of the variables: who, which axes, how it went, the rest. */
+/* Rank of a variable in the file: id, axes, outcome, reason, the rest. */
 static int place_of(const es_merge_label_t *label) {
   return strcmp(label->name, "point_id") == 0  ? 0
          : label->axis                         ? 1
@@ -162,7 +161,7 @@ void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *writer, int6
       es_merge_label_t *label = &labels->list[i];
       if (place_of(label) != place) continue;
       const bool everywhere = label->seen == n_points;
-      if (label->kind == LABEL_WHOLE && !everywhere) label->kind = LABEL_REAL; /* NaN says that there is none */
+      if (label->kind == LABEL_WHOLE && !everywhere) label->kind = LABEL_REAL; /* NaN marks missing values */
       if (label->axis) es_text_append(&axes, "%s%s", axes.length > 0 ? " " : "", label->name);
       if (label->axis || label->varies || !everywhere || has_word(always_variables, label->name)) {
         create_variable(label, writer, n_points, point, &channel);

@@ -8,15 +8,15 @@
 
 /* ---- one point ---- */
 
-/* The result of a point, opened. */
+/* The open result of a point. */
 typedef struct opened {
   char path[ES_PATH_MAX];
   es_reader_t reader;
   es_outcome_t outcome;
 } opened_t;
 
-/* ES_OK with ES_OUTCOME_MISSING when there is none; ES_INPUT with the reason when it cannot be merged. The caller
- * closes it in any case. */
+/* Opens the result of a point. ES_OK with ES_OUTCOME_MISSING if there is none; ES_INPUT with the reason if it cannot be
+ * merged. The caller closes it in any case. */
 static es_code_t open_point(const es_merge_t *merge, int64_t index, opened_t *out, es_status_t *status) {
   bool wanted[ES_FIELDS] = {[ES_FIELD_LAYER_KIND] = true};
   for (int i = 0; i < ES_FIELDS; i++) wanted[i] = wanted[i] || es_field_is_quantity((es_field_t)i);
@@ -37,7 +37,7 @@ static es_code_t open_point(const es_merge_t *merge, int64_t index, opened_t *ou
   return ES_OK;
 }
 
-/* True for what is merged of a point with these groups. */
+/* True if the field of a point with these groups is merged. */
 static bool takes(const es_merge_t *merge, const es_result_t *result, es_field_t field) {
   if (!merge->spectra && (field == ES_FIELD_EIGENVALUES || field == ES_FIELD_EIGENVECTORS)) return false;
   return result->groups[es_field_info(field)->group];
@@ -47,9 +47,9 @@ static bool is_text(es_field_t field) {
   return es_field_info(field)->type == ES_TYPE_STRING;
 }
 
-/* ---- looking at all points ---- */
+/* ---- the survey of all points ---- */
 
-/* Reads everything once: what cannot be read is found before a file is begun. */
+/* Reads all numbers once, so that an unreadable point is found before the merged file is begun. */
 static es_code_t try_point(es_merge_t *merge, const es_reader_t *point) {
   for (int i = 0; i < ES_FIELDS; i++) {
     const es_field_t field = (es_field_t)i;
@@ -58,7 +58,7 @@ static es_code_t try_point(es_merge_t *merge, const es_reader_t *point) {
   return ES_OK;
 }
 
-/* Puts the axes and fields of a point to those of the others. False when memory is out. */
+/* Adds the axes and fields of a point to the unions. False when out of memory. */
 static bool unite(es_merge_t *merge, const es_reader_t *point) {
   const es_result_t *result = point->result;
   for (int i = 0; i < ES_FIELDS; i++) {
@@ -80,7 +80,7 @@ static es_code_t out_of_memory(const es_merge_t *merge, es_status_t *status) {
   return es_out_of_memory(status, STORE_STAGE, "merging %lld points", (long long)merge->n_points);
 }
 
-/* One point of the survey; only a lack of memory is a failure. */
+/* Surveys one point; only a lack of memory is a failure. */
 static es_code_t look(es_merge_t *merge, int64_t index, es_merge_refused_t *refused, void *context,
                       es_status_t *status) {
   opened_t point;
@@ -142,9 +142,9 @@ es_outcome_t es_merge_outcome(const es_merge_t *merge, int64_t point) {
 typedef struct output {
   es_merge_t *merge;
   es_writer_t writer;
-  hid_t point;             /* the scale */
-  hid_t names;             /* layer_name */
-  hid_t object[ES_FIELDS]; /* −1 for what is not merged */
+  hid_t point;             /* the scale of `point` */
+  hid_t names;             /* the variable layer_name */
+  hid_t object[ES_FIELDS]; /* −1 for fields that are not merged */
 } output_t;
 
 static bool is_merged(const es_merge_t *merge, int64_t index) {
@@ -164,7 +164,7 @@ static void put_point_scale(output_t *o) {
   es_free(indices);
 }
 
-/* Words stay words, layers become indices, and so does layer_or_all, from −1 for all. */
+/* Creates the scale of a dimension. Words stay words; layers become indices, also layer_or_all, where −1 is all. */
 static void put_scale(output_t *o, es_dimension_t dimension) {
   const es_merge_t *merge = o->merge;
   const es_dimension_info_t *info = es_dimension_info(dimension);
@@ -191,7 +191,7 @@ static void put_scale(output_t *o, es_dimension_t dimension) {
   es_free(indices);
 }
 
-/* Creates a variable over `point` and its dimensions, in chunks of about that many bytes; the caller closes it. */
+/* Creates a variable over `point` and its dimensions, in chunks of about `bytes` bytes; the caller closes it. */
 static hid_t create(output_t *o, const es_field_info_t *info, hsize_t bytes) {
   es_writer_t *writer = &o->writer;
   const bool text = info->type == ES_TYPE_STRING;
@@ -209,13 +209,13 @@ static hid_t create(output_t *o, const es_field_info_t *info, hsize_t bytes) {
   if (object < 0) return object;
   es_writer_check(writer, H5DSattach_scale(object, o->point, 0), info->name);
   for (int i = 0; i < info->rank; i++) es_writer_attach(writer, object, info->name, info->dimensions[i], i + 1);
-  /* Unlike in a point's own file, also what is constant about a layer is missing where a point has fewer of them. */
+  /* In a merged file, constants of a layer can be missing too, because points may have fewer layers. */
   es_writer_describe(writer, object, info, !text && (info->type != ES_TYPE_U8 || info->unmeasured != 0));
   return object;
 }
 
-/* Chunks of spectra as large as in a point's own file; of others small enough for one point to be read at once, and
- * large enough for one variable of all points. */
+/* Creates the fields. Chunks of spectra are as large as in a point's own file. Other chunks are small enough to read
+ * one point at once, and large enough to read one variable of all points. */
 static void create_fields(output_t *o) {
   static const es_field_info_t names = {"layer_name",   "name of the layer", "1",
                                         ES_TYPE_STRING, .rank = 1,           .dimensions = {ES_DIM_LAYER}};
@@ -244,7 +244,7 @@ static void put_header(output_t *o, const es_merge_header_t *header) {
   }
 }
 
-/* Everything but what points say. */
+/* Writes everything except the data of points. */
 static void begin(output_t *o, const es_merge_header_t *header) {
   es_text_t coordinates = {0};
   put_header(o, header);
@@ -263,7 +263,7 @@ static void begin(output_t *o, const es_merge_header_t *header) {
   es_text_destroy(&coordinates);
 }
 
-/* One word for each layer of a point, and "" for those that it does not have. */
+/* Writes one word for each layer of a point, and "" for layers that the point lacks. */
 static void put_words(output_t *o, hid_t object, const char *name, const es_result_t *result, bool kinds, int64_t row) {
   const hsize_t n_layers = (hsize_t)o->merge->extent[ES_DIM_LAYER];
   const es_hdf5_block_t block = {.rank = 2, .start = {(hsize_t)row, 0}, .count = {1, n_layers}};
@@ -275,7 +275,7 @@ static void put_words(output_t *o, hid_t object, const char *name, const es_resu
   es_writer_write_block(&o->writer, object, name, ES_TYPE_STRING, &block, words);
 }
 
-/* False when the point has what was not there when all were looked at. */
+/* False if the point has data that it did not have during the survey. */
 static bool fits(const es_merge_t *merge, const opened_t *point) {
   if (point->outcome == ES_OUTCOME_MISSING) return false;
   const es_result_t *result = point->reader.result;
@@ -327,7 +327,7 @@ static void put_points(output_t *o) {
   }
 }
 
-/* Writes the file at a descriptor. */
+/* Writes the file at an open descriptor. */
 static es_code_t write_part(es_merge_t *merge, const es_merge_header_t *header, const es_file_part_t *part,
                             es_status_t *status) {
   output_t o = {.merge = merge, .point = -1, .names = -1};
@@ -346,7 +346,7 @@ static es_code_t write_part(es_merge_t *merge, const es_merge_header_t *header, 
   es_hdf5_close(&o.point);
   es_writer_release(&o.writer);
   if (o.writer.file >= 0 && H5Fclose(o.writer.file) < 0) es_writer_check(&o.writer, -1, "closing it");
-  es_writer_check(&o.writer, 0, "the end"); /* what the disk said last */
+  es_writer_check(&o.writer, 0, "the end"); /* reports the last failure of the disk */
   es_hdf5_close(&access);
   es_disk_close(&disk);
   return o.writer.code;

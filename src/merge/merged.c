@@ -1,4 +1,4 @@
-/* Merged files read back for tables: what each point says of itself, and the few numbers of a summary. */
+/* Reads merged files for tables: the attributes of each point, and the few numbers of a summary. */
 #include "eigenscope/memory.h"
 #include "eigenscope/merge.h"
 #include "reader.h"
@@ -8,16 +8,16 @@
 
 enum { COLUMNS_MAX = 64 };
 
-/* One variable over `point`, whole. */
+/* One variable over `point`, read as a whole. */
 typedef struct column {
   es_type_t type;
-  void *data; /* owned; char * are HDF5's */
+  void *data; /* owned; strings are allocated by HDF5 */
 } column_t;
 
 typedef struct merged {
-  es_reader_t reader; /* attributes; numbers of one point */
+  es_reader_t reader; /* attributes of the file; numbers of one point */
   es_merged_info_t info;
-  char *list; /* owned; the names */
+  char *list; /* owned; storage of the names */
   const char *names[COLUMNS_MAX];
   bool words[COLUMNS_MAX];
   column_t columns[COLUMNS_MAX];
@@ -29,7 +29,7 @@ bool es_merged_check(const char *path) {
   return es_reader_open_file(&file, path, &(es_status_t){0}) == ES_OK && H5Aexists(file, STORE_MERGED) > 0;
 }
 
-/* A whole number among the attributes, −1 when there is none. */
+/* Value of a whole-number attribute, −1 if there is none. */
 static int64_t whole(const merged_t *r, const char *name) {
   int64_t value;
   const char *text = es_reader_attribute(&r->reader, name);
@@ -55,7 +55,7 @@ static es_code_t read_attributes(merged_t *r) {
   return ES_OK;
 }
 
-/* "point", the axes, "outcome", "reason". */
+/* Lists the columns: "point", the axes, "outcome", "reason". */
 static es_code_t list_names(merged_t *r) {
   r->list = es_duplicate(es_reader_text(&r->reader, "axes"));
   if (r->list == NULL) return es_reader_out_of_memory(&r->reader);
@@ -95,11 +95,11 @@ static es_code_t read_column(merged_t *r, int i) {
   return es_reader_broken(&r->reader, r->names[i]);
 }
 
-/* The variables that a summary is made from. */
+/* The variables from which a summary is computed. */
 static const es_field_t summarized[] = {ES_FIELD_LAYER_OUTPUT, ES_FIELD_ACCURACY, ES_FIELD_FLAGS, ES_FIELD_SATURATION};
 enum { SUMMARIZED = sizeof summarized / sizeof *summarized };
 
-/* Along a dimension of one variable: as possible, and as in those before. */
+/* Checks the extent of one dimension: it must be possible, and equal in all variables. */
 static bool is_extent(es_dimension_t dimension, hsize_t found, int64_t *known) {
   const es_dimension_info_t *info = es_dimension_info(dimension);
   const int64_t least = info->words != NULL ? info->most : 1;
@@ -109,8 +109,8 @@ static bool is_extent(es_dimension_t dimension, hsize_t found, int64_t *known) {
   return same;
 }
 
-/* A variable over `point` and its dimensions. What is blank of it is not stored, so one point's share of it is held to
- * a measure of its own. */
+/* Opens a variable over `point` and its dimensions. Blank parts are not stored, so the size of the file says little;
+ * limit the size of one point's part instead. */
 static es_code_t open_numbers(const merged_t *r, const es_field_info_t *info, int64_t extent[ES_DIMENSIONS],
                               hid_t *object) {
   enum { SHARE_MOST = 1 << 30 };
@@ -131,7 +131,7 @@ static es_code_t open_numbers(const merged_t *r, const es_field_info_t *info, in
   return lie == NULL ? ES_OK : es_reader_foreign(&r->reader, "%s %s", info->name, lie);
 }
 
-/* One result that each point in turn is read into, with the extents of all. */
+/* Creates the result into which every point is read in turn, with the largest extents. */
 static es_code_t make_result(merged_t *r, hid_t object[SUMMARIZED]) {
   static const bool core[ES_FIELD_GROUPS] = {[ES_GROUP_CORE] = true};
   int64_t extent[ES_DIMENSIONS] = {0};

@@ -1,4 +1,4 @@
-/* The points of a merged file, for people and for machines. */
+/* Shows the points of a merged file as a table, csv or json. */
 #include "eigenscope/memory.h"
 #include "eigenscope/merge.h"
 #include "eigenscope/table.h"
@@ -11,11 +11,11 @@ typedef struct listing {
   es_text_t *out;
   es_table_t table;
   int64_t rows;
-  bool varies[ES_COLUMNS_MAX]; /* columns that tell points apart, or are no axes */
+  bool varies[ES_COLUMNS_MAX]; /* columns that vary between points, or are no axes */
   char *first[ES_COLUMNS_MAX]; /* owned; cells of the first point */
 } listing_t;
 
-/* ---- which axes vary: asked before anything is shown ---- */
+/* ---- find the varying axes before anything is shown ---- */
 
 static void compare(void *context, const es_merged_info_t *info, const es_merged_point_t *point) {
   listing_t *l = context;
@@ -58,7 +58,7 @@ static void add_table_row(listing_t *l, const es_merged_info_t *info, const es_m
   es_table_cell(&l->table, "%s", point->cells[info->n_names - 1]);
 }
 
-/* ---- csv and json: the same columns, all of them ---- */
+/* ---- csv and json: both have all columns ---- */
 
 static void begin_json(listing_t *l, const es_merged_info_t *info) {
   es_text_append(l->out, "{\n  \"job_name\": ");

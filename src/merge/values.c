@@ -3,7 +3,7 @@
 #include "merge_internal.h"
 #include <string.h>
 
-/* The first place whose value is not below. */
+/* Index of the first value that is not below `value`. */
 static int64_t lower_bound(const es_merge_values_t *values, double value) {
   int64_t low = 0, high = values->n;
   while (low < high) {

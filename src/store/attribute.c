@@ -5,7 +5,7 @@
 
 enum { VALUES_MAX = 64, ATTRIBUTES_MAX = 1000 };
 
-/* What a variable-length string attribute holds; false when it cannot be read. */
+/* Reads a variable-length string attribute; false if it cannot be read. */
 static bool read_string(hid_t attribute, es_text_t *out) {
   char *value = NULL;
   ES_HDF5_ID type = es_hdf5_string_type(), space = H5Aget_space(attribute);
@@ -15,7 +15,7 @@ static bool read_string(hid_t attribute, es_text_t *out) {
   return true;
 }
 
-/* Numbers: one as itself, several as "[a, b]". Whole ones stay exact. */
+/* Formats one number as itself, several as "[a, b]". Whole numbers stay exact. */
 static bool read_numbers(hid_t attribute, H5T_class_t class, size_t count, bool scalar, es_text_t *out) {
   double values[VALUES_MAX];
   int64_t whole[VALUES_MAX];
@@ -35,7 +35,7 @@ static bool read_numbers(hid_t attribute, H5T_class_t class, size_t count, bool 
   return true;
 }
 
-/* The value as text; *known is false for an attribute of another type. */
+/* Reads the value as text; *known is false for an attribute of another type. */
 static bool read_value(hid_t attribute, es_text_t *out, bool *is_text, bool *known) {
   ES_HDF5_ID type = H5Aget_type(attribute), space = H5Aget_space(attribute);
   if (type < 0 || space < 0) return false;
@@ -60,7 +60,7 @@ static bool append(es_reader_t *reader, const char *name, const es_text_t *value
   return grown->name != NULL && grown->value != NULL && !value->failed;
 }
 
-/* Collects one attribute; the iteration goes on while 0 is returned. */
+/* Collects one attribute; returns 0 so that the iteration continues. */
 static herr_t collect(hid_t file, const char *name, ES_UNUSED const H5A_info_t *info, void *data) {
   es_reader_t *reader = data;
   es_text_t value = {0};
@@ -81,7 +81,7 @@ es_code_t es_attributes_read(es_reader_t *reader) {
   unsigned order = 0;
   ES_HDF5_ID root = H5Gopen2(reader->file, "/", H5P_DEFAULT), list = root >= 0 ? H5Gget_create_plist(root) : -1;
   const bool known = list >= 0 && H5Pget_attr_creation_order(list, &order) >= 0;
-  /* By name where the file does not keep the order in which its attributes were made. */
+  /* Iterate by name if the file does not store the creation order of its attributes. */
   const H5_index_t by = (order & H5P_CRT_ORDER_TRACKED) != 0 ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
   if (known && H5Aiterate2(reader->file, by, H5_ITER_INC, &start, collect, reader) >= 0) return ES_OK;
   return reader->status->code != ES_OK ? reader->status->code : es_reader_broken(reader, "an attribute");

@@ -10,7 +10,7 @@
 #include <H5FDdevelop.h>
 #endif
 
-/* What HDF5 holds; it looks at the first member only. */
+/* An open file as HDF5 sees it; HDF5 uses the first member only. */
 typedef struct opened {
   H5FD_t public;
   es_disk_t *disk; /* borrowed */
@@ -46,7 +46,7 @@ static int compare(const H5FD_t *a, const H5FD_t *b) {
   return one < other ? -1 : one > other;
 }
 
-/* Small pieces may be put together, as in HDF5's own driver. */
+/* Allows HDF5 to combine small blocks, as its own driver does. */
 static herr_t query(ES_UNUSED const H5FD_t *file, unsigned long *flags) {
   *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
            H5FD_FEAT_AGGREGATE_SMALLDATA;
@@ -66,7 +66,7 @@ static haddr_t get_end(const H5FD_t *file, ES_UNUSED H5FD_mem_t type) {
   return ((const opened_t *)file)->end;
 }
 
-/* The part of a block that lies in what was asked for. */
+/* Copies the part of a block that overlaps the requested range. */
 static void overlay(const es_disk_block_t *block, haddr_t address, size_t size, char *out) {
   haddr_t start = block->address > address ? block->address : address;
   haddr_t block_end = block->address + block->size, asked_end = address + size;
@@ -87,7 +87,7 @@ static herr_t read_file(H5FD_t *public, ES_UNUSED H5FD_mem_t type, ES_UNUSED hid
     if (got <= 0) break;
     done += (size_t)got;
   }
-  memset((char *)buffer + done, 0, size - done); /* beyond the end, as HDF5's own driver */
+  memset((char *)buffer + done, 0, size - done); /* zeros beyond the end, as in HDF5's own driver */
   for (size_t i = 0; i < disk->n_blocks; i++) overlay(&disk->blocks[i], address, size, buffer);
   return 0;
 }
@@ -137,7 +137,7 @@ static herr_t truncate_file(H5FD_t *public, ES_UNUSED hid_t transfer, ES_UNUSED 
 static const H5FD_class_t driver = {
 #ifdef H5FD_CLASS_VERSION
     .version = H5FD_CLASS_VERSION,
-    .value = (H5FD_class_value_t)511, /* of those for private use */
+    .value = (H5FD_class_value_t)511, /* from the range for private use */
 #endif
     .name = "eigenscope",
     .maxaddr = INT64_MAX,

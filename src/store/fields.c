@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The one table: everything that is made from the schema (result in memory, HDF5 file, checks when reading, csv and
- * json, state files, merged files, documentation) is made from these rows. A new variable is one row here and one name
- * in es_field_t; a new quantity of the spectrum is one row in saturation.h instead. */
+/* The one table of the schema. Every consumer uses these rows: the result in memory, the HDF5 file, the checks when
+ * reading, csv and json, state files, merged files, documentation. A new variable is one row here and one name in
+ * es_field_t; a new quantity of the spectrum is one row in saturation.h instead. */
 
 #define DIMENSIONS1(a)             .rank = 1, .dimensions = {ES_DIM_##a}
 #define DIMENSIONS2(a, b)          .rank = 2, .dimensions = {ES_DIM_##a, ES_DIM_##b}
@@ -99,7 +99,7 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
           "distance on the input of neighbouring positions of the output", LAYER),
     ES_QUANTITY_ROWS(QUANTITY)};
 
-/* More than `most` is damage: memory is not asked for on its word. */
+/* Larger extents count as damage, so that a damaged file cannot make us allocate too much. */
 enum { EPOCHS_MAX = 100000, COMPONENTS_MAX = 1 << 28, CLASSES_MAX = 1 << 16 };
 
 static const es_dimension_info_t DIMENSION[ES_DIMENSIONS] = {

@@ -7,7 +7,7 @@
 
 es_hdf5_quiet_t es_hdf5_quiet_begin(void) {
   es_hdf5_quiet_t held = {0};
-  H5dont_atexit(); /* after damaged files its cleaning up complains on stderr; nothing of ours is open by then */
+  H5dont_atexit(); /* after damaged files, HDF5's exit handler prints errors; our files are closed by then */
   H5Eget_auto2(H5E_DEFAULT, &held.function, &held.data);
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   return held;
@@ -77,7 +77,7 @@ es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es
                  code == ES_SYSTEM ? "cannot be read" : "is damaged or truncated, as HDF5 says", reason);
 }
 
-/* Reads if `out` is given, else writes. */
+/* Reads into `out` if it is given, else writes `data`. */
 static es_code_t transfer(hid_t dataset, hid_t type, const es_hdf5_block_t *block, void *out, const void *data,
                           char reason[ES_HDF5_REASON_SIZE]) {
   ES_HDF5_ID memory = H5Screate_simple(block->rank, block->count, NULL), space = H5Dget_space(dataset);
@@ -118,7 +118,7 @@ es_code_t es_hdf5_read_rows(hid_t dataset, hid_t type, int64_t first, int64_t co
 }
 
 void es_hdf5_enlarge_cache(hid_t *dataset, hid_t file, const char *name, int64_t most) {
-  enum { LEAST = 1 << 20, SLOTS = 10007 }; /* bytes that the library has anyway; a prime, as it wants */
+  enum { LEAST = 1 << 20, SLOTS = 10007 }; /* HDF5's default bytes; a prime, as HDF5 recommends */
   int64_t shape[H5S_MAX_RANK];
   hsize_t chunk[H5S_MAX_RANK];
   const int rank = es_hdf5_shape(*dataset, shape);
@@ -145,7 +145,7 @@ static bool has_values_elsewhere(hid_t list) {
 }
 
 const char *es_hdf5_check_size(hid_t dataset, size_t count, size_t size) {
-  enum { DEFLATE_MOST = 1032, SPARE = 1 << 20 }; /* deflate packs no better; what is small does no harm */
+  enum { DEFLATE_MOST = 1032, SPARE = 1 << 20 }; /* best ratio of deflate; bytes that are harmless anyway */
   size_t bytes;
   ES_HDF5_ID list = H5Dget_create_plist(dataset), file = H5Iget_file_id(dataset);
   if (list < 0 || has_values_elsewhere(list)) return "has its values in other files";
@@ -156,7 +156,7 @@ const char *es_hdf5_check_size(hid_t dataset, size_t count, size_t size) {
   return "is larger than what is stored of it can be";
 }
 
-/* Counts the chunks that the shape of a dataset asks for, and those that are there; 0 of both if it has none. */
+/* Counts the chunks that the shape of a dataset requires, and the stored ones; both 0 if the layout is not chunked. */
 static bool count_chunks(hid_t dataset, hid_t list, hsize_t *due, hsize_t *there) {
   hsize_t shape[H5S_MAX_RANK], chunk[H5S_MAX_RANK];
   *due = *there = 0;

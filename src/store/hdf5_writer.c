@@ -13,16 +13,16 @@ static const char STAGE[] = "data";
 
 enum {
   LABELS_AT_ONCE = 1 << 16,
-  LEVEL = 1 /* noted in the file; who packs chunks may choose another */
+  LEVEL = 1 /* stored in the file; callers that compress chunks themselves may use another level */
 };
 
-/* True if a call of HDF5 went well; else its reason is kept, before the calls that clean up replace it. */
+/* Returns `good`. On failure stores HDF5's reason at once, because clean-up calls would overwrite it. */
 static bool check(es_hdf5_writer_t *w, bool good) {
   if (!good && w->reason[0] == '\0') es_hdf5_reason(w->reason);
   return good;
 }
 
-/* The same for a call of the system. */
+/* Stores the reason (errno) of a failed system call. Returns false. */
 static bool refuse(es_hdf5_writer_t *w, int reason) {
   const char *words = reason == ENOMEM ? "not enough memory" : strerror(reason);
   if (w->reason[0] == '\0') snprintf(w->reason, sizeof w->reason, "%s", words);
@@ -41,7 +41,7 @@ static bool set_layout(const es_hdf5_variable_t *v, hid_t list) {
 
 hid_t es_hdf5_writer_variable(es_hdf5_writer_t *w, const es_hdf5_variable_t *v) {
   ES_HDF5_ID list = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(v->rank, v->shape, NULL);
-  /* Texts of variable length need something to be filled with. */
+  /* Variable-length strings need a fill value. */
   const H5D_fill_time_t fill = H5Tis_variable_str(v->type) > 0 ? H5D_FILL_TIME_ALLOC : H5D_FILL_TIME_NEVER;
   if (!check(w, list >= 0 && space >= 0 && H5Pset_obj_track_times(list, false) >= 0 &&
                     H5Pset_fill_time(list, fill) >= 0 && set_layout(v, list)))
@@ -114,7 +114,7 @@ bool es_hdf5_writer_text(es_hdf5_writer_t *w, const char *name, const char *text
 
 /* ---- the file ---- */
 
-/* Groups for the splits, in a file that holds no times. */
+/* Creates the file with a group for each split; timestamps are not stored. */
 static bool create_groups(es_hdf5_writer_t *w, hid_t access) {
   static const char *const names[] = {"train", "eval"};
   ES_HDF5_ID file_list = H5Pcreate(H5P_FILE_CREATE), group_list = H5Pcreate(H5P_GROUP_CREATE);
@@ -130,7 +130,7 @@ static bool create_groups(es_hdf5_writer_t *w, hid_t access) {
   return good;
 }
 
-/* Some file systems cannot promise room; there it is found out by writing. */
+/* Reserves disk space. On a file system without reservations, writing shows if the space suffices. */
 static bool reserve(es_hdf5_writer_t *w, int64_t size) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && (rlim_t)size > limit.rlim_cur)
@@ -152,13 +152,13 @@ bool es_hdf5_writer_create(es_hdf5_writer_t *out, const char *path, int64_t size
   if (!reserve(out, size)) return false;
   ES_HDF5_ID access = H5Pcreate(H5P_FILE_ACCESS);
   if (!check(out, access >= 0)) return false;
-  H5Pset_file_locking(access, false, true); /* some file systems refuse locks; nobody else knows this name */
-  /* The first version with checksums. */
+  H5Pset_file_locking(access, false, true); /* some file systems refuse locks; no other process knows this name */
+  /* The earliest format with checksums. */
   return check(out, H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0) && create_groups(out, access) &&
-         es_hdf5_writer_ensure(out, 0); /* once more: making the file gave the room back */
+         es_hdf5_writer_ensure(out, 0); /* again, because creating the file released the reserved space */
 }
 
-/* Gives back room that was not needed. */
+/* Releases reserved space that was not needed. */
 static bool cut_room(es_hdf5_writer_t *w) {
   struct stat facts;
   if (fstat(w->part.descriptor, &facts) == 0 && ftruncate(w->part.descriptor, facts.st_size) == 0) return true;

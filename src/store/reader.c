@@ -17,7 +17,7 @@ static bool is_of_type(hid_t object, es_type_t type) {
          H5Tget_size(found) == es_type_size(type);
 }
 
-/* Opens a variable of that type and rank and gives its extents; the caller closes *object. */
+/* Opens a variable of the given type and rank and returns its extents; the caller closes *object. */
 static es_code_t open_variable(es_reader_t *reader, const char *name, es_type_t type, int rank,
                                hsize_t extent[ES_RANK_MAX], hid_t *object) {
   static const char *const types[ES_TYPES] = {
@@ -72,7 +72,7 @@ static es_code_t read_numbers(es_reader_t *reader, hid_t object, const char *nam
   return es_reader_broken(reader, name);
 }
 
-/* The groups that the file has: those of which it has any variable. */
+/* Finds the groups of the file: a group is present if the file has any variable of it. */
 static es_code_t read_groups(es_reader_t *reader, bool groups[ES_FIELD_GROUPS]) {
   memset(groups, 0, ES_FIELD_GROUPS * sizeof *groups);
   groups[ES_GROUP_CORE] = true;
@@ -86,7 +86,7 @@ static es_code_t read_groups(es_reader_t *reader, bool groups[ES_FIELD_GROUPS]) 
   return ES_OK;
 }
 
-/* Extents of the dimensions from their coordinate variables, 0 for those that the groups do not use. */
+/* Reads the extents of the dimensions from their coordinate variables; 0 for dimensions that the groups do not use. */
 static es_code_t read_extents(es_reader_t *reader, const bool groups[ES_FIELD_GROUPS], int64_t extent[ES_DIMENSIONS]) {
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     const es_dimension_info_t *info = es_dimension_info((es_dimension_t)i);
@@ -103,7 +103,7 @@ static es_code_t read_extents(es_reader_t *reader, const bool groups[ES_FIELD_GR
   return ES_OK;
 }
 
-/* A dimension whose entries are always the same, or follow from the layers. */
+/* Checks a dimension whose entries are fixed or follow from the layers. */
 static es_code_t check_words(es_reader_t *reader, es_dimension_t dimension, hid_t object) {
   const es_result_t *result = reader->result;
   const es_dimension_info_t *info = es_dimension_info(dimension);
@@ -126,9 +126,9 @@ static es_code_t check_words(es_reader_t *reader, es_dimension_t dimension, hid_
   return es_reader_foreign(reader, "%s must be %s", info->name, list);
 }
 
-/* Values of one coordinate variable into the result, which has its extents; layers come before what follows from them.
- * Indices are what their place says. Epochs and deltas ascend: places are found by them, for which NaN would have none.
- */
+/* Reads a coordinate variable into the result, which has its extents already; layers come before dimensions that depend
+ * on them. An index must equal its position. Epochs and deltas must ascend, because positions are found by value (NaN
+ * has none). */
 static es_code_t read_coordinate(es_reader_t *reader, es_dimension_t dimension) {
   es_result_t *result = reader->result;
   const es_dimension_info_t *info = es_dimension_info(dimension);
@@ -151,7 +151,7 @@ static es_code_t read_coordinate(es_reader_t *reader, es_dimension_t dimension) 
   return ES_OK;
 }
 
-/* A variable into the result; strings into memory of their own. */
+/* Reads a variable into the result; strings get memory of their own. */
 static es_code_t read_field_data(es_reader_t *reader, es_field_t field, hid_t object) {
   es_result_t *result = reader->result;
   const es_field_info_t *info = es_field_info(field);
@@ -181,7 +181,7 @@ static es_code_t read_field(es_reader_t *reader, es_field_t field) {
   return result->data[field] != NULL ? read_field_data(reader, field, object) : ES_OK;
 }
 
-/* Attributes become variables beside those of the schema when points are merged, so they need names that can be. */
+/* A merged file turns attributes into variables, so they must not have names that the schema uses. */
 static bool is_name_of_result(const char *name) {
   static const char *const taken[] = {"point", "layer_name", "channel", "n_grid", "missing", "coordinates"};
   if (!es_attribute_name_is_fit(name)) return false;
@@ -197,7 +197,7 @@ static bool is_name_of_result(const char *name) {
   return strncmp(name, "merged_", strlen("merged_")) != 0;
 }
 
-/* Root attributes, and that this is a result of a version that is known. */
+/* Reads root attributes, and checks that the file is a result of a known version. */
 static es_code_t read_attributes(es_reader_t *reader) {
   int64_t version;
   ES_TRY(es_attributes_read(reader));
@@ -221,7 +221,7 @@ static es_code_t read_attributes(es_reader_t *reader) {
                            ES_SCHEMA_VERSION);
 }
 
-/* Layers and their widths, by which packed fields lie in memory. */
+/* Reads layers and their widths, which define the layout of packed fields in memory. */
 static es_code_t read_widths(es_reader_t *reader) {
   es_result_t *result = reader->result;
   int32_t widths[ES_LAYERS_MAX];
@@ -240,7 +240,7 @@ static es_code_t read_widths(es_reader_t *reader) {
   return ES_OK;
 }
 
-/* Quantities that the file lacks are made from its eigenvalues. */
+/* Computes quantities that the file lacks from its eigenvalues. */
 static es_code_t compute_quantities(es_reader_t *reader, const bool lacking[ES_FIELDS]) {
   es_result_t *result = reader->result;
   const es_field_info_t *info = es_field_info(ES_FIELD_EIGENVALUES);
@@ -296,7 +296,7 @@ es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status
                     : access(path, R_OK) != 0 ? errno
                                               : 0;
   if (wrong != 0) return es_fail(status, ES_INPUT, STORE_STAGE, "%s: cannot be read: %s", path, strerror(wrong));
-  if (!S_ISREG(facts.st_mode)) /* HDF5 might wait for ever */
+  if (!S_ISREG(facts.st_mode)) /* HDF5 might wait for ever on a pipe or device */
     return es_fail(status, ES_INPUT, STORE_STAGE, "%s: cannot be read: it is no file, but a device or pipe", path);
   if (es_hdf5_open(file, path, reason) == ES_OK) return ES_OK;
   return es_fail(status, ES_INPUT, STORE_STAGE, "%s: is damaged: the file cannot be read: %s", path, reason);

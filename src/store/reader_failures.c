@@ -1,4 +1,4 @@
-/* How a file of results can fail. */
+/* Failures of a file of results. */
 #include "reader.h"
 #include <stdarg.h>
 #include <stdio.h>

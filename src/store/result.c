@@ -25,13 +25,13 @@ static void fill_unmeasured(void *data, const es_field_info_t *info, size_t coun
   }
 }
 
-/* Elements that all layers together take in a packed field. */
+/* Number of elements of a packed field, summed over all layers. */
 static size_t packed_total(const es_result_t *result, es_field_t field) {
   const size_t *starts = es_field_has(field, ES_DIM_FEATURE) ? result->squares : result->widths;
   return starts[result->extent[ES_DIM_LAYER]];
 }
 
-/* False when the product overflows. */
+/* Counts the elements of a field. False if the product overflows. */
 static bool count_elements(const es_result_t *result, es_field_t field, size_t *count) {
   const es_field_info_t *info = es_field_info(field);
   bool packed = es_field_is_packed(field);
@@ -196,13 +196,13 @@ size_t es_result_size(const es_result_t *result, es_field_t field) {
   size_t count = 0;
   if (!result->groups[es_field_info(field)->group]) return 0;
   bool good = count_elements(result, field, &count);
-  assert(good); /* or it would not have been allocated */
+  assert(good); /* cannot overflow: the field was allocated */
   (void)good;
   return count;
 }
 
-/* Position of the element with these indices, one for each dimension of the field. In packed fields what comes after
- * the layer has the layer's own width. */
+/* Position of the element with these indices, one for each dimension of the field. In packed fields, the dimensions
+ * after the layer have the layer's own width. */
 static size_t position(const es_result_t *result, es_field_t field, const int64_t *index) {
   const es_field_info_t *info = es_field_info(field);
   const bool packed = es_field_is_packed(field), square = es_field_has(field, ES_DIM_FEATURE);
@@ -231,7 +231,7 @@ void *es_result_at(es_result_t *result, es_field_t field, const int64_t *index) 
 es_code_t es_packed_transfer(const es_packed_t *p, char reason[ES_HDF5_REASON_SIZE]) {
   const es_field_info_t *info = es_field_info(p->field);
   const hid_t type = es_type_in_memory(info->type);
-  int layer = 0; /* its place among the dimensions */
+  int layer = 0; /* position of the layer among the dimensions */
   while (info->dimensions[layer] != ES_DIM_LAYER) layer++;
   int64_t index[ES_RANK_MAX] = {0};
   for (int digit = layer; digit >= 0;) {

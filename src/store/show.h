@@ -1,4 +1,4 @@
-/* Appends to `out`; cannot fail but by memory (out->failed). */
+/* Appends to `out`. Only a lack of memory is a failure (out->failed). */
 #ifndef ES_STORE_SHOW_H
 #define ES_STORE_SHOW_H
 

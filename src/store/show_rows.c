@@ -4,17 +4,17 @@
 #include <string.h>
 
 /* Both formats have the same columns: the axes of the point, the indices of the row, and every variable that was read
- * (es_result_show says which are not), repeated along the dimensions that it does not have. Those of several references
- * or projections have a column for each; those of probes are filled where the epoch is one of probes. */
+ * (es_result_show lists the others), repeated along dimensions that it lacks. Fields of several references or
+ * projections have a column for each. Fields of probes are empty in epochs without probes. */
 
 /* One column of numbers. */
 typedef struct column {
   es_field_t field;
-  es_dimension_t dimension; /* that the columns of a field differ in, ES_DIMENSIONS when it has one column */
-  int64_t index;            /* along it */
+  es_dimension_t dimension; /* the dimension that numbers the columns of a field; ES_DIMENSIONS if it has one column */
+  int64_t index;            /* index along it */
 } column_t;
 
-/* The column after `column` (field −1 before the first); false when there is none. */
+/* Moves to the next column (field −1: before the first); false after the last. */
 static bool next_column(const es_result_t *result, column_t *column) {
   if ((int)column->field >= 0 && column->dimension != ES_DIMENSIONS &&
       ++column->index < result->extent[column->dimension])
@@ -30,7 +30,7 @@ static bool next_column(const es_result_t *result, column_t *column) {
 
 static const column_t before_first = {(es_field_t)-1, ES_DIMENSIONS, 0};
 
-/* "saturation", "eigenspace_overlap_previous" */
+/* Returns "saturation", "eigenspace_overlap_previous" and the like. */
 static const char *column_name(const column_t *column, char out[2 * ES_NAME_MAX]) {
   char word[ES_NAME_MAX];
   const char *name = es_field_info(column->field)->name;
@@ -41,7 +41,7 @@ static const char *column_name(const column_t *column, char out[2 * ES_NAME_MAX]
   return out;
 }
 
-/* Where the number of a row is; false for probes in other epochs than theirs. */
+/* Finds the number for a row; false for a probe field in an epoch without probes. */
 static bool find_cell(const es_result_t *result, const column_t *column, const int64_t row[ES_DIMENSIONS],
                       size_t *index) {
   int64_t at[ES_DIMENSIONS];
@@ -54,11 +54,11 @@ static bool find_cell(const es_result_t *result, const column_t *column, const i
   return true;
 }
 
-/* One value. JSON has a word for what was not measured, and knows neither NaN nor infinities. */
+/* Appends one value. JSON writes null for unmeasured values, because it has neither NaN nor infinities. */
 static void append_value(es_text_t *out, const es_result_t *result, es_field_t field, size_t index, bool json) {
   const es_field_info_t *info = es_field_info(field);
   const void *data = result->data[field];
-  /* 0 is a value of most uint8 fields, though it also stands for what was not measured. */
+  /* In most uint8 fields 0 is a valid value, although it also marks unmeasured elements. */
   const bool always = info->type == ES_TYPE_STRING || (info->type == ES_TYPE_U8 && info->unmeasured == 0);
   const double real = info->type == ES_TYPE_F64   ? ((const double *)data)[index]
                       : info->type == ES_TYPE_F32 ? (double)((const float *)data)[index]
@@ -96,7 +96,7 @@ static bool has_numbers(const es_result_t *result, es_field_t field, int split, 
   return false;
 }
 
-/* Calls `row` for each one, in the order of the dimensions. */
+/* Calls `row` for each row, in the order of the dimensions. */
 typedef void row_t(es_text_t *out, const es_reader_t *reader, const int64_t at[ES_DIMENSIONS]);
 static void for_each_row(es_text_t *out, const es_reader_t *reader, row_t *row) {
   const es_result_t *result = reader->result;
@@ -116,7 +116,7 @@ static void for_each_row(es_text_t *out, const es_reader_t *reader, row_t *row) 
   }
 }
 
-/* Goes through the names of the axes, which the attribute `axes` lists; false after the last. */
+/* Iterates over the axes listed in the attribute `axes`; false after the last. */
 static bool next_axis(const char **rest, char name[ES_NAME_MAX]) {
   *rest += strspn(*rest, " ");
   size_t length = strcspn(*rest, " ");
@@ -192,7 +192,7 @@ static void show_json(es_text_t *out, const es_reader_t *reader) {
     if (attribute->is_text)
       es_text_append_quoted(out, attribute->value);
     else if (strstr(attribute->value, "nan") != NULL || strstr(attribute->value, "inf") != NULL)
-      es_text_append(out, "null"); /* JSON knows neither */
+      es_text_append(out, "null"); /* JSON has no NaN and no infinities */
     else
       es_text_append(out, "%s", attribute->value);
   }
@@ -204,7 +204,7 @@ static void show_json(es_text_t *out, const es_reader_t *reader) {
 es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status) {
   bool wanted[ES_FIELDS];
   es_reader_t reader;
-  /* Spectra and what is told for each class are for programs that read HDF5. */
+  /* Spectra and per-class values are left to programs that read HDF5. */
   for (int i = 0; i < ES_FIELDS; i++) {
     wanted[i] = !es_field_is_packed((es_field_t)i) && !es_field_has((es_field_t)i, ES_DIM_CLASS);
   }

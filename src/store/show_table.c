@@ -6,18 +6,18 @@
 enum {
   WIDTH = 100, /* of the terminal */
   NAME_MAX_SHOWN = 32,
-  COLUMNS_MAX = 12, /* of epochs */
-  COLUMN = 7        /* characters of one */
+  COLUMNS_MAX = 12, /* number of epochs */
+  COLUMN = 7        /* characters per epoch */
 };
 
-/* The epochs (indices) that are shown. */
+/* The epochs (indices) to show. */
 typedef struct columns {
   int n;
-  int64_t of; /* how many there are */
+  int64_t of; /* number of epochs to choose from */
   int64_t epoch[COLUMNS_MAX];
 } columns_t;
 
-/* Takes up to `room` of the epochs that `has` accepts, evenly spread with the first and the last among them. */
+/* Chooses up to `room` epochs that `has` accepts: the first, the last, and evenly spread ones between. */
 typedef bool has_t(const es_result_t *result, int split, int64_t epoch);
 static columns_t choose_columns(const es_result_t *result, int split, has_t *has, int room) {
   columns_t columns = {0};
@@ -53,7 +53,7 @@ static void append_shown(es_text_t *out, const columns_t *columns) {
   if (columns->n < columns->of) es_text_append(out, ", %d of %lld epochs", columns->n, (long long)columns->of);
 }
 
-/* Letter of the gravest flag, ' ' for none. */
+/* Letter of the most serious flag, ' ' for none. */
 static char flag_letter(uint8_t flags) {
   return (flags & ES_FLAG_NONFINITE) != 0      ? 'n'
          : (flags & ES_FLAG_DEAD) != 0         ? 'd'
@@ -68,7 +68,7 @@ static void append_saturation(es_text_t *out, double value, char letter) {
     es_text_append(out, "%*.3f%c", COLUMN - 1, value, letter);
 }
 
-/* Characters of the longest layer name, at least that of the mean row's. */
+/* Width of the column of names: the longest layer name, or the title of the mean row if longer. */
 static int name_width(const es_result_t *result) {
   int width = (int)strlen("mean of hidden");
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
@@ -78,7 +78,7 @@ static int name_width(const es_result_t *result) {
   return width < NAME_MAX_SHOWN ? width : NAME_MAX_SHOWN;
 }
 
-/* A name that does not fit loses its beginning: layers differ at their ends. */
+/* Appends a name; cuts the beginning of long ones, because layers differ at their ends. */
 static void append_name(es_text_t *out, const char *name, int width) {
   int length = (int)strlen(name);
   if (length > width)
@@ -87,7 +87,7 @@ static void append_name(es_text_t *out, const char *name, int width) {
     es_text_append(out, "%-*s", width, name);
 }
 
-/* The last probe epoch (index) with an accuracy in that split, −1 when there is none. */
+/* The last probe epoch (index) with an accuracy in that split, −1 if there is none. */
 static int64_t last_probes(const es_result_t *result, int split) {
   const int64_t n_layers = result->extent[ES_DIM_LAYER];
   const double *values = result->data[ES_FIELD_PROBE_ACCURACY];
@@ -103,9 +103,9 @@ static bool is_tail(const es_result_t *result, int64_t layer) {
   return ((const uint8_t *)result->data[ES_FIELD_LAYER_TAIL])[layer] == 1;
 }
 
-/* One split: its epochs, and its probes when probe ≥ 0. */
+/* One split: its epochs, and its probes if probe ≥ 0. */
 typedef struct view {
-  int split, width; /* of the names */
+  int split, width; /* width of the column of names */
   int64_t probe;
   columns_t columns;
 } view_t;
@@ -128,7 +128,7 @@ static void append_layer(es_text_t *out, const es_result_t *result, const view_t
   end_line(out);
 }
 
-/* Explains the letters that were used. */
+/* Explains the letters in use. */
 static void append_legend(es_text_t *out, const es_result_t *result, const view_t *view) {
   static const char *const meanings[] = {"n  not finite: NaN or infinity among the activations",
                                          "d  dead: no variance at all",
@@ -149,7 +149,7 @@ static void append_legend(es_text_t *out, const es_result_t *result, const view_
   if (tail) es_text_append(out, "  t  tail: adds almost nothing to the accuracy of the probes before\n");
 }
 
-/* Means over hidden layers at the first delta; of overlaps, those with the measured epoch before. */
+/* Appends means over hidden layers at the first delta; for overlaps, those with the previous measured epoch. */
 static void append_means(es_text_t *out, const es_result_t *result, const view_t *view, const char *title,
                          es_field_t field) {
   es_text_append(out, "%-*s %6s", view->width, title, "");
@@ -188,7 +188,7 @@ static double scalar_at(const es_result_t *result, es_field_t field, int split, 
   return ((const double *)result->data[field])[split * result->extent[ES_DIM_EPOCH] + epoch];
 }
 
-/* Loss or accuracy of any split. */
+/* True if any split has a loss or an accuracy. */
 static bool has_scalar(const es_result_t *result, ES_UNUSED int split, int64_t epoch) {
   for (int i = 0; i < ES_SPLITS; i++) {
     if (!isnan(scalar_at(result, ES_FIELD_LOSS, i, epoch))) return true;
@@ -197,7 +197,7 @@ static bool has_scalar(const es_result_t *result, ES_UNUSED int split, int64_t e
   return false;
 }
 
-/* Six characters for any number. */
+/* Appends any number in six characters. */
 static void append_scalar(es_text_t *out, double value) {
   if (isnan(value))
     es_text_append(out, "%*s ", COLUMN - 1, "-");
@@ -231,7 +231,7 @@ static void append_scalars(es_text_t *out, const es_result_t *result) {
   }
 }
 
-/* Axes as "name value", wrapped. */
+/* Appends the axes as "name value", wrapped. */
 static void append_axes(es_text_t *out, const es_reader_t *reader) {
   const char *rest = es_reader_text(reader, "axes");
   size_t line = 0;
@@ -253,7 +253,7 @@ static void append_axes(es_text_t *out, const es_reader_t *reader) {
   es_text_append(out, "\n");
 }
 
-/* The last epoch that has an accuracy of the eval split, or the last of all. */
+/* Appends the outcome at the last epoch with an accuracy of the eval split, or else at the last epoch. */
 static void append_outcome(es_text_t *out, const es_reader_t *reader) {
   const es_result_t *result = reader->result;
   const char *reason = es_reader_text(reader, "reason");

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 static void damaged(es_result_summary_t *out, const char *path, const char *reason) {
-  /* The message starts with the path, which whoever asks knows. */
+  /* Remove the path from the message, because the caller knows it. */
   size_t length = strlen(path);
   if (strncmp(reason, path, length) == 0 && strncmp(reason + length, ": ", 2) == 0) reason += length + 2;
   out->outcome = ES_OUTCOME_DAMAGED;
@@ -67,7 +67,7 @@ void es_result_summarize(es_result_summary_t *out, const char *path) {
                                          [ES_FIELD_SATURATION] = true};
   *out = (es_result_summary_t){.accuracy = NAN, .loss = NAN, .mean_saturation = NAN};
   struct stat facts;
-  /* ENOTDIR: a part of the path is a file, so the result cannot be there either. */
+  /* ENOTDIR: a part of the path is a file, so the result is missing too. */
   if (stat(path, &facts) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
     out->outcome = ES_OUTCOME_MISSING;
     return;

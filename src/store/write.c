@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The coordinate variable that gives an axis its name and values: numbers of the result, words, or indices. */
+/* Writes the coordinate variable of a dimension: numbers of the result, words, or indices. */
 static void put_dimension(es_writer_t *writer, es_result_t *result, es_dimension_t dimension) {
   const es_dimension_info_t *info = es_dimension_info(dimension);
   const size_t count = (size_t)result->extent[dimension];
@@ -27,8 +27,8 @@ static void put_dimension(es_writer_t *writer, es_result_t *result, es_dimension
   es_free(words);
 }
 
-/* How a field lies in the file: what can be large is chunked, by about 256 KiB (eigenvectors 1 MiB), and deflated. One
- * of the first dimension, since readers take one split. */
+/* Creates the list of a field. Fields that can be large are deflated in chunks of about 256 KiB (eigenvectors 1 MiB). A
+ * chunk has one entry of the first dimension, because readers load one split. */
 static hid_t field_list(es_writer_t *writer, es_field_t field, const hsize_t *extent) {
   const es_field_info_t *info = es_field_info(field);
   const hsize_t target = (hsize_t)(info->type == ES_TYPE_F32 ? 1024 : 256) * 1024 / es_type_size(info->type);
@@ -62,7 +62,7 @@ static void put_field(es_writer_t *writer, es_result_t *result, es_field_t field
   for (int i = 0; i < info->rank; i++) es_writer_attach(writer, object, info->name, info->dimensions[i], i);
 }
 
-/* An axis as an attribute that compares as a user expects: whole numbers int64, others and every width float64. */
+/* Writes an axis as an attribute of a comparable type: int64 for whole numbers, float64 for others and every width. */
 static void put_axis(es_writer_t *writer, const es_axis_value_t *axis) {
   char name[ES_NAME_MAX];
   int64_t whole = 0;
@@ -74,7 +74,7 @@ static void put_axis(es_writer_t *writer, const es_axis_value_t *axis) {
     es_writer_text(writer, writer->file, name, axis->text);
     return;
   }
-  /* The text first: a seed above 2^53 is no double. The number where the text is a word ("all"). */
+  /* The text first, because a seed above 2^53 is not exact as a double. The number if the text is a word ("all"). */
   bool is_whole = es_text_to_int(axis->text, &whole);
   if (!is_whole && axis->number == rint(axis->number) && fabs(axis->number) < 0x1p53) {
     whole = (int64_t)axis->number;
@@ -86,7 +86,7 @@ static void put_axis(es_writer_t *writer, const es_axis_value_t *axis) {
     es_writer_number(writer, writer->file, name, ES_TYPE_F64, &axis->number);
 }
 
-/* The attribute `axes` says which of the others are axes of the grid. */
+/* The attribute `axes` lists the attributes that are axes of the grid. */
 static void put_axes(es_writer_t *writer, const es_point_t *point) {
   es_text_t names = {0};
   for (int i = 0; i < point->n_axes; i++) es_text_append(&names, "%s%s", i > 0 ? " " : "", point->axes[i].name);
@@ -120,7 +120,7 @@ static void put_header(es_writer_t *writer, const es_result_header_t *header) {
   }
 }
 
-/* Puts the finished file on the disk. */
+/* Writes the finished file to the disk. */
 static void save(es_writer_t *writer) {
   if (writer->code != ES_OK) return;
   es_writer_check(writer, H5Fflush(writer->file, H5F_SCOPE_GLOBAL), "flushing");
@@ -144,10 +144,10 @@ es_code_t es_result_write(const char *path, es_result_t *result, const es_result
   ES_HDF5_QUIET;
   es_writer_t writer;
   es_writer_begin(&writer, path, status);
-  /* In memory: nothing reaches the disk before it is whole, since HDF5 cannot be trusted with a full one. */
+  /* Build the file in memory and write it when it is whole, because HDF5 cannot handle a full disk. */
   ES_HDF5_ID access = es_writer_check(&writer, H5Pcreate(H5P_FILE_ACCESS), "its access list");
   es_writer_check(&writer, H5Pset_fapl_core(access, 1 << 20, false), "a file in memory");
-  /* HDF5 first opens whatever has that name, even for a file in memory: so a name that nothing can have. */
+  /* Use a name that cannot exist, because HDF5 opens an existing file of that name even for a file in memory. */
   es_writer_open(&writer, "/dev/null/result", access);
   put_header(&writer, header);
   for (int i = 0; i < ES_DIMENSIONS; i++) {

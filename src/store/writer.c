@@ -37,7 +37,7 @@ void es_writer_out_of_memory(es_writer_t *writer) {
   writer->code = es_fail(writer->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be written: out of memory", writer->path);
 }
 
-/* Types of the elements in the file and in memory. */
+/* Element types in the file and in memory. */
 static hid_t type_in_file(const es_writer_t *writer, es_type_t type) {
   return type == ES_TYPE_STRING ? writer->string : es_type_in_file(type);
 }
@@ -46,7 +46,7 @@ static hid_t type_in_memory(const es_writer_t *writer, es_type_t type) {
   return type == ES_TYPE_STRING ? writer->string : es_type_in_memory(type);
 }
 
-/* `made`: the space of the value, which is closed. */
+/* Writes an attribute. `made`: the dataspace of the value, which is closed here. */
 static void put_attribute(es_writer_t *writer, hid_t object, const char *name, es_type_t type, hid_t made,
                           const void *value) {
   ES_HDF5_ID space = es_writer_check(writer, made, name);
@@ -69,7 +69,7 @@ void es_writer_vector(es_writer_t *writer, hid_t object, const char *name, es_ty
   put_attribute(writer, object, name, type, H5Screate_simple(1, &count, NULL), values);
 }
 
-/* CF's: flag_masks for bits, flag_values for an enumeration. */
+/* Writes the flags of CF: flag_masks for bits, flag_values for an enumeration. */
 static void put_flags(es_writer_t *writer, hid_t object, const es_field_info_t *info) {
   uint8_t values[8]; /* uint8 has no more bits */
   hsize_t count = 0;
@@ -124,7 +124,7 @@ void es_writer_write(es_writer_t *writer, hid_t object, const char *name, es_typ
 void es_writer_write_block(es_writer_t *writer, hid_t object, const char *name, es_type_t type,
                            const es_hdf5_block_t *block, const void *data) {
   char reason[ES_HDF5_REASON_SIZE];
-  es_writer_check(writer, 0, name); /* what the disk said last */
+  es_writer_check(writer, 0, name); /* reports the last failure of the disk */
   if (object < 0 || writer->code != ES_OK) return;
   if (es_hdf5_write(object, type_in_memory(writer, type), block, data, reason) != ES_OK)
     es_writer_fail(writer, name, reason);
@@ -159,7 +159,7 @@ void es_writer_deflate(es_writer_t *writer, hid_t list, const char *name, int ra
 void es_writer_chunk(const hsize_t *extent, int rank, hsize_t target, hsize_t *chunk) {
   hsize_t size = chunk[rank - 1] = extent[rank - 1];
   for (int i = rank - 2; i >= 0; i--) {
-    const bool whole = chunk[i + 1] == extent[i + 1]; /* what lies behind is */
+    const bool whole = chunk[i + 1] == extent[i + 1]; /* all later dimensions are whole */
     chunk[i] = whole && size < target ? target / size : 1;
     if (chunk[i] > extent[i]) chunk[i] = extent[i];
     size *= chunk[i];
