@@ -1,12 +1,12 @@
-/* CIFAR-10 and CIFAR-100 in their binary version (https://www.cs.toronto.edu/~kriz/cifar.html).
+/* Reads the binary version of CIFAR-10 and CIFAR-100 (https://www.cs.toronto.edu/~kriz/cifar.html).
  *
  * - cifar10: a folder of data_batch_1.bin to data_batch_5.bin (train) and test_batch.bin (eval), each plain or .gz, all
  *   batches of one length.
  * - cifar100: a folder of train.bin and test.bin.
  *
- * The files have no header. One record follows the other: a byte of label (cifar100: two, of the 20 coarse and of the
- * 100 fine classes), then 1,024 bytes of red, of green and of blue, each 32 × 32 by rows. As labels stand between the
- * pixels, inspecting reads whole files. */
+ * The files have no header, only records: one byte of label (cifar100: two, the coarse one of 20 classes and the fine
+ * one of 100), then 1,024 bytes each of red, green and blue, 32 × 32 by rows. Labels lie between the pixels, so
+ * inspecting reads whole files. */
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "images.h"
@@ -19,13 +19,13 @@ static const char STAGE[] = "data";
 enum { SIDE = 32, PLANE = SIDE * SIDE, IMAGE = 3 * PLANE, LABELS_MAX = 2, RECORD_MAX = LABELS_MAX + IMAGE };
 enum { BLOCK = 64, LABELS_AT_ONCE = 16 /* images */ };
 
-/* In what the two differ. */
+/* The differences between the two formats. */
 typedef struct layout {
-  const char *title, *folder, *python; /* of messages; python: a file of the other version of this dataset */
+  const char *title, *folder, *python; /* used in messages; python: a file of the Python version of this dataset */
   int n_files[ES_SPLITS];
   const char *files[ES_SPLITS][5];
-  int n_labels;            /* bytes before the pixels */
-  int classes[LABELS_MAX]; /* what each of them is below */
+  int n_labels;            /* label bytes before the pixels */
+  int classes[LABELS_MAX]; /* exclusive upper bound of each label */
   const char *kinds[LABELS_MAX];
 } layout_t;
 
@@ -55,7 +55,7 @@ static const layout_t *layout_of(const es_dataset_spec_t *spec) {
   return spec->format == ES_FORMAT_CIFAR10 ? &CIFAR10 : &CIFAR100;
 }
 
-/* Opens a file. One that is missing may be of the Python version, which other files of its folder tell. */
+/* Opens a file. If it is missing, says so if the folder holds the Python version instead. */
 static es_code_t open_file(es_stream_t *out, const es_dataset_spec_t *spec, const char *name, es_status_t *status) {
   const layout_t *layout = layout_of(spec);
   char found[ES_PATH_MAX], python[ES_STREAM_PATH_MAX];
@@ -70,13 +70,13 @@ static es_code_t open_file(es_stream_t *out, const es_dataset_spec_t *spec, cons
 
 /* ---- labels ---- */
 
-/* The labels of a split while its files are read. */
+/* The labels of a split, collected while its files are read. */
 typedef struct labels {
-  uint16_t *data; /* owned by whoever inspects */
+  uint16_t *data; /* owned by the caller of inspect */
   int64_t count;
 } label_list_t;
 
-/* Appends the labels of one file, which must hold whole records to its end. */
+/* Appends the labels of one file, which must end with a whole record. */
 static es_code_t read_labels(label_list_t *labels, const es_dataset_spec_t *spec, es_stream_t *file,
                              es_status_t *status) {
   const layout_t *layout = layout_of(spec);
@@ -112,7 +112,7 @@ static es_code_t read_labels(label_list_t *labels, const es_dataset_spec_t *spec
                  (int)record);
 }
 
-/* All files of a split, which hold equally many images: one that ends between two images is found by that. */
+/* Reads all files of a split. They must hold equally many images, which detects a file cut between two images. */
 static es_code_t read_split(label_list_t *labels, const es_dataset_spec_t *spec, es_split_t split,
                             es_status_t *status) {
   const layout_t *layout = layout_of(spec);
@@ -162,7 +162,7 @@ static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], c
 typedef struct state {
   es_stream_t file;
   int n_opened;
-  int64_t left; /* images of the file */
+  int64_t left; /* images left in the current file */
   uint8_t records[BLOCK * RECORD_MAX];
 } state_t;
 
@@ -170,7 +170,7 @@ static void close_images(es_images_t *images) {
   es_stream_close(&((state_t *)images->state)->file);
 }
 
-/* Planes to pixels. */
+/* Converts planes of colours to interleaved pixels. */
 static void interleave(const uint8_t *restrict planes, uint8_t *restrict out) {
   for (int p = 0; p < PLANE; p++) {
     for (int c = 0; c < 3; c++) out[3 * p + c] = planes[c * PLANE + p];
@@ -197,7 +197,7 @@ static es_code_t read_images(es_images_t *images, ES_UNUSED int64_t first, int64
     state->left -= n;
     count -= n;
     if (state->left > 0) continue;
-    /* The file holds no more than was inspected; reading on is also what makes zlib compare the checksum. */
+    /* The file must end here. Reading to the end also makes zlib compare the checksum. */
     ES_TRY(es_stream_read(&state->file, state->records, 1, &got, status));
     if (got != 0) return es_images_changed(state->file.path, status);
     es_stream_close(&state->file);
@@ -207,7 +207,7 @@ static es_code_t read_images(es_images_t *images, ES_UNUSED int64_t first, int64
 
 /* ---- the rows ---- */
 
-static const char *const label_words[] = {"fine", "coarse", NULL}; /* as es_labels_t */
+static const char *const label_words[] = {"fine", "coarse", NULL}; /* in the order of es_labels_t */
 static const es_key_t keys100[] = {
     {"datasets.*", "labels", ES_KEY_CHOICE, offsetof(es_dataset_spec_t, labels), .choices = label_words,
      .fallback = "fine", .doc = "cifar100: its 100 classes, or the 20 that they belong to"},

@@ -1,4 +1,4 @@
-/* From uint8 to normalised float, moved and mirrored, in one pass: what training reads its batches with. */
+/* Converts uint8 images to normalised float, shifted and mirrored, in one pass: makes the batches of training. */
 #include "dataset.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/random.h"
@@ -7,7 +7,7 @@
 
 enum { ROWS_AHEAD = 8 };
 
-/* How one image is moved: output (y, x) shows stored (y + down, x + right), zeros outside, then is mirrored. */
+/* Shift and mirror of an image: output (y, x) shows stored (y + down, x + right), zeros outside, then is mirrored. */
 typedef struct move {
   int32_t down, right;
   bool flip;
@@ -27,16 +27,15 @@ static move_t draw_move(const es_augment_t *augment, int32_t position, int32_t r
   return move;
 }
 
-/* n pixels of grey, one byte from the next by `step`. Four floats are stored for each pixel's three, the fourth
- * overwritten by the next pixel: one load and one store a pixel. The last pixel stores three, as nothing may follow it.
- */
+/* Converts n grey pixels; `step`: distance of their bytes. Stores four floats for the three of a pixel, and the next
+ * pixel overwrites the fourth: one load and one store per pixel. The last pixel stores three, to stay in the row. */
 static ES_INLINE void convert_grey(const float *table, const uint8_t *in, const int64_t step, int64_t n, float *out) {
 #pragma GCC unroll 8
   for (int64_t i = 1; i < n; i++, in += step, out += 3) memcpy(out, table + 4 * *in, 4 * sizeof(float));
   memcpy(out, table + 4 * *in, 3 * sizeof(float));
 }
 
-/* As convert_grey for three channels; `step` counts pixels. */
+/* As convert_grey, for three channels; `step` counts pixels. */
 static ES_INLINE void convert_colour(const float *table, const uint8_t *in, const int64_t step, int64_t n, float *out) {
   for (int64_t i = 0; i < n; i++, in += 3 * step, out += 3) {
     out[0] = table[4 * in[0]];
@@ -45,20 +44,20 @@ static ES_INLINE void convert_colour(const float *table, const uint8_t *in, cons
   }
 }
 
-/* Images and batches lie in the third-level cache at best: what is needed soon is asked for in time. */
+/* Prefetches an image, because images and batches fit at best in the third-level cache. */
 static void ask_for_image(const es_dataset_t *dataset, es_split_t split, int64_t index) {
   if (dataset->streamed != NULL) return;
   const uint8_t *image = es_dataset_image(dataset, split, index);
   for (int64_t i = 0; i < es_dataset_image_size(dataset); i += 64) __builtin_prefetch(image + i);
 }
 
-/* The row of output that will be written soon, if there is one before `end`. */
+/* Prefetches an output row that will be written soon, if it lies before `end`. */
 static void ask_for_row(const float *row, int64_t floats, const float *end) {
   if (end - row <= ROWS_AHEAD * floats) return;
   for (int64_t i = 0; i < floats; i += 16) __builtin_prefetch(row + ROWS_AHEAD * floats + i, 1);
 }
 
-/* A whole row, mirrored or not: loops of one length for all rows, whatever the move, so that none is mispredicted. */
+/* Converts a whole row, mirrored or not. All rows have loops of equal length, so that no branch is mispredicted. */
 static void convert_row(const float *table, const uint8_t *row, int64_t n, int32_t channels, bool flip, float *out) {
   const uint8_t *last = row + (n - 1) * channels;
   if (channels == 1 && flip)
@@ -71,14 +70,14 @@ static void convert_row(const float *table, const uint8_t *row, int64_t n, int32
     convert_colour(table, row, 1, n, out);
 }
 
-/* image: (resolution, resolution, channels) to out: (resolution, resolution, 3), of a batch that ends at
+/* Converts image (resolution, resolution, channels) to out (resolution, resolution, 3), in a batch that ends at
  * `end_of_batch`. */
 static void convert_image(const es_samples_t *samples, const uint8_t *image, move_t move, float *out,
                           const float *end_of_batch) {
   uint8_t row[3 * ES_RESOLUTION_MAX];
   const int32_t channels = samples->dataset->info.channels;
   const int64_t n = samples->resolution;
-  /* Columns first … end−1 of the output, before mirroring, show the image. */
+  /* Columns first … end−1 of the output, before mirroring, lie inside the image. */
   const int64_t first = move.right < 0 ? -move.right : 0, end = move.right > 0 ? n - move.right : n;
   memset(row, 0, (size_t)(n * channels));
   for (int64_t y = 0; y < n; y++, out += 3 * n) {

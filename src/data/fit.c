@@ -1,5 +1,5 @@
-/* Resize is that of resize.c; images that are not square are stretched to a square. Pad centres the image in zeros and
- * crops what does not fit; an odd surplus goes to the right and below. */
+/* Resize (resize.c) stretches images that are not square. Pad centres the image in zeros and crops what does not fit;
+ * if the surplus is odd, the extra pixel goes to the right and below. */
 #include "fit.h"
 #include <string.h>
 
@@ -25,7 +25,7 @@ void es_fitter_destroy(es_fitter_t *fitter) {
   *fitter = (es_fitter_t){0};
 }
 
-/* Finds where the overlap of n_in and n_out pixels, centred on each other, begins in each, and how long it is. */
+/* Centres n_in and n_out pixels on each other; returns the start of their overlap in each, and its length. */
 static void centre(int32_t n_in, int32_t n_out, int32_t *from, int32_t *to, int32_t *count) {
   *from = n_in > n_out ? (n_in - n_out) / 2 : 0;
   *to = n_out > n_in ? (n_out - n_in) / 2 : 0;

@@ -1,6 +1,6 @@
-/* One HDF5 file of train/images, train/labels, eval/images and eval/labels (or what the key `variables` names). Images
- * are uint8 (n, height, width) or (n, height, width, channels), channels last; labels are integers (n) of any size. Any
- * layout, chunks and filters that the library reads. */
+/* Reads one HDF5 file with train/images, train/labels, eval/images and eval/labels (or the names in key `variables`).
+ * Images are uint8 (n, height, width) or (n, height, width, channels), channels last; labels are integers (n) of any
+ * size. Supports any layout, chunks and filters that HDF5 reads. */
 #include "eigenscope/hdf5.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
@@ -13,7 +13,7 @@ static const char STAGE[] = "data";
 enum { SIDE_MAX = 8192, LABELS_AT_ONCE = 1 << 16, TEXT = 96, CACHE_MOST = 64 << 20 /* bytes */ };
 
 #define NAME(split, variable) offsetof(es_dataset_spec_t, variables[split][variable])
-/* Each behind the first is a variable, in the order of es_split_t, then es_variable_t. */
+/* The keys after the first name variables, ordered by es_split_t, then es_variable_t. */
 static const es_key_t keys[] = {
     {"datasets.*", "variables", ES_KEY_SECTION, 0, .fallback = "{}", .form = "a mapping",
      .doc = "hdf5: where images and labels are within the file"},
@@ -44,8 +44,8 @@ static es_code_t open_file(const char *path, hid_t *out, es_status_t *status) {
 /* ---- its variables ---- */
 
 typedef struct variable {
-  const char *path, *name; /* borrowed; of the file, and within */
-  hid_t id, type;          /* owned; ≥ 0 when open */
+  const char *path, *name; /* borrowed; path of the file, name within it */
+  hid_t id, type;          /* owned; ≥ 0 if open */
   int rank;
   int64_t shape[H5S_MAX_RANK];
 } variable_t;
@@ -56,9 +56,9 @@ static void close_variable(variable_t *v) {
   v->id = v->type = -1;
 }
 
-/* "float32", "int64", "uint8" */
+/* Describes a type as "float32", "int64", "uint8". */
 static void describe_type(hid_t type, char out[TEXT]) {
-  size_t bits = 8 * H5Tget_size(type); /* a damaged file may say anything */
+  size_t bits = 8 * H5Tget_size(type); /* a damaged file may give any size */
   switch (H5Tget_class(type)) {
   case H5T_INTEGER:
     snprintf(out, TEXT, "%sint%zu", H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", bits);
@@ -74,7 +74,7 @@ static void describe_type(hid_t type, char out[TEXT]) {
   }
 }
 
-/* Opens a variable and finds its type and shape; whether they are right is for the caller. */
+/* Opens a variable and reads its type and shape; the caller checks them. */
 static es_code_t open_variable(variable_t *v, const char *path, const char *name, hid_t file, es_status_t *status) {
   *v = (variable_t){.path = path, .name = name, .id = -1, .type = -1};
   v->id = H5Dopen2(file, name, H5P_DEFAULT);
@@ -96,7 +96,7 @@ static es_code_t open_variable(variable_t *v, const char *path, const char *name
   return es_fail(status, ES_INPUT, STAGE, "%s: %s is damaged: %s", path, name, reason);
 }
 
-/* Values first … first+count−1 along the first axis. */
+/* Reads values first … first+count−1 along the first axis. */
 static es_code_t read_part(const variable_t *v, hid_t type, int64_t first, int64_t count, void *out,
                            es_status_t *status) {
   char reason[ES_HDF5_REASON_SIZE];
@@ -106,13 +106,13 @@ static es_code_t read_part(const variable_t *v, hid_t type, int64_t first, int64
                  (long long)(first + count - 1), reason);
 }
 
-/* Values that are not there would read as zeros. */
+/* Checks that all values are stored, because HDF5 reads missing ones as zeros. */
 static es_code_t check_values(const variable_t *v, es_status_t *status) {
   char lack[ES_HDF5_LACK_SIZE];
   es_code_t code = es_hdf5_check_values(v->id, lack);
   if (code != ES_OK) return es_fail(status, code, STAGE, "%s: %s %s", v->path, v->name, lack);
   if (!es_hdf5_missing_filter(v->id, lack)) return ES_OK;
-  /* Chunks may have been left as they are where the filter was missing when they were written: only reading tells. */
+  /* If the filter was missing when the file was written, chunks may be unfiltered. Only a test read shows that. */
   size_t size = 1;
   for (int i = 1; i < v->rank; i++) size *= (size_t)v->shape[i];
   uint8_t *row = es_allocate(size, 1);
@@ -179,7 +179,7 @@ static es_code_t inspect_images(es_dataset_info_t *info, es_split_t split, const
   return ES_OK;
 }
 
-/* All labels of a split, some at a time. */
+/* Reads all labels of a split in parts. */
 static es_code_t read_labels(const variable_t *v, int64_t count, uint16_t *out, int64_t *some, es_status_t *status) {
   for (int64_t done = 0; done < count;) {
     const int64_t n = count - done < LABELS_AT_ONCE ? count - done : LABELS_AT_ONCE;

@@ -1,6 +1,6 @@
-/* IDX, the format of MNIST and Fashion-MNIST (http://yann.lecun.com/exdb/mnist/): a folder of train-images-idx3-ubyte,
- * train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each plain or .gz. A file has a
- * big-endian header of a magic number and the dimensions, then unsigned bytes. */
+/* Reads IDX, the format of MNIST and Fashion-MNIST (http://yann.lecun.com/exdb/mnist/): a folder of
+ * train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each plain or
+ * .gz. A file has a big-endian header (a magic number and the dimensions), then unsigned bytes. */
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "images.h"
@@ -19,14 +19,14 @@ typedef struct header {
   int64_t count;
   int dimensions;        /* 1: labels, 3: images */
   int32_t height, width; /* 1 for labels */
-  int64_t size;          /* of the whole file when it is right */
+  int64_t size;          /* expected size of the whole file */
 } header_t;
 
 static uint32_t big_endian(const uint8_t *bytes) {
   return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | (uint32_t)bytes[3];
 }
 
-/* One header with 1 (labels) or 3 (images) dimensions, whose values make sense. */
+/* Reads a header with 1 (labels) or 3 (images) dimensions and checks its values. */
 static es_code_t read_header(es_stream_t *file, int dimensions, header_t *out, es_status_t *status) {
   uint8_t bytes[16];
   int64_t size = 4 + 4 * dimensions, got;
@@ -52,7 +52,7 @@ static es_code_t read_header(es_stream_t *file, int dimensions, header_t *out, e
   return ES_OK;
 }
 
-/* The file is `length` bytes long when unpacked: as its header says, and whole? */
+/* Checks the unpacked length of the file against its header. */
 static es_code_t check_length(const es_stream_t *file, const header_t *header, int64_t length, es_status_t *status) {
   if (length == header->size && !file->cut) return ES_OK;
   if (length == header->size) {
@@ -68,13 +68,13 @@ static es_code_t check_length(const es_stream_t *file, const header_t *header, i
                  header->dimensions == 3 ? "images" : "labels", size, (long long)header->size);
 }
 
-/* Reads what the header promised and makes sure that the file ends there. */
+/* Reads the data announced by the header, and checks that the file ends there. */
 static es_code_t read_body(es_stream_t *file, const header_t *header, uint8_t *out, int64_t size, es_status_t *status) {
   int64_t got;
   ES_TRY(es_stream_read(file, out, size, &got, status));
   if (got < size) return check_length(file, header, file->done, status);
   if (file->done < header->size) return ES_OK;
-  /* Reading past the end is also what makes zlib compare the checksum. */
+  /* Reading past the end also makes zlib compare the checksum. */
   uint8_t more[4096];
   do {
     ES_TRY(es_stream_read(file, more, sizeof more, &got, status));
@@ -82,7 +82,7 @@ static es_code_t read_body(es_stream_t *file, const header_t *header, uint8_t *o
   return check_length(file, header, file->done, status);
 }
 
-/* All labels of a split, owned by the caller also on failure; their number must be that of the images. */
+/* Reads all labels of a split, owned by the caller also on failure; there must be one per image. */
 static es_code_t read_labels(const es_dataset_spec_t *spec, es_split_t split, int64_t images, uint16_t **out,
                              char path[ES_STREAM_PATH_MAX], es_status_t *status) {
   header_t header = {0};
@@ -100,13 +100,13 @@ static es_code_t read_labels(const es_dataset_spec_t *spec, es_split_t split, in
   const uint8_t *bytes = (const uint8_t *)labels;
   if (code == ES_OK) code = read_body(&file, &header, (uint8_t *)labels, images, status);
   es_stream_close(&file);
-  /* From bytes to labels in place: from the last, so that no byte is overwritten before it is read. */
+  /* Widen bytes to labels in place, from the last one, so that no byte is overwritten before it is read. */
   for (int64_t i = images - 1; code == ES_OK && i >= 0; i--) labels[i] = bytes[i];
   return code;
 }
 
-/* Headers of both image files (counts and one size of images), and their lengths, without reading on where that can be
- * avoided. */
+/* Reads the headers of both image files (counts and the common image size), and checks their lengths, without unpacking
+ * the files if possible. */
 static es_code_t inspect_images(es_dataset_info_t *info, const es_dataset_spec_t *spec, es_status_t *status) {
   info->channels = 1;
   for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {

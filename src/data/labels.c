@@ -1,4 +1,4 @@
-/* Labels that a reader found: their range, and how many each class has. */
+/* Checks the range of labels that a reader found, and counts them by class. */
 #include "eigenscope/dataset_reader.h"
 #include <assert.h>
 

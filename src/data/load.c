@@ -1,6 +1,6 @@
-/* Loading: the leader of each node reads chunks of images into memory that its ranks share (or all ranks generate
- * them), then each rank fits its part of the chunk into its final place. Only fitted images and one chunk are held.
- * Images that stay in their file pass by in the same way, for the fingerprint and what normalises them. */
+/* Loads a dataset. The leader of each node reads chunks of images into memory shared by its ranks (or all ranks
+ * generate them); then each rank fits its part of the chunk into the final array. Only fitted images and one chunk are
+ * held. Streamed images are read once in the same way, for the fingerprint and the normalisation. */
 #include "dataset.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
@@ -16,22 +16,22 @@ static int64_t aligned(int64_t size) {
   return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* Needed only while loading. */
+/* State used only while loading. */
 typedef struct loader {
   const es_dataset_spec_t *spec;
   es_dataset_t *dataset;
   MPI_Comm comm;
   bool leader, stream;
-  bool anywhere;               /* every rank reads its images; else the leader reads them all */
+  bool anywhere;               /* each rank can read any image; else the leader reads all images */
   uint16_t *labels[ES_SPLITS]; /* owned, on the leader */
   int64_t chunk_images;
   es_shared_t chunk;            /* owned */
   es_fitter_t fitter;           /* owned */
   es_fingerprint_t fingerprint; /* owned, on the leader */
-  es_moments_t moments;         /* of the train images that this rank fitted, where they are not kept */
+  es_moments_t moments;         /* of the train images that this rank fitted, if streamed */
 } loader_t;
 
-/* Memory for pixels, labels and a chunk; pointers into it. */
+/* Allocates pixels, labels and a chunk, and sets the pointers into them. */
 static es_code_t allocate(loader_t *loader, es_status_t *status) {
   es_dataset_t *dataset = loader->dataset;
   const es_dataset_info_t *info = &dataset->info;
@@ -62,7 +62,7 @@ static es_code_t allocate(loader_t *loader, es_status_t *status) {
   return ES_OK;
 }
 
-/* The part of n images that falls to this rank of the node. */
+/* The part of n images that belongs to this rank of the node. */
 static void share(const loader_t *loader, int64_t n, int64_t *first, int64_t *count) {
   es_lane_range(n, loader->dataset->node.size, loader->dataset->node.rank, first, count);
 }
@@ -81,7 +81,7 @@ static es_code_t read_chunk(loader_t *loader, es_images_t *images, int64_t first
   return ES_OK;
 }
 
-/* Fits image `index`, which is in the chunk: to its final place, or to count it where images are not kept. */
+/* Fits image `index` of the chunk: into its final position, or for streamed images only into the moments. */
 static void fit_image(loader_t *loader, es_split_t split, int64_t index, const uint8_t *image) {
   es_dataset_t *dataset = loader->dataset;
   es_streamed_t *s = dataset->streamed;
@@ -94,7 +94,7 @@ static void fit_image(loader_t *loader, es_split_t split, int64_t index, const u
   }
 }
 
-/* Reads and fits the images of a split. Collective over the node, whose ranks return the same code. */
+/* Reads and fits the images of a split. Collective over the node; its ranks return the same code. */
 static es_code_t load_split(loader_t *loader, es_split_t split, es_status_t *status) {
   es_dataset_t *dataset = loader->dataset;
   es_images_t images = {.spec = loader->spec, .info = &dataset->info, .split = split};
@@ -109,7 +109,7 @@ static es_code_t load_split(loader_t *loader, es_split_t split, es_status_t *sta
     share(loader, count, &first, &mine);
     for (int64_t i = first; i < first + mine; i++) fit_image(loader, split, done + i, loader->chunk.data + i * stored);
     if (loader->leader) es_fingerprint_add(&loader->fingerprint, loader->chunk.data, (size_t)(count * stored));
-    es_shared_fence(&loader->chunk, &dataset->node); /* the chunk is free again */
+    es_shared_fence(&loader->chunk, &dataset->node); /* no rank reads the chunk any more */
   }
   es_images_close(&images);
   if (code == ES_OK && loader->leader) {
@@ -119,7 +119,7 @@ static es_code_t load_split(loader_t *loader, es_split_t split, es_status_t *sta
   return code;
 }
 
-/* Mean and deviation of the whole train split, of which each rank of the node saw a part: exact sums of integers. */
+/* Combines the moments of the whole train split from the ranks of the node: exact integer sums. */
 static void finish_moments(loader_t *loader) {
   es_dataset_t *dataset = loader->dataset;
   es_moments_t *m = &loader->moments;
@@ -135,7 +135,7 @@ static void finish_moments(loader_t *loader) {
   dataset->streamed->classes = dataset->info.classes;
 }
 
-/* Gives every rank the fingerprint of its own node and makes sure that all nodes read the same data. */
+/* Gives every rank the fingerprint from its node, and checks that all nodes read the same data. */
 static es_code_t finish_fingerprint(loader_t *loader, es_status_t *status) {
   es_dataset_t *dataset = loader->dataset;
   if (loader->leader) es_fingerprint_finish(&loader->fingerprint, dataset->fingerprint);
@@ -157,7 +157,7 @@ static es_code_t finish_fingerprint(loader_t *loader, es_status_t *status) {
   return es_agree(loader->comm, status);
 }
 
-/* Everything between creation and clean-up. Collective over comm; all its ranks return the same code. */
+/* Does everything between creation and clean-up. Collective over comm; all ranks return the same code. */
 static es_code_t load(loader_t *loader, es_status_t *status) {
   es_dataset_t *dataset = loader->dataset;
   const es_node_t *node = &dataset->node;
@@ -172,7 +172,7 @@ static es_code_t load(loader_t *loader, es_status_t *status) {
     code = load_split(loader, split, status);
   es_shared_fence(&dataset->memory, node);
   if (loader->stream && code == ES_OK) finish_moments(loader);
-  ES_TRY(es_agree(loader->comm, status)); /* here the nodes meet again */
+  ES_TRY(es_agree(loader->comm, status)); /* joins the nodes again */
   return finish_fingerprint(loader, status);
 }
 

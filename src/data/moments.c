@@ -2,13 +2,13 @@
 #include "images.h"
 #include <math.h>
 
-/* Sum and sum of squares of n bytes at every `step`-th place. Partial sums stay below 2³² for 65,536 bytes. */
+/* Sums n bytes at distance `step`, and their squares. Partial sums stay below 2³² for 65,536 bytes. */
 ES_KERNEL static void add_bytes(const uint8_t *bytes, int64_t n, int64_t step, uint64_t *sum, uint64_t *squares) {
   enum { PART = 1 << 16 };
   for (int64_t done = 0; done < n; done += PART) {
     int64_t count = n - done < PART ? n - done : PART;
     uint32_t part = 0, part_squares = 0;
-    if (step == 1) { /* a loop of its own, which the compiler makes vectors of */
+    if (step == 1) { /* a loop of its own, which compilers vectorise */
       for (int64_t i = 0; i < count; i++) {
         uint32_t value = bytes[done + i];
         part += value;

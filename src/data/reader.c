@@ -1,4 +1,4 @@
-/* The table of readers, and what is the same for all of them. */
+/* The table of dataset readers, and the code that all of them share. */
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
 #include "images.h"

@@ -1,6 +1,6 @@
-/* PIL's Image.resize(BILINEAR), which is what torchvision's Resize does to a PIL image, bit for bit (Pillow,
- * src/libImaging/Resample.c): a triangle filter, stretched by the scale when shrinking (antialias), with weights of 22
- * fractional bits, horizontally first, rounded to 8 bits, then vertically. */
+/* Reimplements PIL's Image.resize(BILINEAR), which torchvision's Resize applies to PIL images, bit for bit (Pillow,
+ * src/libImaging/Resample.c): a triangle filter, stretched by the scale when shrinking (antialias), weights with 22
+ * fractional bits; horizontal pass first, rounded to 8 bits, then the vertical pass. */
 #include "eigenscope/resize.h"
 #include "eigenscope/kernel.h"
 #include <math.h>
@@ -13,7 +13,7 @@ static double triangle(double x) {
   return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-/* The weights of output `at`, the x-th that is kept, in Pillow's order of operations, so that they round alike. */
+/* Computes the weights of output `at`, the x-th kept one, in Pillow's order of operations for equal rounding. */
 static void fill_output(es_taps_t *taps, int32_t x, int32_t at, int32_t n_in, double scale, double stretch,
                         double *scratch) {
   double center = (at + 0.5) * scale, per_pixel = 1.0 / stretch, total = 0;
@@ -32,7 +32,7 @@ static void fill_output(es_taps_t *taps, int32_t x, int32_t at, int32_t n_in, do
   }
 }
 
-/* Outputs from … from+kept−1 of n_out. False when memory is out. */
+/* Computes the weights of outputs from … from+kept−1 of n_out. False when out of memory. */
 static bool make_taps(es_taps_t *out, es_owned_t *memory, int32_t n_in, int32_t n_out, int32_t from, int32_t kept) {
   double scale = (double)n_in / n_out, stretch = scale < 1.0 ? 1.0 : scale;
   out->width = (int32_t)ceil(stretch) * 2 + 1;
@@ -62,7 +62,7 @@ void es_resizer_destroy(es_resizer_t *resizer) {
   *resizer = (es_resizer_t){0};
 }
 
-/* Weights are not negative and add up to about 1: only the top needs a clip. */
+/* Weights are not negative and add up to about 1, so only the top needs a clip. */
 static ES_INLINE uint8_t to_byte(int32_t sum) {
   int32_t value = sum >> WEIGHT_BITS;
   return (uint8_t)(value > 255 ? 255 : value);
@@ -93,7 +93,7 @@ void es_resizer_apply(es_resizer_t *resizer, const uint8_t *image, uint8_t *out)
   const es_taps_t *taps = &resizer->vertical;
   int64_t row = (int64_t)shape->n_columns * shape->channels, row_in = (int64_t)shape->width * shape->channels;
   int32_t last = shape->n_rows - 1, end = taps->first[last] + taps->count[last];
-  for (int32_t y = taps->first[0]; y < end; y++) { /* only what the window needs */
+  for (int32_t y = taps->first[0]; y < end; y++) { /* only the rows that the window needs */
     resize_row(&resizer->horizontal, image + y * row_in, shape->n_columns, shape->channels, resizer->between + y * row);
   }
   for (int32_t y = 0; y < shape->n_rows; y++) {

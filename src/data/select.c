@@ -1,4 +1,4 @@
-/* Which samples a point uses, and what normalises them. */
+/* Selects the samples of a point, and computes their normalisation. */
 #include "dataset.h"
 #include "eigenscope/memory.h"
 #include <assert.h>
@@ -65,7 +65,7 @@ int64_t es_point_samples(const es_point_t *point, const es_dataset_info_t *info,
   return n;
 }
 
-/* Indices of the chosen samples, in file order; their number is es_point_samples. */
+/* Computes the indices of the chosen samples, in file order; their number is es_point_samples. */
 static void choose(const es_dataset_t *dataset, const es_point_t *point, es_split_t split, int32_t *index) {
   int64_t left[ES_CLASSES_MAX];
   for (int32_t c = 0; c < point->classes; c++) left[c] = es_class_quota(point->dataset.limit[split], point->classes, c);
@@ -75,7 +75,7 @@ static void choose(const es_dataset_t *dataset, const es_point_t *point, es_spli
   }
 }
 
-/* Mean and deviation of each channel over the train samples of a point, which are at `index`, or are found. */
+/* Mean and deviation of each channel over the train samples of a point, at `index` if given. */
 static es_code_t measure_train(const es_dataset_t *dataset, const es_point_t *point, const int32_t *index,
                                double mean[3], double deviation[3], es_status_t *status) {
   const int64_t n = es_point_samples(point, &dataset->info, ES_TRAIN), image = es_dataset_image_size(dataset);
@@ -93,7 +93,7 @@ static es_code_t measure_train(const es_dataset_t *dataset, const es_point_t *po
   return es_dataset_failure(dataset, status);
 }
 
-/* Normalisation of the point's own train samples, whatever split is being selected. */
+/* Normalises with the point's own train samples, whichever split is selected. */
 static es_code_t normalise(es_samples_t *samples, const es_point_t *point, es_status_t *status) {
   const es_dataset_t *dataset = samples->dataset;
   const int32_t *index = samples->split == ES_TRAIN ? samples->index : NULL;
@@ -105,7 +105,7 @@ static es_code_t normalise(es_samples_t *samples, const es_point_t *point, es_st
     mean = samples->mean;
     deviation = samples->deviation;
   } else if (!point->dataset.normalize_given) {
-    /* Images that are not in memory are read once for all points and splits with the same train samples. */
+    /* Streamed images are read once for all points and splits with the same train samples. */
     if (s->classes != point->classes || s->limit != limit) {
       s->classes = 0;
       ES_TRY(measure_train(dataset, point, index, s->mean, s->deviation, status));
@@ -143,7 +143,7 @@ es_code_t es_samples_select(es_samples_t *out, const es_dataset_t *dataset, cons
   choose(dataset, point, split, out->index);
   for (int64_t i = 0; i < out->n; i++) out->label[i] = dataset->labels[split][out->index[i]];
   const es_code_t code = normalise(out, point, status);
-  /* A table instead of arithmetic for each pixel: one correctly rounded value, the same on every CPU. */
+  /* A table replaces arithmetic per pixel: one correctly rounded value, equal on every CPU. */
   for (int v = 0; code == ES_OK && v < 256; v++) {
     for (int c = 0; c < 3; c++) out->table[4 * v + c] = (float)((v / 255.0 - out->mean[c]) / out->deviation[c]);
     out->table[4 * v + 3] = 0;

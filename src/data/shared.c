@@ -6,14 +6,14 @@
 
 static const char STAGE[] = "data";
 
-/* Only Open MPI can be told to keep them elsewhere. */
+/* Only Open MPI has an option for another folder. */
 #ifdef OPEN_MPI
 #define OTHERWISE " or name a larger local folder with mpirun --mca osc_sm_backing_directory DIR"
 #else
 #define OTHERWISE ""
 #endif
 
-enum { ALIGNMENT = 64, SLACK = 1 << 20 }; /* slack: MPI's own pages beside ours */
+enum { ALIGNMENT = 64, SLACK = 1 << 20 }; /* slack: for MPI's own pages */
 
 void es_node_create(es_node_t *out, MPI_Comm comm) {
   *out = (es_node_t){.comm = MPI_COMM_NULL, .rank = 0, .size = 1};
@@ -38,10 +38,10 @@ es_code_t es_shared_room(const char *folder, int64_t size, es_status_t *status) 
                  folder, there / 0x1p20, (double)size / 0x1p20);
 }
 
-/* The folder in which MPI keeps shared windows. */
+/* The folder in which MPI stores shared windows. */
 static const char *backing_folder(void) {
 #ifdef OPEN_MPI
-  const char *folder = getenv("OMPI_MCA_osc_sm_backing_directory"); /* mpirun passes its --mca on in the environment */
+  const char *folder = getenv("OMPI_MCA_osc_sm_backing_directory"); /* mpirun exports its --mca options as variables */
   if (folder != NULL) return folder;
 #endif
   return "/dev/shm";
@@ -61,10 +61,10 @@ es_code_t es_shared_create(es_shared_t *out, const es_node_t *node, int64_t size
   ES_MPI(MPI_Win_allocate_shared(mine, 1, MPI_INFO_NULL, node->comm, &base, &out->window));
   ES_MPI(MPI_Win_set_errhandler(out->window, MPI_ERRORS_RETURN));
   ES_MPI(MPI_Win_shared_query(out->window, 0, &held, &unit, &base));
-  /* Each rank may map the window elsewhere, but at page boundaries: the same bytes are aligned on all. */
+  /* Ranks may map the window at different addresses, but at page boundaries, so the same bytes are aligned on all. */
   uintptr_t address = (uintptr_t)base;
   out->data = (uint8_t *)base + (ALIGNMENT - address % ALIGNMENT) % ALIGNMENT;
-  ES_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, out->window)); /* the epoch that MPI_Win_sync needs */
+  ES_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, out->window)); /* opens the epoch that MPI_Win_sync needs */
   return ES_OK;
 }
 

@@ -35,8 +35,8 @@ bool es_stream_found(const char *folder, const char *name, char out[ES_PATH_MAX]
   return false;
 }
 
-/* Nothing more came: the end, or what zlib has to say. A gzip file that is cut off is no failure yet: the caller knows
- * how much is missing. */
+/* Called when no more bytes come: at the end, or on an error of zlib. A truncated gzip file is no failure here, because
+ * the caller knows how much is missing. */
 static es_code_t end_of_reading(es_stream_t *stream, es_status_t *status) {
   int reason = Z_OK;
   const char *text = gzerror(stream->file, &reason);
@@ -46,7 +46,7 @@ static es_code_t end_of_reading(es_stream_t *stream, es_status_t *status) {
     return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", stream->path, strerror(errno));
   }
   if (reason == Z_MEM_ERROR) return es_out_of_memory(status, STAGE, "unpacking %s", stream->path);
-  const char *colon = strrchr(text, ':'); /* zlib puts the path in front */
+  const char *colon = strrchr(text, ':'); /* zlib puts the path first */
   return es_fail(status, ES_INPUT, STAGE, "%s: damaged gzip data after %lld unpacked bytes (%s); fetch the file again",
                  stream->path, (long long)stream->done, colon != NULL ? colon + 2 : text);
 }
@@ -64,7 +64,7 @@ es_code_t es_stream_read(es_stream_t *stream, void *out, int64_t size, int64_t *
   return ES_OK;
 }
 
-/* The last four bytes of a gzip file: the length of its (last) member modulo 2³². False when they cannot be had. */
+/* Reads the last four bytes of a gzip file: the length of its last member modulo 2³². False if they cannot be read. */
 static bool trailer_length(const char *path, uint32_t *length) {
   FILE *file = fopen(path, "rbe");
   if (file == NULL) return false;
@@ -90,7 +90,7 @@ es_code_t es_stream_length(es_stream_t *stream, int64_t due, int64_t *length, es
     *length = due;
     return ES_OK;
   }
-  /* Cut off, too long, or of several members: only unpacking tells. */
+  /* Truncated, too long, or several members: only unpacking shows the length. */
   char scratch[16384];
   int64_t got;
   do {

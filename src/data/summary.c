@@ -1,8 +1,8 @@
-/* A dataset in numbers: one pass over its stored images, some at a time. */
+/* Summarises a dataset in one pass over its stored images, chunk by chunk. */
 #include "eigenscope/memory.h"
 #include "images.h"
 
-/* Adds a split to the fingerprint and finds its moments; the chunk has room for es_info_chunk images. */
+/* Adds a split to the fingerprint and computes its moments; the chunk holds es_info_chunk images. */
 static es_code_t summarize_split(es_dataset_summary_t *out, es_images_t *images, uint8_t *chunk,
                                  es_fingerprint_t *fingerprint, es_status_t *status) {
   const es_dataset_info_t *info = &out->info;

@@ -1,21 +1,21 @@
-/* The synthetic generator: images whose difficulty is set by two numbers.
+/* The synthetic generator: images whose difficulty is set by complexity and the number of classes.
  *
- * A class is known by prototypes, each four Gabor-like patches (a sine grating under a round window) with places,
- * sizes, orientations and frequencies of their own, drawn from the seed. An image is one prototype of its class on
- * grey. With r = √complexity, rounded down where it counts something:
+ * A class has prototypes. A prototype is four Gabor-like patches (a sine grating under a round window); the seed
+ * determines their positions, sizes, orientations and frequencies. An image shows one prototype of its class on grey.
+ * With r = √complexity, and counts rounded down:
  *
- *   variants   2r − 1 prototypes a class (at most 64), one of them in each image: a class is a set of looks, not one
- *   clutter    2(r − 1) patches (at most 48) drawn anew for each image, of the same kind as a prototype's: what counts
- *              must be told from what does not
+ *   variants   2r − 1 prototypes per class (at most 64), one of them in each image
+ *   clutter    2(r − 1) more patches (at most 48), drawn anew for each image; they look like those of prototypes, so
+ *              that a network must distinguish them
  *   jitter     the prototype moves by up to side/6 · (1 − 1/r) along each axis
- *   noise      deviation 8r grey levels a pixel (at most 60)
+ *   noise      deviation of 8r grey levels per pixel (at most 60)
  *
- * The number of classes is the other dial: more prototypes share the same space of patches. Tried with 10 classes,
- * 10,000 images of 32 × 32 and a VGG of four convolutions (16 to 64 channels, batch norm): complexity 1 reaches 100 %
- * within an epoch, 4 reaches 73 % and then 99 % after five, 16 comes to about 50 % in ten.
+ * More classes are harder, because more prototypes share the same space of patches. Measured with 10 classes, 10,000
+ * images of 32 × 32 and a VGG of four convolutions (16 to 64 channels, batch norm): complexity 1 reaches 100 % within
+ * an epoch; 4 reaches 73 % after one and 99 % after five epochs; 16 reaches about 50 % in ten.
  *
- * Pixels are integer arithmetic on counter-based random words: the same bytes on every machine, on any rank, in any
- * order. Places are fractions of the side in Q16, phases have 2³² a turn, amplitudes are grey levels. */
+ * Pixels are computed by integer arithmetic on counter-based random words, so every machine and rank gets the same
+ * bytes in any order. Positions are fractions of the side in Q16, phases 2³² per turn, amplitudes grey levels. */
 #include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
@@ -26,7 +26,7 @@
 static const char STAGE[] = "data";
 
 enum {
-  PATCHES = 4, /* of a prototype */
+  PATCHES = 4, /* per prototype */
   VARIANTS_MAX = 64,
   CLUTTER_MAX = 48,
   NOISE_MAX = 60,
@@ -34,20 +34,20 @@ enum {
   LARGEST = 1024,
   SIDE = 1 << 16,     /* 1 in Q16 */
   ONE = 1 << 15,      /* 1 in Q15 */
-  SUM_BITS = 7,       /* fraction of the sums of patches and noise */
-  WINDOW_BITS = 20,   /* fraction of distance / radius */
-  BLOCK = 64,         /* pixels of a row worked on at once */
-  NOISE_IN_BLOCK = 8, /* deviates from one block of random words */
+  SUM_BITS = 7,       /* fraction bits of the sums of patches and noise */
+  WINDOW_BITS = 20,   /* fraction bits of distance / radius */
+  BLOCK = 64,         /* pixels of a row processed at once */
+  NOISE_IN_BLOCK = 8, /* deviates per block of random words */
 };
 
-/* Streams of ES_RANDOM_SYNTHETIC by their first counter; 0 … ES_CLASSES_MAX−1 are the prototypes of the classes. */
+/* First counter of each stream of ES_RANDOM_SYNTHETIC; 0 … ES_CLASSES_MAX−1 are the prototypes of the classes. */
 enum { STREAM_CLUTTER = 1 << 16, STREAM_NOISE = 2 << 16, STREAM_IMAGE = 3 << 16 };
 
 typedef struct patch {
   int32_t near_x, near_y;  /* (place of pixel 0 − centre) / radius in Q20 */
-  int32_t near_step;       /* of the same, for each pixel */
+  int32_t near_step;       /* increment per pixel */
   uint32_t phase;          /* at pixel (0, 0) */
-  uint32_t step_x, step_y; /* phase for each pixel */
+  uint32_t step_x, step_y; /* increment per pixel */
   int32_t amplitude[3];    /* grey levels by channel, signed */
 } patch_t;
 
@@ -58,14 +58,14 @@ typedef struct scene {
   int32_t noise; /* deviation, Q7 grey levels */
 } scene_t;
 
-/* sin(2π·phase/2³²) in Q15 by a parabola and one correction (error below 0.002): smooth, and the same everywhere. */
+/* sin(2π·phase/2³²) in Q15 by a parabola and one correction (error below 0.002): smooth, and equal on all machines. */
 static ES_INLINE int32_t wave(uint32_t phase) {
   int32_t t = (int32_t)phase >> 16; /* half turns, Q15 */
   int32_t y = (t * (ONE - abs(t))) >> 13;
   return y + ((7373 * (((y * abs(y)) >> 15) - y)) >> 15);
 }
 
-/* cos²(π/2 · distance/radius) in Q15, 0 from the radius on. */
+/* cos²(π/2 · distance/radius) in Q15, 0 beyond the radius. */
 static ES_INLINE int32_t window(int32_t near) {
   int32_t value = (ONE + wave(((uint32_t)near << (31 - WINDOW_BITS)) + (1u << 30))) >> 1;
   return abs(near) < 1 << WINDOW_BITS ? value : 0;
@@ -75,7 +75,7 @@ static int32_t draw_between(uint32_t word, int32_t low, int32_t high) {
   return low + (int32_t)es_random_below(word, (uint32_t)(high - low + 1));
 }
 
-/* Patch `index` of a stream, moved by (move_x, move_y) in Q16 of the side. */
+/* Draws patch `index` of a stream, shifted by (move_x, move_y) in Q16 of the side. */
 static void draw_patch(const es_synthetic_t *spec, uint64_t major, uint64_t index, int32_t move_x, int32_t move_y,
                        patch_t *out) {
   uint32_t place[4], grating[4], colour[4];
@@ -91,21 +91,21 @@ static void draw_patch(const es_synthetic_t *spec, uint64_t major, uint64_t inde
   out->near_y = (int32_t)((half_pixel - y) * (1 << WINDOW_BITS) / radius);
   out->near_step = (int32_t)(((int64_t)SIDE << WINDOW_BITS) / (radius * spec->size));
 
-  int64_t turns = draw_between(place[3], 3 * SIDE / 2, 9 * SIDE / 2); /* 1.5 … 4.5 a side */
+  int64_t turns = draw_between(place[3], 3 * SIDE / 2, 9 * SIDE / 2); /* 1.5 … 4.5 per side */
   int64_t per_pixel = (turns << 16) / spec->size;
   int64_t step_x = per_pixel * wave(grating[0]) / ONE, step_y = per_pixel * wave(grating[0] + (1u << 30)) / ONE;
   out->step_x = (uint32_t)step_x;
   out->step_y = (uint32_t)step_y;
-  /* The phase is drawn for the centre, so that a prototype looks the same wherever it is moved. */
+  /* The phase is drawn for the centre, so a shift does not change the look of a prototype. */
   out->phase = grating[1] - (uint32_t)((x * step_x + y * step_y) * spec->size / SIDE);
 
   int32_t strength = draw_between(grating[2], 45, 75);
-  for (int c = 0; c < 3; c++) { /* the first channel has the full strength, and is the only one of grey images */
+  for (int c = 0; c < 3; c++) { /* the first channel has full strength; grey images have only this one */
     out->amplitude[c] = strength * (c == 0 ? 256 : draw_between(colour[c], -256, 256)) / 256;
   }
 }
 
-/* All that image `sample` shows. */
+/* Draws the patches and settings of image `sample`. */
 static void draw_scene(const es_synthetic_t *spec, es_split_t split, int64_t sample, scene_t *out) {
   double root = sqrt(spec->complexity);
   int32_t variants = (int32_t)fmin(2 * root - 1, VARIANTS_MAX), clutter = (int32_t)fmin(2 * (root - 1), CLUTTER_MAX);
@@ -145,7 +145,7 @@ ES_KERNEL static void add_patch(const patch_t *patch, int32_t channels, int32_t 
   }
 }
 
-/* Noise in raster order: the sum of two bytes, a triangle of deviation 104.4 around 0. */
+/* Noise in raster order: the sum of two bytes, triangular about 0 with deviation 104.4. */
 typedef struct noise {
   int64_t seed;
   uint64_t major, minor, drawn;

@@ -1,16 +1,16 @@
-/* The generator's images as an HDF5 file: what format hdf5 reads, and any other program, too. */
+/* Writes synthetic images to an HDF5 file that format hdf5 and other programs read. */
 #include "eigenscope/hdf5_writer.h"
 #include "eigenscope/memory.h"
 #include "images.h"
 
-enum { OVERHEAD = 1 << 16 }; /* bytes that are neither pixels nor labels, at most */
+enum { OVERHEAD = 1 << 16 }; /* most bytes besides pixels and labels */
 
 typedef struct writer {
   es_hdf5_writer_t h5;
-  es_dataset_spec_t spec; /* only what the generator reads */
+  es_dataset_spec_t spec; /* only members that the generator uses */
   es_dataset_info_t info;
   uint16_t *labels[ES_SPLITS];  /* owned */
-  uint8_t *chunk;               /* owned; images that are being written */
+  uint8_t *chunk;               /* owned; images being written */
   es_fingerprint_t fingerprint; /* owned */
 } writer_t;
 
@@ -38,7 +38,7 @@ static bool write_split(writer_t *w, es_split_t split) {
          es_hdf5_writer_labels(&w->h5, names[split][ES_VARIABLE_LABELS], w->labels[split], n);
 }
 
-/* The numbers of the spec under the names of their keys in a job file. */
+/* Writes the numbers of the spec as attributes, named like their keys in a job file. */
 static bool write_attributes(writer_t *w, const char *creator) {
   const es_dataset_reader_t *reader = &es_reader_synthetic;
   char fingerprint[ES_ID_SIZE];

@@ -8,7 +8,7 @@
 
 static const char STAGE[] = "data";
 
-enum { FILE_MOST = 1 << 28 }; /* bytes: no image file is that large, and it is read whole */
+enum { FILE_MOST = 1 << 28 }; /* limit in bytes, because an image file is read whole */
 
 static es_code_t read_file(const char *path, char **data, size_t *size, es_status_t *status) {
   struct stat facts;
@@ -20,7 +20,7 @@ static es_code_t read_file(const char *path, char **data, size_t *size, es_statu
     return es_fail(status, ES_INPUT, STAGE, "%s: has %lld bytes, where image files of at most %d are read", path,
                    (long long)facts.st_size, FILE_MOST);
   if (es_file_read(path, data, size, &own) == ES_OK) return ES_OK;
-  /* An image that cannot be read may be left out, but not because memory is short. */
+  /* A broken image may be left out, but a lack of memory is no reason to leave one out. */
   return es_fail(status, errno == ENOMEM ? ES_SYSTEM : ES_INPUT, STAGE, "%s", own.message);
 }
 
@@ -37,12 +37,12 @@ es_code_t es_crop_fit(es_crop_t *crop, const char *path, es_status_t *status) {
   return ES_OK;
 }
 
-/* Half of what is over, a half pixel to the even side, as Python's round does. */
+/* Half of the surplus, rounded half to even like Python's round. */
 static int32_t half(int32_t over) {
   return over / 2 + (over % 2 != 0 && over / 2 % 2 != 0);
 }
 
-/* Resizes to sizes as torchvision's Resize(shorter) and CenterCrop(size) come to them. */
+/* Resizes and crops to the sizes of torchvision's Resize(shorter) and CenterCrop(size). */
 static es_code_t cut(es_crop_t *crop, const es_image_t *image, const char *path, uint8_t *out, es_status_t *status) {
   const int64_t shorter = crop->shorter, height = image->height, width = image->width;
   if (crop->size == 0) {

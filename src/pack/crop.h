@@ -1,4 +1,4 @@
-/** From an image file to an image of a packed dataset. Not collective. */
+/** Converts an image file to an image of a packed dataset. Not collective. */
 #ifndef EIGENSCOPE_PACK_CROP_H
 #define EIGENSCOPE_PACK_CROP_H
 
@@ -6,18 +6,18 @@
 #include "eigenscope/status.h"
 
 typedef struct es_crop {
-  int32_t size;          /**< of the square to be cut out; 0: images stay as they are, and must be of one size */
-  int32_t shorter;       /**< what the shorter side is brought to before; at least `size` */
+  int32_t size;          /**< of the square to cut out; 0: images keep their size, which must be equal */
+  int32_t shorter;       /**< target of the shorter side before cutting; at least `size` */
   int32_t channels;      /**< 1 or 3 */
-  int32_t height, width; /**< of what comes out */
-  es_resizer_t resizer;  /**< owned; made for images of the size of the last one */
+  int32_t height, width; /**< of the resulting image */
+  es_resizer_t resizer;  /**< owned; prepared for the size of the last image */
 } es_crop_t;
 
-/** Height and width of what comes out, from the header of a file where images stay as they are. Codes as
+/** Sets height and width of the result from the header of a file, for images that keep their size. Codes as
  * es_crop_read. */
 es_code_t es_crop_fit(es_crop_t *crop, const char *path, es_status_t *status);
-/** Reads, decodes, resizes and cuts: `out` gets (height, width, channels). ES_INPUT "<path>: <reason>" for a file that
- * cannot be used, whatever the reason; ES_SYSTEM when memory is out. */
+/** Reads, decodes, resizes and crops: `out` receives (height, width, channels). ES_INPUT "<path>: <reason>" for any
+ * unusable file; ES_SYSTEM when out of memory. */
 es_code_t es_crop_read(es_crop_t *crop, const char *path, uint8_t *out, es_status_t *status);
 void es_crop_destroy(es_crop_t *crop);
 

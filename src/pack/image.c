@@ -21,20 +21,20 @@ es_code_t es_image_header(es_image_t *out, const char *name, const void *data, i
   return read_any(out, name, data, size, false, status);
 }
 
-/* ---- colours, as PIL converts them ---- */
+/* ---- colour conversion as in PIL ---- */
 
-/* a·b/255, rounded. */
+/* Returns a·b/255, rounded. */
 static uint32_t times(uint32_t a, uint32_t b) {
   const uint32_t product = a * b + 128;
   return ((product >> 8) + product) >> 8;
 }
 
-/* Inverted CMYK to RGB. */
+/* Converts inverted CMYK to RGB. */
 static void cmyk_pixel(const uint8_t *in, uint8_t out[3]) {
   for (int c = 0; c < 3; c++) out[c] = (uint8_t)(in[3] - times(255U - in[c], in[3]));
 }
 
-/* ITU-R 601-2 luma. */
+/* Computes ITU-R 601-2 luma. */
 static uint8_t luma(const uint8_t *rgb) {
   return (uint8_t)((19595U * rgb[0] + 38470U * rgb[1] + 7471U * rgb[2] + 0x8000U) >> 16);
 }

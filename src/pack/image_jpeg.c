@@ -1,14 +1,14 @@
-/* JPEG by libjpeg-turbo: baseline, progressive and arithmetic coding, 8 bits, grey, colour and CMYK. */
+/* Decodes JPEG by libjpeg-turbo: baseline, progressive and arithmetic coding, 8 bits, grey, colour and CMYK. */
 #include "image.h"
 #include <setjmp.h>
-#include <stdio.h> /* before jpeglib.h, which needs it */
+#include <stdio.h> /* must precede jpeglib.h */
 
 #include <jerror.h>
 #include <jpeglib.h>
 
 static const char STAGE[] = "data";
 
-/* A progressive image of a few kB can ask for thousands of passes over millions of pixels. Real ones have about ten. */
+/* Limits the scans: a progressive image of a few kB can demand thousands of passes. Real images have about ten. */
 enum { SCANS_MAX = 500 };
 
 typedef struct jpeg {
@@ -32,7 +32,7 @@ static _Noreturn void fail(j_common_ptr library) {
   longjmp(j->failed, 1);
 }
 
-/* Level −1 is a warning: libjpeg would go on and make something up. What does no harm to pixels passes, as with PIL. */
+/* Treats harmful warnings (level −1) as errors, because libjpeg would invent pixels. Ignores others, as PIL does. */
 static void hear(j_common_ptr library, int level) {
   const int code = library->err->msg_code;
   if (level < 0 && code != JWRN_EXTRANEOUS_DATA && code != JWRN_ADOBE_XFORM && code != JWRN_JFIF_MAJOR) fail(library);
@@ -74,7 +74,7 @@ static void read_pixels(jpeg_t *j) {
   }
 }
 
-/* Runs a step; false when libjpeg left it. A function of its own: nothing here changes between setjmp and longjmp. */
+/* Runs a step; false if libjpeg aborted it. A separate function: no local changes between setjmp and longjmp. */
 static bool attempt(jpeg_t *j, void (*step)(jpeg_t *)) {
   if (setjmp(j->failed) != 0) return false;
   step(j);
@@ -98,7 +98,7 @@ static es_code_t read_jpeg(es_image_t *out, const char *name, const uint8_t *dat
                    out->channels);
   if (code == ES_OK) code = es_image_allocate(out, name, pixels, status);
   if (code == ES_OK && pixels && !attempt(&j, read_pixels)) code = refuse(&j, name, status);
-  jpeg_destroy_decompress(&j.library); /* knows what was made of it */
+  jpeg_destroy_decompress(&j.library); /* frees whatever was created */
   return code;
 }
 

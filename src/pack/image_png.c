@@ -1,4 +1,4 @@
-/* PNG by libpng: every colour type and depth, interlaced or not. */
+/* Decodes PNG by libpng: every colour type and depth, interlaced or not. */
 #include "image.h"
 #include <png.h>
 #include <setjmp.h>
@@ -7,13 +7,13 @@
 
 static const char STAGE[] = "data";
 
-enum { CHUNK_MOST = 8 << 20, CHUNKS_MOST = 1000 }; /* of text and profiles, unpacked */
+enum { CHUNK_MOST = 8 << 20, CHUNKS_MOST = 1000 }; /* limits of unpacked text and profiles */
 
 typedef struct portable {
   png_structp library;
   png_infop facts;
   jmp_buf failed;
-  char reason[200], warning[80]; /* the first warning often says more than the error that follows */
+  char reason[200], warning[80]; /* the first warning often explains the error that follows */
   const uint8_t *data;
   int64_t size, at;
   es_image_t *image;
@@ -47,7 +47,7 @@ static void read_header(portable_t *p) {
   png_set_crc_action(p->library, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
   png_read_info(p->library, p->facts);
   png_get_IHDR(p->library, p->facts, &width, &height, &depth, &type, NULL, NULL, NULL);
-  /* Everything to 8 bits of grey or of red, green and blue. */
+  /* Convert everything to 8 bits of grey or of red, green and blue. */
   if (depth == 16) png_set_strip_16(p->library);
   if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(p->library);
   if (type == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(p->library);
@@ -68,7 +68,7 @@ static void read_pixels(portable_t *p) {
   png_read_end(p->library, NULL);
 }
 
-/* Runs a step; false when libpng left it. A function of its own: nothing here changes between setjmp and longjmp. */
+/* Runs a step; false if libpng aborted it. A separate function: no local changes between setjmp and longjmp. */
 static bool attempt(portable_t *p, void (*step)(portable_t *)) {
   if (setjmp(p->failed) != 0) return false;
   step(p);

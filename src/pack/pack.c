@@ -1,5 +1,5 @@
-/* Packing images in rounds: the first rank tells every rank which files are its block, all decode and compress, and the
- * first rank writes the blocks in order. Chunks are made by where they lie in the split, never by who makes them. */
+/* Packs images in rounds: the first rank sends every rank the files of its block, all ranks decode and compress, and
+ * the first rank writes the blocks in order. Chunk borders depend on positions in the split, not on ranks. */
 #include "eigenscope/pack.h"
 #include "crop.h"
 #include "eigenscope/comm.h"
@@ -14,23 +14,23 @@
 static const char STAGE[] = "data";
 
 enum {
-  CHUNK_BYTES = 1 << 16, /* few images, because training reads them in random order, or a single larger one */
+  CHUNK_BYTES = 1 << 16, /* few images, because training reads them in random order; or a single larger one */
   BLOCK_BYTES = 1 << 22,
   BLOCK_CHUNKS = 256,
-  LEVEL = 1,       /* higher ones gain next to nothing on images */
-  SIDE_MAX = 8192, /* of format hdf5 */
+  LEVEL = 1,       /* higher levels gain little on images */
+  SIDE_MAX = 8192, /* the limit of format hdf5 */
   OVERHEAD = 1 << 16
 };
 
-/* Consecutive images of a split that one rank makes at a time. */
+/* Consecutive images of a split that one rank processes at a time. */
 typedef struct block {
   int64_t count;
-  bool wanted;                /* its chunks are to be compressed; else it is only looked at */
+  bool wanted;                /* compress its chunks; else only check its images */
   es_text_t paths;            /* owned; zero-terminated */
-  uint8_t *pixels;            /* whole chunks of images, the last one filled up with zeros */
+  uint8_t *pixels;            /* whole chunks of images, the last one padded with zeros */
   uint8_t *packed;            /* compressed chunks, one after the other */
-  int64_t size[BLOCK_CHUNKS]; /* of each compressed chunk; 0: it stays plain */
-  es_text_t broken;           /* owned; "index" and "message" in turn, zero-terminated */
+  int64_t size[BLOCK_CHUNKS]; /* of each compressed chunk; 0: stored uncompressed */
+  es_text_t broken;           /* owned; "index" and "message" alternate, zero-terminated */
 } block_t;
 
 typedef struct pack {
@@ -38,19 +38,19 @@ typedef struct pack {
   es_pack_result_t *out;
   MPI_Comm comm;
   int rank, ranks;
-  es_owned_t memory;       /* of blocks and `drop` */
+  es_owned_t memory;       /* owns blocks and `drop` */
   es_crop_t crop;          /* owned */
-  int64_t image;           /* bytes */
-  int64_t chunk, n_chunks; /* images of a chunk; chunks of a block; of the split under way */
-  int64_t room;            /* bytes of the pixels of a block, at most */
+  int64_t image;           /* bytes of an image */
+  int64_t chunk, n_chunks; /* images per chunk; chunks per block */
+  int64_t room;            /* most bytes of the pixels of a block */
   block_t block;           /* owned; of this rank */
-  /* The rest on the first rank only. */
-  block_t other;          /* owned; from another rank */
+  /* The members below are used on the first rank only. */
+  block_t other;          /* owned; received from another rank */
   es_pictures_t pictures; /* owned */
-  uint16_t *labels;       /* owned; of the split under way */
-  bool *drop[ES_SPLITS];  /* which pictures are broken */
+  uint16_t *labels;       /* owned; of the current split */
+  bool *drop[ES_SPLITS];  /* true for broken pictures */
   es_hdf5_writer_t writer;
-  bool open, writing; /* the writer; nothing was broken so far */
+  bool open, writing; /* the writer is open; no image was broken so far */
   hid_t images;
   es_fingerprint_t fingerprint; /* owned */
 } pack_t;
@@ -65,10 +65,10 @@ static es_code_t cannot_write(const pack_t *p, es_status_t *status) {
 
 /* ---- messages between the first rank and another ---- */
 
-/* The other rank, and the direction. */
+/* The other rank of a message, and the direction. */
 typedef struct peer {
   int rank;
-  bool sends; /* to it; else comes from it */
+  bool sends; /* true: this rank sends; false: it receives */
 } peer_t;
 
 static void transfer(const pack_t *p, peer_t peer, void *bytes, int64_t size) {
@@ -78,7 +78,7 @@ static void transfer(const pack_t *p, peer_t peer, void *bytes, int64_t size) {
     ES_MPI(MPI_Recv(bytes, (int)size, MPI_BYTE, peer.rank, 0, p->comm, MPI_STATUS_IGNORE));
 }
 
-/* Receives all of the text even if memory is out, or the sender would wait for ever. */
+/* Receives the whole text even if out of memory, because otherwise the sender would wait for ever. */
 static void transfer_text(const pack_t *p, peer_t peer, es_text_t *text, int64_t size) {
   char part[4096];
   if (!peer.sends) text->length = 0;
@@ -113,8 +113,8 @@ static es_code_t decode(pack_t *p, es_status_t *status) {
   return b->broken.failed ? no_memory(p, status) : ES_OK;
 }
 
-/* Photographs lose a tenth of their bytes and would be unpacked over and over while training reads them in random
- * order: a chunk is compressed where that saves a quarter, else it stays plain. */
+/* Compresses a chunk if that saves at least a quarter of its bytes. Photographs lose only a tenth, and training in
+ * random order would unpack them again and again. */
 static es_code_t compress_chunks(pack_t *p, es_status_t *status) {
   block_t *b = &p->block;
   const int64_t size = p->chunk * p->image, n = chunks_of(p, b->count);
@@ -135,7 +135,7 @@ static int64_t packed_size(const pack_t *p, const block_t *b) {
   return size;
 }
 
-/* The outcome of a block: broken images, or pixels and chunks where they are wanted. */
+/* Transfers the outcome of a block: the broken images, or the pixels and chunks if they are wanted. */
 static void transfer_block(const pack_t *p, peer_t peer, block_t *b) {
   int64_t broken = (int64_t)b->broken.length;
   const int64_t n = chunks_of(p, b->count);
@@ -154,7 +154,7 @@ static int64_t block_count(const pack_t *p, int64_t first, int64_t total) {
   return first >= total ? 0 : total - first < most ? total - first : most;
 }
 
-/* Everybody's block; the first rank's own is listed last, and stays. */
+/* Sends each rank its block; the first rank lists its own last and keeps it. */
 static void distribute(pack_t *p, es_split_t split, int64_t first, int64_t total) {
   const int64_t step = p->n_chunks * p->chunk;
   block_t *b = &p->block;
@@ -193,7 +193,7 @@ static void report_broken(pack_t *p, es_split_t split, int64_t first, const bloc
   p->writing = false;
 }
 
-/* A block goes into the file, or into the list of what is broken. */
+/* Writes a block to the file, or reports its broken images. */
 static bool store_block(pack_t *p, es_split_t split, int64_t first, const block_t *b) {
   if (b->broken.length > 0) report_broken(p, split, first, b);
   if (!p->writing) return true;
@@ -218,7 +218,7 @@ static void store_round(pack_t *p, es_split_t split, int64_t first, int64_t tota
     p->other.count = block_count(p, at, total);
     p->other.wanted = p->block.wanted;
     if (p->other.count == 0) break;
-    transfer_block(p, (peer_t){rank, false}, &p->other); /* also after a failure: it is on its way */
+    transfer_block(p, (peer_t){rank, false}, &p->other); /* also after a failure, because it was sent */
     good = good && store_block(p, split, at, &p->other);
   }
   if (good && !p->other.broken.failed) return;
@@ -228,7 +228,7 @@ static void store_round(pack_t *p, es_split_t split, int64_t first, int64_t tota
     no_memory(p, status);
 }
 
-/* One block on every rank. Collective. */
+/* Processes one block on every rank. Collective. */
 static es_code_t run_round(pack_t *p, es_split_t split, int64_t first, int64_t total, es_status_t *status) {
   block_t *b = &p->block;
   distribute(p, split, first, total);
@@ -259,7 +259,7 @@ static es_code_t open_split(pack_t *p, es_split_t split, es_status_t *status) {
   return p->images >= 0 ? ES_OK : cannot_write(p, status);
 }
 
-/* Labels of a split in order, checked and counted. */
+/* Collects, checks and counts the labels of a split, in order. */
 static es_code_t read_labels(pack_t *p, es_split_t split, es_status_t *status) {
   es_dataset_info_t *info = &p->out->info;
   info->count[split] = p->pictures.count[split];
@@ -287,7 +287,7 @@ static es_code_t close_split(pack_t *p, es_split_t split, es_status_t *status) {
   return good ? ES_OK : cannot_write(p, status);
 }
 
-/* Collective. */
+/* Packs a split. Collective. */
 static es_code_t pack_split(pack_t *p, es_split_t split, es_status_t *status) {
   int64_t total = p->pictures.count[split];
   if (p->ranks > 1) ES_MPI(MPI_Bcast(&total, 1, MPI_INT64_T, 0, p->comm));
@@ -312,10 +312,10 @@ static es_code_t begin_file(pack_t *p, es_status_t *status) {
   es_dataset_info_t *info = &p->out->info;
   *info = (es_dataset_info_t){.height = p->crop.height, .width = p->crop.width, .channels = p->crop.channels};
   for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) ES_TRY(read_labels(p, split, status));
-  es_fingerprint_destroy(&p->fingerprint); /* of a pass before */
+  es_fingerprint_destroy(&p->fingerprint); /* of an earlier pass */
   ES_TRY(es_fingerprint_create(&p->fingerprint, p->request->path, status));
   es_fingerprint_shape(&p->fingerprint, info);
-  memset(info->class_count, 0, sizeof info->class_count); /* counted again, as they are written */
+  memset(info->class_count, 0, sizeof info->class_count); /* counted again during writing */
   const int64_t labels = (info->count[ES_TRAIN] + info->count[ES_EVAL]) * (int64_t)sizeof(int64_t);
   p->open = p->writing = true;
   return es_hdf5_writer_create(&p->writer, p->request->path, labels + OVERHEAD) ? ES_OK : cannot_write(p, status);
@@ -341,7 +341,7 @@ static void end_file(pack_t *p, es_status_t *status) {
   p->open = false;
 }
 
-/* One pass over all images. Collective; *broken: how many are new. */
+/* Passes over all images once. Collective; *broken: number of newly found broken images. */
 static es_code_t pass_over(pack_t *p, int64_t *broken, es_status_t *status) {
   const int64_t before = p->rank == 0 ? p->out->n_broken : 0;
   if (p->rank == 0) begin_file(p, status);
@@ -373,9 +373,9 @@ static es_code_t pack_all(pack_t *p, es_status_t *status) {
   return es_fail(status, ES_SYSTEM, STAGE, "%s: images went bad while they were packed", p->request->folder);
 }
 
-/* ---- the beginning ---- */
+/* ---- start ---- */
 
-/* If images stay as they are, the first one that can be read says how large all must be. */
+/* If images keep their size, the first readable image sets the size of all. */
 static es_code_t find_size(pack_t *p, es_status_t *status) {
   es_crop_t *f = &p->crop;
   f->height = f->width = f->size;
@@ -404,7 +404,7 @@ static es_code_t look(pack_t *p, es_status_t *status) {
   return ES_OK;
 }
 
-/* Room for whole chunks of the largest block, and for chunks that get larger when they are compressed. */
+/* Allocates whole chunks of the largest block, and room for chunks that grow when compressed. */
 static void create_block(pack_t *p, block_t *b) {
   const size_t packed = (size_t)p->room / 256 + 64 * BLOCK_CHUNKS + compressBound((uLong)p->room);
   b->pixels = es_owned_allocate(&p->memory, (size_t)p->room, 1);

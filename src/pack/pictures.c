@@ -13,7 +13,7 @@
 static const char STAGE[] = "data";
 static const char ANNOTATIONS[] = "val_annotations.txt";
 
-enum { ANNOTATIONS_MOST = 1 << 28 }; /* bytes; a line for each image */
+enum { ANNOTATIONS_MOST = 1 << 28 }; /* limit in bytes; one line per image */
 
 /* ---- folders ---- */
 
@@ -21,7 +21,7 @@ static int compare_names(const void *a, const void *b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The names in a folder, in the order of their bytes, without those that start with a dot. */
+/* Lists the names in a folder in byte order, without those that start with a dot. */
 static es_code_t list_folder(es_names_t *out, const char *folder, es_status_t *status) {
   es_code_t code = ES_OK;
   *out = (es_names_t){0};
@@ -49,7 +49,7 @@ static es_code_t join(char out[ES_PATH_MAX], const char *folder, const char *nam
                  ES_PATH_MAX - 1);
 }
 
-/* True if a folder is there. What cannot be looked at is a failure: images must not be left out because of it. */
+/* True if the folder exists. A folder that cannot be checked is a failure, so that no images are silently left out. */
 static es_code_t find_folder(bool *is_folder, const char *path, es_status_t *status) {
   struct stat facts;
   const int reason = stat(path, &facts) == 0 ? 0 : errno;
@@ -58,7 +58,7 @@ static es_code_t find_folder(bool *is_folder, const char *path, es_status_t *sta
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be looked at: %s", path, strerror(reason));
 }
 
-/* The path folder/name, and whether it is a folder. */
+/* Composes the path folder/name, and checks if it is a folder. */
 static es_code_t look_at(char path[ES_PATH_MAX], bool *is_folder, const char *folder, const char *name,
                          es_status_t *status) {
   ES_TRY(join(path, folder, name, status));
@@ -84,7 +84,7 @@ static void leave_out(es_pictures_t *p, const char *path) {
   if (p->n_left_out++ == 0) snprintf(p->left_out, sizeof p->left_out, "%s", path);
 }
 
-/* A folder that is being searched, and those that it lies in: a link must not lead back into one. */
+/* A folder being searched, linked to its parents, so that a symbolic link to a parent is detected. */
 typedef struct level {
   const struct level *above;
   const char *path;
@@ -92,7 +92,7 @@ typedef struct level {
   ino_t number;
 } level_t;
 
-/* Adds all images below a folder, with the label. */
+/* Adds all images below a folder with the given label. */
 static es_code_t collect(es_pictures_t *p, es_split_t split, int32_t label, const char *folder, const level_t *above,
                          es_status_t *status) {
   es_names_t names;
@@ -132,7 +132,7 @@ static int32_t find_class(const es_pictures_t *p, const char *name) {
   return found == NULL ? -1 : (int32_t)(found - items);
 }
 
-/* The folders of `folder` are the classes; then their images. */
+/* Takes the subfolders of `folder` as classes and collects their images. */
 static es_code_t find_train(es_pictures_t *p, const char *folder, es_status_t *status) {
   char path[ES_PATH_MAX];
   bool is_folder;
@@ -143,7 +143,7 @@ static es_code_t find_train(es_pictures_t *p, const char *folder, es_status_t *s
     char *name = classes->items[i];
     ES_TRY(look_at(path, &is_folder, folder, name, status));
     if (!is_folder) leave_out(p, path);
-    classes->items[i] = classes->items[kept]; /* swapped, so that every name stays owned */
+    classes->items[i] = classes->items[kept]; /* swap, so that every name stays owned */
     classes->items[kept] = name;
     kept += is_folder;
   }
@@ -191,8 +191,8 @@ static es_code_t find_eval(es_pictures_t *p, const char *folder, es_status_t *st
 
 typedef struct annotated {
   es_pictures_t *pictures;
-  const char *file;   /* of annotations */
-  const char *folder; /* of images */
+  const char *file;   /* file of annotations */
+  const char *folder; /* folder of images */
   int64_t line;
 } annotated_t;
 
@@ -200,7 +200,7 @@ static es_code_t wrong_line(const annotated_t *a, const char *what, es_status_t 
   return es_fail(status, ES_INPUT, STAGE, "%s:%lld: %s", a->file, (long long)a->line, what);
 }
 
-/* "val_0.JPEG TAB n03444034 TAB 0 ..."; blanks at both ends of a name are none of it. `line` is changed. */
+/* Reads a line "val_0.JPEG TAB n03444034 TAB 0 ..."; strips blanks around names. Changes `line`. */
 static es_code_t read_line(const annotated_t *a, char *line, es_status_t *status) {
   char path[ES_PATH_MAX], *tab = strchr(line, '\t');
   if (tab == NULL) return wrong_line(a, "has no tab, where \"file TAB class\" is due", status);
@@ -222,7 +222,7 @@ static int compare_pictures(const void *a, const void *b, void *paths) {
   return strcmp((const char *)paths + x->path, (const char *)paths + y->path);
 }
 
-/* Brings them into the order that folders of classes would have, and makes sure that each is named once. */
+/* Sorts as folders of classes would be sorted, and checks that each image is annotated once. */
 static es_code_t sort_eval(annotated_t *a, es_status_t *status) {
   es_pictures_t *p = a->pictures;
   if (p->count[ES_EVAL] == 0) return ES_OK;
@@ -246,13 +246,13 @@ static es_code_t read_annotations(es_pictures_t *p, const char *folder, const ch
   for (char *line = text, *next; code == ES_OK && line < text + size; line = next) {
     a.line++;
     char *end = memchr(line, '\n', (size_t)(text + size - line));
-    if (end == NULL) end = text + size; /* where es_file_read put a zero */
+    if (end == NULL) end = text + size; /* es_file_read put a zero there */
     next = end + 1;
     *end = '\0';
     code = strlen(line) == (size_t)(end - line) ? line[0] == '\0' ? ES_OK : read_line(&a, line, status)
                                                 : wrong_line(&a, "has a zero byte", status);
   }
-  if (code == ES_OK && p->count[ES_EVAL] < names.n) { /* what is there and has no label */
+  if (code == ES_OK && p->count[ES_EVAL] < names.n) { /* some images have no label */
     p->n_left_out += names.n - p->count[ES_EVAL];
     if (p->left_out[0] == '\0') memcpy(p->left_out, images, sizeof images);
   }
@@ -262,7 +262,7 @@ static es_code_t read_annotations(es_pictures_t *p, const char *folder, const ch
   return code;
 }
 
-/* ---- all of it ---- */
+/* ---- the whole search ---- */
 
 static es_code_t find_split(es_pictures_t *p, const char *folder, es_status_t *status) {
   static const char *const names[] = {"eval", "val", "valid", "validation", "test"};
