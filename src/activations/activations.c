@@ -1,4 +1,4 @@
-/* Activations of others: what is the same for every reader. */
+/* Activations computed by other programs: code shared by all readers. */
 #include "activations_internal.h"
 #include "eigenscope/file.h"
 #include "eigenscope/fingerprint.h"
@@ -11,13 +11,13 @@ static const char STAGE[] = "data";
 
 enum { SHAPE_TEXT = 128, LABELS_AT_ONCE = 1 << 16, SAMPLES_MOST = 64, SAMPLES_BYTES = 16 << 20 };
 
-/* ---- what arrays must be ---- */
+/* ---- checks of arrays ---- */
 
 static es_code_t check_names(const es_activations_t *file, es_status_t *status) {
   for (int i = 0; i < file->n_arrays; i++) {
     const es_array_t *array = file->arrays + i;
     if (array->name[0] == '\0' || !es_text_is_plain(array->name)) {
-      char shown[64] = ""; /* as far as it can be shown */
+      char shown[64] = ""; /* shortened for the message */
       for (size_t n = 0; n < sizeof shown - 1 && array->name[n] != '\0'; n++)
         shown[n] = array->name[n] < 0x20 || array->name[n] > 0x7e ? '?' : array->name[n];
       return es_fail(status, ES_INPUT, STAGE,
@@ -33,7 +33,7 @@ static es_code_t check_names(const es_activations_t *file, es_status_t *status) 
   return ES_OK;
 }
 
-/* Puts the labels behind the layers, which keep their order. */
+/* Moves the array of labels behind the layers, which keep their order. */
 static void part_labels(es_activations_t *file) {
   file->n_layers = file->n_arrays;
   for (int i = 0; i < file->n_arrays; i++) {
@@ -138,7 +138,7 @@ static es_code_t open_checked(es_activations_t *file, es_status_t *status) {
   return describe_layers(file, status);
 }
 
-/* The first that reads the path does; the last one reads what no other does. */
+/* The first reader that recognises the path opens it; the last reader accepts all other paths. */
 static const es_activations_reader_t *const readers[] = {&es_activations_npy, &es_activations_hdf5};
 
 es_code_t es_activations_open(es_activations_t **out, const char *path, const char *labels_name, es_status_t *status) {
@@ -170,7 +170,7 @@ void es_activations_close(es_activations_t *file) {
   es_free(file);
 }
 
-/* ---- what is in it ---- */
+/* ---- contents ---- */
 
 int es_activations_count(const es_activations_t *file) {
   return file->n_layers;
@@ -220,7 +220,7 @@ es_code_t es_activations_labels(const es_activations_t *file, int64_t first, int
   es_code_t code = values != NULL ? ES_OK : es_out_of_memory(status, STAGE, "the labels of %s", file->path);
   for (int64_t n; code == ES_OK && count > 0; first += n, count -= n) {
     n = count < LABELS_AT_ONCE ? count : LABELS_AT_ONCE;
-    /* Stored values go to the end of the buffer, so that wider ones never reach those that are still to be read. */
+    /* Read stored values into the end of the buffer, so that wider results never overwrite unread values. */
     void *stored = (char *)(values + n) - n * array->number.size;
     code = file->reader->read(file, array, first, n, stored, status);
     if (code == ES_OK) es_number_integers(&array->number, stored, values, (size_t)n);
@@ -235,7 +235,7 @@ es_code_t es_activations_labels(const es_activations_t *file, int64_t first, int
   return code;
 }
 
-/* Goes through all labels: the largest + 1, unless `classes` is NULL; their bytes, unless `fingerprint` is NULL. */
+/* Reads all labels: *classes becomes the largest + 1, `fingerprint` gets the labels; each may be NULL. */
 static es_code_t pass_labels(const es_activations_t *file, int32_t *classes, es_fingerprint_t *fingerprint,
                              es_status_t *status) {
   int64_t left = es_activations_samples(file), first = 0;
@@ -267,7 +267,7 @@ static es_code_t hash_layer(es_fingerprint_t *fingerprint, const es_activations_
   size_t row = es_activations_row_size(file, i);
   int64_t most = (int64_t)(SAMPLES_BYTES / row);
   most = most > SAMPLES_MOST ? SAMPLES_MOST : most < 2 ? 2 : most;
-  const int64_t n = layer->samples < most ? layer->samples : most; /* samples that are looked at */
+  const int64_t n = layer->samples < most ? layer->samples : most; /* number of samples to hash */
   void *values = es_allocate(row, 1);
   if (values == NULL) return es_out_of_memory(status, STAGE, "a sample of %s", file->path);
   es_fingerprint_add(fingerprint, layer->name, strlen(layer->name) + 1);
@@ -275,7 +275,7 @@ static es_code_t hash_layer(es_fingerprint_t *fingerprint, const es_activations_
   es_fingerprint_add(fingerprint, shape, sizeof shape);
   es_code_t code = ES_OK;
   for (int64_t k = 0; code == ES_OK && k < n; k++) {
-    /* In 128 bits, as samples may be many. */
+    /* In 128 bits, because the number of samples may be large. */
     const int64_t sample = n == 1 ? 0 : (int64_t)((__int128)k * (layer->samples - 1) / (n - 1));
     code = es_activations_read(file, i, sample, 1, values, status);
     if (code == ES_OK) es_fingerprint_add(fingerprint, values, row);

@@ -1,4 +1,4 @@
-/* Activations in an HDF5 file: its datasets, found and read. */
+/* Reads activations from an HDF5 file: finds its datasets and reads their values. */
 #include "activations_internal.h"
 #include "eigenscope/hdf5.h"
 #include "eigenscope/memory.h"
@@ -12,12 +12,12 @@
 static const char STAGE[] = "data";
 
 enum {
-  SIZE_MOST = 1 << 20,   /* bytes of a type that are told apart; none that is read has more than 8 */
-  DEPTH_MOST = 16,       /* of groups; hard links can make a group its own member */
-  CACHE_MOST = 64 << 20, /* of all datasets together */
+  SIZE_MOST = 1 << 20,   /* largest type in bytes; supported types have at most 8 */
+  DEPTH_MOST = 16,       /* nested groups; hard links can make cycles */
+  CACHE_MOST = 64 << 20, /* for all datasets together */
 };
 
-/* The file is damaged where the last call looked. */
+/* Fails because the file is damaged at the object of the last HDF5 call. */
 static es_code_t fail_damaged(const char *where, const char *what, es_status_t *status) {
   char reason[ES_HDF5_REASON_SIZE];
   es_code_t code = es_hdf5_reason(reason);
@@ -26,7 +26,7 @@ static es_code_t fail_damaged(const char *where, const char *what, es_status_t *
 
 /* ---- root attributes ---- */
 
-/* Opens an attribute of the root if there is one. */
+/* Opens a root attribute if it exists. */
 static es_code_t open_attribute(hid_t *out, const es_activations_t *file, const char *name, bool *found,
                                 es_status_t *status) {
   const htri_t there = H5Aexists(file->handle, name);
@@ -36,7 +36,7 @@ static es_code_t open_attribute(hid_t *out, const es_activations_t *file, const 
   return ES_OK;
 }
 
-/* A dump says that it is not done by an attribute `complete` of 0. */
+/* Refuses an unfinished dump, which has an attribute `complete` of 0. */
 static es_code_t check_complete(const es_activations_t *file, es_status_t *status) {
   int64_t complete = 1;
   bool found;
@@ -52,7 +52,7 @@ static es_code_t check_complete(const es_activations_t *file, es_status_t *statu
                  file->path);
 }
 
-/* The strings of an attribute, of fixed or variable length. */
+/* Reads the strings of an attribute, of fixed or variable length. */
 static bool read_strings(hid_t id, hid_t type, hid_t space, es_names_t *out) {
   const bool variable = H5Tis_variable_str(type) > 0;
   hssize_t n = H5Sget_simple_extent_npoints(space);
@@ -71,7 +71,7 @@ static bool read_strings(hid_t id, hid_t type, hid_t space, es_names_t *out) {
   return fine;
 }
 
-/* The names in the root attribute `layers`; none when there is no such attribute. */
+/* Reads the names in the root attribute `layers`; none if the attribute does not exist. */
 static es_code_t read_order(const es_activations_t *file, es_names_t *out, es_status_t *status) {
   bool found;
   ES_HDF5_ID id = -1;
@@ -87,7 +87,7 @@ static es_code_t read_order(const es_activations_t *file, es_names_t *out, es_st
 
 /* ---- datasets ---- */
 
-/* IEEE half precision has no predefined type in HDF5 1.10; bfloat16 has as many bits. */
+/* True for IEEE half precision, which HDF5 1.10 does not predefine; false for bfloat16, which has as many bits. */
 static bool is_half(hid_t type) {
   size_t sign, exponent, exponent_size, mantissa, mantissa_size;
   return H5Tget_size(type) == 2 && H5Tget_precision(type) == 16 && H5Tget_offset(type) == 0 &&
@@ -107,7 +107,7 @@ static es_number_t number_of(hid_t type) {
                                                     [H5T_VLEN] = "values of variable length",
                                                     [H5T_ARRAY] = "arrays"};
   H5T_class_t class = H5Tget_class(type);
-  const size_t bytes = H5Tget_size(type); /* a damaged file may say anything */
+  const size_t bytes = H5Tget_size(type); /* a damaged file may give any size */
   const int size = bytes < SIZE_MOST ? (int)bytes : SIZE_MOST;
   bool big = H5Tget_order(type) == H5T_ORDER_BE;
   if (class == H5T_INTEGER) {
@@ -144,7 +144,7 @@ static es_code_t describe_dataset(es_array_t *array, es_status_t *status) {
   return ES_OK;
 }
 
-/* Adds an open dataset, which is the file's from here on. */
+/* Adds an open dataset; `file` owns it from here on. */
 static es_code_t add_dataset(es_activations_t *file, const char *place, hid_t dataset, es_status_t *status) {
   es_text_t where = {0};
   es_text_append(&where, "%s: %s", file->path, place + strspn(place, "/"));
@@ -160,7 +160,7 @@ static es_code_t add_dataset(es_activations_t *file, const char *place, hid_t da
 
 /* ---- finding them by a list ---- */
 
-/* Datasets a.b may also lie at a/b. */
+/* Opens a dataset; a.b may also be stored at a/b. */
 static hid_t open_named(const es_activations_t *file, char *name) {
   hid_t id = H5Oopen(file->handle, name, H5P_DEFAULT);
   if (id >= 0) return id;
@@ -208,7 +208,7 @@ static int compare_names(const void *a, const void *b) {
   return es_name_compare(*(char *const *)a, *(char *const *)b);
 }
 
-/* Members of a group, in the order of creation if it keeps one, else in natural order. */
+/* Lists the members of a group, in creation order if the group stores it, else in natural order. */
 static es_code_t list_members(const es_activations_t *file, const char *group, es_names_t *out, es_status_t *status) {
   unsigned order = 0;
   ES_HDF5_ID id = H5Gopen2(file->handle, group, H5P_DEFAULT), list = id >= 0 ? H5Gget_create_plist(id) : -1;
@@ -271,7 +271,7 @@ static es_code_t search(es_activations_t *file, const char *group, int depth, es
 
 /* ---- the reader ---- */
 
-/* Bytes of the open file; −1 when nobody knows. */
+/* Bytes of the open file; −1 if unknown. */
 static int64_t size_of(const es_activations_t *file) {
   void *handle = NULL;
   struct stat facts;
@@ -293,7 +293,7 @@ static es_code_t open_file(es_activations_t *file, es_status_t *status) {
   return code;
 }
 
-/* Values that are not there would read as zeros. */
+/* Checks that all values are stored, because HDF5 reads missing ones as zeros. */
 static es_code_t check_array(const es_activations_t *file, es_array_t *array, es_status_t *status) {
   ES_HDF5_QUIET;
   char lack[ES_HDF5_LACK_SIZE];
@@ -307,12 +307,12 @@ static es_code_t check_array(const es_activations_t *file, es_array_t *array, es
   return ES_OK;
 }
 
-/* As stored: type conversion of the library is slow for halves, and would need a buffer. */
+/* Reads values as stored, because HDF5's type conversion is slow for halves and would need a buffer. */
 static es_code_t read_array(const es_activations_t *file, const es_array_t *array, int64_t first, int64_t count,
                             void *out, es_status_t *status) {
   ES_HDF5_QUIET;
   char reason[ES_HDF5_REASON_SIZE];
-  /* The library reads zeros behind the end of a file that was cut after it was opened. */
+  /* HDF5 reads zeros beyond the end of a file that was truncated after it was opened. */
   if (size_of(file) != file->size)
     return es_fail(status, ES_SYSTEM, STAGE, "%s: changed while it was read", file->path);
   const es_code_t code = es_hdf5_read_rows(array->handle, -1, first, count, out, reason);

@@ -1,4 +1,4 @@
-/* Activations in a folder of .npy files. */
+/* Reads activations from a folder of .npy files. */
 #include "activations_internal.h"
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
@@ -48,7 +48,7 @@ static es_code_t open_array(es_array_t *array, es_status_t *status) {
   return ES_OK;
 }
 
-/* The file must be as long as its header says. */
+/* Checks the length of the file against its header. */
 static es_code_t check_array(ES_UNUSED const es_activations_t *file, es_array_t *array, es_status_t *status) {
   int64_t size = 0, due = array->number.size;
   bool overflow = false;

@@ -1,4 +1,4 @@
-/* Numbers as files hold them, made numbers of this machine. */
+/* Converts stored numbers to numbers of this machine. */
 #include "activations_internal.h"
 #include "eigenscope/kernel.h"
 #include <stdio.h>
@@ -44,22 +44,22 @@ static void swap(int size, void *data, size_t n) {
   if (size == 8) swap_8(data, n);
 }
 
-/* Selects between three cases without branches, so that compilers make vectors of it; subnormal halves are whole
- * numbers of 2⁻²⁴. No arithmetic on subnormal floats, which some libraries flush to zero. */
+/* Selects between three cases without branches, so that compilers vectorise it. Subnormal halves are multiples of 2⁻²⁴.
+ * Avoids arithmetic on subnormal floats, which some libraries flush to zero. */
 ES_KERNEL void es_number_halves(const uint16_t *restrict in, float *restrict out, size_t n) {
   for (size_t i = 0; i < n; i++) {
     uint32_t half = in[i], sign = (half & 0x8000u) << 16, rest = half & 0x7fffu, bits, small;
     float subnormal = (float)(int32_t)rest * 0x1p-24f;
     memcpy(&small, &subnormal, sizeof small);
-    bits = (rest << 13) + (112u << 23);                  /* the exponent's bias: 127 − 15 */
+    bits = (rest << 13) + (112u << 23);                  /* rebias the exponent: 127 − 15 */
     bits = rest >= 0x7c00u ? bits + (112u << 23) : bits; /* infinity and NaN */
     bits = sign | (rest < 0x0400u ? small : bits);
     memcpy(out + i, &bits, sizeof bits);
   }
 }
 
-/* Values of the second half of a buffer spread over all of it: a block's floats never reach halves that are still to be
- * read, but may cover its own. */
+/* Converts the halves in the second half of a buffer to floats over the whole buffer. A block of floats never
+ * overwrites unread halves, but may overwrite its own. */
 static void spread_halves(const es_number_t *number, void *buffer, size_t n) {
   uint16_t block[BLOCK];
   const uint16_t *halves = es_number_stage(number, buffer, n);
@@ -85,7 +85,7 @@ void es_number_integers(const es_number_t *number, const void *stored, int64_t *
   for (size_t i = 0; i < n; i++, at += bytes) {
     uint64_t value = 0;
     for (int b = 0; b < bytes; b++) {
-      bool from_end = number->swapped == MACHINE_IS_BIG; /* stored little end first */
+      bool from_end = number->swapped == MACHINE_IS_BIG; /* stored as little-endian */
       value = value << 8 | at[from_end ? bytes - 1 - b : b];
     }
     if (number->is_signed)

@@ -25,7 +25,7 @@ int es_name_compare(const char *a, const char *b) {
     }
   }
   if (*left != *right) return *left == '\0' ? -1 : 1;
-  return strcmp(a, b); /* "1" and "01" */
+  return strcmp(a, b); /* "1" and "01" are equal as numbers */
 }
 
 char *es_name_dotted(const char *place) {

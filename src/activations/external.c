@@ -14,7 +14,7 @@ static bool put_epoch(void *context, const char *name, int digits, char *out, si
   return true;
 }
 
-/* The path of a split and an epoch: {epoch} and {epoch:03} are replaced. ES_INPUT when it gets too long. */
+/* Composes the path of a split and an epoch: replaces {epoch} and {epoch:03}. ES_INPUT if it gets too long. */
 static es_code_t path_of(char out[ES_PATH_MAX], const es_external_t *external, es_split_t split, int32_t epoch,
                          es_status_t *status) {
   if (es_text_fill(out, ES_PATH_MAX, external->file[split], put_epoch, &epoch)) return ES_OK;
@@ -22,7 +22,7 @@ static es_code_t path_of(char out[ES_PATH_MAX], const es_external_t *external, e
                  ES_PATH_MAX - 1);
 }
 
-/* All files that are not there, in one message. */
+/* Reports all missing files in one message. */
 static es_code_t check_present(const es_external_t *external, es_status_t *status) {
   es_text_t missing = {0};
   int n = 0;
@@ -83,14 +83,14 @@ static es_code_t compare_layers(const es_external_info_t *info, const es_activat
   return ES_OK;
 }
 
-/* All files while they are looked at. */
+/* State of the survey of all files. */
 typedef struct survey {
   es_external_info_t *info;
-  bool labels; /* so far every file has labels */
+  bool labels; /* every file so far has labels */
   uint64_t hash;
 } survey_t;
 
-/* Adds one file to what is known of all. */
+/* Adds one file to the survey, and checks it against the others. */
 static es_code_t add_file(survey_t *s, const es_activations_t *file, const char *path, es_split_t split,
                           bool first_epoch, es_status_t *status) {
   es_external_info_t *info = s->info;

@@ -28,7 +28,7 @@ int es_npy_pread(int descriptor, void *out, size_t size, int64_t offset) {
 
 typedef struct reader {
   const char *at;
-  const char *error; /* the first one */
+  const char *error; /* the first error */
 } reader_t;
 
 static bool fail(reader_t *r, const char *expected) {
@@ -47,7 +47,7 @@ static bool accept(reader_t *r, char symbol) {
   return true;
 }
 
-/* A string without escapes, in quotes of either kind. */
+/* Reads a string without escapes, in single or double quotes. */
 static bool read_string(reader_t *r, char out[TEXT_MOST]) {
   skip_blanks(r);
   char quote = *r->at;
@@ -69,7 +69,7 @@ static bool read_truth(reader_t *r, bool *out) {
   return true;
 }
 
-/* Python 2 wrote an L behind long numbers. */
+/* Reads a length; Python 2 wrote an L behind long numbers. */
 static bool read_length(reader_t *r, int64_t *out) {
   char *end;
   skip_blanks(r);
@@ -90,12 +90,12 @@ static bool read_shape(reader_t *r, es_npy_t *out) {
     if (!read_length(r, out->shape + out->rank++)) return false;
     if (accept(r, ',')) continue;
     if (!accept(r, ')')) return fail(r, "a comma or the end of the shape");
-    return out->rank > 1 || fail(r, "a comma behind a single length"); /* (5) is no tuple */
+    return out->rank > 1 || fail(r, "a comma behind a single length"); /* (5) is not a tuple */
   }
   return true;
 }
 
-/* "<f4": byte order, kind, bytes. */
+/* Reads a type code "<f4": byte order, kind, bytes. */
 static void read_code(es_npy_t *out, const char *code) {
   bool big = *code == '>' || (*code != '<' && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
   const char *kind = code + strspn(code, "<>|=");
@@ -117,7 +117,7 @@ static void read_code(es_npy_t *out, const char *code) {
     snprintf(out->number.text, sizeof out->number.text, "values of type '%.24s'", code);
 }
 
-/* Fields of a record: stepped over, up to the bracket that closes the first. */
+/* Skips the fields of a record up to the matching bracket. */
 static bool skip_fields(reader_t *r) {
   int depth = 0;
   do {
@@ -146,7 +146,7 @@ static bool read_type(reader_t *r, es_npy_t *out) {
   return true;
 }
 
-/* A key and its value. */
+/* Reads a key and its value. */
 static bool read_entry(reader_t *r, es_npy_t *out, bool found[3]) {
   static const char *const keys[3] = {"descr", "fortran_order", "shape"};
   char key[TEXT_MOST];
@@ -160,7 +160,7 @@ static bool read_entry(reader_t *r, es_npy_t *out, bool found[3]) {
   return k == 0 ? read_type(r, out) : k == 1 ? read_truth(r, &out->fortran) : read_shape(r, out);
 }
 
-/* Understands the dictionary. NULL when all is well, else what was expected. */
+/* Parses the dictionary. Returns NULL, or a description of what was expected. */
 static const char *parse(es_npy_t *out, const char *text) {
   reader_t r = {.at = text};
   bool found[3] = {false, false, false};

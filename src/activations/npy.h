@@ -1,5 +1,5 @@
 /** The header of a .npy file, versions 1 to 3 (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html):
- * a magic number, the version, a length, and a dictionary as Python writes it. Not collective. */
+ * a magic number, the version, a length, and a Python dictionary. Not collective. */
 #ifndef EIGENSCOPE_DATA_NPY_H
 #define EIGENSCOPE_DATA_NPY_H
 
@@ -10,14 +10,14 @@ typedef struct es_npy {
   int rank;
   int64_t shape[ES_ARRAY_RANK_MAX];
   bool fortran;   /**< column-major */
-  int64_t offset; /**< of the first value, in bytes */
+  int64_t offset; /**< position of the first value, in bytes */
 } es_npy_t;
 
-/** Reads the header of an open file of `size` bytes; `path` is for messages. Lengths are not checked against the
- * file's. ES_INPUT for what is no such header, ES_SYSTEM when it cannot be read. */
+/** Reads the header of an open file of `size` bytes; `path` is for messages. Does not check that the values fit the
+ * file. ES_INPUT for an invalid header, ES_SYSTEM if it cannot be read. */
 es_code_t es_npy_read_header(es_npy_t *out, int descriptor, const char *path, int64_t size, es_status_t *status);
 
-/** size bytes from `offset` on, however the kernel cuts them: 0, an errno, or −1 when the file ends before. */
+/** Reads size bytes at `offset`, in several calls if needed. Returns 0, an errno, or −1 if the file ends early. */
 int es_npy_pread(int descriptor, void *out, size_t size, int64_t offset);
 
 #endif
