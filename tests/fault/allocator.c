@@ -1,4 +1,4 @@
-/* Memory: es_allocate and its like (all of them end in posix_memalign), and what libraries are asked to make for us. */
+/* Wraps memory: es_allocate and its variants (all end in posix_memalign), and allocating functions of libraries. */
 #include "wrap.h"
 #include <errno.h>
 #include <oneapi/dnnl/dnnl.h>

@@ -1,4 +1,4 @@
-/* Time, which can be made to stand still, so that two runs of one command print the same and write the same bytes. */
+/* Wraps time. Time can stand still, so that two runs of a command print the same text and write the same bytes. */
 #include "wrap.h"
 #include <string.h>
 

@@ -18,13 +18,13 @@ static struct {
   fault_path_t struck;
   int64_t n_paths;
   fault_path_t paths[PATHS_MOST];
-  int32_t slots[SLOTS]; /* open addressing: place in `paths` + 1, or 0 */
+  int32_t slots[SLOTS]; /* open addressing: index in `paths` + 1, or 0 */
 } state;
 static int64_t open_hdf5, open_mpi;
 
-extern const char __executable_start[]; /* the linker's */
+extern const char __executable_start[]; /* defined by the linker */
 
-/* backtrace takes memory when it is first called, which must not be while something is counted. */
+/* The first call of backtrace allocates memory, which must not happen while calls are counted. */
 __attribute__((constructor)) static void warm_up(void) {
   void *frame;
   (void)backtrace(&frame, 1);
@@ -54,7 +54,7 @@ const fault_path_t *fault_struck(void) {
   return state.struck.name ? &state.struck : NULL;
 }
 
-/* Who called: without this file's own frames and the wrapper's. */
+/* Stores the call path, without the frames of this file and of the wrapper. */
 __attribute__((noinline)) static void describe(fault_path_t *path, fault_kind_t kind, const char *name) {
   enum { OWN = 3 };
   void *frames[FAULT_DEPTH + OWN];

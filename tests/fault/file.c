@@ -1,5 +1,5 @@
-/* Files and folders. What fails says EIO, or ENOSPC where something is made or written: a write that fails has put half
- * of its bytes where they belong. */
+/* Wraps files and folders. A failing call sets EIO, or ENOSPC if it creates or writes something. A failing write has
+ * written half of its bytes. */
 #define _GNU_SOURCE
 #include "wrap.h"
 #include <dirent.h>

@@ -1,4 +1,4 @@
-/* HDF5. A call that fails leaves a reason behind, as the library's own failures do. */
+/* Wraps HDF5. A failing call leaves a reason on HDF5's error stack, as real failures do. */
 #include "wrap.h"
 #include <hdf5.h>
 #include <hdf5_hl.h>
@@ -11,7 +11,7 @@ static void give_reason(const char *name) {
 #define WRAP_HDF5(name, type, parameters, arguments, fail)                                                             \
   WRAP_CALL(name, FAULT_STORE, type, parameters, arguments, (give_reason(#name), (fail)))
 
-/* What returns an identifier makes one. */
+/* Wraps a function that returns a new identifier. */
 #define WRAP_HDF5_OPENING(name, parameters, arguments)                                                                 \
   WRAP_DECLARE(name, hid_t, parameters) {                                                                              \
     if (fault_strikes(FAULT_STORE, #name)) return give_reason(#name), -1;                                              \

@@ -1,5 +1,5 @@
-/* MPI. A call that fails does as the library's own: it calls the handler of its communicator or window, which ends the
- * job unless the program has asked for codes, and gives the code. */
+/* Wraps MPI. A failing call behaves as in MPI: it calls the error handler of its communicator or window, which ends the
+ * job unless the program has asked for codes, and returns the code. */
 #include "wrap.h"
 #include <mpi.h>
 
@@ -17,7 +17,7 @@ static int fail_window(MPI_Win window) {
   WRAP_CALL(name, FAULT_MPI, int, parameters, arguments, fail_comm(comm))
 #define WRAP_WINDOW(name, parameters, arguments, window)                                                               \
   WRAP_CALL(name, FAULT_MPI, int, parameters, arguments, fail_window(window))
-/* What makes or frees communicators and windows. */
+/* Wraps a function that creates or frees communicators or windows. */
 #define WRAP_COUNTED(name, parameters, arguments, comm, change)                                                        \
   WRAP_DECLARE(name, int, parameters) {                                                                                \
     if (fault_strikes(FAULT_MPI, #name)) return fail_comm(comm);                                                       \
@@ -86,7 +86,7 @@ WRAP_WINDOW(MPI_Win_shared_query, (MPI_Win window, int a, MPI_Aint *b, int *c, v
 WRAP_WINDOW(MPI_Win_sync, (MPI_Win window), (window), window)
 WRAP_WINDOW(MPI_Win_unlock_all, (MPI_Win window), (window), window)
 
-/* Before MPI is there it has no handler to call. */
+/* Before MPI_Init there is no error handler to call. */
 WRAP_DECLARE(MPI_Init, int, (int *a, char ***b)) {
   if (fault_strikes(FAULT_MPI, "MPI_Init")) return MPI_ERR_OTHER;
   return fault_is_hosted ? MPI_SUCCESS : __real_MPI_Init(a, b);

@@ -28,7 +28,7 @@ static int dispatch(int argc, char **argv) {
   return 99;
 }
 
-/* A file without a name in the place of a stream; returns what was there. */
+/* Redirects a stream to an unnamed file; returns the old descriptor. */
 static int redirect(int stream, int *file) {
   const int held = dup(stream);
   *file = memfd_create("output", 0);
@@ -125,7 +125,7 @@ const seen_file_t *observe_find(const seen_t *seen, const char *name) {
   return NULL;
 }
 
-/* ---- what is held ---- */
+/* ---- open resources ---- */
 
 void observe_held(held_t *out) {
   *out = (held_t){.blocks = es_memory_balance(), .hdf5 = fault_open_hdf5(), .mpi = fault_open_mpi()};

@@ -1,4 +1,4 @@
-/* What a command leaves behind: what it printed, files, and what it did not give back. */
+/* Observes the effects of a command: its output, its files, and resources that it did not release. */
 #ifndef ES_TEST_FAULT_OBSERVE_H
 #define ES_TEST_FAULT_OBSERVE_H
 
@@ -11,15 +11,15 @@ enum { TEXT_MOST = 1 << 16 };
 /* One run of a command on this rank. */
 typedef struct run {
   int code;
-  char out[TEXT_MOST], err[TEXT_MOST]; /* zero-terminated, cut */
+  char out[TEXT_MOST], err[TEXT_MOST]; /* zero-terminated, truncated */
 } run_t;
 
-/* Runs `eigenscope argv[0] argv[1]...` within this process. */
+/* Runs `eigenscope argv[0] argv[1]...` in this process. */
 void observe_run(run_t *run, int argc, char **argv);
 
-/* Files below a folder by content, in alphabetical order. */
+/* A file below a folder with its content; files are in alphabetical order. */
 typedef struct seen_file {
-  char name[300]; /* below the folder */
+  char name[300]; /* path relative to the folder */
   uint64_t hash;
 } seen_file_t;
 typedef struct seen {
@@ -29,10 +29,10 @@ typedef struct seen {
 void observe_files(seen_t *out, const char *folder);
 void observe_remove(const char *folder);
 void observe_copy(const char *from, const char *to);
-/* The file of that name, NULL without one. */
+/* Returns the file of that name, or NULL. */
 const seen_file_t *observe_find(const seen_t *seen, const char *name);
 
-/* What is held now; taken before and after a command, the difference is what leaked. */
+/* Resources in use. The difference before and after a command is its leak. */
 typedef struct held {
   int64_t blocks, descriptors, hdf5, mpi;
 } held_t;

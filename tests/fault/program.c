@@ -1,10 +1,10 @@
-/* The layer in the program itself (eigenscope_faults), told by the environment:
+/* The program with fault injection (eigenscope_faults), controlled by environment variables:
  *
- *   ES_FAULT=KIND:K[:MANNER][@RANK]   the K-th call of the kind (allocator, store, mpi) on that rank (0) fails, once,
- * from then on, or by a kill (once, on, kill) ES_FAULT_NOTES=FILE               at the end each rank writes
- * FILE.<rank>: a line for each way that calls came by, "kind name first last calls return-addresses" * ES_FAULT_CLOCK=1
- * time stands still
- */
+ * - ES_FAULT=KIND:K[:MANNER][@RANK]: the K-th call of the kind (allocator, store, mpi) on that rank (default 0) fails:
+ *   once (once), from then on (on), or by a kill (kill)
+ * - ES_FAULT_NOTES=FILE: at the end each rank writes FILE.<rank>, with a line for each call path: "kind name first last
+ *   calls return-addresses"
+ * - ES_FAULT_CLOCK=1: time stands still */
 #include "fault.h"
 #include <stdio.h>
 #include <stdlib.h>

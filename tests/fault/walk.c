@@ -1,22 +1,21 @@
-/* Walks over all calls that a command makes and that can fail: makes one after the other fail and looks at what comes
- * of it, all within one process on each rank, which takes milliseconds where starting anew takes a second.
+/* Walks over all calls of a command that can fail: makes them fail one by one and checks the outcome. Runs all cases in
+ * one process per rank, which takes milliseconds per case; a new start would take a second.
  *
  *   [mpirun -n N] fault_walk [--fresh FOLDER [--from FOLDER]] [--kinds allocator,store] [--manners one|all]
  *                            [--sample N] [--seed S] -- COMMAND [arguments]
  *
- * Every way by which calls come is walked: its first call failing once, its last call failing once, and all calls from
- * the first on; or one of these that the seed chooses. Or N of all these cases (0: all), evenly from one that the seed
- * chooses. The folder that the command writes to is empty before each case, or a copy of another one, as an earlier run
- * has left it. For each case:
+ * Each call path gives three cases: its first call fails once, its last call fails once, all calls from the first on
+ * fail; with --manners one, the seed chooses one of them. --sample N runs N of these cases (0: all), evenly spaced from
+ * one that the seed chooses. Before each case the output folder is empty, or a copy of a folder that an earlier run
+ * left. Each case checks:
  *
- * - all ranks return (an alarm ends the walk when they do not) and give the same exit code: 0, 1, of `run` also 2, of
- *   `merge` 3;
- * - code 0: the fault made no difference, in what was printed or in files; at most a warning was given
- * - else: one sentence says what failed (at least one when calls go on failing);
- * - every file under its final name is, byte by byte, the one of an undisturbed run; none is left half-written;
- * - nothing leaked: blocks, descriptors, HDF5's identifiers, communicators; with ES_SANITIZE what the libraries hold,
- * too;
- * - the same command then completes without a word, and leaves the same files. */
+ * - All ranks return (an alarm ends the walk if they hang) with the same exit code: 0 or 1, for `run` also 2, for
+ *   `merge` 3.
+ * - Code 0: output and files are those of a run without faults, except for at most a warning.
+ * - Other codes: one sentence names the failure (at least one if calls continue to fail).
+ * - Every file under its final name equals, byte by byte, that of a run without faults; no partial file remains.
+ * - Nothing leaked: blocks, descriptors, HDF5's identifiers, communicators; with ES_SANITIZE also memory of libraries.
+ * - The same command without faults then completes silently, and leaves the same files. */
 #define _GNU_SOURCE
 #include "eigenscope/blas.h"
 #include "fault.h"
@@ -44,14 +43,14 @@ typedef struct fault_case {
 } fault_case_t;
 
 static struct {
-  MPI_Comm comm; /* of our own, so that what the command leaves undone in its communicators hangs and is noticed */
+  MPI_Comm comm; /* our own, so that operations left unfinished by the command hang and are noticed */
   int rank, ranks;
   const char *folder, *from, *kinds;
   int64_t sample, seed;
   bool one_manner;
   int argc;
   char **argv;
-  run_t whole; /* undisturbed, this rank */
+  run_t whole; /* run without faults, on this rank */
   seen_t whole_files;
   held_t held;
   fault_case_t *cases;
@@ -59,7 +58,7 @@ static struct {
   const fault_case_t *now;
 } walk;
 
-/* ---- telling ---- */
+/* ---- printing ---- */
 
 static void print_case(FILE *to) {
   if (!walk.now) return;
@@ -68,7 +67,7 @@ static void print_case(FILE *to) {
           walk.now->rank, fault_kind_names[plan->kind], (long long)plan->k, fault_manner_names[plan->manner]);
 }
 
-/* Where the fault struck, as file and line; on the rank that it struck. */
+/* Prints file and line of the fault, on the rank that failed. */
 static void print_place(void) {
   const fault_path_t *path = fault_struck();
   char command[1024], self[512];
@@ -83,7 +82,7 @@ static void print_place(void) {
   if (system(command) != 0) printf("  (addr2line is not here)\n");
 }
 
-/* On rank 0. */
+/* Called on rank 0. */
 __attribute__((format(printf, 1, 2))) static void complain(const char *format, ...) {
   va_list arguments;
   walk.complaints++;
@@ -132,7 +131,7 @@ static void watch_for_the_end(void) {
 
 /* ---- running ---- */
 
-/* The command, on all ranks; `plan` is that of one rank. */
+/* Runs the command on all ranks; `plan` applies to one rank. */
 static void run_command(run_t *run, const fault_plan_t *plan, bool notes) {
   MPI_Barrier(walk.comm);
   alarm(PATIENCE);
@@ -161,7 +160,7 @@ static void add_case(int rank, const fault_plan_t *plan) {
   if (walk.cases) walk.cases[walk.n_cases++] = (fault_case_t){rank, *plan};
 }
 
-/* From the notes of this rank. */
+/* Makes the cases from the call paths of this rank. */
 static void make_cases(void) {
   const fault_path_t *paths;
   const int64_t n = fault_paths(&paths);
@@ -172,7 +171,7 @@ static void make_cases(void) {
         {p->kind, p->first, FAULT_ONCE}, {p->kind, p->first, FAULT_ON}, {p->kind, p->last, FAULT_ONCE}};
     const unsigned n_plans = p->last != p->first ? 3 : 2;
     if (!is_wanted(p->kind)) continue;
-    random = random * 6364136223846793005u + 1442695040888963407u; /* Knuth's, of which the upper bits are good */
+    random = random * 6364136223846793005u + 1442695040888963407u; /* Knuth's generator; its upper bits are good */
     const unsigned chosen = (unsigned)(random >> 33) % n_plans;
     for (unsigned k = 0; k < n_plans; k++) {
       if (!walk.one_manner || k == chosen) add_case(walk.rank, &plans[k]);
@@ -180,7 +179,7 @@ static void make_cases(void) {
   }
 }
 
-/* Of all cases those that are to be walked. */
+/* Reduces all cases to the chosen ones. */
 static void thin_out(void) {
   const int64_t step = walk.sample > 0 ? (walk.n_cases + walk.sample - 1) / walk.sample : 1;
   int64_t kept = 0;
@@ -189,7 +188,7 @@ static void thin_out(void) {
   walk.n_cases = kept;
 }
 
-/* Every rank's cases on every rank. */
+/* Gathers the cases of every rank on every rank. */
 static void share_cases(void) {
   fault_case_t *mine = walk.cases, *all = NULL;
   int64_t n_mine = walk.n_cases, n_all = 0;
@@ -207,9 +206,9 @@ static void share_cases(void) {
   walk.n_cases = n_all;
 }
 
-/* ---- looking ---- */
+/* ---- checks ---- */
 
-/* Every line on stderr is a sentence of ours; returns how many there are. */
+/* Checks that every line on stderr is a message of eigenscope; returns the number of lines. */
 static int check_sentences(const char *text) {
   int n = 0;
   for (const char *line = text; *line != '\0'; n++) {
@@ -226,12 +225,12 @@ static bool ends_with(const char *text, const char *end) {
   return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* A state is judged by what goes on from it. */
+/* State files are checked by resuming from them. */
 static bool is_state(const seen_file_t *file) {
   return strncmp(file->name, "state/", 6) == 0;
 }
 
-/* `merge` leaves out a file that it cannot read, and says so: what it has merged is a whole file all the same. */
+/* `merge` reports and skips a file that it cannot read; the merged file is still valid. */
 static bool is_merged_without(const char *name) {
   static run_t run;
   char path[4096];
@@ -242,7 +241,7 @@ static bool is_merged_without(const char *name) {
   return run.code == 0 && run.err[0] == '\0';
 }
 
-/* Files under their final names are those of the undisturbed run, unless code 3 says that points are missing. */
+/* Checks that files under final names equal those of a run without faults; code 3 allows missing points. */
 static void check_whole_or_absent(const seen_t *seen, const fault_path_t *struck, int code) {
   const bool may_leave = walk.now->plan.manner == FAULT_ON || (struck && strstr(struck->name, "unlink"));
   for (int i = 0; i < seen->n; i++) {
@@ -295,12 +294,12 @@ static void check_held(const char *when) {
   static bool leaks;
   int32_t more = !leaks && __lsan_do_recoverable_leak_check() != 0, any = 0;
   MPI_Allreduce(&more, &any, 1, MPI_INT32_T, MPI_MAX, walk.comm);
-  leaks = leaks || any; /* it would say so again each time */
+  leaks = leaks || any; /* later leaks would report the same again */
   if (walk.rank == 0 && any) complain("%s: LeakSanitizer found what is above", when);
 #endif
 }
 
-/* The fault as all ranks know it: its name, NULL when it did not strike. */
+/* Shares the fault with all ranks: returns its name, or NULL if no call failed. */
 static const fault_path_t *share_struck(fault_path_t *out) {
   static char name[64];
   const bool mine = walk.rank == walk.now->rank;
@@ -311,7 +310,7 @@ static const fault_path_t *share_struck(fault_path_t *out) {
   return name[0] ? out : NULL;
 }
 
-/* What all ranks said, on rank 0. */
+/* Gathers the messages of all ranks on rank 0. */
 static char *gather_errors(const run_t *run) {
   static char *all;
   if (!all) all = malloc((size_t)walk.ranks * TEXT_MOST);
@@ -321,7 +320,7 @@ static char *gather_errors(const run_t *run) {
   for (int rank = 1; walk.rank == 0 && rank < walk.ranks; rank++) {
     const char *text = all + (size_t)rank * TEXT_MOST;
     const size_t length = strlen(text);
-    memmove(all + end, text, length + 1); /* it never reaches what is still to come */
+    memmove(all + end, text, length + 1); /* never overwrites text that is still to be moved */
     end += length;
   }
   return all;
@@ -355,16 +354,16 @@ static void check_run(const run_t *run) {
   seen.n = 0;
   if (walk.folder) observe_files(&seen, walk.folder);
   check_whole_or_absent(&seen, struck, most);
-  /* `status` finds a file that it cannot read damaged, says why in its table, and counts the point as missing. */
+  /* `status` calls an unreadable file damaged, gives the reason in its table, and counts the point as missing. */
   if (strcmp(walk.argv[0], "status") == 0 && most == 3 && strstr(run->out, "damaged")) return;
   const bool runs = strcmp(walk.argv[0], "run") == 0, merges = strcmp(walk.argv[0], "merge") == 0;
-  const int worst = runs ? 2 : merges ? 3 : 1; /* 2: points have failed; 3: not all is merged */
-  const int expected = 1 + (strstr(errors, ", as listed above") != NULL); /* of one image that cannot be read */
+  const int worst = runs ? 2 : merges ? 3 : 1; /* 2: points have failed; 3: not all points are merged */
+  const int expected = 1 + (strstr(errors, ", as listed above") != NULL); /* two messages if one image cannot be read */
   if (most > worst) complain("exit code %d", most);
   if (most == 0) {
     walk.good++;
-    if (sentences == 0) check_same_output(run->out);   /* a warning says what was left out */
-    if (walk.folder) check_same_files("code 0", true); /* one that the disk did not let go stays until the next run */
+    if (sentences == 0) check_same_output(run->out);   /* else a warning names the omissions */
+    if (walk.folder) check_same_files("code 0", true); /* a file that could not be removed stays until the next run */
     if (sentences > 0 && !strstr(errors, "warning")) complain("code 0 with %s", errors);
   } else if (sentences == 0 || (sentences > expected && walk.now->plan.manner == FAULT_ONCE)) {
     complain("code %d and %d sentences: %s", most, sentences, errors);
@@ -405,7 +404,8 @@ static void walk_case(void) {
 
 /* ---- the walk ---- */
 
-/* Twice, because what is made once and kept does not count; the second one is what all others are held to. */
+/* Runs the command twice without faults, because one-time initialisation must not count; the second run is the
+ * reference. */
 static int look_at_the_whole(void) {
   for (int i = 0; i < 2; i++) {
     start_fresh();

@@ -1,4 +1,4 @@
-/* Everything that may be done with activations. */
+/* Calls every function that reads activations. */
 #ifndef ES_FUZZ_ACTIVATIONS_USE_H
 #define ES_FUZZ_ACTIVATIONS_USE_H
 

@@ -1,6 +1,6 @@
-/* What the fuzz targets share. A target, fuzz_X.c, defines fuzz_one; its seeds are the files of seeds/X. The option
- * ES_FUZZ of CMake builds it for libFuzzer (clang); otherwise replay.c runs it over its seeds and some mutations, as a
- * test. */
+/* Shared by the fuzz targets. A target, fuzz_X.c, defines fuzz_one; its seeds are the files of seeds/X. The option
+ * ES_FUZZ of CMake builds it for libFuzzer (clang); otherwise replay.c runs it as a test over its seeds and some
+ * mutations. */
 #ifndef ES_FUZZ_H
 #define ES_FUZZ_H
 
@@ -21,7 +21,7 @@ static inline void fuzz_require(int condition, const char *what) {
   abort();
 }
 
-static char fuzz_path[256]; /* of the folder that files lie in, in memory where that can be */
+static char fuzz_path[256]; /* the folder of test files, in memory if possible */
 
 static inline int fuzz_remove(const char *path, const struct stat *facts, int kind, struct FTW *place) {
   (void)facts;
@@ -43,7 +43,7 @@ static inline const char *fuzz_folder(void) {
   return fuzz_path;
 }
 
-/* A file in the folder; its path, which stays until the next call. */
+/* Writes a file into the folder; returns its path, which is valid until the next call. */
 static inline const char *fuzz_file(const char *name, const void *data, size_t size) {
   static char path[512];
   snprintf(path, sizeof path, "%s/%s", fuzz_folder(), name);
@@ -52,7 +52,7 @@ static inline const char *fuzz_file(const char *name, const void *data, size_t s
   return path;
 }
 
-/* What went wrong is one sentence, which starts with the place. */
+/* Checks that the message of a failure is one sentence that starts with the path. */
 static inline void fuzz_expect(es_code_t code, const es_status_t *status, const char *place) {
   if (code == ES_OK) return;
   fuzz_require(code == ES_INPUT || code == ES_SYSTEM, "another code than that of a wrong input");

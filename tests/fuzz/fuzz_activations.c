@@ -1,4 +1,4 @@
-/* An HDF5 file of activations of any bytes. */
+/* Input: an HDF5 file of activations. */
 #include "activations_use.h"
 #include <hdf5.h>
 

@@ -1,4 +1,4 @@
-/* One of the files of a CIFAR dataset is of any bytes, plain or as .gz; the first byte says which. */
+/* Input: one file of a CIFAR dataset, plain or .gz; the first byte chooses the file. */
 #include "eigenscope/data.h"
 #include "fuzz.h"
 #include "support/datasets.h"

@@ -1,4 +1,4 @@
-/* An HDF5 file of images of any bytes. */
+/* Input: an HDF5 file of images. */
 #include "eigenscope/data.h"
 #include "fuzz.h"
 #include <hdf5.h>

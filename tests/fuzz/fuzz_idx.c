@@ -1,4 +1,4 @@
-/* One of the four files of an IDX dataset is of any bytes, plain or as .gz; the first byte says which. */
+/* Input: one of the four files of an IDX dataset, plain or .gz; the first byte chooses the file. */
 #include "eigenscope/data.h"
 #include "fuzz.h"
 #include "support/datasets.h"

@@ -1,4 +1,4 @@
-/* A JPEG or PNG file of any bytes: what the header says is what the pixels have, and nothing is read past the end. */
+/* Input: a JPEG or PNG file. Pixels must match the header, and reading must stop at the end of the data. */
 #include "fuzz.h"
 #include "image.h"
 

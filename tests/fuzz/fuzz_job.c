@@ -1,18 +1,18 @@
-/* A job file of any bytes, and behind zero bytes the arguments of --set. */
+/* Input: a job file; arguments of --set follow after zero bytes. */
 #include "eigenscope/grid.h"
 #include "eigenscope/job.h"
 #include "fuzz.h"
 
 enum { SETS_MAX = 4 };
 
-/* Texts end where the next begins, or with the data; what is behind the last is the program's own zero. */
+/* A text ends where the next begins, or at the end of the data; the zero after the last one is the target's own. */
 static int find_sets(char *text, size_t size, const char *sets[SETS_MAX]) {
   int n = 0;
   for (size_t i = strlen(text); n < SETS_MAX && i < size; i += 1 + strlen(text + i + 1)) sets[n++] = text + i + 1;
   return n;
 }
 
-/* Paths with braces, as points fill them. */
+/* Fills braces in paths with the values of a point. */
 static void fill_paths(const es_point_t *point, const char *id) {
   static const char *const more[] = {"w/{model}-{width}-{seed}.safetensors", "{dataset}/{id}-{epoch:03}", "{"};
   char path[ES_PATH_MAX];

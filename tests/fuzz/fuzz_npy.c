@@ -1,4 +1,4 @@
-/* A folder of .npy activations with one file of any bytes, a layer or the labels; the first byte says which. */
+/* Input: one .npy file, a layer or the labels, in a folder of activations; the first byte chooses it. */
 #include "activations_use.h"
 
 static void fuzz_one(const uint8_t *data, size_t size) {

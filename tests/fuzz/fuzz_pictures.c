@@ -1,4 +1,4 @@
-/* The annotations of images to evaluate with, of any bytes: nothing outside their folder is taken for an image. */
+/* Input: the annotations of eval images. Files outside their folder must not be read as images. */
 #include "fuzz.h"
 #include "pictures.h"
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-/* A result file of any bytes, or a merged one: status, show and merge. */
+/* Input: a result file or a merged file, for status, show and merge. */
 #include "eigenscope/file.h"
 #include "eigenscope/merge.h"
 #include "eigenscope/store.h"

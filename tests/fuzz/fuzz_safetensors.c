@@ -1,4 +1,4 @@
-/* A safetensors file of any bytes. */
+/* Input: a safetensors file. */
 #include "eigenscope/checkpoint.h"
 #include "fuzz.h"
 

@@ -1,4 +1,4 @@
-/* A state of any bytes: results so far and eigenspaces that are followed, taken over where they fit. */
+/* Input: a state file with results and tracked eigenspaces, which are resumed if they fit. */
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/state.h"
 #include "fuzz.h"
@@ -21,7 +21,7 @@ static es_result_t *make_result(void) {
   return result;
 }
 
-/* Eigenspaces alone, which a state holds behind everything else. */
+/* Resumes eigenspaces alone; a state stores them last. */
 static void take_alone(es_eigenspaces_t *spaces, const char *path) {
   es_safetensors_t *file;
   es_status_t status = {0};

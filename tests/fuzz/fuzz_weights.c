@@ -1,5 +1,5 @@
-/* The header of a file of weights of any bytes, in front of as many zeros as the first two bytes say: names, types and
- * shapes, the network that they fit, and what does not. */
+/* Input: the header of a file of weights, followed by zeros, as many as its first two bytes say. Tests names, types and
+ * shapes, and the match with networks. */
 #include "eigenscope/graph.h"
 #include "eigenscope/weights.h"
 #include "fuzz.h"

@@ -153,7 +153,7 @@ def pictures():
 
 
 def result():
-    """The smallest that the program makes."""
+    """The smallest file that the program makes."""
     job = b"""name: t
 output: out
 grid: {dataset: s, model: a}

@@ -1,4 +1,4 @@
-/* A fuzz target as a test: every seed as it is, then mutations of it, which are the same every time.
+/* Runs a fuzz target as a test: every seed unchanged, then reproducible mutations of it.
  *
  *   fuzz_X FOLDER [MUTATIONS]    of each seed; default 200 */
 #include "eigenscope/file.h"
@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ROOM = 1 << 20 };
 
-static char current[512]; /* what is being tried */
+static char current[512]; /* name of the current input */
 
 static void on_crash(int number) {
   const char text[] = "fuzz: crashed on ";
@@ -26,7 +26,7 @@ static void on_crash(int number) {
   raise(number);
 }
 
-/* One edit: a byte changed, a number of four or eight bytes put in, bytes left out or repeated, or the end cut off. */
+/* One edit: changes a byte, inserts a number of four or eight bytes, removes or repeats bytes, or cuts off the end. */
 static size_t mutate(uint8_t *data, size_t size, const uint32_t words[4]) {
   static const uint64_t numbers[] = {0,         1,          0x7f,      0xff,       0x7fff,      0xffff,
                                      INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX, 100ULL << 30};
@@ -56,7 +56,7 @@ static size_t mutate(uint8_t *data, size_t size, const uint32_t words[4]) {
 }
 
 static void try(const uint8_t *data, size_t size) {
-  uint8_t *copy = malloc(size + 1); /* of its own, so that sanitizers see a read past the end */
+  uint8_t *copy = malloc(size + 1); /* a separate block, so that sanitizers see a read past the end */
   if (copy == NULL) abort();
   memcpy(copy, data, size);
   LLVMFuzzerTestOneInput(copy, size);
