@@ -1,5 +1,5 @@
-/* Ranks that open one file each read their own samples, also when there are more ranks than samples: together they have
- * all of it, once. ranks: 1 2 3 5 */
+/* Ranks that open one file each read their own samples, also with more ranks than samples. Together they read all
+ * samples exactly once. ranks: 1 2 3 5 */
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
 #include "support/activation_files.h"
@@ -7,7 +7,7 @@
 
 enum { SAMPLES = 1003, ROW = 3 * 5 * 8, CLASSES = 9 };
 
-/* This rank's share of every layer, some samples at a time; how often each sample was right on some rank. */
+/* Reads this rank's share of every layer in parts; counts how often each sample was correct on any rank. */
 static void check_shares(const char *where, int64_t at_once, int64_t samples, int n_layers) {
   es_activations_t *file;
   if (es_activations_open(&file, where, "labels", fresh()) != ES_OK) puts(said.message);

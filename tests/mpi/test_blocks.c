@@ -1,4 +1,4 @@
-/* Block-cyclic layouts: every element has one place, and triangles survive the way there and back.
+/* Block-cyclic layouts: every element has one position, and triangles are unchanged after conversion and back.
  * ranks: 1 2 3 5 6 */
 #include "eigenscope/comm.h"
 #include "eigenscope/dist_matrix.h"
@@ -39,7 +39,7 @@ static double element(int32_t i, int32_t j) {
   return i < j ? element(j, i) : i * 1000.0 + j;
 }
 
-/* Both halves of the local part. */
+/* Checks both halves of the local part. */
 static void check_local(const es_dist_matrix_t *b) {
   for (int32_t j = 0; j < b->local_cols; j++) {
     for (int32_t i = 0; i < b->local_rows; i++)
@@ -74,7 +74,7 @@ static void check_triangle(int32_t order, int32_t block) {
     for (size_t i = 0; rank == root && i < n; i++) CHECK(back[i] == triangle[i]);
     check_scatter(order, block, triangle, root);
   }
-  for (int32_t j = 0; j < b.local_cols; j++) { /* spoil the upper half, and make it again from the lower one */
+  for (int32_t j = 0; j < b.local_cols; j++) { /* spoil the upper half, then restore it from the lower half */
     for (int32_t i = 0; i < b.local_rows; i++) {
       if (es_dist_matrix_global(i, block, b.row, b.rows) < es_dist_matrix_global(j, block, b.col, b.cols))
         b.local[(size_t)j * (size_t)b.leading + (size_t)i] = -1.0;
@@ -95,6 +95,6 @@ TEST(triangles) {
       check_triangle(orders[i], blocks[k]);
     }
   }
-  check_triangle(1100, 64); /* columns that travel in two pieces */
+  check_triangle(1100, 64); /* columns sent in two pieces */
   es_dist_matrix_destroy(NULL);
 }

@@ -1,4 +1,4 @@
-/* The same bits on every number of ranks, and failures that all ranks leave together.
+/* Sums have equal bits on any number of ranks, and all ranks return together from failures.
  * ranks: 1 2 3 4 5 11 */
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
@@ -8,15 +8,15 @@
 
 enum { LANES = 8 };
 
-/* Lane 5 is empty (zeros), as after a short last batch. Magnitudes differ, so that another order gives other bits. */
+/* Lane 5 is empty (zeros), as after a short last batch. Magnitudes differ, so that the order of sums changes bits. */
 static double value_of(int lane, size_t element) {
   if (lane == 5) return 0;
   uint32_t words[4];
   es_random_block(1, ES_RANDOM_TEST, (uint64_t)lane, element, words);
-  return ((double)words[0] - 0x1p31) / 3 * (double)(1u << (words[1] % 20)); /* a third fills the mantissa */
+  return ((double)words[0] - 0x1p31) / 3 * (double)(1u << (words[1] % 20)); /* dividing by 3 fills the mantissa */
 }
 
-/* The definition of the tree, computed on every rank for itself. */
+/* The definition of the reduction tree, computed on every rank alone. */
 static double tree_f64(int first, int count, size_t element) {
   if (count == 1) return value_of(first, element);
   return tree_f64(first, count / 2, element) + tree_f64(first + count / 2, count / 2, element);
@@ -38,7 +38,7 @@ static void check_tree_sum(const es_group_t *group, size_t n) {
   es_free(lanes);
 }
 
-/* The stack and the ranks together: what weight gradients go through. */
+/* Sums over stack and ranks, as for weight gradients. */
 static void check_stack(const es_group_t *group, size_t n) {
   es_stack_t stack;
   CHECK(es_stack_create(&stack, group, n, fresh()) == ES_OK);
@@ -67,9 +67,9 @@ static void check_ranks_sum_f64(const es_group_t *group, size_t n) {
 
 TEST(sums) {
   if ((size & (size - 1)) != 0) return;
-  /* Beyond what one message carries, and what is under way at once, at the edges, and 0. */
+  /* Sizes at the limits of one message and of simultaneous messages, and 0. */
   const size_t sizes[] = {0, 1, 5, 7680, 7681, 15360, 15361, 30723, 131073};
-  for (int lanes = size; lanes <= LANES; lanes *= 2) { /* from one lane a rank, which has no scratch of its own */
+  for (int lanes = size; lanes <= LANES; lanes *= 2) { /* starts at one lane per rank, which needs no scratch */
     es_group_t group;
     CHECK(es_group_create(&group, MPI_COMM_WORLD, lanes, fresh()) == ES_OK);
     CHECK(group.rank == rank && group.size == size && group.lanes == lanes);
@@ -79,12 +79,11 @@ TEST(sums) {
       check_stack(&group, sizes[i]);
       check_ranks_sum_f64(&group, sizes[i]);
     }
-    if (lanes == size) check_ranks_sum_f64(&group, 491523); /* halves of more than are under way at once */
+    if (lanes == size) check_ranks_sum_f64(&group, 491523); /* halves exceed the simultaneous messages */
   }
 }
 
-/* Any number of ranks, more than lanes too: each lane has one owner, ranks own ranges in order, and sums are the same.
- */
+/* Any number of ranks, also more than lanes: each lane has one owner, ranks own ordered ranges, sums are equal. */
 TEST(any_groups) {
   const size_t sizes[] = {0, 1, 7681, 131073};
   for (int lanes = 1; lanes <= 16; lanes *= 2) {
@@ -113,7 +112,7 @@ TEST(refusals) {
   }
 }
 
-/* The ranks of `failing` (bits) fail; every rank must return with the lowest one's code, rank and message. */
+/* The ranks of `failing` (bits) fail; every rank must return code, rank and message of the lowest one. */
 static void check_agreement(unsigned failing) {
   es_status_t status = {0};
   if (failing >> rank & 1) es_fail(&status, rank % 2 ? ES_SYSTEM : ES_INPUT, "test", "rank %d lost its disk", rank);

@@ -1,4 +1,4 @@
-/* Covariances of lanes spread over processes: the bits of a serial merge in lane order, on every one of them.
+/* Covariances of lanes distributed over processes: every process gets the bits of a serial merge in lane order.
  * ranks: 1 2 3 4 5 8 11 */
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
@@ -14,14 +14,14 @@ BEFORE_TESTS {
 
 enum { LANES = 8 };
 
-/* The same rows for any number of ranks. Lanes have means of their own, so that merging them does something. */
+/* Fills the same rows for any number of ranks. Lanes have different means, so that merging matters. */
 static void fill_row(float *row, int32_t width, int64_t sample) {
   for (int32_t j = 0; j < width; j++) {
     row[j] = draw_normal(21, (uint64_t)sample, (uint64_t)j) + 100.0f * sinf((float)sample * 0.01f);
   }
 }
 
-/* Accumulates the rows of one lane of a batch of n. `bad`: this sample holds a NaN (−1: none). */
+/* Accumulates the rows of one lane of a batch of n. `bad`: sample with a NaN (−1: none). */
 static void fill_lane(es_cov_t *cov, es_cov_workspace_t *workspace, int64_t n, int lane, int64_t bad) {
   int64_t first, count;
   es_lane_range(n, LANES, lane, &first, &count);
@@ -55,14 +55,14 @@ static void check_reduce(const es_group_t *group, int32_t width, int64_t n, int6
     CHECK(es_cov_create(&mine[l], width, ES_REAL_F32, fresh()) == ES_OK);
     fill_lane(&mine[l], &workspace, n, group->lane_first + l, bad);
   }
-  fill_lane(&total, &workspace, n, 0, -1); /* what is in `out` before must not matter */
+  fill_lane(&total, &workspace, n, 0, -1); /* earlier content of `out` must not matter */
   es_cov_reduce(&total, mine, group, buffer);
   CHECK(total.n == n && serial.n == n);
   if (bad < 0) {
     CHECK(memcmp(total.moments, serial.moments, es_cov_moments_size(width) * sizeof(double)) == 0);
   } else {
     const size_t column = (size_t)width / 2, at = (size_t)width + column * (column + 1) / 2 + column;
-    CHECK(!isfinite(total.moments[at])); /* on every rank, whoever held the row */
+    CHECK(!isfinite(total.moments[at])); /* on every rank, whichever rank held the row */
   }
   for (int l = 0; l < group->lane_count; l++) es_cov_destroy(&mine[l]);
   es_cov_destroy(&lane);
@@ -76,7 +76,7 @@ TEST(reduce) {
   es_group_t group;
   CHECK(es_group_create_any(&group, MPI_COMM_WORLD, LANES, fresh()) == ES_OK);
   const int32_t widths[] = {1, 7, 32, 42, 130};
-  /* No rows at all, fewer than ranks, fewer than lanes, and partial panels in every lane. */
+  /* No rows, fewer rows than ranks, fewer than lanes, and partial panels in every lane. */
   const int64_t counts[] = {0, 1, 3, 7, 8, 43, 5003};
   for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
     for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) check_reduce(&group, widths[w], counts[c], -1);

@@ -1,5 +1,5 @@
-/* Gram matrices of rows spread over lanes and ranks: against two passes in long double, the same bits on every number
- * of ranks, and the eigenvectors that follow from them.
+/* Gram matrices of rows distributed over lanes and ranks: compared with two passes in long double, with equal bits on
+ * any number of ranks, and the eigenvectors computed from them.
  * ranks: 1 2 3 5 11 */
 #include "eigenscope/blas.h"
 #include "eigenscope/gram.h"
@@ -21,7 +21,7 @@ typedef struct setup {
   int64_t n;
   double mean;
   es_real_t real;
-  int batches; /* calls for each lane */
+  int batches; /* calls per lane */
 } setup_t;
 
 static double element(const setup_t *t, int64_t row, int32_t j) {
@@ -31,7 +31,7 @@ static double element(const setup_t *t, int64_t row, int32_t j) {
   return t->real == ES_REAL_F32 ? (double)(float)x : x + 1e-9 * (double)z[1];
 }
 
-/* Rows of a lane follow those of the lanes before. */
+/* Rows of a lane follow the rows of all earlier lanes. */
 static void fill(es_gram_t *g, const es_group_t *group, const setup_t *t) {
   double *wide = es_allocate((size_t)(t->n + 1) * (size_t)t->width, sizeof *wide);
   CHECK(wide != NULL);
@@ -57,7 +57,7 @@ static void fill(es_gram_t *g, const es_group_t *group, const setup_t *t) {
 static es_gram_t *make(const es_group_t *group, const setup_t *t) {
   es_gram_t *g;
   CHECK(es_gram_create(&g, group, t->width, t->real, fresh()) == ES_OK);
-  if (t->n > 8) { /* what was there before must not matter */
+  if (t->n > 8) { /* earlier content must not matter */
     const setup_t other = {t->width, t->n / 2, -3.0, t->real, 1};
     fill(g, group, &other);
     es_gram_reset(g);
@@ -67,7 +67,7 @@ static es_gram_t *make(const es_group_t *group, const setup_t *t) {
   return g;
 }
 
-/* Xc in long double, (n, width). */
+/* Centred rows Xc in long double, (n, width). */
 static long double *centred(const setup_t *t) {
   long double *x = es_allocate((size_t)(t->n + 1) * (size_t)t->width, sizeof *x);
   CHECK(x != NULL);
@@ -103,7 +103,7 @@ static void check_triangle(const setup_t *t, const double *triangle, double tole
   es_free(x);
 }
 
-/* The group of all ranks against the first rank alone, which is held against the reference. */
+/* Compares the group of all ranks with the first rank alone, which is compared with the reference. */
 static void check(const es_group_t *group, const es_group_t *alone, const setup_t *t) {
   const size_t elements = es_triangle_size((int32_t)t->n);
   double *together = es_allocate(elements, sizeof *together), *serial = es_allocate(elements, sizeof *serial);
@@ -130,14 +130,14 @@ static void check_matches_and_same_bits(const es_group_t *group, const es_group_
   check(group, alone, &(setup_t){5, 1, 1.0, ES_REAL_F32, 1});
   check(group, alone, &(setup_t){30, 2, 1e4, ES_REAL_F64, 1});
   check(group, alone, &(setup_t){50, 7, 0.0, ES_REAL_F32, 2});
-  check(group, alone, &(setup_t){3, 40, 0.0, ES_REAL_F32, 3}); /* more rows than columns is not worth it, but right */
-  check(group, alone, &(setup_t){1100, 60, 1e4, ES_REAL_F32, 2}); /* two blocks of columns, a mean far away */
+  check(group, alone, &(setup_t){3, 40, 0.0, ES_REAL_F32, 3});    /* more rows than columns: correct, if not useful */
+  check(group, alone, &(setup_t){1100, 60, 1e4, ES_REAL_F32, 2}); /* two blocks of columns, a mean far from zero */
   check(group, alone, &(setup_t){1030, 61, -1e4, ES_REAL_F64, 1});
-  check(group, alone, &(setup_t){300, 290, 2.0, ES_REAL_F32, 2}); /* three strips of G, their chunks of rows */
-  check(group, alone, &(setup_t){70000, 9, 2.0, ES_REAL_F32, 1}); /* rows of more than a quarter of a chunk */
+  check(group, alone, &(setup_t){300, 290, 2.0, ES_REAL_F32, 2}); /* three strips of G, with chunks of rows */
+  check(group, alone, &(setup_t){70000, 9, 2.0, ES_REAL_F32, 1}); /* rows larger than a quarter of a chunk */
 }
 
-/* Cyclic Jacobi: a becomes diagonal, columns of v its eigenvectors. */
+/* Cyclic Jacobi: makes a diagonal; columns of v become its eigenvectors. */
 static void jacobi(double *a, double *v, int n) {
   for (int i = 0; i < n * n; i++) v[i] = i % (n + 1) == 0;
   for (int sweep = 0; sweep < 30; sweep++) {
@@ -163,7 +163,7 @@ static void jacobi(double *a, double *v, int n) {
   }
 }
 
-/* Q u = λ u with Q = 1/n Xcᵀ Xc, from λ and v of G alone; and unit length. */
+/* Checks Q u = λ u with Q = 1/n Xcᵀ Xc, from λ and v of G alone; and unit length. */
 static void check_vector(const long double *x, const setup_t *t, double lambda, double largest, const double *u) {
   long double length = 0.0L;
   for (int32_t j = 0; j < t->width; j++) length += (long double)u[j] * (long double)u[j];
@@ -204,7 +204,7 @@ static void check_features(const es_group_t *group, const es_group_t *alone, con
   long double *x = rank == 0 ? centred(t) : NULL;
   int real = 0;
   for (int k = 0; k < n; k++) {
-    if (a[k * n + k] < 1e-4 * largest) continue; /* the one that belongs to the mean */
+    if (a[k * n + k] < 1e-4 * largest) continue; /* skip the eigenvector of the mean */
     if (rank == 0) check_vector(x, t, a[k * n + k], largest, u + (size_t)k * (size_t)t->width);
     real++;
   }

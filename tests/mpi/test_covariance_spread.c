@@ -1,4 +1,4 @@
-/* Covariances that no rank holds whole, against two passes in double over all rows, wherever rows come from.
+/* Covariances distributed over ranks against two passes in double over all rows, for any distribution of rows.
  * ranks: 1 2 3 5 6 */
 #include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
@@ -14,7 +14,7 @@ BEFORE_TESTS {
   es_blas_single_thread();
 }
 
-/* How the rows lie on the ranks, in how many calls they come. */
+/* The distribution of rows over ranks. */
 typedef enum deal { EVEN, ONE_HAS_ALL, FIRST_HAS_NONE, UNEVEN, DEALS } deal_t;
 
 typedef struct setup {
@@ -26,7 +26,7 @@ typedef struct setup {
   es_real_t real;
 } setup_t;
 
-/* Element of global row i: the same on every rank, whoever gives it. */
+/* Element of global row i: equal on every rank, whichever rank adds the row. */
 static double element(const setup_t *t, int64_t i, int32_t j) {
   float z[2];
   draw_pair(z, 31, (uint64_t)i, (uint64_t)(j / 2));
@@ -34,11 +34,11 @@ static double element(const setup_t *t, int64_t i, int32_t j) {
   return t->real == ES_REAL_F32 ? (double)(float)x : x + 1e-9 * (double)z[1];
 }
 
-/* Which rank gives a row. */
+/* The rank that adds a row. */
 static int giver(const setup_t *t, int64_t i) {
   switch (t->deal) {
   case ONE_HAS_ALL:
-    return size - 1; /* where the grid leaves a rank out, this one */
+    return size - 1; /* the rank that a grid may leave out */
   case FIRST_HAS_NONE:
     return size == 1 ? 0 : 1 + (int)(i % (size - 1));
   case UNEVEN:
@@ -48,7 +48,7 @@ static int giver(const setup_t *t, int64_t i) {
   }
 }
 
-/* Rows of this rank in call c: of the global rows, the c-th of equal parts. */
+/* Fills the rows of this rank in call c: the c-th of equal parts of the global rows. */
 static int64_t fill(const setup_t *t, int c, void *rows) {
   const int64_t first = t->n * c / t->calls, end = t->n * (c + 1) / t->calls;
   int64_t n = 0;
@@ -73,7 +73,7 @@ static void accumulate(es_spread_t *s, const setup_t *t) {
   es_free(rows);
 }
 
-/* Means and packed covariance by two passes, means in long double. */
+/* Means and packed covariance by two passes; means in long double. */
 static void reference(const setup_t *t, double *mean, double *q) {
   const size_t d = (size_t)t->width, n = (size_t)t->n;
   double *x = es_allocate((n + 1) * d, sizeof *x);
@@ -131,7 +131,7 @@ static void check(const setup_t *t) {
   es_spread_t *s;
   CHECK(es_spread_create(&s, MPI_COMM_WORLD, t->width, t->block, t->real, fresh()) == ES_OK);
   const double tolerance = t->real == ES_REAL_F64 ? 1e-14 + 1e-16 * fabs(t->mean) : 2e-6;
-  if (t->n > 2) { /* what was there before must not matter */
+  if (t->n > 2) { /* earlier content must not matter */
     const setup_t other = {t->width, t->block, t->n / 2, 7.0, EVEN, 1, t->real};
     accumulate(s, &other);
     es_spread_reset(s);
@@ -152,7 +152,7 @@ TEST(matches_two_passes) {
   }
 }
 
-/* Strips of columns and triangles cut in halves need wide shares. */
+/* Wide shares test strips of columns and halved triangles. */
 TEST(wide) {
   check(&(setup_t){1300, 8, 60, 0.0, UNEVEN, 2, ES_REAL_F32});
   check(&(setup_t){700, 64, 90, -1.0, EVEN, 1, ES_REAL_F64});
@@ -165,7 +165,7 @@ TEST(mean_far_from_zero) {
   }
 }
 
-/* Many small calls give the panels that few large ones give, if the rows come in the same order from one rank. */
+/* Many small calls give the same panels as few large ones, if one rank adds the rows in the same order. */
 TEST(same_bits_however_rows_are_cut) {
   es_spread_t *s[2];
   const setup_t t[2] = {{50, 8, 2500, 1.0, ONE_HAS_ALL, 1, ES_REAL_F32},
@@ -182,7 +182,7 @@ TEST(same_bits_however_rows_are_cut) {
   es_spread_destroy(s[1]);
 }
 
-/* One number in one row of one rank: every rank is told, and the next rows are measured as if nothing had been. */
+/* A non-finite number in one row of one rank is reported to every rank, and does not affect later rows. */
 static void check_nonfinite(float bad, int who, int64_t row, int32_t column) {
   enum { WIDTH = 40, ROWS = 700 };
   es_spread_t *s;
@@ -204,7 +204,7 @@ static void check_nonfinite(float bad, int who, int64_t row, int32_t column) {
   es_spread_destroy(s);
 }
 
-/* A dead column has variance 0, not a small one. */
+/* A dead column has variance exactly 0. */
 TEST(constant_column) {
   enum { WIDTH = 12, ROWS = 900 };
   es_spread_t *s;

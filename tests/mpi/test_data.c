@@ -1,5 +1,5 @@
-/* One copy per node, made by all its ranks: the same pixels on every number of ranks and nodes, and failures that all
- * ranks leave together. ranks: 1 2 3 5 */
+/* One copy of a dataset per node, made by all its ranks: equal pixels on any number of ranks and nodes, and all ranks
+ * return together from failures. ranks: 1 2 3 5 */
 #include "../../src/data/dataset.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
@@ -14,7 +14,7 @@ static es_dataset_spec_t synthetic(int32_t channels, int64_t train) {
   return spec;
 }
 
-/* Pretends that the ranks live on `nodes` nodes, dealt out in turn. */
+/* Simulates `nodes` nodes; ranks are assigned in turn. */
 static es_node_t pretend_node(int nodes) {
   es_node_t node;
   CHECK(MPI_Comm_split(MPI_COMM_WORLD, rank % nodes, 0, &node.comm) == MPI_SUCCESS);
@@ -23,7 +23,7 @@ static es_node_t pretend_node(int nodes) {
   return node;
 }
 
-/* Everything that the dataset holds is what one process alone loads. */
+/* Checks that a dataset equals that of a single process. */
 static void check_equal(const es_dataset_t *dataset, const es_dataset_t *alone) {
   CHECK(memcmp(&dataset->info, &alone->info, sizeof alone->info) == 0);
   CHECK(strcmp(es_dataset_fingerprint(dataset), es_dataset_fingerprint(alone)) == 0);
@@ -35,13 +35,13 @@ static void check_equal(const es_dataset_t *dataset, const es_dataset_t *alone) 
   }
 }
 
-/* Loads on the real node, on each rank alone (MPI_COMM_SELF), and on pretended nodes. */
+/* Loads on the real node, on each rank alone (MPI_COMM_SELF), and on simulated nodes. */
 static void check_load(const es_dataset_spec_t *spec, int32_t resolution) {
   es_dataset_t *alone, *dataset;
   CHECK(es_dataset_load(&alone, spec, resolution, MPI_COMM_NULL, fresh()) == ES_OK);
   CHECK(es_dataset_load(&dataset, spec, resolution, MPI_COMM_WORLD, fresh()) == ES_OK);
   check_equal(dataset, alone);
-  CHECK((dataset->memory.window != MPI_WIN_NULL) == (size > 1)); /* one copy, not one each */
+  CHECK((dataset->memory.window != MPI_WIN_NULL) == (size > 1)); /* one shared copy */
   es_dataset_destroy(dataset);
   CHECK(es_dataset_load(&dataset, spec, resolution, MPI_COMM_SELF, fresh()) == ES_OK);
   check_equal(dataset, alone);
@@ -64,7 +64,7 @@ TEST(synthetic) {
   }
 }
 
-/* One rank writes what another reads: a value of each rank in turn, seen by all. */
+/* A value written by each rank in turn is seen by all. */
 TEST(shared) {
   es_node_t node;
   es_shared_t shared;
@@ -80,7 +80,7 @@ TEST(shared) {
   es_node_destroy(&node);
 }
 
-/* More than a node has: said so by all ranks, before MPI dies of it. */
+/* Too much memory for a node: all ranks report it, before MPI dies of it. */
 TEST(no_room) {
   es_node_t node;
   es_shared_t shared;
@@ -100,7 +100,7 @@ TEST_IN_FOLDER(idx) {
   es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   check_load(&spec, 9);
 
-  /* One rank of a node reads: what the others would find does not matter. */
+  /* Only one rank per node reads, so wrong paths on other ranks do not matter. */
   es_dataset_spec_t elsewhere = rank == 0 ? spec : data_spec(ES_FORMAT_IDX, "no/such/folder");
   es_dataset_t *dataset, *alone;
   CHECK(es_dataset_load(&dataset, &elsewhere, 9, MPI_COMM_WORLD, &(es_status_t){0}) == ES_OK);
@@ -110,7 +110,7 @@ TEST_IN_FOLDER(idx) {
   es_dataset_destroy(alone);
 }
 
-/* Loading fails on every rank with one code and one sentence, which holds `expected`, on one node and on several. */
+/* Loading fails on every rank with one code and a message that contains `expected`, on one node and on several. */
 static void check_refused(const es_dataset_spec_t *spec, es_code_t code, const char *expected) {
   for (int nodes = 1; nodes <= 3; nodes++) {
     es_dataset_t *dataset = (es_dataset_t *)&rank;
@@ -127,7 +127,7 @@ static void check_refused(const es_dataset_spec_t *spec, es_code_t code, const c
   }
 }
 
-/* Bad from the start, and bad in the second chunk only, when all ranks are at work. */
+/* Damaged at the start, and in the second chunk only, when all ranks are at work. */
 TEST_IN_FOLDER(truncated) {
   es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   ON_RANK_0 {
@@ -147,7 +147,7 @@ TEST_IN_FOLDER(truncated) {
   check_refused(&spec, ES_INPUT, ": damaged gzip data after ");
 }
 
-/* What one node has, another lacks, or has otherwise: `spec` names another folder on odd ranks. */
+/* Files are missing or different on one node: `spec` names another folder on odd ranks. */
 TEST_IN_FOLDER(nodes_differ) {
   ON_RANK_0 {
     idx_write_all(folder, false, 20, 10, 8, 8, 3);
@@ -176,7 +176,7 @@ TEST_IN_FOLDER(nodes_differ) {
   es_dataset_destroy(dataset);
 }
 
-/* Only the first rank of each node has the right path. */
+/* Only the first rank of each node has the correct path. */
 static void check_one_reads(const es_dataset_spec_t *spec, int32_t resolution) {
   es_dataset_t *alone, *dataset;
   CHECK(es_dataset_load(&alone, spec, resolution, MPI_COMM_NULL, fresh()) == ES_OK);
@@ -192,7 +192,7 @@ static void check_one_reads(const es_dataset_spec_t *spec, int32_t resolution) {
   es_dataset_destroy(alone);
 }
 
-/* Several parts of 8 MB in packed chunks. */
+/* Several parts of 8 MB in compressed chunks. */
 TEST_IN_FOLDER(hdf5) {
   es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, "images.h5");
   h5_layout_t layout = h5_layout(1800, 7, 40, 50, 3, 3);

@@ -1,5 +1,5 @@
-/* Images that stay in their file are those that memory would hold, on every rank and in any order; a file that goes bad
- * is noticed. ranks: 1 2 3 */
+/* Streamed images equal images in memory, on every rank and in any order; a file that is damaged later is noticed.
+ * ranks: 1 2 3 */
 #include "../../src/data/dataset.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
@@ -8,7 +8,7 @@
 
 enum { TRAIN = 61, EVAL = 23, CLASSES = 3 };
 
-/* A file of rank 0: chunks of `chunk` images, or in one block for 0. */
+/* Rank 0 writes a file: chunks of `chunk` images, or contiguous for 0. */
 static es_dataset_spec_t write_file(int side, int channels, hsize_t chunk, es_fit_t fit) {
   h5_layout_t layout = h5_layout(TRAIN, EVAL, side, side + 2, channels, CLASSES);
   layout.chunk = chunk;
@@ -18,7 +18,7 @@ static es_dataset_spec_t write_file(int side, int channels, hsize_t chunk, es_fi
   return spec;
 }
 
-/* The same samples, numbers and pixels, moved and mirrored too, forwards and back. */
+/* Compares samples, numbers and pixels, also moved and mirrored, forwards and backwards. */
 static void check_samples(const es_dataset_t *streamed, const es_dataset_t *held, const es_point_t *point,
                           es_split_t split) {
   es_samples_t a, b;
@@ -55,7 +55,7 @@ static void check_file(int channels, hsize_t chunk, es_fit_t fit, int32_t resolu
   CHECK(strcmp(es_dataset_fingerprint(streamed), es_dataset_fingerprint(held)) == 0);
   CHECK(memcmp(es_dataset_info(streamed), es_dataset_info(held), sizeof(es_dataset_info_t)) == 0);
   es_point_t point = {.dataset = spec, .classes = CLASSES};
-  for (int turn = 0; turn < 4; turn++) { /* all of them, fewer, given numbers, all of them again */
+  for (int turn = 0; turn < 4; turn++) { /* all, fewer, given numbers, all again */
     point.classes = turn == 1 ? 2 : CLASSES;
     point.dataset.limit[ES_TRAIN] = turn == 1 ? 7 : 0;
     point.dataset.normalize_given = turn == 2;
@@ -67,9 +67,9 @@ static void check_file(int channels, hsize_t chunk, es_fit_t fit, int32_t resolu
   es_dataset_destroy(held);
 }
 
-/* The file is cut short after it was opened: zeros, and a failure that stays. */
+/* The file is truncated after it was opened: images are zeros, and the failure stays. */
 TEST_IN_FOLDER(failure) {
-  const es_dataset_spec_t spec = write_file(128, 3, 4, ES_FIT_RESIZE) /* more than HDF5 keeps at hand */;
+  const es_dataset_spec_t spec = write_file(128, 3, 4, ES_FIT_RESIZE) /* more than HDF5 caches */;
   es_dataset_t *streamed;
   es_samples_t samples;
   const es_point_t point = {.dataset = spec, .classes = CLASSES};
@@ -86,7 +86,7 @@ TEST_IN_FOLDER(failure) {
   es_dataset_destroy(streamed);
 }
 
-/* Nothing of it stays when the file is wrong from the beginning. */
+/* A file that is damaged from the start leaves nothing open. */
 TEST_IN_FOLDER(refused) {
   const es_dataset_spec_t good = write_file(9, 1, 0, ES_FIT_PAD);
   es_dataset_spec_t spec = good;

@@ -1,14 +1,14 @@
-/* Eigenspaces whose layers live on several ranks: the bits of one rank, states that move between numbers of ranks, and
- * failures that all return from.
+/* Eigenspaces with layers on several ranks: bits equal those of one rank, states can be resumed on other numbers of
+ * ranks, and all ranks return from failures.
  * ranks: 1 2 3 5 */
 #include "support/eigenspace_story.h"
 #include "support/mpi.h"
 
 static const es_group_t alone = {.comm = MPI_COMM_NULL, .size = 1};
 static const int mine[STORY_LAYERS] = {0};
-static story_t expected; /* on one rank, never interrupted */
+static story_t expected; /* on one rank, without interruption */
 
-/* Layers in turn; all on one rank, the first or the last; some on both. */
+/* Layers assigned in turn; all on one rank, the first or the last; mixed. */
 enum { SPREADS = 4 };
 static const int *spread(int way) {
   static int owners[STORY_LAYERS];
@@ -44,7 +44,7 @@ static bool same_tensors(const story_state_t *a, const story_state_t *b) {
   return same;
 }
 
-/* Until epoch `stop` on one group. */
+/* Runs until epoch `stop` on one group, and saves the state. */
 static void write_state(story_state_t *saved, story_t *story, const es_group_t *group, const int *owners,
                         int32_t stop) {
   es_eigenspaces_t *s;
@@ -57,7 +57,7 @@ static void write_state(story_state_t *saved, story_t *story, const es_group_t *
   es_eigenspaces_destroy(s);
 }
 
-/* From there to the end on another. */
+/* Resumes the state on another group and runs to the end. */
 static void go_on(story_state_t *saved, story_t *story, const es_group_t *group, const int *owners, int32_t stop) {
   es_eigenspaces_t *s;
   es_status_t status = {0};
@@ -88,7 +88,7 @@ static void check_moves(const es_group_t *group, int way, int32_t stop) {
   story_state_free(&by_one);
 }
 
-/* One rank fails, in what it puts, in what it computes, or in what it read: all return, and know why. */
+/* One rank fails in put, in compute, or in read: all ranks return and know the reason. */
 static void check_failures(const es_group_t *group) {
   static story_t story;
   const int *owners = spread(0);

@@ -1,5 +1,5 @@
 /* Two training steps against PyTorch on the same weights and a batch of 40: loss, every gradient, updated parameters,
- * running statistics and Adam's second moments, to 1e-5. The numbers and how they were made: tests/fixtures/torch.
+ * running statistics and Adam's second moments, to 1e-5. tests/fixtures/torch has the numbers and their script.
  * ranks: 1 2 4 */
 #include "eigenscope/checkpoint.h"
 #include "eigenscope/memory.h"
@@ -16,11 +16,11 @@ BEFORE_TESTS {
 enum { STEPS = 2, BATCH = 40, RESOLUTION = 9, CLASSES = 5 };
 static const double allowed = 1e-5;
 static const size_t image = (size_t)RESOLUTION * RESOLUTION * 3;
-static double worst; /* error of all that was compared, and of what */
+static double worst; /* largest error of all comparisons, and its tensor */
 static char worst_name[256];
 
-/* A case: the network, the optimiser, and the files (`start`: of the case that begins alike, or NULL). `divisor`: the
- * width is 1/divisor. `brief`: the file has no weights after the steps, so there is one. */
+/* A case: network, optimiser and files (`start`: the case with the same start, or NULL). `divisor`: the width is
+ * 1/divisor. `brief`: the file has only one step, and no weights after it. */
 typedef struct golden {
   const char *name, *start;
   es_model_spec_t spec;
@@ -67,7 +67,7 @@ static const golden_t cases[] = {
      true},
 };
 
-/* A case under way. */
+/* The current case. */
 typedef struct fixture {
   es_graph_t *graph;
   es_model_t *model;
@@ -87,7 +87,7 @@ static es_safetensors_t *read_file(const char *name) {
   return file;
 }
 
-/* The tensor `prefix`/`name`, which must have that many elements of that type. */
+/* Finds the tensor `prefix`/`name`, which must have that type and number of elements. */
 static const void *find(const es_safetensors_t *file, const char *prefix, const char *name, es_dtype_t dtype,
                         int64_t count) {
   char full[ES_TENSOR_NAME_MAX];
@@ -116,14 +116,14 @@ static void note_error(const golden_t *golden, const char *prefix, const char *n
   snprintf(worst_name, sizeof worst_name, "%s/%s of %s", prefix, name, golden->name);
 }
 
-/* One tensor, relative to its largest element, or to `floor` if that is given. */
+/* Compares one tensor, relative to its largest element, or to `floor` if given. */
 static void compare(const golden_t *golden, const es_safetensors_t *file, const char *prefix, const es_tensor_t *t,
                     const float *values, double floor) {
   const float *expected = find(file, prefix, t->name, ES_F32, t->count), *found = values + t->offset;
   double difference = 0.0;
   for (int64_t j = 0; j < t->count; j++) {
     const double d = fabs((double)found[j] - (double)expected[j]);
-    if (!(d <= difference)) difference = d; /* NaN too */
+    if (!(d <= difference)) difference = d; /* true for NaN too */
   }
   note_error(golden, prefix, t->name, difference / (floor > 0.0 ? floor : largest(expected, t->count)));
 }
@@ -153,7 +153,7 @@ static void open_fixture(fixture_t *f, const golden_t *golden, const es_group_t 
   f->file = read_file(golden->name);
   f->start = read_file(golden->start ? golden->start : golden->name);
   CHECK(es_graph_create(&f->graph, &point, fresh()) == ES_OK);
-  for (int32_t i = 0; i < f->graph->n_nodes; i++) f->graph->nodes[i].rate = 0.0; /* no dropout: PyTorch's is its own */
+  for (int32_t i = 0; i < f->graph->n_nodes; i++) f->graph->nodes[i].rate = 0.0; /* no dropout: PyTorch's differs */
   CHECK(es_model_create(&f->model, f->graph, group, &batch, 1, true, fresh()) == ES_OK);
   CHECK(es_optimizer_create(&f->optimizer, &golden->settings, f->graph->parameter_count, fresh()) == ES_OK);
   load(f->start, f->graph->parameters, f->graph->n_parameters, es_model_parameters(f->model));
@@ -177,14 +177,14 @@ static void take_inputs(fixture_t *f, const es_safetensors_t *inputs, int step) 
   f->labels = labels + step * BATCH;
 }
 
-/* A bias before a batch norm has no gradient but what rounding leaves: that is compared with the largest of all
- * gradients, and what Adam makes of it is not compared. */
+/* A bias before a batch norm has a zero gradient except for rounding. Compare it with the largest of all gradients; do
+ * not compare Adam's update of it. */
 static bool is_zero(const fixture_t *f, const es_tensor_t *t) {
   return largest(find(f->start, "gradient", t->name, ES_F32, t->count), t->count) < 1e-9 * f->largest_gradient;
 }
 
-/* Biases whose shift a later batch norm takes out again: those of layers before one, and in MobileNet those of the
- * batch norms without ReLU, which only 1 × 1 convolutions with batch norms of their own read. */
+/* Counts biases that a later batch norm cancels: those of layers before one, and in MobileNet those of batch norms
+ * without ReLU, whose only readers are 1 × 1 convolutions with batch norms. */
 static int hidden_biases(const fixture_t *f, const golden_t *golden) {
   const es_graph_t *graph = f->graph;
   int n = 0;

@@ -1,6 +1,6 @@
-/* Training on several ranks gives the bits of training on one: loss, gradients, parameters, running statistics and the
- * covariances of what layers put out, with dropout, odd widths, and batches that leave lanes and ranks without samples.
- * Every rank also trains alone, on a group without MPI, and compares.
+/* Training on several ranks gives the bits of training on one: loss, gradients, parameters, running statistics and
+ * covariances of layer outputs, with dropout, odd widths, and batches that leave lanes and ranks without samples. Every
+ * rank also trains alone, on a group without MPI, and compares.
  * ranks: 1 2 4 8 */
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
@@ -22,14 +22,14 @@ static const size_t image = (size_t)RESOLUTION * RESOLUTION * 3;
 static float images[LARGEST * RESOLUTION * RESOLUTION * 3];
 static int32_t labels[LARGEST];
 
-/* Covariances of all layers, filled as the passes go: by (layer, lane of this rank). */
+/* Covariances of all layers, filled during passes, indexed by (layer, lane of this rank). */
 typedef struct capture {
   int layers, lanes;
   es_cov_t cov[LAYERS_MOST][LANES_MOST];
   es_cov_workspace_t workspace;
 } capture_t;
 
-/* What a training run leaves, byte by byte. */
+/* The outcome of a training run, compared byte by byte. */
 typedef struct trace {
   es_loss_t loss[STEPS + 1];
   int64_t confusion[CLASSES * CLASSES];
@@ -73,7 +73,7 @@ static void capture_open(capture_t *c, const es_graph_t *graph, const es_group_t
   }
 }
 
-/* Merges the lanes of each layer over the group into `moments`, and forgets them. */
+/* Merges the lanes of each layer over the group into `moments`, and resets them. */
 static double *capture_reduce(capture_t *c, const es_group_t *group, double *moments) {
   for (int l = 0; l < c->layers; l++) {
     const size_t n = es_cov_moments_size(c->cov[l][0].width);
@@ -120,7 +120,7 @@ static es_pass_t make_pass(int64_t n, bool training, uint64_t step, const es_obs
       .n = n, .training = training, .seed = 6, .step = step, .feed = {fetch, images, labels}, .observer = observer};
 }
 
-/* Five steps of SGD with momentum, written out here, then an evaluation. */
+/* Runs five steps of SGD with momentum, written out here, then an evaluation. */
 static void train(es_model_t *model, trace_t *t, const es_observer_t *observer) {
   float *theta = es_model_parameters(model), *velocity = allocate(t->n_parameters, sizeof *velocity);
   for (int step = 0; step < STEPS; step++) {
@@ -195,7 +195,7 @@ static es_graph_t *make_graph(const network_t *network) {
   return graph;
 }
 
-/* On all ranks, with eight lanes. */
+/* Creates the model on all ranks, with eight lanes. */
 static es_model_t *make_model(const es_graph_t *graph, es_group_t *group) {
   es_model_t *model;
   CHECK(es_group_create(group, MPI_COMM_WORLD, 8, fresh()) == ES_OK);
@@ -213,15 +213,14 @@ static void check_network(const network_t *network, int lanes) {
   run(&serial, graph, &alone);
   run(&together, graph, &group);
   check_same(&together, &serial);
-  /* The comparison means something: the weights did move between steps. */
+  /* Weights did change between steps, so the comparison is meaningful. */
   CHECK(memcmp(serial.gradients, serial.gradients + serial.n_parameters, serial.n_parameters * sizeof(float)) != 0);
   trace_close(&together);
   trace_close(&serial);
   es_graph_destroy(graph);
 }
 
-/* A NaN in one sample, on whichever rank has it, is traced to the same node everywhere; a signal of one rank reaches
- * all. */
+/* A NaN in one sample on any rank is traced to the same node on all ranks; a signal on one rank reaches all. */
 static void check_agreement(const network_t *network) {
   es_group_t group;
   es_graph_t *graph = make_graph(network);
@@ -244,11 +243,11 @@ static void check_agreement(const network_t *network) {
   es_graph_destroy(graph);
 }
 
-/* What an editor does, and what it saw. */
+/* Settings and observations of an editor of outputs. */
 typedef struct editing {
-  int layer; /* set to `value`; −1: outputs are written as they are */
+  int layer; /* set to `value`; −1: outputs are not changed */
   float value;
-  int64_t samples; /* of this layer */
+  int64_t samples; /* number of samples of this layer */
 } editing_t;
 
 static void edit(void *context, int layer, float *out, int64_t samples, es_shape_t shape) {
@@ -266,7 +265,7 @@ static es_loss_t evaluate(es_model_t *model, const es_editor_t *editor) {
   return loss;
 }
 
-/* Outputs that are changed are what the layers behind them read, in every slice and on every rank. */
+/* Layers read the changed outputs of earlier layers, in every slice and on every rank. */
 static void check_editor(const network_t *network) {
   es_group_t group;
   es_graph_t *graph = make_graph(network);

@@ -1,5 +1,5 @@
-/* Probes on several ranks: the bits of one rank, also where ranks have no rows, where a class is missing on some, and
- * where a rank fails.
+/* Probes on several ranks: bits equal those of one rank, also if ranks have no rows or lack a class; and failures of
+ * one rank.
  * ranks: 1 2 3 4 5 */
 #include "eigenscope/blas.h"
 #include "eigenscope/memory.h"
@@ -19,7 +19,7 @@ typedef struct outcome {
   int64_t confusion[K * K];
 } outcome_t;
 
-/* All n rows, labels in file order (sorted: whole ranks without some classes) or in turn. */
+/* Fills n rows, with labels sorted (some ranks lack whole classes) or in turn. */
 static void fill(float *x, int32_t *label, int64_t n, bool sorted) {
   for (int64_t i = 0; i < n; i++) {
     label[i] = (int32_t)(sorted ? i * K / n : i % K);

@@ -1,4 +1,4 @@
-/* Groups of ranks, and the hand-out of points: every point once, in the order of work, whoever is busy.
+/* Groups of ranks, and the assignment of points: every point once, in the order of work, for any load.
  * ranks: 1 2 3 5 8 */
 #include "eigenscope/clock.h"
 #include "eigenscope/comm.h"
@@ -10,7 +10,7 @@
 
 enum { POINTS = 40 };
 
-/* Consecutive ranks, powers of two, none larger than asked for, and never two where one would do. */
+/* Groups are consecutive ranks, powers of two, not larger than requested, and as large as possible. */
 TEST(place) {
   for (int per_point = 1; per_point <= 16; per_point *= 2) {
     for (int ranks = 1; ranks <= 40; ranks++) {
@@ -32,7 +32,7 @@ TEST(place) {
   }
 }
 
-/* Points 100, 101, ... backwards, so that places and points differ; costs 1, 2, ... by place. */
+/* Points 100, 101, ... in reverse, so that positions and points differ; costs 1, 2, ... by position. */
 static es_schedule_t *create(MPI_Comm comm, int per_point, int64_t n) {
   int64_t order[POINTS] = {0};
   double cost[POINTS] = {0};
@@ -46,14 +46,14 @@ static es_schedule_t *create(MPI_Comm comm, int per_point, int64_t n) {
   return schedule;
 }
 
-/* Takes points until none is left; counts[point − 100] of those that this rank led. Some ranks are slow. */
+/* Takes points until none is left; counts[point − 100]: points that this rank led. Some ranks are slow. */
 static int64_t take_all(es_schedule_t *schedule, int64_t n, int64_t *counts) {
   int in_group;
   int64_t taken = 0, before = INT64_MAX;
   ES_MPI(MPI_Comm_rank(es_schedule_group(schedule), &in_group));
   for (int64_t point; (point = es_schedule_next(schedule)) >= 0; taken++) {
     CHECK(point >= 100 && point < 100 + n);
-    CHECK(point < before); /* the order of work */
+    CHECK(point < before); /* in the order of work */
     before = point;
     int64_t same = point;
     ES_MPI(MPI_Bcast(&same, 1, MPI_INT64_T, 0, es_schedule_group(schedule)));
@@ -86,7 +86,7 @@ static void check_hand_out(MPI_Comm comm, int per_point, int64_t n) {
   take_all(schedule, n, counts);
   ES_MPI(MPI_Allreduce(MPI_IN_PLACE, counts, POINTS, MPI_INT64_T, MPI_SUM, comm));
   for (int64_t i = 0; i < n; i++) CHECK(counts[i] == 1);
-  if (in_group == 0) { /* all points are finished here, not only mine */
+  if (in_group == 0) { /* all points are finished, including those of other groups */
     int64_t finished;
     double share;
     es_schedule_look(schedule, &finished, &share);
@@ -103,7 +103,7 @@ TEST(hand_out) {
   }
 }
 
-/* Who is done first takes more: rank 0 takes one point and is busy with it until the others have emptied the list. */
+/* Ranks that finish early take more: rank 0 is busy with one point until the others have emptied the list. */
 TEST(balance) {
   es_schedule_t *schedule = create(MPI_COMM_WORLD, 1, POINTS);
   int64_t taken = 0;
@@ -126,7 +126,7 @@ TEST(balance) {
   es_schedule_destroy(schedule);
 }
 
-/* Points that cost nothing have no share, and are counted all the same; a point that is none of ours is nothing. */
+/* Points of cost 0 have no share but are counted; an unknown point counts as nothing. */
 TEST(points_without_cost) {
   const int64_t order[] = {3, 1};
   const double cost[] = {0.0, 0.0};

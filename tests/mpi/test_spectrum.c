@@ -1,4 +1,4 @@
-/* The layers of a point spread over its ranks: the same eigenvalues on all of them, and failures that all return from.
+/* Layers of a point distributed over its ranks: all get equal eigenvalues, and all return from failures.
  * ranks: 1 2 3 5 */
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
@@ -16,7 +16,7 @@ BEFORE_TESTS {
 enum { LAYERS = 7, WIDEST = 90 };
 static const int32_t orders[LAYERS] = {1, 3, 64, WIDEST, 17, 64, 2};
 
-/* One layer: its triangle where it is needed, and the values of a solve on this rank alone. */
+/* One layer: its triangle if it is needed, and the values of a solve on this rank alone. */
 typedef struct layer {
   double *triangle, values[WIDEST], alone[WIDEST];
 } layer_t;
@@ -42,7 +42,7 @@ static void check_solve(const es_group_t *group) {
   }
   es_spectrum_assign(problems, LAYERS, size);
   for (int i = 0; i < LAYERS; i++) {
-    if (problems[i].owner == rank) continue; /* the triangle is needed on its owner only */
+    if (problems[i].owner == rank) continue; /* only the owner needs the triangle */
     es_free(layer[i].triangle);
     layer[i].triangle = problems[i].triangle = NULL;
   }
@@ -55,7 +55,7 @@ static void check_solve(const es_group_t *group) {
   }
 }
 
-/* The layers of `bad` (bits) hold a NaN on their owners: all ranks return, with what the lowest failing rank said. */
+/* The layers of `bad` (bits) hold a NaN on their owners: all ranks return the message of the lowest failing rank. */
 static void check_failure(const es_group_t *group, unsigned bad) {
   double triangles[LAYERS][6], values[LAYERS][3];
   es_layer_problem_t problems[LAYERS];
@@ -75,8 +75,8 @@ static void check_failure(const es_group_t *group, unsigned bad) {
 }
 
 TEST(groups) {
-  /* Groups that train have a power of two ranks; those that only measure may have any number. */
+  /* Groups that train have a power of two of ranks; groups that only measure may have any number. */
   check_solve(&world);
   for (unsigned bad = 1; bad < 1u << LAYERS; bad++) check_failure(&world, bad);
-  check_solve(&world); /* a failure leaves nothing behind */
+  check_solve(&world); /* a failure must not affect later solves */
 }

@@ -1,5 +1,5 @@
-/* Solves by all ranks together: spectra that are known, orders that divide nothing, layouts of every kind, vectors, and
- * backends that are wrong on purpose.
+/* Solves by all ranks together: known spectra, orders without useful divisors, all kinds of layouts, vectors, and
+ * deliberately wrong backends.
  * ranks: 1 2 3 5 6 */
 #define _GNU_SOURCE
 #include "eigenscope/blas.h"
@@ -47,7 +47,7 @@ static double wanted(spectrum_kind_t kind, int32_t i, int32_t n) {
   }
 }
 
-/* The packed triangle of H₂H₁·diag(values)·H₁H₂ with Householder reflections H: n² work, a spectrum that is known. */
+/* Makes the packed triangle of H₂H₁·diag(values)·H₁H₂ with Householder reflections H: n² work, a known spectrum. */
 static void make_triangle(double *triangle, double *values, int32_t n, spectrum_kind_t kind) {
   double *full = es_allocate_zero((size_t)n * (size_t)n, sizeof *full);
   double *v = es_allocate(2 * (size_t)n, sizeof *v), *w = v + n;
@@ -77,7 +77,7 @@ static void make_triangle(double *triangle, double *values, int32_t n, spectrum_
   es_free(v);
 }
 
-/* Row i of the symmetric matrix of a packed triangle times v. */
+/* Multiplies row i of the symmetric matrix of a packed triangle by v. */
 static double row_times(const double *triangle, int32_t n, int32_t i, const double *v) {
   double sum = 0.0;
   for (int32_t j = 0; j < n; j++) {
@@ -96,7 +96,7 @@ static void check_values(const double *found, const double *expected, int32_t n)
   }
 }
 
-/* Naive, on one rank: residuals of a few vectors and orthogonality of all neighbours. */
+/* Checks on one rank, naively: residuals of a few vectors, and orthogonality of all neighbours. */
 static void check_vectors(const es_layer_problem_t *layer, const double *triangle, double norm) {
   const int32_t n = layer->order, k = layer->vectors.n;
   CHECK(k == es_spectrum_leading(layer->values, n, layer->share));
@@ -117,7 +117,7 @@ static void check_vectors(const es_layer_problem_t *layer, const double *triangl
   }
 }
 
-/* One matrix by one backend, from the owner's triangle or from blocks; with vectors if share > 0. */
+/* Solves one matrix by one backend, from the owner's triangle or from blocks; with vectors if share > 0. */
 static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solver_choice_t choice, double share) {
   es_dist_matrix_t blocks;
   const size_t triangle_size = es_triangle_size(n);
@@ -141,7 +141,7 @@ static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solve
     CHECK(false);
   }
   if (layer.fell_back) fprintf(stderr, "order %d, block %d, kind %d: %s\n", n, block, kind, layer.warning);
-  const es_spectrum_backend_t *chosen; /* ELPA leaves small ones to LAPACK */
+  const es_spectrum_backend_t *chosen; /* ELPA leaves small matrices to LAPACK */
   CHECK(es_spectrum_choose(&chosen, choice, n, size, fresh()) == ES_OK);
   CHECK(!layer.fell_back && layer.solver == chosen->solver);
   check_values(found, expected, n);
@@ -150,7 +150,7 @@ static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solve
     CHECK(es_spectrum_share_vectors(&layer, &world, fresh()) == ES_OK);
     check_vectors(&layer, triangle, sqrt(norm));
   }
-  if (block > 0) { /* what a fallback would need is still there, to the bit */
+  if (block > 0) { /* the input of a fallback is unchanged, bit for bit */
     es_dist_matrix_to_triangle(&blocks, upper, 0, true);
     CHECK(rank != 0 || memcmp(upper, triangle, triangle_size * sizeof *triangle) == 0);
     es_dist_matrix_destroy(&blocks);
@@ -161,7 +161,7 @@ static void check_solve(int32_t n, int32_t block, spectrum_kind_t kind, es_solve
   es_free(expected);
 }
 
-/* What LAPACK's routines treat apart. */
+/* The smallest orders, which LAPACK's routines handle separately. */
 TEST(least_orders) {
   for (int32_t n = 1; n <= 3; n++) {
     for (spectrum_kind_t kind = 0; kind < KINDS; kind++) {
@@ -184,7 +184,7 @@ static void check_orders(es_solver_choice_t choice) {
   check_solve(1021, 0, GRADED, choice, 0.0);
 }
 
-/* ---- layers of both kinds, and backends that are wrong ---- */
+/* ---- layers of both kinds, and wrong backends ---- */
 
 static es_code_t wrong_solve(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
                              es_status_t *status) {
@@ -195,7 +195,7 @@ static es_code_t wrong_solve(const es_eigenproblem_t *problem, double share, dou
   return code != ES_OK ? code : es_fail(status, ES_NUMERIC, "spectrum", "the solver that is wrong failed its check");
 }
 
-/* Only one rank notices that something is wrong: it must take the others along. */
+/* A backend that fails on one rank only: all ranks must return. */
 static es_code_t wrong_on_one(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
                               es_status_t *status) {
   if (share > 0.0) return wrong_solve(problem, share, values, vectors, status);
@@ -221,7 +221,7 @@ static const es_spectrum_backend_t hungry = {"hungry", ES_SOLVER_SCALAPACK, true
 
 enum { LAYERS = 7, WIDEST = 90 };
 
-/* Layers of a point: alone and together, right and wrong, of triangles and of blocks. */
+/* Layers of a point: alone and together, correct and wrong, from triangles and from blocks. */
 static void check_layers(double share) {
   static const int32_t orders[LAYERS] = {40, WIDEST, 3, 64, 17, 50, 33};
   static const es_spectrum_backend_t *const backends[LAYERS] = {NULL, &wrong, NULL, &wrong_once, &wrong, NULL, NULL};
@@ -268,7 +268,7 @@ static void check_layers(double share) {
   es_spectrum_release(layers, LAYERS);
 }
 
-/* A failure that LAPACK cannot mend is one for all ranks, and frees what other layers had found. */
+/* A failure that LAPACK cannot repair fails on all ranks, and frees the results of other layers. */
 TEST(failures) {
   double triangle[6] = {2, 1, 2, 0, 0, 1}, values[3][3];
   es_dist_matrix_t blocks;
@@ -293,18 +293,18 @@ TEST(failures) {
   es_dist_matrix_destroy(&blocks);
 }
 
-/* A backend that is wrong about a layer of one rank: its owner mends it, and all ranks know. */
+/* A backend that is wrong about a layer of one rank: the owner repairs it, and all ranks are told. */
 TEST(alone) {
   double triangle[3] = {2.0, 1.0, 2.0}, values[2][2];
   es_layer_problem_t layers[] = {{.order = 2, .triangle = triangle, .values = values[0], .backend = &wrong_alone},
                                  {.order = 2, .triangle = triangle, .values = values[1]}};
-  if (size > 1) return; /* this one calls ScaLAPACK */
+  if (size > 1) return; /* this test calls ScaLAPACK */
   es_spectrum_assign(layers, 2, size);
   CHECK(es_spectrum_solve(layers, 2, &world, fresh()) == ES_OK);
   CHECK(layers[0].fell_back && !layers[1].fell_back && fabs(values[0][0] - 3.0) < 1e-14);
 }
 
-/* Grids and contexts are given back: BLACS holds 10 system handles, and MPI some thousand communicators. */
+/* Grids and contexts are released: BLACS has 10 system handles, MPI about a thousand communicators. */
 TEST(many) {
   double triangle[6] = {2, 1, 2, 0, 0, 1}, values[3];
   for (int i = 0; i < 300; i++) {
@@ -318,7 +318,7 @@ static bool has_elpa(void) {
   return strstr(es_scalapack_name(), "ELPA") != NULL;
 }
 
-/* auto: by order and ranks alone. */
+/* Solver auto depends on order and ranks alone. */
 TEST(choice) {
   const es_spectrum_backend_t *backend;
   CHECK(es_spectrum_choose(&backend, ES_CHOOSE_AUTO, ES_SCALAPACK_ORDER - 1, 64, fresh()) == ES_OK);
@@ -338,7 +338,7 @@ TEST(choice) {
                              "scalapack") == 0);
 }
 
-/* No BLAS beneath ScaLAPACK starts to compute on threads of its own: what the process burns, this thread burns. */
+/* No BLAS below ScaLAPACK starts threads: the CPU time of the process is that of this thread. */
 TEST(threads) {
   struct rusage all, own;
   check_solve(700, 0, GRADED, ES_CHOOSE_SCALAPACK, 0.0);

@@ -1,5 +1,5 @@
-/* What ranks send is what was predicted from the network alone: a training batch, an evaluation batch and a merge of
- * covariances, of VGG16 and ResNet-18 with batch norm and of an MLP of two million parameters, by groups of every size.
+/* Counted traffic equals the prediction from the network alone: for a training batch, an evaluation batch and a merge
+ * of covariances, of VGG16 and ResNet-18 with batch norm and an MLP of two million parameters, in groups of every size.
  * ranks: 1 2 3 4 */
 #include "eigenscope/capture.h"
 #include "eigenscope/memory.h"
@@ -19,7 +19,7 @@ static void fetch(void *context, int64_t first, int64_t count, float *out) {
   for (int64_t i = 0; i < count * RESOLUTION * RESOLUTION * 3; i++) out[i] = (float)((first * 31 + i * 7) % 17) - 8.0f;
 }
 
-/* The prediction is that of rank 0; the others send as much, or by a number less in each of few sums. */
+/* Compares with the prediction, which is for rank 0. Other ranks send as much, or one number less in a few sums. */
 static void check_same(const es_traffic_t *counted, const es_traffic_t *predicted, const es_group_t *group) {
   CHECK(counted->sums == predicted->sums);
   CHECK(counted->messages <= predicted->messages && counted->bytes <= predicted->bytes);
@@ -29,8 +29,8 @@ static void check_same(const es_traffic_t *counted, const es_traffic_t *predicte
   CHECK(counted->bytes == predicted->bytes);
 }
 
-/* The definition, apart from traffic.c: log₂ G times two sums of (2 × channels) doubles for each batch norm, and four
- * doubles; and all gradients as floats, a half each way on two ranks, three quarters on four, in whole numbers. */
+/* Bytes by definition, independent of traffic.c: log₂ G times two sums of (2 × channels) doubles for each batch norm,
+ * and four doubles; all gradients as floats, each way a half on two ranks, three quarters on four, in whole numbers. */
 static int64_t bytes_of_step(const es_graph_t *graph, int ranks) {
   int64_t bytes = 4 * 8, levels = 0, gradients = 0;
   for (int i = 0; i < graph->n_nodes; i++) {
@@ -83,7 +83,7 @@ static void check_merge(const es_graph_t *graph, es_group_t *group, es_capture_t
   }
   const es_traffic_t predicted = es_capture_traffic(graph, measure, BATCH, group->lanes, group->size, NULL);
   check_same(&counted, &predicted, group);
-  CHECK(counted.bytes <= bytes); /* less: layers of fewer rows than columns are not merged lane by lane */
+  CHECK(counted.bytes <= bytes); /* less, because layers with fewer rows than columns are not merged lane by lane */
   CHECK((counted.bytes > 0) == (group->size > 1));
   group->traffic = NULL;
 }
@@ -109,7 +109,7 @@ static void check_network(const es_model_spec_t *spec, es_ratio_t width, MPI_Com
 
 TEST(traffic) {
   int whole = 1;
-  while (2 * whole <= size) whole *= 2; /* of three ranks: a group of two and one of one */
+  while (2 * whole <= size) whole *= 2; /* three ranks: a group of two and one of one */
   MPI_Comm comm;
   ES_MPI(MPI_Comm_split(MPI_COMM_WORLD, rank < whole ? 0 : rank, rank, &comm));
   static const char *const names[] = {"vgg16", "resnet18", "mlp"};

@@ -1,4 +1,4 @@
-/* What the tests of activations share: the values of tests/fixtures/activations, and files of their own. */
+/* Shared by the tests of activations: the values of tests/fixtures/activations, and files written by tests. */
 #ifndef ES_TEST_ACTIVATION_FILES_H
 #define ES_TEST_ACTIVATION_FILES_H
 
@@ -7,7 +7,7 @@
 
 #define ACTIVATIONS ES_FIXTURES "/activations/"
 
-/* As make_fixtures.py makes it: value i of good layer l. */
+/* Value i of good layer l, as in make_fixtures.py. */
 static inline double activation_value(int64_t i, int l) {
   return (double)((37 * i + 11 * l) % 257 - 128) / 8;
 }
@@ -22,15 +22,14 @@ static const struct {
 enum { ACTIVATION_SAMPLES = 7, ACTIVATION_LAYER_COUNT = sizeof ACTIVATION_LAYERS / sizeof *ACTIVATION_LAYERS };
 static const int32_t ACTIVATION_LABELS[ACTIVATION_SAMPLES] = {0, 3, 1, 4, 1, 5, 2};
 
-/* n values of layer l of a large file, from `first` on; every one of them is another than its neighbours. From malloc.
- */
+/* n values of layer l of a large file, from index `first`; neighbouring values differ. From malloc. */
 static inline float *activation_floats(int64_t first, int64_t n, int l) {
   float *out = allocated((size_t)n * sizeof *out);
   for (int64_t i = 0; i < n; i++) out[i] = (float)activation_value(first + i, l);
   return out;
 }
 
-/* The first value that is not that of layer l from flat index `first` on; −1 when there is none. */
+/* Index of the first value at or after `first` that is not of layer l; −1 if all are correct. */
 static inline int64_t activation_other(const void *values, bool is_double, int64_t first, int64_t n, int l) {
   for (int64_t i = 0; i < n; i++) {
     double value = is_double ? ((const double *)values)[i] : (double)((const float *)values)[i];
@@ -39,7 +38,7 @@ static inline int64_t activation_other(const void *values, bool is_double, int64
   return -1;
 }
 
-/* A file of one layer x, as activation_floats has it, and labels as idx_label; contiguous where chunk[0] is 0. */
+/* Writes a file with one layer x (activation_floats) and labels (idx_label); contiguous if chunk[0] is 0. */
 static inline void activation_write(const char *path, hid_t type, const hsize_t shape[4], const hsize_t chunk[4], int l,
                                     int classes) {
   const int64_t samples = (int64_t)shape[0];

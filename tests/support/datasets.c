@@ -7,7 +7,7 @@ const char *const IDX_NAMES[4] = {"train-images-idx3-ubyte", "train-labels-idx1-
 const char *const CIFAR10_NAMES[6] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                       "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
 
-/* The path of a file in a folder, until the next call. */
+/* Path of a file in a folder; valid until the next call. */
 static const char *path_of(const char *folder, const char *name, const char *suffix) {
   static char path[512];
   snprintf(path, sizeof path, "%s/%s%s", folder, name, suffix);

@@ -1,4 +1,4 @@
-/* Random numbers of tests, the same for the same seed, stream and element. */
+/* Random numbers for tests: a function of seed, stream and element. */
 #ifndef ES_TEST_SUPPORT_DRAW_H
 #define ES_TEST_SUPPORT_DRAW_H
 
@@ -10,12 +10,12 @@ static inline uint32_t draw_word(int64_t seed, uint64_t stream, uint64_t element
   return words[0];
 }
 
-/* In (0, 1). */
+/* Uniform in (0, 1). */
 static inline float draw_unit(int64_t seed, uint64_t stream, uint64_t element) {
   return es_random_unit(draw_word(seed, stream, element));
 }
 
-/* Two numbers of mean 0 and deviation 1. */
+/* Two normal numbers with mean 0 and deviation 1. */
 static inline void draw_pair(float out[2], int64_t seed, uint64_t stream, uint64_t element) {
   uint32_t words[4];
   es_random_block(seed, ES_RANDOM_TEST, stream, element, words);

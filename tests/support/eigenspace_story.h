@@ -1,4 +1,4 @@
-/* Eigenspaces of a made-up point over its epochs: what each layer's owner finds, a function of where and when alone.
+/* Eigenspaces of an invented point over its epochs. The vectors of a layer are a function of layer and epoch alone.
  * Shared by the unit and the MPI test of es_eigenspaces_t. */
 #ifndef ES_TEST_EIGENSPACE_STORY_H
 #define ES_TEST_EIGENSPACE_STORY_H
@@ -13,7 +13,7 @@
 enum { STORY_LAYERS = 6, STORY_WIDEST = 33, STORY_ANGLES = 79, STORY_DELTAS = 3, STORY_EPOCHS = 7 };
 static const int32_t story_widths[STORY_LAYERS] = {1, 5, 12, STORY_WIDEST, 8, 20};
 
-/* Every second epoch, and 0 of eval alone. */
+/* Measures every second epoch; epoch 0 only of eval. */
 static inline bool story_measures(int split, int32_t epoch) {
   return epoch % 2 == 0 && (split == ES_EVAL || epoch > 0);
 }
@@ -22,7 +22,7 @@ static inline uint32_t story_word(int split, int32_t epoch, int layer, int32_t i
   return draw_word(91, (uint64_t)(split * 100 + epoch), (uint64_t)(layer * 1000 + i));
 }
 
-/* Layer 4 dies at epoch 4 and is not finite at epoch 2 of eval; of train, epoch 2 has nothing at all. */
+/* Layer 4 is dead from epoch 4 on, and not finite at epoch 2 of eval. Epoch 2 of train has no layer at all. */
 static inline void story_k(int32_t k[STORY_DELTAS], int split, int32_t epoch, int layer) {
   for (int d = 0; d < STORY_DELTAS; d++) {
     k[d] = 1 + (int32_t)es_random_below(story_word(split, epoch, layer, d), (uint32_t)story_widths[layer]);
@@ -32,7 +32,7 @@ static inline void story_k(int32_t k[STORY_DELTAS], int split, int32_t epoch, in
   }
 }
 
-/* Vectors of the largest k, and one more: those of the layer, each turned a little towards the next. */
+/* Writes vectors for the largest k and one more: those of the layer, each rotated towards the next with time. */
 static inline int32_t story_vectors(double *out, int split, int32_t epoch, int layer) {
   float rows[STORY_WIDEST * STORY_WIDEST];
   const int32_t width = story_widths[layer];
@@ -52,7 +52,7 @@ static inline int32_t story_vectors(double *out, int split, int32_t epoch, int l
   return most < 0 ? 0 : most < width ? most + 1 : width;
 }
 
-/* Everything that a tracker said: by reference (previous, last), split and epoch. */
+/* All outputs of a tracker: by reference (previous, last), split and epoch. */
 typedef struct story {
   double overlap[2][ES_SPLITS][STORY_EPOCHS][STORY_LAYERS * STORY_DELTAS];
   double angles[2][ES_SPLITS][STORY_EPOCHS][STORY_ANGLES];
@@ -82,7 +82,7 @@ static inline es_code_t story_run(story_t *story, es_eigenspaces_t *s, const es_
       for (int layer = 0; layer < STORY_LAYERS; layer++) {
         int32_t k[STORY_DELTAS];
         story_k(k, split, epoch, layer);
-        if (owners[layer] != group->rank || k[0] < 0) continue; /* who has nothing need not say so */
+        if (owners[layer] != group->rank || k[0] < 0) continue; /* a layer without vectors need not be put */
         const int32_t n = story_vectors(rows, split, epoch, layer);
         es_eigenspaces_put(s, layer, k, rows, n, status);
       }
@@ -93,7 +93,7 @@ static inline es_code_t story_run(story_t *story, es_eigenspaces_t *s, const es_
   return ES_OK;
 }
 
-/* Compares every epoch with the last. */
+/* Compares every epoch with the last one. */
 static inline es_code_t story_end(story_t *story, es_eigenspaces_t *s, es_status_t *status) {
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int32_t epoch = 0; epoch < STORY_EPOCHS; epoch++) {
@@ -105,7 +105,7 @@ static inline es_code_t story_end(story_t *story, es_eigenspaces_t *s, es_status
   return ES_OK;
 }
 
-/* What a state file would hold: copies of a tracker's tensors. */
+/* The content of a state file: copies of a tracker's tensors. */
 typedef struct story_state {
   int n;
   es_tensor_view_t tensors[1 + ES_SPLITS * STORY_EPOCHS];

@@ -1,6 +1,5 @@
-/* For tests that give damaged files to HDF5, built with LeakSanitizer: after failures of its own the library keeps some
- * of its memory (and says at the end that it cannot close). What this program takes is counted by es_memory_balance.
- */
+/* For tests that give damaged files to HDF5, built with LeakSanitizer: after failures HDF5 leaks memory (and cannot
+ * close at the end). es_memory_balance checks the memory of our own code. */
 #ifndef ES_TEST_HDF5_LEAKS_H
 #define ES_TEST_HDF5_LEAKS_H
 

@@ -1,5 +1,5 @@
-/* All that a test of tests/mpi starts from. Its TESTs run on every rank, one after the other; a line "ranks: 1 2 4" in
- * the source chooses the numbers of ranks. A failing rank ends the whole test with code 1. */
+/* The base of all tests in tests/mpi. Their TESTs run on every rank, one after the other; a line "ranks: 1 2 4" in the
+ * source sets the numbers of ranks. A failing rank ends the whole test with code 1. */
 #ifndef ES_TEST_SUPPORT_MPI_H
 #define ES_TEST_SUPPORT_MPI_H
 
@@ -7,13 +7,13 @@
 #include "support/test.h"
 #include <stdio.h>
 
-/* In MPI_COMM_WORLD. */
+/* in MPI_COMM_WORLD */
 extern int rank, size;
 
-/* All ranks, without lanes. */
+/* all ranks, without lanes */
 extern es_group_t world;
 
-/* Survives NDEBUG, and names the rank. */
+/* Works with NDEBUG too, and names the rank. */
 #define CHECK(condition)                                                                                               \
   do {                                                                                                                 \
     if (!(condition)) {                                                                                                \
@@ -22,7 +22,7 @@ extern es_group_t world;
     }                                                                                                                  \
   } while (0)
 
-/* ON_RANK_0 { ... }: all others wait, so that nobody still reads what is changed, or reads what is not there yet. */
+/* ON_RANK_0 { ... } runs on rank 0 while all others wait before and after it, so that files change at no other time. */
 #define ON_RANK_0                                                                                                      \
   for (int on_rank_0 = !MPI_Barrier(MPI_COMM_WORLD); on_rank_0; on_rank_0 = 0, MPI_Barrier(MPI_COMM_WORLD))            \
     if (rank == 0)

@@ -1,6 +1,6 @@
-/* Tests that register themselves: TEST(name) { ... } is all that a file of tests/unit or tests/mpi needs. Those of
- * tests/unit run with cmocka (unit_main.c), those of tests/mpi on every rank (mpi_main.c), in the order of the file. A
- * test that leaves memory of es_allocate behind fails. */
+/* Tests that register themselves: a file of tests/unit or tests/mpi only needs TEST(name) { ... }. Unit tests run with
+ * cmocka (unit_main.c), MPI tests on every rank (mpi_main.c), in the order of the file. A test that leaks memory of
+ * es_allocate fails. */
 #ifndef ES_TEST_SUPPORT_TEST_H
 #define ES_TEST_SUPPORT_TEST_H
 
@@ -22,8 +22,8 @@ typedef struct test {
 
 #define TEST(name) TEST_WITH(NULL, NULL, name)
 
-/* A test in a new folder, which is the current one while it runs and is removed afterwards with all that is in it. In
- * tests/mpi all ranks share one. */
+/* A test in a new folder, which is the current folder during the test and is removed afterwards. In tests/mpi all ranks
+ * share one. */
 #define TEST_IN_FOLDER(name) TEST_WITH(enter_folder, leave_folder, name)
 
 extern char folder[256]; /* absolute */
@@ -33,17 +33,17 @@ void leave_folder(void);
 /* BEFORE_TESTS { ... } runs once, before the tests of the program. */
 #define BEFORE_TESTS __attribute__((constructor)) static void before_tests(void)
 
-/* A status for one call, and what the call said: assert_ok(es_job_load(&job, path, NULL, 0, fresh())). */
+/* A status for one call, and its outcome: assert_ok(es_job_load(&job, path, NULL, 0, fresh())). */
 extern es_status_t said;
 static inline es_status_t *fresh(void) {
   said = (es_status_t){0};
   return &said;
 }
 
-/* `test` lives as long as the program. */
+/* Registers a test. `test` must live as long as the program. */
 void test_register(const test_t *test);
 
-/* Returns the number of tests. */
+/* Returns the tests and their number. */
 int test_list(const test_t *const **out);
 
 #endif

@@ -1,4 +1,4 @@
-/* All that a unit test starts from: cmocka with the headers it needs before it, and TEST. */
+/* The base of all unit tests: cmocka with the headers it requires, and TEST. */
 #ifndef ES_TEST_SUPPORT_UNIT_H
 #define ES_TEST_SUPPORT_UNIT_H
 
@@ -14,7 +14,7 @@
 #include "support/files.h"
 #include "support/test.h"
 
-/* Of a call that has the status fresh(). */
+/* For a call that has the status fresh(). */
 #define assert_ok(call)                                                                                                \
   do {                                                                                                                 \
     if ((call) != ES_OK) fail_msg("%s", said.message);                                                                 \
@@ -27,7 +27,7 @@
     assert_string_equal(said.message, sentence);                                                                       \
   } while (0)
 
-/* The sentence has `part` in it. */
+/* The message contains `part`. */
 #define assert_fails_with(call, with, part)                                                                            \
   do {                                                                                                                 \
     assert_int_equal(call, with);                                                                                      \

@@ -24,7 +24,7 @@ static void run(void **state) {
   test->run();
 }
 
-/* A group teardown that fails does not make cmocka's exit code fail, so the memory is counted after each test. */
+/* Counts memory after each test, because a failing group teardown does not change cmocka's exit code. */
 static int tear_down(void **state) {
   const test_t *test = *state;
   if (test->tear_down) test->tear_down();
@@ -33,7 +33,7 @@ static int tear_down(void **state) {
   return -1;
 }
 
-/* The file names of arguments ("test_data_idx") choose the tests of those files. */
+/* Arguments are file names ("test_data_idx") that select the tests of these files. */
 static bool is_chosen(const test_t *test, int argc, char **argv) {
   const char *slash = strrchr(test->file, '/'), *name = slash ? slash + 1 : test->file;
   bool chosen = argc < 2;
