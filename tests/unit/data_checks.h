@@ -1,4 +1,4 @@
-/* Loading that must succeed, and loading that must fail, for the tests of datasets. */
+/* Checks for tests of datasets: loading succeeds, or fails as expected. */
 #ifndef ES_TEST_UNIT_DATA_CHECKS_H
 #define ES_TEST_UNIT_DATA_CHECKS_H
 
@@ -20,7 +20,7 @@ static inline es_code_t inspect(es_format_t format, const char *path, es_status_
   return es_dataset_inspect(&info, &spec, status);
 }
 
-/* Inspecting and loading fail in the same words, which are returned until the next call. */
+/* Checks that inspecting and loading fail with one message; returns it, valid until the next call. */
 static inline const char *refusal(es_format_t format, const char *path) {
   static es_status_t status;
   es_status_t again = {0};

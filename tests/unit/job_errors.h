@@ -1,4 +1,4 @@
-/* Bad jobs and the exact sentence that each gets: rows of text, one --set or NULL, message. */
+/* Tables of bad jobs and the exact message for each: rows of job text, one --set or NULL, message. */
 #ifndef ES_TEST_JOB_ERRORS_H
 #define ES_TEST_JOB_ERRORS_H
 
@@ -9,7 +9,7 @@
 
 #define GRID "grid: {dataset: fashion-mnist, model: vgg11}\n"
 #define JOB  "name: x\n" GRID
-/* A grid with one more axis, on line 3. */
+/* A grid with an additional axis on line 3. */
 #define AXIS(text) "name: x\ngrid: {dataset: fashion-mnist, model: vgg11,\n " text "}\n"
 
 typedef struct bad_job {
@@ -32,7 +32,7 @@ static inline void check_table(const bad_job_t *rows, size_t n) {
   for (size_t i = 0; i < n; i++) check_message(rows[i].text, rows[i].set, rows[i].message);
 }
 
-/* A test of all rows of a table, under its name. */
+/* A test of all rows of a table, named like the table. */
 #define TEST_TABLE(rows)                                                                                               \
   TEST(rows) {                                                                                                         \
     check_table(rows, sizeof(rows) / sizeof *(rows));                                                                  \

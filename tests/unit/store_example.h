@@ -77,12 +77,12 @@ static inline const es_point_t *example_point(void) {
   return &point;
 }
 
-/* What a point without probes and eigenspaces asks for, of so many of the example's layers. */
+/* Shape of a point without probes and eigenspaces, with the given number of the example's layers. */
 static inline es_result_shape_t example_plain_shape(int n_layers) {
   return (es_result_shape_t){.point = example_point(), .layers = EXAMPLE_LAYER, .n_layers = n_layers};
 }
 
-/* Everything. */
+/* Shape with all groups. */
 static inline es_result_shape_t example_shape(void) {
   static const int32_t probe_epochs[EXAMPLE_PROBES] = {0, 2};
   es_result_shape_t shape = example_plain_shape(EXAMPLE_LAYERS);
@@ -129,7 +129,7 @@ static inline void example_fill(es_result_t *result) {
   }
 }
 
-/* With its numbers; epoch 0 of the train split and its spectra stay unmeasured. */
+/* The example with its numbers; epoch 0 of the train split and its spectra stay unmeasured. */
 static inline es_result_t *example_result(void) {
   es_result_t *result, *blank;
   const es_result_shape_t shape = example_shape();

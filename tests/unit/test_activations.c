@@ -1,4 +1,4 @@
-/* Activations from HDF5 files and folders of .npy: what is read from good ones, in any part. */
+/* Activations from HDF5 files and folders of .npy: valid files, read as a whole and in parts. */
 #include "../../src/activations/activations_internal.h"
 #include "support/activation_files.h"
 #include "support/unit.h"
@@ -13,7 +13,7 @@ static es_activations_t *open_file(const char *where, const char *labels) {
   return file;
 }
 
-/* Every part of a layer, by itself. */
+/* Reads every range of samples of a layer. */
 static void check_layer(const es_activations_t *file, int l) {
   const es_activation_layer_t *layer = es_activations_layer(file, l);
   int64_t row = (int64_t)layer->h * layer->w * layer->c;
@@ -25,7 +25,7 @@ static void check_layer(const es_activations_t *file, int l) {
       memset(values, 0x5a, all + 1);
       assert_ok(es_activations_read(file, l, first, count, values, fresh()));
       assert_int_equal(activation_other(values, layer->is_double, first * row, count * row, l), -1);
-      assert_int_equal(values[(size_t)count * size], 0x5a); /* and nothing behind */
+      assert_int_equal(values[(size_t)count * size], 0x5a); /* nothing is written beyond the end */
     }
   }
   free(values);
@@ -57,7 +57,7 @@ static void check_good(const char *where, char fingerprint[ES_ID_SIZE]) {
   es_activations_close(file);
 }
 
-/* Every type and byte order, plain and packed, in groups, in both forms: the same numbers and the same fingerprint. */
+/* Every type and byte order, plain and compressed, in groups, in both formats: equal numbers and equal fingerprints. */
 TEST(good) {
   char of_hdf5[ES_ID_SIZE], of_npy[ES_ID_SIZE];
   check_good(ACTIVATIONS "good.h5", of_hdf5);
@@ -79,13 +79,12 @@ static void check_order(const char *name, const char *labels, const char *expect
   es_activations_close(file);
 }
 
-/* Order of creation where it is kept (a link is made when it is made), natural order elsewhere, the list before both.
- */
+/* Creation order if it is stored (a link counts from its creation), else natural order; a list precedes both. */
 TEST(order) {
   check_order(ACTIVATIONS "tracked.h5", "labels", "z conv10 a conv2 inner.y9 inner.y10 b ");
 }
 
-/* `layers` in strings of variable and of fixed length; names with dots for groups; what it leaves out is no layer. */
+/* `layers` as strings of variable and of fixed length; names with dots for groups; unlisted datasets are no layers. */
 TEST(listed) {
   static const char *const names[] = {ACTIVATIONS "listed.h5", ACTIVATIONS "listed_fixed.h5"};
   for (int i = 0; i < 2; i++) {
@@ -132,7 +131,7 @@ TEST(natural_order) {
     for (int b = 0; b < n; b++) {
       int order = es_name_compare(sorted[a], sorted[b]);
       bool leading = strstr(sorted[a], "a01") != NULL || strstr(sorted[b], "a01") != NULL;
-      if (leading && (a == 3 || b == 3)) continue; /* equal but for a zero: any order, but one */
+      if (leading && (a == 3 || b == 3)) continue; /* equal except for zeros: any order, but a fixed one */
       if ((order > 0) - (order < 0) != (a > b) - (a < b)) fail_msg("%s, %s: %d", sorted[a], sorted[b], order);
     }
   }
@@ -140,7 +139,7 @@ TEST(natural_order) {
   assert_int_not_equal(es_name_compare("a01", "a1"), 0);
 }
 
-/* What a half is by definition (IEEE 754: 1, 5 and 10 bits), for all of them. */
+/* All halves by their definition (IEEE 754: 1, 5 and 10 bits). */
 TEST(halves) {
   static uint16_t halves[65536];
   static float floats[65536];
@@ -162,7 +161,7 @@ TEST(halves) {
   }
 }
 
-/* In place, at every length around that of the blocks, in both byte orders. */
+/* In place, at all lengths near that of a block, in both byte orders. */
 TEST(unpack) {
   enum { MOST = 5000 };
   static const size_t lengths[] = {0, 1, 2, 3, 511, 1023, 1024, 1025, 2047, 2048, 2049, MOST};
@@ -213,7 +212,7 @@ TEST(integers) {
   }
 }
 
-/* NaN and infinity are values, in halves, too, to the bit. */
+/* NaN and infinity are valid values, in halves too, and stay bit for bit. */
 TEST_IN_FOLDER(not_finite) {
   const float values[4] = {NAN, INFINITY, -INFINITY, -0.0f};
   float back[4];
@@ -232,12 +231,12 @@ TEST_IN_FOLDER(not_finite) {
 
 enum { SAMPLES = 5000, H = 4, W = 3, C = 16, ROW = H * W * C };
 
-/* Chunks of that many samples, cut along the channels, too, or contiguous. */
+/* Chunks of `chunk` samples, also cut along the channels; contiguous for 0. */
 static void write_large(hsize_t chunk, hid_t type) {
   activation_write(path, type, (hsize_t[]){SAMPLES, H, W, C}, (hsize_t[]){chunk, H, 2, 9}, 1, 7);
 }
 
-/* Read in parts that end where no chunk ends. */
+/* Reads in parts that do not end at chunk borders. */
 static void check_parts(int64_t chunk) {
   es_activations_t *file = open_file(path, "labels");
   float *values = malloc(777 * ROW * sizeof *values);
@@ -281,7 +280,7 @@ static void write_at(hid_t dataset, hid_t type, hsize_t sample, int rank, const 
   H5Sclose(space);
 }
 
-/* Puts a value in, compares fingerprints, and takes it back. */
+/* Writes another value, compares fingerprints, and restores the old value. */
 static void check_seen(const char *name, hid_t type, int rank, hsize_t sample, const void *other, const void *right) {
   char before[ES_ID_SIZE], after[ES_ID_SIZE];
   fingerprint_of(before);
@@ -296,7 +295,7 @@ static void check_seen(const char *name, hid_t type, int rank, hsize_t sample, c
   }
 }
 
-/* Sees another value in the first or last sample, any other label, another name. */
+/* The fingerprint covers the first and the last sample, all labels and names. */
 TEST_IN_FOLDER(fingerprint) {
   char before[ES_ID_SIZE], after[ES_ID_SIZE];
   const float other = 99, first = (float)activation_value(0, 1), last = (float)activation_value((SAMPLES - 1) * ROW, 1);

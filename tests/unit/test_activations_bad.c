@@ -1,5 +1,4 @@
-/* Activations that cannot be read: the sentence that each kind gets, and no crash wherever a file was cut or damaged.
- */
+/* Invalid activations: the message for each kind, and no crash wherever a file is truncated or damaged. */
 #include "../../src/activations/npy.h"
 #include "support/activation_files.h"
 #include "support/hdf5_leaks.h"
@@ -9,7 +8,7 @@
 
 static const char path[] = "acts.h5";
 
-static int printed; /* times that HDF5 would have printed its stack */
+static int printed; /* number of times that HDF5 would have printed its error stack */
 
 static herr_t count_print(hid_t stack, void *data) {
   (void)stack;
@@ -18,7 +17,7 @@ static herr_t count_print(hid_t stack, void *data) {
   return 0;
 }
 
-/* Opening `where` fails with exactly this message; HDF5 prints nothing on its own, and nothing is left open. */
+/* Opening `where` fails with exactly this message; HDF5 prints nothing, and nothing is left open. */
 static void assert_refused(const char *where, const char *message) {
   es_status_t status = {0};
   es_activations_t *file = (es_activations_t *)&status;
@@ -37,7 +36,7 @@ static void assert_refused(const char *where, const char *message) {
   assert_int_equal(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
 }
 
-/* bad.txt: a line for each file, with what is to be said of it. */
+/* bad.txt has a line for each file with the expected message. */
 TEST(listed_files) {
   char line[1024], where[2048], message[4096];
   int n = 0;
@@ -50,7 +49,7 @@ TEST(listed_files) {
     *words++ = '\0';
     snprintf(message, sizeof message, ACTIVATIONS "bad/%s: %s", line, words);
     char *file = strchr(line, '/');
-    if (file != NULL) *file = '\0'; /* a folder is opened, its file blamed */
+    if (file != NULL) *file = '\0'; /* opening the folder must report the file */
     snprintf(where, sizeof where, ACTIVATIONS "bad/%s", line);
     assert_refused(where, message);
   }
@@ -96,7 +95,7 @@ TEST(labels) {
 
 /* ---- headers that numpy does not write ---- */
 
-/* A .npy file of that version with `length` (−1: the right one) for its header's. */
+/* Writes a .npy file of that version with header length `length` (−1: the correct one). */
 static void write_npy(int version, int minor, const char *header, size_t header_size, long length, size_t data) {
   uint8_t bytes[8192] = "\x93NUMPY";
   size_t before = version == 1 ? 10 : 12;
@@ -186,7 +185,7 @@ TEST_IN_FOLDER(versions_and_lengths) {
   assert_npy_refused("has the shape (1152921504606846976, 2), which is too large");
 }
 
-/* As Python 2, other quotes, other order, other blanks: all right. */
+/* Valid variants: Python 2, other quotes, other order, other blanks. */
 TEST_IN_FOLDER(headers_that_are_right) {
   static const char *const right[] = {RIGHT, "{\"shape\":(7L,2L),\"descr\":\"<f4\",\"fortran_order\":False}",
                                       " { 'fortran_order' : False,\n'descr':'<f4' , 'shape':( 7 , 2 , ) , } \n\n",
@@ -213,7 +212,7 @@ static uint8_t *read_whole(const char *where, size_t *size) {
   return bytes;
 }
 
-/* Opens and reads all that there is; false with a message that starts with `where` when something is wrong. */
+/* Opens and reads everything; returns false on a failure, whose message must start with `where`. */
 static bool reads(const char *where) {
   static double buffer[4096];
   es_activations_t *file;
@@ -230,7 +229,7 @@ static bool reads(const char *where) {
   return code == ES_OK;
 }
 
-/* Shortens the file, from its end to nothing. Rewriting it each time would wait for the disk. */
+/* Shortens the file step by step to nothing. Rewriting it each time would wait for the disk. */
 static void cut_to(const char *where, size_t size) {
   assert_int_equal(truncate(where, (off_t)size), 0);
 }
@@ -253,7 +252,7 @@ TEST_IN_FOLDER(cut_hdf5) {
     char start[1024];
     cut_to(path, cut);
     assert_int_equal(es_activations_open(&file, path, "labels", fresh()), ES_INPUT);
-    snprintf(start, sizeof start, "%s: is ", path); /* no HDF5 file, or damaged or truncated */
+    snprintf(start, sizeof start, "%s: is ", path); /* "is no HDF5 file" or "is damaged or truncated" */
     if (strncmp(said.message, start, strlen(start)) != 0) fail_msg("%s", said.message);
   }
   free(bytes);
@@ -276,7 +275,7 @@ TEST_IN_FOLDER(cut_npy) {
   }
 }
 
-/* Every byte of a header another: refused, or read as something else (which checks of length mostly forbid). */
+/* Changes every byte of a header: the file is refused, or read as other data (mostly excluded by its length). */
 TEST_IN_FOLDER(damaged_npy) {
   size_t size;
   uint8_t *bytes = read_whole(ACTIVATIONS "npy/block.0.fc.npy", &size);
@@ -295,7 +294,7 @@ TEST_IN_FOLDER(damaged_npy) {
   free(bytes);
 }
 
-/* A file with checksums (those without can make the library itself fall over), a byte at a time. */
+/* Changes a file byte by byte. The file has checksums, because without them HDF5 itself may crash. */
 TEST_IN_FOLDER(damaged_hdf5) {
   float values[60];
   h5_variable_t x = {.name = "g/x",
@@ -325,7 +324,7 @@ TEST_IN_FOLDER(damaged_hdf5) {
   free(bytes);
 }
 
-/* A chunk that does not unpack: opened, then refused with the samples that were asked for. */
+/* A damaged compressed chunk: the file opens, and reading is refused with the range of samples. */
 TEST_IN_FOLDER(damaged_chunk) {
   float values[600];
   char message[1024];
@@ -363,7 +362,7 @@ TEST_IN_FOLDER(damaged_chunk) {
   es_activations_close(file);
 }
 
-/* Cut after it was opened: never zeros. */
+/* The file is truncated after it was opened: reading never returns zeros. */
 TEST_IN_FOLDER(cut_while_read) {
   char message[1024];
   float values[ACTIVATION_SAMPLES * 24];

@@ -1,4 +1,4 @@
-/* Arguments of the commands: what is understood, and the sentence for everything else. */
+/* Arguments of commands: valid ones, and the message for all others. */
 #include "eigenscope/cli.h"
 #include "support/unit.h"
 #include <stdlib.h>
@@ -13,7 +13,7 @@ static const es_page_t page = {"try", "eigenscope try JOB [options]\n\nTries thi
 
 static es_code_t parse(es_arguments_t **out, es_status_t *status, int argc, const char *const *words) {
   char *argv[16];
-  static char copies[16][64]; /* the arguments borrow */
+  static char copies[16][64]; /* must outlive the arguments, which borrow them */
   for (int i = 0; i < argc; i++) {
     strcpy(copies[i], words[i]);
     argv[i] = copies[i];
@@ -92,7 +92,7 @@ TEST(who_asks_for_help) {
   assert_false(ASKS("a", "--", "--help"));
 }
 
-/* A rank of mpirun or srun is known before MPI_Init, whichever MPI it is. */
+/* The rank is known before MPI_Init under mpirun and srun, with any MPI. */
 TEST(rank_that_the_launcher_says) {
   static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
   for (int i = 0; i < 3; i++) unsetenv(names[i]);
@@ -100,7 +100,7 @@ TEST(rank_that_the_launcher_says) {
   for (int i = 0; i < 3; i++) {
     setenv(names[i], "3", 1);
     assert_int_equal(es_cli_launched_rank(), 3);
-    assert_true(es_cli_help("run", 0, NULL)); /* rank 0 says it */
+    assert_true(es_cli_help("run", 0, NULL)); /* rank 0 prints the help */
     unsetenv(names[i]);
   }
 }

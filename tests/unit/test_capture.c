@@ -87,13 +87,13 @@ TEST(methods_agree_with_numpy) {
   fclose(file);
 }
 
-/* Whatever the method, a NaN in the output must reach the covariance. */
+/* Every method must propagate a NaN in the output to the covariance. */
 TEST(nan_survives_every_method) {
   const es_shape_t shape = {4, 4, 3};
   float data[2 * 4 * 4 * 3], scratch[1024];
   for (int kind = ES_METHOD_CHANNELWISE; kind <= ES_METHOD_NEAREST; kind++) {
     for (size_t i = 0; i < sizeof data / sizeof *data; i++) data[i] = (float)(i % 5);
-    data[0] = NAN; /* the corner, which nearest keeps */
+    data[0] = NAN; /* the corner, which nearest selects */
     const es_method_t *method = es_method((es_method_kind_t)kind);
     const float *rows = method->rows(data, 2, shape, 2, scratch);
     bool found = false;

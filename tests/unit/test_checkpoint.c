@@ -1,5 +1,4 @@
-/* safetensors written and read back, and files as other programs write them. What damage does:
- * test_checkpoint_damage.c. */
+/* safetensors: written and read back, and files as other programs write them. Damage: test_checkpoint_damage.c. */
 #include "eigenscope/checkpoint.h"
 #include "eigenscope/file.h"
 #include "support/unit.h"
@@ -67,7 +66,7 @@ TEST_IN_FOLDER(nothing_to_store) {
   es_safetensors_destroy(file);
 }
 
-/* 3 + 24 + 16 + 16 + 8 bytes: doubles and int64 first, then float and int32, then bytes, each group as given. */
+/* 3 + 24 + 16 + 16 + 8 bytes: doubles and int64 first, then float and int32, then bytes, each group in given order. */
 TEST_IN_FOLDER(order_and_alignment) {
   static const char *const order[] = {"trace", "step", "features.0.weight", "labels", "empty \"quoted\" \xc3\xa9",
                                       "bytes"};
@@ -78,7 +77,7 @@ TEST_IN_FOLDER(order_and_alignment) {
   assert_ok(es_safetensors_read(&file, "a.safetensors", fresh()));
   for (int i = 0; i < N_TENSORS; i++) {
     const es_tensor_view_t *tensor = es_safetensors_tensor(file, i);
-    /* The empty one starts where "bytes" does. */
+    /* The empty tensor starts at the position of "bytes". */
     assert_string_equal(tensor->name, order[i]);
     assert_int_equal((uintptr_t)tensor->data % es_dtype_size(tensor->dtype), 0);
   }
@@ -90,7 +89,7 @@ TEST_IN_FOLDER(order_and_alignment) {
   es_free(bytes);
 }
 
-/* The whole file of one tensor, byte by byte; the seal computed here from its definition. */
+/* The whole file of one tensor, byte by byte; the seal is computed here from its definition. */
 TEST_IN_FOLDER(bytes_of_the_file) {
   static const int32_t value[2] = {1, -2};
   es_tensor_view_t tensor = {.name = "w", .dtype = ES_I32, .rank = 1, .shape = {2}, .data = value};
@@ -132,7 +131,7 @@ static void put_file(const char *path, const char *header, const void *data, siz
   assert_ok(es_file_write_atomic(path, bytes, 8 + length + size, fresh()));
 }
 
-/* As the Python library writes: entries in any order, blanks, escapes, no seal, a header of odd length. */
+/* Files as the Python library writes them: entries in any order, blanks, escapes, no seal, a header of odd length. */
 TEST_IN_FOLDER(foreign_file) {
   static const char header[] = "{ \"b\" : {\"shape\": [ 2 ],\n\t\"data_offsets\":[1,17],\"dtype\":\"F64\"},"
                                "\"__metadata__\":{\"format\":\"pt\",\"note\":\"\\u00b5 \\ud83d\\ude00\\/\\n\"},"
@@ -154,7 +153,7 @@ TEST_IN_FOLDER(foreign_file) {
   es_safetensors_destroy(file);
 }
 
-/* Every half, against its definition; doubles and the upper half of floats by example. */
+/* All halves by their definition; doubles and bfloat16 by example. */
 TEST_IN_FOLDER(to_float) {
   static uint16_t halves[65536];
   static float found[65536];
@@ -178,7 +177,7 @@ TEST_IN_FOLDER(to_float) {
   assert_memory_equal(found, WEIGHTS, sizeof WEIGHTS);
 }
 
-/* Opening looks at the header alone; the fingerprint of our files stands there, that of others is computed. */
+/* Opening reads the header alone. It stores the fingerprint of our files; that of foreign files is computed. */
 TEST_IN_FOLDER(open_and_fingerprint) {
   static const char header[] = "{\"a\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]}}";
   es_safetensors_t *file = NULL;
@@ -213,7 +212,7 @@ TEST_IN_FOLDER(files_that_cannot_be_reached) {
                     "no/such/folder: ");
 }
 
-/* A failed save leaves the checkpoint before it as it was. */
+/* A failed save leaves the earlier checkpoint unchanged. */
 TEST_IN_FOLDER(refused_content) {
   char *before, *after;
   size_t size_before, size_after;

@@ -1,4 +1,4 @@
-/* Damaged safetensors: every one is refused as ES_INPUT with a sentence that names the file and what is wrong. */
+/* Damaged safetensors: all are refused as ES_INPUT, with a message that names the file and the defect. */
 #include "eigenscope/checkpoint.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/file.h"
@@ -11,7 +11,7 @@
 
 static const char path[] = "file";
 
-/* The file must be refused, and the message hold `what`. */
+/* The file must be refused with a message that contains `what`. */
 static void refused(const char *what) {
   es_status_t status = {0};
   es_safetensors_t *file = (es_safetensors_t *)&status;
@@ -22,7 +22,7 @@ static void refused(const char *what) {
   if (strstr(status.message, what) == NULL) fail_msg("expected \"%s\", got: %s", what, status.message);
 }
 
-/* A header and `size` zero bytes of data. */
+/* As `refused`, for a file of this header and `size` zero bytes of data. */
 static void header_refused(const char *header, size_t size, const char *what) {
   char bytes[1024] = {0};
   size_t length = strlen(header);
@@ -34,7 +34,7 @@ static void header_refused(const char *header, size_t size, const char *what) {
   refused(what);
 }
 
-/* A small file of ours: two tensors and two entries. */
+/* A small file of eigenscope: two tensors and two entries. */
 static char *example(size_t *size) {
   static const float weights[3] = {1, 2, 3};
   static const uint8_t bytes[2] = {4, 5};
@@ -68,7 +68,7 @@ TEST_IN_FOLDER(longer_than_it_should_be) {
   es_free(bytes);
 }
 
-/* Length, header, padding, data: not one bit may be another. */
+/* Length, header, padding, data: every flipped bit is found. */
 TEST_IN_FOLDER(every_flipped_bit) {
   size_t size, found_by_seal = 0;
   char *bytes = example(&size);
@@ -80,7 +80,7 @@ TEST_IN_FOLDER(every_flipped_bit) {
     found_by_seal += strstr(said.message, "xxh3") != NULL;
     bytes[bit / 8] = (char)(bytes[bit / 8] ^ 1 << bit % 8);
   }
-  /* All of the data (14 bytes), and what changes the header into another valid one. */
+  /* All of the data (14 bytes), and changes that give another valid header. */
   assert_true(found_by_seal > 8 * 14 + 100);
   file_write(path, bytes, size);
   es_safetensors_t *file = NULL;
@@ -101,7 +101,7 @@ TEST_IN_FOLDER(length_that_lies) {
 }
 
 TEST_IN_FOLDER(header_too_long) {
-  /* 100 MB + 1 of header would be there: a hole of a file. */
+  /* The file, mostly a hole, does contain a header of 100 MB + 1. */
   FILE *file = fopen(path, "wb");
   assert_non_null(file);
   const uint64_t length = 100000001;
@@ -112,7 +112,7 @@ TEST_IN_FOLDER(header_too_long) {
   refused("at most 100000000 are possible");
 }
 
-/* What claims 100 GB answers at once, whether they are there or not: only the header is looked at. */
+/* A claim of 100 GB is refused at once, whether the data exist or not, because only the header is read. */
 TEST_IN_FOLDER(huge) {
   static const char header[] = "{\"w\":{\"dtype\":\"F32\",\"shape\":[25000000000],\"data_offsets\":[0,100000000000]}}";
   const double start = es_clock();
@@ -133,7 +133,7 @@ TEST_IN_FOLDER(huge) {
   assert_true(es_clock() - start < 2.0);
 }
 
-/* A folder, a pipe that nobody writes to. */
+/* A folder, and a pipe without a writer. */
 TEST_IN_FOLDER(no_file) {
   es_safetensors_t *file = NULL;
   assert_fails_with(es_safetensors_open(&file, "/tmp", fresh()), ES_INPUT, "a folder");
@@ -156,7 +156,7 @@ TEST_IN_FOLDER(too_many_tensors) {
   refused("more than 65536 tensors");
 }
 
-/* What fails while it is loaded leaves an open file that can be tried again. */
+/* A failed load leaves the file open, so that loading can be tried again. */
 TEST_IN_FOLDER(shorter_meanwhile) {
   es_safetensors_t *file = NULL;
   size_t size;

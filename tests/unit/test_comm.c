@@ -66,10 +66,10 @@ enum { N = 37 };
 static double value_of(int lane, int element) {
   uint32_t words[4];
   es_random_block(1, ES_RANDOM_TEST, (uint64_t)lane, (uint64_t)element, words);
-  return ((double)words[0] - 0x1p31) / 3 * (double)(1u << (words[1] % 20)); /* a third fills the mantissa */
+  return ((double)words[0] - 0x1p31) / 3 * (double)(1u << (words[1] % 20)); /* dividing by 3 fills the mantissa */
 }
 
-/* The definition of the tree: lanes first … first+count−1 are the sum of their halves. */
+/* The definition of the reduction tree: lanes first … first+count−1 are the sum of their halves. */
 static double tree_f64(int first, int count, int element) {
   if (count == 1) return value_of(first, element);
   return tree_f64(first, count / 2, element) + tree_f64(first + count / 2, count / 2, element);
@@ -92,7 +92,7 @@ TEST(tree_sum_is_the_tree) {
 }
 
 TEST(order_matters_in_these_data) {
-  int different = 0; /* without this the test above could not tell one order from another */
+  int different = 0; /* otherwise the test above could not detect a wrong order */
   for (int i = 0; i < N; i++) {
     double running = 0;
     for (int lane = 0; lane < 32; lane++) running += value_of(lane, i);

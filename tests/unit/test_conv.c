@@ -1,6 +1,6 @@
-/* Convolutions against loops in double: forward, gradient of the input, of the weights and of the bias, for
- * shapes on each side of the limits at which the layer computes in another way (src/model/conv/conv.h,
- * es_onednn_layer_algorithms), for slices smaller than the largest, and for several lanes. */
+/* Convolutions against loops in double: forward, gradients of input, weights and bias. Shapes lie on both sides of each
+ * limit at which the layer changes its algorithm (src/model/conv/conv.h, es_onednn_layer_algorithms); also slices
+ * smaller than the largest, and several lanes. */
 #include "../../src/model/unit.h"
 #include "eigenscope/random.h"
 #include "support/draw.h"
@@ -14,7 +14,7 @@ BEFORE_TESTS {
 
 enum { LANES_MOST = 4 };
 
-/* A layer of kernel × kernel taps, padded by kernel / 2, and what passes through it: the samples of each lane. */
+/* A layer of kernel × kernel taps, padded by kernel / 2, with the number of samples in each lane. */
 typedef struct spec {
   int h, w, in, out, kernel, stride, lanes, lane[LANES_MOST];
 } spec_t;
@@ -159,7 +159,7 @@ static void check_layer(const spec_t *spec) {
   run(&l);
   assert_true(error(l.y, y, to) < 5e-6);
   assert_true(error(l.dx, dx, from) < 5e-6);
-  /* Sums over all positions, which some kernels add up one after the other. */
+  /* Sums over all positions, which some kernels add sequentially. */
   const double most = 3e-6 + 6e-8 * sqrt((double)positions);
   assert_true(error(l.gradients, dw, weights) < most);
   assert_true(error(l.gradients + weights, db, l.out) < most);
@@ -183,20 +183,20 @@ static void check_shape(int side, int in, int out, int count) {
 TEST(plain) {
   check_shape(16, 32, 32, 16);
   check_shape(8, 64, 64, 5);
-  check_shape(16, 24, 72, 3); /* channels that fill no block */
+  check_shape(16, 24, 72, 3); /* channel counts that fill no block */
   check_shape(4, 128, 128, 16);
 }
 
 TEST(winograd) {
   check_shape(16, 64, 64, 16);
   check_shape(16, 64, 80, 1);
-  check_shape(8, 64, 32, 13); /* those of ours (src/model/conv/conv_winograd.c) from here … */
+  check_shape(8, 64, 32, 13); /* our own kernels (src/model/conv/conv_winograd.c) from here … */
   check_shape(16, 16, 32, 5);
   check_shape(4, 64, 128, 16);
   check_shape(8, 192, 256, 2);
   check_map(9, 21, 48, 64, 3); /* … to here */
   check_shape(32, 64, 64, 3);
-  check_shape(9, 128, 128, 5); /* tiles of 4 × 4 that reach over the edge */
+  check_shape(9, 128, 128, 5); /* tiles of 4 × 4 that extend beyond the edge */
   check_shape(8, 128, 144, 16);
 }
 
@@ -206,7 +206,7 @@ TEST(blocked_forward) {
   check_shape(1, 256, 256, 2);
 }
 
-/* Where kernels of our own compute (src/model/conv/conv.h), and just beside. */
+/* Shapes that use kernels of our own (src/model/conv/conv.h), and shapes just beside the limits. */
 TEST(narrow) {
   static const int channels[] = {1, 3, 4, 5, 8, 12, 13, 16};
   enum { N = sizeof channels / sizeof *channels };
@@ -224,8 +224,8 @@ TEST(narrow) {
   check_map(70, 61, 8, 4, 2);
 }
 
-/* Small maps (src/model/conv/conv_small.c, conv_small_weights.c): every number of samples, other kernels and strides,
- * and lanes of several slices, of few samples and of none. */
+/* Small maps (src/model/conv/conv_small.c, conv_small_weights.c): all numbers of samples, other kernels and strides,
+ * and lanes with several slices, with few samples and with none. */
 TEST(small) {
   static const spec_t specs[] = {
       {4, 4, 32, 64, 3, 2, 1, {7}},
@@ -246,14 +246,14 @@ TEST(small) {
   for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
     if (specs[i].lane[0] > 0) check_layer(&specs[i]);
   }
-  layer_t empty; /* a rank may have no samples at all */
+  layer_t empty; /* a rank may have no samples */
   layer_open(&empty, &specs[5]);
   run(&empty);
   for (int64_t i = 0; i < empty.graph.parameter_count; i++) assert_true(empty.gradients[i] == 0.0f);
   layer_close(&empty);
 }
 
-/* The shortcuts of narrow ResNets: with the kernel that es_onednn_layer_avoids passes over, the heap is damaged. */
+/* Shortcuts of narrow ResNets: the kernel that es_onednn_layer_avoids excludes would damage the heap. */
 TEST(shortcuts) {
   static const spec_t specs[] = {
       {64, 64, 8, 16, 1, 2, 1, {2}}, {64, 64, 4, 8, 1, 2, 2, {16, 3}}, {32, 32, 4, 8, 1, 2, 1, {16}},
@@ -262,7 +262,7 @@ TEST(shortcuts) {
   for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) check_layer(&specs[i]);
 }
 
-/* A sample's output and input gradient do not depend on the others in the slice, nor on how many there are. */
+/* A sample's output and input gradient do not depend on the other samples in the slice, nor on their number. */
 static void check_alone(int h, int w, int in, int out) {
   const spec_t few = one_slice(h, w, in, out, 5), all = one_slice(h, w, in, out, ES_SLICE_MAX);
   layer_t l;
@@ -290,7 +290,7 @@ TEST(alone) {
   check_alone(4, 4, 32, 32);
 }
 
-/* The scratch for other layouts is shared: the same numbers beside larger layers, and after those are gone. */
+/* Scratch for other layouts is shared: results are equal beside larger layers, and after those were destroyed. */
 TEST(shared_scratch) {
   layer_t small, large;
   const spec_t shapes[] = {one_slice(8, 8, 128, 128, 4), one_slice(32, 32, 64, 64, 16)};

@@ -1,4 +1,4 @@
-/* Streamed covariances against two passes in double, however the rows are cut, and at means far from zero. */
+/* Streamed covariances against two passes in double, for any cut of the rows, and at means far from zero. */
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/random.h"
@@ -9,17 +9,17 @@
 #include <string.h>
 
 BEFORE_TESTS {
-  es_blas_single_thread(); /* SYRK is OpenBLAS, too */
+  es_blas_single_thread(); /* SYRK is OpenBLAS too */
 }
 
 enum { WIDEST = 512 };
 
-/* Rows and what two passes in double make of them. */
+/* Rows, and their mean and covariance by two passes in double. */
 typedef struct data {
   int32_t width;
   int64_t n;
   float *rows;
-  double *mean, *covariance; /* covariance: packed triangle, as the module packs it */
+  double *mean, *covariance; /* covariance: packed triangle, as in the module */
 } data_t;
 
 static float normal(uint64_t stream, uint64_t element) {
@@ -40,7 +40,7 @@ static void data_close(data_t *d) {
   es_free(d->covariance);
 }
 
-/* Normal rows whose columns hang together (each takes half of its left neighbour) and differ in scale. */
+/* Normal rows with correlated columns (each takes half of its left neighbour) of different scales. */
 static void data_fill(data_t *d, double mean, uint64_t stream) {
   const size_t width = (size_t)d->width;
   for (size_t i = 0; i < (size_t)d->n; i++) {
@@ -80,7 +80,7 @@ static double error_of(const data_t *d, const double *q) {
       const size_t at = j * (j + 1) / 2 + k;
       const double scale = sqrt(d->covariance[diagonal(j)] * d->covariance[diagonal(k)]);
       const double error = fabs(q[at] - d->covariance[at]) / (scale > 0.0 ? scale : 1.0);
-      if (!(error <= worst)) worst = error; /* NaN too */
+      if (!(error <= worst)) worst = error; /* true for NaN too */
     }
   }
   return worst;
@@ -143,7 +143,7 @@ static double stream_error(const data_t *d) {
 static const int32_t widths[] = {1, 2, 3, 4, 7, 8, 16, 32, 42, 48, 64, 80, 96, 128, 130, 256, WIDEST};
 enum { WIDTHS = sizeof widths / sizeof *widths };
 
-/* Row counts that leave part of a panel: fewer than one, one less, one, one more, and two and a bit. */
+/* Row counts with partial panels: less than one, one row less, one panel, one row more, more than two panels. */
 static int row_counts(int32_t width, int64_t out[5]) {
   const int64_t panel = es_cov_panel_rows(width);
   const int64_t counts[] = {37, panel - 1, panel, panel + 1, 2 * panel + 129};
@@ -174,7 +174,7 @@ TEST(panels_hold_at_least_256_rows) {
   }
 }
 
-/* The promise behind everything else: bits depend on the rows and their order alone. */
+/* The central promise: bits depend only on the rows and their order. */
 TEST(same_bits_however_rows_are_cut) {
   for (int w = 0; w < WIDTHS; w++) {
     const int64_t panel = es_cov_panel_rows(widths[w]), n = 2 * panel + panel / 3 + 1;
@@ -187,7 +187,7 @@ TEST(same_bits_however_rows_are_cut) {
     finish(&whole);
     const int64_t most[] = {1, 7, panel / 2, panel + 1, 2 * panel};
     for (size_t m = 0; m < sizeof most / sizeof *most; m++) {
-      fixture_open(&cut, widths[w], m % 2 ? WIDEST : widths[w]); /* scratch made for a wider layer serves as well */
+      fixture_open(&cut, widths[w], m % 2 ? WIDEST : widths[w]); /* scratch for a wider layer works too */
       add(&cut, &d, 0, n, most[m], m + 1);
       finish(&cut);
       assert_int_equal(cut.cov.n, n);
@@ -207,7 +207,7 @@ TEST(reset_forgets) {
   fixture_t used, fresh;
   fixture_open(&used, 42, 42);
   fixture_open(&fresh, 42, 42);
-  add(&used, &d, 0, 1400, 100, 0); /* leaves merged panels and waiting rows */
+  add(&used, &d, 0, 1400, 100, 0); /* leaves merged panels and pending rows */
   es_cov_reset(&used.cov);
   assert_int_equal(used.cov.n, 0);
   add(&used, &d, 700, 800, 100, 0);
@@ -220,14 +220,14 @@ TEST(reset_forgets) {
   data_close(&d);
 }
 
-/* Raw second moments in float would keep nothing here: the mean squared is 1e8 times the variance. */
+/* Raw second moments in float would lose everything: the squared mean is 1e8 times the variance. */
 TEST(mean_far_from_zero) {
   const int32_t some[] = {1, 7, 64, 130};
   for (int w = 0; w < 4; w++) {
     data_t d;
     data_open(&d, some[w], 2 * (int64_t)es_cov_panel_rows(some[w]) + 100);
     data_fill(&d, 1e4, 4);
-    data_measure(&d); /* of the rows as float has them: only what the module adds to their rounding counts */
+    data_measure(&d); /* of the rows rounded to float, so that only errors of the module count */
     const double error = stream_error(&d);
     if (!(error <= 2e-6)) fail_msg("width %d at mean 1e4: error %g", some[w], error);
     data_close(&d);
@@ -252,8 +252,8 @@ static double largest_difference(const data_t *d, const double *q) {
   return worst;
 }
 
-/* The mean of a layer jumps by 1e4: right between two panels Chan's formula takes the jump in double; in the middle of
- * a panel it passes through SYRK in float. */
+/* The mean of a layer jumps by 1e4. Between two panels, Chan's formula adds the jump in double; in the middle of a
+ * panel, it passes through SYRK in float. */
 TEST(mean_that_jumps) {
   const int32_t some[] = {3, 16, 42, 96};
   for (int w = 0; w < 4; w++) {
@@ -278,7 +278,7 @@ TEST(mean_that_jumps) {
   }
 }
 
-/* A dead unit must be told from a quiet one: its variance and covariances are 0, not merely small. */
+/* A dead unit must differ from a quiet one: its variance and covariances are exactly 0. */
 static void check_constant_columns(int32_t width) {
   const float constants[] = {0.0f, 0.1f, -1e4f / 3.0f, 1e-30f, 3e30f};
   const int64_t n = 2 * (int64_t)es_cov_panel_rows(width) + 55;
@@ -303,7 +303,7 @@ static void check_constant_columns(int32_t width) {
       if ((j < 9 && j % 2 == 0) || (k < 9 && k % 2 == 0))
         assert_true(q == 0.0);
       else
-        assert_true(fabs(q) > 1e-4); /* the live columns beside them live on */
+        assert_true(fabs(q) > 1e-4); /* neighbouring columns are not affected */
     }
   }
   for (int c = 0; c < 5; c++) assert_true(f.cov.moments[2 * c] == (double)constants[c]);
@@ -317,7 +317,7 @@ TEST(constant_columns_are_exactly_zero) {
   check_constant_columns(16);
 }
 
-/* Products of two deviations must fit float: what is said in the header of the range, and nothing silent above it. */
+/* Products of two deviations must fit float: the header states the range, and larger values never pass silently. */
 TEST(range_of_deviations) {
   data_t d, scaled;
   data_open(&d, 16, 3000);
@@ -346,7 +346,7 @@ TEST(few_rows) {
   f.q[0] = 42.0;
   finish(&f);
   assert_int_equal(f.cov.n, 0);
-  assert_true(f.q[0] == 42.0); /* no rows, nothing written */
+  assert_true(f.q[0] == 42.0); /* no rows: nothing was written */
   add(&f, &d, 0, 1, 1, 0);
   finish(&f);
   assert_int_equal(f.cov.n, 1);
@@ -359,7 +359,7 @@ TEST(few_rows) {
   data_close(&d);
 }
 
-/* `bad` in one row: the trace that flags the layer is not finite, wherever the row stands and whatever follows. */
+/* `bad` in one row makes the trace, which flags the layer, non-finite, for any position of the row. */
 static void check_nonfinite(int32_t width, float bad, int64_t row) {
   data_t d;
   data_open(&d, width, 2 * (int64_t)es_cov_panel_rows(width) + 5);
@@ -372,9 +372,9 @@ static void check_nonfinite(int32_t width, float bad, int64_t row) {
   finish(&f);
   assert_true(!isfinite(f.q[diagonal(13)]));
   for (size_t j = 0; j < (size_t)width; j++) {
-    if (j != 13) assert_true(isfinite(f.q[diagonal(j)])); /* and says which column it was */
+    if (j != 13) assert_true(isfinite(f.q[diagonal(j)])); /* and identifies the column */
   }
-  add(&other, &d, 0, row, 500, 0); /* finite rows only, merged in either direction */
+  add(&other, &d, 0, row, 500, 0); /* finite rows only, merged in both directions */
   finish(&other);
   assert_true(isfinite(other.q[diagonal(13)]));
   es_cov_merge(&other.cov, &f.cov);
@@ -396,7 +396,7 @@ TEST(nonfinite_rows_show) {
   }
 }
 
-/* Lanes of unequal length, some empty, merged in order against one pass: as es_cov_reduce does. */
+/* Lanes of unequal length, some empty, merged in order as by es_cov_reduce, against one pass. */
 static void check_merge(int32_t width, double mean) {
   const int64_t panel = es_cov_panel_rows(width);
   const int64_t lanes[] = {0, 3, panel + 7, 0, 1, panel, 2 * panel + 5, 0};
@@ -405,7 +405,7 @@ static void check_merge(int32_t width, double mean) {
   data_t d;
   data_open(&d, width, n);
   data_fill(&d, mean, 10);
-  shift_rows(&d, n / 2, n, 30.0); /* lanes do differ */
+  shift_rows(&d, n / 2, n, 30.0); /* make lanes differ */
   data_measure(&d);
   fixture_t total, lane;
   fixture_open(&total, width, width);
@@ -419,7 +419,7 @@ static void check_merge(int32_t width, double mean) {
   assert_int_equal(total.cov.n, n);
   es_cov_finish(&total.cov, total.q);
   assert_true(error_of(&d, total.q) <= 2e-6);
-  /* In place is fine, too. */
+  /* In place is allowed too. */
   es_cov_finish(&total.cov, total.cov.moments + width);
   assert_memory_equal(total.cov.moments + width, total.q, es_triangle_size(width) * sizeof(double));
   fixture_close(&total);

@@ -1,4 +1,4 @@
-/* Accumulators of double rows, against two passes in long double: nothing of them may pass through float. */
+/* Accumulators of double rows against two passes in long double: no value may pass through float. */
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
 #include "eigenscope/spectrum.h"
@@ -14,7 +14,7 @@ BEFORE_TESTS {
 static double normal(uint64_t stream, uint64_t element) {
   float z[2];
   draw_pair(z, 13, stream, element);
-  return (double)z[0] + 1e-9 * (double)z[1]; /* more digits than float has */
+  return (double)z[0] + 1e-9 * (double)z[1]; /* more digits than float holds */
 }
 
 static double *make_rows(int32_t width, int64_t n, double mean) {
@@ -52,7 +52,7 @@ static long double *reference(const double *rows, int32_t d, int64_t n) {
   return q;
 }
 
-/* Largest error of a covariance beside the deviations of its two columns. */
+/* Largest error of a covariance relative to the deviations of its two columns. */
 static double error_of(const double *q, const long double *expected, int32_t width) {
   double worst = 0.0;
   for (size_t j = 0; j < (size_t)width; j++) {
@@ -66,7 +66,7 @@ static double error_of(const double *q, const long double *expected, int32_t wid
   return worst;
 }
 
-/* Rows in chunks, over two accumulators that are merged. */
+/* Adds rows in chunks to two accumulators, which are then merged. */
 static void accumulate(double *q, const double *rows, int32_t width, int64_t n, int64_t chunk) {
   es_cov_t first, second;
   es_cov_workspace_t workspace;
@@ -111,8 +111,8 @@ TEST(matches_two_passes) {
   }
 }
 
-/* What a mean of 1e4 costs is the rounding of the means, 1e4·ε = 2e-12, times how far those of panels lie apart beside
- * the deviations, 1/√512. */
+/* A mean of 1e4 costs the rounding of means, 1e4·ε = 2e-12, times the distance of panel means relative to the
+ * deviations, 1/√512. */
 TEST(mean_far_from_zero) {
   check(1, 5000, 700, 1e4, 2e-13);
   check(130, 1500, 1500, -1e4, 2e-13);

@@ -1,10 +1,10 @@
-/* CIFAR files: what is read from good ones, and the sentence that each kind of bad one gets. */
+/* CIFAR files: content of valid files, and the message for each kind of invalid file. */
 #include "unit/data_checks.h"
 #include <sys/stat.h>
 
 enum { EACH = 9, TRAIN = 5 * EACH, EVAL = 20, CLASSES = 10, FINE = 100, RECORD = 1 + CIFAR_IMAGE };
 
-/* Every pixel where NHWC has it, every label, counts by class. */
+/* Checks every pixel at its NHWC position, every label, and counts by class. */
 static void check_content(const es_dataset_t *dataset, int64_t train, int64_t eval, int classes, int divisor) {
   const int64_t counts[ES_SPLITS] = {train, eval};
   const es_dataset_info_t *info = es_dataset_info(dataset);
@@ -34,7 +34,7 @@ TEST_IN_FOLDER(cifar10) {
   es_dataset_destroy(dataset);
 }
 
-/* More images than are read at once, and than a block has; batches of other lengths than blocks. */
+/* More images than are read at once, and than a block holds; batches whose lengths differ from a block's. */
 TEST_IN_FOLDER(many) {
   cifar10_write(folder, 601, 64, CLASSES);
   es_dataset_t *dataset = load(ES_FORMAT_CIFAR10, folder, 32);
@@ -91,7 +91,7 @@ TEST_IN_FOLDER(missing) {
                       "no/such/folder: there is no such folder; it should hold train.bin and test.bin, plain or .gz");
 }
 
-/* One file of CIFAR-10 with so many bytes of sound records. */
+/* Writes one file of CIFAR-10 with that many bytes of valid records. */
 static void put(int file, int64_t bytes) {
   uint8_t *records = cifar_records(file < 5 ? ES_TRAIN : ES_EVAL, 0, bytes / RECORD + 1, 1, CLASSES);
   file_write(CIFAR10_NAMES[file], records, (size_t)bytes);
@@ -141,7 +141,7 @@ TEST_IN_FOLDER(packed_cut_off) {
   assert_int_equal(inspect(ES_FORMAT_CIFAR100, folder, &status), ES_OK);
   assert_int_equal(stat("test.bin.gz", &facts), 0);
   snprintf(start, sizeof start, "%s/test.bin.gz: truncated: the gzip data break off after ", folder);
-  for (off_t size = facts.st_size - 1; size > 1000; size -= 20011) { /* the checksum alone, then more and more */
+  for (off_t size = facts.st_size - 1; size > 1000; size -= 20011) { /* cut the checksum alone, then more and more */
     assert_int_equal(truncate("test.bin.gz", size), 0);
     assert_int_equal(inspect(ES_FORMAT_CIFAR100, folder, &status), ES_INPUT);
     if (strncmp(status.message, start, strlen(start)) != 0) fail_msg("%s", status.message);
@@ -171,7 +171,7 @@ TEST_IN_FOLDER(labels_out_of_range) {
   }
 }
 
-/* Classes are what the train split has: fewer than ten are fewer classes, a gap or an unknown one is a mistake. */
+/* The train split defines the classes: fewer than ten are allowed, a gap or an unknown class is an error. */
 TEST_IN_FOLDER(classes) {
   es_dataset_info_t info;
   es_dataset_spec_t spec = data_spec(ES_FORMAT_CIFAR10, folder);

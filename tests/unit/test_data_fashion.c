@@ -1,4 +1,4 @@
-/* Real data: Fashion-MNIST as Debian's package dataset-fashion-mnist installs it; skipped by name where it is not. */
+/* Real data: Fashion-MNIST from Debian's package dataset-fashion-mnist; the test is skipped if it is missing. */
 #include "eigenscope/data.h"
 #include "eigenscope/file.h"
 #include "support/unit.h"
@@ -35,7 +35,7 @@ TEST(info) {
   }
 }
 
-/* Mean and deviation as published for the train images: 0.2860 and 0.3530. */
+/* Published mean and deviation of the train images: 0.2860 and 0.3530. */
 TEST(pixels) {
   skip_without_data();
   es_point_t point = {.dataset = fashion(ES_FIT_PAD), .resolution = 28};

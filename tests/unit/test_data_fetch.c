@@ -1,4 +1,4 @@
-/* Conversion and augmentation: every output is a moved or mirrored source, and the same bits however it is asked for.
+/* Conversion and augmentation: every output is a shifted or mirrored source, with equal bits for any order of requests.
  */
 #include "eigenscope/data.h"
 #include "eigenscope/random.h"
@@ -60,7 +60,7 @@ static bool shows(const source_t *source, const uint8_t *image, const float *out
   return true;
 }
 
-/* Which of all moves `out` shows: ((top · MOVES) + left) · 2 + flip. Exactly one, as the images are noisy. */
+/* Finds the move that `out` shows: ((top · MOVES) + left) · 2 + flip. Unique, because the images are noisy. */
 static int find_move(const source_t *source, int32_t position, const float *out) {
   uint8_t image[FLOATS];
   es_synthetic_image(&source->synthetic, ES_TRAIN, position, image);
@@ -92,7 +92,7 @@ TEST_WITH(set_up, tear_down, plain) {
   check_plain(&colour, &off);
 }
 
-/* Counts of moves over many epochs, against all that are possible being equally likely. */
+/* Counts moves over many epochs, and checks that all possible moves are equally likely. */
 static void check_frequencies(const source_t *source, bool crop, bool flip) {
   enum { EPOCHS = 100 };
   int counts[MOVES * MOVES * 2] = {0};
@@ -113,7 +113,7 @@ static void check_frequencies(const source_t *source, bool crop, bool flip) {
     total += counts[move];
   }
   assert_int_equal(total, EPOCHS * IMAGES);
-  /* Chi square: mean possible − 1, variance twice that; six deviations. */
+  /* Chi square: mean possible − 1, variance twice that; limit at six deviations. */
   double freedom = possible - 1;
   if ((chi - freedom) * (chi - freedom) > 36 * 2 * freedom) fail_msg("chi square %.1f of %.0f", chi, freedom);
 }
@@ -131,8 +131,8 @@ TEST_WITH(set_up, tear_down, crop_and_flip) {
   check_frequencies(&colour, true, true);
 }
 
-/* The move depends on (seed, epoch, sample) only: batches of any size and order give the same bits, and do not write
- * past their end. */
+/* The move depends on (seed, epoch, sample) only: batches of any size and order give equal bits, and are not written
+ * beyond their end. */
 static void check_purity(const source_t *source) {
   const es_augment_t augment = {.crop = true, .flip = true, .seed = 9, .epoch = 4};
   int32_t order[IMAGES];
@@ -174,7 +174,7 @@ TEST_WITH(set_up, tear_down, moves_differ) {
   for (int a = 0; a < 3; a++) assert_true(changed[a] > IMAGES * 3 / 4);
 }
 
-/* Grey becomes three equal channels, and each is (x/255 − mean)/deviation, rounded once. */
+/* Grey becomes three equal channels, each (x/255 − mean)/deviation, rounded once. */
 TEST_WITH(set_up, tear_down, grey_is_three_channels) {
   es_samples_t samples;
   es_point_t point = {.classes = 2};
@@ -191,7 +191,7 @@ TEST_WITH(set_up, tear_down, grey_is_three_channels) {
   es_samples_destroy(&samples);
 }
 
-/* Given means may differ by channel; zeros from the border are raw zeros, so they are normalised too. */
+/* Given means may differ by channel. Border zeros are raw zeros, so they are normalised too. */
 TEST_WITH(set_up, tear_down, channels_normalised_apart) {
   const source_t *sources[] = {&grey, &colour};
   for (int s = 0; s < 2; s++) {
@@ -218,7 +218,7 @@ TEST_WITH(set_up, tear_down, channels_normalised_apart) {
   }
 }
 
-/* Below eight pixels a side there is no room to move. */
+/* Images of less than eight pixels per side do not move. */
 TEST_WITH(set_up, tear_down, tiny_images) {
   es_dataset_spec_t spec = {.name = "synthetic", .format = ES_FORMAT_SYNTHETIC, .synthetic = grey.synthetic};
   es_point_t point = {.classes = 2, .dataset = spec};

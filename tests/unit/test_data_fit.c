@@ -1,4 +1,4 @@
-/* Fitting: resize against PIL bit for bit (fixtures/fit_golden.py made the numbers), pad by its definition. */
+/* Resize equals PIL bit for bit (numbers by fixtures/fit_golden.py); pad equals its definition. */
 #include "../../src/data/fit.h"
 #include "eigenscope/file.h"
 #include "support/draw.h"
@@ -39,7 +39,7 @@ TEST(resize_as_pil) {
   es_free(golden);
 }
 
-/* A fitter is used for many images: nothing of one may show in the next. */
+/* A fitter is used for many images; an image must not affect the next. */
 TEST(resize_keeps_nothing) {
   uint8_t white[20 * 30], black[20 * 30] = {0}, out[16 * 16];
   memset(white, 255, sizeof white);

@@ -1,4 +1,4 @@
-/* HDF5 files: what is read from good ones, and the sentence that each kind of bad one gets. */
+/* HDF5 files: content of valid files, and the message for each kind of invalid file. */
 #include "support/hdf5_leaks.h"
 #include "unit/data_checks.h"
 #include <sys/stat.h>
@@ -34,7 +34,7 @@ static void check_content(const h5_layout_t *l, char fingerprint[ES_ID_SIZE]) {
   es_dataset_destroy(dataset);
 }
 
-/* Colour, grey with and without an axis for it; contiguous and in packed chunks; labels of every kind of integer. */
+/* Colour, grey with and without a channel axis; contiguous and in compressed chunks; labels of all integer types. */
 TEST_IN_FOLDER(layouts) {
   char first[ES_ID_SIZE], other[ES_ID_SIZE];
   h5_layout_t l = h5_layout(TRAIN, EVAL, 8, 8, 3, CLASSES);
@@ -57,8 +57,7 @@ TEST_IN_FOLDER(layouts) {
   assert_string_equal(other, first);
 }
 
-/* Several parts of 8 MB, in chunks that do not end where parts end, larger than the library's own cache, and cut along
- * every axis. */
+/* Several parts of 8 MB. Chunks do not end with parts, exceed HDF5's default cache, and are cut along every axis. */
 TEST_IN_FOLDER(many) {
   char plain[ES_ID_SIZE], chunked[ES_ID_SIZE], cut[ES_ID_SIZE];
   h5_layout_t l = h5_layout(3000, 4, 64, 64, 1, CLASSES);
@@ -80,7 +79,7 @@ TEST_IN_FOLDER(many) {
   assert_string_equal(cut, plain);
 }
 
-/* The fingerprint is of the images, not of the file they came in. */
+/* The fingerprint depends on the images, not on the file format. */
 TEST_IN_FOLDER(same_fingerprint_as_idx) {
   idx_write_all(folder, true, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
   es_dataset_t *a = load(ES_FORMAT_IDX, folder, 8);
@@ -109,9 +108,9 @@ TEST_IN_FOLDER(other_names) {
   es_dataset_destroy(dataset);
 }
 
-/* ---- what is refused ---- */
+/* ---- invalid files ---- */
 
-static int printed; /* times that HDF5 would have printed its stack */
+static int printed; /* number of times that HDF5 would have printed its error stack */
 
 static herr_t count_print(hid_t stack, void *data) {
   (void)stack;
@@ -120,7 +119,7 @@ static herr_t count_print(hid_t stack, void *data) {
   return 0;
 }
 
-/* The message is "<path>: <expected>", and HDF5 prints nothing on its own. */
+/* The message is "<path>: <expected>", and HDF5 prints nothing itself. */
 static void assert_refused(const char *expected) {
   char message[1024];
   H5E_auto2_t function;
@@ -131,11 +130,11 @@ static void assert_refused(const char *expected) {
   assert_string_equal(refusal(ES_FORMAT_HDF5, path), message);
   assert_int_equal(printed, 0);
   H5Eget_auto2(H5E_DEFAULT, &function, &data);
-  assert_true(function == count_print && data == &printed);               /* as it was */
+  assert_true(function == count_print && data == &printed);               /* unchanged */
   assert_int_equal(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL), 0); /* nothing left open */
 }
 
-/* A good file but for one variable. */
+/* Replaces one variable of a valid file and expects a refusal. */
 static void refuse_variable(const h5_variable_t *other, const char *expected) {
   h5_layout_t l = good();
   h5_write(path, &l, other);
@@ -170,8 +169,8 @@ TEST_IN_FOLDER(truncated) {
   }
 }
 
-/* Bytes all over a file, in turn: a sentence that names the file, or images. (Files without checksums can make the
- * library itself fall over.) */
+/* Damages bytes all over a file, one at a time: either a message that names the file, or images. (Files have checksums,
+ * because without them HDF5 itself may crash.) */
 TEST_IN_FOLDER(damaged) {
   h5_layout_t l = h5_layout(12, 8, 3, 3, 1, 2);
   l.chunk = 5;
@@ -337,7 +336,7 @@ TEST_IN_FOLDER(labels) {
   free(labels);
 }
 
-/* A flipped bit in a packed chunk: found when the pixels are read. */
+/* A flipped bit in a compressed chunk is found when the pixels are read. */
 TEST_IN_FOLDER(damaged_chunk) {
   h5_layout_t l = good();
   l.chunk = EVAL;

@@ -1,4 +1,4 @@
-/* IDX files: what is read from good ones, and the sentence that each kind of bad one gets. */
+/* IDX files: content of valid files, and the message for each kind of invalid file. */
 #include "unit/data_checks.h"
 #include <sys/stat.h>
 
@@ -9,10 +9,10 @@ static void set_up(void) {
   idx_write_all(folder, false, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
 }
 
-/* A test that finds a good dataset in its folder. */
+/* A test with a valid dataset in its folder. */
 #define TEST_OF_FILES(name) TEST_WITH(set_up, leave_folder, name)
 
-/* The message starts with the file's path and holds `expected`. */
+/* The message starts with the path of the file and contains `expected`. */
 static void assert_refused(const char *file, const char *expected) {
   char start[512];
   snprintf(start, sizeof start, "%s/%s", folder, file);
@@ -21,14 +21,14 @@ static void assert_refused(const char *file, const char *expected) {
     fail_msg("\"%s\" does not start with \"%s\" or lacks \"%s\"", message, start, expected);
 }
 
-/* The dataset loads; its fingerprint. */
+/* Checks that the dataset loads; returns its fingerprint. */
 static void assert_loads(char fingerprint[ES_ID_SIZE]) {
   es_dataset_t *dataset = load(ES_FORMAT_IDX, folder, WIDTH);
   snprintf(fingerprint, ES_ID_SIZE, "%s", es_dataset_fingerprint(dataset));
   es_dataset_destroy(dataset);
 }
 
-/* Instead of what is there; frees `bytes`. */
+/* Replaces a file; frees `bytes`. */
 static void put_raw(int file, const char *suffix, idx_bytes_t bytes, size_t size) {
   idx_remove(folder, file);
   idx_write_raw(folder, file, suffix, bytes.data, size);
@@ -63,13 +63,13 @@ TEST_OF_FILES(info) {
 TEST_OF_FILES(packed_is_the_same) {
   char plain[ES_ID_SIZE], packed[ES_ID_SIZE], both[ES_ID_SIZE], members[ES_ID_SIZE];
   assert_loads(plain);
-  /* Both exist: the plain file is read, whatever the other holds. */
+  /* If both exist, the plain file is read, whatever the other contains. */
   idx_write_packed(folder, IDX_TRAIN_IMAGES, "wb", "no images", 9);
   assert_loads(both);
   for (int file = 0; file < 4; file++) idx_remove(folder, file);
   idx_write_all(folder, true, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
   assert_loads(packed);
-  /* gzip files may be several put together. */
+  /* A gzip file may consist of several members. */
   idx_bytes_t images = idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH);
   idx_write_packed(folder, IDX_TRAIN_IMAGES, "wb", images.data, 100);
   idx_write_packed(folder, IDX_TRAIN_IMAGES, "ab", images.data + 100, images.size - 100);
@@ -81,7 +81,7 @@ TEST_OF_FILES(packed_is_the_same) {
   assert_int_equal(strspn(plain, "0123456789abcdef"), 16);
 }
 
-/* Every pixel and every label counts, and so does how they are cut into images. */
+/* The fingerprint depends on every pixel, every label, and the shape of the images. */
 TEST_OF_FILES(fingerprint_tells_data_apart) {
   char before[ES_ID_SIZE], pixel[ES_ID_SIZE], label[ES_ID_SIZE], shape[ES_ID_SIZE];
   assert_loads(before);
@@ -129,7 +129,7 @@ TEST_OF_FILES(truncated) {
   assert_refused(IDX_NAMES[IDX_EVAL_LABELS], ": truncated: 25 bytes where its header (20 labels) asks for 28");
 }
 
-/* A download that broke off: the packed file itself ends early. */
+/* An interrupted download: the compressed file itself ends early. */
 TEST_OF_FILES(packed_cut_off) {
   static const char path[] = "train-images-idx3-ubyte.gz";
   idx_bytes_t images = idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH);
@@ -208,7 +208,7 @@ TEST_OF_FILES(class_without_samples) {
                  "train samples");
 }
 
-/* A flipped bit that leaves the length alone: found when the pixels are read. Longer than what zlib unpacks at once. */
+/* A flipped bit that keeps the length is found when pixels are read. The file exceeds zlib's buffer. */
 TEST_OF_FILES(damaged) {
   idx_write_all(folder, false, 300, EVAL, 64, 64, CLASSES);
   idx_bytes_t images = idx_images(ES_TRAIN, 300, 64, 64);

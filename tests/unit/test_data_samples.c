@@ -1,4 +1,4 @@
-/* What a point takes from a dataset: binding, the balanced limit, normalisation. */
+/* Selecting samples of a dataset for a point: binding, the balanced limit, normalisation. */
 #include "eigenscope/data.h"
 #include "support/datasets.h"
 #include "support/unit.h"
@@ -75,7 +75,7 @@ TEST_WITH(set_up, tear_down, bind_class_without_eval) {
   assert_ok(es_point_bind(&two, &info, "job.yaml", fresh()));
 }
 
-/* The definition, written out: walk the file, take a sample if its class has not had its share. */
+/* The definition written out: walk the file, and take a sample while its class has not reached its share. */
 static void check_selection(int32_t classes, int64_t limit, es_split_t split) {
   es_point_t point = point_of(classes, limit, limit);
   es_samples_t samples;
@@ -114,7 +114,7 @@ TEST_WITH(set_up, tear_down, select) {
   }
 }
 
-/* Balanced means balanced: 14 of 4 classes. */
+/* The limit is balanced: 14 of 4 classes. */
 TEST_WITH(set_up, tear_down, limit_is_balanced) {
   es_point_t point = point_of(0, 14, 0);
   es_samples_t samples;
@@ -127,7 +127,7 @@ TEST_WITH(set_up, tear_down, limit_is_balanced) {
   es_samples_destroy(&samples);
 }
 
-/* Mean and deviation are those of the chosen train samples, whatever split is asked for. Reference: two passes. */
+/* Mean and deviation are those of the chosen train samples for any requested split. Reference: two passes. */
 TEST_WITH(set_up, tear_down, normalisation) {
   enum { PIXELS = SIDE * SIDE };
   es_point_t point = point_of(3, 20, 9);
@@ -161,13 +161,13 @@ TEST_WITH(set_up, tear_down, normalisation_given) {
   }
   es_samples_t samples;
   assert_ok(es_samples_select(&samples, dataset, &point, ES_EVAL, fresh()));
-  const double deviation[3] = {0.5, 0.4, 1}; /* nothing divides by 0 */
+  const double deviation[3] = {0.5, 0.4, 1}; /* a deviation of 0 is replaced by 1 */
   assert_memory_equal(samples.mean, point.dataset.mean, sizeof samples.mean);
   for (int c = 0; c < 3; c++) assert_true(samples.deviation[c] == deviation[c]);
   es_samples_destroy(&samples);
 }
 
-/* A constant dataset: its deviation is exactly 0, by whole numbers, and 1 divides. Three colours, each for itself. */
+/* Constant images: a deviation of exactly 0 (integer arithmetic) is replaced by 1. Three colours, each alone. */
 TEST_WITH(set_up, tear_down, normalisation_of_constants) {
   idx_bytes_t images = idx_images(ES_TRAIN, TRAIN, SIDE, SIDE);
   memset(images.data + 16, 51, images.size - 16);
@@ -213,7 +213,7 @@ TEST_WITH(set_up, tear_down, normalisation_of_colours) {
   es_dataset_destroy(colours);
 }
 
-/* The files changed after the plan looked at them. */
+/* The files changed after the plan was made. */
 TEST_WITH(set_up, tear_down, fewer_classes_than_bound) {
   es_point_t point = point_of(CLASSES + 1, 0, 0);
   es_samples_t samples;

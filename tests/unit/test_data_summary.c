@@ -1,4 +1,4 @@
-/* Datasets in numbers, formats by what is there, and the generator's images as a file. */
+/* Summaries of datasets, guessing formats, and synthetic images written to a file. */
 #define _GNU_SOURCE /* fallocate */
 #include "../../src/data/images.h"
 #include "eigenscope/data.h"
@@ -22,13 +22,13 @@ static es_dataset_summary_t summarize(const es_dataset_spec_t *spec) {
   return summary;
 }
 
-/* Mean and deviation by their definition, in double, of idx_pixel's bytes. */
+/* Mean and deviation of idx_pixel's bytes by definition, in double. */
 static void check_moments(const es_dataset_summary_t *s) {
   const es_dataset_info_t *info = &s->info;
   for (int split = 0; split < ES_SPLITS; split++) {
     int64_t n = info->count[split] * info->height * info->width;
     for (int c = 0; c < 3; c++) {
-      double sum = 0, squares = 0; /* of whole numbers, so exact; then of squared deviations */
+      double sum = 0, squares = 0; /* exact sums of integers; then of squared deviations */
       int from = c < info->channels ? c : 0;
       for (int64_t i = 0; i < n; i++) sum += idx_pixel(split, i * info->channels + from);
       for (int64_t i = 0; i < n; i++) {
@@ -41,7 +41,7 @@ static void check_moments(const es_dataset_summary_t *s) {
   }
 }
 
-/* As loading has it: the same fingerprint, and for images of their own size the normalisation of all samples. */
+/* Compares with loading: equal fingerprint, and for images of original size equal normalisation. */
 static void check_loaded(const es_dataset_spec_t *spec, const es_dataset_summary_t *s) {
   es_dataset_t *dataset;
   es_samples_t samples;
@@ -76,7 +76,7 @@ TEST_IN_FOLDER(formats) {
   check_loaded(&spec, &s);
 }
 
-/* More than is read at once, and no square. */
+/* More than is read at once; images are not square. */
 TEST_IN_FOLDER(many) {
   idx_write_all(folder, false, 2500, EVAL, 80, 60, CLASSES);
   es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
@@ -124,7 +124,7 @@ TEST_IN_FOLDER(guesses) {
   assert_guess(folder, ES_FORMAT_IDX, "train-images-idx3-ubyte.gz");
 }
 
-/* A row is found wherever it stands, also behind one that reads nothing from disk. */
+/* A row is found at any position, also behind one that reads nothing from disk. */
 TEST_IN_FOLDER(guesses_in_any_order) {
   const es_dataset_reader_t made = {.anywhere = true}, marked = {.hint = "a folder", .mark = "mark.bin"};
   const es_dataset_reader_t *const rows[] = {&made, &marked};
@@ -135,7 +135,7 @@ TEST_IN_FOLDER(guesses_in_any_order) {
   assert_string_equal(found, "mark.bin.gz");
 }
 
-/* What other modules need of a row is there, and the help of options names the formats of files. */
+/* Each row has all members that other modules need, and option help names the formats of files. */
 TEST(rows) {
   es_text_t words = {0};
   for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) {
@@ -148,7 +148,7 @@ TEST(rows) {
   es_text_destroy(&words);
 }
 
-/* ---- the generator's images as a file ---- */
+/* ---- synthetic images written to a file ---- */
 
 static es_synthetic_t synthetic(int32_t channels) {
   return (es_synthetic_t){
@@ -159,7 +159,7 @@ static void write_synthetic(const es_synthetic_t *spec) {
   assert_ok(es_synthetic_write(path, spec, "a test", fresh()));
 }
 
-/* What the file gives is what the generator gives: numbers, fingerprint, pixels. */
+/* The file holds the generator's numbers, fingerprint and pixels. */
 TEST_IN_FOLDER(written_images) {
   for (int32_t channels = 1; channels <= 3; channels += 2) {
     es_dataset_spec_t made = {.name = "made", .format = ES_FORMAT_SYNTHETIC, .synthetic = synthetic(channels)};
@@ -180,7 +180,7 @@ TEST_IN_FOLDER(written_twice_is_the_same_file) {
   write_synthetic(&spec);
   assert_ok(es_file_read(path, &first, &first_size, fresh()));
   file_write("images.h5.123.part", "left by one that was killed", 27);
-  sleep(1); /* nor does the time go into it */
+  sleep(1); /* the file contains no time */
   write_synthetic(&spec);
   assert_ok(es_file_read(path, &second, &second_size, fresh()));
   assert_int_equal(first_size, second_size);
@@ -208,7 +208,7 @@ TEST_IN_FOLDER(refused) {
   assert_false(es_file_exists(path));
 }
 
-/* Stands before libc's. Many file systems cannot reserve room: then HDF5 comes to the limit. */
+/* Replaces libc's function. Many file systems cannot reserve space; then HDF5 reaches the limit. */
 static bool cannot_reserve;
 
 int fallocate(int descriptor, int mode, off_t offset, off_t size) {
@@ -217,7 +217,7 @@ int fallocate(int descriptor, int mode, off_t offset, off_t size) {
   return -1;
 }
 
-/* As on a full disk, at any point of the file: what was there stays, nothing else is left. */
+/* A disk that fills at any point of the file: the old file stays, nothing else is left. */
 static void check_no_room(void) {
   es_synthetic_t spec = synthetic(3);
   struct stat facts;

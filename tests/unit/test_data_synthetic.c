@@ -1,5 +1,4 @@
-/* The synthetic generator: pure, the same bytes everywhere, and harder with every class and every step of complexity.
- */
+/* The synthetic generator: pure, equal bytes everywhere, and harder with more classes and higher complexity. */
 #include "eigenscope/data.h"
 #include "eigenscope/file.h"
 #include "support/unit.h"
@@ -18,7 +17,7 @@ static es_synthetic_t synthetic(int32_t classes, int32_t complexity, int32_t siz
                           .seed = 7};
 }
 
-/* Share of the eval images that the nearest mean of the train images classifies rightly. */
+/* Share of eval images that a nearest-mean classifier of train images gets right. */
 static double nearest_mean_accuracy(const es_synthetic_t *spec) {
   uint8_t image[PIXELS];
   double *mean = es_allocate_zero((size_t)spec->classes * PIXELS, sizeof *mean);
@@ -71,7 +70,7 @@ TEST(harder_with_classes) {
   }
 }
 
-/* The numbers of results rest on these bytes: another hash means another dataset under the same name. */
+/* Stored results depend on these bytes: another hash means another dataset under the same name. */
 TEST(same_bytes_everywhere) {
   uint64_t hash = 0;
   uint8_t image[40 * 40 * 3];
@@ -96,7 +95,7 @@ TEST(pure) {
   uint8_t first[PIXELS * 3], again[PIXELS * 3];
   es_synthetic_image(&spec, ES_TRAIN, 1234, first);
   es_synthetic_image(&spec, ES_EVAL, 1, again);
-  /* How many there are changes none of them. */
+  /* The number of images changes none of them. */
   other.train = other.eval = 100000;
   es_synthetic_image(&other, ES_TRAIN, 1234, again);
   assert_memory_equal(first, again, sizeof first);
@@ -123,7 +122,7 @@ static double correlation(const double *a, const double *b, int n) {
   return ab / sqrt(aa * bb);
 }
 
-/* Image `sample` averaged down to SIDE × SIDE, one channel. */
+/* Averages image `sample` down to SIDE × SIDE, one channel. */
 static void shrunk(int32_t size, es_split_t split, int64_t sample, double out[PIXELS]) {
   static uint8_t image[4 * SIDE * 4 * SIDE];
   int32_t factor = size / SIDE;
@@ -136,8 +135,8 @@ static void shrunk(int32_t size, es_split_t split, int64_t sample, double out[PI
   }
 }
 
-/* At complexity 1 a class is one picture under noise: train and eval show the same, other classes another, and more
- * pixels show it finer. */
+/* At complexity 1 a class is one picture with noise: equal in train and eval, different between classes, and finer with
+ * more pixels. */
 TEST(classes_are_pictures) {
   double a[PIXELS], b[PIXELS];
   for (int64_t i = 0; i < 5; i++) {

@@ -1,4 +1,4 @@
-/* Overlap and principal angles: against scipy, subspaces whose angles are known, and at the edges. */
+/* Overlap and principal angles: against scipy, for subspaces with known angles, and at limits. */
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/random.h"
 #include "support/unit.h"
@@ -91,7 +91,7 @@ TEST(identical) {
       compare(&pair);
       assert_near(overlap, 1.0, 1e-12);
       assert_near(angles[k - 1], 0.0, 1e-6);
-      for (int32_t i = 0; i < k * widths[w]; i++) pair.b[i] = -pair.a[i]; /* signs say nothing */
+      for (int32_t i = 0; i < k * widths[w]; i++) pair.b[i] = -pair.a[i]; /* signs do not matter */
       compare(&pair);
       assert_near(overlap, 1.0, 1e-14);
     }
@@ -117,7 +117,7 @@ TEST(orthogonal) {
   assert_true(overlap == 0.0 && angles[0] == M_PI / 2);
 }
 
-/* u_i = q_i against cos θ_i q_i + sin θ_i q_{n+i}, in any basis of either: the angles are the θ_i. */
+/* u_i = q_i and cos θ_i q_i + sin θ_i q_{n+i}, in any basis: the angles are the θ_i. */
 static void check_turned(const double *theta, int32_t n, int32_t width, int stream) {
   static float all[WIDEST * WIDEST], turned[WIDEST * WIDEST];
   double expected = 0.0;
@@ -148,7 +148,7 @@ TEST(turned) {
   for (int i = 0; i < 10; i++) check_turned(theta + i, 1, 2 + i, 3 + i);
 }
 
-/* Where an arc cosine would say 0 or 1.5e-8: vectors that float holds exactly. */
+/* Angles for which an arc cosine would give 0 or 1.5e-8, by vectors that float holds exactly. */
 TEST(small_angles) {
   const float tangents[] = {1e-12f, 1e-9f, 1e-8f, 3e-8f, 1e-6f, 1e-4f};
   memset(pair.a, 0, sizeof pair.a);
@@ -165,7 +165,7 @@ TEST(small_angles) {
   }
 }
 
-/* min(k₁, k₂) angles; a subspace within another has none with it. */
+/* There are min(k₁, k₂) angles; a subspace inside another has angle 0 to it. */
 TEST(different_dimensions) {
   static float inner[WIDEST * WIDEST];
   directions(pair.a, 5, 30, 50);
@@ -185,7 +185,7 @@ TEST(different_dimensions) {
   double cosines = 0.0, forth[12];
   memcpy(forth, angles, sizeof forth);
   for (int i = 0; i < 12; i++) cosines += cos(angles[i]) * cos(angles[i]) / 12.0;
-  assert_near(overlap, cosines, 1e-13); /* the overlap is the mean square cosine */
+  assert_near(overlap, cosines, 1e-13); /* the overlap is the mean squared cosine */
   static pair_t swapped;
   swapped = (pair_t){.width = 50, .ka = 12, .kb = 30};
   memcpy(swapped.a, pair.b, sizeof swapped.a);
@@ -195,7 +195,7 @@ TEST(different_dimensions) {
   for (int i = 0; i < 12; i++) assert_near(angles[i], forth[i], 1e-13);
 }
 
-/* Together more than the width: they share a subspace of ka + kb − width dimensions at least. */
+/* If ka + kb exceeds the width, the subspaces share at least ka + kb − width dimensions. */
 TEST(large_subspaces) {
   pair.width = 24;
   pair.ka = 20;
@@ -207,7 +207,7 @@ TEST(large_subspaces) {
   assert_true(angles[11] > 1e-3);
 }
 
-/* One product serves every δ: the same as each compared alone, in any order of the δ. */
+/* One product serves every δ: results equal those of each δ alone, in any order of δ. */
 TEST(deltas) {
   enum { N = 6 };
   const int32_t ka[N] = {7, 3, 0, 20, 1, 12}, kb[N] = {9, 3, 5, 18, -1, 20};
@@ -264,7 +264,7 @@ TEST(random_subspaces) {
   assert_near(mean, 0.4, 0.012); /* 4 deviations; one trial deviates by about 0.05 */
 }
 
-/* What is not a basis is not measured, and says so. */
+/* Rows that are not a basis are not measured, and reported. */
 TEST(refused) {
   const float values[] = {NAN, INFINITY, 0.0f, 1.1f};
   const int32_t k = 3;
@@ -275,7 +275,7 @@ TEST(refused) {
     if (i < 4)
       pair.a[9] = values[i];
     else
-      memcpy(pair.a + 8, pair.a, 8 * sizeof *pair.a); /* twice the same vector */
+      memcpy(pair.a + 8, pair.a, 8 * sizeof *pair.a); /* one vector twice */
     const es_leading_t a = {8, &k, pair.a}, b = {8, &k, pair.b};
     assert_fails_with(es_eigenspace_compare(&overlap, numbers, &b, &a, 1, fresh()), ES_NUMERIC, "not orthonormal");
   }

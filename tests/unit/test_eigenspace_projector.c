@@ -1,4 +1,4 @@
-/* Projections: what an orthogonal projection must do, against a naive one, and random directions. */
+/* Properties of orthogonal projections, comparison with a naive projection, and random directions. */
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/random.h"
 #include "support/draw.h"
@@ -19,7 +19,7 @@ static void directions(float *out, int64_t seed, int layer, int32_t n, int32_t w
   assert_ok(es_directions_random(out, seed, layer, n, width, fresh()));
 }
 
-/* Rows about a mean of some size, and a basis of the whole space. */
+/* Fills rows about a mean of moderate size, and a basis of the whole space. */
 static void fill(void) {
   directions(vectors, 82, 0, WIDTH, WIDTH);
   for (int i = 0; i < WIDTH * WIDTH; i++) basis[i] = (double)vectors[i];
@@ -74,7 +74,7 @@ TEST(against_naive) {
 
 TEST(whole_space_and_none) {
   es_projector_t *p = open_projector(WIDTH);
-  es_projector_apply(p, 1, rows, ROWS); /* nothing was chosen yet */
+  es_projector_apply(p, 1, rows, ROWS); /* no k was chosen yet */
   es_projector_apply(p, 0, rows, ROWS);
   assert_memory_equal(rows, before, sizeof rows);
   es_projector_choose(p, 1, WIDTH);
@@ -90,7 +90,7 @@ TEST(whole_space_and_none) {
   es_projector_destroy(p);
 }
 
-/* Twice is once; what is left out is orthogonal to all that stays; data within the span stay as they are. */
+/* Projecting twice changes nothing; the remainder is orthogonal to the projection; rows in the span stay unchanged. */
 TEST(projection) {
   enum { K = 11 };
   static float once[ROWS * WIDTH];
@@ -119,7 +119,7 @@ TEST(projection) {
   es_projector_destroy(p);
 }
 
-/* Bits depend on the slice alone: not on what ran before, nor on where the rows lie. */
+/* Bits depend on the slice alone: not on earlier calls, nor on the position of rows in memory. */
 TEST(bits) {
   static float again[ROWS * WIDTH + 1], other[3 * WIDTH];
   es_projector_t *p = open_projector(20);
@@ -133,7 +133,7 @@ TEST(bits) {
     assert_memory_equal(again + shift, rows, sizeof rows);
   }
   es_projector_destroy(p);
-  p = open_projector(17); /* vectors beyond k are not there */
+  p = open_projector(17); /* no vectors beyond k */
   es_projector_choose(p, 1, 17);
   es_projector_apply(p, 1, rows, ROWS);
   assert_memory_equal(again + 1, rows, sizeof rows);
@@ -143,7 +143,7 @@ TEST(bits) {
 TEST(random_is_set) {
   es_projector_t *p = open_projector(3);
   assert_ok(es_projector_set_random(p, 1, 7, 9, mean, fresh()));
-  es_projector_apply(p, 1, rows, ROWS); /* setting it chooses nothing */
+  es_projector_apply(p, 1, rows, ROWS); /* setting a basis chooses no k */
   assert_memory_equal(rows, before, sizeof rows);
   es_projector_choose(p, 1, 9);
   es_projector_apply(p, 1, rows, ROWS);
@@ -171,7 +171,7 @@ TEST(random_is_orthonormal) {
   }
 }
 
-/* A function of seed, layer, number and width alone; fewer span what the first of more do. */
+/* Random directions are a function of seed, layer, number and width; fewer directions are the first of more. */
 TEST(random_is_pure) {
   static float again[MOST * MOST];
   const int32_t k = 13, n = 30;
@@ -201,13 +201,13 @@ TEST(bytes) {
   assert_int_equal(es_projector_bytes(widths, 2, 0.5), 4 * (60 + 12) + 2 * 256 * 4 * 10);
 }
 
-/* Orthonormal, the span of each first r kept with its directions, whatever the last ones are. */
+/* The result is orthonormal; the span of the first r vectors is kept for each r, whatever the last ones are. */
 TEST(orthonormalise) {
   enum { N = 5 };
   static double q[N * WIDTH], given[N * WIDTH];
   for (int i = 0; i < N * WIDTH; i++) given[i] = normal(5, (uint64_t)i);
   for (int i = 0; i < WIDTH; i++) {
-    given[3 * WIDTH + i] = 2.0 * given[i] - given[2 * WIDTH + i]; /* nothing new */
+    given[3 * WIDTH + i] = 2.0 * given[i] - given[2 * WIDTH + i]; /* linearly dependent */
     given[4 * WIDTH + i] = 0.0;
   }
   memcpy(q, given, sizeof q);
@@ -225,7 +225,7 @@ TEST(orthonormalise) {
       along = coordinate;
     }
     for (int i = 0; i < WIDTH; i++) length += given[a * WIDTH + i] * given[a * WIDTH + i];
-    assert_true(fabs(rest - length) < 1e-12 * (1.0 + length)); /* nothing is outside the span so far */
+    assert_true(fabs(rest - length) < 1e-12 * (1.0 + length)); /* the remainder lies in the span so far */
     if (a < 3) assert_true(along > 0.0);
   }
   assert_ok(es_eigenspace_orthonormalise(q, 0, WIDTH, fresh()));

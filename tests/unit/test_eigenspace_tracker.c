@@ -1,4 +1,4 @@
-/* Eigenspaces over the epochs of a point, on one rank: what is compared with what, and states. */
+/* Eigenspaces over the epochs of a point, on one rank: choice of references, and states. */
 #include "support/eigenspace_story.h"
 #include "support/unit.h"
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static void end(story_t *story, es_eigenspaces_t *s) {
   assert_ok(story_end(story, s, fresh()));
 }
 
-/* Vectors rounded to float, as a tracker keeps them. */
+/* Vectors rounded to float, as a tracker stores them. */
 static es_leading_t leading(float *rows, int32_t k[STORY_DELTAS], int split, int32_t epoch, int layer) {
   static double exact[STORY_WIDEST * STORY_WIDEST];
   const int32_t width = story_widths[layer];
@@ -58,12 +58,12 @@ TEST(references) {
       if (epoch > 0 && story_measures(split, epoch - 2)) check_pair(&story, 0, split, epoch, epoch - 2, epoch);
     }
   }
-  /* the first epoch of each split has none before it */
+  /* the first epoch of each split has no previous one */
   for (int i = 0; i < STORY_LAYERS * STORY_DELTAS; i++)
     assert_true(isnan(story.overlap[0][ES_EVAL][0][i]) && isnan(story.overlap[0][ES_TRAIN][2][i]));
   for (int i = 0; i < STORY_ANGLES; i++)
     assert_true(isnan(story.angles[0][ES_EVAL][0][i]) && isnan(story.angles[0][ES_TRAIN][2][i]));
-  /* the last epoch is itself; where something died, nothing is said */
+  /* the last epoch equals itself; no value if a layer is dead */
   for (int d = 0; d < STORY_DELTAS; d++) {
     assert_true(fabs(story.overlap[1][ES_EVAL][6][3 * STORY_DELTAS + d] - 1.0) < 1e-14);
     assert_true(isnan(story.overlap[0][ES_EVAL][4][4 * STORY_DELTAS + d]));
@@ -92,7 +92,7 @@ TEST(vectors) {
   es_eigenspaces_destroy(s);
 }
 
-/* Stopped after any epoch and resumed, with the tensors in any order: the same bits. */
+/* Stopping after any epoch and resuming, with tensors in any order, gives equal bits. */
 TEST(state) {
   static story_t whole, parts;
   es_eigenspaces_t *s = open_tracker();
@@ -119,7 +119,7 @@ TEST(state) {
   }
 }
 
-/* A state whose eigenspaces are ahead of it is refused. */
+/* A state whose eigenspaces belong to a later epoch is refused. */
 TEST(epoch_twice) {
   static story_t story;
   es_eigenspaces_t *s = open_tracker();
@@ -129,7 +129,7 @@ TEST(epoch_twice) {
   es_eigenspaces_destroy(s);
 }
 
-/* Through a file as a state is one. */
+/* Writes and reads a state file. */
 TEST(state_file) {
   static story_t whole, parts;
   char path[] = "/tmp/es_eigenspace_XXXXXX";
@@ -158,7 +158,7 @@ TEST(state_file) {
   assert_memory_equal(&parts, &whole, sizeof whole);
 }
 
-/* Spoils a saved state, resumes from it, and wants it refused with the name of what is wrong. */
+/* Spoils a saved state and resumes from it: it must be refused with the name of the wrong tensor. */
 static void check_refused(const char *name, void (*spoil)(story_state_t *state)) {
   static story_t story;
   story_state_t saved;
@@ -254,8 +254,8 @@ TEST(refused) {
   const int32_t too_many[STORY_DELTAS] = {1, 6, 2}, k[STORY_DELTAS] = {1, 3, 2};
   es_eigenspaces_t *s = open_tracker();
   assert_int_equal(es_eigenspaces_put(s, 1, too_many, rows, 9, fresh()), ES_BUG); /* wider than the layer */
-  assert_int_equal(es_eigenspaces_put(s, 1, k, rows, 2, fresh()), ES_BUG);        /* fewer vectors than that */
-  assert_int_equal(es_eigenspaces_commit(s, ES_EVAL, 0, &said), ES_BUG);          /* a failed put is not forgotten */
+  assert_int_equal(es_eigenspaces_put(s, 1, k, rows, 2, fresh()), ES_BUG);        /* fewer vectors than k */
+  assert_int_equal(es_eigenspaces_commit(s, ES_EVAL, 0, &said), ES_BUG);          /* a failed put is remembered */
   es_eigenspaces_destroy(s);
   s = open_tracker();
   run(&story, s, 0, 0);

@@ -1,8 +1,8 @@
-/* The measured and the probed epochs of a point, against a walk over all of them. */
+/* The measured and probed epochs of a point, compared with a walk over all epochs. */
 #include "eigenscope/epochs.h"
 #include "support/unit.h"
 
-/* As the job file says it: epoch 0 (eval only), every measure.every-th and the last. */
+/* The rule of the job file: epoch 0 (eval only), every measure.every-th epoch, and the last. */
 static bool expected(int32_t epochs, int32_t every, es_split_t split, int32_t epoch) {
   bool measured = epoch == epochs;
   for (int32_t e = every; e <= epochs; e += every) measured |= e == epoch;
@@ -64,7 +64,7 @@ static void check_probes(es_point_t *point, es_epochs_t wanted, int32_t n, const
 
 TEST(probes) {
   const es_epochs_t none = {.kind = ES_EPOCHS_NONE}, last = {.kind = ES_EPOCHS_LAST}, all = {.kind = ES_EPOCHS_ALL};
-  const es_epochs_t list = {ES_EPOCHS_LIST, 4, {0, 2, 3, 8}}; /* 8 is beyond the end: an axis may shorten training */
+  const es_epochs_t list = {ES_EPOCHS_LIST, 4, {0, 2, 3, 8}}; /* 8 is past the end: axes may shorten training */
   es_point_t point = {.source = ES_SOURCE_TRAIN, .train.epochs = 3};
   check_probes(&point, none, 0, NULL);
   check_probes(&point, last, 1, (const int32_t[]){3});

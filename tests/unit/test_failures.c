@@ -1,4 +1,4 @@
-/* status.h: what a failure leaves in a status, and that a status is never NULL. */
+/* status.h: the content of a status after failures, and that a status is never NULL. */
 #include "eigenscope/comm.h"
 #include "eigenscope/status.h"
 #include "support/unit.h"

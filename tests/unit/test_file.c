@@ -13,14 +13,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Faults: the program's own definitions stand before libc's. A call that is not armed goes to the kernel as usual. */
+/* Faults: these definitions replace libc's. Calls that are not armed go to the kernel as usual. */
 typedef enum call { CALL_NONE, CALL_OPEN, CALL_WRITE, CALL_FSYNC, CALL_CLOSE, CALL_RENAME } call_t;
 static struct {
-  call_t call;      /* what fails */
-  int reason;       /* with which errno */
-  int after;        /* calls that succeed before */
-  int times;        /* failures before it works again; −1 for ever */
-  size_t write_cap; /* bytes that one write takes at most; 0 for all */
+  call_t call;      /* call that fails */
+  int reason;       /* its errno */
+  int after;        /* successful calls before */
+  int times;        /* failures before it works again; −1: for ever */
+  size_t write_cap; /* most bytes per write; 0: all */
 } fault;
 #define INTERPOSED __attribute__((visibility("default")))
 
@@ -102,7 +102,7 @@ TEST_WITH(set_up, leave_folder, short_and_interrupted_writes) {
   check_content("a", data, sizeof data);
 }
 
-/* Whatever fails before the rename: the old content stays, the part is gone, the message has path and reason. */
+/* If anything fails before the rename, the old content stays, the part is removed, the message has path and reason. */
 TEST_WITH(set_up, leave_folder, failures_leave_the_old_file) {
   const struct {
     call_t call;
@@ -131,7 +131,7 @@ TEST_WITH(set_up, leave_folder, failures_leave_the_old_file) {
 
 TEST_WITH(set_up, leave_folder, folder_that_cannot_be_synced) {
   fault.call = CALL_FSYNC;
-  fault.reason = EINVAL; /* what file systems without it answer */
+  fault.reason = EINVAL; /* errno of file systems without fsync */
   fault.after = 1;
   fault.times = 1;
   assert_ok(es_file_write_atomic("a", "x", 1, fresh()));
@@ -158,7 +158,7 @@ TEST_WITH(set_up, leave_folder, write_without_folder) {
   assert_false(es_directory_exists("missing"));
 }
 
-/* Who else may write to the folder can guess the name of a part. */
+/* Others with write access to the folder can guess the name of a part. */
 TEST_WITH(set_up, leave_folder, links_are_not_followed) {
   char part[64];
   snprintf(part, sizeof part, "a.%ld.part", (long)getpid());
@@ -174,7 +174,7 @@ TEST_WITH(set_up, leave_folder, links_are_not_followed) {
   assert_ok(es_file_part_commit(&open_part, fresh()));
   check_content("a", "newer", 5);
   check_content("precious", "old", 3);
-  assert_int_equal(symlink("precious", "link"), 0); /* a link at the goal itself is replaced */
+  assert_int_equal(symlink("precious", "link"), 0); /* a link at the target itself is replaced */
   assert_ok(es_file_write_atomic("link", "new", 3, fresh()));
   check_content("precious", "old", 3);
 }
@@ -227,7 +227,7 @@ TEST_WITH(set_up, leave_folder, read_no_more_than_wanted) {
 }
 
 TEST_WITH(set_up, leave_folder, read_of_a_file_without_size) {
-  /* A line for each of these pages, because neighbours differ: more than the reader's first guess of a size. */
+  /* One line for each of these pages, because neighbours differ: more than the reader's initial buffer. */
   enum { PAGES = 200, PAGE = 4096 };
   char *pages = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   assert_true(pages != MAP_FAILED);
@@ -259,7 +259,7 @@ TEST_WITH(set_up, leave_folder, directory_create) {
 }
 
 TEST(hash) {
-  /* XXH3 of nothing, from its specification; ids on disks depend on it. */
+  /* XXH3 of nothing, from its specification; stored ids depend on it. */
   assert_true(es_hash("", 0, 0) == 0x2d06800538d394c2u);
   assert_true(es_hash("abc", 3, 0) == es_hash("abc", 3, 0));
   assert_true(es_hash("abc", 3, 0) != es_hash("abd", 3, 0));

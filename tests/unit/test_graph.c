@@ -1,4 +1,4 @@
-/* Residual networks as graphs, against what torchvision says of them (tests/fixtures/torch/torchvision_facts.py). */
+/* Residual networks as graphs, compared with torchvision's (tests/fixtures/torch/torchvision_facts.py). */
 #include "eigenscope/graph.h"
 #include "eigenscope/model.h"
 #include "support/unit.h"
@@ -12,8 +12,8 @@ typedef struct facts {
   int64_t parameters, buffers, macs;
   int32_t layers;
   uint64_t names;          /* hash of names and shapes */
-  int32_t receptive_field; /* of the last convolution: resnet18 435, resnet34 899, resnet50 427, MobileNetV2 491 are
-                              known; the others by hand */
+  int32_t receptive_field; /* of the last convolution: known for resnet18 435, resnet34 899, resnet50 427, MobileNetV2
+                            * 491; others by hand */
 } facts_t;
 
 static const facts_t known[] = {
@@ -85,7 +85,7 @@ static const es_node_t *find(const es_graph_t *graph, const char *name) {
   return NULL;
 }
 
-/* Layers in forward order; where paths meet, the longer one counts. */
+/* Layers in forward order; where paths join, the longer path counts. */
 TEST(layers_of_a_block) {
   static const char *const names[] = {"conv1",          "layer1.0.conv1",        "layer1.0.conv2",
                                       "layer1.1.conv1", "layer1.1.conv2",        "layer2.0.conv1",
@@ -111,7 +111,7 @@ TEST(layers_of_a_block) {
   es_graph_destroy(graph);
 }
 
-/* Without skip connections nothing is added and nothing downsamples beside the main path. */
+/* Without skip connections there are no additions and no downsampling beside the main path. */
 TEST(without_skip) {
   es_model_spec_t spec = builtin("resnet18");
   spec.stem = ES_STEM_IMAGENET;
@@ -141,7 +141,7 @@ TEST(without_skip) {
   es_graph_destroy(graph);
 }
 
-/* Every layer's channels times the width, rounded down. */
+/* Channels of every layer are multiplied by the width and rounded down. */
 TEST(widths) {
   const es_model_spec_t resnet = builtin("resnet50"), mobile = builtin("mobilenet_v2");
   es_graph_t *graph = create(&resnet, (es_ratio_t){1, 3}, 10, 32);
@@ -167,7 +167,7 @@ TEST(widths) {
                "layer features.1.conv.1 would have no channels (16 at width 1): a larger width is needed");
 }
 
-/* Convolutions Kaiming, no bias; the last layer as PyTorch has it; MobileNet's last bias 0. */
+/* Convolutions use Kaiming without bias; the last layer uses PyTorch's default; MobileNet's last bias is 0. */
 TEST(initialisers) {
   const es_model_spec_t resnet = builtin("resnet18"), mobile = builtin("mobilenet_v2");
   es_graph_t *graph = create(&resnet, (es_ratio_t){1, 1}, 10, 32);
@@ -181,7 +181,7 @@ TEST(initialisers) {
   es_graph_destroy(graph);
   graph = create(&mobile, (es_ratio_t){1, 1}, 10, 32);
   const es_node_t *depthwise = find(graph, "features.1.conv.0.0"), *last = find(graph, "classifier.1");
-  assert_int_equal(graph->parameters[depthwise->weight].fan, 32 * 9); /* torch.nn.init does not know of groups */
+  assert_int_equal(graph->parameters[depthwise->weight].fan, 32 * 9); /* torch.nn.init ignores groups */
   assert_int_equal(graph->parameters[last->weight].init, ES_INIT_NORMAL_001);
   assert_int_equal(graph->parameters[last->bias].init, ES_INIT_ZERO);
   es_graph_destroy(graph);
@@ -219,14 +219,14 @@ TEST(names) {
   assert_null(es_model_spec_base(&spec));
 }
 
-/* Every family and every operation has a whole row, and the text behind ids tells families apart. */
+/* Every family and operation has a complete row, and the text behind ids distinguishes families. */
 TEST(rows) {
   for (int i = 0; i < ES_FAMILIES; i++) {
     const es_family_row_t *row = es_family((es_family_t)i);
     if (!row->key || !row->id || !row->build) fail_msg("family %d has no whole row", i);
     const es_family_row_t *first = es_family_find(row->key);
     assert_true(first->example && first->form && first->doc && first->options == row->options);
-    assert_non_null(strstr(es_family(ES_FAMILY_VGG)->doc, row->key)); /* which lists the keys */
+    assert_non_null(strstr(es_family(ES_FAMILY_VGG)->doc, row->key)); /* doc lists the keys */
     assert_true(row->items_max <= ES_ITEMS_MAX);
     for (int j = 0; j < i; j++) assert_string_not_equal(row->id, es_family((es_family_t)j)->id);
   }
@@ -240,7 +240,7 @@ TEST(rows) {
   }
 }
 
-/* More layers than can be counted, and more arithmetic, are the user's mistakes. */
+/* Too many layers or operations to count are errors of the user. */
 TEST(limits) {
   es_graph_t *graph;
   es_point_t point = {.model = {.name = "m", .family = ES_FAMILY_RESNET, .n_items = 1, .items = {1025}},
@@ -258,7 +258,7 @@ TEST(limits) {
   assert_null(graph);
 }
 
-/* The memory of a model grows with the share of a rank, and inference needs no more for large batches. */
+/* The memory of a model grows with the samples of a rank; inference needs no more for large batches. */
 TEST(bytes) {
   const es_model_spec_t spec = builtin("resnet18");
   es_graph_t *graph = create(&spec, (es_ratio_t){1, 4}, 10, 32);
@@ -266,7 +266,7 @@ TEST(bytes) {
   assert_true(large > 17 * small / 10 && large < 2 * small);
   assert_true(es_model_bytes(graph, 128, 8, 2, true) < 6 * large / 10);
   assert_int_equal(es_model_bytes(graph, 64, 8, 1, false), es_model_bytes(graph, 1024, 8, 1, false));
-  /* Three outputs of 32 × 32 × 16 for a slice, images and weights: not one of every layer. */
+  /* Three outputs of 32 × 32 × 16 for a slice, images and weights: not the outputs of every layer. */
   assert_true(es_model_bytes(graph, 64, 8, 1, false) < 4 * (4 * 16 * 16384 + 16 * 3072 + 2 * graph->parameter_count));
   es_graph_destroy(graph);
 }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The id of the only point of a job: its name, then what is given. */
+/* The id of the only point of a job: a name, followed by `rest`. */
 static void only_id(const char *rest, char out[ES_ID_SIZE]) {
   char text[1024];
   es_point_t point;
@@ -41,7 +41,7 @@ TEST(union_without_repetitions) {
                            "- {dataset: fashion-mnist, model: vgg11, width: [1/4, 1/2], seed: [0, 1]}\n"
                            "- {dataset: fashion-mnist, model: vgg11, seed: [0, 1, 2], width: [1/2, 1]}\n"
                            "- {dataset: fashion-mnist, model: vgg11, width: 1/2}\n");
-  /* 4, then of 6 the two at width 1/2 and seeds 0 and 1 are there already; the third block adds nothing. */
+  /* 4, then 4 of 6, because two (width 1/2, seeds 0 and 1) exist already; the third block adds none. */
   assert_int_equal(es_grid_count(g.grid), 8);
   static const char *const seeds[] = {"0", "1", "0", "1", "0", "1", "2", "2"};
   static const char *const widths[] = {"1/4", "1/4", "1/2", "1/2", "1", "1", "1/2", "1"};
@@ -54,7 +54,7 @@ TEST(union_without_repetitions) {
   grid_close(&g);
 }
 
-/* Ids name result files of earlier versions: a change here makes every stored result be computed again. */
+/* Result files of earlier versions are named by ids: another id means that stored results are computed again. */
 TEST(ids_stay) {
   char id[ES_ID_SIZE];
   only_id("grid: {dataset: fashion-mnist, model: vgg11}\n", id);
@@ -157,7 +157,7 @@ TEST(id_changes_with_what_does) {
   }
 }
 
-/* What es_point_bind does to `all` leaves the id as it is. */
+/* es_point_bind replaces `all`, which does not change the id. */
 TEST(id_of_a_bound_point) {
   job_grid_t g = grid_open("name: x\n" GRID);
   es_point_t p;
@@ -220,7 +220,7 @@ static void clear_lines(es_point_t *p) {
   p->dataset.line = p->line_model = p->line_width = p->line_classes = p->line_resolution = 0;
 }
 
-/* A resolved job makes exactly the point that it was made from: every field but the lines. */
+/* A resolved job gives exactly the original point: every member except line numbers. */
 TEST(description_makes_the_same_point) {
   for (uint32_t round = 0; round < 500; round++) {
     es_text_t text = {0}, description = {0}, again_description = {0};
@@ -255,7 +255,7 @@ TEST(description_makes_the_same_point) {
   }
 }
 
-/* A bound point describes itself with `all`, and so does what comes of it. */
+/* A bound point describes itself with `all`, and so does the point made from that description. */
 TEST(description_of_a_bound_point) {
   job_grid_t g = grid_open("name: x\n" GRID);
   es_point_t p;
@@ -341,7 +341,7 @@ TEST(selection) {
   refuse_selection("99999999999999999999", "--points 99999999999999999999: write indices and ranges as in 0-3,7");
 }
 
-/* The shares of all tasks make the whole, and their costs are near to each other. */
+/* The shares of all tasks cover all points, and their costs are similar. */
 TEST(tasks) {
   enum { N = 10 };
   static const double cost[N] = {1, 8, 3, 9, 2, 7, 5, 5, 4, 6};

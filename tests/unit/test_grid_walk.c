@@ -1,5 +1,4 @@
-/* Points resolved one after the other are those resolved alone, in any order, across blocks; text appended in pieces.
- */
+/* Points resolved in a walk equal points resolved alone, in any order and across blocks. Text appended in pieces. */
 #include "unit/jobs.h"
 #include <stdlib.h>
 
@@ -44,7 +43,7 @@ TEST(walk) {
   grid_close(&g);
 }
 
-/* Pieces of every length fall on every place of the room that is left. */
+/* Appends pieces of every length at every fill level of the buffer. */
 TEST(append) {
   static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
   es_text_t text = {0};

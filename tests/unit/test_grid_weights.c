@@ -1,4 +1,4 @@
-/* Points whose weights come from files: their ids, what identifies a training, paths with what a point is in braces. */
+/* Points whose weights come from files: their ids, the id of a training, and paths with values in braces. */
 #include "unit/jobs.h"
 #include <stdio.h>
 
@@ -24,7 +24,7 @@ TEST(training) {
   for (int i = 1; i < 4; i++) assert_string_not_equal(id[0], id[i]);
 }
 
-/* Settings of training say whose weights are meant with `from`, and nothing with `files`. */
+/* With `from`, training settings identify the weights, so ids contain them; with `files` they do not matter. */
 TEST(what_is_in_an_id) {
   char plain[ES_ID_SIZE], other[ES_ID_SIZE], training[ES_ID_SIZE];
   ids(GRID FILES, plain, training);
@@ -39,7 +39,7 @@ TEST(what_is_in_an_id) {
   assert_string_not_equal(plain, other);
 }
 
-/* Left out, the width is that of the files: not 1, and the same id before and after it is known. */
+/* Without `width`, the width is that of the files, not 1; the id is the same before and after it is known. */
 TEST(width_of_files) {
   static const char left_out[] = "name: x\ngrid: {dataset: fashion-mnist, model: vgg11}\n" FILES;
   char before[ES_ID_SIZE], after[ES_ID_SIZE], training[ES_ID_SIZE];
@@ -60,7 +60,7 @@ TEST(width_of_files) {
   only_point("name: x\nsource: checkpoint\ncheckpoints: {files: \"w-{width}\"}\n"
              "grid: {dataset: fashion-mnist, model: vgg11}\n",
              &point, after);
-  assert_int_equal(point.width.numerator, 1); /* the path says it */
+  assert_int_equal(point.width.numerator, 1); /* the path contains it */
 }
 
 TEST(paths) {
@@ -79,7 +79,7 @@ TEST(paths) {
   }
   memset(longest, 'w', sizeof longest);
   strcpy(longest + ES_PATH_MAX - 8, "{model}");
-  assert_ok(es_point_path(out, longest, &point, "", 0, fresh())); /* vgg11 is shorter */
+  assert_ok(es_point_path(out, longest, &point, "", 0, fresh())); /* fits, because vgg11 is shorter */
   strcpy(longest + ES_PATH_MAX - 5, "{model}");
   assert_int_equal(es_point_path(out, longest, &point, "", 0, fresh()), ES_INPUT);
 }

@@ -1,4 +1,4 @@
-/* Good jobs: defaults, every section, axes, and --set. What is refused is in test_job_errors.c. */
+/* Valid jobs: defaults, every section, axes, and --set. Errors are tested in test_job_errors.c. */
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/grid.h"
@@ -150,7 +150,7 @@ TEST(axes) {
   assert_int_equal(model.lines[1], 6);
   es_point_t p = first_point(job, 0);
   assert_int_equal(p.n_axes, 8);
-  /* The six of every point in their own order, then those of the job. */
+  /* The six axes of every point in fixed order, then those of the job. */
   static const char *const names[] = {
       "dataset", "model", "width", "classes", "resolution", "seed", "train.learning_rate", "train.optimizer"};
   static const char *const texts[] = {"fashion-mnist", "vgg11", "1/16", "2", "28", "3", "0.1", "adam"};
@@ -193,7 +193,7 @@ TEST(blocks) {
   assert_int_equal(a.n_axes, 6);
   assert_int_equal(b.n_axes, 7);
   assert_string_equal(b.model.name, "vgg13");
-  assert_int_equal(b.line_width, 4); /* not given: where its block begins */
+  assert_int_equal(b.line_width, 4); /* not given: the first line of its block */
   assert_int_equal(es_job_n_datasets(job), 1);
   es_job_destroy(job);
 }
@@ -252,7 +252,7 @@ TEST(models) {
   es_job_destroy(job);
 }
 
-/* A job may describe datasets that this machine has no place for, as long as no grid uses them. */
+/* A job may describe datasets that do not exist on this machine, as long as no grid uses them. */
 TEST(variables_of_unused_datasets) {
   unsetenv("ES_TEST_UNSET");
   es_job_t *job = parse("name: x\ngrid: {dataset: fashion-mnist, model: vgg11}\n"
@@ -344,7 +344,7 @@ TEST(set) {
   const es_job_axis_t width = es_job_axis(job, 0, 2), rate = es_job_axis(job, 0, 3);
   assert_int_equal(width.n_values, 3);
   assert_string_equal(width.values[2], "1/4");
-  assert_int_equal(width.lines[2], 2); /* where it stands in for something */
+  assert_int_equal(width.lines[2], 2); /* the line of its value */
   assert_string_equal(rate.name, "train.learning_rate");
   assert_int_equal(rate.n_values, 2);
   assert_int_equal(es_job_axis(job, 0, 4).n_values, 1);
@@ -370,8 +370,7 @@ TEST(load) {
   assert_null(job);
 }
 
-/* What ids and resolved jobs rely on: the default of the table is the canonical form of the value, and is recognised.
- */
+/* Ids and resolved jobs require that each default of the table is canonical and is recognised. */
 TEST(defaults_are_canonical) {
   es_job_t *job = parse("name: x\n" GRID "train: {optimizer: adam}\n");
   es_text_t keys = {0};

@@ -1,5 +1,4 @@
-/* Formats of datasets and measuring methods: what job files make of them, in which ids they are, and that a resolved
- * job makes the same point again. */
+/* Formats of datasets and measuring methods: parsing, their part in ids, and that a resolved job gives its point. */
 #include "eigenscope/dataset_reader.h"
 #include "unit/jobs.h"
 #include <stdio.h>
@@ -41,7 +40,7 @@ TEST(names_of_formats) {
   assert_int_equal(none, ES_FORMAT_HDF5);
 }
 
-/* The container changes no number; which labels count does. Ids of results that exist stay what they are. */
+/* The container does not change the id; the choice of labels does. Ids of stored results must not change. */
 TEST(ids_of_datasets) {
   static const char *const same[] = {
       DATASET("format: idx, path: a"),      DATASET("format: cifar10, path: b"),
@@ -99,7 +98,7 @@ TEST(methods) {
   assert_string_equal(ids[0], plain);
 }
 
-/* An axis of methods; one that stands in the section gives way to it, with its size. */
+/* An axis of methods replaces the method of section measure, with its size. */
 TEST(methods_as_an_axis) {
   job_grid_t g = grid_open("name: x\n"
                            "grid:\n"

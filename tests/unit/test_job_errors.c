@@ -1,4 +1,4 @@
-/* What is wrong with a job file as text, at its top, in its settings and in --set. */
+/* Errors in job files: in the text, in top-level keys, in settings, and in --set. */
 #include "unit/job_errors.h"
 #include <stdio.h>
 
@@ -228,7 +228,7 @@ TEST_TABLE(settings)
 TEST_TABLE(sources)
 TEST_TABLE(sets)
 
-/* `before`, then n times `item`, then `after`. */
+/* Checks a job of `before`, n times `item`, and `after`. */
 static void check_long(const char *before, const char *item, int n, const char *after, const char *message) {
   es_text_t text = {0};
   es_text_append(&text, "%s", before);

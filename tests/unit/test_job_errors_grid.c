@@ -1,4 +1,4 @@
-/* What is wrong with the grid of a job, its models and its datasets. */
+/* Errors in the grid of a job, its models and its datasets. */
 #include "unit/job_errors.h"
 #include <stdio.h>
 

@@ -1,6 +1,5 @@
-/* Nothing that a job file says may do harm: seeded mutations of good jobs are read or refused, with a sentence that
- * says where, and leave no memory behind. The address and undefined behaviour sanitizers watch when they are built in.
- */
+/* No job file may do harm. Seeded mutations of valid jobs are read, or refused with a message that names the position,
+ * and leak no memory. Sanitizers check for more if they are built in. */
 #include "eigenscope/grid.h"
 #include "eigenscope/job.h"
 #include "eigenscope/random.h"
@@ -33,7 +32,7 @@ static const char *const pieces[] = {"{",  "}",   "[",  "]",  ":",      ": ",   
 
 enum { N_SEEDS = sizeof seeds / sizeof *seeds, N_PIECES = sizeof pieces / sizeof *pieces, TEXT_MAX = 4096 };
 
-/* One edit: a piece put in, bytes left out, a byte replaced, or a stretch repeated. */
+/* One edit: inserts a piece, removes bytes, replaces a byte, or repeats a range. */
 static size_t mutate(char *text, size_t size, uint32_t kind, uint32_t where, uint32_t what) {
   const size_t at = es_random_below(where, (uint32_t)size + 1);
   if (kind % 4 == 0) {

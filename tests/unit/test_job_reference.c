@@ -1,4 +1,4 @@
-/* jobs/reference.yaml against the program's table of keys, both ways. */
+/* Compares jobs/reference.yaml with the program's table of keys, in both directions. */
 #include "eigenscope/file.h"
 #include "eigenscope/grid.h"
 #include "eigenscope/job.h"
@@ -8,13 +8,13 @@
 
 static const char path[] = ES_SOURCE "/jobs/reference.yaml";
 
-/* One line of the reference: its section so far is kept by depth. */
+/* One line of the reference, with the keys of all outer sections. */
 typedef struct walker {
   char parts[8][ES_NAME_MAX]; /* key at each depth (two spaces each) */
-  int described;              /* lines "key: value  # what" */
+  int described;              /* number of lines "key: value  # what" */
 } walker_t;
 
-/* "datasets.*.path" and what follows the key on its line; entries of datasets and models have names of their own. */
+/* Composes "datasets.*.path" and the rest of its line; entries of datasets and models have arbitrary names. */
 static void expected_line(const walker_t *w, int depth, const char *rest, es_text_t *out) {
   es_text_append(out, "\n");
   for (int i = 0; i <= depth; i++) {
@@ -24,7 +24,7 @@ static void expected_line(const walker_t *w, int depth, const char *rest, es_tex
   es_text_append(out, "%s\n", rest);
 }
 
-/* Crosses out what it finds in `keys`, so that no line counts for two. */
+/* Removes the key from `keys`, so that no line counts twice. */
 static void check_line(walker_t *w, const char *line, char *keys) {
   if (strncmp(line, "#:", 2) == 0) line += 2;
   size_t indent = strspn(line, " "), length = strcspn(line + indent, ":");

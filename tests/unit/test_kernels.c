@@ -1,5 +1,5 @@
-/* The vector loops of batch norm and ReLU against naive loops. Values are small multiples of 1/4, so that every sum and
- * product is exact and results must be equal, whatever the width of a vector and the order of a sum. */
+/* Vector loops of batch norm and ReLU against naive loops. Values are small multiples of 1/4, so sums and products are
+ * exact, and results must be equal for any vector width and order of sums. */
 #include "../../src/model/kernels.h"
 #include "eigenscope/random.h"
 #include "support/draw.h"
@@ -11,12 +11,12 @@
 enum { ROWS = 100, CHANNELS = 130, TAIL = 16 };
 static const size_t row_counts[] = {1, 2, 3, 7, 15, 16, 17, 33, 63, 64, 65, ROWS};
 
-/* Inputs of every kernel, (rows, channels) and (channels), and the per-channel vectors as patterns. */
+/* Inputs of all kernels: (rows, channels) and (channels), and the per-channel vectors repeated as patterns. */
 typedef struct fixture {
   size_t rows, channels, n;
-  float *x, *dy, *y;      /* n floats and TAIL more that nobody may write */
+  float *x, *dy, *y;      /* n floats, and TAIL more that must not be written */
   float *a, *b, *c;       /* per channel */
-  float *pa, *pb, *pc;    /* the same as patterns */
+  float *pa, *pb, *pc;    /* repeated as patterns */
   double *sums, *scratch; /* 2 × channels, 2 × pattern */
 } fixture_t;
 
@@ -43,15 +43,15 @@ static void fixture_open(fixture_t *f, size_t rows, size_t channels) {
     f->y[i] = -77.0f;
   }
   for (size_t c = 0; c < channels; c++) {
-    f->a[c] = 2.0f * quarter(3, c); /* so that some results are above 6 */
+    f->a[c] = 2.0f * quarter(3, c); /* gives some results above 6 */
     f->b[c] = quarter(4, c);
     f->c[c] = quarter(5, c);
   }
   es_pattern_fill(f->pa, f->a, channels);
   es_pattern_fill(f->pb, f->b, channels);
   es_pattern_fill(f->pc, f->c, channels);
-  for (size_t i = 0; i < 2 * channels; i++) f->sums[i] = 1000.0; /* kernels add to what is there */
-  memset(f->scratch, 0xff, 2 * length * sizeof *f->scratch);     /* NaN: scratch holds nothing of worth */
+  for (size_t i = 0; i < 2 * channels; i++) f->sums[i] = 1000.0; /* kernels add to existing sums */
+  memset(f->scratch, 0xff, 2 * length * sizeof *f->scratch);     /* NaN: kernels must not read old scratch */
 }
 
 static void fixture_close(fixture_t *f) {
@@ -67,7 +67,7 @@ static void fixture_close(fixture_t *f) {
   es_free(f->scratch);
 }
 
-/* All widths that leave part of a vector, and some that do not, with every count of rows. */
+/* All widths that leave a partial vector, and some that do not, with all row counts. */
 static void for_all_shapes(void (*check)(fixture_t *f)) {
   for (size_t channels = 1; channels <= CHANNELS; channels += channels < 70 ? 1 : 30) {
     for (size_t r = 0; r < sizeof row_counts / sizeof *row_counts; r++) {
@@ -150,7 +150,7 @@ static void check_backward_sums(fixture_t *f, const es_affine_t *affine_map) {
   }
 }
 
-/* Coefficients of dx change places with those of the activation, so that none can stand for another. */
+/* The coefficients of dx differ from those of the activation, so that a mix-up is found. */
 static void check_backward_apply(fixture_t *f, const es_affine_t *affine_map, bool in_place) {
   const es_backward_t t = {f->pc, f->pa, f->pb};
   memcpy(f->y, f->dy, f->n * sizeof *f->y);
@@ -176,7 +176,7 @@ static void check_activation(fixture_t *f, es_activation_t a) {
   for (size_t i = 0; i < f->n; i++) f->x[i] = 4.0f * quarter(1, i);
   es_activate(f->y, f->x, f->n, a);
   for (size_t i = 0; i < f->n; i++) expect_equal(f, (double)f->y[i], activated((double)f->x[i], a), "activation", i);
-  es_activate_backward(f->y, f->dy, f->y, f->n, a); /* y is where the gate is read, too: one element at a time */
+  es_activate_backward(f->y, f->dy, f->y, f->n, a); /* y also holds the gate: one element at a time */
   for (size_t i = 0; i < f->n; i++)
     expect_equal(f, (double)f->y[i], masked((double)f->dy[i], (double)f->x[i], a), "activation backward", i);
   memcpy(f->y, f->dy, f->n * sizeof *f->y);
@@ -213,7 +213,7 @@ TEST(elementwise) {
   for_all_shapes(check_elementwise);
 }
 
-/* Precision where nothing is exact: partial sums of 64 in float lose no more than that. */
+/* Precision for inexact values: partial sums of 64 in float lose no more than this. */
 TEST(moments_precision) {
   const size_t channels = 21, rows = 5000;
   float *x = es_allocate(rows * channels, sizeof *x), shift[21], pattern[1344];
@@ -239,7 +239,7 @@ TEST(moments_precision) {
   es_free(x);
 }
 
-/* A NaN must reach the loss: ReLU lets it through wherever it stands in a vector. */
+/* A NaN must reach the loss: ReLU passes it on at any position of a vector. */
 TEST(nan_passes) {
   for (size_t channels = 1; channels <= 35; channels += 2) {
     for (size_t at = 0; at < 3 * channels; at++) {

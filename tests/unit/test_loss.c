@@ -1,4 +1,4 @@
-/* Softmax cross-entropy of one slice against the definition in long double, its gradient, and what is counted. */
+/* Softmax cross-entropy of one slice against its definition in long double, its gradient, and its counts. */
 #include "../../src/model/unit.h"
 #include "support/draw.h"
 #include "support/unit.h"
@@ -14,8 +14,8 @@ static void fill(float *logits, int64_t n, float scale, float offset) {
   }
 }
 
-/* −log softmax of class c, from the definition. Shifted by the largest logit, because long double may be no wider than
- * double (under valgrind, on other CPUs). */
+/* −log softmax of class c by definition. Shifted by the largest logit, because long double may be no wider than double
+ * (under valgrind, on other CPUs). */
 static long double cross_entropy(const float *logits, int32_t classes, int32_t c) {
   long double sum = 0.0L, largest = (long double)logits[0];
   for (int32_t i = 1; i < classes; i++) largest = fmaxl(largest, (long double)logits[i]);
@@ -48,13 +48,13 @@ static void check_slice(float scale, float offset) {
 TEST(matches_the_definition) {
   check_slice(1.0f, 0.0f);
   check_slice(0.01f, 0.0f);   /* an untrained network */
-  check_slice(30.0f, 0.0f);   /* a sure one */
+  check_slice(30.0f, 0.0f);   /* a confident network */
   check_slice(1.0f, 1000.0f); /* exp would overflow */
   check_slice(1.0f, -1000.0f);
   check_slice(3000.0f, 0.0f); /* all but one class underflow */
 }
 
-/* Without any preference the loss is log(classes) and the gradient pulls every class alike. */
+/* Equal logits give a loss of log(classes), and a gradient that is equal for all wrong classes. */
 TEST(uniform) {
   float logits[10] = {0}, gradient[10];
   const int32_t label = 3;
@@ -64,7 +64,7 @@ TEST(uniform) {
   for (int c = 0; c < 10; c++) assert_true(gradient[c] == (c == 3 ? -0.9f : 0.1f));
 }
 
-/* One class cannot be missed. */
+/* With one class every prediction is correct. */
 TEST(one_class) {
   const float logits[2] = {5.0f, -80.0f};
   const int32_t labels[2] = {0, 0};
@@ -75,7 +75,7 @@ TEST(one_class) {
   assert_true(gradient[0] == 0.0f && gradient[1] == 0.0f);
 }
 
-/* Of equal logits the first counts: the prediction is class 1; the label is among the five largest up to class 5. */
+/* Of equal logits the first counts: the prediction is class 1; labels up to class 5 are among the five largest. */
 TEST(ties) {
   const float logits[8] = {-1, 2, 2, 2, 2, 2, 2, -3};
   for (int32_t label = 0; label < 8; label++) {
@@ -96,7 +96,7 @@ TEST(fewer_than_five_classes) {
   assert_true(sums[1] == 0.0 && sums[2] == 2.0);
 }
 
-/* Sums and counts are added to, sample after sample: slices in a row give the bits of one long slice. */
+/* Sums and counts accumulate sample by sample: consecutive slices give the bits of one long slice. */
 TEST(slices_add_up) {
   enum { N = 33 };
   float logits[N * CLASSES], whole_gradient[N * CLASSES], gradient[N * CLASSES];

@@ -3,7 +3,7 @@
 #include <malloc.h>
 #include <string.h>
 
-/* Refused sizes are what is tested: the sanitizer shall answer NULL, as malloc does. */
+/* These tests request refused sizes: the sanitizer must return NULL, as malloc does. */
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void) {
   return "allocator_may_return_null=1";
@@ -27,7 +27,7 @@ TEST(blocks_are_aligned_and_counted) {
   assert_int_equal(es_memory_balance(), 0);
 }
 
-/* Libraries that read a few bytes too far come upon memory that is there. */
+/* A margin protects libraries that read a few bytes too far. */
 TEST(a_margin_follows) {
   for (size_t i = 0; i < 5000; i = i * 3 + 1) {
     char *block = es_allocate(i, 1);
@@ -37,7 +37,7 @@ TEST(a_margin_follows) {
 }
 
 TEST(zeroed) {
-  /* A block of the same size is dirtied first, so that the allocator has one at hand that is not zero. */
+  /* A block of this size is dirtied first, so that the allocator has a non-zero one to reuse. */
   unsigned char *dirty = es_allocate(1000, 7);
   memset(dirty, 0xff, 7000);
   es_free(dirty);
@@ -50,7 +50,7 @@ TEST(zeroed) {
 TEST(overflow_and_excess_are_refused) {
   assert_null(es_allocate(SIZE_MAX / 2, 3));
   assert_null(es_allocate_zero(SIZE_MAX / 2, 3));
-  assert_null(es_allocate(SIZE_MAX, 1)); /* fits without the header only */
+  assert_null(es_allocate(SIZE_MAX, 1)); /* would fit without the header */
   assert_null(es_allocate(SIZE_MAX / 4, 1));
   assert_int_equal(es_memory_balance(), 0);
 }
@@ -98,9 +98,9 @@ TEST(owned_blocks) {
   for (int i = 0; i < 15; i++) assert_int_equal(zero[i], 0);
   assert_null(es_owned_allocate(&owned, SIZE_MAX / 2, 4));
   assert_true(owned.failed);
-  assert_null(es_owned_allocate(&owned, 1, 1)); /* nothing after a refusal */
+  assert_null(es_owned_allocate(&owned, 1, 1)); /* no allocation after a refusal */
   assert_true(owned.failed && es_memory_balance() == 2);
   es_owned_free(&owned);
   assert_true(!owned.failed && es_memory_balance() == 0);
-  es_owned_free(&owned); /* none */
+  es_owned_free(&owned); /* an empty owner */
 }

@@ -66,13 +66,13 @@ static double mean_loss(fixture_t *f) {
   return loss.loss / (double)f->n;
 }
 
-/* For every tensor: the slope of the loss along its own gradient, by central differences, against the gradient's
- * length. */
+/* For every tensor: compares the slope of the loss along its gradient, by central differences, with the norm of the
+ * gradient. */
 static void check_slopes(fixture_t *f, double length, double allowed) {
   es_pass_t pass = training_pass(f);
   es_loss_t loss;
   float *theta = es_model_parameters(f->model);
-  /* Linear weights start tiny; larger ones make every path count. */
+  /* Initial linear weights are tiny; larger ones make every path matter. */
   for (int64_t i = 0; i < f->graph->parameter_count; i++) theta[i] *= 1.0f + 0.1f * (float)(i % 7);
   for (int32_t t = 0; t < f->graph->n_parameters; t++) {
     const es_tensor_t *tensor = &f->graph->parameters[t];
@@ -95,7 +95,7 @@ static void check_slopes(fixture_t *f, double length, double allowed) {
     for (int64_t i = 0; i < tensor->count; i++)
       norm += (double)gradient[tensor->offset + i] * (double)gradient[tensor->offset + i];
     norm = sqrt(norm);
-    if (norm < 1e-4 * sqrt(whole)) continue; /* biases before a batch norm have none: rounding only */
+    if (norm < 1e-4 * sqrt(whole)) continue; /* biases before a batch norm have rounding noise only */
     const double step = length / (1.0 + norm);
     double slope[2];
     for (int s = 0; s < 2; s++) {
@@ -141,7 +141,7 @@ TEST(gradients) {
       {TORCH_VGG(.batch_norm = ES_PART_KEPT), SAMPLES},
       {TORCH_VGG(.batch_norm = ES_PART_LEFT_OUT), SAMPLES},
       {SMALL_MLP, SAMPLES},
-      {SMALL_MLP, 3}, /* on four lanes: one of them is empty */
+      {SMALL_MLP, 3}, /* on four lanes, one of them empty */
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fixture_t f;
@@ -151,8 +151,8 @@ TEST(gradients) {
   }
 }
 
-/* Strides, sums over blocks that keep the shape and blocks that do not, values that are read twice, padded pooling,
- * depthwise convolutions, ReLU6; and the same as chains. */
+/* Strides, additions over blocks with and without a change of shape, values with two readers, padded pooling, depthwise
+ * convolutions, ReLU6; and the same networks without skip connections. */
 TEST(gradients_of_residual_networks) {
   static const es_model_spec_t specs[] = {
       BASIC(.skip = ES_PART_KEPT),
@@ -167,7 +167,7 @@ TEST(gradients_of_residual_networks) {
   for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
     fixture_t f;
     open_fixture_at(&f, &specs[i], (es_ratio_t){1, 8}, SAMPLES);
-    check_slopes(&f, 4e-4, 0.06); /* shorter steps: so many ReLUs have a kink nearby */
+    check_slopes(&f, 4e-4, 0.06); /* shorter steps, because many ReLUs have kinks nearby */
     close_fixture(&f);
   }
 }
@@ -222,8 +222,8 @@ TEST(first_nonfinite_names_the_layer) {
   close_fixture(&f);
 }
 
-/* Inference with running statistics of one batch at momentum 1 would equal training; here: it must not depend on
- * neighbours. */
+/* Inference with running statistics of one batch at momentum 1 would equal training. Here: the result of a sample must
+ * not depend on the others. */
 TEST(inference_is_per_sample) {
   fixture_t f;
   open_fixture(&f, &small_vgg, SAMPLES);

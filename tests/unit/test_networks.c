@@ -20,7 +20,7 @@ typedef struct family {
   es_head_t head;
   es_stem_t stem;
   es_part_t skip, batch_norm;
-  const char *widths[2]; /* as in the names of the files; the second may be NULL */
+  const char *widths[2]; /* as in file names; the second may be NULL */
 } family_t;
 
 #define TWO                                                                                                            \
@@ -44,11 +44,11 @@ static es_safetensors_t *read_file(const char *name) {
   return file;
 }
 
-/* A pass under way. */
+/* State of a pass. */
 typedef struct pass {
   const uint8_t *pixels;
-  int64_t image; /* pixels of one, times three */
-  int output;    /* the captured layer that puts out logits */
+  int64_t image; /* floats per image */
+  int output;    /* the captured layer whose output is the logits */
   int64_t n;
   float logits[SAMPLES * CLASSES];
 } pass_t;
@@ -59,7 +59,7 @@ static void fetch(void *context, int64_t first, int64_t count, float *out) {
     out[i] = (float)(((double)p->pixels[first * p->image + i] / 255.0 - 0.5) / 0.25);
 }
 
-/* One rank: lanes and slices come in the order of the samples. */
+/* With one rank, lanes and slices come in the order of the samples. */
 static void observe(void *context, int layer, int lane, const float *out, int64_t samples, es_shape_t shape) {
   pass_t *p = context;
   (void)lane;
@@ -114,7 +114,7 @@ static void check_case(const family_t *f, const char *width, const es_safetensor
   for (int i = 0; i < SAMPLES * CLASSES; i++) {
     const double truth = ((const double *)expected->data)[i], difference = fabs((double)p.logits[i] - truth);
     largest = fmax(largest, fabs(truth));
-    if (!(difference <= worst)) worst = difference; /* NaN too */
+    if (!(difference <= worst)) worst = difference; /* true for NaN too */
   }
   print_message("%s: logits off by %.1g of the largest\n", name, worst / largest);
   assert_true(worst <= allowed * largest);

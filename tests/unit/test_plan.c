@@ -1,4 +1,4 @@
-/* Plans: bound points, costs against a plain computation, and what is refused before anything runs. */
+/* Plans: bound points, costs against a simple computation, and errors found before anything runs. */
 #include "eigenscope/graph.h"
 #include "eigenscope/plan.h"
 #include "support/unit.h"
@@ -36,7 +36,7 @@ TEST(points_are_bound) {
   es_plan_destroy(&plan);
 }
 
-/* Rows of a sample and columns, as the contract describes the methods. */
+/* Rows per sample and columns of the data matrix, as the contract defines the methods. */
 static void data_matrix(const es_measure_settings_t *m, es_shape_t out, double *rows, double *width) {
   const double k = m->method_size;
   *rows = 1;
@@ -47,7 +47,7 @@ static void data_matrix(const es_measure_settings_t *m, es_shape_t out, double *
   if (m->method == ES_METHOD_POOL && out.h * out.w > 1) *width *= k * k;
 }
 
-/* The cost of one point, layer by layer, epoch by epoch. */
+/* Cost of one point, summed layer by layer and epoch by epoch. */
 static double plain_cost(const es_point_t *p, const es_dataset_info_t *info, bool only_convolutions) {
   es_graph_t *g;
   assert_ok(es_graph_create(&g, p, fresh()));
@@ -115,7 +115,7 @@ TEST(costs) {
               false);
 }
 
-/* Ranks that were told what another one found do not look themselves. */
+/* Ranks that receive the findings of another rank do not read files. */
 TEST(infos_of_another_rank) {
   static const char text[] = "name: x\ngrid: {dataset: gone, model: mlp}\n"
                              "datasets: {gone: {format: idx, path: /no/such/folder}}\n";

@@ -1,5 +1,5 @@
-/* Max pooling of 2 × 2 behind batch norm against its definition. Values are few, so that equals are common; NaN stand
- * among them. */
+/* Max pooling of 2 × 2 after batch norm against its definition. Inputs have few distinct values, so equal ones are
+ * common, and contain NaN. */
 #include "../../src/model/kernels.h"
 #include "eigenscope/random.h"
 #include "support/draw.h"
@@ -19,7 +19,7 @@ static bool same(float a, float b) {
   return a == b || (isnan(a) && isnan(b));
 }
 
-/* Which of the four: the first NaN, else the first of the largest. */
+/* Index of the winner among four: the first NaN, else the first of the largest. */
 static int winner_of(const float v[4]) {
   int best = 0;
   for (int i = 1; i < 4; i++) {
@@ -52,7 +52,7 @@ static void fill(size_t h, size_t w, size_t c) {
   }
 }
 
-/* Where the four lie that output o is made of, and their values before the activation. */
+/* Positions of the four inputs of output o, and their values before the activation. */
 static int four_of(size_t o, size_t w, size_t c, size_t at[4], float v[4]) {
   const size_t k = o % c, column = o / c % (w / 2), row = o / c / (w / 2);
   for (size_t i = 0; i < 4; i++) {
@@ -83,7 +83,7 @@ static void check(size_t h, size_t w, size_t c, es_activation_t activation) {
     assert_true(same(picked[o], x[at[best]]));
     if (through) g[at[best]] = dy[o];
   }
-  for (size_t i = 0; i < in; i++) { /* also those of an odd last row or column, which no output is made of */
+  for (size_t i = 0; i < in; i++) { /* includes an odd last row or column, which no output uses */
     assert_true(spread[i] == g[i]);
     assert_true(same(dx[i], values[2][i % c] * g[i] + (values[3][i % c] * x[i] + values[4][i % c])));
   }
@@ -103,7 +103,7 @@ TEST(definition) {
   }
 }
 
-/* What batch norm makes of the winners alone is what it makes of the whole map before pooling. */
+/* From the winners alone, batch norm computes the same outputs and gradient sums as from the whole map. */
 TEST(winners_stand_for_all) {
   enum { H = 6, W = 4, C = 5, IN = H * W * C, OUT = IN / 4 };
   static float whole[IN], again[OUT];

@@ -1,5 +1,5 @@
-/* Probes against the definition of their objective: naive values and gradients in double, the optimum's own conditions,
- * and what must hold on data that is hard in some way. */
+/* Probes against the definition of their objective: naive values and gradients in double, optimality conditions, and
+ * properties on data that are difficult in some way. */
 #include "eigenscope/blas.h"
 #include "eigenscope/probe.h"
 #include "support/draw.h"
@@ -16,7 +16,7 @@ BEFORE_TESTS {
 typedef struct data {
   int64_t n;
   int32_t d, k;
-  float *x, *work; /* work: what a fit overwrites */
+  float *x, *work; /* work: overwritten by a fit */
   int32_t *label;
   double *weights;
   es_group_t group;
@@ -26,7 +26,7 @@ static double normal(uint64_t stream, uint64_t element) {
   return (double)draw_normal(3, stream, element);
 }
 
-/* Classes whose centres are `apart` deviations from the middle, labels in turn. */
+/* Classes with centres at `apart` deviations from the middle; labels in turn. */
 static void data_open(data_t *s, int64_t n, int32_t d, int32_t k, double apart) {
   *s = (data_t){.n = n, .d = d, .k = k};
   const size_t size = (size_t)n * (size_t)d;
@@ -65,8 +65,8 @@ static es_probe_result_t fit(data_t *s, double l2, int64_t *confusion) {
   return result;
 }
 
-/* F as it is written in the header, and its gradient if `gradient` is given; every class must be present. With two
- * classes the binomial form, whose gradient is by w = W₁ − W₀ and b = b₁ − b₀ (row 1; row 0 stays 0). */
+/* F as in the header, and its gradient if `gradient` is not NULL; every class must be present. Two classes use the
+ * binomial form, whose gradient is with respect to w = W₁ − W₀ and b = b₁ − b₀ (row 1; row 0 stays 0). */
 static double naive(const data_t *s, const double *weights, double l2, double *gradient) {
   const int64_t d = s->d, k = s->k, row = d + 1;
   double *z = es_allocate((size_t)k, sizeof *z), f = 0.0;
@@ -104,7 +104,7 @@ static double norm(const double *v, size_t n) {
   return sqrt(sum);
 }
 
-/* The gradient as centred features see it, in which the bound by strong convexity is meant. */
+/* The gradient for centred features, to which the bound by strong convexity applies. */
 static void centre(const data_t *s, double *gradient) {
   for (int32_t j = 0; j < s->d; j++) {
     double mean = 0.0;
@@ -113,8 +113,8 @@ static void centre(const data_t *s, double *gradient) {
   }
 }
 
-/* The conditions of the optimum, checked with nothing but the definition: reported and naive numbers agree, and by
- * strong convexity the gradient bounds the distance to the optimum. */
+/* Checks the optimality conditions by the definition alone: reported and naive numbers agree, and by strong convexity
+ * the gradient bounds the distance to the optimum. */
 static es_probe_result_t check_optimal(data_t *s, double l2) {
   const es_probe_result_t result = fit(s, l2, NULL);
   const size_t size = es_probe_weights_size(s->d, s->k);
@@ -144,7 +144,7 @@ TEST(optimum) {
   }
 }
 
-/* Far from the optimum the reported numbers are those of where it stands, and it says so. */
+/* Far from the optimum, the reported numbers belong to the current weights, and the probe reports no convergence. */
 TEST(not_converged) {
   data_t s;
   data_open(&s, 500, 20, 4, 1.0);
@@ -162,7 +162,7 @@ TEST(not_converged) {
   data_close(&s);
 }
 
-/* Classes so far apart that only the penalty holds the weights: all are found, and the optimum is still met. */
+/* Classes so separate that only the penalty bounds the weights: all are classified, and the optimum is found. */
 TEST(separable) {
   for (int32_t k = 2; k <= 5; k += 3) {
     data_t s;
@@ -172,7 +172,7 @@ TEST(separable) {
   }
 }
 
-/* Features of one value get weight 0, also where all are; then the classes' shares are the best that can be said. */
+/* Constant features get weight 0. If all features are constant, the best prediction is the shares of classes. */
 TEST(constant_features) {
   data_t s;
   data_open(&s, 300, 6, 3, 1.0);
@@ -187,8 +187,8 @@ TEST(constant_features) {
   data_close(&s);
 }
 
-/* A class without samples is never predicted and moves nothing: the rest is the problem without it. With two left it is
- * the binomial one. */
+/* A class without samples is never predicted and changes nothing: the problem equals the one without the class. With
+ * two classes left, it equals the binomial one. */
 TEST(missing_class) {
   for (int32_t k = 2; k <= 4; k++) {
     data_t s;
@@ -227,8 +227,8 @@ TEST(single_class) {
   data_close(&s);
 }
 
-/* From the solution of slightly other features it takes fewer steps to the same optimum; a start that is worse than
- * none or no number is not used. */
+/* Starting at the solution for slightly different features, a fit takes fewer steps to the same optimum. A start that
+ * is worse than none, or NaN, is ignored. */
 TEST(warm_start) {
   data_t s;
   data_open(&s, 800, 60, 5, 1.0);
@@ -278,7 +278,7 @@ TEST(bad_input) {
   problem.n = 0;
   check_refused(&s, &problem, ES_INPUT, "at least one sample");
   problem.n = 30;
-  problem.classes = 50000; /* 50000² counts are more than one MPI_Allreduce takes */
+  problem.classes = 50000; /* 50000² counts exceed one MPI_Allreduce */
   check_refused(&s, &problem, ES_INPUT, "a probe of 4 features and 50000 classes: must be at least 1 and fit memory");
   problem.classes = 3;
   problem.width = 1 << 25;
@@ -313,7 +313,7 @@ TEST(golden) {
     assert_true(result.converged);
     assert_true(fabs(result.objective - objective) <= 1e-7 * objective);
     assert_true(fabs(result.accuracy * (double)n - (double)right) < 0.5);
-    for (int c = 0, r = 0; c < k; c++) { /* of two classes, the difference of their weights */
+    for (int c = 0, r = 0; c < k; c++) { /* two classes: the difference of their weights */
       if (counts[c] == 0 || (rows == 1 && c == 0)) continue;
       for (int j = 0; j < d; j++) {
         const double w = s.weights[c * (d + 1) + j] - (rows == 1 ? s.weights[j] : 0.0);
@@ -327,7 +327,7 @@ TEST(golden) {
   fclose(file);
 }
 
-/* Counting in portions is counting at once; recall and accuracy as they are defined; no samples give no number. */
+/* Counting in parts equals counting at once; recall and accuracy by definition; no samples give no number. */
 TEST(counts) {
   data_t s;
   data_open(&s, 333, 7, 3, 1.0);
@@ -354,7 +354,7 @@ TEST(counts) {
   data_close(&s);
 }
 
-/* Cells of AdaptiveAvgPool2d, written out: rows 0-1, 1-3, 3-4 of 5, columns 0-1, 2-3 of 4 ... */
+/* Cells as in AdaptiveAvgPool2d, written out: rows 0-1, 1-3, 3-4 of 5, columns 0-1, 2-3 of 4 ... */
 TEST(pool) {
   float in[2 * 5 * 2 * 3], out[2 * 3 * 2 * 3];
   for (int i = 0; i < 60; i++) in[i] = (float)(i * i % 37);

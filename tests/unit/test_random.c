@@ -24,7 +24,7 @@ TEST(philox_known_answers) {
 }
 
 TEST(block_places_seed_purpose_and_counters) {
-  /* Written out, because results that lie on disks depend on this layout. */
+  /* Written out, because stored results depend on this layout. */
   const uint32_t counter[4] = {0x55667788, 0x11223344, 0x0a0b0c0d, 0x04070809};
   const uint32_t key[2] = {0xfffffff9, 0xffffffff};
   uint32_t expected[4], out[4];

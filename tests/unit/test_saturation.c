@@ -1,4 +1,4 @@
-/* Intrinsic dimensions against a table worked out by hand, against brute force, and at every edge. */
+/* Intrinsic dimensions against a table computed by hand, against brute force, and at all limits. */
 #include "eigenscope/random.h"
 #include "eigenscope/saturation.h"
 #include "support/unit.h"
@@ -16,7 +16,7 @@ static int32_t delve(const double *values, int32_t width, double delta) {
   return es_saturation_count(values, width, delta, ES_CONVENTION_DELVE);
 }
 
-/* Spectra written out, the count of each convention, and why. */
+/* Spectra, the expected count of each convention, and the reason. */
 typedef struct entry {
   const char *name;
   double delta;
@@ -33,15 +33,15 @@ static const entry_t table[] = {
     {"halves", 0.99, 8, 7, 6, {1, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125}},
     {"one direction", 0.99, 4, 1, 1, {5, 0, 0, 0}},
     {"width one", 0.99, 1, 1, 1, {3e-7}},
-    {"enough at once", 0.99, 2, 1, 1, {0.995, 0.005}},     /* none below: at least one, and nothing is short */
+    {"enough at once", 0.99, 2, 1, 1, {0.995, 0.005}},     /* none below: at least one, and not short */
     {"a little short", 0.99, 2, 2, 1, {0.975, 0.025}},     /* 0.015 short */
     {"a good deal short", 0.99, 2, 2, 2, {0.9, 0.1}},      /* 0.09 short */
     {"met exactly", 0.75, 4, 3, 3, {1, 1, 1, 1}},          /* not strictly below: two, 0.25 short */
-    {"just missed", 0.7500001, 4, 4, 3, {1, 1, 1, 1}},     /* three below, hardly short */
+    {"just missed", 0.7500001, 4, 4, 3, {1, 1, 1, 1}},     /* three below, barely short */
     {"all of it", 1.0, 5, 3, 3, {2, 1, 1, 0, 0}},          /* trailing zeros explain nothing */
     {"all of it, full rank", 1.0, 4, 4, 4, {1, 1, 1, 1}},  /* delve: three below, 0.25 short */
     {"all of it, faint", 1.0, 3, 3, 2, {1, 1e-3, 1e-9}},   /* two below, 1e-9 short */
-    {"lost in rounding", 1.0, 3, 1, 1, {1, 1e-20, 1e-20}}, /* the sum is 1 as doubles go */
+    {"lost in rounding", 1.0, 3, 1, 1, {1, 1e-20, 1e-20}}, /* in double the sum is 1 */
     {"first alone", 1e-9, 3, 1, 1, {1, 1, 1}},
 };
 
@@ -54,7 +54,7 @@ TEST(table) {
   }
 }
 
-/* Flat 512: 0.99 · 512 = 506.88, so 507 directions, of which delve leaves out the one that crosses. */
+/* Flat 512: 0.99 · 512 = 506.88, so 507 directions; delve omits the one that crosses. */
 TEST(flat_512) {
   double values[512];
   for (int i = 0; i < 512; i++) values[i] = 0.125;
@@ -97,7 +97,7 @@ static long double sum_of(const double *values, int32_t n) {
   return sum;
 }
 
-/* The definition, word by word: every k is tried, every sum is made anew. */
+/* The definition, word for word: tries every k, and computes every sum anew. */
 static int32_t brute_force(const double *values, int32_t width, double delta) {
   for (int32_t k = 1; k < width; k++) {
     if (sum_of(values, k) >= (long double)delta * sum_of(values, width)) return k;
@@ -177,7 +177,7 @@ TEST(convention_is_passed_on) {
   assert_near(s.saturation[0], 0.375);
 }
 
-/* Rounding below zero is no variance: clamped in place, so that what is stored sums up to the trace. */
+/* Negative values from rounding are clamped in place, so that the stored values sum to the trace. */
 TEST(negative_rounding_is_clamped) {
   double values[] = {3.0, 1.0, 1e-17, -1e-17, -4e-16};
   es_saturation_t s = measure(values, 5, 100);
@@ -202,12 +202,12 @@ TEST(dead) {
   }
 }
 
-/* n rows about their mean span n − 1 directions at most, so width + 1 are needed. */
+/* n rows about their mean span at most n − 1 directions, so width + 1 rows are needed. */
 TEST(undersampled) {
   double values[] = {4, 3, 2, 1}, zeros[4] = {0};
   assert_int_equal(measure(values, 4, 1).flags, ES_FLAG_UNDERSAMPLED);
   assert_int_equal(measure(values, 4, 4).flags, ES_FLAG_UNDERSAMPLED);
-  assert_int_equal(measure(values, 4, 4).k[0], 2); /* measured all the same */
+  assert_int_equal(measure(values, 4, 4).k[0], 2); /* measured anyway */
   assert_int_equal(measure(values, 4, 5).flags, 0);
   assert_int_equal(measure(zeros, 4, 4).flags, ES_FLAG_UNDERSAMPLED | ES_FLAG_DEAD);
 }

@@ -1,9 +1,9 @@
-/* What `show` prints of a result, and its summary. */
+/* Output of `show` for a result, and its summary. */
 #include "store_example.h"
 #include <math.h>
 
-/* A result with numbers that are easy to read: saturation of layer l at epoch e of the eval split is 0.1·(l+1) +
- * 0.01·e, one less hundredth in the train split, which has no epoch 0; twice that at the second delta. */
+/* A result with readable numbers: saturation of layer l at epoch e of the eval split is 0.1·(l+1) + 0.01·e; in the
+ * train split, which has no epoch 0, it is 0.01 less; at the second delta it is doubled. */
 static es_result_t *readable(int epochs, const es_layer_info_t *layers, int n_layers) {
   es_point_t point = *example_point();
   es_result_t *result;
@@ -29,8 +29,8 @@ static uint8_t *flags_at(es_result_t *result, int split, int epoch, int layer) {
   return (uint8_t *)es_result_data(result, ES_FIELD_FLAGS) + (split * epochs + epoch) * layers + layer;
 }
 
-static es_text_t text;            /* what was shown last */
-static es_result_header_t header; /* of what is shown next */
+static es_text_t text;            /* the last output */
+static es_result_header_t header; /* header of the next result */
 
 static void set_up(void) {
   enter_folder();
@@ -60,7 +60,7 @@ static void check_lacks(const char *part) {
   if (strstr(es_text_get(&text), part) != NULL) fail_msg("there is \"%s\" in:\n%s", part, es_text_get(&text));
 }
 
-/* No line is wider than a terminal or ends in blanks. */
+/* No line exceeds the width of a terminal or ends in blanks. */
 static void check_lines(void) {
   const char *line = es_text_get(&text);
   while (*line != '\0') {
@@ -109,7 +109,7 @@ TEST_OF_SHOW(table) {
   assert_string_equal(es_text_get(&text), expected);
 }
 
-/* Probes and eigenspaces beside the saturation. */
+/* A result with probes and eigenspaces. */
 static es_result_t *probed(void) {
   const es_result_shape_t shape = example_shape();
   es_result_t *result;
@@ -147,7 +147,7 @@ TEST_OF_SHOW(csv_of_probes_and_eigenspaces) {
   check_has(",saturation,layer_tail,probe_accuracy,probe_objective,probe_gradient_norm,probe_iterations,"
             "probe_converged,eigenspace_overlap_previous,eigenspace_overlap_last,projected_accuracy_eigenspace,"
             "projected_accuracy_random,stability_distance_previous,");
-  /* Epoch 1 has no probes, epoch 0 no overlap; converged no, yes, and unknown differ. */
+  /* Epoch 1 has no probes, epoch 0 no overlap; the values of converged differ: no, yes, unknown. */
   check_has(",eval,0,features.0,0.9,conv,4,112,27648,3,0,0,,,,,,,,,,,,,0,0,,0.1,0,0.25,,,,,,,,,,,,,,,1\n");
   check_has(",eval,1,features.4,0.9,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,0,0,,0.2,0,,,,,,0.75,,,,,,,,,,2\n");
   check_has(",eval,2,features.4,0.99,conv,8,296,5000000000,8,1,0,,,,,,,,,,,,,0,0,,,0,0.625,,,,0,,,,0.75,,,,,,,2\n");
@@ -209,7 +209,7 @@ TEST_OF_SHOW(csv) {
             "0123456789abcdef,toy,vgg11,1,3,16,9007199254740993,0.05,train,1,features.0,0.9,"
             "conv,4,112,27648,3,0,0,6,0.251,,,,,6000000000,0.3333333333333333,,,,,0,0,,0.1,,,,,,,1\n");
   check_has(",eval,2,classifier.6,0.99,linear,3,51,48,0,0,1,4,0.252,,,,,,,,,,,0,0,,0.6400000000000001,,,,,,,\n");
-  /* 3 layers × 2 deltas for each epoch, without epoch 0 of the train split, where nothing was measured. */
+  /* 3 layers × 2 deltas per epoch, without the unmeasured epoch 0 of the train split. */
   assert_int_equal(count_lines(), 1 + 5 * 6);
   check_lacks(",train,0,");
   check_lacks("nan");
@@ -246,7 +246,7 @@ TEST_OF_SHOW(json) {
   assert_string_equal(es_text_get(&text) + text.length - 7, "\n  ]\n}\n");
 }
 
-/* Nothing measured: no rows, but still JSON. */
+/* Without measurements: no rows, but valid JSON. */
 TEST_OF_SHOW(json_without_rows) {
   show(example_plain_result(), ES_SHOW_JSON);
   check_has("\"rows\": [\n  ]\n}\n");
@@ -271,7 +271,7 @@ TEST_OF_SHOW(summary) {
   assert_true(fabs(summary.mean_saturation - 0.17) < 1e-15); /* 0.12 and 0.22, not 0.32 */
 }
 
-/* Diverged after epoch 1, the train split alone measured. */
+/* Diverged after epoch 1; only the train split was measured. */
 TEST_OF_SHOW(summary_of_part) {
   es_result_summary_t summary;
   es_result_t *result = example_plain_result();

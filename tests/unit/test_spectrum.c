@@ -1,4 +1,4 @@
-/* Eigenvalues of matrices whose spectra are known, the checks of every solve, and who solves which layer. */
+/* Eigenvalues of matrices with known spectra, the checks of every solve, and the assignment of layers to ranks. */
 #include "../../src/spectrum/spectrum_internal.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/covariance.h"
@@ -18,7 +18,7 @@ BEFORE_TESTS {
 static const int32_t orders[] = {1, 2, 3, 127, 500};
 enum { ORDERS = sizeof orders / sizeof *orders };
 
-/* A matrix under construction (full, row-major), its packed triangle, the spectrum it has and the one found. */
+/* A matrix under construction (full, row-major), its packed triangle, the known spectrum and the computed one. */
 typedef struct problem {
   int32_t n;
   double *full, *triangle, *expected, *found;
@@ -53,7 +53,7 @@ static int descending(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
-/* A ← H A H with H = I − 2vvᵀ for a random unit vector v: another basis, the same spectrum. */
+/* A ← H A H with H = I − 2vvᵀ for a random unit vector v: changes the basis, keeps the spectrum. */
 static void reflect(problem_t *p, uint64_t stream) {
   const size_t n = (size_t)p->n;
   double *v = es_allocate(2 * n, sizeof *v), *w = v + n, length = 0.0, product = 0.0;
@@ -75,7 +75,7 @@ static void reflect(problem_t *p, uint64_t stream) {
   es_free(v);
 }
 
-/* Puts the expected values on the diagonal, shuffled, and turns the basis `times` times. */
+/* Puts the expected values on the diagonal, shuffled, and reflects the basis `times` times. */
 static void hide(problem_t *p, int times) {
   int32_t *order = es_allocate((size_t)p->n, sizeof *order);
   assert_non_null(order);
@@ -93,7 +93,7 @@ static es_eigenproblem_t pack(problem_t *p) {
   return (es_eigenproblem_t){.order = p->n, .triangle = p->triangle, .comm = MPI_COMM_NULL};
 }
 
-/* Every value within 10·n·ε of the largest (in modulus). */
+/* Every value is within 10·n·ε of the largest modulus. */
 static void check_solution(problem_t *p, const char *what) {
   const es_eigenproblem_t problem = pack(p);
   if (es_spectrum_lapack.solve(&problem, 0.0, p->found, NULL, fresh()) != ES_OK)
@@ -111,7 +111,7 @@ TEST(diagonal) {
   for (int o = 0; o < ORDERS; o++) {
     problem_t p;
     problem_open(&p, orders[o]);
-    for (int32_t i = 0; i < p.n; i++) p.expected[i] = normal(1, (uint64_t)i); /* of either sign */
+    for (int32_t i = 0; i < p.n; i++) p.expected[i] = normal(1, (uint64_t)i); /* of both signs */
     hide(&p, 0);
     check_solution(&p, "diagonal");
     problem_close(&p);
@@ -133,7 +133,7 @@ TEST(toeplitz) {
   }
 }
 
-/* What the covariance of two samples looks like. */
+/* The form of a covariance of two samples. */
 TEST(rank_one) {
   for (int o = 0; o < ORDERS; o++) {
     problem_t p;
@@ -160,7 +160,7 @@ TEST(identity_and_zero) {
   }
 }
 
-/* From 1 down to 1e-12 in equal ratios, as the spectra of real layers fall; seen in another basis. */
+/* From 1 down to 1e-12 in equal ratios, like spectra of real layers; in another basis. */
 TEST(graded) {
   for (int o = 0; o < ORDERS; o++) {
     for (int times = 0; times < 4; times += 3) {
@@ -185,7 +185,7 @@ TEST(repeated) {
   }
 }
 
-/* Magnitudes that activations may have: the solve scales, the checks must not trip over under- or overflow. */
+/* Possible magnitudes of activations: the solve scales, and the checks must not under- or overflow. */
 TEST(magnitudes) {
   const double scales[] = {1e-70, 1e-30, 1e30, 1e70};
   for (int s = 0; s < 4; s++) {
@@ -198,7 +198,7 @@ TEST(magnitudes) {
   }
 }
 
-/* LAPACK's answer to a NaN is undefined (a wrong number of eigenvalues, no return at all): it is refused before. */
+/* NaN is refused, because LAPACK's answer to it is undefined (a wrong number of eigenvalues, no return at all). */
 TEST(nonfinite_is_refused) {
   const double bad[] = {NAN, INFINITY, -INFINITY};
   for (int o = 0; o < ORDERS; o++) {
@@ -232,17 +232,17 @@ TEST(check_rejects_wrong_values) {
   const double kept[] = {v[0], v[10], v[49]};
   v[49] = kept[2] + 0.5 * allowed;
   assert_int_equal(check_values(&problem, v, fresh()), ES_OK);
-  v[49] = kept[2] + 2.0 * allowed; /* too small to show in the norm: the trace tells */
+  v[49] = kept[2] + 2.0 * allowed; /* invisible in the norm: the trace detects it */
   assert_int_equal(check_values(&problem, v, fresh()), ES_NUMERIC);
   v[49] = NAN;
   assert_int_equal(check_values(&problem, v, fresh()), ES_NUMERIC);
   v[49] = kept[2];
-  v[0] += 1e3 * allowed, v[10] -= 1e3 * allowed; /* the trace is right: the norm tells */
+  v[0] += 1e3 * allowed, v[10] -= 1e3 * allowed; /* the trace is right: the norm detects it */
   assert_int_equal(check_values(&problem, v, fresh()), ES_NUMERIC);
   v[0] = -kept[0], v[10] = kept[1] + 2.0 * kept[0];
   assert_int_equal(check_values(&problem, v, fresh()), ES_NUMERIC);
   v[0] = kept[0], v[10] = kept[1];
-  for (int32_t i = 0; i < p.n; i++) v[i] = -v[i]; /* the norm is right: the trace tells */
+  for (int32_t i = 0; i < p.n; i++) v[i] = -v[i]; /* the norm is right: the trace detects it */
   assert_fails_with(check_values(&problem, v, fresh()), ES_NUMERIC, "dxyz of order 50 failed its check");
   assert_string_equal(said.stage, "spectrum");
   problem_close(&p);
@@ -252,7 +252,7 @@ static double cost(int32_t order) {
   return (double)order * order * order;
 }
 
-/* Greedy by descending cost: no rank is ahead of another by more than the cheapest layer that it could do without. */
+/* Greedy assignment by descending cost: no rank leads by more than its cheapest layer. */
 static void check_assignment(const int32_t *layer_orders, int n, int ranks) {
   es_layer_problem_t layers[64] = {0}, again[64] = {0};
   double load[256] = {0}, most = 0.0, least = INFINITY;
@@ -292,7 +292,7 @@ TEST(assignment_balances) {
   for (int r = 0; r < 4; r++) assert_int_equal(owned[r], 2);
 }
 
-/* A point's layers on a group without MPI: skipped ones are left alone. */
+/* Layers of a point on a group without MPI; skipped layers are not touched. */
 TEST(solve_alone) {
   double one[] = {3.0}, two[] = {2.0, 1.0, 2.0}, bad[] = {NAN}, values[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
   es_layer_problem_t layers[] = {{.order = 1, .triangle = one, .values = values[0]},
@@ -307,7 +307,7 @@ TEST(solve_alone) {
   assert_int_equal(layers[0].solver, ES_SOLVER_LAPACK);
   assert_int_equal(layers[1].solver, ES_SOLVER_NONE);
   assert_int_equal(layers[2].solver, ES_SOLVER_LAPACK);
-  layers[1].skip = false; /* forgotten: an error, not a number */
+  layers[1].skip = false; /* not provided: an error, not a number */
   assert_int_equal(es_spectrum_solve(layers, 3, &group, fresh()), ES_NUMERIC);
 }
 

@@ -1,4 +1,4 @@
-/* One pattern of saturation against another: against scipy, by property, and when training may end. */
+/* Comparing patterns of saturation: against scipy, by property, and the rule that ends training. */
 #include "eigenscope/stability.h"
 #include "support/draw.h"
 #include "support/unit.h"
@@ -83,7 +83,7 @@ TEST(same_and_opposite) {
   assert_true(s.pearson < 0.99);
 }
 
-/* A layer that one of them lacks counts for nothing: as if it were not there. */
+/* A layer that is missing in one pattern does not count. */
 TEST(left_out) {
   double a[30], b[30], kept_a[30], kept_b[30];
   int kept = 0;
@@ -107,7 +107,7 @@ TEST(too_few_and_constant) {
   const double a[] = {0.1, 0.4, 0.2, NAN}, b[] = {0.3, 0.5, NAN, 0.1};
   es_stability_t s = compare(a, b, 0);
   assert_true(s.layers == 0 && isnan(s.distance) && isnan(s.pearson) && isnan(s.spearman));
-  s = compare(a + 2, b + 2, 2); /* none that both have */
+  s = compare(a + 2, b + 2, 2); /* no layer in both */
   assert_true(s.layers == 0 && isnan(s.distance) && isnan(s.pearson) && isnan(s.spearman));
   s = compare(a, b, 4);
   assert_true(s.layers == 2 && isnan(s.pearson) && isnan(s.spearman));

@@ -1,4 +1,4 @@
-/* status and the table of run, on result files of every kind made here. */
+/* status and the table of run, for result files of all kinds. */
 #include "eigenscope/cli.h"
 #include "eigenscope/file.h"
 #include "eigenscope/run.h"
@@ -14,7 +14,7 @@ static const char job_text[] = "name: x\n"
                                "datasets: {shapes: {format: synthetic, classes: 2, size: 16, train: 40, eval: 10}}\n"
                                "train: {epochs: 2}\n";
 
-/* A folder of its own, where the job and its results lie. */
+/* A folder with a job and its results. */
 typedef struct place {
   char folder[64], job[96], output[96];
 } place_t;
@@ -41,7 +41,7 @@ static void open_plan(const place_t *p, es_plan_t *plan) {
   assert_ok(es_plan_create(plan, &request, fresh()));
 }
 
-/* A result as run writes them, with a few numbers. */
+/* Writes a result as run does, with a few numbers. */
 static void write_part(const es_plan_t *plan, int64_t index, const char *outcome, const char *reason, int32_t stopped) {
   static const es_layer_info_t layers[] = {{.name = "classifier.0", .kind = "linear", .width = 8},
                                            {.name = "classifier.9", .kind = "linear", .width = 2, .output = 1}};
@@ -78,7 +78,7 @@ static void write_result(const es_plan_t *plan, int64_t index, const char *outco
   write_part(plan, index, outcome, reason, 0);
 }
 
-/* Runs `status` with its output in files; texts are the caller's. */
+/* Runs `status` with its output in files; the caller owns the texts. */
 static int run_status(const place_t *p, bool missing, char **out, char **err) {
   char names[2][128];
   int kept[2];
@@ -151,7 +151,7 @@ TEST(diverged_counts_as_failed) {
     write_result(&plan, i, i == 3 ? "diverged" : "complete", i == 3 ? "loss NaN in epoch 1" : "");
   check_status(&place, true, ES_EXIT_FAILED, "", "");
   check_status(&place, false, ES_EXIT_FAILED, "diverged       2    0.7500      0.2500  loss NaN in epoch 1\n", "");
-  /* Failed and missing: unfinished. */
+  /* Failed and missing points: unfinished. */
   char path[ES_PATH_MAX];
   es_result_path(path, plan.output, es_grid_id(plan.grid, 0), 5);
   assert_int_equal(unlink(path), 0);

@@ -1,4 +1,4 @@
-/* The result in memory, and where its file lies. */
+/* The result in memory, and the path of its file. */
 #include "eigenscope/file.h"
 #include "store_example.h"
 #include <math.h>
@@ -65,7 +65,7 @@ TEST(addresses_are_row_major) {
   es_result_destroy(result);
 }
 
-/* Layers of 4, 8 and 3 components, one behind the other: 15 values, or 16 + 64 + 9 of vectors. */
+/* Layers of 4, 8 and 3 components are contiguous: 15 values, and 16 + 64 + 9 elements of vectors. */
 TEST(spectra_are_packed) {
   es_result_t *result = example_result();
   double *values = es_result_data(result, ES_FIELD_EIGENVALUES);
@@ -82,7 +82,7 @@ TEST(spectra_are_packed) {
   es_result_destroy(result);
 }
 
-/* 48 layers of a transformer and one flattened output, 100 epochs: each layer takes its own width. */
+/* 48 layers of a transformer and one flattened output, 100 epochs: each layer uses its own width. */
 TEST(one_wide_layer) {
   static es_layer_info_t layers[49];
   es_point_t point = *example_point();
@@ -144,7 +144,7 @@ TEST(mean_saturation) {
   *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 1, 2, 1) = 1; /* the output layer */
   assert_true(es_result_mean_saturation(result, ES_EVAL, 1, 1) == 0.375);
   uint8_t *flags = (uint8_t *)es_result_data(result, ES_FIELD_FLAGS) + (ES_EVAL * EXAMPLE_EPOCHS + 1) * EXAMPLE_LAYERS;
-  *flags = ES_FLAG_FALLBACK; /* another solver is no worse */
+  *flags = ES_FLAG_FALLBACK; /* another solver is not excluded */
   assert_true(es_result_mean_saturation(result, ES_EVAL, 1, 1) == 0.375);
   *flags = ES_FLAG_DEAD | ES_FLAG_FALLBACK;
   assert_true(es_result_mean_saturation(result, ES_EVAL, 1, 1) == 0.25);
@@ -159,7 +159,7 @@ TEST(path) {
   assert_string_equal(path, "results/x/points/01/0123456789abcdef.h5");
 }
 
-/* The longest output that is allowed still gives whole names. */
+/* The longest allowed output folder still gives complete paths. */
 TEST(longest_path) {
   char output[ES_OUTPUT_MAX + 1], path[ES_PATH_MAX];
   memset(output, 'x', ES_OUTPUT_MAX);
@@ -168,7 +168,7 @@ TEST(longest_path) {
   assert_string_equal(path + strlen(path) - 19, "0123456789abcdef.h5");
 }
 
-/* A grid that grows beyond 1,000 points keeps what it has, and so does one that shrinks. */
+/* A grid that grows beyond 1,000 points, or shrinks, finds its existing results. */
 TEST_IN_FOLDER(find) {
   char path[ES_PATH_MAX];
   assert_ok(es_directory_create("o/points/ab", fresh()));

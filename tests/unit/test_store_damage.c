@@ -1,15 +1,15 @@
-/* Files that are no results: each gives an outcome and a sentence, none a crash or a leak. */
+/* Files that are no results: each gives an outcome and a message, no crash and no leak. */
 #include "eigenscope/file.h"
 #include "store_example.h"
 #include <hdf5.h>
 #include <math.h>
 
 BEFORE_TESTS {
-  /* The changes made here must not print what they provoke. */
+  /* Silences HDF5, because these tests provoke its errors. */
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
-/* The summary says damaged because of `reason`, and show refuses for the same. */
+/* The summary reports damage with `reason`, and show refuses with the same reason. */
 static void refused(const char *path, const char *reason) {
   es_result_summary_t summary;
   es_text_t text = {0};
@@ -47,7 +47,7 @@ TEST_IN_FOLDER(no_hdf5) {
   refused("text.h5", "file signature not found");
 }
 
-/* Cut at every byte of its head, and at every 61st of the rest. */
+/* Truncates the file at every byte of its head, and at every 61st of the rest. */
 TEST_IN_FOLDER(cut_anywhere) {
   char *data;
   size_t size;
@@ -62,7 +62,7 @@ TEST_IN_FOLDER(cut_anywhere) {
   es_free(data);
 }
 
-/* A fresh copy of the example, opened for a change. */
+/* Opens a fresh copy of the example for a change. */
 static hid_t open_copy(void) {
   example_write("r.h5");
   hid_t file = H5Fopen("r.h5", H5F_ACC_RDWR, H5P_DEFAULT);
@@ -127,7 +127,7 @@ static int count_of(es_field_group_t group) {
   return count;
 }
 
-/* Without any one group but the core it is a result all the same: older ones have less. */
+/* A file that lacks any group except the core is a valid result, because older files have fewer groups. */
 TEST_IN_FOLDER(lacking_groups) {
   for (int group = 0; group < ES_FIELD_GROUPS; group++) {
     hid_t file = open_copy();
@@ -147,8 +147,7 @@ TEST_IN_FOLDER(lacking_groups) {
   }
 }
 
-/* Without any one variable of a group that has others, or any one coordinate, the file is no result; without one that
- * is optional it is. */
+/* A file that lacks one variable of a present group, or a coordinate, is no result, unless the variable is optional. */
 TEST_IN_FOLDER(lacking_variables) {
   static const char *const coordinates[ES_DIMENSIONS] = {"split",     "epoch",      "layer",           "delta",
                                                          "component", "class",      "predicted_class", "probe_epoch",
@@ -178,7 +177,7 @@ static void delete_quantities(hid_t file) {
   }
 }
 
-/* Quantities of the spectrum that a file lacks are made from its eigenvalues: the same numbers are shown. */
+/* Missing quantities of the spectrum are computed from the eigenvalues: the same numbers are shown. */
 TEST_IN_FOLDER(lacking_quantities) {
   es_text_t whole = {0}, without = {0};
   es_result_t *result = example_result();
@@ -204,7 +203,7 @@ TEST_IN_FOLDER(lacking_quantities) {
   es_text_destroy(&without);
 }
 
-/* The summary asks for no quantity; show does, and needs the widths. */
+/* The summary needs no quantity; show does, and needs the widths. */
 TEST_IN_FOLDER(lacking_quantities_and_widths) {
   static const int32_t widths[EXAMPLE_LAYERS] = {4, EXAMPLE_COMPONENTS + 1, 3};
   es_text_t text = {0};
@@ -217,7 +216,7 @@ TEST_IN_FOLDER(lacking_quantities_and_widths) {
                "r.h5: is no result of eigenscope: a layer has the width 9, 1 to 8 are possible");
 }
 
-/* Puts another variable in the place of `name`; its numbers are 0. */
+/* Replaces the variable `name` by another one whose numbers are 0. */
 static void replace(const char *name, hid_t type, int rank, const hsize_t *extent) {
   hid_t file = open_copy();
   assert_true(H5Ldelete(file, name, H5P_DEFAULT) >= 0);
@@ -289,7 +288,7 @@ TEST_IN_FOLDER(other_strings) {
   refused("r.h5", "the variable layer has a string of more than 63 bytes");
 }
 
-/* A group where a variable should be. */
+/* A group in place of a variable. */
 TEST_IN_FOLDER(group_instead) {
   hid_t file = open_copy();
   assert_true(H5Ldelete(file, "mcc", H5P_DEFAULT) >= 0);
@@ -298,7 +297,7 @@ TEST_IN_FOLDER(group_instead) {
   refused("r.h5", "is damaged: mcc cannot be read: ");
 }
 
-/* What others add does no harm: attributes of types that the schema does not know, more variables. */
+/* Additions by others are ignored: attributes of unknown types, more variables. */
 TEST_IN_FOLDER(additions_are_ignored) {
   hid_t file = open_copy(), group = H5Gcreate2(file, "notes", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   hid_t type = H5Tcreate(H5T_OPAQUE, 5), space = H5Screate(H5S_SCALAR);

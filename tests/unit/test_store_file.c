@@ -1,4 +1,4 @@
-/* What the file of a result holds, read with HDF5's own C functions, and what a write that fails leaves behind. */
+/* Content of a result file, read with HDF5's own C functions, and the effects of a failed write. */
 #include "eigenscope/file.h"
 #include "store_example.h"
 #include <errno.h>
@@ -23,7 +23,7 @@ static void check_text(hid_t object, const char *name, const char *expected) {
   H5Aclose(attribute);
 }
 
-/* Type in the file, number of values, and the values. */
+/* Checks type in the file, number of values, and the values. */
 static void check_numbers(hid_t object, const char *name, hid_t type, H5S_class_t shape, const double *expected,
                           int count) {
   double values[8] = {0};
@@ -68,7 +68,7 @@ TEST_IN_FOLDER(root_attributes) {
   check_numbers(file, "normalize_std", H5T_IEEE_F64LE, H5S_SIMPLE, deviation, 3);
   check_text(file, "version", "0.1.0");
   check_text(file, "ranks", "2");
-  int64_t seed = 0; /* 2^53 + 1, which no double holds */
+  int64_t seed = 0; /* 2^53 + 1, which double cannot hold */
   hid_t attribute = H5Aopen(file, "seed", H5P_DEFAULT);
   assert_true(H5Aread(attribute, H5T_NATIVE_INT64, &seed) >= 0);
   assert_int_equal(seed, INT64_C(9007199254740993));
@@ -83,7 +83,7 @@ static void check_creation_order(hid_t list) {
   H5Pclose(list);
 }
 
-/* Dimension scales first, then the variables in the order of the table, by creation. */
+/* In creation order: dimension scales first, then the variables in the order of the table. */
 TEST_IN_FOLDER(order_of_variables) {
   example_write("r.h5");
   hid_t file = H5Fopen("r.h5", H5F_ACC_RDONLY, H5P_DEFAULT), root = H5Gopen2(file, "/", H5P_DEFAULT);
@@ -164,7 +164,7 @@ TEST_IN_FOLDER(coordinates) {
   H5Fclose(file);
 }
 
-/* Type, extents, attached scales, names and fill value of one variable, against its row in the table. */
+/* Checks type, extents, attached scales, names and fill value of a variable against its row in the table. */
 static void check_variable(hid_t file, hid_t object, es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
   hid_t type = H5Dget_type(object), space = H5Dget_space(object);
@@ -194,7 +194,7 @@ static void check_variable(hid_t file, hid_t object, es_field_t field) {
   H5Tclose(type);
 }
 
-/* All values of a variable against the result, by index: spectra end where their layer ends, and are NaN from there. */
+/* Checks all values of a variable by index: spectra are NaN beyond the width of their layer. */
 static void check_values(hid_t object, es_result_t *result, es_field_t field) {
   const es_field_info_t *info = es_field_info(field);
   size_t size = example_type_size(info->type), count = 1;
@@ -296,7 +296,7 @@ TEST_IN_FOLDER(same_result_same_bytes) {
   char *first, *second;
   size_t first_size, second_size;
   example_write("first.h5");
-  sleep(1); /* times would differ */
+  sleep(1); /* stored times would differ */
   example_write("second.h5");
   assert_ok(es_file_read("first.h5", &first, &first_size, fresh()));
   assert_ok(es_file_read("second.h5", &second, &second_size, fresh()));
@@ -306,7 +306,7 @@ TEST_IN_FOLDER(same_result_same_bytes) {
   es_free(second);
 }
 
-/* What a full disk looks like. */
+/* Simulates a full disk. */
 TEST_IN_FOLDER(full_disk) {
   es_result_t *result = example_result();
   es_result_header_t header = example_header();
@@ -334,7 +334,7 @@ TEST_IN_FOLDER(folder_that_is_not_there) {
   es_result_destroy(result);
 }
 
-/* Two attributes of one name: HDF5 refuses, its own words are in the message, and nothing is written. */
+/* Two attributes of one name: HDF5 refuses, the message contains its reason, and nothing is written. */
 TEST_IN_FOLDER(failure_inside_hdf5) {
   static const es_provenance_t twice[] = {{"host", "a"}, {"host", "b"}};
   es_result_t *result = example_result();
@@ -349,14 +349,14 @@ TEST_IN_FOLDER(failure_inside_hdf5) {
   es_result_destroy(result);
 }
 
-/* How many of the ids before `newest`, which HDF5 counts up, are still open. */
+/* Counts open ids up to `newest`; HDF5 numbers ids in sequence. */
 static int open_before(hid_t newest) {
   int count = 0;
   for (hid_t id = newest - 20000; id < newest; id++) count += H5Iis_valid(id) > 0;
   return count;
 }
 
-/* Everything of HDF5 that somebody must close. */
+/* Counts all open objects of HDF5. */
 static int open_ids(void) {
   hid_t space = H5Screate(H5S_SCALAR), list = H5Pcreate(H5P_DATASET_CREATE);
   int count = open_before(space) + open_before(list) + (int)H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL);
@@ -373,7 +373,7 @@ TEST_IN_FOLDER(no_ids_are_left) {
   hid_t forgotten = H5Screate(H5S_NULL);
   int before = open_ids();
   H5Sclose(forgotten);
-  assert_int_equal(open_ids(), before - 1); /* the count notices */
+  assert_int_equal(open_ids(), before - 1); /* the count works */
   before--;
   example_write("r.h5");
   es_result_summarize(&summary, "r.h5");
@@ -390,7 +390,7 @@ static herr_t count_errors(hid_t stack, void *data) {
   return 0;
 }
 
-/* The library is quiet while the store works, and as talkative as before afterwards. */
+/* HDF5 prints no errors while the store works, and its old setting is restored afterwards. */
 TEST_IN_FOLDER(error_printing_is_restored) {
   int count = 0;
   es_result_summary_t summary;

@@ -1,5 +1,4 @@
-/* Merging results of every group: numbers, disks that fill. tests/system/test_merge.py merges
- * real sweeps. */
+/* Merging results of all groups: numbers, and full disks. tests/system/test_merge.py merges real sweeps. */
 #include "eigenscope/file.h"
 #include "eigenscope/merge.h"
 #include "store_example.h"
@@ -23,7 +22,7 @@ static void put_result(int point, es_result_t *result) {
   es_result_destroy(result);
 }
 
-/* Point 0 has everything, point 1 is not there, point 2 has two layers, later epochs, another delta and no groups. */
+/* Point 0 has all groups; point 1 is missing; point 2 has two layers, later epochs, another delta and no groups. */
 static es_result_t *plain(void) {
   static const int32_t epochs[] = {1, 2, 7};
   es_point_t point = *example_point();
@@ -57,7 +56,7 @@ static void merge_well(const char *to) {
   assert_ok(merge_to(to, fresh()));
 }
 
-/* One number of the merged file, as double. */
+/* Reads one number of the merged file as double. */
 static double number(hid_t file, const char *name, int rank, const hsize_t *at) {
   static const hsize_t one[ES_RANK_MAX + 1] = {1, 1, 1, 1, 1, 1};
   double value = 0;
@@ -95,7 +94,7 @@ static int64_t moved(es_dimension_t dimension, int point, int64_t index) {
   return dimension == ES_DIM_DELTA ? deltas[point][index] : index;
 }
 
-/* Every number of a result at its place of the merged file, at row `row`. */
+/* Checks that the merged file has every number of a result in row `row`. */
 static void check_point(hid_t file, const es_result_t *result, int row) {
   for (int i = ES_FIELD_LAYER_WIDTH; i < ES_FIELDS; i++) {
     const es_field_t field = (es_field_t)i;
@@ -133,7 +132,7 @@ TEST_IN_FOLDER(every_number) {
   assert_true(file >= 0);
   check_point(file, first, 0);
   check_point(file, second, 1);
-  /* What the second does not have. */
+  /* Elements that the second point lacks. */
   static const hsize_t layer[] = {1, 2}, epoch[] = {1, 1, 0}, vector[] = {1, 0, 0, 0, 0, 0}, tail[] = {1, 0};
   assert_true(number(file, "layer_width", 2, layer) == -1);
   assert_true(isnan(number(file, "loss", 3, epoch)));
@@ -146,7 +145,7 @@ TEST_IN_FOLDER(every_number) {
   es_result_destroy(second);
 }
 
-/* One layer so wide that layers travel one by one. */
+/* A layer so wide that layers are copied one by one. */
 TEST_IN_FOLDER(wide_layers) {
   static es_layer_info_t layers[20];
   es_point_t point = *example_point();
@@ -190,7 +189,7 @@ TEST_IN_FOLDER(outcomes) {
   es_merge_destroy(merge);
 }
 
-/* A result that is replaced between the look at all points and the writing by one with other axes. */
+/* A result is replaced by one with other axes between survey and writing. */
 TEST_IN_FOLDER(changed_meanwhile) {
   const es_merge_header_t header = {.job_name = "job", .job = "", .missing = ""};
   es_merge_t *merge;
@@ -219,7 +218,7 @@ static void see(void *context, const es_merged_info_t *info, const es_merged_poi
   seen->saturation[seen->points++] = point->mean_saturation;
 }
 
-/* As the summaries of the points' own files. */
+/* Summaries equal those of the points' own files. */
 TEST_IN_FOLDER(read_back) {
   seen_t seen = {0};
   put_points();
@@ -241,7 +240,7 @@ TEST_IN_FOLDER(read_back) {
   assert_fails_with(es_merged_read("o/points/00000000000000aa.h5", see, &seen, fresh()), ES_INPUT, "is no merged file");
 }
 
-/* As on a full disk, at any point of the file. */
+/* A disk that fills at any point of the file. */
 TEST_IN_FOLDER(full_disk) {
   struct stat facts;
   put_points();

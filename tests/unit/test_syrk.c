@@ -1,5 +1,5 @@
-/* Products of narrow panels in every instruction set that this CPU has, against naive sums. Values are small multiples
- * of 1/4, so that sums are exact in any order. */
+/* Products of narrow panels in every instruction set of this CPU against naive sums. Values are small multiples of 1/4,
+ * so sums are exact in any order. */
 #include "../../src/covariance/syrk_kernels.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/random.h"
@@ -98,7 +98,7 @@ static void check_centred(const es_syrk_kernels_t *kernels, ptrdiff_t n, ptrdiff
     for (ptrdiff_t line = 0; line < n; line++) sum += (double)(rows[line * width + j] - shift[j]);
     assert_true(sums[j] == sum);
   }
-  assert_true(sums[width] == -1.0); /* as wide as it says */
+  assert_true(sums[width] == -1.0); /* writes no more than its width */
 }
 
 TEST(centred) {

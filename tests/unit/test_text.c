@@ -63,7 +63,7 @@ TEST(quoted) {
   check_quoted("\xff\xc3", "\"\\ufffd\\ufffd\"");
 }
 
-/* What a terminal would obey, or show as something else than it is. */
+/* Characters that a terminal would obey, or show as other characters. */
 TEST(plain) {
   static const char *const cases[][2] = {
       {"", ""},
@@ -73,7 +73,7 @@ TEST(plain) {
        "31m, nel \xc2\x85",
        "csi ?31m, nel ?"},
       {"\u202egnp.exe\u202c \u2066x\u2069 \u2028", "?gnp.exe? ?x? ?"},
-      {"\xff\xc0\x80 \xe2\x80", "??? ??"},                                 /* no UTF-8 at all, or cut off */
+      {"\xff\xc0\x80 \xe2\x80", "??? ??"},                                 /* not UTF-8, or truncated */
       {"\xed\xa0\x80 \xf4\x90\x80\x80 \xf0\x80\x80\xaf", "??? ???? ????"}, /* surrogate, beyond, overlong */
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,4 +1,4 @@
-/* Times and counts of messages, by hand. */
+/* Times and counts of messages, compared with values computed by hand. */
 #include "eigenscope/traffic.h"
 #include "support/unit.h"
 
@@ -13,7 +13,7 @@ static void check(const es_traffic_t *t, int64_t sums, int64_t messages, int64_t
 
 TEST(small_sums) {
   es_traffic_t t = {0};
-  es_traffic_tree_sum_f64(&t, 8, 1, 100, &link); /* alone */
+  es_traffic_tree_sum_f64(&t, 8, 1, 100, &link); /* a single rank */
   es_traffic_ranks_sum_f32(&t, 1, 100000, &link);
   es_traffic_allreduce(&t, 1, 100, &link);
   check(&t, 0, 0, 0, 0);
@@ -22,7 +22,7 @@ TEST(small_sums) {
   t = (es_traffic_t){0};
   es_traffic_tree_sum_f64(&t, 8, 4, 100, &link); /* two levels of 800 bytes: 1 ms, and 0.8 ms for the bytes */
   check(&t, 1, 2, 1600, 2 * 1.8e-3);
-  es_traffic_ranks_sum_f32(&t, 8, 15360, NULL); /* a whole message, three times */
+  es_traffic_ranks_sum_f32(&t, 8, 15360, NULL); /* a full message, three times */
   check(&t, 2, 5, 1600 + 3 * 61440, 2 * 1.8e-3);
 }
 
@@ -31,13 +31,13 @@ TEST(large_sums) {
   es_traffic_ranks_sum_f32(&t, 2, 15361, &link); /* halves of 7681 and 7680 floats, there and back */
   check(&t, 1, 2, 4 * 15361, 2 * 1e-3 + 2 * 30.724e-3);
   t = (es_traffic_t){0};
-  es_traffic_ranks_sum_f32(&t, 4, 100000, &link); /* 50000 floats are 4 messages under way together, 25000 are 2 */
+  es_traffic_ranks_sum_f32(&t, 4, 100000, &link); /* 50000 floats are 4 simultaneous messages, 25000 are 2 */
   check(&t, 1, 2 * (4 + 2), 2 * 4 * 75000, 2 * (2 * 1e-3 + 0.3));
   t = (es_traffic_t){0};
   es_traffic_ranks_sum_f32(&t, 2, 2000000, &link); /* halves of 66 messages: three windows */
   check(&t, 1, 2 * 66, 8000000, 2 * (3 * 1e-3 + 4));
   t = (es_traffic_t){0};
-  es_traffic_tree_sum_f64(&t, 2, 2, 30000, &link); /* a lane each: no room for more than a message that is added */
+  es_traffic_tree_sum_f64(&t, 2, 2, 30000, &link); /* one lane each: no buffer for more than the message being added */
   check(&t, 1, 2 * 2, 240000, 2 * 1e-3 + 0.12 + 1e-3 + 0.12);
 }
 

@@ -1,4 +1,4 @@
-/* Weights of others in our networks: names, mismatches all at once, width and classes from the shapes. */
+/* Foreign weights in our networks: names, all mismatches at once, width and classes from shapes. */
 #include "eigenscope/memory.h"
 #include "eigenscope/weights.h"
 #include "support/unit.h"
@@ -21,7 +21,7 @@ static es_graph_t *graph_of(const es_point_t *point) {
   return graph;
 }
 
-/* Every tensor of the graph, element j of tensor i being i + j/1024. */
+/* All tensors of the graph; element j of tensor i is i + j/1024. */
 typedef struct file {
   es_tensor_view_t *views;
   float *data;
@@ -95,13 +95,13 @@ TEST_IN_FOLDER(fits_and_fills) {
   es_graph_destroy(graph);
 }
 
-/* Everything that is wrong, each on a line. */
+/* All mismatches, one per line. */
 TEST_IN_FOLDER(all_mismatches) {
   const es_point_t point = point_of("vgg11", (es_ratio_t){1, 16}, 10);
   es_graph_t *graph = graph_of(&point);
   file_t file = make_file(graph, "");
   es_text_t report = {0};
-  strcpy(file.views[0].name, "features.0.wait"); /* missing, and one that nobody knows */
+  strcpy(file.views[0].name, "features.0.wait"); /* missing, and an unknown one */
   file.views[1].dtype = ES_I32;                  /* features.0.bias */
   file.views[2].rank = 2;                        /* features.1.weight */
   file.views[2].shape[1] = 1;
@@ -124,7 +124,7 @@ TEST_IN_FOLDER(all_mismatches) {
   es_graph_destroy(graph);
 }
 
-/* For every family and odd widths, the inferred width gives the very shapes that are there. */
+/* For every family and odd widths, the inferred width gives exactly the shapes of the file. */
 TEST_IN_FOLDER(infer) {
   static const es_ratio_t widths[] = {{1, 16}, {13, 100}, {1, 8}, {7, 48}};
   for (const char *const *name = es_model_spec_names(); *name; name++) {
