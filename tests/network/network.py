@@ -1,7 +1,7 @@
 """A network of hosts on this machine: a network namespace each, joined by links of a given latency and rate.
 
-Linux's netem delays the packets where the kernel has it. Where it has not, each host gets a TAP device instead, and a
-process of ours (this file as a program) is the wire and the switch. Only the namespaces made here see any of it.
+Linux's netem delays the packets if the kernel has it. Otherwise each host gets a TAP device, and our own process (this
+file as a program) simulates the wires and the switch. Other namespaces are not affected.
 """
 import collections
 import errno
@@ -17,9 +17,9 @@ import sys
 import time
 
 DEVICE = "es0"
-MTU = 9000  # fewer packets, for a wire in Python
+MTU = 9000  # fewer packets, because our wire is Python code
 SUBNET = "10.213.7"
-# Removes the namespaces when the pipe to it is closed: when this process ends, by whatever means.
+# Removes the namespaces when its pipe is closed, that is, when this process ends in any way.
 GUARD = 'cat; for name in "$@"; do ip netns pids "$name" | xargs -r kill -9; ip netns del "$name"; done'
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 
@@ -29,7 +29,7 @@ def run(*command, check=True):
 
 
 def missing():
-    """Why there can be no such network here, or None."""
+    """Reason why this machine cannot make such a network, or None."""
     for tool in ("ip", "tc", "mpirun"):
         if shutil.which(tool) is None:
             return f"{tool} is not installed"
@@ -77,7 +77,7 @@ class Network:
             raise
         self.agent = self.folder / "agent.sh"
         cases = "".join(f"{address}) space={name} ;;\n" for name, address in zip(self.names, self.addresses))
-        # What Open MPI starts its daemons with: a shell on that host, under the host's own name.
+        # Open MPI starts its daemons through this agent: a shell on that host, with the host's name.
         self.agent.write_text(f'#!/bin/sh\nhost=$1\nshift\ncase $host in\n{cases}esac\n'
                               'exec nice -n -10 ip netns exec "$space" unshare --uts sh -c "hostname $space; $*"\n')
         self.agent.chmod(0o755)
@@ -99,7 +99,7 @@ class Network:
     # ---- netem ----
 
     def join(self):
-        """A bridge in a namespace of its own, and a pair of veth devices to each host."""
+        """Creates a bridge in its own namespace, and a pair of veth devices to each host."""
         run("ip", "-n", self.switch, "link", "add", "bridge", "type", "bridge")
         for i, name in enumerate(self.names):
             run("ip", "-n", self.switch, "link", "add", f"port{i}", "mtu", MTU, "type", "veth", "peer", "name", DEVICE, "netns", name)
@@ -117,7 +117,7 @@ class Network:
             run("ip", "-n", name, "link", "set", device, "name", DEVICE)
 
     def set(self, latency, rate):
-        """From now on."""
+        """Sets latency and rate from now on."""
         if self.netem:
             for name in self.names:
                 run("ip", "netns", "exec", name, "tc", "qdisc", "replace", "dev", DEVICE, "root", "netem", "limit", 100000,
@@ -131,7 +131,7 @@ class Network:
 
     def mpirun(self, ranks, command, osc="pt2pt", **options):
         """One rank on each of the first `ranks` hosts."""
-        # Debian's Open MPI leaves out what TCP needs for one-sided communication (/etc/openmpi/openmpi-mca-params.conf).
+        # Debian's Open MPI disables what TCP needs for one-sided communication (/etc/openmpi/openmpi-mca-params.conf).
         settings = {"btl": "self,tcp", "pml": "ob1", "osc": osc, "btl_tcp_if_include": DEVICE, "oob_tcp_if_include": DEVICE,
                     "plm_rsh_agent": self.agent, "plm_rsh_no_tree_spawn": 1, "orte_tmpdir_base": self.folder}
         words = [word for name, value in settings.items() for word in ("--mca", name, str(value))]
@@ -143,18 +143,18 @@ class Network:
 # ---- the wire, as a program ----
 
 def open_tap():
-    """(file descriptor, name)"""
+    """Opens a TAP device: (file descriptor, name)."""
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     request = fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", f"es{os.getpid()}t%d".encode(), IFF_TAP | IFF_NO_PI))
     return tap, request[:16].rstrip(b"\0").decode()
 
 
 class Wire:
-    """Frames from each port leave one after the other at the rate, and arrive after the latency."""
+    """Simulates the wire: frames of a port leave in order at the given rate, and arrive after the latency."""
 
     def __init__(self, taps):
         self.taps = taps
-        self.free = [0.0] * len(taps)  # when the port has sent what it was given
+        self.free = [0.0] * len(taps)  # time at which each port has sent all its frames
         self.flying = [collections.deque() for _ in taps]  # (arrival, frame), in order
         self.latency = self.rate = 0.0
 
@@ -169,17 +169,17 @@ class Wire:
             self.flying[port].append((self.free[port] + self.latency, frame))
 
     def deliver(self, port, frame):
-        # The last byte of a host's address is its port; the rest is for all.
+        # The last byte of a host's address is its port; other addresses are broadcasts.
         ports = [frame[5]] if frame[0] == 2 else [i for i in range(len(self.taps)) if i != port]
         for to in ports:
             try:
                 os.write(self.taps[to], frame)
-            except OSError as error:  # a device that is not up yet
+            except OSError as error:  # the device is not up yet
                 if error.errno not in (errno.EIO, errno.EAGAIN):
                     raise
 
     def pass_on(self, now):
-        """Delivers what has arrived; returns seconds until the next arrival, or None."""
+        """Delivers frames that have arrived; returns seconds until the next arrival, or None."""
         while True:
             heads = [(queue[0][0], port) for port, queue in enumerate(self.flying) if queue]
             if not heads:
@@ -206,7 +206,7 @@ class Wire:
 
 
 def main():
-    try:  # on time, also beside ranks that are busy
+    try:  # real-time priority, to be on time beside busy ranks
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     except PermissionError:
         pass

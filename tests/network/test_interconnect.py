@@ -1,7 +1,6 @@
-"""plan --interconnect against a simulated network: four hosts in network namespaces, links of several latencies and rates.
-
-What a step takes longer than without them must be what plan predicts for its messages, within a factor of two. All four
-hosts share the cores of this machine, so the time of computing is no measure of scaling here and is subtracted."""
+"""plan --interconnect against a simulated network: four hosts in network namespaces, links of several latencies and rates. The
+added time of a step, compared with free links, must be plan's prediction for the messages within a factor of two. All hosts
+share the cores of this machine, so the time of computing does not scale and is subtracted."""
 import json
 import pathlib
 import statistics
@@ -16,12 +15,12 @@ import results  # noqa: E402
 SKIPPED = 77  # ctest's name for it: see SKIP_RETURN_CODE
 HOSTS = 4
 FACTOR = 2
-# Latency one way in seconds, bits per second (0: no limit).
+# One-way latency in seconds, bits per second (0: no limit).
 SETTINGS = [(20e-3, 0), (5e-3, 100e6), (1e-3, 40e6)]
 
 
 class Interconnect(results.Case):
-    # A quarter of a million parameters: a megabyte to be summed, and five sums of less than a message, in each step.
+    # A quarter of a million parameters: each step sums a megabyte, and has five sums smaller than a message.
     job = """\
 name: wire
 output: out
@@ -33,13 +32,13 @@ measure: {every: 4, splits: [eval]}
 """
 
     def predict(self, latency, rate):
-        """Seconds of a step's messages by number of ranks, and the number of ranks with the fastest step."""
+        """Seconds of the messages of a step by number of ranks, and the number of ranks with the fastest step."""
         link = f"{max(latency, 1e-12)}s,{rate / 1e6 if rate else 1e9:.9g}Mbit/s"
         found, = json.loads(self.run_program("plan", "job.yaml", "--interconnect", link, "--format=json").stdout)["classes"]
         return {group["ranks"]: group["step"]["seconds"] for group in found["groups"]}, found["fastest"]
 
     def measure(self, net, ranks, name):
-        """Seconds of a step: the median over the epochs after the first, in which connections get up to speed."""
+        """Seconds of a step: median over the epochs after the first, in which connections start."""
         command = [harness.PROGRAM, "run", "job.yaml", "--output", name, "--ranks-per-point", ranks, "--verbose"]
         done = net.mpirun(ranks, command, cwd=self.folder, timeout=300) if ranks > 1 else self.run_program(*command[1:])
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
@@ -64,7 +63,7 @@ measure: {every: 4, splits: [eval]}
                     ratios.append(longer / predicted[ranks])
                     print(f"{ranks:5} {1e3 * latency:9.3g} {rate / 1e6 or '':>7} {1e3 * step:8.1f} {1e3 * longer:10.1f} "
                           f"{1e3 * predicted[ranks]:10.1f} {ratios[-1]:6.2f}", flush=True)
-                    # On such networks more ranks than one are a loss, as plan says.
+                    # On such networks more ranks are slower, as plan says.
                     self.assertGreater(step, bare[1])
             print(f"1 rank: {1e3 * bare[1]:.1f}; 2 and 4 without delay: {1e3 * bare[2]:.1f}, {1e3 * bare[4]:.1f}", flush=True)
             for ratio in ratios:

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Stops the cluster that tests/slurm/up.sh started under BASE: its jobs, then its own processes by their recorded ids.
+# Stops the cluster of tests/slurm/up.sh under BASE: its jobs, then its own processes by their recorded ids.
 set -euo pipefail
 export PATH=$PATH:/usr/sbin:/sbin
 base=$(readlink -m "${1:?usage: down.sh BASE}")
 unset "${!SLURM_@}"
 export SLURM_CONF=$base/etc/slurm.conf
 
-alive() { # pid name: still that program, and no zombie?
+alive() { # pid name: true if this program still runs and is no zombie
   [[ $(cat "/proc/$1/comm" 2>/dev/null) == "$2" ]] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
 }
 
@@ -19,7 +19,7 @@ if timeout 5 scontrol ping >/dev/null 2>&1; then
 fi
 for name in slurmd slurmctld munged; do
   pid=$(cat "$base/pid/$name.pid" 2>/dev/null || true)
-  if [[ -z $pid ]] || ! alive "$pid" "$name"; then continue; fi # the number may be somebody else's by now
+  if [[ -z $pid ]] || ! alive "$pid" "$name"; then continue; fi # the id may belong to another process now
   kill "$pid" 2>/dev/null || true
   for _ in {1..100}; do
     alive "$pid" "$name" || break

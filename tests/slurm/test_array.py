@@ -1,5 +1,5 @@
-"""slurm/submit.sh, array.sbatch and resubmit.sh on a real SLURM cluster, which is started on this machine for the test: an
-array whose tasks are told to stop, requeued, killed and resubmitted ends with the same file as one plain mpirun."""
+"""slurm/submit.sh, array.sbatch and resubmit.sh on a real SLURM cluster, started on this machine by the test: an array whose
+tasks are told to stop, requeued, killed and resubmitted gives the same merged file as one plain mpirun."""
 import os
 import pathlib
 import re
@@ -21,7 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SKIPPED = 77  # ctest's name for it: see SKIP_RETURN_CODE
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 NEEDED = ("slurmctld", "slurmd", "munged", "sbatch", "mpirun")
-# The quickstart's grid, on images that need no download, with epochs enough for a signal to fall between two of them.
+# The grid of the quickstart on synthetic images, with enough epochs for a signal to arrive between two of them.
 SETS = ["--set", "grid.dataset=shapes", "--set",
         "datasets.shapes={format: synthetic, size: 16, channels: 1, train: 192, eval: 64}",
         "--set", "train.epochs=40", "--set", "train.batch=64"]
@@ -30,7 +30,7 @@ SETS = ["--set", "grid.dataset=shapes", "--set",
 class Array(results.Case):
     def setUp(self):
         super().setUp()
-        # The cluster cannot have blanks in its path, all else can.
+        # Only the path of the cluster must not contain blanks.
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="eigenscope-slurm-", dir="/tmp"))
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
         self.env |= {"PATH": PATH, "SLURM_TEST_CPUS": "4", "EIGENSCOPE": harness.PROGRAM,
@@ -42,7 +42,7 @@ class Array(results.Case):
         subprocess.run([HERE / "up.sh", self.base / "cluster"], env=self.env, check=True, timeout=60)
 
     def guard(self):
-        """Somebody who stops the cluster when this process ends, by whatever means: when the pipe from it is closed."""
+        """Starts a guard that stops the cluster when this process ends in any way: its pipe is closed then."""
         script = 'exec 3<&0; (cat <&3; "$0" "$1/cluster"; rm -rf "$1") > /dev/null 2>&1 &'
         process = subprocess.Popen(["sh", "-c", script, HERE / "down.sh", self.base], env=self.env, stdin=subprocess.PIPE,
                                    start_new_session=True)
@@ -66,7 +66,7 @@ class Array(results.Case):
         return done
 
     def submit(self, script, *options):
-        """(array, merge): their job numbers."""
+        """Returns the job numbers (array, merge)."""
         done = self.call(self.folder / "a tree/slurm" / script, *SETS, "--run", "--quiet", *options,
                          "jobs/quickstart.yaml", "-n", "2", "--time=10", "--mem-per-cpu=100")
         return re.match(r"array (\d+): .*\nmerge (\d+): ", done.stdout).groups()
@@ -85,7 +85,7 @@ class Array(results.Case):
         return (self.work / "results/quickstart/slurm" / name).read_text()
 
     def until(self, condition, seconds=150):
-        """The first true value of condition()."""
+        """Waits for the first true value of condition()."""
         end = time.monotonic() + seconds
         while not (value := condition()):
             if time.monotonic() > end:
@@ -94,7 +94,7 @@ class Array(results.Case):
         return value
 
     def ended(self, job):
-        """Facts of a job without array, once it has ended."""
+        """Facts of a job without array, after it has ended."""
         facts = self.facts(job)[0]
         return facts if facts["JobState"] in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL") else None
 
@@ -104,12 +104,12 @@ class Array(results.Case):
         return [line for line in newest.read_text().splitlines() if not line.startswith("#")]
 
     def started(self, points):
-        """Points of which a state is saved, far from the last epoch."""
+        """Points with a saved state that is far from the last epoch."""
         rows = [line.split() for line in self.status("--points", points, expect=None).splitlines()]
         return [row[0] for row in rows if "started" in row and 1 <= int(row[row.index("started") + 1].split("/")[0]) <= 30]
 
     def kill(self, task):
-        """SIGKILL for the script of an array task and all that it runs: what a lost node does."""
+        """Kills the script of an array task and all its processes by SIGKILL, like the loss of a node."""
         marks = [f"SLURM_CONF={self.env['SLURM_CONF']}".encode(), f"SLURM_ARRAY_TASK_ID={task}".encode()]
         found = []
         for path in pathlib.Path("/proc").glob("[0-9]*"):
@@ -119,7 +119,7 @@ class Array(results.Case):
             except OSError:
                 continue
             if all(mark in variables for mark in marks):
-                found.append((not script, int(path.name)))  # the script first, or it would see the others die
+                found.append((not script, int(path.name)))  # the script first, or it would notice
         self.assertIn(False, [other for other, _ in found], "the script does not run")
         for _, pid in sorted(found):
             try:
@@ -134,7 +134,7 @@ class Array(results.Case):
         shares = self.shares()
         self.assertEqual(len(shares), 3)
 
-        # One task is told to stop, keeps what is saved, and requeues itself; another is killed with all that it runs.
+        # One task is told to stop, saves its state, and requeues itself; another is killed with its processes.
         self.until(lambda: self.started(shares[0]))
         self.call("scancel", "--batch", "--signal=USR1", f"{array}_0")
         self.until(lambda: self.started(shares[1]))
@@ -150,7 +150,7 @@ class Array(results.Case):
         self.assertEqual(self.status("--missing", "--points", shares[1]).strip(), missing)
         self.assert_merged(merge, missing)
 
-        # A queued array of the same folder is in the way of another; a cancelled one does not come back.
+        # A queued array for the same folder blocks another one; a cancelled one does not return.
         self.call("scontrol", "update", "partitionname=main", "state=down")
         array, merge = self.submit("resubmit.sh", "--launcher", "mpirun --oversubscribe")
         self.assertEqual(",".join(self.shares()), missing)
@@ -158,7 +158,7 @@ class Array(results.Case):
         self.assertRegex(done.stderr, f"array {array} for results/quickstart is still in the queue: wait for it, or scancel it")
         self.call("scontrol", "update", "partitionname=main", "state=up")
 
-        # The same with mpirun, which gets TERM: it goes on from the states that the killed ranks left.
+        # Again with mpirun, which receives TERM: the next start resumes from the states of the killed ranks.
         before = self.saved(missing)
         self.assertTrue(any(epoch > 0 for epoch in before.values()), before)
         self.until(lambda: [row for row, epoch in self.saved(missing).items() if epoch > before[row]])
@@ -184,7 +184,7 @@ class Array(results.Case):
         self.assertEqual(self.status("--missing"), "0-5\n")
 
     def saved(self, points):
-        """Last saved epoch of points that are not complete: 0 where nothing is saved, 40 when complete."""
+        """Last saved epoch of incomplete points: 0 if nothing is saved, 40 when complete."""
         rows = [line.split() for line in self.status("--points", points, expect=None).splitlines()]
         rows = {row[0]: row for row in rows if row and row[0].isdigit() and len(row) > 5}
         return {point: 40 if "complete" in row else int(row[row.index("started") + 1].split("/")[0]) if "started" in row else 0
@@ -197,7 +197,7 @@ class Array(results.Case):
         self.assertEqual(f"missing: {missing}\n" in log, bool(missing), log)
 
     def assert_as_one_mpirun(self):
-        """The whole grid by one mpirun without SLURM: the same bits, in the files of the points and in the merged one."""
+        """The whole grid by one mpirun without SLURM gives equal bits, in files of points and in the merged file."""
         self.call("mpirun", "--oversubscribe", "-n", "2", harness.PROGRAM, "run", "jobs/quickstart.yaml", *SETS, "--quiet",
                   "--output", "whole")
         (self.folder / "whole").symlink_to(self.work / "whole")
@@ -208,7 +208,7 @@ class Array(results.Case):
         self.assertEqual(self.different_merged(merged, self.work / "whole.h5"), [])
 
     def different_merged(self, a, b):
-        """What two merged files differ in, besides where and when their points and they themselves were made."""
+        """Differences of two merged files, except for place and time of their making."""
         of_the_run = {"ranks_per_point", "elapsed_seconds", "started", "host"}
         one, other = ({name: value for name, value in results.variables(path).items() if name not in of_the_run}
                       for path in (a, b))

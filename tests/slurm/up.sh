@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts a private SLURM cluster of one node on this machine, from Debian's packages, wholly under BASE; no systemd, no
-# cgroups, no database, as root or as anybody (then jobs run as that user).
+# Starts a private SLURM cluster of one node on this machine from Debian's packages, entirely under BASE; without systemd,
+# cgroups and database, as root or as any user (then jobs run as that user).
 #
 #   tests/slurm/up.sh BASE        then: export SLURM_CONF=BASE/etc/slurm.conf; the end: tests/slurm/down.sh BASE
 #
@@ -9,7 +9,7 @@ set -euo pipefail
 export PATH=$PATH:/usr/sbin:/sbin
 base=$(readlink -m "${1:?usage: up.sh BASE}")
 cpus=${SLURM_TEST_CPUS:-$(nproc)}
-unset "${!SLURM_@}" # a cluster that the caller is in
+unset "${!SLURM_@}" # of a cluster that the caller uses
 host=$(hostname -s) user=$(id -un)
 memory=$(awk '/MemTotal/{printf "%d", $2 / 1024 * 0.9}' /proc/meminfo)
 
@@ -21,7 +21,7 @@ die() {
 [[ ! -e $base/etc ]] || die "$base is in use; name a new folder"
 getent hosts "$host" >/dev/null || die "the name $host does not resolve: add \"127.0.0.1 $host\" to /etc/hosts"
 
-port() { # one that nobody listens on, below those that connections get by themselves
+port() { # a free port below the range of automatic ports
   local port
   for _ in {1..100}; do
     port=$((20000 + SRANDOM % 12000))
@@ -37,7 +37,7 @@ mkdir -p "$base"/{etc,munge,state,spool,log,pid,tmp}
 munged --force --key-file="$base/munge/munge.key" --socket="$base/munge/socket" --pid-file="$base/pid/munged.pid" \
   --seed-file="$base/munge/seed" --log-file="$base/log/munged.log" --num-threads=2
 
-# cred_expire: a requeued job waits that long and a second more. TmpFS: scratch of PMIx, which clusters must not share.
+# cred_expire: a requeued job waits this time and one second. TmpFS: scratch of PMIx, which clusters must not share.
 cat >"$base/etc/slurm.conf" <<CONF
 ClusterName=test
 SlurmctldHost=$host(127.0.0.1)
@@ -83,7 +83,7 @@ PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE DefaultTime=00:10:00
 CONF
 export SLURM_CONF=$base/etc/slurm.conf
 
-slurmctld -c # both go into the background by themselves
+slurmctld -c # both daemonise themselves
 slurmd -c
 for _ in {1..300}; do
   [[ $(sinfo -h -o %T 2>/dev/null) != idle ]] || exit 0

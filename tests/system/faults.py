@@ -1,4 +1,4 @@
-"""What the tests of faults share: a job that takes milliseconds and has everything in it, and the programs of tests/fault."""
+"""Shared by tests of faults: a job of milliseconds that uses every feature, and the programs of tests/fault."""
 import os
 import random
 import re
@@ -7,12 +7,12 @@ import tempfile
 import harness
 import results
 
-FAULTS = os.environ["EIGENSCOPE_FAULTS"]  # the program, with calls that can be made to fail (tests/fault/program.c)
-WALK = os.environ["EIGENSCOPE_WALK"]      # the same for one call after the other within one process (tests/fault/walk.c)
+FAULTS = os.environ["EIGENSCOPE_FAULTS"]  # the program with fault injection (tests/fault/program.c)
+WALK = os.environ["EIGENSCOPE_WALK"]      # walks over all faults in one process (tests/fault/walk.c)
 SEED = int(os.environ.get("EIGENSCOPE_TEST_SEED", "20220901"))
-SAMPLE = int(os.environ.get("EIGENSCOPE_TEST_SAMPLE", "250"))  # cases of a long walk, at most; 0: all of them
-PER_PROCESS = 6                           # a case that starts processes takes as long as so many of a walk
-if os.access("/dev/shm", os.W_OK):        # disks take their time over each fsync, and there are thousands
+SAMPLE = int(os.environ.get("EIGENSCOPE_TEST_SAMPLE", "250"))  # most cases of a long walk; 0: all
+PER_PROCESS = 6                           # a case that starts processes takes as long as 6 of a walk
+if os.access("/dev/shm", os.W_OK):        # on a disk, thousands of fsync would take long
     tempfile.tempdir = "/dev/shm"
 
 JOB = """\
@@ -30,12 +30,12 @@ checkpoint: {keep: all}
 
 
 def sample(cases):
-    """Those of cases that start processes which the seed chooses."""
+    """Chooses a sample of cases that start processes, by the seed."""
     return random.Random(SEED).sample(cases, SAMPLE // PER_PROCESS) if 0 < SAMPLE // PER_PROCESS < len(cases) else cases
 
 
 class Path:
-    """A way by which calls come, as ES_FAULT_NOTES tells it."""
+    """A call path, from a line of ES_FAULT_NOTES."""
 
     def __init__(self, rank, line):
         self.kind, self.name, *numbers = line.split()
@@ -48,7 +48,7 @@ class Case(results.Case):
     job = JOB
 
     def run_faults(self, *arguments, ranks=2, output="out", fault=None, notes=None, expect=None, still=False):
-        """`eigenscope run` with the layer in it, all ranks on one point; the time limit is for what hangs."""
+        """`eigenscope run` with fault injection, all ranks on one point; the time limit ends hangs."""
         env = {name: value for name, value in (("ES_FAULT", fault), ("ES_FAULT_NOTES", notes)) if value}
         if still:
             env["ES_FAULT_CLOCK"] = "1"
@@ -57,14 +57,14 @@ class Case(results.Case):
         return self.run_command(command, env=env, expect=expect, timeout=60)
 
     def paths(self, *arguments, ranks=2):
-        """Those of a run that nothing disturbs, of all ranks."""
+        """Call paths of a run without faults, of all ranks."""
         notes = self.folder / "notes"
         self.run_faults(*arguments, ranks=ranks, output="noted", notes=str(notes), expect=0)
         return [Path(rank, line) for rank in range(max(ranks, 1))
                 for line in notes.with_name(f"notes.{rank}").read_text().splitlines()]
 
     def walk(self, *arguments, ranks=0, least, options=("--fresh", "out"), manners="one", sample=SAMPLE, timeout=800):
-        """Of one command; there are at least so many cases, and those of a sample are all good. `manners`: as of fault_walk."""
+        """Walks a command: at least `least` cases exist, all cases of the sample are good. `manners`: see fault_walk."""
         command = ([*harness.MPIRUN, "-n", str(ranks)] if ranks else []) + [
             WALK, *options, "--manners", manners, "--sample", str(sample), "--seed", str(SEED), "--", *map(str, arguments)]
         done = self.run_command(command, expect=0, timeout=timeout)
@@ -74,8 +74,8 @@ class Case(results.Case):
         self.assertEqual(complaints, 0)
 
     def check_fault(self, done, kind, what):
-        """One clear sentence, and a code of the contract; nothing that is damaged. MPI's own handler ends the job with its own
-        words and code."""
+        """Checks for one clear sentence, a code of the contract, and no damaged file. MPI's own handler ends the job with its
+        own message and code."""
         own = [line for line in done.stderr.splitlines() if line.startswith("eigenscope:")]
         what = f"{what}: {done.returncode}: {done.stderr}"
         self.assertNotRegex(done.stderr, r"Sanitizer|Segmentation|HDF5-DIAG|Assertion", what)
@@ -86,7 +86,7 @@ class Case(results.Case):
         elif kind == "handler":
             self.assertNotEqual(done.returncode, 0, what)
             self.assertEqual(own, [], what)
-            self.assertNotEqual(done.stderr, "", what)  # Open MPI loses its words at times, and says so
+            self.assertNotEqual(done.stderr, "", what)  # Open MPI sometimes drops messages, and reports that
         elif done.returncode == 0:
             self.assertFalse([line for line in own if "warning" not in line], what)
         else:
@@ -98,7 +98,7 @@ class Case(results.Case):
             self.assertEqual(results.different_results(path, self.points("whole")[path.stem]), [], what)
 
     def check_next(self, what):
-        """The next run, of the program as it is, completes to the same bits and leaves nothing lying about."""
+        """The next run, without faults, completes with equal bits and leaves no extra files."""
         done = self.run_job("--quiet", expect=None)
         self.assertEqual((done.returncode, done.stderr), (0, ""), what)
         self.assert_same("whole", "out")

@@ -1,4 +1,4 @@
-"""What the system tests share: running the program as a user would, in a folder of its own."""
+"""Shared by system tests: runs the program as a user would, in a separate folder."""
 import os
 import pathlib
 import resource
@@ -11,12 +11,12 @@ PROGRAM = os.environ["EIGENSCOPE"]
 SOURCE = pathlib.Path(os.environ["EIGENSCOPE_SOURCE"])
 MPIRUN = os.environ.get("EIGENSCOPE_MPIRUN", "mpirun --oversubscribe").split()
 LEAKS = pathlib.Path(__file__).resolve().parents[1] / "leaks.supp"
-SANITIZED = "ASAN_OPTIONS" in os.environ  # the program is built with sanitizers, by which it takes longer
+SANITIZED = "ASAN_OPTIONS" in os.environ  # the program is built with sanitizers, which make it slower
 FIXTURES = SOURCE / "tests" / "fixtures"
 
 
 def not_sanitized(why):
-    """Leaves a test out with sanitizers."""
+    """Skips a test if sanitizers are built in."""
     return unittest.skipIf(SANITIZED, f"with sanitizers: {why}")
 
 
@@ -41,7 +41,7 @@ class Case(unittest.TestCase):
         return self.run_command(command, expect, timeout, env)
 
     def run_command(self, command, expect=0, timeout=300, env=None):
-        """Any command in the folder of the test, likewise."""
+        """Runs any command in the folder of the test; checks the exit code."""
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=4 * timeout if SANITIZED else timeout,
                               env={**os.environ, **(env or {})})
         if expect is not None:
@@ -50,8 +50,8 @@ class Case(unittest.TestCase):
         return done
 
     def run_limited(self, size, *arguments, **env):
-        """Runs `eigenscope ARGUMENTS`, which may write at most so many bytes into a file. What a program built with ES_COVERAGE
-        counts and writes as it ends, would be cut as well: it goes nowhere, and the complaints about that are left out."""
+        """Runs `eigenscope ARGUMENTS` with a limit on the size of files. The counters that a program built with ES_COVERAGE
+        writes at its end would be cut too, so they go nowhere, and messages about that are removed."""
         done = subprocess.run([PROGRAM, *map(str, arguments)], cwd=self.folder, capture_output=True, text=True, timeout=60,
                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
                               env={**os.environ, "GCOV_PREFIX": "/dev/null", "GCOV_ERROR_FILE": "/dev/null", **env})

@@ -1,4 +1,4 @@
-"""What the tests of `run` share: jobs that take a second, and results compared variable by variable, bit by bit."""
+"""Shared by tests of `run`: jobs of a second, and results compared variable by variable, bit by bit."""
 import json
 import os
 import pathlib
@@ -15,7 +15,7 @@ import numpy as np
 
 import harness
 
-# Three epochs of two small networks. The last batch has 3 samples, so of 8 lanes 5 are empty; that of eval has 4.
+# Three epochs of two small networks. The last batch has 3 samples, so 5 of 8 lanes are empty; the last of eval has 4.
 JOB = """\
 name: t
 output: out
@@ -24,7 +24,7 @@ models: {tiny: {vgg: [8, M, 12, M]}}
 datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 16, train: 67, eval: 20}}
 train: {epochs: 3, batch: 16, learning_rate: 0.05, augment: [crop, flip]}
 """
-# What says where, when and how a result was made; all other attributes are what was measured.
+# Attributes for place, time and manner of a run; all other attributes are results.
 OF_THE_RUN = {"started", "elapsed_seconds", "ranks_per_point"}
 DTYPES = {"F32": np.float32, "F64": np.float64, "F16": np.float16, "I32": np.int32, "I64": np.int64, "U8": np.uint8}
 
@@ -32,7 +32,7 @@ DTYPES = {"F32": np.float32, "F64": np.float64, "F16": np.float16, "I32": np.int
 # ---- results ----
 
 def variables(path):
-    """Every variable of a result file, or of a merged one, by name, without what no two runs share."""
+    """{name: variable} of a result or merged file, without variables that differ in all runs."""
     with h5py.File(path) as file:
         return {name: file[name][()] for name in file if name not in {"seconds", *OF_THE_RUN}}
 
@@ -43,7 +43,7 @@ def attributes(path):
 
 
 def same_bits(a, b):
-    """The same type, shape and bits; any NaN equals any NaN."""
+    """True for equal type, shape and bits; any NaN equals any NaN."""
     if a.dtype != b.dtype or a.shape != b.shape:
         return False
     if a.dtype.kind != "f":
@@ -52,7 +52,7 @@ def same_bits(a, b):
 
 
 def different(a, b):
-    """Names of what differs between two dictionaries of arrays."""
+    """Names of variables that differ between two dictionaries of arrays."""
     return sorted(set(a) ^ set(b)) + [name for name in a if name in b and not same_bits(a[name], b[name])]
 
 
@@ -64,7 +64,7 @@ def different_results(a, b):
 
 
 def quantities(values):
-    """What results say of the eigenvalues of one layer."""
+    """The quantities of results, computed from the eigenvalues of one layer."""
     shares = values[values > 0] / values.sum()
     return {"trace": values.sum(), "effective_rank": np.exp(-(shares * np.log(shares)).sum()),
             "participation_ratio": 1 / (shares ** 2).sum(), "first_component_share": shares[0],
@@ -74,7 +74,7 @@ def quantities(values):
 # ---- safetensors ----
 
 def read_safetensors(path):
-    """(tensors by name, metadata)"""
+    """Reads (tensors by name, metadata)."""
     data = pathlib.Path(path).read_bytes()
     length, = struct.unpack_from("<Q", data)
     header = json.loads(data[8:8 + length])
@@ -99,7 +99,7 @@ def write_safetensors(path, tensors, metadata):
 
 
 def edit_metadata(path, **changes):
-    """Changes a state as somebody else's program would: without our hash."""
+    """Changes a state as a foreign program would: without our hash."""
     tensors, metadata = read_safetensors(path)
     for own in ("writer", "xxh3"):
         del metadata[own]
@@ -109,7 +109,7 @@ def edit_metadata(path, **changes):
 # ---- what --verbose says ----
 
 def efforts(text):
-    """Of each epoch in the order of the lines: columns by name, by kind of work."""
+    """Columns by name, by kind of work, for each epoch in the order of lines."""
     found = []
     heading = None
     for line in text.splitlines():
@@ -118,7 +118,7 @@ def efforts(text):
             heading = cells[1:]
             found.append({})
         elif heading and line.startswith("  ") and cells[0] in ("train", "evaluate", "measure"):
-            # Work on no images has no images/s.
+            # Work without images has no images/s.
             missing = len(heading) - len(cells) + 1
             names = heading[:1] + heading[1 + missing:]
             found[-1][cells[0]] = dict(zip(names, cells[1:]))
@@ -130,7 +130,7 @@ def efforts(text):
 # ---- processes ----
 
 def children(pid):
-    """Processes under `pid`, at any depth."""
+    """All descendants of `pid`."""
     found = []
     for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, task.read_text().split()):
@@ -139,7 +139,7 @@ def children(pid):
 
 
 def session_of(pid):
-    """Processes that a process with a session of its own has left or still has: also those whose parent is gone."""
+    """All processes of a process with its own session, also orphans."""
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -152,12 +152,12 @@ def session_of(pid):
 
 
 def ranks_of(pid):
-    """The processes of the program under a launcher."""
+    """Processes of the program below a launcher."""
     return [child for child in children(pid) if os.path.realpath(f"/proc/{child}/exe") == os.path.realpath(harness.PROGRAM)]
 
 
 class Case(harness.Case):
-    """A test that runs jobs and looks at their results."""
+    """A test that runs jobs and checks their results."""
     job = JOB
     undisturbed = None  # see use_whole; removed with the class
 
@@ -172,7 +172,7 @@ class Case(harness.Case):
             cls.undisturbed = None
 
     def use_whole(self):
-        """Makes "whole" the output folder of the job run by one rank that nobody disturbs: once for all tests of a class."""
+        """Puts the results of an uninterrupted run by one rank into "whole": once for all tests of a class."""
         cls = type(self)
         if cls.undisturbed is None:
             self.run_job("--quiet", output="whole")
@@ -182,16 +182,16 @@ class Case(harness.Case):
             (self.folder / "whole").symlink_to(cls.undisturbed)
 
     def run_job(self, *arguments, output="out", sets=(), **options):
-        """`eigenscope run job.yaml --output OUTPUT --set SET...`"""
+        """Runs `eigenscope run job.yaml --output OUTPUT --set SET...`."""
         options_of_sets = [word for value in sets for word in ("--set", value)]
         return self.run_program("run", "job.yaml", "--output", output, *options_of_sets, *arguments, **options)
 
     def start_job(self, *arguments, output="out", ranks=0):
-        """The same in the background, in a session of its own; killed with everything under it when the test ends."""
+        """Starts a run in the background in its own session; the end of the test kills all its processes."""
         command = [harness.PROGRAM, "run", "job.yaml", "--output", output, *map(str, arguments)]
         if ranks:
             command = [*harness.MPIRUN, "-n", str(ranks), *command]
-        # What MPI cannot remove when it is killed goes away with the folder of the test.
+        # Files that a killed MPI leaves are removed with the folder of the test.
         place = self.folder / "mpi"
         place.mkdir(exist_ok=True)
         environment = {f"OMPI_MCA_{name}": str(place) for name in ("orte_tmpdir_base", "btl_vader_backing_directory",
@@ -223,11 +223,11 @@ class Case(harness.Case):
                       if not path.is_dir())
 
     def missing(self, output="out", expect=3):
-        """What `status --missing` says."""
+        """Output of `status --missing`."""
         return self.run_program("status", "job.yaml", "--output", output, "--missing", expect=expect).stdout.strip()
 
     def wait_for(self, condition, process, seconds=60):
-        """Until the condition holds, while the process runs."""
+        """Waits until the condition holds, while the process runs."""
         end = time.monotonic() + seconds
         while not condition():
             if process.poll() is not None or time.monotonic() > end:
@@ -236,7 +236,7 @@ class Case(harness.Case):
             time.sleep(0.002)
 
     def assert_same(self, a, b):
-        """Both folders hold the same points, of the same bits, and leave the same weights."""
+        """Checks that both folders hold the same points with equal bits, and the same weights."""
         one, other = self.points(a), self.points(b)
         self.assertTrue(one)
         self.assertEqual(sorted(one), sorted(other))

@@ -1,4 +1,4 @@
-"""source: activations. What others wrote is measured as numpy would, on any number of ranks, and streams by epochs."""
+"""source: activations. Foreign activations are measured as by numpy, on any number of ranks, and streamed by epochs."""
 import glob
 import unittest
 
@@ -86,7 +86,7 @@ class Activations(harness.Case):
         self.assertEqual(file["solver"][0, 0, 0], 2)
 
     def test_elpa(self):
-        """ELPA computes what LAPACK does, or the point says why it cannot."""
+        """ELPA gives LAPACK's values, or the point reports why it cannot."""
         job = self.write("job.yaml", JOB % ("", ", solver: elpa, layers: [wide, fc]"))
         elpa = "ELPA" in self.run_program("bench", "spectrum", "--orders", "8", "--repeats", 1).stdout
         done = self.run_program("run", job, "--output", "out", ranks=2, expect=0 if elpa else 2)
@@ -105,7 +105,7 @@ class Activations(harness.Case):
             np.save(self.folder / "acts" / f"{name}.npy", values)
         job = self.write("job.yaml", (JOB % ("", "")).replace("acts.h5", "acts, eval: acts.h5"))
         self.run_program("run", job, "--quiet", "--output", "out", ranks=2, expect=None)
-        if glob.glob(f"{self.folder}/out/points/*.h5"):  # the order of layers in a folder is that of names
+        if glob.glob(f"{self.folder}/out/points/*.h5"):  # in a folder, layers are ordered by name
             self.fail("files whose layers differ in order were taken for the same")
         job = self.write("job.yaml", (JOB % ("", "")).replace("acts.h5", "acts, eval: acts"))
         self.run_program("run", job, "--quiet", "--output", "out", ranks=2)

@@ -1,5 +1,5 @@
-"""What `run` refuses before anything runs: exit 1, one sentence that names the file or the option, nothing left behind;
-alone and under mpirun. The sentences about job files and datasets in full are tested in test_bad_job.py."""
+"""Errors that `run` finds before anything runs: exit 1, one sentence that names the file or the option, no files left; alone
+and under mpirun. test_bad_job.py tests the full messages about job files and datasets."""
 import gzip
 import os
 import pathlib
@@ -18,7 +18,7 @@ datasets: {files: {format: idx, path: data}}
 train: {epochs: 1, batch: 16}
 """
 IMAGES, LABELS = 0x803, 0x801
-# A program that was started alone needs no daemon of MPI beside it, which takes half of the time of these runs.
+# A program started alone needs no MPI daemon, which takes half of the time of these runs.
 ALONE = {"OMPI_MCA_ess_singleton_isolated": "1"}
 
 
@@ -53,7 +53,7 @@ class Refused(results.Case):
         before = sorted(self.folder.rglob("*"))
         done = self.run_program("run", job, *arguments, ranks=ranks, expect=1, env=ALONE)
         lines = done.stderr.splitlines()
-        if ranks:  # the launcher has its own words about codes above 0
+        if ranks:  # the launcher adds messages about exit codes above 0
             lines = [line for line in lines if "eigenscope" in line]
         self.assertEqual(len(lines), 1, done.stderr)
         self.assertTrue(lines[0].startswith("eigenscope: "), done.stderr)

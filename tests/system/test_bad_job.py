@@ -1,5 +1,4 @@
-"""Wrong jobs, wrong data, wrong options: one sentence with file and line on stderr, exit 1, nothing written, and that from
-plan as well as from run."""
+"""Wrong jobs, data and options: one sentence with file and line on stderr, exit 1, nothing written; by plan as by run."""
 import gzip
 import struct
 
@@ -31,7 +30,7 @@ def labels(values, magic=0x801):
 
 class BadJob(harness.Case):
     def refuse(self, text, message, *arguments, sets=()):
-        """The job is refused with the message by plan, and by run in the same words."""
+        """plan refuses the job with the message, and run with the same message."""
         self.write("job.yaml", text)
         for command in ("plan", "run"):
             options = [word for value in sets for word in ("--set", value)]
@@ -80,7 +79,7 @@ class BadJob(harness.Case):
         return GOOD.replace("{format: synthetic, classes: 3, size: 16, train: 30, eval: 12}", "{format: idx, path: data}")
 
     def write_idx(self, **files):
-        """Sound files of three classes, but for those given."""
+        """Valid files of three classes, except for the given ones."""
         sound = {"train_images": images(30), "train_labels": labels([i % 3 for i in range(30)]),
                  "eval_images": images(12), "eval_labels": labels([i % 3 for i in range(12)])}
         names = {"train_images": "train-images-idx3-ubyte", "train_labels": "train-labels-idx1-ubyte",
@@ -123,7 +122,7 @@ class BadJob(harness.Case):
         self.assertRegex(done.stderr, r"^eigenscope: job.yaml:8: dataset shapes: \S+/train-labels-idx1-ubyte.gz: ")
 
     def test_cifar(self):
-        """Whole files are read before anything runs, as labels stand between pixels."""
+        """Whole files are read before anything runs, because labels lie between pixels."""
         record, folder = bytes(3072), self.folder / "data"
         job = GOOD.replace("{format: synthetic, classes: 3, size: 16, train: 30, eval: 12}",
                            "{format: cifar100, path: data, labels: coarse}")
@@ -146,7 +145,7 @@ class BadJob(harness.Case):
                     'job.yaml:8: unknown key "label" in datasets.shapes; did you mean "labels"?')
 
     def write_hdf5(self, **variables):
-        """A sound file of three classes, but for the variables given (None: left out)."""
+        """A valid file of three classes, except for the given variables (None: left out)."""
         sound = {"train/images": np.zeros((30, 8, 8, 3), np.uint8), "train/labels": np.arange(30) % 3,
                  "eval/images": np.zeros((12, 8, 8, 3), np.uint8), "eval/labels": np.arange(12) % 3}
         with h5py.File(self.folder / "x.h5", "w") as file:

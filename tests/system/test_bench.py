@@ -1,4 +1,4 @@
-"""The benchmarks print the tables that they say; nothing is timed here."""
+"""The benchmarks print the tables that they promise; the test checks no times."""
 import os
 import pathlib
 import subprocess
@@ -15,7 +15,7 @@ BENCH = pathlib.Path(os.environ["EIGENSCOPE_SOURCE"]) / "tests/bench"
 
 class Bench(harness.Case):
     def rows(self, text, first):
-        """The lines of numbers under the heading that begins with `first`, split."""
+        """Splits the lines of numbers below the heading that begins with `first`."""
         lines = [line.split() for line in text.splitlines()]
         start = next(i for i, line in enumerate(lines) if line and line[0] == first)
         return lines[start + 1:]
@@ -88,7 +88,7 @@ class Bench(harness.Case):
         self.assertEqual(heading[:5], ["order", "dsyevd, 1 rank", "two-stage LAPACK, 1 rank", "two-stage LAPACK, each of 2 ranks",
                                        "ScaLAPACK, 2 ranks"])
         self.assertEqual([row[0] for row in rows], ["16", "32"])
-        for row in rows:  # seconds, GFLOP/s, speed-up: the best on one rank is what all are compared with
+        for row in rows:  # seconds, GFLOP/s, speed-up relative to the best on one rank
             self.assertEqual(max(cell.split(", ")[2] for cell in row[1:3]), "1.00")
 
     def test_spectrum_vs_torch_table(self):

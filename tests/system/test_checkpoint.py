@@ -1,5 +1,5 @@
-"""source: checkpoint. Weights that a job left are measured again, weights of others as the shapes say; what is wrong with
-files is said at once, before anything runs."""
+"""source: checkpoint. Weights of a job are measured again; foreign weights are fitted by their shapes; all errors in files are
+reported at once, before anything runs."""
 import signal
 
 import h5py
@@ -47,7 +47,7 @@ class FromResults(results.Case):
             self.assertEqual(list(file["epoch"]), [0, 1, 3])
             for name in ("eigenvalues", "loss", "accuracy", "mcc", "recall", "trace"):
                 np.testing.assert_array_equal(file[name][1], old[name][1, [0, 1, 3]], f"{name} of {key}")
-            # The train split too, but in inference mode, which training itself never was in.
+            # The train split is measured too, in inference mode, unlike during training.
             self.assertTrue((file["samples"][()] > 0).all())
             self.assertFalse(np.array_equal(file["loss"][0, 1:], old["loss"][0, [1, 3]]))
             np.testing.assert_array_equal(file["saturation"][1, :, :, 1], old["saturation"][1, [0, 1, 3], :, 0])
@@ -63,7 +63,7 @@ class FromResults(results.Case):
         self.assertIn("merged 4 of 4", merged)
 
     def test_the_last_epoch_unless_others_are_asked_for(self):
-        """The job file of the sweep itself, with other settings on the command line."""
+        """The job file of the sweep works with other settings on the command line."""
         self.run_job("--quiet", output="again", sets=["source=checkpoint", "checkpoints.from=trained", "measure.splits=[eval]",
                                                       "measure.method=mean"])
         for key, file in self.by_axes("again").items():
@@ -72,7 +72,7 @@ class FromResults(results.Case):
             self.assertTrue(np.isnan(file["loss"][0]).all())
 
     def test_the_last_epoch_by_its_number(self):
-        """Also of a sweep that kept no other."""
+        """Works for a sweep that stored only the last weights."""
         self.run_program("run", "job.yaml", "--output", "last", "--quiet", "--points", "0", "--set", "checkpoint.keep=last")
         self.run_job("--quiet", "--points", "0", output="again", sets=["source=checkpoint", "checkpoints={from: last, epochs: [3]}"])
         done = self.run_job("--points", "0", output="no", expect=1,
@@ -91,7 +91,7 @@ class FromResults(results.Case):
         self.assertEqual(done.stderr.count("no weights in"), 4)
         self.assertRegex(done.stderr, r"again.yaml:10: 4 of the points were not trained in .*/trained, which has weights of 16")
         self.assertFalse((self.folder / "again").exists())
-        # An axis that the sweep did not have: only what was asked for is looked at.
+        # A new axis value without weights: only selected points are checked.
         self.write("again.yaml", (AGAIN % "").replace("[1/8, 1/4]", "[1/8, 1/4, 1/2]"))
         self.run_program("run", "again.yaml", "--output", "again", "--quiet", "--points", "0-1")
         done = self.run_program("run", "again.yaml", "--output", "again", expect=1)
@@ -104,7 +104,7 @@ class FromResults(results.Case):
 
 
 class EverythingElse(results.Case):
-    """Probes, eigenspaces and projections of weights are those of training, where that measured the same."""
+    """Probes, eigenspaces and projections of weights equal those of training if that measured the same."""
     job = (TRAIN + "probe: {epochs: last}\nmeasure: {splits: [eval], eigenspace: true, projection: true, delta: [0.5, 0.99]}\n") \
         .replace("[1/8, 1/4]", "1/8")
 
@@ -125,7 +125,7 @@ class EverythingElse(results.Case):
 
 
 class Interrupted(results.Case):
-    images = 600 if harness.SANITIZED else 3000  # long enough to be killed on the way
+    images = 600 if harness.SANITIZED else 3000  # long enough to be killed during the run
     job = AGAIN.replace("train: 67", f"train: {images}").replace("[1/8, 1/4]", "1/4").replace("[plain, residual]", "residual") \
         % ", epochs: [0, 1, 2, 3]"
 
@@ -145,7 +145,7 @@ class Interrupted(results.Case):
 
 
 class FromFiles(results.Case):
-    """Files as others write them: other names, other precisions."""
+    """Files with foreign names and precisions."""
     job = TRAIN
 
     def setUp(self):

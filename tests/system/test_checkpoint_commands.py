@@ -80,7 +80,7 @@ class Commands(results.Case):
             self.checkpoint("export", point, "--output", "whole", "--to", "{id}.safetensors")
             self.assert_same_tensors(self.folder / f"{point}.safetensors", self.folder / f"whole/checkpoints/{point}-002.safetensors")
             self.assertEqual(results.read_safetensors(self.folder / f"{point}.safetensors")[1]["epoch"], "2")
-        # Batch norm has seen three batches in each epoch.
+        # Batch norm counts three batches per epoch.
         tensors, _ = results.read_safetensors(self.folder / "w/vgg11-0.0625-0-02.safetensors")
         self.assertEqual(tensors["features.1.num_batches_tracked"], 6)
 
@@ -140,7 +140,7 @@ class Commands(results.Case):
 
     @unittest.skipIf(torch is None, "python3-torch is not installed")
     def test_strict_load(self):
-        """The state_dict of torchvision's own class takes an export of ours."""
+        """torchvision's own class loads the state_dict of an export."""
         try:
             import torchvision
         except ImportError:
@@ -165,7 +165,7 @@ class Converter(harness.Case):
         again, metadata, dtypes = read_safetensors(self.folder / "t.safetensors")
         self.assertEqual(results.different(tensors, again), [])
         self.assertEqual((metadata, dtypes["brain"], dtypes["n"]), ({"note": "\N{GREEK SMALL LETTER MU}"}, "BF16", "I64"))
-        # The program's reader takes it too.
+        # The program reads it too.
         shown = self.run_program("checkpoint", "info", "t.safetensors").stdout
         for line in (r"b +F64 +3 x 2 +48", r"brain +BF16 +1 +2", r"flag +BOOL +2 +2", r"none +F32 +0 x 4 +0", r"half +F16 +3 +6"):
             self.assertRegex(shown, f"(?m)^{line}$")

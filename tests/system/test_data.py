@@ -1,5 +1,5 @@
-"""Datasets on disk: what `data info` says of them against numpy, what `data synth` writes against the generator, and jobs
-on every format. Nothing here needs MPI but the runs."""
+"""Datasets on disk: `data info` against numpy, `data synth` against the generator, and jobs on every format. Only the runs need
+MPI."""
 import gzip
 import hashlib
 import json
@@ -15,7 +15,7 @@ SPLITS = ("train", "eval")
 
 
 def random_images(count, height, width, channels, classes, seed):
-    """Images (n, height, width, channels) and labels with every class, but not equally often."""
+    """Images (n, height, width, channels), and labels of every class with different frequencies."""
     random = np.random.default_rng(seed)
     labels = np.concatenate([np.arange(classes), random.integers(0, classes, count - classes)])
     return random.integers(0, 256, (count, height, width, channels), np.uint8), labels.astype(np.int64)
@@ -38,7 +38,7 @@ def write_idx(folder, data, packed):
 
 
 def cifar_bytes(images, *labels):
-    """Records of label bytes and the planes of red, green and blue."""
+    """Records of label bytes and planes of red, green and blue."""
     columns = [np.asarray(values, np.uint8)[:, None] for values in labels]
     return np.hstack(columns + [images.transpose(0, 3, 1, 2).reshape(len(images), -1)]).tobytes()
 
@@ -70,7 +70,7 @@ class Info(results.Case):
         return self.run_program("data", "info", *arguments, expect=expect, env=NO_MPI)
 
     def check(self, data, *arguments, **expected):
-        """`data info --json` says of the only dataset what numpy says; returns its fingerprint."""
+        """Checks `data info --json` of the only dataset against numpy; returns its fingerprint."""
         document = json.loads(self.info(*arguments, "--json").stdout)
         entry, = document["datasets"]
         images, labels = data["train"]
@@ -111,7 +111,7 @@ class Info(results.Case):
         self.assertNotEqual(self.check(coarse, "hundred", "--labels", "coarse", format="cifar100", labels="coarse"), fine)
 
     def test_other_writers_of_hdf5(self):
-        """Files as h5py's options make them: newest format, other filters, chunks cut along every axis, growing axes."""
+        """Files with h5py's options: newest format, other filters, chunks cut along every axis, growing axes."""
         data = make(40, 20, 12, 10, 3, 3)
         for i, options in enumerate(({"chunks": (7, 5, 10, 2), "compression": 1}, {"fletcher32": True, "chunks": True},
                                      {"maxshape": (None, 12, 10, 3), "shuffle": True, "compression": 9})):
@@ -122,7 +122,7 @@ class Info(results.Case):
             self.check(data, f"{i}.h5")
 
     def test_filter_that_is_not_there(self):
-        """h5py's own filter. Chunks that it cannot make smaller are left as they are, and read well without it."""
+        """h5py's own filter. Chunks that it cannot compress are stored unfiltered, and can be read without it."""
         data = make(40, 20, 12, 10, 3, 3)
         write_hdf5(self.folder / "x.h5", data)
         with h5py.File(self.folder / "x.h5", "a") as file:
@@ -204,7 +204,7 @@ class Synth(results.Case):
         return self.run_program("data", "synth", *arguments, expect=expect, env=NO_MPI)
 
     def test_what_python_reads(self):
-        """h5py sees arrays that a loader of PyTorch takes as they are: uint8 pixels, int64 labels."""
+        """h5py sees arrays that PyTorch loaders accept unchanged: uint8 pixels, int64 labels."""
         done = self.synth("--to", "x.h5", "--classes", 3, "--complexity", 2, "--size", 10, "--train", 30, "--eval=7",
                           "--seed", 9)
         self.assertEqual(done.stdout, "x.h5: 30 train and 7 eval images of 10 x 10, colour, 3 classes, complexity 2, seed 9\n")
@@ -258,7 +258,7 @@ class Synth(results.Case):
 
 
 class Jobs(results.Case):
-    """Runs on files."""
+    """Runs on dataset files."""
     job = """\
 name: t
 output: out
@@ -281,7 +281,7 @@ train: {epochs: 2, batch: 16, lanes: 4, learning_rate: 0.05, augment: [crop, fli
         return path
 
     def assert_same_numbers(self, a, b):
-        """Every variable and every weight bit by bit, the fingerprint, and all attributes but those that name the data."""
+        """Compares every variable and weight bit by bit, the fingerprint, and all attributes except names of the data."""
         names = set(results.different_results(a, b)) - {"attribute job", "attribute point_id"}
         self.assertEqual(names, set())
         one, other = (results.read_safetensors(path.parents[1] / "checkpoints" / f"{path.stem}.safetensors")[0]
@@ -300,14 +300,14 @@ train: {epochs: 2, batch: 16, lanes: 4, learning_rate: 0.05, augment: [crop, fli
                 self.assertEqual(results.attributes(read)["dataset_fingerprint"], file.attrs["fingerprint"])
 
     def test_containers_give_the_same_bits(self):
-        """The same images as IDX and as HDF5 under other names, on one rank and on two."""
+        """Equal images as IDX and as HDF5 under other names, on one rank and on two."""
         data = make(60, 20, 11, 9, 1, 3)
         write_idx(self.folder / "digits", data, True)
         write_hdf5(self.folder / "digits.h5", data, names=("x", "y"))
         a = self.run_on("format: idx, path: digits", "a")
         b = self.run_on("format: hdf5, path: digits.h5, variables: {train_images: train/x, train_labels: train/y, "
                         "eval_images: eval/x, eval_labels: eval/y}", "b", ranks=2)
-        self.assertEqual(a.stem, b.stem)  # the container is not in the id
+        self.assertEqual(a.stem, b.stem)  # the id does not depend on the container
         self.assert_same_numbers(a, b)
         resolved = results.attributes(b)["job"]
         self.write("again.yaml", resolved)
@@ -327,7 +327,7 @@ train: {epochs: 2, batch: 16, lanes: 4, learning_rate: 0.05, augment: [crop, fli
         self.assertIn("labels: coarse", results.attributes(coarse)["job"])
 
     def test_data_that_changed(self):
-        """Results name the images that they are of: a file that is now another one is refused."""
+        """Results identify their images: a changed file is refused."""
         data = make(60, 20, 12, 12, 3, 3)
         write_hdf5(self.folder / "x.h5", data)
         path = self.run_on("format: hdf5, path: x.h5", "out")

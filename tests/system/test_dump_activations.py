@@ -1,4 +1,4 @@
-"""analysis/dump_activations.py: what it stores, what it refuses, and that a kill at any moment loses and doubles nothing."""
+"""analysis/dump_activations.py: stored values, refused models, and that a kill at any moment loses or doubles no sample."""
 import os
 import random
 import resource
@@ -27,7 +27,7 @@ if torch is not None:
     torch.set_num_threads(1)  # children are forked
 
     class Network(nn.Module):
-        """Convolutions that the next module changes in place, a module that is called twice, one that is never called."""
+        """Convolutions changed in place by the next module, a module called twice, and one never called."""
 
         def __init__(self):
             super().__init__()
@@ -43,7 +43,7 @@ if torch is not None:
             return self.last(self.twice(torch.relu(self.twice(x))))
 
     class Slow(nn.Module):
-        """Takes its time, so that kills come in the middle."""
+        """A slow model, so that kills hit it at work."""
 
         def __init__(self):
             super().__init__()
@@ -53,7 +53,7 @@ if torch is not None:
             time.sleep(0.004)
             return self.fc(self.conv(x).flatten(1))
 
-NAMES = ["features.0", "features.3", "first", "twice", "twice:2", "last"]  # in the order of calls
+NAMES = ["features.0", "features.3", "first", "twice", "twice:2", "last"]  # in order of calls
 
 
 def network():
@@ -71,7 +71,7 @@ def loader(n=50, batch=16, seed=5, **options):
 
 
 def hooked(model, batches, modules):
-    """The outputs of modules in inference mode by hooks of our own: {name: list of arrays}, called twice or not."""
+    """{name: list of arrays}: outputs of modules in inference mode by our own hooks; modules may be called twice."""
     found = {}
 
     def keep(name):
@@ -96,8 +96,8 @@ def content(path):
 class DumpCase(harness.Case):
 
     def check_file(self, path, arrays, labels):
-        """The file holds these layers in this order, to the bit, and these labels; for every test here, so that what
-        reads such files can be asked for its view, too."""
+        """Checks layers with their order and bits, and labels; shared by all tests, so that a reader of such files can be
+        checked here too."""
         found, attributes = content(path)
         self.assertEqual(list(attributes["layers"]), list(arrays))
         self.assertEqual(attributes["complete"], 1)
@@ -120,7 +120,7 @@ class DumpCase(harness.Case):
 class Values(DumpCase):
 
     def expected(self):
-        """By hooks of our own, NCHW to NHWC by numpy."""
+        """Compares with our own hooks, NCHW to NHWC by numpy."""
         found = hooked(network(), loader(), {"features.0", "features.3", "first", "twice", "last"})
         found["twice"], found["twice:2"] = found["twice"][0::2], found["twice"][1::2]
         arrays = {name: np.concatenate(found[name]) for name in NAMES}
@@ -163,7 +163,7 @@ class Values(DumpCase):
         self.refused("no module of the model is of a type", network(), loader(), other, layers=[nn.LSTM])
 
     def test_one_dimension_and_lists(self):
-        """Conv1d as (N, 1, L, C); a list of batches without labels; a model without labels and with two inputs."""
+        """Conv1d as (N, 1, L, C); a list of batches without labels; a model with two inputs and no labels."""
         class Two(nn.Module):
             def __init__(self):
                 super().__init__()
@@ -201,7 +201,7 @@ class Transformer(DumpCase):
         self.assertIn("512 of 512 samples", done.stderr)
         self.assertNotIn("Warning", done.stderr)
         model, batches = dump_activations.load(f"{place}:build")
-        # Gradients keep PyTorch from its fused path, in which hooks would see nothing.
+        # Gradients keep PyTorch from its fused path, which bypasses hooks.
         names = [f"encoder.{i}.{part}" for i in range(2) for part in ("self_attn", "linear1", "linear2")] + ["head"]
         found = hooked(model, batches, names)
         arrays = {name: np.concatenate(found[name]) for name in names}
@@ -210,7 +210,7 @@ class Transformer(DumpCase):
         self.check_file(path, tokens, batches.dataset.tensors[1].numpy())
 
     def test_samples_are_not_the_first_axis(self):
-        """(T, N, C) is refused, also where T = N hides it."""
+        """(T, N, C) is refused, even if T = N hides it."""
         class TimeFirst(nn.Module):
             def __init__(self):
                 super().__init__()
@@ -230,7 +230,7 @@ class Resumed(DumpCase):
         return dump(Slow(), loader(n, batch), path, **options)
 
     def kill_after(self, seconds, path):
-        """A child that dumps, and is killed; true if it was done before."""
+        """Starts a child that dumps, and kills it; true if it had finished."""
         child = os.fork()
         if child == 0:
             try:
@@ -253,7 +253,7 @@ class Resumed(DumpCase):
             if (self.folder / "killed.h5.part").exists():
                 with h5py.File(self.folder / "killed.h5.part", locking=False) as part:
                     stages.add(int(part.attrs["progress"][0]))
-                    if part.attrs["complete"]:  # and not yet renamed
+                    if part.attrs["complete"]:  # but not renamed yet
                         self.assertEqual(part.attrs["progress"][0], 203)
         self.assertGreater(kills, 3)
         self.assertGreater(len(stages), 3)
@@ -264,7 +264,7 @@ class Resumed(DumpCase):
         self.check_file(killed, {name: arrays[name] for name in ("conv", "fc")}, labels)
 
     def stopped(self, path, after=40):
-        """A dump that was stopped after some samples."""
+        """A dump that stopped after some samples."""
         def stop(done, samples):
             if done >= after:
                 raise KeyboardInterrupt
@@ -275,14 +275,14 @@ class Resumed(DumpCase):
     def test_what_is_there_is_not_computed_again(self):
         path, calls = self.stopped(self.folder / "acts.h5", 120), []
         self.slow(path, progress=lambda done, samples: calls.append(done))
-        self.assertEqual(sum(done == 120 for done in calls), 30)  # taken from the loader only
+        self.assertEqual(sum(done == 120 for done in calls), 30)  # only read from the loader
         self.assertEqual(calls[-1], 203)
         before = path.stat()
         self.assertEqual(self.slow(path, progress=self.fail), str(path))  # complete: nothing is done
         self.assertEqual(path.stat().st_mtime_ns, before.st_mtime_ns)
 
     def test_other_batches(self):
-        """Batches that end elsewhere: no sample twice, none lost."""
+        """With other batch boundaries, no sample is lost or doubled."""
         whole, path = self.folder / "whole.h5", self.stopped(self.folder / "acts.h5", 40)
         self.slow(whole)
         self.slow(path, batch=7)
@@ -319,7 +319,7 @@ class Resumed(DumpCase):
         self.refused("cannot be opened .*remove it to start again", Slow(), loader(), path)
 
     def test_no_room(self):
-        """A sentence, and the same dump works when there is room again."""
+        """One sentence; with free space the same dump works."""
         path = self.folder / "acts.h5"
         child = os.fork()
         if child == 0:

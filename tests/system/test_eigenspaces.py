@@ -1,11 +1,11 @@
-"""measure.eigenspace: leading eigenvectors over the epochs, their overlaps and angles against numpy, from any number of
+"""measure.eigenspace: leading eigenvectors over the epochs, with overlaps and angles compared with numpy, on any number of
 ranks and after interruptions."""
 import h5py
 import numpy as np
 
 import results
 
-# Measured at epochs 0, 2, 4 and 5, so "the measured epoch before" is not simply the epoch before.
+# Measured at epochs 0, 2, 4 and 5, so the previous measured epoch is not simply the previous epoch.
 JOB = """\
 name: t
 output: out
@@ -15,7 +15,7 @@ datasets: {shapes: {format: synthetic, classes: 3, complexity: 1, size: 16, trai
 train: {epochs: 5, batch: 16, learning_rate: 0.05}
 measure: {every: 2, delta: [0.9, 0.99], eigenspace: store}
 """
-EPOCHS = {0: [2, 4, 5], 1: [0, 2, 4, 5]}  # of each split
+EPOCHS = {0: [2, 4, 5], 1: [0, 2, 4, 5]}  # by split
 
 
 def subspace(values, split, epoch, layer, k):
@@ -25,7 +25,7 @@ def subspace(values, split, epoch, layer, k):
 
 
 def angles_between(a, b):
-    """Principal angles, ascending: from cosines, and from sines where those say more."""
+    """Principal angles, ascending: from cosines, or from sines where those are more precise."""
     if a.shape[1] < b.shape[1]:
         a, b = b, a
     cosine = np.linalg.svd(a.T @ b, compute_uv=False)
@@ -34,10 +34,10 @@ def angles_between(a, b):
 
 
 class Numbers(results.Case):
-    """What both kinds of sources are held to."""
+    """Checks for both kinds of sources."""
 
     def check_vectors(self, values, epochs):
-        """As many as the largest delta needs, orthonormal, the rest NaN."""
+        """As many vectors as the largest delta needs, orthonormal; the rest is NaN."""
         for split, measured in epochs.items():
             for epoch in range(values["eigenvectors"].shape[1]):
                 for layer, width in enumerate(values["layer_width"]):
@@ -82,7 +82,7 @@ class Training(Numbers):
             self.check_vectors(values, EPOCHS)
             overlap, angles = self.check_comparisons(values, EPOCHS)
             self.assertTrue((values["eigenspace_overlap"][1, :, 5] > 1 - 1e-12).all())
-            self.assertTrue(np.nanmin(overlap) < 0.99 and np.nanmax(angles) > 0.1)  # something moved
+            self.assertTrue(np.nanmin(overlap) < 0.99 and np.nanmax(angles) > 0.1)  # something changed
             shown = self.run_program("show", path).stdout
             means = np.nanmean(overlap[0, 1, 2:, values["layer_output"] == 0, 0], axis=0)
             self.assertRegex(shown, r"mean overlap +-" + "".join(f" +{m:.3f}" for m in means[[0, 2, 3]]))
@@ -108,7 +108,7 @@ class Training(Numbers):
             self.assert_same("whole", str(ranks))
 
     def test_same_bits_after_interruption(self):
-        # Where a folder is in the way of the result, the state of the epoch before the last stays.
+        # If a folder blocks the result, the state of the last but one epoch remains.
         for point in self.points("whole"):
             (self.folder / "out/points" / f"{point}.h5").mkdir(parents=True)
         self.run_job("--quiet", "--ranks-per-point", 2, ranks=2, expect=2)
@@ -137,7 +137,7 @@ class Training(Numbers):
 
 
 class Activations(Numbers):
-    """Three epochs of layers measured by their covariance, by the Gram matrix of few rows, dead and not finite."""
+    """Three epochs of layers measured by covariance, by the Gram matrix of few rows, dead, and not finite."""
     job = """\
 name: acts
 output: out
@@ -177,7 +177,7 @@ measure: {delta: [0.8, 0.95, 1.0], eigenspace: store}
                     self.assertTrue((k == (0 if name == "dead" else -1)).all())
                     self.assertTrue(np.isnan(values["eigenspace_overlap"][:, 0, epoch, layer]).all())
                     continue
-                # Vectors of eigenvalues that are no rounding are eigenvectors of the covariance.
+                # Vectors of eigenvalues above rounding are eigenvectors of the covariance.
                 q = np.cov(x.T, bias=True)
                 eigenvalues = values["eigenvalues"][0, epoch, layer, :x.shape[1]]
                 sound = min(k[2], int((eigenvalues > 1e-5 * eigenvalues[0]).sum()))
@@ -187,7 +187,7 @@ measure: {delta: [0.8, 0.95, 1.0], eigenspace: store}
 
     def test_too_many_columns_for_eigenvectors(self):
         (self.folder / "wide").mkdir()
-        np.lib.format.open_memmap(self.folder / "wide/wide.npy", "w+", "f2", (33000, 33000))  # takes no place on the disk
+        np.lib.format.open_memmap(self.folder / "wide/wide.npy", "w+", "f2", (33000, 33000))  # a sparse file
         self.write("wide.yaml", self.job.replace('"acts-{epoch}.h5", epochs: [1, 3, 7]', "wide"))
         for command in ("plan", "run"):
             done = self.run_program(command, "wide.yaml", expect=1)

@@ -1,4 +1,4 @@
-"""Calls that fail (memory, disk, MPI): a dozen that a seed chooses. test_faults_long.py walks over all of them."""
+"""Faults (memory, disk, MPI): a dozen cases chosen by a seed. test_faults_long.py tests all of them."""
 import random
 import re
 import shutil
@@ -7,7 +7,7 @@ import subprocess
 import faults
 import harness
 
-# Not called where something can still be done about a failure, or not able to fail.
+# Functions that cannot fail, or whose failure cannot be handled.
 NEVER = {"MPI_Abort", "MPI_Comm_c2f", "MPI_Error_class", "MPI_Error_string", "MPI_Get_library_version", "MPI_Initialized",
          "MPI_Finalized", "H5open", "H5check_version", "H5get_libversion", "H5dont_atexit", "H5Eget_auto2", "H5Eset_auto2",
          "H5Ewalk2", "H5Eclear2"}
@@ -40,7 +40,7 @@ class Seeded(faults.Case):
                 self.check_next(fault)
 
     def test_some_of_the_walk(self):
-        """Of memory and disk, with all that fault_walk looks for."""
+        """Faults of memory and disk, with all checks of fault_walk."""
         for ranks in (0, 2):
             self.walk("run", "job.yaml", "--ranks-per-point", max(ranks, 1), ranks=ranks, least=600, sample=20)
 

@@ -1,4 +1,4 @@
-"""What ends the process: calls of MPI that fail, and kills at each call that changes the disk."""
+"""Faults that end the process: failing calls of MPI, and kills at each call that changes the disk."""
 import concurrent.futures
 import pathlib
 import random
@@ -16,7 +16,7 @@ class Ended(faults.Case):
         self.use_whole()
 
     def run_cases(self, cases, check):
-        """check(faults.Case in a folder of its own, case) for a sample of the cases, two at a time."""
+        """Runs check(faults.Case in its own folder, case) for a sample of the cases, two at a time."""
         some = faults.sample(cases)
 
         def alone(case):
@@ -35,7 +35,7 @@ class Ended(faults.Case):
         print(f"{self._testMethodName}: seed {faults.SEED}: {len(some)} of {len(cases)} cases")
 
     def test_mpi(self):
-        """Of every place that calls MPI one call, the first or last of a rank: a seed chooses."""
+        """One call per call site of MPI, the first or last of a rank, chosen by a seed."""
         generator = random.Random(faults.SEED)
         places = {}
         for path in self.paths("--verbose"):
@@ -47,13 +47,13 @@ class Ended(faults.Case):
         def check(case, call):
             name, fault = call
             done = case.run_faults("--verbose", fault=fault)
-            # Until ours is there the handler is MPI's own.
+            # Before our handler is set, MPI's own handler runs.
             case.check_fault(done, "handler" if name.endswith("_set_errhandler") else "mpi", fault)
             case.check_next(fault)
         self.run_cases(cases, check)
 
     def test_killed_at_the_disk(self):
-        """Killed before a call changes anything on disk."""
+        """The process is killed before a call that changes the disk."""
         changing = {"open", "write", "fsync", "ftruncate", "rename", "link", "unlink", "unlinkat", "mkdir", "close"}
         cases = sorted({k for path in self.paths(ranks=0) if path.name in changing for k in (path.first, path.last)})
         self.assertGreater(len(cases), 40)

@@ -1,5 +1,5 @@
-"""Every way by which calls of the allocator and of the disk come is walked; in long walks a seed chooses for each how its calls
-fail. tests/fault/walk.c says what is asked of each case."""
+"""Walks over all call paths of allocator and disk; in long walks a seed chooses how calls fail. tests/fault/walk.c lists the
+checks of each case."""
 import gzip
 import struct
 
@@ -19,7 +19,7 @@ class Walks(faults.Case):
         self.walk("run", "job.yaml", "--ranks-per-point", 2, ranks=2, least=800)
 
     def test_going_on(self):
-        """From where the second point was killed, which is after its last state."""
+        """The second point was killed after its last state was saved."""
         self.run_faults(ranks=0, still=True, output="noted", notes="notes")
         lines = [faults.Path(0, line) for line in (self.folder / "notes.0").read_text().splitlines()]
         last = max(path.last for path in lines if path.name == "H5Fget_file_image")
@@ -76,7 +76,7 @@ class Walks(faults.Case):
             self.walk("show", result, "--format", format, options=(), manners="all", least=50)
 
     def test_weights_of_others(self):
-        self.write("job.yaml", self.job.replace("model: tiny", "model: mlp, width: 1/64"))  # one that is known by name
+        self.write("job.yaml", self.job.replace("model: tiny", "model: mlp, width: 1/64"))  # a built-in model
         self.run_job("--quiet", "--points", "0")
         weights = sorted((self.folder / "out" / "checkpoints").iterdir())[0]
         self.walk("checkpoint", "info", weights, options=(), manners="all", least=10)
@@ -92,7 +92,7 @@ class Walks(faults.Case):
         self.walk("data", "info", "job.yaml", options=(), manners="all", least=10)
 
     def write_datasets(self):
-        """The same images of three classes as IDX (packed), CIFAR-10 and HDF5."""
+        """The same images of three classes as IDX (compressed), CIFAR-10 and HDF5."""
         generator = np.random.default_rng(faults.SEED)
         for name in ("idx", "cifar"):
             (self.folder / name).mkdir()
@@ -112,7 +112,7 @@ class Walks(faults.Case):
                 file[f"{split}/labels"] = labels.astype(np.int64)
 
     def test_formats_of_data(self):
-        """Summing up, loading and selecting."""
+        """Summarising, loading and selecting."""
         self.write_datasets()
         for format, path in (("idx", "idx"), ("cifar10", "cifar"), ("hdf5", "images.h5")):
             self.write("job.yaml", "name: t\noutput: out\n"

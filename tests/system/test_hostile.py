@@ -1,5 +1,5 @@
-"""What files say is not trusted: jobs, results, data and weights made to do harm. Each is refused in one sentence, within
-seconds and without the memory that it claims; nothing outside is opened or written, and no terminal is given orders."""
+"""Files are not trusted: harmful jobs, results, data and weights are refused in one sentence, within seconds, and without
+allocating what they claim. No other file is opened or written, and no terminal commands are printed."""
 import gzip
 import io
 import json
@@ -17,8 +17,8 @@ import PIL.Image
 import harness
 import results
 
-ESCAPES = "a\x1b[31mred\u009b2J\u202egnp\nnext"  # colour, clear the screen, turn the direction, another line
-MEMORY = 2 << 30  # of address space: MPI, HDF5 and the kernels take a few hundred MB before anything is read
+ESCAPES = "a\x1b[31mred\u009b2J\u202egnp\nnext"  # colour, clear screen, text direction, new line
+MEMORY = 2 << 30  # bytes of address space: MPI, HDF5 and the kernels need a few hundred MB at start
 ALONE = {"OMPI_MCA_ess_singleton_isolated": "1"}
 JOB = """\
 name: t
@@ -34,22 +34,22 @@ class Case(results.Case):
     job = JOB
 
     def try_program(self, *arguments, seconds=20):
-        """As a user would, with little memory and time. Standard output and error hold nothing that a terminal obeys."""
+        """Runs a command with limits on memory and time. Standard output and error contain no terminal commands."""
         env, limit = {**os.environ, **ALONE}, MEMORY
-        if harness.SANITIZED:  # terabytes of address space are reserved, of which little is memory
+        if harness.SANITIZED:  # sanitizers reserve terabytes of address space, but use little memory
             env["ASAN_OPTIONS"] += f":hard_rss_limit_mb={MEMORY >> 20}:max_allocation_size_mb={MEMORY >> 20}"
             env["LSAN_OPTIONS"] = env["LSAN_OPTIONS"].replace(str(harness.LEAKS), str(self.leaks()))
             limit, seconds = resource.RLIM_INFINITY, 4 * seconds
         done = subprocess.run([harness.PROGRAM, *map(str, arguments)], cwd=self.folder, capture_output=True, timeout=seconds,
                               stdin=subprocess.DEVNULL, env=env,
                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
-        out, err = done.stdout.decode(), done.stderr.decode()  # UTF-8, whatever the files hold
+        out, err = done.stdout.decode(), done.stderr.decode()  # UTF-8, whatever the files contain
         for text in (out, err):
             self.assertNotRegex(text, "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
         return done.returncode, out, err
 
     def leaks(self):
-        """What LeakSanitizer leaves out here as well: memory that HDF5 keeps after failures of its own (tests/hdf5_leaks.h)."""
+        """Suppresses the leaks of tests/support/hdf5_leaks.h: memory that HDF5 keeps after its own failures."""
         path = self.folder.with_suffix(".supp")
         path.write_text(harness.LEAKS.read_text() + "leak:libhdf5\n")
         self.addCleanup(path.unlink, True)
@@ -109,7 +109,7 @@ class Results(Case):
         (self.folder / "secret.h5").write_bytes(self.second.read_bytes())
 
     def damaged(self, sentence):
-        """One of two results is hostile: that is said, and the other one is there as before."""
+        """One of two results is hostile: the program reports it, and the other result is shown as before."""
         code, out, err = self.try_program("status", "job.yaml")
         self.assertEqual(code, 3, out + err)
         self.assertIn("1 complete, 0 diverged, 1 damaged", out)
@@ -172,7 +172,7 @@ class Results(Case):
         self.assertGreater(np.prod(shape), 0)
 
     def test_damage(self):
-        """Whatever byte it is, HDF5 adds no words of its own. Texts of variable length, which it can crash on, are left alone."""
+        """HDF5 prints no messages for any damaged byte. Variable-length strings are spared, because they can crash HDF5."""
         for at in range(60, 2500, 241):
             data = bytearray(self.sound)
             data[at] ^= 0xff
@@ -257,14 +257,14 @@ class Data(Case):
         bomb = packer.compress(header) + b"".join(packer.compress(block) for _ in range(3000)) + packer.flush()
         (folder / "train-images-idx3-ubyte.gz").write_bytes(bomb)
         self.info("idx", "too long: at least ")
-        # The length at the end of gzip says what is due, and lies.
+        # gzip stores the expected length at the end, and this one is false.
         (folder / "train-images-idx3-ubyte.gz").write_bytes(bomb[:-4] + struct.pack("<I", 48))
         (folder / "train-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 2) + bytes(2))
         for name, data in (("t10k-images-idx3-ubyte", header + bytes(32)), ("t10k-labels-idx1-ubyte", struct.pack(">II", 0x801, 2) + bytes([0, 1]))):
             (folder / name).write_bytes(data)
         (folder / "train-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 2) + bytes([0, 1]))
         self.info("idx", "")
-        # A header alone: 2^31 images of 8192 x 8192.
+        # Only a header: 2^31 images of 8192 x 8192.
         (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(struct.pack(">IIII", 0x803, 0x7fffffff, 8192, 8192)))
         self.info("idx", "truncated")
 

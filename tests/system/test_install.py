@@ -1,5 +1,5 @@
-"""`cmake --install`: the tree is moved to a folder with a blank in its name and used with nothing else on PATH; what the
-manual pages and completions say is what the program says."""
+"""`cmake --install`: the tree is moved to a folder with a blank in its name and used with nothing else on PATH; manual pages
+and completions agree with the program."""
 import os
 import pathlib
 import re
@@ -22,7 +22,7 @@ train: {epochs: 1, batch: 32}
 
 
 def pages():
-    """Page name ("run", "data pack") -> options in its --help, by the text that people read."""
+    """{page name ("run", "data pack"): options in its --help}."""
     ask = lambda *words: subprocess.run([harness.PROGRAM, *words, "--help"], capture_output=True, text=True, check=True).stdout
     names = re.findall(r"(?m)^  ([a-z]+) ", ask().split("\n\n")[2])
     out = {"--version": None}
@@ -50,7 +50,7 @@ class Installed(harness.Case):
         shutil.rmtree(cls.place)
 
     def call(self, *words, expect=0, **env):
-        """A command with only the installed programs and the system's on PATH, and nothing that names the source."""
+        """Runs a command with only installed and system programs on PATH, and no variable that names the source."""
         named = ("EIGENSCOPE", "EIGENSCOPE_SOURCE", "EIGENSCOPE_ANALYSIS", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
         environment = {name: value for name, value in os.environ.items() if name not in named}
         environment |= {"PATH": f"{self.prefix}/bin:/usr/bin:/bin", **env}
@@ -75,7 +75,7 @@ class Installed(harness.Case):
         self.assertEqual(sorted(self.prefix.rglob("*")), self.installed, "a command has written to where it is installed")
 
     def test_the_report_is_made_by_the_installed_package(self):
-        """And by none that the source or the build folder has: without it the installed program has none."""
+        """Does not use the package of the source or build folder: without the installed package there is none."""
         package = self.share / "eigenscope_analysis"
         package.rename(self.share / "away")
         self.addCleanup((self.share / "away").rename, package)
@@ -85,7 +85,7 @@ class Installed(harness.Case):
         self.assertIn("lacks the modules eigenscope_analysis;", process.stderr)
 
     def test_nothing_names_the_folders_that_it_was_built_in(self):
-        """But for debug information, which a debugger uses and nobody else, and what watches a program in tests."""
+        """No paths of the source, except in debug information and in sanitized test builds."""
         if "ES_SANITIZE:BOOL=ON" in (BUILD / "CMakeCache.txt").read_text():
             self.skipTest("the sanitizers name sources, and counts of lines go back to the build folder")
         for path in self.prefix.rglob("*"):
@@ -137,7 +137,7 @@ class Installed(harness.Case):
             self.assertRegex(text, rf"(?m)^     {command}\b")
 
     def test_manual_page_of_the_job_file(self):
-        """Every key of the reference that says something of itself, with just that."""
+        """Every documented key of the reference is in the page, with the same text."""
         text = " ".join(self.manual("eigenscope.yaml", 5).split())
         lines = re.findall(r"(?m)^(?:#:)?( *)([a-z_0-9]+):.*?  # (?:required: )?(.*?); (.*)$",
                            (harness.SOURCE / "jobs/reference.yaml").read_text())
@@ -184,7 +184,7 @@ class Installed(harness.Case):
         self.assertEqual(self.complete("run", "a.yaml", "--max-time", ""), [])
 
     def test_completion_of_keys(self):
-        """Every key that stands in the reference's main sections."""
+        """Every key of the main sections of the reference."""
         text = re.sub(r"(?ms)^(models|datasets):.*?(?=^\S)", "", (harness.SOURCE / "jobs/reference.yaml").read_text())
         keys, section = [], ""
         for line in text.splitlines():
@@ -197,7 +197,7 @@ class Installed(harness.Case):
         self.assertIn("train.epochs=", self.complete("run", "--set", "train.ep"))
 
     def test_completion_in_a_real_shell(self):
-        """bash itself, by the key: what it types behind `eigenscope sta`."""
+        """Asks bash itself, by keys, to complete `eigenscope sta`."""
         script = self.prefix / "share/bash-completion/completions/eigenscope"
         self.write("rc", f'PS1="$ "; bind "set bell-style none"; source "{script}"; eigenscope() {{ echo "called: $*"; }}\n')
         done = subprocess.run(["bash", "--rcfile", "rc", "-i"], input="eigenscope sta\tjob.yaml --mis\t\nexit\n", cwd=self.folder,
@@ -219,7 +219,7 @@ class Installed(harness.Case):
 
     @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
     def test_completion_in_zsh(self):
-        """Its own completion system needs a terminal; what is told to it does not."""
+        """zsh's completion needs a terminal, but its input can be checked."""
         script = self.prefix / "share/zsh/site-functions/_eigenscope"
         stand_ins = ('compadd() { print -rl -- ${@:#(--|-S|=)}; }; _describe() { print -rl -- ${(P@)2%%:*}; }; '
                      '_files() { print -r -- files "$@"; }; words=("${@:2}") CURRENT=$(($# - 1)) PREFIX=$words[CURRENT]; source $1')

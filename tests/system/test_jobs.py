@@ -1,5 +1,5 @@
-"""The job files of jobs/: plan accepts each of them, and they cost what they say. The authors' grids need datasets that are
-not here: without them they are refused, and stand-ins of the same shapes and counts show that they are complete."""
+"""The job files of jobs/: plan accepts each, and their costs are as stated. The authors' grids need datasets that are missing
+here: they are refused without them, and stand-ins of equal shapes and counts show that the files are complete."""
 import gzip
 import json
 import os
@@ -19,8 +19,8 @@ FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 JOBS = harness.SOURCE / "jobs"
 SMALL = ["width-vs-difficulty", "evolution", "stability"]
 PAPER = {"width": ["CIFAR10"], "difficulty": ["MNIST", "CIFAR10", "CIFAR100", "TINY_IMAGENET"]}
-# So that a small job takes at most 45 minutes on two cores, with room for what plan does not count: by tests/bench/README.md
-# they do 80 GMAC/s at width 1/8.
+# A small job takes at most 45 minutes on two cores, with reserve for costs that plan ignores: by tests/bench/README.md they do
+# 80 GMAC/s at width 1/8.
 MOST_TMAC = 45 * 60 * 0.08
 
 
@@ -47,7 +47,7 @@ def write_cifar100(folder):
 
 
 def write_hdf5(path, counts, size, classes):
-    """Images that take little room: all zero, packed once."""
+    """Images that need little space: all zero, compressed once."""
     shape = (100, size, size, 3)
     chunk = zlib.compress(bytes(np.prod(shape)))
     with h5py.File(path, "w") as file:
@@ -60,7 +60,7 @@ def write_hdf5(path, counts, size, classes):
 
 class Jobs(harness.Case):
     def stated(self, path):
-        """TMAC as the comment of a job says it."""
+        """TMAC according to the comment of a job."""
         return float(re.search(r"([0-9,.]+) TMAC", path.read_text()).group(1).replace(",", ""))
 
     def plan(self, path, **env):

@@ -27,7 +27,7 @@ class Memory(harness.Case):
         point = plan["points"][0]
         done = self.run_program("run", path, "--ranks-per-point", ranks, "--verbose", "--output", "out", ranks=ranks)
         rank, node = map(int, re.search(r"peak (\d+) MiB of a rank, (\d+) MiB of all", done.stdout).groups())
-        # A rank that has its node for itself holds the images in its own memory.
+        # A rank alone on its node holds the images in its own memory.
         expected_rank = point["bytes_per_rank"] + (point["bytes_shared_per_node"] if ranks == 1 else 0)
         expected_node = ranks * point["bytes_per_rank"] + (point["bytes_shared_per_node"] if ranks == 1 else 0)
         for name, found, expected in (("rank", rank, expected_rank), ("node", node, expected_node)):
@@ -62,7 +62,7 @@ class Memory(harness.Case):
         self.assertFalse((self.folder / "out").exists())
 
     def test_activations(self):
-        """A layer that lies over all ranks, and one that LAPACK gets whole."""
+        """A layer distributed over all ranks, and one that LAPACK solves on one rank."""
         width, rows = 4100, 4200
         with h5py.File(self.folder / "acts.h5", "w") as file:
             file["x"] = np.random.default_rng(0).standard_normal((rows, width), np.float32)
@@ -85,7 +85,7 @@ class Memory(harness.Case):
         note = r"(?m)^more than the [0-9.]+ GiB that are free here"
         self.assertRegex(self.limited("plan", path).stdout, note)
         self.assertNotRegex(self.run_program("plan", path, "--set", "grid.width=1/4").stdout, note)
-        # 14 GB of zeros that take no room on the disk.
+        # 14 GB of zeros in a sparse file.
         create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         create.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         create.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

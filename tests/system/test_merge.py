@@ -1,4 +1,4 @@
-"""merge: real sweeps in one file, every number compared with the files of the points."""
+"""merge: real sweeps in one file; every number is compared with the files of points."""
 import json
 import os
 import shutil
@@ -13,7 +13,7 @@ import xarray
 
 import harness
 
-# Two networks of different depth, two learning rates of which one diverges, and a point with epochs and deltas of its own.
+# Two networks of different depth, two learning rates (one diverges), and points with other epochs and deltas.
 JOB = """\
 name: sweep
 output: out
@@ -36,7 +36,7 @@ def text(values):
 
 
 class Sweep(harness.Case):
-    """A folder with a job, of which all points but one are done; it runs once for all tests."""
+    """A folder with a job in which all points but one are done; runs once for all tests."""
     done = None
 
     def setUp(self):
@@ -66,7 +66,7 @@ class Sweep(harness.Case):
     # ---- comparing ----
 
     def places(self, merged, one, dimension):
-        """Where the entries of one point are along a dimension of the merged file."""
+        """Indices of the entries of one point along a dimension of the merged file."""
         if dimension in BY_VALUE:
             values = list(merged[dimension][()])
             return [values.index(value) for value in one[dimension][()]]
@@ -83,7 +83,7 @@ class Sweep(harness.Case):
         else:
             self.assertEqual(picked.dtype, variable.dtype)
             np.testing.assert_array_equal(picked, variable[()], name)
-        # Everything else is padding.
+        # All other elements are padding.
         rest = np.ones(whole.shape, bool)
         rest[np.ix_(*[self.places(merged, one, dimension) for dimension in dimensions])] = False
         padding = whole[rest]
@@ -137,7 +137,7 @@ class Merge(Sweep):
     def test_union_of_epochs_and_deltas_by_value(self):
         self.write("job.yaml", JOB.replace("delta: [0.9, 0.99], splits: [train, eval]", "delta: [0.5, 0.99], every: 2"))
         self.run_program("run", "job.yaml", "--points", "0", "--quiet")
-        # As if the first job's point 0 had been measured at deltas of its own.
+        # As if point 0 of the first job had been measured at other deltas.
         source = self.folder / "out/points" / f"{self.ids()[0]}.h5"
         self.write("job.yaml", JOB)
         target = self.point(0)
@@ -164,7 +164,7 @@ class Merge(Sweep):
             for name in ("version", "revision", "compiler", "merged_version", "merged_revision"):
                 self.assertTrue(attributes[name], name)
             job = attributes["job"]
-        # The stored job has the same points in the same order.
+        # The stored job gives the same points in the same order.
         ids = self.ids()
         self.write("job.yaml", job)
         self.assertEqual(self.ids(), ids)
@@ -212,7 +212,7 @@ class Merge(Sweep):
         self.assertIn("--to FILE.h5 is missing", self.run_program("merge", "job.yaml", expect=1).stderr)
 
     def test_sub_folders(self):
-        """Above 1,000 points results lie in sub-folders; wherever they are, they are found."""
+        """Above 1,000 points results are in subfolders; merge finds them anywhere."""
         path = self.point(0)
         below = path.parent / path.stem[:2] / path.name
         below.parent.mkdir()
@@ -240,7 +240,7 @@ class Refused(Sweep):
         self.assert_refused(1, "is damaged: the file cannot be read: ")
 
     def test_damaged_spectra(self):
-        """Bits that only show when the numbers are read."""
+        """A damaged bit that only shows when the numbers are read."""
         with h5py.File(self.point(2), "r") as file:
             chunk = file["eigenvalues"].id.get_chunk_info(0)
         content = bytearray(self.point(2).read_bytes())
@@ -258,7 +258,7 @@ class Refused(Sweep):
         self.assert_refused(1, f"holds point {self.point(0).stem}, not the one of its name")
 
     def test_older_file_without_groups(self):
-        """What older programs did not write is missing in their points alone."""
+        """A variable that older programs did not write is missing in their points only."""
         with self.edit(0) as file:
             for name in ("recall", "class", "stability_distance", "stability_pearson", "stability_spearman", "reference"):
                 del file[name]
@@ -271,13 +271,13 @@ class Refused(Sweep):
 
 class ManyPoints(harness.Case):
     def test_sub_folders_above_1000_points(self):
-        """run puts results of large grids into sub-folders, and keeps what lies flat from when the grid was smaller."""
+        """run writes results of large grids into subfolders, and finds flat results from when the grid was smaller."""
         job = JOB.replace("model: [tiny, flat], seed: [0, 1]", "model: flat, seed: [%s]")
         for count, index in ((2, 0), (1001, 1), (1001, 0)):
             self.write("job.yaml", job % ", ".join(map(str, range(count))))
             self.run_program("run", "job.yaml", "--points", index, "--quiet")
         found = sorted(path.relative_to(self.folder / "out/points").parts for path in (self.folder / "out").rglob("*.h5"))
-        self.assertEqual(sorted(map(len, found)), [1, 2])  # point 0 was not done again
+        self.assertEqual(sorted(map(len, found)), [1, 2])  # point 0 was not computed again
         below = max(found, key=len)
         self.assertEqual(below[0], below[1][:2])
         done = self.run_program("merge", "job.yaml", "--to", "all.h5", expect=3)
@@ -297,7 +297,7 @@ class FullDisk(Sweep):
             self.assertEqual((self.folder / "all.h5").read_bytes(), content)
 
     def test_no_room(self):
-        """Wherever the disk fills, nothing is left under the final name, and what was there stays."""
+        """If the disk fills at any point, no partial file has the final name, and the old file stays."""
         self.merge(to="whole.h5")
         size = (self.folder / "whole.h5").stat().st_size
         for limit in (0, 1, 100, 2048, 20000, size // 3, size // 2, size - 4096, size - 1):
@@ -311,7 +311,7 @@ class FullDisk(Sweep):
         self.assertEqual(done.stderr, "eigenscope: no/all.h5: cannot be written: No such file or directory\n")
 
     def test_killed(self):
-        """A killed merge leaves a part at most, which the next one removes."""
+        """A killed merge leaves at most a partial file, which the next merge removes."""
         for delay in (0.01, 0.02, 0.03, 0.05):
             process = subprocess.Popen([harness.PROGRAM, "merge", "job.yaml", "--to", "all.h5"], cwd=self.folder,
                                        stdout=subprocess.DEVNULL)
@@ -372,7 +372,7 @@ class Readers(Sweep):
         self.assertEqual(lines[1], "7 of 8 points, missing: 3")
         self.assertEqual(lines[3].split(), ["point", "model", "classes", "seed", "train_learning_rate", "train_epochs",
                                             "outcome", "accuracy", "saturation", "reason"])
-        # The same numbers as status, which reads the points' own files.
+        # The same numbers as status, which reads the files of points.
         status = {line.split()[0]: line.split() for line in self.run_program("status", "job.yaml", expect=3).stdout.splitlines()
                   if line.strip()[:1].isdigit() and " points: " not in line}
         for line in lines[4:]:

@@ -1,4 +1,4 @@
-"""merge of 10,000 points: in bounded memory, in a time that a user waits, into a file that is quick to read."""
+"""merge of 10,000 points: in bounded memory, in acceptable time, into a file that is fast to read."""
 import json
 import os
 import shutil
@@ -24,7 +24,7 @@ train: {epochs: 3, batch: 16}
 
 class MergeMany(harness.Case):
     def make_points(self, count):
-        """One real result, and copies of it that say that they are the others: id, seed and accuracy differ."""
+        """One real result, and copies with other id, seed and accuracy."""
         self.write("one.yaml", JOB % "[0]")
         self.run_program("run", "one.yaml", "--quiet")
         original = next((self.folder / "out/points").glob("*.h5"))
@@ -46,7 +46,7 @@ class MergeMany(harness.Case):
         """Peak memory of the merging process in MiB, and seconds."""
         start = time.monotonic()
         pid = os.fork()
-        if pid == 0:  # a child of its own, so that its usage is its own
+        if pid == 0:  # a separate child, to measure its usage alone
             os.chdir(self.folder)
             os.execv(harness.PROGRAM, [harness.PROGRAM, "merge", job, "--to", to])
         _, status, usage = os.wait4(pid, 0)

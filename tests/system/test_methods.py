@@ -1,10 +1,10 @@
-"""Every measuring method through a whole run: what the matrices are, and numbers that methods must share."""
+"""Every measuring method in a whole run: shapes of the data matrices, and numbers that methods share."""
 import h5py
 import numpy as np
 
 import results
 
-# Outputs of the first convolution are 16 x 16 x 4, of the second 8 x 8 x 6; linear layers have 3 (half of 6) and 2.
+# Outputs: first convolution 16 x 16 x 4, second 8 x 8 x 6; linear layers have 3 (half of 6) and 2.
 JOB = """\
 name: methods
 output: out
@@ -32,7 +32,7 @@ class Methods(results.Case):
         return results.variables(path)
 
     def check(self, method, width, rows, **options):
-        """Widths and rows of a sample, by layer; eigenvalues as many as columns, descending, adding up to the trace."""
+        """Checks widths and rows per sample by layer; eigenvalues: one per column, descending, their sum is the trace."""
         values = self.measure(method, **options)
         self.assertEqual(values["layer_width"].tolist(), width, method)
         self.assertEqual(values["eigenvalues"].shape, (2, 2, 4, max(width)))
@@ -40,7 +40,7 @@ class Methods(results.Case):
             for epoch in range(2):
                 for layer in range(4):
                     spectrum = values["eigenvalues"][split, epoch, layer]
-                    if (name, epoch) == ("train", 0):  # nothing was trained yet
+                    if (name, epoch) == ("train", 0):  # before training
                         self.assertTrue(np.isnan(spectrum).all())
                         continue
                     self.assertEqual(values["samples"][split, epoch, layer], N[name] * rows[layer], method)
@@ -61,8 +61,8 @@ class Methods(results.Case):
 
     def test_flatten(self):
         flat = self.check("flatten", [1024, 384, 3, 2], [1, 1, 1, 1])
-        # The variance of all values about the mean of their own place: what channelwise has, but for what differs
-        # between places, so at most as much a channel.
+        # The variance of all values about the mean of their own position: channelwise without the differences between
+        # positions, so at most as much per channel.
         wise = self.measure("channelwise")
         for layer, (height, width, _) in enumerate(SHAPES.values()):
             self.assertLess(flat["trace"][1, 1, layer] / (height * width), wise["trace"][1, 1, layer] * (1 + 1e-6))
@@ -74,12 +74,12 @@ class Methods(results.Case):
 
     def test_nearest(self):
         self.check("{nearest: 3}", [4, 6, 3, 2], [9, 9, 1, 1])
-        # It only ever shrinks: 16 positions a side leave both layers as they are.
+        # It never enlarges: 16 positions per side leave both layers unchanged.
         same, wise = self.check("{nearest: 16}", [4, 6, 3, 2], [256, 64, 1, 1]), self.measure("channelwise")
         self.assertEqual(results.different(same, wise), [])
 
     def test_ranks(self):
-        """The same bits on two ranks for methods that gather rows."""
+        """Methods that gather rows give equal bits on two ranks."""
         for method in ("median", "{pool: 2}"):
             one = self.measure(method)
             self.run_job("--quiet", "--ranks-per-point", 2, output="two", sets=[f"measure.method={method}"], ranks=2)
@@ -88,7 +88,7 @@ class Methods(results.Case):
             path.unlink()
 
     def test_axis(self):
-        """As an axis of the grid: a point for each, told apart in the tables."""
+        """As an axis of the grid: one point each, distinguished in the tables."""
         self.run_job("--quiet", sets=["grid.measure.method=[channelwise, mean, flatten]"])
         widths = {}
         for path in self.points().values():

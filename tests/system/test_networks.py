@@ -1,5 +1,5 @@
-"""Residual networks through a whole run: layers, learning, the same bits on any number of ranks, after an interruption, and
-again from the resolved job that a result holds."""
+"""Residual networks in whole runs: layers, learning, equal bits on any number of ranks, after an interruption, and from the
+resolved job that a result stores."""
 import h5py
 import numpy as np
 
@@ -47,7 +47,7 @@ train: {epochs: 2, batch: 24, learning_rate: 0.02}
 
     def test_stops_and_goes_on(self):
         self.use_whole()
-        # On a fast machine everything is done before the time is up; either way the next run goes on.
+        # On a fast machine everything is done before the time limit; the next run works either way.
         done = self.run_job("--quiet", "--max-time", "1", output="stopped", expect=None)
         self.assertIn(done.returncode, (0, 3), done.stderr)
         self.run_job("--quiet", output="stopped")

@@ -1,5 +1,5 @@
-"""Every family at two widths, from weights that PyTorch saved, through a whole run: the eigenvalues of every layer to 1e-5 of
-the largest of PyTorch's in float64 (tests/fixtures/torch/make_networks.py), and as many of them to explain each share."""
+"""Every family at two widths in a whole run from weights that PyTorch saved: eigenvalues of every layer equal PyTorch's in
+float64 to 1e-5 of the largest (tests/fixtures/torch/make_networks.py), and the intrinsic dimensions are equal."""
 import h5py
 import numpy as np
 
@@ -33,7 +33,7 @@ measure: {{delta: {DELTAS}}}
 
 
 def explained(values, delta):
-    """(smallest number of directions that explain the share, how near any cumulative share is to it)"""
+    """(smallest number of directions that explain the share, distance of the nearest cumulative share)"""
     shares = np.cumsum(values) / values.sum()
     return int(np.argmax(shares >= delta)) + 1, np.abs(shares - delta).min()
 

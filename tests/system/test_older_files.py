@@ -1,5 +1,5 @@
-"""Files of revision 214bdda (tests/fixtures/results, made by make.sh there), and files that lack a variable which a newer
-version added: they are shown, count as complete and are merged with new ones, and a state goes on."""
+"""Files of revision 214bdda (tests/fixtures/results, made by make.sh there), and files without a variable that a newer version
+added: they are shown, count as complete and are merged with new ones; the state is resumed."""
 import csv
 import gzip
 import io
@@ -17,7 +17,7 @@ ANOTHER_CPU = "other bits would follow: --accept-cpu-change"
 
 
 class OlderFiles(harness.Case):
-    """Of the job's three points the first has a result, the second a state, the third nothing."""
+    """Of the job's three points, the first has a result, the second a state, the third nothing."""
 
     def setUp(self):
         super().setUp()
@@ -32,7 +32,7 @@ class OlderFiles(harness.Case):
             path.write_bytes(gzip.decompress((FIXTURES / f"{name}.gz").read_bytes()))
 
     def remove_quantities(self):
-        """As a version would write that knows none of them."""
+        """Removes variables, as from a version that did not know them."""
         tensors, metadata = results.read_safetensors(self.state)
         for own in ("writer", "xxh3"):
             del metadata[own]
@@ -43,7 +43,7 @@ class OlderFiles(harness.Case):
         results.write_safetensors(self.state, tensors, metadata)
 
     def assert_quantities(self, found):
-        """Every measured layer has the quantities of its eigenvalues, every other has none."""
+        """Measured layers have the quantities of their eigenvalues, all others none."""
         eigenvalues = found["eigenvalues"]
         measured = np.isfinite(eigenvalues[..., 0])
         self.assertTrue(measured.any())
@@ -69,7 +69,7 @@ class OlderFiles(harness.Case):
         self.assertGreater(len(rows), deltas * len(layers))
 
     def check_run(self):
-        """The result is not made again, the state goes on, and all is merged."""
+        """The result is not computed again, the state is resumed, and all points are merged."""
         self.assertEqual(self.run_program("status", "job.yaml", "--missing", expect=3).stdout, "1-2\n")
         result = self.points[0].read_bytes()
         saved = results.read_safetensors(self.state)[0]["result.eigenvalues"]
@@ -81,7 +81,7 @@ class OlderFiles(harness.Case):
         self.assertEqual(self.run_program("status", "job.yaml", "--missing").stdout, "")
         ended = results.variables(self.points[1])
         self.assert_quantities(ended)
-        # What was measured before is still there, bit by bit: with its padding out of the file, without in the state.
+        # Earlier measurements are unchanged, bit by bit: padded in the file, without padding in the state.
         known = saved.reshape(2, 4, -1)
         for split, epoch in ((0, 1), (1, 0), (1, 1)):
             values = ended["eigenvalues"][split, epoch]

@@ -1,4 +1,4 @@
-"""data pack: folders of JPEG and PNG files become one HDF5 file; PIL says what its pixels must be."""
+"""data pack: packs folders of JPEG and PNG files into one HDF5 file; pixels must equal PIL's."""
 import os
 import pathlib
 import shutil
@@ -15,7 +15,7 @@ SUMMARY = r"^{file}: {train} train and {eval} eval images \({folder}\) of {size}
 
 
 def picture(seed, width=32, height=32, mode="RGB"):
-    """A smooth picture with some noise, so that JPEG has something to do."""
+    """A smooth picture with some noise, so that JPEG loses something."""
     random = numpy.random.default_rng(seed)
     y, x = numpy.mgrid[0:height, 0:width].astype(float)
     bands = []
@@ -28,7 +28,7 @@ def picture(seed, width=32, height=32, mode="RGB"):
 
 
 def reference(path, size=0, shorter=0, mode="RGB"):
-    """What torchvision's Resize(shorter), CenterCrop(size) make of an image, without torchvision."""
+    """Computes torchvision's Resize(shorter), CenterCrop(size) of an image, without torchvision."""
     image = Image.open(path).convert(mode)
     if size:
         width, height = image.size
@@ -53,7 +53,7 @@ class Pack(harness.Case):
         return path
 
     def small(self, suffix="png", n=3, size=(32, 32), root="in"):
-        """Two classes, n images each to train with, one each to evaluate with."""
+        """Writes two classes: n train images and one eval image each."""
         for c, name in enumerate(("cat", "dog")):
             for i in range(n):
                 self.save(f"{root}/train/{name}/{i}.{suffix}", picture(10 * c + i, *size))
@@ -81,7 +81,7 @@ class Pack(harness.Case):
         self.assertIn(done.stdout.split()[-1], info)
 
     def test_every_kind_of_file_has_the_pixels_of_pil(self):
-        """PNG is exact everywhere. JPEG is exact with a PIL on the same libjpeg-turbo, as Debian's is, else within 2."""
+        """PNG is exact everywhere. JPEG is exact if PIL uses libjpeg-turbo, as Debian's does, else within 2."""
         kinds = {"l.jpg": picture(1, mode="L"), "rgb.jpg": picture(2), "cmyk.jpg": picture(3, mode="CMYK"),
                  "l.png": picture(4, mode="L"), "la.png": picture(5, mode="LA"), "rgba.png": picture(6, mode="RGBA"),
                  "p.png": picture(7).quantize(40), "p2.png": picture(8).quantize(4), "bit.png": picture(9, mode="L").convert("1"),
@@ -136,7 +136,7 @@ class Pack(harness.Case):
                         self.same(file, "train", i, reference(self.folder / f"in/train/a/{i}.png", **arguments))
 
     def test_the_same_bytes_on_any_number_of_ranks(self):
-        for i in range(90):  # blocks of 4 MiB: several on each rank
+        for i in range(90):  # several blocks of 4 MiB per rank
             self.save(f"in/train/{'ab'[i % 2]}/{i}.jpg", picture(i, 60, 60))
         self.save("in/val/a/0.jpg", picture(0, 80, 50))
         self.pack("in", "--to", "alone.h5", "--size", 256)
@@ -184,7 +184,7 @@ class Pack(harness.Case):
         self.assertRegex(self.pack("in", "--to", "out.h5", expect=1).stderr, r"val_7.JPEG: cannot be read: No such file")
 
     def break_some(self):
-        """Images that cannot be used, by name, with what is to be said of each."""
+        """Unusable images by name, with the expected message for each."""
         self.small("jpg", n=8)
         cat, good = self.folder / "in/train/cat", (self.folder / "in/train/cat/0.jpg").read_bytes()
         png = self.save("p.png", picture(3)).read_bytes()

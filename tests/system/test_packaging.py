@@ -1,5 +1,5 @@
-"""packaging/: the modulefiles are loaded by the tools that read them; the recipes for Spack and Apptainer, which are not in
-Debian, are carried out as far as that goes without them, and held to jobs/packages.txt and to the tree."""
+"""packaging/: modulefiles are loaded by the tools that read them. Debian lacks Spack and Apptainer: their recipes are run as
+far as possible without them, and compared with jobs/packages.txt and the tree."""
 import importlib.util
 import os
 import pathlib
@@ -44,7 +44,7 @@ class Modulefiles(harness.Case):
 
     @unittest.skipUnless(LMOD.exists(), "lmod is not installed")
     def test_lmod(self):
-        self.tcl.unlink()  # Lmod's reader of these cannot have blanks in a path
+        self.tcl.unlink()  # Lmod's reader of these files fails for blanks in a path
         lines = self.shell(f'set +u; source {LMOD}; module use "{self.prefix}/share/modulefiles"; module load eigenscope; '
                            'module -t list 2>&1; command -v eigenscope; eigenscope --version; man -w eigenscope eigenscope.yaml ls;'
                            'ls "$EIGENSCOPE_SHARE"; module help eigenscope 2>&1 | grep -c man; '
@@ -60,7 +60,7 @@ class Modulefiles(harness.Case):
 
     @unittest.skipUnless(LMOD.exists(), "lmod is not installed")
     def test_both_kinds_side_by_side(self):
-        """Where there are no blanks, either will do, and the other is not in the way."""
+        """Without blanks, both kinds work and do not disturb each other."""
         place = pathlib.Path(tempfile.mkdtemp(prefix="eigenscope-modules-"))
         self.addCleanup(shutil.rmtree, place)
         shutil.copytree(self.prefix, place / "p")
@@ -79,7 +79,7 @@ class Modulefiles(harness.Case):
 
 
 class Recipe:
-    """What a Spack recipe says, written down by stand-ins for Spack's directives."""
+    """Runs a Spack recipe with stand-ins for Spack's directives, and records its content."""
 
     def __init__(self, path):
         self.path, self.dependencies, self.conditions = path, [], []
@@ -122,7 +122,7 @@ class Recipe:
 
 
 class Spack(unittest.TestCase):
-    # What Spack calls what several packages provide, and what comes with another of them.
+    # Spack's names of virtual packages, and of packages included in others.
     VIRTUAL = {"openmpi": "mpi", "netlib-scalapack": "scalapack", "gcc": "c", "zlib": "zlib-api", "pkgconf": "pkgconfig"}
 
     def setUp(self):
@@ -141,7 +141,7 @@ class Spack(unittest.TestCase):
         for name, (use, version) in wanted.items():
             rest, type, when = given[name]
             self.assertEqual((type == "run", when), (use == "report", "+report" if use == "report" else None), name)
-            if version:  # as @2: every version that the recipe takes begins with it
+            if version:  # as @2: a prefix of every version that the recipe accepts
                 low, _, high = re.match(r"@([0-9.]+):([0-9.]*)", rest).group(1, 0, 2)
                 self.assertEqual((low.split(".")[0], high), (version, version), name)
 
@@ -188,7 +188,7 @@ class Apptainer(harness.Case):
         self.assertEqual(used, set(re.findall(r"(?m)^    (\w+)=", self.sections["arguments"])))
 
     def test_it_takes_all_that_the_build_needs_and_no_more(self):
-        """Configured, and all that is installed there, from what %files copies alone."""
+        """Configures and installs from the files that %files copies."""
         tree = self.folder / "tree"
         for line in self.sections["files"].splitlines():
             if line.strip():
@@ -197,7 +197,7 @@ class Apptainer(harness.Case):
                 tree.mkdir(exist_ok=True)
                 copy = shutil.copytree if (harness.SOURCE / source).is_dir() else shutil.copy
                 copy(harness.SOURCE / source, tree / source)
-        for left_out in (harness.SOURCE / ".gitignore").read_text().split():  # a clone has none of these
+        for left_out in (harness.SOURCE / ".gitignore").read_text().split():  # a clone contains none of these
             self.assertEqual(list(tree.glob(left_out.strip("/"))), [])
         post = self.sections["post"]
         options = re.search(r"jobs/setup.sh run \S+ (.*)", post)[1].replace("{{ revision }}", "r1").split()

@@ -1,4 +1,4 @@
-"""eigenscope plan, --help and --version: what a user sees before anything runs, on a login node without MPI."""
+"""eigenscope plan, --help and --version: output before anything runs, on a login node without MPI."""
 import json
 import os
 import pathlib
@@ -18,7 +18,7 @@ models: {late: {vgg: [64, M, 128, M]}}
 datasets: {shapes: {format: synthetic, classes: 3, train: 90, eval: 30}}
 train: {epochs: 2}
 """
-# Makes MPI_Init fail, so that a command that calls it is found out.
+# Makes MPI_Init fail, to detect commands that call it.
 NO_MPI = {"OMPI_MCA_pml": "none-such", "OMPI_MCA_btl": "none-such"}
 
 
@@ -84,7 +84,7 @@ class Plan(harness.Case):
         self.assertIn(f"there is no folder {self.folder}/jobs/images;", done.stderr)
 
     def test_reference_job(self):
-        # Its dataset is the built-in one, which need not be installed where the tests run.
+        # Its dataset is the built-in one, which may not be installed here.
         self.write("job.yaml", (harness.SOURCE / "jobs" / "reference.yaml").read_text())
         done = self.run_program("plan", "job.yaml", "--set", "grid.dataset=shapes", env=NO_MPI)
         self.assertIn("1 point,", done.stdout)
@@ -121,7 +121,7 @@ class Overview(harness.Case):
         flags = pathlib.Path("/proc/cpuinfo").read_text().split() if os.path.exists("/proc/cpuinfo") else []
         if "avx2" in flags and "fma" in flags:
             self.assertNotEqual(core(free), "Prescott")
-        self.assertEqual(core({**free, "OPENBLAS_CORETYPE": "Prescott"}).lower(), "prescott")   # the user's word holds
+        self.assertEqual(core({**free, "OPENBLAS_CORETYPE": "Prescott"}).lower(), "prescott")   # the user's choice wins
 
     def test_what_is_no_command(self):
         for arguments, sentence in (((), "a command is missing; eigenscope --help lists them"),

@@ -1,4 +1,4 @@
-"""eigenscope plan --cluster and --tasks: simulated schedules and shares against plain computations; large grids in time."""
+"""eigenscope plan --cluster and --tasks: simulated schedules and shares against simple computations; speed for large grids."""
 import heapq
 import json
 import math
@@ -22,7 +22,7 @@ grid:
 models: {late: {vgg: [64, M, 128, M]}}
 datasets: {shapes: {format: synthetic, classes: 3, train: 90, eval: 30}}
 """
-# About 100,000 points of 60 networks, as a sweep over settings makes them.
+# About 100,000 points of 60 networks, like a sweep over settings.
 LARGE = """\
 name: large
 grid:
@@ -36,12 +36,12 @@ grid:
   seed: [%s]
 datasets: {shapes: {format: synthetic, classes: 10, train: 5000, eval: 1000}}
 """ % ", ".join(map(str, range(70)))
-# MPI_Init fails with these, so that a command that calls it is found out.
+# Makes MPI_Init fail, to detect commands that call it.
 NO_MPI = {"OMPI_MCA_pml": "none-such", "OMPI_MCA_btl": "none-such", "PATH": "/none-such"}
 
 
 def list_schedule(costs, speeds):
-    """Finishing times when points go, the most expensive first, to the first group that is free."""
+    """End times of points, the most expensive first, each to the first free group."""
     free = [(0.0, group) for group in range(len(speeds))]
     ends = []
     for cost, index in sorted((-cost, index) for index, cost in costs.items()):
@@ -52,7 +52,7 @@ def list_schedule(costs, speeds):
 
 
 def group_sizes(ranks, size):
-    """As run places them: of the size asked for, then smaller powers of two."""
+    """Sizes of groups as in run: of the requested size, then smaller powers of two."""
     sizes = []
     while ranks:
         while size > ranks:
@@ -93,7 +93,7 @@ class Cluster(Case):
             self.assertAlmostEqual(schedule["idle"], 1 - busy / makespan / (nodes * cores), places=4)
             self.assertAlmostEqual(schedule["last_point_seconds"] / (costs[schedule["last_point"]] / speeds[group]), 1,
                                    places=6)
-            # No schedule beats the work spread evenly, nor the longest point on the fastest group.
+            # No schedule is faster than evenly spread work, nor than the longest point on the fastest group.
             self.assertGreaterEqual(schedule["seconds"] * 1.000001, sum(costs.values()) / sum(speeds))
             self.assertGreaterEqual(schedule["seconds"] * 1.000001, max(costs.values()) / max(speeds))
         best = min(found["schedules"], key=lambda s: s["seconds"])["seconds"]
@@ -108,7 +108,7 @@ class Cluster(Case):
         self.check(1, 7, 20, 0.9, "--points", "3-11,20")
 
     def test_more_ranks_per_point_when_points_are_few(self):
-        # One expensive point and many cores: only ranks on one point help. Many points and perfect balance: they do not.
+        # One expensive point and many cores: only more ranks per point help. Many points with perfect balance: they do not.
         self.assertEqual(self.check(1, 64, 10, 0.9, "--points", "5")["shortest"], 8)
         self.assertEqual(self.check(1, 1, 10, 0.9)["shortest"], 1)
         self.assertEqual(self.check(1, 2, 10, 0.5)["shortest"], 1)
@@ -166,7 +166,7 @@ class Tasks(Case):
             self.assertEqual(len(shares), tasks)
             self.assertEqual(sorted(sum(shares, [])), list(range(36)))
             loads = [sum(costs[i] for i in share) for share in shares]
-            # Greedy: nobody has more than the mean and the most expensive point.
+            # Greedy: no task exceeds the mean plus the most expensive point.
             self.assertLessEqual(max(loads), sum(loads) / tasks + max(costs.values()))
             expected = [0.0] * tasks
             for end, _, task in list_schedule(costs, [1] * tasks):
@@ -183,7 +183,7 @@ class Tasks(Case):
         head, shares = read_shares(self.plan("--tasks", 3, "--points", "7,1-4", "--output", "else where").stdout)
         self.assertEqual((head["output"], head["points"]), ("else where", "5"))
         self.assertEqual(sorted(sum(shares, [])), [1, 2, 3, 4, 7])
-        # The table and its shares too.
+        # The table and its shares agree.
         points = json.loads(self.plan("--points", "7,1-4", "--format=json").stdout)["points"]
         self.assertEqual([p["index"] for p in points], [1, 2, 3, 4, 7])
         self.assertAlmostEqual(sum(p["share"] for p in points), 1, places=4)
@@ -204,7 +204,7 @@ class Tasks(Case):
 
 @harness.not_sanitized("they take time and memory of their own")
 class Large(Case):
-    """100,800 points: the target is two seconds and 200 MB, the limit here allows for a busy machine."""
+    """100,800 points: the goal is two seconds and 200 MB; the limit here allows for a busy machine."""
     SECONDS, MEGABYTES = 6, 200
 
     def measure(self, *arguments):

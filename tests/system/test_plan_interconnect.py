@@ -1,4 +1,4 @@
-"""eigenscope plan --interconnect: what ranks of a point send, as runs count it, and what that costs, by plain formulas."""
+"""eigenscope plan --interconnect: predicted messages equal those counted by runs; their cost follows simple formulas."""
 import json
 import math
 
@@ -37,7 +37,7 @@ def indices(text):
 
 
 def exchanges(numbers, size, ranks):
-    """Bytes that rank 0 sends and gets in the exchanges of one sum over the ranks, one after the other."""
+    """Bytes that rank 0 sends and receives in the successive exchanges of one sum over ranks."""
     levels = int(math.log2(ranks))
     if numbers * size <= 61440:
         return [(numbers * size, numbers * size)] * levels
@@ -57,7 +57,7 @@ class Formula(Case):
         axes = first["axes"]
         batch = min(axes["train.batch"], 60)
         self.assertEqual((found["batch"], found["parameters"]), (batch, first["parameters"]))
-        # Batch norms: of both convolutions and of the head's f and f/2 features; of the three hidden layers.
+        # Batch norms: of both convolutions, and of the head's f and f/2 features; of the three hidden layers.
         f = 12 * axes["width"]
         norms = [8 * axes["width"], f, f, f / 2] if axes["model"] == "tiny" else [512 * axes["width"]] * 3
         self.assertEqual([group["ranks"] for group in found["groups"]], [1, 2, 4, 8])
@@ -67,7 +67,7 @@ class Formula(Case):
             for channels in norms:
                 each += 2 * exchanges(2 * int(channels), 8, ranks)
             messages = sum(math.ceil(sent / 61440) for sent, _ in each)
-            # Up to 32 messages are under way together.
+            # Up to 32 messages are sent simultaneously.
             seconds = sum(math.ceil(max(pair) / (32 * 61440)) * self.LATENCY + max(pair) / self.BANDWIDTH for pair in each)
             self.assertEqual((group["step"]["messages"], group["step"]["bytes"]), (messages, sum(sent for sent, _ in each)))
             self.assertEqual(group["step"]["sums"], 0 if ranks == 1 else 2 * len(norms) + 2)
@@ -84,7 +84,7 @@ class Formula(Case):
         points = {p["index"]: p for p in json.loads(self.plan("--format", "json").stdout)["points"]}
         found = self.predict("50us,2Gbit/s,rate=30")
         self.assertEqual((found["latency"], found["bandwidth"], found["rate"]), (self.LATENCY, self.BANDWIDTH, 30))
-        # Seeds and learning rates change nothing; a batch of 64 is one of 60 here.
+        # Seeds and learning rates do not matter; a batch of 64 has 60 images here.
         self.assertEqual(len(found["classes"]), 2 * 3 * 2)
         self.assertEqual(sorted(sum((indices(c["points"]) for c in found["classes"]), [])), sorted(points))
         for one in found["classes"]:
@@ -94,7 +94,7 @@ class Formula(Case):
         self.assertGreater(len({one["gains_to"] for one in found["classes"]}), 1)
 
     def test_compute_is_that_of_the_plan(self):
-        # One epoch of one batch, evaluated on nothing to speak of: the cost is that of the step and of 2 evaluations.
+        # One epoch of one batch with minimal evaluation: the cost is that of the step and of 2 evaluations.
         sets = ["--set", "train.epochs=1", "--points", "0", "--set", "datasets.shapes.train=32", "--set", "measure.splits=[train]",
                 "--set", "datasets.shapes.eval=3"]
         point, = json.loads(self.plan("--format", "json", *sets).stdout)["points"]
@@ -133,7 +133,7 @@ class Formula(Case):
             self.assertEqual(cells[5:9], [f"{1e3 * group['step_seconds']:.4g}" for group in one["groups"]])
             self.assertEqual(cells[9:11], [str(one["groups"][1]["step"]["messages"]),
                                            f"{1e-6 * one['groups'][1]['step']['bytes']:.3f}"])
-        # What is said at the end can be given to run.
+        # run accepts the advice at the end.
         advice = {int(ranks): indices(points) for ranks, points in
                   (line.split()[1::2] for line in lines if line.startswith("  --ranks-per-point "))}
         for ranks, points in advice.items():
@@ -151,7 +151,7 @@ class Formula(Case):
 
 
 class Counted(results.Case):
-    """Predicted = counted, by every group of runs with 1, 2, 3 and 4 ranks."""
+    """Predicted messages equal counted ones, for every group in runs with 1, 2, 3 and 4 ranks."""
     job = """\
 name: counted
 output: out
@@ -162,9 +162,9 @@ train: {epochs: 1, batch: 24}
     COLUMNS = ("sums", "messages", "bytes")
 
     def check(self, text, found, groups):
-        """Every epoch of the output against the prediction for its point; `groups`: the sizes that must have been seen."""
+        """Compares every epoch in the output with the prediction for its point; `groups`: sizes that must occur."""
         seen = set()
-        # A group writes the lines of an epoch in one go.
+        # A group writes the lines of an epoch with one call.
         for block in text.split("point ")[1:]:
             epochs = results.efforts(block)
             if not epochs or "train" not in epochs[0]:
@@ -191,7 +191,7 @@ train: {epochs: 1, batch: 24}
                 self.check(done.stdout, found, groups)
 
     def test_weights_from_files(self):
-        # No training: a batch is a forward pass, and so it is predicted.
+        # Without training, a batch is predicted as a forward pass.
         sets = ["grid.model=vgg16", "grid.seed=0", "train.batch=8"]
         self.run_job("--quiet", sets=sets)
         sets += ["source=checkpoint", "checkpoints.from=out"]

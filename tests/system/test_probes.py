@@ -1,5 +1,5 @@
-"""Probes: the numbers of a naive Newton method on features computed here, the same bits on any number of ranks and after
-an interruption, in every source."""
+"""Probes: numbers equal a naive Newton method on features computed here; equal bits on any number of ranks and after an
+interruption, for every source."""
 import glob
 import json
 import unittest
@@ -30,13 +30,13 @@ def softmax(z):
 
 
 def fit(x, y, l2, classes):
-    """W (classes, d) and b of the optimum, and its objective, by Newton's method with halved steps. With two classes the
+    """W (classes, d) and b of the optimum, and its objective, by Newton's method with step halving. Two classes use the
     binomial problem: one vector of weights."""
     n, d = x.shape
     rows = np.hstack([x.astype("f8"), np.ones((n, 1))])
     hot = np.eye(classes)[y]
     penalty = np.append(np.full(d, l2), 0.0)
-    spread = np.eye(classes) if classes > 2 else np.array([[0.0], [1.0]])  # logits of the parameters
+    spread = np.eye(classes) if classes > 2 else np.array([[0.0], [1.0]])  # parameters to logits
     w = np.zeros((spread.shape[1], d + 1))
 
     def objective(w):
@@ -75,7 +75,7 @@ def pool(x, k):
 
 
 def tail(accuracy, least):
-    """By its definition."""
+    """Tail layers by definition."""
     marks = [i > 0 and max(accuracy[i:]) - max(accuracy[:i]) < least for i in range(len(accuracy))]
     return [all(marks[i:]) for i in range(len(marks))]
 
@@ -139,7 +139,7 @@ class Training(results.Case):
         for ranks in (2, 4):
             self.run_job("--quiet", "--ranks-per-point", ranks, output=str(ranks), ranks=ranks)
             self.assert_same("whole", str(ranks))
-        # Features that take more than a MiB: layers one after the other, or at once.
+        # Features of more than a MiB: layers one after the other, or all at once.
         wide = ["datasets.shapes.train=150", "probe.pool=16", "probe.epochs=last"]
         for memory in (1, 100):
             self.run_job("--quiet", output=f"memory{memory}", sets=wide + [f"probe.memory={memory}"])
@@ -147,7 +147,7 @@ class Training(results.Case):
         self.assertEqual(results.different(one, other), [])
 
     def test_interrupted(self):
-        # Where a folder is in the way of the result, the state of the epoch before the last stays.
+        # If a folder blocks the result, the state of the last but one epoch remains.
         for point in self.points("whole"):
             (self.folder / "out/points" / f"{point}.h5").mkdir(parents=True)
         self.run_job("--quiet", expect=2)
@@ -165,9 +165,9 @@ class Training(results.Case):
             self.run_job("--quiet", output=epochs, sets=[f"probe.epochs={epochs}"])
             found = self.probes(epochs)
             self.assertEqual(list(found["probe_epoch"]), axis)
-            # From another start, to the same optimum.
+            # The start differs, the optimum is the same.
             np.testing.assert_allclose(found["probe_objective"], whole["probe_objective"][axis], rtol=2e-6)
-        # The same numbers from the weights that training left.
+        # The weights that training stored give the same numbers.
         self.write("again.yaml", JOB + "source: checkpoint\ncheckpoints: {from: whole, epochs: [3]}\n")
         self.run_program("run", "again.yaml", "--output", "again", "--quiet")
         for name, value in self.probes("again").items():
@@ -225,7 +225,7 @@ probe: {epochs: %s, pool: 2, l2: 0.5}
                 labels = generator.integers(0, 3, n)
                 fc = (1 + epoch) * centres[labels] + generator.normal(size=(n, 10))
                 conv = generator.normal(size=(n, 5, 4, 3)).astype("f4") + labels[:, None, None, None]
-                half = np.full((n, 2), np.inf if (split, epoch) == ("eval", 5) else 1.0, "f4")  # eval alone is not finite
+                half = np.full((n, 2), np.inf if (split, epoch) == ("eval", 5) else 1.0, "f4")  # only eval is not finite
                 bad = np.where(np.arange(n * 4).reshape(n, 4) == 9, np.nan, 1.0).astype("f4")
                 layers = self.data[split, epoch] = {"conv": conv, "fc": fc, "half": half, "bad": bad, "labels": labels}
                 with h5py.File(self.folder / f"{split}-{epoch}.h5", "w", track_order=True) as file:
@@ -257,7 +257,7 @@ probe: {epochs: %s, pool: 2, l2: 0.5}
         self.assertTrue((values["probe_confusion"][1, 2] == -1).all())
         self.assertEqual(list(values["probe_converged"][0]), [1, 1, 1, 255])
         self.assertEqual(list(values["layer_tail"][2:]), [255, 255])
-        self.assertNotIn("recall", values)  # of the network that made them nothing is known
+        self.assertNotIn("recall", values)  # the network that made them is unknown
 
     def test_bad_input(self):
         self.write("job.yaml", self.JOB % "[4]")

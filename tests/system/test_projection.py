@@ -1,5 +1,5 @@
-"""measure.projection: accuracy with outputs projected onto leading eigenspaces, against the same network run by numpy, and
-what must hold of projections whatever the network is."""
+"""measure.projection: accuracy with outputs projected onto leading eigenspaces, compared with the same network in numpy, and
+properties of projections in any network."""
 import glob
 
 import h5py
@@ -36,13 +36,13 @@ class Projection(results.Case):
                 self.assertEqual(list(file["layer_or_all"].asstr()), ["all", *file["layer"].asstr()])
             self.assertEqual(projected.shape, (2, 6, 3))
             self.assertFalse(np.isnan(projected).any())
-            # At delta 1 nothing that varies is lost, if it varied in training: the plain accuracy.
+            # At delta 1 nothing that varied in training is lost: the accuracy is unchanged.
             self.assertTrue((projected[EIGENSPACE, :, 2] == plain).all(), (projected, plain))
-            # All directions are all directions, whichever they are.
+            # All directions span the whole space, whichever they are.
             full = values["intrinsic_dimension"][0, -1, :, 2] == values["layer_width"]
             self.assertTrue((projected[RANDOM, 1:, 2][full] == plain).all())
             spread.append(projected[EIGENSPACE] - projected[RANDOM])
-        # A network that has learnt something needs its own directions, not so many of any kind.
+        # A trained network needs its own directions; as many random ones are worse.
         spread = np.array(spread)
         self.assertGreater(spread[:, ALL, 1].mean(), 0.2)
         self.assertGreater(spread[:, 1:, :2].mean(), 0.05)
@@ -58,7 +58,7 @@ class Projection(results.Case):
         self.assert_same_values("whole", "plain")
 
     def assert_same_values(self, one, other):
-        """The weights of both folders, by seed."""
+        """Weights of both folders, by seed."""
         tensors = []
         for output in (one, other):
             seeds = {path.stem: results.attributes(path)["seed"] for path in self.points(output).values()}
@@ -71,7 +71,7 @@ class Projection(results.Case):
         for ranks in (2, 4):
             self.run_job("--quiet", "--ranks-per-point", ranks, output=str(ranks), ranks=ranks)
             self.assert_same("whole", str(ranks))
-        # Where a folder is in the way of the result, the state of the epoch before the last stays.
+        # If a folder blocks the result, the state of the last but one epoch remains.
         for point in self.points("whole"):
             (self.folder / "out/points" / f"{point}.h5").mkdir(parents=True)
         self.run_job("--quiet", expect=2)
@@ -82,7 +82,7 @@ class Projection(results.Case):
         self.assert_same("whole", "out")
 
     def test_followed_spaces_and_early_end(self):
-        # Measured at 0, 3 and 4; any distance will do, so with patience 1 epoch 3 is the last.
+        # Measured at 0, 3 and 4; every distance is small enough, so with patience 1 epoch 3 is the last.
         sets = ["measure.eigenspace=true", "train.stop_when_stable={distance: 10, patience: 1}", "grid.seed=0"]
         self.run_job("--quiet", output="early", sets=sets)
         self.run_job("--quiet", output="short", sets=["train.epochs=3", "grid.seed=0"])
@@ -117,7 +117,7 @@ class Projection(results.Case):
 
 
 def forward(x, tensors, project=None):
-    """Outputs of the linear layers of the network `dense`, in inference mode; project(layer, output) changes them."""
+    """Outputs of the linear layers of network `dense` in inference mode; project(layer, output) changes them."""
     outputs = []
     for place, name in enumerate(("classifier.0", "classifier.3", "classifier.6")):
         x = x @ tensors[f"{name}.weight"].T.astype("f8") + tensors[f"{name}.bias"]
@@ -164,10 +164,10 @@ class Numpy(results.Case):
                 expected = (forward(x, tensors, project)[-1].argmax(1) == labels).mean()
                 found.append(values["projected_accuracy"][EIGENSPACE, which, delta])
                 self.assertAlmostEqual(found[-1], expected, delta=1.5 / len(x), msg=(which, delta))
-        self.assertGreater(max(found) - min(found), 0.2)  # it makes a difference
+        self.assertGreater(max(found) - min(found), 0.2)  # projections matter
 
     def test_weights_from_files(self):
-        """source: checkpoint finds the same from the weights that training left."""
+        """source: checkpoint gives the same numbers from the weights that training stored."""
         weights, = (self.folder / "out/checkpoints").iterdir()
         text = (self.job.replace("output: out\n", "output: other\nsource: checkpoint\n"
                                                   f"checkpoints: {{files: {weights}}}\n")

@@ -1,4 +1,4 @@
-"""The promise: the same bits on any number of ranks, by any algorithm of the MPI library."""
+"""The promise: equal bits on any number of ranks, with any algorithm of the MPI library."""
 import numpy as np
 
 import harness
@@ -46,7 +46,7 @@ measure: {delta: [0.9, 0.99]}
 
 class Lanes(results.Case):
     def test_lanes_are_part_of_the_numbers(self):
-        # And the comparison that all of this rests on sees the last bits.
+        # The comparison itself detects the last bit.
         losses = []
         for lanes in (8, 4):
             self.run_job("--quiet", output=str(lanes), sets=[f"train.lanes={lanes}", "grid.seed=0"])
@@ -60,7 +60,7 @@ class Lanes(results.Case):
 
 
 class Few(results.Case):
-    """More ranks than there is work for."""
+    """More ranks than work."""
 
     def test_more_ranks_than_points(self):
         self.run_job("--quiet", output="1")

@@ -1,5 +1,5 @@
-"""Every command of every README is run, in order, in a folder that looks like the source tree: jobs and Python as they stand there,
-with smaller data where the README uses a whole dataset. A command that is not run stands in SKIPPED or INSTEAD with its reason."""
+"""Runs every command of every README in order, in a folder like the source tree: jobs and Python unchanged, with smaller data
+if the README uses a whole dataset. Commands that are not run are in SKIPPED or INSTEAD with the reason."""
 import json
 import os
 import pathlib
@@ -18,7 +18,7 @@ import harness
 
 FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 BUILD = pathlib.Path(harness.PROGRAM).parent
-# In the order in which they are run: later ones use results of earlier ones.
+# Execution order: later pages use results of earlier ones.
 READMES = ["README.md", "jobs/README.md", "analysis/README.md", "slurm/README.md", "src/README.md", "tests/README.md",
            "tests/bench/README.md"]
 PAGES = [*READMES, "analysis/RESULTS.md"]
@@ -37,7 +37,7 @@ SKIPPED = [
     (r"^(spack|apptainer) ", "not in Debian; system.test_packaging carries out the recipes"),
     (r"tests/bench/|eigenscope bench ", "minutes; system.test_bench runs each in small"),
 ]
-# Commands that are run in another form: a pattern, what replaces it, and the reason.
+# Commands that are run in another form: a pattern, its replacement, and the reason.
 INSTEAD = [
     (r"^(ctest .*?)( *#.*)?$", r"\1 -N | grep 'Total Tests: [1-9]'", "minutes: the tests must exist"),
     (r"^cmake --build build --target lint", "cmake --build build --target help | grep -w lint", "minutes: the target must exist"),
@@ -49,7 +49,7 @@ CODES = {
     r"^build/eigenscope (status|merge) my\.yaml": {3},  # one of two points is missing
     r"^ES_FAULT=": {1, 2, 4},
 }
-# Jobs whose files later commands of the README make: `plan` names what is missing.
+# Jobs whose files are made by later commands of the README: `plan` names the missing file.
 WANTING = {"mine.yaml": "run/epoch-1.safetensors", "weights.yaml": "w/vgg11-001.safetensors", "activations.yaml": "acts-0.h5",
            "transformer.yaml": "transformer.h5"}
 SMALL = """\
@@ -59,7 +59,7 @@ grid: {dataset: shapes, model: vgg11, width: 1/32, seed: [0, 1]}
 datasets: {shapes: {format: synthetic, size: 16, channels: 1, classes: 3, train: 96, eval: 32}}
 train: {epochs: 1, batch: 32}
 """
-# A user's own network and training loop, around the line of Python in README.md.
+# A user's network and training loop around the Python line of README.md.
 TRAINING = """\
 import pathlib, sys, torch
 sys.path.insert(0, {fixtures!r})
@@ -86,7 +86,7 @@ def blocks(name):
 
 
 def split_commands(text):
-    """The commands of a block: lines that are complete for the shell, without those that are only comments."""
+    """Commands of a block: lines that are complete for the shell, without pure comments."""
     found, lines = [], []
     for line in text.splitlines():
         lines.append(line)
@@ -101,7 +101,7 @@ def split_commands(text):
 
 
 def shown(text):
-    """Output with its numbers and ids, and how far they are apart, left out."""
+    """Output without numbers, ids and column spacing."""
     text = re.sub(r"\b[0-9a-f]{16}\b", "#", text)
     return [re.sub(r"\d+(\.\d+)?", "#", " ".join(line.split())) for line in text.splitlines() if line.strip()]
 
@@ -111,12 +111,12 @@ def python_has(module):
 
 
 def labels(path):
-    """The words in a picture that matplotlib drew."""
+    """Words in a picture that matplotlib drew."""
     return re.findall(r"<!-- (.*?) -->", path.read_text())
 
 
 def anchors(path):
-    """The anchors that GitHub gives the headings of a page."""
+    """Anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -154,7 +154,7 @@ class Pages(unittest.TestCase):
                         self.assertIn(anchor, anchors(path))
 
     def test_files_that_are_named(self):
-        """A path in backquotes is a file of the tree, seen from its top, from the page, or from include/eigenscope."""
+        """A path in backquotes exists, relative to the top, the page, or include/eigenscope."""
         for name in PAGES:
             folders = [harness.SOURCE, (harness.SOURCE / name).parent, harness.SOURCE / "include/eigenscope"]
             text = re.sub(r"^```.*?^```$", "", (harness.SOURCE / name).read_text(), flags=re.M | re.S)
@@ -173,7 +173,7 @@ class Pages(unittest.TestCase):
         self.assertEqual(table, set(names))
 
     def test_a_plain_build(self):
-        """`cmake -S . -B build` asks for nothing that only tests need, and makes no tests."""
+        """`cmake -S . -B build` requires nothing that only tests need, and adds no tests."""
         with tempfile.TemporaryDirectory() as folder:
             environment = {name: value for name, value in os.environ.items() if name not in ("CC", "CFLAGS")}
             pkg_config = pathlib.Path(folder) / "pkg-config"
@@ -190,7 +190,7 @@ class Pages(unittest.TestCase):
 class Commands(harness.Case):
     def setUp(self):
         super().setUp()
-        for name in ("jobs", "slurm"):  # jobs/ is changed; the scripts look for the program beside their folder
+        for name in ("jobs", "slurm"):  # jobs/ is changed; scripts search the program beside their folder
             shutil.copytree(harness.SOURCE / name, self.folder / name)
         for name in ("analysis", "include", "packaging", "src", "tests", "CMakeLists.txt"):
             (self.folder / name).symlink_to(harness.SOURCE / name)
@@ -223,7 +223,7 @@ class Commands(harness.Case):
         return done
 
     def run_shell(self, command):
-        """Runs one command, or another form of it; its output, or None if it is not run."""
+        """Runs a command, or its replacement; returns its output, or None if it is skipped."""
         for pattern, reason in SKIPPED:
             if re.search(pattern, command):
                 self.used.add(pattern)
@@ -248,7 +248,7 @@ class Commands(harness.Case):
                 self.run_shell(command)
 
     def console(self, text):
-        """Commands behind "$ " with the lines that they print; "..." stands for any lines."""
+        """Checks commands after "$ " and their output; "..." stands for any lines."""
         for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
             command, _, expected = part.partition("\n")
             with self.subTest(command=command):
@@ -273,13 +273,13 @@ class Commands(harness.Case):
         self.assertEqual(done.returncode, 0, f"{text}\n{done.stdout}\n{done.stderr}")
 
     def yaml(self, text):
-        """A job: its first line names the file. Afterwards `plan` accepts it, or names the files that it waits for."""
+        """Writes a job; its first line names the file. `plan` must accept it, or name the files that are still missing."""
         name = re.match(r"# (\S+\.yaml)\n", text).group(1)
         self.write(name, text)
         done = self.call(f"build/eigenscope plan {name}", (0, 1) if name in WANTING else (0,))
         self.assertIn(WANTING[name] if done.returncode else "", done.stderr)
 
-    # files that a README takes for granted, or that PyTorch would write
+    # files that a README assumes, or that PyTorch would write
 
     def stand_in_for_training(self):
         self.write("trained.yaml", "name: trained\ngrid: {dataset: images, model: resnet18, width: 1/16}\n"

@@ -1,4 +1,4 @@
-"""Killed, stopped, or met by a state that is damaged: what goes on ends with the same bits, or says why it does not."""
+"""After a kill, a stop, or a damaged state, a resumed run ends with equal bits, or reports why it cannot."""
 import re
 import shutil
 import signal
@@ -6,7 +6,7 @@ import signal
 import harness
 import results
 
-# About three seconds on one core: long enough to be killed in the middle.
+# About three seconds on one core: long enough to be killed at work.
 LONG = """\
 name: t
 output: out
@@ -29,7 +29,7 @@ class Interrupted(results.Case):
         return sorted((self.folder / "out" / "state").glob("*.safetensors"))
 
     def start_and_wait(self, *arguments, ranks=0):
-        """A run in the background that has saved a state of its own."""
+        """A run in the background that has saved a state."""
         folder = self.folder / "out" / "state"
         before = folder.stat().st_mtime_ns if folder.exists() else 0
 
@@ -47,7 +47,7 @@ class Interrupted(results.Case):
         self.assertEqual(self.missing(expect=0), "")
 
     def assert_unfinished(self):
-        """Nothing is damaged, and something is left to do."""
+        """Nothing is damaged, and some points are left."""
         self.assertNotEqual(self.missing(), "")
         for path in self.points().values():
             results.variables(path)
@@ -122,13 +122,13 @@ class Interrupted(results.Case):
 
 
 class State(results.Case):
-    """A job of three points, stopped in its first one, whose state is then made into something else."""
+    """A job of three points, stopped in the first one; tests then change its state."""
     job = results.JOB.replace("[0, 1]", "[0, 1, 2]")
 
     def setUp(self):
         super().setUp()
         self.use_whole()
-        # Where a folder is in the way of the result, the state of the epoch before the last stays.
+        # If a folder blocks the result, the state of the last but one epoch remains.
         for name in ("points", "state", "checkpoints"):
             (self.folder / "out" / name).mkdir(parents=True)
         for point in self.points("whole"):
@@ -139,7 +139,7 @@ class State(results.Case):
         self.state, self.previous = sorted((self.folder / "out" / "state").iterdir(), key=lambda p: len(p.name))
 
     def use_previous(self, message):
-        """The run warns, goes on from the state before, and ends with the same bits."""
+        """The run warns, resumes from the earlier state, and ends with equal bits."""
         done = self.run_job("--points", "0")
         self.assertRegex(done.stderr, rf"^eigenscope: point 0: warning: out/state/{self.state.name}: {message}; going on "
                                       "from the state before it\n$")
@@ -153,7 +153,7 @@ class State(results.Case):
         return list((self.folder / "out" / "state").iterdir())
 
     def refuse(self, message):
-        """The point fails with the message, its neighbours complete; without the state it completes too."""
+        """The point fails with the message, the others complete; without the state it completes too."""
         kept = self.state.read_bytes()
         done = self.run_job("--quiet", expect=2)
         self.assertEqual(done.stdout, "")

@@ -1,4 +1,4 @@
-"""Killed again and again at any moment, on changing numbers of ranks: never a damaged file, and in the end the same bits."""
+"""Repeated kills at any moment on changing numbers of ranks: never a damaged file, and finally equal bits."""
 import os
 import random
 import shutil
@@ -10,7 +10,7 @@ import harness
 import results
 
 SEED = int(os.environ.get("EIGENSCOPE_TEST_SEED", "20220901"))
-KILLS = 6 if os.environ.get("EIGENSCOPE_TEST_SAMPLE") == "0" else 3  # of each kind, of which there are five
+KILLS = 6 if os.environ.get("EIGENSCOPE_TEST_SAMPLE") == "0" else 3  # of each of the five kinds
 
 
 class KilledAgainAndAgain(results.Case):
@@ -33,7 +33,7 @@ checkpoint: {keep: all}
             results.variables(path)
 
     def interrupt(self, process, ranks, kind, generator):
-        """Returns when nothing of the run is left."""
+        """Waits until all processes of the run are gone."""
         everything = results.session_of(process.pid)
         if kind == "node":
             for pid in generator.sample(everything, len(everything)):
@@ -42,7 +42,7 @@ checkpoint: {keep: all}
             self.kill(generator.choice(results.ranks_of(process.pid) or everything))
         else:
             self.kill(process.pid, {"launcher": signal.SIGKILL, "term": signal.SIGTERM, "usr1": signal.SIGUSR1}[kind])
-        # Ranks that lose their launcher notice it, but not while MPI starts; nor does the launcher miss a rank then.
+        # Ranks notice the loss of their launcher, except while MPI starts; then the launcher does not miss ranks either.
         end = time.monotonic() + 10
         while results.session_of(process.pid) and time.monotonic() < end:
             process.poll()
@@ -50,12 +50,12 @@ checkpoint: {keep: all}
         for pid in results.session_of(process.pid):
             self.kill(pid)
         out, err = process.communicate(timeout=60)
-        if not ranks and kind in ("term", "usr1"):  # it may have been about to end, or not yet listening
+        if not ranks and kind in ("term", "usr1"):  # it may have been ending, or not yet listening
             self.assertIn(process.returncode, (0, 3, -signal.SIGTERM, -signal.SIGUSR1), out + err)
 
     def until_complete(self, generator, kinds):
-        """Starts the job again and again on changing numbers of ranks, each start but the last ended by the next of
-        `kinds`; returns those that were not needed."""
+        """Starts the job repeatedly on changing numbers of ranks; each start but the last is ended by the next of `kinds`.
+        Returns the unused kinds."""
         while True:
             ranks = generator.choice((0, 1, 2, 3, 4))
             group = generator.choice([g for g in (1, 2, 4) if g <= max(ranks, 1)])
@@ -78,7 +78,7 @@ checkpoint: {keep: all}
         generator = random.Random(SEED)
         kinds = KILLS * ["rank", "launcher", "node", "term", "usr1"]
         generator.shuffle(kinds)
-        while kinds:  # on a quick machine the job is complete before it was interrupted so often
+        while kinds:  # a fast machine completes the job before all kinds are used
             shutil.rmtree(self.folder / "out", True)
             kinds = self.until_complete(generator, kinds)
             self.check_files()

@@ -1,4 +1,4 @@
-"""What a run does of a job, what it says meanwhile, and what it leaves behind."""
+"""What a run executes, prints and stores."""
 import os
 import pty
 import re
@@ -15,7 +15,7 @@ END = r"point \d seed=\d: complete \(\d/\d points, (\d+ s|[\d:]+|\?) left\)"
 
 
 class Work(results.Case):
-    """Six points: which of them are done, and where what they leave lies."""
+    """Six points: selection of points, and locations of output."""
     job = results.JOB.replace("[0, 1]", "[0, 1, 2, 3, 4, 5]").replace("epochs: 3", "epochs: 1")
 
     def ids(self, *numbers):
@@ -88,7 +88,7 @@ class Work(results.Case):
 
 
 class Files(results.Case):
-    """checkpoint: {keep, every}: which weights stay, under which names, and that nothing else does."""
+    """checkpoint: {keep, every}: the stored weights and their names, and no other files."""
 
     def check(self, keep, every, names):
         sets = [f"checkpoint={{keep: {keep}, every: {every}}}", "grid.seed=0"]
@@ -116,7 +116,7 @@ class Files(results.Case):
 
 
 class Words(results.Case):
-    """stdout and stderr."""
+    """Output on stdout and stderr."""
 
     def test_quiet(self):
         for ranks in (0, 2):
@@ -219,7 +219,7 @@ class Words(results.Case):
         try:
             while chunk := os.read(leader, 4096):
                 text += chunk
-        except OSError:  # how a terminal ends
+        except OSError:  # the end of a terminal
             pass
         os.close(leader)
         self.check_live(text.decode())

@@ -1,4 +1,4 @@
-"""Points that diverge, disks that are full or gone, data that changed: a clear sentence, and neighbours unharmed."""
+"""Points that diverge, disks that are full or missing, data that changed: a clear message, and other points unharmed."""
 import gzip
 import shutil
 import struct
@@ -73,7 +73,7 @@ class Diverged(results.Case):
 
 class Disk(results.Case):
     def limited(self, size, *arguments):
-        """A run that may write files of at most so many bytes; MPI's own are kept out of files."""
+        """A run whose files are limited in size; MPI keeps its own data out of files."""
         return self.run_limited(size, "run", "job.yaml", "--output", "out", "--quiet", *arguments, PMIX_MCA_gds="hash")
 
     def check_full(self, size, kind, *arguments):
@@ -189,9 +189,9 @@ train: {epochs: 1, batch: 16}
         self.write_data()
         self.run_job("--quiet", "--points", "0")
         self.write_data(first=1)
-        self.refused()  # something is missing, at another resolution
+        self.refused()  # results are missing, at another resolution
         self.refused(ranks=2)
-        self.refused("--points", "0")  # nothing is missing
+        self.refused("--points", "0")  # no result is missing
         self.run_job("--quiet", output="other")
         self.write_data()
         self.run_job("--quiet")

@@ -1,4 +1,4 @@
-"""One run of each setting that changes the flow, looked at for sanity; and that measuring and saving change nothing."""
+"""One run for each setting that changes the flow, with sanity checks; measuring and saving change no results."""
 import numpy as np
 
 import harness
@@ -11,7 +11,7 @@ class Sane(results.Case):
     job = results.JOB.replace("[0, 1]", "0")
 
     def run_one(self, *sets, ranks=0, output="out", every=1, measured=(0, 1)):
-        """The variables of the only point, whose numbers are where they must be and what they may be."""
+        """Variables of the only point; checks that all numbers exist and are possible."""
         self.run_job("--quiet", *(("--ranks-per-point", ranks) if ranks else ()), output=output, sets=sets, ranks=ranks)
         path, = self.points(output).values()
         v = results.variables(path)
@@ -49,7 +49,7 @@ class Sane(results.Case):
             self.assertTrue((np.diff(counts[layer]) >= 0).all(), "more variance takes at least as many directions")
 
     def test_batch_of_one(self):
-        # The head's batch norm sees one value for each channel.
+        # The head's batch norm sees one value per channel.
         self.run_one("train.batch=1", "datasets.shapes.train=7", "datasets.shapes.eval=5", ranks=2)
 
     def test_one_sample_in_the_last_batch(self):
@@ -131,7 +131,7 @@ class Sane(results.Case):
 
 
 class NothingChanges(results.Case):
-    """Weights at the end are the same bits whatever is measured and whenever it is saved."""
+    """Final weights have equal bits, whatever is measured and whenever it is saved."""
     job = results.JOB.replace("[0, 1]", "0").replace("epochs: 3", "epochs: 6")
 
     def weights(self, output, *sets, ranks=0):

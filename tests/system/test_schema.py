@@ -1,4 +1,4 @@
-"""The contract of result files: what `run` writes, opened with the tools that people use, and recomputed."""
+"""The contract of result files: files of `run`, opened with common tools, and recomputed."""
 import csv
 import io
 import json
@@ -24,7 +24,7 @@ measure: {every: 3, delta: [0.9, 0.99]}
 TEXT = "text"
 SPLIT_EPOCH = ("split", "epoch")
 SPLIT_EPOCH_LAYER = ("split", "epoch", "layer")
-# Name, type and dimensions in the order of the file; written out here, so that the program cannot change them unnoticed.
+# Name, type and dimensions in file order; written out here to detect unintended changes.
 COORDINATES = {"split": TEXT, "epoch": "<i4", "layer": TEXT, "delta": "<f8", "component": "<i4", "class": "<i4",
                "reference": TEXT}
 STABILITY = ("reference", "split", "epoch", "delta")
@@ -62,9 +62,9 @@ VARIABLES = {
 LAYERS = ["features.0", "features.4", "features.8", "features.11", "features.15", "features.18", "features.22",
           "features.25", "classifier.2", "classifier.6"]
 WIDTHS = [4, 8, 16, 16, 32, 32, 32, 32, 16, 3]
-SIDES = [32, 16, 8, 8, 4, 4, 2, 2, 1, 1]  # of the layers' outputs: eight convolutions, five poolings, two linear layers
+SIDES = [32, 16, 8, 8, 4, 4, 2, 2, 1, 1]  # of the outputs of layers: eight convolutions, five poolings, two linear layers
 EXTENTS = {"split": 2, "epoch": 5, "layer": 10, "delta": 2, "component": 32, "class": 3, "reference": 2}
-MEASURED = {"train": [3, 4], "eval": [0, 3, 4]}  # every third and the last; before training there is eval only
+MEASURED = {"train": [3, 4], "eval": [0, 3, 4]}  # every third and the last; before training only eval
 ATTRIBUTES = {"schema": "eigenscope", "schema_version": 1, "outcome": "complete", "reason": "", "job_name": "t",
               "axes": "dataset model width classes resolution seed", "dataset": "toy", "model": "vgg11",
               "width": 1 / 16, "classes": 3, "resolution": 32, "seed": 0, "train_mode": "training"}
@@ -98,7 +98,7 @@ class Schema(harness.Case):
         return file
 
     def assert_text(self, dtype):
-        """Variable-length UTF-8: fixed-length strings crash netCDF-C."""
+        """Variable-length UTF-8, because fixed-length strings crash netCDF-C."""
         info = h5py.check_string_dtype(dtype)
         self.assertIsNotNone(info)
         self.assertIsNone(info.length)
@@ -156,7 +156,7 @@ class Schema(harness.Case):
 
     def test_creation_order_is_tracked(self):
         file = self.open()
-        # Of the root group: only what is tracked can be listed in another order than by name.
+        # For the root group: only tracked order can be listed other than by name.
         self.assertEqual(names_by_creation(file)[:3], ["split", "epoch", "layer"])
         attributes = []
         h5py.h5a.iterate(file.id, lambda name: attributes.append(name.decode()), index_type=h5py.h5.INDEX_CRT_ORDER)
@@ -191,7 +191,7 @@ class Schema(harness.Case):
             self.assertGreater(len(attributes[name]), 0, name)
 
     def test_files_of_before(self):
-        """What was written without the groups of today is a result all the same."""
+        """A file without today's groups is a valid result."""
         with h5py.File(self.path, "r+") as file:
             for name in ("recall", "class", *[name for name in VARIABLES if name.startswith("stability")], "reference",
                          "layer_stride"):
@@ -202,7 +202,7 @@ class Schema(harness.Case):
         self.assertTrue(header.endswith(",saturation"), header)
 
     def test_job_makes_the_same_point(self):
-        """The stored job is a job file of its own, which has this one point."""
+        """The stored job is a job file with only this point."""
         self.write("again.yaml", self.open().attrs["job"])
         plan = json.loads(self.run_program("plan", "again.yaml", "--format", "json").stdout)
         self.assertIn(Schema.id, json.dumps(plan))
@@ -212,7 +212,7 @@ class Schema(harness.Case):
         np.testing.assert_array_equal(file["layer_width"], WIDTHS)
         self.assertEqual(list(file["layer_kind"].asstr()), ["conv"] * 8 + ["linear"] * 2)
         np.testing.assert_array_equal(file["layer_output"], [0] * 9 + [1])
-        # VGG11: each convolution adds 2 strides to the receptive field, each pooling one, and doubles the stride.
+        # VGG11: each convolution adds 2 strides to the receptive field, each pooling one stride; pooling doubles the stride.
         field, stride, fields, strides = 1, 1, [], []
         for pooled in (0, 1, 1, 0, 1, 0, 1, 0):
             field, stride = field + pooled * stride, stride << pooled
@@ -242,11 +242,11 @@ class Schema(harness.Case):
                     np.testing.assert_array_equal(file["samples"][index, epoch], samples[index] if measured else -1)
                     np.testing.assert_array_equal(file["solver"][index, epoch], int(measured))
                     self.assertEqual((file["intrinsic_dimension"][index, epoch] == -1).all(), not measured)
-        # Losses and accuracies are known after every epoch.
+        # Losses and accuracies exist after every epoch.
         for name in ("loss", "accuracy", "mcc", "top5_accuracy"):
             np.testing.assert_array_equal(np.isnan(file[name]), [[True] + [False] * 4, [False] * 5], name)
         np.testing.assert_array_equal(file["learning_rate"][1:], 0.05)
-        np.testing.assert_array_equal(file["top5_accuracy"][1], 1)  # of three classes
+        np.testing.assert_array_equal(file["top5_accuracy"][1], 1)  # with three classes
 
     def test_numbers_follow_from_the_spectra(self):
         file = self.open()
@@ -285,12 +285,12 @@ class Schema(harness.Case):
                     picked = dataset.sel(split="eval", layer="features.0")
                     self.assertEqual(picked.saturation.dims, ("epoch", "delta"))
                     np.testing.assert_array_equal(picked.saturation, file["saturation"][1, :, 0])
-                    # What was not measured is NaN here too, also of integers.
+                    # Unmeasured values are NaN here, even for integers.
                     np.testing.assert_array_equal(picked.intrinsic_dimension.isnull(),
                                                   np.isnan(file["saturation"][1, :, 0]))
                     one = dataset.saturation.sel(split="train", epoch=4, layer="classifier.2", delta=0.99)
                     self.assertEqual(float(one), file["saturation"][0, 4, 8, 1])
-                    self.assertEqual(dataset.seconds.dtype, np.float64)  # not decoded into time differences
+                    self.assertEqual(dataset.seconds.dtype, np.float64)  # not decoded as time differences
                     self.assertEqual(dataset.attrs["model"], "vgg11")
                     self.assertEqual(dataset.attrs["reason"], "")
 
@@ -311,13 +311,13 @@ class Schema(harness.Case):
                      "samples:_FillValue = -1LL ;", "flags:flag_masks = 1UB, 2UB, 4UB, 8UB ;",
                      'string :schema = "eigenscope" ;', ":width = 0.0625 ;", ":seed = 0LL ;", 'string :reason = "" ;'):
             self.assertIn(f"\t{line}\n", done.stdout.replace("\t\t", "\t").replace("\tstring saturation", "\tsaturation"))
-        # Data too: strings of variable length are where netCDF-C is touchy.
+        # Dump data too, because netCDF-C is sensitive to variable-length strings.
         done = subprocess.run(["ncdump", "-v", "layer,layer_kind,saturation", self.path], capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn('layer = "features.0", "features.4",', done.stdout)
 
     def rows(self, path):
-        """What csv and json must hold: (split, epoch, layer, delta) to saturation and intrinsic dimension."""
+        """Expected content of csv and json: {(split, epoch, layer, delta): (saturation, intrinsic dimension)}."""
         with h5py.File(path, "r") as file:
             for s, split in enumerate(("train", "eval")):
                 for epoch in range(int(split == "train"), EXTENTS["epoch"]):

@@ -1,5 +1,5 @@
-"""The scripts of the first screen, run on a copy with stand-ins for the tools: who installs what, when they stop, which
-exit code they pass on. Always without root; sudo is one of the stand-ins."""
+"""The first scripts of a user, run on a copy with stand-ins for the tools: installation, stops and exit codes. Always without
+root; sudo is a stand-in too."""
 import os
 import pathlib
 import shutil
@@ -29,7 +29,7 @@ class Scripts(harness.Case):
         for name in SCRIPTS + ["jobs/packages.txt"]:
             (self.tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(harness.SOURCE / name, self.tree / name)
-        (self.tree / "build").mkdir()  # it holds the stand-in for the program
+        (self.tree / "build").mkdir()  # holds the stand-in for the program
         for folder in self.tree.glob("**/"):
             folder.chmod(0o777)
         self.log = self.folder / "log"
@@ -104,7 +104,7 @@ class Scripts(harness.Case):
             self.log.write_text("")
             log = self.run_script("jobs/setup.sh", purpose, missing="libcmocka-dev libmpich-dev", sudo=True)
             self.assertEqual([call.partition(" -y ")[2] for call in self.calls(log, "apt-get")[1:]], [packages_then] * bool(packages_then))
-        self.run_script("jobs/setup.sh", "full", missing="libmpich-dev")  # never asked for where it cannot be installed
+        self.run_script("jobs/setup.sh", "full", missing="libmpich-dev")  # never required where it cannot be installed
         log = self.run_script("tests/run.sh", "--full", missing="libmpich-dev", sudo=True)
         self.assertTrue(self.calls(log, "apt-get")[-1].endswith(" -y libmpich-dev"))
 
@@ -113,7 +113,7 @@ class Scripts(harness.Case):
         self.assertEqual(self.calls(log, "cmake"), [])
 
     def check_names(self, script, names):
-        """Without root: what is missing is named on stderr, by all its names, and nothing else happens."""
+        """Without root: all names of missing packages are printed on stderr, and nothing else happens."""
         rows = {row[0]: row for row in packages()}
         log = self.run_script(script, missing=" ".join(names), expect=1)
         self.assertEqual(log, [])
@@ -147,7 +147,7 @@ class Scripts(harness.Case):
         log = self.run_script("jobs/setup.sh", FASHION_MNIST=str(data))
         self.assertEqual(len(self.calls(log, "cmake")), 2)
 
-    # what runs, and the code it ends with
+    # commands that run, and the exit code
 
     def test_run_leaves_out_long_tests(self):
         log = self.run_script("tests/run.sh", "-R", "unit")
@@ -234,7 +234,7 @@ class Scripts(harness.Case):
                          ["eigenscope status jobs/quickstart.yaml",
                           "eigenscope merge jobs/quickstart.yaml --to results/quickstart/all.h5",
                           "eigenscope report results/quickstart/all.h5 --to results/quickstart/report"])
-        self.assertEqual(self.done.stdout.count("the table"), 2)  # not that of status: run has ended with its own
+        self.assertEqual(self.done.stdout.count("the table"), 2)  # run printed its own table, status none
 
     def test_quickstart_decides_by_status(self):
         self.run_script("jobs/quickstart.sh", CODE_mpirun="1")
@@ -255,7 +255,7 @@ class Scripts(harness.Case):
         self.assertEqual(self.calls(log, "eigenscope")[-1], "eigenscope report there/all.h5 --to there/report")
 
     def test_quickstart_is_complete_without_its_report(self):
-        """Its packages may be missing where nothing can be installed; then neither script asks for them, the tests do."""
+        """Its packages may be missing where nothing can be installed; scripts then do not require them, tests do."""
         log = self.run_script("jobs/quickstart.sh", missing="python3-matplotlib", CODE_report="1")
         self.assertEqual(len(self.calls(log, "eigenscope")), 3)
         self.assertIn("only their report is not", self.done.stderr)

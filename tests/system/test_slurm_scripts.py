@@ -1,5 +1,5 @@
-"""The scripts of slurm/ with stand-ins for SLURM: what is submitted, and when a task requeues itself. tests/slurm/ runs them
-on a real cluster."""
+"""The scripts of slurm/ with stand-ins for SLURM: submitted commands, and when a task requeues itself. tests/slurm/ uses a real
+cluster."""
 import os
 import shutil
 import signal
@@ -61,7 +61,7 @@ class Case(harness.Case):
 class Submit(Case):
     def test_array_and_merge(self):
         array, merge = self.script("submit.sh", "job.yaml", "-p", "main", "--account=me", "-n", "2", "--time", "1:00:00")
-        # Four points for each rank: 12 points in two tasks.
+        # Four points per rank: 12 points in two tasks.
         self.assertEqual(len(self.shares()), 2)
         self.assertIn("--array=0-1", array)
         list_, = (self.work / "results").glob("*/slurm/tasks-*")
@@ -70,7 +70,7 @@ class Submit(Case):
         for submitted in (array, merge):
             at = submitted.index("-p")
             self.assertEqual(submitted[at:at + 7], ["-p", "main", "--account=me", "-n", "2", "--time", "1:00:00"])
-        # What is said of the merge after the caller's own options counts: one rank, whatever the array has.
+        # Our options for merge follow the caller's and win: one rank, whatever the array has.
         at = merge.index(str(self.tree / "slurm/merge.sbatch"))
         self.assertEqual(merge[merge.index("1:00:00") + 1:at],
                          ["--nodes=1", "--ntasks=1", "--ntasks-per-node=1", "--dependency=afterany:41"])
@@ -99,7 +99,7 @@ class Submit(Case):
         self.assertEqual(self.number_of_tasks("--ranks-per-point", "2", "job.yaml", "-n", "2"), 3)
         self.assertEqual(self.number_of_tasks("--points-per-task", "1", "job.yaml", "-n", "2"), 12)
         self.assertEqual(self.number_of_tasks("--points", "0-3", "--points-per-task", "1", "job.yaml"), 4)
-        # Never more than the cluster takes; without a word from it, never more than SLURM's default.
+        # Never more tasks than the cluster allows; if it does not say, never more than SLURM's default.
         self.assertEqual(self.number_of_tasks("--points-per-task", "1", "job.yaml", MOST="7"), 7)
         self.assertEqual(self.number_of_tasks("--tasks", "9", "job.yaml", MOST="7"), 7)
         self.tool("scontrol", "exit 1")
@@ -180,7 +180,7 @@ class Resubmit(Case):
         self.assertEqual(self.script("resubmit.sh", "none.yaml", expect=1), [])
 
     def test_more_than_an_argument_holds(self):
-        # Every second of 100,000 points is missing: more than one argument of a command may hold.
+        # Every second of 100,000 points is missing: more text than one argument may hold.
         self.tool("eigenscope", 'if [[ $1 == status ]]; then seq -s, 1 2 99999; exit 3; fi\n'
                                 'shift $(($# - 1)); printf "# name x\\n# output o\\n# points 1\\n# tasks 1\\n%s\\n" "$1"')
         self.script("resubmit.sh", "job.yaml", EIGENSCOPE=str(self.folder / "bin/eigenscope"))
@@ -193,7 +193,7 @@ class Resubmit(Case):
 
 
 class Element(Case):
-    """array.sbatch as SLURM would start it, with the program under a launcher that does what the test wants."""
+    """Starts array.sbatch as SLURM would, with the program under a launcher controlled by the test."""
 
     def setUp(self):
         super().setUp()
@@ -228,7 +228,7 @@ class Element(Case):
         self.element(0)
         self.assertEqual(self.requeued(), [])
         self.assertIn("2 points: 2 complete", self.stdout)
-        # A second start finds nothing to do.
+        # A second start finds no work.
         self.element(0)
         self.assertEqual(len(self.calls("launch")), 1)
 
@@ -256,7 +256,7 @@ class Element(Case):
         self.tool("mpirun", "exit 0")
         self.element(3, launcher="")
         self.assertEqual(self.calls("srun")[-1][:4], ["--mpi=pmix", "--kill-on-bad-exit=1", harness.PROGRAM, "run"])
-        # MPICH does not speak PMIx unless its builder asked for that: ranks would not know of each other.
+        # MPICH supports PMIx only if built with it: otherwise ranks would not find each other.
         other = self.folder / "bin/other"
         self.tool("other", 'case "$*" in "--version --verbose") echo "  mpi  MPICH Version: 4.0.2" ;; '
                            f'*) exec "{harness.PROGRAM}" "$@" ;; esac', log=False)
@@ -267,7 +267,7 @@ class Element(Case):
         self.assertEqual(self.calls("mpirun")[-1][:2], [harness.PROGRAM, "run"])
 
     def test_progress_is_requeued(self):
-        # One point of two, then the launcher dies, as when a rank is killed.
+        # One point of two completes, then the launcher dies, as when a rank is killed.
         self.launcher(f'"{harness.PROGRAM}" run job.yaml --output out --points 0 --quiet; exit 137')
         self.element(3)
         self.assertEqual(self.requeued(), ["41_1"])
@@ -297,7 +297,7 @@ class Element(Case):
         self.assertEqual(self.requeued(), ["41_1"])
 
     def test_failed_points_are_not_requeued(self):
-        # A learning rate that makes the loss NaN: the same every time.
+        # The learning rate makes the loss NaN every time.
         (self.work / "job.yaml").write_text(JOB.replace("epochs: 1", "epochs: 2, learning_rate: 1.0e+30"))
         self.launcher('exec "$@"')
         self.element(2)
@@ -326,7 +326,7 @@ class Element(Case):
         self.assertEqual(self.requeued(), [])
 
     def told(self, number):
-        """The launcher waits for USR1 as mpirun does; the script is sent `number`."""
+        """The launcher waits for USR1 as mpirun does; the script receives signal `number`."""
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         self.launcher(f'trap "echo USR1 came; exit 3" USR1; trap "exit 143" TERM; touch "{ready}"; '
@@ -343,7 +343,7 @@ class Element(Case):
             self.told(number)
             self.assertIn("USR1 came", self.stdout)
             self.assertIn("the launcher ended with code 3", self.stdout)
-        # Told to stop before anything was saved: stopped from outside, so it may go on.
+        # Told to stop before anything was saved: it was stopped from outside, so it may restart.
         self.assertEqual(self.requeued(), ["41_1", "41_1"])
 
     def test_no_such_task(self):

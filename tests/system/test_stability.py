@@ -1,4 +1,4 @@
-"""Stability of the pattern of saturation, and training that ends when it has settled."""
+"""Stability of the pattern of saturation, and training that stops when it is stable."""
 import json
 
 import h5py
@@ -6,7 +6,7 @@ import numpy as np
 
 import results
 
-# Measured at epochs 0, 2, 4, ..., 10 and 11, so "the measured epoch before" is not simply the epoch before.
+# Measured at epochs 0, 2, 4, ..., 10 and 11, so the previous measured epoch is not simply the previous epoch.
 JOB = """\
 name: t
 output: out
@@ -21,17 +21,17 @@ EVAL = 1
 
 
 def ranks(values):
-    """From 1; equal values share the mean of their ranks."""
+    """Ranks from 1; equal values share their mean rank."""
     return (values[:, None] > values).sum(1) + ((values[:, None] == values).sum(1) + 1) / 2
 
 
 def measured(values):
-    """Indices of the epochs of one split that were measured."""
+    """Indices of the measured epochs of one split."""
     return [epoch for epoch in range(values["samples"].shape[1]) if values["samples"][EVAL, epoch, 0] >= 0]
 
 
 def stop_at(values, distance, patience):
-    """The epoch after which such a job ends, by the numbers of one that did not."""
+    """Predicts the last epoch of such a job from the numbers of a full one."""
     row = 0
     for epoch in measured(values):
         row = row + 1 if values["stability_distance"][0, EVAL, epoch, 0] < distance else 0
@@ -79,7 +79,7 @@ class Stability(results.Case):
         self.assertTrue((distance[1, :, 11] == 0).all() and np.nanmax(distance) > 0.01)
 
     def choose(self):
-        """A distance by which both points end early, at epochs of which one is not the first possible."""
+        """Chooses a distance at which both points stop early, at least one not at its first chance."""
         points = [self.values("whole", seed) for seed in (0, 1)]
         candidates = sorted({d for p in points for d in p["stability_distance"][0, EVAL, :, 0] if d > 0})
         for distance in candidates:
@@ -119,7 +119,7 @@ class Stability(results.Case):
         status = self.run_program("status", "job.yaml", *options)
         for stop in stops:
             self.assertIn(f"{stop} of 11", status.stdout)
-        self.assertEqual(self.run_job("--quiet", sets=sets).stdout, "")  # nothing is left to do
+        self.assertEqual(self.run_job("--quiet", sets=sets).stdout, "")  # no work is left
         self.run_program("merge", "job.yaml", *options, "--to", "all.h5")
         with h5py.File(self.folder / "all.h5") as merged:
             # The point that a grid lists first has seed 0.
@@ -127,7 +127,7 @@ class Stability(results.Case):
                               int(merged.attrs["stopped_at_epoch"]) for row in range(2)], stops)
 
     def test_merged_with_points_that_ran_on(self):
-        # Of two distances the second never ends a point.
+        # With two distances, the second never stops a point.
         distance, stops = self.choose()
         job = JOB.replace("seed: [0, 1]", "seed: 0, train.epochs: [11, 3]")
         self.write("job.yaml", job.replace("epochs: 11, ", f"stop_when_stable: {{distance: {float(distance)!r}, patience: 2}}, "))
@@ -143,7 +143,7 @@ class Stability(results.Case):
         for ranks in (2, 4):
             self.run_job("--quiet", "--ranks-per-point", ranks, output=str(ranks), ranks=ranks, sets=sets)
             self.assert_same("one", str(ranks))
-        # Where a folder is in the way of the result, the state of the epoch before the last stays.
+        # If a folder blocks the result, the state of the last but one epoch remains.
         for point in self.points("one"):
             (self.folder / "again/points" / f"{point}.h5").mkdir(parents=True)
         self.run_job("--quiet", output="again", sets=sets, expect=2)

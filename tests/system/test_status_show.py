@@ -33,7 +33,7 @@ class StatusAndShow(harness.Case):
         self.assertEqual([line.split()[2] for line in text.splitlines()[3:6]], ["complete", "missing", "complete"])
         self.run_program("run", "job.yaml", "--quiet")
         self.assertEqual(self.status("--missing", expect=0).stdout, "")
-        # Another output folder or other settings: other results.
+        # Another output folder or other settings have other results.
         self.assertEqual(self.status("--missing", "--output", "elsewhere", expect=3).stdout, "0-2\n")
         self.assertEqual(self.status("--missing", "--set", "train.epochs=3", expect=3).stdout, "0-2\n")
 
@@ -50,7 +50,7 @@ class StatusAndShow(harness.Case):
 
     def test_started_point(self):
         self.run_program("run", "job.yaml", "--points", "0,2", "--quiet")
-        # A folder in the way of the result: the state of the epoch before stays.
+        # If a folder blocks the result, the state of the previous epoch remains.
         ids = [point["id"] for point in json.loads(self.run_program("plan", "job.yaml", "--format", "json").stdout)["points"]]
         blocked = self.folder / f"results/tiny/points/{ids[1]}.h5"
         blocked.mkdir()
@@ -59,7 +59,7 @@ class StatusAndShow(harness.Case):
         done = self.status(expect=3).stdout
         self.assertEqual(done.splitlines()[4].split()[:4], ["1", "1", "started", "1/2"])
         self.assertIn("3 points: 2 complete, 0 diverged, 0 damaged, 1 missing (1 started) in results/tiny/points/", done)
-        # A state of another point, or one that is cut within its header, says nothing.
+        # A state of another point, or one truncated within its header, counts as none.
         state = self.folder / f"results/tiny/state/{ids[1]}.safetensors"
         whole = state.read_bytes()
         for content in (whole[:40], b"", whole.replace(ids[1].encode(), ids[0].encode())):
@@ -74,7 +74,7 @@ class StatusAndShow(harness.Case):
         self.assertIn("\n1 point: 1 complete,", done)
         self.assertEqual(self.status("--points", "1", "--missing", expect=0).stdout, "")
         self.assertEqual(self.status("--points", "0-1", "--missing", expect=3).stdout, "0\n")
-        # Shares as run takes them: together everything, each point once.
+        # Shares as in run: together all points, each exactly once.
         shares = [self.status("--task", f"{i}/2", "--missing", "--output", "none", expect=3).stdout.strip()
                   for i in range(2)]
         self.assertEqual(sorted(",".join(shares).split(",")), ["0", "1", "2"])

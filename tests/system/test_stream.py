@@ -1,4 +1,4 @@
-"""Images that do not fit into memory stay in their file: the same bits as from memory, and a file that goes bad ends the
+"""Images that do not fit into memory stay in their file: results have equal bits, and a file that is damaged later ends the
 point."""
 import os
 import subprocess
@@ -10,8 +10,8 @@ import numpy
 import harness
 import results
 
-SIDE, USED, WHOLE = 100, 220, 250000  # of WHOLE images, 2.3 GiB, all but the first are zero, packed once
-LIMIT = 2_600_000  # KiB of address space, below what all images would need
+SIDE, USED, WHOLE = 100, 220, 250000  # of WHOLE images, 2.3 GiB, all but the first are zero, compressed once
+LIMIT = 2_600_000  # KiB of address space, less than all images need
 JOB = """name: large
 grid: {{dataset: d, model: tiny, resolution: {side}, seed: [0, 1]}}
 models: {{tiny: {{vgg: [8, M, M, 12, M, M]}}}}
@@ -60,7 +60,7 @@ class Stream(harness.Case):
 
     def test_a_file_that_goes_bad(self):
         self.write_images("large.h5", WHOLE)
-        process = self.start(1, epochs=500, train=200)  # more than HDF5 keeps at hand
+        process = self.start(1, epochs=500, train=200)  # more than HDF5 caches
         for line in process.stdout:
             if "epoch" in line:
                 break
