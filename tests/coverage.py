@@ -17,11 +17,11 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent
-MOST = 8  # lines in a row that one reason explains
+MOST = 8  # most consecutive lines that one reason explains
 
 
 def lines_of(notes):
-    """{path: {line: times}} for the files of src/ in one object file."""
+    """{path: {line: count}} for the files of src/ in one object file."""
     done = subprocess.run(["gcov", "--json-format", "--stdout", notes.name], capture_output=True, text=True, cwd=notes.parent)
     if done.returncode != 0 or not done.stdout:
         sys.exit(f"tests/coverage.py: gcov {notes}: {done.stderr or 'no answer'}")
@@ -37,7 +37,7 @@ def lines_of(notes):
 
 
 def collect(folder):
-    """{path: {line: times}} for all of src/."""
+    """{path: {line: count}} for all of src/."""
     notes = [path for path in folder.glob("CMakeFiles/**/*.gcno")]
     files = collections.defaultdict(collections.Counter)
     with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -58,7 +58,7 @@ def reasons():
 
 
 def ranges(counts):
-    """Lists of lines that never ran, without one between them that did."""
+    """Groups of lines that never ran, without executed lines between."""
     found, open_range = [], None
     for number in sorted(counts):
         if counts[number]:
@@ -71,7 +71,7 @@ def ranges(counts):
 
 
 def reason_of(path, lines, text, known):
-    """The first of tests/uncovered.txt that holds for one of these lines, and so for all."""
+    """The first reason of tests/uncovered.txt that matches one of these lines, and so explains all."""
     for reason, paths, pattern in known:
         if len(lines) <= MOST and re.search(paths, path) and any(re.search(pattern, text[number - 1]) for number in lines):
             return reason

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Makes a machine on which nothing is installed but a minimal Debian, and runs the two commands of README.md there as root, on
-# a clone of HEAD. By hand, before a change is called done. Takes about 30 minutes on two cores.
+# Makes a machine with only a minimal Debian, and runs the two commands of README.md there as root on a clone of HEAD. Run it by
+# hand before you call a change done. Takes about 30 minutes on two cores.
 #
 #   tests/fresh.sh [bookworm|trixie] [quickstart|tests|both] [FOLDER [ctest arguments]]
 #
 # Default: bookworm both ${TMPDIR:-/var/tmp}/eigenscope-fresh.
 #
-# The machine is a folder in FOLDER, which is removed at the end, and the mounts in it are seen by its own processes alone: they
-# end with this script, however it ends. What stays in FOLDER: the minimal system and the packages that were downloaded, for the
-# next time (remove FOLDER to begin anew), and what the commands said.
+# The machine is a folder in FOLDER, which is removed at the end. Only its own processes see its mounts, and they end with this
+# script, however it ends. FOLDER keeps the minimal system and the downloaded packages for the next run (remove FOLDER to start
+# anew), and the output of the commands.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 release=${1:-bookworm} what=${2:-both} place=${3:-${TMPDIR:-/var/tmp}/eigenscope-fresh} more=("${@:4}")
@@ -28,8 +28,8 @@ machine=$place/machine-$release base=$place/base-$release.tar
 exec 9>"$place/lock-$release"
 flock -n 9 || die "another tests/fresh.sh works in $machine"
 
-# apt as it is set up here: its mirror and how to reach it.
-archives() { # how the mirror's address ends, and the one to use where apt has none like it
+# Uses the mirror and the settings of apt on this machine.
+archives() { # end of the mirror's address; prints a default if apt has no such mirror
   # shellcheck disable=SC2016 # apt expands this
   apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 "/$1/*\$" || echo "http://deb.debian.org/$1"
 }
@@ -41,7 +41,7 @@ done
 
 child=''
 remove_machine() {
-  [[ -z $child ]] || kill -KILL "$child" 2>/dev/null || true # and with it all that runs in there, a moment later
+  [[ -z $child ]] || kill -KILL "$child" 2>/dev/null || true # ends all its processes a moment later
   for _ in {1..20}; do
     rm -rf --one-file-system "$machine" "$base.new" 2>/dev/null && break
     sleep 0.5
@@ -69,7 +69,7 @@ git clone -q . "$machine/root/eigenscope"
 commit=$(git -C "$machine/root/eigenscope" describe --always --abbrev=12)
 [[ -z $(git status --porcelain) ]] || echo 'What is not committed here is not in the clone'
 
-in_machine() { # command: in a namespace of its own for mounts and processes, which ends with this script
+in_machine() { # command: runs it in its own namespace of mounts and processes, which ends with this script
   # shellcheck disable=SC2016 # the shell in there expands these
   exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private bash -euc '
     cd "$1"
@@ -96,7 +96,7 @@ in_machine() { # command: in a namespace of its own for mounts and processes, wh
 
 code=0
 summary=("$(date -u +%F) $release, commit $commit, $(nproc) cores")
-step() { # command: runs it there and notes how it ended, and which tests did not pass
+step() { # command: runs it there, and records its outcome and the failed tests
   local name=${1%% *}
   local log=$place/$release-${name//[^a-z]/-}.log start=$SECONDS outcome=passed
   printf '\n==== %s\n' "$1"

@@ -1,5 +1,5 @@
-/* Built into programs with AddressSanitizer, whose last act is to list what was not freed, by the library that took it:
- * tests/leaks.supp knows libraries only by their names, which are lost when Open MPI unloads its components. */
+/* Linked into programs with AddressSanitizer. The final leak report names the library of each leak, and
+ * tests/leaks.supp lists libraries by name. Open MPI unloads its components, which would lose the names. */
 int __attribute__((visibility("default"))) dlclose(void *library);
 int dlclose(void *library) {
   (void)library;

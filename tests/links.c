@@ -1,4 +1,4 @@
-/* A job, its grid and its networks, linked without anything that runs them: tests/rooms.sh looks at what this needs. */
+/* Links a job, its grid and its networks without code that runs them: tests/rooms.sh checks the needed libraries. */
 #include "eigenscope/graph.h"
 #include "eigenscope/grid.h"
 #include <stdio.h>

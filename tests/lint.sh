@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# clang-tidy and cppcheck over src/ and include/; any finding is an error. What is not looked for stands, with the reason,
-# in .clang-tidy and tests/cppcheck.txt; in the code, NOLINT names the check.
+# Runs clang-tidy and cppcheck over src/ and include/; any finding is an error. .clang-tidy and tests/cppcheck.txt list disabled
+# checks with reasons; in the code, NOLINT names the check.
 #
 #   tests/lint.sh [BUILD-FOLDER]      default build; exit code 77 where a tool is missing
 set -euo pipefail
@@ -19,6 +19,6 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 code=0
 run-clang-tidy -p "$build" -j "$(nproc)" -quiet "^$PWD/src/" >"$log" 2>&1 || code=$?
-# Of thousands of lines, what is ours.
+# Keep the findings in our files out of thousands of lines.
 sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^/.*: (warning|error): ' | sort -u || true
 exit "$code"

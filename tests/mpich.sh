@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds against MPICH, which may be beside another MPI that stays the default, and runs the tests of several ranks there,
-# and those tests of the program that ranks matter most to. Only by tests/run.sh --full, or by hand.
+# Builds against MPICH, which may be installed beside another default MPI, and runs the tests with several ranks and the system
+# tests that depend most on ranks. Run by tests/run.sh --full, or by hand.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if ! compiler=$(command -v mpicc.mpich) || ! launcher=$(command -v mpirun.mpich); then

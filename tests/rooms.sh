@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What each room of src/ may know of the others, where the linker does not say so.
+# Checks dependencies between the folders of src/ that the linker does not enforce.
 #
-#   tests/rooms.sh PROGRAM FOLDER      tests/links.c, linked to es_grid alone; where libes_*.a are
+#   tests/rooms.sh PROGRAM FOLDER      tests/links.c linked to es_grid alone; the folder of libes_*.a
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 code=0
-# none PATTERN WHY FILE...: no line of these files matches.
+# none PATTERN WHY FILE...: fails if a line of these files matches.
 none() {
   if grep -nE "$1" "${@:3}"; then
     echo "tests/rooms.sh: $2" >&2
@@ -25,7 +25,7 @@ if readelf -d "$1" | grep -E 'NEEDED.*(dnnl|blas|lapack)'; then
   echo 'tests/rooms.sh: jobs, grids and networks are linked to libraries that compute' >&2
   code=1
 fi
-# Two files that need each other are one file. Each symbol is followed from the objects that use it to the one that has it.
+# No two files may need each other. Each symbol is followed from the objects that use it to the object that defines it.
 symbols=$(cd "$2" && nm -A libes_*.a)
 if ! awk '
   NF < 3 { next }

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs the tests.
+# Installs missing packages, builds, and runs the tests.
 #
 #   tests/run.sh [--full] [ctest arguments]
 #
-# --full adds the tests labelled "long", the unit tests under valgrind, and all tests once more with programs that watch their
-# memory (AddressSanitizer and UndefinedBehaviorSanitizer) and count the lines that they execute, and those of several ranks
-# under MPICH. What is cheap comes first; what fails does not keep the rest from running, and the last lines say what did.
-# With TESTS_MINUTES no step begins later than that; the last lines say which were left out.
+# --full adds tests labelled "long", unit tests under valgrind, all tests again with sanitizers (AddressSanitizer and
+# UndefinedBehaviorSanitizer) and coverage, and tests with several ranks under MPICH. Cheap steps come first; a failure does not
+# stop later steps, and the last lines list all failures. With TESTS_MINUTES no step begins after that time; the last lines list
+# skipped steps.
 #
-# Tests that could go on for hours (calls that fail, kills) try a sample. EIGENSCOPE_TEST_SEED=NUMBER chooses another one
-# (default 1, so that the outcome depends on the sources alone), EIGENSCOPE_TEST_SAMPLE=0 tries everything there is.
+# Tests that could take hours (faults, kills) run a sample. EIGENSCOPE_TEST_SEED=NUMBER chooses another sample (default 1, so
+# that the outcome depends on the sources alone); EIGENSCOPE_TEST_SAMPLE=0 runs all cases.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 full=no
@@ -21,7 +21,7 @@ purpose='test'
 [[ $full == no ]] || purpose='full'
 jobs/setup.sh "$purpose"
 
-at_once=-j$(($(nproc) + 1)) # much of what a test takes is waiting for processes that start
+at_once=-j$(($(nproc) + 1)) # tests mostly wait for processes to start
 
 if [[ $full == no ]]; then
   ctest --output-on-failure --no-tests=error "$at_once" --test-dir build -LE long "$@"
@@ -29,12 +29,12 @@ if [[ $full == no ]]; then
 fi
 
 export EIGENSCOPE_TEST_SEED=${EIGENSCOPE_TEST_SEED:-1}
-! command -v ccache >/dev/null || export CMAKE_C_COMPILER_LAUNCHER=ccache # for the builds to come
+! command -v ccache >/dev/null || export CMAKE_C_COMPILER_LAUNCHER=ccache # for the builds below
 
 set +e
 code=0
 summary=("EIGENSCOPE_TEST_SEED=$EIGENSCOPE_TEST_SEED")
-step() { # heading, command...: its heading before it, its outcome at the end of everything
+step() { # heading, command...: prints the heading now, and the outcome at the end
   local heading=$1 start=$SECONDS result outcome=passed
   if [[ -n ${TESTS_MINUTES:-} ]] && ((start > 60 * TESTS_MINUTES)); then
     summary+=("not run: too late for '$heading' after $TESTS_MINUTES minutes")

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Prints the name of a Python that has the newest packages of a list, which it installs when it is first asked for that list.
+# Prints the path of a Python with the newest packages of a list. Installs them on the first call for that list.
 #
-#   tests/venv.sh [REQUIREMENTS]      default tests/requirements.txt; exit code 77 where nothing can be installed
+#   tests/venv.sh [REQUIREMENTS]      default tests/requirements.txt; exit code 77 if it cannot install
 #
-# The environment stays in ${XDG_CACHE_HOME:-~/.cache}/eigenscope/venv-HASH, HASH being that of the list and of Python's version.
-# Remove it to get versions that are newer still.
+# The environment stays in ${XDG_CACHE_HOME:-~/.cache}/eigenscope/venv-HASH, HASH is that of the list and of Python's version.
+# Remove the environment to get newer versions.
 set -euo pipefail
 list=${1:-$(dirname "${BASH_SOURCE[0]}")/requirements.txt}
 python=/usr/bin/python3
@@ -13,7 +13,7 @@ hash=$({ "$python" --version && cat "$list"; } | sha256sum | cut -c 1-12)
 place=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/eigenscope/venv-$hash
 mkdir -p "${place%/*}"
 exec 9>"$place.lock"
-flock 9 # of two that ask at once the second waits for the first
+flock 9 # a second simultaneous call waits for the first
 if [[ ! -e $place/complete ]]; then
   rm -rf "$place"
   {

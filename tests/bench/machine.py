@@ -1,4 +1,4 @@
-"""What the benchmarks say about the machine, and how they start programs on it."""
+"""Describes the machine for benchmarks, and starts programs on it."""
 import os
 import pathlib
 import platform
@@ -19,8 +19,8 @@ def describe():
 
 
 def same_kernels(program):
-    """Gives what we are compared with the kernels of OpenBLAS that eigenscope takes. An OpenBLAS older than the CPU would
-    else run PyTorch with its slowest ones."""
+    """Sets OpenBLAS's kernels for the compared programs to those that eigenscope uses. Otherwise an OpenBLAS older than the CPU
+    would run PyTorch with its slowest kernels."""
     if "OPENBLAS_CORETYPE" in ENVIRONMENT:
         return
     out = subprocess.run([program, "doctor"], env=ENVIRONMENT, capture_output=True, text=True).stdout
@@ -30,6 +30,6 @@ def same_kernels(program):
 
 
 def ranks(count, program, *arguments):
-    """Standard output of a program on so many ranks."""
+    """Standard output of a program on `count` ranks."""
     return subprocess.run(["mpirun", "--oversubscribe", "-n", str(count), program, *map(str, arguments)], env=ENVIRONMENT,
                           capture_output=True, text=True, check=True).stdout

@@ -30,7 +30,7 @@ def idx(name, folder):
 
 
 def scikit(file, solver):
-    """Run as a process of its own: prints seconds and the objective."""
+    """Runs in a separate process: prints seconds and the objective."""
     import time
     import warnings
 

@@ -16,7 +16,7 @@ import statistics
 from machine import describe, ranks
 
 NAMES = {"dsyevd": "dsyevd", "lapack": "two-stage LAPACK", "scalapack": "ScaLAPACK", "elpa": "ELPA"}
-EACH_MOST = 4096  # above, solving one on every rank at once says nothing new and takes minutes
+EACH_MOST = 4096  # above this order, one solve on each rank adds no information and takes minutes
 
 
 def measure(program, count, order):
@@ -41,7 +41,7 @@ def fit(rows):
     """Least squares of relative errors, from all (n, P, seconds) of a solver: seconds = (a·n³ + b·n²)/P + c·n·(P > 1)."""
     weighted = [([n ** 3 / p / s, n ** 2 / p / s, n * (p > 1) / s], 1.0) for n, p, s in rows]
     columns = [i for i in range(3) if any(row[i] for row, _ in weighted)]
-    while True:  # constants that would be negative are left out
+    while True:  # leave out constants that would be negative
         found = solve([[sum(row[i] * row[j] for row, _ in weighted) for j in columns] for i in columns],
                       [sum(row[i] for row, _ in weighted) for i in columns])
         worst = min(range(len(columns)), key=lambda i: found[i])
@@ -54,7 +54,7 @@ def fit(rows):
 
 
 def solve(matrix, right):
-    """Gauss without pivoting, for the few unknowns of normal equations."""
+    """Gaussian elimination without pivoting, for small normal equations."""
     rows = [line + [value] for line, value in zip(matrix, right)]
     for i, row in enumerate(rows):
         for other in rows[:i] + rows[i + 1:]:

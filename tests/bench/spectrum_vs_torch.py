@@ -26,7 +26,7 @@ def eigenscope(program, order, repeats):
 
 
 def torch_here(order, repeats):
-    """In a process of its own: medians of both functions, and the BLAS that PyTorch has loaded."""
+    """Runs in a separate process: medians of both functions, and the BLAS that PyTorch has loaded."""
     import torch
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)

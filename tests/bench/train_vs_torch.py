@@ -18,13 +18,13 @@ from machine import ENVIRONMENT, HERE, describe, ranks, same_kernels
 
 
 def eigenscope(program, width, samples):
-    """Images per second of two ranks: measured epochs, bare epochs."""
+    """Images per second of two ranks: epochs with and without measuring."""
     row = ranks(2, program, "bench", "train", "--widths", width, "--samples", samples, "--pairs", 2).splitlines()[-1].split()
     return float(row[4]), float(row[3])
 
 
 def torch(width, samples, processes, threads, measured=True):
-    """Images per second of the last epoch, summed over processes that run at once."""
+    """Images per second of the last epoch, summed over simultaneous processes."""
     command = ["/usr/bin/python3", str(HERE / "torch_saturation.py"), "--arch", "vgg16", "--epochs", "2", "--threads",
                str(threads), "--samples", str(samples), "--width", str(float(fractions.Fraction(width)))]
     if not measured:
