@@ -24,20 +24,20 @@ import numpy as np
 
 NESTED = ("model_state_dict", "state_dict", "model_state", "model", "net", "network", "module", "weights")
 PREFIXES = ("module.", "_orig_mod.")
-# bfloat16 has no numpy type: its 16 bits travel as uint16.
+# bfloat16 has no numpy type: its 16 bits are stored as uint16.
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
           "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}
 HEADER_MAX = 100_000_000
 
 
 class ConvertError(Exception):
-    """What cannot be converted, in one sentence."""
+    """A failure of a conversion, as one sentence."""
 
 
 # ---- the format: 8 bytes of header length, a JSON header, the data ----
 
 def write_safetensors(path, tensors, metadata=None, dtypes=None):
-    """Writes {name: array}; `dtypes` names those whose numpy type does not say it (BF16). Whole or not at all."""
+    """Writes {name: array} atomically; `dtypes` gives dtypes that numpy lacks (BF16)."""
     names = {np.dtype(kind): name for name, kind in DTYPES.items() if name != "BF16"}
     header, blocks, offset = {}, [], 0
     if metadata:
@@ -65,7 +65,7 @@ def write_safetensors(path, tensors, metadata=None, dtypes=None):
 
 
 def read_safetensors(path):
-    """({name: array}, metadata, {name: dtype as the file says}); BF16 as uint16."""
+    """Reads ({name: array}, metadata, {name: dtype in the file}); BF16 as uint16."""
     data = pathlib.Path(path).read_bytes()
     if len(data) < 8 or struct.unpack_from("<Q", data)[0] > min(len(data) - 8, HEADER_MAX):
         raise ConvertError(f"{path} is cut off or no safetensors file")
@@ -87,14 +87,14 @@ def read_safetensors(path):
 # ---- PyTorch ----
 
 def is_state(value):
-    """A dictionary of names with nothing but tensors in it."""
+    """True for a dictionary that maps names to tensors only."""
     import torch
     return isinstance(value, dict) and bool(value) and all(
         isinstance(key, str) and isinstance(tensor, torch.Tensor) for key, tensor in value.items())
 
 
 def find_states(checkpoint, path=""):
-    """{dotted path: state_dict} of all that are in a checkpoint, outermost first."""
+    """{dotted path: state_dict} of all state_dicts in a checkpoint, outermost first."""
     if is_state(checkpoint):
         return {path: checkpoint}
     found = {}
@@ -105,7 +105,7 @@ def find_states(checkpoint, path=""):
 
 
 def choose_state(checkpoint, key):
-    """The state_dict that is meant."""
+    """Selects the state_dict to convert."""
     import torch
     if isinstance(checkpoint, torch.nn.Module):
         checkpoint = checkpoint.state_dict()
@@ -124,7 +124,7 @@ def choose_state(checkpoint, key):
 
 
 def plain_names(state):
-    """Without the prefixes that all names have."""
+    """Removes prefixes that all names share."""
     while any(all(name.startswith(prefix) for name in state) for prefix in PREFIXES):
         state = {name.partition(".")[2]: tensor for name, tensor in state.items()}
     return state
@@ -145,7 +145,7 @@ def load_torch(path, trust):
 
 
 def to_arrays(state):
-    """({name: array}, {name: "BF16"} of those)."""
+    """Returns ({name: array}, {name: "BF16"} of the bfloat16 tensors)."""
     import torch
     arrays, dtypes = {}, {}
     for name, tensor in state.items():
@@ -175,7 +175,7 @@ def to_tensors(arrays, dtypes):
 
 
 def convert(source, target, key=None, trust=False):
-    """One file; which way it goes is told by which of both is a .safetensors."""
+    """Converts one file; the direction follows from which of the two is a .safetensors file."""
     if str(source).endswith(".safetensors"):
         import torch
         arrays, _, dtypes = read_safetensors(source)

@@ -44,23 +44,23 @@ import torch
 from torch import nn
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
-# What is dumped unless `layers` says otherwise.
+# Dumped unless `layers` is given.
 USUAL = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Linear, nn.MultiheadAttention)
 # Modules whose outputs of three axes are (N, C, L), not tokens (N, T, C).
 CHANNELS_FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d, nn.InstanceNorm1d, nn.MaxPool1d, nn.AvgPool1d,
                   nn.AdaptiveMaxPool1d, nn.AdaptiveAvgPool1d)
 HALF_MAX = 65504.0
-OVERHEAD = 1 << 16  # bytes of a file that are not values, about
+OVERHEAD = 1 << 16  # bytes of a file besides values, roughly
 
 
 class DumpError(Exception):
-    """What cannot be dumped, in one sentence."""
+    """A failure of a dump, as one sentence."""
 
 
 # ---- the model ----
 
 def select(model, layers):
-    """{name: module} of what `layers` (glob patterns on names, types of modules, or None for the usual ones) chooses."""
+    """{name: module} chosen by `layers` (glob patterns on names, types of modules, or None for the default)."""
     layers = USUAL if layers is None else [layers] if isinstance(layers, (str, type)) else list(layers)
     patterns = [layer for layer in layers if isinstance(layer, str)]
     types = tuple(layer for layer in layers if not isinstance(layer, str))
@@ -76,7 +76,7 @@ def select(model, layers):
 
 
 def to_rows(name, module, output, n, dtype, time_first):
-    """An output as it is stored: a copy, since the model may go on in place."""
+    """Returns an output in stored layout, as a copy, because the model may change outputs in place."""
     if isinstance(output, (tuple, list)) and output:
         output = output[0]  # attention: (output, weights); recurrent: (output, state)
     if not isinstance(output, torch.Tensor) or output.dim() not in (2, 3, 4) or not output.is_floating_point():
@@ -97,7 +97,7 @@ def to_rows(name, module, output, n, dtype, time_first):
 
 
 class Hooks:
-    """Collects the outputs of modules while the model runs on one batch, in the order of calls."""
+    """Collects the outputs of modules in order of calls, while the model runs on one batch."""
 
     def __init__(self, model, chosen, dtype):
         self.dtype, self.n, self.outputs, self.kinds, self.calls = dtype, 0, {}, {}, {}
@@ -129,8 +129,8 @@ class Hooks:
 
 @contextlib.contextmanager
 def inference(model):
-    """Inference mode as a measurement needs it. Transformer layers of PyTorch have a fused path for inference that
-    calls none of their modules, so that no hook would run; it is not taken where activation_relu_or_gelu is 0."""
+    """Inference mode with hooks working. PyTorch's transformer layers have a fused inference path that calls no submodules, so
+    hooks would not run; setting activation_relu_or_gelu to 0 disables this path."""
     training = {module: module.training for module in model.modules()}
     fused = {module: module.activation_relu_or_gelu for module in model.modules()
              if isinstance(module, nn.TransformerEncoderLayer)}
@@ -152,7 +152,7 @@ def as_bytes(tensor):
 
 
 def weights_of(model):
-    """A fingerprint of all parameters and buffers."""
+    """Fingerprint of all parameters and buffers."""
     digest = hashlib.blake2b(digest_size=8)
     for name, value in model.state_dict().items():
         digest.update(name.encode())
@@ -172,7 +172,7 @@ def usual_unpack(batch):
 
 
 def count_samples(loader):
-    """Samples that the loader will give."""
+    """Number of samples in the loader."""
     if isinstance(loader, torch.utils.data.DataLoader) and loader.batch_size is not None:
         with contextlib.suppress(TypeError):  # a stream has no length
             n = len(loader.sampler)
@@ -183,7 +183,7 @@ def count_samples(loader):
 
 
 class Batch:
-    """Inputs and labels of some samples."""
+    """Inputs and labels of a batch."""
 
     def __init__(self, inputs, labels):
         self.inputs = inputs
@@ -201,7 +201,7 @@ class Batch:
             self.tensors.append(self.labels)
 
     def checksums(self, before, first, end):
-        """Those of samples so far, with first ... end-1 of this batch behind them; one for each tensor."""
+        """Continues the checksums of earlier samples with first ... end-1 of this batch; one checksum per tensor."""
         before = before or [0] * len(self.tensors)
         return [zlib.crc32(as_bytes(tensor[first:end]), crc) if end > first else crc
                 for tensor, crc in zip(self.tensors, before)]
@@ -220,10 +220,10 @@ class Batch:
 
 @contextlib.contextmanager
 def writing(path):
-    """A full disk as one sentence; what was there before is still right, so the dump can go on later."""
+    """Reports a full disk in one sentence; the file stays valid, so the dump can be resumed."""
     try:
         yield
-    except (OSError, RuntimeError) as error:  # HDF5 says the first or the second, in many words
+    except (OSError, RuntimeError) as error:  # HDF5 raises either, with long messages
         words = str(error)
         reason = words.partition("error message = '")[2].partition("'")[0]
         reason = reason or getattr(error, "strerror", None) or words.partition("\n")[0]
@@ -231,8 +231,8 @@ def writing(path):
 
 
 def reserve(path, size):
-    """Takes room on the disk for a whole file, where the file system can do that: a full disk is to show now, since HDF5
-    does not always survive one (posix_fallocate would write zeros where it cannot)."""
+    """Reserves disk space for the whole file if the file system supports it. A full disk must show now, because HDF5 may not
+    survive it later (posix_fallocate would write zeros without support)."""
     fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -248,7 +248,7 @@ def reserve(path, size):
 
 
 def create_dataset(file, name, shape, dtype):
-    """One block of the file from the start: filling it changes nothing but its values."""
+    """Creates a contiguous dataset with allocated space, so that filling it changes only its values."""
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
@@ -257,7 +257,7 @@ def create_dataset(file, name, shape, dtype):
 
 
 def create(path, request, outputs, kinds, batch):
-    """Lays out <path>.part: all of it or, when it is killed here, none."""
+    """Creates the complete layout of <path>.part, or nothing if the process is killed here."""
     new = f"{path}.part.new"
     samples = request["samples"]
     if "labels" in outputs:
@@ -295,7 +295,7 @@ def open_part(path):
 
 
 def check_request(path, file, request):
-    """The same dump as the one that made the file?"""
+    """True if the file was made by the same dump request."""
     there = json.loads(file.attrs["request"]) if "request" in file.attrs else {}
     for key, value in request.items():
         if there.get(key) != value:
@@ -314,7 +314,7 @@ def check_outputs(file, outputs):
 
 
 def write_rows(file, done, skip, batch, outputs, checksums):
-    """A batch without its first `skip` samples; only when it is written is it counted."""
+    """Writes a batch without its first `skip` samples; counts it after it was written."""
     end = done + batch.n - skip
     for name, rows in outputs.items():
         file[name][done:end] = rows[skip:]
@@ -329,7 +329,7 @@ def write_rows(file, done, skip, batch, outputs, checksums):
 
 
 def finish(path, file):
-    """Complete, on disk, and only then under its name."""
+    """Marks the file complete, syncs it, and then renames it."""
     file.attrs.modify("complete", np.int64(1))
     file.close()
     part = f"{path}.part"
@@ -346,7 +346,7 @@ def finish(path, file):
 # ---- the dump ----
 
 def check_called(model, chosen, hooks, layers):
-    """Modules that the model has but does not call give no layer: wrong if they were asked for by name."""
+    """Refuses modules requested by name that the model has but never calls; others give no layer."""
     silent = [name for name in chosen if name not in hooks.calls]
     if not hooks.calls:
         raise DumpError(f"the model called none of {', '.join(chosen)}")
@@ -356,7 +356,7 @@ def check_called(model, chosen, hooks, layers):
             raise DumpError(f"the model does not call {name}")
     modules = dict(model.named_modules())
     silent = [name for name in silent if not isinstance(modules[name.rpartition(".")[0]], nn.MultiheadAttention)]
-    if silent:  # attention uses the weights of its out_proj itself, and its own output is the same
+    if silent:  # attention uses the weights of out_proj directly, and has the same output
         warnings.warn(f"the model does not call {', '.join(silent)}, which are left out", stacklevel=3)
 
 
@@ -382,7 +382,7 @@ class Dump:
         self.file = open_part(self.path)
 
     def take(self, batch, at, checksums, device):
-        """A batch that starts at sample `at`, with the checksums of what was before; returns those with it."""
+        """Processes a batch that starts at sample `at`, given the earlier checksums; returns the new ones."""
         skip = min(max(self.done - at, 0), batch.n)
         checksums = batch.checksums(checksums, 0, skip)
         if not self.checked and at + skip == self.done:
@@ -406,7 +406,7 @@ class Dump:
     def close(self):
         self.hooks.remove()
         if self.file is not None:
-            with contextlib.suppress(OSError, RuntimeError):  # where a write failed before
+            with contextlib.suppress(OSError, RuntimeError):  # an earlier write may have failed
                 self.file.close()
 
 
@@ -460,7 +460,7 @@ def dump(model, loader, path, layers=None, dtype="float32", *, samples=None, unp
 # ---- the command ----
 
 def load(place):
-    """model, loader of "file.py:function" or "package.module:function"."""
+    """Returns model and loader of "file.py:function" or "package.module:function"."""
     where, _, name = place.rpartition(":")
     if where.endswith(".py"):
         spec = importlib.util.spec_from_file_location(os.path.basename(where)[:-3], where)

@@ -1,4 +1,4 @@
-"""From the results of eigenscope to figures, tables and findings. Reads HDF5 through its schema only: no MPI, no program.
+"""Makes figures, tables and findings from results of eigenscope. Reads HDF5 by its schema: needs no MPI and no program.
 
     import eigenscope_analysis as es
     r = es.open("all.h5")           # xarray.Dataset, read when used
@@ -10,7 +10,7 @@ __all__ = ["SchemaError", "open", "to_frame", "__version__"]
 
 
 def __getattr__(name):
-    """What needs other packages is imported when it is asked for, so that the command line can say which is missing."""
+    """Imports lazily, so that the command line can name missing packages."""
     if name not in ("SchemaError", "open", "to_frame"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import files

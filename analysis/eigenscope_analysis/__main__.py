@@ -28,7 +28,7 @@ def from_phdlab(options):
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong usage is exit code 1, as of the program."""
+    """Wrong usage exits with code 1, as in the program."""
 
     def error(self, message):
         print(f"eigenscope_analysis: {message}; usage: {' '.join(self.format_usage().split()[1:])}", file=sys.stderr)
@@ -69,7 +69,7 @@ def main(arguments=None):
             raise
         print(f"eigenscope_analysis: Python's {name} is missing; install it ({NEEDED[name]} in Debian, {name} elsewhere)",
               file=sys.stderr)
-    except ValueError as error:  # SchemaError among them: sentences for the user
+    except ValueError as error:  # includes SchemaError: sentences for the user
         if type(error).__module__ == "builtins":
             raise
         print(f"eigenscope_analysis: {error}", file=sys.stderr)

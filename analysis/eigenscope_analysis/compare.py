@@ -1,4 +1,4 @@
-"""What differs between two results: of two machines, two rank counts, two versions; or of delve and eigenscope."""
+"""Compares two results: of two machines, two rank counts or two versions; or of delve and eigenscope."""
 import contextlib
 import pathlib
 import re
@@ -9,14 +9,14 @@ import xarray
 
 from .files import SchemaError, as_sweep, open as open_file
 
-OF_THE_RUN = {"seconds", "elapsed_seconds", "ranks_per_point", "started", "host"}  # what no two runs share
+OF_THE_RUN = {"seconds", "elapsed_seconds", "ranks_per_point", "started", "host"}  # differ between any two runs
 PROVENANCE = ("version", "revision", "compiler", "build", "mpi", "hdf5", "blas", "onednn", "train_mode")
-BLOCK = 32  # points at a time
+BLOCK = 32  # points read at once
 SAME, DIFFERENT = 0, 2
 
 
 def run(a, b, rtol=1e-6, atol=1e-9, point=None, to=None):
-    """Prints what differs; 0 when nothing does beyond the tolerance, else 2."""
+    """Prints the differences. Returns 0 if none exceeds the tolerance, else 2."""
     with contextlib.ExitStack() as stack:
         if is_csv(a) and is_csv(b):
             raise SchemaError(f"{a}, {b}: one of the two must be a result of eigenscope")
@@ -51,9 +51,9 @@ class Tally:
         self.largest, self.relative, self.where = 0.0, 0.0, ""
 
     def add(self, a, b, place):
-        """a, b: arrays of one shape; place(index) names an element."""
+        """Compares arrays a, b of equal shape; place(index) names an element."""
         known = np.isfinite(a) & np.isfinite(b)
-        same = (a == b) | (np.isnan(a) & np.isnan(b))  # infinities too
+        same = (a == b) | (np.isnan(a) & np.isnan(b))  # true for infinities too
         with np.errstate(invalid="ignore"):
             distance = np.where(known, np.abs(a - b), 0)
             scale = np.where(known, np.maximum(np.abs(a), np.abs(b)), 0)

@@ -1,4 +1,4 @@
-"""Result files as xarray and pandas see them: a merged sweep, or the file of one point."""
+"""Opens result files for xarray and pandas: a merged sweep, or the file of one point."""
 import os
 import re
 
@@ -10,19 +10,19 @@ SCHEMA, SCHEMA_VERSION = "eigenscope", 1
 TIDY = ("point", "split", "epoch", "layer", "delta")  # dimensions of a tidy table
 
 
-# Control characters, what ends lines or turns the direction of text, and what is no text: shown as a question mark.
+# Control characters, line separators, direction marks and surrogates: replaced by question marks.
 NOT_PLAIN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 NOT_PLAIN_LINES = re.compile(NOT_PLAIN.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
 
 
 class SchemaError(ValueError):
-    """A file that is no result of eigenscope, in one sentence."""
+    """Raised for a file that is no result of eigenscope; the message is one sentence."""
 
 
 def open(path):
     """The xarray.Dataset of a merged sweep (leading dimension `point`) or of one point.
 
-    Nothing but coordinates is read before it is used. What was not measured is NaN. Close it, or use it in `with`.
+    Reads only coordinates at first, other variables when used. Unmeasured values are NaN. Close it, or use it in `with`.
     """
     if not os.path.exists(path):
         raise SchemaError(f"{path}: there is no such file; `eigenscope merge` writes one for a whole job")
@@ -35,7 +35,7 @@ def open(path):
         dataset = xarray.open_dataset(path, engine="h5netcdf")
     except SchemaError:
         raise
-    except Exception as error:  # h5py, h5netcdf and xarray each have errors of their own for what is no such file
+    except Exception as error:  # h5py, h5netcdf and xarray raise different errors for invalid files
         raise SchemaError(f"{path}: cannot be read as a result of eigenscope: {error}") from error
     schema, version = dataset.attrs.get("schema"), dataset.attrs.get("schema_version")
     if schema == SCHEMA and version == SCHEMA_VERSION:
@@ -47,7 +47,7 @@ def open(path):
 
 
 def check_alone(path):
-    """A file is read alone: links and values in other files are not opened on its word."""
+    """Refuses links and values in other files, so that a file cannot make us open others."""
     with h5py.File(path) as file:
         for name in file:
             link = file.get(name, getlink=True)
@@ -59,10 +59,10 @@ def check_alone(path):
 
 
 def made_plain(dataset):
-    """The words of a file as they may be shown, on a page or a terminal."""
+    """Replaces control characters in texts of a file, so that they are safe on a page or a terminal."""
     plain = {}
     for name, coordinate in dataset.coords.items():
-        if coordinate.dtype.kind in "OSTU":  # the type of words depends on versions of xarray and NumPy
+        if coordinate.dtype.kind in "OSTU":  # the dtype of text depends on the versions of xarray and NumPy
             words = [NOT_PLAIN.sub("?", str(word)) for word in coordinate.values.ravel()]
             if words != list(coordinate.values.ravel()):
                 plain[name] = (coordinate.dims, np.array(words, dtype=object).reshape(coordinate.shape))
@@ -74,13 +74,13 @@ def made_plain(dataset):
 
 
 def axes(dataset):
-    """Names of the axes of the grid, in the order of the job."""
+    """Names of the axes of the grid, in job order."""
     return str(dataset.attrs.get("axes", "")).split()
 
 
 def as_sweep(dataset):
-    """A dataset with the leading dimension `point`; the file of one point becomes a sweep of one. Eigenvectors are left
-    out there, so that what is read stays small."""
+    """Returns a dataset with the leading dimension `point`; the file of one point becomes a sweep of one point without
+    eigenvectors, so that little is read."""
     if "point" in dataset.dims:
         return dataset
     dataset = dataset.drop_vars("eigenvectors", errors="ignore")
@@ -96,9 +96,8 @@ def as_sweep(dataset):
 def to_frame(dataset, variables=None):
     """A tidy table: one row for each point, split, epoch, layer and delta, with the axes of the grid beside the numbers.
 
-    `dataset` is what open() gives, or a path. `variables` chooses columns; by default everything over no other dimensions
-    than these, so spectra, probes and what is told for each class are left out. Rows without any number of their own are
-    left out.
+    `dataset` is the result of open(), or a path. `variables` chooses columns; the default is all variables that have only
+    these dimensions, so spectra, probes and per-class values are left out. Rows without any number are left out.
     """
     if not isinstance(dataset, xarray.Dataset):
         with open(dataset) as opened:
@@ -119,6 +118,6 @@ def to_frame(dataset, variables=None):
     if measured:
         frame = frame.dropna(subset=measured, how="all")
     for name in frame.columns:
-        if frame[name].dtype.kind == "O":  # words, in pandas 3 of a type of their own
+        if frame[name].dtype.kind == "O":  # text; pandas 3 has its own dtype for it
             frame[name] = frame[name].astype("category")
     return frame[[c for c in (*beside, *order, *chosen) if c in frame]].reset_index(drop=True)

@@ -1,30 +1,30 @@
-"""What a sweep says in words and numbers: tables, and sentences that are made from them. Nothing is assumed; what cannot be
-decided from the points at hand is said to be so."""
+"""Tables about a sweep, and sentences made from the tables. No assumptions: if the points do not decide a question, the
+sentence says so."""
 import numpy as np
 import pandas as pd
 
 from . import statistics
 from .sweep import STABLE, last_finite, width_text
 
-WITHIN = 0.01  # of accuracy: one percentage point
+WITHIN = 0.01  # in accuracy: one percentage point
 RULE = (f"Among networks that are equal in all but their width (accuracy is the mean over seeds, on the eval split after the "
         f"last epoch), the smallest width within {100 * WITHIN:g} percentage point of the best accuracy is balanced; narrower "
         f"networks are under-parameterised, wider ones over-parameterised. Where one width was tried alone, nothing can be said.")
 VERDICTS = ("under-parameterised", "balanced", "over-parameterised")
 NOT_COMPARED = "not decidable: no other width"
 
-# The layers over which saturation is averaged: name, column of Sweep.points, and how a sentence says it.
+# Sets of layers for the mean saturation: name, column of Sweep.points, wording in a sentence.
 VARIANTS = (("all layers", "saturation", "over all layers but the output"),
             ("without tail layers", "saturation_without_tail", "with the tail layers (by probes) left out"),
             ("before the border layer", "saturation_before_border", "with the border layer and all behind it left out"))
 
 
 class Findings:
-    """tables: name -> DataFrame; sentences: (title, text, verdict or "") in the order of the page."""
+    """tables: name -> DataFrame; sentences: (title, text, verdict or "") in page order."""
 
     def __init__(self, sweep):
         self.sweep = sweep
-        self.generator = np.random.default_rng(0)  # the same file says the same
+        self.generator = np.random.default_rng(0)  # equal files give equal findings
         self.tables, self.sentences = {}, []
         self.complete = sweep.points[sweep.points["complete"]]
         self._networks()
@@ -54,7 +54,7 @@ class Findings:
         self.networks = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*self.sweep.keys, "seeds", "accuracy", "saturation"])
 
     def _groups(self, leave_out):
-        """Networks that are equal in all axes but one."""
+        """Groups of networks that are equal in all axes but one."""
         keys = [k for k in self.sweep.keys if k != leave_out]
         return self.networks.groupby(keys, sort=False, dropna=False) if keys else [((), self.networks)]
 
@@ -111,7 +111,7 @@ class Findings:
         self._say_whether_tails_matter(rows)
 
     def _say_whether_tails_matter(self, rows):
-        """Whether what doubling does to saturation over all layers has the same sign without the tail, 0 outside its interval."""
+        """Compares the sign of the effect of a doubling with and without the tail; 0 if its interval contains 0."""
         texts = []
         for effect in ("doubling the width", "doubling the number of classes"):
             found = {r["layers"]: r for r in rows if r["response"] == "saturation" and r["effect"] == effect}
@@ -136,7 +136,7 @@ class Findings:
         return values["seed"].to_numpy() if "seed" in values else np.zeros(len(values))
 
     def _rank_correlation(self, values, column, axis):
-        """Mean rank correlation among points that are equal in all other axes, seed by seed."""
+        """Mean rank correlation over points that are equal in all other axes, seed by seed."""
         if axis not in values or values[axis].nunique() < 2:
             return None
         others = [k for k in self.sweep.axes if k != axis]
@@ -153,8 +153,8 @@ class Findings:
                 "points": len(values), "seeds": found["seed"].nunique()}
 
     def _two_factors(self, values, column):
-        """Least squares on log2 width, log2 classes and their product (each centred), with a constant for each setting of the
-        other axes."""
+        """Least squares on log2 width, log2 classes and their product (each centred), with a constant for each combination of
+        the other axes."""
         factors = [f for f in ("width", "classes") if f in values and values[f].nunique() > 1]
         if not factors:
             return []
@@ -277,8 +277,8 @@ class Findings:
         return self.networks.loc[self.networks["verdict"] == verdict, column].mean()
 
     def _told_apart(self):
-        """The share of pairs of an under- and an over-parameterised network of one problem in which the former is the more
-        saturated, epoch by epoch."""
+        """Share of pairs (an under- and an over-parameterised network of one problem) in which the former has the higher
+        saturation, epoch by epoch."""
         mean = np.stack([mean_known(self.sweep.mean_saturation[n.rows]) for n in self.sweep.networks])
         rows = []
         pairs = [(i, j) for _, group in self._groups("width")
@@ -318,7 +318,7 @@ class Findings:
 
 
 def mean_known(values):
-    """Mean over the first axis of what is known; NaN where nothing is, without a warning."""
+    """Mean of known values over the first axis; NaN without a warning if none is known."""
     known = np.isfinite(values)
     total = np.where(known, values, 0).sum(axis=0)
     return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
@@ -333,7 +333,7 @@ def last_probes(sweep):
 
 
 def last_finite_over(values):
-    """(point, probe_epoch, layer) -> (point, layer): the last that is known."""
+    """(point, probe_epoch, layer) -> (point, layer): the last known value."""
 
     found = last_finite(np.moveaxis(values, 1, -1))
     return found if np.isfinite(found).any() else None

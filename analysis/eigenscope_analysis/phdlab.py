@@ -1,4 +1,4 @@
-"""The job file for a config.json of phd-lab, the authors' scripts: the same grid, the same training, the same measurement."""
+"""Converts a config.json of phd-lab, the authors' scripts, to a job file of equal grid, training and measurement."""
 import itertools
 import json
 import os
@@ -7,10 +7,10 @@ import re
 
 from .files import SchemaError
 
-# What phd-lab takes where a key is missing.
+# phd-lab's defaults for missing keys.
 DEFAULTS = {"model": ["resnet18"], "epoch": [30], "batch_size": [128], "dataset": ["Cifar10"], "resolution": [32],
             "optimizer": ["adam"], "conv_method": ["channelwise"], "delta": [0.99], "downsampling": [None]}
-# Where a run goes and what it prints changes no number.
+# Keys for output places and messages, which change no number.
 IGNORED = {"metrics", "logs_dir", "device", "data_parallel", "threshold", "seed"}
 
 WIDTHS = {"XXXS": "1/16", "XXS": "1/8", "XS": "1/4", "S": "1/2", "": "1", "L": "2", "XL": "4", "XXL": "8"}
@@ -21,7 +21,7 @@ DATASETS = {"mnist": ("mnist", "{format: idx, path: $MNIST, fit: resize, %s}"),
             "cifar100": ("cifar100", "{format: cifar100, path: $CIFAR100, fit: resize, %s}"),
             "tinyimagenet": ("tiny-imagenet", "{format: hdf5, path: $TINY_IMAGENET, fit: resize, %s}")}
 NORMALIZE = "normalize: {mean: [0.4914, 0.4822, 0.4465], std: [0.2023, 0.1994, 0.2010]}"  # phd-lab's, for every dataset
-# Names of phd-lab's optimizers as they are defined there.
+# Definitions of phd-lab's optimizers.
 OPTIMIZERS = {"adam": "optimizer: adam, learning_rate: 0.001, weight_decay: 0",
               "sgd": "optimizer: sgd, learning_rate: 0.01, momentum: 0.9, weight_decay: 5.0e-4",
               "lrs60": "optimizer: sgd, learning_rate: 0.1, momentum: 0.9, weight_decay: 5.0e-4, schedule: {step: 20, gamma: 0.1}",
@@ -30,7 +30,7 @@ METHODS = {"channelwise", "mean", "max", "median", "flatten"}
 
 
 def convert(path):
-    """The text of the job file. SchemaError in one sentence for what has no equivalent."""
+    """Returns the text of the job file. SchemaError with one sentence for settings without an equivalent."""
     config = read(path)
     name = re.sub(r"[^A-Za-z0-9._+-]", "-", pathlib.Path(path).stem)
     datasets = [of(DATASETS, re.sub(r"[^a-z0-9]", "", str(d).lower()), path, "dataset", d) for d in config["dataset"]]
@@ -44,7 +44,7 @@ def convert(path):
         for i, (axis, values) in enumerate(block.items()):
             lines.append(f"  {'- ' if i == 0 else '  '}{axis}: [{', '.join(map(str, values))}]")
     lines += ["datasets:", *(f"  {d}: {text % NORMALIZE}" for d, text in datasets)]
-    # What has several values is an axis of the grid, and then stands there alone.
+    # A key with several values becomes an axis of the grid, and appears only there.
     single = "".join(f"{name}: {config[key][0]}, " for key, name in (("epoch", "epochs"), ("batch_size", "batch"))
                      if len(config[key]) == 1)
     lines += [f"train: {{{single}{optimizer}, augment: [crop, flip]}}",
@@ -90,7 +90,7 @@ def only(config, key, path):
 
 
 def models_of(config, path):
-    """[(models, widths)]: models of the same widths share a block of the grid."""
+    """[(models, widths)]: models with equal widths share a block of the grid."""
     widths = {}
     for given in config["model"]:
         match = MODEL.match(str(given))
@@ -119,7 +119,7 @@ def method(config, path):
 
 
 def save(path, text):
-    """Writes a new file; one that is there stays."""
+    """Writes a new file; refuses to replace an existing one."""
     if os.path.exists(path):
         raise SchemaError(f"--to {path}: is there; choose another name or remove it")
     pathlib.Path(path).write_text(text, encoding="utf-8")

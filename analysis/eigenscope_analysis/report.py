@@ -16,7 +16,7 @@ from .files import SchemaError, open as open_file
 from .findings import Findings, RULE
 from .sweep import Sweep, width_text
 
-ROWS = 40  # of a table on the page; the CSV has all
+ROWS = 40  # on the page; the CSV has all rows
 TABLES = (("recommend", "Width to choose", "The smallest width whose accuracy is within 1 percentage point of the best."),
           ("effects", "Effects of width and difficulty", "Rank correlations among points that differ in one axis alone, and least "
            "squares on log2 width × log2 classes with interaction, with 95 % intervals by drawing seeds."),
@@ -29,7 +29,7 @@ TABLES = (("recommend", "Width to choose", "The smallest width whose accuracy is
 
 
 def write(source, folder):
-    """Writes the report of `source` into `folder` (made if it is not there); returns the page's path."""
+    """Writes the report of `source` into `folder` (created if needed); returns the path of the page."""
     folder = pathlib.Path(folder)
     with open_file(source) as dataset:
         sweep = Sweep(dataset)
@@ -53,7 +53,7 @@ def write(source, folder):
 # ---- figures ----
 
 def draw(plot, sweep, folder):
-    """A figure for the page, its SVG and PNG written; or the reason why there is none."""
+    """Writes a figure as SVG and PNG and returns its HTML; or the reason why it is missing."""
     try:
         with plt.rc_context({**RC, "svg.hashsalt": plot.name}):
             figure, caption = plot.draw(sweep)
@@ -70,7 +70,7 @@ def draw(plot, sweep, folder):
 
 
 def inline(svg, name):
-    """An SVG as part of a page: without the XML prologue, as wide as its place, and with ids of its own."""
+    """Embeds an SVG in a page: removes the XML prologue, fits its width, and makes its ids unique."""
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*"', r'<svg \1', svg, count=1)
     svg = re.sub(r'<svg ([^>]*?)height="[^"]*"', r'<svg \1role="img" ', svg, count=1)
@@ -129,4 +129,4 @@ def render(source, sweep, findings, shown, tables):
                            date=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"))
 
 
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a font that is not there has a stand-in
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # missing fonts have substitutes

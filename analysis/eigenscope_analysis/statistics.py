@@ -1,4 +1,4 @@
-"""The few statistics that findings are made of."""
+"""Statistics for findings."""
 import numpy as np
 import pandas as pd
 
@@ -20,7 +20,7 @@ def half_width(values):
 
 
 def spearman(x, y):
-    """Rank correlation, ties sharing their mean rank; NaN where one side is constant or fewer than two pairs are left."""
+    """Rank correlation; ties share their mean rank. NaN if one side is constant or fewer than two pairs are known."""
     x, y = np.asarray(x, float), np.asarray(y, float)
     both = np.isfinite(x) & np.isfinite(y)
     if both.sum() < 2:
@@ -32,19 +32,19 @@ def spearman(x, y):
 
 
 def draws(n, generator):
-    """How often each of n seeds is drawn in each of the resamples: (RESAMPLES, n) whole numbers."""
+    """Number of draws of each of n seeds in each resample: (RESAMPLES, n) integers."""
     return generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
 
 
 def interval(samples):
-    """95 % percentile interval; NaN where there are no samples."""
+    """95 % percentile interval; NaN without samples."""
     samples = np.asarray(samples, float)
     samples = samples[np.isfinite(samples)]
     return tuple(np.percentile(samples, [2.5, 97.5])) if len(samples) else (np.nan, np.nan)
 
 
 def bootstrap_mean(by_seed, generator):
-    """Interval of the mean of `by_seed`, one number for each seed, by drawing seeds; NaN for one seed."""
+    """Interval of the mean of `by_seed` (one number per seed) by resampling seeds; NaN for one seed."""
     values = np.asarray(by_seed, float)
     values = values[np.isfinite(values)]
     if len(values) < 2:

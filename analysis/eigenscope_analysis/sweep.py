@@ -1,4 +1,4 @@
-"""A sweep as figures and findings look at it: points as a table, networks as points that differ only in their seed."""
+"""A sweep for figures and findings: a table of points, and networks (points that differ only in their seed)."""
 import fractions
 
 import numpy as np
@@ -15,7 +15,7 @@ def width_text(width):
 
 
 def value_text(axis, value):
-    """One value of an axis as people say it: "width 1/8", "10 classes", "vgg11"."""
+    """One value of an axis for readers: "width 1/8", "10 classes", "vgg11"."""
     if axis == "width":
         return f"width {width_text(value)}"
     if axis == "classes":
@@ -28,13 +28,13 @@ def value_text(axis, value):
 
 
 def without_formulas(words):
-    """Words of a file for figures, which would take what stands between two $ for a formula."""
+    """Escapes texts for figures, because matplotlib reads text between two $ as a formula."""
     words = np.asarray(words).astype(str)
     return np.char.replace(words, "$", "?") if words.size else words
 
 
 class Sweep:
-    """What is read of a file once; spectra stay on the disk until a figure asks for a point."""
+    """The data of a file, read once; spectra stay on disk until a figure needs a point."""
 
     def __init__(self, dataset):
         self.data = as_sweep(dataset)
@@ -61,7 +61,7 @@ class Sweep:
         return self.splits[0]
 
     def values(self, name, **at):
-        """A variable as float64, or None when the file lacks it."""
+        """Returns a variable as float64, or None if the file lacks it."""
         if name not in self.data:
             return None
         return np.asarray(self.data[name].isel(**at).values, float)
@@ -103,17 +103,17 @@ class Sweep:
         table["complete"] = (table["outcome"] == "complete") & (self.last_at >= 0)
         self.points = table
         self.varying = [a for a in self.axes if table[a].astype(str).nunique() > 1]
-        self.keys = [a for a in self.axes if a != "seed"]  # what makes a network
+        self.keys = [a for a in self.axes if a != "seed"]  # axes that define a network
         self._find_networks()
 
     def _of_eval(self, name):
-        """Of the eval split at the last epoch that has it, else NaN."""
+        """Value of the eval split at the last epoch that has one, else NaN."""
         values = self.values(name)
         at = self.splits.index("eval") if "eval" in self.splits else 0
         return last_finite(values[:, at])
 
     def mean_over_layers(self, left_out=None):
-        """Mean saturation (point, epoch) over the layers that count, without those of a mask (point, layer)."""
+        """Mean saturation (point, epoch) over the counted layers, except those of a mask (point, layer)."""
         counted = self.counted if left_out is None else self.counted & ~left_out[:, None, :]
         number = counted.sum(axis=2)
         total = np.where(counted, self.saturation, 0).sum(axis=2)
@@ -124,8 +124,8 @@ class Sweep:
         return np.where(known, mean, np.nan)
 
     def _stable_epochs(self):
-        """The first measured epoch from which the correlation with the last stays at 0.95 or above; NaN where it does so
-        only at the last epoch itself, or is not known."""
+        """The first measured epoch from which the correlation with the last stays at 0.95 or above; NaN if only the last epoch
+        itself does, or if it is unknown."""
         self.stability = None
         if "stability_pearson" not in self.data:
             return np.nan
@@ -153,12 +153,12 @@ class Sweep:
         self.networks.sort(key=lambda network: network.order)
 
     def label(self, key, leave_out=()):
-        """What tells a network apart from the others of the sweep."""
+        """Describes a network by its axes that vary in the sweep."""
         names = [a for a in self.varying if a != "seed" and a not in leave_out]
         return ", ".join(value_text(a, key[a]) for a in names if a in key)
 
     def common(self):
-        """What all points have in common."""
+        """Describes the values that all points share."""
         first = self.points.iloc[0]
         return ", ".join(value_text(a, first[a]) for a in self.axes if a not in self.varying and a != "seed"
                          and str(first[a]) not in ("", "nan"))
@@ -171,14 +171,14 @@ STABLE = 0.95
 
 
 def last_finite(values):
-    """Of each row (…, epoch) the last number that is one."""
+    """Last finite number of each row (…, epoch)."""
     found = np.isfinite(values)
     at = values.shape[-1] - 1 - found[..., ::-1].argmax(axis=-1)
     return np.where(found.any(axis=-1), np.take_along_axis(values, at[..., None], -1)[..., 0], np.nan)
 
 
 class Network:
-    """Complete points that differ only in their seed."""
+    """A network: complete points that differ only in their seed."""
 
     def __init__(self, sweep, key, rows):
         self.sweep, self.key, self.rows = sweep, key, rows
@@ -196,7 +196,7 @@ class Network:
 
     @property
     def layers(self):
-        """Indices of the layers that the network has."""
+        """Indices of the layers of the network."""
         return np.flatnonzero(self.sweep.layer_names[self.first] != "")
 
     def names(self):
@@ -210,12 +210,12 @@ class Network:
         return self.sweep.saturation[self.rows, self.sweep.last_at[self.rows]][:, self.layers]
 
     def border_at(self):
-        """Place of the border layer among the layers, or None."""
+        """Position of the border layer among the layers, or None."""
         at = np.flatnonzero(self.sweep.border[self.first][self.layers])
         return int(at[0]) if len(at) else None
 
     def tail_from(self):
-        """Place of the first tail layer (median over seeds), or None."""
+        """Position of the first tail layer (median over seeds), or None."""
         tails = self.sweep.tail[self.rows][:, self.layers]
         if not np.isfinite(tails).any():
             return None
@@ -226,7 +226,7 @@ class Network:
 
 
 def spread_evenly(items, most):
-    """At most so many of a list, first and last among them."""
+    """At most `most` items of a list, including first and last."""
     if len(items) <= most:
         return list(items)
     return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]

@@ -1,4 +1,4 @@
-"""What the tests share: files made by hand, and a small real sweep that the program makes once."""
+"""Shared fixtures: files made by hand, and a small real sweep that the program makes once."""
 import os
 import pathlib
 import subprocess

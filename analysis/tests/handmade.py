@@ -1,5 +1,5 @@
-"""Merged files made by hand, with the schema's names, dimensions and types (test_schema.py holds them to the program), whose
-numbers follow a law that is known: findings must find it again."""
+"""Merged files made by hand with the schema's names, dimensions and types (test_schema.py compares them with the program).
+Their numbers follow a known law, which findings must find."""
 import itertools
 
 import numpy as np
@@ -17,7 +17,7 @@ def axes_of(widths, classes, seeds, datasets, models):
 
 def laws(axes, n_layers, epochs, noise):
     """Mean saturation falls by 0.1 with each doubling of the width and rises by 0.05 with each doubling of the classes;
-    accuracy the other way, by 0.02 and 0.03; the last layers are a tail; the pattern is reached by epoch 3."""
+    accuracy does the opposite, by 0.02 and 0.03. The last layers are a tail; the pattern is stable from epoch 3."""
     generator = np.random.default_rng(3)
     width, classes = np.log2(axes["width"].astype(float)), np.log2(axes["classes"].astype(float))
     jitter = noise * (axes["seed"].astype(float) - axes["seed"].astype(float).mean())
@@ -34,7 +34,7 @@ def laws(axes, n_layers, epochs, noise):
 
 def make(widths=(1 / 16, 1 / 8, 1 / 4), classes=(2, 4, 8), seeds=(0, 1, 2), datasets=("fashion-mnist",), models=("vgg16",),
          n_epochs=5, n_layers=8, components=16, noise=0.01, probes=True, spaces=True, projection=True, spectra=True, deltas=(0.9, 0.99)):
-    """The xarray.Dataset of such a sweep; change it before write() for what is to be wrong or missing."""
+    """The xarray.Dataset of such a sweep; tests change or remove values before write()."""
     axes = axes_of(widths, classes, seeds, datasets, models)
     n, epochs = len(axes["seed"]), np.arange(n_epochs + 1, dtype=np.int32)
     saturation, accuracy, generator = laws(axes, n_layers, epochs, noise)
@@ -42,7 +42,7 @@ def make(widths=(1 / 16, 1 / 8, 1 / 4), classes=(2, 4, 8), seeds=(0, 1, 2), data
     of_point, of_layer = ("point",), ("point", "layer")
     of_epoch, measured = ("point", "split", "epoch"), ("point", "split", "epoch", "layer")
     both = np.repeat(saturation[:, None], 2, axis=1)
-    both[:, 0, 0] = np.nan  # epoch 0 is measured on the eval split alone
+    both[:, 0, 0] = np.nan  # epoch 0 is measured on the eval split only
     curve = accuracy[:, None, None] * (1 - 0.5 * np.exp(-epochs))[None, None, :] * np.ones((1, 2, 1))
     curve[:, 0, 0] = np.nan
     widths_of = np.full((n, n_layers), components, np.int32)
@@ -108,11 +108,11 @@ def make(widths=(1 / 16, 1 / 8, 1 / 4), classes=(2, 4, 8), seeds=(0, 1, 2), data
 
 
 def write(dataset, path):
-    """As `merge` writes it: -1 stands for what was not measured of whole numbers, chunks of one point, deflated."""
+    """Writes it as `merge` does: -1 for unmeasured integers, chunks of one point, deflated."""
     whole = {name: {"dtype": "int64", "_FillValue": -1} for name in ("samples", "intrinsic_dimension") if name in dataset}
     spectra = {"eigenvalues": {"zlib": True, "complevel": 1, "chunksizes": (1, *dataset["eigenvalues"].shape[1:])}} \
         if "eigenvalues" in dataset else {}
-    # The list of coordinates is the file's own attribute; xarray would refuse to write it twice.
+    # The list of coordinates is an attribute of the file; xarray refuses to write it twice.
     attributes = {k: v for k, v in dataset.attrs.items() if k != "coordinates"}
     copy = dataset.copy()
     copy.attrs = attributes

@@ -1,4 +1,4 @@
-"""compare: differences beyond a tolerance are found and placed, and what no two runs share is none."""
+"""compare: finds and locates differences beyond a tolerance, and ignores what differs in all runs."""
 import handmade
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def test_a_difference_is_found_and_placed(write, tmp_path, capsys):
     assert table.loc["accuracy"].one_unknown == 1 and table.loc["accuracy"].beyond == 0
     assert table.drop(["saturation", "accuracy"])[["beyond", "one_unknown"]].to_numpy().sum() == 0
     assert "saturation" in capsys.readouterr().out
-    assert main(["compare", str(a), str(b), "--atol", "0.01"]) == 2  # what is known on one side only stays
+    assert main(["compare", str(a), str(b), "--atol", "0.01"]) == 2  # values known on one side only still count
     made["accuracy"].values[1, 1, 2] = 0.5
     both = made.copy(deep=True)
     both["accuracy"].values[1, 1, 2] += 1e-4
@@ -66,7 +66,7 @@ def test_real_files(small):
 
 
 def delve_csv(made, path, point=0, change=0.0):
-    """As delve's CSVWriter leaves it: semicolons, one row an epoch, dashes in the names of modules."""
+    """A file as by delve's CSVWriter: semicolons, one row per epoch, dashes in names of modules."""
     names = made["layer_name"].values[point]
     columns = {f"{split}-saturation_{name.replace('.', '-')}": made["saturation"].values[point, i, 1:, layer, 1] + change
                for i, split in enumerate(("train", "eval")) for layer, name in enumerate(names)}

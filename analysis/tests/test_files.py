@@ -1,4 +1,4 @@
-"""open() and to_frame(): what is read, when, and what is refused."""
+"""open() and to_frame(): content, lazy reading, and refused files."""
 import os
 import re
 
@@ -22,7 +22,7 @@ def test_numbers_come_through(write):
 
 
 def test_open_reads_no_spectra(write):
-    """Data variables stay on the disk until they are asked for."""
+    """Data variables are not read before they are used."""
     with es.open(write(handmade.make())) as r:
         for name in ("eigenvalues", "saturation"):
             assert not r[name].variable._in_memory, name
@@ -105,7 +105,7 @@ def test_a_file_is_read_alone(tmp_path, write):
 
 
 def test_a_point_is_a_sweep_of_one(small):
-    """The file of a point says the same as its row of the merged file."""
+    """The file of a point equals its row in the merged file."""
     with es.open(small / "all.h5") as merged:
         whole = Sweep(merged).points.set_index("point_id")
         for path in sorted((small / "out/points").glob("*.h5"))[:3]:
@@ -120,7 +120,7 @@ def test_a_point_is_a_sweep_of_one(small):
 
 
 def test_the_example_of_the_readme(small, monkeypatch):
-    """It runs as it stands there, on a merged file of another job."""
+    """The Python of the README runs unchanged on a merged file of another job."""
     text = (HERE.parent / "README.md").read_text()
     example, = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "eigenscope_analysis" in block)
     monkeypatch.chdir(small)

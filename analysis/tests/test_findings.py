@@ -1,4 +1,4 @@
-"""Findings: a known law is found again, and what is missing, NaN, diverged or padded is told apart."""
+"""Findings: a known law is found; missing, NaN, diverged and padded values are handled."""
 import handmade
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from eigenscope_analysis.sweep import Sweep
 
 @pytest.fixture
 def find():
-    """Findings of a file made by hand, without the detour over the disk (test_report.py goes there)."""
+    """Findings of a dataset made by hand, without a file (test_report.py uses files)."""
     return lambda dataset: Findings(Sweep(dataset))
 
 
@@ -34,7 +34,7 @@ def test_the_law_is_found_again(find):
         assert effect(findings, "saturation", "doubling the width", layers).estimate == pytest.approx(-10)
         assert effect(findings, "saturation", "doubling the number", layers).estimate == pytest.approx(5)
         assert effect(findings, "saturation", "interaction", layers).estimate == pytest.approx(0, abs=1e-9)
-    late = 1 - 0.5 * np.exp(-5)  # the share of its accuracy that a network has at the last epoch
+    late = 1 - 0.5 * np.exp(-5)  # share of its final accuracy that a network reaches at the last epoch
     assert effect(findings, "accuracy", "doubling the width").estimate == pytest.approx(2 * late)
     assert effect(findings, "accuracy", "doubling the number").estimate == pytest.approx(-3 * late)
     assert "wider networks are less saturated" in said(findings, "Effects on saturation, all layers")
@@ -49,7 +49,7 @@ def test_an_effect_that_turns_round_is_said_to_do_so(find):
 
 
 def test_an_effect_of_the_tail_alone_vanishes_without_it(find):
-    """Width acts on the tail layers only: the effect is there over all layers and gone without them."""
+    """Width affects the tail layers only: the effect exists over all layers and vanishes without them."""
     made = handmade.make()
     values = made["saturation"].values
     tail = made["layer_tail"].values[0] == 1
@@ -63,7 +63,7 @@ def test_an_effect_of_the_tail_alone_vanishes_without_it(find):
 
 
 def test_intervals_hold_the_spread_of_seeds(find):
-    """The effect of width differs by seed: the interval reaches over it; one seed has none."""
+    """The effect of width differs by seed: the interval includes it; one seed has no interval."""
     made = handmade.make(noise=0)
     steps = np.log2(made["width"].values.astype(float)) * (made["seed"].values - 1) * 0.02
     made["saturation"] = made["saturation"] + steps[:, None, None, None, None]
@@ -77,7 +77,7 @@ def test_intervals_hold_the_spread_of_seeds(find):
 
 
 def test_verdict_and_recommendation(find):
-    """By the law a doubling is worth 2 points of accuracy: only the widest is within one point of the best."""
+    """By the law, a doubling gains 2 points of accuracy, so only the widest network is within one point of the best."""
     findings = find(handmade.make())
     assert set(findings.tables["recommend"]["width"]) == {"1/4"}
     verdicts = findings.tables["points"].groupby("width")["verdict"].unique()
@@ -89,7 +89,7 @@ def test_verdict_and_recommendation(find):
     assert [list(v) for v in findings.tables["points"].groupby("width")["verdict"].unique()] == \
         [["under-parameterised"], ["balanced"], ["over-parameterised"]]
     apart = findings.tables["told_apart"].set_index("epoch")["under_more_saturated"]
-    assert apart[5] == 1 and apart[0] == 0  # as initialised all are alike
+    assert apart[5] == 1 and apart[0] == 0  # at initialisation all are alike
 
 
 def test_one_width_is_not_compared(find):
@@ -129,7 +129,7 @@ def test_diverged_points_are_listed_and_left_out(find):
 
 
 def test_padded_points_keep_to_their_own_layers_and_epochs(find):
-    """A network of fewer layers and a training of fewer epochs in one file with longer ones."""
+    """A network with fewer layers and a training with fewer epochs, merged with longer ones."""
     made = handmade.make(models=("vgg16", "tiny"))
     short = np.flatnonzero(made["model"].values == "tiny")
     alone = find(made.isel(point=short)).tables["points"]
@@ -192,7 +192,7 @@ def test_statistics():
     fit, r_squared = statistics.least_squares(x, 3 * np.arange(6) + 1.0)
     np.testing.assert_allclose(fit, [3, 1])
     assert r_squared == pytest.approx(1)
-    # A draw of seeds is a fit on the repeated rows: two seeds of slope 1 and 3 give 1, 2 or 3.
+    # A draw of seeds is a fit on repeated rows: two seeds of slope 1 and 3 give 1, 2 or 3.
     design = np.column_stack([np.tile(np.arange(3.0), 2), np.ones(6)])
     response = np.concatenate([np.arange(3.0), 3 * np.arange(3.0)])
     bounds = statistics.bootstrap_least_squares(design, response, np.repeat([0, 1], 3), np.random.default_rng(0))

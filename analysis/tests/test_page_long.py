@@ -1,4 +1,4 @@
-"""The page in a real browser: headless Chromium lays it out without a network, and every figure is there and not empty."""
+"""The page in headless Chromium, without a network: every figure is present and not empty."""
 import json
 import re
 import shutil
@@ -12,7 +12,7 @@ from eigenscope_analysis import report
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 
-# What the browser made of each figure: its size on the screen, and the shapes in it that cover any of it.
+# Measures each figure in the browser: its size on the screen, and the shapes that cover any of it.
 LOOK = """
 <script>
 const shape = "path, use, image, rect, polygon";
@@ -47,7 +47,7 @@ def test_every_figure_is_seen(tmp_path, projection):
     answer = json.loads(re.search(r"<pre id=\"answer\">(.*?)</pre>", done.stdout, re.S)[1].replace("&amp;", "&").replace("&lt;", "<")
                         .replace("&gt;", ">"))
     assert [figure["id"] for figure in answer["figures"]] == [f"figure-{name}" for name in NAMES]
-    assert answer["wide"] <= 1200  # nothing sticks out of the window
+    assert answer["wide"] <= 1200  # nothing exceeds the window
     for figure in answer["figures"]:
         if figure["id"] == "figure-projection" and not projection:
             assert figure["shapes"] == 0 and figure["caption"].startswith("Nothing to show:")

@@ -45,7 +45,7 @@ def test_plan_accepts_the_job(config, tmp_path, small):
     assert "train: {epochs: 60, optimizer: sgd, learning_rate: 0.1, momentum: 0.9, weight_decay: 5.0e-4, " \
            "schedule: {step: 20, gamma: 0.1}" in text
     assert "method: {nearest: 4}, convention: delve" in text
-    assert main(["from-phdlab", str(path), "--to", str(tmp_path / "job.yaml")]) == 1  # it is there
+    assert main(["from-phdlab", str(path), "--to", str(tmp_path / "job.yaml")]) == 1  # the file exists
 
 
 def test_defaults_are_phd_labs(config):

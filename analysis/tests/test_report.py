@@ -1,4 +1,4 @@
-"""The report: every figure drawn or its absence explained, every table written, one page that needs nothing else."""
+"""The report: every figure is drawn or its absence explained, every table is written, the page is self-contained."""
 import re
 import subprocess
 import sys
@@ -18,7 +18,7 @@ SMALL = {"widths": (1 / 16, 1 / 8), "classes": (2, 4), "seeds": (0, 1), "n_epoch
 
 
 def nothing(page, name):
-    """What the page says in a figure's place, or None when the figure is there."""
+    """Text that replaces a figure on the page, or None if the figure exists."""
     place = re.search(rf'<figure id="figure-{name}".*?</figure>', page, re.S)[0]
     said = re.search(r'class="nothing">Nothing to show: (.*?)\.</div>', place, re.S)
     assert ("<svg" in place) != (said is not None), name
@@ -26,7 +26,7 @@ def nothing(page, name):
 
 
 def marks(svg):
-    """How many things are drawn in an SVG."""
+    """Number of drawn elements in an SVG."""
     return len(re.findall(r"<(?:path|use|image|polygon|rect)\b", svg))
 
 
@@ -36,7 +36,7 @@ def test_figures_are_those_of_the_list():
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """What was made, and the folder of its report."""
+    """The dataset, and the folder of its report."""
     folder, made = tmp_path_factory.mktemp("whole"), handmade.make(**SMALL)
     report.write(handmade.write(made, folder / "hand.h5"), folder / "report")
     return made, folder / "report"
@@ -53,7 +53,7 @@ def test_everything_is_there(whole):
 
 
 def test_words_of_a_file_give_no_orders(tmp_path):
-    """Neither to a browser, nor to a terminal, nor to what sets formulas in figures."""
+    """Axis values cannot inject HTML, terminal commands, or formulas in figures."""
     made = handmade.make(**SMALL, datasets=("<img src=x onerror=alert(1)>",), models=("vgg16", "\x1b[31m$\\frac{$\u202e"))
     made["layer_name"][:, 0] = "</svg><script>alert(2)</script>"
     made["layer_name"][:, 1] = "$\\undefined{$ \x1b[2J\u009b"
@@ -70,7 +70,7 @@ def test_words_of_a_file_give_no_orders(tmp_path):
 
 
 def test_the_page_needs_nothing_else(whole):
-    """Nothing is fetched; links lead into the folder of the report, and references to ids that are there, once."""
+    """The page loads nothing; links stay in the report's folder; references name ids that exist exactly once."""
     folder = whole[1]
     page = (folder / "index.html").read_text()
     assert not re.findall(r"<(?:script|link|img|iframe)\b", page)
@@ -120,7 +120,7 @@ def test_an_earlier_figure_does_not_stay(write, tmp_path):
 
 
 def test_parts_that_are_missing_diverged_or_padded(write, tmp_path):
-    """One file with all of it still makes every figure, and the page names what was left out."""
+    """One file with everything still gives all figures, and the page names what it omits."""
     made = handmade.make(**{**SMALL, "models": ("vgg16", "tiny")})
     short = np.flatnonzero(made["model"].values == "tiny")
     made["layer_name"].values[short, 0] = ""
@@ -178,7 +178,7 @@ def test_errors_are_one_sentence(small, tmp_path):
 
 
 def test_modules_that_are_missing_are_named(small, tmp_path):
-    """A Python without packages: the program says which it lacks, and so does the package itself."""
+    """With a Python without packages, the program and the package name the missing ones."""
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')  # no site-packages, no PYTHONPATH
     python.chmod(0o755)
@@ -197,7 +197,7 @@ def test_no_points(write, tmp_path):
 
 
 def test_activations_without_axes_labels_or_training(write, tmp_path):
-    """One point, one split, no width, no accuracy: what `source: activations` leaves."""
+    """One point, one split, no width, no accuracy, as from `source: activations`."""
     made = handmade.make(widths=(1 / 8,), classes=(2,), seeds=(0,), n_epochs=3, n_layers=6, probes=False, projection=False)
     made = made.drop_vars(["dataset", "model", "width", "classes", "seed"]).drop_sel(epoch=0)
     made.attrs["axes"] = ""

@@ -1,4 +1,4 @@
-"""The files made by hand have the names, dimensions and types of what the program writes; and both say the same of means."""
+"""Files made by hand match the program's names, dimensions and types; both compute equal means."""
 import json
 
 import handmade
@@ -19,7 +19,7 @@ def test_hand_made_files_are_like_real_ones(small, write):
 
 
 def test_means_are_those_of_the_program(small):
-    """`status` and `show` state the mean saturation of a point; so does the table of points."""
+    """`status`, `show` and the table of points agree on the mean saturation of a point."""
     with es.open(small / "all.h5") as merged:
         points = Sweep(merged).points
     shown = json.loads(run_program("show", "all.h5", "--format", "json", cwd=small).stdout)
@@ -32,6 +32,6 @@ def test_means_are_those_of_the_program(small):
 
 
 def Sweep_at_first_delta(path):
-    """The program's tables are of the first delta, the report of 0.99."""
+    """Tables of the program use the first delta, the report uses 0.99."""
     with es.open(path) as merged:
         return list(Sweep(merged.isel(delta=[0])).points["saturation"])

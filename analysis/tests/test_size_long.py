@@ -1,4 +1,4 @@
-"""A sweep of 1,000 points, 20 epochs and 16 layers: its report takes under a minute and a gigabyte, and opening it is lazy."""
+"""The report of 1,000 points, 20 epochs, 16 layers takes less than a minute and a gigabyte; opening is lazy."""
 import resource
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import numpy as np
 
 import eigenscope_analysis as es
 
-# In a process of its own, whose peak is that of the report alone.
+# In a separate process, so that its peak is that of the report alone.
 REPORT = r"""
 import re, sys, time
 sys.path.insert(0, sys.argv[1])
@@ -41,5 +41,5 @@ def test_a_thousand_points(tmp_path):
     assert done.returncode == 0, done.stderr
     seconds, cpu, peak = map(float, done.stdout.split())
     print(f"\nreport of 1,000 points: {seconds:.1f} s, {cpu:.1f} s of CPU, {peak:.0f} MiB; opened in {opened:.2f} s")
-    assert cpu < 60  # of one core; the clock on the wall is others' as well
+    assert cpu < 60  # of one core; wall time includes other processes
     assert peak < 1000

@@ -1,5 +1,5 @@
-"""The figures of a report, in its order. Each is a Plot: a name, a title, and draw(sweep), which gives the figure and its caption or
-raises Nothing with the reason why there is nothing to show."""
+"""The figures of a report, in order. Each is a Plot: a name, a title, and draw(sweep), which returns the figure and its
+caption, or raises Nothing with the reason why there is nothing to show."""
 from . import difficulty, evolution, layers, projection, scatter, spectra, stability
 from .style import Nothing
 

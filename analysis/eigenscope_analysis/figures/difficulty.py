@@ -10,7 +10,7 @@ COLUMNS = (("saturation", "mean saturation (%)", "viridis"), ("accuracy", "accur
 
 
 def problem_of(key, sweep):
-    """What makes a problem harder or easier: (dataset, classes), as far as they vary; both where neither does."""
+    """The problem of a network: (dataset, classes), only those that vary, or both if neither varies."""
     return tuple(key[a] for a in problem_axes(sweep))
 
 
@@ -24,7 +24,7 @@ def problem_text(problem, sweep):
 
 
 def groups_of(sweep):
-    """Networks that are equal but for width, dataset and classes: [(label, {(problem, width): network})]."""
+    """Networks that are equal except for width, dataset and classes: [(label, {(problem, width): network})]."""
     groups = {}
     for network in sweep.networks:
         label = sweep.label(network.key, ("width", "dataset", "classes"))
@@ -63,7 +63,7 @@ def curves(axis, cells, problems, widths, sweep, column, label):
         networks = [(w, cells[problem, w]) for w in widths if (problem, w) in cells]
         values = [percent(network, column) for _, network in networks]
         known = [(w, v) for (w, _), v in zip(networks, values) if np.isfinite(v).any()]
-        aside = 2 ** (0.06 * (i - (len(shown) - 1) / 2))  # so that bars do not hide one another
+        aside = 2 ** (0.06 * (i - (len(shown) - 1) / 2))  # shift bars so that they do not overlap
         axis.errorbar([w * aside for w, _ in known], [np.nanmean(v) for _, v in known],
                       yerr=[np.nan_to_num(half_width(v)) for _, v in known], color=style.PALETTE[i % len(style.PALETTE)],
                       marker=style.MARKERS[i], linestyle=style.LINES[i % len(style.LINES)], capsize=3, elinewidth=1,

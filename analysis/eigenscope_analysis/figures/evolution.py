@@ -9,7 +9,7 @@ MOST = 12
 
 
 def heat_maps(sweep, shown, values, label, cmap, bottom=0):
-    """One panel for each network of values(network) -> (epoch, layer) in percent, coloured from `bottom` to 100."""
+    """Draws one panel per network of values(network) -> (epoch, layer) in percent, coloured from `bottom` to 100."""
     columns = 2 if len(shown) in (2, 4) else 3
     figure, axes = style.panels(len(shown), columns, 2.9)
     image = None
@@ -38,7 +38,7 @@ def heat_maps(sweep, shown, values, label, cmap, bottom=0):
 
 
 def over_seeds(network, values):
-    """(point, epoch, layer) -> the mean over the network's seeds, of its layers, in percent."""
+    """(point, epoch, layer) -> mean over the seeds of a network, for its layers, in percent."""
     return 100 * mean_known(values[network.rows][:, :, network.layers])
 
 

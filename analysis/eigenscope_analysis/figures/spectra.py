@@ -9,7 +9,7 @@ FLOOR = 1e-8
 
 
 def spectrum(sweep, point):
-    """(epoch, layer, component) of one point, as shares of the layer's variance: the only spectra that are read."""
+    """(epoch, layer, component) of one point, as shares of the layer's variance. No other spectra are read."""
     values = np.asarray(sweep.data["eigenvalues"].isel(point=point, split=sweep.split_at).values, float)
     total = np.nansum(values, axis=-1, keepdims=True)
     return np.divide(values, total, out=np.full_like(values, np.nan), where=total > 0)

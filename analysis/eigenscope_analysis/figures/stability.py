@@ -1,4 +1,4 @@
-"""How early the pattern settles: correlation of all layers' saturation with the last epoch."""
+"""Stability of the pattern: correlation of the saturation of all layers with the last epoch."""
 import numpy as np
 
 from ..findings import count, mean_known
@@ -9,7 +9,7 @@ MOST = 12
 
 
 def colours_of(sweep, shown):
-    """By width where that varies, else by order; and line styles that tell the rest apart."""
+    """Colours by width if it varies, else by order; line styles for other axes."""
     if sweep.has("width"):
         widths = sorted({float(n.key["width"]) for n in shown})
         ramp = dict(zip(widths, style.along(len(widths))))
@@ -51,7 +51,7 @@ def draw(sweep):
 
 
 def histogram(sweep, axis):
-    """Points by the epoch from which they are stable, stacked by width; how many are, and how many never are."""
+    """Histogram of points by the epoch from which they are stable, stacked by width; counts those never stable."""
     points = sweep.points[sweep.points["complete"]]
     stable = points["stable_epoch"].to_numpy(float)
     epochs = np.arange(int(sweep.epochs.max()) + 1)

@@ -1,5 +1,5 @@
-"""How figures look: for print, and for all eyes. Ordered things are coloured along cividis or viridis, unordered ones by Okabe
-and Ito's palette, and nothing is told by colour alone."""
+"""Style of figures, readable in print and by colour-blind readers. Ordered values use cividis or viridis, others the palette of
+Okabe and Ito; colour is never the only distinction."""
 import collections
 import math
 
@@ -21,21 +21,21 @@ RC = {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "xtick.labelsize
       "grid.color": PALE, "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.6, "lines.markersize": 4,
       "figure.dpi": 100, "savefig.dpi": 150, "svg.fonttype": "path", "axes.unicode_minus": True, "font.family": "DejaVu Sans"}
 
-# What the page shows: draw(sweep) gives the figure and its caption.
+# A figure of the page: draw(sweep) returns the figure and its caption.
 Plot = collections.namedtuple("Plot", "name title draw")
 
 
 class Nothing(Exception):
-    """There is nothing to show, and why."""
+    """Raised if there is nothing to show; the message gives the reason."""
 
 
 def along(n, name="viridis"):
-    """n colours along a colour map, light end left out, as it is lost on paper."""
+    """n colours of a colour map, without its light end, which is invisible on paper."""
     return [plt.get_cmap(name)(x) for x in (np.linspace(0, 0.85, n) if n > 1 else [0.35])]
 
 
 def panels(n, columns, height, width=WIDE, **options):
-    """A figure of n panels, at most `columns` in a row: (figure, list of axes)."""
+    """A figure of n panels, at most `columns` per row: (figure, list of axes)."""
     columns = min(columns, n)
     rows = math.ceil(n / columns)
     figure, axes = plt.subplots(rows, columns, figsize=(width * min(1, (columns + 0.4) / 3), height * rows), squeeze=False,
@@ -47,7 +47,7 @@ def panels(n, columns, height, width=WIDE, **options):
 
 
 def layer_ticks(axis, names, most=20, along_y=False):
-    """Names of layers along an axis, every so many of them where they are many."""
+    """Labels an axis with names of layers; skips some if there are many."""
     step = max(1, math.ceil(len(names) / most))
     at = range(0, len(names), step)
     if along_y:
@@ -62,7 +62,7 @@ def epoch_axis(axis, epochs):
 
 
 def interval_bounds(values):
-    """Of (seeds, …): mean, and the lowest and highest seed; NaN where no seed has a number."""
+    """For (seeds, …): mean, lowest and highest seed; NaN if no seed has a number."""
     known = np.isfinite(values).any(axis=0)
     bounds = np.full((3, *values.shape[1:]), np.nan)
     chosen = values[:, known]
@@ -72,5 +72,5 @@ def interval_bounds(values):
 
 
 def shown_of(shown, networks, what="networks"):
-    """What a caption says where not all are drawn."""
+    """Sentence for a caption if not all networks are drawn."""
     return "" if len(shown) == len(networks) else f" {len(shown)} of {len(networks)} {what} are drawn, evenly chosen."
