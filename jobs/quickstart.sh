@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and trains VGG11 on Fashion-MNIST at three widths and two class counts, measured every
-# epoch (jobs/quickstart.yaml). Ends with accuracy and mean saturation of each network, and with a page of figures and
-# findings (report/index.html in the folder of results). Run again, it goes on where it stopped. Arguments go to `eigenscope run`.
+# Installs missing packages, builds, and trains VGG11 on Fashion-MNIST at three widths and two class counts, measured every
+# epoch (jobs/quickstart.yaml). Ends with accuracy and mean saturation of each network, and a page of figures and findings
+# (report/index.html in the folder of results). A second start resumes. Arguments go to `eigenscope run`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 jobs/setup.sh
 
-job=(jobs/quickstart.yaml) # and what of the arguments changes which results are meant
+job=(jobs/quickstart.yaml) # and those arguments that choose the results
 [[ -z ${FASHION_MNIST:-} ]] || job+=(--set "datasets.fashion-mnist.path=$FASHION_MNIST")
 others=()
 output=results/quickstart
@@ -24,14 +24,14 @@ while (($#)); do
 done
 
 if ((EUID == 0)); then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
-# Open MPI (4 and 5 by different names) counts cores, and so may see one slot where there are two hardware threads.
+# Open MPI (4 and 5 with different names) counts cores, so it may see one slot for two hardware threads.
 export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 launcher=0
 mpirun -n 2 build/eigenscope run "${job[@]}" "${others[@]}" || launcher=$?
 
 [[ " ${others[*]-} " != *' --dry-run '* ]] || exit "$launcher"
 
-# The launcher's code says little (it is 1 when killed, or without slots): what counts is what lies on the disk.
+# The launcher's exit code says little (1 if killed or out of slots), so decide by the files on disk.
 code=0
 report=$(build/eigenscope status "${job[@]}") || code=$?
 if ((code)); then

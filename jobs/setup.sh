@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing of jobs/packages.txt (Debian, as root or with sudo) and builds. Where it may not install, it looks
-# for the same things by other means, names what is not there, and stops.
+# Installs missing packages of jobs/packages.txt (Debian, as root or with sudo) and builds. If it may not install, it searches
+# for them by other means, names the missing ones, and stops.
 #
 #   jobs/setup.sh [run|test|full [FOLDER [CMAKE-OPTION...]]]
 #
@@ -10,16 +10,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 purpose=${1:-run}
 folder=${2:-build}
 
-installed() { # package: does Debian have it?
+installed() { # package: true if Debian has installed it
   [[ $(dpkg-query -W -f '${Status}' "$1" 2>/dev/null) == 'install ok installed' ]]
 }
 
-# Debian's own Python, which sees Debian's packages, or else the one that a module has put first.
+# Debian's own Python, which sees Debian's packages, or else the first one in PATH, as from a module.
 python() {
   if /usr/bin/python3 -c 'import h5py' 2>/dev/null; then echo /usr/bin/python3; else command -v python3; fi
 }
 
-found() { # kind:name,name,... : is one of them there, by whatever means?
+found() { # kind:name,name,... : true if one of them exists, from any source
   local kind=${1%%:*} names name includes libraries
   IFS=, read -ra names <<<"${1#*:}"
   IFS=: read -ra includes <<<"${CMAKE_PREFIX_PATH:-/usr}"
@@ -52,15 +52,15 @@ install_packages() { # package...
   "${apt[@]}" install --no-install-recommends -y "$@" >/dev/null
 }
 
-missing=() # Debian's names
-table=()   # for those who cannot install: name here, as a module, in Spack
+missing=() # names of Debian packages
+table=()   # for users who cannot install: name here, as a module, in Spack
 while read -r debian use module spack probe; do
   [[ $debian != '#'* && -n $debian ]] || continue
   [[ $use != test || $purpose != run ]] || continue
   [[ $use != full || $purpose == full ]] || continue
   installed "$debian" && continue
   missing+=("$debian")
-  [[ $use != report || $purpose != run ]] || continue # installed where that is possible, never asked for
+  [[ $use != report || $purpose != run ]] || continue # installed if possible, never required
   found "$probe" || table+=("$(printf '  %-24s %-20s %s' "$debian" "$module" "$spack")")
 done <jobs/packages.txt
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Submits only the points that have no sound result yet (`eigenscope status --missing`); what was started goes on from its
-# last saved epoch. Options as for slurm/submit.sh:
+# Submits only points without a valid result (`eigenscope status --missing`); started points resume from their last saved epoch.
+# Options as for slurm/submit.sh:
 #
 #   slurm/resubmit.sh [OPTION...] JOB.yaml [SBATCH-OPTION...]
 set -euo pipefail

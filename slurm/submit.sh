@@ -63,7 +63,7 @@ job=("$1" "${job[@]}")
 shift
 [[ -x $program ]] || die "$program is not there: build it first, or name it in EIGENSCOPE"
 
-given() { # long short default args... : the last value that the options for sbatch give
+given() { # long short default args... : the last value of this option for sbatch
   local long=$1 short=$2 value=$3
   shift 3
   while (($#)); do
@@ -89,7 +89,7 @@ if [[ $missing == yes ]]; then
     echo 'nothing is missing'
     exit "$code"
   fi
-  if ((${#points} > 100000)); then # what one argument can hold
+  if ((${#points} > 100000)); then # limit of one argument
     points=${points:0:100000}
     points=${points%,*}
     echo 'too many for one submission: the first of the missing points now, the others by the next resubmit.sh'
