@@ -382,7 +382,8 @@ static int64_t fitted_samples(const es_forecast_t *f) {
   return limit > 0 && limit < all ? limit : all;
 }
 
-/* Features of one round on the busiest rank, plus the fit of the widest layer. Lanes differ by one or two samples. */
+/* Features of one round on the busiest rank, plus the fit of the widest layer, plus the confusion and the recall of
+ * each probe, in the result and in the image of the file. Lanes differ by one or two samples. */
 static int64_t bytes(const es_forecast_t *f, int ranks) {
   const int lanes = f->point->train.lanes;
   const es_group_t group = {.size = ranks, .lanes = lanes, .lane_count = lanes / ranks > 0 ? lanes / ranks : 1};
@@ -393,7 +394,9 @@ static int64_t bytes(const es_forecast_t *f, int ranks) {
   int64_t round = f->graph ? (int64_t)f->point->probe.memory << 20 : 0; /* files are read one layer at a time */
   if (round < 4 * rows * widest) round = 4 * rows * widest;
   const es_probe_problem_t problem = {.n = fitted_samples(f), .width = widest, .classes = f->classes};
-  return (all < round ? all : round) + es_probe_bytes(&problem, &group);
+  const int64_t probes = (int64_t)es_point_probe_epochs(f->point, NULL) * f->n_layers;
+  const int64_t fields = 2 * 8 * probes * f->classes * (f->classes + 1);
+  return (all < round ? all : round) + es_probe_bytes(&problem, &group) + fields;
 }
 
 /* One pass over both splits per probe epoch, plus about 250 steps with two products each on the features. */

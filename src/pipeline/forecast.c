@@ -72,7 +72,8 @@ int64_t es_forecast_bytes(const es_forecast_t *f, int ranks) {
   int64_t widths = 0; /* eigenvalues are packed layer after layer */
   for (int i = 0; i < f->n_layers; i++) widths += f->layers[i].rows.width;
   const int64_t numbers = 8 * widths + f->n_layers * (12 * f->point->measure.n_deltas + 64);
-  /* The result in memory, plus the image of the state or result file being written. Analyses count their own fields. */
+  /* The result in memory, plus the image of the state or result file being written. Analyses count their own fields
+   * where those grow with widths or classes. */
   const int64_t result = 2 * ES_SPLITS * es_point_epochs(f->point) * numbers;
   const int64_t analyses = es_analyses_bytes(f, ranks);
   return source == 0 || analyses < 0 ? 0 : source + result + analyses;

@@ -16,8 +16,7 @@ typedef struct batch {
 } batch_t;
 
 /* Assigns an owner to each problem before covariances are merged, so that only owners keep them. */
-static es_code_t create_batch(const es_context_t *c, const es_point_source_t *source, batch_t *b, double share,
-                              es_status_t *status) {
+static es_code_t create_batch(const es_context_t *c, const es_point_source_t *source, batch_t *b, es_status_t *status) {
   size_t total = 0, at = 0;
   for (int i = 0; i < b->n; i++) total += (size_t)es_context_width(c, b->first + i);
   b->problems = es_owned_allocate_zero(&b->owned, (size_t)b->n, sizeof *b->problems);
@@ -28,7 +27,6 @@ static es_code_t create_batch(const es_context_t *c, const es_point_source_t *so
   for (int i = 0; i < b->n; i++) {
     b->problems[i] = (es_layer_problem_t){.order = source->class->passes->order(source, b->first + i),
                                           .values = b->values + at,
-                                          .share = share,
                                           .choice = c->point->measure.solver};
     at += (size_t)es_context_width(c, b->first + i);
   }
@@ -110,8 +108,10 @@ es_code_t es_measure(es_context_t *c, es_point_source_t *source, es_analyses_t *
   double start = es_clock();
   batch_t b = {.first = first, .n = n};
   const es_measure_settings_t *m = &c->point->measure;
-  const bool vectors = es_analyses_want_vectors(analyses, split, epoch, 0) != ES_VECTORS_NOBODY;
-  es_code_t code = create_batch(c, source, &b, vectors ? m->delta[m->n_deltas - 1] : 0.0, status);
+  es_code_t code = create_batch(c, source, &b, status);
+  for (int i = 0; i < n && code == ES_OK; i++)
+    if (es_analyses_want_vectors(analyses, split, epoch, first + i) != ES_VECTORS_NOBODY)
+      b.problems[i].share = m->delta[m->n_deltas - 1];
   if (code == ES_OK) code = reduce_layers(c, source, &b, status);
   es_timing_charge(&c->timing, ES_STAGE_REDUCE, start);
   start = es_clock();
