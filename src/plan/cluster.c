@@ -75,7 +75,7 @@ static es_code_t simulate(simulation_t *s, const es_cluster_t *cluster, const es
   if (sizes == NULL || speed == NULL) {
     es_out_of_memory(status, "plan", "%lld ranks", (long long)ranks);
   } else {
-    /* The same groups as in es_schedule_assign: of the requested size, then smaller powers of two. */
+    /* es_schedule_assign makes groups of the requested size, then of smaller powers of two; so does the simulation. */
     for (int64_t rest = ranks, size = s->ranks_per_point; rest > 0; rest -= size) {
       while (size > rest) size /= 2;
       const double doublings = log2((double)size); /* speed: multiply-adds of a group per second */

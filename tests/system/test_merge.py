@@ -372,7 +372,7 @@ class Readers(Sweep):
         self.assertEqual(lines[1], "7 of 8 points, missing: 3")
         self.assertEqual(lines[3].split(), ["point", "model", "classes", "seed", "train_learning_rate", "train_epochs",
                                             "outcome", "accuracy", "saturation", "reason"])
-        # The same numbers as status, which reads the files of points.
+        # show reads the merged file and prints the numbers that status reads from the files of points.
         status = {line.split()[0]: line.split() for line in self.run_program("status", "job.yaml", expect=3).stdout.splitlines()
                   if line.strip()[:1].isdigit() and " points: " not in line}
         for line in lines[4:]:

@@ -75,7 +75,8 @@ TEST(one_class) {
   assert_true(gradient[0] == 0.0f && gradient[1] == 0.0f);
 }
 
-/* Of equal logits the first counts: the prediction is class 1; labels up to class 5 are among the five largest. */
+/* Classes 1 to 6 tie for the largest logit. Lower classes win: class 1 is predicted, and classes 1 to 5 are the top
+ * five. */
 TEST(ties) {
   const float logits[8] = {-1, 2, 2, 2, 2, 2, 2, -3};
   for (int32_t label = 0; label < 8; label++) {
