@@ -7,12 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Replaces the content of `path` atomically: writes `<path>.<pid>.part`, which is always a new file (a link of that
- * name is replaced, not followed), fsyncs, renames, fsyncs the folder. On failure the part is removed and `path` is
+/** Replaces the content of `path` atomically: writes a part, which is a new file named
+ * `<path>.<machine>.<process>.<random>.part` that no other process of the cluster writes, fsyncs, renames, fsyncs the
+ * folder. On failure the part is removed and `path` is
  * unchanged. ES_SYSTEM with path and reason (disk full, read-only). A file size limit (EFBIG) is reported only while
  * SIGXFSZ is ignored; otherwise that signal ends the process. */
 es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status);
-/** Atomic writing of content that does not fit into memory: `<path>.<pid>.part` is open for reading and writing at
+/** Atomic writing of content that does not fit into memory: a part is open for reading and writing at
  * `descriptor` until it is committed or discarded. */
 typedef struct es_file_part {
   int descriptor;   /**< −1 if there is none */
@@ -25,13 +26,24 @@ es_code_t es_file_part_open(es_file_part_t *out, const char *path, es_status_t *
 es_code_t es_file_part_commit(es_file_part_t *part, es_status_t *status);
 /** Closes and removes the part, if there is one. */
 void es_file_part_discard(es_file_part_t *part);
-/** Removes parts (`<path>.<digits>.part`) that killed writers of `path` left. */
+/** Gives the file `path` a second name, which replaces a file of that name atomically. False if the file system refuses
+ * links. */
+bool es_file_link(const char *path, const char *second);
+/** Removes parts that killed writers of `path` left. Keeps a part whose writer may still run: writers on this machine
+ * are asked for by their process number, writers on others count as ended when the part is a week old. */
 void es_file_remove_parts(const char *path);
 /** Reads a whole file; *data is owned by the caller (es_free), one zero byte follows it. ES_SYSTEM with the reason;
  * errno then holds it, too. */
 es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status);
 /** es_file_read for a file that should be small: ES_INPUT if it has more than `most` bytes, which then are not read. */
 es_code_t es_file_read_most(const char *path, size_t most, char **data, size_t *size, es_status_t *status);
+/** Identity and time of change of a file, to find out later if another process has replaced it. All zero: no file. */
+typedef struct es_file_stamp {
+  uint64_t device, number;
+  int64_t seconds, nanoseconds;
+} es_file_stamp_t;
+es_file_stamp_t es_file_stamp(const char *path);
+bool es_file_stamp_equal(es_file_stamp_t a, es_file_stamp_t b);
 /** True for a regular file (or a link to one). */
 bool es_file_exists(const char *path);
 /** True only if the file certainly does not exist. */

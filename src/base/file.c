@@ -4,9 +4,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -46,11 +51,33 @@ static int sync_all(int descriptor) {
   return 0;
 }
 
-/* Creates a new file: removes an existing one (left by a killed writer) and does not follow a link of that name.
- * Returns a descriptor or −1. */
-static int create_part(const char *part, int access) {
-  unlink(part);
-  return open(part, access | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+/* Identifies where a process number is unique: the host since its last boot, and the PID namespace (each container has
+ * its own). Returns 0 if the system does not tell. */
+static uint64_t machine(void) {
+  struct {
+    char host[256], boot[64];
+    uint64_t namespace;
+  } key = {0};
+  struct stat facts;
+  const int descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  const ssize_t got = descriptor < 0 ? -1 : read(descriptor, key.boot, sizeof key.boot);
+  if (descriptor >= 0) close(descriptor);
+  if (got <= 0 || stat("/proc/self/ns/pid", &facts) != 0) return 0;
+  gethostname(key.host, sizeof key.host - 1);
+  key.namespace = (uint64_t)facts.st_ino;
+  return es_hash(&key, sizeof key, 0);
+}
+
+/* Appends the name of a new part of `path`, which no other process of the cluster makes:
+ * <path>.<machine>.<process>.<random>.part */
+static void append_part_name(es_text_t *name, const char *path) {
+  uint64_t random;
+  if (getrandom(&random, sizeof random, 0) != sizeof random) {
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    random = es_hash(&now, sizeof now, (uint64_t)getpid());
+  }
+  es_text_append(name, "%s.%016" PRIx64 ".%ld.%016" PRIx64 ".part", path, machine(), (long)getpid(), random);
 }
 
 /* Makes a rename in the folder durable. Does not fail on file systems that cannot sync folders, or for folders that are
@@ -68,8 +95,8 @@ static int sync_folder(const char *folder) {
 static int open_part(es_file_part_t *out, const char *path) {
   es_text_t name = {0};
   *out = (es_file_part_t){.descriptor = -1, .path = path};
-  es_text_append(&name, "%s.%ld.part", path, (long)getpid());
-  if (!name.failed) out->descriptor = create_part(es_text_get(&name), O_RDWR);
+  append_part_name(&name, path);
+  if (!name.failed) out->descriptor = open(es_text_get(&name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   const int reason = name.failed ? ENOMEM : out->descriptor < 0 ? errno : 0;
   if (reason == 0)
     out->name = name.data;
@@ -128,13 +155,47 @@ void es_file_part_discard(es_file_part_t *part) {
   *part = (es_file_part_t){.descriptor = -1};
 }
 
-/* True for "<name>.<digits>.part". */
-static bool is_part_of(const char *entry, const char *name) {
-  size_t length = strlen(name);
+bool es_file_link(const char *path, const char *second) {
+  es_text_t name = {0};
+  append_part_name(&name, second);
+  bool good = !name.failed && link(path, es_text_get(&name)) == 0;
+  if (good) {
+    good = rename(es_text_get(&name), second) == 0;
+    unlink(es_text_get(&name)); /* rename leaves it if both names already belong to one file */
+  }
+  es_text_destroy(&name);
+  return good;
+}
+
+/* Reads `n` digits of `base`, or as many as there are if n is 0, and the dot after them. Returns NULL if there are
+ * none. */
+static const char *read_digits(const char *text, int base, size_t n, uint64_t *out) {
+  const size_t found = strspn(text, base == 16 ? "0123456789abcdef" : "0123456789");
+  if (found == 0 || (n > 0 && found != n) || text[found] != '.') return NULL;
+  *out = strtoull(text, NULL, base);
+  return text + found + 1;
+}
+
+enum { OLD_PART_SECONDS = 7 * 24 * 3600 };
+
+/* True for a part of `name` whose writer has certainly ended: a process of this machine that no longer runs (or this
+ * process, which writes one part of a file at a time). A process of another machine, or of a program that wrote
+ * <name>.<process>.part, counts as ended if the part has not changed for a week: writing takes minutes. */
+static bool is_abandoned(int folder, const char *entry, const char *name) {
+  const size_t length = strlen(name);
   if (strncmp(entry, name, length) != 0 || entry[length] != '.') return false;
-  const char *digits = entry + length + 1;
-  size_t n = strspn(digits, "0123456789");
-  return n > 0 && strcmp(digits + n, ".part") == 0;
+  uint64_t host = 0, process, random;
+  const char *rest = entry + length + 1, *next = read_digits(rest, 16, 16, &host);
+  if (next && (next = read_digits(next, 10, 0, &process)) && (next = read_digits(next, 16, 16, &random))) {
+    if (strcmp(next, "part") != 0) return false;
+    if (host != 0 && host == machine())
+      return (pid_t)process == getpid() || (kill((pid_t)process, 0) != 0 && errno == ESRCH);
+  } else {
+    next = read_digits(rest, 10, 0, &process);
+    if (next == NULL || strcmp(next, "part") != 0) return false;
+  }
+  struct stat facts;
+  return fstatat(folder, entry, &facts, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - facts.st_mtime > OLD_PART_SECONDS;
 }
 
 void es_file_remove_parts(const char *path) {
@@ -142,7 +203,7 @@ void es_file_remove_parts(const char *path) {
   DIR *directory = folder != NULL ? opendir(folder) : NULL;
   if (directory != NULL) {
     for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
-      if (is_part_of(entry->d_name, name_of(path))) unlinkat(dirfd(directory), entry->d_name, 0);
+      if (is_abandoned(dirfd(directory), entry->d_name, name_of(path))) unlinkat(dirfd(directory), entry->d_name, 0);
     }
     closedir(directory);
   }
@@ -204,6 +265,16 @@ es_code_t es_file_read_most(const char *path, size_t most, char **data, size_t *
 
 es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t *status) {
   return es_file_read_most(path, SIZE_MAX, data, size, status);
+}
+
+es_file_stamp_t es_file_stamp(const char *path) {
+  struct stat facts;
+  if (stat(path, &facts) != 0) return (es_file_stamp_t){0};
+  return (es_file_stamp_t){facts.st_dev, facts.st_ino, facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec};
+}
+
+bool es_file_stamp_equal(es_file_stamp_t a, es_file_stamp_t b) {
+  return a.device == b.device && a.number == b.number && a.seconds == b.seconds && a.nanoseconds == b.nanoseconds;
 }
 
 bool es_file_exists(const char *path) {

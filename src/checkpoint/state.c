@@ -115,20 +115,13 @@ void es_state_previous_path(char out[ES_PATH_MAX], const char *path) {
   snprintf(out, ES_PATH_MAX, "%.*s.previous%s", (int)length, path, EXTENSION);
 }
 
-/* Gives the existing state a second name, which keeps it when the new state takes the first name. If the file system
- * refuses links, the previous state is one step older or missing; nothing else is lost. */
-static void link_previous(const char *path) {
-  char previous[ES_PATH_MAX], link_path[ES_PATH_MAX + 32];
-  es_state_previous_path(previous, path);
-  snprintf(link_path, sizeof link_path, "%s.%ld.part", previous, (long)getpid());
-  if (link(path, link_path) != 0) return;
-  if (rename(link_path, previous) != 0) unlink(link_path);
-  unlink(link_path); /* rename leaves it if both names already belong to one file */
-}
-
 es_code_t es_state_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_state_content_t *content,
                         es_status_t *status) {
-  link_previous(path);
+  /* The existing state gets a second name, which keeps it when the new state takes the first name. If the file system
+   * refuses links, the previous state is one step older or missing; nothing else is lost. */
+  char previous[ES_PATH_MAX];
+  es_state_previous_path(previous, path);
+  es_file_link(path, previous);
   return save(path, key, epoch, content, status);
 }
 

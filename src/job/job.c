@@ -11,7 +11,7 @@ static const char STAGE[] = "job";
 
 enum {
   NAME_BYTES_MAX = 200,
-  OUTPUT_BYTES_MAX = ES_PATH_MAX - 64 /* room for /points/<id>.h5.<pid>.part */
+  OUTPUT_BYTES_MAX = ES_PATH_MAX - 64 /* room for /checkpoints/<id>-<epoch>.safetensors */
 };
 
 /* True for the name of a section: the part of a key's section before the first dot. */

@@ -3,6 +3,7 @@
 #define ES_PIPELINE_CONTEXT_H
 
 #include "eigenscope/epochs.h"
+#include "eigenscope/file.h"
 #include "eigenscope/pipeline.h"
 #include "timing.h"
 
@@ -14,6 +15,8 @@ typedef struct es_context {
   es_result_t *result;     /* owned; created by the source; complete only on the leader */
   int32_t last;            /* index of the last epoch; train.stop_when_stable may lower it */
   es_timing_t timing;
+  es_file_stamp_t state; /* of the state file as this run last read or wrote it */
+  bool shared;           /* true once another run of the same point was noticed */
 } es_context_t;
 
 static inline bool es_context_is_leader(const es_context_t *c) {

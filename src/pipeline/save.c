@@ -19,8 +19,16 @@ static bool is_saved(const es_context_t *c, int32_t epoch) {
   return epoch % c->point->checkpoint.every == 0 || epoch == c->last;
 }
 
+/* Says once that another run computes this point too, for example because a lost node's task was started again while it
+ * still ran. Each run writes files of its own under names of its own, and replaces files whole, so both end right. */
+static void note_sharing(es_context_t *c) {
+  if (!c->shared)
+    es_context_warn(c, "another run computes this point at the same time; both continue, and their results are equal");
+  c->shared = true;
+}
+
 /* Called on the leader only. */
-static void save_state(const es_context_t *c, const es_point_source_t *source, es_analyses_t *analyses, int32_t epoch,
+static void save_state(es_context_t *c, const es_point_source_t *source, es_analyses_t *analyses, int32_t epoch,
                        es_status_t *status) {
   char path[ES_PATH_MAX];
   es_tensor_view_t *tensors = NULL;
@@ -28,7 +36,9 @@ static void save_state(const es_context_t *c, const es_point_source_t *source, e
   es_state_path(path, c->settings->output, c->id);
   if (es_analyses_save(analyses, &tensors, &content.n_extra, status) == ES_OK) {
     content.extra = tensors;
+    if (!es_file_stamp_equal(c->state, es_file_stamp(path))) note_sharing(c);
     es_state_save(path, &source->key, epoch, &content, status);
+    c->state = es_file_stamp(path);
   }
   es_free(tensors);
 }
@@ -106,6 +116,9 @@ es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const
                                        .n_provenance = complete_provenance(c, source, provenance, texts)};
     result_path(c, path);
     es_state_path(state, c->settings->output, c->id);
+    es_result_summary_t existing;
+    es_result_summarize(&existing, path);
+    if (existing.outcome == ES_OUTCOME_COMPLETE) note_sharing(c); /* this run began without a complete result */
     if (job.failed)
       es_fail(status, ES_SYSTEM, "store", "%s: cannot be written: out of memory for the description of the job", path);
     else if (es_result_write(path, c->result, &header, status) == ES_OK)
@@ -143,6 +156,7 @@ es_code_t es_save_resume(es_context_t *c, es_point_source_t *source, es_analyses
   *done = -1;
   if (c->settings->dry_run) return ES_OK;
   es_state_path(path, c->settings->output, c->id);
+  c->state = es_file_stamp(path);
   const es_state_content_t content = content_of(c, source, analyses);
   ES_TRY(
       es_state_resume(done, path, &source->key, &c->group, &content, c->settings->accept_cpu_change, warning, status));

@@ -1,7 +1,10 @@
 """After a kill, a stop, or a damaged state, a resumed run ends with equal bits, or reports why it cannot."""
+import os
 import re
 import shutil
 import signal
+import subprocess
+import time
 
 import harness
 import results
@@ -111,14 +114,51 @@ class Interrupted(results.Case):
         self.kill(process.pid)
         process.wait(timeout=60)
         state, = self.states()
-        for name in (f"points/{state.stem}.h5.4711.part", f"state/{state.name}.4712.part",
-                     f"checkpoints/{state.name}.4713.part"):
-            (self.folder / "out" / name).write_bytes(b"half")
-        other = self.folder / "out" / "points" / "0123456789abcdef.h5.4714.part"
-        other.write_bytes(b"of another job that writes into the same folder")
+        old = [self.folder / "out" / name for name in (f"points/{state.stem}.h5.4711.part", f"state/{state.name}.4712.part",
+                                                       f"checkpoints/{state.name}.{16 * 'a'}.4713.{16 * 'b'}.part")]
+        others = [self.folder / "out" / name for name in ("points/0123456789abcdef.h5.4714.part",
+                                                          f"points/{state.stem}.h5.{16 * 'a'}.4715.{16 * 'b'}.part")]
+        for path in [*old, *others]:
+            path.write_bytes(b"half")
+        for path in [*old, others[0]]:
+            os.utime(path, (time.time() - 8 * 24 * 3600,) * 2)
         self.run_job("--quiet")
-        self.assertTrue(other.exists())
-        self.assertEqual([name for name in self.files() if name.endswith(".part")], [f"points/{other.name}"])
+        self.assertEqual([name for name in self.files() if name.endswith(".part")],
+                         sorted(str(path.relative_to(self.folder / "out")) for path in others))
+
+
+class Together(results.Case):
+    """A node is lost, its task starts again, and the first one still runs: both use the same folder."""
+    job = LONG
+
+    def setUp(self):
+        super().setUp()
+        self.use_whole()
+
+    def test_runs_of_the_same_points(self):
+        processes = [self.start_job() for _ in range(3)]
+        said = [process.communicate(timeout=120) for process in processes]
+        self.assertEqual([process.returncode for process in processes], [0, 0, 0], said)
+        self.assert_same("whole", "out")
+        self.assertEqual([name for name in self.files() if not re.match(r"(points/\w+\.h5|checkpoints/\w+\.safetensors)$", name)],
+                         [])
+        sharing = "another run computes this point at the same time; both continue, and their results are equal"
+        self.assertIn(sharing, "".join(err for _, err in said))
+        for _, err in said:  # once for each point, and nothing else
+            self.assertLessEqual(len(err.splitlines()), 2)
+            for line in err.splitlines():
+                self.assertRegex(line, f"^eigenscope: point [01]: warning: {sharing}$")
+
+    def test_merges_into_the_same_file(self):
+        command = [harness.PROGRAM, "merge", "job.yaml", "--output", "whole", "--to", "all.h5"]
+        self.run_program(*command[1:])
+        content = (self.folder / "all.h5").read_bytes()
+        processes = [subprocess.Popen(command, cwd=self.folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+                     for _ in range(8)]
+        said = [process.communicate(timeout=120)[1] for process in processes]
+        self.assertEqual([process.returncode for process in processes], [0] * 8, said)
+        self.assertEqual((self.folder / "all.h5").read_bytes(), content)
+        self.assertEqual(list(self.folder.glob("*.part")), [])
 
 
 class State(results.Case):

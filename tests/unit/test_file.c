@@ -11,6 +11,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Faults: these definitions replace libc's. Calls that are not armed go to the kernel as usual. */
@@ -158,44 +160,105 @@ TEST_WITH(set_up, leave_folder, write_without_folder) {
   assert_false(es_directory_exists("missing"));
 }
 
-/* Others with write access to the folder can guess the name of a part. */
-TEST_WITH(set_up, leave_folder, links_are_not_followed) {
-  char part[64];
-  snprintf(part, sizeof part, "a.%ld.part", (long)getpid());
+TEST_WITH(set_up, leave_folder, links_are_replaced) {
   assert_ok(es_file_write_atomic("precious", "old", 3, fresh()));
-  assert_int_equal(symlink("precious", part), 0);
-  assert_ok(es_file_write_atomic("a", "new", 3, fresh()));
-  check_content("a", "new", 3);
-  check_content("precious", "old", 3);
-  assert_int_equal(symlink("precious", part), 0);
-  es_file_part_t open_part;
-  assert_ok(es_file_part_open(&open_part, "a", fresh()));
-  assert_int_equal(write(open_part.descriptor, "newer", 5), 5);
-  assert_ok(es_file_part_commit(&open_part, fresh()));
-  check_content("a", "newer", 5);
-  check_content("precious", "old", 3);
-  assert_int_equal(symlink("precious", "link"), 0); /* a link at the target itself is replaced */
+  assert_int_equal(symlink("precious", "link"), 0);
   assert_ok(es_file_write_atomic("link", "new", 3, fresh()));
+  check_content("link", "new", 3);
   check_content("precious", "old", 3);
 }
 
-static void touch(const char *path) {
+/* Opens a part of `path`, and copies its name, which the part then no longer removes. */
+static void leave_part(const char *path, char name[128]) {
+  es_file_part_t part;
+  assert_ok(es_file_part_open(&part, path, fresh()));
+  snprintf(name, 128, "%s", part.name);
+  close(part.descriptor);
+  es_free(part.name);
+}
+
+/* Opens a part in another process, which then waits at `gate` until it is closed, and ends. */
+static pid_t part_of_child(const char *path, char name[128], int *gate) {
+  int names[2], gates[2];
+  assert_int_equal(pipe(names) | pipe(gates), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    close(gates[1]);
+    leave_part(path, name);
+    const bool told = write(names[1], name, 128) == 128;
+    char end;
+    _exit(told && read(gates[0], &end, 1) == 0 ? 0 : 1);
+  }
+  assert_true(child > 0);
+  close(gates[0]);
+  close(names[1]);
+  assert_int_equal(read(names[0], name, 128), 128);
+  close(names[0]);
+  *gate = gates[1];
+  return child;
+}
+
+TEST_WITH(set_up, leave_folder, parts_have_different_names) {
+  char first[128], second[128], other[128];
+  int gate, code;
+  leave_part("a", first);
+  leave_part("a", second);
+  const pid_t child = part_of_child("a", other, &gate);
+  close(gate);
+  assert_int_equal(waitpid(child, &code, 0), child);
+  assert_string_not_equal(first, second);
+  assert_string_not_equal(first, other);
+  es_file_remove_parts("a");
+  assert_int_equal(folder_count(), 0);
+}
+
+/* A part stays while its writer runs, whoever asks; the writer's end frees it. */
+TEST_WITH(set_up, leave_folder, part_of_a_running_process_stays) {
+  char name[128];
+  int gate, code;
+  const pid_t child = part_of_child("a", name, &gate);
+  es_file_remove_parts("a");
+  assert_true(es_file_exists(name));
+  close(gate);
+  assert_int_equal(waitpid(child, &code, 0), child);
+  assert_int_equal(code, 0);
+  es_file_remove_parts("a");
+  assert_false(es_file_exists(name));
+}
+
+static void touch(const char *path, time_t age) {
   FILE *file = fopen(path, "w");
   assert_non_null(file);
   fclose(file);
+  const struct timespec times[2] = {{time(NULL) - age, 0}, {time(NULL) - age, 0}};
+  assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
-TEST_WITH(set_up, leave_folder, remove_parts) {
+/* Parts of another machine, and of programs that wrote <name>.<process>.part, are removed when they are a week old. */
+TEST_WITH(set_up, leave_folder, remove_old_parts) {
+  enum { DAY = 24 * 3600 };
   assert_int_equal(mkdir("points", 0777), 0);
-  const char *gone[] = {"points/a.h5.1.part", "points/a.h5.12345.part"};
-  const char *kept[] = {"points/a.h5",         "points/b.h5.1.part", "points/a.h5.part",      "points/a.h5..part",
-                        "points/a.h5.1.part2", "points/a.h5.x.part", "points/a.h5.old.1.part"};
-  for (int i = 0; i < 2; i++) touch(gone[i]);
-  for (int i = 0; i < 7; i++) touch(kept[i]);
-  touch("bare.7.part");
+  const char *parts[] = {"points/a.h5.1.part", "points/a.h5.12345.part",
+                         "points/a.h5.0123456789abcdef.1.fedcba9876543210.part"};
+  const char *others[] = {"points/a.h5",
+                          "points/b.h5.1.part",
+                          "points/a.h5.part",
+                          "points/a.h5..part",
+                          "points/a.h5.1.part2",
+                          "points/a.h5.x.part",
+                          "points/a.h5.old.1.part",
+                          "points/a.h5.0123456789abcdef.1.fedcba987654321.part",
+                          "points/a.h5.0123456789abcdef.1.fedcba9876543210.part2"};
+  enum { PARTS = sizeof parts / sizeof *parts, OTHERS = sizeof others / sizeof *others };
+  for (int i = 0; i < PARTS; i++) touch(parts[i], 6 * DAY);
+  for (int i = 0; i < OTHERS; i++) touch(others[i], 8 * DAY);
   es_file_remove_parts("points/a.h5");
-  for (int i = 0; i < 2; i++) assert_false(es_file_exists(gone[i]));
-  for (int i = 0; i < 7; i++) assert_true(es_file_exists(kept[i]));
+  for (int i = 0; i < PARTS; i++) assert_true(es_file_exists(parts[i]));
+  for (int i = 0; i < PARTS; i++) touch(parts[i], 8 * DAY);
+  touch("bare.7.part", 8 * DAY);
+  es_file_remove_parts("points/a.h5");
+  for (int i = 0; i < PARTS; i++) assert_false(es_file_exists(parts[i]));
+  for (int i = 0; i < OTHERS; i++) assert_true(es_file_exists(others[i]));
   es_file_remove_parts("bare");
   assert_false(es_file_exists("bare.7.part"));
   es_file_remove_parts("nowhere/a");
@@ -251,7 +314,7 @@ TEST_WITH(set_up, leave_folder, directory_create) {
   assert_ok(es_directory_create(path, fresh()));
   assert_true(es_directory_exists("x/y"));
   assert_false(es_file_exists("x/y"));
-  touch("a/file");
+  touch("a/file", 0);
   assert_fails_with(es_directory_create("a/file/deep", fresh()), ES_INPUT, "a/file: cannot be created as a folder");
   assert_non_null(strstr(said.message, strerror(ENOTDIR)));
   assert_false(es_directory_exists("a/file"));
