@@ -46,9 +46,9 @@ const char *es_run_engine(void);
 
 /** Status of the points of a selection, from the files of results and states. */
 typedef struct es_results {
-  int64_t counts[4];      /**< by es_outcome_t */
-  int64_t started;        /**< points with a state but without a valid result */
-  es_selection_t missing; /**< owned; includes points with a damaged result */
+  int64_t counts[ES_OUTCOMES]; /**< by es_outcome_t */
+  int64_t started;             /**< points with a state but without a valid result */
+  es_selection_t missing;      /**< owned; includes points with a damaged or unreadable result */
 } es_results_t;
 
 /** Inspects all points and appends a table of them; if `out` is NULL, names damaged files on stderr instead. The caller

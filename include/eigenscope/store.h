@@ -241,7 +241,9 @@ typedef enum es_outcome {
   ES_OUTCOME_MISSING,
   ES_OUTCOME_COMPLETE,
   ES_OUTCOME_DIVERGED,
-  ES_OUTCOME_DAMAGED
+  ES_OUTCOME_DAMAGED,
+  ES_OUTCOME_UNREADABLE, /**< the machine failed to read the file, which may be sound (I/O error, no permission) */
+  ES_OUTCOMES
 } es_outcome_t;
 typedef struct es_result_summary {
   es_outcome_t outcome;
@@ -256,7 +258,8 @@ typedef struct es_result_summary {
 } es_result_summary_t;
 
 /** Reads attributes and the few numbers of the summary. A file that does not exist is ES_OUTCOME_MISSING; a file that
- * does not open or lacks required content is ES_OUTCOME_DAMAGED with the reason. Never fails. */
+ * does not open or lacks required content is ES_OUTCOME_DAMAGED, one that the machine fails to read
+ * ES_OUTCOME_UNREADABLE, with the reason. Never fails. */
 void es_result_summarize(es_result_summary_t *out, const char *path);
 
 typedef enum es_show_format { ES_SHOW_TABLE, ES_SHOW_CSV, ES_SHOW_JSON } es_show_format_t;

@@ -273,6 +273,10 @@ es_file_stamp_t es_file_stamp(const char *path) {
   return (es_file_stamp_t){facts.st_dev, facts.st_ino, facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec};
 }
 
+bool es_file_stamp_exists(es_file_stamp_t stamp) {
+  return !es_file_stamp_equal(stamp, (es_file_stamp_t){0});
+}
+
 bool es_file_stamp_equal(es_file_stamp_t a, es_file_stamp_t b) {
   return a.device == b.device && a.number == b.number && a.seconds == b.seconds && a.nanoseconds == b.nanoseconds;
 }

@@ -216,15 +216,17 @@ static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const es_sta
   return ES_OK;
 }
 
-/* Opens the state, or the previous state if the state is damaged. Returns NULL with status OK if there is none. */
-static es_safetensors_t *open_state(const char *path, char warning[512], es_status_t *status) {
+typedef es_code_t open_t(es_safetensors_t **out, const char *path, es_status_t *status);
+
+/* Opens the state, or the previous state if the state is damaged. Returns NULL with status OK if there is none. `open`:
+ * es_safetensors_read, or es_safetensors_open, which does not read the tensors. */
+static es_safetensors_t *open_state(const char *path, open_t *open, char warning[512], es_status_t *status) {
   es_safetensors_t *file = NULL;
   es_status_t second = {0};
   char previous[ES_PATH_MAX];
-  if (es_file_is_missing(path) || es_safetensors_read(&file, path, status) == ES_OK) return file;
+  if (es_file_is_missing(path) || open(&file, path, status) == ES_OK) return file;
   es_state_previous_path(previous, path);
-  if (status->code != ES_INPUT || !es_file_exists(previous) || es_safetensors_read(&file, previous, &second) != ES_OK)
-    return NULL;
+  if (status->code != ES_INPUT || !es_file_exists(previous) || open(&file, previous, &second) != ES_OK) return NULL;
   snprintf(warning, 512, "%.400s; going on from the state before it", status->message);
   *status = (es_status_t){0};
   return file;
@@ -249,7 +251,7 @@ es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t
                           es_status_t *status) {
   *epoch = -1;
   warning[0] = '\0';
-  es_safetensors_t *file = group->rank == 0 ? open_state(path, warning, status) : NULL;
+  es_safetensors_t *file = group->rank == 0 ? open_state(path, es_safetensors_read, warning, status) : NULL;
   if (file) load(epoch, file, key, content, accept_cpu_change, status);
   es_safetensors_destroy(file);
   ES_TRY(es_agree(group->comm, status));
@@ -265,9 +267,10 @@ es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t
 }
 
 int32_t es_state_epoch(const char *path, const char *point_id) {
-  es_safetensors_t *file;
   int64_t epoch;
-  if (es_file_is_missing(path) || es_safetensors_open(&file, path, &(es_status_t){0}) != ES_OK) return -1;
+  char warning[512];
+  es_safetensors_t *file = open_state(path, es_safetensors_open, warning, &(es_status_t){0});
+  if (file == NULL) return -1;
   const char *own = es_safetensors_metadata(file, "point_id"), *text = es_safetensors_metadata(file, "epoch");
   const bool known = own && strcmp(own, point_id) == 0 && text && es_text_to_int(text, &epoch);
   es_safetensors_destroy(file);

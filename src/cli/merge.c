@@ -92,7 +92,7 @@ static es_code_t merge_plan(const es_plan_t *plan, const char *to, bool spectra,
   for (int64_t i = 0; i < n; i++) {
     const es_outcome_t outcome = es_merge_outcome(merge, i);
     results.counts[outcome]++;
-    if (outcome == ES_OUTCOME_MISSING || outcome == ES_OUTCOME_DAMAGED) missing->index[missing->n++] = i;
+    if (outcome != ES_OUTCOME_COMPLETE && outcome != ES_OUTCOME_DIVERGED) missing->index[missing->n++] = i;
   }
   es_selection_print(missing, &list);
   if (list.failed) es_out_of_memory(status, "merge", "the list of missing points");

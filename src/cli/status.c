@@ -39,6 +39,8 @@ static int survey(const es_arguments_t *arguments, es_status_t *status) {
                    (long long)selection.n, selection.n == 1 ? "" : "s", (long long)counts[ES_OUTCOME_COMPLETE],
                    (long long)counts[ES_OUTCOME_DIVERGED], (long long)counts[ES_OUTCOME_DAMAGED],
                    (long long)counts[ES_OUTCOME_MISSING]);
+    if (counts[ES_OUTCOME_UNREADABLE] > 0)
+      es_text_append(&text, ", %lld unreadable", (long long)counts[ES_OUTCOME_UNREADABLE]);
     if (results.started > 0) es_text_append(&text, " (%lld started)", (long long)results.started);
     es_text_append(&text, " in %s/points/\n", plan.output);
   }

@@ -16,7 +16,7 @@ typedef struct opened {
 } opened_t;
 
 /* Opens the result of a point. ES_OK with ES_OUTCOME_MISSING if there is none; ES_INPUT with the reason if it cannot be
- * merged. The caller closes it in any case. */
+ * merged, ES_SYSTEM if the machine fails to read it. The caller closes it in any case. */
 static es_code_t open_point(const es_merge_t *merge, int64_t index, opened_t *out, es_status_t *status) {
   bool wanted[ES_FIELDS] = {[ES_FIELD_LAYER_KIND] = true};
   for (int i = 0; i < ES_FIELDS; i++) wanted[i] = wanted[i] || es_field_is_quantity((es_field_t)i);
@@ -80,24 +80,25 @@ static es_code_t out_of_memory(const es_merge_t *merge, es_status_t *status) {
   return es_out_of_memory(status, STORE_STAGE, "merging %lld points", (long long)merge->n_points);
 }
 
-/* Surveys one point; only a lack of memory is a failure. */
+/* Surveys one point; leaves it out with its reason if it cannot be read. A lack of memory for the list of layers is a
+ * failure. */
 static es_code_t look(es_merge_t *merge, int64_t index, es_merge_refused_t *refused, void *context,
                       es_status_t *status) {
   opened_t point;
   es_status_t own = {0};
   es_code_t code = open_point(merge, index, &point, &own);
   if (code == ES_OK && point.outcome != ES_OUTCOME_MISSING) code = try_point(merge, &point.reader);
-  merge->outcomes[index] = (uint8_t)(code == ES_OK ? point.outcome : ES_OUTCOME_DAMAGED);
+  merge->outcomes[index] = (uint8_t)(code == ES_OK      ? point.outcome
+                                     : code == ES_INPUT ? ES_OUTCOME_DAMAGED
+                                                        : ES_OUTCOME_UNREADABLE);
   if (code == ES_OK && point.outcome != ES_OUTCOME_MISSING) {
     merge->n_merged++;
     if (!unite(merge, &point.reader)) code = out_of_memory(merge, status);
-  } else if (code == ES_INPUT) {
+  } else if (code != ES_OK) {
     const size_t length = strlen(point.path);
     const bool named = strncmp(own.message, point.path, length) == 0 && strncmp(own.message + length, ": ", 2) == 0;
     if (refused != NULL) refused(context, point.path, own.message + (named ? length + 2 : 0));
     code = ES_OK;
-  } else if (code != ES_OK) {
-    code = es_fail(status, own.code, own.stage, "%s", own.message);
   }
   es_reader_destroy(&point.reader);
   return code;

@@ -36,7 +36,8 @@ static void save_state(es_context_t *c, const es_point_source_t *source, es_anal
   es_state_path(path, c->settings->output, c->id);
   if (es_analyses_save(analyses, &tensors, &content.n_extra, status) == ES_OK) {
     content.extra = tensors;
-    if (!es_file_stamp_equal(c->state, es_file_stamp(path))) note_sharing(c);
+    const es_file_stamp_t now = es_file_stamp(path);
+    if (es_file_stamp_exists(now) && !es_file_stamp_equal(c->state, now)) note_sharing(c);
     es_state_save(path, &source->key, epoch, &content, status);
     c->state = es_file_stamp(path);
   }

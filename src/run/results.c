@@ -27,7 +27,8 @@ static bool is_sound(const es_result_summary_t *summary) {
 
 /* Adds a row. `started`: the last epoch in the state of a point without a result, or -1. */
 static void add_row(rows_t *rows, int64_t index, const es_result_summary_t *summary, int32_t started) {
-  static const char *const words[] = {"missing", "complete", "diverged", "damaged"}; /* in the order of es_outcome_t */
+  static const char *const words[] = {"missing", "complete", "diverged", "damaged",
+                                      "unreadable"}; /* in the order of es_outcome_t */
   const bool sound = is_sound(summary);
   const es_point_t *point = es_grid_walk(&rows->walk, index);
   es_table_t *table = &rows->table;
@@ -79,6 +80,8 @@ static void look_at_all(const es_plan_t *plan, const es_selection_t *selection, 
     }
     if (summary.outcome == ES_OUTCOME_DAMAGED && (finished || rows == NULL))
       fprintf(stderr, "eigenscope: %s: damaged, counts as missing: %s\n", path, summary.reason);
+    if (summary.outcome == ES_OUTCOME_UNREADABLE && rows == NULL)
+      fprintf(stderr, "eigenscope: %s: counts as missing: %s\n", path, summary.reason);
     if (rows != NULL && (is_sound(&summary) || !finished)) add_row(rows, index, &summary, started);
   }
 }
@@ -91,7 +94,8 @@ int64_t es_results_table(const es_plan_t *plan, const es_selection_t *selection,
   const bool any = results.counts[ES_OUTCOME_COMPLETE] + results.counts[ES_OUTCOME_DIVERGED] > 0;
   end(&rows, any ? out : NULL);
   es_text_append(out, "%sresults: %s/points/\n", any ? "\n" : "", plan->output);
-  return results.counts[ES_OUTCOME_DIVERGED] + results.counts[ES_OUTCOME_DAMAGED];
+  return results.counts[ES_OUTCOME_DIVERGED] + results.counts[ES_OUTCOME_DAMAGED] +
+         results.counts[ES_OUTCOME_UNREADABLE];
 }
 
 es_code_t es_results_survey(es_results_t *results, const es_plan_t *plan, const es_selection_t *selection,

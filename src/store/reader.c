@@ -24,8 +24,9 @@ static es_code_t open_variable(es_reader_t *reader, const char *name, es_type_t 
       [ES_TYPE_F64] = "float64", [ES_TYPE_F32] = "float32", [ES_TYPE_I32] = "int32",
       [ES_TYPE_I64] = "int64",   [ES_TYPE_U8] = "uint8",    [ES_TYPE_STRING] = "variable-length string"};
   *object = -1;
-  if (H5Lexists(reader->file, name, H5P_DEFAULT) <= 0)
-    return es_reader_foreign(reader, "it lacks the variable %s", name);
+  const htri_t there = H5Lexists(reader->file, name, H5P_DEFAULT);
+  if (there < 0) return es_reader_broken(reader, name);
+  if (there == 0) return es_reader_foreign(reader, "it lacks the variable %s", name);
   *object = H5Dopen2(reader->file, name, H5P_DEFAULT);
   if (*object < 0) return es_reader_broken(reader, name);
   if (!is_of_type(*object, type)) return es_reader_foreign(reader, "the variable %s must be %s", name, types[type]);
@@ -295,11 +296,15 @@ es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status
                     : S_ISDIR(facts.st_mode)  ? EISDIR
                     : access(path, R_OK) != 0 ? errno
                                               : 0;
-  if (wrong != 0) return es_fail(status, ES_INPUT, STORE_STAGE, "%s: cannot be read: %s", path, strerror(wrong));
+  const bool absent = wrong == ENOENT || wrong == ENOTDIR || wrong == EISDIR;
+  if (wrong != 0)
+    return es_fail(status, absent ? ES_INPUT : ES_SYSTEM, STORE_STAGE, "%s: cannot be read: %s", path, strerror(wrong));
   if (!S_ISREG(facts.st_mode)) /* HDF5 might wait for ever on a pipe or device */
     return es_fail(status, ES_INPUT, STORE_STAGE, "%s: cannot be read: it is no file, but a device or pipe", path);
-  if (es_hdf5_open(file, path, reason) == ES_OK) return ES_OK;
-  return es_fail(status, ES_INPUT, STORE_STAGE, "%s: is damaged: the file cannot be read: %s", path, reason);
+  const es_code_t code = es_hdf5_open(file, path, reason);
+  if (code == ES_OK) return ES_OK;
+  return es_fail(status, code, STORE_STAGE, "%s: %scannot be read: %s", path,
+                 code == ES_INPUT ? "is damaged: the file " : "", reason);
 }
 
 es_code_t es_reader_open(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status) {

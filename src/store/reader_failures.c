@@ -10,8 +10,8 @@ es_code_t es_reader_damaged(const es_reader_t *reader, const char *what, const c
 
 es_code_t es_reader_broken(const es_reader_t *reader, const char *what) {
   char reason[ES_HDF5_REASON_SIZE];
-  es_hdf5_reason(reason);
-  return es_reader_damaged(reader, what, reason);
+  if (es_hdf5_reason(reason) == ES_INPUT) return es_reader_damaged(reader, what, reason);
+  return es_fail(reader->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be read: %s", reader->path, reason);
 }
 
 es_code_t es_reader_foreign(const es_reader_t *reader, const char *format, ...) {

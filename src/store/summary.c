@@ -5,11 +5,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static void damaged(es_result_summary_t *out, const char *path, const char *reason) {
+static void fail(es_result_summary_t *out, es_outcome_t outcome, const char *path, const char *reason) {
   /* Remove the path from the message, because the caller knows it. */
   size_t length = strlen(path);
   if (strncmp(reason, path, length) == 0 && strncmp(reason + length, ": ", 2) == 0) reason += length + 2;
-  out->outcome = ES_OUTCOME_DAMAGED;
+  out->outcome = outcome;
   snprintf(out->reason, sizeof out->reason, "%.*s", (int)sizeof out->reason - 1, reason);
 }
 
@@ -45,7 +45,7 @@ static void fill(es_result_summary_t *out, const char *path, const es_reader_t *
   else if (strcmp(outcome, "diverged") == 0)
     out->outcome = ES_OUTCOME_DIVERGED;
   else {
-    damaged(out, path, "its attribute outcome must be \"complete\" or \"diverged\"");
+    fail(out, ES_OUTCOME_DAMAGED, path, "its attribute outcome must be \"complete\" or \"diverged\"");
     return;
   }
   const es_result_t *result = reader->result;
@@ -68,8 +68,13 @@ void es_result_summarize(es_result_summary_t *out, const char *path) {
   *out = (es_result_summary_t){.accuracy = NAN, .loss = NAN, .mean_saturation = NAN};
   struct stat facts;
   /* ENOTDIR: a part of the path is a file, so the result is missing too. */
-  if (stat(path, &facts) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+  if (stat(path, &facts) != 0) {
     out->outcome = ES_OUTCOME_MISSING;
+    if (errno != ENOENT && errno != ENOTDIR) fail(out, ES_OUTCOME_UNREADABLE, path, strerror(errno));
+    return;
+  }
+  if (S_ISDIR(facts.st_mode)) {
+    fail(out, ES_OUTCOME_DAMAGED, path, strerror(EISDIR));
     return;
   }
   es_status_t status = {0};
@@ -79,6 +84,6 @@ void es_result_summarize(es_result_summary_t *out, const char *path) {
   if (code == ES_OK)
     fill(out, path, &reader);
   else
-    damaged(out, path, status.message);
+    fail(out, code == ES_INPUT ? ES_OUTCOME_DAMAGED : ES_OUTCOME_UNREADABLE, path, status.message);
   es_reader_destroy(&reader);
 }

@@ -149,6 +149,28 @@ class Disk(results.Case):
             self.run_job("--quiet")
             self.assert_same("whole", "out")
 
+    def test_result_that_cannot_be_read_stays(self):
+        """An error of the machine is no damage: another machine, or the same one later, may read the file."""
+        self.use_whole()
+        self.run_job("--quiet")
+        path = sorted(self.points().values())[0]
+        held = path.read_bytes()
+        path.unlink()
+        path.symlink_to(path.name)  # each call for the file now fails: too many levels of symbolic links
+        done = self.run_job("--quiet", expect=2)
+        self.assertRegex(done.stderr, f"^eigenscope: out/points/{path.name}: Too many levels of symbolic links; "
+                                      "the file may be sound, so the point is not computed again\n$")
+        self.assertTrue(path.is_symlink())
+        done = self.run_program("status", "job.yaml", expect=3)
+        self.assertRegex(done.stdout, r"unreadable +- +- +- +Too many levels of symbolic links\n")
+        self.assertIn("2 points: 1 complete, 0 diverged, 0 damaged, 0 missing, 1 unreadable in out/points/", done.stdout)
+        done = self.run_program("merge", "job.yaml", "--to", "all.h5", expect=3)
+        self.assertIn("Too many levels of symbolic links", done.stderr)
+        path.unlink()
+        path.write_bytes(held)
+        self.run_job("--quiet")
+        self.assert_same("whole", "out")
+
 
 def idx(dims, data):
     return struct.pack(">I", 0x0800 | len(dims)) + b"".join(struct.pack(">I", d) for d in dims) + data

@@ -1,8 +1,12 @@
 /* Files that are no results: each gives an outcome and a message, no crash and no leak. */
 #include "eigenscope/file.h"
 #include "store_example.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <hdf5.h>
 #include <math.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 BEFORE_TESTS {
   /* Silences HDF5, because these tests provoke its errors. */
@@ -45,6 +49,64 @@ TEST_IN_FOLDER(no_hdf5) {
   refused("empty.h5", "is damaged: the file cannot be read: ");
   file_write("text.h5", "split,epoch,layer\n", 18);
   refused("text.h5", "file signature not found");
+}
+
+/* ---- errors of the machine ---- */
+
+/* These definitions replace libc's for HDF5: opening or reading files whose name begins with "sick" fails. */
+static struct {
+  int open, read; /* errno, or 0 */
+  int descriptor;
+} sick = {.descriptor = -1};
+
+__attribute__((visibility("default"))) int open(const char *path, int flags, ...) {
+  const bool meant = strncmp(path, "sick", 4) == 0;
+  if (meant && sick.open != 0) {
+    errno = sick.open;
+    return -1;
+  }
+  const int descriptor = (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0666);
+  if (meant) sick.descriptor = descriptor;
+  return descriptor;
+}
+
+__attribute__((visibility("default"))) ssize_t pread(int descriptor, void *out, size_t size, off_t offset) {
+  if (descriptor == sick.descriptor && sick.read != 0) {
+    errno = sick.read;
+    return -1;
+  }
+  return syscall(SYS_pread64, descriptor, out, size, offset);
+}
+
+static void assert_unreadable(int reason) {
+  es_result_summary_t summary;
+  es_text_t text = {0};
+  es_result_summarize(&summary, "sick.h5");
+  assert_int_equal(summary.outcome, ES_OUTCOME_UNREADABLE);
+  if (strstr(summary.reason, strerror(reason)) == NULL) fail_msg("\"%s\": %s", strerror(reason), summary.reason);
+  assert_null(strstr(summary.reason, "damaged"));
+  assert_fails_with(es_result_show(&text, "sick.h5", ES_SHOW_TABLE, fresh()), ES_SYSTEM, strerror(reason));
+}
+
+/* A sound file that the machine fails to open or to read is not damaged: to compute it again would replace it. */
+TEST_IN_FOLDER(unreadable) {
+  static const int reasons[] = {ESTALE, EIO, ETIMEDOUT, ENFILE, EACCES, EMFILE, ENOMEM};
+  es_result_summary_t summary;
+  example_write("sick.h5");
+  for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+    sick.open = reasons[i];
+    assert_unreadable(reasons[i]);
+    sick.open = 0;
+    sick.read = reasons[i];
+    assert_unreadable(reasons[i]);
+    sick.read = 0;
+  }
+  es_result_summarize(&summary, "sick.h5");
+  assert_int_equal(summary.outcome, ES_OUTCOME_COMPLETE);
+  assert_int_equal(symlink("loop.h5", "loop.h5"), 0); /* stat fails, too */
+  es_result_summarize(&summary, "loop.h5");
+  assert_int_equal(summary.outcome, ES_OUTCOME_UNREADABLE);
+  assert_string_equal(summary.reason, strerror(ELOOP));
 }
 
 /* Truncates the file at every byte of its head, and at every 61st of the rest. */
