@@ -80,8 +80,8 @@ static void look_at_all(const es_plan_t *plan, const es_selection_t *selection, 
     }
     if (summary.outcome == ES_OUTCOME_DAMAGED && (finished || rows == NULL))
       fprintf(stderr, "eigenscope: %s: damaged, counts as missing: %s\n", path, summary.reason);
-    if (summary.outcome == ES_OUTCOME_UNREADABLE && rows == NULL)
-      fprintf(stderr, "eigenscope: %s: counts as missing: %s\n", path, summary.reason);
+    if (summary.outcome == ES_OUTCOME_UNREADABLE && (finished || rows == NULL))
+      fprintf(stderr, "eigenscope: %s: %s; the file may be sound, so it stays\n", path, summary.reason);
     if (rows != NULL && (is_sound(&summary) || !finished)) add_row(rows, index, &summary, started);
   }
 }

@@ -86,11 +86,7 @@ static bool is_pending(const run_t *run, int64_t index) {
   }
   if (summary.outcome == ES_OUTCOME_DAMAGED)
     fprintf(stderr, "eigenscope: warning: %s: damaged, is made again: %s\n", path, summary.reason);
-  if (summary.outcome == ES_OUTCOME_UNREADABLE) {
-    fprintf(stderr, "eigenscope: %s: %s; the file may be sound, so the point is not computed again\n", path,
-            summary.reason);
-    return false;
-  }
+  if (summary.outcome == ES_OUTCOME_UNREADABLE) return false; /* es_results_table says so at the end */
   if (summary.outcome == ES_OUTCOME_DIVERGED) return run->settings->retry_failed;
   return summary.outcome != ES_OUTCOME_COMPLETE;
 }
