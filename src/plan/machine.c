@@ -1,5 +1,5 @@
 /* Memory of this machine and of this process, as reported by Linux. */
-#include "eigenscope/plan.h"
+#include "plan_internal.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,29 +28,72 @@ static int64_t read_number(const char *path, int64_t otherwise) {
   return found ? number : otherwise;
 }
 
-/* Bytes left below memory.max, the least over the cgroup (version 2) of this process and its parents. */
-static int64_t cgroup_available(void) {
-  char path[512] = "", file[640];
+/* Reads an entry of memory.stat; 0 if there is none. */
+static int64_t read_entry(const char *path, const char *name) {
+  FILE *file = fopen(path, "r");
+  char found[64];
+  long long number = 0;
+  while (file && fscanf(file, "%63s %lld", found, &number) == 2 && strcmp(found, name) != 0) number = 0;
+  if (file) fclose(file);
+  return number;
+}
+
+/* The files of one version of cgroups. */
+typedef struct version {
+  const char *folder, *limit, *usage, *cache;
+} version_t;
+
+/* Bytes left below the limit, the least over the cgroup `path` and its parents. Cache of files that the kernel can drop
+ * at once does not count as used. Within a container the path may exist on the host only; then the root counts. */
+static int64_t version_available(const char *mount, const version_t *version, char *path) {
   int64_t least = INT64_MAX;
-  FILE *own = fopen("/proc/self/cgroup", "r");
-  while (own && fgets(path, sizeof path, own) && strncmp(path, "0::", 3) != 0) path[0] = '\0';
-  if (own) fclose(own);
-  path[strcspn(path, "\n")] = '\0';
-  if (strncmp(path, "0::/", 4) != 0) return least;
-  for (char *end = path + strlen(path); end > path + 3; *(end = strrchr(path, '/')) = '\0') {
-    snprintf(file, sizeof file, "/sys/fs/cgroup%s/memory.max", path + 3);
+  for (bool more = true; more;) {
+    char file[1024];
+    const int length = snprintf(file, sizeof file, "%s%s%s/", mount, version->folder, path);
+    if (length < 0 || (size_t)length > sizeof file - 32) return least;
+    strcpy(file + length, version->limit);
     const int64_t most = read_number(file, INT64_MAX);
-    snprintf(file, sizeof file, "/sys/fs/cgroup%s/memory.current", path + 3);
-    const int64_t now = read_number(file, INT64_MAX);
-    if (most != INT64_MAX && now != INT64_MAX && most - now < least) least = most - now;
+    strcpy(file + length, version->usage);
+    const int64_t used = read_number(file, INT64_MAX);
+    strcpy(file + length, "memory.stat");
+    if (most != INT64_MAX && used != INT64_MAX) {
+      const int64_t left = most - used + read_entry(file, version->cache);
+      if (left < least) least = left > 0 ? left : 0;
+    }
+    char *end = strrchr(path, '/');
+    more = end != NULL;
+    if (more) *end = '\0';
   }
+  return least;
+}
+
+int64_t es_cgroup_available(const char *membership, const char *mount) {
+  static const version_t first = {"/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"},
+                         second = {"", "memory.max", "memory.current", "inactive_file"};
+  char line[512];
+  int64_t least = INT64_MAX;
+  FILE *file = fopen(membership, "r");
+  while (file && fgets(line, sizeof line, file)) { /* "4:memory,cpu:/job" (version 1), "0::/job" (version 2) */
+    line[strcspn(line, "\n")] = '\0';
+    char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+    if (path == NULL) continue;
+    *controllers++ = *path++ = '\0';
+    bool has_memory = false;
+    for (char *rest, *word = strtok_r(controllers, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
+      has_memory = has_memory || strcmp(word, "memory") == 0;
+    const version_t *version = has_memory ? &first : strcmp(line, "0") == 0 ? &second : NULL;
+    if (path[0] == '/' && path[1] == '\0') path[0] = '\0';
+    const int64_t left = version ? version_available(mount, version, path) : INT64_MAX;
+    if (left < least) least = left;
+  }
+  if (file) fclose(file);
   return least;
 }
 
 int64_t es_memory_available(void) {
   char line[256];
   long long kib = 0;
-  int64_t least = cgroup_available();
+  int64_t least = es_cgroup_available("/proc/self/cgroup", "/sys/fs/cgroup");
   struct rlimit limit;
   FILE *file = fopen("/proc/meminfo", "r");
   while (file && fgets(line, sizeof line, file) && sscanf(line, "MemAvailable: %lld", &kib) != 1) continue;
