@@ -34,7 +34,8 @@ const es_point_t *es_grid_walk(es_grid_walk_t *walk, int64_t index);
 
 /** The id of a point: xxh3 over "key=value" lines of all settings that change results and differ from their defaults
  * (so a new key with a default keeps old results valid). Excludes name, output, paths, lines, checkpoint, ranks.
- * `classes` is hashed as written (0 = all). */
+ * `classes` is hashed as written, not as the count that replaces it; `all` and classes that files determine are both
+ * left out, as the default. */
 void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]);
 /** Like es_point_id, but hashes only what determines the trained weights: data, network, seed and `train`. Points that
  * differ only in measure settings, or that measure weights saved by such a point, have equal training ids. */
@@ -49,6 +50,10 @@ es_code_t es_point_path(char out[ES_PATH_MAX], const char *pattern, const es_poi
                         int32_t epoch, es_status_t *status);
 /** Value of the axis `name` as text, or "" if the point has no such axis. */
 const char *es_point_axis(const es_point_t *point, const char *name);
+/** True if the job leaves this axis (width or classes) to the files of weights. */
+bool es_point_axis_is_of_files(const es_point_t *point, const char *name);
+/** Like es_point_axis, but the number where the files of weights have determined it. `out` may hold the text. */
+const char *es_point_axis_value(const es_point_t *point, const char *name, char out[32]);
 
 /** A set of point indices, from "0-3,7" or --task. */
 typedef struct es_selection {

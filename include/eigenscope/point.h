@@ -61,8 +61,9 @@ static inline bool es_external_has(const es_external_t *external, es_split_t spl
   return external->file[split][0] != '\0';
 }
 
-/** Text of the axis width if the shapes in weight files determine it; the numerator is 0 until they are read. */
-#define ES_WIDTH_OF_FILES "auto"
+/** Text of the axes width and classes if the job leaves them out and the shapes in weight files determine them. The
+ * numerator of the width and the number of classes are 0 until the files are read. */
+#define ES_AXIS_OF_FILES "auto"
 
 /** An exact width multiplier in lowest terms; both numbers > 0. */
 typedef struct es_ratio {
@@ -249,7 +250,7 @@ typedef struct es_point {
   es_dataset_spec_t dataset;
   es_model_spec_t model;
   es_ratio_t width;
-  int32_t classes; /**< 0 = all, until es_point_bind sets the dataset's count */
+  int32_t classes; /**< 0 = all, until es_point_bind sets the dataset's count; also 0 = ES_AXIS_OF_FILES */
   int32_t resolution;
   int64_t seed;
   es_train_settings_t train;

@@ -29,6 +29,18 @@ void es_weights_fill(const es_safetensors_t *file, const es_graph_t *graph, floa
  * channels in the file. ES_INPUT if the file holds too little of the network. */
 es_code_t es_weights_infer(const es_safetensors_t *file, es_point_t *point, es_status_t *status);
 
+/** Finds the network that a file fits: `model` with any of its options, or, if `model` is NULL, the first built-in
+ * architecture that fits. Sets model, width, classes and resolution of `out`; the resolution is 224 unless weights show
+ * it. ES_SYSTEM if out of memory. */
+es_code_t es_weights_recognise(const es_safetensors_t *file, const es_model_spec_t *model, es_point_t *out, bool *found,
+                               es_status_t *status);
+
+/** Appends one line that says why a file does not fit a point: the first tensor that does not fit, its shape, what the
+ * job says, and what would be right. Appends nothing if no single network explains the shapes; es_weights_compare then
+ * lists the mismatches. `dataset_classes`: the dataset's count, or 0 if unknown. ES_SYSTEM if out of memory. */
+es_code_t es_weights_explain(const es_safetensors_t *file, const es_point_t *point, int32_t dataset_classes,
+                             es_text_t *out, es_status_t *status);
+
 /** The path of a point's weights at an index of its epochs. ES_INPUT if the path is too long. */
 es_code_t es_weights_file(char out[ES_PATH_MAX], const es_point_t *point, int32_t index, es_status_t *status);
 

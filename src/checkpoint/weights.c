@@ -138,10 +138,14 @@ static es_code_t infer(const es_safetensors_t *file, es_point_t *point, const es
   int there;
   const es_tensor_view_t *view = find(file, weight->name, &there);
   if (point->classes == 0) {
-    if (!view || view->rank != weight->rank || view->shape[0] < 2 || view->shape[0] > ES_CLASSES_MAX)
+    if (!view || view->rank != weight->rank)
       return es_fail(status, ES_INPUT, "checkpoint",
-                     "%s: how many classes there are cannot be told: %s of model %s is missing or of another kind",
-                     es_safetensors_path(file), weight->name, point->model.name);
+                     "%s: the number of classes cannot be told: %s of model %s %s", es_safetensors_path(file),
+                     weight->name, point->model.name, view ? "has another number of dimensions" : "is missing");
+    if (view->shape[0] < 2 || view->shape[0] > ES_CLASSES_MAX)
+      return es_fail(status, ES_INPUT, "checkpoint",
+                     "%s: %s has %lld output%s; a network needs 2 … %d, one for each class", es_safetensors_path(file),
+                     weight->name, (long long)view->shape[0], view->shape[0] == 1 ? "" : "s", ES_CLASSES_MAX);
     point->classes = (int32_t)view->shape[0];
   }
   if (point->width.numerator == 0) point->width = infer_width(file, at_one);

@@ -54,25 +54,29 @@ static es_code_t make_plain(plain_t *out, const es_safetensors_t *file, es_statu
 /* The point that comes closest to fitting, with all its mismatches. */
 typedef struct nearest {
   int64_t index;
+  es_point_t point; /* as the job describes it */
   int mismatches;
   es_text_t report;
 } nearest_t;
 
 /* Prints the point if it fits. If the check itself failed, returns false and stores the reason in `status`. */
-static bool try_point(const es_safetensors_t *file, int64_t index, es_point_t *point, nearest_t *nearest,
+static bool try_point(const es_safetensors_t *file, const es_plan_t *plan, int64_t index, nearest_t *nearest,
                       es_status_t *status) {
   es_graph_t *graph = NULL;
+  es_point_t asked, found;
   es_status_t own = {0};
   es_text_t words = {0}, report = {0};
   int n = INT_MAX - 1;
-  if (es_weights_infer(file, point, &own) == ES_OK && es_graph_create(&graph, point, &own) == ES_OK) {
+  es_grid_point(plan->grid, index, &asked);
+  found = asked;
+  if (es_plan_complete(plan, file, &found, &own) == ES_OK && es_graph_create(&graph, &found, &own) == ES_OK) {
     n = es_weights_compare(file, graph, &report);
-    es_checkpoint_describe(point, &words);
+    es_checkpoint_describe(&found, &words);
   } else if (own.code == ES_SYSTEM) {
     *status = own;
   } else {
     es_text_append(&report, "  %s\n", own.message);
-    es_text_append(&words, "model %s", point->model.name);
+    es_text_append(&words, "model %s", found.model.name);
   }
   if (words.failed || report.failed) es_out_of_memory(status, STAGE, "what the weights fit");
   if (n == 0 && !words.failed) printf("fits point %lld: %s\n", (long long)index, es_text_get(&words));
@@ -82,11 +86,38 @@ static bool try_point(const es_safetensors_t *file, int64_t index, es_point_t *p
                    es_text_get(&report));
     nearest->mismatches = n;
     nearest->index = index;
+    nearest->point = asked;
   }
   es_graph_destroy(graph);
   es_text_destroy(&words);
   es_text_destroy(&report);
   return n == 0;
+}
+
+/* Inspects the datasets if a selected point needs the number of their classes. */
+static es_code_t inspect(es_plan_t *plan, const es_selection_t *selection, es_status_t *status) {
+  bool needed = false;
+  for (int64_t i = 0; i < selection->n && !needed; i++) {
+    es_point_t point;
+    es_grid_point(plan->grid, selection->index[i], &point);
+    needed = point.classes == 0;
+  }
+  return needed ? es_plan_inspect(plan, status) : ES_OK;
+}
+
+/* Reports why the nearest point does not fit: in one line if one network explains it, else every mismatch. */
+static es_code_t refuse(const es_safetensors_t *file, const es_plan_t *plan, nearest_t *nearest, es_status_t *status) {
+  es_text_t line = {0};
+  es_point_t point = nearest->point; /* with `classes: all` as the dataset's count */
+  const int32_t most = plan->infos != NULL ? es_plan_info(plan, &point)->classes : 0;
+  es_status_t own = {0};
+  if (point.classes == 0 && !es_point_axis_is_of_files(&point, "classes"))
+    es_point_bind(&point, es_plan_info(plan, &point), es_job_path(plan->job), &own);
+  if (own.code == ES_OK) es_weights_explain(file, &point, most, &line, status);
+  if (status->code == ES_OK) es_text_print(stderr, line.length > 0 ? &line : &nearest->report);
+  es_text_destroy(&line);
+  return es_fail(status, ES_INPUT, STAGE, "%s fits no point of %s; the nearest is point %lld, with what is listed above",
+                 es_safetensors_path(file), es_job_path(plan->job), (long long)nearest->index);
 }
 
 static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arguments, es_status_t *status) {
@@ -99,18 +130,12 @@ static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arg
   if (es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS)
     es_fail(status, ES_INPUT, STAGE, "%s: a job of activations has no networks", es_job_path(plan.job));
   else if (es_plan_select(&plan, request.points, NULL, &selection, status) == ES_OK) {
-    for (int64_t i = 0; i < selection.n && status->code == ES_OK; i++) {
-      es_point_t point;
-      es_grid_point(plan.grid, selection.index[i], &point);
-      fitting += try_point(file, selection.index[i], &point, &nearest, status);
-    }
+    inspect(&plan, &selection, status);
+    for (int64_t i = 0; i < selection.n && status->code == ES_OK; i++)
+      fitting += try_point(file, &plan, selection.index[i], &nearest, status);
     es_selection_destroy(&selection);
     if (nearest.report.failed) es_out_of_memory(status, STAGE, "what does not fit");
-    if (fitting == 0 && status->code == ES_OK) {
-      es_text_print(stderr, &nearest.report);
-      es_fail(status, ES_INPUT, STAGE, "%s fits no point of %s; the nearest is point %lld, with what is listed above",
-              es_safetensors_path(file), es_job_path(plan.job), (long long)nearest.index);
-    }
+    if (fitting == 0 && status->code == ES_OK) refuse(file, &plan, &nearest, status);
   }
   es_text_destroy(&nearest.report);
   es_plan_destroy(&plan);

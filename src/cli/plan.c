@@ -93,7 +93,7 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
     es_plan_walk(plan, &walk, i, &point);
     es_table_cell(&table, "%lld", (long long)i);
     es_table_cell(&table, "%s", es_grid_id(plan->grid, i));
-    es_varying_cells(&varying, &point, &table);
+    es_varying_cells(&varying, plan, i, &point, &table);
     es_table_cell(&table, "%lld", (long long)es_plan_parameters(plan, i));
     es_table_cell(&table, "%.5f", 1e-9 * (double)es_plan_macs(plan, i));
     es_table_cell(&table, "%.3f", 1e-12 * es_plan_cost(plan, i));

@@ -123,7 +123,7 @@ static void append_settings(es_text_t *out, const es_point_t *point) {
 void es_point_describe(const es_point_t *point, const char *job_name, es_text_t *out) {
   append_head(out, point, job_name);
   for (int i = 0; i < point->n_axes; i++) {
-    if (strcmp(point->axes[i].text, ES_WIDTH_OF_FILES) == 0 && point->axes[i].is_number) continue; /* inferred */
+    if (es_point_axis_is_of_files(point, point->axes[i].name)) continue;
     es_text_append(out, "  %s: ", point->axes[i].name);
     append_value(out, &point->axes[i]);
     es_text_append(out, "\n");

@@ -70,12 +70,14 @@ static void add_external(uint64_t *hash, const es_external_t *e) {
 static void add_network(uint64_t *hash, const es_point_t *point) {
   add_dataset(hash, &point->dataset);
   add_model(hash, &point->model);
-  if (strcmp(es_point_axis(point, "width"), ES_WIDTH_OF_FILES) == 0)
-    add(hash, "width=" ES_WIDTH_OF_FILES); /* as written in the job, also after it was inferred from the files */
+  const char *classes = es_point_axis(point, "classes");
+  if (strcmp(es_point_axis(point, "width"), ES_AXIS_OF_FILES) == 0)
+    add(hash, "width=" ES_AXIS_OF_FILES); /* as written in the job, also after it was inferred from the files */
   else if (point->width.numerator != 1 || point->width.denominator != 1)
     add(hash, "width=%lld/%lld", (long long)point->width.numerator, (long long)point->width.denominator);
-  /* The value in the job: `all` is not replaced by the dataset's count. */
-  if (point->classes != 0 && strcmp(es_point_axis(point, "classes"), "all") != 0)
+  /* The value in the job, not the count that replaces it. `all` and classes left to the files have one id: where both
+   * are accepted, they are the same number, because `all` refuses files with another number of outputs. */
+  if (point->classes != 0 && strcmp(classes, "all") != 0 && strcmp(classes, ES_AXIS_OF_FILES) != 0)
     add(hash, "classes=%d", point->classes);
   if (point->resolution != 32) add(hash, "resolution=%d", point->resolution);
   if (point->seed != 0) add(hash, "seed=%lld", (long long)point->seed);
@@ -114,4 +116,16 @@ const char *es_point_axis(const es_point_t *point, const char *name) {
     if (strcmp(point->axes[i].name, name) == 0) return point->axes[i].text;
   }
   return "";
+}
+
+bool es_point_axis_is_of_files(const es_point_t *point, const char *name) {
+  const bool may = strcmp(name, "width") == 0 || strcmp(name, "classes") == 0;
+  return may && strcmp(es_point_axis(point, name), ES_AXIS_OF_FILES) == 0;
+}
+
+const char *es_point_axis_value(const es_point_t *point, const char *name, char out[32]) {
+  const bool width = strcmp(name, "width") == 0;
+  if (!es_point_axis_is_of_files(point, name) || (width ? point->width.numerator : point->classes) == 0)
+    return es_point_axis(point, name);
+  return es_text_double(width ? es_ratio_value(point->width) : point->classes, out);
 }

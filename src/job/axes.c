@@ -162,14 +162,16 @@ es_code_t es_axes_read(es_job_t *job, es_status_t *status) {
   return check_overrides(job, status);
 }
 
-/* Makes the width optional for weights from files, unless it selects the files. */
-static void leave_width(es_point_t *point) {
-  if (point->external.from_results || strstr(point->external.file[ES_TRAIN], "{width") != NULL) return;
+/* Leaves an axis to the shapes in files of weights, unless the axis selects the files. */
+static void leave_to_files(es_point_t *point, const char *name) {
+  char field[ES_NAME_MAX];
+  snprintf(field, sizeof field, "{%s", name);
+  if (point->external.from_results || strstr(point->external.file[ES_TRAIN], field) != NULL) return;
+  if (strcmp(name, "width") == 0) point->width = (es_ratio_t){0, 1};
   for (int i = 0; i < point->n_axes; i++) {
-    if (strcmp(point->axes[i].name, "width") != 0) continue;
-    point->width = (es_ratio_t){0, 1};
+    if (strcmp(point->axes[i].name, name) != 0) continue;
     point->axes[i].number = 0;
-    snprintf(point->axes[i].text, sizeof point->axes[i].text, "%s", ES_WIDTH_OF_FILES);
+    snprintf(point->axes[i].text, sizeof point->axes[i].text, "%s", ES_AXIS_OF_FILES);
   }
 }
 
@@ -189,7 +191,9 @@ void es_job_start(const es_job_t *job, int block, es_point_t *out) {
     if (!es_text_to_double(key->fallback, &axis->number)) axis->number = 0; /* all */
   }
   assert(out->n_axes == STANDARD_AXES);
-  if (job->top.source == ES_SOURCE_CHECKPOINT) leave_width(out);
+  if (job->top.source != ES_SOURCE_CHECKPOINT) return;
+  leave_to_files(out, "width");
+  leave_to_files(out, "classes");
 }
 
 /* Sets text and number of an axis from the value in the point. */

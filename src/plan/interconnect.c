@@ -137,7 +137,8 @@ static es_code_t classify(prediction_t *p, es_status_t *status) {
     }
     for (int a = 0; a < p->varying.n; a++) {
       axis_t *axis = &p->axes[class * p->varying.n + a];
-      const char *text = es_point_axis(&point, p->varying.names[a]);
+      char number[32];
+      const char *text = es_point_axis_value(&point, p->varying.names[a], number);
       const uint64_t hash = es_hash(text, strlen(text), 0);
       if (p->classes[class].points == 0) *axis = (axis_t){.hash = hash};
       axis->differs = axis->differs || axis->hash != hash;
@@ -180,9 +181,11 @@ static void print_rows(const prediction_t *p, es_text_t *out) {
     es_plan_walk(p->plan, &walk, c->first, &point);
     es_table_cell(&table, "%lld", (long long)c->first);
     es_table_cell(&table, "%lld", (long long)c->points);
-    for (int a = 0; a < p->varying.n; a++)
-      es_table_cell(&table, "%s",
-                    p->axes[k * p->varying.n + a].differs ? "" : es_point_axis(&point, p->varying.names[a]));
+    for (int a = 0; a < p->varying.n; a++) {
+      const bool differs = p->axes[k * p->varying.n + a].differs;
+      char number[32];
+      es_table_cell(&table, "%s", differs ? "" : es_point_axis_value(&point, p->varying.names[a], number));
+    }
     for (int i = 0; i < sizes; i++) es_table_cell(&table, i < c->n_groups ? "%.4g ms" : "", 1e3 * c->groups[i].seconds);
     es_table_cell(&table, "%lld", (long long)step->messages);
     es_table_cell(&table, "%.3f", 1e-6 * (double)step->bytes);

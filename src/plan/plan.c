@@ -104,6 +104,10 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
   return code;
 }
 
+es_code_t es_plan_inspect(es_plan_t *plan, es_status_t *status) {
+  return inspect_datasets(plan, NULL, status);
+}
+
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {
   es_plan_walk(plan, &(es_grid_walk_t){.grid = plan->grid}, index, out);
 }

@@ -1,5 +1,5 @@
 /* Finds the axes that vary between the points of a grid. */
-#include "eigenscope/plan.h"
+#include "plan_internal.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -27,8 +27,39 @@ static int collect_names(const es_plan_t *plan, char names[NAMES_MAX][ES_NAME_MA
   return n;
 }
 
+/* Resolves point `index` with what is known of its files of weights. */
+static void look_at(const es_plan_t *plan, int64_t index, es_point_t *out) {
+  es_grid_point(plan->grid, index, out);
+  es_plan_weights_apply(plan, index, out);
+}
+
+/* Finds the first point whose files of weights were read; 0 if there is none. */
+static int64_t first_known(const es_plan_t *plan) {
+  for (int64_t i = 0; plan->weights != NULL && i < es_grid_count(plan->grid); i++) {
+    if (plan->weights[i].known) return i;
+  }
+  return 0;
+}
+
+/* True if the files of weights determine different values of an axis. */
+static bool varies_in_files(const es_plan_t *plan, const char *name) {
+  es_point_t point;
+  char first[32] = "", number[32];
+  if (plan->weights == NULL) return false;
+  look_at(plan, 0, &point);
+  if (!es_point_axis_is_of_files(&point, name)) return false;
+  for (int64_t i = first_known(plan); i < es_grid_count(plan->grid); i++) {
+    if (!plan->weights[i].known) continue;
+    look_at(plan, i, &point);
+    const char *value = es_point_axis_value(&point, name, number);
+    if (first[0] != '\0' && strcmp(first, value) != 0) return true;
+    snprintf(first, sizeof first, "%s", value);
+  }
+  return false;
+}
+
 /* True unless the axis has the same value in all points of all blocks. */
-static bool varies(const es_job_t *job, const char *name) {
+static bool varies_in_job(const es_job_t *job, const char *name) {
   char first[ES_NAME_MAX] = "";
   for (int b = 0; b < es_job_n_blocks(job); b++) {
     es_point_t point;
@@ -50,7 +81,7 @@ void es_varying_find(const es_plan_t *plan, es_varying_t *out) {
   const int n = collect_names(plan, names);
   out->n = 0;
   for (int i = 0; i < n; i++) {
-    if (varies(plan->job, names[i])) memcpy(out->names[out->n++], names[i], ES_NAME_MAX);
+    if (varies_in_job(plan->job, names[i]) || varies_in_files(plan, names[i])) memcpy(out->names[out->n++], names[i], ES_NAME_MAX);
   }
 }
 
@@ -59,11 +90,13 @@ void es_varying_heading(const es_varying_t *varying, const es_plan_t *plan, es_t
   const int n = collect_names(plan, names);
   const char *separator = ": ";
   es_point_t point;
-  es_grid_point(plan->grid, 0, &point);
+  look_at(plan, first_known(plan), &point);
   es_text_append(out, "%s", es_job_name(plan->job));
   for (int i = 0; i < n; i++) {
     if (has_name(varying->names, varying->n, names[i])) continue;
-    es_text_append(out, "%s%s %s", separator, names[i], es_point_axis(&point, names[i]));
+    char number[32];
+    const char *value = es_point_axis_value(&point, names[i], number);
+    es_text_append(out, "%s%s %s%s", separator, names[i], value, value == number ? " (from the files)" : "");
     separator = ", ";
   }
   es_text_append(out, "\n\n");
@@ -73,9 +106,13 @@ void es_varying_columns(const es_varying_t *varying, es_table_t *table) {
   for (int i = 0; i < varying->n; i++) es_table_column(table, varying->names[i], false);
 }
 
-void es_varying_cells(const es_varying_t *varying, const es_point_t *point, es_table_t *table) {
+void es_varying_cells(const es_varying_t *varying, const es_plan_t *plan, int64_t index, const es_point_t *point,
+                      es_table_t *table) {
+  es_point_t known = *point;
+  es_plan_weights_apply(plan, index, &known);
   for (int i = 0; i < varying->n; i++) {
-    const char *value = es_point_axis(point, varying->names[i]);
+    char number[32];
+    const char *value = es_point_axis_value(&known, varying->names[i], number);
     es_text_append_bytes(&table->cells, value, strlen(value) + 1);
   }
 }

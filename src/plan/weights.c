@@ -56,31 +56,54 @@ static void find_trained(survey_t *s, int64_t index, es_point_t *point) {
   w->known = true;
 }
 
-/* Compares the network of the file with the one that the point describes. Width and classes that the job leaves open
- * are inferred from the first file of a point. */
+es_code_t es_plan_complete(const es_plan_t *plan, const es_safetensors_t *file, es_point_t *point,
+                           es_status_t *status) {
+  const es_dataset_info_t *info = plan->infos != NULL ? es_plan_info(plan, point) : NULL;
+  const bool of_file = es_point_axis_is_of_files(point, "classes");
+  if (info != NULL && !of_file) ES_TRY(es_point_bind(point, info, es_job_path(plan->job), status));
+  ES_TRY(es_weights_infer(file, point, status));
+  if (info != NULL && of_file && point->classes > info->classes)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: the network has %d outputs, one for each class, but dataset %s has %d classes; right would be a "
+                   "dataset of %d classes",
+                   es_safetensors_path(file), point->classes, point->dataset.name, info->classes, point->classes);
+  return info != NULL ? es_point_bind(point, info, es_job_path(plan->job), status) : ES_OK;
+}
+
+/* Compares the network of the file with the one that the point describes. Reports in one line why the file does not
+ * fit, if one network explains it, else every mismatch. */
 static es_code_t fit(const es_safetensors_t *file, const es_plan_t *plan, es_point_t *point, es_plan_weights_t *w,
                      es_text_t *report, es_status_t *status) {
-  es_graph_t *graph;
+  const es_dataset_info_t *info = es_plan_info(plan, point);
+  const size_t before = report->length;
+  es_graph_t *graph = NULL;
+  es_status_t own = {0};
   int64_t epoch;
-  if (point->width.numerator == 0 || (point->classes == 0 && !point->external.from_results))
-    ES_TRY(es_weights_infer(file, point, status));
-  ES_TRY(es_point_bind(point, es_plan_info(plan, point), es_job_path(plan->job), status));
-  const char *text = es_safetensors_metadata(file, "epoch");
-  if (!point->external.from_results && text && es_text_to_int(text, &epoch) && epoch >= 0 && epoch <= 100000)
-    w->epoch = (int32_t)epoch;
-  w->width = point->width;
-  w->classes = point->classes;
-  ES_TRY(es_graph_create(&graph, point, status));
-  if (es_weights_compare(file, graph, NULL) > 0) {
+  if (!es_point_axis_is_of_files(point, "classes"))
+    ES_TRY(es_point_bind(point, info, es_job_path(plan->job), status));
+  es_point_t found = *point;
+  if (es_plan_complete(plan, file, &found, &own) == ES_OK && es_graph_create(&graph, &found, &own) == ES_OK &&
+      es_weights_compare(file, graph, NULL) == 0) {
+    const char *text = es_safetensors_metadata(file, "epoch");
+    if (!point->external.from_results && text && es_text_to_int(text, &epoch) && epoch >= 0 && epoch <= 100000)
+      w->epoch = (int32_t)epoch;
+    *point = found;
+    w->width = point->width;
+    w->classes = point->classes;
+    es_graph_destroy(graph);
+    return ES_OK;
+  }
+  if (own.code != ES_SYSTEM) es_weights_explain(file, point, info->classes, report, status);
+  if (own.code == ES_OK && report->length == before) {
     char width[32];
     es_text_append(report, "%s does not fit model %s at width %s with %d classes%s:\n", es_safetensors_path(file),
-                   point->model.name, es_text_double(es_ratio_value(point->width), width), point->classes,
-                   es_family(point->model.family)->whole_image ? " at this resolution" : "");
+                   found.model.name, es_text_double(es_ratio_value(found.width), width), found.classes,
+                   es_family(found.model.family)->whole_image ? " at this resolution" : "");
     es_weights_compare(file, graph, report);
-    es_fail(status, ES_INPUT, STAGE, "%s", "");
   }
   es_graph_destroy(graph);
-  return status->code;
+  return es_fail(status, own.code == ES_OK ? ES_INPUT : own.code, STAGE, "%s",
+                 report->length > before ? "" : own.message);
 }
 
 static void look_at_file(survey_t *s, int64_t index, int32_t epoch, es_point_t *point) {

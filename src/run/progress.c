@@ -7,8 +7,10 @@
 /* Appends the name of a point with the axes that vary: "point 3 width=1/8 classes=all". */
 static void append_name(es_text_t *line, const es_progress_t *p, const es_point_t *point) {
   es_text_append(line, "point %lld", (long long)p->index);
-  for (int i = 0; i < p->varying.n; i++)
-    es_text_append(line, " %s=%s", p->varying.names[i], es_point_axis(point, p->varying.names[i]));
+  for (int i = 0; i < p->varying.n; i++) {
+    char number[32];
+    es_text_append(line, " %s=%s", p->varying.names[i], es_point_axis_value(point, p->varying.names[i], number));
+  }
 }
 
 static void append_progress(es_text_t *line, const es_progress_t *p) {

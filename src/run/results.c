@@ -33,7 +33,7 @@ static void add_row(rows_t *rows, int64_t index, const es_result_summary_t *summ
   const es_point_t *point = es_grid_walk(&rows->walk, index);
   es_table_t *table = &rows->table;
   es_table_cell(table, "%lld", (long long)index);
-  es_varying_cells(&rows->varying, point, table);
+  es_varying_cells(&rows->varying, rows->plan, index, point, table);
   es_table_cell(table, "%s",
                 summary->outcome == ES_OUTCOME_MISSING && started >= 0 ? "started" : words[summary->outcome]);
   if (sound && summary->stopped_at > 0)
