@@ -104,6 +104,7 @@ static es_code_t add_file(survey_t *s, const es_activations_t *file, const char 
     int32_t classes;
     ES_TRY(es_activations_classes(file, &classes, status));
     if (classes > info->classes) info->classes = classes;
+    if (split == ES_TRAIN && classes > info->train_classes) info->train_classes = classes;
   }
   ES_TRY(es_activations_fingerprint(file, fingerprint, status));
   s->hash = es_hash(fingerprint, sizeof fingerprint, s->hash);
@@ -147,6 +148,13 @@ es_code_t es_external_check(const es_external_info_t *info, const es_point_t *po
     return es_fail(status, ES_INPUT, STAGE, "labels go up to %d, and probes tell at most %d classes apart",
                    info->classes - 1, ES_CLASSES_MAX);
   return ES_OK;
+}
+
+bool es_external_has_unknown_labels(const es_external_info_t *info, const es_point_t *point, char out[256]) {
+  snprintf(out, 256,
+           "labels go up to %d in the eval split, but only up to %d in the train split: probes never predict the rest",
+           info->classes - 1, info->train_classes - 1);
+  return point->probe.epochs.kind != ES_EPOCHS_NONE && info->classes > info->train_classes;
 }
 
 void es_external_info_destroy(es_external_info_t *info) {

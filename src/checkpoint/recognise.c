@@ -82,8 +82,8 @@ typedef struct difference {
 
 /* Starts the next key in both lists. */
 static void next(difference_t *d) {
-  es_text_append(&d->said, "%s", d->n > 0 ? " and " : "");
-  es_text_append(&d->right, "%s", d->n > 0 ? " and " : "");
+  es_text_append(&d->said, "%s", d->n > 0 ? ", " : "");
+  es_text_append(&d->right, "%s", d->n > 0 ? ", " : "");
   d->n++;
 }
 
@@ -127,28 +127,28 @@ static void add_width(difference_t *d) {
   append_ratio(&d->right, d->file->width);
 }
 
-/* Adds the options of the model in which both differ. */
-static void add_options(difference_t *d) {
+/* Adds the model if both differ, with the options in which both differ. */
+static void add_model(difference_t *d) {
+  const es_model_spec_t *job = &d->job->model, *file = &d->file->model;
   const es_model_option_t *option;
-  for (int i = 0; (option = es_model_option(i)) != NULL; i++) {
-    const int32_t job = es_model_option_value(option, &d->job->model);
-    const int32_t file = es_model_option_value(option, &d->file->model);
-    if (job == file) continue;
+  if (strcmp(job->name, file->name) != 0) {
     next(d);
-    es_text_append(&d->said, "%s: %s", option->name, option->words[job]);
-    es_text_append(&d->right, "%s: %s (under models)", option->name, option->words[file]);
+    es_text_append(&d->said, "model: %s", job->name);
+    es_text_append(&d->right, "model: %s", file->name);
+  }
+  for (int i = 0; (option = es_model_option(i)) != NULL; i++) {
+    const int32_t said = job->family == file->family ? es_model_option_value(option, job) : 0;
+    const int32_t right = es_model_option_value(option, file);
+    if (said == right) continue;
+    next(d);
+    es_text_append(&d->said, "%s: %s", option->name, option->words[said]);
+    es_text_append(&d->right, "%s: %s (under models)", option->name, option->words[right]);
   }
 }
 
 static void add_all(difference_t *d) {
   const es_point_t *job = d->job, *file = d->file;
-  const bool model = strcmp(job->model.name, file->model.name) != 0;
-  if (model) {
-    next(d);
-    es_text_append(&d->said, "model: %s", job->model.name);
-    es_text_append(&d->right, "model: %s", file->model.name);
-  }
-  if (!model || job->model.family == file->model.family) add_options(d);
+  add_model(d);
   if (job->width.numerator != file->width.numerator || job->width.denominator != file->width.denominator) add_width(d);
   if (job->classes != file->classes) add_classes(d);
   if (job->resolution == file->resolution) return;

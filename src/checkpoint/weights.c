@@ -139,9 +139,9 @@ static es_code_t infer(const es_safetensors_t *file, es_point_t *point, const es
   const es_tensor_view_t *view = find(file, weight->name, &there);
   if (point->classes == 0) {
     if (!view || view->rank != weight->rank)
-      return es_fail(status, ES_INPUT, "checkpoint",
-                     "%s: the number of classes cannot be told: %s of model %s %s", es_safetensors_path(file),
-                     weight->name, point->model.name, view ? "has another number of dimensions" : "is missing");
+      return es_fail(status, ES_INPUT, "checkpoint", "%s: the number of classes cannot be told: %s of model %s %s",
+                     es_safetensors_path(file), weight->name, point->model.name,
+                     view ? "has another number of dimensions" : "is missing");
     if (view->shape[0] < 2 || view->shape[0] > ES_CLASSES_MAX)
       return es_fail(status, ES_INPUT, "checkpoint",
                      "%s: %s has %lld output%s; a network needs 2 … %d, one for each class", es_safetensors_path(file),

@@ -116,7 +116,8 @@ static es_code_t refuse(const es_safetensors_t *file, const es_plan_t *plan, nea
   if (own.code == ES_OK) es_weights_explain(file, &point, most, &line, status);
   if (status->code == ES_OK) es_text_print(stderr, line.length > 0 ? &line : &nearest->report);
   es_text_destroy(&line);
-  return es_fail(status, ES_INPUT, STAGE, "%s fits no point of %s; the nearest is point %lld, with what is listed above",
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s fits no point of %s; the nearest is point %lld, with what is listed above",
                  es_safetensors_path(file), es_job_path(plan->job), (long long)nearest->index);
 }
 

@@ -70,14 +70,14 @@ static void add_external(uint64_t *hash, const es_external_t *e) {
 static void add_network(uint64_t *hash, const es_point_t *point) {
   add_dataset(hash, &point->dataset);
   add_model(hash, &point->model);
-  const char *classes = es_point_axis(point, "classes");
-  if (strcmp(es_point_axis(point, "width"), ES_AXIS_OF_FILES) == 0)
+  if (es_point_axis_is_of_files(point, "width"))
     add(hash, "width=" ES_AXIS_OF_FILES); /* as written in the job, also after it was inferred from the files */
   else if (point->width.numerator != 1 || point->width.denominator != 1)
     add(hash, "width=%lld/%lld", (long long)point->width.numerator, (long long)point->width.denominator);
   /* The value in the job, not the count that replaces it. `all` and classes left to the files have one id: where both
    * are accepted, they are the same number, because `all` refuses files with another number of outputs. */
-  if (point->classes != 0 && strcmp(classes, "all") != 0 && strcmp(classes, ES_AXIS_OF_FILES) != 0)
+  if (point->classes != 0 && strcmp(es_point_axis(point, "classes"), "all") != 0 &&
+      !es_point_axis_is_of_files(point, "classes"))
     add(hash, "classes=%d", point->classes);
   if (point->resolution != 32) add(hash, "resolution=%d", point->resolution);
   if (point->seed != 0) add(hash, "seed=%lld", (long long)point->seed);

@@ -123,6 +123,8 @@ static es_code_t open_source(es_point_source_t **out, es_context_t *c, ES_UNUSED
   ES_TRY(es_group_create_any(&c->group, c->settings->comm, c->point->train.lanes, status));
   c->group.traffic = &c->timing.traffic;
   ES_TRY(inspect(s, status));
+  char warning[256];
+  if (es_external_has_unknown_labels(&s->info, c->point, warning)) es_context_warn(c, warning);
   if (create_result(s, status) == ES_OK) create_scratch(s, status);
   ES_TRY(es_agree(c->group.comm, status));
   s->base.key = (es_state_key_t){.point_id = c->id, .fingerprint = s->info.fingerprint, .engine = c->settings->engine};

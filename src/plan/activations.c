@@ -63,6 +63,8 @@ void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *
                  ranks == 1 ? "" : "s", plan->output, es_grid_id(plan->grid, 0));
   es_text_append(out, "memory: up to %.0f MiB for each rank\n",
                  (double)es_plan_activations_bytes(plan, info, ranks) / (1 << 20));
+  char warning[256];
+  if (es_external_has_unknown_labels(info, point, warning)) es_text_append(out, "warning: %s\n", warning);
   const int64_t available = es_memory_available();
   const int more = es_plan_activations_fit(plan, info, ranks, 1, available);
   if (more != ranks) es_text_append(out, "more than the %.1f GiB that are free here", (double)available / (1 << 30));

@@ -81,7 +81,8 @@ void es_varying_find(const es_plan_t *plan, es_varying_t *out) {
   const int n = collect_names(plan, names);
   out->n = 0;
   for (int i = 0; i < n; i++) {
-    if (varies_in_job(plan->job, names[i]) || varies_in_files(plan, names[i])) memcpy(out->names[out->n++], names[i], ES_NAME_MAX);
+    if (varies_in_job(plan->job, names[i]) || varies_in_files(plan, names[i]))
+      memcpy(out->names[out->n++], names[i], ES_NAME_MAX);
   }
 }
 

@@ -63,10 +63,11 @@ es_code_t es_plan_complete(const es_plan_t *plan, const es_safetensors_t *file, 
   if (info != NULL && !of_file) ES_TRY(es_point_bind(point, info, es_job_path(plan->job), status));
   ES_TRY(es_weights_infer(file, point, status));
   if (info != NULL && of_file && point->classes > info->classes)
-    return es_fail(status, ES_INPUT, STAGE,
-                   "%s: the network has %d outputs, one for each class, but dataset %s has %d classes; right would be a "
-                   "dataset of %d classes",
-                   es_safetensors_path(file), point->classes, point->dataset.name, info->classes, point->classes);
+    return es_fail(
+        status, ES_INPUT, STAGE,
+        "%s: the network has %d outputs, one for each class, but dataset %s has %d classes; right would be a "
+        "dataset of %d classes",
+        es_safetensors_path(file), point->classes, point->dataset.name, info->classes, point->classes);
   return info != NULL ? es_point_bind(point, info, es_job_path(plan->job), status) : ES_OK;
 }
 
@@ -79,8 +80,7 @@ static es_code_t fit(const es_safetensors_t *file, const es_plan_t *plan, es_poi
   es_graph_t *graph = NULL;
   es_status_t own = {0};
   int64_t epoch;
-  if (!es_point_axis_is_of_files(point, "classes"))
-    ES_TRY(es_point_bind(point, info, es_job_path(plan->job), status));
+  if (!es_point_axis_is_of_files(point, "classes")) ES_TRY(es_point_bind(point, info, es_job_path(plan->job), status));
   es_point_t found = *point;
   if (es_plan_complete(plan, file, &found, &own) == ES_OK && es_graph_create(&graph, &found, &own) == ES_OK &&
       es_weights_compare(file, graph, NULL) == 0) {

@@ -196,7 +196,7 @@ class FromFiles(results.Case):
             self.put(f"{model}-005.safetensors", self.weights[model, 0.25])
         self.write("job.yaml", GRID.replace(", width: [1/8, 1/4]", "").replace("classes: 3", "classes: 5")
                    + "source: checkpoint\ncheckpoints: {files: '{model}-{epoch:03}.safetensors', epochs: [5]}\n")
-        self.assertIn("width auto", self.run_program("plan", "job.yaml").stdout)
+        self.assertIn("width 0.25 (from the files), classes 3 (from the files)", self.run_program("plan", "job.yaml").stdout)
         self.run_job("--quiet", "--ranks-per-point", 1, ranks=2)
         for path in self.points().values():
             with h5py.File(path) as file:
@@ -206,7 +206,7 @@ class FromFiles(results.Case):
             self.assertIn("1 of 1 points were done before", self.run_program("run", "resolved.yaml", "--output", "out").stdout)
         self.put("other.safetensors", self.weights["residual", 0.25])
         done = self.run_job(sets=["grid.model=plain", "checkpoints={files: other.safetensors}"], expect=1)
-        self.assertIn("how many classes there are cannot be told: classifier.6.weight of model plain is missing", done.stderr)
+        self.assertIn("the number of classes cannot be told: classifier.6.weight of model plain is missing", done.stderr)
 
     def test_all_that_are_missing(self):
         self.put("w-0.25-001.safetensors", self.weights["residual", 0.25])
@@ -263,6 +263,84 @@ eigenscope: job.yaml:8: files of weights: 0 not there, 1 not of use, as listed a
         with h5py.File(path) as file:
             self.assertEqual(file.attrs["outcome"], "diverged")
             self.assertTrue(np.isfinite(file["loss"][1, 0]) and np.isnan(file["loss"][1, 1]))
+
+
+class Classes(results.Case):
+    """A network of two classes, and a dataset of three."""
+    job = TRAIN.replace("model: [plain, residual], width: [1/8, 1/4]", "model: residual, width: 1/8, classes: 2")
+    again = (GRID.replace("[plain, residual]", "residual").replace("[1/8, 1/4]", "1/8")
+             + "source: checkpoint\ncheckpoints: {files: w.safetensors}\n")
+
+    def setUp(self):
+        super().setUp()
+        self.use_whole()
+        self.run_program("checkpoint", "export", "job.yaml", "--output", "whole", "--to", "w.safetensors")
+        self.write("again.yaml", self.again)
+
+    def test_written_classes_are_those_of_the_dataset(self):
+        line = "w.safetensors: fc.weight: 2 x 16, the network has 3 x 16; the job says classes: all, which are 3 in dataset shapes; " \
+               "right would be classes: 2 (or leave classes out)\n"
+        for command in (("plan",), ("run", "--output", "out"), ("checkpoint", "import", "w.safetensors")):
+            done = self.run_program(*command, "again.yaml", "--set", "grid.classes=all", expect=1)
+            self.assertTrue(done.stderr.removeprefix(f"{self.folder}/").startswith(line), done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 2)
+        self.assertFalse((self.folder / "out").exists())
+        # A job that trains has `all` by default.
+        self.assertIn("classes: all", self.run_program("checkpoint", "import", "w.safetensors", "job.yaml", "--set", "grid.classes=all",
+                                                       expect=1).stderr)
+        self.assertIn("fits point 0", self.run_program("checkpoint", "import", "w.safetensors", "job.yaml").stdout)
+
+    def test_left_out_classes_are_those_of_the_file(self):
+        plan = self.run_program("plan", "again.yaml").stdout
+        self.assertIn("classes 2 (from the files)", plan)
+        self.assertIn("classes auto", self.run_program("status", "again.yaml", "--output", "out", expect=3).stdout)
+        self.assertIn("2 classes", self.run_program("checkpoint", "import", "w.safetensors", "again.yaml").stdout)
+        self.assertIn("classes 2 (from the files)", self.run_program("run", "again.yaml", "--output", "out").stdout)
+        path, = self.points().values()
+        with h5py.File(path) as file, h5py.File(next(iter(self.points("whole").values()))) as trained:
+            self.assertEqual(file.attrs["classes"], 2)
+            self.assertNotIn("classes: [", file.attrs["job"])
+            self.assertNotIn("\n  classes:", file.attrs["job"])
+            self.assertEqual(file["accuracy"][1, 0], trained["accuracy"][1, -1])
+        self.assertRegex(self.run_program("show", path).stdout, r"classes +2")
+
+    def test_networks_of_several_numbers_of_classes(self):
+        """The plan shows the number of each point."""
+        tensors, _ = results.read_safetensors(self.folder / "w.safetensors")
+        three = {**tensors, "fc.weight": np.zeros((3, 16), "f4"), "fc.bias": np.zeros(3, "f4")}
+        results.write_safetensors(self.folder / "w-0.safetensors", tensors, {})
+        results.write_safetensors(self.folder / "w-1.safetensors", three, {})
+        self.write("again.yaml", self.again.replace("w.safetensors", "'w-{seed}.safetensors'").replace("1/8", "1/8, seed: [0, 1]"))
+        for command in ("plan", "run"):
+            self.assertRegex(self.run_program(command, "again.yaml").stdout, r"(?s)point .*classes .*\n +0 .*\b2\b.*\n +1 .*\b3\b")
+        self.write("again.yaml", self.again.replace("w.safetensors}", "'w-{epoch}.safetensors', epochs: [0, 1]}"))
+        self.assertIn("the job says classes: 2, by the first file; right would be files of one network",
+                      self.run_program("plan", "again.yaml", expect=1).stderr)
+
+    def test_more_outputs_than_the_dataset_has_classes(self):
+        tensors, _ = results.read_safetensors(self.folder / "w.safetensors")
+        results.write_safetensors(self.folder / "w.safetensors", {**tensors, "fc.weight": np.zeros((5, 16), "f4"), "fc.bias": np.zeros(5, "f4")}, {})
+        for command in (("plan",), ("checkpoint", "import", "w.safetensors")):
+            self.assertIn("the network has 5 outputs, one for each class, but dataset shapes has 3 classes",
+                          self.run_program(*command, "again.yaml", expect=1).stderr)
+            self.assertIn("right would be a dataset of 5 classes (shapes has 3)",
+                          self.run_program(*command, "again.yaml", "--set", "grid.classes=all", expect=1).stderr)
+
+    def test_another_dataset_than_in_training(self):
+        """`from` finds weights by the settings of training, which do not have the dataset's count."""
+        data = "datasets: {images: {format: hdf5, path: images.h5}}\n"
+        job = "name: t\ngrid: {dataset: images, model: residual, width: 1/8}\nmodels: {residual: {resnet: [1, 1]}}\n" + data
+        for classes in (2, 3):
+            with h5py.File(self.folder / "images.h5", "w") as file:
+                for split in ("train", "eval"):
+                    file[f"{split}/images"] = np.zeros((12, 16, 16), "u1")
+                    file[f"{split}/labels"] = np.arange(12) % classes
+            self.write("job.yaml", job + "train: {epochs: 1, batch: 8}\n")
+            if classes == 2:
+                self.run_job("--quiet", output="trained")
+        done = self.run_job(output="no", sets=["source=checkpoint", "checkpoints.from=trained"], expect=1)
+        self.assertIn("the job says classes: all, which are 3 in dataset images; right would be a dataset of 2 classes, as in training",
+                      done.stderr)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ TEST(what_is_in_an_id) {
   assert_string_not_equal(plain, other);
 }
 
-/* Without `width`, the width is that of the files, not 1; the id is the same before and after it is known. */
-TEST(width_of_files) {
+/* Without `width` and `classes`, they are those of the files; the id is the same before and after they are known. */
+TEST(left_to_files) {
   static const char left_out[] = "name: x\ngrid: {dataset: fashion-mnist, model: vgg11}\n" FILES;
   char before[ES_ID_SIZE], after[ES_ID_SIZE], training[ES_ID_SIZE];
   es_point_t point, again;
@@ -54,6 +54,7 @@ TEST(width_of_files) {
   es_point_describe(&point, "x", &text);
   only_point(es_text_get(&text), &again, after);
   assert_int_equal(again.width.numerator, 0);
+  assert_true(es_point_axis_is_of_files(&again, "classes"));
   es_text_destroy(&text);
   ids("name: x\ngrid: {dataset: fashion-mnist, model: vgg11, width: 1}\n" FILES, after, training);
   assert_string_not_equal(before, after);
@@ -61,6 +62,33 @@ TEST(width_of_files) {
              "grid: {dataset: fashion-mnist, model: vgg11}\n",
              &point, after);
   assert_int_equal(point.width.numerator, 1); /* the path contains it */
+}
+
+/* Classes left to the files have the id that they always had, which is that of `all`. With {classes} in the path and
+ * with `from`, classes are `all`, as in training. */
+TEST(classes_of_files) {
+  static const char head[] =
+      "name: x\nsource: checkpoint\ngrid: {dataset: fashion-mnist, model: vgg11, width: 1/16%s}\n";
+  static const struct {
+    const char *axis, *files, *value;
+  } cases[] = {{"", "checkpoints: {files: w}\n", "auto"},
+               {", classes: all", "checkpoints: {files: w}\n", "all"},
+               {", classes: 10", "checkpoints: {files: w}\n", "10"},
+               {"", "checkpoints: {files: 'w-{classes:02}'}\n", "all"},
+               {"", "checkpoints: {from: w}\n", "all"}};
+  char text[512], id[5][ES_ID_SIZE], number[32];
+  es_point_t point;
+  for (size_t i = 0; i < 5; i++) {
+    int length = snprintf(text, sizeof text, head, cases[i].axis);
+    snprintf(text + length, sizeof text - (size_t)length, "%s", cases[i].files);
+    only_point(text, &point, id[i]);
+    assert_string_equal(es_point_axis(&point, "classes"), cases[i].value);
+    point.classes = 10;
+    assert_string_equal(es_point_axis_value(&point, "classes", number), i == 0 ? "10" : cases[i].value);
+  }
+  assert_string_equal(id[0], "47134bdd50380880");
+  assert_string_equal(id[1], id[0]);
+  assert_string_not_equal(id[2], id[0]);
 }
 
 TEST(paths) {

@@ -147,6 +147,100 @@ TEST_IN_FOLDER(infer) {
   }
 }
 
+/* Writes the tensors of a network as a file. `shape1`: another dimension 1 of the first tensor, or 0. */
+static es_safetensors_t *open_network(const es_point_t *point, int64_t shape1) {
+  es_graph_t *graph = graph_of(point);
+  file_t file = make_file(graph, "");
+  if (shape1 > 0) file.views[0].shape[1] = shape1;
+  es_safetensors_t *opened = write_and_open(&file);
+  free_file(&file);
+  es_graph_destroy(graph);
+  return opened;
+}
+
+static void set_axis(es_point_t *point, const char *name, const char *text) {
+  es_axis_value_t *axis = &point->axes[point->n_axes++];
+  snprintf(axis->name, sizeof axis->name, "%s", name);
+  snprintf(axis->text, sizeof axis->text, "%s", text);
+}
+
+static void assert_explained(const es_point_t *truth, int64_t shape1, const es_point_t *job, int32_t most,
+                             const char *expected) {
+  es_safetensors_t *opened = open_network(truth, shape1);
+  es_text_t line = {0};
+  assert_ok(es_weights_explain(opened, job, most, &line, fresh()));
+  assert_string_equal(es_text_get(&line), expected);
+  es_text_destroy(&line);
+  es_safetensors_destroy(opened);
+}
+
+/* Each kind of misfit is one line: the file, a tensor, its shape, what the job says, what would be right. */
+TEST_IN_FOLDER(explains) {
+  const es_ratio_t eighth = {1, 8};
+  const es_point_t file = point_of("resnet18", eighth, 2);
+  es_point_t job = file, truth = file;
+  assert_explained(&file, 0, &job, 10, "");
+
+  job.classes = 10;
+  assert_explained(&file, 0, &job, 10,
+                   "file: fc.weight: 2 x 64, the network has 10 x 64; the job says classes: 10; right would be "
+                   "classes: 2\n");
+  set_axis(&job, "classes", "all");
+  job.source = ES_SOURCE_CHECKPOINT;
+  strcpy(job.dataset.name, "shapes");
+  assert_explained(&file, 0, &job, 10,
+                   "file: fc.weight: 2 x 64, the network has 10 x 64; the job says classes: all, which are 10 in "
+                   "dataset shapes; right would be classes: 2 (or leave classes out)\n");
+  truth.classes = 12;
+  assert_explained(&truth, 0, &job, 10,
+                   "file: fc.weight: 12 x 64, the network has 10 x 64; the job says classes: all, which are 10 in "
+                   "dataset shapes; right would be a dataset of 12 classes (shapes has 10)\n");
+  job.external.from_results = true;
+  assert_explained(&file, 0, &job, 10,
+                   "file: fc.weight: 2 x 64, the network has 10 x 64; the job says classes: all, which are 10 in "
+                   "dataset shapes; right would be a dataset of 2 classes, as in training\n");
+  job.external.from_results = false;
+  strcpy(job.axes[0].text, ES_AXIS_OF_FILES); /* 10 by an earlier file */
+  assert_explained(&file, 0, &job, 10,
+                   "file: fc.weight: 2 x 64, the network has 10 x 64; the job says classes: 10, by the first file; "
+                   "right would be files of one network\n");
+
+  job = file;
+  job.width = (es_ratio_t){1, 4};
+  assert_explained(&file, 0, &job, 0,
+                   "file: conv1.weight: 8 x 3 x 3 x 3, the network has 16 x 3 x 3 x 3; the job says width: 1/4; right "
+                   "would be width: 1/8\n");
+  job.width = eighth;
+  job.model.stem = ES_STEM_IMAGENET;
+  assert_explained(&file, 0, &job, 0,
+                   "file: conv1.weight: 8 x 3 x 3 x 3, the network has 8 x 3 x 7 x 7; the job says stem: imagenet; "
+                   "right would be stem: cifar (under models)\n");
+  job = point_of("vgg11", (es_ratio_t){0, 1}, 0);
+  truth.classes = 2;
+  truth.model.stem = ES_STEM_IMAGENET;
+  assert_explained(&truth, 0, &job, 0,
+                   "file: features.0.weight: is missing; the network has 8 x 3 x 3 x 3; the job says model: vgg11, "
+                   "stem: cifar; right would be model: resnet18, stem: imagenet (under models)\n");
+  truth = job = point_of("vgg11", eighth, 2);
+  truth.model.head = ES_HEAD_TORCHVISION;
+  assert_explained(&truth, 0, &job, 0,
+                   "file: classifier.0.weight: 64 x 64, the network has 64; the job says head: authors; right would be "
+                   "head: torchvision (under models)\n");
+  truth = job = point_of("mlp", eighth, 2);
+  job.resolution = 28;
+  assert_explained(&truth, 0, &job, 0,
+                   "file: classifier.0.weight: 64 x 3072, the network has 64 x 2352; the job says resolution: 28; "
+                   "right would be resolution: 32\n");
+  assert_explained(
+      &truth, 784, &job, 0, /* of 28 x 28 grey images */
+      "file: classifier.0.weight: 64 x 784, the network has 64 x 2352; images have 3 channels here, the "
+      "file wants 1; right would be weights of 3 channels: for grey images, whose channels are equal, these "
+      "weights and zeros for the others\n");
+  assert_explained(&file, 4, &file, 0,
+                   "file: conv1.weight: 8 x 4 x 3 x 3, the network has 8 x 3 x 3 x 3; images have 3 channels here, the "
+                   "file wants 4; right would be weights of 3 channels\n");
+}
+
 TEST_IN_FOLDER(cannot_infer) {
   const es_point_t vgg = point_of("vgg11", (es_ratio_t){1, 16}, 10);
   es_graph_t *graph = graph_of(&vgg);
@@ -156,6 +250,14 @@ TEST_IN_FOLDER(cannot_infer) {
   assert_fails_with(es_weights_infer(opened, &resnet, fresh()), ES_INPUT, "fc.weight of model resnet18 is missing");
   resnet.classes = 10;
   assert_fails_with(es_weights_infer(opened, &resnet, fresh()), ES_INPUT, "the width cannot be told");
+  es_safetensors_destroy(opened);
+  for (int i = 0; i < file.n; i++) { /* one output for two classes */
+    if (strcmp(file.views[i].name, "classifier.6.weight") == 0) file.views[i].shape[0] = 1;
+  }
+  opened = write_and_open(&file);
+  es_point_t open = point_of("vgg11", (es_ratio_t){1, 16}, 0);
+  assert_fails_with(es_weights_infer(opened, &open, fresh()), ES_INPUT,
+                    "classifier.6.weight has 1 output; a network needs 2 … 1024, one for each class");
   es_safetensors_destroy(opened);
   free_file(&file);
   es_graph_destroy(graph);
