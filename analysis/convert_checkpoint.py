@@ -1,20 +1,27 @@
 #!/usr/bin/env python3
-"""Makes a safetensors file, which eigenscope reads, of a PyTorch checkpoint (.pt, .pth, .tar, .ckpt), or the other way.
+"""Converts PyTorch checkpoints (.pt, .pth, .tar, .ckpt) to safetensors files, which eigenscope reads, and back.
 
     /usr/bin/python3 analysis/convert_checkpoint.py run/epoch-005.pt --to run/epoch-005.safetensors
     /usr/bin/python3 analysis/convert_checkpoint.py run/*.pt --to "w/{stem}.safetensors"      # many at once
+    /usr/bin/python3 analysis/convert_checkpoint.py dino.pth --to t.safetensors --key teacher --only backbone
+    /usr/bin/python3 analysis/convert_checkpoint.py swa.pt --to swa.safetensors --drop n_averaged --drop "criterion.*"
     /usr/bin/python3 analysis/convert_checkpoint.py weights.safetensors --to weights.pt        # a plain state_dict
 
     from convert_checkpoint import read_safetensors, write_safetensors
 
-A checkpoint is a state_dict, or a dictionary (of dictionaries) in which one is, as {"model_state_dict": ..., "epoch": 5}:
-under one of NESTED, else the only one there; --key says which where there are more. "module." and "_orig_mod." in front of
-all names, which DataParallel and torch.compile put there, are left out. Values keep their precision. Files are read with
-PyTorch's weights_only, which runs nothing that a file brings along; --trust lifts that for checkpoints that hold other
-Python objects, from whom you trust. Needs python3-torch, python3-numpy.
+A checkpoint is a state_dict, or it holds state_dicts in dictionaries and lists, as {"model": ..., "ema": ..., "epoch": 5}
+does. If it holds several, the program lists them and writes nothing: choose one with --key. States of optimizers do not
+count. --drop and --only choose tensors by name. If all names begin with "module." or "_orig_mod.", which DataParallel
+and torch.compile add, the program removes that prefix. Values keep their precision. The program prints what it took.
+
+Files are read with PyTorch's weights_only, which runs no code from a file. --trust reads files with other Python objects
+too, and may run code from them: use it only for files that you trust. PyTorch 1.13 of Debian 12 needs --trust for files
+with single numbers such as a learning rate. Needs python3-torch and python3-numpy.
 """
 import argparse
+import fnmatch
 import json
+import math
 import os
 import pathlib
 import struct
@@ -22,7 +29,6 @@ import sys
 
 import numpy as np
 
-NESTED = ("model_state_dict", "state_dict", "model_state", "model", "net", "network", "module", "weights")
 PREFIXES = ("module.", "_orig_mod.")
 # bfloat16 has no numpy type: its 16 bits are stored as uint16.
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
@@ -84,51 +90,137 @@ def read_safetensors(path):
     return tensors, metadata, dtypes
 
 
-# ---- PyTorch ----
+# ---- the choice of tensors ----
+
+def torch_type(value, name):
+    """True if the value is an object of this class of PyTorch, which load_torch imports before there are any."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module if name == "Module" else torch.Tensor)
+
+
+def is_tensor(value):
+    return torch_type(value, "Tensor") or isinstance(value, np.ndarray)
+
+
+def is_real(tensor):
+    return "float" in str(tensor.dtype)
+
 
 def is_state(value):
-    """True for a dictionary that maps names to tensors only."""
-    import torch
-    return isinstance(value, dict) and bool(value) and all(
-        isinstance(key, str) and isinstance(tensor, torch.Tensor) for key, tensor in value.items())
+    """True for a dictionary of named tensors, with at least one array of real numbers among them."""
+    return isinstance(value, dict) and all(isinstance(key, str) and is_tensor(tensor) for key, tensor in value.items()) and any(
+        is_real(tensor) and len(tensor.shape) > 0 for tensor in value.values())
 
 
-def find_states(checkpoint, path=""):
-    """{dotted path: state_dict} of all state_dicts in a checkpoint, outermost first."""
-    if is_state(checkpoint):
-        return {path: checkpoint}
-    found = {}
-    if isinstance(checkpoint, dict):
-        for key, value in checkpoint.items():
-            found.update(find_states(value, f"{path}.{key}" if path else str(key)))
-    return found
+def find_states(value, path=""):
+    """Returns [(dotted path, state_dict)] of all state_dicts in a checkpoint, in its order, without optimizers."""
+    if torch_type(value, "Module"):
+        value = value.state_dict()
+    if is_state(value):
+        return [(path, value)]
+    if isinstance(value, (list, tuple)):
+        items = list(enumerate(value))
+    elif isinstance(value, dict) and "param_groups" not in value:
+        # A dictionary with numbers as keys belongs to an optimizer.
+        items = [(key, item) for key, item in value.items() if isinstance(key, str)]
+    else:
+        return []
+    return [found for key, item in items for found in find_states(item, f"{path}.{key}" if path else str(key))]
 
 
-def choose_state(checkpoint, key):
-    """Selects the state_dict to convert."""
-    import torch
-    if isinstance(checkpoint, torch.nn.Module):
-        checkpoint = checkpoint.state_dict()
+def size_of(state):
+    """Returns the numbers of tensors and of parameters (real numbers) as text."""
+    parameters = sum(math.prod(tensor.shape) for tensor in state.values() if is_real(tensor))
+    return f"{len(state)} tensor{'s' if len(state) != 1 else ''}, {parameters} parameters"
+
+
+def list_states(found):
+    width = max(len(path) for path, _ in found)
+    return "".join(f"\n  {path:{width}}  {size_of(state)}" for path, state in found)
+
+
+def choose_state(checkpoint, key=None):
+    """Returns (path, state_dict) of the only state_dict in a checkpoint, or of the only one at or below `key`."""
     found = find_states(checkpoint)
-    if key is not None:
-        if key not in found:
-            raise ConvertError(f"there is no state_dict under {key}; there are {', '.join(filter(None, found)) or 'none'}")
-        return found[key]
-    usual = [path for name in NESTED for path in found if path.rpartition(".")[2] == name]
-    if "" in found or usual:
-        return found["" if "" in found else usual[0]]
-    if len(found) != 1:
-        raise ConvertError("no state_dict is in it" if not found else
-                           f"several state_dicts are in it; --key must say which: {', '.join(found)}")
-    return next(iter(found.values()))
+    if not found:
+        keys = ", ".join(map(str, checkpoint)) if isinstance(checkpoint, dict) else type(checkpoint).__name__
+        raise ConvertError(f"the file holds no state_dict; it holds: {keys or 'nothing'}")
+    if key is None and len(found) > 1:
+        raise ConvertError(f"the file holds {len(found)} state_dicts; choose one with --key:{list_states(found)}")
+    if key is None:
+        return found[0]
+    below = [(path, state) for path, state in found if path == key or path.startswith(key + ".")]
+    if not below and found[0][0] == "":
+        raise ConvertError(f"there is no {key}; the file itself is a state_dict: leave --key out")
+    if not below:
+        raise ConvertError(f"there is no state_dict at --key {key}; the file holds:{list_states(found)}")
+    if len(below) > 1:
+        raise ConvertError(f"there are {len(below)} state_dicts at --key {key}; name one of them:{list_states(below)}")
+    return below[0]
+
+
+def bare(name):
+    """Removes prefixes from one name."""
+    while name.startswith(PREFIXES):
+        name = name.partition(".")[2]
+    return name
 
 
 def plain_names(state):
     """Removes prefixes that all names share."""
-    while any(all(name.startswith(prefix) for name in state) for prefix in PREFIXES):
+    while state and any(all(name.startswith(prefix) for name in state) for prefix in PREFIXES):
         state = {name.partition(".")[2]: tensor for name, tensor in state.items()}
     return state
 
+
+def first_parts(state):
+    """Lists the first parts of the names, for messages."""
+    parts = list(dict.fromkeys(name.partition(".")[0] for name in plain_names(state)))
+    return ", ".join(parts[:12]) + (", ..." if len(parts) > 12 else "")
+
+
+def drop_names(state, patterns):
+    """Leaves out the tensors whose names match, with or without prefixes such as "module."."""
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(spelled, pattern) for name in state for spelled in (name, bare(name))):
+            raise ConvertError(f"--drop {pattern} matches no tensor; names begin with: {first_parts(state)}")
+    kept = {name: tensor for name, tensor in state.items()
+            if not any(fnmatch.fnmatchcase(spelled, pattern) for pattern in patterns for spelled in (name, bare(name)))}
+    if not kept:
+        raise ConvertError("--drop leaves out every tensor")
+    return kept
+
+
+def keep_under(state, only):
+    """Keeps the tensors under a prefix, without it. Other prefixes such as "module." may stand before it."""
+    prefix = only.rstrip(".") + "."
+    for spell in (str, bare):
+        found = [(spell(name)[len(prefix):], tensor) for name, tensor in state.items() if spell(name).startswith(prefix)]
+        if found:
+            break
+    else:
+        raise ConvertError(f"no tensor is under --only {only}; names begin with: {first_parts(state)}")
+    if len(dict(found)) < len(found):
+        raise ConvertError(f"two tensors under --only {only} would have one name")
+    return dict(found)
+
+
+def select(state, only=None, drop=()):
+    """Returns the chosen tensors, and as text what was left out or renamed."""
+    said, before = "", len(state)
+    if drop:
+        state = drop_names(state, drop)
+        said += f"; left out by --drop: {before - len(state)}"
+    if only is not None:
+        before, state = len(state), keep_under(state, only)
+        said += f"; left out by --only: {before - len(state)}"
+    plain = plain_names(state)
+    if plain.keys() != state.keys():
+        said += f"; removed the prefix {next(iter(state)).removesuffix(next(iter(plain)))}"
+    return plain, said
+
+
+# ---- PyTorch ----
 
 def load_torch(path, trust):
     import pickle
@@ -137,11 +229,10 @@ def load_torch(path, trust):
     try:
         return torch.load(path, map_location="cpu", **({} if trust else {"weights_only": True}))
     except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0]
-        raise ConvertError(f"{path} holds more than weights ({reason}); --trust reads it all the same, which runs what is "
-                           "in it") from None
+        reason = str(error).rpartition("WeightsUnpickler error: ")[2].partition("\n")[0]
+        raise ConvertError(f"the file holds more than weights ({reason}); --trust reads it, but may run code from it") from None
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, ImportError) as error:
-        raise ConvertError(f"{path} is no sound PyTorch file: {str(error).partition(chr(10))[0]}") from None
+        raise ConvertError(f"the file is damaged or no PyTorch file: {str(error).partition(chr(10))[0]}") from None
 
 
 def to_arrays(state):
@@ -149,6 +240,9 @@ def to_arrays(state):
     import torch
     arrays, dtypes = {}, {}
     for name, tensor in state.items():
+        if isinstance(tensor, np.ndarray):
+            arrays[name] = tensor
+            continue
         tensor = tensor.detach().cpu()
         if tensor.is_sparse or tensor.is_quantized:
             raise ConvertError(f"{name} is sparse or quantized, which safetensors cannot hold")
@@ -174,38 +268,49 @@ def to_tensors(arrays, dtypes):
     return tensors
 
 
-def convert(source, target, key=None, trust=False):
-    """Converts one file; the direction follows from which of the two is a .safetensors file."""
+def convert(source, target, key=None, trust=False, only=None, drop=()):
+    """Converts one file, and returns what it took as text. The file that ends in .safetensors says the direction."""
     if str(source).endswith(".safetensors"):
         import torch
+        if key is not None or only is not None or drop:
+            raise ConvertError("--key, --only and --drop are for PyTorch files")
         arrays, _, dtypes = read_safetensors(source)
-        torch.save(to_tensors(arrays, dtypes), target)
-        return len(arrays)
-    state = plain_names(choose_state(load_torch(source, trust), key))
+        tensors = to_tensors(arrays, dtypes)
+        try:
+            torch.save(tensors, target)
+        except (OSError, RuntimeError) as error:
+            raise ConvertError(f"{target} cannot be written: {str(error).partition(chr(10))[0]}") from None
+        return size_of(tensors)
+    path, state = choose_state(load_torch(source, trust), key)
+    state, said = select(state, only, drop)
     arrays, dtypes = to_arrays(state)
     write_safetensors(target, arrays, {"format": "pt", "converted_from": os.path.basename(source)}, dtypes)
-    return len(arrays)
+    return f"{size_of(state)} from {path or 'the state_dict'}{said}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="checkpoints of PyTorch, or .safetensors")
-    parser.add_argument("--to", required=True, metavar="FILE", help="where to; {stem} stands for the name without its ending")
-    parser.add_argument("--key", help="where in the checkpoint the state_dict is, as ema.state_dict")
-    parser.add_argument("--trust", action="store_true", help="read Python objects too, which runs code in the file")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a PyTorch checkpoint, or a .safetensors file")
+    parser.add_argument("--to", required=True, metavar="FILE",
+                        help="the file to write; {stem} stands for the name of the input without folder and ending")
+    parser.add_argument("--key", metavar="PATH", help="the place of the state_dict in the checkpoint, as in ema.model")
+    parser.add_argument("--only", metavar="PREFIX", help="keep only tensors whose names begin with PREFIX and a dot, and remove both")
+    parser.add_argument("--drop", metavar="PATTERN", action="append", default=[],
+                        help="leave out tensors whose names match, as in \"criterion.*\"; may be given several times")
+    parser.add_argument("--trust", action="store_true", help="also read Python objects, which may run code from the file")
     options = parser.parse_args()
     targets = [options.to.replace("{stem}", pathlib.Path(name).stem) for name in options.files]
     if len(set(targets)) < len(targets):
-        sys.exit(f"convert_checkpoint: {len(targets)} files go to {options.to}; put {{stem}} into it")
-    try:
-        for source, target in zip(options.files, targets):
+        sys.exit(f"convert_checkpoint: several files would be written to {options.to}; put {{stem}} into the name")
+    for source, target in zip(options.files, targets):
+        try:
             if source.endswith(".safetensors") == target.endswith(".safetensors"):
-                raise ConvertError(f"{source} to {target}: one of both must be a .safetensors, and not the other")
+                raise ConvertError(f"the output is {target}; one of the two must end in .safetensors")
             if not os.path.isfile(source):
-                raise ConvertError(f"there is no file {source}")
-            print(f"{target}: {convert(source, target, options.key, options.trust)} tensors")
-    except ConvertError as error:
-        sys.exit(f"convert_checkpoint: {error}")
+                raise ConvertError("there is no such file")
+            print(f"{target}: {convert(source, target, options.key, options.trust, options.only, options.drop)}")
+        except ConvertError as error:
+            sys.exit(f"convert_checkpoint: {source}: {error}")
 
 
 if __name__ == "__main__":

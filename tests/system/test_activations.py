@@ -70,6 +70,17 @@ class Activations(harness.Case):
         flags = dict(zip(outputs[0]["layer"].asstr()[:], outputs[0]["flags"][0, 0]))
         self.assertEqual(flags, {"conv1": 0, "wide": 2, "fc": 0, "tokens": 0, "bad": 4, "dead": 1})
 
+    def test_labels_that_only_the_eval_split_has(self):
+        """Probes never predict them, so plan and run say that they exist."""
+        for name, labels in (("acts", 3), ("eval", 5)):
+            self.write_file(f"{name}.h5", {"fc": self.layers["fc"][:60], "labels": np.arange(60) % labels})
+        job = self.write("job.yaml", JOB % (", eval: eval.h5", "") + "probe: {epochs: last}\n")
+        words = "warning: labels go up to 4 in the eval split, but only up to 2 in the train split: probes never predict the rest\n"
+        self.assertIn(words, self.run_program("plan", job).stdout)
+        self.assertIn(f"eigenscope: point 0: {words}", self.run_program("run", job, "--output", "out").stderr)
+        for override in ("probe.epochs=none", "activations.eval=acts.h5"):
+            self.assertNotIn("warning", self.run_program("plan", job, "--set", override).stdout)
+
     def test_wider_than_one_rank_should_hold(self):
         generator = np.random.default_rng(3)
         basis = generator.normal(size=(6, 4200)).astype("f4")

@@ -319,7 +319,8 @@ class Classes(results.Case):
 
     def test_more_outputs_than_the_dataset_has_classes(self):
         tensors, _ = results.read_safetensors(self.folder / "w.safetensors")
-        results.write_safetensors(self.folder / "w.safetensors", {**tensors, "fc.weight": np.zeros((5, 16), "f4"), "fc.bias": np.zeros(5, "f4")}, {})
+        five = {**tensors, "fc.weight": np.zeros((5, 16), "f4"), "fc.bias": np.zeros(5, "f4")}
+        results.write_safetensors(self.folder / "w.safetensors", five, {})
         for command in (("plan",), ("checkpoint", "import", "w.safetensors")):
             self.assertIn("the network has 5 outputs, one for each class, but dataset shapes has 3 classes",
                           self.run_program(*command, "again.yaml", expect=1).stderr)

@@ -131,13 +131,37 @@ class Commands(results.Case):
         for path in (self.folder / "w").iterdir():
             self.convert(path, "--to", path.with_suffix(".pt"))
             state = torch.load(path.with_suffix(".pt"))
+            parameter = torch.nn.Parameter(torch.zeros(3))
+            optimizer = torch.optim.SGD([parameter], 0.1, momentum=0.9)
+            parameter.sum().backward()
+            optimizer.step()
             torch.save({"epoch": 2, "model_state_dict": {f"module.{k}": v for k, v in state.items()},
-                        "optimizer_state_dict": {"state": {0: {"momentum_buffer": torch.zeros(3)}}}}, self.folder / "run.pt")
-            self.convert("run.pt", "--to", "again.safetensors")
+                        "optimizer_state_dict": optimizer.state_dict()}, self.folder / "run.pt")
+            done = self.convert("run.pt", "--to", "again.safetensors", "--trust")  # PyTorch 1.13 reads no floats without
+            self.assertRegex(done.stdout, r"^again.safetensors: \d+ tensors, \d+ parameters from model_state_dict; "
+                                          r"removed the prefix module.\n$")
             self.assert_same_tensors(path, self.folder / "again.safetensors")
             self.checkpoint("import", "again.safetensors", "job.yaml", "--to", "own.safetensors")
             own, _ = results.read_safetensors(self.folder / "own.safetensors")
             self.assertEqual(results.different(own, {k: v for k, v in results.read_safetensors(path)[0].items() if v.ndim}), [])
+
+    @unittest.skipIf(torch is None, "python3-torch is not installed")
+    def test_one_network_of_several(self):
+        """A student, and an averaged teacher with a loss beside the network."""
+        path, *_ = self.weights()
+        tensors, _ = results.read_safetensors(path)
+        state = {name: torch.from_numpy(value.copy()) for name, value in tensors.items()}
+        averaged = {"n_averaged": torch.tensor(2), "module.criterion.weight": torch.zeros(3),
+                    **{f"module.net.{k}": v for k, v in state.items()}}
+        torch.save({"student": {k: v * 2 for k, v in state.items()}, "teacher": averaged}, self.folder / "run.pt")
+        self.assertRegex(self.convert("run.pt", "--to", "no.safetensors", expect=1).stderr,
+                         r"^convert_checkpoint: run.pt: the file holds 2 state_dicts; choose one with --key:\n"
+                         r"  student  \d+ tensors, .*\n  teacher  ")
+        self.assertFalse((self.folder / "no.safetensors").exists())
+        self.convert("run.pt", "--to", "taught.safetensors", "--key", "teacher", "--only", "net")
+        self.assert_same_tensors(path, self.folder / "taught.safetensors")
+        self.convert("run.pt", "--to", "dropped.safetensors", "--key", "teacher", "--drop", "n_averaged", "--drop", "criterion.*")
+        self.checkpoint("import", "dropped.safetensors", "job.yaml", "--strip", "net.")
 
     @unittest.skipIf(torch is None, "python3-torch is not installed")
     def test_strict_load(self):
@@ -183,35 +207,88 @@ class Converter(harness.Case):
             with self.assertRaisesRegex(ConvertError, words):
                 read_safetensors(self.folder / "bad")
 
+    def test_one_state_dict(self):
+        """Found anywhere; states of optimizers, counters and generators do not count."""
+        state = {"fc.weight": np.zeros((2, 3), "f4"), "bn.num_batches_tracked": np.array(3)}
+        rest = {"epoch": 3, "best": {"accuracy": np.array(0.5, "f4")}, "rng": {"cpu": np.zeros(5, "u1")}, "empty": {},
+                "optimizer": {"state": {0: {"momentum": np.zeros(3, "f4")}}, "param_groups": [{"lr": 0.1}]},
+                "optimizer_states": [{"state": {"fc.weight": {"exp_avg": np.zeros(3, "f4")}}, "param_groups": []}]}
+        for checkpoint, path in ((state, ""), ({**rest, "net": state}, "net"), ({"a": {"b": state}, **rest}, "a.b"),
+                                 ({"models": [state]}, "models.0")):
+            self.assertEqual(convert_checkpoint.choose_state(checkpoint), (path, state))
+        self.assertEqual(convert_checkpoint.size_of(state), "2 tensors, 6 parameters")
+        with self.assertRaisesRegex(ConvertError, "holds no state_dict; it holds: epoch, best, rng, empty, optimizer"):
+            convert_checkpoint.choose_state(rest)
+
+    def test_several_state_dicts(self):
+        """The converter lists them, and takes none without being told."""
+        one, two = {"x": np.zeros(2, "f4")}, {"x": np.ones(3, "f4"), "y": np.ones(1, "f4")}
+        for checkpoint, listed in (
+                ({"teacher": {"state_dict": two}, "student": {"state_dict": one}},
+                 "\n  teacher.state_dict  2 tensors, 4 parameters\n  student.state_dict  1 tensor, 2 parameters"),
+                ({"net": one, "ema": {"model": two}}, "\n  net        1 tensor, 2 parameters\n  ema.model  2 tensors, 4 parameters"),
+                ({"state_dict": one, "state_dict_ema": two}, "\n  state_dict  "), ({"models": [one, two]}, "\n  models.1  ")):
+            with self.assertRaises(ConvertError) as caught:
+                convert_checkpoint.choose_state(checkpoint)
+            self.assertTrue(str(caught.exception).startswith("the file holds 2 state_dicts; choose one with --key:\n"))
+            self.assertIn(listed, str(caught.exception))
+        both = {"net": one, "ema": {"model": two, "old": one}}
+        self.assertEqual(convert_checkpoint.choose_state(both, "net"), ("net", one))
+        self.assertEqual(convert_checkpoint.choose_state(both, "ema.model"), ("ema.model", two))
+        self.assertEqual(convert_checkpoint.choose_state({"net": one, "ema": {"model": two}}, "ema"), ("ema.model", two))
+        for key, words in (("ema", "there are 2 state_dicts at --key ema; name one of them:\n  ema.model"),
+                           ("em", "there is no state_dict at --key em; the file holds:\n  net ")):
+            with self.assertRaisesRegex(ConvertError, words):
+                convert_checkpoint.choose_state(both, key)
+        with self.assertRaisesRegex(ConvertError, "there is no net; the file itself is a state_dict: leave --key out"):
+            convert_checkpoint.choose_state(one, "net")
+
+    def test_only_and_drop(self):
+        state = dict.fromkeys(("n_averaged", "module.model.fc.weight", "module.model.fc.bias", "module.ema_model.fc.weight",
+                               "module.criterion.weight"), np.zeros(2, "f4"))
+        for only, drop, names, said in (
+                ("model", (), {"fc.weight", "fc.bias"}, "; left out by --only: 3"),
+                ("module.model.", (), {"fc.weight", "fc.bias"}, "; left out by --only: 3"),
+                ("module", ("criterion.*", "ema_*"), {"model.fc.weight", "model.fc.bias"}, "; left out by --drop: 2; left out by --only: 1"),
+                (None, ("n_averaged", "module.ema_model.*", "crit*"), {"model.fc.weight", "model.fc.bias"},
+                 "; left out by --drop: 3; removed the prefix module."),
+                (None, (), set(state), "")):
+            selected, text = convert_checkpoint.select(state, only, drop)
+            self.assertEqual((set(selected), text), (names, said))
+        for only, drop, words in ((None, ("criterion",), "--drop criterion matches no tensor; names begin with: n_averaged, module$"),
+                                  ("mod", (), "no tensor is under --only mod; "), (None, ("*",), "--drop leaves out every tensor")):
+            with self.assertRaisesRegex(ConvertError, words):
+                convert_checkpoint.select(state, only, drop)
+        with self.assertRaisesRegex(ConvertError, "two tensors under --only a would have one name"):
+            convert_checkpoint.select({"module.a.x": 1, "_orig_mod.a.x": 2}, "a")
+
     @unittest.skipIf(torch is None, "python3-torch is not installed")
     def test_nested(self):
         state = {"module.fc.weight": torch.arange(6.0).reshape(2, 3), "module.n": torch.tensor(3, dtype=torch.int64),
                  "module.fc.bias": torch.tensor([1.0, -2.5]).to(torch.bfloat16)}
         other = {"x": torch.zeros(2)}
-        for number, (checkpoint, key, names) in enumerate((
-                (state, None, ["fc.bias", "fc.weight", "n"]), ({"model_state_dict": state, "ema": other}, None, ["fc.bias", "fc.weight", "n"]),
-                ({"a": {"b": state}, "epoch": 3}, None, ["fc.bias", "fc.weight", "n"]),
-                ({"state_dict": state, "ema": other}, "ema", ["x"]))):
+        for number, (checkpoint, key, names, said) in enumerate((
+                (state, None, ["fc.bias", "fc.weight", "n"], "3 tensors, 8 parameters from the state_dict; removed the prefix module."),
+                ({"a": {"b": state}, "epoch": 3}, None, ["fc.bias", "fc.weight", "n"],
+                 "3 tensors, 8 parameters from a.b; removed the prefix module."),
+                ({"state_dict": state, "ema": other}, "ema", ["x"], "1 tensor, 2 parameters from ema"))):
             torch.save(checkpoint, self.folder / f"{number}.pt")
-            convert_checkpoint.convert(self.folder / f"{number}.pt", self.folder / f"{number}.safetensors", key)
+            told = convert_checkpoint.convert(self.folder / f"{number}.pt", self.folder / f"{number}.safetensors", key)
+            self.assertEqual(told, said)
             arrays, _, dtypes = read_safetensors(self.folder / f"{number}.safetensors")
             self.assertEqual(sorted(arrays), names)
             if "n" in names:
                 self.assertEqual((arrays["n"].shape, int(arrays["n"]), dtypes["fc.bias"]), ((), 3, "BF16"))
                 np.testing.assert_array_equal(arrays["fc.bias"], np.array([0x3f80, 0xc020], "u2"))
-        torch.save({"one": other, "two": state}, self.folder / "two.pt")
-        with self.assertRaisesRegex(ConvertError, "several state_dicts are in it; --key must say which: one, two"):
-            convert_checkpoint.convert(self.folder / "two.pt", self.folder / "no.safetensors")
-        with self.assertRaisesRegex(ConvertError, "there is no state_dict under three"):
-            convert_checkpoint.convert(self.folder / "two.pt", self.folder / "no.safetensors", "three")
-        torch.save({"epoch": 3}, self.folder / "empty.pt")
-        with self.assertRaisesRegex(ConvertError, "no state_dict is in it"):
-            convert_checkpoint.convert(self.folder / "empty.pt", self.folder / "no.safetensors")
+        torch.save({"one": torch.nn.Linear(2, 1), "two": torch.nn.Linear(3, 1)}, self.folder / "modules.pt")
+        with self.assertRaisesRegex(ConvertError, "choose one with --key:\n  one  2 tensors, 3 parameters\n  two  2 tensors, 4"):
+            convert_checkpoint.convert(self.folder / "modules.pt", self.folder / "no.safetensors", trust=True)
+        self.assertFalse((self.folder / "no.safetensors").exists())
 
     @unittest.skipIf(torch is None, "python3-torch is not installed")
     def test_files_that_bring_code(self):
         torch.save(pathlib.PurePosixPath("x"), self.folder / "code.pt")
-        with self.assertRaisesRegex(ConvertError, "holds more than weights .*--trust"):
+        with self.assertRaisesRegex(ConvertError, "holds more than weights .*--trust reads it"):
             convert_checkpoint.convert(self.folder / "code.pt", self.folder / "no.safetensors")
         (self.folder / "cut.pt").write_bytes(b"PK\x03\x04 cut")
         with self.assertRaises(ConvertError):
