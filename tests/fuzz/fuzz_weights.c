@@ -23,6 +23,9 @@ static void compare(const es_safetensors_t *file, const char *model) {
   fuzz_require(es_model_spec_builtin(&point.model, model), model);
   es_code_t code = es_weights_infer(file, &point, &status);
   fuzz_expect(code, &status, "");
+  const es_point_t asked = {.model = point.model, .width = {1, 16}, .classes = 2, .resolution = 32};
+  es_status_t own = {0};
+  fuzz_expect(es_weights_explain(file, &asked, 10, &report, &own), &own, "");
   if (code == ES_OK && es_graph_create(&graph, &point, &status) == ES_OK) {
     es_weights_compare(file, graph, &report);
     es_graph_destroy(graph);
