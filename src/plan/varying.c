@@ -109,11 +109,15 @@ void es_varying_columns(const es_varying_t *varying, es_table_t *table) {
 
 void es_varying_cells(const es_varying_t *varying, const es_plan_t *plan, int64_t index, const es_point_t *point,
                       es_table_t *table) {
-  es_point_t known = *point;
-  es_plan_weights_apply(plan, index, &known);
+  es_point_t known;
+  if (plan->weights != NULL) {
+    known = *point;
+    es_plan_weights_apply(plan, index, &known);
+    point = &known;
+  }
   for (int i = 0; i < varying->n; i++) {
     char number[32];
-    const char *value = es_point_axis_value(&known, varying->names[i], number);
+    const char *value = es_point_axis_value(point, varying->names[i], number);
     es_text_append_bytes(&table->cells, value, strlen(value) + 1);
   }
 }
