@@ -94,6 +94,7 @@ static void append_ratio(es_text_t *out, es_ratio_t ratio) {
 
 static void add_classes(difference_t *d) {
   const es_point_t *job = d->job;
+  const bool may_leave = job->source == ES_SOURCE_CHECKPOINT && !strstr(job->external.file[ES_TRAIN], "{classes");
   next(d);
   if (es_point_axis_is_of_files(job, "classes")) { /* a later file of the point */
     es_text_append(&d->said, "classes: %d, by the first file", job->classes);
@@ -110,8 +111,7 @@ static void add_classes(difference_t *d) {
     es_text_append(&d->right, "a dataset of %d classes (%s has %d)", d->file->classes, job->dataset.name,
                    d->dataset_classes);
   else
-    es_text_append(&d->right, "classes: %d%s", d->file->classes,
-                   job->source == ES_SOURCE_CHECKPOINT ? " (or leave classes out)" : "");
+    es_text_append(&d->right, "classes: %d%s", d->file->classes, may_leave ? " (or leave classes out)" : "");
 }
 
 static void add_width(difference_t *d) {
@@ -137,11 +137,14 @@ static void add_model(difference_t *d) {
     es_text_append(&d->right, "model: %s", file->name);
   }
   for (int i = 0; (option = es_model_option(i)) != NULL; i++) {
-    const int32_t said = job->family == file->family ? es_model_option_value(option, job) : 0;
-    const int32_t right = es_model_option_value(option, file);
+    const int32_t said = es_model_option_value(option, job), right = es_model_option_value(option, file);
     if (said == right) continue;
-    next(d);
-    es_text_append(&d->said, "%s: %s", option->name, option->words[said]);
+    if (es_family(job->family)->options >> i & 1) {
+      next(d);
+      es_text_append(&d->said, "%s: %s", option->name, option->words[said]);
+    } else { /* the model of the job has no such option */
+      es_text_append(&d->right, ", ");
+    }
     es_text_append(&d->right, "%s: %s (under models)", option->name, option->words[right]);
   }
 }

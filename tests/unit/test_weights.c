@@ -219,8 +219,8 @@ TEST_IN_FOLDER(explains) {
   truth.classes = 2;
   truth.model.stem = ES_STEM_IMAGENET;
   assert_explained(&truth, 0, &job, 0,
-                   "file: features.0.weight: is missing; the network has 8 x 3 x 3 x 3; the job says model: vgg11, "
-                   "stem: cifar; right would be model: resnet18, stem: imagenet (under models)\n");
+                   "file: features.0.weight: is missing; the network has 8 x 3 x 3 x 3; the job says model: vgg11; "
+                   "right would be model: resnet18, stem: imagenet (under models)\n");
   truth = job = point_of("vgg11", eighth, 2);
   truth.model.head = ES_HEAD_TORCHVISION;
   assert_explained(&truth, 0, &job, 0,
