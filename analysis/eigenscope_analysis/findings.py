@@ -1,5 +1,5 @@
-"""Tables about a sweep, and sentences made from the tables. No assumptions: if the points do not decide a question, the
-sentence says so."""
+"""Tables about a sweep, and sentences made from the tables. A sentence claims a direction only if an interval over seeds says so;
+if the points do not decide a question, the sentence says that."""
 import numpy as np
 import pandas as pd
 
@@ -7,32 +7,38 @@ from . import statistics
 from .sweep import STABLE, last_finite, width_text
 
 WITHIN = 0.01  # in accuracy: one percentage point
-RULE = (f"Among networks that are equal in all but their width (accuracy is the mean over seeds, on the eval split after the "
-        f"last epoch), the smallest width within {100 * WITHIN:g} percentage point of the best accuracy is balanced; narrower "
-        f"networks are under-parameterised, wider ones over-parameterised. Where one width was tried alone, nothing can be said.")
+ROUNDING = 1e-6  # percentage points: a smaller effect is 0
 VERDICTS = ("under-parameterised", "balanced", "over-parameterised")
 NOT_COMPARED = "not decidable: no other width"
+AT_CHANCE = "none: no better than chance"
+RULE = (f"Networks that are equal in all but their width and seed are compared. Accuracy is the mean over seeds, on the eval split "
+        f"after the last epoch. The smallest width within {100 * WITHIN:g} percentage point of the best accuracy is balanced; "
+        f"narrower networks are under-parameterised, wider ones over-parameterised. A network that predicts no better than chance, "
+        f"or that has no other width to compare with, gets no verdict.")
 
 # Sets of layers for the mean saturation: name, column of Sweep.points, wording in a sentence.
-VARIANTS = (("all layers", "saturation", "over all layers but the output"),
-            ("without tail layers", "saturation_without_tail", "with the tail layers (by probes) left out"),
-            ("before the border layer", "saturation_before_border", "with the border layer and all behind it left out"))
+VARIANTS = (("all layers", "saturation", "over all layers but the output layer"),
+            ("without tail layers", "saturation_without_tail", "without the tail layers (by probes) and the output layer"),
+            ("before the border layer", "saturation_before_border", "over the layers before the border layer"))
+LISTED = 20  # names in a sentence; tables have all
+NAMES = {"width": "width", "classes": "number of classes"}
 
 
 class Findings:
-    """tables: name -> DataFrame; sentences: (title, text, verdict or "") in page order."""
+    """tables: name -> DataFrame; sentences: (title, text, where the numbers are) in page order."""
 
     def __init__(self, sweep):
         self.sweep = sweep
-        self.generator = np.random.default_rng(0)  # equal files give equal findings
         self.tables, self.sentences = {}, []
         self.complete = sweep.points[sweep.points["complete"]]
+        self.at_delta = f"δ = {sweep.delta:g}"
         self._networks()
         self._recommend()
         self._effects()
         self._datasets()
         self._stability()
         self._verdicts()
+        self._probes()
         self._layers()
 
     def say(self, title, text, numbers=""):
@@ -43,13 +49,16 @@ class Findings:
     def _networks(self):
         rows = []
         for network in self.sweep.networks:
+            points = self.sweep.points.loc[network.rows]
             row = dict(network.key, seeds=len(network))
-            for name in ("accuracy", "saturation", "saturation_without_tail", "saturation_before_border", "tail_share",
+            for name in ("accuracy", "delta", "saturation", "saturation_without_tail", "saturation_before_border", "tail_share",
                          "stable_epoch"):
-                values = self.sweep.points.loc[network.rows, name].astype(float)
-                row[name] = values.mean()
+                row[name] = points[name].astype(float).mean()
                 if name in ("accuracy", "saturation"):
-                    row[f"{name}_half_interval"] = statistics.half_width(values)
+                    row[f"{name}_half_interval"] = statistics.half_width(points[name])
+                if name == "accuracy":
+                    row["standard_error"], row["standard_error_over"] = standard_error(points)
+            row["at_chance"] = bool(points["mcc"].mean() <= points["chance_mcc"].mean())
             rows.append(row)
         self.networks = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*self.sweep.keys, "seeds", "accuracy", "saturation"])
 
@@ -59,32 +68,52 @@ class Findings:
         return self.networks.groupby(keys, sort=False, dropna=False) if keys else [((), self.networks)]
 
     def _recommend(self):
-        rows = []
+        rows, hopeless = [], 0
         self.networks["verdict"] = NOT_COMPARED
-        if "width" in self.networks:
+        if "width" in self.networks and len(self.networks):
+            self.networks.loc[self.networks["at_chance"], "verdict"] = AT_CHANCE
             for _, group in self._groups("width"):
                 group = group[np.isfinite(group["accuracy"])].sort_values("width")
                 if group["width"].nunique() < 2:
                     continue
-                best = group.loc[group["accuracy"].idxmax()]
-                chosen = group[group["accuracy"] >= best["accuracy"] - WITHIN].iloc[0]
-                self.networks.loc[group.index, "verdict"] = np.select(
-                    [group["width"] < chosen["width"], group["width"] > chosen["width"]], [VERDICTS[0], VERDICTS[2]],
-                    VERDICTS[1])
-                rows.append({**{k: chosen[k] for k in self.sweep.keys if k != "width"}, "width": width_text(chosen["width"]),
-                             "accuracy": chosen["accuracy"], "saturation": chosen["saturation"],
-                             "best_width": width_text(best["width"]), "best_accuracy": best["accuracy"],
-                             "widths_tried": ", ".join(map(width_text, group["width"])), "seeds": int(group["seeds"].min())})
+                learned = group[~group["at_chance"]]
+                if len(learned) == 0:
+                    hopeless += 1
+                    continue
+                rows.append(self._choose(group, learned))
         self.tables["recommend"] = pd.DataFrame(rows)
+        title = "Width to choose"
+        chance = (f" In {count(hopeless, 'problem')} no network predicts better than chance, so no width is recommended."
+                  if hopeless else "")
         if not rows:
-            self.say("Width to choose", "Not decidable: no two networks differ in width alone.")
+            self.say(title, f"Not decidable.{chance}" if hopeless else "Not decidable: no two networks differ in width alone.")
             return
-        at_most = [r for r in rows if r["width"] == r["widths_tried"].split(", ")[-1] and r["best_width"] == r["width"]]
+        widest = sum(r["width"] == r["widths_tried"].split(", ")[-1] for r in rows)
         least = sum(r["width"] == r["widths_tried"].split(", ")[0] for r in rows)
-        self.say("Width to choose",
-                 f"In {least} of {count(rows, 'problem')} the narrowest network tried is within {100 * WITHIN:g} percentage "
-                 f"point of the best accuracy; in {len(at_most)} only the widest is, so that a still wider one may do better.",
-                 "table recommend")
+        unsure = sum(not r["certain"] for r in rows)
+        self.say(title,
+                 f"A problem is a setting of all axes but width and seed. Of {count(rows, 'problem')}: in {least} the narrowest "
+                 f"network tried is within {100 * WITHIN:g} percentage point of the best accuracy; in {widest} only the widest is, "
+                 f"so a still wider one may do better; in {unsure} the choice is not certain, because a network lies within two "
+                 f"standard errors of the {100 * WITHIN:g}-point limit.{chance}", "table recommend")
+
+    def _choose(self, group, learned):
+        """Gives the networks of one problem their verdicts; returns the row of the table of recommendations."""
+        best = learned.loc[learned["accuracy"].idxmax()]
+        limit = best["accuracy"] - WITHIN
+        chosen = learned[learned["accuracy"] >= limit].iloc[0]
+        self.networks.loc[learned.index, "verdict"] = np.select(
+            [learned["width"] < chosen["width"], learned["width"] > chosen["width"]], [VERDICTS[0], VERDICTS[2]], VERDICTS[1])
+        # The choice rests on the networks up to the chosen one. The best network itself cannot miss the limit.
+        rivals = learned[(learned["width"] <= chosen["width"]) & (learned.index != best.name)]
+        doubt = 2 * np.hypot(rivals["standard_error"], best["standard_error"])
+        return {**{k: chosen[k] for k in self.sweep.keys if k != "width"}, "width": width_text(chosen["width"]),
+                "accuracy": chosen["accuracy"], "standard_error": chosen["standard_error"],
+                "standard_error_over": chosen["standard_error_over"], "delta": self.sweep.delta, "saturation": chosen["saturation"],
+                "best_width": width_text(best["width"]), "best_accuracy": best["accuracy"],
+                "best_standard_error": best["standard_error"],
+                "certain": bool(((rivals["accuracy"] - limit).abs() > doubt).all()),
+                "widths_tried": ", ".join(map(width_text, group["width"])), "seeds": int(group["seeds"].min())}
 
     # ---- effects of width and difficulty ----
 
@@ -97,117 +126,122 @@ class Findings:
                     if variant:
                         self.say(f"Effects on saturation, {variant}", self._no_tails(variant))
                     continue
-                for axis in ("width", "classes"):
-                    found = self._rank_correlation(values, column, axis)
-                    if found:
-                        rows.append({"response": response, "layers": variant, "effect": f"rank correlation with {axis}",
-                                     **found})
-                rows += [{"response": response, "layers": variant, **row} for row in self._two_factors(values, column)]
-                self._say_effects(response, variant, words, [r for r in rows if r["response"] == response
-                                                             and r["layers"] == variant])
-        self.tables["effects"] = pd.DataFrame(rows, columns=["response", "layers", "effect", "estimate", "low", "high", "unit",
-                                                             "comparisons", "points", "seeds", "r_squared"])
-
+                found = [self._rank_correlation(values, column, axis) for axis in NAMES]
+                found = [{"response": response, "layers": variant, "delta": self.sweep.delta if variant else np.nan, **row}
+                         for row in (*filter(None, found), *self._two_factors(values, column))]
+                self._say_effects(response, variant, words, found)
+                rows += found
+        self.tables["effects"] = pd.DataFrame(rows, columns=["response", "layers", "delta", "effect", "estimate", "low", "high",
+                                                             "unit", "comparisons", "points", "seeds", "r_squared"])
         self._say_whether_tails_matter(rows)
 
     def _say_whether_tails_matter(self, rows):
-        """Compares the sign of the effect of a doubling with and without the tail; 0 if its interval contains 0."""
+        """Compares the effect of a doubling on the mean saturation over sets of layers with that over all layers."""
         texts = []
-        for effect in ("doubling the width", "doubling the number of classes"):
-            found = {r["layers"]: r for r in rows if r["response"] == "saturation" and r["effect"] == effect}
+        for axis, name in NAMES.items():
+            found = {r["layers"]: r for r in rows if r["response"] == "saturation" and r["effect"] == f"doubling the {name}"}
             whole = found.pop("all layers", None)
-            for variant, row in found.items() if whole else ():
-                same = whole["estimate"] * row["estimate"] > 0
-                sure = row["low"] > 0 or row["high"] < 0
-                verdict = "holds" if same and sure else "cannot be told from 0" if same or not sure else "turns round"
-                if same and row["seeds"] < 2:
-                    verdict = "has the same sign (one seed: no interval)"
-                texts.append(f"the effect of {effect} {verdict} {variant} ({number(row['estimate'], 1, True)} against "
-                             f"{number(whole['estimate'], 1, True)} percentage points)")
+            if not whole or not found:
+                continue
+            told = []
+            for variant, row in found.items():
+                if min(row["seeds"], whole["seeds"]) < 2:
+                    verdict = "one seed, so no interval"
+                elif direction(row) == 0:
+                    verdict = "the interval contains 0"
+                else:
+                    verdict = "the same direction" if direction(row) == direction(whole) else \
+                        "the opposite direction" if direction(whole) else "a direction that all layers together do not show"
+                told.append(f"{points_of(row)} {variant}{bounds(row, 1)}: {verdict}")
+            texts.append(f"Doubling the {name} changes mean saturation by {points_of(whole)} over all layers{bounds(whole, 1)}; "
+                         f"{'; '.join(told)}.")
         if texts:
-            self.say("Do the effects hold without the tail?", sentence("; ".join(texts)), "table effects")
+            self.say("Do the effects hold without the tail?", " ".join(texts), "table effects")
 
     def _no_tails(self, variant):
         if "tail" in variant:
-            return "Not decidable: no probes were fitted, so it is not known which layers are the tail (probe.epochs: last)."
-        return "Not decidable: no layer before the border was measured."
+            return "Not decidable: no probes were fitted, so the tail is not known (probe.epochs: last fits them)."
+        return "Not decidable: no layer before the border layer was measured."
 
     def _seeds(self, values):
         return values["seed"].to_numpy() if "seed" in values else np.zeros(len(values))
 
     def _rank_correlation(self, values, column, axis):
-        """Mean rank correlation over points that are equal in all other axes, seed by seed."""
+        """Mean rank correlation over sets of points that are equal in all other axes. It describes; it decides nothing."""
         if axis not in values or values[axis].nunique() < 2:
             return None
         others = [k for k in self.sweep.axes if k != axis]
-        found = []
-        for _, group in values.groupby(others, sort=False, dropna=False) if others else [((), values)]:
-            r = statistics.spearman(group[axis], group[column])
-            if np.isfinite(r):
-                found.append((self._seeds(group)[0], r))
-        if not found:
+        groups = values.groupby(others, sort=False, dropna=False) if others else [((), values)]
+        found = [(self._seeds(group)[0], statistics.spearman(group[axis], group[column])) for _, group in groups]
+        found = pd.DataFrame(found, columns=["seed", "r"]).dropna(subset="r")
+        if len(found) == 0:
             return None
-        found = pd.DataFrame(found, columns=["seed", "r"])
-        low, high = statistics.bootstrap_mean(found.groupby("seed")["r"].mean(), self.generator)
-        return {"estimate": found["r"].mean(), "low": low, "high": high, "unit": "1", "comparisons": len(found),
-                "points": len(values), "seeds": found["seed"].nunique()}
+        return {"effect": f"rank correlation with {axis}", "estimate": found["r"].mean(), "low": np.nan, "high": np.nan, "unit": "1",
+                "comparisons": len(found), "points": len(values), "seeds": found["seed"].nunique()}
 
     def _two_factors(self, values, column):
-        """Least squares on log2 width, log2 classes and their product (each centred), with a constant for each combination of
-        the other axes."""
-        factors = [f for f in ("width", "classes") if f in values and values[f].nunique() > 1]
+        """Least squares on log2 width, log2 classes and their product (each centred), with a constant for each combination of the
+        other axes, for each seed alone. The estimate is the mean over seeds, its interval Student's t."""
+        factors = [f for f in NAMES if f in values and values[f].nunique() > 1]
         if not factors:
             return []
-        others = [k for k in self.sweep.keys if k not in ("width", "classes")]
+        others = [k for k in self.sweep.keys if k not in NAMES]
         groups = values.groupby(others, sort=False, dropna=False).ngroup() if others else pd.Series(0, index=values.index)
         constants = (groups.to_numpy()[:, None] == np.unique(groups)[None, :]).astype(float)
         logs = [np.log2(values[f].to_numpy(float)) for f in factors]
         columns = [log - log.mean() for log in logs]
-        names = [f"doubling the {'width' if f == 'width' else 'number of classes'}" for f in factors]
-        if len(factors) == 2:
-            columns.append(columns[0] * columns[1])
-            names.append("interaction: both doubled, beyond the sum")
-        design = np.column_stack([*columns, constants])
-        if np.linalg.matrix_rank(design) < design.shape[1]:
-            return []
+        names = [f"doubling the {NAMES[f]}" for f in factors]
         response = 100 * values[column].to_numpy(float)
-        fit, r_squared = statistics.least_squares(design, response)
-        seeds = self._seeds(values)
-        bounds = statistics.bootstrap_least_squares(design, response, seeds, self.generator)
-        return [{"effect": name, "estimate": fit[i], "low": bounds[i, 0], "high": bounds[i, 1], "unit": "percentage points",
-                 "comparisons": len(values), "points": len(values), "seeds": len(np.unique(seeds)), "r_squared": r_squared}
-                for i, name in enumerate(names)]
+        if len(factors) == 2:
+            rows = self._fit([*columns, columns[0] * columns[1]], [*names, "interaction: both doubled, beyond the sum"], constants,
+                             response, values)
+            if rows:
+                return rows
+        return self._fit(columns, names, constants, response, values)  # also if no seed determines the interaction
+
+    def _fit(self, columns, names, constants, response, values):
+        factors = np.column_stack(columns)
+        fits = statistics.fits_by_seed(factors, constants, response, self._seeds(values))
+        if len(fits) == 0:
+            return []
+        r_squared = statistics.least_squares(np.column_stack([factors, constants]), response)[1]
+        half = [statistics.half_width(fit) for fit in fits.T]
+        return [{"effect": name, "estimate": mean, "low": mean - h, "high": mean + h, "unit": "percentage points",
+                 "comparisons": len(values), "points": len(values), "seeds": len(fits), "r_squared": r_squared}
+                for name, mean, h in zip(names, fits.mean(axis=0), half)]
 
     def _say_effects(self, response, variant, words, rows):
         title = "Effects on accuracy" if response == "accuracy" else f"Effects on saturation, {variant}"
-        if not rows:
+        by_name = {r["effect"]: r for r in rows}
+        parts = [self._effect_of(axis, response, by_name) for axis in NAMES if f"doubling the {NAMES[axis]}" in by_name]
+        if not parts:
             self.say(title, "Not decidable: neither width nor the number of classes varies alone.")
             return
-        parts = []
-        for axis, more in (("width", "wider networks are"), ("classes", "problems of more classes are")):
-            row = next((r for r in rows if r["effect"] == f"rank correlation with {axis}"), None)
-            if row is None:
-                continue
-            word = {"saturation": ("less saturated", "more saturated"), "accuracy": ("less accurate", "more accurate")}[response]
-            if abs(row["estimate"]) < 0.1:
-                what = f"{more} neither {word[0]} nor {word[1]}"
-            else:
-                what = f"{more} {word[int(row['estimate'] > 0)]}"
-            parts.append(f"{what}: rank correlation {number(row['estimate'], 2)}{bounds(row, 2)} over "
-                         f"{count(row['comparisons'], 'comparison')} of points that differ in nothing else{certainty(row)}")
-        slopes = [f"{r['effect']} changes it by {number(r['estimate'], 1, True)} percentage points{bounds(r, 1)}"
-                  for r in rows if r["effect"].startswith("doubling")]
-        slopes += [f"the interaction is {number(r['estimate'], 1, True)}{bounds(r, 1)}"
-                   for r in rows if r["effect"].startswith("interaction")]
-        text = sentence("; ".join(parts))
         if words:
-            text = f"Mean saturation {words}: " + text[:1].lower() + text[1:]
-        fit = next((r for r in rows if np.isfinite(r.get("r_squared", np.nan))), None)
-        if fit is not None:
-            text += f" By least squares on log2: {'; '.join(slopes)} (R² {fit['r_squared']:.2f}, {fit['points']} points)."
-        elif not parts:
-            text += "it is the same for all points."
-        self.say(title, text, "table effects")
+            parts.insert(0, f"Mean saturation {words} ({self.at_delta}).")
+        fit = next(r for r in rows if r["effect"].startswith("doubling"))
+        product = next((f" The interaction of both doublings is {points_of(r)}{bounds(r, 1)}." for r in rows
+                        if r["effect"].startswith("interaction")), "")
+        explained = f", R² {fit['r_squared']:.2f}" if np.isfinite(fit["r_squared"]) else ""
+        self.say(title, f"{' '.join(parts)}{product} The fit is by least squares on log2, seed by seed ({fit['points']} "
+                 f"points{explained}); intervals over seeds are 95 % (Student's t).", "table effects")
+
+    def _effect_of(self, axis, response, by_name):
+        """One sentence about the effect of an axis. Only an interval over seeds without 0 gives it a direction."""
+        row, correlation = by_name[f"doubling the {NAMES[axis]}"], by_name.get(f"rank correlation with {axis}")
+        change = f"doubling the {NAMES[axis]} changes {'accuracy' if response == 'accuracy' else 'it'} by {points_of(row)}"
+        who = {"width": "Wider networks are", "classes": "Problems of more classes are"}[axis]
+        word = {"saturation": ("less saturated", "more saturated"), "accuracy": ("less accurate", "more accurate")}[response]
+        if row["seeds"] < 2:
+            text = f"One seed has no interval over seeds, so no direction is claimed for the {NAMES[axis]}: {change} in this seed"
+        elif direction(row):
+            text = f"{who} {word[direction(row) > 0]}: {change}{bounds(row, 1)}"
+        else:
+            text = f"No effect of the {NAMES[axis]} can be claimed: {change}, and the interval contains 0{bounds(row, 1)}"
+        if correlation:
+            text += (f"; rank correlation {number(correlation['estimate'], 2)}, mean of "
+                     f"{count(correlation['comparisons'], 'set')} of points that differ in the {NAMES[axis]} alone")
+        return text + "."
 
     # ---- datasets as difficulty ----
 
@@ -215,24 +249,24 @@ class Findings:
         if "dataset" not in self.networks or self.networks["dataset"].nunique() < 2:
             return
         others = [k for k in self.sweep.keys if k != "dataset"]
-        if "classes" in others and self.networks.groupby("dataset")["classes"].max().nunique() > 1:
-            text = " Datasets of other class counts are compared only where the counts are equal."
-        else:
-            text = ""
+        differ = "classes" in others and self.networks.groupby("dataset")["classes"].max().nunique() > 1
+        text = " Datasets are compared at equal numbers of classes alone." if differ else ""
         accuracy, saturation = (self.networks.pivot_table(index=others or [lambda _: 0], columns="dataset", values=v,
                                                           observed=True).dropna() for v in ("accuracy", "saturation"))
         if len(accuracy) == 0:
-            self.say("Datasets", "Not decidable: no two datasets share a network.")
+            self.say("Datasets", "Not decidable: no network was trained on all datasets.")
             return
         order = accuracy.mean().sort_values(ascending=False).index
         self.tables["datasets"] = pd.DataFrame({"dataset": order, "accuracy": accuracy.mean()[order].to_numpy(),
-                                                "saturation": saturation.mean()[order].to_numpy(), "networks": len(accuracy)})
+                                                "delta": self.sweep.delta, "saturation": saturation.mean()[order].to_numpy(),
+                                                "networks": len(accuracy)})
         harder = [np.sign((accuracy[a] - accuracy[b]) * (saturation[b] - saturation[a]))
                   for i, a in enumerate(order) for b in order[i + 1:]]
         agree, total = sum(int((h > 0).sum()) for h in harder), sum(len(h) for h in harder)
         listed = ", ".join(f"{d} (accuracy {accuracy[d].mean():.3f}, saturation {100 * saturation[d].mean():.1f} %)" for d in order)
-        self.say("Datasets", f"From easy to hard by accuracy, over {count(len(accuracy), 'network')} that all of them share: "
-                 f"{listed}. In {agree} of {total} pairs the one with less accuracy is more saturated.{text}", "table datasets")
+        self.say("Datasets", f"Datasets from easy to hard by mean accuracy over the {count(len(accuracy), 'network')} trained on all of "
+                 f"them ({self.at_delta}): {listed}. Of {count(total, 'pair')} of one network on two datasets, the less accurate one is "
+                 f"the more saturated in {agree}.{text}", "table datasets")
 
     # ---- stability ----
 
@@ -242,11 +276,12 @@ class Findings:
             self.say("Epoch of stability", "Not decidable: saturation was not measured after at least two epochs of training.")
             return
         settled = stable[np.isfinite(stable)]
-        text = (f"In {len(settled)} of {count(len(stable), 'point')} the correlation of all layers' saturation with the last "
-                f"epoch's stays at {STABLE:g} or above before the last epoch.")
+        text = (f"The saturations of the hidden layers ({self.at_delta}) at an epoch are correlated with those at the last epoch. A point "
+                f"is stable from the first epoch from which this correlation stays at {STABLE:g} or above. "
+                f"{len(settled)} of {count(len(stable), 'point')} are stable before the last epoch.")
         if len(settled):
             share = (settled / epochs[settled.index]).median()
-            text += (f" The median point does so from epoch {settled.median():g} on, after {100 * share:.0f} % of the training "
+            text += (f" The median of them is stable from epoch {settled.median():g} on, after {100 * share:.0f} % of the training "
                      f"(earliest {settled.min():g}, latest {settled.max():g}).")
         self.say("Epoch of stability", text, "table points")
 
@@ -261,11 +296,11 @@ class Findings:
         self.tables["networks"] = self.networks
         counts = self.networks["verdict"].value_counts()
         if not any(v in counts for v in VERDICTS):
-            self.say("Over- and under-parameterised", f"{RULE} Here that is so for every network.")
+            self.say("Over- and under-parameterised", f"{RULE} Here no network gets a verdict.")
             return
         parts = [f"{counts[v]} {v} (mean saturation {100 * self._mean(v, 'saturation'):.1f} %)" for v in VERDICTS if v in counts]
-        text = f"{RULE} Here: {', '.join(parts)}."
-        text += self._told_apart()
+        parts += [f"{counts[v]} without a verdict ({v.partition(': ')[2]})" for v in (AT_CHANCE, NOT_COMPARED) if v in counts]
+        text = f"{RULE} Here ({self.at_delta}): {', '.join(parts)}. {self._errors()} {self._told_apart()}"
         named = [name for name in ("points", "networks", "told_apart") if len(self.tables[name])]
         self.say("Over- and under-parameterised", text, f"tables {', '.join(named)}")
 
@@ -275,6 +310,16 @@ class Findings:
 
     def _mean(self, verdict, column):
         return self.networks.loc[self.networks["verdict"] == verdict, column].mean()
+
+    def _errors(self):
+        """The standard errors of the accuracies that the rule compares."""
+        parts = []
+        for over, words in (("seeds", "over seeds"), ("eval samples", "of one seed, from the number of eval samples,")):
+            errors = 100 * self.networks.loc[self.networks["standard_error_over"] == over, "standard_error"]
+            if len(errors):
+                parts.append(f"the standard error of an accuracy {words} is {number(errors.median(), 2)} percentage points in the "
+                             f"median network and {number(errors.max(), 2)} in the worst")
+        return sentence("; ".join(parts)) or "The standard error of the accuracies is not known: there is one seed."
 
     def _told_apart(self):
         """Share of pairs (an under- and an over-parameterised network of one problem) in which the former has the higher
@@ -291,26 +336,54 @@ class Findings:
         self.tables["told_apart"] = pd.DataFrame(rows, columns=["epoch", "pairs", "under_more_saturated"])
         trained = self.tables["told_apart"].query("epoch > 0")
         if len(trained) == 0:
-            return " No problem has both kinds, so it cannot be said whether saturation tells them apart."
+            return "No problem has both under- and over-parameterised networks, so their saturations are not compared."
         first, last = trained.iloc[0], trained.iloc[-1]
-        return (f" Of two networks of one problem the under-parameterised one is the more saturated in "
-                f"{100 * first['under_more_saturated']:.0f} % of {count(int(first['pairs']), 'pair')} already at epoch "
+        return (f"Of an under- and an over-parameterised network of one problem, the under-parameterised one has the higher mean "
+                f"saturation in {100 * first['under_more_saturated']:.0f} % of {count(int(first['pairs']), 'pair')} at epoch "
                 f"{int(first['epoch'])}, and in {100 * last['under_more_saturated']:.0f} % at epoch {int(last['epoch'])}.")
+
+    # ---- probes ----
+
+    def _probes(self):
+        """Names the probes whose fit did not meet its tolerance, and those that were not fitted."""
+        converged, sweep = self.sweep.probes_converged(), self.sweep
+        if converged is None or not np.isfinite(converged).any():
+            return
+        fitted = np.isfinite(converged)
+        failed = converged == 0
+        expected = (sweep.layer_names != "")[:, None, :] & fitted.any(axis=2, keepdims=True)
+        absent = int((expected & ~fitted).sum())
+        text = f"All {count(fitted.sum(), 'probe')} converged."
+        if failed.any():
+            named = sweep.layer_names[np.nonzero(failed)[0], np.nonzero(failed)[2]]
+            layers, times = np.unique(named, return_counts=True)
+            order = np.argsort(-times, kind="stable")
+            listed = [f"{layers[i]} ({times[i]})" for i in order[:LISTED]] + ([f"{len(order) - LISTED} more layers"]
+                                                                            if len(order) > LISTED else [])
+            text = (f"{int(failed.sum())} of {count(fitted.sum(), 'probe')} did not converge: their fits ended before they met the "
+                    f"tolerance, so their accuracies, and the tails that follow from them, are not certain. Layers: "
+                    f"{', '.join(listed)}. Points: {listing(sweep.points['point'][failed.any(axis=(1, 2))])}.")
+        if absent:
+            text += f" {count(absent, 'layer output')} had no probe, because features were not finite."
+        self.say("Convergence of the probes", text, "table layers")
 
     # ---- layers ----
 
     def _layers(self):
-        sweep, frames = self.sweep, []
-        probes = last_probes(sweep)
+        sweep, frames, probes = self.sweep, [], self.sweep.probes
+        converged = sweep.probes_converged()
+        last = None if converged is None else last_finite(np.moveaxis(converged, 1, -1))
         for network in sweep.networks:
             layers, first = network.layers, network.first
             frame = pd.DataFrame({"layer": network.names(), "width_of_layer": sweep.layer_width[first][layers].astype(int),
                                   "border": sweep.border[first][layers], "output": sweep.output[first][layers],
-                                  "saturation": mean_known(network.last_saturation())})
+                                  "delta": sweep.delta, "saturation": mean_known(network.last_saturation())})
             with np.errstate(all="ignore"):
                 tails = sweep.tail[network.rows][:, layers]
                 frame["tail"] = np.where(np.isfinite(tails).any(axis=0), np.nanmax(np.nan_to_num(tails, nan=-1), axis=0), np.nan)
+            frame["probe_split"] = sweep.probe_split or ""
             frame["probe_accuracy"] = np.nan if probes is None else mean_known(probes[network.rows][:, layers])
+            frame["probes_not_converged"] = np.nan if last is None else (last[network.rows][:, layers] == 0).sum(axis=0)
             for name in reversed(sweep.keys):
                 frame.insert(0, name, network.key[name])
             frames.append(frame)
@@ -324,19 +397,14 @@ def mean_known(values):
     return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
-def last_probes(sweep):
-    """Accuracy (point, layer) of the last probes on the eval split, or None."""
-    if "probe_accuracy" not in sweep.data:
-        return None
-    accuracy = sweep.values("probe_accuracy", split=sweep.splits.index("eval") if "eval" in sweep.splits else 0)
-    return last_finite_over(accuracy)
-
-
-def last_finite_over(values):
-    """(point, probe_epoch, layer) -> (point, layer): the last known value."""
-
-    found = last_finite(np.moveaxis(values, 1, -1))
-    return found if np.isfinite(found).any() else None
+def standard_error(points):
+    """(standard error of the mean accuracy of the points of a network, what it is over): seeds; for one seed the samples of the eval
+    split, √(p(1 − p)/n). NaN if neither is known."""
+    over_seeds = statistics.standard_error(points["accuracy"])
+    if np.isfinite(over_seeds):
+        return over_seeds, "seeds"
+    p, n = points["accuracy"].mean(), points["eval_samples"].mean()
+    return (np.sqrt(p * (1 - p) / n), "eval samples") if np.isfinite(p) and np.isfinite(n) else (np.nan, "")
 
 
 # ---- words ----
@@ -351,21 +419,27 @@ def number(value, digits, sign=False):
     return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
 
+def points_of(row):
+    return f"{number(row['estimate'], 1, True)} percentage points"
+
+
 def bounds(row, digits):
     if not np.isfinite(row["low"]):
         return ""
-    return f" (95 % over seeds {number(row['low'], digits)} … {number(row['high'], digits)})"
+    return f" ({number(row['low'], digits)} … {number(row['high'], digits)} over {row['seeds']} seeds)"
 
 
-def certainty(row):
-    if row["seeds"] < 2:
-        return ", one seed: no interval"
-    if row["low"] <= 0 <= row["high"]:
-        return ", an interval that holds 0"
-    return ""
+def direction(row):
+    """1 or −1 if the interval lies above or below 0, else 0; also 0 without an interval."""
+    return int(row["low"] > ROUNDING) - int(row["high"] < -ROUNDING)
+
+
+def listing(numbers):
+    """The first numbers of a list, and how many more there are."""
+    numbers = [str(n) for n in numbers]
+    more = len(numbers) - LISTED
+    return ", ".join(numbers[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def sentence(text):
     return text[:1].upper() + text[1:] + "." if text else ""
-
-

@@ -14,19 +14,22 @@ from . import __version__, figures
 from .figures.style import RC, plt
 from .files import SchemaError, open as open_file
 from .findings import Findings, RULE
-from .sweep import Sweep, width_text
+from .sweep import Sweep, axis_text, width_text
 
 ROWS = 40  # on the page; the CSV has all rows
-TABLES = (("recommend", "Width to choose", "The smallest width whose accuracy is within 1 percentage point of the best."),
-          ("effects", "Effects of width and difficulty", "Rank correlations among points that differ in one axis alone, and least "
-           "squares on log2 width × log2 classes with interaction, with 95 % intervals by drawing seeds."),
-          ("datasets", "Datasets", "Over the networks that all datasets share."),
-          ("told_apart", "How soon they are told apart", "Share of pairs of an under- and an over-parameterised network of one problem "
-           "in which the former is the more saturated."),
+TABLES = (("recommend", "Width to choose", "For each problem (a setting of all axes but width and seed), the smallest width whose accuracy is "
+           "within 1 percentage point of the best. Standard errors are over seeds, or over the eval samples if there is one seed. The "
+           "choice is certain if no network that it rests on lies within two standard errors of the limit."),
+          ("effects", "Effects of width and difficulty", "Effects of doublings by least squares on log2 width, log2 classes and their "
+           "product, seed by seed: the mean over seeds, and low and high, its 95 % interval (Student's t). Rank correlations are "
+           "means over sets of points that differ in one axis alone."),
+          ("datasets", "Datasets", "Means over the networks that were trained on all datasets."),
+          ("told_apart", "Saturation of under- and over-parameterised networks", "Share of pairs (an under- and an over-parameterised "
+           "network of one problem) in which the under-parameterised one has the higher mean saturation, by epoch."),
           ("networks", "Networks", "Means over seeds; half_interval is half of the 95 % confidence interval (Student's t)."),
-          ("points", "Points", "Every point of the file, after its last measured epoch. " + RULE),
-          ("layers", "Layers", "Means over seeds after the last epoch."))
-
+          ("points", "Points", "Every point of the file after its last epoch. Epochs are those that it completed. " + RULE),
+          ("layers", "Layers", "Means over seeds after the last epoch; saturation 1 means that all directions of the layer are needed. "
+           "probes_not_converged is a number of seeds."))
 
 def write(source, folder):
     """Writes the report of `source` into `folder` (created if needed); returns the path of the page."""
@@ -34,12 +37,12 @@ def write(source, folder):
     with open_file(source) as dataset:
         sweep = Sweep(dataset)
         if len(sweep.points) == 0:
-            raise SchemaError(f"{source}: holds no points")
+            raise SchemaError(f"{source}: has no points")
         try:
             (folder / "figures").mkdir(parents=True, exist_ok=True)
             (folder / "tables").mkdir(exist_ok=True)
         except OSError as error:
-            raise SchemaError(f"--to {folder}: cannot be made: {error.strerror}") from error
+            raise SchemaError(f"--to {folder}: cannot be created: {error.strerror}") from error
         findings = Findings(sweep)
         shown = [draw(plot, sweep, folder / "figures") for plot in figures.ALL]
         tables = [write_table(findings.tables[name], name, title, text, folder / "tables")
@@ -112,19 +115,24 @@ def render(source, sweep, findings, shown, tables):
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         importlib.resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     missing = str(attributes.get("missing", ""))
+    other = [d for d in sweep.deltas if d != sweep.delta]
+    diverged = points[points["outcome"] == "diverged"]
     facts = [("points", f"{int(points['complete'].sum())} complete"
-              + (f", {n} diverged" if (n := int((points["outcome"] == "diverged").sum())) else "")
+              + (f", {len(diverged)} diverged" if len(diverged) else "")
               + (f"; missing: {missing}" if missing else "")),
-             ("in common", sweep.common()),
-             ("varied", ", ".join(f"{a} ({points[a].nunique()})" for a in sweep.varying)),
-             ("measured", f"{sweep.split} split, δ = {sweep.delta:g}, epochs {sweep.epochs.min()} to {sweep.epochs.max()}"),
-             ("train means", {"training": "activations of training itself", "inference": "inference on the train set"}.get(
+             ("equal for all", sweep.common()),
+             ("varied", ", ".join(f"{axis_text(a)} ({points[a].nunique()} values)" for a in sweep.varying)),
+             ("shown", f"{sweep.split} split, δ = {sweep.delta:g}, epochs {sweep.epochs.min()} to {sweep.epochs.max()}"
+              + (f"; the file also has δ = {', '.join(f'{d:g}' for d in other)}" if len(other) else "")),
+             ("train split", {"training": "activations of training itself, with augmentation, while weights change",
+                              "inference": "activations in inference mode, without augmentation"}.get(
                  str(attributes.get("train_mode", "")), "")),
              ("made by", ", ".join(str(attributes[a]) for a in ("version", "revision", "compiler", "mpi", "blas", "onednn")
                                    if attributes.get(a)))]
     return template.render(title=attributes.get("job_name", pathlib.Path(source).stem), facts=[f for f in facts if f[1]],
                            source=pathlib.Path(source).name, findings=findings.sentences, figures=shown, tables=tables,
-                           diverged=points[points["outcome"] == "diverged"][["point", "reason"]].to_dict("records"),
+                           diverged=[{"point": row["point"], "label": sweep.label(row), "epochs": row["epochs"], "reason": row["reason"]}
+                                     for row in diverged.to_dict("records")], delta=sweep.delta,
                            job=str(attributes.get("job", "")), version=__version__,
                            date=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"))
 

@@ -1,5 +1,7 @@
 """A sweep for figures and findings: a table of points, and networks (points that differ only in their seed)."""
 import fractions
+import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -7,11 +9,18 @@ import pandas as pd
 from .files import as_sweep, axes
 
 EXCLUDED = 1 | 2 | 4  # flags dead, undersampled, nonfinite: left out of means over layers
-HEADLINE_DELTA = 0.99
+HEADLINE_DELTA = 0.99  # else the largest delta that was measured
 
 
 def width_text(width):
-    return str(fractions.Fraction(float(width)).limit_denominator(64))
+    """A width as the program prints it: 1/8. A number that is no fraction of small numbers stays a decimal."""
+    ratio = fractions.Fraction(float(width)).limit_denominator(1000)
+    return str(ratio) if math.isclose(ratio, width, rel_tol=1e-9) else f"{width:g}"
+
+
+def axis_text(axis):
+    """The name of an axis as in the job file: train.learning_rate."""
+    return re.sub("^(train|measure|probe)_", r"\1.", axis)
 
 
 def value_text(axis, value):
@@ -23,8 +32,8 @@ def value_text(axis, value):
     if axis == "resolution":
         return f"{int(value)} px"
     if isinstance(value, str):
-        return value if axis in ("dataset", "model") else f"{axis} {value}"
-    return f"{axis} {value:g}"
+        return value if axis in ("dataset", "model") else f"{axis_text(axis)} {value}"
+    return f"{axis_text(axis)} {value:g}"
 
 
 def without_formulas(words):
@@ -42,7 +51,7 @@ class Sweep:
         self.axes = [a for a in axes(dataset) if a in self.data.coords]
         self.deltas = np.atleast_1d(self.data["delta"].values)
         at = np.flatnonzero(np.isclose(self.deltas, HEADLINE_DELTA))
-        self.delta_at = int(at[0]) if len(at) else 0
+        self.delta_at = int(at[0] if len(at) else self.deltas.argmax())
         self.delta = float(self.deltas[self.delta_at])
         self.epochs = self.data["epoch"].values
         self.splits = [str(s) for s in self.data["split"].values]
@@ -74,8 +83,26 @@ class Sweep:
         tail = self.values("layer_tail")
         self.tail = np.full(self.output.shape, np.nan) if tail is None else np.where(tail == 255, np.nan, tail)
         self.saturation = self.values("saturation", split=self.split_at, delta=self.delta_at)  # (point, epoch, layer)
+        self.dimension = self.values("intrinsic_dimension", split=self.split_at, delta=self.delta_at)  # k: (point, epoch, layer)
+        self.dimension = self.values("intrinsic_dimension", split=self.split_at, delta=self.delta_at)  # k: (point, epoch, layer)
         flags = np.nan_to_num(self.values("flags", split=self.split_at)).astype(int)
         self.counted = np.isfinite(self.saturation) & ((flags & EXCLUDED) == 0) & ~self.output[:, None, :]
+        self.probe_split, self.probes = self._last_probes()
+
+    def _last_probes(self):
+        """(split, accuracy (point, layer)) of the last probes, on the split that decides the tail: eval, else train. (None, None)
+        without probes."""
+        for split in ("eval", "train") if "probe_accuracy" in self.data else ():
+            if split in self.splits:
+                accuracy = last_finite(np.moveaxis(self.values("probe_accuracy", split=self.splits.index(split)), 1, -1))
+                if np.isfinite(accuracy).any():
+                    return split, accuracy
+        return None, None
+
+    def probes_converged(self):
+        """(point, probe epoch, layer): 1 if the fit met its tolerance, 0 if not, NaN without a fit; None if the file does not say."""
+        converged = self.values("probe_converged")
+        return None if converged is None else np.where(converged == 255, np.nan, converged)
 
     def _read_points(self):
         n = self.saturation.shape[0]
@@ -86,11 +113,16 @@ class Sweep:
                 table[name] = without_formulas(table[name].values).astype(object)
         measured = np.isfinite(self.saturation).any(axis=2)
         self.last_at = np.where(measured.any(axis=1), measured.shape[1] - 1 - measured[:, ::-1].argmax(axis=1), -1)
-        table["epochs"] = np.where(self.last_at >= 0, self.epochs[self.last_at], -1)
+        table["epochs"] = self._epochs_reached(measured)
         self.mean_saturation = self.mean_over_layers()  # (point, epoch)
         rows = np.arange(n)
         table["accuracy"] = self._of_eval("accuracy")
         table["loss"] = self._of_eval("loss")
+        table["mcc"] = self._of_eval("mcc")
+        table["eval_samples"] = self._eval_samples(n)
+        classes = table["classes"] if "classes" in table else pd.Series(self.data.sizes.get("class", np.nan), table.index)
+        table["chance_mcc"] = 2 / np.sqrt(table["eval_samples"] * np.maximum(classes.astype(float) - 1, 1))
+        table["delta"] = self.delta
         table["saturation"] = self.mean_saturation[rows, self.last_at]
         table["saturation_without_tail"] = self._without(self.tail == 1, np.isfinite(self.tail).any(axis=1))
         behind = np.cumsum(self.border, axis=1) > 0
@@ -106,11 +138,27 @@ class Sweep:
         self.keys = [a for a in self.axes if a != "seed"]  # axes that define a network
         self._find_networks()
 
+    def _epochs_reached(self, measured):
+        """The last epoch that has a loss, an accuracy or a saturation; −1 without any. A diverged point has fewer than planned."""
+        for name in ("loss", "accuracy"):
+            measured = measured | np.isfinite(self.values(name)).any(axis=1)
+        last = measured.shape[1] - 1 - measured[:, ::-1].argmax(axis=1)
+        return np.where(measured.any(axis=1), self.epochs[last], -1)
+
+    def _eval_samples(self, n):
+        """Number of samples of the eval split, by point: the fewest rows of a layer. NaN if the split was not measured."""
+        if "samples" not in self.data or "eval" not in self.splits:
+            return np.full(n, np.nan)
+        rows = self.values("samples", split=self.splits.index("eval"))
+        fewest = np.where(rows > 0, rows, np.inf).min(axis=(1, 2))
+        return np.where(np.isfinite(fewest), fewest, np.nan)
+
     def _of_eval(self, name):
         """Value of the eval split at the last epoch that has one, else NaN."""
         values = self.values(name)
-        at = self.splits.index("eval") if "eval" in self.splits else 0
-        return last_finite(values[:, at])
+        if values is None or "eval" not in self.splits:
+            return np.full(self.data.sizes["point"], np.nan)
+        return last_finite(values[:, self.splits.index("eval")])
 
     def mean_over_layers(self, left_out=None):
         """Mean saturation (point, epoch) over the counted layers, except those of a mask (point, layer)."""
@@ -193,6 +241,11 @@ class Network:
     @property
     def seeds(self):
         return f"{len(self)} seed{'s' if len(self) != 1 else ''}"
+
+    @property
+    def title(self):
+        """Label and number of seeds, for a panel."""
+        return f"{self.label}\n{self.seeds}" if self.label else self.seeds
 
     @property
     def layers(self):

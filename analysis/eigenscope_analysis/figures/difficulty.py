@@ -6,7 +6,7 @@ from ..sweep import spread_evenly, value_text, width_text
 from . import style
 
 MOST_GROUPS, MOST_CURVES = 4, 8
-COLUMNS = (("saturation", "mean saturation (%)", "viridis"), ("accuracy", "accuracy (%)", "cividis"))
+COLUMNS = (("saturation", "mean saturation at δ = {:g} (%)", "viridis"), ("accuracy", "accuracy (%)", "cividis"))
 
 
 def problem_of(key, sweep):
@@ -58,15 +58,15 @@ def heat_map(figure, axis, cells, problems, widths, sweep, column, label, cmap):
 
 
 def curves(axis, cells, problems, widths, sweep, column, label):
+    """Draws means and intervals at the true widths; wider caps tell bars apart that lie on each other. True if a bar is cut off."""
     shown = spread_evenly(problems, MOST_CURVES)
     for i, problem in enumerate(shown):
         networks = [(w, cells[problem, w]) for w in widths if (problem, w) in cells]
         values = [percent(network, column) for _, network in networks]
         known = [(w, v) for (w, _), v in zip(networks, values) if np.isfinite(v).any()]
-        aside = 2 ** (0.06 * (i - (len(shown) - 1) / 2))  # shift bars so that they do not overlap
-        axis.errorbar([w * aside for w, _ in known], [np.nanmean(v) for _, v in known],
-                      yerr=[np.nan_to_num(half_width(v)) for _, v in known], color=style.PALETTE[i % len(style.PALETTE)],
-                      marker=style.MARKERS[i], linestyle=style.LINES[i % len(style.LINES)], capsize=3, elinewidth=1,
+        axis.errorbar([w for w, _ in known], [np.nanmean(v) for _, v in known], yerr=[np.nan_to_num(half_width(v)) for _, v in known],
+                      color=style.PALETTE[i % len(style.PALETTE)], marker=style.MARKERS[i],
+                      linestyle=style.LINES[i % len(style.LINES)], capsize=2 + 1.5 * i, elinewidth=1, alpha=0.85,
                       label=problem_text(problem, sweep))
     axis.set_xscale("log", base=2)
     axis.set_xticks(widths, [width_text(w) for w in widths])
@@ -75,6 +75,7 @@ def curves(axis, cells, problems, widths, sweep, column, label):
     axis.set_ylabel(label)
     low, high = axis.get_ylim()
     axis.set_ylim(max(low, 0), min(high, 102))
+    return low < -6 or high > 106
 
 
 def draw(sweep):
@@ -83,7 +84,7 @@ def draw(sweep):
     if "width" not in sweep.keys or not (sweep.has("width") or sweep.has("dataset") or sweep.has("classes")):
         raise style.Nothing("neither width nor difficulty (dataset, classes) varies")
     groups = groups_of(sweep)
-    shown = spread_evenly(groups, MOST_GROUPS)
+    shown, cut = spread_evenly(groups, MOST_GROUPS), False
     rows = max(len({p for p, _ in cells}) for _, cells in shown)
     figure = style.plt.figure(figsize=(style.WIDE, len(shown) * (2.1 + 0.5 * rows + 3.2)), layout="constrained")
     for sub, (label, cells) in zip(np.atleast_1d(figure.subfigures(len(shown), 1)), shown):
@@ -95,12 +96,17 @@ def draw(sweep):
             if not any(np.isfinite(percent(n, column)).any() for n in cells.values()):
                 axes[0, i].text(0.5, 0.5, f"no {column} was measured", ha="center", transform=axes[0, i].transAxes)
                 continue
+            text = text.format(sweep.delta)
             heat_map(sub, axes[0, i], cells, problems, widths, sweep, column, text, cmap)
-            curves(axes[1, i], cells, problems[::-1], widths, sweep, column, text)
+            cut = curves(axes[1, i], cells, problems[::-1], widths, sweep, column, text) or cut
         axes[1, 0].legend(loc="best")
-    caption = (f"Mean saturation of the layers ({sweep.split} split, δ = {sweep.delta:g}, without the output layer) and accuracy "
-               "(eval split), both after the last epoch. n is the number of seeds; bars are 95 % confidence intervals of the mean "
-               "over seeds (Student's t), and are missing where there is one seed.")
+    caption = (f"Left: mean saturation of the layers ({sweep.split} split, δ = {sweep.delta:g}, without the output layer). Right: "
+               "accuracy (eval split). Both are means over seeds after the last epoch: as maps, where n is the number of seeds, and "
+               "as curves over the width (logarithmic).")
+    if any(len(n) > 1 for _, cells in shown for n in cells.values()):
+        caption += " Bars are 95 % confidence intervals of the mean over seeds (Student's t); one seed has none."
+    if cut:
+        caption += " Bars that reach beyond 0 or 100 % are cut off there."
     if rows > MOST_CURVES:
         caption += f" Curves are drawn for {MOST_CURVES} of {rows} problems, evenly chosen."
     return figure, caption + style.shown_of(shown, groups, "settings of the other axes")

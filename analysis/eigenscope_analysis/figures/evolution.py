@@ -26,7 +26,7 @@ def heat_maps(sweep, shown, values, label, cmap, bottom=0):
         style.layer_ticks(axis, names, 22, along_y=True)
         step = max(1, -(-len(measured) // 10))
         axis.set_xticks(range(0, len(measured), step), [str(sweep.epochs[i]) for i in measured[::step]])
-        axis.set_title(f"{network.label + chr(10) if network.label else ''}{network.seeds}", fontsize=8.5)
+        axis.set_title(network.title, fontsize=8.5)
         border = network.border_at()
         if border is not None:
             axis.axhline(border - 0.5, color="white", linewidth=2)
@@ -35,6 +35,13 @@ def heat_maps(sweep, shown, values, label, cmap, bottom=0):
         axis.set_xlabel("epoch (0: as initialised)" if sweep.epochs[0] == 0 else "epoch")
     figure.colorbar(image, ax=axes, label=label, location="bottom", shrink=0.5, aspect=40)
     return figure
+
+
+def notes(shown):
+    """Explains in a caption what else the heat maps show."""
+    border = any(n.border_at() is not None for n in shown)
+    return " Layers run from the image (top) to the output (bottom); grey cells were not measured." + (
+        " The dotted line lies above the border layer, the first whose input already sees the whole image." if border else "")
 
 
 def over_seeds(network, values):
@@ -52,10 +59,10 @@ def need_epochs(sweep, values):
 def draw_saturation(sweep):
     need_epochs(sweep, sweep.saturation)
     shown = spread_evenly(sweep.networks, MOST)
-    figure = heat_maps(sweep, shown, lambda network: over_seeds(network, sweep.saturation), "saturation (%)", "viridis")
-    caption = (f"Saturation of each layer over the measured epochs ({sweep.split} split, δ = {sweep.delta:g}), mean over seeds. "
-               "Layers run from the image (top) to the output (bottom); dotted: above the border layer. Grey: not measured.")
-    return figure, caption + style.shown_of(shown, sweep.networks)
+    figure = heat_maps(sweep, shown, lambda network: over_seeds(network, sweep.saturation), f"saturation at δ = {sweep.delta:g} (%)",
+                       "viridis")
+    caption = f"Saturation of each layer at the measured epochs ({sweep.split} split, δ = {sweep.delta:g}), {style.over_seeds(shown)}."
+    return figure, caption + notes(shown) + style.shown_of(shown, sweep.networks)
 
 
 def draw_overlap(sweep):
@@ -70,9 +77,10 @@ def draw_overlap(sweep):
     least = min(np.nanmin(over_seeds(network, overlap), initial=100) for network in shown)
     figure = heat_maps(sweep, shown, lambda network: over_seeds(network, overlap), "overlap with the last epoch (%)", "cividis",
                        min(90, 10 * np.floor(least / 10)))
-    caption = (f"Overlap of each layer's leading eigenspace (δ = {sweep.delta:g}, {sweep.split} split) with that of the last measured "
-               "epoch, mean over seeds: 100 % is the same space, the last column by definition.")
-    return figure, caption + style.shown_of(shown, sweep.networks)
+    caption = (f"Overlap of the leading eigenspace of each layer (δ = {sweep.delta:g}, {sweep.split} split) with that at the last "
+               f"measured epoch, {style.over_seeds(shown)}: 100 % if one contains the other, 0 % if they are orthogonal. The last "
+               "epoch has 100 % by definition.")
+    return figure, caption + notes(shown) + style.shown_of(shown, sweep.networks)
 
 
 SATURATION = style.Plot("evolution-saturation", "Evolution of saturation", draw_saturation)

@@ -1,7 +1,6 @@
 """Saturation layer by layer with the accuracy of probes over it: the signature figure of the paper."""
 import numpy as np
 
-from ..findings import last_probes
 from ..sweep import spread_evenly
 from . import style
 
@@ -24,10 +23,10 @@ def draw_network(axis, network, probes):
     if tail is not None:
         last = np.flatnonzero(~network.sweep.output[network.first][network.layers])[-1]
         axis.axvspan(tail - 0.5, last + 0.5, facecolor="none", edgecolor=style.GREY, alpha=0.45, hatch="////", linewidth=0, zorder=0,
-                     label="tail layers")
+                     label="tail")
     accuracy = network.mean("accuracy")
     told = f"accuracy {accuracy:.3f}, " if np.isfinite(accuracy) else ""
-    axis.set_title(f"{network.label + chr(10) if network.label else ''}{told}{network.seeds}", fontsize=8.5)
+    axis.set_title(f"{network.label}\n{told}{network.seeds}".strip(), fontsize=8.5)
     axis.set_ylim(0, 102)
     axis.set_xlim(-0.6, len(names) - 0.4)
     style.layer_ticks(axis, names)
@@ -36,29 +35,41 @@ def draw_network(axis, network, probes):
 def draw(sweep):
     if not sweep.networks:
         raise style.Nothing("no point is complete")
-    probes = last_probes(sweep)
+    probes = sweep.probes
     shown = spread_evenly(sweep.networks, MOST)
     columns = 2 if len(shown) in (2, 4) else 3
     figure, axes = style.panels(len(shown), columns, 2.7, sharey=True)
     for axis, network in zip(axes, shown):
         draw_network(axis, network, probes)
     for axis in axes[::columns]:
-        axis.set_ylabel("saturation (%)" if probes is None else "saturation, accuracy (%)")
+        axis.set_ylabel(f"saturation at δ = {sweep.delta:g}{'' if probes is None else ', accuracy'} (%)", fontsize=8)
     entries = {}
     for axis in axes:
         entries.update(zip(*reversed(axis.get_legend_handles_labels())))
     figure.legend(entries.values(), entries.keys(), loc="upper center",
                   ncols=4, bbox_to_anchor=(0.5, 1.0))
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
-    caption = (f"Saturation of each layer ({sweep.split} split, last epoch, δ = {sweep.delta:g}): the share of its directions that "
-               f"carry {100 * sweep.delta:g} % of the variance. Lines are means over seeds, bands reach from the lowest to the "
-               "highest seed. Dotted: the border layer, the first whose receptive field exceeds the image.")
-    if probes is None:
-        caption += " No probes were fitted (probe.epochs), so neither their accuracy nor the tail is known."
+    return figure, caption_of(sweep, shown, entries) + style.shown_of(shown, sweep.networks)
+
+
+def caption_of(sweep, shown, drawn):
+    """Explains what is drawn, and why the probes are missing if they are. `drawn`: labels of the legend."""
+    seeds = any(len(n) > 1 for n in shown)
+    caption = (f"Saturation of each layer after the last epoch ({sweep.split} split): the share of its directions that are needed to "
+               f"explain {100 * sweep.delta:g} % of its variance (δ = {sweep.delta:g}).")
+    if seeds:
+        caption += " Lines are means over seeds; bands reach from the lowest seed to the highest."
+    if "probe accuracy" in drawn:
+        on = "eval split" if sweep.probe_split == "eval" else "train split, on the samples that it was fitted on"
+        caption += f" Dashed: accuracy of a probe, a logistic regression on the output of the layer ({on})."
     else:
-        caption += (" Dashed: accuracy of a logistic regression on the layer's output (eval split). Hatched: the tail, trailing "
-                    "layers that add almost no accuracy.")
-    return figure, caption + style.shown_of(shown, sweep.networks)
+        caption += " No probes were fitted (probe.epochs), so neither their accuracies nor the tail are known."
+    if "border layer" in drawn:
+        caption += " Dotted: the border layer, the first whose input already sees the whole image."
+    if "tail" in drawn:
+        caption += (" Hatched: the tail, the last layers before the output layer, whose probes are hardly more accurate than the best "
+                    f"one before them{' (median over seeds)' if seeds else ''}.")
+    return caption
 
 
 SATURATION = style.Plot("layers", "Saturation and probes, layer by layer", draw)

@@ -13,20 +13,21 @@ def draw_network(axis, sweep, network, projected):
     ticks = np.arange(len(sweep.deltas))
     mean = mean_known(projected)
     kinds = [str(k) for k in sweep.data["projection"].values]
-    for kind, colour, line, marker in (("eigenspace", style.PALETTE[0], "-", "o"), ("random", style.PALETTE[5], "--", "s")):
+    for kind, name, colour, line, marker in (("eigenspace", "eigenspace", style.PALETTE[0], "-", "o"),
+                                             ("random", "random directions", style.PALETTE[5], "--", "s")):
         if kind not in kinds:
             continue
         at = kinds.index(kind)
         for layer in mean[at, 1:]:
             axis.plot(ticks, layer, line, color=colour, alpha=0.3, linewidth=0.8)
-        axis.plot(ticks, mean[at, 0], line, marker=marker, color=colour, linewidth=2.2, label=f"all layers, {kind}")
-        axis.plot([], [], line, color=colour, alpha=0.4, linewidth=0.8, label=f"one layer, {kind}")
+        axis.plot(ticks, mean[at, 0], line, marker=marker, color=colour, linewidth=2.2, label=f"all layers, {name}")
+        axis.plot([], [], line, color=colour, alpha=0.4, linewidth=0.8, label=f"one layer, {name}")
     accuracy = 100 * network.mean("accuracy")
     if np.isfinite(accuracy):
         axis.axhline(accuracy, color=style.INK, linestyle=":", linewidth=1.2, label="not projected")
     axis.set_xticks(ticks, [f"{d:g}" for d in sweep.deltas])
     axis.set_ylim(0, 102)
-    axis.set_title(f"{network.label + chr(10) if network.label else ''}{network.seeds}", fontsize=8.5)
+    axis.set_title(network.title, fontsize=8.5)
 
 
 def draw(sweep):
@@ -45,12 +46,14 @@ def draw(sweep):
     for axis in axes[::3]:
         axis.set_ylabel("accuracy (%)")
     for axis in axes[-3:]:
-        axis.set_xlabel("δ, share of the variance that is kept")
+        axis.set_xlabel("δ, the share of the variance that is kept")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=5, bbox_to_anchor=(0.5, 1.0))
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
-    caption = ("Accuracy (eval split, after the last epoch) when the outputs of all layers, or of one, are projected onto the "
-               "eigenspace that carries the share δ of the variance, and onto as many random directions; mean over seeds.")
+    caption = ("Accuracy (eval split, after the last epoch) of the networks with projected outputs, "
+               f"{style.over_seeds(shown)}. Solid: onto the leading eigenspace that explains the share δ of the variance of a layer. "
+               "Dashed: onto as many random directions. Thick lines project all layers at once, each thin line one layer. Dotted: "
+               "the networks without projection.")
     return figure, caption + style.shown_of(shown, networks)
 
 

@@ -1,8 +1,12 @@
 """Accuracy against mean saturation, a mark for each point."""
+import math
+
 import numpy as np
 
-from ..sweep import value_text, width_text
+from ..sweep import spread_evenly, width_text
 from . import style
+
+MOST = 40  # kinds of networks
 
 
 def draw(sweep):
@@ -10,26 +14,35 @@ def draw(sweep):
     points = points[np.isfinite(points["accuracy"].astype(float)) & np.isfinite(points["saturation"].astype(float))]
     if len(points) < 2:
         raise style.Nothing("fewer than two complete points have both an accuracy and a saturation")
-    shape = next((a for a in ("dataset", "classes", "model") if sweep.has(a)), None)
-    kinds = list(dict.fromkeys(points.sort_values(shape)[shape])) if shape else [None]
-    widths = sorted(points["width"].unique()) if "width" in points else [np.nan]
-    colours = dict(zip(widths, style.along(len(widths))))
-    figure, axis = style.plt.subplots(figsize=(7.6, 4.8), layout="constrained")
-    for i, kind in enumerate(kinds):
-        rows = points if shape is None else points[points[shape] == kind]
-        axis.scatter(100 * rows["saturation"], 100 * rows["accuracy"], marker=style.MARKERS[i % len(style.MARKERS)], s=42,
-                     c=[colours[w] for w in rows["width"]] if "width" in rows else None, edgecolors="white", linewidths=0.7)
-    handles = [axis.plot([], [], "s", color=colours[w], label=f"width {width_text(w)}", markersize=7)[0] for w in widths
-               if np.isfinite(w)]
-    handles += [axis.plot([], [], style.MARKERS[i % len(style.MARKERS)], color=style.GREY, label=value_text(shape, kind),
-                          markersize=7)[0] for i, kind in enumerate(kinds) if shape]
-    axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    axis.set_xlabel("mean saturation of the layers (%)")
+    kinds = {}  # networks that are equal in all but width and seed, in the order of the page: label -> rows
+    for network in sweep.networks:
+        rows = [row for row in network.rows if row in points.index]
+        if rows:
+            kinds.setdefault(sweep.label(network.key, ("width",)), []).extend(rows)
+    shown = spread_evenly(list(kinds.items()), MOST)
+    widths = sorted(points["width"].unique()) if sweep.has("width") else []
+    sizes = dict(zip(widths, np.linspace(18, 120, len(widths))))
+    figure, axis = style.plt.subplots(figsize=(8.6, max(4.8, 0.19 * (len(shown) + len(widths)))), layout="constrained")
+    handles = []
+    for i, (label, rows) in enumerate(shown):
+        look = {"marker": style.MARKERS[i % len(style.MARKERS)], "color": style.PALETTE[i % len(style.PALETTE)]}
+        some = points.loc[rows]
+        axis.scatter(100 * some["saturation"], 100 * some["accuracy"], s=[sizes.get(w, 42) for w in some.get("width", [np.nan] * len(some))],
+                     alpha=0.8, edgecolors="white", linewidths=0.7, **look)
+        if label:
+            handles.append(axis.plot([], [], linestyle="", label=label, markersize=7, **look)[0])
+    handles += [axis.plot([], [], "o", color=style.GREY, label=f"width {width_text(w)}", markersize=math.sqrt(sizes[w]))[0] for w in widths]
+    if handles:
+        axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    axis.set_xlabel(f"mean saturation of the layers at δ = {sweep.delta:g} (%)")
     axis.set_ylabel("accuracy (%)")
-    caption = (f"Each mark is one point of the grid (n = {len(points)}): accuracy (eval split) against mean saturation "
-               f"({sweep.split} split, δ = {sweep.delta:g}), both after the last epoch. Colour: width"
-               + (f"; shape: {shape}." if shape else "."))
-    return figure, caption
+    caption = (f"Each mark is one point of the grid (n = {sum(len(rows) for _, rows in shown)}): accuracy (eval split) against mean saturation "
+               f"({sweep.split} split, δ = {sweep.delta:g}, without the output layer), both after the last epoch.")
+    if len(shown) > 1:
+        caption += " Colour and shape of a mark tell networks apart that differ in more than width and seed."
+    if widths:
+        caption += " The larger the mark, the wider the network."
+    return figure, caption + style.shown_of(shown, kinds, "kinds of networks")
 
 
 ACCURACY = style.Plot("accuracy-saturation", "Accuracy against saturation", draw)

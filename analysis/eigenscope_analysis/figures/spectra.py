@@ -23,13 +23,13 @@ def draw_layer(axis, sweep, shares, point, layer, epochs, colours):
             continue
         ranks = np.arange(1, len(values) + 1)
         axis.plot(ranks, np.where(values > FLOOR, values, np.nan), color=colour, linewidth=1.3)
-        saturation = sweep.saturation[point, epoch, layer]
-        k = int(round(saturation * len(values))) if np.isfinite(saturation) else 0
-        if k:
-            axis.plot(k, values[k - 1], "o", color=colour, markeredgecolor="white", markersize=5.5)
+        k = sweep.dimension[point, epoch, layer]
+        if 0 < k <= len(values):
+            axis.plot(k, values[int(k) - 1], "o", color=colour, markeredgecolor="white", markersize=5.5)
     axis.set_yscale("log")
     axis.set_xscale("log")
     axis.minorticks_off()
+    style.count_axis(axis, np.isfinite(shares[:, layer]).sum(axis=-1).max())
 
 
 def draw(sweep):
@@ -54,7 +54,7 @@ def draw(sweep):
             axis.set_title(sweep.layer_names[network.first][layer], fontsize=8)
         for axis in row[len(own):]:
             axis.set_visible(False)
-        row[0].set_ylabel((network.label or "the network").replace(", ", "\n") + "\n\nshare of the variance", fontsize=7.5)
+        row[0].set_ylabel((network.label or "the network").replace(", ", "\n") + "\n\nshare of variance", fontsize=7.5)
     if not drawn:
         style.plt.close(figure)
         raise style.Nothing("no eigenvalues were measured")
@@ -63,8 +63,9 @@ def draw(sweep):
     handles = [style.plt.Line2D([], [], color=c, label=f"epoch {sweep.epochs[e]}") for e, c in zip(chosen, colours)]
     figure.legend(handles=handles, loc="upper center", ncols=len(handles), bbox_to_anchor=(0.5, 1.0))
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
-    caption = (f"Eigenvalues of the covariance as shares of the layer's variance, both axes logarithmic ({sweep.split} split; one seed "
-               f"of each network; shares below {FLOOR:g} are cut off). Circles: the components that reach δ = {sweep.delta:g}.")
+    caption = (f"Eigenvalues of a layer's covariance, largest first, as shares of its variance ({sweep.split} split; the first seed "
+               f"of each network; both axes logarithmic; shares below {FLOOR:g} are not drawn). A circle marks component k: the "
+               f"components up to it explain the share δ = {sweep.delta:g} of the variance.")
     return figure, caption + style.shown_of(shown, sweep.networks)
 
 

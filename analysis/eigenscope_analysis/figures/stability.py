@@ -24,7 +24,10 @@ def draw(sweep):
     if np.isfinite(sweep.stability[rows]).sum(axis=1).max() < 2:
         raise style.Nothing("fewer than two epochs can be compared with the last")
     shown = spread_evenly(sweep.networks, MOST)
-    figure, (axis, beside) = style.plt.subplots(1, 2, figsize=(style.WIDE, 4.6), layout="constrained", width_ratios=[3, 2])
+    columns = 2
+    figure = style.plt.figure(figsize=(style.WIDE, 4.4 + 0.17 * -(-len(shown) // columns)), layout="constrained")
+    grid = figure.add_gridspec(2, 2, width_ratios=[3, 2], height_ratios=[4.4, 0.17 * -(-len(shown) // columns)])
+    axis, beside, below = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, :])
     others = {}
     for network, colour in zip(shown, colours_of(sweep, shown)):
         values = sweep.stability[network.rows]
@@ -39,14 +42,14 @@ def draw(sweep):
     axis.set_ylabel("correlation with the last epoch")
     axis.set_ylim(top=1.01)
     style.epoch_axis(axis, sweep.epochs)
-    if len(shown) <= 6:
-        axis.legend(loc="lower right")
-    else:
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3 if len(axis.get_legend_handles_labels()[1][0]) < 32 else 2)
+    below.axis("off")
+    below.legend(*axis.get_legend_handles_labels(), loc="center", ncols=columns)
     settled, ends = histogram(sweep, beside)
-    caption = (f"Left: correlation (Pearson) of the saturations of all layers with those of the last epoch ({sweep.split} split, "
-               f"δ = {sweep.delta:g}), mean over seeds; the last epoch itself is 1 by definition. Right: the epoch from which it stays "
-               f"at {STABLE:g} or above, of each of {count(settled + ends, 'complete point')}; {ends} get there only at the end.")
+    caption = (f"Left: correlation (Pearson) of the saturations of the hidden layers at an epoch with those at the last epoch "
+               f"({sweep.split} split, δ = {sweep.delta:g}), {style.over_seeds(shown)}; the last epoch has 1 by definition. Right: "
+               f"number of points by the epoch from which this correlation stays at {STABLE:g} or above, the line on the left. Of "
+               f"{count(settled + ends, 'complete point')}, {ends} are not drawn: they reach it only at the last epoch, or the "
+               "correlation is not defined.")
     return figure, caption + style.shown_of(shown, sweep.networks)
 
 

@@ -56,6 +56,13 @@ def layer_ticks(axis, names, most=20, along_y=False):
         axis.set_xticks(at, [names[i] for i in at], rotation=60, ha="right", rotation_mode="anchor", fontsize=6.5)
 
 
+def count_axis(axis, n):
+    """Labels a logarithmic axis of the counts 1 to n with plain numbers."""
+    steps = [m * 10 ** e for e in range(7) for m in (1, 2, 5) if m * 10 ** e <= n]
+    steps = steps if len(steps) <= 6 else steps[::3]
+    axis.set_xticks(steps, [str(step) for step in steps])
+
+
 def epoch_axis(axis, epochs):
     axis.set_xlabel("epoch (0: as initialised)" if len(epochs) and min(epochs) == 0 else "epoch")
     axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=8))
@@ -71,6 +78,11 @@ def interval_bounds(values):
     return bounds
 
 
+def over_seeds(networks):
+    """Says in a caption what a line or a cell stands for."""
+    return "mean over seeds" if any(len(n) > 1 for n in networks) else "one seed of each network"
+
+
 def shown_of(shown, networks, what="networks"):
     """Sentence for a caption if not all networks are drawn."""
-    return "" if len(shown) == len(networks) else f" {len(shown)} of {len(networks)} {what} are drawn, evenly chosen."
+    return "" if len(shown) == len(networks) else f" {len(shown)} of {len(networks)} {what} are drawn, evenly spaced in their order."
