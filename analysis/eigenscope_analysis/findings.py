@@ -51,13 +51,14 @@ class Findings:
         for network in self.sweep.networks:
             points = self.sweep.points.loc[network.rows]
             row = dict(network.key, seeds=len(network))
-            for name in ("accuracy", "delta", "saturation", "saturation_without_tail", "saturation_before_border", "tail_share",
+            for name in ("accuracy", "saturation", "saturation_without_tail", "saturation_before_border", "tail_share",
                          "stable_epoch"):
                 row[name] = points[name].astype(float).mean()
                 if name in ("accuracy", "saturation"):
                     row[f"{name}_half_interval"] = statistics.half_width(points[name])
                 if name == "accuracy":
                     row["standard_error"], row["standard_error_over"] = standard_error(points)
+                    row["delta"] = self.sweep.delta
             row["at_chance"] = bool(points["mcc"].mean() <= points["chance_mcc"].mean())
             rows.append(row)
         self.networks = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*self.sweep.keys, "seeds", "accuracy", "saturation"])
@@ -105,7 +106,7 @@ class Findings:
         self.networks.loc[learned.index, "verdict"] = np.select(
             [learned["width"] < chosen["width"], learned["width"] > chosen["width"]], [VERDICTS[0], VERDICTS[2]], VERDICTS[1])
         # The choice rests on the networks up to the chosen one. The best network itself cannot miss the limit.
-        rivals = learned[(learned["width"] <= chosen["width"]) & (learned.index != best.name)]
+        rivals = group[(group["width"] <= chosen["width"]) & (group.index != best.name)]
         doubt = 2 * np.hypot(rivals["standard_error"], best["standard_error"])
         return {**{k: chosen[k] for k in self.sweep.keys if k != "width"}, "width": width_text(chosen["width"]),
                 "accuracy": chosen["accuracy"], "standard_error": chosen["standard_error"],
@@ -220,11 +221,10 @@ class Findings:
         if words:
             parts.insert(0, f"Mean saturation {words} ({self.at_delta}).")
         fit = next(r for r in rows if r["effect"].startswith("doubling"))
-        product = next((f" The interaction of both doublings is {points_of(r)}{bounds(r, 1)}." for r in rows
+        product = next((f"; the interaction of both doublings is {points_of(r)}{bounds(r, 1)}" for r in rows
                         if r["effect"].startswith("interaction")), "")
         explained = f", R² {fit['r_squared']:.2f}" if np.isfinite(fit["r_squared"]) else ""
-        self.say(title, f"{' '.join(parts)}{product} The fit is by least squares on log2, seed by seed ({fit['points']} "
-                 f"points{explained}); intervals over seeds are 95 % (Student's t).", "table effects")
+        self.say(title, f"{' '.join(parts)} The fit has {fit['points']} points{explained}{product}.", "table effects")
 
     def _effect_of(self, axis, response, by_name):
         """One sentence about the effect of an axis. Only an interval over seeds without 0 gives it a direction."""
@@ -239,8 +239,8 @@ class Findings:
         else:
             text = f"No effect of the {NAMES[axis]} can be claimed: {change}, and the interval contains 0{bounds(row, 1)}"
         if correlation:
-            text += (f"; rank correlation {number(correlation['estimate'], 2)}, mean of "
-                     f"{count(correlation['comparisons'], 'set')} of points that differ in the {NAMES[axis]} alone")
+            text += (f"; the mean rank correlation is {number(correlation['estimate'], 2)} in "
+                     f"{count(correlation['comparisons'], 'set')} of points that differ in nothing else")
         return text + "."
 
     # ---- datasets as difficulty ----
@@ -318,7 +318,7 @@ class Findings:
             errors = 100 * self.networks.loc[self.networks["standard_error_over"] == over, "standard_error"]
             if len(errors):
                 parts.append(f"the standard error of an accuracy {words} is {number(errors.median(), 2)} percentage points in the "
-                             f"median network and {number(errors.max(), 2)} in the worst")
+                             f"median network and {number(errors.max(), 2)} at most")
         return sentence("; ".join(parts)) or "The standard error of the accuracies is not known: there is one seed."
 
     def _told_apart(self):
@@ -426,7 +426,7 @@ def points_of(row):
 def bounds(row, digits):
     if not np.isfinite(row["low"]):
         return ""
-    return f" ({number(row['low'], digits)} … {number(row['high'], digits)} over {row['seeds']} seeds)"
+    return f" (95 % over {row['seeds']} seeds: {number(row['low'], digits)} … {number(row['high'], digits)})"
 
 
 def direction(row):

@@ -80,6 +80,7 @@ def make(widths=(1 / 16, 1 / 8, 1 / 4), classes=(2, 4, 8), seeds=(0, 1, 2), data
         data["probe_accuracy"] = (("point", "split", "probe_epoch", "layer"), np.repeat(growth[:, None, None, :], 2, axis=1))
         for name, value in (("objective", 1.0), ("gradient_norm", 1e-4)):
             data[f"probe_{name}"] = (("point", "probe_epoch", "layer"), np.full((n, 1, n_layers), value))
+        data["probe_converged"] = (("point", "probe_epoch", "layer"), np.ones((n, 1, n_layers), np.uint8))
     if spaces:
         overlap = 1 - 0.8 * np.exp(-epochs.astype(float))[None, None, None, :, None, None] * np.ones((n, 2, 2, 1, n_layers, len(deltas)))
         overlap[:, :, :, -1] = 1

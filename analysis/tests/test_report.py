@@ -86,7 +86,7 @@ def test_tables_are_the_numbers(whole):
     made, folder = whole
     tables = {path.stem: pd.read_csv(path) for path in (folder / "tables").glob("*.csv")}
     assert set(tables) == {"recommend", "effects", "networks", "points", "layers"}
-    named = re.findall(r"<small>\(tables? ([^)]+)\)", (folder / "index.html").read_text())
+    named = re.findall(r"<small>\(see tables? ([^)]+)\)", (folder / "index.html").read_text())
     assert named and {name for names in named for name in names.split(", ")} <= set(tables)
     assert len(tables["points"]) == 8 and len(tables["networks"]) == 4 and len(tables["layers"]) == 4 * 6
     np.testing.assert_allclose(tables["points"]["accuracy"], made["accuracy"].values[:, 1, -1], rtol=1e-5)
@@ -129,7 +129,7 @@ def test_parts_that_are_missing_diverged_or_padded(write, tmp_path):
         values = made[name].values
         values[(short, slice(None), slice(None), 0) if values.ndim > 3 else (short, 0)] = np.nan
     made["saturation"].values[2, :, 2:] = np.nan
-    made["accuracy"].values[2, :, 2:] = np.nan
+    made["accuracy"].values[2, :, 2:] = made["loss"].values[2, :, 2:] = np.nan
     made["outcome"].values[2], made["reason"].values[2] = "diverged", "the loss is NaN <here>"
     made["eigenvalues"].values[0] = np.nan
     made["accuracy"].values[5] = np.nan
@@ -137,7 +137,7 @@ def test_parts_that_are_missing_diverged_or_padded(write, tmp_path):
     page = report.write(write(made), tmp_path / "report").read_text()
     for name in NAMES:
         assert nothing(page, name) is None, name
-    assert "point 2 (the loss is NaN &lt;here&gt;)" in page
+    assert re.search(r"<li>point 2, vgg16, width 1/16, 4 classes:\s*1 complete epoch; the loss is NaN &lt;here&gt;</li>", page)
     assert "15 complete, 1 diverged; missing: 16-19" in page
     assert ">nan<" not in page
 
@@ -171,7 +171,7 @@ def test_errors_are_one_sentence(small, tmp_path):
     assert done.stderr == "eigenscope_analysis: nowhere.h5: there is no such file; `eigenscope merge` writes one for a whole job\n"
     (tmp_path / "file").write_text("")
     done = run_program("report", small / "all.h5", "--to", "file", cwd=tmp_path, expect=1, EIGENSCOPE_PYTHON=sys.executable)
-    assert re.fullmatch(r"eigenscope_analysis: --to file: cannot be made: .*\n", done.stderr)
+    assert re.fullmatch(r"eigenscope_analysis: --to file: cannot be created: .*\n", done.stderr)
     assert run_program("report", small / "all.h5", cwd=tmp_path, expect=1).stderr == "eigenscope: --to FOLDER is missing\n"
     done = run_program("report", small / "all.h5", "--to", "x", cwd=tmp_path, expect=1, EIGENSCOPE_PYTHON="/no/python")
     assert done.stderr.startswith("eigenscope: /no/python does not run; the report is made by Python 3")
@@ -191,8 +191,70 @@ def test_modules_that_are_missing_are_named(small, tmp_path):
     assert re.fullmatch(r"eigenscope_analysis: Python's \w+ is missing; install it \(python3-\w+ in Debian, \w+ elsewhere\)\n", own.stderr)
 
 
+def picture(name, dataset):
+    """The matplotlib figure and the caption of a plot."""
+    return next(plot for plot in figures.ALL if plot.name == name).draw(Sweep(dataset))
+
+
+def test_points_are_drawn_at_their_true_width():
+    made = handmade.make(classes=(2, 4, 8), widths=(1 / 16, 1 / 10, 1 / 4))
+    figure, _ = picture("width-difficulty", made)
+    curves = [line for axes in figure.axes if axes.get_xscale() == "log" for line in axes.lines if len(line.get_xdata()) == 3]
+    assert len(curves) >= 6
+    for line in curves:
+        np.testing.assert_array_equal(line.get_xdata(), [1 / 16, 1 / 10, 1 / 4])
+    assert "1/10" in [label.get_text() for axes in figure.axes for label in axes.get_xticklabels()]
+
+
+def test_models_are_told_apart_by_colour_and_marker():
+    """Two models on two datasets: four colours and four shapes; widths by size."""
+    figure, caption = picture("accuracy-saturation", handmade.make(models=("vgg16", "resnet18"), datasets=("a", "b"), classes=(2,)))
+    marks = [marks for marks in figure.axes[0].collections if len(marks.get_offsets())]
+    assert len(marks) == 4 and sum(len(m.get_offsets()) for m in marks) == 36
+    assert len({tuple(m.get_facecolors()[0]) for m in marks}) == len({m.get_paths()[0].vertices.tobytes() for m in marks}) == 4
+    assert all(len(set(m.get_sizes())) == 3 for m in marks)
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["a, resnet18", "b, resnet18", "a, vgg16", "b, vgg16", "width 1/16", "width 1/8", "width 1/4"]
+    assert "Colour and shape of a mark tell dataset, model." in caption and "n = 36" in caption
+
+
+def test_probes_of_a_file_without_eval():
+    """Activations without an eval split have probes on train; the tail follows from them, and both are said."""
+    made = handmade.make(**SMALL)
+    for name in ("saturation", "accuracy", "probe_accuracy", "loss", "mcc", "samples"):
+        made[name].values[:, 1] = np.nan
+    _, caption = picture("layers", made)
+    assert "No probes were fitted" not in caption and "(train split, on the samples that it was fitted on)" in caption
+    assert "Hatched: the tail" in caption
+    _, caption = picture("layers", handmade.make(**SMALL, probes=False))
+    assert "No probes were fitted" in caption and "Hatched" not in caption
+
+
+def test_captions_say_only_what_is_drawn():
+    one = handmade.make(**{**SMALL, "seeds": (0,)})
+    for plot in figures.ALL:
+        figure, caption = plot.draw(Sweep(one))
+        assert not re.search("over seeds|highest seed", caption), plot.name
+        assert "Hatched cells" not in caption
+    one["layer_border"].values[:] = 0
+    for name in ("layers", "evolution-saturation", "evolution-overlap"):
+        assert "order layer" not in picture(name, one)[1]
+    one["saturation"].values[0, 1, 2, 3] = np.nan
+    assert "Hatched cells were not measured." in picture("evolution-saturation", one)[1]
+
+
+def test_spectra_mark_component_k():
+    """The circle is at k of the file, also where a Gram matrix gives fewer eigenvalues than the layer is wide."""
+    made = handmade.make(**SMALL)
+    made["layer_width"].values[:] = 64
+    made["intrinsic_dimension"].values[:] = 5
+    figure, _ = picture("spectra", made)
+    circles = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "o"]
+    assert circles and {float(line.get_xdata()[0]) for line in circles} == {5}
+
+
 def test_no_points(write, tmp_path):
-    with pytest.raises(SchemaError, match="holds no points"):
+    with pytest.raises(SchemaError, match="has no points"):
         report.write(write(handmade.make(**SMALL).isel(point=slice(0, 0))), tmp_path / "report")
 
 

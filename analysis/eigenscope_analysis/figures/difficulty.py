@@ -54,7 +54,8 @@ def heat_map(figure, axis, cells, problems, widths, sweep, column, label, cmap):
     axis.set_yticks(np.arange(len(problems)) + 0.5, [problem_text(p, sweep).replace(", ", "\n") for p in problems])
     axis.set_xlabel("width")
     axis.set_facecolor("#eeeeee")
-    figure.colorbar(image, ax=axis, label=label, aspect=25)
+    axis.set_title(label)
+    figure.colorbar(image, ax=axis, aspect=25)
 
 
 def curves(axis, cells, problems, widths, sweep, column, label):
@@ -64,7 +65,8 @@ def curves(axis, cells, problems, widths, sweep, column, label):
         networks = [(w, cells[problem, w]) for w in widths if (problem, w) in cells]
         values = [percent(network, column) for _, network in networks]
         known = [(w, v) for (w, _), v in zip(networks, values) if np.isfinite(v).any()]
-        axis.errorbar([w for w, _ in known], [np.nanmean(v) for _, v in known], yerr=[np.nan_to_num(half_width(v)) for _, v in known],
+        half = np.array([half_width(v) for _, v in known])  # NaN for one seed; matplotlib 3.6 refuses NaN alone
+        axis.errorbar([w for w, _ in known], [np.nanmean(v) for _, v in known], yerr=half if np.isfinite(half).any() else None,
                       color=style.PALETTE[i % len(style.PALETTE)], marker=style.MARKERS[i],
                       linestyle=style.LINES[i % len(style.LINES)], capsize=2 + 1.5 * i, elinewidth=1, alpha=0.85,
                       label=problem_text(problem, sweep))
@@ -100,10 +102,11 @@ def draw(sweep):
             heat_map(sub, axes[0, i], cells, problems, widths, sweep, column, text, cmap)
             cut = curves(axes[1, i], cells, problems[::-1], widths, sweep, column, text) or cut
         axes[1, 0].legend(loc="best")
+    drawn = [n for _, cells in shown for n in cells.values()]
     caption = (f"Left: mean saturation of the layers ({sweep.split} split, δ = {sweep.delta:g}, without the output layer). Right: "
-               "accuracy (eval split). Both are means over seeds after the last epoch: as maps, where n is the number of seeds, and "
-               "as curves over the width (logarithmic).")
-    if any(len(n) > 1 for _, cells in shown for n in cells.values()):
+               f"accuracy (eval split). Both after the last epoch, {style.over_seeds(drawn)}: as maps, where n is the number of "
+               "seeds, and as curves over the width (logarithmic).")
+    if any(len(n) > 1 for n in drawn):
         caption += " Bars are 95 % confidence intervals of the mean over seeds (Student's t); one seed has none."
     if cut:
         caption += " Bars that reach beyond 0 or 100 % are cut off there."

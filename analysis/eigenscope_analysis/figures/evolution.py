@@ -21,7 +21,7 @@ def heat_maps(sweep, shown, values, label, cmap, bottom=0):
         if len(measured):
             image = axis.pcolormesh(np.arange(len(measured) + 1) - 0.5, np.arange(len(names) + 1) - 0.5,
                                     np.ma.masked_invalid(grid[measured].T), cmap=cmap, vmin=bottom, vmax=100)
-        axis.set_facecolor("#eeeeee")
+        axis.patch.set(hatch="xxxx", edgecolor=style.PALE)
         axis.invert_yaxis()
         style.layer_ticks(axis, names, 22, along_y=True)
         step = max(1, -(-len(measured) // 10))
@@ -37,11 +37,15 @@ def heat_maps(sweep, shown, values, label, cmap, bottom=0):
     return figure
 
 
-def notes(shown):
+def notes(sweep, shown, values):
     """Explains in a caption what else the heat maps show."""
-    border = any(n.border_at() is not None for n in shown)
-    return " Layers run from the image (top) to the output (bottom); grey cells were not measured." + (
-        " The dotted line lies above the border layer, the first whose input already sees the whole image." if border else "")
+    text = " Layers run from the image (top) to the output (bottom)."
+    if any(n.border_at() is not None for n in shown):
+        text += " The dotted line lies above the border layer, the first whose input already sees the whole image."
+    grids = [over_seeds(n, values) for n in shown]
+    if any(np.isnan(grid[np.isfinite(grid).any(axis=1)]).any() for grid in grids):
+        text += " Hatched cells were not measured."
+    return text + style.shown_of(shown, sweep.networks)
 
 
 def over_seeds(network, values):
@@ -62,7 +66,7 @@ def draw_saturation(sweep):
     figure = heat_maps(sweep, shown, lambda network: over_seeds(network, sweep.saturation), f"saturation at δ = {sweep.delta:g} (%)",
                        "viridis")
     caption = f"Saturation of each layer at the measured epochs ({sweep.split} split, δ = {sweep.delta:g}), {style.over_seeds(shown)}."
-    return figure, caption + notes(shown) + style.shown_of(shown, sweep.networks)
+    return figure, caption + notes(sweep, shown, sweep.saturation)
 
 
 def draw_overlap(sweep):
@@ -80,7 +84,7 @@ def draw_overlap(sweep):
     caption = (f"Overlap of the leading eigenspace of each layer (δ = {sweep.delta:g}, {sweep.split} split) with that at the last "
                f"measured epoch, {style.over_seeds(shown)}: 100 % if one contains the other, 0 % if they are orthogonal. The last "
                "epoch has 100 % by definition.")
-    return figure, caption + notes(shown) + style.shown_of(shown, sweep.networks)
+    return figure, caption + notes(sweep, shown, overlap)
 
 
 SATURATION = style.Plot("evolution-saturation", "Evolution of saturation", draw_saturation)

@@ -12,7 +12,7 @@ def draw_network(axis, network, probes):
     places = np.arange(len(names))
     mean, low, high = style.interval_bounds(100 * network.last_saturation())
     axis.fill_between(places, low, high, color=style.PALETTE[0], alpha=0.25, linewidth=0)
-    axis.plot(places, mean, "-o", color=style.PALETTE[0], label="saturation")
+    axis.plot(places, mean, "-o", color=style.PALETTE[0], label=f"saturation at δ = {network.sweep.delta:g}")
     if probes is not None:
         mean, low, high = style.interval_bounds(100 * probes[network.rows][:, network.layers])
         axis.fill_between(places, low, high, color=style.PALETTE[1], alpha=0.25, linewidth=0)
@@ -42,7 +42,7 @@ def draw(sweep):
     for axis, network in zip(axes, shown):
         draw_network(axis, network, probes)
     for axis in axes[::columns]:
-        axis.set_ylabel(f"saturation at δ = {sweep.delta:g}{'' if probes is None else ', accuracy'} (%)", fontsize=8)
+        axis.set_ylabel("saturation (%)" if probes is None else "saturation, accuracy (%)")
     entries = {}
     for axis in axes:
         entries.update(zip(*reversed(axis.get_legend_handles_labels())))

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from ..sweep import spread_evenly, width_text
+from ..sweep import axis_text, spread_evenly, width_text
 from . import style
 
 MOST = 40  # kinds of networks
@@ -38,8 +38,9 @@ def draw(sweep):
     axis.set_ylabel("accuracy (%)")
     caption = (f"Each mark is one point of the grid (n = {sum(len(rows) for _, rows in shown)}): accuracy (eval split) against mean saturation "
                f"({sweep.split} split, δ = {sweep.delta:g}, without the output layer), both after the last epoch.")
-    if len(shown) > 1:
-        caption += " Colour and shape of a mark tell networks apart that differ in more than width and seed."
+    others = [axis_text(a) for a in sweep.varying if a not in ("width", "seed")]
+    if others:
+        caption += f" Colour and shape of a mark tell {', '.join(others)}."
     if widths:
         caption += " The larger the mark, the wider the network."
     return figure, caption + style.shown_of(shown, kinds, "kinds of networks")

@@ -47,9 +47,10 @@ def draw(sweep):
     settled, ends = histogram(sweep, beside)
     caption = (f"Left: correlation (Pearson) of the saturations of the hidden layers at an epoch with those at the last epoch "
                f"({sweep.split} split, δ = {sweep.delta:g}), {style.over_seeds(shown)}; the last epoch has 1 by definition. Right: "
-               f"number of points by the epoch from which this correlation stays at {STABLE:g} or above, the line on the left. Of "
-               f"{count(settled + ends, 'complete point')}, {ends} are not drawn: they reach it only at the last epoch, or the "
-               "correlation is not defined.")
+               f"number of points by the epoch from which this correlation stays at {STABLE:g} or above, the line on the left.")
+    if ends:
+        caption += (f" {ends} of {count(settled + ends, 'complete point')} are not drawn: they reach it only at the last epoch, or their "
+                    "correlation is not defined.")
     return figure, caption + style.shown_of(shown, sweep.networks)
 
 
