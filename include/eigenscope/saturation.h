@@ -28,8 +28,11 @@ typedef struct es_eigenvalues {
  * EUSIPCO 2007, eq. 3. */
 #define ES_QUANTITY_ROWS(ROW)                                                                                          \
   ROW(TRACE, trace, "total variance of the layer: trace of the covariance", 0.0, s->sum)                               \
-  ROW(EFFECTIVE_RANK, effective_rank, "exponential of the entropy of the eigenvalues' shares", NAN, exp(entropy(s)))   \
-  ROW(PARTICIPATION_RATIO, participation_ratio, "squared sum of the eigenvalues over the sum of their squares", NAN,   \
+  ROW(EFFECTIVE_RANK, effective_rank,                                                                                  \
+      "exponential of the entropy of the shares of the covariance's eigenvalues (RankMe: of their square roots)", NAN, \
+      exp(entropy(s)))                                                                                                 \
+  ROW(PARTICIPATION_RATIO, participation_ratio,                                                                        \
+      "squared sum of the eigenvalues over the sum of their squares; n rows bias it low: 1/PR + 1/n", NAN,             \
       1.0 / sum_of_squared_shares(s))                                                                                  \
   ROW(FIRST_COMPONENT_SHARE, first_component_share, "share of the variance along the first component", NAN,            \
       s->values[0] / s->sum)                                                                                           \

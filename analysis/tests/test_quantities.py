@@ -1,0 +1,68 @@
+"""The numbers of a spectrum, through the program: what they are, and how far few samples bias the participation ratio."""
+import glob
+import os
+
+import h5py
+import numpy as np
+import pytest
+from conftest import run_program
+
+import eigenscope_analysis as es
+
+SAMPLES = 200
+SPECTRA = {"even20": np.ones(20), "even100": np.ones(100), "falling100": np.arange(1, 101) ** -0.5}
+DRAWS = 40
+JOB = "name: spectra\nsource: activations\nactivations: {file: acts.h5}\nmeasure: {delta: [0.9, 0.99]}\n"
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The result of Gaussian layers with known covariances, 40 draws of each."""
+    if "EIGENSCOPE" not in os.environ:
+        pytest.skip("EIGENSCOPE names no program")
+    folder, generator = tmp_path_factory.mktemp("spectra"), np.random.default_rng(5)
+    with h5py.File(folder / "acts.h5", "w", track_order=True) as file:
+        for name, values in SPECTRA.items():
+            for i in range(DRAWS):
+                file[f"{name}-{i}"] = generator.normal(size=(SAMPLES, len(values))) * np.sqrt(values)
+    (folder / "job.yaml").write_text(JOB)
+    run_program("run", "job.yaml", "--quiet", "--output", "out", cwd=folder)
+    with es.open(glob.glob(f"{folder}/out/points/*.h5")[0]) as result:
+        yield result.sel(split="train").isel(epoch=0).load()
+
+
+def ratio(values):
+    return values.sum() ** 2 / (values ** 2).sum()
+
+
+@pytest.mark.parametrize("name, shortfall", [("even20", 0.09), ("even100", 0.33), ("falling100", 0.25)])
+def test_few_samples_bias_the_participation_ratio(measured, name, shortfall):
+    """1/PR_n = 1/PR + 1/n (Chun et al., arXiv 2509.26560) for n rows."""
+    found = measured["participation_ratio"].sel(layer=[f"{name}-{i}" for i in range(DRAWS)]).values
+    true = ratio(SPECTRA[name])
+    error = found.std() / np.sqrt(DRAWS)
+    law = 1 / (1 / true + 1 / SAMPLES)
+    assert abs(found.mean() - law) < 0.015 * law + 4 * error
+    assert found.mean() / true == pytest.approx(1 - shortfall, abs=0.02)  # low, never high
+    assert 1 / np.mean(1 / found - 1 / SAMPLES) == pytest.approx(true, rel=0.03)  # and the way back
+
+
+def test_what_the_quantities_are(measured):
+    """effective_rank uses eigenvalues of the covariance, not singular values; intrinsic_dimension counts components."""
+    for layer in measured["layer"].values[::7]:
+        one = measured.sel(layer=layer)
+        values = one["eigenvalues"].dropna("component").values
+        for power, name in ((1, "the eigenvalues"), (0.5, "RankMe")):
+            p = values ** power / (values ** power).sum()
+            same = np.isclose(one["effective_rank"], np.exp(-(p * np.log(p)).sum()), rtol=1e-9)
+            assert same == (power == 1), name
+        assert one["participation_ratio"].item() == pytest.approx(ratio(values), rel=1e-9)
+        shares = np.cumsum(values) / values.sum()
+        for delta in (0.9, 0.99):
+            assert one["intrinsic_dimension"].sel(delta=delta) == 1 + np.argmax(shares >= delta)
+
+
+def test_files_say_what_is_measured(measured):
+    for name, words in (("intrinsic_dimension", "linear PCA dimension"), ("effective_rank", "RankMe: of their square roots"),
+                        ("participation_ratio", "bias it low")):
+        assert words in measured[name].attrs["long_name"], name
