@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Dumps the outputs of a PyTorch model's layers into an HDF5 file that `source: activations` reads.
+"""Writes the outputs of the layers of a PyTorch model into an HDF5 file, which a job with `source: activations` measures.
 
     from dump_activations import dump
     dump(model, loader, "acts.h5")                                    # convolutions, linear layers, attention
@@ -7,22 +7,22 @@
 
     /usr/bin/python3 analysis/dump_activations.py analysis/examples/transformer.py:build --to acts.h5
 
-The file has a dataset for each layer, named as in the model, and `labels`; the root attribute `layers` lists them in
-the order in which the model calls them. Samples are rows in the loader's order. What is stored of an output:
+The file has one dataset for each layer, named as in the model, and one named `labels`. The root attribute `layers` lists
+the layers in the order in which the model calls them. Rows are samples, in the order of the loader. An output of N samples
+is stored in this shape:
 
-    (N, C)          as it is
-    (N, C, H, W)    as (N, H, W, C)
-    (N, T, C)       tokens, as (N, 1, T, C): each token is a position, as each pixel is
-    (N, C, L)       of 1-d convolutions and what follows them (see CHANNELS_FIRST), as (N, 1, L, C)
+    (N, C)          (N, C)
+    (N, C, H, W)    (N, H, W, C)
+    (N, T, C)       (N, 1, T, C)    each of the T tokens is a position, like a pixel of an image
+    (N, C, L)       (N, 1, L, C)    of 1-d convolutions, norms and pools (CHANNELS_FIRST)
 
-A module that is called k times for a batch gives k layers: relu, relu:2, relu:3 ...
+A module that the model calls k times for a batch gives k layers: relu, relu:2, relu:3 ...
 
-A dump that was killed goes on where it stopped: the file is `<path>.part` until it is complete. All of it is laid out
-before the first value is written, so a kill at any moment leaves a file that opens; the attribute `progress` says how
-many samples are in it. Run the same dump again: batches that are there are taken from the loader, compared by
-checksum with those of before, and not computed again. So the loader must give the same samples in the same order (no
-shuffling), and the model must have the same weights; both are checked. One dump to a path at a time. Needs
-python3-torch, python3-h5py.
+A dump that was killed continues if the same dump is run again. Its file is named `<path>.part` until it is complete, and
+can be opened at any moment; the attribute `progress` holds the number of samples in it. Samples that the file already
+has are read from the loader and compared with the file by checksum, but the model does not compute them again. So the
+loader must give the same samples in the same order (no shuffling), and the model must have the same weights; both are
+checked. Only one dump may write to a path at a time. Needs python3-torch and python3-h5py.
 """
 import argparse
 import contextlib
@@ -67,11 +67,11 @@ def select(model, layers):
     named = {name: module for name, module in model.named_modules() if name}
     for pattern in patterns:
         if not fnmatch.filter(named, pattern):
-            raise DumpError(f"no module of the model is named {pattern}; there are {', '.join(named)}")
+            raise DumpError(f"no module of the model is named {pattern}; its modules are {', '.join(named)}")
     chosen = {name: module for name, module in named.items()
               if isinstance(module, types) or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
     if not chosen:
-        raise DumpError("no module of the model is of a type that is asked for")
+        raise DumpError("no module of the model has one of the requested types")
     return chosen
 
 
@@ -81,18 +81,19 @@ def to_rows(name, module, output, n, dtype, time_first):
         output = output[0]  # attention: (output, weights); recurrent: (output, state)
     if not isinstance(output, torch.Tensor) or output.dim() not in (2, 3, 4) or not output.is_floating_point():
         what = f"{output.dtype} of {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
-        raise DumpError(f"{name} gives {what}, where floats of (N, C), (N, T, C) or (N, C, H, W) are stored")
+        raise DumpError(f"the output of {name} is {what}; it must be a tensor of floats with shape (N, C), (N, T, C) or "
+                        "(N, C, H, W)")
     shape = tuple(output.shape)
     if shape[0] != n or (len(shape) == 3 and time_first and shape[1] == n):
-        raise DumpError(f"{name} gives {shape} for a batch of {n} samples, where the first axis must be the samples "
-                        "(for attention and recurrent layers: batch_first=True)")
+        raise DumpError(f"the output of {name} has shape {shape} for a batch of {n} samples; the first axis must be the "
+                        "samples (set batch_first=True for attention and recurrent layers)")
     output = output.detach()
     if output.dim() == 4:
         output = output.permute(0, 2, 3, 1)
     elif output.dim() == 3:
         output = (output.transpose(1, 2) if isinstance(module, CHANNELS_FIRST) else output).unsqueeze(1)
     if dtype == torch.float16 and bool((output.abs() > HALF_MAX).logical_and(output.isfinite()).any()):
-        warnings.warn(f"{name}: values beyond {HALF_MAX:.0f} become infinite in float16", stacklevel=2)
+        warnings.warn(f"{name}: values beyond {HALF_MAX:.0f} become infinite in float16; use float32", stacklevel=2)
     return torch.empty(output.shape, dtype=dtype).copy_(output).numpy()
 
 
@@ -168,7 +169,8 @@ def usual_unpack(batch):
         return batch, None
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         return batch[0], batch[1]
-    raise DumpError("a batch is neither a tensor nor a pair of inputs and labels; `unpack` must say what is what")
+    raise DumpError("a batch is neither a tensor nor a pair (inputs, labels); give `unpack`, a function that makes such a "
+                    "pair of it")
 
 
 def count_samples(loader):
@@ -179,7 +181,7 @@ def count_samples(loader):
             return n - n % loader.batch_size if loader.drop_last else n
     if isinstance(loader, (list, tuple)):
         return sum(len(batch if isinstance(batch, torch.Tensor) else batch[0]) for batch in loader)
-    raise DumpError("the loader does not tell how many samples it gives; `samples` must say so")
+    raise DumpError("the loader does not tell how many samples it has; give their number as `samples`")
 
 
 class Batch:
@@ -191,13 +193,14 @@ class Batch:
         values = [values] if isinstance(values, torch.Tensor) else values
         self.tensors = [value for value in values if isinstance(value, torch.Tensor) and value.dim() > 0]
         if not self.tensors:
-            raise DumpError("a batch has no tensor among its inputs")
+            raise DumpError("the inputs of a batch contain no tensor")
         self.n = len(self.tensors[0])
         self.labels = None if labels is None else torch.as_tensor(labels)
         if self.labels is not None:
             kind, shape = self.labels.dtype, tuple(self.labels.shape)
             if kind.is_floating_point or kind.is_complex or kind == torch.bool or shape != (self.n,):
-                raise DumpError(f"labels are {kind} of {shape}, where integers of ({self.n},) are due, one for each sample")
+                raise DumpError(f"labels have type {kind} and shape {shape}; they must be integers of shape ({self.n},), one "
+                                "for each sample")
             self.tensors.append(self.labels)
 
     def checksums(self, before, first, end):
@@ -227,7 +230,7 @@ def writing(path):
         words = str(error)
         reason = words.partition("error message = '")[2].partition("'")[0]
         reason = reason or getattr(error, "strerror", None) or words.partition("\n")[0]
-        raise DumpError(f"{path} cannot be written: {reason}; when it can, the same dump goes on") from None
+        raise DumpError(f"{path} cannot be written: {reason}; run the same dump again when it can, and it continues") from None
 
 
 def reserve(path, size):
@@ -261,7 +264,8 @@ def create(path, request, outputs, kinds, batch):
     new = f"{path}.part.new"
     samples = request["samples"]
     if "labels" in outputs:
-        raise DumpError("a module of the model is named labels, as the labels are")
+        raise DumpError("a module of the model is named labels, the name of the dataset of labels; rename it or leave it out "
+                        "with `layers`")
     with writing(new):
         reserve(new, sum(samples * rows[0].nbytes for rows in outputs.values()) + samples * 8 + OVERHEAD)
         lay_out(new, request, outputs, kinds, batch)
@@ -289,7 +293,7 @@ def open_part(path):
     try:
         return h5py.File(f"{path}.part", "r+", locking="best-effort")
     except BlockingIOError:
-        raise DumpError(f"{path}.part is being written by another dump") from None
+        raise DumpError(f"{path}.part: another dump is writing to it") from None
     except OSError as error:
         raise DumpError(f"{path}.part cannot be opened ({error}); remove it to start again") from None
 
@@ -299,18 +303,18 @@ def check_request(path, file, request):
     there = json.loads(file.attrs["request"]) if "request" in file.attrs else {}
     for key, value in request.items():
         if there.get(key) != value:
-            raise DumpError(f"{path} is there, from a dump with {key} {there.get(key)}, where it is {value} now; remove "
-                            "it or choose another path")
+            raise DumpError(f"{path} exists, from a dump with {key} {there.get(key)}; this dump has {value}; remove the file "
+                            "or choose another path")
 
 
 def check_outputs(file, outputs):
     names = [name for name in file.attrs["layers"]]
     if names != list(outputs):
-        raise DumpError(f"the model called {', '.join(outputs)}, where it called {', '.join(names)} before")
+        raise DumpError(f"the model called {', '.join(outputs)} for a batch, and {', '.join(names)} for the batches before")
     for name, rows in outputs.items():
         if file[name].shape[1:] != rows.shape[1:]:
-            raise DumpError(f"{name} gives {rows.shape[1:]} for a sample, where it gave {file[name].shape[1:]} before; "
-                            "all samples must have the same shape (pad sequences to one length)")
+            raise DumpError(f"the output of {name} has shape {rows.shape[1:]} for a sample, and had {file[name].shape[1:]} before; "
+                            "all samples must have the same shape (pad sequences to the same length)")
 
 
 def write_rows(file, done, skip, batch, outputs, checksums):
@@ -319,7 +323,7 @@ def write_rows(file, done, skip, batch, outputs, checksums):
     for name, rows in outputs.items():
         file[name][done:end] = rows[skip:]
     if ("labels" in file) != (batch.labels is not None):
-        raise DumpError("some batches have labels and some have none")
+        raise DumpError("some batches have labels and others have none")
     if batch.labels is not None:
         file["labels"][done:end] = batch.labels.cpu().numpy()[skip:]
     file.flush()
@@ -349,7 +353,7 @@ def check_called(model, chosen, hooks, layers):
     """Refuses modules requested by name that the model has but never calls; others give no layer."""
     silent = [name for name in chosen if name not in hooks.calls]
     if not hooks.calls:
-        raise DumpError(f"the model called none of {', '.join(chosen)}")
+        raise DumpError(f"the model called none of its modules {', '.join(chosen)}")
     asked = {layers} if isinstance(layers, str) else {layer for layer in layers or [] if isinstance(layer, str)}
     for name in silent:
         if name in asked:
@@ -357,7 +361,7 @@ def check_called(model, chosen, hooks, layers):
     modules = dict(model.named_modules())
     silent = [name for name in silent if not isinstance(modules[name.rpartition(".")[0]], nn.MultiheadAttention)]
     if silent:  # attention uses the weights of out_proj directly, and has the same output
-        warnings.warn(f"the model does not call {', '.join(silent)}, which are left out", stacklevel=3)
+        warnings.warn(f"the model does not call {', '.join(silent)}; the file has no such layers", stacklevel=3)
 
 
 class Dump:
@@ -387,13 +391,13 @@ class Dump:
         checksums = batch.checksums(checksums, 0, skip)
         if not self.checked and at + skip == self.done:
             if checksums != self.checksums:
-                raise DumpError(f"the loader gives other samples than those already in {self.path}.part; it must give "
-                                "the same in the same order (no shuffling)")
+                raise DumpError(f"the loader gives other samples than those already in {self.path}.part; it must give the "
+                                "same samples in the same order (no shuffling)")
             self.checked = True
         if skip == batch.n:
             return checksums
         if at + batch.n > self.request["samples"]:
-            raise DumpError(f"the loader gives more than the {self.request['samples']} samples that were announced")
+            raise DumpError(f"the loader gives more samples than `samples`, {self.request['samples']}")
         outputs = self.hooks.run(self.model, batch.to(device), batch.n)
         if self.file is None:
             self.start(outputs, batch)
@@ -412,22 +416,22 @@ class Dump:
 
 def dump(model, loader, path, layers=None, dtype="float32", *, samples=None, unpack=usual_unpack, device=None,
          progress=None):
-    """Runs the model over the loader in inference mode and stores the outputs of its layers in `path`; goes on where a
-    dump that was killed stopped, and does nothing when the file is complete. Returns the path.
+    """Runs the model on all samples of the loader in inference mode and stores the outputs of its layers in `path`. Continues
+    a dump that was killed; does nothing if the file is complete. Returns the path.
 
-    layers    glob patterns on the names of modules (a star crosses dots) and types of modules; default USUAL
-    dtype     float16, float32 or float64, whatever the model computes in
-    samples   how many the loader gives, where it cannot tell itself
-    unpack    batch -> (inputs, labels or None); inputs: a tensor, a list or a dictionary of arguments of the model
-    device    where inputs go; default: where the model's first parameter is
-    progress  called with (samples done, samples) after each batch
+    layers    names of modules, as glob patterns (a star also matches dots), and types of modules; default USUAL
+    dtype     type of the stored numbers: float16, float32 or float64
+    samples   number of samples of the loader, if the loader does not know it
+    unpack    function: batch -> (inputs, labels or None); inputs are a tensor, or a list or dictionary of the model's arguments
+    device    device of the inputs; default: that of the model's first parameter
+    progress  function, called with (samples done, samples) after each batch
     """
     if dtype not in DTYPES:
-        raise DumpError(f"dtype is {dtype}, where float16, float32 or float64 is due")
+        raise DumpError(f"dtype is {dtype}; it must be float16, float32 or float64")
     path = os.fspath(path)
     samples = count_samples(loader) if samples is None else samples
     if samples < 1:
-        raise DumpError("the loader gives no samples")
+        raise DumpError("the loader has no samples")
     asked = USUAL if layers is None else [layers] if isinstance(layers, (str, type)) else layers
     request = {"dtype": dtype, "samples": samples, "weights": weights_of(model),
                "layers": [layer if isinstance(layer, str) else layer.__name__ for layer in asked]}
@@ -474,12 +478,14 @@ def load(place):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("build", help="FILE.py:FUNCTION or MODULE:FUNCTION, which returns (model, loader)")
-    parser.add_argument("--to", required=True, help="HDF5 file to write")
+    parser.add_argument("build", metavar="FILE.py:FUNCTION", help="a function without arguments that returns (model, loader); or "
+                                                                  "MODULE:FUNCTION")
+    parser.add_argument("--to", required=True, metavar="FILE.h5", help="the HDF5 file to write")
     parser.add_argument("--layers", nargs="+",
-                        help="glob patterns on names of modules; default: convolutions, linear layers, attention")
-    parser.add_argument("--dtype", default="float32", choices=list(DTYPES))
-    parser.add_argument("--quiet", action="store_true", help="say nothing while it runs")
+                        help="names of modules, as glob patterns; default: convolutions, linear layers, attention")
+    parser.add_argument("--dtype", default="float32", choices=list(DTYPES),
+                        help="type of the stored numbers (default %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="print no progress")
     options = parser.parse_args()
 
     def say(done, samples):

@@ -36,21 +36,22 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser():
-    top = Parser(prog="eigenscope_analysis", description="From results of eigenscope to figures, tables and findings.")
+    top = Parser(prog="eigenscope_analysis", description="Makes figures, tables and findings from results of eigenscope.")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    p = commands.add_parser("report", help="figures, tables and findings of a merged sweep, as one page",
-                            description="Writes REPORT/index.html, figures/*.svg and *.png, tables/*.csv.")
-    p.add_argument("sweep", metavar="SWEEP.h5", help="what `eigenscope merge` wrote, or the file of one point")
-    p.add_argument("--to", metavar="FOLDER", required=True, help="where to; files of an earlier report are replaced")
+    p = commands.add_parser("report", help="writes one page with the figures, tables and findings of a file",
+                            description="Writes FOLDER/index.html, figures/*.svg and *.png, and tables/*.csv.")
+    p.add_argument("sweep", metavar="SWEEP.h5", help="a file that `eigenscope merge` wrote, or the file of one point")
+    p.add_argument("--to", metavar="FOLDER", required=True, help="the folder of the report; files of an earlier report are replaced")
     p.set_defaults(run=report)
-    p = commands.add_parser("compare", help="what differs between two result files beyond a tolerance",
-                            description="Exit code: 0 nothing beyond the tolerance, 2 something, 1 the files cannot be compared.")
-    p.add_argument("a", metavar="A", help="a merged sweep or the file of one point")
-    p.add_argument("b", metavar="B", help="another, or the CSV that delve wrote")
+    p = commands.add_parser("compare", help="lists the differences of two result files beyond a tolerance",
+                            description="Exit code: 0 if no number differs beyond the tolerance, 2 if one does, 1 if the files cannot be "
+                                        "compared.")
+    p.add_argument("a", metavar="A", help="a merged file or the file of one point")
+    p.add_argument("b", metavar="B", help="a second such file, or a CSV that delve wrote")
     p.add_argument("--rtol", type=float, default=1e-6, help="relative tolerance (default %(default)g)")
     p.add_argument("--atol", type=float, default=1e-9, help="absolute tolerance (default %(default)g)")
-    p.add_argument("--point", type=int, help="the point of a sweep that a CSV of delve is compared with")
-    p.add_argument("--to", metavar="FILE.csv", help="the table as CSV")
+    p.add_argument("--point", type=int, help="number of the point to compare with a CSV of delve")
+    p.add_argument("--to", metavar="FILE.csv", help="writes the table of differences to this file")
     p.set_defaults(run=compare)
     p = commands.add_parser("from-phdlab", help="the job file for a config.json of the authors' phd-lab")
     p.add_argument("config", metavar="config.json")

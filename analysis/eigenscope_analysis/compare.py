@@ -31,8 +31,8 @@ def run(a, b, rtol=1e-6, atol=1e-9, point=None, to=None):
     compared = int(table["compared"].sum())
     if len(differing):
         print(differing.to_string(index=False, float_format=lambda x: f"{x:.3g}"))
-    print(f"{int(differing['beyond'].sum())} of {compared} numbers in {len(table)} variables differ beyond {rtol:g} relative or "
-          f"{atol:g} absolute; {int(differing['one_unknown'].sum())} are known on one side only")
+    print(f"{int(differing['beyond'].sum())} of {compared} numbers in {len(table)} variables differ by more than {rtol:g} "
+          f"relative or {atol:g} absolute; {int(differing['one_unknown'].sum())} are known in one file only")
     if to is not None:
         table.to_csv(to, index=False)
     return DIFFERENT if len(differing) or compared == 0 else SAME
@@ -80,14 +80,14 @@ def compare_results(a, b, rtol, atol):
     notes = [f"points only in {'A' if side is a else 'B'}: {', '.join(only[:8])}{' …' if len(only) > 8 else ''}"
              for side, only in ((a, [i for i in ids_a if i not in set(ids_b)]), (b, [i for i in ids_b if i not in set(ids_a)])) if only]
     if not common:
-        raise SchemaError("the two files share no point: point_id, a hash of what changes a point's numbers, is never the same")
+        raise SchemaError("the two files have no point in common: no point_id is in both")
     notes += [f"{name}: {a.attrs[name]} | {b.attrs[name]}" for name in PROVENANCE
               if name in a.attrs and name in b.attrs and str(a.attrs[name]) != str(b.attrs[name])]
     rows_a, rows_b = ([ids.index(i) for i in common] for ids in (ids_a, ids_b))
     a, b = a.isel(point=rows_a), b.isel(point=rows_b)
     own, other = np.asarray(a["layer_name"].values), np.asarray(b["layer_name"].values)
     if own.shape != other.shape or (own != other).any():
-        raise SchemaError("the two files do not hold the same layers: layer_name differs")
+        raise SchemaError("the two files have different layers: layer_name differs")
     names = [n for n in a.data_vars if n in b.data_vars and n not in OF_THE_RUN and a[n].dtype.kind in "fiu"]
     only = sorted((set(a.data_vars) ^ set(b.data_vars)) - OF_THE_RUN)
     if only:

@@ -29,7 +29,7 @@ def open(path):
     if os.path.isdir(path):
         raise SchemaError(f"{path}: is a folder; merge its results first: eigenscope merge JOB --to all.h5")
     if not os.path.isfile(path):
-        raise SchemaError(f"{path}: is no file, but a device or pipe")
+        raise SchemaError(f"{path}: is a device or a pipe, not a file")
     try:
         check_alone(path)
         dataset = xarray.open_dataset(path, engine="h5netcdf")
@@ -43,7 +43,7 @@ def open(path):
     dataset.close()
     if schema != SCHEMA:
         raise SchemaError(f"{path}: is an HDF5 file, but no result of eigenscope: the attribute schema is {schema!r}")
-    raise SchemaError(f"{path}: has schema version {version}, and this program reads {SCHEMA_VERSION}")
+    raise SchemaError(f"{path}: has schema version {version}; this program reads version {SCHEMA_VERSION}")
 
 
 def check_alone(path):
@@ -55,7 +55,7 @@ def check_alone(path):
             if not elsewhere and isinstance(file[name], h5py.Dataset):
                 elsewhere = file[name].is_virtual or file[name].external is not None
             if elsewhere:
-                raise SchemaError(f"{path}: its variable {name} lies elsewhere; results of eigenscope are whole files")
+                raise SchemaError(f"{path}: its variable {name} is a link or is stored in another file; a result of eigenscope has its values in one file")
 
 
 def made_plain(dataset):
@@ -106,7 +106,7 @@ def to_frame(dataset, variables=None):
     fitting = [name for name, v in sweep.data_vars.items() if set(v.dims) <= set(TIDY)]
     unknown = sorted(set(variables or []) - set(fitting))
     if unknown:
-        raise SchemaError(f"{', '.join(unknown)}: no variable over {', '.join(TIDY)} in this file; there are: "
+        raise SchemaError(f"{', '.join(unknown)}: the file has no such variable over {', '.join(TIDY)}; it has "
                           f"{', '.join(fitting)}")
     chosen = list(variables) if variables else fitting
     measured = [name for name in chosen if sweep[name].dtype.kind == "f" and {"split", "epoch"} <= set(sweep[name].dims)]

@@ -1,9 +1,10 @@
-"""A transformer block for analysis/dump_activations.py: a file like this gives a network and its data, nothing more.
+"""An example for analysis/dump_activations.py. Such a file has a function that returns a network and its data.
 
     /usr/bin/python3 analysis/dump_activations.py analysis/examples/transformer.py:build --to transformer.h5
 
-Sequences of 12 symbols whose class is the commonest symbol (the first of equals). The tokens of a layer (N, T, C) are
-stored as (N, 1, T, C): a position is a row, as with pixels.
+The network is a transformer with two layers. Its samples are sequences of 12 symbols; the class of a sequence is its
+commonest symbol (the first of equals). The tokens (N, T, C) of a layer are stored as (N, 1, T, C), so each token is a
+position, like a pixel of an image.
 """
 import torch
 from torch import nn

@@ -48,7 +48,7 @@ def test_points_meet_by_their_id(write, capsys):
     assert "points only in A: 0000000000000000, 0000000000000002" in capsys.readouterr().out
     made["point_id"].values[:] = ["x", "y", "z", "u"]
     assert main(["compare", str(a), str(write(made, "c.h5"))]) == 1
-    assert "share no point" in capsys.readouterr().err
+    assert "have no point in common" in capsys.readouterr().err
 
 
 def test_what_wrote_them_is_said(write, capsys):

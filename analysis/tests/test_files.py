@@ -56,7 +56,7 @@ def test_frame_of_chosen_variables(write):
     path = write(handmade.make(n_epochs=2))
     frame = es.to_frame(path, ["accuracy"])
     assert len(frame) == 27 * 5
-    with pytest.raises(es.SchemaError, match="eigenvalues: no variable over point, split, epoch, layer, delta"):
+    with pytest.raises(es.SchemaError, match="eigenvalues: the file has no such variable over point, split, epoch, layer, delta"):
         es.to_frame(path, ["eigenvalues"])
 
 
@@ -74,7 +74,7 @@ def test_what_is_no_result_is_refused(tmp_path, write):
         es.open(tmp_path / "other.h5")
     made = handmade.make(n_epochs=1)
     made.attrs["schema_version"] = 2
-    with pytest.raises(es.SchemaError, match="schema version 2, and this program reads 1"):
+    with pytest.raises(es.SchemaError, match="schema version 2; this program reads version 1"):
         es.open(write(made, "later.h5"))
 
 
@@ -85,7 +85,7 @@ def test_a_file_is_read_alone(tmp_path, write):
             shape = file["loss"].shape
             del file["loss"]
             change(file, shape)
-        with pytest.raises(es.SchemaError, match="links.h5: its variable loss lies elsewhere"):
+        with pytest.raises(es.SchemaError, match="links.h5: its variable loss is a link or is stored in another file"):
             es.open(path)
 
     write(handmade.make(n_epochs=1), "other.h5")
@@ -100,7 +100,7 @@ def test_a_file_is_read_alone(tmp_path, write):
 
     elsewhere(virtual)
     os.mkfifo(tmp_path / "pipe.h5")
-    with pytest.raises(es.SchemaError, match="is no file, but a device or pipe"):
+    with pytest.raises(es.SchemaError, match="is a device or a pipe, not a file"):
         es.open(tmp_path / "pipe.h5")
 
 

@@ -131,7 +131,7 @@ class Values(DumpCase):
         path = self.folder / "acts.h5"
         model = network().train()
         model.features[2].eval()
-        with self.assertWarnsRegex(UserWarning, "does not call never"):
+        with self.assertWarnsRegex(UserWarning, "does not call never; the file has no such layers"):
             self.assertEqual(dump(model, loader(), path), str(path))
         self.check_file(path, expected, data(50)[1].numpy())
         self.assertLess(expected["features.0"].min(), 0)  # before the ReLU
@@ -160,7 +160,7 @@ class Values(DumpCase):
         self.refused("no module of the model is named feature", network(), loader(), self.folder / "b.h5", layers="feature")
         other = self.folder / "b.h5"
         self.refused("does not call never", network(), loader(), other, layers=["never", "last"])
-        self.refused("no module of the model is of a type", network(), loader(), other, layers=[nn.LSTM])
+        self.refused("no module of the model has one of the requested types", network(), loader(), other, layers=[nn.LSTM])
 
     def test_one_dimension_and_lists(self):
         """Conv1d as (N, 1, L, C); a list of batches without labels; a model with two inputs and no labels."""
@@ -296,20 +296,20 @@ class Resumed(DumpCase):
         torch.manual_seed(2)
         model = Slow()
         self.refused("other samples than those already in .*shuffling", model, loader(203, 4, seed=6), path)
-        self.refused("dtype float32, where it is float64 now", model, loader(203, 4), path, dtype="float64")
-        self.refused("layers .*, where it is", model, loader(203, 4), path, layers=["fc"])
-        self.refused("samples 203, where it is 204 now", model, loader(204, 4), path)
+        self.refused("from a dump with dtype float32; this dump has float64", model, loader(203, 4), path, dtype="float64")
+        self.refused("with layers .*; this dump has", model, loader(203, 4), path, layers=["fc"])
+        self.refused("samples 203; this dump has 204", model, loader(204, 4), path)
         with torch.no_grad():
             model.fc.bias[0] += 1
-        self.refused("weights .*, where it is", model, loader(203, 4), path)
+        self.refused("weights .*; this dump has", model, loader(203, 4), path)
         self.slow(path)
-        self.refused("acts.h5 is there, from a dump with weights", model, loader(203, 4), path)
+        self.refused("acts.h5 exists, from a dump with weights", model, loader(203, 4), path)
 
     def test_other_lengths(self):
         path = self.folder / "acts.h5"
         self.refused("the loader ended after 203 of 204 samples", Slow(), loader(203, 50), path, samples=204)
         os.remove(f"{path}.part")
-        self.refused("more than the 202 samples", Slow(), loader(203, 50), path, samples=202)
+        self.refused("more samples than `samples`, 202", Slow(), loader(203, 50), path, samples=202)
         os.remove(f"{path}.part")
         self.refused("does not tell how many", Slow(), iter(loader()), path)
         batches = [torch.ones(2, 3, s, 4) for s in (4, 5)]
@@ -332,7 +332,7 @@ class Resumed(DumpCase):
                 os._exit(0)
         os.waitpid(child, 0)
         said = (self.folder / "said").read_text()
-        self.assertRegex(said, "acts.h5.part.new cannot be written: File too large; when it can, the same dump goes on")
+        self.assertRegex(said, "acts.h5.part.new cannot be written: File too large; run the same dump again when it can")
         (self.folder / "said").unlink()
         self.slow(path, n=20)
         self.assertEqual(os.listdir(self.folder), ["acts.h5"])
@@ -345,7 +345,7 @@ class Resumed(DumpCase):
     def test_labels(self):
         x, path = torch.ones(3, 3, 8, 8), self.folder / "acts.h5"
         for labels in (torch.ones(3), torch.ones(3, 1, dtype=torch.int64), torch.ones(2, dtype=torch.int64)):
-            self.refused("where integers of .3,. are due", Slow(), [(x, labels)], path)
+            self.refused("they must be integers of shape .3,., one for each sample", Slow(), [(x, labels)], path)
         dump(Slow(), [(x, [0, 2, 1])], path)
         np.testing.assert_array_equal(content(path)[0]["labels"], [0, 2, 1])
 
