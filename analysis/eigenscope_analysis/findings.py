@@ -120,6 +120,10 @@ class Findings:
 
     def _effects(self):
         rows = []
+        self.tables["effects"] = pd.DataFrame()
+        if not any(axis in self.complete and self.complete[axis].nunique() > 1 for axis in NAMES):
+            self.say("Effects of width and difficulty", "Not decidable: neither width nor the number of classes varies.")
+            return
         for response, variants in (("saturation", VARIANTS), ("accuracy", (("", "accuracy", ""),))):
             for variant, column, words in variants:
                 values = self.complete[np.isfinite(self.complete[column].astype(float))]
@@ -147,22 +151,24 @@ class Findings:
             told = []
             for variant, row in found.items():
                 if min(row["seeds"], whole["seeds"]) < 2:
-                    verdict = "one seed, so no interval"
+                    verdict = ""
                 elif direction(row) == 0:
-                    verdict = "the interval contains 0"
+                    verdict = ": the interval contains 0"
                 else:
-                    verdict = "the same direction" if direction(row) == direction(whole) else \
-                        "the opposite direction" if direction(whole) else "a direction that all layers together do not show"
-                told.append(f"{points_of(row)} {variant}{bounds(row, 1)}: {verdict}")
+                    verdict = ": the same direction" if direction(row) == direction(whole) else \
+                        ": the opposite direction" if direction(whole) else ": a direction that all layers together do not show"
+                told.append(f"{points_of(row)} {variant}{bounds(row, 1)}{verdict}")
             texts.append(f"Doubling the {name} changes mean saturation by {points_of(whole)} over all layers{bounds(whole, 1)}; "
                          f"{'; '.join(told)}.")
         if texts:
+            if all(r["seeds"] < 2 for r in rows):
+                texts.insert(0, "Not decidable, because one seed has no interval over seeds.")
             self.say("Do the effects hold without the tail?", " ".join(texts), "table effects")
 
     def _no_tails(self, variant):
         if "tail" in variant:
             return "Not decidable: no probes were fitted, so the tail is not known (probe.epochs: last fits them)."
-        return "Not decidable: no layer before the border layer was measured."
+        return "Not decidable: no border layer is known, or no layer before it was measured."
 
     def _seeds(self, values):
         return values["seed"].to_numpy() if "seed" in values else np.zeros(len(values))
@@ -214,13 +220,15 @@ class Findings:
     def _say_effects(self, response, variant, words, rows):
         title = "Effects on accuracy" if response == "accuracy" else f"Effects on saturation, {variant}"
         by_name = {r["effect"]: r for r in rows}
-        parts = [self._effect_of(axis, response, by_name) for axis in NAMES if f"doubling the {NAMES[axis]}" in by_name]
-        if not parts:
+        found = [axis for axis in NAMES if f"doubling the {NAMES[axis]}" in by_name]
+        if not found:
             self.say(title, "Not decidable: neither width nor the number of classes varies alone.")
             return
-        if words:
-            parts.insert(0, f"Mean saturation {words} ({self.at_delta}).")
-        fit = next(r for r in rows if r["effect"].startswith("doubling"))
+        parts = [f"Mean saturation {words} ({self.at_delta})."] if words else []
+        fit = by_name[f"doubling the {NAMES[found[0]]}"]
+        if fit["seeds"] < 2:
+            parts.append("No direction is claimed, because one seed has no interval over seeds.")
+        parts += [self._effect_of(axis, response, by_name) for axis in found]
         product = next((f"; the interaction of both doublings is {points_of(r)}{bounds(r, 1)}" for r in rows
                         if r["effect"].startswith("interaction")), "")
         explained = f", R² {fit['r_squared']:.2f}" if np.isfinite(fit["r_squared"]) else ""
@@ -233,7 +241,7 @@ class Findings:
         who = {"width": "Wider networks are", "classes": "Problems of more classes are"}[axis]
         word = {"saturation": ("less saturated", "more saturated"), "accuracy": ("less accurate", "more accurate")}[response]
         if row["seeds"] < 2:
-            text = f"One seed has no interval over seeds, so no direction is claimed for the {NAMES[axis]}: {change} in this seed"
+            text = f"In this seed {change}"
         elif direction(row):
             text = f"{who} {word[direction(row) > 0]}: {change}{bounds(row, 1)}"
         else:
@@ -278,10 +286,10 @@ class Findings:
         settled = stable[np.isfinite(stable)]
         text = (f"The saturations of the hidden layers ({self.at_delta}) at an epoch are correlated with those at the last epoch. A point "
                 f"is stable from the first epoch from which this correlation stays at {STABLE:g} or above. "
-                f"{len(settled)} of {count(len(stable), 'point')} are stable before the last epoch.")
+                f"Stable before the last epoch: {len(settled)} of {count(len(stable), 'point')}.")
         if len(settled):
             share = (settled / epochs[settled.index]).median()
-            text += (f" The median of them is stable from epoch {settled.median():g} on, after {100 * share:.0f} % of the training "
+            text += (f" Their median is stable from epoch {settled.median():g} on, after {100 * share:.0f} % of the training "
                      f"(earliest {settled.min():g}, latest {settled.max():g}).")
         self.say("Epoch of stability", text, "table points")
 

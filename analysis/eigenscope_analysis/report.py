@@ -122,7 +122,8 @@ def render(source, sweep, findings, shown, tables):
               + (f"; missing: {missing}" if missing else "")),
              ("equal for all", sweep.common()),
              ("varied", ", ".join(f"{axis_text(a)} ({points[a].nunique()} values)" for a in sweep.varying)),
-             ("shown", f"{sweep.split} split, δ = {sweep.delta:g}, epochs {sweep.epochs.min()} to {sweep.epochs.max()}"
+             ("shown", f"{sweep.split} split, δ = {sweep.delta:g}, "
+              + (f"epochs {sweep.epochs.min()} to {sweep.epochs.max()}" if len(sweep.epochs) > 1 else f"epoch {sweep.epochs[0]}")
               + (f"; the file also has δ = {', '.join(f'{d:g}' for d in other)}" if len(other) else "")),
              ("train split", {"training": "activations of training itself, with augmentation, while weights change",
                               "inference": "activations in inference mode, without augmentation"}.get(

@@ -126,7 +126,7 @@ class Sweep:
         table["saturation"] = self.mean_saturation[rows, self.last_at]
         table["saturation_without_tail"] = self._without(self.tail == 1, np.isfinite(self.tail).any(axis=1))
         behind = np.cumsum(self.border, axis=1) > 0
-        table["saturation_before_border"] = self._without(behind, np.full(n, True))
+        table["saturation_before_border"] = self._without(behind, self.border.any(axis=1))
         inner = (self.layer_names != "") & ~self.output
         known = np.isfinite(self.tail) & inner
         share = np.where(known.any(axis=1), ((self.tail == 1) & known).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
@@ -240,12 +240,13 @@ class Network:
 
     @property
     def seeds(self):
-        return f"{len(self)} seed{'s' if len(self) != 1 else ''}"
+        """Number of seeds; empty in a grid without seeds, as of activations."""
+        return f"{len(self)} seed{'s' if len(self) != 1 else ''}" if "seed" in self.sweep.axes else ""
 
     @property
     def title(self):
         """Label and number of seeds, for a panel."""
-        return f"{self.label}\n{self.seeds}" if self.label else self.seeds
+        return "\n".join(filter(None, (self.label, self.seeds)))
 
     @property
     def layers(self):

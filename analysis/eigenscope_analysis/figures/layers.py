@@ -25,8 +25,8 @@ def draw_network(axis, network, probes):
         axis.axvspan(tail - 0.5, last + 0.5, facecolor="none", edgecolor=style.GREY, alpha=0.45, hatch="////", linewidth=0, zorder=0,
                      label="tail")
     accuracy = network.mean("accuracy")
-    told = f"accuracy {accuracy:.3f}, " if np.isfinite(accuracy) else ""
-    axis.set_title(f"{network.label}\n{told}{network.seeds}".strip(), fontsize=8.5)
+    told = ", ".join(filter(None, (f"accuracy {accuracy:.3f}" if np.isfinite(accuracy) else "", network.seeds)))
+    axis.set_title(f"{network.label}\n{told}".strip(), fontsize=8.5)
     axis.set_ylim(0, 102)
     axis.set_xlim(-0.6, len(names) - 0.4)
     style.layer_ticks(axis, names)
@@ -55,7 +55,7 @@ def draw(sweep):
 def caption_of(sweep, shown, drawn):
     """Explains what is drawn, and why the probes are missing if they are. `drawn`: labels of the legend."""
     seeds = any(len(n) > 1 for n in shown)
-    caption = (f"Saturation of each layer after the last epoch ({sweep.split} split): the share of its directions that are needed to "
+    caption = (f"Saturation of each layer at the last measured epoch ({sweep.split} split): the share of its directions that are needed to "
                f"explain {100 * sweep.delta:g} % of its variance (δ = {sweep.delta:g}).")
     if seeds:
         caption += " Lines are means over seeds; bands reach from the lowest seed to the highest."
@@ -67,8 +67,8 @@ def caption_of(sweep, shown, drawn):
     if "border layer" in drawn:
         caption += " Dotted: the border layer, the first whose input already sees the whole image."
     if "tail" in drawn:
-        caption += (" Hatched: the tail, the last layers before the output layer, whose probes are hardly more accurate than the best "
-                    f"one before them{' (median over seeds)' if seeds else ''}.")
+        caption += (" Hatched: the tail, the last layers (the output layer aside) whose probes are more accurate than the best one before "
+                    f"them by less than probe.tail, 0.01 by default{'; median over seeds' if seeds else ''}.")
     return caption
 
 

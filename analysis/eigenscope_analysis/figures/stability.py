@@ -35,7 +35,7 @@ def draw(sweep):
         kind = sweep.label(network.key, ("width",))
         i = others.setdefault(kind, len(others))
         axis.plot(sweep.epochs[known], mean_known(values)[known], color=colour, marker=style.MARKERS[i % len(style.MARKERS)],
-                  linestyle=style.LINES[i % len(style.LINES)], label=f"{network.label or 'the network'} ({network.seeds})")
+                  linestyle=style.LINES[i % len(style.LINES)], label=f"{network.label or 'the network'}{f' ({network.seeds})' if network.seeds else ''}")
     axis.axhline(STABLE, color=style.INK, linewidth=1)
     axis.annotate(f"{STABLE:g}", (1, STABLE), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points",
                   va="center", fontsize=8)
