@@ -44,8 +44,8 @@ def parser():
     p.add_argument("--to", metavar="FOLDER", required=True, help="the folder of the report; files of an earlier report are replaced")
     p.set_defaults(run=report)
     p = commands.add_parser("compare", help="lists the differences of two result files beyond a tolerance",
-                            description="Exit code: 0 if no number differs beyond the tolerance, 2 if one does, 1 if the files cannot be "
-                                        "compared.")
+                            description="Exit code: 0 if no number differs beyond the tolerance, 2 if one does, 1 if the files cannot "
+                                        "be compared.")
     p.add_argument("a", metavar="A", help="a merged file or the file of one point")
     p.add_argument("b", metavar="B", help="a second such file, or a CSV that delve wrote")
     p.add_argument("--rtol", type=float, default=1e-6, help="relative tolerance (default %(default)g)")

@@ -55,7 +55,8 @@ def check_alone(path):
             if not elsewhere and isinstance(file[name], h5py.Dataset):
                 elsewhere = file[name].is_virtual or file[name].external is not None
             if elsewhere:
-                raise SchemaError(f"{path}: its variable {name} is a link or is stored in another file; a result of eigenscope has its values in one file")
+                raise SchemaError(f"{path}: its variable {name} is a link or is stored in another file; a result of eigenscope has all "
+                                  "values in one file")
 
 
 def made_plain(dataset):

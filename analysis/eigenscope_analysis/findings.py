@@ -272,8 +272,8 @@ class Findings:
                   for i, a in enumerate(order) for b in order[i + 1:]]
         agree, total = sum(int((h > 0).sum()) for h in harder), sum(len(h) for h in harder)
         listed = ", ".join(f"{d} (accuracy {accuracy[d].mean():.3f}, saturation {100 * saturation[d].mean():.1f} %)" for d in order)
-        self.say("Datasets", f"Datasets from easy to hard by mean accuracy over the {count(len(accuracy), 'network')} trained on all of "
-                 f"them ({self.at_delta}): {listed}. Of {count(total, 'pair')} of one network on two datasets, the less accurate one is "
+        self.say("Datasets", f"Datasets from easy to hard by mean accuracy over the {count(len(accuracy), 'network')} trained on "
+                 f"all of them ({self.at_delta}): {listed}. Of {count(total, 'pair')} of one network on two datasets, the less accurate one is "
                  f"the more saturated in {agree}.{text}", "table datasets")
 
     # ---- stability ----
@@ -284,8 +284,8 @@ class Findings:
             self.say("Epoch of stability", "Not decidable: saturation was not measured after at least two epochs of training.")
             return
         settled = stable[np.isfinite(stable)]
-        text = (f"The saturations of the hidden layers ({self.at_delta}) at an epoch are correlated with those at the last epoch. A point "
-                f"is stable from the first epoch from which this correlation stays at {STABLE:g} or above. "
+        text = (f"The saturations of the hidden layers ({self.at_delta}) at an epoch are correlated with those at the last epoch. A "
+                f"point is stable from the first epoch from which this correlation stays at {STABLE:g} or above. "
                 f"Stable before the last epoch: {len(settled)} of {count(len(stable), 'point')}.")
         if len(settled):
             share = (settled / epochs[settled.index]).median()

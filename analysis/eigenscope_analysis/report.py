@@ -17,19 +17,18 @@ from .findings import Findings, RULE
 from .sweep import Sweep, axis_text, width_text
 
 ROWS = 40  # on the page; the CSV has all rows
-TABLES = (("recommend", "Width to choose", "For each problem (a setting of all axes but width and seed), the smallest width whose accuracy is "
-           "within 1 percentage point of the best. Standard errors are over seeds, or over the eval samples if there is one seed. The "
-           "choice is certain if no network that it rests on lies within two standard errors of the limit."),
+TABLES = (("recommend", "Width to choose", "For each problem (a setting of all axes but width and seed), the smallest width whose accuracy "
+           "is within 1 percentage point of the best. Standard errors are over seeds, or over the eval samples if there is one seed. "
+           "The choice is certain if no network that it rests on lies within two standard errors of the limit."),
           ("effects", "Effects of width and difficulty", "Effects of doublings by least squares on log2 width, log2 classes and their "
            "product, seed by seed: the mean over seeds, and low and high, its 95 % interval (Student's t). Rank correlations are "
            "means over sets of points that differ in one axis alone."),
           ("datasets", "Datasets", "Means over the networks that were trained on all datasets."),
-          ("told_apart", "Saturation of under- and over-parameterised networks", "Share of pairs (an under- and an over-parameterised "
-           "network of one problem) in which the under-parameterised one has the higher mean saturation, by epoch."),
+          ("told_apart", "Saturation of under- and over-parameterised networks", "Share of pairs (an under- and an "
+           "over-parameterised network of one problem) in which the under-parameterised one has the higher mean saturation."),
           ("networks", "Networks", "Means over seeds; half_interval is half of the 95 % confidence interval (Student's t)."),
           ("points", "Points", "Every point of the file after its last epoch. Epochs are those that it completed. " + RULE),
-          ("layers", "Layers", "Means over seeds after the last epoch; saturation 1 means that all directions of the layer are needed. "
-           "probes_not_converged is a number of seeds."))
+          ("layers", "Layers", "Means over seeds after the last epoch; probes_not_converged is a number of seeds."))
 
 def write(source, folder):
     """Writes the report of `source` into `folder` (created if needed); returns the path of the page."""
@@ -123,7 +122,7 @@ def render(source, sweep, findings, shown, tables):
              ("equal for all", sweep.common()),
              ("varied", ", ".join(f"{axis_text(a)} ({points[a].nunique()} values)" for a in sweep.varying)),
              ("shown", f"{sweep.split} split, δ = {sweep.delta:g}, "
-              + (f"epochs {sweep.epochs.min()} to {sweep.epochs.max()}" if len(sweep.epochs) > 1 else f"epoch {sweep.epochs[0]}")
+              + ("epoch" if len(sweep.epochs) == 1 else f"epochs {sweep.epochs.min()} to") + f" {sweep.epochs.max()}"
               + (f"; the file also has δ = {', '.join(f'{d:g}' for d in other)}" if len(other) else "")),
              ("train split", {"training": "activations of training itself, with augmentation, while weights change",
                               "inference": "activations in inference mode, without augmentation"}.get(

@@ -67,8 +67,8 @@ def caption_of(sweep, shown, drawn):
     if "border layer" in drawn:
         caption += " Dotted: the border layer, the first whose input already sees the whole image."
     if "tail" in drawn:
-        caption += (" Hatched: the tail, the last layers (the output layer aside) whose probes are more accurate than the best one before "
-                    f"them by less than probe.tail, 0.01 by default{'; median over seeds' if seeds else ''}.")
+        caption += (" Hatched: the tail, the last layers (the output layer aside) whose probes are more accurate than the best one "
+                    f"before them by less than probe.tail, 0.01 by default{'; median over seeds' if seeds else ''}.")
     return caption
 
 

@@ -27,17 +27,18 @@ def draw(sweep):
     for i, (label, rows) in enumerate(shown):
         look = {"marker": style.MARKERS[i % len(style.MARKERS)], "color": style.PALETTE[i % len(style.PALETTE)]}
         some = points.loc[rows]
-        axis.scatter(100 * some["saturation"], 100 * some["accuracy"], s=[sizes.get(w, 42) for w in some.get("width", [np.nan] * len(some))],
-                     alpha=0.8, edgecolors="white", linewidths=0.7, **look)
+        axis.scatter(100 * some["saturation"], 100 * some["accuracy"], s=some["width"].map(sizes) if sizes else 42, alpha=0.8,
+                      edgecolors="white", linewidths=0.7, **look)
         if label:
             handles.append(axis.plot([], [], linestyle="", label=label, markersize=7, **look)[0])
-    handles += [axis.plot([], [], "o", color=style.GREY, label=f"width {width_text(w)}", markersize=math.sqrt(sizes[w]))[0] for w in widths]
+    handles += [axis.plot([], [], "o", color=style.GREY, label=f"width {width_text(w)}", markersize=math.sqrt(sizes[w]))[0]
+                for w in widths]
     if handles:
         axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
     axis.set_xlabel(f"mean saturation of the layers at δ = {sweep.delta:g} (%)")
     axis.set_ylabel("accuracy (%)")
-    caption = (f"Each mark is one point of the grid (n = {sum(len(rows) for _, rows in shown)}): accuracy (eval split) against mean saturation "
-               f"({sweep.split} split, δ = {sweep.delta:g}, without the output layer), both after the last epoch.")
+    caption = (f"Each mark is one point of the grid (n = {sum(len(rows) for _, rows in shown)}): accuracy (eval split) against mean "
+               f"saturation ({sweep.split} split, δ = {sweep.delta:g}, without the output layer), both after the last epoch.")
     others = [axis_text(a) for a in sweep.varying if a not in ("width", "seed")]
     if others:
         caption += f" Colour and shape of a mark tell {', '.join(others)}."

@@ -34,8 +34,9 @@ def draw(sweep):
         known = np.isfinite(values).any(axis=0)
         kind = sweep.label(network.key, ("width",))
         i = others.setdefault(kind, len(others))
+        seeds = f" ({network.seeds})" if network.seeds else ""
         axis.plot(sweep.epochs[known], mean_known(values)[known], color=colour, marker=style.MARKERS[i % len(style.MARKERS)],
-                  linestyle=style.LINES[i % len(style.LINES)], label=f"{network.label or 'the network'}{f' ({network.seeds})' if network.seeds else ''}")
+                  linestyle=style.LINES[i % len(style.LINES)], label=(network.label or "the network") + seeds)
     axis.axhline(STABLE, color=style.INK, linewidth=1)
     axis.annotate(f"{STABLE:g}", (1, STABLE), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points",
                   va="center", fontsize=8)
@@ -49,8 +50,8 @@ def draw(sweep):
                f"({sweep.split} split, δ = {sweep.delta:g}), {style.over_seeds(shown)}; the last epoch has 1 by definition. Right: "
                f"number of points by the epoch from which this correlation stays at {STABLE:g} or above, the line on the left.")
     if ends:
-        caption += (f" {ends} of {count(settled + ends, 'complete point')} are not drawn: they reach it only at the last epoch, or their "
-                    "correlation is not defined.")
+        caption += (f" {ends} of {count(settled + ends, 'complete point')} are not drawn: they reach it only at the last epoch, or "
+                    "their correlation is not defined.")
     return figure, caption + style.shown_of(shown, sweep.networks)
 
 
