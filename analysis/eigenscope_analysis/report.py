@@ -124,8 +124,8 @@ def render(source, sweep, findings, shown, tables):
              ("shown", f"{sweep.split} split, δ = {sweep.delta:g}, "
               + ("epoch" if len(sweep.epochs) == 1 else f"epochs {sweep.epochs.min()} to") + f" {sweep.epochs.max()}"
               + (f"; the file also has δ = {', '.join(f'{d:g}' for d in other)}" if len(other) else "")),
-             ("train split", {"training": "activations of training itself, with augmentation, while weights change",
-                              "inference": "activations in inference mode, without augmentation"}.get(
+             ("train split", {"training": "activations of training itself, while weights change",
+                              "inference": "activations in inference mode, of images without augmentation"}.get(
                  str(attributes.get("train_mode", "")), "")),
              ("made by", ", ".join(str(attributes[a]) for a in ("version", "revision", "compiler", "mpi", "blas", "onednn")
                                    if attributes.get(a)))]
