@@ -50,6 +50,10 @@ void es_text_append_plain(es_text_t *text, const char *value);
 void es_text_print(FILE *to, es_text_t *text);
 /** Writes "(50000, 32, 32, 3)", truncated to `size`. */
 void es_text_shape(char *out, size_t size, const int64_t *shape, int rank);
+/** The ending of a noun after a number: "" after 1, else "s". */
+static inline const char *es_plural(int64_t n) {
+  return n == 1 ? "" : "s";
+}
 /** Matches a name against a shell-like pattern with `*` (also matches dots) and `?`. */
 bool es_text_match(const char *pattern, const char *name);
 /** The candidate nearest to `word` (edit distance at most 2 and less than the word's length; the first of equal ones),
