@@ -21,12 +21,13 @@ static es_code_t check_names(const es_activations_t *file, es_status_t *status) 
       for (size_t n = 0; n < sizeof shown - 1 && array->name[n] != '\0'; n++)
         shown[n] = array->name[n] < 0x20 || array->name[n] > 0x7e ? '?' : array->name[n];
       return es_fail(status, ES_INPUT, STAGE,
-                     "%s: has an array whose name, %s, is not text in UTF-8 without control characters", file->path,
+                     "%s: an array has the name %s, which must be UTF-8 text without control characters", file->path,
                      shown);
     }
     for (int k = 0; k < i; k++) {
       if (strcmp(file->arrays[k].name, array->name) != 0) continue;
-      return es_fail(status, ES_INPUT, STAGE, "%s: is the second array named %s, as \"/\" counts as \".\"; rename one",
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: two arrays have the name %s (\"/\" in a name counts as \".\"); rename one of them",
                      array->where, array->name);
     }
   }
@@ -49,9 +50,9 @@ static void part_labels(es_activations_t *file) {
 static es_code_t check_type(const es_activations_t *file, const es_array_t *array, es_status_t *status) {
   if (array->number.kind <= ES_NUMBER_FLOAT64) return ES_OK;
   bool like_labels = array->number.kind == ES_NUMBER_INTEGER && array->rank == 1;
-  return es_fail(status, ES_INPUT, STAGE, "%s: holds %s, where a layer holds float16, float32 or float64; %s",
+  return es_fail(status, ES_INPUT, STAGE, "%s: holds %s, but a layer must hold float16, float32 or float64; %s",
                  array->where, array->number.text,
-                 like_labels ? "if these are the labels, `activations: {labels: ...}` in the job is to name them"
+                 like_labels ? "if this array holds the labels, set `activations: {labels: ...}` in the job to its name"
                              : file->reader->otherwise);
 }
 
@@ -61,9 +62,10 @@ static es_code_t check_shape(const es_array_t *array, es_status_t *status) {
   bool right = array->rank == 2 || array->rank == 4, empty = false, large = false;
   es_text_shape(text, sizeof text, array->shape, array->rank);
   if (!right)
-    return es_fail(status, ES_INPUT, STAGE,
-                   "%s: has the shape %s, where (samples, channels) or (samples, height, width, channels) is due",
-                   array->where, text);
+    return es_fail(
+        status, ES_INPUT, STAGE,
+        "%s: has the shape %s, but must have the shape (samples, channels) or (samples, height, width, channels)",
+        array->where, text);
   for (int i = 0; i < array->rank; i++) {
     empty = empty || array->shape[i] < 1;
     large = large || (i > 0 && array->shape[i] > INT32_MAX) || __builtin_mul_overflow(size, array->shape[i], &size);
@@ -82,8 +84,10 @@ static es_code_t check_layers(const es_activations_t *file, es_status_t *status)
     ES_TRY(check_type(file, array, status));
     ES_TRY(check_shape(array, status));
     if (array->shape[0] != first->shape[0])
-      return es_fail(status, ES_INPUT, STAGE, "%s: has %lld samples, where layer %s has %lld; all must have as many",
-                     array->where, (long long)array->shape[0], first->name, (long long)first->shape[0]);
+      return es_fail(
+          status, ES_INPUT, STAGE,
+          "%s: the number of samples is %lld, but in layer %s it is %lld; all layers must have the same number",
+          array->where, (long long)array->shape[0], first->name, (long long)first->shape[0]);
     ES_TRY(file->reader->check(file, array, status));
   }
   return ES_OK;
@@ -95,16 +99,17 @@ static es_code_t check_labels(const es_activations_t *file, es_status_t *status)
   es_array_t *labels = file->arrays + file->n_layers;
   int64_t n = file->arrays[0].shape[0];
   if (labels->number.kind != ES_NUMBER_INTEGER)
-    return es_fail(status, ES_INPUT, STAGE, "%s: holds %s, where labels are integers", labels->where,
+    return es_fail(status, ES_INPUT, STAGE, "%s: holds %s, but labels must be integers", labels->where,
                    labels->number.text);
   es_text_shape(text, sizeof text, labels->shape, labels->rank);
   if (labels->rank != 1)
-    return es_fail(status, ES_INPUT, STAGE, "%s: has the shape %s, where one label for each sample, (%lld), is due",
-                   labels->where, text, (long long)n);
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: has the shape %s, but must have one label for each sample: the shape (%lld)", labels->where,
+                   text, (long long)n);
   if (labels->shape[0] != n)
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: has %lld labels for the %lld samples of the layers; there must be as many", labels->where,
-                   (long long)labels->shape[0], (long long)n);
+                   "%s: the number of labels is %lld, but the number of samples is %lld; the two must be equal",
+                   labels->where, (long long)labels->shape[0], (long long)n);
   return file->reader->check(file, labels, status);
 }
 
@@ -132,7 +137,8 @@ static es_code_t open_checked(es_activations_t *file, es_status_t *status) {
   ES_TRY(check_names(file, status));
   part_labels(file);
   if (file->n_layers == 0)
-    return es_fail(status, ES_INPUT, STAGE, "%s: holds no layer, an array of float16, float32 or float64", file->path);
+    return es_fail(status, ES_INPUT, STAGE, "%s: holds no layer; a layer is an array of float16, float32 or float64",
+                   file->path);
   ES_TRY(check_layers(file, status));
   ES_TRY(check_labels(file, status));
   return describe_layers(file, status);
@@ -226,7 +232,8 @@ es_code_t es_activations_labels(const es_activations_t *file, int64_t first, int
     if (code == ES_OK) es_number_integers(&array->number, stored, values, (size_t)n);
     for (int64_t i = 0; code == ES_OK && i < n; i++) {
       if (values[i] < 0 || values[i] >= ES_ACTIVATION_CLASSES_MAX)
-        code = es_fail(status, ES_INPUT, STAGE, "%s: label %lld of sample %lld is out of range, 0 … %d", array->where,
+        code = es_fail(status, ES_INPUT, STAGE,
+                       "%s: label %lld of sample %lld is out of range; labels must be from 0 to %d", array->where,
                        (long long)values[i], (long long)(first + i), ES_ACTIVATION_CLASSES_MAX - 1);
       *out++ = (int32_t)values[i];
     }

@@ -31,7 +31,7 @@ static es_code_t open_attribute(hid_t *out, const es_activations_t *file, const 
                                 es_status_t *status) {
   const htri_t there = H5Aexists(file->handle, name);
   *found = there > 0;
-  if (there < 0) return fail_damaged(file->path, "its root attributes cannot be read", status);
+  if (there < 0) return fail_damaged(file->path, "the root attributes cannot be read", status);
   if (there > 0) *out = H5Aopen(file->handle, name, H5P_DEFAULT);
   return ES_OK;
 }
@@ -46,10 +46,10 @@ static es_code_t check_complete(const es_activations_t *file, es_status_t *statu
   if (type >= 0 && H5Tget_class(type) == H5T_INTEGER && H5Sget_simple_extent_npoints(space) == 1)
     H5Aread(id, H5T_NATIVE_INT64, &complete);
   if (complete != 0) return ES_OK;
-  return es_fail(status, ES_INPUT, STAGE,
-                 "%s: is a dump that has not ended (its attribute `complete` is 0); run the dump again, it goes on "
-                 "where it stopped",
-                 file->path);
+  return es_fail(
+      status, ES_INPUT, STAGE,
+      "%s: is an unfinished dump (its attribute `complete` is 0); run the dump again, it continues where it stopped",
+      file->path);
 }
 
 /* Reads the strings of an attribute, of fixed or variable length. */
@@ -79,10 +79,10 @@ static es_code_t read_order(const es_activations_t *file, es_names_t *out, es_st
   if (!found) return ES_OK;
   ES_HDF5_ID space = id >= 0 ? H5Aget_space(id) : -1, type = id >= 0 ? H5Aget_type(id) : -1;
   if (type < 0 || H5Tget_class(type) != H5T_STRING || H5Sget_simple_extent_npoints(space) < 1)
-    return es_fail(status, ES_INPUT, STAGE, "%s: its root attribute `layers` is no list of names of layers",
+    return es_fail(status, ES_INPUT, STAGE, "%s: the root attribute `layers` must be a list of layer names",
                    file->path);
   if (read_strings(id, type, space, out)) return ES_OK;
-  return fail_damaged(file->path, "its root attribute `layers` cannot be read", status);
+  return fail_damaged(file->path, "the root attribute `layers` cannot be read", status);
 }
 
 /* ---- datasets ---- */
@@ -103,7 +103,7 @@ static es_number_t number_of(hid_t type) {
                                                     [H5T_OPAQUE] = "opaque values",
                                                     [H5T_COMPOUND] = "records of several fields",
                                                     [H5T_REFERENCE] = "references",
-                                                    [H5T_ENUM] = "an enumeration (as bool is stored)",
+                                                    [H5T_ENUM] = "an enumeration (the HDF5 type of bool)",
                                                     [H5T_VLEN] = "values of variable length",
                                                     [H5T_ARRAY] = "arrays"};
   H5T_class_t class = H5Tget_class(type);
@@ -125,7 +125,7 @@ static es_number_t number_of(hid_t type) {
   es_number_t other = {.kind = ES_NUMBER_OTHER, .size = size};
   const char *words = class > H5T_NO_CLASS && class < H5T_NCLASSES ? classes[class] : NULL;
   if (class == H5T_FLOAT)
-    snprintf(other.text, sizeof other.text, "floats of %d bits that are not IEEE's", 8 * size);
+    snprintf(other.text, sizeof other.text, "floats of %d bits, not in IEEE format", 8 * size);
   else
     snprintf(other.text, sizeof other.text, "%s", words != NULL ? words : "values of an unknown type");
   return other;
@@ -181,7 +181,8 @@ static es_code_t add_named(es_activations_t *file, const char *name, bool needed
     es_hdf5_close(&id);
     if (needed)
       code = es_fail(status, ES_INPUT, STAGE,
-                     "%s: its root attribute `layers` names %s, which is no dataset of the file", file->path, name);
+                     "%s: the root attribute `layers` names %s, but the file has no dataset of this name", file->path,
+                     name);
   }
   es_free(place);
   return code;
@@ -217,7 +218,7 @@ static es_code_t list_members(const es_activations_t *file, const char *group, e
   if (list < 0 || H5Literate(id, kept ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME, H5_ITER_INC, NULL, collect, out) < 0) {
     char reason[ES_HDF5_REASON_SIZE];
     const es_code_t code = es_hdf5_reason(reason);
-    return es_fail(status, code, STAGE, "%s: its group %s is damaged: %s", file->path, group, reason);
+    return es_fail(status, code, STAGE, "%s: the group %s is damaged: %s", file->path, group, reason);
   }
   if (!kept && out->n > 0) qsort(out->items, (size_t)out->n, sizeof *out->items, compare_names);
   return ES_OK;
@@ -236,7 +237,8 @@ static es_code_t add_member(es_activations_t *file, const char *place, int depth
     char reason[ES_HDF5_REASON_SIZE];
     es_code_t code = es_hdf5_reason(reason);
     if (!is_hard_link(file, place))
-      return es_fail(status, ES_INPUT, STAGE, "%s: the link %s leads nowhere, or to another file", file->path, place);
+      return es_fail(status, ES_INPUT, STAGE, "%s: the link %s points to nothing, or to another file", file->path,
+                     place);
     return es_fail(status, code, STAGE, "%s: %s is damaged: %s", file->path, place, reason);
   }
   H5I_type_t kind = H5Iget_type(id);
@@ -244,9 +246,10 @@ static es_code_t add_member(es_activations_t *file, const char *place, int depth
   H5Oclose(id);
   if (kind != H5I_GROUP) return ES_OK; /* a named type */
   if (!is_hard_link(file, place))
-    return es_fail(status, ES_INPUT, STAGE,
-                   "%s: %s is a link to a group, which is not followed; name the layers in the root attribute `layers`",
-                   file->path, place);
+    return es_fail(
+        status, ES_INPUT, STAGE,
+        "%s: %s is a link to a group, and such links are not followed; name the layers in the root attribute `layers`",
+        file->path, place);
   return search(file, place, depth + 1, status);
 }
 
@@ -254,8 +257,8 @@ static es_code_t search(es_activations_t *file, const char *group, int depth, es
   es_names_t names = {0};
   if (depth > DEPTH_MOST)
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: its groups are nested more than %d deep, or in a circle; name the layers in the root attribute "
-                   "`layers`",
+                   "%s: the groups are nested more than %d levels deep, or contain themselves; name the layers in the "
+                   "root attribute `layers`",
                    file->path, DEPTH_MOST);
   es_code_t code = list_members(file, group, &names, status);
   for (int i = 0; code == ES_OK && i < names.n; i++) {
@@ -334,4 +337,4 @@ const es_activations_reader_t es_activations_hdf5 = {
     .check = check_array,
     .read = read_array,
     .close = close_file,
-    .otherwise = "if it is no layer, name the layers in the root attribute `layers`"};
+    .otherwise = "if this dataset is not a layer, list the layers in the root attribute `layers`"};

@@ -25,7 +25,7 @@ static es_code_t fail_system(const char *where, int reason, es_status_t *status)
 static es_code_t size_of(const es_array_t *array, int64_t *out, es_status_t *status) {
   struct stat facts;
   if (fstat((int)array->handle, &facts) != 0) return fail_system(array->where, errno, status);
-  if (!S_ISREG(facts.st_mode)) return es_fail(status, ES_INPUT, STAGE, "%s: is no file", array->where);
+  if (!S_ISREG(facts.st_mode)) return es_fail(status, ES_INPUT, STAGE, "%s: is not a file", array->where);
   *out = (int64_t)facts.st_size;
   return ES_OK;
 }
@@ -39,7 +39,8 @@ static es_code_t open_array(es_array_t *array, es_status_t *status) {
   ES_TRY(es_npy_read_header(&header, (int)array->handle, array->where, size, status));
   if (header.fortran && header.rank > 1)
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: is stored by columns (fortran_order), where rows are due; save numpy.ascontiguousarray of it",
+                   "%s: is stored by columns (fortran_order), but must be stored by rows; save "
+                   "numpy.ascontiguousarray(array) instead",
                    array->where);
   array->number = header.number;
   array->rank = header.rank;
@@ -56,11 +57,11 @@ static es_code_t check_array(ES_UNUSED const es_activations_t *file, es_array_t 
   for (int d = 0; d < array->rank && !overflow; d++) overflow = __builtin_mul_overflow(due, array->shape[d], &due);
   const int64_t there = size - array->offset;
   if (overflow || there < due)
-    return es_fail(status, ES_INPUT, STAGE, "%s: ends early: %lld bytes of values, where its header promises %lld",
-                   array->where, (long long)there, (long long)due);
+    return es_fail(status, ES_INPUT, STAGE, "%s: is too short: it has %lld byte%s of values, but its header says %lld",
+                   array->where, (long long)there, es_plural(there), (long long)due);
   if (there > due)
-    return es_fail(status, ES_INPUT, STAGE, "%s: is too long: %lld bytes of values, where its header promises %lld",
-                   array->where, (long long)there, (long long)due);
+    return es_fail(status, ES_INPUT, STAGE, "%s: is too long: it has %lld byte%s of values, but its header says %lld",
+                   array->where, (long long)there, es_plural(there), (long long)due);
   return ES_OK;
 }
 
@@ -72,7 +73,7 @@ static es_code_t read_array(ES_UNUSED const es_activations_t *file, const es_arr
   if (reason == 0) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE, "%s: samples %lld to %lld cannot be read: %s", array->where,
                  (long long)first, (long long)(first + count - 1),
-                 reason < 0 ? "the file was cut while it was read" : strerror(reason));
+                 reason < 0 ? "the file became shorter while it was read" : strerror(reason));
 }
 
 /* ---- the folder ---- */
@@ -106,8 +107,7 @@ static bool found(const char *path) {
 
 static es_code_t open_folder(es_activations_t *file, es_status_t *status) {
   if (!es_directory_exists(file->path))
-    return es_fail(status, ES_INPUT, STAGE, "%s: is one .npy file, where the folder that it lies in is due",
-                   file->path);
+    return es_fail(status, ES_INPUT, STAGE, "%s: is a single .npy file; give the folder that holds it", file->path);
   DIR *folder = opendir(file->path);
   if (folder == NULL) return fail_system(file->path, errno, status);
   es_code_t code = ES_OK;
@@ -119,7 +119,8 @@ static es_code_t open_folder(es_activations_t *file, es_status_t *status) {
   if (code == ES_OK && errno != 0) code = fail_system(file->path, errno, status);
   closedir(folder);
   if (code == ES_OK && file->n_arrays == 0)
-    code = es_fail(status, ES_INPUT, STAGE, "%s: is a folder without .npy files, one for each layer", file->path);
+    code = es_fail(status, ES_INPUT, STAGE,
+                   "%s: is a folder without .npy files; it must hold one .npy file for each layer", file->path);
   if (code != ES_OK) return code;
   qsort(file->arrays, (size_t)file->n_arrays, sizeof *file->arrays, compare_arrays);
   for (int i = 0; code == ES_OK && i < file->n_arrays; i++) code = open_array(file->arrays + i, status);
@@ -138,4 +139,5 @@ const es_activations_reader_t es_activations_npy = {.found = found,
                                                     .check = check_array,
                                                     .read = read_array,
                                                     .close = close_folder,
-                                                    .otherwise = "if it is no layer, move it out of the folder"};
+                                                    .otherwise =
+                                                        "if this array is not a layer, move it out of the folder"};

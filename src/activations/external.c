@@ -18,8 +18,8 @@ static bool put_epoch(void *context, const char *name, int digits, char *out, si
 static es_code_t path_of(char out[ES_PATH_MAX], const es_external_t *external, es_split_t split, int32_t epoch,
                          es_status_t *status) {
   if (es_text_fill(out, ES_PATH_MAX, external->file[split], put_epoch, &epoch)) return ES_OK;
-  return es_fail(status, ES_INPUT, STAGE, "%s: longer than %d bytes with its epoch", external->file[split],
-                 ES_PATH_MAX - 1);
+  return es_fail(status, ES_INPUT, STAGE, "%s: the path is longer than %d bytes once the epoch is filled in",
+                 external->file[split], ES_PATH_MAX - 1);
 }
 
 /* Reports all missing files in one message. */
@@ -38,8 +38,9 @@ static es_code_t check_present(const es_external_t *external, es_status_t *statu
   }
   if (n > 8) es_text_append(&missing, " and %d more", n - 8);
   if (n > 0 && status->code == ES_OK)
-    es_fail(status, ES_INPUT, STAGE, "%s not there: %s",
-            n == 1 ? "a file of activations is" : "files of activations are", es_text_get(&missing));
+    es_fail(status, ES_INPUT, STAGE, "%s: %s",
+            n == 1 ? "this file of activations does not exist" : "these files of activations do not exist",
+            es_text_get(&missing));
   es_text_destroy(&missing);
   return status->code;
 }
@@ -64,20 +65,21 @@ static es_code_t fill_layers(es_external_info_t *info, const es_activations_t *f
 static es_code_t compare_layers(const es_external_info_t *info, const es_activations_t *file, const char *path,
                                 es_status_t *status) {
   if (es_activations_count(file) != info->n_layers)
-    return es_fail(status, ES_INPUT, STAGE, "%s: has %d layers, the first file of this job has %d", path,
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: the number of layers is %d, but in the first file of this job it is %d", path,
                    es_activations_count(file), info->n_layers);
   for (int i = 0; i < info->n_layers; i++) {
     const es_activation_layer_t *layer = es_activations_layer(file, i);
     const es_external_layer_t *first = &info->layers[i];
     if (strcmp(layer->name, first->name) != 0)
-      return es_fail(status, ES_INPUT, STAGE, "%s: layer %d is %s, in the first file of this job it is %s", path, i,
+      return es_fail(status, ES_INPUT, STAGE, "%s: layer %d is %s, but %s in the first file of this job", path, i,
                      layer->name, first->name);
     if (layer->h != first->h || layer->w != first->w || layer->c != first->c)
       return es_fail(status, ES_INPUT, STAGE,
-                     "%s: layer %s is %d x %d x %d, in the first file of this job it is %d x %d x %d", path,
-                     layer->name, layer->h, layer->w, layer->c, first->h, first->w, first->c);
+                     "%s: layer %s is %d x %d x %d, but %d x %d x %d in the first file of this job", path, layer->name,
+                     layer->h, layer->w, layer->c, first->h, first->w, first->c);
     if (layer->is_double != first->is_double)
-      return es_fail(status, ES_INPUT, STAGE, "%s: layer %s is %s, in the first file of this job it is %s", path,
+      return es_fail(status, ES_INPUT, STAGE, "%s: layer %s is %s, but %s in the first file of this job", path,
                      layer->name, layer->is_double ? "float64" : "float32", first->is_double ? "float64" : "float32");
   }
   return ES_OK;
@@ -136,16 +138,17 @@ es_code_t es_external_check(const es_external_info_t *info, const es_point_t *po
   bool any = false;
   for (int i = 0; i < info->n_layers; i++) any = any || es_measure_takes(&point->measure, info->layers[i].name);
   if (!any)
-    return es_fail(status, ES_INPUT, STAGE, "no layer matches measure.layers; the first is \"%s\", the last \"%s\"",
+    return es_fail(status, ES_INPUT, STAGE,
+                   "no layer matches measure.layers; the first layer is \"%s\", the last layer is \"%s\"",
                    info->layers[0].name, info->layers[info->n_layers - 1].name);
   if (point->probe.epochs.kind == ES_EPOCHS_NONE) return ES_OK;
   if (info->classes == 0)
     return es_fail(status, ES_INPUT, STAGE,
-                   "probes need labels, and not every file has an array \"%s\" (activations.labels); add it, or set "
-                   "probe.epochs: none",
+                   "probes need labels, but not every file has an array \"%s\" (activations.labels); add this array, "
+                   "or set probe.epochs: none",
                    point->external.labels);
   if (info->classes > ES_CLASSES_MAX)
-    return es_fail(status, ES_INPUT, STAGE, "labels go up to %d, and probes tell at most %d classes apart",
+    return es_fail(status, ES_INPUT, STAGE, "the largest label is %d, but probes take at most %d classes",
                    info->classes - 1, ES_CLASSES_MAX);
   return ES_OK;
 }

@@ -53,7 +53,7 @@ static bool read_string(reader_t *r, char out[TEXT_MOST]) {
   char quote = *r->at;
   if (quote != '\'' && quote != '"') return fail(r, "a word in quotes");
   const char *end = strchr(r->at + 1, quote);
-  if (end == NULL || end - r->at > TEXT_MOST) return fail(r, "a short word in quotes");
+  if (end == NULL || end - r->at > TEXT_MOST) return fail(r, "a shorter word in quotes");
   snprintf(out, TEXT_MOST, "%.*s", (int)(end - r->at - 1), r->at + 1);
   r->at = end + 1;
   return true;
@@ -86,11 +86,11 @@ static bool read_shape(reader_t *r, es_npy_t *out) {
   if (!accept(r, '(')) return fail(r, "a shape in parentheses");
   out->rank = 0;
   while (!accept(r, ')')) {
-    if (out->rank == ES_ARRAY_RANK_MAX) return fail(r, "32 dimensions at most");
+    if (out->rank == ES_ARRAY_RANK_MAX) return fail(r, "at most 32 dimensions");
     if (!read_length(r, out->shape + out->rank++)) return false;
     if (accept(r, ',')) continue;
     if (!accept(r, ')')) return fail(r, "a comma or the end of the shape");
-    return out->rank > 1 || fail(r, "a comma behind a single length"); /* (5) is not a tuple */
+    return out->rank > 1 || fail(r, "a comma after a single length"); /* (5) is not a tuple */
   }
   return true;
 }
@@ -125,7 +125,7 @@ static bool skip_fields(reader_t *r) {
     if (*r->at == ']') depth--;
     if (*r->at == '\'' || *r->at == '"') {
       const char *end = strchr(r->at + 1, *r->at);
-      if (end == NULL) return fail(r, "the end of a name of a field");
+      if (end == NULL) return fail(r, "the end of a field's name");
       r->at = end;
     }
     if (*r->at == '\0') return fail(r, "the end of the list of fields");
@@ -153,10 +153,10 @@ static bool read_entry(reader_t *r, es_npy_t *out, bool found[3]) {
   int k = 0;
   if (!read_string(r, key)) return false;
   while (k < 3 && strcmp(key, keys[k]) != 0) k++;
-  if (k == 3) return fail(r, "no key but descr, fortran_order and shape");
-  if (found[k]) return fail(r, "every key once");
+  if (k == 3) return fail(r, "only the keys descr, fortran_order and shape");
+  if (found[k]) return fail(r, "each key only once");
   found[k] = true;
-  if (!accept(r, ':')) return fail(r, "a colon behind a key");
+  if (!accept(r, ':')) return fail(r, "a colon after a key");
   return k == 0 ? read_type(r, out) : k == 1 ? read_truth(r, &out->fortran) : read_shape(r, out);
 }
 
@@ -173,7 +173,7 @@ static const char *parse(es_npy_t *out, const char *text) {
     return "a comma or the end of the dictionary";
   }
   skip_blanks(&r);
-  if (*r.at != '\0') return "nothing behind the dictionary";
+  if (*r.at != '\0') return "nothing after the dictionary";
   return found[0] && found[1] && found[2] ? NULL : "the keys descr, fortran_order and shape";
 }
 
@@ -191,15 +191,16 @@ es_code_t es_npy_read_header(es_npy_t *out, int descriptor, const char *path, in
   int reason = es_npy_pread(descriptor, start, (size_t)due, 0);
   if (reason != 0) return fail_read(path, reason, status);
   if (memcmp(start, magic, size < 6 ? (size_t)size : 6) != 0 || size == 0)
-    return es_fail(status, ES_INPUT, STAGE, "%s: is no .npy file, as those start with \\x93NUMPY", path);
+    return es_fail(status, ES_INPUT, STAGE, "%s: is not a .npy file: a .npy file starts with \\x93NUMPY", path);
   if (size >= 8 && (start[6] < 1 || start[6] > 3 || start[7] != 0))
-    return es_fail(status, ES_INPUT, STAGE, "%s: is .npy of version %d.%d, where 1.0, 2.0 and 3.0 are known", path,
-                   start[6], start[7]);
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: has version %d.%d of the .npy format; only 1.0, 2.0 and 3.0 can be read", path, start[6],
+                   start[7]);
   int64_t before = start[6] == 1 ? 10 : 12, length = start[8] | start[9] << 8;
   if (start[6] > 1) length |= (int64_t)start[10] << 16 | (int64_t)start[11] << 24;
   if (size < before || length > size - before) return fail_read(path, -1, status);
   if (length > HEADER_MOST)
-    return es_fail(status, ES_INPUT, STAGE, "%s: its header is %lld bytes long, where at most %d are read", path,
+    return es_fail(status, ES_INPUT, STAGE, "%s: the header has %lld bytes; at most %d can be read", path,
                    (long long)length, HEADER_MOST);
   char *text = es_allocate_zero((size_t)length + 1, 1);
   if (text == NULL) return es_out_of_memory(status, STAGE, "the header of %s", path);

@@ -59,14 +59,15 @@ TEST(listed_files) {
 
 TEST_IN_FOLDER(no_file) {
   char message[1024];
-  snprintf(message, sizeof message, "%s: there is no such file", path);
+  snprintf(message, sizeof message, "%s: this file does not exist", path);
   assert_refused(path, message);
-  snprintf(message, sizeof message, "%s: is a folder without .npy files, one for each layer", folder);
+  snprintf(message, sizeof message, "%s: is a folder without .npy files; it must hold one .npy file for each layer",
+           folder);
   assert_refused(folder, message);
   file_write(".hidden.npy", "x", 1);
   assert_refused(folder, message);
   assert_refused(ACTIVATIONS "npy/be.npy",
-                 ACTIVATIONS "npy/be.npy: is one .npy file, where the folder that it lies in is due");
+                 ACTIVATIONS "npy/be.npy: is a single .npy file; give the folder that holds it");
 }
 
 TEST(labels) {
@@ -80,7 +81,8 @@ TEST(labels) {
     es_status_t status = {0}, again = {0}, third = {0};
     es_activations_t *file;
     snprintf(where, sizeof where, ACTIVATIONS "labels_%s.h5", cases[i].name);
-    snprintf(message, sizeof message, "%s: labels: label %s of sample 5 is out of range, 0 … 1048575", where,
+    snprintf(message, sizeof message,
+             "%s: labels: label %s of sample 5 is out of range; labels must be from 0 to 1048575", where,
              cases[i].label);
     assert_int_equal(es_activations_open(&file, where, "labels", &status), ES_OK);
     assert_int_equal(es_activations_labels(file, 0, 5, labels, &status), ES_OK);
@@ -127,26 +129,26 @@ TEST_IN_FOLDER(headers) {
       {"{" F4 ", " ROWS "}", "the keys descr, fortran_order and shape"},
       {"{}", "the keys descr, fortran_order and shape"},
       {"{" F4 ", 3: 4}", "a word in quotes"},
-      {"{'descr' '<f4'}", "a colon behind a key"},
-      {"{'x': 1}", "no key but descr, fortran_order and shape"},
-      {"{" F4 ", " F4 "}", "every key once"},
+      {"{'descr' '<f4'}", "a colon after a key"},
+      {"{'x': 1}", "only the keys descr, fortran_order and shape"},
+      {"{" F4 ", " F4 "}", "each key only once"},
       {"{'fortran_order': 1}", "True or False"},
       {"{'fortran_order': Falsehood}", "a comma or the end of the dictionary"},
       {"{'shape': 7}", "a shape in parentheses"},
       {"{'shape': (7, -2)}", "a whole number in the shape"},
       {"{'shape': (,)}", "a whole number in the shape"},
       {"{'shape': (99999999999999999999, 2)}", "lengths of less than 2^63"},
-      {"{'shape': (7)}", "a comma behind a single length"},
+      {"{'shape': (7)}", "a comma after a single length"},
       {"{'shape': (7, 2", "a comma or the end of the shape"},
       {"{'shape': (7 2)}", "a comma or the end of the shape"},
-      {"{'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)}", "32 dimensions at most"},
+      {"{'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)}", "at most 32 dimensions"},
       {"{'descr': [('a', '<f4')", "the end of the list of fields"},
-      {"{'descr': [('a", "the end of a name of a field"},
+      {"{'descr': [('a", "the end of a field's name"},
       {"{'descr': '<f4, 'fortran", "a comma or the end of the dictionary"},
       {"{'descr': '<f4234567890123456789012345678901234567890123456789012345678901234567890'}",
-       "a short word in quotes"},
-      {"{'descr", "a short word in quotes"},
-      {"{" F4 ", " ROWS ", 'shape': (1, 1)} 5", "nothing behind the dictionary"}};
+       "a shorter word in quotes"},
+      {"{'descr", "a shorter word in quotes"},
+      {"{" F4 ", " ROWS ", 'shape': (1, 1)} 5", "nothing after the dictionary"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char expected[256];
     write_npy(1 + (int)i % 3, 0, cases[i][0], strlen(cases[i][0]), -1, 56);
@@ -160,23 +162,23 @@ TEST_IN_FOLDER(headers) {
 TEST_IN_FOLDER(versions_and_lengths) {
   size_t right = strlen(RIGHT);
   file_write("x.npy", "PK\3\4 and so on", 14);
-  assert_npy_refused("is no .npy file, as those start with \\x93NUMPY");
+  assert_npy_refused("is not a .npy file: a .npy file starts with \\x93NUMPY");
   file_write("x.npy", "", 0);
-  assert_npy_refused("is no .npy file, as those start with \\x93NUMPY");
+  assert_npy_refused("is not a .npy file: a .npy file starts with \\x93NUMPY");
   write_npy(4, 0, RIGHT, right, -1, 56);
-  assert_npy_refused("is .npy of version 4.0, where 1.0, 2.0 and 3.0 are known");
+  assert_npy_refused("has version 4.0 of the .npy format; only 1.0, 2.0 and 3.0 can be read");
   write_npy(0, 0, RIGHT, right, -1, 56);
-  assert_npy_refused("is .npy of version 0.0, where 1.0, 2.0 and 3.0 are known");
+  assert_npy_refused("has version 0.0 of the .npy format; only 1.0, 2.0 and 3.0 can be read");
   write_npy(1, 1, RIGHT, right, -1, 56);
-  assert_npy_refused("is .npy of version 1.1, where 1.0, 2.0 and 3.0 are known");
+  assert_npy_refused("has version 1.1 of the .npy format; only 1.0, 2.0 and 3.0 can be read");
   write_npy(1, 0, RIGHT, right, 60000, 56);
   assert_npy_refused("ends within its header");
   write_npy(2, 0, RIGHT, right, 4000000000, 56);
   assert_npy_refused("ends within its header");
   write_npy(3, 0, RIGHT, right, -1, 55);
-  assert_npy_refused("ends early: 55 bytes of values, where its header promises 56");
+  assert_npy_refused("is too short: it has 55 bytes of values, but its header says 56");
   write_npy(2, 0, RIGHT, right, -1, 57);
-  assert_npy_refused("is too long: 57 bytes of values, where its header promises 56");
+  assert_npy_refused("is too long: it has 57 bytes of values, but its header says 56");
   const char *large = "{" F4 ", " ROWS ", 'shape': (7, 9223372036854775807)}";
   write_npy(1, 0, large, strlen(large), -1, 56);
   assert_npy_refused("has the shape (7, 9223372036854775807), which is too large");
@@ -252,7 +254,7 @@ TEST_IN_FOLDER(cut_hdf5) {
     char start[1024];
     cut_to(path, cut);
     assert_int_equal(es_activations_open(&file, path, "labels", fresh()), ES_INPUT);
-    snprintf(start, sizeof start, "%s: is ", path); /* "is no HDF5 file" or "is damaged or truncated" */
+    snprintf(start, sizeof start, "%s: is ", path); /* "is not an HDF5 file" or "is damaged or truncated" */
     if (strncmp(said.message, start, strlen(start)) != 0) fail_msg("%s", said.message);
   }
   free(bytes);
@@ -385,8 +387,8 @@ TEST_IN_FOLDER(cut_while_read) {
   assert_int_equal(truncate("x.npy", (off_t)size - 100), 0);
   assert_int_equal(es_activations_read(file, 0, 0, 5, values, &again), ES_OK);
   assert_int_equal(es_activations_read(file, 0, 4, 3, values, &again), ES_SYSTEM);
-  snprintf(message, sizeof message, "%s/x.npy: samples 4 to 6 cannot be read: the file was cut while it was read",
-           folder);
+  snprintf(message, sizeof message,
+           "%s/x.npy: samples 4 to 6 cannot be read: the file became shorter while it was read", folder);
   assert_string_equal(again.message, message);
   es_activations_close(file);
 }
