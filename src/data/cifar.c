@@ -62,7 +62,7 @@ static es_code_t open_file(es_stream_t *out, const es_dataset_spec_t *spec, cons
   snprintf(python, sizeof python, "%s/%s", spec->path, layout->python);
   if (!es_stream_found(spec->path, name, found) && es_file_exists(python)) {
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s/%s: there is no such file, but %s of the Python version; fetch the binary version of %s",
+                   "%s/%s: does not exist, but %s of the Python version does; download the binary version of %s",
                    spec->path, name, layout->python, layout->title);
   }
   return es_stream_open(out, spec->path, name, status);
@@ -91,9 +91,10 @@ static es_code_t read_labels(label_list_t *labels, const es_dataset_spec_t *spec
       const uint8_t *bytes = block + i * record;
       for (int b = 0; b < layout->n_labels; b++) {
         if (bytes[b] < layout->classes[b]) continue;
-        return es_fail(status, ES_INPUT, STAGE,
-                       "%s: image %lld has %s %d, where %s has 0 … %d: damaged, or of another format", file->path,
-                       (long long)(first + i), layout->kinds[b], bytes[b], layout->title, layout->classes[b] - 1);
+        return es_fail(
+            status, ES_INPUT, STAGE,
+            "%s: image %lld has %s %d, but labels of %s are from 0 to %d; the file is damaged or has another format",
+            file->path, (long long)(first + i), layout->kinds[b], bytes[b], layout->title, layout->classes[b] - 1);
       }
       uint16_t *data = es_make_room(labels->data, labels->count, sizeof *data);
       if (data == NULL) return es_out_of_memory(status, STAGE, "the labels of %s", file->path);
@@ -102,14 +103,15 @@ static es_code_t read_labels(label_list_t *labels, const es_dataset_spec_t *spec
     }
   } while (got == LABELS_AT_ONCE * record);
   if (file->cut) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: truncated: the gzip data break off after %lld unpacked bytes",
-                   file->path, (long long)file->done);
+    return es_fail(status, ES_INPUT, STAGE, "%s: is truncated: the gzip data end after %lld unpacked byte%s",
+                   file->path, (long long)file->done, es_plural(file->done));
   }
   if (file->done > 0 && file->done % record == 0) return ES_OK;
-  return es_fail(status, ES_INPUT, STAGE,
-                 "%s: truncated or too long: %lld bytes%s, where a file of %s is a number of whole images of %d bytes",
-                 file->path, (long long)file->done, gzdirect(file->file) ? "" : " unpacked", layout->title,
-                 (int)record);
+  return es_fail(
+      status, ES_INPUT, STAGE,
+      "%s: is truncated or too long: it has %lld byte%s%s, but a file of %s must hold whole images of %d bytes",
+      file->path, (long long)file->done, es_plural(file->done), gzdirect(file->file) ? "" : " unpacked", layout->title,
+      (int)record);
 }
 
 /* Reads all files of a split. They must hold equally many images, which detects a file cut between two images. */
@@ -126,7 +128,8 @@ static es_code_t read_split(label_list_t *labels, const es_dataset_spec_t *spec,
     ES_TRY(code);
     if (f == 0) each = labels->count;
     if (labels->count - before != each) {
-      return es_fail(status, ES_INPUT, STAGE, "%s: %lld images where %s has %lld; all must have the same number",
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: the number of images is %lld, but in %s it is %lld; all files must have the same number",
                      file.path, (long long)(labels->count - before), layout->files[split][0], (long long)each);
     }
   }
@@ -137,7 +140,7 @@ static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], c
                          es_status_t *status) {
   const layout_t *layout = layout_of(spec);
   if (!es_directory_exists(spec->path)) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: there is no such folder; it should hold %s, plain or .gz", spec->path,
+    return es_fail(status, ES_INPUT, STAGE, "%s: this folder does not exist; it must hold %s, plain or .gz", spec->path,
                    layout->folder);
   }
   info->height = info->width = SIDE;
@@ -210,7 +213,7 @@ static es_code_t read_images(es_images_t *images, ES_UNUSED int64_t first, int64
 static const char *const label_words[] = {"fine", "coarse", NULL}; /* in the order of es_labels_t */
 static const es_key_t keys100[] = {
     {"datasets.*", "labels", ES_KEY_CHOICE, offsetof(es_dataset_spec_t, labels), .choices = label_words,
-     .fallback = "fine", .doc = "cifar100: its 100 classes, or the 20 that they belong to"},
+     .fallback = "fine", .doc = "cifar100: use the 100 fine classes or the 20 coarse classes"},
 };
 
 static void describe100(const es_dataset_spec_t *spec, bool json, es_text_t *out) {

@@ -16,15 +16,15 @@ enum { SIDE_MAX = 8192, LABELS_AT_ONCE = 1 << 16, TEXT = 96, CACHE_MOST = 64 << 
 /* The keys after the first name variables, ordered by es_split_t, then es_variable_t. */
 static const es_key_t keys[] = {
     {"datasets.*", "variables", ES_KEY_SECTION, 0, .fallback = "{}", .form = "a mapping",
-     .doc = "hdf5: where images and labels are within the file"},
+     .doc = "hdf5: names of the HDF5 datasets of images and labels in the file"},
     {"datasets.*.variables", "train_images", ES_KEY_VARIABLE, NAME(ES_TRAIN, ES_VARIABLE_IMAGES),
      .fallback = "train/images", .form = "a path within the file", .doc = "uint8 (images, height, width, channels)"},
     {"datasets.*.variables", "train_labels", ES_KEY_VARIABLE, NAME(ES_TRAIN, ES_VARIABLE_LABELS),
      .fallback = "train/labels", .form = "a path within the file", .doc = "integers (images)"},
     {"datasets.*.variables", "eval_images", ES_KEY_VARIABLE, NAME(ES_EVAL, ES_VARIABLE_IMAGES),
-     .fallback = "eval/images", .form = "a path within the file", .doc = "as train_images"},
+     .fallback = "eval/images", .form = "a path within the file", .doc = "like train_images"},
     {"datasets.*.variables", "eval_labels", ES_KEY_VARIABLE, NAME(ES_EVAL, ES_VARIABLE_LABELS),
-     .fallback = "eval/labels", .form = "a path within the file", .doc = "as train_labels"},
+     .fallback = "eval/labels", .form = "a path within the file", .doc = "like train_labels"},
 };
 
 static const char *name_of(const es_dataset_spec_t *spec, es_split_t split, es_variable_t variable) {
@@ -36,7 +36,7 @@ static const char *name_of(const es_dataset_spec_t *spec, es_split_t split, es_v
 
 static es_code_t open_file(const char *path, hid_t *out, es_status_t *status) {
   if (es_directory_exists(path)) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: is a folder, where format hdf5 reads one file", path);
+    return es_fail(status, ES_INPUT, STAGE, "%s: is a folder, but format hdf5 reads one file", path);
   }
   return es_hdf5_open_input(out, path, STAGE, status);
 }
@@ -70,7 +70,7 @@ static void describe_type(hid_t type, char out[TEXT]) {
     snprintf(out, TEXT, "text");
     break;
   default:
-    snprintf(out, TEXT, "neither integers nor numbers");
+    snprintf(out, TEXT, "values that are not numbers");
   }
 }
 
@@ -82,10 +82,10 @@ static es_code_t open_variable(variable_t *v, const char *path, const char *name
     ES_HDF5_ID object = H5Oopen(file, name, H5P_DEFAULT);
     if (object < 0)
       return es_fail(status, ES_INPUT, STAGE,
-                     "%s: there is no dataset %s; format hdf5 reads train/images, train/labels, eval/images and "
-                     "eval/labels, or what `variables` names",
+                     "%s: has no dataset %s; format hdf5 reads train/images, train/labels, eval/images and "
+                     "eval/labels, or the names in `variables`",
                      path, name);
-    return es_fail(status, ES_INPUT, STAGE, "%s: %s is no dataset with values, as a group is none", path, name);
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s must be a dataset with values, not a group", path, name);
   }
   v->type = H5Dget_type(v->id);
   v->rank = v->type >= 0 ? es_hdf5_shape(v->id, v->shape) : -1;
@@ -126,7 +126,7 @@ static es_code_t check_images(const variable_t *v, es_status_t *status) {
   char text[TEXT];
   if (H5Tget_class(v->type) != H5T_INTEGER || H5Tget_size(v->type) != 1 || H5Tget_sign(v->type) != H5T_SGN_NONE) {
     describe_type(v->type, text);
-    return es_fail(status, ES_INPUT, STAGE, "%s: %s holds %s, where images are uint8 of 0 … 255", v->path, v->name,
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s holds %s, but images must be uint8 from 0 to 255", v->path, v->name,
                    text);
   }
   bool right = (v->rank == 3 || v->rank == 4) && v->shape[0] >= 1 && v->shape[0] <= INT32_MAX && v->shape[1] >= 1 &&
@@ -134,27 +134,29 @@ static es_code_t check_images(const variable_t *v, es_status_t *status) {
                (v->rank == 3 || v->shape[3] == 1 || v->shape[3] == 3);
   if (right) return check_values(v, status);
   es_text_shape(text, sizeof text, v->shape, v->rank);
-  return es_fail(
-      status, ES_INPUT, STAGE,
-      "%s: %s has the shape %s, where (images, height, width) or (images, height, width, 1 or 3 channels) is "
-      "due, with 1 … %d images of at most %d x %d",
-      v->path, v->name, text, INT32_MAX, SIDE_MAX, SIDE_MAX);
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s: %s has the shape %s, but must have the shape (images, height, width) or (images, height, width, "
+                 "1 or 3 channels), with 1 to %d images of at most %d x %d",
+                 v->path, v->name, text, INT32_MAX, SIDE_MAX, SIDE_MAX);
 }
 
 static es_code_t check_labels(const variable_t *v, const char *images, int64_t count, es_status_t *status) {
   char text[TEXT];
   if (H5Tget_class(v->type) != H5T_INTEGER) {
     describe_type(v->type, text);
-    return es_fail(status, ES_INPUT, STAGE, "%s: %s holds %s, where labels are integers", v->path, v->name, text);
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s holds %s, but labels must be integers", v->path, v->name, text);
   }
   if (v->rank != 1) {
     es_text_shape(text, sizeof text, v->shape, v->rank);
-    return es_fail(status, ES_INPUT, STAGE, "%s: %s has the shape %s, where one label for each image, (%lld), is due",
-                   v->path, v->name, text, (long long)count);
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: %s has the shape %s, but must have one label for each image: the shape (%lld)", v->path,
+                   v->name, text, (long long)count);
   }
   if (v->shape[0] != count) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: %s has %lld labels for the %lld images of %s; they must be as many",
-                   v->path, v->name, (long long)v->shape[0], (long long)count, images);
+    return es_fail(
+        status, ES_INPUT, STAGE,
+        "%s: the number of labels in %s is %lld, but the number of images is %lld in %s; the two must be equal",
+        v->path, v->name, (long long)v->shape[0], (long long)count, images);
   }
   return check_values(v, status);
 }
@@ -172,8 +174,7 @@ static es_code_t inspect_images(es_dataset_info_t *info, es_split_t split, const
     info->channels = channels;
   } else if (height != info->height || width != info->width || channels != info->channels) {
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: images of %d x %d with %d channels in %s where those to train with are %d x %d with %d; both "
-                   "must be equal",
+                   "%s: has images of %d x %d x %d in %s, but the train images are %d x %d x %d; both must be equal",
                    v->path, height, width, channels, v->name, info->height, info->width, info->channels);
   }
   return ES_OK;
@@ -186,7 +187,8 @@ static es_code_t read_labels(const variable_t *v, int64_t count, uint16_t *out, 
     ES_TRY(read_part(v, H5T_NATIVE_INT64, done, n, some, status));
     for (int64_t i = 0; i < n; i++, done++) {
       if (some[i] < 0 || some[i] >= ES_CLASSES_MAX) {
-        return es_fail(status, ES_INPUT, STAGE, "%s: %s: label %lld of sample %lld is out of range, 0 … %d", v->path,
+        return es_fail(status, ES_INPUT, STAGE,
+                       "%s: %s: label %lld of sample %lld is out of range; labels must be from 0 to %d", v->path,
                        v->name, (long long)some[i], (long long)done, ES_CLASSES_MAX - 1);
       }
       out[done] = (uint16_t)some[i];

@@ -32,20 +32,20 @@ static es_code_t read_header(es_stream_t *file, int dimensions, header_t *out, e
   int64_t size = 4 + 4 * dimensions, got;
   ES_TRY(es_stream_read(file, bytes, size, &got, status));
   if (got < size) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: holds %lld bytes, less than the %lld of an IDX header", file->path,
-                   (long long)got, (long long)size);
+    return es_fail(status, ES_INPUT, STAGE, "%s: has %lld byte%s, but an IDX header alone has %lld", file->path,
+                   (long long)got, es_plural(got), (long long)size);
   }
   uint32_t magic = big_endian(bytes), due = dimensions == 1 ? MAGIC_LABELS : MAGIC_IMAGES;
   if (magic != due) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: starts with 0x%08x where an IDX file of %s starts with 0x%08x",
+    return es_fail(status, ES_INPUT, STAGE, "%s: starts with 0x%08x, but an IDX file of %s starts with 0x%08x",
                    file->path, magic, dimensions == 1 ? "labels" : "images", due);
   }
   uint32_t count = big_endian(bytes + 4);
   uint32_t height = dimensions == 1 ? 1 : big_endian(bytes + 8), width = dimensions == 1 ? 1 : big_endian(bytes + 12);
   if (count < 1 || count > INT32_MAX || height < 1 || height > SIDE_MAX || width < 1 || width > SIDE_MAX) {
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: its header says %u items of %u x %u, where 1 … %d items of at most %d x %d are due", file->path,
-                   count, height, width, INT32_MAX, SIDE_MAX, SIDE_MAX);
+                   "%s: the header says %u items of %u x %u, but a file must have 1 to %d items of at most %d x %d",
+                   file->path, count, height, width, INT32_MAX, SIDE_MAX, SIDE_MAX);
   }
   *out = (header_t){.count = count, .dimensions = dimensions, .height = (int32_t)height, .width = (int32_t)width};
   out->size = size + out->count * out->height * out->width;
@@ -56,16 +56,16 @@ static es_code_t read_header(es_stream_t *file, int dimensions, header_t *out, e
 static es_code_t check_length(const es_stream_t *file, const header_t *header, int64_t length, es_status_t *status) {
   if (length == header->size && !file->cut) return ES_OK;
   if (length == header->size) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: truncated: the checksum at the end of the gzip data is missing",
+    return es_fail(status, ES_INPUT, STAGE, "%s: is truncated: the checksum at the end of the gzip data is missing",
                    file->path);
   }
   char size[48] = "";
   if (header->dimensions == 3) snprintf(size, sizeof size, " of %d x %d", header->height, header->width);
-  return es_fail(status, ES_INPUT, STAGE, "%s: %s: %s%lld bytes%s where its header (%lld %s%s) asks for %lld",
+  return es_fail(status, ES_INPUT, STAGE, "%s: is %s: it has %s%lld byte%s%s, but the header (%lld %s%s%s) needs %lld",
                  file->path, length < header->size ? "truncated" : "too long",
-                 length > header->size + ES_STREAM_EXCESS ? "at least " : "", (long long)length,
+                 length > header->size + ES_STREAM_EXCESS ? "at least " : "", (long long)length, es_plural(length),
                  gzdirect(file->file) ? "" : " unpacked", (long long)header->count,
-                 header->dimensions == 3 ? "images" : "labels", size, (long long)header->size);
+                 header->dimensions == 3 ? "image" : "label", es_plural(header->count), size, (long long)header->size);
 }
 
 /* Reads the data announced by the header, and checks that the file ends there. */
@@ -93,8 +93,8 @@ static es_code_t read_labels(const es_dataset_spec_t *spec, es_split_t split, in
   es_code_t code = read_header(&file, 1, &header, status);
   if (code == ES_OK && header.count != images)
     code = es_fail(status, ES_INPUT, STAGE,
-                   "%s: %lld labels for the %lld images of %s; both files must have the same count", path,
-                   (long long)header.count, (long long)images, IMAGES[split]);
+                   "%s: the number of labels is %lld, but the number of images is %lld in %s; the two must be equal",
+                   path, (long long)header.count, (long long)images, IMAGES[split]);
   if (code == ES_OK) labels = *out = es_allocate((size_t)images, sizeof *labels);
   if (code == ES_OK && labels == NULL) code = es_out_of_memory(status, STAGE, "the labels of %s", path);
   const uint8_t *bytes = (const uint8_t *)labels;
@@ -124,8 +124,9 @@ static es_code_t inspect_images(es_dataset_info_t *info, const es_dataset_spec_t
       info->height = header.height;
       info->width = header.width;
     } else if (header.height != info->height || header.width != info->width) {
-      return es_fail(status, ES_INPUT, STAGE, "%s: images of %d x %d where those of %s are %d x %d; both must be equal",
-                     file.path, header.height, header.width, IMAGES[ES_TRAIN], info->height, info->width);
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: has images of %d x %d, but %s has images of %d x %d; both must be equal", file.path,
+                     header.height, header.width, IMAGES[ES_TRAIN], info->height, info->width);
     }
   }
   return ES_OK;
@@ -135,7 +136,7 @@ static es_code_t inspect(es_dataset_info_t *info, uint16_t *labels[ES_SPLITS], c
                          es_status_t *status) {
   if (!es_directory_exists(spec->path)) {
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: there is no such folder; it should hold %s, %s, %s and %s, plain or .gz", spec->path,
+                   "%s: this folder does not exist; it must hold %s, %s, %s and %s, plain or .gz", spec->path,
                    IMAGES[ES_TRAIN], LABELS[ES_TRAIN], IMAGES[ES_EVAL], LABELS[ES_EVAL]);
   }
   ES_TRY(inspect_images(info, spec, status));

@@ -183,7 +183,8 @@ static es_code_t load_on(es_dataset_t **out, loader_t loader, int32_t resolution
   *out = NULL;
   if (dataset == NULL) es_out_of_memory(status, STAGE, "reading %s", path);
   if (resolution < 1 || resolution > ES_RESOLUTION_MAX) {
-    es_fail(status, ES_INPUT, STAGE, "%s: resolution %d, must be 1 … %d", path, resolution, ES_RESOLUTION_MAX);
+    es_fail(status, ES_INPUT, STAGE, "%s: resolution is %d, but must be from 1 to %d", path, resolution,
+            ES_RESOLUTION_MAX);
   }
   es_code_t code = es_agree(loader.comm, status);
   if (dataset != NULL) {

@@ -16,18 +16,19 @@ int64_t es_class_quota(int64_t limit, int32_t classes, int32_t c) {
 static es_code_t check_classes(const es_point_t *point, int32_t classes, const es_dataset_info_t *info,
                                const char *where, es_status_t *status) {
   if (classes > info->classes) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: classes: %d, but dataset %s has only %d; ask for 2 … %d or all", where,
+    return es_fail(status, ES_INPUT, STAGE, "%s: classes: %d, but dataset %s has only %d; use 2 to %d, or all", where,
                    classes, point->dataset.name, info->classes, info->classes);
   }
   if (classes < 2) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: classes: %d of dataset %s, which has %d; a problem needs at least 2",
-                   where, classes, point->dataset.name, info->classes);
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: classes: %d, but a problem needs at least 2 classes; dataset %s has %d", where, classes,
+                   point->dataset.name, info->classes);
   }
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int32_t c = 0; c < classes; c++) {
       if (info->class_count[split][c] > 0) continue;
       return es_fail(status, ES_INPUT, STAGE,
-                     "%s: classes: %d, but class %d of dataset %s has no %s sample; ask for at most %d classes", where,
+                     "%s: classes: %d, but class %d of dataset %s has no %s sample; use at most %d classes", where,
                      classes, c, point->dataset.name, SPLIT_NAMES[split], c);
     }
   }
@@ -44,8 +45,8 @@ es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const 
     int64_t limit = point->dataset.limit[split];
     if (limit == 0 || limit >= classes) continue;
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: limit.%s: %lld for %d classes of dataset %s; each class needs a sample: at least %d", where,
-                   SPLIT_NAMES[split], (long long)limit, classes, point->dataset.name, classes);
+                   "%s: limit.%s: %lld, but each of the %d classes of dataset %s needs a sample; use at least %d",
+                   where, SPLIT_NAMES[split], (long long)limit, classes, point->dataset.name, classes);
   }
   point->classes = classes;
   for (int32_t i = 0; i < point->n_axes; i++) {
@@ -129,7 +130,7 @@ es_code_t es_samples_select(es_samples_t *out, const es_dataset_t *dataset, cons
   *out = (es_samples_t){.dataset = dataset, .split = split, .resolution = dataset->resolution};
   if (point->classes > info->classes) {
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: has %d classes where %d were found when the run started: it has changed", dataset->path,
+                   "%s: changed during the run: it has %d classes now, and had %d when the run started", dataset->path,
                    info->classes, point->classes);
   }
   out->n = es_point_samples(point, info, split);

@@ -8,7 +8,7 @@ static const char STAGE[] = "data";
 
 /* Only Open MPI has an option for another folder. */
 #ifdef OPEN_MPI
-#define OTHERWISE " or name a larger local folder with mpirun --mca osc_sm_backing_directory DIR"
+#define OTHERWISE " or give a larger local folder with mpirun --mca osc_sm_backing_directory DIR"
 #else
 #define OTHERWISE ""
 #endif
@@ -33,8 +33,8 @@ es_code_t es_shared_room(const char *folder, int64_t size, es_status_t *status) 
   double there = (double)info.f_bavail * (double)info.f_frsize;
   if (there >= (double)size + SLACK) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE,
-                 "%s: %.0f MiB of shared memory are free on this node where the images need %.0f MiB; enlarge it "
-                 "(docker: --shm-size)" OTHERWISE,
+                 "%s: %.0f MiB of shared memory are free on this node, but the images need %.0f MiB; give the node "
+                 "more shared memory (docker: --shm-size)" OTHERWISE,
                  folder, there / 0x1p20, (double)size / 0x1p20);
 }
 

@@ -13,7 +13,8 @@ es_code_t es_stream_open(es_stream_t *out, const char *folder, const char *name,
   char found[ES_PATH_MAX];
   *out = (es_stream_t){0};
   if (!es_stream_found(folder, name, found))
-    return es_fail(status, ES_INPUT, STAGE, "%s/%s: there is no such file, neither plain nor with .gz", folder, name);
+    return es_fail(status, ES_INPUT, STAGE, "%s/%s: this file does not exist, neither plain nor with .gz", folder,
+                   name);
   snprintf(out->path, sizeof out->path, "%s/%s", folder, found);
   errno = 0;
   out->file = gzopen(out->path, "rbe");
@@ -47,8 +48,9 @@ static es_code_t end_of_reading(es_stream_t *stream, es_status_t *status) {
   }
   if (reason == Z_MEM_ERROR) return es_out_of_memory(status, STAGE, "unpacking %s", stream->path);
   const char *colon = strrchr(text, ':'); /* zlib puts the path first */
-  return es_fail(status, ES_INPUT, STAGE, "%s: damaged gzip data after %lld unpacked bytes (%s); fetch the file again",
-                 stream->path, (long long)stream->done, colon != NULL ? colon + 2 : text);
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s: has damaged gzip data after %lld unpacked bytes (%s); download the file again", stream->path,
+                 (long long)stream->done, colon != NULL ? colon + 2 : text);
 }
 
 es_code_t es_stream_read(es_stream_t *stream, void *out, int64_t size, int64_t *got, es_status_t *status) {

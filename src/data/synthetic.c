@@ -192,24 +192,24 @@ void es_synthetic_image(const es_synthetic_t *spec, es_split_t split, int64_t sa
 static es_code_t check(const es_dataset_spec_t *spec, es_status_t *status) {
   const es_synthetic_t *s = &spec->synthetic;
   if (s->classes < 2 || s->classes > ES_CLASSES_MAX) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: classes: %d, where the synthetic generator makes 2 … %d", spec->name,
-                   s->classes, ES_CLASSES_MAX);
+    return es_fail(status, ES_INPUT, STAGE, "%s: classes is %d, but must be from 2 to %d", spec->name, s->classes,
+                   ES_CLASSES_MAX);
   }
   if (s->complexity < 1) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: complexity: %d, must be at least 1", spec->name, s->complexity);
+    return es_fail(status, ES_INPUT, STAGE, "%s: complexity is %d, but must be at least 1", spec->name, s->complexity);
   }
   if (s->size < SMALLEST || s->size > LARGEST) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: size: %d pixels, must be %d … %d", spec->name, s->size, SMALLEST,
-                   LARGEST);
+    return es_fail(status, ES_INPUT, STAGE, "%s: size is %d pixels, but must be from %d to %d", spec->name, s->size,
+                   SMALLEST, LARGEST);
   }
   if (s->channels != 1 && s->channels != 3) {
-    return es_fail(status, ES_INPUT, STAGE, "%s: channels: %d, must be 1 or 3", spec->name, s->channels);
+    return es_fail(status, ES_INPUT, STAGE, "%s: channels is %d, but must be 1 or 3", spec->name, s->channels);
   }
   for (es_split_t split = ES_TRAIN; split < ES_SPLITS; split++) {
     int64_t n = split == ES_TRAIN ? s->train : s->eval;
     if (n >= s->classes && n <= INT32_MAX) continue;
-    return es_fail(status, ES_INPUT, STAGE, "%s: %s: %lld images, must be %d (one for each class) … %d", spec->name,
-                   split == ES_TRAIN ? "train" : "eval", (long long)n, s->classes, INT32_MAX);
+    return es_fail(status, ES_INPUT, STAGE, "%s: %s is %lld images, but must be from %d (one for each class) to %d",
+                   spec->name, split == ES_TRAIN ? "train" : "eval", (long long)n, s->classes, INT32_MAX);
   }
   return ES_OK;
 }
@@ -254,11 +254,11 @@ static void describe(const es_dataset_spec_t *spec, bool json, es_text_t *out) {
 #define DATASET(field) offsetof(es_dataset_spec_t, synthetic.field)
 static const es_key_t keys[] = {
     {"datasets.*", "classes", ES_KEY_INT32, DATASET(classes), 2, ES_CLASSES_MAX, .fallback = "10",
-     .doc = "synthetic: how many kinds of images"},
+     .doc = "synthetic: number of classes"},
     {"datasets.*", "complexity", ES_KEY_INT32, DATASET(complexity), 1, 64, .fallback = "4",
      .doc = "synthetic: visual complexity"},
     {"datasets.*", "size", ES_KEY_INT32, DATASET(size), 8, 512, .fallback = "32",
-     .doc = "synthetic: height and width as stored"},
+     .doc = "synthetic: height and width of the images"},
     {"datasets.*", "channels", ES_KEY_INT32, DATASET(channels), 1, 3, .step = 2, .fallback = "3", .form = "1 or 3",
      .doc = "synthetic: grey or colour"},
     {"datasets.*", "train", ES_KEY_INT64, DATASET(train), 1, 10000000, .fallback = "2000",
@@ -266,7 +266,7 @@ static const es_key_t keys[] = {
     {"datasets.*", "eval", ES_KEY_INT64, DATASET(eval), 1, 10000000, .fallback = "500",
      .doc = "synthetic: evaluation images"},
     {"datasets.*", "seed", ES_KEY_INT64, DATASET(seed), 0, INT64_MAX, .fallback = "0", .form = "an integer, 0 or more",
-     .doc = "synthetic: another one makes other images"},
+     .doc = "synthetic: seed of the random numbers"},
 };
 
 const es_dataset_reader_t es_reader_synthetic = {.keys = keys,

@@ -15,9 +15,9 @@ static es_code_t read_file(const char *path, char **data, size_t *size, es_statu
   es_status_t own = {0};
   *data = NULL;
   if (stat(path, &facts) != 0) return es_fail(status, ES_INPUT, STAGE, "%s: cannot be read: %s", path, strerror(errno));
-  if (!S_ISREG(facts.st_mode)) return es_fail(status, ES_INPUT, STAGE, "%s: is no regular file", path);
+  if (!S_ISREG(facts.st_mode)) return es_fail(status, ES_INPUT, STAGE, "%s: is not a regular file", path);
   if (facts.st_size > FILE_MOST)
-    return es_fail(status, ES_INPUT, STAGE, "%s: has %lld bytes, where image files of at most %d are read", path,
+    return es_fail(status, ES_INPUT, STAGE, "%s: has %lld bytes, but image files must have at most %d", path,
                    (long long)facts.st_size, FILE_MOST);
   if (es_file_read(path, data, size, &own) == ES_OK) return ES_OK;
   /* A broken image may be left out, but a lack of memory is no reason to leave one out. */
@@ -47,8 +47,9 @@ static es_code_t cut(es_crop_t *crop, const es_image_t *image, const char *path,
   const int64_t shorter = crop->shorter, height = image->height, width = image->width;
   if (crop->size == 0) {
     if (height != crop->height || width != crop->width)
-      return es_fail(status, ES_INPUT, STAGE, "%s: is %d x %d, where the first image is %d x %d and no size is given",
-                     path, image->width, image->height, crop->width, crop->height);
+      return es_fail(status, ES_INPUT, STAGE,
+                     "%s: is %d x %d, but the first image is %d x %d; give --size to make all images equal", path,
+                     image->width, image->height, crop->width, crop->height);
     memcpy(out, image->pixels, (size_t)(height * width * image->channels));
     return ES_OK;
   }

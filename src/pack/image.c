@@ -14,7 +14,7 @@ static es_code_t read_any(es_image_t *out, const char *name, const void *data, i
     if (code != ES_OK) es_image_destroy(out);
     return code;
   }
-  return es_fail(status, ES_INPUT, STAGE, "%s: is neither JPEG nor PNG, going by its first bytes", name);
+  return es_fail(status, ES_INPUT, STAGE, "%s: is neither JPEG nor PNG, according to its first bytes", name);
 }
 
 es_code_t es_image_header(es_image_t *out, const char *name, const void *data, int64_t size, es_status_t *status) {

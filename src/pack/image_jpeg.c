@@ -83,7 +83,7 @@ static bool attempt(jpeg_t *j, void (*step)(jpeg_t *)) {
 
 static es_code_t refuse(const jpeg_t *j, const char *name, es_status_t *status) {
   const int64_t left = j->library.src != NULL ? (int64_t)j->library.src->bytes_in_buffer : j->size;
-  return es_fail(status, ES_INPUT, STAGE, "%s: is damaged or no JPEG that is read here: %s (at byte %lld of %lld)",
+  return es_fail(status, ES_INPUT, STAGE, "%s: is damaged or an unsupported kind of JPEG: %s (at byte %lld of %lld)",
                  name, j->reason, (long long)(left <= j->size ? j->size - left : j->size), (long long)j->size);
 }
 
@@ -94,7 +94,7 @@ static es_code_t read_jpeg(es_image_t *out, const char *name, const uint8_t *dat
   if (!attempt(&j, read_header))
     code = refuse(&j, name, status);
   else if (out->channels != 1 && out->channels != 3 && out->channels != 4)
-    code = es_fail(status, ES_INPUT, STAGE, "%s: is a JPEG of %d components, where 1, 3 and 4 are read", name,
+    code = es_fail(status, ES_INPUT, STAGE, "%s: is a JPEG of %d components, but must have 1, 3 or 4", name,
                    out->channels);
   if (code == ES_OK) code = es_image_allocate(out, name, pixels, status);
   if (code == ES_OK && pixels && !attempt(&j, read_pixels)) code = refuse(&j, name, status);

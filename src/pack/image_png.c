@@ -32,7 +32,7 @@ static void hear(png_structp library, png_const_charp warning) {
 
 static void read_bytes(png_structp library, png_bytep out, size_t n) {
   portable_t *p = png_get_io_ptr(library);
-  if (n > (size_t)(p->size - p->at)) fail(library, "it ends before its end mark");
+  if (n > (size_t)(p->size - p->at)) fail(library, "the file ends before its end mark");
   memcpy(out, p->data + p->at, n);
   p->at += (int64_t)n;
 }
@@ -60,7 +60,7 @@ static void read_pixels(portable_t *p) {
   const int passes = png_set_interlace_handling(p->library);
   const size_t row_size = (size_t)p->image->width * (size_t)p->image->channels;
   png_read_update_info(p->library, p->facts);
-  if (png_get_rowbytes(p->library, p->facts) != row_size) fail(p->library, "a combination of colours that is not read");
+  if (png_get_rowbytes(p->library, p->facts) != row_size) fail(p->library, "unsupported combination of colours");
   for (int pass = 0; pass < passes; pass++) {
     for (int32_t y = 0; y < p->image->height; y++)
       png_read_row(p->library, p->image->pixels + (size_t)y * row_size, NULL);
@@ -76,8 +76,8 @@ static bool attempt(portable_t *p, void (*step)(portable_t *)) {
 }
 
 static es_code_t refuse(const portable_t *p, const char *name, es_status_t *status) {
-  return es_fail(status, ES_INPUT, STAGE, "%s: is damaged or no PNG that is read here: %s (at byte %lld of %lld)", name,
-                 p->reason, (long long)p->at, (long long)p->size);
+  return es_fail(status, ES_INPUT, STAGE, "%s: is damaged or an unsupported kind of PNG: %s (at byte %lld of %lld)",
+                 name, p->reason, (long long)p->at, (long long)p->size);
 }
 
 static es_code_t read_png(es_image_t *out, const char *name, const uint8_t *data, int64_t size, bool pixels,

@@ -361,8 +361,8 @@ static es_code_t pack_all(pack_t *p, es_status_t *status) {
   if (broken == 0) return ES_OK;
   if (!p->request->skip_broken)
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: %lld of %lld images cannot be used, as listed above; mend or remove them, or leave them out "
-                   "with --skip-broken",
+                   "%s: %lld of %lld images cannot be used, as listed above; repair or remove these images, or leave "
+                   "them out with --skip-broken",
                    p->request->folder, (long long)broken, (long long)total);
   for (es_split_t split = ES_TRAIN; p->rank == 0 && split < ES_SPLITS; split++) {
     es_pictures_drop(&p->pictures, split, p->drop[split]);
@@ -370,7 +370,7 @@ static es_code_t pack_all(pack_t *p, es_status_t *status) {
   }
   ES_TRY(pass_over(p, &broken, status));
   if (broken == 0) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: images went bad while they were packed", p->request->folder);
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: images changed while they were packed", p->request->folder);
 }
 
 /* ---- start ---- */
@@ -386,8 +386,7 @@ static es_code_t find_size(pack_t *p, es_status_t *status) {
   if (f->height == 0) return es_fail(status, ES_INPUT, STAGE, "%s", own.message);
   if (f->height <= SIDE_MAX && f->width <= SIDE_MAX) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE,
-                 "%s: images of %d x %d are larger than the %d x %d that are packed as they "
-                 "are; give a size",
+                 "%s: has images of %d x %d, but images without --size must be at most %d x %d; give a smaller --size",
                  p->request->folder, f->width, f->height, SIDE_MAX, SIDE_MAX);
 }
 
@@ -428,12 +427,11 @@ static es_code_t prepare(pack_t *p, es_status_t *status) {
 
 static es_code_t check_request(const es_pack_request_t *r, es_status_t *status) {
   if (r->size < 0 || r->size > SIDE_MAX || r->shorter < 0 || r->shorter > SIDE_MAX)
-    return es_fail(status, ES_INPUT, STAGE, "images of %d pixels, from %d: must be 1 … %d", r->size, r->shorter,
-                   SIDE_MAX);
+    return es_fail(status, ES_INPUT, STAGE, "the size %d and the shorter side %d must be from 1 to %d", r->size,
+                   r->shorter, SIDE_MAX);
   if (r->shorter > 0 && (r->size == 0 || r->shorter < r->size))
     return es_fail(status, ES_INPUT, STAGE,
-                   "a shorter side of %d pixels: no square of %d can be cut out of that; it needs a size, and must be "
-                   "at least that",
+                   "the shorter side is %d pixels, but must be at least the size %d, and a size must be given",
                    r->shorter, r->size);
   if (r->channels == 1 || r->channels == 3) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE, "%d channels: must be 1 (grey) or 3 (colour)", r->channels);

@@ -27,14 +27,14 @@ static es_code_t list_folder(es_names_t *out, const char *folder, es_status_t *s
   *out = (es_names_t){0};
   DIR *directory = opendir(folder);
   if (directory == NULL)
-    return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read as a folder: %s", folder, strerror(errno));
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: the folder cannot be read: %s", folder, strerror(errno));
   errno = 0;
   for (const struct dirent *entry; code == ES_OK && (entry = readdir(directory)) != NULL; errno = 0) {
     if (entry->d_name[0] != '.' && !es_names_add(out, entry->d_name))
       code = es_out_of_memory(status, STAGE, "the list of files of %s", folder);
   }
   if (code == ES_OK && errno != 0)
-    code = es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read to its end: %s", folder, strerror(errno));
+    code = es_fail(status, ES_SYSTEM, STAGE, "%s: the folder cannot be read to its end: %s", folder, strerror(errno));
   closedir(directory);
   if (code != ES_OK)
     es_names_destroy(out);
@@ -45,7 +45,7 @@ static es_code_t list_folder(es_names_t *out, const char *folder, es_status_t *s
 
 static es_code_t join(char out[ES_PATH_MAX], const char *folder, const char *name, es_status_t *status) {
   if (snprintf(out, ES_PATH_MAX, "%s/%s", folder, name) < ES_PATH_MAX) return ES_OK;
-  return es_fail(status, ES_INPUT, STAGE, "%.400s/%.200s: is a path of more than %d bytes", folder, name,
+  return es_fail(status, ES_INPUT, STAGE, "%.400s/%.200s: the path is longer than %d bytes", folder, name,
                  ES_PATH_MAX - 1);
 }
 
@@ -55,7 +55,7 @@ static es_code_t find_folder(bool *is_folder, const char *path, es_status_t *sta
   const int reason = stat(path, &facts) == 0 ? 0 : errno;
   *is_folder = reason == 0 && S_ISDIR(facts.st_mode);
   if (reason == 0 || reason == ENOENT || reason == ENOTDIR || reason == ELOOP) return ES_OK;
-  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be looked at: %s", path, strerror(reason));
+  return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be examined: %s", path, strerror(reason));
 }
 
 /* Composes the path folder/name, and checks if it is a folder. */
@@ -69,7 +69,7 @@ static es_code_t look_at(char path[ES_PATH_MAX], bool *is_folder, const char *fo
 
 static es_code_t add_picture(es_pictures_t *p, es_split_t split, const char *path, int32_t label, es_status_t *status) {
   if (p->count[split] == INT32_MAX)
-    return es_fail(status, ES_INPUT, STAGE, "%s: is one image more than the %d that a split can have", path, INT32_MAX);
+    return es_fail(status, ES_INPUT, STAGE, "%s: is one image too many; a split can have at most %d", path, INT32_MAX);
   es_picture_t *items = es_make_room(p->items[split], p->count[split], sizeof *items);
   if (items != NULL) {
     p->items[split] = items;
@@ -98,10 +98,11 @@ static es_code_t collect(es_pictures_t *p, es_split_t split, int32_t label, cons
   es_names_t names;
   struct stat facts;
   if (stat(folder, &facts) != 0)
-    return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read as a folder: %s", folder, strerror(errno));
+    return es_fail(status, ES_SYSTEM, STAGE, "%s: the folder cannot be read: %s", folder, strerror(errno));
   for (const level_t *up = above; up != NULL; up = up->above) {
     if (up->device == facts.st_dev && up->number == facts.st_ino)
-      return es_fail(status, ES_INPUT, STAGE, "%s: is a link to %s, a folder that it lies in", folder, up->path);
+      return es_fail(status, ES_INPUT, STAGE, "%s: is a link to %s, a folder that contains this link", folder,
+                     up->path);
   }
   const level_t level = {.above = above, .path = folder, .device = facts.st_dev, .number = facts.st_ino};
   es_code_t code = list_folder(&names, folder, status);
@@ -148,21 +149,21 @@ static es_code_t find_train(es_pictures_t *p, const char *folder, es_status_t *s
     kept += is_folder;
   }
   if (kept < 1 || kept > ES_CLASSES_MAX)
-    return es_fail(status, ES_INPUT, STAGE, "%s: has %lld folders of classes, where 1 … %d are due", folder,
+    return es_fail(status, ES_INPUT, STAGE, "%s: has %lld folders of classes, but must have 1 to %d", folder,
                    (long long)kept, ES_CLASSES_MAX);
   while (classes->n > kept) es_free(classes->items[--classes->n]);
   for (int64_t c = 0; c < kept; c++) {
     if (!es_text_is_plain(classes->items[c]))
       return es_fail(status, ES_INPUT, STAGE,
-                     "%s: the name of its class folder number %lld is not text in UTF-8 without control characters",
-                     folder, (long long)c + 1);
+                     "%s: the name of class folder number %lld must be UTF-8 text without control characters", folder,
+                     (long long)c + 1);
   }
   for (int32_t c = 0; c < kept; c++) {
     const int64_t before = p->count[ES_TRAIN];
     ES_TRY(look_at(path, &is_folder, folder, classes->items[c], status));
     ES_TRY(collect(p, ES_TRAIN, c, path, NULL, status));
     if (p->count[ES_TRAIN] == before)
-      return es_fail(status, ES_INPUT, STAGE, "%s: a class without a single .jpg, .jpeg or .png", path);
+      return es_fail(status, ES_INPUT, STAGE, "%s: the class has no image (.jpg, .jpeg or .png)", path);
   }
   return ES_OK;
 }
@@ -181,7 +182,7 @@ static es_code_t find_eval(es_pictures_t *p, const char *folder, es_status_t *st
     else if (label >= 0)
       code = collect(p, ES_EVAL, label, path, NULL, status);
     else
-      code = es_fail(status, ES_INPUT, STAGE, "%s: a class that the train images do not have", path);
+      code = es_fail(status, ES_INPUT, STAGE, "%s: the train images do not have this class", path);
   }
   es_names_destroy(&names);
   return code;
@@ -203,16 +204,16 @@ static es_code_t wrong_line(const annotated_t *a, const char *what, es_status_t 
 /* Reads a line "val_0.JPEG TAB n03444034 TAB 0 ..."; strips blanks around names. Changes `line`. */
 static es_code_t read_line(const annotated_t *a, char *line, es_status_t *status) {
   char path[ES_PATH_MAX], *tab = strchr(line, '\t');
-  if (tab == NULL) return wrong_line(a, "has no tab, where \"file TAB class\" is due", status);
+  if (tab == NULL) return wrong_line(a, "the line has no tab, but must be \"file TAB class\"", status);
   char *class = tab + 1;
   *tab = '\0';
   class[strcspn(class, "\t\r")] = '\0';
   if (line[0] == '\0' || line[0] == '.' || strchr(line, '/') != NULL)
-    return wrong_line(a, "starts with no name of a file", status);
+    return wrong_line(a, "the line must start with the name of a file", status);
   const int32_t label = find_class(a->pictures, class);
-  if (label < 0) return wrong_line(a, "names a class that the train images do not have", status);
+  if (label < 0) return wrong_line(a, "the line names a class that the train images do not have", status);
   if (snprintf(path, sizeof path, "%s/%s", a->folder, line) >= ES_PATH_MAX)
-    return wrong_line(a, "names a file with too long a path", status);
+    return wrong_line(a, "the line names a file whose path is too long", status);
   return add_picture(a->pictures, ES_EVAL, path, label, status);
 }
 
@@ -250,7 +251,7 @@ static es_code_t read_annotations(es_pictures_t *p, const char *folder, const ch
     next = end + 1;
     *end = '\0';
     code = strlen(line) == (size_t)(end - line) ? line[0] == '\0' ? ES_OK : read_line(&a, line, status)
-                                                : wrong_line(&a, "has a zero byte", status);
+                                                : wrong_line(&a, "the line has a zero byte", status);
   }
   if (code == ES_OK && p->count[ES_EVAL] < names.n) { /* some images have no label */
     p->n_left_out += names.n - p->count[ES_EVAL];
@@ -276,8 +277,8 @@ static es_code_t find_split(es_pictures_t *p, const char *folder, es_status_t *s
     return es_file_is_missing(file) ? find_eval(p, path, status) : read_annotations(p, path, file, status);
   }
   return es_fail(status, ES_INPUT, STAGE,
-                 "%s: there is no folder val in it (nor eval, valid, validation or test), which the images to evaluate "
-                 "with come from: %s/val/CLASS/*.jpg",
+                 "%s: has no folder val (or eval, valid, validation or test) with the images of the eval split; these "
+                 "are read from %s/val/CLASS/*.jpg",
                  folder, folder);
 }
 
@@ -286,17 +287,16 @@ es_code_t es_pictures_find(es_pictures_t *out, const char *folder, es_status_t *
   bool is_folder;
   *out = (es_pictures_t){0};
   ES_TRY(find_folder(&is_folder, folder, status));
-  if (!is_folder) return es_fail(status, ES_INPUT, STAGE, "%s: there is no such folder", folder);
+  if (!is_folder) return es_fail(status, ES_INPUT, STAGE, "%s: this folder does not exist", folder);
   ES_TRY(look_at(train, &is_folder, folder, "train", status));
   if (!is_folder)
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: there is no folder train in it; images are read from %s/train/CLASS/*.jpg (or .jpeg, .png)",
-                   folder, folder);
+                   "%s: has no folder train; images are read from %s/train/CLASS/*.jpg (or .jpeg, .png)", folder,
+                   folder);
   ES_TRY(find_train(out, train, status));
   ES_TRY(find_split(out, folder, status));
   if (out->count[ES_EVAL] > 0) return ES_OK;
-  return es_fail(status, ES_INPUT, STAGE, "%s/%s: there is not a single image in it to evaluate with", folder,
-                 out->eval_folder);
+  return es_fail(status, ES_INPUT, STAGE, "%s/%s: has no image for the eval split", folder, out->eval_folder);
 }
 
 void es_pictures_drop(es_pictures_t *pictures, es_split_t split, const bool *drop) {

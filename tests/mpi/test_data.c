@@ -136,7 +136,8 @@ TEST_IN_FOLDER(truncated) {
     idx_write_raw(folder, IDX_TRAIN_IMAGES, "", images.data, images.size - 1);
     free(images.data);
   }
-  check_refused(&spec, ES_INPUT, ": truncated: 12288015 bytes where its header (3000 images of 64 x 64) asks for");
+  check_refused(&spec, ES_INPUT,
+                ": is truncated: it has 12288015 bytes, but the header (3000 images of 64 x 64) needs");
   ON_RANK_0 {
     idx_bytes_t images = idx_images(ES_TRAIN, MANY, 64, 64);
     idx_remove(folder, IDX_TRAIN_IMAGES);
@@ -144,7 +145,7 @@ TEST_IN_FOLDER(truncated) {
     free(images.data);
     idx_damage_packed(folder, IDX_TRAIN_IMAGES, 6);
   }
-  check_refused(&spec, ES_INPUT, ": damaged gzip data after ");
+  check_refused(&spec, ES_INPUT, ": has damaged gzip data after ");
 }
 
 /* Files are missing or different on one node: `spec` names another folder on odd ranks. */
@@ -172,7 +173,7 @@ TEST_IN_FOLDER(nodes_differ) {
   ON_RANK_0 folder_remove("other");
   code = es_dataset_load_on(&dataset, &spec, 8, MPI_COMM_WORLD, pretend_node(2), fresh());
   CHECK(code == (size > 1 ? ES_INPUT : ES_OK));
-  CHECK(size == 1 || strstr(said.message, ": there is no such folder") != NULL);
+  CHECK(size == 1 || strstr(said.message, ": this folder does not exist") != NULL);
   es_dataset_destroy(dataset);
 }
 
@@ -202,7 +203,7 @@ TEST_IN_FOLDER(hdf5) {
   MPI_Barrier(MPI_COMM_WORLD);
   h5_variable_t none = {.name = "eval/labels"};
   ON_RANK_0 h5_write("images.h5", &layout, &none);
-  check_refused(&spec, ES_INPUT, "images.h5: there is no dataset eval/labels");
+  check_refused(&spec, ES_INPUT, "images.h5: has no dataset eval/labels");
 }
 
 TEST_IN_FOLDER(cifar) {
@@ -212,10 +213,10 @@ TEST_IN_FOLDER(cifar) {
   spec.fit = ES_FIT_PAD;
   check_one_reads(&spec, 40);
   ON_RANK_0 file_write("data_batch_5.bin", "x", 1);
-  check_refused(&spec, ES_INPUT, "data_batch_5.bin: truncated or too long: 1 bytes");
+  check_refused(&spec, ES_INPUT, "data_batch_5.bin: is truncated or too long: it has 1 byte");
 }
 
 TEST(no_folder) {
   es_dataset_spec_t nowhere = data_spec(ES_FORMAT_IDX, "no/such/folder");
-  check_refused(&nowhere, ES_INPUT, "no/such/folder: there is no such folder");
+  check_refused(&nowhere, ES_INPUT, "no/such/folder: this folder does not exist");
 }

@@ -93,7 +93,7 @@ TEST_IN_FOLDER(refused) {
   es_dataset_t *streamed;
   strcat(spec.path, ".not");
   CHECK(es_dataset_stream(&streamed, &spec, 8, MPI_COMM_WORLD, fresh()) == ES_INPUT && streamed == NULL);
-  CHECK(strstr(said.message, "there is no such file") != NULL);
+  CHECK(strstr(said.message, "this file does not exist") != NULL);
 }
 
 TEST_IN_FOLDER(files) {

@@ -79,16 +79,16 @@ static void assert_refused(es_format_t format, const char *expected) {
 TEST_IN_FOLDER(missing) {
   cifar10_write(folder, EACH, EVAL, CLASSES);
   assert_int_equal(unlink("data_batch_4.bin"), 0);
-  assert_refused(ES_FORMAT_CIFAR10, "data_batch_4.bin: there is no such file, neither plain nor with .gz");
-  assert_refused(ES_FORMAT_CIFAR100, "train.bin: there is no such file, neither plain nor with .gz");
+  assert_refused(ES_FORMAT_CIFAR10, "data_batch_4.bin: this file does not exist, neither plain nor with .gz");
+  assert_refused(ES_FORMAT_CIFAR100, "train.bin: this file does not exist, neither plain nor with .gz");
   file_write("data_batch_1", "", 0);
   file_write("train", "", 0);
-  assert_refused(ES_FORMAT_CIFAR10, "data_batch_4.bin: there is no such file, but data_batch_1 of the Python version; "
-                                    "fetch the binary version of CIFAR-10");
-  assert_refused(ES_FORMAT_CIFAR100, "train.bin: there is no such file, but train of the Python version; fetch the "
+  assert_refused(ES_FORMAT_CIFAR10, "data_batch_4.bin: does not exist, but data_batch_1 of the Python version does; "
+                                    "download the binary version of CIFAR-10");
+  assert_refused(ES_FORMAT_CIFAR100, "train.bin: does not exist, but train of the Python version does; download the "
                                      "binary version of CIFAR-100");
   assert_string_equal(refusal(ES_FORMAT_CIFAR100, "no/such/folder"),
-                      "no/such/folder: there is no such folder; it should hold train.bin and test.bin, plain or .gz");
+                      "no/such/folder: this folder does not exist; it must hold train.bin and test.bin, plain or .gz");
 }
 
 /* Writes one file of CIFAR-10 with that many bytes of valid records. */
@@ -101,32 +101,32 @@ static void put(int file, int64_t bytes) {
 TEST_IN_FOLDER(truncated) {
   cifar10_write(folder, EACH, EVAL, CLASSES);
   put(2, EACH * RECORD - 1);
-  assert_refused(ES_FORMAT_CIFAR10, "data_batch_3.bin: truncated or too long: 27656 bytes, where a file of CIFAR-10 is "
-                                    "a number of whole images of 3073 bytes");
+  assert_refused(ES_FORMAT_CIFAR10, "data_batch_3.bin: is truncated or too long: it has 27656 bytes, but a file of "
+                                    "CIFAR-10 must hold whole images of 3073 bytes");
   put(2, (EACH - 1) * RECORD);
-  assert_refused(ES_FORMAT_CIFAR10,
-                 "data_batch_3.bin: 8 images where data_batch_1.bin has 9; all must have the same number");
+  assert_refused(ES_FORMAT_CIFAR10, "data_batch_3.bin: the number of images is 8, but in data_batch_1.bin it is 9; all "
+                                    "files must have the same number");
   put(2, EACH * RECORD);
   put(5, 0);
-  assert_refused(ES_FORMAT_CIFAR10, "test_batch.bin: truncated or too long: 0 bytes, where a file of CIFAR-10 is a "
-                                    "number of whole images of 3073 bytes");
+  assert_refused(ES_FORMAT_CIFAR10, "test_batch.bin: is truncated or too long: it has 0 bytes, but a file of CIFAR-10 "
+                                    "must hold whole images of 3073 bytes");
   cifar100_write(folder, 300, 120, FINE);
   uint8_t *records = cifar_records(ES_EVAL, 0, 120, 2, FINE);
   file_write("test.bin", records, 100 * (1 + RECORD) + 17);
-  assert_refused(ES_FORMAT_CIFAR100, "test.bin: truncated or too long: 307417 bytes, where a file of CIFAR-100 is a "
-                                     "number of whole images of 3074 bytes");
+  assert_refused(ES_FORMAT_CIFAR100, "test.bin: is truncated or too long: it has 307417 bytes, but a file of CIFAR-100 "
+                                     "must hold whole images of 3074 bytes");
   free(records);
 }
 
 TEST_IN_FOLDER(too_long) {
   cifar10_write(folder, EACH, EVAL, CLASSES);
   put(5, EVAL * RECORD + 2);
-  assert_refused(ES_FORMAT_CIFAR10, "test_batch.bin: truncated or too long: 61462 bytes, where a file of CIFAR-10 is a "
-                                    "number of whole images of 3073 bytes");
+  assert_refused(ES_FORMAT_CIFAR10, "test_batch.bin: is truncated or too long: it has 61462 bytes, but a file of "
+                                    "CIFAR-10 must hold whole images of 3073 bytes");
   put(5, EVAL * RECORD);
   put(4, (EACH + 1) * RECORD);
-  assert_refused(ES_FORMAT_CIFAR10,
-                 "data_batch_5.bin: 10 images where data_batch_1.bin has 9; all must have the same number");
+  assert_refused(ES_FORMAT_CIFAR10, "data_batch_5.bin: the number of images is 10, but in data_batch_1.bin it is 9; "
+                                    "all files must have the same number");
 }
 
 TEST_IN_FOLDER(packed_cut_off) {
@@ -140,7 +140,7 @@ TEST_IN_FOLDER(packed_cut_off) {
   assert_int_equal(unlink("test.bin"), 0);
   assert_int_equal(inspect(ES_FORMAT_CIFAR100, folder, &status), ES_OK);
   assert_int_equal(stat("test.bin.gz", &facts), 0);
-  snprintf(start, sizeof start, "%s/test.bin.gz: truncated: the gzip data break off after ", folder);
+  snprintf(start, sizeof start, "%s/test.bin.gz: is truncated: the gzip data end after ", folder);
   for (off_t size = facts.st_size - 1; size > 1000; size -= 20011) { /* cut the checksum alone, then more and more */
     assert_int_equal(truncate("test.bin.gz", size), 0);
     assert_int_equal(inspect(ES_FORMAT_CIFAR100, folder, &status), ES_INPUT);
@@ -153,20 +153,18 @@ TEST_IN_FOLDER(labels_out_of_range) {
   uint8_t *records = cifar_records(ES_TRAIN, 3 * EACH, EACH, 1, CLASSES);
   records[7 * RECORD] = 10;
   file_write("data_batch_4.bin", records, EACH * RECORD);
-  assert_refused(ES_FORMAT_CIFAR10,
-                 "data_batch_4.bin: image 7 has label 10, where CIFAR-10 has 0 … 9: damaged, or of another format");
+  assert_refused(ES_FORMAT_CIFAR10, "data_batch_4.bin: image 7 has label 10, but labels of CIFAR-10 are from 0 to 9; "
+                                    "the file is damaged or has another format");
   free(records);
   for (int byte = 0; byte < 2; byte++) {
     cifar100_write(folder, 300, 120, FINE);
     records = cifar_records(ES_EVAL, 0, 120, 2, FINE);
     records[99 * (1 + RECORD) + byte] = byte == 0 ? 20 : 100;
     file_write("test.bin", records, 120 * (1 + RECORD));
-    assert_refused(ES_FORMAT_CIFAR100,
-                   byte == 0
-                       ? "test.bin: image 99 has coarse label 20, where CIFAR-100 has 0 … 19: damaged, or of another "
-                         "format"
-                       : "test.bin: image 99 has fine label 100, where CIFAR-100 has 0 … 99: damaged, or of another "
-                         "format");
+    assert_refused(ES_FORMAT_CIFAR100, byte == 0 ? "test.bin: image 99 has coarse label 20, but labels of CIFAR-100 "
+                                                   "are from 0 to 19; the file is damaged or has another format"
+                                                 : "test.bin: image 99 has fine label 100, but labels of CIFAR-100 are "
+                                                   "from 0 to 99; the file is damaged or has another format");
     free(records);
   }
 }
@@ -181,11 +179,12 @@ TEST_IN_FOLDER(classes) {
   uint8_t *records = cifar_records(ES_EVAL, 0, EVAL, 1, 4);
   records[6 * RECORD] = 4;
   file_write("test_batch.bin", records, EVAL * RECORD);
-  assert_refused(ES_FORMAT_CIFAR10, "test_batch.bin: label 4 of sample 6 is out of range: the train labels are 0 … 3");
+  assert_refused(ES_FORMAT_CIFAR10,
+                 "test_batch.bin: label 4 of sample 6 is out of range; the train labels are from 0 to 3");
   for (int64_t i = 0; i < EACH; i++) records[i * RECORD] = (uint8_t)(i % 2 * 3);
   for (int f = 0; f < 5; f++) file_write(CIFAR10_NAMES[f], records, EACH * RECORD);
   assert_refused(ES_FORMAT_CIFAR10,
-                 "data_batch_1.bin to data_batch_5.bin: class 1 has no sample, while sample 1 has label 3; every class "
+                 "data_batch_1.bin to data_batch_5.bin: class 1 has no sample, but sample 1 has label 3; every class "
                  "from 0 to the largest label needs train samples");
   free(records);
 }

@@ -142,14 +142,14 @@ static void refuse_variable(const h5_variable_t *other, const char *expected) {
 }
 
 TEST_IN_FOLDER(no_file) {
-  assert_refused("there is no such file");
+  assert_refused("this file does not exist");
   path = folder;
-  assert_refused("is a folder, where format hdf5 reads one file");
+  assert_refused("is a folder, but format hdf5 reads one file");
   path = "text.h5";
   file_write("text.h5", "no HDF5", 7);
-  assert_refused("is no HDF5 file");
+  assert_refused("is not an HDF5 file");
   file_write("text.h5", "", 0);
-  assert_refused("is no HDF5 file");
+  assert_refused("is not an HDF5 file");
   path = "images.h5";
 }
 
@@ -163,7 +163,7 @@ TEST_IN_FOLDER(truncated) {
     char start[512];
     assert_int_equal(truncate(path, size), 0);
     assert_int_equal(inspect(ES_FORMAT_HDF5, path, &status), ES_INPUT);
-    snprintf(start, sizeof start, "%s: is damaged or truncated, as HDF5 says: truncated file: eof = %lld", path,
+    snprintf(start, sizeof start, "%s: is damaged or truncated, according to HDF5: truncated file: eof = %lld", path,
              (long long)size);
     if (strncmp(status.message, start, strlen(start)) != 0) fail_msg("%s", status.message);
   }
@@ -204,40 +204,39 @@ TEST_IN_FOLDER(missing_variables) {
     char expected[256];
     h5_variable_t none = {.name = names[i]};
     snprintf(expected, sizeof expected,
-             "there is no dataset %s; format hdf5 reads train/images, train/labels, eval/images and eval/labels, or "
-             "what `variables` names",
+             "has no dataset %s; format hdf5 reads train/images, train/labels, eval/images and eval/labels, or the "
+             "names in `variables`",
              names[i]);
     refuse_variable(&none, expected);
   }
   h5_layout_t l = good();
   l.names[ES_EVAL][ES_VARIABLE_IMAGES] = "eval/images/inner";
   h5_write(path, &l, NULL);
-  assert_refused("eval/images is no dataset with values, as a group is none");
+  assert_refused("eval/images must be a dataset with values, not a group");
 }
 
 TEST_IN_FOLDER(wrong_types) {
   h5_layout_t l = good();
   h5_variable_t v = h5_images_of(&l, ES_TRAIN);
   v.type = H5T_IEEE_F32LE;
-  refuse_variable(&v, "train/images holds float32, where images are uint8 of 0 … 255");
+  refuse_variable(&v, "train/images holds float32, but images must be uint8 from 0 to 255");
   v.type = H5T_STD_I8LE;
-  refuse_variable(&v, "train/images holds int8, where images are uint8 of 0 … 255");
+  refuse_variable(&v, "train/images holds int8, but images must be uint8 from 0 to 255");
   v = h5_images_of(&l, ES_EVAL);
   v.type = H5T_STD_U16LE;
-  refuse_variable(&v, "eval/images holds uint16, where images are uint8 of 0 … 255");
+  refuse_variable(&v, "eval/images holds uint16, but images must be uint8 from 0 to 255");
   v.type = H5T_C_S1;
-  refuse_variable(&v, "eval/images holds text, where images are uint8 of 0 … 255");
+  refuse_variable(&v, "eval/images holds text, but images must be uint8 from 0 to 255");
   v = h5_labels_of(&l, ES_TRAIN);
   v.type = H5T_IEEE_F64LE;
-  refuse_variable(&v, "train/labels holds float64, where labels are integers");
+  refuse_variable(&v, "train/labels holds float64, but labels must be integers");
   v.type = H5T_STD_B8LE;
-  refuse_variable(&v, "train/labels holds neither integers nor numbers, where labels are integers");
+  refuse_variable(&v, "train/labels holds values that are not numbers, but labels must be integers");
 }
 
 TEST_IN_FOLDER(wrong_shapes) {
-  static const char due[] =
-      ", where (images, height, width) or (images, height, width, 1 or 3 channels) is due, with 1 "
-      "… 2147483647 images of at most 8192 x 8192";
+  static const char due[] = ", but must have the shape (images, height, width) or (images, height, width, 1 or 3 "
+                            "channels), with 1 to 2147483647 images of at most 8192 x 8192";
   static const struct {
     int rank;
     hsize_t shape[5];
@@ -279,26 +278,26 @@ TEST_IN_FOLDER(shapes_that_differ) {
   int64_t *labels = h5_labels(EVAL + 1, CLASSES);
   v.values = labels;
   v.shape[0] = EVAL + 1;
-  refuse_variable(&v, "eval/labels has 21 labels for the 20 images of eval/images; they must be as many");
+  refuse_variable(&v, "the number of labels in eval/labels is 21, but the number of images is 20 in eval/images; the "
+                      "two must be equal");
   v.shape[0] = EVAL - 1;
-  refuse_variable(&v, "eval/labels has 19 labels for the 20 images of eval/images; they must be as many");
+  refuse_variable(&v, "the number of labels in eval/labels is 19, but the number of images is 20 in eval/images; the "
+                      "two must be equal");
   v.rank = 2;
   v.shape[0] = EVAL / 2;
   v.shape[1] = 2;
-  refuse_variable(&v, "eval/labels has the shape (10, 2), where one label for each image, (20), is due");
+  refuse_variable(&v, "eval/labels has the shape (10, 2), but must have one label for each image: the shape (20)");
   free(labels);
   uint8_t *pixels = h5_pixels(ES_EVAL, EVAL * HEIGHT * WIDTH * 3);
   v = h5_images_of(&l, ES_EVAL);
   v.values = pixels;
   v.shape[1] = WIDTH;
   v.shape[2] = HEIGHT;
-  refuse_variable(&v, "images of 5 x 6 with 3 channels in eval/images where those to train with are 6 x 5 with 3; both "
-                      "must be equal");
+  refuse_variable(&v, "has images of 5 x 6 x 3 in eval/images, but the train images are 6 x 5 x 3; both must be equal");
   v = h5_images_of(&l, ES_EVAL);
   v.values = pixels;
   v.rank = 3;
-  refuse_variable(&v, "images of 6 x 5 with 1 channels in eval/images where those to train with are 6 x 5 with 3; both "
-                      "must be equal");
+  refuse_variable(&v, "has images of 6 x 5 x 1 in eval/images, but the train images are 6 x 5 x 3; both must be equal");
   free(pixels);
 }
 
@@ -307,10 +306,10 @@ TEST_IN_FOLDER(never_written) {
   for (int chunk = 0; chunk < 2; chunk++) {
     h5_variable_t v = h5_images_of(&l, ES_EVAL);
     v.chunk[0] = chunk == 0 ? 0 : 5;
-    refuse_variable(&v, "eval/images was never written, it has a shape and no values");
+    refuse_variable(&v, "eval/images was never written: it has a shape but no values");
   }
   h5_variable_t v = h5_labels_of(&l, ES_TRAIN);
-  refuse_variable(&v, "train/labels was never written, it has a shape and no values");
+  refuse_variable(&v, "train/labels was never written: it has a shape but no values");
 }
 
 TEST_IN_FOLDER(labels) {
@@ -319,20 +318,21 @@ TEST_IN_FOLDER(labels) {
   h5_variable_t v = h5_labels_of(&l, ES_TRAIN);
   v.values = labels;
   labels[11] = -1;
-  refuse_variable(&v, "train/labels: label -1 of sample 11 is out of range, 0 … 1023");
+  refuse_variable(&v, "train/labels: label -1 of sample 11 is out of range; labels must be from 0 to 1023");
   labels[11] = 1024;
-  refuse_variable(&v, "train/labels: label 1024 of sample 11 is out of range, 0 … 1023");
+  refuse_variable(&v, "train/labels: label 1024 of sample 11 is out of range; labels must be from 0 to 1023");
   labels[11] = INT64_MIN;
-  refuse_variable(&v, "train/labels: label -9223372036854775808 of sample 11 is out of range, 0 … 1023");
+  refuse_variable(
+      &v, "train/labels: label -9223372036854775808 of sample 11 is out of range; labels must be from 0 to 1023");
   labels[11] = 5;
-  refuse_variable(&v, "train/labels: class 4 has no sample, while sample 11 has label 5; every class from 0 to the "
+  refuse_variable(&v, "train/labels: class 4 has no sample, but sample 11 has label 5; every class from 0 to the "
                       "largest label needs train samples");
   free(labels);
   labels = h5_labels(EVAL, CLASSES);
   v = h5_labels_of(&l, ES_EVAL);
   v.values = labels;
   labels[3] = 4;
-  refuse_variable(&v, "eval/labels: label 4 of sample 3 is out of range: the train labels are 0 … 3");
+  refuse_variable(&v, "eval/labels: label 4 of sample 3 is out of range; the train labels are from 0 to 3");
   free(labels);
 }
 

@@ -104,11 +104,11 @@ TEST_OF_FILES(fingerprint_tells_data_apart) {
 TEST_OF_FILES(missing) {
   for (int file = 0; file < 4; file++) {
     assert_int_equal(rename(IDX_NAMES[file], "aside"), 0);
-    assert_refused(IDX_NAMES[file], ": there is no such file, neither plain nor with .gz");
+    assert_refused(IDX_NAMES[file], ": this file does not exist, neither plain nor with .gz");
     assert_int_equal(rename("aside", IDX_NAMES[file]), 0);
   }
   assert_string_equal(refusal(ES_FORMAT_IDX, "no/such/folder"),
-                      "no/such/folder: there is no such folder; it should hold train-images-idx3-ubyte, "
+                      "no/such/folder: this folder does not exist; it must hold train-images-idx3-ubyte, "
                       "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz");
 }
 
@@ -116,17 +116,17 @@ TEST_OF_FILES(truncated) {
   enum { WHOLE = 16 + TRAIN * HEIGHT * WIDTH };
   put_raw(IDX_TRAIN_IMAGES, "", idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH), WHOLE - 1);
   assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES],
-                 ": truncated: 1215 bytes where its header (40 images of 6 x 5) asks for 1216");
+                 ": is truncated: it has 1215 bytes, but the header (40 images of 6 x 5) needs 1216");
   put_packed(IDX_TRAIN_IMAGES, idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH), WHOLE - 100);
   assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES],
-                 ".gz: truncated: 1116 bytes unpacked where its header (40 images of 6 x 5)");
+                 ".gz: is truncated: it has 1116 bytes unpacked, but the header (40 images of 6 x 5)");
   put_raw(IDX_TRAIN_IMAGES, "", idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH), 15);
-  assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES], ": holds 15 bytes, less than the 16 of an IDX header");
+  assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES], ": has 15 bytes, but an IDX header alone has 16");
   put_raw(IDX_TRAIN_IMAGES, "", idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH), 0);
-  assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES], ": holds 0 bytes");
+  assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES], ": has 0 bytes");
   put_raw(IDX_TRAIN_IMAGES, "", idx_images(ES_TRAIN, TRAIN, HEIGHT, WIDTH), WHOLE);
   put_raw(IDX_EVAL_LABELS, "", idx_labels(EVAL, CLASSES), 8 + EVAL - 3);
-  assert_refused(IDX_NAMES[IDX_EVAL_LABELS], ": truncated: 25 bytes where its header (20 labels) asks for 28");
+  assert_refused(IDX_NAMES[IDX_EVAL_LABELS], ": is truncated: it has 25 bytes, but the header (20 labels) needs 28");
 }
 
 /* An interrupted download: the compressed file itself ends early. */
@@ -138,8 +138,8 @@ TEST_OF_FILES(packed_cut_off) {
   assert_int_equal(stat(path, &info), 0);
   for (off_t size = info.st_size - 1; size > 60; size -= 97) {
     assert_int_equal(truncate(path, size), 0);
-    assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES],
-                   size >= info.st_size - 8 ? ".gz: truncated: the checksum at the end" : ".gz: truncated: ");
+    assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES], size >= info.st_size - 8 ? ".gz: is truncated: the checksum at the end"
+                                                                         : ".gz: is truncated: it has ");
   }
 }
 
@@ -148,25 +148,25 @@ TEST_OF_FILES(too_long) {
   images.data[7] = EVAL;
   put_raw(IDX_EVAL_IMAGES, "", images, images.size);
   assert_refused(IDX_NAMES[IDX_EVAL_IMAGES],
-                 ": too long: 646 bytes where its header (20 images of 6 x 5) asks for 616");
+                 ": is too long: it has 646 bytes, but the header (20 images of 6 x 5) needs 616");
   idx_bytes_t labels = idx_labels(TRAIN + 5, CLASSES);
   labels.data[7] = TRAIN;
   idx_write_all(folder, false, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
   put_packed(IDX_TRAIN_LABELS, labels, labels.size);
   assert_refused(IDX_NAMES[IDX_TRAIN_LABELS],
-                 ".gz: too long: 53 bytes unpacked where its header (40 labels) asks for 48");
+                 ".gz: is too long: it has 53 bytes unpacked, but the header (40 labels) needs 48");
 }
 
 TEST_OF_FILES(wrong_magic) {
   idx_bytes_t labels = idx_labels(TRAIN, CLASSES);
   put_raw(IDX_TRAIN_IMAGES, "", labels, labels.size);
   assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES],
-                 ": starts with 0x00000801 where an IDX file of images starts with 0x00000803");
+                 ": starts with 0x00000801, but an IDX file of images starts with 0x00000803");
   idx_write_all(folder, false, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
   idx_bytes_t images = idx_images(ES_EVAL, EVAL, HEIGHT, WIDTH);
   put_packed(IDX_EVAL_LABELS, images, images.size);
   assert_refused(IDX_NAMES[IDX_EVAL_LABELS],
-                 ".gz: starts with 0x00000803 where an IDX file of labels starts with 0x00000801");
+                 ".gz: starts with 0x00000803, but an IDX file of labels starts with 0x00000801");
 }
 
 TEST_OF_FILES(dimensions) {
@@ -174,27 +174,29 @@ TEST_OF_FILES(dimensions) {
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     idx_bytes_t bytes = idx_bytes(0x803, 3, wrong[i], NULL, 0);
     put_raw(IDX_TRAIN_IMAGES, "", bytes, bytes.size);
-    assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES], "where 1 … 2147483647 items of at most 8192 x 8192 are due");
+    assert_refused(IDX_NAMES[IDX_TRAIN_IMAGES], "but a file must have 1 to 2147483647 items of at most 8192 x 8192");
   }
   idx_write_all(folder, false, TRAIN, EVAL, HEIGHT, WIDTH, CLASSES);
   idx_bytes_t images = idx_images(ES_EVAL, EVAL, HEIGHT, WIDTH + 1);
   put_raw(IDX_EVAL_IMAGES, "", images, images.size);
   assert_refused(IDX_NAMES[IDX_EVAL_IMAGES],
-                 ": images of 6 x 6 where those of train-images-idx3-ubyte are 6 x 5; both must be equal");
+                 ": has images of 6 x 6, but train-images-idx3-ubyte has images of 6 x 5; both must be equal");
 }
 
 TEST_OF_FILES(counts_differ) {
   idx_bytes_t labels = idx_labels(TRAIN - 1, CLASSES);
   put_raw(IDX_TRAIN_LABELS, "", labels, labels.size);
-  assert_refused(IDX_NAMES[IDX_TRAIN_LABELS],
-                 ": 39 labels for the 40 images of train-images-idx3-ubyte; both files must have the same count");
+  assert_refused(
+      IDX_NAMES[IDX_TRAIN_LABELS],
+      ": the number of labels is 39, but the number of images is 40 in train-images-idx3-ubyte; the two must be equal");
 }
 
 TEST_OF_FILES(labels_out_of_range) {
   idx_bytes_t labels = idx_labels(EVAL, CLASSES);
   labels.data[8 + 11] = CLASSES;
   put_raw(IDX_EVAL_LABELS, "", labels, labels.size);
-  assert_refused(IDX_NAMES[IDX_EVAL_LABELS], ": label 4 of sample 11 is out of range: the train labels are 0 … 3");
+  assert_refused(IDX_NAMES[IDX_EVAL_LABELS],
+                 ": label 4 of sample 11 is out of range; the train labels are from 0 to 3");
 }
 
 TEST_OF_FILES(class_without_samples) {
@@ -204,7 +206,7 @@ TEST_OF_FILES(class_without_samples) {
   }
   put_raw(IDX_TRAIN_LABELS, "", labels, labels.size);
   assert_refused(IDX_NAMES[IDX_TRAIN_LABELS],
-                 ": class 2 has no sample, while sample 7 has label 3; every class from 0 to the largest label needs "
+                 ": class 2 has no sample, but sample 7 has label 3; every class from 0 to the largest label needs "
                  "train samples");
 }
 
@@ -219,10 +221,10 @@ TEST_OF_FILES(damaged) {
   es_dataset_spec_t spec = data_spec(ES_FORMAT_IDX, folder);
   es_dataset_t *dataset;
   char start[512];
-  snprintf(start, sizeof start, "%s/%s.gz: damaged gzip data after ", folder, IDX_NAMES[IDX_TRAIN_IMAGES]);
+  snprintf(start, sizeof start, "%s/%s.gz: has damaged gzip data after ", folder, IDX_NAMES[IDX_TRAIN_IMAGES]);
   assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &status), ES_INPUT);
   assert_int_equal(strncmp(status.message, start, strlen(start)), 0);
-  assert_non_null(strstr(status.message, " unpacked bytes (incorrect data check); fetch the file again"));
+  assert_non_null(strstr(status.message, " unpacked bytes (incorrect data check); download the file again"));
 }
 
 TEST_OF_FILES(resolution) {
@@ -230,6 +232,7 @@ TEST_OF_FILES(resolution) {
   const int32_t wrong[] = {-1, 0, 4097};
   for (int i = 0; i < 3; i++) {
     es_dataset_t *dataset;
-    assert_fails_with(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, fresh()), ES_INPUT, "must be 1 … 4096");
+    assert_fails_with(es_dataset_load(&dataset, &spec, wrong[i], MPI_COMM_NULL, fresh()), ES_INPUT,
+                      "must be from 1 to 4096");
   }
 }

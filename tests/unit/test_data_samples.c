@@ -51,26 +51,25 @@ TEST_WITH(set_up, tear_down, bind) {
   assert_int_equal(some.classes, 3);
 
   assert_bind_refused(point_of(5, 0, 0), info,
-                      "job.yaml:12: classes: 5, but dataset tiny has only 4; ask for 2 … 4 or all");
+                      "job.yaml:12: classes: 5, but dataset tiny has only 4; use 2 to 4, or all");
   assert_bind_refused(point_of(1, 0, 0), info,
-                      "job.yaml:12: classes: 1 of dataset tiny, which has 4; a problem needs at least 2");
+                      "job.yaml:12: classes: 1, but a problem needs at least 2 classes; dataset tiny has 4");
   assert_bind_refused(
       point_of(0, 3, 0), info,
-      "job.yaml:20: limit.train: 3 for 4 classes of dataset tiny; each class needs a sample: at least 4");
+      "job.yaml:20: limit.train: 3, but each of the 4 classes of dataset tiny needs a sample; use at least 4");
   assert_bind_refused(
       point_of(3, 0, 2), info,
-      "job.yaml:20: limit.eval: 2 for 3 classes of dataset tiny; each class needs a sample: at least 3");
+      "job.yaml:20: limit.eval: 2, but each of the 3 classes of dataset tiny needs a sample; use at least 3");
   es_point_t unknown_line = point_of(5, 0, 0);
   unknown_line.line_classes = 0;
-  assert_bind_refused(unknown_line, info, "job.yaml: classes: 5, but dataset tiny has only 4; ask for 2 … 4 or all");
+  assert_bind_refused(unknown_line, info, "job.yaml: classes: 5, but dataset tiny has only 4; use 2 to 4, or all");
 }
 
 TEST_WITH(set_up, tear_down, bind_class_without_eval) {
   es_dataset_info_t info = *es_dataset_info(dataset);
   info.class_count[ES_EVAL][2] = 0;
-  assert_bind_refused(
-      point_of(0, 0, 0), &info,
-      "job.yaml:12: classes: 4, but class 2 of dataset tiny has no eval sample; ask for at most 2 classes");
+  assert_bind_refused(point_of(0, 0, 0), &info,
+                      "job.yaml:12: classes: 4, but class 2 of dataset tiny has no eval sample; use at most 2 classes");
   es_point_t two = point_of(2, 0, 0);
   assert_ok(es_point_bind(&two, &info, "job.yaml", fresh()));
 }
@@ -219,5 +218,6 @@ TEST_WITH(set_up, tear_down, fewer_classes_than_bound) {
   es_samples_t samples;
   assert_int_equal(es_samples_select(&samples, dataset, &point, ES_TRAIN, fresh()), ES_INPUT);
   assert_int_equal(strncmp(said.message, folder, strlen(folder)), 0);
-  assert_non_null(strstr(said.message, ": has 4 classes where 5 were found when the run started: it has changed"));
+  assert_non_null(
+      strstr(said.message, ": changed during the run: it has 4 classes now, and had 5 when the run started"));
 }

@@ -93,7 +93,8 @@ TEST_IN_FOLDER(failures) {
   idx_write_all(folder, true, 300, EVAL, 64, 64, CLASSES);
   idx_damage_packed(folder, IDX_EVAL_IMAGES, 6);
   spec = data_spec(ES_FORMAT_IDX, folder);
-  assert_fails_with(es_dataset_summarize(&s, &spec, fresh()), ES_INPUT, "t10k-images-idx3-ubyte.gz: damaged gzip data");
+  assert_fails_with(es_dataset_summarize(&s, &spec, fresh()), ES_INPUT,
+                    "t10k-images-idx3-ubyte.gz: has damaged gzip data");
 }
 
 /* ---- guesses ---- */
@@ -201,8 +202,7 @@ TEST_IN_FOLDER(refused) {
   snprintf(message, sizeof message, "%s: cannot be written: Is a directory", folder);
   assert_not_written(folder, &spec, ES_SYSTEM, message);
   spec.classes = 1;
-  assert_not_written(path, &spec, ES_INPUT,
-                     "synthetic images: classes: 1, where the synthetic generator makes 2 … 1024");
+  assert_not_written(path, &spec, ES_INPUT, "synthetic images: classes is 1, but must be from 2 to 1024");
   assert_false(es_file_exists(path));
 }
 

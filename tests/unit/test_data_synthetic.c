@@ -172,11 +172,12 @@ TEST(inspect) {
   }
   assert_int_equal(info.class_count[ES_TRAIN][7], 0);
 
-  assert_refused(synthetic(1, 1, 20, 1), "blobs: classes: 1, where the synthetic generator makes 2 … 1024");
-  assert_refused(synthetic(1025, 1, 20, 1), "blobs: classes: 1025, where the synthetic generator makes 2 … 1024");
-  assert_refused(synthetic(2, 0, 20, 1), "blobs: complexity: 0, must be at least 1");
-  assert_refused(synthetic(2, 1, 3, 1), "blobs: size: 3 pixels, must be 4 … 1024");
-  assert_refused(synthetic(2, 1, 1025, 1), "blobs: size: 1025 pixels, must be 4 … 1024");
-  assert_refused(synthetic(2, 1, 20, 2), "blobs: channels: 2, must be 1 or 3");
-  assert_refused(synthetic(501, 1, 20, 1), "blobs: eval: 500 images, must be 501 (one for each class) … 2147483647");
+  assert_refused(synthetic(1, 1, 20, 1), "blobs: classes is 1, but must be from 2 to 1024");
+  assert_refused(synthetic(1025, 1, 20, 1), "blobs: classes is 1025, but must be from 2 to 1024");
+  assert_refused(synthetic(2, 0, 20, 1), "blobs: complexity is 0, but must be at least 1");
+  assert_refused(synthetic(2, 1, 3, 1), "blobs: size is 3 pixels, but must be from 4 to 1024");
+  assert_refused(synthetic(2, 1, 1025, 1), "blobs: size is 1025 pixels, but must be from 4 to 1024");
+  assert_refused(synthetic(2, 1, 20, 2), "blobs: channels is 2, but must be 1 or 3");
+  assert_refused(synthetic(501, 1, 20, 1),
+                 "blobs: eval is 500 images, but must be from 501 (one for each class) to 2147483647");
 }
