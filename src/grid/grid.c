@@ -50,8 +50,8 @@ static es_code_t count_cells(const es_job_t *job, int64_t *total, es_status_t *s
     }
     *total += size;
     if (*total <= POINTS_MAX) continue;
-    return es_fail(status, ES_INPUT, STAGE, "%s:%d: the grid has more than %d points; split the job", es_job_path(job),
-                   size > POINTS_MAX ? line : es_job_axis(job, block, 0).line, POINTS_MAX);
+    return es_fail(status, ES_INPUT, STAGE, "%s:%d: the grid has more than %d points; divide it into several jobs",
+                   es_job_path(job), size > POINTS_MAX ? line : es_job_axis(job, block, 0).line, POINTS_MAX);
   }
   return ES_OK;
 }

@@ -34,6 +34,6 @@ es_code_t es_point_path(char out[ES_PATH_MAX], const char *pattern, const es_poi
                         int32_t epoch, es_status_t *status) {
   value_t value = {point, id, epoch};
   if (es_text_fill(out, ES_PATH_MAX, pattern, put_value, &value)) return ES_OK;
-  return es_fail(status, ES_INPUT, "grid", "%s: longer than %d bytes once its braces are filled", pattern,
-                 ES_PATH_MAX - 1);
+  return es_fail(status, ES_INPUT, "grid", "%s: the path is longer than %d bytes when the names in braces are replaced",
+                 pattern, ES_PATH_MAX - 1);
 }

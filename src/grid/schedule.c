@@ -34,7 +34,7 @@ static es_code_t open_window(es_schedule_t *s, int rank, es_status_t *status) {
   if (class == MPI_ERR_WIN)
     es_fail(status, ES_INPUT, "schedule",
             "MPI has no one-sided communication between these hosts (MPI_Win_allocate: MPI_ERR_WIN); Debian's Open MPI "
-            "leaves it out for plain TCP: mpirun --mca osc pt2pt, or export OMPI_MCA_osc=pt2pt");
+            "has none for plain TCP by default: use mpirun --mca osc pt2pt, or export OMPI_MCA_osc=pt2pt");
   else
     es_mpi_check(code, "MPI_Win_allocate(bytes, ..., s->comm, &s->counters, &s->window)", __FILE__, __LINE__);
   ES_TRY(es_agree(s->comm, status));

@@ -41,7 +41,8 @@ static es_code_t mark_ranges(bool *marked, const char *text, int64_t count, es_s
       return es_fail(status, ES_INPUT, STAGE, "--points %.100s: the range %lld-%lld ends before it begins", text,
                      (long long)first, (long long)last);
     if (last >= count)
-      return es_fail(status, ES_INPUT, STAGE, "--points %.100s: there is no point %lld; the grid has 0-%lld", text,
+      return es_fail(status, ES_INPUT, STAGE,
+                     "--points %.100s: point %lld does not exist; the grid has the points 0-%lld", text,
                      (long long)last, (long long)count - 1);
     for (int64_t i = first; i <= last; i++) marked[i] = true;
   }
@@ -93,7 +94,7 @@ es_code_t es_selection_task(es_selection_t *selection, const char *task, const d
   if (!read || !read_index(&rest, &shares) || *rest != '\0')
     return es_fail(status, ES_INPUT, STAGE, "--task %.100s: write I/N, as in 0/4 for the first of four", task);
   if (share >= shares)
-    return es_fail(status, ES_INPUT, STAGE, "--task %.100s: tasks are counted from 0, so that I is below N", task);
+    return es_fail(status, ES_INPUT, STAGE, "--task %.100s: I must be below N, because tasks are counted from 0", task);
   ranked_t *order = es_allocate((size_t)selection->n, sizeof *order);
   if (order == NULL) return es_out_of_memory(status, STAGE, "a selection of %lld points", (long long)selection->n);
   for (int64_t i = 0; i < selection->n; i++) order[i] = (ranked_t){cost[i], selection->index[i]};

@@ -16,8 +16,8 @@ static es_code_t find_key(const es_job_t *job, const es_yaml_t *node, const es_k
   if (key == NULL || !es_key_is_of_point(key)) return es_keys_unknown(&job->tree, node, "grid", "grid", status);
   if (!es_key_is_axis(key))
     return es_yaml_fail_key(&job->tree, node, status, "%s cannot be an axis: %s; set it under %s", node->key,
-                            strcmp(key->section, "checkpoint") == 0 ? "it changes no numbers"
-                                                                    : "its value is no single number or word",
+                            strcmp(key->section, "checkpoint") == 0 ? "it does not change the results"
+                                                                    : "its value is not a single number or word",
                             key->section);
   *out = key;
   return ES_OK;
@@ -102,8 +102,7 @@ static es_code_t read_block(es_job_t *job, int index, es_status_t *status) {
     ES_TRY(find_key(job, node, &axis->key, status));
     extra += strcmp(axis->key->section, "grid") != 0;
     if (extra > ES_AXES_MAX - STANDARD_AXES)
-      return es_yaml_fail_key(&job->tree, node, status, "more than %d settings as axes of the grid",
-                              ES_AXES_MAX - STANDARD_AXES);
+      return es_yaml_fail_key(&job->tree, node, status, "the grid has more than %d axes", ES_AXES_MAX - STANDARD_AXES);
     ES_TRY(read_values(job, node, axis, status));
     block->n_axes++;
   }

@@ -17,7 +17,8 @@ static es_code_t check_format(const es_job_t *job, const es_yaml_t *map, es_form
     const bool is_path = strcmp(node->key, "path") == 0;
     if (is_path ? reader->hint != NULL : es_reader_key(reader, node->key) != NULL) continue;
     if (es_formats_with(node->key, formats) == 0) continue; /* all formats have it */
-    return es_yaml_fail_key(&job->tree, node, status, "%s.%s belongs to format: %s", where, node->key, formats);
+    return es_yaml_fail_key(&job->tree, node, status, "%s.%s can only be used with format: %s", where, node->key,
+                            formats);
   }
   if (reader->hint == NULL || with_path) return ES_OK;
   return es_yaml_fail_key(&job->tree, map, status, "%s has no path; it needs %s", where, reader->hint);
@@ -112,8 +113,9 @@ es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_datase
   es_yaml_describe(value, excerpt);
   if (nearest != NULL)
     return es_yaml_fail(&job->tree, value, status, "unknown dataset %s; did you mean \"%s\"?", excerpt, nearest);
-  return es_yaml_fail(&job->tree, value, status, "unknown dataset %s; known are %s; describe others under datasets",
-                      excerpt, known);
+  return es_yaml_fail(&job->tree, value, status,
+                      "unknown dataset %s; known datasets are %s; describe other datasets under datasets", excerpt,
+                      known);
 }
 
 bool es_dataset_setting(const es_dataset_spec_t *spec, int i, es_dataset_setting_t *out) {

@@ -45,7 +45,7 @@ es_code_t es_expand(const es_job_t *job, const es_yaml_t *node, const char *wher
     } else if (c[0] == '$') {
       if (!read_variable(c + 1, name, &used))
         return es_yaml_fail(&job->tree, node, status,
-                            "%s: a $ must begin a variable, $NAME or ${NAME}; write $$ for a dollar sign", where);
+                            "%s: a $ must start a variable, as in $NAME or ${NAME}; write $$ for a dollar sign", where);
       used++;
       piece = getenv(name);
       if (piece == NULL)
@@ -87,11 +87,11 @@ es_code_t es_name_check(const es_job_t *job, const es_yaml_t *node, const char *
   size_t length = strlen(node->key);
   /* Names become parts of paths ({model}, {dataset}), which must not leave their folder. */
   if (strcmp(node->key, ".") == 0 || strcmp(node->key, "..") == 0)
-    return es_yaml_fail_key(&job->tree, node, status, "%s is a folder, not a name for a %s", node->key, what);
+    return es_yaml_fail_key(&job->tree, node, status, "%s is a folder, but must be the name of a %s", node->key, what);
   if (length > 0 && length < ES_NAME_MAX && strspn(node->key, LETTERS DIGITS "._-+") == length) return ES_OK;
   char excerpt[ES_EXCERPT_MAX];
   const es_yaml_t shown = {.kind = ES_NODE_SCALAR, .plain = true, .text = node->key};
   return es_yaml_fail_key(&job->tree, node, status,
-                          "%s is no name for a %s: at most %d letters, digits, '.', '_', '-' and '+'",
+                          "%s cannot be the name of a %s; a name has at most %d letters, digits, '.', '_', '-' and '+'",
                           es_yaml_describe(&shown, excerpt), what, ES_NAME_MAX - 1);
 }

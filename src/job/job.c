@@ -28,7 +28,8 @@ static es_code_t read_name(const es_job_t *job, const es_yaml_t *node, es_status
   char excerpt[ES_EXCERPT_MAX];
   const char *name = job->top.name;
   if (strlen(name) > NAME_BYTES_MAX)
-    return es_yaml_fail(&job->tree, node, status, "name has %zu bytes; at most %d", strlen(name), NAME_BYTES_MAX);
+    return es_yaml_fail(&job->tree, node, status, "name has %zu bytes, but must have at most %d", strlen(name),
+                        NAME_BYTES_MAX);
   if (strchr(name, '/') != NULL || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
     return es_yaml_fail(&job->tree, node, status,
                         "name must be text without /, because results go to results/<name>; not %s",
@@ -71,7 +72,7 @@ static es_code_t read_single_point(es_job_t *job, es_status_t *status) {
   const es_yaml_t *root = job->tree.root, *grid = es_yaml_find(root, "grid");
   if (grid != NULL)
     return es_yaml_fail_key(&job->tree, grid, status,
-                            "a grid is not read with source: activations, which is one point; leave it out");
+                            "a job with source: activations is one point and has no grid; leave the grid out");
   job->n_blocks = 1;
   job->blocks = es_tree_allocate(&job->tree, 1, sizeof *job->blocks);
   if (job->blocks == NULL) return es_tree_no_memory(&job->tree, status);
@@ -87,12 +88,12 @@ static es_code_t check_probes(const es_job_t *job, es_status_t *status) {
   bool is_axis = false;
   for (int b = 0; b < job->n_blocks; b++) is_axis |= es_yaml_find(job->blocks[b].node, "train.epochs") != NULL;
   if (job->top.source == ES_SOURCE_TRAIN && !is_axis && probes->list[probes->n - 1] > job->base.train.epochs)
-    return es_yaml_fail(&job->tree, node, status, "probe.epochs has %d, but training ends after epoch %d",
+    return es_yaml_fail(&job->tree, node, status, "probe.epochs has epoch %d, but training ends after epoch %d",
                         probes->list[probes->n - 1], job->base.train.epochs);
   for (int32_t i = 0, j = 0; job->top.source != ES_SOURCE_TRAIN && i < probes->n; i++) {
     while (j < files->n && files->list[j] < probes->list[i]) j++;
     if (j == files->n || files->list[j] != probes->list[i])
-      return es_yaml_fail(&job->tree, node, status, "probe.epochs has %d, which is not among the epochs of the files",
+      return es_yaml_fail(&job->tree, node, status, "probe.epochs has epoch %d, but there are no files of this epoch",
                           probes->list[i]);
   }
   return ES_OK;
@@ -105,13 +106,12 @@ static es_code_t check_projection(const es_job_t *job, es_status_t *status) {
   const es_yaml_t *node = es_yaml_find(job->tree.root, "measure");
   if (m->projection != ES_ON) return ES_OK;
   if (job->top.source == ES_SOURCE_ACTIVATIONS)
+    return es_yaml_fail(&job->tree, node, status,
+                        "measure.projection needs a network, and source: activations has none; leave it out");
+  if (!es_measure_positions(m))
     return es_yaml_fail(
         &job->tree, node, status,
-        "measure.projection evaluates the network again, and source: activations has none; leave it out");
-  if (!es_measure_positions(m))
-    return es_yaml_fail(&job->tree, node, status,
-                        "measure.projection projects outputs position by position: it needs measure.method channelwise "
-                        "or {nearest: K}");
+        "measure.projection projects each position separately, so it needs measure.method channelwise or {nearest: K}");
   return ES_OK;
 }
 

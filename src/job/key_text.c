@@ -8,7 +8,7 @@ static const char *const bounds_in_words[] = {
     [ES_ANY] = "a number",
     [ES_POSITIVE] = "a number above 0",
     [ES_NOT_NEGATIVE] = "a number, 0 or more",
-    [ES_BELOW_ONE] = "a number from 0 up to but not 1",
+    [ES_BELOW_ONE] = "a number from 0 to below 1",
     [ES_UP_TO_ONE] = "a number above 0, at most 1",
 };
 _Static_assert(sizeof bounds_in_words / sizeof *bounds_in_words == ES_BOUNDS, "every bound has words");
@@ -114,6 +114,6 @@ es_code_t es_keys_unknown(const es_tree_t *tree, const es_yaml_t *node, const ch
   char homes[ES_FORM_MAX];
   homes_of(node->key, homes);
   if (section[0] == '\0' && homes[0] != '\0')
-    return es_yaml_fail_key(tree, node, status, "unknown key %s; it belongs into %s", key, homes);
-  return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; known are %s", key, in, where, known);
+    return es_yaml_fail_key(tree, node, status, "unknown key %s; this key belongs in %s", key, homes);
+  return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; known keys are %s", key, in, where, known);
 }

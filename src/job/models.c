@@ -26,7 +26,7 @@ static es_code_t refuse_option(const es_job_t *job, const es_yaml_t *node, const
     list_families(&text, 1u << i, false, " or ");
     es_text_append(&text, "%s", option->elsewhere[1]);
   }
-  es_yaml_fail_key(&job->tree, node, status, "%s.%s belongs to %s", where, option->name, es_text_get(&text));
+  es_yaml_fail_key(&job->tree, node, status, "%s.%s can only be used with %s", where, option->name, es_text_get(&text));
   es_text_destroy(&text);
   return status->code;
 }
@@ -45,7 +45,7 @@ static es_code_t check_family(const es_job_t *job, const es_yaml_t *map, const c
   if (row == NULL) {
     es_text_t keys = {0};
     list_families(&keys, 0, false, " or ");
-    es_yaml_fail_key(&job->tree, map, status, "%s says no architecture; it needs %s, as in vgg: [64, M]", where,
+    es_yaml_fail_key(&job->tree, map, status, "%s has no architecture; it needs %s, as in vgg: [64, M]", where,
                      es_text_get(&keys));
     es_text_destroy(&keys);
     return status->code;
@@ -108,6 +108,6 @@ es_code_t es_model_find(const es_job_t *job, const es_yaml_t *value, es_model_sp
   es_yaml_describe(value, excerpt);
   if (nearest != NULL)
     return es_yaml_fail(&job->tree, value, status, "unknown model %s; did you mean \"%s\"?", excerpt, nearest);
-  return es_yaml_fail(&job->tree, value, status, "unknown model %s; known are %s; describe others under models",
-                      excerpt, known);
+  return es_yaml_fail(&job->tree, value, status,
+                      "unknown model %s; known models are %s; describe other models under models", excerpt, known);
 }

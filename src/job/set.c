@@ -42,7 +42,7 @@ static es_code_t find_place(es_tree_t *tree, const char *rest, const char *set, 
   const es_yaml_t at = {.set = set};
   for (int depth = 0; rest != NULL; depth++) {
     if (depth == ES_TREE_DEPTH_MAX)
-      return es_yaml_fail(tree, &at, status, "nested deeper than %d levels", ES_TREE_DEPTH_MAX);
+      return es_yaml_fail(tree, &at, status, "values are nested more than %d levels deep", ES_TREE_DEPTH_MAX);
     if (es_yaml_is_empty(node))
       *node = (es_yaml_t){.kind = ES_NODE_MAP,
                           .line = node->line,
@@ -52,7 +52,7 @@ static es_code_t find_place(es_tree_t *tree, const char *rest, const char *set, 
                           .next = node->next};
     if (node->kind != ES_NODE_MAP)
       return es_yaml_fail(tree, &at, status,
-                          "%s is %s in the job file, so that nothing can be set in it; set the whole of it", node->key,
+                          "%s is %s in the job file, so a key inside it cannot be set; set the whole value", node->key,
                           node->kind == ES_NODE_LIST ? "a list" : "a single value");
     const char *tail = NULL;
     es_yaml_t *child = find_beginning(node, rest, &tail);
@@ -63,7 +63,7 @@ static es_code_t find_place(es_tree_t *tree, const char *rest, const char *set, 
       size_t length = dot != NULL ? (size_t)(dot - rest) : strlen(rest);
       if (length == 0) return es_yaml_fail(tree, &at, status, "an empty key; write --set section.key=value");
       if (node->n >= ES_TREE_KEYS_MAX)
-        return es_yaml_fail(tree, &at, status, "a mapping with more than %d keys", ES_TREE_KEYS_MAX);
+        return es_yaml_fail(tree, &at, status, "a mapping has more than %d keys", ES_TREE_KEYS_MAX);
       ES_TRY(add_empty(tree, node, rest, length, set, &child, status));
       tail = dot != NULL ? dot + 1 : NULL;
     }
@@ -84,7 +84,8 @@ es_code_t es_tree_set(es_tree_t *tree, const char *argument, es_status_t *status
   if (equals == NULL || equals == copy)
     return es_yaml_fail(tree, &at, status, "write --set key=value, as in --set train.epochs=2");
   for (const char *c = copy; c < equals; c++) {
-    if ((unsigned char)*c < 0x20 || *c == 0x7f) return es_yaml_fail(tree, &at, status, "control character in the key");
+    if ((unsigned char)*c < 0x20 || *c == 0x7f)
+      return es_yaml_fail(tree, &at, status, "the key has a control character");
   }
   memcpy(key, copy, (size_t)(equals - copy));
   es_yaml_t *place = NULL, *value = NULL;

@@ -28,11 +28,12 @@ static es_code_t check_template(const es_job_t *job, const es_yaml_t *node, cons
     if (*c == '{') {
       if (!read_field(c, name, &used))
         return es_yaml_fail(&job->tree, node, status,
-                            "%s: after { a name and } must follow, as in {epoch} or {epoch:03}", where);
+                            "%s: { must be followed by a name and }, as in {epoch} or {epoch:03}", where);
       bool is_epoch = strcmp(name, "epoch") == 0;
       if (!is_epoch && (!axes || es_keys_find("grid", name) == NULL))
         return es_yaml_fail(&job->tree, node, status, "%s: {%s} is unknown; %s", where, name,
-                            axes ? "an axis of the grid or {epoch} may stand there" : "only {epoch} may stand there");
+                            axes ? "only an axis of the grid or {epoch} may be in braces"
+                                 : "only {epoch} may be in braces");
       *epoch = *epoch || is_epoch;
     }
     c += used;
@@ -56,10 +57,10 @@ static es_code_t read_template(const es_job_t *job, const es_yaml_t *section, co
 static es_code_t check_epochs(const es_job_t *job, const es_yaml_t *section, bool epoch, es_status_t *status) {
   const es_yaml_t *epochs = es_yaml_find(section, "epochs");
   if (epoch && epochs == NULL)
-    return es_yaml_fail_key(&job->tree, section, status, "%s has {epoch} but no epochs; add epochs: [...]",
+    return es_yaml_fail_key(&job->tree, section, status, "%s has {epoch} in its path but no epochs; add epochs: [...]",
                             section->key);
   if (!epoch && epochs != NULL)
-    return es_yaml_fail_key(&job->tree, epochs, status, "%s.epochs is for paths with {epoch}; this one has none",
+    return es_yaml_fail_key(&job->tree, epochs, status, "%s.epochs can only be used if the path has {epoch}",
                             section->key);
   return ES_OK;
 }
@@ -81,9 +82,9 @@ static es_code_t read_weights(es_job_t *job, const es_yaml_t *section, es_extern
   ES_TRY(es_section_read(&job->tree, "checkpoints", section, "checkpoints", &job->checkpoints, status));
   if ((files == NULL) == (from == NULL))
     return es_yaml_fail_key(&job->tree, section, status,
-                            "checkpoints has %s; it needs one of them, as in files: "
+                            "checkpoints has %s; it needs exactly one of the two, as in files: "
                             "\"run/{model}-{width}-{epoch:03}.safetensors\" or from: results/reference",
-                            files == NULL ? "neither files nor from" : "files and from");
+                            files == NULL ? "neither files nor from" : "both files and from");
   out->epochs = job->checkpoints.epochs;
   out->from_results = from != NULL;
   if (from != NULL) return read_from(job, from, out->file[ES_TRAIN], status);
@@ -130,7 +131,7 @@ es_code_t es_sources_read(es_job_t *job, es_status_t *status) {
       return es_yaml_fail(&job->tree, es_yaml_find(job->tree.root, "source"), status, "source: %s needs a section %s",
                           rows[i].word, rows[i].section);
     if (section != NULL && !wanted)
-      return es_yaml_fail_key(&job->tree, section, status, "%s is read only with source: %s; leave the section out",
+      return es_yaml_fail_key(&job->tree, section, status, "%s can only be used with source: %s; leave the section out",
                               rows[i].section, rows[i].word);
     if (wanted) job->base.external = external;
   }

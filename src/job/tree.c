@@ -138,7 +138,7 @@ static bool indented_by_tab(const reader_t *r, size_t line) {
 static es_code_t refuse_syntax(const reader_t *r) {
   const yaml_parser_t *p = &r->parser;
   if (p->error == YAML_MEMORY_ERROR) return es_tree_no_memory(r->tree, r->status);
-  const char *problem = p->problem != NULL ? p->problem : "cannot be read as YAML";
+  const char *problem = p->problem != NULL ? p->problem : "is not valid YAML";
   if (p->error == YAML_READER_ERROR) {
     size_t line = 0; /* libyaml's reader reports only the byte */
     for (size_t i = 0; i < p->problem_offset && i < r->size; i++) line += r->text[i] == '\n';
@@ -161,9 +161,9 @@ static es_code_t next_event(reader_t *r, yaml_event_t *event) {
 static es_code_t new_node(reader_t *r, const yaml_event_t *event, es_node_kind_t kind, const yaml_char_t *tag,
                           es_yaml_t **out) {
   const int line = line_of(r, event->start_mark.line);
-  if (tag != NULL) return refuse(r, line, "a YAML tag (!) has no place in a job file; write the value alone");
+  if (tag != NULL) return refuse(r, line, "a job file must not have YAML tags (!); write only the value");
   if (++r->tree->n_nodes > ES_TREE_NODES_MAX)
-    return refuse(r, line, "more than %d values; split the job", ES_TREE_NODES_MAX);
+    return refuse(r, line, "the job file has more than %d values; divide it into several jobs", ES_TREE_NODES_MAX);
   *out = es_tree_allocate(r->tree, 1, sizeof **out);
   if (*out == NULL) return es_tree_no_memory(r->tree, r->status);
   **out = (es_yaml_t){.kind = kind, .line = line, .set = r->set};
@@ -177,16 +177,16 @@ static es_code_t read_scalar(reader_t *r, const yaml_event_t *event, es_yaml_t *
   int line = line_of(r, event->start_mark.line);
   ES_TRY(new_node(r, event, ES_NODE_SCALAR, event->data.scalar.tag, out));
   if (length > ES_TREE_SCALAR_MAX)
-    return refuse(r, line, "a value of %zu bytes; at most %d are read", length, ES_TREE_SCALAR_MAX);
+    return refuse(r, line, "a value has %zu bytes, but must have at most %d", length, ES_TREE_SCALAR_MAX);
   for (size_t i = 0; i < length; i++) {
     if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-      return refuse(r, line, "control character 0x%02x in a value; write it on one line, without escapes",
+      return refuse(r, line, "a value has the control character 0x%02x; write the value on one line, without escapes",
                     (unsigned)(unsigned char)text[i]);
   }
   if (!es_text_is_plain(text))
     return refuse(r, line,
-                  "a value with a character that is not shown (a control character beyond ASCII, or one that "
-                  "turns the direction of text); write it without");
+                  "a value has an invisible character (a control character, or one that changes the direction of "
+                  "text); remove this character");
   char *copy = es_tree_allocate(r->tree, length + 1, 1);
   if (copy == NULL) return es_tree_no_memory(r->tree, r->status);
   memcpy(copy, text, length);
@@ -200,15 +200,16 @@ static es_code_t read_node(reader_t *r, const yaml_event_t *event, int depth, es
 static es_code_t read_key(reader_t *r, const yaml_event_t *event, const es_yaml_t *map, es_yaml_t **out) {
   int line = line_of(r, event->start_mark.line);
   if (event->type == YAML_ALIAS_EVENT)
-    return refuse(r, line, "a YAML alias (*) has no place in a job file; write the key out");
+    return refuse(r, line, "a job file must not have YAML aliases (*); write the key in full");
   if (event->type != YAML_SCALAR_EVENT) return refuse(r, line, "a key must be text, not a list or a mapping");
   ES_TRY(read_scalar(r, event, out));
   const es_yaml_t *same = es_yaml_find(map, (*out)->text);
   char excerpt[ES_EXCERPT_MAX];
   if (same != NULL && r->set != NULL) return refuse(r, line, "duplicate key %s", es_yaml_describe(*out, excerpt));
   if (same != NULL)
-    return refuse(r, line, "duplicate key %s; line %d has it already", es_yaml_describe(*out, excerpt), same->key_line);
-  if (map->n == ES_TREE_KEYS_MAX) return refuse(r, line, "a mapping with more than %d keys", ES_TREE_KEYS_MAX);
+    return refuse(r, line, "duplicate key %s; line %d has the same key", es_yaml_describe(*out, excerpt),
+                  same->key_line);
+  if (map->n == ES_TREE_KEYS_MAX) return refuse(r, line, "a mapping has more than %d keys", ES_TREE_KEYS_MAX);
   return ES_OK;
 }
 
@@ -239,7 +240,8 @@ static es_code_t read_children(reader_t *r, int depth, es_yaml_t *parent) {
 
 static es_code_t read_node(reader_t *r, const yaml_event_t *event, int depth, es_yaml_t **out) {
   int line = line_of(r, event->start_mark.line);
-  if (depth > ES_TREE_DEPTH_MAX) return refuse(r, line, "nested deeper than %d levels", ES_TREE_DEPTH_MAX);
+  if (depth > ES_TREE_DEPTH_MAX)
+    return refuse(r, line, "values are nested more than %d levels deep", ES_TREE_DEPTH_MAX);
   switch (event->type) {
   case YAML_SCALAR_EVENT:
     return read_scalar(r, event, out);
@@ -250,9 +252,9 @@ static es_code_t read_node(reader_t *r, const yaml_event_t *event, int depth, es
     ES_TRY(new_node(r, event, ES_NODE_MAP, event->data.mapping_start.tag, out));
     return read_children(r, depth, *out);
   case YAML_ALIAS_EVENT:
-    return refuse(r, line, "a YAML alias (*) has no place in a job file; write the value out");
+    return refuse(r, line, "a job file must not have YAML aliases (*); write the value in full");
   default:
-    return refuse(r, line, "cannot be read as YAML");
+    return refuse(r, line, "is not valid YAML");
   }
 }
 
@@ -288,13 +290,13 @@ es_code_t es_tree_parse(es_tree_t *tree, const char *text, size_t size, const ch
   *tree = (es_tree_t){.path = path};
   reader_t r = {.tree = tree, .text = text, .size = size, .status = status};
   if (size > ES_JOB_TEXT_MAX)
-    return refuse(&r, 1, "a job file of %zu bytes; at most %d are read", size, ES_JOB_TEXT_MAX);
+    return refuse(&r, 1, "the job file has %zu bytes, but must have at most %d", size, ES_JOB_TEXT_MAX);
   ES_TRY(read_text(&r, &tree->root));
   if (tree->root == NULL || es_yaml_is_empty(tree->root))
     return refuse(&r, 1, "the job file is empty; it needs at least name and grid");
   char excerpt[ES_EXCERPT_MAX];
   if (tree->root->kind != ES_NODE_MAP)
-    return es_yaml_fail(tree, tree->root, status, "a job file is a mapping of keys (name, grid, ...), not %s",
+    return es_yaml_fail(tree, tree->root, status, "a job file must be a mapping of keys (name, grid, ...), not %s",
                         es_yaml_describe(tree->root, excerpt));
   return ES_OK;
 }

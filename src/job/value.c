@@ -206,13 +206,13 @@ static es_code_t read_splits(const value_t *v) {
 }
 
 static es_code_t refuse_count(const value_t *v, int most) {
-  return es_yaml_fail(v->tree, v->node, v->status, "%s has %d entries; at most %d are allowed", v->where, v->node->n,
+  return es_yaml_fail(v->tree, v->node, v->status, "%s has %d entries, but must have at most %d", v->where, v->node->n,
                       most);
 }
 
 static es_code_t refuse_order(const value_t *v, const es_yaml_t *item) {
-  return es_yaml_fail(v->tree, item, v->status, "%s must ascend without repetitions; %s comes too late", v->where,
-                      item->text);
+  return es_yaml_fail(v->tree, item, v->status, "%s must be in ascending order without repetitions; %s is out of order",
+                      v->where, item->text);
 }
 
 static es_code_t read_deltas(const value_t *v) {
@@ -239,9 +239,10 @@ static es_code_t read_patterns(const value_t *v) {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-*?";
     if (item->kind != ES_NODE_SCALAR || item->text[0] == '\0') return refuse(v, item);
     if (strlen(item->text) >= ES_NAME_MAX || strspn(item->text, allowed) != strlen(item->text))
-      return es_yaml_fail(v->tree, item, v->status,
-                          "%s: layer names have at most %d letters, digits, '.', '_' and '-'; patterns also * and ?",
-                          v->where, ES_NAME_MAX - 1);
+      return es_yaml_fail(
+          v->tree, item, v->status,
+          "%s: a layer name has at most %d letters, digits, '.', '_' and '-'; a pattern can also have * and ?",
+          v->where, ES_NAME_MAX - 1);
     snprintf(measure->layers[i], ES_NAME_MAX, "%s", item->text);
   }
   measure->n_layers = n;
@@ -304,7 +305,7 @@ static es_code_t read_limit(const value_t *v) {
   }
   int64_t number;
   if (read_integer(v->node, &number))
-    return es_yaml_fail(v->tree, v->node, v->status, "%s must say of which split, as in {train: %lld, eval: %lld}",
+    return es_yaml_fail(v->tree, v->node, v->status, "%s must name the split, as in {train: %lld, eval: %lld}",
                         v->where, (long long)number, (long long)number);
   if (v->node->kind != ES_NODE_MAP) return refuse(v, v->node);
   return es_section_read(v->tree, "datasets.*.limit", v->node, v->where, v->target, v->status);
@@ -329,7 +330,7 @@ static es_code_t read_variable(const value_t *v) {
   const char *text = NULL;
   ES_TRY(read_text(v, &text));
   if (strlen(text) >= ES_VARIABLE_MAX) /* of "datasets.x.variables.train_images", the section */
-    return es_yaml_fail_key(v->tree, v->node, v->status, "%.*s: a name of more than %d bytes",
+    return es_yaml_fail_key(v->tree, v->node, v->status, "%.*s: the name is longer than %d bytes",
                             (int)(strrchr(v->where, '.') - v->where), v->where, ES_VARIABLE_MAX - 1);
   snprintf(v->at, ES_VARIABLE_MAX, "%s", text);
   return ES_OK;

@@ -85,11 +85,11 @@ static void add_node(es_builder_t *b, const char *name, es_op_t op, const es_set
   b->last = g->n_nodes++;
   if (!operation->captured) return;
   if (g->n_layers == ES_GRAPH_LAYERS_MAX) {
-    b->code = es_fail(b->status, ES_INPUT, "model", "layer %s is too much: a network has at most %d", node->name,
-                      ES_GRAPH_LAYERS_MAX);
+    b->code = es_fail(b->status, ES_INPUT, "model", "layer %s is one too many: a network can have at most %d layers",
+                      node->name, ES_GRAPH_LAYERS_MAX);
   } else if (__builtin_add_overflow(g->macs, node->macs, &g->macs)) {
     b->code = es_fail(b->status, ES_INPUT, "model",
-                      "layer %s is too much: an image would need more than 2^63 multiplications", node->name);
+                      "layer %s is too large: an image would need more than 2^63 multiplications", node->name);
   } else {
     node->layer = g->n_layers;
     g->layers[g->n_layers++] = b->last;
@@ -101,9 +101,8 @@ static bool has_channels(es_builder_t *b, const char *name, int64_t channels, in
   if (b->code != ES_OK || channels > 0) return b->code == ES_OK;
   char full[ES_NAME_MAX];
   full_name(b, name, full);
-  b->code =
-      es_fail(b->status, ES_INPUT, "model",
-              "layer %s would have no channels (%lld at width 1): a larger width is needed", full, (long long)at_one);
+  b->code = es_fail(b->status, ES_INPUT, "model",
+                    "layer %s would have no channels (%lld at width 1); use a larger width", full, (long long)at_one);
   return false;
 }
 
@@ -136,9 +135,10 @@ void es_add_pool(es_builder_t *b, const char *name, es_op_t op, int32_t kernel, 
   if (in.h + 2 * padding < kernel || in.w + 2 * padding < kernel) {
     char full[ES_NAME_MAX];
     full_name(b, name, full);
-    b->code = es_fail(b->status, ES_INPUT, "model",
-                      "%s would pool an image of %d x %d away: a larger resolution or fewer pooling layers are needed",
-                      full, in.h, in.w);
+    b->code =
+        es_fail(b->status, ES_INPUT, "model",
+                "layer %s would reduce an image of %d x %d to nothing; use a larger resolution or fewer pooling layers",
+                full, in.h, in.w);
     return;
   }
   add_node(b, name, op, &(es_settings_t){.kernel = kernel, .stride = stride, .padding = padding});

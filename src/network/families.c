@@ -183,20 +183,21 @@ static void build_mobilenet(es_builder_t *b, const es_model_spec_t *spec, int32_
 static const es_family_row_t families[] = {
     [ES_FAMILY_VGG] = {"vgg", "vgg", build_vgg, ES_HAS_HEAD | ES_HAS_BATCH_NORM, "", ES_ITEMS_MAX, 65536, "MA",
                        .example = "[64, M, 128, M]",
-                       .form = "a list of channels, M (max pooling) and A (average), or vgg11 ... vgg19",
-                       .doc = "at width 1; a model has one of vgg, mlp, resnet and mobilenet"},
+                       .form = "a list of channels, M (max pooling) and A (average pooling), or vgg11 ... vgg19",
+                       .doc = "channels at width 1; a model has exactly one of vgg, mlp, resnet and mobilenet"},
     [ES_FAMILY_MLP] = {"mlp", "mlp", build_mlp, 0, NULL, ES_ITEMS_MAX, 65536, .whole_image = true,
-                       .example = "[512, 512]", .form = "a list of widths", .doc = "hidden layers, at width 1"},
+                       .example = "[512, 512]", .form = "a list of widths",
+                       .doc = "units of the hidden layers at width 1"},
     /* At most six stages, because each stage doubles the channels. */
-    [ES_FAMILY_RESNET] = {"resnet", "resnet", build_resnet, ES_HAS_STEM | ES_HAS_SKIP, "resnet", 6, 64,
-                          .prints_word = true, .example = "18",
-                          .form = "18, 34, 50 or a list of how many basic blocks each stage has",
-                          .doc = "64 channels in the first stage at width 1, twice as many in each that follows"},
+    [ES_FAMILY_RESNET] =
+        {"resnet", "resnet", build_resnet, ES_HAS_STEM | ES_HAS_SKIP, "resnet", 6, 64, .prints_word = true,
+         .example = "18", .form = "18, 34, 50 or a list with the number of basic blocks of each stage",
+         .doc = "the first stage has 64 channels at width 1, each later stage twice as many as the one before"},
     [ES_FAMILY_RESNET_BOTTLENECK] = {"resnet", "resnet-bottleneck", build_resnet, ES_HAS_STEM | ES_HAS_SKIP, "resnet",
                                      .prints_word = true},
     [ES_FAMILY_MOBILENET] = {"mobilenet", "mobilenet", build_mobilenet, ES_HAS_STEM | ES_HAS_SKIP, "mobilenet_",
                              .prints_word = true, .example = "v2", .form = "v2",
-                             .doc = "MobileNetV2, channels at width 1 as published"},
+                             .doc = "MobileNetV2 with the published channels at width 1"},
 };
 _Static_assert(sizeof families / sizeof *families == ES_FAMILIES, "every family has a row");
 

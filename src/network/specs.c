@@ -12,14 +12,15 @@ static const char *const parts[] = {"true", "false", NULL};          /* as es_pa
 
 /* Bit i of ES_HAS_... is row i. Ids hash options in this order, so append only. */
 static const es_model_option_t options[] = {
-    {"head", heads, offsetof(es_model_spec_t, head), .doc = "the classifier behind the convolutions of a vgg",
+    {"head", heads, offsetof(es_model_spec_t, head), .doc = "for vgg: the classifier after the convolutions",
      .elsewhere = {"; an ", " ends in one linear layer"}},
-    {"batch_norm", parts, offsetof(es_model_spec_t, batch_norm), true, "behind each convolution of a vgg",
-     .elsewhere = {"; the others always have batch norm"}},
+    {"batch_norm", parts, offsetof(es_model_spec_t, batch_norm), true,
+     "for vgg: batch normalisation after each convolution", .elsewhere = {"; the others always have batch norm"}},
     {"stem", stems, offsetof(es_model_spec_t, stem),
-     .doc = "of a resnet or mobilenet: for images of 32 x 32, or as in torchvision for 224 x 224", .elsewhere = {""}},
+     .doc = "for resnet and mobilenet: first layers for images of 32 x 32, or as in torchvision for 224 x 224",
+     .elsewhere = {""}},
     {"skip", parts, offsetof(es_model_spec_t, skip),
-     .doc = "of a resnet or mobilenet: the residual additions, with their downsampling branches",
+     .doc = "for resnet and mobilenet: the residual additions with their downsampling branches",
      .elsewhere = {"; the others have no skip connections"}},
 };
 enum { OPTIONS = sizeof options / sizeof *options };

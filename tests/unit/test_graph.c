@@ -159,12 +159,12 @@ TEST(widths) {
   es_graph_destroy(graph);
   es_point_t point = {.model = resnet, .width = {1, 65}, .classes = 10, .resolution = 32};
   assert_fails(es_graph_create(&graph, &point, fresh()), ES_INPUT,
-               "layer conv1 would have no channels (64 at width 1): a larger width is needed");
+               "layer conv1 would have no channels (64 at width 1); use a larger width");
   assert_null(graph);
   point.model = mobile;
   point.width = (es_ratio_t){1, 20};
   assert_fails(es_graph_create(&graph, &point, fresh()), ES_INPUT,
-               "layer features.1.conv.1 would have no channels (16 at width 1): a larger width is needed");
+               "layer features.1.conv.1 would have no channels (16 at width 1); use a larger width");
 }
 
 /* Convolutions use Kaiming without bias; the last layer uses PyTorch's default; MobileNet's last bias is 0. */
@@ -248,7 +248,7 @@ TEST(limits) {
                       .classes = 2,
                       .resolution = 8};
   assert_fails(es_graph_create(&graph, &point, fresh()), ES_INPUT,
-               "layer layer1.1023.conv2 is too much: a network has at most 2048");
+               "layer layer1.1023.conv2 is one too many: a network can have at most 2048 layers");
   point = (es_point_t){.model = {.name = "m", .family = ES_FAMILY_VGG, .n_items = ES_ITEMS_MAX},
                        .width = {16, 1},
                        .classes = 2,

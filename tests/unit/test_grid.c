@@ -299,7 +299,7 @@ TEST(too_large_grid) {
   es_job_t *job = parse(es_text_get(&text));
   es_grid_t *grid = NULL;
   assert_fails(es_grid_create(&grid, job, fresh()), ES_INPUT,
-               "/jobs/job.yaml:6: the grid has more than 1000000 points; split the job");
+               "/jobs/job.yaml:6: the grid has more than 1000000 points; divide it into several jobs");
   assert_null(grid);
   es_job_destroy(job);
   es_text_destroy(&text);
@@ -330,7 +330,7 @@ TEST(selection) {
   check_selection("0,2,4", 10, "0,2,4");
   check_selection("0-1", 2, "0-1");
   refuse_selection("", "--points is empty; write indices as in 0-3,7");
-  refuse_selection("10", "--points 10: there is no point 10; the grid has 0-9");
+  refuse_selection("10", "--points 10: point 10 does not exist; the grid has the points 0-9");
   refuse_selection("3-1", "--points 3-1: the range 3-1 ends before it begins");
   refuse_selection("1,", "--points 1,: write indices and ranges as in 0-3,7");
   refuse_selection(",1", "--points ,1: write indices and ranges as in 0-3,7");
@@ -385,8 +385,8 @@ TEST(bad_tasks) {
       {"/2", "--task /2: write I/N, as in 0/4 for the first of four"},
       {"-1/2", "--task -1/2: write I/N, as in 0/4 for the first of four"},
       {"1/2x", "--task 1/2x: write I/N, as in 0/4 for the first of four"},
-      {"2/2", "--task 2/2: tasks are counted from 0, so that I is below N"},
-      {"0/0", "--task 0/0: tasks are counted from 0, so that I is below N"},
+      {"2/2", "--task 2/2: I must be below N, because tasks are counted from 0"},
+      {"0/0", "--task 0/0: I must be below N, because tasks are counted from 0"},
   };
   static const double cost[3] = {1, 2, 3};
   es_selection_t selection;

@@ -5,8 +5,8 @@
 static const bad_job_t syntax[] = {
     {"", NULL, "job.yaml:1: the job file is empty; it needs at least name and grid"},
     {"# nothing\n", NULL, "job.yaml:1: the job file is empty; it needs at least name and grid"},
-    {"- a\n- b\n", NULL, "job.yaml:1: a job file is a mapping of keys (name, grid, ...), not a list of 2"},
-    {"job\n", NULL, "job.yaml:1: a job file is a mapping of keys (name, grid, ...), not \"job\""},
+    {"- a\n- b\n", NULL, "job.yaml:1: a job file must be a mapping of keys (name, grid, ...), not a list of 2"},
+    {"job\n", NULL, "job.yaml:1: a job file must be a mapping of keys (name, grid, ...), not \"job\""},
     {"name: x\ngrid:\n\tdataset: fashion-mnist\n", NULL,
      "job.yaml:3: found character that cannot start any token while scanning for the next token; indent with spaces, "
      "not tabs"},
@@ -15,27 +15,31 @@ static const bad_job_t syntax[] = {
     {"name: x\na: b: c\n", NULL, "job.yaml:2: mapping values are not allowed in this context"},
     {"name: \"x\n", NULL, "job.yaml:2: found unexpected end of stream while scanning a quoted scalar"},
     {"name: x\001\n", NULL, "job.yaml:1: control characters are not allowed (byte 0x01); a job file is UTF-8 text"},
-    {"name: \"x\\0y\"\n", NULL, "job.yaml:1: control character 0x00 in a value; write it on one line, without escapes"},
+    {"name: \"x\\0y\"\n", NULL,
+     "job.yaml:1: a value has the control character 0x00; write the value on one line, without escapes"},
     {"name: \"x\\x9b31my\"\n", NULL,
-     "job.yaml:1: a value with a character that is not shown (a control character beyond ASCII, or one that turns the "
-     "direction of text); write it without"},
+     "job.yaml:1: a value has an invisible character (a control character, or one that changes the direction of text); "
+     "remove this character"},
     {"name: \"x\\u202ey\"\n", NULL,
-     "job.yaml:1: a value with a character that is not shown (a control character beyond ASCII, or one that turns the "
-     "direction of text); write it without"},
-    {"name: \"x\\ny\"\n", NULL, "job.yaml:1: control character 0x0a in a value; write it on one line, without escapes"},
+     "job.yaml:1: a value has an invisible character (a control character, or one that changes the direction of text); "
+     "remove this character"},
+    {"name: \"x\\ny\"\n", NULL,
+     "job.yaml:1: a value has the control character 0x0a; write the value on one line, without escapes"},
     {"name: x\nn\377: 1\n", NULL, "job.yaml:2: invalid leading UTF-8 octet (byte 0xff); a job file is UTF-8 text"},
     {JOB "---\nname: y\n", NULL, "job.yaml:3: a second YAML document begins here; a job file holds one job"},
-    {"name: &a x\noutput: *a\n", NULL, "job.yaml:2: a YAML alias (*) has no place in a job file; write the value out"},
+    {"name: &a x\noutput: *a\n", NULL,
+     "job.yaml:2: a job file must not have YAML aliases (*); write the value in full"},
     {"name: x\ntrain: &t {epochs: 1}\nmeasure: *t\n", NULL,
-     "job.yaml:3: a YAML alias (*) has no place in a job file; write the value out"},
-    {"name: !!str x\n", NULL, "job.yaml:1: a YAML tag (!) has no place in a job file; write the value alone"},
+     "job.yaml:3: a job file must not have YAML aliases (*); write the value in full"},
+    {"name: !!str x\n", NULL, "job.yaml:1: a job file must not have YAML tags (!); write only the value"},
     {"name: x\ntrain: !!map {epochs: 2}\n", NULL,
-     "job.yaml:2: a YAML tag (!) has no place in a job file; write the value alone"},
+     "job.yaml:2: a job file must not have YAML tags (!); write only the value"},
     {"name: x\n? [a, b]\n: c\n", NULL, "job.yaml:2: a key must be text, not a list or a mapping"},
     {JOB "train:\n  epochs: 2\n  batch: 3\n  epochs: 2\n", NULL,
-     "job.yaml:6: duplicate key \"epochs\"; line 4 has it already"},
-    {JOB "name: y\n", NULL, "job.yaml:3: duplicate key \"name\"; line 1 has it already"},
-    {"name: x\na: [[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]\n", NULL, "job.yaml:2: nested deeper than 16 levels"},
+     "job.yaml:6: duplicate key \"epochs\"; line 4 has the same key"},
+    {JOB "name: y\n", NULL, "job.yaml:3: duplicate key \"name\"; line 1 has the same key"},
+    {"name: x\na: [[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]\n", NULL,
+     "job.yaml:2: values are nested more than 16 levels deep"},
 };
 
 static const bad_job_t top[] = {
@@ -55,19 +59,19 @@ static const bad_job_t top[] = {
      "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
      "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\ngrid: {dataset: "
      "fashion-mnist, model: vgg11}",
-     NULL, "job.yaml:1: name has 201 bytes; at most 200"},
+     NULL, "job.yaml:1: name has 201 bytes, but must have at most 200"},
     {JOB "outptu: x\n", NULL, "job.yaml:3: unknown key \"outptu\"; did you mean \"output\"?"},
     {JOB "~: x\n", NULL,
-     "job.yaml:3: unknown key nothing; known are name, output, source, grid, models, datasets, train, measure, "
+     "job.yaml:3: unknown key nothing; known keys are name, output, source, grid, models, datasets, train, measure, "
      "checkpoints, activations, probe, checkpoint"},
-    {JOB "epochs: 5\n", NULL, "job.yaml:3: unknown key \"epochs\"; it belongs into train or probe"},
-    {JOB "every: 5\n", NULL, "job.yaml:3: unknown key \"every\"; it belongs into measure or checkpoint"},
+    {JOB "epochs: 5\n", NULL, "job.yaml:3: unknown key \"epochs\"; this key belongs in train or probe"},
+    {JOB "every: 5\n", NULL, "job.yaml:3: unknown key \"every\"; this key belongs in measure or checkpoint"},
     {JOB "source: tain\n", NULL, "job.yaml:3: source must be train, checkpoint or activations, not \"tain\""},
     {JOB "output: $ES_TEST_UNSET/x\n", NULL, "job.yaml:3: output: the environment variable ES_TEST_UNSET is not set"},
     {JOB "output: a$\n", NULL,
-     "job.yaml:3: output: a $ must begin a variable, $NAME or ${NAME}; write $$ for a dollar sign"},
+     "job.yaml:3: output: a $ must start a variable, as in $NAME or ${NAME}; write $$ for a dollar sign"},
     {JOB "output: \"${ES_TEST\"\n", NULL,
-     "job.yaml:3: output: a $ must begin a variable, $NAME or ${NAME}; write $$ for a dollar sign"},
+     "job.yaml:3: output: a $ must start a variable, as in $NAME or ${NAME}; write $$ for a dollar sign"},
     {JOB "train: 5\n", NULL, "job.yaml:3: train must be a mapping of keys, not \"5\""},
     {JOB "train: [epochs]\n", NULL, "job.yaml:3: train must be a mapping of keys, not a list of 1"},
 };
@@ -76,7 +80,7 @@ static const bad_job_t settings[] = {
     {"name: x\n\n\ngrid: {dataset: fashion-mnist, model: vgg11}\ntrain:\n  batch: 3\n  epoch: 5\n", NULL,
      "job.yaml:7: unknown key \"epoch\" in train; did you mean \"epochs\"?"},
     {JOB "train: {nesterov: 1}\n", NULL,
-     "job.yaml:3: unknown key \"nesterov\" in train; known are epochs, batch, optimizer, learning_rate, momentum, "
+     "job.yaml:3: unknown key \"nesterov\" in train; known keys are epochs, batch, optimizer, learning_rate, momentum, "
      "weight_decay, beta1, beta2, epsilon, schedule, augment, lanes, stop_when_stable"},
     {JOB "train: {epochs: 20.5}\n", NULL, "job.yaml:3: train.epochs must be an integer from 1 to 100000, not \"20.5\""},
     {JOB "train: {epochs: \"20\"}\n", NULL,
@@ -101,8 +105,7 @@ static const bad_job_t settings[] = {
      "job.yaml:3: train.learning_rate must be a number above 0, not \"nan\""},
     {JOB "train: {learning_rate: 1e999}\n", NULL,
      "job.yaml:3: train.learning_rate must be a number above 0, not \"1e999\""},
-    {JOB "train: {momentum: 1}\n", NULL,
-     "job.yaml:3: train.momentum must be a number from 0 up to but not 1, not \"1\""},
+    {JOB "train: {momentum: 1}\n", NULL, "job.yaml:3: train.momentum must be a number from 0 to below 1, not \"1\""},
     {JOB "train: {weight_decay: -1}\n", NULL, "job.yaml:3: train.weight_decay must be a number, 0 or more, not \"-1\""},
     {JOB "train: {optimizer: sgdd}\n", NULL, "job.yaml:3: train.optimizer must be sgd or adam, not \"sgdd\""},
     {JOB "train: {schedule: linear}\n", NULL,
@@ -119,14 +122,14 @@ static const bad_job_t settings[] = {
     {JOB "train: {lanes: 6}\n", NULL, "job.yaml:3: train.lanes must be a power of two from 1 to 256, not \"6\""},
     {JOB "train: {lanes: 512}\n", NULL, "job.yaml:3: train.lanes must be a power of two from 1 to 256, not \"512\""},
     {JOB "measure: {delta: [0.99, 0.9]}\n", NULL,
-     "job.yaml:3: measure.delta must ascend without repetitions; 0.9 comes too late"},
+     "job.yaml:3: measure.delta must be in ascending order without repetitions; 0.9 is out of order"},
     {JOB "measure: {delta: 1.5}\n", NULL,
      "job.yaml:3: measure.delta must be an ascending list of numbers above 0, at most 1, not \"1.5\""},
     {JOB "measure: {delta: []}\n", NULL,
      "job.yaml:3: measure.delta must be an ascending list of numbers above 0, at most 1, not an empty list"},
     {JOB "measure: {delta: [0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18, 0.19, 0.20, 0.21, 0.22, 0.23, 0.24, 0.25, "
          "0.26, 0.27]}\n",
-     NULL, "job.yaml:3: measure.delta has 17 entries; at most 16 are allowed"},
+     NULL, "job.yaml:3: measure.delta has 17 entries, but must have at most 16"},
     {JOB "measure: {splits: [test]}\n", NULL,
      "job.yaml:3: measure.splits must be a list of train and eval, not \"test\""},
     {JOB "measure: {splits: []}\n", NULL,
@@ -141,17 +144,17 @@ static const bad_job_t settings[] = {
     {JOB "measure: {layers: []}\n", NULL,
      "job.yaml:3: measure.layers must be a list of names with * and ?, not an empty list"},
     {JOB "measure: {layers: [\"a b\"]}\n", NULL,
-     "job.yaml:3: measure.layers: layer names have at most 63 letters, digits, '.', '_' and '-'; patterns also * and "
-     "?"},
+     "job.yaml:3: measure.layers: a layer name has at most 63 letters, digits, '.', '_' and '-'; a pattern can also "
+     "have * and ?"},
     {JOB "measure: {convention: largest}\n", NULL,
      "job.yaml:3: measure.convention must be smallest or delve, not \"largest\""},
     {JOB "checkpoint: {keep: some}\n", NULL, "job.yaml:3: checkpoint.keep must be none, last or all, not \"some\""},
     {JOB "checkpoint: {keep: last, evry: 2}\n", NULL,
      "job.yaml:3: unknown key \"evry\" in checkpoint; did you mean \"every\"?"},
     {JOB "train: {epochs: 4}\nprobe: {epochs: [1, 5]}\n", NULL,
-     "job.yaml:4: probe.epochs has 5, but training ends after epoch 4"},
+     "job.yaml:4: probe.epochs has epoch 5, but training ends after epoch 4"},
     {JOB "probe: {epochs: [5, 1]}\n", NULL,
-     "job.yaml:3: probe.epochs must ascend without repetitions; 1 comes too late"},
+     "job.yaml:3: probe.epochs must be in ascending order without repetitions; 1 is out of order"},
     {JOB "probe: {epochs: sometimes}\n", NULL,
      "job.yaml:3: probe.epochs must be none, last, all or a list of epochs, not \"sometimes\""},
     {JOB "probe: {l2: 0}\n", NULL, "job.yaml:3: probe.l2 must be a number above 0, not \"0\""},
@@ -160,31 +163,31 @@ static const bad_job_t settings[] = {
 static const bad_job_t sources[] = {
     {JOB "source: checkpoint\n", NULL, "job.yaml:3: source: checkpoint needs a section checkpoints"},
     {JOB "source: checkpoint\ncheckpoints: {files: \"run/{modle}.safetensors\"}\n", NULL,
-     "job.yaml:4: checkpoints.files: {modle} is unknown; an axis of the grid or {epoch} may stand there"},
+     "job.yaml:4: checkpoints.files: {modle} is unknown; only an axis of the grid or {epoch} may be in braces"},
     {JOB "source: checkpoint\ncheckpoints: {files: \"run/{epoch.safetensors\"}\n", NULL,
-     "job.yaml:4: checkpoints.files: after { a name and } must follow, as in {epoch} or {epoch:03}"},
+     "job.yaml:4: checkpoints.files: { must be followed by a name and }, as in {epoch} or {epoch:03}"},
     {JOB "source: checkpoint\ncheckpoints: {files: \"run/{epoch}\"}\n", NULL,
-     "job.yaml:4: checkpoints has {epoch} but no epochs; add epochs: [...]"},
+     "job.yaml:4: checkpoints has {epoch} in its path but no epochs; add epochs: [...]"},
     {JOB "source: checkpoint\ncheckpoints: {files: \"run/a\", epochs: [1]}\n", NULL,
-     "job.yaml:4: checkpoints.epochs is for paths with {epoch}; this one has none"},
+     "job.yaml:4: checkpoints.epochs can only be used if the path has {epoch}"},
     {JOB "source: checkpoint\ncheckpoints: {epochs: [1]}\n", NULL,
-     "job.yaml:4: checkpoints has neither files nor from; it needs one of them, as in files: "
+     "job.yaml:4: checkpoints has neither files nor from; it needs exactly one of the two, as in files: "
      "\"run/{model}-{width}-{epoch:03}.safetensors\" or from: results/reference"},
     {JOB "source: checkpoint\ncheckpoints: {files: a, from: b}\n", NULL,
-     "job.yaml:4: checkpoints has files and from; it needs one of them, as in files: "
+     "job.yaml:4: checkpoints has both files and from; it needs exactly one of the two, as in files: "
      "\"run/{model}-{width}-{epoch:03}.safetensors\" or from: results/reference"},
     {JOB "source: checkpoint\ncheckpoints: {from: \"\"}\n", NULL,
      "job.yaml:4: checkpoints.from must be a folder, not the quoted text \"\""},
     {JOB "source: activations\nactivations: {file: acts.h5, labels: labels}\n", NULL,
-     "job.yaml:2: a grid is not read with source: activations, which is one point; leave it out"},
+     "job.yaml:2: a job with source: activations is one point and has no grid; leave the grid out"},
     {"name: x\nsource: activations\nactivations: {file: \"acts-{epoch}.h5\", eval: evals.h5, epochs: [1]}\n", NULL,
      "job.yaml:3: activations.file and activations.eval must both have {epoch}, or neither"},
     {"name: x\nsource: activations\nactivations: {file: acts.h5, epochs: [1]}\n", NULL,
-     "job.yaml:3: activations.epochs is for paths with {epoch}; this one has none"},
+     "job.yaml:3: activations.epochs can only be used if the path has {epoch}"},
     {"name: x\nsource: activations\nactivations: {file: \"{model}.h5\"}\n", NULL,
-     "job.yaml:3: activations.file: {model} is unknown; only {epoch} may stand there"},
+     "job.yaml:3: activations.file: {model} is unknown; only {epoch} may be in braces"},
     {JOB "checkpoints: {files: a}\n", NULL,
-     "job.yaml:3: checkpoints is read only with source: checkpoint; leave the section out"},
+     "job.yaml:3: checkpoints can only be used with source: checkpoint; leave the section out"},
 };
 
 static const bad_job_t sets[] = {
@@ -196,30 +199,31 @@ static const bad_job_t sets[] = {
     {JOB, ".epochs=2", "--set .epochs=2: an empty key; write --set section.key=value"},
     {JOB, "train.=2", "--set train.=2: an empty key; write --set section.key=value"},
     {JOB, "name.x=2",
-     "--set name.x=2: name is a single value in the job file, so that nothing can be set in it; set the whole of it"},
+     "--set name.x=2: name is a single value in the job file, so a key inside it cannot be set; set the whole value"},
     {JOB, "grid.width=[1/16", "--set grid.width=[1/16: did not find expected ',' or ']' while parsing a flow sequence"},
     {JOB, "grid.width=[1, 1]", "--set grid.width=[1, 1]: grid.width has \"1\" twice"},
     {JOB, "grid.size=3",
-     "--set grid.size=3: unknown key \"size\" in grid; known are dataset, model, width, classes, resolution, seed, "
+     "--set grid.size=3: unknown key \"size\" in grid; known keys are dataset, model, width, classes, resolution, "
+     "seed, "
      "train.epochs, train.batch, train.optimizer, train.learning_rate, train.momentum, train.weight_decay, "
      "train.beta1, train.beta2, train.epsilon, train.schedule, train.lanes, measure.every, measure.method, "
      "measure.convention, measure.solver, measure.eigenspace, measure.projection, probe.pool, probe.l2, probe.samples, "
      "probe.tail"},
     {"name: x\ngrid: [{dataset: fashion-mnist, model: vgg11}]", "grid.seed=1",
-     "--set grid.seed=1: grid is a list in the job file, so that nothing can be set in it; set the whole of it"},
+     "--set grid.seed=1: grid is a list in the job file, so a key inside it cannot be set; set the whole value"},
     {JOB, "train.epochs=", "--set train.epochs=: train.epochs must be an integer from 1 to 100000, not nothing"},
     {JOB, "train={epochs: 1, epochs: 2}", "--set train={epochs: 1, epochs: 2}: duplicate key \"epochs\""},
     {JOB, "output=$ES_TEST_UNSET",
      "--set output=$ES_TEST_UNSET: output: the environment variable ES_TEST_UNSET is not set"},
     {JOB, "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q=1",
-     "--set a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q=1: nested deeper than 16 levels"},
+     "--set a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q=1: values are nested more than 16 levels deep"},
     {JOB, "train.epochs=1\n---\n2",
      "--set train.epochs=1?---?2: a second YAML document begins here; a job file holds one job"},
     {JOB, "datasets.m.format=idx",
      "--set datasets.m.format=idx: datasets.m has no path; it needs the folder of the IDX files"},
     {JOB, "source=checkpoint", "--set source=checkpoint: source: checkpoint needs a section checkpoints"},
     {JOB, "probe.epochs=[20, 21]",
-     "--set probe.epochs=[20, 21]: probe.epochs has 21, but training ends after epoch 20"},
+     "--set probe.epochs=[20, 21]: probe.epochs has epoch 21, but training ends after epoch 20"},
 };
 
 TEST_TABLE(syntax)
@@ -239,22 +243,23 @@ static void check_long(const char *before, const char *item, int n, const char *
 }
 
 TEST(limits) {
-  check_long("name: ", "y", 1001, "\n" GRID, "job.yaml:1: a value of 1001 bytes; at most 1000 are read");
-  check_long("name: ", "y", 201, "\n" GRID, "job.yaml:1: name has 201 bytes; at most 200");
+  check_long("name: ", "y", 1001, "\n" GRID, "job.yaml:1: a value has 1001 bytes, but must have at most 1000");
+  check_long("name: ", "y", 201, "\n" GRID, "job.yaml:1: name has 201 bytes, but must have at most 200");
   check_long(JOB "output: ", "y", 961, "\n", "job.yaml:3: output is longer than 960 bytes");
-  check_long("#", "y", 4 << 20, "\n" JOB, "job.yaml:1: a job file of 4194359 bytes; at most 4194304 are read");
-  check_long("a: ", "[", 100000, "\n", "job.yaml:1: nested deeper than 16 levels");
-  check_long("a: ", "{b: ", 100000, "\n", "job.yaml:1: nested deeper than 16 levels");
-  check_long(JOB "a:\n  - [", "1,", 300000, "]\n", "job.yaml:4: more than 300000 values; split the job");
+  check_long("#", "y", 4 << 20, "\n" JOB, "job.yaml:1: the job file has 4194359 bytes, but must have at most 4194304");
+  check_long("a: ", "[", 100000, "\n", "job.yaml:1: values are nested more than 16 levels deep");
+  check_long("a: ", "{b: ", 100000, "\n", "job.yaml:1: values are nested more than 16 levels deep");
+  check_long(JOB "a:\n  - [", "1,", 300000, "]\n",
+             "job.yaml:4: the job file has more than 300000 values; divide it into several jobs");
   check_long(JOB "measure: {delta: [", "0.5,", 17, "]}\n",
-             "job.yaml:3: measure.delta has 17 entries; at most 16 are allowed");
+             "job.yaml:3: measure.delta has 17 entries, but must have at most 16");
   check_long(JOB "measure: {layers: [", "a,", 17, "]}\n",
-             "job.yaml:3: measure.layers has 17 entries; at most 16 are allowed");
+             "job.yaml:3: measure.layers has 17 entries, but must have at most 16");
   check_long(JOB "models: {late: {vgg: [", "8,", 65, "]}}\n",
-             "job.yaml:3: models.late.vgg has 65 entries; at most 64 are allowed");
+             "job.yaml:3: models.late.vgg has 65 entries, but must have at most 64");
   check_long(JOB "models: {", "y", 64, ": {mlp: [3]}}\n",
-             "job.yaml:3: \"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\" is no name for a model: "
-             "at most 63 "
+             "job.yaml:3: \"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\" cannot be the name of a "
+             "model; a name has at most 63 "
              "letters, digits, '.', '_', '-' and '+'");
   check_long(JOB "source: ", "\303\251", 40, "\n",
              "job.yaml:3: source must be train, checkpoint or activations, not "
@@ -271,7 +276,7 @@ TEST(alias_bomb) {
   for (int i = 1; i < 20; i++)
     es_text_append(&text, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1);
   check_message(es_text_get(&text), NULL,
-                "job.yaml:2: a YAML alias (*) has no place in a job file; write the value out");
+                "job.yaml:2: a job file must not have YAML aliases (*); write the value in full");
   es_text_destroy(&text);
 }
 
@@ -279,6 +284,6 @@ TEST(too_many_keys) {
   es_text_t text = {0};
   es_text_append(&text, "a:\n");
   for (int i = 0; i <= 1000; i++) es_text_append(&text, "  k%d: 1\n", i);
-  check_message(es_text_get(&text), NULL, "job.yaml:1002: a mapping with more than 1000 keys");
+  check_message(es_text_get(&text), NULL, "job.yaml:1002: a mapping has more than 1000 keys");
   es_text_destroy(&text);
 }

@@ -272,7 +272,7 @@ TEST(builtin_shapes) {
   assert_fails_with(es_graph_create(&graph, &point, fresh()), ES_INPUT, "features.0 would have no channels");
   point.width = (es_ratio_t){1, 1};
   point.resolution = 16;
-  assert_fails_with(es_graph_create(&graph, &point, fresh()), ES_INPUT, "pool an image of 1 x 1 away");
+  assert_fails_with(es_graph_create(&graph, &point, fresh()), ES_INPUT, "reduce an image of 1 x 1 to nothing");
   assert_false(es_model_spec_builtin(&point.model, "vgg12"));
   assert_int_equal(es_memory_balance(), 0);
 }
