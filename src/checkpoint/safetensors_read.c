@@ -1,4 +1,5 @@
 #include "eigenscope/memory.h"
+#include "eigenscope/text.h"
 #include "json.h"
 #include "safetensors.h"
 #include <errno.h>
@@ -54,7 +55,7 @@ __attribute__((format(printf, 2, 3))) static es_code_t refuse(const reader_t *re
 }
 
 static es_code_t bad_json(const reader_t *reader) {
-  return refuse(reader, "the header is not valid at byte %zu: %s", FORMAT_LENGTH_BYTES + reader->json.at,
+  return refuse(reader, "the header is wrong at byte %zu: %s", FORMAT_LENGTH_BYTES + reader->json.at,
                 reader->json.error);
 }
 
@@ -84,7 +85,7 @@ static es_code_t read_shape(reader_t *reader, es_tensor_view_t *view) {
     int64_t length;
     if (!es_json_whole(json, &length)) break;
     if (view->rank == ES_TENSOR_RANK_MAX)
-      return refuse(reader, "tensor \"%s\" has more than %d dimensions, the most that are read", view->name,
+      return refuse(reader, "tensor \"%s\" has more than %d dimensions; such tensors are not read", view->name,
                     ES_TENSOR_RANK_MAX);
     view->shape[view->rank++] = length;
   }
@@ -106,17 +107,20 @@ static es_code_t read_tensor(reader_t *reader, entry_t *entry) {
                 : strcmp(key, "data_offsets") == 0 ? OFFSETS
                                                    : 0;
     if (field == 0 || (seen & field) != 0)
-      return refuse(reader, "tensor \"%s\" has %s key \"%s\"; it must have dtype, shape and data_offsets, once each",
-                    entry->view.name, field == 0 ? "the unknown" : "twice the", key);
+      return refuse(
+          reader,
+          "tensor \"%s\" has %s key \"%s\"; a tensor must have the keys dtype, shape and data_offsets, each only once",
+          entry->view.name, field == 0 ? "the unknown" : "twice the", key);
     seen |= field;
     if (field == DTYPE) {
       const char *dtype = es_json_string(json);
       if (dtype == NULL) break;
       entry->view.dtype = es_format_dtype(dtype);
       if (entry->view.dtype == ES_DTYPES)
-        return refuse(reader,
-                      "tensor \"%s\" has the dtype \"%s\", which is none of F64, F32, F16, BF16, integers and BOOL",
-                      entry->view.name, dtype);
+        return refuse(
+            reader,
+            "tensor \"%s\" has the dtype \"%s\"; dtypes that can be read are F64, F32, F16, BF16, integers and BOOL",
+            entry->view.name, dtype);
     }
     if (field == SHAPE) ES_TRY(read_shape(reader, &entry->view));
     if (field == OFFSETS) {
@@ -127,7 +131,7 @@ static es_code_t read_tensor(reader_t *reader, entry_t *entry) {
   }
   if (json->error != NULL) return bad_json(reader);
   if (seen == ALL) return ES_OK;
-  return refuse(reader, "tensor \"%s\" lacks its %s", entry->view.name,
+  return refuse(reader, "tensor \"%s\" has no %s", entry->view.name,
                 (seen & DTYPE) == 0   ? "dtype"
                 : (seen & SHAPE) == 0 ? "shape"
                                       : "data_offsets");
@@ -148,10 +152,10 @@ static es_code_t read_header(reader_t *reader) {
       continue;
     }
     if (strlen(name) >= ES_TENSOR_NAME_MAX)
-      return refuse(reader, "the tensor name \"%.40s...\" has %zu bytes, at most %d are read", name, strlen(name),
+      return refuse(reader, "the tensor name \"%.40s...\" has %zu bytes; at most %d are allowed", name, strlen(name),
                     ES_TENSOR_NAME_MAX - 1);
     if (file->n_tensors == FORMAT_TENSORS_MAX)
-      return refuse(reader, "has more than %d tensors, the most that are read", FORMAT_TENSORS_MAX);
+      return refuse(reader, "has more than %d tensors; such files are not read", FORMAT_TENSORS_MAX);
     entry_t *grown = es_make_room(file->tensors, file->n_tensors, sizeof *grown);
     if (grown == NULL) return out_of_memory(reader);
     file->tensors = grown;
@@ -209,7 +213,7 @@ static es_code_t check_keys(const reader_t *reader) {
   qsort(sorted, (size_t)file->n_metadata, sizeof *sorted, compare_keys);
   for (int i = 1; code == ES_OK && i < file->n_metadata; i++) {
     if (compare_keys(&sorted[i - 1], &sorted[i]) == 0)
-      code = refuse(reader, "the metadata have the key \"%s\" twice", sorted[i]->key);
+      code = refuse(reader, "the metadata has the key \"%s\" twice", sorted[i]->key);
   }
   es_free(sorted);
   return code;
@@ -224,20 +228,21 @@ static es_code_t check_layout(const reader_t *reader) {
     const char *name = entry->view.name;
     size_t bytes;
     if (entry->begin != at || entry->end < entry->begin)
-      return refuse(reader, "tensor \"%s\" lies at %lld-%lld, but must start at %lld, where the one before it ends",
+      return refuse(reader,
+                    "tensor \"%s\" is at bytes %lld-%lld, but must start at %lld, where the tensor before it ends",
                     name, (long long)entry->begin, (long long)entry->end, (long long)at);
     if (!es_format_tensor_bytes(&entry->view, &bytes))
-      return refuse(reader, "the shape of tensor \"%s\" overflows: it has 2^63 bytes or more", name);
+      return refuse(reader, "the shape of tensor \"%s\" is too large: the tensor would have 2^63 bytes or more", name);
     if ((size_t)(entry->end - entry->begin) != bytes)
-      return refuse(reader, "tensor \"%s\" takes %lld bytes, but its shape and dtype make %zu", name,
-                    (long long)(entry->end - entry->begin), bytes);
+      return refuse(reader, "tensor \"%s\" has %lld byte%s, but its shape and dtype need %zu", name,
+                    (long long)(entry->end - entry->begin), es_plural(entry->end - entry->begin), bytes);
     at = entry->end;
   }
   if ((size_t)at == file->data_size) return ES_OK;
-  return refuse(reader, "%s: the header describes %lld bytes of data, %zu are there",
+  return refuse(reader, "%s: the header describes %lld byte%s of data, but the file has %zu",
                 (size_t)at > file->data_size ? "the file is cut off"
-                                             : "the file has bytes at its end that no tensor owns",
-                (long long)at, file->data_size);
+                                             : "the file has bytes at its end that belong to no tensor",
+                (long long)at, es_plural(at), file->data_size);
 }
 
 /* Points every view to its data, or to an aligned copy. */
@@ -297,7 +302,7 @@ static int read_bytes(int descriptor, size_t at, char *out, size_t size) {
 
 static es_code_t cannot_read(const reader_t *reader, int reason) {
   return es_fail(reader->status, ES_SYSTEM, FORMAT_STAGE, "%s: cannot be read: %s", reader->path,
-                 reason == ENODATA ? "it became shorter meanwhile" : strerror(reason));
+                 reason == ENODATA ? "the file became shorter while it was read" : strerror(reason));
 }
 
 /* O_NONBLOCK: opening a pipe without a writer must not block. */
@@ -306,7 +311,7 @@ static es_code_t open_file(reader_t *reader, size_t *size) {
   int descriptor = reader->file->descriptor = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0 || fstat(descriptor, &facts) != 0) return cannot_read(reader, errno);
   if (!S_ISREG(facts.st_mode))
-    return refuse(reader, "is no file but %s; a safetensors file was expected",
+    return refuse(reader, "is %s, but must be a safetensors file",
                   S_ISDIR(facts.st_mode) ? "a folder" : "a device or pipe");
   *size = (size_t)facts.st_size;
   return ES_OK;
@@ -317,8 +322,8 @@ static es_code_t read_start(reader_t *reader, size_t size) {
   es_safetensors_t *file = reader->file;
   unsigned char start[FORMAT_LENGTH_BYTES];
   if (size < FORMAT_LENGTH_BYTES)
-    return refuse(reader, "is no safetensors file: %zu bytes are too few, it starts with a length of %d bytes", size,
-                  FORMAT_LENGTH_BYTES);
+    return refuse(reader, "is not a safetensors file: it has %zu byte%s, but a safetensors file has at least %d", size,
+                  es_plural((int64_t)size), FORMAT_LENGTH_BYTES);
   int reason = read_bytes(file->descriptor, 0, (char *)start, sizeof start);
   if (reason != 0) return cannot_read(reader, reason);
   uint64_t length = 0;
@@ -326,8 +331,8 @@ static es_code_t read_start(reader_t *reader, size_t size) {
   size_t rest = size - FORMAT_LENGTH_BYTES;
   if (length > FORMAT_HEADER_MAX || length > rest)
     return refuse(reader,
-                  "is cut off or no safetensors file: its first %d bytes give the header %llu bytes, at most %zu "
-                  "are possible",
+                  "is cut off or not a safetensors file: its first %d bytes say that the header has %llu bytes, but at "
+                  "most %zu are possible",
                   FORMAT_LENGTH_BYTES, (unsigned long long)length,
                   rest < FORMAT_HEADER_MAX ? rest : (size_t)FORMAT_HEADER_MAX);
   file->header = es_allocate((size_t)length + 1, 1);

@@ -30,8 +30,8 @@ static es_code_t check(const char *path, const es_tensor_view_t *tensors, int n_
     for (int j = 0; named && j < i; j++) named = strcmp(tensor->name, tensors[j].name) != 0;
     if (!known || !named || !es_format_tensor_bytes(tensor, &bytes) || (bytes > 0 && tensor->data == NULL))
       return es_fail(status, ES_BUG, FORMAT_STAGE,
-                     "%s: tensor %d (\"%.*s\") must have a name of its own, a known dtype, lengths >= 0 and data", path,
-                     i, ES_TENSOR_NAME_MAX - 1, tensor->name);
+                     "%s: tensor %d (\"%.*s\") must have a unique name, a known dtype, lengths >= 0 and data", path, i,
+                     ES_TENSOR_NAME_MAX - 1, tensor->name);
   }
   for (int i = 0; i < n_metadata; i++) {
     const char *key = metadata[i].key;
@@ -40,8 +40,8 @@ static es_code_t check(const char *path, const es_tensor_view_t *tensors, int n_
     for (int j = 0; good && j < i; j++) good = strcmp(key, metadata[j].key) != 0;
     if (!good)
       return es_fail(status, ES_BUG, FORMAT_STAGE,
-                     "%s: metadata entry \"%s\" must have a key of its own, other than \"%s\" and \"%s\", in UTF-8",
-                     path, key, FORMAT_WRITER_KEY, FORMAT_SEAL_KEY);
+                     "%s: metadata entry \"%s\" must have a unique key in UTF-8, and not \"%s\" or \"%s\"", path, key,
+                     FORMAT_WRITER_KEY, FORMAT_SEAL_KEY);
   }
   return ES_OK;
 }
@@ -107,7 +107,7 @@ es_code_t es_safetensors_write(const char *path, const es_tensor_view_t *tensors
   if (header.failed) goto out;
   if (header.length > FORMAT_HEADER_MAX) {
     code = es_fail(status, ES_INPUT, FORMAT_STAGE,
-                   "%s: names and metadata take %zu bytes, the format allows a header of at most %d", path,
+                   "%s: names and metadata need %zu bytes, but the format allows a header of at most %d", path,
                    header.length, FORMAT_HEADER_MAX);
     goto out;
   }

@@ -144,17 +144,18 @@ static es_code_t check_entry(const es_safetensors_t *file, const char *entry, co
                              es_status_t *status) {
   const char *found = es_safetensors_metadata(file, entry);
   if (found && strcmp(found, expected) == 0) return ES_OK;
-  return es_fail(status, ES_INPUT, STAGE, "%s: %s is \"%s\", this run has \"%s\"; %s", es_safetensors_path(file), entry,
-                 found ? found : "", expected, advice);
+  return es_fail(status, ES_INPUT, STAGE, "%s: %s is \"%s\", but this run has \"%s\"; %s", es_safetensors_path(file),
+                 entry, found ? found : "", expected, advice);
 }
 
 static es_code_t copy_tensor(const es_safetensors_t *file, const char *name, es_dtype_t dtype, int64_t count, void *out,
                              es_status_t *status) {
   const es_tensor_view_t *view = es_safetensors_find(file, name);
   if (!view || view->dtype != dtype || es_tensor_count(view) != count)
-    return es_fail(status, ES_INPUT, STAGE,
-                   "%s: tensor %s of %lld %s is missing or of another shape; remove the file to start this point again",
-                   es_safetensors_path(file), name, (long long)count, es_dtype_name(dtype));
+    return es_fail(
+        status, ES_INPUT, STAGE,
+        "%s: tensor %s (%lld values of %s) is missing or has another shape; remove the file to start this point again",
+        es_safetensors_path(file), name, (long long)count, es_dtype_name(dtype));
   memcpy(out, view->data, (size_t)count * es_dtype_size(dtype));
   return ES_OK;
 }
@@ -198,9 +199,10 @@ static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const es_sta
                       const es_state_content_t *c, bool accept_cpu_change, es_status_t *status) {
   ES_TRY(check_entry(file, "point_id", key->point_id, "remove the file to start this point again", status));
   ES_TRY(check_entry(file, "dataset_fingerprint", key->fingerprint,
-                     "the data have changed: remove the file to start this point again", status));
+                     "the dataset has changed: remove the file to start this point again", status));
   if (!accept_cpu_change)
-    ES_TRY(check_entry(file, "engine", key->engine, "other bits would follow: --accept-cpu-change goes on all the same",
+    ES_TRY(check_entry(file, "engine", key->engine,
+                       "results would differ in the last bits; to continue nevertheless, use --accept-cpu-change",
                        status));
   if (c->trainer) ES_TRY(load_trainer(file, c, status));
   ES_TRY(load_result(file, c->result, status));
@@ -210,7 +212,8 @@ static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const es_sta
   const int64_t epochs = es_result_extent(c->result, ES_DIM_EPOCH) - 1; /* no state is saved after the last epoch */
   if (!text || !es_text_to_int(text, &number) || number < 0 || number >= epochs)
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: epoch is \"%s\", not one before the last of %lld; remove the file to start this point again",
+                   "%s: epoch is \"%s\", but must be a number below %lld, the last epoch; remove the file to start "
+                   "this point again",
                    es_safetensors_path(file), text ? text : "", (long long)epochs);
   *epoch = (int32_t)number;
   return ES_OK;
@@ -227,7 +230,7 @@ static es_safetensors_t *open_state(const char *path, open_t *open, char warning
   if (es_file_is_missing(path) || open(&file, path, status) == ES_OK) return file;
   es_state_previous_path(previous, path);
   if (status->code != ES_INPUT || !es_file_exists(previous) || open(&file, previous, &second) != ES_OK) return NULL;
-  snprintf(warning, 512, "%.400s; going on from the state before it", status->message);
+  snprintf(warning, 512, "%.400s; the run continues from the previous state", status->message);
   *status = (es_status_t){0};
   return file;
 }

@@ -55,13 +55,13 @@ static int compare_one(const es_safetensors_t *file, const es_tensor_t *tensor, 
   if (!report) return 1;
   es_text_append(report, "  %s: ", tensor->name);
   if (!view) {
-    es_text_append(report, "is missing; the network has ");
+    es_text_append(report, "is missing; in the network it is ");
     append_shape(report, tensor->rank, tensor->shape);
   } else if (n > 1) {
-    es_text_append(report, "is there %d times, with and without prefix", n);
+    es_text_append(report, "occurs %d times, with and without prefix", n);
   } else if (!shape) {
     append_shape(report, view->rank, view->shape);
-    es_text_append(report, ", the network has ");
+    es_text_append(report, ", but in the network it is ");
     append_shape(report, tensor->rank, tensor->shape);
   } else {
     es_text_append(report, "is %s; F64, F32, F16 or BF16 can be read", es_dtype_name(view->dtype));
@@ -91,7 +91,7 @@ static int compare_rest(const es_safetensors_t *file, const es_graph_t *graph, e
     if (!report) continue;
     es_text_append(report, "  %s: ", view->name);
     append_shape(report, view->rank, view->shape);
-    es_text_append(report, ", the network has no tensor of that name\n");
+    es_text_append(report, ", but the network has no tensor with this name\n");
   }
   return mismatches;
 }
@@ -139,19 +139,20 @@ static es_code_t infer(const es_safetensors_t *file, es_point_t *point, const es
   const es_tensor_view_t *view = find(file, weight->name, &there);
   if (point->classes == 0) {
     if (!view || view->rank != weight->rank)
-      return es_fail(status, ES_INPUT, "checkpoint", "%s: the number of classes cannot be told: %s of model %s %s",
+      return es_fail(status, ES_INPUT, "checkpoint", "%s: the number of classes is unknown: tensor %s of model %s %s",
                      es_safetensors_path(file), weight->name, point->model.name,
                      view ? "has another number of dimensions" : "is missing");
     if (view->shape[0] < 2 || view->shape[0] > ES_CLASSES_MAX)
       return es_fail(status, ES_INPUT, "checkpoint",
-                     "%s: %s has %lld output%s; a network needs 2 … %d, one for each class", es_safetensors_path(file),
-                     weight->name, (long long)view->shape[0], view->shape[0] == 1 ? "" : "s", ES_CLASSES_MAX);
+                     "%s: tensor %s has %lld output%s, but a network must have from 2 to %d, one for each class",
+                     es_safetensors_path(file), weight->name, (long long)view->shape[0], view->shape[0] == 1 ? "" : "s",
+                     ES_CLASSES_MAX);
     point->classes = (int32_t)view->shape[0];
   }
   if (point->width.numerator == 0) point->width = infer_width(file, at_one);
   if (point->width.numerator > 0) return ES_OK;
   return es_fail(status, ES_INPUT, "checkpoint",
-                 "%s: the width cannot be told: no weights of the layers of model %s are in it",
+                 "%s: the width is unknown: the file has no weights of the layers of model %s",
                  es_safetensors_path(file), point->model.name);
 }
 

@@ -45,7 +45,7 @@ static es_code_t refuse(const char *path, int n, es_text_t *report, es_status_t 
   for (size_t i = 0; i < report->length; i++) {
     if (report->data[i] == '\n') report->data[i] = ';';
   }
-  return es_fail(status, ES_INPUT, STAGE, "%s: does not fit the network in %d tensors:%.300s%s", path, n,
+  return es_fail(status, ES_INPUT, STAGE, "%s: does not fit the network; tensors that do not fit: %d:%.300s%s", path, n,
                  es_text_get(report), report->length > 300 ? " ..." : "");
 }
 
@@ -123,7 +123,8 @@ es_code_t es_trained_scan(es_trained_list_t *out, const char *output, es_status_
   DIR *folder = opendir(path);
   if (!folder && errno == ENOENT)
     return es_fail(status, ES_INPUT, STAGE,
-                   "there is no folder %s; name the output of a job that kept its weights (checkpoint.keep)", path);
+                   "the folder %s does not exist; give the output of a job that kept its weights (checkpoint.keep)",
+                   path);
   if (!folder) return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", path, strerror(errno));
   while (status->code == ES_OK) {
     es_trained_t found;

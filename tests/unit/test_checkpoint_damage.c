@@ -52,7 +52,7 @@ TEST_IN_FOLDER(cut_anywhere) {
   char *bytes = example(&size);
   for (size_t cut = 0; cut < size; cut++) {
     file_write(path, bytes, cut);
-    refused(cut < 8 ? "too few" : "cut off");
+    refused(cut < 8 ? "a safetensors file has at least 8" : "cut off");
   }
   es_free(bytes);
 }
@@ -64,7 +64,7 @@ TEST_IN_FOLDER(longer_than_it_should_be) {
   memcpy(longer, bytes, size);
   longer[size] = ' ';
   file_write(path, longer, size + 1);
-  refused("no tensor owns");
+  refused("belong to no tensor");
   es_free(bytes);
 }
 
@@ -91,9 +91,9 @@ TEST_IN_FOLDER(every_flipped_bit) {
 
 TEST_IN_FOLDER(length_that_lies) {
   file_write(path, "\xff\xff\xff\xff\xff\xff\xff\xff{}", 10);
-  refused("give the header 18446744073709551615 bytes, at most 2 are possible");
+  refused("say that the header has 18446744073709551615 bytes, but at most 2 are possible");
   file_write(path, "\x03\0\0\0\0\0\0\0{}", 10);
-  refused("give the header 3 bytes, at most 2 are possible");
+  refused("say that the header has 3 bytes, but at most 2 are possible");
   file_write(path, "\x01\0\0\0\0\0\0\0{}", 10);
   refused("a string was expected");
   file_write(path, "\0\0\0\0\0\0\0\0{}", 10);
@@ -120,7 +120,7 @@ TEST_IN_FOLDER(huge) {
   bytes[0] = sizeof header - 1;
   memcpy(bytes + 8, header, sizeof header - 1);
   file_write(path, bytes, 8 + sizeof header - 1);
-  refused("the header describes 100000000000 bytes of data, 0 are there");
+  refused("the header describes 100000000000 bytes of data, but the file has 0");
   assert_int_equal(truncate(path, 8 + sizeof header - 1 + 100000000000), 0);
   es_safetensors_t *file = NULL;
   assert_ok(es_safetensors_open(&file, path, fresh()));
@@ -163,7 +163,7 @@ TEST_IN_FOLDER(shorter_meanwhile) {
   char *bytes = example(&size);
   assert_ok(es_safetensors_open(&file, path, fresh()));
   assert_int_equal(truncate(path, (off_t)size - 1), 0);
-  assert_fails_with(es_safetensors_load(file, fresh()), ES_SYSTEM, "shorter meanwhile");
+  assert_fails_with(es_safetensors_load(file, fresh()), ES_SYSTEM, "became shorter while it was read");
   assert_null(es_safetensors_find(file, "w")->data);
   file_write(path, bytes, size);
   assert_ok(es_safetensors_load(file, fresh()));
@@ -179,19 +179,19 @@ TEST_IN_FOLDER(layout) {
   header_refused("{" W("[1]", "[0,4]") "," B("[1]", "[8,12]") "}", 12, "must start at 4");
   header_refused("{" W("[2]", "[0,8]") "," B("[1]", "[4,8]") "}", 8, "must start at 8");
   header_refused("{" W("[1]", "[4,8]") "}", 8, "must start at 0");
-  header_refused("{" W("[1]", "[0,4]") "}", 8, "no tensor owns");
+  header_refused("{" W("[1]", "[0,4]") "}", 8, "belong to no tensor");
   header_refused("{" W("[2]", "[0,8]") "}", 4, "cut off");
   header_refused("{" W("[1]", "[4,0]") "}", 4, "must start at 0");
   header_refused("{" W("[0]", "[0,0]") "," B("[1]", "[4,0]") "}", 4, "must start at 0");
-  header_refused("{}", 1, "no tensor owns");
+  header_refused("{}", 1, "belong to no tensor");
 }
 
 TEST_IN_FOLDER(shapes) {
-  header_refused("{" W("[2]", "[0,4]") "}", 4, "its shape and dtype make 8");
-  header_refused("{" W("[0]", "[0,4]") "}", 4, "its shape and dtype make 0");
-  header_refused("{" W("[4611686018427387904]", "[0,0]") "}", 0, "overflows");
-  header_refused("{" W("[2147483648,2147483648]", "[0,0]") "}", 0, "overflows");
-  header_refused("{" W("[2305843009213693952,2]", "[0,4]") "}", 4, "overflows");
+  header_refused("{" W("[2]", "[0,4]") "}", 4, "its shape and dtype need 8");
+  header_refused("{" W("[0]", "[0,4]") "}", 4, "its shape and dtype need 0");
+  header_refused("{" W("[4611686018427387904]", "[0,0]") "}", 0, "is too large");
+  header_refused("{" W("[2147483648,2147483648]", "[0,0]") "}", 0, "is too large");
+  header_refused("{" W("[2305843009213693952,2]", "[0,4]") "}", 4, "is too large");
   header_refused("{" W("[1,1,1,1,1,1,1,1,1]", "[0,4]") "}", 4, "more than 8 dimensions");
   header_refused("{" W("[-1]", "[0,4]") "}", 4, "a whole number, 0 or more");
   header_refused("{" W("[1.0]", "[0,4]") "}", 4, "a whole number, 0 or more");
@@ -204,13 +204,13 @@ TEST_IN_FOLDER(shapes) {
 TEST_IN_FOLDER(keys) {
   header_refused("{" W("[1]", "[0,4]") "," W("[1]", "[4,8]") "}", 8, "has the tensor \"w\" twice");
   header_refused("{" W("[1]", "[0,4]") "," W("[1]", "[0,4]") "}", 4, "has the tensor \"w\" twice");
-  header_refused("{\"__metadata__\":{\"a\":\"1\",\"b\":\"\",\"a\":\"1\"}}", 0, "metadata have the key \"a\" twice");
-  header_refused("{\"__metadata__\":{\"a\":\"1\",\"\\u0061\":\"1\"}}", 0, "metadata have the key \"a\" twice");
+  header_refused("{\"__metadata__\":{\"a\":\"1\",\"b\":\"\",\"a\":\"1\"}}", 0, "metadata has the key \"a\" twice");
+  header_refused("{\"__metadata__\":{\"a\":\"1\",\"\\u0061\":\"1\"}}", 0, "metadata has the key \"a\" twice");
   header_refused("{\"__metadata__\":{},\"__metadata__\":{}}", 0, "has the key \"__metadata__\" twice");
   header_refused("{\"w\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}", 0, "has twice the key \"dtype\"");
   header_refused("{\"w\":{\"dtype\":\"F32\",\"type\":1}}", 0, "has the unknown key \"type\"");
-  header_refused("{\"w\":{\"dtype\":\"F32\",\"shape\":[]}}", 4, "lacks its data_offsets");
-  header_refused("{\"w\":{}}", 4, "lacks its dtype");
+  header_refused("{\"w\":{\"dtype\":\"F32\",\"shape\":[]}}", 4, "has no data_offsets");
+  header_refused("{\"w\":{}}", 4, "has no dtype");
   header_refused("{\"w\":{\"dtype\":\"F12\",\"shape\":[],\"data_offsets\":[0,2]}}", 2, "has the dtype \"F12\"");
 #define NAME64 "0123456789012345678901234567890123456789012345678901234567890123"
   header_refused("{\"" NAME64 NAME64 NAME64 NAME64 "\":{}}", 0, "has 256 bytes");

@@ -111,12 +111,12 @@ TEST_IN_FOLDER(all_mismatches) {
   es_safetensors_t *opened = write_and_open(&file);
   assert_int_equal(es_weights_compare(opened, graph, &report), 6);
   assert_string_equal(es_text_get(&report),
-                      "  features.0.weight: is missing; the network has 4 x 3 x 3 x 3\n"
+                      "  features.0.weight: is missing; in the network it is 4 x 3 x 3 x 3\n"
                       "  features.0.bias: is I32; F64, F32, F16 or BF16 can be read\n"
-                      "  features.1.weight: 4 x 1, the network has 4\n"
-                      "  features.1.bias: is there 2 times, with and without prefix\n"
-                      "  features.4.weight: 4 x 8 x 3 x 3, the network has 8 x 4 x 3 x 3\n"
-                      "  features.0.wait: 4 x 3 x 3 x 3, the network has no tensor of that name\n");
+                      "  features.1.weight: 4 x 1, but in the network it is 4\n"
+                      "  features.1.bias: occurs 2 times, with and without prefix\n"
+                      "  features.4.weight: 4 x 8 x 3 x 3, but in the network it is 8 x 4 x 3 x 3\n"
+                      "  features.0.wait: 4 x 3 x 3 x 3, but the network has no tensor with this name\n");
   assert_int_equal(es_weights_compare(opened, graph, NULL), 6);
   es_safetensors_destroy(opened);
   es_text_destroy(&report);
@@ -249,7 +249,7 @@ TEST_IN_FOLDER(cannot_infer) {
   es_point_t resnet = point_of("resnet18", (es_ratio_t){0, 1}, 0);
   assert_fails_with(es_weights_infer(opened, &resnet, fresh()), ES_INPUT, "fc.weight of model resnet18 is missing");
   resnet.classes = 10;
-  assert_fails_with(es_weights_infer(opened, &resnet, fresh()), ES_INPUT, "the width cannot be told");
+  assert_fails_with(es_weights_infer(opened, &resnet, fresh()), ES_INPUT, "the width is unknown");
   es_safetensors_destroy(opened);
   for (int i = 0; i < file.n; i++) { /* one output for two classes */
     if (strcmp(file.views[i].name, "classifier.6.weight") == 0) file.views[i].shape[0] = 1;
