@@ -27,10 +27,11 @@ static es_code_t open_point(const es_merge_t *merge, int64_t index, opened_t *ou
   ES_TRY(es_reader_open(&out->reader, out->path, wanted, status));
   const char *outcome = es_reader_text(&out->reader, "outcome"), *id = es_reader_text(&out->reader, "point_id");
   if (strcmp(id, merge->ids[index]) != 0) {
-    return es_fail(status, ES_INPUT, STORE_STAGE, "%s: holds point %.40s, not the one of its name", out->path, id);
+    return es_fail(status, ES_INPUT, STORE_STAGE,
+                   "%s: holds the result of point %.40s, but has the name of another point", out->path, id);
   }
   if (strcmp(outcome, "complete") != 0 && strcmp(outcome, "diverged") != 0) {
-    return es_fail(status, ES_INPUT, STORE_STAGE, "%s: its attribute outcome must be \"complete\" or \"diverged\"",
+    return es_fail(status, ES_INPUT, STORE_STAGE, "%s: the attribute outcome must be \"complete\" or \"diverged\"",
                    out->path);
   }
   out->outcome = outcome[0] == 'c' ? ES_OUTCOME_COMPLETE : ES_OUTCOME_DIVERGED;
@@ -186,7 +187,7 @@ static void put_scale(output_t *o, es_dimension_t dimension) {
                             : (const void *)indices;
   const char *long_name = dimension == ES_DIM_LAYER ? "index of the measured layer, in forward order"
                           : dimension == ES_DIM_LAYER_OR_ALL
-                              ? "index of the layer whose output is projected, -1 for all layers at once"
+                              ? "index of the layer whose output is projected, or -1 for all layers at once"
                               : info->long_name;
   o->writer.scale[dimension] = es_writer_scale(&o->writer, info->name, type, extent, data, long_name);
   es_free(indices);
@@ -321,7 +322,7 @@ static void put_points(output_t *o) {
       o->writer.code = es_fail(o->writer.status, code, own.stage, "%s", own.message);
     else if (code != ES_OK || !fits(o->merge, &point))
       o->writer.code = es_fail(o->writer.status, ES_SYSTEM, STORE_STAGE,
-                               "%s: has changed while it was merged; run merge again", point.path);
+                               "%s: changed while it was merged; run merge again", point.path);
     else
       put_point(o, &point, row++);
     es_reader_destroy(&point.reader);
@@ -337,7 +338,7 @@ static es_code_t write_part(es_merge_t *merge, const es_merge_header_t *header, 
   es_writer_begin(&o.writer, part->path, status);
   o.writer.reason = &disk.reason;
   hid_t access = es_disk_open(&disk, part->descriptor);
-  es_writer_check(&o.writer, access, "its access list");
+  es_writer_check(&o.writer, access, "the access list");
   es_writer_open(&o.writer, "/dev/null/merged", access);
   begin(&o, header);
   put_points(&o);
@@ -346,7 +347,7 @@ static es_code_t write_part(es_merge_t *merge, const es_merge_header_t *header, 
   es_hdf5_close(&o.names);
   es_hdf5_close(&o.point);
   es_writer_release(&o.writer);
-  if (o.writer.file >= 0 && H5Fclose(o.writer.file) < 0) es_writer_check(&o.writer, -1, "closing it");
+  if (o.writer.file >= 0 && H5Fclose(o.writer.file) < 0) es_writer_check(&o.writer, -1, "closing the file");
   es_writer_check(&o.writer, 0, "the end"); /* reports the last failure of the disk */
   es_hdf5_close(&access);
   es_disk_close(&disk);

@@ -39,11 +39,11 @@ static int64_t whole(const merged_t *r, const char *name) {
 static es_code_t read_attributes(merged_t *r) {
   ES_TRY(es_attributes_read(&r->reader));
   if (strcmp(es_reader_text(&r->reader, "schema"), STORE_SCHEMA) != 0 || whole(r, STORE_MERGED) < 1) {
-    return es_fail(r->reader.status, ES_INPUT, STORE_STAGE, "%s: is no merged file of eigenscope", r->reader.path);
+    return es_fail(r->reader.status, ES_INPUT, STORE_STAGE, "%s: is not a merged file of eigenscope", r->reader.path);
   }
   if (whole(r, "schema_version") != ES_SCHEMA_VERSION) {
     return es_fail(r->reader.status, ES_INPUT, STORE_STAGE,
-                   "%s: its schema has version %lld, this program reads version %d", r->reader.path,
+                   "%s: has version %lld of the schema, but this program reads version %d", r->reader.path,
                    (long long)whole(r, "schema_version"), ES_SCHEMA_VERSION);
   }
   r->info = (es_merged_info_t){.job_name = es_reader_text(&r->reader, "job_name"),
@@ -65,7 +65,7 @@ static es_code_t list_names(merged_t *r) {
     size_t length = strcspn(name, " ");
     bool last = name[length] == '\0';
     name[length] = '\0';
-    if (!es_attribute_name_is_fit(name)) return es_reader_foreign(&r->reader, "%s can be no axis", name);
+    if (!es_attribute_name_is_fit(name)) return es_reader_foreign(&r->reader, "%s cannot be an axis", name);
     r->names[n++] = name;
     name += length + (last ? 0 : 1);
   }

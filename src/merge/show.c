@@ -39,7 +39,8 @@ static void begin_table(listing_t *l, const es_merged_info_t *info) {
     es_text_append_plain(l->out, l->first[i] != NULL ? l->first[i] : "");
     any = true;
   }
-  es_text_append(l->out, "\n%lld of %lld points", (long long)info->n_points, (long long)info->n_grid);
+  es_text_append(l->out, "\n%lld of %lld point%s", (long long)info->n_points, (long long)info->n_grid,
+                 es_plural(info->n_grid));
   if (info->missing[0] != '\0') es_text_append(l->out, ", missing: ");
   es_text_append_plain(l->out, info->missing);
   es_text_append(l->out, "\n\n");

@@ -65,16 +65,17 @@ es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es
   char reason[ES_HDF5_REASON_SIZE];
   struct stat facts;
   *out = -1;
-  if (stat(path, &facts) != 0) return es_fail(status, ES_INPUT, stage, "%s: there is no such file", path);
+  if (stat(path, &facts) != 0) return es_fail(status, ES_INPUT, stage, "%s: this file does not exist", path);
   if (access(path, R_OK) != 0) {
     return es_fail(status, ES_SYSTEM, stage, "%s: cannot be read: %s", path, strerror(errno));
   }
-  if (!S_ISREG(facts.st_mode)) return es_fail(status, ES_INPUT, stage, "%s: is no file of images or activations", path);
-  if (H5Fis_hdf5(path) == 0) return es_fail(status, ES_INPUT, stage, "%s: is no HDF5 file", path);
+  if (!S_ISREG(facts.st_mode))
+    return es_fail(status, ES_INPUT, stage, "%s: is not a file of images or activations", path);
+  if (H5Fis_hdf5(path) == 0) return es_fail(status, ES_INPUT, stage, "%s: is not an HDF5 file", path);
   const es_code_t code = es_hdf5_open(out, path, reason);
   if (code == ES_OK) return ES_OK;
   return es_fail(status, code, stage, "%s: %s: %s", path,
-                 code == ES_SYSTEM ? "cannot be read" : "is damaged or truncated, as HDF5 says", reason);
+                 code == ES_SYSTEM ? "cannot be read" : "is damaged or truncated, according to HDF5", reason);
 }
 
 /* Reads into `out` if it is given, else writes `data`. */
@@ -153,7 +154,7 @@ const char *es_hdf5_check_size(hid_t dataset, size_t count, size_t size) {
   hsize_t stored = H5Dget_storage_size(dataset), all = 0;
   if (file >= 0 && H5Fget_filesize(file, &all) >= 0 && stored > all) stored = all;
   if (bytes <= SPARE || bytes / DEFLATE_MOST <= stored) return NULL;
-  return "is larger than what is stored of it can be";
+  return "is larger than its stored data can be";
 }
 
 /* Counts the chunks that the shape of a dataset requires, and the stored ones; both 0 if the layout is not chunked. */
@@ -185,16 +186,16 @@ es_code_t es_hdf5_check_values(hid_t dataset, char out[ES_HDF5_LACK_SIZE]) {
   }
   if (has_values_elsewhere(list)) {
     snprintf(out, ES_HDF5_LACK_SIZE,
-             "has its values in other files, which are not opened on its word; h5repack puts them into one");
+             "has its values in other files, which are not opened for safety; put them into one file with h5repack");
   } else if (written == H5D_SPACE_STATUS_NOT_ALLOCATED) {
-    snprintf(out, ES_HDF5_LACK_SIZE, "was never written, it has a shape and no values");
+    snprintf(out, ES_HDF5_LACK_SIZE, "was never written: it has a shape but no values");
   } else if (!count_chunks(dataset, list, &due, &there)) {
     const es_code_t code = es_hdf5_reason(reason);
-    snprintf(out, ES_HDF5_LACK_SIZE, "is damaged, its chunks cannot be found: %s", reason);
+    snprintf(out, ES_HDF5_LACK_SIZE, "is damaged: the chunks cannot be found: %s", reason);
     return code;
   } else if (there < due) {
-    snprintf(out, ES_HDF5_LACK_SIZE, "has only %llu of its %llu chunks, the others were never written",
-             (unsigned long long)there, (unsigned long long)due);
+    snprintf(out, ES_HDF5_LACK_SIZE, "has only %llu of %llu chunk%s; the others were never written",
+             (unsigned long long)there, (unsigned long long)due, due == 1 ? "" : "s");
   } else {
     return ES_OK;
   }
@@ -211,8 +212,8 @@ bool es_hdf5_missing_filter(hid_t dataset, char out[ES_HDF5_LACK_SIZE]) {
     const H5Z_filter_t filter = H5Pget_filter2(list, (unsigned)i, &flags, &n_values, NULL, sizeof name, name, &config);
     if (filter < 0 || H5Zfilter_avail(filter) > 0) continue;
     snprintf(out, ES_HDF5_LACK_SIZE,
-             "is packed by a filter that HDF5 has not got here (%s%snumber %d); write it packed by gzip or not at all, "
-             "or name the folder of the filter's plugin in HDF5_PLUGIN_PATH",
+             "is compressed by a filter that this HDF5 does not have (%s%snumber %d); write it with gzip or without "
+             "compression, or set HDF5_PLUGIN_PATH to the folder of the filter's plugin",
              name, name[0] != '\0' ? ", " : "", (int)filter);
     return true;
   }

@@ -26,7 +26,7 @@ static es_code_t open_variable(es_reader_t *reader, const char *name, es_type_t 
   *object = -1;
   const htri_t there = H5Lexists(reader->file, name, H5P_DEFAULT);
   if (there < 0) return es_reader_broken(reader, name);
-  if (there == 0) return es_reader_foreign(reader, "it lacks the variable %s", name);
+  if (there == 0) return es_reader_foreign(reader, "the variable %s is missing", name);
   *object = H5Dopen2(reader->file, name, H5P_DEFAULT);
   if (*object < 0) return es_reader_broken(reader, name);
   if (!is_of_type(*object, type)) return es_reader_foreign(reader, "the variable %s must be %s", name, types[type]);
@@ -35,7 +35,9 @@ static es_code_t open_variable(es_reader_t *reader, const char *name, es_type_t 
   const int found = H5Sget_simple_extent_ndims(space);
   const hssize_t count = H5Sget_simple_extent_npoints(space);
   if (found == rank) H5Sget_simple_extent_dims(space, extent, NULL);
-  if (found != rank) return es_reader_foreign(reader, "the variable %s has %d dimensions, not %d", name, found, rank);
+  if (found != rank)
+    return es_reader_foreign(reader, "the variable %s has %d dimension%s, but must have %d", name, found,
+                             es_plural(found), rank);
   const char *lie = es_hdf5_check_size(*object, count < 0 ? SIZE_MAX : (size_t)count, es_type_size(type));
   return lie == NULL ? ES_OK : es_reader_foreign(reader, "the variable %s %s", name, lie);
 }
@@ -58,7 +60,7 @@ static es_code_t read_strings(es_reader_t *reader, hid_t object, const char *nam
         code = es_reader_foreign(reader, "the variable %s has a string of more than %zu bytes", name, size - 1);
       else if (!es_text_is_plain(value))
         code = es_reader_foreign(
-            reader, "the variable %s has a string that is not text in UTF-8 without control characters", name);
+            reader, "the variable %s has a string that is not UTF-8 text without control characters", name);
       else
         memcpy(out + i * stride, value, length + 1);
     }
@@ -97,7 +99,7 @@ static es_code_t read_extents(es_reader_t *reader, const bool groups[ES_FIELD_GR
     if (!es_dimension_is_used((es_dimension_t)i, groups)) continue;
     ES_TRY(open_variable(reader, info->name, info->type, 1, length, &object));
     if (length[0] < 1 || length[0] > (hsize_t)info->most)
-      return es_reader_foreign(reader, "the dimension %s has %llu entries, 1 to %lld are possible", info->name,
+      return es_reader_foreign(reader, "the length of the dimension %s is %llu, but must be from 1 to %lld", info->name,
                                (unsigned long long)length[0], (long long)info->most);
     extent[i] = (int64_t)length[0];
   }
@@ -146,7 +148,7 @@ static es_code_t read_coordinate(es_reader_t *reader, es_dimension_t dimension) 
   double before = -1;
   for (int64_t i = 0; i < count; i++) {
     const double value = es_result_coordinate(result, dimension, i);
-    if (!(value > before)) return es_reader_foreign(reader, "%s does not ascend", info->name);
+    if (!(value > before)) return es_reader_foreign(reader, "%s is not in ascending order", info->name);
     before = value;
   }
   return ES_OK;
@@ -175,7 +177,7 @@ static es_code_t read_field(es_reader_t *reader, es_field_t field) {
   for (int i = 0; i < info->rank; i++) {
     const int64_t expected = result->extent[info->dimensions[i]];
     if (extent[i] != (hsize_t)expected)
-      return es_reader_foreign(reader, "the variable %s has %llu entries along %s, not %lld", info->name,
+      return es_reader_foreign(reader, "the length of the variable %s is %llu along %s, but must be %lld", info->name,
                                (unsigned long long)extent[i], es_dimension_info(info->dimensions[i])->name,
                                (long long)expected);
   }
@@ -204,22 +206,22 @@ static es_code_t read_attributes(es_reader_t *reader) {
   ES_TRY(es_attributes_read(reader));
   const char *schema = es_reader_text(reader, "schema"), *number = es_reader_attribute(reader, "schema_version");
   if (strcmp(schema, STORE_SCHEMA) != 0) {
-    return es_reader_foreign(reader, "its attribute schema is \"%.40s\", not \"" STORE_SCHEMA "\"", schema);
+    return es_reader_foreign(reader, "the attribute schema is \"%.40s\", but must be \"" STORE_SCHEMA "\"", schema);
   }
   if (number == NULL || !es_text_to_int(number, &version) || version < 1 || version > INT32_MAX) {
-    return es_reader_foreign(reader, "its attribute schema_version must be a whole number");
+    return es_reader_foreign(reader, "the attribute schema_version must be a whole number");
   }
   reader->schema_version = (int32_t)version;
   if (es_reader_attribute(reader, STORE_MERGED) != NULL)
-    return es_reader_foreign(reader, "it holds a merged grid, not one point");
+    return es_reader_foreign(reader, "it is a merged file, not the result of one point");
   for (int i = 0; i < reader->n_attributes; i++) {
     if (!is_name_of_result(reader->attributes[i].name))
-      return es_reader_foreign(reader, "it has an attribute %.40s, a name that is not of a result",
+      return es_reader_foreign(reader, "it has the attribute %.40s, which a result does not have",
                                reader->attributes[i].name);
   }
   if (version == ES_SCHEMA_VERSION) return ES_OK;
-  return es_reader_foreign(reader, "its schema has version %lld, this program reads version %d", (long long)version,
-                           ES_SCHEMA_VERSION);
+  return es_reader_foreign(reader, "it has version %lld of the schema, but this program reads version %d",
+                           (long long)version, ES_SCHEMA_VERSION);
 }
 
 /* Reads layers and their widths, which define the layout of packed fields in memory. */
@@ -234,7 +236,7 @@ static es_code_t read_widths(es_reader_t *reader) {
   for (int64_t i = 0; i < result->extent[ES_DIM_LAYER]; i++) {
     result->layers[i].width = widths[i];
     if (widths[i] < 1 || widths[i] > result->extent[ES_DIM_COMPONENT])
-      return es_reader_foreign(reader, "a layer has the width %d, 1 to %lld are possible", widths[i],
+      return es_reader_foreign(reader, "the width of a layer is %d, but must be from 1 to %lld", widths[i],
                                (long long)result->extent[ES_DIM_COMPONENT]);
   }
   es_result_count_widths(result);
@@ -300,11 +302,11 @@ es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status
   if (wrong != 0)
     return es_fail(status, absent ? ES_INPUT : ES_SYSTEM, STORE_STAGE, "%s: cannot be read: %s", path, strerror(wrong));
   if (!S_ISREG(facts.st_mode)) /* HDF5 might wait for ever on a pipe or device */
-    return es_fail(status, ES_INPUT, STORE_STAGE, "%s: cannot be read: it is no file, but a device or pipe", path);
+    return es_fail(status, ES_INPUT, STORE_STAGE, "%s: cannot be read: it is a device or pipe, not a file", path);
   const es_code_t code = es_hdf5_open(file, path, reason);
   if (code == ES_OK) return ES_OK;
-  return es_fail(status, code, STORE_STAGE, "%s: %scannot be read: %s", path,
-                 code == ES_INPUT ? "is damaged: the file " : "", reason);
+  return es_fail(status, code, STORE_STAGE, "%s: %s: %s", path,
+                 code == ES_INPUT ? "is damaged or not an HDF5 file" : "cannot be read", reason);
 }
 
 es_code_t es_reader_open(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status) {

@@ -20,7 +20,7 @@ es_code_t es_reader_foreign(const es_reader_t *reader, const char *format, ...) 
   va_start(arguments, format);
   vsnprintf(what, sizeof what, format, arguments);
   va_end(arguments);
-  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is no %s of eigenscope: %s", reader->path, reader->kind,
+  return es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: is not a %s of eigenscope: %s", reader->path, reader->kind,
                  what);
 }
 

@@ -147,7 +147,7 @@ es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es
   assert(shape->n_layers <= ES_LAYERS_MAX && shape->point->measure.n_deltas <= ES_DELTAS_MAX);
   if (shape->n_layers < 1) {
     return es_fail(status, ES_INPUT, STORE_STAGE,
-                   "no layer would be measured: a pattern of measure.layers must match a layer of %s",
+                   "no layer would be measured: at least one pattern of measure.layers must match a layer of %s",
                    shape->point->model.name);
   }
   choose_extents(shape, groups, extent);

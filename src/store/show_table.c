@@ -130,9 +130,9 @@ static void append_layer(es_text_t *out, const es_result_t *result, const view_t
 
 /* Explains the letters in use. */
 static void append_legend(es_text_t *out, const es_result_t *result, const view_t *view) {
-  static const char *const meanings[] = {"n  not finite: NaN or infinity among the activations",
-                                         "d  dead: no variance at all",
-                                         "u  undersampled: fewer rows than the width + 1"};
+  static const char *const meanings[] = {"n  not finite: NaN or infinity in the activations",
+                                         "d  dead: the layer has no variance",
+                                         "u  undersampled: fewer rows than the width of the layer + 1"};
   for (int i = 0; i < 3; i++) {
     bool used = false;
     for (int column = 0; column < view->columns.n && !used; column++) {
@@ -146,7 +146,7 @@ static void append_legend(es_text_t *out, const es_result_t *result, const view_
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER] && view->probe >= 0; layer++) {
     tail = tail || is_tail(result, layer);
   }
-  if (tail) es_text_append(out, "  t  tail: adds almost nothing to the accuracy of the probes before\n");
+  if (tail) es_text_append(out, "  t  tail: the layer hardly increases the accuracy of the probes\n");
 }
 
 /* Appends means over hidden layers at the first delta; for overlaps, those with the previous measured epoch. */
@@ -270,7 +270,8 @@ static void append_outcome(es_text_t *out, const es_reader_t *reader) {
   if (es_reader_stop(reader) > 0)
     es_text_append(out, ", stable and stopped after epoch %d of %d", es_reader_stop(reader), (int)result->epoch[last]);
   else
-    es_text_append(out, "%s%d epochs", reason[0] != '\0' ? "" : ", ", (int)result->epoch[last]);
+    es_text_append(out, "%s%d epoch%s", reason[0] != '\0' ? "" : ", ", (int)result->epoch[last],
+                   es_plural(result->epoch[last]));
   if (!isnan(accuracy)) {
     es_text_append(out, ", accuracy %.4f on the eval split after epoch %d", accuracy, (int)result->epoch[epoch]);
   }

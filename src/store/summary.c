@@ -45,7 +45,7 @@ static void fill(es_result_summary_t *out, const char *path, const es_reader_t *
   else if (strcmp(outcome, "diverged") == 0)
     out->outcome = ES_OUTCOME_DIVERGED;
   else {
-    fail(out, ES_OUTCOME_DAMAGED, path, "its attribute outcome must be \"complete\" or \"diverged\"");
+    fail(out, ES_OUTCOME_DAMAGED, path, "the attribute outcome must be \"complete\" or \"diverged\"");
     return;
   }
   const es_result_t *result = reader->result;

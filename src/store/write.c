@@ -125,14 +125,14 @@ static void save(es_writer_t *writer) {
   if (writer->code != ES_OK) return;
   es_writer_check(writer, H5Fflush(writer->file, H5F_SCOPE_GLOBAL), "flushing");
   ssize_t size = H5Fget_file_image(writer->file, NULL, 0);
-  es_writer_check(writer, size, "measuring the image");
+  es_writer_check(writer, size, "the size of the file in memory");
   if (writer->code != ES_OK) return;
   char *image = es_allocate((size_t)size, 1);
   if (image == NULL) {
     es_writer_out_of_memory(writer);
     return;
   }
-  es_writer_check(writer, H5Fget_file_image(writer->file, image, (size_t)size), "taking the image");
+  es_writer_check(writer, H5Fget_file_image(writer->file, image, (size_t)size), "copying the file from memory");
   if (writer->code == ES_OK) {
     writer->code = es_file_write_atomic(writer->path, image, (size_t)size, writer->status);
   }
@@ -145,7 +145,7 @@ es_code_t es_result_write(const char *path, es_result_t *result, const es_result
   es_writer_t writer;
   es_writer_begin(&writer, path, status);
   /* Build the file in memory and write it when it is whole, because HDF5 cannot handle a full disk. */
-  ES_HDF5_ID access = es_writer_check(&writer, H5Pcreate(H5P_FILE_ACCESS), "its access list");
+  ES_HDF5_ID access = es_writer_check(&writer, H5Pcreate(H5P_FILE_ACCESS), "the access list");
   es_writer_check(&writer, H5Pset_fapl_core(access, 1 << 20, false), "a file in memory");
   /* Use a name that cannot exist, because HDF5 opens an existing file of that name even for a file in memory. */
   es_writer_open(&writer, "/dev/null/result", access);

@@ -168,12 +168,12 @@ void es_writer_chunk(const hsize_t *extent, int rank, hsize_t target, hsize_t *c
 
 void es_writer_open(es_writer_t *writer, const char *name, hid_t access) {
   const unsigned order = H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED;
-  ES_HDF5_ID creation = es_writer_check(writer, H5Pcreate(H5P_FILE_CREATE), "its creation list");
+  ES_HDF5_ID creation = es_writer_check(writer, H5Pcreate(H5P_FILE_CREATE), "the creation list");
   if (writer->code != ES_OK) return;
-  es_writer_check(writer, H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "its version");
+  es_writer_check(writer, H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), "the version");
   es_writer_check(writer, H5Pset_link_creation_order(creation, order), "the order of variables");
   es_writer_check(writer, H5Pset_attr_creation_order(creation, order), "the order of attributes");
-  es_writer_check(writer, H5Pset_obj_track_times(creation, false), "its times");
-  writer->file = es_writer_check(writer, H5Fcreate(name, H5F_ACC_TRUNC, creation, access), "creating it");
-  writer->string = es_writer_check(writer, es_hdf5_string_type(), "its string type");
+  es_writer_check(writer, H5Pset_obj_track_times(creation, false), "the time stamps");
+  writer->file = es_writer_check(writer, H5Fcreate(name, H5F_ACC_TRUNC, creation, access), "creating the file");
+  writer->string = es_writer_check(writer, es_hdf5_string_type(), "the string type");
 }

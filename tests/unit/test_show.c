@@ -90,9 +90,9 @@ TEST_OF_SHOW(table) {
       "features.4          8 0.200  0.210      -n\n"
       "classifier.6        3 0.300  0.310  0.320\n"
       "mean of hidden        0.150  0.210      -\n"
-      "  n  not finite: NaN or infinity among the activations (left out of the mean)\n"
-      "  d  dead: no variance at all (left out of the mean)\n"
-      "  u  undersampled: fewer rows than the width + 1 (left out of the mean)\n"
+      "  n  not finite: NaN or infinity in the activations (left out of the mean)\n"
+      "  d  dead: the layer has no variance (left out of the mean)\n"
+      "  u  undersampled: fewer rows than the width of the layer + 1 (left out of the mean)\n"
       "\n"
       "loss and accuracy\n"
       "epoch                     0      1      2\n"
@@ -139,7 +139,7 @@ TEST_OF_SHOW(probes_and_eigenspaces) {
             "classifier.6        3 0.300  0.300  0.300   0.750t\n"
             "mean of hidden        0.150  0.150  0.150\n"
             "mean overlap              -  0.625  0.625\n"
-            "  t  tail: adds almost nothing to the accuracy of the probes before\n");
+            "  t  tail: the layer hardly increases the accuracy of the probes\n");
 }
 
 TEST_OF_SHOW(csv_of_probes_and_eigenspaces) {

@@ -46,7 +46,7 @@ TEST_IN_FOLDER(missing) {
 TEST_IN_FOLDER(no_hdf5) {
   refused(".", "Is a directory");
   file_write("empty.h5", "", 0);
-  refused("empty.h5", "is damaged: the file cannot be read: ");
+  refused("empty.h5", "is damaged or not an HDF5 file: ");
   file_write("text.h5", "split,epoch,layer\n", 18);
   refused("text.h5", "file signature not found");
 }
@@ -117,7 +117,7 @@ TEST_IN_FOLDER(cut_anywhere) {
   assert_ok(es_file_read("whole.h5", &data, &size, fresh()));
   for (size_t length = 0; length < size; length += length < 1024 ? 1 : 61) {
     file_write("cut.h5", data, length);
-    refused("cut.h5", "is damaged: the file cannot be read: ");
+    refused("cut.h5", "is damaged or not an HDF5 file: ");
   }
   file_write("cut.h5", data, size - 1);
   refused("cut.h5", "truncated file");
@@ -155,11 +155,11 @@ static void put_version(hid_t file, int version) {
 TEST_IN_FOLDER(attributes) {
   hid_t file = H5Fcreate("other.h5", H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(file);
-  refused("other.h5", "its attribute schema is \"\", not \"eigenscope\"");
+  refused("other.h5", "the attribute schema is \"\", but must be \"eigenscope\"");
   file = open_copy();
   put_text(file, "schema", "netherscope");
   H5Fclose(file);
-  refused("r.h5", "its attribute schema is \"netherscope\", not \"eigenscope\"");
+  refused("r.h5", "the attribute schema is \"netherscope\", but must be \"eigenscope\"");
   file = open_copy();
   put_text(file, "schema_version", "one");
   H5Fclose(file);
@@ -167,7 +167,7 @@ TEST_IN_FOLDER(attributes) {
   file = open_copy();
   put_version(file, 2);
   H5Fclose(file);
-  refused("r.h5", "its schema has version 2, this program reads version 1");
+  refused("r.h5", "it has version 2 of the schema, but this program reads version 1");
   es_result_summary_t summary;
   es_result_summarize(&summary, "r.h5");
   assert_int_equal(summary.schema_version, 2);
@@ -180,7 +180,7 @@ TEST_IN_FOLDER(outcome) {
   H5Fclose(file);
   es_result_summarize(&summary, "r.h5");
   assert_int_equal(summary.outcome, ES_OUTCOME_DAMAGED);
-  assert_non_null(strstr(summary.reason, "its attribute outcome must be \"complete\" or \"diverged\""));
+  assert_non_null(strstr(summary.reason, "the attribute outcome must be \"complete\" or \"diverged\""));
 }
 
 static int count_of(es_field_group_t group) {
@@ -227,7 +227,7 @@ TEST_IN_FOLDER(lacking_variables) {
       assert_int_equal(summary.outcome, ES_OUTCOME_COMPLETE);
       continue;
     }
-    snprintf(reason, sizeof reason, "is no result of eigenscope: it lacks the variable %s", name);
+    snprintf(reason, sizeof reason, "is not a result of eigenscope: the variable %s", name);
     refused("r.h5", reason);
   }
 }
@@ -275,7 +275,7 @@ TEST_IN_FOLDER(lacking_quantities_and_widths) {
   delete_quantities(file);
   H5Fclose(file);
   assert_fails(es_result_show(&text, "r.h5", ES_SHOW_TABLE, fresh()), ES_INPUT,
-               "r.h5: is no result of eigenscope: a layer has the width 9, 1 to 8 are possible");
+               "r.h5: is not a result of eigenscope: the width of a layer is 9, but must be from 1 to 8");
 }
 
 /* Replaces the variable `name` by another one whose numbers are 0. */
@@ -308,17 +308,17 @@ TEST_IN_FOLDER(other_variables) {
   replace("eigenvectors", H5T_IEEE_F64LE, 5, shape5);
   refused("r.h5", "the variable eigenvectors must be float32");
   replace("loss", H5T_IEEE_F64LE, 3, shape);
-  refused("r.h5", "the variable loss has 3 dimensions, not 2");
+  refused("r.h5", "the variable loss has 3 dimensions, but must have 2");
   replace("loss", H5T_IEEE_F64LE, 0, NULL);
-  refused("r.h5", "the variable loss has 0 dimensions, not 2");
+  refused("r.h5", "the variable loss has 0 dimensions, but must have 2");
   replace("loss", H5T_IEEE_F64LE, 2, swapped);
-  refused("r.h5", "the variable loss has 3 entries along split, not 2");
+  refused("r.h5", "the length of the variable loss is 3 along split, but must be 2");
   replace("split", strings, 1, one);
   refused("r.h5", "split must be train, eval");
   replace("layer", strings, 1, many);
-  refused("r.h5", "the dimension layer has 513 entries, 1 to 512 are possible");
+  refused("r.h5", "the length of the dimension layer is 513, but must be from 1 to 512");
   replace("delta", H5T_IEEE_F64LE, 1, none);
-  refused("r.h5", "the dimension delta has 0 entries");
+  refused("r.h5", "the length of the dimension delta is 0");
   replace("split", strings, 1, shape); /* two strings that were never written */
   refused("r.h5", "split must be train, eval");
   H5Tclose(strings);

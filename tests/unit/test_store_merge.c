@@ -173,7 +173,7 @@ TEST_IN_FOLDER(wide_layers) {
 static void count_refused(void *context, const char *path, const char *reason) {
   ++*(int *)context;
   assert_string_equal(path, "o/points/00000000000000bb.h5");
-  assert_string_equal(reason, "is damaged: the file cannot be read: file signature not found");
+  assert_string_equal(reason, "is damaged or not an HDF5 file: file signature not found");
 }
 
 TEST_IN_FOLDER(outcomes) {
@@ -198,7 +198,7 @@ TEST_IN_FOLDER(changed_meanwhile) {
   assert_ok(es_merge_create(&merge, "o", IDS, POINTS, true, NULL, NULL, fresh()));
   put_result(2, example_result());
   assert_fails(es_merge_write(merge, "all.h5", &header, fresh()), ES_SYSTEM,
-               "o/points/00000000000000cc.h5: has changed while it was merged; run merge again");
+               "o/points/00000000000000cc.h5: changed while it was merged; run merge again");
   assert_false(es_file_exists("all.h5"));
   es_merge_destroy(merge);
 }
@@ -237,7 +237,8 @@ TEST_IN_FOLDER(read_back) {
     assert_true(seen.saturation[i] == summary.mean_saturation ||
                 (isnan(seen.saturation[i]) && isnan(summary.mean_saturation)));
   }
-  assert_fails_with(es_merged_read("o/points/00000000000000aa.h5", see, &seen, fresh()), ES_INPUT, "is no merged file");
+  assert_fails_with(es_merged_read("o/points/00000000000000aa.h5", see, &seen, fresh()), ES_INPUT,
+                    "is not a merged file");
 }
 
 /* A disk that fills at any point of the file. */
