@@ -31,8 +31,8 @@ es_code_t es_group_create(es_group_t *out, MPI_Comm comm, int lanes, es_status_t
   ES_TRY(es_group_create_any(out, comm, lanes, status));
   if (es_is_power_of_two(out->size) && out->size <= lanes) return ES_OK;
   return es_fail(status, ES_INPUT, STAGE,
-                 "%d ranks cannot share %d lanes: --ranks-per-point must be a power of two, at most %d", out->size,
-                 lanes, lanes);
+                 "%d ranks cannot share %d lane%s: --ranks-per-point must be a power of two, at most %d", out->size,
+                 lanes, lanes == 1 ? "" : "s", lanes);
 }
 
 es_code_t es_group_create_any(es_group_t *out, MPI_Comm comm, int lanes, es_status_t *status) {
@@ -42,8 +42,7 @@ es_code_t es_group_create_any(es_group_t *out, MPI_Comm comm, int lanes, es_stat
     ES_MPI(MPI_Comm_size(comm, &out->size));
   }
   if (!es_is_power_of_two(lanes))
-    return es_fail(status, ES_INPUT, STAGE,
-                   "%d lanes: their number must be a power of two (train.lanes: 1, 2, 4, 8, ...)", lanes);
+    return es_fail(status, ES_INPUT, STAGE, "train.lanes is %d, but must be a power of two (1, 2, 4, 8, ...)", lanes);
   out->lane_first = (int)((int64_t)out->rank * lanes / out->size);
   out->lane_count = (int)((int64_t)(out->rank + 1) * lanes / out->size) - out->lane_first;
   return ES_OK;

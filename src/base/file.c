@@ -257,7 +257,7 @@ es_code_t es_file_read_most(const char *path, size_t most, char **data, size_t *
   *size = 0;
   const es_code_t code =
       reason == EFBIG
-          ? es_fail(status, ES_INPUT, STAGE, "%s: has more than %zu bytes, the most that are read", path, most)
+          ? es_fail(status, ES_INPUT, STAGE, "%s: has more than %zu bytes; larger files are not read", path, most)
           : es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be read: %s", path, strerror(reason));
   errno = reason;
   return code;

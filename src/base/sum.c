@@ -241,7 +241,7 @@ es_code_t es_stack_create(es_stack_t *out, const es_group_t *group, size_t n, es
   size_t size;
   if (!__builtin_mul_overflow(n, sizeof(float), &size)) out->data = es_allocate(vectors, size);
   if (out->data == NULL) {
-    return es_fail(status, ES_SYSTEM, STAGE, "out of memory: %zu vectors of %zu floats to add up over the lanes",
+    return es_fail(status, ES_SYSTEM, STAGE, "out of memory for the sums over the lanes: %zu vectors of %zu floats",
                    vectors, n);
   }
   return ES_OK;

@@ -64,10 +64,11 @@ static es_code_t fill(es_capture_t *c, const es_measure_settings_t *measure, es_
   c->widths = es_owned_allocate_zero(&c->owned, layers, sizeof *c->widths);
   c->accumulators = es_owned_allocate_zero(&c->owned, layers, sizeof *c->accumulators);
   if (c->owned.failed) return es_out_of_memory(status, "capture", "the measured layers");
-  if (!c->method) return es_fail(status, ES_INPUT, "capture", "this version does not have that method");
+  if (!c->method) return es_fail(status, ES_INPUT, "capture", "this version does not have this measure.method");
   c->n_layers = es_capture_select(c->graph, measure, c->layers);
   if (c->n_layers == 0)
-    return es_fail(status, ES_INPUT, "capture", "no layer matches measure.layers; the first is \"%s\", the last \"%s\"",
+    return es_fail(status, ES_INPUT, "capture",
+                   "no layer matches measure.layers; the first layer is \"%s\", the last layer is \"%s\"",
                    c->graph->nodes[c->graph->layers[0]].name, c->graph->nodes[c->graph->layers[layers - 1]].name);
   for (size_t i = 0; i < layers; i++) c->place[i] = -1;
   for (int i = 0; i < c->n_layers; i++) c->place[c->layers[i]] = i;
@@ -78,7 +79,7 @@ es_code_t es_capture_create(es_capture_t **out, const es_graph_t *graph, const e
                             const es_group_t *group, es_status_t *status) {
   *out = NULL;
   es_capture_t *c = es_allocate_zero(1, sizeof *c);
-  if (!c) return es_out_of_memory(status, "capture", "what is measured");
+  if (!c) return es_out_of_memory(status, "capture", "the measurement of the layers");
   c->graph = graph;
   c->group = group;
   c->method = es_method(measure->method);

@@ -39,9 +39,10 @@ static es_code_t orthonormalise(double *q, double *gram, const float *rows, int3
     for (size_t i = 0; i <= j; i++) {
       const double off = gram[j * (size_t)k + i] - (i == j ? 1.0 : 0.0);
       if (!(fabs(off) <= ORTHONORMAL))
-        return es_fail(status, ES_NUMERIC, "eigenspace",
-                       "vectors of width %d are not orthonormal: the product of %zu and %zu is off by %g", width, i, j,
-                       off);
+        return es_fail(
+            status, ES_NUMERIC, "eigenspace",
+            "vectors of width %d are not orthonormal: the inner product of vectors %zu and %zu has the error %g", width,
+            i, j, off);
     }
   }
   int info = ES_INFO_UNTOUCHED;

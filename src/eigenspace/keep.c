@@ -32,10 +32,10 @@ int es_eigenspaces_tensors(es_eigenspaces_t *s, const es_tensor_view_t **out) {
 }
 
 static es_code_t refuse(const char *name, es_status_t *status) {
-  return es_fail(status, ES_INPUT, "eigenspace",
-                 "tensor %s of the state is missing, of another shape or damaged; remove the state to start this point "
-                 "again",
-                 name);
+  return es_fail(
+      status, ES_INPUT, "eigenspace",
+      "tensor %s of the state is missing, damaged or has another shape; remove the state to start this point again",
+      name);
 }
 
 static es_code_t take_table(es_eigenspaces_t *s, const es_tensor_view_t *tensor, es_status_t *status) {

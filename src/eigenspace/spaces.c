@@ -80,8 +80,8 @@ es_code_t es_eigenspaces_put(es_eigenspaces_t *s, int layer, const int32_t *k, c
   assert(layer >= 0 && layer < s->n_layers && s->owners[layer] == s->group.rank);
   const int32_t kept = es_eigenspace_most(k, s->n_deltas), width = s->widths[layer];
   if (kept > n || kept > width)
-    return es_fail(status, ES_BUG, "eigenspace", "an eigenspace of %d dimensions from %d vectors of width %d", kept, n,
-                   width);
+    return es_fail(status, ES_BUG, "eigenspace",
+                   "an eigenspace of %d dimensions cannot be made from %d vectors of width %d", kept, n, width);
   const size_t size = (size_t)kept * (size_t)width;
   float *copy = kept > 0 ? es_allocate(size, sizeof *copy) : NULL;
   if (kept > 0 && !copy) return es_spaces_out_of_memory(status);
@@ -128,7 +128,7 @@ void es_spaces_keep(es_eigenspaces_t *s, int split) {
 es_code_t es_eigenspaces_commit(es_eigenspaces_t *s, es_split_t split, int32_t epoch, es_status_t *status) {
   if (epoch <= s->last_epoch[split])
     es_fail(status, ES_INPUT, "eigenspace",
-            "the state has eigenspaces of epoch %d, and epoch %d is only done now; remove the state to start this "
+            "the state has eigenspaces of epoch %d, but the run is only at epoch %d; remove the state to start this "
             "point again",
             s->last_epoch[split], epoch);
   ES_TRY(es_agree(s->group.comm, status));

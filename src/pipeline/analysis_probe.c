@@ -318,7 +318,7 @@ static es_code_t run_round(epoch_t *e, es_status_t *status) {
     e->features[i] = es_allocate(rows * (size_t)width_of(e, i), sizeof **e->features);
     e->confusion[i] = es_allocate_zero(classes * classes, sizeof **e->confusion);
     if (!e->features[i] || !e->confusion[i])
-      es_out_of_memory(status, STAGE, "%zu rows of %d features; a smaller probe.memory may help", rows, width_of(e, i));
+      es_out_of_memory(status, STAGE, "%zu rows of %d features; try a smaller probe.memory", rows, width_of(e, i));
   }
   ES_TRY(es_agree(e->analysis->context->group.comm, status));
   ES_TRY(visit(e, ES_TRAIN, status));

@@ -10,11 +10,11 @@ es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t widt
                          const float *features, const int32_t *labels, int64_t n, es_status_t *status) {
   for (int64_t i = 0; i < n; i++) {
     if (labels[i] < 0 || labels[i] >= classes)
-      return es_fail(status, ES_INPUT, "probe", "label %d: must be 0 to %d", labels[i], classes - 1);
+      return es_fail(status, ES_INPUT, "probe", "a label is %d, but must be from 0 to %d", labels[i], classes - 1);
   }
   const size_t most = n < SLICE ? (size_t)n : SLICE;
   double *rows = es_allocate(most * ((size_t)width + (size_t)classes), sizeof *rows);
-  if (!rows) return es_fail(status, ES_SYSTEM, "probe", "out of memory to predict with %d features", width);
+  if (!rows) return es_fail(status, ES_SYSTEM, "probe", "out of memory for predictions with %d features", width);
   double *logits = rows + most * (size_t)width;
   for (int64_t i = 0, m; i < n; i += m) {
     m = n - i < SLICE ? n - i : SLICE;

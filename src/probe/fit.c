@@ -60,19 +60,20 @@ static size_t weights_of(const fit_t *f) {
 static es_code_t check_problem(const es_probe_problem_t *p, const es_group_t *group, es_status_t *status) {
   if (p->n < 1) return es_fail(status, ES_INPUT, STAGE, "a probe needs at least one sample");
   if (!(p->l2 > 0.0) || !isfinite(p->l2))
-    return es_fail(status, ES_INPUT, STAGE, "probe.l2 is %g: must be positive and finite", p->l2);
+    return es_fail(status, ES_INPUT, STAGE, "probe.l2 is %g, but must be positive and finite", p->l2);
   const size_t most = INT_MAX; /* most numbers in one call of BLAS or MPI */
   if (p->width < 1 || p->classes < 1 || es_probe_weights_size(p->width, p->classes) > most ||
       (size_t)p->classes * (size_t)p->classes > most || (size_t)p->width * ES_ROWS_SKETCH > most)
-    return es_fail(status, ES_INPUT, STAGE, "a probe of %d features and %d classes: must be at least 1 and fit memory",
+    return es_fail(status, ES_INPUT, STAGE,
+                   "a probe has %d features and %d classes, but must have at least one of each and fit into memory",
                    p->width, p->classes);
   int64_t first = 0, n_local;
   if (!p->lane_rows) es_group_range(group, p->n, &first, &n_local);
   n_local = es_rows_local(p, group);
   for (int64_t i = 0; i < n_local; i++) {
     if (p->labels[i] < 0 || p->labels[i] >= p->classes)
-      return es_fail(status, ES_INPUT, STAGE, "sample %lld has label %d: must be 0 to %d", (long long)(first + i),
-                     p->labels[i], p->classes - 1);
+      return es_fail(status, ES_INPUT, STAGE, "sample %lld has label %d, but labels must be from 0 to %d",
+                     (long long)(first + i), p->labels[i], p->classes - 1);
   }
   return ES_OK;
 }
@@ -384,7 +385,7 @@ es_code_t es_probe_fit(es_probe_result_t *out, double *weights, int64_t *confusi
       if (counts[c] > 0) f.present[f.rows.k++] = c;
     }
     if (counts[problem->classes] > 0) {
-      code = es_fail(status, ES_NUMERIC, STAGE, "%lld of the features of a probe are NaN or infinite",
+      code = es_fail(status, ES_NUMERIC, STAGE, "features of a probe that are NaN or infinite: %lld",
                      (long long)counts[problem->classes]);
     } else if (f.rows.k == 1) {
       trivial(out, weights, confusion, problem, f.present[0]);

@@ -49,8 +49,8 @@ es_code_t es_spectrum_check_values(const char *routine, int32_t n, const es_matr
   const double tolerance = 100.0 * (double)n * DBL_EPSILON * norms->frobenius;
   if (fabs(sum - norms->trace) <= tolerance && fabs(sqrt(squares) - norms->frobenius) <= tolerance) return ES_OK;
   return es_fail(status, ES_NUMERIC, "spectrum",
-                 "%s of order %d failed its check: trace %.17g against a sum of eigenvalues of %.17g, Frobenius norm "
-                 "%.17g against %.17g",
+                 "the result of %s for order %d is wrong: the trace is %.17g, but the sum of the eigenvalues is %.17g; "
+                 "the Frobenius norm is %.17g, but that of the eigenvalues is %.17g",
                  routine, n, norms->trace, sum, norms->frobenius, sqrt(squares));
 }
 
@@ -59,8 +59,8 @@ es_code_t es_spectrum_check_vectors(const char *routine, int32_t n, const es_mat
   const double tolerance = 100.0 * (double)n * DBL_EPSILON;
   if (residual <= tolerance * norms->frobenius && orthogonality <= tolerance) return ES_OK;
   return es_fail(status, ES_NUMERIC, "spectrum",
-                 "%s of order %d failed its check: a vector leaves a residual of %.3g (at most %.3g), two are off "
-                 "orthogonal by %.3g (at most %.3g)",
+                 "the result of %s for order %d is wrong: the residual of a vector is %.3g (allowed: %.3g), the inner "
+                 "product of two vectors is %.3g (allowed: %.3g)",
                  routine, n, residual, tolerance * norms->frobenius, orthogonality, tolerance);
 }
 

@@ -60,7 +60,7 @@ es_code_t es_team_open(es_team_t *out, const es_eigenproblem_t *problem, es_stat
   *out = (es_team_t){.problem = problem, .made = {.row = -1, .col = -1}, .grid = MPI_COMM_NULL};
   out->a = problem->blocks ? problem->blocks : &out->made;
   if (problem->comm == MPI_COMM_NULL)
-    return es_fail(status, ES_BUG, "spectrum", "a solve by all ranks together needs their communicator");
+    return es_fail(status, ES_BUG, "spectrum", "a solver that uses all ranks needs a communicator");
   if (!problem->blocks) es_dist_matrix_create(&out->made, problem->comm, problem->order, ES_SPECTRUM_BLOCK, status);
   out->diagonal = es_allocate_zero((size_t)out->a->local_cols + 1, sizeof *out->diagonal);
   if (!out->diagonal) es_spectrum_out_of_memory(problem->order, status);

@@ -32,17 +32,17 @@ static es_code_t describe(elpa_t handle, const es_team_t *team, es_status_t *sta
     if (error != ELPA_OK) return failed(facts[i].name, error, a->order, status);
   }
   error = elpa_setup(handle);
-  if (error != ELPA_OK) return failed("its set-up", error, a->order, status);
+  if (error != ELPA_OK) return failed("the set-up", error, a->order, status);
   elpa_set_integer(handle, "solver", ELPA_SOLVER_2STAGE, &error);
-  return error == ELPA_OK ? ES_OK : failed("its choice of solver", error, a->order, status);
+  return error == ELPA_OK ? ES_OK : failed("the choice of the solver", error, a->order, status);
 }
 
 /* Called on the grid. Overwrites `copy`; z may be NULL. */
 static es_code_t run(const es_team_t *team, double *copy, double *values, double *z, es_status_t *status) {
   int error = ELPA_OK;
-  if (elpa_init(ELPA_API_VERSION) != ELPA_OK) return failed("its start", ELPA_ERROR, team->problem->order, status);
+  if (elpa_init(ELPA_API_VERSION) != ELPA_OK) return failed("the start", ELPA_ERROR, team->problem->order, status);
   elpa_t handle = elpa_allocate(&error);
-  if (error != ELPA_OK) return failed("its start", error, team->problem->order, status);
+  if (error != ELPA_OK) return failed("the start", error, team->problem->order, status);
   es_code_t code = describe(handle, team, status);
   if (code == ES_OK) {
     if (z)

@@ -194,7 +194,7 @@ static es_code_t tridiagonal_vectors(solve_t *s, es_vectors_t *vectors, es_statu
     code = es_lapack_check("spectrum", "dstemr", info, n, status);
   }
   if (code == ES_OK && found != k)
-    code = es_fail(status, ES_NUMERIC, "spectrum", "dstemr of order %d found %d vectors of %d", n, found, k);
+    code = es_fail(status, ES_NUMERIC, "spectrum", "dstemr for order %d found only %d of %d vectors", n, found, k);
   es_free(w);
   es_free(integers);
   return code;
@@ -240,8 +240,8 @@ static es_code_t with_vectors(es_code_t (*method)(solve_t *, double, double *, e
   *vectors = (es_vectors_t){0};
   if (problem->order > ES_VECTORS_ORDER_MOST)
     return es_fail(status, ES_INPUT, "spectrum",
-                   "eigenvectors of a covariance of order %d: LAPACK's workspaces end at order %d; measure fewer "
-                   "positions or channels, or eigenvalues alone",
+                   "eigenvectors of a covariance of order %d cannot be computed, because LAPACK's workspaces allow at "
+                   "most order %d; measure fewer positions or channels, or only eigenvalues",
                    problem->order, ES_VECTORS_ORDER_MOST);
   solve_t s;
   es_code_t code = solve_open(&s, problem, status);

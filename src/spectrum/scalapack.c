@@ -39,8 +39,8 @@ static es_code_t prepare(memory_t *m, const es_team_t *team, bool vectors, doubl
   const double least = least_work(team->a), wanted = asked[0] > least ? asked[0] : least;
   if (wanted > (double)INT32_MAX)
     return es_fail(status, ES_INPUT, "spectrum",
-                   "%s of order %d on %d ranks wants a workspace beyond 2^31; use more ranks per point", routine,
-                   team->problem->order, team->a->rows * team->a->cols);
+                   "%s for order %d on %d ranks needs a workspace of more than 2^31 numbers; use more ranks per point",
+                   routine, team->problem->order, team->a->rows * team->a->cols);
   m->lwork = (int)wanted;
   m->liwork = 8 * team->problem->order + 2 * team->a->cols + 64;
   if (asked_integers[0] > m->liwork) m->liwork = asked_integers[0];

@@ -85,7 +85,8 @@ static es_code_t attempt(es_layer_problem_t *layer, const es_spectrum_backend_t 
 
 static void note_fallback(es_layer_problem_t *layer, const es_status_t *why) {
   layer->fell_back = true;
-  snprintf(layer->warning, sizeof layer->warning, "%.200s; solved again by LAPACK on one rank", why->message);
+  snprintf(layer->warning, sizeof layer->warning, "%.200s; the problem was solved again by LAPACK on one rank",
+           why->message);
 }
 
 /* On the owner: solves with `backend`, then with plain LAPACK after a numeric failure. Other failures are final. */

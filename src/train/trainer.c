@@ -132,10 +132,11 @@ static es_code_t diverged(es_trainer_t *t, const epoch_t *e, const es_pass_t *pa
                           es_status_t *status) {
   const char *layer = es_model_first_nonfinite(t->model, pass);
   char advice[64] = "";
-  if (!t->setup.inference) snprintf(advice, sizeof advice, " (learning rate %g: a smaller one may help)", e->rate);
-  return es_fail(status, ES_DIVERGED, "train",
-                 "the %s loss is not finite in epoch %d, batch %lld; the first output that is not is that of %s%s",
-                 e->training ? "training" : "evaluation", e->number, (long long)batch + 1, layer, advice);
+  if (!t->setup.inference) snprintf(advice, sizeof advice, " (learning rate %g; try a smaller one)", e->rate);
+  return es_fail(
+      status, ES_DIVERGED, "train",
+      "the %s loss is not finite in epoch %d, batch %lld; the first output that is not finite is that of %s%s",
+      e->training ? "training" : "evaluation", e->number, (long long)batch + 1, layer, advice);
 }
 
 /* Ranks add this to a summed signal. A sum of at least `lost` means that some rank could not read its images. */

@@ -125,7 +125,7 @@ TEST(epoch_twice) {
   es_eigenspaces_t *s = open_tracker();
   run(&story, s, 0, 2);
   assert_fails_with(es_eigenspaces_commit(s, ES_EVAL, 2, fresh()), ES_INPUT,
-                    "the state has eigenspaces of epoch 2, and epoch 2 is only done now");
+                    "the state has eigenspaces of epoch 2, but the run is only at epoch 2");
   es_eigenspaces_destroy(s);
 }
 

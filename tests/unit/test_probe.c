@@ -264,11 +264,11 @@ TEST(bad_input) {
   for (int b = 0; b < 3; b++) {
     const es_probe_problem_t problem = problem_of(&s, 1.0);
     s.work[77] = bad[b];
-    check_refused(&s, &problem, ES_NUMERIC, "1 of the features");
+    check_refused(&s, &problem, ES_NUMERIC, "NaN or infinite: 1");
   }
   es_probe_problem_t problem = problem_of(&s, 1.0);
   s.label[7] = 3;
-  check_refused(&s, &problem, ES_INPUT, "sample 7 has label 3: must be 0 to 2");
+  check_refused(&s, &problem, ES_INPUT, "sample 7 has label 3, but labels must be from 0 to 2");
   s.label[7] = -1;
   check_refused(&s, &problem, ES_INPUT, "sample 7 has label -1");
   s.label[7] = 0;
@@ -279,11 +279,12 @@ TEST(bad_input) {
   check_refused(&s, &problem, ES_INPUT, "at least one sample");
   problem.n = 30;
   problem.classes = 50000; /* 50000² counts exceed one MPI_Allreduce */
-  check_refused(&s, &problem, ES_INPUT, "a probe of 4 features and 50000 classes: must be at least 1 and fit memory");
+  check_refused(&s, &problem, ES_INPUT,
+                "a probe has 4 features and 50000 classes, but must have at least one of each and fit into memory");
   problem.classes = 3;
   problem.width = 1 << 25;
   check_refused(&s, &problem, ES_INPUT,
-                "a probe of 33554432 features and 3 classes: must be at least 1 and fit memory");
+                "a probe has 33554432 features and 3 classes, but must have at least one of each and fit into memory");
   data_close(&s);
 }
 

@@ -243,7 +243,7 @@ TEST(check_rejects_wrong_values) {
   assert_int_equal(check_values(&problem, v, fresh()), ES_NUMERIC);
   v[0] = kept[0], v[10] = kept[1];
   for (int32_t i = 0; i < p.n; i++) v[i] = -v[i]; /* the norm is right: the trace detects it */
-  assert_fails_with(check_values(&problem, v, fresh()), ES_NUMERIC, "dxyz of order 50 failed its check");
+  assert_fails_with(check_values(&problem, v, fresh()), ES_NUMERIC, "the result of dxyz for order 50 is wrong");
   assert_string_equal(said.stage, "spectrum");
   problem_close(&p);
 }

@@ -13,7 +13,7 @@ es_code_t es_onednn_start(es_status_t *status) {
   if (engine) return ES_OK;
   if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success ||
       dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) != dnnl_success)
-    return es_fail(status, ES_SYSTEM, "model", "oneDNN has no CPU engine here");
+    return es_fail(status, ES_SYSTEM, "model", "oneDNN has no CPU engine on this machine");
   return ES_OK;
 }
 
