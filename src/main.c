@@ -14,27 +14,28 @@ typedef struct command {
 } command_t;
 
 static const command_t commands[] = {
-    {"plan", es_cli_plan, "JOB", "the points of a job and what they cost"},
-    {"run", es_cli_run, "JOB", "do the points that have no result yet (under mpirun or srun for several ranks)"},
-    {"status", es_cli_status, "JOB", "which points are complete, diverged or missing"},
-    {"merge", es_cli_merge, "JOB --to FILE.h5", "all results of a job in one file"},
-    {"show", es_cli_show, "FILE.h5", "what a result file holds, as a table, csv or json"},
+    {"plan", es_cli_plan, "JOB", "list the points of a job with their cost"},
+    {"run", es_cli_run, "JOB", "compute the points that have no result yet (several ranks: under mpirun or srun)"},
+    {"status", es_cli_status, "JOB", "show which points are complete, diverged or missing"},
+    {"merge", es_cli_merge, "JOB --to FILE.h5", "write all results of a job into one file"},
+    {"show", es_cli_show, "FILE.h5", "print a result file as a table, csv or json"},
     {"report", es_cli_report_command, "FILE.h5 --to FOLDER",
-     "figures, tables and findings of a merged file, as one page"},
+     "write a page with the figures, tables and findings of a merged file"},
     {"data", es_cli_data, "info|pack|synth",
-     "what a dataset holds; JPEG and PNG files, or images made here, as one file"},
-    {"checkpoint", es_cli_checkpoint, "info|export|import", "look at weights and exchange them with PyTorch"},
-    {"doctor", es_cli_doctor, "", "whether this machine is ready: cores, libraries, the folder of results"},
-    {"bench", es_cli_bench, "train|covariance|...", "how fast this machine is"},
+     "describe a dataset; pack JPEG and PNG files, or synthetic images, into one file"},
+    {"checkpoint", es_cli_checkpoint, "info|export|import", "show weights and exchange them with PyTorch"},
+    {"doctor", es_cli_doctor, "", "check if this machine is ready: cores, libraries, the folder of results"},
+    {"bench", es_cli_bench, "train|covariance|...", "measure how fast this machine is"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static const char about[] =
     "eigenscope measures how the eigenspaces of neural network layers evolve during training: a job file describes a\n"
-    "grid of networks, data and seeds; each point of it is trained, measured every epoch, and becomes one HDF5 file.\n";
+    "grid of networks, data and seeds; each point of the grid is trained, measured every epoch, and stored in one HDF5 "
+    "file.\n";
 
-static const char *const exit_codes[] = {"complete", "the command or the job is wrong", "some points failed",
-                                         "unfinished (run again to go on)", "a bug or a failure of MPI"};
+static const char *const exit_codes[] = {"complete", "the command or the job file is wrong", "some points failed",
+                                         "unfinished (run again to continue)", "a bug, or a failure of MPI"};
 _Static_assert(sizeof exit_codes / sizeof *exit_codes == ES_EXIT_BUG + 1, "every exit code is explained");
 
 static int print_help(void) {
@@ -46,12 +47,13 @@ static int print_help(void) {
     snprintf(line, sizeof line, "%s %s", commands[i].name, commands[i].arguments);
     printf("  %-34s %s\n", line, commands[i].help);
   }
-  printf("\nA first look:\n"
+  printf("\n"
+         "First steps:\n"
          "  eigenscope plan jobs/quickstart.yaml\n"
          "  mpirun -n 2 eigenscope run jobs/quickstart.yaml\n"
          "  eigenscope status jobs/quickstart.yaml\n"
-         "Every key of a job file stands in jobs/reference.yaml with its default and range.\n"
-         "\nexit codes:\n");
+         "jobs/reference.yaml lists every key of a job file with its default and range.\n\n"
+         "exit codes:\n");
   for (int i = 0; i <= ES_EXIT_BUG; i++) printf("  %d  %s\n", i, exit_codes[i]);
   return ES_EXIT_OK;
 }
@@ -76,13 +78,13 @@ static int refuse(const char *name) {
   if (nearest != NULL)
     fprintf(stderr, "eigenscope: unknown command \"%.100s\"; did you mean \"%s\"?\n", name, nearest);
   else
-    fprintf(stderr, "eigenscope: unknown command \"%.100s\"; eigenscope --help lists them\n", name);
+    fprintf(stderr, "eigenscope: unknown command \"%.100s\"; eigenscope --help lists the commands\n", name);
   return ES_EXIT_USAGE;
 }
 
 static int dispatch(int argc, char **argv) {
   if (argc < 2) {
-    fprintf(stderr, "eigenscope: a command is missing; eigenscope --help lists them\n");
+    fprintf(stderr, "eigenscope: a command is missing; eigenscope --help lists the commands\n");
     return ES_EXIT_USAGE;
   }
   if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) return print_help();
@@ -103,6 +105,6 @@ int main(int argc, char **argv) {
   const int reason = fflush(stdout) == 0 ? 0 : errno;
   if (reason == 0 && !ferror(stdout)) return result;
   fprintf(stderr, "eigenscope: standard output cannot be written: %s\n",
-          reason != 0 ? strerror(reason) : "lines that came before were lost");
+          reason != 0 ? strerror(reason) : "earlier lines were lost");
   return result == ES_EXIT_OK ? ES_EXIT_USAGE : result;
 }

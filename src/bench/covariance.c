@@ -118,7 +118,7 @@ es_code_t es_bench_covariance(const es_bench_covariance_t *settings, es_status_t
   bench_t b = {.settings = settings, .real = settings->f64 ? ES_REAL_F64 : ES_REAL_F32};
   es_bench_ranks(&b.rank, &b.ranks);
   if (b.rank == 0) {
-    printf("Covariance of %s rows on %d rank%s, %s; useful GFLOP/s, medians of %lld\n",
+    printf("Covariance of %s rows on %d rank%s, %s; useful GFLOP/s, medians, repeats: %lld\n",
            settings->f64 ? "double" : "float", b.ranks, b.ranks == 1 ? "" : "s", es_blas_name(),
            (long long)settings->repeats);
     printf("%8s %8s %10s %10s %10s %10s %10s%s\n", "width", "panel", "straight", "slices", "SYRK", "of SYRK", "of SYRK",

@@ -67,11 +67,12 @@ static es_code_t open_file(bench_t *b, const char *path, es_status_t *status) {
   const es_activation_layer_t *layer = es_activations_layer(b->file, 0);
   if (!es_activations_has_labels(b->file))
     return es_fail(status, ES_INPUT, "bench", "--file %s: has no array \"labels\"", path);
-  if (layer->is_double) return es_fail(status, ES_INPUT, "bench", "--file %s: must be float32 or float16", path);
+  if (layer->is_double)
+    return es_fail(status, ES_INPUT, "bench", "--file %s: the first layer must be float32 or float16", path);
   b->features = (int64_t)layer->h * layer->w * layer->c;
   for (int i = 0; i < samples->n; i++) {
     if (samples->value[i] > es_activations_samples(b->file))
-      return es_fail(status, ES_INPUT, "bench", "--samples: %s has %lld", path,
+      return es_fail(status, ES_INPUT, "bench", "--samples: must be at most the number of samples in %s, %lld", path,
                      (long long)es_activations_samples(b->file));
   }
   return ES_OK;
@@ -129,7 +130,7 @@ es_code_t es_bench_probe(const es_bench_probe_t *settings, es_status_t *status) 
   if (settings->file) open_file(&b, settings->file, status);
   es_code_t code = es_agree(MPI_COMM_WORLD, status);
   if (code == ES_OK && b.group.rank == 0) {
-    printf("%d rank%s, one thread each; %s; medians of %lld\n", b.group.size, b.group.size == 1 ? "" : "s",
+    printf("%d rank%s, one thread each; %s; medians, repeats: %lld\n", b.group.size, b.group.size == 1 ? "" : "s",
            es_blas_name(), (long long)settings->repeats);
     printf("%10s %8s %8s %6s %10s %10s %14s %12s %9s\n", "samples", "features", "classes", "steps", "seconds",
            "ms/step", "objective", "gradient", "converged");

@@ -58,8 +58,8 @@ static es_code_t read_who(bench_t *b, const char *list, es_status_t *status) {
     int way = 0;
     while (way < WAYS && (strlen(way_names[way]) != length || strncmp(p, way_names[way], length) != 0)) way++;
     if (way == WAYS)
-      return es_fail(status, ES_INPUT, "bench", "--who %.60s: must be some of alone,each,together with commas between",
-                     list);
+      return es_fail(status, ES_INPUT, "bench",
+                     "--who %.60s: must be a list of alone, each and together, separated by commas", list);
     b->asked[way] = true;
     p += length + (p[length] == ',');
   }
@@ -125,10 +125,11 @@ es_code_t es_bench_spectrum(const es_bench_spectrum_t *settings, es_status_t *st
   es_bench_ranks(&b.rank, &b.ranks);
   ES_TRY(read_who(&b, settings->who, status));
   choose_contests(&b, (int32_t)settings->orders.value[0]);
-  if (b.n_contests == 0) return es_fail(status, ES_INPUT, "bench", "--who: one rank can only solve alone");
+  if (b.n_contests == 0)
+    return es_fail(status, ES_INPUT, "bench", "--who: must include alone when there is only one rank");
   if (b.rank == 0) {
-    printf("%d rank%s, one thread each; %s; %s; medians of %lld\n", b.ranks, b.ranks == 1 ? "" : "s", es_blas_name(),
-           es_scalapack_name(), (long long)settings->repeats);
+    printf("%d rank%s, one thread each; %s; %s; medians, repeats: %lld\n", b.ranks, b.ranks == 1 ? "" : "s",
+           es_blas_name(), es_scalapack_name(), (long long)settings->repeats);
     printf("%8s %-10s %-9s %5s %-8s %12s %10s %10s\n", "order", "solver", "who", "ranks", "what", "seconds", "GFLOP/s",
            "speed-up");
   }

@@ -64,7 +64,7 @@ static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status)
   char *end;
   const long numerator = strtol(width, &end, 10), denominator = *end == '/' ? strtol(end + 1, &end, 10) : 1;
   if (numerator < 1 || denominator < 1 || *end)
-    return es_fail(status, ES_INPUT, "bench", "--widths: %s is no width as 1/8 or 2", width);
+    return es_fail(status, ES_INPUT, "bench", "--widths: %s is not a width; write widths as 1/8 or 2", width);
   b->point.width = (es_ratio_t){numerator, denominator};
   b->point.seed = b->rank;
   es_graph_t *graph;
@@ -121,10 +121,11 @@ static es_code_t prepare(bench_t *b, es_status_t *status) {
       .measure = {.every = 2, .n_deltas = 1, .delta = {0.99}, .splits = {true, false}, .n_layers = 1, .layers = {"*"}},
       .checkpoint = {1, ES_KEEP_NONE}};
   if (!es_model_spec_builtin(&b->point.model, s->model))
-    return es_fail(status, ES_INPUT, "bench", "--model %s: no built-in network of that name", s->model);
+    return es_fail(status, ES_INPUT, "bench", "--model %s: there is no built-in network with this name", s->model);
   const char *base = getenv("TMPDIR");
   snprintf(b->folder, sizeof b->folder, "%s/eigenscope-bench-XXXXXX", base ? base : "/tmp");
-  if (b->rank == 0 && !mkdtemp(b->folder)) es_fail(status, ES_SYSTEM, "bench", "%s: cannot be made", b->folder);
+  if (b->rank == 0 && !mkdtemp(b->folder))
+    es_fail(status, ES_SYSTEM, "bench", "%s: the folder cannot be created", b->folder);
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_MPI(MPI_Bcast(b->folder, sizeof b->folder, MPI_CHAR, 0, MPI_COMM_WORLD));
   return es_dataset_load(&b->dataset, &b->point.dataset, b->point.resolution, MPI_COMM_WORLD, status);
@@ -155,16 +156,16 @@ es_code_t es_bench_train(const es_bench_train_t *settings, es_status_t *status) 
     printf("%s on %d rank%s, one point each, %lld images of 32 x 32, batch %d; %s; %s\n", b->point.model.name, b->ranks,
            b->ranks == 1 ? "" : "s", (long long)b->settings->samples, b->point.train.batch, es_model_engine_name(),
            es_blas_name());
-    printf("everything included (augmentation, states on disk); medians of %lld epochs\n",
+    printf("times include everything (augmentation, states written to disk); medians, epochs: %lld\n",
            (long long)b->settings->pairs);
     if (settings->profile)
-      printf("microseconds of an image in a measured epoch on one rank; kernels: layers and covariances\n"
+      printf("microseconds per image in a measured epoch on one rank; kernels: layers and covariances\n"
              "%8s %8s %8s %8s %8s %8s %8s %8s %8s %10s %14s %12s %12s\n",
              "width", "layers", "cov.", "between", "data", "update", "eigen", "wait", "store", "all", "in kernels",
              "images/s", "kernels/s");
     else
       printf("%8s %12s %10s %12s %12s %12s %12s %10s\n", "width", "parameters", "MMAC", "images/s", "measured/s",
-             "measuring", "GFLOP/s", "MiB a rank");
+             "measuring", "GFLOP/s", "MiB/rank");
   }
   ES_MPI(MPI_Barrier(MPI_COMM_WORLD));
   char *rest = list;

@@ -81,7 +81,7 @@ es_code_t es_arguments_parse(es_arguments_t **out, int argc, char **argv, const 
   if (code == ES_OK && a->n_positional < least)
     code = es_fail(status, ES_INPUT, STAGE, "an argument is missing; usage: %s", synopsis(page->usage, line));
   if (code == ES_OK && a->n_positional > most)
-    code = es_fail(status, ES_INPUT, STAGE, "one argument too many, %.100s; usage: %s", a->positional[most],
+    code = es_fail(status, ES_INPUT, STAGE, "the argument %.100s is one too many; usage: %s", a->positional[most],
                    synopsis(page->usage, line));
   if (code != ES_OK) {
     es_arguments_destroy(a);

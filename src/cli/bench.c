@@ -25,7 +25,7 @@ static es_code_t read_numbers(const es_arguments_t *arguments, const char *name,
     char *end;
     const long long value = strtoll(p, &end, 10);
     if (end == p || value < 1 || value > most || out->n == ES_BENCH_NUMBERS_MOST || (*end && *end != ','))
-      return es_fail(status, ES_INPUT, "bench", "%s %s: must be up to %d numbers from 1 to %lld with commas between",
+      return es_fail(status, ES_INPUT, "bench", "%s %s: must be at most %d numbers from 1 to %lld, separated by commas",
                      name, text, ES_BENCH_NUMBERS_MOST, (long long)most);
     out->value[out->n++] = value;
     p = *end ? end + 1 : end;
@@ -33,18 +33,20 @@ static es_code_t read_numbers(const es_arguments_t *arguments, const char *name,
   return out->n > 0 ? ES_OK : es_fail(status, ES_INPUT, "bench", "%s: is empty", name);
 }
 
-static const char train_usage[] =
-    "[mpirun -n P] eigenscope bench train [options]\n\n"
-    "Images per second of training with everything that belongs to it, bare and measured every epoch, in turns; each\n"
-    "rank trains one network on images made here.";
+static const char train_usage[] = "[mpirun -n P] eigenscope bench train [options]\n\n"
+                                  "Measures how many images per second are trained, with everything included, in "
+                                  "epochs with and without measurements\n"
+                                  "in turns. Each rank trains one network on synthetic images.";
 
 static const es_option_t train_options[] = {
     {"--model", "NAME", false, "built-in network (default vgg16)"},
     {"--widths", "LIST", false, "width multipliers (default 1/16,1/8,1/4)"},
     {"--samples", "N", false, "training images of 32 x 32, synthetic (default 5120)"},
-    {"--pairs", "P", false, "pairs of a bare and a measured epoch, medians are printed (default 3)"},
-    {"--batch", "B", false, "images in a batch (default 128)"},
-    {"--profile", NULL, false, "instead: what the time of an image goes to, and the rate that kernels alone allow"},
+    {"--pairs", "P", false,
+     "pairs of an epoch without and an epoch with measurements; medians are printed (default 3)"},
+    {"--batch", "B", false, "images per batch (default 128)"},
+    {"--profile", NULL, false,
+     "print instead how the time per image is spent, and the rate that kernels alone would reach"},
 };
 const es_page_t es_page_bench_train = {"bench train", train_usage, train_options,
                                        sizeof train_options / sizeof *train_options};
@@ -60,19 +62,20 @@ static int train(const es_arguments_t *a, es_status_t *status) {
   return es_bench_train(&s, status);
 }
 
-static const char covariance_usage[] =
-    "[mpirun -n P] eigenscope bench covariance [options]\n\n"
-    "Covariances of float rows, one thread for each rank, all ranks at once; useful GFLOP/s = rows*d*(d+1) of all "
-    "ranks\n"
-    "together, medians of interleaved rounds. 'straight': rows come a whole panel at a time; 'slices': 256 at a time, "
-    "as\n"
-    "from a layer; 'spread' (two ranks or more): one covariance over all ranks, each with its share of the rows.";
+static const char covariance_usage[] = "[mpirun -n P] eigenscope bench covariance [options]\n\n"
+                                       "Measures covariances of float rows. Each rank uses one thread; all ranks "
+                                       "compute at the same time. Useful GFLOP/s count\n"
+                                       "rows*d*(d+1) operations of all ranks; medians of interleaved rounds are "
+                                       "printed. 'straight': a whole panel of rows at a\n"
+                                       "time; 'slices': 256 rows at a time, as from a layer; 'spread' (at least two "
+                                       "ranks): one covariance over all ranks, each\n"
+                                       "with its share of the rows.";
 
 static const es_option_t covariance_options[] = {
     {"--widths", "LIST", false, "widths of the data matrix (default 16,32,64,128,256,512,1024,2048,4096)"},
-    {"--rows", "N", false, "rows of each rank and measurement, rounded up to panels (default about 0.3 s of work)"},
-    {"--repeats", "R", false, "measurements of each width, medians are printed (default 7)"},
-    {"--f64", NULL, false, "double rows"},
+    {"--rows", "N", false, "rows per rank and measurement, rounded up to whole panels (default about 0.3 s of work)"},
+    {"--repeats", "R", false, "measurements of each width; medians are printed (default 7)"},
+    {"--f64", NULL, false, "use rows of double instead of float"},
 };
 const es_page_t es_page_bench_covariance = {"bench covariance", covariance_usage, covariance_options,
                                             sizeof covariance_options / sizeof *covariance_options};
@@ -85,18 +88,20 @@ static int covariance(const es_arguments_t *a, es_status_t *status) {
   return es_bench_covariance(&s, status);
 }
 
-static const char spectrum_usage[] =
-    "[mpirun -n P] eigenscope bench spectrum [options]\n\n"
-    "Eigenvalues of a full symmetric matrix in seconds, medians of interleaved rounds. 'alone': rank 0 solves one, the "
-    "others\nwait. 'each': every rank solves one of its own at the same time, seconds for one of them are the time "
-    "over "
-    "P. 'together':\nall ranks solve one. GFLOP/s count 4/3 n^3 whatever the algorithm does.";
+static const char spectrum_usage[] = "[mpirun -n P] eigenscope bench spectrum [options]\n\n"
+                                     "Measures how many seconds the eigenvalues of a full symmetric matrix take "
+                                     "(medians of interleaved rounds). 'alone': rank\n"
+                                     "0 solves one problem while the other ranks wait. 'each': every rank solves its "
+                                     "own problem at the same time; the seconds\n"
+                                     "printed are the time divided by P. 'together': all ranks solve one problem. "
+                                     "GFLOP/s count 4/3 n^3 operations for every\n"
+                                     "algorithm.";
 
 static const es_option_t spectrum_options[] = {
-    {"--orders", "LIST", false, "orders of matrices (default 256,512,1024,2048)"},
-    {"--repeats", "N", false, "rounds, medians are printed (default 3)"},
-    {"--who", "LIST", false, "only these of alone,each,together"},
-    {"--vectors", NULL, false, "also with all eigenvectors"},
+    {"--orders", "LIST", false, "orders of the matrices (default 256,512,1024,2048)"},
+    {"--repeats", "N", false, "rounds; medians are printed (default 3)"},
+    {"--who", "LIST", false, "measure only these, a list of alone, each and together"},
+    {"--vectors", NULL, false, "compute all eigenvectors, too"},
 };
 const es_page_t es_page_bench_spectrum = {"bench spectrum", spectrum_usage, spectrum_options,
                                           sizeof spectrum_options / sizeof *spectrum_options};
@@ -109,19 +114,20 @@ static int spectrum(const es_arguments_t *a, es_status_t *status) {
   return es_bench_spectrum(&s, status);
 }
 
-static const char probe_usage[] =
-    "[mpirun -n P] eigenscope bench probe [options]\n\n"
-    "Seconds to fit one logistic regression on all ranks, from nothing to its optimum (or so many steps), medians. "
-    "Features are\nnormal around the centres of their classes, or the first layer of a file of activations with "
-    "labels.";
+static const char probe_usage[] = "[mpirun -n P] eigenscope bench probe [options]\n\n"
+                                  "Measures how many seconds the fit of one logistic regression on all ranks takes "
+                                  "(medians), from zero weights to the\n"
+                                  "optimum, or at most --steps iterations. The features are normally distributed "
+                                  "around a centre for each class, or are the\n"
+                                  "first layer of a file of activations with labels.";
 
 static const es_option_t probe_options[] = {
-    {"--samples", "LIST", false, "samples (default 10000; of a file: the first ones)"},
+    {"--samples", "LIST", false, "samples; of a file, the first ones (default 10000)"},
     {"--classes", "LIST", false, "classes (default 10); not with --file"},
     {"--features", "D", false, "features (default 784); not with --file"},
-    {"--file", "PATH", false, "activations in HDF5 or .npy, with labels"},
-    {"--steps", "LIST", false, "steps at most (default 1000)"},
-    {"--repeats", "N", false, "fits, medians are printed (default 3)"},
+    {"--file", "PATH", false, "use activations from this HDF5 file or folder of .npy files, with labels"},
+    {"--steps", "LIST", false, "most iterations of the fit (default 1000)"},
+    {"--repeats", "N", false, "fits; medians are printed (default 3)"},
 };
 const es_page_t es_page_bench_probe = {"bench probe", probe_usage, probe_options,
                                        sizeof probe_options / sizeof *probe_options};
@@ -134,7 +140,8 @@ static int probe(const es_arguments_t *a, es_status_t *status) {
   ES_TRY(read_number(a, "--features", 784, 1000000, &s.features, status));
   ES_TRY(read_number(a, "--repeats", 3, ES_BENCH_REPEATS_MOST, &s.repeats, status));
   if (s.file && (es_arguments_option(a, "--classes") || es_arguments_option(a, "--features")))
-    return es_fail(status, ES_INPUT, "bench", "--file says how many classes and features there are: leave those out");
+    return es_fail(status, ES_INPUT, "bench",
+                   "--classes and --features cannot be used with --file, because the file gives these numbers");
   return es_bench_probe(&s, status);
 }
 
@@ -147,6 +154,7 @@ int es_cli_bench(int argc, char **argv) {
     return es_cli_command_mpi(argc - 1, argv + 1, &es_page_bench_spectrum, 0, 0, spectrum);
   if (strcmp(which, "probe") == 0) return es_cli_command_mpi(argc - 1, argv + 1, &es_page_bench_probe, 0, 0, probe);
   es_status_t status = {0};
-  es_fail(&status, ES_INPUT, "bench", "bench: which one? eigenscope bench train | covariance | spectrum | probe");
+  es_fail(&status, ES_INPUT, "bench",
+          "bench needs one of train, covariance, spectrum and probe, as in eigenscope bench train");
   return es_cli_report(&status);
 }

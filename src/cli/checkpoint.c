@@ -5,10 +5,11 @@
 
 static const char info_usage[] =
     "eigenscope checkpoint info FILE.safetensors [--format table|json]\n\n"
-    "The tensors and metadata of a file of weights or of a state, and which network of this program it fits. Every\n"
-    "check of the format is made; what this program wrote is also held to its hash.";
+    "Shows the tensors and metadata of a file of weights or of a state, and which built-in network the weights fit. "
+    "The\n"
+    "format of the file is checked completely; the hash is checked, too, if eigenscope wrote the file.";
 static const es_option_t info_options[] = {
-    {"--format", "table|json", false, "how to print it (default: table)"},
+    {"--format", "table|json", false, "format of the output (default: table)"},
 };
 const es_page_t es_page_checkpoint_info = {"checkpoint info", info_usage, info_options,
                                            sizeof info_options / sizeof *info_options};
@@ -31,9 +32,9 @@ static long long total_of(const es_safetensors_t *file) {
 
 static void print_table(const es_safetensors_t *file, const char *network, es_text_t *out) {
   es_table_t table = {0};
-  es_text_append(out, "%s: %d tensors, %.2f MB\n", es_safetensors_path(file), es_safetensors_count(file),
-                 1e-6 * (double)total_of(file));
-  es_text_append(out, "network: %s\n\n", network[0] != '\0' ? network : "none that this program knows by name");
+  es_text_append(out, "%s: %d tensor%s, %.2f MB\n", es_safetensors_path(file), es_safetensors_count(file),
+                 es_plural(es_safetensors_count(file)), 1e-6 * (double)total_of(file));
+  es_text_append(out, "network: %s\n\n", network[0] != '\0' ? network : "none of the built-in networks");
   es_table_columns(&table, "tensor|dtype|shape|>bytes");
   for (int i = 0; i < es_safetensors_count(file); i++) {
     const es_tensor_view_t *tensor = es_safetensors_tensor(file, i);
@@ -96,7 +97,7 @@ static int info(const es_arguments_t *arguments, es_status_t *status) {
     (json ? print_json : print_table)(file, es_text_get(&network), &text);
   es_text_destroy(&network);
   es_safetensors_destroy(file);
-  return es_cli_print(&text, "what is in the file", status);
+  return es_cli_print(&text, "the list of tensors", status);
 }
 
 int es_cli_checkpoint(int argc, char **argv) {
@@ -104,6 +105,7 @@ int es_cli_checkpoint(int argc, char **argv) {
   if (strcmp(which, "info") == 0) return es_cli_command(argc - 1, argv + 1, &es_page_checkpoint_info, 1, 1, info);
   if (strcmp(which, "export") == 0) return es_cli_checkpoint_export(argc - 1, argv + 1);
   if (strcmp(which, "import") == 0) return es_cli_checkpoint_import(argc - 1, argv + 1);
-  fprintf(stderr, "eigenscope: usage: eigenscope checkpoint info|export|import ...; eigenscope checkpoint --help\n");
+  fprintf(stderr,
+          "eigenscope: checkpoint needs one of info, export and import; eigenscope checkpoint --help describes them\n");
   return ES_EXIT_USAGE;
 }

@@ -29,14 +29,14 @@ es_code_t es_checkpoint_recognise(const es_safetensors_t *file, es_text_t *out, 
   if (!*found) return ES_OK;
   es_checkpoint_describe(&point, out);
   append_options(&point.model, out);
-  return out->failed ? es_out_of_memory(status, "checkpoint", "what the weights fit") : ES_OK;
+  return out->failed ? es_out_of_memory(status, "checkpoint", "the name of the network") : ES_OK;
 }
 
 es_code_t es_checkpoint_check_target(const char *to, es_status_t *status) {
   es_safetensors_t *there = NULL;
   es_status_t own = {0};
   if (es_safetensors_open(&there, to, &own) != ES_OK && own.code == ES_INPUT)
-    return es_fail(status, ES_INPUT, "checkpoint", "--to %s: is there and no safetensors file; choose another name",
+    return es_fail(status, ES_INPUT, "checkpoint", "--to %s: exists but is not a safetensors file; choose another name",
                    to);
   es_safetensors_destroy(there);
   return ES_OK;

@@ -12,16 +12,18 @@ static const char STAGE[] = "checkpoint";
 
 static const char usage[] =
     "eigenscope checkpoint export JOB|ID --to FILE.safetensors [--epochs all|0,1,5] [--output DIR] [--points LIST]\n\n"
-    "Writes what the points of a job (or the one whose result has that id, in --output) ended with, or other epochs "
-    "if\n"
-    "the job kept all: files whose names are those of torchvision's state_dict, which PyTorch loads strictly. In FILE\n"
-    "{id}, {epoch}, {epoch:03} and the names of axes are filled in, as in \"w/{model}-{width}-{seed}.safetensors\".";
+    "Writes the weights of the points of a job, or of the one point with this id in --output, as safetensors files "
+    "that\n"
+    "PyTorch loads strictly: the tensors have the names of torchvision's state_dict. The default is the last epoch "
+    "that was\n"
+    "kept. In FILE, {id}, {epoch}, {epoch:03} and the names of axes are replaced by their values, as in\n"
+    "\"w/{model}-{width}-{seed}.safetensors\".";
 static const es_option_t options[] = {
-    {"--to", "FILE", false, "where they go; a safetensors file that is there is replaced"},
-    {"--epochs", "all|LIST", false, "epochs to export, as 0,1,5 (default: the last that was kept)"},
-    {"--output", "DIR", false, "where results are (default: the job's `output`)"},
+    {"--to", "FILE", false, "files to write; existing safetensors files are replaced"},
+    {"--epochs", "all|LIST", false, "epochs to export, as 0,1,5 (default: the last epoch that was kept)"},
+    {"--output", "DIR", false, "folder of the results (default: the job's `output`)"},
     {"--points", "LIST", false, "only these points, as 0-3,7"},
-    {"--set", "KEY=VALUE", true, "as it was given to run"},
+    {"--set", "KEY=VALUE", true, "the same changes of the job file as in run"},
 };
 const es_page_t es_page_checkpoint_export = {"checkpoint export", usage, options, sizeof options / sizeof *options};
 
@@ -50,8 +52,8 @@ static es_code_t read_epochs(list_t *list, const char *text, es_status_t *status
     int64_t number;
     snprintf(word, sizeof word, "%.*s", (int)strcspn(rest, ","), rest);
     if (list->n_epochs == ES_EPOCHS_MAX || !es_text_to_int(word, &number) || number < 0 || number > 100000)
-      return es_fail(status, ES_INPUT, STAGE, "--epochs %.100s: must be all or epochs as in 0,1,5 (at most %d)", text,
-                     ES_EPOCHS_MAX);
+      return es_fail(status, ES_INPUT, STAGE,
+                     "--epochs %.100s: must be all, or a list of at most %d epochs, as in 0,1,5", text, ES_EPOCHS_MAX);
     list->epochs[list->n_epochs++] = (int32_t)number;
   }
   return ES_OK;
@@ -102,14 +104,14 @@ static int by_target(const void *a, const void *b) {
 static es_code_t check(list_t *list, es_status_t *status) {
   if (list->missing.length > 0) {
     es_text_print(stderr, &list->missing);
-    return es_fail(status, ES_INPUT, STAGE, "not everything is there, as listed above; nothing was written");
+    return es_fail(status, ES_INPUT, STAGE, "some weights do not exist, as listed above; nothing was written");
   }
   qsort(list->items, (size_t)list->n, sizeof *list->items, by_target);
   for (int i = 0; i < list->n; i++) {
     const char *to = list->items[i].to;
     if (i > 0 && strcmp(to, list->items[i - 1].to) == 0)
       return es_fail(status, ES_INPUT, STAGE,
-                     "--to %s: several files would have that name; put {id}, {epoch} or the name of an axis into it",
+                     "--to %s: several files would have this name; add {id}, {epoch} or the name of an axis in braces",
                      to);
     ES_TRY(es_checkpoint_check_target(to, status));
   }
@@ -158,7 +160,8 @@ static es_code_t collect(list_t *list, const es_arguments_t *arguments, es_plan_
   list->output = es_arguments_option(arguments, "--output");
   if (strlen(which) == ES_ID_SIZE - 1 && strspn(which, "0123456789abcdef") == ES_ID_SIZE - 1) { /* an id */
     if (list->output == NULL)
-      return es_fail(status, ES_INPUT, STAGE, "%s is the id of a result; --output must say where it is", which);
+      return es_fail(status, ES_INPUT, STAGE, "%s is the id of a result; --output must name the folder of this result",
+                     which);
     ES_TRY(es_trained_scan(&list->trained, list->output, status));
     return add_point(list, &unknown, which, status);
   }

@@ -11,13 +11,14 @@ static const char STAGE[] = "checkpoint";
 
 static const char usage[] =
     "eigenscope checkpoint import FILE.safetensors [JOB] [--to FILE.safetensors] [--strip PREFIX] [--points LIST]\n\n"
-    "Tells which points of a job (without one: which network of this program) the weights in a file fit, or "
-    "everything\n"
-    "that does not fit. With --to also writes them as float with plain names: without \"module.\", \"_orig_mod.\" and\n"
-    "PREFIX. Of a PyTorch file analysis/convert_checkpoint.py makes a safetensors file first.";
+    "Shows which points of a job the weights in a file fit (without JOB: which built-in network), or lists every "
+    "tensor that\n"
+    "does not fit. With --to, also writes the weights as float with plain names: without \"module.\", \"_orig_mod.\" "
+    "and\n"
+    "PREFIX. For a PyTorch file, make a safetensors file first with analysis/convert_checkpoint.py.";
 static const es_option_t options[] = {
-    {"--to", "FILE", false, "write the weights there; a safetensors file that is there is replaced"},
-    {"--strip", "PREFIX", false, "leave this out where names begin with it, as \"model.\" or \"backbone.\""},
+    {"--to", "FILE", false, "file to write; an existing safetensors file is replaced"},
+    {"--strip", "PREFIX", false, "remove this prefix from the names of tensors, as \"model.\" or \"backbone.\""},
     {"--points", "LIST", false, "only these points of the job, as 0-3,7"},
     {"--set", "KEY=VALUE", true, "override a key of the job file, as grid.model=resnet18"},
 };
@@ -78,7 +79,7 @@ static bool try_point(const es_safetensors_t *file, const es_plan_t *plan, int64
     es_text_append(&report, "  %s\n", own.message);
     es_text_append(&words, "model %s", found.model.name);
   }
-  if (words.failed || report.failed) es_out_of_memory(status, STAGE, "what the weights fit");
+  if (words.failed || report.failed) es_out_of_memory(status, STAGE, "the comparison of weights and network");
   if (n == 0 && !words.failed) printf("fits point %lld: %s\n", (long long)index, es_text_get(&words));
   if (n > 0 && n < nearest->mismatches) {
     es_text_destroy(&nearest->report);
@@ -117,7 +118,7 @@ static es_code_t refuse(const es_safetensors_t *file, const es_plan_t *plan, nea
   if (status->code == ES_OK) es_text_print(stderr, line.length > 0 ? &line : &nearest->report);
   es_text_destroy(&line);
   return es_fail(status, ES_INPUT, STAGE,
-                 "%s fits no point of %s; the nearest is point %lld, with what is listed above",
+                 "%s fits no point of %s; the nearest is point %lld, with the differences that are listed above",
                  es_safetensors_path(file), es_job_path(plan->job), (long long)nearest->index);
 }
 
@@ -129,13 +130,15 @@ static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arg
   int64_t fitting = 0;
   ES_TRY(es_plan_open(&plan, &request, status));
   if (es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS)
-    es_fail(status, ES_INPUT, STAGE, "%s: a job of activations has no networks", es_job_path(plan.job));
+    es_fail(status, ES_INPUT, STAGE,
+            "%s: is a job with source: activations, which has no networks; weights cannot be compared with it",
+            es_job_path(plan.job));
   else if (es_plan_select(&plan, request.points, NULL, &selection, status) == ES_OK) {
     inspect(&plan, &selection, status);
     for (int64_t i = 0; i < selection.n && status->code == ES_OK; i++)
       fitting += try_point(file, &plan, selection.index[i], &nearest, status);
     es_selection_destroy(&selection);
-    if (nearest.report.failed) es_out_of_memory(status, STAGE, "what does not fit");
+    if (nearest.report.failed) es_out_of_memory(status, STAGE, "the list of tensors that do not fit");
     if (fitting == 0 && status->code == ES_OK) refuse(file, &plan, &nearest, status);
   }
   es_text_destroy(&nearest.report);
@@ -151,7 +154,7 @@ static es_code_t recognise(const es_safetensors_t *file, es_status_t *status) {
     printf("fits %s\n", es_text_get(&words));
   else if (code == ES_OK)
     es_fail(status, ES_INPUT, STAGE,
-            "%s fits no network that this program knows by name; a JOB with its model tells what is in the way",
+            "%s fits no built-in network; give a JOB with the model to see which tensors do not fit",
             es_safetensors_path(file));
   es_text_destroy(&words);
   return status->code;

@@ -70,8 +70,9 @@ static void print_table(const shown_t *shown, es_text_t *out) {
   if (reader->describe != NULL) reader->describe(spec, false, out);
   if (spec->path[0] != '\0') es_text_append(out, ", %s", spec->path);
   if (shown->found != NULL) es_text_append(out, " (guessed from %s)", shown->found);
-  es_text_append(out, "\n%d x %d, %s, %d classes, fingerprint %s\n\n", info->height, info->width,
-                 info->channels == 1 ? "grey" : "colour", info->classes, shown->summary.fingerprint);
+  es_text_append(out, "\n%d x %d, %s, %d class%s, fingerprint %s\n\n", info->height, info->width,
+                 info->channels == 1 ? "grey" : "colour", info->classes, info->classes == 1 ? "" : "es",
+                 shown->summary.fingerprint);
   print_splits(shown, out);
   if (is_balanced(info, ES_TRAIN) && is_balanced(info, ES_EVAL)) return;
   es_table_t table = {0};
@@ -174,8 +175,7 @@ static es_code_t find_format(const es_arguments_t *arguments, es_format_t *forma
     if (reader->found != NULL) es_text_append(&files, "%s%s", files.length > 0 ? " or " : "", es_format_words[f]);
   }
   es_fail(status, ES_INPUT, "data",
-          "%s: a folder without a dataset: there is no %s, neither plain nor with .gz; a file of format %s is named "
-          "itself",
+          "%s: is a folder without a dataset: it holds no %s, plain or with .gz; for format %s, give the file itself",
           path, es_text_get(&marks), es_text_get(&files));
   es_text_destroy(&marks);
   es_text_destroy(&files);
@@ -191,7 +191,7 @@ static es_code_t read_labels(const es_arguments_t *arguments, const es_key_t *ke
   if (text == NULL) return ES_OK;
   if (key == NULL) {
     es_formats_with("labels", words);
-    return es_fail(status, ES_INPUT, "data", "--labels is for a folder of format %s", words);
+    return es_fail(status, ES_INPUT, "data", "--labels can only be used with a folder of format %s", words);
   }
   for (int i = 0; key->choices[i] != NULL; i++) {
     *out = (es_labels_t)i;
@@ -207,7 +207,7 @@ static es_code_t show_path(const es_arguments_t *arguments, es_format_t format, 
   const char *const *sets;
   es_dataset_spec_t spec = {.format = format, .labels = labels};
   if (es_arguments_all(arguments, "--set", &sets) > 0)
-    return es_fail(status, ES_INPUT, "data", "--set is for job files; %.200s is a dataset", path);
+    return es_fail(status, ES_INPUT, "data", "--set can only be used with a job file; %.200s is a dataset", path);
   size_t length = strlen(path);
   if (length >= sizeof spec.path)
     return es_fail(status, ES_INPUT, "data", "the path is longer than %d bytes", ES_PATH_MAX - 1);
@@ -246,7 +246,7 @@ static int synth(const es_arguments_t *arguments, es_status_t *status) {
   int64_t classes = 10, complexity = 4, size = 32, channels = 3;
   es_synthetic_t spec = {.train = 2000, .eval = 500};
   if (path == NULL || path[0] == '\0')
-    return es_fail(status, ES_INPUT, "data", "--to is missing: the file to write, as in --to images.h5");
+    return es_fail(status, ES_INPUT, "data", "--to is missing; it names the file to write, as in --to images.h5");
   ES_TRY(es_cli_integer(arguments, "--classes", 0, INT32_MAX, &classes, status));
   ES_TRY(es_cli_integer(arguments, "--complexity", 0, INT32_MAX, &complexity, status));
   ES_TRY(es_cli_integer(arguments, "--size", 0, INT32_MAX, &size, status));
@@ -260,9 +260,9 @@ static int synth(const es_arguments_t *arguments, es_status_t *status) {
   spec.channels = (int32_t)channels;
   signal(SIGXFSZ, SIG_IGN); /* a write past the size limit then fails instead of killing us */
   ES_TRY(es_synthetic_write(path, &spec, es_cli_creator(), status));
-  printf("%s: %lld train and %lld eval images of %d x %d, %s, %d classes, complexity %d, seed %lld\n", path,
-         (long long)spec.train, (long long)spec.eval, spec.size, spec.size, spec.channels == 1 ? "grey" : "colour",
-         spec.classes, spec.complexity, (long long)spec.seed);
+  printf("%s: %lld train and %lld eval image%s of %d x %d, %s, %d classes, complexity %d, seed %lld\n", path,
+         (long long)spec.train, (long long)spec.eval, es_plural(spec.eval), spec.size, spec.size,
+         spec.channels == 1 ? "grey" : "colour", spec.classes, spec.complexity, (long long)spec.seed);
   return ES_EXIT_OK;
 }
 
@@ -270,32 +270,34 @@ static int synth(const es_arguments_t *arguments, es_status_t *status) {
 
 static const char info_usage[] =
     "eigenscope data info PATH|JOB [--format " ES_FORMAT_WORDS "] [--labels fine|coarse] [--json]\n\n"
-    "What a dataset holds, or all datasets of a job file: images, size, classes, mean and deviation by channel (0 ... "
-    "1\n"
-    "scale, all stored images), and the fingerprint that results of it carry. Without --format it is guessed from "
-    "what\n"
-    "is there.";
+    "Describes a dataset, or all datasets of a job file: images, size, classes, mean and standard deviation of each "
+    "channel\n"
+    "(on the scale 0 ... 1, over all stored images), and the fingerprint, which every result of the dataset holds. "
+    "Without\n"
+    "--format, the format is guessed from the files.";
 static const es_option_t info_options[] = {
-    {"--format", ES_FORMAT_WORDS, false, "what PATH is: a folder, for hdf5 a file (default: guessed)"},
+    {"--format", ES_FORMAT_WORDS, false,
+     "format of PATH, which is a file for hdf5 and a folder otherwise (default: guessed)"},
     {"--labels", "fine|coarse", false, "which labels of cifar100 (default: fine)"},
     {"--set", "KEY=VALUE", true, "override a key of the job file, as datasets.mnist.path=/data"},
-    {"--json", NULL, false, "as JSON, with counts of every class"},
+    {"--json", NULL, false, "print JSON, with the number of images of every class"},
 };
 const es_page_t es_page_data_info = {"data info", info_usage, info_options, sizeof info_options / sizeof *info_options};
-static const char synth_usage[] =
-    "eigenscope data synth --to FILE.h5 [options]\n\n"
-    "Writes the images of `format: synthetic` as an HDF5 file that `format: hdf5` and other programs read: "
-    "train/images,\n"
-    "train/labels, eval/images and eval/labels. The same numbers make the same images, so results of both agree.";
+static const char synth_usage[] = "eigenscope data synth --to FILE.h5 [options]\n\n"
+                                  "Writes the images of `format: synthetic` as an HDF5 file that `format: hdf5` and "
+                                  "other programs read: train/images,\n"
+                                  "train/labels, eval/images and eval/labels. The same options give the same images, "
+                                  "so a job gives the same results with\n"
+                                  "this file as with `format: synthetic`.";
 static const es_option_t synth_options[] = {
-    {"--to", "FILE.h5", false, "the file; one that is there is replaced"},
-    {"--classes", "N", false, "kinds of images (default: 10)"},
+    {"--to", "FILE.h5", false, "file to write; an existing file is replaced"},
+    {"--classes", "N", false, "number of classes (default: 10)"},
     {"--complexity", "N", false, "visual complexity (default: 4)"},
     {"--size", "N", false, "height and width (default: 32)"},
     {"--channels", "1|3", false, "grey or colour (default: 3)"},
     {"--train", "N", false, "training images (default: 2000)"},
     {"--eval", "N", false, "evaluation images (default: 500)"},
-    {"--seed", "N", false, "another one makes other images (default: 0)"},
+    {"--seed", "N", false, "seed of the random numbers (default: 0)"},
 };
 const es_page_t es_page_data_synth = {"data synth", synth_usage, synth_options,
                                       sizeof synth_options / sizeof *synth_options};
@@ -306,6 +308,6 @@ int es_cli_data(int argc, char **argv) {
   if (strcmp(which, "info") == 0) return es_cli_command(argc - 1, argv + 1, &es_page_data_info, 1, 1, info);
   if (strcmp(which, "synth") == 0) return es_cli_command(argc - 1, argv + 1, &es_page_data_synth, 0, 0, synth);
   es_status_t status = {0};
-  es_fail(&status, ES_INPUT, "data", "data: which one? eigenscope data info | pack | synth");
+  es_fail(&status, ES_INPUT, "data", "data needs one of info, pack and synth, as in eigenscope data info");
   return es_cli_report(&status);
 }

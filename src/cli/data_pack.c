@@ -10,18 +10,19 @@
 
 static const char usage[] =
     "eigenscope data pack FOLDER --to FILE.h5 [options]\n\n"
-    "Packs FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg (.jpeg and .png, too; eval, valid, validation or test "
-    "for\n"
-    "val; TinyImageNet's val_annotations.txt is read) into a file for `format: hdf5`. Classes are numbered in the "
-    "order "
-    "of\n"
-    "their names. Under mpirun the ranks share the work; the file is the same. Orientation noted by cameras (EXIF) is\n"
-    "ignored and alpha dropped, as torchvision does.";
+    "Packs the images FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg into one file for `format: hdf5`. Images can "
+    "also\n"
+    "end in .jpeg and .png; the folder val can also be named eval, valid, validation or test; TinyImageNet's\n"
+    "val_annotations.txt is read. Classes are numbered in the order of their names. Under mpirun the ranks share the "
+    "work;\n"
+    "the file is the same as without mpirun. The orientation stored by cameras (EXIF) is ignored and transparency "
+    "(alpha) is\n"
+    "removed, as torchvision does.";
 
 static const es_option_t options[] = {
-    {"--to", "FILE.h5", false, "the file; one that is there is replaced"},
-    {"--size", "N", false, "N x N pixels from the centre (default: as they are, all of one size)"},
-    {"--shorter", "N", false, "resize the shorter side to N before (default: to --size)"},
+    {"--to", "FILE.h5", false, "file to write; an existing file is replaced"},
+    {"--size", "N", false, "cut N x N pixels from the centre (default: keep the images, which must all have one size)"},
+    {"--shorter", "N", false, "resize the shorter side to N before the cut (default: to --size)"},
     {"--channels", "1|3", false, "grey or colour (default: 3)"},
     {"--skip-broken", NULL, false, "leave out images that cannot be used, instead of stopping"},
 };
@@ -34,7 +35,7 @@ static es_code_t read_request(const es_arguments_t *arguments, es_pack_request_t
   if (to != NULL && second != NULL)
     return es_fail(status, ES_INPUT, "data", "the file to write is named twice: --to %.200s and %.200s", to, second);
   if (r->path == NULL || r->path[0] == '\0')
-    return es_fail(status, ES_INPUT, "data", "--to is missing: the file to write, as in --to images.h5");
+    return es_fail(status, ES_INPUT, "data", "--to is missing; it names the file to write, as in --to images.h5");
   int64_t size = 0, shorter = 0, channels = 3;
   r->skip_broken = es_arguments_option(arguments, "--skip-broken") != NULL;
   ES_TRY(es_cli_integer(arguments, "--size", 1, 8192, &size, status));
@@ -45,10 +46,12 @@ static es_code_t read_request(const es_arguments_t *arguments, es_pack_request_t
   r->channels = (int32_t)channels;
   if (r->channels == 2) return es_fail(status, ES_INPUT, "data", "--channels 2: must be 1 (grey) or 3 (colour)");
   if (r->shorter > 0 && r->size == 0)
-    return es_fail(status, ES_INPUT, "data", "--shorter %d needs --size: what to cut out afterwards", r->shorter);
+    return es_fail(status, ES_INPUT, "data", "--shorter %d needs --size, the square that is cut out afterwards",
+                   r->shorter);
   if (r->shorter > 0 && r->shorter < r->size)
-    return es_fail(status, ES_INPUT, "data", "--shorter %d: must be at least --size %d, which is cut out of it",
-                   r->shorter, r->size);
+    return es_fail(status, ES_INPUT, "data",
+                   "--shorter %d: must be at least --size %d, the square that is cut out afterwards", r->shorter,
+                   r->size);
   return ES_OK;
 }
 
@@ -58,13 +61,15 @@ static void show_broken(void *context, const char *message) {
 
 static void print_result(const es_pack_request_t *r, es_pack_result_t *p) {
   const es_dataset_info_t *info = &p->info;
-  printf("%s: %lld train and %lld eval images (%s) of %d x %d, %s, %d classes, fingerprint %s\n", r->path,
-         (long long)info->count[ES_TRAIN], (long long)info->count[ES_EVAL], p->eval_folder, info->width, info->height,
-         info->channels == 1 ? "grey" : "colour", info->classes, p->fingerprint);
-  if (p->n_broken > 0) printf("left out: %lld images that cannot be used\n", (long long)p->n_broken);
+  printf("%s: %lld train and %lld eval image%s (%s) of %d x %d, %s, %d class%s, fingerprint %s\n", r->path,
+         (long long)info->count[ES_TRAIN], (long long)info->count[ES_EVAL], es_plural(info->count[ES_EVAL]),
+         p->eval_folder, info->width, info->height, info->channels == 1 ? "grey" : "colour", info->classes,
+         info->classes == 1 ? "" : "es", p->fingerprint);
+  if (p->n_broken > 0)
+    printf("left out: %lld image%s that cannot be used\n", (long long)p->n_broken, es_plural(p->n_broken));
   if (p->n_left_out > 0)
-    printf("left out: %lld files that are no images by their names, as %s\n", (long long)p->n_left_out,
-           es_text_make_plain(p->left_out));
+    printf("left out: %lld file%s without the name of an image, such as %s\n", (long long)p->n_left_out,
+           es_plural(p->n_left_out), es_text_make_plain(p->left_out));
 }
 
 static int pack(const es_arguments_t *arguments, es_status_t *status) {

@@ -16,15 +16,15 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static const char usage[] =
-    "eigenscope doctor [--output DIR]\n"
-    "mpirun -n RANKS eigenscope doctor [--output DIR]\n\n"
-    "Looks at what a run started in the same way would meet: binding of ranks, cores, instruction sets, libraries, "
-    "and\n"
-    "whether results can be written, locked and stored in DIR. Each line says ok, or warn and what to do.\n"
-    "Exit code: 0, or 1 when results cannot be written at all.";
+static const char usage[] = "eigenscope doctor [--output DIR]\n"
+                            "mpirun -n RANKS eigenscope doctor [--output DIR]\n\n"
+                            "Checks the machine for a run that is started in the same way: binding of ranks, cores, "
+                            "instruction sets, libraries, and\n"
+                            "whether results can be written, locked and stored in DIR. Each line begins with ok, warn "
+                            "or fail; warn and fail say what to do.\n"
+                            "Exit code: 0, or 1 if results cannot be written.";
 
-static const es_option_t options[] = {{"--output", "DIR", false, "folder of results to try (default: .)"}};
+static const es_option_t options[] = {{"--output", "DIR", false, "folder for results that is tested (default: .)"}};
 const es_page_t es_page_doctor = {"doctor", usage, options, sizeof options / sizeof *options};
 
 typedef enum level { OK, WARN, FAIL } level_t;
@@ -98,8 +98,8 @@ static void report_machine(const seat_t *seats, int n, int first) {
   }
   const int cpus = CPU_COUNT(&together);
   if (ranks > cpus)
-    say(WARN, "cores", "%s: %d ranks with 1 thread each share %d cpu%s; start at most %d ranks there%s",
-        seats[first].host, ranks, cpus, cpus == 1 ? "" : "s", seats[first].cores,
+    say(WARN, "cores", "%s: %d ranks with 1 thread each share %d cpu%s; start at most %d rank%s on this machine%s",
+        seats[first].host, ranks, cpus, cpus == 1 ? "" : "s", seats[first].cores, seats[first].cores == 1 ? "" : "s",
         seats[first].cores > cpus ? " and let them use all cores (mpirun --bind-to none)" : "");
   else
     say(OK, "cores", "%s: %d rank%s with 1 thread each on %d cpu%s of %d", seats[first].host, ranks,
@@ -123,8 +123,8 @@ static void report_seats(const seat_t *seats, int n) {
   while (other < n && strcmp(seats[other].engine, seats[0].engine) == 0) other++;
   if (other < n)
     say(WARN, "kernels",
-        "rank %d has %s, rank 0 has %s: numbers differ in their last bits between such machines; ask for "
-        "one kind of node, or set DNNL_MAX_CPU_ISA and OPENBLAS_CORETYPE to what all of them have",
+        "rank %d has %s, rank 0 has %s: results differ in the last bits between such machines; request nodes of one "
+        "kind, or set DNNL_MAX_CPU_ISA and OPENBLAS_CORETYPE to values that all nodes support",
         other, seats[other].engine, seats[0].engine);
   else
     say(OK, "kernels", "%s", seats[0].engine);
@@ -149,17 +149,17 @@ static void try_lock(const char *name, bool whole_file, int first, int second) {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET}, again = lock;
   if ((whole_file ? flock(first, LOCK_EX | LOCK_NB) : fcntl(first, F_OFD_SETLK, &lock)) != 0) {
     say(WARN, "locking",
-        "%s fails there (%s); eigenscope does without locks, but tools that read the results with HDF5 may "
-        "need HDF5_USE_FILE_LOCKING=FALSE in the environment",
+        "%s cannot lock files in this folder (%s); eigenscope needs no locks, but programs that read the results with "
+        "HDF5 may need HDF5_USE_FILE_LOCKING=FALSE in the environment",
         name, strerror(errno));
     return;
   }
   if ((whole_file ? flock(second, LOCK_EX | LOCK_NB) : fcntl(second, F_OFD_SETLK, &again)) != 0)
-    say(OK, "locking", "%s locks files there", name);
+    say(OK, "locking", "%s can lock files in this folder", name);
   else
     say(WARN, "locking",
-        "%s does not keep others out there; eigenscope does without locks, but do not open results for "
-        "writing from several programs at once",
+        "%s locks have no effect in this folder; eigenscope needs no locks, but do not open results for writing in "
+        "several programs at the same time",
         name);
   if (whole_file) flock(first, LOCK_UN);
 }
@@ -185,8 +185,8 @@ static void report_space(const char *folder) {
   const double gigabytes = 1e-9 * (double)facts.f_bavail * (double)facts.f_frsize;
   if (gigabytes < 1)
     say(WARN, "space",
-        "%.2f GB free in %s; results and states of a grid need some hundred MB, so "
-        "make room or name another --output",
+        "%.2f GB free in %s; results and states of a grid need some hundred MB: free some space or give another "
+        "--output",
         gigabytes, folder);
   else
     say(OK, "space", "%.1f GB free in %s", gigabytes, folder);
@@ -201,11 +201,11 @@ static bool report_folder(const char *folder) {
   snprintf(path, sizeof path, "%s/.eigenscope-doctor.%ld", there, (long)getpid());
   const double start = es_clock();
   if (es_file_write_atomic(path, "doctor\n", 7, &status) != ES_OK) {
-    say(FAIL, "output", "%s; name a folder that can be written with --output", status.message);
+    say(FAIL, "output", "%s; give another folder with --output", status.message);
     return false;
   }
-  say(OK, "output", "%s can be written (a small file, synced and renamed, in %.1f ms)%s", there,
-      1e3 * (es_clock() - start), strcmp(there, folder) == 0 ? "" : "; run makes the rest of the path");
+  say(OK, "output", "%s can be written (a small file was written, synced and renamed in %.1f ms)%s", there,
+      1e3 * (es_clock() - start), strcmp(there, folder) == 0 ? "" : "; the run creates the rest of the path");
   try_locks(path);
   unlink(path);
   report_space(there);

@@ -61,7 +61,7 @@ bool es_cli_help(const char *command, int argc, char **argv) {
     if (strncmp(pages[i]->name, command, length) == 0 && pages[i]->name[length] == ' ')
       printf("%s%s\n", n++ > 0 ? "\n" : "", pages[i]->usage);
   }
-  if (n > 0) printf("\nEach of them lists its options with --help.\n");
+  if (n > 0) printf("\nTo list the options of one of these commands, add --help to it.\n");
   return n > 0;
 }
 

@@ -11,21 +11,23 @@
 
 static const char usage[] =
     "eigenscope merge JOB --to FILE.h5 [--output DIR] [--no-spectra] [--set KEY=VALUE]...\n\n"
-    "Writes the results of all points of a job into one file: the same variables with a leading dimension point.\n"
-    "Complete and diverged points are merged, missing ones are listed, damaged ones named. Runs may go on meanwhile.\n"
-    "Exit code: 0 all complete, 2 some diverged, 3 some missing (a damaged file counts as missing; run again to go\n"
-    "on, then merge again).";
+    "Writes the results of all points of a job into one file: its variables have the additional first dimension "
+    "point.\n"
+    "Complete and diverged points are merged; missing and damaged points are listed. Runs may continue at the same "
+    "time.\n"
+    "Exit code: 0 all points complete, 2 some diverged, 3 some missing (a damaged file counts as missing; run the job\n"
+    "again to complete it, then merge again).";
 
 static const es_option_t options[] = {
-    {"--to", "FILE.h5", false, "the merged file; one that is there is replaced once the new one is whole"},
-    {"--output", "DIR", false, "where results are (default: the job's `output`)"},
+    {"--to", "FILE.h5", false, "file to write; an existing merged file is replaced when the new one is complete"},
+    {"--output", "DIR", false, "folder of the results (default: the job's `output`)"},
     {"--no-spectra", NULL, false, "leave out eigenvalues and eigenvectors, which are most of the bytes"},
-    {"--set", "KEY=VALUE", true, "as it was given to run"},
+    {"--set", "KEY=VALUE", true, "the same changes of the job file as in run"},
 };
 const es_page_t es_page_merge = {"merge", usage, options, sizeof options / sizeof *options};
 
 static void print_refused(ES_UNUSED void *context, const char *path, const char *reason) {
-  fprintf(stderr, "eigenscope: %s: not merged, counts as missing: %s\n", path, reason);
+  fprintf(stderr, "eigenscope: %s: is not merged and counts as missing: %s\n", path, reason);
 }
 
 /* Refuses to replace a file that is not a merged file. */
@@ -34,11 +36,11 @@ static es_code_t check_target(const char *to, es_status_t *status) {
   if (to == NULL || to[0] == '\0') return es_fail(status, ES_INPUT, "merge", "--to FILE.h5 is missing");
   if (stat(to, &facts) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) return ES_OK;
-    return es_fail(status, ES_INPUT, "merge", "--to %s: cannot be looked at: %s", to, strerror(errno));
+    return es_fail(status, ES_INPUT, "merge", "--to %s: cannot be examined: %s", to, strerror(errno));
   }
   if (es_merged_check(to)) return ES_OK;
-  return es_fail(status, ES_INPUT, "merge", "--to %s: is there and no merged file; choose another name or remove it",
-                 to);
+  return es_fail(status, ES_INPUT, "merge",
+                 "--to %s: exists but is not a merged file; choose another name or remove the file", to);
 }
 
 static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const char *to, const char *missing,
@@ -53,7 +55,7 @@ static es_code_t write_merged(const es_plan_t *plan, es_merge_t *merge, const ch
                                     .provenance = own,
                                     .n_provenance = 2}; /* version and revision; each point has its own */
   if (job.failed)
-    es_out_of_memory(status, "merge", "the job's description");
+    es_out_of_memory(status, "merge", "the description of the job");
   else
     es_merge_write(merge, to, &header, status);
   es_text_destroy(&job);
@@ -64,14 +66,14 @@ static void print_survey(const es_results_t *results, int64_t n, const char *to,
   const int64_t complete = results->counts[ES_OUTCOME_COMPLETE], diverged = results->counts[ES_OUTCOME_DIVERGED];
   struct stat facts;
   if (complete + diverged == 0) {
-    printf("nothing to merge: %lld points, none complete or diverged\n", (long long)n);
+    printf("nothing to merge: none of %lld point%s is complete or diverged\n", (long long)n, n == 1 ? "" : "s");
   } else {
-    printf("merged %lld of %lld points (%lld complete, %lld diverged) into %s", (long long)(complete + diverged),
-           (long long)n, (long long)complete, (long long)diverged, to);
+    printf("merged %lld of %lld point%s (%lld complete, %lld diverged) into %s", (long long)(complete + diverged),
+           (long long)n, n == 1 ? "" : "s", (long long)complete, (long long)diverged, to);
     const int reason = stat(to, &facts) == 0 ? 0 : errno;
     if (reason == 0) printf(", %.1f MB", (double)facts.st_size * 1e-6);
     putchar('\n');
-    if (reason != 0) fprintf(stderr, "eigenscope: warning: %s: its size is not known: %s\n", to, strerror(reason));
+    if (reason != 0) fprintf(stderr, "eigenscope: warning: %s: the size is unknown: %s\n", to, strerror(reason));
   }
   if (results->missing.n > 0) printf("missing: %s\n", missing);
 }

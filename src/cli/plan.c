@@ -8,28 +8,30 @@
 
 static const char usage[] =
     "eigenscope plan JOB [options]\n\n"
-    "The points of a job: index (for run --points), id (of the result file), what tells them "
-    "apart, trained parameters,\n"
-    "multiply-adds of one image, work in multiply-adds (training, evaluation, covariances, "
-    "eigenvalues) and its share.\n"
-    "With --cluster instead: how long they take on a cluster, by simulation, for 1, 2, 4 and 8 ranks per point.\n"
-    "With --interconnect instead: what a step takes on 1, 2, 4 ... ranks of a network, and where more of them no "
-    "longer "
+    "Lists the points of a job: index (for run --points), id (name of the result file), the settings that differ "
+    "between\n"
+    "points, trainable parameters, multiply-adds of one image (GMAC/image), all multiply-adds of training, "
+    "evaluation,\n"
+    "covariances and eigenvalues (TMAC), the share of the total, and memory.\n"
+    "With --cluster, simulates how long the job takes on a cluster with 1, 2, 4 and 8 ranks per point.\n"
+    "With --interconnect, predicts the time of a training step on 1, 2, 4 ... ranks of a network, and how many ranks "
     "help.\n"
-    "With --tasks instead: the points in shares of equal cost, a line each (for SLURM arrays; see slurm/submit.sh).\n"
+    "With --tasks, divides the points into shares of equal cost, one line each (for SLURM arrays; see "
+    "slurm/submit.sh).\n"
     "Reads the headers and labels of the datasets; runs nothing and needs no MPI.";
 
 static const es_option_t options[] = {
-    {"--format", "table|json", false, "how to print it (default: table)"},
-    {"--output", "DIR", false, "where results go (default: the job's `output`)"},
+    {"--format", "table|json", false, "format of the output (default: table)"},
+    {"--output", "DIR", false, "folder for results (default: the job's `output`)"},
     {"--points", "LIST", false, "only these points, as 0-3,7"},
-    {"--ranks-per-point", "G", false, "predict memory for groups of so many ranks (default 1)"},
+    {"--ranks-per-point", "G", false, "predict memory for G ranks per point (default 1)"},
     {"--cluster", "nodes=N,cores=C", false,
-     "simulate the schedule; also ,rate=GFLOP/s of a core,efficiency=E kept by each doubling of ranks per point"},
+     "simulate the schedule; optional: ,rate=GFLOP/s of a core,efficiency=share kept when the ranks per point double"},
     {"--interconnect", "NAME|LATENCY,BANDWIDTH", false,
-     "predict steps on shared-memory, ethernet-1g, ethernet-10g, infiniband-hdr, or on 20us,10Gbit/s"},
-    {"--tasks", "N", false, "print shares for the tasks of an array, at most N"},
-    {"--points-per-task", "K", false, "of --tasks: no more shares than so many points in each need (default 1)"},
+     "predict steps on shared-memory, ethernet-1g, ethernet-10g, infiniband-hdr, or on a network such as "
+     "20us,10Gbit/s"},
+    {"--tasks", "N", false, "print the points of each task of a SLURM array with at most N tasks"},
+    {"--points-per-task", "K", false, "with --tasks: give each task at least K points if possible (default 1)"},
     {"--set", "KEY=VALUE", true, "override a key of the job file, as train.epochs=2"},
 };
 const es_page_t es_page_plan = {"plan", usage, options, sizeof options / sizeof *options};
@@ -72,8 +74,8 @@ static void print_shortage(memory_t *m, const es_plan_t *plan, es_text_t *out) {
   const int ranks = es_memory_fit(point, es_plan_info(plan, point), m->ranks, available);
   if (ranks < 0) m->failed = true;
   if (ranks == m->ranks) return;
-  es_text_append(out, "more than the %.1f GiB that are free here", (double)available / (1 << 30));
-  if (ranks > 0) es_text_append(out, ": --ranks-per-point %d, one on each node, would do", ranks);
+  es_text_append(out, "this is more than the %.1f GiB that are free on this machine", (double)available / (1 << 30));
+  if (ranks > 0) es_text_append(out, "; use --ranks-per-point %d, with one rank on each node", ranks);
   es_text_append(out, "\n");
 }
 
@@ -103,10 +105,10 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
   es_varying_heading(&varying, plan, out);
   es_table_print(&table, out);
   es_text_append(out, "\n%lld point%s, %.3f TMAC; results go to %s/points/%s<id>.h5\n", (long long)n, n == 1 ? "" : "s",
-                 1e-12 * total, plan->output, n > ES_FLAT_POINTS ? "<its first two digits>/" : "");
-  es_text_append(out, "memory: up to %.0f MiB for each rank, and %.0f MiB of images once on each node%s\n",
+                 1e-12 * total, plan->output, n > ES_FLAT_POINTS ? "<first two digits of id>/" : "");
+  es_text_append(out, "memory: up to %.0f MiB for each rank, and %.0f MiB for images on each node%s\n",
                  MIB(memory->most.rank), MIB(memory->most.shared),
-                 memory->streams ? " (left in their file where they do not fit)" : "");
+                 memory->streams ? " (read from the file if they do not fit)" : "");
   print_shortage(memory, plan, out);
   es_table_destroy(&table);
 }
@@ -169,7 +171,7 @@ static es_code_t read_request(const es_arguments_t *arguments, request_t *out, e
   if (out->network) ES_TRY(es_interconnect_parse(&out->interconnect, interconnect, status));
   ES_TRY(es_cli_integer(arguments, "--tasks", 1, 1000000, &out->tasks, status));
   if (out->network && (out->simulate || out->tasks > 0))
-    return es_fail(status, ES_INPUT, "plan", "--interconnect and %s say different things: ask for one at a time",
+    return es_fail(status, ES_INPUT, "plan", "--interconnect and %s cannot be used together; use one at a time",
                    out->simulate ? "--cluster" : "--tasks");
   return es_cli_integer(arguments, "--points-per-task", 1, 1000000, &out->per_task, status);
 }
@@ -199,8 +201,8 @@ static int plan_job(const es_arguments_t *arguments, es_status_t *status) {
   ES_TRY(es_plan_create(&plan, &job, status));
   const bool activations = es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS;
   if (activations && request.network) {
-    es_fail(status, ES_INPUT, "plan", "--interconnect: %s has activations of others, which are not computed in steps",
-            job.path);
+    es_fail(status, ES_INPUT, "plan",
+            "--interconnect: %s has source: activations, and without training there are no steps to predict", job.path);
   } else if (activations && request.tasks == 0) {
     es_external_info_t info;
     if (es_plan_external(&plan, &info, status) == ES_OK) {
@@ -208,8 +210,7 @@ static int plan_job(const es_arguments_t *arguments, es_status_t *status) {
       es_external_info_destroy(&info);
     }
   } else if (!activations && request.ranks > es_plan_lanes(&plan)) {
-    es_fail(status, ES_INPUT, "plan",
-            "--ranks-per-point %lld: a point has %d lanes, at most that many ranks can share it",
+    es_fail(status, ES_INPUT, "plan", "--ranks-per-point %lld: must be at most %d, the lanes of a point (train.lanes)",
             (long long)request.ranks, es_plan_lanes(&plan));
   } else if (es_plan_select(&plan, job.points, NULL, &selection, status) == ES_OK) {
     append_points(&plan, &selection, &request, &text, status);

@@ -10,15 +10,15 @@
 
 static const char STAGE[] = "report";
 
-static const char usage[] = "eigenscope report SWEEP.h5 --to FOLDER\n\n"
-                            "Writes what a merged file (eigenscope merge) or the file of one point shows: "
-                            "FOLDER/index.html, a page that opens\n"
-                            "without a network, figures/*.svg and *.png, tables/*.csv. Runs `python3 -m "
-                            "eigenscope_analysis report`; EIGENSCOPE_PYTHON\n"
-                            "names another Python, EIGENSCOPE_ANALYSIS the folder of the package.";
+static const char usage[] =
+    "eigenscope report SWEEP.h5 --to FOLDER\n\n"
+    "Writes a report about a merged file (from eigenscope merge) or the file of one point: the page FOLDER/index.html, "
+    "which\n"
+    "needs no internet, and figures/*.svg and *.png, tables/*.csv. Runs `python3 -m eigenscope_analysis report`. The\n"
+    "environment variable EIGENSCOPE_PYTHON names another Python, EIGENSCOPE_ANALYSIS the folder of the package.";
 
 static const es_option_t options[] = {
-    {"--to", "FOLDER", false, "where to; files of an earlier report are replaced"},
+    {"--to", "FOLDER", false, "folder to write; files of an earlier report are replaced"},
 };
 const es_page_t es_page_report = {"report", usage, options, sizeof options / sizeof *options};
 
@@ -89,11 +89,12 @@ static es_code_t find_python(const char **out, es_status_t *status) {
   }
   if (ran == NULL)
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s does not run; the report is made by Python 3 (EIGENSCOPE_PYTHON names one)", candidates[0]);
+                   "%s does not run; the report needs Python 3 (EIGENSCOPE_PYTHON can name another Python)",
+                   candidates[0]);
   return es_fail(status, ES_INPUT, STAGE,
-                 "%s lacks the modules %s; they are Debian's python3-h5py, -h5netcdf, -jinja2, -matplotlib, -numpy, "
-                 "-pandas and -xarray, and eigenscope_analysis is the folder analysis/ of the source "
-                 "(EIGENSCOPE_PYTHON names another Python, EIGENSCOPE_ANALYSIS that folder)",
+                 "%s lacks the modules %s; Debian has them as python3-h5py, -h5netcdf, -jinja2, -matplotlib, -numpy, "
+                 "-pandas and -xarray, and eigenscope_analysis is in the folder analysis/ of the source "
+                 "(EIGENSCOPE_PYTHON can name another Python, EIGENSCOPE_ANALYSIS another folder)",
                  ran, first);
 }
 

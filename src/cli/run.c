@@ -8,23 +8,26 @@
 
 static const char usage[] =
     "eigenscope run JOB [options]\n\n"
-    "Trains and measures the points of a job that have no result yet, or goes on where an earlier run stopped. Under\n"
-    "mpirun or srun the ranks share the points out, the most expensive first; with --ranks-per-point several work on\n"
-    "each. USR1, USR2, TERM and INT stop it at the next batch. Exit code: 0 all complete, 2 some failed, 3 unfinished.";
+    "Trains and measures the points of a job that have no result yet, and continues where an earlier run stopped. "
+    "Under\n"
+    "mpirun or srun each rank takes one point after the other, the most expensive first; with --ranks-per-point, "
+    "several\n"
+    "ranks work on one point. The signals USR1, USR2, TERM and INT stop the run after the current batch.\n"
+    "Exit code: 0 all points complete, 2 some failed, 3 unfinished.";
 
 static const es_option_t options[] = {
-    {"--output", "DIR", false, "where results go (default: the job's `output`)"},
+    {"--output", "DIR", false, "folder for results (default: the job's `output`)"},
     {"--points", "LIST", false, "only these points, as 0-3,7"},
     {"--task", "I/N", false, "only share I of N (0 <= I < N), for SLURM arrays"},
     {"--ranks-per-point", "G", false, "ranks that work on one point together, a power of two (default 1)"},
-    {"--max-time", "T", false, "stop in time: seconds, MM:SS, [D-]HH:MM:SS or 90s, 30m, 12h"},
+    {"--max-time", "T", false, "stop before this time is over: seconds, MM:SS, [D-]HH:MM:SS or 90s, 30m, 12h"},
     {"--set", "KEY=VALUE", true, "override a key of the job file, as train.epochs=2"},
-    {"--retry-failed", NULL, false, "run points again that diverged"},
-    {"--dry-run", NULL, false, "one batch of each point; nothing is written"},
-    {"--accept-cpu-change", NULL, false, "go on from states that another kind of CPU wrote"},
-    {"--progress", "lines|live", false, "whole lines (default), or one live line for a terminal"},
-    {"--quiet", NULL, false, "only errors"},
-    {"--verbose", NULL, false, "also what ranks of a point tell each other, and the time of each stage"},
+    {"--retry-failed", NULL, false, "run diverged points again"},
+    {"--dry-run", NULL, false, "train one batch of each point, and write nothing"},
+    {"--accept-cpu-change", NULL, false, "continue from states that another kind of CPU wrote"},
+    {"--progress", "lines|live", false, "print progress as lines (default), or as one live line in a terminal"},
+    {"--quiet", NULL, false, "print only errors"},
+    {"--verbose", NULL, false, "print the messages between ranks of a point and the time of each stage, too"},
 };
 const es_page_t es_page_run = {"run", usage, options, sizeof options / sizeof *options};
 
@@ -71,8 +74,9 @@ static es_code_t read_settings(const es_arguments_t *a, int ranks, es_run_settin
   if (groups && (!es_text_to_int(groups, &number) || number < 1 || number > INT_MAX))
     return es_fail(status, ES_INPUT, "run", "--ranks-per-point %s: must be a power of two (1, 2, 4, 8, ...)", groups);
   if (number > ranks)
-    return es_fail(status, ES_INPUT, "run", "--ranks-per-point %lld: there are only %d ranks (mpirun -n %lld or more)",
-                   (long long)number, ranks, (long long)number);
+    return es_fail(status, ES_INPUT, "run",
+                   "--ranks-per-point %lld: there %s only %d rank%s; use mpirun -n %lld or more", (long long)number,
+                   ranks == 1 ? "is" : "are", ranks, ranks == 1 ? "" : "s", (long long)number);
   *out = (es_run_settings_t){.path = es_arguments_positional(a, 0),
                              .output = es_arguments_option(a, "--output"),
                              .points = es_arguments_option(a, "--points"),
@@ -87,7 +91,8 @@ static es_code_t read_settings(const es_arguments_t *a, int ranks, es_run_settin
   out->n_sets = es_arguments_all(a, "--set", &out->sets);
   if (!(out->seconds > 0.0))
     return es_fail(status, ES_INPUT, "run",
-                   "--max-time %s: must be a time above zero as 90, 90s, 30m, 12h, MM:SS or [D-]HH:MM:SS", time);
+                   "--max-time %s: must be a time above zero, written as 90, 90s, 30m, 12h, MM:SS or [D-]HH:MM:SS",
+                   time);
   if (progress && strcmp(progress, "live") == 0)
     out->progress = ES_PROGRESS_LIVE;
   else if (progress && strcmp(progress, "lines") != 0)
@@ -102,19 +107,21 @@ static int64_t print_summary(const es_run_t *run, const es_run_settings_t *setti
   const bool quiet = settings->progress == ES_PROGRESS_NONE;
   if (settings->dry_run && quiet) return 0;
   if (settings->dry_run) {
-    printf("dry run: one batch of each of %lld points, ", (long long)run->n_pending);
-    if (run->failed > 0) printf("%lld failed, ", (long long)run->failed);
-    printf("%snothing was written\n", run->stopped > 0 ? "stopped before the end, " : "");
+    printf("dry run: %lld point%s, one batch each; ", (long long)run->n_pending, run->n_pending == 1 ? "" : "s");
+    if (run->failed > 0) printf("%lld failed; ", (long long)run->failed);
+    printf("%snothing was written\n", run->stopped > 0 ? "the run was stopped before the end; " : "");
     return 0;
   }
   es_text_t text = {0};
-  if (run->n_pending < run->selection.n)
-    es_text_append(&text, "%lld of %lld points were done before and skipped\n",
-                   (long long)(run->selection.n - run->n_pending), (long long)run->selection.n);
+  const int64_t skipped = run->selection.n - run->n_pending;
+  if (skipped > 0)
+    es_text_append(&text, "%lld of %lld point%s already had a result and %s skipped\n", (long long)skipped,
+                   (long long)run->selection.n, run->selection.n == 1 ? "" : "s", skipped == 1 ? "was" : "were");
   const int64_t unsound = es_results_table(&run->plan, &run->selection, &text);
-  if (run->stopped > 0) es_text_append(&text, "unfinished: the same command goes on from here\n");
+  if (run->stopped > 0) es_text_append(&text, "unfinished: to continue, run the same command again\n");
   if (text.failed)
-    fprintf(stderr, "eigenscope: warning: out of memory for the table of results; eigenscope status prints it\n");
+    fprintf(stderr,
+            "eigenscope: warning: out of memory for the table of results; eigenscope status prints this table\n");
   else if (!quiet)
     es_text_print(stdout, &text);
   es_text_destroy(&text);

@@ -6,9 +6,10 @@
 
 static const char usage[] =
     "eigenscope show FILE.h5 [--format table|csv|json]\n\n"
-    "What a result file holds: where it came from, saturation of layers x epochs, loss and accuracy.\n"
-    "csv and json have every number, one row for each split, epoch, layer and delta. Of a merged file: its points.";
-static const es_option_t options[] = {{"--format", "table|csv|json", false, "how to print it (default: table)"}};
+    "Shows a result file: its origin, the saturation of every layer at every epoch, loss and accuracy. csv and json "
+    "hold every\n"
+    "number, in one row for each split, epoch, layer and delta. For a merged file, lists the points.";
+static const es_option_t options[] = {{"--format", "table|csv|json", false, "format of the output (default: table)"}};
 const es_page_t es_page_show = {"show", usage, options, 1};
 
 static int show(const es_arguments_t *arguments, es_status_t *status) {

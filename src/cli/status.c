@@ -4,17 +4,19 @@
 
 static const char usage[] =
     "eigenscope status JOB [--output DIR] [--points LIST] [--task I/N] [--missing] [--set KEY=VALUE]...\n\n"
-    "Which points of a job are complete, diverged, damaged, started (with the epochs that a next run need not repeat)\n"
-    "or missing, read off the files of results and states alone. Exit code: 0 all complete, 2 some diverged, 3 some\n"
-    "missing (those started or damaged are missing too; run again to go on).";
+    "Shows which points of a job are complete, diverged, damaged, started (with the epochs that the next run will not "
+    "repeat)\n"
+    "or missing. Reads only the files of results and states. Exit code: 0 all points complete, 2 some diverged, 3 some "
+    "missing\n"
+    "(started and damaged points count as missing; run the job again to complete them).";
 
 static const es_option_t options[] = {
-    {"--output", "DIR", false, "where results are (default: the job's `output`)"},
+    {"--output", "DIR", false, "folder of the results (default: the job's `output`)"},
     {"--points", "LIST", false, "only these points, as 0-3,7"},
-    {"--task", "I/N", false, "only share I of N, as run --task takes it (needs the data at hand)"},
+    {"--task", "I/N", false, "only share I of N, as in run --task (reads the datasets)"},
     {"--missing", NULL, false,
-     "only the list of missing points, as 0-3,7 (for run --points); nothing when there is none"},
-    {"--set", "KEY=VALUE", true, "as it was given to run"},
+     "print only the list of missing points, as 0-3,7 (for run --points); prints nothing if none is missing"},
+    {"--set", "KEY=VALUE", true, "the same changes of the job file as in run"},
 };
 const es_page_t es_page_status = {"status", usage, options, sizeof options / sizeof *options};
 

@@ -5,8 +5,9 @@
 
 static const char usage[] =
     "eigenscope --version [--verbose]\n\n"
-    "The version; with --verbose also the libraries and the machine, as result files have them.";
-static const es_option_t options[] = {{"--verbose", NULL, false, "also compiler, libraries and instruction sets"}};
+    "Prints the version; with --verbose, also the libraries and the machine, as result files record them.";
+static const es_option_t options[] = {
+    {"--verbose", NULL, false, "print compiler, libraries and instruction sets, too"}};
 const es_page_t es_page_version = {"--version", usage, options, 1};
 
 static int print(const es_arguments_t *arguments, ES_UNUSED es_status_t *status) {

@@ -57,18 +57,21 @@ void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *
   es_table_print(&table, out);
   const int files = epochs * (1 + es_external_has(&point->external, ES_EVAL));
   es_text_append(out,
-                 "\n%d file%s of %lld samples, %d classes; about %.0f s on %d rank%s beside reading; results go to "
-                 "%s/points/%s.h5\n",
-                 files, files == 1 ? "" : "s", (long long)info->most_samples, info->classes, total * files, ranks,
-                 ranks == 1 ? "" : "s", plan->output, es_grid_id(plan->grid, 0));
+                 "\n"
+                 "%d file%s of %lld sample%s, %d class%s; about %.0f s on %d rank%s, without the time to read files; "
+                 "results go to %s/points/%s.h5\n",
+                 files, files == 1 ? "" : "s", (long long)info->most_samples, es_plural(info->most_samples),
+                 info->classes, info->classes == 1 ? "" : "es", total * files, ranks, ranks == 1 ? "" : "s",
+                 plan->output, es_grid_id(plan->grid, 0));
   es_text_append(out, "memory: up to %.0f MiB for each rank\n",
                  (double)es_plan_activations_bytes(plan, info, ranks) / (1 << 20));
   char warning[256];
   if (es_external_has_unknown_labels(info, point, warning)) es_text_append(out, "warning: %s\n", warning);
   const int64_t available = es_memory_available();
   const int more = es_plan_activations_fit(plan, info, ranks, 1, available);
-  if (more != ranks) es_text_append(out, "more than the %.1f GiB that are free here", (double)available / (1 << 30));
-  if (more > ranks) es_text_append(out, ": %d ranks, one on each node, would do", more);
+  if (more != ranks)
+    es_text_append(out, "this is more than the %.1f GiB that are free on this machine", (double)available / (1 << 30));
+  if (more > ranks) es_text_append(out, "; use %d ranks, with one rank on each node", more);
   if (more != ranks) es_text_append(out, "\n");
   es_table_destroy(&table);
 }

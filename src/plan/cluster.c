@@ -12,7 +12,7 @@ enum { RANKS_MOST = 1 << 20, RANKS_PER_POINT_MOST = 8 };
 
 /* Rates of one core of an AMD EPYC (Zen 4) that trains VGG16 and measures all layers: 40 GFLOP/s at width 1/16, 75 at
  * 1/8 and 90 to 95 from 1/4 up (`eigenscope bench train`). */
-const char es_core_kind[] = " (Zen 4, VGG16 of width 1/8; `eigenscope bench train` measures yours)";
+const char es_core_kind[] = " (Zen 4, VGG16 of width 1/8; measure your machine with `eigenscope bench train`)";
 const double es_core_rate = 75e9;
 /* Assumed. On a busy machine, two ranks on one VGG16 reached at least 0.96 of the speed of two points at once at width
  * 1/4, and 0.7 at 1/8. Wider networks lose less; messages between nodes cost more than on one node. */
@@ -33,7 +33,7 @@ static es_code_t read_entry(es_cluster_t *out, const char *name, const char *val
     return es_fail(status, ES_INPUT, "plan", "--cluster: efficiency=%.40s: must be above 0, at most 1", value);
   if (whole == NULL && real == NULL)
     return es_fail(status, ES_INPUT, "plan",
-                   "--cluster: there is no %.40s; write nodes=N,cores=C[,rate=GFLOP/s][,efficiency=E]", name);
+                   "--cluster: unknown name %.40s; write nodes=N,cores=C[,rate=GFLOP/s][,efficiency=E]", name);
   if (real == &out->rate) out->rate *= 1e9;
   return ES_OK;
 }
@@ -50,9 +50,10 @@ es_code_t es_cluster_parse(es_cluster_t *out, const char *text, es_status_t *sta
     rest += length + (rest[length] == ',');
   }
   if (out->nodes == 0 || out->cores == 0)
-    return es_fail(status, ES_INPUT, "plan", "--cluster %.60s: must name both, as in nodes=4,cores=32", text);
+    return es_fail(status, ES_INPUT, "plan", "--cluster %.60s: must name both nodes and cores, as in nodes=4,cores=32",
+                   text);
   if (out->nodes * out->cores > RANKS_MOST)
-    return es_fail(status, ES_INPUT, "plan", "--cluster %.60s: more than %d cores", text, RANKS_MOST);
+    return es_fail(status, ES_INPUT, "plan", "--cluster %.60s: must be at most %d cores in all", text, RANKS_MOST);
   return ES_OK;
 }
 
@@ -132,7 +133,7 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
   es_text_append(out, "%s: %lld point%s on %lld node%s of %lld core%s, one rank each\n\n", es_job_name(plan->job),
                  (long long)selection->n, selection->n == 1 ? "" : "s", (long long)cluster->nodes,
                  cluster->nodes == 1 ? "" : "s", (long long)cluster->cores, cluster->cores == 1 ? "" : "s");
-  es_table_columns(&table, ">ranks/point|>groups|>time|>idle|>ends last|>which takes");
+  es_table_columns(&table, ">ranks/point|>groups|>time|>idle|>last point|>its time");
   for (int i = 0; i < n; i++) {
     es_table_cell(&table, "%lld", (long long)all[i].ranks_per_point);
     es_table_cell(&table, "%lld", (long long)all[i].groups);
@@ -144,7 +145,7 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
   es_table_print(&table, out);
   es_text_append(out, "\nshortest: --ranks-per-point %lld\n", (long long)best->ranks_per_point);
   es_text_append(
-      out, "assumed: rate=%g GFLOP/s of each core%s, efficiency=%g kept by each doubling of the ranks of a point\n",
+      out, "assumed: rate=%g GFLOP/s of each core%s, efficiency=%g (share kept when the ranks per point double)\n",
       cluster->rate * 1e-9, cluster->rate == es_core_rate ? es_core_kind : "", cluster->efficiency);
   es_table_destroy(&table);
 }

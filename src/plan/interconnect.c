@@ -202,11 +202,12 @@ static void print_table(const prediction_t *p, int64_t *room, es_text_t *out) {
                  1e6 * net->link.latency, 8e-9 * net->link.bandwidth, net->source);
   print_rows(p, out);
   es_text_append(out,
-                 "\nmessages, MB: sent by each rank in a step on 2 ranks\n"
-                 "gains to: beyond, twice as many ranks make a step less than %g times as fast\n"
-                 "assumed: rate=%g GFLOP/s of each core%s, %g ns for each parameter to update\n",
+                 "\n"
+                 "messages, MB: sent by each rank in a step on 2 ranks\n"
+                 "gains to: with more ranks than this, doubling the ranks makes a step less than %g times as fast\n"
+                 "assumed: rate=%g GFLOP/s of each core%s, %g ns to update a parameter\n",
                  ES_GAIN_LEAST, net->rate * 1e-9, net->rate == es_core_rate ? es_core_kind : "", 1e9 * update_seconds);
-  es_text_append(out, "\nwhere there are more ranks than points (else --ranks-per-point 1 is fastest):\n");
+  es_text_append(out, "\nif there are more ranks than points (otherwise --ranks-per-point 1 is fastest), use:\n");
   for (int i = 0; i < SIZES_MOST; i++) {
     es_text_t list = {0};
     if (list_points(p, -1, i, room, &list) > 0)

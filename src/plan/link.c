@@ -58,7 +58,7 @@ static es_code_t refuse(const char *text, es_status_t *status) {
   }
   return es_fail(status, ES_INPUT, "plan",
                  "--interconnect %.60s: must be %s, or LATENCY,BANDWIDTH as 20us,10Gbit/s (s, ms, us, ns; kbit/s, "
-                 "Mbit/s, Gbit/s, kB/s, MB/s, GB/s), and may end in ,rate=GFLOP/s of a core",
+                 "Mbit/s, Gbit/s, kB/s, MB/s, GB/s), optionally followed by ,rate=GFLOP/s of a core",
                  text, names);
 }
 

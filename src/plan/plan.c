@@ -90,10 +90,10 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
     if (spec->format == ES_FORMAT_IDX && !es_directory_exists(spec->path)) {
       const bool package = strcmp(spec->path, "/usr/share/datasets/fashion-mnist") == 0;
       code = es_fail(status, ES_INPUT, STAGE,
-                     "%s:%d: dataset %s: there is no folder %s; %sit needs train-images-idx3-ubyte, "
+                     "%s:%d: dataset %s: the folder %s does not exist; %sthe folder must hold train-images-idx3-ubyte, "
                      "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz",
                      es_job_path(plan->job), spec->line, spec->name, spec->path,
-                     package ? "install Debian's package dataset-fashion-mnist, or set its path elsewhere: " : "");
+                     package ? "install Debian's package dataset-fashion-mnist, or set the path of the dataset: " : "");
     }
     if (code == ES_OK && es_dataset_inspect(&plan->infos[i], spec, &own) != ES_OK)
       /* No point was run yet, so an unreadable file is reported as a wrong job too. */
@@ -153,16 +153,16 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
     const int32_t columns = method->width(node->out, point->measure.method_size);
     if (columns > WIDEST)
       es_fail(&own, ES_INPUT, STAGE,
-              "%s:%d: layer %s of model %s has %d columns by measure.method %s: their covariance would take %.1f GB, "
-              "and at most %d columns can be measured; choose another method (as channelwise or {pool: 2}) or fewer "
-              "layers (measure.layers)",
+              "%s:%d: layer %s of model %s has %d columns with measure.method %s: the covariance would need %.1f GB, "
+              "and at most %d columns can be measured; choose another method (such as channelwise or {pool: 2}) or "
+              "fewer layers (measure.layers)",
               es_job_path(plan->job), point->line_model, node->name, point->model.name, columns, method->name,
               8e-9 * columns * columns, WIDEST);
     else if (vectors && columns > ES_VECTORS_ORDER_MOST)
       es_fail(&own, ES_INPUT, STAGE, /* workspaces of eigenvectors have a lower limit than covariances */
-              "%s:%d: layer %s of model %s has %d columns by measure.method %s, and eigenvectors (measure.eigenspace, "
-              "measure.projection) are found up to %d; choose another method (as channelwise or {pool: 2}) or fewer "
-              "layers (measure.layers)",
+              "%s:%d: layer %s of model %s has %d columns with measure.method %s, but eigenvectors "
+              "(measure.eigenspace, measure.projection) can be computed for at most %d; choose another method (such as "
+              "channelwise or {pool: 2}) or fewer layers (measure.layers)",
               es_job_path(plan->job), point->line_model, node->name, point->model.name, columns, method->name,
               ES_VECTORS_ORDER_MOST);
   }
@@ -171,17 +171,19 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
   es_graph_destroy(graph);
   if (point->measure.projection && !es_measure_positions(&point->measure))
     es_fail(&own, ES_INPUT, STAGE,
-            "%s: measure.projection projects outputs position by position: it needs measure.method channelwise or "
+            "%s: measure.projection projects each position separately, so it needs measure.method channelwise or "
             "{nearest: K}, not %s",
             es_job_path(plan->job), method->name);
   if (out->forecast.n_layers > ES_LAYERS_MAX)
-    es_fail(&own, ES_INPUT, STAGE, "%s:%d: model %s has %d layers to measure; at most %d fit a result (measure.layers)",
-            es_job_path(plan->job), point->line_model, point->model.name, out->forecast.n_layers, ES_LAYERS_MAX);
+    es_fail(
+        &own, ES_INPUT, STAGE,
+        "%s:%d: model %s has %d layers to measure, but a result can hold at most %d; choose fewer with measure.layers",
+        es_job_path(plan->job), point->line_model, point->model.name, out->forecast.n_layers, ES_LAYERS_MAX);
   if (own.code != ES_OK) return es_fail(status, own.code, STAGE, "%s", own.message);
   if (out->forecast.n_layers > 0) return ES_OK;
   return es_fail(
       status, ES_INPUT, STAGE,
-      "%s:%d: model %s has no layer that measure.layers matches; layers are named as features.0 and classifier.2",
+      "%s:%d: no layer of model %s matches measure.layers; layers have names such as features.0 and classifier.2",
       es_job_path(plan->job), point->line_model, point->model.name);
 }
 
@@ -284,8 +286,8 @@ static es_code_t check_orders(const es_plan_t *plan, es_external_info_t *info, e
   if (measured > ES_LAYERS_MAX) {
     es_external_info_destroy(info);
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s:%d: the files have %d layers to measure; at most %d fit a result "
-                   "(measure.layers)",
+                   "%s:%d: the files have %d layers to measure, but a result can hold at most %d; choose fewer with "
+                   "measure.layers",
                    es_job_path(plan->job), point->external.line, measured, ES_LAYERS_MAX);
   }
   for (int i = 0; es_measure_vectors(&point->measure) && i < info->n_layers; i++) {
@@ -294,8 +296,8 @@ static es_code_t check_orders(const es_plan_t *plan, es_external_info_t *info, e
     const int64_t order = es_accumulator_strategy(rows.width, rows.rows) == ES_STRATEGY_GRAM ? rows.rows : rows.width;
     if (order <= ES_VECTORS_ORDER_MOST || !es_measure_takes(&point->measure, layer->name)) continue;
     es_fail(status, ES_INPUT, STAGE,
-            "%s:%d: layer %s has %d columns and %lld rows, and eigenvectors (measure.eigenspace) are found up to "
-            "%d of either; leave it out of measure.layers",
+            "%s:%d: layer %s has %d columns and %lld rows, but eigenvectors (measure.eigenspace) can be computed only "
+            "if one of the two is at most %d; leave this layer out of measure.layers",
             es_job_path(plan->job), point->external.line, layer->name, rows.width, (long long)rows.rows,
             ES_VECTORS_ORDER_MOST);
     es_external_info_destroy(info);

@@ -44,7 +44,7 @@ static void find_trained(survey_t *s, int64_t index, es_point_t *point) {
     es_text_append(&s->report, "point %lld (", (long long)index);
     for (int i = 0; i < point->n_axes; i++) /* as "vgg11, width 1/8, classes all" */
       es_text_append(&s->report, "%s%s %s", i > 0 ? ", " : "", point->axes[i].name, point->axes[i].text);
-    es_text_append(&s->report, "): no weights in %s/checkpoints were trained like that\n",
+    es_text_append(&s->report, "): no weights in %s/checkpoints were trained with these settings\n",
                    point->external.file[ES_TRAIN]);
     return;
   }
@@ -112,7 +112,7 @@ static void look_at_file(survey_t *s, int64_t index, int32_t epoch, es_point_t *
   es_safetensors_t *file = NULL;
   if (es_weights_file(path, point, epoch, &own) == ES_OK && es_file_is_missing(path)) {
     s->missing++;
-    es_text_append(&s->report, "%s is not there\n", path);
+    es_text_append(&s->report, "%s does not exist\n", path);
     return;
   }
   if (own.code == ES_OK) es_safetensors_open(&file, path, &own);
@@ -142,16 +142,18 @@ static es_code_t conclude(survey_t *s, const es_external_t *external, es_status_
   const char *place = es_job_path(s->plan->job);
   if (s->failure.code != ES_OK)
     return es_fail(status, s->failure.code, STAGE, "%s:%d: %s", place, external->line, s->failure.message);
-  if (s->report.failed) return es_out_of_memory(status, STAGE, "what is wrong with weights");
+  if (s->report.failed) return es_out_of_memory(status, STAGE, "the comparison of weights and networks");
   if (s->missing + s->unfit + s->untrained == 0) return ES_OK;
   es_text_print(stderr, &s->report);
   if (s->untrained > 0)
-    return es_fail(status, ES_INPUT, STAGE,
-                   "%s:%d: %lld of the points were not trained in %s, which has weights of %d: dataset, model, width, "
-                   "classes, resolution, seed and every key of train must be as they were then",
-                   place, external->line, (long long)s->untrained, external->file[ES_TRAIN], s->trained.n);
-  return es_fail(status, ES_INPUT, STAGE, "%s:%d: files of weights: %lld not there, %lld not of use, as listed above",
-                 place, external->line, (long long)s->missing, (long long)s->unfit);
+    return es_fail(
+        status, ES_INPUT, STAGE,
+        "%s:%d: %s has no weights for %lld of the points (it has weights of %d in all): dataset, model, width, "
+        "classes, resolution, seed and every key of train must have the same values as in the earlier job",
+        place, external->line, external->file[ES_TRAIN], (long long)s->untrained, s->trained.n);
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s:%d: files of weights, as listed above: %lld missing, %lld that cannot be used", place,
+                 external->line, (long long)s->missing, (long long)s->unfit);
 }
 
 es_code_t es_plan_weights_find(es_plan_t *plan, const es_plan_request_t *request, es_status_t *status) {

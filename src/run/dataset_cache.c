@@ -76,11 +76,10 @@ static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, ch
   memcpy(now, known[spec], sizeof now);
   if (weights) ES_TRY(es_weights_fingerprint(&point, known[spec], now, NULL, status));
   if (strcmp(summary.fingerprint, now) == 0) return ES_OK;
-  return es_fail(
-      status, ES_INPUT, "run",
-      "%s: was measured on other data (fingerprint %s, the dataset %s%s now has %s): use another --output, or "
-      "remove it",
-      path, summary.fingerprint, point.dataset.name, weights ? " with these weights" : "", now);
+  return es_fail(status, ES_INPUT, "run",
+                 "%s: was measured on other data (fingerprint %s, but the dataset %s%s now has %s); use another "
+                 "--output, or remove this result",
+                 path, summary.fingerprint, point.dataset.name, weights ? " with these weights" : "", now);
 }
 
 es_code_t es_dataset_cache_check(const es_dataset_cache_t *loaded, const es_selection_t *selection,

@@ -96,13 +96,13 @@ static es_code_t check_node(const check_t *c, bool *stream, es_status_t *status)
   }
   char advice[160];
   if (fits > 0)
-    snprintf(advice, sizeof advice, "--ranks-per-point %lld would do", (long long)fits);
+    snprintf(advice, sizeof advice, "use --ranks-per-point %lld", (long long)fits);
   else
-    snprintf(advice, sizeof advice, "spread the ranks over more nodes%s",
+    snprintf(advice, sizeof advice, "distribute the ranks over more nodes%s",
              c->here > c->ranks ? ", or start fewer on each" : "");
   return es_fail(
       status, ES_INPUT, "run",
-      "%s: point %lld would need about %.1f GiB on this node for %d rank%s at %d a point; %.1f GiB are free: %s",
+      "%s: point %lld would need about %.1f GiB on this node (%d rank%s, %d per point), but %.1f GiB are free; %s",
       es_job_path(c->plan->job), (long long)c->pending[largest], (double)need / GIB, c->here, c->here == 1 ? "" : "s",
       c->ranks, (double)available / GIB, advice);
 }
@@ -117,10 +117,11 @@ static es_code_t check_activations(const check_t *c, es_status_t *status) {
   es_external_info_destroy(&info);
   if (more == c->ranks) return ES_OK;
   char advice[80] = "start fewer on each node";
-  if (more > 0) snprintf(advice, sizeof advice, "%d ranks in all, %d to a node, would do", more, c->here);
+  if (more > 0) snprintf(advice, sizeof advice, "use %d ranks in all, %d on each node", more, c->here);
   return es_fail(status, ES_INPUT, "run",
-                 "%s: would need about %.1f GiB on this node for %d of %d ranks; %.1f GiB are free: %s",
-                 es_job_path(c->plan->job), (double)need / GIB, c->here, c->ranks, (double)available / GIB, advice);
+                 "%s: would need about %.1f GiB on this node (%d of %d rank%s), but %.1f GiB are free; %s",
+                 es_job_path(c->plan->job), (double)need / GIB, c->here, c->ranks, c->ranks == 1 ? "" : "s",
+                 (double)available / GIB, advice);
 }
 
 es_code_t es_run_check_memory(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, bool *stream,

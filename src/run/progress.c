@@ -20,7 +20,8 @@ static void append_progress(es_text_t *line, const es_progress_t *p) {
   es_schedule_look(p->schedule, &finished, &share);
   if (p->place > 0) finished = p->place; /* other groups may have finished points since */
   if (share > 0.0) es_clock_duration((es_clock() - p->started) * (1.0 - share) / share, left);
-  es_text_append(line, "%lld/%lld points, %s left", (long long)finished, (long long)p->points, left);
+  es_text_append(line, "%lld/%lld point%s, %s left", (long long)finished, (long long)p->points, es_plural(p->points),
+                 left);
 }
 
 void es_progress_warn(void *context, const char *message) {
@@ -135,6 +136,6 @@ void es_progress_memory(const es_progress_t *p) {
   ES_MPI(MPI_Reduce(&mine, &sum, 1, MPI_INT64_T, MPI_SUM, 0, node));
   ES_MPI(MPI_Comm_free(&node));
   if (rank == 0 && p->mode != ES_PROGRESS_NONE)
-    printf("memory: peak %.0f MiB of a rank, %.0f MiB of all ranks of this node, without shared images\n",
+    printf("memory: at most %.0f MiB in one rank and %.0f MiB in all ranks of this node, without shared images\n",
            (double)most / (1 << 20), (double)sum / (1 << 20));
 }

@@ -79,9 +79,9 @@ static void look_at_all(const es_plan_t *plan, const es_selection_t *selection, 
       results->missing.index[results->missing.n++] = index;
     }
     if (summary.outcome == ES_OUTCOME_DAMAGED && (finished || rows == NULL))
-      fprintf(stderr, "eigenscope: %s: damaged, counts as missing: %s\n", path, summary.reason);
+      fprintf(stderr, "eigenscope: %s: is damaged and counts as missing: %s\n", path, summary.reason);
     if (summary.outcome == ES_OUTCOME_UNREADABLE && (finished || rows == NULL))
-      fprintf(stderr, "eigenscope: %s: %s; the file may be sound, so it stays\n", path, summary.reason);
+      fprintf(stderr, "eigenscope: %s: %s; the file is kept, because it may be valid\n", path, summary.reason);
     if (rows != NULL && (is_sound(&summary) || !finished)) add_row(rows, index, &summary, started);
   }
 }

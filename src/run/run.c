@@ -65,10 +65,11 @@ static es_code_t choose_groups(run_t *run, es_status_t *status) {
     es_point_t point;
     es_plan_point(&out->plan, out->selection.index[i], &point);
     if (run->ranks_per_point > point.train.lanes)
-      return es_fail(status, ES_INPUT, "run",
-                     "--ranks-per-point %d: point %lld has %d lanes; at most that many ranks can share it "
-                     "(train.lanes: %d would do)",
-                     asked, (long long)out->selection.index[i], point.train.lanes, asked);
+      return es_fail(
+          status, ES_INPUT, "run",
+          "--ranks-per-point %d: point %lld has only %d lane%s, and at most one rank per lane can work on it "
+          "(set train.lanes: %d)",
+          asked, (long long)out->selection.index[i], point.train.lanes, point.train.lanes == 1 ? "" : "s", asked);
   }
   return ES_OK;
 }
@@ -85,7 +86,7 @@ static bool is_pending(const run_t *run, int64_t index) {
     es_state_remove(state);
   }
   if (summary.outcome == ES_OUTCOME_DAMAGED)
-    fprintf(stderr, "eigenscope: warning: %s: damaged, is made again: %s\n", path, summary.reason);
+    fprintf(stderr, "eigenscope: warning: %s: is damaged, so the point is computed again: %s\n", path, summary.reason);
   if (summary.outcome == ES_OUTCOME_UNREADABLE) return false; /* es_results_table says so at the end */
   if (summary.outcome == ES_OUTCOME_DIVERGED) return run->settings->retry_failed;
   return summary.outcome != ES_OUTCOME_COMPLETE;
@@ -159,8 +160,8 @@ static es_code_t check_activations(const run_t *run, es_status_t *status) {
     if ((summary.outcome == ES_OUTCOME_COMPLETE || summary.outcome == ES_OUTCOME_DIVERGED) &&
         strcmp(summary.fingerprint, info.fingerprint) != 0)
       es_fail(status, ES_INPUT, "run",
-              "%s: was measured on other activations (fingerprint %s, the files now have %s): use another --output, or "
-              "remove it",
+              "%s: was measured on other activations (fingerprint %s, but the files now have %s); use another "
+              "--output, or remove this result",
               path, summary.fingerprint, info.fingerprint);
     es_external_info_destroy(&info);
   }
@@ -172,7 +173,7 @@ static es_code_t load_data(run_t *run, es_status_t *status) {
   const es_plan_t *plan = &run->out->plan;
   run->datasets.plan = plan;
   if (run->datasets.stream && run->rank == 0 && run->progress.mode != ES_PROGRESS_NONE)
-    printf("the images do not fit into memory: they are read from their files as they are needed\n");
+    printf("the images do not fit into memory, so they are read from the file during the run\n");
   if (es_job_base(plan->job)->source == ES_SOURCE_ACTIVATIONS) return check_activations(run, status);
   for (int64_t i = 0; i < run->out->n_pending; i++) {
     es_point_t point;

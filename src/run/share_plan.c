@@ -42,8 +42,8 @@ es_code_t es_run_share_plan(es_plan_t *out, const es_run_settings_t *settings, e
     infos_size = (size_t)out->n_datasets * sizeof *out->infos;
     weights_size = weights != NULL ? (size_t)es_grid_count(out->grid) * sizeof *out->weights : 0;
   }
-  if (code == ES_OK) code = share("what is known of the datasets", rank, &infos, &infos_size, status);
-  if (code == ES_OK) code = share("what is known of the weights", rank, &weights, &weights_size, status);
+  if (code == ES_OK) code = share("the description of the datasets", rank, &infos, &infos_size, status);
+  if (code == ES_OK) code = share("the description of the weights", rank, &weights, &weights_size, status);
   if (code == ES_OK && rank != 0) {
     request.infos = infos;
     request.weights = weights;

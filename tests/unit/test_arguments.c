@@ -69,7 +69,7 @@ static void refuse(int argc, const char *const *words, const char *message) {
 TEST(refused) {
   refuse(0, NULL, "an argument is missing; usage: eigenscope try JOB [options]");
   REFUSE("an argument is missing; usage: eigenscope try JOB [options]", "--quiet");
-  REFUSE("one argument too many, c; usage: eigenscope try JOB [options]", "a", "b", "c");
+  REFUSE("the argument c is one too many; usage: eigenscope try JOB [options]", "a", "b", "c");
   REFUSE("unknown option --outptu; did you mean --output?", "a", "--outptu", "x");
   REFUSE("unknown option --colour; usage: eigenscope try JOB [options] (--help lists the options)", "a",
          "--colour=red");

@@ -139,29 +139,29 @@ static void refuse(const char *text, const char *message) {
 
 TEST(refused) {
   refuse("name: x\ngrid: {dataset: gone, model: mlp}\ndatasets:\n  gone: {format: idx, path: /no/such/folder}\n",
-         "job.yaml:4: dataset gone: there is no folder /no/such/folder; it needs train-images-idx3-ubyte, "
+         "job.yaml:4: dataset gone: the folder /no/such/folder does not exist; the folder must hold "
+         "train-images-idx3-ubyte, "
          "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz");
   refuse("name: x\ngrid: {dataset: empty, model: mlp}\ndatasets:\n  empty: {format: idx, path: " ES_SOURCE
          "/include}\n",
          "job.yaml:4: dataset empty: " ES_SOURCE
-         "/include/train-images-idx3-ubyte: there is no such file, neither plain nor "
+         "/include/train-images-idx3-ubyte: this file does not exist, neither plain nor "
          "with .gz");
   refuse("name: x\ngrid: {dataset: shapes, model: mlp,\n  classes: [2, 4]}\n" SHAPES,
-         "job.yaml:3: classes: 4, but dataset shapes has only 3; ask for 2 … 3 or all");
-  refuse(
-      "name: x\ngrid:\n  dataset: shapes\n  model: thin\n  width: [1,\n    1/16]\nmodels: {thin: {vgg: [64, 8, "
-      "M]}}\n" SHAPES,
-      "job.yaml:6: layer features.3 would have no channels (8 at width 1): a larger width is needed (model thin, width "
-      "1/16, resolution 32)");
+         "job.yaml:3: classes: 4, but dataset shapes has only 3; use 2 to 3, or all");
+  refuse("name: x\ngrid:\n  dataset: shapes\n  model: thin\n  width: [1,\n    1/16]\nmodels: {thin: {vgg: [64, 8, "
+         "M]}}\n" SHAPES,
+         "job.yaml:6: layer features.3 would have no channels (8 at width 1); use a larger width (model thin, width "
+         "1/16, resolution 32)");
   refuse("name: x\ngrid:\n  dataset: shapes\n  model: vgg11\n  resolution: [32,\n    16]\n" SHAPES,
-         "job.yaml:6: features.28 would pool an image of 1 x 1 away: a larger resolution or fewer pooling layers are "
-         "needed (model vgg11, width 1, resolution 16)");
+         "job.yaml:6: layer features.28 would reduce an image of 1 x 1 to nothing; use a larger resolution or fewer "
+         "pooling layers (model vgg11, width 1, resolution 16)");
   refuse("name: x\ngrid:\n  dataset: shapes\n  model:\n  - deep\nmodels: {deep: {vgg: [8, M, M, M, M, M, M, M, M, M, "
          "M]}}\n" SHAPES,
-         "job.yaml:5: features.8 would pool an image of 1 x 1 away: a larger resolution or fewer pooling layers are "
-         "needed (model deep, width 1, resolution 32)");
+         "job.yaml:5: layer features.8 would reduce an image of 1 x 1 to nothing; use a larger resolution or fewer "
+         "pooling layers (model deep, width 1, resolution 32)");
   refuse("name: x\ngrid: {dataset: shapes, model: mlp}\nmeasure: {layers: [features.*]}\n" SHAPES,
-         "job.yaml:2: model mlp has no layer that measure.layers matches; layers are named as features.0 and "
+         "job.yaml:2: no layer of model mlp matches measure.layers; layers have names such as features.0 and "
          "classifier.2");
 }
 
@@ -173,21 +173,21 @@ TEST(refused) {
 TEST(too_wide) {
   es_plan_t plan;
   refuse(METHOD("flatten", "\"*\""),
-         "job.yaml:2: layer features.0 of model vgg11 has 65536 columns by measure.method flatten: their covariance "
-         "would take 34.4 GB, and at most 46340 columns can be measured; choose another method (as "
-         "channelwise or {pool: 2}) or fewer layers (measure.layers)");
+         "job.yaml:2: layer features.0 of model vgg11 has 65536 columns with measure.method flatten: the covariance "
+         "would need 34.4 GB, and at most 46340 columns can be measured; choose another method (such as channelwise or "
+         "{pool: 2}) or fewer layers (measure.layers)");
   refuse(METHOD("{pool: 64}", "\"features.8\""),
-         "job.yaml:2: layer features.8 of model vgg11 has 1048576 columns by measure.method pool: their covariance "
-         "would take 8796.1 GB, and at most 46340 columns can be measured; choose another method (as "
-         "channelwise or {pool: 2}) or fewer layers (measure.layers)");
+         "job.yaml:2: layer features.8 of model vgg11 has 1048576 columns with measure.method pool: the covariance "
+         "would need 8796.1 GB, and at most 46340 columns can be measured; choose another method (such as channelwise "
+         "or {pool: 2}) or fewer layers (measure.layers)");
   /* More than an int32 holds: 64 x 64 positions of 1,048,576 channels. */
-  refuse(
-      "name: x\ngrid: {dataset: shapes, model: vast, width: 16, resolution: 64}\nmodels: {vast: {vgg: [65536]}}\n"
-      "measure: {method: flatten}\n" SHAPES,
-      "job.yaml:2: layer features.0 of model vast has 2147483647 columns by measure.method flatten: their covariance "
-      "would take 36893488113.1 GB, and at most 46340 columns can be measured; choose another method (as channelwise "
-      "or "
-      "{pool: 2}) or fewer layers (measure.layers)");
+  refuse("name: x\ngrid: {dataset: shapes, model: vast, width: 16, resolution: 64}\nmodels: {vast: {vgg: [65536]}}\n"
+         "measure: {method: flatten}\n" SHAPES,
+         "job.yaml:2: layer features.0 of model vast has 2147483647 columns with measure.method flatten: the "
+         "covariance would need 36893488113.1 GB, and at most 46340 columns can be measured; choose another method "
+         "(such as channelwise "
+         "or "
+         "{pool: 2}) or fewer layers (measure.layers)");
   create(&plan, METHOD("flatten", "[\"features.4\", \"classifier.*\"]")); /* 32,768 at most */
   es_plan_destroy(&plan);
   create(&plan, METHOD("channelwise", "\"*\"")); /* 40,000 hidden units */

@@ -170,7 +170,7 @@ TEST(damaged_counts_as_missing_and_is_named) {
   for (int i = 0; i < 5; i++) write_result(&plan, i, "complete", "");
   es_result_path(path, plan.output, es_grid_id(plan.grid, 1), 5);
   assert_int_equal(truncate(path, 100), 0);
-  snprintf(expected, sizeof expected, "eigenscope: %s: damaged, counts as missing: ", path);
+  snprintf(expected, sizeof expected, "eigenscope: %s: is damaged and counts as missing: ", path);
   check_status(&place, true, ES_EXIT_UNFINISHED, "1\n", expected);
   check_status(&place, false, ES_EXIT_UNFINISHED, "5 points: 4 complete, 0 diverged, 1 damaged, 0 missing in ", "");
   check_status(&place, false, ES_EXIT_UNFINISHED, "\n    1  1     damaged        -         -           -  ", "");
