@@ -36,9 +36,9 @@ code=0
 report=$(build/eigenscope status "${job[@]}") || code=$?
 if ((code)); then
   echo "$report"
-  echo "jobs/quickstart.sh: not complete (mpirun ended with code $launcher); run it again to go on" >&2
+  echo "jobs/quickstart.sh: the job is not complete (mpirun ended with code $launcher); to continue, run jobs/quickstart.sh again" >&2
   exit "$code"
 fi
 build/eigenscope merge "${job[@]}" --to "$output/all.h5"
 build/eigenscope report "$output/all.h5" --to "$output/report" ||
-  echo "jobs/quickstart.sh: all results are there, only their report is not" >&2
+  echo "jobs/quickstart.sh: all results were written, but the report was not" >&2

@@ -69,12 +69,12 @@ if ((${#missing[@]})) && can_install; then
   hash -r
 elif ((${#table[@]})); then
   {
-    echo 'eigenscope needs what is not here, and installing it takes root (or sudo) on Debian 12:'
+    echo 'eigenscope needs these packages, which are missing; only root (or sudo) on Debian 12 can install them:'
     echo
     printf '  %-24s %-20s %s\n' 'Debian package' 'environment module' 'Spack'
     printf '%s\n' "${table[@]}"
     echo
-    echo 'Load or install these, then run this again. Fashion-MNIST may also lie in a folder named by FASHION_MNIST.'
+    echo 'Load or install these packages, then run this script again. The environment variable FASHION_MNIST can name another folder of Fashion-MNIST.'
   } >&2
   exit 1
 fi

@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
-# Submits a job as a SLURM array, and a task behind it that merges the results into one file.
+# Submits a job as a SLURM array, and a second SLURM job that merges the results into one file when the array has ended.
 #
 #   slurm/submit.sh [OPTION...] JOB.yaml [SBATCH-OPTION...]
 #
-# What stands after the job file goes to sbatch as it is: partition, account, time, nodes, ranks (-n, or -N with
-# --ntasks-per-node), memory. Nothing is built and no MPI is started here. Paths are relative to the working directory.
+# Options after the job file are passed to sbatch: partition, account, time, nodes, ranks (-n, or -N with
+# --ntasks-per-node), memory. The script builds nothing and starts no MPI. Paths are relative to the working directory.
 #
 #   --output DIR, --set KEY=VALUE   as for `eigenscope run`
 #   --points LIST                   only these points, as 0-3,7
-#   --missing                       only points without a sound result (what slurm/resubmit.sh does)
+#   --missing                       only points without a valid result (slurm/resubmit.sh uses this option)
 #   --ranks-per-point G             ranks that work on one point together (`eigenscope plan JOB --cluster` helps to choose)
-#   --tasks N                       elements of the array; else so many that each has --points-per-task
-#   --points-per-task K             default: 4 for each group of ranks, so that groups seldom wait for each other
-#   --at-once N                     no more elements at the same time
-#   --run OPTION                    one more word for `eigenscope run`, as --run --accept-cpu-change
-#   --launcher WORDS                what starts the ranks, as 'mpirun --bind-to core'; default: srun --mpi=pmix for Open MPI where
-#                                   SLURM has it, else mpirun (EIGENSCOPE_LAUNCHER sets it too)
-#   --to FILE.h5                    the merged file; default <output>/<name>.h5
-#   --beside                        although another array for the same folder is queued (for other points)
+#   --tasks N                       number of tasks of the array; default: as many as --points-per-task gives
+#   --points-per-task K             points of each task; default: 4 for each group of ranks, so that groups seldom wait
+#   --at-once N                     at most N tasks run at the same time
+#   --run OPTION                    one more argument for `eigenscope run`, as --run --accept-cpu-change
+#   --launcher WORDS                command that starts the ranks, as 'mpirun --bind-to core'; default: srun --mpi=pmix for
+#                                   Open MPI if SLURM supports it, otherwise mpirun (EIGENSCOPE_LAUNCHER also sets it)
+#   --to FILE.h5                    merged file to write; default <output>/<name>.h5
+#   --beside                        submit even if another array for the same folder is in the queue (with other points)
 #
-# Points are shared out by estimated cost, once, and written to <output>/slurm/tasks-*; logs go to the same folder.
-# EIGENSCOPE names the program, if it is neither build/eigenscope of this source tree nor the one that these scripts were
-# installed with.
+# The points are divided among the tasks by estimated cost; <output>/slurm/tasks-* lists the points of each task. Logs go to
+# the same folder. The environment variable EIGENSCOPE names the program; the default is build/eigenscope of this source tree,
+# or the program that was installed with these scripts.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 program=$here/../build/eigenscope
@@ -39,7 +39,7 @@ while (($#)); do
   case $1 in
     --missing | --beside) ;;
     -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;;
-    -*) (($# > 1)) || die "$1 needs a value, or is no option of submit.sh (--help lists them; those of sbatch follow JOB)" ;;
+    -*) (($# > 1)) || die "$1 needs a value, or is not an option of submit.sh (--help lists the options; options of sbatch come after JOB)" ;;
     *) break ;;
   esac
   case $1 in
@@ -54,14 +54,14 @@ while (($#)); do
     --to) to=$2 ;;
     --missing) missing=yes && shift && continue ;;
     --beside) beside=yes && shift && continue ;;
-    *) die "unknown option $1 (--help lists them; those of sbatch follow JOB)" ;;
+    *) die "unknown option $1 (--help lists the options; options of sbatch come after JOB)" ;;
   esac
   shift 2
 done
 (($#)) || die 'a job file is missing: slurm/submit.sh [OPTION...] JOB.yaml [SBATCH-OPTION...]'
 job=("$1" "${job[@]}")
 shift
-[[ -x $program ]] || die "$program is not there: build it first, or name it in EIGENSCOPE"
+[[ -x $program ]] || die "the program $program does not exist: build it first, or set EIGENSCOPE to another program"
 
 given() { # long short default args... : the last value of this option for sbatch
   local long=$1 short=$2 value=$3
@@ -76,10 +76,10 @@ given() { # long short default args... : the last value of this option for sbatc
   done
   echo "$value"
 }
-[[ -z $(given array a '' "$@") ]] || die '--array is made here; --tasks and --at-once set it'
+[[ -z $(given array a '' "$@") ]] || die '--array cannot be given, because submit.sh sets it; use --tasks and --at-once'
 nodes=$(given nodes N 1 "$@")
 ranks=$(given ntasks n "$((${nodes%%-*} * $(given ntasks-per-node '' 1 "$@")))" "$@")
-((group <= ranks)) || die "--ranks-per-point $group: a task has only $ranks ranks; add -n $group or more behind JOB"
+((group <= ranks)) || die "--ranks-per-point $group: a task has only $ranks rank$( ((ranks == 1)) || echo s); add -n $group or more after JOB"
 
 code=0
 if [[ $missing == yes ]]; then
@@ -92,7 +92,7 @@ if [[ $missing == yes ]]; then
   if ((${#points} > 100000)); then # limit of one argument
     points=${points:0:100000}
     points=${points%,*}
-    echo 'too many for one submission: the first of the missing points now, the others by the next resubmit.sh'
+    echo 'too many missing points for one submission: only the first points are submitted now; run slurm/resubmit.sh again for the others'
   fi
 fi
 
@@ -108,7 +108,7 @@ name=$(say name) output=$(say output) count=$(say tasks)
 mkdir -p "$output/slurm"
 mark="eigenscope $(cd "$output" && pwd -P)"
 if [[ $beside == no ]] && other=$(squeue --me -h -o '%F %k|' 2>/dev/null | grep -F -m 1 -- " $mark|"); then
-  die "array ${other%% *} for $output is still in the queue: wait for it, or scancel it (--beside: for other points)"
+  die "array ${other%% *} for $output is still in the queue: wait for this array, or cancel it with scancel (or submit other points with --beside)"
 fi
 list=$output/slurm/tasks-$(date +%Y%m%d-%H%M%S)-$$
 echo "$plan" >"$list"
@@ -118,7 +118,7 @@ logs=${output//%/%%}/slurm
 array=$(sbatch --parsable --job-name="$name" --output="$logs/%A_%a.log" --comment="$mark" "$@" \
   --array="0-$((count - 1))$at_once" "$here/array.sbatch" "$program" "$list" "$launcher" "${job[@]}" -- "${run[@]}")
 array=${array%%;*}
-echo "array $array: $(say points) points in $count tasks, by $list; logs: $output/slurm/${array}_*.log"
+echo "array $array: points: $(say points), tasks: $count, listed in $list; logs: $output/slurm/${array}_*.log"
 merge=$(sbatch --parsable --job-name="$name-merge" --output="$logs/%j_merge.log" "$@" --nodes=1 --ntasks=1 \
   --ntasks-per-node=1 --dependency="afterany:$array" "$here/merge.sbatch" "$program" "${to:-$output/$name.h5}" "${job[@]}")
-echo "merge ${merge%%;*}: into ${to:-$output/$name.h5} when the array has ended"
+echo "merge ${merge%%;*}: writes ${to:-$output/$name.h5} when the array has ended"

@@ -5,9 +5,9 @@ BEGIN {
   print ".Dd " date "\n.Dt EIGENSCOPE.YAML 5\n.Os"
   print ".Sh NAME\n.Nm eigenscope.yaml\n.Nd job file of eigenscope"
   print ".Sh DESCRIPTION"
-  print "A job file describes a grid of networks, data and seeds,\nand what is measured of them.\nIt is YAML."
-  print "An unknown key, a value out of range or a dataset that is not there\nis refused before anything runs."
-  print "Any key may be set from the command line:\n.Bd -literal -offset indent\neigenscope run JOB --set train.epochs=2\n.Ed"
+  print "A job file describes a grid of networks, data and seeds,\nand what is measured.\nIt is YAML."
+  print "The program refuses an unknown key, a value out of range or a missing dataset\nbefore it runs anything."
+  print "The command line can set any key:\n.Bd -literal -offset indent\neigenscope run JOB --set train.epochs=2\n.Ed"
 }
 
 function quoted(text) {

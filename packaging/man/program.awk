@@ -64,19 +64,19 @@ $1 == "option" {
 END {
   heading("ENVIRONMENT")
   print ".Bl -tag -width Ds"
-  print ".It Ev EIGENSCOPE_PYTHON\nthe Python that\n.Cm report\nruns."
-  print ".It Ev EIGENSCOPE_ANALYSIS\nthe folder that holds the package\n.Pa eigenscope_analysis ,\nif not that which came with the program."
-  print ".It Ev OPENBLAS_CORETYPE\nthe kernels that OpenBLAS takes;\nset by the program where its choice is poor, unless it is set already."
-  print ".It Ev TMPDIR\nwhere\n.Cm bench train\nwrites."
+  print ".It Ev EIGENSCOPE_PYTHON\nPython program that\n.Cm report\nuses."
+  print ".It Ev EIGENSCOPE_ANALYSIS\nfolder of the package\n.Pa eigenscope_analysis ;\nthe default is the package that was installed with the program."
+  print ".It Ev OPENBLAS_CORETYPE\nthe kernels that OpenBLAS uses.\nIf this variable is not set, the program sets it where OpenBLAS would choose slow kernels."
+  print ".It Ev TMPDIR\nfolder for the temporary files of\n.Cm bench train ."
   print ".El"
   heading("FILES")
-  print "Beside the program, in\n.Pa ../share/eigenscope :"
+  print "These files are installed in\n.Pa ../share/eigenscope ,\nrelative to the folder of the program:"
   print ".Bl -tag -width Ds"
-  print ".It Pa jobs/\njob files to begin with;\n.Pa jobs/reference.yaml\nhas every key."
-  print ".It Pa slurm/submit.sh , slurm/resubmit.sh\nsubmit a job as an array of SLURM, and what is missing of it."
-  print ".It Pa convert_checkpoint.py , dump_activations.py\nfrom and to PyTorch."
+  print ".It Pa jobs/\nexample job files;\n.Pa jobs/reference.yaml\nlists every key."
+  print ".It Pa slurm/submit.sh , slurm/resubmit.sh\nsubmit a job as a SLURM array;\nsubmit its missing points again."
+  print ".It Pa convert_checkpoint.py , dump_activations.py\nexchange weights and activations with PyTorch."
   print ".El\n.Pp"
-  print "Results lie in\n.Pa points/\nof the job's output folder, one netCDF-4 file for each point."
+  print "Results are in the folder\n.Pa points/\nof the job's output folder: one netCDF-4 file for each point."
   heading("EXIT STATUS")
   print ".Bl -tag -width Ds"
   for (i = 0; i < n_codes; i++) {
