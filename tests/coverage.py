@@ -24,7 +24,7 @@ def lines_of(notes):
     """{path: {line: count}} for the files of src/ in one object file."""
     done = subprocess.run(["gcov", "--json-format", "--stdout", notes.name], capture_output=True, text=True, cwd=notes.parent)
     if done.returncode != 0 or not done.stdout:
-        sys.exit(f"tests/coverage.py: gcov {notes}: {done.stderr or 'no answer'}")
+        sys.exit(f"tests/coverage.py: gcov {notes}: {done.stderr or 'gcov printed nothing'}")
     files = {}
     for file in json.loads(done.stdout)["files"]:
         # A compiler cache may have made the path relative.
@@ -91,7 +91,7 @@ def main():
         return 0
     files = collect(arguments.folder.resolve())
     if not files:
-        sys.exit(f"tests/coverage.py: {arguments.folder}: was not built with -DES_COVERAGE=ON")
+        sys.exit(f"tests/coverage.py: {arguments.folder}: must be a folder built with -DES_COVERAGE=ON")
     known = reasons()
     whole, total, executed = collections.Counter(), 0, 0
     for path, counts in sorted(files.items()):
@@ -112,10 +112,10 @@ def main():
             for number in lines if arguments.text else ():
                 print(f"    {number:4} {why:10} {text[number - 1].strip()}")
     percent = 100 * executed / total
-    print(f"\n{executed} of {total} lines in src/ were executed: {percent:.2f} %. The others:",
+    print(f"\n{executed} of {total} lines in src/ were executed: {percent:.2f} %. Lines that were not executed:",
           ", ".join(f"{n} {why}" for why, n in whole.most_common()))
     if percent < arguments.least:
-        print(f"tests/coverage.py: fewer than {arguments.least:g} %", file=sys.stderr)
+        print(f"tests/coverage.py: fewer than {arguments.least:g} % of the lines were executed", file=sys.stderr)
         return 1
     return 0
 

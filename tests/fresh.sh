@@ -18,7 +18,7 @@ die() {
 }
 [[ $release =~ ^(bookworm|trixie)$ && $what =~ ^(quickstart|tests|both)$ ]] ||
   die 'usage: tests/fresh.sh [bookworm|trixie] [quickstart|tests|both] [FOLDER [ctest arguments]]'
-((EUID == 0)) || die 'only root can make a machine in a folder (debootstrap, chroot): use sudo'
+((EUID == 0)) || die 'only root can create a machine in a folder (debootstrap, chroot); use sudo'
 for tool in debootstrap git unshare; do
   command -v "$tool" >/dev/null || die "$tool is missing: apt-get install debootstrap git util-linux"
 done
@@ -26,7 +26,7 @@ mkdir -p "$place/packages-$release"
 place=$(readlink -f "$place")
 machine=$place/machine-$release base=$place/base-$release.tar
 exec 9>"$place/lock-$release"
-flock -n 9 || die "another tests/fresh.sh works in $machine"
+flock -n 9 || die "another tests/fresh.sh uses $machine"
 
 # Uses the mirror and the settings of apt on this machine.
 archives() { # end of the mirror's address; prints a default if apt has no such mirror
@@ -55,7 +55,7 @@ remove_machine
 if [[ ! -e $base ]]; then
   echo "Making a minimal $release from $mirror"
   debootstrap --variant=minbase "$release" "$machine" "$mirror" >"$place/debootstrap-$release.log" 2>&1 ||
-    die "debootstrap failed; $place/debootstrap-$release.log says why"
+    die "debootstrap failed; see $place/debootstrap-$release.log"
   tar -C "$machine" -cf "$base.new" .
   mv "$base.new" "$base"
   remove_machine
@@ -67,7 +67,7 @@ apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$machine/etc/apt/apt.c
 cp --dereference /etc/resolv.conf /etc/hosts "$machine/etc/"
 git clone -q . "$machine/root/eigenscope"
 commit=$(git -C "$machine/root/eigenscope" describe --always --abbrev=12)
-[[ -z $(git status --porcelain) ]] || echo 'What is not committed here is not in the clone'
+[[ -z $(git status --porcelain) ]] || echo 'Note: the clone does not have changes that are not committed'
 
 in_machine() { # command: runs it in its own namespace of mounts and processes, which ends with this script
   # shellcheck disable=SC2016 # the shell in there expands these

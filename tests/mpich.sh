@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if ! compiler=$(command -v mpicc.mpich) || ! launcher=$(command -v mpirun.mpich); then
-  echo 'tests/mpich.sh: no MPICH here by the names that Debian gives it (mpicc.mpich, mpirun.mpich): nothing is tested'
+  echo 'tests/mpich.sh: MPICH is missing (mpicc.mpich and mpirun.mpich, as Debian names them), so nothing is tested'
   exit
 fi
 generator=()

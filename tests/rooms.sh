@@ -22,7 +22,7 @@ none '#include.*(mpi|omp|comm|model|unit|layout|traffic)\.h' 'networks are descr
   src/network/*.[ch] include/eigenscope/{graph,point}.h
 "$1" >/dev/null
 if readelf -d "$1" | grep -E 'NEEDED.*(dnnl|blas|lapack)'; then
-  echo 'tests/rooms.sh: jobs, grids and networks are linked to libraries that compute' >&2
+  echo 'tests/rooms.sh: modules for jobs, grids and networks must not be linked to numerical libraries' >&2
   code=1
 fi
 # No two files may need each other. Each symbol is followed from the objects that use it to the object that defines it.
@@ -34,7 +34,7 @@ if ! awk '
   $(NF - 1) == "U" { user[++n] = object; needed[n] = $NF }
   END { for (i = 1; i <= n; i++) if (needed[i] in home && home[needed[i]] != user[i]) print user[i], home[needed[i]] }
 ' <<<"$symbols" | sort -u | tsort >/dev/null; then
-  echo 'tests/rooms.sh: these files need each other; move what they share into a file of its own' >&2
+  echo 'tests/rooms.sh: these pairs of files use each other; move the shared code into another file' >&2
   code=1
 fi
 exit $code

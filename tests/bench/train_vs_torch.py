@@ -45,7 +45,7 @@ def main():
     parser.add_argument("--widths", default="1/16,1/8,1/4")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--program", default="build/eigenscope")
-    parser.add_argument("--samples", type=int, default=0, help="images of an epoch (default: by width)")
+    parser.add_argument("--samples", type=int, default=0, help="images per epoch (default: depends on the width)")
     options = parser.parse_args()
     same_kernels(options.program)
     print(f"{describe()}; medians of {options.rounds} interleaved rounds; images/s, measured every batch")

@@ -24,7 +24,7 @@ static int dispatch(int argc, char **argv) {
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
     if (strcmp(argv[0], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
   }
-  fprintf(stderr, "no command %s here\n", argv[0]);
+  fprintf(stderr, "unknown command %s\n", argv[0]);
   return 99;
 }
 

@@ -24,7 +24,7 @@ static int find(const char *word, const char *const *words, int n) {
   for (int i = 0; i < n; i++) {
     if (strcmp(word, words[i]) == 0) return i;
   }
-  fprintf(stderr, "ES_FAULT: unknown \"%s\"\n", word);
+  fprintf(stderr, "ES_FAULT: unknown word \"%s\"\n", word);
   exit(99);
 }
 

@@ -79,7 +79,7 @@ static void print_place(void) {
     n += snprintf(command + n, sizeof command - (size_t)n, " %#llx", (unsigned long long)path->frames[i] - 1);
   printf("  %s, called from\n", path->name);
   fflush(stdout);
-  if (system(command) != 0) printf("  (addr2line is not here)\n");
+  if (system(command) != 0) printf("  (addr2line is not installed)\n");
 }
 
 /* Called on rank 0. */
@@ -96,7 +96,7 @@ __attribute__((format(printf, 1, 2))) static void complain(const char *format, .
 
 static void on_alarm(int number) {
   (void)number;
-  fprintf(stderr, "rank %d waits since %d s: ", walk.rank, PATIENCE);
+  fprintf(stderr, "rank %d has waited for %d s: ", walk.rank, PATIENCE);
   print_case(stderr);
   fputc('\n', stderr);
   print_place();
@@ -413,7 +413,7 @@ static int look_at_the_whole(void) {
     run_command(&walk.whole, NULL, i == 1);
   }
   if (walk.whole.code != 0 || walk.whole.err[0]) {
-    fprintf(stderr, "the undisturbed command ends with %d: %s\n", walk.whole.code, walk.whole.err);
+    fprintf(stderr, "the command without a fault ends with code %d: %s\n", walk.whole.code, walk.whole.err);
     return 1;
   }
   make_cases();

@@ -48,7 +48,7 @@ measure: {every: 4, splits: [eval]}
 
     def test_steps(self):
         with network.Network(HOSTS, self.folder) as net:
-            print(f"\nsteps on {HOSTS} hosts, by {'netem' if net.netem else 'a wire of our own, for want of netem'}, in ms")
+            print(f"\nsteps on {HOSTS} hosts, by {'netem' if net.netem else 'a simulated wire, because netem is missing'}, in ms")
             print(f"{'ranks':>5} {'latency':>9} {'Mbit/s':>7} {'step':>8} {'longer by':>10} {'predicted':>10} {'ratio':>6}")
             net.set(0, 0)
             bare = {ranks: self.measure(net, ranks, f"bare{ranks}") for ranks in (1, 2, 4)}

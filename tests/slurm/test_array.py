@@ -155,7 +155,7 @@ class Array(results.Case):
         array, merge = self.submit("resubmit.sh", "--launcher", "mpirun --oversubscribe")
         self.assertEqual(",".join(self.shares()), missing)
         done = self.call(self.folder / "a tree/slurm/resubmit.sh", *SETS, "jobs/quickstart.yaml", expect=1)
-        self.assertRegex(done.stderr, f"array {array} for results/quickstart is still in the queue: wait for it, or scancel it")
+        self.assertRegex(done.stderr, f"array {array} for results/quickstart is still in the queue: wait for this array")
         self.call("scontrol", "update", "partitionname=main", "state=up")
 
         # Again with mpirun, which receives TERM: the next start resumes from the states of the killed ranks.

@@ -17,8 +17,8 @@ die() {
   echo "tests/slurm/up.sh: $*" >&2
   exit 1
 }
-[[ $base =~ ^[A-Za-z0-9/._-]{1,80}$ ]] || die "$base: sockets and slurm.conf need a short path without blanks"
-[[ ! -e $base/etc ]] || die "$base is in use; name a new folder"
+[[ $base =~ ^[A-Za-z0-9/._-]{1,80}$ ]] || die "$base: must be a short path without blanks, because of sockets and slurm.conf"
+[[ ! -e $base/etc ]] || die "$base is in use; give a new folder"
 getent hosts "$host" >/dev/null || die "the name $host does not resolve: add \"127.0.0.1 $host\" to /etc/hosts"
 
 port() { # a free port below the range of automatic ports
@@ -27,7 +27,7 @@ port() { # a free port below the range of automatic ports
     port=$((20000 + SRANDOM % 12000))
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
   done
-  die 'no free port'
+  die 'no free port was found'
 }
 controller=$(port) daemon=$(port)
 
@@ -90,4 +90,4 @@ for _ in {1..300}; do
   sleep 0.1
 done
 tail -n 20 "$base"/log/*.log >&2
-die 'SLURM did not come up; its last log lines are above'
+die 'SLURM did not start; the last lines of its logs are above'

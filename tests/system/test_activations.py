@@ -53,7 +53,7 @@ class Activations(harness.Case):
         job = self.write("job.yaml", JOB % ("", ""))
         for command in ("plan", "run"):
             done = self.run_program(command, job, expect=1)
-            self.assertIn("job.yaml:3: the files have 513 layers to measure; at most 512 fit a result", done.stderr)
+            self.assertIn("job.yaml:3: the files have 513 layers to measure, but a result can hold at most 512;", done.stderr)
         self.run_program("run", job, "--quiet", "--output", "fewer", "--set", 'measure.layers=["layer1*"]')
 
     def test_numbers_and_the_same_bits_on_any_number_of_ranks(self):
@@ -136,7 +136,7 @@ class Activations(harness.Case):
         (self.folder / "acts-1.h5").unlink()
         (self.folder / "acts-5.h5").unlink()
         done = self.run_program("run", job, "--output", "other", expect=1)
-        self.assertRegex(done.stderr, r"job.yaml:3: files of activations are not there: .*acts-1.h5, .*acts-5.h5\n$")
+        self.assertRegex(done.stderr, r"job.yaml:3: these files of activations do not exist: .*acts-1.h5, .*acts-5.h5\n$")
 
     def test_methods_and_layers(self):
         for method, columns in (("flatten", 864), ("mean", 24), ("{pool: 2}", 96)):

@@ -69,18 +69,18 @@ class Data(Refused):
         self.assertEqual(len(self.points()), 1)
 
     def test_missing(self):
-        self.refuse("job.yaml:5: dataset files: there is no folder", "/gone", arguments=["--set", "datasets.files.path=gone"])
+        self.refuse("job.yaml:5: dataset files: the folder ", "/gone does not exist", arguments=["--set", "datasets.files.path=gone"])
         for name in SOUND:
             with self.subTest(name=name):
                 self.write_data(**{name: None})
-                self.refuse("job.yaml:5: dataset files: ", name, "there is no such file")
+                self.refuse("job.yaml:5: dataset files: ", name, "this file does not exist")
 
     def test_truncated(self):
         for name, content in SOUND.items():
             self.write_data(**{name: content[:-1]})
             self.refuse("job.yaml:5: dataset files: ", name, "truncated: ")
             self.write_data(**{name: content[:7]})
-            self.refuse("job.yaml:5: dataset files: ", name, "holds 7 bytes, less than the ")
+            self.refuse("job.yaml:5: dataset files: ", name, "has 7 bytes, but an IDX header alone has ")
 
     def test_truncated_and_damaged_gzip(self):
         for name, content in SOUND.items():
@@ -109,7 +109,7 @@ class Data(Refused):
 
     def test_labels(self):
         self.write_data(t10k_labels_idx1_ubyte=labels([0, 1, 2, 9] * 10))
-        self.refuse("t10k-labels-idx1-ubyte: label 9 of sample 3 is out of range", "0 … 3")
+        self.refuse("t10k-labels-idx1-ubyte: label 9 of sample 3 is out of range", "from 0 to 3")
         self.write_data(train_labels_idx1_ubyte=labels([0, 1, 3, 3] * 10))
         self.refuse("train-labels-idx1-ubyte: class 2 has no sample")
         self.write_data(t10k_labels_idx1_ubyte=labels([0, 1, 2, 2] * 10))
@@ -122,21 +122,21 @@ class Data(Refused):
 
 class Options(Refused):
     def test_options(self):
-        for parts, arguments in ((["--points 9: there is no point 9; the grid has 0-5"], ["--points", "9"]),
+        for parts, arguments in ((["--points 9: point 9 does not exist; the grid has the points 0-5"], ["--points", "9"]),
                                  (["--points 3-1: the range 3-1 ends before it begins"], ["--points", "3-1"]),
                                  (["--points is empty"], ["--points="]),
-                                 (["--task 3/2: ", "I is below N"], ["--task", "3/2"]),
+                                 (["--task 3/2: ", "I must be below N"], ["--task", "3/2"]),
                                  (["--task 0/0: "], ["--task", "0/0"]),
                                  (["--progress foo: must be lines or live"], ["--progress", "foo"]),
-                                 (["--ranks-per-point 3: there are only 1 ranks (mpirun -n 3 or more)"], ["--ranks-per-point", "3"]),
-                                 (["--ranks-per-point 16: there are only 1 ranks (mpirun -n 16 or more)"],
+                                 (["--ranks-per-point 3: there is only 1 rank; use mpirun -n 3 or more"], ["--ranks-per-point", "3"]),
+                                 (["--ranks-per-point 16: there is only 1 rank; use mpirun -n 16 or more"],
                                   ["--ranks-per-point", "16"]),
                                  (["unknown option --frobnicate; usage: eigenscope run JOB"], ["--frobnicate"]),
                                  (["unknown option --quit; did you mean --quiet?"], ["--quit"]),
                                  (["--max-time needs a value"], ["--max-time"]),
                                  (["--output is empty"], ["--output="]),
                                  (["--output is longer than"], ["--output", "x" * 1000]),
-                                 (["one argument too many, other.yaml"], ["other.yaml"]),
+                                 (["the argument other.yaml"], ["other.yaml"]),
                                  (["--set train.epochs=x: train.epochs must be an integer"], ["--set", "train.epochs=x"]),
                                  (["features.0 would have no channels"], ["--set", "grid.width=1/16"])):
             with self.subTest(arguments=arguments):
@@ -146,14 +146,14 @@ class Options(Refused):
         for text in ("abc", "0", "-5", "nan", "0x10", "5ss", "1:2:", "1:60", "1:2:3:4", "1-2:3", "1-24:00:00", "1:-1",
                      "99999999999:00"):
             with self.subTest(text=text):
-                self.refuse(f"--max-time {text}: must be a time above zero as 90, 90s, 30m, 12h, MM:SS or [D-]HH:MM:SS",
+                self.refuse(f"--max-time {text}: must be a time above zero, written as 90, 90s, 30m, 12h, MM:SS or [D-]HH:MM:SS",
                             arguments=[f"--max-time={text}"])
 
     def test_on_two_ranks(self):
-        for parts, arguments in ((["--points 9: there is no point 9; the grid has 0-5"], ["--points", "9"]),
-                                 (["--ranks-per-point 4: there are only 2 ranks (mpirun -n 4 or more)"],
+        for parts, arguments in ((["--points 9: point 9 does not exist; the grid has the points 0-5"], ["--points", "9"]),
+                                 (["--ranks-per-point 4: there are only 2 ranks; use mpirun -n 4 or more"],
                                   ["--ranks-per-point", "4"]),
-                                 (["point 0 has 1 lanes", "(train.lanes: 2 would do)"],
+                                 (["point 0 has only 1 lane", "(set train.lanes: 2)"],
                                   ["--ranks-per-point", "2", "--set", "train.lanes=1"]),
                                  (["features.0 would have no channels"], ["--set", "grid.width=1/16"])):
             with self.subTest(arguments=arguments):

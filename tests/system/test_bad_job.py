@@ -46,7 +46,7 @@ class BadJob(harness.Case):
     def test_keys(self):
         self.refuse(GOOD.replace("epochs", "epoch"),
                     'job.yaml:9: unknown key "epoch" in train; did you mean "epochs"?')
-        self.refuse(GOOD + "train: {epochs: 2}\n", 'job.yaml:10: duplicate key "train"; line 9 has it already')
+        self.refuse(GOOD + "train: {epochs: 2}\n", 'job.yaml:10: duplicate key "train"; line 9 has the same key')
         self.refuse(GOOD.replace("epochs: 1", "epochs: many"),
                     'job.yaml:9: train.epochs must be an integer from 1 to 100000, not "many"')
         self.refuse(GOOD.replace("seed: 0", "seed: [0, 1, 0]"), 'job.yaml:5: grid.seed has "0" twice')
@@ -63,10 +63,10 @@ class BadJob(harness.Case):
                     sets=["train.epoch=2"])
 
     def test_networks(self):
-        self.refuse(GOOD, "job.yaml:3: layer features.0 would have no channels (8 at width 1): a larger width is needed "
+        self.refuse(GOOD, "job.yaml:3: layer features.0 would have no channels (8 at width 1); use a larger width "
                     "(model tiny, width 1/64, resolution 32)", sets=["grid.width=1/64"])
         self.refuse(GOOD.replace("seed: 0", "classes: 4"),
-                    "job.yaml:5: classes: 4, but dataset shapes has only 3; ask for 2 … 3 or all")
+                    "job.yaml:5: classes: 4, but dataset shapes has only 3; use 2 to 3, or all")
 
     def test_job_file(self):
         for command in ("plan", "status"):
@@ -95,22 +95,21 @@ class BadJob(harness.Case):
 
     def test_datasets(self):
         job = self.idx_job()
-        self.refuse(job, f"job.yaml:8: dataset shapes: there is no folder {self.folder}/data; it needs "
+        self.refuse(job, f"job.yaml:8: dataset shapes: the folder {self.folder}/data does not exist; the folder must hold "
                     "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
                     "t10k-labels-idx1-ubyte, plain or .gz")
         place = self.write_idx(eval_labels=None)
-        self.refuse(job, place + "t10k-labels-idx1-ubyte: there is no such file, neither plain nor with .gz")
+        self.refuse(job, place + "t10k-labels-idx1-ubyte: this file does not exist, neither plain nor with .gz")
         place = self.write_idx(train_images=images(30, magic=0x801))
-        self.refuse(job, place + "train-images-idx3-ubyte: starts with 0x00000801 where an IDX file of images starts "
+        self.refuse(job, place + "train-images-idx3-ubyte: starts with 0x00000801, but an IDX file of images starts "
                     "with 0x00000803")
         place = self.write_idx(train_images=images(30)[:-5])
-        self.refuse(job, place + "train-images-idx3-ubyte: truncated: 1931 bytes where its header (30 images of "
-                    "8 x 8) asks for 1936")
+        self.refuse(job, place + "train-images-idx3-ubyte: is truncated: it has 1931 bytes, but the header (30 images of "
+                    "8 x 8) needs 1936")
         place = self.write_idx(eval_labels=labels([0, 1, 2] * 3 + [0, 1, 7]))
-        self.refuse(job, place + "t10k-labels-idx1-ubyte: label 7 of sample 11 is out of range: the train labels are "
-                    "0 … 2")
+        self.refuse(job, place + "t10k-labels-idx1-ubyte: label 7 of sample 11 is out of range; the train labels are from 0 to 2")
         place = self.write_idx(train_labels=labels([0, 2] * 15))
-        self.refuse(job, place + "train-labels-idx1-ubyte: class 1 has no sample, while sample 1 has label 2; every class "
+        self.refuse(job, place + "train-labels-idx1-ubyte: class 1 has no sample, but sample 1 has label 2; every class "
                     "from 0 to the largest label needs train samples")
 
     def test_damaged_gzip(self):
@@ -127,20 +126,17 @@ class BadJob(harness.Case):
         job = GOOD.replace("{format: synthetic, classes: 3, size: 16, train: 30, eval: 12}",
                            "{format: cifar100, path: data, labels: coarse}")
         place = f"job.yaml:8: dataset shapes: {folder}"
-        self.refuse(job, place + ": there is no such folder; it should hold train.bin and test.bin, plain or .gz")
+        self.refuse(job, place + ": this folder does not exist; it must hold train.bin and test.bin, plain or .gz")
         folder.mkdir()
         sound = b"".join(bytes([i % 20, i % 100]) + record for i in range(100))
         (folder / "train.bin").write_bytes(sound)
-        self.refuse(job, place + "/test.bin: there is no such file, neither plain nor with .gz")
+        self.refuse(job, place + "/test.bin: this file does not exist, neither plain nor with .gz")
         (folder / "test.bin").write_bytes(sound[:-1])
-        self.refuse(job, place + "/test.bin: truncated or too long: 307399 bytes, where a file of CIFAR-100 is a number of "
-                    "whole images of 3074 bytes")
+        self.refuse(job, place + "/test.bin: is truncated or too long: it has 307399 bytes, but a file of CIFAR-100 must hold whole images of 3074 bytes")
         (folder / "test.bin").write_bytes(sound + b"x")
-        self.refuse(job, place + "/test.bin: truncated or too long: 307401 bytes, where a file of CIFAR-100 is a number of "
-                    "whole images of 3074 bytes")
+        self.refuse(job, place + "/test.bin: is truncated or too long: it has 307401 bytes, but a file of CIFAR-100 must hold whole images of 3074 bytes")
         (folder / "test.bin").write_bytes(bytes([7, 100]) + record)
-        self.refuse(job, place + "/test.bin: image 0 has fine label 100, where CIFAR-100 has 0 … 99: damaged, or of another "
-                    "format")
+        self.refuse(job, place + "/test.bin: image 0 has fine label 100, but labels of CIFAR-100 are from 0 to 99; the file is damaged or has another format")
         self.refuse(job.replace("path: data, labels", "path: data, limit: {train: 100, eval: 20}, label"),
                     'job.yaml:8: unknown key "label" in datasets.shapes; did you mean "labels"?')
 
@@ -156,23 +152,22 @@ class BadJob(harness.Case):
 
     def test_hdf5(self):
         job = GOOD.replace("{format: synthetic, classes: 3, size: 16, train: 30, eval: 12}", "{format: hdf5, path: x.h5}")
-        self.refuse(job, f"job.yaml:8: dataset shapes: {self.folder}/x.h5: there is no such file")
+        self.refuse(job, f"job.yaml:8: dataset shapes: {self.folder}/x.h5: this file does not exist")
         place = self.write_hdf5(**{"eval/labels": None})
-        self.refuse(job, place + "there is no dataset eval/labels; format hdf5 reads train/images, train/labels, eval/images "
-                    "and eval/labels, or what `variables` names")
+        self.refuse(job, place + "has no dataset eval/labels; format hdf5 reads train/images, train/labels, eval/images "
+                    "and eval/labels, or the names in `variables`")
         place = self.write_hdf5(**{"train/images": np.zeros((30, 8, 8, 3))})
-        self.refuse(job, place + "train/images holds float64, where images are uint8 of 0 … 255")
+        self.refuse(job, place + "train/images holds float64, but images must be uint8 from 0 to 255")
         place = self.write_hdf5(**{"train/images": np.zeros((30, 3, 8, 8), np.uint8)})
-        self.refuse(job, place + "train/images has the shape (30, 3, 8, 8), where (images, height, width) or (images, height, "
-                    "width, 1 or 3 channels) is due, with 1 … 2147483647 images of at most 8192 x 8192")
+        self.refuse(job, place + "train/images has the shape (30, 3, 8, 8), but must have the shape (images, height, width) or (images, height, width, 1 or 3 channels), with 1 to 2147483647 images of at most 8192 x 8192")
         place = self.write_hdf5(**{"eval/labels": np.arange(13) % 3})
-        self.refuse(job, place + "eval/labels has 13 labels for the 12 images of eval/images; they must be as many")
+        self.refuse(job, place + "the number of labels in eval/labels is 13, but the number of images is 12 in eval/images; the two must be equal")
         place = self.write_hdf5(**{"eval/labels": np.full(12, 3)})
-        self.refuse(job, place + "eval/labels: label 3 of sample 0 is out of range: the train labels are 0 … 2")
+        self.refuse(job, place + "eval/labels: label 3 of sample 0 is out of range; the train labels are from 0 to 2")
         self.write_hdf5()
         whole = (self.folder / "x.h5").read_bytes()
         (self.folder / "x.h5").write_bytes(whole[:5000])
-        self.refuse(job, place + "is damaged or truncated, as HDF5 says: truncated file: eof = 5000, sblock->base_addr = 0, "
+        self.refuse(job, place + "is damaged or truncated, according to HDF5: truncated file: eof = 5000, sblock->base_addr = 0, "
                     f"stored_eof = {len(whole)}")
         (self.folder / "x.h5").write_bytes(whole)
         self.write("job.yaml", job)
@@ -180,9 +175,7 @@ class BadJob(harness.Case):
 
     def test_layers_too_wide_to_measure(self):
         self.refuse(GOOD.replace("vgg: [8, M, 8, M]", "vgg: [64, M, 8]") + "measure: {method: flatten}\n",
-                    "job.yaml:4: layer features.0 of model tiny has 65536 columns by measure.method flatten: their "
-                    "covariance would take 34.4 GB, and at most 46340 columns can be measured; choose another method (as "
-                    "channelwise or {pool: 2}) or fewer layers (measure.layers)")
+                    "job.yaml:4: layer features.0 of model tiny has 65536 columns with measure.method flatten: the covariance would need 34.4 GB, and at most 46340 columns can be measured; choose another method (such as channelwise or {pool: 2}) or fewer layers (measure.layers)")
 
     def test_idx_that_is_sound(self):
         self.write_idx()
@@ -199,16 +192,15 @@ class BadOption(harness.Case):
         self.assertFalse((self.folder / "results").exists())
 
     def test_points_and_tasks(self):
-        self.refuse("--points 1: there is no point 1; the grid has 0-0", "--points", "1")
+        self.refuse("--points 1: point 1 does not exist; the grid has the points 0-0", "--points", "1")
         self.refuse("--points 0,x: write indices and ranges as in 0-3,7", "--points", "0,x")
-        self.refuse("--task 2/2: tasks are counted from 0, so that I is below N", "--task", "2/2")
+        self.refuse("--task 2/2: I must be below N, because tasks are counted from 0", "--task", "2/2")
         self.refuse("--task 1: write I/N, as in 0/4 for the first of four", "--task=1")
 
     def test_groups(self):
         self.refuse("--ranks-per-point 3: must be a power of two (1, 2, 4, 8, ...)", "--ranks-per-point", "3", ranks=3)
-        self.refuse("--ranks-per-point 2: there are only 1 ranks (mpirun -n 2 or more)", "--ranks-per-point", "2")
-        self.refuse("--ranks-per-point 2: point 0 has 1 lanes; at most that many ranks can share it (train.lanes: 2 would "
-                    "do)", "--ranks-per-point", "2", "--set", "train.lanes=1", ranks=2)
+        self.refuse("--ranks-per-point 2: there is only 1 rank; use mpirun -n 2 or more", "--ranks-per-point", "2")
+        self.refuse("--ranks-per-point 2: point 0 has only 1 lane, and at most one rank per lane can work on it (set train.lanes: 2)", "--ranks-per-point", "2", "--set", "train.lanes=1", ranks=2)
 
     def test_output_that_cannot_be_made(self):
         self.refuse("job.yaml: cannot be created as a folder: Not a directory", "--output", "job.yaml/x")

@@ -65,15 +65,15 @@ class Bench(harness.Case):
         self.assertEqual((row[:3], row[8]), (["80", "6", "4"], "yes"))
 
     def test_what_is_wrong(self):
-        for arguments, message in ((["spectrum", "--who", "all"], "--who all: must be some of alone,each,together"),
-                                   (["spectrum", "--who", "each"], "--who: one rank can only solve alone"),
-                                   (["spectrum", "--orders", "12;"], "--orders 12;: must be up to 16 numbers from 1 to"),
-                                   (["covariance", "--widths", "0"], "--widths 0: must be up to 16 numbers from 1 to"),
-                                   (["train", "--model", "vgg12"], "--model vgg12: no built-in network of that name"),
+        for arguments, message in ((["spectrum", "--who", "all"], "--who all: must be a list of alone, each and together"),
+                                   (["spectrum", "--who", "each"], "--who: must include alone when there is only one rank"),
+                                   (["spectrum", "--orders", "12;"], "--orders 12;: must be at most 16 numbers from 1 to"),
+                                   (["covariance", "--widths", "0"], "--widths 0: must be at most 16 numbers from 1 to"),
+                                   (["train", "--model", "vgg12"], "--model vgg12: there is no built-in network with this name"),
                                    (["train", "--widths", "x"], "x"),
-                                   (["probe", "--steps", "0"], "--steps 0: must be up to 16 numbers from 1 to"),
-                                   (["probe", "--file", "x.h5", "--classes", "3"], "--file says how many classes"),
-                                   (["colour"], "which one? eigenscope bench train | covariance | spectrum | probe")):
+                                   (["probe", "--steps", "0"], "--steps 0: must be at most 16 numbers from 1 to"),
+                                   (["probe", "--file", "x.h5", "--classes", "3"], "--classes and --features cannot be used with --file"),
+                                   (["colour"], "bench needs one of train, covariance, spectrum and probe")):
             with self.subTest(arguments):
                 self.assertIn(message, self.run_program("bench", *arguments, expect=1).stderr)
 

@@ -58,7 +58,7 @@ class FromResults(results.Case):
             self.assertEqual(file.attrs["checkpoint_hashes"].split(" "), hashes)
             self.write("resolved.yaml", file.attrs["job"])
             done = self.run_program("run", "resolved.yaml", "--output", "again").stdout
-            self.assertIn("1 of 1 points were done before", done)
+            self.assertIn("1 of 1 point already had a result", done)
         merged = self.run_program("merge", "again.yaml", "--output", "again", "--to", "all.h5").stdout
         self.assertIn("merged 4 of 4", merged)
 
@@ -77,19 +77,19 @@ class FromResults(results.Case):
         self.run_job("--quiet", "--points", "0", output="again", sets=["source=checkpoint", "checkpoints={from: last, epochs: [3]}"])
         done = self.run_job("--points", "0", output="no", expect=1,
                             sets=["source=checkpoint", "checkpoints={from: last, epochs: [2, 3]}"])
-        self.assertEqual(done.stderr.count("is not there"), 2)
+        self.assertEqual(done.stderr.count("does not exist"), 2)
 
     def test_dry_run_writes_nothing(self):
         self.write("again.yaml", AGAIN % "")
         done = self.run_program("run", "again.yaml", "--output", "again", "--dry-run")
-        self.assertIn("4 points, nothing was written", done.stdout)
+        self.assertIn("4 points, one batch each; nothing was written", done.stdout)
         self.assertFalse((self.folder / "again").exists())
 
     def test_trained_otherwise(self):
         self.write("again.yaml", AGAIN.replace("0.02", "0.03") % "")
         done = self.run_program("run", "again.yaml", "--output", "again", expect=1)
         self.assertEqual(done.stderr.count("no weights in"), 4)
-        self.assertRegex(done.stderr, r"again.yaml:10: 4 of the points were not trained in .*/trained, which has weights of 16")
+        self.assertRegex(done.stderr, r"again.yaml:10: .*/trained has no weights for 4 of the points \(it has weights of 16")
         self.assertFalse((self.folder / "again").exists())
         # A new axis value without weights: only selected points are checked.
         self.write("again.yaml", (AGAIN % "").replace("[1/8, 1/4]", "[1/8, 1/4, 1/2]"))
@@ -100,7 +100,7 @@ class FromResults(results.Case):
     def test_no_such_folder(self):
         self.write("again.yaml", (AGAIN % "").replace("trained", "nowhere"))
         done = self.run_program("plan", "again.yaml", expect=1)
-        self.assertRegex(done.stderr, r"again.yaml:10: there is no folder .*/nowhere/checkpoints; name the output of a job")
+        self.assertRegex(done.stderr, r"again.yaml:10: the folder .*/nowhere/checkpoints does not exist; give the output of a job")
 
 
 class EverythingElse(results.Case):
@@ -203,17 +203,17 @@ class FromFiles(results.Case):
                 self.assertEqual((file.attrs["width"], file.attrs["classes"]), (0.25, 3))
                 self.assertEqual(list(file["epoch"]), [5])
                 self.write("resolved.yaml", file.attrs["job"])
-            self.assertIn("1 of 1 points were done before", self.run_program("run", "resolved.yaml", "--output", "out").stdout)
+            self.assertIn("1 of 1 point already had a result", self.run_program("run", "resolved.yaml", "--output", "out").stdout)
         self.put("other.safetensors", self.weights["residual", 0.25])
         done = self.run_job(sets=["grid.model=plain", "checkpoints={files: other.safetensors}"], expect=1)
-        self.assertIn("the number of classes cannot be told: classifier.6.weight of model plain is missing", done.stderr)
+        self.assertIn("the number of classes is unknown: tensor classifier.6.weight of model plain is missing", done.stderr)
 
     def test_all_that_are_missing(self):
         self.put("w-0.25-001.safetensors", self.weights["residual", 0.25])
         done = self.measure("{files: 'w-{width}-{epoch:03}.safetensors', epochs: [1, 2]}", ["grid.model=residual"], expect=1)
         for name in ("w-0.125-001", "w-0.125-002", "w-0.25-002"):
-            self.assertRegex(done.stderr, f"(?m)^/.*/{name}.safetensors is not there$")
-        self.assertRegex(done.stderr, r"job.yaml:8: files of weights: 3 not there, 0 not of use, as listed above\n$")
+            self.assertRegex(done.stderr, f"(?m)^/.*/{name}.safetensors does not exist$")
+        self.assertRegex(done.stderr, r"job.yaml:8: files of weights, as listed above: 3 missing, 0 that cannot be used\n$")
         self.assertFalse((self.folder / "out").exists())
 
     def test_every_mismatch(self):
@@ -227,10 +227,10 @@ class FromFiles(results.Case):
         self.assertEqual(done.stderr, f"""\
 {self.folder}/w.safetensors does not fit model residual at width 0.125 with 3 classes:
   bn1.bias: is I64; F64, F32, F16 or BF16 can be read
-  fc.weight: 3 x 15, the network has 3 x 16
-  layer1.0.bn2.running_var: is missing; the network has 8
-  extra: 2 x 3, the network has no tensor of that name
-eigenscope: job.yaml:8: files of weights: 0 not there, 1 not of use, as listed above
+  fc.weight: 3 x 15, but in the network it is 3 x 16
+  layer1.0.bn2.running_var: is missing; in the network it is 8
+  extra: 2 x 3, but the network has no tensor with this name
+eigenscope: job.yaml:8: files of weights, as listed above: 0 missing, 1 that cannot be used
 """)
 
     def test_files_that_are_none(self):
@@ -238,10 +238,10 @@ eigenscope: job.yaml:8: files of weights: 0 not there, 1 not of use, as listed a
         (self.folder / "huge").touch()
         with open(self.folder / "huge", "r+b") as file:
             file.truncate(100 * 10**9)
-        for name, words in (("empty", "0 bytes are too few"), ("huge", "the header is not valid at byte 8")):
+        for name, words in (("empty", "it has 0 bytes, but a safetensors file has at least 8"), ("huge", "the header is wrong at byte 8")):
             done = self.measure(f"{{files: {name}}}", ["grid.model=residual", "grid.width=1/8"], expect=1)
             self.assertIn(words, done.stderr)
-            self.assertIn("0 not there, 1 not of use", done.stderr)
+            self.assertIn("0 missing, 1 that cannot be used", done.stderr)
 
     def test_other_weights_than_before(self):
         tensors = dict(self.weights["residual", 0.125])

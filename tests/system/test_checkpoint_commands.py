@@ -67,7 +67,7 @@ class Commands(results.Case):
         self.folder.joinpath("cut").write_bytes(data[:-1])
         self.assertIn("cut: the file is cut off", self.checkpoint("info", "cut", expect=1).stderr)
         self.folder.joinpath("none").touch()
-        self.assertIn("0 bytes are too few", self.checkpoint("info", "none", expect=1).stderr)
+        self.assertIn("it has 0 bytes, but a safetensors file has at least 8", self.checkpoint("info", "none", expect=1).stderr)
 
     def test_export(self):
         self.checkpoint("export", "job.yaml", "--output", "whole", "--to", "w/{model}-{width}-{seed}-{epoch:02}.safetensors",
@@ -87,13 +87,13 @@ class Commands(results.Case):
     def test_export_refuses(self):
         for arguments, words in (
                 (("job.yaml", "--output", "whole"), "--to FILE.safetensors is missing"),
-                (("job.yaml", "--output", "whole", "--to", "w-{seed}"), "several files would have that name; put {id}"),
-                (("job.yaml", "--output", "whole", "--to", "{id}", "--epochs", "1,x"), "--epochs 1,x: must be all or epochs as in"),
-                (("job.yaml", "--output", "whole", "--to", "{id}", "--epochs", "1,5"), "not everything is there"),
-                (("job.yaml", "--output", "nowhere", "--to", "{id}"), "there is no folder nowhere/checkpoints"),
-                (("0123456789abcdef", "--to", "a"), "is the id of a result; --output must say where it is"),
+                (("job.yaml", "--output", "whole", "--to", "w-{seed}"), "several files would have this name; add {id}"),
+                (("job.yaml", "--output", "whole", "--to", "{id}", "--epochs", "1,x"), "--epochs 1,x: must be all, or a list of at most"),
+                (("job.yaml", "--output", "whole", "--to", "{id}", "--epochs", "1,5"), "some weights do not exist"),
+                (("job.yaml", "--output", "nowhere", "--to", "{id}"), "the folder nowhere/checkpoints does not exist"),
+                (("0123456789abcdef", "--to", "a"), "is the id of a result; --output must name the folder of this result"),
                 (("0123456789abcdef", "--output", "whole", "--to", "a"), "0123456789abcdef: no weights in whole/checkpoints"),
-                (("job.yaml", "--points", "0", "--output", "whole", "--to", "job.yaml"), "is there and no safetensors file")):
+                (("job.yaml", "--points", "0", "--output", "whole", "--to", "job.yaml"), "exists but is not a safetensors file")):
             self.assertIn(words, self.checkpoint("export", *arguments, expect=1).stderr)
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["job.yaml", "whole"])
         self.assertEqual((self.folder / "job.yaml").read_text(), JOB)
@@ -117,7 +117,7 @@ class Commands(results.Case):
             self.assertRegex(done.stderr, words)
         self.assertFalse((self.folder / "no").exists())
         done = self.checkpoint("import", "foreign.safetensors", expect=1)
-        self.assertIn("fits no network that this program knows by name", done.stderr)
+        self.assertIn("fits no built-in network", done.stderr)
 
     def convert(self, *arguments, expect=0):
         done = subprocess.run([sys.executable, harness.SOURCE / "analysis/convert_checkpoint.py", *map(str, arguments)],

@@ -132,9 +132,8 @@ class Info(results.Case):
         data["train"] = np.zeros_like(data["train"][0]), data["train"][1]
         write_hdf5(self.folder / "x.h5", data, compression="lzf")
         done = self.info("x.h5", expect=1)
-        self.assertEqual(done.stderr, "eigenscope: x.h5: train/images is packed by a filter that HDF5 has not got here "
-                         "(lzf, number 32000); write it packed by gzip or not at all, or name the folder of the filter's "
-                         "plugin in HDF5_PLUGIN_PATH\n")
+        self.assertEqual(done.stderr, "eigenscope: x.h5: train/images is compressed by a filter that this HDF5 does not have "
+                         "(lzf, number 32000); write it with gzip or without compression, or set HDF5_PLUGIN_PATH to the folder of the filter's plugin\n")
 
     def test_tables(self):
         data = make(40, 20, 8, 6, 1, 2)
@@ -169,7 +168,7 @@ datasets:
         (self.folder / "data/digits/t10k-labels-idx1-ubyte").unlink()
         done = self.info("data/job.yaml", expect=1)
         self.assertEqual(done.stderr, f"eigenscope: data/job.yaml:4: dataset digits: {self.folder}/data/digits/"
-                         "t10k-labels-idx1-ubyte: there is no such file, neither plain nor with .gz\n")
+                         "t10k-labels-idx1-ubyte: this file does not exist, neither plain nor with .gz\n")
         self.assertEqual(done.stdout, "")
 
     def test_refused(self):
@@ -177,22 +176,22 @@ datasets:
         (self.folder / "empty").mkdir()
         for message, *arguments in (
                 ("gone: cannot be read: No such file or directory", "gone"),
-                ("empty: a folder without a dataset: there is no train-images-idx3-ubyte (idx), data_batch_1.bin "
-                 "(cifar10) or train.bin (cifar100), neither plain nor with .gz; a file of format hdf5 is named itself",
+                ("empty: is a folder without a dataset: it holds no train-images-idx3-ubyte (idx), data_batch_1.bin "
+                 "(cifar10) or train.bin (cifar100), plain or with .gz; for format hdf5, give the file itself",
                  "empty"),
-                ("empty/data_batch_1.bin: there is no such file, neither plain nor with .gz", "empty", "--format=cifar10"),
-                ("c: is a folder, where format hdf5 reads one file", "c", "--format", "hdf5"),
+                ("empty/data_batch_1.bin: this file does not exist, neither plain nor with .gz", "empty", "--format=cifar10"),
+                ("c: is a folder, but format hdf5 reads one file", "c", "--format", "hdf5"),
                 ("--format png: must be idx, cifar10, cifar100 or hdf5", "c", "--format", "png"),
                 ("--format synthetic: must be idx, cifar10, cifar100 or hdf5", "c", "--format", "synthetic"),
                 ("--labels both: must be fine or coarse", "c", "--labels", "both"),
-                ("--labels is for a folder of format cifar100", "job.yaml", "--labels", "fine"),
-                ("--set is for job files; c is a dataset", "c", "--set", "name=x")):
+                ("--labels can only be used with a folder of format cifar100", "job.yaml", "--labels", "fine"),
+                ("--set can only be used with a job file; c is a dataset", "c", "--set", "name=x")):
             done = self.info(*arguments, expect=1)
             self.assertEqual((done.stdout, done.stderr), ("", f"eigenscope: {message}\n"))
 
     def test_commands(self):
-        for message, *arguments in (("data: which one? eigenscope data info | pack | synth",),
-                                    ("data: which one? eigenscope data info | pack | synth", "look"),
+        for message, *arguments in (("data needs one of info, pack and synth, as in eigenscope data info",),
+                                    ("data needs one of info, pack and synth, as in eigenscope data info", "look"),
                                     ("an argument is missing; usage: eigenscope data pack FOLDER --to FILE.h5 [options]", "pack")):
             self.assertEqual(self.run_program("data", *arguments, expect=1).stderr, f"eigenscope: {message}\n")
         for arguments in (["--help"], ["info", "--help"], ["pack", "--help"], ["synth", "--help"]):
@@ -244,13 +243,13 @@ class Synth(results.Case):
 
     def test_refused(self):
         for message, *arguments in (
-                ("--to is missing: the file to write, as in --to images.h5",),
+                ("--to is missing; it names the file to write, as in --to images.h5",),
                 ("--size big: must be an integer from 0 to 2147483647", "--to", "x.h5", "--size", "big"),
                 ("--train 3e3: must be an integer from 0 to 2147483647", "--to", "x.h5", "--train", "3e3"),
                 ("--seed=-1: must be an integer from 0 to 9223372036854775807".replace("=", " "), "--to", "x.h5", "--seed=-1"),
-                ("synthetic images: channels: 2, must be 1 or 3", "--to", "x.h5", "--channels", 2),
-                ("synthetic images: size: 2000 pixels, must be 4 … 1024", "--to", "x.h5", "--size", 2000),
-                ("synthetic images: eval: 5 images, must be 10 (one for each class) … 2147483647", "--to", "x.h5", "--eval", 5),
+                ("synthetic images: channels is 2, but must be 1 or 3", "--to", "x.h5", "--channels", 2),
+                ("synthetic images: size is 2000 pixels, but must be from 4 to 1024", "--to", "x.h5", "--size", 2000),
+                ("synthetic images: eval is 5 images, but must be from 10 (one for each class) to 2147483647", "--to", "x.h5", "--eval", 5),
                 ("no/x.h5: cannot be written: No such file or directory", "--to", "no/x.h5")):
             done = self.synth(*arguments, expect=1)
             self.assertEqual((done.stdout, done.stderr), ("", f"eigenscope: {message}\n"))

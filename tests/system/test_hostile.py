@@ -69,13 +69,13 @@ class Jobs(Case):
 
     def test_text(self):
         laughs = "a: &a [x, x]\n" + "".join(f"{c}: &{c} [*{b}, *{b}]\n" for b, c in zip("abcdefgh", "bcdefghi"))
-        self.plan(laughs, "bad.yaml:2: a YAML alias (*) has no place in a job file")
+        self.plan(laughs, "bad.yaml:2: a job file must not have YAML aliases (*)")
         for deep in ("[" * 1000000, "{a: " * 300000, "- " * 1000000, "? " * 1000000, "a:\n" + "\n".join(" " * i + "a:" for i in range(1, 2000))):
             self.plan("name: t\ngrid: " + deep, "bad.yaml:")
-        self.plan("name: " + "x" * 2000000, "a value of 2000000 bytes; at most 1000 are read")
+        self.plan("name: " + "x" * 2000000, "a value has 2000000 bytes, but must have at most 1000")
         self.plan("name: t\n" * 2, "duplicate key")
         self.plan("name: \"t\\x1b[2J\"\n", "control character 0x1b")
-        self.plan("".join(f"k{i}: 1\n" for i in range(200000)), "a mapping with more than 1000 keys")
+        self.plan("".join(f"k{i}: 1\n" for i in range(200000)), "a mapping has more than 1000 keys")
         (self.folder / "zero.yaml").symlink_to("/dev/zero")
         self.refuse("plan", "zero.yaml", sentence="zero.yaml: has more than 4194304 bytes")
         self.refuse("run", "zero.yaml", sentence="zero.yaml: has more than 4194304 bytes")
@@ -83,8 +83,8 @@ class Jobs(Case):
     def test_names(self):
         for name in ("../../etc/x", "/etc/x", "..", "."):
             self.plan(JOB.replace("name: t", f"name: {name}"), "name must be text without /")
-        self.plan(JOB.replace("tiny", ".."), "is a folder, not a name for a model")
-        self.plan(JOB.replace("shapes", "../x"), "is no name for a dataset")
+        self.plan(JOB.replace("tiny", ".."), "is a folder, but must be the name of a model")
+        self.plan(JOB.replace("shapes", "../x"), "cannot be the name of a dataset")
         self.plan(JOB.replace("output: out", "output: $NOT_SET/x"), "the environment variable NOT_SET is not set")
 
     def test_numbers(self):
@@ -129,16 +129,16 @@ class Results(Case):
         for name, values in (("delta", [np.nan]), ("epoch", [1, 0]), ("epoch", [0, 0]), ("epoch", [-5, 1])):
             with self.change() as file:
                 file[name][...] = values
-            self.damaged(f"{name} does not ascend")
+            self.damaged(f"{name} is not in ascending order")
 
     def test_names(self):
         for name in ("a/b", "loss", "point", "missing", "merged_version", ESCAPES, "x" * 200):
             with self.change() as file:
                 file.attrs[name] = "x"
-            self.damaged("a name that is not of a result")
+            self.damaged("which a result does not have")
         with self.change() as file:
             file["layer"][0] = ESCAPES
-        self.damaged("not text in UTF-8 without control characters")
+        self.damaged("not UTF-8 text without control characters")
         with self.change() as file:
             for i in range(2000):
                 file.attrs[f"a{i}"] = i
@@ -183,7 +183,7 @@ class Results(Case):
     def test_no_files(self):
         self.first.unlink()
         os.mkfifo(self.first)
-        self.refuse("show", self.first, sentence="it is no file, but a device or pipe")
+        self.refuse("show", self.first, sentence="it is a device or pipe, not a file")
         code, out, err = self.try_program("status", "job.yaml")
         self.assertIn("1 damaged", out)
         code, out, err = self.try_program("merge", "job.yaml", "--to", "all.h5")
@@ -192,11 +192,11 @@ class Results(Case):
     def test_other_points(self):
         shutil.copy(self.second, self.first)
         code, out, err = self.try_program("merge", "job.yaml", "--to", "all.h5")
-        self.assertIn("not the one of its name", err)
+        self.assertIn("but has the name of another point", err)
         with self.change() as file:
             file.attrs["point_id"] = "../../../etc/x"
         code, out, err = self.try_program("merge", "job.yaml", "--to", "all.h5")
-        self.assertIn("holds point ../../../etc/x, not the one of its name", err)
+        self.assertIn("holds the result of point ../../../etc/x, but has the name of another point", err)
 
     def test_words_are_shown_plain(self):
         with self.change() as file:
@@ -256,7 +256,7 @@ class Data(Case):
         block = bytes(1 << 20)
         bomb = packer.compress(header) + b"".join(packer.compress(block) for _ in range(3000)) + packer.flush()
         (folder / "train-images-idx3-ubyte.gz").write_bytes(bomb)
-        self.info("idx", "too long: at least ")
+        self.info("idx", "too long: it has at least ")
         # gzip stores the expected length at the end, and this one is false.
         (folder / "train-images-idx3-ubyte.gz").write_bytes(bomb[:-4] + struct.pack("<I", 48))
         (folder / "train-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 2) + bytes(2))
@@ -285,8 +285,8 @@ class Data(Case):
         (self.folder / "pictures/val/c/huge.jpg").write_bytes(jpeg)
         code, out, err = self.try_program("data", "pack", "pictures", "--to", "x.h5", "--size", 8, "--shorter", 8)
         self.assertEqual(code, 1)
-        for sentence in ("huge.png: says that it is 60000 x 60000 pixels", "huge.jpg: says that it is 65000 x 65000 pixels",
-                         "pipe.png: is no regular file", "zero.png: is no regular file", "e?[31m.png: is empty"):
+        for sentence in ("huge.png: has 60000 x 60000 pixels", "huge.jpg: has 65000 x 65000 pixels",
+                         "pipe.png: is not a regular file", "zero.png: is not a regular file", "e?[31m.png: is empty"):
             self.assertIn(sentence, err)
         self.assertFalse((self.folder / "x.h5").exists())
 
@@ -303,7 +303,7 @@ class Data(Case):
         with self.images() as file:
             del file["train"]
             file["train"] = h5py.ExternalLink("other.h5", "/train")
-        self.info("x.h5", "there is no dataset train/images")
+        self.info("x.h5", "has no dataset train/images")
         with self.images() as file:
             del file["train/images"]
             file.create_dataset("train/images", (4, 8, 8), "u1", external=[("secret", 0, 256)])
@@ -320,11 +320,11 @@ class Data(Case):
             file["train/images"][0, :80, :80] = 1
             file.create_dataset("train/labels", (2000000000,), "i8", chunks=(1000,), compression=9)
             file["train/labels"][0] = 1
-        self.info("x.h5", "train/images has only 1 of its 20000000000000 chunks")
+        self.info("x.h5", "train/images has only 1 of 20000000000000 chunks")
         os.mkfifo(self.folder / "pipe.h5")
         self.write("pipe.yaml", JOB.replace("{format: synthetic, classes: 2, complexity: 1, size: 16, train: 32, eval: 16}",
                                             "{format: hdf5, path: pipe.h5}"))
-        self.refuse("plan", "pipe.yaml", sentence="pipe.h5: is no file of images")
+        self.refuse("plan", "pipe.yaml", sentence="pipe.h5: is not a file of images")
 
     def test_activations(self):
         self.write("acts.yaml", "name: t\nsource: activations\nactivations: {file: acts.h5}\n")
@@ -341,10 +341,10 @@ class Data(Case):
             for _ in range(5000):
                 file = file.create_group("g")
 
-        plan("leads nowhere, or to another file", link=lambda f: f.__setitem__("x", h5py.ExternalLink("other.h5", "/train/images")))
+        plan("points to nothing, or to another file", link=lambda f: f.__setitem__("x", h5py.ExternalLink("other.h5", "/train/images")))
         plan("has its values in other files", raw=lambda f: f.create_dataset("x", (4, 8), "f4", external=[("other.h5", 0, 128)]))
-        plan("nested more than 16 deep", nest=nest)
-        plan("not text in UTF-8 without control characters", name=lambda f: f.create_dataset(ESCAPES, data=np.ones((4, 2), "f4")))
+        plan("nested more than 16 levels deep", nest=nest)
+        plan("must be UTF-8 text without control characters", name=lambda f: f.create_dataset(ESCAPES, data=np.ones((4, 2), "f4")))
         plan("which is too large", size=lambda f: f.create_dataset("x", (4, 1 << 31, 1 << 30, 1 << 30), "f4", chunks=(1, 1, 1, 1)))
 
 
@@ -358,13 +358,13 @@ class Weights(Case):
 
     def test_sizes(self):
         (self.folder / "x.safetensors").write_bytes(struct.pack("<Q", 2**63) + b"{}")
-        self.info("its first 8 bytes give the header 9223372036854775808 bytes")
-        for shape, sentence in (([2**62, 2**62], "overflows"), ([2**63], "a number below 2^63 was expected"),
+        self.info("its first 8 bytes say that the header has 9223372036854775808 bytes")
+        for shape, sentence in (([2**62, 2**62], "is too large"), ([2**63], "a number below 2^63 was expected"),
                                 ([1] * 9, "more than"), ([-1], "a whole number, 0 or more, was expected"), ([1e3], "a whole number")):
             self.write_header({"x": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4]}}, bytes(4))
             self.info(sentence)
         self.write_header({"x": {"dtype": "F32", "shape": [1], "data_offsets": [2**62, 2**62 + 4]}}, bytes(4))
-        self.info("lies at")
+        self.info("is at bytes")
         self.write_header({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "y": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(4))
         self.info("must start at 4")
         self.write_header(b'{"__metadata__": ' + b'{"a": ' * 100000)

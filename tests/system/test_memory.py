@@ -26,7 +26,7 @@ class Memory(harness.Case):
         plan = json.loads(self.run_program("plan", path, "--format", "json", "--ranks-per-point", ranks).stdout)
         point = plan["points"][0]
         done = self.run_program("run", path, "--ranks-per-point", ranks, "--verbose", "--output", "out", ranks=ranks)
-        rank, node = map(int, re.search(r"peak (\d+) MiB of a rank, (\d+) MiB of all", done.stdout).groups())
+        rank, node = map(int, re.search(r"at most (\d+) MiB in one rank and (\d+) MiB in all", done.stdout).groups())
         # A rank alone on its node holds the images in its own memory.
         expected_rank = point["bytes_per_rank"] + (point["bytes_shared_per_node"] if ranks == 1 else 0)
         expected_node = ranks * point["bytes_per_rank"] + (point["bytes_shared_per_node"] if ranks == 1 else 0)
@@ -56,8 +56,8 @@ class Memory(harness.Case):
         done = subprocess.run(["bash", "-c", f"ulimit -v 6000000; exec {harness.PROGRAM} run {path} --output out"],
                               cwd=self.folder, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertRegex(done.stderr, r"^eigenscope: .*job.yaml: point 0 would need about [0-9.]+ GiB on this node for 1 rank at 1 a "
-                                      r"point; [0-9.]+ GiB are free: spread the ranks over more nodes\n$")
+        self.assertRegex(done.stderr, r"^eigenscope: .*job.yaml: point 0 would need about [0-9.]+ GiB on this node \(1 rank, 1 per point\), "
+                                      r"but [0-9.]+ GiB are free; distribute the ranks over more nodes\n$")
         self.assertEqual(done.stdout, "")
         self.assertFalse((self.folder / "out").exists())
 
@@ -71,7 +71,7 @@ class Memory(harness.Case):
             plan = self.run_program("plan", path, "--ranks-per-point", ranks).stdout
             expected = int(re.search(r"(?m)^memory: up to (\d+) MiB for each rank$", plan)[1])
             done = self.run_program("run", path, "--verbose", "--output", f"out{ranks}", ranks=ranks)
-            found = int(re.search(r"peak (\d+) MiB of a rank", done.stdout)[1])
+            found = int(re.search(r"at most (\d+) MiB in one rank and", done.stdout)[1])
             with self.subTest(ranks=ranks):
                 self.assertLess(abs(expected / found - 1), 0.25, f"predicted {expected} MiB, measured {found} MiB")
 
@@ -82,7 +82,7 @@ class Memory(harness.Case):
     def test_plan_says_what_would_do(self):
         path = self.write("job.yaml", JOB.format(model="vgg11", width=4, train=512, optimizer="adam", method="channelwise",
                                                 eigenspace="false"))
-        note = r"(?m)^more than the [0-9.]+ GiB that are free here"
+        note = r"(?m)^this is more than the [0-9.]+ GiB that are free on this machine"
         self.assertRegex(self.limited("plan", path).stdout, note)
         self.assertNotRegex(self.run_program("plan", path, "--set", "grid.width=1/4").stdout, note)
         # 14 GB of zeros in a sparse file.
@@ -92,13 +92,13 @@ class Memory(harness.Case):
         with h5py.File(self.folder / "acts.h5", "w") as file:
             h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((120000, 30000)), create)
         path = self.write("acts.yaml", "name: memory\nsource: activations\nactivations: {file: acts.h5}\n")
-        ranks = int(re.search(note + r": (\d+) ranks, one on each node, would do$", self.limited("plan", path).stdout)[1])
+        ranks = int(re.search(note + r"; use (\d+) ranks, with one rank on each node$", self.limited("plan", path).stdout)[1])
         self.assertNotRegex(self.limited("plan", path, "--ranks-per-point", ranks).stdout, note)
         self.assertRegex(self.limited("plan", path, "--ranks-per-point", ranks // 2).stdout, note)
         done = self.limited("run", path, "--output", "out")
         self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertRegex(done.stderr, rf"^eigenscope: .*acts.yaml: would need about [0-9.]+ GiB on this node for 1 of 1 ranks; "
-                                      rf"[0-9.]+ GiB are free: {ranks} ranks in all, 1 to a node, would do\n$")
+        self.assertRegex(done.stderr, rf"^eigenscope: .*acts.yaml: would need about [0-9.]+ GiB on this node \(1 of 1 rank\), "
+                                      rf"but [0-9.]+ GiB are free; use {ranks} ranks in all, 1 on each node\n$")
 
     def test_residual(self):
         self.check(2, model="resnet18", width="1/8")

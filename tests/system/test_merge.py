@@ -182,7 +182,7 @@ class Merge(Sweep):
 
     def test_nothing_to_merge(self):
         done = self.merge("--output", "elsewhere")
-        self.assertEqual(done.stdout, "nothing to merge: 8 points, none complete or diverged\nmissing: 0-7\n")
+        self.assertEqual(done.stdout, "nothing to merge: none of 8 points is complete or diverged\nmissing: 0-7\n")
         self.assertFalse((self.folder / "all.h5").exists())
 
     def test_without_spectra(self):
@@ -207,7 +207,7 @@ class Merge(Sweep):
             self.assertEqual(merged.attrs["n_points"], 8)
         for name in ("job.yaml", self.point(0)):
             before = (self.folder / name).read_bytes()
-            self.assertIn("no merged file", self.merge(to=name, expect=1).stderr)
+            self.assertIn("is not a merged file", self.merge(to=name, expect=1).stderr)
             self.assertEqual((self.folder / name).read_bytes(), before)
         self.assertIn("--to FILE.h5 is missing", self.run_program("merge", "job.yaml", expect=1).stderr)
 
@@ -226,7 +226,7 @@ class Merge(Sweep):
 class Refused(Sweep):
     def assert_refused(self, index, reason, to="all.h5"):
         done = self.merge(to=to)
-        self.assertIn(f"{self.point(index).name}: not merged, counts as missing: {reason}", done.stderr)
+        self.assertIn(f"{self.point(index).name}: is not merged and counts as missing: {reason}", done.stderr)
         both = {1: "1,3", 2: "2-3", 4: "3-4"}[index]
         self.assertIn(f"\nmissing: {both}\n", done.stdout)
         with h5py.File(self.folder / to, "r") as merged:
@@ -237,7 +237,7 @@ class Refused(Sweep):
     def test_truncated(self):
         content = self.point(1).read_bytes()
         self.point(1).write_bytes(content[:len(content) // 2])
-        self.assert_refused(1, "is damaged: the file cannot be read: ")
+        self.assert_refused(1, "is damaged or not an HDF5 file: ")
 
     def test_damaged_spectra(self):
         """A damaged bit that only shows when the numbers are read."""
@@ -251,11 +251,11 @@ class Refused(Sweep):
     def test_other_schema_version(self):
         with self.edit(4) as file:
             file.attrs["schema_version"] = np.int32(7)
-        self.assert_refused(4, "is no result of eigenscope: its schema has version 7, this program reads version 1")
+        self.assert_refused(4, "is not a result of eigenscope: it has version 7 of the schema, but this program reads version 1")
 
     def test_renamed(self):
         shutil.copy(self.point(0), self.point(1))
-        self.assert_refused(1, f"holds point {self.point(0).stem}, not the one of its name")
+        self.assert_refused(1, f"holds the result of point {self.point(0).stem}, but has the name of another point")
 
     def test_older_file_without_groups(self):
         """A variable that older programs did not write is missing in their points only."""
@@ -391,7 +391,7 @@ class Readers(Sweep):
     def test_a_merged_file_is_no_result(self):
         self.merge()
         shutil.copy(self.folder / "all.h5", self.point(3))
-        self.assertIn("it holds a merged grid, not one point", self.merge(to="again.h5").stderr)
+        self.assertIn("it is a merged file, not the result of one point", self.merge(to="again.h5").stderr)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ train: {epochs: 2, batch: 24, learning_rate: 0.02}
                                 "datasets: {shapes: {format: synthetic, classes: 3, size: 16, train: 80, eval: 20}}\n")
         for command in (["plan"], ["run", "--dry-run"], ["run", "--output", "deep"]):
             done = self.run_program(command[0], "deep.yaml", *command[1:], expect=1)
-            self.assertIn("deep.yaml:2: model deep has 646 layers to measure; at most 512 fit a result", done.stderr)
+            self.assertIn("deep.yaml:2: model deep has 646 layers to measure, but a result can hold at most 512;", done.stderr)
         self.run_program("plan", "deep.yaml", "--set", 'measure.layers=["layer1*", fc]')
 
 

@@ -13,7 +13,7 @@ import harness
 import results
 
 FIXTURES = harness.FIXTURES / "results"
-ANOTHER_CPU = "other bits would follow: --accept-cpu-change"
+ANOTHER_CPU = "results would differ in the last bits; to continue nevertheless, use --accept-cpu-change"
 
 
 class OlderFiles(harness.Case):

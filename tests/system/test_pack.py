@@ -168,16 +168,16 @@ class Pack(harness.Case):
         lines = "val_2.JPEG\tn01\t0\t32\t44\t62\nval_0.JPEG\tn02\t1\t2\t3\t4\r\nval_1.JPEG\tn01\t0\t0\t1\t1\n"
         annotations = self.write("in/val/val_annotations.txt", lines)
         done = self.pack("in", "--to", "out.h5")
-        self.assertRegex(done.stdout, "left out: 2 files that are no images by their names, as in/train/n01/n01_boxes.txt\n")
+        self.assertRegex(done.stdout, "left out: 2 files without the name of an image, such as in/train/n01/n01_boxes.txt\n")
         with h5py.File(self.folder / "out.h5") as file:
             self.assertEqual(list(file["eval/labels"]), [0, 0, 1])
             for i, name in enumerate(("val_1", "val_2", "val_0")):
                 self.same(file, "eval", i, reference(self.folder / f"in/val/images/{name}.JPEG"))
-        for text, reason in (("val_0.JPEG n01\n", r"val_annotations.txt:1: has no tab"),
-                             ("val_0.JPEG\tn01\nval_1.JPEG\tn03\n", r"val_annotations.txt:2: names a class that the train"),
-                             ("../x.JPEG\tn01\n", r"val_annotations.txt:1: starts with no name of a file"),
+        for text, reason in (("val_0.JPEG n01\n", r"val_annotations.txt:1: the line has no tab"),
+                             ("val_0.JPEG\tn01\nval_1.JPEG\tn03\n", r"val_annotations.txt:2: the line names a class that the train"),
+                             ("../x.JPEG\tn01\n", r"val_annotations.txt:1: the line must start with the name of a file"),
                              ("val_0.JPEG\tn01\nval_0.JPEG\tn01\n", r"names in/val/images/val_0.JPEG more than once"),
-                             ("", "there is not a single image in it to evaluate with")):
+                             ("", "has no image for the eval split")):
             annotations.write_text(text)
             self.assertRegex(self.pack("in", "--to", "out.h5", expect=1).stderr, reason)
         annotations.write_text(lines + "val_7.JPEG\tn02\n")
@@ -203,8 +203,8 @@ class Pack(harness.Case):
             file.truncate(100 << 30)
         self.save("in/train/cat/l_other.jpg", picture(1, 20, 20))
         reasons = {name: reason for name, (_, reason) in bad.items()}
-        return {**reasons, "i_link.jpg": "No such file", "j_pipe.jpg": "no regular file", "k_large.jpg": "has 107374182400 bytes",
-                "l_other.jpg": "is 20 x 20, where the first image is 32 x 32"}
+        return {**reasons, "i_link.jpg": "No such file", "j_pipe.jpg": "not a regular file", "k_large.jpg": "has 107374182400 bytes",
+                "l_other.jpg": "is 20 x 20, but the first image is 32 x 32"}
 
     @staticmethod
     def claim(jpeg):
@@ -226,8 +226,7 @@ class Pack(harness.Case):
             self.assertEqual(len(lines), len(reasons) + 1, done.stderr)
             for line, (name, reason) in zip(lines, reasons.items()):
                 self.assertRegex(line, f"^eigenscope: in/train/cat/{name}: .*{reason}")
-            self.assertEqual(lines[-1], f"eigenscope: in: {len(reasons)} of 30 images cannot be used, as listed above; mend or "
-                                        "remove them, or leave them out with --skip-broken")
+            self.assertEqual(lines[-1], f"eigenscope: in: {len(reasons)} of 30 images cannot be used, as listed above; repair or remove these images, or leave them out with --skip-broken")
             self.assertEqual((self.folder / "out.h5").read_text(), "what was there before")
             lists.append(lines)
         self.assertEqual(lists[0], lists[1])
@@ -246,10 +245,10 @@ class Pack(harness.Case):
 
     def test_layouts_that_are_none(self):
         self.small(root="good")
-        cases = {"nothing": "nothing: there is no such folder", "empty": "there is no folder train in it",
-                 "train_only": "there is no folder val in it", "no_class": "has 0 folders of classes",
-                 "bare": "a class without a single .jpg, .jpeg or .png", "other": "val/wolf: a class that the train images do not have",
-                 "loop": "is a link to loop/train/cat, a folder that it lies in"}
+        cases = {"nothing": "nothing: this folder does not exist", "empty": "empty: has no folder train",
+                 "train_only": "train_only: has no folder val", "no_class": "has 0 folders of classes",
+                 "bare": "the class has no image", "other": "val/wolf: the train images do not have this class",
+                 "loop": "is a link to loop/train/cat, a folder that contains this link"}
         for name in list(cases)[1:]:
             (self.folder / name).mkdir()
         shutil.copytree(self.folder / "good/train", self.folder / "train_only/train")
@@ -264,7 +263,7 @@ class Pack(harness.Case):
             with self.subTest(name):
                 done = self.pack(name, "--to", "out.h5", expect=1)
                 if name == "loop":
-                    reason = "a folder that it lies in"
+                    reason = "a folder that contains this link"
                 self.assertRegex(done.stderr, f"^eigenscope: .*{reason}")
                 self.assertEqual(done.stderr.count("\n"), 1)
         self.assertFalse((self.folder / "out.h5").exists())

@@ -42,11 +42,11 @@ class Plan(harness.Case):
             self.assertRegex(row[1], "^[0-9a-f]{16}$")
         self.assertAlmostEqual(sum(float(row[8].rstrip("%")) for row in rows), 100, delta=0.5)
         self.assertRegex(lines[-2], r"^8 points, [0-9.]+ TMAC; results go to results/look/points/<id>.h5$")
-        self.assertRegex(lines[-1], r"^memory: up to [0-9]+ MiB for each rank, and [0-9]+ MiB of images once on each node$")
+        self.assertRegex(lines[-1], r"^memory: up to [0-9]+ MiB for each rank, and [0-9]+ MiB for images on each node$")
 
     def test_many_points_lie_in_folders(self):
         lines = self.plan("--set", f"grid.seed={list(range(251))}").stdout.splitlines()
-        self.assertRegex(lines[-2], "^1004 points, .* results/look/points/<its first two digits>/<id>.h5$")
+        self.assertRegex(lines[-2], "^1004 points, .* results/look/points/<first two digits of id>/<id>.h5$")
 
     def test_json_agrees_with_the_table(self):
         rows = [line.split() for line in self.plan().stdout.splitlines()[3:11]]
@@ -81,7 +81,7 @@ class Plan(harness.Case):
         self.write("jobs/job.yaml", JOB.replace("shapes: {format: synthetic, classes: 3, train: 90, eval: 30}",
                                                 "shapes: {format: idx, path: images}"))
         done = self.run_program("plan", "jobs/job.yaml", expect=1)
-        self.assertIn(f"there is no folder {self.folder}/jobs/images;", done.stderr)
+        self.assertIn(f"the folder {self.folder}/jobs/images does not exist;", done.stderr)
 
     def test_reference_job(self):
         # Its dataset is the built-in one, which may not be installed here.
@@ -124,12 +124,12 @@ class Overview(harness.Case):
         self.assertEqual(core({**free, "OPENBLAS_CORETYPE": "Prescott"}).lower(), "prescott")   # the user's choice wins
 
     def test_what_is_no_command(self):
-        for arguments, sentence in (((), "a command is missing; eigenscope --help lists them"),
+        for arguments, sentence in (((), "a command is missing; eigenscope --help lists the commands"),
                                     (("plann",), 'unknown command "plann"; did you mean "plan"?'),
-                                    (("frobnicate",), 'unknown command "frobnicate"; eigenscope --help lists them'),
+                                    (("frobnicate",), 'unknown command "frobnicate"; eigenscope --help lists the commands'),
                                     (("merge", "x"), "--to FILE.h5 is missing"),
                                     (("checkpoint", "info", "x"), "x: cannot be read: No such file or directory"),
-                                    (("--version", "x"), "one argument too many, x; usage: eigenscope --version [--verbose]"),
+                                    (("--version", "x"), "the argument x is one too many; usage: eigenscope --version [--verbose]"),
                                     (("plan", "a", "--format", "xml"), "--format xml: must be table or json"),
                                     (("show", "a", "--format", "xml"), "--format xml: must be table, csv or json")):
             done = self.run_program(*arguments, expect=1, env=NO_MPI)
@@ -164,12 +164,12 @@ class Doctor(harness.Case):
         done = self.run_program("doctor", "--output", "not/yet/there", ranks=3)
         self.check(done)
         self.assertEqual(len([line for line in done.stdout.splitlines() if " binding   rank " in line]), 3)
-        self.assertIn("run makes the rest of the path", done.stdout)
+        self.assertIn("the run creates the rest of the path", done.stdout)
 
     def test_folder_that_cannot_be_written(self):
         self.write("file", "")
         done = self.run_program("doctor", "--output", "/proc/x", expect=1)
-        self.assertRegex(done.stdout, r"(?m)^fail  output    /proc/\.eigenscope.*name a folder that can be written")
+        self.assertRegex(done.stdout, r"(?m)^fail  output    /proc/\.eigenscope.*give another folder with --output")
 
 
 if __name__ == "__main__":

@@ -122,22 +122,22 @@ class Cluster(Case):
         found = self.simulate("nodes=2,cores=8")
         lines = text.splitlines()
         self.assertEqual(lines[0], "look: 36 points on 2 nodes of 8 cores, one rank each")
-        self.assertEqual(lines[2].split(), "ranks/point groups time idle ends last which takes".split())
+        self.assertEqual(lines[2].split(), "ranks/point groups time idle last point its time".split())
         self.assertEqual([line.split()[:2] for line in lines[3:7]],
                          [[str(s["ranks_per_point"]), str(s["groups"])] for s in found["schedules"]])
         self.assertIn(f"shortest: --ranks-per-point {found['shortest']}\n", text)
         self.assertRegex(text, rf"assumed: rate={found['rate']:g} GFLOP/s of each core \(.+\), "
-                               rf"efficiency={found['efficiency']:g} kept by each doubling")
+                               rf"efficiency={found['efficiency']:g} \(share kept when the ranks per point double")
         self.assertNotIn("(", self.plan("--cluster", "nodes=2,cores=8,rate=5").stdout.split("assumed:")[1])
 
     def test_refused(self):
-        for cluster, message in (("nodes=4", "must name both, as in nodes=4,cores=32"),
+        for cluster, message in (("nodes=4", "must name both nodes and cores, as in nodes=4,cores=32"),
                                  ("cores=4", "must name both"),
                                  ("nodes=4,cores=0", "cores=0: must be an integer from 1 to"),
                                  ("nodes=4,cores=x", "cores=x: must be an integer from 1 to"),
                                  ("nodes=4,cores=2,rate=0", "rate=0: must be the GFLOP/s of one core, above 0"),
                                  ("nodes=4,cores=2,efficiency=1.5", "efficiency=1.5: must be above 0, at most 1"),
-                                 ("nodes=4,cores=2,gpus=1", "there is no gpus; write nodes=N,cores=C"),
+                                 ("nodes=4,cores=2,gpus=1", "unknown name gpus; write nodes=N,cores=C"),
                                  ("nodes=1000000,cores=1000000", "more than 1048576 cores")):
             done = self.plan("--cluster", cluster, expect=1)
             self.assertRegex(done.stderr, f"^eigenscope: --cluster.*{message}")
@@ -199,7 +199,7 @@ class Tasks(Case):
     def test_refused(self):
         for arguments in (("--tasks", "0"), ("--tasks=-1",), ("--tasks=2", "--points-per-task=0")):
             self.assertIn("must be an integer from 1 to", self.plan(*arguments, expect=1).stderr)
-        self.assertIn("there is no point 36", self.plan("--points=36", expect=1).stderr)
+        self.assertIn("point 36 does not exist", self.plan("--points=36", expect=1).stderr)
 
 
 @harness.not_sanitized("they take time and memory of their own")

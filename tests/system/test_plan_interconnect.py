@@ -147,7 +147,7 @@ class Formula(Case):
             self.assertRegex(done.stderr, r"^eigenscope: --interconnect .*: must be shared-memory, ethernet-1g, .* as 20us,10Gbit/s")
             self.assertEqual(done.stdout, "")
         for other in (("--cluster", "nodes=1,cores=2"), ("--tasks", "2")):
-            self.assertIn("ask for one at a time", self.plan("--interconnect", "ethernet-1g", *other, expect=1).stderr)
+            self.assertIn("use one at a time", self.plan("--interconnect", "ethernet-1g", *other, expect=1).stderr)
 
 
 class Counted(results.Case):

@@ -262,16 +262,16 @@ probe: {epochs: %s, pool: 2, l2: 0.5}
     def test_bad_input(self):
         self.write("job.yaml", self.JOB % "[4]")
         done = self.run_program("run", "job.yaml", expect=1)
-        self.assertIn("job.yaml:4: probe.epochs has 4, which is not among the epochs of the files", done.stderr)
+        self.assertIn("job.yaml:4: probe.epochs has epoch 4, but there are no files of this epoch", done.stderr)
         self.write("job.yaml", self.JOB % "last")
         for command in ("plan", "run"):
             done = self.run_program(command, "job.yaml", "--set", "measure.layers=[none, fc?]", expect=1)
-            self.assertIn("job.yaml:3: no layer matches measure.layers; the first is \"", done.stderr)
+            self.assertIn("job.yaml:3: no layer matches measure.layers; the first layer is \"", done.stderr)
         with h5py.File(self.folder / "eval-5.h5", "a") as file:
             del file["labels"]
         for command in ("plan", "run"):
             done = self.run_program(command, "job.yaml", expect=1)
-            self.assertIn('job.yaml:3: probes need labels, and not every file has an array "labels"', done.stderr)
+            self.assertIn('job.yaml:3: probes need labels, but not every file has an array "labels"', done.stderr)
         self.assertFalse((self.folder / "results").exists())
 
 

@@ -102,13 +102,12 @@ class Projection(results.Case):
         acts = "name: a\nsource: activations\nactivations: {file: a.h5}\nmeasure: {projection: true}\n"
         self.write("acts.yaml", acts)
         for job, sets, message in (
-                ("acts.yaml", (), "acts.yaml:4: measure.projection evaluates the network again, and source: activations has "
-                                  "none; leave it out"),
+                ("acts.yaml", (), "acts.yaml:4: measure.projection needs a network, and source: activations has none; leave it out"),
                 ("job.yaml", ("measure.method=flatten",),
-                 "job.yaml:7: measure.projection projects outputs position by position: it needs measure.method channelwise or "
+                 "job.yaml:7: measure.projection projects each position separately, so it needs measure.method channelwise or "
                  "{nearest: K}"),
                 ("job.yaml", ("grid.measure.method=[channelwise, mean]",),
-                 "job.yaml: measure.projection projects outputs position by position: it needs measure.method channelwise or "
+                 "job.yaml: measure.projection projects each position separately, so it needs measure.method channelwise or "
                  "{nearest: K}, not mean")):
             options = [word for value in sets for word in ("--set", value)]
             done = self.run_program("plan", job, *options, expect=1)

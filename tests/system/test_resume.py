@@ -181,8 +181,8 @@ class State(results.Case):
     def use_previous(self, message):
         """The run warns, resumes from the earlier state, and ends with equal bits."""
         done = self.run_job("--points", "0")
-        self.assertRegex(done.stderr, rf"^eigenscope: point 0: warning: out/state/{self.state.name}: {message}; going on "
-                                      "from the state before it\n$")
+        self.assertRegex(done.stderr, rf"^eigenscope: point 0: warning: out/state/{self.state.name}: {message}; the run continues "
+                                      "from the previous state\n$")
         self.assertIn("epoch 2/3", done.stdout)
         self.assertNotIn("epoch 1/3", done.stdout)
         self.run_job("--quiet")
@@ -257,7 +257,7 @@ class State(results.Case):
 
     def test_of_other_data(self):
         results.edit_metadata(self.state, dataset_fingerprint="0123456789abcdef")
-        self.refuse('dataset_fingerprint is "0123456789abcdef", this run has "[0-9a-f]{16}"; the data have changed: remove '
+        self.refuse('dataset_fingerprint is "0123456789abcdef", but this run has "[0-9a-f]{16}"; the dataset has changed: remove '
                     'the file to start this point again')
 
     def test_of_an_epoch_that_cannot_be(self):
@@ -266,7 +266,7 @@ class State(results.Case):
                 sound = self.state.read_bytes()
                 results.edit_metadata(self.state, epoch=epoch)
                 done = self.run_job("--quiet", "--points", "0", expect=2)
-                self.assertIn(f'out/state/{self.state.name}: epoch is "{epoch}", not one before the last of 3; remove the '
+                self.assertIn(f'out/state/{self.state.name}: epoch is "{epoch}", but must be a number below 3, the last epoch; remove the '
                               "file to start this point again\n", done.stderr)
                 self.assertEqual(self.points(), {})
                 self.state.write_bytes(sound)
@@ -274,8 +274,7 @@ class State(results.Case):
     def test_of_another_cpu(self):
         results.edit_metadata(self.state, engine="oneDNN 2.6.3, sse41; OpenBLAS 0.3.21, Nehalem")
         kept = self.state.read_bytes()
-        self.refuse('engine is "oneDNN 2.6.3, sse41; OpenBLAS 0.3.21, Nehalem", this run has ".+"; other bits would follow: '
-                    "--accept-cpu-change goes on all the same")
+        self.refuse('engine is "oneDNN 2.6.3, sse41; OpenBLAS 0.3.21, Nehalem", but this run has ".+"; results would differ in the last bits; to continue nevertheless, use --accept-cpu-change")
         shutil.rmtree(self.folder / "out" / "points")
         self.state.write_bytes(kept)
         done = self.run_job("--points", "0", "--accept-cpu-change")

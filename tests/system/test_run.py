@@ -11,7 +11,7 @@ import results
 
 EPOCH = (r"point \d seed=\d: epoch (0/3|\d/3 loss \d+\.\d{4}) accuracy [01]\.\d{4}( saturation [01]\.\d{3})?"
          r"( \d+ images/s)?")
-END = r"point \d seed=\d: complete \(\d/\d points, (\d+ s|[\d:]+|\?) left\)"
+END = r"point \d seed=\d: complete \(\d/\d points?, (\d+ s|[\d:]+|\?) left\)"
 
 
 class Work(results.Case):
@@ -67,7 +67,7 @@ class Work(results.Case):
     def test_dry_run(self):
         for arguments, ranks in (((), 0), (("--ranks-per-point", 2), 2)):
             done = self.run_job("--dry-run", *arguments, ranks=ranks)
-            self.assertRegex(done.stdout, r"(?m)^dry run: one batch of each of 6 points, nothing was written$")
+            self.assertRegex(done.stdout, r"(?m)^dry run: 6 points, one batch each; nothing was written$")
             self.assertEqual(os.listdir(self.folder), ["job.yaml"])
             self.assertEqual(len(re.findall(r"(?m)^point \d seed=\d: complete ", done.stdout)), 6)
 
@@ -142,9 +142,9 @@ class Words(results.Case):
 
     def test_done_before(self):
         self.run_job("--quiet", "--points", "0")
-        self.assertIn("1 of 2 points were done before and skipped\n", self.run_job().stdout)
+        self.assertIn("1 of 2 points already had a result and was skipped\n", self.run_job().stdout)
         done = self.run_job(ranks=2)
-        self.assertTrue(done.stdout.startswith("2 of 2 points were done before and skipped\n"), done.stdout)
+        self.assertTrue(done.stdout.startswith("2 of 2 points already had a result and were skipped\n"), done.stdout)
         self.assertEqual(done.stderr, "")
 
     def test_verbose(self):
@@ -229,8 +229,7 @@ class Words(results.Case):
             done = subprocess.run([harness.PROGRAM, "run", "job.yaml"], cwd=self.folder, stdout=full, text=True,
                                   stderr=subprocess.PIPE)
         self.assertEqual(done.returncode, 1)
-        self.assertEqual(done.stderr, "eigenscope: standard output cannot be written: lines that came before were "
-                                      "lost\n")
+        self.assertEqual(done.stderr, "eigenscope: standard output cannot be written: earlier lines were lost\n")
         self.assertEqual(self.missing(expect=0), "")
 
     def test_help_writes_nothing(self):

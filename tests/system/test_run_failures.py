@@ -9,8 +9,8 @@ import numpy as np
 import harness
 import results
 
-REASON = (r"the (training|evaluation) loss is not finite in epoch 1, batch \d; the first output that is not is that of "
-          r"(features|classifier)\.\d+ \(learning rate 1e\+06: a smaller one may help\)")
+REASON = (r"the (training|evaluation) loss is not finite in epoch 1, batch \d; the first output that is not finite is that of "
+          r"(features|classifier)\.\d+ \(learning rate 1e\+06; try a smaller one\)")
 
 
 class Diverged(results.Case):
@@ -50,7 +50,7 @@ class Diverged(results.Case):
     def test_not_repeated_unless_asked_for(self):
         before = self.bad.stat().st_mtime_ns
         done = self.run_job(expect=2)
-        self.assertIn("3 of 3 points were done before and skipped\n", done.stdout)
+        self.assertIn("3 of 3 points already had a result and were skipped\n", done.stdout)
         self.assertEqual(done.stderr, "")
         self.assertEqual(self.bad.stat().st_mtime_ns, before)
         self.run_job("--quiet", "--points", "0,2", "--retry-failed")
@@ -67,7 +67,7 @@ class Diverged(results.Case):
 
     def test_dry_run_of_what_diverges_at_once(self):
         done = self.run_job("--dry-run", "--set", "grid.train.learning_rate=[1.0e+38, 0.1]", output="dry", expect=2)
-        self.assertIn("one batch of each of 2 points, 1 failed, nothing was written\n", done.stdout)
+        self.assertIn("2 points, one batch each; 1 failed; nothing was written\n", done.stdout)
         self.assertFalse((self.folder / "dry").exists())
 
 
@@ -202,8 +202,8 @@ train: {epochs: 1, batch: 16}
         before = {name: (self.folder / "out" / name).stat().st_mtime_ns for name in self.files()}
         done = self.run_job(*arguments, ranks=ranks, expect=1)
         line, = [line for line in done.stderr.splitlines() if line.startswith("eigenscope:")]
-        self.assertRegex(line, r"^eigenscope: out/points/\w{16}\.h5: was measured on other data \(fingerprint \w{16}, the "
-                               r"dataset files now has \w{16}\): use another --output, or remove it$")
+        self.assertRegex(line, r"^eigenscope: out/points/\w{16}\.h5: was measured on other data \(fingerprint \w{16}, but the "
+                               r"dataset files now has \w{16}\); use another --output, or remove this result$")
         self.assertEqual(done.stdout, "")
         self.assertEqual({name: (self.folder / "out" / name).stat().st_mtime_ns for name in self.files()}, before)
 
@@ -223,7 +223,7 @@ train: {epochs: 1, batch: 16}
         self.write_data()
         self.run_job("--quiet")
         self.write_data(pack=True)
-        self.assertIn("2 of 2 points were done before and skipped\n", self.run_job().stdout)
+        self.assertIn("2 of 2 points already had a result and were skipped\n", self.run_job().stdout)
 
 
 if __name__ == "__main__":

@@ -258,7 +258,7 @@ class Scripts(harness.Case):
         """Its packages may be missing where nothing can be installed; scripts then do not require them, tests do."""
         log = self.run_script("jobs/quickstart.sh", missing="python3-matplotlib", CODE_report="1")
         self.assertEqual(len(self.calls(log, "eigenscope")), 3)
-        self.assertIn("only their report is not", self.done.stderr)
+        self.assertIn("but the report was not", self.done.stderr)
         log = self.run_script("jobs/setup.sh", missing="python3-matplotlib", sudo=True)
         self.assertTrue(self.calls(log, "apt-get")[1].endswith(" -y python3-matplotlib"))
 

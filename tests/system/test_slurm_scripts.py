@@ -75,8 +75,8 @@ class Submit(Case):
         self.assertEqual(merge[merge.index("1:00:00") + 1:at],
                          ["--nodes=1", "--ntasks=1", "--ntasks-per-node=1", "--dependency=afterany:41"])
         self.assertEqual(merge[at + 1:], [harness.PROGRAM, "results/a folder/tiny.h5", "job.yaml"])
-        self.assertIn("array 41: 12 points in 2 tasks", self.stdout)
-        self.assertIn("merge 42: into results/a folder/tiny.h5", self.stdout)
+        self.assertIn("array 41: points: 12, tasks: 2", self.stdout)
+        self.assertIn("merge 42: writes results/a folder/tiny.h5", self.stdout)
 
     def test_shares_hold_every_point_once(self):
         self.script("submit.sh", "--tasks=5", "job.yaml")
@@ -121,12 +121,12 @@ class Submit(Case):
         for arguments, message in ((("--tasks", "2"), "a job file is missing"),
                                    (("--taks", "2", "job.yaml"), "unknown option --taks"),
                                    (("--tasks",), "--tasks needs a value"),
-                                   (("--ranks-per-point", "2", "job.yaml"), "a task has only 1 ranks; add -n 2"),
-                                   (("job.yaml", "--array", "0-3"), "--array is made here"),
-                                   (("job.yaml", "--array=0-3"), "--array is made here"),
+                                   (("--ranks-per-point", "2", "job.yaml"), "a task has only 1 rank; add -n 2"),
+                                   (("job.yaml", "--array", "0-3"), "--array cannot be given"),
+                                   (("job.yaml", "--array=0-3"), "--array cannot be given"),
                                    (("none.yaml",), "none.yaml"),
-                                   (("--points", "99", "job.yaml"), "there is no point 99"),
-                                   (("--ranks-per-point", "16", "job.yaml", "-n", "16"), "8 lanes")):
+                                   (("--points", "99", "job.yaml"), "point 99 does not exist"),
+                                   (("--ranks-per-point", "16", "job.yaml", "-n", "16"), "at most 8, the lanes of a point")):
             with self.subTest(arguments=arguments):
                 self.assertEqual(self.script("submit.sh", *arguments, expect=1), [])
                 self.assertIn(message, self.stderr)
@@ -189,7 +189,7 @@ class Resubmit(Case):
         self.assertLess(len(points), 131072)
         self.assertRegex(points, r"^1,3,.*,\d*[13579]$")
         self.assertEqual(points, ",".join(map(str, range(1, 2 * (points.count(",") + 1), 2))))
-        self.assertIn("the first of the missing points now", self.stdout)
+        self.assertIn("only the first points are submitted now", self.stdout)
 
 
 class Element(Case):
@@ -278,7 +278,7 @@ class Element(Case):
             self.launcher(f"exit {code}")
             self.element(3)
         self.assertEqual(self.requeued(), [])
-        self.assertIn("nothing was saved since the start: not requeued", self.stderr)
+        self.assertIn("nothing was saved since the start, so not requeued", self.stderr)
         self.assertIn("slurm/resubmit.sh", self.stderr)
 
     def test_an_epoch_longer_than_the_limit_is_not_requeued(self):
@@ -291,7 +291,7 @@ class Element(Case):
         self.launcher(f'"{harness.PROGRAM}" run job.yaml --output out --points 0 --quiet; exit 3')
         self.element(3, SLURM_RESTART_COUNT="4", EIGENSCOPE_RESTARTS="4")
         self.assertEqual(self.requeued(), [])
-        self.assertIn("unfinished after 4 restarts: not requeued", self.stderr)
+        self.assertIn("unfinished after 4 restarts, so not requeued", self.stderr)
         self.launcher("exit 3")
         self.element(3, SLURM_RESTART_COUNT="3", EIGENSCOPE_RESTARTS="4")
         self.assertEqual(self.requeued(), ["41_1"])
@@ -314,10 +314,10 @@ class Element(Case):
         self.tool("scontrol", "exit 1")
         self.launcher("exit 3")
         self.element(3)
-        self.assertIn("SLURM does not requeue it; to go on: slurm/resubmit.sh", self.stderr)
+        self.assertIn("SLURM refused to requeue this task; to continue, run slurm/resubmit.sh", self.stderr)
         self.tool("squeue", "exit 1")
         self.element(3)
-        self.assertIn("cancelled or not known to SLURM: not requeued; to go on: slurm/resubmit.sh", self.stderr)
+        self.assertIn("cancelled or not known to SLURM, so not requeued; to continue, run slurm/resubmit.sh", self.stderr)
 
     def test_cancelled_is_not_requeued(self):
         self.queue("COMPLETING", "5:00")

@@ -44,7 +44,7 @@ class StatusAndShow(harness.Case):
         path.write_bytes(sound[:len(sound) // 2])
         done = self.status("--missing", expect=3)
         self.assertRegex(done.stdout, r"^[012]\n$")
-        self.assertIn(f"results/tiny/points/{path.name}: damaged, counts as missing: ", done.stderr)
+        self.assertIn(f"results/tiny/points/{path.name}: is damaged and counts as missing: ", done.stderr)
         self.run_program("run", "job.yaml", "--quiet")
         self.status(expect=0)
 
@@ -82,7 +82,7 @@ class StatusAndShow(harness.Case):
         self.assertEqual(self.status("--task", "1/2", "--points", "1-2", "--missing", expect=3).stdout, "2\n")
         self.assertEqual(self.status("--task", "2/4", "--points", "1-2", expect=0).stdout.split("\n")[-2],
                          "0 points: 0 complete, 0 diverged, 0 damaged, 0 missing in results/tiny/points/")
-        for wrong, message in (("--points=3", "there is no point 3; the grid has 0-2"), ("--task=2/2", "counted from 0")):
+        for wrong, message in (("--points=3", "point 3 does not exist; the grid has the points 0-2"), ("--task=2/2", "counted from 0")):
             done = self.status(wrong, expect=1)
             self.assertIn(message, done.stderr)
             self.assertEqual(done.stdout, "")
@@ -91,7 +91,7 @@ class StatusAndShow(harness.Case):
         self.write("job.yaml", JOB.replace("{format: synthetic, classes: 2, complexity: 1, size: 16, channels: 1, "
                                            "train: 48, eval: 16}", "{format: idx, path: /no/such/folder}"))
         self.assertEqual(self.status("--missing", expect=3).stdout, "0-2\n")
-        self.assertIn("there is no folder /no/such/folder", self.status("--task", "0/2", expect=1).stderr)
+        self.assertIn("the folder /no/such/folder does not exist", self.status("--task", "0/2", expect=1).stderr)
 
     def test_show(self):
         self.run_program("run", "job.yaml", "--points", "1", "--quiet")

@@ -52,7 +52,7 @@ class Stream(harness.Case):
             process = self.start(ranks)
             out, error = process.communicate(timeout=300)
             self.assertEqual(process.returncode, 0, error)
-            self.assertIn("the images do not fit into memory: they are read from their files as they are needed\n", out)
+            self.assertIn("the images do not fit into memory, so they are read from the file during the run\n", out)
             pairs = zip(*(sorted((self.folder / name / "points").iterdir()) for name in ("small", "large")))
             for one, other in pairs:
                 self.assertEqual(results.different(results.variables(one), results.variables(other)), [], ranks)
