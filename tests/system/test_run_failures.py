@@ -159,7 +159,7 @@ class Disk(results.Case):
         path.symlink_to(path.name)  # each call for the file now fails: too many levels of symbolic links
         done = self.run_job("--quiet", expect=2)
         self.assertRegex(done.stderr, f"^eigenscope: out/points/{path.name}: Too many levels of symbolic links; "
-                                      "the file may be sound, so it stays\n$")
+                                      "the file is kept, because it may be valid\n$")
         self.assertTrue(path.is_symlink())
         done = self.run_program("status", "job.yaml", expect=3)
         self.assertRegex(done.stdout, r"unreadable +- +- +- +Too many levels of symbolic links\n")
