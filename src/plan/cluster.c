@@ -145,7 +145,7 @@ static void print_table(const es_plan_t *plan, const es_selection_t *selection, 
   es_table_print(&table, out);
   es_text_append(out, "\nshortest: --ranks-per-point %lld\n", (long long)best->ranks_per_point);
   es_text_append(
-      out, "assumed: rate=%g GFLOP/s of each core%s, efficiency=%g (share kept when the ranks per point double)\n",
+      out, "assumed: rate=%g GFLOP/s of each core%s, efficiency=%g, the share kept when the ranks per point double\n",
       cluster->rate * 1e-9, cluster->rate == es_core_rate ? es_core_kind : "", cluster->efficiency);
   es_table_destroy(&table);
 }

@@ -127,7 +127,7 @@ class Cluster(Case):
                          [[str(s["ranks_per_point"]), str(s["groups"])] for s in found["schedules"]])
         self.assertIn(f"shortest: --ranks-per-point {found['shortest']}\n", text)
         self.assertRegex(text, rf"assumed: rate={found['rate']:g} GFLOP/s of each core \(.+\), "
-                               rf"efficiency={found['efficiency']:g} \(share kept when the ranks per point double")
+                               rf"efficiency={found['efficiency']:g}, the share kept when the ranks per point double")
         self.assertNotIn("(", self.plan("--cluster", "nodes=2,cores=8,rate=5").stdout.split("assumed:")[1])
 
     def test_refused(self):
@@ -138,7 +138,7 @@ class Cluster(Case):
                                  ("nodes=4,cores=2,rate=0", "rate=0: must be the GFLOP/s of one core, above 0"),
                                  ("nodes=4,cores=2,efficiency=1.5", "efficiency=1.5: must be above 0, at most 1"),
                                  ("nodes=4,cores=2,gpus=1", "unknown name gpus; write nodes=N,cores=C"),
-                                 ("nodes=1000000,cores=1000000", "more than 1048576 cores")):
+                                 ("nodes=1000000,cores=1000000", "at most 1048576 cores")):
             done = self.plan("--cluster", cluster, expect=1)
             self.assertRegex(done.stderr, f"^eigenscope: --cluster.*{message}")
             self.assertEqual(done.stdout, "")
