@@ -132,11 +132,14 @@ class BadJob(harness.Case):
         (folder / "train.bin").write_bytes(sound)
         self.refuse(job, place + "/test.bin: this file does not exist, neither plain nor with .gz")
         (folder / "test.bin").write_bytes(sound[:-1])
-        self.refuse(job, place + "/test.bin: is truncated or too long: it has 307399 bytes, but a file of CIFAR-100 must hold whole images of 3074 bytes")
+        self.refuse(job, place + "/test.bin: is truncated or too long: it has 307399 bytes, but a file of CIFAR-100 must hold "
+                                 "whole images of 3074 bytes")
         (folder / "test.bin").write_bytes(sound + b"x")
-        self.refuse(job, place + "/test.bin: is truncated or too long: it has 307401 bytes, but a file of CIFAR-100 must hold whole images of 3074 bytes")
+        self.refuse(job, place + "/test.bin: is truncated or too long: it has 307401 bytes, but a file of CIFAR-100 must hold "
+                                 "whole images of 3074 bytes")
         (folder / "test.bin").write_bytes(bytes([7, 100]) + record)
-        self.refuse(job, place + "/test.bin: image 0 has fine label 100, but labels of CIFAR-100 are from 0 to 99; the file is damaged or has another format")
+        self.refuse(job, place + "/test.bin: image 0 has fine label 100, but labels of CIFAR-100 are from 0 to 99; the file "
+                                 "is damaged or has another format")
         self.refuse(job.replace("path: data, labels", "path: data, limit: {train: 100, eval: 20}, label"),
                     'job.yaml:8: unknown key "label" in datasets.shapes; did you mean "labels"?')
 
@@ -159,9 +162,11 @@ class BadJob(harness.Case):
         place = self.write_hdf5(**{"train/images": np.zeros((30, 8, 8, 3))})
         self.refuse(job, place + "train/images holds float64, but images must be uint8 from 0 to 255")
         place = self.write_hdf5(**{"train/images": np.zeros((30, 3, 8, 8), np.uint8)})
-        self.refuse(job, place + "train/images has the shape (30, 3, 8, 8), but must have the shape (images, height, width) or (images, height, width, 1 or 3 channels), with 1 to 2147483647 images of at most 8192 x 8192")
+        self.refuse(job, place + "train/images has the shape (30, 3, 8, 8), but must have the shape (images, height, width) "
+                                 "or (images, height, width, 1 or 3 channels), with 1 to 2147483647 images of at most 8192 x 8192")
         place = self.write_hdf5(**{"eval/labels": np.arange(13) % 3})
-        self.refuse(job, place + "the number of labels in eval/labels is 13, but the number of images is 12 in eval/images; the two must be equal")
+        self.refuse(job, place + "the number of labels in eval/labels is 13, but the number of images is 12 in eval/images; "
+                                 "the two must be equal")
         place = self.write_hdf5(**{"eval/labels": np.full(12, 3)})
         self.refuse(job, place + "eval/labels: label 3 of sample 0 is out of range; the train labels are from 0 to 2")
         self.write_hdf5()
@@ -175,7 +180,9 @@ class BadJob(harness.Case):
 
     def test_layers_too_wide_to_measure(self):
         self.refuse(GOOD.replace("vgg: [8, M, 8, M]", "vgg: [64, M, 8]") + "measure: {method: flatten}\n",
-                    "job.yaml:4: layer features.0 of model tiny has 65536 columns with measure.method flatten: the covariance would need 34.4 GB, and at most 46340 columns can be measured; choose another method (such as channelwise or {pool: 2}) or fewer layers (measure.layers)")
+                    "job.yaml:4: layer features.0 of model tiny has 65536 columns with measure.method flatten: the covariance "
+                    "would need 34.4 GB, and at most 46340 columns can be measured; choose another method (such as "
+                    "channelwise or {pool: 2}) or fewer layers (measure.layers)")
 
     def test_idx_that_is_sound(self):
         self.write_idx()
@@ -200,7 +207,8 @@ class BadOption(harness.Case):
     def test_groups(self):
         self.refuse("--ranks-per-point 3: must be a power of two (1, 2, 4, 8, ...)", "--ranks-per-point", "3", ranks=3)
         self.refuse("--ranks-per-point 2: there is only 1 rank; use mpirun -n 2 or more", "--ranks-per-point", "2")
-        self.refuse("--ranks-per-point 2: point 0 has only 1 lane, and at most one rank per lane can work on it (set train.lanes: 2)", "--ranks-per-point", "2", "--set", "train.lanes=1", ranks=2)
+        self.refuse("--ranks-per-point 2: point 0 has only 1 lane, and at most one rank per lane can work on it (set "
+                    "train.lanes: 2)", "--ranks-per-point", "2", "--set", "train.lanes=1", ranks=2)
 
     def test_output_that_cannot_be_made(self):
         self.refuse("job.yaml: cannot be created as a folder: Not a directory", "--output", "job.yaml/x")

@@ -238,7 +238,8 @@ eigenscope: job.yaml:8: files of weights, as listed above: 0 missing, 1 that can
         (self.folder / "huge").touch()
         with open(self.folder / "huge", "r+b") as file:
             file.truncate(100 * 10**9)
-        for name, words in (("empty", "it has 0 bytes, but a safetensors file has at least 8"), ("huge", "the header is wrong at byte 8")):
+        for name, words in (("empty", "it has 0 bytes, but a safetensors file has at least 8"), ("huge", "the header is wrong "
+            "at byte 8")):
             done = self.measure(f"{{files: {name}}}", ["grid.model=residual", "grid.width=1/8"], expect=1)
             self.assertIn(words, done.stderr)
             self.assertIn("0 missing, 1 that cannot be used", done.stderr)

@@ -133,7 +133,8 @@ class Info(results.Case):
         write_hdf5(self.folder / "x.h5", data, compression="lzf")
         done = self.info("x.h5", expect=1)
         self.assertEqual(done.stderr, "eigenscope: x.h5: train/images is compressed by a filter that this HDF5 does not have "
-                         "(lzf, number 32000); write it with gzip or without compression, or set HDF5_PLUGIN_PATH to the folder of the filter's plugin\n")
+                         "(lzf, number 32000); write it with gzip or without compression, or set HDF5_PLUGIN_PATH to the "
+                         "folder of the filter's plugin\n")
 
     def test_tables(self):
         data = make(40, 20, 8, 6, 1, 2)

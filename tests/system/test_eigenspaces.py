@@ -192,7 +192,8 @@ measure: {delta: [0.8, 0.95, 1.0], eigenspace: store}
         for command in ("plan", "run"):
             done = self.run_program(command, "wide.yaml", expect=1)
             self.assertEqual(done.stderr, "eigenscope: wide.yaml:4: layer wide has 33000 columns and 33000 rows, but eigenvectors "
-                             "(measure.eigenspace) can be computed only if one of the two is at most 32766; leave this layer out of measure.layers\n")
+                             "(measure.eigenspace) can be computed only if one of the two is at most 32766; leave this layer "
+                             "out of measure.layers\n")
         self.run_program("plan", "wide.yaml", "--set", "measure.eigenspace=false")
 
     def test_same_bits_on_any_number_of_ranks(self):

@@ -56,7 +56,8 @@ class Memory(harness.Case):
         done = subprocess.run(["bash", "-c", f"ulimit -v 6000000; exec {harness.PROGRAM} run {path} --output out"],
                               cwd=self.folder, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertRegex(done.stderr, r"^eigenscope: .*job.yaml: point 0 would need about [0-9.]+ GiB on this node \(1 rank, 1 per point\), "
+        self.assertRegex(done.stderr, r"^eigenscope: .*job.yaml: point 0 would need about [0-9.]+ GiB on this node \(1 rank, "
+                                      r"1 per point\), "
                                       r"but [0-9.]+ GiB are free; distribute the ranks over more nodes\n$")
         self.assertEqual(done.stdout, "")
         self.assertFalse((self.folder / "out").exists())

@@ -226,7 +226,8 @@ class Pack(harness.Case):
             self.assertEqual(len(lines), len(reasons) + 1, done.stderr)
             for line, (name, reason) in zip(lines, reasons.items()):
                 self.assertRegex(line, f"^eigenscope: in/train/cat/{name}: .*{reason}")
-            self.assertEqual(lines[-1], f"eigenscope: in: {len(reasons)} of 30 images cannot be used, as listed above; repair or remove these images, or leave them out with --skip-broken")
+            self.assertEqual(lines[-1], f"eigenscope: in: {len(reasons)} of 30 images cannot be used, as listed above; repair "
+                                        f"or remove these images, or leave them out with --skip-broken")
             self.assertEqual((self.folder / "out.h5").read_text(), "what was there before")
             lists.append(lines)
         self.assertEqual(lists[0], lists[1])

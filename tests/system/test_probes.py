@@ -204,7 +204,7 @@ class Training(results.Case):
         self.assertGreater(*(c["points"][0]["bytes_per_rank"] for c in reversed(cost)))
         self.assertIn("\n  probe ", self.run_job("--verbose").stdout)
         done = self.run_job(sets=["probe.epochs=[4]"], expect=1)
-        self.assertIn("probe.epochs has 4, but training ends after epoch 3", done.stderr)
+        self.assertIn("probe.epochs has epoch 4, but training ends after epoch 3", done.stderr)
 
 
 class Activations(harness.Case):

@@ -82,7 +82,7 @@ class Interrupted(results.Case):
     def test_max_time(self):
         seconds = sum(float(results.attributes(path)["elapsed_seconds"]) for path in self.points("whole").values())
         done = self.run_job("--max-time", f"{seconds / 4:.3f}s", "--ranks-per-point", 2, ranks=2, expect=3)
-        self.assertIn("unfinished: the same command goes on from here\n", done.stdout)
+        self.assertIn("unfinished: to continue, run the same command again\n", done.stdout)
         self.assertIn(": stopped (", done.stdout)
         self.assert_unfinished()
         self.finish("--max-time", "1:00:00")
@@ -252,7 +252,7 @@ class State(results.Case):
 
     def test_of_another_point(self):
         results.edit_metadata(self.state, point_id="0123456789abcdef")
-        self.refuse('point_id is "0123456789abcdef", this run has "' + self.state.stem +
+        self.refuse('point_id is "0123456789abcdef", but this run has "' + self.state.stem +
                     '"; remove the file to start this point again')
 
     def test_of_other_data(self):
@@ -266,7 +266,8 @@ class State(results.Case):
                 sound = self.state.read_bytes()
                 results.edit_metadata(self.state, epoch=epoch)
                 done = self.run_job("--quiet", "--points", "0", expect=2)
-                self.assertIn(f'out/state/{self.state.name}: epoch is "{epoch}", but must be a number below 3, the last epoch; remove the '
+                self.assertIn(f'out/state/{self.state.name}: epoch is "{epoch}", but must be a number below 3, the last '
+                              f'epoch; remove the '
                               "file to start this point again\n", done.stderr)
                 self.assertEqual(self.points(), {})
                 self.state.write_bytes(sound)
@@ -274,7 +275,8 @@ class State(results.Case):
     def test_of_another_cpu(self):
         results.edit_metadata(self.state, engine="oneDNN 2.6.3, sse41; OpenBLAS 0.3.21, Nehalem")
         kept = self.state.read_bytes()
-        self.refuse('engine is "oneDNN 2.6.3, sse41; OpenBLAS 0.3.21, Nehalem", but this run has ".+"; results would differ in the last bits; to continue nevertheless, use --accept-cpu-change")
+        self.refuse('engine is "oneDNN 2.6.3, sse41; OpenBLAS 0.3.21, Nehalem", but this run has ".+"; results would '
+                    "differ in the last bits; to continue nevertheless, use --accept-cpu-change")
         shutil.rmtree(self.folder / "out" / "points")
         self.state.write_bytes(kept)
         done = self.run_job("--points", "0", "--accept-cpu-change")
@@ -293,7 +295,7 @@ class State(results.Case):
             del metadata[own]
         del tensors["optimizer.first"]
         results.write_safetensors(self.state, tensors, metadata)
-        self.refuse("tensor optimizer.first of .* remove the file to start this point again")
+        self.refuse("tensor optimizer.first .*; remove the file to start this point again")
 
 
 if __name__ == "__main__":
