@@ -279,7 +279,7 @@ class Classes(results.Case):
         self.write("again.yaml", self.again)
 
     def test_written_classes_are_those_of_the_dataset(self):
-        line = "w.safetensors: fc.weight: 2 x 16, the network has 3 x 16; the job says classes: all, which are 3 in dataset shapes; " \
+        line = "w.safetensors: fc.weight: 2 x 16, but in the network it is 3 x 16; the job says classes: all, which are 3 in dataset shapes; " \
                "right would be classes: 2 (or leave classes out)\n"
         for command in (("plan",), ("run", "--output", "out"), ("checkpoint", "import", "w.safetensors")):
             done = self.run_program(*command, "again.yaml", "--set", "grid.classes=all", expect=1)
