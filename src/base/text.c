@@ -325,3 +325,13 @@ bool es_text_fill(char *out, size_t size, const char *pattern, es_text_value_t *
   }
   return length < size;
 }
+
+es_bytes_t es_bytes(int64_t bytes) {
+  static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  double number = (double)bytes;
+  size_t unit = 0;
+  for (; number >= 1024 && unit + 1 < sizeof units / sizeof *units; unit++) number /= 1024;
+  es_bytes_t out;
+  snprintf(out.text, sizeof out.text, unit == 0 ? "%.0f %s" : "%.1f %s", number, units[unit]);
+  return out;
+}

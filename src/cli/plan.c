@@ -74,7 +74,7 @@ static void print_shortage(memory_t *m, const es_plan_t *plan, es_text_t *out) {
   const int ranks = es_memory_fit(point, es_plan_info(plan, point), m->ranks, available);
   if (ranks < 0) m->failed = true;
   if (ranks == m->ranks) return;
-  es_text_append(out, "this is more than the %.1f GiB that are free on this machine", (double)available / (1 << 30));
+  es_text_append(out, "this is more than the %s that are free on this machine", es_bytes(available).text);
   if (ranks > 0) es_text_append(out, "; use --ranks-per-point %d, with one rank on each node", ranks);
   es_text_append(out, "\n");
 }

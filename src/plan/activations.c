@@ -2,6 +2,7 @@
 #include "eigenscope/forecast.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/spectrum.h"
+#include "eigenscope/text.h"
 #include "plan_internal.h"
 #include <stdio.h>
 
@@ -70,7 +71,7 @@ void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *
   const int64_t available = es_memory_available();
   const int more = es_plan_activations_fit(plan, info, ranks, 1, available);
   if (more != ranks)
-    es_text_append(out, "this is more than the %.1f GiB that are free on this machine", (double)available / (1 << 30));
+    es_text_append(out, "this is more than the %s that are free on this machine", es_bytes(available).text);
   if (more > ranks) es_text_append(out, "; use %d ranks, with one rank on each node", more);
   if (more != ranks) es_text_append(out, "\n");
   es_table_destroy(&table);

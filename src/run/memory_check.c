@@ -1,12 +1,11 @@
 /* Checks before a run that memory suffices for the points that run at the same time. */
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/text.h"
 #include "run_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const double GIB = 1 << 30;
 
 /* The points to run, and the number of ranks that run them on this node. */
 typedef struct check {
@@ -100,11 +99,10 @@ static es_code_t check_node(const check_t *c, bool *stream, es_status_t *status)
   else
     snprintf(advice, sizeof advice, "distribute the ranks over more nodes%s",
              c->here > c->ranks ? ", or start fewer on each" : "");
-  return es_fail(
-      status, ES_INPUT, "run",
-      "%s: point %lld would need about %.1f GiB on this node (%d rank%s, %d per point), but %.1f GiB are free; %s",
-      es_job_path(c->plan->job), (long long)c->pending[largest], (double)need / GIB, c->here, c->here == 1 ? "" : "s",
-      c->ranks, (double)available / GIB, advice);
+  return es_fail(status, ES_INPUT, "run",
+                 "%s: point %lld would need about %s on this node (%d rank%s, %d per point), but %s are free; %s",
+                 es_job_path(c->plan->job), (long long)c->pending[largest], es_bytes(need).text, c->here,
+                 c->here == 1 ? "" : "s", c->ranks, es_bytes(available).text, advice);
 }
 
 /* Checks a job of activations: one point on all ranks. */
@@ -118,10 +116,9 @@ static es_code_t check_activations(const check_t *c, es_status_t *status) {
   if (more == c->ranks) return ES_OK;
   char advice[80] = "start fewer on each node";
   if (more > 0) snprintf(advice, sizeof advice, "use %d ranks in all, %d on each node", more, c->here);
-  return es_fail(status, ES_INPUT, "run",
-                 "%s: would need about %.1f GiB on this node (%d of %d rank%s), but %.1f GiB are free; %s",
-                 es_job_path(c->plan->job), (double)need / GIB, c->here, c->ranks, c->ranks == 1 ? "" : "s",
-                 (double)available / GIB, advice);
+  return es_fail(status, ES_INPUT, "run", "%s: would need about %s on this node (%d of %d rank%s), but %s are free; %s",
+                 es_job_path(c->plan->job), es_bytes(need).text, c->here, c->ranks, c->ranks == 1 ? "" : "s",
+                 es_bytes(available).text, advice);
 }
 
 es_code_t es_run_check_memory(const es_plan_t *plan, const int64_t *pending, int64_t n, int ranks, bool *stream,

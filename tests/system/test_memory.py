@@ -56,9 +56,9 @@ class Memory(harness.Case):
         done = subprocess.run(["bash", "-c", f"ulimit -v 6000000; exec {harness.PROGRAM} run {path} --output out"],
                               cwd=self.folder, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertRegex(done.stderr, r"^eigenscope: .*job.yaml: point 0 would need about [0-9.]+ GiB on this node \(1 rank, "
+        self.assertRegex(done.stderr, r"^eigenscope: .*job.yaml: point 0 would need about [0-9.]+ [KMG]iB on this node \(1 rank, "
                                       r"1 per point\), "
-                                      r"but [0-9.]+ GiB are free; distribute the ranks over more nodes\n$")
+                                      r"but [0-9.]+ [KMG]iB are free; distribute the ranks over more nodes\n$")
         self.assertEqual(done.stdout, "")
         self.assertFalse((self.folder / "out").exists())
 
@@ -83,7 +83,7 @@ class Memory(harness.Case):
     def test_plan_says_what_would_do(self):
         path = self.write("job.yaml", JOB.format(model="vgg11", width=4, train=512, optimizer="adam", method="channelwise",
                                                 eigenspace="false"))
-        note = r"(?m)^this is more than the [0-9.]+ GiB that are free on this machine"
+        note = r"(?m)^this is more than the [0-9.]+ [KMG]iB that are free on this machine"
         self.assertRegex(self.limited("plan", path).stdout, note)
         self.assertNotRegex(self.run_program("plan", path, "--set", "grid.width=1/4").stdout, note)
         # 14 GB of zeros in a sparse file.
@@ -98,8 +98,8 @@ class Memory(harness.Case):
         self.assertRegex(self.limited("plan", path, "--ranks-per-point", ranks // 2).stdout, note)
         done = self.limited("run", path, "--output", "out")
         self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertRegex(done.stderr, rf"^eigenscope: .*acts.yaml: would need about [0-9.]+ GiB on this node \(1 of 1 rank\), "
-                                      rf"but [0-9.]+ GiB are free; use {ranks} ranks in all, 1 on each node\n$")
+        self.assertRegex(done.stderr, rf"^eigenscope: .*acts.yaml: would need about [0-9.]+ [KMG]iB on this node \(1 of 1 rank\), "
+                                      rf"but [0-9.]+ [KMG]iB are free; use {ranks} ranks in all, 1 on each node\n$")
 
     def test_residual(self):
         self.check(2, model="resnet18", width="1/8")

@@ -199,3 +199,12 @@ TEST(nearest) {
   const char *const giant[] = {word};
   assert_null(es_text_nearest(word, giant, 1));
 }
+
+TEST(bytes) {
+  assert_string_equal(es_bytes(0).text, "0 bytes");
+  assert_string_equal(es_bytes(1023).text, "1023 bytes");
+  assert_string_equal(es_bytes(1024).text, "1.0 KiB");
+  assert_string_equal(es_bytes(60 * 1000 * 1000).text, "57.2 MiB");
+  assert_string_equal(es_bytes((int64_t)7 << 29).text, "3.5 GiB");
+  assert_string_equal(es_bytes(INT64_MAX).text, "8.0 EiB");
+}
