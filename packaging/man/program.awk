@@ -66,7 +66,7 @@ END {
   print ".Bl -tag -width Ds"
   print ".It Ev EIGENSCOPE_PYTHON\nPython program that\n.Cm report\nuses."
   print ".It Ev EIGENSCOPE_ANALYSIS\nfolder of the package\n.Pa eigenscope_analysis ;\nthe default is the package that was installed with the program."
-  print ".It Ev OPENBLAS_CORETYPE\nthe kernels that OpenBLAS uses.\nIf this variable is not set, the program sets it where OpenBLAS would choose slow kernels."
+  print ".It Ev OPENBLAS_CORETYPE\nthe kernels that OpenBLAS uses.\nIf this variable is not set,\nthe program sets it where OpenBLAS would choose slow kernels."
   print ".It Ev TMPDIR\nfolder for the temporary files of\n.Cm bench train ."
   print ".El"
   heading("FILES")
