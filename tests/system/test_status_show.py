@@ -59,14 +59,18 @@ class StatusAndShow(harness.Case):
         done = self.status(expect=3).stdout
         self.assertEqual(done.splitlines()[4].split()[:4], ["1", "1", "started", "1/2"])
         self.assertIn("3 points: 2 complete, 0 diverged, 0 damaged, 1 missing (1 started) in results/tiny/points/", done)
-        # A state of another point, or one truncated within its header, counts as none.
+        # As for run, the state before it counts instead of a damaged one; a state of another point counts as none.
         state = self.folder / f"results/tiny/state/{ids[1]}.safetensors"
         whole = state.read_bytes()
-        for content in (whole[:40], b"", whole.replace(ids[1].encode(), ids[0].encode())):
+        for content, outcome in ((whole[:40], ["started", "0/2"]), (b"", ["started", "0/2"]),
+                                 (whole.replace(ids[1].encode(), ids[0].encode()), ["missing", "-"])):
             state.write_bytes(content)
-            done = self.status(expect=3).stdout
-            self.assertEqual(done.splitlines()[4].split()[:4], ["1", "1", "missing", "-"])
-            self.assertNotIn("started", done)
+            self.assertEqual(self.status(expect=3).stdout.splitlines()[4].split()[2:4], outcome)
+        state.write_bytes(b"")
+        state.with_suffix(".previous.safetensors").unlink()
+        done = self.status(expect=3).stdout
+        self.assertEqual(done.splitlines()[4].split()[2:4], ["missing", "-"])
+        self.assertNotIn("started", done)
 
     def test_selection(self):
         self.run_program("run", "job.yaml", "--points", "1", "--quiet")
