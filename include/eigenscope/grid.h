@@ -33,9 +33,9 @@ typedef struct es_grid_walk {
 const es_point_t *es_grid_walk(es_grid_walk_t *walk, int64_t index);
 
 /** The id of a point: xxh3 over "key=value" lines of all settings that change results and differ from their defaults
- * (so a new key with a default keeps old results valid). Excludes name, output, paths, lines, checkpoint, ranks.
- * `classes` is hashed as written, not as the count that replaces it; `all` and classes that files determine are both
- * left out, as the default. */
+ * (so a new key with a default keeps old results valid). Values whose meaning has changed are hashed by other words
+ * (src/grid/identity.c). Excludes name, output, paths, lines, checkpoint, ranks. `classes` is hashed as written, not as
+ * the count that replaces it; `all` and classes that files determine are both left out, as the default. */
 void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]);
 /** Like es_point_id, but hashes only what determines the trained weights: data, network, seed and `train`. Points that
  * differ only in measure settings, or that measure weights saved by such a point, have equal training ids. */

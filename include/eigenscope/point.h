@@ -176,7 +176,12 @@ typedef enum es_method_kind {
   ES_METHOD_NEAREST,
   ES_METHODS
 } es_method_kind_t;
-typedef enum es_convention { ES_CONVENTION_SMALLEST, ES_CONVENTION_DELVE, ES_CONVENTIONS } es_convention_t;
+typedef enum es_convention {
+  ES_CONVENTION_SMALLEST,
+  ES_CONVENTION_PCA_LAYER,
+  ES_CONVENTION_DELVE,
+  ES_CONVENTIONS
+} es_convention_t;
 /** The requested eigensolver; spectrum.h explains auto. */
 typedef enum es_solver_choice {
   ES_CHOOSE_AUTO,

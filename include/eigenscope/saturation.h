@@ -57,8 +57,10 @@ typedef struct es_saturation {
 void es_saturation_measure(es_saturation_t *out, double *values, int32_t width, int64_t rows, const double *deltas,
                            int n_deltas, es_convention_t convention);
 
-/** k(δ): the smallest k with λ₁+…+λ_k ≥ δΣλ (Richter et al. 2022, section 3.1), or delve's count: the number of
- * cumulative ratios strictly below δ, at least 1, plus 1 if the last of these ratios is below δ − 0.02. */
+/** k(δ) by a convention. `smallest`: the smallest k with λ₁+…+λ_k ≥ δΣλ (Richter et al. 2022, section 3.1). `delve`:
+ * the number of cumulative shares strictly below δ, which can be 0 (delve 0.1.50, compute_intrinsic_dimensionality; its
+ * "+ 1" never acts). `pca-layer`: as the authors' PCA layers (phd-lab, pca_layers.py) delve's count, but at least 1,
+ * and 1 more if the last share below δ is below δ − 0.02. */
 int32_t es_saturation_count(const double *values, int32_t width, double delta, es_convention_t convention);
 
 #endif

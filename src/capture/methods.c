@@ -74,7 +74,7 @@ static int compare_floats(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* The middle value, or the mean of the two middle values, as in numpy. If any value is NaN, the result is NaN. */
+/* The middle value, or the lower of the two middle values, as torch.median. If any value is NaN, the result is NaN. */
 static void median_sample(float *row, const float *out, int64_t count, int64_t channels, float *column) {
   for (int64_t c = 0; c < channels; c++) {
     float nan = 0.0f;
@@ -83,7 +83,7 @@ static void median_sample(float *row, const float *out, int64_t count, int64_t c
       if (column[p] != column[p]) nan = column[p];
     }
     qsort(column, (size_t)count, sizeof *column, compare_floats);
-    row[c] = count % 2 ? column[count / 2] : 0.5f * (column[count / 2 - 1] + column[count / 2]);
+    row[c] = column[(count - 1) / 2];
     if (nan != nan) row[c] = nan;
   }
 }

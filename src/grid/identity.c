@@ -83,13 +83,28 @@ static void add_network(uint64_t *hash, const es_point_t *point) {
   if (point->seed != 0) add(hash, "seed=%lld", (long long)point->seed);
 }
 
+/* Words of values in the text that ids hash. A word that once had another meaning is hashed as another word, and the
+ * value that has its old meaning now is hashed as that word, so that the id of each result stays with its numbers. */
+static const struct {
+  const char *name, *value, *hashed;
+} words[] = {{"convention", "pca-layer", "delve"},
+             {"convention", "delve", "delve-strict"},
+             {"method", "median", "lower-median"}};
+
+static const char *hashed_word(const char *name, const char *value) {
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    if (strcmp(words[i].name, name) == 0 && strcmp(words[i].value, value) == 0) return words[i].hashed;
+  }
+  return value;
+}
+
 /* Adds the settings of one section, or of all sections if `section` is NULL. */
 static void add_settings(uint64_t *hash, const es_point_t *point, const char *section) {
   for (int i = 0; i < es_setting_count(); i++) {
     char value[ES_SETTING_MAX];
     if (!es_setting_in_id(i, point) || (section && strcmp(section, es_setting_section(i)) != 0)) continue;
     es_setting_print(i, point, value);
-    add(hash, "%s.%s=%s", es_setting_section(i), es_setting_name(i), value);
+    add(hash, "%s.%s=%s", es_setting_section(i), es_setting_name(i), hashed_word(es_setting_name(i), value));
   }
 }
 

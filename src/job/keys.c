@@ -89,8 +89,9 @@ static const es_key_t settings[] = {
      .form = "channelwise, mean, max, median, flatten, {pool: K} or {nearest: K}",
      .doc = "how the output of a layer becomes rows of the data matrix"},
     {"measure", "convention", ES_KEY_CHOICE, POINT(measure.convention),
-     .choices = WORDS(ES_CONVENTIONS, "smallest", "delve"), .in_id = always, .fallback = "smallest",
-     .doc = "how directions are counted: the fewest that explain the share, or as delve does"},
+     .choices = WORDS(ES_CONVENTIONS, "smallest", "pca-layer", "delve"), .in_id = always, .fallback = "smallest",
+     .doc =
+         "how directions are counted: the fewest that explain the share, or as the authors' PCA layers or delve count"},
     {"measure", "layers", ES_KEY_PATTERNS, POINT(measure), .in_id = always, .fallback = "[\"*\"]",
      .form = "a list of names with * and ?", .doc = "the layers to measure"},
     {"measure", "solver", ES_KEY_CHOICE, POINT(measure.solver),

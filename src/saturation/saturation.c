@@ -19,22 +19,39 @@ static int32_t smallest(const double *values, int32_t width, double delta) {
   return width;
 }
 
-static int32_t delve(const double *values, int32_t width, double delta) {
+/* Counts the cumulative shares strictly below delta. `last` is the last of them, or the first share if there is none.
+ */
+static int32_t delve(const double *values, int32_t width, double delta, double *last) {
   const double total = total_of(values, width);
-  double sum = 0.0, last = values[0] / total;
+  double sum = 0.0;
   int32_t below = 0;
+  *last = values[0] / total;
   for (int32_t k = 0; k < width; k++) {
     sum += values[k];
     if (sum / total >= delta) break;
-    last = sum / total;
+    *last = sum / total;
     below++;
   }
+  return below;
+}
+
+static int32_t pca_layer(const double *values, int32_t width, double delta) {
+  double last;
+  int32_t below = delve(values, width, delta, &last);
   if (below < 1) below = 1;
   return below + (delta - last > 0.02 && below < width ? 1 : 0);
 }
 
 int32_t es_saturation_count(const double *values, int32_t width, double delta, es_convention_t convention) {
-  return convention == ES_CONVENTION_DELVE ? delve(values, width, delta) : smallest(values, width, delta);
+  double last;
+  switch (convention) {
+  case ES_CONVENTION_PCA_LAYER:
+    return pca_layer(values, width, delta);
+  case ES_CONVENTION_DELVE:
+    return delve(values, width, delta, &last);
+  default:
+    return smallest(values, width, delta);
+  }
 }
 
 void es_saturation_measure(es_saturation_t *out, double *values, int32_t width, int64_t rows, const double *deltas,

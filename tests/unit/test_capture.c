@@ -87,6 +87,15 @@ TEST(methods_agree_with_numpy) {
   fclose(file);
 }
 
+/* torch.median of an even number of values is the lower of the two middle ones (pytorch issue 39520); numpy's is their
+ * mean. PyTorch 2.15.0 gives these numbers. */
+TEST(median_is_the_lower_middle_value) {
+  const float data[] = {4, -1, 1, -2, 3, 7, 2, 5}; /* two positions by two, two channels: 4 1 3 2 and -1 -2 7 5 */
+  float scratch[64];
+  const float *row = es_method(ES_METHOD_MEDIAN)->rows(data, 1, (es_shape_t){2, 2, 2}, 0, scratch);
+  assert_true(row[0] == 2.0f && row[1] == -1.0f);
+}
+
 /* Every method must propagate a NaN in the output to the covariance. */
 TEST(nan_survives_every_method) {
   const es_shape_t shape = {4, 4, 3};

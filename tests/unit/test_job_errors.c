@@ -147,7 +147,7 @@ static const bad_job_t settings[] = {
      "job.yaml:3: measure.layers: a layer name has at most 63 letters, digits, '.', '_' and '-'; a pattern can also "
      "have * and ?"},
     {JOB "measure: {convention: largest}\n", NULL,
-     "job.yaml:3: measure.convention must be smallest or delve, not \"largest\""},
+     "job.yaml:3: measure.convention must be smallest, pca-layer or delve, not \"largest\""},
     {JOB "checkpoint: {keep: some}\n", NULL, "job.yaml:3: checkpoint.keep must be none, last or all, not \"some\""},
     {JOB "checkpoint: {keep: last, evry: 2}\n", NULL,
      "job.yaml:3: unknown key \"evry\" in checkpoint; did you mean \"every\"?"},

@@ -12,6 +12,10 @@ static int32_t smallest(const double *values, int32_t width, double delta) {
   return es_saturation_count(values, width, delta, ES_CONVENTION_SMALLEST);
 }
 
+static int32_t pca_layer(const double *values, int32_t width, double delta) {
+  return es_saturation_count(values, width, delta, ES_CONVENTION_PCA_LAYER);
+}
+
 static int32_t delve(const double *values, int32_t width, double delta) {
   return es_saturation_count(values, width, delta, ES_CONVENTION_DELVE);
 }
@@ -20,37 +24,42 @@ static int32_t delve(const double *values, int32_t width, double delta) {
 typedef struct entry {
   const char *name;
   double delta;
-  int32_t width, smallest, delve;
+  int32_t width, smallest, pca_layer, delve;
   double values[8];
 } entry_t;
 
+/* The first two spectra: delve 0.1.50 itself counts 2 and 0 (by hand, with torch 2.15.0). */
 static const entry_t table[] = {
+    {"three", 0.99, 3, 3, 3, 2, {5, 4, 1}},                 /* two below, the second 0.09 short */
+    {"first suffices", 0.99, 3, 1, 1, 0, {10, 0.01, 0.01}}, /* none below */
     /* Cumulative ratios of 4^−i: 0.75, 0.9375, 0.98439, 0.99611: three below, the third 0.0056 short. */
-    {"exponential 8", 0.99, 8, 4, 3, {1, 0.25, 0.0625, 0.015625, 0.00390625, 0x1p-10, 0x1p-12, 0x1p-14}},
-    /* 5^−i: 0.8, 0.96, 0.992: two below, the second 0.03 short, so delve counts the next one, too. */
-    {"fifths", 0.99, 8, 3, 3, {1, 0.2, 0.04, 0.008, 0.0016, 0.00032, 6.4e-5, 1.28e-5}},
+    {"exponential 8", 0.99, 8, 4, 3, 3, {1, 0.25, 0.0625, 0.015625, 0.00390625, 0x1p-10, 0x1p-12, 0x1p-14}},
+    /* 5^−i: 0.8, 0.96, 0.992: two below, the second 0.03 short, so a PCA layer counts the next one, too. */
+    {"fifths", 0.99, 8, 3, 3, 2, {1, 0.2, 0.04, 0.008, 0.0016, 0.00032, 6.4e-5, 1.28e-5}},
     /* 2^−i: 1 − 2^−k over 1 − 2^−8: six below 0.99, the sixth 0.0018 short. */
-    {"halves", 0.99, 8, 7, 6, {1, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125}},
-    {"one direction", 0.99, 4, 1, 1, {5, 0, 0, 0}},
-    {"width one", 0.99, 1, 1, 1, {3e-7}},
-    {"enough at once", 0.99, 2, 1, 1, {0.995, 0.005}},     /* none below: at least one, and not short */
-    {"a little short", 0.99, 2, 2, 1, {0.975, 0.025}},     /* 0.015 short */
-    {"a good deal short", 0.99, 2, 2, 2, {0.9, 0.1}},      /* 0.09 short */
-    {"met exactly", 0.75, 4, 3, 3, {1, 1, 1, 1}},          /* not strictly below: two, 0.25 short */
-    {"just missed", 0.7500001, 4, 4, 3, {1, 1, 1, 1}},     /* three below, barely short */
-    {"all of it", 1.0, 5, 3, 3, {2, 1, 1, 0, 0}},          /* trailing zeros explain nothing */
-    {"all of it, full rank", 1.0, 4, 4, 4, {1, 1, 1, 1}},  /* delve: three below, 0.25 short */
-    {"all of it, faint", 1.0, 3, 3, 2, {1, 1e-3, 1e-9}},   /* two below, 1e-9 short */
-    {"lost in rounding", 1.0, 3, 1, 1, {1, 1e-20, 1e-20}}, /* in double the sum is 1 */
-    {"first alone", 1e-9, 3, 1, 1, {1, 1, 1}},
+    {"halves", 0.99, 8, 7, 6, 6, {1, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.0078125}},
+    {"one direction", 0.99, 4, 1, 1, 0, {5, 0, 0, 0}},
+    {"width one", 0.99, 1, 1, 1, 0, {3e-7}},
+    {"enough at once", 0.99, 2, 1, 1, 0, {0.995, 0.005}},     /* none below: at least one, and not short */
+    {"a little short", 0.99, 2, 2, 1, 1, {0.975, 0.025}},     /* 0.015 short */
+    {"a good deal short", 0.99, 2, 2, 2, 1, {0.9, 0.1}},      /* 0.09 short */
+    {"met exactly", 0.75, 4, 3, 3, 2, {1, 1, 1, 1}},          /* not strictly below: two, 0.25 short */
+    {"just missed", 0.7500001, 4, 4, 3, 3, {1, 1, 1, 1}},     /* three below, barely short */
+    {"all of it", 1.0, 5, 3, 3, 2, {2, 1, 1, 0, 0}},          /* trailing zeros explain nothing */
+    {"all of it, full rank", 1.0, 4, 4, 4, 3, {1, 1, 1, 1}},  /* three below, 0.25 short */
+    {"all of it, faint", 1.0, 3, 3, 2, 2, {1, 1e-3, 1e-9}},   /* two below, 1e-9 short */
+    {"lost in rounding", 1.0, 3, 1, 1, 0, {1, 1e-20, 1e-20}}, /* in double the sum is 1 */
+    {"first alone", 1e-9, 3, 1, 1, 0, {1, 1, 1}},
 };
 
 TEST(table) {
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     const entry_t *e = &table[i];
-    const int32_t k = smallest(e->values, e->width, e->delta), d = delve(e->values, e->width, e->delta);
-    if (k != e->smallest || d != e->delve)
-      fail_msg("%s: smallest %d instead of %d, delve %d instead of %d", e->name, k, e->smallest, d, e->delve);
+    const int32_t k = smallest(e->values, e->width, e->delta), p = pca_layer(e->values, e->width, e->delta),
+                  d = delve(e->values, e->width, e->delta);
+    if (k != e->smallest || p != e->pca_layer || d != e->delve)
+      fail_msg("%s: smallest %d instead of %d, PCA layer %d instead of %d, delve %d instead of %d", e->name, k,
+               e->smallest, p, e->pca_layer, d, e->delve);
   }
 }
 
@@ -108,6 +117,11 @@ static int32_t brute_force(const double *values, int32_t width, double delta) {
 static int32_t brute_force_delve(const double *values, int32_t width, double delta) {
   int32_t below = 0;
   for (int32_t k = 1; k <= width; k++) below += sum_of(values, k) / sum_of(values, width) < (long double)delta;
+  return below;
+}
+
+static int32_t brute_force_pca_layer(const double *values, int32_t width, double delta) {
+  const int32_t below = brute_force_delve(values, width, delta);
   if (below == 0) return 1;
   const long double last = sum_of(values, below) / sum_of(values, width);
   return (long double)delta - last > 0.02L && below < width ? below + 1 : below;
@@ -123,6 +137,7 @@ TEST(random_spectra) {
       const int32_t k = smallest(values, width, deltas[i]);
       assert_int_equal(k, brute_force(values, width, deltas[i]));
       assert_int_equal(delve(values, width, deltas[i]), brute_force_delve(values, width, deltas[i]));
+      assert_int_equal(pca_layer(values, width, deltas[i]), brute_force_pca_layer(values, width, deltas[i]));
       assert_in_range(k, previous, width);
       previous = k;
     }
@@ -175,6 +190,11 @@ TEST(convention_is_passed_on) {
   es_saturation_measure(&s, values, 8, 100, &delta, 1, ES_CONVENTION_DELVE);
   assert_int_equal(s.k[0], 3);
   assert_near(s.saturation[0], 0.375);
+  double few[] = {10, 0.01, 0.01}; /* no share is below delta: a valid measurement of 0, not a dead layer */
+  es_saturation_measure(&s, few, 3, 100, &delta, 1, ES_CONVENTION_DELVE);
+  assert_int_equal(s.flags, 0);
+  assert_int_equal(s.k[0], 0);
+  assert_near(s.saturation[0], 0.0);
 }
 
 /* Negative values from rounding are clamped in place, so that the stored values sum to the trace. */
