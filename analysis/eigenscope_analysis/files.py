@@ -6,6 +6,8 @@ import h5py
 import numpy as np
 import xarray
 
+from .older import corrected
+
 SCHEMA, SCHEMA_VERSION = "eigenscope", 1
 TIDY = ("point", "split", "epoch", "layer", "delta")  # dimensions of a tidy table
 
@@ -39,7 +41,7 @@ def open(path):
         raise SchemaError(f"{path}: cannot be read as a result of eigenscope: {error}") from error
     schema, version = dataset.attrs.get("schema"), dataset.attrs.get("schema_version")
     if schema == SCHEMA and version == SCHEMA_VERSION:
-        return made_plain(dataset)
+        return corrected(made_plain(dataset))
     dataset.close()
     if schema != SCHEMA:
         raise SchemaError(f"{path}: is an HDF5 file, but no result of eigenscope: the attribute schema is {schema!r}")

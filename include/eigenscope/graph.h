@@ -58,6 +58,7 @@ static inline int64_t es_shape_size(es_shape_t shape) {
   return (int64_t)shape.h * shape.w * shape.c;
 }
 
+enum { ES_FIELD_WHOLE = INT32_MAX };
 typedef struct es_node {
   es_op_t op;
   char name[ES_NAME_MAX]; /**< module name: "features.0" */
@@ -71,6 +72,8 @@ typedef struct es_node {
   int32_t layer;                 /**< index among the captured layers (convolutions and linear layers), or −1 */
   int64_t macs;                  /**< multiply-adds of one sample, forward */
   int32_t receptive_field, jump; /**< in input pixels; ES_OP_ADD: the largest over its paths */
+  int32_t least_field; /**< smallest receptive field over all paths from the image; ES_FIELD_WHOLE behind global
+                          pooling and in linear layers, which read every position */
 } es_node_t;
 
 typedef struct es_graph {
@@ -147,6 +150,10 @@ const char *es_op_name(es_op_t op);
  * multiply-adds is too large; the caller adds file and line. *out is owned by the caller. */
 es_code_t es_graph_create(es_graph_t **out, const es_point_t *point, es_status_t *status);
 void es_graph_destroy(es_graph_t *graph);
+/** The border layer, an index into `layers`: the first layer whose input already sees the whole image, because every
+ * path to it has a receptive field at least as large as the image (Richter et al., arXiv 2106.12307; is_border of
+ * receptive_field_analysis_toolbox). n_layers if there is none. */
+int32_t es_graph_border(const es_graph_t *graph);
 /** Number of weights and biases of one node. */
 int64_t es_graph_parameters(const es_graph_t *graph, const es_node_t *node);
 

@@ -60,7 +60,7 @@ typedef enum es_field {
   ES_FIELD_LAYER_PARAMETERS,      /**< (layer) int64; −1 if unknown, also for the next two */
   ES_FIELD_LAYER_MACS,            /**< (layer) int64: multiply-adds of one sample forward */
   ES_FIELD_LAYER_RECEPTIVE_FIELD, /**< (layer) int32 pixels; linear layers: the receptive field of their whole input */
-  ES_FIELD_LAYER_BORDER,          /**< (layer) uint8: 1 for the first layer whose receptive field exceeds the input */
+  ES_FIELD_LAYER_BORDER,          /**< (layer) uint8: 1 for the first layer whose input sees the whole image */
   ES_FIELD_LAYER_OUTPUT,          /**< (layer) uint8: 1 for the output layer, which means exclude */
   ES_FIELD_LOSS,                  /**< (split, epoch) float64 */
   ES_FIELD_ACCURACY,

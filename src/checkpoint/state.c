@@ -178,7 +178,8 @@ static es_code_t load_trainer(const es_safetensors_t *file, const es_state_conte
   return copy_tensor(file, "optimizer.second", ES_F32, optimizer->n, optimizer->second, status);
 }
 
-/* A state of an older version may lack newer fields; those that follow from the eigenvalues are computed. */
+/* A state of an older version may lack newer fields; those that follow from the eigenvalues are computed. The border
+ * layer follows from the network; older states mark another. */
 static es_code_t load_result(const es_safetensors_t *file, es_result_t *result, es_status_t *status) {
   bool lacking[ES_FIELDS] = {false}, any = false;
   for (int f = 0; f < ES_FIELDS; f++) {
@@ -186,7 +187,7 @@ static es_code_t load_result(const es_safetensors_t *file, es_result_t *result, 
     char name[ES_TENSOR_NAME_MAX];
     es_dtype_t dtype;
     void *data = es_result_data(result, field);
-    if (!data || !describe_field(field, &dtype, name)) continue;
+    if (!data || field == ES_FIELD_LAYER_BORDER || !describe_field(field, &dtype, name)) continue;
     lacking[f] = es_field_is_optional(field) && !es_safetensors_find(file, name);
     any = any || lacking[f];
     if (!lacking[f]) ES_TRY(copy_tensor(file, name, dtype, (int64_t)es_result_size(result, field), data, status));

@@ -18,7 +18,7 @@ typedef struct opened {
 /* Opens the result of a point. ES_OK with ES_OUTCOME_MISSING if there is none; ES_INPUT with the reason if it cannot be
  * merged, ES_SYSTEM if the machine fails to read it. The caller closes it in any case. */
 static es_code_t open_point(const es_merge_t *merge, int64_t index, opened_t *out, es_status_t *status) {
-  bool wanted[ES_FIELDS] = {[ES_FIELD_LAYER_KIND] = true};
+  bool wanted[ES_FIELDS] = {[ES_FIELD_LAYER_KIND] = true, [ES_FIELD_LAYER_BORDER] = true};
   for (int i = 0; i < ES_FIELDS; i++) wanted[i] = wanted[i] || es_field_is_quantity((es_field_t)i);
   out->reader = (es_reader_t){.file = -1};
   out->outcome = ES_OUTCOME_MISSING;

@@ -20,6 +20,7 @@ typedef struct merged {
   char *list; /* owned; storage of the names */
   const char *names[COLUMNS_MAX];
   bool words[COLUMNS_MAX];
+  bool older; /* of before 2026-11-28 */
   column_t columns[COLUMNS_MAX];
 } merged_t;
 
@@ -177,7 +178,10 @@ static es_code_t visit_points(merged_t *r, es_merged_visit_t *visit, void *conte
     char numbers[COLUMNS_MAX][32];
     const char *cells[COLUMNS_MAX];
     ES_TRY(read_numbers(r, object, row));
-    for (int i = 0; i < r->info.n_names; i++) cells[i] = cell_text(&r->columns[i], row, numbers[i]);
+    for (int i = 0; i < r->info.n_names; i++) {
+      cells[i] = cell_text(&r->columns[i], row, numbers[i]);
+      if (r->older) cells[i] = es_older_word(r->names[i], cells[i]);
+    }
     const es_merged_point_t point = {.cells = cells,
                                      .accuracy = es_result_last_value(r->reader.result, ES_FIELD_ACCURACY),
                                      .mean_saturation = es_result_last_saturation(r->reader.result)};
@@ -193,6 +197,7 @@ es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *conte
   es_code_t code = es_reader_open_file(&r.reader.file, path, status);
   if (code == ES_OK) code = read_attributes(&r);
   if (code == ES_OK) code = list_names(&r);
+  if (code == ES_OK) code = es_older_is(&r.reader, &r.older);
   for (int i = 0; i < r.info.n_names && code == ES_OK; i++) code = read_column(&r, i);
   if (code == ES_OK) code = make_result(&r, object);
   if (code == ES_OK) code = visit_points(&r, visit, context, object);

@@ -39,6 +39,7 @@ static es_node_t new_node(es_op_t op, int32_t input, es_shape_t in) {
                      .variance = -1,
                      .layer = -1,
                      .receptive_field = 1,
+                     .least_field = 1,
                      .jump = 1};
 }
 
@@ -78,6 +79,7 @@ static void add_node(es_builder_t *b, const char *name, es_op_t op, const es_set
   es_node_t *node = &g->nodes[g->n_nodes];
   *node = new_node(op, b->last, previous->out);
   node->receptive_field = previous->receptive_field;
+  node->least_field = previous->least_field;
   node->jump = previous->jump;
   full_name(b, name, node->name);
   if (!name) b->index++;
@@ -145,8 +147,9 @@ void es_add_pool(es_builder_t *b, const char *name, es_op_t op, int32_t kernel, 
 }
 
 void es_add_global_pool(es_builder_t *b, const char *name) {
-  if (b->code != ES_OK || es_last_shape(b).h == 1) return;
-  es_add_pool(b, name, ES_OP_AVGPOOL, es_last_shape(b).h, es_last_shape(b).h, 0);
+  if (b->code == ES_OK && es_last_shape(b).h > 1)
+    es_add_pool(b, name, ES_OP_AVGPOOL, es_last_shape(b).h, es_last_shape(b).h, 0);
+  if (b->code == ES_OK) b->graph->nodes[b->last].least_field = ES_FIELD_WHOLE;
 }
 
 void es_add_sum(es_builder_t *b, const char *name, int32_t other) {

@@ -30,6 +30,14 @@ void es_graph_destroy(es_graph_t *graph) {
   es_free(graph);
 }
 
+int32_t es_graph_border(const es_graph_t *graph) {
+  int32_t layer = 0;
+  while (layer < graph->n_layers &&
+         graph->nodes[graph->nodes[graph->layers[layer]].input].least_field < graph->nodes[0].out.h)
+    layer++;
+  return layer;
+}
+
 int64_t es_graph_parameters(const es_graph_t *graph, const es_node_t *node) {
   return (node->weight >= 0 ? graph->parameters[node->weight].count : 0) +
          (node->bias >= 0 ? graph->parameters[node->bias].count : 0);

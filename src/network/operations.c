@@ -32,6 +32,7 @@ static void slide(es_node_t *node, const es_settings_t *s) {
   node->out.h = (node->in.h + 2 * s->padding - s->kernel) / s->stride + 1;
   node->out.w = (node->in.w + 2 * s->padding - s->kernel) / s->stride + 1;
   node->receptive_field += (s->kernel - 1) * node->jump;
+  node->least_field += (s->kernel - 1) * node->jump;
   node->jump *= s->stride;
 }
 
@@ -62,6 +63,7 @@ static void infer_conv(es_builder_t *b, es_node_t *node, const es_settings_t *s)
 static void infer_linear(es_builder_t *b, es_node_t *node, const es_settings_t *s) {
   const int64_t fan_in = es_shape_size(node->in);
   node->receptive_field += (node->in.h - 1) * node->jump; /* reads every position of its input */
+  node->least_field = ES_FIELD_WHOLE;
   node->out = (es_shape_t){1, 1, (int32_t)s->channels};
   node->weight = add_parameter(
       b, node, "weight", (es_tensor_t){.rank = 2, .shape = {s->channels, fan_in}, .init = s->weight, .fan = fan_in});
@@ -87,6 +89,7 @@ static void infer_sum(es_builder_t *b, es_node_t *node, const es_settings_t *s) 
          second->out.c == node->out.c && second->jump == node->jump);
   node->other = s->other;
   if (second->receptive_field > node->receptive_field) node->receptive_field = second->receptive_field;
+  if (second->least_field < node->least_field) node->least_field = second->least_field;
 }
 
 static const es_operation_t operations[] = {

@@ -14,12 +14,8 @@ static es_code_t create_result(const es_network_source_t *s, es_status_t *status
   es_context_t *c = s->base.context;
   const es_graph_t *graph = s->graph;
   const int n = es_capture_n_layers(s->capture), output = graph->layers[graph->n_layers - 1];
-  int first_beyond = 0; /* the border layer: first captured layer whose receptive field exceeds the image */
   es_layer_info_t *layers = es_allocate_zero((size_t)n, sizeof *layers);
   if (!layers) return es_out_of_memory(status, "pipeline", "the result");
-  while (first_beyond < graph->n_layers &&
-         graph->nodes[graph->layers[first_beyond]].receptive_field <= c->point->resolution)
-    first_beyond++;
   for (int i = 0; i < n; i++) {
     const es_node_t *node = es_capture_node(s->capture, i);
     layers[i] = (es_layer_info_t){.width = es_capture_width(s->capture, i),
@@ -27,7 +23,7 @@ static es_code_t create_result(const es_network_source_t *s, es_status_t *status
                                   .macs = node->macs,
                                   .receptive_field = node->receptive_field,
                                   .stride = node->op == ES_OP_CONV ? node->jump : -1,
-                                  .border = node->layer == first_beyond,
+                                  .border = node->layer == es_graph_border(graph),
                                   .output = node == &graph->nodes[output]};
     memcpy(layers[i].name, node->name, sizeof layers[i].name);
     snprintf(layers[i].kind, sizeof layers[i].kind, "%s", es_op_name(node->op));

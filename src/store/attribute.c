@@ -87,8 +87,40 @@ es_code_t es_attributes_read(es_reader_t *reader) {
   return reader->status->code != ES_OK ? reader->status->code : es_reader_broken(reader, "an attribute");
 }
 
+es_code_t es_attribute_is(const es_reader_t *reader, const char *variable, const char *name, const char *text,
+                          bool *same) {
+  es_text_t value = {0};
+  bool is_text = false, known = false;
+  *same = false;
+  ES_HDF5_ID object = H5Dopen2(reader->file, variable, H5P_DEFAULT);
+  const htri_t there = object >= 0 ? H5Aexists(object, name) : -1;
+  if (there == 0) return ES_OK;
+  ES_HDF5_ID attribute = there > 0 ? H5Aopen(object, name, H5P_DEFAULT) : -1;
+  const bool good = attribute >= 0 && read_value(attribute, &value, &is_text, &known) && !value.failed;
+  *same = good && is_text && strcmp(es_text_get(&value), text) == 0;
+  es_text_destroy(&value);
+  return good ? ES_OK : es_reader_broken(reader, variable);
+}
+
 bool es_attribute_name_is_fit(const char *name) {
   static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
   const size_t length = strlen(name);
   return length > 0 && length < ES_NAME_MAX && strspn(name, allowed) == length;
+}
+
+static const es_attribute_t *find_attribute(const es_reader_t *reader, const char *name) {
+  for (int i = 0; i < reader->n_attributes; i++) {
+    if (strcmp(reader->attributes[i].name, name) == 0) return &reader->attributes[i];
+  }
+  return NULL;
+}
+
+const char *es_reader_attribute(const es_reader_t *reader, const char *name) {
+  const es_attribute_t *attribute = find_attribute(reader, name);
+  return attribute != NULL ? attribute->value : NULL;
+}
+
+const char *es_reader_text(const es_reader_t *reader, const char *name) {
+  const es_attribute_t *attribute = find_attribute(reader, name);
+  return attribute != NULL && attribute->is_text ? attribute->value : "";
 }

@@ -34,7 +34,8 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
           LAYER),
     FIELD(LAYER_RECEPTIVE_FIELD, "layer_receptive_field", CORE, I32, "pixel",
           "side length of the receptive field on the input", LAYER),
-    FIELD(LAYER_BORDER, "layer_border", CORE, U8, "1", "first layer whose receptive field exceeds the input", LAYER,
+    /* Never the text of older files, by which they are told (older.c). */
+    FIELD(LAYER_BORDER, "layer_border", CORE, U8, "1", "first layer whose input sees the whole image", LAYER,
           .flag_meanings = "no yes"),
     FIELD(LAYER_OUTPUT, "layer_output", CORE, U8, "1", "output layer, which means over layers leave out", LAYER,
           .flag_meanings = "no yes"),

@@ -287,6 +287,7 @@ static es_code_t read_all(es_reader_t *reader, const bool *wanted) {
       ES_TRY(read_field(reader, field));
     }
   }
+  ES_TRY(es_older_correct(reader));
   return computes ? compute_quantities(reader, lacking) : ES_OK;
 }
 
@@ -332,23 +333,6 @@ void es_reader_destroy(es_reader_t *reader) {
   es_result_destroy(reader->result);
   es_hdf5_close(&reader->file);
   *reader = (es_reader_t){.file = -1};
-}
-
-static const es_attribute_t *find_attribute(const es_reader_t *reader, const char *name) {
-  for (int i = 0; i < reader->n_attributes; i++) {
-    if (strcmp(reader->attributes[i].name, name) == 0) return &reader->attributes[i];
-  }
-  return NULL;
-}
-
-const char *es_reader_attribute(const es_reader_t *reader, const char *name) {
-  const es_attribute_t *attribute = find_attribute(reader, name);
-  return attribute != NULL ? attribute->value : NULL;
-}
-
-const char *es_reader_text(const es_reader_t *reader, const char *name) {
-  const es_attribute_t *attribute = find_attribute(reader, name);
-  return attribute != NULL && attribute->is_text ? attribute->value : "";
 }
 
 int32_t es_reader_stop(const es_reader_t *reader) {

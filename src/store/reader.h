@@ -25,8 +25,9 @@ typedef struct es_reader {
 
 /* Reads root attributes and coordinates. Checks type and extents of every variable of the core and of each group that
  * is present; optional variables may be missing. Reads the fields of `wanted` (one flag per field, none packed);
- * computes wanted quantities that are missing. ES_INPUT with "<path>: <what is wrong>" for a file that is no result or
- * is damaged; ES_SYSTEM when out of memory. *reader is always set, so es_reader_destroy may be called in any case. */
+ * computes wanted quantities that are missing, and corrects what files of before 2026-11-28 mean otherwise. ES_INPUT
+ * with "<path>: <what is wrong>" for a file that is no result or is damaged; ES_SYSTEM when out of memory. *reader is
+ * always set, so es_reader_destroy may be called in any case. */
 es_code_t es_reader_load(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status);
 /* As es_reader_load, but leaves the file open until es_reader_destroy. HDF5 must be quiet. */
 es_code_t es_reader_open(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status);
@@ -44,7 +45,17 @@ es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status
 es_code_t es_attributes_read(es_reader_t *reader);
 /* True if the name is allowed for an attribute or an axis: letters, digits and underscores. */
 bool es_attribute_name_is_fit(const char *name);
+/* Sets *same if the variable has an attribute of this name with this text. ES_INPUT if it cannot be read. */
+es_code_t es_attribute_is(const es_reader_t *reader, const char *variable, const char *name, const char *text,
+                          bool *same);
 void es_reader_destroy(es_reader_t *reader);
+
+/* Sets *older for a result or a merged file of before 2026-11-28. ES_INPUT if the file does not tell. */
+es_code_t es_older_is(const es_reader_t *reader, bool *older);
+/* Gives the attributes of such a result the words of today, and its border layer, if it was read, today's meaning. */
+es_code_t es_older_correct(es_reader_t *reader);
+/* Today's word for a value on an axis ("measure_convention") of such a file. */
+const char *es_older_word(const char *axis, const char *word);
 
 /* Value of a root attribute, or NULL. Borrowed. */
 const char *es_reader_attribute(const es_reader_t *reader, const char *name);

@@ -67,6 +67,7 @@ class OlderFiles(harness.Case):
                 np.testing.assert_allclose(float(row[name]), expected, rtol=1e-9, err_msg=name)
                 self.assertEqual(float(row[name]), same[name])
         self.assertGreater(len(rows), deltas * len(layers))
+        self.assertEqual({row["layer"] for row in rows if row["layer_border"] == "1"}, {"classifier.3"})
 
     def check_run(self):
         """The result is not computed again, the state is resumed, and all points are merged."""
@@ -90,6 +91,8 @@ class OlderFiles(harness.Case):
         merged = results.variables(self.folder / "all.h5")
         self.assertEqual(list(merged["point"]), [0, 1, 2])
         self.assert_quantities(merged)
+        # An MLP: the input of the second layer sees the whole image. The result and the state of 214bdda mark none.
+        self.assertEqual(merged["layer_border"].tolist(), [[0, 1, 0, 0]] * 3)
 
     def test_result(self):
         self.check_show()

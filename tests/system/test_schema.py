@@ -213,16 +213,17 @@ class Schema(harness.Case):
         self.assertEqual(list(file["layer_kind"].asstr()), ["conv"] * 8 + ["linear"] * 2)
         np.testing.assert_array_equal(file["layer_output"], [0] * 9 + [1])
         # VGG11: each convolution adds 2 strides to the receptive field, each pooling one stride; pooling doubles the stride.
-        field, stride, fields, strides = 1, 1, [], []
+        field, stride, fields, strides, before = 1, 1, [], [], []
         for pooled in (0, 1, 1, 0, 1, 0, 1, 0):
             field, stride = field + pooled * stride, stride << pooled
+            before.append(field)  # of the input
             field += 2 * stride
             fields.append(field)
             strides.append(stride)
         np.testing.assert_array_equal(file["layer_receptive_field"][:8], fields)
         np.testing.assert_array_equal(file["layer_stride"], [*strides, -1, -1])
         resolution = file.attrs["resolution"]
-        np.testing.assert_array_equal(np.flatnonzero(file["layer_border"]), [next(i for i, f in enumerate(fields) if f > resolution)])
+        np.testing.assert_array_equal(np.flatnonzero(file["layer_border"]), [next(i for i, f in enumerate(before) if f >= resolution)])
         inputs = [3, *WIDTHS[:7]]
         parameters = [9 * n * width + width for n, width in zip(inputs, WIDTHS)] + [32 * 16 + 16, 16 * 3 + 3]
         np.testing.assert_array_equal(file["layer_parameters"], parameters)

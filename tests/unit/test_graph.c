@@ -111,6 +111,41 @@ TEST(layers_of_a_block) {
   es_graph_destroy(graph);
 }
 
+static es_model_spec_t vgg(const int32_t *items, int32_t n_items, es_head_t head) {
+  es_model_spec_t spec = {.name = "own", .family = ES_FAMILY_VGG, .head = head, .n_items = n_items};
+  memcpy(spec.items, items, (size_t)n_items * sizeof *items);
+  return spec;
+}
+
+/* The border layer: the first layer whose input sees the whole image over every path. Fields of inputs by hand. */
+TEST(border_layer) {
+  es_model_spec_t imagenet = builtin("resnet18"), no_skip = imagenet;
+  imagenet.stem = ES_STEM_IMAGENET;
+  no_skip.skip = ES_PART_LEFT_OUT;
+  const struct {
+    es_model_spec_t spec;
+    int32_t resolution;
+    const char *border;
+  } cases[] = {
+      {builtin("vgg11"), 32, "features.18"}, /* 1 4 10 18 30 46: the output of features.15 sees 46, its input 30 */
+      {builtin("vgg11"), 64, "features.22"}, /* 46 70 */
+      {builtin("vgg16"), 32, "features.20"}, /* 1 3 6 10 16 24 32: as large as the image suffices */
+      {builtin("vgg16"), 33, "features.24"}, /* 44 */
+      {vgg((const int32_t[]){64}, 1, ES_HEAD_AUTHORS), 512, "classifier.2"}, /* 3, then global pooling */
+      {vgg((const int32_t[]){8, -1}, 2, ES_HEAD_TORCHVISION), 32, "classifier.0"},
+      {builtin("mlp"), 32, "classifier.3"}, /* a linear layer sees the whole image, its input is the image */
+      {builtin("resnet18"), 32, "fc"},      /* over the skip connections 3 up to layer4, at most 19 within a block */
+      {imagenet, 32, "layer3.1.conv2"},     /* 11 over the skip connections; conv1 adds 2 strides: 27, then 43 */
+      {no_skip, 32, "layer3.1.conv1"},      /* 1 3 5 7 9 11 13 17 21 25 29 37 */
+      {imagenet, 224, "fc"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    es_graph_t *graph = create(&cases[i].spec, (es_ratio_t){1, 8}, 10, cases[i].resolution);
+    assert_string_equal(graph->nodes[graph->layers[es_graph_border(graph)]].name, cases[i].border);
+    es_graph_destroy(graph);
+  }
+}
+
 /* Without skip connections there are no additions and no downsampling beside the main path. */
 TEST(without_skip) {
   es_model_spec_t spec = builtin("resnet18");
