@@ -14,7 +14,8 @@ def report(options):
 
 def compare(options):
     from . import compare as module
-    return module.run(options.a, options.b, rtol=options.rtol, atol=options.atol, point=options.point, to=options.to)
+    return module.run(options.a, options.b, rtol=options.rtol, atol=options.atol, point=options.point,
+                      delta=options.delta, to=options.to)
 
 
 def from_phdlab(options):
@@ -51,6 +52,7 @@ def parser():
     p.add_argument("--rtol", type=float, default=1e-6, help="relative tolerance (default %(default)g)")
     p.add_argument("--atol", type=float, default=1e-9, help="absolute tolerance (default %(default)g)")
     p.add_argument("--point", type=int, help="number of the point to compare with a CSV of delve")
+    p.add_argument("--delta", type=float, help="the delta that delve had (default: 0.99 if it was measured, else the largest)")
     p.add_argument("--to", metavar="FILE.csv", help="writes the table of differences to this file")
     p.set_defaults(run=compare)
     p = commands.add_parser("from-phdlab", help="the job file for a config.json of the authors' phd-lab")

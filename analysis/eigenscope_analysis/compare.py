@@ -15,14 +15,14 @@ BLOCK = 32  # points read at once
 SAME, DIFFERENT = 0, 2
 
 
-def run(a, b, rtol=1e-6, atol=1e-9, point=None, to=None):
+def run(a, b, rtol=1e-6, atol=1e-9, point=None, delta=None, to=None):
     """Prints the differences. Returns 0 if none exceeds the tolerance, else 2."""
     with contextlib.ExitStack() as stack:
         if is_csv(a) and is_csv(b):
             raise SchemaError(f"{a}, {b}: one of the two must be a result of eigenscope")
         if is_csv(a) or is_csv(b):
             csv, file = (a, b) if is_csv(a) else (b, a)
-            table, notes = compare_delve(as_sweep(stack.enter_context(open_file(file))), csv, rtol, atol, point)
+            table, notes = compare_delve(as_sweep(stack.enter_context(open_file(file))), csv, rtol, atol, point, delta)
         else:
             table, notes = compare_results(*(as_sweep(stack.enter_context(open_file(path))) for path in (a, b)), rtol, atol)
     for note in notes:
@@ -121,8 +121,8 @@ VARIABLES = {"saturation": "saturation", "intrinsic-dimensionality": "intrinsic_
 
 
 def read_delve(path):
-    """{(split, variable, layer): values by epoch} of the CSV that delve's CSVWriter leaves: one row an epoch, columns as
-    train-saturation_features-0."""
+    """{(split, variable, layer): values by row} of the CSV that delve's CSVWriter leaves: one row an epoch, columns as
+    train-saturation_features-0. Layers are as there: delve writes dashes for the dots in names of modules."""
     try:
         table = pd.read_csv(path, sep=None, engine="python")
     except (OSError, ValueError) as error:
@@ -132,41 +132,74 @@ def read_delve(path):
         match = COLUMN.match(str(column))
         if match:
             split, variable, layer = match.groups()
-            found[split, VARIABLES[variable], layer.replace("-", ".")] = pd.to_numeric(table[column], errors="coerce").to_numpy()
+            found[split, VARIABLES[variable], layer] = pd.to_numeric(table[column], errors="coerce").to_numpy()
     if not found:
         raise SchemaError(f"{path}: has no columns as train-saturation_features-0, which delve writes")
     return found
 
 
-def compare_delve(sweep, csv, rtol, atol, point):
+def rows_of(one, n_rows, csv):
+    """{epoch: row of the CSV}. delve writes a row after each epoch of a training, the first after epoch 1. Of weights or activations
+    from files it has a row for each of them, or they are epochs of such a training."""
+    epochs = [int(e) for e in np.atleast_1d(one["epoch"].values)]
+    trained = of_point(one, "train_mode") != "inference"
+    if not trained and len(epochs) == n_rows:
+        return {epoch: row for row, epoch in enumerate(epochs)}
+    if not trained and not 1 <= min(epochs) <= max(epochs) <= n_rows:
+        raise SchemaError(f"{csv}: has {n_rows} rows, and the result has the epochs {', '.join(map(str, epochs))}; one of delve's rows "
+                          f"is needed for each")
+    found = {epoch: epoch - 1 for epoch in epochs if 1 <= epoch <= n_rows}
+    if not found:
+        raise SchemaError("the result holds no epochs of training")
+    return found
+
+
+def of_point(one, name):
+    """An attribute of a point; merged files have it as a coordinate if it differs between points."""
+    return str(one[name].values if name in one.coords else one.attrs.get(name, ""))
+
+
+def convention_of(one):
+    found = re.search(r"(?m)^ +convention: (\S+)$", str(one.attrs.get("job", "")))
+    return of_point(one, "measure_convention") or (found[1] if found else "smallest")
+
+
+def delta_of(one, wanted):
+    """Index of a delta on the axis; by default that of 0.99, else of the largest."""
+    deltas = np.atleast_1d(one["delta"].values)
+    at = np.flatnonzero(np.isclose(deltas, 0.99 if wanted is None else wanted))
+    if len(at) == 0 and wanted is not None:
+        raise SchemaError(f"the result was not measured at delta {wanted:g}; it has {', '.join(f'{d:g}' for d in deltas)}")
+    return int(at[0]) if len(at) else int(deltas.argmax())
+
+
+def compare_delve(sweep, csv, rtol, atol, point, delta):
     columns = read_delve(csv)
     points = [int(p) for p in sweep["point"].values]
     if point is None and len(points) > 1:
-        raise SchemaError(f"{csv}: is one training; say with --point which of the {len(points)} points to compare it with")
+        raise SchemaError(f"{csv}: is one network; say with --point which of the {len(points)} points to compare it with")
     if point is not None and point not in points:
         raise SchemaError(f"there is no point {point}; points are {points[0]} to {points[-1]}")
     one = sweep.isel(point=points.index(point) if point is not None else 0)
-    if "epoch" not in one.dims or not (one["epoch"] > 0).any():
-        raise SchemaError("the result holds no epochs of training")
-    layers = [str(n) for n in np.atleast_1d(one["layer_name"].values)]
-    deltas = np.atleast_1d(one["delta"].values)
-    if not np.isclose(deltas, 0.99).any():
-        raise SchemaError("the result was not measured at delta 0.99, which is delve's threshold")
-    at_delta = int(np.flatnonzero(np.isclose(deltas, 0.99))[0])
-    notes, rows = [], {}
+    layers = {str(name).replace(".", "-"): i for i, name in enumerate(np.atleast_1d(one["layer_name"].values))}
+    places = rows_of(one, max(map(len, columns.values())), csv)
+    at_delta = delta_of(one, delta)
+    notes, rows = [f"at delta {np.atleast_1d(one['delta'].values)[at_delta]:g} of the result; delve's CSV does not say its own. delve 0.1.50 "
+                    "keeps only the last batch of an epoch"], {}
     absent = sorted({layer for _, _, layer in columns if layer not in layers})
     if absent:
         notes.append(f"layers only in delve's CSV: {', '.join(absent)}")
-    if "convention: delve" not in str(sweep.attrs.get("job", "")):
-        notes.append("the result counts components by its own convention; measure.convention: delve counts as delve does")
+    if convention_of(one) != "delve":
+        notes.append(f"the result counts by the convention {convention_of(one)}; measure.convention: delve counts as delve does")
     for (split, variable, layer), values in columns.items():
         if layer not in layers or split not in one["split"].values:
             continue
-        mine = one[variable].sel(split=split).isel(layer=layers.index(layer), delta=at_delta)
-        mine = mine.sel(epoch=[e for e in one["epoch"].values if e > 0])
-        n = min(len(values), mine.sizes["epoch"])
+        mine = one[variable].sel(split=split).isel(layer=layers[layer], delta=at_delta)
+        mine = {int(e): float(v) for e, v in zip(np.atleast_1d(one["epoch"].values), np.atleast_1d(mine.values).astype(float))}
+        epochs = [e for e in places if np.isfinite(mine[e]) and mine[e] >= 0]  # those that were measured
         counted = rows.setdefault((split, variable), Tally(f"{split} {variable}", rtol, atol))
-        counted.add(np.asarray(mine.values[:n], float), values[:n].astype(float), lambda at: f"layer {layer}, epoch {at[0] + 1}")
+        counted.add(np.array([mine[e] for e in epochs]), values[[places[e] for e in epochs]].astype(float),
+                    lambda at: f"layer {layer}, epoch {epochs[at[0]]}")
     if not rows:
         raise SchemaError(f"{csv}: shares no layer and split with the result; its layers are {', '.join(layers)}")
     return pd.DataFrame([r.row() for r in rows.values()]), notes

@@ -1,8 +1,12 @@
 """compare: finds and locates differences beyond a tolerance, and ignores what differs in all runs."""
+import os
+
+import h5py
 import handmade
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import JOB, run_program
 
 from eigenscope_analysis import SchemaError, compare
 from eigenscope_analysis.__main__ import main
@@ -81,7 +85,8 @@ def test_delve(write, tmp_path, capsys):
     same = delve_csv(made, tmp_path / "delve.csv", point=2)
     assert main(["compare", same, path, "--point", "2"]) == 0
     out = capsys.readouterr().out
-    assert "convention: delve" in out and "0 of 36 numbers in 2 variables" in out
+    assert "by the convention smallest; measure.convention: delve" in out and "0 of 36 numbers in 2 variables" in out
+    assert "at delta 0.99 of the result" in out
     assert main(["compare", path, same, "--point", "1"]) == 2
     assert main(["compare", path, delve_csv(made, tmp_path / "other.csv", 0, 1e-3), "--point", "0"]) == 2
     assert main(["compare", path, same]) == 1
@@ -89,3 +94,71 @@ def test_delve(write, tmp_path, capsys):
     (tmp_path / "none.csv").write_text("a;b\n1;2\n")
     with pytest.raises(SchemaError, match="no columns as train-saturation_features-0"):
         compare.read_delve(tmp_path / "none.csv")
+
+
+def delve_counts(eigenvalues, delta):
+    """What compute_intrinsic_dimensionality of delve 0.1.50 returns: its eigenvectors are those whose cumulative share is below
+    delta, and neither of its two corrections can add one. It was compared with delve itself by hand."""
+    values = np.clip(np.sort(np.asarray(eigenvalues, float)[np.isfinite(eigenvalues)])[::-1], 0, None)
+    return int((values.cumsum() / values.sum() < delta).sum())
+
+
+def write_delve(path, counts, widths):
+    """A CSV of {(split, layer): [count of each epoch]}."""
+    columns = {}
+    for (split, layer), values in counts.items():
+        columns[f"{split}-saturation_{layer.replace('.', '-')}"] = np.array(values) / widths[layer]
+        columns[f"{split}-intrinsic-dimensionality_{layer.replace('.', '-')}"] = values
+    pd.DataFrame(columns).to_csv(path, sep=";")
+    return str(path)
+
+
+def test_delve_of_activations(tmp_path, capsys):
+    """Layers with dashes of their own, several epochs, every delta: delve's numbers computed from the activations themselves."""
+    if "EIGENSCOPE" not in os.environ:
+        pytest.skip("EIGENSCOPE names no program")
+    generator, widths, deltas = np.random.default_rng(5), {"block-1.fc": 12, "head": 5}, (0.5, 0.9, 0.99, 0.999)
+    counts = {delta: {("train", layer): [] for layer in widths} for delta in deltas}
+    for epoch in (1, 5):
+        with h5py.File(tmp_path / f"acts-{epoch}.h5", "w") as file:
+            for layer, width in widths.items():
+                rows = (generator.normal(size=(400, width)) * 0.6 ** np.arange(width)).astype(np.float32)
+                file[layer] = rows
+                for delta in deltas:
+                    values = np.linalg.eigvalsh(np.cov(rows.astype(float).T, bias=True))
+                    counts[delta]["train", layer].append(delve_counts(values, delta))
+    job = "name: acts\nsource: activations\noutput: out\nactivations: {file: 'acts-{epoch}.h5', epochs: [1, 5]}\n" \
+          "measure: {delta: [0.5, 0.9, 0.99, 0.999], convention: %s}\n"
+    for convention, code in (("delve", 0), ("smallest", 2)):
+        (tmp_path / "job.yaml").write_text(job % convention)
+        run_program("run", "job.yaml", "--quiet", cwd=tmp_path)
+        run_program("merge", "job.yaml", "--to", f"{convention}.h5", cwd=tmp_path)
+        for delta in deltas:
+            path = write_delve(tmp_path / "delve.csv", counts[delta], widths)
+            assert main(["compare", str(tmp_path / f"{convention}.h5"), path, "--delta", str(delta)]) == code, delta
+            assert "8 numbers in 2 variables" in capsys.readouterr().out
+    assert main(["compare", str(tmp_path / "delve.h5"), path, "--delta", "0.7"]) == 1
+    assert "was not measured at delta 0.7; it has 0.5, 0.9, 0.99, 0.999" in capsys.readouterr().err
+    three = write_delve(tmp_path / "three.csv", {key: [1, 2, 3] for key in counts[0.9]}, widths)
+    assert main(["compare", str(tmp_path / "delve.h5"), three]) == 1
+    assert "has 3 rows, and the result has the epochs 1, 5" in capsys.readouterr().err
+
+
+def test_delve_of_a_checkpoint(small, tmp_path, capsys):
+    (tmp_path / "job.yaml").write_text(f"name: again\nsource: checkpoint\noutput: out\ncheckpoints: {{from: {small / 'out'}}}\n"
+                                       "grid: {dataset: shapes, model: tiny, width: 1/2, classes: 3}\n"
+                                       + "".join(line + "\n" for line in JOB.splitlines() if line.startswith(("models", "datasets", "train")))
+                                       + "measure: {delta: [0.3, 0.9], convention: delve}\n")
+    run_program("run", "job.yaml", "--quiet", cwd=tmp_path)
+    path, = (tmp_path / "out/points").glob("*.h5")
+    with h5py.File(path) as file:
+        layers, widths = list(file["layer"].asstr()), dict(zip(file["layer"].asstr(), file["layer_width"][()]))
+        spectra = file["eigenvalues"][:, 0]
+    for delta in (0.3, 0.9):
+        counts = {(split, layer): [delve_counts(spectra[i, k], delta)] for i, split in enumerate(("train", "eval"))
+                  for k, layer in enumerate(layers)}
+        found = main(["compare", str(path), write_delve(tmp_path / "delve.csv", counts, widths), "--delta", str(delta)])
+        assert found == 0, capsys.readouterr().out
+        assert f"{4 * len(layers)} numbers in 4 variables" in capsys.readouterr().out
+    assert main(["compare", str(path), str(tmp_path / "delve.csv")]) == 0  # the largest, as 0.99 was not measured
+    assert "at delta 0.9 of the result" in capsys.readouterr().out

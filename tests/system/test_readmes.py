@@ -298,6 +298,11 @@ class Commands(harness.Case):
 
     def before_analysis(self):
         self.call("cp results/quickstart/all.h5 A.h5 && cp results/quickstart/all.h5 B.h5")
+        with h5py.File(self.folder / "A.h5") as file:
+            saturation, at = file["saturation"][3, 1, 1:], list(file["delta"]).index(0.99)
+            names = [name.replace(".", "-") for name in file["layer_name"].asstr()[3]]
+        rows = [["", *(f"eval-saturation_{name}" for name in names)], *([str(i), *map(str, row[:, at])] for i, row in enumerate(saturation))]
+        self.write("delve.csv", "\n".join(";".join(row) for row in rows) + "\n")
         self.write("config.json", json.dumps({"model": ["vgg16"], "epoch": [60], "batch_size": [64], "dataset": ["MNIST"],
                                               "resolution": [32], "optimizer": ["lrs60"], "delta": [0.99], "downsampling": [4]}))
         if not self.torch:
