@@ -13,8 +13,14 @@ DEFAULTS = {"model": ["resnet18"], "epoch": [30], "batch_size": [128], "dataset"
 # Keys for output places and messages, which change no number.
 IGNORED = {"metrics", "logs_dir", "device", "data_parallel", "threshold", "seed"}
 
-WIDTHS = {"XXXS": "1/16", "XXS": "1/8", "XS": "1/4", "S": "1/2", "": "1", "L": "2", "XL": "4", "XXL": "8"}
-MODEL = re.compile(r"^(vgg(?:11|13|16|19)|resnet(?:18|34|50)|mobilenet_v2)(?:_?(X{0,3}S|X{0,2}L))?$", re.IGNORECASE)
+WIDTHS = {"XXXS": "1/16", "XXS": "1/8", "XS": "1/4", "S": "1/2", "": "1", "L": "2", "XL": "4", "XXL": "8", "XXXL": "16"}
+MODEL = re.compile(r"^(vgg(?:11|13|16|19)|resnet(?:18|34|50)|mobilenet_?v2)(?:_?(X{0,3}S|X{0,3}L))?$", re.IGNORECASE)
+# phd-lab's networks that differ from the built-in ones: torchvision's 7 x 7 stem with max pooling (MobileNetV2: two more strides),
+# and vgg11_S, whose third and fourth convolutions have 126 channels instead of 128.
+MODELS = {"resnet18": ("resnet18-7x7", "{resnet: 18, stem: imagenet}"), "resnet34": ("resnet34-7x7", "{resnet: 34, stem: imagenet}"),
+          "resnet50": ("resnet50-7x7", "{resnet: 50, stem: imagenet}"),
+          "mobilenetv2": ("mobilenet_v2-224", "{mobilenet: v2, stem: imagenet}"),
+          "vgg11_S": ("vgg11-126", "{vgg: [64, M, 128, M, 252, 252, M, 512, 512, M, 512, 512, M]}")}
 DATASETS = {"mnist": ("mnist", "{format: idx, path: $MNIST, fit: resize, %s}"),
             "fashionmnist": ("fashion-mnist", "{format: idx, path: /usr/share/datasets/fashion-mnist, fit: resize, %s}"),
             "cifar10": ("cifar10", "{format: hdf5, path: $CIFAR10, fit: resize, %s}"),
@@ -43,7 +49,8 @@ def convert(path):
     for block in blocks:
         for i, (axis, values) in enumerate(block.items()):
             lines.append(f"  {'- ' if i == 0 else '  '}{axis}: [{', '.join(map(str, values))}]")
-    lines += ["datasets:", *(f"  {d}: {text % NORMALIZE}" for d, text in datasets)]
+    own = [f"  {name}: {text}" for name, text in MODELS.values() if any(name in block["model"] for block in blocks)]
+    lines += (["models:", *own] if own else []) + ["datasets:", *(f"  {d}: {text % NORMALIZE}" for d, text in datasets)]
     # A key with several values becomes an axis of the grid, and appears only there.
     single = "".join(f"{name}: {config[key][0]}, " for key, name in (("epoch", "epochs"), ("batch_size", "batch"))
                      if len(config[key]) == 1)
@@ -96,8 +103,10 @@ def models_of(config, path):
         match = MODEL.match(str(given))
         if match is None:
             raise SchemaError(f"{path}: model {given!r} has no equivalent; there is one for vgg11, vgg13, vgg16, vgg19, resnet18, "
-                              f"resnet34, resnet50 and mobilenet_v2, with sizes as in vgg16_XS")
-        widths.setdefault(match[1].lower(), []).append(WIDTHS[(match[2] or "").upper()])
+                              f"resnet34, resnet50 and mobilenetV2, with sizes as in vgg16_XS")
+        model, size = match[1].lower().replace("_", ""), (match[2] or "").upper()
+        model, _ = MODELS.get(f"{model}_{size}", MODELS.get(model, (model, "")))
+        widths.setdefault(model, []).append(WIDTHS[size])
     by_widths = itertools.groupby(sorted(widths.items(), key=lambda item: item[1]), key=lambda item: item[1])
     return [([model for model, _ in group], values) for values, group in by_widths]
 

@@ -39,7 +39,7 @@ def test_plan_accepts_the_job(config, tmp_path, small):
     write_mnist(tmp_path / "mnist")
     plan = json.loads(run_program("plan", "job.yaml", "--format", "json", cwd=tmp_path, MNIST=str(tmp_path / "mnist")).stdout)
     found = {(p["axes"]["model"], p["axes"]["width"], p["axes"]["train.batch"]) for p in plan["points"]}
-    assert found == {(m, w, b) for m, w in (("vgg16", 1), ("vgg16", 0.0625), ("vgg19", 1), ("vgg19", 0.0625), ("resnet18", 1))
+    assert found == {(m, w, b) for m, w in (("vgg16", 1), ("vgg16", 0.0625), ("vgg19", 1), ("vgg19", 0.0625), ("resnet18-7x7", 1))
                      for b in (64, 128)}
     text = (tmp_path / "job.yaml").read_text()
     assert "train: {epochs: 60, optimizer: sgd, learning_rate: 0.1, momentum: 0.9, weight_decay: 5.0e-4, " \
@@ -48,9 +48,29 @@ def test_plan_accepts_the_job(config, tmp_path, small):
     assert main(["from-phdlab", str(path), "--to", str(tmp_path / "job.yaml")]) == 1  # the file exists
 
 
+def vgg_parameters(channels, classes=10):
+    """Of phd-lab's VGG: convolutions with biases and batch norm, then the head of two linear layers and two batch norms."""
+    last = channels[-1]
+    convolutions = sum(9 * a * b + b + 2 * b for a, b in zip([3, *channels], channels))
+    return convolutions + 2 * last + (last + 1) * (last // 2) + 2 * (last // 2) + (last // 2 + 1) * classes
+
+
+def test_networks_are_phd_labs(config, tmp_path, small):
+    """torchvision's numbers of parameters for ten classes; phd-lab's list AS has 126 channels where the others halve 256."""
+    models = {"vgg11": vgg_parameters([64, 128, 256, 256, 512, 512, 512, 512]), "resnet18": 11181642, "resnet34": 21289802,
+              "vgg11_S": vgg_parameters([32, 64, 126, 126, 256, 256, 256, 256]),
+              "vgg11_XS": vgg_parameters([16, 32, 64, 64, 128, 128, 128, 128]),
+              "vgg13_S": vgg_parameters([32, 32, 64, 64, 128, 128, 256, 256, 256, 256]), "resnet50": 23528522, "mobilenetV2": 2236682}
+    write_mnist(tmp_path / "mnist")
+    for model, parameters in models.items():
+        (tmp_path / "job.yaml").write_text(phdlab.convert(config(model=[model], batch_size=[64])))
+        plan = json.loads(run_program("plan", "job.yaml", "--format", "json", cwd=tmp_path, MNIST=str(tmp_path / "mnist")).stdout)
+        assert [p["parameters"] for p in plan["points"]] == [parameters], model
+
+
 def test_defaults_are_phd_labs(config):
     text = phdlab.convert(config(**{k: "left out" for k in CONFIG}))
-    assert "model: [resnet18]" in text and "dataset: [cifar10]" in text
+    assert "model: [resnet18-7x7]" in text and "dataset: [cifar10]" in text
     assert "epochs: 30, batch: 128, optimizer: adam, learning_rate: 0.001" in text and "method: channelwise" in text
 
 
