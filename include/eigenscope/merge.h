@@ -48,6 +48,7 @@ bool es_merged_check(const char *path);
 typedef struct es_merged_info {
   const char *job_name, *missing;
   int64_t n_points, n_grid;
+  double delta; /**< of the mean saturations */
   int n_names;
   const char *const *names; /**< "point", the axes, "outcome", "reason" */
   const bool *words;        /**< true for names whose values are not numbers */
@@ -59,11 +60,13 @@ typedef struct es_merged_point {
 } es_merged_point_t;
 typedef void es_merged_visit_t(void *context, const es_merged_info_t *info, const es_merged_point_t *point);
 
-/** Calls `visit` once with point NULL, then for each point in file order. ES_INPUT if the file is not a merged file or
- * is damaged. */
-es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *context, es_status_t *status);
+/** Calls `visit` once with point NULL, then for each point in file order. Saturations are at `delta`, or at the
+ * headline delta (saturation.h) for ES_DELTA_ANY. ES_INPUT if the file is not a merged file, is damaged, or lacks the
+ * delta. */
+es_code_t es_merged_read(const char *path, double delta, es_merged_visit_t *visit, void *context, es_status_t *status);
 
-/** Appends the points of a merged file: axes, outcome, accuracy, mean saturation. ES_INPUT. */
-es_code_t es_merged_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status);
+/** Appends the points of a merged file: axes, outcome, accuracy, mean saturation and its delta (`delta` as in
+ * es_merged_read). ES_INPUT. */
+es_code_t es_merged_show(es_text_t *out, const char *path, es_show_format_t format, double delta, es_status_t *status);
 
 #endif

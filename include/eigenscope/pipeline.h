@@ -56,8 +56,9 @@ typedef struct es_epoch_report {
   es_epoch_stats_t stats[ES_SPLITS];
   int ranks;
   es_effort_t efforts[ES_WORKS];
-  double saturation; /**< mean over layers except the output layer, first delta, eval if measured, else train; NaN if
-                        not measured */
+  double saturation; /**< mean over layers except the output layer, at `delta`, eval if measured, else train; NaN if not
+                        measured */
+  double delta;      /**< the headline delta (saturation.h) */
 } es_epoch_report_t;
 
 /** Settings that all points of a run share. Borrowed pointers. */

@@ -63,4 +63,8 @@ void es_saturation_measure(es_saturation_t *out, double *values, int32_t width, 
  * and 1 more if the last share below δ is below δ − 0.02. */
 int32_t es_saturation_count(const double *values, int32_t width, double delta, es_convention_t convention);
 
+/** Index of the headline δ among n ≥ 1 ascending deltas: 0.99 if it is one of them, else the largest. Whatever prints
+ * one saturation prints it at this δ, and names the δ, unless the caller asks for another. */
+int64_t es_headline_delta(const double *deltas, int64_t n);
+
 #endif

@@ -250,11 +250,12 @@ typedef struct es_result_summary {
   int32_t schema_version;
   char reason[512];
   char fingerprint[ES_ID_SIZE];
-  int32_t epochs;         /**< E */
-  int32_t stopped_at;     /**< epoch after which training ended early because the pattern was stable; else 0 */
-  double accuracy, loss;  /**< eval split, last epoch with these values */
-  double mean_saturation; /**< eval split (train if eval is not measured), first delta, last measured epoch, mean over
-                             layers without the output layer and flagged layers */
+  int32_t epochs;        /**< E */
+  int32_t reached;       /**< the last finished epoch: E, or less if training diverged (0: none finished) or ended early
+                            because the pattern was stable */
+  double accuracy, loss; /**< eval split, last epoch with these values */
+  double mean_saturation; /**< eval split (train if eval is not measured), headline delta (saturation.h), last measured
+                             epoch, mean over layers without the output layer and flagged layers */
 } es_result_summary_t;
 
 /** Reads attributes and the few numbers of the summary. A file that does not exist is ES_OUTCOME_MISSING; a file that
@@ -264,13 +265,16 @@ void es_result_summarize(es_result_summary_t *out, const char *path);
 
 typedef enum es_show_format { ES_SHOW_TABLE, ES_SHOW_CSV, ES_SHOW_JSON } es_show_format_t;
 
+enum { ES_DELTA_ANY = 0 }; /**< no delta was asked for */
+
 /** Appends the content of a result file. Table (100 columns): axes and outcome, then layers × measured epochs of
- * saturation for each measured split at the first delta (beside it the accuracy of the last probes, below it the mean
- * overlap of eigenspaces), then loss and accuracy by epoch; epochs that do not fit are omitted evenly. csv and json:
- * every number except spectra and per-class numbers, one row per (split, epoch, layer, delta) for each split and epoch
- * with any number, one column per reference and projection; values not measured are empty cells or null (so are
- * infinities in json). json also has all root attributes. ES_INPUT for a file that is no result, naming the error;
- * nothing is appended then. */
-es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status);
+ * saturation for each measured split at one delta (beside it the accuracy of the last probes, below it the mean overlap
+ * of eigenspaces), then loss and accuracy by epoch; epochs that do not fit are omitted evenly. csv and json: every
+ * number except spectra and per-class numbers, one row per (split, epoch, layer, delta) for each split and epoch with
+ * any number, one column per reference and projection; values not measured are empty cells or null (so are infinities
+ * in json). json also has all root attributes. With `delta` ES_DELTA_ANY the table is at the headline delta and csv and
+ * json have all; else everything is at that one. ES_INPUT for a file that is no result, or for a delta that it lacks,
+ * naming the error; nothing is appended then. */
+es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, double delta, es_status_t *status);
 
 #endif

@@ -5,21 +5,28 @@
 #include <string.h>
 
 static const char usage[] =
-    "eigenscope show FILE.h5 [--format table|csv|json]\n\n"
+    "eigenscope show FILE.h5 [--format table|csv|json] [--delta D]\n\n"
     "Shows a result file: its origin, the saturation of every layer at every epoch, loss and accuracy. csv and json "
     "hold every\n"
     "number, in one row for each split, epoch, layer and delta. For a merged file, lists the points.";
-static const es_option_t options[] = {{"--format", "table|csv|json", false, "format of the output (default: table)"}};
-const es_page_t es_page_show = {"show", usage, options, 1};
+static const es_option_t options[] = {
+    {"--format", "table|csv|json", false, "format of the output (default: table)"},
+    {"--delta", "D", false, "saturations at this measured delta (default: 0.99 if measured, else the largest)"},
+};
+const es_page_t es_page_show = {"show", usage, options, sizeof options / sizeof *options};
 
 static int show(const es_arguments_t *arguments, es_status_t *status) {
   static const char *const names[] = {"table", "csv", "json"}; /* in the order of es_show_format_t */
   const char *path = es_arguments_positional(arguments, 0), *said = es_arguments_option(arguments, "--format");
+  const char *delta = es_arguments_option(arguments, "--delta");
+  double at = ES_DELTA_ANY;
   es_text_t text = {0};
   int format = ES_SHOW_TABLE;
   while (said != NULL && format < 3 && strcmp(said, names[format]) != 0) format++;
   if (format == 3) return es_fail(status, ES_INPUT, "show", "--format %.100s: must be table, csv or json", said);
-  (es_merged_check(path) ? es_merged_show : es_result_show)(&text, path, (es_show_format_t)format, status);
+  if (delta != NULL && (!es_text_to_double(delta, &at) || !(at > 0) || at > 1))
+    return es_fail(status, ES_INPUT, "show", "--delta %.100s: must be a number above 0, at most 1", delta);
+  (es_merged_check(path) ? es_merged_show : es_result_show)(&text, path, (es_show_format_t)format, at, status);
   return es_cli_print(&text, "the table", status);
 }
 

@@ -142,7 +142,7 @@ static es_code_t make_result(merged_t *r, hid_t object[SUMMARIZED]) {
     if (r->reader.result == NULL || !es_result_allocate_field(r->reader.result, summarized[i]))
       return es_reader_out_of_memory(&r->reader);
   }
-  return ES_OK;
+  return es_reader_coordinate(&r->reader, ES_DIM_DELTA);
 }
 
 static es_code_t read_numbers(const merged_t *r, const hid_t object[SUMMARIZED], int64_t row) {
@@ -172,7 +172,9 @@ static const char *cell_text(const column_t *column, int64_t row, char number[32
   return number;
 }
 
-static es_code_t visit_points(merged_t *r, es_merged_visit_t *visit, void *context, const hid_t object[SUMMARIZED]) {
+static es_code_t visit_points(merged_t *r, int64_t delta, es_merged_visit_t *visit, void *context,
+                              const hid_t object[SUMMARIZED]) {
+  r->info.delta = r->reader.result->delta[delta];
   visit(context, &r->info, NULL);
   for (int64_t row = 0; row < r->info.n_points; row++) {
     char numbers[COLUMNS_MAX][32];
@@ -184,15 +186,16 @@ static es_code_t visit_points(merged_t *r, es_merged_visit_t *visit, void *conte
     }
     const es_merged_point_t point = {.cells = cells,
                                      .accuracy = es_result_last_value(r->reader.result, ES_FIELD_ACCURACY),
-                                     .mean_saturation = es_result_last_saturation(r->reader.result)};
+                                     .mean_saturation = es_result_last_saturation(r->reader.result, delta)};
     visit(context, &r->info, &point);
   }
   return ES_OK;
 }
 
-es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *context, es_status_t *status) {
+es_code_t es_merged_read(const char *path, double delta, es_merged_visit_t *visit, void *context, es_status_t *status) {
   merged_t r = {.reader = {.path = path, .status = status, .kind = "merged file"}};
   hid_t object[SUMMARIZED] = {-1, -1, -1, -1};
+  int64_t at = 0;
   ES_HDF5_QUIET;
   es_code_t code = es_reader_open_file(&r.reader.file, path, status);
   if (code == ES_OK) code = read_attributes(&r);
@@ -200,7 +203,8 @@ es_code_t es_merged_read(const char *path, es_merged_visit_t *visit, void *conte
   if (code == ES_OK) code = es_older_is(&r.reader, &r.older);
   for (int i = 0; i < r.info.n_names && code == ES_OK; i++) code = read_column(&r, i);
   if (code == ES_OK) code = make_result(&r, object);
-  if (code == ES_OK) code = visit_points(&r, visit, context, object);
+  if (code == ES_OK) code = es_reader_delta(&r.reader, delta, &at);
+  if (code == ES_OK) code = visit_points(&r, at, visit, context, object);
   for (int i = 0; i < SUMMARIZED; i++) es_hdf5_close(&object[i]);
   const hsize_t n = (hsize_t)r.info.n_points;
   ES_HDF5_ID text = es_hdf5_string_type(), space = r.info.n_names > 0 ? H5Screate_simple(1, &n, NULL) : -1;

@@ -31,6 +31,7 @@ static void compare(void *context, const es_merged_info_t *info, const es_merged
 /* ---- a table ---- */
 
 static void begin_table(listing_t *l, const es_merged_info_t *info) {
+  char heading[64], delta[32];
   bool any = false;
   es_text_append_plain(l->out, info->job_name);
   for (int i = 0; i < info->n_names; i++) {
@@ -47,7 +48,10 @@ static void begin_table(listing_t *l, const es_merged_info_t *info) {
   for (int i = 0; i < info->n_names - 1; i++) {
     if (l->varies[i]) es_table_column(&l->table, info->names[i], i == 0);
   }
-  es_table_columns(&l->table, ">accuracy|>saturation|reason");
+  snprintf(heading, sizeof heading, "saturation (delta %s)", es_text_double(info->delta, delta));
+  es_table_column(&l->table, "accuracy", true);
+  es_table_column(&l->table, heading, true);
+  es_table_column(&l->table, "reason", false);
 }
 
 static void add_table_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {
@@ -61,6 +65,9 @@ static void add_table_row(listing_t *l, const es_merged_info_t *info, const es_m
 
 /* ---- csv and json: both have all columns ---- */
 
+enum { NUMBERS = 3 };
+static const char *const number_names[NUMBERS] = {"accuracy", "mean_saturation", "delta"};
+
 static void begin_json(listing_t *l, const es_merged_info_t *info) {
   es_text_append(l->out, "{\n  \"job_name\": ");
   es_text_append_quoted(l->out, info->job_name);
@@ -71,18 +78,19 @@ static void begin_json(listing_t *l, const es_merged_info_t *info) {
 }
 
 static void add_csv_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {
-  const double numbers[] = {point->accuracy, point->mean_saturation};
+  const double numbers[] = {point->accuracy, point->mean_saturation, info->delta};
   char text[32];
   for (int i = 0; i < info->n_names; i++) {
     es_text_append_csv(l->out, point->cells[i]);
     es_text_append(l->out, ",");
   }
-  for (int i = 0; i < 2; i++)
-    es_text_append(l->out, "%s%s", isnan(numbers[i]) ? "" : es_text_double(numbers[i], text), i == 0 ? "," : "\n");
+  for (int i = 0; i < NUMBERS; i++)
+    es_text_append(l->out, "%s%s", isnan(numbers[i]) ? "" : es_text_double(numbers[i], text),
+                   i < NUMBERS - 1 ? "," : "\n");
 }
 
 static void add_json_row(listing_t *l, const es_merged_info_t *info, const es_merged_point_t *point) {
-  const double numbers[] = {point->accuracy, point->mean_saturation};
+  const double numbers[] = {point->accuracy, point->mean_saturation, info->delta};
   char text[32];
   es_text_append(l->out, "%s\n    {", l->rows > 0 ? "," : "");
   for (int i = 0; i < info->n_names; i++) {
@@ -92,8 +100,8 @@ static void add_json_row(listing_t *l, const es_merged_info_t *info, const es_me
     else
       es_text_append(l->out, "%s", point->cells[i][0] != '\0' ? point->cells[i] : "null");
   }
-  for (int i = 0; i < 2; i++)
-    es_text_append(l->out, ", \"%s\": %s", i == 0 ? "accuracy" : "mean_saturation",
+  for (int i = 0; i < NUMBERS; i++)
+    es_text_append(l->out, ", \"%s\": %s", number_names[i],
                    isfinite(numbers[i]) ? es_text_double(numbers[i], text) : "null");
   es_text_append(l->out, "}");
 }
@@ -107,17 +115,17 @@ static void show_point(void *context, const es_merged_info_t *info, const es_mer
     l->rows++;
   } else if (l->format == ES_SHOW_CSV) {
     for (int i = 0; i < info->n_names; i++) es_text_append(l->out, "%s,", info->names[i]);
-    es_text_append(l->out, "accuracy,mean_saturation\n");
+    for (int i = 0; i < NUMBERS; i++) es_text_append(l->out, "%s%s", number_names[i], i < NUMBERS - 1 ? "," : "\n");
   } else {
     (l->format == ES_SHOW_TABLE ? begin_table : begin_json)(l, info);
   }
 }
 
-es_code_t es_merged_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status) {
+es_code_t es_merged_show(es_text_t *out, const char *path, es_show_format_t format, double delta, es_status_t *status) {
   listing_t l = {.format = format, .out = out};
-  es_code_t code = format == ES_SHOW_TABLE ? es_merged_read(path, compare, &l, status) : ES_OK;
+  es_code_t code = format == ES_SHOW_TABLE ? es_merged_read(path, delta, compare, &l, status) : ES_OK;
   l.rows = 0;
-  if (code == ES_OK) code = es_merged_read(path, show_point, &l, status);
+  if (code == ES_OK) code = es_merged_read(path, delta, show_point, &l, status);
   if (format == ES_SHOW_TABLE) es_table_print(&l.table, out);
   if (format == ES_SHOW_JSON) es_text_append(out, "\n  ]\n}\n");
   if (code == ES_OK && out->failed)

@@ -23,7 +23,10 @@ static void end_report(es_context_t *c, es_epoch_report_t *report, int32_t epoch
   *es_result_f64(c->result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = es_clock() - start;
   if (!c->settings->report) return; /* equal on all ranks */
   const es_split_t split = es_point_has_split(c->point, ES_EVAL) ? ES_EVAL : ES_TRAIN;
-  report->saturation = es_result_mean_saturation(c->result, split, epoch, 0);
+  const es_measure_settings_t *m = &c->point->measure;
+  const int64_t delta = es_headline_delta(m->delta, m->n_deltas);
+  report->delta = m->delta[delta];
+  report->saturation = es_result_mean_saturation(c->result, split, epoch, delta);
   es_timing_collect(&c->timing, &c->group, report->efforts);
   if (es_context_is_leader(c)) c->settings->report(c->settings->report_context, report);
 }

@@ -74,6 +74,7 @@ static void append_efforts(es_text_t *text, const es_epoch_report_t *r) {
 
 void es_progress_epoch(void *context, const es_epoch_report_t *r) {
   es_progress_t *p = context;
+  char delta[32];
   if (p->mode == ES_PROGRESS_NONE) return;
   es_text_t line = {0};
   if (p->mode == ES_PROGRESS_LIVE) {
@@ -84,7 +85,8 @@ void es_progress_epoch(void *context, const es_epoch_report_t *r) {
   es_text_append(&line, ": epoch %d/%d", r->epoch, r->epochs);
   if (r->trained) es_text_append(&line, " loss %.4f", r->stats[ES_TRAIN].loss);
   if (!isnan(r->stats[ES_EVAL].accuracy)) es_text_append(&line, " accuracy %.4f", r->stats[ES_EVAL].accuracy);
-  if (!isnan(r->saturation)) es_text_append(&line, " saturation %.3f", r->saturation);
+  if (!isnan(r->saturation))
+    es_text_append(&line, " saturation %.3f (delta %s)", r->saturation, es_text_double(r->delta, delta));
   if (r->trained && r->stats[ES_TRAIN].seconds > 0.0)
     es_text_append(&line, " %.0f images/s", (double)r->stats[ES_TRAIN].images / r->stats[ES_TRAIN].seconds);
   if (p->verbose && p->mode == ES_PROGRESS_LINES) {

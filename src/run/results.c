@@ -14,11 +14,17 @@ typedef struct rows {
 } rows_t;
 
 static void begin(rows_t *rows, const es_plan_t *plan) {
+  const es_measure_settings_t *m = &es_job_base(plan->job)->measure; /* deltas are no axis */
+  char heading[64], delta[32];
   *rows = (rows_t){.plan = plan, .walk = {.grid = plan->grid}};
   es_varying_find(plan, &rows->varying);
   es_table_column(&rows->table, "point", true);
   es_varying_columns(&rows->varying, &rows->table);
-  es_table_columns(&rows->table, "outcome|>epochs|>accuracy|>saturation|reason");
+  es_table_columns(&rows->table, "outcome|>epochs|>accuracy");
+  snprintf(heading, sizeof heading, "saturation (delta %s)",
+           es_text_double(m->delta[es_headline_delta(m->delta, m->n_deltas)], delta));
+  es_table_column(&rows->table, heading, true);
+  es_table_column(&rows->table, "reason", false);
 }
 
 static bool is_sound(const es_result_summary_t *summary) {
@@ -36,8 +42,8 @@ static void add_row(rows_t *rows, int64_t index, const es_result_summary_t *summ
   es_varying_cells(&rows->varying, rows->plan, index, point, table);
   es_table_cell(table, "%s",
                 summary->outcome == ES_OUTCOME_MISSING && started >= 0 ? "started" : words[summary->outcome]);
-  if (sound && summary->stopped_at > 0)
-    es_table_cell(table, "%d of %d", summary->stopped_at, summary->epochs);
+  if (sound && summary->reached < summary->epochs)
+    es_table_cell(table, "%d of %d", summary->reached, summary->epochs);
   else if (sound)
     es_table_cell(table, "%d", summary->epochs);
   else if (started >= 0 && point->source != ES_SOURCE_TRAIN)

@@ -69,3 +69,9 @@ void es_saturation_measure(es_saturation_t *out, double *values, int32_t width, 
     out->saturation[i] = finite ? (double)out->k[i] / (double)width : (double)NAN;
   }
 }
+
+int64_t es_headline_delta(const double *deltas, int64_t n) {
+  int64_t at = n - 1;
+  while (at > 0 && deltas[at] > 0.99) at--;
+  return deltas[at] == 0.99 ? at : n - 1;
+}

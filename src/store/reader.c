@@ -129,16 +129,16 @@ static es_code_t check_words(es_reader_t *reader, es_dimension_t dimension, hid_
   return es_reader_foreign(reader, "%s must be %s", info->name, list);
 }
 
-/* Reads a coordinate variable into the result, which has its extents already; layers come before dimensions that depend
- * on them. An index must equal its position. Epochs and deltas must ascend, because positions are found by value (NaN
- * has none). */
-static es_code_t read_coordinate(es_reader_t *reader, es_dimension_t dimension) {
+/* An index must equal its position. Epochs and deltas must ascend, because positions are found by value (NaN has none).
+ */
+es_code_t es_reader_coordinate(es_reader_t *reader, es_dimension_t dimension) {
   es_result_t *result = reader->result;
   const es_dimension_info_t *info = es_dimension_info(dimension);
   const int64_t count = result->extent[dimension];
   hsize_t length[ES_RANK_MAX];
   ES_HDF5_ID object = -1;
   ES_TRY(open_variable(reader, info->name, info->type, 1, length, &object));
+  if (length[0] != (hsize_t)count) return es_reader_foreign(reader, "%s has other dimensions", info->name);
   if (dimension == ES_DIM_LAYER)
     return read_strings(reader, object, info->name, (size_t)count, result->layers[0].name, sizeof *result->layers,
                         ES_NAME_MAX);
@@ -272,7 +272,7 @@ static es_code_t read_all(es_reader_t *reader, const bool *wanted) {
   es_result_t *result = reader->result = es_result_allocate(extent, groups);
   if (result == NULL) return es_reader_out_of_memory(reader);
   for (int i = 0; i < ES_DIMENSIONS; i++) {
-    if (extent[i] > 0) ES_TRY(read_coordinate(reader, (es_dimension_t)i));
+    if (extent[i] > 0) ES_TRY(es_reader_coordinate(reader, (es_dimension_t)i));
   }
   bool lacking[ES_FIELDS] = {false}, computes = false;
   for (int i = 0; i < ES_FIELDS; i++) {

@@ -31,6 +31,9 @@ typedef struct es_reader {
 es_code_t es_reader_load(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status);
 /* As es_reader_load, but leaves the file open until es_reader_destroy. HDF5 must be quiet. */
 es_code_t es_reader_open(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status);
+/* Reads a coordinate variable of the open file into the result, which has its extents already; layers come before
+ * dimensions that depend on them. ES_INPUT for a variable that does not match the schema. */
+es_code_t es_reader_coordinate(es_reader_t *reader, es_dimension_t dimension);
 /* Stores a failure in the reader's status: damage with a given reason, damage with HDF5's last reason, or lack of
  * memory. */
 es_code_t es_reader_damaged(const es_reader_t *reader, const char *what, const char *reason);
@@ -63,5 +66,9 @@ const char *es_reader_attribute(const es_reader_t *reader, const char *name);
 const char *es_reader_text(const es_reader_t *reader, const char *name);
 /* The epoch after which training ended early; 0 if it did not. */
 int32_t es_reader_stop(const es_reader_t *reader);
+/* The last epoch that the point finished; 0 for none. Needs ES_FIELD_SECONDS, which every finished epoch has. */
+int32_t es_reader_reached(const es_reader_t *reader);
+/* Index of the delta that was asked for, or of the headline delta for ES_DELTA_ANY. ES_INPUT if it was not measured. */
+es_code_t es_reader_delta(const es_reader_t *reader, double asked, int64_t *out);
 
 #endif

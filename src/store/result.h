@@ -53,9 +53,9 @@ const char *es_result_word(const es_result_t *result, es_dimension_t dimension, 
 bool es_result_epoch_measured(const es_result_t *result, int split, int64_t epoch);
 /* Value of a (split, epoch) field at the last epoch that has one in the eval split; NaN if none has. */
 double es_result_last_value(const es_result_t *result, es_field_t field);
-/* Mean saturation over hidden layers at the last measured epoch and the first delta of the job; in the eval split if it
- * was measured, else in the train split. */
-double es_result_last_saturation(const es_result_t *result);
+/* Mean saturation over hidden layers at the last measured epoch and a delta (index); in the eval split if it was
+ * measured, else in the train split. */
+double es_result_last_saturation(const es_result_t *result, int64_t delta);
 /* Mean of a float64 field over the layers at these indices, except the output layer and layers with a flag of
  * ES_FLAGS_EXCLUDED; NaN if no layer is left. `at` gives split and epoch; its layer index is overwritten. */
 double es_result_mean(const es_result_t *result, es_field_t field, int64_t at[ES_DIMENSIONS]);

@@ -4,7 +4,7 @@
 
 #include "reader.h"
 
-/* For people: at most 100 columns. */
-void es_show_table(es_text_t *out, const es_reader_t *reader);
+/* For people: at most 100 columns. Saturations are at the delta with this index. */
+void es_show_table(es_text_t *out, const es_reader_t *reader, int64_t delta);
 
 #endif

@@ -96,9 +96,14 @@ static bool has_numbers(const es_result_t *result, es_field_t field, int split, 
   return false;
 }
 
+/* The deltas (indices) to show. */
+typedef struct range {
+  int64_t first, last;
+} range_t;
+
 /* Calls `row` for each row, in the order of the dimensions. */
 typedef void row_t(es_text_t *out, const es_reader_t *reader, const int64_t at[ES_DIMENSIONS]);
-static void for_each_row(es_text_t *out, const es_reader_t *reader, row_t *row) {
+static void for_each_row(es_text_t *out, const es_reader_t *reader, range_t deltas, row_t *row) {
   const es_result_t *result = reader->result;
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int64_t epoch = 0; epoch < result->extent[ES_DIM_EPOCH]; epoch++) {
@@ -106,7 +111,7 @@ static void for_each_row(es_text_t *out, const es_reader_t *reader, row_t *row) 
       for (int i = 0; i < ES_FIELDS && !has; i++) has = has_numbers(result, (es_field_t)i, split, epoch);
       if (!has) continue;
       for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
-        for (int64_t delta = 0; delta < result->extent[ES_DIM_DELTA]; delta++) {
+        for (int64_t delta = deltas.first; delta <= deltas.last; delta++) {
           const int64_t at[ES_DIMENSIONS] = {
               [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer, [ES_DIM_DELTA] = delta};
           row(out, reader, at);
@@ -148,7 +153,7 @@ static void csv_row(es_text_t *out, const es_reader_t *reader, const int64_t at[
   es_text_append(out, "\n");
 }
 
-static void show_csv(es_text_t *out, const es_reader_t *reader) {
+static void show_csv(es_text_t *out, const es_reader_t *reader, range_t deltas) {
   const char *axes = es_reader_text(reader, "axes");
   char name[ES_NAME_MAX];
   es_text_append(out, "point_id");
@@ -159,7 +164,7 @@ static void show_csv(es_text_t *out, const es_reader_t *reader) {
     es_text_append(out, ",%s", column_name(&column, heading));
   }
   es_text_append(out, "\n");
-  for_each_row(out, reader, csv_row);
+  for_each_row(out, reader, deltas, csv_row);
 }
 
 static void json_row(es_text_t *out, const es_reader_t *reader, const int64_t at[ES_DIMENSIONS]) {
@@ -182,7 +187,7 @@ static void json_row(es_text_t *out, const es_reader_t *reader, const int64_t at
   es_text_append(out, "}");
 }
 
-static void show_json(es_text_t *out, const es_reader_t *reader) {
+static void show_json(es_text_t *out, const es_reader_t *reader, range_t deltas) {
   es_text_append(out, "{\n  \"attributes\": {");
   for (int i = 0; i < reader->n_attributes; i++) {
     const es_attribute_t *attribute = &reader->attributes[i];
@@ -197,25 +202,29 @@ static void show_json(es_text_t *out, const es_reader_t *reader) {
       es_text_append(out, "%s", attribute->value);
   }
   es_text_append(out, "\n  },\n  \"rows\": [");
-  for_each_row(out, reader, json_row);
+  for_each_row(out, reader, deltas, json_row);
   es_text_append(out, "\n  ]\n}\n");
 }
 
-es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, es_status_t *status) {
+es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, double delta, es_status_t *status) {
   bool wanted[ES_FIELDS];
   es_reader_t reader;
   /* Spectra and per-class values are left to programs that read HDF5. */
   for (int i = 0; i < ES_FIELDS; i++) {
     wanted[i] = !es_field_is_packed((es_field_t)i) && !es_field_has((es_field_t)i, ES_DIM_CLASS);
   }
+  int64_t at = 0;
   es_code_t code = es_reader_load(&reader, path, wanted, status);
+  if (code == ES_OK) code = es_reader_delta(&reader, delta, &at);
   if (code == ES_OK) {
+    const range_t deltas =
+        delta == ES_DELTA_ANY ? (range_t){0, reader.result->extent[ES_DIM_DELTA] - 1} : (range_t){at, at};
     if (format == ES_SHOW_CSV)
-      show_csv(out, &reader);
+      show_csv(out, &reader, deltas);
     else if (format == ES_SHOW_JSON)
-      show_json(out, &reader);
+      show_json(out, &reader, deltas);
     else
-      es_show_table(out, &reader);
+      es_show_table(out, &reader, at);
     if (out->failed) code = es_fail(status, ES_SYSTEM, STORE_STAGE, "%s: cannot be shown: out of memory", path);
   }
   es_reader_destroy(&reader);

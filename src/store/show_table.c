@@ -106,7 +106,7 @@ static bool is_tail(const es_result_t *result, int64_t layer) {
 /* One split: its epochs, and its probes if probe ≥ 0. */
 typedef struct view {
   int split, width; /* width of the column of names */
-  int64_t probe;
+  int64_t delta, probe;
   columns_t columns;
 } view_t;
 
@@ -114,8 +114,10 @@ static void append_layer(es_text_t *out, const es_result_t *result, const view_t
   append_name(out, result->layers[layer].name, view->width);
   es_text_append(out, " %6d", (int)((const int32_t *)result->data[ES_FIELD_LAYER_WIDTH])[layer]);
   for (int i = 0; i < view->columns.n; i++) {
-    const int64_t at[ES_DIMENSIONS] = {
-        [ES_DIM_SPLIT] = view->split, [ES_DIM_EPOCH] = view->columns.epoch[i], [ES_DIM_LAYER] = layer};
+    const int64_t at[ES_DIMENSIONS] = {[ES_DIM_SPLIT] = view->split,
+                                       [ES_DIM_EPOCH] = view->columns.epoch[i],
+                                       [ES_DIM_LAYER] = layer,
+                                       [ES_DIM_DELTA] = view->delta};
     append_saturation(out, es_result_value(result, ES_FIELD_SATURATION, at),
                       flag_letter(es_result_flags(result, view->split, view->columns.epoch[i], layer)));
   }
@@ -149,26 +151,28 @@ static void append_legend(es_text_t *out, const es_result_t *result, const view_
   if (tail) es_text_append(out, "  t  tail: the layer hardly increases the accuracy of the probes\n");
 }
 
-/* Appends means over hidden layers at the first delta; for overlaps, those with the previous measured epoch. */
+/* Appends means over hidden layers; for overlaps, those with the previous measured epoch. */
 static void append_means(es_text_t *out, const es_result_t *result, const view_t *view, const char *title,
                          es_field_t field) {
   es_text_append(out, "%-*s %6s", view->width, title, "");
   for (int i = 0; i < view->columns.n; i++) {
-    int64_t at[ES_DIMENSIONS] = {
-        [ES_DIM_REFERENCE] = ES_PREVIOUS, [ES_DIM_SPLIT] = view->split, [ES_DIM_EPOCH] = view->columns.epoch[i]};
+    int64_t at[ES_DIMENSIONS] = {[ES_DIM_REFERENCE] = ES_PREVIOUS,
+                                 [ES_DIM_SPLIT] = view->split,
+                                 [ES_DIM_EPOCH] = view->columns.epoch[i],
+                                 [ES_DIM_DELTA] = view->delta};
     append_saturation(out, es_result_mean(result, field, at), ' ');
   }
   end_line(out);
 }
 
-static void append_split(es_text_t *out, const es_result_t *result, int split) {
-  view_t view = {.split = split, .width = name_width(result), .probe = last_probes(result, split)};
+static void append_split(es_text_t *out, const es_result_t *result, int split, int64_t delta) {
+  view_t view = {.split = split, .width = name_width(result), .delta = delta, .probe = last_probes(result, split)};
   int room = (WIDTH - view.width - 7 - (view.probe >= 0 ? COLUMN + 1 : 0)) / COLUMN;
   view.columns = choose_columns(result, split, es_result_epoch_measured, room);
-  char delta[32];
+  char number[32];
   if (view.columns.n == 0 && view.probe < 0) return;
   es_text_append(out, "\nsaturation, %s split, delta %s", es_split_name(split),
-                 es_text_double(result->delta[0], delta));
+                 es_text_double(result->delta[delta], number));
   append_shown(out, &view.columns);
   if (view.probe >= 0) {
     es_text_append(out, "; accuracy of probes after epoch %d", (int)result->probe_epoch[view.probe]);
@@ -257,8 +261,9 @@ static void append_axes(es_text_t *out, const es_reader_t *reader) {
 static void append_outcome(es_text_t *out, const es_reader_t *reader) {
   const es_result_t *result = reader->result;
   const char *reason = es_reader_text(reader, "reason");
-  int64_t last = result->extent[ES_DIM_EPOCH] - 1;
-  int64_t epoch = last;
+  const int32_t planned = result->epoch[result->extent[ES_DIM_EPOCH] - 1], reached = es_reader_reached(reader);
+  int64_t epoch = result->extent[ES_DIM_EPOCH] - 1;
+  char delta[32];
   while (epoch > 0 && isnan(scalar_at(result, ES_FIELD_ACCURACY, ES_EVAL, epoch))) epoch--;
   double accuracy = scalar_at(result, ES_FIELD_ACCURACY, ES_EVAL, epoch);
   es_text_append_plain(out, es_reader_text(reader, "outcome"));
@@ -267,24 +272,26 @@ static void append_outcome(es_text_t *out, const es_reader_t *reader) {
     es_text_append_plain(out, reason);
     es_text_append(out, "\n");
   }
-  if (es_reader_stop(reader) > 0)
-    es_text_append(out, ", stable and stopped after epoch %d of %d", es_reader_stop(reader), (int)result->epoch[last]);
+  if (es_reader_stop(reader) > 0) /* the rule of stop_when_stable is at the first delta */
+    es_text_append(out, ", stable at delta %s and stopped after epoch %d of %d",
+                   es_text_double(result->delta[0], delta), reached, planned);
+  else if (reached < planned)
+    es_text_append(out, "%s%d of %d epochs", reason[0] != '\0' ? "" : ", ", reached, planned);
   else
-    es_text_append(out, "%s%d epoch%s", reason[0] != '\0' ? "" : ", ", (int)result->epoch[last],
-                   es_plural(result->epoch[last]));
+    es_text_append(out, "%s%d epoch%s", reason[0] != '\0' ? "" : ", ", planned, es_plural(planned));
   if (!isnan(accuracy)) {
     es_text_append(out, ", accuracy %.4f on the eval split after epoch %d", accuracy, (int)result->epoch[epoch]);
   }
   es_text_append(out, "\n");
 }
 
-void es_show_table(es_text_t *out, const es_reader_t *reader) {
+void es_show_table(es_text_t *out, const es_reader_t *reader, int64_t delta) {
   es_text_append_plain(out, es_reader_text(reader, "job_name"));
   es_text_append(out, ", point ");
   es_text_append_plain(out, es_reader_text(reader, "point_id"));
   es_text_append(out, "\n");
   append_axes(out, reader);
   append_outcome(out, reader);
-  for (int split = 0; split < ES_SPLITS; split++) append_split(out, reader->result, split);
+  for (int split = 0; split < ES_SPLITS; split++) append_split(out, reader->result, split, delta);
   append_scalars(out, reader->result);
 }

@@ -22,20 +22,45 @@ double es_result_last_value(const es_result_t *result, es_field_t field) {
   return last;
 }
 
-double es_result_last_saturation(const es_result_t *result) {
+double es_result_last_saturation(const es_result_t *result, int64_t delta) {
   static const es_split_t order[ES_SPLITS] = {ES_EVAL, ES_TRAIN};
   for (int i = 0; i < ES_SPLITS; i++) {
     for (int64_t epoch = result->extent[ES_DIM_EPOCH] - 1; epoch >= 0; epoch--) {
-      if (es_result_epoch_measured(result, (int)order[i], epoch)) {
-        double mean = NAN;
-        for (int64_t delta = 0; delta < result->extent[ES_DIM_DELTA] && isnan(mean); delta++) {
-          mean = es_result_mean_saturation(result, order[i], epoch, delta);
-        }
-        return mean;
-      }
+      if (es_result_epoch_measured(result, (int)order[i], epoch))
+        return es_result_mean_saturation(result, order[i], epoch, delta);
     }
   }
   return NAN;
+}
+
+int32_t es_reader_reached(const es_reader_t *reader) {
+  const es_result_t *result = reader->result;
+  const double *seconds = result->data[ES_FIELD_SECONDS];
+  const int32_t stop = es_reader_stop(reader);
+  int64_t epoch = result->extent[ES_DIM_EPOCH] - 1;
+  if (stop > 0 || strcmp(es_reader_text(reader, "outcome"), "diverged") != 0)
+    return stop > 0 ? stop : result->epoch[epoch];
+  while (epoch > 0 && isnan(seconds[epoch])) epoch--;
+  return isnan(seconds[epoch]) ? 0 : result->epoch[epoch];
+}
+
+es_code_t es_reader_delta(const es_reader_t *reader, double asked, int64_t *out) {
+  const double *deltas = reader->result->delta;
+  const int64_t n = reader->result->extent[ES_DIM_DELTA];
+  es_text_t list = {0};
+  char number[32];
+  *out = es_headline_delta(deltas, n);
+  if (asked == ES_DELTA_ANY) return ES_OK;
+  for (*out = 0; *out < n && deltas[*out] != asked; ++*out) {
+  }
+  if (*out < n) return ES_OK;
+  for (int64_t i = 0; i < n; i++)
+    es_text_append(&list, "%s%s", i == 0 ? "" : i < n - 1 ? ", " : " and ", es_text_double(deltas[i], number));
+  const es_code_t code =
+      es_fail(reader->status, ES_INPUT, STORE_STAGE, "%s: delta %s was not measured; it was measured at %s",
+              reader->path, es_text_double(asked, number), es_text_get(&list));
+  es_text_destroy(&list);
+  return code;
 }
 
 static void fill(es_result_summary_t *out, const char *path, const es_reader_t *reader) {
@@ -53,18 +78,17 @@ static void fill(es_result_summary_t *out, const char *path, const es_reader_t *
   es_text_make_plain(out->reason);
   snprintf(out->fingerprint, sizeof out->fingerprint, "%s", es_reader_text(reader, "dataset_fingerprint"));
   out->epochs = result->epoch[result->extent[ES_DIM_EPOCH] - 1];
-  out->stopped_at = es_reader_stop(reader);
+  out->reached = es_reader_reached(reader);
   out->accuracy = es_result_last_value(result, ES_FIELD_ACCURACY);
   out->loss = es_result_last_value(result, ES_FIELD_LOSS);
-  out->mean_saturation = es_result_last_saturation(result);
+  out->mean_saturation =
+      es_result_last_saturation(result, es_headline_delta(result->delta, result->extent[ES_DIM_DELTA]));
 }
 
 void es_result_summarize(es_result_summary_t *out, const char *path) {
-  static const bool wanted[ES_FIELDS] = {[ES_FIELD_LAYER_OUTPUT] = true,
-                                         [ES_FIELD_LOSS] = true,
-                                         [ES_FIELD_ACCURACY] = true,
-                                         [ES_FIELD_FLAGS] = true,
-                                         [ES_FIELD_SATURATION] = true};
+  static const bool wanted[ES_FIELDS] = {
+      [ES_FIELD_LAYER_OUTPUT] = true, [ES_FIELD_LOSS] = true,  [ES_FIELD_ACCURACY] = true,
+      [ES_FIELD_SECONDS] = true,      [ES_FIELD_FLAGS] = true, [ES_FIELD_SATURATION] = true};
   *out = (es_result_summary_t){.accuracy = NAN, .loss = NAN, .mean_saturation = NAN};
   struct stat facts;
   /* ENOTDIR: a part of the path is a file, so the result is missing too. */

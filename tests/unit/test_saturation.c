@@ -248,3 +248,13 @@ TEST(nonfinite) {
     }
   }
 }
+
+/* 0.99 if it was measured, wherever it is in the list, else the largest. */
+TEST(headline_delta) {
+  const double deltas[] = {0.5, 0.9, 0.99, 0.999};
+  assert_int_equal(es_headline_delta(deltas, 4), 2);
+  assert_int_equal(es_headline_delta(deltas, 3), 2);
+  assert_int_equal(es_headline_delta(deltas + 2, 2), 0);
+  assert_int_equal(es_headline_delta(deltas, 2), 1);
+  assert_int_equal(es_headline_delta(deltas + 3, 1), 0);
+}

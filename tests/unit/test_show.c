@@ -44,12 +44,16 @@ static void tear_down(void) {
 
 #define TEST_OF_SHOW(name) TEST_WITH(set_up, tear_down, name)
 
-/* Writes the result, frees it, and shows the file. */
-static void show(es_result_t *result, es_show_format_t format) {
+/* Writes the result, frees it, and shows the file at a delta. */
+static void show_at(es_result_t *result, es_show_format_t format, double delta) {
   assert_ok(es_result_write("r.h5", result, &header, fresh()));
   es_result_destroy(result);
   es_text_destroy(&text);
-  assert_ok(es_result_show(&text, "r.h5", format, fresh()));
+  assert_ok(es_result_show(&text, "r.h5", format, delta, fresh()));
+}
+
+static void show(es_result_t *result, es_show_format_t format) {
+  show_at(result, format, ES_DELTA_ANY);
 }
 
 static void check_has(const char *part) {
@@ -58,6 +62,11 @@ static void check_has(const char *part) {
 
 static void check_lacks(const char *part) {
   if (strstr(es_text_get(&text), part) != NULL) fail_msg("there is \"%s\" in:\n%s", part, es_text_get(&text));
+}
+
+/* Gives epochs 0 to `last` the seconds that every finished epoch has. */
+static void finish_epochs(es_result_t *result, int last) {
+  for (int epoch = 0; epoch <= last; epoch++) *es_result_f64(result, ES_FIELD_SECONDS, epoch, 0, 0, 0) = 1;
 }
 
 /* No line exceeds the width of a terminal or ends in blanks. */
@@ -77,19 +86,19 @@ TEST_OF_SHOW(table) {
       "train_learning_rate 0.05\n"
       "complete, 2 epochs, accuracy 0.2520 on the eval split after epoch 2\n"
       "\n"
-      "saturation, train split, delta 0.9\n"
+      "saturation, train split, delta 0.99\n"
       "layer           width     1      2\n"
-      "features.0          4 0.100  0.110\n"
-      "features.4          8 0.200  0.210\n"
-      "classifier.6        3 0.300  0.310\n"
-      "mean of hidden        0.150  0.160\n"
+      "features.0          4 0.200  0.220\n"
+      "features.4          8 0.400  0.420\n"
+      "classifier.6        3 0.600  0.620\n"
+      "mean of hidden        0.300  0.320\n"
       "\n"
-      "saturation, eval split, delta 0.9\n"
+      "saturation, eval split, delta 0.99\n"
       "layer           width     0      1      2\n"
-      "features.0          4 0.100  0.110d 0.120u\n"
-      "features.4          8 0.200  0.210      -n\n"
-      "classifier.6        3 0.300  0.310  0.320\n"
-      "mean of hidden        0.150  0.210      -\n"
+      "features.0          4 0.200  0.220d 0.240u\n"
+      "features.4          8 0.400  0.420      -n\n"
+      "classifier.6        3 0.600  0.620  0.640\n"
+      "mean of hidden        0.300  0.420      -\n"
       "  n  not finite: NaN or infinity in the activations (left out of the mean)\n"
       "  d  dead: the layer has no variance (left out of the mean)\n"
       "  u  undersampled: fewer rows than the width of the layer + 1 (left out of the mean)\n"
@@ -104,7 +113,8 @@ TEST_OF_SHOW(table) {
   *flags_at(result, ES_EVAL, 1, 0) = ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED;
   *flags_at(result, ES_EVAL, 2, 0) = ES_FLAG_UNDERSAMPLED;
   *flags_at(result, ES_EVAL, 2, 1) = ES_FLAG_NONFINITE;
-  *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 2, 1, 0) = NAN;
+  const int64_t nonfinite[] = {ES_EVAL, 2, 1, 1};
+  *(double *)es_result_at(result, ES_FIELD_SATURATION, nonfinite) = NAN;
   show(result, ES_SHOW_TABLE);
   assert_string_equal(es_text_get(&text), expected);
 }
@@ -130,7 +140,7 @@ static es_result_t *probed(void) {
 }
 
 TEST_OF_SHOW(probes_and_eigenspaces) {
-  show(probed(), ES_SHOW_TABLE);
+  show_at(probed(), ES_SHOW_TABLE, 0.9);
   check_lines();
   check_has("\nsaturation, eval split, delta 0.9; accuracy of probes after epoch 2\n"
             "layer           width     0      1      2   probe\n"
@@ -158,11 +168,11 @@ TEST_OF_SHOW(csv_of_probes_and_eigenspaces) {
 TEST_OF_SHOW(many_epochs) {
   show(readable(60, EXAMPLE_LAYER, EXAMPLE_LAYERS), ES_SHOW_TABLE);
   check_lines();
-  check_has("saturation, eval split, delta 0.9, 11 of 61 epochs\n"
+  check_has("saturation, eval split, delta 0.99, 11 of 61 epochs\n"
             "layer           width     0      6     12     18     24     30     36     42     48     54     60\n");
-  check_has("saturation, train split, delta 0.9, 11 of 60 epochs\n"
+  check_has("saturation, train split, delta 0.99, 11 of 60 epochs\n"
             "layer           width     1      7     13     19     25     31     36     42     48     54     60\n");
-  check_has("\nfeatures.0          4 0.100  0.160  0.220  0.280  0.340  0.400  0.460  0.520  0.580  0.640  0.700\n");
+  check_has("\nfeatures.0          4 0.200  0.320  0.440  0.560  0.680  0.800  0.920  1.040  1.160  1.280  1.400\n");
   check_has("loss and accuracy, 11 of 61 epochs\n");
 }
 
@@ -172,17 +182,18 @@ TEST_OF_SHOW(long_names) {
   layer.width = 25088;
   show(readable(20, &layer, 1), ES_SHOW_TABLE);
   check_lines();
-  check_has("\n~query_projection.branch.0.conv1  25088 0.1");
+  check_has("\n~query_projection.branch.0.conv1  25088 0.2");
 }
 
 TEST_OF_SHOW(what_was_not_measured) {
   es_result_t *result = example_plain_result();
   *es_result_f64(result, ES_FIELD_LOSS, ES_TRAIN, 1, 0, 0) = 123456789;
+  finish_epochs(result, 1);
   header.outcome = "diverged";
   header.reason = "the loss is NaN in epoch 2; the output of features.4 went first";
   show(result, ES_SHOW_TABLE);
   check_lines();
-  check_has("\ndiverged: the loss is NaN in epoch 2; the output of features.4 went first\n2 epochs\n");
+  check_has("\ndiverged: the loss is NaN in epoch 2; the output of features.4 went first\n1 of 2 epochs\n");
   check_lacks("saturation");
   check_has("epoch                     1\n"
             "train loss            1e+08\n"
@@ -268,7 +279,7 @@ TEST_OF_SHOW(summary) {
   assert_int_equal(summary.epochs, 2);
   assert_true(summary.accuracy == 0.25 + 0.001 * 2);
   assert_true(summary.loss == 4);
-  assert_true(fabs(summary.mean_saturation - 0.17) < 1e-15); /* 0.12 and 0.22, not 0.32 */
+  assert_true(fabs(summary.mean_saturation - 0.34) < 1e-15); /* at 0.99: 0.24 and 0.44, not 0.64 */
 }
 
 /* Diverged after epoch 1; only the train split was measured. */
@@ -279,12 +290,15 @@ TEST_OF_SHOW(summary_of_part) {
   header.reason = "the loss is NaN in epoch 2";
   *es_result_f64(result, ES_FIELD_ACCURACY, ES_EVAL, 1, 0, 0) = 0.5;
   *es_result_f64(result, ES_FIELD_ACCURACY, ES_TRAIN, 2, 0, 0) = 0.9;
-  *es_result_f64(result, ES_FIELD_SATURATION, ES_TRAIN, 1, 0, 0) = 0.75;
-  *es_result_f64(result, ES_FIELD_SATURATION, ES_TRAIN, 1, 2, 0) = 0.1;
+  const int64_t hidden[] = {ES_TRAIN, 1, 0, 1}, output[] = {ES_TRAIN, 1, 2, 1};
+  *(double *)es_result_at(result, ES_FIELD_SATURATION, hidden) = 0.75;
+  *(double *)es_result_at(result, ES_FIELD_SATURATION, output) = 0.1;
+  finish_epochs(result, 1);
   summarize(&summary, result);
   assert_int_equal(summary.outcome, ES_OUTCOME_DIVERGED);
   assert_string_equal(summary.reason, "the loss is NaN in epoch 2");
   assert_int_equal(summary.epochs, 2);
+  assert_int_equal(summary.reached, 1);
   assert_true(summary.accuracy == 0.5);
   assert_true(isnan(summary.loss));
   assert_true(summary.mean_saturation == 0.75);
@@ -294,11 +308,39 @@ TEST_OF_SHOW(stopped) {
   es_result_summary_t summary;
   header.stopped_at = 1;
   show(readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), ES_SHOW_TABLE);
-  check_has("\ncomplete, stable and stopped after epoch 1 of 2, accuracy 0.2520 on the eval split after epoch 2\n");
+  check_has("\ncomplete, stable at delta 0.9 and stopped after epoch 1 of 2, accuracy 0.2520 on the eval split after "
+            "epoch 2\n");
   es_result_summarize(&summary, "r.h5");
   assert_int_equal(summary.epochs, 2);
-  assert_int_equal(summary.stopped_at, 1);
+  assert_int_equal(summary.reached, 1);
   header.stopped_at = 0;
   show(readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), ES_SHOW_JSON);
   check_lacks("stopped_at_epoch");
+}
+
+/* Every format shows the delta that is asked for; a delta that was not measured is refused with those that were. */
+TEST_OF_SHOW(another_delta) {
+  show_at(readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), ES_SHOW_TABLE, 0.9);
+  check_has("\nsaturation, eval split, delta 0.9\n"
+            "layer           width     0      1      2\n"
+            "features.0          4 0.100  0.110  0.120\n");
+  check_lacks("0.99");
+  for (es_show_format_t format = ES_SHOW_CSV; format <= ES_SHOW_JSON; format++) {
+    show_at(readable(2, EXAMPLE_LAYER, EXAMPLE_LAYERS), format, 0.9);
+    check_has(format == ES_SHOW_CSV ? ",eval,2,classifier.6,0.9," : "\"layer\": \"classifier.6\", \"delta\": 0.9,");
+    check_lacks("0.99");
+  }
+  es_text_destroy(&text);
+  assert_fails(es_result_show(&text, "r.h5", ES_SHOW_TABLE, 0.5, fresh()), ES_INPUT,
+               "r.h5: delta 0.5 was not measured; it was measured at 0.9 and 0.99");
+  assert_string_equal(es_text_get(&text), "");
+}
+
+/* A point that diverged before its first epoch ended has no epochs. */
+TEST_OF_SHOW(diverged_at_once) {
+  es_result_t *result = example_plain_result();
+  header.outcome = "diverged";
+  header.reason = "the loss is NaN in epoch 1";
+  show(result, ES_SHOW_TABLE);
+  check_has("\ndiverged: the loss is NaN in epoch 1\n0 of 2 epochs\n");
 }

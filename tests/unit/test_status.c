@@ -53,6 +53,7 @@ static void write_part(const es_plan_t *plan, int64_t index, const char *outcome
   const es_result_shape_t shape = {.point = &point, .layers = layers, .n_layers = 2};
   assert_ok(es_result_create(&result, &shape, fresh()));
   *es_result_f64(result, ES_FIELD_ACCURACY, ES_EVAL, 2, 0, 0) = 0.75;
+  *es_result_f64(result, ES_FIELD_SECONDS, 0, 0, 0, 0) = 1; /* a diverged point has finished epoch 0 alone */
   for (int layer = 0; layer < 2; layer++) {
     *es_result_f64(result, ES_FIELD_SATURATION, ES_EVAL, 2, layer, 0) = layer == 0 ? 0.25 : 1;
     *es_result_f64(result, ES_FIELD_TRACE, ES_EVAL, 2, layer, 0) = 1;
@@ -133,8 +134,10 @@ TEST(from_nothing_to_complete) {
   write_result(&plan, 0, "complete", "");
   write_result(&plan, 2, "complete", "");
   check_status(&place, true, ES_EXIT_UNFINISHED, "1,3-4\n", "");
-  check_status(&place, false, ES_EXIT_UNFINISHED, "\n    2  2     complete       2    0.7500      0.2500\n", "");
-  check_status(&place, false, ES_EXIT_UNFINISHED, "\n    3  3     missing        -         -           -\n", "");
+  check_status(&place, false, ES_EXIT_UNFINISHED,
+               "\n    2  2     complete       2    0.7500                   0.2500\n", "");
+  check_status(&place, false, ES_EXIT_UNFINISHED,
+               "\n    3  3     missing        -         -                        -\n", "");
   for (int i = 1; i < 5; i++) write_result(&plan, i, "complete", "");
   check_status(&place, true, ES_EXIT_OK, "", "");
   check_status(&place, false, ES_EXIT_OK, "5 points: 5 complete, 0 diverged, 0 damaged, 0 missing in ", "");
@@ -150,7 +153,8 @@ TEST(diverged_counts_as_failed) {
   for (int i = 0; i < 5; i++)
     write_result(&plan, i, i == 3 ? "diverged" : "complete", i == 3 ? "loss NaN in epoch 1" : "");
   check_status(&place, true, ES_EXIT_FAILED, "", "");
-  check_status(&place, false, ES_EXIT_FAILED, "diverged       2    0.7500      0.2500  loss NaN in epoch 1\n", "");
+  check_status(&place, false, ES_EXIT_FAILED,
+               "diverged  0 of 2    0.7500                   0.2500  loss NaN in epoch 1\n", "");
   /* Failed and missing points: unfinished. */
   char path[ES_PATH_MAX];
   es_result_path(path, plan.output, es_grid_id(plan.grid, 0), 5);
@@ -173,7 +177,8 @@ TEST(damaged_counts_as_missing_and_is_named) {
   snprintf(expected, sizeof expected, "eigenscope: %s: is damaged and counts as missing: ", path);
   check_status(&place, true, ES_EXIT_UNFINISHED, "1\n", expected);
   check_status(&place, false, ES_EXIT_UNFINISHED, "5 points: 4 complete, 0 diverged, 1 damaged, 0 missing in ", "");
-  check_status(&place, false, ES_EXIT_UNFINISHED, "\n    1  1     damaged        -         -           -  ", "");
+  check_status(&place, false, ES_EXIT_UNFINISHED,
+               "\n    1  1     damaged        -         -                        -  ", "");
   es_plan_destroy(&plan);
   close_place(&place);
 }
@@ -195,10 +200,10 @@ TEST(table_of_run) {
   snprintf(expected, sizeof expected,
            "x: dataset shapes, model mlp, width 1/64, classes all, resolution 32\n"
            "\n"
-           "point  seed  outcome   epochs  accuracy  saturation  reason\n"
-           "    0  0     complete  1 of 2    0.7500      0.2500\n"
-           "    1  1     complete       2    0.7500      0.2500\n"
-           "    2  2     diverged       2    0.7500      0.2500  loss NaN\n"
+           "point  seed  outcome   epochs  accuracy  saturation (delta 0.99)  reason\n"
+           "    0  0     complete  1 of 2    0.7500                   0.2500\n"
+           "    1  1     complete       2    0.7500                   0.2500\n"
+           "    2  2     diverged  0 of 2    0.7500                   0.2500  loss NaN\n"
            "\n"
            "results: %s/points/\n",
            plan.output);

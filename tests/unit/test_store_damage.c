@@ -21,7 +21,7 @@ static void refused(const char *path, const char *reason) {
   assert_int_equal(summary.outcome, ES_OUTCOME_DAMAGED);
   if (strstr(summary.reason, reason) == NULL) fail_msg("expected \"%s\", got: %s", reason, summary.reason);
   assert_true(isnan(summary.accuracy) && isnan(summary.loss) && isnan(summary.mean_saturation));
-  assert_int_equal(es_result_show(&text, path, ES_SHOW_TABLE, fresh()), ES_INPUT);
+  assert_int_equal(es_result_show(&text, path, ES_SHOW_TABLE, ES_DELTA_ANY, fresh()), ES_INPUT);
   assert_int_equal(strncmp(said.message, path, strlen(path)), 0);
   assert_non_null(strstr(said.message, reason));
   assert_null(strchr(said.message, '\n'));
@@ -39,7 +39,7 @@ TEST_IN_FOLDER(missing) {
     assert_int_equal(summary.outcome, ES_OUTCOME_MISSING);
     assert_string_equal(summary.reason, "");
   }
-  assert_fails(es_result_show(&text, "missing.h5", ES_SHOW_CSV, fresh()), ES_INPUT,
+  assert_fails(es_result_show(&text, "missing.h5", ES_SHOW_CSV, ES_DELTA_ANY, fresh()), ES_INPUT,
                "missing.h5: cannot be read: No such file or directory");
 }
 
@@ -203,7 +203,7 @@ TEST_IN_FOLDER(lacking_groups) {
     assert_int_equal(summary.outcome, group == ES_GROUP_CORE ? ES_OUTCOME_DAMAGED : ES_OUTCOME_COMPLETE);
     es_text_t text = {0};
     for (int format = ES_SHOW_TABLE; format <= ES_SHOW_JSON && group != ES_GROUP_CORE; format++) {
-      assert_ok(es_result_show(&text, "r.h5", (es_show_format_t)format, fresh()));
+      assert_ok(es_result_show(&text, "r.h5", (es_show_format_t)format, ES_DELTA_ANY, fresh()));
     }
     es_text_destroy(&text);
   }
@@ -255,11 +255,11 @@ TEST_IN_FOLDER(lacking_quantities) {
   const es_result_header_t header = example_header();
   assert_ok(es_result_write("r.h5", result, &header, fresh()));
   es_result_destroy(result);
-  assert_ok(es_result_show(&whole, "r.h5", ES_SHOW_CSV, fresh()));
+  assert_ok(es_result_show(&whole, "r.h5", ES_SHOW_CSV, ES_DELTA_ANY, fresh()));
   hid_t file = H5Fopen("r.h5", H5F_ACC_RDWR, H5P_DEFAULT);
   delete_quantities(file);
   H5Fclose(file);
-  assert_ok(es_result_show(&without, "r.h5", ES_SHOW_CSV, fresh()));
+  assert_ok(es_result_show(&without, "r.h5", ES_SHOW_CSV, ES_DELTA_ANY, fresh()));
   assert_string_equal(es_text_get(&without), es_text_get(&whole));
   es_text_destroy(&whole);
   es_text_destroy(&without);
@@ -274,7 +274,7 @@ TEST_IN_FOLDER(lacking_quantities_and_widths) {
   H5Dclose(object);
   delete_quantities(file);
   H5Fclose(file);
-  assert_fails(es_result_show(&text, "r.h5", ES_SHOW_TABLE, fresh()), ES_INPUT,
+  assert_fails(es_result_show(&text, "r.h5", ES_SHOW_TABLE, ES_DELTA_ANY, fresh()), ES_INPUT,
                "r.h5: is not a result of eigenscope: the width of a layer is 9, but must be from 1 to 8");
 }
 

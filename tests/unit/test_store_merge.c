@@ -206,10 +206,12 @@ TEST_IN_FOLDER(changed_meanwhile) {
 typedef struct seen {
   int points;
   double accuracy[POINTS], saturation[POINTS];
+  double delta; /* expected; 0: any */
 } seen_t;
 
 static void see(void *context, const es_merged_info_t *info, const es_merged_point_t *point) {
   seen_t *seen = context;
+  assert_true(seen->delta == 0 || info->delta == seen->delta);
   if (point == NULL) return;
   assert_string_equal(info->names[0], "point");
   assert_string_equal(point->cells[0], seen->points == 0 ? "0" : "2");
@@ -218,26 +220,30 @@ static void see(void *context, const es_merged_info_t *info, const es_merged_poi
   seen->saturation[seen->points++] = point->mean_saturation;
 }
 
-/* Summaries equal those of the points' own files. */
+/* Summaries equal those of the points' own files. All points are shown at one delta: point 0 has 0.9 and 0.99, point 2
+ * only 0.95. */
 TEST_IN_FOLDER(read_back) {
-  seen_t seen = {0};
   put_points();
   merge_well("all.h5");
   assert_true(es_merged_check("all.h5"));
   assert_false(es_merged_check("o/points/00000000000000aa.h5"));
   assert_false(es_merged_check("none.h5"));
-  assert_ok(es_merged_read("all.h5", see, &seen, fresh()));
-  assert_int_equal(seen.points, 2);
   for (int i = 0; i < 2; i++) {
+    seen_t seen = {.delta = i == 0 ? 0.99 : 0.95};
     es_result_summary_t summary;
     char path[ES_PATH_MAX];
+    assert_ok(es_merged_read("all.h5", i == 0 ? ES_DELTA_ANY : 0.95, see, &seen, fresh()));
+    assert_int_equal(seen.points, 2);
     es_result_path(path, "o", IDS[2 * i], POINTS);
     es_result_summarize(&summary, path);
     assert_true(seen.accuracy[i] == summary.accuracy);
-    assert_true(seen.saturation[i] == summary.mean_saturation ||
-                (isnan(seen.saturation[i]) && isnan(summary.mean_saturation)));
+    assert_true(seen.saturation[i] == summary.mean_saturation);
+    assert_true(isnan(seen.saturation[1 - i]));
   }
-  assert_fails_with(es_merged_read("o/points/00000000000000aa.h5", see, &seen, fresh()), ES_INPUT,
+  seen_t seen = {0};
+  assert_fails(es_merged_read("all.h5", 0.5, see, &seen, fresh()), ES_INPUT,
+               "all.h5: delta 0.5 was not measured; it was measured at 0.9, 0.95 and 0.99");
+  assert_fails_with(es_merged_read("o/points/00000000000000aa.h5", ES_DELTA_ANY, see, &seen, fresh()), ES_INPUT,
                     "is not a merged file");
 }
 
@@ -261,6 +267,6 @@ TEST_IN_FOLDER(nothing_of_hdf5_is_left) {
   put_points();
   merge_well("all.h5");
   seen_t seen = {0};
-  assert_ok(es_merged_read("all.h5", see, &seen, fresh()));
+  assert_ok(es_merged_read("all.h5", ES_DELTA_ANY, see, &seen, fresh()));
   assert_int_equal(H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_ALL), 0);
 }
