@@ -85,6 +85,13 @@ es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_stat
 es_code_t es_plan_select(const es_plan_t *plan, const char *points, const char *task, es_selection_t *out,
                          es_status_t *status);
 
+/** Appends a line, as "job.yaml:4: limit.train is 100000, but ...", for each number in the settings of these points
+ * that is beyond what there is: limits, batches, and epochs after the last. Such jobs are run all the same. Equal lines
+ * appear once, and at most about 20. Needs a plan from es_plan_create. */
+void es_plan_notes(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out);
+/** Prints these lines on stderr, as "eigenscope: note: ...". */
+void es_plan_print_notes(const es_plan_t *plan, const es_selection_t *selection);
+
 /** Appends layers, strategies, time and memory of a job with source: activations on `ranks` ranks. */
 void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out);
 /** Bytes on the rank that needs most; 0 if memory is too short to compute it. */

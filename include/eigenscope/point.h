@@ -246,9 +246,24 @@ typedef struct es_checkpoint_settings {
 typedef struct es_axis_value {
   char name[ES_NAME_MAX]; /**< "width", "train.learning_rate", ... */
   char text[ES_NAME_MAX]; /**< as in the job file: "1/16", "all", "vgg11" */
-  bool is_number;
-  double number; /**< classes: the resolved count */
+  bool is_number, is_whole;
+  int64_t
+      whole; /**< if is_whole: the number, exact (a double rounds integers above 2^53); classes: the resolved count */
+  double number; /**< if is_number */
 } es_axis_value_t;
+
+/** Sets a number that is an integer. */
+static inline void es_axis_set_whole(es_axis_value_t *axis, int64_t whole) {
+  axis->is_number = axis->is_whole = true;
+  axis->whole = whole;
+  axis->number = (double)whole;
+}
+/** Sets another number; every width is one, also 1. */
+static inline void es_axis_set_real(es_axis_value_t *axis, double number) {
+  axis->is_number = true;
+  axis->is_whole = false;
+  axis->number = number;
+}
 
 typedef struct es_point {
   es_source_t source;

@@ -134,7 +134,9 @@ static void print_json(const es_plan_t *plan, const es_selection_t *selection, m
       es_text_append(out, "%s", a > 0 ? ", " : "");
       es_text_append_quoted(out, axis->name);
       es_text_append(out, ": ");
-      if (axis->is_number)
+      if (axis->is_whole)
+        es_text_append(out, "%lld", (long long)axis->whole);
+      else if (axis->is_number)
         es_text_append(out, "%s", es_text_double(axis->number, number));
       else
         es_text_append_quoted(out, axis->text);
@@ -214,6 +216,7 @@ static int plan_job(const es_arguments_t *arguments, es_status_t *status) {
             (long long)request.ranks, es_plan_lanes(&plan));
   } else if (es_plan_select(&plan, job.points, NULL, &selection, status) == ES_OK) {
     append_points(&plan, &selection, &request, &text, status);
+    if (status->code == ES_OK) es_plan_print_notes(&plan, &selection);
     es_selection_destroy(&selection);
   }
   es_plan_destroy(&plan);

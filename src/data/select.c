@@ -50,9 +50,7 @@ es_code_t es_point_bind(es_point_t *point, const es_dataset_info_t *info, const 
   }
   point->classes = classes;
   for (int32_t i = 0; i < point->n_axes; i++) {
-    if (strcmp(point->axes[i].name, "classes") != 0) continue;
-    point->axes[i].is_number = true;
-    point->axes[i].number = classes;
+    if (strcmp(point->axes[i].name, "classes") == 0) es_axis_set_whole(&point->axes[i], classes);
   }
   return ES_OK;
 }

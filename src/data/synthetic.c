@@ -265,7 +265,7 @@ static const es_key_t keys[] = {
      .doc = "synthetic: training images"},
     {"datasets.*", "eval", ES_KEY_INT64, DATASET(eval), 1, 10000000, .fallback = "500",
      .doc = "synthetic: evaluation images"},
-    {"datasets.*", "seed", ES_KEY_INT64, DATASET(seed), 0, INT64_MAX, .fallback = "0", .form = "an integer, 0 or more",
+    {"datasets.*", "seed", ES_KEY_INT64, DATASET(seed), 0, INT64_MAX, .fallback = "0",
      .doc = "synthetic: seed of the random numbers"},
 };
 

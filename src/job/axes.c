@@ -161,6 +161,23 @@ es_code_t es_axes_read(es_job_t *job, es_status_t *status) {
   return check_overrides(job, status);
 }
 
+/* Sets the number of an axis whose value in the point has this text; words have none. */
+static void set_number(const es_key_t *key, const es_point_t *point, es_axis_value_t *axis) {
+  int64_t whole;
+  double real;
+  axis->is_number = axis->is_whole = false;
+  axis->number = 0;
+  if (key->type == ES_KEY_NAME) return;
+  if (key->type == ES_KEY_RATIO)
+    es_axis_set_real(axis, es_ratio_value(point->width));
+  else if (es_text_to_int(axis->text, &whole))
+    es_axis_set_whole(axis, whole);
+  else if (es_text_to_double(axis->text, &real))
+    es_axis_set_real(axis, real);
+  else if (key->type == ES_KEY_COUNT32)
+    es_axis_set_whole(axis, 0); /* `all`, until the dataset is known */
+}
+
 /* Leaves an axis to the shapes in files of weights, unless the axis selects the files. */
 static void leave_to_files(es_point_t *point, const char *name) {
   char field[ES_NAME_MAX];
@@ -184,10 +201,9 @@ void es_job_start(const es_job_t *job, int block, es_point_t *out) {
     if (strcmp(key->section, "grid") != 0) continue;
     es_axis_value_t *axis = &out->axes[out->n_axes++];
     snprintf(axis->name, sizeof axis->name, "%s", key->name);
-    axis->is_number = key->type != ES_KEY_NAME;
-    if (!axis->is_number) continue;
+    if (key->type == ES_KEY_NAME) continue;
     snprintf(axis->text, sizeof axis->text, "%s", key->fallback);
-    if (!es_text_to_double(key->fallback, &axis->number)) axis->number = 0; /* all */
+    set_number(key, out, axis);
   }
   assert(out->n_axes == STANDARD_AXES);
   if (job->top.source != ES_SOURCE_CHECKPOINT) return;
@@ -203,12 +219,7 @@ static void describe_value(const es_key_t *key, const es_yaml_t *node, const es_
   else
     es_key_print(key, point, text);
   snprintf(out->text, sizeof out->text, "%.*s", ES_NAME_MAX - 1, text);
-  out->number = 0; /* `all`, until the dataset is known */
-  out->is_number = key->type == ES_KEY_RATIO || key->type == ES_KEY_COUNT32;
-  if (key->type == ES_KEY_RATIO)
-    out->number = es_ratio_value(point->width);
-  else if (key->type != ES_KEY_NAME && es_text_to_double(out->text, &out->number))
-    out->is_number = true;
+  set_number(key, point, out);
 }
 
 static void note_line(const char *name, int line, es_point_t *point) {

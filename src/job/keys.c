@@ -147,7 +147,7 @@ static const es_key_t firsts[] = {
      .doc = "use only the first labels of the dataset, as many as given"},
     {"grid", "resolution", ES_KEY_INT32, POINT(resolution), 8, 512, .fallback = "32",
      .doc = "height and width of the images at the input of the network"},
-    {"grid", "seed", ES_KEY_INT64, POINT(seed), 0, INT64_MAX, .fallback = "0", .form = "an integer, 0 or more",
+    {"grid", "seed", ES_KEY_INT64, POINT(seed), 0, INT64_MAX, .fallback = "0",
      .doc = "seed of initialisation, order of samples, augmentation and dropout"},
 };
 

@@ -250,6 +250,8 @@ static es_code_t prepare(run_t *run, es_status_t *status) {
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_TRY(choose_groups(run, status));
   ES_TRY(find_pending(run, status));
+  const es_selection_t pending = {out->n_pending, run->pending};
+  if (run->rank == 0 && settings->progress != ES_PROGRESS_NONE) es_plan_print_notes(&out->plan, &pending);
   ES_TRY(es_run_check_memory(&out->plan, run->pending, out->n_pending, run->ranks_per_point, &run->datasets.stream,
                              status));
   return load_data(run, status);

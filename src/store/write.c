@@ -2,7 +2,6 @@
 #include "eigenscope/memory.h"
 #include "result.h"
 #include "writer.h"
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,23 +64,14 @@ static void put_field(es_writer_t *writer, es_result_t *result, es_field_t field
 /* Writes an axis as an attribute of a comparable type: int64 for whole numbers, float64 for others and every width. */
 static void put_axis(es_writer_t *writer, const es_axis_value_t *axis) {
   char name[ES_NAME_MAX];
-  int64_t whole = 0;
   snprintf(name, sizeof name, "%s", axis->name);
   for (char *c = name; *c != '\0'; c++) {
     if (*c == '.') *c = '_';
   }
-  if (!axis->is_number) {
+  if (!axis->is_number)
     es_writer_text(writer, writer->file, name, axis->text);
-    return;
-  }
-  /* The text first, because a seed above 2^53 is not exact as a double. The number if the text is a word ("all"). */
-  bool is_whole = es_text_to_int(axis->text, &whole);
-  if (!is_whole && axis->number == rint(axis->number) && fabs(axis->number) < 0x1p53) {
-    whole = (int64_t)axis->number;
-    is_whole = true;
-  }
-  if (is_whole && strcmp(name, "width") != 0)
-    es_writer_number(writer, writer->file, name, ES_TYPE_I64, &whole);
+  else if (axis->is_whole)
+    es_writer_number(writer, writer->file, name, ES_TYPE_I64, &axis->whole);
   else
     es_writer_number(writer, writer->file, name, ES_TYPE_F64, &axis->number);
 }

@@ -58,8 +58,11 @@ static inline void example_axis(es_point_t *point, const char *name, const char 
   es_axis_value_t *axis = &point->axes[point->n_axes++];
   snprintf(axis->name, sizeof axis->name, "%s", name);
   snprintf(axis->text, sizeof axis->text, "%s", text);
-  axis->is_number = number >= 0;
-  axis->number = number;
+  int64_t whole = (int64_t)number;
+  if (number >= 0 && strcmp(name, "width") != 0 && (es_text_to_int(text, &whole) || number == (double)whole))
+    es_axis_set_whole(axis, whole);
+  else if (number >= 0)
+    es_axis_set_real(axis, number);
 }
 
 static inline const es_point_t *example_point(void) {

@@ -40,7 +40,7 @@ static const bad_job_t grid[] = {
      "job.yaml:3: a value of grid.train.schedule must be a single number or word, not a mapping of 1"},
     {AXIS("seed: []"), NULL, "job.yaml:3: grid.seed is an empty list; an axis needs at least one value"},
     {AXIS("seed: {a: 1}"), NULL, "job.yaml:3: grid.seed must be a value or a list of values, not a mapping of 1"},
-    {AXIS("seed: [0,\n 1, -1]"), NULL, "job.yaml:4: grid.seed must be an integer, 0 or more, not \"-1\""},
+    {AXIS("seed: [0,\n 1, -1]"), NULL, "job.yaml:4: grid.seed must be an integer from 0 to 9223372036854775807, not \"-1\""},
     {AXIS("seed: [0, 1,\n 0]"), NULL, "job.yaml:4: grid.seed has \"0\" twice"},
     {AXIS("width: [1/4, 0.5, 0.25]"), NULL, "job.yaml:3: grid.width has \"0.25\" twice"},
     {AXIS("width: 1/128"), NULL,

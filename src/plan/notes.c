@@ -1,0 +1,123 @@
+/* Notes about numbers of a job that cannot have the effect that they say. */
+#include "eigenscope/epochs.h"
+#include "plan_internal.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct notes {
+  const es_plan_t *plan;
+  es_text_t *out;
+  int n;
+} notes_t;
+
+/* Adds a line that starts with the job file, unless it is there already. `line` 0: unknown. */
+__attribute__((format(printf, 3, 4))) static void add(notes_t *notes, int line, const char *format, ...) {
+  char text[1024], place[16] = "";
+  es_text_t note = {0};
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  if (line > 0) snprintf(place, sizeof place, ":%d", line);
+  es_text_append(&note, "%s%s: %s\n", es_job_path(notes->plan->job), place, text);
+  if (strstr(es_text_get(notes->out), es_text_get(&note)) == NULL) {
+    es_text_append(notes->out, "%s", es_text_get(&note));
+    notes->n++;
+  }
+  es_text_destroy(&note);
+}
+
+/* Number of samples of a split and class that a limit leaves. */
+static int64_t samples_of(const es_point_t *point, const es_dataset_info_t *info, es_split_t split, int32_t c) {
+  const int64_t most = es_class_quota(point->dataset.limit[split], point->classes, c);
+  const int64_t there = info->class_count[split][c];
+  return there < most ? there : most;
+}
+
+/* Notes that a balanced limit is more than there is: `there` of all classes together, `scarce` of the first class that
+ * cannot fill its share (−1: none), `used` in the end. */
+static void note_limit(notes_t *notes, const es_point_t *point, const es_dataset_info_t *info, es_split_t split,
+                       bool probes) {
+  const int64_t limit = probes ? point->probe.samples : point->dataset.limit[split];
+  const char *name = probes ? "probe.samples" : split == ES_TRAIN ? "limit.train" : "limit.eval";
+  const char *split_name = split == ES_TRAIN ? "train" : "eval";
+  const int line = probes ? 0 : point->dataset.line;
+  int64_t there = 0, used = 0;
+  int32_t scarce = -1;
+  if (limit == 0) return;
+  for (int32_t c = 0; c < point->classes; c++) {
+    const int64_t quota = es_class_quota(limit, point->classes, c);
+    const int64_t n = probes ? samples_of(point, info, split, c) : info->class_count[split][c];
+    there += n;
+    used += n < quota ? n : quota;
+    if (n < quota && scarce < 0) scarce = c;
+  }
+  if (used == limit) return;
+  if (there <= limit) {
+    add(notes, line, "%s is %lld, but dataset %s gives %lld %s samples of %d classes: all of them are used", name,
+        (long long)limit, point->dataset.name, (long long)there, split_name, point->classes);
+    return;
+  }
+  const int64_t n = probes ? samples_of(point, info, split, scarce) : info->class_count[split][scarce];
+  add(notes, line,
+      "%s is %lld, %lld of each of %d classes, but dataset %s gives %lld %s samples of class %d: %lld in all are used",
+      name, (long long)limit, (long long)es_class_quota(limit, point->classes, scarce), point->classes,
+      point->dataset.name, (long long)n, split_name, scarce, (long long)used);
+}
+
+/* Notes settings of training that act after its end. */
+static void note_training(notes_t *notes, const es_point_t *point, const es_dataset_info_t *info) {
+  const es_train_settings_t *t = &point->train;
+  const int64_t samples = es_point_samples(point, info, ES_TRAIN);
+  const es_split_t split = es_point_has_split(point, ES_EVAL) ? ES_EVAL : ES_TRAIN;
+  const int32_t compared = es_point_measured_count(point, split) - 1;
+  if (t->batch > samples)
+    add(notes, 0, "train.batch is %d, but dataset %s gives %lld train samples: every step has %lld", t->batch,
+        point->dataset.name, (long long)samples, (long long)samples);
+  const bool several = t->epochs > 1;
+  if (several && point->measure.every > t->epochs)
+    add(notes, 0, "measure.every is %d, but training ends after epoch %d: no epoch between 0 and %d is measured",
+        point->measure.every, t->epochs, t->epochs);
+  if (several && point->checkpoint.every > t->epochs)
+    add(notes, 0, "checkpoint.every is %d, but training ends after epoch %d: no state is saved before the end",
+        point->checkpoint.every, t->epochs);
+  if (t->schedule == ES_SCHEDULE_STEP && t->schedule_step >= t->epochs)
+    add(notes, 0, "train.schedule.step is %d, but training ends after epoch %d: the learning rate never changes",
+        t->schedule_step, t->epochs);
+  if (t->stop_when_stable.patience > compared)
+    add(notes, 0,
+        "train.stop_when_stable.patience is %d, but %d measured epoch%s can be compared: training never ends early",
+        t->stop_when_stable.patience, compared, compared == 1 ? "" : "s");
+  for (int32_t i = 0; i < point->probe.epochs.n; i++)
+    if (point->probe.epochs.list[i] > t->epochs)
+      add(notes, 0, "probe.epochs has %d, but training ends after epoch %d: no probes are fitted then",
+          point->probe.epochs.list[i], t->epochs);
+}
+
+void es_plan_notes(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out) {
+  enum { NOTES_MAX = 20 };
+  notes_t notes = {.plan = plan, .out = out};
+  es_grid_walk_t walk = {.grid = plan->grid};
+  if (es_job_base(plan->job)->source == ES_SOURCE_ACTIVATIONS) return; /* has no dataset and no training */
+  for (int64_t i = 0; i < selection->n; i++) {
+    es_point_t point;
+    es_plan_walk(plan, &walk, selection->index[i], &point);
+    const es_dataset_info_t *info = es_plan_info(plan, &point);
+    for (int split = 0; split < ES_SPLITS; split++) note_limit(&notes, &point, info, (es_split_t)split, false);
+    if (point.probe.epochs.kind != ES_EPOCHS_NONE) note_limit(&notes, &point, info, ES_TRAIN, true);
+    if (point.source == ES_SOURCE_TRAIN) note_training(&notes, &point, info);
+    if (notes.n < NOTES_MAX) continue;
+    add(&notes, 0, "and more; plan --points shows those of single points");
+    break;
+  }
+}
+
+void es_plan_print_notes(const es_plan_t *plan, const es_selection_t *selection) {
+  es_text_t text = {0};
+  es_plan_notes(plan, selection, &text);
+  const char *line = es_text_get(&text);
+  for (size_t length; (length = strcspn(line, "\n")) > 0; line += length + 1)
+    fprintf(stderr, "eigenscope: note: %.*s\n", (int)length, line);
+  es_text_destroy(&text);
+}
