@@ -35,8 +35,8 @@ static int64_t samples_of(const es_point_t *point, const es_dataset_info_t *info
   return there < most ? there : most;
 }
 
-/* Notes that a balanced limit is more than there is: `there` of all classes together, `scarce` of the first class that
- * cannot fill its share (−1: none), `used` in the end. */
+/* Notes that a balanced limit cannot be filled: all classes together have `there` samples, `used` of them are used, and
+ * the class `scarce` is the first that cannot fill its share. */
 static void note_limit(notes_t *notes, const es_point_t *point, const es_dataset_info_t *info, es_split_t split,
                        bool probes) {
   const int64_t limit = probes ? point->probe.samples : point->dataset.limit[split];
@@ -54,7 +54,7 @@ static void note_limit(notes_t *notes, const es_point_t *point, const es_dataset
     if (n < quota && scarce < 0) scarce = c;
   }
   if (used == limit) return;
-  if (there <= limit) {
+  if (used == there) {
     add(notes, line, "%s is %lld, but dataset %s gives %lld %s samples of %d classes: all of them are used", name,
         (long long)limit, point->dataset.name, (long long)there, split_name, point->classes);
     return;

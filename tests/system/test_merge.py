@@ -371,9 +371,11 @@ class Readers(Sweep):
         self.assertEqual(lines[0], "sweep: dataset shapes, width 1, resolution 32")
         self.assertEqual(lines[1], "7 of 8 points, missing: 3")
         self.assertEqual(lines[3].split(), ["point", "model", "classes", "seed", "train_learning_rate", "train_epochs",
-                                            "outcome", "accuracy", "saturation", "reason"])
+                                            "outcome", "accuracy", "saturation", "(delta", "0.99)", "reason"])
         # show reads the merged file and prints the numbers that status reads from the files of points.
-        status = {line.split()[0]: line.split() for line in self.run_program("status", "job.yaml", expect=3).stdout.splitlines()
+        # "0 of 2" is one cell.
+        status = {line.split()[0]: line.replace(" of ", "of", 1).split()
+                  for line in self.run_program("status", "job.yaml", expect=3).stdout.splitlines()
                   if line.strip()[:1].isdigit() and " points: " not in line}
         for line in lines[4:]:
             words = line.split()
@@ -381,12 +383,27 @@ class Readers(Sweep):
             theirs = status[words[0]]
             at = next(i for i, word in enumerate(theirs) if word in ("complete", "diverged"))
             self.assertEqual(words[place + 1:place + 3], theirs[at + 2:at + 4])
+            self.assertEqual(theirs[at + 1], "0of2" if int(words[0]) in DIVERGED else "3" if int(words[0]) < 4 else "2")
         document = json.loads(self.run_program("show", "all.h5", "--format", "json", env=NO_MPI).stdout)
         self.assertEqual([point["point"] for point in document["points"]], [0, 1, 2, 4, 5, 6, 7])
         self.assertEqual(document["points"][4]["outcome"], "diverged")
+        self.assertEqual({point["delta"] for point in document["points"]}, {0.99})
         csv = self.run_program("show", "all.h5", "--format", "csv", env=NO_MPI).stdout.splitlines()
         self.assertEqual(len(csv), 8)
         self.assertTrue(csv[0].startswith("point,dataset,model,width,classes,resolution,seed,train_learning_rate,"))
+        # Another delta has other numbers, in every format; one that was not measured is refused.
+        other = json.loads(self.run_program("show", "all.h5", "--format", "json", "--delta", "0.9", env=NO_MPI).stdout)
+        for one, at in ((document, 1), (other, 0)):
+            for row, point in enumerate(one["points"]):
+                with h5py.File(self.folder / "all.h5") as file:
+                    epoch = 0 if point["outcome"] == "diverged" else point["train_epochs"] or 3
+                    hidden = file["layer_output"][row] == 0
+                    values = file["saturation"][row, 1, int(epoch), :, at][hidden]
+                    excluded = file["flags"][row, 1, int(epoch)][hidden] & 7 != 0
+                np.testing.assert_allclose(point["mean_saturation"], np.nanmean(values[~excluded]), rtol=1e-12)
+        done = self.run_program("show", "all.h5", "--delta", "0.95", env=NO_MPI, expect=1)
+        self.assertEqual(done.stderr, "eigenscope: all.h5: delta 0.95 was not measured; it was measured at 0.9 and 0.99\n")
+        self.assertEqual(done.stdout, "")
 
     def test_a_merged_file_is_no_result(self):
         self.merge()

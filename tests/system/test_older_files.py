@@ -54,7 +54,7 @@ class OlderFiles(harness.Case):
                 np.testing.assert_allclose(found[name][at], expected, rtol=1e-9, err_msg=f"{name} {at}")
 
     def check_show(self):
-        self.assertIn("saturation, eval split, delta 0.9", self.run_program("show", self.points[0]).stdout)
+        self.assertIn("saturation, eval split, delta 0.99", self.run_program("show", self.points[0]).stdout)
         rows = list(csv.DictReader(io.StringIO(self.run_program("show", self.points[0], "--format", "csv").stdout)))
         told = json.loads(self.run_program("show", self.points[0], "--format", "json").stdout)["rows"]
         self.assertEqual(len(rows), len(told))

@@ -21,6 +21,33 @@ train: {epochs: 2}
 # Makes MPI_Init fail, to detect commands that call it.
 NO_MPI = {"OMPI_MCA_pml": "none-such", "OMPI_MCA_btl": "none-such"}
 
+# Settings that go just beyond what there is, with their notes; AS_FAR are the largest that have none.
+NOTES = [
+    (["datasets.shapes.limit.train=100000"],
+     "job.yaml:8: limit.train is 100000, but dataset shapes gives 90 train samples of 3 classes: all of them are used"),
+    (["datasets.shapes.limit.eval=31"],
+     "job.yaml:8: limit.eval is 31, but dataset shapes gives 30 eval samples of 3 classes: all of them are used"),
+    (["train.batch=60", "grid.classes=2", "datasets.shapes.limit.train=61"],
+     "job.yaml:8: limit.train is 61, but dataset shapes gives 60 train samples of 2 classes: all of them are used"),
+    (["train.batch=91"], "job.yaml: train.batch is 91, but dataset shapes gives 90 train samples: every step has 90"),
+    (["datasets.shapes.limit.train=60", "train.batch=61"],
+     "job.yaml: train.batch is 61, but dataset shapes gives 60 train samples: every step has 60"),
+    (["measure.every=3"], "job.yaml: measure.every is 3, but training ends after epoch 2: no epoch between 0 and 2 is measured"),
+    (["checkpoint.every=3"],
+     "job.yaml: checkpoint.every is 3, but training ends after epoch 2: no state is saved before the end"),
+    (["train.schedule={step: 2}"],
+     "job.yaml: train.schedule.step is 2, but training ends after epoch 2: the learning rate never changes"),
+    (["train.stop_when_stable={distance: 0.1, patience: 3}"],
+     "job.yaml: train.stop_when_stable.patience is 3, but 2 measured epochs can be compared: training never ends early"),
+    (["probe={epochs: last, samples: 91}"],
+     "job.yaml: probe.samples is 91, but dataset shapes gives 90 train samples of 3 classes: all of them are used"),
+    (["train={batch: 90}", "grid.train.epochs=[2, 3]", "probe.epochs=[1, 3]"],
+     "job.yaml: probe.epochs has 3, but training ends after epoch 2: no probes are fitted then"),
+]
+AS_FAR = ["datasets.shapes.limit={train: 90, eval: 30}", "train.batch=90", "measure.every=2", "checkpoint.every=2",
+          "train.schedule={step: 1}", "train.stop_when_stable={distance: 0.1, patience: 1}",
+          "probe={epochs: [2], samples: 90}"]
+
 
 class Plan(harness.Case):
     def plan(self, *arguments):
@@ -59,6 +86,19 @@ class Plan(harness.Case):
                                                      "resolution": 32, "seed": 1})
         self.assertAlmostEqual(sum(p["macs"] for p in plan["points"]), plan["total_macs"], delta=10)
         self.assertAlmostEqual(sum(p["share"] for p in plan["points"]), 1, places=4)
+
+    def test_notes(self):
+        """A number beyond what there is, is a note that has both numbers, on stderr; the job is run all the same."""
+        self.assertEqual(self.plan(*(word for value in AS_FAR for word in ("--set", value))).stderr, "")
+        for sets, note in NOTES:
+            sets = ["train.batch=90", *sets]
+            done = self.plan(*(word for value in sets for word in ("--set", value)), "--format", "json")
+            self.assertEqual(done.stderr, f"eigenscope: note: {note}\n")
+            json.loads(done.stdout)
+        sets = ("--set", "train.batch=90", "--set", NOTES[0][0][0], "--points", "0")
+        done = self.run_program("run", "job.yaml", "--dry-run", *sets)
+        self.assertEqual(done.stderr, f"eigenscope: note: {NOTES[0][1]}\n")
+        self.assertEqual(self.run_program("run", "job.yaml", "--dry-run", "--quiet", *sets).stderr, "")
 
     def test_set_and_output_change_the_plan(self):
         plain = json.loads(self.plan("--format=json").stdout)

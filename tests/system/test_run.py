@@ -9,7 +9,7 @@ import h5py
 import harness
 import results
 
-EPOCH = (r"point \d seed=\d: epoch (0/3|\d/3 loss \d+\.\d{4}) accuracy [01]\.\d{4}( saturation [01]\.\d{3})?"
+EPOCH = (r"point \d seed=\d: epoch (0/3|\d/3 loss \d+\.\d{4}) accuracy [01]\.\d{4}( saturation [01]\.\d{3} \(delta 0\.99\))?"
          r"( \d+ images/s)?")
 END = r"point \d seed=\d: complete \(\d/\d points?, (\d+ s|[\d:]+|\?) left\)"
 

@@ -61,7 +61,9 @@ class Diverged(results.Case):
 
     def test_status(self):
         done = self.run_program("status", "job.yaml", "--output", "out", expect=2)
-        self.assertRegex(done.stdout, r"(?m)^ +1 .* diverged .*" + REASON + "$")
+        # The point has the epochs that it finished, not the planned ones.
+        self.assertRegex(done.stdout, r"(?m)^ +1 .* diverged +0 of \d+ .*" + REASON + "$")
+        self.assertRegex(self.run_program("show", self.bad).stdout, rf"\ndiverged: {REASON}\n0 of \d+ epochs, accuracy ")
         self.assertIn("3 points: 2 complete, 1 diverged, 0 damaged, 0 missing", done.stdout)
         self.assertEqual(self.missing(expect=2), "")
 

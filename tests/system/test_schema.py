@@ -347,15 +347,16 @@ class Schema(harness.Case):
         self.assertFalse(any(None in row or None in row.values() for row in rows))
 
     def test_show_table(self):
-        text = self.run_program("show", self.path).stdout
-        self.assertLessEqual(max(map(len, text.splitlines())), 100)
-        lines = text.splitlines()
-        start = lines.index("saturation, eval split, delta 0.9")
-        self.assertEqual(lines[start + 1].split(), ["layer", "width", "0", "3", "4"])
-        values = self.open()["saturation"][1][[0, 3, 4], :, 0]
-        for layer, line in enumerate(lines[start + 2:start + 12]):
-            shown = [word.rstrip("udn") for word in line.split()[2:]]
-            self.assertEqual(shown, [f"{value:.3f}" for value in values[:, layer]])
+        for at, delta, asked in ((1, "0.99", ()), (0, "0.9", ("--delta", "0.9"))):
+            text = self.run_program("show", self.path, *asked).stdout
+            self.assertLessEqual(max(map(len, text.splitlines())), 100)
+            lines = text.splitlines()
+            start = lines.index(f"saturation, eval split, delta {delta}")
+            self.assertEqual(lines[start + 1].split(), ["layer", "width", "0", "3", "4"])
+            values = self.open()["saturation"][1][[0, 3, 4], :, at]
+            for layer, line in enumerate(lines[start + 2:start + 12]):
+                shown = [word.rstrip("udn") for word in line.split()[2:]]
+                self.assertEqual(shown, [f"{value:.3f}" for value in values[:, layer]])
 
 
 if __name__ == "__main__":

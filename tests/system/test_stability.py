@@ -109,7 +109,7 @@ class Stability(results.Case):
             self.assertEqual((facts["outcome"], facts["reason"]), ("complete", ""))
             self.assertEqual(facts["stopped_at_epoch"], stops[facts["seed"]])
             shown = self.run_program("show", path).stdout
-            self.assertIn(f"complete, stable and stopped after epoch {stops[facts['seed']]} of 11, accuracy ", shown)
+            self.assertIn(f"complete, stable at delta 0.9 and stopped after epoch {stops[facts['seed']]} of 11, accuracy ", shown)
             document = json.loads(self.run_program("show", path, "--format", "json").stdout)
             self.assertEqual({row["epoch"] for row in document["rows"]}, set(range(stops[facts["seed"]] + 1)))
             _, weights = results.read_safetensors(self.folder / "out/checkpoints" / f"{point}.safetensors")

@@ -108,6 +108,58 @@ class StatusAndShow(harness.Case):
         document = json.loads(self.run_program("show", path, "--format", "json", env=NO_MPI).stdout)
         self.assertIn(path.stem, json.dumps(document))
 
+    def test_one_word_one_number(self):
+        """What run, status and show call saturation is at the delta that they name, 0.99 here."""
+        printed = self.run_program("run", "job.yaml", "--points", "1").stdout
+        path = next((self.folder / "results/tiny/points").glob("*.h5"))
+        rows = json.loads(self.run_program("show", path, "--format", "json", env=NO_MPI).stdout)["rows"]
+        last = {(row["layer"], row["delta"]): row["saturation"] for row in rows if (row["split"], row["epoch"]) == ("eval", 2)
+                and not row["layer_output"] and not row["flags"] & 7}
+        means = {delta: sum(values) / len(values) for delta in (0.9, 0.99)
+                 if (values := [value for (_, at), value in last.items() if at == delta])}
+        self.assertNotAlmostEqual(means[0.9], means[0.99], 3)
+        self.assertIn(f" saturation {means[0.99]:.3f} (delta 0.99)", printed)
+        self.assertIn("  saturation (delta 0.99)", printed)
+        text = self.status(expect=3).stdout
+        self.assertIn("  saturation (delta 0.99)", text)
+        self.assertEqual(text.splitlines()[4].split()[-1], f"{means[0.99]:.4f}")
+        for delta, asked in ((0.99, ()), (0.9, ("--delta", "0.9"))):
+            table = self.run_program("show", path, *asked, env=NO_MPI).stdout
+            mean = table[table.index(f"saturation, eval split, delta {delta:g}\n"):].split("mean of hidden")[1].split("\n")[0]
+            self.assertEqual(mean.split()[-1], f"{means[delta]:.3f}")
+        done = self.run_program("show", path, "--delta", "0.5", expect=1, env=NO_MPI)
+        self.assertRegex(done.stderr, r"^eigenscope: .*: delta 0.5 was not measured; it was measured at 0.9 and 0.99\n$")
+        for wrong in ("0", "1.5", "x", "nan", "-0.9"):
+            done = self.run_program("show", path, f"--delta={wrong}", expect=1, env=NO_MPI)
+            self.assertEqual(done.stderr, f"eigenscope: --delta {wrong}: must be a number above 0, at most 1\n")
+
+    def test_integers_keep_all_bits(self):
+        """Seeds above 2^53, where doubles have gaps, through the job, its plan, files, tables and a merged file."""
+        seeds = [2**53 + 1, 2**63 - 1]
+        sets = ["--set", f"grid.seed={seeds}", "--set", "datasets.shapes.seed=9007199254740993", "--set", "train.epochs=1"]
+        plan = json.loads(self.run_program("plan", "job.yaml", *sets, "--format", "json").stdout)["points"]
+        self.assertEqual([point["axes"]["seed"] for point in plan], seeds)
+        self.run_program("run", "job.yaml", *sets, "--quiet")
+        status = self.run_program("status", "job.yaml", *sets).stdout
+        self.run_program("merge", "job.yaml", *sets, "--to", "all.h5")
+        merged = json.loads(self.run_program("show", "all.h5", "--format", "json").stdout)["points"]
+        self.assertEqual([point["seed"] for point in merged], seeds)
+        lines = self.run_program("show", "all.h5", "--format", "csv").stdout.splitlines()
+        self.assertEqual([int(row["seed"]) for row in csv.DictReader(lines)], seeds)
+        for seed, point in zip(seeds, plan):
+            path = self.folder / f"results/tiny/points/{point['id']}.h5"
+            facts = json.loads(self.run_program("show", path, "--format", "json").stdout)["attributes"]
+            self.assertEqual(facts["seed"], seed)
+            self.assertIn(f"  seed: {seed}\n", facts["job"])
+            self.assertIn("    seed: 9007199254740993\n", facts["job"])
+            self.assertRegex(status, f"  {seed} +complete")
+            # The resolved job is the same point.
+            self.write("again.yaml", facts["job"])
+            again = json.loads(self.run_program("plan", "again.yaml", "--format", "json").stdout)["points"]
+            self.assertEqual([(p["id"], p["axes"]["seed"]) for p in again], [(point["id"], seed)])
+        done = self.run_program("plan", "job.yaml", "--set", f"grid.seed={2**63}", expect=1)
+        self.assertIn(f'grid.seed must be an integer from 0 to {2**63 - 1}, not "{2**63}"', done.stderr)
+
     def test_show_what_is_no_result(self):
         for name in ("gone.h5", "job.yaml"):
             done = self.run_program("show", name, expect=1, env=NO_MPI)

@@ -130,6 +130,54 @@ TEST(infos_of_another_rank) {
   es_plan_destroy(&plan);
 }
 
+/* Notes about the job of a dataset whose class 1 is rare: 50, 5 and 45 train samples, 10 of each in eval. */
+static void check_notes(const char *settings, const char *expected) {
+  char text[512];
+  const es_dataset_info_t info = {.classes = 3,
+                                  .height = 8,
+                                  .width = 8,
+                                  .channels = 1,
+                                  .count = {100, 30},
+                                  .class_count = {{50, 5, 45}, {10, 10, 10}}};
+  snprintf(text, sizeof text,
+           "name: x\n"
+           "grid: {dataset: rare, model: mlp, seed: [0, 1]}\n"
+           "datasets: {rare: {format: idx, path: /no/such/folder%s\n",
+           settings);
+  const es_plan_request_t request = {.path = "job.yaml", .text = text, .size = strlen(text), .infos = &info};
+  es_plan_t plan;
+  es_selection_t all;
+  es_text_t notes = {0};
+  es_status_t status = {0};
+  if (es_plan_create(&plan, &request, &status) != ES_OK) fail_msg("%s", status.message);
+  assert_ok(es_selection_parse(&all, NULL, es_grid_count(plan.grid), fresh()));
+  es_plan_notes(&plan, &all, &notes);
+  assert_string_equal(es_text_get(&notes), expected);
+  es_text_destroy(&notes);
+  es_selection_destroy(&all);
+  es_plan_destroy(&plan);
+}
+
+/* A limit below the number of samples may still be more than a class has; several points share a note. */
+TEST(notes_of_balanced_limits) {
+  check_notes(", limit: {train: 15}}}\ntrain: {batch: 15}", "");
+  check_notes(", limit: {train: 16}}}\ntrain: {batch: 16}", "");
+  check_notes(", limit: {train: 60}}}\ntrain: {batch: 45}",
+              "job.yaml:3: limit.train is 60, 20 of each of 3 classes, but dataset rare gives 5 train samples of class "
+              "1: 45 in all are used\n");
+  check_notes(
+      ", limit: {train: 100, eval: 30}}}\ntrain: {batch: 72}",
+      "job.yaml:3: limit.train is 100, 33 of each of 3 classes, but dataset rare gives 5 train samples of class "
+      "1: 72 in all are used\n");
+  check_notes(", limit: {train: 150}}}\ntrain: {batch: 100}",
+              "job.yaml:3: limit.train is 150, but dataset rare gives 100 train samples of 3 classes: all of them are "
+              "used\n");
+  check_notes("}}\ntrain: {batch: 100}\nprobe: {epochs: last, samples: 30}",
+              "job.yaml: probe.samples is 30, 10 of each of 3 classes, but dataset rare gives 5 train samples of class "
+              "1: 25 in all are used\n");
+  check_notes("}}\ntrain: {batch: 100}\nprobe: {epochs: none, samples: 30}", "");
+}
+
 static void refuse(const char *text, const char *message) {
   es_plan_t plan;
   es_status_t status;
