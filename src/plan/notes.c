@@ -25,6 +25,7 @@ __attribute__((format(printf, 3, 4))) static void add(notes_t *notes, int line, 
     es_text_append(notes->out, "%s", es_text_get(&note));
     notes->n++;
   }
+  if (note.failed) notes->out->failed = true;
   es_text_destroy(&note);
 }
 
@@ -119,5 +120,6 @@ void es_plan_print_notes(const es_plan_t *plan, const es_selection_t *selection)
   const char *line = es_text_get(&text);
   for (size_t length; (length = strcspn(line, "\n")) > 0; line += length + 1)
     fprintf(stderr, "eigenscope: note: %.*s\n", (int)length, line);
+  if (text.failed) fprintf(stderr, "eigenscope: warning: out of memory for notes about the job\n");
   es_text_destroy(&text);
 }
