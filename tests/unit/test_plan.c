@@ -178,6 +178,25 @@ TEST(notes_of_balanced_limits) {
   check_notes("}}\ntrain: {batch: 100}\nprobe: {epochs: none, samples: 30}", "");
 }
 
+/* A grid with more notes than a reader wants: 24 in all. */
+TEST(many_notes) {
+  es_plan_t plan;
+  es_selection_t all;
+  es_text_t notes = {0};
+  create(&plan, "name: x\n"
+                "grid: {dataset: shapes, model: mlp, train.epochs: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]}\n" SHAPES
+                "train: {batch: 90}\nmeasure: {every: 20}\ncheckpoint: {every: 20}\n");
+  assert_ok(es_selection_parse(&all, NULL, es_grid_count(plan.grid), fresh()));
+  es_plan_notes(&plan, &all, &notes);
+  int lines = 0;
+  for (const char *c = es_text_get(&notes); *c != '\0'; c++) lines += *c == '\n';
+  assert_int_equal(lines, 21);
+  assert_non_null(strstr(es_text_get(&notes), "\njob.yaml: and more; plan --points shows those of single points\n"));
+  es_text_destroy(&notes);
+  es_selection_destroy(&all);
+  es_plan_destroy(&plan);
+}
+
 static void refuse(const char *text, const char *message) {
   es_plan_t plan;
   es_status_t status;
