@@ -89,7 +89,7 @@ static void note_training(notes_t *notes, const es_point_t *point, const es_data
   if (t->stop_when_stable.patience > compared)
     add(notes, 0,
         "train.stop_when_stable.patience is %d, but %d measured epoch%s can be compared: training never ends early",
-        t->stop_when_stable.patience, compared, compared == 1 ? "" : "s");
+        t->stop_when_stable.patience, compared, es_plural(compared));
   for (int32_t i = 0; i < point->probe.epochs.n; i++)
     if (point->probe.epochs.list[i] > t->epochs)
       add(notes, 0, "probe.epochs has %d, but training ends after epoch %d: no probes are fitted then",
