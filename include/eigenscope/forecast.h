@@ -18,6 +18,7 @@ typedef struct es_forecast_layer {
   es_rows_info_t rows; /**< rows of the largest pass */
   int32_t order;       /**< order of its eigenproblem */
   int32_t features;    /**< features of its probe */
+  bool is_double;      /**< the features are double, else float */
 } es_forecast_layer_t;
 
 /** A point, and sums over its measured layers that depend only on the network and the measure settings. */

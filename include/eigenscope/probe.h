@@ -14,11 +14,18 @@
  * of the curvature (Frangella, Tropp, Udell, "Randomized Nyström preconditioning", 2023, algorithm 2.1), on centred
  * features. Centring changes only the intercepts and the metric only the steps, so neither changes the optimum.
  * Products with the features run in float on slices of 256 rows, everything else (softmax, sums, line search, vectors)
- * in double. If float is too inexact to converge, the solver continues in double. The reported numbers always come from
- * a final evaluation in double.
+ * in double. If float is too inexact to converge, the solver continues in double, and at last by Newton's method
+ * (src/probe/newton.c). The reported numbers always come from a final evaluation in double.
+ *
+ * Features are centred in double. Features in float of ordinary size (no mean or range above 2²⁰) are then rounded to
+ * float again, so what is smaller than 6e-8 of a value's distance from the mean is lost. Larger ones, and features in
+ * double, are not rounded; there the limit is double itself, 1e-16 of the distance.
  *
  * Converged means ‖∇F‖₂/n ≤ 1e-4 and ‖∇F‖²/(2·l2) ≤ tolerance·F. Because F is l2-strongly convex in W, the second
- * criterion bounds (F − F*)/F (for the free intercepts only if their curvature Σ p(1−p) is at least l2).
+ * criterion bounds (F − F*)/F (for the free intercepts only if their curvature Σ p(1−p) is at least l2). Features above
+ * 2²⁰, and fits that need Newton's method, are judged so that neither shift nor unit of the features matters: the norm
+ * is that of features centred and divided by their ranges, and half the Newton decrement may replace the second
+ * criterion; F ≤ 1e-10 of F without features counts as converged, too.
  *
  * Sums over samples use the fixed tree (comm.h); rank 0 computes the steps and broadcasts them. So the bits do not
  * depend on the number of ranks.
@@ -33,28 +40,32 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Largest magnitude of a feature in double. */
+#define ES_PROBE_LARGEST 1e150
+
 /** The problem to fit. All ranks of the group pass the same numbers; each rank passes its own rows and labels. */
 typedef struct es_probe_problem {
   int64_t n;       /**< samples on all ranks, cut into lanes */
   int32_t width;   /**< features d ≥ 1 */
   int32_t classes; /**< K ≥ 1; labels are 0 … K−1 */
-  float *features; /**< borrowed; (n_local, d) row-major, the rows of this rank's lanes in order. Centred and scaled in
+  void *features;  /**< borrowed; (n_local, d) row-major, the rows of this rank's lanes in order. Centred and scaled in
                       place, to save memory. NULL if n_local is 0 */
+  bool is_double;  /**< features are double, else float */
   const int32_t *labels;    /**< borrowed; n_local */
   const int64_t *lane_rows; /**< borrowed; number of rows of each of this rank's lanes, sum over all ranks n; NULL: as
                                es_lane_range */
   double l2;                /**< > 0 */
   double tolerance;         /**< relative tolerance of the objective; 0: 1e-6 */
-  int32_t iterations;       /**< most iterations; 0: 1000 */
+  int32_t iterations;       /**< most iterations; 0: 1000, then 1000 products of Newton's method */
 } es_probe_problem_t;
 
 typedef struct es_probe_result {
   double objective;     /**< F, the sum */
-  double gradient_norm; /**< ‖∇F‖₂/n, over W and b, of the original problem */
-  double gap;           /**< ‖∇F‖²/(2·l2·F), bound on the relative distance to the optimum; 0 if F is 0 */
+  double gradient_norm; /**< ‖∇F‖₂/n, over W and b, of the original problem or of scaled features, see above */
+  double gap;           /**< bound on the relative distance to the optimum, see above; 0 if F is 0 */
   double accuracy;      /**< on the training samples */
-  int32_t iterations;   /**< steps taken; −1 if there was nothing to solve (a single class) */
-  int32_t passes;       /**< number of products with all features */
+  int32_t iterations; /**< steps and products of Newton's method; −1 if there was nothing to solve (a single class) */
+  int32_t passes;     /**< number of products with all features */
   bool converged;
 } es_probe_result_t;
 
@@ -71,16 +82,24 @@ int64_t es_probe_bytes(const es_probe_problem_t *problem, const es_group_t *grou
  * b_k = 0 over the classes present. A constant feature has weight 0. `confusion` (K × K, may be NULL): counts of the
  * training samples, row = label, column = prediction, total on every rank. Works for any group, also with ranks without
  * rows. Collective; all ranks return the same code: ES_INPUT (no samples, a label out of range, l2 not positive),
- * ES_NUMERIC if a feature is NaN or infinite, ES_SYSTEM if out of memory; then `weights` is unchanged. A fit that did
- * not converge returns ES_OK with converged = false. */
+ * ES_NUMERIC if a feature is NaN, infinite or above ES_PROBE_LARGEST, ES_SYSTEM if out of memory; then `weights` is
+ * unchanged. A fit that did not converge returns ES_OK with converged = false. */
 es_code_t es_probe_fit(es_probe_result_t *out, double *weights, int64_t *confusion, const es_probe_problem_t *problem,
                        const es_group_t *group, es_status_t *status);
 
-/** Adds n rows to the confusion counts (K × K, row = label, column = prediction: the largest logit, in double, the
- * first of equal ones). Rows with a feature that is not finite are not counted. features: (n, d), any rows in pieces of
- * any size. Not collective. ES_INPUT for a label out of range (nothing is counted), ES_SYSTEM if out of memory. */
-es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t width, int32_t classes,
-                         const float *features, const int32_t *labels, int64_t n, es_status_t *status);
+/** Rows to predict: any rows, in pieces of any size. Borrowed pointers. */
+typedef struct es_probe_rows {
+  int64_t n;
+  int32_t width, classes;
+  const void *features; /**< (n, width) */
+  bool is_double;       /**< features are double, else float */
+  const int32_t *labels;
+} es_probe_rows_t;
+
+/** Adds rows to the confusion counts (K × K, row = label, column = prediction: the largest logit, in double, the first
+ * of equal ones). Rows with a feature that is not finite are not counted. Not collective. ES_INPUT for a label out of
+ * range (nothing is counted), ES_SYSTEM if out of memory. */
+es_code_t es_probe_count(int64_t *confusion, const double *weights, const es_probe_rows_t *rows, es_status_t *status);
 /** Sums confusion counts over the ranks, exactly. Collective. */
 void es_probe_count_reduce(int64_t *confusion, int32_t classes, const es_group_t *group);
 /** Accuracy: share of the diagonal; NaN without samples. */
@@ -88,11 +107,17 @@ double es_probe_accuracy(const int64_t *confusion, int32_t classes);
 /** recall[k] = share of class k's samples that are predicted as k; NaN for a class without samples. */
 void es_probe_recall(double *recall, const int64_t *confusion, int32_t classes);
 
-/** Computes features from `samples` outputs (h, w, c) NHWC: averages to pool × pool positions as PyTorch's
- * AdaptiveAvgPool2d (cell i covers ⌊i·h/pool⌋ … ⌈(i+1)·h/pool⌉ − 1), only along axes longer than `pool`, and flattens
- * in NHWC order (PyTorch flattens C, H, W: a permutation of features, which does not change the optimum). rows:
- * (samples, es_probe_width). Not collective. */
-void es_probe_pool(float *rows, const float *outputs, int64_t samples, int32_t h, int32_t w, int32_t c, int32_t pool);
+/** Outputs of one layer, NHWC, and how they are pooled. */
+typedef struct es_probe_pooling {
+  int32_t h, w, c, pool;
+  bool is_double; /**< outputs and features are double, else float */
+} es_probe_pooling_t;
+
+/** Computes features from `samples` outputs: averages to pool × pool positions as PyTorch's AdaptiveAvgPool2d (cell i
+ * covers ⌊i·h/pool⌋ … ⌈(i+1)·h/pool⌉ − 1), only along axes longer than `pool`, and flattens in NHWC order (PyTorch
+ * flattens C, H, W: a permutation of features, which does not change the optimum). rows: (samples, es_probe_width). Not
+ * collective. */
+void es_probe_pool(void *rows, const void *outputs, int64_t samples, const es_probe_pooling_t *pooling);
 /** min(h, pool)·min(w, pool)·c; INT32_MAX if it does not fit into int32. */
 int32_t es_probe_width(int32_t h, int32_t w, int32_t c, int32_t pool);
 

@@ -9,6 +9,7 @@
 #include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
+#include "eigenscope/text.h"
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -101,17 +102,32 @@ typedef struct epoch {
   int64_t n_rows, n_most;    /* fitted rows of all ranks; of the busiest rank */
   int64_t *lane_rows;        /* (lane_count) fitted rows in each lane of this rank */
   int first, n;              /* layers of this round */
-  float **features;          /* (layers); close_layer frees its elements */
+  void **features;           /* (layers) float or double; close_layer frees its elements */
   double **weights;          /* (layers); close_layer frees its elements; NULL without a probe */
   int64_t **confusion;       /* (layers); close_layer frees its elements */
   es_owned_t owned;          /* owns the arrays above */
   es_status_t failed;        /* first failure inside a visitor */
 } epoch_t;
 
-static int32_t width_of(const epoch_t *e, int layer) {
+static es_probe_pooling_t pooling_of(const epoch_t *e, int layer) {
   const es_point_source_t *source = e->analysis->source;
-  const es_shape_t shape = source->class->passes->shape(source, layer);
-  return es_probe_width(shape.h, shape.w, shape.c, e->analysis->context->point->probe.pool);
+  const es_source_passes_t *passes = source->class->passes;
+  const es_shape_t shape = passes->shape(source, layer);
+  return (es_probe_pooling_t){.h = shape.h,
+                              .w = shape.w,
+                              .c = shape.c,
+                              .pool = e->analysis->context->point->probe.pool,
+                              .is_double = passes->is_double && passes->is_double(source, layer)};
+}
+
+static int32_t width_of(const epoch_t *e, int layer) {
+  const es_probe_pooling_t p = pooling_of(e, layer);
+  return es_probe_width(p.h, p.w, p.c, p.pool);
+}
+
+/* Bytes of a number of the layer. */
+static size_t size_of(const epoch_t *e, int layer) {
+  return pooling_of(e, layer).is_double ? sizeof(double) : sizeof(float);
 }
 
 /* Chooses the samples to fit (probe.samples, balanced over the classes) and numbers their rows. */
@@ -176,29 +192,37 @@ static void close_epoch(epoch_t *e) {
 
 /* ---- visits ---- */
 
-static void gather_features(void *context, int layer, int64_t at, const float *out, int64_t n, es_shape_t shape) {
+static void gather_features(void *context, int layer, int64_t at, const void *out, int64_t n, es_shape_t shape) {
   epoch_t *e = context;
-  const int32_t pool = e->analysis->context->point->probe.pool;
-  const int64_t width = width_of(e, layer), size = es_shape_size(shape);
+  const es_probe_pooling_t pooling = pooling_of(e, layer);
+  const size_t number = size_of(e, layer), row = (size_t)width_of(e, layer) * number,
+               size = (size_t)es_shape_size(shape) * number;
   for (int64_t i = 0; i < n; i++) {
-    const int32_t row = e->row[at + i];
-    if (row >= 0) es_probe_pool(e->features[layer] + row * width, out + i * size, 1, shape.h, shape.w, shape.c, pool);
+    const int32_t to = e->row[at + i];
+    if (to >= 0)
+      es_probe_pool((char *)e->features[layer] + (size_t)to * row, (const char *)out + (size_t)i * size, 1, &pooling);
   }
 }
 
-static void count_predictions(void *context, int layer, int64_t at, const float *out, int64_t n, es_shape_t shape) {
+static void count_predictions(void *context, int layer, int64_t at, const void *out, int64_t n,
+                              ES_UNUSED es_shape_t shape) {
   epoch_t *e = context;
-  const es_point_source_t *source = e->analysis->source;
+  const es_probe_pooling_t pooling = pooling_of(e, layer);
   const int32_t width = width_of(e, layer);
   if (!e->weights[layer] || e->failed.code != ES_OK) return;
-  float *pooled = es_allocate((size_t)n * (size_t)width, sizeof *pooled);
+  void *pooled = es_allocate((size_t)n * (size_t)width, size_of(e, layer));
   if (!pooled) {
     es_out_of_memory(&e->failed, STAGE, "%lld rows of %d features", (long long)n, width);
     return;
   }
-  es_probe_pool(pooled, out, n, shape.h, shape.w, shape.c, e->analysis->context->point->probe.pool);
-  es_probe_count(e->confusion[layer], e->weights[layer], width, source->classes, pooled, e->label[ES_EVAL] + at, n,
-                 &e->failed);
+  const es_probe_rows_t rows = {.n = n,
+                                .width = width,
+                                .classes = e->analysis->source->classes,
+                                .features = pooled,
+                                .is_double = pooling.is_double,
+                                .labels = e->label[ES_EVAL] + at};
+  es_probe_pool(pooled, out, n, &pooling);
+  es_probe_count(e->confusion[layer], e->weights[layer], &rows, &e->failed);
   es_free(pooled);
 }
 
@@ -250,6 +274,7 @@ static es_code_t fit_layer(epoch_t *e, int layer, es_status_t *status) {
                                       .width = width_of(e, layer),
                                       .classes = a->source->classes,
                                       .features = e->features[layer],
+                                      .is_double = pooling_of(e, layer).is_double,
                                       .labels = e->label[ES_TRAIN],
                                       .lane_rows = e->lane_rows,
                                       .l2 = c->point->probe.l2};
@@ -305,7 +330,7 @@ static int round_size(const epoch_t *e, int first) {
   int n = 0;
   if (e->analysis->source->one_layer_a_visit) return 1;
   for (; first + n < es_context_layers(c); n++) {
-    bytes += 4 * e->n_most * width_of(e, first + n);
+    bytes += (int64_t)size_of(e, first + n) * e->n_most * width_of(e, first + n);
     if (n > 0 && bytes > room) break;
   }
   return n;
@@ -315,7 +340,7 @@ static es_code_t run_round(epoch_t *e, es_status_t *status) {
   const size_t classes = (size_t)e->analysis->source->classes;
   const size_t rows = (size_t)e->samples[ES_TRAIN].lane_start[e->analysis->context->group.lane_count];
   for (int i = e->first; i < e->first + e->n; i++) {
-    e->features[i] = es_allocate(rows * (size_t)width_of(e, i), sizeof **e->features);
+    e->features[i] = es_allocate(rows * (size_t)width_of(e, i), size_of(e, i));
     e->confusion[i] = es_allocate_zero(classes * classes, sizeof **e->confusion);
     if (!e->features[i] || !e->confusion[i])
       es_out_of_memory(status, STAGE, "%zu rows of %d features; try a smaller probe.memory", rows, width_of(e, i));
@@ -352,6 +377,25 @@ static void mark_tail(const epoch_t *e) {
   }
 }
 
+/* Warns of the probes of this epoch that have not converged, in one line with the names of the first layers. */
+static void warn_unconverged(const epoch_t *e) {
+  enum { NAMES_MOST = 8 };
+  const es_context_t *c = e->analysis->context;
+  es_text_t line = {0}, names = {0};
+  int n = 0;
+  for (int layer = 0; layer < es_context_layers(c); layer++) {
+    const int64_t cell[ES_RANK_MAX] = {e->at, layer};
+    if (*(const uint8_t *)es_result_at(c->result, ES_FIELD_PROBE_CONVERGED, cell) != 0) continue;
+    if (n++ < NAMES_MOST) es_text_append(&names, "%s%s", n > 1 ? ", " : "", es_result_layer(c->result, layer)->name);
+  }
+  es_text_append(&line, "epoch %d: %d of %d probes did not converge: %s", (int)es_result_epoch(c->result, e->epoch), n,
+                 es_context_layers(c), es_text_get(&names));
+  if (n > NAMES_MOST) es_text_append(&line, " and %d more", n - NAMES_MOST);
+  if (n > 0) es_context_warn(c, es_text_get(&line));
+  es_text_destroy(&names);
+  es_text_destroy(&line);
+}
+
 /* Fits the probes if this is a probe epoch. */
 static es_code_t probe_epoch(void *state, int32_t epoch, es_status_t *status) {
   epoch_t e = {.analysis = state, .epoch = epoch};
@@ -370,6 +414,7 @@ static es_code_t probe_epoch(void *state, int32_t epoch, es_status_t *status) {
     code = run_round(&e, status);
   }
   if (code == ES_OK) mark_tail(&e);
+  if (code == ES_OK && es_context_is_leader(c)) warn_unconverged(&e);
   close_epoch(&e);
   es_timing_charge(&c->timing, ES_STAGE_PROBE, start);
   return code;
@@ -388,15 +433,21 @@ static int64_t bytes(const es_forecast_t *f, int ranks) {
   const int lanes = f->point->train.lanes;
   const es_group_t group = {.size = ranks, .lanes = lanes, .lane_count = lanes / ranks > 0 ? lanes / ranks : 1};
   int32_t widest = 1;
+  int64_t all = 0, most = 4; /* bytes of a sample: of all layers, of the largest layer */
   if (f->point->probe.epochs.kind == ES_EPOCHS_NONE || f->classes == 0) return 0;
-  for (int i = 0; i < f->n_layers; i++) widest = f->layers[i].features > widest ? f->layers[i].features : widest;
-  const int64_t rows = (fitted_samples(f) + ranks - 1) / ranks, all = 4 * rows * (int64_t)f->features;
+  for (int i = 0; i < f->n_layers; i++) {
+    const int64_t features = f->layers[i].features, size = features * (f->layers[i].is_double ? 8 : 4);
+    if (features > widest) widest = (int32_t)features;
+    if (size > most) most = size;
+    all += size;
+  }
+  const int64_t rows = (fitted_samples(f) + ranks - 1) / ranks;
   int64_t round = f->graph ? (int64_t)f->point->probe.memory << 20 : 0; /* files are read one layer at a time */
-  if (round < 4 * rows * widest) round = 4 * rows * widest;
+  if (round < rows * most) round = rows * most;
   const es_probe_problem_t problem = {.n = fitted_samples(f), .width = widest, .classes = f->classes};
   const int64_t probes = (int64_t)es_point_probe_epochs(f->point, NULL) * f->n_layers;
   const int64_t fields = 2 * 8 * probes * f->classes * (f->classes + 1);
-  return (all < round ? all : round) + es_probe_bytes(&problem, &group) + fields;
+  return (rows * all < round ? rows * all : round) + es_probe_bytes(&problem, &group) + fields;
 }
 
 /* One pass over both splits per probe epoch, plus about 250 steps with two products each on the features. */

@@ -50,6 +50,7 @@ es_code_t es_forecast_files(es_forecast_t *out, const es_point_t *point, const e
     if (!es_measure_takes(&point->measure, layer->name)) continue;
     const es_rows_info_t rows = es_forecast_rows(layer, &point->measure, info->most_samples);
     add_layer(out, rows, (es_shape_t){layer->h, layer->w, layer->c}, rows.rows / info->most_samples);
+    out->layers[out->n_layers - 1].is_double = layer->is_double;
   }
   return ES_OK;
 }

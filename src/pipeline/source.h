@@ -27,10 +27,11 @@ typedef struct es_visit_samples {
 /* Allocates for n samples of all ranks, n_local of them on this rank; returns false when out of memory. */
 bool es_visit_samples_allocate(es_visit_samples_t *out, int64_t n, int64_t n_local, int lane_count);
 
-/* Receives n outputs of a layer, float (n, shape.h, shape.w, shape.c); the first is sample `at` of this rank. */
+/* Receives n outputs of a layer (n, shape.h, shape.w, shape.c), float, or double if es_source_passes_t.is_double says
+ * so; the first is sample `at` of this rank. */
 typedef struct es_visitor {
   const es_visit_samples_t *samples; /* of the split; borrowed */
-  void (*visit)(void *context, int layer, int64_t at, const float *out, int64_t n, es_shape_t shape);
+  void (*visit)(void *context, int layer, int64_t at, const void *out, int64_t n, es_shape_t shape);
   void *context;
 } es_visitor_t;
 
@@ -59,6 +60,8 @@ typedef struct es_source_passes {
                        es_status_t *status);
   /* Shape of the outputs of a layer. Not collective. */
   es_shape_t (*shape)(const es_point_source_t *source, int layer);
+  /* True if a visit shows the outputs of a layer as double; NULL if it shows float. Not collective. */
+  bool (*is_double)(const es_point_source_t *source, int layer);
   /* Shows all outputs of layers first … first+n−1. Ranks may return different codes; the caller then calls es_agree. */
   es_code_t (*visit)(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int n,
                      const es_visitor_t *visitor, es_status_t *status);

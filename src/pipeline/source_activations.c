@@ -7,6 +7,7 @@
 #include "eigenscope/epochs.h"
 #include "eigenscope/external.h"
 #include "eigenscope/memory.h"
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -17,6 +18,7 @@ enum {
 typedef struct es_activations_source {
   es_point_source_t base;
   es_external_info_t info;              /* equal on all ranks */
+  char engine[256];                     /* name of the kernels in states */
   int *layers;                          /* file's layer of each measured layer */
   es_activations_t *file;               /* file whose rows are read */
   es_activations_t *visited[ES_SPLITS]; /* files of this epoch that `samples` has opened */
@@ -111,6 +113,16 @@ static es_code_t create_scratch(es_activations_source_t *s, es_status_t *status)
   return widest[1] > 0 ? es_cov_workspace_create(&s->workspace_f64, widest[1], ES_REAL_F64, status) : ES_OK;
 }
 
+/* States of programs that rounded float64 features to float32 before they fitted probes are refused: their probes are
+ * wrong far from zero. */
+static void name_engine(es_activations_source_t *s) {
+  const es_context_t *c = s->base.context;
+  bool wide = false;
+  for (int i = 0; i < es_context_layers(c); i++) wide = wide || layer_of(s, i)->is_double;
+  snprintf(s->engine, sizeof s->engine, "%s%s", c->settings->engine,
+           wide && es_result_has(c->result, ES_GROUP_PROBE) ? "; float64 probes" : "");
+}
+
 static es_code_t open_source(es_point_source_t **out, es_context_t *c, ES_UNUSED const es_dataset_t *dataset,
                              es_status_t *status) {
   es_activations_source_t *s = es_allocate_zero(1, sizeof *s);
@@ -127,7 +139,8 @@ static es_code_t open_source(es_point_source_t **out, es_context_t *c, ES_UNUSED
   if (es_external_has_unknown_labels(&s->info, c->point, warning)) es_context_warn(c, warning);
   if (create_result(s, status) == ES_OK) create_scratch(s, status);
   ES_TRY(es_agree(c->group.comm, status));
-  s->base.key = (es_state_key_t){.point_id = c->id, .fingerprint = s->info.fingerprint, .engine = c->settings->engine};
+  name_engine(s);
+  s->base.key = (es_state_key_t){.point_id = c->id, .fingerprint = s->info.fingerprint, .engine = s->engine};
   s->base.classes = s->info.classes;
   s->base.one_layer_a_visit = true;
   return ES_OK;
@@ -323,6 +336,10 @@ static es_shape_t output_shape(const es_point_source_t *source, int layer) {
   return shape_of(layer_of((const es_activations_source_t *)source, layer));
 }
 
+static bool output_is_double(const es_point_source_t *source, int layer) {
+  return layer_of((const es_activations_source_t *)source, layer)->is_double;
+}
+
 /* Reads this rank's samples of one layer in parts (one_layer_a_visit). `samples` has opened the file. */
 static es_code_t visit(es_point_source_t *source, es_split_t split, ES_UNUSED int32_t epoch, int layer,
                        ES_UNUSED int n_layers, const es_visitor_t *visitor, es_status_t *status) {
@@ -333,18 +350,15 @@ static es_code_t visit(es_point_source_t *source, es_split_t split, ES_UNUSED in
   es_group_range(&source->context->group, es_activations_samples(file), &first, &count);
   const int64_t size = es_shape_size(shape_of(l)), fit = PART_BYTES / (8 * size), most = fit > 1 ? fit : 1;
   void *part = es_allocate((size_t)(most * size), sizeof(double));
-  float *narrowed = es_allocate(l->is_double ? (size_t)(most * size) : 0, sizeof *narrowed);
-  if (!part || !narrowed) es_fail(status, ES_SYSTEM, "probe", "out of memory to read layer %s", l->name);
+  if (!part) es_fail(status, ES_SYSTEM, "probe", "out of memory to read layer %s", l->name);
   for (int64_t i = 0, n; i < count && status->code == ES_OK; i += n) {
     n = count - i < most ? count - i : most;
     if (es_context_must_stop(source->context)) es_fail(status, ES_STOPPED, "probe", "stopped");
     if (status->code != ES_OK || es_activations_read(file, s->layers[layer], first + i, n, part, status) != ES_OK)
       break;
-    for (int64_t e = 0; l->is_double && e < n * size; e++) narrowed[e] = (float)((const double *)part)[e];
-    visitor->visit(visitor->context, layer, i, l->is_double ? narrowed : part, n, shape_of(l));
+    visitor->visit(visitor->context, layer, i, part, n, shape_of(l));
   }
   es_free(part);
-  es_free(narrowed);
   return status->code;
 }
 
@@ -383,6 +397,7 @@ static const es_source_passes_t passes = {.rows = make_rows,
                                           .release = release,
                                           .samples = list_samples,
                                           .shape = output_shape,
+                                          .is_double = output_is_double,
                                           .visit = visit};
 const es_source_class_t es_source_activations = {.bytes = bytes,
                                                  .cost = cost,

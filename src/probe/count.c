@@ -6,29 +6,32 @@
 
 enum { SLICE = 128 };
 
-es_code_t es_probe_count(int64_t *confusion, const double *weights, int32_t width, int32_t classes,
-                         const float *features, const int32_t *labels, int64_t n, es_status_t *status) {
-  for (int64_t i = 0; i < n; i++) {
-    if (labels[i] < 0 || labels[i] >= classes)
-      return es_fail(status, ES_INPUT, "probe", "a label is %d, but must be from 0 to %d", labels[i], classes - 1);
+es_code_t es_probe_count(int64_t *confusion, const double *weights, const es_probe_rows_t *in, es_status_t *status) {
+  const int32_t width = in->width, classes = in->classes;
+  for (int64_t i = 0; i < in->n; i++) {
+    if (in->labels[i] < 0 || in->labels[i] >= classes)
+      return es_fail(status, ES_INPUT, "probe", "a label is %d, but must be from 0 to %d", in->labels[i], classes - 1);
   }
-  const size_t most = n < SLICE ? (size_t)n : SLICE;
+  const size_t most = in->n < SLICE ? (size_t)in->n : SLICE;
   double *rows = es_allocate(most * ((size_t)width + (size_t)classes), sizeof *rows);
   if (!rows) return es_fail(status, ES_SYSTEM, "probe", "out of memory for predictions with %d features", width);
   double *logits = rows + most * (size_t)width;
-  for (int64_t i = 0, m; i < n; i += m) {
-    m = n - i < SLICE ? n - i : SLICE;
-    for (int64_t e = 0; e < m * width; e++) rows[e] = (double)features[i * width + e];
+  for (int64_t i = 0, m; i < in->n; i += m) {
+    m = in->n - i < SLICE ? in->n - i : SLICE;
+    const int64_t first = i * width;
+    for (int64_t e = 0; e < m * width; e++)
+      rows[e] =
+          in->is_double ? ((const double *)in->features)[first + e] : (double)((const float *)in->features)[first + e];
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, classes, width, 1.0, rows, width, weights, width + 1,
                 0.0, logits, classes);
     for (int64_t e = 0; e < m * classes; e++) logits[e] += weights[(e % classes) * (width + 1) + width];
     for (int64_t r = 0; r < m; r++) {
       const double *z = logits + r * classes;
       bool finite = !isnan(z[0]);
-      for (int64_t j = 0; j < width; j++) finite = finite && isfinite(features[(i + r) * width + j]);
+      for (int64_t j = 0; j < width; j++) finite = finite && isfinite(rows[r * width + j]);
       int32_t best = 0;
       for (int32_t c = 1; c < classes; c++) best = z[c] > z[best] ? c : best;
-      if (finite) confusion[(int64_t)labels[i + r] * classes + best]++;
+      if (finite) confusion[(int64_t)in->labels[i + r] * classes + best]++;
     }
   }
   es_free(rows);

@@ -8,26 +8,34 @@
 
 /* Rows per product; most columns of a sketch (sketch.h). */
 enum { ES_ROWS_SLICE = 256, ES_ROWS_SKETCH = 64 };
+/* Features beyond this magnitude may differ by less than float can tell from their distance to the mean. They stay as
+ * they are and are centred slice by slice, in double; others are centred once, which is faster. */
+#define ES_ROWS_FAR 0x1p20
 
 typedef struct rows {
   const es_group_t *group; /* borrowed */
   int64_t n, n_local;
-  int64_t *start;      /* (lane_count + 1), first row of each lane, then n_local */
-  int32_t d, k;        /* features; number of classes present */
-  double l2;           /* the penalty is l2/2·‖W‖² for the softmax parametrisation */
-  float *x;            /* borrowed; (n_local, d), centred and scaled by es_rows_centre */
-  double *mean;        /* (d) */
-  double scale;        /* x = scale·(features − mean), a power of two */
-  int32_t *label;      /* (n_local), index among the classes present */
-  double *logits;      /* (n_local, k) */
-  double *step;        /* (n_local, k), change of the logits along the direction */
-  double *square;      /* (n_local), ‖x‖² */
-  double *lanes;       /* (lane_count, largest sum) for the tree sum */
-  double *block;       /* (slice, k) probabilities or residuals */
-  float *block32;      /* (slice, max(k, 64)) grouped (products.h): `block` in float */
+  int64_t *start; /* (lane_count + 1), first row of each lane, then n_local */
+  int32_t d, k;   /* features; number of classes present */
+  double l2;      /* the penalty is l2/2·‖W‖² for the softmax parametrisation */
+  float *x;       /* borrowed; (n_local, d), centred and scaled by es_rows_centre unless `far`; NULL for features in
+                     double */
+  double *x64;    /* borrowed; the same for features in double, always centred and scaled; else NULL */
+  bool far;       /* some mean or range exceeds ES_ROWS_FAR */
+  double *mean;   /* (d) */
+  double *range;  /* (d) largest − smallest value of each feature */
+  double scale;   /* x = scale·(features − mean), a power of two */
+  int32_t *label; /* (n_local), index among the classes present */
+  double *logits; /* (n_local, k) */
+  double *step;   /* (n_local, k), change of the logits along the direction */
+  double *square; /* (n_local), ‖x‖² */
+  double *lanes;  /* (lane_count, largest sum) for the tree sum */
+  double *block;  /* (slice, k) probabilities or residuals */
+  float *block32; /* (slice, max(k, 64)) grouped (products.h): `block` in float */
   float *coefficients; /* (d, max(k, 64)) grouped */
   float *product;      /* (d, max(k, 64)) grouped: product of one slice */
   double *wide;        /* (slice, d) for products in double */
+  float *narrowed;     /* (slice, d) for products in float, unless x is centred */
   double *spare;       /* (d, k) grouped: sum of a lane; or (k, d): coefficients in double */
   bool exact;          /* true for products in double */
   int32_t passes;
@@ -49,13 +57,21 @@ void es_rows_destroy(rows_t *rows);
 void es_rows_centre(rows_t *rows);
 /* into (n_local, k) = W (features − mean) + b, with v = (W (k × d), b (k)). */
 void es_rows_apply(rows_t *rows, double *into, const double *v);
+/* Rows i … i+n−1, at most a slice, centred, scaled and in float. */
+const float *es_rows_slice(const rows_t *rows, int64_t i, int64_t n);
 /* Loss at logits + t·step, and its derivative with respect to t. Collective. */
 void es_rows_trial(rows_t *rows, double t, double *loss, double *slope);
 /* logits += t·step. */
 void es_rows_move(rows_t *rows, double t);
-/* Gradient of the loss at the logits with respect to W (k × d) and b (k), without the penalty. Returns the loss.
- * Collective. */
+/* Gradient of the loss at the logits with respect to W (k × d) and b (k), without the penalty; may be NULL on ranks
+ * that do not need it. Returns the loss. Collective. */
 double es_rows_gradient(rows_t *rows, double *gradient);
+/* The same for the Hessian of the loss: its product with the direction of rows->step, and its diagonal. Needs
+ * rows->exact. Collective. */
+void es_rows_curvature(rows_t *rows, double *product);
+void es_rows_diagonal(rows_t *rows, double *diagonal);
+/* Largest change of a logit in rows->step. Collective. */
+double es_rows_largest_step(const rows_t *rows);
 /* into += from. */
 void es_rows_add_wide(double *into, const float *from, int64_t n);
 

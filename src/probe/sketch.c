@@ -103,7 +103,7 @@ static void slice_coupling(rows_t *rows, double *sum, int64_t i, int64_t n) {
 /* For a slice: sum (d × count, grouped) += Σ w x (xᵀ test). */
 static void slice_sketch(rows_t *rows, double *sum, int64_t i, int64_t n, int32_t count) {
   const int64_t d = rows->d, columns = es_product_columns(count), g = es_product_group(count);
-  const float *x = rows->x + i * d;
+  const float *x = es_rows_slice(rows, i, n);
   float *out = rows->block32;
   double weight[ES_ROWS_SLICE];
   slice_probabilities(rows, i, n);

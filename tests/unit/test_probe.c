@@ -65,6 +65,11 @@ static es_probe_result_t fit(data_t *s, double l2, int64_t *confusion) {
   return result;
 }
 
+static es_code_t count(int64_t *confusion, const data_t *s, const float *x, const int32_t *label, int64_t n) {
+  const es_probe_rows_t rows = {.n = n, .width = s->d, .classes = s->k, .features = x, .labels = label};
+  return es_probe_count(confusion, s->weights, &rows, fresh());
+}
+
 /* F as in the header, and its gradient if `gradient` is not NULL; every class must be present. Two classes use the
  * binomial form, whose gradient is with respect to w = W₁ − W₀ and b = b₁ − b₀ (row 1; row 0 stays 0). */
 static double naive(const data_t *s, const double *weights, double l2, double *gradient) {
@@ -222,7 +227,7 @@ TEST(single_class) {
   assert_true(result.objective == 0.0 && result.converged && result.iterations == -1 && result.accuracy == 1.0);
   assert_int_equal(confusion[8], 50);
   memset(confusion, 0, sizeof confusion);
-  assert_ok(es_probe_count(confusion, s.weights, 4, 3, s.x, s.label, 50, fresh()));
+  assert_ok(count(confusion, &s, s.x, s.label, 50));
   assert_int_equal(confusion[8], 50);
   data_close(&s);
 }
@@ -336,15 +341,15 @@ TEST(counts) {
   const es_probe_result_t result = fit(&s, 1.0, fitted);
   for (int64_t i = 0; i < s.n; i += 50) {
     const int64_t n = s.n - i < 50 ? s.n - i : 50;
-    assert_ok(es_probe_count(counted, s.weights, 7, 3, s.x + i * 7, s.label + i, n, fresh()));
+    assert_ok(count(counted, &s, s.x + i * 7, s.label + i, n));
   }
   assert_memory_equal(fitted, counted, sizeof fitted);
   assert_true(es_probe_accuracy(counted, 3) == result.accuracy);
   const float nan[] = {0, 0, NAN, 0, 0, 0, 0, 0, 0, 0, INFINITY, 0, 0, 0};
-  assert_ok(es_probe_count(counted, s.weights, 7, 3, nan, s.label, 2, fresh()));
+  assert_ok(count(counted, &s, nan, s.label, 2));
   assert_memory_equal(fitted, counted, sizeof fitted);
   const int32_t wrong = 3;
-  assert_int_equal(es_probe_count(counted, s.weights, 7, 3, s.x, &wrong, 1, fresh()), ES_INPUT);
+  assert_int_equal(count(counted, &s, s.x, &wrong, 1), ES_INPUT);
   assert_memory_equal(fitted, counted, sizeof fitted);
   const int64_t table[9] = {3, 1, 0, 0, 0, 0, 2, 2, 4};
   double recall[3];
@@ -362,7 +367,10 @@ TEST(pool) {
   assert_int_equal(es_probe_width(5, 2, 3, 3), 18);
   assert_int_equal(es_probe_width(1, 1, 512, 4), 512);
   assert_int_equal(es_probe_width(1 << 20, 1 << 20, 1 << 20, 4096), INT32_MAX);
-  es_probe_pool(out, in, 2, 5, 2, 3, 3);
+  double wide_in[60], wide_out[36];
+  for (int i = 0; i < 60; i++) wide_in[i] = (double)in[i] + 1e8;
+  es_probe_pool(out, in, 2, &(es_probe_pooling_t){.h = 5, .w = 2, .c = 3, .pool = 3});
+  es_probe_pool(wide_out, wide_in, 2, &(es_probe_pooling_t){.h = 5, .w = 2, .c = 3, .pool = 3, .is_double = true});
   const int first[] = {0, 1, 3}, end[] = {2, 4, 5};
   for (int i = 0, at = 0; i < 2; i++) {
     for (int y = 0; y < 3; y++) {
@@ -371,6 +379,7 @@ TEST(pool) {
           float mean = 0.0f;
           for (int r = first[y]; r < end[y]; r++) mean += in[((i * 5 + r) * 2 + x) * 3 + c];
           assert_true(fabsf(out[at] - mean / (float)(end[y] - first[y])) <= 1e-5f);
+          assert_true(fabs(wide_out[at] - 1e8 - (double)out[at]) <= 1e-5);
         }
       }
     }
