@@ -57,6 +57,7 @@ typedef struct es_merged_info {
 typedef struct es_merged_point {
   const char *const *cells;         /**< text for each name, "" if there is none */
   double accuracy, mean_saturation; /**< as es_result_summary_t */
+  int64_t unconverged;              /**< probes that did not converge */
 } es_merged_point_t;
 typedef void es_merged_visit_t(void *context, const es_merged_info_t *info, const es_merged_point_t *point);
 

@@ -97,8 +97,14 @@ static es_code_t read_column(merged_t *r, int i) {
 }
 
 /* The variables from which a summary is computed. */
-static const es_field_t summarized[] = {ES_FIELD_LAYER_OUTPUT, ES_FIELD_ACCURACY, ES_FIELD_FLAGS, ES_FIELD_SATURATION};
+static const es_field_t summarized[] = {ES_FIELD_LAYER_OUTPUT, ES_FIELD_ACCURACY, ES_FIELD_FLAGS, ES_FIELD_SATURATION,
+                                        ES_FIELD_PROBE_CONVERGED};
 enum { SUMMARIZED = sizeof summarized / sizeof *summarized };
+
+/* True if the file has a variable; only that of the probes may be missing. */
+static bool has(const merged_t *r, es_field_t field) {
+  return field != ES_FIELD_PROBE_CONVERGED || H5Lexists(r->reader.file, es_field_info(field)->name, H5P_DEFAULT) > 0;
+}
 
 /* Checks the extent of one dimension: it must be possible, and equal in all variables. */
 static bool is_extent(es_dimension_t dimension, hsize_t found, int64_t *known) {
@@ -136,10 +142,12 @@ static es_code_t open_numbers(const merged_t *r, const es_field_info_t *info, in
 static es_code_t make_result(merged_t *r, hid_t object[SUMMARIZED]) {
   static const bool core[ES_FIELD_GROUPS] = {[ES_GROUP_CORE] = true};
   int64_t extent[ES_DIMENSIONS] = {0};
-  for (int i = 0; i < SUMMARIZED; i++) ES_TRY(open_numbers(r, es_field_info(summarized[i]), extent, &object[i]));
+  for (int i = 0; i < SUMMARIZED; i++) {
+    if (has(r, summarized[i])) ES_TRY(open_numbers(r, es_field_info(summarized[i]), extent, &object[i]));
+  }
   r->reader.result = es_result_allocate(extent, core);
   for (int i = 0; i < SUMMARIZED; i++) {
-    if (r->reader.result == NULL || !es_result_allocate_field(r->reader.result, summarized[i]))
+    if (r->reader.result == NULL || (object[i] >= 0 && !es_result_allocate_field(r->reader.result, summarized[i])))
       return es_reader_out_of_memory(&r->reader);
   }
   return es_reader_coordinate(&r->reader, ES_DIM_DELTA);
@@ -147,7 +155,7 @@ static es_code_t make_result(merged_t *r, hid_t object[SUMMARIZED]) {
 
 static es_code_t read_numbers(const merged_t *r, const hid_t object[SUMMARIZED], int64_t row) {
   const es_result_t *result = r->reader.result;
-  for (int i = 0; i < SUMMARIZED; i++) {
+  for (int i = 0; i < SUMMARIZED && object[i] >= 0; i++) {
     const es_field_info_t *info = es_field_info(summarized[i]);
     es_hdf5_block_t block = {.rank = info->rank + 1, .start = {(hsize_t)row}, .count = {1}};
     for (int k = 0; k < info->rank; k++) block.count[k + 1] = (hsize_t)result->extent[info->dimensions[k]];
@@ -172,6 +180,15 @@ static const char *cell_text(const column_t *column, int64_t row, char number[32
   return number;
 }
 
+/* Number of probes of the point that did not converge. */
+static int64_t count_unconverged(const es_result_t *result) {
+  const uint8_t *converged = result->data[ES_FIELD_PROBE_CONVERGED];
+  const int64_t all = converged != NULL ? result->extent[ES_DIM_PROBE_EPOCH] * result->extent[ES_DIM_LAYER] : 0;
+  int64_t n = 0;
+  for (int64_t i = 0; i < all; i++) n += converged[i] == 0;
+  return n;
+}
+
 static es_code_t visit_points(merged_t *r, int64_t delta, es_merged_visit_t *visit, void *context,
                               const hid_t object[SUMMARIZED]) {
   r->info.delta = r->reader.result->delta[delta];
@@ -186,7 +203,8 @@ static es_code_t visit_points(merged_t *r, int64_t delta, es_merged_visit_t *vis
     }
     const es_merged_point_t point = {.cells = cells,
                                      .accuracy = es_result_last_value(r->reader.result, ES_FIELD_ACCURACY),
-                                     .mean_saturation = es_result_last_saturation(r->reader.result, delta)};
+                                     .mean_saturation = es_result_last_saturation(r->reader.result, delta),
+                                     .unconverged = count_unconverged(r->reader.result)};
     visit(context, &r->info, &point);
   }
   return ES_OK;
@@ -194,7 +212,7 @@ static es_code_t visit_points(merged_t *r, int64_t delta, es_merged_visit_t *vis
 
 es_code_t es_merged_read(const char *path, double delta, es_merged_visit_t *visit, void *context, es_status_t *status) {
   merged_t r = {.reader = {.path = path, .status = status, .kind = "merged file"}};
-  hid_t object[SUMMARIZED] = {-1, -1, -1, -1};
+  hid_t object[SUMMARIZED] = {-1, -1, -1, -1, -1};
   int64_t at = 0;
   ES_HDF5_QUIET;
   es_code_t code = es_reader_open_file(&r.reader.file, path, status);

@@ -11,6 +11,7 @@ typedef struct listing {
   es_text_t *out;
   es_table_t table;
   int64_t rows;
+  bool unconverged;            /* some point has probes that did not converge: a column of the table */
   bool varies[ES_COLUMNS_MAX]; /* columns that vary between points, or are no axes */
   char *first[ES_COLUMNS_MAX]; /* owned; cells of the first point */
 } listing_t;
@@ -25,6 +26,7 @@ static void compare(void *context, const es_merged_info_t *info, const es_merged
     const bool axis = i > 0 && i < info->n_names - 2;
     l->varies[i] = l->varies[i] || !axis || l->first[i] == NULL || strcmp(l->first[i], point->cells[i]) != 0;
   }
+  l->unconverged = l->unconverged || point->unconverged > 0;
   l->rows++;
 }
 
@@ -51,6 +53,7 @@ static void begin_table(listing_t *l, const es_merged_info_t *info) {
   snprintf(heading, sizeof heading, "saturation (delta %s)", es_text_double(info->delta, delta));
   es_table_column(&l->table, "accuracy", true);
   es_table_column(&l->table, heading, true);
+  if (l->unconverged) es_table_columns(&l->table, ">unconverged probes");
   es_table_column(&l->table, "reason", false);
 }
 
@@ -60,6 +63,7 @@ static void add_table_row(listing_t *l, const es_merged_info_t *info, const es_m
   }
   es_table_number(&l->table, point->accuracy);
   es_table_number(&l->table, point->mean_saturation);
+  if (l->unconverged) es_table_cell(&l->table, "%lld", (long long)point->unconverged);
   es_table_cell(&l->table, "%s", point->cells[info->n_names - 1]);
 }
 

@@ -103,6 +103,13 @@ static bool is_tail(const es_result_t *result, int64_t layer) {
   return ((const uint8_t *)result->data[ES_FIELD_LAYER_TAIL])[layer] == 1;
 }
 
+/* Letter beside the accuracy of a probe. */
+static char probe_letter(const es_result_t *result, int64_t probe, int64_t layer) {
+  const uint8_t *converged = result->data[ES_FIELD_PROBE_CONVERGED];
+  if (converged[probe * result->extent[ES_DIM_LAYER] + layer] == 0) return 'x';
+  return is_tail(result, layer) ? 't' : ' ';
+}
+
 /* One split: its epochs, and its probes if probe ≥ 0. */
 typedef struct view {
   int split, width; /* width of the column of names */
@@ -125,7 +132,8 @@ static void append_layer(es_text_t *out, const es_result_t *result, const view_t
     const int64_t at[ES_DIMENSIONS] = {
         [ES_DIM_SPLIT] = view->split, [ES_DIM_PROBE_EPOCH] = view->probe, [ES_DIM_LAYER] = layer};
     es_text_append(out, " ");
-    append_saturation(out, es_result_value(result, ES_FIELD_PROBE_ACCURACY, at), is_tail(result, layer) ? 't' : ' ');
+    append_saturation(out, es_result_value(result, ES_FIELD_PROBE_ACCURACY, at),
+                      probe_letter(result, view->probe, layer));
   }
   end_line(out);
 }
@@ -144,10 +152,13 @@ static void append_legend(es_text_t *out, const es_result_t *result, const view_
     }
     if (used) es_text_append(out, "  %s (left out of the mean)\n", meanings[i]);
   }
-  bool tail = false;
+  bool tail = false, unconverged = false;
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER] && view->probe >= 0; layer++) {
-    tail = tail || is_tail(result, layer);
+    const char letter = probe_letter(result, view->probe, layer);
+    tail = tail || letter == 't';
+    unconverged = unconverged || letter == 'x';
   }
+  if (unconverged) es_text_append(out, "  x  the probe did not converge: its accuracy is not that of the optimum\n");
   if (tail) es_text_append(out, "  t  tail: the layer hardly increases the accuracy of the probes\n");
 }
 

@@ -269,7 +269,7 @@ TEST(bad_input) {
   for (int b = 0; b < 3; b++) {
     const es_probe_problem_t problem = problem_of(&s, 1.0);
     s.work[77] = bad[b];
-    check_refused(&s, &problem, ES_NUMERIC, "NaN or infinite: 1");
+    check_refused(&s, &problem, ES_NUMERIC, "NaN, infinite or larger than 1e150: 1");
   }
   es_probe_problem_t problem = problem_of(&s, 1.0);
   s.label[7] = 3;

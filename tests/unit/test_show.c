@@ -145,10 +145,11 @@ TEST_OF_SHOW(probes_and_eigenspaces) {
   check_has("\nsaturation, eval split, delta 0.9; accuracy of probes after epoch 2\n"
             "layer           width     0      1      2   probe\n"
             "features.0          4 0.100  0.100  0.100   0.500\n"
-            "features.4          8 0.200  0.200  0.200   0.625\n"
+            "features.4          8 0.200  0.200  0.200   0.625x\n"
             "classifier.6        3 0.300  0.300  0.300   0.750t\n"
             "mean of hidden        0.150  0.150  0.150\n"
             "mean overlap              -  0.625  0.625\n"
+            "  x  the probe did not converge: its accuracy is not that of the optimum\n"
             "  t  tail: the layer hardly increases the accuracy of the probes\n");
 }
 
