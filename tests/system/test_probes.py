@@ -2,6 +2,7 @@
 interruption, for every source."""
 import glob
 import json
+import re
 import unittest
 
 import h5py
@@ -273,6 +274,89 @@ probe: {epochs: %s, pool: 2, l2: 0.5}
             done = self.run_program(command, "job.yaml", expect=1)
             self.assertIn('job.yaml:3: probes need labels, but not every file has an array "labels"', done.stderr)
         self.assertFalse((self.folder / "results").exists())
+
+
+class FarFromZero(harness.Case):
+    """Features with a large mean or of a large scale, which rounding to float32 or float32 products spoil."""
+    JOB = """\
+name: far
+source: activations
+activations: {file: "train-{epoch}.h5", eval: "eval-{epoch}.h5", epochs: [0, 5]}
+probe: {epochs: all, pool: 2, l2: %s}
+"""
+
+    def setUp(self):
+        super().setUp()
+        generator = np.random.default_rng(8)
+        centres = generator.normal(size=(3, 2, 2, 3))
+        time = generator.uniform(size=(240, 1))
+        for epoch in (0, 5):
+            for split, n in (("train", 240), ("eval", 90)):
+                labels = generator.integers(0, 3, n)
+                plain = np.round((0.4 * centres[labels] + generator.normal(size=(n, 2, 2, 3))) * 1024) / 1024  # few digits
+                with h5py.File(self.folder / f"{split}-{epoch}.h5", "w", track_order=True) as file:
+                    file["plain"] = plain
+                    file["shifted"] = plain + 1e8
+                    file["pooled"] = plain.repeat(3, 1).repeat(2, 2) + 1e8  # averaged back
+                    file["large"] = (plain * 2.0 ** 24).astype("f4")
+                    file["larger"] = (plain * 2.0 ** 110).astype("f4")
+                    file["powers"] = 1e3 * time[:n] ** np.arange(1, 41)
+                    file["labels"] = labels
+
+    def result(self, output):
+        return results.variables(glob.glob(f"{self.folder}/{output}/points/*.h5")[0])
+
+    def test_numbers_and_ranks(self):
+        self.write("job.yaml", self.JOB % 1)
+        for ranks in (1, 3):
+            done = self.run_program("run", "job.yaml", "--output", f"out{ranks}", ranks=ranks)
+            self.assertNotIn("did not converge", done.stdout + done.stderr)
+        values = self.result("out1")
+        self.assertEqual(results.different(values, self.result("out3")), [])
+        self.assertTrue((values["probe_converged"] == 1).all())
+        for epoch in range(2):
+            objective, accuracy = values["probe_objective"][epoch], values["probe_accuracy"][:, epoch]
+            np.testing.assert_allclose(objective[1:3], objective[0], rtol=1e-6)
+            self.assertLessEqual(np.abs(accuracy[:, 1:3] - accuracy[:, :1]).max(), 1.01 / 90)
+            # Without a penalty to speak of, the scale does not matter: the optimum by Newton's method.
+            with h5py.File(self.folder / f"train-{5 * epoch}.h5") as file:
+                w, expected = fit(file["plain"][()].reshape(240, -1), file["labels"][()], 2.0 ** -48, 3)
+            np.testing.assert_allclose(objective[3:5], expected, rtol=2e-6)
+
+    def test_says_what_did_not_converge(self):
+        self.write("job.yaml", self.JOB % 1e-20)
+        for options in ([], ["--quiet"]):
+            done = self.run_program("run", "job.yaml", "--output", f"out{len(options)}", *options)
+            warnings = [line for line in done.stderr.splitlines() if "converge" in line]
+            self.assertEqual(warnings, [f"eigenscope: point 0: warning: epoch {epoch}: 1 of 6 probes did not converge: powers"
+                                        for epoch in (0, 5)])
+        path, = glob.glob(f"{self.folder}/out0/points/*.h5")
+        table = self.run_program("show", path).stdout
+        self.assertRegex(table, r"\npowers +40 .*x\n")
+        self.assertNotRegex(table, r"\nplain .*x\n")
+        self.assertIn("  x  the probe did not converge: its accuracy is not that of the optimum\n", table)
+        rows = json.loads(self.run_program("show", path, "--format", "json").stdout)["rows"]
+        self.assertEqual({(row["layer"], row["probe_converged"]) for row in rows},
+                         {(layer, int(layer != "powers")) for layer in ("plain", "shifted", "pooled", "large", "larger", "powers")})
+        self.run_program("merge", "job.yaml", "--output", "out0", "--to", "all.h5")
+        lines = self.run_program("show", "all.h5").stdout.splitlines()
+        heading, = (i for i, line in enumerate(lines) if line.startswith("point"))
+        self.assertIn("unconverged probes", lines[heading])
+        self.assertEqual(lines[heading + 1].split()[-1], "2")
+
+    def test_states_of_older_programs_are_refused(self):
+        # They rounded float64 features before they centred them. States name the kernels, so those of other layers stay.
+        self.write("job.yaml", self.JOB % 1)
+        for name, sets in (("wide", []), ("narrow", ["measure.layers=[large, larger]"]), ("none", ["probe.epochs=none"])):
+            arguments = ["job.yaml", "--output", name, *(word for value in sets for word in ("--set", value))]
+            point = re.search(r"points/(\w+)\.h5", self.run_program("plan", *arguments).stdout)[1]
+            blocked = self.folder / name / "points" / f"{point}.h5"
+            blocked.mkdir(parents=True)
+            self.run_program("run", *arguments, expect=2)
+            blocked.rmdir()
+            engine = results.read_safetensors(self.folder / name / "state" / f"{point}.safetensors")[1]["engine"]
+            self.assertEqual(engine.endswith("; float64 probes"), name == "wide", engine)
+            self.assertNotIn("epoch 0/", self.run_program("run", *arguments).stdout)
 
 
 if __name__ == "__main__":
