@@ -8,7 +8,7 @@ import pandas as pd
 
 from .files import as_sweep, axes
 
-EXCLUDED = 1 | 2 | 4  # flags dead, undersampled, nonfinite: left out of means over layers
+EXCLUDED = 1 | 2 | 4 | 16  # flags dead, undersampled, nonfinite, unsolved: left out of means over layers
 HEADLINE_DELTA = 0.99  # else the largest delta that was measured
 
 

@@ -11,7 +11,9 @@ typedef enum es_flag {
   ES_FLAG_UNDERSAMPLED = 2, /**< fewer than width + 1 rows */
   ES_FLAG_NONFINITE = 4,    /**< NaN or Inf in the activations: the layer has no other results */
   ES_FLAG_FALLBACK = 8,     /**< a collective eigensolver failed its check, so LAPACK was used: the numbers are valid */
-  ES_FLAGS_EXCLUDED = ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED | ES_FLAG_NONFINITE /**< not in means over layers */
+  ES_FLAG_UNSOLVED = 16,    /**< no eigensolver passed its check: the layer has no other results */
+  /** not in means over layers */
+  ES_FLAGS_EXCLUDED = ES_FLAG_DEAD | ES_FLAG_UNDERSAMPLED | ES_FLAG_NONFINITE | ES_FLAG_UNSOLVED
 } es_flag_t;
 
 /** Eigenvalues of one layer: descending, finite, ≥ 0, not all 0. */

@@ -2,7 +2,7 @@
  * distribution of a point's layers over its group.
  *
  * Every solve is checked (below). If it fails its check or does not converge, plain LAPACK repeats it on one rank, and
- * a warning is set. */
+ * a warning is set. If that fails too, the layer is marked as unsolved, and the other layers are not affected. */
 #ifndef EIGENSCOPE_SPECTRUM_H
 #define EIGENSCOPE_SPECTRUM_H
 
@@ -95,14 +95,16 @@ typedef struct es_layer_problem {
   es_solver_t solver;                   /**< set by es_spectrum_solve; ES_SOLVER_NONE where skip is set */
   bool skip;                            /**< nothing to solve (no rows, not finite); equal on every rank */
   bool fell_back;    /**< set by es_spectrum_solve on every rank: `solver` is LAPACK because another backend failed */
-  char warning[320]; /**< reason of the fallback: one sentence */
+  bool unsolved;     /**< set by es_spectrum_solve on every rank: no solver passed its check; no values, no vectors */
+  char warning[320]; /**< reason of the fallback, or why the layer is unsolved: one sentence; else empty */
 } es_layer_problem_t;
 
 /** Assigns layers to `ranks` ranks by cost (order³, largest first to the least loaded rank): a pure function of orders
  * and choices. Layers that all ranks solve together count as cost 0. */
 void es_spectrum_assign(es_layer_problem_t *layers, int n, int ranks);
 /** Solves the layers with collective backends one after another, then each other layer on its owner, and sends the
- * eigenvalues to all ranks. Any number of ranks. All ranks return the same code. Collective. */
+ * eigenvalues to all ranks. Any number of ranks. A layer that no solver solves is marked as unsolved; ES_NUMERIC only
+ * for a matrix that is not finite. All ranks return the same code. Collective. */
 es_code_t es_spectrum_solve(es_layer_problem_t *layers, int n, const es_group_t *group, es_status_t *status);
 /** Sends a layer's vectors from its owner to every rank. Does nothing without vectors. Collective. */
 es_code_t es_spectrum_share_vectors(es_layer_problem_t *layer, const es_group_t *group, es_status_t *status);

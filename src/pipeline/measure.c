@@ -4,6 +4,7 @@
 #include "eigenscope/memory.h"
 #include "eigenscope/saturation.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The layers of one call of es_measure. */
@@ -51,15 +52,25 @@ static es_code_t reduce_layers(es_context_t *c, es_point_source_t *source, batch
   return ES_OK;
 }
 
+/* Shows the warnings of a layer. */
+static void warn(const es_context_t *c, int layer, const es_layer_problem_t *p) {
+  const char *name = es_result_layer(c->result, layer)->name;
+  char text[sizeof p->warning + ES_NAME_MAX + 16];
+  snprintf(text, sizeof text, "layer %s: %s", name, p->warning);
+  if (p->warning[0]) es_context_warn(c, p->unsolved ? text : p->warning);
+}
+
 static void store_layer(es_context_t *c, es_split_t split, int32_t epoch, int layer, const es_layer_problem_t *p,
                         const es_reduced_t *merged) {
   es_result_t *r = c->result;
   const es_measure_settings_t *m = &c->point->measure;
   const int32_t width = es_context_width(c, layer);
   es_saturation_t s;
-  for (int i = p->skip ? 0 : p->order; i < width; i++) p->values[i] = p->skip ? (double)NAN : 0.0;
+  const bool none = p->skip || p->unsolved;
+  for (int i = none ? 0 : p->order; i < width; i++) p->values[i] = none ? (double)NAN : 0.0;
   es_saturation_measure(&s, p->values, width, merged->rows, m->delta, m->n_deltas, m->convention);
   if (p->fell_back) s.flags |= ES_FLAG_FALLBACK;
+  if (p->unsolved) s.flags = (uint8_t)((s.flags & ~ES_FLAG_NONFINITE) | ES_FLAG_UNSOLVED);
   const int64_t epochs = es_result_extent(r, ES_DIM_EPOCH), layers = es_context_layers(c);
   const int64_t at = ((int64_t)split * epochs + epoch) * layers + layer;
   ((int64_t *)es_result_data(r, ES_FIELD_SAMPLES))[at] = merged->rows;
@@ -117,7 +128,7 @@ es_code_t es_measure(es_context_t *c, es_point_source_t *source, es_analyses_t *
   start = es_clock();
   if (code == ES_OK) code = es_spectrum_solve(b.problems, b.n, &c->group, status);
   for (int i = 0; i < n && code == ES_OK; i++) {
-    if (b.problems[i].fell_back) es_context_warn(c, b.problems[i].warning);
+    warn(c, first + i, &b.problems[i]);
     store_layer(c, split, epoch, first + i, &b.problems[i], &b.reduced[i]);
     es_solved_t solved = {split, epoch, first + i, &b.problems[i], &b.reduced[i], {0}};
     code = analyse_layer(c, analyses, &solved, &b.problems[i], status);

@@ -21,15 +21,18 @@ es_matrix_norms_t es_spectrum_triangle_norms(const double *triangle, int32_t ord
   double squares = 0.0;
   const double *row = triangle;
   for (int i = 0; i < order; row += ++i) {
-    for (int j = 0; j < i; j++) {
-      squares += 2.0 * row[j] * row[j];
-      norms.largest = fmax(norms.largest, fabs(row[j]));
-    }
-    squares += row[i] * row[i];
+    for (int j = 0; j <= i; j++) norms.largest = fmax(norms.largest, fabs(row[j]));
     norms.trace += row[i];
-    norms.largest = fmax(norms.largest, fabs(row[i]));
   }
-  norms.frobenius = sqrt(squares);
+  norms.scale = es_spectrum_scale(norms.largest);
+  row = triangle;
+  for (int i = 0; i < order; row += ++i) {
+    for (int j = 0; j <= i; j++) {
+      const double element = norms.scale * row[j];
+      squares += (j < i ? 2.0 : 1.0) * element * element;
+    }
+  }
+  norms.frobenius = sqrt(squares) / norms.scale;
   return norms;
 }
 
@@ -44,14 +47,15 @@ es_code_t es_spectrum_check_values(const char *routine, int32_t n, const es_matr
   double sum = 0.0, squares = 0.0;
   for (int32_t i = 0; i < n; i++) {
     sum += values[i];
-    squares += values[i] * values[i];
+    squares += norms->scale * values[i] * (norms->scale * values[i]);
   }
+  const double frobenius = sqrt(squares) / norms->scale;
   const double tolerance = 100.0 * (double)n * DBL_EPSILON * norms->frobenius;
-  if (fabs(sum - norms->trace) <= tolerance && fabs(sqrt(squares) - norms->frobenius) <= tolerance) return ES_OK;
+  if (fabs(sum - norms->trace) <= tolerance && fabs(frobenius - norms->frobenius) <= tolerance) return ES_OK;
   return es_fail(status, ES_NUMERIC, "spectrum",
                  "the result of %s for order %d is wrong: the trace is %.17g, but the sum of the eigenvalues is %.17g; "
                  "the Frobenius norm is %.17g, but that of the eigenvalues is %.17g",
-                 routine, n, norms->trace, sum, norms->frobenius, sqrt(squares));
+                 routine, n, norms->trace, sum, norms->frobenius, frobenius);
 }
 
 es_code_t es_spectrum_check_vectors(const char *routine, int32_t n, const es_matrix_norms_t *norms, double residual,

@@ -25,19 +25,27 @@ static es_code_t examine(es_team_t *team, es_status_t *status) {
         es_fail(status, ES_NUMERIC, "spectrum", "the covariance of order %d is not finite: element (%d, %d) is %g",
                 a->order, from, to, column[i]);
       sums[0] += from == to ? column[i] : 0.0;
-      sums[1] += (from == to ? 1.0 : 2.0) * column[i] * column[i];
       largest = fmax(largest, fabs(column[i]));
     }
   }
   ES_TRY(es_agree(team->problem->comm, status));
+  const MPI_Comm comm = team->problem->comm;
+  ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &largest, 1, MPI_DOUBLE, MPI_MAX, comm));
+  const double scale = es_spectrum_scale(largest);
+  for (int32_t j = 0; j < a->local_cols; j++) {
+    const double *column = a->local + (size_t)j * (size_t)a->leading;
+    const int32_t to = es_dist_matrix_column(a, j);
+    for (int32_t i = 0; i < a->local_rows; i++) {
+      const int32_t from = es_dist_matrix_row(a, i);
+      if (from >= to) sums[1] += (from == to ? 1.0 : 2.0) * (scale * column[i]) * (scale * column[i]);
+    }
+  }
   /* One rank sums and broadcasts, because MPI_Allreduce may give the ranks different bits, and all ranks must decide
    * alike. */
-  const MPI_Comm comm = team->problem->comm;
   int rank;
   ES_MPI(MPI_Comm_rank(comm, &rank));
   ES_MPI(MPI_Reduce(rank ? sums : MPI_IN_PLACE, sums, 2, MPI_DOUBLE, MPI_SUM, 0, comm));
-  ES_MPI(MPI_Reduce(rank ? &largest : MPI_IN_PLACE, &largest, 1, MPI_DOUBLE, MPI_MAX, 0, comm));
-  team->norms = (es_matrix_norms_t){sums[0], sqrt(sums[1]), largest};
+  team->norms = (es_matrix_norms_t){sums[0], sqrt(sums[1]) / scale, largest, scale};
   ES_MPI(MPI_Bcast(&team->norms, (int)sizeof team->norms, MPI_BYTE, 0, comm));
   return ES_OK;
 }

@@ -89,6 +89,25 @@ static void note_fallback(es_layer_problem_t *layer, const es_status_t *why) {
            why->message);
 }
 
+/* Solves again by plain LAPACK after the failure `why`. Numeric failures leave the layer unsolved. */
+static es_code_t repeat(es_layer_problem_t *layer, const double *triangle, const es_group_t *group,
+                        const es_status_t *why, es_status_t *status) {
+  es_status_t second = {0};
+  note_fallback(layer, why);
+  if (attempt(layer, &es_spectrum_lapack_plain, triangle, group, &second) == ES_OK) return ES_OK;
+  const es_eigenproblem_t problem = {.order = layer->order, .triangle = triangle};
+  if (second.code == ES_NUMERIC && es_spectrum_check_finite(&problem, &(es_status_t){0}) == ES_OK) {
+    layer->unsolved = true;
+    layer->fell_back = false;
+    layer->solver = ES_SOLVER_NONE;
+    snprintf(layer->warning, sizeof layer->warning,
+             "no eigensolver passed its check, so the layer is flagged as unsolved: %.200s", second.message);
+    return ES_OK;
+  }
+  *status = second;
+  return status->code;
+}
+
 /* On the owner: solves with `backend`, then with plain LAPACK after a numeric failure. Other failures are final. */
 static es_code_t solve_alone(es_layer_problem_t *layer, const es_spectrum_backend_t *backend, const double *triangle,
                              const es_group_t *group, es_status_t *status) {
@@ -99,8 +118,7 @@ static es_code_t solve_alone(es_layer_problem_t *layer, const es_spectrum_backen
     *status = first;
     return status->code;
   }
-  note_fallback(layer, &first);
-  return attempt(layer, &es_spectrum_lapack_plain, triangle, group, status);
+  return repeat(layer, triangle, group, &first, status);
 }
 
 /* Gathers the triangle for a fallback from the half that the solver did not overwrite, if the layer is distributed.
@@ -130,10 +148,8 @@ static es_code_t solve_together(es_layer_problem_t *layer, const es_spectrum_bac
   ES_TRY(collect(layer, group, &made, status));
   const double *triangle = made ? made : layer->triangle;
   es_status_t second = {0};
-  if (group->rank == layer->owner) attempt(layer, &es_spectrum_lapack_plain, triangle, group, &second);
+  if (group->rank == layer->owner) repeat(layer, triangle, group, &first, &second);
   es_free(made);
-  layer->solver = es_spectrum_lapack_plain.solver;
-  note_fallback(layer, &first);
   if (es_group_agree(group, &second) != ES_OK) *status = second;
   return status->code;
 }
@@ -142,13 +158,14 @@ static es_code_t solve_together(es_layer_problem_t *layer, const es_spectrum_bac
 static void share_outcome(es_layer_problem_t *layer, const es_group_t *group) {
   if (group->size == 1) return;
   struct {
-    int32_t solver, fell_back, n_vectors;
+    int32_t solver, fell_back, unsolved, n_vectors;
     char warning[sizeof layer->warning];
-  } outcome = {(int32_t)layer->solver, layer->fell_back, layer->vectors.n, ""};
+  } outcome = {(int32_t)layer->solver, layer->fell_back, layer->unsolved, layer->vectors.n, ""};
   memcpy(outcome.warning, layer->warning, sizeof outcome.warning);
   ES_MPI(MPI_Bcast(&outcome, (int)sizeof outcome, MPI_BYTE, layer->owner, group->comm));
   layer->solver = (es_solver_t)outcome.solver;
   layer->fell_back = outcome.fell_back;
+  layer->unsolved = outcome.unsolved;
   layer->vectors.n = outcome.n_vectors;
   memcpy(layer->warning, outcome.warning, sizeof outcome.warning);
   ES_MPI(MPI_Bcast(layer->values, layer->order, MPI_DOUBLE, layer->owner, group->comm));
@@ -181,7 +198,7 @@ es_code_t es_spectrum_solve(es_layer_problem_t *layers, int n, const es_group_t 
   for (int i = 0; i < n; i++) {
     layers[i].solver = ES_SOLVER_NONE;
     layers[i].vectors = (es_vectors_t){0};
-    layers[i].fell_back = false;
+    layers[i].fell_back = layers[i].unsolved = false;
     layers[i].warning[0] = '\0';
   }
   const es_code_t code = solve_all(layers, n, group, status);

@@ -13,6 +13,7 @@ extern const es_spectrum_backend_t es_spectrum_elpa;
 /* Norms of a matrix, computed before the solve. */
 typedef struct es_matrix_norms {
   double trace, frobenius, largest; /* largest: max |element| */
+  double scale;                     /* es_spectrum_scale(largest) */
 } es_matrix_norms_t;
 es_matrix_norms_t es_spectrum_triangle_norms(const double *triangle, int32_t order);
 /* Power of two that scales the largest element close to 1: exact, and prevents over- and underflow of squares. */

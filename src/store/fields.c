@@ -51,7 +51,7 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
     FIELD(SOLVER, "solver", CORE, U8, "1", "eigensolver that was used", SPLIT_EPOCH_LAYER,
           .flag_meanings = "none lapack scalapack elpa"),
     FIELD(FLAGS, "flags", CORE, U8, "1", "reasons why a measurement is not an ordinary number", SPLIT_EPOCH_LAYER,
-          .flag_meanings = "dead undersampled nonfinite fallback", .flag_bits = true),
+          .flag_meanings = "dead undersampled nonfinite fallback unsolved", .flag_bits = true),
     FIELD(INTRINSIC_DIMENSION, "intrinsic_dimension", CORE, I32, "1",
           "linear PCA dimension: number of principal components that explain the share delta of the variance",
           SPLIT_EPOCH_LAYER_DELTA),

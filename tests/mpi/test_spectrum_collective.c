@@ -293,6 +293,18 @@ TEST(failures) {
   es_dist_matrix_destroy(&blocks);
 }
 
+/* A layer that no solver solves is marked on all ranks; the layer after it is solved. */
+TEST(unsolved) {
+  double triangle[3] = {2.0, 1.0, 2.0}, big[3] = {1.5e308, 0.0, 1.5e308}, values[2][2];
+  es_layer_problem_t layers[] = {
+      {.order = 2, .triangle = big, .values = values[0], .share = 1.0, .choice = ES_CHOOSE_SCALAPACK},
+      {.order = 2, .triangle = triangle, .values = values[1], .choice = ES_CHOOSE_SCALAPACK}};
+  es_spectrum_assign(layers, 2, size);
+  CHECK(es_spectrum_solve(layers, 2, &world, fresh()) == ES_OK);
+  CHECK(layers[0].unsolved && layers[0].solver == ES_SOLVER_NONE && layers[0].vectors.n == 0 && layers[0].warning[0]);
+  CHECK(!layers[1].unsolved && fabs(values[1][0] - 3.0) < 1e-14);
+}
+
 /* A backend that is wrong about a layer of one rank: the owner repairs it, and all ranks are told. */
 TEST(alone) {
   double triangle[3] = {2.0, 1.0, 2.0}, values[2][2];

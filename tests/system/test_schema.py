@@ -148,9 +148,9 @@ class Schema(harness.Case):
                     fill = variable.attrs["_FillValue"]
                     self.assertEqual((fill.dtype, fill.shape), (variable.dtype, (1,)))
                     np.testing.assert_array_equal(fill, [np.nan if variable.dtype.kind == "f" else -1])
-        np.testing.assert_array_equal(file["flags"].attrs["flag_masks"], np.array([1, 2, 4, 8], np.uint8))
+        np.testing.assert_array_equal(file["flags"].attrs["flag_masks"], np.array([1, 2, 4, 8, 16], np.uint8))
         self.assertEqual(file["flags"].attrs["flag_masks"].dtype, np.uint8)
-        self.assertEqual(file["flags"].attrs["flag_meanings"], "dead undersampled nonfinite fallback")
+        self.assertEqual(file["flags"].attrs["flag_meanings"], "dead undersampled nonfinite fallback unsolved")
         np.testing.assert_array_equal(file["solver"].attrs["flag_values"], [0, 1, 2, 3])
         self.assertEqual(file["solver"].attrs["flag_meanings"], "none lapack scalapack elpa")
 
@@ -309,7 +309,7 @@ class Schema(harness.Case):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         for line in ("layer = 10 ;", "string layer(layer) ;", "double eigenvalues(split, epoch, layer, component) ;",
                      "int intrinsic_dimension(split, epoch, layer, delta) ;", "saturation:_FillValue = NaN ;",
-                     "samples:_FillValue = -1LL ;", "flags:flag_masks = 1UB, 2UB, 4UB, 8UB ;",
+                     "samples:_FillValue = -1LL ;", "flags:flag_masks = 1UB, 2UB, 4UB, 8UB, 16UB ;",
                      'string :schema = "eigenscope" ;', ":width = 0.0625 ;", ":seed = 0LL ;", 'string :reason = "" ;'):
             self.assertIn(f"\t{line}\n", done.stdout.replace("\t\t", "\t").replace("\tstring saturation", "\tsaturation"))
         # Dump data too, because netCDF-C is sensitive to variable-length strings.

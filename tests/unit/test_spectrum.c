@@ -311,6 +311,34 @@ TEST(solve_alone) {
   assert_int_equal(es_spectrum_solve(layers, 3, &group, fresh()), ES_NUMERIC);
 }
 
+/* No solver can check a trace that overflows: the layer is marked, and its neighbours are solved. */
+TEST(unsolved_layer_leaves_its_neighbours) {
+  double big[] = {1.5e308, 0.0, 1.5e308}, two[] = {2.0, 1.0, 2.0}, values[2][2] = {{-1, -1}, {-1, -1}};
+  es_layer_problem_t layers[] = {{.order = 2, .triangle = big, .values = values[0], .share = 1.0},
+                                 {.order = 2, .triangle = two, .values = values[1], .share = 1.0}};
+  es_group_t group;
+  assert_ok(es_group_create(&group, MPI_COMM_NULL, 8, fresh()));
+  es_spectrum_assign(layers, 2, 1);
+  assert_ok(es_spectrum_solve(layers, 2, &group, fresh()));
+  assert_true(layers[0].unsolved && layers[0].solver == ES_SOLVER_NONE && layers[0].vectors.n == 0);
+  assert_non_null(strstr(layers[0].warning, "flagged as unsolved: the result of dsyevd for order 2 is wrong"));
+  assert_true(!layers[1].unsolved && !layers[1].warning[0] && layers[1].vectors.n == 2);
+  assert_true(fabs(values[1][0] - 3.0) < 1e-15);
+  es_spectrum_release(layers, 2);
+}
+
+/* Squares of these elements under- or overflow: norms and checks do not. */
+TEST(any_scale) {
+  for (int e = -1000; e <= 1000; e += 200) {
+    double two[] = {ldexp(2.0, e), ldexp(1.0, e), ldexp(2.0, e)}, values[2];
+    const es_eigenproblem_t problem = {.order = 2, .triangle = two};
+    es_vectors_t vectors;
+    assert_ok(es_spectrum_lapack.solve(&problem, 1.0, values, &vectors, fresh()));
+    assert_true(fabs(ldexp(values[0], -e) - 3.0) < 1e-15 && fabs(ldexp(values[1], -e) - 1.0) < 1e-15);
+    es_free(vectors.rows);
+  }
+}
+
 TEST(library_is_named) {
   assert_int_equal(strncmp(es_blas_name(), "OpenBLAS ", 9), 0);
   assert_non_null(strchr(es_blas_name(), ','));

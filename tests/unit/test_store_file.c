@@ -241,13 +241,14 @@ TEST_IN_FOLDER(variables) {
 }
 
 TEST_IN_FOLDER(flag_attributes) {
-  static const double masks[] = {ES_FLAG_DEAD, ES_FLAG_UNDERSAMPLED, ES_FLAG_NONFINITE, ES_FLAG_FALLBACK},
+  static const double masks[] = {ES_FLAG_DEAD, ES_FLAG_UNDERSAMPLED, ES_FLAG_NONFINITE, ES_FLAG_FALLBACK,
+                                 ES_FLAG_UNSOLVED},
                       values[] = {0, 1, 2, 3};
   example_write("r.h5");
   hid_t file = H5Fopen("r.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
   hid_t flags = H5Dopen2(file, "flags", H5P_DEFAULT), solver = H5Dopen2(file, "solver", H5P_DEFAULT);
-  check_numbers(flags, "flag_masks", H5T_STD_U8LE, H5S_SIMPLE, masks, 4);
-  check_text(flags, "flag_meanings", "dead undersampled nonfinite fallback");
+  check_numbers(flags, "flag_masks", H5T_STD_U8LE, H5S_SIMPLE, masks, 5);
+  check_text(flags, "flag_meanings", "dead undersampled nonfinite fallback unsolved");
   check_numbers(solver, "flag_values", H5T_STD_U8LE, H5S_SIMPLE, values, 4);
   check_text(solver, "flag_meanings", "none lapack scalapack elpa");
   H5Dclose(flags);
