@@ -8,8 +8,11 @@
  * computing sample variances", 1979, eq. 2.1). The cuts between panels depend only on the earlier rows of the same
  * accumulator, so one accumulator per lane gives the same bits on any number of ranks.
  *
- * Range: products of deviations are computed in float, so deviations in a column may be about 1e-17 to 1e17 (above, Q
- * is not finite; below 1e-23, Q is 0). A column whose rows are all equal has variance exactly 0.
+ * Range of float rows: any. A panel whose products would under- or overflow is multiplied by a power of two before
+ * SYRK, and its product, in double, by the inverse square. So rows and rows·2^e have the same digits, as long as their
+ * values are normal. What underflows in one panel beside its largest deviation is below 2^-78 of the trace. Range of
+ * double rows: deviations of about 1e-60 to 1e60; callers scale others by a power of two. A column whose rows are all
+ * equal has variance exactly 0.
  *
  * Triangles are packed: lower triangle by rows, element (i, j ≤ i) at i(i+1)/2 + j. */
 #ifndef EIGENSCOPE_COVARIANCE_H
@@ -18,6 +21,7 @@
 #include "eigenscope/comm.h"
 #include "eigenscope/dist_matrix.h"
 #include "eigenscope/status.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +41,7 @@ typedef struct es_cov {
   double *moments;                    /**< owned; d means, then the packed triangle of Σ (x − m)(x − m)ᵀ */
   void *panel;                        /**< owned; rows not merged yet, row-major */
   int32_t panel_rows;                 /**< number of rows in `panel` */
+  bool scaled;                        /**< the last panel needed a scale */
   struct es_narrow_accumulator *open; /**< owned; the current panel if rows are multiplied as they arrive, or NULL */
 } es_cov_t;
 

@@ -179,6 +179,35 @@ static es_code_t finish_spread(es_accumulator_t *a, es_reduced_t *out, es_status
   return es_dist_matrix_mirror(out->blocks, status);
 }
 
+/* Largest element on the diagonal. Collective for `blocks`. */
+static double find_largest(const es_reduced_t *m) {
+  double largest = 0.0;
+  for (int32_t i = 0; m->triangle && i < m->order; i++)
+    largest = fmax(largest, m->triangle[es_triangle_size(i) + (size_t)i]);
+  const es_dist_matrix_t *b = m->blocks;
+  for (int32_t j = 0; b && b->local && j < b->local_cols; j++) {
+    for (int32_t i = 0; i < b->local_rows; i++) {
+      if (es_dist_matrix_row(b, i) == es_dist_matrix_column(b, j))
+        largest = fmax(largest, b->local[(size_t)j * (size_t)b->leading + (size_t)i]);
+    }
+  }
+  if (b && b->comm != MPI_COMM_NULL) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &largest, 1, MPI_DOUBLE, MPI_MAX, b->comm));
+  return largest;
+}
+
+/* Scales a matrix whose elements solvers could not square. */
+static void normalise(es_reduced_t *m) {
+  m->largest = find_largest(m);
+  if (!m->finite || m->largest == 0.0 || (m->largest >= 0x1p-200 && m->largest <= 0x1p200)) return;
+  m->exponent = -ilogb(m->largest) / 2;
+  const int twice = 2 * m->exponent;
+  m->largest = ldexp(m->largest, twice);
+  for (size_t i = 0; m->triangle && i < es_triangle_size(m->order); i++) m->triangle[i] = ldexp(m->triangle[i], twice);
+  const es_dist_matrix_t *b = m->blocks;
+  const size_t local = b && b->local ? (size_t)b->leading * (size_t)b->local_cols : 0;
+  for (size_t i = 0; i < local; i++) b->local[i] = ldexp(b->local[i], twice);
+}
+
 es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspace, es_reduced_t *out,
                                 es_status_t *status) {
   *out = (es_reduced_t){.order = a->info.width};
@@ -191,7 +220,10 @@ es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspa
     code = finish_gram(a, out, status);
   else if (code == ES_OK)
     code = finish_lanes(a, workspace, out, status);
-  if (code != ES_OK) es_reduced_destroy(out);
+  if (code == ES_OK)
+    normalise(out);
+  else
+    es_reduced_destroy(out);
   return code;
 }
 

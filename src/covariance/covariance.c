@@ -3,6 +3,7 @@
 #include "eigenscope/memory.h"
 #include <assert.h>
 #include <cblas.h>
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -64,6 +65,7 @@ void es_cov_destroy(es_cov_t *cov) {
 void es_cov_reset(es_cov_t *cov) {
   cov->n = 0;
   cov->panel_rows = 0;
+  cov->scaled = false;
   if (cov->open) es_narrow_accumulator_reset(cov->open);
   memset(cov->moments, 0, es_cov_moments_size(cov->width) * sizeof *cov->moments);
 }
@@ -110,33 +112,57 @@ static void multiply_centred(es_cov_workspace_t *w, const float *rows, int32_t n
     cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, width, n, 1.0f, w->centred, width, 0.0f, w->product, width);
 }
 
-/* Calls multiply_centred and stores the remaining means in w->sums. Returns false if these means are so large relative
- * to the deviations that float would lose more than a digit. The caller then centres again with the means found. */
-static bool multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
+/* Calls multiply_centred and stores the remaining means in w->sums. Without FITS, these means are so large relative to
+ * the deviations that float would lose more than a digit. The caller then centres again with the means found. */
+static int multiply(es_cov_workspace_t *w, const float *rows, int32_t n, int32_t width) {
   const size_t d = (size_t)width;
   const float *product = w->product;
   multiply_centred(w, rows, n, width);
-  bool fine = true;
+  bool fits = true, below = true, enough = false;
   for (size_t j = 0; j < d; j++) {
+    const double square = (double)product[j * d + j];
     w->sums[j] /= (double)n;
-    fine = fine && w->sums[j] * w->sums[j] * (double)n <= 0.9 * (double)product[j * d + j];
+    fits = fits && w->sums[j] * w->sums[j] * (double)n <= 0.9 * square;
+    below = below && square <= ES_PANEL_MOST;
+    enough = enough || square >= ES_PANEL_LEAST;
   }
-  return fine;
+  return (fits ? ES_PANEL_FITS : 0) | (below && enough ? ES_PANEL_ORDINARY : 0);
 }
 
-static void merge_panel(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n) {
+/* Multiplies a panel about the mean so far, or about its own mean if that is too far away. Returns true if its products
+ * are ordinary. `rows` are scaled. */
+static bool multiply_panel(const es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n, int exponent) {
   const size_t d = (size_t)cov->width;
   float *shift = w->shift;
+  const double unit = es_panel_unit(exponent);
   if (cov->n > 0) {
-    for (size_t j = 0; j < d; j++) shift[j] = (float)cov->moments[j];
+    for (size_t j = 0; j < d; j++) shift[j] = (float)(cov->moments[j] * unit);
   } else {
     es_covariance_guess_shift(shift, rows, n, d);
   }
-  if (!multiply(w, rows, n, cov->width)) {
+  int verdict = multiply(w, rows, n, cov->width);
+  if (!(verdict & ES_PANEL_FITS)) {
     for (size_t j = 0; j < d; j++) shift[j] = (float)((double)shift[j] + w->sums[j]);
-    multiply(w, rows, n, cov->width);
+    verdict = multiply(w, rows, n, cov->width);
   }
-  es_covariance_merge_product(cov, w->product, shift, w->sums, n, w->sums + w->width + 2 * WIDE);
+  return (verdict & ES_PANEL_ORDINARY) != 0;
+}
+
+/* Rows are multiplied as they are, and once more with a scale if that shows that products under- or overflowed. After
+ * such a panel the scale is chosen first, because float is slow with numbers that underflow. */
+static void merge_panel(es_cov_t *cov, es_cov_workspace_t *w, const float *rows, int32_t n) {
+  const size_t d = (size_t)cov->width;
+  const bool ordinary = !cov->scaled && multiply_panel(cov, w, rows, n, 0);
+  int exponent = 0;
+  if (!ordinary) {
+    exponent = es_panel_exponent(rows, (size_t)n, d, cov->n > 0 ? cov->moments : NULL, 0.0);
+    float *scaled = cov->panel; /* empty, or the rows themselves */
+    if (exponent != 0) es_panel_scale(scaled, rows, (size_t)n * d, exponent);
+    if (exponent != 0 || cov->scaled) multiply_panel(cov, w, exponent != 0 ? scaled : rows, n, exponent);
+    cov->scaled = exponent != 0;
+  }
+  const es_panel_product_t panel = {w->product, w->shift, w->sums, exponent, n};
+  es_covariance_merge_product(cov, &panel, w->sums + w->width + 2 * WIDE);
 }
 
 static void merge_panel_f64(es_cov_t *cov, es_cov_workspace_t *w, const double *rows, int32_t n) {
@@ -147,7 +173,9 @@ static void merge_panel_f64(es_cov_t *cov, es_cov_workspace_t *w, const double *
               cov->width);
   const double share = (double)n / (double)(cov->n + n);
   for (size_t j = 0; j < d; j++) delta[j] = shift[j] - mean[j] + rest[j];
-  es_panel_merge_f64(cov->moments + d, w->product, rest, -(double)n, delta, (double)cov->n * share, d);
+  const es_panel_terms_t terms = {
+      .scale = 1.0, .a_weight = -(double)n, .a = rest, .b_weight = (double)cov->n * share, .b = delta};
+  es_panel_merge_f64(cov->moments + d, w->product, &terms, d);
   for (size_t j = 0; j < d; j++) mean[j] += share * delta[j];
   cov->n += n;
 }

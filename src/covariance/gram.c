@@ -2,6 +2,7 @@
 #include "eigenscope/memory.h"
 #include <assert.h>
 #include <cblas.h>
+#include <math.h>
 #include <string.h>
 
 #include "gram_internal.h"
@@ -15,11 +16,17 @@ static int strip_owner(int32_t strip, int size) {
   return at < size ? at : 2 * size - 1 - at;
 }
 
+/* Columns that are multiplied together. */
+typedef struct columns {
+  int32_t count;
+  double scale; /* of their products */
+} columns_t;
+
 /* Adds rows i0 … i1−1 of all·allᵀ to the triangle; `all` is (n, count) and centred. GEMM computes the columns left of
  * the strip's diagonal square, SYRK the square. */
-static void add_strip(const es_gram_exchange_t *x, int32_t count, int32_t i0, int32_t i1, void *product,
+static void add_strip(const es_gram_exchange_t *x, const columns_t *c, int32_t i0, int32_t i1, void *product,
                       double *triangle) {
-  const int32_t rows = i1 - i0;
+  const int32_t rows = i1 - i0, count = c->count;
   const char *strip = x->all + (size_t)i0 * (size_t)count * x->element;
   char *square = (char *)product + (size_t)i0 * x->element;
   if (x->g->real == ES_REAL_F64) {
@@ -37,7 +44,7 @@ static void add_strip(const es_gram_exchange_t *x, int32_t count, int32_t i0, in
   }
   for (int32_t i = i0; i < i1; i++)
     es_panel_add(x->g->real, triangle + es_triangle_size(i),
-                 (const char *)product + (size_t)(i - i0) * (size_t)i1 * x->element, (size_t)i + 1);
+                 (const char *)product + (size_t)(i - i0) * (size_t)i1 * x->element, c->scale, (size_t)i + 1);
 }
 
 static int32_t strip_end(int32_t first, int32_t n) {
@@ -81,11 +88,13 @@ static void multiply(es_gram_exchange_t *x, scratch_t *s, double *triangle, doub
   for (int32_t first = 0; first < x->g->width; first += GRAM_COLUMNS) {
     const int32_t count = gram_columns(x->g, first);
     es_gram_exchange_gather(x, first, count, -1);
-    es_panel_centre(x->g->real, x->all, x->all, (size_t)x->n, (size_t)count, s->shift, s->rest, s->work);
+    const int exponent =
+        es_panel_centre(x->g->real, x->all, x->all, (size_t)x->n, (size_t)count, s->shift, s->rest, s->work);
+    const columns_t columns = {count, ldexp(1.0, -2 * exponent)};
     for (int32_t j = 0; j < count; j++) mean[first + j] = s->shift[j] + s->rest[j];
     for (int32_t i = 0; i < x->n; i = strip_end(i, x->n)) {
       if (strip_owner(i / STRIP, group->size) == group->rank)
-        add_strip(x, count, i, strip_end(i, x->n), s->product, triangle);
+        add_strip(x, &columns, i, strip_end(i, x->n), s->product, triangle);
     }
   }
   for (int32_t i = 0; group->size > 1 && i < x->n; i = strip_end(i, x->n)) {

@@ -4,6 +4,7 @@
 #define ES_COVARIANCE_PANEL_H
 
 #include "eigenscope/covariance.h"
+#include <math.h>
 #include <stddef.h>
 
 /** Column sums are computed in blocks of this many lines, so that the rounding error of a float sum stays small. */
@@ -18,32 +19,66 @@ void es_panel_subtract_f64(double *out, double *sums, const double *rows, size_t
                            const double *shift, double *work);
 
 /** Centres a panel of n ≥ 1 rows by its own means. A separate pass computes the means, so none need be known before:
- * out = rows − shift, where shift[j] is the mean rounded to the panel's type and rest[j] the mean of what remains. A
- * column of equal values becomes exactly 0. `work`: 2·width numbers of the panel's type. `out` may be `rows`. */
-void es_panel_centre_f32(float *out, const float *rows, size_t n, size_t width, double *shift, double *rest,
-                         float *work);
-void es_panel_centre_f64(double *out, const double *rows, size_t n, size_t width, double *shift, double *rest,
-                         double *work);
+ * out = (rows − shift)·2^e, where shift[j] is the mean rounded to the panel's type, and rest[j] the mean of rows −
+ * shift. Returns e: 0 for double, and for float unless products of these numbers would under- or overflow. A column of
+ * equal values becomes exactly 0. `work`: 2·width numbers of the panel's type. `out` may be `rows`. */
+int es_panel_centre_f32(float *out, const float *rows, size_t n, size_t width, double *shift, double *rest,
+                        float *work);
+int es_panel_centre_f64(double *out, const double *rows, size_t n, size_t width, double *shift, double *rest,
+                        double *work);
 /** Calls the function above of that type. */
-void es_panel_centre(es_real_t real, void *out, const void *rows, size_t n, size_t width, double *shift, double *rest,
-                     void *work);
+int es_panel_centre(es_real_t real, void *out, const void *rows, size_t n, size_t width, double *shift, double *rest,
+                    void *work);
 
-/** out[i] += product[i] + (a·x[i] + b·y[i]): Chan's formula for one line of the triangle. */
-void es_panel_merge_line(es_real_t real, double *out, const void *product, double a, const double *x, double b,
-                         const double *y, size_t n);
-/** out[i] += product[i]. */
-void es_panel_add(es_real_t real, double *out, const void *product, size_t n);
-/** triangle += product + a_weight·a aᵀ + b_weight·b bᵀ; `product` (width × width, row-major, lower triangle). */
-void es_panel_merge_f32(double *triangle, const float *product, const double *a, double a_weight, const double *b,
-                        double b_weight, size_t width);
-void es_panel_merge_f64(double *triangle, const double *product, const double *a, double a_weight, const double *b,
-                        double b_weight, size_t width);
+/** The terms that Chan's formula adds to a product, and the scale of the product. */
+typedef struct es_panel_terms {
+  double scale; /* power of two */
+  double a_weight, b_weight;
+  const double *a, *b; /* borrowed */
+} es_panel_terms_t;
+
+/** out[i] += scale·product[i] + (a_weight·a[i] + b_weight·b[i]): Chan's formula for one line of the triangle. */
+void es_panel_merge_line(es_real_t real, double *out, const void *product, const es_panel_terms_t *terms, size_t n);
+/** out[i] += scale·product[i]. */
+void es_panel_add(es_real_t real, double *out, const void *product, double scale, size_t n);
+/** triangle += scale·product + a_weight·a aᵀ + b_weight·b bᵀ; `product` (width × width, row-major, lower triangle). */
+void es_panel_merge_f32(double *triangle, const float *product, const es_panel_terms_t *terms, size_t width);
+void es_panel_merge_f64(double *triangle, const double *product, const es_panel_terms_t *terms, size_t width);
+
+/* ---- scale of float panels: products of float under- and overflow, so rows are multiplied by a power of two ---- */
+
+/** Products are ordinary if the largest sum of squares of a column is in this range: none of them overflowed, and those
+ * that underflowed are too small to change the covariance. */
+#define ES_PANEL_LEAST 0x1p-60
+#define ES_PANEL_MOST  0x1p120
+
+/** What products show about a panel. FITS: the mean of the deviations is so small relative to them that float loses at
+ * most one digit of the deviations about this mean. */
+enum { ES_PANEL_FITS = 1, ES_PANEL_ORDINARY = 2 };
+
+/** 2^exponent; without a call for 0, because panels of narrow rows take less than a microsecond. */
+static inline double es_panel_unit(int exponent) {
+  return exponent == 0 ? 1.0 : ldexp(1.0, exponent);
+}
+/** Returns the exponent e with which rows·2^e have ordinary products: 0 if they have without, if no column varies and
+ * if a value is not finite. `centre`: the values that are subtracted later, `width` of them, or NULL. `before`:
+ * deviation of earlier rows that are multiplied with the same exponent, or 0. A pure function of the largest values, so
+ * it does not depend on the order of rows. */
+int es_panel_exponent(const float *rows, size_t n, size_t width, const double *centre, double before);
+/** out = rows·2^exponent, n numbers; `out` may be `rows`. */
+void es_panel_scale(float *out, const float *rows, size_t n, int exponent);
 
 /** Mean of the first of n rows, used as the shift if no mean is known yet. */
 void es_covariance_guess_shift(float *shift, const float *rows, int32_t n, size_t width);
-/** Merges n rows whose `product` is about `shift`. `rest`: mean of the rows minus `shift`; `delta`: scratch; `width`
- * doubles each. */
-void es_covariance_merge_product(es_cov_t *cov, const float *product, const float *shift, const double *rest, int64_t n,
-                                 double *delta);
+/** A product of rows that es_covariance_merge_product merges. */
+typedef struct es_panel_product {
+  const float *product; /* Σ d dᵀ of d = row·2^exponent − shift; borrowed */
+  const float *shift;   /* borrowed */
+  double *rest;         /* mean of d; overwritten; borrowed */
+  int exponent;
+  int64_t n; /* rows */
+} es_panel_product_t;
+/** `delta`: scratch, `width` doubles. */
+void es_covariance_merge_product(es_cov_t *cov, const es_panel_product_t *panel, double *delta);
 
 #endif

@@ -42,52 +42,77 @@ void NAME(es_panel_subtract)(REAL *out, double *sums, const REAL *rows, size_t l
   }
 }
 
-/* sums[j] = Σ (rows − shift). */
+/* sums[j] += Σ (rows − shift) over one block. */
 ES_KERNEL
 static void NAME(sum_about)(double *sums, const REAL *rows, size_t n, size_t width, const REAL *shift, REAL *work) {
-  memset(sums, 0, width * sizeof *sums);
-  for (size_t first = 0; first < n; first += ES_PANEL_BLOCK) {
-    const size_t end = n - first < ES_PANEL_BLOCK ? n : first + ES_PANEL_BLOCK;
-    memset(work, 0, width * sizeof *work);
-    for (size_t i = first; i < end; i++) {
-      for (size_t j = 0; j < width; j++) work[j] += rows[i * width + j] - shift[j];
-    }
-    for (size_t j = 0; j < width; j++) sums[j] += (double)work[j];
+  memset(work, 0, width * sizeof *work);
+  for (size_t i = 0; i < n; i++) {
+    for (size_t j = 0; j < width; j++) work[j] += rows[i * width + j] - shift[j];
   }
+  for (size_t j = 0; j < width; j++) sums[j] += (double)work[j];
 }
 
-void NAME(es_panel_centre)(REAL *out, const REAL *rows, size_t n, size_t width, double *shift, double *rest,
-                           REAL *work) {
-  REAL *about = work + width;
+/* about = mean of the rows; scratch: rest, work. Returns the largest |value|. */
+static double NAME(find_mean)(REAL *about, double *rest, const REAL *rows, size_t n, size_t width, REAL *work) {
+  double most = 0.0;
   memcpy(about, rows, width * sizeof *about); /* any row would do: the second pass corrects lost digits */
-  NAME(sum_about)(rest, rows, n, width, about, work);
-  for (size_t j = 0; j < width; j++) {
-    about[j] = (REAL)((double)about[j] + rest[j] / (double)n);
-    shift[j] = (double)about[j];
-    rest[j] = 0.0;
+  memset(rest, 0, width * sizeof *rest);
+  for (size_t i = 0; i < n; i += ES_PANEL_BLOCK) {
+    const size_t lines = n - i < ES_PANEL_BLOCK ? n - i : ES_PANEL_BLOCK;
+    NAME(sum_about)(rest, rows + i * width, lines, width, about, work);
+    most = fmax(most, NAME(largest)(rows + i * width, lines * width));
   }
-  NAME(es_panel_subtract)(out, rest, rows, n, width, about, work);
-  for (size_t j = 0; j < width; j++) rest[j] /= (double)n;
+  for (size_t j = 0; j < width; j++) about[j] = (REAL)((double)about[j] + rest[j] / (double)n);
+  return most;
+}
+
+/* Rows are scaled before they are centred if their sums would overflow or their means would lose digits, and after it
+ * if their products would under- or overflow. */
+int NAME(es_panel_centre)(REAL *out, const REAL *rows, size_t n, size_t width, double *shift, double *rest,
+                          REAL *work) {
+  REAL *about = work + width;
+  const double value = NAME(find_mean)(about, rest, rows, n, width, work);
+  const int before = value < 0x1p-60 || value > 0x1p100 ? exponent_of(value, value) : 0;
+  if (before != 0) {
+    NAME(scale)(out, rows, n * width, before);
+    rows = out;
+    NAME(find_mean)(about, rest, rows, n, width, work);
+  }
+  double deviation = 0.0;
+  memset(rest, 0, width * sizeof *rest);
+  for (size_t i = 0; i < n; i += ES_PANEL_BLOCK) {
+    const size_t lines = n - i < ES_PANEL_BLOCK ? n - i : ES_PANEL_BLOCK;
+    NAME(es_panel_subtract)(out + i * width, rest, rows + i * width, lines, width, about, work);
+    deviation = fmax(deviation, NAME(largest)(out + i * width, lines * width));
+  }
+  const int after = exponent_of(deviation, deviation);
+  if (after != 0) NAME(scale)(out, out, n * width, after);
+  const double unit = ldexp(1.0, -before);
+  for (size_t j = 0; j < width; j++) {
+    shift[j] = (double)about[j] * unit;
+    rest[j] = rest[j] / (double)n * unit;
+  }
+  return before + after;
 }
 
 ES_KERNEL
-static void NAME(merge_line)(double *out, const REAL *product, double a, const double *x, double b, const double *y,
-                             size_t n) {
-  for (size_t i = 0; i < n; i++) out[i] += (double)product[i] + (a * x[i] + b * y[i]);
+static void NAME(merge_line)(double *out, const REAL *product, const es_panel_terms_t *t, size_t n) {
+  const double scale = t->scale, a = t->a_weight, b = t->b_weight, *x = t->a, *y = t->b;
+  for (size_t i = 0; i < n; i++) out[i] += scale * (double)product[i] + (a * x[i] + b * y[i]);
 }
 
 ES_KERNEL
-static void NAME(add_line)(double *out, const REAL *product, size_t n) {
-  for (size_t i = 0; i < n; i++) out[i] += (double)product[i];
+static void NAME(add_line)(double *out, const REAL *product, double scale, size_t n) {
+  for (size_t i = 0; i < n; i++) out[i] += scale * (double)product[i];
 }
 
 ES_KERNEL
-void NAME(es_panel_merge)(double *triangle, const REAL *product, const double *a, double a_weight, const double *b,
-                          double b_weight, size_t width) {
+void NAME(es_panel_merge)(double *triangle, const REAL *product, const es_panel_terms_t *t, size_t width) {
+  const double scale = t->scale, *a = t->a, *b = t->b;
   for (size_t i = 0; i < width; i++) {
     double *row = triangle + i * (i + 1) / 2;
     const REAL *line = product + i * width;
-    const double a_factor = a_weight * a[i], b_factor = b_weight * b[i];
-    for (size_t j = 0; j <= i; j++) row[j] += (double)line[j] + (a_factor * a[j] + b_factor * b[j]);
+    const double a_factor = t->a_weight * a[i], b_factor = t->b_weight * b[i];
+    for (size_t j = 0; j <= i; j++) row[j] += scale * (double)line[j] + (a_factor * a[j] + b_factor * b[j]);
   }
 }

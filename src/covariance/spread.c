@@ -144,12 +144,17 @@ static void staircase(const strip_t *t, int32_t i1, int32_t j0, int32_t j1) {
 static void merge_strip(es_spread_t *s, const strip_t *t, int32_t j1, double share) {
   const es_dist_matrix_t *b = &s->blocks;
   const side_t *wide = s->shared ? &s->tall : &s->wide;
+  const double scale = ldexp(1.0, -s->tall.exponent - wide->exponent);
   for (int32_t j = t->col0; j < j1; j++) {
     const int32_t i = first_row(b, j);
     if (i >= b->local_rows) continue;
-    es_panel_merge_line(s->real, b->local + (size_t)j * (size_t)b->leading + (size_t)i, product_at(t, i, j),
-                        -(double)t->rows * wide->rest[j], s->tall.rest + i, (double)s->n * share * wide->delta[j],
-                        s->tall.delta + i, (size_t)(b->local_rows - i));
+    const es_panel_terms_t terms = {.scale = scale,
+                                    .a_weight = -(double)t->rows * wide->rest[j],
+                                    .a = s->tall.rest + i,
+                                    .b_weight = (double)s->n * share * wide->delta[j],
+                                    .b = s->tall.delta + i};
+    es_panel_merge_line(s->real, b->local + (size_t)j * (size_t)b->leading + (size_t)i, product_at(t, i, j), &terms,
+                        (size_t)(b->local_rows - i));
   }
 }
 
@@ -175,7 +180,8 @@ static void multiply(es_spread_t *s, int32_t rows, double share) {
 
 static void side_centre(const es_spread_t *s, side_t *side, const void *rows, int32_t n) {
   if (side->count == 0) return;
-  es_panel_centre(s->real, side->panel, rows, (size_t)n, (size_t)side->count, side->shift, side->rest, s->work);
+  side->exponent =
+      es_panel_centre(s->real, side->panel, rows, (size_t)n, (size_t)side->count, side->shift, side->rest, s->work);
   for (int32_t j = 0; j < side->count; j++) side->delta[j] = side->shift[j] - side->mean[j] + side->rest[j];
 }
 

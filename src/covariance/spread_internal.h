@@ -12,6 +12,7 @@
 typedef struct side {
   int32_t count;        /* number of columns: local rows (or columns) of the share */
   void *panel;          /* (panel_rows, count), row-major */
+  int exponent;         /* of the panel being merged (es_panel_centre) */
   double *mean;         /* of the rows merged so far */
   double *shift, *rest; /* of the panel being merged: subtracted shift, remaining mean */
   double *delta;        /* panel's mean minus `mean` */

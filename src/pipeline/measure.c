@@ -52,12 +52,21 @@ static es_code_t reduce_layers(es_context_t *c, es_point_source_t *source, batch
   return ES_OK;
 }
 
+/* Exponent that turns eigenvalues of the scaled matrix into those of the layer. */
+static int unit_of(const es_reduced_t *merged) {
+  return -2 * merged->exponent;
+}
+
 /* Shows the warnings of a layer. */
-static void warn(const es_context_t *c, int layer, const es_layer_problem_t *p) {
+static void warn(const es_context_t *c, int layer, const es_layer_problem_t *p, const es_reduced_t *merged) {
   const char *name = es_result_layer(c->result, layer)->name;
   char text[sizeof p->warning + ES_NAME_MAX + 16];
   snprintf(text, sizeof text, "layer %s: %s", name, p->warning);
   if (p->warning[0]) es_context_warn(c, p->unsolved ? text : p->warning);
+  snprintf(text, sizeof text,
+           "layer %s: the eigenvalues or the trace do not fit double (Inf or 0); the other numbers are valid", name);
+  if (!p->skip && !p->unsolved && p->values[0] > 0.0 && !isnormal(ldexp(p->values[0], unit_of(merged))))
+    es_context_warn(c, text);
 }
 
 static void store_layer(es_context_t *c, es_split_t split, int32_t epoch, int layer, const es_layer_problem_t *p,
@@ -71,6 +80,8 @@ static void store_layer(es_context_t *c, es_split_t split, int32_t epoch, int la
   es_saturation_measure(&s, p->values, width, merged->rows, m->delta, m->n_deltas, m->convention);
   if (p->fell_back) s.flags |= ES_FLAG_FALLBACK;
   if (p->unsolved) s.flags = (uint8_t)((s.flags & ~ES_FLAG_NONFINITE) | ES_FLAG_UNSOLVED);
+  /* Shares and counts do not depend on the scale. Eigenvalues that do not fit double become Inf or lose digits. */
+  s.quantities[ES_QUANTITY_TRACE] = ldexp(s.quantities[ES_QUANTITY_TRACE], unit_of(merged));
   const int64_t epochs = es_result_extent(r, ES_DIM_EPOCH), layers = es_context_layers(c);
   const int64_t at = ((int64_t)split * epochs + epoch) * layers + layer;
   ((int64_t *)es_result_data(r, ES_FIELD_SAMPLES))[at] = merged->rows;
@@ -83,7 +94,8 @@ static void store_layer(es_context_t *c, es_split_t split, int32_t epoch, int la
     ((int32_t *)es_result_data(r, ES_FIELD_INTRINSIC_DIMENSION))[at * m->n_deltas + d] = s.k[d];
     ((double *)es_result_data(r, ES_FIELD_SATURATION))[at * m->n_deltas + d] = s.saturation[d];
   }
-  memcpy(es_result_f64(r, ES_FIELD_EIGENVALUES, split, epoch, layer, 0), p->values, (size_t)width * sizeof(double));
+  double *eigenvalues = es_result_f64(r, ES_FIELD_EIGENVALUES, split, epoch, layer, 0);
+  for (int32_t i = 0; i < width; i++) eigenvalues[i] = ldexp(p->values[i], unit_of(merged));
 }
 
 /* Replaces the eigenvectors of the Gram matrix (over rows) by eigenvectors over columns. Collective. */
@@ -128,7 +140,7 @@ es_code_t es_measure(es_context_t *c, es_point_source_t *source, es_analyses_t *
   start = es_clock();
   if (code == ES_OK) code = es_spectrum_solve(b.problems, b.n, &c->group, status);
   for (int i = 0; i < n && code == ES_OK; i++) {
-    warn(c, first + i, &b.problems[i]);
+    warn(c, first + i, &b.problems[i], &b.reduced[i]);
     store_layer(c, split, epoch, first + i, &b.problems[i], &b.reduced[i]);
     es_solved_t solved = {split, epoch, first + i, &b.problems[i], &b.reduced[i], {0}};
     code = analyse_layer(c, analyses, &solved, &b.problems[i], status);

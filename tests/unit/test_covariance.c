@@ -317,24 +317,71 @@ TEST(constant_columns_are_exactly_zero) {
   check_constant_columns(16);
 }
 
-/* Products of two deviations must fit float: the header states the range, and larger values never pass silently. */
-TEST(range_of_deviations) {
-  data_t d, scaled;
-  data_open(&d, 16, 3000);
-  data_fill(&d, 0.0, 12);
-  const double factors[] = {1e-16, 1e16, 1e25};
-  for (int f = 0; f < 3; f++) {
-    data_open(&scaled, 16, 3000);
-    for (size_t i = 0; i < 16 * 3000; i++) scaled.rows[i] = (float)((double)d.rows[i] * factors[f]);
-    data_measure(&scaled);
-    const double error = stream_error(&scaled);
-    if (f < 2)
-      assert_true(error <= 2e-6);
-    else
-      assert_true(!isfinite(error));
-    data_close(&scaled);
+/* Rows of one shape at any scale: constant columns, a column of much smaller numbers, a mean that jumps, and a first
+ * block of zeros. Numbers are multiples of 2^-10, so that they stay normal when they are scaled. */
+static float steady(const data_t *d, int64_t i, int32_t j) {
+  const float z = roundf(1024.0f * normal(21, (uint64_t)(i * d->width + j))) / 1024.0f;
+  if (i < 70 || j % 7 == 3) return j % 7 == 3 ? 1.5f : 0.0f;
+  return (i > d->n / 2 ? 3.0f : 0.25f) + (j % 5 == 4 ? ldexpf(z, -12) : z);
+}
+
+/* Rows multiplied by a power of two have the same digits, although their products under- or overflow float. */
+TEST(any_scale_has_the_same_digits) {
+  const int exponents[] = {-100, -80, -63, -40, 30, 50, 62, 80, 100, 120, 122};
+  const int32_t some[] = {1, 4, 8, 9, 16, 64, 100, 300};
+  for (size_t w = 0; w < sizeof some / sizeof *some; w++) {
+    data_t d;
+    data_open(&d, some[w], (int64_t)es_cov_panel_rows(some[w]) + 700);
+    for (int64_t i = 0; i < d.n * d.width; i++) d.rows[i] = steady(&d, i / d.width, (int32_t)(i % d.width));
+    fixture_t plain, f;
+    fixture_open(&plain, d.width, d.width);
+    fixture_open(&f, d.width, d.width);
+    add(&plain, &d, 0, d.n, 300, 0);
+    finish(&plain);
+    for (size_t e = 0; e < sizeof exponents / sizeof *exponents; e++) {
+      data_t scaled;
+      data_open(&scaled, d.width, d.n);
+      for (int64_t i = 0; i < d.n * d.width; i++) scaled.rows[i] = ldexpf(d.rows[i], exponents[e]);
+      es_cov_reset(&f.cov);
+      add(&f, &scaled, 0, d.n, 300, 0);
+      finish(&f);
+      for (size_t i = 0; i < es_triangle_size(d.width); i++) {
+        if (f.q[i] != ldexp(plain.q[i], 2 * exponents[e]))
+          fail_msg("width %d at 2^%d: element %zu is %g, not %g", d.width, exponents[e], i, f.q[i],
+                   ldexp(plain.q[i], 2 * exponents[e]));
+      }
+      for (int32_t j = 0; j < d.width; j++) assert_true(f.cov.moments[j] == ldexp(plain.cov.moments[j], exponents[e]));
+      data_close(&scaled);
+    }
+    fixture_close(&plain);
+    fixture_close(&f);
+    data_close(&d);
   }
-  data_close(&d);
+}
+
+/* The scale changes within a panel and between panels; tiny columns stand beside constant ones. */
+TEST(scales_that_change) {
+  const int32_t some[] = {8, 9, 32, 300};
+  const int steps[][4] = {{0, -80, 0, 80}, {-80, -30, 60, 0}, {90, -90, -90, 0}, {-90, -90, -90, -90}};
+  for (int w = 0; w < 4; w++) {
+    for (int s = 0; s < 4; s++) {
+      data_t d;
+      data_open(&d, some[w], 2 * (int64_t)es_cov_panel_rows(some[w]) + 100);
+      data_fill(&d, 0.0, 23);
+      for (int64_t i = 0; i < d.n * d.width; i++)
+        d.rows[i] = i % d.width == 1 ? 0.0f : ldexpf(d.rows[i], steps[s][4 * (i / d.width) / d.n]);
+      data_measure(&d);
+      for (int64_t i = 0; i < d.n; i++) d.rows[i * d.width + 1] = 1.0f; /* constant as well */
+      fixture_t f;
+      fixture_open(&f, d.width, d.width);
+      add(&f, &d, 0, d.n, 300, 0);
+      finish(&f);
+      const double error = largest_difference(&d, f.q) / trace_of(&d);
+      if (!(error <= 1e-6)) fail_msg("width %d, steps %d: %g", some[w], s, error);
+      fixture_close(&f);
+      data_close(&d);
+    }
+  }
 }
 
 TEST(few_rows) {
