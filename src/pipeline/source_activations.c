@@ -7,6 +7,7 @@
 #include "eigenscope/epochs.h"
 #include "eigenscope/external.h"
 #include "eigenscope/memory.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -184,13 +185,39 @@ static bool has(const es_point_source_t *source, es_split_t split, ES_UNUSED int
 
 /* ---- rows of one layer ---- */
 
+/* A pass over the rows of a layer: adds rows·2^exponent to its accumulator, or surveys the columns. */
+typedef struct pass {
+  int exponent;       /* not 0 only for double layers */
+  double *low, *high; /* least and largest number of each column; NULL: the rows are added. Borrowed */
+  size_t columns;
+} pass_t;
+
+/* Surveys n numbers. NaN counts as infinite: no scale helps. */
+static void survey(const pass_t *pass, const double *values, size_t n) {
+  for (size_t i = 0, j = 0; i < n; i++, j = j + 1 < pass->columns ? j + 1 : 0) {
+    pass->low[j] = values[i] < pass->low[j] ? values[i] : pass->low[j];
+    pass->high[j] = isnan(values[i]) ? INFINITY : values[i] > pass->high[j] ? values[i] : pass->high[j];
+  }
+}
+
+/* values ·= 2^exponent in two steps, because 2^exponent itself can be beyond double's range. */
+static void scale(double *values, size_t n, int exponent) {
+  const double first = ldexp(1.0, exponent / 2), second = ldexp(1.0, exponent - exponent / 2);
+  for (size_t i = 0; exponent != 0 && i < n; i++) values[i] = values[i] * first * second;
+}
+
 /* Adds the samples in s->part to the accumulator, either unchanged or converted slice by slice by the method. */
-static void add_part(es_activations_source_t *s, int measured, int lane, int64_t samples) {
+static void add_part(es_activations_source_t *s, int measured, int lane, int64_t samples, const pass_t *pass) {
   const es_measure_settings_t *m = &s->base.context->point->measure;
   const es_external_layer_t *layer = layer_of(s, measured);
   const es_rows_info_t rows = rows_of(s, measured, samples);
   const int64_t size = es_shape_size(shape_of(layer));
   es_accumulator_t *accumulator = s->accumulators[measured - s->first];
+  if (pass->low) {
+    survey(pass, s->part, (size_t)(samples * size));
+    return;
+  }
+  if (layer->is_double) scale(s->part, (size_t)(samples * size), pass->exponent);
   if (rows.real == ES_REAL_F64) {
     es_accumulator_add(accumulator, &s->workspace_f64, lane, s->part, rows.rows);
     return;
@@ -237,11 +264,11 @@ static bool advance(const es_activations_source_t *s, cursor_t *cursor) {
 
 /* Reads all rows of one layer. Spread accumulators exchange rows between ranks after each part, so all ranks take as
  * many steps as the busiest rank. */
-static es_code_t read_layer(es_activations_source_t *s, int measured, es_status_t *status) {
+static es_code_t read_layer(es_activations_source_t *s, int measured, const pass_t *pass, es_status_t *status) {
   es_context_t *c = s->base.context;
   const double start = es_clock();
   es_accumulator_t *accumulator = s->accumulators[measured - s->first];
-  const bool spread = es_accumulator_is(accumulator) == ES_STRATEGY_SPREAD;
+  const bool spread = !pass->low && es_accumulator_is(accumulator) == ES_STRATEGY_SPREAD;
   const int64_t most = part_samples(s, s->layers[measured]);
   int64_t steps = 0;
   for (cursor_t cursor = {.lane = -1}; advance(s, &cursor); cursor.next = cursor.end)
@@ -255,7 +282,7 @@ static es_code_t read_layer(es_activations_source_t *s, int measured, es_status_
       code = es_context_must_stop(c)
                  ? es_fail(status, ES_STOPPED, "activations", "stopped")
                  : es_activations_read(s->file, s->layers[measured], cursor.next, n, s->part, status);
-      if (code == ES_OK) add_part(s, measured, cursor.lane, n);
+      if (code == ES_OK) add_part(s, measured, cursor.lane, n, pass);
       cursor.next += n;
     }
     if (spread)
@@ -295,7 +322,7 @@ static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t 
   for (int i = 0; i < s->n; i++) {
     const es_rows_info_t rows = rows_of(s, first + i, es_activations_samples(s->file));
     ES_TRY(es_accumulator_create(&s->accumulators[i], &c->group, &rows, status));
-    ES_TRY(read_layer(s, first + i, status));
+    ES_TRY(read_layer(s, first + i, &(pass_t){0}, status));
   }
   return ES_OK;
 }
@@ -305,11 +332,65 @@ static int32_t order(const es_point_source_t *source, int layer) {
   return es_accumulator_order(s->accumulators[layer - s->first]);
 }
 
-static es_code_t reduce(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status) {
-  es_activations_source_t *s = (es_activations_source_t *)source;
+static es_code_t finish_layer(es_activations_source_t *s, int layer, es_reduced_t *out, es_status_t *status) {
   const bool is_double = rows_of(s, layer, 1).real == ES_REAL_F64;
   return es_accumulator_finish(s->accumulators[layer - s->first], is_double ? &s->workspace_f64 : &s->workspace, out,
                                status);
+}
+
+/* True if no product of double rows under- or overflowed, and no double that became float lost digits. */
+static bool is_ordinary(const es_reduced_t *m, es_real_t real) {
+  if (!m->finite || !(m->largest > 0.0)) return false;
+  const int exponent = ilogb(m->largest) - 2 * m->exponent;
+  return real == ES_REAL_F64 ? exponent > -400 && exponent < 400 : exponent > -200;
+}
+
+/* Finds the exponent that moves the largest deviation of a double layer close to 1, from one more pass over the file; 0
+ * if no column varies or a number is not finite. A function of least and largest numbers, so the same on any ranks.
+ * Collective. */
+static es_code_t find_exponent(es_activations_source_t *s, int layer, int *exponent, es_status_t *status) {
+  const es_context_t *c = s->base.context;
+  const es_rows_info_t rows = rows_of(s, layer, 1);
+  const bool as_it_is = rows.real == ES_REAL_F64;
+  pass_t pass = {.columns = (size_t)(as_it_is ? rows.width : shape_of(layer_of(s, layer)).c)};
+  pass.low = es_allocate(2 * pass.columns, sizeof *pass.low);
+  if (!pass.low) es_out_of_memory(status, "activations", "the range of a layer of width %d", rows.width);
+  es_code_t code = es_agree(c->group.comm, status);
+  pass.high = pass.low ? pass.low + pass.columns : NULL;
+  for (size_t j = 0; code == ES_OK && j < pass.columns; j++) pass.low[j] = -(pass.high[j] = -INFINITY);
+  if (code == ES_OK) code = read_layer(s, layer, &pass, status);
+  if (code == ES_OK) {
+    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, pass.low, (int)pass.columns, MPI_DOUBLE, MPI_MIN, c->group.comm));
+    ES_MPI(MPI_Allreduce(MPI_IN_PLACE, pass.high, (int)pass.columns, MPI_DOUBLE, MPI_MAX, c->group.comm));
+    double deviation = 0.0, value = 0.0; /* halves, so that the difference does not overflow */
+    for (size_t j = 0; j < pass.columns; j++) {
+      deviation = fmax(deviation, 0.5 * pass.high[j] - 0.5 * pass.low[j]);
+      value = fmax(value, fmax(fabs(pass.low[j]), fabs(pass.high[j])));
+    }
+    if (deviation > 0.0 && isfinite(value)) {
+      const int up = -1 - ilogb(deviation), room = (as_it_is ? 400 : 100) - ilogb(value);
+      *exponent = up < room ? up : room;
+    }
+  }
+  es_free(pass.low);
+  return code;
+}
+
+/* Reads a double layer once more with a scale if its range needs one. The scale is a power of two, so the digits stay.
+ */
+static es_code_t reduce(es_point_source_t *source, int layer, es_reduced_t *out, es_status_t *status) {
+  es_activations_source_t *s = (es_activations_source_t *)source;
+  int exponent = 0;
+  ES_TRY(finish_layer(s, layer, out, status));
+  if (!layer_of(s, layer)->is_double || out->rows == 0 || is_ordinary(out, rows_of(s, layer, 1).real)) return ES_OK;
+  if (find_exponent(s, layer, &exponent, status) != ES_OK || exponent == 0) return status->code;
+  es_reduced_destroy(out);
+  es_accumulator_reset(s->accumulators[layer - s->first]);
+  ES_TRY(read_layer(s, layer, &(pass_t){.exponent = exponent}, status));
+  ES_TRY(finish_layer(s, layer, out, status));
+  out->exponent += exponent;
+  scale(out->mean, (size_t)es_context_width(s->base.context, layer), -exponent);
+  return ES_OK;
 }
 
 /* ---- visits ---- */
