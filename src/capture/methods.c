@@ -1,6 +1,9 @@
 /* Methods that turn outputs into rows of a data matrix. In NHWC, channelwise and flatten need no copy. */
 #include "eigenscope/capture.h"
 #include "eigenscope/kernel.h"
+#include <float.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,13 +51,23 @@ static int32_t flatten_width(es_shape_t shape, ES_UNUSED int32_t size) {
 
 /* mean, max, median: over the positions of a sample. */
 
+/* True if no sum overflowed. If one did, its mean is computed again in UNIT, which is exact. */
 ES_KERNEL
-static void mean_sample(float *row, const float *out, int64_t count, int64_t channels) {
+static bool is_finite(const float *row, int64_t channels) {
+  int32_t finite = 1;
+  for (int64_t c = 0; c < channels; c++) finite &= fabsf(row[c]) <= FLT_MAX;
+  return finite;
+}
+
+static const float ONE = 1.0f, UNIT = 0x1p-32f;
+
+ES_KERNEL
+static void mean_sample(float *row, const float *out, int64_t count, int64_t channels, float unit) {
   for (int64_t c = 0; c < channels; c++) row[c] = 0.0f;
   for (int64_t p = 0; p < count; p++) {
-    for (int64_t c = 0; c < channels; c++) row[c] += out[p * channels + c];
+    for (int64_t c = 0; c < channels; c++) row[c] += unit * out[p * channels + c];
   }
-  for (int64_t c = 0; c < channels; c++) row[c] /= (float)count;
+  for (int64_t c = 0; c < channels; c++) row[c] /= unit * (float)count;
 }
 
 /* If any value is NaN, the result is NaN. */
@@ -91,7 +104,11 @@ static void median_sample(float *row, const float *out, int64_t count, int64_t c
 static const float *mean_rows(const float *out, int64_t samples, es_shape_t shape, ES_UNUSED int32_t size,
                               float *scratch) {
   const int64_t sample = es_shape_size(shape);
-  for (int64_t i = 0; i < samples; i++) mean_sample(scratch + i * shape.c, out + i * sample, positions(shape), shape.c);
+  for (int64_t i = 0; i < samples; i++) {
+    float *row = scratch + i * shape.c;
+    mean_sample(row, out + i * sample, positions(shape), shape.c, ONE);
+    if (!is_finite(row, shape.c)) mean_sample(row, out + i * sample, positions(shape), shape.c, UNIT);
+  }
   return scratch;
 }
 
@@ -126,19 +143,24 @@ static int64_t pool_scratch(es_shape_t shape, int32_t size) {
   return (int64_t)ES_SLICE_MAX * pool_width(shape, size);
 }
 
+/* Positions of a cell. */
+typedef struct cell {
+  int32_t y0, y1, x0, x1;
+} cell_t;
+
 /* Mean of one cell of one sample. */
 ES_KERNEL
-static void pool_cell(float *row, const float *out, es_shape_t shape, int32_t y0, int32_t y1, int32_t x0, int32_t x1) {
+static void pool_cell(float *row, const float *out, es_shape_t shape, cell_t cell, float unit) {
   const int64_t channels = shape.c;
   for (int64_t c = 0; c < channels; c++) row[c] = 0.0f;
-  for (int32_t y = y0; y < y1; y++) {
-    for (int32_t x = x0; x < x1; x++) {
+  for (int32_t y = cell.y0; y < cell.y1; y++) {
+    for (int32_t x = cell.x0; x < cell.x1; x++) {
       const float *p = out + ((int64_t)y * shape.w + x) * channels;
-      for (int64_t c = 0; c < channels; c++) row[c] += p[c];
+      for (int64_t c = 0; c < channels; c++) row[c] += unit * p[c];
     }
   }
-  const float count = (float)((y1 - y0) * (x1 - x0));
-  for (int64_t c = 0; c < channels; c++) row[c] /= count;
+  const float count = (float)((cell.y1 - cell.y0) * (cell.x1 - cell.x0));
+  for (int64_t c = 0; c < channels; c++) row[c] /= unit * count;
 }
 
 static int32_t cell_start(int32_t i, int32_t length, int32_t size) {
@@ -154,9 +176,12 @@ static const float *pool_rows(const float *out, int64_t samples, es_shape_t shap
   float *row = scratch;
   for (int64_t i = 0; i < samples; i++, out += es_shape_size(shape)) {
     for (int32_t y = 0; y < size; y++) {
-      for (int32_t x = 0; x < size; x++, row += shape.c)
-        pool_cell(row, out, shape, cell_start(y, shape.h, size), cell_end(y, shape.h, size),
-                  cell_start(x, shape.w, size), cell_end(x, shape.w, size));
+      for (int32_t x = 0; x < size; x++, row += shape.c) {
+        const cell_t cell = {cell_start(y, shape.h, size), cell_end(y, shape.h, size), cell_start(x, shape.w, size),
+                             cell_end(x, shape.w, size)};
+        pool_cell(row, out, shape, cell, ONE);
+        if (!is_finite(row, shape.c)) pool_cell(row, out, shape, cell, UNIT);
+      }
     }
   }
   return scratch;

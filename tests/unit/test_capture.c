@@ -112,6 +112,24 @@ TEST(nan_survives_every_method) {
   }
 }
 
+/* Sums over positions overflow float where means do not. */
+TEST(means_do_not_overflow) {
+  const es_shape_t shape = {4, 4, 3};
+  float plain[2 * 4 * 4 * 3], large[2 * 4 * 4 * 3], scratch[1024], expected[1024];
+  for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+    plain[i] = 1.0f + (float)(i % 11) / 16.0f;
+    large[i] = ldexpf(plain[i], 127);
+  }
+  for (int kind = ES_METHOD_CHANNELWISE; kind <= ES_METHOD_NEAREST; kind++) {
+    const es_method_t *method = es_method((es_method_kind_t)kind);
+    const int64_t n = 2 * method->positions(shape, 2) * method->width(shape, 2);
+    if (kind == ES_METHOD_MEDIAN) continue; /* its mean of two middle values overflows above half of the range */
+    memcpy(expected, method->rows(plain, 2, shape, 2, scratch), (size_t)n * sizeof *expected);
+    const float *rows = method->rows(large, 2, shape, 2, scratch);
+    for (int64_t i = 0; i < n; i++) assert_true(rows[i] == ldexpf(expected[i], 127));
+  }
+}
+
 TEST(layers_are_chosen_by_pattern) {
   es_point_t point = {.width = {1, 16}, .classes = 10, .resolution = 32};
   es_graph_t *graph;
