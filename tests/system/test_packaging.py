@@ -141,15 +141,14 @@ class Spack(unittest.TestCase):
         for name, (use, version) in wanted.items():
             rest, type, when = given[name]
             self.assertEqual((type == "run", when), (use == "report", "+report" if use == "report" else None), name)
-            if version:  # as @2: a prefix of every version that the recipe accepts
-                low, _, high = re.match(r"@([0-9.]+):([0-9.]*)", rest).group(1, 0, 2)
-                self.assertEqual((low.split(".")[0], high), (version, version), name)
+            if version:  # as @2.6:3
+                self.assertTrue(rest.startswith(f"@{version} "), name)
 
     def test_versions_are_those_of_the_build(self):
         cmake = (harness.SOURCE / "CMakeLists.txt").read_text()
         given = {name: rest for name, rest, _, _ in self.recipe.dependencies}
         self.assertEqual(given["cmake"], f"@{re.search(r'cmake_minimum_required.VERSION ([0-9.]+)', cmake)[1]}:")
-        self.assertTrue(given["onednn"].startswith(f"@{re.search(r'dnnl ([0-9.]+) REQUIRED', cmake)[1]}:"))
+        self.assertTrue(given["onednn"].startswith(f"@{re.search(r'dnnl_VERSION VERSION_LESS ([0-9.]+)', cmake)[1]}:"))
         python = re.search(r'requires-python = ">=([0-9.]+)"', (harness.SOURCE / "analysis/pyproject.toml").read_text())[1]
         self.assertEqual(given["python"], f"@{python}:")
 

@@ -253,7 +253,7 @@ TEST(small) {
   layer_close(&empty);
 }
 
-/* Shortcuts of narrow ResNets: the kernel that es_onednn_layer_avoids excludes would damage the heap. */
+/* Shortcuts of narrow ResNets: the kernel that es_onednn_layer_describe avoids would damage the heap. */
 TEST(shortcuts) {
   static const spec_t specs[] = {
       {64, 64, 8, 16, 1, 2, 1, {2}}, {64, 64, 4, 8, 1, 2, 2, {16, 3}}, {32, 32, 4, 8, 1, 2, 1, {16}},

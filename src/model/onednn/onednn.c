@@ -1,5 +1,4 @@
 #include "onednn.h"
-#include "conv.h"
 #include "eigenscope/memory.h"
 #include <omp.h>
 #include <stdio.h>
@@ -43,7 +42,8 @@ const char *es_model_engine_name(void) {
                {dnnl_cpu_isa_avx512_core, "avx512_core"},
                {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
                {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
-               {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"}};
+               {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
+               ONEDNN_FURTHER_ISAS};
   static char name[64];
   const dnnl_version_t *v = dnnl_version();
   const char *isa = "unknown instruction set";
@@ -73,11 +73,21 @@ es_code_t es_onednn_no_kernel(const es_unit_t *unit, const char *what, dnnl_stat
                  (int)code);
 }
 
-es_code_t es_onednn_memory(const es_unit_t *unit, dnnl_memory_t *out, const dnnl_memory_desc_t *layout,
-                           es_status_t *status) {
+es_code_t es_onednn_plain_memory(const es_unit_t *unit, dnnl_memory_t *out, const es_onednn_layout_t *layout,
+                                 es_status_t *status) {
+  return es_onednn_create_memory(out, layout, engine) == dnnl_success ? ES_OK : es_onednn_out_of_memory(unit, status);
+}
+
+es_code_t es_onednn_memory(const es_unit_t *unit, dnnl_memory_t *out, es_onednn_view_t layout, es_status_t *status) {
   return dnnl_memory_create(out, layout, engine, DNNL_MEMORY_NONE) == dnnl_success
              ? ES_OK
              : es_onednn_out_of_memory(unit, status);
+}
+
+es_onednn_view_t es_onednn_view(dnnl_memory_t memory) {
+  es_onednn_view_t view;
+  es_onednn_must(dnnl_memory_get_memory_desc(memory, &view), "look at a layout");
+  return view;
 }
 
 dnnl_memory_t es_onednn_at(dnnl_memory_t memory, const void *data) {
@@ -85,40 +95,16 @@ dnnl_memory_t es_onednn_at(dnnl_memory_t memory, const void *data) {
   return memory;
 }
 
-static bool is_named(const_dnnl_primitive_desc_t pd, const char *start) {
-  const char *name = NULL;
-  es_onednn_must(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name), "name a kernel");
-  return strncmp(name, start, strlen(start)) == 0;
-}
-
-/* Describes the first kernel, in oneDNN's order, whose name does not begin with `avoid`. */
-static dnnl_status_t describe_other(dnnl_primitive_desc_t *pd, const void *description,
-                                    const_dnnl_primitive_desc_t hint, const char *avoid) {
-  dnnl_primitive_desc_iterator_t kernels = NULL;
-  dnnl_status_t code = dnnl_primitive_desc_iterator_create(&kernels, description, NULL, engine, hint);
-  while (code == dnnl_success) {
-    *pd = dnnl_primitive_desc_iterator_fetch(kernels);
-    if (!*pd) code = dnnl_out_of_memory;
-    if (!*pd || !is_named(*pd, avoid)) break;
-    dnnl_primitive_desc_destroy(*pd);
-    *pd = NULL;
-    code = dnnl_primitive_desc_iterator_next(kernels);
-  }
-  if (kernels) dnnl_primitive_desc_iterator_destroy(kernels);
-  return code;
-}
-
-es_code_t es_onednn_primitive(const es_unit_t *unit, const char *what, const void *description,
-                              const_dnnl_primitive_desc_t hint, const char *avoid, dnnl_primitive_t *out,
-                              dnnl_primitive_desc_t *pd, es_status_t *status) {
-  dnnl_status_t code = avoid ? describe_other(pd, description, hint, avoid)
-                             : dnnl_primitive_desc_create(pd, description, NULL, engine, hint);
+es_code_t es_onednn_primitive(const es_unit_t *unit, const char *what, const es_onednn_operation_t *operation,
+                              const_dnnl_primitive_desc_t hint, dnnl_primitive_t *out, dnnl_primitive_desc_t *pd,
+                              es_status_t *status) {
+  dnnl_status_t code = es_onednn_find_kernel(pd, operation, hint, engine);
   if (code == dnnl_success) code = dnnl_primitive_create(out, *pd);
   return code == dnnl_success ? ES_OK : es_onednn_no_kernel(unit, what, code, status);
 }
 
-es_code_t es_onednn_reorder(const es_unit_t *unit, dnnl_primitive_t *out, const dnnl_memory_desc_t *from,
-                            const dnnl_memory_desc_t *to, es_status_t *status) {
+es_code_t es_onednn_reorder(const es_unit_t *unit, dnnl_primitive_t *out, es_onednn_view_t from, es_onednn_view_t to,
+                            es_status_t *status) {
   dnnl_primitive_desc_t pd = NULL;
   dnnl_status_t code = dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, NULL);
   if (code == dnnl_success) code = dnnl_primitive_create(out, pd);
@@ -126,18 +112,12 @@ es_code_t es_onednn_reorder(const es_unit_t *unit, dnnl_primitive_t *out, const 
   return code == dnnl_success ? ES_OK : es_onednn_no_kernel(unit, "another layout", code, status);
 }
 
-dnnl_memory_desc_t es_onednn_activation(int count, es_shape_t shape) {
-  dnnl_memory_desc_t md;
-  dnnl_dims_t dims = {count, shape.c, shape.h, shape.w};
-  es_onednn_must(dnnl_memory_desc_init_by_tag(&md, 4, dims, dnnl_f32, dnnl_nhwc), "describe an activation");
-  return md;
+es_onednn_layout_t es_onednn_activation(int count, es_shape_t shape) {
+  return (es_onednn_layout_t){4, {count, shape.c, shape.h, shape.w}, dnnl_nhwc};
 }
 
-dnnl_memory_desc_t es_onednn_matrix(int rows, int columns, dnnl_format_tag_t tag) {
-  dnnl_memory_desc_t md;
-  dnnl_dims_t dims = {rows, columns};
-  es_onednn_must(dnnl_memory_desc_init_by_tag(&md, 2, dims, dnnl_f32, tag), "describe a matrix");
-  return md;
+es_onednn_layout_t es_onednn_matrix(int rows, int columns, dnnl_format_tag_t tag) {
+  return (es_onednn_layout_t){2, {rows, columns}, tag};
 }
 
 /* ---- operands ---- */
@@ -173,16 +153,16 @@ void es_onednn_scratch_release(void) {
   }
 }
 
-es_code_t es_onednn_operand_create(const es_unit_t *unit, es_onednn_operand_t *out, const dnnl_memory_desc_t *plain,
-                                   const dnnl_memory_desc_t *wanted, onednn_side_t side, bool written,
-                                   es_status_t *status) {
+es_code_t es_onednn_operand_create(const es_unit_t *unit, es_onednn_operand_t *out, const es_onednn_layout_t *plain,
+                                   es_onednn_view_t wanted, onednn_side_t side, bool written, es_status_t *status) {
   out->side = side;
-  ES_TRY(es_onednn_memory(unit, &out->plain, plain, status));
-  if (dnnl_memory_desc_equal(plain, wanted)) return ES_OK;
+  ES_TRY(es_onednn_plain_memory(unit, &out->plain, plain, status));
+  es_onednn_view_t given = es_onednn_view(out->plain);
+  if (dnnl_memory_desc_equal(given, wanted)) return ES_OK;
   out->counted = true;
   ES_TRY(es_onednn_scratch_reserve(unit, side, dnnl_memory_desc_get_size(wanted), true, status));
   ES_TRY(es_onednn_memory(unit, &out->blocked, wanted, status));
-  return es_onednn_reorder(unit, &out->reorder, written ? wanted : plain, written ? plain : wanted, status);
+  return es_onednn_reorder(unit, &out->reorder, written ? wanted : given, written ? given : wanted, status);
 }
 
 void es_onednn_operand_destroy(es_onednn_operand_t *operand) {

@@ -6,7 +6,6 @@
  * the largest slice ask for, and packed again after each change. Gradients are summed over lanes in the layout of the
  * kernels and unpacked once. */
 #include "onednn_layers.h"
-#include "conv.h"
 #include "conv_small_weights.h"
 #include "eigenscope/memory.h"
 #include "kernels.h"
@@ -20,8 +19,7 @@ typedef struct kernel {
 
 /* Weights in the layout that a primitive wants, with the reorder from the flat vector. */
 typedef struct packing {
-  dnnl_memory_desc_t layout;
-  dnnl_memory_t memory;
+  dnnl_memory_t memory;     /* NULL: oneDNN has no primitive for this direction */
   dnnl_primitive_t reorder; /* NULL: the primitive uses the flat vector */
   float *data;              /* owned unless reorder is NULL */
 } packing_t;
@@ -72,30 +70,28 @@ static void destroy(es_unit_t *unit) {
 
 /* ---- kernels ---- */
 
-static const dnnl_memory_desc_t *layout_of(dnnl_primitive_desc_t pd, es_conv_direction_t direction, bool source) {
+static es_onednn_view_t layout_of(dnnl_primitive_desc_t pd, es_conv_direction_t direction, bool source) {
   dnnl_query_t query = direction == CONV_BACKWARD_DATA ? dnnl_query_diff_src_md : dnnl_query_src_md;
   if (!source) query = direction == CONV_FORWARD ? dnnl_query_dst_md : dnnl_query_diff_dst_md;
   return dnnl_primitive_desc_query_md(pd, query, 0);
 }
 
 /* Makes the kernel of one direction for one slice size. The first (largest) size may choose the layout of the weights,
- * whose ndims is 0 until then; later sizes use that layout. The caller owns *pd. */
+ * whose memory object is NULL until then; later sizes use that layout. The caller owns *pd. */
 static es_code_t make_kernel(es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t algorithm, int count,
                              const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd, es_status_t *status) {
   static const char *const names[] = {"the forward pass", "the gradient of the input", "the gradient of the weights"};
   state_t *s = unit->state;
   kernel_t *k = &s->kernels[direction][count];
   packing_t *packing = &s->packing[direction];
-  const bool choose = packing->layout.ndims == 0;
-  const dnnl_memory_desc_t weights = choose ? es_onednn_layer_weights(unit, true) : packing->layout;
-  const dnnl_memory_desc_t src = es_onednn_layer_source(unit, count), dst = es_onednn_layer_target(unit, count);
-  es_onednn_description_t description;
-  es_onednn_layer_describe(unit, direction, algorithm, &weights, count, &description);
-  ES_TRY(es_onednn_primitive(unit, names[direction], &description, hint, es_onednn_layer_avoids(unit, direction),
-                             &k->primitive, pd, status));
-  if (choose) {
+  const es_onednn_layout_t src = es_onednn_layer_source(unit, count), dst = es_onednn_layer_target(unit, count);
+  es_onednn_operation_t operation;
+  es_onednn_layer_describe(unit, direction, algorithm, packing->memory ? es_onednn_view(packing->memory) : NULL, count,
+                           &operation);
+  ES_TRY(es_onednn_primitive(unit, names[direction], &operation, hint, &k->primitive, pd, status));
+  if (!packing->memory) {
     dnnl_query_t query = direction == CONV_BACKWARD_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md;
-    packing->layout = *dnnl_primitive_desc_query_md(*pd, query, 0);
+    ES_TRY(es_onednn_memory(unit, &packing->memory, dnnl_primitive_desc_query_md(*pd, query, 0), status));
   }
   ES_TRY(es_onednn_operand_create(unit, &k->src, &src, layout_of(*pd, direction, true), ONEDNN_INPUT_SIDE,
                                   direction == CONV_BACKWARD_DATA, status));
@@ -168,11 +164,8 @@ static bool takes_same_gradient(const state_t *s, uint32_t sizes) {
     if (!(sizes >> count & 1)) continue;
     const es_onednn_operand_t *a = &s->kernels[CONV_BACKWARD_WEIGHTS][count].dst,
                               *b = &s->kernels[CONV_BACKWARD_DATA][count].dst;
-    const dnnl_memory_desc_t *x, *y;
     if (!a->blocked || !b->blocked) return false;
-    es_onednn_must(dnnl_memory_get_memory_desc(a->blocked, &x), "look at a layout");
-    es_onednn_must(dnnl_memory_get_memory_desc(b->blocked, &y), "look at a layout");
-    if (!dnnl_memory_desc_equal(x, y)) return false;
+    if (!dnnl_memory_desc_equal(es_onednn_view(a->blocked), es_onednn_view(b->blocked))) return false;
   }
   return true;
 }
@@ -190,16 +183,16 @@ static es_code_t make_kernels(es_unit_t *unit, uint32_t sizes, es_status_t *stat
   return code;
 }
 
-/* Creates the memory object of packed weights and the reorder from the flat vector. For a gradient, the reorder is to
- * the flat vector, and the data are in the stack of lane sums. */
-static es_code_t make_packing(es_unit_t *unit, packing_t *p, const dnnl_memory_desc_t *flat, bool gradient,
+/* Creates the reorder of packed weights from the flat vector, and their data. For a gradient, the reorder is to the
+ * flat vector, and the data are in the stack of lane sums. */
+static es_code_t make_packing(es_unit_t *unit, packing_t *p, es_onednn_view_t flat, bool gradient,
                               es_status_t *status) {
-  if (p->layout.ndims == 0) return ES_OK;
-  ES_TRY(es_onednn_memory(unit, &p->memory, &p->layout, status));
-  if (!gradient && dnnl_memory_desc_equal(&p->layout, flat)) return ES_OK;
-  ES_TRY(es_onednn_reorder(unit, &p->reorder, gradient ? &p->layout : flat, gradient ? flat : &p->layout, status));
+  if (!p->memory) return ES_OK;
+  es_onednn_view_t layout = es_onednn_view(p->memory);
+  if (!gradient && dnnl_memory_desc_equal(layout, flat)) return ES_OK;
+  ES_TRY(es_onednn_reorder(unit, &p->reorder, gradient ? layout : flat, gradient ? flat : layout, status));
   if (gradient) return ES_OK;
-  p->data = es_allocate_zero(1, dnnl_memory_desc_get_size(&p->layout));
+  p->data = es_allocate_zero(1, dnnl_memory_desc_get_size(layout));
   if (!p->data) return es_onednn_out_of_memory(unit, status);
   es_onednn_at(p->memory, p->data);
   return ES_OK;
@@ -251,22 +244,22 @@ static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
     if (!s->small) return es_onednn_out_of_memory(unit, status);
   }
   ES_TRY(make_kernels(unit, sizes, status));
-  const dnnl_memory_desc_t flat = es_onednn_layer_weights(unit, false), bias = es_onednn_layer_bias(unit);
+  const es_onednn_layout_t weights = es_onednn_layer_weights(unit), bias = es_onednn_layer_bias(unit);
   const bool biased = unit->node->bias >= 0;
-  ES_TRY(es_onednn_memory(unit, &s->flat, &flat, status));
-  ES_TRY(es_onednn_memory(unit, &s->flat_gradient, &flat, status));
-  if (biased) ES_TRY(es_onednn_memory(unit, &s->bias, &bias, status));
-  if (biased) ES_TRY(es_onednn_memory(unit, &s->bias_gradient, &bias, status));
-  ES_TRY(make_packing(unit, &s->packing[CONV_FORWARD], &flat, false, status));
-  ES_TRY(make_packing(unit, &s->packing[CONV_BACKWARD_DATA], &flat, false, status));
-  ES_TRY(make_packing(unit, &s->packing[CONV_BACKWARD_WEIGHTS], &flat, true, status));
+  ES_TRY(es_onednn_plain_memory(unit, &s->flat, &weights, status));
+  ES_TRY(es_onednn_plain_memory(unit, &s->flat_gradient, &weights, status));
+  if (biased) ES_TRY(es_onednn_plain_memory(unit, &s->bias, &bias, status));
+  if (biased) ES_TRY(es_onednn_plain_memory(unit, &s->bias_gradient, &bias, status));
+  es_onednn_view_t flat = es_onednn_view(s->flat);
+  ES_TRY(make_packing(unit, &s->packing[CONV_FORWARD], flat, false, status));
+  ES_TRY(make_packing(unit, &s->packing[CONV_BACKWARD_DATA], flat, false, status));
+  ES_TRY(make_packing(unit, &s->packing[CONV_BACKWARD_WEIGHTS], flat, true, status));
   es_onednn_at(s->flat, es_unit_parameter(unit, unit->node->weight));
   if (biased) es_onednn_at(s->bias, es_unit_parameter(unit, unit->node->bias));
   if (!unit->training || s->small) return ES_OK;
   es_onednn_at(s->flat_gradient, es_unit_gradient(unit, unit->node->weight));
-  const dnnl_memory_desc_t *packed_gradient =
-      s->own[CONV_BACKWARD_WEIGHTS] ? &flat : &s->packing[CONV_BACKWARD_WEIGHTS].layout;
-  s->packed_floats = (dnnl_memory_desc_get_size(packed_gradient) / sizeof(float) + 15) / 16 * 16;
+  dnnl_memory_t packed_gradient = s->own[CONV_BACKWARD_WEIGHTS] ? s->flat : s->packing[CONV_BACKWARD_WEIGHTS].memory;
+  s->packed_floats = (dnnl_memory_desc_get_size(es_onednn_view(packed_gradient)) / sizeof(float) + 15) / 16 * 16;
   s->sums.n = s->packed_floats + (biased ? ((size_t)unit->node->out.c + 15) / 16 * 16 : 0);
   return ES_OK;
 }

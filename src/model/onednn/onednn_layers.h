@@ -2,7 +2,6 @@
 #ifndef ES_MODEL_ONEDNN_LAYERS_H
 #define ES_MODEL_ONEDNN_LAYERS_H
 
-#include "conv.h"
 #include "onednn.h"
 
 /* oneDNN's algorithm for one direction of a layer. */
@@ -17,21 +16,14 @@ enum { ONEDNN_ALGORITHMS_MOST = 2 };
 int es_onednn_layer_algorithms(const es_unit_t *unit, es_conv_direction_t direction,
                                es_onednn_algorithm_t out[ONEDNN_ALGORITHMS_MOST]);
 
-/* Returns the start of the names of kernels that must not compute a direction, or NULL. */
-const char *es_onednn_layer_avoids(const es_unit_t *unit, es_conv_direction_t direction);
+/* Layout of the weights as PyTorch has them: oihw, goihw or oi. */
+es_onednn_layout_t es_onednn_layer_weights(const es_unit_t *unit);
+es_onednn_layout_t es_onednn_layer_bias(const es_unit_t *unit);
+es_onednn_layout_t es_onednn_layer_source(const es_unit_t *unit, int count);
+es_onednn_layout_t es_onednn_layer_target(const es_unit_t *unit, int count);
 
-/* Layout of the weights: PyTorch's (tag oihw, goihw or oi), or the one that the kernels prefer (tag any). */
-dnnl_memory_desc_t es_onednn_layer_weights(const es_unit_t *unit, bool any);
-dnnl_memory_desc_t es_onednn_layer_bias(const es_unit_t *unit);
-dnnl_memory_desc_t es_onednn_layer_source(const es_unit_t *unit, int count);
-dnnl_memory_desc_t es_onednn_layer_target(const es_unit_t *unit, int count);
-
-/* oneDNN has separate description types for a convolution and a linear layer. */
-typedef union onednn_description {
-  dnnl_convolution_desc_t convolution;
-  dnnl_inner_product_desc_t linear;
-} es_onednn_description_t;
+/* `weights`: their layout, or NULL if the kernel chooses it; borrowed by *out. */
 void es_onednn_layer_describe(const es_unit_t *unit, es_conv_direction_t direction, es_onednn_algorithm_t algorithm,
-                              const dnnl_memory_desc_t *weights, int count, es_onednn_description_t *out);
+                              es_onednn_view_t weights, int count, es_onednn_operation_t *out);
 
 #endif

@@ -35,34 +35,33 @@ static es_code_t make_pool_kernels(es_unit_t *unit, int count, es_status_t *stat
   state_t *s = unit->state;
   kernels_t *k = &s->kernels[count];
   const es_node_t *node = unit->node;
-  const dnnl_memory_desc_t src = es_onednn_activation(count, node->in), dst = es_onednn_activation(count, node->out);
-  const dnnl_alg_kind_t algorithm = node->op == ES_OP_MAXPOOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
-  const dnnl_dims_t kernel = {node->kernel, node->kernel}, strides = {node->stride, node->stride},
-                    padding = {node->padding, node->padding};
-  const dnnl_prop_kind_t kind = unit->training ? dnnl_forward_training : dnnl_forward_inference;
-  dnnl_pooling_desc_t description;
+  es_onednn_operation_t pooling = {.kind = dnnl_pooling,
+                                   .direction = CONV_FORWARD,
+                                   .training = unit->training,
+                                   .algorithm =
+                                       node->op == ES_OP_MAXPOOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding,
+                                   .src = es_onednn_activation(count, node->in),
+                                   .dst = es_onednn_activation(count, node->out),
+                                   .kernel = {node->kernel, node->kernel},
+                                   .strides = {node->stride, node->stride},
+                                   .padding = {node->padding, node->padding}};
   dnnl_primitive_desc_t forward = NULL, pd = NULL;
-  es_onednn_must(
-      dnnl_pooling_forward_desc_init(&description, kind, algorithm, &src, &dst, strides, kernel, padding, padding),
-      "describe pooling");
-  es_code_t code = es_onednn_primitive(unit, "pooling", &description, NULL, NULL, &k->forward, &forward, status);
+  es_code_t code = es_onednn_primitive(unit, "pooling", &pooling, NULL, &k->forward, &forward, status);
   const bool workspace = code == ES_OK && unit->training && node->op == ES_OP_MAXPOOL;
   if (workspace) {
-    const dnnl_memory_desc_t layout = *dnnl_primitive_desc_query_md(forward, dnnl_query_workspace_md, 0);
-    const size_t sample = (dnnl_memory_desc_get_size(&layout) + (size_t)count - 1) / (size_t)count;
+    es_onednn_view_t layout = dnnl_primitive_desc_query_md(forward, dnnl_query_workspace_md, 0);
+    const size_t sample = (dnnl_memory_desc_get_size(layout) + (size_t)count - 1) / (size_t)count;
     if (sample > s->workspace_sample) s->workspace_sample = sample;
-    code = es_onednn_memory(unit, &k->workspace, &layout, status);
+    code = es_onednn_memory(unit, &k->workspace, layout, status);
   }
   if (code == ES_OK && unit->training) {
-    es_onednn_must(
-        dnnl_pooling_backward_desc_init(&description, algorithm, &src, &dst, strides, kernel, padding, padding),
-        "describe pooling");
-    code = es_onednn_primitive(unit, "the gradient of pooling", &description, forward, NULL, &k->backward, &pd, status);
+    pooling.direction = CONV_BACKWARD_DATA;
+    code = es_onednn_primitive(unit, "the gradient of pooling", &pooling, forward, &k->backward, &pd, status);
     if (pd) dnnl_primitive_desc_destroy(pd);
   }
   if (forward) dnnl_primitive_desc_destroy(forward);
-  if (code == ES_OK) code = es_onednn_memory(unit, &k->src, &src, status);
-  if (code == ES_OK) code = es_onednn_memory(unit, &k->dst, &dst, status);
+  if (code == ES_OK) code = es_onednn_plain_memory(unit, &k->src, &pooling.src, status);
+  if (code == ES_OK) code = es_onednn_plain_memory(unit, &k->dst, &pooling.dst, status);
   return code;
 }
 

@@ -33,7 +33,7 @@ class Eigenscope(CMakePackage):
     depends_on("scalapack")
     depends_on("openblas")
     depends_on("hdf5@1.10:+hl")
-    depends_on("onednn@2.6:2 cpu_runtime=omp")
+    depends_on("onednn@2.6:3 cpu_runtime=omp")
     depends_on("libyaml")
     depends_on("zlib-api")
     depends_on("libjpeg-turbo")
