@@ -19,7 +19,11 @@ python() {
   if /usr/bin/python3 -c 'import h5py' 2>/dev/null; then echo /usr/bin/python3; else command -v python3; fi
 }
 
-found() { # kind:name,name,... : true if one of them exists, from any source
+found() { # kind:name,name,...|kind:name,... : true if one of them exists, from any source
+  if [[ $1 == *'|'* ]]; then
+    found "${1%%|*}" || found "${1#*|}"
+    return
+  fi
   local kind=${1%%:*} names name includes libraries
   IFS=, read -ra names <<<"${1#*:}"
   IFS=: read -ra includes <<<"${CMAKE_PREFIX_PATH:-/usr}"

@@ -19,7 +19,7 @@ if [[ ${1:-} == --full ]]; then
 fi
 purpose='test'
 [[ $full == no ]] || purpose='full'
-jobs/setup.sh "$purpose"
+jobs/setup.sh "$purpose" build -DES_WERROR=ON
 
 at_once=-j$(($(nproc) + 1)) # tests mostly wait for processes to start
 
@@ -55,7 +55,7 @@ step 'unit tests under valgrind' "${tests[@]}" build -L valgrind
 (($#)) || step 'tests of several ranks under MPICH' tests/mpich.sh
 step 'long tests' "${tests[@]}" build -L long -LE valgrind
 if step 'building with sanitizers' \
-  jobs/setup.sh test build-sanitize -DES_SANITIZE=ON -DES_COVERAGE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo; then
+  jobs/setup.sh test build-sanitize -DES_WERROR=ON -DES_SANITIZE=ON -DES_COVERAGE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo; then
   tests/coverage.py build-sanitize --reset
   step 'all tests with sanitizers' "${tests[@]}" build-sanitize --no-tests=error -LE 'style|lint'
   (($#)) || step 'lines of src/ that the tests with sanitizers executed' tests/coverage.py build-sanitize --least 90

@@ -146,6 +146,11 @@ class Scripts(harness.Case):
         self.tool("pkg-config", "exit 0")
         log = self.run_script("jobs/setup.sh", FASHION_MNIST=str(data))
         self.assertEqual(len(self.calls(log, "cmake")), 2)
+        self.tool("pkg-config", 'case $2 in hdf5*) false;; esac')  # HDF5 built by autotools has no .pc file
+        self.run_script("jobs/setup.sh", expect=1, FASHION_MNIST=str(data))
+        self.assertRegex(self.done.stderr, r"(?m)^  libhdf5-dev +HDF5 +hdf5$")
+        self.tool("h5cc", "exit 0")
+        self.run_script("jobs/setup.sh", FASHION_MNIST=str(data))
 
     # commands that run, and the exit code
 
@@ -153,6 +158,7 @@ class Scripts(harness.Case):
         log = self.run_script("tests/run.sh", "-R", "unit")
         self.assertEqual(self.calls(log, "ctest"),
                          [f"ctest --output-on-failure --no-tests=error {AT_ONCE} --test-dir build -LE long -R unit"])
+        self.assertIn("-DES_WERROR=ON", self.calls(log, "cmake")[0])
 
     def test_full_runs_everything_cheap_things_first(self):
         log = self.run_script("tests/run.sh", "--full")
@@ -161,7 +167,7 @@ class Scripts(harness.Case):
                          ["build -L style", "build -LE style|long", "build -L valgrind", "build -L long -LE valgrind",
                           "coverage.py build-sanitize --reset", "build-sanitize --no-tests=error -LE style|lint",
                           "coverage.py build-sanitize --least 90"])
-        self.assertTrue(any("-B build-sanitize" in call and "-DES_SANITIZE=ON -DES_COVERAGE=ON" in call
+        self.assertTrue(any("-B build-sanitize" in call and "-DES_WERROR=ON -DES_SANITIZE=ON -DES_COVERAGE=ON" in call
                             for call in self.calls(log, "cmake")))
         self.assertEqual(self.done.stdout.count("\npassed "), 8)
         self.assertTrue(any("build-mpich" in call for call in self.calls(log, "ctest")))
