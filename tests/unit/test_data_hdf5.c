@@ -363,6 +363,8 @@ TEST_IN_FOLDER(damaged_chunk) {
   es_dataset_spec_t spec = data_spec(ES_FORMAT_HDF5, path);
   assert_int_equal(inspect(ES_FORMAT_HDF5, path, &status), ES_OK);
   assert_int_equal(es_dataset_load(&dataset, &spec, 8, MPI_COMM_NULL, &status), ES_INPUT);
-  snprintf(expected, sizeof expected, "%s: train/images cannot be read from 0 to 39: inflate() failed", path);
-  assert_string_equal(status.message, expected);
+  const int start = snprintf(expected, sizeof expected, "%s: train/images cannot be read from 0 to 39: ", path);
+  assert_memory_equal(status.message, expected, (size_t)start);
+  const char *reason = status.message + start; /* HDF5's own words: of 1.10 or of 1.14 */
+  assert_true(strcmp(reason, "inflate() failed") == 0 || strcmp(reason, "filter returned failure during read") == 0);
 }
