@@ -4,13 +4,16 @@
 #ifndef EIGENSCOPE_KERNEL_H
 #define EIGENSCOPE_KERNEL_H
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define ES_KERNEL_TARGETS /* `#pragma GCC target` works: for files written for one instruction set */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define ES_KERNEL_TARGETS /* CMakeLists.txt compiles files that are written for one instruction set with its flags */
 #endif
-#if defined(ES_KERNEL_TARGETS) && !defined(ES_INSTRUMENTED)
-#define ES_KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
+#if !defined(ES_KERNEL_TARGETS) || defined(ES_INSTRUMENTED)
 #define ES_KERNEL
+#elif defined(__clang__) && __clang_major__ < 19
+/* These accept arch=x86-64-v4, but select it on no CPU. Their avx512f and avx2 imply what loops need, except FMA. */
+#define ES_KERNEL __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define ES_KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #endif
 #define ES_INLINE __attribute__((always_inline)) inline
 

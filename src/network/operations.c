@@ -93,12 +93,12 @@ static void infer_sum(es_builder_t *b, es_node_t *node, const es_settings_t *s) 
 }
 
 static const es_operation_t operations[] = {
-    [ES_OP_INPUT] = {"input"},
+    [ES_OP_INPUT] = {.name = "input"},
     [ES_OP_CONV] = {"conv", .infer = infer_conv, .captured = true},
     [ES_OP_LINEAR] = {"linear", .infer = infer_linear, .captured = true},
     [ES_OP_BATCHNORM] = {"batch norm", .infer = infer_batchnorm},
-    [ES_OP_RELU] = {"relu"},
-    [ES_OP_RELU6] = {"relu6"},
+    [ES_OP_RELU] = {.name = "relu"},
+    [ES_OP_RELU6] = {.name = "relu6"},
     [ES_OP_ADD] = {"sum", .infer = infer_sum},
     [ES_OP_MAXPOOL] = {"max pooling", .infer = infer_pool},
     [ES_OP_AVGPOOL] = {"average pooling", .infer = infer_pool},

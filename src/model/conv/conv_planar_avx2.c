@@ -1,7 +1,6 @@
 #include "eigenscope/kernel.h"
 
 #ifdef ES_KERNEL_TARGETS
-#pragma GCC target("avx2,fma,bmi,bmi2")
 #define NAME   es_conv_planar_avx2
 #define VECTOR 8
 #define WIDE   3
