@@ -7,13 +7,11 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #define ES_KERNEL_TARGETS /* CMakeLists.txt compiles files that are written for one instruction set with its flags */
 #endif
-#if !defined(ES_KERNEL_TARGETS) || defined(ES_INSTRUMENTED)
-#define ES_KERNEL
-#elif defined(__clang__) && __clang_major__ < 19
-/* These accept arch=x86-64-v4, but select it on no CPU. Their avx512f and avx2 imply what loops need, except FMA. */
-#define ES_KERNEL __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
+/* clang 14 selects no clone for arch=x86-64-v4, and names clones so that other files do not find them; 19 is right. */
+#if defined(ES_KERNEL_TARGETS) && !defined(ES_INSTRUMENTED) && (!defined(__clang__) || __clang_major__ >= 19)
 #define ES_KERNEL __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define ES_KERNEL
 #endif
 #define ES_INLINE __attribute__((always_inline)) inline
 

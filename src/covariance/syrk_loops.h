@@ -15,7 +15,11 @@ enum { ABREAST = 4 / ACROSS };
 /* Most vectors of columns in a tile: as many as leave the tile's sums in registers. */
 enum { ACROSS_MOST = VECTOR == 16 ? 2 * ACROSS : ACROSS };
 
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 static ES_INLINE vector_t load(const float *from) {
   return *(const vector_t *)from;
@@ -87,6 +91,16 @@ static void centre(float *out, float *sums, float *squares, const float *rows, p
 }
 
 #if VECTOR >= 8
+static ES_INLINE vector_t shuffled(vector_t v, lanes_t by) {
+#ifdef __clang__ /* clang has no such function, and makes one instruction of this where `by` is constant */
+  vector_t out;
+  UNROLL for (int i = 0; i < VECTOR; i++) out[i] = v[by[i]];
+  return out;
+#else
+  return __builtin_shuffle(v, by);
+#endif
+}
+
 /* A vector holds VECTOR / width rows. Rotating each row by r gives the second factor of the products of all columns
  * that are r apart; r = 0 … width / 2 covers every pair. */
 static ES_INLINE void turn_lines(float turned[TURNS_MOST][VECTOR], double *sums, const float *rows, ptrdiff_t lines,
@@ -102,7 +116,7 @@ static ES_INLINE void turn_lines(float turned[TURNS_MOST][VECTOR], double *sums,
     const vector_t d = load(rows) - mean;
     sum += d;
     products[0] += d * d;
-    UNROLL for (int r = 1; r <= width / 2; r++) products[r] += d * __builtin_shuffle(d, turn[r]);
+    UNROLL for (int r = 1; r <= width / 2; r++) products[r] += d * shuffled(d, turn[r]);
   }
   UNROLL for (int r = 0; r <= width / 2; r++) * (vector_t *)turned[r] += products[r];
   for (int i = 0; i < VECTOR; i++) sums[i % width] += (double)sum[i];

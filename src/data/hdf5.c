@@ -29,7 +29,7 @@ static const es_key_t keys[] = {
 
 static const char *name_of(const es_dataset_spec_t *spec, es_split_t split, es_variable_t variable) {
   const char *other = spec->variables[split][variable];
-  return other[0] != '\0' ? other : keys[1 + ES_VARIABLES * (int)split + (int)variable].fallback;
+  return other[0] != '\0' ? other : keys[1 + ES_VARIABLES * split + variable].fallback;
 }
 
 /* ---- the file ---- */

@@ -31,7 +31,7 @@ es_code_t es_shared_room(const char *folder, int64_t size, es_status_t *status) 
   struct statvfs info;
   if (statvfs(folder, &info) != 0) return ES_OK;
   double there = (double)info.f_bavail * (double)info.f_frsize;
-  if (there >= (double)(size + SLACK)) return ES_OK;
+  if (there >= (double)size + SLACK) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE,
                  "%s: %.0f MiB of shared memory are free on this node, but the images need %.0f MiB; give the node "
                  "more shared memory (docker: --shm-size)" OTHERWISE,

@@ -109,7 +109,7 @@ static void draw_patch(const es_synthetic_t *spec, uint64_t major, uint64_t inde
 static void draw_scene(const es_synthetic_t *spec, es_split_t split, int64_t sample, scene_t *out) {
   double root = sqrt(spec->complexity);
   int32_t variants = (int32_t)fmin(2 * root - 1, VARIANTS_MAX), clutter = (int32_t)fmin(2 * (root - 1), CLUTTER_MAX);
-  int32_t jitter = (int32_t)((double)SIDE / 6.0 * (1 - 1 / root));
+  int32_t jitter = (int32_t)(SIDE / 6.0 * (1 - 1 / root));
   uint32_t words[4];
   es_random_block(spec->seed, ES_RANDOM_SYNTHETIC, STREAM_IMAGE | (uint64_t)split, (uint64_t)sample, words);
   uint64_t class_of = (uint64_t)(sample % spec->classes), variant = es_random_below(words[0], (uint32_t)variants);

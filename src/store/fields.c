@@ -138,7 +138,7 @@ es_field_t es_field_of_quantity(es_quantity_t quantity) {
 }
 
 bool es_field_is_quantity(es_field_t field) {
-  return field > ES_FIELD_SAMPLES && field <= ES_FIELD_SAMPLES + (int)ES_QUANTITIES;
+  return field > ES_FIELD_SAMPLES && field <= ES_FIELD_SAMPLES + ES_QUANTITIES;
 }
 
 bool es_field_is_optional(es_field_t field) {

@@ -22,7 +22,11 @@ static const lanes_t even = {0, 2, 4, 6};
 static const lanes_t low = {0, 4, 1, 5};
 #endif
 
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 /* Picks floats from two vectors side by side, by index. */
 static ES_INLINE vector_t pick(vector_t a, vector_t b, lanes_t at) {
