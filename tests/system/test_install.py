@@ -128,13 +128,14 @@ class Installed(harness.Case):
         text = self.manual("eigenscope", 1)
         found = self.call("man", "-w", "eigenscope", MANPATH=f"{self.prefix}/share/man").strip()
         self.assertEqual(found, f"{self.prefix}/share/man/man1/eigenscope.1")
+        # Debian 12 indents by 5 columns, Debian 13 by 7.
         sections = dict(re.findall(r"(?ms)^   (\S.*?)\n(.*?)(?=^   \S|^\S)", text.split("\nCOMMANDS\n")[1]))
         self.assertEqual(list(sections), sorted(self.pages, key=list(sections).index))
         for name, options in self.pages.items():
-            listed = re.findall(r"(?m)^     (--[a-z0-9-]+)(?: (\S+))?(?:  .*)?$", sections[name])
+            listed = re.findall(r"(?m)^ {5,7}(--[a-z0-9-]+)(?: (\S+))?(?:  .*)?$", sections[name])
             self.assertEqual(listed, options, name)
         for command in self.commands:
-            self.assertRegex(text, rf"(?m)^     {command}\b")
+            self.assertRegex(text, rf"(?m)^ {{5,7}}{command}\b")
 
     def test_manual_page_of_the_job_file(self):
         """Every documented key of the reference is in the page, with the same text."""
