@@ -61,7 +61,7 @@ void es_onednn_layer_describe(const es_unit_t *unit, es_conv_direction_t directi
  * slices of 16 (Emerald Rapids, oneDNN 2.6.3, GFLOP/s): Winograd F(4x4, 3x3) 267 instead of 170 for 64 channels on 32 x
  * 32, 330 instead of 185 for 128 on 16 x 16, 280 instead of 185 for 256 on 8 x 8, less than direct on smaller maps;
  * forward on maps of 4 x 4 and 2 x 2, 256 channels and more, 175 instead of 112 and 137 instead of 50. Winograd kernels
- * need AVX-512; their rounding errors are about 1e-6 of the largest output (tests/unit/test_conv.c). */
+ * need AVX-512 and oneDNN 2; their rounding errors are about 1e-6 of the largest output (tests/unit/test_conv.c). */
 int es_onednn_layer_algorithms(const es_unit_t *unit, es_conv_direction_t direction,
                                es_onednn_algorithm_t out[ONEDNN_ALGORITHMS_MOST]) {
   const es_node_t *node = unit->node;
