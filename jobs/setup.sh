@@ -73,7 +73,7 @@ if ((${#missing[@]})) && can_install; then
   hash -r
 elif ((${#table[@]})); then
   {
-    echo 'eigenscope needs these packages, which are missing; only root (or sudo) on Debian 12 can install them:'
+    echo 'eigenscope needs these packages, which are missing; only root (or sudo) on Debian 12 or 13 can install them:'
     echo
     printf '  %-24s %-20s %s\n' 'Debian package' 'environment module' 'Spack'
     printf '%s\n' "${table[@]}"
