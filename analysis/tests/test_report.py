@@ -174,7 +174,7 @@ def test_errors_are_one_sentence(small, tmp_path):
     assert re.fullmatch(r"eigenscope_analysis: --to file: cannot be created: .*\n", done.stderr)
     assert run_program("report", small / "all.h5", cwd=tmp_path, expect=1).stderr == "eigenscope: --to FOLDER is missing\n"
     done = run_program("report", small / "all.h5", "--to", "x", cwd=tmp_path, expect=1, EIGENSCOPE_PYTHON="/no/python")
-    assert done.stderr.startswith("eigenscope: /no/python does not run; the report is made by Python 3")
+    assert done.stderr.startswith("eigenscope: /no/python does not run; the report needs Python 3")
 
 
 def test_modules_that_are_missing_are_named(small, tmp_path):

@@ -116,7 +116,7 @@ class Data(Refused):
         self.refuse("files", "class 3")
 
     def test_more_than_fits_into_memory(self):
-        self.refuse("would need about", "GiB on this node", arguments=["--set", "datasets={files: {format: synthetic, train: 10000000, eval: 45}}",
+        self.refuse("would need about", "TiB on this node", arguments=["--set", "datasets={files: {format: synthetic, train: 10000000, eval: 45}}",
                                               "--set", "grid.resolution=512"])
 
 

@@ -84,7 +84,7 @@ class Training(Numbers):
             self.assertTrue((values["eigenspace_overlap"][1, :, 5] > 1 - 1e-12).all())
             self.assertTrue(np.nanmin(overlap) < 0.99 and np.nanmax(angles) > 0.1)  # something changed
             shown = self.run_program("show", path).stdout
-            means = np.nanmean(overlap[0, 1, 2:, values["layer_output"] == 0, 0], axis=0)
+            means = np.nanmean(overlap[0, 1, 2:, values["layer_output"] == 0, 1], axis=0)  # at delta 0.99
             self.assertRegex(shown, r"mean overlap +-" + "".join(f" +{m:.3f}" for m in means[[0, 2, 3]]))
 
     def test_what_is_kept(self):
