@@ -12,7 +12,8 @@
 A checkpoint is a state_dict, or it holds state_dicts in dictionaries and lists, as {"model": ..., "ema": ..., "epoch": 5}
 does. If it holds several, the program lists them and writes nothing: choose one with --key. States of optimizers do not
 count. --drop and --only choose tensors by name. If all names begin with "module." or "_orig_mod.", which DataParallel
-and torch.compile add, the program removes that prefix. Values keep their precision. The program prints what it took.
+and torch.compile add, the program removes that prefix. Values keep their precision. The program prints which
+tensors it converted.
 
 Files are read with PyTorch's weights_only, which runs no code from a file. --trust reads files with other Python objects
 too, and may run code from them: use it only for files that you trust. PyTorch 1.13 of Debian 12 needs --trust for files
@@ -74,7 +75,7 @@ def read_safetensors(path):
     """Reads ({name: array}, metadata, {name: dtype in the file}); BF16 as uint16."""
     data = pathlib.Path(path).read_bytes()
     if len(data) < 8 or struct.unpack_from("<Q", data)[0] > min(len(data) - 8, HEADER_MAX):
-        raise ConvertError(f"{path} is cut off or no safetensors file")
+        raise ConvertError(f"{path} is cut off or not a safetensors file")
     length, = struct.unpack_from("<Q", data)
     try:
         header = json.loads(data[8:8 + length])
@@ -86,7 +87,7 @@ def read_safetensors(path):
             tensors[name] = np.frombuffer(block, DTYPES[entry["dtype"]]).reshape(entry["shape"])
             dtypes[name] = entry["dtype"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConvertError(f"{path} is no sound safetensors file: {error}") from None
+        raise ConvertError(f"{path} is not a valid safetensors file: {error}") from None
     return tensors, metadata, dtypes
 
 
@@ -232,7 +233,7 @@ def load_torch(path, trust):
         reason = str(error).rpartition("WeightsUnpickler error: ")[2].partition("\n")[0]
         raise ConvertError(f"the file holds more than weights ({reason}); --trust reads it, but may run code from it") from None
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, ImportError) as error:
-        raise ConvertError(f"the file is damaged or no PyTorch file: {str(error).partition(chr(10))[0]}") from None
+        raise ConvertError(f"the file is damaged or not a PyTorch file: {str(error).partition(chr(10))[0]}") from None
 
 
 def to_arrays(state):
@@ -269,7 +270,7 @@ def to_tensors(arrays, dtypes):
 
 
 def convert(source, target, key=None, trust=False, only=None, drop=()):
-    """Converts one file, and returns what it took as text. The file that ends in .safetensors says the direction."""
+    """Converts one file, and returns a text about the tensors. The file that ends in .safetensors decides the direction."""
     if str(source).endswith(".safetensors"):
         import torch
         if key is not None or only is not None or drop:

@@ -181,7 +181,7 @@ def count_samples(loader):
             return n - n % loader.batch_size if loader.drop_last else n
     if isinstance(loader, (list, tuple)):
         return sum(len(batch if isinstance(batch, torch.Tensor) else batch[0]) for batch in loader)
-    raise DumpError("the loader does not tell how many samples it has; give their number as `samples`")
+    raise DumpError("the loader does not say how many samples it has; give their number as `samples`")
 
 
 class Batch:

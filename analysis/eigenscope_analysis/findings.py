@@ -174,7 +174,7 @@ class Findings:
         return values["seed"].to_numpy() if "seed" in values else np.zeros(len(values))
 
     def _rank_correlation(self, values, column, axis):
-        """Mean rank correlation over sets of points that are equal in all other axes. It describes; it decides nothing."""
+        """Mean rank correlation over sets of points that are equal in all other axes. No claim depends on it."""
         if axis not in values or values[axis].nunique() < 2:
             return None
         others = [k for k in self.sweep.axes if k != axis]

@@ -1,4 +1,4 @@
-"""Files of before 2026-11-28. They mark another border layer (the first whose output sees more than the image), their convention
+"""Files written before 2026-11-28. They mark another border layer (the first whose output sees more than the image), their convention
 `delve` is what `pca-layer` is now, and their method `median` takes the mean of two middle values. They are given today's
 meanings when they are opened. src/store/older.c does the same for `show` and `merge`."""
 import math

@@ -97,7 +97,7 @@ def test_delve(write, tmp_path, capsys):
 
 
 def delve_counts(eigenvalues, delta):
-    """What compute_intrinsic_dimensionality of delve 0.1.50 returns: its eigenvectors are those whose cumulative share is below
+    """Returns the result of delve 0.1.50's compute_intrinsic_dimensionality: its eigenvectors are those whose cumulative share is below
     delta, and neither of its two corrections can add one. It was compared with delve itself by hand."""
     values = np.clip(np.sort(np.asarray(eigenvalues, float)[np.isfinite(eigenvalues)])[::-1], 0, None)
     return int((values.cumsum() / values.sum() < delta).sum())

@@ -1,4 +1,4 @@
-"""Files of before 2026-11-28 agree with new ones: the border layer of every kind of network, and words with another meaning."""
+"""Files written before 2026-11-28 agree with new ones: the border layer of every kind of network, and words with another meaning."""
 import csv
 import io
 

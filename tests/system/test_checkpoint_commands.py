@@ -201,8 +201,8 @@ class Converter(harness.Case):
             write_safetensors(self.folder / "no/such", tensors)
 
     def test_files_that_are_none(self):
-        for data, words in ((b"", "cut off"), (b"\xff" * 8 + b"{}", "cut off"), (b"\x02" + b"\0" * 7 + b"{x", "no sound"),
-                            (b"\x0f" + b"\0" * 7 + b'{"a":{"b":"c"}}', "no sound")):
+        for data, words in ((b"", "cut off"), (b"\xff" * 8 + b"{}", "cut off"), (b"\x02" + b"\0" * 7 + b"{x", "not a valid"),
+                            (b"\x0f" + b"\0" * 7 + b'{"a":{"b":"c"}}', "not a valid")):
             (self.folder / "bad").write_bytes(data)
             with self.assertRaisesRegex(ConvertError, words):
                 read_safetensors(self.folder / "bad")

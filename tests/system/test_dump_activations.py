@@ -311,7 +311,7 @@ class Resumed(DumpCase):
         os.remove(f"{path}.part")
         self.refused("more samples than `samples`, 202", Slow(), loader(203, 50), path, samples=202)
         os.remove(f"{path}.part")
-        self.refused("does not tell how many", Slow(), iter(loader()), path)
+        self.refused("does not say how many", Slow(), iter(loader()), path)
         batches = [torch.ones(2, 3, s, 4) for s in (4, 5)]
         self.refused("must have the same shape", nn.Sequential(nn.Conv2d(3, 2, 1)), batches, path)
         with open(f"{path}.part", "wb") as part:
