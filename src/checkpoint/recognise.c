@@ -194,16 +194,16 @@ static void append_reason(es_text_t *out, const es_safetensors_t *file, const es
   int64_t channels;
   if (found) {
     add_all(d);
-    es_text_append(out, "; the job says %s; right would be %s\n", es_text_get(&d->said), es_text_get(&d->right));
+    es_text_append(out, "; the job says %s; use %s\n", es_text_get(&d->said), es_text_get(&d->right));
   } else if (n == 1 && graph != NULL && has_other_channels(file, graph, &channels)) {
-    es_text_append(out, "; images have 3 channels here, the file wants %lld; right would be weights of 3 channels%s\n",
+    es_text_append(out,
+                   "; images have 3 channels here, but the file has weights for %lld; use weights for 3 channels%s\n",
                    (long long)channels,
-                   channels == 1 ? ": for grey images, whose channels are equal, these weights and zeros for the others"
-                                 : "");
+                   channels == 1 ? " (for grey images: these weights, and zeros for the other two channels)" : "");
   }
 }
 
-/* Completes what the job leaves to the file; false if the file does not tell. */
+/* Sets the values that the job leaves to the file; false if the file does not determine them. */
 static bool complete(const es_safetensors_t *file, const es_point_t *right, bool found, es_point_t *mine,
                      es_status_t *status) {
   es_status_t own = {0};

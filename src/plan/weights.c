@@ -65,8 +65,8 @@ es_code_t es_plan_complete(const es_plan_t *plan, const es_safetensors_t *file, 
   if (info != NULL && of_file && point->classes > info->classes)
     return es_fail(
         status, ES_INPUT, STAGE,
-        "%s: the network has %d outputs, one for each class, but dataset %s has %d classes; right would be a "
-        "dataset of %d classes",
+        "%s: the network has %d outputs, one for each class, but dataset %s has %d classes; use a dataset of "
+        "%d classes",
         es_safetensors_path(file), point->classes, point->dataset.name, info->classes, point->classes);
   return info != NULL ? es_point_bind(point, info, es_job_path(plan->job), status) : ES_OK;
 }

@@ -280,7 +280,7 @@ class Classes(results.Case):
 
     def test_written_classes_are_those_of_the_dataset(self):
         line = "w.safetensors: fc.weight: 2 x 16, but in the network it is 3 x 16; the job says classes: all, which are 3 in dataset shapes; " \
-               "right would be classes: 2 (or leave classes out)\n"
+               "use classes: 2 (or leave classes out)\n"
         for command in (("plan",), ("run", "--output", "out"), ("checkpoint", "import", "w.safetensors")):
             done = self.run_program(*command, "again.yaml", "--set", "grid.classes=all", expect=1)
             self.assertTrue(done.stderr.removeprefix(f"{self.folder}/").startswith(line), done.stderr)
@@ -315,7 +315,7 @@ class Classes(results.Case):
         for command in ("plan", "run"):
             self.assertRegex(self.run_program(command, "again.yaml").stdout, r"(?s)point .*classes .*\n +0 .*\b2\b.*\n +1 .*\b3\b")
         self.write("again.yaml", self.again.replace("w.safetensors}", "'w-{epoch}.safetensors', epochs: [0, 1]}"))
-        self.assertIn("the job says classes: 2, by the first file; right would be files of one network",
+        self.assertIn("the job says classes: 2, by the first file; use files of one network",
                       self.run_program("plan", "again.yaml", expect=1).stderr)
 
     def test_more_outputs_than_the_dataset_has_classes(self):
@@ -325,7 +325,7 @@ class Classes(results.Case):
         for command in (("plan",), ("checkpoint", "import", "w.safetensors")):
             self.assertIn("the network has 5 outputs, one for each class, but dataset shapes has 3 classes",
                           self.run_program(*command, "again.yaml", expect=1).stderr)
-            self.assertIn("right would be a dataset of 5 classes (shapes has 3)",
+            self.assertIn("use a dataset of 5 classes (shapes has 3)",
                           self.run_program(*command, "again.yaml", "--set", "grid.classes=all", expect=1).stderr)
 
     def test_another_dataset_than_in_training(self):
@@ -341,7 +341,7 @@ class Classes(results.Case):
             if classes == 2:
                 self.run_job("--quiet", output="trained")
         done = self.run_job(output="no", sets=["source=checkpoint", "checkpoints.from=trained"], expect=1)
-        self.assertIn("the job says classes: all, which are 3 in dataset images; right would be a dataset of 2 classes, as in training",
+        self.assertIn("the job says classes: all, which are 3 in dataset images; use a dataset of 2 classes, as in training",
                       done.stderr)
 
 

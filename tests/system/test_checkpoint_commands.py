@@ -110,8 +110,8 @@ class Commands(results.Case):
         self.assertEqual(metadata["imported_from"], "foreign.safetensors")
         self.assertEqual(results.different(plain, {k: v for k, v in tensors.items() if v.ndim}), [])
         self.assertRegex(self.checkpoint("import", "plain.safetensors").stdout, "fits model (mobilenet_v2|vgg11), width 1/16")
-        for override, words in (("grid.width=1/8", r"the job says (model: \w+, )?width: 1/8; right would be (model: \w+, )?width: 1/16\n"),
-                                ("grid.model=resnet18", r"the job says model: resnet18; right would be model: (vgg11|mobilenet_v2)\n")):
+        for override, words in (("grid.width=1/8", r"the job says (model: \w+, )?width: 1/8; use (model: \w+, )?width: 1/16\n"),
+                                ("grid.model=resnet18", r"the job says model: resnet18; use model: (vgg11|mobilenet_v2)\n")):
             done = self.checkpoint("import", "plain.safetensors", "job.yaml", "--set", override, "--to", "no", expect=1)
             self.assertIn("fits no point of job.yaml; the nearest is point", done.stderr)
             self.assertRegex(done.stderr, words)

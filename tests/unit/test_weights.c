@@ -182,74 +182,72 @@ TEST_IN_FOLDER(explains) {
   assert_explained(&file, 0, &job, 10, "");
 
   job.classes = 10;
-  assert_explained(
-      &file, 0, &job, 10,
-      "file: fc.weight: 2 x 64, but in the network it is 10 x 64; the job says classes: 10; right would be "
-      "classes: 2\n");
+  assert_explained(&file, 0, &job, 10,
+                   "file: fc.weight: 2 x 64, but in the network it is 10 x 64; the job says classes: 10; use "
+                   "classes: 2\n");
   set_axis(&job, "classes", "all");
   job.source = ES_SOURCE_CHECKPOINT;
   strcpy(job.dataset.name, "shapes");
   assert_explained(
       &file, 0, &job, 10,
       "file: fc.weight: 2 x 64, but in the network it is 10 x 64; the job says classes: all, which are 10 in "
-      "dataset shapes; right would be classes: 2 (or leave classes out)\n");
+      "dataset shapes; use classes: 2 (or leave classes out)\n");
   truth.classes = 12;
   assert_explained(
       &truth, 0, &job, 10,
       "file: fc.weight: 12 x 64, but in the network it is 10 x 64; the job says classes: all, which are 10 in "
-      "dataset shapes; right would be a dataset of 12 classes (shapes has 10)\n");
+      "dataset shapes; use a dataset of 12 classes (shapes has 10)\n");
   job.external.from_results = true;
   assert_explained(
       &file, 0, &job, 10,
       "file: fc.weight: 2 x 64, but in the network it is 10 x 64; the job says classes: all, which are 10 in "
-      "dataset shapes; right would be a dataset of 2 classes, as in training\n");
+      "dataset shapes; use a dataset of 2 classes, as in training\n");
   job.external.from_results = false;
   strcpy(job.axes[0].text, ES_AXIS_OF_FILES); /* 10 by an earlier file */
   assert_explained(
       &file, 0, &job, 10,
       "file: fc.weight: 2 x 64, but in the network it is 10 x 64; the job says classes: 10, by the first file; "
-      "right would be files of one network\n");
+      "use files of one network\n");
 
   job = file;
   job.width = (es_ratio_t){1, 4};
   assert_explained(
       &file, 0, &job, 0,
-      "file: conv1.weight: 8 x 3 x 3 x 3, but in the network it is 16 x 3 x 3 x 3; the job says width: 1/4; right "
-      "would be width: 1/8\n");
+      "file: conv1.weight: 8 x 3 x 3 x 3, but in the network it is 16 x 3 x 3 x 3; the job says width: 1/4; use "
+      "width: 1/8\n");
   job.width = eighth;
   job.model.stem = ES_STEM_IMAGENET;
   assert_explained(
       &file, 0, &job, 0,
       "file: conv1.weight: 8 x 3 x 3 x 3, but in the network it is 8 x 3 x 7 x 7; the job says stem: imagenet; "
-      "right would be stem: cifar (under models)\n");
+      "use stem: cifar (under models)\n");
   job = point_of("vgg11", (es_ratio_t){0, 1}, 0);
   truth.classes = 2;
   truth.model.stem = ES_STEM_IMAGENET;
   assert_explained(
       &truth, 0, &job, 0,
       "file: features.0.weight: is missing; in the network it is 8 x 3 x 3 x 3; the job says model: vgg11; "
-      "right would be model: resnet18, stem: imagenet (under models)\n");
+      "use model: resnet18, stem: imagenet (under models)\n");
   truth = job = point_of("vgg11", eighth, 2);
   truth.model.head = ES_HEAD_TORCHVISION;
-  assert_explained(
-      &truth, 0, &job, 0,
-      "file: classifier.0.weight: 64 x 64, but in the network it is 64; the job says head: authors; right would be "
-      "head: torchvision (under models)\n");
+  assert_explained(&truth, 0, &job, 0,
+                   "file: classifier.0.weight: 64 x 64, but in the network it is 64; the job says head: authors; use "
+                   "head: torchvision (under models)\n");
   truth = job = point_of("mlp", eighth, 2);
   job.resolution = 28;
   assert_explained(
       &truth, 0, &job, 0,
       "file: classifier.0.weight: 64 x 3072, but in the network it is 64 x 2352; the job says resolution: 28; "
-      "right would be resolution: 32\n");
+      "use resolution: 32\n");
   assert_explained(
       &truth, 784, &job, 0, /* of 28 x 28 grey images */
-      "file: classifier.0.weight: 64 x 784, but in the network it is 64 x 2352; images have 3 channels here, the "
-      "file wants 1; right would be weights of 3 channels: for grey images, whose channels are equal, these "
-      "weights and zeros for the others\n");
+      "file: classifier.0.weight: 64 x 784, but in the network it is 64 x 2352; images have 3 channels here, but "
+      "the file has weights for 1; use weights for 3 channels (for grey images: these "
+      "weights, and zeros for the other two channels)\n");
   assert_explained(
       &file, 4, &file, 0,
-      "file: conv1.weight: 8 x 4 x 3 x 3, but in the network it is 8 x 3 x 3 x 3; images have 3 channels here, the "
-      "file wants 4; right would be weights of 3 channels\n");
+      "file: conv1.weight: 8 x 4 x 3 x 3, but in the network it is 8 x 3 x 3 x 3; images have 3 channels here, but "
+      "the file has weights for 4; use weights for 3 channels\n");
 }
 
 TEST_IN_FOLDER(cannot_infer) {
