@@ -76,7 +76,7 @@ static const es_key_t settings[] = {
      .doc = "number of parts of a batch, and the most ranks that can work on one point"},
     {"train", "stop_when_stable", ES_KEY_STOP, POINT(train.stop_when_stable), .in_id = trained, .fallback = "none",
      .form = "none or {distance: D, patience: EPOCHS}",
-     .doc = "end training when the saturations of all layers at the first delta hardly change any more"},
+     .doc = "end training when the saturations of the hidden layers at the first delta hardly change any more"},
 
     {"measure", "every", ES_KEY_INT32, POINT(measure.every), 1, 100000, .in_id = trains, .fallback = "1",
      .doc = "epochs between measurements; epoch 0 and the last epoch are always measured"},
