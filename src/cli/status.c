@@ -4,11 +4,11 @@
 
 static const char usage[] =
     "eigenscope status JOB [--output DIR] [--points LIST] [--task I/N] [--missing] [--set KEY=VALUE]...\n\n"
-    "Shows which points of a job are complete, diverged, damaged, started (with the epochs that the next run will not "
-    "repeat)\n"
-    "or missing. Reads only the files of results and states. Exit code: 0 all points complete, 2 some diverged, 3 some "
-    "missing\n"
-    "(started and damaged points count as missing; run the job again to complete them).";
+    "Shows which points of a job are complete, diverged, damaged, unreadable, missing, or started (with the epochs "
+    "that\n"
+    "the next run will not repeat). Reads only the files of results and states. Exit code: 0 all points complete, 2 "
+    "some\n"
+    "diverged, 3 some missing, started, damaged (run the job again to complete them) or unreadable.";
 
 static const es_option_t options[] = {
     {"--output", "DIR", false, "folder of the results (default: the job's `output`)"},
