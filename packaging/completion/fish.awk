@@ -11,7 +11,7 @@ function quoted(text) {
   gsub(/'/, "\\'", text)
   return "'" text "'"
 }
-# What an option or argument may be that the usage calls DIR, FILE.h5, JOB or table|json.
+# Returns the fish options that complete a value which the usage calls DIR, FILE.h5, JOB or table|json.
 function values(what, n, words, i, out, list) {
   n = split(what, words, "|")
   for (i = 1; i <= n; i++) {

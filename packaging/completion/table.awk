@@ -1,5 +1,5 @@
-# Completion for bash or zsh: its functions (the last file), with a table of what there is to complete in the place of the
-# line @TABLE@. The first file is `eigenscope --help=records`, the second jobs/reference.yaml. Lines of the table:
+# Makes the completion for bash or zsh: the functions (the last file), with the line @TABLE@ replaced by a table of all words
+# to complete. The first file is `eigenscope --help=records`, the second jobs/reference.yaml. Lines of the table:
 #
 #   command NAME HELP        part COMMAND NAME        option PAGE NAME VALUE HELP
 #   positional PAGE WORD     key NAME                 (fields separated by tabs; VALUE is - for none)
@@ -10,7 +10,7 @@ function add(line) {
   table = table line "\n"
 }
 
-# From "eigenscope merge JOB --to FILE.h5 [options]" what stands for itself: JOB
+# From "eigenscope merge JOB --to FILE.h5 [options]", the arguments without an option: JOB
 function positionals(page, usage, n, words, i) {
   gsub(/\[[^]]*\](\.\.\.)?/, "", usage)
   sub(/^.*eigenscope/, "", usage)
@@ -33,7 +33,7 @@ file == 1 {
   next
 }
 
-# Keys with a default, as train.epochs; under models and datasets only what a job names itself.
+# Keys with a default, as train.epochs; under models and datasets only names that the job defines.
 file == 2 {
   if ($0 !~ /^ *[a-z]/) next
   match($0, /^ */)

@@ -1,5 +1,5 @@
-# eigenscope.yaml(5) from jobs/reference.yaml, whose lines are `key: default  # what it accepts; what it does`, more deeply
-# indented under their sections; "#:" begins what cannot stand beside the rest.
+# Makes eigenscope.yaml(5) from jobs/reference.yaml. Its lines are `key: default  # what it accepts; what it does`, more deeply
+# indented under their sections; "#:" begins keys that cannot be used together with the others.
 BEGIN {
   print ".\\\" Made by packaging/man/job.awk of jobs/reference.yaml."
   print ".Dd " date "\n.Dt EIGENSCOPE.YAML 5\n.Os"
@@ -39,7 +39,7 @@ function print_comments(i, text, literal) {
   n_comments = 0
 }
 
-# Comments between sections belong to the one that follows; those before the first key are for who reads the file itself.
+# Comments between sections belong to the section that follows. Comments before the first key are not in the manual page.
 /^#/ && !/^#:/ {
   if (begun) comment[++n_comments] = substr($0, 3)
   next

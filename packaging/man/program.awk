@@ -3,7 +3,7 @@ BEGIN {
   FS = "\t"
   print ".\\\" Made by packaging/man/program.awk of what the program says of itself."
   print ".Dd " date "\n.Dt EIGENSCOPE 1\n.Os"
-  print ".Sh NAME\n.Nm eigenscope\n.Nd how the eigenspaces of neural network layers evolve during training"
+  print ".Sh NAME\n.Nm eigenscope\n.Nd measure how the eigenspaces of neural network layers evolve during training"
   print ".Sh SYNOPSIS\n.Nm\n.Ar command\n.Op Ar arguments\n.Nm\n.Ar command\n.Fl -help\n.Nm\n.Fl -version\n.Op Fl -verbose"
   print ".Sh DESCRIPTION"
 }

@@ -1,6 +1,6 @@
-# What both manual pages are written with.
+# Functions that write both manual pages.
 
-# Prose: a line for each sentence, none longer than 78 characters, nothing that roff would take for its own.
+# Prints prose: one line for each sentence, at most 78 characters, with roff's own characters escaped.
 function say(text, words, n, i, line) {
   gsub(/\\/, "\\e", text)
   n = split(text, words, " ")

@@ -1,4 +1,4 @@
--- Lmod: module use PREFIX/share/modulefiles && module load eigenscope. Finds the program from where it lies itself.
+-- Lmod: module use PREFIX/share/modulefiles && module load eigenscope. Finds the program relative to this file.
 local prefix = myFileName():match("^(.*)/share/modulefiles/")
 local share = pathJoin(prefix, "share/eigenscope")
 
@@ -12,7 +12,7 @@ whatis("Description: eigenspaces of neural network layers during training")
 
 conflict("eigenscope")
 prepend_path("PATH", pathJoin(prefix, "bin"))
--- man looks beside the folders of PATH by itself, unless somebody has set MANPATH; setting it would hide all other pages.
+-- man searches beside the folders of PATH, unless MANPATH is set. Setting MANPATH here would hide all other pages.
 if (os.getenv("MANPATH") or "") ~= "" then
   prepend_path("MANPATH", pathJoin(prefix, "share/man"))
 end

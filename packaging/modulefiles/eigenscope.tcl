@@ -1,6 +1,6 @@
 #%Module1.0
-# Environment Modules: module use PREFIX/share/modulefiles && module load eigenscope. Finds the program from where it lies
-# itself. (Lmod takes eigenscope.lua, which is installed beside it.)
+# Environment Modules: module use PREFIX/share/modulefiles && module load eigenscope. Finds the program relative to
+# this file. (Lmod uses eigenscope.lua in the same folder.)
 set prefix [file dirname [file dirname [file dirname [file dirname [file normalize $ModulesCurrentModulefile]]]]]
 
 proc ModulesHelp {} {
@@ -13,7 +13,7 @@ module-whatis "eigenspaces of neural network layers during training"
 
 conflict eigenscope
 prepend-path PATH $prefix/bin
-# man looks beside the folders of PATH by itself, unless somebody has set MANPATH; setting it would hide all other pages.
+# man searches beside the folders of PATH, unless MANPATH is set. Setting MANPATH here would hide all other pages.
 if {[info exists env(MANPATH)] && $env(MANPATH) ne ""} {
     prepend-path MANPATH $prefix/share/man
 }

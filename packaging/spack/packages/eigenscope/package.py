@@ -1,4 +1,4 @@
-"""Spack recipe (0.23 or newer), for the source tree that it lies in: `spack repo add packaging/spack`, then
+"""Spack recipe (0.23 or newer), for the source tree that contains it: `spack repo add packaging/spack`, then
 `spack install eigenscope`. jobs/packages.txt has the same dependencies by Debian's names."""
 import pathlib
 
@@ -11,8 +11,8 @@ except ImportError:
 
 
 class Eigenscope(CMakePackage):
-    """How the eigenspaces of neural network layers evolve during training: grids of networks are trained by MPI ranks and
-    measured every epoch; each becomes one netCDF-4/HDF5 file."""
+    """Measures how the eigenspaces of neural network layers evolve during training: MPI ranks train grids of networks, measure
+    them after every epoch, and write one netCDF-4/HDF5 file for each network."""
 
     homepage = "https://arxiv.org/abs/2106.09526"
     git = pathlib.Path(__file__).resolve().parents[4].as_uri()
