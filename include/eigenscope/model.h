@@ -49,7 +49,7 @@ typedef enum es_kind {
   ES_KIND_LAYERS,  /**< convolutions and linear layers, including the sums of their gradients over the lanes */
   ES_KIND_BETWEEN, /**< nodes between them: batch norm, activations, pooling, sums, dropout, the loss */
   ES_KIND_DATA,    /**< conversion of images from bytes to floats */
-  ES_KIND_UPDATE,  /**< the optimiser, and the conversion of weights to the kernels' layouts */
+  ES_KIND_UPDATE,  /**< the optimizer, and the conversion of weights to the kernels' layouts */
   ES_KINDS
 } es_kind_t;
 

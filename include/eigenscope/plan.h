@@ -56,7 +56,7 @@ void es_plan_destroy(es_plan_t *plan);
 es_code_t es_plan_inspect(es_plan_t *plan, es_status_t *status);
 /** Completes an unbound point by an opened file of weights: `classes: all` is the dataset's count, and width and
  * classes that the job leaves open are inferred. Without inspected datasets, does not check the classes. ES_INPUT if
- * the file does not tell, or if the dataset has too few classes. */
+ * the file does not say, or if the dataset has too few classes. */
 es_code_t es_plan_complete(const es_plan_t *plan, const es_safetensors_t *file, es_point_t *point, es_status_t *status);
 /** Resolves and binds point `index` (es_point_bind). */
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out);

@@ -1,4 +1,4 @@
-/** The state of an unfinished point: weights, optimiser, running statistics and results so far in one safetensors file,
+/** The state of an unfinished point: weights, optimizer, running statistics and results so far in one safetensors file,
  * so that a killed run resumes with the same bits. Also saves the weights of a finished point. */
 #ifndef EIGENSCOPE_STATE_H
 #define EIGENSCOPE_STATE_H

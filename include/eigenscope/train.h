@@ -1,4 +1,4 @@
-/** Training and evaluation of one point: batches, optimiser, schedule. Random numbers and orders are functions of
+/** Training and evaluation of one point: batches, optimizer, schedule. Random numbers and orders are functions of
  * (seed, epoch, step, sample), so an epoch can be repeated or resumed anywhere with the same bits. */
 #ifndef EIGENSCOPE_TRAIN_H
 #define EIGENSCOPE_TRAIN_H
@@ -53,7 +53,7 @@ typedef struct es_trainer_setup {
   const es_group_t *group;
   const es_samples_t *samples[ES_SPLITS];
   es_watch_t watch;
-  bool inference;       /**< never trains: half the memory, no optimiser */
+  bool inference;       /**< never trains: half the memory, no optimizer */
   double *profile;      /**< seconds of training by es_kind_t, added to the values; borrowed, or NULL */
   int64_t most_batches; /**< most batches of a pass, for a dry run; 0 = all */
   /** Called on all ranks after the forward pass of each batch with an observer; may be collective, must return the same
@@ -62,7 +62,7 @@ typedef struct es_trainer_setup {
   void *after_context;
 } es_trainer_setup_t;
 
-/** Creates and initialises model and optimiser. Collective over the group; all ranks return the same code. */
+/** Creates and initialises model and optimizer. Collective over the group; all ranks return the same code. */
 es_code_t es_trainer_create(es_trainer_t **out, const es_trainer_setup_t *setup, es_status_t *status);
 void es_trainer_destroy(es_trainer_t *trainer);
 

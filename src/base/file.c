@@ -52,7 +52,7 @@ static int sync_all(int descriptor) {
 }
 
 /* Identifies where a process number is unique: the host since its last boot, and the PID namespace (each container has
- * its own). Returns 0 if the system does not tell. */
+ * its own). Returns 0 if the system does not say. */
 static uint64_t machine(void) {
   struct {
     char host[256], boot[64];

@@ -52,18 +52,18 @@ void es_panel_merge_f64(double *triangle, const double *product, const es_panel_
 #define ES_PANEL_LEAST 0x1p-60
 #define ES_PANEL_MOST  0x1p120
 
-/** What products show about a panel. FITS: the mean of the deviations is so small relative to them that float loses at
- * most one digit of the deviations about this mean. */
+/** Bits that describe a panel, judged by its products. FITS: the mean of the deviations is so small relative to them
+ * that float loses at most one digit of the deviations about this mean. ORDINARY: see above. */
 enum { ES_PANEL_FITS = 1, ES_PANEL_ORDINARY = 2 };
 
 /** 2^exponent; without a call for 0, because panels of narrow rows take less than a microsecond. */
 static inline double es_panel_unit(int exponent) {
   return exponent == 0 ? 1.0 : ldexp(1.0, exponent);
 }
-/** Returns the exponent e with which rows·2^e have ordinary products: 0 if they have without, if no column varies and
- * if a value is not finite. `centre`: the values that are subtracted later, `width` of them, or NULL. `before`:
- * deviation of earlier rows that are multiplied with the same exponent, or 0. A pure function of the largest values, so
- * it does not depend on the order of rows. */
+/** Returns an exponent e such that rows·2^e have ordinary products. Returns 0 if the rows themselves have, if no column
+ * varies, or if a value is not finite. `centre`: the values that are subtracted later, `width` of them, or NULL.
+ * `before`: deviation of earlier rows that are multiplied with the same exponent, or 0. A pure function of the largest
+ * values, so it does not depend on the order of rows. */
 int es_panel_exponent(const float *rows, size_t n, size_t width, const double *centre, double before);
 /** out = rows·2^exponent, n numbers; `out` may be `rows`. */
 void es_panel_scale(float *out, const float *rows, size_t n, int exponent);

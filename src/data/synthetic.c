@@ -5,7 +5,7 @@
  * With r = √complexity, and counts rounded down:
  *
  *   variants   2r − 1 prototypes per class (at most 64), one of them in each image
- *   clutter    2(r − 1) more patches (at most 48), drawn anew for each image; they look like those of prototypes, so
+ *   clutter    2(r − 1) more patches (at most 48), new for each image; they look like those of prototypes, so
  *              that a network must distinguish them
  *   jitter     the prototype moves by up to side/6 · (1 − 1/r) along each axis
  *   noise      deviation of 8r grey levels per pixel (at most 60)

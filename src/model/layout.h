@@ -42,7 +42,7 @@ void es_layout_destroy(es_layout_t *layout);
 static inline bool es_node_halves(const es_node_t *node) {
   return node->op == ES_OP_MAXPOOL && node->kernel == 2 && node->stride == 2 && node->padding == 0;
 }
-/* True if the step is a barrier: all samples must arrive before a pass goes on. */
+/* True if the step is a barrier: all samples must arrive before a pass continues. */
 static inline bool es_step_waits(const es_step_t *step) {
   return step->class->synchronise != NULL;
 }

@@ -48,7 +48,8 @@ static double gradient_norm(const fit_t *f) {
   return sqrt(fmax(square, 0.0) / (k == 2 ? 2.0 : 1.0)) / (double)f->rows.n;
 }
 
-/* The same for features that are centred and divided by their ranges: no shift and no unit changes it. */
+/* Norm of the gradient for features that are centred and divided by their ranges. A shift or another unit of the
+ * features does not change it. */
 static double scaled_norm(const fit_t *f) {
   const size_t d = (size_t)f->rows.d, k = (size_t)f->rows.k;
   double square = es_history_dot(f->gradient + k * d, f->gradient + k * d, k);

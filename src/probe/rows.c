@@ -244,7 +244,7 @@ void es_rows_apply(rows_t *rows, double *into, const double *v) {
   rows->passes++;
 }
 
-/* What a pass over the rows sums: Σ block ⊗ x, with a block (rows × k) computed from the probabilities p. */
+/* Sums that a pass over the rows computes: Σ block ⊗ x, with a block (rows × k) computed from the probabilities p. */
 typedef enum sum {
   RESIDUALS, /* p − y: the gradient */
   CURVATURE, /* p·(step − Σ p·step): the Hessian times the direction of rows->step */

@@ -8,7 +8,7 @@
 
 /* Rows per product; most columns of a sketch (sketch.h). */
 enum { ES_ROWS_SLICE = 256, ES_ROWS_SKETCH = 64 };
-/* Features beyond this magnitude may differ by less than float can tell from their distance to the mean. They stay as
+/* Features beyond this magnitude may differ by less than float resolves at their distance from the mean. They stay as
  * they are and are centred slice by slice, in double; others are centred once, which is faster. */
 #define ES_ROWS_FAR 0x1p20
 
@@ -66,8 +66,8 @@ void es_rows_move(rows_t *rows, double t);
 /* Gradient of the loss at the logits with respect to W (k × d) and b (k), without the penalty; may be NULL on ranks
  * that do not need it. Returns the loss. Collective. */
 double es_rows_gradient(rows_t *rows, double *gradient);
-/* The same for the Hessian of the loss: its product with the direction of rows->step, and its diagonal. Needs
- * rows->exact. Collective. */
+/* Product of the Hessian of the loss with the direction of rows->step, and the diagonal of the Hessian; shapes as in
+ * es_rows_gradient. Need rows->exact. Collective. */
 void es_rows_curvature(rows_t *rows, double *product);
 void es_rows_diagonal(rows_t *rows, double *diagonal);
 /* Largest change of a logit in rows->step. Collective. */

@@ -1,6 +1,6 @@
-/* Results of before 2026-11-28. They mark another border layer (the first whose output sees more than the image), their
- * convention `delve` is what `pca-layer` is now, and their method `median` takes the mean of two middle values. Their
- * long_name of layer_border tells them from newer files. */
+/* Results written before 2026-11-28. They mark another border layer (the first whose output sees more than the image),
+ * their convention `delve` is what `pca-layer` is now, and their method `median` takes the mean of two middle values.
+ * Their long_name of layer_border differs from that in newer files. */
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
@@ -109,7 +109,8 @@ static bool find_model(const es_reader_t *reader, es_model_spec_t *out) {
   return out->n_items > 0;
 }
 
-/* Marks the border layer anew, by the network that the file describes. A file of another network keeps its marks. */
+/* Marks the correct border layer, using the network that the file describes. A file of another network keeps its marks.
+ */
 static es_code_t correct_border(es_reader_t *reader) {
   const es_result_t *result = reader->result;
   const char *text = es_reader_attribute(reader, "resolution");

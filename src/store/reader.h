@@ -53,9 +53,9 @@ es_code_t es_attribute_is(const es_reader_t *reader, const char *variable, const
                           bool *same);
 void es_reader_destroy(es_reader_t *reader);
 
-/* Sets *older for a result or a merged file of before 2026-11-28. ES_INPUT if the file does not tell. */
+/* Sets *older for a result or a merged file written before 2026-11-28. ES_INPUT if the file does not say. */
 es_code_t es_older_is(const es_reader_t *reader, bool *older);
-/* Gives the attributes of such a result the words of today, and its border layer, if it was read, today's meaning. */
+/* Gives the attributes of such a result today's words, and its border layer, if it was read, today's meaning. */
 es_code_t es_older_correct(es_reader_t *reader);
 /* Today's word for a value on an axis ("measure_convention") of such a file. */
 const char *es_older_word(const char *axis, const char *word);

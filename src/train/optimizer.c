@@ -26,7 +26,7 @@ es_code_t es_optimizer_create(es_optimizer_state_t *out, const es_train_settings
   if (adam) out->second = es_allocate_zero((size_t)n, sizeof *out->second);
   if (out->first && (out->second || !adam)) return ES_OK;
   es_optimizer_destroy(out);
-  return es_out_of_memory(status, "train", "the optimiser of %lld parameters", (long long)n);
+  return es_out_of_memory(status, "train", "the optimizer of %lld parameters", (long long)n);
 }
 
 void es_optimizer_destroy(es_optimizer_state_t *optimizer) {

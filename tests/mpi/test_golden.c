@@ -19,7 +19,7 @@ static const size_t image = (size_t)RESOLUTION * RESOLUTION * 3;
 static double worst; /* largest error of all comparisons, and its tensor */
 static char worst_name[256];
 
-/* A case: network, optimiser and files (`start`: the case with the same start, or NULL). `divisor`: the width is
+/* A case: network, optimizer and files (`start`: the case with the same start, or NULL). `divisor`: the width is
  * 1/divisor. `brief`: the file has only one step, and no weights after it. */
 typedef struct golden {
   const char *name, *start;

@@ -1,5 +1,5 @@
-/* What oneDNN is to compute, in terms that do not depend on its version. v2/ and v3/ translate this for oneDNN 2 and 3;
- * CMake builds the folder of the version that it finds. */
+/* Describes an operation for oneDNN, independent of oneDNN's version. v2/ and v3/ translate the description for oneDNN
+ * 2 and 3; CMake builds the folder of the version that it finds. */
 #ifndef ES_MODEL_ONEDNN_OPERATION_H
 #define ES_MODEL_ONEDNN_OPERATION_H
 

@@ -1,4 +1,4 @@
-/* What the headers of oneDNN 2 name otherwise than those of oneDNN 3 (../v3/onednn_version.h). */
+/* Names that differ between oneDNN 2 and 3: here those of oneDNN 2; ../v3/onednn_version.h has those of oneDNN 3. */
 #ifndef ES_MODEL_ONEDNN_VERSION_H
 #define ES_MODEL_ONEDNN_VERSION_H
 
