@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Which lines of src/ the programs of a build with -DES_COVERAGE=ON have executed, by gcov.
+"""Lists the lines of src/ that the programs of a build with -DES_COVERAGE=ON have executed, by gcov.
 
-    tests/coverage.py FOLDER [--least PERCENT] [--text]     --text: also what every line that never ran says
-    tests/coverage.py FOLDER --reset                        forgets what has been executed
+    tests/coverage.py FOLDER [--least PERCENT] [--text]     --text: also prints every line that never ran
+    tests/coverage.py FOLDER --reset                        deletes the counts so far
 
-One line for each file with such lines: the share executed, how many were not and why, and which. tests/uncovered.txt knows the
-reasons. Ends with 1 when fewer than PERCENT of all lines were executed."""
+One line for each file with such lines: the share executed, how many were not and why, and which. tests/uncovered.txt lists the
+reasons. Exit code 1 if fewer than PERCENT of all lines were executed."""
 import argparse
 import collections
 import concurrent.futures

@@ -8,7 +8,7 @@
 #
 # The machine is a folder in FOLDER, which is removed at the end. Only its own processes see its mounts, and they end with this
 # script, however it ends. FOLDER keeps the minimal system and the downloaded packages for the next run (remove FOLDER to start
-# anew), and the output of the commands.
+# from nothing), and the output of the commands.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 release=${1:-bookworm} what=${2:-both} place=${3:-${TMPDIR:-/var/tmp}/eigenscope-fresh} more=("${@:4}")

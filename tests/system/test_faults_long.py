@@ -92,7 +92,7 @@ class Walks(faults.Case):
         self.walk("data", "info", "job.yaml", options=(), manners="all", least=10)
 
     def write_datasets(self):
-        """The same images of three classes as IDX (compressed), CIFAR-10 and HDF5."""
+        """Writes the same images of three classes as IDX (compressed), CIFAR-10 and HDF5."""
         generator = np.random.default_rng(faults.SEED)
         for name in ("idx", "cifar"):
             (self.folder / name).mkdir()

@@ -1,4 +1,4 @@
-"""What a run executes, prints and stores."""
+"""run: the work it does, the lines it prints, the files it stores."""
 import os
 import pty
 import re

@@ -79,7 +79,7 @@ class Scale(harness.Case):
             np.testing.assert_allclose(file["effective_rank"][0, 0, i], file["effective_rank"][0, 0, 0], 1e-5)
 
     def test_neurons_of_different_scales(self):
-        """What is small beside the trace may be lost; what stands beside a constant may not."""
+        """Columns that are small compared with the trace may be lost; columns beside a constant one may not."""
         x = self.rows(600, 20)
         mixed, beside = x.copy(), x * 1e-24
         mixed[:, ::2] *= 1e-24

@@ -109,7 +109,7 @@ class StatusAndShow(harness.Case):
         self.assertIn(path.stem, json.dumps(document))
 
     def test_one_word_one_number(self):
-        """What run, status and show call saturation is at the delta that they name, 0.99 here."""
+        """run, status and show print the saturation at the delta that they name, 0.99 here."""
         printed = self.run_program("run", "job.yaml", "--points", "1").stdout
         path = next((self.folder / "results/tiny/points").glob("*.h5"))
         rows = json.loads(self.run_program("show", path, "--format", "json", env=NO_MPI).stdout)["rows"]

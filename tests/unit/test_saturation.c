@@ -106,7 +106,7 @@ static long double sum_of(const double *values, int32_t n) {
   return sum;
 }
 
-/* The definition, word for word: tries every k, and computes every sum anew. */
+/* The definition, word for word: tries every k, and computes every sum again. */
 static int32_t brute_force(const double *values, int32_t width, double delta) {
   for (int32_t k = 1; k < width; k++) {
     if (sum_of(values, k) >= (long double)delta * sum_of(values, width)) return k;
