@@ -4,6 +4,10 @@
 # (report/index.html in the folder of results). A second start resumes. Arguments go to `eigenscope run`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [[ ${1:-} == --help ]]; then
+  echo 'usage: jobs/quickstart.sh [arguments of eigenscope run, as --output DIR or --set KEY=VALUE]'
+  exit
+fi
 jobs/setup.sh
 
 job=(jobs/quickstart.yaml) # and those arguments that choose the results

@@ -9,6 +9,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 purpose=${1:-run}
 folder=${2:-build}
+if [[ ! $purpose =~ ^(run|test|full)$ ]]; then # nothing is installed or built for --help or a misspelt word
+  echo 'usage: jobs/setup.sh [run|test|full [FOLDER [CMAKE-OPTION...]]]' >&2
+  exit 1
+fi
 
 installed() { # package: true if Debian has installed it
   [[ $(dpkg-query -W -f '${Status}' "$1" 2>/dev/null) == 'install ok installed' ]]

@@ -12,6 +12,10 @@
 # that the outcome depends on the sources alone); EIGENSCOPE_TEST_SAMPLE=0 runs all cases.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [[ ${1:-} == --help ]]; then
+  echo 'usage: tests/run.sh [--full] [ctest arguments]'
+  exit
+fi
 full=no
 if [[ ${1:-} == --full ]]; then
   full=yes

@@ -108,6 +108,12 @@ class Scripts(harness.Case):
         log = self.run_script("tests/run.sh", "--full", missing="libmpich-dev", sudo=True)
         self.assertTrue(self.calls(log, "apt-get")[-1].endswith(" -y libmpich-dev"))
 
+    def test_help_and_misspelt_words_do_nothing(self):
+        for name, argument, code in (("jobs/setup.sh", "--help", 1), ("jobs/setup.sh", "tests", 1),
+                                     ("jobs/quickstart.sh", "--help", 0), ("tests/run.sh", "--help", 0)):
+            self.assertEqual(self.run_script(name, argument, expect=code, missing="libyaml-dev", sudo=True), [])
+            self.assertRegex(self.done.stdout + self.done.stderr, f"^usage: {name} ")
+
     def test_failed_installation_stops(self):
         log = self.run_script("jobs/setup.sh", missing="libyaml-dev", sudo=True, CODE_apt_get="100", expect=100)
         self.assertEqual(self.calls(log, "cmake"), [])
