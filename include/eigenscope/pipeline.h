@@ -44,7 +44,8 @@ typedef struct es_effort {
   int64_t steps, images;         /**< images of ES_WORK_MEASURE are not counted, because they were counted before */
   double seconds;                /**< on the leader */
   int64_t sums, messages, bytes; /**< sum over all steps */
-  double least, mean, most;      /**< over the ranks: seconds in sums and es_agree (messages, waiting) */
+  double least, mean, most;      /**< over the ranks: share of the rank's own time that it spends in sums and es_agree
+                                    (messages, waiting), 0 to 1; before es_timing_collect `mean` is in seconds */
 } es_effort_t;
 
 /** Report of the leader after each epoch. */

@@ -34,14 +34,14 @@ void es_timing_work(es_timing_t *timing, es_work_t work, const es_timing_mark_t 
 void es_timing_collect(es_timing_t *timing, const es_group_t *group, es_effort_t out[ES_WORKS]) {
   enum { COUNTS = 3 };
   int64_t counts[ES_WORKS][COUNTS];
-  double seconds[ES_WORKS];
+  double shares[ES_WORKS];
   es_ranks_range_t range[ES_WORKS];
   for (int w = 0; w < ES_WORKS; w++) {
     const es_effort_t *e = &timing->efforts[w];
     memcpy(counts[w], (int64_t[COUNTS]){e->sums, e->messages, e->bytes}, sizeof counts[w]);
-    seconds[w] = e->mean;
+    shares[w] = e->seconds > 0.0 ? e->mean / e->seconds : 0.0;
   }
-  es_ranks_range(group->comm, seconds, range, ES_WORKS);
+  es_ranks_range(group->comm, shares, range, ES_WORKS);
   ES_MPI(MPI_Reduce(group->rank == 0 ? MPI_IN_PLACE : counts, counts, ES_WORKS * COUNTS, MPI_INT64_T, MPI_MAX, 0,
                     group->comm));
   for (int w = 0; group->rank == 0 && w < ES_WORKS; w++) {

@@ -66,7 +66,7 @@ static void append_efforts(es_text_t *text, const es_epoch_report_t *r) {
     es_table_cell(&table, alone ? "" : "%.6g", (double)e->sums / steps);
     es_table_cell(&table, alone ? "" : "%.6g", (double)e->messages / steps);
     es_table_cell(&table, alone ? "" : "%.0f", (double)e->bytes / steps);
-    es_table_cell(&table, alone ? "" : "%.1f-%.1f%%", 100.0 * e->least / e->seconds, 100.0 * e->most / e->seconds);
+    es_table_cell(&table, alone ? "" : "%.1f-%.1f%%", 100.0 * e->least, 100.0 * e->most);
   }
   es_table_print(&table, text);
   es_table_destroy(&table);
