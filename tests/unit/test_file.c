@@ -180,6 +180,7 @@ static void leave_part(const char *path, char name[128]) {
 /* Opens a part in another process, which then waits at `gate` until it is closed, and ends. */
 static pid_t part_of_child(const char *path, char name[128], int *gate) {
   int names[2], gates[2];
+  memset(name, 0, 128);
   assert_int_equal(pipe(names) | pipe(gates), 0);
   const pid_t child = fork();
   if (child == 0) {
