@@ -15,8 +15,8 @@ static const char usage[] =
     "point.\n"
     "Complete and diverged points are merged; missing and damaged points are listed. Runs may continue at the same "
     "time.\n"
-    "Exit code: 0 all points complete, 2 some diverged, 3 some missing (a damaged file counts as missing; run the job\n"
-    "again to complete it, then merge again).";
+    "Exit code: 0 all points complete, 1 the file cannot be written, 2 some diverged, 3 some missing (a damaged or\n"
+    "unreadable file counts as missing; run the job again to complete it, then merge again).";
 
 static const es_option_t options[] = {
     {"--to", "FILE.h5", false, "file to write; an existing merged file is replaced when the new one is complete"},
@@ -109,11 +109,19 @@ out:
   return status->code;
 }
 
-int es_cli_merge(int argc, char **argv) {
-  es_arguments_t *a = NULL;
+static int merge(const es_arguments_t *arguments, es_status_t *status) {
+  const char *to = es_arguments_option(arguments, "--to");
+  const es_plan_request_t request = es_cli_request(arguments, 0);
   es_plan_t plan;
-  es_status_t status = {0};
   int result = ES_EXIT_OK;
+  ES_TRY(check_target(to, status));
+  ES_TRY(es_plan_open(&plan, &request, status));
+  merge_plan(&plan, to, es_arguments_option(arguments, "--no-spectra") == NULL, &result, status);
+  es_plan_destroy(&plan);
+  return result;
+}
+
+int es_cli_merge(int argc, char **argv) {
 #ifdef __GLIBC__ /* HDF5 allocates and frees half a MiB for each opened file; without these settings libc would get it \
                     from the kernel each time, which takes half of the total time. */
   mallopt(M_TRIM_THRESHOLD, 128 << 20);
@@ -121,15 +129,5 @@ int es_cli_merge(int argc, char **argv) {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);
 #endif
   signal(SIGXFSZ, SIG_IGN); /* a write past the size limit then fails instead of killing us */
-  es_code_t code = es_arguments_parse(&a, argc, argv, &es_page_merge, 1, 1, &status);
-  if (code == ES_OK) code = check_target(es_arguments_option(a, "--to"), &status);
-  const es_plan_request_t request = code == ES_OK ? es_cli_request(a, 0) : (es_plan_request_t){0};
-  if (code == ES_OK) code = es_plan_open(&plan, &request, &status);
-  if (code == ES_SYSTEM) status.code = ES_INPUT; /* the job cannot be read */
-  if (code == ES_OK) {
-    merge_plan(&plan, es_arguments_option(a, "--to"), es_arguments_option(a, "--no-spectra") == NULL, &result, &status);
-    es_plan_destroy(&plan);
-  }
-  es_arguments_destroy(a);
-  return status.code == ES_OK ? result : es_cli_report(&status);
+  return es_cli_command(argc, argv, &es_page_merge, 1, 1, merge);
 }
