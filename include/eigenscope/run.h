@@ -27,6 +27,7 @@ typedef struct es_run {
   es_selection_t selection; /**< owned; the requested points */
   int64_t n_pending;        /**< requested points without a result before this run */
   int64_t failed, stopped;  /**< number of points in this run, over all ranks */
+  int64_t unreadable;       /**< requested points left out, because their results could not be read; on rank 0 */
 } es_run_t;
 
 /** Installs handlers: USR1, USR2, TERM and INT stop es_run at the next batch; a file that exceeds the size limit makes
@@ -57,8 +58,9 @@ es_code_t es_results_survey(es_results_t *results, const es_plan_t *plan, const 
                             es_text_t *out, es_status_t *status);
 void es_results_destroy(es_results_t *results);
 /** Appends the table that `run` prints at the end: one row per point of the selection with a result (axes, outcome,
- * accuracy, mean saturation) and the path of the files. Names damaged files on stderr. Returns the number of points
- * that diverged or have a damaged file. */
-int64_t es_results_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out);
+ * accuracy, mean saturation) and the path of the files. Names damaged and unreadable files on stderr. `unreadable`:
+ * points that the run left out because their results could not be read. Returns the number of points that diverged,
+ * have a damaged or unreadable file, or were left out and have no unreadable file now. */
+int64_t es_results_table(const es_plan_t *plan, const es_selection_t *selection, int64_t unreadable, es_text_t *out);
 
 #endif

@@ -131,10 +131,12 @@ static es_code_t copy(const char *from, const char *to, es_status_t *status) {
     const es_metadata_t *entry = es_safetensors_entry(file, i);
     if (strcmp(entry->key, "writer") != 0 && strcmp(entry->key, "xxh3") != 0) metadata[n_metadata++] = *entry;
   }
-  if (views == NULL)
+  if (views == NULL) {
     es_out_of_memory(status, STAGE, "%s", from);
-  else
+  } else {
+    es_file_remove_parts(to);
     es_safetensors_write(to, views, n, metadata, n_metadata, status);
+  }
   es_free(views);
   es_safetensors_destroy(file);
   return status->code;

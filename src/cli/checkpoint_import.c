@@ -1,5 +1,6 @@
 /* eigenscope checkpoint import: checks if foreign weights fit the points of a job, and writes them as plain files. */
 #include "cli_internal.h"
+#include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/memory.h"
 #include <limits.h>
@@ -175,6 +176,7 @@ static int import(const es_arguments_t *arguments, es_status_t *status) {
     if (code == ES_OK) code = make_plain(&plain, file, status);
     if (code == ES_OK) code = es_checkpoint_check_target(to, status);
     const es_metadata_t metadata[] = {{"format", "pt"}, {"imported_from", es_safetensors_path(file)}};
+    es_file_remove_parts(to);
     if (code == ES_OK) code = es_safetensors_write(to, plain.views, plain.n, metadata, 2, status);
   }
   for (int i = 0; plain.data != NULL && i < plain.n; i++) es_free(plain.data[i]);

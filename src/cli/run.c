@@ -117,7 +117,7 @@ static int64_t print_summary(const es_run_t *run, const es_run_settings_t *setti
   if (skipped > 0)
     es_text_append(&text, "%lld of %lld point%s already had a result and %s skipped\n", (long long)skipped,
                    (long long)run->selection.n, run->selection.n == 1 ? "" : "s", skipped == 1 ? "was" : "were");
-  const int64_t unsound = es_results_table(&run->plan, &run->selection, &text);
+  const int64_t unsound = es_results_table(&run->plan, &run->selection, run->unreadable, &text);
   if (run->stopped > 0) es_text_append(&text, "unfinished: to continue, run the same command again\n");
   if (text.failed)
     fprintf(stderr,

@@ -48,14 +48,13 @@ typedef struct version {
 static int64_t version_available(const char *mount, const version_t *version, char *path) {
   int64_t least = INT64_MAX;
   for (bool more = true; more;) {
-    char file[1024];
-    const int length = snprintf(file, sizeof file, "%s%s%s/", mount, version->folder, path);
-    if (length < 0 || (size_t)length > sizeof file - 32) return least;
-    strcpy(file + length, version->limit);
+    char folder[960], file[1024];
+    snprintf(folder, sizeof folder, "%s%s%s", mount, version->folder, path);
+    snprintf(file, sizeof file, "%s/%s", folder, version->limit);
     const int64_t most = read_number(file, INT64_MAX);
-    strcpy(file + length, version->usage);
+    snprintf(file, sizeof file, "%s/%s", folder, version->usage);
     const int64_t used = read_number(file, INT64_MAX);
-    strcpy(file + length, "memory.stat");
+    snprintf(file, sizeof file, "%s/memory.stat", folder);
     if (most != INT64_MAX && used != INT64_MAX) {
       const int64_t left = most - used + read_entry(file, version->cache);
       if (left < least) least = left > 0 ? left : 0;

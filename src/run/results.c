@@ -92,7 +92,7 @@ static void look_at_all(const es_plan_t *plan, const es_selection_t *selection, 
   }
 }
 
-int64_t es_results_table(const es_plan_t *plan, const es_selection_t *selection, es_text_t *out) {
+int64_t es_results_table(const es_plan_t *plan, const es_selection_t *selection, int64_t unreadable, es_text_t *out) {
   es_results_t results = {0};
   rows_t rows;
   begin(&rows, plan);
@@ -100,8 +100,14 @@ int64_t es_results_table(const es_plan_t *plan, const es_selection_t *selection,
   const bool any = results.counts[ES_OUTCOME_COMPLETE] + results.counts[ES_OUTCOME_DIVERGED] > 0;
   end(&rows, any ? out : NULL);
   es_text_append(out, "%sresults: %s/points/\n", any ? "\n" : "", plan->output);
+  const int64_t again = unreadable - results.counts[ES_OUTCOME_UNREADABLE]; /* readable now, or missing */
+  if (again > 0)
+    fprintf(stderr,
+            "eigenscope: %lld point%s left out, because the results could not be read when the run began; run the same "
+            "command again\n",
+            (long long)again, again == 1 ? " was" : "s were");
   return results.counts[ES_OUTCOME_DIVERGED] + results.counts[ES_OUTCOME_DAMAGED] +
-         results.counts[ES_OUTCOME_UNREADABLE];
+         results.counts[ES_OUTCOME_UNREADABLE] + (again > 0 ? again : 0);
 }
 
 es_code_t es_results_survey(es_results_t *results, const es_plan_t *plan, const es_selection_t *selection,

@@ -87,7 +87,8 @@ static bool is_pending(const run_t *run, int64_t index) {
   }
   if (summary.outcome == ES_OUTCOME_DAMAGED)
     fprintf(stderr, "eigenscope: warning: %s: is damaged, so the point is computed again: %s\n", path, summary.reason);
-  if (summary.outcome == ES_OUTCOME_UNREADABLE) return false; /* es_results_table says so at the end */
+  run->out->unreadable += summary.outcome == ES_OUTCOME_UNREADABLE; /* es_results_table says so at the end */
+  if (summary.outcome == ES_OUTCOME_UNREADABLE) return false;
   if (summary.outcome == ES_OUTCOME_DIVERGED) return run->settings->retry_failed;
   return summary.outcome != ES_OUTCOME_COMPLETE;
 }

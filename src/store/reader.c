@@ -135,7 +135,7 @@ es_code_t es_reader_coordinate(es_reader_t *reader, es_dimension_t dimension) {
   es_result_t *result = reader->result;
   const es_dimension_info_t *info = es_dimension_info(dimension);
   const int64_t count = result->extent[dimension];
-  hsize_t length[ES_RANK_MAX];
+  hsize_t length[ES_RANK_MAX] = {0};
   ES_HDF5_ID object = -1;
   ES_TRY(open_variable(reader, info->name, info->type, 1, length, &object));
   if (length[0] != (hsize_t)count) return es_reader_foreign(reader, "%s has other dimensions", info->name);
