@@ -188,13 +188,13 @@ class Findings:
 
     def _two_factors(self, values, column):
         """Least squares on log2 width, log2 classes and their product (each centred), with a constant for each combination of the
-        other axes, for each seed alone. The estimate is the mean over seeds, its interval Student's t."""
+        other axes, for each seed alone. The estimate is the mean over seeds, its interval Student's t. A factor that does not vary alone has no
+        row."""
         factors = [f for f in NAMES if f in values and values[f].nunique() > 1]
         if not factors:
             return []
         others = [k for k in self.sweep.keys if k not in NAMES]
-        groups = values.groupby(others, sort=False, dropna=False).ngroup() if others else pd.Series(0, index=values.index)
-        constants = (groups.to_numpy()[:, None] == np.unique(groups)[None, :]).astype(float)
+        constants = indicators(values, others)
         logs = [np.log2(values[f].to_numpy(float)) for f in factors]
         columns = [log - log.mean() for log in logs]
         names = [f"doubling the {NAMES[f]}" for f in factors]
@@ -204,7 +204,12 @@ class Findings:
                              response, values)
             if rows:
                 return rows
-        return self._fit(columns, names, constants, response, values)  # also if no seed determines the interaction
+        rows = self._fit(columns, names, constants, response, values)  # no seed determines the interaction
+        if rows or len(factors) < 2:
+            return rows
+        # No seed tells both effects apart, as where each dataset has its own number of classes: each among points of equal other factor.
+        return [row for i in (0, 1) for row in self._fit(columns[i:i + 1], names[i:i + 1], indicators(values, [*others, factors[1 - i]]),
+                                                         response, values)]
 
     def _fit(self, columns, names, constants, response, values):
         factors = np.column_stack(columns)
@@ -229,6 +234,8 @@ class Findings:
         if fit["seeds"] < 2:
             parts.append("No direction is claimed, because one seed has no interval over seeds.")
         parts += [self._effect_of(axis, response, by_name) for axis in found]
+        parts += [f"The effect of the {name} is not decidable: it does not vary alone." for axis, name in NAMES.items()
+                  if axis not in found and axis in self.complete and self.complete[axis].nunique() > 1]
         product = next((f"; the interaction of both doublings is {points_of(r)}{bounds(r, 1)}" for r in rows
                         if r["effect"].startswith("interaction")), "")
         explained = f", R² {fit['r_squared']:.2f}" if np.isfinite(fit["r_squared"]) else ""
@@ -259,22 +266,41 @@ class Findings:
         others = [k for k in self.sweep.keys if k != "dataset"]
         differ = "classes" in others and self.networks.groupby("dataset")["classes"].max().nunique() > 1
         text = " Datasets are compared at equal numbers of classes alone." if differ else ""
-        accuracy, saturation = (self.networks.pivot_table(index=others or [lambda _: 0], columns="dataset", values=v,
-                                                          observed=True).dropna() for v in ("accuracy", "saturation"))
+        names = self.networks["dataset"].unique()
+        learned = self.networks[~self.networks["at_chance"]]
+        accuracy, saturation = (learned.pivot_table(index=others or [lambda _: 0], columns="dataset", values=v, observed=True)
+                                .reindex(columns=names).dropna() for v in ("accuracy", "saturation"))
         if len(accuracy) == 0:
-            self.say("Datasets", "Not decidable: no network was trained on all datasets.")
+            self.say("Datasets", "Not decidable: no network was trained on all datasets and predicts better than chance on each.")
             return
         order = accuracy.mean().sort_values(ascending=False).index
-        self.tables["datasets"] = pd.DataFrame({"dataset": order, "accuracy": accuracy.mean()[order].to_numpy(),
-                                                "delta": self.sweep.delta, "saturation": saturation.mean()[order].to_numpy(),
-                                                "networks": len(accuracy)})
+        leads = [self._lead(accuracy.index, others, a, b) for a, b in zip(order, order[1:])]
+        table = pd.DataFrame({"dataset": order, "accuracy": accuracy.mean()[order].to_numpy(), "delta": self.sweep.delta,
+                              "saturation": saturation.mean()[order].to_numpy(), "networks": len(accuracy)})
+        self.tables["datasets"] = table.join(pd.DataFrame(leads)[["estimate", "low", "high"]].add_prefix("lead_"))
         harder = [np.sign((accuracy[a] - accuracy[b]) * (saturation[b] - saturation[a]))
                   for i, a in enumerate(order) for b in order[i + 1:]]
         agree, total = sum(int((h > 0).sum()) for h in harder), sum(len(h) for h in harder)
         listed = ", ".join(f"{d} (accuracy {accuracy[d].mean():.3f}, saturation {100 * saturation[d].mean():.1f} %)" for d in order)
-        self.say("Datasets", f"Datasets from easy to hard by mean accuracy over the {count(len(accuracy), 'network')} trained on "
-                 f"all of them ({self.at_delta}): {listed}. Of {count(total, 'pair')} of one network on two datasets, the less accurate one is "
-                 f"the more saturated in {agree}.{text}", "table datasets")
+        ordered = "from easy to hard " if all(direction(lead) > 0 for lead in leads) else ""
+        compared = " ".join(
+            f"{f'{a} is easier than {b}' if direction(lead) > 0 else f'It is not decided whether {a} is easier than {b}'}: their accuracies differ by "
+            f"{points_of(lead)}{bounds(lead, 1)}{', and one seed has no interval over seeds' if lead['seeds'] < 2 else ''}."
+            for a, b, lead in zip(order, order[1:], leads))
+        self.say("Datasets", f"Datasets {ordered}by mean accuracy over the {count(len(accuracy), 'network')} trained on all of them and "
+                 f"better than chance on each ({self.at_delta}): {listed}. {compared} Of {count(total, 'pair')} of one network on two "
+                 f"datasets, the less accurate one is the more saturated in {agree}.{text}", "table datasets")
+
+    def _lead(self, networks, others, a, b):
+        """Accuracy on dataset a minus that on b: the mean over `networks` (an index of `others`) of each seed; mean and Student's t over
+        seeds. `low` and `high` are NaN for one seed."""
+        points = self.complete.assign(seed=self._seeds(self.complete))
+        table = points.pivot_table(index=[*others, "seed"], columns="dataset", values="accuracy", observed=True)
+        lead = 100 * (table[a] - table[b]).dropna()
+        of_network = lead.index.droplevel("seed") if others else None
+        by_seed = lead[of_network.isin(networks) if others else slice(None)].groupby(level="seed").mean()
+        mean, half = by_seed.mean(), statistics.half_width(by_seed)
+        return {"estimate": mean, "low": mean - half, "high": mean + half, "seeds": len(by_seed)}
 
     # ---- stability ----
 
@@ -396,6 +422,12 @@ class Findings:
                 frame.insert(0, name, network.key[name])
             frames.append(frame)
         self.tables["layers"] = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def indicators(values, axes):
+    """(rows, groups): one column of ones and zeros for each combination of the axes."""
+    groups = values.groupby(axes, sort=False, dropna=False).ngroup().to_numpy() if axes else np.zeros(len(values))
+    return (groups[:, None] == np.unique(groups)[None, :]).astype(float)
 
 
 def mean_known(values):

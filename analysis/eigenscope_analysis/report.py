@@ -23,7 +23,9 @@ TABLES = (("recommend", "Width to choose", "For each problem (a setting of all a
           ("effects", "Effects of width and difficulty", "Effects of doublings by least squares on log2 width, log2 classes and their "
            "product, seed by seed: the mean over seeds, and low and high, its 95 % interval (Student's t). Rank correlations are "
            "means over sets of points that differ in one axis alone."),
-          ("datasets", "Datasets", "Means over the networks that were trained on all datasets."),
+          ("datasets", "Datasets", "Means over the networks that were trained on all datasets and predict better than chance on each. "
+           "The lead is the accuracy minus that on the next dataset, in percentage points: the mean over seeds, and low and high, its "
+           "95 % interval (Student's t)."),
           ("told_apart", "Saturation of under- and over-parameterised networks", "Share of pairs (an under- and an "
            "over-parameterised network of one problem) in which the under-parameterised one has the higher mean saturation."),
           ("networks", "Networks", "Means over seeds; half_interval is half of the 95 % confidence interval (Student's t)."),

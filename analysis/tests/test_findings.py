@@ -119,6 +119,19 @@ def test_width_and_classes_that_vary_apart(find):
     assert not findings.tables["effects"].effect.str.startswith("interaction").any()
 
 
+def test_datasets_of_other_class_counts(find):
+    """Where each dataset has its own number of classes, width has an effect, and the number of classes has none that can be told."""
+    made = handmade.make(datasets=("a", "b"), classes=(3, 4))
+    findings = find(made.isel(point=np.flatnonzero((made["dataset"].values == "a") == (made["classes"].values == 3))))
+    row = effect(findings, "saturation", "doubling the width", "all layers")
+    assert row.estimate == pytest.approx(-10) and row.seeds == 3 and row.points == 18
+    for title, word in (("Effects on saturation, all layers", "less saturated"), ("Effects on accuracy", "more accurate")):
+        text = said(findings, title)
+        assert f"Wider networks are {word}" in text
+        assert "The effect of the number of classes is not decidable: it does not vary alone." in text
+    assert not findings.tables["effects"].effect.str.contains("number of classes").any()
+
+
 def test_verdict_and_recommendation(find):
     """By the law, a doubling gains 2 points of accuracy, so only the widest network is within one point of the best."""
     findings = find(handmade.make())
@@ -263,8 +276,40 @@ def test_datasets_are_ordered_by_accuracy(find):
     made["accuracy"].values[hard] -= 0.2
     made["saturation"].values[hard] += 0.05
     findings = find(made)
-    assert list(findings.tables["datasets"]["dataset"]) == ["easy", "hard"]
-    assert "Of 9 pairs of one network on two datasets, the less accurate one is the more saturated in 9." in said(findings, "Datasets")
+    table = findings.tables["datasets"]
+    assert list(table["dataset"]) == ["easy", "hard"]
+    assert table["lead_low"][0] == pytest.approx(20) and table["lead_high"][0] == pytest.approx(20)
+    text = said(findings, "Datasets")
+    assert text.startswith("Datasets from easy to hard by mean accuracy over the 9 networks")
+    assert "easy is easier than hard: their accuracies differ by +20.0 percentage points (95 % over 3 seeds: 20.0 … 20.0)." in text
+    assert "Of 9 pairs of one network on two datasets, the less accurate one is the more saturated in 9." in text
+
+
+def test_datasets_that_seeds_do_not_order(find):
+    """An order of datasets needs an interval over seeds without 0; one seed has none."""
+    made = handmade.make(datasets=("s", "t"), noise=0)
+    s = made["dataset"].values == "s"
+    made["accuracy"].values[s] -= np.array([0.03, -0.02, 0.01])[made["seed"].values[s]][:, None, None]
+    findings = find(made)
+    text, row = said(findings, "Datasets"), findings.tables["datasets"].iloc[0]
+    assert row.dataset == "t" and row.lead_estimate == pytest.approx(2 / 3)
+    assert row.lead_high - row.lead_estimate == pytest.approx(4.303 * np.std([3, -2, 1], ddof=1) / np.sqrt(3))
+    assert "easy to hard" not in text
+    assert "It is not decided whether t is easier than s: their accuracies differ by +0.7 percentage points (95 % over 3 seeds: −5.6" in text
+    text = said(find(made.isel(point=np.flatnonzero(made["seed"].values == 0))), "Datasets")
+    assert "easy to hard" not in text and "+3.0 percentage points, and one seed has no interval over seeds." in text
+
+
+def test_networks_at_chance_order_no_datasets(find):
+    made = handmade.make(datasets=("s", "t"))
+    s, guess = made["dataset"].values == "s", made["classes"].values == 8
+    made["accuracy"].values[s] -= 0.01
+    made["mcc"].values[guess & s] = 0
+    made["accuracy"].values[guess & s] = 0.99
+    findings = find(made)
+    assert set(findings.tables["datasets"]["networks"]) == {6} and list(findings.tables["datasets"]["dataset"]) == ["t", "s"]
+    made["mcc"].values[s] = 0
+    assert said(find(made), "Datasets") == "Not decidable: no network was trained on all datasets and predicts better than chance on each."
 
 
 def test_everything_diverged(find):
