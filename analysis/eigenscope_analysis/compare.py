@@ -2,12 +2,13 @@
 import contextlib
 import pathlib
 import re
+from csv import Error as CsvError
 
 import numpy as np
 import pandas as pd
 import xarray
 
-from .files import SchemaError, as_sweep, open as open_file
+from .files import SchemaError, as_sweep, conventions, open as open_file
 
 OF_THE_RUN = {"seconds", "elapsed_seconds", "ranks_per_point", "started", "host"}  # differ between any two runs
 PROVENANCE = ("version", "revision", "compiler", "build", "mpi", "hdf5", "blas", "onednn", "train_mode")
@@ -125,7 +126,7 @@ def read_delve(path):
     train-saturation_features-0. Layers are as there: delve writes dashes for the dots in names of modules."""
     try:
         table = pd.read_csv(path, sep=None, engine="python")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, CsvError) as error:
         raise SchemaError(f"{path}: cannot be read as delve's CSV: {error}") from error
     found = {}
     for column in table.columns:
@@ -159,11 +160,6 @@ def of_point(one, name):
     return str(one[name].values if name in one.coords else one.attrs.get(name, ""))
 
 
-def convention_of(one):
-    found = re.search(r"(?m)^ +convention: (\S+)$", str(one.attrs.get("job", "")))
-    return of_point(one, "measure_convention") or (found[1] if found else "smallest")
-
-
 def delta_of(one, wanted):
     """Index of a delta on the axis; by default that of 0.99, else of the largest."""
     deltas = np.atleast_1d(one["delta"].values)
@@ -189,8 +185,9 @@ def compare_delve(sweep, csv, rtol, atol, point, delta):
     absent = sorted({layer for _, _, layer in columns if layer not in layers})
     if absent:
         notes.append(f"layers only in delve's CSV: {', '.join(absent)}")
-    if convention_of(one) != "delve":
-        notes.append(f"the result counts by the convention {convention_of(one)}; measure.convention: delve counts as delve does")
+    convention, = conventions(one)
+    if convention != "delve":
+        notes.append(f"the result counts by the convention {convention}; measure.convention: delve counts as delve does")
     for (split, variable, layer), values in columns.items():
         if layer not in layers or split not in one["split"].values:
             continue

@@ -81,6 +81,15 @@ def axes(dataset):
     return str(dataset.attrs.get("axes", "")).split()
 
 
+def conventions(dataset):
+    """The conventions by which k was counted, as words of `measure.convention`; several if they are an axis of the grid."""
+    name = "measure_convention"
+    if name in dataset.coords:
+        return list(dict.fromkeys(str(word) for word in np.atleast_1d(dataset[name].values)))
+    found = re.search(r"(?m)^ +convention: (\S+)$", str(dataset.attrs.get("job", "")))
+    return [str(dataset.attrs.get(name) or (found[1] if found else "smallest"))]
+
+
 def as_sweep(dataset):
     """Returns a dataset with the leading dimension `point`; the file of one point becomes a sweep of one point without
     eigenvectors, so that little is read."""

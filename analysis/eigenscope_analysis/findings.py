@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from . import statistics
-from .sweep import STABLE, last_finite, width_text
+from .sweep import LISTED, STABLE, last_finite, width_text
 
 WITHIN = 0.01  # in accuracy: one percentage point
 ROUNDING = 1e-6  # percentage points: a smaller effect is 0
@@ -20,7 +20,6 @@ RULE = (f"Networks that are equal in all but their width and seed are compared. 
 VARIANTS = (("all layers", "saturation", "over all layers but the output layer"),
             ("without tail layers", "saturation_without_tail", "without the tail layers (by probes) and the output layer"),
             ("before the border layer", "saturation_before_border", "over the layers before the border layer"))
-LISTED = 20  # names in a sentence; tables have all
 NAMES = {"width": "width", "classes": "number of classes"}
 
 
@@ -39,6 +38,7 @@ class Findings:
         self._stability()
         self._verdicts()
         self._probes()
+        self._unsolved()
         self._layers()
 
     def say(self, title, text, numbers=""):
@@ -389,19 +389,23 @@ class Findings:
         absent = int((expected & ~fitted).sum())
         text = f"All {count(fitted.sum(), 'probe')} converged."
         if failed.any():
-            named = sweep.layer_names[np.nonzero(failed)[0], np.nonzero(failed)[2]]
-            layers, times = np.unique(named, return_counts=True)
-            order = np.argsort(-times, kind="stable")
-            listed = [f"{layers[i]} ({times[i]})" for i in order[:LISTED]] + ([f"{len(order) - LISTED} more layers"]
-                                                                            if len(order) > LISTED else [])
             text = (f"{int(failed.sum())} of {count(fitted.sum(), 'probe')} did not converge: their fits ended before they met the "
                     f"tolerance, so their accuracies, and the tails that follow from them, are not certain. Layers: "
-                    f"{', '.join(listed)}. Points: {listing(sweep.points['point'][failed.any(axis=(1, 2))])}.")
+                    f"{sweep.named(failed)}. Points: {listing(sweep.points['point'][failed.any(axis=(1, 2))])}.")
         if absent:
             text += f" {count(absent, 'layer output')} had no probe, because features were not finite."
         self.say("Convergence of the probes", text, "table layers")
 
     # ---- layers ----
+
+    def _unsolved(self):
+        """Names the layers without numbers, because no eigensolver passed its check."""
+        unsolved = self.sweep.unsolved
+        if unsolved.any():
+            self.say("Unsolved layers", f"{count(unsolved.sum(), 'measurement')} (of a layer in one epoch and split of a point) "
+                     f"{'has' if unsolved.sum() == 1 else 'have'} no numbers, because no eigensolver passed its check. Means leave them "
+                     f"out. Layers: {self.sweep.named(unsolved)}. Points: "
+                     f"{listing(self.sweep.points['point'][unsolved.any(axis=(1, 2, 3))])}.")
 
     def _layers(self):
         sweep, frames, probes = self.sweep, [], self.sweep.probes

@@ -39,7 +39,7 @@ def convert(path):
     """Returns the text of the job file. SchemaError with one sentence for settings without an equivalent."""
     config = read(path)
     name = re.sub(r"[^A-Za-z0-9._+-]", "-", pathlib.Path(path).stem)
-    datasets = [of(DATASETS, re.sub(r"[^a-z0-9]", "", str(d).lower()), path, "dataset", d) for d in config["dataset"]]
+    datasets = [*dict.fromkeys(of(DATASETS, re.sub(r"[^a-z0-9]", "", str(d).lower()), path, "dataset", d) for d in config["dataset"])]
     optimizer = of(OPTIMIZERS, str(only(config, "optimizer", path)).lower(), path, "optimizer", only(config, "optimizer", path))
     blocks = [{"dataset": [d for d, _ in datasets], "model": models, "width": widths, "classes": ["all"],
                "resolution": config["resolution"], "seed": [0], **more_axes(config)} for models, widths in models_of(config, path)]
@@ -78,6 +78,7 @@ def read(path):
             config[key] = [convert_one(v) for v in config[key]]
         except (TypeError, ValueError, OverflowError):
             raise SchemaError(f"{path}: {key} must be numbers, not {config[key]}") from None
+    config = {k: [value for i, value in enumerate(values) if value not in values[:i]] for k, values in config.items()}
     empty = [k for k, v in config.items() if not v]
     if empty:
         raise SchemaError(f"{path}: {empty[0]} is an empty list")
@@ -106,8 +107,9 @@ def models_of(config, path):
                               f"resnet34, resnet50 and mobilenetV2, with sizes as in vgg16_XS")
         model, size = match[1].lower().replace("_", ""), (match[2] or "").upper()
         model, _ = MODELS.get(f"{model}_{size}", MODELS.get(model, (model, "")))
-        widths.setdefault(model, []).append(WIDTHS[size])
-    by_widths = itertools.groupby(sorted(widths.items(), key=lambda item: item[1]), key=lambda item: item[1])
+        widths.setdefault(model, {})[WIDTHS[size]] = None  # a dictionary, because a grid has each value once
+    by_widths = itertools.groupby(sorted(((model, list(own)) for model, own in widths.items()), key=lambda item: item[1]),
+                                  key=lambda item: item[1])
     return [([model for model, _ in group], values) for values, group in by_widths]
 
 

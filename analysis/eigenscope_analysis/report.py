@@ -105,8 +105,8 @@ def cell(value, column):
         return "–" if value is None or np.isnan(value) else str(value)
     if column == "width":
         return width_text(value)
-    return str(int(value)) if float(value).is_integer() and abs(value) > 1 or isinstance(value, (int, np.integer)) else \
-        f"{value:.4g}".replace("-", "−")
+    whole = isinstance(value, (int, np.integer)) or float(value).is_integer() and 1 < abs(value) < 1e15
+    return str(int(value)) if whole else f"{value:.4g}".replace("-", "−")
 
 
 # ---- the page ----
@@ -134,7 +134,7 @@ def render(source, sweep, findings, shown, tables):
     return template.render(title=attributes.get("job_name", pathlib.Path(source).stem), facts=[f for f in facts if f[1]],
                            source=pathlib.Path(source).name, findings=findings.sentences, figures=shown, tables=tables,
                            diverged=[{"point": row["point"], "label": sweep.label(row), "epochs": row["epochs"], "reason": row["reason"]}
-                                     for row in diverged.to_dict("records")], delta=sweep.delta,
+                                     for row in diverged.to_dict("records")], delta=sweep.delta, k_is=sweep.k_is,
                            job=str(attributes.get("job", "")), version=__version__,
                            date=datetime.datetime.now().strftime("%Y-%m-%d %H:%M"))
 

@@ -6,10 +6,15 @@ import re
 import numpy as np
 import pandas as pd
 
-from .files import as_sweep, axes
+from .files import as_sweep, axes, conventions
 
-EXCLUDED = 1 | 2 | 4 | 16  # flags dead, undersampled, nonfinite, unsolved: left out of means over layers
+UNSOLVED = 16
+EXCLUDED = 1 | 2 | 4 | UNSOLVED  # flags dead, undersampled, nonfinite, unsolved: left out of means over layers
 HEADLINE_DELTA = 0.99  # else the largest delta that was measured
+LISTED = 20  # names in a sentence; tables have all
+STRICTLY_BELOW = "the number of cumulative shares of the variance that are strictly below δ"
+K_IS = {"smallest": "the smallest number of principal components that explain the share δ of the variance", "delve": STRICTLY_BELOW,
+        "pca-layer": f"{STRICTLY_BELOW}, but at least 1, and 1 more if the last of these shares is more than 0.02 short of δ"}
 
 
 def width_text(width):
@@ -57,6 +62,7 @@ class Sweep:
         self.splits = [str(s) for s in self.data["split"].values]
         self.split = self._measured_split()
         self.split_at = self.splits.index(self.split)
+        self.k_is = " or ".join(f"{K_IS.get(word, 'a count')} (convention {word})" for word in conventions(self.data))
         self._read_layers()
         self._read_points()
 
@@ -84,9 +90,9 @@ class Sweep:
         self.tail = np.full(self.output.shape, np.nan) if tail is None else np.where(tail == 255, np.nan, tail)
         self.saturation = self.values("saturation", split=self.split_at, delta=self.delta_at)  # (point, epoch, layer)
         self.dimension = self.values("intrinsic_dimension", split=self.split_at, delta=self.delta_at)  # k: (point, epoch, layer)
-        self.dimension = self.values("intrinsic_dimension", split=self.split_at, delta=self.delta_at)  # k: (point, epoch, layer)
-        flags = np.nan_to_num(self.values("flags", split=self.split_at)).astype(int)
-        self.counted = np.isfinite(self.saturation) & ((flags & EXCLUDED) == 0) & ~self.output[:, None, :]
+        flags = np.nan_to_num(self.values("flags")).astype(int)
+        self.unsolved = (flags & UNSOLVED) != 0  # (point, split, epoch, layer)
+        self.counted = np.isfinite(self.saturation) & ((flags[:, self.split_at] & EXCLUDED) == 0) & ~self.output[:, None, :]
         self.probe_split, self.probes = self._last_probes()
 
     def _last_probes(self):
@@ -210,6 +216,14 @@ class Sweep:
         first = self.points.iloc[0]
         return ", ".join(value_text(a, first[a]) for a in self.axes if a not in self.varying and a != "seed"
                          and str(first[a]) not in ("", "nan"))
+
+    def named(self, mask):
+        """Names the layers of a mask (point, …, layer), the most frequent first: "features.0 (2), features.3 (1)"."""
+        at = np.nonzero(mask)
+        layers, times = np.unique(self.layer_names[at[0], at[-1]], return_counts=True)
+        order = np.argsort(-times, kind="stable")
+        more = [f"{len(order) - LISTED} more layers"] if len(order) > LISTED else []
+        return ", ".join([f"{layers[i]} ({times[i]})" for i in order[:LISTED]] + more)
 
     def has(self, axis):
         return axis in self.varying

@@ -63,6 +63,14 @@ def test_what_wrote_them_is_said(write, capsys):
     assert "version: 0.1.0 | 0.2.0" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"x", b"\x00\x01\xff"])
+def test_a_csv_that_cannot_be_read_is_one_sentence(write, tmp_path, capsys, content):
+    (tmp_path / "delve.csv").write_bytes(content)
+    assert main(["compare", str(write(handmade.make(**SMALL))), str(tmp_path / "delve.csv")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"eigenscope_analysis: {tmp_path / 'delve.csv'}: ") and error.count("\n") == 1
+
+
 def test_real_files(small):
     assert main(["compare", str(small / "all.h5"), str(small / "all.h5")]) == 0
     one = sorted((small / "out/points").glob("*.h5"))[0]

@@ -74,6 +74,16 @@ def test_defaults_are_phd_labs(config):
     assert "epochs: 30, batch: 128, optimizer: adam, learning_rate: 0.001" in text and "method: channelwise" in text
 
 
+def test_what_is_named_twice_is_there_once(config, tmp_path, small):
+    path = config(model=["resnet18", "resnet18_XS", "ResNet18", "resnet18_S"], dataset=["MNIST", "mnist"], resolution=[32, 32],
+                  epoch=[60, 60], batch_size=[64, 128, 64], optimizer=["lrs60", "lrs60"])
+    (tmp_path / "job.yaml").write_text(phdlab.convert(path))
+    assert "width: [1, 1/4, 1/2]\n" in (tmp_path / "job.yaml").read_text()
+    write_mnist(tmp_path / "mnist")
+    plan = json.loads(run_program("plan", "job.yaml", "--format", "json", cwd=tmp_path, MNIST=str(tmp_path / "mnist")).stdout)
+    assert len(plan["points"]) == 3 * 2
+
+
 @pytest.mark.parametrize("changes, sentence", [
     ({"model": ["densenet"]}, "model 'densenet' has no equivalent; there is one for vgg11"),
     ({"dataset": ["Food101"]}, "dataset 'Food101' has no equivalent"),

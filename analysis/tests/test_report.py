@@ -10,11 +10,19 @@ import pytest
 from conftest import run_program
 
 from eigenscope_analysis import SchemaError, figures, open as open_file, report
+from eigenscope_analysis.findings import Findings
 from eigenscope_analysis.sweep import Sweep
 
 NAMES = ["layers", "evolution-saturation", "evolution-overlap", "width-difficulty", "accuracy-saturation", "stability", "spectra",
          "projection"]
 SMALL = {"widths": (1 / 16, 1 / 8), "classes": (2, 4), "seeds": (0, 1), "n_epochs": 3, "n_layers": 6}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    """matplotlib warns above 20 open figures."""
+    yield
+    figures.style.plt.close("all")
 
 
 def nothing(page, name):
@@ -251,6 +259,72 @@ def test_spectra_mark_component_k():
     figure, _ = picture("spectra", made)
     circles = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "o"]
     assert circles and {float(line.get_xdata()[0]) for line in circles} == {5}
+
+
+@pytest.mark.parametrize("convention, words", [("smallest", "the smallest number of principal components"),
+                                               ("delve", "the number of cumulative shares of the variance that are strictly below δ ("),
+                                               ("pca-layer", "strictly below δ, but at least 1, and 1 more if")])
+def test_captions_say_how_k_is_counted(convention, words):
+    made = handmade.make(**SMALL)
+    made.attrs["job"] = f"name: by hand\nmeasure:\n  convention: {convention}\n"
+    for caption in (picture(name, made)[1] for name in ("layers", "spectra", "projection")):
+        said = re.search(r"where k is .*?\(convention ([\w-]+)\)\.", caption)
+        assert words in said[0] and said[1] == convention
+        assert ("smallest number" in caption) == (convention == "smallest")
+
+
+def test_the_page_says_how_k_is_counted(whole):
+    """The words on the page are those of the captions."""
+    made, folder = whole
+    page = (folder / "index.html").read_text()
+    assert f"where k is {Sweep(made).k_is}. On this page" in page
+
+
+def test_conventions_on_an_axis_are_all_said():
+    made = handmade.make(**SMALL)
+    made = made.assign_coords(measure_convention=("point", np.array(["smallest", "delve"] * 4, dtype=object)))
+    caption = picture("spectra", made)[1]
+    assert "(convention smallest) or the number" in caption and "(convention delve)" in caption
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_layers_without_a_spectrum_are_named():
+    """An unsolved layer, a dead one, one whose eigenvalues are infinite; and one whose sum alone overflows, which is drawn."""
+    made = handmade.make(**SMALL)
+    made["flags"].values[0, 1, 1:, 0] = 16
+    for name in ("saturation", "eigenvalues"):
+        made[name].values[0, 1, 1:, 0] = np.nan
+    made["eigenvalues"].values[0, 1, 2, 1] = 0
+    made["eigenvalues"].values[0, 1, :, 2, 0] = np.inf
+    made["eigenvalues"].values[0, 1, :, 3] = np.linspace(1.7e308, 1e308, 16)
+    text = next(s["text"] for s in Findings(Sweep(made)).sentences if s["title"] == "Unsolved layers")
+    assert text == ("3 measurements (of a layer in one epoch and split of a point) have no numbers, because no eigensolver passed its "
+                    "check. Means leave them out. Layers: features.0 (3). Points: 0.")
+    lines, caption = curves(made)
+    assert "with the number of such spectra: features.7 (4), features.0 (3), features.3 (1)." in caption
+    all_lines, caption = curves(handmade.make(**SMALL))
+    assert "Not drawn" not in caption
+    assert all_lines - lines == 8
+    assert not any(s["title"] == "Unsolved layers" for s in Findings(Sweep(handmade.make(**SMALL))).sentences)
+
+
+def curves(made):
+    """(number of curves among the spectra, caption)"""
+    figure, caption = picture("spectra", made)
+    return sum(line.get_linestyle() == "-" for axes in figure.axes for line in axes.lines), caption
+
+
+def test_the_tail_is_said_as_it_is_computed(whole):
+    """The program counts the output layer as a layer of the tail (mark_tail)."""
+    page = (whole[1] / "index.html").read_text()
+    assert "the longest series of last layers, the output layer among them, whose probes" in page
+    assert "the tail without the output layer" in page
+
+
+@pytest.mark.parametrize("value, text", [(1e30, "1e+30"), (1e15, "1e+15"), (123456.0, "123456"), (0.1, "0.1"), (-2.5, "−2.5"), (7, "7"),
+                                         (1e-30, "1e−30"), (2 ** 60, str(2 ** 60))])
+def test_numbers_in_tables_are_short(value, text):
+    assert report.cell(value, "train_learning_rate") == text
 
 
 def test_no_points(write, tmp_path):

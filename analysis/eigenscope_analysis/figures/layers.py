@@ -55,8 +55,8 @@ def draw(sweep):
 def caption_of(sweep, shown, drawn):
     """Explains what is drawn, and why the probes are missing if they are. `drawn`: labels of the legend."""
     seeds = any(len(n) > 1 for n in shown)
-    caption = (f"Saturation of each layer at the last measured epoch ({sweep.split} split): the share of its directions that are needed to "
-               f"explain {100 * sweep.delta:g} % of its variance (δ = {sweep.delta:g}).")
+    caption = (f"Saturation of each layer at the last measured epoch ({sweep.split} split): k/width at "
+               f"δ = {sweep.delta:g}, where k is {sweep.k_is}.")
     if seeds:
         caption += " Lines are means over seeds; bands reach from the lowest seed to the highest."
     if "probe accuracy" in drawn:
@@ -67,8 +67,8 @@ def caption_of(sweep, shown, drawn):
     if "border layer" in drawn:
         caption += " Dotted: the border layer, the first whose input already sees the whole image."
     if "tail" in drawn:
-        caption += (" Hatched: the tail, the last layers (the output layer aside) whose probes are more accurate than the best one "
-                    f"before them by less than probe.tail, 0.01 by default{'; median over seeds' if seeds else ''}.")
+        caption += (" Hatched: the tail without the output layer. The tail is the longest series of last layers whose probes are more "
+                    f"accurate than the best one before the series by less than probe.tail, 0.01 by default{'; median over seeds' if seeds else ''}.")
     return caption
 
 

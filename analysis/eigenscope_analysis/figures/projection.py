@@ -51,8 +51,8 @@ def draw(sweep):
     figure.legend(handles, labels, loc="upper center", ncols=5, bbox_to_anchor=(0.5, 1.0))
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
     caption = ("Accuracy (eval split, after the last epoch) of the networks with projected outputs, "
-               f"{style.over_seeds(shown)}. Solid: onto the leading eigenspace that explains the share δ of the variance of a layer. "
-               "Dashed: onto as many random directions. Thick lines project all layers at once, each thin line one layer. Dotted: "
+               f"{style.over_seeds(shown)}. Solid: onto the k leading eigenvectors of a layer, where k is "
+               f"{sweep.k_is}. Dashed: onto as many random directions. Thick lines project all layers at once, each thin line one layer. Dotted: "
                "the networks without projection.")
     return figure, caption + style.shown_of(shown, networks)
 

@@ -9,10 +9,13 @@ FLOOR = 1e-8
 
 
 def spectrum(sweep, point):
-    """(epoch, layer, component) of one point, as shares of the layer's variance. No other spectra are read."""
+    """(epoch, layer, component) of one point, as shares of the layer's variance; NaN where eigenvalues are unknown, all 0 or infinite. No
+    other spectra are read."""
     values = np.asarray(sweep.data["eigenvalues"].isel(point=point, split=sweep.split_at).values, float)
-    total = np.nansum(values, axis=-1, keepdims=True)
-    return np.divide(values, total, out=np.full_like(values, np.nan), where=total > 0)
+    for scale in (np.max, np.sum):  # a sum of shares of the largest one stays finite
+        total = scale(values, axis=-1, keepdims=True, where=~np.isnan(values), initial=0)
+        values = np.divide(values, total, out=np.full_like(values, np.nan), where=(total > 0) & np.isfinite(total))
+    return values
 
 
 def draw_layer(axis, sweep, shares, point, layer, epochs, colours):
@@ -42,13 +45,16 @@ def draw(sweep):
     columns = max(map(len, layers))
     figure, axes = style.plt.subplots(len(shown), columns, figsize=(style.WIDE, 2.2 * len(shown) + 0.5), squeeze=False, sharey=True,
                                       layout="constrained")
-    drawn = False
+    drawn, absent = False, np.zeros(sweep.saturation.shape, bool)  # (point, epoch, layer)
     measured = np.flatnonzero(np.isfinite(sweep.saturation[[n.first for n in shown]]).any(axis=(0, 2)))
     chosen = spread_evenly(list(measured), MOST_EPOCHS)
     colours = style.along(len(chosen))
     for row, network, own in zip(axes, shown, layers):
         shares = spectrum(sweep, network.first)
-        drawn = drawn or bool(np.isfinite(shares).any())
+        known = np.isfinite(shares).any(axis=-1)
+        drawn = drawn or bool(known.any())
+        reached = [e for e in chosen if e <= sweep.last_at[network.first]]
+        absent[np.ix_([network.first], reached, own)] = ~known[np.ix_(reached, own)]
         for axis, layer in zip(row, own):
             draw_layer(axis, sweep, shares, network.first, layer, chosen, colours)
             axis.set_title(sweep.layer_names[network.first][layer], fontsize=8)
@@ -57,15 +63,18 @@ def draw(sweep):
         row[0].set_ylabel((network.label or "the network").replace(", ", "\n") + "\n\nshare of variance", fontsize=7.5)
     if not drawn:
         style.plt.close(figure)
-        raise style.Nothing("no eigenvalues were measured")
+        raise style.Nothing("no eigenvalues were measured, or all are 0 or infinite")
     for axis in axes[-1]:
         axis.set_xlabel("component", fontsize=8)
     handles = [style.plt.Line2D([], [], color=c, label=f"epoch {sweep.epochs[e]}") for e, c in zip(chosen, colours)]
     figure.legend(handles=handles, loc="upper center", ncols=len(handles), bbox_to_anchor=(0.5, 1.0))
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
     caption = (f"Eigenvalues of a layer's covariance, largest first, as shares of its variance ({sweep.split} split; the first seed "
-               f"of each network; both axes logarithmic; shares below {FLOOR:g} are not drawn). A circle marks component k: the "
-               f"components up to it explain the share δ = {sweep.delta:g} of the variance.")
+               f"of each network; both axes logarithmic; shares below {FLOOR:g} are not drawn). A circle marks component k at "
+               f"δ = {sweep.delta:g}, where k is {sweep.k_is}.")
+    if absent.any():
+        caption += (" Not drawn, because the eigenvalues are unknown, all 0 or infinite, with the number of such spectra: "
+                    f"{sweep.named(absent)}.")
     return figure, caption + style.shown_of(shown, sweep.networks)
 
 
