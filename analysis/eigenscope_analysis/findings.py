@@ -188,8 +188,8 @@ class Findings:
 
     def _two_factors(self, values, column):
         """Least squares on log2 width, log2 classes and their product (each centred), with a constant for each combination of the
-        other axes, for each seed alone. The estimate is the mean over seeds, its interval Student's t. A factor that does not vary alone has no
-        row."""
+        other axes, for each seed alone. The estimate is the mean over seeds, its interval Student's t. A factor that does not vary
+        alone has no row."""
         factors = [f for f in NAMES if f in values and values[f].nunique() > 1]
         if not factors:
             return []
@@ -207,9 +207,10 @@ class Findings:
         rows = self._fit(columns, names, constants, response, values)  # no seed determines the interaction
         if rows or len(factors) < 2:
             return rows
-        # No seed tells both effects apart, as where each dataset has its own number of classes: each among points of equal other factor.
-        return [row for i in (0, 1) for row in self._fit(columns[i:i + 1], names[i:i + 1], indicators(values, [*others, factors[1 - i]]),
-                                                         response, values)]
+        # No seed tells both effects apart, as where each dataset has its own number of classes: each effect among points that are
+        # equal in the other factor.
+        return [row for i in (0, 1) for row in self._fit(columns[i:i + 1], names[i:i + 1],
+                                                         indicators(values, [*others, factors[1 - i]]), response, values)]
 
     def _fit(self, columns, names, constants, response, values):
         factors = np.column_stack(columns)
@@ -283,13 +284,15 @@ class Findings:
         agree, total = sum(int((h > 0).sum()) for h in harder), sum(len(h) for h in harder)
         listed = ", ".join(f"{d} (accuracy {accuracy[d].mean():.3f}, saturation {100 * saturation[d].mean():.1f} %)" for d in order)
         ordered = "from easy to hard " if all(direction(lead) > 0 for lead in leads) else ""
-        compared = " ".join(
-            f"{f'{a} is easier than {b}' if direction(lead) > 0 else f'It is not decided whether {a} is easier than {b}'}: their accuracies differ by "
-            f"{points_of(lead)}{bounds(lead, 1)}{', and one seed has no interval over seeds' if lead['seeds'] < 2 else ''}."
-            for a, b, lead in zip(order, order[1:], leads))
+        compared = " ".join(self._say_lead(a, b, lead) for a, b, lead in zip(order, order[1:], leads))
         self.say("Datasets", f"Datasets {ordered}by mean accuracy over the {count(len(accuracy), 'network')} trained on all of them and "
                  f"better than chance on each ({self.at_delta}): {listed}. {compared} Of {count(total, 'pair')} of one network on two "
                  f"datasets, the less accurate one is the more saturated in {agree}.{text}", "table datasets")
+
+    def _say_lead(self, a, b, lead):
+        claim = f"{a} is easier than {b}" if direction(lead) > 0 else f"It is not decided whether {a} is easier than {b}"
+        why = ", and one seed has no interval over seeds" if lead["seeds"] < 2 else ""
+        return f"{claim}: their accuracies differ by {points_of(lead)}{bounds(lead, 1)}{why}."
 
     def _lead(self, networks, others, a, b):
         """Accuracy on dataset a minus that on b: the mean over `networks` (an index of `others`) of each seed; mean and Student's t over

@@ -68,7 +68,8 @@ def caption_of(sweep, shown, drawn):
         caption += " Dotted: the border layer, the first whose input already sees the whole image."
     if "tail" in drawn:
         caption += (" Hatched: the tail without the output layer. The tail is the longest series of last layers whose probes are more "
-                    f"accurate than the best one before the series by less than probe.tail, 0.01 by default{'; median over seeds' if seeds else ''}.")
+                    "accurate than the best one before the series by less than probe.tail, 0.01 by default"
+                    f"{'; median over seeds' if seeds else ''}.")
     return caption
 
 

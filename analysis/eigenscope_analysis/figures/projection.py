@@ -52,8 +52,8 @@ def draw(sweep):
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.3 / figure.get_figheight()))
     caption = ("Accuracy (eval split, after the last epoch) of the networks with projected outputs, "
                f"{style.over_seeds(shown)}. Solid: onto the k leading eigenvectors of a layer, where k is "
-               f"{sweep.k_is}. Dashed: onto as many random directions. Thick lines project all layers at once, each thin line one layer. Dotted: "
-               "the networks without projection.")
+               f"{sweep.k_is}. Dashed: onto as many random directions. Thick lines project all layers at once, each thin line one layer. "
+               "Dotted: the networks without projection.")
     return figure, caption + style.shown_of(shown, networks)
 
 
