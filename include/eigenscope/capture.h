@@ -17,9 +17,11 @@ typedef struct es_method {
   int32_t (*width)(es_shape_t shape, int32_t size);
   /** Turns (samples, h, w, c) into rows. Returns `out` if it already is the data matrix, else `scratch`. */
   const float *(*rows)(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch);
+  /** The same in double. */
+  const double *(*rows_f64)(const double *out, int64_t samples, es_shape_t shape, int32_t size, double *scratch);
   /** Rows per sample. */
   int64_t (*positions)(es_shape_t shape, int32_t size);
-  /** Floats of scratch that ES_SLICE_MAX samples need. */
+  /** Numbers of scratch that ES_SLICE_MAX samples need. */
   int64_t (*scratch)(es_shape_t shape, int32_t size);
 } es_method_t;
 

@@ -5,8 +5,7 @@ es_rows_info_t es_forecast_rows(const es_external_layer_t *layer, const es_measu
                                 int64_t samples) {
   const es_shape_t shape = {layer->h, layer->w, layer->c};
   const es_method_t *method = es_method(measure->method);
-  const bool as_it_is = layer->h * layer->w == 1 || method->scratch(shape, measure->method_size) == 0;
   return (es_rows_info_t){.width = method->width(shape, measure->method_size),
-                          .real = layer->is_double && as_it_is ? ES_REAL_F64 : ES_REAL_F32,
+                          .real = layer->is_double ? ES_REAL_F64 : ES_REAL_F32,
                           .rows = samples * method->positions(shape, measure->method_size)};
 }

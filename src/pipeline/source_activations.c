@@ -27,8 +27,8 @@ typedef struct es_activations_source {
   es_accumulator_t **accumulators;
   es_cov_workspace_t workspace, workspace_f64;
   void *part;
-  float *narrowed, *scratch; /* for one slice: double converted to float; scratch of the method */
-  es_owned_t owned;          /* owns the arrays above */
+  void *scratch;    /* of the method, for one slice */
+  es_owned_t owned; /* owns the arrays above */
 } es_activations_source_t;
 
 static const es_external_layer_t *layer_of(const es_activations_source_t *s, int measured) {
@@ -93,34 +93,38 @@ static es_code_t create_scratch(es_activations_source_t *s, es_status_t *status)
   const es_context_t *c = s->base.context;
   const es_measure_settings_t *m = &c->point->measure;
   int32_t widest[2] = {0, 0};
-  int64_t scratch = 1, slice = 1;
+  int64_t scratch = 1;
   size_t part = PART_BYTES;
   for (int i = 0; i < es_context_layers(c); i++) {
     const es_external_layer_t *layer = layer_of(s, i);
     const es_rows_info_t rows = rows_of(s, i, 1);
     const int64_t need = es_method(m->method)->scratch(shape_of(layer), m->method_size);
     const int64_t size = es_shape_size(shape_of(layer));
-    int32_t *most = &widest[rows.real == ES_REAL_F64];
+    int32_t *most = &widest[layer->is_double];
     if (es_accumulator_strategy(rows.width, INT64_MAX) == ES_STRATEGY_LANES && rows.width > *most) *most = rows.width;
     if (need > scratch) scratch = need;
-    if (layer->is_double && rows.real == ES_REAL_F32 && size * ES_SLICE_MAX > slice) slice = size * ES_SLICE_MAX;
     if ((size_t)size * sizeof(double) > part) part = (size_t)size * sizeof(double);
   }
   s->part = es_owned_allocate(&s->owned, part, 1);
-  s->scratch = es_owned_allocate(&s->owned, (size_t)scratch, sizeof *s->scratch);
-  s->narrowed = es_owned_allocate(&s->owned, (size_t)slice, sizeof *s->narrowed);
+  s->scratch = es_owned_allocate(&s->owned, (size_t)scratch, sizeof(double));
   if (s->owned.failed) return es_out_of_memory(status, "activations", "a part of the rows");
   if (widest[0] > 0) ES_TRY(es_cov_workspace_create(&s->workspace, widest[0], ES_REAL_F32, status));
   return widest[1] > 0 ? es_cov_workspace_create(&s->workspace_f64, widest[1], ES_REAL_F64, status) : ES_OK;
 }
 
-/* States of programs that rounded float64 features to float32 before they fitted probes are refused: their probes are
- * wrong far from zero. */
+/* States of programs that rounded float64 layers to float32 before they fitted probes, or before a method converted
+ * them, are refused: their numbers are wrong far from zero. */
 static void name_engine(es_activations_source_t *s) {
   const es_context_t *c = s->base.context;
-  bool wide = false;
-  for (int i = 0; i < es_context_layers(c); i++) wide = wide || layer_of(s, i)->is_double;
-  snprintf(s->engine, sizeof s->engine, "%s%s", c->settings->engine,
+  const es_measure_settings_t *m = &c->point->measure;
+  bool wide = false, converted = false;
+  for (int i = 0; i < es_context_layers(c); i++) {
+    const es_shape_t shape = shape_of(layer_of(s, i));
+    if (!layer_of(s, i)->is_double) continue;
+    wide = true;
+    converted = converted || (shape.h * shape.w > 1 && es_method(m->method)->scratch(shape, m->method_size) > 0);
+  }
+  snprintf(s->engine, sizeof s->engine, "%s%s%s", c->settings->engine, converted ? "; float64 methods" : "",
            wide && es_result_has(c->result, ES_GROUP_PROBE) ? "; float64 probes" : "");
 }
 
@@ -206,32 +210,27 @@ static void scale(double *values, size_t n, int exponent) {
   for (size_t i = 0; exponent != 0 && i < n; i++) values[i] = values[i] * first * second;
 }
 
-/* Adds the samples in s->part to the accumulator, either unchanged or converted slice by slice by the method. */
+/* Converts the samples in s->part to rows, slice by slice; surveys the rows or adds them to the accumulator. */
 static void add_part(es_activations_source_t *s, int measured, int lane, int64_t samples, const pass_t *pass) {
   const es_measure_settings_t *m = &s->base.context->point->measure;
+  const es_method_t *method = es_method(m->method);
   const es_external_layer_t *layer = layer_of(s, measured);
-  const es_rows_info_t rows = rows_of(s, measured, samples);
-  const int64_t size = es_shape_size(shape_of(layer));
+  const es_shape_t shape = shape_of(layer);
+  const int64_t size = es_shape_size(shape);
+  const bool wide = layer->is_double;
   es_accumulator_t *accumulator = s->accumulators[measured - s->first];
-  if (pass->low) {
-    survey(pass, s->part, (size_t)(samples * size));
-    return;
-  }
-  if (layer->is_double) scale(s->part, (size_t)(samples * size), pass->exponent);
-  if (rows.real == ES_REAL_F64) {
-    es_accumulator_add(accumulator, &s->workspace_f64, lane, s->part, rows.rows);
-    return;
-  }
+  if (wide) scale(s->part, (size_t)(samples * size), pass->exponent);
   for (int64_t done = 0; done < samples; done += ES_SLICE_MAX) {
     const int64_t n = samples - done < ES_SLICE_MAX ? samples - done : ES_SLICE_MAX;
-    const float *out = (const float *)s->part + done * size;
-    if (layer->is_double) {
-      const double *from = (const double *)s->part + done * size;
-      for (int64_t i = 0; i < n * size; i++) s->narrowed[i] = (float)from[i];
-      out = s->narrowed;
-    }
-    const float *matrix = es_method(m->method)->rows(out, n, shape_of(layer), m->method_size, s->scratch);
-    es_accumulator_add(accumulator, &s->workspace, lane, matrix, rows_of(s, measured, n).rows);
+    const es_rows_info_t rows = rows_of(s, measured, n);
+    const void *matrix = wide
+                             ? (const void *)method->rows_f64((const double *)s->part + done * size, n, shape,
+                                                              m->method_size, s->scratch)
+                             : method->rows((const float *)s->part + done * size, n, shape, m->method_size, s->scratch);
+    if (pass->low)
+      survey(pass, matrix, (size_t)(rows.rows * rows.width));
+    else
+      es_accumulator_add(accumulator, wide ? &s->workspace_f64 : &s->workspace, lane, matrix, rows.rows);
   }
 }
 
@@ -333,16 +332,16 @@ static int32_t order(const es_point_source_t *source, int layer) {
 }
 
 static es_code_t finish_layer(es_activations_source_t *s, int layer, es_reduced_t *out, es_status_t *status) {
-  const bool is_double = rows_of(s, layer, 1).real == ES_REAL_F64;
+  const bool is_double = layer_of(s, layer)->is_double;
   return es_accumulator_finish(s->accumulators[layer - s->first], is_double ? &s->workspace_f64 : &s->workspace, out,
                                status);
 }
 
-/* True if no product of double rows under- or overflowed, and no double that became float lost digits. */
-static bool is_ordinary(const es_reduced_t *m, es_real_t real) {
+/* True if no product of double rows under- or overflowed. */
+static bool is_ordinary(const es_reduced_t *m) {
   if (!m->finite || !(m->largest > 0.0)) return false;
   const int exponent = ilogb(m->largest) - 2 * m->exponent;
-  return real == ES_REAL_F64 ? exponent > -400 && exponent < 400 : exponent > -200;
+  return exponent > -400 && exponent < 400;
 }
 
 /* Finds the exponent that moves the largest deviation of a double layer close to 1, from one more pass over the file; 0
@@ -351,8 +350,7 @@ static bool is_ordinary(const es_reduced_t *m, es_real_t real) {
 static es_code_t find_exponent(es_activations_source_t *s, int layer, int *exponent, es_status_t *status) {
   const es_context_t *c = s->base.context;
   const es_rows_info_t rows = rows_of(s, layer, 1);
-  const bool as_it_is = rows.real == ES_REAL_F64;
-  pass_t pass = {.columns = (size_t)(as_it_is ? rows.width : shape_of(layer_of(s, layer)).c)};
+  pass_t pass = {.columns = (size_t)rows.width};
   pass.low = es_allocate(2 * pass.columns, sizeof *pass.low);
   if (!pass.low) es_out_of_memory(status, "activations", "the range of a layer of width %d", rows.width);
   es_code_t code = es_agree(c->group.comm, status);
@@ -368,7 +366,7 @@ static es_code_t find_exponent(es_activations_source_t *s, int layer, int *expon
       value = fmax(value, fmax(fabs(pass.low[j]), fabs(pass.high[j])));
     }
     if (deviation > 0.0 && isfinite(value)) {
-      const int up = -1 - ilogb(deviation), room = (as_it_is ? 400 : 100) - ilogb(value);
+      const int up = -1 - ilogb(deviation), room = 400 - ilogb(value);
       *exponent = up < room ? up : room;
     }
   }
@@ -382,7 +380,7 @@ static es_code_t reduce(es_point_source_t *source, int layer, es_reduced_t *out,
   es_activations_source_t *s = (es_activations_source_t *)source;
   int exponent = 0;
   ES_TRY(finish_layer(s, layer, out, status));
-  if (!layer_of(s, layer)->is_double || out->rows == 0 || is_ordinary(out, rows_of(s, layer, 1).real)) return ES_OK;
+  if (!layer_of(s, layer)->is_double || out->rows == 0 || is_ordinary(out)) return ES_OK;
   if (find_exponent(s, layer, &exponent, status) != ES_OK || exponent == 0) return status->code;
   es_reduced_destroy(out);
   es_accumulator_reset(s->accumulators[layer - s->first]);

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 import harness
+import results
 
 JOB = "name: acts\nsource: activations\nactivations: {file: acts.h5%s}\nmeasure: {delta: [0.9, 0.99]%s}\n"
 
@@ -69,6 +70,27 @@ class Activations(harness.Case):
         self.assertEqual(outputs[0].attrs["train_mode"], "inference")
         flags = dict(zip(outputs[0]["layer"].asstr()[:], outputs[0]["flags"][0, 0]))
         self.assertEqual(flags, {"conv1": 0, "wide": 2, "fc": 0, "tokens": 0, "bad": 4, "dead": 1})
+
+    def test_methods_far_from_zero(self):
+        """A large mean changes no number of a float64 layer: methods compute in double."""
+        generator = np.random.default_rng(4)
+        plain = generator.normal(size=(400, 1, 1, 5)) @ generator.normal(size=(5, 5)) + 0.5 * generator.normal(size=(400, 6, 6, 5))
+        plain = np.round(plain * 1024) / 1024  # few digits, so that the means change none
+        self.write_file("acts.h5", {"plain": plain, "million": plain + 1e6, "far": plain + 1e8, "negative": plain - 1e8,
+                                    "tiny": (plain + 1e8) * 2.0 ** -400})
+        for method in ("mean", "max", "median", "{pool: 2}", "{nearest: 3}"):
+            job = self.write("job.yaml", JOB % ("", f", method: {method}"))
+            files = []
+            for ranks in (1, 2, 3):
+                output = f"{method.strip('{')[:4]}{ranks}"
+                self.run_program("run", job, "--quiet", "--output", output, ranks=ranks)
+                files.append(results.variables(glob.glob(f"{self.folder}/{output}/points/*.h5")[0]))
+                self.assertEqual(results.different(files[0], files[-1]), [])
+            for i in range(1, 5):
+                for name in ("intrinsic_dimension", "flags"):
+                    np.testing.assert_array_equal(files[0][name][0, 0, i], files[0][name][0, 0, 0], f"{method} {name}")
+                np.testing.assert_allclose(files[0]["eigenvalues"][0, 0, i] * (2.0 ** 800 if i == 4 else 1),
+                                           files[0]["eigenvalues"][0, 0, 0], 1e-6, err_msg=method)
 
     def test_labels_that_only_the_eval_split_has(self):
         """Probes never predict them, so plan and run say that they exist."""

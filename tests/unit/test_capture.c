@@ -22,22 +22,25 @@ static es_method_kind_t kind_of(const char *name) {
 }
 
 /* Feeds the activations slice by slice (of at most 16, unevenly) and returns the eigenvalues. */
-static void measure(es_method_kind_t kind, int32_t size, const float *data, int64_t samples, es_shape_t shape,
-                    int64_t *rows, int32_t *width, double *values) {
+static void measure(es_method_kind_t kind, int32_t size, const void *data, es_real_t real, int64_t samples,
+                    es_shape_t shape, int64_t *rows, int32_t *width, double *values) {
   es_status_t status = {0};
   es_cov_t cov;
   es_cov_workspace_t workspace;
   const es_method_t *method = es_method(kind);
   *width = method->width(shape, size);
-  assert_int_equal(es_cov_create(&cov, *width, ES_REAL_F32, &status), ES_OK);
-  assert_int_equal(es_cov_workspace_create(&workspace, *width, ES_REAL_F32, &status), ES_OK);
-  float *scratch = es_allocate((size_t)method->scratch(shape, size), sizeof *scratch);
+  assert_int_equal(es_cov_create(&cov, *width, real, &status), ES_OK);
+  assert_int_equal(es_cov_workspace_create(&workspace, *width, real, &status), ES_OK);
+  void *scratch = es_allocate((size_t)method->scratch(shape, size), sizeof(double));
   assert_non_null(scratch);
   int64_t take = 16;
   for (int64_t i = 0; i < samples; i += take) {
     take = 1 + (i * 7) % 16;
     if (take > samples - i) take = samples - i;
-    const float *matrix = method->rows(data + i * es_shape_size(shape), take, shape, size, scratch);
+    const int64_t at = i * es_shape_size(shape);
+    const void *matrix = real == ES_REAL_F64
+                             ? (const void *)method->rows_f64((const double *)data + at, take, shape, size, scratch)
+                             : method->rows((const float *)data + at, take, shape, size, scratch);
     es_cov_add(&cov, &workspace, matrix, take * method->positions(shape, size));
   }
   es_cov_flush(&cov, &workspace);
@@ -63,6 +66,8 @@ TEST(methods_agree_with_numpy) {
   const size_t n = (size_t)samples * (size_t)es_shape_size(shape);
   float *data = es_allocate(n, sizeof *data);
   assert_int_equal(fread(data, sizeof *data, n, file), n);
+  double *wide = es_allocate(n, sizeof *wide);
+  for (size_t i = 0; i < n; i++) wide[i] = data[i];
   char name[32];
   int size, rows, width;
   while (fscanf(spectra, "%31s %d %d %d", name, &size, &rows, &width) == 4) {
@@ -70,19 +75,22 @@ TEST(methods_agree_with_numpy) {
     int64_t found_rows;
     int32_t found_width;
     for (int i = 0; i < width; i++) assert_int_equal(fscanf(spectra, "%lf", &expected[i]), 1);
-    measure(kind_of(name), size, data, samples, shape, &found_rows, &found_width, values);
-    assert_int_equal(found_rows, rows);
-    assert_int_equal(found_width, width);
-    for (int i = 0; i < width; i++) {
-      if (!(fabs(values[i] - expected[i]) <= 2e-6 * expected[0])) {
-        print_error("%s %d, eigenvalue %d: %.12g, numpy has %.12g\n", name, size, i, values[i], expected[i]);
-        fail();
+    for (es_real_t real = ES_REAL_F32; real <= ES_REAL_F64; real++) {
+      const double tolerance = real == ES_REAL_F64 ? 1e-12 : 2e-6;
+      measure(kind_of(name), size, real == ES_REAL_F64 ? (void *)wide : data, real, samples, shape, &found_rows,
+              &found_width, values);
+      assert_int_equal(found_rows, rows);
+      assert_int_equal(found_width, width);
+      for (int i = 0; i < width; i++) {
+        if (!(fabs(values[i] - expected[i]) <= tolerance * expected[0]))
+          fail_msg("%s %d, eigenvalue %d: %.16g, numpy has %.16g", name, size, i, values[i], expected[i]);
       }
     }
     checked++;
   }
   assert_int_equal(checked, 13);
   es_free(data);
+  es_free(wide);
   fclose(spectra);
   fclose(file);
 }
@@ -100,33 +108,43 @@ TEST(median_is_the_lower_middle_value) {
 TEST(nan_survives_every_method) {
   const es_shape_t shape = {4, 4, 3};
   float data[2 * 4 * 4 * 3], scratch[1024];
+  double wide[2 * 4 * 4 * 3], wide_scratch[1024];
   for (int kind = ES_METHOD_CHANNELWISE; kind <= ES_METHOD_NEAREST; kind++) {
     for (size_t i = 0; i < sizeof data / sizeof *data; i++) data[i] = (float)(i % 5);
     data[0] = NAN; /* the corner, which nearest selects */
+    for (size_t i = 0; i < sizeof data / sizeof *data; i++) wide[i] = data[i];
     const es_method_t *method = es_method((es_method_kind_t)kind);
     const float *rows = method->rows(data, 2, shape, 2, scratch);
-    bool found = false;
-    for (int64_t i = 0, n = 2 * method->positions(shape, 2); i < n * method->width(shape, 2); i++)
+    const double *wide_rows = method->rows_f64(wide, 2, shape, 2, wide_scratch);
+    bool found = false, wide_found = false;
+    for (int64_t i = 0, n = 2 * method->positions(shape, 2); i < n * method->width(shape, 2); i++) {
       found = found || isnan(rows[i]);
-    assert_true(found);
+      wide_found = wide_found || isnan(wide_rows[i]);
+    }
+    assert_true(found && wide_found);
   }
 }
 
-/* Sums over positions overflow float where means do not. */
+/* Sums over positions overflow float, or double, where means do not. */
 TEST(means_do_not_overflow) {
   const es_shape_t shape = {4, 4, 3};
   float plain[2 * 4 * 4 * 3], large[2 * 4 * 4 * 3], scratch[1024], expected[1024];
+  double wide[2 * 4 * 4 * 3], wide_scratch[1024];
   for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
     plain[i] = 1.0f + (float)(i % 11) / 16.0f;
     large[i] = ldexpf(plain[i], 127);
+    wide[i] = ldexp(plain[i], 1023);
   }
   for (int kind = ES_METHOD_CHANNELWISE; kind <= ES_METHOD_NEAREST; kind++) {
     const es_method_t *method = es_method((es_method_kind_t)kind);
     const int64_t n = 2 * method->positions(shape, 2) * method->width(shape, 2);
-    if (kind == ES_METHOD_MEDIAN) continue; /* its mean of two middle values overflows above half of the range */
     memcpy(expected, method->rows(plain, 2, shape, 2, scratch), (size_t)n * sizeof *expected);
     const float *rows = method->rows(large, 2, shape, 2, scratch);
-    for (int64_t i = 0; i < n; i++) assert_true(rows[i] == ldexpf(expected[i], 127));
+    const double *wide_rows = method->rows_f64(wide, 2, shape, 2, wide_scratch);
+    for (int64_t i = 0; i < n; i++) {
+      assert_true(rows[i] == ldexpf(expected[i], 127));
+      assert_true(fabs(wide_rows[i] - ldexp(expected[i], 1023)) <= 1e-6 * wide_rows[i]);
+    }
   }
 }
 
