@@ -56,7 +56,7 @@ static void append_shown(es_text_t *out, const columns_t *columns) {
 /* Letter of the most serious flag, ' ' for none. */
 static char flag_letter(uint8_t flags) {
   return (flags & ES_FLAG_NONFINITE) != 0      ? 'n'
-         : (flags & ES_FLAG_UNSOLVED) != 0     ? 'x'
+         : (flags & ES_FLAG_UNSOLVED) != 0     ? 's'
          : (flags & ES_FLAG_DEAD) != 0         ? 'd'
          : (flags & ES_FLAG_UNDERSAMPLED) != 0 ? 'u'
                                                : ' ';
@@ -142,7 +142,7 @@ static void append_layer(es_text_t *out, const es_result_t *result, const view_t
 /* Explains the letters in use. */
 static void append_legend(es_text_t *out, const es_result_t *result, const view_t *view) {
   static const char *const meanings[] = {
-      "n  not finite: NaN or infinity in the activations", "x  unsolved: no eigensolver passed its check",
+      "n  not finite: NaN or infinity in the activations", "s  unsolved: no eigensolver passed its check",
       "d  dead: the layer has no variance", "u  undersampled: fewer rows than the width of the layer + 1"};
   for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
     bool used = false;

@@ -124,7 +124,7 @@ class Scale(harness.Case):
             self.assertEqual(file.attrs["outcome"], "complete")
             self.assertTrue((file["intrinsic_dimension"][0, 0, [self.names.index("first"), self.names.index("last")]] > 0).all())
             shown = self.run_program("show", glob.glob(f"{self.folder}/{self.output}/points/*.h5")[0]).stdout
-            self.assertIn("x  unsolved: no eigensolver passed its check (left out of the mean)", shown)
+            self.assertIn("s  unsolved: no eigensolver passed its check (left out of the mean)", shown)
 
 
 if __name__ == "__main__":

@@ -153,6 +153,17 @@ TEST_OF_SHOW(probes_and_eigenspaces) {
             "  t  tail: the layer hardly increases the accuracy of the probes\n");
 }
 
+/* Every letter of a table has one meaning. */
+TEST_OF_SHOW(unsolved_layer_and_unconverged_probe) {
+  es_result_t *result = probed();
+  *flags_at(result, ES_EVAL, 2, 0) = ES_FLAG_UNSOLVED;
+  show_at(result, ES_SHOW_TABLE, 0.9);
+  check_has("features.0          4 0.100  0.100  0.100s  0.500\n"
+            "features.4          8 0.200  0.200  0.200   0.625x\n");
+  check_has("  s  unsolved: no eigensolver passed its check (left out of the mean)\n"
+            "  x  the probe did not converge: its accuracy is not that of the optimum\n");
+}
+
 TEST_OF_SHOW(csv_of_probes_and_eigenspaces) {
   show(probed(), ES_SHOW_CSV);
   check_has(",saturation,layer_tail,probe_accuracy,probe_objective,probe_gradient_norm,probe_iterations,"
