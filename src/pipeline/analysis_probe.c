@@ -266,7 +266,8 @@ static void store_fit(es_result_t *r, int64_t at, int layer, const es_probe_resu
   *(uint8_t *)es_result_at(r, ES_FIELD_PROBE_CONVERGED, cell) = fit->converged;
 }
 
-/* Fits the probe of a layer. If the features are not finite, the layer gets no probe and its weights stay NULL. */
+/* Fits the probe of a layer. If features are NaN, infinite or too large, the layer gets no probe and its weights stay
+ * NULL. */
 static es_code_t fit_layer(epoch_t *e, int layer, es_status_t *status) {
   es_probe_analysis_t *a = e->analysis;
   const es_context_t *c = a->context;
@@ -294,7 +295,7 @@ static es_code_t fit_layer(epoch_t *e, int layer, es_status_t *status) {
     e->weights[layer] = weights;
     weights = NULL;
   } else if (code == ES_NUMERIC) {
-    code = ES_OK; /* the layer's flag `nonfinite` reports this */
+    code = ES_OK; /* warn_of_probes names the layer */
   } else {
     *status = own;
   }
@@ -377,23 +378,33 @@ static void mark_tail(const epoch_t *e) {
   }
 }
 
-/* Warns of the probes of this epoch that have not converged, in one line with the names of the first layers. */
-static void warn_unconverged(const epoch_t *e) {
+/* Warns of the layers whose value of `probe_converged` is `value`, in one line with the names of the first layers.
+ * Returns the number of these layers. */
+static int warn_of_layers(const epoch_t *e, uint8_t value, int of, const char *what) {
   enum { NAMES_MOST = 8 };
   const es_context_t *c = e->analysis->context;
   es_text_t line = {0}, names = {0};
   int n = 0;
   for (int layer = 0; layer < es_context_layers(c); layer++) {
     const int64_t cell[ES_RANK_MAX] = {e->at, layer};
-    if (*(const uint8_t *)es_result_at(c->result, ES_FIELD_PROBE_CONVERGED, cell) != 0) continue;
+    if (*(const uint8_t *)es_result_at(c->result, ES_FIELD_PROBE_CONVERGED, cell) != value) continue;
     if (n++ < NAMES_MOST) es_text_append(&names, "%s%s", n > 1 ? ", " : "", es_result_layer(c->result, layer)->name);
   }
-  es_text_append(&line, "epoch %d: %d of %d probes did not converge: %s", (int)es_result_epoch(c->result, e->epoch), n,
-                 es_context_layers(c), es_text_get(&names));
+  es_text_append(&line, "epoch %d: %d of %d %s: %s", (int)es_result_epoch(c->result, e->epoch), n, of, what,
+                 es_text_get(&names));
   if (n > NAMES_MOST) es_text_append(&line, " and %d more", n - NAMES_MOST);
   if (n > 0) es_context_warn(c, es_text_get(&line));
   es_text_destroy(&names);
   es_text_destroy(&line);
+  return n;
+}
+
+/* Warns of the layers that have no probe, and of the probes that have not converged. */
+static void warn_of_probes(const epoch_t *e) {
+  const int layers = es_context_layers(e->analysis->context);
+  const int none =
+      warn_of_layers(e, 255, layers, "layers have no probe, because features are NaN, infinite or above 1e150");
+  warn_of_layers(e, 0, layers - none, "probes did not converge");
 }
 
 /* Fits the probes if this is a probe epoch. */
@@ -414,7 +425,7 @@ static es_code_t probe_epoch(void *state, int32_t epoch, es_status_t *status) {
     code = run_round(&e, status);
   }
   if (code == ES_OK) mark_tail(&e);
-  if (code == ES_OK && es_context_is_leader(c)) warn_unconverged(&e);
+  if (code == ES_OK && es_context_is_leader(c)) warn_of_probes(&e);
   close_epoch(&e);
   es_timing_charge(&c->timing, ES_STAGE_PROBE, start);
   return code;

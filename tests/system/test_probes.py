@@ -344,10 +344,34 @@ probe: {epochs: all, pool: 2, l2: %s}
         self.assertIn("unconverged probes", lines[heading])
         self.assertEqual(lines[heading + 1].split()[-1], "2")
 
+    def test_says_which_layers_have_no_probe(self):
+        """Features that are finite, but too large, set no flag. Layers without a probe do not count as probes."""
+        self.write("job.yaml", self.JOB % 1e-20)
+        generator = np.random.default_rng(2)
+        for epoch in (0, 5):
+            for split in ("train", "eval"):
+                with h5py.File(self.folder / f"{split}-{epoch}.h5", "a") as file:
+                    for name in ("shifted", "pooled", "large", "larger"):
+                        del file[name]
+                    plain, bad = file["plain"][()], epoch == 0
+                    file["huge"] = plain * (1e200 if bad else 1)
+                    file["nan"] = plain * (np.nan if bad else 1)
+                    file["sums"] = (generator.uniform(2, 3, (len(plain), 6, 4, 2)) * (1e38 if bad else 1)).astype("f4")  # overflow
+        done = self.run_program("run", "job.yaml", "--quiet", "--output", "out", ranks=2)
+        warnings = [line.partition("warning: ")[2] for line in done.stderr.splitlines() if "probe" in line]
+        self.assertEqual(warnings, ["epoch 0: 3 of 5 layers have no probe, because features are NaN, infinite or above 1e150: "
+                                    "huge, nan, sums", "epoch 0: 1 of 2 probes did not converge: powers",
+                                    "epoch 5: 1 of 5 probes did not converge: powers"])
+        values = self.result("out")
+        self.assertEqual(sorted(values["probe_converged"][0]), [0, 1, 255, 255, 255])
+        self.assertEqual(np.count_nonzero(values["flags"][:, 0] & 4), 2)  # nan, in both splits
+
     def test_states_of_older_programs_are_refused(self):
-        # They rounded float64 features before they centred them. States name the kernels, so those of other layers stay.
+        # They rounded float64 layers before probes centred them, and before methods converted them. States name the
+        # kernels, so those of other layers stay.
         self.write("job.yaml", self.JOB % 1)
-        for name, sets in (("wide", []), ("narrow", ["measure.layers=[large, larger]"]), ("none", ["probe.epochs=none"])):
+        for name, sets in (("wide", []), ("narrow", ["measure.layers=[large, larger]"]), ("none", ["probe.epochs=none"]),
+                           ("method", ["measure.method=mean", "probe.epochs=none"]), ("both", ["measure.method=mean"])):
             arguments = ["job.yaml", "--output", name, *(word for value in sets for word in ("--set", value))]
             point = re.search(r"points/(\w+)\.h5", self.run_program("plan", *arguments).stdout)[1]
             blocked = self.folder / name / "points" / f"{point}.h5"
@@ -355,7 +379,8 @@ probe: {epochs: all, pool: 2, l2: %s}
             self.run_program("run", *arguments, expect=2)
             blocked.rmdir()
             engine = results.read_safetensors(self.folder / name / "state" / f"{point}.safetensors")[1]["engine"]
-            self.assertEqual(engine.endswith("; float64 probes"), name == "wide", engine)
+            self.assertEqual("; float64 probes" in engine, name in ("wide", "both"), engine)
+            self.assertEqual("; float64 methods" in engine, name in ("method", "both"), engine)
             self.assertNotIn("epoch 0/", self.run_program("run", *arguments).stdout)
 
 
