@@ -124,7 +124,8 @@ void es_covariance_guess_shift(float *shift, const float *rows, int32_t n, size_
   for (size_t j = 0; j < width; j++) {
     float sum = 0.0f;
     for (int32_t i = 0; i < few; i++) sum += rows[(size_t)i * width + j];
-    shift[j] = sum / (float)few;
+    /* Sums of large numbers overflow or are rounded so much that the square of the error overflows. */
+    shift[j] = fabsf(sum) > 0x1p80f ? rows[j] : sum / (float)few;
   }
 }
 

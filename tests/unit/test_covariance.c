@@ -325,6 +325,35 @@ static float steady(const data_t *d, int64_t i, int32_t j) {
   return (i > d->n / 2 ? 3.0f : 0.25f) + (j % 5 == 4 ? ldexpf(z, -12) : z);
 }
 
+/* Large constant columns, alone or beside ordinary ones. Sums of the constants, and squares of their rounding errors,
+ * overflow float. */
+TEST(large_constants_have_no_variance) {
+  const int32_t some[] = {1, 4, 16, 64, 100, 300};
+  const float constants[] = {1e30f, -3e38f};
+  for (size_t at = 0; at < 4 * sizeof some / sizeof *some; at++) {
+    data_t d;
+    data_open(&d, some[at / 4], (int64_t)es_cov_panel_rows(some[at / 4]) + 700);
+    const float constant = constants[at % 2];
+    const bool mixed = at / 2 % 2 == 1;
+    for (int64_t i = 0; i < d.n * d.width; i++)
+      d.rows[i] = mixed && i % d.width % 3 == 2 ? (float)(i / d.width % 2) : constant;
+    fixture_t f;
+    fixture_open(&f, d.width, d.width);
+    add(&f, &d, 0, d.n, 300, 0);
+    finish(&f);
+    for (int32_t i = 0; i < d.width; i++) {
+      for (int32_t j = 0; j <= i; j++) {
+        const double expected = mixed && i % 3 == 2 && j % 3 == 2 ? 0.25 : 0.0, found = f.q[i * (i + 1) / 2 + j];
+        if (!(fabs(found - expected) <= (expected > 0.0 ? 1e-3 : 0.0)))
+          fail_msg("%g, width %d: element %d, %d is %g, not %g", (double)constant, d.width, i, j, found, expected);
+      }
+      assert_true((mixed && i % 3 == 2) || f.cov.moments[i] == (double)constant);
+    }
+    fixture_close(&f);
+    data_close(&d);
+  }
+}
+
 /* Rows multiplied by a power of two have the same digits, although their products under- or overflow float. */
 TEST(any_scale_has_the_same_digits) {
   const int exponents[] = {-100, -80, -63, -40, 30, 50, 62, 80, 100, 120, 122};
