@@ -72,19 +72,19 @@ es_code_t es_weights_recognise(const es_safetensors_t *file, const es_model_spec
 
 /* ---- explaining ---- */
 
-/* Two lists of the same keys: as the job says them, and as the file has them. */
+/* Lists of keys with values. */
 typedef struct difference {
   const es_point_t *job, *file;
   int32_t dataset_classes;
-  int n;
-  es_text_t said, right;
+  es_text_t said;    /* as the job says them */
+  es_text_t earlier; /* as the first file of the point has them; the job does not say them */
+  es_text_t right;   /* as this file has them */
 } difference_t;
 
-/* Starts the next key in both lists. */
-static void next(difference_t *d) {
-  es_text_append(&d->said, "%s", d->n > 0 ? ", " : "");
-  es_text_append(&d->right, "%s", d->n > 0 ? ", " : "");
-  d->n++;
+/* Returns the list, ready for its next key. */
+static es_text_t *next(es_text_t *list) {
+  if (list->length > 0) es_text_append(list, ", ");
+  return list;
 }
 
 static void append_ratio(es_text_t *out, es_ratio_t ratio) {
@@ -95,12 +95,12 @@ static void append_ratio(es_text_t *out, es_ratio_t ratio) {
 static void add_classes(difference_t *d) {
   const es_point_t *job = d->job;
   const bool may_leave = job->source == ES_SOURCE_CHECKPOINT && !strstr(job->external.file[ES_TRAIN], "{classes");
-  next(d);
   if (es_point_axis_is_of_files(job, "classes")) { /* a later file of the point */
-    es_text_append(&d->said, "classes: %d, by the first file", job->classes);
-    es_text_append(&d->right, "files of one network");
+    es_text_append(next(&d->earlier), "classes: %d", job->classes);
     return;
   }
+  next(&d->said);
+  next(&d->right);
   if (strcmp(es_point_axis(job, "classes"), "all") == 0)
     es_text_append(&d->said, "classes: all, which are %d in dataset %s", job->classes, job->dataset.name);
   else
@@ -115,15 +115,11 @@ static void add_classes(difference_t *d) {
 }
 
 static void add_width(difference_t *d) {
-  next(d);
-  es_text_append(&d->said, "width: ");
-  append_ratio(&d->said, d->job->width);
-  if (es_point_axis_is_of_files(d->job, "width")) {
-    es_text_append(&d->said, ", by the first file");
-    es_text_append(&d->right, "files of one network");
-    return;
-  }
-  es_text_append(&d->right, "width: ");
+  es_text_t *said = es_point_axis_is_of_files(d->job, "width") ? &d->earlier : &d->said;
+  es_text_append(next(said), "width: ");
+  append_ratio(said, d->job->width);
+  if (said == &d->earlier) return;
+  es_text_append(next(&d->right), "width: ");
   append_ratio(&d->right, d->file->width);
 }
 
@@ -132,20 +128,15 @@ static void add_model(difference_t *d) {
   const es_model_spec_t *job = &d->job->model, *file = &d->file->model;
   const es_model_option_t *option;
   if (strcmp(job->name, file->name) != 0) {
-    next(d);
-    es_text_append(&d->said, "model: %s", job->name);
-    es_text_append(&d->right, "model: %s", file->name);
+    es_text_append(next(&d->said), "model: %s", job->name);
+    es_text_append(next(&d->right), "model: %s", file->name);
   }
   for (int i = 0; (option = es_model_option(i)) != NULL; i++) {
     const int32_t said = es_model_option_value(option, job), right = es_model_option_value(option, file);
     if (said == right) continue;
-    if (es_family(job->family)->options >> i & 1) {
-      next(d);
-      es_text_append(&d->said, "%s: %s", option->name, option->words[said]);
-    } else { /* the model of the job has no such option */
-      es_text_append(&d->right, ", ");
-    }
-    es_text_append(&d->right, "%s: %s (under models)", option->name, option->words[right]);
+    if (es_family(job->family)->options >> i & 1) /* else the model of the job has no such option */
+      es_text_append(next(&d->said), "%s: %s", option->name, option->words[said]);
+    es_text_append(next(&d->right), "%s: %s (under models)", option->name, option->words[right]);
   }
 }
 
@@ -154,10 +145,11 @@ static void add_all(difference_t *d) {
   add_model(d);
   if (job->width.numerator != file->width.numerator || job->width.denominator != file->width.denominator) add_width(d);
   if (job->classes != file->classes) add_classes(d);
-  if (job->resolution == file->resolution) return;
-  next(d);
-  es_text_append(&d->said, "resolution: %d", job->resolution);
-  es_text_append(&d->right, "resolution: %d", file->resolution);
+  if (job->resolution != file->resolution) {
+    es_text_append(next(&d->said), "resolution: %d", job->resolution);
+    es_text_append(next(&d->right), "resolution: %d", file->resolution);
+  }
+  if (d->earlier.length > 0) es_text_append(next(&d->right), "files of one network");
 }
 
 /* Changes `file` to what the job says wherever the weights fit that too: widths that round to the same channels, and a
@@ -194,7 +186,9 @@ static void append_reason(es_text_t *out, const es_safetensors_t *file, const es
   int64_t channels;
   if (found) {
     add_all(d);
-    es_text_append(out, "; the job says %s; use %s\n", es_text_get(&d->said), es_text_get(&d->right));
+    if (d->said.length > 0) es_text_append(out, "; the job says %s", es_text_get(&d->said));
+    if (d->earlier.length > 0) es_text_append(out, "; the first file of the point has %s", es_text_get(&d->earlier));
+    es_text_append(out, "; use %s\n", es_text_get(&d->right));
   } else if (n == 1 && graph != NULL && has_other_channels(file, graph, &channels)) {
     es_text_append(out,
                    "; images have 3 channels here, but the file has weights for %lld; use weights for 3 channels%s\n",
@@ -238,12 +232,13 @@ es_code_t es_weights_explain(const es_safetensors_t *file, const es_point_t *poi
     if (line.length > 0)
       es_text_append(out, "%s: %.*s%s", es_safetensors_path(file), (int)strcspn(first, "\n"), first, line.data);
   }
-  if (report.failed || line.failed || d.said.failed || d.right.failed || out->failed)
+  if (report.failed || line.failed || d.said.failed || d.earlier.failed || d.right.failed || out->failed)
     es_out_of_memory(status, STAGE, "what does not fit");
   es_graph_destroy(graph);
   es_text_destroy(&report);
   es_text_destroy(&line);
   es_text_destroy(&d.said);
+  es_text_destroy(&d.earlier);
   es_text_destroy(&d.right);
   return status->code;
 }

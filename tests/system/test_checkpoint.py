@@ -315,7 +315,7 @@ class Classes(results.Case):
         for command in ("plan", "run"):
             self.assertRegex(self.run_program(command, "again.yaml").stdout, r"(?s)point .*classes .*\n +0 .*\b2\b.*\n +1 .*\b3\b")
         self.write("again.yaml", self.again.replace("w.safetensors}", "'w-{epoch}.safetensors', epochs: [0, 1]}"))
-        self.assertIn("the job says classes: 2, by the first file; use files of one network",
+        self.assertIn("the first file of the point has classes: 2; use files of one network",
                       self.run_program("plan", "again.yaml", expect=1).stderr)
 
     def test_more_outputs_than_the_dataset_has_classes(self):

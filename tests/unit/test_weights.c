@@ -206,7 +206,7 @@ TEST_IN_FOLDER(explains) {
   strcpy(job.axes[0].text, ES_AXIS_OF_FILES); /* 10 by an earlier file */
   assert_explained(
       &file, 0, &job, 10,
-      "file: fc.weight: 2 x 64, but in the network it is 10 x 64; the job says classes: 10, by the first file; "
+      "file: fc.weight: 2 x 64, but in the network it is 10 x 64; the first file of the point has classes: 10; "
       "use files of one network\n");
 
   job = file;
