@@ -10,8 +10,9 @@
     from convert_checkpoint import read_safetensors, write_safetensors
 
 A checkpoint is a state_dict, or it holds state_dicts in dictionaries and lists, as {"model": ..., "ema": ..., "epoch": 5}
-does. If it holds several, the program lists them and writes nothing: choose one with --key. States of optimizers do not
-count. --drop and --only choose tensors by name. If all names begin with "module." or "_orig_mod.", which DataParallel
+does. If it holds several, the program lists them and writes nothing: choose one with --key (--key . for tensors that are
+not in any dictionary). States of optimizers do not count. Values of a state_dict that are no tensors are left out, and
+named. --drop and --only choose tensors by name. If all names begin with "module." or "_orig_mod.", which DataParallel
 and torch.compile add, the program removes that prefix. Values keep their precision. The program prints which
 tensors it converted.
 
@@ -107,18 +108,23 @@ def is_real(tensor):
     return "float" in str(tensor.dtype)
 
 
+def split_state(state):
+    """Returns ({name: tensor}, [names of other values])."""
+    tensors = {name: value for name, value in state.items() if isinstance(name, str) and is_tensor(value)}
+    return tensors, [str(name) for name in state if name not in tensors]
+
+
 def is_state(value):
-    """True for a dictionary of named tensors, with at least one array of real numbers among them."""
-    return isinstance(value, dict) and all(isinstance(key, str) and is_tensor(tensor) for key, tensor in value.items()) and any(
-        is_real(tensor) and len(tensor.shape) > 0 for tensor in value.values())
+    """True for a dictionary with a named array of real numbers. It may hold other values, such as _extra_state: None."""
+    return isinstance(value, dict) and any(
+        is_real(tensor) and len(tensor.shape) > 0 for tensor in split_state(value)[0].values())
 
 
 def find_states(value, path=""):
-    """Returns [(dotted path, state_dict)] of all state_dicts in a checkpoint, in its order, without optimizers."""
+    """Returns [(dotted path, state_dict)] of all state_dicts in a checkpoint, in its order, without optimizers. A state_dict
+    may hold others; the path of the checkpoint itself is ""."""
     if torch_type(value, "Module"):
         value = value.state_dict()
-    if is_state(value):
-        return [(path, value)]
     if isinstance(value, (list, tuple)):
         items = list(enumerate(value))
     elif isinstance(value, dict) and "param_groups" not in value:
@@ -126,22 +132,33 @@ def find_states(value, path=""):
         items = [(key, item) for key, item in value.items() if isinstance(key, str)]
     else:
         return []
-    return [found for key, item in items for found in find_states(item, f"{path}.{key}" if path else str(key))]
+    own = [(path, value)] if is_state(value) else []
+    return own + [found for key, item in items for found in find_states(item, f"{path}.{key}" if path else str(key))]
 
 
-def size_of(state):
+def size_of(tensors):
     """Returns the numbers of tensors and of parameters (real numbers) as text."""
-    parameters = sum(math.prod(tensor.shape) for tensor in state.values() if is_real(tensor))
-    return f"{len(state)} tensor{'s' if len(state) != 1 else ''}, {parameters} parameters"
+    parameters = sum(math.prod(tensor.shape) for tensor in tensors.values() if is_real(tensor))
+    return f"{len(tensors)} tensor{'s' if len(tensors) != 1 else ''}, {parameters} parameters"
+
+
+def shorten(names):
+    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+
+
+def say_others(others):
+    return f"; left out, because no tensors: {shorten(others)}" if others else ""
 
 
 def list_states(found):
-    width = max(len(path) for path, _ in found)
-    return "".join(f"\n  {path:{width}}  {size_of(state)}" for path, state in found)
+    parts = [(path or ".", *split_state(state)) for path, state in found]
+    width = max(len(path) for path, _, _ in parts)
+    return "".join(f"\n  {path:{width}}  {size_of(tensors)}{say_others(others)}" for path, tensors, others in parts)
 
 
 def choose_state(checkpoint, key=None):
-    """Returns (path, state_dict) of the only state_dict in a checkpoint, or of the only one at or below `key`."""
+    """Returns (path, state_dict) of the only state_dict in a checkpoint, or of the one at `key`, or of the only one below
+    `key`. The state_dict may hold values that are no tensors (split_state)."""
     found = find_states(checkpoint)
     if not found:
         keys = ", ".join(map(str, checkpoint)) if isinstance(checkpoint, dict) else type(checkpoint).__name__
@@ -150,8 +167,9 @@ def choose_state(checkpoint, key=None):
         raise ConvertError(f"the file holds {len(found)} state_dicts; choose one with --key:{list_states(found)}")
     if key is None:
         return found[0]
-    below = [(path, state) for path, state in found if path == key or path.startswith(key + ".")]
-    if not below and found[0][0] == "":
+    below = [(path, state) for path, state in found if (path or ".") == key] or [
+        (path, state) for path, state in found if path.startswith(key + ".")]
+    if not below and len(found) == 1 and found[0][0] == "":
         raise ConvertError(f"there is no {key}; the file itself is a state_dict: leave --key out")
     if not below:
         raise ConvertError(f"there is no state_dict at --key {key}; the file holds:{list_states(found)}")
@@ -176,8 +194,7 @@ def plain_names(state):
 
 def first_parts(state):
     """Lists the first parts of the names, for messages."""
-    parts = list(dict.fromkeys(name.partition(".")[0] for name in plain_names(state)))
-    return ", ".join(parts[:12]) + (", ..." if len(parts) > 12 else "")
+    return shorten(list(dict.fromkeys(name.partition(".")[0] for name in plain_names(state))))
 
 
 def drop_names(state, patterns):
@@ -283,10 +300,11 @@ def convert(source, target, key=None, trust=False, only=None, drop=()):
             raise ConvertError(f"{target} cannot be written: {str(error).partition(chr(10))[0]}") from None
         return size_of(tensors)
     path, state = choose_state(load_torch(source, trust), key)
-    state, said = select(state, only, drop)
+    tensors, others = split_state(state)
+    state, said = select(tensors, only, drop)
     arrays, dtypes = to_arrays(state)
     write_safetensors(target, arrays, {"format": "pt", "converted_from": os.path.basename(source)}, dtypes)
-    return f"{size_of(state)} from {path or 'the state_dict'}{said}"
+    return f"{size_of(state)} from {path or 'the state_dict'}{said}{say_others(others)}"
 
 
 def main():
@@ -294,7 +312,8 @@ def main():
     parser.add_argument("files", nargs="+", metavar="FILE", help="a PyTorch checkpoint, or a .safetensors file")
     parser.add_argument("--to", required=True, metavar="FILE",
                         help="the file to write; {stem} stands for the name of the input without folder and ending")
-    parser.add_argument("--key", metavar="PATH", help="the place of the state_dict in the checkpoint, as in ema.model")
+    parser.add_argument("--key", metavar="PATH",
+                        help="the place of the state_dict in the checkpoint, as in ema.model, or . for tensors at its top")
     parser.add_argument("--only", metavar="PREFIX", help="keep only tensors whose names begin with PREFIX and a dot, and remove both")
     parser.add_argument("--drop", metavar="PATTERN", action="append", default=[],
                         help="leave out tensors whose names match, as in \"criterion.*\"; may be given several times")

@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
 import numpy as np
 
@@ -242,6 +243,49 @@ class Converter(harness.Case):
                 convert_checkpoint.choose_state(both, key)
         with self.assertRaisesRegex(ConvertError, "there is no net; the file itself is a state_dict: leave --key out"):
             convert_checkpoint.choose_state(one, "net")
+
+    def test_values_that_are_no_tensors(self):
+        """They do not hide a state_dict; they are left out, and named."""
+        one, two = {"x": np.zeros(2, "f4")}, {"x": np.ones(3, "f4"), "y": np.ones(1, "f4")}
+        for checkpoint, listed in (
+                ({"net": {**one, "_extra_state": None}, "ema": two},
+                 "\n  net  1 tensor, 2 parameters; left out, because no tensors: _extra_state\n  ema  2 tensors, 4 parameters"),
+                ({"net": {**one, "version": 3}, "ema": {"model": two}},
+                 "\n  net        1 tensor, 2 parameters; left out, because no tensors: version\n  ema.model  2 tensors, 4 parameters"),
+                ({"net": {**one, "_extra_state": {"scale": np.ones(1, "f4")}}}, "\n  net._extra_state  1 tensor, 1 parameters"),
+                ({**one, "epoch": 3, "ema": two},
+                 "\n  .    1 tensor, 2 parameters; left out, because no tensors: epoch, ema\n  ema  2 tensors, 4 parameters")):
+            with self.assertRaises(ConvertError) as caught:
+                convert_checkpoint.choose_state(checkpoint)
+            self.assertTrue(str(caught.exception).startswith("the file holds 2 state_dicts; choose one with --key:\n"))
+            self.assertIn(listed, str(caught.exception))
+        self.assertEqual(convert_checkpoint.choose_state(checkpoint, "."), ("", checkpoint))
+        self.assertEqual(convert_checkpoint.choose_state(checkpoint, "ema"), ("ema", two))
+        nested = {"net": {**one, "ema": two}, "epoch": 3}
+        self.assertEqual(convert_checkpoint.choose_state(nested, "net"), ("net", nested["net"]))
+        with self.assertRaisesRegex(ConvertError, "there is no state_dict at --key .; the file holds:\n  net "):
+            convert_checkpoint.choose_state(nested, ".")
+        # The program asks for --key, and writes nothing.
+        (self.folder / "t.pt").touch()
+        target = self.folder / "t.safetensors"
+        with mock.patch.object(convert_checkpoint, "load_torch", return_value=nested), \
+                mock.patch.object(sys, "argv", ["convert_checkpoint.py", str(self.folder / "t.pt"), "--to", str(target)]), \
+                self.assertRaisesRegex(SystemExit, "choose one with --key:\n  net      1 tensor, .*: ema\n  net.ema  2 tensors"):
+            convert_checkpoint.main()
+        self.assertFalse(target.exists())
+        for alone, path in (({"net": {**one, "_extra_state": None}}, "net"), ({**one, 0: "x", "epoch": 3}, "")):
+            self.assertEqual(convert_checkpoint.choose_state(alone)[0], path)
+        self.assertEqual(convert_checkpoint.split_state({**one, 0: np.zeros(2), "epoch": 3}), (one, ["0", "epoch"]))
+
+    @unittest.skipIf(torch is None, "python3-torch is not installed")
+    def test_values_that_are_no_tensors_in_a_file(self):
+        torch.save({"net": {"x": torch.ones(2), "_extra_state": None}, "ema": {"x": torch.zeros(2)}}, self.folder / "t.pt")
+        with self.assertRaisesRegex(ConvertError, "choose one with --key"):
+            convert_checkpoint.convert(self.folder / "t.pt", self.folder / "t.safetensors")
+        self.assertFalse((self.folder / "t.safetensors").exists())
+        told = convert_checkpoint.convert(self.folder / "t.pt", self.folder / "t.safetensors", "net")
+        self.assertEqual(told, "1 tensor, 2 parameters from net; left out, because no tensors: _extra_state")
+        np.testing.assert_array_equal(read_safetensors(self.folder / "t.safetensors")[0]["x"], np.ones(2, "f4"))
 
     def test_only_and_drop(self):
         state = dict.fromkeys(("n_averaged", "module.model.fc.weight", "module.model.fc.bias", "module.ema_model.fc.weight",
