@@ -19,9 +19,10 @@
 typedef struct es_merge es_merge_t;
 
 /** Inspects the result of every point of a grid: reads all numbers once, so that damage is found before anything is
- * written, and computes the union of the axes. ids: ids of the grid's points in order; borrowed, like `output`. Without
- * `spectra` the merge omits eigenvalues and eigenvectors. Calls `refused` (may be NULL) for each existing file that
- * cannot be merged. ES_SYSTEM if out of memory. */
+ * written, and computes the union of the axes. ids: ids of the grid's points in order, NULL for
+ * a point to leave out, which is then missing; borrowed, like `output`. Without `spectra` the merge omits eigenvalues
+ * and eigenvectors. Calls `refused` (may be NULL) for each existing file that cannot be merged. ES_SYSTEM if out of
+ * memory. */
 typedef void es_merge_refused_t(void *context, const char *path, const char *reason);
 es_code_t es_merge_create(es_merge_t **out, const char *output, const char *const *ids, int64_t n_points, bool spectra,
                           es_merge_refused_t *refused, void *context, es_status_t *status);

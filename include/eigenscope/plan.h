@@ -52,8 +52,15 @@ typedef struct es_plan_request {
  * and all mismatches to stderr before it returns the status. Not collective. ES_INPUT. */
 es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_status_t *status);
 void es_plan_destroy(es_plan_t *plan);
-/** Inspects the datasets of an opened plan (es_plan_open), so that points can be bound. ES_INPUT. */
+/** Inspects the datasets of an opened plan (es_plan_open), so that points can be bound. ES_INPUT for the first dataset
+ * that cannot be read; the others are inspected all the same. */
 es_code_t es_plan_inspect(es_plan_t *plan, es_status_t *status);
+/** True if the job measures weights from files and says `classes: all` for this point. */
+bool es_plan_says_all(const es_point_t *point);
+/** Inspects the datasets that are at hand, if the job says so for any point. For commands that only read results. */
+void es_plan_inspect_for_all(es_plan_t *plan);
+/** Number of classes of the point's dataset; 0 if the dataset was not inspected, or is not at hand. */
+int32_t es_plan_dataset_classes(const es_plan_t *plan, const es_point_t *point);
 /** Completes an unbound point by an opened file of weights: `classes: all` is the dataset's count, and width and
  * classes that the job leaves open are inferred. Without inspected datasets, does not check the classes. ES_INPUT if
  * the file does not say, or if the dataset has too few classes. */

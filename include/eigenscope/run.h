@@ -45,11 +45,17 @@ int es_run_provenance(const es_provenance_t **out);
 /** Libraries and instruction set, which decide bits: "oneDNN 2.6.3, avx2; OpenBLAS 0.3.21, Zen". Static storage. */
 const char *es_run_engine(void);
 
+/** Compares the result of point `index`, if it is complete or diverged, with the job. Where a job of weights from files
+ * says `classes: all`, the result must have as many classes as the dataset, because a job that leaves `classes` out has
+ * the same ids. Otherwise the outcome becomes ES_OUTCOME_UNFIT, and the reason "has 2 classes, but ...; ...". Does
+ * nothing if the plan does not have the dataset. */
+void es_results_compare(const es_plan_t *plan, int64_t index, es_result_summary_t *summary);
+
 /** Status of the points of a selection, from the files of results and states. */
 typedef struct es_results {
   int64_t counts[ES_OUTCOMES]; /**< by es_outcome_t */
   int64_t started;             /**< points with a state but without a valid result */
-  es_selection_t missing;      /**< owned; includes points with a damaged or unreadable result */
+  es_selection_t missing;      /**< owned; includes points with a damaged, unreadable or unfit result */
 } es_results_t;
 
 /** Inspects all points and appends a table of them; if `out` is NULL, names damaged files on stderr instead. The caller

@@ -243,6 +243,7 @@ typedef enum es_outcome {
   ES_OUTCOME_DIVERGED,
   ES_OUTCOME_DAMAGED,
   ES_OUTCOME_UNREADABLE, /**< the machine failed to read the file, which may be sound (I/O error, no permission) */
+  ES_OUTCOME_UNFIT,      /**< a sound file that is not of this job (es_results_compare in run.h) */
   ES_OUTCOMES
 } es_outcome_t;
 typedef struct es_result_summary {
@@ -250,6 +251,7 @@ typedef struct es_result_summary {
   int32_t schema_version;
   char reason[512];
   char fingerprint[ES_ID_SIZE];
+  int32_t classes;       /**< the axis; 0 if the result has none (activations) */
   int32_t epochs;        /**< E */
   int32_t reached;       /**< the last finished epoch: E, or less if training diverged (0: none finished) or ended early
                             because the pattern was stable */

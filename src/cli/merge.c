@@ -13,8 +13,8 @@ static const char usage[] =
     "eigenscope merge JOB --to FILE.h5 [--output DIR] [--no-spectra] [--set KEY=VALUE]...\n\n"
     "Writes the results of all points of a job into one file: its variables have the additional first dimension "
     "point.\n"
-    "Complete and diverged points are merged; missing and damaged points are listed. Runs may continue at the same "
-    "time.\n"
+    "Complete and diverged points are merged; missing, damaged and unfit (see status) points are listed. Runs may\n"
+    "continue at the same time.\n"
     "Exit code: 0 all points complete, 1 the file cannot be written, 2 some diverged, 3 some missing (a damaged or\n"
     "unreadable file counts as missing; run the job again to complete it, then merge again).";
 
@@ -78,6 +78,19 @@ static void print_survey(const es_results_t *results, int64_t n, const char *to,
   if (results->missing.n > 0) printf("missing: %s\n", missing);
 }
 
+/* Returns the id of a point, or NULL if its result is not of this job. */
+static const char *fit_id(const es_plan_t *plan, int64_t index) {
+  const char *id = es_grid_id(plan->grid, index);
+  char path[ES_PATH_MAX];
+  es_result_summary_t summary;
+  if (plan->infos == NULL || !es_result_find(path, plan->output, id)) return id; /* without datasets, all fit */
+  es_result_summarize(&summary, path);
+  es_results_compare(plan, index, &summary);
+  if (summary.outcome != ES_OUTCOME_UNFIT) return id;
+  print_refused(NULL, path, summary.reason);
+  return NULL;
+}
+
 static es_code_t merge_plan(const es_plan_t *plan, const char *to, bool spectra, int *result, es_status_t *status) {
   const int64_t n = es_grid_count(plan->grid);
   const char **ids = es_allocate((size_t)n, sizeof *ids);
@@ -89,7 +102,7 @@ static es_code_t merge_plan(const es_plan_t *plan, const char *to, bool spectra,
     es_out_of_memory(status, "merge", "%lld points", (long long)n);
     goto out;
   }
-  for (int64_t i = 0; i < n; i++) ids[i] = es_grid_id(plan->grid, i);
+  for (int64_t i = 0; i < n; i++) ids[i] = fit_id(plan, i);
   if (es_merge_create(&merge, plan->output, ids, n, spectra, print_refused, NULL, status) != ES_OK) goto out;
   for (int64_t i = 0; i < n; i++) {
     const es_outcome_t outcome = es_merge_outcome(merge, i);
@@ -116,6 +129,7 @@ static int merge(const es_arguments_t *arguments, es_status_t *status) {
   int result = ES_EXIT_OK;
   ES_TRY(check_target(to, status));
   ES_TRY(es_plan_open(&plan, &request, status));
+  es_plan_inspect_for_all(&plan);
   merge_plan(&plan, to, es_arguments_option(arguments, "--no-spectra") == NULL, &result, status);
   es_plan_destroy(&plan);
   return result;

@@ -4,11 +4,11 @@
 
 static const char usage[] =
     "eigenscope status JOB [--output DIR] [--points LIST] [--task I/N] [--missing] [--set KEY=VALUE]...\n\n"
-    "Shows which points of a job are complete, diverged, damaged, unreadable, missing, or started (with the epochs "
-    "that\n"
-    "the next run will not repeat). Reads only the files of results and states. Exit code: 0 all points complete, 2 "
-    "some\n"
-    "diverged, 3 some missing, started, damaged (run the job again to complete them) or unreadable.";
+    "Shows which points of a job are complete, diverged, damaged, unreadable, unfit (sound, but not of this job),\n"
+    "missing, or started (with the epochs that the next run will not repeat). Reads only the files of results and\n"
+    "states; for weights with a written `classes: all` also the dataset, if it is there. Exit code: 0 all points\n"
+    "complete, 2 some diverged, 3 some missing, started, damaged (run the job again to complete them), unreadable or\n"
+    "unfit.";
 
 static const es_option_t options[] = {
     {"--output", "DIR", false, "folder of the results (default: the job's `output`)"},
@@ -30,6 +30,7 @@ static int survey(const es_arguments_t *arguments, es_status_t *status) {
   es_text_t text = {0};
   /* Shares of --task depend on costs, and so on the datasets. Without --task the datasets may be missing. */
   ES_TRY((task != NULL ? es_plan_create : es_plan_open)(&plan, &request, status));
+  es_plan_inspect_for_all(&plan);
   if (es_plan_select(&plan, request.points, task, &selection, status) == ES_OK)
     es_results_survey(&results, &plan, &selection, only_missing ? NULL : &text, status);
   if (only_missing) {
@@ -43,6 +44,7 @@ static int survey(const es_arguments_t *arguments, es_status_t *status) {
                    (long long)counts[ES_OUTCOME_MISSING]);
     if (counts[ES_OUTCOME_UNREADABLE] > 0)
       es_text_append(&text, ", %lld unreadable", (long long)counts[ES_OUTCOME_UNREADABLE]);
+    if (counts[ES_OUTCOME_UNFIT] > 0) es_text_append(&text, ", %lld unfit", (long long)counts[ES_OUTCOME_UNFIT]);
     if (results.started > 0) es_text_append(&text, " (%lld started)", (long long)results.started);
     es_text_append(&text, " in %s/points/\n", plan.output);
   }

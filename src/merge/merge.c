@@ -22,7 +22,7 @@ static es_code_t open_point(const es_merge_t *merge, int64_t index, opened_t *ou
   for (int i = 0; i < ES_FIELDS; i++) wanted[i] = wanted[i] || es_field_is_quantity((es_field_t)i);
   out->reader = (es_reader_t){.file = -1};
   out->outcome = ES_OUTCOME_MISSING;
-  if (!es_result_find(out->path, merge->output, merge->ids[index])) return ES_OK;
+  if (merge->ids[index] == NULL || !es_result_find(out->path, merge->output, merge->ids[index])) return ES_OK;
   out->outcome = ES_OUTCOME_DAMAGED;
   ES_TRY(es_reader_open(&out->reader, out->path, wanted, status));
   const char *outcome = es_reader_text(&out->reader, "outcome"), *id = es_reader_text(&out->reader, "point_id");

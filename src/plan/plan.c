@@ -66,6 +66,25 @@ void es_plan_destroy(es_plan_t *plan) {
 
 /* ---- datasets ---- */
 
+/* Keeps an earlier failure in the status. */
+static void inspect_dataset(es_plan_t *plan, int i, es_status_t *status) {
+  const es_dataset_spec_t *spec = es_job_dataset(plan->job, i);
+  es_status_t own = {0};
+  if (spec->format == ES_FORMAT_IDX && !es_directory_exists(spec->path)) {
+    const bool package = strcmp(spec->path, "/usr/share/datasets/fashion-mnist") == 0;
+    es_fail(status, ES_INPUT, STAGE,
+            "%s:%d: dataset %s: the folder %s does not exist; %sthe folder must hold train-images-idx3-ubyte, "
+            "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz",
+            es_job_path(plan->job), spec->line, spec->name, spec->path,
+            package ? "install Debian's package dataset-fashion-mnist, or set the path of the dataset: " : "");
+  } else if (es_dataset_inspect(&plan->infos[i], spec, &own) != ES_OK) {
+    plan->infos[i] = (es_dataset_info_t){0};
+    /* No point was run yet, so an unreadable file is reported as a wrong job too. */
+    es_fail(status, ES_INPUT, STAGE, "%s:%d: dataset %s: %s", es_job_path(plan->job), spec->line, spec->name,
+            own.message);
+  }
+}
+
 static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *infos, es_status_t *status) {
   plan->n_datasets = es_job_n_datasets(plan->job);
   plan->infos = es_allocate_zero((size_t)plan->n_datasets, sizeof *plan->infos);
@@ -80,32 +99,31 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
     }
   }
   for (int i = 0; i < plan->n_datasets && code == ES_OK; i++) {
-    const es_dataset_spec_t *spec = es_job_dataset(plan->job, i);
-    es_status_t own = {0};
-    if (!used[i]) continue;
-    if (infos != NULL) {
-      plan->infos[i] = infos[i];
-      continue;
-    }
-    if (spec->format == ES_FORMAT_IDX && !es_directory_exists(spec->path)) {
-      const bool package = strcmp(spec->path, "/usr/share/datasets/fashion-mnist") == 0;
-      code = es_fail(status, ES_INPUT, STAGE,
-                     "%s:%d: dataset %s: the folder %s does not exist; %sthe folder must hold train-images-idx3-ubyte, "
-                     "train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or .gz",
-                     es_job_path(plan->job), spec->line, spec->name, spec->path,
-                     package ? "install Debian's package dataset-fashion-mnist, or set the path of the dataset: " : "");
-    }
-    if (code == ES_OK && es_dataset_inspect(&plan->infos[i], spec, &own) != ES_OK)
-      /* No point was run yet, so an unreadable file is reported as a wrong job too. */
-      code = es_fail(status, ES_INPUT, STAGE, "%s:%d: dataset %s: %s", es_job_path(plan->job), spec->line, spec->name,
-                     own.message);
+    if (used[i] && infos != NULL) plan->infos[i] = infos[i];
+    if (used[i] && infos == NULL) inspect_dataset(plan, i, status);
   }
   es_free(used);
-  return code;
+  return status->code;
 }
 
 es_code_t es_plan_inspect(es_plan_t *plan, es_status_t *status) {
   return inspect_datasets(plan, NULL, status);
+}
+
+bool es_plan_says_all(const es_point_t *point) {
+  return point->source == ES_SOURCE_CHECKPOINT && strcmp(es_point_axis(point, "classes"), "all") == 0;
+}
+
+void es_plan_inspect_for_all(es_plan_t *plan) {
+  es_grid_walk_t walk = {.grid = plan->grid};
+  if (plan->infos != NULL || es_job_base(plan->job)->source != ES_SOURCE_CHECKPOINT) return;
+  for (int64_t i = 0; i < es_grid_count(plan->grid) && plan->infos == NULL; i++) {
+    if (es_plan_says_all(es_grid_walk(&walk, i))) es_plan_inspect(plan, &(es_status_t){0});
+  }
+}
+
+int32_t es_plan_dataset_classes(const es_plan_t *plan, const es_point_t *point) {
+  return plan->infos != NULL ? es_plan_info(plan, point)->classes : 0;
 }
 
 void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {

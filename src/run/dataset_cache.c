@@ -1,7 +1,7 @@
 #include "dataset_cache.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
-#include "eigenscope/store.h"
+#include "eigenscope/run.h"
 #include "eigenscope/weights.h"
 #include <string.h>
 
@@ -68,6 +68,8 @@ static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, ch
   es_plan_point(loaded->plan, index, &point);
   es_result_find(path, loaded->plan->output, es_grid_id(loaded->plan->grid, index));
   es_result_summarize(&summary, path);
+  es_results_compare(loaded->plan, index, &summary);
+  if (summary.outcome == ES_OUTCOME_UNFIT) return es_fail(status, ES_INPUT, "run", "%s: %s", path, summary.reason);
   if (summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED) return ES_OK;
   const int spec = spec_of(loaded, &point);
   ES_TRY(know_fingerprint(loaded, spec, known, status));

@@ -24,10 +24,10 @@ es_code_t es_dataset_cache_add(es_dataset_cache_t *loaded, const es_point_t *poi
 /* Returns the dataset of a point, or NULL. Borrowed. */
 es_dataset_t *es_dataset_cache_find(const es_dataset_cache_t *loaded, const es_point_t *point);
 
-/* Checks that all existing results of the selection were made from the data of this run, also results that this run
- * does not touch: otherwise a user who runs a job again could mistake results of other data for its own. Loads datasets
- * that only such results need. Rank 0 checks; collective over MPI_COMM_WORLD, all ranks return the same code. ES_INPUT
- * naming the file. */
+/* Checks that all existing results of the selection fit the job and were made from the data of this run, also results
+ * that this run does not touch: otherwise a user who runs a job again could mistake results of other data for its own.
+ * Loads datasets that only such results need. Rank 0 checks; collective over MPI_COMM_WORLD, all ranks return the same
+ * code. ES_INPUT naming the file. */
 es_code_t es_dataset_cache_check(const es_dataset_cache_t *loaded, const es_selection_t *selection,
                                  es_status_t *status);
 

@@ -74,6 +74,10 @@ static void fill(es_result_summary_t *out, const char *path, const es_reader_t *
     return;
   }
   const es_result_t *result = reader->result;
+  const char *classes = es_reader_attribute(reader, "classes");
+  int64_t number;
+  if (classes != NULL && es_text_to_int(classes, &number) && number > 0 && number <= INT32_MAX)
+    out->classes = (int32_t)number;
   snprintf(out->reason, sizeof out->reason, "%s", es_reader_text(reader, "reason"));
   es_text_make_plain(out->reason);
   snprintf(out->fingerprint, sizeof out->fingerprint, "%s", es_reader_text(reader, "dataset_fingerprint"));

@@ -305,6 +305,55 @@ class Classes(results.Case):
             self.assertEqual(file["accuracy"][1, 0], trained["accuracy"][1, -1])
         self.assertRegex(self.run_program("show", path).stdout, r"classes +2")
 
+    def test_a_result_of_other_classes_than_all(self):
+        """A job that says `all` finds the result of one that leaves classes out, because both have one id."""
+        self.run_program("run", "again.yaml", "--output", "out", "--quiet")
+        path, = self.points().values()
+        before = path.read_bytes()
+        self.write("all.yaml", self.again.replace("width: 1/8", "width: 1/8, classes: all"))
+        said = f"{path.relative_to(self.folder)}: %shas 2 classes, but the job says classes: all, which are 3 in dataset shapes; " \
+               "leave classes out of the job, or use another --output\n"
+        done = self.run_program("status", "all.yaml", "--output", "out", expect=3)
+        self.assertEqual(done.stderr, "eigenscope: " + said % "")
+        self.assertRegex(done.stdout, r"\n +0  unfit +- +- +- +has 2 classes, .* dataset shapes\n")
+        self.assertIn("1 point: 0 complete, 0 diverged, 0 damaged, 0 missing, 1 unfit in out/points/", done.stdout)
+        self.assertEqual(self.run_program("status", "all.yaml", "--output", "out", "--missing", expect=3).stdout, "0\n")
+        done = self.run_program("merge", "all.yaml", "--output", "out", "--to", "all.h5", expect=3)
+        self.assertEqual(done.stderr, "eigenscope: " + said % "is not merged and counts as missing: ")
+        self.assertFalse((self.folder / "all.h5").exists())
+        # A file of three classes in the place of the old one: the job is right, the result is the old one.
+        tensors, _ = results.read_safetensors(self.folder / "w.safetensors")
+        results.write_safetensors(self.folder / "w.safetensors", {**tensors, "fc.weight": np.zeros((3, 16), "f4"),
+                                                                  "fc.bias": np.zeros(3, "f4")}, {})
+        self.assertIn(said % "", self.run_program("run", "all.yaml", "--output", "out", expect=1).stderr)
+        self.assertEqual(path.read_bytes(), before)
+        # The job that made it keeps it; a result of three classes is one of `all`.
+        self.run_program("merge", "again.yaml", "--output", "out", "--to", "again.h5")
+        self.run_program("run", "all.yaml", "--output", "other", "--quiet")
+        self.assertIn("classes all", self.run_program("status", "all.yaml", "--output", "other").stdout)
+        self.run_program("merge", "all.yaml", "--output", "other", "--to", "all.h5")
+
+    def test_all_without_the_dataset(self):
+        """`status` and `merge` need no dataset; `status` shows the number of the result instead of the word."""
+        with h5py.File(self.folder / "images.h5", "w") as file:
+            for split in ("train", "eval"):
+                file[f"{split}/images"] = np.zeros((12, 16, 16), "u1")
+                file[f"{split}/labels"] = np.arange(12) % 3
+        grid = "name: t\ngrid: {dataset: [images, shapes], model: residual, width: 1/8%s}\nmodels: {residual: {resnet: [1, 1]}}\n"
+        rest = TRAIN[TRAIN.index("datasets:"):].partition("\n")[0].replace("{", "{images: {format: hdf5, path: images.h5}, ", 1)
+        rest += "\nsource: checkpoint\ncheckpoints: {files: w.safetensors}\n"
+        self.write("again.yaml", grid % "" + rest)
+        self.write("all.yaml", grid % ", classes: all" + rest)
+        self.run_program("run", "again.yaml", "--output", "out", "--quiet")
+        shown = self.run_program("status", "all.yaml", "--output", "out", expect=3).stdout
+        self.assertIn("2 points: 0 complete, 0 diverged, 0 damaged, 0 missing, 2 unfit", shown)
+        (self.folder / "images.h5").unlink()
+        shown = self.run_program("status", "all.yaml", "--output", "out", expect=3).stdout
+        self.assertRegex(shown, r"\npoint +dataset +classes +outcome .*\n +0 +images +2 +complete .*\n +1 +shapes +all +unfit ")
+        self.run_program("merge", "all.yaml", "--output", "out", "--to", "all.h5", expect=3)
+        with h5py.File(self.folder / "all.h5") as file:
+            self.assertEqual((list(file["point"]), list(file["classes"]) if "classes" in file else [file.attrs["classes"]]), ([0], [2]))
+
     def test_networks_of_several_numbers_of_classes(self):
         """The plan shows the number of each point."""
         tensors, _ = results.read_safetensors(self.folder / "w.safetensors")
