@@ -44,6 +44,12 @@ def make_old(path, damage=lambda job: job):
             file["measure_convention"][...] = ["delve"] * len(MODELS)
 
 
+def borders(merged):
+    """The border layer of each model."""
+    return {model: "".join(names[border == 1]) for model, names, border in
+            zip(merged["model"].values, merged["layer_name"].values, merged["layer_border"].values)}
+
+
 @pytest.fixture(scope="module")
 def nets(tmp_path_factory):
     """The folder of the job, and the border layers of new files by model."""
@@ -52,8 +58,7 @@ def nets(tmp_path_factory):
     run_program("run", "job.yaml", "--quiet", cwd=folder)
     run_program("merge", "job.yaml", "--to", "new.h5", "--no-spectra", cwd=folder)
     with es.open(folder / "new.h5") as new:
-        names = np.where(new["layer_border"].values == 1, new["layer_name"].values, "").sum(axis=1)
-        expected = dict(zip(new["model"].values, names))
+        expected = borders(new)
     assert expected["vgg11"] == "features.18" and expected["resnet18"] == "fc" and expected["late"] == "classifier.2"
     assert expected["stem"] == "layer3.1.conv2" and expected["straight"] == "layer3.1.conv1" and expected["mlp"] == "classifier.3"
     return folder, expected
@@ -84,8 +89,7 @@ def test_old_merged_files_are_read_as_new_ones(nets):
     run_program("merge", "job.yaml", "--to", "old.h5", "--no-spectra", cwd=folder)
     make_old(folder / "old.h5")
     with es.open(folder / "old.h5") as old:
-        names = np.where(old["layer_border"].values == 1, old["layer_name"].values, "").sum(axis=1)
-        assert dict(zip(old["model"].values, names)) == expected
+        assert borders(old) == expected
         assert set(old["measure_convention"].values) == {"pca-layer"}
         assert 'measure.convention: ["pca-layer"]' in old.attrs["job"] and "method: numpy-median" in old.attrs["job"]
     assert compare.run(str(folder / "new.h5"), str(folder / "old.h5")) == 0
