@@ -36,8 +36,9 @@ static int tear_down(void **state) {
 /* Arguments are file names ("test_data_idx") that select the tests of these files. */
 static bool is_chosen(const test_t *test, int argc, char **argv) {
   const char *slash = strrchr(test->file, '/'), *name = slash ? slash + 1 : test->file;
+  const size_t length = strlen(name) - 2; /* without ".c" */
   bool chosen = argc < 2;
-  for (int i = 1; i < argc; i++) chosen = chosen || strncmp(name, argv[i], strlen(name) - 2) == 0;
+  for (int i = 1; i < argc; i++) chosen = chosen || (strlen(argv[i]) == length && strncmp(name, argv[i], length) == 0);
   return chosen;
 }
 
