@@ -17,7 +17,7 @@ typedef struct es_method {
   int32_t (*width)(es_shape_t shape, int32_t size);
   /** Turns (samples, h, w, c) into rows. Returns `out` if it already is the data matrix, else `scratch`. */
   const float *(*rows)(const float *out, int64_t samples, es_shape_t shape, int32_t size, float *scratch);
-  /** The same in double. */
+  /** Does what `rows` does, for outputs of type double. */
   const double *(*rows_f64)(const double *out, int64_t samples, es_shape_t shape, int32_t size, double *scratch);
   /** Rows per sample. */
   int64_t (*positions)(es_shape_t shape, int32_t size);

@@ -43,7 +43,9 @@ typedef struct es_file_stamp {
   int64_t seconds, nanoseconds;
 } es_file_stamp_t;
 es_file_stamp_t es_file_stamp(const char *path);
+/** True if the stamp is that of a file. */
 bool es_file_stamp_exists(es_file_stamp_t stamp);
+/** True if the file was not replaced or changed between the two stamps. */
 bool es_file_stamp_equal(es_file_stamp_t a, es_file_stamp_t b);
 /** True for a regular file (or a link to one). */
 bool es_file_exists(const char *path);

@@ -50,10 +50,11 @@ void es_text_append_plain(es_text_t *text, const char *value);
 void es_text_print(FILE *to, es_text_t *text);
 /** Writes "(50000, 32, 32, 3)", truncated to `size`. */
 void es_text_shape(char *out, size_t size, const int64_t *shape, int rank);
-/** Writes a size in the largest unit of which it has at least one: "512 bytes", "60.5 MiB", "3.2 GiB". */
+/** A size as text. */
 typedef struct es_bytes {
   char text[24];
 } es_bytes_t;
+/** Writes a size in the largest unit of which it has at least one: "512 bytes", "60.5 MiB", "3.2 GiB". */
 es_bytes_t es_bytes(int64_t bytes);
 /** The ending of a noun after a number: "" after 1, else "s". */
 static inline const char *es_plural(int64_t n) {
