@@ -74,7 +74,7 @@ END {
   print ".Bl -tag -width Ds"
   print ".It Pa jobs/\nexample job files;\n.Pa jobs/reference.yaml\nlists every key."
   print ".It Pa slurm/submit.sh , slurm/resubmit.sh\nsubmit a job as a SLURM array;\nsubmit its missing points again."
-  print ".It Pa convert_checkpoint.py , dump_activations.py\nexchange weights and activations with PyTorch."
+  print ".It Pa convert_checkpoint.py , dump_activations.py , export_network.py\nexchange weights, activations and networks with PyTorch."
   print ".El\n.Pp"
   print "Results are in the folder\n.Pa points/\nof the job's output folder: one netCDF-4 file for each point."
   heading("EXIT STATUS")
