@@ -74,6 +74,8 @@ typedef struct es_reduced {
 /** Merges the rows of all lanes and ranks. Collective; all ranks return the same code. ES_SYSTEM if out of memory. */
 es_code_t es_accumulator_finish(es_accumulator_t *accumulator, es_cov_workspace_t *workspace, es_reduced_t *out,
                                 es_status_t *status);
+/** Sets `largest`, and scales a matrix whose elements solvers could not square. Collective for `blocks`. */
+void es_reduced_normalise(es_reduced_t *reduced);
 void es_reduced_destroy(es_reduced_t *reduced);
 
 /** Bytes of an accumulator, without workspace, on the rank that needs most, if `ranks` ranks share `lanes` lanes. */

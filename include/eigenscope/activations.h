@@ -12,8 +12,9 @@
  *           not end in .npy, or start with a dot, are ignored.
  *
  * A layer is float16, float32 or float64 of either byte order, (N, C) or (N, H, W, C), channels last, N equal for all
- * layers. Labels are integers of any size, (N). NaN and infinity are valid values. Every other array is an error: no
- * array is skipped silently.
+ * layers. Labels are integers of any size, (N). NaN and infinity are valid values. Without the attribute `layers`, what
+ * netCDF and xarray store beside arrays is left out: single values, lists of texts, and dimension scales (coordinates
+ * of one axis). Every other array is an error: no array is skipped silently.
  *
  * Each rank opens the file itself, read-only and without locks, because network file systems often refuse locks. No
  * function is collective or needs MPI. Only one thread at a time may use a file. */

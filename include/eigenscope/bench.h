@@ -5,6 +5,7 @@
 #ifndef EIGENSCOPE_BENCH_H
 #define EIGENSCOPE_BENCH_H
 
+#include "eigenscope/precision.h"
 #include "eigenscope/status.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,6 +46,7 @@ es_code_t es_bench_probe(const es_bench_probe_t *settings, es_status_t *status);
 /** Times epochs that only train against epochs that also measure, alternating, one point per rank. */
 typedef struct es_bench_train {
   const char *model, *widths; /**< built-in; "1/16,1/8" */
+  es_precision_t precision;
   int64_t samples, batch;
   int64_t pairs; /**< at most ES_BENCH_REPEATS_MOST − 2 */
   bool profile;

@@ -27,6 +27,9 @@ typedef struct es_method {
 
 /** The method of that kind, or NULL if this version does not have it. */
 const es_method_t *es_method(es_method_kind_t kind);
+/** The method for the output of a node. Tokens lie on one axis, so that `pool` makes `size` rows of them instead of
+ * size × size. */
+const es_method_t *es_method_of(es_method_kind_t kind, const es_node_t *node);
 
 /** Finds the captured layers that match the patterns of `measure: {layers: ...}`: writes their indices into
  * graph->layers to `out` (at most the graph's n_layers) and returns their number. */

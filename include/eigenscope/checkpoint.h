@@ -39,6 +39,7 @@ typedef struct es_tensor_view {
   int32_t rank;
   int64_t shape[ES_TENSOR_RANK_MAX];
   const void *data; /**< borrowed; row-major */
+  int64_t row; /**< saving a state: the elements that change together, if the tensor goes into the journal; else 0 */
 } es_tensor_view_t;
 
 /** Elements of a tensor. */
@@ -46,6 +47,8 @@ int64_t es_tensor_count(const es_tensor_view_t *tensor);
 /** Converts all elements to float. The dtype must be es_dtype_is_real: F32, F16 and BF16 exactly, F64 rounded to
  * nearest. */
 void es_tensor_to_float(const es_tensor_view_t *tensor, float *out);
+/** Converts `n` elements of a dtype that es_dtype_is_real to double, exactly. */
+void es_dtype_to_double(es_dtype_t dtype, const void *data, size_t n, double *out);
 
 /** A `__metadata__` entry. */
 typedef struct es_metadata {
@@ -71,11 +74,21 @@ typedef struct es_safetensors es_safetensors_t;
 es_code_t es_safetensors_open(es_safetensors_t **out, const char *path, es_status_t *status);
 /** Reads the data and checks the xxh3 if the file has one or if "writer" requires one. Codes as es_safetensors_open. */
 es_code_t es_safetensors_load(es_safetensors_t *file, es_status_t *status);
+/** Checks the xxh3 as es_safetensors_load does, but holds only one tensor in memory at a time. Codes as
+ * es_safetensors_open. */
+es_code_t es_safetensors_check(es_safetensors_t *file, es_status_t *status);
+/** Reads `n` elements of a tensor of the file from element `first` on, row-major, converted to double, which is exact.
+ * The dtype must be es_dtype_is_real. Neither needs nor uses es_safetensors_load. ES_SYSTEM. */
+es_code_t es_safetensors_read_doubles(const es_safetensors_t *file, const es_tensor_view_t *tensor, int64_t first,
+                                      int64_t n, double *out, es_status_t *status);
 /** Opens and loads a file. */
 es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_status_t *status);
 /** Removes `prefix` from names that begin with it. Only after es_safetensors_load, because the hash includes the names.
  * ES_INPUT if two names become equal. */
 es_code_t es_safetensors_strip(es_safetensors_t *file, const char *prefix, es_status_t *status);
+/** Adds tensors that the file does not have; takes over their data (es_free), also after a failure. Only after
+ * es_safetensors_load. ES_INPUT if a name exists twice, ES_SYSTEM. */
+es_code_t es_safetensors_add(es_safetensors_t *file, const es_tensor_view_t *tensors, int n, es_status_t *status);
 void es_safetensors_destroy(es_safetensors_t *file);
 int es_safetensors_count(const es_safetensors_t *file);
 /** Tensor `index` in data order, aligned to its element size; NULL if out of range. Borrowed. */

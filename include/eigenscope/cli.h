@@ -61,9 +61,12 @@ int es_cli_run(int argc, char **argv); /* calls MPI_Init, like doctor, bench, an
 int es_cli_status(int argc, char **argv);
 int es_cli_show(int argc, char **argv);
 int es_cli_merge(int argc, char **argv);
-int es_cli_report_command(int argc, char **argv); /* replaces this process by a Python process */
+int es_cli_report_command(int argc, char **argv);
+int es_cli_watch(int argc, char **argv); /* replaces this process by a Python process */
 int es_cli_data(int argc, char **argv);
 int es_cli_checkpoint(int argc, char **argv);
+int es_cli_model(int argc, char **argv);
+int es_cli_weights(int argc, char **argv); /* calls MPI_Init under a launcher */
 int es_cli_version(int argc, char **argv);
 int es_cli_doctor(int argc, char **argv);
 int es_cli_bench(int argc, char **argv);

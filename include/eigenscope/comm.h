@@ -8,6 +8,7 @@
 
 #include "eigenscope/status.h"
 #include "eigenscope/traffic.h"
+#include "eigenscope/watch.h"
 #include <mpi.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +29,7 @@ typedef struct es_group {
   int lanes;                  /**< L */
   int lane_first, lane_count; /**< lanes of this rank */
   es_traffic_t *traffic;      /**< borrowed; counts the sums over the ranks; or NULL */
+  const es_watch_t *watch;    /**< borrowed; asked between stretches of work; or NULL */
 } es_group_t;
 
 static inline bool es_is_power_of_two(int n) {
@@ -94,11 +96,16 @@ typedef struct es_ranks_range {
 enum { ES_RANKS_RANGES = 32 };
 void es_ranks_range(MPI_Comm comm, const double *values, es_ranks_range_t *out, int n);
 
+/** Broadcasts data of any size from a rank of the group to all. Collective over the group. */
+void es_group_broadcast(const es_group_t *group, void *data, size_t bytes, int from);
+
 /** Makes all ranks of comm agree on success or failure: returns the code of the lowest failing rank on every rank, with
  * its message and rank (in comm) in `status`. Collective over comm (MPI_COMM_NULL: returns status->code). */
 es_code_t es_agree(MPI_Comm comm, es_status_t *status);
 /** es_agree over a group; adds the time to the group's traffic. */
 es_code_t es_group_agree(const es_group_t *group, es_status_t *status);
+/** Ends a stretch of work: ES_STOPPED on every rank if one of them must stop. Collective over the group. */
+es_code_t es_group_pause(const es_group_t *group, es_status_t *status);
 
 #ifdef __clang_analyzer__
 /* Tells the static analyser, which sees one file at a time, that no rank continues after its own failure. */

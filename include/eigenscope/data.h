@@ -32,6 +32,9 @@ es_code_t es_dataset_inspect(es_dataset_info_t *out, const es_dataset_spec_t *sp
  * decided. False if no format matches. Not collective. */
 bool es_dataset_guess(const char *path, es_format_t *format, char found[ES_PATH_MAX]);
 
+/** Refuses to write images to `path` if it exists and holds anything but images in the layout of format hdf5. */
+es_code_t es_images_check_target(const char *path, es_status_t *status);
+
 /** Adds the shape of a dataset to its fingerprint. The fingerprint covers the shape, then each split's pixels as stored
  * and its labels (uint16_t). */
 static inline void es_fingerprint_shape(es_fingerprint_t *fingerprint, const es_dataset_info_t *info) {

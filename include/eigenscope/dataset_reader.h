@@ -20,6 +20,9 @@ typedef struct es_dataset_reader {
   const char *hint;
   /** Name of a file, plain or .gz, that exists only in folders of this format; NULL: none. */
   const char *mark;
+  /** A file, {folder below the path, name}, that shows another version of this dataset, and the end of a message that
+   * says which version to get. NULL: none. */
+  const char *other[2], *other_said;
   /** True if the first bytes of the file identify this format. NULL: the format is a folder. */
   bool (*found)(const char *path);
   /** Keys in a job file that only this format has: sections "datasets.*" and below, stored in es_dataset_spec_t. */

@@ -3,6 +3,7 @@
 #define EIGENSCOPE_FILE_H
 
 #include "eigenscope/status.h"
+#include "eigenscope/text.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,6 +14,9 @@
  * unchanged. ES_SYSTEM with path and reason (disk full, read-only). A file size limit (EFBIG) is reported only while
  * SIGXFSZ is ignored; otherwise that signal ends the process. */
 es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status);
+/** As es_file_write_atomic without fsync, for a file that tells others what happens at present: after a crash of the
+ * machine the file may be empty. False if it cannot be written. */
+bool es_file_replace(const char *path, const void *data, size_t size);
 /** Atomic writing of content that does not fit into memory: a part is open for reading and writing at
  * `descriptor` until it is committed or discarded. */
 typedef struct es_file_part {
@@ -26,6 +30,18 @@ es_code_t es_file_part_open(es_file_part_t *out, const char *path, es_status_t *
 es_code_t es_file_part_commit(es_file_part_t *part, es_status_t *status);
 /** Closes and removes the part, if there is one. */
 void es_file_part_discard(es_file_part_t *part);
+/** Creates a new file `<path>.<machine>.<process>.<random>.<extension>`, open for writing, under a name that no other
+ * process of the cluster uses, and syncs the folder. `name` gets the path. ES_SYSTEM; then there is no file. */
+es_code_t es_file_create_unique(int *descriptor, es_text_t *name, const char *path, const char *extension,
+                                es_status_t *status);
+/** Writes bytes at an offset of a file, and to the disk, which es_file_sync confirms. `path` is for the message.
+ * ES_SYSTEM.
+ */
+es_code_t es_file_write_at(int descriptor, const char *path, uint64_t offset, const void *data, size_t size,
+                           es_status_t *status);
+es_code_t es_file_sync(int descriptor, const char *path, es_status_t *status);
+/** Calls `visit` with the path of every file `<path>.*.<extension>`. */
+void es_file_each(const char *path, const char *extension, void (*visit)(const char *name));
 /** Gives the file `path` a second name, which replaces a file of that name atomically. False if the file system refuses
  * links. */
 bool es_file_link(const char *path, const char *second);
@@ -43,12 +59,20 @@ typedef struct es_file_stamp {
   int64_t seconds, nanoseconds;
 } es_file_stamp_t;
 es_file_stamp_t es_file_stamp(const char *path);
+/** The stamp of a new file beside `path`, which is removed at once: the present time by the clock of the file system,
+ * which may differ from this machine's. No file if none can be made there. */
+es_file_stamp_t es_file_stamp_now(const char *path);
 /** True if the stamp is that of a file. */
 bool es_file_stamp_exists(es_file_stamp_t stamp);
 /** True if the file was not replaced or changed between the two stamps. */
 bool es_file_stamp_equal(es_file_stamp_t a, es_file_stamp_t b);
 /** True for a regular file (or a link to one). */
 bool es_file_exists(const char *path);
+/** Says what a file is by its first bytes ("a pointer of Git LFS; fetch ..."), for a message that it is not what was
+ * expected; NULL if they do not tell, or if the file cannot be read. */
+const char *es_file_kind(const char *path);
+/** es_file_kind for a file whose first bytes were read: 512, or all if the file is shorter. */
+const char *es_file_kind_of(const void *data, size_t size);
 /** True only if the file certainly does not exist. */
 bool es_file_is_missing(const char *path);
 /** True for a folder (or a link to one). */

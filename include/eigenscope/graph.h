@@ -15,20 +15,42 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Most captured layers of a network; es_graph_create refuses more. */
-enum { ES_GRAPH_LAYERS_MAX = 2048 };
-
 typedef enum es_op {
   ES_OP_INPUT,
   ES_OP_CONV,      /**< 2D, with or without bias; weight (out, in/groups, k, k) */
-  ES_OP_LINEAR,    /**< bias; weight (out, in) over the flattened C×H×W input (PyTorch's order of features) */
+  ES_OP_LINEAR,    /**< weight (out, in) over the flattened C×H×W input (PyTorch's order of features), or over the
+                      channels at each position (`each`); with or without bias */
   ES_OP_BATCHNORM, /**< statistics over all axes but the channel; weight, bias, running_mean, running_var */
   ES_OP_RELU,
   ES_OP_RELU6,   /**< min(max(0, x), 6) */
   ES_OP_ADD,     /**< sum of two nodes of equal shape */
   ES_OP_MAXPOOL, /**< padding is never the maximum */
-  ES_OP_AVGPOOL, /**< kernel = stride; a kernel of the input's size is global average pooling */
+  ES_OP_AVGPOOL, /**< a kernel of the input's size is global average pooling */
   ES_OP_DROPOUT,
+  ES_OP_LEAKY_RELU,   /**< x, or rate·x below 0 */
+  ES_OP_GELU,         /**< x·Φ(x) (Hendrycks and Gimpel, arXiv 1606.08415) */
+  ES_OP_GELU_TANH,    /**< the approximation of GELU by tanh */
+  ES_OP_SILU,         /**< x·σ(x) */
+  ES_OP_SIGMOID,      /**< σ(x) = 1/(1 + e^−x) */
+  ES_OP_HARD_SIGMOID, /**< min(max(0, x + 3), 6)/6 */
+  ES_OP_HARD_SWISH,   /**< x·hard_sigmoid(x) */
+  ES_OP_TANH,
+  ES_OP_LAYERNORM,     /**< statistics of one position over its channels; weight, bias; epsilon in `rate` */
+  ES_OP_GROUPNORM,     /**< statistics of one sample over all positions and the channels of a group; weight, bias */
+  ES_OP_MULTIPLY,      /**< product of two nodes of equal shape, or of a map and a vector of its channels */
+  ES_OP_CONCAT,        /**< the channels of two nodes, one after the other */
+  ES_OP_SLICE,         /**< channels `first` … first + out.c − 1 */
+  ES_OP_SHUFFLE,       /**< channel i·(C/groups) + j becomes channel j·groups + i */
+  ES_OP_ADAPTIVE_POOL, /**< average of positions ⌊i·in/out⌋ … ⌈(i+1)·in/out⌉ − 1 on each axis */
+  ES_OP_FLATTEN,       /**< a map as a vector in PyTorch's order C×H×W */
+  ES_OP_TOKENS,        /**< a map of H×W positions as H·W tokens, row by row */
+  ES_OP_CLASS_TOKEN,   /**< adds a learned token (1, 1, C) before the others */
+  ES_OP_POSITION,      /**< adds a learned embedding (1, T, C) */
+  ES_OP_ATTENTION,     /**< tokens of 3C features (query, key, value) to tokens of C: for each of `groups` heads
+                          softmax(q·kᵀ/√(C/heads))·v (Vaswani et al., arXiv 1706.03762) */
+  ES_OP_PICK,          /**< the token `first` as a vector */
+  ES_OP_DROP_PATH,     /**< stochastic depth: 0 for a whole sample with probability `rate`, else x/(1 − rate) */
+  ES_OP_SCALE,         /**< layer scale: weight (C), initially `rate` */
   ES_OPS
 } es_op_t;
 
@@ -37,7 +59,10 @@ typedef enum es_initialiser {
   ES_INIT_ONE,
   ES_INIT_KAIMING_FAN_OUT, /**< normal, deviation √(2 / (out·k·k)) */
   ES_INIT_NORMAL_001,      /**< normal, deviation 0.01 */
-  ES_INIT_UNIFORM_FAN_IN   /**< uniform in ±1/√fan_in: PyTorch's default weight and bias of a linear layer */
+  ES_INIT_UNIFORM_FAN_IN,  /**< uniform in ±1/√fan_in: PyTorch's default weight and bias of a linear layer */
+  ES_INIT_NORMAL_002,      /**< normal, deviation 0.02 */
+  ES_INIT_XAVIER,          /**< uniform in ±√(6/(fan_in + fan_out)); `fan` is the sum */
+  ES_INIT_VALUE            /**< `value` */
 } es_initialiser_t;
 
 /** A parameter or a running statistic. */
@@ -48,6 +73,7 @@ typedef struct es_tensor {
   int64_t offset, count; /**< in floats, in the flat vector of parameters (or of buffers) */
   es_initialiser_t init;
   int64_t fan; /**< fan of the initialiser */
+  float value; /**< ES_INIT_VALUE */
 } es_tensor_t;
 
 typedef struct es_shape {
@@ -61,16 +87,24 @@ static inline int64_t es_shape_size(es_shape_t shape) {
 enum { ES_FIELD_WHOLE = INT32_MAX };
 typedef struct es_node {
   es_op_t op;
-  char name[ES_NAME_MAX]; /**< module name: "features.0" */
+  char name[ES_NAME_MAX]; /**< module name: "features.0". Of a block that is a layer: of PyTorch's module, "layer1.0" */
   int32_t input;          /**< node that is the input of this one; −1 for the input node */
-  int32_t other;          /**< ES_OP_ADD: the second input node; else −1 */
+  int32_t other;          /**< the second input node of a sum, product or concatenation; else −1 */
   es_shape_t in, out;
-  int32_t kernel, stride, padding, groups;
-  double rate;                   /**< dropout */
-  int32_t weight, bias;          /**< tensors in `parameters`, or −1 */
-  int32_t mean, variance;        /**< tensors in `buffers` (batch norm), or −1 */
-  int32_t layer;                 /**< index among the captured layers (convolutions and linear layers), or −1 */
-  int64_t macs;                  /**< multiply-adds of one sample, forward */
+  bool tokens;                                       /**< the output is out.h tokens of out.c features; out.w is 1 */
+  int32_t kernel, stride, padding, dilation;         /**< vertical */
+  int32_t kernel_w, stride_w, padding_w, dilation_w; /**< horizontal */
+  int32_t groups;         /**< of a convolution, norm or shuffle; heads of attention; else 1 */
+  int32_t first;          /**< ES_OP_SLICE, ES_OP_PICK */
+  bool each;              /**< ES_OP_LINEAR: at each position, instead of over the whole input */
+  bool counts_padding;    /**< ES_OP_AVGPOOL: padding counts as zeros, instead of being left out of the average */
+  double rate;            /**< probability of dropout, slope, epsilon of a norm, or initial layer scale */
+  double momentum;        /**< ES_OP_BATCHNORM: weight of a batch in the running statistics */
+  int32_t weight, bias;   /**< tensors in `parameters`, or −1 */
+  int32_t mean, variance; /**< tensors in `buffers` (batch norm), or −1 */
+  int32_t layer;          /**< index among the layers, whose outputs are captured, or −1 */
+  es_layer_kind_t kind;   /**< of a layer */
+  int64_t macs;           /**< multiply-adds of one sample, forward */
   int32_t receptive_field, jump; /**< in input pixels; ES_OP_ADD: the largest over its paths */
   int32_t least_field; /**< smallest receptive field over all paths from the image; ES_FIELD_WHOLE behind global
                           pooling and in linear layers, which read every position */
@@ -80,7 +114,7 @@ typedef struct es_graph {
   int32_t n_nodes, n_layers;
   int32_t classes;
   es_node_t *nodes;        /**< owned; node 0 is the input, the last node gives the logits */
-  int32_t *layers;         /**< owned; node of each captured layer, forward order; the last is the output layer */
+  int32_t *layers;         /**< owned; node of each layer, forward order; at least one */
   int32_t n_parameters;    /**< tensors */
   es_tensor_t *parameters; /**< owned */
   int64_t parameter_count; /**< floats */
@@ -142,18 +176,36 @@ const char *es_model_spec_base(const es_model_spec_t *spec);
 /** Names of the built-in architectures; ends with NULL. */
 const char *const *es_model_spec_names(void);
 
-/** "conv", "linear", ...: the name of an operation, stored as layer_kind in results. */
+/** "conv", "linear", ...: the name of an operation. */
 const char *es_op_name(es_op_t op);
 
-/** Builds the network of a bound point (point->classes > 0). ES_INPUT if the width leaves a layer without channels
- * ("<layer> would have no channels: ..."), if pooling would reduce the image to nothing, or if the number of layers or
- * multiply-adds is too large; the caller adds file and line. *out is owned by the caller. */
+/** Words of the kinds in measure.kinds and of layer_kind in results; ends with NULL. */
+extern const char *const es_layer_kind_words[ES_LAYER_KINDS + 1];
+
+/** Builds the network of a bound point (point->classes > 0). Its layers are the outputs of the kinds in measure.kinds;
+ * except for convolutions and linear layers, only those whose names measure.layers matches. ES_INPUT if the width
+ * leaves a layer without channels
+ * ("<layer> would have no channels: ..."), if pooling would reduce the image to nothing, if the multiply-adds of an
+ * image exceed 2^63, or if there is no layer; the caller adds file and line. *out is owned by the caller. */
 es_code_t es_graph_create(es_graph_t **out, const es_point_t *point, es_status_t *status);
 void es_graph_destroy(es_graph_t *graph);
-/** The border layer, an index into `layers`: the first layer whose input already sees the whole image, because every
- * path to it has a receptive field at least as large as the image (Richter et al., arXiv 2106.12307; is_border of
- * receptive_field_analysis_toolbox). n_layers if there is none. */
+/** A convolution or a linear layer, whatever measure.kinds says. */
+static inline bool es_node_is_layer(const es_node_t *node) {
+  return node->op == ES_OP_CONV || node->op == ES_OP_LINEAR;
+}
+/** The first convolution or linear layer. */
+const es_node_t *es_graph_first(const es_graph_t *graph);
+/** Node of the output layer: the last convolution or linear layer. The nodes behind it belong to the output, too. */
+int32_t es_graph_output(const es_graph_t *graph);
+/** Node of the border layer: the first convolution or linear layer whose input already sees the whole image, because
+ * every path to it has a receptive field at least as large as the image (Richter et al., arXiv 2106.12307; is_border of
+ * receptive_field_analysis_toolbox). n_nodes if there is none. */
 int32_t es_graph_border(const es_graph_t *graph);
+/** True if kernel, stride and padding are equal on both axes, and nothing is dilated. */
+static inline bool es_node_is_square(const es_node_t *node) {
+  return node->kernel == node->kernel_w && node->stride == node->stride_w && node->padding == node->padding_w &&
+         node->dilation == 1 && node->dilation_w == 1;
+}
 /** Number of weights and biases of one node. */
 int64_t es_graph_parameters(const es_graph_t *graph, const es_node_t *node);
 

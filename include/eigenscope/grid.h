@@ -44,6 +44,8 @@ void es_point_training_id(const es_point_t *point, char out[ES_ID_SIZE]);
 void es_point_describe(const es_point_t *point, const char *job_name, es_text_t *out);
 /** Appends the resolved job as YAML: a job file that defines exactly the points of the grid, in this order. */
 void es_grid_describe(const es_grid_t *grid, const es_job_t *job, es_text_t *out);
+/** Like es_grid_describe, with `output`, and with the lines of the job file as comments (es_job_print_line). */
+void es_grid_resolve(const es_grid_t *grid, const es_job_t *job, const char *output, es_text_t *out);
 /** Replaces {epoch}, {id} and {<axis>} in `pattern`: widths by the shortest decimal (0.0625), other axes by the text in
  * the job; {epoch:03} adds leading zeros. ES_INPUT if the path is too long. */
 es_code_t es_point_path(char out[ES_PATH_MAX], const char *pattern, const es_point_t *point, const char *id,
@@ -52,7 +54,8 @@ es_code_t es_point_path(char out[ES_PATH_MAX], const char *pattern, const es_poi
 const char *es_point_axis(const es_point_t *point, const char *name);
 /** True if the job leaves this axis (width or classes) to the files of weights. */
 bool es_point_axis_is_of_files(const es_point_t *point, const char *name);
-/** Like es_point_axis, but the number where the files of weights have determined it. `out` may hold the text. */
+/** Like es_point_axis, but the number where the files of weights have determined it, and "all (10)" for `classes: all`
+ * of a point that knows its classes. For people: `out` may hold the text. */
 const char *es_point_axis_value(const es_point_t *point, const char *name, char out[32]);
 
 /** A set of point indices, from "0-3,7" or --task. */

@@ -32,6 +32,10 @@ void es_hdf5_close(const hid_t *id);
  * which would clear the reason. */
 es_code_t es_hdf5_reason(char out[ES_HDF5_REASON_SIZE]);
 
+/** True if a reason says that the file has a version of the format that this HDF5 does not know; then `out` is the end
+ * of a message, which says what to do. */
+bool es_hdf5_is_newer(const char *reason, char out[ES_HDF5_LACK_SIZE]);
+
 /** The type variable-length UTF-8 string, the only string type that netCDF's library reads reliably; the caller closes
  * it. Negative after a failure. */
 hid_t es_hdf5_string_type(void);
@@ -39,9 +43,17 @@ hid_t es_hdf5_string_type(void);
 /** Opens a file for reading, without locks, because parallel file systems often refuse locks; no process may write it
  * meanwhile. Links into other files are not followed. After a failure *out is negative and `reason` is set. */
 es_code_t es_hdf5_open(hid_t *out, const char *path, char reason[ES_HDF5_REASON_SIZE]);
-/** Opens a file of images or activations that another program wrote. ES_INPUT or ES_SYSTEM, with stage `stage`, if it
- * is missing, not HDF5, damaged or truncated, or cannot be read; then *out is negative. */
+/** Opens a file of images or activations that another program wrote, or of moments if `stage` is "moments". ES_INPUT or
+ * ES_SYSTEM, with stage `stage`, if it is missing, not HDF5, damaged or truncated, or cannot be read; then *out is
+ * negative. */
 es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es_status_t *status);
+
+/** Reads attribute `name` of an object: one text, of fixed or variable length. False if there is none, if it has `size`
+ * bytes or more, or if HDF5 fails. */
+bool es_hdf5_text(hid_t object, const char *name, char *out, size_t size);
+/** True for a file of moments (moments.h), which other readers refuse by name. */
+bool es_hdf5_is_moments(hid_t file);
+#define ES_HDF5_MOMENTS "eigenscope moments" /**< root attribute `format` of such a file */
 
 /** A block of a dataset: `count` elements from `start` along each dimension. */
 typedef struct es_hdf5_block {

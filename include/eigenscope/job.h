@@ -29,10 +29,21 @@ typedef struct es_job_axis {
  * "--set <key>=<value>: ...". *out is owned by the caller. */
 es_code_t es_job_parse(es_job_t **out, const char *text, size_t size, const char *path, const char *const *sets,
                        int n_sets, es_status_t *status);
+/** Like es_job_parse, but takes the files of descriptions from `files` (es_job_files of another rank) if it is not
+ * NULL.
+ */
+es_code_t es_job_parse_with(es_job_t **out, const char *text, size_t size, const char *path, const char *const *sets,
+                            int n_sets, const es_text_t *files, es_status_t *status);
+/** Appends the files of descriptions that the job has read, for es_job_parse_with. */
+void es_job_files(const es_job_t *job, es_text_t *out);
 /** Reads the file and calls es_job_parse. */
 es_code_t es_job_load(es_job_t **out, const char *path, const char *const *sets, int n_sets, es_status_t *status);
+/** Like es_job_load, but the file may also be that of a description of a network: it becomes a job named "model" with
+ * one point, whose model has the name of the file. */
+es_code_t es_job_load_model(es_job_t **out, const char *path, const char *const *sets, int n_sets, es_status_t *status);
 void es_job_destroy(es_job_t *job);
 
+/** The job file, for messages; for a resolved job the file that it was made from, as all lines are. */
 const char *es_job_path(const es_job_t *job);
 const char *es_job_name(const es_job_t *job);
 /** `output`, with $VAR and ${VAR} expanded; default results/<name>. */
@@ -51,6 +62,12 @@ const es_dataset_spec_t *es_job_dataset(const es_job_t *job, int index);
 int es_job_n_blocks(const es_job_t *job);
 int es_job_n_axes(const es_job_t *job, int block);
 es_job_axis_t es_job_axis(const es_job_t *job, int block, int axis);
+
+/** Appends the comments with which a resolved job begins: the job file and its --set options, `sets` included. From
+ * them es_job_parse knows a resolved job, whose messages then name that file. */
+void es_job_print_origin(const es_job_t *job, const char *const *sets, int n_sets, es_text_t *out);
+/** Ends a text line of a resolved job, with its line in the job file (0: unknown). */
+void es_job_print_line(int line, es_text_t *out);
 
 enum { ES_SETTING_MAX = 2048 }; /**< most bytes of a value as text */
 
@@ -88,6 +105,11 @@ const char *es_setting_name(int index);
 bool es_setting_in_id(int index, const es_point_t *point);
 /** Writes the value as canonical YAML: equal values give equal text, and the text parses to the same value. */
 void es_setting_print(int index, const es_point_t *point, char out[ES_SETTING_MAX]);
+
+/** Parses a width: "1/16", "0.125" or "2", in lowest terms; false unless both parts are positive integers (at most 9
+ * decimals). */
+bool es_ratio_parse(const char *text, es_ratio_t *out);
+bool es_ratio_in_range(es_ratio_t ratio);
 
 /** The key table as YAML lines "section.key: default  # type and range; what it does", for tests and documentation.
  * Keys without a default are marked "required" (or name the keys they belong to) and show an example. */

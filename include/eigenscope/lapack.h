@@ -21,6 +21,7 @@ const char *es_scalapack_name(void);
 
 /* ---- LAPACK ---- */
 
+extern void ilaver_(int *major, int *minor, int *patch);
 extern void dsyev_(const char *job, const char *triangle, const int *n, double *a, const int *lda, double *w,
                    double *work, const int *lwork, int *info, size_t, size_t);
 extern void dsyevd_(const char *job, const char *triangle, const int *n, double *a, const int *lda, double *w,
@@ -48,6 +49,24 @@ extern void dorgqr_(const int *m, const int *n, const int *k, double *a, const i
 extern void dgesdd_(const char *job, const int *m, const int *n, double *a, const int *lda, double *s, double *u,
                     const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork, int *iwork, int *info,
                     size_t);
+extern void dlatrd_(const char *triangle, const int *n, const int *nb, double *a, const int *lda, double *e,
+                    double *tau, double *w, const int *ldw, size_t);
+extern void dsytd2_(const char *triangle, const int *n, double *a, const int *lda, double *d, double *e, double *tau,
+                    int *info, size_t);
+extern void dlarft_(const char *direct, const char *store, const int *n, const int *k, const double *v, const int *ldv,
+                    const double *tau, double *t, const int *ldt, size_t, size_t);
+extern void dormqr_(const char *side, const char *trans, const int *m, const int *n, const int *k, const double *a,
+                    const int *lda, const double *tau, double *c, const int *ldc, double *work, const int *lwork,
+                    int *info, size_t, size_t);
+extern void dgelqf_(const int *m, const int *n, double *a, const int *lda, double *tau, double *work, const int *lwork,
+                    int *info);
+extern void dlabrd_(const int *m, const int *n, const int *nb, double *a, const int *lda, double *d, double *e,
+                    double *tauq, double *taup, double *x, const int *ldx, double *y, const int *ldy);
+extern void dgebd2_(const int *m, const int *n, double *a, const int *lda, double *d, double *e, double *tauq,
+                    double *taup, double *work, int *info);
+extern void dbdsdc_(const char *triangle, const char *job, const int *n, double *d, double *e, double *u,
+                    const int *ldu, double *vt, const int *ldvt, double *q, int *iq, double *work, int *iwork,
+                    int *info, size_t, size_t);
 
 /* ---- ScaLAPACK, PBLAS, BLACS: on the ranks of a process grid; `desc` describes a distributed matrix ---- */
 

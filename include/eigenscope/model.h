@@ -6,13 +6,20 @@
  * equal slices of equal shapes on any number of ranks, and every sum over samples is lane-ordered, so the bits are
  * equal on 1, 2, 4 … ranks.
  *
- * Layout: activations are NHWC float, one sample after the other; parameters, gradients and buffers are flat vectors in
- * the order and the (PyTorch) shapes of graph.h. */
+ * Layout: activations are NHWC, one sample after the other; parameters, gradients and buffers are flat float vectors in
+ * the order and the (PyTorch) shapes of graph.h.
+ *
+ * Precision: with ES_BFLOAT16, images, activations and their gradients are bfloat16 in memory, and layers multiply them
+ * with weights rounded to bfloat16, adding in float32, as PyTorch's autocast does. Each result is rounded once, to
+ * nearest even; batch norm with its activation and pooling is one result. Float32 or double in every precision:
+ * parameters, biases, their gradients, statistics, the loss (of the rounded logits), and all sums over samples.
+ * Observers and editors get the rounded outputs, widened to float. */
 #ifndef EIGENSCOPE_MODEL_H
 #define EIGENSCOPE_MODEL_H
 
 #include "eigenscope/comm.h"
 #include "eigenscope/graph.h"
+#include "eigenscope/precision.h"
 #include "eigenscope/status.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,15 +36,15 @@ typedef struct es_feed {
   const int32_t *labels; /**< of the whole batch, 0 … classes−1; borrowed */
 } es_feed_t;
 
-/** Callback for every output of a captured layer, slice by slice, as it is computed (before batch norm and activation):
- * `out` is float (samples, shape.h, shape.w, shape.c), valid during the call. `lane` counts this rank's lanes from 0;
- * within a lane slices come in order. */
+/** Callback for every output of a layer (graph.h), slice by slice, as it is computed: `out` is float (samples, shape.h,
+ * shape.w, shape.c), valid during the call. `lane` counts this rank's lanes from 0; within a lane slices come in order.
+ */
 typedef struct es_observer {
   void (*observe)(void *context, int layer, int lane, const float *out, int64_t samples, es_shape_t shape);
   void *context;
 } es_observer_t;
 
-/** Callback that may change every output of a captured layer in place, after the observer and before the next node.
+/** Callback that may change every output of a layer in place, after the observer and before the next node.
  * Arguments as for es_observer_t. */
 typedef struct es_editor {
   void (*edit)(void *context, int layer, float *out, int64_t samples, es_shape_t shape);
@@ -62,6 +69,7 @@ typedef struct es_pass {
   const es_observer_t *observer; /**< or NULL */
   const es_editor_t *editor;     /**< or NULL; not in training, because the backward pass ignores edits */
   double *profile;               /**< seconds of each kind (ES_KINDS), added to the values; or NULL */
+  float *logits;                 /**< (n, classes): gets the rows of this rank's samples; or NULL */
   int64_t *confusion; /**< classes × classes counts [label][prediction] of this rank's samples, added to the values; or
                          NULL */
 } es_pass_t;
@@ -75,11 +83,19 @@ typedef struct es_loss {
   double signal;  /**< Σ over ranks of `signal`, see es_model_forward */
 } es_loss_t;
 
+/** Arguments of es_model_create. */
+typedef struct es_model_setup {
+  const int64_t *batches; /**< sizes of the batches that occur; borrowed during the call */
+  int n_batches;
+  bool training;            /**< false: only forward passes */
+  es_precision_t precision; /**< of activations and their gradients */
+} es_model_setup_t;
+
 /** Creates kernels for every slice size that batches of these sizes have on this rank, and activations for the largest
- * batch. With training = false only for forward passes. Borrows graph and group. Not collective; the caller calls
- * es_agree. ES_SYSTEM if out of memory or if oneDNN has no kernel. *out is owned by the caller. */
-es_code_t es_model_create(es_model_t **out, const es_graph_t *graph, const es_group_t *group, const int64_t *batches,
-                          int n_batches, bool training, es_status_t *status);
+ * batch. Borrows graph and group. Not collective; the caller calls es_agree. ES_SYSTEM if out of memory or if oneDNN
+ * has no kernel. *out is owned by the caller. */
+es_code_t es_model_create(es_model_t **out, const es_graph_t *graph, const es_group_t *group,
+                          const es_model_setup_t *setup, es_status_t *status);
 void es_model_destroy(es_model_t *model);
 
 /** Initialises parameters and buffers as graph.h defines, a pure function of the seed. */
@@ -113,13 +129,22 @@ es_traffic_t es_model_traffic(const es_graph_t *graph, int lanes, int ranks, boo
 
 /** Bytes that es_model_create would allocate on one rank of a group of `ranks`, without oneDNN's own scratch; 0 if
  * memory is too short to compute it. */
-int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training);
+int64_t es_model_bytes(const es_graph_t *graph, int64_t batch, int lanes, int ranks, bool training,
+                       es_precision_t precision);
+
+/** True if this CPU, or DNNL_MAX_CPU_ISA, offers no instructions for this precision: float32 kernels then compute on
+ * widened activations, and each result is rounded. That is slow, and its bits differ from those of such instructions.
+ */
+bool es_model_emulates(es_precision_t precision);
 
 /** "oneDNN 2.6.3, avx512_core": the kernel library and its instruction set. Static storage. */
 const char *es_model_engine_name(void);
-/** Bump when a change of the project's kernels, or of the choice of oneDNN kernels, alters rounding: older states would
- * give other bits. */
-enum { ES_MODEL_KERNELS = 5 };
+/** The convolution kernels of this build on this CPU: ours by name, and oneDNN's algorithms. Static storage. */
+const char *es_model_convolutions(void);
+/** Bump the number of a precision when a change of its kernels, ours or the choice among oneDNN's, alters rounding:
+ * older states would give other bits. Points in bfloat16 depend on both, because their covariances and statistics are
+ * float32. */
+enum { ES_MODEL_KERNELS = 5, ES_MODEL_KERNELS_BFLOAT16 = 1 };
 /** Sets one thread per rank. Call it before the first model is created, because oneDNN reads the setting only once. */
 void es_model_engine_single_thread(void);
 

@@ -23,7 +23,8 @@ typedef struct es_pack_request {
   int32_t shorter; /**< length of the shorter side before the square is cut out; 0: `size` */
   int32_t channels; /**< 3, or 1 for grey */
   bool skip_broken;
-  /** Called on the first rank for every image that cannot be used, with the reason, in file order; may be NULL. */
+  /** Called on the first rank for every image that cannot be used, with the reason, in file order, but only once for
+   * images of another size than the first; may be NULL. */
   void (*broken)(void *context, const char *message);
   void *context;
 } es_pack_request_t;
@@ -32,10 +33,12 @@ typedef struct es_pack_request {
 typedef struct es_pack_result {
   es_dataset_info_t info;
   int64_t n_broken;
-  int64_t n_left_out;                /**< number of files whose names are not those of images */
-  char left_out[ES_PATH_MAX];        /**< the first of them */
-  char fingerprint[ES_ID_SIZE];      /**< as es_dataset_fingerprint */
-  char eval_folder[ES_VARIABLE_MAX]; /**< folder of the eval split */
+  int64_t n_other;                     /**< of them: sound images of another size than the first */
+  int64_t shorter_least, shorter_most; /**< lengths of the shorter sides of these, in pixels */
+  int64_t n_left_out;                  /**< number of files whose names are not those of images */
+  char left_out[ES_PATH_MAX];          /**< the first of them */
+  char fingerprint[ES_ID_SIZE];        /**< as es_dataset_fingerprint */
+  char eval_folder[ES_VARIABLE_MAX];   /**< folder of the eval split */
 } es_pack_result_t;
 
 /** Writes train/images, train/labels, eval/images, eval/labels (images (n, height, width, channels) in chunks of whole
@@ -43,7 +46,7 @@ typedef struct es_pack_result {
  * and enlarged, as by torchvision's Resize(shorter) and CenterCrop(size) with PIL (equal bits for equal pixels).
  *
  * All ranks read, decode, resize and compress images; only the first rank lists the folders and writes the file. Any
- * number of ranks gives the same bytes. The file is written atomically. All broken images (unreadable, damaged, or of
+ * number of ranks gives the same bytes. The file is written atomically. Broken images (unreadable, damaged, or of
  * another size if size is 0) are reported; then returns ES_INPUT, or with `skip_broken` writes the other images.
  *
  * Collective over comm (MPI_COMM_NULL: this process alone); all ranks return the same code. `out` is filled on the

@@ -48,6 +48,13 @@ typedef struct es_effort {
                                     (messages, waiting), 0 to 1; before es_timing_collect `mean` is in seconds */
 } es_effort_t;
 
+/** The rank of a group that worked longest in an epoch, without waiting for others. */
+typedef struct es_slowest {
+  int32_t rank;   /**< in the group */
+  double busy;    /**< its share of the epoch's work in which it did not wait, 0 to 1 */
+  char host[128]; /**< where it runs */
+} es_slowest_t;
+
 /** Report of the leader after each epoch. */
 typedef struct es_epoch_report {
   const es_point_t *point;
@@ -57,10 +64,14 @@ typedef struct es_epoch_report {
   es_epoch_stats_t stats[ES_SPLITS];
   int ranks;
   es_effort_t efforts[ES_WORKS];
+  es_slowest_t slowest; /**< if there are several ranks */
   double saturation; /**< mean over layers except the output layer, at `delta`, eval if measured, else train; NaN if not
                         measured */
   double delta;      /**< the headline delta (saturation.h) */
 } es_epoch_report_t;
+
+/** Stage of the status of a point that stops because its next epoch does not fit into the time that is left. */
+#define ES_SHORT_OF_TIME "time"
 
 /** Settings that all points of a run share. Borrowed pointers. */
 typedef struct es_pipeline {
@@ -77,18 +88,22 @@ typedef struct es_pipeline {
   /** Called on the leader; must be NULL on all ranks or on none. */
   void (*report)(void *context, const es_epoch_report_t *report);
   void *report_context;
+  /** Called on the leader if the point goes on after an epoch (its index) of an earlier run; may be NULL. */
+  void (*resumed)(void *context, const es_point_t *point, int32_t epoch);
   /** Called on the leader after an error that was handled; may be NULL. */
   void (*warn)(void *context, const char *message);
   double *profile; /**< or NULL; out: seconds of training by es_kind_t on this rank, added to the values */
   double stage_seconds[ES_STAGES]; /**< out: seconds of the last point on this rank */
+  double share;                    /**< out: share of the last point's epochs that this call finished, 0 to 1 */
 } es_pipeline_t;
 
 /** Runs one point: trains (resumes from a state if there is one), measures, and writes <output>/points/<id>.h5. `point`
  * is bound.
  *
  * ES_OK: the file exists, outcome "complete". ES_DIVERGED: the file exists, outcome "diverged", with the epochs so far.
- * ES_STOPPED: told to stop; the last saved state remains. Other codes: the machine or an input failed; no result was
- * written. Collective over comm; all ranks return the same code. */
+ * ES_STOPPED: told to stop, or the next epoch does not fit into the time that is left; the last saved state remains, or
+ * the state of the last epoch if the point stopped between epochs. Other codes: the machine or an
+ * input failed; no result was written. Collective over comm; all ranks return the same code. */
 es_code_t es_pipeline_point(es_pipeline_t *pipeline, const es_point_t *point, const char *point_id,
                             const es_dataset_t *dataset, es_status_t *status);
 

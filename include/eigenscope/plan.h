@@ -23,6 +23,16 @@ typedef struct es_plan_weights {
   int32_t epoch;
 } es_plan_weights_t;
 
+/** Numbers of a point that its files of moments determine. Pointer-free. */
+typedef struct es_plan_moments {
+  bool known; /**< the files were read: the point is in the selection of the request */
+  bool has[ES_SPLITS];
+  es_epochs_t epochs;
+  int32_t n_layers, widest; /**< of the measured layers */
+  double cost;
+  char fingerprint[ES_ID_SIZE];
+} es_plan_moments_t;
+
 /** Parsed job, grid and dataset properties; every command that takes JOB creates a plan. */
 typedef struct es_plan {
   es_job_t *job;            /**< owned */
@@ -31,6 +41,7 @@ typedef struct es_plan {
   int n_datasets;
   es_dataset_info_t *infos;   /**< owned; indexed as es_job_dataset; zeros for datasets that the grid does not use */
   es_plan_weights_t *weights; /**< owned; one per point with source: checkpoint, else NULL */
+  es_plan_moments_t *moments; /**< owned; one per point with source: moments, else NULL */
   struct es_plan_work *work;  /**< owned; networks and costs, private to the functions below */
 } es_plan_t;
 
@@ -39,17 +50,19 @@ typedef struct es_plan_request {
   const char *path; /**< path of the job file, for messages and relative paths */
   const char *text; /**< content of the job file; NULL: es_plan_create reads it */
   size_t size;
+  const es_text_t *files;  /**< es_job_files of another rank, or NULL: the job reads them */
   const char *const *sets; /**< --set */
   int n_sets;
-  const char *output; /**< --output, or NULL */
-  const char *points; /**< --points, or NULL; source: checkpoint: only the weights of these points are inspected */
-  const es_dataset_info_t *infos;   /**< infos of another rank (copied), or NULL: inspect the datasets */
+  const char *output;             /**< --output, or NULL */
+  const char *points;             /**< --points, or NULL; only the weights and moments of these points are inspected */
+  const es_dataset_info_t *infos; /**< infos of another rank (copied), or NULL: inspect the datasets */
   const es_plan_weights_t *weights; /**< weights of another rank (copied), or NULL: inspect the files */
+  const es_plan_moments_t *moments; /**< moments of another rank (copied), or NULL: inspect the files */
 } es_plan_request_t;
 
 /** Parses the job, resolves it, inspects the datasets that the grid uses (unless infos are given), and checks every
- * point: classes and samples exist, every layer has channels. Weight files must exist and fit; prints all missing files
- * and all mismatches to stderr before it returns the status. Not collective. ES_INPUT. */
+ * point: classes and samples exist, every layer has channels. Files of weights and of moments must exist and fit;
+ * prints all missing files and all mismatches to stderr before it returns the status. Not collective. ES_INPUT. */
 es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_status_t *status);
 void es_plan_destroy(es_plan_t *plan);
 /** Inspects the datasets of an opened plan (es_plan_open), so that points can be bound. ES_INPUT for the first dataset
@@ -81,8 +94,13 @@ double es_plan_cost(const es_plan_t *plan, int64_t index);
 double es_plan_image_cost(const es_plan_t *plan, int64_t index, const es_point_t *point);
 /** The smallest number of lanes of any point, which limits the ranks per point. */
 int32_t es_plan_lanes(const es_plan_t *plan);
-/** Inspects the activation files of a job. ES_INPUT with file and line. *out is owned by the caller. */
-es_code_t es_plan_external(const es_plan_t *plan, es_external_info_t *out, es_status_t *status);
+/** Inspects the files of activations or moments of a point. ES_INPUT with file and line. *out is owned by the caller.
+ */
+es_code_t es_plan_external(const es_plan_t *plan, int64_t index, es_external_info_t *out, es_status_t *status);
+/** Bytes on the rank that needs most of `ranks` ranks that work on such a point; 0 if memory is too short to compute
+ * it.
+ */
+int64_t es_plan_external_bytes(const es_plan_t *plan, int64_t index, int ranks);
 /** Creates a plan with job, grid and output only, without inspecting datasets and networks. For commands that only read
  * results and must work without the data. */
 es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_status_t *status);
@@ -99,17 +117,18 @@ void es_plan_notes(const es_plan_t *plan, const es_selection_t *selection, es_te
 /** Prints these lines on stderr, as "eigenscope: note: ...". */
 void es_plan_print_notes(const es_plan_t *plan, const es_selection_t *selection);
 
-/** Appends layers, strategies, time and memory of a job with source: activations on `ranks` ranks. */
+/** Appends layers, strategies, time and memory of the first point of a job without a network on `ranks` ranks. */
 void es_plan_activations_table(const es_plan_t *plan, const es_external_info_t *info, int ranks, es_text_t *out);
 /** Bytes on the rank that needs most; 0 if memory is too short to compute it. */
-int64_t es_plan_activations_bytes(const es_plan_t *plan, const es_external_info_t *info, int ranks);
+int64_t es_plan_activations_bytes(const es_plan_t *plan, int64_t index, const es_external_info_t *info, int ranks);
 /** The smallest number of ranks among `ranks`, 2·`ranks`, 4·`ranks`, … such that `here` ranks per node fit into
  * `available` bytes; 0 for none. Predictions are accurate to 25 %. */
-int es_plan_activations_fit(const es_plan_t *plan, const es_external_info_t *info, int ranks, int here,
+int es_plan_activations_fit(const es_plan_t *plan, int64_t index, const es_external_info_t *info, int ranks, int here,
                             int64_t available);
 
 /** The axes in which the points of a grid differ. Axes with one value are printed once, above the table. */
 typedef struct es_varying {
+  int32_t classes; /**< what `classes: all` means in every point, 0 if unknown or different */
   int n;
   char names[ES_COLUMNS_MAX][ES_NAME_MAX];
 } es_varying_t;
@@ -118,6 +137,9 @@ typedef struct es_varying {
 void es_varying_find(const es_plan_t *plan, es_varying_t *out);
 /** Appends the axes that do not vary, as "job: dataset fashion-mnist, seed 0", and an empty line. */
 void es_varying_heading(const es_varying_t *varying, const es_plan_t *plan, es_text_t *out);
+/** Appends the axes of a point as a JSON object, {"width": 0.0625, "classes": 10}; `all` stays text if the point does
+ * not know its classes. */
+void es_plan_append_axes(const es_point_t *point, es_text_t *out);
 void es_varying_columns(const es_varying_t *varying, es_table_t *table);
 void es_varying_cells(const es_varying_t *varying, const es_plan_t *plan, int64_t index, const es_point_t *point,
                       es_table_t *table);
@@ -150,6 +172,12 @@ int64_t es_memory_peak(void);
 /** Bytes that the processes on this node may still allocate together: the free memory of the node, or less if a cgroup
  * (as SLURM makes) or RLIMIT_AS limits it. */
 int64_t es_memory_available(void);
+
+/** Writes the resolved job of an opened plan (all settings, changes of --set, absolute paths, the plan's output) to
+ * <folder>/job-<hash of its text>.yaml, which defines the same points; creates the folder. An equal file is kept.
+ * Appends the path of the file and of the output. ES_INPUT if a path of the job cannot be written in a job file. */
+es_code_t es_plan_resolve(const es_plan_t *plan, const es_plan_request_t *request, const char *folder, es_text_t *out,
+                          es_status_t *status);
 
 /** A cluster and assumptions about it. */
 typedef struct es_cluster {

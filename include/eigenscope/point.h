@@ -1,9 +1,10 @@
-/** A point: one cell of the grid, fully resolved. Pointer-free, so MPI can send it. A point's results are a pure
- * function of this struct and of the data it names (src/README.md, "The flow"). */
+/** A point: one cell of the grid, fully resolved. Its only pointer is the description of a network, borrowed from the
+ * job. A point's results are a pure function of this struct and of the data it names (src/README.md, "The flow"). */
 #ifndef EIGENSCOPE_POINT_H
 #define EIGENSCOPE_POINT_H
 
 #include "eigenscope/formats.h"
+#include "eigenscope/precision.h"
 #include "eigenscope/text.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +25,17 @@ enum {
 typedef enum es_split { ES_TRAIN = 0, ES_EVAL = 1, ES_SPLITS = 2 } es_split_t;
 
 /** Source of the activations. */
-typedef enum es_source { ES_SOURCE_TRAIN, ES_SOURCE_CHECKPOINT, ES_SOURCE_ACTIVATIONS, ES_SOURCES } es_source_t;
+typedef enum es_source {
+  ES_SOURCE_TRAIN,
+  ES_SOURCE_CHECKPOINT,
+  ES_SOURCE_ACTIVATIONS,
+  ES_SOURCE_MOMENTS,
+  ES_SOURCES
+} es_source_t;
+/** True if points of this source have a network and a dataset; else they are files of activations or moments. */
+static inline bool es_source_has_network(es_source_t source) {
+  return source == ES_SOURCE_TRAIN || source == ES_SOURCE_CHECKPOINT;
+}
 
 /** Some of the epochs of a point. */
 typedef enum es_epochs_kind { ES_EPOCHS_NONE, ES_EPOCHS_LAST, ES_EPOCHS_ALL, ES_EPOCHS_LIST } es_epochs_kind_t;
@@ -34,11 +45,20 @@ typedef struct es_epochs {
   int32_t list[ES_EPOCHS_MAX]; /**< ascending */
 } es_epochs_t;
 
-/** Weights or activations from files of other programs or runs. */
+/** Precision in which weights of earlier results were trained: that of the point which measures them, or another. */
+typedef enum es_trained_precision {
+  ES_TRAINED_SAME,
+  ES_TRAINED_FLOAT32,
+  ES_TRAINED_BFLOAT16,
+  ES_TRAINED_PRECISIONS
+} es_trained_precision_t;
+
+/** Weights, activations or moments from files of other programs or runs. */
 typedef struct es_external {
   char file[ES_SPLITS][ES_PATH_MAX]; /**< absolute paths. Weights: only the first, with {axis} and {epoch}, or the
                                         folder of results that contains them. Activations: train and eval split ("" for
-                                        none), with {epoch} */
+                                        none), with {epoch}. Moments: the same path, with {axis}, for each split that
+                                        the file has; until es_moments_choose, only the first */
   bool from_results;                 /**< file[0] is a folder of results */
   char labels[ES_VARIABLE_MAX];      /**< activations: name of the labels in the file */
   es_epochs_t epochs;                /**< values of {epoch}; ES_EPOCHS_NONE without {epoch} */
@@ -46,6 +66,7 @@ typedef struct es_external {
   char trained[ES_ID_SIZE];          /**< from_results: id of the point that saved the weights (weights.h) */
   bool each;                         /**< from_results: one file per epoch (weights.h) */
   int32_t epoch;                     /**< epoch of a single weight file if known, else 0 */
+  es_trained_precision_t precision;  /**< from_results: precision in which the weights were trained */
 } es_external_t;
 
 /** Number of epochs on the epoch axis, and the epoch at an index: the list, or without a list the epoch of the single
@@ -55,6 +76,10 @@ static inline int32_t es_external_epochs(const es_external_t *external) {
 }
 static inline int32_t es_external_epoch(const es_external_t *external, int32_t index) {
   return external->epochs.n > 0 ? external->epochs.list[index] : external->epoch;
+}
+/** The file of the first split that has one. */
+static inline const char *es_external_any(const es_external_t *external) {
+  return external->file[external->file[ES_TRAIN][0] != '\0' ? ES_TRAIN : ES_EVAL];
 }
 /** True if the split has files. */
 static inline bool es_external_has(const es_external_t *external, es_split_t split) {
@@ -122,6 +147,7 @@ typedef enum es_family {
   ES_FAMILY_RESNET,            /**< basic blocks */
   ES_FAMILY_RESNET_BOTTLENECK, /**< bottleneck blocks */
   ES_FAMILY_MOBILENET,
+  ES_FAMILY_DESCRIPTION, /**< items of the user's own (description.h) */
   ES_FAMILIES
 } es_family_t;
 typedef enum es_head { ES_HEAD_AUTHORS, ES_HEAD_TORCHVISION } es_head_t;
@@ -130,6 +156,8 @@ typedef enum es_stem { ES_STEM_CIFAR, ES_STEM_IMAGENET } es_stem_t;
 /** A part of a network that is kept by default. */
 typedef enum es_part { ES_PART_KEPT, ES_PART_LEFT_OUT } es_part_t;
 enum { ES_ITEM_MAXPOOL = -1, ES_ITEM_AVGPOOL = -2 }; /**< "M" and "A" in a VGG list */
+
+typedef struct es_description es_description_t;
 
 /** An architecture, independent of width, classes and resolution. */
 typedef struct es_model_spec {
@@ -142,6 +170,7 @@ typedef struct es_model_spec {
   es_stem_t stem;              /**< ResNet, MobileNet */
   es_part_t skip;              /**< ResNet, MobileNet: skip connections with their downsampling branches */
   es_part_t batch_norm;        /**< VGG: after each convolution */
+  const es_description_t *description; /**< borrowed from the job; ES_FAMILY_DESCRIPTION, else NULL */
 } es_model_spec_t;
 
 typedef enum es_optimizer { ES_SGD, ES_ADAM, ES_OPTIMIZERS } es_optimizer_t;
@@ -164,6 +193,7 @@ typedef struct es_train_settings {
   double schedule_gamma;
   bool crop, flip;
   es_stop_settings_t stop_when_stable;
+  es_precision_t precision;
 } es_train_settings_t;
 
 typedef enum es_method_kind {
@@ -172,6 +202,8 @@ typedef enum es_method_kind {
   ES_METHOD_MAX,
   ES_METHOD_MEDIAN,
   ES_METHOD_FLATTEN,
+  ES_METHOD_FIRST,
+  ES_METHOD_LAST,
   ES_METHOD_POOL,
   ES_METHOD_NEAREST,
   ES_METHODS
@@ -194,6 +226,17 @@ typedef enum es_solver_choice {
 typedef enum es_eigenspace { ES_EIGENSPACE_NO, ES_EIGENSPACE_YES, ES_EIGENSPACE_STORE, ES_EIGENSPACES } es_eigenspace_t;
 typedef enum es_switch { ES_OFF, ES_ON, ES_SWITCHES } es_switch_t;
 
+/** Kinds of nodes whose outputs can be measured. */
+typedef enum es_layer_kind {
+  ES_LAYER_CONV,
+  ES_LAYER_LINEAR,
+  ES_LAYER_BLOCK,
+  ES_LAYER_ATTENTION,
+  ES_LAYER_ACTIVATION,
+  ES_LAYER_NORM,
+  ES_LAYER_KINDS
+} es_layer_kind_t;
+
 typedef struct es_measure_settings {
   int32_t every;
   int32_t n_deltas;
@@ -204,11 +247,18 @@ typedef struct es_measure_settings {
   es_convention_t convention;
   int32_t n_layers;
   char layers[ES_PATTERNS_MAX][ES_NAME_MAX]; /**< patterns of layer names; a layer is measured if one matches */
+  uint32_t kinds; /**< bit i: outputs of kind i are measured; 0: those of convolutions and linear layers */
   es_solver_choice_t solver;
   es_eigenspace_t eigenspace;
   es_switch_t projection; /**< measure accuracy with outputs projected onto their leading eigenspaces, at each delta */
+  es_switch_t weights;    /**< compute numbers of the weight matrices (matrices.h) */
 } es_measure_settings_t;
 
+/** True if outputs of this kind are measured. */
+static inline bool es_measure_has_kind(const es_measure_settings_t *m, es_layer_kind_t kind) {
+  const uint32_t kinds = m->kinds != 0 ? m->kinds : 1u << ES_LAYER_CONV | 1u << ES_LAYER_LINEAR;
+  return (kinds >> kind & 1) != 0;
+}
 /** True if eigenvectors are needed. */
 static inline bool es_measure_vectors(const es_measure_settings_t *m) {
   return m->eigenspace != ES_EIGENSPACE_NO || m->projection == ES_ON;
@@ -233,6 +283,7 @@ typedef struct es_probe_settings {
   int64_t samples; /**< number of train samples for the fit, balanced as `limit`; 0 = all */
   double tail;     /**< the last layers that add less accuracy than this are the tail */
   int32_t memory;  /**< most MiB of features per rank; does not change results */
+  double gap;      /**< largest relative distance to the optimum of a converged fit */
 } es_probe_settings_t;
 
 typedef enum es_keep { ES_KEEP_NONE, ES_KEEP_LAST, ES_KEEP_ALL, ES_KEEPS } es_keep_t;
@@ -277,10 +328,17 @@ typedef struct es_point {
   es_measure_settings_t measure;
   es_probe_settings_t probe;
   es_checkpoint_settings_t checkpoint;
-  es_external_t external; /**< sources checkpoint and activations */
-  int32_t n_axes;         /**< dataset, model, width, classes, resolution, seed, then those of the job */
+  es_external_t external; /**< sources other than train */
+  int32_t n_axes;         /**< dataset, model, width, classes, resolution, seed, then those of the job. Moments: only
+                             those of the job, which are labels unless they start with measure. or probe. */
   es_axis_value_t axes[ES_AXES_MAX];
   int32_t line_model, line_width, line_classes, line_resolution; /**< in the job file, for messages */
 } es_point_t;
+
+/** Precision in which the point's weights are or were trained. */
+static inline es_precision_t es_point_trained_precision(const es_point_t *point) {
+  const es_trained_precision_t trained = point->external.precision;
+  return trained == ES_TRAINED_SAME ? point->train.precision : trained == ES_TRAINED_FLOAT32 ? ES_FLOAT32 : ES_BFLOAT16;
+}
 
 #endif

@@ -10,18 +10,22 @@
  * the penalty l2·‖W‖². `K` counts the classes that have training samples, as scikit-learn's `classes_` does. The other
  * classes get weights 0 and intercept −∞, so they are never predicted. With a single class F = 0 and W = 0.
  *
- * Solver: L-BFGS (Nocedal & Wright, "Numerical Optimization", 2006, algorithm 7.4) in the metric of a low-rank sketch
- * of the curvature (Frangella, Tropp, Udell, "Randomized Nyström preconditioning", 2023, algorithm 2.1), on centred
- * features. Centring changes only the intercepts and the metric only the steps, so neither changes the optimum.
- * Products with the features run in float on slices of 256 rows, everything else (softmax, sums, line search, vectors)
- * in double. If float is too inexact to converge, the solver continues in double, and at last by Newton's method
- * (src/probe/newton.c). The reported numbers always come from a final evaluation in double.
+ * Solver: L-BFGS (Nocedal & Wright, "Numerical Optimization", 2006, algorithm 7.4) on centred features, in a metric
+ * that has the exact Hessian in the leading directions of the features (src/probe/curvature.h) and, outside them, a
+ * low-rank sketch of it (Frangella, Tropp, Udell, "Randomized Nyström preconditioning", 2023, algorithm 2.1). Centring
+ * changes only the intercepts and the metric only the steps, so neither changes the optimum. A step takes one pass over
+ * the features: logits of the direction, softmax and gradient of a slice of rows follow each other while the slice is
+ * in the cache, at the length of the last step; another pass is needed only if that length is not accepted. Products
+ * with the features run in float on slices of at most 192 KiB, everything else (softmax, sums, line search, vectors) in
+ * double; former steps are stored in float. The metric is computed from at most 16,384 rows. If float is too inexact to
+ * converge, the solver continues in double, and at last by Newton's method (src/probe/newton.c). The reported numbers
+ * always come from a final evaluation in double.
  *
  * Features are centred in double. Features in float of ordinary size (no mean or range above 2²⁰) are then rounded to
  * float again, so what is smaller than 6e-8 of a value's distance from the mean is lost. Larger ones, and features in
  * double, are not rounded; there the limit is double itself, 1e-16 of the distance.
  *
- * Converged means ‖∇F‖₂/n ≤ 1e-4 and ‖∇F‖²/(2·l2) ≤ tolerance·F. Because F is l2-strongly convex in W, the second
+ * Converged means ‖∇F‖₂/n ≤ 1e-4 and ‖∇F‖²/(2·l2) ≤ gap·F. Because F is l2-strongly convex in W, the second
  * criterion bounds (F − F*)/F (for the free intercepts only if their curvature Σ p(1−p) is at least l2). Features above
  * 2²⁰, and fits that need Newton's method, are judged so that neither shift nor unit of the features matters: the norm
  * is that of features centred and divided by their ranges, and half the Newton decrement may replace the second
@@ -30,7 +34,7 @@
  * Sums over samples use the fixed tree (comm.h); rank 0 computes the steps and broadcasts them. So the bits do not
  * depend on the number of ranks.
  *
- * Memory of a fit without the features: es_probe_bytes; for d = 8192, K = 1000, 8 lanes on one rank 1.6 GB. */
+ * Memory of a fit without the features: es_probe_bytes. */
 #ifndef EIGENSCOPE_PROBE_H
 #define EIGENSCOPE_PROBE_H
 
@@ -55,7 +59,7 @@ typedef struct es_probe_problem {
   const int64_t *lane_rows; /**< borrowed; number of rows of each of this rank's lanes, sum over all ranks n; NULL: as
                                es_lane_range */
   double l2;                /**< > 0 */
-  double tolerance;         /**< relative tolerance of the objective; 0: 1e-6 */
+  double gap;               /**< largest relative distance to the optimum of a converged fit; 0: 1e-6 */
   int32_t iterations;       /**< most iterations; 0: 1000, then 1000 products of Newton's method */
 } es_probe_problem_t;
 
@@ -65,7 +69,7 @@ typedef struct es_probe_result {
   double gap;           /**< bound on the relative distance to the optimum, see above; 0 if F is 0 */
   double accuracy;      /**< on the training samples */
   int32_t iterations; /**< steps and products of Newton's method; −1 if there was nothing to solve (a single class) */
-  int32_t passes;     /**< number of products with all features */
+  int32_t passes;     /**< passes over the features, over all rows or over those that the metric samples */
   bool converged;
 } es_probe_result_t;
 
@@ -82,8 +86,9 @@ int64_t es_probe_bytes(const es_probe_problem_t *problem, const es_group_t *grou
  * b_k = 0 over the classes present. A constant feature has weight 0. `confusion` (K × K, may be NULL): counts of the
  * training samples, row = label, column = prediction, total on every rank. Works for any group, also with ranks without
  * rows. Collective; all ranks return the same code: ES_INPUT (no samples, a label out of range, l2 not positive),
- * ES_NUMERIC if a feature is NaN, infinite or above ES_PROBE_LARGEST, ES_SYSTEM if out of memory; then `weights` is
- * unchanged. A fit that did not converge returns ES_OK with converged = false. */
+ * ES_NUMERIC if a feature is NaN, infinite or above ES_PROBE_LARGEST, ES_SYSTEM if out of memory, ES_STOPPED if the
+ * watch of the group's first rank says so; then `weights` is unchanged. A fit that did not converge returns ES_OK with
+ * converged = false. */
 es_code_t es_probe_fit(es_probe_result_t *out, double *weights, int64_t *confusion, const es_probe_problem_t *problem,
                        const es_group_t *group, es_status_t *status);
 

@@ -6,6 +6,7 @@
 
 #include "eigenscope/status.h"
 #include <mpi.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct es_schedule es_schedule_t;
@@ -30,9 +31,15 @@ int64_t es_schedule_next(es_schedule_t *schedule);
 /** Reports a point as done; only the leader of the group calls it. Returns the number of done points including this one
  * (each number is returned once); 0 for a point that is not in the schedule. */
 int64_t es_schedule_finished(es_schedule_t *schedule, int64_t point);
+/** Reports that this part (0 … 1) of the cost of the group's point is done; `skipped`: by an earlier run. Parts below
+ * an earlier one are ignored. Only the leader of the group calls it. */
+void es_schedule_advance(es_schedule_t *schedule, double part, bool skipped);
 /** Returns the number of points that all groups finished so far, and their share (0 … 1) of the total cost. Only the
  * leader of the group calls it. */
 void es_schedule_look(es_schedule_t *schedule, int64_t *finished, double *share);
+/** Seconds until all points are done, if the rest goes as fast as what this run did in `elapsed` seconds; NaN before it
+ * did anything. Also the number of finished points. Only the leader of the group calls it. */
+double es_schedule_left(es_schedule_t *schedule, double elapsed, int64_t *finished);
 /** Lets MPI process one-sided calls of other ranks. Cheap; any rank, any time. */
 void es_schedule_progress(es_schedule_t *schedule);
 

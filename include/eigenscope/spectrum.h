@@ -40,6 +40,7 @@ typedef struct es_eigenproblem {
                                the backend restores the diagonal and keeps the strict upper triangle, so the matrix is
                                not lost. Collective backends only */
   int owner;                /**< rank of comm that holds `triangle` and gets the vectors */
+  const es_watch_t *watch;  /**< asked between the steps of a solve; or NULL; borrowed */
 } es_eigenproblem_t;
 
 /** Leading eigenvectors. */
@@ -57,7 +58,8 @@ typedef struct es_spectrum_backend {
    * vectors (es_spectrum_leading tells how many), with the checks ‖Qv − λv‖₂ ≤ 100·n·ε·‖Q‖_F for each vector and |VVᵀ −
    * I| ≤ 100·n·ε for each element. share = 0 needs no `vectors`; its values agree with those of share > 0 to n·ε·‖Q‖,
    * not always in bits. ES_NUMERIC if the matrix is not finite, the routine did not converge or a check fails (each
-   * named in the message), ES_SYSTEM if out of memory, ES_INPUT for an order too large for LAPACK's eigenvectors. */
+   * named in the message), ES_SYSTEM if out of memory, ES_INPUT for an order too large for LAPACK's eigenvectors,
+   * ES_STOPPED if the watch says so. */
   es_code_t (*solve)(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
                      es_status_t *status);
 } es_spectrum_backend_t;

@@ -1,9 +1,12 @@
-/** The state of an unfinished point: weights, optimizer, running statistics and results so far in one safetensors file,
- * so that a killed run resumes with the same bits. Also saves the weights of a finished point. */
+/** The state of an unfinished point: weights, optimizer and running statistics in a safetensors file, which each save
+ * replaces, and results so far in a journal beside it (journal.h), to which each save appends; so that a killed run
+ * resumes with the same bits. Version 1, which is still read, has the results in the safetensors file too. Also saves
+ * the weights of a finished point. */
 #ifndef EIGENSCOPE_STATE_H
 #define EIGENSCOPE_STATE_H
 
 #include "eigenscope/checkpoint.h"
+#include "eigenscope/journal.h"
 #include "eigenscope/status.h"
 #include "eigenscope/store.h"
 #include "eigenscope/train.h"
@@ -24,6 +27,7 @@ typedef struct es_state_content {
   const es_graph_t *graph; /**< network and its trainer; both NULL if nothing is trained */
   es_trainer_t *trainer;
   es_result_t *result;           /**< results so far; on the leader */
+  es_journal_t *journal;         /**< of this point, with `result`; set by resuming, then used by saving */
   const es_tensor_view_t *extra; /**< saving: additional tensors, named "<module>.<name>" */
   int n_extra;
   /** Resuming: restores the tensors of `extra` from the file; called on the leader; may be NULL. */
@@ -38,11 +42,11 @@ void es_state_previous_path(char out[ES_PATH_MAX], const char *path);
 /** <output>/checkpoints/<id>.safetensors, or <id>-<epoch>.safetensors with epoch ≥ 0 */
 void es_weights_path(char out[ES_PATH_MAX], const char *output, const char *id, int32_t epoch);
 
-/** Saves the state after epoch `epoch`, atomically; the existing state becomes the previous one. Only the leader of a
- * group calls it. ES_SYSTEM. */
+/** Saves the state after epoch `epoch`: appends to the journal, then replaces the state atomically; the existing state
+ * becomes the previous one. Only the leader of a group calls it. ES_SYSTEM. */
 es_code_t es_state_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_state_content_t *content,
                         es_status_t *status);
-/** Removes a state, the previous one, and parts of either. */
+/** Removes a state, the previous one, parts of either, and all journals of the point. */
 void es_state_remove(const char *path);
 /** Saves only weights and running statistics, named as in torchvision's state_dict, with num_batches_tracked, so that
  * PyTorch's strict load_state_dict accepts them. Only the leader calls it. */

@@ -4,6 +4,7 @@
 #ifndef EIGENSCOPE_STORE_H
 #define EIGENSCOPE_STORE_H
 
+#include "eigenscope/matrices.h"
 #include "eigenscope/point.h"
 #include "eigenscope/saturation.h"
 #include "eigenscope/status.h"
@@ -12,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ES_SCHEMA_VERSION = 1, ES_LAYERS_MAX = 512, ES_RANK_MAX = 5 };
+enum { ES_SCHEMA_VERSION = 1, ES_RANK_MAX = 5 };
 
 /** Dimensions of the schema. Each is a coordinate variable (dimension scale) in files that use it; the first five are
  * in every file. */
@@ -47,6 +48,7 @@ typedef enum es_field_group {
   ES_GROUP_PROJECTION,
   ES_GROUP_STABILITY,
   ES_GROUP_GEOMETRY,
+  ES_GROUP_WEIGHTS,
   ES_FIELD_GROUPS
 } es_field_group_t;
 
@@ -54,6 +56,7 @@ typedef enum es_field_group {
  * fields that were added after ES_FIELD_LAYER_STRIDE remain valid (es_field_is_optional). Types and dimensions:
  * src/store/fields.c. */
 #define ES_QUANTITY_FIELD(id, ...) ES_FIELD_##id,
+#define ES_WEIGHTS_FIELD(id, ...)  ES_FIELD_WEIGHTS_##id,
 typedef enum es_field {
   ES_FIELD_LAYER_KIND,            /**< (layer) string: "conv", "linear", "activations", ... */
   ES_FIELD_LAYER_WIDTH,           /**< (layer) int32: features measured by the method */
@@ -102,6 +105,8 @@ typedef enum es_field {
   /* group geometry */
   ES_FIELD_LAYER_STRIDE, /**< (layer) int32 pixels of the input between neighbouring positions of a convolution's
                             output; −1 for others */
+  /* group weights */
+  ES_MATRIX_ROWS(ES_WEIGHTS_FIELD) /* ES_FIELD_WEIGHTS_FROBENIUS_NORM, ...: (epoch, layer) float64, see matrices.h */
   ES_FIELDS
 } es_field_t;
 
@@ -128,8 +133,14 @@ typedef struct es_field_info {
 } es_field_info_t;
 
 const es_field_info_t *es_field_info(es_field_t field);
+/** True if results or merged files have a variable, dimension or attribute of this name: no axis may have it. */
+bool es_result_name_is_taken(const char *name);
 /** The variable of a quantity. */
 es_field_t es_field_of_quantity(es_quantity_t quantity);
+/** The variable of a number of weight matrices. */
+static inline es_field_t es_field_of_matrix(es_matrix_number_t number) {
+  return (es_field_t)((int)ES_FIELD_WEIGHTS_FROBENIUS_NORM + (int)number);
+}
 /** True if a file or a state is complete without the field: the field was added after the first version of the schema,
  * or can be computed from the eigenvalues. */
 bool es_field_is_optional(es_field_t field);
@@ -152,14 +163,15 @@ typedef struct es_result es_result_t;
 typedef struct es_result_shape {
   const es_point_t *point; /**< deltas, and epochs of training if `epochs` is NULL */
   const es_layer_info_t *layers;
-  int n_layers;          /**< 1 … ES_LAYERS_MAX */
+  int n_layers;          /**< at least 1 */
   const int32_t *epochs; /**< ascending; NULL: 0 … E of the point */
   int n_epochs;
   int32_t n_classes; /**< for per-class results of probes, and for group recall unless activations come from files; 0
                         without labels */
-  const int32_t *probe_epochs;               /**< ascending */
-  int n_probe_epochs;                        /**< group probe; 0: none */
-  bool eigenspace, eigenvectors, projection; /**< add these groups; stability and geometry are always added */
+  const int32_t *probe_epochs; /**< ascending */
+  int n_probe_epochs;          /**< group probe; 0: none */
+  /** Add these groups; stability and geometry are always added. */
+  bool eigenspace, eigenvectors, projection, weights;
 } es_result_shape_t;
 
 /** Allocates all fields of the groups as "not measured" and fills the layer fields from `shape`. ES_INPUT without
@@ -216,7 +228,8 @@ typedef struct es_result_header {
   const char *outcome;     /**< "complete" or "diverged" */
   const char *reason;      /**< "" if complete */
   int32_t stopped_at;      /**< `stopped_at_epoch`: epoch at which training ended early, or 0 */
-  const char *train_mode;  /**< "training" (activations of the training passes) or "inference" */
+  const char *train_mode;  /**< "training" (activations of the training passes), "inference", or
+                                "recorded" (as another program ran the network) */
   const char *fingerprint; /**< `dataset_fingerprint` */
   const double *normalize_mean, *normalize_deviation; /**< 3 each: `normalize_mean`, `normalize_std` */
   const es_provenance_t *provenance;
@@ -246,13 +259,29 @@ typedef enum es_outcome {
   ES_OUTCOME_UNFIT,      /**< a sound file that is not of this job (es_results_compare in run.h) */
   ES_OUTCOMES
 } es_outcome_t;
+/** The instruction sets and libraries that computed the points of a sweep. Points of different kinds may differ in
+ * their last bits. Start from {0}. */
+enum { ES_KIND_SIZE = 192, ES_KINDS_MAX = 16 };
+typedef struct es_kinds {
+  int n;
+  char name[ES_KINDS_MAX][ES_KIND_SIZE]; /**< the last of ES_KINDS_MAX is "others" */
+  int64_t count[ES_KINDS_MAX];           /**< points of each kind */
+} es_kinds_t;
+/** Names a kind by the attributes `onednn` and `blas` of a result, "" if it lacks them. */
+void es_kind_name(char out[ES_KIND_SIZE], const char *onednn, const char *blas);
+/** Counts a point, and returns the index of its kind. */
+int es_kinds_add(es_kinds_t *kinds, const char *name);
+/** Appends a line with the number of points of each kind; nothing if there are fewer than two kinds. */
+void es_kinds_print(const es_kinds_t *kinds, es_text_t *out);
+
 typedef struct es_result_summary {
   es_outcome_t outcome;
   int32_t schema_version;
   char reason[512];
   char fingerprint[ES_ID_SIZE];
-  int32_t classes;       /**< the axis; 0 if the result has none (activations) */
-  int32_t epochs;        /**< E */
+  char kind[ES_KIND_SIZE]; /**< es_kind_name */
+  int32_t classes;         /**< the axis; 0 if the result has none (activations) */
+  int32_t epochs;          /**< E */
   int32_t reached;       /**< the last finished epoch: E, or less if training diverged (0: none finished) or ended early
                             because the pattern was stable */
   double accuracy, loss; /**< eval split, last epoch with these values */
@@ -264,6 +293,9 @@ typedef struct es_result_summary {
  * does not open or lacks required content is ES_OUTCOME_DAMAGED, one that the machine fails to read
  * ES_OUTCOME_UNREADABLE, with the reason. Never fails. */
 void es_result_summarize(es_result_summary_t *out, const char *path);
+/** As es_result_summarize, but neither reads nor checks the variables and attributes that the summary does not need, in
+ * a quarter of the time. */
+void es_result_glance(es_result_summary_t *out, const char *path);
 
 typedef enum es_show_format { ES_SHOW_TABLE, ES_SHOW_CSV, ES_SHOW_JSON } es_show_format_t;
 
@@ -275,8 +307,10 @@ enum { ES_DELTA_ANY = 0 }; /**< no delta was asked for */
  * number except spectra and per-class numbers, one row per (split, epoch, layer, delta) for each split and epoch with
  * any number, one column per reference and projection; values not measured are empty cells or null (so are infinities
  * in json). json also has all root attributes. With `delta` ES_DELTA_ANY the table is at the headline delta and csv and
- * json have all; else everything is at that one. ES_INPUT for a file that is no result, or for a delta that it lacks,
- * naming the error; nothing is appended then. */
-es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, double delta, es_status_t *status);
+ * json have all; else everything is at that one. `layer` is a pattern (es_text_match) for the layers to show, without
+ * their means; NULL for all. ES_INPUT for a file that is no result, or for a delta or a layer that it lacks, naming the
+ * error; nothing is appended then. */
+es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, double delta, const char *layer,
+                         es_status_t *status);
 
 #endif

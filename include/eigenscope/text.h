@@ -31,6 +31,9 @@ void es_text_destroy(es_text_t *text);
  * "0.0001"), else with a point and a signed exponent ("1.0e-07"), which YAML 1.1 and JSON readers take as a number;
  * "nan", "inf", "-inf". Returns out. */
 const char *es_text_double(double value, char out[32]);
+/** A width as a job file writes it: "1/16", "3/2", "2"; as es_text_double if no denominator up to 1000 gives this
+ * double. Returns out. */
+const char *es_text_ratio(double value, char out[32]);
 /** Converts the whole string to a number; false if it contains anything else or the number does not fit. Decimal only:
  * no blanks, no hexadecimal, no "nan" or "inf". */
 bool es_text_to_int(const char *text, int64_t *out);
@@ -41,6 +44,10 @@ size_t es_text_utf8_length(const char *text);
 /** True for UTF-8 that is safe to print: no control characters (including U+0080 to U+009F), no line separators or
  * characters that change text direction (U+2028 to U+202E, U+2066 to U+2069). */
 bool es_text_is_plain(const char *text);
+/** Columns that a text takes on a terminal: East Asian characters and pictures take two, combining marks none. */
+int es_text_columns(const char *text);
+/** Shortens a text in place to at most `columns` columns of a terminal, with "..." at its end if that fits. */
+void es_text_cut(char *text, int columns);
 /** Makes a text plain in place: replaces each such character, and each byte that is not UTF-8, by a question mark. For
  * printing foreign text on a terminal. Returns text. */
 char *es_text_make_plain(char *text);
@@ -62,8 +69,10 @@ static inline const char *es_plural(int64_t n) {
 }
 /** Matches a name against a shell-like pattern with `*` (also matches dots) and `?`. */
 bool es_text_match(const char *pattern, const char *name);
-/** The candidate nearest to `word` (edit distance at most 2 and less than the word's length; the first of equal ones),
- * or NULL: for "did you mean". */
+/** True if two words differ at most in case, hyphens and underscores. */
+bool es_text_is_same_word(const char *a, const char *b);
+/** The candidate nearest to `word` (edit distance at most 2 and less than the word's length, 0 if only case, hyphens
+ * and underscores differ; the first of equal ones), or NULL: for "did you mean". */
 const char *es_text_nearest(const char *word, const char *const *candidates, int n);
 
 /** Copies `pattern` to `out` (size bytes) and replaces {name} and {name:03}. `value` writes the value of a name, an
@@ -71,5 +80,8 @@ const char *es_text_nearest(const char *word, const char *const *candidates, int
  * unchanged. False if `out` is too small. */
 typedef bool es_text_value_t(void *context, const char *name, int digits, char *out, size_t size);
 bool es_text_fill(char *out, size_t size, const char *pattern, es_text_value_t *value, void *context);
+
+/** Length of the UTF-8 byte order mark at the start of a text, which editors on Windows write: 3, or 0. */
+size_t es_text_mark(const char *text, size_t size);
 
 #endif

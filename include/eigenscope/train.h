@@ -38,12 +38,6 @@ typedef struct es_epoch_stats {
   int64_t images;
 } es_epoch_stats_t;
 
-/** Called at each batch on every rank; lets MPI progress and returns true if this rank was told to stop. */
-typedef struct es_watch {
-  bool (*stop)(void *context);
-  void *context;
-} es_watch_t;
-
 typedef struct es_trainer es_trainer_t;
 
 /** Arguments of es_trainer_create; all borrowed. */
@@ -52,7 +46,7 @@ typedef struct es_trainer_setup {
   const es_graph_t *graph;
   const es_group_t *group;
   const es_samples_t *samples[ES_SPLITS];
-  es_watch_t watch;
+  es_watch_t watch;     /**< asked at each batch on every rank */
   bool inference;       /**< never trains: half the memory, no optimizer */
   double *profile;      /**< seconds of training by es_kind_t, added to the values; borrowed, or NULL */
   int64_t most_batches; /**< most batches of a pass, for a dry run; 0 = all */

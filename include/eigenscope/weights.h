@@ -29,12 +29,15 @@ void es_weights_fill(const es_safetensors_t *file, const es_graph_t *graph, floa
  * channels in the file. ES_INPUT if the file holds too little of the network. */
 es_code_t es_weights_infer(const es_safetensors_t *file, es_point_t *point, es_status_t *status);
 
-/** Finds the network that a file fits: `model` with any of its options, or, if `model` is NULL, the first built-in
- * architecture that fits. Sets model, width, classes and resolution of `out`; the resolution is 224 unless weights show
- * it. ES_SYSTEM if out of memory. */
-es_code_t es_weights_recognise(const es_safetensors_t *file, const es_model_spec_t *model, es_point_t *out, bool *found,
+/** Finds the network that a file fits: the model of the point with any of its options, or, if `point` is NULL, the
+ * first built-in architecture that fits. Sets model, width, classes and resolution of `out`; the resolution is 224
+ * unless weights show it. ES_SYSTEM if out of memory. */
+es_code_t es_weights_recognise(const es_safetensors_t *file, const es_point_t *point, es_point_t *out, bool *found,
                                es_status_t *status);
 
+/** Appends in one clause how the tensors of a file and of a network differ: "lacks 2 tensors (the first is fc.weight)
+ * and has 1 that the network lacks (the first is head.weight)". Nothing if they fit. */
+void es_weights_summarise(const es_safetensors_t *file, const es_graph_t *graph, es_text_t *out);
 /** Appends one line that says why a file does not fit a point: the first tensor that does not fit, its shape, what the
  * job says, and what would be right. Appends nothing if no single network explains the shapes; es_weights_compare then
  * lists the mismatches. `dataset_classes`: the dataset's count, or 0 if unknown. ES_SYSTEM if out of memory. */

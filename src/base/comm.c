@@ -1,6 +1,7 @@
 #include "eigenscope/comm.h"
 #include "eigenscope/clock.h"
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -77,6 +78,14 @@ void es_ranks_range(MPI_Comm comm, const double *values, es_ranks_range_t *out, 
 
 #undef es_agree /* the analyser's version in comm.h */
 #undef es_group_agree
+void es_group_broadcast(const es_group_t *group, void *data, size_t bytes, int from) {
+  const size_t most = INT_MAX / 2;
+  for (size_t done = 0, step; group->size > 1 && done < bytes; done += step) {
+    step = bytes - done < most ? bytes - done : most;
+    ES_MPI(MPI_Bcast((char *)data + done, (int)step, MPI_BYTE, from, group->comm));
+  }
+}
+
 es_code_t es_agree(MPI_Comm comm, es_status_t *status) {
   assert(status);
   if (comm == MPI_COMM_NULL) return status->code;
@@ -98,4 +107,9 @@ es_code_t es_group_agree(const es_group_t *group, es_status_t *status) {
   const es_code_t code = es_agree(group->comm, status);
   if (group->traffic && group->size > 1) group->traffic->seconds += es_timer_stop(&timer);
   return code;
+}
+
+es_code_t es_group_pause(const es_group_t *group, es_status_t *status) {
+  if (es_watch_must_stop(group->watch)) es_fail(status, ES_STOPPED, STAGE, "stopped");
+  return es_group_agree(group, status);
 }

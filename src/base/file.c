@@ -1,11 +1,12 @@
+#define _GNU_SOURCE /* sync_file_range */
 #include "eigenscope/file.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/process.h"
 #include "eigenscope/text.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,33 +52,17 @@ static int sync_all(int descriptor) {
   return 0;
 }
 
-/* Identifies where a process number is unique: the host since its last boot, and the PID namespace (each container has
- * its own). Returns 0 if the system does not say. */
-static uint64_t machine(void) {
-  struct {
-    char host[256], boot[64];
-    uint64_t namespace;
-  } key = {0};
-  struct stat facts;
-  const int descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-  const ssize_t got = descriptor < 0 ? -1 : read(descriptor, key.boot, sizeof key.boot);
-  if (descriptor >= 0) close(descriptor);
-  if (got <= 0 || stat("/proc/self/ns/pid", &facts) != 0) return 0;
-  gethostname(key.host, sizeof key.host - 1);
-  key.namespace = (uint64_t)facts.st_ino;
-  return es_hash(&key, sizeof key, 0);
-}
-
-/* Appends the name of a new part of `path`, which no other process of the cluster makes:
- * <path>.<machine>.<process>.<random>.part */
-static void append_part_name(es_text_t *name, const char *path) {
+/* Appends the name of a new file beside `path`, which no other process of the cluster makes:
+ * <path>.<machine>.<process>.<random>.<extension> */
+static void append_unique_name(es_text_t *name, const char *path, const char *extension) {
   uint64_t random;
   if (getrandom(&random, sizeof random, 0) != sizeof random) {
     struct timespec now = {0};
     clock_gettime(CLOCK_REALTIME, &now);
     random = es_hash(&now, sizeof now, (uint64_t)getpid());
   }
-  es_text_append(name, "%s.%016" PRIx64 ".%ld.%016" PRIx64 ".part", path, machine(), (long)getpid(), random);
+  es_text_append(name, "%s.%016" PRIx64 ".%ld.%016" PRIx64 ".%s", path, es_process_machine(), (long)getpid(), random,
+                 extension);
 }
 
 /* Makes a rename in the folder durable. Does not fail on file systems that cannot sync folders, or for folders that are
@@ -95,7 +80,7 @@ static int sync_folder(const char *folder) {
 static int open_part(es_file_part_t *out, const char *path) {
   es_text_t name = {0};
   *out = (es_file_part_t){.descriptor = -1, .path = path};
-  append_part_name(&name, path);
+  append_unique_name(&name, path, "part");
   if (!name.failed) out->descriptor = open(es_text_get(&name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   const int reason = name.failed ? ENOMEM : out->descriptor < 0 ? errno : 0;
   if (reason == 0)
@@ -105,29 +90,39 @@ static int open_part(es_file_part_t *out, const char *path) {
   return reason;
 }
 
-/* Syncs, closes and renames a part. Returns 0, or an errno after removing the part. */
-static int commit_part(es_file_part_t *part) {
+/* Syncs (if it must be durable), closes and renames a part. Returns 0, or an errno after removing the part. */
+static int commit_part(es_file_part_t *part, bool durable) {
   char *folder = folder_of(part->path);
-  int reason = folder == NULL ? ENOMEM : sync_all(part->descriptor);
+  int reason = folder == NULL ? ENOMEM : durable ? sync_all(part->descriptor) : 0;
   /* Network file systems may report a full disk or quota only on close. */
   if (close(part->descriptor) != 0 && reason == 0 && errno != EINTR) reason = errno;
   part->descriptor = -1;
   if (reason == 0 && rename(part->name, part->path) != 0) reason = errno;
-  if (reason == 0)
-    reason = sync_folder(folder);
-  else
+  if (reason != 0)
     unlink(part->name);
+  else if (durable)
+    reason = sync_folder(folder);
   es_free(folder);
   es_free(part->name);
   part->name = NULL;
   return reason;
 }
 
-es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status) {
+/* Returns 0 or an errno. */
+static int replace(const char *path, const void *data, size_t size, bool durable) {
   es_file_part_t part;
   int reason = open_part(&part, path);
-  if (reason == 0 && (reason = write_all(part.descriptor, data, size)) == 0) reason = commit_part(&part);
+  if (reason == 0 && (reason = write_all(part.descriptor, data, size)) == 0) reason = commit_part(&part, durable);
   es_file_part_discard(&part); /* removes the part after a failure */
+  return reason;
+}
+
+bool es_file_replace(const char *path, const void *data, size_t size) {
+  return replace(path, data, size, false) == 0;
+}
+
+es_code_t es_file_write_atomic(const char *path, const void *data, size_t size, es_status_t *status) {
+  const int reason = replace(path, data, size, true);
   if (reason == 0) return ES_OK;
   return es_fail(status, ES_SYSTEM, STAGE, "%s: cannot be written (%zu bytes): %s", path, size, strerror(reason));
 }
@@ -144,7 +139,7 @@ es_code_t es_file_part_open(es_file_part_t *out, const char *path, es_status_t *
 }
 
 es_code_t es_file_part_commit(es_file_part_t *part, es_status_t *status) {
-  return fail_part(part->path, commit_part(part), status);
+  return fail_part(part->path, commit_part(part, true), status);
 }
 
 void es_file_part_discard(es_file_part_t *part) {
@@ -155,9 +150,72 @@ void es_file_part_discard(es_file_part_t *part) {
   *part = (es_file_part_t){.descriptor = -1};
 }
 
+es_code_t es_file_create_unique(int *descriptor, es_text_t *name, const char *path, const char *extension,
+                                es_status_t *status) {
+  char *folder = folder_of(path);
+  append_unique_name(name, path, extension);
+  const char *made = es_text_get(name);
+  *descriptor = folder == NULL || name->failed ? -1 : open(made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  int reason = folder == NULL || name->failed ? ENOMEM : *descriptor < 0 ? errno : 0;
+  if (reason == 0 && (reason = sync_folder(folder)) != 0) {
+    close(*descriptor);
+    unlink(made);
+    *descriptor = -1;
+  }
+  es_free(folder);
+  return fail_part(made, reason, status);
+}
+
+es_code_t es_file_write_at(int descriptor, const char *path, uint64_t offset, const void *data, size_t size,
+                           es_status_t *status) {
+  int reason = 0;
+  for (const char *from = data; size > 0 && reason == 0;) {
+    const ssize_t written = pwrite(descriptor, from, size, (off_t)offset);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      reason = written < 0 ? errno : ENOSPC;
+      break;
+    }
+    from += written;
+    offset += (uint64_t)written;
+    size -= (size_t)written;
+  }
+#ifdef SYNC_FILE_RANGE_WRITE
+  if (reason == 0) /* so that syncing another file of this disk makes these bytes durable, too, on most file systems */
+    (void)sync_file_range(descriptor, 0, 0,
+                          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+#endif
+  return fail_part(path, reason, status);
+}
+
+es_code_t es_file_sync(int descriptor, const char *path, es_status_t *status) {
+  return fail_part(path, sync_all(descriptor), status);
+}
+
+void es_file_each(const char *path, const char *extension, void (*visit)(const char *name)) {
+  char *folder = folder_of(path);
+  const size_t length = strlen(name_of(path)), ending = strlen(extension);
+  DIR *directory = folder != NULL ? opendir(folder) : NULL;
+  if (directory != NULL) {
+    for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+      const size_t all = strlen(entry->d_name);
+      if (all <= length + ending + 1 || strncmp(entry->d_name, name_of(path), length) != 0) continue;
+      if (entry->d_name[length] != '.' || entry->d_name[all - ending - 1] != '.' ||
+          strcmp(entry->d_name + all - ending, extension) != 0)
+        continue;
+      es_text_t name = {0};
+      es_text_append(&name, "%s/%s", folder, entry->d_name);
+      if (!name.failed) visit(es_text_get(&name));
+      es_text_destroy(&name);
+    }
+    closedir(directory);
+  }
+  es_free(folder);
+}
+
 bool es_file_link(const char *path, const char *second) {
   es_text_t name = {0};
-  append_part_name(&name, second);
+  append_unique_name(&name, second, "part");
   bool good = !name.failed && link(path, es_text_get(&name)) == 0;
   if (good) {
     good = rename(es_text_get(&name), second) == 0;
@@ -188,8 +246,8 @@ static bool is_abandoned(int folder, const char *entry, const char *name) {
   const char *rest = entry + length + 1, *next = read_digits(rest, 16, 16, &host);
   if (next && (next = read_digits(next, 10, 0, &process)) && (next = read_digits(next, 16, 16, &random))) {
     if (strcmp(next, "part") != 0) return false;
-    if (host != 0 && host == machine())
-      return (pid_t)process == getpid() || (kill((pid_t)process, 0) != 0 && errno == ESRCH);
+    const es_process_life_t life = es_process_life(&(es_process_t){.machine = host, .number = (int64_t)process});
+    if (life != ES_PROCESS_ELSEWHERE) return (pid_t)process == getpid() || life == ES_PROCESS_ENDED;
   } else {
     next = read_digits(rest, 10, 0, &process);
     if (next == NULL || strcmp(next, "part") != 0) return false;
@@ -267,10 +325,23 @@ es_code_t es_file_read(const char *path, char **data, size_t *size, es_status_t 
   return es_file_read_most(path, SIZE_MAX, data, size, status);
 }
 
+static es_file_stamp_t stamp_of(const struct stat *facts) {
+  return (es_file_stamp_t){facts->st_dev, facts->st_ino, facts->st_mtim.tv_sec, facts->st_mtim.tv_nsec};
+}
+
 es_file_stamp_t es_file_stamp(const char *path) {
   struct stat facts;
-  if (stat(path, &facts) != 0) return (es_file_stamp_t){0};
-  return (es_file_stamp_t){facts.st_dev, facts.st_ino, facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec};
+  return stat(path, &facts) == 0 ? stamp_of(&facts) : (es_file_stamp_t){0};
+}
+
+es_file_stamp_t es_file_stamp_now(const char *path) {
+  es_file_part_t part;
+  struct stat facts;
+  if (open_part(&part, path) != 0) return (es_file_stamp_t){0};
+  /* A byte, because some file systems give an empty file the time of the client. */
+  const bool made = write_all(part.descriptor, "\n", 1) == 0 && fstat(part.descriptor, &facts) == 0;
+  es_file_part_discard(&part);
+  return made ? stamp_of(&facts) : (es_file_stamp_t){0};
 }
 
 bool es_file_stamp_exists(es_file_stamp_t stamp) {

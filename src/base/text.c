@@ -1,6 +1,8 @@
 #include "eigenscope/text.h"
 #include "eigenscope/memory.h"
+#include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,6 +82,54 @@ size_t es_text_utf8_length(const char *text) {
 static bool is_printable(uint32_t code) {
   const bool control = code < 0x20 || (code >= 0x7f && code <= 0x9f);
   return !control && !(code >= 0x2028 && code <= 0x202e) && !(code >= 0x2066 && code <= 0x2069);
+}
+
+/* Columns of a character on a terminal. */
+static int columns_of(uint32_t code) {
+  static const uint32_t none[][2] = {{0x300, 0x36f},   {0x483, 0x489},   {0x591, 0x5bd},
+                                     {0x610, 0x61a},   {0x64b, 0x65f},   {0x200b, 0x200f},
+                                     {0x20d0, 0x20ff}, {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}};
+  static const uint32_t wide[][2] = {{0x1100, 0x115f},   {0x2e80, 0x303e},   {0x3041, 0xa4cf},   {0xac00, 0xd7a3},
+                                     {0xf900, 0xfaff},   {0xfe30, 0xfe6f},   {0xff00, 0xff60},   {0xffe0, 0xffe6},
+                                     {0x1f300, 0x1f64f}, {0x1f680, 0x1f6ff}, {0x1f900, 0x1f9ff}, {0x20000, 0x3fffd}};
+  for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+    if (code >= none[i][0] && code <= none[i][1]) return 0;
+  }
+  for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+    if (code >= wide[i][0] && code <= wide[i][1]) return 2;
+  }
+  return 1;
+}
+
+/* Bytes of the beginning of a text that fits into `columns`; *used: its columns. Invalid bytes count as one column. */
+static size_t fitting(const char *text, int columns, int *used) {
+  size_t length = 0;
+  for (*used = 0; text[length] != '\0';) {
+    uint32_t code;
+    const int n = decode((const unsigned char *)text + length, &code), width = n > 0 ? columns_of(code) : 1;
+    if (*used + width > columns) break;
+    *used += width;
+    length += n > 0 ? (size_t)n : 1;
+  }
+  return length;
+}
+
+int es_text_columns(const char *text) {
+  int used;
+  fitting(text, INT_MAX, &used);
+  return used;
+}
+
+void es_text_cut(char *text, int columns) {
+  static const char dots[] = "...";
+  int used;
+  const size_t whole = fitting(text, columns > 0 ? columns : 0, &used);
+  if (text[whole] == '\0') return;
+  if (columns > 3)
+    memcpy(text + fitting(text, columns - 3, &used), dots,
+           sizeof dots); /* cuts more than 3 columns, so bytes suffice */
+  else
+    text[whole] = '\0';
 }
 
 /* Bytes of the printable character at the start of `text`, 0 if it is not printable. */
@@ -173,6 +223,17 @@ const char *es_text_double(double value, char out[32]) {
     snprintf(start, 30, "%c.%.*se%+03d", digits[0], n > 1 ? n - 1 : 1, n > 1 ? digits + 1 : "0", exponent);
   }
   return out;
+}
+
+const char *es_text_ratio(double value, char out[32]) {
+  enum { DENOMINATOR_MAX = 1000 };
+  for (int q = 1; q <= DENOMINATOR_MAX && value > 0 && value < 1e6; q++) {
+    const double p = round(value * q);
+    if (p < 1 || p / q != value) continue;
+    snprintf(out, 32, q == 1 ? "%.0f" : "%.0f/%d", p, q);
+    return out;
+  }
+  return es_text_double(value, out);
 }
 
 bool es_text_to_int(const char *text, int64_t *out) {
@@ -287,12 +348,22 @@ static int edit_distance(const char *a, const char *b) {
   return row[n_b];
 }
 
+bool es_text_is_same_word(const char *a, const char *b) {
+  for (;; a++, b++) {
+    a += strspn(a, "-_");
+    b += strspn(b, "-_");
+    if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) return false;
+    if (*a == '\0') return true;
+  }
+}
+
 const char *es_text_nearest(const char *word, const char *const *candidates, int n) {
   const char *nearest = NULL;
   int least = DISTANCE_MAX + 1;
   size_t length = strlen(word);
   for (int i = 0; i < n; i++) {
-    int distance = edit_distance(word, candidates[i]);
+    int distance =
+        length <= WORD_MAX && es_text_is_same_word(word, candidates[i]) ? 0 : edit_distance(word, candidates[i]);
     if (distance < least && (size_t)distance < length) {
       least = distance;
       nearest = candidates[i];
@@ -334,4 +405,8 @@ es_bytes_t es_bytes(int64_t bytes) {
   es_bytes_t out;
   snprintf(out.text, sizeof out.text, unit == 0 ? "%.0f %s" : "%.1f %s", number, units[unit]);
   return out;
+}
+
+size_t es_text_mark(const char *text, size_t size) {
+  return size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }
