@@ -195,8 +195,7 @@ static double find_largest(const es_reduced_t *m) {
   return largest;
 }
 
-/* Scales a matrix whose elements solvers could not square. */
-static void normalise(es_reduced_t *m) {
+void es_reduced_normalise(es_reduced_t *m) {
   m->largest = find_largest(m);
   if (!m->finite || m->largest == 0.0 || (m->largest >= 0x1p-200 && m->largest <= 0x1p200)) return;
   m->exponent = -ilogb(m->largest) / 2;
@@ -221,7 +220,7 @@ es_code_t es_accumulator_finish(es_accumulator_t *a, es_cov_workspace_t *workspa
   else if (code == ES_OK)
     code = finish_lanes(a, workspace, out, status);
   if (code == ES_OK)
-    normalise(out);
+    es_reduced_normalise(out);
   else
     es_reduced_destroy(out);
   return code;

@@ -1,8 +1,8 @@
 #include "eigenscope/covariance.h"
+#include "eigenscope/cblas.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
 #include <assert.h>
-#include <cblas.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "eigenscope/gram.h"
+#include "eigenscope/cblas.h"
 #include "eigenscope/memory.h"
 #include <assert.h>
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
@@ -82,11 +82,12 @@ typedef struct scratch {
   double *mean;         /* n */
 } scratch_t;
 
-static void multiply(es_gram_exchange_t *x, scratch_t *s, double *triangle, double *mean) {
+static es_code_t multiply(es_gram_exchange_t *x, scratch_t *s, double *triangle, double *mean, es_status_t *status) {
   const es_group_t *group = x->g->group;
   memset(triangle, 0, es_triangle_size(x->n) * sizeof *triangle);
   for (int32_t first = 0; first < x->g->width; first += GRAM_COLUMNS) {
     const int32_t count = gram_columns(x->g, first);
+    ES_TRY(es_group_pause(group, status));
     es_gram_exchange_gather(x, first, count, -1);
     const int exponent =
         es_panel_centre(x->g->real, x->all, x->all, (size_t)x->n, (size_t)count, s->shift, s->rest, s->work);
@@ -102,6 +103,7 @@ static void multiply(es_gram_exchange_t *x, scratch_t *s, double *triangle, doub
     ES_MPI(
         MPI_Bcast(triangle + begin, (int)(end - begin), MPI_DOUBLE, strip_owner(i / STRIP, group->size), group->comm));
   }
+  return ES_OK;
 }
 
 es_code_t es_gram_reduce(const es_gram_t *g, double *triangle, double *mean, es_status_t *status) {
@@ -115,12 +117,12 @@ es_code_t es_gram_reduce(const es_gram_t *g, double *triangle, double *mean, es_
                     .mean = es_owned_allocate(&x.owned, (size_t)x.n, sizeof(double))};
     if (x.owned.failed) es_out_of_memory(status, "covariance", "the Gram matrix of %d rows", x.n);
   }
-  const es_code_t code = es_agree(g->group->comm, status);
+  es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0) {
     assert(s.mean && s.shift && s.rest); /* else es_agree would have failed */
     es_gram_exchange_open(&x);
-    multiply(&x, &s, triangle, mean);
-    centre_twice(triangle, x.n, s.mean);
+    code = multiply(&x, &s, triangle, mean, status);
+    if (code == ES_OK) centre_twice(triangle, x.n, s.mean);
   }
   es_owned_free(&x.owned);
   return code;

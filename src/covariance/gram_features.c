@@ -1,7 +1,7 @@
 /* Converts eigenvectors over rows to eigenvectors over columns. */
+#include "eigenscope/cblas.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
@@ -15,10 +15,12 @@ typedef struct features {
 } features_t;
 
 /* In each round, every rank gets one block of columns, so that all ranks multiply at the same time. */
-static void project(es_gram_exchange_t *x, const features_t *f, const double *vectors, int32_t count, double *out) {
+static es_code_t project(es_gram_exchange_t *x, const features_t *f, const double *vectors, int32_t count, double *out,
+                         es_status_t *status) {
   const int size = x->g->group->size, rank = x->g->group->rank;
   const int32_t width = x->g->width;
   for (int64_t round = 0; round < width; round += (int64_t)size * GRAM_COLUMNS) {
+    ES_TRY(es_group_pause(x->g->group, status));
     for (int r = 0; r < size && round + (int64_t)r * GRAM_COLUMNS < width; r++) {
       const int32_t first = (int32_t)round + r * GRAM_COLUMNS;
       es_gram_exchange_gather(x, first, gram_columns(x->g, first), r);
@@ -42,6 +44,7 @@ static void project(es_gram_exchange_t *x, const features_t *f, const double *ve
                (size_t)columns * sizeof *out);
     }
   }
+  return ES_OK;
 }
 
 es_code_t es_gram_features(const es_gram_t *g, const double *vectors, int32_t count, double *out, es_status_t *status) {
@@ -55,11 +58,12 @@ es_code_t es_gram_features(const es_gram_t *g, const double *vectors, int32_t co
         .shift = es_owned_allocate(&x.owned, 4 * (size_t)GRAM_COLUMNS, sizeof(double))};
     if (x.owned.failed) es_out_of_memory(status, "covariance", "%d eigenvectors of width %d", count, g->width);
   }
-  const es_code_t code = es_agree(g->group->comm, status);
+  es_code_t code = es_agree(g->group->comm, status);
   if (code == ES_OK && x.n > 0 && count > 0) {
     es_gram_exchange_open(&x);
-    project(&x, &f, vectors, count, out);
-    for (int32_t k = 0; k < count; k++, out += g->width) { /* every rank has all of `out` and scales it alike */
+    code = project(&x, &f, vectors, count, out, status);
+    for (int32_t k = 0; code == ES_OK && k < count;
+         k++, out += g->width) { /* every rank has all of `out` and scales it alike */
       double sum = 0.0;
       for (int32_t j = 0; j < g->width; j++) sum += out[j] * out[j];
       const double length = sqrt(sum);

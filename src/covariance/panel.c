@@ -36,7 +36,7 @@ int es_panel_exponent(const float *rows, size_t n, size_t width, const double *c
     for (size_t j = 0; j < count; j++) {
       const double from = centre ? fmin((double)low[j], centre[first + j]) : (double)low[j];
       const double to = centre ? fmax((double)high[j], centre[first + j]) : (double)high[j];
-      deviation = fmax(deviation, to - from);
+      if (to - from > deviation) deviation = to - from; /* fmax of a float in a loop crashes GCC 12 for ARM */
       value = fmax(value, fmax(fabs(from), fabs(to)));
     }
   }

@@ -1,7 +1,7 @@
 #include "eigenscope/spread.h"
+#include "eigenscope/cblas.h"
 #include "eigenscope/memory.h"
 #include <assert.h>
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 

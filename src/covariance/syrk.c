@@ -17,11 +17,15 @@ const es_syrk_kernels_t *es_syrk_kernels(void) {
     return &es_syrk_avx512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &es_syrk_avx2;
 #endif
+#ifdef ES_KERNEL_NEON
+  return &es_syrk_neon;
+#else
   return &es_syrk_baseline;
+#endif
 }
 
 bool es_syrk_centres(int32_t width) {
-  return width < SYRK_TILE && SYRK_TILE % width == 0 && es_syrk_kernels()->centred;
+  return width <= es_syrk_kernels()->centred_most && SYRK_TILE % width == 0;
 }
 
 bool es_syrk_takes_blocks(int32_t width) {

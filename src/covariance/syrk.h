@@ -11,8 +11,8 @@
 bool es_syrk_is_narrow(int32_t width);
 /** product (width × width, lower triangle; the rest is scratch) = rowsᵀ·rows, with rows float (n, width). */
 void es_syrk_narrow(float *product, const float *rows, int32_t n, int32_t width);
-/** True for widths that the kernels' `centred` supports: 1, 2, 4 and 8, where a vector holds whole rows. The result is
- * the same on all CPUs of one instruction set. */
+/** True for widths that the kernels' `centred` supports: those of 1, 2, 4 and 8 at which a vector holds whole rows. The
+ * result is the same on all CPUs of one instruction set. */
 bool es_syrk_centres(int32_t width);
 /** True for widths that the kernels' `tiles` and `centre` support: multiples of 16 up to WIDEST (syrk.c). */
 bool es_syrk_takes_blocks(int32_t width);

@@ -14,12 +14,13 @@ typedef struct es_syrk_kernels {
   /* out = rows − shift, sums[j] = Σ out, squares[j] = Σ out²; width is a multiple of SYRK_TILE. */
   void (*centre)(float *out, float *sums, float *squares, const float *rows, ptrdiff_t n, ptrdiff_t width,
                  const float *shift);
-  /* sums[j] = Σ d and product = Σ d·dᵀ (lower triangle) over d = row − shift, in one pass. Width is 1, 2, 4 or 8;
-   * `shift` is repeated over SYRK_TILE floats. NULL if vectors are too short. */
+  /* sums[j] = Σ d and product = Σ d·dᵀ (lower triangle) over d = row − shift, in one pass. Width is 1, 2, 4 or 8, at
+   * most `centred_most`, which is 0 where this function is NULL; `shift` is repeated over SYRK_TILE floats. */
   void (*centred)(float *product, double *sums, const float *rows, ptrdiff_t n, ptrdiff_t width, const float *shift);
+  ptrdiff_t centred_most;
 } es_syrk_kernels_t;
 
-extern const es_syrk_kernels_t es_syrk_baseline, es_syrk_avx2, es_syrk_avx512;
+extern const es_syrk_kernels_t es_syrk_baseline, es_syrk_avx2, es_syrk_avx512, es_syrk_neon;
 /* Returns the best kernels for this CPU. */
 const es_syrk_kernels_t *es_syrk_kernels(void);
 

@@ -1,5 +1,6 @@
 /* The loops of syrk_kernels.h for vectors of VECTOR floats. syrk_*.c include this file with VECTOR, NAME and TALL
- * defined; TALL is chosen so that TALL · TILE / VECTOR sums stay in registers. */
+ * defined, and with CENTRED_MOST if the CPU rearranges the floats of a vector in one instruction. TALL is chosen so
+ * that TALL · TILE / VECTOR sums stay in registers. */
 #include "eigenscope/kernel.h"
 #include "syrk_kernels.h"
 #include <stddef.h>
@@ -90,7 +91,7 @@ static void centre(float *out, float *sums, float *squares, const float *rows, p
   }
 }
 
-#if VECTOR >= 8
+#ifdef CENTRED_MOST
 static ES_INLINE vector_t shuffled(vector_t v, lanes_t by) {
 #ifdef __clang__ /* clang has no such function, and makes one instruction of this where `by` is constant */
   vector_t out;
@@ -143,7 +144,7 @@ static ES_INLINE void centred_rows(float *product, double *sums, const float *ro
 
 static void centred(float *product, double *sums, const float *rows, ptrdiff_t n, ptrdiff_t width, const float *shift) {
   for (ptrdiff_t j = 0; j < width; j++) sums[j] = 0.0;
-  if (width == 8)
+  if (width == 8 && CENTRED_MOST >= 8)
     centred_rows(product, sums, rows, n, shift, 8);
   else if (width == 4)
     centred_rows(product, sums, rows, n, shift, 4);
@@ -153,7 +154,8 @@ static void centred(float *product, double *sums, const float *rows, ptrdiff_t n
     centred_rows(product, sums, rows, n, shift, 1);
 }
 #else
-#define centred NULL
+#define centred      NULL
+#define CENTRED_MOST 0
 #endif
 
-const es_syrk_kernels_t NAME = {tiles, centre, centred};
+const es_syrk_kernels_t NAME = {tiles, centre, centred, CENTRED_MOST};

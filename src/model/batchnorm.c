@@ -4,11 +4,10 @@
 #include "eigenscope/memory.h"
 #include "kernels.h"
 #include "layout.h"
+#include "number.h"
 #include "unit.h"
 #include <math.h>
 #include <string.h>
-
-static const double epsilon = 1e-5, momentum = 0.1; /* PyTorch's defaults */
 
 /* All float vectors are patterns (kernels.h). */
 typedef struct state {
@@ -21,7 +20,7 @@ typedef struct state {
   float *a, *b, *c;  /* backward: dx = a·g + b·x + c */
   float *channel[3]; /* per-channel values before es_pattern_fill */
   /* With pooling, for each output of all stored samples: x of the winner, and the winner's index among the four. */
-  float *picked;
+  void *picked;
   uint8_t *winner;
   float *pool_scratch;
   es_owned_t owned; /* owns the arrays above */
@@ -46,7 +45,7 @@ static es_code_t create(es_unit_t *unit, ES_UNUSED uint32_t sizes, es_status_t *
   s->guess = es_owned_allocate_zero(&s->owned, 10 * s->length, sizeof *s->guess);
   if (unit->pools) {
     const size_t outputs = (size_t)unit->samples * (size_t)unit->out.size;
-    s->picked = es_owned_allocate(&s->owned, outputs, sizeof *s->picked);
+    s->picked = es_owned_allocate(&s->owned, outputs, es_precision_bytes(unit->precision));
     s->winner = es_owned_allocate(&s->owned, outputs, sizeof *s->winner);
     s->pool_scratch = es_owned_allocate(&s->owned, 2 * (size_t)unit->node->in.w, s->channels * sizeof *s->pool_scratch);
   }
@@ -66,10 +65,15 @@ static es_affine_t affine(const es_unit_t *unit) {
   return (es_affine_t){s->scale, s->shift, unit->activation};
 }
 
-/* Returns the values from which the output is computed element by element: the input, or with pooling the winners. */
-static const float *source(const es_unit_t *unit, const es_slice_t *slice) {
+/* With pooling: x of the winners of a slice's i-th sample. */
+static void *picked(const es_unit_t *unit, const es_slice_t *slice, int64_t i) {
   const state_t *s = unit->state;
-  return unit->pools ? s->picked + slice->store * unit->out.size : es_storage_at(&unit->in[0], slice);
+  return es_at(s->picked, (size_t)((slice->store + i) * unit->out.size), unit->precision);
+}
+
+/* Returns the values from which the output is computed element by element: the input, or with pooling the winners. */
+static const void *source(const es_unit_t *unit, const es_slice_t *slice) {
+  return unit->pools ? picked(unit, slice, 0) : es_storage_at(&unit->in[0], slice);
 }
 
 static void clear_sums(const es_unit_t *unit, state_t *s) {
@@ -98,7 +102,7 @@ static void begin(es_unit_t *unit, const es_pass_t *pass) {
     return;
   }
   const float *running_variance = es_unit_buffer(unit, unit->node->variance);
-  for (size_t c = 0; c < s->channels; c++) s->inverse[c] = 1.0 / sqrt((double)running_variance[c] + epsilon);
+  for (size_t c = 0; c < s->channels; c++) s->inverse[c] = 1.0 / sqrt((double)running_variance[c] + unit->node->rate);
   set_affine(unit, s, running_mean, s->inverse);
 }
 
@@ -106,7 +110,7 @@ static void gather(es_unit_t *unit, const es_slice_t *slice) {
   state_t *s = unit->state;
   const size_t rows = (size_t)slice->count * (size_t)unit->node->in.h * (size_t)unit->node->in.w;
   es_rows_moments(s->sums + (size_t)slice->lane * 2 * s->channels, es_storage_at(&unit->in[0], slice), rows,
-                  s->channels, s->guess, s->scratch);
+                  s->channels, s->guess, s->scratch, unit->precision);
 }
 
 static double sum_lanes(es_unit_t *unit, state_t *s, const es_pass_t *pass) {
@@ -123,11 +127,12 @@ static void synchronise(es_unit_t *unit, const es_pass_t *pass) {
     double d = s->sums[c] / rows, mean = (double)s->guess[c] + d;
     double variance = s->sums[s->channels + c] / rows - d * d;
     if (variance < 0.0) variance = 0.0;
-    s->inverse[c] = 1.0 / sqrt(variance + epsilon);
+    s->inverse[c] = 1.0 / sqrt(variance + unit->node->rate);
     s->channel[2][c] = (float)mean;
     double unbiased = rows > 1.0 ? variance * rows / (rows - 1.0) : variance;
-    running_mean[c] = (float)((1.0 - momentum) * (double)running_mean[c] + momentum * mean);
-    running_variance[c] = (float)((1.0 - momentum) * (double)running_variance[c] + momentum * unbiased);
+    running_mean[c] = (float)((1.0 - unit->node->momentum) * (double)running_mean[c] + unit->node->momentum * mean);
+    running_variance[c] =
+        (float)((1.0 - unit->node->momentum) * (double)running_variance[c] + unit->node->momentum * unbiased);
   }
   set_affine(unit, s, s->channel[2], s->inverse);
   clear_sums(unit, s); /* for backward */
@@ -136,7 +141,7 @@ static void synchronise(es_unit_t *unit, const es_pass_t *pass) {
 static void renew(es_unit_t *unit, const es_slice_t *slice) {
   const es_affine_t f = affine(unit);
   es_rows_affine(es_storage_at(&unit->out, slice), source(unit, slice), output_rows(unit, slice),
-                 ((const state_t *)unit->state)->channels, &f);
+                 ((const state_t *)unit->state)->channels, &f, unit->precision);
 }
 
 static void forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_slice_t *slice) {
@@ -147,19 +152,44 @@ static void forward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_s
   const state_t *s = unit->state;
   const es_shape_t in = unit->node->in;
   const es_affine_t f = affine(unit);
-  const int64_t out = unit->out.size;
-  float *y = es_storage_at(&unit->out, slice);
-  const float *x = es_storage_at(&unit->in[0], slice);
-  for (int64_t i = 0, at = slice->store * out; i < slice->count; i++, at += out)
-    es_maxpool2_forward(y + i * out, s->picked + at, s->winner + at, x + i * unit->in[0].size, (size_t)in.h,
-                        (size_t)in.w, (size_t)in.c, &f, s->pool_scratch);
+  for (int64_t i = 0; i < slice->count; i++)
+    es_maxpool2_forward(es_storage_sample(&unit->out, slice, i), picked(unit, slice, i),
+                        s->winner + (slice->store + i) * unit->out.size, es_storage_sample(&unit->in[0], slice, i),
+                        (size_t)in.h, (size_t)in.w, (size_t)in.c, &f, s->pool_scratch, unit->precision);
+}
+
+/* Pools values as they are; only in inference, where a and b are free. */
+static void pool_alone(es_unit_t *unit, const es_slice_t *slice, const void *values) {
+  const state_t *s = unit->state;
+  const es_shape_t in = unit->node->in;
+  const es_affine_t as_it_is = {s->a, s->b, ES_NO_ACTIVATION};
+  for (size_t i = 0; i < s->length; i++) s->a[i] = 1.0f, s->b[i] = 0.0f;
+  for (int64_t i = 0; i < slice->count; i++)
+    es_maxpool2_forward(es_storage_sample(&unit->out, slice, i), picked(unit, slice, i),
+                        s->winner + (slice->store + i) * unit->out.size,
+                        es_at(values, (size_t)(i * es_shape_size(in)), unit->precision), (size_t)in.h, (size_t)in.w,
+                        (size_t)in.c, &as_it_is, s->pool_scratch, unit->precision);
+}
+
+static void stage(es_unit_t *unit, const es_slice_t *slice, const es_node_t *node, void *values) {
+  const state_t *s = unit->state;
+  const size_t n = (size_t)(slice->count * es_shape_size(unit->node->in));
+  void *to = node == unit->last ? es_storage_at(&unit->out, slice) : values;
+  if (node == unit->node)
+    es_rows_affine(to, es_storage_at(&unit->in[0], slice), n / s->channels, s->channels,
+                   &(es_affine_t){s->scale, s->shift, ES_NO_ACTIVATION}, unit->precision);
+  else if (node->op == ES_OP_MAXPOOL)
+    pool_alone(unit, slice, values);
+  else
+    es_activate(to, values, n, unit->activation, unit->precision);
 }
 
 static void backward_gather(es_unit_t *unit, const es_slice_t *slice) {
   state_t *s = unit->state;
   const es_affine_t f = affine(unit);
   es_rows_backward_sums(s->sums + (size_t)slice->lane * 2 * s->channels, es_storage_at(&unit->out_gradient, slice),
-                        source(unit, slice), output_rows(unit, slice), s->channels, &f, s->mean, s->scratch);
+                        source(unit, slice), output_rows(unit, slice), s->channels, &f, s->mean, s->scratch,
+                        unit->precision);
 }
 
 static void backward_synchronise(es_unit_t *unit, const es_pass_t *pass) {
@@ -187,23 +217,24 @@ static void backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, const es_
   const state_t *s = unit->state;
   const es_affine_t f = affine(unit);
   const es_backward_t t = {s->a, s->b, s->c};
-  float *dx = es_storage_at(&unit->in_gradient[0], slice);
-  const float *dy = es_storage_at(&unit->out_gradient, slice), *x = es_storage_at(&unit->in[0], slice);
-  if (!dx) return;
+  if (!unit->in_gradient[0].data) return;
   if (!unit->pools) {
-    es_rows_backward_apply(dx, dy, x, output_rows(unit, slice), s->channels, &f, &t);
+    es_rows_backward_apply(es_storage_at(&unit->in_gradient[0], slice), es_storage_at(&unit->out_gradient, slice),
+                           es_storage_at(&unit->in[0], slice), output_rows(unit, slice), s->channels, &f, &t,
+                           unit->precision);
     return;
   }
   const es_shape_t in = unit->node->in;
-  const int64_t out = unit->out.size;
-  for (int64_t i = 0, at = slice->store * out; i < slice->count; i++, at += out)
-    es_maxpool2_backward(dx + i * unit->in_gradient[0].size, dy + i * out, s->winner + at, x + i * unit->in[0].size,
-                         (size_t)in.h, (size_t)in.w, (size_t)in.c, &t, s->pool_scratch);
+  for (int64_t i = 0; i < slice->count; i++)
+    es_maxpool2_backward(es_storage_sample(&unit->in_gradient[0], slice, i),
+                         es_storage_sample(&unit->out_gradient, slice, i),
+                         s->winner + (slice->store + i) * unit->out.size, es_storage_sample(&unit->in[0], slice, i),
+                         (size_t)in.h, (size_t)in.w, (size_t)in.c, &t, s->pool_scratch, unit->precision);
 }
 
 /* Bytes per sample with pooling: x of the winner, and the winner's index among the four. */
-static int64_t kept_bytes(const es_step_t *step) {
-  return step->pools ? es_shape_size(step->shape) * (int64_t)(sizeof(float) + sizeof(uint8_t)) : 0;
+static int64_t kept_bytes(const es_step_t *step, es_precision_t precision) {
+  return step->pools ? es_shape_size(step->shape) * (int64_t)(es_precision_bytes(precision) + sizeof(uint8_t)) : 0;
 }
 
 /* Sums of each channel, forward: first and second moments; backward: of the gradient, alone and times x. */
@@ -221,6 +252,7 @@ const es_unit_class_t es_unit_batchnorm = {.activates = true,
                                            .gather = gather,
                                            .synchronise = synchronise,
                                            .forward = forward,
+                                           .stage = stage,
                                            .renew = renew,
                                            .backward_gather = backward_gather,
                                            .backward_synchronise = backward_synchronise,

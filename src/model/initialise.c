@@ -30,11 +30,18 @@ static void fill(float *out, const es_tensor_t *tensor, int64_t seed, uint64_t i
   case ES_INIT_ONE:
     for (int64_t i = 0; i < tensor->count; i++) data[i] = tensor->init == ES_INIT_ONE ? 1.0f : 0.0f;
     break;
+  case ES_INIT_VALUE:
+    for (int64_t i = 0; i < tensor->count; i++) data[i] = tensor->value;
+    break;
   case ES_INIT_KAIMING_FAN_OUT:
     fill_normal(data, tensor->count, sqrt(2.0 / (double)tensor->fan), seed, index);
     break;
   case ES_INIT_NORMAL_001:
-    fill_normal(data, tensor->count, 0.01, seed, index);
+  case ES_INIT_NORMAL_002:
+    fill_normal(data, tensor->count, tensor->init == ES_INIT_NORMAL_001 ? 0.01 : 0.02, seed, index);
+    break;
+  case ES_INIT_XAVIER:
+    fill_uniform(data, tensor->count, sqrt(6.0 / (double)tensor->fan), seed, index);
     break;
   case ES_INIT_UNIFORM_FAN_IN:
     fill_uniform(data, tensor->count, 1.0 / sqrt((double)tensor->fan), seed, index);

@@ -13,9 +13,11 @@ static es_activation_t activation_of(es_op_t op) {
   return op == ES_OP_RELU ? ES_RELU : op == ES_OP_RELU6 ? ES_RELU6 : ES_NO_ACTIVATION;
 }
 
-/* True if the next node reads this node and no other node does. */
-static bool leads_on(const es_graph_t *graph, int32_t i) {
+/* True if the next node may join the step of `class`: it reads this node, no other node does, and if this node is a
+ * layer, the unit can show its output. */
+static bool leads_on(const es_graph_t *graph, int32_t i, const es_unit_class_t *class) {
   int readers = 0;
+  if (graph->nodes[i].layer >= 0 && !class->stage) return false;
   for (int32_t k = 1; k < graph->n_nodes; k++) readers += (graph->nodes[k].input == i) + (graph->nodes[k].other == i);
   return readers == 1 && i + 1 < graph->n_nodes && graph->nodes[i + 1].input == i;
 }
@@ -33,12 +35,18 @@ static void list_steps(es_layout_t *layout, const es_graph_t *graph, int32_t *st
     /* A batch norm or a sum and the ReLU that is its only reader become one step; after a batch norm, the max pooling
      * that is the only reader of both joins the step. */
     const es_unit_class_t *class = es_unit_class(node);
-    const bool fuses = class->activates && leads_on(graph, i) && activation_of(node[1].op) != ES_NO_ACTIVATION;
+    if (class->identity) {
+      step_of[i] = step_of[node->input];
+      continue;
+    }
+    const bool fuses = class->activates && leads_on(graph, i, class) && activation_of(node[1].op) != ES_NO_ACTIVATION;
     const int32_t k = layout->n_steps++, activated = i + fuses;
-    const bool pools = class->pools && leads_on(graph, activated) && es_node_halves(&graph->nodes[activated + 1]);
+    const bool pools =
+        class->pools && leads_on(graph, activated, class) && es_node_halves(&graph->nodes[activated + 1]);
     const int32_t last = activated + pools;
     layout->steps[k] =
         (es_step_t){.node = node,
+                    .last = &graph->nodes[last],
                     .class = class,
                     .activation = activation_of(graph->nodes[activated].op),
                     .pools = pools,
@@ -232,9 +240,19 @@ void es_layout_destroy(es_layout_t *layout) {
   *layout = (es_layout_t){0};
 }
 
-int64_t es_layout_floats(const es_layout_t *layout, int64_t samples) {
-  int64_t floats = 0;
+int64_t es_layout_bytes(const es_layout_t *layout, int64_t samples, es_precision_t precision) {
+  int64_t numbers = 0;
   for (int32_t b = 0; b < layout->n_buffers; b++)
-    floats += layout->buffers[b].size * (layout->buffers[b].whole ? samples : ES_SLICE_MAX);
-  return floats;
+    numbers += layout->buffers[b].size * (layout->buffers[b].whole ? samples : ES_SLICE_MAX);
+  return numbers * (int64_t)es_precision_bytes(precision);
+}
+
+int64_t es_layout_hidden(const es_layout_t *layout) {
+  int64_t most = 0;
+  for (int32_t k = 0; k < layout->n_steps; k++) {
+    for (const es_node_t *node = layout->steps[k].node; node < layout->steps[k].last; node++) {
+      if (node->layer >= 0 && es_shape_size(node->out) > most) most = es_shape_size(node->out);
+    }
+  }
+  return most;
 }

@@ -9,6 +9,7 @@
  * a batch norm also the max pooling of 2 × 2. Step 0 is the input. */
 typedef struct es_step {
   const es_node_t *node;
+  const es_node_t *last;        /* the node whose output the step stores */
   const es_unit_class_t *class; /* unit that runs the node */
   es_activation_t activation;
   bool pools;
@@ -25,7 +26,7 @@ typedef struct es_step {
 
 /* Whole: for all samples of a rank; else for one slice, and each slice reuses it. */
 typedef struct es_buffer {
-  int64_t size; /* floats per sample */
+  int64_t size; /* numbers per sample */
   bool whole;
 } es_buffer_t;
 
@@ -38,15 +39,18 @@ typedef struct es_layout {
 /* Borrows the graph. Returns ES_SYSTEM when out of memory. */
 es_code_t es_layout_create(es_layout_t *out, const es_graph_t *graph, bool training, es_status_t *status);
 void es_layout_destroy(es_layout_t *layout);
-/* True for max pooling of 2 × 2 positions with stride 2 and no padding. */
+/* True for max pooling of 2 × 2 positions with stride 2 and no padding, which drops a last odd row. */
 static inline bool es_node_halves(const es_node_t *node) {
-  return node->op == ES_OP_MAXPOOL && node->kernel == 2 && node->stride == 2 && node->padding == 0;
+  return node->op == ES_OP_MAXPOOL && es_node_is_square(node) && node->kernel == 2 && node->stride == 2 &&
+         node->padding == 0 && node->out.h == node->in.h / 2 && node->out.w == node->in.w / 2;
 }
 /* True if the step is a barrier: all samples must arrive before a pass continues. */
 static inline bool es_step_waits(const es_step_t *step) {
   return step->class->synchronise != NULL;
 }
-/* Floats of all buffers for `samples` samples of a rank. */
-int64_t es_layout_floats(const es_layout_t *layout, int64_t samples);
+/* Numbers per sample of the largest layer whose output is not stored, because nodes after it join its step; or 0. */
+int64_t es_layout_hidden(const es_layout_t *layout);
+/* Bytes of all buffers for `samples` samples of a rank. */
+int64_t es_layout_bytes(const es_layout_t *layout, int64_t samples, es_precision_t precision);
 
 #endif

@@ -1,9 +1,42 @@
 /* Checks that every solve must pass. */
+#include "eigenscope/covariance.h"
+#include "eigenscope/kernel.h"
 #include "spectrum_internal.h"
 #include <float.h>
 #include <math.h>
+#include <string.h>
+
+/* Largest magnitude, as the bits of a double; at least those of infinity if an element is not finite. */
+ES_KERNEL
+static uint64_t largest_bits(const double *values, size_t n) {
+  uint64_t largest = 0;
+  for (size_t i = 0; i < n; i++) {
+    uint64_t bits;
+    memcpy(&bits, &values[i], sizeof bits);
+    bits &= INT64_MAX; /* without the sign; magnitudes are ordered as their bits */
+    largest = bits > largest ? bits : largest;
+  }
+  return largest;
+}
+
+ES_KERNEL
+static double sum_of_squares(const double *values, size_t n, double scale) {
+  enum { SUMS = 16 };
+  double sums[SUMS] = {0}, total = 0.0;
+  size_t i = 0;
+  for (; i + SUMS <= n; i += SUMS) {
+    for (size_t s = 0; s < SUMS; s++) sums[s] += scale * values[i + s] * (scale * values[i + s]);
+  }
+  for (; i < n; i++) total += scale * values[i] * (scale * values[i]);
+  for (size_t s = 0; s < SUMS; s++) total += sums[s];
+  return total;
+}
 
 es_code_t es_spectrum_check_finite(const es_eigenproblem_t *problem, es_status_t *status) {
+  const double infinite = INFINITY;
+  uint64_t bits;
+  memcpy(&bits, &infinite, sizeof bits);
+  if (largest_bits(problem->triangle, es_triangle_size(problem->order)) < bits) return ES_OK;
   const double *row = problem->triangle;
   for (int i = 0; i < problem->order; row += ++i) {
     for (int j = 0; j <= i; j++) {
@@ -17,22 +50,18 @@ es_code_t es_spectrum_check_finite(const es_eigenproblem_t *problem, es_status_t
 }
 
 es_matrix_norms_t es_spectrum_triangle_norms(const double *triangle, int32_t order) {
+  const size_t size = es_triangle_size(order);
+  const uint64_t bits = largest_bits(triangle, size);
   es_matrix_norms_t norms = {0};
-  double squares = 0.0;
-  const double *row = triangle;
-  for (int i = 0; i < order; row += ++i) {
-    for (int j = 0; j <= i; j++) norms.largest = fmax(norms.largest, fabs(row[j]));
-    norms.trace += row[i];
-  }
+  double diagonal = 0.0;
+  memcpy(&norms.largest, &bits, sizeof bits);
   norms.scale = es_spectrum_scale(norms.largest);
-  row = triangle;
-  for (int i = 0; i < order; row += ++i) {
-    for (int j = 0; j <= i; j++) {
-      const double element = norms.scale * row[j];
-      squares += (j < i ? 2.0 : 1.0) * element * element;
-    }
+  for (int32_t i = 0; i < order; i++) {
+    const double element = triangle[es_triangle_size(i) + (size_t)i];
+    norms.trace += element;
+    diagonal += norms.scale * element * (norms.scale * element);
   }
-  norms.frobenius = sqrt(squares) / norms.scale;
+  norms.frobenius = sqrt(2.0 * sum_of_squares(triangle, size, norms.scale) - diagonal) / norms.scale;
   return norms;
 }
 

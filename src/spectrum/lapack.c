@@ -1,13 +1,22 @@
 /* LAPACK on one rank. */
+#include "eigenscope/blas.h"
+#include "eigenscope/cblas.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/panels.h"
 #include "spectrum_internal.h"
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
-/* Measured by `eigenscope bench spectrum`: the band of the two-stage reduction, and the order from which two stages are
- * faster than one. LAPACK's own dsyevd_2stage uses a narrower band and is a third slower at order 4096. */
-enum { BAND = 64, TWO_STAGE_ORDER = 2048 };
+/* Measured by `eigenscope bench spectrum`: the band of the two-stage reduction. LAPACK's own dsyevd_2stage uses a
+ * narrower band and is a third slower at order 4096. */
+enum { BAND = 64 };
+
+/* Order from which two stages are faster than one. Milliseconds of one stage and of two on an AMD EPYC (Zen 5), one
+ * core: OpenBLAS 0.3.21 (Haswell): 1024: 60, 80; 1536: 187, 219; 2048: 493, 465; 3072: 2130, 1320. MKL 2026.2: 1024:
+ * 93, 80; 1280: 174, 132; 1536: 321, 222 (its dsyevd: 202); BLIS 0.9.0 (generic) and LAPACK 3.11: 1536: 370, 435; 2048:
+ * 1065, 999. */
+static const int two_stage_order[] = {
+    [ES_BLAS_OTHER] = 2048, [ES_BLAS_OPENBLAS] = 2048, [ES_BLAS_MKL] = 1024, [ES_BLAS_BLIS] = 2048};
 
 /* ---- state of one solve ---- */
 
@@ -65,16 +74,14 @@ static es_code_t work_of(solve_t *s, double asked, size_t floor, int *length, es
   return s->work ? ES_OK : es_spectrum_out_of_memory(s->n, status);
 }
 
+/* Ends a step of the solve. */
+static es_code_t pause(const solve_t *s, es_status_t *status) {
+  return es_panels_pause(s->problem->watch, "spectrum", status);
+}
+
 /* Reduces full to tridiagonal form. The reflectors are stored below the diagonal of `square`, and in tau. */
 static es_code_t reduce_in_one(solve_t *s, es_status_t *status) {
-  int info = ES_INFO_UNTOUCHED, lwork = -1;
-  double asked = 0.0;
-  dsytrd_("L", &s->n, s->square, &s->n, s->diagonal, s->beside, s->tau, &asked, &lwork, &info, 1);
-  ES_TRY(es_lapack_check("spectrum", "dsytrd", info, s->n, status));
-  ES_TRY(work_of(s, asked, 32 * (size_t)s->n, &lwork, status));
-  info = ES_INFO_UNTOUCHED;
-  dsytrd_("L", &s->n, s->square, &s->n, s->diagonal, s->beside, s->tau, s->work, &lwork, &info, 1);
-  return es_lapack_check("spectrum", "dsytrd", info, s->n, status);
+  return es_panels_tridiagonal(s->n, s->square, s->diagonal, s->beside, s->tau, s->problem->watch, status);
 }
 
 es_code_t es_spectrum_band_values(double *band, int32_t n, int width, double *values, es_status_t *status) {
@@ -103,19 +110,9 @@ es_code_t es_spectrum_band_values(double *band, int32_t n, int width, double *va
 
 /* Reduces full to band form by matrix products, and band to tridiagonal form by bulge chasing. Values only. */
 static es_code_t solve_in_two(solve_t *s, double *values, es_status_t *status) {
-  const int kd = BAND, ldab = BAND + 1;
-  int info = ES_INFO_UNTOUCHED, lwork = -1;
-  double asked = 0.0;
-  double *band = es_allocate_zero((size_t)ldab * (size_t)s->n, sizeof *band);
+  double *band = es_allocate_zero((BAND + 1) * (size_t)s->n, sizeof *band);
   if (!band) return es_spectrum_out_of_memory(s->n, status);
-  dsytrd_sy2sb_("L", &s->n, &kd, s->square, &s->n, band, &ldab, s->tau, &asked, &lwork, &info, 1);
-  es_code_t code = es_lapack_check("spectrum", "dsytrd_sy2sb", info, s->n, status);
-  if (code == ES_OK) code = work_of(s, asked, 2 * (size_t)BAND * (size_t)s->n + 3 * BAND * BAND, &lwork, status);
-  if (code == ES_OK) {
-    info = ES_INFO_UNTOUCHED;
-    dsytrd_sy2sb_("L", &s->n, &kd, s->square, &s->n, band, &ldab, s->tau, s->work, &lwork, &info, 1);
-    code = es_lapack_check("spectrum", "dsytrd_sy2sb", info, s->n, status);
-  }
+  es_code_t code = es_panels_band(s->n, BAND, s->square, band, s->tau, s->problem->watch, status);
   if (code == ES_OK) code = es_spectrum_band_values(band, s->n, BAND, values, status);
   for (int i = 0; code == ES_OK && i < s->n; i++) values[i] /= s->scale;
   es_free(band);
@@ -136,29 +133,42 @@ static es_code_t tridiagonal_values(solve_t *s, double *diagonal, double *beside
 /* Checks residual and orthogonality of n × k column-major vectors, in ascending order. Overwrites `square`. */
 static es_code_t check_vectors(solve_t *s, const char *routine, const double *z, int k, const double *values,
                                es_status_t *status) {
+  enum { COLUMNS = 512 }; /* at once */
   const size_t n = (size_t)s->n;
-  double *product = es_allocate(n * (size_t)k, sizeof *product), residual = 0.0, orthogonality = 0.0;
+  const size_t most = (size_t)(k < COLUMNS ? k : COLUMNS);
+  double *product = es_allocate(n * most, sizeof *product), residual = 0.0, orthogonality = 0.0;
   if (!product) return es_spectrum_out_of_memory(s->n, status);
   unpack(s->square, s->problem->triangle, n, s->scale);
-  cblas_dsymm(CblasColMajor, CblasLeft, CblasLower, s->n, k, 1.0, s->square, s->n, z, s->n, 0.0, product, s->n);
-  for (int c = 0; c < k; c++) {
-    const double lambda = values[k - 1 - c] * s->scale;
-    double squares = 0.0;
-    for (size_t i = 0; i < n; i++) {
-      const double r = product[(size_t)c * n + i] - lambda * z[(size_t)c * n + i];
-      squares += r * r;
+  for (int first = 0; first < k && pause(s, status) == ES_OK; first += COLUMNS) {
+    const int count = k - first < COLUMNS ? k - first : COLUMNS;
+    const double *part = z + (size_t)first * n;
+    cblas_dsymm(CblasColMajor, CblasLeft, CblasLower, s->n, count, 1.0, s->square, s->n, part, s->n, 0.0, product,
+                s->n);
+    for (int c = 0; c < count; c++) {
+      const double lambda = values[k - 1 - first - c] * s->scale;
+      double squares = 0.0;
+      for (size_t i = 0; i < n; i++) {
+        const double r = product[(size_t)c * n + i] - lambda * part[(size_t)c * n + i];
+        squares += r * r;
+      }
+      residual = fmax(residual, sqrt(squares));
+      if (isnan(squares)) residual = INFINITY;
     }
-    residual = fmax(residual, sqrt(squares));
-    if (isnan(squares)) residual = INFINITY;
   }
-  cblas_dsyrk(CblasColMajor, CblasLower, CblasTrans, k, s->n, 1.0, z, s->n, 0.0, s->square, k);
-  for (int j = 0; j < k; j++) {
-    for (int i = j; i < k; i++) {
-      const double off = fabs(s->square[(size_t)j * (size_t)k + (size_t)i] - (i == j ? 1.0 : 0.0));
-      orthogonality = off <= orthogonality ? orthogonality : off;
+  for (int first = 0; first < k && pause(s, status) == ES_OK; first += COLUMNS) {
+    const int count = k - first < COLUMNS ? k - first : COLUMNS, rows = k - first;
+    const double *part = z + (size_t)first * n;
+    cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, rows, count, s->n, 1.0, part, s->n, part, s->n, 0.0, product,
+                rows); /* rows ≤ n */
+    for (int j = 0; j < count; j++) {
+      for (int i = j; i < rows; i++) {
+        const double off = fabs(product[(size_t)j * (size_t)rows + (size_t)i] - (i == j ? 1.0 : 0.0));
+        orthogonality = off <= orthogonality ? orthogonality : off;
+      }
     }
   }
   es_free(product);
+  if (status->code != ES_OK) return status->code;
   return es_spectrum_check_vectors(routine, s->n, &s->norms, residual / s->scale, orthogonality, status);
 }
 
@@ -200,20 +210,6 @@ static es_code_t tridiagonal_vectors(solve_t *s, es_vectors_t *vectors, es_statu
   return code;
 }
 
-/* Applies the reflectors to the vectors. */
-static es_code_t transform_back(solve_t *s, es_vectors_t *vectors, es_status_t *status) {
-  int info = ES_INFO_UNTOUCHED, lwork = -1;
-  double asked = 0.0;
-  dormtr_("L", "L", "N", &s->n, &vectors->n, s->square, &s->n, s->tau, vectors->rows, &s->n, &asked, &lwork, &info, 1,
-          1, 1);
-  ES_TRY(es_lapack_check("spectrum", "dormtr", info, s->n, status));
-  ES_TRY(work_of(s, asked, (size_t)vectors->n * 64 + 65 * 64, &lwork, status));
-  info = ES_INFO_UNTOUCHED;
-  dormtr_("L", "L", "N", &s->n, &vectors->n, s->square, &s->n, s->tau, vectors->rows, &s->n, s->work, &lwork, &info, 1,
-          1, 1);
-  return es_lapack_check("spectrum", "dormtr", info, s->n, status);
-}
-
 static es_code_t solve_vectors(solve_t *s, double share, double *values, es_vectors_t *vectors, es_status_t *status) {
   const size_t n = (size_t)s->n;
   ES_TRY(reduce_in_one(s, status));
@@ -228,8 +224,10 @@ static es_code_t solve_vectors(solve_t *s, double share, double *values, es_vect
   if (vectors->n == 0) return ES_OK;
   vectors->rows = es_allocate(n * (size_t)vectors->n, sizeof *vectors->rows);
   if (!vectors->rows) return es_spectrum_out_of_memory(s->n, status);
+  ES_TRY(pause(s, status));
   ES_TRY(tridiagonal_vectors(s, vectors, status));
-  ES_TRY(transform_back(s, vectors, status));
+  ES_TRY(pause(s, status));
+  ES_TRY(es_panels_back(s->n, s->square, s->tau, vectors->rows, vectors->n, s->problem->watch, status));
   return check_vectors(s, "dstemr", vectors->rows, vectors->n, values, status);
 }
 
@@ -257,9 +255,9 @@ static es_code_t with_vectors(es_code_t (*method)(solve_t *, double, double *, e
 
 static es_code_t solve(const es_eigenproblem_t *problem, double share, double *values, es_vectors_t *vectors,
                        es_status_t *status) {
-  /* Below TWO_STAGE_ORDER, values have the same bits with and without vectors. */
+  /* Below two_stage_order, values have the same bits with and without vectors. */
   if (share > 0.0) return with_vectors(solve_vectors, problem, share, values, vectors, status);
-  const bool two = problem->order >= TWO_STAGE_ORDER;
+  const bool two = problem->order >= two_stage_order[es_blas_vendor()];
   solve_t s;
   es_code_t code = solve_open(&s, problem, status);
   if (code == ES_OK) code = two ? solve_in_two(&s, values, status) : reduce_in_one(&s, status);

@@ -1,5 +1,6 @@
 /* Chooses a backend for each problem, and distributes a point's layers over the ranks of its group. */
 #include "eigenscope/memory.h"
+#include "eigenscope/panels.h"
 #include "spectrum_internal.h"
 #include <math.h>
 #include <stdio.h>
@@ -78,7 +79,8 @@ static es_code_t attempt(es_layer_problem_t *layer, const es_spectrum_backend_t 
                                      .triangle = triangle,
                                      .comm = group->comm,
                                      .blocks = triangle ? NULL : layer->blocks,
-                                     .owner = layer->owner};
+                                     .owner = layer->owner,
+                                     .watch = group->watch};
   layer->solver = backend->solver;
   return backend->solve(&problem, layer->share, layer->values, &layer->vectors, status);
 }
@@ -176,6 +178,7 @@ static es_code_t solve_all(es_layer_problem_t *layers, int n, const es_group_t *
   for (int i = 0; i < n; i++) {
     ES_TRY(backend_of(&layers[i], group->size, &backend, status)); /* equal on all ranks */
     if (layers[i].skip || !(backend->collective || layers[i].blocks)) continue;
+    ES_TRY(es_group_pause(group, status));
     if (backend->collective) {
       ES_TRY(solve_together(&layers[i], backend, group, status));
     } else { /* gathered on its owner */
@@ -189,7 +192,8 @@ static es_code_t solve_all(es_layer_problem_t *layers, int n, const es_group_t *
   for (int i = 0; i < n && status->code == ES_OK; i++) {
     backend_of(&layers[i], group->size, &backend, status);
     if (layers[i].skip || layers[i].blocks || backend->collective || layers[i].owner != group->rank) continue;
-    solve_alone(&layers[i], backend, layers[i].triangle, group, status);
+    if (es_panels_pause(group->watch, "spectrum", status) == ES_OK)
+      solve_alone(&layers[i], backend, layers[i].triangle, group, status);
   }
   return es_group_agree(group, status);
 }

@@ -2,8 +2,9 @@
  * panel, Q = I − V T Vᵀ makes a tile below the diagonal triangular, and A ← QᵀAQ = A − V Wᵀ − W Vᵀ with W = P − ½ V
  * Tᵀ(VᵀP), P = A V T. Everything except the panels is BLAS 3, while pdsyev's one-stage reduction waits for memory. */
 #include "distributed.h"
+#include "eigenscope/cblas.h"
 #include "eigenscope/memory.h"
-#include <cblas.h>
+#include "eigenscope/panels.h"
 #include <math.h>
 #include <string.h>
 
@@ -175,8 +176,12 @@ void es_team_two_stage(const es_team_t *team, double *values, es_status_t *statu
       for (int32_t i = 0; i < a->local_rows; i++)
         if (es_dist_matrix_row(a, i) >= column) a->local[(size_t)j * (size_t)a->leading + (size_t)i] *= scale;
     }
-    for (int first = width; first < n - 1; first += width) reduce_panel(&r, first, status);
-    gather_band(team, band);
+    for (int first = width; first < n - 1 && status->code == ES_OK; first += width) {
+      reduce_panel(&r, first, status);
+      if (status->code == ES_OK) es_panels_pause(team->problem->watch, "spectrum", status);
+      es_agree(team->grid, status);
+    }
+    if (status->code == ES_OK) gather_band(team, band); /* equal on all ranks */
     ES_MPI(MPI_Comm_rank(team->grid, &rank));
     if (rank == 0 && status->code == ES_OK && es_spectrum_band_values(band, n, width, values, status) == ES_OK) {
       es_spectrum_reverse(values, n);

@@ -21,8 +21,11 @@ static ptrdiff_t tall(int32_t channels) {
 /* Returns the loops for an instruction set, or for the best weaker one that was compiled. */
 static const es_conv_planar_t *loops_of(ES_UNUSED es_conv_isa_t isa) {
 #ifdef ES_KERNEL_TARGETS
-  if (isa == CONV_AVX512) return &es_conv_planar_avx512;
+  if (isa >= CONV_AVX512) return &es_conv_planar_avx512;
   if (isa == CONV_AVX2) return &es_conv_planar_avx2;
+#endif
+#ifdef ES_KERNEL_NEON
+  if (isa == CONV_NEON) return &es_conv_planar_neon;
 #endif
   return &es_conv_planar_baseline;
 }
@@ -238,9 +241,9 @@ static void weights(const es_conv_task_t *task) {
 bool es_conv_narrow_applies(const es_node_t *node, es_conv_direction_t direction, es_conv_isa_t isa) {
   static const struct {
     int32_t in, out;
-  } most[CONV_DIRECTIONS][CONV_ISAS] = {[CONV_FORWARD] = {{16, 16}, {8, 8}, {8, 16}},
-                                        [CONV_BACKWARD_DATA] = {{16, 16}, {4, 8}, {8, 16}},
-                                        [CONV_BACKWARD_WEIGHTS] = {{16, 16}, {4, 4}, {8, 8}}};
+  } most[CONV_DIRECTIONS][CONV_ISAS] = {[CONV_FORWARD] = {{16, 16}, {16, 16}, {8, 8}, {8, 16}, {8, 16}},
+                                        [CONV_BACKWARD_DATA] = {{16, 16}, {16, 16}, {4, 8}, {8, 16}, {8, 16}},
+                                        [CONV_BACKWARD_WEIGHTS] = {{16, 16}, {16, 16}, {4, 4}, {8, 8}, {8, 8}}};
   return node->kernel == 3 && node->stride == 1 && node->padding == 1 && node->groups == 1 &&
          node->in.c <= most[direction][isa].in && node->out.c <= most[direction][isa].out && node->in.w >= 16 &&
          3 * round_up(node->in.w, loops_of(isa)->vector) <= 4 * (ptrdiff_t)node->in.w;

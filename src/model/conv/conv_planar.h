@@ -37,6 +37,6 @@ typedef struct es_conv_planar {
                     const ptrdiff_t *offsets, ptrdiff_t taps);
 } es_conv_planar_t;
 
-extern const es_conv_planar_t es_conv_planar_baseline, es_conv_planar_avx2, es_conv_planar_avx512;
+extern const es_conv_planar_t es_conv_planar_baseline, es_conv_planar_avx2, es_conv_planar_avx512, es_conv_planar_neon;
 
 #endif

@@ -216,9 +216,9 @@ static void multiply(float *y, const es_conv_map_t *map, ptrdiff_t channels, con
   }
 }
 
-/* to[i] += the sum of the floats of a[i], for i < n; keeps the floats of `to` that follow, up to a vector. */
+/* to[i] += the sum of the floats of sums[i], for i < n; keeps the floats of `to` that follow, up to a vector. */
 static ES_INLINE void fold(float *to, const vector_t *sums, const int n) {
-  const int most = n > 4 ? 8 : 4;
+  const int most = n > 4 ? 8 : 4, filled = most > VECTOR ? most / VECTOR : 1;
   vector_t a[8];
   UNROLL for (int i = 0; i < most; i++) a[i] = i < n ? sums[i] : (vector_t){0};
   UNROLL for (int half = VECTOR / 2; half > 0; half /= 2) {
@@ -228,7 +228,7 @@ static ES_INLINE void fold(float *to, const vector_t *sums, const int n) {
       a[i] = pick(b, c, even) + pick(b, c, even + 1);
     }
   }
-  store(to, load(to) + a[0]);
+  UNROLL for (int i = 0; i < filled; i++) store(to + i * VECTOR, load(to + i * VECTOR) + a[i]);
 }
 
 static ES_INLINE void correlate_tile(float *sums, ptrdiff_t taps, const es_conv_map_t *map, const float *dy,

@@ -22,25 +22,14 @@ static product_t product_of(const es_node_t *node, bool backward) {
                      .taps = node->kernel * node->kernel};
 }
 
-/* Returns the row (or column) of the source that result row `at` reads at tap offset `shift`; −1: outside the map. */
-static int source_of(const product_t *p, int at, int shift, int end) {
-  const int stride = p->node->stride;
-  int i = p->backward ? at - shift : at * stride + shift;
-  if (p->backward && stride > 1) {
-    if (i % stride) return -1;
-    i /= stride;
-  }
-  return i < end ? i : -1;
-}
-
 /* Lists the taps that lie inside the map at a position of the result. */
 static es_conv_reach_t reach_from(const product_t *p, int row, int column) {
   const int kernel = p->node->kernel, padding = p->node->padding;
   es_conv_reach_t r = {.n = 0};
   for (int u = 0; u < kernel; u++) {
-    const int i = source_of(p, row, u - padding, p->from.h);
+    const int i = es_conv_source(p->node, p->backward, row, u - padding, p->from.h);
     for (int v = 0; i >= 0 && v < kernel; v++) {
-      const int j = source_of(p, column, v - padding, p->from.w);
+      const int j = es_conv_source(p->node, p->backward, column, v - padding, p->from.w);
       if (j < 0) continue;
       r.tap[r.n] = u * kernel + v;
       r.source[r.n++] = ((ptrdiff_t)i * p->from.w + j) * p->from.c;
@@ -106,9 +95,9 @@ bool es_conv_small_applies(const es_node_t *node, es_conv_direction_t direction,
   const bool backward = direction == CONV_BACKWARD_DATA;
   const product_t p = product_of(node, backward);
   const int positions = p.to.h * p.to.w, least = p.from.c < p.to.c ? p.from.c : p.to.c;
-  if (isa < CONV_AVX2 || node->groups != 1 || p.to.c % WIDE || p.taps > CONV_TAPS_MOST) return false;
+  if (isa == CONV_BASELINE || node->groups != 1 || p.to.c % WIDE || p.taps > CONV_TAPS_MOST) return false;
   return positions <= 4 || (positions <= 16 && (backward || least <= 128)) ||
-         (positions <= POSITIONS_MOST && least <= 64 && isa == CONV_AVX512);
+         (positions <= POSITIONS_MOST && least <= 64 && isa >= CONV_AVX512);
 }
 
 const es_conv_algorithm_t es_conv_small_forward = {packed_floats, pack_forward, NULL, run_forward};

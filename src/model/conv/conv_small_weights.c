@@ -1,5 +1,6 @@
 #include "conv_small_weights.h"
 #include "conv.h"
+#include "conv_amx_lanes.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
 #include <string.h>
@@ -18,7 +19,8 @@ struct es_small_weights {
   int taps, in_positions, out_positions; /* positions of a sample */
   bool wide;                             /* true for vectors of 16 floats */
   int64_t samples;                       /* capacity of the panels */
-  int64_t filled;                        /* samples in the panels */
+  es_precision_t precision;              /* in bfloat16, the rest is for conv_amx_lanes.h */
+  int64_t filled;                        /* samples in the panels; with ES_BFLOAT16 slices */
   int lane;                              /* lanes completed */
   int64_t *ends;                         /* value of `filled` at the end of each lane */
   pair_t *pairs;                         /* for ES_SLICE_MAX samples, by tap, then by sample */
@@ -29,7 +31,7 @@ struct es_small_weights {
 };
 
 bool es_conv_small_weights_applies(const es_node_t *node, ES_UNUSED es_conv_direction_t direction, es_conv_isa_t isa) {
-  const int most = isa == CONV_AVX512 ? POSITIONS : isa == CONV_AVX2 ? POSITIONS / 4 : 0;
+  const int most = isa >= CONV_AVX512 ? POSITIONS : isa == CONV_BASELINE ? 0 : POSITIONS / 4;
   return node->groups == 1 && node->in.c % TALL == 0 && node->out.c % WIDE == 0 && node->out.h * node->out.w <= most;
 }
 
@@ -39,8 +41,13 @@ static size_t tile_floats(const es_node_t *node) {
   return (size_t)(node->kernel * node->kernel) * TILE;
 }
 
-size_t es_small_weights_floats(const es_node_t *node, int64_t samples, int lanes) {
+size_t es_small_weights_floats(const es_node_t *node, int64_t samples, int lanes, ES_UNUSED es_precision_t precision) {
   const es_group_t group = {.lane_count = lanes};
+#ifdef ES_KERNEL_TARGETS
+  if (precision == ES_BFLOAT16) /* a lane's last slice may have fewer samples */
+    return es_stack_vectors(&group) * es_amx_group_floats(node) +
+           (size_t)(samples / ES_SLICE_MAX + lanes) * es_amx_panel_floats(node);
+#endif
   return (es_stack_vectors(&group) + 1) * tile_floats(node) +
          (size_t)(samples * (es_shape_size(node->in) + es_shape_size(node->out)));
 }
@@ -64,14 +71,15 @@ static void list_pairs(es_small_weights_t *s) {
   }
 }
 
-es_small_weights_t *es_small_weights_create(const es_unit_t *unit) {
+es_small_weights_t *es_small_weights_create(const es_unit_t *unit, es_precision_t precision) {
   es_small_weights_t *s = es_allocate_zero(1, sizeof *s);
   if (!s) return NULL;
   s->node = *unit->node;
+  s->precision = precision;
   s->taps = s->node.kernel * s->node.kernel;
   s->in_positions = s->node.in.h * s->node.in.w;
   s->out_positions = s->node.out.h * s->node.out.w;
-  s->wide = es_conv_isa() == CONV_AVX512;
+  s->wide = es_conv_isa() >= CONV_AVX512;
   s->samples = unit->samples;
   s->ends = es_owned_allocate_zero(&s->owned, (size_t)unit->group->lane_count, sizeof *s->ends);
   s->pairs = es_owned_allocate(&s->owned, (size_t)(s->taps * s->out_positions) * ES_SLICE_MAX, sizeof *s->pairs);
@@ -92,6 +100,13 @@ void es_small_weights_destroy(es_small_weights_t *s) {
 }
 
 void es_small_weights_set_memory(es_small_weights_t *s, const es_group_t *group, float *memory) {
+#ifdef ES_KERNEL_TARGETS
+  if (s->precision == ES_BFLOAT16) {
+    s->sums.data = memory;
+    s->x = memory + es_stack_vectors(group) * es_amx_group_floats(&s->node);
+    return;
+  }
+#endif
   const size_t tile = tile_floats(&s->node);
   es_stack_place(&s->sums, memory, tile);
   s->extra = memory + es_stack_vectors(group) * tile;
@@ -113,7 +128,13 @@ static ES_INLINE void fill_panel(float *panel, const float *lines, int64_t n, in
   }
 }
 
-void es_small_weights_slice(es_small_weights_t *s, const es_slice_t *slice, const float *x, const float *dy) {
+void es_small_weights_slice(es_small_weights_t *s, const es_slice_t *slice, const void *x, const void *dy) {
+#ifdef ES_KERNEL_TARGETS
+  if (s->precision == ES_BFLOAT16) {
+    es_amx_panel_pack(&s->node, s->x + (size_t)s->filled++ * es_amx_panel_floats(&s->node), x, dy, slice->count);
+    return;
+  }
+#endif
   const int64_t in_block = s->samples * s->in_positions * TALL, out_block = s->samples * s->out_positions * WIDE;
   fill_panel(s->x + s->filled * s->in_positions * TALL, x, slice->count * s->in_positions, s->node.in.c, TALL,
              in_block);
@@ -128,7 +149,7 @@ void es_small_weights_lane_end(es_small_weights_t *s) {
 
 /* ---- products ---- */
 
-typedef float v8_t __attribute__((vector_size(8 * sizeof(float)), aligned(sizeof(float)), may_alias));
+typedef float vector_t __attribute__((vector_size(ES_VECTOR * sizeof(float)), aligned(sizeof(float)), may_alias));
 typedef float v16_t __attribute__((vector_size(16 * sizeof(float)), aligned(sizeof(float)), may_alias));
 
 /* out[i][j] = Σ over pairs x[i]·dy[j] for one tap. The sums are local, so that the compiler keeps them in registers:
@@ -149,21 +170,20 @@ static ES_INLINE void tile_wide(float *out, const float *x_panel, const float *d
   }
 }
 
-/* … or a quarter of them, TALL/2 × WIDE/2, in the 16 registers of AVX2. */
+/* … or a quarter of them, TALL/2 × WIDE/2, in the 16 registers of AVX2 or half of NEON's. */
 static ES_INLINE void tile_quarter(float *out, const float *x_panel, const float *dy_panel, const pair_t *pairs,
                                    int n) {
-  v8_t a[TALL / 2] = {{0}}, b[TALL / 2] = {{0}};
+  enum { ACROSS = WIDE / 2 / ES_VECTOR };
+  vector_t sums[TALL / 2][ACROSS] = {{{0}}}, g[ACROSS];
   for (int k = 0; k < n; k++) {
     const float *x = x_panel + pairs[k].x, *dy = dy_panel + pairs[k].dy;
-    const v8_t left = *(const v8_t *)dy, right = *(const v8_t *)(dy + 8);
+    for (int j = 0; j < ACROSS; j++) g[j] = *(const vector_t *)(dy + j * ES_VECTOR);
     for (int i = 0; i < TALL / 2; i++) {
-      a[i] += x[i] * left;
-      b[i] += x[i] * right;
+      for (int j = 0; j < ACROSS; j++) sums[i][j] += x[i] * g[j];
     }
   }
   for (int i = 0; i < TALL / 2; i++) {
-    *(v8_t *)(out + i * WIDE) = a[i];
-    *(v8_t *)(out + i * WIDE + 8) = b[i];
+    for (int j = 0; j < ACROSS; j++) *(vector_t *)(out + i * WIDE + j * ES_VECTOR) = sums[i][j];
   }
 }
 
@@ -233,6 +253,12 @@ static void write_weights(const es_small_weights_t *s, float *weights, const flo
 
 void es_small_weights_finish(es_small_weights_t *s, float *gradient, float *bias) {
   const es_node_t *node = &s->node;
+#ifdef ES_KERNEL_TARGETS
+  if (s->precision == ES_BFLOAT16) {
+    es_amx_lanes_finish(node, s->x, s->sums.data, s->ends, s->lane, gradient, bias);
+    return;
+  }
+#endif
   if (bias) write_bias(s, bias);
   for (int32_t o = 0; o < node->out.c; o += WIDE) {
     for (int32_t i = 0; i < node->in.c; i += TALL) {

@@ -5,22 +5,23 @@
 #ifndef ES_MODEL_CONV_SMALL_WEIGHTS_H
 #define ES_MODEL_CONV_SMALL_WEIGHTS_H
 
-#include "unit.h"
+#include "../unit.h"
+#include "eigenscope/precision.h"
 
 typedef struct es_small_weights es_small_weights_t;
 
 /* Floats that a pass needs for `samples` samples of a rank with `lanes` lanes. */
-size_t es_small_weights_floats(const es_node_t *node, int64_t samples, int lanes);
+size_t es_small_weights_floats(const es_node_t *node, int64_t samples, int lanes, es_precision_t precision);
 
-/* Returns NULL when out of memory. */
-es_small_weights_t *es_small_weights_create(const es_unit_t *unit);
+/* `precision`: of the input and of the gradient. Returns NULL when out of memory. */
+es_small_weights_t *es_small_weights_create(const es_unit_t *unit, es_precision_t precision);
 void es_small_weights_destroy(es_small_weights_t *s);
 /* Sets es_small_weights_floats(…, unit->samples, …) floats, in use until es_small_weights_finish; multiples of 64
  * bytes. */
 void es_small_weights_set_memory(es_small_weights_t *s, const es_group_t *group, float *memory);
 /* Call `begin` before a pass, `slice` for each slice in order, and `lane_end` after each lane, even an empty one. */
 void es_small_weights_begin(es_small_weights_t *s);
-void es_small_weights_slice(es_small_weights_t *s, const es_slice_t *slice, const float *x, const float *dy);
+void es_small_weights_slice(es_small_weights_t *s, const es_slice_t *slice, const void *x, const void *dy);
 void es_small_weights_lane_end(es_small_weights_t *s);
 /* Writes the tree sum over this rank's lanes (es_stack_t) to gradient (out, in, kernel, kernel) and bias (out), which
  * may be NULL. */

@@ -109,8 +109,8 @@ bool es_conv_winograd_applies(const es_node_t *node, es_conv_direction_t directi
   const ptrdiff_t most = s.from > s.to ? s.from : s.to, side = s.h < s.w ? s.h : s.w;
   if (node->kernel != 3 || node->stride != 1 || node->padding != 1 || node->groups != 1 || s.from % 16 || s.to % WIDE)
     return false;
-  if (isa == CONV_AVX2) return side >= 8 || (side >= 4 && most >= 64);
-  if (isa != CONV_AVX512 || side < 4) return false;
+  if (isa == CONV_AVX2 || isa == CONV_NEON) return side >= 8 || (side >= 4 && most >= 64);
+  if (isa < CONV_AVX512 || side < 4) return false;
   return side < 8 ? most >= 64 && most <= 128 : most <= (side < 16 ? 256 : 128);
 }
 

@@ -1,4 +1,5 @@
 #include "onednn.h"
+#include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
 #include <omp.h>
 #include <stdio.h>
@@ -20,6 +21,21 @@ void es_model_engine_single_thread(void) {
   omp_set_num_threads(1);
 }
 
+typedef struct isa_name {
+  dnnl_cpu_isa_t isa;
+  const char *name;
+} isa_name_t;
+
+#ifdef ES_KERNEL_NEON
+es_conv_isa_t es_conv_isa(void) {
+  return CONV_NEON;
+}
+
+/* On ARM, oneDNN's numbers mean other instruction sets than in its headers: those of its file
+ * src/cpu/aarch64/cpu_isa_traits.hpp, here of all versions from 2.6 on. */
+static const isa_name_t isa_names[] = {{0x1, "neon"},    {0x3, "sve_128"},  {0x7, "sve_256"},
+                                       {0xf, "sve_384"}, {0x1f, "sve_512"}, {0x27, "sve_512"}};
+#else
 static bool may_use(dnnl_cpu_isa_t isa) {
   return (dnnl_get_effective_cpu_isa() & isa) == isa;
 }
@@ -27,28 +43,38 @@ static bool may_use(dnnl_cpu_isa_t isa) {
 es_conv_isa_t es_conv_isa(void) {
   static es_conv_isa_t found = CONV_ISAS; /* cached, because oneDNN takes a lock for each query */
   if (found == CONV_ISAS)
-    found = may_use(dnnl_cpu_isa_avx512_core) ? CONV_AVX512 : may_use(dnnl_cpu_isa_avx2) ? CONV_AVX2 : CONV_BASELINE;
+    found = may_use(dnnl_cpu_isa_avx512_core_amx) ? CONV_AMX
+            : may_use(dnnl_cpu_isa_avx512_core)   ? CONV_AVX512
+            : may_use(dnnl_cpu_isa_avx2)          ? CONV_AVX2
+                                                  : CONV_BASELINE;
   return found;
 }
 
+static const isa_name_t isa_names[] = {{dnnl_cpu_isa_sse41, "sse41"},
+                                       {dnnl_cpu_isa_avx, "avx"},
+                                       {dnnl_cpu_isa_avx2, "avx2"},
+                                       {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
+                                       {dnnl_cpu_isa_avx512_core, "avx512_core"},
+                                       {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
+                                       {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+                                       {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
+                                       ONEDNN_FURTHER_ISAS};
+#endif
+
+bool es_model_emulates(es_precision_t precision) {
+#ifdef ES_KERNEL_NEON
+  return precision == ES_BFLOAT16;
+#else
+  return precision == ES_BFLOAT16 && !may_use(dnnl_cpu_isa_avx512_core_bf16);
+#endif
+}
+
 const char *es_model_engine_name(void) {
-  static const struct {
-    dnnl_cpu_isa_t isa;
-    const char *name;
-  } names[] = {{dnnl_cpu_isa_sse41, "sse41"},
-               {dnnl_cpu_isa_avx, "avx"},
-               {dnnl_cpu_isa_avx2, "avx2"},
-               {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
-               {dnnl_cpu_isa_avx512_core, "avx512_core"},
-               {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
-               {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
-               {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
-               ONEDNN_FURTHER_ISAS};
   static char name[64];
   const dnnl_version_t *v = dnnl_version();
   const char *isa = "unknown instruction set";
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (dnnl_get_effective_cpu_isa() == names[i].isa) isa = names[i].name;
+  for (size_t i = 0; i < sizeof isa_names / sizeof *isa_names; i++) {
+    if (dnnl_get_effective_cpu_isa() == isa_names[i].isa) isa = isa_names[i].name;
   }
   snprintf(name, sizeof name, "oneDNN %d.%d.%d, %s", v->major, v->minor, v->patch, isa);
   return name;
@@ -112,12 +138,16 @@ es_code_t es_onednn_reorder(const es_unit_t *unit, dnnl_primitive_t *out, es_one
   return code == dnnl_success ? ES_OK : es_onednn_no_kernel(unit, "another layout", code, status);
 }
 
-es_onednn_layout_t es_onednn_activation(int count, es_shape_t shape) {
-  return (es_onednn_layout_t){4, {count, shape.c, shape.h, shape.w}, dnnl_nhwc};
+dnnl_data_type_t es_onednn_type(es_precision_t precision) {
+  return precision == ES_BFLOAT16 ? dnnl_bf16 : dnnl_f32;
 }
 
-es_onednn_layout_t es_onednn_matrix(int rows, int columns, dnnl_format_tag_t tag) {
-  return (es_onednn_layout_t){2, {rows, columns}, tag};
+es_onednn_layout_t es_onednn_activation(int count, es_shape_t shape, es_precision_t precision) {
+  return (es_onednn_layout_t){4, {count, shape.c, shape.h, shape.w}, dnnl_nhwc, es_onednn_type(precision)};
+}
+
+es_onednn_layout_t es_onednn_matrix(int rows, int columns, dnnl_format_tag_t tag, es_precision_t precision) {
+  return (es_onednn_layout_t){2, {rows, columns}, tag, es_onednn_type(precision)};
 }
 
 /* ---- operands ---- */
@@ -178,12 +208,12 @@ static void reorder(const es_onednn_operand_t *o, dnnl_memory_t from, dnnl_memor
   es_onednn_run(o->reorder, arguments, 2, "change a layout");
 }
 
-dnnl_memory_t es_onednn_operand_at(const es_onednn_operand_t *o, const float *data) {
+dnnl_memory_t es_onednn_operand_at(const es_onednn_operand_t *o, const void *data) {
   es_onednn_at(o->plain, data);
   return o->blocked ? es_onednn_at(o->blocked, scratch.data[o->side]) : o->plain;
 }
 
-dnnl_memory_t es_onednn_operand_read(const es_onednn_operand_t *o, const float *data) {
+dnnl_memory_t es_onednn_operand_read(const es_onednn_operand_t *o, const void *data) {
   const dnnl_memory_t memory = es_onednn_operand_at(o, data);
   if (o->blocked) reorder(o, o->plain, o->blocked);
   return memory;

@@ -29,9 +29,10 @@ es_code_t es_onednn_primitive(const es_unit_t *unit, const char *what, const es_
 es_code_t es_onednn_reorder(const es_unit_t *unit, dnnl_primitive_t *out, es_onednn_view_t from, es_onednn_view_t to,
                             es_status_t *status);
 
+dnnl_data_type_t es_onednn_type(es_precision_t precision);
 /* Layouts. Activations are NHWC of (n, c, h, w), or (n, c) if there is one position. */
-es_onednn_layout_t es_onednn_activation(int count, es_shape_t shape);
-es_onednn_layout_t es_onednn_matrix(int rows, int columns, dnnl_format_tag_t tag);
+es_onednn_layout_t es_onednn_activation(int count, es_shape_t shape, es_precision_t precision);
+es_onednn_layout_t es_onednn_matrix(int rows, int columns, dnnl_format_tag_t tag, es_precision_t precision);
 
 /* Scratch of the process: one block for each side of a primitive, valid during one call. Each reservation counts a
  * user, even if it fails; the release of the last user frees the blocks. A block may move while others are reserved, so
@@ -56,10 +57,10 @@ es_code_t es_onednn_operand_create(const es_unit_t *unit, es_onednn_operand_t *o
                                    es_onednn_view_t wanted, onednn_side_t side, bool written, es_status_t *status);
 void es_onednn_operand_destroy(es_onednn_operand_t *operand);
 /* Returns an operand to read: `data` itself, or a blocked copy of it. */
-dnnl_memory_t es_onednn_operand_read(const es_onednn_operand_t *operand, const float *data);
+dnnl_memory_t es_onednn_operand_read(const es_onednn_operand_t *operand, const void *data);
 /* Returns an operand to read if another operand of this side has just made the same copy, or an operand to write; then
  * call es_onednn_operand_written to copy it to `data`. */
-dnnl_memory_t es_onednn_operand_at(const es_onednn_operand_t *operand, const float *data);
+dnnl_memory_t es_onednn_operand_at(const es_onednn_operand_t *operand, const void *data);
 void es_onednn_operand_written(const es_onednn_operand_t *operand);
 
 #endif

@@ -9,6 +9,7 @@
 #include "conv_small_weights.h"
 #include "eigenscope/memory.h"
 #include "kernels.h"
+#include "onednn_rows.h"
 #include <string.h>
 
 /* One direction for slices of one size. */
@@ -69,6 +70,13 @@ static void destroy(es_unit_t *unit) {
 }
 
 /* ---- kernels ---- */
+
+/* The algorithm that is not a primitive of oneDNN, or NULL. */
+static const es_conv_algorithm_t *choose_own(const es_node_t *node, es_conv_direction_t direction,
+                                             es_precision_t precision) {
+  const es_conv_algorithm_t *rows = es_onednn_rows_choose(node, direction, precision);
+  return rows ? rows : es_conv_choose(node, direction, precision);
+}
 
 static es_onednn_view_t layout_of(dnnl_primitive_desc_t pd, es_conv_direction_t direction, bool source) {
   dnnl_query_t query = direction == CONV_BACKWARD_DATA ? dnnl_query_diff_src_md : dnnl_query_src_md;
@@ -147,7 +155,7 @@ static es_code_t use_own(es_unit_t *unit, es_conv_direction_t direction, const e
 static es_code_t make_direction(es_unit_t *unit, es_conv_direction_t direction, uint32_t sizes, hints_t *hints,
                                 es_status_t *status) {
   es_onednn_algorithm_t algorithms[ONEDNN_ALGORITHMS_MOST];
-  const es_conv_algorithm_t *own = es_conv_choose(unit->node, direction);
+  const es_conv_algorithm_t *own = choose_own(unit->node, direction, unit->precision);
   if (own) return use_own(unit, direction, own, status);
   const int n = es_onednn_layer_algorithms(unit, direction, algorithms);
   for (int i = 0; i < n - 1; i++) {
@@ -198,30 +206,51 @@ static es_code_t make_packing(es_unit_t *unit, packing_t *p, es_onednn_view_t fl
   return ES_OK;
 }
 
-static bool all_lanes_at_once(const es_node_t *node) {
-  const es_conv_algorithm_t *own = es_conv_choose(node, CONV_BACKWARD_WEIGHTS);
+static bool all_lanes_at_once(const es_node_t *node, es_precision_t precision) {
+  const es_conv_algorithm_t *own = choose_own(node, CONV_BACKWARD_WEIGHTS, precision);
   return own && !own->run;
 }
 
 /* Floats of the packed weights of a direction: oneDNN's layouts are hardly larger than the flat vector. */
-static int64_t packed_size(const es_graph_t *graph, const es_node_t *node, es_conv_direction_t direction) {
-  const es_conv_algorithm_t *own = es_conv_choose(node, direction);
-  return own && own->packed_floats ? (int64_t)own->packed_floats(node) : graph->parameters[node->weight].count;
+static int64_t packed_size(const es_graph_t *graph, const es_node_t *node, es_conv_direction_t direction,
+                           es_precision_t precision) {
+  const es_conv_algorithm_t *own = choose_own(node, direction, precision);
+  if (own && own->packed_floats) return (int64_t)own->packed_floats(node);
+  return graph->parameters[node->weight].count * (int64_t)es_precision_bytes(precision) / (int64_t)sizeof(float);
+}
+
+/* Floats of the gradient of weights and bias in the layout of its kernel. With groups, oneDNN's pads the channels of
+ * each group to a vector; its kernel for depthwise layers does not. */
+static int64_t gradient_size(const es_graph_t *graph, const es_node_t *node, es_precision_t precision) {
+  const int64_t parameters = es_graph_parameters(graph, node), weights = graph->parameters[node->weight].count;
+  const int64_t in = node->in.c / node->groups, out = node->out.c / node->groups;
+  if (node->groups == 1 || (in == 1 && out == 1) || es_conv_choose(node, CONV_BACKWARD_WEIGHTS, precision))
+    return parameters;
+  return parameters - weights + weights / (in * out) * ((in + 15) / 16 * 16) * ((out + 15) / 16 * 16);
+}
+
+/* Floats that es_unit_emulated adds: activations of one slice, and rounded weights. */
+static int64_t emulation_size(const es_graph_t *graph, const es_node_t *node) {
+  return ES_SLICE_MAX * (es_shape_size(node->in) + es_shape_size(node->out)) + es_graph_parameters(graph, node);
 }
 
 /* Must match the allocations of `create` and the result of scratch_floats. */
-static es_unit_floats_t floats(const es_graph_t *graph, const es_node_t *node, int64_t samples, int lanes) {
+static es_unit_floats_t floats(const es_graph_t *graph, const es_node_t *node, int64_t samples, int lanes,
+                               es_precision_t precision) {
   const es_group_t group = {.lane_count = lanes};
   const int64_t vectors = (int64_t)es_stack_vectors(&group) + 1;
-  return (es_unit_floats_t){.packed =
-                                packed_size(graph, node, CONV_FORWARD) + packed_size(graph, node, CONV_BACKWARD_DATA),
-                            .scratch = all_lanes_at_once(node) ? (int64_t)es_small_weights_floats(node, samples, lanes)
-                                                               : vectors * es_graph_parameters(graph, node)};
+  const bool emulated = es_model_emulates(precision) || (precision == ES_BFLOAT16 && es_conv_widens(node));
+  const es_precision_t own = emulated ? ES_FLOAT32 : precision; /* of the kernels */
+  return (es_unit_floats_t){
+      .packed = packed_size(graph, node, CONV_FORWARD, own) + packed_size(graph, node, CONV_BACKWARD_DATA, own) +
+                (emulated ? emulation_size(graph, node) : 0),
+      .scratch = all_lanes_at_once(node, own) ? (int64_t)es_small_weights_floats(node, samples, lanes, own)
+                                              : vectors * gradient_size(graph, node, own)};
 }
 
 static size_t scratch_floats(const es_unit_t *unit) {
   const state_t *s = unit->state;
-  return s->small ? es_small_weights_floats(unit->node, unit->samples, unit->group->lane_count)
+  return s->small ? es_small_weights_floats(unit->node, unit->samples, unit->group->lane_count, unit->precision)
                   : (es_stack_vectors(unit->group) + 1) * s->sums.n;
 }
 
@@ -239,8 +268,8 @@ static es_code_t create(es_unit_t *unit, uint32_t sizes, es_status_t *status) {
   ES_TRY(es_onednn_start(status));
   state_t *s = unit->state = es_allocate_zero(1, sizeof *s);
   if (!s) return es_onednn_out_of_memory(unit, status);
-  if (unit->training && all_lanes_at_once(unit->node)) {
-    s->small = es_small_weights_create(unit);
+  if (unit->training && all_lanes_at_once(unit->node, unit->precision)) {
+    s->small = es_small_weights_create(unit, unit->precision);
     if (!s->small) return es_onednn_out_of_memory(unit, status);
   }
   ES_TRY(make_kernels(unit, sizes, status));
@@ -348,7 +377,7 @@ static void backward_weights(es_unit_t *unit, const es_slice_t *slice) {
 static void backward_data(es_unit_t *unit, const es_slice_t *slice) {
   const state_t *s = unit->state;
   const kernel_t *k = &s->kernels[CONV_BACKWARD_DATA][slice->count];
-  const float *gradient = es_storage_at(&unit->out_gradient, slice);
+  const void *gradient = es_storage_at(&unit->out_gradient, slice);
   const dnnl_exec_arg_t arguments[] = {
       {DNNL_ARG_DIFF_DST,
        s->same_gradient ? es_onednn_operand_at(&k->dst, gradient) : es_onednn_operand_read(&k->dst, gradient)},
@@ -408,6 +437,7 @@ static void backward_end(es_unit_t *unit) {
 }
 
 const es_unit_class_t es_unit_layer = {.reads_input = true,
+                                       .emulated = true,
                                        .floats = floats,
                                        .create = create,
                                        .destroy = destroy,

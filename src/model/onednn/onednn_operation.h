@@ -7,11 +7,12 @@
 #include "onednn_version.h"
 #include <string.h>
 
-/* Dimensions and format of floats. n = 0: no operand. */
+/* Dimensions, format and type of numbers. n = 0: no operand. */
 typedef struct es_onednn_layout {
   int n;
   dnnl_dims_t dims;
   dnnl_format_tag_t tag; /* dnnl_format_tag_any: the primitive chooses */
+  dnnl_data_type_t type;
 } es_onednn_layout_t;
 
 /* One direction of a layer or of pooling. The gradient of pooling is CONV_BACKWARD_DATA. */
@@ -22,8 +23,8 @@ typedef struct es_onednn_operation {
   dnnl_alg_kind_t algorithm; /* of a convolution or of pooling */
   es_onednn_layout_t src, weights, bias, dst;
   es_onednn_view_t packed; /* layout of the weights, used instead of `weights`; or NULL. Borrowed */
-  dnnl_dims_t kernel, strides, padding;
-  const char *avoid; /* kernels whose name begins with it are skipped; or NULL */
+  dnnl_dims_t kernel, strides, padding, dilation; /* dilation counts from 0 */
+  const char *avoid;                              /* kernels whose name begins with it are skipped; or NULL */
 } es_onednn_operation_t;
 
 /* Finds the first kernel for an operation, in oneDNN's order. `hint`: the kernel of the forward pass, or NULL. The

@@ -40,8 +40,8 @@ static es_code_t make_pool_kernels(es_unit_t *unit, int count, es_status_t *stat
                                    .training = unit->training,
                                    .algorithm =
                                        node->op == ES_OP_MAXPOOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding,
-                                   .src = es_onednn_activation(count, node->in),
-                                   .dst = es_onednn_activation(count, node->out),
+                                   .src = es_onednn_activation(count, node->in, unit->precision),
+                                   .dst = es_onednn_activation(count, node->out, unit->precision),
                                    .kernel = {node->kernel, node->kernel},
                                    .strides = {node->stride, node->stride},
                                    .padding = {node->padding, node->padding}};
@@ -103,11 +103,12 @@ static void pool_backward(es_unit_t *unit, ES_UNUSED const es_pass_t *pass, cons
 }
 
 /* For max pooling, oneDNN keeps a number for each output. */
-static int64_t kept_bytes(const es_step_t *step) {
+static int64_t kept_bytes(const es_step_t *step, ES_UNUSED es_precision_t precision) {
   return step->node->op == ES_OP_MAXPOOL ? es_shape_size(step->shape) * (int64_t)sizeof(int32_t) : 0;
 }
 
-const es_unit_class_t es_unit_pool = {.kept_bytes = kept_bytes,
+const es_unit_class_t es_unit_pool = {.emulated = true,
+                                      .kept_bytes = kept_bytes,
                                       .create = create_pool,
                                       .destroy = destroy,
                                       .forward = pool_forward,

@@ -4,7 +4,7 @@
 static dnnl_status_t describe_layout(dnnl_memory_desc_t *out, const es_onednn_layout_t *layout) {
   *out = (dnnl_memory_desc_t){0}; /* no operand */
   return layout->n == 0 ? dnnl_success
-                        : dnnl_memory_desc_init_by_tag(out, layout->n, layout->dims, dnnl_f32, layout->tag);
+                        : dnnl_memory_desc_init_by_tag(out, layout->n, layout->dims, layout->type, layout->tag);
 }
 
 dnnl_status_t es_onednn_create_memory(dnnl_memory_t *out, const es_onednn_layout_t *layout, dnnl_engine_t engine) {
@@ -27,13 +27,13 @@ static dnnl_status_t describe_convolution(dnnl_convolution_desc_t *out, const es
                                           dnnl_prop_kind_t kind, const layouts_t *l) {
   const dnnl_alg_kind_t a = o->algorithm;
   if (o->direction == CONV_FORWARD)
-    return dnnl_convolution_forward_desc_init(out, kind, a, &l->src, &l->weights, &l->bias, &l->dst, o->strides,
-                                              o->padding, o->padding);
+    return dnnl_dilated_convolution_forward_desc_init(out, kind, a, &l->src, &l->weights, &l->bias, &l->dst, o->strides,
+                                                      o->dilation, o->padding, o->padding);
   if (o->direction == CONV_BACKWARD_DATA)
-    return dnnl_convolution_backward_data_desc_init(out, a, &l->src, &l->weights, &l->dst, o->strides, o->padding,
-                                                    o->padding);
-  return dnnl_convolution_backward_weights_desc_init(out, a, &l->src, &l->weights, &l->bias, &l->dst, o->strides,
-                                                     o->padding, o->padding);
+    return dnnl_dilated_convolution_backward_data_desc_init(out, a, &l->src, &l->weights, &l->dst, o->strides,
+                                                            o->dilation, o->padding, o->padding);
+  return dnnl_dilated_convolution_backward_weights_desc_init(out, a, &l->src, &l->weights, &l->bias, &l->dst,
+                                                             o->strides, o->dilation, o->padding, o->padding);
 }
 
 static dnnl_status_t describe_linear(dnnl_inner_product_desc_t *out, const es_onednn_operation_t *o,

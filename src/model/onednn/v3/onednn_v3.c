@@ -4,7 +4,7 @@
 static dnnl_status_t describe_layout(dnnl_memory_desc_t *out, const es_onednn_layout_t *layout) {
   *out = NULL; /* no operand */
   return layout->n == 0 ? dnnl_success
-                        : dnnl_memory_desc_create_with_tag(out, layout->n, layout->dims, dnnl_f32, layout->tag);
+                        : dnnl_memory_desc_create_with_tag(out, layout->n, layout->dims, layout->type, layout->tag);
 }
 
 dnnl_status_t es_onednn_create_memory(dnnl_memory_t *out, const es_onednn_layout_t *layout, dnnl_engine_t engine) {
@@ -19,19 +19,17 @@ typedef struct layouts {
   es_onednn_view_t src, weights, bias, dst;
 } layouts_t;
 
-static const dnnl_dims_t undilated = {0};
-
 static dnnl_status_t find_convolution(dnnl_primitive_desc_t *out, const es_onednn_operation_t *o, dnnl_prop_kind_t kind,
                                       const layouts_t *l, const_dnnl_primitive_desc_t hint, dnnl_engine_t engine) {
   const dnnl_alg_kind_t a = o->algorithm;
   if (o->direction == CONV_FORWARD)
     return dnnl_convolution_forward_primitive_desc_create(out, engine, kind, a, l->src, l->weights, l->bias, l->dst,
-                                                          o->strides, undilated, o->padding, o->padding, NULL);
+                                                          o->strides, o->dilation, o->padding, o->padding, NULL);
   if (o->direction == CONV_BACKWARD_DATA)
     return dnnl_convolution_backward_data_primitive_desc_create(out, engine, a, l->src, l->weights, l->dst, o->strides,
-                                                                undilated, o->padding, o->padding, hint, NULL);
+                                                                o->dilation, o->padding, o->padding, hint, NULL);
   return dnnl_convolution_backward_weights_primitive_desc_create(
-      out, engine, a, l->src, l->weights, l->bias, l->dst, o->strides, undilated, o->padding, o->padding, hint, NULL);
+      out, engine, a, l->src, l->weights, l->bias, l->dst, o->strides, o->dilation, o->padding, o->padding, hint, NULL);
 }
 
 static dnnl_status_t find_linear(dnnl_primitive_desc_t *out, const es_onednn_operation_t *o, dnnl_prop_kind_t kind,
@@ -49,9 +47,9 @@ static dnnl_status_t find_pooling(dnnl_primitive_desc_t *out, const es_onednn_op
                                   const layouts_t *l, const_dnnl_primitive_desc_t hint, dnnl_engine_t engine) {
   if (o->direction == CONV_FORWARD)
     return dnnl_pooling_forward_primitive_desc_create(out, engine, kind, o->algorithm, l->src, l->dst, o->strides,
-                                                      o->kernel, undilated, o->padding, o->padding, NULL);
+                                                      o->kernel, o->dilation, o->padding, o->padding, NULL);
   return dnnl_pooling_backward_primitive_desc_create(out, engine, o->algorithm, l->src, l->dst, o->strides, o->kernel,
-                                                     undilated, o->padding, o->padding, hint, NULL);
+                                                     o->dilation, o->padding, o->padding, hint, NULL);
 }
 
 static dnnl_status_t find_first(dnnl_primitive_desc_t *out, const es_onednn_operation_t *o, const layouts_t *l,
