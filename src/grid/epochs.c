@@ -13,8 +13,7 @@ int32_t es_point_epoch_number(const es_point_t *point, int32_t epoch) {
 }
 
 bool es_point_has_split(const es_point_t *point, es_split_t split) {
-  return point->source == ES_SOURCE_ACTIVATIONS ? es_external_has(&point->external, split)
-                                                : point->measure.splits[split];
+  return es_source_has_network(point->source) ? point->measure.splits[split] : es_external_has(&point->external, split);
 }
 
 bool es_point_is_measured(const es_point_t *point, es_split_t split, int32_t epoch) {

@@ -1,5 +1,6 @@
 /* The id of a point: a hash of the settings that change its results. */
 #include "eigenscope/dataset_reader.h"
+#include "eigenscope/description.h"
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/grid.h"
@@ -45,6 +46,15 @@ static void add_dataset(uint64_t *hash, const es_dataset_spec_t *d) {
   add_numbers(hash, "dataset.std", d->deviation);
 }
 
+/* The graph of a description is hashed as the job determines it: without numbers that come from data or files. */
+static void add_description(uint64_t *hash, const es_point_t *point) {
+  es_point_t job = *point;
+  const char *classes = es_point_axis(point, "classes");
+  if (strcmp(classes, "all") == 0 || es_point_axis_is_of_files(point, "classes")) job.classes = 0;
+  if (es_point_axis_is_of_files(point, "width")) job.width.numerator = 0;
+  add(hash, "model=%s %016llx", es_family(ES_FAMILY_DESCRIPTION)->id, (unsigned long long)es_description_hash(&job));
+}
+
 /* Adds the architecture without its name, so that a model may be renamed. */
 static void add_model(uint64_t *hash, const es_model_spec_t *m) {
   char items[12 * ES_ITEMS_MAX + 1];
@@ -61,15 +71,45 @@ static void add_model(uint64_t *hash, const es_model_spec_t *m) {
 }
 
 /* Adds the choice of measured files, but not their content; the result has their fingerprint. */
-static void add_external(uint64_t *hash, const es_external_t *e) {
-  if (e->file[ES_EVAL][0] != '\0') add(hash, "eval");
+static void add_external(uint64_t *hash, const es_point_t *point) {
+  const es_external_t *e = &point->external;
+  const bool all = point->source == ES_SOURCE_MOMENTS && e->epochs.kind != ES_EPOCHS_LIST; /* whatever the files have */
+  if (all) return;
+  if (e->file[ES_EVAL][0] != '\0' && point->source != ES_SOURCE_MOMENTS) add(hash, "eval");
   if (e->from_results) add(hash, "from");
+  if (es_point_trained_precision(point) != point->train.precision)
+    add(hash, "trained=%s", es_precision_words[es_point_trained_precision(point)]);
   for (int i = 0; i < e->epochs.n; i++) add(hash, "epoch=%d", e->epochs.list[i]);
+}
+
+/* Adds the axes that are no settings, sorted by name: they say which files are measured. */
+static void add_labels(uint64_t *hash, const es_point_t *point) {
+  const es_axis_value_t *labels[ES_AXES_MAX];
+  int n = 0;
+  for (int i = 0; i < point->n_axes; i++) {
+    int at = n;
+    const bool setting = strchr(point->axes[i].name, '.') != NULL && strncmp(point->axes[i].name, "train.", 6) != 0;
+    if (setting) continue;
+    for (; at > 0 && strcmp(labels[at - 1]->name, point->axes[i].name) > 0; at--) labels[at] = labels[at - 1];
+    labels[at] = &point->axes[i];
+    n++;
+  }
+  for (int i = 0; i < n; i++) {
+    char number[32];
+    if (labels[i]->is_whole)
+      add(hash, "axis.%s=%lld", labels[i]->name, (long long)labels[i]->whole);
+    else
+      add(hash, "axis.%s=%s", labels[i]->name,
+          labels[i]->is_number ? es_text_double(labels[i]->number, number) : labels[i]->text);
+  }
 }
 
 static void add_network(uint64_t *hash, const es_point_t *point) {
   add_dataset(hash, &point->dataset);
-  add_model(hash, &point->model);
+  if (point->model.family == ES_FAMILY_DESCRIPTION)
+    add_description(hash, point);
+  else
+    add_model(hash, &point->model);
   if (es_point_axis_is_of_files(point, "width"))
     add(hash, "width=" ES_AXIS_OF_FILES); /* as written in the job, also after it was inferred from the files */
   else if (point->width.numerator != 1 || point->width.denominator != 1)
@@ -111,8 +151,9 @@ static void add_settings(uint64_t *hash, const es_point_t *point, const char *se
 void es_point_id(const es_point_t *point, char out[ES_ID_SIZE]) {
   uint64_t hash = 0;
   if (point->source != ES_SOURCE_TRAIN) add(&hash, "source=%d", (int)point->source);
-  if (point->source != ES_SOURCE_TRAIN) add_external(&hash, &point->external);
-  if (point->source != ES_SOURCE_ACTIVATIONS) add_network(&hash, point);
+  if (point->source != ES_SOURCE_TRAIN) add_external(&hash, point);
+  if (es_source_has_network(point->source)) add_network(&hash, point);
+  if (point->source == ES_SOURCE_MOMENTS) add_labels(&hash, point);
   add_settings(&hash, point, NULL);
   snprintf(out, ES_ID_SIZE, "%016llx", (unsigned long long)hash);
 }
@@ -121,6 +162,7 @@ void es_point_training_id(const es_point_t *point, char out[ES_ID_SIZE]) {
   es_point_t trained = *point;
   uint64_t hash = 0;
   trained.source = ES_SOURCE_TRAIN;
+  trained.train.precision = es_point_trained_precision(point);
   add_network(&hash, &trained);
   add_settings(&hash, &trained, "train");
   snprintf(out, ES_ID_SIZE, "%016llx", (unsigned long long)hash);
@@ -134,13 +176,17 @@ const char *es_point_axis(const es_point_t *point, const char *name) {
 }
 
 bool es_point_axis_is_of_files(const es_point_t *point, const char *name) {
-  const bool may = strcmp(name, "width") == 0 || strcmp(name, "classes") == 0;
+  const bool may = point->source != ES_SOURCE_MOMENTS && (strcmp(name, "width") == 0 || strcmp(name, "classes") == 0);
   return may && strcmp(es_point_axis(point, name), ES_AXIS_OF_FILES) == 0;
 }
 
 const char *es_point_axis_value(const es_point_t *point, const char *name, char out[32]) {
-  const bool width = strcmp(name, "width") == 0;
-  if (!es_point_axis_is_of_files(point, name) || (width ? point->width.numerator : point->classes) == 0)
-    return es_point_axis(point, name);
-  return es_text_double(width ? es_ratio_value(point->width) : point->classes, out);
+  const bool width = strcmp(name, "width") == 0, classes = strcmp(name, "classes") == 0;
+  const char *text = es_point_axis(point, name);
+  if (classes && point->classes > 0 && strcmp(text, "all") == 0) {
+    snprintf(out, 32, "all (%d)", point->classes);
+    return out;
+  }
+  if (!es_point_axis_is_of_files(point, name) || (width ? point->width.numerator : point->classes) == 0) return text;
+  return width ? es_text_ratio(es_ratio_value(point->width), out) : es_text_double(point->classes, out);
 }

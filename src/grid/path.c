@@ -18,8 +18,12 @@ static bool put_value(void *context, const char *name, int digits, char *out, si
   for (int i = 0; i < point->n_axes; i++) {
     const es_axis_value_t *axis = &point->axes[i];
     char number[32];
-    if (strcmp(axis->name, name) != 0) continue;
-    if (strcmp(name, "width") == 0)
+    const bool label = !es_source_has_network(point->source);
+    const size_t skipped = label && strncmp(axis->name, "train.", 6) == 0 ? 6 : 0; /* {learning_rate} is enough */
+    if (strcmp(axis->name, name) != 0 && strcmp(axis->name + skipped, name) != 0) continue;
+    if (label && axis->is_number && strchr(axis->text, '/') != NULL) /* a ratio */
+      snprintf(out, size, "%s", es_text_double(axis->number, number));
+    else if (!label && strcmp(name, "width") == 0)
       snprintf(out, size, "%s", es_text_double(es_ratio_value(point->width), number));
     else if (es_text_to_int(axis->text, &whole))
       snprintf(out, size, "%0*lld", digits, (long long)whole);

@@ -1,9 +1,11 @@
 #include "eigenscope/schedule.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/memory.h"
+#include <math.h>
 #include <string.h>
 
-enum { NEXT, FINISHED, COST, COUNTERS }; /* counters of the window on rank 0; cost in millionths of the total */
+/* Counters of the window on rank 0; costs in millionths of the total. SKIPPED: done by earlier runs, part of COST. */
+enum { NEXT, FINISHED, COST, SKIPPED, COUNTERS };
 
 struct es_schedule {
   MPI_Comm comm, group; /* both owned */
@@ -11,8 +13,10 @@ struct es_schedule {
   MPI_Win window;
   int64_t *counters; /* memory of the window: COUNTERS on rank 0, none elsewhere */
   int64_t n;
-  int64_t *order; /* owned */
-  double *share;  /* owned; share of the total cost, in the order of `order` */
+  int64_t *order;  /* owned */
+  double *share;   /* owned; share of the total cost, in the order of `order` */
+  int64_t current; /* place of this group's point in `order` */
+  int64_t counted; /* millionths of this point that are in COST */
 };
 
 void es_schedule_assign(int rank, int ranks, int ranks_per_point, int *group, int *rank_in_group) {
@@ -26,6 +30,12 @@ void es_schedule_assign(int rank, int ranks, int ranks_per_point, int *group, in
 }
 
 /* Creates the window with the counters on rank 0. Some MPI libraries cannot create windows on some networks. */
+#ifdef OPEN_MPI
+#define OTHERWISE                                                                                                      \
+  "; Debian's Open MPI has none for plain TCP by default: use mpirun --mca osc pt2pt, or export OMPI_MCA_osc=pt2pt"
+#else
+#define OTHERWISE ""
+#endif
 static es_code_t open_window(es_schedule_t *s, int rank, es_status_t *status) {
   const MPI_Aint bytes = rank == 0 ? COUNTERS * (MPI_Aint)sizeof(int64_t) : 0;
   const int code = MPI_Win_allocate(bytes, sizeof(int64_t), MPI_INFO_NULL, s->comm, &s->counters, &s->window);
@@ -33,8 +43,7 @@ static es_code_t open_window(es_schedule_t *s, int rank, es_status_t *status) {
   MPI_Error_class(code, &class);
   if (class == MPI_ERR_WIN)
     es_fail(status, ES_INPUT, "schedule",
-            "MPI has no one-sided communication between these hosts (MPI_Win_allocate: MPI_ERR_WIN); Debian's Open MPI "
-            "has none for plain TCP by default: use mpirun --mca osc pt2pt, or export OMPI_MCA_osc=pt2pt");
+            "MPI has no one-sided communication between these hosts (MPI_Win_allocate: MPI_ERR_WIN)" OTHERWISE);
   else
     es_mpi_check(code, "MPI_Win_allocate(bytes, ..., s->comm, &s->counters, &s->window)", __FILE__, __LINE__);
   ES_TRY(es_agree(s->comm, status));
@@ -117,13 +126,25 @@ int64_t es_schedule_next(es_schedule_t *s) {
   ES_MPI(MPI_Comm_rank(s->group, &rank));
   if (rank == 0) next = add(s, NEXT, 1);
   ES_MPI(MPI_Bcast(&next, 1, MPI_INT64_T, 0, s->group));
+  s->current = next;
+  s->counted = 0;
   return next < s->n ? s->order[next] : -1;
+}
+
+void es_schedule_advance(es_schedule_t *s, double part, bool skipped) {
+  if (s->current >= s->n) return;
+  const int64_t now = (int64_t)(s->share[s->current] * part * 1e6 + 0.5), more = now - s->counted;
+  if (more <= 0) return;
+  add(s, COST, more);
+  if (skipped) add(s, SKIPPED, more);
+  s->counted = now;
 }
 
 int64_t es_schedule_finished(es_schedule_t *s, int64_t point) {
   for (int64_t i = 0; i < s->n; i++) {
     if (s->order[i] != point) continue;
-    add(s, COST, (int64_t)(s->share[i] * 1e6 + 0.5));
+    add(s, COST, (int64_t)(s->share[i] * 1e6 + 0.5) - (i == s->current ? s->counted : 0));
+    s->counted = 0;
     return add(s, FINISHED, 1) + 1;
   }
   return 0;
@@ -132,6 +153,14 @@ int64_t es_schedule_finished(es_schedule_t *s, int64_t point) {
 void es_schedule_look(es_schedule_t *s, int64_t *finished, double *share) {
   *finished = add(s, FINISHED, 0);
   *share = (double)add(s, COST, 0) * 1e-6;
+}
+
+double es_schedule_left(es_schedule_t *s, double elapsed, int64_t *finished) {
+  double done;
+  es_schedule_look(s, finished, &done);
+  const double skipped = (double)add(s, SKIPPED, 0) * 1e-6;
+  if (!(done > skipped)) return (double)NAN;
+  return done < 1.0 ? elapsed * (1.0 - done) / (done - skipped) : 0.0;
 }
 
 void es_schedule_progress(es_schedule_t *s) {

@@ -1,4 +1,5 @@
 /* The section `grid`: blocks of axes. Every value is checked here once, so that resolving a point cannot fail later. */
+#include "eigenscope/description.h"
 #include "eigenscope/memory.h"
 #include "job_internal.h"
 #include <assert.h>
@@ -8,10 +9,63 @@
 
 enum { STANDARD_AXES = 6 };
 
-/* Finds the key of an axis by name; ES_INPUT with the reason if the key cannot be an axis. */
-static es_code_t find_key(const es_job_t *job, const es_yaml_t *node, const es_key_t **out, es_status_t *status) {
+/* Finds the key of an axis of moments: a setting of measure or probe, or NULL for a label. */
+static es_code_t find_key_of_moments(es_job_t *job, const es_yaml_t *node, const es_key_t **out, const char **name,
+                                     es_status_t *status) {
+  const es_key_t *key = strchr(node->key, '.') != NULL ? es_keys_find_dotted(node->key) : NULL;
+  const bool measures = key != NULL && es_key_is_axis(key) && strcmp(key->section, "train") != 0;
+  *out = measures ? key : NULL;
+  if (!measures) return es_label_name(job, node, name, status);
+  if (strcmp(key->name, "method") != 0 && strcmp(key->name, "projection") != 0) return ES_OK;
+  return es_yaml_fail_key(&job->tree, node, status, "%s cannot be used with source: moments", node->key);
+}
+
+/* Checks that a model has the parameter of an axis model.NAME. */
+static es_code_t find_parameter(const es_job_t *job, const es_yaml_t *node, es_status_t *status) {
+  const char *name = es_description_axis(node->key), *names[64];
+  int n = 0;
+  for (int i = 0; i < job->n_models; i++) {
+    const es_description_t *d = job->models[i].description;
+    if (d != NULL && es_description_parameter(d, name) >= 0) return ES_OK;
+    for (int k = 0; d != NULL && k < d->n_parameters && n < 64; k++) names[n++] = d->parameters[k].name;
+  }
+  const char *nearest = es_text_nearest(name, names, n);
+  if (nearest != NULL)
+    return es_yaml_fail_key(&job->tree, node, status,
+                            "grid.%.80s: no model has the parameter %.60s; did you mean model.%s?", node->key, name,
+                            nearest);
+  return es_yaml_fail_key(&job->tree, node, status,
+                          "grid.%.80s: no model has the parameter %.60s; give it to the description of a model, as in "
+                          "parameters: {%.60s: 2}",
+                          node->key, name, name);
+}
+
+/* Checks that each model of a block has the parameters that are axes of the block. */
+static es_code_t check_parameters(const es_job_t *job, const es_block_t *block, es_status_t *status) {
+  for (int a = 0; a < block->n_axes; a++) {
+    const es_axis_t *axis = &block->axes[a];
+    const char *name = axis->parameter ? es_description_axis(axis->name) : NULL;
+    for (int b = 0; name != NULL && b < block->n_axes; b++) {
+      for (int v = 0; v < block->axes[b].n && strcmp(block->axes[b].name, "model") == 0; v++) {
+        es_model_spec_t model;
+        ES_TRY(es_model_find(job, block->axes[b].nodes[v], &model, status));
+        if (model.description != NULL && es_description_parameter(model.description, name) >= 0) continue;
+        return es_fail(status, ES_INPUT, "job", "%s:%d: grid.%s: model %s has no parameter %s", es_job_path(job),
+                       axis->line, axis->name, model.name, name);
+      }
+    }
+  }
+  return ES_OK;
+}
+
+/* Finds the key of an axis by name, and its name if it is a label; ES_INPUT with the reason if the key cannot be an
+ * axis. */
+static es_code_t find_key(es_job_t *job, const es_yaml_t *node, const es_key_t **out, const char **name,
+                          es_status_t *status) {
+  if (job->top.source == ES_SOURCE_MOMENTS) return find_key_of_moments(job, node, out, name, status);
   *out = es_keys_find("grid", node->key);
   if (*out != NULL) return ES_OK;
+  if (es_description_axis(node->key) != NULL) return find_parameter(job, node, status);
   const es_key_t *key = strchr(node->key, '.') != NULL ? es_keys_find_dotted(node->key) : NULL;
   if (key == NULL || !es_key_is_of_point(key)) return es_keys_unknown(&job->tree, node, "grid", "grid", status);
   if (!es_key_is_axis(key))
@@ -43,7 +97,7 @@ static es_code_t read_values(es_job_t *job, const es_yaml_t *node, es_axis_t *ax
       return es_yaml_fail(&job->tree, item, status, "a value of grid.%s must be a single number or word, not %s",
                           axis->name, es_yaml_describe(item, excerpt));
     axis->values[i] = item->text;
-    axis->lines[i] = item->line;
+    axis->lines[i] = es_origin_line(job, item->line);
     axis->nodes[i] = item;
   }
   return ES_OK;
@@ -64,20 +118,27 @@ static int by_text(const void *a, const void *b) {
  * differently (0.1 and 0.10). */
 static es_code_t check_values(es_job_t *job, int block, int index, es_point_t *scratch, es_status_t *status) {
   const es_axis_t *axis = &job->blocks[block].axes[index];
+  const bool dataset = axis->key != NULL && strcmp(axis->name, "dataset") == 0;
   es_code_t code = ES_OK;
+  const int before = es_faults_count(job->tree.faults);
   int repetition = -1;
   char excerpt[ES_EXCERPT_MAX];
   entry_t *entries = es_allocate((size_t)axis->n, sizeof *entries);
   if (entries == NULL) return es_tree_no_memory(&job->tree, status);
   for (int i = 0; i < axis->n; i++) {
-    if (strcmp(axis->name, "dataset") == 0) code = es_dataset_resolve(job, axis->nodes[i], status);
+    if (dataset) code = es_dataset_resolve(job, axis->nodes[i], status);
     if (code == ES_OK) code = es_job_apply(job, block, index, i, scratch, status);
+    if (code != ES_OK) code = es_tree_take(&job->tree, status);
     if (code != ES_OK) goto out;
     entries[i].index = i;
     for (int k = 0; k < scratch->n_axes; k++) {
-      if (strcmp(scratch->axes[k].name, axis->name) == 0) memcpy(entries[i].text, scratch->axes[k].text, ES_NAME_MAX);
+      const es_axis_value_t *value = &scratch->axes[k];
+      if (strcmp(value->name, axis->name) != 0) continue;
+      memcpy(entries[i].text, value->text, ES_NAME_MAX);
+      if (axis->key == NULL && value->is_number) es_text_double(value->number, entries[i].text);
     }
   }
+  if (es_faults_count(job->tree.faults) > before) goto out; /* then not every entry has its text */
   qsort(entries, (size_t)axis->n, sizeof *entries, by_text);
   for (int i = 1; i < axis->n; i++) {
     const bool same = strcmp(entries[i].text, entries[i - 1].text) == 0;
@@ -93,36 +154,46 @@ out:
 
 static es_code_t read_block(es_job_t *job, int index, es_status_t *status) {
   es_block_t *block = &job->blocks[index];
+  const int before = es_faults_count(job->tree.faults);
   int extra = 0;
   block->axes = es_tree_allocate(&job->tree, (size_t)block->node->n, sizeof *block->axes);
   if (block->axes == NULL) return es_tree_no_memory(&job->tree, status);
   for (const es_yaml_t *node = block->node->first; node != NULL; node = node->next) {
     es_axis_t *axis = &block->axes[block->n_axes];
-    *axis = (es_axis_t){.name = node->key, .line = node->key_line};
-    ES_TRY(find_key(job, node, &axis->key, status));
-    extra += strcmp(axis->key->section, "grid") != 0;
+    *axis = (es_axis_t){.name = node->key, .line = es_origin_line(job, node->key_line)};
+    const bool network = es_source_has_network(job->top.source);
+    axis->parameter = network && es_description_axis(node->key) != NULL;
+    if (find_key(job, node, &axis->key, &axis->name, status) != ES_OK) {
+      ES_TRY(es_tree_take(&job->tree, status));
+      continue;
+    }
+    extra += axis->key == NULL || strcmp(axis->key->section, "grid") != 0;
     if (extra > ES_AXES_MAX - STANDARD_AXES)
       return es_yaml_fail_key(&job->tree, node, status, "the grid has more than %d axes", ES_AXES_MAX - STANDARD_AXES);
-    ES_TRY(read_values(job, node, axis, status));
-    block->n_axes++;
+    if (read_values(job, node, axis, status) == ES_OK)
+      block->n_axes++;
+    else
+      ES_TRY(es_tree_take(&job->tree, status));
   }
   es_point_t scratch;
   es_job_start(job, index, &scratch);
-  for (int i = 0; i < block->n_axes; i++) ES_TRY(check_values(job, index, i, &scratch, status));
-  for (int i = 0; i < 2; i++) {
+  const int before_values = es_faults_count(job->tree.faults);
+  for (int i = 0; i < block->n_axes; i++) ES_TRY_ALL(&job->tree, check_values(job, index, i, &scratch, status), status);
+  if (before_values > before) return ES_OK; /* a missing axis may be one with a wrong name */
+  for (int i = 0; es_source_has_network(job->top.source) && i < 2; i++) {
     const char *name = i == 0 ? "dataset" : "model";
     if (es_yaml_find(block->node, name) == NULL)
       return es_yaml_fail(&job->tree, block->node, status, "grid has no %s; it needs one, as in %s: [%s]", name, name,
                           es_keys_find("grid", name)->fallback);
   }
-  return ES_OK;
+  return es_faults_count(job->tree.faults) > before ? ES_OK : check_parameters(job, block, status);
 }
 
 /* Refuses a setting that is an axis of every block and also set in its section: that value would never be used. */
 static es_code_t check_overrides(const es_job_t *job, es_status_t *status) {
   for (int a = 0; a < job->blocks[0].n_axes; a++) {
     const es_axis_t *axis = &job->blocks[0].axes[a];
-    if (strcmp(axis->key->section, "grid") == 0) continue;
+    if (axis->key == NULL || strcmp(axis->key->section, "grid") == 0) continue;
     const es_yaml_t *node = es_yaml_find(es_yaml_find(job->tree.root, axis->key->section), axis->key->name);
     bool everywhere = node != NULL;
     for (int b = 1; b < job->n_blocks && everywhere; b++)
@@ -137,6 +208,7 @@ static es_code_t check_overrides(const es_job_t *job, es_status_t *status) {
 es_code_t es_axes_read(es_job_t *job, es_status_t *status) {
   const es_yaml_t *grid = es_yaml_find(job->tree.root, "grid");
   char excerpt[ES_EXCERPT_MAX];
+  if (grid == NULL && es_faults_count(job->tree.faults) > 0) return ES_OK; /* the key may have a wrong name */
   if (grid == NULL)
     return es_yaml_fail(&job->tree, job->tree.root, status,
                         "the job has no grid; it needs one, as in grid: {dataset: [fashion-mnist], model: [vgg11]}");
@@ -156,9 +228,9 @@ es_code_t es_axes_read(es_job_t *job, es_status_t *status) {
       return es_yaml_fail(&job->tree, node, status, "an entry of grid must be a mapping of axes, not %s",
                           es_yaml_describe(node, excerpt));
     job->blocks[i].node = node;
-    ES_TRY(read_block(job, i, status));
+    ES_TRY_ALL(&job->tree, read_block(job, i, status), status);
   }
-  return check_overrides(job, status);
+  return es_faults_count(job->tree.faults) > 0 ? ES_OK : check_overrides(job, status);
 }
 
 /* Sets the number of an axis whose value in the point has this text; words have none. */
@@ -193,9 +265,9 @@ static void leave_to_files(es_point_t *point, const char *name) {
 
 void es_job_start(const es_job_t *job, int block, es_point_t *out) {
   *out = job->base;
-  const int line = job->blocks[block].node->line;
+  const int line = es_origin_line(job, job->blocks[block].node->line);
   out->line_model = out->line_width = out->line_classes = out->line_resolution = line;
-  if (job->top.source == ES_SOURCE_ACTIVATIONS) return; /* activations have no network and no axes */
+  if (!es_source_has_network(job->top.source)) return; /* files have only the axes that the job gives them */
   for (int i = 0; i < es_keys_count(); i++) {
     const es_key_t *key = es_keys_get(i);
     if (strcmp(key->section, "grid") != 0) continue;
@@ -222,6 +294,18 @@ static void describe_value(const es_key_t *key, const es_yaml_t *node, const es_
   set_number(key, point, out);
 }
 
+/* The entry of an axis in a point, added if there is none. */
+static es_axis_value_t *entry_of(es_point_t *point, const char *name) {
+  int i = 0;
+  while (i < point->n_axes && strcmp(point->axes[i].name, name) != 0) i++;
+  if (i == point->n_axes) {
+    assert(point->n_axes < ES_AXES_MAX);
+    point->n_axes++;
+    snprintf(point->axes[i].name, sizeof point->axes[i].name, "%s", name);
+  }
+  return &point->axes[i];
+}
+
 static void note_line(const char *name, int line, es_point_t *point) {
   if (strcmp(name, "model") == 0) point->line_model = line;
   if (strcmp(name, "width") == 0) point->line_width = line;
@@ -229,9 +313,33 @@ static void note_line(const char *name, int line, es_point_t *point) {
   if (strcmp(name, "resolution") == 0) point->line_resolution = line;
 }
 
+/* Sets a parameter of a description. It stays in the axes of the point, where es_graph_create finds it. */
+static es_code_t apply_parameter(const es_job_t *job, const char *name, const es_yaml_t *node, es_axis_value_t *out,
+                                 es_status_t *status) {
+  char text[32], excerpt[ES_EXCERPT_MAX];
+  int64_t whole;
+  double real;
+  if (!node->plain || !es_text_to_double(node->text, &real))
+    return es_yaml_fail(&job->tree, node, status, "grid.%s must be a number, not %s", name,
+                        es_yaml_describe(node, excerpt));
+  if (es_text_to_int(node->text, &whole))
+    es_axis_set_whole(out, whole);
+  else
+    es_axis_set_real(out, real);
+  snprintf(out->text, sizeof out->text, "%s", es_text_double(out->number, text));
+  return ES_OK;
+}
+
 es_code_t es_job_apply(const es_job_t *job, int block, int axis, int value, es_point_t *point, es_status_t *status) {
   const es_axis_t *a = &job->blocks[block].axes[axis];
   const es_yaml_t *node = a->nodes[value];
+  if (a->parameter) return apply_parameter(job, a->name, node, entry_of(point, a->name), status);
+  if (a->key == NULL) {
+    es_axis_value_t label;
+    ES_TRY(es_label_read(job, a->name, node, &label, status));
+    *entry_of(point, a->name) = label;
+    return ES_OK;
+  }
   const bool setting = strcmp(a->key->section, "grid") != 0;
   char where[2 * ES_NAME_MAX];
   snprintf(where, sizeof where, "%s%s", setting ? "" : "grid.", a->name);
@@ -241,14 +349,7 @@ es_code_t es_job_apply(const es_job_t *job, int block, int axis, int value, es_p
     ES_TRY(es_model_find(job, node, &point->model, status));
   else
     ES_TRY(es_key_read(&job->tree, a->key, node, where, point, status));
-  int i = 0;
-  while (i < point->n_axes && strcmp(point->axes[i].name, a->name) != 0) i++;
-  if (i == point->n_axes) {
-    assert(point->n_axes < ES_AXES_MAX);
-    point->n_axes++;
-    snprintf(point->axes[i].name, sizeof point->axes[i].name, "%s", a->name);
-  }
-  describe_value(a->key, node, point, &point->axes[i]);
-  note_line(a->name, node->line, point);
+  describe_value(a->key, node, point, entry_of(point, a->name));
+  note_line(a->name, a->lines[value], point);
   return ES_OK;
 }

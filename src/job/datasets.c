@@ -38,16 +38,20 @@ static es_code_t read_path(const es_job_t *job, const es_yaml_t *map, es_dataset
 }
 
 static es_code_t read_entry(es_job_t *job, const es_yaml_t *map, es_dataset_spec_t *out, es_status_t *status) {
+  snprintf(out->name, sizeof out->name, "%s",
+           map->key); /* also of an entry with faults, so that the grid may name it */
   ES_TRY(es_name_check(job, map, "dataset", status));
   char where[2 * ES_NAME_MAX];
   snprintf(where, sizeof where, "datasets.%s", map->key);
   es_dataset_entry_t entry = {0};
   ES_TRY(es_section_defaults(&job->tree, "datasets.*", &entry, status));
   entry.path = NULL; /* the table's fallback is only an example */
+  const int before = es_faults_count(job->tree.faults);
   ES_TRY(es_section_read(&job->tree, "datasets.*", map, where, &entry, status));
+  if (es_faults_count(job->tree.faults) > before) return ES_OK;
   ES_TRY(check_format(job, map, entry.spec.format, where, status));
   snprintf(entry.spec.name, sizeof entry.spec.name, "%s", map->key);
-  entry.spec.line = map->key_line;
+  entry.spec.line = es_origin_line(job, map->key_line);
   if (entry.path != NULL) ES_TRY(read_path(job, map, &entry.spec, status));
   *out = entry.spec;
   return ES_OK;
@@ -55,14 +59,13 @@ static es_code_t read_entry(es_job_t *job, const es_yaml_t *map, es_dataset_spec
 
 es_code_t es_datasets_read(es_job_t *job, const es_yaml_t *map, es_status_t *status) {
   char excerpt[ES_EXCERPT_MAX];
+  job->datasets = es_tree_allocate(&job->tree, (map != NULL ? (size_t)map->n : 0) + 1, sizeof *job->datasets);
+  if (job->datasets == NULL) return es_tree_no_memory(&job->tree, status);
   if (map != NULL && map->kind != ES_NODE_MAP && !es_yaml_is_empty(map))
     return es_yaml_fail(&job->tree, map, status, "datasets must be a mapping from names to descriptions, not %s",
                         es_yaml_describe(map, excerpt));
-  int n = map != NULL ? map->n : 0;
-  job->datasets = es_tree_allocate(&job->tree, (size_t)n + 1, sizeof *job->datasets);
-  if (job->datasets == NULL) return es_tree_no_memory(&job->tree, status);
   for (const es_yaml_t *entry = map != NULL ? map->first : NULL; entry != NULL; entry = entry->next) {
-    ES_TRY(read_entry(job, entry, &job->datasets[job->n_datasets], status));
+    ES_TRY_ALL(&job->tree, read_entry(job, entry, &job->datasets[job->n_datasets], status), status);
     job->n_datasets++;
   }
   return ES_OK;
@@ -80,7 +83,7 @@ es_code_t es_dataset_resolve(es_job_t *job, const es_yaml_t *value, es_status_t 
     es_dataset_entry_t entry = {0};
     ES_TRY(es_section_defaults(&job->tree, "datasets.*", &entry, status));
     entry.spec.format = ES_FORMAT_IDX;
-    entry.spec.line = value->line;
+    entry.spec.line = es_origin_line(job, value->line);
     snprintf(entry.spec.name, sizeof entry.spec.name, "%s", BUILTIN_NAME);
     snprintf(entry.spec.path, sizeof entry.spec.path, "%s", BUILTIN_PATH);
     job->datasets[job->n_datasets++] = entry.spec;
@@ -92,7 +95,10 @@ es_code_t es_dataset_resolve(es_job_t *job, const es_yaml_t *value, es_status_t 
   char where[2 * ES_NAME_MAX + 8];
   snprintf(where, sizeof where, "datasets.%s.path", found.name);
   if (node == NULL || es_expand_is_set(node)) return ES_OK;
-  return es_expand(job, node, where, ES_PATH_MAX - 1, found.path, status); /* names the unset variable */
+  es_status_t own = {0};
+  es_expand(job, node, where, ES_PATH_MAX - 1, found.path, &own); /* names the unset variable */
+  return es_fail(status, own.code, "job", "%s; it must lead to %s: export the variable, or use --set %s=PATH",
+                 own.message, es_reader_of(found.format)->hint, where);
 }
 
 es_code_t es_dataset_find(const es_job_t *job, const es_yaml_t *value, es_dataset_spec_t *out, es_status_t *status) {

@@ -94,9 +94,72 @@ static void homes_of(const char *name, char out[ES_FORM_MAX]) {
   }
 }
 
+/* Names that other programs give to a key. */
+static const struct {
+  const char *word, *key;
+} aliases[] = {
+    {"lr", "train.learning_rate"},
+    {"base_lr", "train.learning_rate"},
+    {"init_lr", "train.learning_rate"},
+    {"rate", "train.learning_rate"},
+    {"eta", "train.learning_rate"},
+    {"batch_size", "train.batch"},
+    {"bs", "train.batch"},
+    {"minibatch", "train.batch"},
+    {"num_epochs", "train.epochs"},
+    {"n_epochs", "train.epochs"},
+    {"max_epochs", "train.epochs"},
+    {"wd", "train.weight_decay"},
+    {"optim", "train.optimizer"},
+    {"scheduler", "train.schedule"},
+    {"lr_scheduler", "train.schedule"},
+    {"lr_schedule", "train.schedule"},
+    {"augmentation", "train.augment"},
+    {"transforms", "train.augment"},
+    {"early_stopping", "train.stop_when_stable"},
+    {"eps", "train.epsilon"},
+    {"arch", "grid.model"},
+    {"architecture", "grid.model"},
+    {"network", "grid.model"},
+    {"net", "grid.model"},
+    {"data", "grid.dataset"},
+    {"width_multiplier", "grid.width"},
+    {"width_mult", "grid.width"},
+    {"num_classes", "grid.classes"},
+    {"n_classes", "grid.classes"},
+    {"image_size", "grid.resolution"},
+    {"img_size", "grid.resolution"},
+    {"input_size", "grid.resolution"},
+    {"random_seed", "grid.seed"},
+    {"threshold", "measure.delta"},
+    {"saturation_delta", "measure.delta"},
+    {"layer", "measure.layers"},
+    {"output_dir", "output"},
+    {"out_dir", "output"},
+    {"results", "output"},
+    {"save_every", "checkpoint.every"},
+};
+
+/* Finds the key that a word stands for: "train.learning_rate" for lr, also where the word has a section (train.lr).
+ * NULL if there is none. */
+static const char *find_alias(const char *word) {
+  const char *dot = strrchr(word, '.');
+  if (dot != NULL) word = dot + 1;
+  for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
+    if (es_text_is_same_word(word, aliases[i].word)) return aliases[i].key;
+  }
+  return NULL;
+}
+
+/* Writes a dotted key as a user writes it in `section`: only its name there, else with its section. */
+static const char *key_seen_from(const char *section, const char *dotted) {
+  const size_t length = strlen(section);
+  return length > 0 && strncmp(dotted, section, length) == 0 && dotted[length] == '.' ? dotted + length + 1 : dotted;
+}
+
 es_code_t es_keys_unknown(const es_tree_t *tree, const es_yaml_t *node, const char *section, const char *where,
                           es_status_t *status) {
-  char names[ES_KEYS_MAX][ES_NAME_MAX], known[400] = "", key[ES_EXCERPT_MAX];
+  char names[ES_KEYS_MAX][ES_NAME_MAX], known[480] = "", key[ES_EXCERPT_MAX], homes[ES_FORM_MAX];
   const char *pointers[ES_KEYS_MAX];
   int n = known_names(section, names);
   size_t length = 0;
@@ -108,12 +171,12 @@ es_code_t es_keys_unknown(const es_tree_t *tree, const es_yaml_t *node, const ch
   const es_yaml_t shown = {.kind = ES_NODE_SCALAR, .plain = true, .text = node->key};
   es_yaml_describe(&shown, key);
   const char *in = where[0] != '\0' ? " in " : "";
-  const char *nearest = es_text_nearest(node->key, pointers, n);
+  const char *nearest = es_text_nearest(node->key, pointers, n), *alias = find_alias(node->key);
+  if (nearest == NULL && alias != NULL) nearest = key_seen_from(section, alias);
+  homes_of(node->key, homes);
   if (nearest != NULL)
     return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; did you mean \"%s\"?", key, in, where, nearest);
-  char homes[ES_FORM_MAX];
-  homes_of(node->key, homes);
-  if (section[0] == '\0' && homes[0] != '\0')
-    return es_yaml_fail_key(tree, node, status, "unknown key %s; this key belongs in %s", key, homes);
+  if (homes[0] != '\0')
+    return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; this key belongs in %s", key, in, where, homes);
   return es_yaml_fail_key(tree, node, status, "unknown key %s%s%s; known keys are %s", key, in, where, known);
 }

@@ -18,6 +18,7 @@
 #define ENTRY(field)       offsetof(es_dataset_entry_t, field)
 #define CHECKPOINTS(field) offsetof(es_checkpoints_settings_t, field)
 #define ACTIVATIONS(field) offsetof(es_activations_settings_t, field)
+#define MOMENTS(field)     offsetof(es_moments_settings_t, field)
 
 /* ---- conditions under which a setting changes results ---- */
 
@@ -25,7 +26,7 @@ static bool always(ES_UNUSED const es_point_t *point) {
   return true;
 }
 static bool has_network(const es_point_t *point) {
-  return point->source != ES_SOURCE_ACTIVATIONS;
+  return es_source_has_network(point->source);
 }
 static bool trains(const es_point_t *point) {
   return point->source == ES_SOURCE_TRAIN;
@@ -77,6 +78,9 @@ static const es_key_t settings[] = {
     {"train", "stop_when_stable", ES_KEY_STOP, POINT(train.stop_when_stable), .in_id = trained, .fallback = "none",
      .form = "none or {distance: D, patience: EPOCHS}",
      .doc = "end training when the saturations of the hidden layers at the first delta hardly change any more"},
+    {"train", "precision", ES_KEY_CHOICE, POINT(train.precision), .choices = es_precision_words, .in_id = has_network,
+     .fallback = "float32",
+     .doc = "type of activations and their gradients in the network; weights, statistics and sums stay float32"},
 
     {"measure", "every", ES_KEY_INT32, POINT(measure.every), 1, 100000, .in_id = trains, .fallback = "1",
      .doc = "epochs between measurements; epoch 0 and the last epoch are always measured"},
@@ -86,7 +90,7 @@ static const es_key_t settings[] = {
     {"measure", "splits", ES_KEY_SPLITS, POINT(measure), .in_id = has_network, .fallback = "[train, eval]",
      .form = "a list of train and eval", .doc = "parts of the data whose activations are measured"},
     {"measure", "method", ES_KEY_METHOD, POINT(measure), .in_id = always, .fallback = "channelwise",
-     .form = "channelwise, mean, max, median, flatten, {pool: K} or {nearest: K}",
+     .form = "channelwise, mean, max, median, flatten, first, last, {pool: K} or {nearest: K}",
      .doc = "how the output of a layer becomes rows of the data matrix"},
     {"measure", "convention", ES_KEY_CHOICE, POINT(measure.convention),
      .choices = WORDS(ES_CONVENTIONS, "smallest", "pca-layer", "delve"), .in_id = always, .fallback = "smallest",
@@ -104,12 +108,17 @@ static const es_key_t settings[] = {
     {"measure", "projection", ES_KEY_CHOICE, POINT(measure.projection), .choices = WORDS(ES_SWITCHES, "false", "true"),
      .in_id = always, .fallback = "false",
      .doc = "measure the accuracy with outputs projected onto their leading eigenspaces, for each delta"},
+    {"measure", "kinds", ES_KEY_KINDS, POINT(measure), .in_id = has_network, .fallback = "[conv, linear]",
+     .form = "a list of conv, linear, block, attention, activation and norm",
+     .doc = "kinds of outputs that are layers, from which the key layers chooses by name"},
+    {"measure", "weights", ES_KEY_CHOICE, POINT(measure.weights), .choices = WORDS(ES_SWITCHES, "false", "true"),
+     .in_id = always, .fallback = "false", .doc = "compute norms, power laws and distances of the layers' weights"},
 
     {"probe", "epochs", ES_KEY_EPOCHS, POINT(probe.epochs), 0, 100000,
      .choices = WORDS(ES_EPOCHS_LIST, "none", "last", "all"), .in_id = probed, .fallback = "none",
      .form = "none, last, all or a list of epochs", .doc = "epochs after which probes are fitted"},
     {"probe", "pool", ES_KEY_INT32, POINT(probe.pool), 1, 64, .in_id = probed, .fallback = "4",
-     .doc = "outputs of convolutions are pooled to K x K positions"},
+     .doc = "maps are pooled to K x K positions, tokens to K"},
     {"probe", "l2", ES_KEY_REAL, POINT(probe.l2), .bounds = ES_POSITIVE, .in_id = probed, .fallback = "1",
      .doc = "strength of the regularisation: 1/C of scikit-learn"},
     {"probe", "samples", ES_KEY_COUNT64, POINT(probe.samples), 1, INT32_MAX, .in_id = probed, .fallback = "all",
@@ -118,6 +127,8 @@ static const es_key_t settings[] = {
      .doc = "the last layers, if they increase the accuracy by less than this, are the tail"},
     {"probe", "memory", ES_KEY_INT32, POINT(probe.memory), 1, 1000000, .fallback = "1024",
      .doc = "MiB per rank for the features of probes; layers are fitted in several rounds if they need more"},
+    {"probe", "gap", ES_KEY_REAL, POINT(probe.gap), .bounds = ES_UP_TO_ONE, .in_id = probed, .fallback = "0.000001",
+     .doc = "a fit ends when the objective is proven to be within this share of its optimum"},
 
     {"checkpoint", "every", ES_KEY_INT32, POINT(checkpoint.every), 1, 100000, .fallback = "1",
      .doc = "epochs between two states that are written"},
@@ -132,9 +143,10 @@ static const es_key_t firsts[] = {
     {"", "output", ES_KEY_TEXT, TOP(output), .fallback = "results/reference", .form = "a folder",
      .doc = "results are written to this folder, relative to the working directory; $VAR is expanded; default "
             "results/<name>"},
-    {"", "source", ES_KEY_CHOICE, TOP(source), .choices = WORDS(ES_SOURCES, "train", "checkpoint", "activations"),
-     .fallback = "train",
-     .doc = "origin of the activations: networks trained by this job, weights from files, or activations from files"},
+    {"", "source", ES_KEY_CHOICE, TOP(source),
+     .choices = WORDS(ES_SOURCES, "train", "checkpoint", "activations", "moments"), .fallback = "train",
+     .doc = "origin of the activations: networks trained by this job, weights from files, activations from files, or "
+            "sums over activations from files"},
 
     {"grid", "dataset", ES_KEY_NAME, POINT(dataset), .fallback = "fashion-mnist", .required = true,
      .form = "fashion-mnist or a name under datasets", .doc = "dataset of the images"},
@@ -180,9 +192,9 @@ static const es_key_t others[] = {
      .doc = "factor of the learning rate at each change"},
 
     {"measure.method", "pool", ES_KEY_INT32, POINT(measure.method_size), 1, 64, .fallback = "4",
-     .doc = "average pooling to K x K positions, then flattened"},
+     .doc = "average pooling to K x K positions (K of tokens), then flattened"},
     {"measure.method", "nearest", ES_KEY_INT32, POINT(measure.method_size), 1, 64, .fallback = "4",
-     .doc = "K x K of the positions, then like channelwise"},
+     .doc = "K x K of the positions (K of the tokens), then like channelwise"},
 
     {"train.stop_when_stable", "distance", ES_KEY_REAL, POINT(train.stop_when_stable.distance), .bounds = ES_POSITIVE,
      .fallback = "0.02", .required = true,
@@ -198,6 +210,10 @@ static const es_key_t others[] = {
     {"checkpoints", "epochs", ES_KEY_EPOCHS, CHECKPOINTS(epochs), 0, 100000, .fallback = "[1, 5, 10]",
      .form = "a list of epochs",
      .doc = "values of {epoch}; with from: epochs to measure instead of the last (needs checkpoint.keep: all)"},
+    {"checkpoints", "precision", ES_KEY_CHOICE, CHECKPOINTS(precision),
+     .choices = WORDS(ES_TRAINED_PRECISIONS, "same", "float32", "bfloat16"), .fallback = "same",
+     .doc = "with from: precision in which the weights were trained; same: as train.precision, in which they are "
+            "measured"},
 
     {"activations", "file", ES_KEY_TEXT, ACTIVATIONS(file), .fallback = "\"acts-{epoch}.h5\"", .required = true,
      .form = "a path, with {epoch} if there are several",
@@ -209,6 +225,22 @@ static const es_key_t others[] = {
      .doc = "name of the labels in the file"},
     {"activations", "epochs", ES_KEY_EPOCHS, ACTIVATIONS(epochs), 0, 100000, .fallback = "[1, 5, 10]",
      .form = "a list of epochs", .doc = "values of {epoch}"},
+
+    {"moments", "files", ES_KEY_TEXT, MOMENTS(files), .fallback = "run/moments.h5", .required = true,
+     .form = "a path, with axes in braces if there is a grid",
+     .doc = "file that eigenscope.Tracker wrote, relative to the job file; or the common name of the files of several "
+            "processes"},
+    {"moments", "epochs", ES_KEY_EPOCHS, MOMENTS(epochs), 0, 100000, .fallback = "[1, 5, 10]",
+     .form = "a list of epochs", .doc = "epochs to measure; without this key, all epochs in the files"},
+};
+
+/* Beside the family `layers`. */
+static const es_key_t descriptions[] = {
+    {"models.*", "file", ES_KEY_DESCRIPTION, .fallback = "mine.yaml", .form = "a file",
+     .doc =
+         "instead of layers: a file with the keys parameters and layers, relative to the job file; $VAR is expanded"},
+    {"models.*", "parameters", ES_KEY_DESCRIPTION, .fallback = "{depth: 2}", .form = "a mapping from names to numbers",
+     .doc = "for layers: numbers that layers may use; model.depth is then an axis of the grid"},
 };
 
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
@@ -227,11 +259,13 @@ static void add_keys(const es_key_t *keys, int n) {
  * messages list them. */
 static void collect(void) {
   static es_key_t models[(int)ES_FAMILIES + (int)ES_MODEL_OPTIONS];
+  enum { DESCRIPTIONS = sizeof descriptions / sizeof *descriptions };
   int n = 0;
   for (int i = 0; i < ES_FAMILIES; i++) {
     const es_family_row_t *row = es_family((es_family_t)i);
     if (es_family_find(row->key) != row) continue;
-    models[n] = (es_key_t){"models.*", row->key, ES_KEY_FAMILY, .least = 1, .most = row->item_max};
+    const es_key_type_t type = i == ES_FAMILY_DESCRIPTION ? ES_KEY_DESCRIPTION : ES_KEY_FAMILY;
+    models[n] = (es_key_t){"models.*", row->key, type, .least = 1, .most = row->item_max};
     models[n].fallback = row->example;
     models[n].form = row->form;
     models[n++].doc = row->doc;
@@ -244,6 +278,7 @@ static void collect(void) {
   }
   add_keys(firsts, sizeof firsts / sizeof *firsts);
   add_keys(models, n);
+  add_keys(descriptions, DESCRIPTIONS);
   add_keys(others, sizeof others / sizeof *others);
   for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) add_keys(es_reader_of(f)->keys, es_reader_of(f)->n_keys);
   add_keys(settings, N_SETTINGS);
@@ -316,6 +351,7 @@ bool es_key_is_axis(const es_key_t *key) {
   case ES_KEY_DELTAS:
   case ES_KEY_SPLITS:
   case ES_KEY_PATTERNS:
+  case ES_KEY_KINDS:
   case ES_KEY_EPOCHS:
   case ES_KEY_STOP:
     return false;

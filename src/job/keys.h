@@ -28,11 +28,16 @@ typedef struct es_top_settings {
 typedef struct es_checkpoints_settings {
   const char *files, *from;
   es_epochs_t epochs;
+  es_trained_precision_t precision;
 } es_checkpoints_settings_t;
 typedef struct es_activations_settings {
   const char *file, *eval, *labels;
   es_epochs_t epochs;
 } es_activations_settings_t;
+typedef struct es_moments_settings {
+  const char *files;
+  es_epochs_t epochs;
+} es_moments_settings_t;
 
 int es_keys_count(void);
 const es_key_t *es_keys_get(int index);
@@ -70,10 +75,5 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_M
 extern const char *const es_method_words[ES_METHODS];
 /* True if target holds the default. */
 bool es_key_is_default(const es_key_t *key, const void *target);
-
-/* Parses "1/16", "0.125" or "2", in lowest terms; false unless both parts are positive integers (at most 9
- * decimals). */
-bool es_ratio_parse(const char *text, es_ratio_t *out);
-bool es_ratio_in_range(es_ratio_t ratio);
 
 #endif

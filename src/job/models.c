@@ -5,12 +5,14 @@
 #include <string.h>
 
 /* Appends "vgg, mlp or resnet": the keys of the families that have (`has` true) or lack (false) one of these options;
- * all families for `has` false and no options. `last` is the text before the last one. */
+ * all families for `has` false and no options. Options say nothing about descriptions. `last` is the text before the
+ * last one. */
 static void list_families(es_text_t *out, unsigned options, bool has, const char *last) {
   const char *keys[ES_FAMILIES];
   int n = 0;
   for (int i = 0; i < ES_FAMILIES; i++) {
     const es_family_row_t *row = es_family((es_family_t)i);
+    if (options != 0 && i == ES_FAMILY_DESCRIPTION) continue;
     if (es_family_find(row->key) == row && ((row->options & options) != 0) == has) keys[n++] = row->key;
   }
   for (int i = 0; i < n; i++) es_text_append(out, "%s%s", i == 0 ? "" : i == n - 1 ? last : ", ", keys[i]);
@@ -37,9 +39,10 @@ static es_code_t check_family(const es_job_t *job, const es_yaml_t *map, const c
   for (int i = 0; i < ES_FAMILIES; i++) {
     const es_family_row_t *other = es_family((es_family_t)i);
     const es_yaml_t *node = es_yaml_find(map, other->key);
+    if (node == NULL && i == ES_FAMILY_DESCRIPTION) node = es_yaml_find(map, "file");
     if (node == NULL || es_family_find(other->key) != other) continue;
     if (row != NULL)
-      return es_yaml_fail_key(&job->tree, node, status, "%s has both %s and %s; keep one", where, row->key, other->key);
+      return es_yaml_fail_key(&job->tree, node, status, "%s has both %s and %s; keep one", where, row->key, node->key);
     row = other;
   }
   if (row == NULL) {
@@ -57,18 +60,24 @@ static es_code_t check_family(const es_job_t *job, const es_yaml_t *map, const c
   return ES_OK;
 }
 
-static es_code_t read_entry(const es_job_t *job, const es_yaml_t *map, es_model_spec_t *out, es_status_t *status) {
+static es_code_t read_entry(es_job_t *job, const es_yaml_t *map, es_model_spec_t *out, es_status_t *status) {
+  snprintf(out->name, sizeof out->name, "%s",
+           map->key); /* also of an entry with faults, so that the grid may name it */
   ES_TRY(es_name_check(job, map, "model", status));
   char where[2 * ES_NAME_MAX];
   snprintf(where, sizeof where, "models.%s", map->key);
   es_model_spec_t builtin;
   if (es_model_spec_builtin(&builtin, map->key))
     return es_yaml_fail_key(&job->tree, map, status, "%s has the name of a built-in model; choose another", where);
-  *out = (es_model_spec_t){0};
+  const int before = es_faults_count(job->tree.faults);
   ES_TRY(es_section_read(&job->tree, "models.*", map, where, out, status));
+  if (es_faults_count(job->tree.faults) > before) return ES_OK;
   ES_TRY(check_family(job, map, where, status));
-  snprintf(out->name, sizeof out->name, "%s", map->key);
-  return ES_OK;
+  const bool described = es_yaml_find(map, "layers") || es_yaml_find(map, "file");
+  if (described) return es_description_read(job, map, where, out, status);
+  const es_yaml_t *parameters = es_yaml_find(map, "parameters");
+  if (parameters == NULL) return ES_OK;
+  return es_yaml_fail_key(&job->tree, parameters, status, "%s.parameters can only be used with layers", where);
 }
 
 es_code_t es_models_read(es_job_t *job, const es_yaml_t *map, es_status_t *status) {
@@ -80,7 +89,7 @@ es_code_t es_models_read(es_job_t *job, const es_yaml_t *map, es_status_t *statu
   job->models = es_tree_allocate(&job->tree, (size_t)map->n, sizeof *job->models);
   if (job->models == NULL) return es_tree_no_memory(&job->tree, status);
   for (const es_yaml_t *entry = map->first; entry != NULL; entry = entry->next) {
-    ES_TRY(read_entry(job, entry, &job->models[job->n_models], status));
+    ES_TRY_ALL(&job->tree, read_entry(job, entry, &job->models[job->n_models], status), status);
     job->n_models++;
   }
   return ES_OK;
@@ -88,11 +97,15 @@ es_code_t es_models_read(es_job_t *job, const es_yaml_t *map, es_status_t *statu
 
 es_code_t es_model_find(const es_job_t *job, const es_yaml_t *value, es_model_spec_t *out, es_status_t *status) {
   if (es_model_spec_builtin(out, value->text)) return ES_OK;
-  const char *nearest = NULL;
-  char excerpt[ES_EXCERPT_MAX], known[256] = "";
+  const char *names[64];
+  char excerpt[ES_EXCERPT_MAX], known[256] = "", word[ES_NAME_MAX];
   size_t length = 0;
+  int n = 0;
+  snprintf(word, sizeof word, "%s", value->text);
+  char *batch_norm = strstr(word, "_bn"); /* torchvision's vgg11_bn; here every VGG has batch norm */
+  if (batch_norm != NULL) *batch_norm = '\0';
   for (const char *const *name = es_model_spec_names(); *name != NULL; name++) {
-    if (nearest == NULL) nearest = es_text_nearest(value->text, name, 1);
+    names[n++] = *name;
     if (length < sizeof known)
       length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", length > 0 ? ", " : "", *name);
   }
@@ -102,10 +115,11 @@ es_code_t es_model_find(const es_job_t *job, const es_yaml_t *value, es_model_sp
       *out = job->models[i];
       return ES_OK;
     }
-    if (nearest == NULL) nearest = es_text_nearest(value->text, &name, 1);
+    if (n < (int)(sizeof names / sizeof *names)) names[n++] = name;
     if (length < sizeof known) length += (size_t)snprintf(known + length, sizeof known - length, ", %s", name);
   }
   es_yaml_describe(value, excerpt);
+  const char *nearest = es_text_nearest(word, names, n);
   if (nearest != NULL)
     return es_yaml_fail(&job->tree, value, status, "unknown model %s; did you mean \"%s\"?", excerpt, nearest);
   return es_yaml_fail(&job->tree, value, status,

@@ -1,4 +1,5 @@
 /* Prints values as canonical YAML, for ids and for resolved jobs. */
+#include "eigenscope/graph.h"
 #include "keys.h"
 #include <assert.h>
 #include <stdarg.h>
@@ -7,7 +8,8 @@
 
 _Static_assert(sizeof(es_source_t) == sizeof(int32_t), "choices, which are enums, are written as int32_t");
 
-const char *const es_method_words[] = {"channelwise", "mean", "max", "median", "flatten", "pool", "nearest"};
+const char *const es_method_words[] = {"channelwise", "mean", "max",  "median", "flatten",
+                                       "first",       "last", "pool", "nearest"};
 _Static_assert(sizeof es_method_words / sizeof *es_method_words == ES_METHODS, "every method has a word");
 
 /* Appends as printf does. Any value fits into ES_SETTING_MAX bytes, because lists have limits. */
@@ -26,6 +28,14 @@ static void append_number(char out[ES_SETTING_MAX], double value) {
 
 static void append_words(char out[ES_SETTING_MAX], bool first, bool second, const char *const words[2]) {
   append(out, "[%s%s%s]", first ? words[0] : "", first && second ? ", " : "", second ? words[1] : "");
+}
+
+static void append_kinds(char out[ES_SETTING_MAX], const es_measure_settings_t *measure) {
+  for (int i = 0; i < ES_LAYER_KINDS; i++) {
+    if (es_measure_has_kind(measure, (es_layer_kind_t)i))
+      append(out, "%s%s", out[0] == '\0' ? "[" : ", ", es_layer_kind_words[i]);
+  }
+  append(out, "]");
 }
 
 void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_MAX]) {
@@ -97,6 +107,9 @@ void es_key_print(const es_key_t *key, const void *target, char out[ES_SETTING_M
   case ES_KEY_PATTERNS:
     for (int i = 0; i < measure->n_layers; i++) append(out, "%s\"%s\"", i == 0 ? "[" : ", ", measure->layers[i]);
     append(out, "]");
+    break;
+  case ES_KEY_KINDS:
+    append_kinds(out, measure);
     break;
   case ES_KEY_EPOCHS:
     if (epochs->kind != ES_EPOCHS_LIST) {

@@ -54,11 +54,11 @@ static es_code_t find_place(es_tree_t *tree, const char *rest, const char *set, 
       return es_yaml_fail(tree, &at, status,
                           "%s is %s in the job file, so a key inside it cannot be set; set the whole value", node->key,
                           node->kind == ES_NODE_LIST ? "a list" : "a single value");
+    /* Names of axes contain dots (grid.train.learning_rate), so everything after `grid` is one key. */
+    const bool in_grid = depth == 1 && strcmp(node->key, "grid") == 0;
     const char *tail = NULL;
-    es_yaml_t *child = find_beginning(node, rest, &tail);
+    es_yaml_t *child = in_grid ? es_yaml_find(node, rest) : find_beginning(node, rest, &tail);
     if (child == NULL) {
-      /* Names of axes contain dots (grid.train.learning_rate), so everything after `grid` is one key. */
-      bool in_grid = depth == 1 && strcmp(node->key, "grid") == 0;
       const char *dot = in_grid ? NULL : strchr(rest, '.');
       size_t length = dot != NULL ? (size_t)(dot - rest) : strlen(rest);
       if (length == 0) return es_yaml_fail(tree, &at, status, "an empty key; write --set section.key=value");

@@ -92,7 +92,7 @@ const char *es_yaml_describe(const es_yaml_t *node, char out[ES_EXCERPT_MAX]) {
 }
 
 es_code_t es_yaml_fail(const es_tree_t *tree, const es_yaml_t *node, es_status_t *status, const char *format, ...) {
-  char message[512], set[200]; /* only the beginning of a long --set argument is shown */
+  char message[600], set[200]; /* only the beginning of a long --set argument is shown */
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(message, sizeof message, format, arguments);
@@ -286,12 +286,22 @@ static es_code_t read_text(reader_t *r, es_yaml_t **out) {
   return code;
 }
 
-es_code_t es_tree_parse(es_tree_t *tree, const char *text, size_t size, const char *path, es_status_t *status) {
+es_code_t es_tree_read(es_tree_t *tree, const char *text, size_t size, const char *path, es_status_t *status) {
   *tree = (es_tree_t){.path = path};
   reader_t r = {.tree = tree, .text = text, .size = size, .status = status};
   if (size > ES_JOB_TEXT_MAX)
     return refuse(&r, 1, "the job file has %zu bytes, but must have at most %d", size, ES_JOB_TEXT_MAX);
-  ES_TRY(read_text(&r, &tree->root));
+  const size_t mark = es_text_mark(text, size);
+  r.text += mark;
+  r.size -= mark;
+  if (size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0 || !text[0] != !text[1]))
+    return refuse(&r, 1, "the job file is UTF-16 text; save it as UTF-8");
+  return read_text(&r, &tree->root);
+}
+
+es_code_t es_tree_parse(es_tree_t *tree, const char *text, size_t size, const char *path, es_status_t *status) {
+  const reader_t r = {.tree = tree, .status = status};
+  ES_TRY(es_tree_read(tree, text, size, path, status));
   if (tree->root == NULL || es_yaml_is_empty(tree->root))
     return refuse(&r, 1, "the job file is empty; it needs at least name and grid");
   char excerpt[ES_EXCERPT_MAX];

@@ -4,13 +4,14 @@
 #ifndef ES_JOB_TREE_H
 #define ES_JOB_TREE_H
 
+#include "eigenscope/faults.h"
 #include "eigenscope/status.h"
 #include <stdbool.h>
 #include <stddef.h>
 
 enum {
-  ES_TREE_SCALAR_MAX = 1000, /* bytes of one value: a path */
-  ES_TREE_DEPTH_MAX = 16,
+  ES_TREE_SCALAR_MAX = 1000,  /* bytes of one value: a path */
+  ES_TREE_DEPTH_MAX = 48,     /* a description of a network has three levels for each group of layers */
   ES_TREE_KEYS_MAX = 1000,    /* of one mapping */
   ES_TREE_NODES_MAX = 300000, /* enough for a list of 100,000 seeds */
   ES_EXCERPT_MAX = 88
@@ -36,11 +37,14 @@ typedef struct es_tree {
   es_yaml_t *root;  /* a mapping */
   int n_nodes;
   es_tree_block_t *blocks; /* the arena, owned */
+  es_faults_t *faults; /* borrowed; collects faults of single values (es_tree_take); NULL: the first one ends reading */
 } es_tree_t;
 
 /* Reads one document, which must be a mapping. `path` must outlive the tree. Call es_tree_destroy also after a
  * failure. */
 es_code_t es_tree_parse(es_tree_t *tree, const char *text, size_t size, const char *path, es_status_t *status);
+/* Like es_tree_parse, but the document may be any value; the root is NULL for an empty text. */
+es_code_t es_tree_read(es_tree_t *tree, const char *text, size_t size, const char *path, es_status_t *status);
 /* Reads one YAML value into the arena; its nodes get `line` and `set`. */
 es_code_t es_tree_value(es_tree_t *tree, const char *text, int line, const char *set, es_yaml_t **out,
                         es_status_t *status);
@@ -51,6 +55,16 @@ void es_tree_destroy(es_tree_t *tree);
 /* Allocates zeroed memory in the arena; NULL if out of memory. */
 void *es_tree_allocate(es_tree_t *tree, size_t count, size_t size);
 es_code_t es_tree_no_memory(const es_tree_t *tree, es_status_t *status);
+
+/* Keeps a fault of the file for later, so that reading continues with the next value (es_faults_take). */
+static inline es_code_t es_tree_take(const es_tree_t *tree, es_status_t *status) {
+  return es_faults_take(tree->faults, status);
+}
+/* Evaluates a call that may fail, and returns only if its failure is not a kept fault. */
+#define ES_TRY_ALL(tree, call, status)                                                                                 \
+  do {                                                                                                                 \
+    if ((call) != ES_OK) ES_TRY(es_tree_take(tree, status));                                                           \
+  } while (0)
 
 /* The child of a mapping with that key, or NULL. */
 es_yaml_t *es_yaml_find(const es_yaml_t *map, const char *key);

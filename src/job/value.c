@@ -249,6 +249,23 @@ static es_code_t read_patterns(const value_t *v) {
   return ES_OK;
 }
 
+static es_code_t read_kinds(const value_t *v) {
+  es_measure_settings_t *measure = v->at;
+  const es_yaml_t *item;
+  int n;
+  if (!read_items(v->node, &item, &n) || n < 1) return refuse(v, v->node);
+  measure->kinds = 0;
+  for (int i = 0; i < n; i++, item = item->next) {
+    int kind = 0;
+    while (kind < ES_LAYER_KINDS && !is_word(item, es_layer_kind_words[kind])) kind++;
+    if (kind == ES_LAYER_KINDS) return refuse(v, item);
+    if (measure->kinds >> kind & 1)
+      return es_yaml_fail(v->tree, item, v->status, "%s has %s twice", v->where, es_layer_kind_words[kind]);
+    measure->kinds |= 1u << kind;
+  }
+  return ES_OK;
+}
+
 static es_code_t read_epochs(const value_t *v) {
   es_epochs_t *epochs = v->at;
   for (int i = 0; v->key->choices != NULL && v->key->choices[i] != NULL; i++) {
@@ -380,6 +397,8 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
     return read_splits(&v);
   case ES_KEY_PATTERNS:
     return read_patterns(&v);
+  case ES_KEY_KINDS:
+    return read_kinds(&v);
   case ES_KEY_EPOCHS:
     return read_epochs(&v);
   case ES_KEY_FAMILY:
@@ -394,6 +413,8 @@ es_code_t es_key_read(const es_tree_t *tree, const es_key_t *key, const es_yaml_
     return read_variable(&v);
   case ES_KEY_CHANNELS:
     return read_channels(&v);
+  case ES_KEY_DESCRIPTION:
+    return ES_OK;
   case ES_KEY_NAME:
     break;
   }
@@ -408,13 +429,17 @@ es_code_t es_section_read(const es_tree_t *tree, const char *section, const es_y
   if (map->kind != ES_NODE_MAP && !es_yaml_is_empty(map))
     return es_yaml_fail(tree, map, status, "%s must be a mapping of keys, not %s", where,
                         es_yaml_describe(map, excerpt));
+  const int before = es_faults_count(tree->faults);
   for (const es_yaml_t *node = map->first; node != NULL; node = node->next) {
     const es_key_t *key = es_keys_find(section, node->key);
-    if (key == NULL) return es_keys_unknown(tree, node, section, where, status);
     char name[4 * ES_NAME_MAX];
-    snprintf(name, sizeof name, "%s%s%s", where, where[0] != '\0' ? "." : "", key->name);
-    ES_TRY(es_key_read(tree, key, node, name, target, status));
+    snprintf(name, sizeof name, "%s%s%s", where, where[0] != '\0' ? "." : "", key != NULL ? key->name : "");
+    ES_TRY_ALL(tree,
+               key == NULL ? es_keys_unknown(tree, node, section, where, status)
+                           : es_key_read(tree, key, node, name, target, status),
+               status);
   }
+  if (es_faults_count(tree->faults) > before) return ES_OK; /* a missing key may be one with a wrong name */
   for (int i = 0; i < es_keys_count(); i++) {
     const es_key_t *key = es_keys_get(i);
     if (strcmp(key->section, section) != 0 || !key->required || es_yaml_find(map, key->name) != NULL) continue;

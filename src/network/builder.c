@@ -10,14 +10,13 @@ static void *grow(void *array, int32_t n, size_t size, bool *failed) {
   return larger ? larger : array;
 }
 
-/* Makes space for one node, its two parameters and two buffers, and its entry in the layers. */
+/* Makes space for one node, its two parameters and two buffers. */
 static bool make_room(es_builder_t *b) {
   es_graph_t *g = b->graph;
   if (b->code != ES_OK || g->n_nodes < b->nodes_max) return b->code == ES_OK;
   const int32_t most = 2 * b->nodes_max + 64;
   bool failed = false;
   g->nodes = grow(g->nodes, most, sizeof *g->nodes, &failed);
-  g->layers = grow(g->layers, most, sizeof *g->layers, &failed);
   g->parameters = grow(g->parameters, 2 * most, sizeof *g->parameters, &failed);
   g->buffers = grow(g->buffers, 2 * most, sizeof *g->buffers, &failed);
   if (failed) return (b->code = es_out_of_memory(b->status, "model", "the description of a network")) == ES_OK;
@@ -32,6 +31,8 @@ static es_node_t new_node(es_op_t op, int32_t input, es_shape_t in) {
                      .other = -1,
                      .in = in,
                      .out = in,
+                     .dilation = 1,
+                     .dilation_w = 1,
                      .groups = 1,
                      .weight = -1,
                      .bias = -1,
@@ -70,8 +71,8 @@ static void full_name(const es_builder_t *b, const char *name, char out[ES_NAME_
     snprintf(out, ES_NAME_MAX, "%.40s%d", b->scope, b->index);
 }
 
-/* Adds a node whose input is the last one. Its output has the same shape unless its operation changes it. */
-static void add_node(es_builder_t *b, const char *name, es_op_t op, const es_settings_t *settings) {
+/* The output has the shape of the input unless the operation changes it. */
+void es_add_operation(es_builder_t *b, const char *name, es_op_t op, const es_settings_t *settings) {
   if (!make_room(b)) return;
   es_graph_t *g = b->graph;
   const es_operation_t *operation = es_operation(op);
@@ -81,21 +82,15 @@ static void add_node(es_builder_t *b, const char *name, es_op_t op, const es_set
   node->receptive_field = previous->receptive_field;
   node->least_field = previous->least_field;
   node->jump = previous->jump;
+  node->tokens = previous->tokens;
   full_name(b, name, node->name);
   if (!name) b->index++;
   if (operation->infer) operation->infer(b, node, settings);
+  if (b->code != ES_OK) return;
   b->last = g->n_nodes++;
-  if (!operation->captured) return;
-  if (g->n_layers == ES_GRAPH_LAYERS_MAX) {
-    b->code = es_fail(b->status, ES_INPUT, "model", "layer %s is one too many: a network can have at most %d layers",
-                      node->name, ES_GRAPH_LAYERS_MAX);
-  } else if (__builtin_add_overflow(g->macs, node->macs, &g->macs)) {
+  if (__builtin_add_overflow(g->macs, node->macs, &g->macs))
     b->code = es_fail(b->status, ES_INPUT, "model",
                       "layer %s is too large: an image would need more than 2^63 multiplications", node->name);
-  } else {
-    node->layer = g->n_layers;
-    g->layers[g->n_layers++] = b->last;
-  }
 }
 
 /* True if the next node, `name`, has channels; else fails. */
@@ -108,42 +103,42 @@ static bool has_channels(es_builder_t *b, const char *name, int64_t channels, in
   return false;
 }
 
+static es_window_t window_of(int32_t kernel, int32_t stride, int32_t padding) {
+  return (es_window_t){kernel, stride, padding, 1};
+}
+
 void es_add_conv(es_builder_t *b, const char *name, int64_t channels_at_one, int32_t kernel, int32_t stride,
                  es_conv_kind_t kind) {
   const int64_t channels = es_ratio_scale(b->width, channels_at_one);
   if (!has_channels(b, name, channels, channels_at_one)) return;
-  add_node(
-      b, name, ES_OP_CONV,
-      &(es_settings_t){.channels = channels, .kernel = kernel, .stride = stride, .padding = kernel / 2, .kind = kind});
+  const es_window_t window = window_of(kernel, stride, kernel / 2);
+  es_add_operation(b, name, ES_OP_CONV,
+                   &(es_settings_t){.channels = channels,
+                                    .window = {window, window},
+                                    .groups = kind == ES_CONV_DEPTHWISE ? es_last_shape(b).c : 1,
+                                    .biased = kind == ES_CONV_BIAS,
+                                    .weight = ES_INIT_KAIMING_FAN_OUT,
+                                    .bias = ES_INIT_ZERO});
 }
 
 void es_add_linear(es_builder_t *b, const char *name, es_linear_t linear) {
   if (!has_channels(b, name, linear.features, linear.features_at_one)) return;
-  add_node(b, name, ES_OP_LINEAR,
-           &(es_settings_t){.channels = linear.features, .weight = linear.weight, .bias = linear.bias});
+  es_add_operation(
+      b, name, ES_OP_LINEAR,
+      &(es_settings_t){.channels = linear.features, .biased = true, .weight = linear.weight, .bias = linear.bias});
 }
 
 void es_add_simple(es_builder_t *b, const char *name, es_op_t op) {
-  add_node(b, name, op, NULL);
+  es_add_operation(b, name, op, &(es_settings_t){0});
 }
 
 void es_add_dropout(es_builder_t *b, const char *name, double rate) {
-  add_node(b, name, ES_OP_DROPOUT, &(es_settings_t){.rate = rate});
+  es_add_operation(b, name, ES_OP_DROPOUT, &(es_settings_t){.rate = rate});
 }
 
 void es_add_pool(es_builder_t *b, const char *name, es_op_t op, int32_t kernel, int32_t stride, int32_t padding) {
-  if (b->code != ES_OK) return;
-  const es_shape_t in = es_last_shape(b);
-  if (in.h + 2 * padding < kernel || in.w + 2 * padding < kernel) {
-    char full[ES_NAME_MAX];
-    full_name(b, name, full);
-    b->code =
-        es_fail(b->status, ES_INPUT, "model",
-                "layer %s would reduce an image of %d x %d to nothing; use a larger resolution or fewer pooling layers",
-                full, in.h, in.w);
-    return;
-  }
-  add_node(b, name, op, &(es_settings_t){.kernel = kernel, .stride = stride, .padding = padding});
+  const es_window_t window = window_of(kernel, stride, padding);
+  es_add_operation(b, name, op, &(es_settings_t){.window = {window, window}, .counts_padding = true});
 }
 
 void es_add_global_pool(es_builder_t *b, const char *name) {
@@ -153,5 +148,5 @@ void es_add_global_pool(es_builder_t *b, const char *name) {
 }
 
 void es_add_sum(es_builder_t *b, const char *name, int32_t other) {
-  add_node(b, name, ES_OP_ADD, &(es_settings_t){.other = other});
+  es_add_operation(b, name, ES_OP_ADD, &(es_settings_t){.other = other});
 }

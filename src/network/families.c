@@ -153,6 +153,7 @@ static void inverted_residual(es_builder_t *b, const es_model_spec_t *spec, int 
   b->index = part;
   es_add_conv(b, NULL, channels[2], 1, 1, ES_CONV_PLAIN);
   es_add_simple(b, NULL, ES_OP_BATCHNORM);
+  es_scope(b, "features.%d.", block); /* the sum is in the block, not in its conv */
   if (stride == 1 && channels[0] == channels[2] && spec->skip == ES_PART_KEPT) es_add_sum(b, "add", x);
 }
 
@@ -181,10 +182,11 @@ static void build_mobilenet(es_builder_t *b, const es_model_spec_t *spec, int32_
 /* ---- the table ---- */
 
 static const es_family_row_t families[] = {
-    [ES_FAMILY_VGG] = {"vgg", "vgg", build_vgg, ES_HAS_HEAD | ES_HAS_BATCH_NORM, "", ES_ITEMS_MAX, 65536, "MA",
-                       .example = "[64, M, 128, M]",
-                       .form = "a list of channels, M (max pooling) and A (average pooling), or vgg11 ... vgg19",
-                       .doc = "channels at width 1; a model has exactly one of vgg, mlp, resnet and mobilenet"},
+    [ES_FAMILY_VGG] =
+        {"vgg", "vgg", build_vgg, ES_HAS_HEAD | ES_HAS_BATCH_NORM, "", ES_ITEMS_MAX, 65536, "MA",
+         .example = "[64, M, 128, M]",
+         .form = "a list of channels, M (max pooling) and A (average pooling), or vgg11 ... vgg19",
+         .doc = "channels at width 1; a model has exactly one of vgg, mlp, resnet, mobilenet, layers and file"},
     [ES_FAMILY_MLP] = {"mlp", "mlp", build_mlp, 0, NULL, ES_ITEMS_MAX, 65536, .whole_image = true,
                        .example = "[512, 512]", .form = "a list of widths",
                        .doc = "units of the hidden layers at width 1"},
@@ -198,6 +200,11 @@ static const es_family_row_t families[] = {
     [ES_FAMILY_MOBILENET] = {"mobilenet", "mobilenet", build_mobilenet, ES_HAS_STEM | ES_HAS_SKIP, "mobilenet_",
                              .prints_word = true, .example = "v2", .form = "v2",
                              .doc = "MobileNetV2 with the published channels at width 1"},
+    [ES_FAMILY_DESCRIPTION] = {"layers", "description", es_build_description,
+                               .example =
+                                   "[conv: {channels: 8, kernel: 3}, adaptive_avg_pool, linear: {features: classes}]",
+                               .form = "a list of operations and groups of operations, see jobs/README.md",
+                               .doc = "a network of your own; channels and features are those at width 1"},
 };
 _Static_assert(sizeof families / sizeof *families == ES_FAMILIES, "every family has a row");
 
