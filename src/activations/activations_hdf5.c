@@ -19,8 +19,9 @@ enum {
 
 /* Fails because the file is damaged at the object of the last HDF5 call. */
 static es_code_t fail_damaged(const char *where, const char *what, es_status_t *status) {
-  char reason[ES_HDF5_REASON_SIZE];
+  char reason[ES_HDF5_REASON_SIZE], newer[ES_HDF5_LACK_SIZE];
   es_code_t code = es_hdf5_reason(reason);
+  if (es_hdf5_is_newer(reason, newer)) return es_fail(status, code, STAGE, "%s: %s", where, newer);
   return es_fail(status, code, STAGE, "%s: %s: %s", where, what, reason);
 }
 
@@ -163,7 +164,7 @@ static es_code_t add_dataset(es_activations_t *file, const char *place, hid_t da
 /* Opens a dataset; a.b may also be stored at a/b. */
 static hid_t open_named(const es_activations_t *file, char *name) {
   hid_t id = H5Oopen(file->handle, name, H5P_DEFAULT);
-  if (id >= 0) return id;
+  if (id >= 0 || H5Lexists(file->handle, name, H5P_DEFAULT) > 0) return id;
   for (char *c = name; *c != '\0'; c++) {
     if (*c == '.') *c = '/';
   }
@@ -177,6 +178,11 @@ static es_code_t add_named(es_activations_t *file, const char *name, bool needed
   es_code_t code = ES_OK;
   if (id >= 0 && H5Iget_type(id) == H5I_DATASET) {
     code = add_dataset(file, place, id, status);
+  } else if (id < 0 && needed && H5Lexists(file->handle, place, H5P_DEFAULT) > 0) {
+    char what[256];
+    snprintf(what, sizeof what, "%.200s is damaged", name);
+    H5Oopen(file->handle, place, H5P_DEFAULT); /* again, for the reason */
+    code = fail_damaged(file->path, what, status);
   } else {
     es_hdf5_close(&id);
     if (needed)
@@ -216,12 +222,28 @@ static es_code_t list_members(const es_activations_t *file, const char *group, e
   if (list >= 0) H5Pget_link_creation_order(list, &order);
   const bool kept = (order & H5P_CRT_ORDER_TRACKED) != 0;
   if (list < 0 || H5Literate(id, kept ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME, H5_ITER_INC, NULL, collect, out) < 0) {
-    char reason[ES_HDF5_REASON_SIZE];
-    const es_code_t code = es_hdf5_reason(reason);
-    return es_fail(status, code, STAGE, "%s: the group %s is damaged: %s", file->path, group, reason);
+    char what[256];
+    snprintf(what, sizeof what, "the group %.200s is damaged", group);
+    return fail_damaged(file->path, what, status);
   }
   if (!kept && out->n > 0) qsort(out->items, (size_t)out->n, sizeof *out->items, compare_names);
   return ES_OK;
+}
+
+/* True for what netCDF and xarray store beside arrays: single values, and dimension scales (coordinates of one axis).
+ */
+static bool is_beside(hid_t dataset) {
+  static const char scale[] = "DIMENSION_SCALE";
+  char word[sizeof scale] = "";
+  int64_t shape[H5S_MAX_RANK];
+  const int rank = es_hdf5_shape(dataset, shape);
+  if (rank != 1) return rank == 0;
+  ES_HDF5_ID values = H5Dget_type(dataset);
+  if (values >= 0 && H5Tget_class(values) == H5T_STRING) return true;
+  ES_HDF5_ID id = H5Aexists(dataset, "CLASS") > 0 ? H5Aopen(dataset, "CLASS", H5P_DEFAULT) : -1;
+  ES_HDF5_ID stored = id >= 0 ? H5Aget_type(id) : -1, type = H5Tcopy(H5T_C_S1);
+  return stored >= 0 && H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) == 0 &&
+         H5Tset_size(type, sizeof word) >= 0 && H5Aread(id, type, word) >= 0 && strcmp(word, scale) == 0;
 }
 
 static bool is_hard_link(const es_activations_t *file, const char *place) {
@@ -234,14 +256,19 @@ static es_code_t search(es_activations_t *file, const char *group, int depth, es
 static es_code_t add_member(es_activations_t *file, const char *place, int depth, es_status_t *status) {
   hid_t id = H5Oopen(file->handle, place, H5P_DEFAULT);
   if (id < 0) {
-    char reason[ES_HDF5_REASON_SIZE];
+    char reason[ES_HDF5_REASON_SIZE], newer[ES_HDF5_LACK_SIZE];
     es_code_t code = es_hdf5_reason(reason);
+    if (es_hdf5_is_newer(reason, newer)) return es_fail(status, code, STAGE, "%s: %s %s", file->path, place, newer);
     if (!is_hard_link(file, place))
       return es_fail(status, ES_INPUT, STAGE, "%s: the link %s points to nothing, or to another file", file->path,
                      place);
     return es_fail(status, code, STAGE, "%s: %s is damaged: %s", file->path, place, reason);
   }
   H5I_type_t kind = H5Iget_type(id);
+  if (kind == H5I_DATASET && is_beside(id) && strcmp(place + strspn(place, "/"), file->labels_name) != 0) {
+    H5Oclose(id);
+    return ES_OK;
+  }
   if (kind == H5I_DATASET) return add_dataset(file, place, id, status);
   H5Oclose(id);
   if (kind != H5I_GROUP) return ES_OK; /* a named type */
