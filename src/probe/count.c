@@ -1,7 +1,7 @@
 /* Counts the predictions of a fitted probe on any rows. */
+#include "eigenscope/cblas.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
-#include <cblas.h>
 #include <math.h>
 
 enum { SLICE = 128 };

@@ -1,9 +1,9 @@
 /* L-BFGS on the rows of a group. */
+#include "eigenscope/cblas.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 #include "newton.h"
 #include "objective.h"
-#include <cblas.h>
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -12,7 +12,7 @@ static const char STAGE[] = "probe";
 
 enum { ITERATIONS = 1000, STALLED = 20, SKETCH_AGAIN = 10 };
 enum { PRODUCTS = 1000 }; /* most products of Newton's method */
-static const double TOLERANCE = 1e-6;
+static const double GAP = 1e-6;
 
 /* ---- input ---- */
 
@@ -60,9 +60,9 @@ static es_code_t create(fit_t *f, const es_probe_problem_t *p, const es_group_t 
   f->w = es_owned_allocate_zero(&f->owned, f->size, sizeof(double));
   f->direction = es_owned_allocate_zero(&f->owned, f->size, sizeof(double));
   f->gradient = es_owned_allocate_zero(&f->owned, f->size, sizeof(double));
-  f->last = es_owned_allocate(&f->owned, es_fit_leads(f) ? f->size : 0, sizeof(double));
+  f->last = es_owned_allocate(&f->owned, f->size, sizeof(double));
   if (f->owned.failed) return es_out_of_memory(status, STAGE, "vectors of %zu weights", f->size);
-  if (es_fit_leads(f)) ES_TRY(es_history_create(&f->history, f->size, status));
+  if (es_fit_leads(f)) ES_TRY(es_history_create(&f->history, f->size, f->rows.k, status));
   for (int64_t i = 0; i < f->rows.n_local; i++) {
     int32_t c = 0;
     while (f->present[c] != p->labels[i]) c++;
@@ -75,8 +75,9 @@ int64_t es_probe_bytes(const es_probe_problem_t *problem, const es_group_t *grou
   const int32_t d = problem->width, k = problem->classes;
   const size_t size = es_probe_weights_size(d, k);
   int64_t bytes = es_rows_bytes(d, k, es_rows_local(problem, group), group->lane_count ? group->lane_count : 1) +
-                  24 * (int64_t)size;
-  if (group->rank == 0) bytes += es_sketch_bytes(d, k) + 8 * (int64_t)size * (2 * es_history_pairs(size) + 1);
+                  32 * (int64_t)size;
+  bytes += es_sketch_bytes(d, k, group->rank == 0);
+  if (group->rank == 0) bytes += es_history_bytes(size, k);
   return bytes;
 }
 
@@ -119,24 +120,27 @@ static void store_weights(const fit_t *f, double *weights) {
 
 /* ---- the solver ---- */
 
-/* Computes a direction and its scalars on all ranks; returns false if the direction does not descend. Collective. */
-static bool direct(fit_t *f, line_t *line) {
+/* Computes a direction and moves along it: by `first` if that step is good, else by a searched one. Updates solution,
+ * logits, gradient and history. Returns the step, 0 if none lowers F. Collective. */
+static double step(fit_t *f, double first) {
+  line_t line;
   if (es_fit_leads(f)) es_history_direction(&f->history, f->direction, f->gradient, &f->sketch);
-  if (!es_fit_line(f, line)) return false;
-  es_fit_broadcast(f->group, f->direction, f->size * sizeof *f->direction);
-  es_rows_apply(&f->rows, f->rows.step, f->direction);
-  return true;
-}
-
-/* Moves by step t: updates solution, logits, gradient and history. Collective. */
-static void advance(fit_t *f, double t) {
+  if (!es_fit_line(f, &line)) return 0.0;
+  es_group_broadcast(f->group, f->direction, f->size * sizeof *f->direction, 0);
+  trial_t trial = {.t = first};
+  double *gradient = f->last; /* of the trial, while f->gradient still is that of the start */
+  es_rows_sweep(&f->rows, f->direction, first, gradient, &trial.loss, &trial.slope);
+  const bool accepted = es_fit_accepts(f, &line, &trial);
+  const double t = accepted ? first : es_fit_search(f, &line, first, &trial);
+  if (!(t > 0.0)) return 0.0;
   es_rows_move(&f->rows, t);
-  if (es_fit_leads(f)) {
-    memcpy(f->last, f->gradient, f->size * sizeof *f->last);
-    cblas_daxpy((int)f->size, t, f->direction, 1, f->w, 1);
-  }
-  es_fit_evaluate(f);
+  f->last = f->gradient;
+  f->gradient = gradient;
+  if (es_fit_leads(f)) cblas_daxpy((int)f->size, t, f->direction, 1, f->w, 1);
+  f->loss = accepted ? trial.loss : es_rows_gradient(&f->rows, f->gradient);
+  es_fit_score(f);
   if (es_fit_leads(f)) es_history_push(&f->history, t, f->direction, f->gradient, f->last);
+  return t;
 }
 
 /* Switches from float to double: recomputes logits and gradient. Collective. */
@@ -145,13 +149,15 @@ static void sharpen(fit_t *f) {
   es_fit_recompute(f);
 }
 
-/* Iterates until the fit has converged, iterations run out, or rounding stops progress. Collective. */
-static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p) {
+/* Iterates until the fit has converged, iterations run out, or rounding stops progress. `warm`: logits differ between
+ * samples at the start. Collective. */
+static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p, bool warm) {
   const int32_t most = p->iterations > 0 ? p->iterations : ITERATIONS;
   double before = INFINITY; /* F some iterations earlier */
   double length = 1.0;      /* length of the last step */
   int32_t next_sketch = 0;  /* updates get rarer, because the curvature changes ever more slowly */
   for (;;) {
+    if (f->stopped) return;
     if (es_fit_good(f) && f->rows.exact) break;
     if (out->iterations == most) break;
     if (es_fit_good(f)) {
@@ -159,7 +165,7 @@ static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p)
       continue;
     }
     if (out->iterations == next_sketch) {
-      es_sketch_update(&f->sketch, &f->rows);
+      es_sketch_update(&f->sketch, &f->rows, warm || out->iterations > 0);
       next_sketch = next_sketch == 0 ? SKETCH_AGAIN : 3 * next_sketch;
     }
     if (out->iterations % STALLED == 0) {
@@ -168,12 +174,9 @@ static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p)
       if (stalled && f->rows.exact) break;
       if (stalled) sharpen(f);
     }
-    line_t line;
-    const bool descends = direct(f, &line);
-    const double t = descends ? es_fit_search(f, &line, length) : 0.0;
+    const double t = step(f, length);
     out->iterations++;
     if (t > 0.0) {
-      advance(f, t);
       length = t;
     } else if (f->rows.exact) {
       break;
@@ -182,6 +185,7 @@ static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p)
     }
   }
   if (!f->rows.exact) sharpen(f);
+  if (f->stopped) return;
   out->iterations += es_fit_newton(f, p->iterations > 0 ? most - out->iterations : PRODUCTS);
   out->converged = es_fit_good(f);
   out->objective = f->objective;
@@ -190,16 +194,19 @@ static void solve(fit_t *f, es_probe_result_t *out, const es_probe_problem_t *p)
   out->passes = f->rows.passes;
 }
 
-static void start(fit_t *f, const double *weights) {
+/* Starts at the caller's weights, or cold if these are worse. Returns true if it starts at the weights. */
+static bool start(fit_t *f, const double *weights) {
   const bool warm = load_start(f, weights);
   if (warm) es_fit_recompute(f);
   double *kept = f->direction; /* saves the warm start until it is compared with the cold start */
   memcpy(kept, f->w, f->size * sizeof *kept);
   es_fit_cold_start(f);
-  if (warm && f->objective < f->cold)
+  if (warm && f->objective < f->cold) {
     memcpy(f->w, kept, f->size * sizeof *kept);
-  else
-    es_fit_recompute(f);
+    return true;
+  }
+  es_fit_recompute(f);
+  return false;
 }
 
 static void predict(const fit_t *f, int64_t *confusion, double *accuracy) {
@@ -233,9 +240,7 @@ static void trivial(es_probe_result_t *out, double *weights, int64_t *confusion,
 
 es_code_t es_probe_fit(es_probe_result_t *out, double *weights, int64_t *confusion, const es_probe_problem_t *problem,
                        const es_group_t *group, es_status_t *status) {
-  fit_t f = {.group = group,
-             .classes = problem->classes,
-             .tolerance = problem->tolerance > 0.0 ? problem->tolerance : TOLERANCE};
+  fit_t f = {.group = group, .classes = problem->classes, .tolerance = problem->gap > 0.0 ? problem->gap : GAP};
   if (check_problem(problem, group, status) == ES_OK) {
     f.counts = es_allocate((size_t)problem->classes + 1, sizeof *f.counts);
     f.present = es_allocate((size_t)problem->classes, sizeof *f.present);
@@ -259,12 +264,16 @@ es_code_t es_probe_fit(es_probe_result_t *out, double *weights, int64_t *confusi
         *out = (es_probe_result_t){0};
         es_rows_centre(&f.rows);
         f.scaled = f.rows.far;
-        start(&f, weights);
-        solve(&f, out, problem);
+        const bool warm = start(&f, weights);
+        solve(&f, out, problem, warm);
+        if (f.stopped) code = es_fail(status, ES_STOPPED, STAGE, "stopped");
+      }
+      if (code == ES_OK) {
         predict(&f, confusion, &out->accuracy);
-        es_fit_broadcast(group, f.w, f.size * sizeof *f.w);
+        es_group_broadcast(group, f.w, f.size * sizeof *f.w, 0);
         store_weights(&f, weights);
-        es_fit_broadcast(group, weights, es_probe_weights_size(problem->width, problem->classes) * sizeof *weights);
+        es_group_broadcast(group, weights, es_probe_weights_size(problem->width, problem->classes) * sizeof *weights,
+                           0);
       }
     }
   }

@@ -10,7 +10,7 @@
  * it. Both are valid where the logits hardly change; saturated samples (outliers) can still lie far from the optimum.
  */
 #include "newton.h"
-#include <cblas.h>
+#include "eigenscope/cblas.h"
 #include <math.h>
 #include <string.h>
 
@@ -48,9 +48,9 @@ static void turn(const fit_t *f, conjugate_t *c) {
 static void begin(fit_t *f, conjugate_t *c) {
   *c = (conjugate_t){0};
   if (es_fit_leads(f)) {
-    c->diagonal = f->history.step;
+    c->diagonal = f->history.memory;
     c->solution = c->diagonal + f->size;
-    c->residual = f->history.change;
+    c->residual = c->solution + f->size;
     c->product = c->residual + f->size;
   }
   es_rows_diagonal(&f->rows, c->diagonal);
@@ -65,9 +65,8 @@ static void begin(fit_t *f, conjugate_t *c) {
 /* Takes one step along f->direction; returns false if rounding leaves no curvature. Collective; the result counts on
  * rank 0. */
 static bool advance(fit_t *f, conjugate_t *c) {
-  es_fit_broadcast(f->group, f->direction, f->size * sizeof(double));
-  es_rows_apply(&f->rows, f->rows.step, f->direction);
-  es_rows_curvature(&f->rows, c->product);
+  es_group_broadcast(f->group, f->direction, f->size * sizeof(double), 0);
+  es_rows_curvature(&f->rows, f->direction, c->product);
   if (!es_fit_leads(f)) return true;
   cblas_daxpy((int)es_fit_weights(f), f->rows.l2, f->direction, 1, c->product, 1);
   const double curvature = es_history_dot(f->direction, c->product, f->size), t = c->rest / curvature;
@@ -92,17 +91,19 @@ static int32_t solve(fit_t *f, double *bound, bool *whole, int32_t most) {
   for (; taken < most; taken++) {
     const double enough = c.lower <= goal ? 0.0 : c.lower > 1e-2 * f->objective ? 1e-2 : 1e-6;
     c.whole = (size_t)taken >= 2 * f->size && c.lower <= 0.1 * goal;
-    more = more && !c.whole && c.rest > enough * first && c.upper > 0.1 * goal;
-    es_fit_broadcast(f->group, &more, sizeof more);
+    if (es_fit_leads(f) && es_watch_must_stop(f->group->watch)) f->stopped = true;
+    more = more && !c.whole && c.rest > enough * first && c.upper > 0.1 * goal && !f->stopped;
+    es_group_broadcast(f->group, &more, sizeof more, 0);
     if (!more) break;
     more = advance(f, &c);
   }
   if (es_fit_leads(f)) memcpy(f->direction, c.solution, f->size * sizeof(double));
   *bound = c.lower + (c.whole ? 0.0 : c.upper);
-  es_fit_broadcast(f->group, bound, sizeof *bound);
+  es_group_broadcast(f->group, bound, sizeof *bound, 0);
   *whole = c.whole;
-  es_fit_broadcast(f->group, whole, sizeof *whole);
-  es_fit_broadcast(f->group, f->direction, f->size * sizeof(double));
+  es_group_broadcast(f->group, whole, sizeof *whole, 0);
+  es_group_broadcast(f->group, &f->stopped, sizeof f->stopped, 0);
+  es_group_broadcast(f->group, f->direction, f->size * sizeof(double), 0);
   es_rows_apply(&f->rows, f->rows.step, f->direction);
   return taken;
 }
@@ -120,12 +121,13 @@ static int32_t descend(fit_t *f, int32_t most) {
       break;
     }
     taken += solve(f, &bound, &whole, most - taken);
+    if (f->stopped) break;
     const double change = es_rows_largest_step(&f->rows);
     f->gap = bound / (2.0 * f->objective);
     if ((change <= SMALL_CHANGE || whole) && es_fit_good(f)) break;
     f->gap = gap;
     if (!es_fit_line(f, &line)) break;
-    const double t = es_fit_search(f, &line, fmin(1.0, LARGE_CHANGE / change));
+    const double t = es_fit_search(f, &line, fmin(1.0, LARGE_CHANGE / change), NULL);
     if (!(t > 0.0)) break;
     es_rows_move(&f->rows, t);
     if (es_fit_leads(f)) cblas_daxpy((int)f->size, t, f->direction, 1, f->w, 1);
@@ -136,7 +138,7 @@ static int32_t descend(fit_t *f, int32_t most) {
 
 int32_t es_fit_newton(fit_t *f, int32_t most) {
   if (es_fit_good(f) || most <= 0) return 0;
-  double *kept = es_fit_leads(f) ? f->history.step + 2 * f->size : NULL; /* beyond the vectors of `begin` */
+  double *kept = es_fit_leads(f) ? f->history.memory + 4 * f->size : NULL; /* beyond the vectors of `begin` */
   if (kept) memcpy(kept, f->w, f->size * sizeof *kept);
   const double before = f->objective;
   f->scaled = true;

@@ -1,19 +1,12 @@
 #include "objective.h"
-#include <cblas.h>
-#include <limits.h>
+#include "eigenscope/cblas.h"
 #include <math.h>
 #include <string.h>
 
 enum { TRIALS = 30 };
 static const double GRADIENT_TOLERANCE = 1e-4;
-
-void es_fit_broadcast(const es_group_t *group, void *data, size_t bytes) {
-  if (group->size == 1) return;
-  for (size_t done = 0, step; done < bytes; done += step) {
-    step = bytes - done < (size_t)INT_MAX / 2 ? bytes - done : (size_t)INT_MAX / 2;
-    ES_MPI(MPI_Bcast((char *)data + done, (int)step, MPI_BYTE, 0, group->comm));
-  }
-}
+static const double STEEP = 0.1; /* a search ends where this share of the slope is left */
+static const double FLAT = 0.5;  /* a first step is accepted where this share is left, because it costs no other pass */
 
 void es_fit_cold_start(fit_t *f) {
   f->cold = 0.0;
@@ -60,9 +53,8 @@ static double scaled_norm(const fit_t *f) {
   return sqrt(square / (k == 2 ? 2.0 : 1.0)) / (double)f->rows.n;
 }
 
-void es_fit_evaluate(fit_t *f) {
-  f->loss = es_rows_gradient(&f->rows, f->gradient);
-  double scalars[3] = {0};
+void es_fit_score(fit_t *f) {
+  double scalars[4] = {0};
   if (es_fit_leads(f)) {
     const size_t weights = es_fit_weights(f);
     const double penalty = f->rows.l2;
@@ -71,15 +63,22 @@ void es_fit_evaluate(fit_t *f) {
     const double square = es_history_dot(f->gradient, f->gradient, f->size);
     scalars[1] = square / (2.0 * penalty * scalars[0]);
     scalars[2] = f->scaled ? scaled_norm(f) : gradient_norm(f);
+    scalars[3] = es_watch_must_stop(f->group->watch) ? 1.0 : 0.0;
   }
-  es_fit_broadcast(f->group, scalars, sizeof scalars);
+  es_group_broadcast(f->group, scalars, sizeof scalars, 0);
   f->objective = scalars[0];
   f->gap = scalars[1];
   f->norm = scalars[2];
+  f->stopped = f->stopped || scalars[3] > 0.0;
+}
+
+void es_fit_evaluate(fit_t *f) {
+  f->loss = es_rows_gradient(&f->rows, f->gradient);
+  es_fit_score(f);
 }
 
 void es_fit_recompute(fit_t *f) {
-  es_fit_broadcast(f->group, f->w, f->size * sizeof *f->w);
+  es_group_broadcast(f->group, f->w, f->size * sizeof *f->w, 0);
   es_rows_apply(&f->rows, f->rows.logits, f->w);
   es_fit_evaluate(f);
 }
@@ -93,21 +92,41 @@ bool es_fit_line(const fit_t *f, line_t *line) {
     line->wp = es_history_dot(f->w, f->direction, weights);
     line->pp = es_history_dot(f->direction, f->direction, weights);
   }
-  es_fit_broadcast(f->group, line, sizeof *line);
+  es_group_broadcast(f->group, line, sizeof *line, 0);
   return line->slope < 0.0 && isfinite(line->slope);
 }
 
-double es_fit_search(fit_t *f, const line_t *line, double first) {
-  const double penalty = f->rows.l2, noise = 1e-14 * fabs(f->objective);
-  double low = 0.0, low_slope = line->slope, high = INFINITY, high_slope = 0.0, t = first, best = 0.0;
-  for (int trial = 0; trial < TRIALS; trial++) {
-    double loss, slope;
-    es_rows_trial(&f->rows, t, &loss, &slope);
-    const double value = loss + penalty * (0.5 * line->ww + t * line->wp + 0.5 * t * t * line->pp);
-    slope += penalty * (line->wp + t * line->pp);
-    const bool lower = value <= f->objective + 1e-4 * t * line->slope + noise;
+/* F at a trial, and its slope. */
+static double value_at(const fit_t *f, const line_t *line, const trial_t *trial, double *slope) {
+  const double penalty = f->rows.l2, t = trial->t;
+  *slope = trial->slope + penalty * (line->wp + t * line->pp);
+  return trial->loss + penalty * (0.5 * line->ww + t * line->wp + 0.5 * t * t * line->pp);
+}
+
+/* True if the trial lowers F enough. */
+static bool lowers(const fit_t *f, const line_t *line, const trial_t *trial, double value) {
+  return value <= f->objective + 1e-4 * trial->t * line->slope + 1e-14 * fabs(f->objective);
+}
+
+bool es_fit_accepts(const fit_t *f, const line_t *line, const trial_t *trial) {
+  double slope;
+  const double value = value_at(f, line, trial, &slope);
+  return lowers(f, line, trial, value) && fabs(slope) <= FLAT * fabs(line->slope);
+}
+
+double es_fit_search(fit_t *f, const line_t *line, double first, const trial_t *known) {
+  double low = 0.0, low_slope = line->slope, high = INFINITY, high_slope = 0.0, best = 0.0;
+  trial_t trial = {.t = first};
+  for (int i = 0; i < TRIALS; i++) {
+    double slope;
+    if (i == 0 && known)
+      trial = *known;
+    else
+      es_rows_trial(&f->rows, trial.t, &trial.loss, &trial.slope);
+    const double value = value_at(f, line, &trial, &slope), t = trial.t;
+    const bool lower = lowers(f, line, &trial, value);
     if (lower) best = t;
-    if (lower && fabs(slope) <= 0.1 * fabs(line->slope)) return t;
+    if (lower && fabs(slope) <= STEEP * fabs(line->slope)) return t;
     if (slope > 0.0 || !lower) {
       high = t;
       high_slope = slope;
@@ -116,11 +135,11 @@ double es_fit_search(fit_t *f, const line_t *line, double first) {
       low_slope = slope;
     }
     if (isinf(high)) {
-      t *= 3.0;
+      trial.t = 3.0 * t;
     } else {
       double share = high_slope > low_slope ? -low_slope / (high_slope - low_slope) : 0.5;
       share = share > 0.1 ? share : 0.1;
-      t = low + (share < 0.9 ? share : 0.9) * (high - low);
+      trial.t = low + (share < 0.9 ? share : 0.9) * (high - low);
     }
   }
   return best;

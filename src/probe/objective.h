@@ -21,9 +21,10 @@ typedef struct fit {
   double *w;         /* solution: W (k × d), b (k) for centred features; current on rank 0 */
   double *direction; /* current on all ranks */
   double *gradient;  /* of F; rank 0 only */
-  double *last;      /* gradient before the last step; rank 0 only */
+  double *last;      /* gradient before the last step, or of a trial; rank 0 only */
   double loss;       /* at w */
   double objective, gap, norm;
+  bool stopped;     /* rank 0 was told to stop; equal on all ranks */
   bool scaled;      /* the norm is that of features centred and divided by their ranges */
   double cold;      /* F of the cold start */
   es_owned_t owned; /* owns the arrays w, direction, gradient and last */
@@ -43,8 +44,6 @@ static inline bool es_fit_leads(const fit_t *f) {
 static inline size_t es_fit_weights(const fit_t *f) {
   return (size_t)f->rows.k * (size_t)f->rows.d;
 }
-/* Broadcasts rank 0's data. Collective. */
-void es_fit_broadcast(const es_group_t *group, void *data, size_t bytes);
 
 /* Sets W to 0 and the intercepts to their optimum for W = 0, the logarithms of the classes' shares; sets f->cold. */
 void es_fit_cold_start(fit_t *f);
@@ -52,6 +51,14 @@ void es_fit_cold_start(fit_t *f);
 void es_fit_gauge_column(double *column, int64_t k, int64_t stride);
 /* Subtracts the mean over classes from each column of v and from the intercepts; at the optimum this mean is 0. */
 void es_fit_gauge(const fit_t *f, double *v);
+/* A point on a line: loss and its derivative with respect to t. */
+typedef struct trial {
+  double t, loss, slope;
+} trial_t;
+
+/* Computes objective, gap and norm from f->loss and the gradient of the loss in f->gradient, to which this function
+ * adds the penalty's, and broadcasts them. Collective. */
+void es_fit_score(fit_t *f);
 /* Computes gradient and objective from the logits, and broadcasts rank 0's scalars. Collective. */
 void es_fit_evaluate(fit_t *f);
 /* Computes the logits of w, then gradient and objective. Collective. */
@@ -61,9 +68,12 @@ bool es_fit_good(const fit_t *f);
 
 /* Computes the scalars of f->direction on all ranks; returns false if the direction does not descend. Collective. */
 bool es_fit_line(const fit_t *f, line_t *line);
+/* True if the Wolfe conditions hold at the trial, so that no search is needed. */
+bool es_fit_accepts(const fit_t *f, const line_t *line, const trial_t *trial);
 /* Finds a step along the line that fulfils the Wolfe conditions, by secants of the slope between points before and
- * after the minimum (F is convex on the line). Returns 0 if no step lowers F. A trial needs no matrix product, so the
- * search can be fairly exact. Collective. */
-double es_fit_search(fit_t *f, const line_t *line, double first);
+ * after the minimum (F is convex on the line), from the step `first` on, which was computed already if `known` is not
+ * NULL. Returns 0 if no step lowers F. A trial needs no matrix product, so the search can be fairly exact. Collective.
+ */
+double es_fit_search(fit_t *f, const line_t *line, double first, const trial_t *known);
 
 #endif

@@ -1,9 +1,10 @@
 #include "rows.h"
+#include "curvature.h"
+#include "eigenscope/cblas.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/memory.h"
 #include "products.h"
 #include "softmax.h"
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
@@ -11,9 +12,9 @@ static size_t at_least(size_t a, size_t b) {
   return a > b ? a : b;
 }
 
-/* Number of columns of the buffers, including padding. */
+/* Most columns of a product. */
 static size_t columns_of(int32_t k) {
-  return at_least((size_t)es_product_columns(k), ES_ROWS_SKETCH);
+  return at_least((size_t)k, ES_ROWS_SKETCH);
 }
 
 static int64_t lane_rows(const es_probe_problem_t *problem, const es_group_t *group, int lane) {
@@ -30,25 +31,46 @@ int64_t es_rows_local(const es_probe_problem_t *problem, const es_group_t *group
 }
 
 size_t es_rows_sum_size(int32_t d, int32_t k) {
-  const size_t gradient = ((size_t)d + 1) * (size_t)k + 1, sketch = (size_t)d * ES_ROWS_SKETCH,
-               coupling = ((size_t)k + 1) * (size_t)k + 1;
-  return at_least(at_least(gradient, sketch), coupling);
+  const size_t gradient = ((size_t)d + 1) * (size_t)k + 2, sketch = (size_t)d * ES_ROWS_SKETCH,
+               coupling = ((size_t)k + 1) * (size_t)k + 2;
+  return at_least(at_least(gradient, sketch), at_least(coupling, es_curvature_half(d, k)));
+}
+
+/* A slice and what its products need stay in the second-level cache: 192 KiB of rows, at least 16 rows. With 256 KiB,
+ * passes over rows of 512 features are slower by half. */
+static int64_t slice_most(int64_t d) {
+  const int64_t rows = 49152 / d;
+  return rows < 16 ? 16 : rows < ES_ROWS_SLICE ? rows : ES_ROWS_SLICE;
+}
+
+int64_t es_rows_count(const rows_t *rows, int64_t left) {
+  const int64_t most = slice_most(rows->d);
+  return left < most ? left : most;
 }
 
 int64_t es_rows_bytes(int32_t d, int32_t k, int64_t n_local, int lanes) {
   const int64_t columns = (int64_t)columns_of(k), wide = d;
   return n_local * (16 * (int64_t)k + 12) + 8 * lanes * (int64_t)es_rows_sum_size(d, k) +
-         ES_ROWS_SLICE * (8 * (int64_t)k + 4 * columns + 12 * wide) + 8 * wide * columns +
-         8 * wide * (es_product_columns(k) + 2);
+         slice_most(d) * (8 * (int64_t)k + 4 * columns + 16 * wide) + 4 * wide * columns + 8 * wide * (k + 2);
+}
+
+/* The metric needs no more than SAMPLED rows: 76 steps with a quarter of 50,000 rows, 75 with all. */
+enum { SAMPLED = 16384 };
+
+/* Sampled rows of a lane are so many rows apart. */
+static int64_t stride_of(int64_t n) {
+  return n > SAMPLED ? (n + SAMPLED - 1) / SAMPLED : 1;
 }
 
 es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t k, const es_group_t *group,
                          es_status_t *status) {
   const int64_t n_local = es_rows_local(problem, group);
   const size_t n = (size_t)n_local, d = (size_t)problem->width, classes = (size_t)k, columns = columns_of(k),
-               lanes = at_least((size_t)group->lane_count, 1);
+               lanes = at_least((size_t)group->lane_count, 1), slice = (size_t)slice_most(problem->width);
+  const int64_t stride = stride_of(problem->n);
   es_owned_t owned = {0};
   *out = (rows_t){.group = group,
+                  .products = es_products(),
                   .n = problem->n,
                   .n_local = n_local,
                   .start = es_owned_allocate(&owned, (size_t)group->lane_count + 1, sizeof(int64_t)),
@@ -64,13 +86,14 @@ es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t
                   .step = es_owned_allocate(&owned, n * classes, sizeof(double)),
                   .square = es_owned_allocate(&owned, n, sizeof(double)),
                   .lanes = es_owned_allocate(&owned, lanes * es_rows_sum_size(problem->width, k), sizeof(double)),
-                  .block = es_owned_allocate(&owned, ES_ROWS_SLICE * classes, sizeof(double)),
-                  .block32 = es_owned_allocate(&owned, ES_ROWS_SLICE * columns, sizeof(float)),
+                  .block = es_owned_allocate(&owned, slice * classes, sizeof(double)),
+                  .block32 = es_owned_allocate(&owned, slice * columns, sizeof(float)),
+                  .sampled = es_owned_allocate(&owned, stride > 1 ? slice * d : 0, sizeof(float)),
+                  .stride = stride,
                   .coefficients = es_owned_allocate(&owned, d * columns, sizeof(float)),
-                  .product = es_owned_allocate(&owned, d * columns, sizeof(float)),
-                  .wide = es_owned_allocate(&owned, ES_ROWS_SLICE * d, sizeof(double)),
-                  .narrowed = es_owned_allocate(&owned, ES_ROWS_SLICE * d, sizeof(float)),
-                  .spare = es_owned_allocate(&owned, d * (size_t)es_product_columns(k), sizeof(double))};
+                  .wide = es_owned_allocate(&owned, slice * d, sizeof(double)),
+                  .narrowed = es_owned_allocate(&owned, slice * d, sizeof(float)),
+                  .spare = es_owned_allocate(&owned, d * at_least(classes, 2), sizeof(double))};
   out->owned = owned;
   if (owned.failed) {
     es_rows_destroy(out);
@@ -86,10 +109,6 @@ es_code_t es_rows_create(rows_t *out, const es_probe_problem_t *problem, int32_t
 void es_rows_destroy(rows_t *rows) {
   es_owned_free(&rows->owned);
   *rows = (rows_t){0};
-}
-
-static int64_t slice_rows(int64_t left) {
-  return left < ES_ROWS_SLICE ? left : ES_ROWS_SLICE;
 }
 
 /* ---- slices ---- */
@@ -123,6 +142,25 @@ const float *es_rows_slice(const rows_t *rows, int64_t i, int64_t n) {
   if (rows->x && !rows->far) return rows->x + i * rows->d;
   shorten(rows->narrowed, slice_wide(rows, i, n), n * rows->d);
   return rows->narrowed;
+}
+
+const float *es_rows_next(const rows_t *rows, int64_t i, int64_t n) {
+  return rows->x && !rows->far && i + 2 * n <= rows->n_local ? rows->x + (i + n) * rows->d : NULL;
+}
+
+int64_t es_rows_sample_count(const rows_t *rows, int64_t left) {
+  return es_rows_count(rows, (left + rows->stride - 1) / rows->stride);
+}
+
+const float *es_rows_sample(rows_t *rows, int64_t i, int64_t n) {
+  const int64_t k = rows->k, d = rows->d;
+  for (int64_t r = 0; r < n; r++)
+    memcpy(rows->block + r * k, rows->logits + (i + r * rows->stride) * k, (size_t)k * sizeof(double));
+  es_softmax_rows(rows->block, rows->label + i, n, rows->k); /* the labels count only for the loss */
+  if (rows->stride == 1) return es_rows_slice(rows, i, n);
+  for (int64_t r = 0; r < n; r++)
+    memcpy(rows->sampled + r * d, es_rows_slice(rows, i + r * rows->stride, 1), (size_t)d * sizeof(float));
+  return rows->sampled;
 }
 
 /* ---- centring ---- */
@@ -162,7 +200,7 @@ void es_rows_centre(rows_t *rows) {
     memset(sum, 0, (size_t)d * sizeof *sum);
     const int64_t first = rows->start[lane], end = rows->start[lane + 1];
     for (int64_t i = first, n; i < end; i += n) {
-      n = slice_rows(end - i);
+      n = es_rows_count(rows, end - i);
       const double *x = slice_wide(rows, i, n);
       for (int64_t r = 0; r < n; r++) add_row(sum, ends, x + r * d, d);
     }
@@ -181,161 +219,196 @@ void es_rows_centre(rows_t *rows) {
   rows->far = fmax(range, mean) > ES_ROWS_FAR;
   rows->scale = range > 0.0 ? ldexp(1.0, -ilogb(range)) : 1.0;
   for (int64_t i = 0, n; i < rows->n_local; i += n) {
-    n = slice_rows(rows->n_local - i);
+    n = es_rows_count(rows, rows->n_local - i);
     centre_slice(rows, i, n);
   }
 }
 
 /* ---- products ---- */
 
-ES_KERNEL
-void es_rows_add_wide(double *restrict into, const float *restrict from, int64_t n) {
-  for (int64_t i = 0; i < n; i++) into[i] += (double)from[i];
-}
-
 /* Rounds tiny values to 0: denormal floats only slow the processor down. */
-static float narrow(double v) {
+static ES_INLINE float narrow(double v) {
   return fabs(v) < 1e-30 ? 0.0f : (float)v;
 }
 
-/* into (n × k) = x·coefficientsᵀ for one slice. */
-static void slice_logits(rows_t *rows, double *into, int64_t first, int64_t n) {
-  const int64_t k = rows->k, d = rows->d, g = es_product_group(k);
+ES_KERNEL
+static void narrow_all(float *restrict out, const double *restrict in, double factor, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] = narrow(in[i] * factor);
+}
+
+/* A slice of rows, in float or, if rows->exact, in double. */
+typedef struct slice {
+  int64_t first, n;
+  const float *x, *next;
+  double *wide;
+} slice_t;
+
+static slice_t slice_of(const rows_t *rows, int64_t first, int64_t n) {
+  slice_t s = {.first = first, .n = n};
   if (rows->exact) {
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, rows->k, rows->d, 1.0, slice_wide(rows, first, n),
-                rows->d, rows->spare, rows->d, 0.0, into, rows->k);
-    return;
+    s.wide = slice_wide(rows, first, n);
+  } else {
+    s.x = es_rows_slice(rows, first, n);
+    s.next = es_rows_next(rows, first, n);
   }
-  es_product_forward(rows->block32, es_rows_slice(rows, first, n), n, d, rows->coefficients, k);
-  for (int64_t i = 0; i < n; i++) {
-    for (int64_t c = 0; c < k; c++) into[i * k + c] = (double)rows->block32[es_product_index(i, c, n, g)];
-  }
+  return s;
 }
 
 /* Converts the weights for the scaled rows, to float or double. */
 static void load_coefficients(rows_t *rows, const double *v) {
-  const int64_t d = rows->d, k = rows->k, g = es_product_group(k);
+  const int64_t size = (int64_t)rows->k * rows->d;
   const double factor = 1.0 / rows->scale;
-  if (rows->exact) {
-    for (int64_t i = 0; i < k * d; i++) rows->spare[i] = v[i] * factor;
-    return;
+  if (!rows->exact) narrow_all(rows->coefficients, v, factor, size);
+  for (int64_t i = 0; rows->exact && i < size; i++) rows->spare[i] = v[i] * factor;
+}
+
+ES_KERNEL
+static void add_rows(double *restrict sum, const double *restrict x, int64_t n, int64_t k) {
+  for (int64_t i = 0; i < n; i++, x += k) {
+    for (int64_t c = 0; c < k; c++) sum[c] += x[c];
   }
-  memset(rows->coefficients, 0, (size_t)(es_product_columns(k) * d) * sizeof(float));
-  for (int64_t c = 0; c < k; c++) {
-    for (int64_t j = 0; j < d; j++) rows->coefficients[es_product_index(j, c, d, g)] = narrow(v[c * d + j] * factor);
+}
+
+ES_KERNEL
+static void add_bias(double *restrict z, const double *restrict bias, int64_t n, int64_t k) {
+  for (int64_t i = 0; i < n; i++, z += k) {
+    for (int64_t c = 0; c < k; c++) z[c] += bias[c];
   }
+}
+
+/* into (n × k) = x·coefficientsᵀ + bias for one slice. */
+static void slice_logits(rows_t *rows, double *into, const slice_t *s, const double *bias) {
+  const int64_t k = rows->k;
+  if (rows->exact)
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)s->n, rows->k, rows->d, 1.0, s->wide, rows->d,
+                rows->spare, rows->d, 0.0, into, rows->k);
+  else
+    rows->products->forward(rows->block32, s->x, s->n, rows->d, rows->coefficients, k);
+  if (!rows->exact) widen(into, rows->block32, s->n * k);
+  add_bias(into, bias, s->n, k);
 }
 
 void es_rows_apply(rows_t *rows, double *into, const double *v) {
   const int64_t d = rows->d, k = rows->k;
-  const double *bias = v + k * d;
   load_coefficients(rows, v);
   for (int lane = 0; lane < rows->group->lane_count; lane++) {
-    const int64_t first = rows->start[lane], end = rows->start[lane + 1];
-    for (int64_t i = first, n; i < end; i += n) {
-      n = slice_rows(end - i);
-      double *z = into + i * k;
-      slice_logits(rows, z, i, n);
-      for (int64_t r = 0; r < n; r++) {
-        for (int64_t c = 0; c < k; c++) z[r * k + c] += bias[c];
-      }
+    const int64_t end = rows->start[lane + 1];
+    for (int64_t i = rows->start[lane], n; i < end; i += n) {
+      n = es_rows_count(rows, end - i);
+      const slice_t s = slice_of(rows, i, n);
+      slice_logits(rows, into + i * k, &s, v + k * d);
     }
   }
   rows->passes++;
+}
+
+/* Σ (p − y)·step, in lanes of which each has its own sum. */
+ES_KERNEL
+static double slope_of(const double *restrict p, const double *restrict step, const int32_t *restrict label, int64_t n,
+                       int32_t k) {
+  double lane[8] = {0}, sum = 0.0;
+  int64_t e = 0;
+  for (; e + 8 <= n * k; e += 8) {
+    for (int l = 0; l < 8; l++) lane[l] += p[e + l] * step[e + l];
+  }
+  for (; e < n * k; e++) sum += p[e] * step[e];
+  for (int l = 0; l < 8; l++) sum += lane[l];
+  for (int64_t i = 0; i < n; i++) sum -= step[i * k + label[i]];
+  return sum;
 }
 
 /* Sums that a pass over the rows computes: Σ block ⊗ x, with a block (rows × k) computed from the probabilities p. */
 typedef enum sum {
   RESIDUALS, /* p − y: the gradient */
+  STEPPED,   /* p − y at logits + t·step */
   CURVATURE, /* p·(step − Σ p·step): the Hessian times the direction of rows->step */
   DIAGONAL   /* p·(1 − p), and x² instead of x: the diagonal of the Hessian */
 } sum_t;
 
-/* Fills rows->block for n rows from row i on. Returns their loss. */
-static double slice_block(rows_t *rows, int64_t i, int64_t n, sum_t what) {
-  const int64_t k = rows->k;
-  memcpy(rows->block, rows->logits + i * k, (size_t)(n * k) * sizeof(double));
-  const double loss = es_softmax_rows(rows->block, rows->label + i, n, rows->k);
-  for (int64_t r = 0; r < n; r++) {
+/* Fills rows->block for a slice. Adds its loss and slope to sums[0] and sums[1]. */
+static void slice_block(rows_t *rows, const slice_t *s, sum_t what, double t, double *sums) {
+  const int64_t k = rows->k, first = s->first * k;
+  const double *step = rows->step + first;
+  const int32_t *label = rows->label + s->first;
+  if (what == STEPPED)
+    es_softmax_logits(rows->block, rows->logits + first, step, t, s->n, rows->k);
+  else
+    memcpy(rows->block, rows->logits + first, (size_t)(s->n * k) * sizeof(double));
+  sums[0] += es_softmax_rows(rows->block, label, s->n, rows->k);
+  if (what == STEPPED) sums[1] += slope_of(rows->block, step, label, s->n, rows->k);
+  for (int64_t r = 0; r < s->n; r++) {
     double *p = rows->block + r * k, mean = 0.0;
-    const double *step = rows->step + (i + r) * k;
-    if (what == RESIDUALS) p[rows->label[i + r]] -= 1.0;
-    if (what == CURVATURE) mean = cblas_ddot(rows->k, p, 1, step, 1);
-    for (int64_t c = 0; what != RESIDUALS && c < k; c++) p[c] *= what == CURVATURE ? step[c] - mean : 1.0 - p[c];
+    if (what == RESIDUALS || what == STEPPED) p[label[r]] -= 1.0;
+    for (int64_t c = 0; what == CURVATURE && c < k; c++) mean += p[c] * step[r * k + c];
+    for (int64_t c = 0; what == CURVATURE && c < k; c++) p[c] *= step[r * k + c] - mean;
+    for (int64_t c = 0; what == DIAGONAL && c < k; c++) p[c] *= 1.0 - p[c];
   }
-  return loss;
 }
 
-/* Adds blockᵀ·x of one slice: in float to rows->spare, in double to `sum` (k × d). */
-static void slice_product(rows_t *rows, double *sum, int64_t first, int64_t n, sum_t what) {
-  const int64_t k = rows->k, d = rows->d, g = es_product_group(k), columns = es_product_columns(k);
+/* Adds blockᵀ·x of one slice to `sum` (k × d). */
+static void slice_product(rows_t *rows, double *sum, const slice_t *s, sum_t what) {
+  const int64_t k = rows->k, d = rows->d;
   if (rows->exact) {
-    const double *x = slice_wide(rows, first, n);
-    for (int64_t e = 0; what == DIAGONAL && e < n * d; e++) rows->wide[e] = x[e] * x[e];
-    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows->k, rows->d, (int)n,
-                what == DIAGONAL ? 1.0 / (rows->scale * rows->scale) : 1.0 / rows->scale, rows->block, rows->k,
-                what == DIAGONAL ? rows->wide : x, rows->d, 1.0, sum, rows->d);
+    for (int64_t e = 0; what == DIAGONAL && e < s->n * d; e++) rows->wide[e] = s->wide[e] * s->wide[e];
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows->k, rows->d, (int)s->n, 1.0, rows->block, rows->k,
+                what == DIAGONAL ? rows->wide : s->wide, rows->d, 1.0, sum, rows->d);
     return;
   }
-  memset(rows->block32, 0, (size_t)(n * columns) * sizeof(float));
-  for (int64_t i = 0; i < n; i++) {
-    for (int64_t c = 0; c < k; c++) rows->block32[es_product_index(i, c, n, g)] = narrow(rows->block[i * k + c]);
-  }
-  es_product_backward(rows->product, es_rows_slice(rows, first, n), n, d, rows->block32, k);
-  es_rows_add_wide(rows->spare, rows->product, d * columns);
+  narrow_all(rows->block32, rows->block, 1.0, s->n * k);
+  rows->products->backward(sum, s->x, s->n, d, rows->block32, k, s->next);
 }
 
-/* out (k × d + k) = Σ block ⊗ (x, 1) over all ranks; returns the loss. */
-static double sum_rows(rows_t *rows, double *out, sum_t what) {
-  const int64_t d = rows->d, k = rows->k, g = es_product_group(k), size = k * d + k + 1;
-  memset(rows->lanes, 0,
-         (size_t)(rows->group->lane_count ? rows->group->lane_count : 1) * (size_t)size * sizeof(double));
-  for (int lane = 0; lane < rows->group->lane_count; lane++) {
+/* out (k × d + k) = Σ block ⊗ (x, 1) over all ranks; sums = loss and slope. Computes rows->step first if there is a
+ * direction. */
+static void sum_rows(rows_t *rows, double *out, sum_t what, const double *direction, double t, double sums[2]) {
+  const int64_t d = rows->d, k = rows->k, size = k * d + k + 2;
+  const int lanes = rows->group->lane_count;
+  memset(rows->lanes, 0, (size_t)(lanes ? lanes : 1) * (size_t)size * sizeof(double));
+  if (direction) load_coefficients(rows, direction);
+  for (int lane = 0; lane < lanes; lane++) {
     double *sum = rows->lanes + lane * size, *bias = sum + k * d;
-    const int64_t first = rows->start[lane], end = rows->start[lane + 1];
-    if (!rows->exact) memset(rows->spare, 0, (size_t)(d * es_product_columns(k)) * sizeof(double));
-    for (int64_t i = first, n; i < end; i += n) {
-      n = slice_rows(end - i);
-      bias[k] += slice_block(rows, i, n, what);
-      for (int64_t r = 0; r < n; r++) {
-        for (int64_t c = 0; c < k; c++) bias[c] += rows->block[r * k + c];
-      }
-      slice_product(rows, sum, i, n, what);
-    }
-    for (int64_t c = 0; !rows->exact && c < k; c++) {
-      for (int64_t j = 0; j < d; j++) sum[c * d + j] = rows->spare[es_product_index(j, c, d, g)] / rows->scale;
+    const int64_t end = rows->start[lane + 1];
+    for (int64_t i = rows->start[lane], n; i < end; i += n) {
+      n = es_rows_count(rows, end - i);
+      const slice_t s = slice_of(rows, i, n);
+      if (direction) slice_logits(rows, rows->step + i * k, &s, direction + k * d);
+      slice_block(rows, &s, what, t, bias + k);
+      add_rows(bias, rows->block, n, k);
+      slice_product(rows, sum, &s, what);
     }
   }
   es_tree_sum_f64(rows->group, rows->lanes, (size_t)size);
-  if (out) memcpy(out, rows->lanes, (size_t)(size - 1) * sizeof(double));
+  const double factor = what == DIAGONAL ? 1.0 / (rows->scale * rows->scale) : 1.0 / rows->scale;
+  for (int64_t i = 0; out && i < k * d; i++) out[i] = rows->lanes[i] * factor;
+  if (out) memcpy(out + k * d, rows->lanes + k * d, (size_t)k * sizeof *out);
+  memcpy(sums, rows->lanes + k * d + k, 2 * sizeof *sums);
   rows->passes++;
-  return rows->lanes[size - 1];
 }
 
 double es_rows_gradient(rows_t *rows, double *gradient) {
-  return sum_rows(rows, gradient, RESIDUALS);
+  double sums[2];
+  sum_rows(rows, gradient, RESIDUALS, NULL, 0.0, sums);
+  return sums[0];
 }
 
-void es_rows_curvature(rows_t *rows, double *product) {
-  sum_rows(rows, product, CURVATURE);
+void es_rows_sweep(rows_t *rows, const double *direction, double t, double *gradient, double *loss, double *slope) {
+  double sums[2];
+  sum_rows(rows, gradient, STEPPED, direction, t, sums);
+  *loss = sums[0];
+  *slope = sums[1];
+}
+
+void es_rows_curvature(rows_t *rows, const double *direction, double *product) {
+  double sums[2];
+  sum_rows(rows, product, CURVATURE, direction, 0.0, sums);
 }
 
 void es_rows_diagonal(rows_t *rows, double *diagonal) {
-  sum_rows(rows, diagonal, DIAGONAL);
+  double sums[2];
+  sum_rows(rows, diagonal, DIAGONAL, NULL, 0.0, sums);
 }
 
 /* ---- along a direction ---- */
-
-/* Σ (p − y)·step. */
-static double slope_of(const double *p, const double *step, const int32_t *label, int64_t n, int32_t k) {
-  double sum = 0.0;
-  for (int64_t i = 0; i < n; i++) {
-    double row = -step[i * k + label[i]];
-    for (int32_t c = 0; c < k; c++) row += p[i * k + c] * step[i * k + c];
-    sum += row;
-  }
-  return sum;
-}
 
 void es_rows_trial(rows_t *rows, double t, double *loss, double *slope) {
   const int64_t k = rows->k;
@@ -344,7 +417,7 @@ void es_rows_trial(rows_t *rows, double t, double *loss, double *slope) {
     double *sums = rows->lanes + 2 * lane;
     const int64_t first = rows->start[lane], end = rows->start[lane + 1];
     for (int64_t i = first, n; i < end; i += n) {
-      n = slice_rows(end - i);
+      n = es_rows_count(rows, end - i);
       const double *step = rows->step + i * k;
       es_softmax_logits(rows->block, rows->logits + i * k, step, t, n, rows->k);
       sums[0] += es_softmax_rows(rows->block, rows->label + i, n, rows->k);

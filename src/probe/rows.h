@@ -5,15 +5,17 @@
 
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
+#include "products.h"
 
-/* Rows per product; most columns of a sketch (sketch.h). */
+/* Most rows of a slice; most columns of a sketch (sketch.h). */
 enum { ES_ROWS_SLICE = 256, ES_ROWS_SKETCH = 64 };
 /* Features beyond this magnitude may differ by less than float resolves at their distance from the mean. They stay as
  * they are and are centred slice by slice, in double; others are centred once, which is faster. */
 #define ES_ROWS_FAR 0x1p20
 
 typedef struct rows {
-  const es_group_t *group; /* borrowed */
+  const es_group_t *group;    /* borrowed */
+  const products_t *products; /* in float */
   int64_t n, n_local;
   int64_t *start; /* (lane_count + 1), first row of each lane, then n_local */
   int32_t d, k;   /* features; number of classes present */
@@ -31,12 +33,13 @@ typedef struct rows {
   double *square; /* (n_local), ‖x‖² */
   double *lanes;  /* (lane_count, largest sum) for the tree sum */
   double *block;  /* (slice, k) probabilities or residuals */
-  float *block32; /* (slice, max(k, 64)) grouped (products.h): `block` in float */
-  float *coefficients; /* (d, max(k, 64)) grouped */
-  float *product;      /* (d, max(k, 64)) grouped: product of one slice */
+  float *block32; /* (slice, max(k, 64)): `block` in float */
+  float *coefficients; /* (max(k, 64), d) */
   double *wide;        /* (slice, d) for products in double */
   float *narrowed;     /* (slice, d) for products in float, unless x is centred */
-  double *spare;       /* (d, k) grouped: sum of a lane; or (k, d): coefficients in double */
+  double *spare;       /* (k, d), at least (2, d): coefficients in double */
+  float *sampled;      /* (slice, d) copies of sampled rows, if stride is not 1 */
+  int64_t stride;      /* of sampled rows in a lane */
   bool exact;          /* true for products in double */
   int32_t passes;
   es_owned_t owned; /* owns the arrays above except x */
@@ -57,8 +60,21 @@ void es_rows_destroy(rows_t *rows);
 void es_rows_centre(rows_t *rows);
 /* into (n_local, k) = W (features − mean) + b, with v = (W (k × d), b (k)). */
 void es_rows_apply(rows_t *rows, double *into, const double *v);
+/* Number of rows of the slice that begins `left` rows before the end of its lane. */
+int64_t es_rows_count(const rows_t *rows, int64_t left);
 /* Rows i … i+n−1, at most a slice, centred, scaled and in float. */
 const float *es_rows_slice(const rows_t *rows, int64_t i, int64_t n);
+/* Rows i, i + stride … of rows->stride, n of them, at most a slice, centred, scaled and in float. Computes their
+ * probabilities at the current logits into rows->block. */
+const float *es_rows_sample(rows_t *rows, int64_t i, int64_t n);
+/* Number of sampled rows of the slice that begins `left` rows before the end of its lane. */
+int64_t es_rows_sample_count(const rows_t *rows, int64_t left);
+/* The n rows after rows i … i+n−1, to fetch them into the cache; NULL if this rank has fewer, or converts rows. */
+const float *es_rows_next(const rows_t *rows, int64_t i, int64_t n);
+/* Computes rows->step = W (features − mean) + b for the direction (W, b), and gradient, loss and slope (the derivative
+ * of the loss with respect to t) at logits + t·step, in one pass over the features. `gradient` may be NULL on ranks
+ * that do not need it. Collective. */
+void es_rows_sweep(rows_t *rows, const double *direction, double t, double *gradient, double *loss, double *slope);
 /* Loss at logits + t·step, and its derivative with respect to t. Collective. */
 void es_rows_trial(rows_t *rows, double t, double *loss, double *slope);
 /* logits += t·step. */
@@ -66,13 +82,12 @@ void es_rows_move(rows_t *rows, double t);
 /* Gradient of the loss at the logits with respect to W (k × d) and b (k), without the penalty; may be NULL on ranks
  * that do not need it. Returns the loss. Collective. */
 double es_rows_gradient(rows_t *rows, double *gradient);
-/* Product of the Hessian of the loss with the direction of rows->step, and the diagonal of the Hessian; shapes as in
- * es_rows_gradient. Need rows->exact. Collective. */
-void es_rows_curvature(rows_t *rows, double *product);
+/* Computes rows->step for the direction, and the product of the Hessian of the loss with the direction. Needs
+ * rows->exact. Collective. */
+void es_rows_curvature(rows_t *rows, const double *direction, double *product);
+/* Diagonal of the Hessian of the loss; shape as in es_rows_gradient. Needs rows->exact. Collective. */
 void es_rows_diagonal(rows_t *rows, double *diagonal);
 /* Largest change of a logit in rows->step. Collective. */
 double es_rows_largest_step(const rows_t *rows);
-/* into += from. */
-void es_rows_add_wide(double *into, const float *from, int64_t n);
 
 #endif

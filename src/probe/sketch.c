@@ -1,18 +1,15 @@
 #include "sketch.h"
+#include "eigenscope/cblas.h"
 #include "eigenscope/kernel.h"
 #include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
-#include "products.h"
 #include "softmax.h"
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
-/* In directions outside the sketch, the eigenvalue of A is taken as TAIL times the sketch's smallest eigenvalue: a
- * sketch of one pass underestimates it, and moving weights too little costs less than moving them too far. Measured on
- * pixels: 330 steps with 1, 222 with 8, 202 with 16, 204 with 64. */
-static const double TAIL = 16.0;
+/* In directions outside the sketch, the eigenvalue of A is taken as TAIL times the sketch's smallest eigenvalue. */
+static const double TAIL = 1.0;
 
 static int32_t rank_of(int32_t d) {
   return d < ES_ROWS_SKETCH ? d : ES_ROWS_SKETCH;
@@ -27,17 +24,20 @@ static size_t larger(int32_t k, int32_t r) {
   return (size_t)(k > r ? k : r);
 }
 
-int64_t es_sketch_bytes(int32_t d, int32_t k) {
-  const int64_t r = rank_of(d);
-  return 8 * (r * d + r * r + r + (int64_t)k * k + k + (int64_t)k * d + 2 * k * r +
-              (int64_t)work_size(larger(k, (int32_t)r)));
+int64_t es_sketch_bytes(int32_t d, int32_t k, bool leads) {
+  const int64_t r = rank_of(d), size = (int64_t)es_curvature_size(d, k);
+  return es_curvature_bytes(d, k, leads) + (leads ? 8 * (2 * r * d + r * r + r + (int64_t)k * k + k + (int64_t)k * d +
+                                                         2 * k * r + size + (int64_t)work_size(larger(k, (int32_t)r)))
+                                                  : 0);
 }
 
 es_code_t es_sketch_create(sketch_t *out, const rows_t *rows, es_status_t *status) {
   const size_t d = (size_t)rows->d, r = (size_t)rank_of(rows->d), k = (size_t)rows->k;
   *out = (sketch_t){.d = rows->d, .k = rows->k, .rank = rank_of(rows->d)};
+  ES_TRY(es_curvature_create(&out->reduced, rows, status));
   if (rows->group->rank != 0) return ES_OK;
   es_owned_t *owned = &out->owned;
+  out->basis = es_owned_allocate(owned, d * r, sizeof(double));
   out->factor = es_owned_allocate(owned, d * r, sizeof(double));
   out->inner = es_owned_allocate(owned, r * r, sizeof(double));
   out->values = es_owned_allocate(owned, r, sizeof(double));
@@ -45,6 +45,7 @@ es_code_t es_sketch_create(sketch_t *out, const rows_t *rows, es_status_t *statu
   out->share = es_owned_allocate(owned, k, sizeof(double));
   out->turned = es_owned_allocate(owned, k * d, sizeof(double));
   out->small = es_owned_allocate(owned, 2 * k * r, sizeof(double));
+  out->side = es_owned_allocate(owned, (size_t)out->reduced.size, sizeof(double));
   out->work = es_owned_allocate(owned, work_size(larger(rows->k, out->rank)), sizeof(double));
   if (!owned->failed) return ES_OK;
   es_sketch_destroy(out);
@@ -53,13 +54,12 @@ es_code_t es_sketch_create(sketch_t *out, const rows_t *rows, es_status_t *statu
 
 void es_sketch_destroy(sketch_t *sketch) {
   es_owned_free(&sketch->owned);
+  es_curvature_destroy(&sketch->reduced);
   *sketch = (sketch_t){0};
 }
 
-/* The test matrix, (d, rank) grouped: the identity if the rank is d, else random signs over √d. */
+/* The test matrix, (rank, d): the identity if the rank is d, else random signs over √d. */
 static void test_matrix(const sketch_t *s, float *out) {
-  memset(out, 0, (size_t)(s->d * es_product_columns(s->rank)) * sizeof *out);
-  const int64_t g = es_product_group(s->rank);
   const float scale = s->rank == s->d ? 1.0f : 1.0f / sqrtf((float)s->d);
   for (int32_t j = 0; j < s->d; j++) {
     const uint32_t counter[4] = {(uint32_t)j, 0, 0, 0}, key[2] = {0x70726f62u, 0x65u}; /* the same in every fit */
@@ -67,7 +67,7 @@ static void test_matrix(const sketch_t *s, float *out) {
     es_philox(counter, key, signs);
     for (int32_t c = 0; c < s->rank; c++) {
       const float sign = (signs[c / 32] >> (c % 32) & 1u) ? 1.0f : -1.0f, unit = j == c ? 1.0f : 0.0f;
-      out[es_product_index(j, c, s->d, g)] = scale * (s->rank == s->d ? unit : sign);
+      out[(int64_t)c * s->d + j] = scale * (s->rank == s->d ? unit : sign);
     }
   }
 }
@@ -100,53 +100,53 @@ static void slice_coupling(rows_t *rows, double *sum, int64_t i, int64_t n) {
   }
 }
 
-/* For a slice: sum (d × count, grouped) += Σ w x (xᵀ test). */
+/* For sampled rows: sum (count × d) += Σ w (xᵀ test) x. */
 static void slice_sketch(rows_t *rows, double *sum, int64_t i, int64_t n, int32_t count) {
-  const int64_t d = rows->d, columns = es_product_columns(count), g = es_product_group(count);
-  const float *x = es_rows_slice(rows, i, n);
-  float *out = rows->block32;
   double weight[ES_ROWS_SLICE];
-  slice_probabilities(rows, i, n);
+  const float *x = es_rows_sample(rows, i, n);
   weigh(weight, rows->block, n, rows->k);
-  es_product_forward(rows->block32, x, n, d, rows->coefficients, count);
-  for (int64_t group = 0; group < columns / g; group++) { /* multiply each row by its weight */
-    for (int64_t r = 0; r < n; r++, out += g) {
-      for (int64_t c = 0; c < g; c++) out[c] *= (float)weight[r];
-    }
+  rows->products->forward(rows->block32, x, n, rows->d, rows->coefficients, count);
+  for (int64_t r = 0; r < n; r++) {
+    for (int64_t c = 0; c < count; c++) rows->block32[r * count + c] *= (float)weight[r];
   }
-  es_product_backward(rows->product, x, n, d, rows->block32, count);
-  es_rows_add_wide(sum, rows->product, d * columns);
+  rows->products->backward(sum, x, n, rows->d, rows->block32, count,
+                           rows->stride == 1 ? es_rows_next(rows, i, n) : NULL);
 }
 
-/* Sums `size` doubles over all slices into rows->lanes: the coupling (count = 0) or `count` columns of the sketch. */
+/* Sums `size` doubles over the rows into rows->lanes: the coupling and the number of sampled rows (count = 0), or
+ * `count` columns of the sketch, over sampled rows. */
 static void sum_slices(rows_t *rows, int64_t size, int32_t count) {
   const int lanes = rows->group->lane_count;
   memset(rows->lanes, 0, (size_t)((lanes ? lanes : 1) * size) * sizeof(double));
   for (int lane = 0; lane < lanes; lane++) {
     const int64_t first = rows->start[lane], end = rows->start[lane + 1];
-    for (int64_t i = first, n; i < end; i += n) {
-      n = end - i < ES_ROWS_SLICE ? end - i : ES_ROWS_SLICE;
-      if (count)
-        slice_sketch(rows, rows->lanes + lane * size, i, n, count);
-      else
-        slice_coupling(rows, rows->lanes + lane * size, i, n);
+    for (int64_t i = first, n; i < end && count; i += n * rows->stride) {
+      n = es_rows_sample_count(rows, end - i);
+      slice_sketch(rows, rows->lanes + lane * size, i, n, count);
     }
+    for (int64_t i = first, n; i < end && !count; i += n) {
+      n = es_rows_count(rows, end - i);
+      slice_coupling(rows, rows->lanes + lane * size, i, n);
+    }
+    const int64_t taken = (end - first + rows->stride - 1) / rows->stride;
+    if (!count) rows->lanes[lane * size + size - 1] = (double)taken;
   }
   es_tree_sum_f64(rows->group, rows->lanes, (size_t)size);
 }
 
-/* factor += shift·test, except for features without variance, which stay 0; inner = testᵀ·factor, lower half. `test` is
- * grouped. */
+/* factor += shift·test, except for features without variance, which stay 0; inner = testᵀ·factor, lower half. */
 static void fold(sketch_t *s, const float *test, double shift) {
   const int32_t d = s->d, r = s->rank;
-  const int64_t g = es_product_group(r);
   memset(s->inner, 0, (size_t)r * (size_t)r * sizeof(double));
   for (int64_t j = 0; j < d; j++) {
     double *row = s->factor + j * r;
-    if (cblas_dasum(r, row, 1) == 0.0) continue;
-    for (int32_t c = 0; c < r; c++) row[c] += shift * (double)test[es_product_index(j, c, d, g)];
+    if (cblas_dasum(r, row, 1) == 0.0) {
+      if (r == d) s->inner[j * r + j] = shift; /* the test matrix is the identity */
+      continue;
+    }
+    for (int32_t c = 0; c < r; c++) row[c] += shift * (double)test[(int64_t)c * d + j];
     for (int32_t c = 0; c < r; c++)
-      cblas_daxpy(r, (double)test[es_product_index(j, c, d, g)], row, 1, s->inner + (size_t)c * (size_t)r, 1);
+      cblas_daxpy(r, (double)test[(int64_t)c * d + j], row, 1, s->inner + (size_t)c * (size_t)r, 1);
   }
   for (int32_t i = 0; i < r; i++) {
     for (int32_t j = 0; j < i; j++) s->inner[i * r + j] = 0.5 * (s->inner[i * r + j] + s->inner[j * r + i]);
@@ -195,38 +195,101 @@ static bool couple(sketch_t *s, const double *sums) {
   return eigen(s->coupling, s->share, k, s->work);
 }
 
-void es_sketch_update(sketch_t *s, rows_t *rows) {
-  const int32_t d = s->d, r = s->rank, k = s->k;
-  s->scale = rows->scale;
-  s->l2 = rows->l2 * rows->scale * rows->scale;
-  sum_slices(rows, (int64_t)k * k + k + 1, 0);
-  s->ready = s->factor && couple(s, rows->lanes);
-  test_matrix(s, rows->coefficients);
-  sum_slices(rows, d * es_product_columns(r), r);
-  rows->passes++;
-  for (int64_t j = 0; s->factor && j < d; j++) {
-    for (int32_t c = 0; c < r; c++) s->factor[j * r + c] = rows->lanes[es_product_index(j, c, d, es_product_group(r))];
-  }
-  s->ready = s->ready && factorise(s, rows->coefficients);
+/* Makes the rows of the basis orthonormal and writes them to `test`. */
+static bool orthonormalise(sketch_t *s, float *test) {
+  const int32_t d = s->d, r = s->rank;
+  const int lwork = (int)work_size((size_t)r);
+  int info = ES_INFO_UNTOUCHED, formed = ES_INFO_UNTOUCHED;
+  dgeqrf_(&d, &r, s->basis, &d, s->values, s->work, &lwork, &info);
+  dorgqr_(&d, &r, &r, s->basis, &d, s->values, s->work, &lwork, &formed);
+  for (int64_t i = 0; i < (int64_t)r * d; i++) test[i] = (float)s->basis[i];
+  return info == 0 && formed == 0;
 }
 
-/* In the basis of C's eigenvectors, and with A = B·Bᵀ + tail·I, component c is
- * (share·A + l2·I)⁻¹ v = (v − B·V·diag(share/(μ + share·values))·Vᵀ·Bᵀ·v)/μ with μ = l2 + share·tail. */
+/* Computes the test matrix on all ranks: an orthonormal basis of leading directions, from the last sketch or from
+ * random signs. Collective. */
+static void begin(sketch_t *s, rows_t *rows) {
+  const size_t size = (size_t)s->d * (size_t)s->rank;
+  bool based = s->based;
+  if (!based) test_matrix(s, rows->coefficients);
+  if (s->rank == s->d) return;
+  if (!based) {
+    sum_slices(rows, (int64_t)size, s->rank);
+    rows->passes++;
+    if (s->basis) memcpy(s->basis, rows->lanes, size * sizeof(double));
+  }
+  based = s->basis && orthonormalise(s, rows->coefficients);
+  es_group_broadcast(rows->group, &based, sizeof based, 0);
+  if (!based) test_matrix(s, rows->coefficients);
+  es_group_broadcast(rows->group, rows->coefficients, size * sizeof(float), 0);
+}
+
+/* basis = eigenvectors of A ≈ factor·factorᵀ; 0 for eigenvalues that are almost 0. */
+static void find_basis(sketch_t *s) {
+  const int32_t d = s->d, r = s->rank;
+  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, r, d, r, 1.0, s->inner, r, s->factor, r, 0.0, s->basis, d);
+  for (int32_t i = 0; i < r; i++) {
+    const double value = s->values[i] > 1e-12 * s->values[r - 1] ? 1.0 / sqrt(s->values[i]) : 0.0;
+    cblas_dscal(d, value, s->basis + (size_t)i * (size_t)d, 1);
+  }
+}
+
+void es_sketch_update(sketch_t *s, rows_t *rows, bool differ) {
+  const int32_t d = s->d, r = s->rank, k = s->k, columns = s->reduced.columns;
+  s->scale = rows->scale;
+  s->l2 = rows->l2 * rows->scale * rows->scale;
+  sum_slices(rows, (int64_t)k * k + k + 2, 0);
+  const double share = rows->lanes[(int64_t)k * k + k + 1] / (double)rows->n;
+  s->ready = s->factor && couple(s, rows->lanes);
+  begin(s, rows);
+  sum_slices(rows, (int64_t)d * r, r);
+  rows->passes++;
+  for (int64_t j = 0; s->factor && j < d; j++) {
+    for (int32_t c = 0; c < r; c++) s->factor[j * r + c] = rows->lanes[(int64_t)c * d + j] / share;
+  }
+  s->ready = s->ready && factorise(s, rows->coefficients);
+  es_group_broadcast(rows->group, &s->ready, sizeof s->ready, 0);
+  s->based = s->ready && r < d;
+  s->exact = false;
+  if (!s->ready) return;
+  if (s->basis) find_basis(s);
+  if (!differ || columns == 0) return;
+  const size_t first = (size_t)(r - columns) * (size_t)d, size = (size_t)columns * (size_t)d;
+  for (size_t i = 0; s->basis && i < size; i++) rows->coefficients[i] = (float)s->basis[first + i];
+  es_group_broadcast(rows->group, rows->coefficients, size * sizeof(float), 0);
+  s->exact = es_curvature_update(&s->reduced, rows, s->l2, share);
+}
+
+/* In the basis of C's eigenvectors, and with A = U·diag(values)·Uᵀ + tail·I, component c is
+ * (share·A + l2·I)⁻¹ v = v/μ + U·diag(1/(μ + share·values) − 1/μ)·Uᵀ·v with μ = l2 + share·tail. The reduced Hessian
+ * replaces this in its directions, together with the intercepts. */
 static void solve_weights(const sketch_t *s, double *v) {
-  const int32_t d = s->d, r = s->rank, k = s->k;
-  double *seen = s->small + (size_t)k * (size_t)r;
+  const int32_t d = s->d, r = s->rank, k = s->k, columns = s->exact ? s->reduced.columns : 0;
+  const double square = s->scale * s->scale;
+  double *seen = s->small + (size_t)k * (size_t)r, *bias = v + (size_t)k * (size_t)d;
+  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, k, r, d, 1.0, v, d, s->basis, d, 0.0, s->small, r);
+  for (int32_t c = 0; columns && c < k; c++) {
+    double *side = s->side + (size_t)c * ((size_t)columns + 1);
+    for (int32_t j = 0; j < columns; j++) side[j] = s->scale * s->small[c * r + r - columns + j];
+    side[columns] = bias[c];
+  }
+  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, k, r, k, 1.0, s->coupling, k, s->small, r, 0.0, seen, r);
   cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, k, d, k, 1.0, s->coupling, k, v, d, 0.0, s->turned, d);
-  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, k, r, d, 1.0, s->turned, d, s->factor, r, 0.0, s->small, r);
-  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, k, r, r, 1.0, s->small, r, s->inner, r, 0.0, seen, r);
   for (int32_t c = 0; c < k; c++) {
     const double mu = s->l2 + s->share[c] * s->tail;
-    for (int32_t i = 0; i < r; i++) seen[c * r + i] *= s->share[c] / (mu + s->share[c] * s->values[i]);
+    for (int32_t i = 0; i < r; i++)
+      seen[c * r + i] *= square * ((i < r - columns ? 1.0 / (mu + s->share[c] * s->values[i]) : 0.0) - 1.0 / mu);
+    cblas_dscal(d, square / mu, s->turned + (size_t)c * (size_t)d, 1);
   }
-  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, k, r, r, 1.0, seen, r, s->inner, r, 0.0, s->small, r);
-  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, k, d, r, -1.0, s->small, r, s->factor, r, 1.0, s->turned, d);
-  for (int32_t c = 0; c < k; c++)
-    cblas_dscal(d, s->scale * s->scale / (s->l2 + s->share[c] * s->tail), s->turned + (size_t)c * (size_t)d, 1);
   cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, k, d, k, 1.0, s->coupling, k, s->turned, d, 0.0, v, d);
+  cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, k, r, k, 1.0, s->coupling, k, seen, r, 0.0, s->small, r);
+  if (columns) es_curvature_solve(&s->reduced, s->side);
+  for (int32_t c = 0; columns && c < k; c++) {
+    const double *side = s->side + (size_t)c * ((size_t)columns + 1);
+    for (int32_t j = 0; j < columns; j++) s->small[c * r + r - columns + j] += s->scale * side[j];
+    bias[c] = side[columns];
+  }
+  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, k, d, r, 1.0, s->small, r, s->basis, d, 1.0, v, d);
 }
 
 /* Like solve_weights, with the curvature share·Σw; a floor on the share covers classes that are almost surely
@@ -244,7 +307,7 @@ void es_sketch_solve(const sketch_t *s, double *v) {
   double *bias = v + (size_t)k * (size_t)d;
   if (s->ready) {
     solve_weights(s, v);
-    solve_intercepts(s, bias);
+    if (!s->exact) solve_intercepts(s, bias);
   } else {
     cblas_dscal(k * d, s->scale * s->scale / (s->l2 + s->trace / k / d), v, 1);
     cblas_dscal(k, k / s->weight, bias, 1);

@@ -42,21 +42,55 @@ void es_softmax_logits(double *z, const double *base, const double *step, double
   for (int64_t i = 0; i < n * k; i++) z[i] = base[i] + t * step[i];
 }
 
-double es_softmax_rows(double *z, const int32_t *labels, int64_t n, int32_t k) {
+/* Eight lanes, so that compilers vectorise the loop and the order of sums is that of every vector length. */
+static ES_INLINE double sum_of(const double *x, int32_t k) {
+  double lane[8] = {0};
+  int32_t c = 0;
+  for (; c + 8 <= k; c += 8) {
+    for (int l = 0; l < 8; l++) lane[l] += x[c + l];
+  }
+  for (int l = 0; c < k; c++, l++) lane[l] += x[c];
+  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+static ES_INLINE double largest_of(const double *x, int32_t k) {
+  double lane[8], largest = x[0];
+  for (int l = 0; l < 8; l++) lane[l] = x[0];
+  int32_t c = 0;
+  for (; c + 8 <= k; c += 8) {
+    for (int l = 0; l < 8; l++) lane[l] = x[c + l] > lane[l] ? x[c + l] : lane[l];
+  }
+  for (int l = 0; l < 8; l++) largest = lane[l] > largest ? lane[l] : largest;
+  for (; c < k; c++) largest = x[c] > largest ? x[c] : largest;
+  return largest;
+}
+
+ES_KERNEL
+static double shift_rows(double *restrict z, const int32_t *restrict labels, int64_t n, int32_t k) {
   double loss = 0.0;
   for (int64_t i = 0; i < n; i++) {
-    double *row = z + i * k, largest = row[0];
-    for (int32_t c = 1; c < k; c++) largest = row[c] > largest ? row[c] : largest;
+    double *row = z + i * k;
+    const double largest = largest_of(row, k);
     for (int32_t c = 0; c < k; c++) row[c] -= largest;
     loss -= row[labels[i]];
   }
-  exponentials(z, n * k);
+  return loss;
+}
+
+ES_KERNEL
+static double divide_rows(double *z, int64_t n, int32_t k) {
+  double loss = 0.0;
   for (int64_t i = 0; i < n; i++) {
-    double *row = z + i * k, sum = 0.0;
-    for (int32_t c = 0; c < k; c++) sum += row[c];
+    double *row = z + i * k;
+    const double sum = sum_of(row, k), inverse = 1.0 / sum;
     loss += log(sum);
-    const double inverse = 1.0 / sum;
     for (int32_t c = 0; c < k; c++) row[c] *= inverse;
   }
   return loss;
+}
+
+double es_softmax_rows(double *z, const int32_t *labels, int64_t n, int32_t k) {
+  const double loss = shift_rows(z, labels, n, k);
+  exponentials(z, n * k);
+  return loss + divide_rows(z, n, k);
 }
