@@ -4,9 +4,10 @@
 
 /* The analyses, in the order in which they receive each layer, split and epoch. Stability comes before probes because
  * stability may end training, and probes are fitted after the last epoch. */
-extern const es_analysis_t es_analysis_projection, es_analysis_stability, es_analysis_eigenspace, es_analysis_probe;
-static const es_analysis_t *const table[] = {&es_analysis_projection, &es_analysis_stability, &es_analysis_eigenspace,
-                                             &es_analysis_probe};
+extern const es_analysis_t es_analysis_projection, es_analysis_stability, es_analysis_weights, es_analysis_eigenspace,
+    es_analysis_probe;
+static const es_analysis_t *const table[] = {&es_analysis_projection, &es_analysis_stability, &es_analysis_weights,
+                                             &es_analysis_eigenspace, &es_analysis_probe};
 #define ROWS ((int)(sizeof table / sizeof *table))
 _Static_assert(ROWS <= (int)ES_ANALYSES_MAX, "es_analyses_t has no room for the states of all analyses");
 
@@ -14,6 +15,12 @@ es_code_t es_analyses_open(es_analyses_t *a, es_context_t *c, es_point_source_t 
   *a = (es_analyses_t){.context = c};
   for (int i = 0; i < ROWS && status->code == ES_OK; i++) table[i]->open(&a->states[i], c, source, status);
   return es_agree(c->group.comm, status);
+}
+
+es_code_t es_analyses_begin(es_analyses_t *a, int32_t epoch, es_status_t *status) {
+  for (int i = 0; i < ROWS; i++)
+    if (a->states[i] && table[i]->begin) ES_TRY(table[i]->begin(a->states[i], epoch, status));
+  return ES_OK;
 }
 
 int es_analyses_want_vectors(const es_analyses_t *a, es_split_t split, int32_t epoch, int layer) {

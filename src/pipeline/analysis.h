@@ -36,6 +36,7 @@ typedef struct es_analysis {
   /* Creates the state, or leaves *state NULL if the point does not ask for the analysis. Not collective; the caller
    * then calls es_agree. */
   es_code_t (*open)(void **state, es_context_t *c, es_point_source_t *source, es_status_t *status);
+  es_code_t (*begin)(void *state, int32_t epoch, es_status_t *status);                 /* before the rows of an epoch */
   int (*wants_vectors)(const void *state, es_split_t split, int32_t epoch, int layer); /* equal on all ranks */
   /* Receives a solved layer. Not collective; the caller then calls es_agree. */
   es_code_t (*layer)(void *state, const es_solved_t *solved, es_status_t *status);
@@ -62,6 +63,7 @@ typedef struct es_analyses {
 
 /* Each function calls all analyses in the table's order. Call es_analyses_close even if es_analyses_open failed. */
 es_code_t es_analyses_open(es_analyses_t *analyses, es_context_t *c, es_point_source_t *source, es_status_t *status);
+es_code_t es_analyses_begin(es_analyses_t *analyses, int32_t epoch, es_status_t *status);
 int es_analyses_want_vectors(const es_analyses_t *analyses, es_split_t split, int32_t epoch, int layer);
 es_code_t es_analyses_layer(es_analyses_t *analyses, const es_solved_t *solved, es_status_t *status);
 es_code_t es_analyses_split(es_analyses_t *analyses, es_split_t split, int32_t epoch, es_status_t *status);

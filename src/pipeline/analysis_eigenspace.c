@@ -4,6 +4,7 @@
 #include "eigenscope/clock.h"
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/memory.h"
+#include <math.h>
 #include <string.h>
 
 typedef struct es_eigenspace_analysis {
@@ -98,6 +99,18 @@ static void store_vectors(const es_eigenspace_analysis_t *a, es_split_t split, i
   }
 }
 
+/* True if the state of an interrupted run has this comparison. Collective. */
+static bool was_compared(const es_context_t *c, es_split_t split, int32_t epoch) {
+  int found = 0;
+  for (int layer = 0; es_context_is_leader(c) && !found && layer < es_context_layers(c); layer++) {
+    const int64_t first[ES_RANK_MAX] = {ES_LAST, split, epoch, layer, 0};
+    const double *overlap = es_result_at(c->result, ES_FIELD_EIGENSPACE_OVERLAP, first);
+    for (int d = 0; d < c->point->measure.n_deltas; d++) found = found || !isnan(overlap[d]);
+  }
+  ES_MPI(MPI_Bcast(&found, 1, MPI_INT, 0, c->group.comm));
+  return found;
+}
+
 static es_code_t compare_with_last(void *state, ES_UNUSED bool complete, es_status_t *status) {
   es_eigenspace_analysis_t *a = state;
   es_context_t *c = a->context;
@@ -106,8 +119,11 @@ static es_code_t compare_with_last(void *state, ES_UNUSED bool complete, es_stat
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int32_t epoch = 0; epoch <= es_eigenspaces_last(a->spaces, (es_split_t)split); epoch++) {
       if (!es_eigenspaces_has(a->spaces, (es_split_t)split, epoch)) continue;
-      ES_TRY(es_eigenspaces_compare_last(a->spaces, (es_split_t)split, epoch, status));
-      store_comparison(a, ES_LAST, (es_split_t)split, epoch);
+      if (!was_compared(c, (es_split_t)split, epoch)) {
+        ES_TRY(es_group_pause(&c->group, status));
+        ES_TRY(es_eigenspaces_compare_last(a->spaces, (es_split_t)split, epoch, status));
+        store_comparison(a, ES_LAST, (es_split_t)split, epoch);
+      }
       if (stores) store_vectors(a, (es_split_t)split, epoch);
     }
   }

@@ -3,14 +3,17 @@
  * of the eval split counts the predictions of the fitted probes.
  *
  * Each rank keeps the rows of its own samples, ordered by lane and then by the source's order. The rows of a lane, and
- * so the bits of the result, therefore do not depend on the number of ranks. The leader keeps all solutions and saves
- * them in the state file, so that the fits of a later epoch can start from them, even after an interruption. */
+ * so the bits of the result, therefore do not depend on the number of ranks. Several ranks fit several layers at once
+ * (probe_shares.h). The leader keeps all solutions and saves them in the state file, so that the fits of a later epoch
+ * can start from them, even after an interruption. */
 #include "analysis.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/probe.h"
 #include "eigenscope/text.h"
-#include <limits.h>
+#include "probe_eval.h"
+#include "probe_forecast.h"
+#include "probe_shares.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,12 +23,15 @@ static const char STAGE[] = "probe", PREFIX[] = "probe.";
 typedef struct es_probe_analysis {
   es_context_t *context;
   es_point_source_t *source;
+  es_probe_eval_t eval; /* features of the eval split of the epoch whose rows are measured */
   int n_solutions;
   es_tensor_view_t solutions[]; /* (layers) the last solution of each layer; the leader owns their data */
 } es_probe_analysis_t;
 
 static void close_analysis(void *state) {
   es_probe_analysis_t *a = state;
+  if (!a) return;
+  es_probe_eval_end(&a->eval);
   for (int i = 0; i < a->n_solutions; i++) es_free((void *)a->solutions[i].data);
   es_free(a);
 }
@@ -101,23 +107,21 @@ typedef struct epoch {
   int32_t *label[ES_SPLITS]; /* of the fitted rows of this rank; of its eval samples */
   int64_t n_rows, n_most;    /* fitted rows of all ranks; of the busiest rank */
   int64_t *lane_rows;        /* (lane_count) fitted rows in each lane of this rank */
+  es_share_rows_t all;       /* the fitted rows of all ranks; only if there are several ranks */
+  es_share_t *shares;        /* (layers) of the fits of this round */
+  int32_t *steps;            /* (layers) of the fits of the last probe epoch; 0 if unknown */
   int first, n;              /* layers of this round */
   void **features;           /* (layers) float or double; close_layer frees its elements */
   double **weights;          /* (layers); close_layer frees its elements; NULL without a probe */
+  es_probe_result_t *fits;   /* (layers) */
   int64_t **confusion;       /* (layers); close_layer frees its elements */
   es_owned_t owned;          /* owns the arrays above */
+  uint8_t *done;             /* (layers) 1 if the state of an interrupted run has the probe */
   es_status_t failed;        /* first failure inside a visitor */
 } epoch_t;
 
 static es_probe_pooling_t pooling_of(const epoch_t *e, int layer) {
-  const es_point_source_t *source = e->analysis->source;
-  const es_source_passes_t *passes = source->class->passes;
-  const es_shape_t shape = passes->shape(source, layer);
-  return (es_probe_pooling_t){.h = shape.h,
-                              .w = shape.w,
-                              .c = shape.c,
-                              .pool = e->analysis->context->point->probe.pool,
-                              .is_double = passes->is_double && passes->is_double(source, layer)};
+  return es_probe_eval_pooling(e->analysis->source, layer);
 }
 
 static int32_t width_of(const epoch_t *e, int layer) {
@@ -171,6 +175,8 @@ static es_code_t open_epoch(epoch_t *e, es_status_t *status) {
   e->features = es_owned_allocate_zero(&e->owned, layers, sizeof *e->features);
   e->weights = es_owned_allocate_zero(&e->owned, layers, sizeof *e->weights);
   e->confusion = es_owned_allocate_zero(&e->owned, layers, sizeof *e->confusion);
+  e->fits = es_owned_allocate_zero(&e->owned, layers, sizeof *e->fits);
+  e->shares = es_owned_allocate_zero(&e->owned, layers, sizeof *e->shares);
   return e->owned.failed ? es_out_of_memory(status, STAGE, "features of probes") : ES_OK;
 }
 
@@ -187,6 +193,7 @@ static void close_epoch(epoch_t *e) {
   const int layers = es_context_layers(e->analysis->context);
   for (int i = 0; e->confusion && i < layers; i++) close_layer(e, i);
   for (int split = 0; split < ES_SPLITS; split++) es_owned_free(&e->samples[split].owned);
+  es_owned_free(&e->all.owned);
   es_owned_free(&e->owned);
 }
 
@@ -231,29 +238,31 @@ static es_code_t visit(epoch_t *e, es_split_t split, es_status_t *status) {
   es_point_source_t *source = e->analysis->source;
   const es_visitor_t visitor = {
       .samples = &e->samples[split], .visit = split == ES_TRAIN ? gather_features : count_predictions, .context = e};
-  if (source->class->passes->visit(source, split, e->epoch, e->first, e->n, &visitor, status) == ES_OK &&
-      e->failed.code != ES_OK)
-    *status = e->failed;
+  const int step = source->one_layer_a_visit ? 1 : e->n;
+  for (int i = 0; i < e->n && status->code == ES_OK; i += step)
+    source->class->passes->visit(source, split, e->epoch, e->first + i, step, &visitor, status);
+  if (status->code == ES_OK && e->failed.code != ES_OK) *status = e->failed;
   return es_agree(e->analysis->context->group.comm, status);
 }
 
 /* ---- fits ---- */
 
-/* Broadcasts the leader's last solution, from which the fit starts. */
-static es_code_t load_start(es_probe_analysis_t *a, int layer, const es_probe_problem_t *p, double *weights,
-                            es_status_t *status) {
+static size_t weights_of(const epoch_t *e, int layer) {
+  return es_probe_weights_size(width_of(e, layer), e->analysis->source->classes);
+}
+
+/* Sets the weights of a layer to the leader's last solution, from which the fit starts. Collective. */
+static es_code_t load_start(epoch_t *e, int layer, es_status_t *status) {
+  es_probe_analysis_t *a = e->analysis;
   const es_context_t *c = a->context;
-  const size_t size = es_probe_weights_size(p->width, p->classes);
+  double *weights = e->weights[layer] = es_allocate_zero(weights_of(e, layer), sizeof *weights);
   if (!weights) es_out_of_memory(status, STAGE, "the weights of a probe");
   if (es_context_must_stop(c)) es_fail(status, ES_STOPPED, STAGE, "stopped");
   ES_TRY(es_agree(c->group.comm, status));
   const es_tensor_view_t *last = find_solution(a, layer);
-  if (last && last->shape[0] == p->classes && last->shape[1] == p->width + 1)
-    memcpy(weights, last->data, size * sizeof *weights);
-  for (size_t done = 0, step; c->group.size > 1 && done < size; done += step) {
-    step = size - done < INT_MAX / 16 ? size - done : INT_MAX / 16;
-    ES_MPI(MPI_Bcast(weights + done, (int)step, MPI_DOUBLE, 0, c->group.comm));
-  }
+  if (last && last->shape[0] == a->source->classes && last->shape[1] == width_of(e, layer) + 1)
+    memcpy(weights, last->data, weights_of(e, layer) * sizeof *weights);
+  es_group_broadcast(&c->group, weights, weights_of(e, layer) * sizeof *weights, 0);
   return ES_OK;
 }
 
@@ -266,44 +275,85 @@ static void store_fit(es_result_t *r, int64_t at, int layer, const es_probe_resu
   *(uint8_t *)es_result_at(r, ES_FIELD_PROBE_CONVERGED, cell) = fit->converged;
 }
 
-/* Fits the probe of a layer. If features are NaN, infinite or too large, the layer gets no probe and its weights stay
- * NULL. */
-static es_code_t fit_layer(epoch_t *e, int layer, es_status_t *status) {
-  es_probe_analysis_t *a = e->analysis;
-  const es_context_t *c = a->context;
+static void free_weights(epoch_t *e, int layer) {
+  es_free(e->weights[layer]);
+  e->weights[layer] = NULL;
+}
+
+/* Fits the probe of a layer: the ranks of the group together, or this rank alone to the rows of all ranks. If features
+ * are NaN, infinite or too large, the layer gets no probe and its weights become NULL. */
+static es_code_t fit_layer(epoch_t *e, int layer, bool alone, es_status_t *status) {
+  const es_probe_settings_t *settings = &e->analysis->context->point->probe;
   const es_probe_problem_t problem = {.n = e->n_rows,
                                       .width = width_of(e, layer),
-                                      .classes = a->source->classes,
+                                      .classes = e->analysis->source->classes,
                                       .features = e->features[layer],
                                       .is_double = pooling_of(e, layer).is_double,
-                                      .labels = e->label[ES_TRAIN],
-                                      .lane_rows = e->lane_rows,
-                                      .l2 = c->point->probe.l2};
-  es_probe_result_t fit;
+                                      .labels = alone ? e->all.label : e->label[ES_TRAIN],
+                                      .lane_rows = alone ? e->all.lane : e->lane_rows,
+                                      .l2 = settings->l2,
+                                      .gap = settings->gap};
+  const es_group_t *group = alone ? &e->all.alone : &e->analysis->context->group;
   es_status_t own = {0};
-  double *weights = es_allocate_zero(es_probe_weights_size(problem.width, problem.classes), sizeof *weights);
-  es_code_t code = load_start(a, layer, &problem, weights, status);
-  if (code != ES_OK) goto out;
-  code = es_probe_fit(&fit, weights, NULL, &problem, &c->group, &own);
-  if (code == ES_OK) {
-    const bool more = e->at + 1 < es_result_extent(c->result, ES_DIM_PROBE_EPOCH);
-    store_fit(c->result, e->at, layer, &fit);
-    if (es_context_is_leader(c) && more)
-      store_solution(a, layer, weights, problem.classes, (int64_t)problem.width + 1, status);
-    code = es_agree(c->group.comm, status);
-    if (code != ES_OK) goto out;
-    e->weights[layer] = weights;
-    weights = NULL;
-  } else if (code == ES_NUMERIC) {
-    code = ES_OK; /* warn_of_probes names the layer */
-  } else {
-    *status = own;
-  }
-out:
-  es_free(weights);
+  const es_code_t code = es_probe_fit(&e->fits[layer], e->weights[layer], NULL, &problem, group, &own);
   es_free(e->features[layer]);
   e->features[layer] = NULL;
+  if (code == ES_OK) return ES_OK;
+  free_weights(e, layer);
+  if (code == ES_NUMERIC) return ES_OK; /* warn_of_probes names the layer */
+  *status = own;
   return code;
+}
+
+/* Replaces this rank's rows of a layer by all rows on the owner, by nothing on other ranks. Collective. */
+static es_code_t send_features(epoch_t *e, int layer, es_status_t *status) {
+  const es_group_t *group = &e->analysis->context->group;
+  const es_share_t *share = &e->shares[layer];
+  const bool owned = share->owner == group->rank;
+  void *whole = owned ? es_allocate((size_t)e->n_rows, (size_t)share->row) : NULL;
+  if (owned && !whole)
+    es_out_of_memory(status, STAGE, "%lld rows of %d features; try a smaller probe.memory", (long long)e->n_rows,
+                     width_of(e, layer));
+  const es_code_t code = es_agree(group->comm, status);
+  if (code == ES_OK) es_share_collect(share, whole, e->features[layer], &e->all, group);
+  es_free(e->features[layer]);
+  e->features[layer] = whole;
+  return code;
+}
+
+/* Broadcasts the probe of a layer that one rank has fitted. Collective. */
+static void share_probe(epoch_t *e, int layer) {
+  const es_context_t *c = e->analysis->context;
+  const int owner = e->shares[layer].owner;
+  uint8_t found = e->weights[layer] != NULL;
+  ES_MPI(MPI_Bcast(&found, 1, MPI_UINT8_T, owner, c->group.comm));
+  if (!found) {
+    free_weights(e, layer);
+    return;
+  }
+  ES_MPI(MPI_Bcast(&e->fits[layer], sizeof e->fits[layer], MPI_BYTE, owner, c->group.comm));
+  es_group_broadcast(&c->group, e->weights[layer], weights_of(e, layer) * sizeof(double), owner);
+}
+
+/* Fits the layers of this round: those without an owner first, by all ranks together; then each rank its own. */
+static es_code_t fit_layers(epoch_t *e, es_status_t *status) {
+  const es_group_t *group = &e->analysis->context->group;
+  const int end = e->first + e->n;
+  for (int i = e->first; i < end; i++) {
+    ES_TRY(load_start(e, i, status));
+    if (e->shares[i].owner == ES_SHARE_NOBODY) ES_TRY(fit_layer(e, i, false, status));
+  }
+  for (int i = e->first; i < end; i++) {
+    if (e->shares[i].owner != ES_SHARE_NOBODY) ES_TRY(send_features(e, i, status));
+  }
+  for (int i = e->first; i < end && status->code == ES_OK; i++) {
+    if (e->shares[i].owner == group->rank) fit_layer(e, i, true, status);
+  }
+  ES_TRY(es_agree(group->comm, status));
+  for (int i = e->first; i < end; i++) {
+    if (e->shares[i].owner != ES_SHARE_NOBODY) share_probe(e, i);
+  }
+  return ES_OK;
 }
 
 /* Stores the counts of the eval split, summed over the ranks. Stores nothing if some features were not finite. */
@@ -321,20 +371,98 @@ static void store_predictions(epoch_t *e, int layer) {
   es_probe_recall(es_result_at(c->result, ES_FIELD_PROBE_RECALL, first), confusion, classes);
 }
 
+/* Stores a probe whole, so that a state never has a part of it. */
+static void store_probe(epoch_t *e, int layer, es_status_t *status) {
+  es_probe_analysis_t *a = e->analysis;
+  const es_context_t *c = a->context;
+  const bool more = e->at + 1 < es_result_extent(c->result, ES_DIM_PROBE_EPOCH);
+  store_fit(c->result, e->at, layer, &e->fits[layer]);
+  if (e->samples[ES_EVAL].n > 0) store_predictions(e, layer);
+  if (es_context_is_leader(c) && more)
+    store_solution(a, layer, e->weights[layer], a->source->classes, (int64_t)width_of(e, layer) + 1, status);
+}
+
 /* ---- rounds ---- */
 
-/* Returns how many layers from `first` on have features that fit into probe.memory on the busiest rank; at least 1. */
-static int round_size(const epoch_t *e, int first) {
+/* Steps to expect of a layer whose last fit is unknown: the mean of the layers whose fits are known, or any number. */
+static double usual_steps(const epoch_t *e) {
+  double sum = 0.0, n = 0.0;
+  for (int layer = 0; layer < es_context_layers(e->analysis->context); layer++) {
+    sum += e->steps[layer];
+    n += e->steps[layer] > 0;
+  }
+  return n > 0.0 ? sum / n : 1.0;
+}
+
+/* Divides the fits of layers from `first` on among the ranks, of as many layers as have no probe yet and features that
+ * fit into probe.memory. Returns their number, or 0 if it is less than two. */
+static int divide_round(epoch_t *e, int first) {
+  const es_context_t *c = e->analysis->context;
+  es_share_t *shares = e->shares + first;
+  int n = 0;
+  const es_probe_features_t f = es_probe_features(e->analysis->source);
+  const int64_t most = (int64_t)c->point->probe.memory << 20,
+                needed = es_probe_round_bytes(&f, e->n_rows, c->group.size), room = needed < most ? needed : most;
+  for (; first + n < es_context_layers(c) && !e->done[first + n]; n++) {
+    const int32_t width = width_of(e, first + n);
+    const es_probe_problem_t problem = {
+        .n = e->n_rows, .width = width, .classes = e->analysis->source->classes, .lane_rows = e->all.lane};
+    shares[n] = (es_share_t){.cost = (double)width * (e->steps[first + n] > 0 ? e->steps[first + n] : usual_steps(e)),
+                             .row = (int64_t)size_of(e, first + n) * width,
+                             .scratch = es_probe_bytes(&problem, &e->all.alone)};
+    if (!es_shares_assign(shares, n + 1, &e->all, room, c->group.size)) break;
+  }
+  return n > 1 && es_shares_assign(shares, n, &e->all, room, c->group.size) ? n : 0;
+}
+
+/* Returns how many layers from `first` on have no probe yet and features that fit into probe.memory on the busiest
+ * rank; at least 1. */
+static int round_size(epoch_t *e, int first) {
   const es_context_t *c = e->analysis->context;
   const int64_t room = (int64_t)c->point->probe.memory << 20;
   int64_t bytes = 0;
-  int n = 0;
-  if (e->analysis->source->one_layer_a_visit) return 1;
+  int n = c->group.size > 1 ? divide_round(e, first) : 0;
+  if (n > 0) return n;
   for (; first + n < es_context_layers(c); n++) {
     bytes += (int64_t)size_of(e, first + n) * e->n_most * width_of(e, first + n);
-    if (n > 0 && bytes > room) break;
+    if (n > 0 && (bytes > room || e->done[first + n] || e->analysis->source->one_layer_a_visit)) break;
+    e->shares[first + n].owner = ES_SHARE_NOBODY;
   }
   return n;
+}
+
+/* Finds the probes that a state has, and the steps of the last fits. Only the leader knows them. Returns the number of
+ * probes. Collective. */
+static int find_done(epoch_t *e, es_status_t *status) {
+  const es_context_t *c = e->analysis->context;
+  const int layers = es_context_layers(c);
+  int n = 0;
+  e->done = es_owned_allocate_zero(&e->owned, (size_t)layers, sizeof *e->done);
+  e->steps = es_owned_allocate_zero(&e->owned, (size_t)layers, sizeof *e->steps);
+  if (e->owned.failed) es_out_of_memory(status, STAGE, "probes");
+  if (es_agree(c->group.comm, status) != ES_OK) return 0;
+  for (int layer = 0; es_context_is_leader(c) && layer < layers; layer++) {
+    const int64_t cell[ES_RANK_MAX] = {e->at, layer};
+    e->done[layer] = *(const uint8_t *)es_result_at(c->result, ES_FIELD_PROBE_CONVERGED, cell) != 255;
+    const int64_t last[ES_RANK_MAX] = {e->at - 1, layer};
+    if (e->at > 0) e->steps[layer] = *(const int32_t *)es_result_at(c->result, ES_FIELD_PROBE_ITERATIONS, last);
+  }
+  ES_MPI(MPI_Bcast(e->done, layers, MPI_UINT8_T, 0, c->group.comm));
+  ES_MPI(MPI_Bcast(e->steps, layers, MPI_INT32_T, 0, c->group.comm));
+  for (int layer = 0; layer < layers; layer++) n += e->done[layer];
+  return n;
+}
+
+/* Counts the predictions of this round's probes, from kept features or by a visit. Collective. */
+static es_code_t predict(epoch_t *e, es_status_t *status) {
+  es_probe_eval_t *eval = &e->analysis->eval;
+  if (!eval->kept || eval->epoch != e->epoch) return visit(e, ES_EVAL, status);
+  for (int i = e->first; i < e->first + e->n; i++) {
+    if (e->weights[i] && status->code == ES_OK)
+      es_probe_eval_count(eval, i, e->confusion[i], e->weights[i], e->label[ES_EVAL], status);
+    es_probe_eval_drop(eval, i);
+  }
+  return es_agree(e->analysis->context->group.comm, status);
 }
 
 static es_code_t run_round(epoch_t *e, es_status_t *status) {
@@ -348,13 +476,13 @@ static es_code_t run_round(epoch_t *e, es_status_t *status) {
   }
   ES_TRY(es_agree(e->analysis->context->group.comm, status));
   ES_TRY(visit(e, ES_TRAIN, status));
-  for (int i = e->first; i < e->first + e->n; i++) ES_TRY(fit_layer(e, i, status));
-  if (e->samples[ES_EVAL].n > 0) ES_TRY(visit(e, ES_EVAL, status));
+  ES_TRY(fit_layers(e, status));
+  if (e->samples[ES_EVAL].n > 0) ES_TRY(predict(e, status));
   for (int i = e->first; i < e->first + e->n; i++) {
-    if (e->weights[i] && e->samples[ES_EVAL].n > 0) store_predictions(e, i);
+    if (e->weights[i]) store_probe(e, i, status);
     close_layer(e, i);
   }
-  return ES_OK;
+  return es_agree(e->analysis->context->group.comm, status);
 }
 
 /* Marks the layers of the tail. A layer is in the tail if neither it nor any later layer exceeds the best accuracy
@@ -407,7 +535,27 @@ static void warn_of_probes(const epoch_t *e) {
   warn_of_layers(e, 0, layers - none, "probes did not converge");
 }
 
-/* Fits the probes if this is a probe epoch. */
+/* Lets the source keep the features of the eval split, if probe.memory has room for these and for one round of all
+ * layers. Not in a last epoch that an analysis may find only after the rows. */
+static es_code_t begin_epoch(void *state, int32_t epoch, es_status_t *status) {
+  es_probe_analysis_t *a = state;
+  const es_context_t *c = a->context;
+  const es_epochs_t *epochs = &c->point->probe.epochs;
+  const bool last = epochs->kind == ES_EPOCHS_LAST;
+  if (!a->source->takes_rider || !es_point_has_split(c->point, ES_EVAL)) return ES_OK;
+  if (last ? epoch != c->last : es_result_probe_epoch_index(c->result, es_result_epoch(c->result, epoch)) < 0)
+    return ES_OK;
+  es_visit_samples_t train = {0};
+  a->source->class->passes->samples(a->source, ES_TRAIN, epoch, &train, status);
+  const int64_t limit = c->point->probe.samples, n = limit > 0 && limit < train.n ? limit : train.n;
+  es_owned_free(&train.owned);
+  ES_TRY(es_agree(c->group.comm, status));
+  const es_probe_features_t f = es_probe_features(a->source);
+  const int64_t room = ((int64_t)c->point->probe.memory << 20) - es_probe_round_bytes(&f, n, c->group.size);
+  return es_probe_eval_begin(&a->eval, a->source, epoch, room, status);
+}
+
+/* Fits the probes if this is a probe epoch, except those that the state of an interrupted run has. */
 static es_code_t probe_epoch(void *state, int32_t epoch, es_status_t *status) {
   epoch_t e = {.analysis = state, .epoch = epoch};
   es_context_t *c = e.analysis->context;
@@ -417,61 +565,29 @@ static es_code_t probe_epoch(void *state, int32_t epoch, es_status_t *status) {
     es_result_move_last_probe_epoch(c->result, number);
   e.at = es_result_probe_epoch_index(c->result, number);
   if (e.at < 0) return ES_OK;
-  open_epoch(&e, status);
+  const bool whole = find_done(&e, status) == es_context_layers(c);
+  if (status->code == ES_OK && !whole) open_epoch(&e, status);
   es_code_t code = es_agree(c->group.comm, status);
   if (code == ES_OK) ES_MPI(MPI_Allreduce(MPI_IN_PLACE, &e.n_most, 1, MPI_INT64_T, MPI_MAX, c->group.comm));
+  if (code == ES_OK && !whole && c->group.size > 1)
+    code = es_share_rows_create(&e.all, e.lane_rows, e.label[ES_TRAIN], &c->group, status);
   for (e.first = 0; code == ES_OK && e.first < es_context_layers(c); e.first += e.n) {
-    e.n = round_size(&e, e.first);
-    code = run_round(&e, status);
+    e.n = e.done[e.first] ? 1 : round_size(&e, e.first);
+    if (!e.done[e.first]) code = run_round(&e, status);
   }
-  if (code == ES_OK) mark_tail(&e);
-  if (code == ES_OK && es_context_is_leader(c)) warn_of_probes(&e);
+  if (code == ES_OK && !whole) mark_tail(&e);
+  if (code == ES_OK && !whole && es_context_is_leader(c)) warn_of_probes(&e);
   close_epoch(&e);
+  es_probe_eval_end(&e.analysis->eval);
   es_timing_charge(&c->timing, ES_STAGE_PROBE, start);
   return code;
 }
 
-/* ---- forecasts ---- */
-
-static int64_t fitted_samples(const es_forecast_t *f) {
-  const int64_t all = f->samples[ES_TRAIN], limit = f->point->probe.samples;
-  return limit > 0 && limit < all ? limit : all;
-}
-
-/* Features of one round on the busiest rank, plus the fit of the widest layer, plus the confusion and the recall of
- * each probe, in the result and in the image of the file. Lanes differ by one or two samples. */
-static int64_t bytes(const es_forecast_t *f, int ranks) {
-  const int lanes = f->point->train.lanes;
-  const es_group_t group = {.size = ranks, .lanes = lanes, .lane_count = lanes / ranks > 0 ? lanes / ranks : 1};
-  int32_t widest = 1;
-  int64_t all = 0, most = 4; /* bytes of a sample: of all layers, of the largest layer */
-  if (f->point->probe.epochs.kind == ES_EPOCHS_NONE || f->classes == 0) return 0;
-  for (int i = 0; i < f->n_layers; i++) {
-    const int64_t features = f->layers[i].features, size = features * (f->layers[i].is_double ? 8 : 4);
-    if (features > widest) widest = (int32_t)features;
-    if (size > most) most = size;
-    all += size;
-  }
-  const int64_t rows = (fitted_samples(f) + ranks - 1) / ranks;
-  int64_t round = f->graph ? (int64_t)f->point->probe.memory << 20 : 0; /* files are read one layer at a time */
-  if (round < rows * most) round = rows * most;
-  const es_probe_problem_t problem = {.n = fitted_samples(f), .width = widest, .classes = f->classes};
-  const int64_t probes = (int64_t)es_point_probe_epochs(f->point, NULL) * f->n_layers;
-  const int64_t fields = 2 * 8 * probes * f->classes * (f->classes + 1);
-  return (rows * all < round ? rows * all : round) + es_probe_bytes(&problem, &group) + fields;
-}
-
-/* One pass over both splits per probe epoch, plus about 250 steps with two products each on the features. */
-static double cost(const es_forecast_t *f) {
-  const double passes = (double)(f->samples[ES_TRAIN] + f->samples[ES_EVAL]) * (double)f->macs;
-  const double fits = 500 * (double)fitted_samples(f) * f->classes * f->features;
-  return es_point_probe_epochs(f->point, NULL) * (passes + fits);
-}
-
 extern const es_analysis_t es_analysis_probe;
-const es_analysis_t es_analysis_probe = {.bytes = bytes,
-                                         .cost = cost,
+const es_analysis_t es_analysis_probe = {.bytes = es_probe_forecast_bytes,
+                                         .cost = es_probe_forecast_cost,
                                          .open = open_analysis,
+                                         .begin = begin_epoch,
                                          .epoch = probe_epoch,
                                          .save = save,
                                          .restore = restore,

@@ -88,7 +88,9 @@ static es_code_t choose_random_vectors(es_projection_analysis_t *a, es_status_t 
   const es_context_t *c = a->context;
   for (int layer = 0; layer < es_context_layers(c) && status->code == ES_OK; layer++) {
     const int32_t most = most_vectors(a, layer);
-    if (most >= 0) es_projector_set_random(a->projector, layer, c->point->seed, most, mean_of(a, layer), status);
+    if (es_context_must_stop(c)) es_fail(status, ES_STOPPED, "pipeline", "stopped");
+    if (most >= 0 && status->code == ES_OK)
+      es_projector_set_random(a->projector, layer, c->point->seed, most, mean_of(a, layer), status);
   }
   return es_agree(c->group.comm, status);
 }
@@ -151,7 +153,7 @@ static int64_t bytes(const es_forecast_t *f, ES_UNUSED int ranks) {
  * Each layer is projected in two of these evaluations, by two products with about half as many vectors as its width. */
 static double cost(const es_forecast_t *f) {
   const double passes = f->point->measure.projection ? 2.0 * f->point->measure.n_deltas : 0.0;
-  return passes * (double)f->samples[ES_EVAL] * ((f->n_layers + 1) * (double)f->macs + 2 * 2 * f->covariance);
+  return passes * (double)f->samples[ES_EVAL] * ((f->n_layers + 1) * es_forecast_pass(f) + 2 * 2 * f->covariance);
 }
 
 extern const es_analysis_t es_analysis_projection;

@@ -4,6 +4,7 @@
 
 #include "eigenscope/epochs.h"
 #include "eigenscope/file.h"
+#include "eigenscope/journal.h"
 #include "eigenscope/pipeline.h"
 #include "timing.h"
 
@@ -16,6 +17,7 @@ typedef struct es_context {
   int32_t last;            /* index of the last epoch; train.stop_when_stable may lower it */
   es_timing_t timing;
   es_file_stamp_t state; /* of the state file as this run last read or wrote it */
+  es_journal_t journal;  /* of the state; on the leader */
   bool shared;           /* true once another run of the same point was noticed */
 } es_context_t;
 
@@ -35,8 +37,7 @@ static inline bool es_context_is_measured(const es_context_t *c, es_split_t spli
 }
 /* True once this rank has been told to stop. Not collective. */
 static inline bool es_context_must_stop(const es_context_t *c) {
-  const es_watch_t *watch = &c->settings->watch;
-  return watch->stop && watch->stop(watch->context);
+  return es_watch_must_stop(&c->settings->watch);
 }
 /* Shows a warning to the user, if this rank is the leader. Not collective. */
 static inline void es_context_warn(const es_context_t *c, const char *message) {

@@ -19,7 +19,6 @@ static void add_layer(es_forecast_t *f, es_rows_info_t rows, es_shape_t shape, i
 es_code_t es_forecast_network(es_forecast_t *out, const es_point_t *point, const es_graph_t *graph,
                               es_status_t *status) {
   const es_measure_settings_t *m = &point->measure;
-  const es_method_t *method = es_method(m->method);
   *out = (es_forecast_t){.point = point,
                          .classes = point->classes,
                          .graph = graph,
@@ -30,6 +29,7 @@ es_code_t es_forecast_network(es_forecast_t *out, const es_point_t *point, const
   for (int i = 0; i < graph->n_layers; i++) {
     const es_node_t *node = &graph->nodes[graph->layers[i]];
     if (!es_measure_takes(m, node->name)) continue;
+    const es_method_t *method = es_method_of(m->method, node);
     /* Networks process so many samples that every layer has at least as many rows as columns. */
     const es_rows_info_t rows = {.width = method->width(node->out, m->method_size), .rows = INT64_MAX};
     add_layer(out, rows, node->out, method->positions(node->out, m->method_size));
@@ -44,12 +44,17 @@ es_code_t es_forecast_files(es_forecast_t *out, const es_point_t *point, const e
                          .layers = es_allocate_zero((size_t)info->n_layers, sizeof *out->layers)};
   if (!out->layers) return es_out_of_memory(status, "plan", "%d layers", info->n_layers);
   for (int split = 0; split < ES_SPLITS; split++)
-    out->samples[split] = es_point_has_split(point, (es_split_t)split) ? info->most_samples : 0;
+    out->samples[split] = !es_point_has_split(point, (es_split_t)split) ? 0
+                          : point->source == ES_SOURCE_MOMENTS          ? info->samples[split]
+                                                                        : info->most_samples;
   for (int i = 0; i < info->n_layers; i++) {
     const es_external_layer_t *layer = &info->layers[i];
     if (!es_measure_takes(&point->measure, layer->name)) continue;
-    const es_rows_info_t rows = es_forecast_rows(layer, &point->measure, info->most_samples);
-    add_layer(out, rows, (es_shape_t){layer->h, layer->w, layer->c}, rows.rows / info->most_samples);
+    es_rows_info_t rows = es_forecast_rows(layer, &point->measure, info->most_samples);
+    const int64_t positions = rows.rows / info->most_samples;
+    if (point->source == ES_SOURCE_MOMENTS) rows.rows = INT64_MAX; /* the covariance exists, however few rows it has */
+    const bool sums = point->source == ES_SOURCE_MOMENTS;          /* no covariance has to be computed */
+    add_layer(out, rows, (es_shape_t){layer->h, layer->w, layer->c}, sums ? 0 : positions);
     out->layers[out->n_layers - 1].is_double = layer->is_double;
   }
   return ES_OK;

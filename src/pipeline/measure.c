@@ -39,6 +39,7 @@ static es_code_t reduce_layers(es_context_t *c, es_point_source_t *source, batch
   for (int i = 0; i < b->n; i++) {
     es_layer_problem_t *p = &b->problems[i];
     es_reduced_t *m = &b->reduced[i];
+    ES_TRY(es_group_pause(&c->group, status));
     ES_TRY(source->class->passes->reduce(source, b->first + i, m, status));
     if (p->owner != c->group.rank) {
       es_free(m->triangle);
@@ -69,8 +70,28 @@ static void warn(const es_context_t *c, int layer, const es_layer_problem_t *p, 
     es_context_warn(c, text);
 }
 
-static void store_layer(es_context_t *c, es_split_t split, int32_t epoch, int layer, const es_layer_problem_t *p,
-                        const es_reduced_t *merged) {
+/* Number of outputs that each row is the mean of. */
+static double outputs_of_row(const es_measure_settings_t *m, es_shape_t shape, int32_t width) {
+  const double positions = (double)shape.h * shape.w, cells = (double)width / shape.c;
+  if (m->method == ES_METHOD_MEAN) return positions;
+  return m->method == ES_METHOD_POOL && cells < positions ? positions / cells : 1.0;
+}
+
+/* True if the last direction that is counted at the largest delta may be rounding errors. */
+static bool is_rounding(const es_context_t *c, const es_point_source_t *source, int layer, const es_layer_problem_t *p,
+                        const es_reduced_t *merged, int32_t k) {
+  const int32_t width = es_context_width(c, layer);
+  double squares = 0.0;
+  if (!es_source_has_network(c->point->source) || c->point->train.precision != ES_BFLOAT16 || p->skip || p->unsolved)
+    return false;
+  for (int32_t i = 0; i < width; i++) squares += merged->mean[i] * merged->mean[i];
+  return es_saturation_is_rounding(
+      p->values, width, k, ldexp(squares, -unit_of(merged)),
+      outputs_of_row(&c->point->measure, source->class->passes->shape(source, layer), width));
+}
+
+static void store_layer(es_context_t *c, const es_point_source_t *source, es_split_t split, int32_t epoch, int layer,
+                        const es_layer_problem_t *p, const es_reduced_t *merged) {
   es_result_t *r = c->result;
   const es_measure_settings_t *m = &c->point->measure;
   const int32_t width = es_context_width(c, layer);
@@ -79,6 +100,7 @@ static void store_layer(es_context_t *c, es_split_t split, int32_t epoch, int la
   for (int i = none ? 0 : p->order; i < width; i++) p->values[i] = none ? (double)NAN : 0.0;
   es_saturation_measure(&s, p->values, width, merged->rows, m->delta, m->n_deltas, m->convention);
   if (p->fell_back) s.flags |= ES_FLAG_FALLBACK;
+  if (is_rounding(c, source, layer, p, merged, s.k[m->n_deltas - 1])) s.flags |= ES_FLAG_ROUNDING;
   if (p->unsolved) s.flags = (uint8_t)((s.flags & ~ES_FLAG_NONFINITE) | ES_FLAG_UNSOLVED);
   /* Shares and counts do not depend on the scale. Eigenvalues that do not fit double become Inf or lose digits. */
   s.quantities[ES_QUANTITY_TRACE] = ldexp(s.quantities[ES_QUANTITY_TRACE], unit_of(merged));
@@ -141,7 +163,7 @@ es_code_t es_measure(es_context_t *c, es_point_source_t *source, es_analyses_t *
   if (code == ES_OK) code = es_spectrum_solve(b.problems, b.n, &c->group, status);
   for (int i = 0; i < n && code == ES_OK; i++) {
     warn(c, first + i, &b.problems[i], &b.reduced[i]);
-    store_layer(c, split, epoch, first + i, &b.problems[i], &b.reduced[i]);
+    store_layer(c, source, split, epoch, first + i, &b.problems[i], &b.reduced[i]);
     es_solved_t solved = {split, epoch, first + i, &b.problems[i], &b.reduced[i], {0}};
     code = analyse_layer(c, analyses, &solved, &b.problems[i], status);
   }

@@ -3,14 +3,16 @@
 #include "eigenscope/file.h"
 #include "eigenscope/grid.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/model.h"
 #include <stdio.h>
 #include <string.h>
 
 /* Trained weights are saved. Weights loaded from files are not saved, because they can be loaded again. */
-static es_state_content_t content_of(const es_context_t *c, const es_point_source_t *source, es_analyses_t *analyses) {
+static es_state_content_t content_of(es_context_t *c, const es_point_source_t *source, es_analyses_t *analyses) {
   return (es_state_content_t){.graph = source->graph,
                               .trainer = source->trainer,
                               .result = c->result,
+                              .journal = &c->journal,
                               .restore = es_analyses_restore,
                               .restore_context = analyses};
 }
@@ -44,11 +46,11 @@ static void save_state(es_context_t *c, const es_point_source_t *source, es_anal
   es_free(tensors);
 }
 
-es_code_t es_save_epoch(es_context_t *c, es_point_source_t *source, es_analyses_t *analyses, int32_t epoch,
+es_code_t es_save_epoch(es_context_t *c, es_point_source_t *source, es_analyses_t *analyses, int32_t epoch, bool stops,
                         es_status_t *status) {
-  const bool trained = source->trainer != NULL, last = epoch == c->last;
-  const es_keep_t keep = trained ? c->point->checkpoint.keep : ES_KEEP_NONE;
-  if (c->settings->dry_run || (trained && !is_saved(c, epoch))) return ES_OK;
+  const bool trained = source->trainer != NULL, last = epoch == c->last, due = !trained || is_saved(c, epoch);
+  const es_keep_t keep = trained && due ? c->point->checkpoint.keep : ES_KEEP_NONE;
+  if (c->settings->dry_run || (!due && !stops)) return ES_OK;
   const double start = es_clock();
   if (es_context_is_leader(c)) {
     if (keep == ES_KEEP_ALL || (keep == ES_KEEP_LAST && last)) {
@@ -56,7 +58,7 @@ es_code_t es_save_epoch(es_context_t *c, es_point_source_t *source, es_analyses_
       es_weights_path(path, c->settings->output, c->id, keep == ES_KEEP_ALL ? epoch : -1);
       es_weights_save(path, &source->key, epoch, source->graph, source->trainer, status);
     }
-    if (status->code == ES_OK && !last) save_state(c, source, analyses, epoch, status); /* the last is in the result */
+    if (status->code == ES_OK && (!last || stops)) save_state(c, source, analyses, epoch, status);
   }
   es_timing_charge(&c->timing, ES_STAGE_STORE, start);
   return es_agree(c->group.comm, status);
@@ -66,11 +68,19 @@ es_code_t es_save_epoch(es_context_t *c, es_point_source_t *source, es_analyses_
 
 enum { PROVENANCE_MOST = 64 };
 
-/* Lists the provenance of the run and of this point. The values of this point lie in `texts`. */
+/* Lists the provenance of the run and of this point. The values of this point lie in `texts`. Where the CPU lacks
+ * instructions for the point's precision, `onednn` says so. */
 static int complete_provenance(const es_context_t *c, const es_point_source_t *source, es_provenance_t *out,
-                               char texts[2][64]) {
+                               char texts[3][128]) {
+  const es_precision_t precision = c->point->train.precision;
+  const bool emulated = es_source_has_network(c->point->source) && es_model_emulates(precision);
   int n = 0;
-  for (; n < c->settings->n_provenance && n < PROVENANCE_MOST - 6; n++) out[n] = c->settings->provenance[n];
+  for (; n < c->settings->n_provenance && n < PROVENANCE_MOST - 6; n++) {
+    out[n] = c->settings->provenance[n];
+    if (!emulated || strcmp(out[n].name, "onednn") != 0) continue;
+    snprintf(texts[2], sizeof texts[2], "%.64s; %s emulated", out[n].value, es_precision_words[precision]);
+    out[n].value = texts[2];
+  }
   snprintf(texts[0], sizeof texts[0], "%d", c->group.size);
   snprintf(texts[1], sizeof texts[1], "%.3f", es_clock() - c->timing.started);
   out[n++] = (es_provenance_t){"ranks_per_point", texts[0]};
@@ -96,7 +106,7 @@ es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const
   const double start = es_clock();
   if (es_context_is_leader(c)) {
     static const double no_mean[3] = {0.0, 0.0, 0.0};
-    char path[ES_PATH_MAX], state[ES_PATH_MAX], texts[2][64];
+    char path[ES_PATH_MAX], state[ES_PATH_MAX], texts[3][128];
     es_provenance_t provenance[PROVENANCE_MOST];
     es_text_t job = {0};
     es_point_describe(c->point, c->settings->job_name, &job);
@@ -108,7 +118,9 @@ es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const
                                        .outcome = outcome,
                                        .reason = reason,
                                        .stopped_at = early ? c->last : 0,
-                                       .train_mode = trained ? "training" : "inference",
+                                       .train_mode = c->point->source == ES_SOURCE_MOMENTS ? "recorded"
+                                                     : trained                             ? "training"
+                                                                                           : "inference",
                                        .fingerprint = source->key.fingerprint,
                                        .normalize_mean = source->normalize_mean ? source->normalize_mean : no_mean,
                                        .normalize_deviation =

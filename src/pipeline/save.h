@@ -9,8 +9,9 @@
  * incomplete files that a killed run left for this point. */
 es_code_t es_save_resume(es_context_t *c, es_point_source_t *source, es_analyses_t *analyses, int32_t *done,
                          es_status_t *status);
-/* Saves the state and the weights after an epoch, as the job file demands. */
-es_code_t es_save_epoch(es_context_t *c, es_point_source_t *source, es_analyses_t *analyses, int32_t epoch,
+/* Saves the state and the weights after an epoch, as the job file demands; the state of the last epoch is in the
+ * result. `stops`: saves the state in any case. */
+es_code_t es_save_epoch(es_context_t *c, es_point_source_t *source, es_analyses_t *analyses, int32_t epoch, bool stops,
                         es_status_t *status);
 /* Writes the result and removes the state. `outcome`: "complete" or "diverged"; `reason` is "" when complete. */
 es_code_t es_save_result(es_context_t *c, const es_point_source_t *source, const char *outcome, const char *reason,

@@ -91,17 +91,22 @@ struct es_point_source {
   const es_source_class_t *class;
   es_context_t *context; /* borrowed */
   es_state_key_t key;
-  int32_t classes;        /* number of classes; 0 without labels */
-  bool one_layer_a_visit; /* true if a visit of n layers costs as much as n visits of one layer */
+  int32_t classes;           /* number of classes; 0 without labels */
+  bool one_layer_a_visit;    /* true if a visit of n layers costs as much as n visits of one layer */
+  bool takes_rider;          /* true if `rows` of the eval split can show its outputs to `rider`, as a visit would */
+  const es_visitor_t *rider; /* or NULL. Borrowed */
   /* Trained weights, for states and files of weights; NULL if nothing is trained. Borrowed from the source. */
   const es_graph_t *graph;
   es_trainer_t *trainer;
+  /* The network that runs, trained or loaded; NULL if the source has none. Borrowed from the source. */
+  const es_graph_t *network;
+  es_trainer_t *runner;
   const char *files, *hashes;                         /* of loaded weights, for provenance; or NULL. Borrowed */
   const double *normalize_mean, *normalize_deviation; /* of the images, 3 each; or NULL. Borrowed */
   const es_dataset_t *dataset;                        /* or NULL. Borrowed */
 };
 
-extern const es_source_class_t es_source_train, es_source_checkpoint, es_source_activations;
+extern const es_source_class_t es_source_train, es_source_checkpoint, es_source_activations, es_source_moments;
 const es_source_class_t *es_source_class(es_source_t source);
 /* Creates source->context->result for the measured layers; source->class must be set. Not collective; the caller then
  * calls es_agree. */

@@ -139,6 +139,7 @@ static es_code_t open_source(es_point_source_t **out, es_context_t *c, ES_UNUSED
   c->last = c->settings->dry_run ? -1 : es_point_last_epoch(c->point); /* there is no batch to try */
   ES_TRY(es_group_create_any(&c->group, c->settings->comm, c->point->train.lanes, status));
   c->group.traffic = &c->timing.traffic;
+  c->group.watch = &c->settings->watch;
   ES_TRY(inspect(s, status));
   char warning[256];
   if (es_external_has_unknown_labels(&s->info, c->point, warning)) es_context_warn(c, warning);

@@ -74,7 +74,7 @@ static double cost(const es_forecast_t *f) {
   double samples = 0;
   for (int split = 0; split < ES_SPLITS; split++)
     if (f->point->measure.splits[split]) samples += (double)f->samples[split];
-  return es_external_epochs(&f->point->external) * samples * (double)f->macs;
+  return es_external_epochs(&f->point->external) * samples * es_forecast_pass(f);
 }
 
 const es_source_class_t es_source_checkpoint = {.bytes = es_network_source_bytes,

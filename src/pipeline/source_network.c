@@ -10,24 +10,27 @@
 
 /* ---- opening a point ---- */
 
-static es_code_t create_result(const es_network_source_t *s, es_status_t *status) {
+static es_code_t create_result(es_network_source_t *s, es_status_t *status) {
   es_context_t *c = s->base.context;
   const es_graph_t *graph = s->graph;
-  const int n = es_capture_n_layers(s->capture), output = graph->layers[graph->n_layers - 1];
+  const int n = es_capture_n_layers(s->capture), border = es_graph_border(graph), output = es_graph_output(graph);
   es_layer_info_t *layers = es_allocate_zero((size_t)n, sizeof *layers);
   if (!layers) return es_out_of_memory(status, "pipeline", "the result");
   for (int i = 0; i < n; i++) {
     const es_node_t *node = es_capture_node(s->capture, i);
+    const int32_t at = (int32_t)(node - graph->nodes);
+    const bool is_map = node->op == ES_OP_CONV || (!es_node_is_layer(node) && !node->tokens && node->out.h > 1);
     layers[i] = (es_layer_info_t){.width = es_capture_width(s->capture, i),
                                   .parameters = es_graph_parameters(graph, node),
                                   .macs = node->macs,
                                   .receptive_field = node->receptive_field,
-                                  .stride = node->op == ES_OP_CONV ? node->jump : -1,
-                                  .border = node->layer == es_graph_border(graph),
-                                  .output = node == &graph->nodes[output]};
+                                  .stride = is_map ? node->jump : -1,
+                                  .border = at == border,
+                                  .output = at >= output};
     memcpy(layers[i].name, node->name, sizeof layers[i].name);
-    snprintf(layers[i].kind, sizeof layers[i].kind, "%s", es_op_name(node->op));
+    snprintf(layers[i].kind, sizeof layers[i].kind, "%s", es_layer_kind_words[node->kind]);
   }
+  s->base.network = graph;
   es_source_create_result(&s->base, layers, n, c->point->classes, status);
   es_free(layers);
   return status->code;
@@ -52,6 +55,17 @@ static void describe_network(const es_point_t *p, char *out, size_t size) {
   }
 }
 
+/* States in bfloat16 also depend on the kernels of that precision, and on who rounds. */
+static void name_engine(es_network_source_t *s) {
+  const es_context_t *c = s->base.context;
+  const es_precision_t precision = c->point->train.precision;
+  if (precision == ES_FLOAT32)
+    snprintf(s->engine, sizeof s->engine, "%s", c->settings->engine);
+  else
+    snprintf(s->engine, sizeof s->engine, "%s; %s kernels %d%s", c->settings->engine, es_precision_words[precision],
+             ES_MODEL_KERNELS_BFLOAT16, es_model_emulates(precision) ? ", emulated" : "");
+}
+
 static es_code_t exchange_rows(void *context, es_status_t *status) {
   es_network_source_t *s = context;
   return s->capturing ? es_capture_exchange(s->capture, status) : ES_OK;
@@ -63,8 +77,10 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
   s->trains = trains;
   es_point_training_id(c->point, s->training);
   describe_network(c->point, s->description, sizeof s->description);
+  name_engine(s);
   ES_TRY(es_group_create(&c->group, c->settings->comm, c->point->train.lanes, status));
   c->group.traffic = &c->timing.traffic;
+  c->group.watch = &c->settings->watch;
   open_locally(s, dataset, status);
   ES_TRY(es_agree(c->group.comm, status));
   const es_trainer_setup_t setup = {.point = c->point,
@@ -80,10 +96,12 @@ es_code_t es_network_source_open(es_network_source_t *s, es_context_t *c, const 
   ES_TRY(es_trainer_create(&s->trainer, &setup, status));
   s->base.key = (es_state_key_t){.point_id = c->id,
                                  .fingerprint = es_dataset_fingerprint(dataset),
-                                 .engine = c->settings->engine,
+                                 .engine = s->engine,
                                  .training = s->training,
                                  .network = s->description};
   s->base.classes = c->point->classes;
+  s->base.takes_rider = true;
+  s->base.runner = s->trainer;
   s->base.graph = trains ? s->graph : NULL;
   s->base.trainer = trains ? s->trainer : NULL;
   s->base.normalize_mean = s->samples[ES_TRAIN].mean;
@@ -125,6 +143,38 @@ static int64_t pass_samples(const es_network_source_t *s, es_split_t split) {
   return c->settings->dry_run && n > batch ? batch : n;
 }
 
+/* State of a visit. */
+typedef struct visit {
+  const es_network_source_t *source;
+  const es_visitor_t *visitor;
+  int first, n;
+  int64_t *seen;                 /* (n, lane_count) samples already shown */
+  const es_observer_t *observer; /* sees all outputs, too; or NULL */
+} visit_t;
+
+static void observe(void *context, int captured, int lane, const float *out, int64_t samples, es_shape_t shape) {
+  visit_t *v = context;
+  const int layer = es_capture_measured(v->source->capture, captured);
+  if (v->observer) v->observer->observe(v->observer->context, captured, lane, out, samples, shape);
+  if (layer < v->first || layer >= v->first + v->n) return;
+  int64_t *seen = &v->seen[(layer - v->first) * v->source->base.context->group.lane_count + lane];
+  v->visitor->visit(v->visitor->context, layer, v->visitor->samples->lane_start[lane] + *seen, out, samples, shape);
+  *seen += samples;
+}
+
+/* Evaluates a split while a visitor sees the outputs of layers first … first+n−1. */
+static es_code_t evaluate_split(es_network_source_t *s, es_split_t split, int32_t number, visit_t *v,
+                                es_epoch_stats_t *stats, es_status_t *status) {
+  const es_group_t *group = &s->base.context->group;
+  v->source = s;
+  v->seen = es_allocate_zero((size_t)v->n * (size_t)group->lane_count, sizeof *v->seen);
+  if (!v->seen) es_out_of_memory(status, "probe", "a pass over %d layers", v->n);
+  es_code_t code = es_agree(group->comm, status);
+  if (code == ES_OK) code = es_trainer_evaluate(s->trainer, split, number, &(es_observer_t){observe, v}, stats, status);
+  es_free(v->seen);
+  return code;
+}
+
 static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t epoch, ES_UNUSED int first, int *n,
                            es_epoch_stats_t *stats, es_status_t *status) {
   es_network_source_t *s = (es_network_source_t *)source;
@@ -135,9 +185,11 @@ static es_code_t make_rows(es_point_source_t *source, es_split_t split, int32_t 
   if (measured) ES_TRY(es_capture_begin(s->capture, pass_samples(s, split), status));
   const es_timing_mark_t mark = es_timing_mark(&c->timing);
   const int32_t number = es_result_epoch(c->result, epoch);
-  s->capturing = true;
-  const es_code_t code = trains ? es_trainer_epoch(s->trainer, number, observer, stats, status)
-                                : es_trainer_evaluate(s->trainer, split, number, observer, stats, status);
+  s->capturing = measured;
+  visit_t ride = {.visitor = split == ES_EVAL ? source->rider : NULL, .n = es_context_layers(c), .observer = observer};
+  const es_code_t code = trains         ? es_trainer_epoch(s->trainer, number, observer, stats, status)
+                         : ride.visitor ? evaluate_split(s, split, number, &ride, stats, status)
+                                        : es_trainer_evaluate(s->trainer, split, number, observer, stats, status);
   s->capturing = false;
   /* Capture and waiting are charged to their own stages. */
   const double wait = c->timing.traffic.seconds - mark.traffic.seconds;
@@ -187,37 +239,12 @@ static es_shape_t shape(const es_point_source_t *source, int layer) {
   return es_capture_node(((const es_network_source_t *)source)->capture, layer)->out;
 }
 
-/* State of a visit. */
-typedef struct visit {
-  const es_network_source_t *source;
-  const es_visitor_t *visitor;
-  int first, n;
-  int64_t *seen; /* (n, lane_count) samples already shown */
-} visit_t;
-
-static void observe(void *context, int captured, int lane, const float *out, int64_t samples, es_shape_t shape) {
-  visit_t *v = context;
-  const int layer = es_capture_measured(v->source->capture, captured);
-  if (layer < v->first || layer >= v->first + v->n) return;
-  int64_t *seen = &v->seen[(layer - v->first) * v->source->base.context->group.lane_count + lane];
-  v->visitor->visit(v->visitor->context, layer, v->visitor->samples->lane_start[lane] + *seen, out, samples, shape);
-  *seen += samples;
-}
-
 static es_code_t visit(es_point_source_t *source, es_split_t split, int32_t epoch, int first, int n,
                        const es_visitor_t *visitor, es_status_t *status) {
-  es_network_source_t *s = (es_network_source_t *)source;
-  es_context_t *c = source->context;
-  visit_t v = {s, visitor, first, n, es_allocate_zero((size_t)n * (size_t)c->group.lane_count, sizeof *v.seen)};
+  visit_t v = {.visitor = visitor, .first = first, .n = n};
   es_epoch_stats_t stats;
-  if (!v.seen) es_out_of_memory(status, "probe", "a pass over %d layers", n);
-  es_code_t code = es_agree(c->group.comm, status);
-  if (code == ES_OK) {
-    const es_observer_t observer = {observe, &v};
-    code = es_trainer_evaluate(s->trainer, split, es_result_epoch(c->result, epoch), &observer, &stats, status);
-  }
-  es_free(v.seen);
-  return code;
+  return evaluate_split((es_network_source_t *)source, split, es_result_epoch(source->context->result, epoch), &v,
+                        &stats, status);
 }
 
 /* State of an evaluation with edited outputs. */
@@ -267,11 +294,14 @@ int64_t es_network_source_bytes(const es_forecast_t *f, int ranks) {
   const es_graph_t *graph = f->graph;
   const bool trains = point->source == ES_SOURCE_TRAIN;
   const int64_t moments = !trains ? 0 : point->train.optimizer == ES_ADAM ? 2 : 1; /* buffers of the optimizer */
-  const int64_t model = es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, trains);
+  const int64_t model =
+      es_model_bytes(graph, point->train.batch, point->train.lanes, ranks, trains, point->train.precision);
   const int64_t capture = es_capture_bytes(graph, &point->measure, f->samples[ES_TRAIN], point->train.lanes, ranks);
   if (model == 0 || capture == 0) return 0; /* out of memory for the forecast */
   const int64_t state = 4 * (graph->parameter_count * (1 + moments) + graph->buffer_count);
   const int64_t samples = 12 * (f->samples[ES_TRAIN] + f->samples[ES_EVAL]);
-  return process_bytes + kernel_bytes * graph->n_layers + model + 4 * graph->parameter_count * moments + capture +
-         es_measure_bytes(f, ranks) + state + samples;
+  int64_t kernels = 0;
+  for (int32_t i = 0; i < graph->n_nodes; i++) kernels += es_node_is_layer(&graph->nodes[i]) ? kernel_bytes : 0;
+  return process_bytes + kernels + model + 4 * graph->parameter_count * moments + capture + es_measure_bytes(f, ranks) +
+         state + samples;
 }

@@ -14,6 +14,7 @@ typedef struct es_network_source {
   es_capture_t *capture;
   bool capturing;                              /* true while outputs go to `capture` */
   char training[ES_ID_SIZE], description[256]; /* of the state key */
+  char engine[256];                            /* of the state key */
 } es_network_source_t;
 
 /* Opens group, samples, network, capture, result and trainer. Without `trains` the network only runs forward. */

@@ -21,7 +21,8 @@ es_code_t es_source_create_result(const es_point_source_t *source, const es_laye
                                    .n_probe_epochs = es_point_probe_epochs(point, probes),
                                    .eigenspace = point->measure.eigenspace != ES_EIGENSPACE_NO,
                                    .eigenvectors = point->measure.eigenspace == ES_EIGENSPACE_STORE,
-                                   .projection = source->class->passes->evaluate && point->measure.projection == ES_ON};
+                                   .projection = source->class->passes->evaluate && point->measure.projection == ES_ON,
+                                   .weights = source->network != NULL && point->measure.weights == ES_ON};
   es_result_create(&c->result, &shape, status);
   es_free(probes);
   return status->code;

@@ -25,7 +25,7 @@ static void close_source(es_point_source_t *source) {
 /* Train samples cost one forward pass per epoch, and twice as much for backward. Eval samples cost one forward pass per
  * epoch and one before the first epoch. */
 static double cost(const es_forecast_t *f) {
-  const double epochs = f->point->train.epochs, macs = (double)f->macs;
+  const double epochs = f->point->train.epochs, macs = es_forecast_pass(f);
   return 3 * (double)f->samples[ES_TRAIN] * epochs * macs + (double)f->samples[ES_EVAL] * (epochs + 1) * macs;
 }
 

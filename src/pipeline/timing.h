@@ -24,7 +24,8 @@ typedef struct es_timing_mark {
 es_timing_mark_t es_timing_mark(const es_timing_t *timing);
 /* Adds the time and the traffic since `since` to a kind of work of this epoch. */
 void es_timing_work(es_timing_t *timing, es_work_t work, const es_timing_mark_t *since, int64_t steps, int64_t images);
-/* Ends the epoch: collects all ranks' efforts in the leader's `out` and resets them. Collective over the group. */
-void es_timing_collect(es_timing_t *timing, const es_group_t *group, es_effort_t out[ES_WORKS]);
+/* Ends the epoch: collects all ranks' efforts in the leader's `out`, finds the slowest rank (of several), and resets
+ * the efforts. Collective over the group. */
+void es_timing_collect(es_timing_t *timing, const es_group_t *group, es_effort_t out[ES_WORKS], es_slowest_t *slowest);
 
 #endif

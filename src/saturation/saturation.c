@@ -70,6 +70,11 @@ void es_saturation_measure(es_saturation_t *out, double *values, int32_t width, 
   }
 }
 
+bool es_saturation_is_rounding(const double *values, int32_t width, int32_t k, double squares, double averaged) {
+  const double share = 0.18 / 65536; /* 0.18 · 2^(−2p) */
+  return k > 0 && values[k - 1] < share * (total_of(values, width) + squares) / (width * averaged);
+}
+
 int64_t es_headline_delta(const double *deltas, int64_t n) {
   int64_t at = n - 1;
   while (at > 0 && deltas[at] > 0.99) at--;

@@ -9,3 +9,11 @@ es_rows_info_t es_forecast_rows(const es_external_layer_t *layer, const es_measu
                           .real = layer->is_double ? ES_REAL_F64 : ES_REAL_F32,
                           .rows = samples * method->positions(shape, measure->method_size)};
 }
+
+double es_forecast_weight(es_precision_t precision) {
+  return precision == ES_BFLOAT16 ? 0.5 : 1.0;
+}
+
+double es_forecast_pass(const es_forecast_t *f) {
+  return (double)f->macs * es_forecast_weight(f->point->train.precision);
+}
