@@ -21,9 +21,13 @@ static const command_t commands[] = {
     {"show", es_cli_show, "FILE.h5", "print a result file as a table, csv or json"},
     {"report", es_cli_report_command, "FILE.h5 --to FOLDER",
      "write a page with the figures, tables and findings of a merged file"},
+    {"watch", es_cli_watch, "JOB --to FOLDER", "keep the report of a job up to date while it runs"},
     {"data", es_cli_data, "info|pack|synth",
      "describe a dataset; pack JPEG and PNG files, or synthetic images, into one file"},
+    {"model", es_cli_model, "show|run", "list the layers of a network; compute logits of images"},
     {"checkpoint", es_cli_checkpoint, "info|export|import", "show weights and exchange them with PyTorch"},
+    {"weights", es_cli_weights, "FILE.safetensors...",
+     "compute norms, power laws and distances of the matrices in files of weights"},
     {"doctor", es_cli_doctor, "", "check if this machine is ready: cores, libraries, the folder of results"},
     {"bench", es_cli_bench, "train|covariance|...", "measure how fast this machine is"},
 };

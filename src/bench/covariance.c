@@ -2,10 +2,10 @@
 #include "eigenscope/covariance.h"
 #include "bench_internal.h"
 #include "eigenscope/blas.h"
+#include "eigenscope/cblas.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
 #include "eigenscope/spread.h"
-#include <cblas.h>
 #include <stdio.h>
 
 enum { SLICE = 256, SPREAD_BLOCK = 64, WAYS = 4 };

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { LANES = 8 };
 
@@ -82,7 +83,7 @@ static es_code_t open_file(bench_t *b, const char *path, es_status_t *status) {
 
 static es_code_t fit(bench_t *b, int64_t samples, int64_t classes, int64_t steps, es_status_t *status) {
   es_probe_result_t result;
-  double seconds[ES_BENCH_REPEATS_MOST];
+  double seconds[ES_BENCH_REPEATS_MOST], cpu[ES_BENCH_REPEATS_MOST];
   int64_t first, n;
   es_group_range(&b->group, samples, &first, &n);
   const es_probe_problem_t problem = {.n = samples,
@@ -96,15 +97,18 @@ static es_code_t fit(bench_t *b, int64_t samples, int64_t classes, int64_t steps
     memcpy(b->rows, b->kept, (size_t)(n * b->features) * sizeof *b->rows);
     memset(b->weights, 0, es_probe_weights_size(problem.width, problem.classes) * sizeof *b->weights);
     const double start = es_bench_clock();
+    const clock_t before = clock();
     ES_TRY(es_probe_fit(&result, b->weights, NULL, &problem, &b->group, status));
+    cpu[r] = (double)(clock() - before) / CLOCKS_PER_SEC;
     seconds[r] = es_bench_clock() - start;
   }
   const double median = es_bench_median(seconds, b->settings->repeats);
   if (b->group.rank != 0) return ES_OK;
   const int32_t taken = result.iterations > 0 ? result.iterations : 0;
-  printf("%10lld %8lld %8lld %6d %10.3f %10.3f %14.4f %12.2e %9s\n", (long long)samples, (long long)b->features,
-         (long long)classes, taken, median, taken ? 1e3 * median / taken : 0.0, result.objective, result.gradient_norm,
-         result.converged ? "yes" : "no");
+  printf("%10lld %8lld %8lld %6d %10.3f %10.3f %14.4f %12.2e %9s %7d %9.3f %9.2e\n", (long long)samples,
+         (long long)b->features, (long long)classes, taken, median, taken ? 1e3 * median / taken : 0.0,
+         result.objective, result.gradient_norm, result.converged ? "yes" : "no", result.passes,
+         es_bench_median(cpu, b->settings->repeats), result.gap);
   fflush(stdout);
   return ES_OK;
 }
@@ -132,8 +136,8 @@ es_code_t es_bench_probe(const es_bench_probe_t *settings, es_status_t *status) 
   if (code == ES_OK && b.group.rank == 0) {
     printf("%d rank%s, one thread each; %s; medians, repeats: %lld\n", b.group.size, b.group.size == 1 ? "" : "s",
            es_blas_name(), (long long)settings->repeats);
-    printf("%10s %8s %8s %6s %10s %10s %14s %12s %9s\n", "samples", "features", "classes", "steps", "seconds",
-           "ms/step", "objective", "gradient", "converged");
+    printf("%10s %8s %8s %6s %10s %10s %14s %12s %9s %7s %9s %9s\n", "samples", "features", "classes", "steps",
+           "seconds", "ms/step", "objective", "gradient", "converged", "passes", "cpu", "gap");
   }
   for (int i = 0; i < settings->samples.n && code == ES_OK; i++) {
     for (int k = 0; k < settings->classes.n && code == ES_OK; k++)

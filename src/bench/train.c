@@ -5,6 +5,7 @@
 #include "eigenscope/file.h"
 #include "eigenscope/graph.h"
 #include "eigenscope/grid.h"
+#include "eigenscope/job.h"
 #include "eigenscope/model.h"
 #include "eigenscope/pipeline.h"
 #include <stdio.h>
@@ -40,6 +41,7 @@ static void on_epoch(void *context, const es_epoch_report_t *report) {
 typedef struct bench {
   es_point_t point;
   es_dataset_t *dataset;
+  es_job_t *job; /* owns the description of the network, if it has one */
   const es_bench_train_t *settings;
   int rank, ranks;
   char folder[ES_PATH_MAX];
@@ -104,6 +106,21 @@ static es_code_t bench_point(bench_t *b, const char *width, es_status_t *status)
   return code;
 }
 
+/* A built-in network, or the file of a description. */
+static es_code_t find_model(bench_t *b, es_status_t *status) {
+  const char *model = b->settings->model;
+  if (es_model_spec_builtin(&b->point.model, model)) return ES_OK;
+  if (!es_file_exists(model))
+    return es_fail(status, ES_INPUT, "bench", "--model %s: there is no built-in network and no file with this name",
+                   model);
+  ES_TRY(es_job_load_model(&b->job, model, NULL, 0, status));
+  es_point_t point;
+  es_job_start(b->job, 0, &point);
+  for (int axis = 0; axis < es_job_n_axes(b->job, 0); axis++) ES_TRY(es_job_apply(b->job, 0, axis, 0, &point, status));
+  b->point.model = point.model;
+  return ES_OK;
+}
+
 static es_code_t prepare(bench_t *b, es_status_t *status) {
   const es_bench_train_t *s = b->settings;
   b->point = (es_point_t){
@@ -113,6 +130,7 @@ static es_code_t prepare(bench_t *b, es_status_t *status) {
       .train = {.epochs = (int32_t)(2 * s->pairs + 2),
                 .batch = (int32_t)s->batch,
                 .lanes = 8,
+                .precision = s->precision,
                 .learning_rate = 0.05,
                 .momentum = 0.9,
                 .weight_decay = 5e-4,
@@ -120,8 +138,7 @@ static es_code_t prepare(bench_t *b, es_status_t *status) {
                 .flip = true},
       .measure = {.every = 2, .n_deltas = 1, .delta = {0.99}, .splits = {true, false}, .n_layers = 1, .layers = {"*"}},
       .checkpoint = {1, ES_KEEP_NONE}};
-  if (!es_model_spec_builtin(&b->point.model, s->model))
-    return es_fail(status, ES_INPUT, "bench", "--model %s: there is no built-in network with this name", s->model);
+  ES_TRY(find_model(b, status));
   const char *base = getenv("TMPDIR");
   snprintf(b->folder, sizeof b->folder, "%s/eigenscope-bench-XXXXXX", base ? base : "/tmp");
   if (b->rank == 0 && !mkdtemp(b->folder))
@@ -150,12 +167,16 @@ es_code_t es_bench_train(const es_bench_train_t *settings, es_status_t *status) 
   es_bench_ranks(&b->rank, &b->ranks);
   char list[256];
   snprintf(list, sizeof list, "%s", settings->widths);
-  ES_TRY(prepare(b, status));
+  if (prepare(b, status) != ES_OK) {
+    es_job_destroy(b->job);
+    return status->code;
+  }
   if (b->rank == 0) {
     folders(b, true);
-    printf("%s on %d rank%s, one point each, %lld images of 32 x 32, batch %d; %s; %s\n", b->point.model.name, b->ranks,
-           b->ranks == 1 ? "" : "s", (long long)b->settings->samples, b->point.train.batch, es_model_engine_name(),
-           es_blas_name());
+    printf("%s on %d rank%s, one point each, %lld images of 32 x 32, batch %d, %s%s; %s; %s\n", b->point.model.name,
+           b->ranks, b->ranks == 1 ? "" : "s", (long long)b->settings->samples, b->point.train.batch,
+           es_precision_words[settings->precision], es_model_emulates(settings->precision) ? " (emulated)" : "",
+           es_model_engine_name(), es_blas_name());
     printf("times include everything (augmentation, states written to disk); medians, epochs: %lld\n",
            (long long)b->settings->pairs);
     if (settings->profile)
@@ -171,6 +192,7 @@ es_code_t es_bench_train(const es_bench_train_t *settings, es_status_t *status) 
   char *rest = list;
   for (char *width; status->code == ES_OK && (width = strsep(&rest, ","));) bench_point(b, width, status);
   es_dataset_destroy(b->dataset);
+  es_job_destroy(b->job);
   if (b->rank == 0) folders(b, false);
   return status->code;
 }

@@ -7,7 +7,7 @@
 struct es_capture {
   const es_graph_t *graph; /* borrowed */
   const es_group_t *group; /* borrowed */
-  const es_method_t *method;
+  es_method_kind_t method;
   int32_t method_size;
   int n_layers;
   int32_t *layers; /* captured layer of each measured layer */
@@ -34,8 +34,9 @@ static void observe(void *context, int layer, int lane, const float *out, int64_
   const int32_t place = c->place[layer];
   if (place < 0) return;
   es_timer_start(&c->timer);
-  const float *matrix = c->method->rows(out, samples, shape, c->method_size, c->scratch);
-  const int64_t rows = samples * c->method->positions(shape, c->method_size);
+  const es_method_t *method = es_method_of(c->method, es_capture_node(c, place));
+  const float *matrix = method->rows(out, samples, shape, c->method_size, c->scratch);
+  const int64_t rows = samples * method->positions(shape, c->method_size);
   es_accumulator_add(c->accumulators[place], &c->workspace, lane, matrix, rows);
   es_timer_stop(&c->timer);
 }
@@ -44,12 +45,13 @@ static es_code_t create_scratch(es_capture_t *c, es_status_t *status) {
   int32_t widest = 1;
   int64_t scratch = 1;
   for (int i = 0; i < c->n_layers; i++) {
-    const es_shape_t shape = es_capture_node(c, i)->out;
-    c->widths[i] = c->method->width(shape, c->method_size);
+    const es_node_t *node = es_capture_node(c, i);
+    const es_method_t *method = es_method_of(c->method, node);
+    c->widths[i] = method->width(node->out, c->method_size);
     /* Layers that are spread over the ranks have their own scratch. */
     if (es_accumulator_strategy(c->widths[i], INT64_MAX) == ES_STRATEGY_LANES && c->widths[i] > widest)
       widest = c->widths[i];
-    const int64_t need = c->method->scratch(shape, c->method_size);
+    const int64_t need = method->scratch(node->out, c->method_size);
     scratch = need > scratch ? need : scratch;
   }
   c->scratch = es_owned_allocate(&c->owned, (size_t)scratch, sizeof *c->scratch);
@@ -64,7 +66,8 @@ static es_code_t fill(es_capture_t *c, const es_measure_settings_t *measure, es_
   c->widths = es_owned_allocate_zero(&c->owned, layers, sizeof *c->widths);
   c->accumulators = es_owned_allocate_zero(&c->owned, layers, sizeof *c->accumulators);
   if (c->owned.failed) return es_out_of_memory(status, "capture", "the measured layers");
-  if (!c->method) return es_fail(status, ES_INPUT, "capture", "this version does not have this measure.method");
+  if (!es_method(c->method))
+    return es_fail(status, ES_INPUT, "capture", "this version does not have this measure.method");
   c->n_layers = es_capture_select(c->graph, measure, c->layers);
   if (c->n_layers == 0)
     return es_fail(status, ES_INPUT, "capture",
@@ -82,7 +85,7 @@ es_code_t es_capture_create(es_capture_t **out, const es_graph_t *graph, const e
   if (!c) return es_out_of_memory(status, "capture", "the measurement of the layers");
   c->graph = graph;
   c->group = group;
-  c->method = es_method(measure->method);
+  c->method = measure->method;
   c->method_size = measure->method_size;
   c->observer = (es_observer_t){observe, c};
   const es_code_t code = fill(c, measure, status);
@@ -120,14 +123,15 @@ double es_capture_seconds(const es_capture_t *c) {
   return c->timer.seconds;
 }
 
-static es_rows_info_t rows_of(const es_method_t *method, int32_t size, es_shape_t shape, int64_t samples) {
-  return (es_rows_info_t){method->width(shape, size), ES_REAL_F32, samples * method->positions(shape, size)};
+static es_rows_info_t rows_of(es_method_kind_t kind, int32_t size, const es_node_t *node, int64_t samples) {
+  const es_method_t *method = es_method_of(kind, node);
+  return (es_rows_info_t){method->width(node->out, size), ES_REAL_F32, samples * method->positions(node->out, size)};
 }
 
 es_code_t es_capture_begin(es_capture_t *c, int64_t samples, es_status_t *status) {
   c->timer = (es_timer_t){0};
   for (int i = 0; i < c->n_layers; i++) {
-    const es_rows_info_t info = rows_of(c->method, c->method_size, es_capture_node(c, i)->out, samples);
+    const es_rows_info_t info = rows_of(c->method, c->method_size, es_capture_node(c, i), samples);
     es_accumulator_t **a = &c->accumulators[i];
     if (*a && es_accumulator_serves(*a, &info)) {
       es_accumulator_reset(*a);
@@ -158,9 +162,8 @@ es_code_t es_capture_finish(es_capture_t *c, int layer, es_reduced_t *out, es_st
 static bool find_rows(const es_graph_t *graph, const es_measure_settings_t *measure, int layer, int64_t samples,
                       es_rows_info_t *out) {
   const es_node_t *node = &graph->nodes[graph->layers[layer]];
-  const es_method_t *method = es_method(measure->method);
-  if (!method || !es_measure_takes(measure, node->name)) return false;
-  *out = rows_of(method, measure->method_size, node->out, samples);
+  if (!es_method(measure->method) || !es_measure_takes(measure, node->name)) return false;
+  *out = rows_of(measure->method, measure->method_size, node, samples);
   return true;
 }
 

@@ -43,6 +43,8 @@ static int32_t flatten_width(es_shape_t shape, ES_UNUSED int32_t size) {
   return bounded(es_shape_size(shape));
 }
 
+/* first, last: one position of the map, the first or last token. */
+
 /* pool: adaptive average to size × size as in PyTorch's AdaptiveAvgPool2d, flattened. Cell i covers ⌊i·h/k⌋ …
  * ⌈(i+1)·h/k⌉ − 1, so small maps are repeated. Outputs with a single position are used unchanged. */
 
@@ -56,6 +58,14 @@ static int32_t pool_width(es_shape_t shape, int32_t size) {
 
 static int64_t pool_scratch(es_shape_t shape, int32_t size) {
   return (int64_t)ES_SLICE_MAX * pool_width(shape, size);
+}
+
+static int32_t token_pool_width(es_shape_t shape, int32_t size) {
+  return bounded((int64_t)size * shape.c);
+}
+
+static int64_t token_pool_scratch(es_shape_t shape, int32_t size) {
+  return (int64_t)ES_SLICE_MAX * token_pool_width(shape, size);
 }
 
 /* Positions of a cell. */
@@ -103,10 +113,19 @@ static const es_method_t methods[] = {
     [ES_METHOD_MAX] = {"max", channels_width, max_rows, max_rows_wide, one_row, row_scratch},
     [ES_METHOD_MEDIAN] = {"median", channels_width, median_rows, median_rows_wide, one_row, row_scratch},
     [ES_METHOD_FLATTEN] = {"flatten", flatten_width, as_it_is, as_it_is_wide, one_row, no_scratch},
+    [ES_METHOD_FIRST] = {"first", channels_width, first_rows, first_rows_wide, one_row, row_scratch},
+    [ES_METHOD_LAST] = {"last", channels_width, last_rows, last_rows_wide, one_row, row_scratch},
     [ES_METHOD_POOL] = {"pool", pool_width, pool_rows, pool_rows_wide, one_row, pool_scratch},
     [ES_METHOD_NEAREST] = {"nearest", channels_width, nearest_rows, nearest_rows_wide, nearest_positions,
                            nearest_scratch},
 };
+
+static const es_method_t token_pool = {"pool",  token_pool_width,  token_pool_rows, token_pool_rows_wide,
+                                       one_row, token_pool_scratch};
+
+const es_method_t *es_method_of(es_method_kind_t kind, const es_node_t *node) {
+  return kind == ES_METHOD_POOL && node->tokens ? &token_pool : es_method(kind);
+}
 
 const es_method_t *es_method(es_method_kind_t kind) {
   return (size_t)kind < sizeof methods / sizeof *methods ? &methods[kind] : NULL;

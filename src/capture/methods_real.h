@@ -99,20 +99,48 @@ static void NAME(pool_cell)(REAL *row, const REAL *out, es_shape_t shape, cell_t
   for (int64_t c = 0; c < channels; c++) row[c] /= unit * count;
 }
 
-static const REAL *NAME(pool_rows)(const REAL *out, int64_t samples, es_shape_t shape, int32_t size, REAL *scratch) {
-  if (single(shape)) return out;
+/* Averages each sample to rows × columns cells. */
+static const REAL *NAME(pool_cells)(const REAL *out, int64_t samples, es_shape_t shape, int32_t rows, int32_t columns,
+                                    REAL *scratch) {
   REAL *row = scratch;
   for (int64_t i = 0; i < samples; i++, out += es_shape_size(shape)) {
-    for (int32_t y = 0; y < size; y++) {
-      for (int32_t x = 0; x < size; x++, row += shape.c) {
-        const cell_t cell = {cell_start(y, shape.h, size), cell_end(y, shape.h, size), cell_start(x, shape.w, size),
-                             cell_end(x, shape.w, size)};
+    for (int32_t y = 0; y < rows; y++) {
+      for (int32_t x = 0; x < columns; x++, row += shape.c) {
+        const cell_t cell = {cell_start(y, shape.h, rows), cell_end(y, shape.h, rows), cell_start(x, shape.w, columns),
+                             cell_end(x, shape.w, columns)};
         NAME(pool_cell)(row, out, shape, cell, 1);
         if (!NAME(is_finite)(row, shape.c)) NAME(pool_cell)(row, out, shape, cell, (REAL)UNIT);
       }
     }
   }
   return scratch;
+}
+
+static const REAL *NAME(pool_rows)(const REAL *out, int64_t samples, es_shape_t shape, int32_t size, REAL *scratch) {
+  return single(shape) ? out : NAME(pool_cells)(out, samples, shape, size, size, scratch);
+}
+
+static const REAL *NAME(token_pool_rows)(const REAL *out, int64_t samples, es_shape_t shape, int32_t size,
+                                         REAL *scratch) {
+  return NAME(pool_cells)(out, samples, shape, size, 1, scratch);
+}
+
+static const REAL *NAME(position_rows)(const REAL *out, int64_t samples, es_shape_t shape, int64_t position,
+                                       REAL *scratch) {
+  const int64_t sample = es_shape_size(shape);
+  for (int64_t i = 0; i < samples; i++)
+    memcpy(scratch + i * shape.c, out + i * sample + position * shape.c, (size_t)shape.c * sizeof *scratch);
+  return scratch;
+}
+
+static const REAL *NAME(first_rows)(const REAL *out, int64_t samples, es_shape_t shape, ES_UNUSED int32_t size,
+                                    REAL *scratch) {
+  return single(shape) ? out : NAME(position_rows)(out, samples, shape, 0, scratch);
+}
+
+static const REAL *NAME(last_rows)(const REAL *out, int64_t samples, es_shape_t shape, ES_UNUSED int32_t size,
+                                   REAL *scratch) {
+  return single(shape) ? out : NAME(position_rows)(out, samples, shape, positions(shape) - 1, scratch);
 }
 
 static const REAL *NAME(nearest_rows)(const REAL *out, int64_t samples, es_shape_t shape, int32_t size, REAL *scratch) {

@@ -59,10 +59,22 @@ static bool recognise_model(const es_safetensors_t *file, es_model_spec_t model,
   return false;
 }
 
-es_code_t es_weights_recognise(const es_safetensors_t *file, const es_model_spec_t *model, es_point_t *out, bool *found,
+/* A description has no options; its parameters are axes, and its weights may depend on the resolution. */
+static bool recognise_description(const es_safetensors_t *file, const es_point_t *point, es_point_t *out,
+                                  es_status_t *status) {
+  es_status_t own = {0};
+  *out = (es_point_t){.model = point->model, .width = {0, 1}, .resolution = point->resolution, .n_axes = point->n_axes};
+  memcpy(out->axes, point->axes, sizeof out->axes);
+  if (es_weights_infer(file, out, &own) == ES_SYSTEM) *status = own;
+  return own.code == ES_OK && fits(file, out, status);
+}
+
+es_code_t es_weights_recognise(const es_safetensors_t *file, const es_point_t *point, es_point_t *out, bool *found,
                                es_status_t *status) {
-  *found = model != NULL && recognise_model(file, *model, out, status);
-  for (const char *const *name = es_model_spec_names(); model == NULL && *name != NULL && !*found; name++) {
+  const bool described = point != NULL && point->model.family == ES_FAMILY_DESCRIPTION;
+  *found = point != NULL && (described ? recognise_description(file, point, out, status)
+                                       : recognise_model(file, point->model, out, status));
+  for (const char *const *name = es_model_spec_names(); point == NULL && *name != NULL && !*found; name++) {
     es_model_spec_t builtin;
     es_model_spec_builtin(&builtin, *name);
     *found = recognise_model(file, builtin, out, status);
@@ -168,7 +180,7 @@ static void prefer_job(const es_safetensors_t *opened, const es_point_t *job, es
 
 /* True if the shape of the first layer differs in nothing but the number of input channels, which goes to *channels. */
 static bool has_other_channels(const es_safetensors_t *file, const es_graph_t *graph, int64_t *channels) {
-  const es_node_t *first = &graph->nodes[graph->layers[0]];
+  const es_node_t *first = es_graph_first(graph);
   const es_tensor_t *weight = &graph->parameters[first->weight];
   const es_tensor_view_t *view = find(file, weight->name);
   if (view == NULL || view->rank != weight->rank || view->rank < 2) return false;
@@ -216,7 +228,7 @@ es_code_t es_weights_explain(const es_safetensors_t *file, const es_point_t *poi
   difference_t d = {.job = &mine, .file = &right, .dataset_classes = dataset_classes};
   bool found;
   int n = 1;
-  ES_TRY(es_weights_recognise(file, &point->model, &right, &found, status));
+  ES_TRY(es_weights_recognise(file, point, &right, &found, status));
   if (!found) ES_TRY(es_weights_recognise(file, NULL, &right, &found, status));
   if (!complete(file, &right, found, &mine, status)) return status->code;
   if (found) prefer_job(file, &mine, &right, status);

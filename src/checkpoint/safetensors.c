@@ -107,3 +107,11 @@ void es_tensor_to_float(const es_tensor_view_t *tensor, float *out) {
   for (int64_t i = 0; tensor->dtype == ES_BF16 && i < n; i++)
     out[i] = float_of_bits((uint32_t)((const uint16_t *)tensor->data)[i] << 16);
 }
+
+void es_dtype_to_double(es_dtype_t dtype, const void *data, size_t n, double *out) {
+  if (dtype == ES_F64 && n > 0) memcpy(out, data, n * sizeof *out);
+  for (size_t i = 0; dtype == ES_F32 && i < n; i++) out[i] = (double)((const float *)data)[i];
+  for (size_t i = 0; dtype == ES_F16 && i < n; i++) out[i] = (double)float_of_half(((const uint16_t *)data)[i]);
+  for (size_t i = 0; dtype == ES_BF16 && i < n; i++)
+    out[i] = (double)float_of_bits((uint32_t)((const uint16_t *)data)[i] << 16);
+}

@@ -1,6 +1,7 @@
+#include "eigenscope/file.h"
+#include "eigenscope/json.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/text.h"
-#include "json.h"
 #include "safetensors.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -261,13 +262,19 @@ static es_code_t place_data(const reader_t *reader) {
   return ES_OK;
 }
 
-/* Computes the seal of the loaded content. */
-static void compute_seal(const es_safetensors_t *file, char out[FORMAT_SEAL_SIZE]) {
+/* The part of the seal that covers the metadata. */
+static uint64_t seal_metadata(const es_safetensors_t *file) {
   const char *expected = es_safetensors_metadata(file, FORMAT_SEAL_KEY);
   uint64_t sum = 0;
   for (int i = 0; i < file->n_metadata; i++) {
     if (file->metadata[i].value != expected) sum = es_format_seal_metadata(sum, &file->metadata[i]);
   }
+  return sum;
+}
+
+/* Computes the seal of the loaded content. */
+static void compute_seal(const es_safetensors_t *file, char out[FORMAT_SEAL_SIZE]) {
+  uint64_t sum = seal_metadata(file);
   for (int i = 0; i < file->n_tensors; i++) {
     const entry_t *entry = &file->tensors[i];
     sum = es_format_seal_tensor(sum, &entry->view, (size_t)(entry->end - entry->begin));
@@ -275,15 +282,24 @@ static void compute_seal(const es_safetensors_t *file, char out[FORMAT_SEAL_SIZE
   es_format_seal_text(sum, out);
 }
 
-static es_code_t check_seal(const reader_t *reader) {
+static bool has_seal(const es_safetensors_t *file) {
+  const char *writer = es_safetensors_metadata(file, FORMAT_WRITER_KEY);
+  return es_safetensors_metadata(file, FORMAT_SEAL_KEY) != NULL ||
+         (writer != NULL && strcmp(writer, FORMAT_WRITER_VALUE) == 0);
+}
+
+static es_code_t compare_seal(const reader_t *reader, const char *found) {
   const char *expected = es_safetensors_metadata(reader->file, FORMAT_SEAL_KEY);
-  const char *writer = es_safetensors_metadata(reader->file, FORMAT_WRITER_KEY);
-  char found[FORMAT_SEAL_SIZE];
-  if (expected == NULL && (writer == NULL || strcmp(writer, FORMAT_WRITER_VALUE) != 0)) return ES_OK;
-  compute_seal(reader->file, found);
   if (expected != NULL && strcmp(found, expected) == 0) return ES_OK;
   return refuse(reader, "the file is damaged: its content has the xxh3 %s, the header says %.40s", found,
                 expected != NULL ? expected : "none");
+}
+
+static es_code_t check_seal(const reader_t *reader) {
+  char found[FORMAT_SEAL_SIZE];
+  if (!has_seal(reader->file)) return ES_OK;
+  compute_seal(reader->file, found);
+  return compare_seal(reader, found);
 }
 
 /* Reads exactly `size` bytes from `at` on; returns 0 or an errno (ENODATA if the file ends too early). */
@@ -329,7 +345,11 @@ static es_code_t read_start(reader_t *reader, size_t size) {
   uint64_t length = 0;
   for (int i = FORMAT_LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | start[i];
   size_t rest = size - FORMAT_LENGTH_BYTES;
-  if (length > FORMAT_HEADER_MAX || length > rest)
+  const bool fits = length <= FORMAT_HEADER_MAX && length <= rest;
+  const char *kind = fits ? NULL : es_file_kind(reader->path);
+  if (kind != NULL && strcmp(kind, "a safetensors file") != 0)
+    return refuse(reader, "is not a safetensors file but %s", kind);
+  if (!fits)
     return refuse(reader,
                   "is cut off or not a safetensors file: its first %d bytes say that the header has %llu bytes, but at "
                   "most %zu are possible",
@@ -388,6 +408,49 @@ es_code_t es_safetensors_load(es_safetensors_t *file, es_status_t *status) {
   return code;
 }
 
+/* Adds a tensor to the seal; its data are read for that and freed. */
+static es_code_t seal_entry(const reader_t *reader, const entry_t *entry, uint64_t *sum) {
+  const size_t bytes = (size_t)(entry->end - entry->begin);
+  es_tensor_view_t view = entry->view;
+  void *data = es_allocate(bytes, 1);
+  view.data = data;
+  if (data == NULL) return out_of_memory(reader);
+  const int reason = read_bytes(reader->file->descriptor, reader->file->data_begin + (size_t)entry->begin, data, bytes);
+  if (reason == 0) *sum = es_format_seal_tensor(*sum, &view, bytes);
+  es_free(data);
+  return reason == 0 ? ES_OK : cannot_read(reader, reason);
+}
+
+es_code_t es_safetensors_check(es_safetensors_t *file, es_status_t *status) {
+  const reader_t reader = {.file = file, .path = file->path, .status = status};
+  char found[FORMAT_SEAL_SIZE];
+  if (!has_seal(file)) return ES_OK;
+  uint64_t sum = seal_metadata(file);
+  for (int i = 0; i < file->n_tensors; i++) ES_TRY(seal_entry(&reader, &file->tensors[i], &sum));
+  es_format_seal_text(sum, found);
+  return compare_seal(&reader, found);
+}
+
+es_code_t es_safetensors_read_doubles(const es_safetensors_t *file, const es_tensor_view_t *tensor, int64_t first,
+                                      int64_t n, double *out, es_status_t *status) {
+  enum { CHUNK = 8192 };
+  const reader_t reader = {.file = (es_safetensors_t *)file, .path = file->path, .status = status};
+  const entry_t *entry = (const entry_t *)tensor; /* its first member */
+  const size_t size = es_dtype_size(entry->view.dtype);
+  size_t at = file->data_begin + (size_t)entry->begin + (size_t)first * size;
+  double chunk[CHUNK]; /* aligned for any dtype */
+  while (n > 0) {
+    const size_t count = n < CHUNK ? (size_t)n : CHUNK;
+    const int reason = read_bytes(file->descriptor, at, (char *)chunk, count * size);
+    if (reason != 0) return cannot_read(&reader, reason);
+    es_dtype_to_double(entry->view.dtype, chunk, count, out);
+    out += count;
+    at += count * size;
+    n -= (int64_t)count;
+  }
+  return ES_OK;
+}
+
 es_code_t es_safetensors_read(es_safetensors_t **out, const char *path, es_status_t *status) {
   ES_TRY(es_safetensors_open(out, path, status));
   es_code_t code = es_safetensors_load(*out, status);
@@ -404,6 +467,22 @@ es_code_t es_safetensors_strip(es_safetensors_t *file, const char *prefix, es_st
     char *name = file->tensors[i].view.name;
     if (strncmp(name, prefix, length) == 0) memmove(name, name + length, strlen(name) - length + 1);
   }
+  return order_names(&reader);
+}
+
+es_code_t es_safetensors_add(es_safetensors_t *file, const es_tensor_view_t *tensors, int n, es_status_t *status) {
+  const reader_t reader = {.file = file, .path = file->path, .status = status};
+  const size_t all = (size_t)file->n_tensors + (size_t)n;
+  entry_t *grown = es_reallocate(file->tensors, all, sizeof *grown);
+  if (grown != NULL) file->tensors = grown;
+  const entry_t **by_name = grown != NULL ? es_reallocate(file->by_name, all, sizeof *by_name) : NULL;
+  if (by_name == NULL) {
+    for (int i = 0; i < n; i++) es_free((void *)tensors[i].data);
+    return out_of_memory(&reader);
+  }
+  file->by_name = by_name;
+  for (int i = 0; i < n; i++)
+    file->tensors[file->n_tensors++] = (entry_t){.view = tensors[i], .copy = (void *)tensors[i].data};
   return order_names(&reader);
 }
 

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 static const char STAGE[] = "checkpoint", EXTENSION[] = ".safetensors";
+/* Metadata of a state since version 2: the version, and the segments of the journal. */
+static const char VERSION_KEY[] = "state_version", VERSION[] = "2", JOURNAL_KEY[] = "journal";
 
 void es_state_path(char out[ES_PATH_MAX], const char *output, const char *id) {
   snprintf(out, ES_PATH_MAX, "%s/state/%s.safetensors", output, id);
@@ -70,18 +72,40 @@ static bool describe_field(es_field_t field, es_dtype_t *dtype, char name[ES_TEN
   return info->type != ES_TYPE_STRING && field != ES_FIELD_EIGENVECTORS;
 }
 
+/* Elements that one epoch changes: those after the axis of epochs. Fields without such an axis are one row. */
+static int64_t row_of(const es_result_t *result, es_field_t field, int64_t size) {
+  const es_field_info_t *info = es_field_info(field);
+  int64_t rows = 1;
+  for (int i = 0; i < info->rank; i++) {
+    rows *= es_result_extent(result, info->dimensions[i]);
+    if (info->dimensions[i] == ES_DIM_EPOCH || info->dimensions[i] == ES_DIM_PROBE_EPOCH) return size / rows;
+  }
+  return size;
+}
+
 static void append_result(list_t *list, es_result_t *result) {
   for (int f = 0; f < ES_FIELDS; f++) {
     const es_field_t field = (es_field_t)f;
     char name[ES_TENSOR_NAME_MAX];
     es_dtype_t dtype;
-    if (es_result_data(result, field) && describe_field(field, &dtype, name))
-      append(list, name, dtype, (int64_t)es_result_size(result, field), es_result_data(result, field));
+    if (!es_result_data(result, field) || !describe_field(field, &dtype, name)) continue;
+    const int64_t size = (int64_t)es_result_size(result, field);
+    append(list, name, dtype, size, es_result_data(result, field))->row = row_of(result, field, size);
   }
 }
 
+/* Removes the tensors that the journal holds from the list. */
+static void drop_rows(list_t *list) {
+  int kept = 0;
+  for (int i = 0; i < list->n; i++) {
+    if (list->views[i].row == 0) list->views[kept++] = list->views[i];
+  }
+  list->n = kept;
+}
+
+/* `kept`: the existing state stays as the previous one. */
 static es_code_t save(const char *path, const es_state_key_t *key, int32_t epoch, const es_state_content_t *c,
-                      es_status_t *status) {
+                      bool kept, es_status_t *status) {
   list_t list = {.capacity = 2 + ES_FIELDS + c->n_extra};
   if (c->graph) list.capacity += c->graph->n_parameters + 2 * c->graph->n_buffers;
   list.views = es_allocate((size_t)list.capacity, sizeof *list.views);
@@ -98,14 +122,32 @@ static es_code_t save(const char *path, const es_state_key_t *key, int32_t epoch
   }
   if (c->result) append_result(&list, c->result);
   for (int i = 0; i < c->n_extra; i++) list.views[list.n++] = c->extra[i];
+  es_code_t code = ES_OK;
+  es_text_t segments = {0};
   char number[16];
   snprintf(number, sizeof number, "%d", epoch);
-  const es_metadata_t metadata[] = {
-      {"format", "pt"},         {"point_id", key->point_id}, {"dataset_fingerprint", key->fingerprint},
-      {"engine", key->engine},  {"epoch", number},           {"training", key->training},
-      {"network", key->network}};
-  const int n = sizeof metadata / sizeof *metadata - (key->training ? 0 : 2);
-  const es_code_t code = es_safetensors_write(path, list.views, list.n, metadata, n, status);
+  es_metadata_t metadata[9] = {{"format", "pt"},
+                               {"point_id", key->point_id},
+                               {"dataset_fingerprint", key->fingerprint},
+                               {"engine", key->engine},
+                               {"epoch", number}};
+  int n = 5;
+  if (key->training) {
+    metadata[n++] = (es_metadata_t){"training", key->training};
+    metadata[n++] = (es_metadata_t){"network", key->network};
+  }
+  if (c->result) {
+    code = es_journal_append(c->journal, path, list.views, list.n, &segments, status);
+    if (code == ES_OK && !kept) code = es_journal_sync(c->journal, path, status);
+    drop_rows(&list);
+    metadata[n++] = (es_metadata_t){VERSION_KEY, VERSION};
+    metadata[n++] = (es_metadata_t){JOURNAL_KEY, es_text_get(&segments)};
+  }
+  if (code == ES_OK) code = es_safetensors_write(path, list.views, list.n, metadata, n, status);
+  /* Here syncing is fast, because the disk has the bytes already. If the node dies before, and the disk has the new
+   * state without them, the run continues from the previous state. */
+  if (code == ES_OK && c->result) code = es_journal_sync(c->journal, path, status);
+  es_text_destroy(&segments);
   es_free(list.views);
   return code;
 }
@@ -121,8 +163,8 @@ es_code_t es_state_save(const char *path, const es_state_key_t *key, int32_t epo
    * refuses links, the previous state is one step older or missing; nothing else is lost. */
   char previous[ES_PATH_MAX];
   es_state_previous_path(previous, path);
-  es_file_link(path, previous);
-  return save(path, key, epoch, content, status);
+  const bool kept = es_file_link(path, previous);
+  return save(path, key, epoch, content, kept, status);
 }
 
 void es_state_remove(const char *path) {
@@ -132,12 +174,13 @@ void es_state_remove(const char *path) {
   unlink(previous);
   es_file_remove_parts(path);
   es_file_remove_parts(previous);
+  es_journal_remove(path);
 }
 
 es_code_t es_weights_save(const char *path, const es_state_key_t *key, int32_t epoch, const es_graph_t *graph,
                           es_trainer_t *trainer, es_status_t *status) {
   const es_state_content_t content = {.graph = graph, .trainer = trainer};
-  return save(path, key, epoch, &content, status);
+  return save(path, key, epoch, &content, true, status);
 }
 
 static es_code_t check_entry(const es_safetensors_t *file, const char *entry, const char *expected, const char *advice,
@@ -196,6 +239,13 @@ static es_code_t load_result(const es_safetensors_t *file, es_result_t *result, 
   return ES_OK;
 }
 
+static bool is_measured(es_result_t *result, int64_t epoch) {
+  bool any = false;
+  for (int split = 0; split < ES_SPLITS; split++)
+    any = any || *(int64_t *)es_result_at(result, ES_FIELD_SAMPLES, (int64_t[ES_RANK_MAX]){split, epoch}) >= 0;
+  return any;
+}
+
 static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const es_state_key_t *key,
                       const es_state_content_t *c, bool accept_cpu_change, es_status_t *status) {
   ES_TRY(check_entry(file, "point_id", key->point_id, "remove the file to start this point again", status));
@@ -210,27 +260,55 @@ static es_code_t load(int32_t *epoch, const es_safetensors_t *file, const es_sta
   if (c->restore) ES_TRY(c->restore(c->restore_context, file, status));
   int64_t number;
   const char *text = es_safetensors_metadata(file, "epoch");
-  const int64_t epochs = es_result_extent(c->result, ES_DIM_EPOCH) - 1; /* no state is saved after the last epoch */
-  if (!text || !es_text_to_int(text, &number) || number < 0 || number >= epochs)
+  const int64_t epochs = es_result_extent(c->result, ES_DIM_EPOCH) - 1;
+  if (!text || !es_text_to_int(text, &number) || number < 0 || number > epochs ||
+      (number == epochs && !is_measured(c->result, number)))
     return es_fail(status, ES_INPUT, STAGE,
-                   "%s: epoch is \"%s\", but must be a number below %lld, the last epoch; remove the file to start "
+                   "%s: epoch is \"%s\", but must be a measured epoch up to %lld, the last; remove the file to start "
                    "this point again",
                    es_safetensors_path(file), text ? text : "", (long long)epochs);
   *epoch = (int32_t)number;
   return ES_OK;
 }
 
-typedef es_code_t open_t(es_safetensors_t **out, const char *path, es_status_t *status);
+/* Opens a state, with its tensors and those of its journal if `journal` is given. */
+static es_code_t open_one(es_safetensors_t **out, const char *path, es_journal_t *journal, es_status_t *status) {
+  ES_TRY((journal ? es_safetensors_read : es_safetensors_open)(out, path, status));
+  const char *version = es_safetensors_metadata(*out, VERSION_KEY), *list = es_safetensors_metadata(*out, JOURNAL_KEY);
+  es_code_t code = ES_OK;
+  if (version && strcmp(version, VERSION) != 0)
+    code = es_fail(status, ES_INPUT, STAGE, "%s: is a state of version %s, but this program reads version %s", path,
+                   version, VERSION);
+  else if (list && journal)
+    code = es_journal_load(journal, list, *out, status);
+  else if (list && !es_journal_exists(path, list))
+    code = es_fail(status, ES_INPUT, STAGE, "%s: a journal of the state is missing or cut off", path);
+  if (code == ES_OK) return ES_OK;
+  es_safetensors_destroy(*out);
+  *out = NULL;
+  return code;
+}
 
-/* Opens the state, or the previous state if the state is damaged. Returns NULL with status OK if there is none. `open`:
- * es_safetensors_read, or es_safetensors_open, which does not read the tensors. */
-static es_safetensors_t *open_state(const char *path, open_t *open, char warning[512], es_status_t *status) {
+/* Adds the remedy to the reason why no state can be used. */
+static void add_remedy(const char *path, bool both, es_status_t *status) {
+  const size_t used = strlen(status->message);
+  if (status->code == ES_INPUT)
+    snprintf(status->message + used, sizeof status->message - used, "%s; remove %s to start this point again",
+             both ? "; the previous state cannot be used either" : "", path);
+}
+
+/* Opens the state, or the previous state if the state is damaged. Returns NULL with status OK if there is none. */
+static es_safetensors_t *open_state(const char *path, es_journal_t *journal, char warning[512], es_status_t *status) {
   es_safetensors_t *file = NULL;
   es_status_t second = {0};
   char previous[ES_PATH_MAX];
-  if (es_file_is_missing(path) || open(&file, path, status) == ES_OK) return file;
+  if (es_file_is_missing(path) || open_one(&file, path, journal, status) == ES_OK) return file;
   es_state_previous_path(previous, path);
-  if (status->code != ES_INPUT || !es_file_exists(previous) || open(&file, previous, &second) != ES_OK) return NULL;
+  const bool both = es_file_exists(previous);
+  if (status->code != ES_INPUT || !both || open_one(&file, previous, journal, &second) != ES_OK) {
+    if (second.code == ES_OK || second.code == ES_INPUT) add_remedy(path, both, status);
+    return NULL;
+  }
   snprintf(warning, 512, "%.400s; the run continues from the previous state", status->message);
   *status = (es_status_t){0};
   return file;
@@ -255,7 +333,7 @@ es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t
                           es_status_t *status) {
   *epoch = -1;
   warning[0] = '\0';
-  es_safetensors_t *file = group->rank == 0 ? open_state(path, es_safetensors_read, warning, status) : NULL;
+  es_safetensors_t *file = group->rank == 0 ? open_state(path, content->journal, warning, status) : NULL;
   if (file) load(epoch, file, key, content, accept_cpu_change, status);
   es_safetensors_destroy(file);
   ES_TRY(es_agree(group->comm, status));
@@ -273,7 +351,7 @@ es_code_t es_state_resume(int32_t *epoch, const char *path, const es_state_key_t
 int32_t es_state_epoch(const char *path, const char *point_id) {
   int64_t epoch;
   char warning[512];
-  es_safetensors_t *file = open_state(path, es_safetensors_open, warning, &(es_status_t){0});
+  es_safetensors_t *file = open_state(path, NULL, warning, &(es_status_t){0});
   if (file == NULL) return -1;
   const char *own = es_safetensors_metadata(file, "point_id"), *text = es_safetensors_metadata(file, "epoch");
   const bool known = own && strcmp(own, point_id) == 0 && text && es_text_to_int(text, &epoch);

@@ -39,17 +39,26 @@ static const char train_usage[] = "[mpirun -n P] eigenscope bench train [options
                                   "in turns. Each rank trains one network on synthetic images.";
 
 static const es_option_t train_options[] = {
-    {"--model", "NAME", false, "built-in network (default vgg16)"},
+    {"--model", "NAME", false, "built-in network, or the file of a description (default vgg16)"},
     {"--widths", "LIST", false, "width multipliers (default 1/16,1/8,1/4)"},
     {"--samples", "N", false, "training images of 32 x 32, synthetic (default 5120)"},
     {"--pairs", "P", false,
      "pairs of an epoch without and an epoch with measurements; medians are printed (default 3)"},
     {"--batch", "B", false, "images per batch (default 128)"},
+    {"--precision", "P", false, "float32 or bfloat16: train.precision (default float32)"},
     {"--profile", NULL, false,
      "print instead how the time per image is spent, and the rate that kernels alone would reach"},
 };
 const es_page_t es_page_bench_train = {"bench train", train_usage, train_options,
                                        sizeof train_options / sizeof *train_options};
+
+static es_code_t read_precision(const es_arguments_t *arguments, es_precision_t *out, es_status_t *status) {
+  const char *text = es_arguments_option(arguments, "--precision");
+  const bool rounded = text && strcmp(text, "bfloat16") == 0;
+  *out = rounded ? ES_BFLOAT16 : ES_FLOAT32;
+  if (!text || rounded || strcmp(text, "float32") == 0) return ES_OK;
+  return es_fail(status, ES_INPUT, "bench", "--precision %s: must be float32 or bfloat16", text);
+}
 
 static int train(const es_arguments_t *a, es_status_t *status) {
   const char *model = es_arguments_option(a, "--model"), *widths = es_arguments_option(a, "--widths");
@@ -59,6 +68,7 @@ static int train(const es_arguments_t *a, es_status_t *status) {
   ES_TRY(read_number(a, "--samples", 5120, 10000000, &s.samples, status));
   ES_TRY(read_number(a, "--pairs", 3, ES_BENCH_REPEATS_MOST - 2, &s.pairs, status));
   ES_TRY(read_number(a, "--batch", 128, 65536, &s.batch, status));
+  ES_TRY(read_precision(a, &s.precision, status));
   return es_bench_train(&s, status);
 }
 

@@ -130,7 +130,7 @@ static es_code_t fit_job(const es_safetensors_t *file, const es_arguments_t *arg
   nearest_t nearest = {.mismatches = INT_MAX};
   int64_t fitting = 0;
   ES_TRY(es_plan_open(&plan, &request, status));
-  if (es_job_base(plan.job)->source == ES_SOURCE_ACTIVATIONS)
+  if (!es_source_has_network(es_job_base(plan.job)->source))
     es_fail(status, ES_INPUT, STAGE,
             "%s: is a job with source: activations, which has no networks; weights cannot be compared with it",
             es_job_path(plan.job));

@@ -29,6 +29,12 @@ es_code_t es_cli_format(const es_arguments_t *arguments, bool *json, es_status_t
 /* Prints the text unless the status has a failure; destroys the text. If cut: "out of memory for <what>". */
 es_code_t es_cli_print(es_text_t *text, const char *what, es_status_t *status);
 
+/* report.c: describes the Python that `report` would run: "/usr/bin/python3 3.11.2: h5py 3.7.0, ...". False, with what
+ * to do, if there is none with all modules. Starts processes, so call it before MPI_Init. */
+bool es_cli_describe_python(char *out, size_t size);
+/* ES_INPUT if a path that should name a result is a job file; the message says what to do. */
+es_code_t es_cli_refuse_job(const char *path, const char *stage, es_status_t *status);
+
 /* Returns the exit code for results: unfinished, failed or 0. */
 int es_cli_results_code(const es_results_t *results);
 /* Returns "eigenscope 0.1.0 (214bdda)". Static storage. */
@@ -36,9 +42,10 @@ const char *es_cli_creator(void);
 
 /* The help page of each command, defined in the command's own file. */
 extern const es_page_t es_page_plan, es_page_run, es_page_status, es_page_merge, es_page_show, es_page_report,
-    es_page_data_info, es_page_data_pack, es_page_data_synth, es_page_checkpoint_info, es_page_checkpoint_export,
-    es_page_checkpoint_import, es_page_doctor, es_page_bench_train, es_page_bench_covariance, es_page_bench_spectrum,
-    es_page_bench_probe, es_page_version;
+    es_page_watch, es_page_data_info, es_page_data_pack, es_page_data_synth, es_page_checkpoint_info,
+    es_page_checkpoint_export, es_page_checkpoint_import, es_page_model_run, es_page_model_show, es_page_weights,
+    es_page_doctor, es_page_bench_train, es_page_bench_covariance, es_page_bench_spectrum, es_page_bench_probe,
+    es_page_version;
 
 /* checkpoint_checks.c: appends the built-in architecture (and options) of a file, as "vgg11 {head: torchvision}, width
  * 1/8, 10 classes". If none fits, *found is false and nothing is appended. ES_SYSTEM when out of memory. */
@@ -48,9 +55,17 @@ void es_checkpoint_describe(const es_point_t *point, es_text_t *out);
 /* ES_INPUT if --to names an existing file that is not a safetensors file, which must not be replaced. */
 es_code_t es_checkpoint_check_target(const char *to, es_status_t *status);
 
+/* status_follow.c: prints what is done, runs, waits, has failed or is stale, every `every` seconds, until each point
+ * has a result: on a terminal in place, else a line after each change and each minute. `results` gets the counts.
+ * ES_SYSTEM without memory. */
+es_code_t es_cli_follow(const es_plan_t *plan, const es_selection_t *selection, int64_t every, bool terminal,
+                        es_results_t *results, es_status_t *status);
+
 /* Subcommands in files of their own. */
 int es_cli_checkpoint_import(int argc, char **argv);
 int es_cli_checkpoint_export(int argc, char **argv);
 int es_cli_data_pack(int argc, char **argv);
+int es_cli_model_run(int argc, char **argv);
+int es_cli_model_show(int argc, char **argv);
 
 #endif

@@ -2,6 +2,7 @@
 #include "cli_internal.h"
 #include "eigenscope/blas.h"
 #include "eigenscope/comm.h"
+#include "eigenscope/file.h"
 #include "eigenscope/model.h"
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,24 @@ es_code_t es_cli_print(es_text_t *text, const char *what, es_status_t *status) {
   return status->code;
 }
 
+es_code_t es_cli_refuse_job(const char *path, const char *stage, es_status_t *status) {
+  static const char *const keys[] = {"\nname:", "\ngrid:", "\nsource:"};
+  char text[4097] = "\n";
+  bool is_job = false;
+  if (!es_file_exists(path)) return ES_OK;
+  FILE *file = fopen(path, "rb");
+  const size_t n = file != NULL ? fread(text + 1, 1, sizeof text - 2, file) : 0;
+  if (file != NULL) fclose(file);
+  if (strlen(text) < n + 1) return ES_OK; /* a zero byte: no text */
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) is_job = is_job || strstr(text, keys[i]) != NULL;
+  if (!is_job) return ES_OK;
+  return es_fail(
+      status, ES_INPUT, stage,
+      "%s: is a job file, not a file of results; eigenscope status %s lists its results, and eigenscope merge "
+      "%s --to FILE.h5 writes them into one file for show and report",
+      path, path, path);
+}
+
 int es_cli_results_code(const es_results_t *results) {
   if (results->missing.n > 0) return ES_EXIT_UNFINISHED;
   return results->counts[ES_OUTCOME_DIVERGED] > 0 ? ES_EXIT_FAILED : ES_EXIT_OK;
@@ -104,7 +123,8 @@ const char *es_cli_creator(void) {
 }
 
 int es_cli_launched_rank(void) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}; /* Open MPI, PMIx, MPICH */
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK",
+                                      "PALS_RANKID"}; /* Open MPI, PMIx, MPICH and Intel MPI, Cray */
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     const char *rank = getenv(names[i]);
     if (rank != NULL) return atoi(rank);

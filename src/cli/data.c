@@ -148,6 +148,32 @@ static es_code_t show_job(const es_arguments_t *arguments, bool json, es_text_t 
   return code;
 }
 
+/* Refuses a file that is no text, before it is read as a job. */
+static es_code_t check_text(const char *path, es_status_t *status) {
+  const char *kind = es_file_kind(path);
+  if (kind == NULL || strcmp(kind, "empty") == 0) return ES_OK;
+  return es_fail(status, ES_INPUT, "data", "%s: is neither a dataset nor a job but %s", path, kind);
+}
+
+/* Refuses a folder with another version of a dataset, and one with folders of pictures. */
+static es_code_t check_other(const char *path, es_status_t *status) {
+  char name[ES_PATH_MAX];
+  for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) {
+    const es_dataset_reader_t *reader = es_reader_of(f);
+    for (int below = 0; reader->other_said != NULL && below < 2; below++) {
+      snprintf(name, sizeof name, "%s%s%s/%s", path, below ? "/" : "", below ? reader->other[0] : "", reader->other[1]);
+      if (es_file_exists(name)) return es_fail(status, ES_INPUT, "data", "%s: is %s", name, reader->other_said);
+    }
+  }
+  snprintf(name, sizeof name, "%s/train", path);
+  if (!es_directory_exists(name)) return ES_OK;
+  return es_fail(
+      status, ES_INPUT, "data",
+      "%s: is a folder with a folder train, perhaps of pictures; pack these first, as in eigenscope data pack "
+      "%s --to images.h5",
+      path, path);
+}
+
 /* Finds the format from --format or from the path. *is_dataset is false if the path may be a job file. */
 static es_code_t find_format(const es_arguments_t *arguments, es_format_t *format, char found[ES_PATH_MAX],
                              bool *is_dataset, es_status_t *status) {
@@ -162,7 +188,8 @@ static es_code_t find_format(const es_arguments_t *arguments, es_format_t *forma
   }
   if (es_dataset_guess(path, format, found)) return ES_OK;
   *is_dataset = false;
-  if (!es_directory_exists(path)) return ES_OK;
+  if (!es_directory_exists(path)) return check_text(path, status);
+  ES_TRY(check_other(path, status));
   es_text_t marks = {0}, files = {0}; /* "a (idx), b (cifar10) or c (cifar100)"; "hdf5" */
   int left = 0;
   for (es_format_t f = 0; f < ES_FORMATS_COUNT; f++) left += es_reader_of(f)->mark != NULL;
@@ -259,6 +286,7 @@ static int synth(const es_arguments_t *arguments, es_status_t *status) {
   spec.size = (int32_t)size;
   spec.channels = (int32_t)channels;
   signal(SIGXFSZ, SIG_IGN); /* a write past the size limit then fails instead of killing us */
+  ES_TRY(es_images_check_target(path, status));
   ES_TRY(es_synthetic_write(path, &spec, es_cli_creator(), status));
   printf("%s: %lld train and %lld eval image%s of %d x %d, %s, %d classes, complexity %d, seed %lld\n", path,
          (long long)spec.train, (long long)spec.eval, es_plural(spec.eval), spec.size, spec.size,
@@ -290,7 +318,7 @@ static const char synth_usage[] = "eigenscope data synth --to FILE.h5 [options]\
                                   "so a job gives the same results with\n"
                                   "this file as with `format: synthetic`.";
 static const es_option_t synth_options[] = {
-    {"--to", "FILE.h5", false, "file to write; an existing file is replaced"},
+    {"--to", "FILE.h5", false, "file to write; an existing file of images is replaced"},
     {"--classes", "N", false, "number of classes (default: 10)"},
     {"--complexity", "N", false, "visual complexity (default: 4)"},
     {"--size", "N", false, "height and width (default: 32)"},

@@ -20,7 +20,7 @@ static const char usage[] =
     "removed, as torchvision does.";
 
 static const es_option_t options[] = {
-    {"--to", "FILE.h5", false, "file to write; an existing file is replaced"},
+    {"--to", "FILE.h5", false, "file to write; an existing file of images is replaced"},
     {"--size", "N", false, "cut N x N pixels from the centre (default: keep the images, which must all have one size)"},
     {"--shorter", "N", false, "resize the shorter side to N before the cut (default: to --size)"},
     {"--channels", "1|3", false, "grey or colour (default: 3)"},
@@ -67,6 +67,9 @@ static void print_result(const es_pack_request_t *r, es_pack_result_t *p) {
          info->classes == 1 ? "" : "es", p->fingerprint);
   if (p->n_broken > 0)
     printf("left out: %lld image%s that cannot be used\n", (long long)p->n_broken, es_plural(p->n_broken));
+  if (p->n_other > 0)
+    printf("%lld of them because their size is not that of the first image; --size makes all images equal\n",
+           (long long)p->n_other);
   if (p->n_left_out > 0)
     printf("left out: %lld file%s without the name of an image, such as %s\n", (long long)p->n_left_out,
            es_plural(p->n_left_out), es_text_make_plain(p->left_out));
@@ -79,6 +82,8 @@ static int pack(const es_arguments_t *arguments, es_status_t *status) {
   int rank = 0;
   if (comm != MPI_COMM_NULL) ES_MPI(MPI_Comm_rank(comm, &rank));
   ES_TRY(read_request(arguments, &request, status));
+  if (rank == 0) es_images_check_target(request.path, status);
+  ES_TRY(es_agree(comm, status));
   request.creator = es_cli_creator();
   signal(SIGXFSZ, SIG_IGN); /* a write past the size limit then fails instead of killing us */
   es_pack(&result, &request, comm, status);

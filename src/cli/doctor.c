@@ -1,10 +1,14 @@
 /* eigenscope doctor: checks if this machine is ready for a run, alone or under mpirun as in the run itself. */
 #define _GNU_SOURCE
 #include "cli_internal.h"
+#include "eigenscope/blas.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/comm.h"
 #include "eigenscope/file.h"
+#include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/model.h"
+#include "eigenscope/mpi_library.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <mpi.h>
@@ -19,8 +23,9 @@
 static const char usage[] = "eigenscope doctor [--output DIR]\n"
                             "mpirun -n RANKS eigenscope doctor [--output DIR]\n\n"
                             "Checks the machine for a run that is started in the same way: binding of ranks, cores, "
-                            "instruction sets, libraries, and\n"
-                            "whether results can be written, locked and stored in DIR. Each line begins with ok, warn "
+                            "instruction sets, libraries,\n"
+                            "the Python of eigenscope report, and whether results can be written, locked and stored in "
+                            "DIR. Each line begins with ok, warn "
                             "or fail; warn and fail say what to do.\n"
                             "Exit code: 0, or 1 if results cannot be written.";
 
@@ -98,12 +103,25 @@ static void report_machine(const seat_t *seats, int n, int first) {
   }
   const int cpus = CPU_COUNT(&together);
   if (ranks > cpus)
-    say(WARN, "cores", "%s: %d ranks with 1 thread each share %d cpu%s; start at most %d rank%s on this machine%s",
+    say(WARN, "cores", "%s: %d ranks with 1 thread each share %d cpu%s; start at most %d rank%s on this machine%s%s%s",
         seats[first].host, ranks, cpus, cpus == 1 ? "" : "s", seats[first].cores, seats[first].cores == 1 ? "" : "s",
-        seats[first].cores > cpus ? " and let them use all cores (mpirun --bind-to none)" : "");
+        seats[first].cores > cpus ? " and let them use all cores (" : "",
+        seats[first].cores > cpus ? es_mpi_library()->loose : "", seats[first].cores > cpus ? ")" : "");
   else
     say(OK, "cores", "%s: %d rank%s with 1 thread each on %d cpu%s of %d", seats[first].host, ranks,
         ranks == 1 ? "" : "s", cpus, cpus == 1 ? "" : "s", seats[first].cores);
+}
+
+/* Prints the engine with the version of our kernels in words. */
+static void report_engine(const char *engine) {
+  static const char mark[] = "; kernels ";
+  const char *at = strstr(engine, mark);
+  const size_t digits = at != NULL ? strcspn(at + strlen(mark), ";") : 0;
+  if (at == NULL)
+    say(OK, "kernels", "%s", engine);
+  else
+    say(OK, "kernels", "%.*s%s; eigenscope's own kernels, version %.*s", (int)(at - engine), engine,
+        at + strlen(mark) + digits, (int)digits, at + strlen(mark));
 }
 
 static void report_seats(const seat_t *seats, int n) {
@@ -114,20 +132,19 @@ static void report_seats(const seat_t *seats, int n) {
     if (earlier == r) report_machine(seats, n, r);
     const int twin = find_twin(seats, n, r);
     if (twin >= 0)
-      say(WARN, "binding",
-          "ranks %d and %d are bound to the same cpu of %s; use mpirun --bind-to "
-          "core or --bind-to none",
-          r, twin, seats[r].host);
+      say(WARN, "binding", "ranks %d and %d are bound to the same cpu of %s; use %s or %s", r, twin, seats[r].host,
+          es_mpi_library()->bind, es_mpi_library()->loose);
   }
   int other = 0;
   while (other < n && strcmp(seats[other].engine, seats[0].engine) == 0) other++;
   if (other < n)
     say(WARN, "kernels",
         "rank %d has %s, rank 0 has %s: results differ in the last bits between such machines; request nodes of one "
-        "kind, or set DNNL_MAX_CPU_ISA and OPENBLAS_CORETYPE to values that all nodes support",
-        other, seats[other].engine, seats[0].engine);
+        "kind, or set DNNL_MAX_CPU_ISA%s%s to values that all nodes support",
+        other, seats[other].engine, seats[0].engine, es_blas_kernels_variable() ? " and " : "",
+        es_blas_kernels_variable() ? es_blas_kernels_variable() : "");
   else
-    say(OK, "kernels", "%s", seats[0].engine);
+    report_engine(seats[0].engine);
 }
 
 /* Finds the folder itself, or the nearest existing folder above it. */
@@ -212,6 +229,38 @@ static bool report_folder(const char *folder) {
   return true;
 }
 
+/* Found before MPI starts: the result of es_cli_describe_python, and if a launcher started this process. */
+static char python[768];
+static bool python_is_complete, has_launcher;
+
+/* Number of cores of this machine, whose hardware threads count once; where Linux does not say, every CPU is a core. */
+static int count_cores(void) {
+  int cores = 0;
+  for (int cpu = 0; cpu < (int)sysconf(_SC_NPROCESSORS_CONF); cpu++) {
+    char path[128];
+    int first = -1;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+    FILE *file = fopen(path, "r");
+    cores +=
+        file != NULL && fscanf(file, "%d", &first) == 1 && first == cpu; /* "0-1" or "0,4": the first thread counts */
+    if (file != NULL) fclose(file);
+  }
+  return cores > 0 ? cores : (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* Says how many ranks Open MPI starts on this machine alone, because mpirun's own error has no hint of ours. */
+static void report_slots(const char *mpi) {
+  const int cores = count_cores(), threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
+  if (strstr(mpi, "Open MPI") == NULL || has_launcher) return;
+  if (threads > cores)
+    say(OK, "slots",
+        "mpirun -n %d is the most here, one rank for each core; mpirun --use-hwthread-cpus -n %d uses every "
+        "hardware thread, and --oversubscribe allows any number",
+        cores, threads);
+  else
+    say(OK, "slots", "mpirun -n %d is the most here, one rank for each core; --oversubscribe allows any number", cores);
+}
+
 /* Collective; rank 0 prints. */
 static int examine(const es_arguments_t *arguments, es_status_t *status) {
   const char *output = es_arguments_option(arguments, "--output");
@@ -233,6 +282,12 @@ static int examine(const es_arguments_t *arguments, es_status_t *status) {
       if (strcmp(facts[i].name, "hdf5") == 0) say(OK, "HDF5", "%s", facts[i].value);
     }
     report_seats(seats, ranks);
+    say(OK, "kernels", "convolutions: %s", es_model_convolutions());
+    say(OK, "kernels", "eigenvalues of one matrix on several ranks: %s", es_scalapack_name());
+    for (int i = 0; i < n && ranks == 1; i++) {
+      if (strcmp(facts[i].name, "mpi") == 0) report_slots(facts[i].value);
+    }
+    say(python_is_complete ? OK : WARN, "Python", "%s", python);
     if (!report_folder(output != NULL && output[0] != '\0' ? output : ".")) result = ES_EXIT_USAGE;
   }
   es_free(seats);
@@ -241,5 +296,7 @@ static int examine(const es_arguments_t *arguments, es_status_t *status) {
 }
 
 int es_cli_doctor(int argc, char **argv) {
+  has_launcher = es_cli_launched_rank() >= 0; /* MPI_Init sets the variables of a launcher */
+  if (es_cli_launched_rank() <= 0) python_is_complete = es_cli_describe_python(python, sizeof python);
   return es_cli_command_mpi(argc, argv, &es_page_doctor, 0, 0, examine);
 }

@@ -78,46 +78,86 @@ static void print_survey(const es_results_t *results, int64_t n, const char *to,
   if (results->missing.n > 0) printf("missing: %s\n", missing);
 }
 
+/* Prints which points each instruction set computed, if there are several. */
+static es_code_t print_kinds(const es_merge_t *merge, int64_t n, es_status_t *status) {
+  const es_kinds_t *kinds = es_merge_kinds(merge);
+  es_selection_t points = {.index = es_allocate((size_t)n, sizeof(int64_t))};
+  es_text_t text = {0};
+  if (points.index == NULL) return es_out_of_memory(status, "merge", "%lld points", (long long)n);
+  es_text_append(&text, "mixed: computed with %d instruction sets or libraries, so last bits may differ:\n", kinds->n);
+  for (int k = 0; k < kinds->n; k++) {
+    points.n = 0;
+    for (int64_t i = 0; i < n; i++) {
+      const es_outcome_t outcome = es_merge_outcome(merge, i);
+      const bool merged = outcome == ES_OUTCOME_COMPLETE || outcome == ES_OUTCOME_DIVERGED;
+      if (merged && es_merge_kind(merge, i) == k) points.index[points.n++] = i;
+    }
+    es_text_append(&text, "  %s: points ", kinds->name[k]);
+    es_selection_print(&points, &text);
+    es_text_append(&text, "\n");
+  }
+  es_selection_destroy(&points);
+  return es_cli_print(&text, "the list of instruction sets", status);
+}
+
 /* Returns the id of a point, or NULL if its result is not of this job. */
 static const char *fit_id(const es_plan_t *plan, int64_t index) {
   const char *id = es_grid_id(plan->grid, index);
   char path[ES_PATH_MAX];
   es_result_summary_t summary;
-  if (plan->infos == NULL || !es_result_find(path, plan->output, id)) return id; /* without datasets, all fit */
-  es_result_summarize(&summary, path);
+  const bool may_differ = plan->infos != NULL && es_job_base(plan->job)->source == ES_SOURCE_CHECKPOINT;
+  if (!may_differ || !es_result_find(path, plan->output, id)) return id;
+  es_result_glance(&summary, path);
   es_results_compare(plan, index, &summary);
   if (summary.outcome != ES_OUTCOME_UNFIT) return id;
   print_refused(NULL, path, summary.reason);
   return NULL;
 }
 
-static es_code_t merge_plan(const es_plan_t *plan, const char *to, bool spectra, int *result, es_status_t *status) {
+/* Merges the points of these ids. *again: damage was found while writing, so nothing was written. */
+static es_code_t merge_ids(const es_plan_t *plan, const char *const *ids, const char *to, unsigned how,
+                           es_results_t *results, bool *again, es_status_t *status) {
   const int64_t n = es_grid_count(plan->grid);
-  const char **ids = es_allocate((size_t)n, sizeof *ids);
-  es_results_t results = {.missing = {.index = es_allocate((size_t)n, sizeof(int64_t))}};
-  es_selection_t *missing = &results.missing;
+  es_selection_t *missing = &results->missing;
   es_merge_t *merge = NULL;
   es_text_t list = {0};
-  if (ids == NULL || missing->index == NULL) {
-    es_out_of_memory(status, "merge", "%lld points", (long long)n);
-    goto out;
-  }
-  for (int64_t i = 0; i < n; i++) ids[i] = fit_id(plan, i);
-  if (es_merge_create(&merge, plan->output, ids, n, spectra, print_refused, NULL, status) != ES_OK) goto out;
+  ES_TRY(es_merge_create(&merge, plan->output, ids, n, how, print_refused, NULL, status));
   for (int64_t i = 0; i < n; i++) {
     const es_outcome_t outcome = es_merge_outcome(merge, i);
-    results.counts[outcome]++;
+    results->counts[outcome]++;
     if (outcome != ES_OUTCOME_COMPLETE && outcome != ES_OUTCOME_DIVERGED) missing->index[missing->n++] = i;
   }
   es_selection_print(missing, &list);
   if (list.failed) es_out_of_memory(status, "merge", "the list of missing points");
   if (status->code == ES_OK && missing->n < n) write_merged(plan, merge, to, es_text_get(&list), status);
-  if (status->code == ES_OK) print_survey(&results, n, to, es_text_get(&list));
+  if (status->code == ES_OK) print_survey(results, n, to, es_text_get(&list));
+  if (status->code == ES_OK && es_merge_kinds(merge)->n > 1) print_kinds(merge, n, status);
+  *again = es_merge_is_damaged(merge);
+  es_text_destroy(&list);
+  es_merge_destroy(merge);
+  return status->code;
+}
+
+static es_code_t merge_plan(const es_plan_t *plan, const char *to, bool spectra, int *result, es_status_t *status) {
+  const int64_t n = es_grid_count(plan->grid);
+  const unsigned how = spectra ? ES_MERGE_SPECTRA : 0;
+  bool again = false;
+  const char **ids = es_allocate((size_t)n, sizeof *ids);
+  es_results_t results = {.missing = {.index = es_allocate((size_t)n, sizeof(int64_t))}};
+  if (ids == NULL || results.missing.index == NULL) {
+    es_out_of_memory(status, "merge", "%lld points", (long long)n);
+    goto out;
+  }
+  for (int64_t i = 0; i < n; i++) ids[i] = fit_id(plan, i);
+  merge_ids(plan, ids, to, how, &results, &again, status);
+  if (again) { /* rare: read all numbers first, to learn which points are damaged */
+    results = (es_results_t){.missing = {.index = results.missing.index}};
+    *status = (es_status_t){0};
+    merge_ids(plan, ids, to, how | ES_MERGE_CAREFUL, &results, &again, status);
+  }
   *result = es_cli_results_code(&results);
 out:
-  es_text_destroy(&list);
   es_results_destroy(&results);
-  es_merge_destroy(merge);
   es_free(ids);
   return status->code;
 }

@@ -1,7 +1,8 @@
-/* eigenscope report SWEEP.h5 --to FOLDER: starts the Python package in analysis/, which reads the file through its
- * schema. */
+/* eigenscope report SWEEP.h5 --to FOLDER and eigenscope watch JOB --to FOLDER: start the Python package in analysis/,
+ * which reads results through their schema. */
 #include "cli_internal.h"
 #include "eigenscope/file.h"
+#include "eigenscope/memory.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,8 +53,21 @@ static void find_package(char out[FOLDER_MAX]) {
   }
 }
 
+/* Prints the interpreter and its version, then each module with its version, or the modules that are missing. */
+static const char versions[] = "import importlib.util, sys\n"
+                               "from importlib.metadata import version\n"
+                               "needed = '" NEEDED "'.split()\n"
+                               "missing = [m for m in needed if importlib.util.find_spec(m) is None]\n"
+                               "def of(m):\n"
+                               "    try: v = version(m)\n"
+                               "    except Exception: v = ''\n"
+                               "    if v in ('', '999'): v = getattr(__import__(m), '__version__', '')\n" /* Debian */
+                               "    return m + ' ' + v\n"
+                               "print('%s %s: ' % (sys.executable, sys.version.split()[0]) +\n"
+                               "      ('!' + ', '.join(missing) if missing else ', '.join(map(of, needed))), end='')\n";
+
 /* Runs a Python program given as text and captures its output. True only if it ran and exited with 0. */
-static bool ask(const char *python, char *out, size_t size) {
+static bool ask(const char *python, const char *program, char *out, size_t size) {
   int ends[2], code = 0;
   size_t n = 0;
   if (pipe(ends) != 0) return false;
@@ -62,7 +76,7 @@ static bool ask(const char *python, char *out, size_t size) {
     dup2(ends[1], STDOUT_FILENO);
     close(ends[0]);
     close(ends[1]);
-    execlp(python, python, "-B", "-c", probe, (char *)NULL);
+    execlp(python, python, "-B", "-c", program, (char *)NULL);
     _exit(127);
   }
   close(ends[1]);
@@ -81,7 +95,7 @@ static es_code_t find_python(const char **out, es_status_t *status) {
   char missing[512], first[512] = "";
   const char *ran = NULL;
   for (size_t i = 0; i < n; i++) {
-    if (!ask(candidates[i], missing, sizeof missing)) continue;
+    if (!ask(candidates[i], probe, missing, sizeof missing)) continue;
     *out = candidates[i];
     if (missing[0] == '\0') return ES_OK;
     if (ran == NULL) snprintf(first, sizeof first, "%s", missing);
@@ -98,10 +112,36 @@ static es_code_t find_python(const char **out, es_status_t *status) {
                  ran, first);
 }
 
-static int report(const es_arguments_t *arguments, es_status_t *status) {
-  const char *to = es_arguments_option(arguments, "--to"), *python = NULL;
+bool es_cli_describe_python(char *out, size_t size) {
+  const char *named = getenv("EIGENSCOPE_PYTHON");
+  const bool has_name = named != NULL && named[0] != '\0';
+  const char *const candidates[] = {has_name ? named : "python3", "/usr/bin/python3"};
+  char found[512], first[512] = "";
+  for (int i = 0; i < (has_name ? 1 : 2); i++) {
+    const bool runs = ask(candidates[i], versions, found, sizeof found);
+    if (runs && strchr(found, '!') == NULL) {
+      snprintf(out, size, "%s", found);
+      return true;
+    }
+    if (runs && first[0] == '\0') snprintf(first, sizeof first, "%s", found);
+  }
+  char *mark = strchr(first, '!');
+  if (mark == NULL)
+    snprintf(out, size, "%s does not run; only eigenscope report needs Python 3 (EIGENSCOPE_PYTHON can name another)",
+             candidates[0]);
+  else
+    snprintf(out, size,
+             "%.*slacks %s, so eigenscope report does not run; Debian has python3-%.*s and so on "
+             "(EIGENSCOPE_PYTHON can name another Python)",
+             (int)(mark - first), first, mark + 1, (int)strcspn(mark + 1, ","), mark + 1);
+  return false;
+}
+
+/* Replaces this process by the package with these arguments, which end with NULL; the first four are set here. */
+enum { OWN_ARGUMENTS = 4 };
+static es_code_t start_package(const char **arguments, es_status_t *status) {
+  const char *python = NULL;
   char folder[FOLDER_MAX];
-  if (to == NULL || to[0] == '\0') return es_fail(status, ES_INPUT, STAGE, "--to FOLDER is missing");
   find_package(folder);
   if (folder[0] != '\0') {
     const char *old = getenv("PYTHONPATH");
@@ -113,9 +153,71 @@ static int report(const es_arguments_t *arguments, es_status_t *status) {
   ES_TRY(find_python(&python, status));
   fflush(stdout);
   /* -B: writes no byte code into the folder of the package. */
-  execlp(python, python, "-B", "-m", "eigenscope_analysis", "report", "--to", to, "--",
-         es_arguments_positional(arguments, 0), (char *)NULL);
+  memcpy(arguments, (const char *const[OWN_ARGUMENTS]){python, "-B", "-m", "eigenscope_analysis"},
+         OWN_ARGUMENTS * sizeof *arguments);
+  execvp(python, (char *const *)arguments);
   return es_fail(status, ES_INPUT, STAGE, "%s cannot be started", python);
+}
+
+static es_code_t find_target(const es_arguments_t *arguments, const char **to, es_status_t *status) {
+  *to = es_arguments_option(arguments, "--to");
+  return *to != NULL && (*to)[0] != '\0' ? ES_OK : es_fail(status, ES_INPUT, STAGE, "--to FOLDER is missing");
+}
+
+static int report(const es_arguments_t *arguments, es_status_t *status) {
+  const char *file = es_arguments_positional(arguments, 0), *to;
+  ES_TRY(find_target(arguments, &to, status));
+  ES_TRY(es_cli_refuse_job(file, STAGE, status));
+  return start_package((const char *[OWN_ARGUMENTS + 6]){[OWN_ARGUMENTS] = "report", "--to", to, "--", file}, status);
+}
+
+/* ---- watch ---- */
+
+static const char watch_usage[] =
+    "eigenscope watch JOB --to FOLDER [--every S] [--output DIR] [--set KEY=VALUE]...\n\n"
+    "Keeps a report up to date while the job runs, until each point has a result: the page FOLDER/index.html has the\n"
+    "figures, tables and findings of the points that have one, and what runs at present (see status). A copy of the\n"
+    "folder can be read anywhere. Computes nothing, so it may run on a login node. Takes at most a tenth of the time\n"
+    "for new reports. Exit code: that of status. Needs the Python of report.";
+
+static const es_option_t watch_options[] = {
+    {"--to", "FOLDER", false, "folder to write: the report, and the merged file results.h5"},
+    {"--every", "S", false, "seconds between two looks (default 10)"},
+    {"--output", "DIR", false, "folder of the results (default: the job's `output`)"},
+    {"--set", "KEY=VALUE", true, "the same changes of the job file as in run"},
+};
+const es_page_t es_page_watch = {"watch", watch_usage, watch_options, sizeof watch_options / sizeof *watch_options};
+
+static int watch(const es_arguments_t *arguments, es_status_t *status) {
+  const char *const *sets, *to, *output = es_arguments_option(arguments, "--output");
+  const int n_sets = es_arguments_all(arguments, "--set", &sets);
+  int64_t every = 10;
+  char program[ES_PATH_MAX], seconds[32];
+  ES_TRY(find_target(arguments, &to, status));
+  ES_TRY(es_cli_integer(arguments, "--every", 1, 86400, &every, status));
+  const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+  if (length < 0) return es_fail(status, ES_SYSTEM, STAGE, "/proc/self/exe: cannot be read");
+  program[length] = '\0';
+  snprintf(seconds, sizeof seconds, "%lld", (long long)every);
+  const char **all = es_allocate_zero((size_t)(OWN_ARGUMENTS + 12 + 2 * n_sets), sizeof *all);
+  if (all == NULL) return es_out_of_memory(status, STAGE, "%d arguments", n_sets);
+  int n = OWN_ARGUMENTS;
+  const char *const first[] = {
+      "watch", "--to", to, "--every", seconds, "--program", program, "--", es_arguments_positional(arguments, 0)};
+  for (size_t i = 0; i < sizeof first / sizeof *first; i++) all[n++] = first[i];
+  if (output != NULL) all[n++] = "--output";
+  if (output != NULL) all[n++] = output;
+  for (int i = 0; i < n_sets; i++) {
+    all[n++] = "--set";
+    all[n++] = sets[i];
+  }
+  start_package(all, status); /* returns only if it fails */
+  es_free(all);
+  return status->code;
+}
+
+int es_cli_watch(int argc, char **argv) {
+  return es_cli_command(argc, argv, &es_page_watch, 1, 1, watch);
 }
 
 int es_cli_report_command(int argc, char **argv) {

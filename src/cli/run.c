@@ -1,10 +1,15 @@
 /* eigenscope run: computes the result files of a job file. */
+#define _GNU_SOURCE
 #include "cli_internal.h"
 #include "eigenscope/comm.h"
+#include "eigenscope/terminal.h"
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
     "eigenscope run JOB [options]\n\n"
@@ -12,7 +17,7 @@ static const char usage[] =
     "Under\n"
     "mpirun or srun each rank takes one point after the other, the most expensive first; with --ranks-per-point, "
     "several\n"
-    "ranks work on one point. The signals USR1, USR2, TERM and INT stop the run after the current batch.\n"
+    "ranks work on one point. The signals USR1, USR2, TERM and INT stop the run as soon as possible.\n"
     "Exit code: 0 all points complete, 2 some failed, 3 unfinished.";
 
 static const es_option_t options[] = {
@@ -20,16 +25,26 @@ static const es_option_t options[] = {
     {"--points", "LIST", false, "only these points, as 0-3,7"},
     {"--task", "I/N", false, "only share I of N (0 <= I < N), for SLURM arrays"},
     {"--ranks-per-point", "G", false, "ranks that work on one point together, a power of two (default 1)"},
-    {"--max-time", "T", false, "stop before this time is over: seconds, MM:SS, [D-]HH:MM:SS or 90s, 30m, 12h"},
-    {"--set", "KEY=VALUE", true, "override a key of the job file, as train.epochs=2"},
+    {"--max-time", "T", false,
+     "stop before T is over, start only what fits: seconds, MM:SS, [D-]HH:MM:SS, 90s, 30m, 12h"},
+    {"--set", "KEY=VALUE", true,
+     "override a key of the job file, as train.epochs=2 or 'grid.seed=[0, 1]' (quoted for the shell)"},
     {"--retry-failed", NULL, false, "run diverged points again"},
     {"--dry-run", NULL, false, "train one batch of each point, and write nothing"},
     {"--accept-cpu-change", NULL, false, "continue from states that another kind of CPU wrote"},
-    {"--progress", "lines|live", false, "print progress as lines (default), or as one live line in a terminal"},
+    {"--allow-emulation", NULL, false,
+     "compute train.precision: bfloat16 on a CPU without bfloat16 instructions, too: slow, for tests"},
+    {"--progress", "lines|live", false,
+     "print progress as lines, or as one live line for each running point (default: live for one process without "
+     "mpirun "
+     "or srun whose standard error is a terminal, unless --verbose is given; else lines)"},
     {"--quiet", NULL, false, "print only errors"},
     {"--verbose", NULL, false, "print the messages between ranks of a point and the time of each stage, too"},
 };
 const es_page_t es_page_run = {"run", usage, options, sizeof options / sizeof *options};
+
+/* Found before MPI_Init. */
+static bool is_alone_on_terminal;
 
 /* Reads one to nine digits at *text and moves *text past them. */
 static bool read_field(const char **text, double *out) {
@@ -75,8 +90,9 @@ static es_code_t read_settings(const es_arguments_t *a, int ranks, es_run_settin
     return es_fail(status, ES_INPUT, "run", "--ranks-per-point %s: must be a power of two (1, 2, 4, 8, ...)", groups);
   if (number > ranks)
     return es_fail(status, ES_INPUT, "run",
-                   "--ranks-per-point %lld: there %s only %d rank%s; use mpirun -n %lld or more", (long long)number,
-                   ranks == 1 ? "is" : "are", ranks, ranks == 1 ? "" : "s", (long long)number);
+                   "--ranks-per-point %lld: there %s only %d rank%s; use mpirun -n %lld or more%s", (long long)number,
+                   ranks == 1 ? "is" : "are", ranks, ranks == 1 ? "" : "s", (long long)number,
+                   (number & (number - 1)) != 0 ? " for files; networks need a power of two (1, 2, 4, 8, ...)" : "");
   *out = (es_run_settings_t){.path = es_arguments_positional(a, 0),
                              .output = es_arguments_option(a, "--output"),
                              .points = es_arguments_option(a, "--points"),
@@ -86,19 +102,77 @@ static es_code_t read_settings(const es_arguments_t *a, int ranks, es_run_settin
                              .retry_failed = es_arguments_option(a, "--retry-failed") != NULL,
                              .dry_run = es_arguments_option(a, "--dry-run") != NULL,
                              .accept_cpu_change = es_arguments_option(a, "--accept-cpu-change") != NULL,
-                             .progress = ES_PROGRESS_LINES,
+                             .allow_emulation = es_arguments_option(a, "--allow-emulation") != NULL,
+                             .progress = is_alone_on_terminal && ranks == 1 ? ES_PROGRESS_LIVE : ES_PROGRESS_LINES,
                              .verbose = es_arguments_option(a, "--verbose") != NULL};
   out->n_sets = es_arguments_all(a, "--set", &out->sets);
   if (!(out->seconds > 0.0))
     return es_fail(status, ES_INPUT, "run",
                    "--max-time %s: must be a time above zero, written as 90, 90s, 30m, 12h, MM:SS or [D-]HH:MM:SS",
                    time);
-  if (progress && strcmp(progress, "live") == 0)
-    out->progress = ES_PROGRESS_LIVE;
-  else if (progress && strcmp(progress, "lines") != 0)
+  if (out->verbose) out->progress = ES_PROGRESS_LINES; /* tables need lines */
+  if (progress) out->progress = strcmp(progress, "live") == 0 ? ES_PROGRESS_LIVE : ES_PROGRESS_LINES;
+  if (progress && out->progress == ES_PROGRESS_LINES && strcmp(progress, "lines") != 0)
     return es_fail(status, ES_INPUT, "run", "--progress %s: must be lines or live", progress);
   if (es_arguments_option(a, "--quiet")) out->progress = ES_PROGRESS_NONE;
   return ES_OK;
+}
+
+/* Appends an argument of a command as a shell needs it. */
+static void append_argument(es_text_t *out, const char *argument) {
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+./,:=@%";
+  const bool quoted = argument[0] == '\0' || strspn(argument, plain) < strlen(argument);
+  es_text_append(out, quoted ? " '" : " ");
+  for (const char *c = argument; *c != '\0'; c++) es_text_append(out, *c == '\'' ? "'\\''" : "%c", *c);
+  if (quoted) es_text_append(out, "'");
+}
+
+/* Appends "eigenscope <command> JOB --output DIR --set ...", as this run was called. */
+static void append_command(es_text_t *out, const char *command, const es_run_settings_t *settings) {
+  es_text_append(out, "%s %s", program_invocation_name, command);
+  append_argument(out, settings->path);
+  if (settings->output) {
+    es_text_append(out, " --output");
+    append_argument(out, settings->output);
+  }
+  for (int i = 0; i < settings->n_sets; i++) {
+    es_text_append(out, " --set");
+    append_argument(out, settings->sets[i]);
+  }
+}
+
+/* Appends what to do next. */
+static void print_next(const es_run_t *run, const es_run_settings_t *settings, bool failed, es_text_t *out) {
+  if (run->stopped > 0) {
+    es_text_append(out, "unfinished: to continue, run the same command again%s\n",
+                   run->epochs > 0 ? "" : ", and give it more time, because no epoch was finished in this run");
+    return;
+  }
+  es_text_append(out, "next: ");
+  if (failed || run->selection.n < es_grid_count(run->plan.grid)) {
+    append_command(out, "status", settings);
+    es_text_append(out, failed ? "    # shows what failed\n" : "    # shows the other points\n");
+    return;
+  }
+  char file[ES_PATH_MAX], folder[ES_PATH_MAX];
+  snprintf(folder, sizeof folder, "%s", es_job_name(run->plan.job));
+  snprintf(file, sizeof file, "%s.h5", es_job_name(run->plan.job));
+  append_command(out, "merge", settings);
+  es_text_append(out, " --to");
+  append_argument(out, file);
+  es_text_append(out, "\n      %s report", program_invocation_name);
+  append_argument(out, file);
+  es_text_append(out, " --to");
+  append_argument(out, folder);
+  es_text_append(out, "\n");
+}
+
+/* Appends "stopped: 2 points (3, 7)". */
+static void append_left(es_text_t *text, const char *what, const es_selection_t *points, const char *why) {
+  if (points->n == 0) return;
+  es_text_append(text, "%s: %lld point%s (", what, (long long)points->n, es_plural(points->n));
+  es_selection_print(points, text);
+  es_text_append(text, ")%s\n", why);
 }
 
 /* Called on rank 0. Returns the number of results that are not complete: diverged in this or an earlier run, or written
@@ -113,12 +187,11 @@ static int64_t print_summary(const es_run_t *run, const es_run_settings_t *setti
     return 0;
   }
   es_text_t text = {0};
-  const int64_t skipped = run->selection.n - run->n_pending;
-  if (skipped > 0)
-    es_text_append(&text, "%lld of %lld point%s already had a result and %s skipped\n", (long long)skipped,
-                   (long long)run->selection.n, run->selection.n == 1 ? "" : "s", skipped == 1 ? "was" : "were");
-  const int64_t unsound = es_results_table(&run->plan, &run->selection, run->unreadable, &text);
-  if (run->stopped > 0) es_text_append(&text, "unfinished: to continue, run the same command again\n");
+  const int64_t unsound = es_results_table(&run->plan, &run->selection, run->known, run->unreadable, &text);
+  append_left(&text, "stopped", &run->begun, "");
+  append_left(&text, "not started", &run->waiting,
+              run->short_of_time ? ", because they need more time than was left" : "");
+  print_next(run, settings, unsound + run->failed > 0, &text);
   if (text.failed)
     fprintf(stderr,
             "eigenscope: warning: out of memory for the table of results; eigenscope status prints this table\n");
@@ -146,5 +219,6 @@ static int run(const es_arguments_t *arguments, es_status_t *status) {
 
 int es_cli_run(int argc, char **argv) {
   es_run_catch_signals();
+  is_alone_on_terminal = es_terminal_is_own(STDERR_FILENO);
   return es_cli_command_mpi(argc, argv, &es_page_run, 1, 1, run);
 }

@@ -5,12 +5,14 @@
 #include <string.h>
 
 static const char usage[] =
-    "eigenscope show FILE.h5 [--format table|csv|json] [--delta D]\n\n"
+    "eigenscope show FILE.h5 [--format table|csv|json] [--delta D] [--layer NAME]\n\n"
     "Shows a result file: its origin, the saturation of every layer at every epoch, loss and accuracy. csv and json "
     "hold every\n"
-    "number, in one row for each split, epoch, layer and delta. For a merged file, lists the points.";
+    "number, in one row for each split, epoch, layer and delta. For a merged file, lists the points with the mean\n"
+    "saturation of their hidden layers, or with that of each layer that --layer names.";
 static const es_option_t options[] = {
     {"--format", "table|csv|json", false, "format of the output (default: table)"},
+    {"--layer", "NAME", false, "only the layers with this name; * and ? as in measure.layers"},
     {"--delta", "D", false, "saturations at this measured delta (default: 0.99 if measured, else the largest)"},
 };
 const es_page_t es_page_show = {"show", usage, options, sizeof options / sizeof *options};
@@ -18,7 +20,7 @@ const es_page_t es_page_show = {"show", usage, options, sizeof options / sizeof 
 static int show(const es_arguments_t *arguments, es_status_t *status) {
   static const char *const names[] = {"table", "csv", "json"}; /* in the order of es_show_format_t */
   const char *path = es_arguments_positional(arguments, 0), *said = es_arguments_option(arguments, "--format");
-  const char *delta = es_arguments_option(arguments, "--delta");
+  const char *delta = es_arguments_option(arguments, "--delta"), *layer = es_arguments_option(arguments, "--layer");
   double at = ES_DELTA_ANY;
   es_text_t text = {0};
   int format = ES_SHOW_TABLE;
@@ -26,7 +28,8 @@ static int show(const es_arguments_t *arguments, es_status_t *status) {
   if (format == 3) return es_fail(status, ES_INPUT, "show", "--format %.100s: must be table, csv or json", said);
   if (delta != NULL && (!es_text_to_double(delta, &at) || !(at > 0) || at > 1))
     return es_fail(status, ES_INPUT, "show", "--delta %.100s: must be a number above 0, at most 1", delta);
-  (es_merged_check(path) ? es_merged_show : es_result_show)(&text, path, (es_show_format_t)format, at, status);
+  ES_TRY(es_cli_refuse_job(path, "show", status));
+  (es_merged_check(path) ? es_merged_show : es_result_show)(&text, path, (es_show_format_t)format, at, layer, status);
   return es_cli_print(&text, "the table", status);
 }
 

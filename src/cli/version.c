@@ -1,5 +1,7 @@
 /* eigenscope --version [--verbose] */
 #include "cli_internal.h"
+#include "eigenscope/lapack.h"
+#include "eigenscope/model.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +18,8 @@ static int print(const es_arguments_t *arguments, ES_UNUSED es_status_t *status)
   puts(es_cli_creator());
   for (int i = 2; i < n && es_arguments_option(arguments, "--verbose") != NULL; i++)
     printf("  %-9s %s\n", facts[i].name, facts[i].value);
+  if (es_arguments_option(arguments, "--verbose") != NULL)
+    printf("  %-9s %s\n  %-9s %s\n", "scalapack", es_scalapack_name(), "conv", es_model_convolutions());
   return ES_EXIT_OK;
 }
 

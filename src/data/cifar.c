@@ -220,18 +220,24 @@ static void describe100(const es_dataset_spec_t *spec, bool json, es_text_t *out
   es_text_append(out, json ? "\"labels\": \"%s\", " : ", %s labels", label_words[spec->labels]);
 }
 
-const es_dataset_reader_t es_reader_cifar10 = {.hint = "the folder of data_batch_1.bin and the others",
-                                               .mark = "data_batch_1.bin",
-                                               .inspect = inspect,
-                                               .state_size = sizeof(state_t),
-                                               .read = read_images,
-                                               .close = close_images};
-const es_dataset_reader_t es_reader_cifar100 = {.hint = "the folder of train.bin and test.bin",
-                                                .mark = "train.bin",
-                                                .keys = keys100,
-                                                .n_keys = 1,
-                                                .describe = describe100,
-                                                .inspect = inspect,
-                                                .state_size = sizeof(state_t),
-                                                .read = read_images,
-                                                .close = close_images};
+const es_dataset_reader_t es_reader_cifar10 = {
+    .hint = "the folder of data_batch_1.bin and the others",
+    .mark = "data_batch_1.bin",
+    .other = {"cifar-10-batches-py", "data_batch_1"},
+    .other_said = "the Python version of CIFAR-10; download the binary version, cifar-10-binary.tar.gz",
+    .inspect = inspect,
+    .state_size = sizeof(state_t),
+    .read = read_images,
+    .close = close_images};
+const es_dataset_reader_t es_reader_cifar100 = {
+    .hint = "the folder of train.bin and test.bin",
+    .mark = "train.bin",
+    .keys = keys100,
+    .n_keys = 1,
+    .describe = describe100,
+    .other = {"cifar-100-python", "train"},
+    .other_said = "the Python version of CIFAR-100; download the binary version, cifar-100-binary.tar.gz",
+    .inspect = inspect,
+    .state_size = sizeof(state_t),
+    .read = read_images,
+    .close = close_images};

@@ -7,6 +7,7 @@
 #include "images.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char STAGE[] = "data";
 
@@ -33,6 +34,17 @@ static const char *name_of(const es_dataset_spec_t *spec, es_split_t split, es_v
 }
 
 /* ---- the file ---- */
+
+es_code_t es_images_check_target(const char *path, es_status_t *status) {
+  char reason[ES_HDF5_REASON_SIZE];
+  struct stat facts;
+  if (stat(path, &facts) != 0 || (S_ISREG(facts.st_mode) && facts.st_size == 0)) return ES_OK;
+  ES_HDF5_QUIET;
+  ES_HDF5_ID file = -1;
+  if (es_hdf5_open(&file, path, reason) == ES_OK && H5Lexists(file, "train", H5P_DEFAULT) > 0) return ES_OK;
+  return es_fail(status, ES_INPUT, STAGE,
+                 "--to %s: exists but is not a file of images; choose another name or remove the file", path);
+}
 
 static es_code_t open_file(const char *path, hid_t *out, es_status_t *status) {
   if (es_directory_exists(path)) {
@@ -76,10 +88,16 @@ static void describe_type(hid_t type, char out[TEXT]) {
 
 /* Opens a variable and reads its type and shape; the caller checks them. */
 static es_code_t open_variable(variable_t *v, const char *path, const char *name, hid_t file, es_status_t *status) {
+  char reason[ES_HDF5_REASON_SIZE], newer[ES_HDF5_LACK_SIZE];
   *v = (variable_t){.path = path, .name = name, .id = -1, .type = -1};
   v->id = H5Dopen2(file, name, H5P_DEFAULT);
   if (v->id < 0) {
+    const es_code_t code = es_hdf5_reason(reason);
     ES_HDF5_ID object = H5Oopen(file, name, H5P_DEFAULT);
+    if (object < 0 && es_hdf5_is_newer(reason, newer))
+      return es_fail(status, code, STAGE, "%s: %s %s", path, name, newer);
+    if (object < 0 && H5Lexists(file, name, H5P_DEFAULT) > 0)
+      return es_fail(status, code, STAGE, "%s: %s is damaged: %s", path, name, reason);
     if (object < 0)
       return es_fail(status, ES_INPUT, STAGE,
                      "%s: has no dataset %s; format hdf5 reads train/images, train/labels, eval/images and "
@@ -90,9 +108,9 @@ static es_code_t open_variable(variable_t *v, const char *path, const char *name
   v->type = H5Dget_type(v->id);
   v->rank = v->type >= 0 ? es_hdf5_shape(v->id, v->shape) : -1;
   if (v->rank >= 0) return ES_OK;
-  char reason[ES_HDF5_REASON_SIZE];
   es_hdf5_reason(reason);
   close_variable(v);
+  if (es_hdf5_is_newer(reason, newer)) return es_fail(status, ES_INPUT, STAGE, "%s: %s %s", path, name, newer);
   return es_fail(status, ES_INPUT, STAGE, "%s: %s is damaged: %s", path, name, reason);
 }
 

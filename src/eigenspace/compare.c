@@ -1,10 +1,11 @@
 /* Overlap and principal angles of two eigenspaces. */
+#include "eigenscope/cblas.h"
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/panels.h"
 #include "eigenspace_internal.h"
 #include <assert.h>
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ typedef struct comparison {
   double *qa, *qb; /* width × ka, width × kb: orthonormal in double */
   double *product; /* ka × kb: qaᵀqb; before that, the Gram matrix of either basis */
   double *cosines, *sines;
+  const es_watch_t *watch;
 } comparison_t;
 
 /* Computes Q R = U with Cholesky's R of UᵀU. For nearly orthonormal U, this is as accurate as Householder's method and
@@ -62,32 +64,6 @@ static double overlap_of(const comparison_t *c, int32_t ka, int32_t kb) {
   return fmin(1.0, squares / (ka < kb ? ka : kb));
 }
 
-/* Computes the singular values of an m × n column-major matrix, descending; overwrites it. */
-static es_code_t singular_values(double *values, double *columns, int32_t m, int32_t n, int32_t stride,
-                                 es_status_t *status) {
-  const int one = 1, least = m < n ? m : n, most = m < n ? n : m;
-  int info = ES_INFO_UNTOUCHED, lwork = -1;
-  double asked = 0.0, *work = NULL;
-  int *integers = es_allocate(8 * (size_t)least, sizeof *integers);
-  if (!integers) return out_of_memory(stride, status);
-  dgesdd_("N", &m, &n, columns, &stride, values, NULL, &one, NULL, &one, &asked, &lwork, integers, &info, 1);
-  es_code_t code = es_lapack_check("eigenspace", "dgesdd", info, stride, status);
-  if (code == ES_OK) {
-    const double floor = 3.0 * least + fmax(most, 7.0 * least);
-    lwork = (int)fmax(asked, floor);
-    work = es_allocate((size_t)lwork, sizeof *work);
-    if (!work) code = out_of_memory(stride, status);
-  }
-  if (code == ES_OK) {
-    info = ES_INFO_UNTOUCHED;
-    dgesdd_("N", &m, &n, columns, &stride, values, NULL, &one, NULL, &one, work, &lwork, integers, &info, 1);
-    code = es_lapack_check("eigenspace", "dgesdd", info, stride, status);
-  }
-  es_free(work);
-  es_free(integers);
-  return code;
-}
-
 /* Computes the angles between the first ka and kb vectors. Overwrites the smaller basis and the product. */
 static es_code_t find_angles(comparison_t *c, double *angles, int32_t ka, int32_t kb, es_status_t *status) {
   const int32_t w = c->width, n = ka < kb ? ka : kb;
@@ -95,29 +71,35 @@ static es_code_t find_angles(comparison_t *c, double *angles, int32_t ka, int32_
     cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, w, kb, ka, -1.0, c->qa, w, c->product, c->ka, 1.0, c->qb, w);
   else
     cblas_dgemm(CblasColMajor, CblasNoTrans, CblasTrans, w, ka, kb, -1.0, c->qb, w, c->product, c->ka, 1.0, c->qa, w);
-  ES_TRY(singular_values(c->sines, kb <= ka ? c->qb : c->qa, w, n, w, status));
-  ES_TRY(singular_values(c->cosines, c->product, ka, kb, c->ka, status));
+  const es_panels_matrix_t across = {kb <= ka ? c->qb : c->qa, w, n, w}, along = {c->product, ka, kb, c->ka};
+  ES_TRY(es_panels_pause(c->watch, "eigenspace", status));
+  ES_TRY(es_panels_singular(c->sines, &across, w, c->watch, status));
+  ES_TRY(es_panels_singular(c->cosines, &along, w, c->watch, status));
   /* The largest cosine belongs to the smallest sine. If one of them is insensitive, the other decides. */
   for (int32_t i = 0; i < n; i++) angles[i] = atan2(c->sines[n - 1 - i], c->cosines[i]);
   return ES_OK;
 }
 
-static es_code_t compare(comparison_t *c, double *overlap, double *angles, const es_leading_t *a, const es_leading_t *b,
-                         int n_deltas, es_status_t *status) {
+static es_code_t compare(comparison_t *c, double *overlap, double *angles, const es_pair_t *pair, es_status_t *status) {
+  const es_leading_t *a = pair->a, *b = pair->b;
   ES_TRY(orthonormalise(c->qa, c->product, a->rows, c->ka, c->width, status));
+  ES_TRY(es_panels_pause(c->watch, "eigenspace", status));
   ES_TRY(orthonormalise(c->qb, c->product, b->rows, c->kb, c->width, status));
+  ES_TRY(es_panels_pause(c->watch, "eigenspace", status));
   cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, c->ka, c->kb, c->width, 1.0, c->qa, c->width, c->qb, c->width,
               0.0, c->product, c->ka);
-  for (int d = 0; d < n_deltas; d++) overlap[d] = overlap_of(c, a->k[d], b->k[d]);
+  for (int d = 0; d < pair->n_deltas; d++) overlap[d] = overlap_of(c, a->k[d], b->k[d]);
   return a->k[0] > 0 && b->k[0] > 0 ? find_angles(c, angles, a->k[0], b->k[0], status) : ES_OK;
 }
 
-es_code_t es_eigenspace_compare(double *overlap, double *angles, const es_leading_t *a, const es_leading_t *b,
-                                int n_deltas, es_status_t *status) {
-  comparison_t c = {
-      .width = a->width, .ka = es_eigenspace_most(a->k, n_deltas), .kb = es_eigenspace_most(b->k, n_deltas)};
+es_code_t es_eigenspace_compare_pair(double *overlap, double *angles, const es_pair_t *pair, es_status_t *status) {
+  const es_leading_t *a = pair->a, *b = pair->b;
+  comparison_t c = {.width = a->width,
+                    .ka = es_eigenspace_most(a->k, pair->n_deltas),
+                    .kb = es_eigenspace_most(b->k, pair->n_deltas),
+                    .watch = pair->watch};
   assert(a->width == b->width && c.ka <= c.width && c.kb <= c.width);
-  for (int d = 0; d < n_deltas; d++) overlap[d] = NAN;
+  for (int d = 0; d < pair->n_deltas; d++) overlap[d] = NAN;
   for (int32_t i = 0; i < c.width; i++) angles[i] = NAN;
   if (c.ka == 0 || c.kb == 0) return ES_OK;
   const size_t most = (size_t)(c.ka > c.kb ? c.ka : c.kb), least = (size_t)(c.ka > c.kb ? c.kb : c.ka);
@@ -128,7 +110,12 @@ es_code_t es_eigenspace_compare(double *overlap, double *angles, const es_leadin
   c.product = c.qb + (size_t)c.width * (size_t)c.kb;
   c.cosines = c.product + most * most;
   c.sines = c.cosines + least;
-  const es_code_t code = compare(&c, overlap, angles, a, b, n_deltas, status);
+  const es_code_t code = compare(&c, overlap, angles, pair, status);
   es_free(memory);
   return code;
+}
+
+es_code_t es_eigenspace_compare(double *overlap, double *angles, const es_leading_t *a, const es_leading_t *b,
+                                int n_deltas, es_status_t *status) {
+  return es_eigenspace_compare_pair(overlap, angles, &(es_pair_t){a, b, n_deltas, NULL}, status);
 }

@@ -16,15 +16,21 @@ int es_eigenspaces_tensors(es_eigenspaces_t *s, const es_tensor_view_t **out) {
   int n = 0;
   *out = s->views;
   if (!es_spaces_is_leader(s)) return 0;
-  s->views[n] = (es_tensor_view_t){
-      .dtype = ES_I32, .rank = 4, .shape = {ES_SPLITS, s->n_epochs, s->n_layers, s->n_deltas}, .data = s->k};
+  s->views[n] = (es_tensor_view_t){.dtype = ES_I32,
+                                   .rank = 4,
+                                   .shape = {ES_SPLITS, s->n_epochs, s->n_layers, s->n_deltas},
+                                   .data = s->k,
+                                   .row = (int64_t)s->n_layers * s->n_deltas};
   memcpy(s->views[n++].name, TABLE, sizeof TABLE);
   for (int split = 0; split < ES_SPLITS; split++) {
     for (int32_t epoch = 0; epoch < s->n_epochs; epoch++) {
       const size_t slot = es_spaces_slot(s, split, epoch);
       if (s->block_sizes[slot] == 0) continue;
-      s->views[n] =
-          (es_tensor_view_t){.dtype = ES_F32, .rank = 1, .shape = {s->block_sizes[slot]}, .data = s->blocks[slot]};
+      s->views[n] = (es_tensor_view_t){.dtype = ES_F32,
+                                       .rank = 1,
+                                       .shape = {s->block_sizes[slot]},
+                                       .data = s->blocks[slot],
+                                       .row = s->block_sizes[slot]};
       block_name(s->views[n++].name, split, epoch);
     }
   }

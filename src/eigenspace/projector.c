@@ -1,11 +1,11 @@
 /* Projects outputs onto leading eigenvectors, or onto as many random directions. */
+#include "eigenscope/cblas.h"
 #include "eigenscope/eigenspace.h"
 #include "eigenscope/lapack.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/random.h"
 #include "eigenspace_internal.h"
 #include <assert.h>
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* The eigenspaces of a point in all epochs: put, commit, compare. */
 #include "spaces.h"
 #include "eigenscope/memory.h"
+#include "eigenscope/panels.h"
 #include "eigenspace_internal.h"
 #include <assert.h>
 #include <math.h>
@@ -108,7 +109,9 @@ static es_code_t compare(es_eigenspaces_t *s, int split, int32_t earlier, int32_
   for (int layer = 0; layer < s->n_layers && status->code == ES_OK; angles += s->widths[layer++]) {
     if (s->owners[layer] != s->group.rank) continue;
     const es_leading_t a = leading(s, split, earlier, layer), b = leading(s, split, later, layer);
-    es_eigenspace_compare(s->overlap + layer * s->n_deltas, angles, &a, &b, s->n_deltas, status);
+    const es_pair_t pair = {&a, &b, s->n_deltas, s->group.watch};
+    if (es_panels_pause(s->group.watch, "eigenspace", status) == ES_OK)
+      es_eigenspace_compare_pair(s->overlap + layer * s->n_deltas, angles, &pair, status);
   }
   ES_TRY(es_agree(s->group.comm, status));
   es_spaces_share_numbers(s);

@@ -8,8 +8,12 @@
  * one entry of each earlier one. */
 enum { BLOCK = 4 << 20 };
 
+/* The most bytes of rows that are held to be written together. */
+enum { HELD = 64 << 10 };
+
 /* The copy of one field of one point. */
 typedef struct trip {
+  es_field_t field;
   const es_field_info_t *info;
   es_merge_t *merge;
   const es_result_t *from;
@@ -114,6 +118,37 @@ static void scatter(const trip_t *trip) {
   } while (advance(trip->source, trip->first, last, index));
 }
 
+void es_merge_flush(es_merge_t *merge, es_field_t field, es_writer_t *writer, hid_t object) {
+  const es_field_info_t *info = es_field_info(field);
+  es_merge_rows_t *rows = &merge->rows[field];
+  es_hdf5_block_t block = {.rank = info->rank + 1, .start = {(hsize_t)rows->first}, .count = {(hsize_t)rows->n}};
+  for (int i = 0; i < info->rank; i++) block.count[i + 1] = (hsize_t)merge->extent[info->dimensions[i]];
+  if (rows->n > 0) es_writer_write_block(writer, object, info->name, info->type, &block, rows->data);
+  rows->n = 0;
+}
+
+void es_merge_rows_destroy(es_merge_t *merge) {
+  for (int i = 0; i < ES_FIELDS; i++) es_free(merge->rows[i].data);
+  memset(merge->rows, 0, sizeof merge->rows);
+}
+
+/* Keeps a row, to be written with its neighbours. False if the row is too large for that. */
+static bool hold(const trip_t *trip, const es_merge_target_t *target, const void *data) {
+  es_merge_rows_t *rows = &trip->merge->rows[trip->field];
+  const size_t bytes = trip->goal_block * trip->size;
+  const int64_t most = (int64_t)(HELD / (bytes > 0 ? bytes : 1));
+  if (trip->first > 0 || most < 2) return false;
+  if (rows->data == NULL) {
+    rows->data = es_allocate(HELD, 1);
+    if (rows->data == NULL) return false;
+  }
+  if (rows->n > 0 && (rows->first + rows->n != target->row || rows->n == most))
+    es_merge_flush(trip->merge, trip->field, target->writer, target->object);
+  if (rows->n == 0) rows->first = target->row;
+  memcpy(rows->data + (size_t)rows->n++ * bytes, data, bytes);
+  return true;
+}
+
 /* Writes the block that begins at these indices of the point to its position in the merged file, unless it is blank. */
 static void write_block(const trip_t *trip, const es_merge_target_t *target, const hsize_t *index) {
   const es_field_info_t *info = trip->info;
@@ -126,6 +161,7 @@ static void write_block(const trip_t *trip, const es_merge_target_t *target, con
   if (!trip->same) scatter(trip);
   const void *data = trip->same ? blocks->from : blocks->to;
   if (memcmp(data, blocks->blank, trip->goal_block * trip->size) == 0) return;
+  if (hold(trip, target, data)) return;
   es_writer_write_block(target->writer, target->object, info->name, info->type, &block, data);
 }
 
@@ -139,15 +175,19 @@ static es_code_t read_block(const trip_t *trip, hid_t object, const void *data, 
     block.count[i] = i < trip->first ? 1 : trip->source[i];
     if (i < trip->first) at = at * trip->source[i] + index[i];
   }
+  if (data == NULL && trip->first == 0) { /* all of the variable */
+    if (H5Dread(object, es_type_in_memory(trip->info->type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0) return ES_OK;
+    return es_hdf5_reason(reason);
+  }
   if (data == NULL) return es_hdf5_read(object, es_type_in_memory(trip->info->type), &block, out, reason);
   const size_t bytes = trip->source_block * trip->size;
   memcpy(out, (const char *)data + at * bytes, bytes);
   return ES_OK;
 }
 
-es_code_t es_merge_copy_field(es_merge_t *merge, const es_reader_t *point, es_field_t field,
+es_code_t es_merge_copy_field(es_merge_t *merge, es_reader_t *point, es_field_t field,
                               const es_merge_target_t *target) {
-  trip_t trip = {.info = es_field_info(field), .merge = merge, .from = point->result};
+  trip_t trip = {.field = field, .info = es_field_info(field), .merge = merge, .from = point->result};
   const char *name = trip.info->name;
   const void *data = point->result->data[field];
   hsize_t index[ES_RANK_MAX] = {0};
@@ -159,8 +199,8 @@ es_code_t es_merge_copy_field(es_merge_t *merge, const es_reader_t *point, es_fi
     return es_fail(point->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be merged: out of memory", point->path);
   }
   if (target != NULL) fill_blank(&trip);
-  ES_HDF5_ID object = data == NULL ? H5Dopen2(point->file, name, H5P_DEFAULT) : -1;
-  if (data == NULL && object < 0) return es_reader_broken(point, name);
+  ES_HDF5_ID object = -1;
+  if (data == NULL) ES_TRY(es_reader_field(point, field, &object));
   char reason[ES_HDF5_REASON_SIZE];
   es_code_t code;
   do {

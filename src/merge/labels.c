@@ -97,6 +97,7 @@ void es_merge_labels_destroy(es_merge_labels_t *labels) {
   for (int i = 0; i < labels->n; i++) {
     es_free(labels->list[i].name);
     es_free(labels->list[i].first);
+    es_merge_texts_clear(&labels->list[i].held);
   }
   es_free(labels->list);
   *labels = (es_merge_labels_t){0};
@@ -176,26 +177,55 @@ void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *writer, int6
   es_text_destroy(&axes);
 }
 
-static void write_one(const es_merge_label_t *label, es_writer_t *writer, const char *text, int64_t row) {
-  const es_hdf5_block_t block = {
-      .rank = label->kind == LABEL_VECTOR ? 2 : 1, .start = {(hsize_t)row, 0}, .count = {1, CHANNELS}};
-  double numbers[CHANNELS] = {NAN, NAN, NAN};
-  int64_t whole = -1;
-  const char *value = text != NULL ? text : "";
-  if (label->kind == LABEL_WHOLE) es_text_to_int(value, &whole);
-  if (label->kind == LABEL_REAL) numbers[0] = number_of(value);
-  if (label->kind == LABEL_VECTOR) read_vector(value, numbers);
-  const void *data = label->kind == LABEL_TEXT    ? (const void *)&value
-                     : label->kind == LABEL_WHOLE ? (const void *)&whole
-                                                  : numbers;
-  es_writer_write_block(writer, label->object, label->name, type_of(label), &block, data);
+/* Converts the texts of the rows to the type of the label and writes them. */
+static void write_rows(const es_merge_label_t *label, es_writer_t *writer) {
+  const es_merge_texts_t *held = &label->held;
+  const int64_t width = label->kind == LABEL_VECTOR ? CHANNELS : 1;
+  const es_hdf5_block_t block = {.rank = label->kind == LABEL_VECTOR ? 2 : 1,
+                                 .start = {(hsize_t)held->first},
+                                 .count = {(hsize_t)held->n, CHANNELS}};
+  union {
+    const char *text;
+    int64_t whole;
+    double real;
+  } *values = es_allocate((size_t)(held->n * width), sizeof *values);
+  if (values == NULL) es_writer_out_of_memory(writer);
+  for (int64_t i = 0; values != NULL && i < held->n; i++) {
+    const char *text = held->list[i] != NULL ? held->list[i] : "";
+    double numbers[CHANNELS] = {NAN, NAN, NAN};
+    int64_t whole = -1;
+    if (label->kind == LABEL_WHOLE) es_text_to_int(text, &whole);
+    if (label->kind == LABEL_REAL) numbers[0] = number_of(text);
+    if (label->kind == LABEL_VECTOR) read_vector(text, numbers);
+    if (label->kind == LABEL_TEXT)
+      values[i].text = text;
+    else if (label->kind == LABEL_WHOLE)
+      values[i].whole = whole;
+    else
+      for (int64_t k = 0; k < width; k++) values[i * width + k].real = numbers[k];
+  }
+  if (values != NULL) es_writer_write_block(writer, label->object, label->name, type_of(label), &block, values);
+  es_free(values);
+}
+
+static void flush(es_merge_label_t *label, es_writer_t *writer) {
+  if (label->held.n > 0) write_rows(label, writer);
+  es_merge_texts_clear(&label->held);
 }
 
 void es_merge_labels_write(es_merge_labels_t *labels, es_writer_t *writer, const es_reader_t *reader, int64_t row) {
   for (int i = 0; i < labels->n; i++) {
-    const es_merge_label_t *label = &labels->list[i];
-    if (label->object >= 0) write_one(label, writer, es_reader_attribute(reader, label->name), row);
+    es_merge_label_t *label = &labels->list[i];
+    if (label->object < 0) continue;
+    const char *text = es_reader_attribute(reader, label->name);
+    label->held.width = 1;
+    if (es_merge_texts_full(&label->held, row)) flush(label, writer);
+    if (!es_merge_texts_add(&label->held, row, &text)) es_writer_out_of_memory(writer);
   }
+}
+
+void es_merge_labels_flush(es_merge_labels_t *labels, es_writer_t *writer) {
+  for (int i = 0; i < labels->n; i++) flush(&labels->list[i], writer);
 }
 
 void es_merge_labels_close(es_merge_labels_t *labels) {

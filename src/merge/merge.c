@@ -16,15 +16,17 @@ typedef struct opened {
 } opened_t;
 
 /* Opens the result of a point. ES_OK with ES_OUTCOME_MISSING if there is none; ES_INPUT with the reason if it cannot be
- * merged, ES_SYSTEM if the machine fails to read it. The caller closes it in any case. */
-static es_code_t open_point(const es_merge_t *merge, int64_t index, opened_t *out, es_status_t *status) {
+ * merged, ES_SYSTEM if the machine fails to read it. Without `quick`, reads the fields that may have to be computed or
+ * corrected, and checks all others. The caller closes it in any case. */
+static es_code_t open_point(const es_merge_t *merge, int64_t index, bool quick, opened_t *out, es_status_t *status) {
   bool wanted[ES_FIELDS] = {[ES_FIELD_LAYER_KIND] = true, [ES_FIELD_LAYER_BORDER] = true};
   for (int i = 0; i < ES_FIELDS; i++) wanted[i] = wanted[i] || es_field_is_quantity((es_field_t)i);
   out->reader = (es_reader_t){.file = -1};
   out->outcome = ES_OUTCOME_MISSING;
   if (merge->ids[index] == NULL || !es_result_find(out->path, merge->output, merge->ids[index])) return ES_OK;
   out->outcome = ES_OUTCOME_DAMAGED;
-  ES_TRY(es_reader_open(&out->reader, out->path, wanted, status));
+  ES_TRY(quick ? es_reader_open_frame(&out->reader, out->path, status)
+               : es_reader_open(&out->reader, out->path, wanted, status));
   const char *outcome = es_reader_text(&out->reader, "outcome"), *id = es_reader_text(&out->reader, "point_id");
   if (strcmp(id, merge->ids[index]) != 0) {
     return es_fail(status, ES_INPUT, STORE_STAGE,
@@ -51,7 +53,7 @@ static bool is_text(es_field_t field) {
 /* ---- the survey of all points ---- */
 
 /* Reads all numbers once, so that an unreadable point is found before the merged file is begun. */
-static es_code_t try_point(es_merge_t *merge, const es_reader_t *point) {
+static es_code_t try_point(es_merge_t *merge, es_reader_t *point) {
   for (int i = 0; i < ES_FIELDS; i++) {
     const es_field_t field = (es_field_t)i;
     if (takes(merge, point->result, field) && !is_text(field)) ES_TRY(es_merge_copy_field(merge, point, field, NULL));
@@ -87,13 +89,16 @@ static es_code_t look(es_merge_t *merge, int64_t index, es_merge_refused_t *refu
                       es_status_t *status) {
   opened_t point;
   es_status_t own = {0};
-  es_code_t code = open_point(merge, index, &point, &own);
-  if (code == ES_OK && point.outcome != ES_OUTCOME_MISSING) code = try_point(merge, &point.reader);
+  es_code_t code = open_point(merge, index, !merge->careful, &point, &own);
+  if (code == ES_OK && merge->careful && point.outcome != ES_OUTCOME_MISSING) code = try_point(merge, &point.reader);
   merge->outcomes[index] = (uint8_t)(code == ES_OK      ? point.outcome
                                      : code == ES_INPUT ? ES_OUTCOME_DAMAGED
                                                         : ES_OUTCOME_UNREADABLE);
   if (code == ES_OK && point.outcome != ES_OUTCOME_MISSING) {
+    char kind[ES_KIND_SIZE];
     merge->n_merged++;
+    es_kind_name(kind, es_reader_text(&point.reader, "onednn"), es_reader_text(&point.reader, "blas"));
+    merge->kind[index] = (uint8_t)es_kinds_add(&merge->kinds, kind);
     if (!unite(merge, &point.reader)) code = out_of_memory(merge, status);
   } else if (code != ES_OK) {
     const size_t length = strlen(point.path);
@@ -105,17 +110,19 @@ static es_code_t look(es_merge_t *merge, int64_t index, es_merge_refused_t *refu
   return code;
 }
 
-es_code_t es_merge_create(es_merge_t **out, const char *output, const char *const *ids, int64_t n_points, bool spectra,
-                          es_merge_refused_t *refused, void *context, es_status_t *status) {
+es_code_t es_merge_create(es_merge_t **out, const char *output, const char *const *ids, int64_t n_points,
+                          unsigned options, es_merge_refused_t *refused, void *context, es_status_t *status) {
   *out = NULL;
   es_merge_t *merge = es_allocate_zero(1, sizeof *merge);
   if (merge == NULL) return es_out_of_memory(status, STORE_STAGE, "merging");
   merge->output = output;
   merge->ids = ids;
   merge->n_points = n_points;
-  merge->spectra = spectra;
+  merge->spectra = (options & ES_MERGE_SPECTRA) != 0;
+  merge->careful = (options & ES_MERGE_CAREFUL) != 0;
   merge->outcomes = es_allocate_zero((size_t)n_points, sizeof *merge->outcomes);
-  es_code_t code = merge->outcomes != NULL ? ES_OK : out_of_memory(merge, status);
+  merge->kind = es_allocate_zero((size_t)n_points, sizeof *merge->kind);
+  es_code_t code = merge->outcomes != NULL && merge->kind != NULL ? ES_OK : out_of_memory(merge, status);
   ES_HDF5_QUIET;
   for (int64_t i = 0; i < n_points && code == ES_OK; i++) code = look(merge, i, refused, context, status);
   if (code != ES_OK) {
@@ -131,12 +138,26 @@ void es_merge_destroy(es_merge_t *merge) {
   for (int i = 0; i < ES_DIMENSIONS; i++) es_free(merge->values[i].list);
   es_merge_labels_destroy(&merge->labels);
   es_merge_copy_buffer_destroy(&merge->blocks);
+  es_merge_rows_destroy(merge);
   es_free(merge->outcomes);
+  es_free(merge->kind);
   es_free(merge);
+}
+
+bool es_merge_is_damaged(const es_merge_t *merge) {
+  return merge->damaged;
 }
 
 es_outcome_t es_merge_outcome(const es_merge_t *merge, int64_t point) {
   return (es_outcome_t)merge->outcomes[point];
+}
+
+const es_kinds_t *es_merge_kinds(const es_merge_t *merge) {
+  return &merge->kinds;
+}
+
+int es_merge_kind(const es_merge_t *merge, int64_t point) {
+  return merge->kind[point];
 }
 
 /* ---- the merged file ---- */
@@ -144,9 +165,10 @@ es_outcome_t es_merge_outcome(const es_merge_t *merge, int64_t point) {
 typedef struct output {
   es_merge_t *merge;
   es_writer_t writer;
-  hid_t point;             /* the scale of `point` */
-  hid_t names;             /* the variable layer_name */
-  hid_t object[ES_FIELDS]; /* −1 for fields that are not merged */
+  hid_t point;               /* the scale of `point` */
+  hid_t names;               /* the variable layer_name */
+  hid_t object[ES_FIELDS];   /* −1 for fields that are not merged */
+  es_merge_texts_t words[2]; /* names and kinds of layers */
 } output_t;
 
 static bool is_merged(const es_merge_t *merge, int64_t index) {
@@ -265,16 +287,30 @@ static void begin(output_t *o, const es_merge_header_t *header) {
   es_text_destroy(&coordinates);
 }
 
-/* Writes one word for each layer of a point, and "" for layers that the point lacks. */
-static void put_words(output_t *o, hid_t object, const char *name, const es_result_t *result, bool kinds, int64_t row) {
-  const hsize_t n_layers = (hsize_t)o->merge->extent[ES_DIM_LAYER];
-  const es_hdf5_block_t block = {.rank = 2, .start = {(hsize_t)row, 0}, .count = {1, n_layers}};
-  const char *words[ES_LAYERS_MAX];
-  for (hsize_t i = 0; i < n_layers; i++) {
-    const bool there = i < (hsize_t)result->extent[ES_DIM_LAYER];
+static void flush_words(output_t *o, bool kinds) {
+  es_merge_texts_t *held = &o->words[kinds];
+  const es_hdf5_block_t block = {
+      .rank = 2, .start = {(hsize_t)held->first}, .count = {(hsize_t)held->n, (hsize_t)held->width}};
+  const hid_t object = kinds ? o->object[ES_FIELD_LAYER_KIND] : o->names;
+  if (held->n > 0)
+    es_writer_write_block(&o->writer, object, kinds ? "layer_kind" : "layer_name", ES_TYPE_STRING, &block, held->list);
+  es_merge_texts_clear(held);
+}
+
+/* Adds one word for each layer of a point, and "" for layers that the point lacks. */
+static void put_words(output_t *o, const es_result_t *result, bool kinds, int64_t row) {
+  const int64_t n_layers = o->merge->extent[ES_DIM_LAYER];
+  es_merge_texts_t *held = &o->words[kinds];
+  const char **words = es_allocate((size_t)n_layers, sizeof *words);
+  if (words == NULL) es_writer_out_of_memory(&o->writer);
+  for (int64_t i = 0; words != NULL && i < n_layers; i++) {
+    const bool there = i < result->extent[ES_DIM_LAYER];
     words[i] = !there ? "" : kinds ? ((const char **)result->data[ES_FIELD_LAYER_KIND])[i] : result->layers[i].name;
   }
-  es_writer_write_block(&o->writer, object, name, ES_TYPE_STRING, &block, words);
+  held->width = n_layers;
+  if (es_merge_texts_full(held, row)) flush_words(o, kinds);
+  if (words != NULL && !es_merge_texts_add(held, row, words)) es_writer_out_of_memory(&o->writer);
+  es_free(words);
 }
 
 /* False if the point has data that it did not have during the survey. */
@@ -293,13 +329,33 @@ static bool fits(const es_merge_t *merge, const opened_t *point) {
   return true;
 }
 
-static void put_point(output_t *o, const opened_t *point, int64_t row) {
+/* True if quantities of the point must be computed, or its border layer corrected. */
+static bool is_older(const es_reader_t *point) {
+  for (int i = 0; i < ES_FIELDS; i++) {
+    if (es_field_is_quantity((es_field_t)i) &&
+        H5Lexists(point->file, es_field_info((es_field_t)i)->name, H5P_DEFAULT) <= 0)
+      return true;
+  }
+  bool older = false;
+  return es_older_is(point, &older) != ES_OK || older;
+}
+
+/* Opens a point for writing. */
+static es_code_t reopen_point(const es_merge_t *merge, int64_t index, opened_t *out, es_status_t *status) {
+  ES_TRY(open_point(merge, index, !merge->careful, out, status));
+  if (merge->careful || out->outcome == ES_OUTCOME_MISSING) return ES_OK;
+  if (!is_older(&out->reader)) return es_reader_read_field(&out->reader, ES_FIELD_LAYER_KIND);
+  es_reader_destroy(&out->reader);
+  return open_point(merge, index, false, out, status);
+}
+
+static void put_point(output_t *o, opened_t *point, int64_t row) {
   es_merge_t *merge = o->merge;
   es_writer_t *writer = &o->writer;
   const es_result_t *result = point->reader.result;
   es_merge_labels_write(&merge->labels, writer, &point->reader, row);
-  put_words(o, o->names, "layer_name", result, false, row);
-  put_words(o, o->object[ES_FIELD_LAYER_KIND], "layer_kind", result, true, row);
+  put_words(o, result, false, row);
+  put_words(o, result, true, row);
   for (int i = 0; i < ES_FIELDS && writer->code == ES_OK; i++) {
     const es_field_t field = (es_field_t)i;
     if (!takes(merge, result, field) || is_text(field)) continue;
@@ -307,6 +363,7 @@ static void put_point(output_t *o, const opened_t *point, int64_t row) {
     const es_code_t code = es_merge_copy_field(merge, &point->reader, field, &target);
     if (code != ES_OK && writer->code == ES_OK) {
       const es_status_t *own = point->reader.status;
+      merge->damaged = !merge->careful && code == ES_INPUT;
       writer->code = es_fail(writer->status, own->code, own->stage, "%s", own->message);
     }
   }
@@ -317,8 +374,9 @@ static void put_points(output_t *o) {
     if (!is_merged(o->merge, i)) continue;
     opened_t point;
     es_status_t own = {0};
-    const es_code_t code = open_point(o->merge, i, &point, &own);
-    if (code == ES_SYSTEM)
+    const es_code_t code = reopen_point(o->merge, i, &point, &own);
+    o->merge->damaged = !o->merge->careful && code == ES_INPUT;
+    if (code == ES_SYSTEM || o->merge->damaged)
       o->writer.code = es_fail(o->writer.status, code, own.stage, "%s", own.message);
     else if (code != ES_OK || !fits(o->merge, &point))
       o->writer.code = es_fail(o->writer.status, ES_SYSTEM, STORE_STAGE,
@@ -327,6 +385,9 @@ static void put_points(output_t *o) {
       put_point(o, &point, row++);
     es_reader_destroy(&point.reader);
   }
+  for (int i = 0; i < ES_FIELDS; i++) es_merge_flush(o->merge, (es_field_t)i, &o->writer, o->object[i]);
+  es_merge_labels_flush(&o->merge->labels, &o->writer);
+  for (int kinds = 0; kinds < 2; kinds++) flush_words(o, kinds);
 }
 
 /* Writes the file at an open descriptor. */

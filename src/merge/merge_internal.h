@@ -10,6 +10,20 @@
 /* Type of a root attribute in the merged file, by generality: two kinds combine to the higher one. */
 typedef enum label_kind { LABEL_WHOLE, LABEL_REAL, LABEL_VECTOR, LABEL_TEXT } label_kind_t;
 
+/* Texts of consecutive rows, which are written together, because HDF5 needs long for each call. */
+typedef struct es_merge_texts {
+  char **list; /* owned; `width` texts for each row; NULL for none */
+  int64_t first, n;
+  int64_t width;
+} es_merge_texts_t;
+
+/* True if the next row must be preceded by writing those held. */
+bool es_merge_texts_full(const es_merge_texts_t *texts, int64_t row);
+/* Adds copies of the texts of a row; those that are NULL stay NULL. False when out of memory. */
+bool es_merge_texts_add(es_merge_texts_t *texts, int64_t row, const char *const *words);
+/* Frees the texts of all rows; `width` stays. */
+void es_merge_texts_clear(es_merge_texts_t *texts);
+
 /* One attribute of the points: a variable over `point`, or an attribute if it is no axis and all are equal. */
 typedef struct label {
   char *name, *first; /* owned; name and first value */
@@ -17,6 +31,7 @@ typedef struct label {
   bool axis, varies;
   int64_t seen; /* number of points that have it */
   hid_t object; /* the open variable; −1 for an attribute */
+  es_merge_texts_t held;
 } es_merge_label_t;
 
 typedef struct labels {
@@ -36,17 +51,29 @@ typedef struct es_merge_copy_buffer {
   size_t from_size, to_size;
 } es_merge_copy_buffer_t;
 
+/* Rows of a variable of the merged file that are written together. */
+typedef struct es_merge_rows {
+  char *data; /* owned */
+  size_t row_bytes;
+  int64_t first, n; /* rows held */
+} es_merge_rows_t;
+
 struct es_merge {
   const char *output;     /* borrowed, like `ids` */
   const char *const *ids; /* of all points of the grid */
   int64_t n_points, n_merged;
   bool spectra;
-  uint8_t *outcomes;             /* owned; es_outcome_t of each point of the grid */
+  bool careful;      /* the survey reads all numbers */
+  bool damaged;      /* without it, writing found damaged numbers */
+  uint8_t *outcomes; /* owned; es_outcome_t of each point of the grid */
+  uint8_t *kind;     /* owned; index in `kinds` of each merged point */
+  es_kinds_t kinds;
   bool fields[ES_FIELDS];        /* fields that any point has and that are requested */
   int64_t extent[ES_DIMENSIONS]; /* the largest extent of any point; for axes with values, of the union */
   es_merge_values_t values[ES_DIMENSIONS];
   es_merge_labels_t labels;
   es_merge_copy_buffer_t blocks;
+  es_merge_rows_t rows[ES_FIELDS];
 };
 
 /* Index of a value, −1 if it is not found. */
@@ -61,8 +88,10 @@ void es_merge_labels_destroy(es_merge_labels_t *labels);
  * names of the variables to `coordinates`. */
 void es_merge_labels_create(es_merge_labels_t *labels, es_writer_t *writer, int64_t n_points, hid_t point,
                             es_text_t *coordinates);
-/* Writes the attributes of one point at index `row`. */
+/* Adds the attributes of one point at index `row`; writes those of many points at once. */
 void es_merge_labels_write(es_merge_labels_t *labels, es_writer_t *writer, const es_reader_t *reader, int64_t row);
+/* Writes those that are left. */
+void es_merge_labels_flush(es_merge_labels_t *labels, es_writer_t *writer);
 void es_merge_labels_close(es_merge_labels_t *labels);
 
 /* Position of a point in a variable of the merged file. */
@@ -74,8 +103,11 @@ typedef struct es_merge_target {
 
 /* Reads all numbers of a field of an open point, and writes them to the target unless it is NULL. ES_INPUT if the file
  * of the point is damaged; failures of the target are stored in its writer. */
-es_code_t es_merge_copy_field(es_merge_t *merge, const es_reader_t *point, es_field_t field,
-                              const es_merge_target_t *target);
+es_code_t es_merge_copy_field(es_merge_t *merge, es_reader_t *point, es_field_t field, const es_merge_target_t *target);
+/* Writes the rows of a field that es_merge_copy_field holds. */
+void es_merge_flush(es_merge_t *merge, es_field_t field, es_writer_t *writer, hid_t object);
+/* Frees the rows of all fields. */
+void es_merge_rows_destroy(es_merge_t *merge);
 void es_merge_copy_buffer_destroy(es_merge_copy_buffer_t *blocks);
 
 #endif

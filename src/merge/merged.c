@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { COLUMNS_MAX = 64 };
+enum { COLUMNS_MAX = 64, PROVENANCE = 2 };
+
+/* Provenance that names the instruction set: variables over `point` where it is mixed, else attributes. */
+static const char *const provenance[PROVENANCE] = {"onednn", "blas"};
 
 /* One variable over `point`, read as a whole. */
 typedef struct column {
@@ -18,10 +21,13 @@ typedef struct merged {
   es_reader_t reader; /* attributes of the file; numbers of one point */
   es_merged_info_t info;
   char *list; /* owned; storage of the names */
-  const char *names[COLUMNS_MAX];
-  bool words[COLUMNS_MAX];
+  const char *names[COLUMNS_MAX + PROVENANCE];
+  bool words[COLUMNS_MAX + PROVENANCE];
+  int n_columns;             /* those of `info`, then those of `provenance` that are variables */
+  int column_of[PROVENANCE]; /* −1: an attribute */
+  es_kinds_t kinds;
   bool older; /* of before 2026-11-28 */
-  column_t columns[COLUMNS_MAX];
+  column_t columns[COLUMNS_MAX + PROVENANCE];
 } merged_t;
 
 bool es_merged_check(const char *path) {
@@ -52,7 +58,8 @@ static es_code_t read_attributes(merged_t *r) {
                                .n_points = whole(r, STORE_MERGED),
                                .n_grid = whole(r, "n_grid"),
                                .names = r->names,
-                               .words = r->words};
+                               .words = r->words,
+                               .kinds = &r->kinds};
   return ES_OK;
 }
 
@@ -73,6 +80,11 @@ static es_code_t list_names(merged_t *r) {
   r->names[n++] = "outcome";
   r->names[n++] = "reason";
   r->info.n_names = n;
+  for (int i = 0; i < PROVENANCE; i++) {
+    r->column_of[i] = H5Lexists(r->reader.file, provenance[i], H5P_DEFAULT) > 0 ? n : -1;
+    if (r->column_of[i] >= 0) r->names[n++] = provenance[i];
+  }
+  r->n_columns = n;
   return ES_OK;
 }
 
@@ -180,6 +192,68 @@ static const char *cell_text(const column_t *column, int64_t row, char number[32
   return number;
 }
 
+/* ---- names of layers ---- */
+
+/* The variable layer_name; the names of one point at a time. */
+typedef struct names {
+  const char *pattern; /* of the chosen layers */
+  hid_t object, space; /* of one point's names in memory */
+  char **list;         /* owned; its strings are allocated by HDF5 */
+  hsize_t n;
+  bool found; /* some layer is chosen */
+} names_t;
+
+static es_code_t open_names(names_t *names, const merged_t *r) {
+  hsize_t shape[H5S_MAX_RANK];
+  names->object = H5Dopen2(r->reader.file, "layer_name", H5P_DEFAULT);
+  if (names->object < 0) return es_reader_broken(&r->reader, "layer_name");
+  names->n = (hsize_t)r->reader.result->extent[ES_DIM_LAYER];
+  ES_HDF5_ID space = H5Dget_space(names->object), type = H5Dget_type(names->object);
+  if (H5Sget_simple_extent_ndims(space) != 2 || H5Sget_simple_extent_dims(space, shape, NULL) != 2 ||
+      shape[0] != (hsize_t)r->info.n_points || shape[1] != names->n || H5Tis_variable_str(type) <= 0)
+    return es_reader_foreign(&r->reader, "layer_name must be the names of all layers of all points");
+  names->space = H5Screate_simple(1, &names->n, NULL);
+  names->list = es_allocate_zero(names->n, sizeof *names->list);
+  return names->list != NULL ? ES_OK : es_reader_out_of_memory(&r->reader);
+}
+
+static void reclaim_names(names_t *names) {
+  ES_HDF5_ID text = es_hdf5_string_type();
+  if (names->list == NULL) return;
+  H5Dvlen_reclaim(text, names->space, H5P_DEFAULT, names->list);
+  memset(names->list, 0, (size_t)names->n * sizeof *names->list);
+}
+
+static es_code_t read_names(names_t *names, const merged_t *r, int64_t row) {
+  const es_hdf5_block_t block = {.rank = 2, .start = {(hsize_t)row}, .count = {1, names->n}};
+  char reason[ES_HDF5_REASON_SIZE];
+  ES_HDF5_ID text = es_hdf5_string_type();
+  reclaim_names(names);
+  if (es_hdf5_read(names->object, text, &block, names->list, reason) != ES_OK)
+    return es_reader_damaged(&r->reader, "layer_name", reason);
+  return ES_OK;
+}
+
+static void close_names(names_t *names) {
+  reclaim_names(names);
+  es_hdf5_close(&names->space);
+  es_hdf5_close(&names->object);
+  es_free(names->list);
+}
+
+/* ---- points ---- */
+
+/* Counts the instruction set of a point. */
+static void count_kind(merged_t *r, int64_t row) {
+  char kind[ES_KIND_SIZE], number[PROVENANCE][32];
+  const char *text[PROVENANCE];
+  for (int i = 0; i < PROVENANCE; i++)
+    text[i] = r->column_of[i] >= 0 ? cell_text(&r->columns[r->column_of[i]], row, number[i])
+                                   : es_reader_text(&r->reader, provenance[i]);
+  es_kind_name(kind, text[0], text[1]);
+  es_kinds_add(&r->kinds, kind);
+}
+
 /* Number of probes of the point that did not converge. */
 static int64_t count_unconverged(const es_result_t *result) {
   const uint8_t *converged = result->data[ES_FIELD_PROBE_CONVERGED];
@@ -189,44 +263,83 @@ static int64_t count_unconverged(const es_result_t *result) {
   return n;
 }
 
-static es_code_t visit_points(merged_t *r, int64_t delta, es_merged_visit_t *visit, void *context,
-                              const hid_t object[SUMMARIZED]) {
-  r->info.delta = r->reader.result->delta[delta];
-  visit(context, &r->info, NULL);
+/* Where points go, and at which delta. */
+typedef struct visitor {
+  es_merged_visit_t *visit;
+  void *context;
+  int64_t delta;
+} visitor_t;
+
+/* Visits a point once for each chosen layer, or once without a layer. */
+static es_code_t visit_layers(const merged_t *r, const visitor_t *v, names_t *names, int64_t row,
+                              es_merged_point_t *point) {
+  bool any = false;
+  ES_TRY(read_names(names, r, row));
+  for (hsize_t i = 0; i < names->n; i++) {
+    point->layer = names->list[i] != NULL ? names->list[i] : "";
+    if (point->layer[0] == '\0' || !es_text_match(names->pattern, point->layer)) continue;
+    point->saturation = es_result_layer_saturation(r->reader.result, v->delta, (int64_t)i);
+    v->visit(v->context, &r->info, point);
+    any = true;
+  }
+  names->found = names->found || any;
+  point->layer = "";
+  point->saturation = NAN;
+  if (!any) v->visit(v->context, &r->info, point);
+  return ES_OK;
+}
+
+static es_code_t visit_points(merged_t *r, const visitor_t *v, names_t *names, const hid_t object[SUMMARIZED]) {
+  r->info.delta = r->reader.result->delta[v->delta];
+  r->info.layers_chosen = names->pattern != NULL;
+  v->visit(v->context, &r->info, NULL);
   for (int64_t row = 0; row < r->info.n_points; row++) {
     char numbers[COLUMNS_MAX][32];
     const char *cells[COLUMNS_MAX];
     ES_TRY(read_numbers(r, object, row));
+    count_kind(r, row);
     for (int i = 0; i < r->info.n_names; i++) {
       cells[i] = cell_text(&r->columns[i], row, numbers[i]);
       if (r->older) cells[i] = es_older_word(r->names[i], cells[i]);
     }
-    const es_merged_point_t point = {.cells = cells,
-                                     .accuracy = es_result_last_value(r->reader.result, ES_FIELD_ACCURACY),
-                                     .mean_saturation = es_result_last_saturation(r->reader.result, delta),
-                                     .unconverged = count_unconverged(r->reader.result)};
-    visit(context, &r->info, &point);
+    es_merged_point_t point = {.cells = cells,
+                               .accuracy = es_result_last_value(r->reader.result, ES_FIELD_ACCURACY),
+                               .saturation = es_result_last_saturation(r->reader.result, v->delta),
+                               .unconverged = count_unconverged(r->reader.result)};
+    if (names->pattern != NULL)
+      ES_TRY(visit_layers(r, v, names, row, &point));
+    else
+      v->visit(v->context, &r->info, &point);
   }
-  return ES_OK;
+  if (names->pattern == NULL || names->found) return ES_OK;
+  const char *first = names->list[0] != NULL ? names->list[0] : "", *last = first;
+  for (hsize_t i = 0; i < names->n; i++) {
+    if (names->list[i] != NULL && names->list[i][0] != '\0') last = names->list[i];
+  }
+  return es_reader_no_layer(&r->reader, names->pattern, first, last);
 }
 
-es_code_t es_merged_read(const char *path, double delta, es_merged_visit_t *visit, void *context, es_status_t *status) {
+es_code_t es_merged_read(const char *path, double delta, const char *layer, es_merged_visit_t *visit, void *context,
+                         es_status_t *status) {
   merged_t r = {.reader = {.path = path, .status = status, .kind = "merged file"}};
   hid_t object[SUMMARIZED] = {-1, -1, -1, -1, -1};
-  int64_t at = 0;
+  visitor_t visitor = {.visit = visit, .context = context};
+  names_t names = {.pattern = layer, .object = -1, .space = -1};
   ES_HDF5_QUIET;
   es_code_t code = es_reader_open_file(&r.reader.file, path, status);
   if (code == ES_OK) code = read_attributes(&r);
   if (code == ES_OK) code = list_names(&r);
   if (code == ES_OK) code = es_older_is(&r.reader, &r.older);
-  for (int i = 0; i < r.info.n_names && code == ES_OK; i++) code = read_column(&r, i);
+  for (int i = 0; i < r.n_columns && code == ES_OK; i++) code = read_column(&r, i);
   if (code == ES_OK) code = make_result(&r, object);
-  if (code == ES_OK) code = es_reader_delta(&r.reader, delta, &at);
-  if (code == ES_OK) code = visit_points(&r, at, visit, context, object);
+  if (code == ES_OK) code = es_reader_delta(&r.reader, delta, &visitor.delta);
+  if (code == ES_OK && layer != NULL) code = open_names(&names, &r);
+  if (code == ES_OK) code = visit_points(&r, &visitor, &names, object);
+  close_names(&names);
   for (int i = 0; i < SUMMARIZED; i++) es_hdf5_close(&object[i]);
   const hsize_t n = (hsize_t)r.info.n_points;
-  ES_HDF5_ID text = es_hdf5_string_type(), space = r.info.n_names > 0 ? H5Screate_simple(1, &n, NULL) : -1;
-  for (int i = 0; i < r.info.n_names; i++) {
+  ES_HDF5_ID text = es_hdf5_string_type(), space = r.n_columns > 0 ? H5Screate_simple(1, &n, NULL) : -1;
+  for (int i = 0; i < r.n_columns; i++) {
     if (r.columns[i].data != NULL && r.words[i]) H5Dvlen_reclaim(text, space, H5P_DEFAULT, r.columns[i].data);
     es_free(r.columns[i].data);
   }

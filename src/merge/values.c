@@ -1,4 +1,4 @@
-/* Ascending values of an axis. */
+/* Ascending values of an axis, and texts of rows. */
 #include "eigenscope/memory.h"
 #include "merge_internal.h"
 #include <string.h>
@@ -31,4 +31,35 @@ bool es_merge_values_add(es_merge_values_t *values, double value) {
   grown[at] = value;
   values->n++;
   return true;
+}
+
+/* ---- texts of rows ---- */
+
+enum { TEXTS_HELD = 4096 };
+
+static int64_t most_rows(const es_merge_texts_t *texts) {
+  return texts->width < TEXTS_HELD ? TEXTS_HELD / texts->width : 1;
+}
+
+bool es_merge_texts_full(const es_merge_texts_t *texts, int64_t row) {
+  return texts->n > 0 && (texts->n == most_rows(texts) || row != texts->first + texts->n);
+}
+
+bool es_merge_texts_add(es_merge_texts_t *texts, int64_t row, const char *const *words) {
+  if (texts->list == NULL)
+    texts->list = es_allocate_zero((size_t)(most_rows(texts) * texts->width), sizeof *texts->list);
+  if (texts->list == NULL) return false;
+  if (texts->n == 0) texts->first = row;
+  char **own = texts->list + texts->n++ * texts->width;
+  for (int64_t i = 0; i < texts->width; i++) {
+    own[i] = words[i] != NULL ? es_duplicate(words[i]) : NULL;
+    if (words[i] != NULL && own[i] == NULL) return false;
+  }
+  return true;
+}
+
+void es_merge_texts_clear(es_merge_texts_t *texts) {
+  for (int64_t i = 0; i < texts->n * texts->width; i++) es_free(texts->list[i]);
+  es_free(texts->list);
+  *texts = (es_merge_texts_t){.width = texts->width};
 }

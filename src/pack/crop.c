@@ -46,10 +46,12 @@ static int32_t half(int32_t over) {
 static es_code_t cut(es_crop_t *crop, const es_image_t *image, const char *path, uint8_t *out, es_status_t *status) {
   const int64_t shorter = crop->shorter, height = image->height, width = image->width;
   if (crop->size == 0) {
-    if (height != crop->height || width != crop->width)
+    if (height != crop->height || width != crop->width) {
+      crop->other = image->height < image->width ? image->height : image->width;
       return es_fail(status, ES_INPUT, STAGE,
                      "%s: is %d x %d, but the first image is %d x %d; give --size to make all images equal", path,
                      image->width, image->height, crop->width, crop->height);
+    }
     memcpy(out, image->pixels, (size_t)(height * width * image->channels));
     return ES_OK;
   }
@@ -74,6 +76,7 @@ es_code_t es_crop_read(es_crop_t *crop, const char *path, uint8_t *out, es_statu
   char *data = NULL;
   size_t size = 0;
   es_image_t image;
+  crop->other = 0;
   ES_TRY(read_file(path, &data, &size, status));
   es_code_t code = es_image_decode(&image, path, data, (int64_t)size, crop->channels, status);
   es_free(data);

@@ -10,6 +10,7 @@ typedef struct es_crop {
   int32_t shorter;       /**< target of the shorter side before cutting; at least `size` */
   int32_t channels;      /**< 1 or 3 */
   int32_t height, width; /**< of the resulting image */
+  int32_t other;         /**< shorter side of the image, if the last call failed because its size differs; else 0 */
   es_resizer_t resizer;  /**< owned; prepared for the size of the last image */
 } es_crop_t;
 

@@ -1,4 +1,5 @@
 #include "image.h"
+#include "eigenscope/file.h"
 #include <string.h>
 
 static const char STAGE[] = "data";
@@ -14,7 +15,9 @@ static es_code_t read_any(es_image_t *out, const char *name, const void *data, i
     if (code != ES_OK) es_image_destroy(out);
     return code;
   }
-  return es_fail(status, ES_INPUT, STAGE, "%s: is neither JPEG nor PNG, according to its first bytes", name);
+  const char *kind = es_file_kind_of(data, (size_t)size);
+  return es_fail(status, ES_INPUT, STAGE, "%s: is neither JPEG nor PNG%s%s", name, kind != NULL ? " but " : "",
+                 kind != NULL ? kind : ", according to its first bytes");
 }
 
 es_code_t es_image_header(es_image_t *out, const char *name, const void *data, int64_t size, es_status_t *status) {

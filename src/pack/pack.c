@@ -30,7 +30,8 @@ typedef struct block {
   uint8_t *pixels;            /* whole chunks of images, the last one padded with zeros */
   uint8_t *packed;            /* compressed chunks, one after the other */
   int64_t size[BLOCK_CHUNKS]; /* of each compressed chunk; 0: stored uncompressed */
-  es_text_t broken;           /* owned; "index" and "message" alternate, zero-terminated */
+  es_text_t
+      broken; /* owned; "index", "shorter side" (0 unless the size differs) and "message" in turn, zero-terminated */
 } block_t;
 
 typedef struct pack {
@@ -102,12 +103,13 @@ static es_code_t decode(pack_t *p, es_status_t *status) {
   if (b->paths.failed) return no_memory(p, status);
   for (int64_t i = 0; i < b->count; i++, path += strlen(path) + 1) {
     es_status_t own = {0};
-    char index[24];
+    char numbers[2][24];
     const es_code_t code = es_crop_read(&p->crop, path, b->pixels + i * p->image, &own);
     if (code == ES_OK) continue;
     if (code != ES_INPUT) return es_fail(status, code, STAGE, "%s", own.message);
-    snprintf(index, sizeof index, "%lld", (long long)i);
-    es_text_append_bytes(&b->broken, index, strlen(index) + 1);
+    snprintf(numbers[0], sizeof numbers[0], "%lld", (long long)i);
+    snprintf(numbers[1], sizeof numbers[1], "%d", p->crop.other);
+    for (int n = 0; n < 2; n++) es_text_append_bytes(&b->broken, numbers[n], strlen(numbers[n]) + 1);
     es_text_append_bytes(&b->broken, own.message, strlen(own.message) + 1);
   }
   return b->broken.failed ? no_memory(p, status) : ES_OK;
@@ -179,14 +181,26 @@ static void distribute(pack_t *p, es_split_t split, int64_t first, int64_t total
   b->wanted = head[1] != 0;
 }
 
+/* Counts an image of another size than the first. */
+static void count_other(es_pack_result_t *out, int64_t shorter) {
+  if (out->n_other == 0 || shorter < out->shorter_least) out->shorter_least = shorter;
+  if (shorter > out->shorter_most) out->shorter_most = shorter;
+  out->n_other++;
+}
+
 static void report_broken(pack_t *p, es_split_t split, int64_t first, const block_t *b) {
   const char *at = b->broken.data, *end = at + b->broken.length;
   while (at < end) {
-    int64_t index = 0;
+    int64_t index = 0, shorter = 0;
     es_text_to_int(at, &index);
     at += strlen(at) + 1;
-    if (p->request->broken != NULL) p->request->broken(p->request->context, at);
+    es_text_to_int(at, &shorter);
     at += strlen(at) + 1;
+    /* Of images of other sizes only the first is named: a folder of photographs has thousands. */
+    if (p->request->broken != NULL && (shorter == 0 || p->out->n_other == 0))
+      p->request->broken(p->request->context, at);
+    at += strlen(at) + 1;
+    if (shorter > 0) count_other(p->out, shorter);
     p->drop[split][first + index] = true;
     p->out->n_broken++;
   }
@@ -354,16 +368,32 @@ static es_code_t pass_over(pack_t *p, int64_t *broken, es_status_t *status) {
   return ES_OK;
 }
 
+/* Says why nothing is packed. */
+static es_code_t refuse(const pack_t *p, int64_t broken, int64_t total, es_status_t *status) {
+  const es_pack_result_t *out = p->out;
+  const int64_t first = p->crop.width < p->crop.height ? p->crop.width : p->crop.height;
+  if (out->n_other == broken && broken > 1)
+    return es_fail(status, ES_INPUT, STAGE,
+                   "%s: %lld of %lld images have another size than the first, %d x %d (their shorter sides are %lld to "
+                   "%lld pixels); --size N cuts N x N pixels from each, as --size %lld",
+                   p->request->folder, (long long)broken, (long long)total, p->crop.width, p->crop.height,
+                   (long long)out->shorter_least, (long long)out->shorter_most,
+                   (long long)(out->shorter_least < first ? out->shorter_least : first));
+  char sizes[96] = "";
+  if (out->n_other > 0)
+    snprintf(sizes, sizeof sizes, " (%lld of them because of their size: give --size)", (long long)out->n_other);
+  return es_fail(status, ES_INPUT, STAGE,
+                 "%s: %lld of %lld images cannot be used, as listed above%s; repair or remove these images, or leave "
+                 "them out with --skip-broken",
+                 p->request->folder, (long long)broken, (long long)total, sizes);
+}
+
 static es_code_t pack_all(pack_t *p, es_status_t *status) {
   int64_t broken = 0, total = 0;
   for (int split = 0; split < ES_SPLITS; split++) total += p->pictures.count[split];
   ES_TRY(pass_over(p, &broken, status));
   if (broken == 0) return ES_OK;
-  if (!p->request->skip_broken)
-    return es_fail(status, ES_INPUT, STAGE,
-                   "%s: %lld of %lld images cannot be used, as listed above; repair or remove these images, or leave "
-                   "them out with --skip-broken",
-                   p->request->folder, (long long)broken, (long long)total);
+  if (!p->request->skip_broken) return refuse(p, broken, total, status);
   for (es_split_t split = ES_TRAIN; p->rank == 0 && split < ES_SPLITS; split++) {
     es_pictures_drop(&p->pictures, split, p->drop[split]);
     memset(p->drop[split], 0, (size_t)p->pictures.count[split]);

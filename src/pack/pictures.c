@@ -244,7 +244,7 @@ static es_code_t read_annotations(es_pictures_t *p, const char *folder, const ch
   ES_TRY(join(images, folder, "images", status));
   ES_TRY(es_file_read_most(file, ANNOTATIONS_MOST, &text, &size, status));
   es_code_t code = list_folder(&names, images, status);
-  for (char *line = text, *next; code == ES_OK && line < text + size; line = next) {
+  for (char *line = text + es_text_mark(text, size), *next; code == ES_OK && line < text + size; line = next) {
     a.line++;
     char *end = memchr(line, '\n', (size_t)(text + size - line));
     if (end == NULL) end = text + size; /* es_file_read put a zero there */

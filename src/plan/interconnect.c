@@ -124,6 +124,7 @@ static es_code_t classify(prediction_t *p, es_status_t *status) {
                              batch_of(&point, info),
                              point.train.lanes,
                              point.source,
+                             point.train.precision,
                              measured_samples(&point, info),
                              point.measure.splits[ES_TRAIN],
                              point.measure.splits[ES_EVAL]};

@@ -100,7 +100,7 @@ void es_plan_notes(const es_plan_t *plan, const es_selection_t *selection, es_te
   enum { NOTES_MAX = 20 };
   notes_t notes = {.plan = plan, .out = out};
   es_grid_walk_t walk = {.grid = plan->grid};
-  if (es_job_base(plan->job)->source == ES_SOURCE_ACTIVATIONS) return; /* has no dataset and no training */
+  if (!es_source_has_network(es_job_base(plan->job)->source)) return; /* has no dataset and no training */
   for (int64_t i = 0; i < selection->n; i++) {
     es_point_t point;
     es_plan_walk(plan, &walk, selection->index[i], &point);

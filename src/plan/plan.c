@@ -1,5 +1,7 @@
 /* Turns a job into work: checks its points against datasets and networks, and estimates their costs. */
 #include "eigenscope/capture.h"
+#include "eigenscope/description.h"
+#include "eigenscope/faults.h"
 #include "eigenscope/file.h"
 #include "eigenscope/forecast.h"
 #include "eigenscope/graph.h"
@@ -30,12 +32,28 @@ struct es_plan_work {
   int32_t lanes;    /* the fewest lanes of any point */
 };
 
+/* Refuses axes whose names would clash with those of results. */
+static es_code_t check_names(const es_job_t *job, es_status_t *status) {
+  for (int b = 0; es_job_base(job)->source == ES_SOURCE_MOMENTS && b < es_job_n_blocks(job); b++) {
+    for (int a = 0; a < es_job_n_axes(job, b); a++) {
+      const es_job_axis_t axis = es_job_axis(job, b, a);
+      if (es_result_name_is_taken(axis.name))
+        return es_fail(status, ES_INPUT, STAGE,
+                       "%s:%d: grid.%s: results have something else of this name; call the "
+                       "axis otherwise, as in my_%s",
+                       es_job_path(job), axis.line, axis.name, axis.name);
+    }
+  }
+  return ES_OK;
+}
+
 es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_status_t *status) {
   *out = (es_plan_t){0};
-  es_code_t code =
-      request->text != NULL
-          ? es_job_parse(&out->job, request->text, request->size, request->path, request->sets, request->n_sets, status)
-          : es_job_load(&out->job, request->path, request->sets, request->n_sets, status);
+  es_code_t code = request->text != NULL
+                       ? es_job_parse_with(&out->job, request->text, request->size, request->path, request->sets,
+                                           request->n_sets, request->files, status)
+                       : es_job_load(&out->job, request->path, request->sets, request->n_sets, status);
+  if (code == ES_OK) code = check_names(out->job, status);
   if (code == ES_OK) code = es_grid_create(&out->grid, out->job, status);
   if (code == ES_OK) {
     const char *output = request->output != NULL ? request->output : es_job_output(out->job);
@@ -52,6 +70,7 @@ es_code_t es_plan_open(es_plan_t *out, const es_plan_request_t *request, es_stat
 void es_plan_destroy(es_plan_t *plan) {
   es_free(plan->infos);
   es_free(plan->weights);
+  es_free(plan->moments);
   if (plan->work != NULL) {
     es_free(plan->work->networks);
     es_free(plan->work->slots);
@@ -85,7 +104,9 @@ static void inspect_dataset(es_plan_t *plan, int i, es_status_t *status) {
   }
 }
 
-static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *infos, es_status_t *status) {
+/* `faults`: collects what is wrong with each dataset; NULL: only the first fault is kept, in the status. */
+static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *infos, es_faults_t *faults,
+                                  es_status_t *status) {
   plan->n_datasets = es_job_n_datasets(plan->job);
   plan->infos = es_allocate_zero((size_t)plan->n_datasets, sizeof *plan->infos);
   bool *used = es_allocate_zero((size_t)plan->n_datasets, sizeof *used);
@@ -101,13 +122,14 @@ static es_code_t inspect_datasets(es_plan_t *plan, const es_dataset_info_t *info
   for (int i = 0; i < plan->n_datasets && code == ES_OK; i++) {
     if (used[i] && infos != NULL) plan->infos[i] = infos[i];
     if (used[i] && infos == NULL) inspect_dataset(plan, i, status);
+    es_faults_take(faults, status);
   }
   es_free(used);
   return status->code;
 }
 
 es_code_t es_plan_inspect(es_plan_t *plan, es_status_t *status) {
-  return inspect_datasets(plan, NULL, status);
+  return inspect_datasets(plan, NULL, NULL, status);
 }
 
 bool es_plan_says_all(const es_point_t *point) {
@@ -132,7 +154,8 @@ void es_plan_point(const es_plan_t *plan, int64_t index, es_point_t *out) {
 
 void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es_point_t *out) {
   *out = *es_grid_walk(walk, index);
-  if (out->source == ES_SOURCE_ACTIVATIONS) return; /* activations have no network to bind */
+  es_plan_moments_apply(plan, index, out);
+  if (!es_source_has_network(out->source)) return; /* there is no network to bind */
   es_plan_weights_apply(plan, index, out);
   es_point_bind(out, es_plan_info(plan, out), es_job_path(plan->job),
                 &(es_status_t){0}); /* cannot fail: es_plan_create bound it before */
@@ -140,7 +163,7 @@ void es_plan_walk(const es_plan_t *plan, es_grid_walk_t *walk, int64_t index, es
 
 /* ---- networks ---- */
 
-/* Finds the job line to report for an impossible network: resolution or width if it alone is wrong, else model. */
+/* Finds the job line to report for an impossible network: resolution or width if it alone is wrong, else 0. */
 static int culprit_line(const es_point_t *point) {
   for (int attempt = 0; attempt < 2; attempt++) {
     es_point_t other = *point;
@@ -153,7 +176,7 @@ static int culprit_line(const es_point_t *point) {
     es_graph_destroy(graph);
     if (code == ES_OK) return attempt == 0 ? point->line_resolution : point->line_width;
   }
-  return point->line_model;
+  return 0;
 }
 
 static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point, network_t *out, es_status_t *status) {
@@ -161,14 +184,20 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
   es_status_t own = {0};
   const bool vectors = es_measure_vectors(&point->measure);
   const es_method_t *method = es_method(point->measure.method);
-  if (es_graph_create(&graph, point, &own) != ES_OK)
+  if (es_graph_create(&graph, point, &own) != ES_OK) {
+    const int line = culprit_line(point);
+    const bool said = point->model.family == ES_FAMILY_DESCRIPTION && strcmp(own.stage, "model") == 0;
+    if (said && line == 0) /* the message has file and line */
+      return es_fail(status, own.code, STAGE, "%s (model %s, width %s, resolution %d)", own.message, point->model.name,
+                     es_point_axis(point, "width"), point->resolution);
     return es_fail(status, own.code, STAGE, "%s:%d: %s (model %s, width %s, resolution %d)", es_job_path(plan->job),
-                   culprit_line(point), own.message, point->model.name, es_point_axis(point, "width"),
+                   line > 0 ? line : point->line_model, own.message, point->model.name, es_point_axis(point, "width"),
                    point->resolution);
+  }
   for (int i = 0; i < graph->n_layers; i++) {
     const es_node_t *node = &graph->nodes[graph->layers[i]];
     if (!es_measure_takes(&point->measure, node->name)) continue;
-    const int32_t columns = method->width(node->out, point->measure.method_size);
+    const int32_t columns = es_method_of(point->measure.method, node)->width(node->out, point->measure.method_size);
     if (columns > WIDEST)
       es_fail(&own, ES_INPUT, STAGE,
               "%s:%d: layer %s of model %s has %d columns with measure.method %s: the covariance would need %.1f GB, "
@@ -192,20 +221,16 @@ static es_code_t describe_network(const es_plan_t *plan, const es_point_t *point
             "%s: measure.projection projects each position separately, so it needs measure.method channelwise or "
             "{nearest: K}, not %s",
             es_job_path(plan->job), method->name);
-  if (out->forecast.n_layers > ES_LAYERS_MAX)
-    es_fail(
-        &own, ES_INPUT, STAGE,
-        "%s:%d: model %s has %d layers to measure, but a result can hold at most %d; choose fewer with measure.layers",
-        es_job_path(plan->job), point->line_model, point->model.name, out->forecast.n_layers, ES_LAYERS_MAX);
   if (own.code != ES_OK) return es_fail(status, own.code, STAGE, "%s", own.message);
   if (out->forecast.n_layers > 0) return ES_OK;
   return es_fail(
       status, ES_INPUT, STAGE,
-      "%s:%d: no layer of model %s matches measure.layers; layers have names such as features.0 and classifier.2",
+      "%s:%d: no layer of model %s matches measure.layers; `eigenscope model show` prints the names of layers",
       es_job_path(plan->job), point->line_model, point->model.name);
 }
 
 static uint64_t network_key(const es_point_t *point) {
+  const bool described = point->model.family == ES_FAMILY_DESCRIPTION;
   const int64_t facts[] = {point->model.family,
                            point->model.head,
                            point->model.n_items,
@@ -220,7 +245,8 @@ static uint64_t network_key(const es_point_t *point) {
                            point->model.batch_norm,
                            es_measure_vectors(&point->measure),
                            point->measure.projection,
-                           point->probe.pool};
+                           point->probe.pool,
+                           described ? (int64_t)es_description_hash(point) : 0};
   return es_hash(point->model.items, (size_t)point->model.n_items * sizeof *point->model.items,
                  es_hash(facts, sizeof facts, 0));
 }
@@ -248,11 +274,20 @@ static es_code_t find_network(const es_plan_t *plan, const es_point_t *point, in
   return ES_OK;
 }
 
+/* Binds a point, and finds its network. */
+static es_code_t check_point(es_plan_t *plan, int64_t i, es_point_t *point, es_status_t *status) {
+  es_plan_weights_apply(plan, i, point);
+  ES_TRY(es_point_bind(point, es_plan_info(plan, point), es_job_path(plan->job), status));
+  return find_network(plan, point, &plan->work->network[i], status);
+}
+
 /* Binds every point, describes every network, and sums the work. */
-static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
+static es_code_t check_points(es_plan_t *plan, es_faults_t *faults, es_status_t *status) {
   const int64_t n = es_grid_count(plan->grid);
   const es_point_t *base = es_job_base(plan->job);
   es_grid_walk_t walk = {.grid = plan->grid};
+  enum { REFUSED_MAX = 1000 }; /* points with the same few faults need not be tried all */
+  int refused = 0;
   uint64_t slots = 16;
   while (slots < 2 * (uint64_t)n) slots *= 2;
   struct es_plan_work *work = plan->work = es_allocate_zero(1, sizeof *work);
@@ -263,19 +298,21 @@ static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
   work->cost = es_allocate_zero((size_t)n, sizeof *work->cost);
   if (work->slots == NULL || work->network == NULL || work->cost == NULL)
     return es_out_of_memory(status, STAGE, "%lld points", (long long)n);
-  if (base->source == ES_SOURCE_ACTIVATIONS) { /* one point, whose files es_plan_external checks */
+  if (!es_source_has_network(base->source)) { /* es_plan_external or es_plan_moments_find checks the files */
     work->lanes = base->train.lanes;
-    work->cost[0] = 1.0;
+    for (int64_t i = 0; i < n; i++) work->cost[i] = plan->moments != NULL ? plan->moments[i].cost : 1.0;
     return ES_OK;
   }
   for (int64_t i = 0; i < n; i++) {
     es_point_t point = *es_grid_walk(&walk, i);
     if (i == 0 || point.train.lanes < work->lanes) work->lanes = point.train.lanes;
     if (plan->weights != NULL && !plan->weights[i].known) continue;
-    es_plan_weights_apply(plan, i, &point);
+    if (check_point(plan, i, &point, status) != ES_OK) {
+      ES_TRY(es_faults_take(faults, status));
+      if (faults->more > 0 || ++refused == REFUSED_MAX) break;
+      continue;
+    }
     const es_dataset_info_t *info = es_plan_info(plan, &point);
-    ES_TRY(es_point_bind(&point, info, es_job_path(plan->job), status));
-    ES_TRY(find_network(plan, &point, &work->network[i], status));
     es_forecast_t forecast = work->networks[work->network[i]].forecast;
     forecast.point = &point;
     for (int split = 0; split < ES_SPLITS; split++)
@@ -284,54 +321,19 @@ static es_code_t check_points(es_plan_t *plan, es_status_t *status) {
   }
   es_free(work->slots);
   work->slots = NULL;
-  return ES_OK;
+  return es_faults_conclude(faults, STAGE, status);
 }
 
 es_code_t es_plan_create(es_plan_t *out, const es_plan_request_t *request, es_status_t *status) {
   ES_TRY(es_plan_open(out, request, status));
-  es_code_t code = inspect_datasets(out, request->infos, status);
+  es_faults_t faults = {0};
+  es_code_t code = inspect_datasets(out, request->infos, &faults, status);
+  if (code == ES_OK) code = es_faults_conclude(&faults, STAGE, status);
   if (code == ES_OK) code = es_plan_weights_find(out, request, status);
-  if (code == ES_OK) code = check_points(out, status);
+  if (code == ES_OK) code = es_plan_moments_find(out, request, status);
+  if (code == ES_OK) code = check_points(out, &faults, status);
   if (code != ES_OK) es_plan_destroy(out);
   return code;
-}
-
-/* Checks that eigenvectors can be computed for activations, whose layers may have any width. */
-static es_code_t check_orders(const es_plan_t *plan, es_external_info_t *info, es_status_t *status) {
-  const es_point_t *point = es_job_base(plan->job);
-  int measured = 0;
-  for (int i = 0; i < info->n_layers; i++) measured += es_measure_takes(&point->measure, info->layers[i].name);
-  if (measured > ES_LAYERS_MAX) {
-    es_external_info_destroy(info);
-    return es_fail(status, ES_INPUT, STAGE,
-                   "%s:%d: the files have %d layers to measure, but a result can hold at most %d; choose fewer with "
-                   "measure.layers",
-                   es_job_path(plan->job), point->external.line, measured, ES_LAYERS_MAX);
-  }
-  for (int i = 0; es_measure_vectors(&point->measure) && i < info->n_layers; i++) {
-    const es_external_layer_t *layer = &info->layers[i];
-    const es_rows_info_t rows = es_forecast_rows(layer, &point->measure, info->most_samples);
-    const int64_t order = es_accumulator_strategy(rows.width, rows.rows) == ES_STRATEGY_GRAM ? rows.rows : rows.width;
-    if (order <= ES_VECTORS_ORDER_MOST || !es_measure_takes(&point->measure, layer->name)) continue;
-    es_fail(status, ES_INPUT, STAGE,
-            "%s:%d: layer %s has %d columns and %lld rows, but eigenvectors (measure.eigenspace) can be computed only "
-            "if one of the two is at most %d; leave this layer out of measure.layers",
-            es_job_path(plan->job), point->external.line, layer->name, rows.width, (long long)rows.rows,
-            ES_VECTORS_ORDER_MOST);
-    es_external_info_destroy(info);
-    return status->code;
-  }
-  return ES_OK;
-}
-
-es_code_t es_plan_external(const es_plan_t *plan, es_external_info_t *out, es_status_t *status) {
-  const es_external_t *external = &es_job_base(plan->job)->external;
-  es_status_t own = {0};
-  if (es_external_inspect(out, external, &own) == ES_OK) {
-    if (es_external_check(out, es_job_base(plan->job), &own) == ES_OK) return check_orders(plan, out, status);
-    es_external_info_destroy(out);
-  }
-  return es_fail(status, ES_INPUT, STAGE, "%s:%d: %s", es_job_path(plan->job), external->line, own.message);
 }
 
 double es_plan_cost(const es_plan_t *plan, int64_t index) {
@@ -354,7 +356,7 @@ double es_plan_image_cost(const es_plan_t *plan, int64_t index, const es_point_t
   const es_forecast_t *network = &plan->work->networks[plan->work->network[index]].forecast;
   const bool training = point->source == ES_SOURCE_TRAIN;
   const double covariance = !training || point->measure.splits[ES_TRAIN] ? network->covariance : 0.0;
-  return (training ? 3 : 1) * (double)network->macs + covariance;
+  return (training ? 3 : 1) * (double)network->macs * es_forecast_weight(point->train.precision) + covariance;
 }
 
 int32_t es_plan_lanes(const es_plan_t *plan) {

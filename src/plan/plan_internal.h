@@ -14,6 +14,10 @@ es_code_t es_plan_weights_find(es_plan_t *plan, const es_plan_request_t *request
 /* Applies these findings to a point before it is bound. */
 void es_plan_weights_apply(const es_plan_t *plan, int64_t index, es_point_t *point);
 
+/* The same for files of moments; also checks that they have what the selected points need. */
+es_code_t es_plan_moments_find(es_plan_t *plan, const es_plan_request_t *request, es_status_t *status);
+void es_plan_moments_apply(const es_plan_t *plan, int64_t index, es_point_t *point);
+
 /* Bytes that this process may still allocate within its memory cgroups (version 1 or 2), INT64_MAX without a limit.
  * `membership`: /proc/self/cgroup; `mount`: /sys/fs/cgroup. */
 int64_t es_cgroup_available(const char *membership, const char *mount);

@@ -79,11 +79,15 @@ static bool varies_in_job(const es_job_t *job, const char *name) {
 void es_varying_find(const es_plan_t *plan, es_varying_t *out) {
   char names[NAMES_MAX][ES_NAME_MAX];
   const int n = collect_names(plan, names);
-  out->n = 0;
+  *out = (es_varying_t){0};
   for (int i = 0; i < n; i++) {
     if (varies_in_job(plan->job, names[i]) || varies_in_files(plan, names[i]))
       memcpy(out->names[out->n++], names[i], ES_NAME_MAX);
   }
+  es_point_t point;
+  look_at(plan, first_known(plan), &point);
+  if (es_source_has_network(point.source) && !has_name(out->names, out->n, "dataset"))
+    out->classes = es_plan_dataset_classes(plan, &point);
 }
 
 void es_varying_heading(const es_varying_t *varying, const es_plan_t *plan, es_text_t *out) {
@@ -92,15 +96,38 @@ void es_varying_heading(const es_varying_t *varying, const es_plan_t *plan, es_t
   const char *separator = ": ";
   es_point_t point;
   look_at(plan, first_known(plan), &point);
+  if (point.classes == 0) point.classes = varying->classes;
   es_text_append(out, "%s", es_job_name(plan->job));
   for (int i = 0; i < n; i++) {
     if (has_name(varying->names, varying->n, names[i])) continue;
     char number[32];
     const char *value = es_point_axis_value(&point, names[i], number);
-    es_text_append(out, "%s%s %s%s", separator, names[i], value, value == number ? " (from the files)" : "");
+    es_text_append(out, "%s%s %s%s", separator, names[i], value,
+                   value == number && es_point_axis_is_of_files(&point, names[i]) ? " (from the files)" : "");
     separator = ", ";
   }
   es_text_append(out, "\n\n");
+}
+
+void es_plan_append_axes(const es_point_t *point, es_text_t *out) {
+  char number[32];
+  es_text_append(out, "{");
+  for (int a = 0; a < point->n_axes; a++) {
+    const es_axis_value_t *axis = &point->axes[a];
+    const bool all = strcmp(axis->name, "classes") == 0 && strcmp(axis->text, "all") == 0;
+    es_text_append(out, "%s", a > 0 ? ", " : "");
+    es_text_append_quoted(out, axis->name);
+    es_text_append(out, ": ");
+    if (all && point->classes > 0)
+      es_text_append(out, "%d", point->classes);
+    else if (axis->is_whole && !all)
+      es_text_append(out, "%lld", (long long)axis->whole);
+    else if (axis->is_number && !all)
+      es_text_append(out, "%s", es_text_double(axis->number, number));
+    else
+      es_text_append_quoted(out, axis->text);
+  }
+  es_text_append(out, "}");
 }
 
 void es_varying_columns(const es_varying_t *varying, es_table_t *table) {

@@ -44,8 +44,15 @@ static void find_trained(survey_t *s, int64_t index, es_point_t *point) {
     es_text_append(&s->report, "point %lld (", (long long)index);
     for (int i = 0; i < point->n_axes; i++) /* as "vgg11, width 1/8, classes all" */
       es_text_append(&s->report, "%s%s %s", i > 0 ? ", " : "", point->axes[i].name, point->axes[i].text);
-    es_text_append(&s->report, "): no weights in %s/checkpoints were trained with these settings\n",
+    es_text_append(&s->report, "): no weights in %s/checkpoints were trained with these settings",
                    point->external.file[ES_TRAIN]);
+    const es_precision_t other = es_point_trained_precision(point) == ES_FLOAT32 ? ES_BFLOAT16 : ES_FLOAT32;
+    point->external.precision = other == ES_FLOAT32 ? ES_TRAINED_FLOAT32 : ES_TRAINED_BFLOAT16;
+    es_point_training_id(point, training);
+    if (es_trained_find(&s->trained, training) != NULL)
+      es_text_append(&s->report, ", but in %s: checkpoints.precision: %s measures them", es_precision_words[other],
+                     es_precision_words[other]);
+    es_text_append(&s->report, "\n");
     return;
   }
   memcpy(w->trained, found->id, sizeof w->trained);
@@ -96,10 +103,17 @@ static es_code_t fit(const es_safetensors_t *file, const es_plan_t *plan, es_poi
   if (own.code != ES_SYSTEM) es_weights_explain(file, point, info->classes, report, status);
   if (own.code == ES_OK && report->length == before) {
     char width[32];
-    es_text_append(report, "%s does not fit model %s at width %s with %d classes%s:\n", es_safetensors_path(file),
-                   found.model.name, es_text_double(es_ratio_value(found.width), width), found.classes,
-                   es_family(found.model.family)->whole_image ? " at this resolution" : "");
-    es_weights_compare(file, graph, report);
+    const bool described = point->model.family == ES_FAMILY_DESCRIPTION && graph;
+    es_text_append(report, "%s does not fit model %s at width %s with %d classes%s:%s", es_safetensors_path(file),
+                   found.model.name, es_text_ratio(es_ratio_value(found.width), width), found.classes,
+                   es_family(found.model.family)->whole_image ? " at this resolution" : "", described ? " it " : "\n");
+    if (described) {
+      es_weights_summarise(file, graph, report); /* one sentence; `checkpoint import` lists all tensors */
+      es_text_append(report, "; eigenscope checkpoint import %s %s lists them\n", es_safetensors_path(file),
+                     es_job_path(plan->job));
+    } else {
+      es_weights_compare(file, graph, report);
+    }
   }
   es_graph_destroy(graph);
   return es_fail(status, own.code == ES_OK ? ES_INPUT : own.code, STAGE, "%s",

@@ -60,14 +60,13 @@ static es_code_t know_fingerprint(const es_dataset_cache_t *loaded, int spec, ch
 }
 
 /* Checks that the result of one point, if it exists, was made from the same data. */
-static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, char known[][ES_ID_SIZE],
-                             es_status_t *status) {
+static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, const es_known_t *result,
+                             char known[][ES_ID_SIZE], es_status_t *status) {
   char path[ES_PATH_MAX];
   es_point_t point;
   es_result_summary_t summary;
   es_plan_point(loaded->plan, index, &point);
-  es_result_find(path, loaded->plan->output, es_grid_id(loaded->plan->grid, index));
-  es_result_summarize(&summary, path);
+  es_results_summarize(loaded->plan, index, result, path, &summary);
   es_results_compare(loaded->plan, index, &summary);
   if (summary.outcome == ES_OUTCOME_UNFIT) return es_fail(status, ES_INPUT, "run", "%s: %s", path, summary.reason);
   if (summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED) return ES_OK;
@@ -85,14 +84,14 @@ static es_code_t check_point(const es_dataset_cache_t *loaded, int64_t index, ch
 }
 
 es_code_t es_dataset_cache_check(const es_dataset_cache_t *loaded, const es_selection_t *selection,
-                                 es_status_t *status) {
+                                 const es_known_t *results, es_status_t *status) {
   int rank;
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   if (rank == 0) {
     char(*known)[ES_ID_SIZE] = es_allocate_zero((size_t)es_job_n_datasets(loaded->plan->job), sizeof *known);
     if (!known) es_out_of_memory(status, "run", "the fingerprints of datasets");
     for (int64_t i = 0; i < selection->n && status->code == ES_OK; i++)
-      check_point(loaded, selection->index[i], known, status);
+      check_point(loaded, selection->index[i], &results[i], known, status);
     es_free(known);
   }
   return es_agree(MPI_COMM_WORLD, status);

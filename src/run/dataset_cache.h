@@ -2,7 +2,7 @@
 #ifndef ES_RUN_DATASET_CACHE_H
 #define ES_RUN_DATASET_CACHE_H
 
-#include "eigenscope/plan.h"
+#include "eigenscope/run.h"
 
 /* One dataset at one resolution. */
 typedef struct es_dataset_cache_item {
@@ -26,10 +26,10 @@ es_dataset_t *es_dataset_cache_find(const es_dataset_cache_t *loaded, const es_p
 
 /* Checks that all existing results of the selection fit the job and were made from the data of this run, also results
  * that this run does not touch: otherwise a user who runs a job again could mistake results of other data for its own.
- * Loads datasets that only such results need. Rank 0 checks; collective over MPI_COMM_WORLD, all ranks return the same
- * code. ES_INPUT naming the file. */
+ * Loads datasets that only such results need. `results`: one for each point, on rank 0. Rank 0 checks; collective over
+ * MPI_COMM_WORLD, all ranks return the same code. ES_INPUT naming the file. */
 es_code_t es_dataset_cache_check(const es_dataset_cache_t *loaded, const es_selection_t *selection,
-                                 es_status_t *status);
+                                 const es_known_t *results, es_status_t *status);
 
 /* Collective over MPI_COMM_WORLD. */
 void es_dataset_cache_destroy(es_dataset_cache_t *loaded);

@@ -105,17 +105,27 @@ static es_code_t check_node(const check_t *c, bool *stream, es_status_t *status)
                  c->here == 1 ? "" : "s", c->ranks, es_bytes(available).text, advice);
 }
 
-/* Checks a job of activations: one point on all ranks. */
+/* Checks points of files by the one that needs most: each rank of the node works on such a point, or on a smaller one.
+ */
 static es_code_t check_activations(const check_t *c, es_status_t *status) {
   es_external_info_t info;
-  ES_TRY(es_plan_external(c->plan, &info, status));
+  int64_t most = 0, largest = c->pending[0];
+  for (int64_t i = 0; i < c->n; i++) {
+    const int64_t bytes = c->n > 1 ? es_plan_external_bytes(c->plan, c->pending[i], c->ranks) : 0;
+    if (bytes > most) largest = c->pending[i];
+    if (bytes > most) most = bytes;
+  }
+  ES_TRY(es_plan_external(c->plan, largest, &info, status));
   const int64_t available = es_memory_available();
-  const int64_t need = c->here * es_plan_activations_bytes(c->plan, &info, c->ranks);
-  const int more = es_plan_activations_fit(c->plan, &info, c->ranks, c->here, available);
+  const int64_t need = c->here * es_plan_activations_bytes(c->plan, largest, &info, c->ranks);
+  const int more = es_plan_activations_fit(c->plan, largest, &info, c->ranks, c->here, available);
   es_external_info_destroy(&info);
   if (more == c->ranks) return ES_OK;
   char advice[80] = "start fewer on each node";
-  if (more > 0) snprintf(advice, sizeof advice, "use %d ranks in all, %d on each node", more, c->here);
+  if (more > 0 && c->n > 1)
+    snprintf(advice, sizeof advice, "use --ranks-per-point %d", more);
+  else if (more > 0)
+    snprintf(advice, sizeof advice, "use %d ranks in all, %d on each node", more, c->here);
   return es_fail(status, ES_INPUT, "run", "%s: would need about %s on this node (%d of %d rank%s), but %s are free; %s",
                  es_job_path(c->plan->job), es_bytes(need).text, c->here, c->ranks, c->ranks == 1 ? "" : "s",
                  es_bytes(available).text, advice);
@@ -133,7 +143,7 @@ es_code_t es_run_check_memory(const es_plan_t *plan, const int64_t *pending, int
   ES_MPI(MPI_Comm_size(node, &check.here));
   ES_MPI(MPI_Comm_rank(node, &rank));
   /* Nodes may differ, so the first rank of each node checks its own. */
-  if (rank == 0 && es_job_base(plan->job)->source == ES_SOURCE_ACTIVATIONS)
+  if (rank == 0 && !es_source_has_network(es_job_base(plan->job)->source))
     check_activations(&check, status);
   else if (rank == 0)
     check_node(&check, stream, status);

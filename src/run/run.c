@@ -3,13 +3,17 @@
 #include "dataset_cache.h"
 #include "eigenscope/clock.h"
 #include "eigenscope/comm.h"
+#include "eigenscope/epochs.h"
 #include "eigenscope/file.h"
+#include "eigenscope/live.h"
 #include "eigenscope/memory.h"
 #include "eigenscope/pipeline.h"
 #include "eigenscope/schedule.h"
 #include "eigenscope/state.h"
+#include "pace.h"
 #include "progress.h"
 #include "run_internal.h"
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,10 +25,14 @@ typedef struct run {
   int rank, ranks_per_point;
   int64_t *pending; /* owned; points to run, in the order of work */
   double *cost;     /* owned; cost of each pending point */
+  int64_t *sorted;  /* owned; pending points, ascending */
+  uint8_t *fate;    /* owned; what became of each of them */
   es_dataset_cache_t datasets;
   es_schedule_t *schedule; /* owned */
   es_progress_t progress;
-  double deadline; /* in seconds of es_clock */
+  es_rates_t *rates;       /* owned; the work that this rank's group did, NULL in a dry run */
+  const es_point_t *point; /* borrowed; the current point */
+  es_pace_t pace;
 } run_t;
 
 /* ---- requests to stop ---- */
@@ -44,9 +52,16 @@ void es_run_catch_signals(void) {
 }
 
 static bool must_stop(void *context) {
-  const run_t *run = context;
+  run_t *run = context;
   if (run->schedule) es_schedule_progress(run->schedule);
-  return signalled != 0 || es_clock() > run->deadline;
+  if (run->point) es_progress_batch(&run->progress, run->point);
+  const bool over = es_pace_is_over(&run->pace);
+  if (run->point) es_progress_sign(&run->progress, run->point, run->pace.asked);
+  return over || signalled != 0;
+}
+
+static double time_left(void *context) {
+  return es_pace_left(&((const run_t *)context)->pace);
 }
 
 /* ---- choosing the pending points ---- */
@@ -55,9 +70,13 @@ static bool must_stop(void *context) {
 static es_code_t choose_groups(run_t *run, es_status_t *status) {
   const es_run_t *out = run->out;
   const int asked = run->settings->ranks_per_point;
-  const bool activations = es_job_base(out->plan.job)->source == ES_SOURCE_ACTIVATIONS;
+  const bool activations = !es_source_has_network(es_job_base(out->plan.job)->source);
   run->ranks_per_point = asked > 0 ? asked : 1;
-  if (activations && asked == 0) ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &run->ranks_per_point));
+  if (activations && asked == 0) { /* all ranks: a single point has them all */
+    int ranks;
+    ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &ranks));
+    run->ranks_per_point = ranks > out->selection.n ? ranks / (int)out->selection.n : 1;
+  }
   if (activations) return ES_OK;
   if (asked & (asked - 1))
     return es_fail(status, ES_INPUT, "run", "--ranks-per-point %d: must be a power of two (1, 2, 4, 8, ...)", asked);
@@ -74,7 +93,8 @@ static es_code_t choose_groups(run_t *run, es_status_t *status) {
   return ES_OK;
 }
 
-static bool is_pending(const run_t *run, int64_t index) {
+/* `known` receives the result unless the point is pending. */
+static bool is_pending(const run_t *run, int64_t index, es_live_look_t *look, es_known_t *known) {
   const char *output = run->out->plan.output, *id = es_grid_id(run->out->plan.grid, index);
   char path[ES_PATH_MAX], state[ES_PATH_MAX];
   es_result_summary_t summary;
@@ -84,13 +104,21 @@ static bool is_pending(const run_t *run, int64_t index) {
   if (summary.outcome == ES_OUTCOME_COMPLETE) { /* killed, or the disk failed, before its state was removed */
     es_state_path(state, output, id);
     es_state_remove(state);
+    es_live_path(state, output, id);
+    es_live_remove(state);
+  } else {
+    es_live_clean(look, id);
   }
   if (summary.outcome == ES_OUTCOME_DAMAGED)
     fprintf(stderr, "eigenscope: warning: %s: is damaged, so the point is computed again: %s\n", path, summary.reason);
   run->out->unreadable += summary.outcome == ES_OUTCOME_UNREADABLE; /* es_results_table says so at the end */
+  run->out->done += summary.outcome == ES_OUTCOME_COMPLETE;
+  run->out->diverged += summary.outcome == ES_OUTCOME_DIVERGED;
   if (summary.outcome == ES_OUTCOME_UNREADABLE) return false;
-  if (summary.outcome == ES_OUTCOME_DIVERGED) return run->settings->retry_failed;
-  return summary.outcome != ES_OUTCOME_COMPLETE;
+  const bool pending =
+      summary.outcome == ES_OUTCOME_DIVERGED ? run->settings->retry_failed : summary.outcome != ES_OUTCOME_COMPLETE;
+  if (!pending) (void)es_results_remember(known, &summary); /* else its file is read again */
+  return pending;
 }
 
 typedef struct item {
@@ -105,6 +133,11 @@ static int compare_items(const void *a, const void *b) {
   return x->index < y->index ? -1 : x->index > y->index;
 }
 
+static int compare_indices(const void *a, const void *b) {
+  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
 /* Finds the points without a result. Rank 0 looks at the files and tells the others. */
 static es_code_t find_pending(run_t *run, es_status_t *status) {
   const es_selection_t *selection = &run->out->selection;
@@ -112,11 +145,18 @@ static es_code_t find_pending(run_t *run, es_status_t *status) {
   item_t *items = es_allocate((size_t)selection->n, sizeof *items);
   run->pending = es_allocate((size_t)selection->n, sizeof *run->pending);
   run->cost = es_allocate((size_t)selection->n, sizeof *run->cost);
-  if (!items || !run->pending || !run->cost) es_out_of_memory(status, "run", "%lld points", (long long)selection->n);
+  run->out->n_known = run->rank == 0 ? selection->n : 0;
+  run->out->known = es_allocate_zero((size_t)run->out->n_known, sizeof *run->out->known);
+  run->sorted = es_allocate((size_t)selection->n, sizeof *run->sorted);
+  run->fate = es_allocate_zero((size_t)selection->n, sizeof *run->fate);
+  if (!items || !run->pending || !run->cost || !run->sorted || !run->fate || !run->out->known)
+    es_out_of_memory(status, "run", "%lld points", (long long)selection->n);
   if (es_agree(MPI_COMM_WORLD, status) != ES_OK) goto out;
+  es_live_look_t look = {.output = run->out->plan.output};
   for (int64_t i = 0; run->rank == 0 && i < selection->n; i++) {
     const int64_t index = selection->index[i];
-    if (is_pending(run, index)) items[n++] = (item_t){index, es_plan_cost(&run->out->plan, index)};
+    if (is_pending(run, index, &look, &run->out->known[i]))
+      items[n++] = (item_t){index, es_plan_cost(&run->out->plan, index)};
   }
   qsort(items, (size_t)n, sizeof *items, compare_items);
   ES_MPI(MPI_Bcast(&n, 1, MPI_INT64_T, 0, MPI_COMM_WORLD));
@@ -124,11 +164,38 @@ static es_code_t find_pending(run_t *run, es_status_t *status) {
   for (int64_t i = 0; i < n; i++) {
     run->pending[i] = items[i].index;
     run->cost[i] = items[i].cost;
+    run->sorted[i] = items[i].index;
   }
+  qsort(run->sorted, (size_t)n, sizeof *run->sorted, compare_indices);
   run->out->n_pending = n;
 out:
   es_free(items);
   return status->code;
+}
+
+/* Prints the first line of a run: what it will do. Called on rank 0. */
+static void print_opening(const run_t *run) {
+  const es_run_t *out = run->out;
+  int ranks;
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &ranks));
+  const int64_t n = out->selection.n, grid = es_grid_count(out->plan.grid);
+  const bool retry = run->settings->retry_failed, dry = run->settings->dry_run;
+  printf("%s: ", es_job_name(out->plan.job));
+  if (n < grid) printf("%lld of ", (long long)n);
+  printf("%lld point%s", (long long)grid, es_plural(grid));
+  if (!dry) printf(", %lld done", (long long)out->done);
+  if (out->diverged > 0)
+    printf(", %lld diverged%s", (long long)out->diverged, retry ? "" : " (--retry-failed runs such points again)");
+  if (out->unreadable > 0) printf(", %lld unreadable", (long long)out->unreadable);
+  if (out->n_pending > 0) {
+    printf(", %lld to %s on %d rank%s", (long long)out->n_pending, dry ? "try" : "run", ranks, es_plural(ranks));
+    if (run->ranks_per_point > 1 && ranks > 1) printf(", %d for each point", run->ranks_per_point);
+  }
+  if (dry)
+    printf("; nothing is written\n");
+  else
+    printf("; results %s %s/points/\n", out->n_pending > 0 ? "go to" : "are in", out->plan.output);
+  fflush(stdout);
 }
 
 /* ---- files ---- */
@@ -149,21 +216,30 @@ static es_code_t make_folders(const run_t *run, es_status_t *status) {
   return es_agree(MPI_COMM_WORLD, status);
 }
 
-/* Checks a job of activations: the files must be sound, and be those from which an existing result was made. */
-static es_code_t check_activations(const run_t *run, es_status_t *status) {
-  const es_plan_t *plan = &run->out->plan;
-  es_external_info_t info;
+/* Checks that the files of a point are those from which an existing result was made. */
+static es_code_t compare_files(const run_t *run, int64_t i, const char *fingerprint, es_status_t *status) {
   char path[ES_PATH_MAX];
   es_result_summary_t summary;
-  if (run->rank == 0 && es_plan_external(plan, &info, status) == ES_OK) {
-    es_result_find(path, plan->output, es_grid_id(plan->grid, 0));
-    es_result_summarize(&summary, path);
-    if ((summary.outcome == ES_OUTCOME_COMPLETE || summary.outcome == ES_OUTCOME_DIVERGED) &&
-        strcmp(summary.fingerprint, info.fingerprint) != 0)
-      es_fail(status, ES_INPUT, "run",
-              "%s: was measured on other activations (fingerprint %s, but the files now have %s); use another "
-              "--output, or remove this result",
-              path, summary.fingerprint, info.fingerprint);
+  es_results_summarize(&run->out->plan, run->out->selection.index[i], &run->out->known[i], path, &summary);
+  if ((summary.outcome != ES_OUTCOME_COMPLETE && summary.outcome != ES_OUTCOME_DIVERGED) ||
+      strcmp(summary.fingerprint, fingerprint) == 0)
+    return ES_OK;
+  return es_fail(status, ES_INPUT, "run",
+                 "%s: was measured on other files (fingerprint %s, but the files now have %s); use another "
+                 "--output, or remove this result",
+                 path, summary.fingerprint, fingerprint);
+}
+
+/* Checks a job of activations or moments: the files must be sound, and be those of existing results. */
+static es_code_t check_activations(const run_t *run, es_status_t *status) {
+  const es_plan_t *plan = &run->out->plan;
+  const es_selection_t *selection = &run->out->selection;
+  es_external_info_t info;
+  if (run->rank == 0 && plan->moments != NULL) { /* they were sound when the plan was made */
+    for (int64_t i = 0; status->code == ES_OK && i < selection->n; i++)
+      compare_files(run, i, plan->moments[selection->index[i]].fingerprint, status);
+  } else if (run->rank == 0 && es_plan_external(plan, 0, &info, status) == ES_OK) {
+    compare_files(run, 0, info.fingerprint, status);
     es_external_info_destroy(&info);
   }
   return es_agree(MPI_COMM_WORLD, status);
@@ -175,16 +251,24 @@ static es_code_t load_data(run_t *run, es_status_t *status) {
   run->datasets.plan = plan;
   if (run->datasets.stream && run->rank == 0 && run->progress.mode != ES_PROGRESS_NONE)
     printf("the images do not fit into memory, so they are read from the file during the run\n");
-  if (es_job_base(plan->job)->source == ES_SOURCE_ACTIVATIONS) return check_activations(run, status);
+  if (!es_source_has_network(es_job_base(plan->job)->source)) return check_activations(run, status);
   for (int64_t i = 0; i < run->out->n_pending; i++) {
     es_point_t point;
     es_plan_point(plan, run->pending[i], &point);
     ES_TRY(es_dataset_cache_add(&run->datasets, &point, status));
   }
-  return es_dataset_cache_check(&run->datasets, &run->out->selection, status);
+  return es_dataset_cache_check(&run->datasets, &run->out->selection, run->out->known, status);
 }
 
 /* ---- the work ---- */
+
+/* What became of a pending point. */
+enum { WAITING, SHORT_OF_TIME, BEGUN, FINISHED };
+
+static void mark(run_t *run, int64_t index, uint8_t fate) {
+  const int64_t *at = bsearch(&index, run->sorted, (size_t)run->out->n_pending, sizeof index, compare_indices);
+  run->fate[at - run->sorted] = fate;
+}
 
 static void note_outcome(run_t *run, const es_pipeline_t *pipeline, int64_t index, const es_point_t *point,
                          const es_status_t *status) {
@@ -192,14 +276,74 @@ static void note_outcome(run_t *run, const es_pipeline_t *pipeline, int64_t inde
   int rank;
   ES_MPI(MPI_Comm_rank(pipeline->comm, &rank));
   run->progress.place = rank == 0 && !stopped ? es_schedule_finished(run->schedule, index) : 0;
-  run->out->stopped += rank == 0 && stopped;
+  mark(run, index, stopped ? BEGUN : FINISHED);
   run->out->failed += rank == 0 && failed;
   if (rank == 0 && failed)
-    fprintf(stderr, "%seigenscope: point %lld (%s): %s\n",
-            run->progress.mode == ES_PROGRESS_LIVE ? ES_PROGRESS_ERASE : "", (long long)index,
-            es_grid_id(run->out->plan.grid, index), status->message);
+    es_progress_print(&run->progress, "eigenscope: point %lld (%s): %s", (long long)index,
+                      es_grid_id(run->out->plan.grid, index), status->message);
   es_progress_point(&run->progress, point, pipeline, status);
   run->progress.place = 0;
+}
+
+/* Prepares the output of progress, and the measurement of rates on the leaders of groups. */
+static void start_progress(run_t *run) {
+  es_progress_t *p = &run->progress;
+  int in_group, ranks, last_in_group;
+  ES_MPI(MPI_Comm_rank(es_schedule_group(run->schedule), &in_group));
+  ES_MPI(MPI_Comm_size(es_schedule_group(run->schedule), &p->ranks));
+  ES_MPI(MPI_Comm_size(MPI_COMM_WORLD, &ranks));
+  p->points = run->out->n_pending;
+  p->started = es_clock();
+  p->schedule = run->schedule;
+  p->leader = in_group == 0;
+  p->first = run->rank == 0;
+  p->row = es_schedule_group_number(run->schedule);
+  es_schedule_assign(ranks - 1, ranks, run->ranks_per_point, &p->rows, &last_in_group);
+  p->rows++;
+  p->end = (double)NAN;
+  if (p->leader && !run->settings->dry_run) es_sign_start(&p->sign, es_job_name(run->out->plan.job), p->ranks, p->rows);
+  if (p->leader && !run->settings->dry_run) p->rates = run->rates = es_allocate_zero(1, sizeof *run->rates);
+  es_run_cpu(p->cpu);
+  if (p->first) es_progress_start(p);
+}
+
+/* True if what the point still lacks fits into the time that is left, by its forecast and the speed of this group so
+ * far. A point that is too long for any run with this time limit is started nevertheless, because its epochs are saved.
+ * A group that has done nothing yet knows no speed, and starts any point. Collective over the group. */
+static bool fits(run_t *run, const es_point_t *point, int64_t index) {
+  const char *id = es_grid_id(run->out->plan.grid, index);
+  const double epochs = es_point_epochs(point);
+  char state[ES_PATH_MAX];
+  int does = 1, rank;
+  ES_MPI(MPI_Comm_rank(es_schedule_group(run->schedule), &rank));
+  if (rank == 0 && run->pace.cost > 0.0 && isfinite(run->pace.limit)) {
+    es_state_path(state, run->out->plan.output, id);
+    const double lacks = epochs - 1 - es_state_epoch(state, id); /* epochs; without a state, its epoch is −1 */
+    const double needed = es_pace_predict(&run->pace, lacks / epochs * es_plan_cost(&run->out->plan, index));
+    const double left = es_pace_left(&run->pace);
+    does = needed <= left || (needed > run->pace.limit && needed / lacks <= left);
+  }
+  ES_MPI(MPI_Bcast(&does, 1, MPI_INT, 0, es_schedule_group(run->schedule)));
+  return does;
+}
+
+/* Lists the points of the run that are not finished. Collective over MPI_COMM_WORLD. */
+static es_code_t list_left(run_t *run, es_status_t *status) {
+  es_run_t *out = run->out;
+  const int n = (int)out->n_pending; /* at most a million */
+  ES_MPI(MPI_Allreduce(MPI_IN_PLACE, run->fate, n, MPI_UINT8_T, MPI_MAX, MPI_COMM_WORLD));
+  for (int i = 0; i < n; i++) out->stopped += run->fate[i] != FINISHED;
+  if (run->rank != 0 || out->stopped == 0) return ES_OK;
+  out->begun.index = es_allocate((size_t)out->stopped, sizeof *out->begun.index);
+  out->waiting.index = es_allocate((size_t)out->stopped, sizeof *out->waiting.index);
+  if (!out->begun.index || !out->waiting.index)
+    return es_out_of_memory(status, "run", "%lld points", (long long)out->stopped);
+  for (int i = 0; i < n; i++) {
+    es_selection_t *list = run->fate[i] == BEGUN ? &out->begun : &out->waiting;
+    if (run->fate[i] != FINISHED) list->index[list->n++] = run->sorted[i];
+    out->short_of_time = out->short_of_time || run->fate[i] == SHORT_OF_TIME;
+  }
+  return ES_OK;
 }
 
 /* Runs points until none is left or a stop is requested; a point that fails does not end the others. */
@@ -207,38 +351,51 @@ static es_code_t run_points(run_t *run, es_status_t *status) {
   es_run_t *out = run->out;
   ES_TRY(es_schedule_create(&run->schedule, MPI_COMM_WORLD, run->ranks_per_point, run->pending, run->cost,
                             out->n_pending, status));
-  run->progress.points = out->n_pending;
-  run->progress.started = es_clock();
-  run->progress.schedule = run->schedule;
+  start_progress(run);
   es_pipeline_t pipeline = {.comm = es_schedule_group(run->schedule),
                             .output = out->plan.output,
                             .n_points = es_grid_count(out->plan.grid),
                             .job_name = es_job_name(out->plan.job),
                             .engine = es_run_engine(),
-                            .watch = {must_stop, run},
+                            .watch = {must_stop, time_left, run},
                             .dry_run = run->settings->dry_run,
                             .accept_cpu_change = run->settings->accept_cpu_change,
                             .report = es_progress_epoch,
                             .report_context = &run->progress,
+                            .resumed = es_progress_resumed,
                             .warn = es_progress_warn};
   pipeline.n_provenance = es_run_provenance(&pipeline.provenance);
-  for (int64_t index; (index = es_schedule_next(run->schedule)) >= 0;) {
+  const es_group_t group = {.comm = pipeline.comm, .watch = &pipeline.watch};
+  es_pace_begin(&run->pace);
+  for (int64_t index; es_group_pause(&group, &(es_status_t){0}) == ES_OK;) {
     es_point_t point;
     es_status_t own = {0};
+    if ((index = es_schedule_next(run->schedule)) < 0) break;
     es_plan_point(&out->plan, index, &point);
-    run->progress.index = index;
+    if (!fits(run, &point, index)) { /* a cheaper one may fit */
+      mark(run, index, SHORT_OF_TIME);
+      continue;
+    }
+    es_progress_begin(&run->progress, &out->plan, index, &point);
+    run->point = &point;
+    const double start = es_clock();
     es_pipeline_point(&pipeline, &point, es_grid_id(out->plan.grid, index),
-                      point.source == ES_SOURCE_ACTIVATIONS ? NULL : es_dataset_cache_find(&run->datasets, &point),
+                      !es_source_has_network(point.source) ? NULL : es_dataset_cache_find(&run->datasets, &point),
                       &own);
+    run->point = NULL;
     note_outcome(run, &pipeline, index, &point, &own);
-    if (own.code == ES_STOPPED) break;
+    if (pipeline.share > 0.0)
+      es_pace_note(&run->pace, pipeline.share * es_plan_cost(&out->plan, index), es_clock() - start);
   }
-  int64_t counts[2] = {out->failed, out->stopped};
+  int64_t counts[2] = {out->failed, run->progress.leader ? run->progress.epochs : 0};
   ES_MPI(MPI_Allreduce(MPI_IN_PLACE, counts, 2, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD));
   out->failed = counts[0];
-  out->stopped = counts[1];
+  out->epochs = counts[1];
+  list_left(run, status);
   if (run->rank == 0) es_progress_end(&run->progress);
-  return ES_OK;
+  if (!run->settings->dry_run)
+    es_run_store_rates(run->rates, out->plan.output, run->progress.mode == ES_PROGRESS_NONE || out->failed > 0);
+  return es_agree(MPI_COMM_WORLD, status);
 }
 
 /* Does everything before the first point. */
@@ -250,8 +407,12 @@ static es_code_t prepare(run_t *run, es_status_t *status) {
   es_plan_select(&out->plan, settings->points, settings->task, &out->selection, status);
   ES_TRY(es_agree(MPI_COMM_WORLD, status));
   ES_TRY(choose_groups(run, status));
+  if (run->rank == 0 && !settings->dry_run) es_rates_clean(out->plan.output);
   ES_TRY(find_pending(run, status));
   const es_selection_t pending = {out->n_pending, run->pending};
+  const char *lacks = settings->allow_emulation ? NULL : es_run_lacks(&out->plan, &pending);
+  if (lacks != NULL) es_fail(status, ES_INPUT, "run", "%s: %s", es_job_path(out->plan.job), lacks);
+  ES_TRY(es_agree(MPI_COMM_WORLD, status));
   if (run->rank == 0 && settings->progress != ES_PROGRESS_NONE) es_plan_print_notes(&out->plan, &pending);
   ES_TRY(es_run_check_memory(&out->plan, run->pending, out->n_pending, run->ranks_per_point, &run->datasets.stream,
                              status));
@@ -261,23 +422,31 @@ static es_code_t prepare(run_t *run, es_status_t *status) {
 es_code_t es_run(es_run_t *out, const es_run_settings_t *settings, es_status_t *status) {
   run_t run = {.settings = settings,
                .out = out,
-               .progress = {.mode = settings->progress, .verbose = settings->verbose},
-               .deadline = es_clock() + settings->seconds};
+               .progress = {.mode = settings->progress, .verbose = settings->verbose, .dry_run = settings->dry_run}};
+  es_pace_start(&run.pace, settings->seconds);
   *out = (es_run_t){0};
   ES_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &run.rank));
   es_code_t code = prepare(&run, status);
   if (code == ES_SYSTEM) code = status->code = ES_INPUT; /* no point was run */
   if (code == ES_OK && out->n_pending > 0 && !settings->dry_run) code = make_folders(&run, status);
+  if (code == ES_OK && run.rank == 0 && settings->progress != ES_PROGRESS_NONE) print_opening(&run);
   if (code == ES_OK && out->n_pending > 0) code = run_points(&run, status);
   if (code == ES_OK && settings->verbose) es_progress_memory(&run.progress);
   es_schedule_destroy(run.schedule);
   es_dataset_cache_destroy(&run.datasets);
   es_free(run.pending);
+  es_free(run.sorted);
+  es_free(run.fate);
   es_free(run.cost);
+  es_free(run.rates);
   return code;
 }
 
 void es_run_destroy(es_run_t *run) {
+  for (int64_t i = 0; run->known && i < run->n_known; i++) es_free(run->known[i].reason);
+  es_free(run->known);
   es_selection_destroy(&run->selection);
+  es_selection_destroy(&run->begun);
+  es_selection_destroy(&run->waiting);
   es_plan_destroy(&run->plan);
 }

@@ -20,11 +20,15 @@
 #define SPLIT_EPOCH_LAYER_DELTA     DIMENSIONS4(SPLIT, EPOCH, LAYER, DELTA)
 #define SPLIT_EPOCH_LAYER_COMPONENT DIMENSIONS4(SPLIT, EPOCH, LAYER, COMPONENT)
 #define PROBE_LAYER                 DIMENSIONS2(PROBE_EPOCH, LAYER)
+#define EPOCH_LAYER                 DIMENSIONS2(EPOCH, LAYER)
 #define REFERENCE_SPLIT_EPOCH_DELTA DIMENSIONS4(REFERENCE, SPLIT, EPOCH, DELTA)
 
 #define FIELD(id, name, group, type, units, long_name, ...)                                                            \
   [ES_FIELD_##id] = {name, long_name, units, ES_TYPE_##type, ES_GROUP_##group, __VA_ARGS__}
 #define QUANTITY(id, name, long_name, ...) FIELD(id, #name, CORE, F64, "1", long_name, SPLIT_EPOCH_LAYER),
+
+#define WEIGHTS(id, name, long_name)                                                                                   \
+  FIELD(WEIGHTS_##id, "weights_" #name, WEIGHTS, F64, "1", long_name ", of the weights of the layer", EPOCH_LAYER),
 
 static const es_field_info_t FIELDS[ES_FIELDS] = {
     FIELD(LAYER_KIND, "layer_kind", CORE, STRING, "1", "kind of the layer", LAYER),
@@ -51,7 +55,7 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
     FIELD(SOLVER, "solver", CORE, U8, "1", "eigensolver that was used", SPLIT_EPOCH_LAYER,
           .flag_meanings = "none lapack scalapack elpa"),
     FIELD(FLAGS, "flags", CORE, U8, "1", "reasons why a measurement is not an ordinary number", SPLIT_EPOCH_LAYER,
-          .flag_meanings = "dead undersampled nonfinite fallback unsolved", .flag_bits = true),
+          .flag_meanings = "dead undersampled nonfinite fallback unsolved rounding", .flag_bits = true),
     FIELD(INTRINSIC_DIMENSION, "intrinsic_dimension", CORE, I32, "1",
           "linear PCA dimension: number of principal components that explain the share delta of the variance",
           SPLIT_EPOCH_LAYER_DELTA),
@@ -103,15 +107,15 @@ static const es_field_info_t FIELDS[ES_FIELDS] = {
           REFERENCE_SPLIT_EPOCH_DELTA),
     FIELD(LAYER_STRIDE, "layer_stride", GEOMETRY, I32, "pixel",
           "distance on the input between neighbouring positions of the output", LAYER),
-    ES_QUANTITY_ROWS(QUANTITY)};
+    ES_QUANTITY_ROWS(QUANTITY) ES_MATRIX_ROWS(WEIGHTS)};
 
 /* Larger extents count as damage, so that a damaged file cannot make us allocate too much. */
-enum { EPOCHS_MAX = 100000, COMPONENTS_MAX = 1 << 28, CLASSES_MAX = 1 << 16 };
+enum { EPOCHS_MAX = 100000, LAYERS_MAX = 1 << 24, COMPONENTS_MAX = 1 << 28, CLASSES_MAX = 1 << 16 };
 
 static const es_dimension_info_t DIMENSION[ES_DIMENSIONS] = {
     [ES_DIM_SPLIT] = {"split", "part of the data", ES_TYPE_STRING, ES_SPLITS, "train eval"},
     [ES_DIM_EPOCH] = {"epoch", "number of epochs trained; 0 is the initial network", ES_TYPE_I32, EPOCHS_MAX, NULL},
-    [ES_DIM_LAYER] = {"layer", "measured layer, in forward order", ES_TYPE_STRING, ES_LAYERS_MAX, NULL},
+    [ES_DIM_LAYER] = {"layer", "measured layer, in forward order", ES_TYPE_STRING, LAYERS_MAX, NULL},
     [ES_DIM_DELTA] = {"delta", "share of the variance to explain", ES_TYPE_F64, ES_DELTAS_MAX, NULL},
     [ES_DIM_COMPONENT] = {"component", "index of the eigenvalue, 0 for the largest", ES_TYPE_I32, COMPONENTS_MAX, NULL},
     [ES_DIM_CLASS] = {"class", "label", ES_TYPE_I32, CLASSES_MAX, NULL},
@@ -123,7 +127,7 @@ static const es_dimension_info_t DIMENSION[ES_DIMENSIONS] = {
                            "directions onto which outputs are projected: leading eigenvectors, or random directions",
                            ES_TYPE_STRING, ES_PROJECTIONS, "eigenspace random"},
     [ES_DIM_LAYER_OR_ALL] = {"layer_or_all", "layer whose output is projected, or all layers at once", ES_TYPE_STRING,
-                             ES_LAYERS_MAX + 1, NULL},
+                             LAYERS_MAX + 1, NULL},
     [ES_DIM_FEATURE] = {"feature", "index of the feature within the layer", ES_TYPE_I32, COMPONENTS_MAX, NULL},
 };
 

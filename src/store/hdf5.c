@@ -1,4 +1,5 @@
 #include "eigenscope/hdf5.h"
+#include "eigenscope/file.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,16 @@ es_code_t es_hdf5_reason(char out[ES_HDF5_REASON_SIZE]) {
   return words != NULL ? ES_SYSTEM : ES_INPUT;
 }
 
+bool es_hdf5_is_newer(const char *reason, char out[ES_HDF5_LACK_SIZE]) {
+  unsigned major, minor, release;
+  if (strstr(reason, "version") == NULL || H5get_libversion(&major, &minor, &release) < 0) return false;
+  snprintf(out, ES_HDF5_LACK_SIZE,
+           "needs a newer HDF5 than %u.%u.%u, or is damaged (%.100s); write the file again for older versions, as h5py "
+           "does without libver=\"latest\" (analysis/README.md, Files of a newer HDF5)",
+           major, minor, release, reason);
+  return true;
+}
+
 hid_t es_hdf5_string_type(void) {
   const hid_t type = H5Tcopy(H5T_C_S1);
   if (type < 0) return type;
@@ -61,8 +72,35 @@ es_code_t es_hdf5_open(hid_t *out, const char *path, char reason[ES_HDF5_REASON_
   return *out >= 0 ? ES_OK : es_hdf5_reason(reason);
 }
 
+bool es_hdf5_text(hid_t object, const char *name, char *out, size_t size) {
+  ES_HDF5_QUIET;
+  enum { FIXED_MOST = 4096 };
+  char fixed[FIXED_MOST + 1] = "", *variable = NULL;
+  ES_HDF5_ID attribute = H5Aexists(object, name) > 0 ? H5Aopen(object, name, H5P_DEFAULT) : -1;
+  ES_HDF5_ID space = attribute >= 0 ? H5Aget_space(attribute) : -1;
+  ES_HDF5_ID type = attribute >= 0 ? H5Aget_type(attribute) : -1;
+  if (type < 0 || space < 0 || H5Tget_class(type) != H5T_STRING || H5Sget_simple_extent_npoints(space) != 1)
+    return false;
+  const bool is_variable = H5Tis_variable_str(type) > 0;
+  ES_HDF5_ID memory = H5Tcopy(H5T_C_S1);
+  if (memory < 0 || (!is_variable && H5Tget_size(type) > FIXED_MOST) ||
+      H5Tset_size(memory, is_variable ? H5T_VARIABLE : FIXED_MOST) < 0 || H5Tset_cset(memory, H5Tget_cset(type)) < 0 ||
+      H5Aread(attribute, memory, is_variable ? (void *)&variable : fixed) < 0)
+    return false;
+  const char *text = is_variable ? variable : fixed;
+  const bool fits = text != NULL && strlen(text) < size;
+  if (fits) snprintf(out, size, "%s", text);
+  if (variable != NULL) H5Dvlen_reclaim(memory, space, H5P_DEFAULT, &variable);
+  return fits;
+}
+
+bool es_hdf5_is_moments(hid_t file) {
+  char format[sizeof ES_HDF5_MOMENTS];
+  return es_hdf5_text(file, "format", format, sizeof format) && strcmp(format, ES_HDF5_MOMENTS) == 0;
+}
+
 es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es_status_t *status) {
-  char reason[ES_HDF5_REASON_SIZE];
+  char reason[ES_HDF5_REASON_SIZE], newer[ES_HDF5_LACK_SIZE];
   struct stat facts;
   *out = -1;
   if (stat(path, &facts) != 0) return es_fail(status, ES_INPUT, stage, "%s: this file does not exist", path);
@@ -71,9 +109,19 @@ es_code_t es_hdf5_open_input(hid_t *out, const char *path, const char *stage, es
   }
   if (!S_ISREG(facts.st_mode))
     return es_fail(status, ES_INPUT, stage, "%s: is not a file of images or activations", path);
-  if (H5Fis_hdf5(path) == 0) return es_fail(status, ES_INPUT, stage, "%s: is not an HDF5 file", path);
+  if (H5Fis_hdf5(path) == 0) {
+    const char *kind = es_file_kind(path);
+    return es_fail(status, ES_INPUT, stage, "%s: is not an HDF5 file%s%s", path, kind != NULL ? " but " : "",
+                   kind != NULL ? kind : "");
+  }
   const es_code_t code = es_hdf5_open(out, path, reason);
-  if (code == ES_OK) return ES_OK;
+  if (code == ES_OK && (strcmp(stage, "moments") == 0 || !es_hdf5_is_moments(*out))) return ES_OK;
+  if (code == ES_OK) {
+    H5Fclose(*out);
+    *out = -1;
+    return es_fail(status, ES_INPUT, stage, "%s: holds moments; a job with `source: moments` measures them", path);
+  }
+  if (es_hdf5_is_newer(reason, newer)) return es_fail(status, code, stage, "%s: %s", path, newer);
   return es_fail(status, code, stage, "%s: %s: %s", path,
                  code == ES_SYSTEM ? "cannot be read" : "is damaged or truncated, according to HDF5", reason);
 }
@@ -148,9 +196,11 @@ static bool has_values_elsewhere(hid_t list) {
 const char *es_hdf5_check_size(hid_t dataset, size_t count, size_t size) {
   enum { DEFLATE_MOST = 1032, SPARE = 1 << 20 }; /* best ratio of deflate; bytes that are harmless anyway */
   size_t bytes;
+  const bool overflows = __builtin_mul_overflow(count, size, &bytes);
+  if (!overflows && bytes <= SPARE && H5Dget_offset(dataset) != HADDR_UNDEF) return NULL; /* contiguous, in this file */
   ES_HDF5_ID list = H5Dget_create_plist(dataset), file = H5Iget_file_id(dataset);
   if (list < 0 || has_values_elsewhere(list)) return "has its values in other files";
-  if (__builtin_mul_overflow(count, size, &bytes)) return "is larger than any memory";
+  if (overflows) return "is larger than any memory";
   hsize_t stored = H5Dget_storage_size(dataset), all = 0;
   if (file >= 0 && H5Fget_filesize(file, &all) >= 0 && stored > all) stored = all;
   if (bytes <= SPARE || bytes / DEFLATE_MOST <= stored) return NULL;
@@ -181,7 +231,7 @@ es_code_t es_hdf5_check_values(hid_t dataset, char out[ES_HDF5_LACK_SIZE]) {
   ES_HDF5_ID list = H5Dget_create_plist(dataset);
   if (list < 0 || H5Dget_space_status(dataset, &written) < 0) {
     const es_code_t code = es_hdf5_reason(reason);
-    snprintf(out, ES_HDF5_LACK_SIZE, "is damaged: %s", reason);
+    if (!es_hdf5_is_newer(reason, out)) snprintf(out, ES_HDF5_LACK_SIZE, "is damaged: %s", reason);
     return code;
   }
   if (has_values_elsewhere(list)) {

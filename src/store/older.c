@@ -125,9 +125,9 @@ static es_code_t correct_border(es_reader_t *reader) {
   point.resolution = (int32_t)resolution;
   const es_code_t code = es_graph_create(&graph, &point, &(es_status_t){0});
   if (code != ES_OK) return code == ES_INPUT ? ES_OK : es_reader_out_of_memory(reader);
-  const int32_t layer = es_graph_border(graph);
+  const int32_t node = es_graph_border(graph);
   for (int64_t i = 0; i < result->extent[ES_DIM_LAYER]; i++)
-    border[i] = layer < graph->n_layers && strcmp(result->layers[i].name, graph->nodes[graph->layers[layer]].name) == 0;
+    border[i] = node < graph->n_nodes && strcmp(result->layers[i].name, graph->nodes[node].name) == 0;
   es_graph_destroy(graph);
   return ES_OK;
 }

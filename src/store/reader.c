@@ -45,12 +45,15 @@ static es_code_t open_variable(es_reader_t *reader, const char *name, es_type_t 
 /* Reads `count` strings of less than `size` bytes, one every `stride` bytes from `out`. */
 static es_code_t read_strings(es_reader_t *reader, hid_t object, const char *name, size_t count, char *out,
                               size_t stride, size_t size) {
+  enum { BUFFER = 4096 }; /* HDF5 clears its buffer, of 1 MiB by default, at each reading of strings */
   es_code_t code = ES_OK;
-  ES_HDF5_ID type = es_hdf5_string_type(), space = H5Dget_space(object);
+  ES_HDF5_ID type = es_hdf5_string_type(), space = H5Dget_space(object), list = H5Pcreate(H5P_DATASET_XFER);
+  if (list >= 0) H5Pset_buffer(list, BUFFER, NULL, NULL);
   char **values = es_allocate_zero(count, sizeof *values);
   if (values == NULL) {
     code = es_reader_out_of_memory(reader);
-  } else if (type < 0 || space < 0 || H5Dread(object, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
+  } else if (type < 0 || space < 0 ||
+             H5Dread(object, type, H5S_ALL, H5S_ALL, list >= 0 ? list : H5P_DEFAULT, values) < 0) {
     code = es_reader_broken(reader, name);
   } else {
     for (size_t i = 0; i < count && code == ES_OK; i++) {
@@ -89,19 +92,26 @@ static es_code_t read_groups(es_reader_t *reader, bool groups[ES_FIELD_GROUPS]) 
   return ES_OK;
 }
 
-/* Reads the extents of the dimensions from their coordinate variables; 0 for dimensions that the groups do not use. */
-static es_code_t read_extents(es_reader_t *reader, const bool groups[ES_FIELD_GROUPS], int64_t extent[ES_DIMENSIONS]) {
+static es_code_t set_extent(es_reader_t *reader, es_dimension_t dimension, hsize_t length,
+                            int64_t extent[ES_DIMENSIONS]) {
+  const es_dimension_info_t *info = es_dimension_info(dimension);
+  if (length < 1 || length > (hsize_t)info->most)
+    return es_reader_foreign(reader, "the length of the dimension %s is %llu, but must be from 1 to %lld", info->name,
+                             (unsigned long long)length, (long long)info->most);
+  extent[dimension] = (int64_t)length;
+  return ES_OK;
+}
+
+/* Opens the coordinate variables of the dimensions that the groups use, and reads their extents, 0 for the others. The
+ * caller closes the variables. */
+static es_code_t open_dimensions(es_reader_t *reader, const bool groups[ES_FIELD_GROUPS], int64_t extent[ES_DIMENSIONS],
+                                 hid_t object[ES_DIMENSIONS]) {
   for (int i = 0; i < ES_DIMENSIONS; i++) {
     const es_dimension_info_t *info = es_dimension_info((es_dimension_t)i);
     hsize_t length[ES_RANK_MAX] = {0};
-    ES_HDF5_ID object = -1;
-    extent[i] = 0;
     if (!es_dimension_is_used((es_dimension_t)i, groups)) continue;
-    ES_TRY(open_variable(reader, info->name, info->type, 1, length, &object));
-    if (length[0] < 1 || length[0] > (hsize_t)info->most)
-      return es_reader_foreign(reader, "the length of the dimension %s is %llu, but must be from 1 to %lld", info->name,
-                               (unsigned long long)length[0], (long long)info->most);
-    extent[i] = (int64_t)length[0];
+    ES_TRY(open_variable(reader, info->name, info->type, 1, length, &object[i]));
+    ES_TRY(set_extent(reader, (es_dimension_t)i, length[0], extent));
   }
   return ES_OK;
 }
@@ -131,14 +141,10 @@ static es_code_t check_words(es_reader_t *reader, es_dimension_t dimension, hid_
 
 /* An index must equal its position. Epochs and deltas must ascend, because positions are found by value (NaN has none).
  */
-es_code_t es_reader_coordinate(es_reader_t *reader, es_dimension_t dimension) {
+static es_code_t read_coordinate(es_reader_t *reader, es_dimension_t dimension, hid_t object) {
   es_result_t *result = reader->result;
   const es_dimension_info_t *info = es_dimension_info(dimension);
   const int64_t count = result->extent[dimension];
-  hsize_t length[ES_RANK_MAX] = {0};
-  ES_HDF5_ID object = -1;
-  ES_TRY(open_variable(reader, info->name, info->type, 1, length, &object));
-  if (length[0] != (hsize_t)count) return es_reader_foreign(reader, "%s has other dimensions", info->name);
   if (dimension == ES_DIM_LAYER)
     return read_strings(reader, object, info->name, (size_t)count, result->layers[0].name, sizeof *result->layers,
                         ES_NAME_MAX);
@@ -154,6 +160,16 @@ es_code_t es_reader_coordinate(es_reader_t *reader, es_dimension_t dimension) {
   return ES_OK;
 }
 
+es_code_t es_reader_coordinate(es_reader_t *reader, es_dimension_t dimension) {
+  const es_dimension_info_t *info = es_dimension_info(dimension);
+  hsize_t length[ES_RANK_MAX] = {0};
+  ES_HDF5_ID object = -1;
+  ES_TRY(open_variable(reader, info->name, info->type, 1, length, &object));
+  if (length[0] != (hsize_t)reader->result->extent[dimension])
+    return es_reader_foreign(reader, "%s has other dimensions", info->name);
+  return read_coordinate(reader, dimension, object);
+}
+
 /* Reads a variable into the result; strings get memory of their own. */
 static es_code_t read_field_data(es_reader_t *reader, es_field_t field, hid_t object) {
   es_result_t *result = reader->result;
@@ -167,21 +183,36 @@ static es_code_t read_field_data(es_reader_t *reader, es_field_t field, hid_t ob
   return ES_OK;
 }
 
-/* Checks a variable, and reads it if it is wanted. */
-static es_code_t read_field(es_reader_t *reader, es_field_t field) {
-  es_result_t *result = reader->result;
-  const es_field_info_t *info = es_field_info(field);
-  hsize_t extent[ES_RANK_MAX] = {0};
-  ES_HDF5_ID object = -1;
-  ES_TRY(open_variable(reader, info->name, info->type, info->rank, extent, &object));
+static es_code_t check_extents(es_reader_t *reader, const es_field_info_t *info, const hsize_t found[ES_RANK_MAX],
+                               const int64_t extent[ES_DIMENSIONS]) {
   for (int i = 0; i < info->rank; i++) {
-    const int64_t expected = result->extent[info->dimensions[i]];
-    if (extent[i] != (hsize_t)expected)
+    const int64_t expected = extent[info->dimensions[i]];
+    if (found[i] != (hsize_t)expected)
       return es_reader_foreign(reader, "the length of the variable %s is %llu along %s, but must be %lld", info->name,
-                               (unsigned long long)extent[i], es_dimension_info(info->dimensions[i])->name,
+                               (unsigned long long)found[i], es_dimension_info(info->dimensions[i])->name,
                                (long long)expected);
   }
-  return result->data[field] != NULL ? read_field_data(reader, field, object) : ES_OK;
+  return ES_OK;
+}
+
+es_code_t es_reader_field(es_reader_t *reader, es_field_t field, hid_t *object) {
+  const es_field_info_t *info = es_field_info(field);
+  hsize_t extent[ES_RANK_MAX] = {0};
+  ES_TRY(open_variable(reader, info->name, info->type, info->rank, extent, object));
+  return check_extents(reader, info, extent, reader->result->extent);
+}
+
+/* Checks a variable, and reads it if it is wanted. Memory is allocated after the check that the file holds as much. */
+static es_code_t read_field(es_reader_t *reader, es_field_t field, bool wanted) {
+  ES_HDF5_ID object = -1;
+  ES_TRY(es_reader_field(reader, field, &object));
+  if (!wanted) return ES_OK;
+  if (!es_result_allocate_field(reader->result, field)) return es_reader_out_of_memory(reader);
+  return read_field_data(reader, field, object);
+}
+
+es_code_t es_reader_read_field(es_reader_t *reader, es_field_t field) {
+  return read_field(reader, field, true);
 }
 
 /* A merged file turns attributes into variables, so they must not have names that the schema uses. */
@@ -200,11 +231,12 @@ static bool is_name_of_result(const char *name) {
   return strncmp(name, "merged_", strlen("merged_")) != 0;
 }
 
-/* Reads root attributes, and checks that the file is a result of a known version. */
-static es_code_t read_attributes(es_reader_t *reader) {
+/* Checks by its attributes that the file is a result of a known version. */
+static es_code_t check_attributes(es_reader_t *reader) {
   int64_t version;
-  ES_TRY(es_attributes_read(reader));
   const char *schema = es_reader_text(reader, "schema"), *number = es_reader_attribute(reader, "schema_version");
+  if (es_hdf5_is_moments(reader->file))
+    return es_reader_foreign(reader, "it holds moments; a job with `source: moments` measures them");
   if (strcmp(schema, STORE_SCHEMA) != 0) {
     return es_reader_foreign(reader, "the attribute schema is \"%.40s\", but must be \"" STORE_SCHEMA "\"", schema);
   }
@@ -227,20 +259,22 @@ static es_code_t read_attributes(es_reader_t *reader) {
 /* Reads layers and their widths, which define the layout of packed fields in memory. */
 static es_code_t read_widths(es_reader_t *reader) {
   es_result_t *result = reader->result;
-  int32_t widths[ES_LAYERS_MAX];
   hsize_t extent[ES_RANK_MAX] = {0};
   const es_field_info_t *info = es_field_info(ES_FIELD_LAYER_WIDTH);
   ES_HDF5_ID object = -1;
   ES_TRY(open_variable(reader, info->name, info->type, info->rank, extent, &object));
-  ES_TRY(read_numbers(reader, object, info->name, info->type, widths));
-  for (int64_t i = 0; i < result->extent[ES_DIM_LAYER]; i++) {
+  int32_t *widths = es_allocate((size_t)result->extent[ES_DIM_LAYER], sizeof *widths);
+  if (widths == NULL) return es_reader_out_of_memory(reader);
+  es_code_t code = read_numbers(reader, object, info->name, info->type, widths);
+  for (int64_t i = 0; code == ES_OK && i < result->extent[ES_DIM_LAYER]; i++) {
     result->layers[i].width = widths[i];
     if (widths[i] < 1 || widths[i] > result->extent[ES_DIM_COMPONENT])
-      return es_reader_foreign(reader, "the width of a layer is %d, but must be from 1 to %lld", widths[i],
+      code = es_reader_foreign(reader, "the width of a layer is %d, but must be from 1 to %lld", widths[i],
                                (long long)result->extent[ES_DIM_COMPONENT]);
   }
-  es_result_count_widths(result);
-  return ES_OK;
+  es_free(widths);
+  if (code == ES_OK) es_result_count_widths(result);
+  return code;
 }
 
 /* Computes quantities that the file lacks from its eigenvalues. */
@@ -263,32 +297,92 @@ static es_code_t compute_quantities(es_reader_t *reader, const bool lacking[ES_F
   return code;
 }
 
-static es_code_t read_all(es_reader_t *reader, const bool *wanted) {
+static es_code_t read_dimensions(es_reader_t *reader, const bool groups[ES_FIELD_GROUPS], hid_t object[ES_DIMENSIONS]) {
   int64_t extent[ES_DIMENSIONS] = {0};
-  bool groups[ES_FIELD_GROUPS];
-  ES_TRY(read_attributes(reader));
-  ES_TRY(read_groups(reader, groups));
-  ES_TRY(read_extents(reader, groups, extent));
-  es_result_t *result = reader->result = es_result_allocate(extent, groups);
-  if (result == NULL) return es_reader_out_of_memory(reader);
+  ES_TRY(open_dimensions(reader, groups, extent, object));
+  reader->result = es_result_allocate(extent, groups);
+  if (reader->result == NULL) return es_reader_out_of_memory(reader);
   for (int i = 0; i < ES_DIMENSIONS; i++) {
-    if (extent[i] > 0) ES_TRY(es_reader_coordinate(reader, (es_dimension_t)i));
+    if (extent[i] > 0) ES_TRY(read_coordinate(reader, (es_dimension_t)i, object[i]));
   }
+  return ES_OK;
+}
+
+/* Reads everything but the fields. */
+static es_code_t read_frame(es_reader_t *reader) {
+  bool groups[ES_FIELD_GROUPS];
+  hid_t object[ES_DIMENSIONS];
+  for (int i = 0; i < ES_DIMENSIONS; i++) object[i] = -1;
+  ES_TRY(es_attributes_read(reader));
+  ES_TRY(check_attributes(reader));
+  ES_TRY(read_groups(reader, groups));
+  const es_code_t code = read_dimensions(reader, groups, object);
+  for (int i = 0; i < ES_DIMENSIONS; i++) es_hdf5_close(&object[i]);
+  return code;
+}
+
+static es_code_t read_all(es_reader_t *reader, const bool *wanted) {
+  ES_TRY(read_frame(reader));
   bool lacking[ES_FIELDS] = {false}, computes = false;
   for (int i = 0; i < ES_FIELDS; i++) {
     const es_field_t field = (es_field_t)i;
-    if (!groups[es_field_info(field)->group]) continue;
+    if (!reader->result->groups[es_field_info(field)->group]) continue;
     assert(!wanted[i] || !es_field_is_packed(field)); /* the widths are not known yet */
-    if (wanted[i] && !es_result_allocate_field(result, field)) return es_reader_out_of_memory(reader);
     if (es_field_is_optional(field) && H5Lexists(reader->file, es_field_info(field)->name, H5P_DEFAULT) == 0) {
       lacking[i] = wanted[i];
       computes = computes || (wanted[i] && es_field_is_quantity(field));
     } else {
-      ES_TRY(read_field(reader, field));
+      ES_TRY(read_field(reader, field, wanted[i]));
     }
+  }
+  for (int i = 0; i < ES_FIELDS; i++) {
+    if (lacking[i] && !es_result_allocate_field(reader->result, (es_field_t)i)) return es_reader_out_of_memory(reader);
   }
   ES_TRY(es_older_correct(reader));
   return computes ? compute_quantities(reader, lacking) : ES_OK;
+}
+
+/* Reads wanted fields of the core alone; the first field that has a dimension gives its extent. */
+static es_code_t read_few(es_reader_t *reader, const bool *wanted, hid_t object[ES_FIELDS]) {
+  static const bool core[ES_FIELD_GROUPS] = {[ES_GROUP_CORE] = true};
+  static const es_dimension_t coordinates[] = {ES_DIM_EPOCH, ES_DIM_DELTA};
+  int64_t extent[ES_DIMENSIONS] = {0};
+  ES_TRY(es_attributes_read_some(reader));
+  ES_TRY(check_attributes(reader));
+  for (int i = 0; i < ES_FIELDS; i++) {
+    const es_field_info_t *info = es_field_info((es_field_t)i);
+    hsize_t found[ES_RANK_MAX] = {0};
+    if (!wanted[i]) continue;
+    ES_TRY(open_variable(reader, info->name, info->type, info->rank, found, &object[i]));
+    for (int k = 0; k < info->rank; k++) {
+      if (extent[info->dimensions[k]] == 0) ES_TRY(set_extent(reader, info->dimensions[k], found[k], extent));
+    }
+    ES_TRY(check_extents(reader, info, found, extent));
+  }
+  if (extent[ES_DIM_SPLIT] != ES_SPLITS) return es_reader_foreign(reader, "split must be train, eval");
+  reader->result = es_result_allocate(extent, core);
+  if (reader->result == NULL) return es_reader_out_of_memory(reader);
+  for (size_t i = 0; i < sizeof coordinates / sizeof *coordinates; i++)
+    ES_TRY(es_reader_coordinate(reader, coordinates[i]));
+  for (int i = 0; i < ES_FIELDS; i++) {
+    if (!wanted[i]) continue;
+    if (!es_result_allocate_field(reader->result, (es_field_t)i)) return es_reader_out_of_memory(reader);
+    ES_TRY(read_field_data(reader, (es_field_t)i, object[i]));
+  }
+  return ES_OK;
+}
+
+es_code_t es_reader_load_some(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status) {
+  ES_HDF5_QUIET;
+  hid_t object[ES_FIELDS];
+  for (int i = 0; i < ES_FIELDS; i++) object[i] = -1;
+  *reader = (es_reader_t){.path = path, .status = status, .kind = "result", .file = -1};
+  es_code_t code = es_reader_open_file(&reader->file, path, status);
+  if (code == ES_OK) code = read_few(reader, wanted, object);
+  for (int i = 0; i < ES_FIELDS; i++) es_hdf5_close(&object[i]);
+  es_hdf5_close(&reader->file);
+  reader->file = -1;
+  return code;
 }
 
 es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status) {
@@ -314,6 +408,13 @@ es_code_t es_reader_open(es_reader_t *reader, const char *path, const bool *want
   *reader = (es_reader_t){.path = path, .status = status, .kind = "result", .file = -1};
   ES_TRY(es_reader_open_file(&reader->file, path, status));
   return read_all(reader, wanted);
+}
+
+es_code_t es_reader_open_frame(es_reader_t *reader, const char *path, es_status_t *status) {
+  *reader = (es_reader_t){.path = path, .status = status, .kind = "result", .file = -1};
+  ES_TRY(es_reader_open_file(&reader->file, path, status));
+  ES_TRY(read_frame(reader));
+  return es_older_correct(reader);
 }
 
 es_code_t es_reader_load(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status) {

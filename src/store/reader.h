@@ -19,6 +19,7 @@ typedef struct es_reader {
   hid_t file;          /* owned; −1 when closed */
   int32_t schema_version;
   es_result_t *result;        /* owned; only the wanted fields */
+  const char *layer;          /* borrowed; pattern of the layers to show, NULL for all */
   es_attribute_t *attributes; /* owned; in the order of the file */
   int n_attributes;
 } es_reader_t;
@@ -29,8 +30,18 @@ typedef struct es_reader {
  * with "<path>: <what is wrong>" for a file that is no result or is damaged; ES_SYSTEM when out of memory. *reader is
  * always set, so es_reader_destroy may be called in any case. */
 es_code_t es_reader_load(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status);
+/* As es_reader_load for fields of the core, which must have all dimensions up to ES_DIM_DELTA, but neither reads nor
+ * checks anything else: of the attributes only those of a summary, of the coordinates only epochs and deltas. Takes a
+ * quarter of the time. */
+es_code_t es_reader_load_some(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status);
 /* As es_reader_load, but leaves the file open until es_reader_destroy. HDF5 must be quiet. */
 es_code_t es_reader_open(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status);
+/* As es_reader_open without fields: reads root attributes and coordinates, and checks no fields. */
+es_code_t es_reader_open_frame(es_reader_t *reader, const char *path, es_status_t *status);
+/* Opens and checks the variable of a field; the caller closes it. ES_INPUT. */
+es_code_t es_reader_field(es_reader_t *reader, es_field_t field, hid_t *object);
+/* Checks a field, and reads it into the result. */
+es_code_t es_reader_read_field(es_reader_t *reader, es_field_t field);
 /* Reads a coordinate variable of the open file into the result, which has its extents already; layers come before
  * dimensions that depend on them. ES_INPUT for a variable that does not match the schema. */
 es_code_t es_reader_coordinate(es_reader_t *reader, es_dimension_t dimension);
@@ -39,6 +50,8 @@ es_code_t es_reader_coordinate(es_reader_t *reader, es_dimension_t dimension);
 es_code_t es_reader_damaged(const es_reader_t *reader, const char *what, const char *reason);
 es_code_t es_reader_broken(const es_reader_t *reader, const char *what);
 es_code_t es_reader_out_of_memory(const es_reader_t *reader);
+/* ES_INPUT: no layer matches the pattern `layer`; names the first and the last layer. */
+es_code_t es_reader_no_layer(const es_reader_t *reader, const char *layer, const char *first, const char *last);
 /* Stores a failure: the HDF5 file is sound but does not match the schema. */
 es_code_t es_reader_foreign(const es_reader_t *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Opens a file of results. ES_INPUT with "<path>: <what is wrong>" if it is not a file or cannot be read. */
@@ -46,6 +59,8 @@ es_code_t es_reader_open_file(hid_t *file, const char *path, es_status_t *status
 /* Appends all root attributes of the open file that are variable-length strings or numbers to the reader; ignores
  * others. ES_INPUT if one cannot be read, ES_SYSTEM when out of memory. */
 es_code_t es_attributes_read(es_reader_t *reader);
+/* Appends those root attributes that a summary needs, if the file has them. Codes as es_attributes_read. */
+es_code_t es_attributes_read_some(es_reader_t *reader);
 /* True if the name is allowed for an attribute or an axis: letters, digits and underscores. */
 bool es_attribute_name_is_fit(const char *name);
 /* Sets *same if the variable has an attribute of this name with this text. ES_INPUT if it cannot be read. */

@@ -27,3 +27,9 @@ es_code_t es_reader_foreign(const es_reader_t *reader, const char *format, ...) 
 es_code_t es_reader_out_of_memory(const es_reader_t *reader) {
   return es_fail(reader->status, ES_SYSTEM, STORE_STAGE, "%s: cannot be read: out of memory", reader->path);
 }
+
+es_code_t es_reader_no_layer(const es_reader_t *reader, const char *layer, const char *first, const char *last) {
+  return es_fail(reader->status, ES_INPUT, STORE_STAGE,
+                 "%s: no layer matches \"%.100s\"; the first layer is \"%.100s\", the last layer is \"%.100s\"",
+                 reader->path, layer, first, last);
+}

@@ -136,15 +136,16 @@ es_code_t es_result_create(es_result_t **out, const es_result_shape_t *shape, es
   int64_t extent[ES_DIMENSIONS];
   const bool groups[ES_FIELD_GROUPS] = {[ES_GROUP_CORE] = true,
                                         [ES_GROUP_RECALL] =
-                                            shape->n_classes > 0 && shape->point->source != ES_SOURCE_ACTIVATIONS,
+                                            shape->n_classes > 0 && es_source_has_network(shape->point->source),
                                         [ES_GROUP_PROBE] = shape->n_probe_epochs > 0,
                                         [ES_GROUP_EIGENSPACE] = shape->eigenspace,
                                         [ES_GROUP_EIGENVECTORS] = shape->eigenvectors,
                                         [ES_GROUP_PROJECTION] = shape->projection,
                                         [ES_GROUP_STABILITY] = true,
-                                        [ES_GROUP_GEOMETRY] = true};
+                                        [ES_GROUP_GEOMETRY] = true,
+                                        [ES_GROUP_WEIGHTS] = shape->weights};
   *out = NULL;
-  assert(shape->n_layers <= ES_LAYERS_MAX && shape->point->measure.n_deltas <= ES_DELTAS_MAX);
+  assert(shape->point->measure.n_deltas <= ES_DELTAS_MAX);
   if (shape->n_layers < 1) {
     return es_fail(status, ES_INPUT, STORE_STAGE,
                    "no layer would be measured: at least one pattern of measure.layers must match a layer of %s",

@@ -56,6 +56,8 @@ double es_result_last_value(const es_result_t *result, es_field_t field);
 /* Mean saturation over hidden layers at the last measured epoch and a delta (index); in the eval split if it was
  * measured, else in the train split. */
 double es_result_last_saturation(const es_result_t *result, int64_t delta);
+/* As es_result_last_saturation, of one layer. */
+double es_result_layer_saturation(const es_result_t *result, int64_t delta, int64_t layer);
 /* Mean of a float64 field over the layers at these indices, except the output layer and layers with a flag of
  * ES_FLAGS_EXCLUDED; NaN if no layer is left. `at` gives split and epoch; its layer index is overwritten. */
 double es_result_mean(const es_result_t *result, es_field_t field, int64_t at[ES_DIMENSIONS]);

@@ -111,6 +111,7 @@ static void for_each_row(es_text_t *out, const es_reader_t *reader, range_t delt
       for (int i = 0; i < ES_FIELDS && !has; i++) has = has_numbers(result, (es_field_t)i, split, epoch);
       if (!has) continue;
       for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
+        if (!es_show_layer(reader, layer)) continue;
         for (int64_t delta = deltas.first; delta <= deltas.last; delta++) {
           const int64_t at[ES_DIMENSIONS] = {
               [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer, [ES_DIM_DELTA] = delta};
@@ -206,7 +207,19 @@ static void show_json(es_text_t *out, const es_reader_t *reader, range_t deltas)
   es_text_append(out, "\n  ]\n}\n");
 }
 
-es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, double delta, es_status_t *status) {
+static es_code_t choose_layers(es_reader_t *reader, const char *layer) {
+  const es_result_t *result = reader->result;
+  const int64_t n = result->extent[ES_DIM_LAYER];
+  reader->layer = layer;
+  if (layer == NULL) return ES_OK;
+  for (int64_t i = 0; i < n; i++) {
+    if (es_show_layer(reader, i)) return ES_OK;
+  }
+  return es_reader_no_layer(reader, layer, result->layers[0].name, result->layers[n - 1].name);
+}
+
+es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t format, double delta, const char *layer,
+                         es_status_t *status) {
   bool wanted[ES_FIELDS];
   es_reader_t reader;
   /* Spectra and per-class values are left to programs that read HDF5. */
@@ -216,6 +229,7 @@ es_code_t es_result_show(es_text_t *out, const char *path, es_show_format_t form
   int64_t at = 0;
   es_code_t code = es_reader_load(&reader, path, wanted, status);
   if (code == ES_OK) code = es_reader_delta(&reader, delta, &at);
+  if (code == ES_OK) code = choose_layers(&reader, layer);
   if (code == ES_OK) {
     const range_t deltas =
         delta == ES_DELTA_ANY ? (range_t){0, reader.result->extent[ES_DIM_DELTA] - 1} : (range_t){at, at};

@@ -59,6 +59,7 @@ static char flag_letter(uint8_t flags) {
          : (flags & ES_FLAG_UNSOLVED) != 0     ? 's'
          : (flags & ES_FLAG_DEAD) != 0         ? 'd'
          : (flags & ES_FLAG_UNDERSAMPLED) != 0 ? 'u'
+         : (flags & ES_FLAG_ROUNDING) != 0     ? 'r'
                                                : ' ';
 }
 
@@ -143,7 +144,8 @@ static void append_layer(es_text_t *out, const es_result_t *result, const view_t
 static void append_legend(es_text_t *out, const es_result_t *result, const view_t *view) {
   static const char *const meanings[] = {
       "n  not finite: NaN or infinity in the activations", "s  unsolved: no eigensolver passed its check",
-      "d  dead: the layer has no variance", "u  undersampled: fewer rows than the width of the layer + 1"};
+      "d  dead: the layer has no variance", "u  undersampled: fewer rows than the width of the layer + 1",
+      "r  rounding: the last directions at the largest delta have less variance than rounding to bfloat16 adds"};
   for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
     bool used = false;
     for (int column = 0; column < view->columns.n && !used; column++) {
@@ -151,7 +153,7 @@ static void append_legend(es_text_t *out, const es_result_t *result, const view_
         used = flag_letter(es_result_flags(result, view->split, view->columns.epoch[column], layer)) == meanings[i][0];
       }
     }
-    if (used) es_text_append(out, "  %s (left out of the mean)\n", meanings[i]);
+    if (used) es_text_append(out, "  %s%s\n", meanings[i], meanings[i][0] == 'r' ? "" : " (left out of the mean)");
   }
   bool tail = false, unconverged = false;
   for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER] && view->probe >= 0; layer++) {
@@ -177,7 +179,8 @@ static void append_means(es_text_t *out, const es_result_t *result, const view_t
   end_line(out);
 }
 
-static void append_split(es_text_t *out, const es_result_t *result, int split, int64_t delta) {
+static void append_split(es_text_t *out, const es_reader_t *reader, int split, int64_t delta) {
+  const es_result_t *result = reader->result;
   view_t view = {.split = split, .width = name_width(result), .delta = delta, .probe = last_probes(result, split)};
   int room = (WIDTH - view.width - 7 - (view.probe >= 0 ? COLUMN + 1 : 0)) / COLUMN;
   view.columns = choose_columns(result, split, es_result_epoch_measured, room);
@@ -193,9 +196,11 @@ static void append_split(es_text_t *out, const es_result_t *result, int split, i
   append_epochs(out, result, &view.columns);
   if (view.probe >= 0) es_text_append(out, "%*s", COLUMN + (view.columns.n > 0), "probe");
   es_text_append(out, "\n");
-  for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) append_layer(out, result, &view, layer);
-  append_means(out, result, &view, "mean of hidden", ES_FIELD_SATURATION);
-  if (es_result_has(result, ES_GROUP_EIGENSPACE))
+  for (int64_t layer = 0; layer < result->extent[ES_DIM_LAYER]; layer++) {
+    if (es_show_layer(reader, layer)) append_layer(out, result, &view, layer);
+  }
+  if (reader->layer == NULL) append_means(out, result, &view, "mean of hidden", ES_FIELD_SATURATION);
+  if (reader->layer == NULL && es_result_has(result, ES_GROUP_EIGENSPACE))
     append_means(out, result, &view, "mean overlap", ES_FIELD_EIGENSPACE_OVERLAP);
   append_legend(out, result, &view);
 }
@@ -257,6 +262,10 @@ static void append_axes(es_text_t *out, const es_reader_t *reader) {
     snprintf(name, sizeof name, "%.*s", (int)length, rest);
     rest += length + (rest[length] == ' ');
     const char *value = es_reader_attribute(reader, name);
+    char ratio[32];
+    double width;
+    if (value != NULL && strcmp(name, "width") == 0 && es_text_to_double(value, &width))
+      value = es_text_ratio(width, ratio);
     snprintf(item, sizeof item, "%s %s", name, value != NULL ? value : "?");
     const size_t size = strlen(es_text_make_plain(item));
     if (line > 0 && line + 3 + size > WIDTH) {
@@ -304,6 +313,6 @@ void es_show_table(es_text_t *out, const es_reader_t *reader, int64_t delta) {
   es_text_append(out, "\n");
   append_axes(out, reader);
   append_outcome(out, reader);
-  for (int split = 0; split < ES_SPLITS; split++) append_split(out, reader->result, split, delta);
+  for (int split = 0; split < ES_SPLITS; split++) append_split(out, reader, split, delta);
   append_scalars(out, reader->result);
 }

@@ -22,15 +22,31 @@ double es_result_last_value(const es_result_t *result, es_field_t field) {
   return last;
 }
 
-double es_result_last_saturation(const es_result_t *result, int64_t delta) {
+/* Finds the last measured epoch of the eval split, or of the train split if eval was not measured. */
+static bool last_measured(const es_result_t *result, es_split_t *split, int64_t *epoch) {
   static const es_split_t order[ES_SPLITS] = {ES_EVAL, ES_TRAIN};
   for (int i = 0; i < ES_SPLITS; i++) {
-    for (int64_t epoch = result->extent[ES_DIM_EPOCH] - 1; epoch >= 0; epoch--) {
-      if (es_result_epoch_measured(result, (int)order[i], epoch))
-        return es_result_mean_saturation(result, order[i], epoch, delta);
+    for (*epoch = result->extent[ES_DIM_EPOCH] - 1; *epoch >= 0; --*epoch) {
+      *split = order[i];
+      if (es_result_epoch_measured(result, (int)*split, *epoch)) return true;
     }
   }
-  return NAN;
+  return false;
+}
+
+double es_result_last_saturation(const es_result_t *result, int64_t delta) {
+  es_split_t split;
+  int64_t epoch;
+  return last_measured(result, &split, &epoch) ? es_result_mean_saturation(result, split, epoch, delta) : NAN;
+}
+
+double es_result_layer_saturation(const es_result_t *result, int64_t delta, int64_t layer) {
+  es_split_t split;
+  int64_t epoch;
+  if (!last_measured(result, &split, &epoch)) return NAN;
+  const int64_t at[ES_DIMENSIONS] = {
+      [ES_DIM_SPLIT] = split, [ES_DIM_EPOCH] = epoch, [ES_DIM_LAYER] = layer, [ES_DIM_DELTA] = delta};
+  return es_result_value(result, ES_FIELD_SATURATION, at);
 }
 
 int32_t es_reader_reached(const es_reader_t *reader) {
@@ -81,6 +97,7 @@ static void fill(es_result_summary_t *out, const char *path, const es_reader_t *
   snprintf(out->reason, sizeof out->reason, "%s", es_reader_text(reader, "reason"));
   es_text_make_plain(out->reason);
   snprintf(out->fingerprint, sizeof out->fingerprint, "%s", es_reader_text(reader, "dataset_fingerprint"));
+  es_kind_name(out->kind, es_reader_text(reader, "onednn"), es_reader_text(reader, "blas"));
   out->epochs = result->epoch[result->extent[ES_DIM_EPOCH] - 1];
   out->reached = es_reader_reached(reader);
   out->accuracy = es_result_last_value(result, ES_FIELD_ACCURACY);
@@ -89,7 +106,9 @@ static void fill(es_result_summary_t *out, const char *path, const es_reader_t *
       es_result_last_saturation(result, es_headline_delta(result->delta, result->extent[ES_DIM_DELTA]));
 }
 
-void es_result_summarize(es_result_summary_t *out, const char *path) {
+typedef es_code_t load_t(es_reader_t *reader, const char *path, const bool *wanted, es_status_t *status);
+
+static void summarize(es_result_summary_t *out, const char *path, load_t *load) {
   static const bool wanted[ES_FIELDS] = {
       [ES_FIELD_LAYER_OUTPUT] = true, [ES_FIELD_LOSS] = true,  [ES_FIELD_ACCURACY] = true,
       [ES_FIELD_SECONDS] = true,      [ES_FIELD_FLAGS] = true, [ES_FIELD_SATURATION] = true};
@@ -107,11 +126,19 @@ void es_result_summarize(es_result_summary_t *out, const char *path) {
   }
   es_status_t status = {0};
   es_reader_t reader;
-  es_code_t code = es_reader_load(&reader, path, wanted, &status);
+  es_code_t code = load(&reader, path, wanted, &status);
   out->schema_version = reader.schema_version;
   if (code == ES_OK)
     fill(out, path, &reader);
   else
     fail(out, code == ES_INPUT ? ES_OUTCOME_DAMAGED : ES_OUTCOME_UNREADABLE, path, status.message);
   es_reader_destroy(&reader);
+}
+
+void es_result_summarize(es_result_summary_t *out, const char *path) {
+  summarize(out, path, es_reader_load);
+}
+
+void es_result_glance(es_result_summary_t *out, const char *path) {
+  summarize(out, path, es_reader_load_some);
 }

@@ -47,7 +47,8 @@ static es_code_t build(es_trainer_t *t, es_status_t *status) {
   t->labels = es_allocate((size_t)batch, sizeof *t->labels);
   t->confusion = es_allocate_zero((size_t)(classes_of(t) * classes_of(t)), sizeof *t->confusion);
   if (!t->order || !t->labels || !t->confusion) return es_out_of_memory(status, "train", "the order of the samples");
-  ES_TRY(es_model_create(&t->model, p->graph, p->group, batches, n, !p->inference, status));
+  const es_model_setup_t setup = {batches, n, !p->inference, p->point->train.precision};
+  ES_TRY(es_model_create(&t->model, p->graph, p->group, &setup, status));
   if (p->inference) return ES_OK;
   es_model_initialise(t->model, p->point->seed);
   return es_optimizer_create(&t->optimizer, &p->point->train, p->graph->parameter_count, status);
@@ -143,9 +144,8 @@ static es_code_t diverged(es_trainer_t *t, const epoch_t *e, const es_pass_t *pa
 static const double lost = 0x1p40;
 
 static double signal_of(const es_trainer_t *t, const es_samples_t *samples) {
-  const es_watch_t *watch = &t->setup.watch;
   if (es_dataset_failure(samples->dataset, &(es_status_t){0}) != ES_OK) return lost;
-  return watch->stop && watch->stop(watch->context) ? 1.0 : 0.0;
+  return es_watch_must_stop(&t->setup.watch) ? 1.0 : 0.0;
 }
 
 /* Reports the failure of the lowest rank that failed. Collective. */
