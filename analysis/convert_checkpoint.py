@@ -10,15 +10,15 @@
     from convert_checkpoint import read_safetensors, write_safetensors
 
 A checkpoint is a state_dict, or it holds state_dicts in dictionaries and lists, as {"model": ..., "ema": ..., "epoch": 5}
-does. If it holds several, the program lists them and writes nothing: choose one with --key (--key . for tensors that are
-not in any dictionary). States of optimizers do not count. Values of a state_dict that are no tensors are left out, and
-named. --drop and --only choose tensors by name. If all names begin with "module." or "_orig_mod.", which DataParallel
-and torch.compile add, the program removes that prefix. Values keep their precision. The program prints which
-tensors it converted.
+does, or it is a whole module. If it holds several state_dicts, the program lists them and writes nothing: choose one with
+--key (--key . for tensors that are not in any dictionary). States of optimizers do not count. Values of a state_dict that
+are no weights are left out, and named. --drop and --only choose tensors by name. The program removes the prefixes that
+DataParallel, torch.compile, Lightning and averages of weights add ("module.", "_orig_mod.", "model.", "ema_model.", ...), in
+any order, if all names have them. Values keep their precision. The program prints which tensors it converted.
 
-Files are read with PyTorch's weights_only, which runs no code from a file. --trust reads files with other Python objects
-too, and may run code from them: use it only for files that you trust. PyTorch 1.13 of Debian 12 needs --trust for files
-with single numbers such as a learning rate. Needs python3-torch and python3-numpy.
+No code of a file runs, and PyTorch is not needed: see torch_file.py. --trust reads the file with PyTorch instead, which may
+run code from it: use it only for tensors of classes that are not PyTorch's, in files that you trust. Needs python3-numpy;
+--trust, and the way back to PyTorch, need python3-torch.
 """
 import argparse
 import fnmatch
@@ -26,16 +26,24 @@ import json
 import math
 import os
 import pathlib
+import re
 import struct
 import sys
 
-import numpy as np
+try:
+    import numpy as np
+except ModuleNotFoundError:
+    if __name__ != "__main__":
+        raise
+    sys.exit("convert_checkpoint: Python's numpy is missing; install it (python3-numpy in Debian)")
 
-PREFIXES = ("module.", "_orig_mod.")
-# bfloat16 has no numpy type: its 16 bits are stored as uint16.
-DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
-          "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}
-HEADER_MAX = 100_000_000
+import torch_file
+from torch_file import DTYPES, HEADER_MAX, FileError, Object, Tensor
+
+INSIDE = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")  # added at any place of a name
+ADDED = (*INSIDE, "module", "_forward_module")  # no network has names of its own that begin so
+WRAPPERS = (*ADDED, "model", "net", "network", "ema", "ema_model", "model_ema", "online_model")
+DEPTH_MOST = 100  # of dictionaries in each other
 
 
 class ConvertError(Exception):
@@ -76,7 +84,8 @@ def read_safetensors(path):
     """Reads ({name: array}, metadata, {name: dtype in the file}); BF16 as uint16."""
     data = pathlib.Path(path).read_bytes()
     if len(data) < 8 or struct.unpack_from("<Q", data)[0] > min(len(data) - 8, HEADER_MAX):
-        raise ConvertError(f"{path} is cut off or not a safetensors file")
+        words = torch_file.describe(path)
+        raise ConvertError(f"{path} {words or 'is cut off, or a PyTorch file; let the name of a PyTorch file end in .pt'}")
     length, = struct.unpack_from("<Q", data)
     try:
         header = json.loads(data[8:8 + length])
@@ -95,22 +104,23 @@ def read_safetensors(path):
 # ---- the choice of tensors ----
 
 def torch_type(value, name):
-    """True if the value is an object of this class of PyTorch, which load_torch imports before there are any."""
+    """True if the value is an object of this class of PyTorch, which --trust imports before there are any."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.nn.Module if name == "Module" else torch.Tensor)
 
 
 def is_tensor(value):
-    return torch_type(value, "Tensor") or isinstance(value, np.ndarray)
+    return isinstance(value, (Tensor, np.ndarray)) or torch_type(value, "Tensor")
 
 
 def is_real(tensor):
-    return "float" in str(tensor.dtype)
+    return re.match("b?float|B?F[0-9]", str(tensor.dtype).removeprefix("torch.")) is not None
 
 
 def split_state(state):
-    """Returns ({name: tensor}, [names of other values])."""
-    tensors = {name: value for name, value in state.items() if isinstance(name, str) and is_tensor(value)}
+    """Returns ({name: tensor}, [names of other values]). _extra_state holds settings of a layer, also if it is a tensor."""
+    tensors = {name: value for name, value in state.items()
+               if isinstance(name, str) and is_tensor(value) and name.rpartition(".")[2] != "_extra_state"}
     return tensors, [str(name) for name in state if name not in tensors]
 
 
@@ -120,11 +130,27 @@ def is_state(value):
         is_real(tensor) and len(tensor.shape) > 0 for tensor in split_state(value)[0].values())
 
 
-def find_states(value, path=""):
+def module_state(module, prefix="", depth=0):
+    """The state_dict of a module that was saved as a whole; its class is not needed."""
+    if depth > DEPTH_MOST:
+        raise ConvertError("the modules of the file contain themselves")
+    state, hidden = {}, module.attribute("_non_persistent_buffers_set") or ()
+    for own in ("_parameters", "_buffers"):
+        state |= {prefix + str(name): value for name, value in (module.attribute(own) or {}).items()
+                  if value is not None and name not in hidden}
+    for name, child in (module.attribute("_modules") or {}).items():
+        if isinstance(child, Object):
+            state |= module_state(child, f"{prefix}{name}.", depth + 1)
+    return state
+
+
+def find_states(value, path="", depth=0):
     """Returns [(dotted path, state_dict)] of all state_dicts in a checkpoint, in its order, without optimizers. A state_dict
     may hold others; the path of the checkpoint itself is ""."""
     if torch_type(value, "Module"):
         value = value.state_dict()
+    elif isinstance(value, Object) and value.attribute("_parameters") is not None:
+        value = module_state(value)
     if isinstance(value, (list, tuple)):
         items = list(enumerate(value))
     elif isinstance(value, dict) and "param_groups" not in value:
@@ -133,13 +159,14 @@ def find_states(value, path=""):
     else:
         return []
     own = [(path, value)] if is_state(value) else []
-    return own + [found for key, item in items for found in find_states(item, f"{path}.{key}" if path else str(key))]
+    return own + [found for key, item in items if depth < DEPTH_MOST
+                  for found in find_states(item, f"{path}.{key}" if path else str(key), depth + 1)]
 
 
 def size_of(tensors):
     """Returns the numbers of tensors and of parameters (real numbers) as text."""
     parameters = sum(math.prod(tensor.shape) for tensor in tensors.values() if is_real(tensor))
-    return f"{len(tensors)} tensor{'s' if len(tensors) != 1 else ''}, {parameters} parameters"
+    return f"{len(tensors)} tensor{'s' if len(tensors) != 1 else ''}, {parameters} parameter{'s' if parameters != 1 else ''}"
 
 
 def shorten(names):
@@ -147,7 +174,7 @@ def shorten(names):
 
 
 def say_others(others):
-    return f"; left out, because no tensors: {shorten(others)}" if others else ""
+    return f"; left out, because no weights: {shorten(others)}" if others else ""
 
 
 def list_states(found):
@@ -156,13 +183,24 @@ def list_states(found):
     return "".join(f"\n  {path:{width}}  {size_of(tensors)}{say_others(others)}" for path, tensors, others in parts)
 
 
+def contents(checkpoint):
+    """Lists what a checkpoint without a state_dict holds."""
+    if isinstance(checkpoint, Object):
+        return f"an object of {checkpoint.origin}"
+    if not isinstance(checkpoint, dict):
+        return f"a {type(checkpoint).__name__}"
+    return ", ".join(f"{key} (an object of {value.origin})" if isinstance(value, Object) else str(key)
+                     for key, value in checkpoint.items()) or "nothing"
+
+
 def choose_state(checkpoint, key=None):
     """Returns (path, state_dict) of the only state_dict in a checkpoint, or of the one at `key`, or of the only one below
     `key`. The state_dict may hold values that are no tensors (split_state)."""
     found = find_states(checkpoint)
     if not found:
-        keys = ", ".join(map(str, checkpoint)) if isinstance(checkpoint, dict) else type(checkpoint).__name__
-        raise ConvertError(f"the file holds no state_dict; it holds: {keys or 'nothing'}")
+        held = contents(checkpoint)
+        trust = "; --trust reads such objects with PyTorch, but may run code from the file" if "an object of" in held else ""
+        raise ConvertError(f"the file holds no state_dict; it holds: {held}{trust}")
     if key is None and len(found) > 1:
         raise ConvertError(f"the file holds {len(found)} state_dicts; choose one with --key:{list_states(found)}")
     if key is None:
@@ -179,17 +217,38 @@ def choose_state(checkpoint, key=None):
 
 
 def bare(name):
-    """Removes prefixes from one name."""
-    while name.startswith(PREFIXES):
+    """Removes prefixes that a program added from one name."""
+    while name.startswith(tuple(f"{part}." for part in ADDED)):
         name = name.partition(".")[2]
     return name
 
 
 def plain_names(state):
-    """Removes prefixes that all names share."""
-    while state and any(all(name.startswith(prefix) for name in state) for prefix in PREFIXES):
-        state = {name.partition(".")[2]: tensor for name, tensor in state.items()}
-    return state
+    """Removes wrappers: those that all names share, and INSIDE anywhere."""
+    plain = {re.sub(rf"(^|\.)(({'|'.join(INSIDE)})\.)+", r"\1", name): tensor for name, tensor in state.items()}
+    if len(plain) < len(state):
+        return state
+    while plain and any(all(name.startswith(f"{part}.") for name in plain) for part in WRAPPERS):
+        plain = {name.partition(".")[2]: tensor for name, tensor in plain.items()}
+    return plain
+
+
+def networks(state):
+    """{first part of names: names below it} for the wrappers of a state with other first parts beside them."""
+    parts = {}
+    for name in state:
+        part, dot, rest = name.partition(".")
+        parts.setdefault(part, []).append(rest if dot else "")
+    return {part: sorted(plain_names(dict.fromkeys(names))) for part, names in parts.items()
+            if part in WRAPPERS and len(parts) > 1}
+
+
+def check_one_network(state):
+    """Refuses a state_dict with a network and its average in one dictionary."""
+    parts = networks(state)
+    same = [part for part, names in parts.items() if list(parts.values()).count(names) > 1]
+    if same:
+        raise ConvertError(f"the state_dict holds {len(same)} networks with equal names; choose one with --only: {', '.join(same)}")
 
 
 def first_parts(state):
@@ -234,47 +293,73 @@ def select(state, only=None, drop=()):
         said += f"; left out by --only: {before - len(state)}"
     plain = plain_names(state)
     if plain.keys() != state.keys():
-        said += f"; removed the prefix {next(iter(state)).removesuffix(next(iter(plain)))}"
+        name, short = next((name, short) for name, short in zip(state, plain) if name != short)
+        prefix = name.removesuffix(short)
+        said += f"; removed the prefix {prefix}" if prefix != name else f"; renamed {name} to {short}, and others so"
+    check_one_network(plain)
+    for part in list(networks(plain))[:1]:
+        said += f"; names begin with {first_parts(plain)}: --only {part} keeps one part, without this prefix"
     return plain, said
 
 
 # ---- PyTorch ----
 
-def load_torch(path, trust):
-    import pickle
-
-    import torch
+def load(path, trust):
+    """Returns the content of a checkpoint."""
+    if not trust:
+        return torch_file.read(path)
+    words = torch_file.describe(path)
+    if words is not None:
+        raise FileError(words)
+    torch = need_torch("--trust")
     try:
-        return torch.load(path, map_location="cpu", **({} if trust else {"weights_only": True}))
-    except pickle.UnpicklingError as error:
-        reason = str(error).rpartition("WeightsUnpickler error: ")[2].partition("\n")[0]
-        raise ConvertError(f"the file holds more than weights ({reason}); --trust reads it, but may run code from it") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, ImportError) as error:
-        raise ConvertError(f"the file is damaged or not a PyTorch file: {str(error).partition(chr(10))[0]}") from None
+        return torch.load(path, map_location="cpu", weights_only=False)
+    except Exception as error:  # objects in the file may raise anything
+        raise ConvertError(f"PyTorch cannot read the file: {type(error).__name__}: {str(error).partition(chr(10))[0]}") from None
+
+
+def need_torch(what):
+    try:
+        import torch
+    except ImportError:
+        raise ConvertError(f"{what} needs PyTorch (python3-torch in Debian), which is not installed") from None
+    return torch
+
+
+def to_array(tensor):
+    """Returns (array, its dtype in the file, or None for that of the array)."""
+    if isinstance(tensor, np.ndarray):
+        return tensor, None
+    if isinstance(tensor, Tensor):
+        return tensor.array(), tensor.dtype
+    import torch
+    if tensor.is_meta:
+        raise FileError(torch_file.NO_VALUES)
+    tensor = tensor.detach().cpu()
+    if tensor.is_sparse or tensor.is_quantized:
+        raise FileError("is sparse or quantized, which safetensors cannot hold")
+    if tensor.dtype == torch.bfloat16:
+        return np.ascontiguousarray(tensor.contiguous().view(torch.int16).numpy()).reshape(tuple(tensor.shape)).view(np.uint16), "BF16"
+    return np.ascontiguousarray(tensor.numpy()).reshape(tuple(tensor.shape)), None
 
 
 def to_arrays(state):
-    """Returns ({name: array}, {name: "BF16"} of the bfloat16 tensors)."""
-    import torch
+    """Returns ({name: array}, {name: dtype in the file})."""
     arrays, dtypes = {}, {}
     for name, tensor in state.items():
-        if isinstance(tensor, np.ndarray):
-            arrays[name] = tensor
-            continue
-        tensor = tensor.detach().cpu()
-        if tensor.is_sparse or tensor.is_quantized:
-            raise ConvertError(f"{name} is sparse or quantized, which safetensors cannot hold")
-        if tensor.dtype == torch.bfloat16:
-            dtypes[name] = "BF16"
-            tensor = tensor.contiguous().view(torch.int16)
-        arrays[name] = np.ascontiguousarray(tensor.numpy()).reshape(tuple(tensor.shape))
-        if name in dtypes:
-            arrays[name] = arrays[name].view(np.uint16)
+        try:
+            arrays[name], kind = to_array(tensor)
+        except FileError as error:
+            raise ConvertError(f"{name} {error}") from None
+        except torch_file.READ_ERRORS as error:
+            raise ConvertError(f"{name} cannot be read: {str(error).partition(chr(10))[0]}") from None
+        if kind is not None:
+            dtypes[name] = kind
     return arrays, dtypes
 
 
 def to_tensors(arrays, dtypes):
-    import torch
+    torch = need_torch("a file for PyTorch")
     tensors = {}
     for name, value in arrays.items():
         if dtypes[name] == "BF16":
@@ -289,17 +374,17 @@ def to_tensors(arrays, dtypes):
 def convert(source, target, key=None, trust=False, only=None, drop=()):
     """Converts one file, and returns a text about the tensors. The file that ends in .safetensors decides the direction."""
     if str(source).endswith(".safetensors"):
-        import torch
         if key is not None or only is not None or drop:
             raise ConvertError("--key, --only and --drop are for PyTorch files")
         arrays, _, dtypes = read_safetensors(source)
         tensors = to_tensors(arrays, dtypes)
         try:
-            torch.save(tensors, target)
+            need_torch("a file for PyTorch").save(tensors, target)
         except (OSError, RuntimeError) as error:
             raise ConvertError(f"{target} cannot be written: {str(error).partition(chr(10))[0]}") from None
         return size_of(tensors)
-    path, state = choose_state(load_torch(source, trust), key)
+    checkpoint = load(source, trust)
+    path, state = choose_state(checkpoint, key)
     tensors, others = split_state(state)
     state, said = select(tensors, only, drop)
     arrays, dtypes = to_arrays(state)
@@ -317,7 +402,7 @@ def main():
     parser.add_argument("--only", metavar="PREFIX", help="keep only tensors whose names begin with PREFIX and a dot, and remove both")
     parser.add_argument("--drop", metavar="PATTERN", action="append", default=[],
                         help="leave out tensors whose names match, as in \"criterion.*\"; may be given several times")
-    parser.add_argument("--trust", action="store_true", help="also read Python objects, which may run code from the file")
+    parser.add_argument("--trust", action="store_true", help="read with PyTorch, which may run code from the file; only for tensors of classes that are not PyTorch's")
     options = parser.parse_args()
     targets = [options.to.replace("{stem}", pathlib.Path(name).stem) for name in options.files]
     if len(set(targets)) < len(targets):
@@ -327,9 +412,11 @@ def main():
             if source.endswith(".safetensors") == target.endswith(".safetensors"):
                 raise ConvertError(f"the output is {target}; one of the two must end in .safetensors")
             if not os.path.isfile(source):
-                raise ConvertError("there is no such file")
+                raise ConvertError("is a folder; name the checkpoint in it" if os.path.isdir(source) else "there is no such file")
+            if not os.path.isdir(os.path.dirname(target) or "."):
+                raise ConvertError(f"there is no folder {os.path.dirname(target)} for {target}; make it with mkdir -p")
             print(f"{target}: {convert(source, target, options.key, options.trust, options.only, options.drop)}")
-        except ConvertError as error:
+        except (ConvertError, FileError) as error:
             sys.exit(f"convert_checkpoint: {source}: {error}")
 
 

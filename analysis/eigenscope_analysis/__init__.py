@@ -5,13 +5,21 @@
     t = es.to_frame(r)              # pandas: a row for each point, split, epoch, layer and delta
     python3 -m eigenscope_analysis report all.h5 --to report/
 """
+import os
+
+# Nothing writes these files while they are read, and network file systems may refuse locks. Set before h5py is imported.
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+
 __version__ = "0.1.0"
-__all__ = ["SchemaError", "open", "to_frame", "__version__"]
+__all__ = ["SchemaError", "at_layer", "open", "to_frame", "__version__"]
 
 
 def __getattr__(name):
     """Imports lazily, so that the command line can name missing packages."""
-    if name not in ("SchemaError", "open", "to_frame"):
+    if name not in ("SchemaError", "at_layer", "open", "to_frame"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import files
-    return getattr(files, name)
+    if name == "SchemaError":
+        from . import errors as module
+    else:
+        from . import files as module
+    return getattr(module, name)

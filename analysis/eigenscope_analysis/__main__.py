@@ -1,4 +1,4 @@
-"""python3 -m eigenscope_analysis report SWEEP.h5 --to report/, compare A.h5 B.h5, from-phdlab config.json"""
+"""python3 -m eigenscope_analysis report SWEEP.h5 --to report/, watch JOB.yaml --to report/, compare A.h5 B.h5, from-phdlab config.json"""
 import argparse
 import sys
 
@@ -12,14 +12,27 @@ def report(options):
     return 0
 
 
+def watch(options):
+    from . import watch as module
+    return module.run(options.program, options.job, options.to, options.every, options.arguments)
+
+
 def compare(options):
     from . import compare as module
     return module.run(options.a, options.b, rtol=options.rtol, atol=options.atol, point=options.point,
-                      delta=options.delta, to=options.to)
+                      delta=options.delta, to=options.to, choose=(options.of_a, options.of_b), csv=options.format == "csv")
 
 
 def from_phdlab(options):
     from . import phdlab
+    configs = phdlab.collection(options.config)
+    if configs is not None:
+        rows = phdlab.convert_all(options.config, configs)
+        for name, job, _ in rows if options.to is not None else ():
+            if job is not None:
+                phdlab.save(f"{options.to}/{name.removesuffix('.json')}.yaml", job)
+        sys.stdout.write(phdlab.summary(rows))
+        return 0 if all(job is not None for _, job, _ in rows) else 2
     text = phdlab.convert(options.config)
     if options.to is None:
         sys.stdout.write(text)
@@ -44,20 +57,39 @@ def parser():
     p.add_argument("sweep", metavar="SWEEP.h5", help="a file that `eigenscope merge` wrote, or the file of one point")
     p.add_argument("--to", metavar="FOLDER", required=True, help="the folder of the report; files of an earlier report are replaced")
     p.set_defaults(run=report)
+    p = commands.add_parser("watch", help="keeps the report of a job up to date while the job runs",
+                            description="Writes the report of the points that have a result, and what runs at present, until each point has "
+                                        "a result. Exit code: that of `eigenscope status`.")
+    p.add_argument("job", metavar="JOB.yaml", help="the job file")
+    p.add_argument("arguments", metavar="OPTION", nargs="*", help="options of `status` and `merge`: --output DIR, --set KEY=VALUE")
+    p.add_argument("--to", metavar="FOLDER", required=True, help="the folder of the report")
+    p.add_argument("--every", metavar="S", type=float, default=10.0, help="seconds between two looks (default %(default)g)")
+    p.add_argument("--program", default="eigenscope", help="the program (default: %(default)s on the path)")
+    p.set_defaults(run=watch)
     p = commands.add_parser("compare", help="lists the differences of two result files beyond a tolerance",
-                            description="Exit code: 0 if no number differs beyond the tolerance, 2 if one does, 1 if the files cannot "
-                                        "be compared.")
+                            description="Compares points with the same id. Files without common ids hold points of other settings: each "
+                                        "is compared with the point that is equal in all other axes, and the differences of saturation "
+                                        "are shown by layer and epoch. Exit code: 0 if no number differs beyond the tolerance, 2 if one "
+                                        "does, 1 if the files cannot be compared.")
     p.add_argument("a", metavar="A", help="a merged file or the file of one point")
     p.add_argument("b", metavar="B", help="a second such file, or a CSV that delve wrote")
     p.add_argument("--rtol", type=float, default=1e-6, help="relative tolerance (default %(default)g)")
     p.add_argument("--atol", type=float, default=1e-9, help="absolute tolerance (default %(default)g)")
     p.add_argument("--point", type=int, help="number of the point to compare with a CSV of delve")
-    p.add_argument("--delta", type=float, help="the delta that delve had (default: 0.99 if it was measured, else the largest)")
+    p.add_argument("--delta", type=float, help="the delta of the saturations that are shown, or that delve had (default: 0.99 if it was "
+                                                    "measured, else the largest)")
     p.add_argument("--to", metavar="FILE.csv", help="writes the table of differences to this file")
+    p.add_argument("--format", choices=("table", "csv"), default="table", help="csv prints what --to writes (default %(default)s)")
+    for side in "ab":
+        p.add_argument(f"--{side}", metavar="AXIS=VALUE", dest=f"of_{side}", action="append", default=[],
+                       help=f"only the points of {side.upper()} with this value, as width=1/4; may be repeated")
     p.set_defaults(run=compare)
-    p = commands.add_parser("from-phdlab", help="the job file for a config.json of the authors' phd-lab")
-    p.add_argument("config", metavar="config.json")
-    p.add_argument("--to", metavar="JOB.yaml", help="default: standard output")
+    p = commands.add_parser("from-phdlab", help="the job file for a config.json of the authors' phd-lab",
+                            description="Converts one configuration; or all in a folder or a tar archive, and lists which convert and why "
+                                        "the others do not. Exit code: 0 if all convert, 2 if some of a folder do not, 1 if the one does not.")
+    p.add_argument("config", metavar="config.json", help="a configuration, a folder or a tar archive of them")
+    p.add_argument("--to", metavar="JOB.yaml", help="the job file (default: standard output); of a folder or an archive: a folder to write "
+                                                    "the job files into (default: only list)")
     p.set_defaults(run=from_phdlab)
     return top
 
@@ -76,8 +108,10 @@ def main(arguments=None):
         if type(error).__module__ == "builtins":
             raise
         print(f"eigenscope_analysis: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
     except OSError as error:
-        print(f"eigenscope_analysis: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        print(f"eigenscope_analysis: {f'{error.filename}: {error.strerror}' if error.filename else error}", file=sys.stderr)
     return 1
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray
 
-from .files import SchemaError, as_sweep, conventions, open as open_file
+from . import contrast
+from .files import SchemaError, as_sweep, axes, conventions, open as open_file
 
 OF_THE_RUN = {"seconds", "elapsed_seconds", "ranks_per_point", "started", "host"}  # differ between any two runs
 PROVENANCE = ("version", "revision", "compiler", "build", "mpi", "hdf5", "blas", "onednn", "train_mode")
@@ -16,27 +17,66 @@ BLOCK = 32  # points read at once
 SAME, DIFFERENT = 0, 2
 
 
-def run(a, b, rtol=1e-6, atol=1e-9, point=None, delta=None, to=None):
-    """Prints the differences. Returns 0 if none exceeds the tolerance, else 2."""
+def run(a, b, rtol=1e-6, atol=1e-9, point=None, delta=None, to=None, choose=((), ()), csv=False):
+    """Prints the differences. Returns 0 if none exceeds the tolerance, else 2. `choose`: ["AXIS=VALUE"] that points of A and B must have."""
     with contextlib.ExitStack() as stack:
+        if to is not None and not is_csv(to):
+            raise SchemaError(f"--to {to}: the name must end in .csv")
+        if to is not None and any(pathlib.Path(to).exists() and pathlib.Path(path).exists() and pathlib.Path(to).samefile(path) for path in (a, b)):
+            raise SchemaError(f"--to {to}: is one of the files to compare; choose another name")
         if is_csv(a) and is_csv(b):
             raise SchemaError(f"{a}, {b}: one of the two must be a result of eigenscope")
-        if is_csv(a) or is_csv(b):
-            csv, file = (a, b) if is_csv(a) else (b, a)
-            table, notes = compare_delve(as_sweep(stack.enter_context(open_file(file))), csv, rtol, atol, point, delta)
+        sweeps = [None if is_csv(path) else chosen(as_sweep(stack.enter_context(open_file(path))), path, conditions)
+                  for path, conditions in ((a, choose[0]), (b, choose[1]))]
+        shown, written = "", None
+        if any(s is None for s in sweeps):
+            table, notes = compare_delve(next(s for s in sweeps if s is not None), a if is_csv(a) else b, rtol, atol, point, delta)
+        elif set(ids(sweeps[0])) & set(ids(sweeps[1])):
+            table, notes = compare_results(*sweeps, rtol, atol)
         else:
-            table, notes = compare_results(*(as_sweep(stack.enter_context(open_file(path))) for path in (a, b)), rtol, atol)
-    for note in notes:
-        print(note)
+            table, notes, shown, written = compare_pairs(*sweeps, rtol, atol, delta)
+        written = table if written is None else written
+    if csv:
+        print(written.to_csv(index=False), end="")
     differing = table[(table["beyond"] > 0) | (table["one_unknown"] > 0)]
     compared = int(table["compared"].sum())
-    if len(differing):
-        print(differing.to_string(index=False, float_format=lambda x: f"{x:.3g}"))
-    print(f"{int(differing['beyond'].sum())} of {compared} numbers in {len(table)} variables differ by more than {rtol:g} "
-          f"relative or {atol:g} absolute; {int(differing['one_unknown'].sum())} are known in one file only")
+    if not csv:
+        for text in (*notes, *([f"\n{shown}"] if shown else [])):
+            print(text)
+        if len(differing):
+            print(differing.to_string(index=False, float_format=lambda x: f"{x:.3g}"))
+        print(f"{int(differing['beyond'].sum())} of {compared} numbers in {len(table)} variables differ by more than {rtol:g} "
+              f"relative or {atol:g} absolute; {int(differing['one_unknown'].sum())} are known in one file only")
     if to is not None:
-        table.to_csv(to, index=False)
+        written.to_csv(to, index=False)
     return DIFFERENT if len(differing) or compared == 0 else SAME
+
+
+def ids(sweep):
+    return [str(i) for i in sweep["point_id"].values]
+
+
+def chosen(sweep, path, conditions):
+    """The points that meet all conditions, each as width=0.5."""
+    for condition in conditions:
+        name, _, value = condition.partition("=")
+        name = name.replace(".", "_")
+        if name not in axes(sweep):
+            raise SchemaError(f"{path}: {condition}: must be AXIS=VALUE; its axes are {', '.join(axes(sweep))}")
+        own = np.broadcast_to(sweep[name].values if name in sweep.coords else sweep.attrs[name], sweep.sizes["point"])
+        fits = [k for k, v in enumerate(own) if same_value(v, value)]
+        if not fits:
+            raise SchemaError(f"{path}: {condition}: no point has this value; there is {', '.join(contrast.plain(name, v) for v in dict.fromkeys(own))}")
+        sweep = sweep.isel(point=fits)
+    return sweep
+
+
+def same_value(own, text):
+    try:
+        numerator, _, denominator = text.partition("/")
+        return bool(np.isclose(float(own), float(numerator) / float(denominator or 1), rtol=1e-9))
+    except (ValueError, ZeroDivisionError):
+        return str(own) == text
 
 
 def is_csv(path):
@@ -73,17 +113,19 @@ class Tally:
                 "largest": self.largest, "largest_relative": self.relative, "largest_at": self.where}
 
 
+def provenance(a, b):
+    return [f"{name}: {a.attrs[name]} | {b.attrs[name]}" for name in PROVENANCE
+            if name in a.attrs and name in b.attrs and str(a.attrs[name]) != str(b.attrs[name])]
+
+
 # ---- two results ----
 
 def compare_results(a, b, rtol, atol):
-    ids_a, ids_b = ([str(i) for i in side["point_id"].values] for side in (a, b))
+    ids_a, ids_b = ids(a), ids(b)
     common = [i for i in ids_a if i in set(ids_b)]
     notes = [f"points only in {'A' if side is a else 'B'}: {', '.join(only[:8])}{' …' if len(only) > 8 else ''}"
              for side, only in ((a, [i for i in ids_a if i not in set(ids_b)]), (b, [i for i in ids_b if i not in set(ids_a)])) if only]
-    if not common:
-        raise SchemaError("the two files have no point in common: no point_id is in both")
-    notes += [f"{name}: {a.attrs[name]} | {b.attrs[name]}" for name in PROVENANCE
-              if name in a.attrs and name in b.attrs and str(a.attrs[name]) != str(b.attrs[name])]
+    notes += provenance(a, b)
     rows_a, rows_b = ([ids.index(i) for i in common] for ids in (ids_a, ids_b))
     a, b = a.isel(point=rows_a), b.isel(point=rows_b)
     own, other = np.asarray(a["layer_name"].values), np.asarray(b["layer_name"].values)
@@ -95,6 +137,18 @@ def compare_results(a, b, rtol, atol):
         notes.append(f"variables in one file only: {', '.join(only)}")
     rows = [tally(name, a[name], b[name], common, rtol, atol).row() for name in names]
     return pd.DataFrame(rows), notes
+
+
+def compare_pairs(a, b, rtol, atol, delta):
+    """Points of different settings: each with the one that is equal in all other axes."""
+    pairs = contrast.Pairs(a, b)
+    tallies, written, notes = contrast.compare(a, b, pairs, lambda name: Tally(name, rtol, atol))
+    common = [d for d in np.atleast_1d(a["delta"].values) if np.isclose(np.atleast_1d(b["delta"].values), d).any()]
+    if not common or len(written) == 0:
+        raise SchemaError("the two files share no layer, or no delta, at which saturation could be compared")
+    at = common[delta_of({"delta": xarray.DataArray(common)}, delta)]
+    table = pd.DataFrame([t.row() for t in tallies if t.name not in OF_THE_RUN])
+    return table, [*pairs.notes(a, b), *provenance(a, b), *notes], contrast.show(written, pairs, at), written.drop(columns="output")
 
 
 def tally(name, a, b, ids, rtol, atol):
@@ -143,7 +197,7 @@ def rows_of(one, n_rows, csv):
     """{epoch: row of the CSV}. delve writes a row after each epoch of a training, the first after epoch 1. Of weights or activations
     from files it has a row for each of them, or they are epochs of such a training."""
     epochs = [int(e) for e in np.atleast_1d(one["epoch"].values)]
-    trained = of_point(one, "train_mode") != "inference"
+    trained = of_point(one, "train_mode") == "training"
     if not trained and len(epochs) == n_rows:
         return {epoch: row for row, epoch in enumerate(epochs)}
     if not trained and not 1 <= min(epochs) <= max(epochs) <= n_rows:

@@ -2,10 +2,13 @@
 import os
 import re
 
+import h5netcdf  # noqa: F401  xarray's engine, which does not name what is missing; newer versions do not bring h5py
 import h5py
 import numpy as np
+import pandas as pd
 import xarray
 
+from .errors import SchemaError
 from .older import corrected
 
 SCHEMA, SCHEMA_VERSION = "eigenscope", 1
@@ -15,10 +18,6 @@ TIDY = ("point", "split", "epoch", "layer", "delta")  # dimensions of a tidy tab
 # Control characters, line separators, direction marks and surrogates: replaced by question marks.
 NOT_PLAIN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 NOT_PLAIN_LINES = re.compile(NOT_PLAIN.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
-
-
-class SchemaError(ValueError):
-    """Raised for a file that is no result of eigenscope; the message is one sentence."""
 
 
 def open(path):
@@ -49,8 +48,10 @@ def open(path):
 
 
 def check_alone(path):
-    """Refuses links and values in other files, so that a file cannot make us open others."""
+    """Refuses other HDF5 files, and links and values in other files, so that a file cannot make us open others."""
     with h5py.File(path) as file:
+        if "schema" not in file.attrs:
+            raise SchemaError(f"{path}: is an HDF5 file, but no result of eigenscope: it has no attribute schema")
         for name in file:
             link = file.get(name, getlink=True)
             elsewhere = not isinstance(link, h5py.HardLink)
@@ -64,12 +65,13 @@ def check_alone(path):
 def made_plain(dataset):
     """Replaces control characters in texts of a file, so that they are safe on a page or a terminal."""
     plain = {}
-    for name, coordinate in dataset.coords.items():
-        if coordinate.dtype.kind in "OSTU":  # the dtype of text depends on the versions of xarray and NumPy
-            words = [NOT_PLAIN.sub("?", str(word)) for word in coordinate.values.ravel()]
-            if words != list(coordinate.values.ravel()):
-                plain[name] = (coordinate.dims, np.array(words, dtype=object).reshape(coordinate.shape))
-    shown = dataset.assign_coords(plain) if plain else dataset
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind in "OSTU":  # the dtype of text depends on the versions of xarray and NumPy
+            words = [NOT_PLAIN.sub("?", str(word)) for word in variable.values.ravel()]
+            if words != list(variable.values.ravel()):
+                plain[name] = (variable.dims, np.array(words, dtype=object).reshape(variable.shape), variable.attrs)
+    shown = dataset.assign({name: value for name, value in plain.items() if name not in dataset.coords}).assign_coords(
+        {name: value for name, value in plain.items() if name in dataset.coords}) if plain else dataset
     shown.attrs = {name: NOT_PLAIN_LINES.sub("?", value) if isinstance(value, str) else value for name, value in dataset.attrs.items()}
     if plain:
         shown.set_close(dataset.close)
@@ -105,11 +107,39 @@ def as_sweep(dataset):
     return one.assign_coords(point=[0], layer_name=(("point", "layer"), [names]), **words)
 
 
+def at_layer(dataset, name):
+    """The result at one layer, chosen by its name: of a merged file, the layer of that name in each point. Numbers of points
+    without such a layer are NaN."""
+    names = dataset["layer_name"] if "layer_name" in dataset.coords else dataset["layer"]
+    found = xarray.DataArray(np.asarray(names.values == name, bool), dims=names.dims)
+    if not found.any():
+        known = [str(word) for word in dict.fromkeys(names.values.ravel()) if str(word)]
+        raise SchemaError(f"there is no layer {name}; layers are {', '.join(known)}")
+    at, has = found.argmax("layer"), found.any("layer")
+    chosen = dataset.isel(layer=at).drop_vars(["layer", "layer_name"], errors="ignore").assign_coords(layer=name)
+    if has.all():
+        return chosen
+    return chosen.assign({n: chosen[n].where(has) for n, v in dataset.data_vars.items() if "layer" in v.dims})
+
+
+def merged_order(rows):
+    """All names of several lists; those of each list stay in its order where the lists agree."""
+    order = []
+    for row in dict.fromkeys(map(tuple, rows)):
+        at = 0
+        for name in row:
+            if name not in order:
+                order.insert(at, name)
+            at = order.index(name) + 1
+    return [name for name in order if name != ""]
+
+
 def to_frame(dataset, variables=None):
     """A tidy table: one row for each point, split, epoch, layer and delta, with the axes of the grid beside the numbers.
 
     `dataset` is the result of open(), or a path. `variables` chooses columns; the default is all variables that have only
-    these dimensions, so spectra, probes and per-class values are left out. Rows without any number are left out.
+    these dimensions, so spectra, probes and per-class values are left out. Rows without any number are left out. Columns of text
+    are categories: layers in the order of the network, others as they appear.
     """
     if not isinstance(dataset, xarray.Dataset):
         with open(dataset) as opened:
@@ -130,6 +160,8 @@ def to_frame(dataset, variables=None):
     if measured:
         frame = frame.dropna(subset=measured, how="all")
     for name in frame.columns:
-        if frame[name].dtype.kind == "O":  # text; pandas 3 has its own dtype for it
-            frame[name] = frame[name].astype("category")
+        if not (pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name])):  # text, of any dtype
+            # astype("category") would sort the names: features.10 before features.3
+            words = merged_order(sweep["layer_name"].values.astype(str)) if name == "layer_name" else pd.unique(frame[name].dropna())
+            frame[name] = pd.Categorical(frame[name], words)
     return frame[[c for c in (*beside, *order, *chosen) if c in frame]].reset_index(drop=True)

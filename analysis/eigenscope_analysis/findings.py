@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from . import statistics
+from .kinds import OTHER, kind_of, kinds_of
 from .sweep import LISTED, STABLE, last_finite, width_text
 
 WITHIN = 0.01  # in accuracy: one percentage point
@@ -39,9 +40,15 @@ class Findings:
         self._verdicts()
         self._probes()
         self._unsolved()
+        self._rounding()
         self._layers()
+        self._kinds()
+        if self.sweep.foreign:
+            self._leave_out()
 
     def say(self, title, text, numbers=""):
+        if self.sweep.foreign and ("Not decidable" in text or "no network gets a verdict" in text):
+            return  # nobody asked
         self.sentences.append({"title": title, "text": text, "numbers": numbers})
 
     # ---- networks, recommendation, verdict ----
@@ -410,6 +417,15 @@ class Findings:
                      f"out. Layers: {self.sweep.named(unsolved)}. Points: "
                      f"{listing(self.sweep.points['point'][unsolved.any(axis=(1, 2, 3))])}.")
 
+    def _rounding(self):
+        """Names the layers in bfloat16 whose last counted directions may be rounding errors."""
+        rounding = self.sweep.rounding
+        if rounding.any():
+            self.say("Rounding to bfloat16", f"In {count(rounding.sum(), 'measurement')} (of a layer in one epoch and split of a point) "
+                     "the last direction counted at the largest δ has less variance than rounding to bfloat16 adds, so the tail of the "
+                     f"spectrum may be rounding errors. Layers: {self.sweep.named(rounding)}. Points: "
+                     f"{listing(self.sweep.points['point'][rounding.any(axis=(1, 2, 3))])}.")
+
     def _layers(self):
         sweep, frames, probes = self.sweep, [], self.sweep.probes
         converged = sweep.probes_converged()
@@ -422,6 +438,10 @@ class Findings:
             with np.errstate(all="ignore"):
                 tails = sweep.tail[network.rows][:, layers]
                 frame["tail"] = np.where(np.isfinite(tails).any(axis=0), np.nanmax(np.nan_to_num(tails, nan=-1), axis=0), np.nan)
+            if sweep.foreign and not frame["border"].any():
+                frame = frame.drop(columns="border")
+            if kinds_of(network.names()) is not None:
+                frame.insert(1, "kind", [kind_of(name) for name in network.names()])
             frame["probe_split"] = sweep.probe_split or ""
             frame["probe_accuracy"] = np.nan if probes is None else mean_known(probes[network.rows][:, layers])
             frame["probes_not_converged"] = np.nan if last is None else (last[network.rows][:, layers] == 0).sum(axis=0)
@@ -429,6 +449,35 @@ class Findings:
                 frame.insert(0, name, network.key[name])
             frames.append(frame)
         self.tables["layers"] = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+    def _kinds(self):
+        """Means over the kinds of layers of transformers."""
+        sweep, rows = self.sweep, []
+        for network in sweep.networks:
+            saturation = mean_known(network.last_saturation())
+            probes = None if sweep.probes is None else mean_known(sweep.probes[network.rows][:, network.layers])
+            for kind, at in network.kinds() or ():
+                if kind == OTHER:
+                    continue
+                widths = sorted(set(sweep.layer_width[network.first][network.layers][at].astype(int)))
+                rows.append({**network.key, "kind": kind, "layers_of_kind": len(at), "width_of_layer": ", ".join(map(str, widths)),
+                             "delta": sweep.delta, "saturation": mean_known(saturation[at]), "lowest": np.nanmin(saturation[at], initial=1),
+                             "highest": np.nanmax(saturation[at], initial=0), "probe_split": sweep.probe_split or "",
+                             "probe_accuracy": np.nan if probes is None else mean_known(probes[at])})
+        self.tables["kinds"] = pd.DataFrame(rows)
+        if rows:
+            means = self.tables["kinds"].groupby("kind", sort=False)["saturation"].mean().sort_values()
+            listed = ", ".join(f"{kind} {100 * value:.1f} %" for kind, value in means.items())
+            self.say("Kinds of layers", f"Mean saturation ({self.at_delta}, {sweep.split} split) after the last epoch, from low to high: "
+                     f"{listed}.", "table kinds")
+
+    def _leave_out(self):
+        """Removes columns and tables that only sweeps over widths need."""
+        for name, columns in (("points", ("verdict", "chance_mcc")), ("networks", ("at_chance", "verdict"))):
+            self.tables[name] = self.tables[name].drop(columns=[c for c in columns if c in self.tables[name]])
+        if all(len(network) == 1 for network in self.sweep.networks):
+            self.tables.pop("networks", None)  # equal to the points
 
 
 def indicators(values, axes):

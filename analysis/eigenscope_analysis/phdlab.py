@@ -1,77 +1,101 @@
-"""Converts a config.json of phd-lab, the authors' scripts, to a job file of equal grid, training and measurement."""
+"""Converts configurations (config.json) of phd-lab, the authors' scripts, to job files of equal grid, training and measurement. What the
+names in them mean is in phdlab_tables.py."""
 import itertools
 import json
+import math
 import os
 import pathlib
 import re
+import tarfile
+import textwrap
 
-from .files import SchemaError
+from . import phdlab_tables as tables
+from .errors import SchemaError
 
 # phd-lab's defaults for missing keys.
 DEFAULTS = {"model": ["resnet18"], "epoch": [30], "batch_size": [128], "dataset": ["Cifar10"], "resolution": [32],
-            "optimizer": ["adam"], "conv_method": ["channelwise"], "delta": [0.99], "downsampling": [None]}
-# Keys for output places and messages, which change no number.
-IGNORED = {"metrics", "logs_dir", "device", "data_parallel", "threshold", "seed"}
-
-WIDTHS = {"XXXS": "1/16", "XXS": "1/8", "XS": "1/4", "S": "1/2", "": "1", "L": "2", "XL": "4", "XXL": "8", "XXXL": "16"}
-MODEL = re.compile(r"^(vgg(?:11|13|16|19)|resnet(?:18|34|50)|mobilenet_?v2)(?:_?(X{0,3}S|X{0,3}L))?$", re.IGNORECASE)
-# phd-lab's networks that differ from the built-in ones: torchvision's 7 x 7 stem with max pooling (MobileNetV2: two more strides),
-# and vgg11_S, whose third and fourth convolutions have 126 channels instead of 128.
-MODELS = {"resnet18": ("resnet18-7x7", "{resnet: 18, stem: imagenet}"), "resnet34": ("resnet34-7x7", "{resnet: 34, stem: imagenet}"),
-          "resnet50": ("resnet50-7x7", "{resnet: 50, stem: imagenet}"),
-          "mobilenetv2": ("mobilenet_v2-224", "{mobilenet: v2, stem: imagenet}"),
-          "vgg11_S": ("vgg11-126", "{vgg: [64, M, 128, M, 252, 252, M, 512, 512, M, 512, 512, M]}")}
-DATASETS = {"mnist": ("mnist", "{format: idx, path: $MNIST, fit: resize, %s}"),
-            "fashionmnist": ("fashion-mnist", "{format: idx, path: /usr/share/datasets/fashion-mnist, fit: resize, %s}"),
-            "cifar10": ("cifar10", "{format: hdf5, path: $CIFAR10, fit: resize, %s}"),
-            "cifar100": ("cifar100", "{format: cifar100, path: $CIFAR100, fit: resize, %s}"),
-            "tinyimagenet": ("tiny-imagenet", "{format: hdf5, path: $TINY_IMAGENET, fit: resize, %s}")}
-NORMALIZE = "normalize: {mean: [0.4914, 0.4822, 0.4465], std: [0.2023, 0.1994, 0.2010]}"  # phd-lab's, for every dataset
-# Definitions of phd-lab's optimizers.
-OPTIMIZERS = {"adam": "optimizer: adam, learning_rate: 0.001, weight_decay: 0",
-              "sgd": "optimizer: sgd, learning_rate: 0.01, momentum: 0.9, weight_decay: 5.0e-4",
-              "lrs60": "optimizer: sgd, learning_rate: 0.1, momentum: 0.9, weight_decay: 5.0e-4, schedule: {step: 20, gamma: 0.1}",
-              "lrs180": "optimizer: sgd, learning_rate: 0.1, momentum: 0.9, weight_decay: 5.0e-4, schedule: {step: 50, gamma: 0.1}"}
+            "optimizer": ["adam"], "conv_method": ["channelwise"], "delta": [0.99], "downsampling": [None], "metrics": ["Accuracy"]}
+# Keys for places, messages and devices, which change no number.
+IGNORED = {"logs_dir", "cache_dir", "data_prefix", "device", "data_parallel", "threshold", "seed"}
 METHODS = {"channelwise", "mean", "max", "median", "flatten"}
+UNKNOWN, ONE = "not known", "a job has one; write a configuration for each"
+RANGES = {"resolution": (8, 512), "epoch": (1, 100000), "batch_size": (1, 65536), "delta": (1e-9, 1)}  # of a job
 
 
 def convert(path):
-    """Returns the text of the job file. SchemaError with one sentence for settings without an equivalent."""
-    config = read(path)
-    name = re.sub(r"[^A-Za-z0-9._+-]", "-", pathlib.Path(path).stem)
-    datasets = [*dict.fromkeys(of(DATASETS, re.sub(r"[^a-z0-9]", "", str(d).lower()), path, "dataset", d) for d in config["dataset"])]
-    optimizer = of(OPTIMIZERS, str(only(config, "optimizer", path)).lower(), path, "optimizer", only(config, "optimizer", path))
-    blocks = [{"dataset": [d for d, _ in datasets], "model": models, "width": widths, "classes": ["all"],
-               "resolution": config["resolution"], "seed": [0], **more_axes(config)} for models, widths in models_of(config, path)]
-    lines = [f"# From {name}.json of phd-lab by `eigenscope_analysis from-phdlab`. Paths of datasets are taken from the",
-             "# environment; CIFAR10 and TINY_IMAGENET are files of `eigenscope data pack`.",
-             f"name: {name}", "grid:"]
-    for block in blocks:
-        for i, (axis, values) in enumerate(block.items()):
-            lines.append(f"  {'- ' if i == 0 else '  '}{axis}: [{', '.join(map(str, values))}]")
-    own = [f"  {name}: {text}" for name, text in MODELS.values() if any(name in block["model"] for block in blocks)]
-    lines += (["models:", *own] if own else []) + ["datasets:", *(f"  {d}: {text % NORMALIZE}" for d, text in datasets)]
-    # A key with several values becomes an axis of the grid, and appears only there.
-    single = "".join(f"{name}: {config[key][0]}, " for key, name in (("epoch", "epochs"), ("batch_size", "batch"))
-                     if len(config[key]) == 1)
-    lines += [f"train: {{{single}{optimizer}, augment: [crop, flip]}}",
-              f"measure: {{every: 1, delta: [{', '.join(f'{d:g}' for d in sorted(set(config['delta'])))}], splits: [train, eval], "
-              f"method: {method(config, path)}, convention: delve}}"]
-    return "\n".join(lines) + "\n"
-
-
-def read(path):
+    """Returns the text of the job file. SchemaError with one sentence that names all settings without an equivalent."""
     try:
-        given = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SchemaError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise SchemaError(f"{path}: is no JSON: {error}") from error
+    return convert_text(text, str(path), pathlib.Path(path).stem)[0]
+
+
+def convert_text(text, path, name):
+    """Returns the job file, its number of points, and its differences from phd-lab."""
+    config, given = read(text, path)
+    reasons = {}  # {(setting, why a job has no equivalent): values}
+    for key, (low, high) in RANGES.items():
+        for value in config[key]:
+            if not low <= value <= high:
+                against(reasons, key, value, f"a job has {low} to {high}")
+    networks = unique(network(m, reasons) for m in config["model"])
+    datasets = unique(dataset(d, reasons) for d in config["dataset"])
+    optimizer = train_options(config, reasons)
+    method = measure_method(config, reasons)
+    if reasons:
+        sentence = "; ".join(f"{key} {', '.join(values)} ({why})" for (key, why), values in reasons.items())
+        raise SchemaError(f"{path}: a job has no equivalent for {sentence}")
+    name = re.sub(r"[^A-Za-z0-9._+-]", "-", name)
+    augment = [word for word in ("crop", "flip") if all(word in d.augment for d in datasets)]
+    differs = differences(config, networks, datasets, augment)
+    lines = [f"# From {name}.json of the authors' phd-lab, by `eigenscope_analysis from-phdlab`.", *origins(config, given, networks),
+             *sources(config, datasets)]
+    if differs:
+        lines += ["#", "# Differences from phd-lab:", *wrapped(differs)]
+    lines += [f"name: {name}", "grid:"]
+    grid = blocks(config, networks, datasets)
+    for block in grid:
+        for i, (axis, values) in enumerate(block.items()):
+            lines.append(f"  {'- ' if i == 0 else '  '}{axis}: [{', '.join(map(str, values))}]")
+    own = {model: spec for _, model, spec, _ in networks if spec}
+    lines += (["models:", *(f"  {model}: {spec}" for model, spec in own.items())] if own else []) + ["datasets:"]
+    for data in datasets:
+        lines += [f"  {data.name.format(r=r)}: {{{data.text.format(r=r)}, normalize: {data.normalize}}}"
+                  for r in (config["resolution"] if data.each else [0])]
+    # A key with several values becomes an axis of the grid, and appears only there.
+    single = "".join(f"{key}: {config[theirs][0]}, " for theirs, key in (("epoch", "epochs"), ("batch_size", "batch"))
+                     if len(config[theirs]) == 1)
+    lines += [f"train: {{{single}{optimizer}, augment: [{', '.join(augment)}]}}",
+              f"measure: {{every: 1, delta: [{', '.join(f'{d:g}' for d in sorted(config['delta']))}], splits: [train, eval], "
+              f"method: {method}, convention: delve}}"]
+    return "\n".join(lines) + "\n", sum(math.prod(map(len, block.values())) for block in grid), differs
+
+
+def unique(values):
+    return [*dict.fromkeys(value for value in values if value is not None)]
+
+
+def wrapped(sentences):
+    return [line for sentence in sentences
+            for line in textwrap.wrap(sentence, 118, initial_indent="# - ", subsequent_indent="#   ", break_on_hyphens=False)]
+
+
+# ---- reading a configuration ----
+
+def read(text, path):
+    """Returns the settings as lists, with defaults for missing ones, and the names of the given ones."""
+    try:
+        given = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"{path}: is no JSON: {error}") from error
     if not isinstance(given, dict):
         raise SchemaError(f"{path}: must be an object of settings, as {{\"model\": [\"vgg16\"]}}")
     unknown = sorted(set(given) - set(DEFAULTS) - IGNORED)
     if unknown:
-        raise SchemaError(f"{path}: unknown setting {unknown[0]}; known are {', '.join([*DEFAULTS, *sorted(IGNORED)])}")
+        raise SchemaError(f"{path}: unknown setting {', '.join(unknown)}; known are {', '.join([*DEFAULTS, *sorted(IGNORED)])}")
     config = {k: v if isinstance(v, list) else [v] for k, v in {**DEFAULTS, **given}.items() if k in DEFAULTS}
     for key, convert_one in (("epoch", int), ("batch_size", int), ("resolution", int), ("delta", float)):
         try:
@@ -82,55 +106,174 @@ def read(path):
     empty = [k for k, v in config.items() if not v]
     if empty:
         raise SchemaError(f"{path}: {empty[0]} is an empty list")
-    return config
+    return config, set(given)
 
 
-def of(table, key, path, what, given):
-    if key not in table:
-        raise SchemaError(f"{path}: {what} {given!r} has no equivalent; there is one for {', '.join(table)}")
-    return table[key]
+def against(reasons, key, value, why):
+    reasons.setdefault((key, why), []).append(str(value))
 
 
-def only(config, key, path):
-    if len(config[key]) > 1:
-        raise SchemaError(f"{path}: {key} has {len(config[key])} values, and a job has one; write a config for each")
-    return config[key][0]
-
-
-def models_of(config, path):
-    """[(models, widths)]: models with equal widths share a block of the grid."""
-    widths = {}
-    for given in config["model"]:
-        match = MODEL.match(str(given))
-        if match is None:
-            raise SchemaError(f"{path}: model {given!r} has no equivalent; there is one for vgg11, vgg13, vgg16, vgg19, resnet18, "
-                              f"resnet34, resnet50 and mobilenetV2, with sizes as in vgg16_XS")
+def network(given, reasons):
+    """(name in phd-lab, name in the job, its description or "", width); None with a reason."""
+    plain = tables.SAME.get(str(given).lower(), str(given).lower())
+    match = tables.SIZED.match(str(given))
+    if match:
         model, size = match[1].lower().replace("_", ""), (match[2] or "").upper()
-        model, _ = MODELS.get(f"{model}_{size}", MODELS.get(model, (model, "")))
-        widths.setdefault(model, {})[WIDTHS[size]] = None  # a dictionary, because a grid has each value once
+        return str(given), *tables.SIZED_MODELS.get(f"{model}_{size}", tables.SIZED_MODELS.get(model, (model, ""))), tables.WIDTHS[size]
+    for name, spec in tables.MODELS.items():
+        if name.lower() == plain:
+            return str(given), name, spec, "1"
+    against(reasons, "model", given, next((text for pattern, text in tables.NO_MODEL if pattern.search(plain)), UNKNOWN))
+    return None
+
+
+def dataset(given, reasons):
+    name = re.sub(r"[^a-z0-9]", "", str(given).lower())
+    if name not in tables.DATASETS:
+        against(reasons, "dataset", given, tables.NO_DATASET.get(name, UNKNOWN))
+    return tables.DATASETS.get(name)
+
+
+def train_options(config, reasons):
+    names = [str(name).lower() for name in config["optimizer"]]
+    for name in names:
+        if len(names) > 1 or name not in tables.OPTIMIZERS:
+            against(reasons, "optimizer", name, ONE if len(names) > 1 else tables.NO_OPTIMIZER.get(name, UNKNOWN))
+    return tables.OPTIMIZERS.get(names[0])
+
+
+def measure_method(config, reasons):
+    for key in ("conv_method", "downsampling"):
+        for value in config[key] if len(config[key]) > 1 else ():
+            against(reasons, key, value, ONE)
+    name, size = str(config["conv_method"][0]), config["downsampling"][0]
+    if name not in METHODS:
+        against(reasons, "conv_method", name, UNKNOWN)
+    if size is not None and (name != "channelwise" or type(size) is not int or not 1 <= size <= 64):
+        against(reasons, "downsampling", size, "only channelwise, to 1 to 64 positions")
+    return name if size is None else f"{{nearest: {size}}}"
+
+
+# ---- the job ----
+
+def blocks(config, networks, datasets):
+    """Mappings of the grid: models with equal widths share a block, and so do datasets whose files serve all resolutions."""
+    widths = {}
+    for _, model, _, width in networks:
+        widths.setdefault(model, {})[width] = None  # a dictionary, because a grid has each value once
     by_widths = itertools.groupby(sorted(((model, list(own)) for model, own in widths.items()), key=lambda item: item[1]),
                                   key=lambda item: item[1])
-    return [([model for model, _ in group], values) for values, group in by_widths]
+    by_widths = [([model for model, _ in group], values) for values, group in by_widths]
+    data = [([d.name for d in datasets if not d.each], config["resolution"])]
+    data += [([d.name.format(r=r) for d in datasets if d.each], [r]) for r in config["resolution"]]
+    more = {axis: config[key] for key, axis in (("epoch", "train.epochs"), ("batch_size", "train.batch")) if len(config[key]) > 1}
+    return [{"dataset": names, "model": models, "width": values, "classes": ["all"], "resolution": resolutions, "seed": [0], **more}
+            for names, resolutions in data if names for models, values in by_widths]
 
 
-def more_axes(config):
-    return {axis: config[key] for key, axis in (("epoch", "train.epochs"), ("batch_size", "train.batch")) if len(config[key]) > 1}
+def origins(config, given, networks):
+    """Comments: which setting of the configuration became which key of the job."""
+    became = {}
+    for theirs, model, _, width in networks:
+        became.setdefault(model, []).append(theirs if width == "1" else f"{theirs} (width {width})")
+    (method,), (size,), (optimizer,) = config["conv_method"], config["downsampling"], config["optimizer"]
+    sentences = [f"model -> grid.model and grid.width: {'; '.join(f'{model} is {listed(theirs)}' for model, theirs in became.items())}",
+                 "dataset, resolution -> grid; epoch, batch_size -> train, or grid if there are several",
+                 f"optimizer {optimizer} -> train.optimizer, its numbers and train.schedule; augmentation in phd-lab's datasets -> "
+                 "train.augment",
+                 f"conv_method {method}, downsampling {'none' if size is None else size} -> measure.method; delta -> measure.delta; "
+                 "phd-lab counts with delve -> measure.convention"]
+    missing = [key for key in DEFAULTS if key not in given and key != "metrics"]
+    if missing:
+        sentences.append(f"not given, so phd-lab's default: {', '.join(missing)}")
+    unused = sorted(given & IGNORED | given & {"metrics"})
+    if unused:
+        sentences.append(f"not used: {', '.join(unused)}")
+    return wrapped(sentences)
 
 
-def method(config, path):
-    name, size = str(only(config, "conv_method", path)), only(config, "downsampling", path)
-    if name not in METHODS:
-        raise SchemaError(f"{path}: conv_method {name!r} has no equivalent; there is one for {', '.join(sorted(METHODS))}")
-    if size is None:
-        return name
-    if name != "channelwise" or not isinstance(size, int):
-        raise SchemaError(f"{path}: downsampling {size!r} with conv_method {name!r} has no equivalent; with channelwise and a whole "
-                          f"number it is nearest")
-    return f"{{nearest: {size}}}"
+def listed(names):
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def sources(config, datasets):
+    """Comments: what the variables in the paths of the datasets must name."""
+    found = {}
+    for data in datasets:
+        for r in config["resolution"] if data.each else [0]:
+            variable = re.search(r"\$(\w+)", data.text.format(r=r))
+            if variable:
+                found[variable[1]] = data.source.format(r=r, shorter=int(1.14 * r))
+    return wrapped([f"{variable}: {text}" for variable, text in found.items()])
+
+
+def differences(config, networks, datasets, augment):
+    found = [f"dataset {data.name.format(r='N')}: {data.differs}" for data in datasets if data.differs]
+    shifted = [data for data in datasets if data.native and data.augment and config["resolution"] != [data.native]]
+    if shifted and "crop" in augment:
+        sizes = ", ".join(f"{data.name} at {data.native} x {data.native} pixels" for data in shifted)
+        found.append(f"phd-lab shifts images before it resizes them ({sizes}), the job afterwards; both shift by up to an eighth"
+                     + (" (MNIST in phd-lab: 3 of 28 pixels)" if any(data.native == 28 for data in shifted) else ""))
+    without = [data.name.format(r="N") for data in datasets if set(data.augment) - set(augment)]
+    if without:
+        found.append(f"train.augment lacks what phd-lab does with {listed(without)}, because it is one setting for all datasets of the job")
+    for pattern, text in tables.MODEL_NOTES:
+        if any(re.search(pattern, model) for _, model, _, _ in networks):
+            found.append(text)
+    found += [tables.OPTIMIZER_NOTES[o] for o in map(str.lower, config["optimizer"]) if o in tables.OPTIMIZER_NOTES]
+    metrics = [m for m in config["metrics"] if str(m).lower() not in tables.MEASURED]
+    if metrics:
+        found.append(f"results do not hold the metrics {listed(list(map(str, metrics)))}")
+    return found
+
+
+# ---- many configurations ----
+
+def collection(path):
+    """[(name, text)] of the .json files in a folder or a tar archive, sorted; None for another file."""
+    if os.path.isdir(path):
+        root = pathlib.Path(path)
+        return [(str(p.relative_to(root)), p.read_text(encoding="utf-8-sig", errors="replace")) for p in sorted(root.rglob("*.json"))]
+    try:
+        if not tarfile.is_tarfile(path):
+            return None
+        with tarfile.open(path) as archive:
+            members = {m.name: archive.extractfile(m).read() for m in archive if m.isfile() and m.name.endswith(".json")}
+    except (OSError, tarfile.TarError, EOFError):
+        return None
+    common = os.path.commonpath([*members, os.path.dirname(next(iter(members)))]) if members else ""
+    return [(os.path.relpath(name, common) if common else name, members[name].decode("utf-8-sig", "replace")) for name in sorted(members)]
+
+
+def convert_all(path, configs):
+    """[(name, text of the job or None, sentence)] of each configuration; the sentence says what became of it."""
+    rows = []
+    for name, text in configs:
+        try:
+            job, points, differs = convert_text(text, name, re.sub(r"[/\\]", "-", name.removesuffix(".json")))
+            rows.append((name, job, f"{counted(points, 'point')}, {counted(len(differs), 'difference')} from phd-lab"))
+        except SchemaError as error:
+            rows.append((name, None, str(error).removeprefix(f"{name}: ")))
+    if not rows:
+        raise SchemaError(f"{path}: holds no .json files")
+    return rows
+
+
+def counted(n, word):
+    return f"{n} {word}{'' if n == 1 else 's'}"
+
+
+def summary(rows):
+    width = max(len(name) for name, _, _ in rows)
+    done = sum(job is not None for _, job, _ in rows)
+    lines = [f"{name:{width}}  {'yes' if job else 'no'}   {sentence}" for name, job, sentence in rows]
+    lines += ["", f"{done} of {len(rows)} configurations convert. Each job file names its differences from phd-lab."]
+    return "\n".join(lines) + "\n"
 
 
 def save(path, text):
     """Writes a new file; refuses to replace an existing one."""
     if os.path.exists(path):
         raise SchemaError(f"--to {path}: is there; choose another name or remove it")
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     pathlib.Path(path).write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@ import datetime
 import importlib.resources
 import io
 import logging
+import os
 import pathlib
 import re
 
@@ -28,6 +29,7 @@ TABLES = (("recommend", "Width to choose", "For each problem (a setting of all a
            "95 % interval (Student's t)."),
           ("told_apart", "Saturation of under- and over-parameterised networks", "Share of pairs (an under- and an "
            "over-parameterised network of one problem) in which the under-parameterised one has the higher mean saturation."),
+          ("kinds", "Kinds of layers", "Means over the layers of a kind and over seeds, after the last epoch. The kind is that of the name."),
           ("networks", "Networks", "Means over seeds; half_interval is half of the 95 % confidence interval (Student's t)."),
           ("points", "Points", "Every point of the file after its last epoch. Epochs are those that it completed. " + RULE),
           ("layers", "Layers", "Means over seeds after the last epoch; probes_not_converged is a number of seeds."))
@@ -40,18 +42,37 @@ def write(source, folder):
         if len(sweep.points) == 0:
             raise SchemaError(f"{source}: has no points")
         try:
+            if not is_free(folder / "index.html"):
+                raise SchemaError(f"--to {folder}: its index.html is no report of eigenscope; choose another folder")
             (folder / "figures").mkdir(parents=True, exist_ok=True)
             (folder / "tables").mkdir(exist_ok=True)
         except OSError as error:
             raise SchemaError(f"--to {folder}: cannot be created: {error.strerror}") from error
         findings = Findings(sweep)
         shown = [draw(plot, sweep, folder / "figures") for plot in figures.ALL]
-        tables = [write_table(findings.tables[name], name, title, text, folder / "tables")
+        if sweep.foreign:
+            shown = [figure for figure in shown if "svg" in figure]
+        tables = [write_table(findings.tables[name], name, title, text.replace(RULE, "") if sweep.foreign else text, folder / "tables")
                   for name, title, text in TABLES if len(findings.tables.get(name, ())) > 0]
         page = render(source, sweep, findings, shown, tables)
     target = folder / "index.html"
-    target.write_text(page, encoding="utf-8")
+    replace(target, page)
     return target
+
+
+def replace(path, text):
+    """Replaces a page as a whole, so that a reader or a copy of the folder never has half of one."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def is_free(page):
+    """Whether a page may be written: there is none, or it is that of an earlier report."""
+    return not page.is_file() or b": eigenscope</title>" in page.read_bytes()
 
 
 # ---- figures ----
@@ -111,6 +132,13 @@ def cell(value, column):
 
 # ---- the page ----
 
+def words_of(sweep):
+    """The words that the page explains: of networks of other programs, only those that it uses."""
+    used = {"probe": sweep.probes is not None, "tail": np.isfinite(sweep.tail).any(), "border": sweep.border.any(),
+            "eigenspace": "eigenspace_overlap" in sweep.data, "effect": False, "error": False, "point": bool(sweep.axes)}
+    return [word for word, there in used.items() if there or not sweep.foreign]
+
+
 def render(source, sweep, findings, shown, tables):
     points, attributes = sweep.points, sweep.attributes
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
@@ -127,12 +155,14 @@ def render(source, sweep, findings, shown, tables):
               + ("epoch" if len(sweep.epochs) == 1 else f"epochs {sweep.epochs.min()} to") + f" {sweep.epochs.max()}"
               + (f"; the file also has δ = {', '.join(f'{d:g}' for d in other)}" if len(other) else "")),
              ("train split", {"training": "activations of training itself, while weights change",
-                              "inference": "activations in inference mode, of images without augmentation"}.get(
+                              "inference": "activations in inference mode, of images without augmentation",
+                              "recorded": "activations as the program that wrote the sums ran the network"}.get(
                  str(attributes.get("train_mode", "")), "")),
              ("made by", ", ".join(str(attributes[a]) for a in ("version", "revision", "compiler", "mpi", "blas", "onednn")
-                                   if attributes.get(a)))]
+                                   if attributes.get(a))),
+             ("mixed", sweep.mixed() and f"computed with several instruction sets or libraries, so last bits may differ: {sweep.mixed()}")]
     return template.render(title=attributes.get("job_name", pathlib.Path(source).stem), facts=[f for f in facts if f[1]],
-                           source=pathlib.Path(source).name, findings=findings.sentences, figures=shown, tables=tables,
+                           words=words_of(sweep), source=pathlib.Path(source).name, findings=findings.sentences, figures=shown, tables=tables,
                            diverged=[{"point": row["point"], "label": sweep.label(row), "epochs": row["epochs"], "reason": row["reason"]}
                                      for row in diverged.to_dict("records")], delta=sweep.delta, k_is=sweep.k_is,
                            job=str(attributes.get("job", "")), version=__version__,

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from .files import as_sweep, axes, conventions
+from .kinds import grouped, kinds_of
 
 UNSOLVED = 16
+ROUNDING = 32
 EXCLUDED = 1 | 2 | 4 | UNSOLVED  # flags dead, undersampled, nonfinite, unsolved: left out of means over layers
 HEADLINE_DELTA = 0.99  # else the largest delta that was measured
 LISTED = 20  # names in a sentence; tables have all
@@ -59,6 +61,9 @@ class Sweep:
         self.delta_at = int(at[0] if len(at) else self.deltas.argmax())
         self.delta = float(self.deltas[self.delta_at])
         self.epochs = self.data["epoch"].values
+        self.recorded = str(self.attributes.get("train_mode", "")) == "recorded"
+        # Networks of other programs: questions of sweeps (width, difficulty, projection) do not arise unless their axes are there.
+        self.foreign = self.recorded or not self.axes
         self.splits = [str(s) for s in self.data["split"].values]
         self.split = self._measured_split()
         self.split_at = self.splits.index(self.split)
@@ -88,12 +93,23 @@ class Sweep:
         self.border = self.values("layer_border") == 1
         tail = self.values("layer_tail")
         self.tail = np.full(self.output.shape, np.nan) if tail is None else np.where(tail == 255, np.nan, tail)
+        for at in self._without_order():
+            self.border[at], self.tail[at] = False, np.nan
         self.saturation = self.values("saturation", split=self.split_at, delta=self.delta_at)  # (point, epoch, layer)
         self.dimension = self.values("intrinsic_dimension", split=self.split_at, delta=self.delta_at)  # k: (point, epoch, layer)
         flags = np.nan_to_num(self.values("flags")).astype(int)
         self.unsolved = (flags & UNSOLVED) != 0  # (point, split, epoch, layer)
+        self.rounding = (flags & ROUNDING) != 0  # (point, split, epoch, layer)
         self.counted = np.isfinite(self.saturation) & ((flags[:, self.split_at] & EXCLUDED) == 0) & ~self.output[:, None, :]
         self.probe_split, self.probes = self._last_probes()
+
+    def _without_order(self):
+        """Points whose layers are no sequence from input to output: transformers, and arrays in the order in which they were given."""
+        words = self.data["layer_kind"].values if "layer_kind" in self.data else np.zeros(self.layer_names.shape, str)
+        words = np.broadcast_to(words, self.layer_names.shape).astype(str)
+        for at, names in enumerate(self.layer_names):
+            if kinds_of(names[names != ""]) is not None or np.isin(words[at][names != ""], ("array", "b'array'")).all():
+                yield at
 
     def _last_probes(self):
         """(split, accuracy (point, layer)) of the last probes, on the split that decides the tail: eval, else train. (None, None)
@@ -122,9 +138,12 @@ class Sweep:
         table["epochs"] = self._epochs_reached(measured)
         self.mean_saturation = self.mean_over_layers()  # (point, epoch)
         rows = np.arange(n)
-        table["accuracy"] = self._of_eval("accuracy")
-        table["loss"] = self._of_eval("loss")
-        table["mcc"] = self._of_eval("mcc")
+        accuracy = self.values("accuracy")
+        of_eval = not self.recorded or "eval" in self.splits and np.isfinite(accuracy[:, self.splits.index("eval")]).any()
+        self.score_split = "eval" if of_eval else "train"
+        table["accuracy"] = self._of_scores("accuracy")
+        table["loss"] = self._of_scores("loss")
+        table["mcc"] = self._of_scores("mcc")
         table["eval_samples"] = self._eval_samples(n)
         classes = table["classes"] if "classes" in table else pd.Series(self.data.sizes.get("class", np.nan), table.index)
         table["chance_mcc"] = 2 / np.sqrt(table["eval_samples"] * np.maximum(classes.astype(float) - 1, 1))
@@ -159,12 +178,12 @@ class Sweep:
         fewest = np.where(rows > 0, rows, np.inf).min(axis=(1, 2))
         return np.where(np.isfinite(fewest), fewest, np.nan)
 
-    def _of_eval(self, name):
-        """Value of the eval split at the last epoch that has one, else NaN."""
+    def _of_scores(self, name):
+        """Value of the eval split (of moments without: of the train split) at the last epoch that has one, else NaN."""
         values = self.values(name)
-        if values is None or "eval" not in self.splits:
+        if values is None or self.score_split not in self.splits:
             return np.full(self.data.sizes["point"], np.nan)
-        return last_finite(values[:, self.splits.index("eval")])
+        return last_finite(values[:, self.splits.index(self.score_split)])
 
     def mean_over_layers(self, left_out=None):
         """Mean saturation (point, epoch) over the counted layers, except those of a mask (point, layer)."""
@@ -200,6 +219,9 @@ class Sweep:
     def _find_networks(self):
         table = self.points[self.points["complete"]]
         self.networks = []
+        if not self.keys and "seed" in self.axes and len(table):  # one network
+            self.networks = [Network(self, {}, table.index.to_numpy())]
+            return
         keys = self.keys or ["point"]
         for key, rows in table.groupby(keys if len(keys) > 1 else keys[0], sort=False, dropna=False):
             key = key if isinstance(key, tuple) else (key,)
@@ -217,6 +239,15 @@ class Sweep:
         return ", ".join(value_text(a, first[a]) for a in self.axes if a not in self.varying and a != "seed"
                          and str(first[a]) not in ("", "nan"))
 
+    def mixed(self):
+        """Says which points each instruction set or library computed; "" if it was the same for all."""
+        words = [np.broadcast_to(self.data[name].values if name in self.data.coords else self.attributes.get(name, ""), len(self.points))
+                 for name in ("onednn", "blas")]
+        points = {}
+        for point, *kind in zip(self.points["point"], *words):
+            points.setdefault(" and ".join(str(word) or "an unknown library" for word in kind), []).append(int(point))
+        return "; ".join(f"points {ranges(list_)}: {kind}" for kind, list_ in points.items()) if len(points) > 1 else ""
+
     def named(self, mask):
         """Names the layers of a mask (point, …, layer), the most frequent first: "features.0 (2), features.3 (1)"."""
         at = np.nonzero(mask)
@@ -230,6 +261,12 @@ class Sweep:
 
 
 STABLE = 0.95
+
+
+def ranges(numbers):
+    """Ascending numbers as `--points` takes them: "0-3,7"."""
+    at = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+    return ",".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in at)
 
 
 def last_finite(values):
@@ -269,6 +306,11 @@ class Network:
 
     def names(self):
         return self.sweep.layer_names[self.first][self.layers]
+
+    def kinds(self):
+        """[(kind, positions of its layers)] of a transformer; None for other networks."""
+        names = self.names()
+        return grouped(names) if kinds_of(names) is not None else None
 
     def mean(self, column):
         return float(self.sweep.points.loc[self.rows, column].mean())

@@ -10,8 +10,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 sys.dont_write_bytecode = True
 
-import handmade  # noqa: E402
-
 JOB = """\
 name: small
 output: out
@@ -46,4 +44,12 @@ def small(tmp_path_factory):
 @pytest.fixture
 def write(tmp_path):
     """write(dataset) -> path of a file made by hand."""
+    import handmade  # needs xarray, which tests of the tracker do not
     return lambda dataset, name="hand.h5": handmade.write(dataset, tmp_path / name)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """A file whose tests all need a package that is not here is skipped (77), not empty."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = 77

@@ -37,6 +37,8 @@ def test_a_difference_is_found_and_placed(write, tmp_path, capsys):
     assert table.loc["accuracy"].one_unknown == 1 and table.loc["accuracy"].beyond == 0
     assert table.drop(["saturation", "accuracy"])[["beyond", "one_unknown"]].to_numpy().sum() == 0
     assert "saturation" in capsys.readouterr().out
+    assert main(["compare", str(a), str(b), "--to", str(tmp_path / "none/table.csv")]) == 1
+    assert capsys.readouterr().err.startswith("eigenscope_analysis: Cannot save file into a non-existent directory")
     assert main(["compare", str(a), str(b), "--atol", "0.01"]) == 2  # values known on one side only still count
     made["accuracy"].values[1, 1, 2] = 0.5
     both = made.copy(deep=True)
@@ -50,9 +52,102 @@ def test_points_meet_by_their_id(write, capsys):
     a = write(made, "a.h5")
     assert main(["compare", str(a), str(write(made.isel(point=[3, 1]), "b.h5"))]) == 0
     assert "points only in A: 0000000000000000, 0000000000000002" in capsys.readouterr().out
-    made["point_id"].values[:] = ["x", "y", "z", "u"]
-    assert main(["compare", str(a), str(write(made, "c.h5"))]) == 1
-    assert "have no point in common" in capsys.readouterr().err
+
+
+def wider(made, factor=2):
+    """The same sweep at other widths and with other ids, and saturation 0.125 lower in the layer features.7."""
+    other = made.copy(deep=True)
+    other["width"].values[:] *= factor
+    other["point_id"].values[:] = [f"{k:016x}" for k in range(100, 100 + made.sizes["point"])]
+    layer = list(made["layer_name"].values[0]).index("features.7")
+    other["saturation"].values[:, :, :, layer] -= 0.125
+    return other
+
+
+def test_sweeps_that_differ_in_an_axis(write, tmp_path, capsys):
+    made = handmade.make(**SMALL)
+    other = wider(made).isel(point=[3, 0, 2])  # another order, and no partner for point 1
+    other["layer_name"].values[:, 1] = "features.4"  # features.3 has no partner
+    a, b = str(write(made, "a.h5")), str(write(other, "b.h5"))
+    assert main(["compare", a, b, "--to", str(tmp_path / "all.csv")]) == 2
+    out = capsys.readouterr().out
+    assert "width: 1/8 | 1/4\n3 of 4 points of A have a partner among 3 of B, equal in dataset, model, classes, seed\n" in out
+    assert "layers only in A: features.3\nlayers only in B: features.4\n" in out
+    assert "saturation of B minus that of A, eval split, delta 0.99, mean of 3 pairs\n" in out
+    shown = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.startswith(("features.", "classifier."))}
+    assert shown == {"features.0": ["+0.000"] * 4, "features.7": ["-0.125"] * 4, "features.10": ["+0.000"] * 4,
+                     "features.14": ["+0.000"] * 4, "classifier.6": ["+0.000"] * 4}
+    assert "mean of hidden -0.031 -0.031 -0.031 -0.031" in out  # of four layers; the output layer is left out
+    assert "  classes 4, seed 1: -0.031; -0.125 at layer features.7, epoch 0\n" in out and "classes 2, seed 1" not in out
+    table = pd.read_csv(tmp_path / "all.csv")
+    assert len(table) == 3 * (3 + 4) * 5 * 2 and not (set(table["layer"]) & {"features.3", "features.4"})
+    assert np.allclose(table["difference"], np.where(table["layer"] == "features.7", -0.125, 0))
+    assert np.allclose(table["b"] - table["a"], table["difference"]) and set(table["split"]) == {"train", "eval"}
+    assert main(["compare", a, b, "--format", "csv", "--delta", "0.9"]) == 2
+    assert capsys.readouterr().out == (tmp_path / "all.csv").read_text()
+    assert main(["compare", a, b, "--delta", "0.9"]) == 2
+    assert "eval split, delta 0.9, mean of 3 pairs" in capsys.readouterr().out
+    assert main(["compare", a, b, "--delta", "0.5"]) == 1
+    assert "was not measured at delta 0.5; it has 0.9, 0.99" in capsys.readouterr().err
+    before = (tmp_path / "a.h5").read_bytes()
+    assert main(["compare", a, b, "--to", a]) == 1
+    assert capsys.readouterr().err == f"eigenscope_analysis: --to {a}: the name must end in .csv\n"
+    assert (tmp_path / "a.h5").read_bytes() == before
+    assert main(["compare", a, str(tmp_path / "all.csv"), "--to", str(tmp_path / "all.csv")]) == 1
+    assert "is one of the files to compare" in capsys.readouterr().err
+
+
+def test_each_model_has_a_table(write, capsys):
+    made = handmade.make(**SMALL, models=("vgg11", "vgg16"))
+    assert main(["compare", str(write(made, "a.h5")), str(write(wider(made), "b.h5"))]) == 2
+    out = capsys.readouterr().out
+    assert "delta 0.99, model vgg11, mean of 4 pairs" in out and "delta 0.99, model vgg16, mean of 4 pairs" in out
+
+
+def test_points_without_partners(write, capsys):
+    """Widths 1/8 and 1/4 against 1/2 and 1: nothing says which belongs to which."""
+    made = handmade.make(**{**SMALL, "widths": (1 / 8, 1 / 4)})
+    assert main(["compare", str(write(made, "a.h5")), str(write(wider(made, 4), "b.h5"))]) == 1
+    error = capsys.readouterr().err
+    assert "no point of A has a partner in B" in error and "width is 1/4, 1/8 in A and 1, 1/2 in B" in error
+
+
+def test_points_of_a_sweep_are_chosen(write, capsys):
+    made = handmade.make(**{**SMALL, "widths": (1 / 8, 1 / 4)})
+    path = str(write(made, "a.h5"))
+    assert main(["compare", path, path, "--a", "width=1/8", "--b", "width=0.25", "--b", "classes=4", "--a", "seed=1"]) == 2
+    out = capsys.readouterr().out
+    assert out.startswith("width: 1/8 | 1/4\n1 of 2 points of A have a partner among 2 of B")
+    for condition, sentence in (("width=1/3", "no point has this value; there is 1/8, 1/4"), ("colour=red", "must be AXIS=VALUE; its "
+                                "axes are dataset, model, width"), ("width=a/0", "no point has this value")):
+        assert main(["compare", path, path, "--a", condition]) == 1
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_setting_that_is_no_axis(small, tmp_path, capsys):
+    """A job with another learning rate and batch: the notes name both settings, and layers of real points meet by name."""
+    (tmp_path / "job.yaml").write_text(JOB.replace("0.05", "0.1").replace("batch: 16", "batch: 32").replace("train: 90", "train: 80"))
+    run_program("run", "job.yaml", "--quiet", "--points", "0", cwd=tmp_path)
+    path, = (tmp_path / "out/points").glob("*.h5")
+    assert main(["compare", str(small / "all.h5"), str(path)]) == 2
+    out = capsys.readouterr().out
+    assert "train.learning_rate: 0.05 | 0.1" in out and "train.batch: 16 | 32" in out and "datasets.shapes.train: 90 | 80" in out
+    assert "1 of 8 points of A have a partner among 1 of B" in out and "\nmean of hidden " in out
+    # As an axis of A and a setting of B, and as another text of the same number.
+    (tmp_path / "job.yaml").write_text(JOB.replace("output: out", "output: axis").replace(", learning_rate: 0.05", "").replace(
+        "seed: [0, 1]", "seed: [0, 1], train.learning_rate: [5.0e-2, 0.1]").replace("batch: 16", "batch: 32"))
+    run_program("run", "job.yaml", "--quiet", "--points", "0-1", cwd=tmp_path)
+    run_program("merge", "job.yaml", "--to", "axis.h5", cwd=tmp_path, expect=3)
+    assert main(["compare", str(tmp_path / "axis.h5"), str(small / "all.h5")]) == 2
+    out = capsys.readouterr().out
+    assert "1 of 2 points of A have a partner among 8 of B" in out and "train.batch: 32 | 16" in out
+    deep = JOB.replace("model: tiny", "model: deep").replace("12, M]", "12, M, 12]}, deep: {vgg: [8, M, 12, M, 12]")
+    (tmp_path / "job.yaml").write_text(deep.replace("output: out", "output: deep"))
+    run_program("run", "job.yaml", "--quiet", "--points", "0", cwd=tmp_path)
+    path, = (tmp_path / "deep/points").glob("*.h5")
+    assert main(["compare", str(small / "all.h5"), str(path)]) == 2
+    out = capsys.readouterr().out
+    assert "model: tiny | deep\n" in out and "layers only in B: features.8\n" in out
 
 
 def test_what_wrote_them_is_said(write, capsys):

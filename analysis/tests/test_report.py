@@ -150,6 +150,22 @@ def test_parts_that_are_missing_diverged_or_padded(write, tmp_path):
     assert ">nan<" not in page
 
 
+def test_mixed_instruction_sets_are_named(write, tmp_path):
+    """Where points were computed by other kernels, the page says which; one kind is only named."""
+    made = handmade.make(**SMALL)
+    made.attrs["onednn"], made.attrs["blas"] = "oneDNN 2.6.3, avx2", "OpenBLAS 0.3.21, Haswell"
+    assert Sweep(made).mixed() == ""
+    del made.attrs["onednn"]
+    words = np.array(["oneDNN 2.6.3, avx2"] * made.sizes["point"], dtype=object)
+    words[[1, 2, 4]] = "<b>"
+    made = made.assign_coords(onednn=("point", words))
+    made.attrs["coordinates"] += " onednn"
+    page = report.write(write(made), tmp_path / "report").read_text()
+    rest = f"0,3,5-{made.sizes['point'] - 1}"
+    assert (f"last bits may differ: points {rest}: oneDNN 2.6.3, avx2 and OpenBLAS 0.3.21, Haswell; "
+            "points 1-2,4: &lt;b&gt; and OpenBLAS 0.3.21, Haswell</dd>") in page
+
+
 def test_everything_diverged_is_a_page_too(write, tmp_path):
     made = handmade.make(**SMALL)
     made["outcome"].values[:] = "diverged"
@@ -180,6 +196,11 @@ def test_errors_are_one_sentence(small, tmp_path):
     (tmp_path / "file").write_text("")
     done = run_program("report", small / "all.h5", "--to", "file", cwd=tmp_path, expect=1, EIGENSCOPE_PYTHON=sys.executable)
     assert re.fullmatch(r"eigenscope_analysis: --to file: cannot be created: .*\n", done.stderr)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/index.html").write_text("mine")
+    done = run_program("report", small / "all.h5", "--to", "site", cwd=tmp_path, expect=1, EIGENSCOPE_PYTHON=sys.executable)
+    assert done.stderr == "eigenscope_analysis: --to site: its index.html is no report of eigenscope; choose another folder\n"
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["index.html"]
     assert run_program("report", small / "all.h5", cwd=tmp_path, expect=1).stderr == "eigenscope: --to FOLDER is missing\n"
     done = run_program("report", small / "all.h5", "--to", "x", cwd=tmp_path, expect=1, EIGENSCOPE_PYTHON="/no/python")
     assert done.stderr.startswith("eigenscope: /no/python does not run; the report needs Python 3")
@@ -308,6 +329,19 @@ def test_layers_without_a_spectrum_are_named():
     assert not any(s["title"] == "Unsolved layers" for s in Findings(Sweep(handmade.make(**SMALL))).sentences)
 
 
+def test_layers_whose_tail_is_rounding_are_named():
+    made = handmade.make(**SMALL)
+    made["flags"].values[2, 1, 1:, 0] = 32
+    sweep = Sweep(made)
+    text = next(s["text"] for s in Findings(sweep).sentences if s["title"] == "Rounding to bfloat16")
+    assert text == ("In 3 measurements (of a layer in one epoch and split of a point) the last direction counted at the largest δ has "
+                    "less variance than rounding to bfloat16 adds, so the tail of the spectrum may be rounding errors. Layers: "
+                    "features.0 (3). Points: 2.")
+    plain = Sweep(handmade.make(**SMALL))
+    assert (sweep.counted == plain.counted).all()  # such layers stay in means
+    assert not any(s["title"] == "Rounding to bfloat16" for s in Findings(plain).sentences)
+
+
 def curves(made):
     """(number of curves among the spectra, caption)"""
     figure, caption = picture("spectra", made)
@@ -341,6 +375,6 @@ def test_activations_without_axes_labels_or_training(write, tmp_path):
         made[name].values[:] = np.nan
     made["saturation"].values[:, 1] = np.nan  # the train split alone
     page = report.write(write(made), tmp_path / "report").read_text()
-    shown = [name for name in NAMES if nothing(page, name) is None]
+    shown = re.findall(r'<figure id="figure-([a-z-]+)"', page)  # no figure says that there is nothing
     assert shown == ["layers", "evolution-saturation", "evolution-overlap", "stability", "spectra"]
     assert "train split" in page and ">nan<" not in page and "accuracy nan" not in page

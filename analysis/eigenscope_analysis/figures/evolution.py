@@ -17,13 +17,18 @@ def heat_maps(sweep, shown, values, label, cmap, bottom=0):
         grid = values(network)
         measured = np.flatnonzero(np.isfinite(grid).any(axis=1))
         names = network.names()
+        kinds = network.kinds()
+        order = np.concatenate([at for _, at in kinds]) if kinds else np.arange(len(names))
         axis.grid(False)
         if len(measured):
             image = axis.pcolormesh(np.arange(len(measured) + 1) - 0.5, np.arange(len(names) + 1) - 0.5,
-                                    np.ma.masked_invalid(grid[measured].T), cmap=cmap, vmin=bottom, vmax=100)
+                                    np.ma.masked_invalid(grid[measured][:, order].T), cmap=cmap, vmin=bottom, vmax=100)
         axis.patch.set(hatch="xxxx", edgecolor=style.PALE)
         axis.invert_yaxis()
-        style.layer_ticks(axis, names, 22, along_y=True)
+        if kinds:
+            label_kinds(axis, kinds)
+        else:
+            style.layer_ticks(axis, names, 22, along_y=True)
         step = max(1, -(-len(measured) // 10))
         axis.set_xticks(range(0, len(measured), step), [str(sweep.epochs[i]) for i in measured[::step]])
         axis.set_title(network.title, fontsize=8.5)
@@ -32,14 +37,24 @@ def heat_maps(sweep, shown, values, label, cmap, bottom=0):
             axis.axhline(border - 0.5, color="white", linewidth=2)
             axis.axhline(border - 0.5, color=style.INK, linestyle=":", linewidth=1.4)
     for axis in axes[-columns:]:
-        axis.set_xlabel("epoch (0: as initialised)" if sweep.epochs[0] == 0 else "epoch")
+        axis.set_xlabel(style.epoch_label(sweep))
     figure.colorbar(image, ax=axes, label=label, location="bottom", shrink=0.5, aspect=40)
     return figure
 
 
+def label_kinds(axis, kinds):
+    """Names the groups of layers of a transformer, and draws lines between them."""
+    ends = np.cumsum([len(at) for _, at in kinds])
+    axis.set_yticks([end - (len(at) + 1) / 2 for end, (_, at) in zip(ends, kinds)], [kind for kind, _ in kinds], fontsize=7)
+    for end in ends[:-1]:
+        axis.axhline(end - 0.5, color="white", linewidth=2)
+
+
 def notes(sweep, shown, values):
     """Explains in a caption what else the heat maps show."""
-    text = " Layers run from the image (top) to the output (bottom)."
+    text = (" Layers are grouped by kind; within a kind they run from the first block (top) to the last."
+            if any(n.kinds() for n in shown) else " Layers are in the order of the file." if sweep.foreign else
+            " Layers run from the image (top) to the output (bottom).")
     if any(n.border_at() is not None for n in shown):
         text += " The dotted line lies above the border layer, the first whose input already sees the whole image."
     grids = [over_seeds(n, values) for n in shown]

@@ -37,7 +37,7 @@ def draw(sweep):
         axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
     axis.set_xlabel(f"mean saturation of the layers at δ = {sweep.delta:g} (%)")
     axis.set_ylabel("accuracy (%)")
-    caption = (f"Each mark is one point of the grid (n = {sum(len(rows) for _, rows in shown)}): accuracy (eval split) against mean "
+    caption = (f"Each mark is one point of the grid (n = {sum(len(rows) for _, rows in shown)}): accuracy ({sweep.score_split} split) against mean "
                f"saturation ({sweep.split} split, δ = {sweep.delta:g}, without the output layer), both after the last epoch.")
     others = [axis_text(a) for a in sweep.varying if a not in ("width", "seed")]
     if others:

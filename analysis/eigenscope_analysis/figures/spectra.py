@@ -1,10 +1,11 @@
 """Eigenvalue spectra, layer by layer, over the epochs."""
 import numpy as np
 
+from ..kinds import kind_of
 from ..sweep import spread_evenly
 from . import style
 
-MOST_NETWORKS, MOST_LAYERS, MOST_EPOCHS = 3, 6, 6
+MOST_NETWORKS, MOST_LAYERS, MOST_KINDS, MOST_EPOCHS = 3, 6, 7, 6
 FLOOR = 1e-8
 
 
@@ -35,13 +36,27 @@ def draw_layer(axis, sweep, shares, point, layer, epochs, colours):
     style.count_axis(axis, np.isfinite(shares[:, layer]).sum(axis=-1).max())
 
 
+def title_of(network, name):
+    """The name of a layer; of a transformer its kind too."""
+    half = name.rfind(".", 0, max(len(name) // 2, 1) + 4)
+    return f"{kind_of(name)}\n{name[:half + 1]}\n{name[half + 1:]}" if network.kinds() else name
+
+
+def choose(sweep, network):
+    """Layers to draw: evenly spaced ones, or one of each kind of a transformer, from the middle of its blocks."""
+    kinds = network.kinds()
+    if kinds:
+        return [int(network.layers[at[len(at) // 2]]) for _, at in kinds][:MOST_KINDS]
+    return spread_evenly(list(network.layers[~sweep.output[network.first][network.layers]]) or list(network.layers), MOST_LAYERS)
+
+
 def draw(sweep):
     if "eigenvalues" not in sweep.data:
         raise style.Nothing("the file holds no eigenvalues (merged with --no-spectra)")
     if not sweep.networks:
         raise style.Nothing("no point is complete")
     shown = spread_evenly(sweep.networks, MOST_NETWORKS)
-    layers = [spread_evenly(list(n.layers[~sweep.output[n.first][n.layers]]) or list(n.layers), MOST_LAYERS) for n in shown]
+    layers = [choose(sweep, n) for n in shown]
     columns = max(map(len, layers))
     figure, axes = style.plt.subplots(len(shown), columns, figsize=(style.WIDE, 2.2 * len(shown) + 0.5), squeeze=False, sharey=True,
                                       layout="constrained")
@@ -57,7 +72,7 @@ def draw(sweep):
         absent[np.ix_([network.first], reached, own)] = ~known[np.ix_(reached, own)]
         for axis, layer in zip(row, own):
             draw_layer(axis, sweep, shares, network.first, layer, chosen, colours)
-            axis.set_title(sweep.layer_names[network.first][layer], fontsize=8)
+            axis.set_title(title_of(network, sweep.layer_names[network.first][layer]), fontsize=8 if not network.kinds() else 6.5)
         for axis in row[len(own):]:
             axis.set_visible(False)
         row[0].set_ylabel((network.label or "the network").replace(", ", "\n") + "\n\nshare of variance", fontsize=7.5)

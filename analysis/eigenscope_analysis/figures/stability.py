@@ -42,10 +42,11 @@ def draw(sweep):
                   va="center", fontsize=8)
     axis.set_ylabel("correlation with the last epoch")
     axis.set_ylim(top=1.01)
-    style.epoch_axis(axis, sweep.epochs)
+    style.epoch_axis(axis, sweep)
     below.axis("off")
     below.legend(*axis.get_legend_handles_labels(), loc="center", ncols=columns)
     settled, ends = histogram(sweep, beside)
+    beside.set_visible(settled > 0)
     caption = (f"Left: correlation (Pearson) of the saturations of the hidden layers at an epoch with those at the last epoch "
                f"({sweep.split} split, δ = {sweep.delta:g}), {style.over_seeds(shown)}; the last epoch has 1 by definition. Right: "
                f"number of points by the epoch from which this correlation stays at {STABLE:g} or above, the line on the left.")
@@ -70,7 +71,7 @@ def histogram(sweep, axis):
         below += heights
     axis.set_ylabel("points")
     axis.yaxis.get_major_locator().set_params(integer=True)
-    style.epoch_axis(axis, sweep.epochs)
+    style.epoch_axis(axis, sweep)
     axis.set_xlabel("stable from epoch")
     if sweep.has("width"):
         axis.legend()

@@ -63,8 +63,12 @@ def count_axis(axis, n):
     axis.set_xticks(steps, [str(step) for step in steps])
 
 
-def epoch_axis(axis, epochs):
-    axis.set_xlabel("epoch (0: as initialised)" if len(epochs) and min(epochs) == 0 else "epoch")
+def epoch_label(sweep):
+    return "epoch (0: as initialised)" if len(sweep.epochs) and min(sweep.epochs) == 0 and not sweep.recorded else "epoch"
+
+
+def epoch_axis(axis, sweep):
+    axis.set_xlabel(epoch_label(sweep))
     axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=8))
 
 
